@@ -1,0 +1,247 @@
+"""Estimands: named questions to labelled risks, answered draw by draw.
+
+Everything here reads ``risk(…, arm)`` and needs no PyMC, so posterior draws, prior draws, a maximum
+likelihood fit and raw proportions are all asked alike.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from cotreat import regimens
+from cotreat.effects import Model
+from cotreat.evidence import counts
+from cotreat.measures import MEASURES, Measure, odds
+from cotreat.names import FIXED
+from cotreat.study import NOT_IDENTIFIED, Scale, Study
+
+FIXED_TOLERANCE = 1e-9
+ROW_SPACE_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Estimand:
+    """A question to the risks of some regimens.
+
+    Attributes
+    ----------
+    label : str
+        ``risk[A]``, ``odds_ratio[A+B vs B]`` or ``ror[A:B]``.
+    arms : tuple of str
+        Regimens it reads, in the order in which `of` takes their risks.
+    of : callable
+        Formula on the risks of `arms`, on the event scale.
+    null : float or None
+        Value beyond which a probability is given; None for a risk.
+    log : bool
+        Whether intervals and contraction are judged on the log scale.
+    measure : Measure or None
+        The measure of synergy behind it, if it is one.
+    is_judged : bool
+        Whether a probability may be read from it: for measures, only on the scale of synergy.
+    """
+
+    label: str
+    arms: tuple[str, ...]
+    of: Callable[..., xr.DataArray]
+    background: str = ""
+    scale: Scale = "event"
+    null: float | None = None
+    log: bool = False
+    needs_risks: bool = False
+    measure: Measure | None = None
+    pair: str = ""
+    is_judged: bool = True
+
+    def values(self, risk: xr.DataArray) -> xr.DataArray:
+        """Answer for each draw: the dims of `risk` without ``arm``."""
+        return self.of(*(risk.sel(arm=arm, drop=True) for arm in self.arms))
+
+
+def enumerate_estimands(study: Study, model: Model) -> list[Estimand]:
+    """List every estimand of a study: risks, odds ratios of all pairs of regimens, measures.
+
+    Parameters
+    ----------
+    model
+        Under a model with structure the ratio of odds ratios is the same on every background, so it
+        is listed once for each pair of treatments.
+    """
+    return [*_risks(study), *_odds_ratios(study), *_measures(study, model)]
+
+
+def _risks(study: Study) -> Iterator[Estimand]:
+    for arm in study.regimens:
+        yield Estimand(f"risk[{arm}]", (arm,), lambda r: r, needs_risks=True)
+
+
+def _odds_ratios(study: Study) -> Iterator[Estimand]:
+    for reference, arm in combinations(study.regimens, 2):
+        yield Estimand(
+            f"odds_ratio[{arm} vs {reference}]",
+            (arm, reference),
+            lambda r, r0: odds(r) / odds(r0),
+            null=1.0,
+            log=True,
+        )
+
+
+def _measures(study: Study, model: Model) -> Iterator[Estimand]:
+    scales: tuple[Scale, ...] = ("event",)
+    if study.outcome.synergy_on == "non-event":
+        scales = ("non-event", "event")
+    for pair, name in zip(study.pairs, study.pair_labels, strict=True):
+        for measure in MEASURES.values():
+            for scale in scales:
+                for background, arms in _backgrounds(study, model, pair, measure):
+                    yield Estimand(
+                        f"{measure.name}[{name}]",
+                        arms,
+                        _on_scale(measure, scale),
+                        background=background,
+                        scale=scale,
+                        null=measure.null,
+                        log=measure.log,
+                        needs_risks=measure.needs_risks,
+                        measure=measure,
+                        pair=name,
+                        is_judged=scale == study.outcome.synergy_on,
+                    )
+
+
+def _backgrounds(
+    study: Study, model: Model, pair: tuple[str, str], measure: Measure
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the label of a background and its four regimens, in the order 00, 10, 01, 11."""
+    cells = [
+        (study.label(others), four_cells(study, pair, others)) for others in study.backgrounds(pair)
+    ]
+    if measure.name != "ror" or not model.has_structure or len(cells) == 1:
+        yield from cells
+        return
+    # One number for all backgrounds: read it where the evidence speaks, if it does anywhere.
+    observed = [(label, arms) for label, arms in cells if set(arms) <= set(study.counted)]
+    label, arms = (observed or cells)[0]
+    if observed and len(observed) < len(cells):
+        named = ", ".join(label for label, _ in observed)
+        yield f"every (counted on {named}; elsewhere the same by assumption)", arms
+    else:
+        yield "every (the same by assumption)", arms
+
+
+def four_cells(
+    study: Study, pair: tuple[str, str], background: regimens.Regimen
+) -> tuple[str, str, str, str]:
+    """Return the regimens 00, 10, 01, 11 of a pair on a background."""
+    first, second = pair
+    added: tuple[set[str], ...] = (set(), {first}, {second}, {first, second})
+    none, one, other, both = (study.label(background | extra) for extra in added)
+    return none, one, other, both
+
+
+def _on_scale(measure: Measure, scale: Scale) -> Callable[..., xr.DataArray]:
+    def of(
+        r00: xr.DataArray, r10: xr.DataArray, r01: xr.DataArray, r11: xr.DataArray
+    ) -> xr.DataArray:
+        if scale == "non-event":
+            r00, r10, r01, r11 = 1 - r00, 1 - r10, 1 - r01, 1 - r11
+        return measure.formula(r00=r00, r10=r10, r01=r01, r11=r11)
+
+    return of
+
+
+def availability(estimand: Estimand, study: Study, risk: xr.DataArray) -> str:
+    """Tell whether the evidence itself determines an estimand.
+
+    Parameters
+    ----------
+    risk
+        Draws whose regimens are those the model can speak of.
+
+    Returns
+    -------
+    str
+        ``observed``, ``extrapolated``, ``fixed by the model``, or ``undefined: `` and why.
+    """
+    if study.is_case_control and estimand.needs_risks:
+        return NOT_IDENTIFIED
+    missing = [arm for arm in estimand.arms if arm not in risk.coords["arm"].values]
+    if missing:
+        return f"undefined: no patients in {', '.join(missing)}"
+    if is_fixed(estimand, risk):
+        return FIXED
+    return determination(estimand, study, _mean_risk(study, risk))
+
+
+def is_fixed(estimand: Estimand, risk: xr.DataArray) -> bool:
+    """Tell whether the model holds a measure at its null in every draw (more than one)."""
+    if estimand.measure is None or risk.sizes.get("draw", 1) == 1:
+        return False
+    return bool(np.all(np.abs(estimand.values(risk) - estimand.null) < FIXED_TOLERANCE))
+
+
+def determination(estimand: Estimand, study: Study, risk: NDArray[np.float64]) -> str:
+    """Tell by rank whether counts determine an estimand near the given risks.
+
+    It is *observed* where its gradient in the log-odds of all regimens lies in the row space of the
+    evidence's Jacobian, *extrapolated* otherwise.
+
+    Parameters
+    ----------
+    risk
+        Risk by regimen, shape (regimen,); any value within (0, 1) for the uncounted.
+    """
+    slope = gradient(estimand, study.regimens, risk)
+    if np.isnan(slope).any() and estimand.measure is not None:
+        # A synergy index has no value here, but asks of the evidence what its sign asks.
+        stand_in = replace(
+            estimand, of=_on_scale(MEASURES[estimand.measure.sign_of], estimand.scale)
+        )
+        slope = gradient(stand_in, study.regimens, risk)
+    inside = in_row_space(slope, counts.jacobian(study, risk))
+    return "observed" if inside else "extrapolated"
+
+
+def gradient(
+    estimand: Estimand, arms: tuple[str, ...], risk: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Differentiate an estimand in the log-odds of each arm.
+
+    Parameters
+    ----------
+    risk
+        Shape (arm,).
+
+    Returns
+    -------
+    ndarray
+        Shape (arm,); NaN where the estimand has no value.
+
+    Notes
+    -----
+    By the complex step (Squire & Trapp, SIAM Rev 1998;40:110), exact to machine precision.
+    """
+    step = 1e-20
+    moved = logit(risk) + 1j * step * np.eye(len(arms))
+    risks = xr.DataArray(
+        1 / (1 + np.exp(-moved)), dims=("direction", "arm"), coords={"arm": list(arms)}
+    )
+    return estimand.values(risks).values.imag / step
+
+
+def in_row_space(vector: NDArray[np.float64], rows: NDArray[np.float64]) -> bool:
+    """Tell whether a vector is a combination of the rows of a matrix."""
+    weights, *_ = np.linalg.lstsq(rows.T, vector, rcond=None)
+    residual = np.linalg.norm(rows.T @ weights - vector)
+    return bool(residual <= ROW_SPACE_TOLERANCE * max(np.linalg.norm(vector), 1e-300))
+
+
+def _mean_risk(study: Study, risk: xr.DataArray) -> NDArray[np.float64]:
+    """Return the mean risk of all regimens; those the model is silent on get the overall mean."""
+    mean = risk.mean([dim for dim in risk.dims if dim != "arm"])
+    return mean.reindex(arm=list(study.regimens), fill_value=float(mean.mean())).values

@@ -1,0 +1,46 @@
+"""Names that several modules share, each said once: dimensions, columns, the default interval."""
+
+INTERVAL = 0.95
+"""Probability of every interval, credible and confidence alike."""
+
+CREDIBLE = f"{INTERVAL:.0%} equal-tailed credible"
+"""How a posterior interval is labelled in every table."""
+
+DECIDED = 0.975
+"""A probability of synergy is *decided* at this value or above, or at its complement or below."""
+
+FIXED = "fixed by the model"
+"""Availability of a measure that the model's structure holds at its null."""
+
+READING = "default"
+"""The reading of a study file whose wording leaves nothing open."""
+
+SUMMARY_COLUMNS = (
+    "estimator",
+    "model",
+    "priors",
+    "reading",
+    "study",
+    "estimand",
+    "background",
+    "scale",
+    "risk_kind",
+    "availability",
+    "estimate",
+    "lower",
+    "upper",
+    "interval",
+    "probability",
+    "prior_probability",
+    "contraction",
+)
+"""Columns of ``summary.csv``, in order."""
+
+CHECK_COLUMNS = ("check", "where", "value", "threshold", "verdict", "advice")
+"""Columns of ``checks.csv``, in order."""
+
+ENGINES = {
+    "numpyro": "NUTS by NumPyro on JAX: compiles in seconds",
+    "nutpie": "NUTS by nutpie; needs the extra cotreat[nutpie]",
+}
+"""Samplers by name, the default first."""

@@ -1,0 +1,240 @@
+"""Prior sets as tables: variable, distribution, numbers, reason, and who chose them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit, ndtri
+
+from cotreat.effects import Model, ModelError
+from cotreat.study import Study
+
+if TYPE_CHECKING:
+    import pytensor.tensor as pt
+
+Distribution = Literal["Normal", "HalfNormal"]
+
+
+@dataclass(frozen=True)
+class Prior:
+    """One row of a prior set.
+
+    Attributes
+    ----------
+    mu, sigma : float or None
+        Numbers of the distribution; None where other variables of the model stand in.
+    chosen_by : str
+        ``default`` (nobody chose it), ``study file``, or ``user``.
+    """
+
+    variable: str
+    distribution: Distribution
+    mu: float | None
+    sigma: float | None
+    meaning: str
+    reason: str
+    chosen_by: str = "default"
+
+    def numbers(self) -> dict[str, float]:
+        """Keyword arguments of the distribution that the row itself gives."""
+        given = {"mu": self.mu, "sigma": self.sigma}
+        wanted = ("sigma",) if self.distribution == "HalfNormal" else ("mu", "sigma")
+        return {k: v for k in wanted if (v := given[k]) is not None}
+
+    def in_words(self) -> str:
+        """Say the central 95 % of the prior on the scale people think in."""
+        if self.mu is None or self.sigma is None or self.meaning not in _BACK:
+            return ""
+        scale, back = _BACK[self.meaning]
+        lower, upper = back(self.mu + self.sigma * ndtri([0.025, 0.975]))
+        return f"{scale} {lower:.2f} to {upper:.2f}"
+
+
+REFERENCE_RISK = "log-odds without treatment"
+ODDS_RATIO = "log odds ratio of a treatment"
+PRODUCT = "log ratio of odds ratios of a pair"
+_BACK = {
+    REFERENCE_RISK: ("risk", expit),
+    ODDS_RATIO: ("odds ratio", np.exp),
+    PRODUCT: ("ratio of odds ratios", np.exp),
+}
+
+
+@dataclass(frozen=True)
+class PriorSet:
+    """A named table of priors.
+
+    Attributes
+    ----------
+    about_effects : bool
+        Whether the set states a belief about the treatments' effects, which a model without such
+        effects could not honour.
+    """
+
+    name: str
+    rows: tuple[Prior, ...]
+    about_effects: bool = False
+
+    def __getitem__(self, variable: str) -> Prior:
+        return next(row for row in self.rows if row.variable == variable)
+
+    def change(self, variable: str, *, reason: str, name: str, **numbers: float) -> PriorSet:
+        """Return a set of another `name` with other numbers for one variable, and why.
+
+        Examples
+        --------
+        >>> weak = prior_set("weak", load_study("isis2"))
+        >>> wide = weak.change("gamma", sigma=1.0, name="wide", reason="as wide as an effect")
+        """
+        new = replace(self[variable], reason=reason, chosen_by="user", **numbers)  # type: ignore[arg-type]
+        rows = tuple(new if row.variable == variable else row for row in self.rows)
+        return replace(self, name=name, rows=rows)
+
+    def only(self, model: Model) -> PriorSet:
+        """Return the rows that `model` needs.
+
+        Raises
+        ------
+        ModelError
+            If the set is a belief about effects and the model has none.
+        """
+        if self.about_effects and "beta" not in model.parameters:
+            raise ModelError(
+                f"the prior set {self.name!r} is a belief about the treatments' effects, and "
+                f"{model.name} has no such parameter; use weak"
+            )
+        rows = tuple(row for row in self.rows if row.variable in model.parameters)
+        return replace(self, rows=rows)
+
+    def table(self) -> pd.DataFrame:
+        """Return the set as a table, one row a variable."""
+        return pd.DataFrame(
+            [
+                {
+                    "variable": row.variable,
+                    "meaning": row.meaning,
+                    "distribution": row.distribution,
+                    "mean": row.mu,
+                    "sd": row.sigma,
+                    "central 95%": row.in_words(),
+                    "reason": row.reason,
+                    "chosen by": row.chosen_by,
+                }
+                for row in self.rows
+            ]
+        )
+
+
+def state(
+    priors: PriorSet, variable: str, dims: str | None = None, **others: Any
+) -> pt.TensorVariable:
+    """State one variable of the PyMC model in context from its row of the prior set."""
+    import pymc as pm
+
+    row = priors[variable]
+    return getattr(pm, row.distribution)(variable, **{**row.numbers(), **others}, dims=dims)
+
+
+WEAK = (
+    Prior(
+        "alpha",
+        "Normal",
+        -1.67,
+        0.65,
+        REFERENCE_RISK,
+        "most outcomes worth a trial lie between 1 in 20 and 2 in 5",
+    ),
+    Prior("beta", "Normal", 0.0, 1.0, ODDS_RATIO, "odds ratios past 7 are rare for any drug"),
+    Prior("gamma", "Normal", 0.0, 0.5, PRODUCT, "interactions are half the size of effects"),
+    Prior("mu", "Normal", 0.0, 0.25, PRODUCT, "the pairs' mean is nearer 0 than any one of them"),
+    Prior("tau", "HalfNormal", None, 0.5, "SD of the product terms", "as wide as one product term"),
+    Prior("z", "Normal", 0.0, 1.0, "standardised deviation of a pair", "by definition"),
+    Prior("m", "Normal", -1.67, 0.65, REFERENCE_RISK, "as the risk without treatment"),
+    Prior(
+        "tau_arm",
+        "HalfNormal",
+        None,
+        1.0,
+        "SD of the regimens' log-odds",
+        "regimens may differ as much as a treatment's effect",
+    ),
+    Prior(
+        "eta", "Normal", None, None, "log-odds of a regimen", "mean m and SD tau_arm by definition"
+    ),
+)
+
+# Zampieri et al., AJRCCM 2021;203:543, on the log odds ratio. A neutral belief is said by its SD; a
+# pessimist or optimist by the share of the prior that lies beyond the null.
+NEUTRAL_SD = {"weak": 5.0, "moderate": 0.355, "strong": 0.205}
+BEYOND_NULL = {"weak": 0.30, "moderate": 0.15, "strong": 0.05}
+EXPECTED_ODDS_RATIO = 2.0
+ALIASES = {
+    "sceptical": "grid:pessimistic-moderate",
+    "neutral": "grid:neutral-moderate",
+    "enthusiastic": "grid:optimistic-moderate",
+}
+GRID = tuple(
+    f"grid:{belief}-{strength}"
+    for belief in ("pessimistic", "neutral", "optimistic")
+    for strength in NEUTRAL_SD
+)
+NAMES = ("weak", *ALIASES, *GRID)
+"""Every prior set by name."""
+
+
+def prior_set(name: str, study: Study) -> PriorSet:
+    """Return a prior set by name, its reference risk and directions taken from the study.
+
+    Parameters
+    ----------
+    name
+        ``weak``; ``sceptical``, ``neutral``, ``enthusiastic``; or one of the belief × strength grid
+        such as ``grid:neutral-strong``.
+    study
+        Says the risk without treatment if it knows one, and whether the outcome is a benefit: an
+        optimist expects a higher odds of a benefit and a lower odds of a harm.
+
+    Raises
+    ------
+    ModelError
+        If there is no such set.
+    """
+    if name not in NAMES:
+        raise ModelError(f"no prior set {name!r}; the prior sets are {', '.join(NAMES)}")
+    rows = WEAK if study.baseline is None else tuple(_with_baseline(WEAK, study))
+    if name == "weak":
+        return PriorSet(name, rows)
+    belief, strength = ALIASES.get(name, name).removeprefix("grid:").split("-")
+    effect = _belief(belief, strength, harm=study.outcome.direction == "harm")
+    rows = tuple(effect if row.variable == "beta" else row for row in rows)
+    return PriorSet(name, rows, about_effects=True)
+
+
+def _with_baseline(rows: tuple[Prior, ...], study: Study) -> Iterator[Prior]:
+    assert study.baseline is not None  # noqa: S101 - the caller's condition
+    lower, upper = logit([study.baseline.lower, study.baseline.upper])
+    for row in rows:
+        if row.meaning == REFERENCE_RISK:
+            row = replace(  # noqa: PLW2901
+                row,
+                mu=float(lower + upper) / 2,
+                sigma=float((upper - lower) / (2 * ndtri(0.975))),
+                reason=study.baseline.source,
+                chosen_by="study file",
+            )
+        yield row
+
+
+def _belief(belief: str, strength: str, *, harm: bool) -> Prior:
+    reason = f"{belief} belief of {strength} strength about every treatment's effect"
+    if belief == "neutral":
+        return Prior("beta", "Normal", 0.0, NEUTRAL_SD[strength], ODDS_RATIO, reason, "user")
+    towards_benefit = 1 if belief == "optimistic" else -1
+    mean = towards_benefit * (-1 if harm else 1) * float(np.log(EXPECTED_ODDS_RATIO))
+    sd = abs(mean) / -float(ndtri(BEYOND_NULL[strength]))
+    reason += f", expecting an odds ratio of {np.exp(mean):.3g}"
+    return Prior("beta", "Normal", mean, sd, ODDS_RATIO, reason, "user")
