@@ -16,8 +16,8 @@ from scipy.special import logit
 from cotreat import regimens
 from cotreat.effects import Model
 from cotreat.evidence import counts
-from cotreat.measures import MEASURES, Measure, odds
-from cotreat.names import FIXED
+from cotreat.measures import APART, MEASURES, Measure, odds
+from cotreat.names import FIXED, IMPLIED
 from cotreat.study import NOT_IDENTIFIED, Scale, Study
 
 FIXED_TOLERANCE = 1e-9
@@ -155,18 +155,30 @@ def _on_scale(measure: Measure, scale: Scale) -> Callable[..., xr.DataArray]:
     return of
 
 
-def availability(estimand: Estimand, study: Study, risk: xr.DataArray) -> str:
+def on_measure(estimand: Estimand, measure: Measure) -> Estimand:
+    """Ask another measure of the same four regimens on the same scale."""
+    return replace(
+        estimand,
+        of=_on_scale(measure, estimand.scale),
+        measure=measure,
+        null=measure.null,
+        log=measure.log,
+    )
+
+
+def availability(estimand: Estimand, study: Study, model: Model, risk: xr.DataArray) -> str:
     """Tell whether the evidence itself determines an estimand.
 
     Parameters
     ----------
     risk
-        Draws whose regimens are those the model can speak of.
+        Draws under `model`, whose regimens are those it can speak of.
 
     Returns
     -------
     str
-        ``observed``, ``extrapolated``, ``fixed by the model``, or ``undefined: `` and why.
+        ``observed``, ``extrapolated``, ``fixed by the model``, ``implied by the model``, or
+        ``undefined: `` and why.
     """
     if study.is_case_control and estimand.needs_risks:
         return NOT_IDENTIFIED
@@ -175,6 +187,8 @@ def availability(estimand: Estimand, study: Study, risk: xr.DataArray) -> str:
         return f"undefined: no patients in {', '.join(missing)}"
     if is_fixed(estimand, risk):
         return FIXED
+    if is_implied(estimand, model):
+        return IMPLIED
     return determination(estimand, study, _mean_risk(study, risk))
 
 
@@ -183,6 +197,12 @@ def is_fixed(estimand: Estimand, risk: xr.DataArray) -> bool:
     if estimand.measure is None or risk.sizes.get("draw", 1) == 1:
         return False
     return bool(np.all(np.abs(estimand.values(risk) - estimand.null) < FIXED_TOLERANCE))
+
+
+def is_implied(estimand: Estimand, model: Model) -> bool:
+    """Tell whether the model's lack of an interaction already answers a question of synergy."""
+    measure = estimand.measure
+    return measure is not None and measure.family != APART and not model.has_products
 
 
 def determination(estimand: Estimand, study: Study, risk: NDArray[np.float64]) -> str:

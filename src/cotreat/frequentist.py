@@ -14,8 +14,8 @@ from scipy.special import expit, logit, ndtri
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from cotreat.effects import Model
-from cotreat.estimands import Estimand, gradient, in_row_space
-from cotreat.names import FIXED, INTERVAL
+from cotreat.estimands import Estimand, gradient, in_row_space, is_implied
+from cotreat.names import FIXED, IMPLIED, INTERVAL
 from cotreat.study import NOT_IDENTIFIED, Study
 
 Z = float(ndtri(0.5 + INTERVAL / 2))
@@ -52,6 +52,7 @@ class Likelihood:
     """
 
     study: Study
+    model: Model
     arms: tuple[str, ...]
     design: NDArray[np.float64]
     coefficients: NDArray[np.float64]
@@ -93,7 +94,7 @@ class Likelihood:
             return FIXED
         if not in_row_space(slope, self.counted_design):
             return "undefined: not estimable from the counted regimens"
-        return "observed"
+        return IMPLIED if is_implied(estimand, self.model) else "observed"
 
     def estimate(self, estimand: Estimand) -> float:
         """Answer an estimand at the maximum of the likelihood."""
@@ -161,7 +162,7 @@ def fit_likelihood(study: Study, model: Model) -> Likelihood:
     design = _design(study, model, arms)
     rows = [arms.index(arm) for arm in study.counted]
     fit = _glm(study, design[rows])
-    return Likelihood(study, arms, design, fit.params, fit.cov_params())
+    return Likelihood(study, model, arms, design, fit.params, fit.cov_params())
 
 
 def _design(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.float64]:

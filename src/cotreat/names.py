@@ -12,6 +12,10 @@ DECIDED = 0.975
 FIXED = "fixed by the model"
 """Availability of a measure that the model's structure holds at its null."""
 
+IMPLIED = "implied by the model"
+"""Availability of a measure of synergy under a model without interaction: it follows from the single
+effects and the model's assumption, whatever the combined arm shows, so it gets no probability."""
+
 READING = "default"
 """The reading of a study file whose wording leaves nothing open."""
 

@@ -23,7 +23,7 @@ DRAWS = 2000
 TUNE = 1000
 SEED = 1
 PRIOR_DRAWS = 20_000
-TARGET_ACCEPT = 0.9
+TARGET_ACCEPT = 0.95
 PACKAGES = ("cotreat", "pymc", "pytensor", "arviz", "jax", "numpyro", "numpy", "xarray")
 
 

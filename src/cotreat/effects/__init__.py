@@ -24,6 +24,8 @@ class Model:
     has_structure : bool
         Whether arms inform each other through treatments, so that empty cells get a risk and the
         ratio of odds ratios is the same on every background.
+    has_products : bool
+        Whether combinations may differ from what the single effects make of them.
     min_pairs : int
         Pairs of treatments without which the model cannot be told from a simpler one.
     """

@@ -1,0 +1,165 @@
+"""Diagnostics as rows: name, where, value, threshold, verdict, advice."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from cotreat.effects import Model
+from cotreat.estimands import availability, enumerate_estimands
+from cotreat.measures import odds
+from cotreat.names import CHECK_COLUMNS
+from cotreat.study import Study
+from cotreat.summary import is_beyond_null
+
+RHAT = 1.01
+ESS = 1000
+MCSE = 0.05
+BFMI = 0.3
+MAX_TREE_DEPTH = 10
+
+PASS, FAIL = "pass", "FAIL"
+
+MORE_DRAWS = "draw more: raise --draws"
+NOT_MIXED = "the chains disagree: do not use these numbers; try --engine nutpie or another model"
+Row = dict[str, Any]
+
+
+def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
+    """Run every diagnostic of a fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a diagnostic with the columns of `cotreat.names.CHECK_COLUMNS`; ``where`` names the
+        quantity that is worst.
+
+    Notes
+    -----
+    R-hat and effective sample sizes after Vehtari et al., Bayesian Anal 2021;16:667, energy after
+    Betancourt 2016. Parameters, risks and log odds ratios need all of them, the indicator behind
+    each probability its R-hat and the effective sample size of its mean.
+    """
+    quantities = _quantities(tree)
+    indicators = _indicators(tree, study, model)
+    rows = [
+        *_convergence(quantities, indicators),
+        *_precision(quantities),
+        *_sampler(tree["sample_stats"].to_dataset(), tree["posterior"].sizes["chain"]),
+    ]
+    return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
+
+
+def failures(checks: pd.DataFrame) -> list[str]:
+    """Say each failed diagnostic in a line."""
+    failed = checks[checks.verdict == FAIL]
+    return [
+        f"{row.check}: {row.value:.4g} ({row.where}), should be {row.threshold}; {row.advice}"
+        for row in failed.itertuples()
+    ]
+
+
+def _row(check: str, where: str, value: float, threshold: str, passed: bool, advice: str) -> Row:
+    return {
+        "check": check,
+        "where": where,
+        "value": value,
+        "threshold": threshold,
+        "verdict": PASS if passed else FAIL,
+        "advice": "" if passed else advice,
+    }
+
+
+def _quantities(tree: xr.DataTree) -> xr.Dataset:
+    """Return parameters, risks and log odds ratios of every pair of regimens."""
+    posterior = tree["posterior"].to_dataset()
+    log_odds = np.log(odds(posterior["risk"]))
+    pairs = list(combinations(log_odds.coords["arm"].values, 2))
+    contrasts = xr.concat(
+        [log_odds.sel(arm=b, drop=True) - log_odds.sel(arm=a, drop=True) for a, b in pairs],
+        dim="contrast",
+    ).assign_coords(contrast=[f"{b} vs {a}" for a, b in pairs])
+    return posterior.assign(log_odds_ratio=contrasts.transpose("chain", "draw", "contrast"))
+
+
+def _indicators(tree: xr.DataTree, study: Study, model: Model) -> xr.Dataset:
+    """Return "beyond its null" by draw for each measure whose probability is reported."""
+    risk = tree["posterior"]["risk"]
+    return xr.Dataset(
+        {
+            f"P({e.label}{f' on {e.background}' if e.background else ''})": is_beyond_null(e, risk)
+            for e in enumerate_estimands(study, model)
+            if e.measure is not None
+            and e.is_judged
+            and availability(e, study, model, risk) in ("observed", "extrapolated")
+        }
+    ).astype(float)
+
+
+def _convergence(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
+    # An indicator that never changes has no Monte Carlo error to see, and no R-hat.
+    varying = indicators[[n for n, v in indicators.items() if float(v.min()) < float(v.max())]]
+    for name, data, method in (
+        ("R-hat", quantities, "rank"),
+        ("R-hat of probabilities", varying, "split"),
+    ):
+        if data:
+            where, value = _worst(az.rhat(data, method=method), max)
+            yield _row(name, where, value, f"≤ {RHAT}", value <= RHAT, NOT_MIXED)
+    for name, data, method in (
+        ("bulk ESS", quantities, "bulk"),
+        ("tail ESS", quantities, "tail"),
+        ("ESS of probabilities", varying, "mean"),
+    ):
+        if data:
+            where, value = _worst(az.ess(data, method=method), min)
+            yield _row(name, where, value, f"≥ {ESS}", value >= ESS, MORE_DRAWS)
+
+
+def _precision(quantities: xr.Dataset) -> Iterator[Row]:
+    relative = az.mcse(quantities) / quantities.std(("chain", "draw"))
+    where, value = _worst(relative, max)
+    yield _row("MCSE / SD", where, value, f"≤ {MCSE}", value <= MCSE, MORE_DRAWS)
+
+
+def _sampler(stats: xr.Dataset, chains: int) -> Iterator[Row]:
+    diverging = int(stats["diverging"].sum())
+    advice = "parts of the posterior were not reached: another model, or tighter priors"
+    yield _row("divergences", "all chains", diverging, "= 0", diverging == 0, advice)
+    energy = az.bfmi(xr.DataTree.from_dict({"sample_stats": stats}))
+    bfmi = float(energy["energy"].min())
+    advice = "heavy tails slow the sampler: another model, or tighter priors"
+    yield _row("energy (BFMI)", "worst chain", bfmi, f"≥ {BFMI}", bfmi >= BFMI, advice)
+    depth = int(stats["tree_depth"].max())
+    yield _row(
+        "tree depth",
+        "deepest draw",
+        depth,
+        f"< {MAX_TREE_DEPTH}",
+        depth < MAX_TREE_DEPTH,
+        "the sampler gave up long trajectories: draws are few for their number",
+    )
+    yield _row(
+        "chains", "all", chains, "≥ 4", chains >= 4, "R-hat needs several chains: --chains 4"
+    )
+
+
+def _worst(by_variable: xr.Dataset, pick: Any) -> tuple[str, float]:
+    """Return the name and value of the largest or smallest entry; NaN is worse than any number."""
+    entries = [
+        (name if not index else f"{name}[{', '.join(map(str, index))}]", float(value))
+        for name, array in by_variable.data_vars.items()
+        for index, value in _entries(array)
+    ]
+    missing = [entry for entry in entries if np.isnan(entry[1])]
+    return missing[0] if missing else pick(entries, key=lambda entry: entry[1])
+
+
+def _entries(array: xr.DataArray) -> Iterator[tuple[tuple[Any, ...], float]]:
+    for index in np.ndindex(array.shape):
+        labels = (array[dim].values[i] for dim, i in zip(array.dims, index, strict=True))
+        yield tuple(labels), float(array.values[index])

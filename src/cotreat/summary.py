@@ -1,0 +1,251 @@
+"""One table of every estimand: posterior and maximum likelihood in the same columns."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from cotreat import estimands
+from cotreat.effects import Model
+from cotreat.estimands import Estimand, enumerate_estimands
+from cotreat.frequentist import Likelihood
+from cotreat.measures import MEASURES, REPRESENTATIVE
+from cotreat.names import CREDIBLE, DECIDED, FIXED, IMPLIED, INTERVAL, SUMMARY_COLUMNS
+from cotreat.study import Study
+
+POSTERIOR = "posterior"
+LIKELIHOOD = "maximum likelihood"
+MAX_UNDEFINED = 0.01
+"""Share of undefined draws from which on a synergy index gets no estimate."""
+
+Row = dict[str, Any]
+
+
+def summarise(
+    study: Study,
+    model: Model,
+    *,
+    prior: xr.DataArray,
+    posterior: xr.DataArray,
+    likelihood: Likelihood,
+    labels: dict[str, str],
+    thresholds: Sequence[float] = (),
+) -> pd.DataFrame:
+    """Answer every estimand by posterior and by maximum likelihood.
+
+    Parameters
+    ----------
+    prior, posterior
+        Draws of ``risk``, dims (chain, draw, arm).
+    likelihood
+        The same model without priors.
+    labels
+        ``model``, ``priors`` and ``reading``, repeated in each row.
+    thresholds
+        Odds ratios for which P(odds ratio > threshold) is wanted besides P(odds ratio > 1).
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each estimand, scale, background and interval, with the columns of
+        `cotreat.names.SUMMARY_COLUMNS`. Estimates of the posterior are medians; undefined ones are
+        missing, and ``availability`` says why.
+    """
+    rows: list[Row] = []
+    for estimand in enumerate_estimands(study, model):
+        rows += _posterior_rows(estimand, study, model, prior, posterior, thresholds)
+        rows += _likelihood_rows(estimand, likelihood)
+    table = pd.DataFrame(rows).assign(study=study.id, **labels)
+    return table[list(SUMMARY_COLUMNS)]
+
+
+def _row(estimand: Estimand, estimator: str, risk_kind: str, availability: str) -> Row:
+    return {
+        "estimator": estimator,
+        "estimand": estimand.label,
+        "background": estimand.background,
+        "scale": estimand.scale,
+        "risk_kind": risk_kind,
+        "availability": availability,
+        "estimate": np.nan,
+        "lower": np.nan,
+        "upper": np.nan,
+        "interval": "",
+        "probability": np.nan,
+        "prior_probability": np.nan,
+        "contraction": np.nan,
+    }
+
+
+# --- Posterior -----------------------------------------------------------------------------------
+
+
+def _posterior_rows(
+    estimand: Estimand,
+    study: Study,
+    model: Model,
+    prior: xr.DataArray,
+    posterior: xr.DataArray,
+    thresholds: Sequence[float],
+) -> Iterator[Row]:
+    available = estimands.availability(estimand, study, model, posterior)
+    row = _row(estimand, POSTERIOR, posterior.attrs["risk_kind"], available)
+    if available.startswith("undefined"):
+        yield row
+        return
+    if available == FIXED:
+        yield {**row, "estimate": estimand.null}
+        return
+    before, after = _draws(estimand, prior), _draws(estimand, posterior)
+    yield {
+        **row,
+        **_interval(after),
+        **({} if available == IMPLIED else _probability(estimand, prior, posterior)),
+        "contraction": _contraction(estimand, before, after),
+    }
+    if estimand.label.startswith("odds_ratio"):
+        for threshold in thresholds:
+            yield {
+                **row,
+                "estimand": f"{estimand.label} > {threshold:g}",
+                "probability": float(np.mean(after > threshold)),
+                "prior_probability": float(np.mean(before > threshold)),
+            }
+
+
+def _draws(estimand: Estimand, risk: xr.DataArray) -> NDArray[np.float64]:
+    return estimand.values(risk).values.ravel()
+
+
+def _interval(draws: NDArray[np.float64]) -> Row:
+    undefined = float(np.isnan(draws).mean())
+    if undefined >= MAX_UNDEFINED:
+        return {"interval": f"not shown: undefined in {undefined:.0%} of draws"}
+    tail = (1 - INTERVAL) / 2
+    lower, median, upper = np.nanquantile(draws, [tail, 0.5, 1 - tail])
+    return {"estimate": median, "lower": lower, "upper": upper, "interval": CREDIBLE}
+
+
+def _probability(estimand: Estimand, prior: xr.DataArray, posterior: xr.DataArray) -> Row:
+    if estimand.null is None or not estimand.is_judged:
+        return {}
+    return {
+        "probability": float(is_beyond_null(estimand, posterior).mean()),
+        "prior_probability": float(is_beyond_null(estimand, prior).mean()),
+    }
+
+
+def is_beyond_null(estimand: Estimand, risk: xr.DataArray) -> xr.DataArray:
+    """Tell for each draw whether an estimand lies beyond its null.
+
+    A synergy index has no value in some draws and takes the answer of the measure of its sign.
+    """
+    measure = estimand.measure
+    if measure is not None and measure.sign_of:
+        estimand = estimands.on_measure(estimand, MEASURES[measure.sign_of])
+    return estimand.values(risk) > estimand.null
+
+
+def _contraction(
+    estimand: Estimand, before: NDArray[np.float64], after: NDArray[np.float64]
+) -> float:
+    if estimand.measure is not None and estimand.measure.sign_of:
+        return np.nan
+    if estimand.log:
+        before, after = np.log(before), np.log(after)
+    return float(1 - (_iqr(after) / _iqr(before)) ** 2)
+
+
+def _iqr(draws: NDArray[np.float64]) -> float:
+    lower, upper = np.quantile(draws, [0.25, 0.75])
+    return float(upper - lower)
+
+
+# --- Maximum likelihood ---------------------------------------------------------------------------
+
+
+def _likelihood_rows(estimand: Estimand, likelihood: Likelihood) -> Iterator[Row]:
+    if estimand.scale != "event":
+        return
+    available = likelihood.availability(estimand)
+    row = _row(estimand, LIKELIHOOD, likelihood.risk.attrs["risk_kind"], available)
+    if available.startswith("undefined"):
+        yield row
+        return
+    row["estimate"] = likelihood.estimate(estimand)
+    if available == FIXED:
+        yield row
+        return
+    for interval in likelihood.intervals(estimand):
+        yield {**row, "lower": interval.lower, "upper": interval.upper, "interval": interval.label}
+
+
+# --- How far the families agree --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many of the five families of synergy say the same of a pair on a background.
+
+    Attributes
+    ----------
+    families : int
+        Families that have a probability at all: defined, and not fixed by the model.
+    agree : int
+        Families on the side where most of them are.
+    towards : str
+        That side: ``synergy`` or ``antagonism``.
+    decided_for, decided_against : int
+        Families with P ≥ 0.975 and with P ≤ 0.025.
+    """
+
+    pair: str
+    background: str
+    families: int
+    agree: int
+    towards: str
+    decided_for: int
+    decided_against: int
+
+    def __str__(self) -> str:
+        if not self.families:
+            return f"{self.pair}: no family of synergy measures has a probability here"
+        undecided = self.families - self.decided_for - self.decided_against
+        where = f" on background {self.background}" if self.background else ""
+        return (
+            f"{self.pair}{where}: {self.agree} of {self.families} families agree on "
+            f"{self.towards}; decided for synergy {self.decided_for}, against "
+            f"{self.decided_against}, undecided {undecided}"
+        )
+
+
+def agreements(summary: pd.DataFrame) -> list[Agreement]:
+    """Count the families behind each pair of treatments and each background of a summary."""
+    rows = summary[(summary.estimator == POSTERIOR) & summary.probability.notna()]
+    name, _, rest = zip(*(label.partition("[") for label in rows.estimand), strict=True)
+    rows = rows.assign(measure=name, pair=[text.rstrip("]") for text in rest])
+    rows = rows[rows.measure.isin(list(REPRESENTATIVE.values()))]
+    shared = rows.background.str.startswith("every")
+    result = []
+    for (pair, background), own in rows[~shared].groupby(["pair", "background"], sort=False):
+        every = rows[shared & (rows.pair == pair)]
+        result.append(_count(pair, background, pd.concat([own, every]).probability))
+    return result
+
+
+def _count(pair: str, background: str, probability: pd.Series) -> Agreement:
+    towards_synergy = int((probability > 0.5).sum())
+    agree = max(towards_synergy, len(probability) - towards_synergy)
+    return Agreement(
+        pair=pair,
+        background=background,
+        families=len(probability),
+        agree=agree,
+        towards="synergy" if agree == towards_synergy else "antagonism",
+        decided_for=int((probability >= DECIDED).sum()),
+        decided_against=int((probability <= 1 - DECIDED).sum()),
+    )
