@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from cotreat.effects import Model
-from cotreat.estimands import availability, enumerate_estimands
+from cotreat.estimands import availability, enumerate_estimands, risk_of
 from cotreat.measures import odds
 from cotreat.names import CHECK_COLUMNS
 from cotreat.study import Study
@@ -88,7 +88,7 @@ def _quantities(tree: xr.DataTree) -> xr.Dataset:
 
 def _indicators(tree: xr.DataTree, study: Study, model: Model) -> xr.Dataset:
     """Return "beyond its null" by draw for each measure whose probability is reported."""
-    risk = tree["posterior"]["risk"]
+    risk = risk_of(tree)
     return xr.Dataset(
         {
             f"P({e.label}{f' on {e.background}' if e.background else ''})": is_beyond_null(e, risk)
@@ -151,7 +151,7 @@ def _sampler(stats: xr.Dataset, chains: int) -> Iterator[Row]:
 def _worst(by_variable: xr.Dataset, pick: Any) -> tuple[str, float]:
     """Return the name and value of the largest or smallest entry; NaN is worse than any number."""
     entries = [
-        (name if not index else f"{name}[{', '.join(map(str, index))}]", float(value))
+        (f"{name}[{', '.join(map(str, index))}]" if index else str(name), float(value))
         for name, array in by_variable.data_vars.items()
         for index, value in _entries(array)
     ]

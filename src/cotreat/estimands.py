@@ -20,6 +20,9 @@ from cotreat.measures import APART, MEASURES, Measure, odds
 from cotreat.names import FIXED, IMPLIED
 from cotreat.study import NOT_IDENTIFIED, Scale, Study
 
+EVERY = "every"
+"""How the background of a number that a model holds the same on all of them begins."""
+
 FIXED_TOLERANCE = 1e-9
 ROW_SPACE_TOLERANCE = 1e-6
 
@@ -126,12 +129,12 @@ def _backgrounds(
         return
     # One number for all backgrounds: read it where the evidence speaks, if it does anywhere.
     observed = [(label, arms) for label, arms in cells if set(arms) <= set(study.counted)]
-    label, arms = (observed or cells)[0]
+    arms = (observed or cells)[0][1]
     if observed and len(observed) < len(cells):
         named = ", ".join(label for label, _ in observed)
-        yield f"every (counted on {named}; elsewhere the same by assumption)", arms
+        yield f"{EVERY} (counted on {named}; elsewhere the same by assumption)", arms
     else:
-        yield "every (the same by assumption)", arms
+        yield f"{EVERY} (the same by assumption)", arms
 
 
 def four_cells(
@@ -166,6 +169,11 @@ def on_measure(estimand: Estimand, measure: Measure) -> Estimand:
     )
 
 
+def risk_of(tree: xr.DataTree, group: str = "posterior") -> xr.DataArray:
+    """Return the waist of a fit: the draws of risk in a group, dims (chain, draw, arm)."""
+    return tree[group].to_dataset()["risk"]
+
+
 def availability(estimand: Estimand, study: Study, model: Model, risk: xr.DataArray) -> str:
     """Tell whether the evidence itself determines an estimand.
 
@@ -194,7 +202,7 @@ def availability(estimand: Estimand, study: Study, model: Model, risk: xr.DataAr
 
 def is_fixed(estimand: Estimand, risk: xr.DataArray) -> bool:
     """Tell whether the model holds a measure at its null in every draw (more than one)."""
-    if estimand.measure is None or risk.sizes.get("draw", 1) == 1:
+    if estimand.measure is None or estimand.null is None or risk.sizes.get("draw", 1) == 1:
         return False
     return bool(np.all(np.abs(estimand.values(risk) - estimand.null) < FIXED_TOLERANCE))
 

@@ -1,9 +1,10 @@
 """Maximum likelihood beside the posterior: the same models, risks and estimands, without priors."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import statsmodels.api as sm
@@ -73,7 +74,7 @@ class Likelihood:
         """Rows of the design that have patients, shape (counted, coefficient)."""
         return self.design[[self.arms.index(arm) for arm in self.study.counted]]
 
-    def availability(self, estimand: Estimand) -> str:
+    def availability(self, estimand: Estimand) -> str:  # noqa: PLR0911 - one line a reason
         """Tell whether maximum likelihood estimates an estimand, and if not, why."""
         if self.study.is_case_control and estimand.needs_risks:
             return NOT_IDENTIFIED
@@ -135,8 +136,8 @@ class Likelihood:
         """Invert the likelihood-ratio test of the ratio of odds ratios."""
         signs = dict(zip(estimand.arms, (1.0, -1.0, -1.0, 1.0), strict=True))
         contrast = np.array([signs.get(arm, 0.0) for arm in self.arms]) @ self.design
-        centre = contrast @ self.coefficients
-        se = np.sqrt(contrast @ self.covariance @ contrast)
+        centre = float(contrast @ self.coefficients)
+        se = float(np.sqrt(contrast @ self.covariance @ contrast))
         # Coordinates in which the contrast is fixed by an offset and the rest is free.
         along = np.linalg.pinv(contrast[None, :])[:, 0]
         free = np.linalg.svd(contrast[None, :])[2][1:].T
@@ -174,7 +175,9 @@ def _design(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.flo
     return np.hstack(columns)
 
 
-def _glm(study: Study, design: NDArray[np.float64], offset: NDArray[np.float64] | None = None):
+def _glm(
+    study: Study, design: NDArray[np.float64], offset: NDArray[np.float64] | None = None
+) -> Any:
     outcome = np.column_stack([study.events, study.n - study.events])
     with warnings.catch_warnings():
         # A saturated fit of cells is exact by construction, which statsmodels takes for separation;
@@ -185,7 +188,7 @@ def _glm(study: Study, design: NDArray[np.float64], offset: NDArray[np.float64] 
         return sm.GLM(outcome, design, family=family, offset=offset).fit(tol=1e-12, maxiter=200)
 
 
-def _root(excess, centre: float, step: float) -> float:
+def _root(excess: Callable[[float], float], centre: float, step: float) -> float:
     """Walk from the maximum in steps of one SE until the test rejects, then close in."""
     for k in range(1, 30):
         if excess(centre + k * step) > 0:

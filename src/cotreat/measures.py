@@ -84,7 +84,7 @@ def bliss(*, r00: Risks, r10: Risks, r01: Risks, r11: Risks) -> Risks:
     return r11 - (1 - (1 - r10) * (1 - r01) / (1 - r00))
 
 
-def hsa(*, r00: Risks, r10: Risks, r01: Risks, r11: Risks) -> Risks:
+def hsa(*, r00: Risks, r10: Risks, r01: Risks, r11: Risks) -> Risks:  # noqa: ARG001 - all are called alike
     """Excess over the better single treatment (highest single agent); not evidence of synergy."""
     return r11 - np.maximum(r10, r01)
 

@@ -2,6 +2,7 @@
 
 import ast
 import keyword
+import re
 from collections.abc import Callable, Sequence
 from itertools import combinations
 
@@ -9,6 +10,8 @@ NONE = "none"
 """Label of the empty regimen."""
 
 RESERVED = frozenset({"all", "any", NONE})
+
+MAX_EXPRESSION = 500  # characters: no study needs more, and a parser can be exhausted with many
 
 Regimen = frozenset[str]
 Rule = Callable[[Regimen], bool]
@@ -48,7 +51,13 @@ def lattice(treatments: Sequence[str]) -> tuple[Regimen, ...]:
 
 def is_treatment_id(text: str) -> bool:
     """Tell whether `text` may name a treatment: a plain word that set expressions can use."""
-    return text.isidentifier() and not keyword.iskeyword(text) and text not in RESERVED
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) is not None
+    return plain and not keyword.iskeyword(text) and text not in RESERVED
+
+
+def everyone(_: Regimen) -> bool:
+    """Admit every regimen."""
+    return True
 
 
 def rule(expression: str, treatments: Sequence[str]) -> Rule:
@@ -57,7 +66,7 @@ def rule(expression: str, treatments: Sequence[str]) -> Rule:
     Parameters
     ----------
     expression
-        ``all``; ``TAC``; ``not TAC``; ``any(TAC, CYC)``; ``all(TAC, CYC)``; joined by ``and``,
+        ``all``; ``none``; ``TAC``; ``not TAC``; ``any(TAC, CYC)``; ``all(TAC, CYC)``; joined by ``and``,
         ``or`` and parentheses.
     treatments
         The treatments an expression may name.
@@ -68,8 +77,9 @@ def rule(expression: str, treatments: Sequence[str]) -> Rule:
         If the expression has another form or names an unknown treatment.
     """
     try:
-        tree = ast.parse(expression, mode="eval").body
-    except SyntaxError:
+        short = len(expression) <= MAX_EXPRESSION
+        tree = ast.parse(expression.strip(), mode="eval").body if short else None
+    except (SyntaxError, ValueError):
         tree = None
     return _compile(tree, expression, frozenset(treatments))
 
@@ -77,7 +87,9 @@ def rule(expression: str, treatments: Sequence[str]) -> Rule:
 def _compile(node: ast.AST | None, text: str, known: Regimen) -> Rule:
     match node:
         case ast.Name(id="all"):
-            return lambda regimen: True
+            return everyone
+        case ast.Name(id="none"):
+            return lambda regimen: not regimen
         case ast.Name(id=name):
             _require_known([name], text, known)
             return lambda regimen: name in regimen
@@ -98,7 +110,7 @@ def _compile(node: ast.AST | None, text: str, known: Regimen) -> Rule:
                     name in regimen for name in named
                 )
     raise ValueError(
-        f"{text!r} is not a set of patients; write for example all, A, not A, any(A, B), A and not B"
+        f"{text!r} is not a set of patients; write for example all, none, A, not A, any(A, B), A and not B"
     )
 
 

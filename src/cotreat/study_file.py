@@ -1,19 +1,36 @@
 """Study files: TOML to `Study`, with every problem of a file listed at once."""
 
 import hashlib
-import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from cotreat import regimens
-from cotreat.regimens import Regimen
-from cotreat.study import Arm, Baseline, Claim, Outcome, Printed, Study, Total, Treatment
+from cotreat.regimens import NONE, Regimen
+from cotreat.study import Arm, Baseline, Claim, Outcome, Printed, Scale, Study, Total, Treatment
+from cotreat.toml_tables import (
+    Key,
+    Problems,
+    Table,
+    flag,
+    is_positive,
+    is_rising,
+    is_share,
+    is_text,
+    is_two,
+    matching,
+    nearest,
+    one_of,
+    read_table,
+    read_tables,
+    text,
+    unknown_keys,
+    whole,
+)
 
 MAX_TREATMENTS = 6  # 64 regimens and 2,016 odds ratios: past that no table is readable
 
@@ -22,9 +39,13 @@ class StudyError(ValueError):
     """A study that cannot be read; the message lists every problem found."""
 
     def __init__(self, name: str, problems: list[str]) -> None:
+        super().__init__(name, problems)  # both, so that the error survives pickling
+        self.name = name
         self.problems = tuple(problems)
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n  ".join([f"{name} has {count}:", *problems]))
+
+    def __str__(self) -> str:
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        return "\n  ".join([f"{self.name} has {count}:", *self.problems])
 
 
 def packaged() -> tuple[str, ...]:
@@ -56,13 +77,14 @@ def load_study(study: str | Path) -> Study:
         return parse_study(file.read_text(encoding="utf-8"), f"{study}.toml")
     path = Path(study)
     try:
-        return parse_study(path.read_text(encoding="utf-8"), path.name)
+        # Editors on Windows put a byte-order mark first, which TOML does not know.
+        return parse_study(path.read_text(encoding="utf-8-sig"), path.name)
     except FileNotFoundError:
-        raise StudyError(str(study), [_no_such_study(str(study))]) from None
+        raise StudyError(repr(str(study)), [_no_such_study(path)]) from None
     except UnicodeDecodeError:
         raise StudyError(str(study), ["the file is not UTF-8 text"]) from None
     except OSError as error:
-        raise StudyError(str(study), [f"the file cannot be read: {error.strerror}"]) from None
+        raise StudyError(repr(str(study)), [f"the file cannot be read: {error.strerror}"]) from None
 
 
 def parse_study(text: str, name: str = "study file") -> Study:
@@ -76,7 +98,7 @@ def parse_study(text: str, name: str = "study file") -> Study:
     try:
         # Decimals keep the digits as printed: 2.40 is known to 0.005, 2.4 to 0.05.
         raw = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also for a number of thousands of digits
         raise StudyError(name, [f"not TOML: {error}"]) from None
     problems = Problems()
     study = _read(raw, hashlib.sha256(text.encode()).hexdigest(), problems)
@@ -85,179 +107,66 @@ def parse_study(text: str, name: str = "study file") -> Study:
     return study
 
 
-def _no_such_study(name: str) -> str:
-    near = get_close_matches(name, packaged(), 1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
+def _no_such_study(path: Path) -> str:
+    near = nearest(path.stem, packaged())
+    hint = f" ({near})" if near else ""
     return f"no such file and no packaged study{hint}; packaged are {', '.join(packaged())}"
 
 
-@dataclass
-class Problems:
-    """Collects what is wrong, so that one error can say it all."""
-
-    found: list[str] = field(default_factory=list)
-
-    def add(self, where: str, what: str) -> None:
-        self.found.append(f"{where}: {what}")
-
-
-# --- What each key of a table may hold -----------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Key:
-    """One key of a table: a test of its value and, in words, what passes the test."""
-
-    accepts: Callable[[Any], bool]
-    right: str
-    required: bool = True
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | Decimal) and not isinstance(value, bool)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _two(value: object, accepts: Callable[[Any], bool]) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(map(accepts, value))
-
-
-def _is_positive(value: object) -> bool:
-    return _is_number(value) and 0 < value < float("inf")  # type: ignore[operator]
-
-
-def _is_share(value: object) -> bool:
-    return _is_positive(value) and value < 1  # type: ignore[operator]
-
-
-def _text(*, required: bool = True) -> Key:
-    return Key(_is_text, "a text", required)
-
-
-def _one_of(*choices: str, required: bool = True) -> Key:
-    words = " or ".join(f'"{choice}"' for choice in choices)
-    return Key(lambda value: value in choices, words, required)
-
-
-def _id(pattern: str, right: str) -> Key:
-    return Key(lambda v: isinstance(v, str) and re.fullmatch(pattern, v) is not None, right)
-
-
-def _whole(minimum: int, *, required: bool = True) -> Key:
-    return Key(
-        lambda v: _is_whole(v) and v >= minimum, f"a whole number from {minimum} up", required
-    )
-
-
 SECTIONS = ("study", "outcome", "baseline", "treatments", "arms", "totals", "claims")
+NOT_YET = ("patients", "readings")
 
 STUDY = {
-    "id": _id(r"[a-z0-9][a-z0-9_-]*", "lower-case letters, digits, - and _ (it names a folder)"),
-    "title": _text(),
-    "design": _one_of("cohort", "randomised", "case-control"),
-    "source": _text(),
-    "doi": _text(required=False),
-    "inclusion": _text(required=False),
+    "id": matching(
+        r"[a-z0-9][a-z0-9_-]*", "lower-case letters, digits, - and _ (it names a folder)"
+    ),
+    "title": text(),
+    "design": one_of("cohort", "randomised", "case-control"),
+    "source": text(),
+    "doi": text(required=False),
+    "inclusion": text(required=False),
 }
 OUTCOME = {
-    "name": _text(),
-    "time": _text(required=False),
-    "direction": _one_of("benefit", "harm"),
-    "synergy_on": _one_of("event", "non-event", required=False),
+    "name": text(),
+    "time": text(required=False),
+    "direction": one_of("benefit", "harm"),
+    "synergy_on": one_of("event", "non-event", required=False),
 }
 BASELINE = {
     "risk": Key(
-        lambda v: _two(v, _is_share) and v[0] < v[1],
+        lambda v: is_rising(v, is_share),
         "[lower, upper] with 0 < lower < upper < 1, the central 95 % of the risk without treatment",
     ),
-    "source": _text(),
+    "source": text(),
 }
-TREATMENT = {"name": _text()}
+TREATMENT = {"name": text()}
 ARM = {
-    "regimen": _text(),
-    "n": _whole(1),
-    "events": _whole(0),
-    "source": _text(required=False),
+    "regimen": Key(is_text, 'treatments joined by "+", or "none"'),
+    "n": whole(1),
+    "events": whole(0),
+    "source": text(required=False),
 }
 TOTAL = {
-    "patients": _text(),
-    "n": _whole(1),
-    "events": _whole(0, required=False),
-    "source": _text(required=False),
+    "patients": text(),
+    "n": whole(1),
+    "events": whole(0, required=False),
+    "source": text(required=False),
 }
 CLAIM = {
-    "id": _text(),
-    "kind": _one_of("odds_ratio"),
+    "id": text(),
+    "kind": one_of("odds_ratio"),
     "regimens": Key(
-        lambda v: _two(v, _is_text), '["A+B", "none"], the first against the second', False
+        lambda v: is_two(v, is_text), '["A+B", "none"], the first against the second', False
     ),
-    "sets": Key(lambda v: _two(v, _is_text), '["A", "not A"], the first against the second', False),
-    "value": Key(_is_positive, "a number above 0"),
-    "ci": Key(
-        lambda v: _two(v, _is_positive) and v[0] < v[1], "[lower, upper] with 0 < lower < upper"
+    "sets": Key(
+        lambda v: is_two(v, is_text), '["A", "not A"], the first against the second', False
     ),
-    "level": Key(_is_share, "a number between 0 and 1, such as 0.95", False),
-    "adjusted": Key(lambda v: isinstance(v, bool), "true or false", False),
-    "source": _text(),
+    "value": Key(is_positive, "a number above 0"),
+    "ci": Key(lambda v: is_rising(v, is_positive), "[lower, upper] with 0 < lower < upper"),
+    "level": Key(is_share, "a number between 0 and 1, such as 0.95", False),
+    "adjusted": flag(),
+    "source": text(),
 }
-
-
-def _table(
-    raw: object, where: str, keys: Mapping[str, Key], problems: Problems
-) -> dict[str, Any] | None:
-    """Return the valid values of a table by key; missing and wrong ones become problems."""
-    if not isinstance(raw, dict):
-        problems.add(where, f"must be a table with the keys {', '.join(keys)}")
-        return None
-    _unknown_keys(raw, where, keys, problems)
-    for name, key in keys.items():
-        if name not in raw and key.required:
-            problems.add(f"{where}.{name}", f"missing; it must be {key.right}")
-        elif name in raw and not key.accepts(raw[name]):
-            problems.add(f"{where}.{name}", f"is {_show(raw[name])}; it must be {key.right}")
-    return {
-        name: raw[name] if name in raw and key.accepts(raw[name]) else None
-        for name, key in keys.items()
-    }
-
-
-def _tables(
-    raw: object, where: str, keys: Mapping[str, Key], problems: Problems
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each table of an array with its place, counted from 1."""
-    if not isinstance(raw, list):
-        problems.add(where, f"must be a list of tables, each begun by [[{where}]]")
-        return
-    for number, item in enumerate(raw, start=1):
-        place = f"{where}[{number}]"
-        table = _table(item, place, keys, problems)
-        if table is not None:
-            yield place, table
-
-
-def _unknown_keys(
-    raw: Mapping[str, object], where: str, known: Mapping[str, object], problems: Problems
-) -> None:
-    for name in raw:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            problems.add(f"{where}.{name}" if where else name, f"unknown key; {hint}")
-
-
-def _show(value: object) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(_show(item) for item in value)}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, Decimal) else repr(value)
 
 
 # --- The sections --------------------------------------------------------------------------------
@@ -267,22 +176,28 @@ def _read(raw: dict[str, Any], digest: str, problems: Problems) -> Study | None:
     if isinstance(raw.get("study"), list):
         problems.add("study", "several studies in one file are not supported; write one file each")
         return None
-    _unknown_keys(raw, "", dict.fromkeys(SECTIONS), problems)
-    head = _table(raw.get("study", {}), "study", STUDY, problems)
-    outcome = _outcome(raw.get("outcome", {}), (head or {}).get("design"), problems)
+    for name in NOT_YET:
+        if raw.pop(name, None) is not None:
+            problems.add(name, "not supported by this version of cotreat")
+    unknown_keys(raw, "", SECTIONS, problems)
+    head = read_table(raw.get("study", {}), "study", STUDY, problems)
+    head = head or Table(dict.fromkeys(STUDY), frozenset())
+    outcome = _outcome(raw.get("outcome", {}), head["design"], problems)
     baseline = _baseline(raw["baseline"], problems) if "baseline" in raw else None
     treatments = _treatments(raw.get("treatments", {}), problems)
-    if head is None or outcome is None or not treatments:
+    if not treatments:
         return None
-
     places = _Places(tuple(t.id for t in treatments), problems)
     inclusion = head["inclusion"] or "all"
-    admitted = places.rule("study.inclusion", inclusion) or (lambda regimen: True)
+    admitted = places.rule("study.inclusion", inclusion) or regimens.everyone
     source = head["source"] or ""
+    before = len(problems.found)
     arms = _arms(raw.get("arms", []), source, inclusion, admitted, places)
-    totals = _totals(raw.get("totals", []), source, arms, places)
-    claims = _claims(raw.get("claims", []), arms, places)
-    if problems.found:
+    # Sums over arms that were not read right would only add false problems.
+    sound = arms if len(problems.found) == before else None
+    totals = _totals(raw.get("totals", []), source, sound, places)
+    claims = _claims(raw.get("claims", []), sound, places)
+    if problems.found or outcome is None:
         return None
     return Study(
         id=head["id"],
@@ -326,9 +241,8 @@ class _Places:
             self.problems.add(where, str(error))
             return None
         for name in sorted(regimen - set(self.treatments)):
-            near = get_close_matches(name, self.treatments, 1)
-            known = f"the treatments are {', '.join(self.treatments)}"
-            hint = f"did you mean {near[0]}?" if near else known
+            hint = nearest(name, (*self.treatments, NONE))
+            hint = hint or f"the treatments are {', '.join(self.treatments)}"
             self.problems.add(where, f"unknown treatment {name}; {hint}")
         return regimen if regimen <= set(self.treatments) else None
 
@@ -337,16 +251,16 @@ class _Places:
 
 
 def _outcome(raw: object, design: str | None, problems: Problems) -> Outcome | None:
-    table = _table(raw, "outcome", OUTCOME, problems)
+    table = read_table(raw, "outcome", OUTCOME, problems)
     if table is None:
         return None
-    if design == "case-control" and isinstance(raw, dict) and "synergy_on" not in raw:
+    if design == "case-control" and "synergy_on" not in table.given:
         problems.add(
             "outcome.synergy_on",
             'missing; a case-control study must say "event" or "non-event" '
             "(additive measures differ between the two)",
         )
-    usual = "non-event" if table["direction"] == "harm" else "event"
+    usual: Scale = "non-event" if table["direction"] == "harm" else "event"
     return Outcome(
         name=table["name"],
         time=table["time"] or "",
@@ -356,8 +270,8 @@ def _outcome(raw: object, design: str | None, problems: Problems) -> Outcome | N
 
 
 def _baseline(raw: object, problems: Problems) -> Baseline | None:
-    table = _table(raw, "baseline", BASELINE, problems)
-    if table is None or None in table.values():
+    table = read_table(raw, "baseline", BASELINE, problems)
+    if table is None or None in table.values.values():
         return None
     lower, upper = map(float, table["risk"])
     return Baseline(lower, upper, table["source"])
@@ -375,11 +289,12 @@ def _treatments(raw: object, problems: Problems) -> tuple[Treatment, ...]:
         if not regimens.is_treatment_id(name):
             problems.add(
                 f"treatments.{name}",
-                "a treatment's id must be a letter followed by letters, digits or _, "
-                f"and none of {', '.join(sorted(regimens.RESERVED))}",
+                "a treatment's id must be a letter A-Z or a-z followed by letters, digits or _, and "
+                f"no word of set expressions or of Python ({', '.join(sorted(regimens.RESERVED))}, "
+                "not, and, is, …)",
             )
-    tables = {n: _table(t, f"treatments.{n}", TREATMENT, problems) for n, t in raw.items()}
-    return tuple(Treatment(n, t["name"] or n) for n, t in tables.items() if t is not None)
+    tables = {n: read_table(t, f"treatments.{n}", TREATMENT, problems) for n, t in raw.items()}
+    return tuple(Treatment(n, (t and t["name"]) or n) for n, t in tables.items())
 
 
 def _arms(
@@ -388,7 +303,7 @@ def _arms(
     problems, arms = places.problems, {}
     if raw == []:
         problems.add("arms", "missing; write one [[arms]] for each regimen that has patients")
-    for where, table in _tables(raw, "arms", ARM, problems):
+    for where, table in read_tables(raw, "arms", ARM, problems):
         regimen = places.regimen(f"{where}.regimen", table["regimen"])
         n, events = table["n"], table["events"]
         if n is not None and events is not None and events > n:
@@ -407,12 +322,12 @@ def _arms(
 
 
 def _totals(
-    raw: object, source: str, arms: Mapping[Regimen, Arm], places: _Places
+    raw: object, source: str, arms: Mapping[Regimen, Arm] | None, places: _Places
 ) -> tuple[Total, ...]:
     totals = []
-    for where, table in _tables(raw, "totals", TOTAL, places.problems):
+    for where, table in read_tables(raw, "totals", TOTAL, places.problems):
         member = places.rule(f"{where}.patients", table["patients"])
-        if member is None:
+        if member is None or arms is None:
             continue
         inside = [arm for regimen, arm in arms.items() if member(regimen)]
         for what, printed, summed in (
@@ -430,12 +345,14 @@ def _totals(
     return tuple(totals)
 
 
-def _claims(raw: object, arms: Mapping[Regimen, Arm], places: _Places) -> tuple[Claim, ...]:
+def _claims(raw: object, arms: Mapping[Regimen, Arm] | None, places: _Places) -> tuple[Claim, ...]:
     problems = places.problems
     claims: list[Claim] = []
-    for where, table in _tables(raw, "claims", CLAIM, problems):
-        if any(claim.id == table["id"] for claim in claims):
+    ids: set[str] = set()
+    for where, table in read_tables(raw, "claims", CLAIM, problems):
+        if table["id"] in ids:
             problems.add(f"{where}.id", f"{table['id']} stands in a claim above")
+        ids |= {table["id"]} - {None}
         members = _sides(where, table, arms, places)
         if table["value"] is None or table["ci"] is None:
             continue
@@ -462,26 +379,28 @@ def _claims(raw: object, arms: Mapping[Regimen, Arm], places: _Places) -> tuple[
 
 
 def _sides(
-    where: str, table: Mapping[str, Any], arms: Mapping[Regimen, Arm], places: _Places
+    where: str, table: Table, arms: Mapping[Regimen, Arm] | None, places: _Places
 ) -> tuple[frozenset[Regimen], frozenset[Regimen]] | None:
     """Return the counted regimens on either side of an odds ratio."""
-    if (table["regimens"] is None) == (table["sets"] is None):
+    if len(table.given & {"regimens", "sets"}) != 1:
         places.problems.add(
-            where, 'must have one of regimens = ["A+B", "none"] and sets = ["A", "not A"]'
+            where, 'must have exactly one of regimens = ["A+B", "none"] or sets = ["A", "not A"]'
         )
+        return None
+    if table["regimens"] is table["sets"] is None:
         return None
     if table["regimens"] is not None:
         named = [places.regimen(f"{where}.regimens", text) for text in table["regimens"]]
-        sides = [frozenset({r} & set(arms)) if r is not None else None for r in named]
+        sides = [frozenset({r} & set(arms or ())) if r is not None else None for r in named]
     else:
         rules = [places.rule(f"{where}.sets", text) for text in table["sets"]]
-        sides = [frozenset(filter(rule, arms)) if rule else None for rule in rules]
+        sides = [frozenset(filter(rule, arms or ())) if rule else None for rule in rules]
     first, second = sides
-    if first is None or second is None:
+    if first is None or second is None or arms is None:
         return None
-    for side, text in zip((first, second), table["regimens"] or table["sets"], strict=True):
+    for side, words in zip((first, second), table["regimens"] or table["sets"], strict=True):
         if not side:
-            places.problems.add(where, f"no counted arm belongs to {text!r}")
+            places.problems.add(where, f"no counted arm belongs to {words!r}")
     if first & second:
         places.problems.add(where, "the two sides share patients; they must be disjoint")
     return (first, second)

@@ -1,7 +1,6 @@
 """One table of every estimand: posterior and maximum likelihood in the same columns."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from cotreat import estimands
 from cotreat.effects import Model
 from cotreat.estimands import Estimand, enumerate_estimands
 from cotreat.frequentist import Likelihood
-from cotreat.measures import MEASURES, REPRESENTATIVE
-from cotreat.names import CREDIBLE, DECIDED, FIXED, IMPLIED, INTERVAL, SUMMARY_COLUMNS
+from cotreat.measures import MEASURES
+from cotreat.names import CREDIBLE, FIXED, IMPLIED, INTERVAL, SUMMARY_COLUMNS
 from cotreat.study import Study
 
 POSTERIOR = "posterior"
@@ -23,6 +22,16 @@ MAX_UNDEFINED = 0.01
 """Share of undefined draws from which on a synergy index gets no estimate."""
 
 Row = dict[str, Any]
+
+
+def name_of(label: str) -> str:
+    """Return the name before the bracket of an estimand's label: ``ror`` of ``ror[A:B]``."""
+    return label.partition("[")[0]
+
+
+def subject_of(label: str) -> str:
+    """Return what stands between the brackets of an estimand's label: ``A:B`` of ``ror[A:B]``."""
+    return label.partition("[")[2].rstrip("]")
 
 
 def summarise(
@@ -143,7 +152,14 @@ def is_beyond_null(estimand: Estimand, risk: xr.DataArray) -> xr.DataArray:
     """Tell for each draw whether an estimand lies beyond its null.
 
     A synergy index has no value in some draws and takes the answer of the measure of its sign.
+
+    Raises
+    ------
+    ValueError
+        If the estimand has no null, as a risk.
     """
+    if estimand.null is None:
+        raise ValueError(f"{estimand.label} has no null to lie beyond")
     measure = estimand.measure
     if measure is not None and measure.sign_of:
         estimand = estimands.on_measure(estimand, MEASURES[measure.sign_of])
@@ -182,70 +198,3 @@ def _likelihood_rows(estimand: Estimand, likelihood: Likelihood) -> Iterator[Row
         return
     for interval in likelihood.intervals(estimand):
         yield {**row, "lower": interval.lower, "upper": interval.upper, "interval": interval.label}
-
-
-# --- How far the families agree --------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How many of the five families of synergy say the same of a pair on a background.
-
-    Attributes
-    ----------
-    families : int
-        Families that have a probability at all: defined, and not fixed by the model.
-    agree : int
-        Families on the side where most of them are.
-    towards : str
-        That side: ``synergy`` or ``antagonism``.
-    decided_for, decided_against : int
-        Families with P ≥ 0.975 and with P ≤ 0.025.
-    """
-
-    pair: str
-    background: str
-    families: int
-    agree: int
-    towards: str
-    decided_for: int
-    decided_against: int
-
-    def __str__(self) -> str:
-        if not self.families:
-            return f"{self.pair}: no family of synergy measures has a probability here"
-        undecided = self.families - self.decided_for - self.decided_against
-        where = f" on background {self.background}" if self.background else ""
-        return (
-            f"{self.pair}{where}: {self.agree} of {self.families} families agree on "
-            f"{self.towards}; decided for synergy {self.decided_for}, against "
-            f"{self.decided_against}, undecided {undecided}"
-        )
-
-
-def agreements(summary: pd.DataFrame) -> list[Agreement]:
-    """Count the families behind each pair of treatments and each background of a summary."""
-    rows = summary[(summary.estimator == POSTERIOR) & summary.probability.notna()]
-    name, _, rest = zip(*(label.partition("[") for label in rows.estimand), strict=True)
-    rows = rows.assign(measure=name, pair=[text.rstrip("]") for text in rest])
-    rows = rows[rows.measure.isin(list(REPRESENTATIVE.values()))]
-    shared = rows.background.str.startswith("every")
-    result = []
-    for (pair, background), own in rows[~shared].groupby(["pair", "background"], sort=False):
-        every = rows[shared & (rows.pair == pair)]
-        result.append(_count(pair, background, pd.concat([own, every]).probability))
-    return result
-
-
-def _count(pair: str, background: str, probability: pd.Series) -> Agreement:
-    towards_synergy = int((probability > 0.5).sum())
-    agree = max(towards_synergy, len(probability) - towards_synergy)
-    return Agreement(
-        pair=pair,
-        background=background,
-        families=len(probability),
-        agree=agree,
-        towards="synergy" if agree == towards_synergy else "antagonism",
-        decided_for=int((probability >= DECIDED).sum()),
-        decided_against=int((probability <= 1 - DECIDED).sum()),
-    )

@@ -1,0 +1,50 @@
+"""Bayesian reanalysis of studies that give treatments in combination and count a yes/no outcome.
+
+The heavy libraries load with the first call that needs them, so that reading and auditing a study
+stays quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from cotreat.study import Study
+from cotreat.study_file import StudyError, load_study, packaged, parse_study
+
+_LAZY = {
+    "audit": "cotreat.audit",
+    "fit": "cotreat.sampling",
+    "prior_set": "cotreat.priors",
+    "reanalyse": "cotreat.reanalysis",
+    "write_report": "cotreat.report",
+}
+
+__all__ = [
+    "Study",
+    "StudyError",
+    "audit",
+    "fit",
+    "load_study",
+    "packaged",
+    "parse_study",
+    "prior_set",
+    "reanalyse",
+    "write_report",
+]
+
+
+if TYPE_CHECKING:
+    from cotreat.audit import audit
+    from cotreat.priors import prior_set
+    from cotreat.reanalysis import reanalyse
+    from cotreat.report import write_report
+    from cotreat.sampling import fit
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,226 @@
+"""The command line: studies, audit, reanalyse, report."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from cotreat.effects import MODELS, ModelError
+from cotreat.names import ENGINES
+from cotreat.study_file import StudyError, load_study, packaged
+
+if TYPE_CHECKING:
+    from cotreat.reanalysis import Reanalysis
+
+Commands = Any  # argparse does not name the type of its subparsers
+
+BAD_INPUT = 2
+FAILED_CHECKS = 3
+
+STUDY_HELP = "name of a packaged study (see cotreat studies) or path of a study file"
+EPILOG = """exit status: 0 done; 2 the input cannot be used, nothing was written; 3 done, but a reported
+fit failed its checks, which everything written says at its top"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (StudyError, ModelError, OSError) as error:
+        return _refuse(error)
+    except KeyboardInterrupt:
+        print(
+            "cotreat: interrupted; folders of models not finished are as they were", file=sys.stderr
+        )
+        return 130
+
+
+def _refuse(error: Exception) -> int:
+    print(f"cotreat: {error}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cotreat",
+        description="Bayesian reanalysis of studies that give treatments in combination and count a "
+        "yes/no outcome: risks, odds ratios, the probability of synergy in every sense of the word, "
+        "beside the frequentist estimates.",
+        epilog=EPILOG,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_studies(commands)
+    _add_audit(commands)
+    _add_reanalyse(commands)
+    _add_report(commands)
+    return parser
+
+
+# --- studies, audit, report ------------------------------------------------------------------------
+
+
+def _add_studies(commands: Commands) -> None:
+    help_ = "list the packaged studies"
+    commands.add_parser("studies", help=help_, description=help_).set_defaults(run=_studies)
+
+
+def _studies(_: argparse.Namespace) -> int:
+    for name in packaged():
+        study = load_study(name)
+        print(f"{name:<16} {study.title} ({study.design}, {int(study.n.sum()):,} patients)")
+    return 0
+
+
+def _add_audit(commands: Commands) -> None:
+    command = commands.add_parser(
+        "audit",
+        help="say what a study's numbers determine, without sampling",
+        description="Show a study's cells, check its printed margins and odds ratios against them, "
+        "and say which estimands the evidence determines.",
+    )
+    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
+    command.set_defaults(run=_audit)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from cotreat.audit import audit
+
+    print(audit(load_study(options.study)))
+    return 0
+
+
+def _add_report(commands: Commands) -> None:
+    command = commands.add_parser(
+        "report",
+        help="write a study's report.html again from its results",
+        description="Write report.html from the fits in a study's folder of results.",
+    )
+    command.add_argument("folder", metavar="DIR", help="folder of a study, such as results/isis2")
+    command.set_defaults(run=_report)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from cotreat.report import ReportError, write_report
+
+    try:
+        print(write_report(options.folder))
+    except ReportError as error:
+        return _refuse(error)
+    return 0
+
+
+# --- reanalyse -------------------------------------------------------------------------------------
+
+
+def _add_reanalyse(commands: Commands) -> None:
+    command = commands.add_parser(
+        "reanalyse",
+        help="sample the models of a study and write tables, figures and report",
+        description="Sample prior and posterior of a study under one or more models; write for each "
+        "of them summary.csv, checks.csv, figures and the draws, and one report.html.",
+        epilog=EPILOG,
+    )
+    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
+    command.add_argument(
+        "--model",
+        action="append",
+        choices=list(MODELS),
+        help="how treatments combine; may be given several times (default: all that the study can "
+        "carry). " + " ".join(f"{m.name}: {m.sentence}" for m in MODELS.values()),
+    )
+    command.add_argument(
+        "--priors",
+        default="weak",
+        metavar="SET",
+        help="weak (default); sceptical, neutral or enthusiastic about the treatments' effects; or "
+        "one of the grid, such as grid:neutral-strong",
+    )
+    command.add_argument(
+        "--engine",
+        choices=list(ENGINES),
+        default=next(iter(ENGINES)),
+        help=" ".join(f"{name}: {words}." for name, words in ENGINES.items()) + " (default: first)",
+    )
+    command.add_argument("--draws", type=_whole(100), metavar="N", help="kept draws a chain (2000)")
+    command.add_argument("--chains", type=_whole(1), metavar="N", help="chains (4)")
+    command.add_argument("--seed", type=_whole(0), metavar="N", help="random seed (1)")
+    command.add_argument("--out", default="results", metavar="DIR", help="where to write (results)")
+    command.add_argument(
+        "--or-threshold",
+        type=_positive,
+        action="append",
+        default=[],
+        metavar="X",
+        help="also give P(odds ratio > X); may be given several times",
+    )
+    command.add_argument("--quiet", action="store_true", help="print the headline only")
+    command.set_defaults(run=_reanalyse)
+
+
+def _whole(minimum: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        if not text.isdecimal() or int(text) < minimum:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} up")
+        return int(text)
+
+    return convert
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def _reanalyse(options: argparse.Namespace) -> int:
+    study = load_study(options.study)
+    # Everything that can be refused is refused before the heavy libraries load.
+    from cotreat.priors import prior_set
+
+    prior_set(options.priors, study)
+    print("loading PyMC, JAX and ArviZ …", file=sys.stderr) if not options.quiet else None
+    from cotreat.reanalysis import reanalyse
+    from cotreat.sampling import EngineError
+
+    given = {k: getattr(options, k) for k in ("draws", "chains", "seed")}
+    try:
+        result = reanalyse(
+            study,
+            options.model or (),
+            options.priors,
+            out=options.out,
+            thresholds=options.or_threshold,
+            say=(lambda _: None) if options.quiet else (lambda line: print(line, file=sys.stderr)),
+            engine=options.engine,
+            progress=sys.stderr.isatty() and not options.quiet,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+    except EngineError as error:
+        return _refuse(error)
+    print(_result(result))
+    return FAILED_CHECKS if result.failed else 0
+
+
+def _result(result: "Reanalysis") -> str:
+    """Write a reanalysis as the text that ends a run."""
+    from cotreat import headline
+
+    leader = result.leader
+    failed = [f"{r.model}: {line}" for r in result.results for line in r.failed]
+    lines = ["FAILED CHECKS: do not use these numbers", *failed, ""] if failed else []
+    lines += [f"{result.study.title}: model {leader.model}", ""]
+    lines += [headline.headline(leader.summary).to_string(index=False), ""]
+    for one in result.results:
+        lines += [f"{one.model}: {agreement}" for agreement in headline.agreements(one.summary)]
+    lines += [f"{name}: not run: {why}" for name, why in result.refused.items()]
+    lines += [f"- {remark}" for remark in headline.remarks(leader.summary, result.study)]
+    return "\n".join([*lines, "", f"report: {result.report}"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

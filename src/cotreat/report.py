@@ -1,0 +1,81 @@
+"""The report: a page that arranges what the folders of a study hold and says what does not exist."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from cotreat import store
+from cotreat.effects import MODELS
+from cotreat.headline import LEADERS, headline
+
+REPORT = "report.html"
+
+
+class ReportError(ValueError):
+    """A folder that holds nothing to report."""
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write ``report.html`` into a study's folder from the fits in it.
+
+    Parameters
+    ----------
+    folder
+        ``results/STUDY``, or one fit's folder inside it.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    ReportError
+        If there is no fit.
+    """
+    place = Path(folder)
+    if (place / store.INFO).exists():
+        place = place.parent
+    fits = sorted(
+        (_fit(path.parent) for path in place.glob(f"[!.]*/{store.INFO}")),
+        key=lambda fit: (LEADERS.index(fit["info"]["model"]), fit["name"]),
+    )
+    if not fits:
+        raise ReportError(
+            f"{folder} holds no fit; give a study's folder, such as results/isis2, that "
+            "cotreat reanalyse has written"
+        )
+    template = resources.files("cotreat").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    page = environment.from_string(template).render(
+        study=fits[0]["info"]["study"],
+        title=fits[0]["info"]["title"],
+        audit=fits[0]["info"]["audit"],
+        fits=fits,
+        failed=[(fit["name"], line) for fit in fits for line in fit["info"]["failed_checks"]],
+    )
+    store.write_text(place / REPORT, page)
+    return place / REPORT
+
+
+def _fit(folder: Path) -> dict[str, Any]:
+    """Read what the report shows of one fit."""
+    info = store.read_info(folder)
+    summary = store.read_table(folder / store.SUMMARY)
+    return {
+        "name": folder.name,
+        "info": info,
+        "model": MODELS[info["model"]],
+        "headline": _table(headline(summary)),
+        "summary": _table(summary.drop(columns=["model", "priors", "reading", "study"])),
+        "checks": _table(store.read_table(folder / store.CHECKS)),
+        "priors": _table(pd.DataFrame(info["prior_rows"])),
+    }
+
+
+def _table(table: pd.DataFrame) -> str:
+    """Write a table as HTML; pandas escapes its cells."""
+    return table.to_html(index=False, border=0, na_rep="", float_format="{:.4g}".format)

@@ -1,0 +1,136 @@
+"""A fit's folder: written whole or not at all, and what changed since the last one."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+import xarray as xr
+
+WRITING, REPLACED = ".writing-", ".replaced-"
+
+DRAWS = "draws.nc"
+SUMMARY = "summary.csv"
+CHECKS = "checks.csv"
+INFO = "info.json"
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Give a temporary folder that takes the place of `target` once the block has ended well.
+
+    A block that fails, or a process that is killed in it, leaves `target` as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(target)
+    mark = f"{os.getpid()}-{uuid4().hex[:8]}"
+    temporary = target.parent / f"{WRITING}{target.name}-{mark}"
+    temporary.mkdir()
+    try:
+        yield temporary
+        replaced = target.parent / f"{REPLACED}{target.name}-{mark}"
+        if target.exists():
+            target.rename(replaced)
+        temporary.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _sweep(target: Path) -> None:
+    """Clear what a killed run left: put back a folder it had moved aside, remove half-written ones."""
+    for left in sorted(target.parent.glob(f"{REPLACED}{target.name}-*")):
+        if target.exists():
+            shutil.rmtree(left)
+        else:
+            left.rename(target)
+    for left in target.parent.glob(f"{WRITING}{target.name}-*"):
+        if not _is_running(int(left.name.rsplit("-", 2)[1])):
+            shutil.rmtree(left)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{WRITING}{path.name}-{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def write_table(table: pd.DataFrame, path: Path, failed: list[str]) -> None:
+    """Write a CSV file; failed checks stand above its header as comment lines."""
+    warning = [f"# FAILED CHECK: {line}\n" for line in failed]
+    path.write_text("".join(warning) + table.to_csv(index=False), encoding="utf-8")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV file of a fit's folder, with or without failed checks above its header."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return pd.read_csv(
+        path,
+        skiprows=sum(line.startswith("# ") for line in lines),
+        keep_default_na=False,
+        na_values=[""],
+        dtype_backend="numpy_nullable",
+    )
+
+
+def write_draws(tree: xr.DataTree, path: Path) -> None:
+    """Write a fit as NetCDF."""
+    tree.to_netcdf(path, engine="h5netcdf")
+
+
+def read_draws(path: Path) -> xr.DataTree:
+    """Read a fit whole, so that the file is free again."""
+    with xr.open_datatree(path, engine="h5netcdf") as tree:
+        return tree.load()
+
+
+def write_info(info: Mapping[str, Any], path: Path) -> None:
+    """Write what a fit came from as JSON."""
+    path.write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """Read what the fit in a folder came from."""
+    return json.loads((folder / INFO).read_text(encoding="utf-8"))
+
+
+COMPARED: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "model": lambda info: info["model"],
+    "data": lambda info: info["study_digest"],
+    "priors": lambda info: info["prior_rows"],
+    "settings": lambda info: [info[k] for k in ("engine", "draws", "tune", "chains", "seed")],
+    "versions": lambda info: info["versions"],
+}
+"""Parts of a fit's provenance that a rerun is compared in."""
+
+
+def changes(folder: Path, info: Mapping[str, Any]) -> str:
+    """Say in words how a fit differs from the one that is already in a folder."""
+    try:
+        before = read_info(folder)
+        different = [name for name, part in COMPARED.items() if part(before) != part(info)]
+    except FileNotFoundError:
+        return "first run"
+    except (KeyError, ValueError):
+        return "the earlier run cannot be read"
+    if not different:
+        return "same model, data, priors, settings and versions as the last run"
+    return f"changed since the last run: {', '.join(different)}"

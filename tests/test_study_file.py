@@ -1,0 +1,760 @@
+"""Study files: what is wrong with a broken one, and what a good one turns into."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cotreat.study import Printed, Study
+from cotreat.study_file import StudyError, load_study, packaged, parse_study
+
+HEAD = """
+[study]
+id = "toy"
+title = "Toy study"
+design = "cohort"
+inclusion = "any(TAC, CYC)"
+source = "Toy 2024"
+
+[outcome]
+name = "remission"
+direction = "benefit"
+
+[baseline]
+risk = [0.05, 0.40]
+source = "registry"
+
+[treatments.TAC]
+name = "tacrolimus"
+
+[treatments.CYC]
+name = "cyclophosphamide"
+
+[treatments.MMF]
+name = "mycophenolate"
+"""
+
+# The larger arms stand first: what follows the lattice must not follow the file.
+ARMS = """
+[[arms]]
+regimen = "CYC+TAC"
+n = 80
+events = 32
+source = "Toy 2024, figure 1"
+
+[[arms]]
+regimen = "CYC"
+n = 60
+events = 15
+
+[[arms]]
+regimen = "TAC"
+n = 40
+events = 12
+"""
+
+TOTAL = """
+[[totals]]
+patients = "TAC"
+n = 120
+events = 44
+"""
+
+CLAIM = """
+[[claims]]
+id = "joint"
+kind = "odds_ratio"
+regimens = ["TAC+CYC", "CYC"]
+value = 2.40
+ci = [1.15, 5.00]
+source = "Toy 2024, table 2"
+"""
+
+TOY = HEAD + ARMS + TOTAL + CLAIM
+
+NOT_A_SET = "is not a set of patients; write for example all, A, not A, any(A, B), A and not B"
+ONE_SIDE_KEY = ('claims[1]: must have one of regimens = ["A+B", "none"] and sets = ["A", "not A"]',)
+RISK = "[lower, upper] with 0 < lower < upper < 1, the central 95 % of the risk without treatment"
+TREATMENT_ID = (
+    "a treatment's id must be a letter followed by letters, digits or _, and none of all, any, none"
+)
+SECTIONS = "study, outcome, baseline, treatments, arms, totals, claims"
+
+
+def swap(*edits: tuple[str, str]) -> str:
+    text = TOY
+    for old, new in edits:
+        # An edit that hits nothing, or two places, would test something else than its case says.
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+def drop(*lines: str) -> str:
+    return swap(*((line + "\n", "") for line in lines))
+
+
+def with_arm(regimen: str, n: int = 10, events: int = 5) -> str:
+    return TOY + f'\n[[arms]]\nregimen = "{regimen}"\nn = {n}\nevents = {events}\n'
+
+
+def with_treatments(*ids: str) -> str:
+    return TOY + "".join(f'\n[treatments."{name}"]\nname = "drug"\n' for name in ids)
+
+
+def with_total(patients: str, n: int) -> str:
+    return TOY + f'\n[[totals]]\npatients = "{patients}"\nn = {n}\n'
+
+
+def with_sides(text: str) -> str:
+    return swap(('regimens = ["TAC+CYC", "CYC"]\n', text))
+
+
+def n_of_cyc(value: str) -> str:
+    return swap(("n = 60", f"n = {value}"))
+
+
+def events_of_cyc(value: str) -> str:
+    return swap(("events = 15", f"events = {value}"))
+
+
+def level(value: str) -> str:
+    return swap(("value = 2.40", f"value = 2.40\nlevel = {value}"))
+
+
+def bad_n(shown: str) -> tuple[str, ...]:
+    return (f"arms[2].n: is {shown}; it must be a whole number from 1 up",)
+
+
+def bad_level(shown: str) -> tuple[str, ...]:
+    return (f"claims[1].level: is {shown}; it must be a number between 0 and 1, such as 0.95",)
+
+
+def bad_risk(shown: str) -> tuple[str, ...]:
+    return (f"baseline.risk: is {shown}; it must be {RISK}",)
+
+
+def bad_id(shown: str) -> tuple[str, ...]:
+    right = "lower-case letters, digits, - and _ (it names a folder)"
+    return (f"study.id: is {shown}; it must be {right}",)
+
+
+FILES = {
+    "not TOML": (
+        swap(('title = "Toy study"', "title: Toy study")),
+        ("not TOML: Expected '=' after a key in a key/value pair (at line 4, column 6)",),
+    ),
+    "key twice": (
+        swap(('id = "toy"', 'id = "toy"\nid = "toy"')),
+        ("not TOML: Cannot overwrite a value (at line 4, column 11)",),
+    ),
+    "unknown section, one near": (
+        TOY.replace("[[totals]]", "[[total]]"),
+        ("total: unknown key; did you mean totals?",),
+    ),
+    "unknown section, none near": (
+        TOY + '[funding]\nby = "us"\n',
+        (f"funding: unknown key; known are {SECTIONS}",),
+    ),
+    "unknown key, one near": (
+        swap(('name = "remission"', 'name = "remission"\ntme = "6 months"')),
+        ("outcome.tme: unknown key; did you mean time?",),
+    ),
+    "unknown key, none near": (
+        swap(('name = "remission"', 'name = "remission"\ncolour = "blue"')),
+        ("outcome.colour: unknown key; known are name, time, direction, synergy_on",),
+    ),
+    "misspelt required key": (
+        swap(("events = 15", "evnts = 15")),
+        (
+            "arms[2].evnts: unknown key; did you mean events?",
+            "arms[2].events: missing; it must be a whole number from 0 up",
+        ),
+    ),
+    "section is no table": (
+        'baseline = "low"\n' + drop("[baseline]", "risk = [0.05, 0.40]", 'source = "registry"'),
+        ("baseline: must be a table with the keys risk, source",),
+    ),
+}
+
+STUDY = {
+    "several studies": (
+        swap(("[study]", "[[study]]")),
+        ("study: several studies in one file are not supported; write one file each",),
+    ),
+    "no id": (
+        drop('id = "toy"'),
+        ("study.id: missing; it must be lower-case letters, digits, - and _ (it names a folder)",),
+    ),
+    "no design": (
+        drop('design = "cohort"'),
+        ('study.design: missing; it must be "cohort" or "randomised" or "case-control"',),
+    ),
+    "no direction": (
+        drop('direction = "benefit"'),
+        ('outcome.direction: missing; it must be "benefit" or "harm"',),
+    ),
+    "no source": (drop('source = "Toy 2024"'), ("study.source: missing; it must be a text",)),
+    "id with capitals": (swap(('"toy"', '"Toy"')), bad_id("'Toy'")),
+    "id that leaves the folder": (swap(('"toy"', '"../toy"')), bad_id("'../toy'")),
+    "id that ends the line": (swap(('"toy"', '"toy\\n"')), bad_id(r"'toy\n'")),
+    "unknown design": (
+        swap(('"cohort"', '"Cohort"')),
+        ('study.design: is \'Cohort\'; it must be "cohort" or "randomised" or "case-control"',),
+    ),
+    "unknown direction": (
+        swap(('"benefit"', '"good"')),
+        ('outcome.direction: is \'good\'; it must be "benefit" or "harm"',),
+    ),
+    "case-control without a scale": (
+        swap(('"cohort"', '"case-control"')),
+        (
+            'outcome.synergy_on: missing; a case-control study must say "event" or "non-event" '
+            "(additive measures differ between the two)",
+        ),
+    ),
+    "inclusion is no set": (
+        swap(('"any(TAC, CYC)"', '"TAC + CYC"')),
+        (f"study.inclusion: 'TAC + CYC' {NOT_A_SET}",),
+    ),
+    "inclusion names a stranger": (
+        swap(('"any(TAC, CYC)"', '"any(TAC, CYC, AZA)"')),
+        ("study.inclusion: 'any(TAC, CYC, AZA)' names AZA; the treatments are CYC, MMF, TAC",),
+    ),
+    "baseline reversed": (swap(("[0.05, 0.40]", "[0.40, 0.05]")), bad_risk("[0.40, 0.05]")),
+    "baseline from 0": (swap(("[0.05, 0.40]", "[0, 0.40]")), bad_risk("[0, 0.40]")),
+    "baseline up to 1": (swap(("[0.05, 0.40]", "[0.05, 1.0]")), bad_risk("[0.05, 1.0]")),
+    "baseline in per cent": (swap(("[0.05, 0.40]", "[5, 40]")), bad_risk("[5, 40]")),
+}
+
+TREATMENTS = {
+    "one treatment": (
+        drop(
+            "[treatments.CYC]",
+            'name = "cyclophosphamide"',
+            "[treatments.MMF]",
+            'name = "mycophenolate"',
+        ),
+        ('treatments: must be at least two tables such as [treatments.A] with name = "drug A"',),
+    ),
+    "seven treatments": (
+        with_treatments("D", "E", "F", "G"),
+        ("treatments: 7 treatments; at most 6 are supported",),
+    ),
+    "id with a hyphen": (with_treatments("anti-CD20"), (f"treatments.anti-CD20: {TREATMENT_ID}",)),
+    "id begins with a digit": (with_treatments("6MP"), (f"treatments.6MP: {TREATMENT_ID}",)),
+    "reserved id any": (with_treatments("any"), (f"treatments.any: {TREATMENT_ID}",)),
+    "reserved id none": (with_treatments("none"), (f"treatments.none: {TREATMENT_ID}",)),
+    "no name": (
+        drop('name = "tacrolimus"'),
+        ("treatments.TAC.name: missing; it must be a text",),
+    ),
+}
+
+ARM_CASES = {
+    "n is text": (n_of_cyc('"60"'), bad_n("'60'")),
+    "n is a float": (n_of_cyc("60.0"), bad_n("60.0")),
+    "n is a bool": (n_of_cyc("true"), bad_n("true")),
+    "n is negative": (n_of_cyc("-60"), bad_n("-60")),
+    "n is zero": (n_of_cyc("0"), bad_n("0")),
+    "events above n": (
+        events_of_cyc("61"),
+        ("arms[2].events: 61 events in 60 patients; at most 60 can be",),
+    ),
+    "events negative": (
+        events_of_cyc("-1"),
+        ("arms[2].events: is -1; it must be a whole number from 0 up",),
+    ),
+    "unknown treatment, one near": (
+        with_arm("CYC+MMV"),
+        ("arms[4].regimen: unknown treatment MMV; did you mean MMF?",),
+    ),
+    "unknown treatment, none near": (
+        with_arm("CYC+rituximab"),
+        ("arms[4].regimen: unknown treatment rituximab; the treatments are TAC, CYC, MMF",),
+    ),
+    "two unknown treatments": (
+        with_arm("MMV+TAK"),
+        (
+            "arms[4].regimen: unknown treatment MMV; did you mean MMF?",
+            "arms[4].regimen: unknown treatment TAK; did you mean TAC?",
+        ),
+    ),
+    "empty part of a regimen": (
+        with_arm("CYC+"),
+        ('arms[4].regimen: \'CYC+\' has an empty part; write treatments joined by "+", or "none"',),
+    ),
+    "treatment twice": (
+        with_arm("CYC+MMF+CYC"),
+        ("arms[4].regimen: 'CYC+MMF+CYC' names a treatment twice",),
+    ),
+    "arm twice": (with_arm("CYC", 60, 15), ("arms[4].regimen: CYC stands in an arm above",)),
+    "arm twice in another order": (
+        with_arm("TAC+CYC", 80, 32),
+        ("arms[4].regimen: TAC+CYC stands in an arm above",),
+    ),
+    "arm forbidden": (
+        with_arm("MMF"),
+        ("arms[4].regimen: MMF is forbidden by study.inclusion = 'any(TAC, CYC)'",),
+    ),
+    "empty regimen forbidden": (
+        with_arm("none"),
+        ("arms[4].regimen: none is forbidden by study.inclusion = 'any(TAC, CYC)'",),
+    ),
+    "no arms": (
+        HEAD,
+        ("arms: missing; write one [[arms]] for each regimen that has patients",),
+    ),
+    "arms are a table": (
+        HEAD + '[arms]\nregimen = "TAC"\nn = 40\nevents = 12\n',
+        ("arms: must be a list of tables, each begun by [[arms]]",),
+    ),
+}
+
+TOTALS = {
+    "n does not add up": (
+        swap(("n = 120", "n = 121")),
+        ("totals[1].n: 121 printed for 'TAC', but its arms add up to 120",),
+    ),
+    "events do not add up": (
+        swap(("events = 44", "events = 43")),
+        ("totals[1].events: 43 printed for 'TAC', but its arms add up to 44",),
+    ),
+    "unknown treatment": (
+        with_total("not AZA", 180),
+        ("totals[2].patients: 'not AZA' names AZA; the treatments are CYC, MMF, TAC",),
+    ),
+    "regimen for a set": (
+        with_total("TAC+CYC", 80),
+        (f"totals[2].patients: 'TAC+CYC' {NOT_A_SET}",),
+    ),
+    "totals are a table": (
+        TOY.replace("[[totals]]", "[totals]"),
+        ("totals: must be a list of tables, each begun by [[totals]]",),
+    ),
+}
+
+CLAIMS = {
+    "interval without its estimate": (
+        swap(("[1.15, 5.00]", "[2.50, 5.00]")),
+        ("claims[1].ci: (2.50, 5.00) does not hold the estimate 2.40",),
+    ),
+    "interval reversed": (
+        swap(("[1.15, 5.00]", "[5.00, 1.15]")),
+        ("claims[1].ci: is [5.00, 1.15]; it must be [lower, upper] with 0 < lower < upper",),
+    ),
+    "no sides": (with_sides(""), ONE_SIDE_KEY),
+    "regimens and sets": (
+        with_sides('regimens = ["TAC+CYC", "CYC"]\nsets = ["TAC", "not TAC"]\n'),
+        ONE_SIDE_KEY,
+    ),
+    "sides overlap": (
+        with_sides('sets = ["TAC", "CYC"]\n'),
+        ("claims[1]: the two sides share patients; they must be disjoint",),
+    ),
+    "arm against itself": (
+        with_sides('regimens = ["TAC+CYC", "CYC+TAC"]\n'),
+        ("claims[1]: the two sides share patients; they must be disjoint",),
+    ),
+    "uncounted arm": (
+        with_sides('regimens = ["TAC+MMF", "CYC"]\n'),
+        ("claims[1]: no counted arm belongs to 'TAC+MMF'",),
+    ),
+    "set without an arm": (
+        with_sides('sets = ["MMF", "not MMF"]\n'),
+        ("claims[1]: no counted arm belongs to 'MMF'",),
+    ),
+    "side with an unknown treatment": (
+        with_sides('regimens = ["TAC+CYC", "CYX"]\n'),
+        ("claims[1].regimens: unknown treatment CYX; did you mean CYC?",),
+    ),
+    "no source": (
+        drop('source = "Toy 2024, table 2"'),
+        ("claims[1].source: missing; it must be a text",),
+    ),
+    "unknown kind": (
+        swap(('"odds_ratio"', '"hazard_ratio"')),
+        ("claims[1].kind: is 'hazard_ratio'; it must be \"odds_ratio\"",),
+    ),
+    "level in per cent": (level("95"), bad_level("95")),
+    "level 0": (level("0.0"), bad_level("0.0")),
+    "level 1": (level("1"), bad_level("1")),
+    "adjusted is text": (
+        swap(("value = 2.40", 'value = 2.40\nadjusted = "yes"')),
+        ("claims[1].adjusted: is 'yes'; it must be true or false",),
+    ),
+    "value 0": (
+        swap(("value = 2.40", "value = 0")),
+        ("claims[1].value: is 0; it must be a number above 0",),
+    ),
+    "value on the log scale": (
+        swap(("value = 2.40", "value = -0.87")),
+        ("claims[1].value: is -0.87; it must be a number above 0",),
+    ),
+    "id twice": (TOY + CLAIM, ("claims[2].id: joint stands in a claim above",)),
+}
+
+BROKEN = {
+    f"{group}: {what}": case
+    for group, cases in {
+        "file": FILES,
+        "study": STUDY,
+        "treatments": TREATMENTS,
+        "arms": ARM_CASES,
+        "totals": TOTALS,
+        "claims": CLAIMS,
+    }.items()
+    for what, case in cases.items()
+}
+
+
+@pytest.mark.parametrize(("text", "problems"), BROKEN.values(), ids=BROKEN)
+def test_broken_file_says_what_is_wrong(text: str, problems: tuple[str, ...]) -> None:
+    with pytest.raises(StudyError) as caught:
+        parse_study(text)
+    assert caught.value.problems == problems
+
+
+def test_what_the_broken_files_are_made_from_is_whole() -> None:
+    assert parse_study(TOY).id == "toy"
+
+
+def test_problems_of_all_sections_come_in_one_error() -> None:
+    text = swap(
+        ('title = "Toy study"\n', ""),
+        ('"benefit"', '"good"'),
+        ("[0.05, 0.40]", "[0.40, 0.05]"),
+        ('name = "mycophenolate"', 'nmae = "mycophenolate"'),
+        ("events = 15", "events = 61"),
+        ("n = 120", "n = 121"),
+        ("[1.15, 5.00]", "[2.50, 5.00]"),
+    )
+    with pytest.raises(StudyError) as caught:
+        parse_study(text, "toy.toml")
+    problems = (
+        "study.title: missing; it must be a text",
+        'outcome.direction: is \'good\'; it must be "benefit" or "harm"',
+        *bad_risk("[0.40, 0.05]"),
+        "treatments.MMF.nmae: unknown key; did you mean name?",
+        "treatments.MMF.name: missing; it must be a text",
+        "arms[2].events: 61 events in 60 patients; at most 60 can be",
+        "totals[1].n: 121 printed for 'TAC', but its arms add up to 120",
+        "claims[1].ci: (2.50, 5.00) does not hold the estimate 2.40",
+    )
+    assert caught.value.problems == problems
+    assert str(caught.value) == "\n  ".join(["toy.toml has 8 problems:", *problems])
+
+
+def test_one_problem_is_counted_in_the_singular() -> None:
+    with pytest.raises(StudyError) as caught:
+        parse_study(n_of_cyc("0"), "toy.toml")
+    assert str(caught.value).splitlines()[0] == "toy.toml has 1 problem:"
+
+
+# --- Files ---------------------------------------------------------------------------------------
+
+
+def problems_of_file(study: str | Path) -> tuple[str, ...]:
+    with pytest.raises(StudyError) as caught:
+        load_study(study)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("isis-2", " (did you mean isis2?)"), ("lupus", "")], ids=["near", "far"]
+)
+def test_missing_file(name: str, hint: str) -> None:
+    assert problems_of_file(name) == (
+        f"no such file and no packaged study{hint}; "
+        "packaged are factor-v-leiden, isis2, oral-cancer",
+    )
+
+
+def test_file_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "toy.toml"
+    path.write_bytes(TOY.replace("Toy study", "Étude").encode("latin-1"))
+    assert problems_of_file(path) == ("the file is not UTF-8 text",)
+
+
+def test_folder_instead_of_file(tmp_path: Path) -> None:
+    assert problems_of_file(tmp_path) == ("the file cannot be read: Is a directory",)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_file_is_read_like_its_text(tmp_path: Path, kind: type) -> None:
+    path = tmp_path / "toy.toml"
+    path.write_text(TOY, encoding="utf-8")
+    assert load_study(kind(path)) == parse_study(TOY)
+
+
+def test_broken_file_is_called_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "toy.toml"
+    path.write_text(n_of_cyc("0"), encoding="utf-8")
+    with pytest.raises(StudyError, match=r"^toy\.toml has 1 problem:\n"):
+        load_study(path)
+
+
+# --- Packaged studies ----------------------------------------------------------------------------
+
+# facts.md §2, events and patients: neither, first only, second only, both.
+CELLS = {
+    "factor-v-leiden": (
+        ("none", "FVL", "OC", "FVL+OC"),
+        (36, 10, 84, 25),
+        (36 + 100, 10 + 4, 84 + 63, 25 + 2),
+    ),
+    "isis2": (("none", "SK", "ASA", "SK+ASA"), (568, 448, 461, 343), (4300, 4300, 4295, 4292)),
+    "oral-cancer": (("none", "ALC", "SMK", "ALC+SMK"), (3, 6, 8, 225), (23, 18, 26, 391)),
+}
+
+
+def test_packaged_names() -> None:
+    assert packaged() == tuple(CELLS)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_packaged_cells(name: str) -> None:
+    study = load_study(name)
+    counted, events, n = CELLS[name]
+    assert study.id == name
+    assert study.counted == counted
+    assert tuple(study.events) == events
+    assert tuple(study.n) == n
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_packaged_numbers_have_sources(name: str) -> None:
+    study = load_study(name)
+    numbers = [*study.arms, *study.totals, *study.claims]
+    assert len(numbers) >= 4
+    assert all(number.source.strip() for number in numbers)
+
+
+@pytest.mark.parametrize(
+    ("name", "design", "scale"),
+    [
+        ("factor-v-leiden", "case-control", "event"),
+        ("isis2", "randomised", "non-event"),
+        ("oral-cancer", "case-control", "event"),
+    ],
+)
+def test_packaged_designs_and_scales(name: str, design: str, scale: str) -> None:
+    study = load_study(name)
+    assert (study.design, study.outcome.synergy_on) == (design, scale)
+    assert study.is_case_control == (design == "case-control")
+
+
+def test_isis2_margins() -> None:
+    totals = {t.patients: (t.events, t.n) for t in load_study("isis2").totals}
+    assert totals == {
+        "SK": (791, 8592),
+        "not SK": (1029, 8595),
+        "ASA": (804, 8587),
+        "not ASA": (1016, 8600),
+    }
+
+
+def test_factor_v_leiden_claims_follow_from_its_cells() -> None:
+    study = load_study("factor-v-leiden")
+    printed = {c.id: (c.value.value, *(end.value for end in c.ci)) for c in study.claims}
+    assert printed == {"OC": (3.8, 2.4, 6.0), "FVL": (7.9, 3.2, 19.4), "both": (34.7, 7.8, 154)}
+    for claim in study.claims:
+        first, second = (odds(study, members) for members in claim.members)
+        assert abs(first / second - claim.value.value) <= claim.value.half
+
+
+def odds(study: Study, members: frozenset[frozenset[str]]) -> float:
+    arms = [arm for arm in study.arms if arm.regimen in members]
+    events = sum(arm.events for arm in arms)
+    return events / (sum(arm.n for arm in arms) - events)
+
+
+# --- What a good file turns into -----------------------------------------------------------------
+
+
+def test_digest_is_of_the_text() -> None:
+    digest = parse_study(TOY).digest
+    assert digest == parse_study(TOY, "another name").digest
+    assert digest == hashlib.sha256(TOY.encode()).hexdigest()
+    # A comment may hold the reason for a number, so it is part of the evidence's identity.
+    assert digest != parse_study(TOY + "# seen again").digest
+    assert digest != parse_study(swap(("2.40", "2.4"))).digest
+
+
+@pytest.mark.parametrize(
+    ("digits", "value", "half"),
+    [
+        ("2.40", 2.4, 0.005),
+        ("2.4", 2.4, 0.05),
+        ("3", 3.0, 0.5),
+        ("4.000", 4.0, 0.0005),
+    ],
+)
+def test_printed_value_keeps_its_digits(digits: str, value: float, half: float) -> None:
+    (claim,) = parse_study(swap(("value = 2.40", f"value = {digits}"))).claims
+    assert claim.value == Printed(value, pytest.approx(half, rel=1e-12))
+
+
+def test_printed_interval_keeps_its_digits() -> None:
+    (claim,) = parse_study(swap(("[1.15, 5.00]", "[1.2, 154]"))).claims
+    lower, upper = claim.ci
+    assert lower == Printed(1.2, pytest.approx(0.05, rel=1e-12))
+    assert upper == Printed(154.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("direction", "written", "scale"),
+    [
+        ("benefit", "", "event"),
+        ("harm", "", "non-event"),
+        ("benefit", 'synergy_on = "non-event"', "non-event"),
+        ("harm", 'synergy_on = "event"', "event"),
+    ],
+)
+def test_scale_of_synergy(direction: str, written: str, scale: str) -> None:
+    text = swap(('direction = "benefit"', f'direction = "{direction}"\n{written}'))
+    assert parse_study(text).outcome.synergy_on == scale
+
+
+def test_case_control_may_name_either_scale() -> None:
+    text = swap(
+        ('"cohort"', '"case-control"'),
+        ('direction = "benefit"', 'direction = "harm"\nsynergy_on = "non-event"'),
+    )
+    assert parse_study(text).outcome.synergy_on == "non-event"
+
+
+def test_source_of_the_study_stands_in_where_none_is_written() -> None:
+    study = parse_study(TOY)
+    assert [arm.source for arm in study.arms] == ["Toy 2024, figure 1", "Toy 2024", "Toy 2024"]
+    assert [total.source for total in study.totals] == ["Toy 2024"]
+
+
+def test_what_may_be_left_out() -> None:
+    study = parse_study(drop('inclusion = "any(TAC, CYC)"', "events = 44"))
+    assert (study.inclusion, study.doi, study.outcome.time) == ("all", "", "")
+    assert study.totals[0].events is None
+    (claim,) = study.claims
+    assert (claim.level, claim.adjusted) == (0.95, False)
+
+
+def test_study_without_baseline() -> None:
+    text = drop("[baseline]", "risk = [0.05, 0.40]", 'source = "registry"')
+    assert parse_study(text).baseline is None
+
+
+def test_what_may_be_written() -> None:
+    study = parse_study(swap(("value = 2.40", "value = 2.40\nlevel = 0.90\nadjusted = true")))
+    (claim,) = study.claims
+    assert (claim.level, claim.adjusted) == (0.9, True)
+    assert study.baseline is not None
+    assert (study.baseline.lower, study.baseline.upper) == (0.05, 0.4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        events_of_cyc("0"),
+        events_of_cyc("60"),
+        swap(("[1.15, 5.00]", "[2.40, 5.00]")),
+        swap(("[1.15, 5.00]", "[1.15, 2.40]")),
+        with_treatments("D", "E", "F"),
+    ],
+    ids=["no events", "all events", "value is lower", "value is upper", "six treatments"],
+)
+def test_limits_are_allowed(text: str) -> None:
+    assert parse_study(text).id == "toy"
+
+
+@pytest.mark.parametrize(
+    ("sides", "members"),
+    [
+        ('regimens = ["CYC+TAC", "CYC"]', ({"TAC+CYC"}, {"CYC"})),
+        ('sets = ["TAC", "not TAC"]', ({"TAC", "TAC+CYC"}, {"CYC"})),
+        ('sets = ["TAC and not CYC", "CYC"]', ({"TAC"}, {"CYC", "TAC+CYC"})),
+    ],
+)
+def test_members_of_a_claim(sides: str, members: tuple[set[str], set[str]]) -> None:
+    study = parse_study(with_sides(sides + "\n"))
+    (claim,) = study.claims
+    assert tuple({study.label(r) for r in side} for side in claim.members) == members
+
+
+# --- Study ---------------------------------------------------------------------------------------
+
+THREE = ("none", "TAC", "CYC", "MMF", "TAC+CYC", "TAC+MMF", "CYC+MMF", "TAC+CYC+MMF")
+
+
+def test_order_of_regimens() -> None:
+    study = parse_study(TOY)
+    assert study.treatment_ids == ("TAC", "CYC", "MMF")
+    assert study.regimens == THREE
+    assert study.pairs == (("TAC", "CYC"), ("TAC", "MMF"), ("CYC", "MMF"))
+    assert study.pair_labels == ("TAC:CYC", "TAC:MMF", "CYC:MMF")
+
+
+def test_counted_follow_the_lattice_not_the_file() -> None:
+    study = parse_study(TOY)
+    assert [study.label(arm.regimen) for arm in study.arms] == ["TAC+CYC", "CYC", "TAC"]
+    assert study.counted == ("TAC", "CYC", "TAC+CYC")
+    assert study.n.tolist() == [40, 60, 80]
+    assert study.events.tolist() == [12, 15, 32]
+
+
+def test_none_is_the_label_of_no_treatment() -> None:
+    study = parse_study(drop('inclusion = "any(TAC, CYC)"') + with_arm("none")[len(TOY) :])
+    assert study.label(frozenset()) == "none"
+    assert study.counted == ("none", "TAC", "CYC", "TAC+CYC")
+    assert study.n.tolist() == [10, 40, 60, 80]
+
+
+def test_content_by_hand() -> None:
+    by_hand = [
+        [0, 0, 0],
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+        [1, 1, 0],
+        [1, 0, 1],
+        [0, 1, 1],
+        [1, 1, 1],
+    ]
+    np.testing.assert_array_equal(parse_study(TOY).content(THREE), by_hand)
+
+
+def test_products_by_hand() -> None:
+    by_hand = [
+        [0, 0, 0],
+        [0, 0, 0],
+        [0, 0, 0],
+        [0, 0, 0],
+        [1, 0, 0],
+        [0, 1, 0],
+        [0, 0, 1],
+        [1, 1, 1],
+    ]
+    np.testing.assert_array_equal(parse_study(TOY).products(THREE), by_hand)
+
+
+def test_rows_follow_the_labels_asked_for() -> None:
+    study = parse_study(TOY)
+    labels = ("CYC+MMF", "TAC")
+    np.testing.assert_array_equal(study.content(labels), [[0, 1, 1], [1, 0, 0]])
+    np.testing.assert_array_equal(study.products(labels), [[0, 0, 1], [0, 0, 0]])
+
+
+def test_backgrounds() -> None:
+    assert parse_study(TOY).backgrounds(("TAC", "MMF")) == (frozenset(), frozenset({"CYC"}))
+    assert load_study("isis2").backgrounds(("SK", "ASA")) == (frozenset(),)
+
+
+def test_admitted_by_the_inclusion_rule() -> None:
+    study = parse_study(TOY)
+    refused = {regimen for regimen in study.regimens if not study.is_admitted(regimen)}
+    assert refused == {"none", "MMF"}
+
+
+def test_all_are_admitted_without_a_rule() -> None:
+    study = load_study("isis2")
+    assert all(study.is_admitted(regimen) for regimen in study.regimens)
