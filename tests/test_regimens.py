@@ -29,6 +29,11 @@ def chosen_by(rule: Rule) -> str:
     [
         ("all", "none A B C A+B A+C B+C A+B+C"),
         ("not all", ""),
+        ("none", "none"),
+        ("not none", "A B C A+B A+C B+C A+B+C"),
+        ("none or A and B", "none A+B A+B+C"),
+        ("none and A", ""),
+        ("  A  ", "A A+B A+C A+B+C"),
         ("A", "A A+B A+C A+B+C"),
         ("not A", "none B C B+C"),
         ("not not A", "A A+B A+C A+B+C"),
@@ -73,6 +78,8 @@ def test_rule_chooses(expression: str, chosen: str) -> None:
         "A()",
         "any()",
         "all()",
+        "none()",
+        "none(A, B)",
         "any(not A, B)",
         "any(A.b)",
         "any(*A)",
@@ -102,7 +109,7 @@ def test_rule_refuses(expression: str) -> None:
         regimens.rule(expression, KNOWN)
     assert str(caught.value) == (
         f"{expression!r} is not a set of patients; "
-        "write for example all, A, not A, any(A, B), A and not B"
+        "write for example all, none, A, not A, any(A, B), A and not B"
     )
 
 
@@ -121,6 +128,35 @@ def test_rule_refuses_strangers(expression: str, strangers: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
         regimens.rule(expression, ("C", "A", "B"))
     assert str(caught.value) == f"{expression!r} names {strangers}; the treatments are A, B, C"
+
+
+# Some of these exhaust Python's parser, the others are refused for their length alone.
+LONG = {
+    "one too many": "A or " * 100 + "A",
+    "blanks": "A" + " " * 500,
+    "parentheses": "(" * 50_000 + "A" + ")" * 50_000,
+    "nots": "not " * 50_000 + "A",
+    "minuses": "-" * 50_000 + "A",
+    "attributes": "A" + ".A" * 50_000,
+    "digits": "9" * 5000,
+}
+
+
+@pytest.mark.parametrize("expression", LONG.values(), ids=LONG)
+def test_rule_refuses_long_expressions(expression: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared
+        regimens.rule(expression, KNOWN)
+    assert str(caught.value) == (
+        f"{expression!r} is not a set of patients; "
+        "write for example all, none, A, not A, any(A, B), A and not B"
+    )
+
+
+@pytest.mark.parametrize("expression", ["A or " * 99 + "(A)", "not " * 124 + "(A)"])
+def test_rule_of_as_many_characters_as_allowed(expression: str) -> None:
+    expression = expression.ljust(500)
+    assert len(expression) == 500
+    assert chosen_by(regimens.rule(expression, KNOWN)) == "A A+B A+C A+B+C"
 
 
 @pytest.mark.parametrize("expression", ["open({!r}, 'w')", "A or open({!r}, 'w')"])
@@ -155,6 +191,7 @@ def _negated(part: Meant) -> Meant:
 names = st.sampled_from(KNOWN)
 leaves = st.one_of(
     st.just(("all", lambda _: True)),
+    st.just(("none", lambda regimen: len(regimen) == 0)),
     names.map(lambda name: (name, lambda regimen: name in regimen)),
     st.builds(_called, st.lists(names, min_size=1, max_size=3), st.sampled_from(["any", "all"])),
 )
@@ -253,6 +290,20 @@ def test_parse_refuses_a_treatment_twice(text: str) -> None:
         # Python's own words would make a set expression mean something else.
         ("not", False),
         ("True", False),
+        ("and", False),
+        ("is", False),
+        # These are words of Python in some places only, and no words of set expressions.
+        ("match", True),
+        ("type", True),
+        ("x_", True),
+        ("_x", False),
+        ("TAC\n", False),
+        # Letters and digits, but not of ASCII; Python reads the wide A as A.
+        ("ÄZA", False),
+        ("β", False),
+        ("Ａ", False),
+        ("x²", False),
+        ("x٣", False),
     ],
 )
 def test_treatment_ids(text: str, may: bool) -> None:

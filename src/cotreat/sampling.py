@@ -1,9 +1,11 @@
 """Fitting: draws from prior and posterior, with what they came from written on them."""
 
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -163,15 +165,31 @@ def _nutpie(built: Any, **settings: Any) -> xr.DataTree:
         ) from None
     import pymc as pm
 
-    return pm.sample(
+    tree = pm.sample(
         model=built,
         nuts_sampler="nutpie",
+        # Through numba the first run compiles for 40 s, and its draws depend on numba's cache.
+        backend="jax",
         nuts={"target_accept": TARGET_ACCEPT},
         compute_convergence_checks=False,
         quiet=not settings["progressbar"],
         **settings,
     )
+    stats = tree["sample_stats"].to_dataset()[list(_NUTPIE_STATS)].rename(_NUTPIE_STATS)
+    tree["sample_stats"] = xr.DataTree(stats)
+    return tree
 
+
+_NUTPIE_STATS = {
+    "diverging": "diverging",
+    "energy": "energy",
+    "depth": "tree_depth",
+    "n_steps": "n_steps",
+    "step_size": "step_size",
+    "mean_tree_accept": "acceptance_rate",
+    "logp": "lp",
+}
+"""Statistics of nutpie under the names that NumPyro's have."""
 
 _SAMPLERS: dict[str, Callable[..., xr.DataTree]] = {"numpyro": _numpyro, "nutpie": _nutpie}
 
@@ -182,7 +200,7 @@ def _complete(tree: xr.DataTree, built: Any, seed: int) -> None:
 
     # Through numba each of these would compile for many seconds.
     quick = {"mode": "FAST_COMPILE"}
-    with built:
+    with built, _quiet("pymc"):
         prior = pm.sample_prior_predictive(PRIOR_DRAWS, random_seed=seed, compile_kwargs=quick)
         predicted = pm.sample_posterior_predictive(
             tree, random_seed=seed, progressbar=False, compile_kwargs=quick
@@ -197,6 +215,18 @@ def _complete(tree: xr.DataTree, built: Any, seed: int) -> None:
     tree["prior"] = prior["prior"]
     tree["prior_predictive"] = prior["prior_predictive"]
     tree["posterior_predictive"] = predicted["posterior_predictive"]
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Keep a logger from announcing what it samples."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _label(tree: xr.DataTree, study: Study) -> None:

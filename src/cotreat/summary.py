@@ -158,12 +158,13 @@ def is_beyond_null(estimand: Estimand, risk: xr.DataArray) -> xr.DataArray:
     ValueError
         If the estimand has no null, as a risk.
     """
-    if estimand.null is None:
+    null, measure = estimand.null, estimand.measure
+    if null is None:
         raise ValueError(f"{estimand.label} has no null to lie beyond")
-    measure = estimand.measure
     if measure is not None and measure.sign_of:
-        estimand = estimands.on_measure(estimand, MEASURES[measure.sign_of])
-    return estimand.values(risk) > estimand.null
+        stand_in = MEASURES[measure.sign_of]
+        estimand, null = estimands.on_measure(estimand, stand_in), stand_in.null
+    return estimand.values(risk) > null
 
 
 def _contraction(

@@ -1,0 +1,44 @@
+# The environment is made by the first target that needs it: make reanalysis, make test.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reanalysis test lint bench lock wheel clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY)  ## make the environment in .venv from requirements.lock
+
+# uv installs the rest in seconds; its own hash is checked against the same lock.
+$(READY): requirements.lock pyproject.toml .python-version scripts/find-python
+	@python=$$(sh scripts/find-python) && "$$python" -m venv --clear $(VENV)
+	@echo "installing the locked versions into $(VENV) …"
+	@awk '/^uv==/ {on = 1; print; next} on && /--hash/ {print; next} on {exit}' requirements.lock > $(VENV)/uv.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+reanalysis: $(READY)  ## reanalyse ISIS-2 under every model into results/
+	@$(BIN)/cotreat reanalyse isis2
+
+test: $(READY)  ## run every test, format, lint and type check
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+bench: $(READY)  ## time whole processes, cold and warm; prints medians
+	@$(BIN)/python scripts/bench.py
+
+lock: $(READY)  ## renew requirements.lock from pyproject.toml
+	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.12 \
+	  --generate-hashes --no-header --upgrade --quiet --output-file requirements.lock
+
+wheel: $(READY)  ## build the wheel into dist/
+	@$(BIN)/uv build --wheel --no-build-isolation --python $(BIN)/python --quiet
+
+clean:  ## remove the environment and what was built
+	rm -rf $(VENV) build dist src/*.egg-info

@@ -1,0 +1,116 @@
+"""The common look of all figures, and how they are drawn without a window and saved."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+# Okabe & Ito 2008: told apart with any colour vision.
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+GREY, PALE = "#6B6B6B", "#DDDDDD"
+WARNING = "#B00000"
+SMALL = 7.0
+
+STYLE: dict[str, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with Matplotlib, so all machines draw alike
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.0,
+    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK]),
+    "text.parse_math": False,  # a dollar sign in a treatment's name is a dollar sign
+}
+DPI = 150
+
+
+@contextmanager
+def off_screen() -> Iterator[None]:
+    """Draw in the house style by Agg; afterwards pyplot is as it was, and no figure is left in it."""
+    # ArviZ makes its figures through pyplot, whose backend may be one that opens windows.
+    backend, others = mpl.get_backend(), set(plt.get_fignums())
+    with mpl.style.context(["default", STYLE]):
+        plt.switch_backend("agg")
+        try:
+            yield
+        finally:
+            for number in set(plt.get_fignums()) - others:
+                plt.close(number)
+            plt.switch_backend(backend)
+
+
+def save(figure: Figure, path: Path, failed: Sequence[str] = ()) -> None:
+    """Write a figure as PNG, the same bytes for the same picture."""
+    if failed:
+        warn(figure, failed[0])
+    figure.savefig(
+        path, dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None}
+    )
+
+
+def warn(figure: Figure, failure: str) -> None:
+    """Write in red above a figure that its numbers are not to be used, and why."""
+    lines = textwrap.wrap(failure, width=int(15 * figure.get_figwidth()))
+    figure.text(
+        0,
+        1.01,
+        "\n".join(["FAILED CHECKS: do not use these numbers", *lines]),
+        color=WARNING,
+        fontweight="bold",
+        va="bottom",
+        ha="left",
+    )
+
+
+def label_rows(axes: Axes, labels: Sequence[str], headings: Sequence[str] = ()) -> None:
+    """Label the rows of a table-like picture from the top; those that are headings in bold."""
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    for text in axes.get_yticklabels():
+        if text.get_text() in headings:
+            text.set_fontweight("bold")
+
+
+def log_axis(axes: Axes, lower: float, upper: float) -> None:
+    """Give a logarithmic x axis ticks that read as plain numbers."""
+    axes.set_xscale("log")
+    axes.set_xlim(lower, upper)
+    axes.xaxis.set_major_locator(FixedLocator(log_ticks(lower, upper)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def log_ticks(lower: float, upper: float, most: int = 8) -> list[float]:
+    """Return at most `most` round numbers within an interval, as many as may be."""
+    decades = 10.0 ** np.arange(np.floor(np.log10(lower)), np.ceil(np.log10(upper)) + 1)
+    ticks: list[float] = []
+    for steps in (np.arange(1, 10, 0.5), np.arange(1, 10), [1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1]):
+        ticks = sorted({round(s * d, 12) for d in decades for s in steps})
+        ticks = [tick for tick in ticks if lower <= tick <= upper]
+        if len(ticks) <= most:
+            break
+    return ticks
+
+
+def number(value: float) -> str:
+    """Write an estimate with three significant digits, or two decimals."""
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.3g}" if value < 1e4 else f"{value:.0e}"

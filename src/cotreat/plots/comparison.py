@@ -1,0 +1,72 @@
+"""The posterior beside maximum likelihood: odds ratios and ratios of odds ratios."""
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+
+from cotreat.plots import View
+from cotreat.plots.canvas import GREY, log_axis
+from cotreat.plots.intervals import Row, add_legend, draw_rows, looks, read_lines, write_numbers
+from cotreat.plots.words import event, pair_name, regimen_name
+
+REACH = 5.0
+"""Factor by which the axis goes beyond the posterior; sparse data make other intervals endless."""
+
+
+def draw(view: View) -> Figure:
+    """Draw intervals of each counted regimen against the first, and of each pair's product."""
+    rows = rows_to_draw(view)
+    look = looks(rows)
+    figure = Figure(figsize=(7, 1.2 + 0.34 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    log_axis(axes, *limits(rows))
+    axes.axvline(1, color=GREY, lw=0.6, zorder=0)
+    draw_rows(axes, rows, look=look)
+    texts = [_numbers(row) for row in rows]
+    write_numbers(axes, texts, "posterior median (95%)")
+    axes.set_xlabel(f"ratio, on the event scale: {event(view.study)}")
+    add_legend(figure, rows, look)
+    return figure
+
+
+def rows_to_draw(view: View) -> list[Row]:
+    """Return headings and rows, top to bottom, from the summary alone."""
+    first = regimen_name(view.study, view.study.counted[0])
+    return [
+        Row(f"odds ratio against {first}"),
+        *_odds_ratios(view),
+        Row("ratio of odds ratios"),
+        *_products(view),
+    ]
+
+
+def _odds_ratios(view: View) -> Iterator[Row]:
+    first, *others = view.study.counted
+    for arm in others:
+        rows = view.summary[view.summary.estimand == f"odds_ratio[{arm} vs {first}]"]
+        yield Row(regimen_name(view.study, arm), read_lines(rows))
+
+
+def _products(view: View) -> Iterator[Row]:
+    on_event = view.summary[view.summary.scale == "event"]
+    for pair in view.study.pair_labels:
+        own = on_event[on_event.estimand == f"ror[{pair}]"]
+        several = own.background.nunique() > 1
+        for background, rows in own.groupby("background", sort=False):
+            name = pair_name(view.study, pair)
+            yield Row(f"{name}\non {background}" if several else name, read_lines(rows))
+
+
+def limits(rows: list[Row]) -> tuple[float, float]:
+    """Return the ends of the axis: all there is, but not endlessly beyond the posterior and 1."""
+    drawn = [line for row in rows for line in row.lines if line.lower > 0]
+    main = [line for line in drawn if line.is_posterior] or drawn
+    low, high = (min([1, *(m.lower for m in main)]), max([1, *(m.upper for m in main)]))
+    lower = max(min([low, *(line.lower for line in drawn)]), low / REACH)
+    upper = min(max([high, *(line.upper for line in drawn)]), high * REACH)
+    margin = (upper / lower) ** 0.04
+    return lower / margin, upper * margin
+
+
+def _numbers(row: Row) -> str:
+    return next((line.text for line in row.lines if line.is_posterior and not line.words), "")

@@ -1,0 +1,39 @@
+"""Coefficients on the log-odds scale (ArviZ)."""
+
+import arviz as az
+import xarray as xr
+from matplotlib.figure import Figure
+
+from cotreat.names import INTERVAL
+from cotreat.plots import View
+from cotreat.plots.canvas import GREY
+from cotreat.plots.parameters import labeller, scalars
+
+
+def draw(view: View) -> Figure:
+    """Draw effects and products, or the regimens' log-odds where a model has no effects."""
+    variables = ("beta", "gamma") if view.model.has_structure else ("eta",)
+    data = scalars(view, [v for v in variables if v in view.tree["posterior"]])
+    plot = az.plot_forest(
+        xr.DataTree.from_dict({"posterior": data}),
+        combined=True,
+        point_estimate="median",
+        ci_kind="eti",
+        ci_probs=(0.5, INTERVAL),
+        labeller=labeller(view, data, between=": "),
+        backend="matplotlib",
+        visuals={"ticklabels": False, "labels": {"size": 8}},
+        figure_kwargs={
+            "figsize": (7, 0.7 + 0.28 * len(data)),
+            "layout": "constrained",
+            "width_ratios": [1, 1.3],
+        },
+    )
+    figure = plot.viz["figure"].item()
+    names, forest = figure.axes
+    names.set_axis_off()
+    forest.set_ylim(-0.6, len(data) - 0.4)
+    forest.set_xlabel("log-odds" if "eta" in variables else "log odds ratio, or its change by pair")
+    if view.model.has_structure:
+        forest.axvline(0, color=GREY, lw=0.6, zorder=0)
+    return figure

@@ -1,0 +1,166 @@
+"""Rows of intervals: posterior and maximum likelihood of one estimand, read from the summary."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cotreat.names import FIXED
+from cotreat.plots.canvas import BLUE, GREEN, GREY, PURPLE, SMALL, VERMILION, label_rows, number
+from cotreat.summary import POSTERIOR
+
+EXTRAPOLATED = "extrapolated"
+STEP = 0.24
+"""Distance between the intervals of one row, in rows."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One estimate with its interval, or the words that stand in its place.
+
+    Attributes
+    ----------
+    kind : str
+        Estimator and interval, as the legend says them.
+    lower, upper : float
+        NaN where there is no interval.
+    """
+
+    kind: str
+    estimate: float
+    lower: float
+    upper: float
+    words: str = ""
+    is_extrapolated: bool = False
+
+    @property
+    def is_posterior(self) -> bool:
+        """Whether this is the Bayesian answer."""
+        return self.kind.startswith(POSTERIOR)
+
+    @property
+    def text(self) -> str:
+        """The numbers, for people."""
+        if np.isnan(self.lower):
+            return number(self.estimate)
+        return f"{number(self.estimate)} ({number(self.lower)} to {number(self.upper)})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A named row; one without lines is a heading."""
+
+    name: str
+    lines: tuple[Line, ...] = ()
+
+
+def read_lines(rows: pd.DataFrame) -> tuple[Line, ...]:
+    """Read the summary's rows of one estimand on the event scale, the posterior first."""
+    ordered = sorted(rows.to_dict("records"), key=lambda row: row["estimator"] != POSTERIOR)
+    return tuple(_line(row) for row in ordered)
+
+
+def _line(row: dict[str, Any]) -> Line:
+    kind, available = f"{row['estimator']}, {row['interval']}", row["availability"]
+    if available == FIXED or available.startswith("undefined"):
+        nothing = np.nan, np.nan, np.nan
+        return Line(row["estimator"], *nothing, words=f"{row['estimator']}: {available}")
+    extrapolated = available == EXTRAPOLATED
+    return Line(kind, row["estimate"], row["lower"], row["upper"], "", extrapolated)
+
+
+# --- Drawing -------------------------------------------------------------------------------------
+
+POSTERIOR_LOOK = {"color": BLUE, "marker": "o"}
+OTHER_LOOKS = (
+    {"color": VERMILION, "marker": "s"},
+    {"color": GREEN, "marker": "^"},
+    {"color": PURPLE, "marker": "D"},
+)
+
+
+def looks(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """Give each kind of line that is drawn a colour and a marker, the posterior its own."""
+    kinds = dict.fromkeys(line.kind for row in rows for line in row.lines if not line.words)
+    others = iter(OTHER_LOOKS * len(kinds))
+    return {
+        kind: POSTERIOR_LOOK if kind.startswith(POSTERIOR) else next(others) for kind in kinds
+    }
+
+
+def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, dict[str, Any]]) -> None:
+    """Draw rows of intervals from the top; the limits of the axis must stand already.
+
+    An interval that leaves the axis ends in an arrowhead.
+    """
+    for at, row in enumerate(rows):
+        for line, y in zip(row.lines, _slots(at, len(row.lines)), strict=True):
+            if line.words:
+                _write(axes, line.words, y)
+            else:
+                _draw_line(axes, line, y, look[line.kind])
+    headings = [row.name for row in rows if not row.lines]
+    label_rows(axes, [row.name for row in rows], headings)
+
+
+def _slots(at: int, count: int) -> Iterator[float]:
+    return (at + STEP * (i - (count - 1) / 2) for i in range(count))
+
+
+def _write(axes: Axes, words: str, y: float) -> None:
+    place = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": SMALL}
+    axes.text(0.01, y, words, color=GREY, style="italic", **place)
+
+
+def _draw_line(axes: Axes, line: Line, y: float, look: dict[str, Any]) -> None:
+    color, width = look["color"], 2.0 if line.is_posterior else 1.0
+    style = "--" if line.is_extrapolated else "-"
+    if not np.isnan(line.lower):
+        axes.plot([line.lower, line.upper], [y, y], style, color=color, lw=width, zorder=2)
+        _arrowheads(axes, line, y, color)
+    face = color if line.is_posterior and not line.is_extrapolated else "white"
+    axes.plot(line.estimate, y, look["marker"], color=color, mfc=face, ms=4.5, mew=1, zorder=3)
+
+
+def _arrowheads(axes: Axes, line: Line, y: float, color: str) -> None:
+    left, right = axes.get_xlim()
+    for end, beyond, marker in ((left, line.lower < left, "<"), (right, line.upper > right, ">")):
+        if beyond:
+            axes.plot(end, y, marker, color=color, ms=4, clip_on=False, zorder=4)
+
+
+def write_numbers(axes: Axes, texts: Sequence[str], head: str) -> None:
+    """Print a column of texts right of the axes, one a row, under a heading."""
+    place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "fontsize": 7.5}
+    axes.text(1.03, -0.6, head, va="bottom", style="italic", **place)
+    for at, text in enumerate(texts):
+        axes.text(1.03, at, text, va="center", **place)
+
+
+def add_legend(
+    figure: Figure,
+    rows: Sequence[Row],
+    look: dict[str, dict[str, Any]],
+    others: Sequence[Artist] = (),
+) -> None:
+    """Explain the kinds of line below a figure, and what else there is."""
+    handles: list[Artist] = [
+        _handle(kind, filled=kind.startswith(POSTERIOR), **look[kind]) for kind in look
+    ]
+    handles += others
+    if any(line.is_extrapolated for row in rows for line in row.lines):
+        handles.append(
+            Line2D([], [], label=EXTRAPOLATED, color=BLUE, ls="--", marker="o", mfc="white")
+        )
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(2, len(handles)))
+
+
+def _handle(kind: str, *, filled: bool, color: str, marker: str) -> Line2D:
+    face, width = (color, 2.0) if filled else ("white", 1.0)
+    return Line2D([], [], label=kind, color=color, marker=marker, mfc=face, lw=width, ms=4.5)

@@ -1,0 +1,54 @@
+"""Posterior predictive check of the events by counted regimen (ArviZ)."""
+
+import arviz as az
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cotreat.names import INTERVAL
+from cotreat.plots import View
+from cotreat.plots.canvas import BLUE, VERMILION
+from cotreat.plots.words import event, fold, regimen_name
+
+UPRIGHT = 6  # more names than this stand askew
+
+
+def draw(view: View) -> Figure:
+    """Draw predicted and counted events."""
+    groups = ("posterior_predictive", "observed_data")
+    plot = az.plot_ppc_interval(
+        xr.DataTree.from_dict({g: view.tree[g].to_dataset()[["events"]] for g in groups}),
+        point_estimate="median",
+        ci_kind="eti",
+        ci_probs=(0.5, INTERVAL),
+        backend="matplotlib",
+        visuals={
+            "prediction_markers": False,
+            "observed_markers": {"marker": "D", "color": VERMILION, "size": 22},
+            "xlabel": False,
+        },
+        figure_kwargs={"figsize": (6.5, 2.6), "layout": "constrained"},
+    )
+    figure = plot.viz["figure"].item()
+    _name_regimens(figure, view)
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _name_regimens(figure: Figure, view: View) -> None:
+    """Write the regimens under ArviZ's row numbers."""
+    (axes,) = figure.axes
+    counted = view.study.counted
+    upright = len(counted) <= UPRIGHT
+    names = [fold(regimen_name(view.study, r)) if upright else r for r in counted]
+    axes.set_xticks(range(len(counted)), names, rotation=0 if upright else 45)
+    axes.set_xlim(-0.5, len(counted) - 0.5)
+    axes.set_ylabel(f"events: {event(view.study)}")
+
+
+def _legend() -> list[Line2D]:
+    return [
+        Line2D([], [], color=BLUE, lw=3, label="predicted, central 50%"),
+        Line2D([], [], color=BLUE, lw=3, alpha=0.5, label=f"predicted, central {INTERVAL:.0%}"),
+        Line2D([], [], color=VERMILION, marker="D", ls="", ms=4.5, label="counted"),
+    ]

@@ -1,0 +1,43 @@
+"""Ranks of the draws by chain (ArviZ)."""
+
+import arviz as az
+from matplotlib.figure import Figure
+
+from cotreat.plots import View
+from cotreat.plots.canvas import GREY, SMALL
+from cotreat.plots.parameters import evenly_thinned, labeller, note_count, sampled
+
+MOST = 12
+COLUMNS = 4
+
+
+def draw(view: View) -> Figure:
+    """Draw for each parameter how the ranks of each chain depart from uniform."""
+    data = sampled(view, MOST)
+    rows = -(-len(data) // COLUMNS)
+    plot = az.plot_rank(
+        evenly_thinned(data),
+        col_wrap=COLUMNS,
+        labeller=labeller(view, data),
+        backend="matplotlib",
+        aes={"color": ["chain"], "linestyle": ["chain"], "overlay": ["chain"]},
+        visuals={
+            "title": {"size": 7.5},
+            "xlabel": False,
+            "remove_axis": False,
+        },
+        figure_kwargs={
+            "figsize": (7, 0.6 + 1.6 * rows),
+            "layout": "constrained",
+            "sharey": True,
+        },
+    )
+    figure = plot.viz["figure"].item()
+    for axes in figure.axes:
+        axes.axhline(0, color=GREY, lw=0.6, zorder=0)
+        for text in axes.texts:  # "p=0.66(α=0.01)"; plot_rank offers no way to word it
+            text.update({"text": text.get_text().partition("(")[0], "fontsize": SMALL})
+    figure.supxlabel("rank of a draw among all chains' draws, as a fraction", fontsize=8)
+    figure.supylabel("departure from uniform", fontsize=8)
+    note_count(figure, view, data)
+    return figure

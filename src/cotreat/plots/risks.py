@@ -1,0 +1,80 @@
+"""Risk by regimen: prior, posterior, maximum likelihood."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from cotreat.names import INTERVAL
+from cotreat.plots import View
+from cotreat.plots.canvas import PALE
+from cotreat.plots.intervals import Row, add_legend, draw_rows, looks, read_lines, write_numbers
+from cotreat.plots.words import event, regimen_name
+
+
+def draw(view: View) -> Figure | None:
+    """Draw intervals by regimen; None for a case-control study, whose design fixes its risks."""
+    if view.study.is_case_control:
+        return None
+    rows, prior = rows_to_draw(view), prior_intervals(view)
+    look = looks(rows)
+    figure = Figure(figsize=(7, 1.4 + 0.34 * len(rows)), layout="constrained")
+    wide, close = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.5])
+    _set_axis(wide, *_span(rows, prior))
+    _set_axis(close, *_span(rows, []))
+    for at, (lower, upper) in enumerate(prior):
+        wide.barh(at, upper - lower, left=lower, height=0.5, color=PALE, zorder=0)
+    posterior = [Row(row.name, row.lines[:1]) for row in rows]
+    draw_rows(wide, posterior, look=look)
+    draw_rows(close, rows, look=look)
+    close.tick_params(axis="y", labelleft=False)
+    write_numbers(close, [_counts(view, arm) for arm in view.study.regimens], "events / n")
+    wide.set_title("with the prior", loc="left")
+    wide.set_xlabel("risk")
+    close.set_title("close up", loc="left")
+    close.set_xlabel(f"risk of {event(view.study)}")
+    prior_handle = Patch(color=PALE, label=f"prior, {INTERVAL:.0%}")
+    add_legend(figure, rows, look, [prior_handle])
+    return figure
+
+
+def rows_to_draw(view: View) -> list[Row]:
+    """Return a row for each regimen of which anybody says anything, from the summary."""
+    return [
+        Row(
+            regimen_name(view.study, arm),
+            read_lines(view.summary[view.summary.estimand == f"risk[{arm}]"]),
+        )
+        for arm in view.study.regimens
+    ]
+
+
+def prior_intervals(view: View) -> list[tuple[float, float]]:
+    """Return the prior's interval of each regimen's risk; NaN where the model is silent on it."""
+    risk = view.tree["prior"]["risk"]
+    tail = (1 - INTERVAL) / 2
+    ends = risk.quantile([tail, 1 - tail], ("chain", "draw")).reindex(arm=list(view.study.regimens))
+    return [(float(lower), float(upper)) for lower, upper in ends.transpose("arm", "quantile")]
+
+
+def _set_axis(axes: Axes, lower: float, upper: float) -> None:
+    axes.set_xlim(lower, upper)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda risk, _: f"{100 * risk:g}%"))
+
+
+def _span(rows: list[Row], prior: list[tuple[float, float]]) -> tuple[float, float]:
+    ends = [end for row in rows for line in row.lines for end in (line.lower, line.upper)]
+    ends += [end for interval in prior for end in interval]
+    lower, upper = np.nanmin(ends), np.nanmax(ends)
+    margin = 0.05 * (upper - lower)
+    return max(0.0, lower - margin), min(1.0, upper + margin)
+
+
+def _counts(view: View, arm: str) -> str:
+    counted = view.study.counted
+    if arm not in counted:
+        return "no patients"
+    at = counted.index(arm)
+    return f"{view.study.events[at]} / {view.study.n[at]}"

@@ -1,0 +1,202 @@
+"""The panel of synergy: how probable it is by each measure, before and after the data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from cotreat.measures import APART, MEASURES, Measure
+from cotreat.names import DECIDED
+from cotreat.plots import View
+from cotreat.plots.canvas import BLUE, GREY, PALE, SMALL, label_rows
+from cotreat.plots.intervals import EXTRAPOLATED
+from cotreat.plots.words import judged_on, pair_name, regimen_name
+from cotreat.regimens import NONE
+from cotreat.summary import POSTERIOR
+
+MOST = 12
+"""Panels that a page can hold."""
+TICKS = (1 - DECIDED, 0.25, 0.5, 0.75, DECIDED)
+NOT_EVIDENCE = "not evidence of synergy"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measure with its probabilities, or with the words in their place.
+
+    A row without a measure is the heading of a family.
+    """
+
+    name: str
+    measure: Measure | None = None
+    probability: float = np.nan
+    prior_probability: float = np.nan
+    words: str = ""
+    is_extrapolated: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What is known of a pair on a background."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+    @property
+    def weight(self) -> int:
+        """How much it has to say: measures with a probability, twice where observed."""
+        known = [row for row in self.rows if not np.isnan(row.probability)]
+        return len(known) + sum(not row.is_extrapolated for row in known)
+
+
+# --- What is drawn -------------------------------------------------------------------------------
+
+
+def panels(view: View) -> list[Panel]:
+    """Return a panel for each pair and background, from the summary alone."""
+    rows = view.summary
+    rows = rows[(rows.estimator == POSTERIOR) & (rows.scale == view.study.outcome.synergy_on)]
+    return [
+        Panel(_title(view, pair, background), tuple(_rows(rows, pair, background)))
+        for pair, sides in zip(view.study.pair_labels, view.study.pairs, strict=True)
+        for background in map(view.study.label, view.study.backgrounds(sides))
+    ]
+
+
+def _title(view: View, pair: str, background: str) -> str:
+    name = pair_name(view.study, pair)
+    if background == NONE:
+        return name if len(view.study.treatment_ids) == 2 else f"{name}, alone"
+    return f"{name}\non {regimen_name(view.study, background)}"
+
+
+def _rows(summary: pd.DataFrame, pair: str, background: str) -> Iterator[Row]:
+    family = ""
+    for measure in MEASURES.values():
+        if measure.family != family:
+            family = measure.family
+            yield Row(f"{family}: {NOT_EVIDENCE}" if family == APART else family)
+        own = summary[summary.estimand == f"{measure.name}[{pair}]"]
+        # Under a model with structure one ratio of odds ratios holds on every background.
+        own = own[(own.background == background) | own.background.str.startswith("every")]
+        yield _row(measure, own.iloc[0])
+
+
+def _row(measure: Measure, row: pd.Series) -> Row:
+    name, available = f"{measure.words} ({measure.name})", row.availability
+    if np.isnan(row.probability):
+        return Row(name, measure, words=available)
+    extrapolated = available == EXTRAPOLATED
+    return Row(name, measure, row.probability, row.prior_probability, "", extrapolated)
+
+
+def most_telling(every: list[Panel]) -> list[Panel]:
+    """Return the panels that a page can hold, in their order: those with most to say."""
+    best = sorted(every, key=lambda panel: -panel.weight)[:MOST]
+    return [panel for panel in every if panel in best]
+
+
+# --- Drawing -------------------------------------------------------------------------------------
+
+
+def draw(view: View) -> Figure:
+    """Draw a panel for each pair and background."""
+    every = panels(view)
+    shown = most_telling(every)
+    columns = 1 if len(shown) == 1 else 2 if len(shown) <= 4 else 3
+    lines = -(-len(shown) // columns)
+    height = 1.0 + lines * (0.5 + 0.18 * len(shown[0].rows))
+    width = 6.5 if columns == 1 else 2.6 + 2.3 * columns
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
+    for axes, panel in zip(grid.flat, shown, strict=False):
+        _draw_panel(axes, panel)
+        axes.tick_params(axis="y", labelleft=axes in grid[:, 0])
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
+    figure.supxlabel(_axis_label(view, len(shown), len(every)), fontsize=8)
+    figure.legend(handles=_legend(shown), loc="outside upper center", ncols=4)
+    return figure
+
+
+def _axis_label(view: View, shown: int, every: int) -> str:
+    lines = [
+        "← antagonism          P(measure beyond its null)          synergy →",
+        f"judged on: {judged_on(view.study)}",
+    ]
+    if shown < every:
+        lines.append(f"{shown} of {every} pairs and backgrounds: those with most observed")
+    return "\n".join(lines)
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    axes.set_xlim(-0.03, 1.03)
+    for left, right in ((-0.03, 1 - DECIDED), (DECIDED, 1.03)):
+        axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
+    axes.axvline(0.5, color=GREY, lw=0.5, ls=":", zorder=0)
+    for at, row in enumerate(panel.rows):
+        if row.words:
+            _write(axes, at, row.words)
+        elif row.measure is not None:
+            _draw_row(axes, at, row)
+    headings = [row.name for row in panel.rows if row.measure is None]
+    label_rows(axes, [row.name for row in panel.rows], headings)
+    axes.axhline(panel.rows.index(_apart(panel)) - 0.5, color=GREY, lw=0.8)
+    axes.set_xticks(TICKS, [f"{tick:.3g}" for tick in TICKS])
+    axes.set_title(panel.title, loc="left")
+
+
+def _apart(panel: Panel) -> Row:
+    return next(row for row in panel.rows if row.name.startswith(APART))
+
+
+def _draw_row(axes: Axes, at: int, row: Row) -> None:
+    ends = [row.prior_probability, row.probability]
+    axes.plot(ends, [at, at], color=GREY, lw=0.6, zorder=1)
+    axes.plot(ends[0], at, "o", color=GREY, mfc="white", ms=4.5, zorder=2)
+    axes.plot(ends[1], at, zorder=3, **_look(row.is_extrapolated))
+    number = _probability(row.probability)
+    place = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": SMALL}
+    axes.text(1.02, at, number, **place)
+    if row.is_extrapolated:
+        _write_beside(axes, at, min(ends), max(ends))
+
+
+def _look(is_extrapolated: bool) -> dict[str, object]:
+    if is_extrapolated:
+        style = {"marker": "D", "fillstyle": "left", "markerfacecoloralt": "white", "ms": 5}
+    else:
+        style = {"marker": "o", "ms": 5.5}
+    return {"color": BLUE, "ls": "none", **style}
+
+
+def _write(axes: Axes, at: int, words: str) -> None:
+    axes.text(0.5, at, words, color=GREY, style="italic", fontsize=SMALL, ha="center", va="center")
+
+
+def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:
+    """Mark a row as extrapolated on the side where there is more room."""
+    x, side = (left - 0.04, "right") if left > 1 - right else (right + 0.04, "left")
+    axes.text(x, at, EXTRAPOLATED, color=GREY, style="italic", fontsize=6.5, ha=side, va="center")
+
+
+def _probability(value: float) -> str:
+    if value > 0.9995:
+        return ">0.999"
+    return "<0.001" if value < 0.0005 else f"{value:.3f}"
+
+
+def _legend(shown: list[Panel]) -> list[Line2D | Patch]:
+    known = [row for panel in shown for row in panel.rows if not np.isnan(row.probability)]
+    handles: list[Line2D | Patch] = []
+    if known:
+        handles.append(Line2D([], [], color=GREY, marker="o", mfc="white", ls="", label="prior"))
+    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {EXTRAPOLATED}")):
+        if any(row.is_extrapolated == is_extrapolated for row in known):
+            handles.append(Line2D([], [], label=name, **_look(is_extrapolated)))  # type: ignore[arg-type]
+    return [*handles, Patch(color=PALE, label=f"decided: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}")]

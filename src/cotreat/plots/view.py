@@ -1,0 +1,31 @@
+"""What every picture reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+    from cotreat.effects import Model
+    from cotreat.study import Study
+
+
+@dataclass(frozen=True)
+class View:
+    """A fit with its study and its answers.
+
+    Attributes
+    ----------
+    tree : xarray.DataTree
+        What `cotreat.sampling.fit` returns.
+    summary : pandas.DataFrame
+        What `cotreat.summary.summarise` returns.
+    """
+
+    tree: xr.DataTree
+    study: Study
+    model: Model
+    summary: pd.DataFrame

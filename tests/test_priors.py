@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from cotreat import load_study, parse_study
+from cotreat.effects import MODELS, ModelError
+from cotreat.priors import GRID, NAMES, prior_set
+from tests.conftest import THREE, THREE_CELLS, arms
+
+
+@pytest.fixture(scope="module")
+def isis2():
+    return load_study("isis2")
+
+
+def test_every_parameter_of_every_model_has_a_row_with_a_reason(isis2):
+    weak = prior_set("weak", isis2)
+    for model in MODELS.values():
+        rows = weak.only(model).rows
+        assert {row.variable for row in rows} == set(model.parameters)
+        assert all(row.reason and row.meaning for row in rows)
+
+
+def test_weak_is_marked_as_chosen_by_nobody(isis2):
+    assert set(prior_set("weak", isis2).table()["chosen by"]) == {"default"}
+
+
+def test_the_baseline_prior_is_said_as_a_risk(isis2):
+    assert prior_set("weak", isis2)["alpha"].in_words() == "risk 0.05 to 0.40"
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "sd"),
+    [
+        # Zampieri et al. 2021: a neutral moderate prior has 95 % of the odds ratio in 0.5 to 2.
+        ("neutral", 0, 0.355),
+        ("grid:neutral-weak", 0, 5),
+        ("grid:neutral-strong", 0, 0.205),
+        ("enthusiastic", np.log(2), np.log(2) / 1.0364334),
+        ("sceptical", -np.log(2), np.log(2) / 1.0364334),
+        ("grid:optimistic-strong", np.log(2), np.log(2) / 1.6448536),
+    ],
+)
+def test_beliefs_about_a_benefit(three, name, mean, sd):
+    beta = prior_set(name, three)["beta"]
+    assert beta.mu == pytest.approx(mean)
+    assert beta.sigma == pytest.approx(sd, rel=1e-6)
+    assert beta.chosen_by == "user"
+
+
+@pytest.mark.parametrize(
+    ("strength", "beyond"), [("weak", 0.3), ("moderate", 0.15), ("strong", 0.05)]
+)
+def test_an_optimist_leaves_the_stated_share_beyond_the_null(three, strength, beyond):
+    beta = prior_set(f"grid:optimistic-{strength}", three)["beta"]
+    assert stats.norm.cdf(0, beta.mu, beta.sigma) == pytest.approx(beyond)
+
+
+def test_an_optimist_about_a_harm_expects_less_of_it(isis2):
+    assert prior_set("enthusiastic", isis2)["beta"].mu == pytest.approx(-np.log(2))
+    assert prior_set("sceptical", isis2)["beta"].mu == pytest.approx(np.log(2))
+
+
+def test_a_study_can_say_its_own_reference_risk():
+    baseline = '\n[baseline]\nrisk = [0.1, 0.3]\nsource = "earlier cohort"\n'
+    weak = prior_set("weak", parse_study(THREE + baseline + arms(THREE_CELLS)))
+    for variable in ("alpha", "m"):
+        assert weak[variable].in_words() == "risk 0.10 to 0.30"
+        assert weak[variable].reason == "earlier cohort"
+        assert weak[variable].chosen_by == "study file"
+
+
+def test_a_changed_row_is_marked_as_the_users(isis2):
+    wide = prior_set("weak", isis2).change("gamma", sigma=1.0, name="wide", reason="as an effect")
+    assert (wide.name, wide["gamma"].sigma, wide["gamma"].chosen_by) == ("wide", 1.0, "user")
+    assert wide["beta"] == prior_set("weak", isis2)["beta"]
+
+
+def test_a_belief_about_effects_is_refused_where_there_are_none(isis2):
+    with pytest.raises(ModelError, match="saturated has no such parameter"):
+        prior_set("sceptical", isis2).only(MODELS["saturated"])
+
+
+def test_names():
+    assert len(GRID) == 9
+    assert NAMES[:4] == ("weak", "sceptical", "neutral", "enthusiastic")
+
+
+def test_unknown_set_names_the_known_ones(isis2):
+    with pytest.raises(ModelError, match="no prior set 'flat'; the prior sets are weak, sceptical"):
+        prior_set("flat", isis2)

@@ -1,0 +1,204 @@
+"""Posteriors against maximum likelihood, against another sampler's software, and against themselves."""
+
+import json
+from pathlib import Path
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import pytest
+
+from cotreat import load_study
+from cotreat.checks import check, failures
+from cotreat.effects import MODELS, ModelError
+from cotreat.estimands import enumerate_estimands, risk_of
+from cotreat.frequentist import fit_likelihood
+from cotreat.priors import prior_set
+from cotreat.sampling import EngineError, fit, provenance
+from cotreat.store import read_draws, write_draws
+from cotreat.summary import is_beyond_null
+
+REFERENCE = Path(__file__).parent / "reference" / "posterior.csv"
+SHORT = {"draws": 200, "tune": 200}
+ALL = [
+    (study, model)
+    for study in ("isis2", "oral-cancer", "factor-v-leiden", "three")
+    for model in MODELS
+    if model != "exchangeable" or study == "three"
+]
+
+
+def study_of(name, three):
+    return three if name == "three" else load_study(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "model"), ALL)
+def test_every_diagnostic_passes(name, model, fits, three):
+    assert failures(check(fits(name, model), study_of(name, three), MODELS[model])) == []
+
+
+@pytest.mark.slow
+def test_with_wide_priors_the_posterior_is_maximum_likelihood():
+    study = load_study("isis2")
+    wide = prior_set("weak", study)
+    for variable in ("alpha", "beta", "gamma"):
+        wide = wide.change(
+            variable, mu=0.0, sigma=10.0, name="wide", reason="to see the data alone"
+        )
+    tree = fit(study, "interaction", wide, draws=5000)
+    likelihood = fit_likelihood(study, MODELS["interaction"])
+    posterior = tree["posterior"].to_dataset()
+    draws = np.concatenate(
+        [posterior["beta"].values.reshape(-1, 2), posterior["gamma"].values.reshape(-1, 1)], axis=1
+    )
+    se = np.sqrt(np.diag(likelihood.covariance))[1:]
+    np.testing.assert_array_less(np.abs(draws.mean(0) - likelihood.coefficients[1:]) / se, 0.05)
+    ratio = draws.std(0) / se
+    assert ((ratio > 0.95) & (ratio < 1.05)).all()
+    # The comparison means something only where Monte Carlo error is small beside its bounds.
+    effective = az.ess(posterior[["beta", "gamma"]])
+    assert min(float(v.min()) for v in effective.data_vars.values()) > 8000
+
+
+# --- Against rstanarm with the same priors (recipe: tests/reference/posterior.R) --------------------
+
+
+def reference(study, model):
+    rows = pd.read_csv(REFERENCE)
+    return rows[(rows.study == study) & (rows.model == model)].set_index("quantity")
+
+
+def by_reference_name(tree):
+    posterior = tree["posterior"].to_dataset()
+    draws = {"alpha": posterior["alpha"], **_numbered(posterior["beta"], ("beta_A", "beta_B"))}
+    if "gamma" in posterior:
+        draws["gamma"] = posterior["gamma"].isel(pair=0)
+    names = ("risk_neither", "risk_A", "risk_B", "risk_both")
+    return draws | _numbered(posterior["risk"], names)
+
+
+def _numbered(array, names):
+    return {name: array[..., i] for i, name in enumerate(names)}
+
+
+STUDIES = ("isis2", "oral-cancer", "factor-v-leiden")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["additive", "interaction"])
+@pytest.mark.parametrize("name", STUDIES)
+def test_posteriors_agree_with_rstanarm(name, model, fits):
+    expected = reference(name, model)
+    for quantity, draws in by_reference_name(fits(name, model)).items():
+        row = expected.loc[quantity]
+        assert abs(float(draws.mean()) - row["mean"]) < 0.05 * row["sd"], quantity
+        assert float(draws.std()) == pytest.approx(row["sd"], rel=0.05), quantity
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STUDIES)
+def test_probabilities_of_synergy_agree_with_rstanarm(name, fits):
+    study, model = load_study(name), MODELS["interaction"]
+    expected = reference(name, "interaction")
+    risk = risk_of(fits(name, "interaction"))
+    compared = 0
+    for estimand in enumerate_estimands(study, model):
+        suffix = "_nonevent" if estimand.scale == "non-event" else ""
+        quantity = f"P({estimand.measure.name}{suffix})" if estimand.measure else ""
+        if quantity in expected.index:
+            found = float(is_beyond_null(estimand, risk).mean())
+            assert abs(found - expected.loc[quantity, "mean"]) < 0.02, quantity
+            compared += 1
+    assert compared >= 6
+
+
+# --- What the studies are known to say --------------------------------------------------------------
+
+
+def test_a_seed_gives_the_same_draws():
+    study = load_study("oral-cancer")
+    first, again, other = (fit(study, seed=seed, **SHORT) for seed in (7, 7, 8))
+    for group in ("prior", "posterior", "posterior_predictive"):
+        assert first[group].to_dataset().equals(again[group].to_dataset()), group
+        assert not first[group].to_dataset().equals(other[group].to_dataset()), group
+
+
+@pytest.mark.slow
+def test_nutpie_agrees_with_numpyro_and_repeats_itself(fits):
+    study = load_study("isis2")
+    tree = fit(study, "interaction", engine="nutpie")
+    assert failures(check(tree, study, MODELS["interaction"])) == []
+    ours, theirs = risk_of(fits("isis2", "interaction")), risk_of(tree)
+    shift = (ours.mean(("chain", "draw")) - theirs.mean(("chain", "draw"))) / ours.std(
+        ("chain", "draw")
+    )
+    assert float(abs(shift).max()) < 0.06
+    again = fit(study, "interaction", engine="nutpie")
+    assert tree["posterior"].to_dataset().equals(again["posterior"].to_dataset())
+
+
+def test_a_fit_has_its_groups_and_says_where_it_came_from(fits):
+    tree = fits("isis2", "interaction")
+    assert set(tree.children) == {
+        "prior",
+        "prior_predictive",
+        "posterior",
+        "posterior_predictive",
+        "log_likelihood",
+        "log_prior",
+        "sample_stats",
+        "observed_data",
+        "constant_data",
+    }
+    assert tree["prior"].sizes["draw"] >= 20_000
+    assert tree["posterior"].sizes["chain"] == 4
+    assert tree["constant_data"]["n"].values.tolist() == [4300, 4300, 4295, 4292]
+    assert risk_of(tree).attrs["risk_kind"] == "crude"
+    assert all(type(v.data) is np.ndarray for g in tree.children.values() for v in g.values())
+    source = provenance(tree)
+    assert source["study_digest"] == load_study("isis2").digest
+    assert source["priors"] == "weak"
+    assert [row["variable"] for row in source["prior_rows"]] == ["alpha", "beta", "gamma"]
+    assert {"pymc", "jax", "numpyro", "arviz", "python"} <= set(source["versions"])
+
+
+def test_pointwise_log_densities_are_those_of_the_model(fits):
+    from scipy import stats
+
+    tree = fits("isis2", "interaction")
+    study = load_study("isis2")
+    risk = risk_of(tree).isel(draw=slice(50))
+    expected = stats.binom.logpmf(study.events, study.n, risk.values)
+    found = tree["log_likelihood"]["events"].isel(draw=slice(50)).values
+    np.testing.assert_allclose(found, expected, rtol=1e-8)
+    alpha = tree["posterior"]["alpha"].values
+    np.testing.assert_allclose(
+        tree["log_prior"]["alpha"].values, stats.norm.logpdf(alpha, -1.67, 0.65), rtol=1e-8
+    )
+
+
+def test_draws_survive_the_file(tmp_path, fits):
+    tree = fits("isis2", "interaction")
+    write_draws(tree, tmp_path / "draws.nc")
+    again = read_draws(tmp_path / "draws.nc")
+    assert json.loads(again.attrs["provenance"]) == provenance(tree)
+    for name, group in tree.children.items():
+        assert again[name].to_dataset().equals(group.to_dataset()), name
+    (tmp_path / "draws.nc").unlink()  # the file is not held open
+
+
+def test_unknown_engine_names_the_known_ones():
+    with pytest.raises(EngineError, match="no engine 'bugs'; the engines are numpyro, nutpie"):
+        fit(load_study("isis2"), engine="bugs")
+
+
+def test_a_missing_engine_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "nutpie", None)
+    with pytest.raises(EngineError, match=r'pip install "cotreat\[nutpie\]"'):
+        fit(load_study("isis2"), engine="nutpie", **SHORT)
+
+
+def test_a_model_the_study_cannot_carry_is_refused():
+    with pytest.raises(ModelError, match="at least 2 pairs"):
+        fit(load_study("isis2"), "exchangeable")
