@@ -3,7 +3,11 @@ from functools import cache
 import pytest
 
 from cotreat import load_study, parse_study
+from cotreat.effects import MODELS
+from cotreat.estimands import risk_of
+from cotreat.frequentist import fit_likelihood
 from cotreat.sampling import fit, prepare_jax
+from cotreat.summary import summarise
 
 # Before any test starts JAX: one host device a chain.
 prepare_jax()
@@ -65,3 +69,25 @@ def fits(three):
         return fit(three if name == "three" else load_study(name), model)
 
     return sampled
+
+
+def table_of(study, model, prior, posterior, **options):
+    return summarise(
+        study,
+        MODELS[model],
+        prior=prior,
+        posterior=posterior,
+        likelihood=fit_likelihood(study, MODELS[model]),
+        labels={"model": model, "priors": "weak", "reading": "default"},
+        **options,
+    )
+
+
+@pytest.fixture(scope="session")
+def tables(fits, three):
+    def table(name, model, **options):
+        study = three if name == "three" else load_study(name)
+        tree = fits(name, model)
+        return table_of(study, model, risk_of(tree, "prior"), risk_of(tree), **options)
+
+    return table

@@ -30,6 +30,7 @@ STYLE: dict[str, Any] = {
     "xtick.labelsize": 7.5,
     "ytick.labelsize": 8,
     "legend.fontsize": 7.5,
+    "legend.title_fontsize": 7.5,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -103,7 +104,7 @@ def log_ticks(lower: float, upper: float, most: int = 8) -> list[float]:
     """Return at most `most` round numbers within an interval, as many as may be."""
     decades = 10.0 ** np.arange(np.floor(np.log10(lower)), np.ceil(np.log10(upper)) + 1)
     ticks: list[float] = []
-    for steps in (np.arange(1, 10, 0.5), np.arange(1, 10), [1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1]):
+    for steps in (np.arange(1, 10, 0.5), np.arange(1, 10), [1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]):
         ticks = sorted({round(s * d, 12) for d in decades for s in steps})
         ticks = [tick for tick in ticks if lower <= tick <= upper]
         if len(ticks) <= most:
@@ -112,5 +113,6 @@ def log_ticks(lower: float, upper: float, most: int = 8) -> list[float]:
 
 
 def number(value: float) -> str:
-    """Write an estimate with three significant digits, or two decimals."""
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.3g}" if value < 1e4 else f"{value:.0e}"
+    """Write an estimate with about three significant digits."""
+    size = abs(value)
+    return f"{value:.2f}" if size < 10 else f"{value:.1f}" if size < 100 else f"{value:.3g}"

@@ -25,7 +25,7 @@ def draw(view: View) -> Figure:
     texts = [_numbers(row) for row in rows]
     write_numbers(axes, texts, "posterior median (95%)")
     axes.set_xlabel(f"ratio, on the event scale: {event(view.study)}")
-    add_legend(figure, rows, look)
+    add_legend(figure, view.study, rows, look)
     return figure
 
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from cotreat.names import INTERVAL
 from cotreat.plots import View
 from cotreat.plots.canvas import GREY
-from cotreat.plots.parameters import labeller, scalars
+from cotreat.plots.parameters import labeller, note, scalars
 
 
 def draw(view: View) -> Figure:
@@ -36,4 +36,5 @@ def draw(view: View) -> Figure:
     forest.set_xlabel("log-odds" if "eta" in variables else "log odds ratio, or its change by pair")
     if view.model.has_structure:
         forest.axvline(0, color=GREY, lw=0.6, zorder=0)
+    note(figure, view, data)
     return figure

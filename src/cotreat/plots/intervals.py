@@ -13,10 +13,13 @@ from matplotlib.lines import Line2D
 
 from cotreat.names import FIXED
 from cotreat.plots.canvas import BLUE, GREEN, GREY, PURPLE, SMALL, VERMILION, label_rows, number
+from cotreat.plots.words import fold, key
+from cotreat.study import Study
 from cotreat.summary import POSTERIOR
 
 EXTRAPOLATED = "extrapolated"
-STEP = 0.24
+NAME_WIDTH = 26
+STEP = 0.28
 """Distance between the intervals of one row, in rows."""
 
 
@@ -63,16 +66,27 @@ class Row:
 def read_lines(rows: pd.DataFrame) -> tuple[Line, ...]:
     """Read the summary's rows of one estimand on the event scale, the posterior first."""
     ordered = sorted(rows.to_dict("records"), key=lambda row: row["estimator"] != POSTERIOR)
+    reasons = {row["availability"] for row in ordered if _is_silent(row["availability"])}
+    if len(reasons) == 1 and all(_is_silent(row["availability"]) for row in ordered):
+        return (_words(*reasons),)
     return tuple(_line(row) for row in ordered)
 
 
+def _is_silent(availability: str) -> bool:
+    return availability == FIXED or availability.startswith("undefined")
+
+
 def _line(row: dict[str, Any]) -> Line:
-    kind, available = f"{row['estimator']}, {row['interval']}", row["availability"]
-    if available == FIXED or available.startswith("undefined"):
-        nothing = np.nan, np.nan, np.nan
-        return Line(row["estimator"], *nothing, words=f"{row['estimator']}: {available}")
+    available = row["availability"]
+    if _is_silent(available):
+        return _words(f"{row['estimator']}: {available}")
+    kind = f"{row['estimator']}, {row['interval']}"
     extrapolated = available == EXTRAPOLATED
     return Line(kind, row["estimate"], row["lower"], row["upper"], "", extrapolated)
+
+
+def _words(words: str) -> Line:
+    return Line("", np.nan, np.nan, np.nan, words)
 
 
 # --- Drawing -------------------------------------------------------------------------------------
@@ -106,7 +120,8 @@ def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, dict[str, Any]
             else:
                 _draw_line(axes, line, y, look[line.kind])
     headings = [row.name for row in rows if not row.lines]
-    label_rows(axes, [row.name for row in rows], headings)
+    names = [row.name if row.name in headings else fold(row.name, NAME_WIDTH) for row in rows]
+    label_rows(axes, names, headings)
 
 
 def _slots(at: int, count: int) -> Iterator[float]:
@@ -145,11 +160,12 @@ def write_numbers(axes: Axes, texts: Sequence[str], head: str) -> None:
 
 def add_legend(
     figure: Figure,
+    study: Study,
     rows: Sequence[Row],
     look: dict[str, dict[str, Any]],
     others: Sequence[Artist] = (),
 ) -> None:
-    """Explain the kinds of line below a figure, and what else there is."""
+    """Explain below a figure its ids and kinds of line, and what else there is."""
     handles: list[Artist] = [
         _handle(kind, filled=kind.startswith(POSTERIOR), **look[kind]) for kind in look
     ]
@@ -158,7 +174,8 @@ def add_legend(
         handles.append(
             Line2D([], [], label=EXTRAPOLATED, color=BLUE, ls="--", marker="o", mfc="white")
         )
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(2, len(handles)))
+    title = key(study, [row.name for row in rows])
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, title=title)
 
 
 def _handle(kind: str, *, filled: bool, color: str, marker: str) -> Line2D:

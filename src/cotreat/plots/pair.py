@@ -4,8 +4,7 @@ import arviz as az
 from matplotlib.figure import Figure
 
 from cotreat.plots import View
-from cotreat.plots.parameters import labeller, note_count, sampled, thinned
-from cotreat.plots.words import fold
+from cotreat.plots.parameters import labeller, note, sampled, thinned
 
 MOST = 6  # plot_pair refuses more than 40 panels
 
@@ -17,7 +16,7 @@ def draw(view: View) -> Figure:
     plot = az.plot_pair(
         thinned(view, data),
         marginal_kind="kde",
-        labeller=labeller(view, data),
+        labeller=labeller(view, data, width=17),
         backend="matplotlib",
         visuals={
             "scatter": {"alpha": 0.15, "size": 4},
@@ -27,15 +26,15 @@ def draw(view: View) -> Figure:
     )
     figure = plot.viz["figure"].item()
     _tidy(figure, len(data))
-    note_count(figure, view, data)
+    note(figure, view, data)
     return figure
 
 
 def _tidy(figure: Figure, count: int) -> None:
-    """Break the names into lines that a small panel holds; densities need no scale."""
+    """Fit texts to small panels; densities need no scale."""
     for at, axes in enumerate(figure.axes):
-        axes.set_xlabel(fold(axes.get_xlabel(), 17), fontsize=7)
-        axes.set_ylabel(fold(axes.get_ylabel(), 17), fontsize=7)
+        axes.set_xlabel(axes.get_xlabel(), fontsize=7)
+        axes.set_ylabel(axes.get_ylabel(), fontsize=7)
         axes.locator_params(nbins=2)
         axes.tick_params(labelsize=6.5)
         if at % (count + 1) == 0:

@@ -15,7 +15,7 @@ from arviz_base.labels import MapLabeller
 from matplotlib.figure import Figure
 
 from cotreat.plots.view import View
-from cotreat.plots.words import parameter_name
+from cotreat.plots.words import fold, key, parameter_name, subject
 
 SAMPLE_DIMS = ("chain", "draw")
 DRAWS = 500
@@ -47,27 +47,30 @@ def scalars(view: View, variables: Iterable[str], group: str = "posterior") -> x
     return xr.Dataset(entries)
 
 
-def names(view: View, data: xr.Dataset, **layout: Any) -> dict[str, str]:
-    """Name each scalar as `parameter_name` does, with its keywords."""
-    parts = {str(name): str(name).rstrip("]").partition("[") for name in data}
-    return {
-        name: parameter_name(view.study, variable, index, **layout)
-        for name, (variable, _, index) in parts.items()
+def labeller(
+    view: View, data: xr.Dataset, *, between: str = "\n", width: int = 60
+) -> MapLabeller:
+    """Return what tells ArviZ the scalars' names, in lines of at most `width` letters."""
+    names = {
+        name: fold(parameter_name(view.study, variable, index, between=between), width)
+        for name, (variable, index) in _parts(data).items()
     }
+    return MapLabeller(var_name_map=names)
 
 
-def labeller(view: View, data: xr.Dataset, **layout: Any) -> MapLabeller:
-    """Return what tells ArviZ those names."""
-    return MapLabeller(var_name_map=names(view, data, **layout))
+def _parts(data: xr.Dataset) -> dict[str, tuple[str, str]]:
+    parts = {str(name): str(name).rstrip("]").partition("[") for name in data}
+    return {name: (variable, index) for name, (variable, _, index) in parts.items()}
 
 
-def note_count(figure: Figure, view: View, data: xr.Dataset) -> None:
-    """Say above a figure how many of the parameters it shows, if not all."""
+def note(figure: Figure, view: View, data: xr.Dataset) -> None:
+    """Say above a figure how many parameters it shows, if not all, and what its ids mean."""
     total = len(scalars(view, view.model.parameters))
-    if len(data) < total:
-        figure.suptitle(
-            f"{len(data)} of {total} parameters: those with the largest R-hat", fontsize=8
-        )
+    lines = [key(view.study, [subject(view.study, index) for _, index in _parts(data).values()])]
+    if set(data) < set(scalars(view, view.model.parameters)):
+        lines.append(f"{len(data)} of {total} parameters: those with the largest R-hat")
+    if any(lines):
+        figure.suptitle("\n".join(filter(None, lines)), fontsize=8)
 
 
 def thinned(view: View, data: xr.Dataset) -> xr.DataTree:

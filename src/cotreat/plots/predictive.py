@@ -8,8 +8,9 @@ from matplotlib.lines import Line2D
 from cotreat.names import INTERVAL
 from cotreat.plots import View
 from cotreat.plots.canvas import BLUE, VERMILION
-from cotreat.plots.words import event, fold, regimen_name
+from cotreat.plots.words import event, fold, key, regimen_name
 
+NAME_WIDTH = 18
 UPRIGHT = 6  # more names than this stand askew
 
 
@@ -30,20 +31,22 @@ def draw(view: View) -> Figure:
         figure_kwargs={"figsize": (6.5, 2.6), "layout": "constrained"},
     )
     figure = plot.viz["figure"].item()
-    _name_regimens(figure, view)
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=3)
+    _label(figure, view)
     return figure
 
 
-def _name_regimens(figure: Figure, view: View) -> None:
-    """Write the regimens under ArviZ's row numbers."""
+def _label(figure: Figure, view: View) -> None:
+    """Write the regimens in the place of ArviZ's row numbers, and explain the marks."""
     (axes,) = figure.axes
     counted = view.study.counted
     upright = len(counted) <= UPRIGHT
-    names = [fold(regimen_name(view.study, r)) if upright else r for r in counted]
-    axes.set_xticks(range(len(counted)), names, rotation=0 if upright else 45)
+    names = [regimen_name(view.study, r) if upright else r for r in counted]
+    labels = [fold(name, NAME_WIDTH) for name in names]
+    axes.set_xticks(range(len(counted)), labels, rotation=0 if upright else 45)
     axes.set_xlim(-0.5, len(counted) - 0.5)
     axes.set_ylabel(f"events: {event(view.study)}")
+    title = key(view.study, names)
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, title=title)
 
 
 def _legend() -> list[Line2D]:

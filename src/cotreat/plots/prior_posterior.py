@@ -7,9 +7,10 @@ from matplotlib.lines import Line2D
 
 from cotreat.plots import View
 from cotreat.plots.canvas import BLUE, VERMILION
-from cotreat.plots.parameters import labeller, scalars
+from cotreat.plots.parameters import labeller, note, scalars
 
 COLUMNS = 4
+TITLE = 25
 LOOK = {"prior": (VERMILION, "--"), "posterior": (BLUE, "-")}
 
 
@@ -22,7 +23,7 @@ def draw(view: View) -> Figure:
         xr.DataTree.from_dict(groups),
         kind="kde",
         col_wrap=COLUMNS,
-        labeller=labeller(view, data),
+        labeller=labeller(view, data, width=TITLE),
         backend="matplotlib",
         aes={"color": ["group"], "linestyle": ["group"]},
         color=[color for color, _ in LOOK.values()],
@@ -37,6 +38,7 @@ def draw(view: View) -> Figure:
     figure.legend(handles=_legend(), loc="outside lower center", ncols=2)
     for axes in figure.axes:
         axes.locator_params(axis="x", nbins=4)
+    note(figure, view, data)
     return figure
 
 

@@ -5,10 +5,11 @@ from matplotlib.figure import Figure
 
 from cotreat.plots import View
 from cotreat.plots.canvas import GREY, SMALL
-from cotreat.plots.parameters import evenly_thinned, labeller, note_count, sampled
+from cotreat.plots.parameters import evenly_thinned, labeller, note, sampled
 
 MOST = 12
 COLUMNS = 4
+TITLE = 25
 
 
 def draw(view: View) -> Figure:
@@ -18,7 +19,7 @@ def draw(view: View) -> Figure:
     plot = az.plot_rank(
         evenly_thinned(data),
         col_wrap=COLUMNS,
-        labeller=labeller(view, data),
+        labeller=labeller(view, data, width=TITLE),
         backend="matplotlib",
         aes={"color": ["chain"], "linestyle": ["chain"], "overlay": ["chain"]},
         visuals={
@@ -39,5 +40,5 @@ def draw(view: View) -> Figure:
             text.update({"text": text.get_text().partition("(")[0], "fontsize": SMALL})
     figure.supxlabel("rank of a draw among all chains' draws, as a fraction", fontsize=8)
     figure.supylabel("departure from uniform", fontsize=8)
-    note_count(figure, view, data)
+    note(figure, view, data)
     return figure

@@ -35,7 +35,7 @@ def draw(view: View) -> Figure | None:
     close.set_title("close up", loc="left")
     close.set_xlabel(f"risk of {event(view.study)}")
     prior_handle = Patch(color=PALE, label=f"prior, {INTERVAL:.0%}")
-    add_legend(figure, rows, look, [prior_handle])
+    add_legend(figure, view.study, rows, look, [prior_handle])
     return figure
 
 

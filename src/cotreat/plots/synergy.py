@@ -15,8 +15,8 @@ from cotreat.names import DECIDED
 from cotreat.plots import View
 from cotreat.plots.canvas import BLUE, GREY, PALE, SMALL, label_rows
 from cotreat.plots.intervals import EXTRAPOLATED
-from cotreat.plots.words import judged_on, pair_name, regimen_name
-from cotreat.regimens import NONE
+from cotreat.plots.words import judged_on, key, pair_name, regimen_name
+from cotreat.study import Study
 from cotreat.summary import POSTERIOR
 
 MOST = 12
@@ -42,9 +42,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """What is known of a pair on a background."""
+    """What is known of a pair, and on which background, both by name."""
 
-    title: str
+    pair: str
+    background: str
     rows: tuple[Row, ...]
 
     @property
@@ -62,17 +63,14 @@ def panels(view: View) -> list[Panel]:
     rows = view.summary
     rows = rows[(rows.estimator == POSTERIOR) & (rows.scale == view.study.outcome.synergy_on)]
     return [
-        Panel(_title(view, pair, background), tuple(_rows(rows, pair, background)))
+        Panel(
+            pair_name(view.study, pair),
+            regimen_name(view.study, background),
+            tuple(_rows(rows, pair, background)),
+        )
         for pair, sides in zip(view.study.pair_labels, view.study.pairs, strict=True)
         for background in map(view.study.label, view.study.backgrounds(sides))
     ]
-
-
-def _title(view: View, pair: str, background: str) -> str:
-    name = pair_name(view.study, pair)
-    if background == NONE:
-        return name if len(view.study.treatment_ids) == 2 else f"{name}, alone"
-    return f"{name}\non {regimen_name(view.study, background)}"
 
 
 def _rows(summary: pd.DataFrame, pair: str, background: str) -> Iterator[Row]:
@@ -116,12 +114,19 @@ def draw(view: View) -> Figure:
     grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
     for axes, panel in zip(grid.flat, shown, strict=False):
         _draw_panel(axes, panel)
+        several = len(view.study.pairs) > 1
+        title = f"{panel.pair}\non {panel.background}" if several else panel.pair
+        axes.set_title(title, loc="left", fontsize=8)
         axes.tick_params(axis="y", labelleft=axes in grid[:, 0])
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     figure.supxlabel(_axis_label(view, len(shown), len(every)), fontsize=8)
-    figure.legend(handles=_legend(shown), loc="outside upper center", ncols=4)
+    figure.legend(handles=_legend(shown), loc="outside upper center", ncols=4, title=_key(view.study, shown))
     return figure
+
+
+def _key(study: Study, shown: list[Panel]) -> str:
+    return key(study, [name for panel in shown for name in (panel.pair, panel.background)])
 
 
 def _axis_label(view: View, shown: int, every: int) -> str:
@@ -148,7 +153,6 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     label_rows(axes, [row.name for row in panel.rows], headings)
     axes.axhline(panel.rows.index(_apart(panel)) - 0.5, color=GREY, lw=0.8)
     axes.set_xticks(TICKS, [f"{tick:.3g}" for tick in TICKS])
-    axes.set_title(panel.title, loc="left")
 
 
 def _apart(panel: Panel) -> Row:
@@ -176,7 +180,9 @@ def _look(is_extrapolated: bool) -> dict[str, object]:
 
 
 def _write(axes: Axes, at: int, words: str) -> None:
-    axes.text(0.5, at, words, color=GREY, style="italic", fontsize=SMALL, ha="center", va="center")
+    look = {"color": GREY, "style": "italic", "fontsize": SMALL}
+    box = {"fc": "white", "ec": "none", "pad": 0.5}
+    axes.text(0.5, at, words, ha="center", va="center", bbox=box, **look)
 
 
 def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:

@@ -4,7 +4,7 @@ import arviz as az
 from matplotlib.figure import Figure
 
 from cotreat.plots import View
-from cotreat.plots.parameters import labeller, note_count, sampled, thinned
+from cotreat.plots.parameters import labeller, note, sampled, thinned
 
 MOST = 8
 
@@ -25,7 +25,7 @@ def draw(view: View) -> Figure:
     )
     figure = plot.viz["figure"].item()
     _tidy(figure)
-    note_count(figure, view, data)
+    note(figure, view, data)
     return figure
 
 

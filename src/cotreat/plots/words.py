@@ -1,12 +1,14 @@
 """How treatments, regimens and parameters are called in a picture."""
 
+import re
 import textwrap
+from collections.abc import Iterable
 
 from cotreat.regimens import NONE, parse
 from cotreat.study import Study
 
-WIDTH = 34
-"""Letters that a label may have; longer names give way to the ids of the study file."""
+WIDTH = 44
+"""Letters that a name may have; longer ones give way to the ids of the study file."""
 
 PARAMETERS = {
     "alpha": ("no treatment", "log-odds α"),
@@ -23,30 +25,36 @@ PARAMETERS = {
 A variable that is not here goes by its own name."""
 
 
-def regimen_name(study: Study, regimen: str, width: int = WIDTH) -> str:
+def regimen_name(study: Study, regimen: str) -> str:
     """Write a regimen in the treatments' names where they fit."""
     if regimen == NONE:
         return NONE
     names = _names(study)
     full = " + ".join(names[t] for t in study.treatment_ids if t in parse(regimen))
-    return full if len(full) <= width else regimen
+    return full if len(full) <= WIDTH else regimen
 
 
-def pair_name(study: Study, pair: str, width: int = WIDTH) -> str:
+def pair_name(study: Study, pair: str) -> str:
     """Write a pair ``A:B`` in the treatments' names where they fit."""
     names = _names(study)
     full = " × ".join(names[t] for t in pair.split(":"))
-    return full if len(full) <= width else pair.replace(":", " × ")
+    return full if len(full) <= WIDTH else pair.replace(":", " × ")
 
 
 def parameter_name(
-    study: Study, variable: str, index: str = "", *, between: str = "\n", width: int = 24
+    study: Study, variable: str, index: str = "", *, between: str = "\n"
 ) -> str:
     """Say what an entry of a variable is about and, after `between`, what it is."""
     about, kind = PARAMETERS.get(variable, (f"{variable} {{}}".strip(), ""))
-    name = pair_name if ":" in index else regimen_name
-    about = about.format(name(study, index, width) if index in _known(study) else index)
+    about = about.format(subject(study, index))
     return f"{about}{between}{kind}" if kind else about
+
+
+def subject(study: Study, index: str) -> str:
+    """Name a regimen, a pair, or whatever else a variable runs over."""
+    if index in study.pair_labels:
+        return pair_name(study, index)
+    return regimen_name(study, index) if index in study.regimens else index
 
 
 def event(study: Study) -> str:
@@ -60,7 +68,19 @@ def judged_on(study: Study) -> str:
     return event(study) if study.outcome.synergy_on == "event" else f"no {event(study)}"
 
 
-def fold(text: str, width: int = 18) -> str:
+def key(study: Study, labels: Iterable[str]) -> str:
+    """Explain the ids that labels hold where names would have been too long."""
+    parts = [
+        re.split("[+:]", label.replace(" × ", ":"))
+        for label in labels
+        if label in study.regimens or label.replace(" × ", ":") in study.pair_labels
+    ]
+    names = _names(study)
+    used = [t for t in names if any(t in part for part in parts) and names[t] != t]
+    return "; ".join(f"{t}: {names[t]}" for t in used)
+
+
+def fold(text: str, width: int) -> str:
     """Break each line of a name where it is too long."""
     lines = (textwrap.wrap(line, width, break_long_words=False) for line in text.split("\n"))
     return "\n".join(part for line in lines for part in line)
@@ -69,6 +89,3 @@ def fold(text: str, width: int = 18) -> str:
 def _names(study: Study) -> dict[str, str]:
     return {treatment.id: treatment.name for treatment in study.treatments}
 
-
-def _known(study: Study) -> tuple[str, ...]:
-    return (*study.regimens, *study.pair_labels)
