@@ -377,3 +377,23 @@ def test_a_case_control_study_under_additive_says_first_what_its_design_forbids(
     for label, expected in [("ic", NOT_IDENTIFIED), ("ror", FIXED), ("reri_or", IMPLIED)]:
         estimand = find(study, f"{label}[ALC:SMK]", "additive")
         assert availability(estimand, study, MODELS["additive"], risk) == expected
+
+
+@pytest.mark.parametrize("empty", range(4))
+def test_raw_proportions_with_an_empty_numerator_can_be_asked(empty):
+    study = load_study("isis2")
+    events = np.where(np.arange(4) == empty, 0, study.events)
+    raw = xr.DataArray(
+        (events / study.n)[None, None],
+        dims=("chain", "draw", "arm"),
+        coords={"arm": list(study.counted)},
+    )
+    for estimand in enumerate_estimands(study, MODELS["saturated"]):
+        assert availability(estimand, study, MODELS["saturated"], raw) == "observed"
+
+
+def test_the_better_single_is_not_observed_where_the_other_was_not_counted():
+    study = three_treatments(["none", "A", "A+B", "C"])
+    high_a = draws(study.regimens, np.where(np.array(study.regimens) == "A", 1.0, -1.0)[None, None])
+    hsa = find(study, "hsa[A:B]", background="none")
+    assert availability(hsa, study, MODELS["interaction"], high_a) == "extrapolated"

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from cotreat.effects import MODELS
-from cotreat.estimands import enumerate_estimands
+from cotreat.estimands import availability, enumerate_estimands
 from cotreat.frequentist import Z, fit_likelihood
+from cotreat.intervals import intervals
 from cotreat.measures import MEASURES
 from cotreat.names import FIXED, IMPLIED
 from cotreat.study import NOT_IDENTIFIED
@@ -50,7 +52,7 @@ def ask(study, model, label, background=None):
 
 
 def interval(fit, estimand, method):
-    (found,) = (i for i in fit.intervals(estimand) if i.method == method)
+    (found,) = (i for i in intervals(fit, estimand) if i.method == method)
     assert not found.why_none
     return found.lower, found.upper
 
@@ -225,7 +227,7 @@ def test_two_treatments_counted_in_full_are_saturated_by_their_product(study):
         assert len(available) == 1
         if available == {"observed"}:
             for numbers, fit in zip((one, other), fits, strict=True):
-                numbers += [x for i in fit.intervals(estimand) for x in (i.lower, i.upper)]
+                numbers += [x for i in intervals(fit, estimand) for x in (i.lower, i.upper)]
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9)
 
 
@@ -332,18 +334,6 @@ def test_an_extreme_cell_undoes_only_what_reads_it(model, arm, extreme):
 
 
 @pytest.mark.parametrize("extreme", EXTREMES, ids=["zero events", "all events"])
-@pytest.mark.parametrize("arm", TABLE)
-def test_an_extreme_cell_leaves_the_intervals_of_other_arms_alone(arm, extreme):
-    study = study_of({**TABLE, arm: extreme})
-    fit = fit_likelihood(study, MODELS["saturated"])
-    for estimand in estimands_of(study, "saturated"):
-        if estimand.label.startswith("odds_ratio") and arm not in estimand.arms:
-            lower, upper = interval(fit, estimand, "Wald")
-            se = np.sqrt(sum(1 / x for a in estimand.arms for x in TABLE[a]))
-            assert np.log(upper / lower) == pytest.approx(2 * Z * se, rel=1e-8)
-
-
-@pytest.mark.parametrize("extreme", EXTREMES, ids=["zero events", "all events"])
 def test_an_extreme_cell_of_the_additive_model_need_not_be_fitted_as_such(extreme):
     # Another arm shares its treatment, so every coefficient stays finite.
     study = study_of({**TABLE, "A": extreme})
@@ -394,7 +384,7 @@ def test_saturated_says_which_regimens_have_no_patients():
 def test_a_maximum_of_two_risks_has_an_estimate_and_no_interval():
     fit, estimand = ask(study_of(TABLE), "interaction", "hsa[A:B]")
     assert fit.estimate(estimand) == pytest.approx(50 / 120 - 30 / 90)
-    (none,) = fit.intervals(estimand)
+    (none,) = intervals(fit, estimand)
     assert np.isnan([none.lower, none.upper]).all()
     assert none.label == "none: the maximum of two risks is not smooth"
 
@@ -409,7 +399,7 @@ def test_which_treatment_is_called_the_first_does_not_matter(model, label):
     answers = []
     for study in (study_of(TABLE), renamed):
         fit, estimand = ask(study, model, label)
-        ends = [(i.lower, i.upper) for i in fit.intervals(estimand)] if label != "ror[A:B]" else []
+        ends = [(i.lower, i.upper) for i in intervals(fit, estimand)] if label != "ror[A:B]" else []
         answers.append(np.array([fit.estimate(estimand), *np.ravel(ends)]))
     np.testing.assert_allclose(*answers, rtol=1e-7, atol=1e-12)
 
@@ -425,3 +415,103 @@ def test_the_profile_does_not_depend_on_which_treatment_is_the_first():
 def test_exchangeable_is_fitted_as_interaction():
     fits = [fit_likelihood(study_of(EIGHT), MODELS[m]) for m in ("exchangeable", "interaction")]
     np.testing.assert_array_equal(*(fit.coefficients for fit in fits))
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        dict(zip(FOUR, [(2, 242), (12, 319), (17, 58), (1, 177)], strict=True)),
+        dict(zip(FOUR, [(10, 1), (3, 2), (3, 60), (200, 2)], strict=True)),
+        dict(zip(FOUR, [(308, 1), (1, 152), (1, 84), (22, 30)], strict=True)),
+        dict(zip(FOUR, [(20, 126), (10, 186), (1, 367), (21, 43)], strict=True)),
+    ],
+)
+def test_profile_of_sparse_tables(cells):
+    fit, ror = ask(study_of(cells), "interaction", "ror[A:B]")
+    check_profile(cells, fit, ror, ["", "A", "B"])
+
+
+def test_profile_of_a_sparse_table_by_r():
+    # exp(confint(glm(cbind(r, o) ~ A * B, binomial), "A:B")), R 4.2.2
+    cells = dict(zip(FOUR, [(10, 1), (3, 2), (3, 60), (200, 2)], strict=True))
+    ends = interval(*ask(study_of(cells), "interaction", "ror[A:B]"), "profile")
+    assert ends == pytest.approx((590.2862, 554286.6742), rel=2e-3)
+
+
+@pytest.mark.parametrize("extreme", [*EXTREMES, (480, 0)])
+@pytest.mark.parametrize("arm", FOUR)
+@pytest.mark.parametrize(
+    "table",
+    [TABLE, dict(zip(FOUR, [(1949, 1507), (480, 20), (2819, 2123), (805, 3737)], strict=True))],
+)
+def test_an_extreme_cell_leaves_the_intervals_of_other_arms_alone(table, arm, extreme):
+    study = study_of({**table, arm: extreme})
+    fit = fit_likelihood(study, MODELS["interaction"])
+    for estimand in estimands_of(study, "interaction"):
+        if estimand.label.startswith("odds_ratio") and arm not in estimand.arms:
+            lower, upper = interval(fit, estimand, "Wald")
+            se = np.sqrt(sum(1 / x for a in estimand.arms for x in table[a]))
+            assert np.log(upper / lower) == pytest.approx(2 * Z * se, rel=1e-6)
+
+
+@pytest.mark.parametrize("uncounted", [("A+C", "B+C", "A+B+C"), ("none", "A+B+C")])
+def test_what_the_counted_regimens_cannot_estimate_is_undefined(uncounted):
+    cells = {arm: pair for arm, pair in EIGHT.items() if arm not in uncounted}
+    study = study_of(cells)
+    fit = fit_likelihood(study, MODELS["interaction"])
+    said = {
+        fit.availability(e)
+        for e in estimands_of(study, "interaction")
+        if not set(e.arms) <= set(cells)
+    }
+    assert "undefined: not estimable from the counted regimens" in said
+
+
+@pytest.mark.parametrize("model", ["interaction", "saturated"])
+@pytest.mark.parametrize("d", range(1, 8))
+def test_single_effects_that_cancel_have_no_index(model, d):
+    study = study_of(
+        dict(zip(FOUR, [(10, 90), (10 + d, 90 - d), (10 - d, 90 + d), (15, 85)], strict=True))
+    )
+    fit, estimand = ask(study, model, "s[A:B]")
+    assert fit.availability(estimand) == "undefined: the single effects add up to no excess"
+
+
+def test_equal_proportions_do_not_make_the_model_fix_a_measure():
+    fit, estimand = ask(study_of(dict.fromkeys(FOUR, (20, 80))), "additive", "ic[A:B]")
+    assert fit.availability(estimand) == "implied by the model"
+
+
+@pytest.mark.parametrize("name", ["ror", "reri_or", "ap_or"])
+def test_every_interval_is_on_the_scale_of_its_estimand(name):
+    study = load_study("isis2")
+    fit = fit_likelihood(study, MODELS["interaction"])
+    event, other = (
+        next(
+            e
+            for e in enumerate_estimands(study, MODELS["interaction"])
+            if e.label.startswith(name + "[") and e.scale == s
+        )
+        for s in ("event", "non-event")
+    )
+    a = {i.method: (i.lower, i.upper) for i in intervals(fit, event)}
+    b = {i.method: (i.lower, i.upper) for i in intervals(fit, other)}
+    for method in set(a) - {"Wald", "delta"}:
+        if name == "ror":
+            assert b[method] == pytest.approx((1 / a[method][1], 1 / a[method][0]))
+        else:
+            assert b[method] != pytest.approx(a[method])
+
+
+@pytest.mark.parametrize(("model", "missing"), [("interaction", "none"), ("additive", "A+C")])
+def test_a_regimen_nobody_got_is_extrapolated_under_maximum_likelihood_too(model, missing):
+    study = study_of({arm: pair for arm, pair in EIGHT.items() if arm != missing})
+    fit, risk = ask(study, model, f"risk[{missing}]")
+    draws = xr.DataArray(
+        expit(np.random.default_rng(1).normal(size=(1, 9, 8))),
+        dims=("chain", "draw", "arm"),
+        coords={"arm": list(study.regimens)},
+    )
+    assert (
+        fit.availability(risk) == availability(risk, study, MODELS[model], draws) == "extrapolated"
+    )

@@ -214,3 +214,13 @@ def test_registry_entry_is_consistent(measure):
     assert measure.null == (1 if measure.log else 0)  # ratios, and only they, are judged on the log
     if measure.sign_of:
         assert MEASURES[measure.sign_of].family == measure.family
+
+
+@pytest.mark.parametrize(
+    "as_", [float, np.float64, lambda x: np.array([x])], ids=["float", "np.float64", "array"]
+)
+@pytest.mark.parametrize("name", ["s", "s_or"])
+@pytest.mark.parametrize("single", [0.125, 0.25])
+def test_index_without_excess_is_nan_for_every_kind_of_number(name, as_, single):
+    cells = {"r00": as_(0.25), "r10": as_(single), "r01": as_(single), "r11": as_(0.5)}
+    assert np.isnan(MEASURES[name].formula(**cells))

@@ -74,7 +74,7 @@ CASES = [
 ]
 
 
-@pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
+@pytest.fixture(params=CASES, ids="-".join)
 def case(request):
     name, model = request.param
     local = name in ("three", "gap")
@@ -147,7 +147,7 @@ def test_a_risk_is_what_its_log_odds_say(three):
 
 
 def test_exchangeable_is_refused_for_one_pair():
-    with pytest.raises(ModelError, match="at least 2 pairs .* isis2 has 1, so use interaction"):
+    with pytest.raises(ModelError, match=r"at least 2 pairs .* isis2 has 1, so use interaction"):
         find_model("exchangeable", load_study("isis2"))
 
 

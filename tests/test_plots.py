@@ -1,24 +1,17 @@
 """Figures: what is drawn, told by the plain rows behind a picture and by its artists."""
 
-import subprocess
-import sys
 import warnings
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 import xarray as xr
-from matplotlib.lines import Line2D
 from scipy.special import expit
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
 from cotreat.effects import MODELS
 from cotreat.frequentist import fit_likelihood
-from cotreat.plots import FIGURES, View, canvas, comparison, draw_figures, intervals, parameters
-from cotreat.plots import predictive, risks, synergy, words
+from cotreat.plots import View
 from cotreat.study_file import load_study, parse_study
-from cotreat.summary import POSTERIOR, summarise
+from cotreat.summary import summarise
 
 THREE = """
 [study]

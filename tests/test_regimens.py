@@ -98,6 +98,7 @@ def test_rule_chooses(expression: str, chosen: str) -> None:
         "A; B",
         "A\nB",
         "A\0",
+        "\ud800",
         "import os",
         '__import__("os").system("x")',
         "().__class__.__base__.__subclasses__()",

@@ -718,6 +718,7 @@ def problems_of_file(study: str | Path) -> tuple[str, ...]:
         ("isis-2", " (did you mean isis2?)"),
         ("isis2.toml", " (did you mean isis2?)"),
         ("my-studies/oral_cancer.toml", " (did you mean oral-cancer?)"),
+        ("isi.toml", " (did you mean isis2?)"),
         ("lupus", ""),
         # Only the stem counts: the folder's name is near a study's, the file's is not.
         ("isis2/lupus.toml", ""),

@@ -4,7 +4,7 @@ import xarray as xr
 
 from cotreat import load_study
 from cotreat.effects import MODELS
-from cotreat.estimands import enumerate_estimands, risk_of
+from cotreat.estimands import enumerate_estimands
 from cotreat.frequentist import fit_likelihood
 from cotreat.measures import MEASURES, REPRESENTATIVE
 from cotreat.names import FIXED, IMPLIED, SUMMARY_COLUMNS

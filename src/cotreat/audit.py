@@ -13,7 +13,6 @@ from cotreat.estimands import Estimand, determination, enumerate_estimands
 from cotreat.regimens import Regimen
 from cotreat.study import NOT_IDENTIFIED, Claim, Study
 
-
 RISKS = "risks"
 ODDS_RATIOS = "odds ratios of two regimens"
 

@@ -158,6 +158,11 @@ def _on_scale(measure: Measure, scale: Scale) -> Callable[..., xr.DataArray]:
     return of
 
 
+def is_measure(estimand: Estimand, name: str) -> bool:
+    """Tell whether an estimand is a certain measure of synergy."""
+    return estimand.measure is not None and estimand.measure.name == name
+
+
 def on_measure(estimand: Estimand, measure: Measure) -> Estimand:
     """Ask another measure of the same four regimens on the same scale."""
     return replace(
@@ -197,7 +202,7 @@ def availability(estimand: Estimand, study: Study, model: Model, risk: xr.DataAr
         return FIXED
     if is_implied(estimand, model):
         return IMPLIED
-    return determination(estimand, study, _mean_risk(study, risk))
+    return determination(estimand, study, all_risks(study, risk))
 
 
 def is_fixed(estimand: Estimand, risk: xr.DataArray) -> bool:
@@ -224,15 +229,24 @@ def determination(estimand: Estimand, study: Study, risk: NDArray[np.float64]) -
     risk
         Risk by regimen, shape (regimen,); any value within (0, 1) for the uncounted.
     """
+    evidence = counts.jacobian(study, risk)
+    measure = estimand.measure
+    if measure is not None and not measure.smooth:
+        # Which of two regimens is the better one is known only where both are.
+        own = np.array([[float(r == arm) for r in study.regimens] for arm in estimand.arms[1:]])
+        return _told(all(in_row_space(row, evidence) for row in own))
     slope = gradient(estimand, study.regimens, risk)
-    if np.isnan(slope).any() and estimand.measure is not None:
+    if np.isnan(slope).any() and measure is not None:
         # A synergy index has no value here, but asks of the evidence what its sign asks.
         stand_in = replace(
             estimand, of=_on_scale(MEASURES[estimand.measure.sign_of], estimand.scale)
         )
         slope = gradient(stand_in, study.regimens, risk)
-    inside = in_row_space(slope, counts.jacobian(study, risk))
-    return "observed" if inside else "extrapolated"
+    return _told(in_row_space(slope, evidence))
+
+
+def _told(is_inside: bool) -> str:
+    return "observed" if is_inside else "extrapolated"
 
 
 def gradient(
@@ -269,7 +283,19 @@ def in_row_space(vector: NDArray[np.float64], rows: NDArray[np.float64]) -> bool
     return bool(residual <= ROW_SPACE_TOLERANCE * max(np.linalg.norm(vector), 1e-300))
 
 
-def _mean_risk(study: Study, risk: xr.DataArray) -> NDArray[np.float64]:
-    """Return the mean risk of all regimens; those the model is silent on get the overall mean."""
+def all_risks(study: Study, risk: xr.DataArray) -> NDArray[np.float64]:
+    """Return the mean risk of all regimens; those the model is silent on get the overall mean.
+
+    Parameters
+    ----------
+    risk
+        Dims (chain, draw, arm).
+
+    Returns
+    -------
+    ndarray
+        Shape (regimen,), kept within (0, 1) so that its log-odds are finite.
+    """
     mean = risk.mean([dim for dim in risk.dims if dim != "arm"])
-    return mean.reindex(arm=list(study.regimens), fill_value=float(mean.mean())).values
+    filled = mean.reindex(arm=list(study.regimens), fill_value=float(mean.mean()))
+    return np.clip(filled.values, 1e-9, 1 - 1e-9)

@@ -61,12 +61,17 @@ def s_or(*, r00: Risks, r10: Risks, r01: Risks, r11: Risks) -> Risks:
     return _index(*_odds_ratios(r00, r10, r01, r11))
 
 
+NO_EXCESS = 1e-9
+"""Single effects whose excess is this near 0 add up to none, up to rounding."""
+
+
 def _index(ratio11: Risks, ratio10: Risks, ratio01: Risks) -> Risks:
     # With single effects that add up to no excess, a ratio of excesses has no meaning: its sign flips.
     excess = ratio10 + ratio01 - 2
+    has_excess = np.greater(excess, NO_EXCESS)
     with np.errstate(divide="ignore", invalid="ignore"):
-        defined = (excess > 0) / (excess > 0)  # 1 or NaN, with the labels kept
-    return (ratio11 - 1) / excess * defined
+        defined = np.true_divide(has_excess, has_excess)  # 1 or NaN, with the labels kept
+        return np.true_divide(ratio11 - 1, excess) * defined
 
 
 def ror(*, r00: Risks, r10: Risks, r01: Risks, r11: Risks) -> Risks:

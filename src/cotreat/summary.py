@@ -12,6 +12,7 @@ from cotreat import estimands
 from cotreat.effects import Model
 from cotreat.estimands import Estimand, enumerate_estimands
 from cotreat.frequentist import Likelihood
+from cotreat.intervals import intervals
 from cotreat.measures import MEASURES
 from cotreat.names import CREDIBLE, FIXED, IMPLIED, INTERVAL, SUMMARY_COLUMNS
 from cotreat.study import Study
@@ -197,5 +198,5 @@ def _likelihood_rows(estimand: Estimand, likelihood: Likelihood) -> Iterator[Row
     if available == FIXED:
         yield row
         return
-    for interval in likelihood.intervals(estimand):
+    for interval in intervals(likelihood, estimand):
         yield {**row, "lower": interval.lower, "upper": interval.upper, "interval": interval.label}

@@ -61,9 +61,7 @@ def save(figure: Figure, path: Path, failed: Sequence[str] = ()) -> None:
     """Write a figure as PNG, the same bytes for the same picture."""
     if failed:
         warn(figure, failed[0])
-    figure.savefig(
-        path, dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None}
-    )
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
 
 
 def warn(figure: Figure, failure: str) -> None:
@@ -104,7 +102,14 @@ def log_ticks(lower: float, upper: float, most: int = 8) -> list[float]:
     """Return at most `most` round numbers within an interval, as many as may be."""
     decades = 10.0 ** np.arange(np.floor(np.log10(lower)), np.ceil(np.log10(upper)) + 1)
     ticks: list[float] = []
-    for steps in (np.arange(1, 10, 0.5), np.arange(1, 10), [1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]):
+    for steps in (
+        np.arange(1, 10, 0.5),
+        np.arange(1, 10),
+        [1, 1.5, 2, 3, 5, 7],
+        [1, 2, 5],
+        [1, 3],
+        [1],
+    ):
         ticks = sorted({round(s * d, 12) for d in decades for s in steps})
         ticks = [tick for tick in ticks if lower <= tick <= upper]
         if len(ticks) <= most:

@@ -6,7 +6,15 @@ from matplotlib.figure import Figure
 
 from cotreat.plots import View
 from cotreat.plots.canvas import GREY, log_axis
-from cotreat.plots.intervals import Row, add_legend, draw_rows, looks, read_lines, write_numbers
+from cotreat.plots.intervals import (
+    Row,
+    add_legend,
+    draw_rows,
+    looks,
+    read_lines,
+    row_height,
+    write_numbers,
+)
 from cotreat.plots.words import event, pair_name, regimen_name
 
 REACH = 5.0
@@ -17,7 +25,7 @@ def draw(view: View) -> Figure:
     """Draw intervals of each counted regimen against the first, and of each pair's product."""
     rows = rows_to_draw(view)
     look = looks(rows)
-    figure = Figure(figsize=(7, 1.2 + 0.34 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(7, 1.2 + row_height(rows) * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     log_axis(axes, *limits(rows))
     axes.axvline(1, color=GREY, lw=0.6, zorder=0)
@@ -33,9 +41,9 @@ def rows_to_draw(view: View) -> list[Row]:
     """Return headings and rows, top to bottom, from the summary alone."""
     first = regimen_name(view.study, view.study.counted[0])
     return [
-        Row(f"odds ratio against {first}"),
+        Row(f"odds ratio against {first}", is_heading=True),
         *_odds_ratios(view),
-        Row("ratio of odds ratios"),
+        Row("ratio of odds ratios", is_heading=True),
         *_products(view),
     ]
 
@@ -54,7 +62,9 @@ def _products(view: View) -> Iterator[Row]:
         several = own.background.nunique() > 1
         for background, rows in own.groupby("background", sort=False):
             name = pair_name(view.study, pair)
-            yield Row(f"{name}\non {background}" if several else name, read_lines(rows))
+            if several:
+                name += f" on {regimen_name(view.study, background)}"
+            yield Row(name, read_lines(rows))
 
 
 def limits(rows: list[Row]) -> tuple[float, float]:

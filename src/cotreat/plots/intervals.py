@@ -18,7 +18,7 @@ from cotreat.study import Study
 from cotreat.summary import POSTERIOR
 
 EXTRAPOLATED = "extrapolated"
-NAME_WIDTH = 26
+NAME_WIDTH = 30
 STEP = 0.28
 """Distance between the intervals of one row, in rows."""
 
@@ -57,10 +57,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Row:
-    """A named row; one without lines is a heading."""
+    """A named row of intervals, or a heading."""
 
     name: str
     lines: tuple[Line, ...] = ()
+    is_heading: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name, in lines that fit beside a picture."""
+        return self.name if self.is_heading else fold(self.name, NAME_WIDTH)
 
 
 def read_lines(rows: pd.DataFrame) -> tuple[Line, ...]:
@@ -79,7 +85,7 @@ def _is_silent(availability: str) -> bool:
 def _line(row: dict[str, Any]) -> Line:
     available = row["availability"]
     if _is_silent(available):
-        return _words(f"{row['estimator']}: {available}")
+        return _words(f"{row['estimator']}: {available.removeprefix('undefined: ')}")
     kind = f"{row['estimator']}, {row['interval']}"
     extrapolated = available == EXTRAPOLATED
     return Line(kind, row["estimate"], row["lower"], row["upper"], "", extrapolated)
@@ -103,9 +109,12 @@ def looks(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     """Give each kind of line that is drawn a colour and a marker, the posterior its own."""
     kinds = dict.fromkeys(line.kind for row in rows for line in row.lines if not line.words)
     others = iter(OTHER_LOOKS * len(kinds))
-    return {
-        kind: POSTERIOR_LOOK if kind.startswith(POSTERIOR) else next(others) for kind in kinds
-    }
+    return {kind: POSTERIOR_LOOK if kind.startswith(POSTERIOR) else next(others) for kind in kinds}
+
+
+def row_height(rows: Sequence[Row]) -> float:
+    """Return the inches that a row needs for its name and for its intervals."""
+    return max(0.34, 0.15 * max(row.label.count("\n") + 1 for row in rows))
 
 
 def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, dict[str, Any]]) -> None:
@@ -119,9 +128,8 @@ def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, dict[str, Any]
                 _write(axes, line.words, y)
             else:
                 _draw_line(axes, line, y, look[line.kind])
-    headings = [row.name for row in rows if not row.lines]
-    names = [row.name if row.name in headings else fold(row.name, NAME_WIDTH) for row in rows]
-    label_rows(axes, names, headings)
+    headings = [row.name for row in rows if row.is_heading]
+    label_rows(axes, [row.label for row in rows], headings)
 
 
 def _slots(at: int, count: int) -> Iterator[float]:
@@ -172,9 +180,10 @@ def add_legend(
     handles += others
     if any(line.is_extrapolated for row in rows for line in row.lines):
         handles.append(
-            Line2D([], [], label=EXTRAPOLATED, color=BLUE, ls="--", marker="o", mfc="white")
+            Line2D([], [], label=EXTRAPOLATED, color=BLUE, ls="--", marker="o", mfc="white", ms=4.5)
         )
-    title = key(study, [row.name for row in rows])
+    words = [line.words for row in rows for line in row.lines]
+    title = key(study, [row.name for row in rows] + words)
     figure.legend(handles=handles, loc="outside lower center", ncols=2, title=title)
 
 

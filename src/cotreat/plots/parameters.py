@@ -6,7 +6,6 @@ what it is instead of ``beta[SK]``.
 
 from collections.abc import Iterable
 from math import prod
-from typing import Any
 
 import arviz as az
 import numpy as np
@@ -47,9 +46,7 @@ def scalars(view: View, variables: Iterable[str], group: str = "posterior") -> x
     return xr.Dataset(entries)
 
 
-def labeller(
-    view: View, data: xr.Dataset, *, between: str = "\n", width: int = 60
-) -> MapLabeller:
+def labeller(view: View, data: xr.Dataset, *, between: str = "\n", width: int = 60) -> MapLabeller:
     """Return what tells ArviZ the scalars' names, in lines of at most `width` letters."""
     names = {
         name: fold(parameter_name(view.study, variable, index, between=between), width)

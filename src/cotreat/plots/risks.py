@@ -9,7 +9,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from cotreat.names import INTERVAL
 from cotreat.plots import View
 from cotreat.plots.canvas import PALE
-from cotreat.plots.intervals import Row, add_legend, draw_rows, looks, read_lines, write_numbers
+from cotreat.plots.intervals import (
+    Row,
+    add_legend,
+    draw_rows,
+    looks,
+    read_lines,
+    row_height,
+    write_numbers,
+)
 from cotreat.plots.words import event, regimen_name
 
 
@@ -19,7 +27,7 @@ def draw(view: View) -> Figure | None:
         return None
     rows, prior = rows_to_draw(view), prior_intervals(view)
     look = looks(rows)
-    figure = Figure(figsize=(7, 1.4 + 0.34 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(7, 1.4 + row_height(rows) * len(rows)), layout="constrained")
     wide, close = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.5])
     _set_axis(wide, *_span(rows, prior))
     _set_axis(close, *_span(rows, []))
@@ -40,14 +48,13 @@ def draw(view: View) -> Figure | None:
 
 
 def rows_to_draw(view: View) -> list[Row]:
-    """Return a row for each regimen of which anybody says anything, from the summary."""
-    return [
-        Row(
-            regimen_name(view.study, arm),
-            read_lines(view.summary[view.summary.estimand == f"risk[{arm}]"]),
-        )
-        for arm in view.study.regimens
-    ]
+    """Return a row for each regimen, from the summary; the counts beside it say why one is empty."""
+    rows = []
+    for arm in view.study.regimens:
+        lines = read_lines(view.summary[view.summary.estimand == f"risk[{arm}]"])
+        drawn = tuple(line for line in lines if not line.words)
+        rows.append(Row(regimen_name(view.study, arm), drawn))
+    return rows
 
 
 def prior_intervals(view: View) -> list[tuple[float, float]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from textwrap import shorten
 
 import numpy as np
 import pandas as pd
@@ -9,19 +10,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from cotreat.measures import APART, MEASURES, Measure
 from cotreat.names import DECIDED
 from cotreat.plots import View
 from cotreat.plots.canvas import BLUE, GREY, PALE, SMALL, label_rows
 from cotreat.plots.intervals import EXTRAPOLATED
-from cotreat.plots.words import judged_on, key, pair_name, regimen_name
-from cotreat.study import Study
+from cotreat.plots.words import fold, judged_on, key, pair_name, regimen_name
 from cotreat.summary import POSTERIOR
 
-MOST = 12
+MOST = 8
 """Panels that a page can hold."""
+LISTED = 12
+"""Pairs and backgrounds without an answer that are named below the panels."""
 TICKS = (1 - DECIDED, 0.25, 0.5, 0.75, DECIDED)
+AXIS = "← antagonism          P(measure beyond its null)          synergy →"
+WORDS_WIDTH = 36
 NOT_EVIDENCE = "not evidence of synergy"
 
 
@@ -47,6 +52,17 @@ class Panel:
     pair: str
     background: str
     rows: tuple[Row, ...]
+
+    @property
+    def title(self) -> str:
+        """How it is called among several."""
+        return f"{self.pair}, background: {self.background}"
+
+    @property
+    def silence(self) -> str:
+        """The reason why no measure has an answer, if it is the same for all."""
+        reasons = {row.words for row in self.rows if row.measure is not None}
+        return reasons.pop() if len(reasons) == 1 else ""
 
     @property
     def weight(self) -> int:
@@ -95,48 +111,61 @@ def _row(measure: Measure, row: pd.Series) -> Row:
 
 def most_telling(every: list[Panel]) -> list[Panel]:
     """Return the panels that a page can hold, in their order: those with most to say."""
-    best = sorted(every, key=lambda panel: -panel.weight)[:MOST]
-    return [panel for panel in every if panel in best]
+    speaking = [panel for panel in every if not panel.silence]
+    best = sorted(speaking, key=lambda panel: -panel.weight)[:MOST]
+    return [panel for panel in speaking if panel in best]
+
+
+def notes(view: View, every: list[Panel], shown: list[Panel]) -> list[str]:
+    """Return what stands below the panels: the scale, what is left out, what has no answer."""
+    silent = [panel for panel in every if panel.silence]
+    left_out = len(every) - len(silent) - len(shown)
+    lines = [f"judged on: {judged_on(view.study)}"]
+    if left_out:
+        lines.append(f"{left_out} more pairs and backgrounds, with less observed, are not shown")
+    lines += [f"{panel.title}: {panel.silence}" for panel in silent[:LISTED]]
+    if len(silent) > LISTED:
+        lines.append(f"{len(silent) - LISTED} more are undefined or fixed")
+    return [*lines, *filter(None, [key(view.study, _texts(shown, lines))])]
+
+
+def _texts(shown: list[Panel], lines: list[str]) -> list[str]:
+    words = [row.words for panel in shown for row in panel.rows]
+    return [*lines, *words, *(panel.title for panel in shown)]
 
 
 # --- Drawing -------------------------------------------------------------------------------------
 
 
 def draw(view: View) -> Figure:
-    """Draw a panel for each pair and background."""
+    """Draw a panel for each pair and background, or say why there is none."""
     every = panels(view)
     shown = most_telling(every)
-    columns = 1 if len(shown) == 1 else 2 if len(shown) <= 4 else 3
-    lines = -(-len(shown) // columns)
-    height = 1.0 + lines * (0.5 + 0.18 * len(shown[0].rows))
-    width = 6.5 if columns == 1 else 2.6 + 2.3 * columns
-    figure = Figure(figsize=(width, height), layout="constrained")
-    grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
+    below = notes(view, every, shown)
+    if not shown:
+        figure = Figure(figsize=(6.5, 0.2 + 0.15 * len(below)))
+        figure.text(0, 1, "\n".join(below), va="top")
+        return figure
+    figure, grid = _grid(len(shown), len(shown[0].rows), len(below))
     for axes, panel in zip(grid.flat, shown, strict=False):
         _draw_panel(axes, panel)
-        several = len(view.study.pairs) > 1
-        title = f"{panel.pair}\non {panel.background}" if several else panel.pair
-        axes.set_title(title, loc="left", fontsize=8)
         axes.tick_params(axis="y", labelleft=axes in grid[:, 0])
-    for axes in grid.flat[len(shown) :]:
-        axes.set_axis_off()
-    figure.supxlabel(_axis_label(view, len(shown), len(every)), fontsize=8)
-    figure.legend(handles=_legend(shown), loc="outside upper center", ncols=4, title=_key(view.study, shown))
+        title = panel.title if len(every) > 1 else panel.pair
+        axes.set_title(fold(title, 40), loc="left", fontsize=8)
+    figure.supxlabel("\n".join([AXIS, *below]), fontsize=8)
+    figure.legend(handles=_legend(shown), loc="outside upper center", ncols=4)
     return figure
 
 
-def _key(study: Study, shown: list[Panel]) -> str:
-    return key(study, [name for panel in shown for name in (panel.pair, panel.background)])
-
-
-def _axis_label(view: View, shown: int, every: int) -> str:
-    lines = [
-        "← antagonism          P(measure beyond its null)          synergy →",
-        f"judged on: {judged_on(view.study)}",
-    ]
-    if shown < every:
-        lines.append(f"{shown} of {every} pairs and backgrounds: those with most observed")
-    return "\n".join(lines)
+def _grid(count: int, rows: int, notes: int) -> tuple[Figure, NDArray[np.object_]]:
+    columns = min(2, count)
+    lines = -(-count // columns)
+    size = 4.0 + 2.5 * (columns - 1) + 0.5, 0.7 + 0.15 * notes + lines * (0.45 + 0.18 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
+    for axes in grid.flat[count:]:
+        axes.set_axis_off()
+    return figure, grid
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
@@ -182,7 +211,8 @@ def _look(is_extrapolated: bool) -> dict[str, object]:
 def _write(axes: Axes, at: int, words: str) -> None:
     look = {"color": GREY, "style": "italic", "fontsize": SMALL}
     box = {"fc": "white", "ec": "none", "pad": 0.5}
-    axes.text(0.5, at, words, ha="center", va="center", bbox=box, **look)
+    short = shorten(words, WORDS_WIDTH, placeholder=" …")
+    axes.text(0.5, at, short, ha="center", va="center", bbox=box, **look)
 
 
 def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:

@@ -25,6 +25,9 @@ PARAMETERS = {
 A variable that is not here goes by its own name."""
 
 
+_WORD = re.compile(r"\w+")
+
+
 def regimen_name(study: Study, regimen: str) -> str:
     """Write a regimen in the treatments' names where they fit."""
     if regimen == NONE:
@@ -41,9 +44,7 @@ def pair_name(study: Study, pair: str) -> str:
     return full if len(full) <= WIDTH else pair.replace(":", " × ")
 
 
-def parameter_name(
-    study: Study, variable: str, index: str = "", *, between: str = "\n"
-) -> str:
+def parameter_name(study: Study, variable: str, index: str = "", *, between: str = "\n") -> str:
     """Say what an entry of a variable is about and, after `between`, what it is."""
     about, kind = PARAMETERS.get(variable, (f"{variable} {{}}".strip(), ""))
     about = about.format(subject(study, index))
@@ -68,16 +69,12 @@ def judged_on(study: Study) -> str:
     return event(study) if study.outcome.synergy_on == "event" else f"no {event(study)}"
 
 
-def key(study: Study, labels: Iterable[str]) -> str:
-    """Explain the ids that labels hold where names would have been too long."""
-    parts = [
-        re.split("[+:]", label.replace(" × ", ":"))
-        for label in labels
-        if label in study.regimens or label.replace(" × ", ":") in study.pair_labels
-    ]
+def key(study: Study, texts: Iterable[str]) -> str:
+    """Explain the ids that stand in texts where names would have been too long."""
     names = _names(study)
-    used = [t for t in names if any(t in part for part in parts) and names[t] != t]
-    return "; ".join(f"{t}: {names[t]}" for t in used)
+    evident = {word for name in names.values() for word in _WORD.findall(name)}
+    used = {word for text in texts for word in _WORD.findall(text)} - evident
+    return "; ".join(f"{t}: {name}" for t, name in names.items() if t in used)
 
 
 def fold(text: str, width: int) -> str:
@@ -88,4 +85,3 @@ def fold(text: str, width: int) -> str:
 
 def _names(study: Study) -> dict[str, str]:
     return {treatment.id: treatment.name for treatment in study.treatments}
-

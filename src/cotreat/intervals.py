@@ -1,0 +1,162 @@
+"""Confidence intervals of an estimand by every method that suits it, the usual one first."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq, minimize
+from scipy.special import expit
+
+from cotreat.estimands import Estimand
+from cotreat.frequentist import Interval, Likelihood, Z
+
+
+def intervals(fit: Likelihood, estimand: Estimand) -> Iterator[Interval]:
+    """Yield the Wald or delta interval, then profile or MOVER where an estimand has one.
+
+    Parameters
+    ----------
+    estimand
+        One whose ``fit.availability`` is not undefined.
+    """
+    yield fit.wald(estimand)
+    name = estimand.measure.name if estimand.measure else ""
+    if name in FURTHER:
+        yield FURTHER[name](fit, estimand)
+
+
+def _direction(estimand: Estimand) -> int:
+    """Return −1 on the scale of the non-event, where every log odds ratio changes its sign."""
+    return 1 if estimand.scale == "event" else -1
+
+
+# --- Profile likelihood ----------------------------------------------------------------------------
+
+
+def _profile(fit: Likelihood, estimand: Estimand) -> Interval:
+    """Invert the likelihood-ratio test of the ratio of odds ratios."""
+    contrast = fit.contrast(estimand)
+    centre = float(contrast @ fit.coefficients)
+    se = float(np.sqrt(contrast @ fit.covariance @ contrast))
+    # Coordinates in which the contrast is fixed by an offset and the rest is free.
+    along = contrast / (contrast @ contrast)
+    free = np.linalg.svd(contrast[None, :])[2][1:].T
+    rows = fit.counted_design
+    best = _least_deviance(fit, rows @ free, rows @ along * centre, free.T @ fit.coefficients)
+
+    def excess(value: float) -> float:
+        start = free.T @ fit.coefficients
+        return _least_deviance(fit, rows @ free, rows @ along * value, start) - best - Z**2
+
+    ends = sorted(_direction(estimand) * _root(excess, centre, side * se) for side in (-1, 1))
+    with np.errstate(over="ignore"):
+        lower, upper = np.exp(ends)
+    return Interval(float(lower), float(upper), "profile")
+
+
+def _least_deviance(
+    fit: Likelihood,
+    design: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    start: NDArray[np.float64],
+) -> float:
+    """Return the least −2 log likelihood over the free coefficients.
+
+    The problem is convex, so a trust region always gets there; iteratively reweighted least squares
+    diverges on sparse tables once the offset is far from the maximum.
+    """
+    n, events = fit.study.n, fit.study.events
+
+    def value(free: NDArray[np.float64]) -> float:
+        eta = design @ free + offset
+        return float(np.sum(n * np.logaddexp(0, eta) - events * eta))
+
+    def slope(free: NDArray[np.float64]) -> NDArray[np.float64]:
+        return design.T @ (n * expit(design @ free + offset) - events)
+
+    def curvature(free: NDArray[np.float64]) -> NDArray[np.float64]:
+        risk = expit(design @ free + offset)
+        return (design.T * (n * risk * (1 - risk))) @ design
+
+    found = minimize(
+        value, start, jac=slope, hess=curvature, method="trust-exact", options={"gtol": 1e-9}
+    )
+    return 2 * float(found.fun)
+
+
+def _root(excess: Callable[[float], float], centre: float, step: float) -> float:
+    """Walk from the maximum in steps of one SE until the test rejects, then close in."""
+    for k in range(1, 30):
+        if excess(centre + k * step) > 0:
+            return float(brentq(excess, *sorted((centre + (k - 1) * step, centre + k * step))))
+    return float(np.sign(step) * np.inf)
+
+
+# --- MOVER: intervals of a sum from the intervals of its parts ---------------------------------------
+
+
+def _mover(fit: Likelihood, estimand: Estimand, pairs: list[tuple[int, int]]) -> Interval:
+    """Recover the interval of OR_1 − OR_2 − OR_3 + 1 from the Wald intervals of three odds ratios.
+
+    Parameters
+    ----------
+    pairs
+        The three odds ratios, each "cell against cell" by place in 00, 10, 01, 11.
+
+    Notes
+    -----
+    Zou, Am J Epidemiol 2008;168:212: method of variance estimates recovery.
+    """
+    rows = _direction(estimand) * _against(fit, estimand, pairs) @ fit.design
+    covariance = rows @ fit.covariance @ rows.T
+    se = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(se, se)
+    log_parts = rows @ fit.coefficients
+    parts = np.exp(log_parts)
+    below, above = parts - np.exp(log_parts - Z * se), np.exp(log_parts + Z * se) - parts
+    signs = np.array([1.0, -1.0, -1.0])
+    down = signs * np.where(signs > 0, below, above)
+    up = signs * np.where(signs > 0, above, below)
+    value = signs @ parts + 1
+    return Interval(
+        float(value - np.sqrt(down @ correlation @ down)),
+        float(value + np.sqrt(up @ correlation @ up)),
+        "MOVER",
+    )
+
+
+def _against(
+    fit: Likelihood, estimand: Estimand, pairs: list[tuple[int, int]]
+) -> NDArray[np.float64]:
+    """Return the log-odds contrasts of pairs of the estimand's cells, shape (pair, arm)."""
+    contrasts = np.zeros((len(pairs), len(fit.arms)))
+    at = [fit.arms.index(arm) for arm in estimand.arms]
+    for row, (i, j) in enumerate(pairs):
+        contrasts[row, at[i]] += 1
+        contrasts[row, at[j]] -= 1
+    return contrasts
+
+
+def _mover_reri(fit: Likelihood, estimand: Estimand) -> Interval:
+    """RERI = OR11 − OR10 − OR01 + 1."""
+    return _mover(fit, estimand, [(3, 0), (1, 0), (2, 0)])
+
+
+def _mover_ap(fit: Likelihood, estimand: Estimand) -> Interval:
+    """AP = 1/OR11 − OR10/OR11 − OR01/OR11 + 1."""
+    return _mover(fit, estimand, [(0, 3), (1, 3), (2, 3)])
+
+
+def _mover_s(fit: Likelihood, estimand: Estimand) -> Interval:
+    """Return the interval of log S, whose MOVER form equals the delta method."""
+    delta = fit.wald(estimand)
+    return Interval(delta.lower, delta.upper, "MOVER", delta.why_none)
+
+
+FURTHER: dict[str, Callable[[Likelihood, Estimand], Interval]] = {
+    "ror": _profile,
+    "reri_or": _mover_reri,
+    "ap_or": _mover_ap,
+    "s_or": _mover_s,
+}
+"""The method beside Wald or delta, by measure."""
