@@ -10,4 +10,8 @@ result = reanalyse(study, ["additive"], say=print).leader
 
 table = result.summary
 ratios = table[table.estimand.str.startswith("odds_ratio")]
-print(ratios[["estimator", "estimand", "estimate", "lower", "upper", "interval"]].to_string(index=False))
+print(
+    ratios[["estimator", "estimand", "estimate", "lower", "upper", "interval"]].to_string(
+        index=False
+    )
+)

@@ -22,7 +22,9 @@ def seconds(arguments: list[str], caches: Path, out: list[str]) -> float:
     environment["XDG_CACHE_HOME"] = str(caches / "cache")
     environment["PYTENSOR_FLAGS"] = f"base_compiledir={caches / 'pytensor'}"
     start = time.perf_counter()
-    subprocess.run([sys.executable, *arguments, *out], check=True, env=environment, capture_output=True)
+    subprocess.run(
+        [sys.executable, *arguments, *out], check=True, env=environment, capture_output=True
+    )
     return time.perf_counter() - start
 
 

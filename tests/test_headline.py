@@ -84,7 +84,24 @@ def test_extrapolated_synergy_is_said(tables, three):
 def test_headline_stands_beside_maximum_likelihood(tables):
     table = headline(tables("isis2", "interaction")).set_index(["estimand", "scale"])
     row = table.loc[("odds_ratio[SK vs none]", "event")]
-    assert row["maximum likelihood (95%)"] == "0.764 (0.67 to 0.872)"
-    assert row["P(> null)"] == "<0.001"
+    assert row["maximum likelihood (95%)"] == "0.764 (0.670 to 0.872)"
+    assert row["P(> null)"] == "< 0.001"
     assert ("hsa[SK:ASA]", "non-event") in table.index
     assert ("ic[SK:ASA]", "event") not in table.index
+    # The ratio of odds ratios stands on both scales: survival is judged, deaths are printed.
+    assert (
+        table.loc[("ror[SK:ASA]", "event"), "maximum likelihood (95%)"] == "0.945 (0.776 to 1.15)"
+    )
+    assert table.loc[("ror[SK:ASA]", "event"), "P(> null)"] == ""
+
+
+def test_headline_of_a_case_control_study_says_what_is_undefined(tables):
+    table = headline(tables("factor-v-leiden", "interaction")).set_index("estimand")
+    assert table.loc["ic[FVL:OC]", "availability"] == "undefined: not identified by design"
+    assert table.loc["ic[FVL:OC]", "P(> null)"] == ""
+
+
+def test_headline_of_additive_says_what_is_fixed_and_implied(tables):
+    table = headline(tables("isis2", "additive")).set_index(["estimand", "scale"])
+    assert table.loc[("ror[SK:ASA]", "event"), "availability"] == "fixed by the model"
+    assert table.loc[("ic[SK:ASA]", "non-event"), "availability"] == "implied by the model"

@@ -1,17 +1,35 @@
 """Figures: what is drawn, told by the plain rows behind a picture and by its artists."""
 
+import subprocess
+import sys
 import warnings
 
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 import xarray as xr
+from matplotlib.lines import Line2D
 from scipy.special import expit
 from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
 from cotreat.effects import MODELS
 from cotreat.frequentist import fit_likelihood
-from cotreat.plots import View
+from cotreat.plots import (
+    FIGURES,
+    View,
+    canvas,
+    comparison,
+    draw_figures,
+    intervals,
+    parameters,
+    predictive,
+    risks,
+    synergy,
+    words,
+)
 from cotreat.study_file import load_study, parse_study
-from cotreat.summary import summarise
+from cotreat.summary import POSTERIOR, summarise
 
 THREE = """
 [study]
@@ -135,3 +153,366 @@ def fake_view(study_id, model_name):
             labels={"model": model_name, "priors": "weak", "reading": "default"},
         )
     return View(tree, study, model, summary)
+
+
+@pytest.fixture(scope="module")
+def isis2():
+    return fake_view("isis2", "interaction")
+
+
+@pytest.fixture(scope="module")
+def three():
+    return fake_view("three", "interaction")
+
+
+def draw(name, view):
+    with canvas.off_screen():
+        return FIGURES[name].make(view)
+
+
+def markers(axes, *shapes):
+    """Return the points drawn with one of the marker shapes."""
+    lines = [line for line in axes.get_lines() if line.get_marker() in shapes]
+    return [(x, y) for line in lines for x, y in zip(*line.get_data(), strict=True)]
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(mpl.text.Text) if text.get_text()]
+
+
+# --- All of them ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("study", "model", "left_out"),
+    [
+        ("isis2", "additive", set()),
+        ("factor-v-leiden", "saturated", {"risks"}),
+        ("three", "exchangeable", set()),
+    ],
+)
+def test_every_figure_is_written(tmp_path, study, model, left_out):
+    written = draw_figures(tmp_path / "new", fake_view(study, model))
+    assert written == [name for name in FIGURES if name not in left_out]
+    files = sorted(path.name for path in (tmp_path / "new").iterdir())
+    assert files == sorted(f"{name}.png" for name in written)
+    for name in written:
+        content = (tmp_path / "new" / f"{name}.png").read_bytes()
+        assert content.startswith(PNG)
+        assert len(content) > 2000
+        assert b"Software" not in content
+    assert plt.get_fignums() == []
+
+
+def test_a_failed_check_stands_in_red_above_every_figure(tmp_path, monkeypatch, isis2):
+    saved = []
+    monkeypatch.setattr(canvas, "save", lambda figure, _, failed: saved.append((figure, failed)))
+    draw_figures(tmp_path, isis2, ["R-hat: 1.53 (alpha), should be ≤ 1.01", "another"])
+    assert len(saved) == len(FIGURES)
+    for figure, failed in saved:
+        canvas.warn(figure, failed[0])
+        line = figure.texts[-1]
+        line.set_in_layout(False)
+        assert line.get_text().startswith("FAILED CHECKS: do not use these numbers\nR-hat: 1.53")
+        assert "another" not in line.get_text()
+        assert line.get_color() == canvas.WARNING
+        assert line.get_window_extent().y0 / figure.dpi > figure.get_tightbbox().y1
+
+
+def test_no_red_line_without_a_failure(tmp_path, isis2):
+    figure = draw("comparison", isis2)
+    canvas.save(figure, tmp_path / "a.png")
+    assert "FAILED" not in " ".join(texts(figure))
+
+
+@pytest.mark.parametrize("name", ["comparison", "synergy", "rank"])
+def test_the_same_fit_gives_the_same_bytes(tmp_path, isis2, name):
+    for copy in ("a", "b"):
+        canvas.save(draw(name, isis2), tmp_path / f"{copy}.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_pyplot_is_left_as_it_was(isis2):
+    before = mpl.get_backend()
+    plt.switch_backend("svg")
+    try:
+        mine = plt.figure().number
+        size = mpl.rcParams["font.size"]
+        draw("energy", isis2)
+        assert mpl.get_backend() == "svg"
+        assert plt.get_fignums() == [mine]
+        assert mpl.rcParams["font.size"] == size
+    finally:
+        plt.close("all")
+        plt.switch_backend(before)
+
+
+def test_an_error_leaves_no_figure_behind():
+    def stumble():
+        with canvas.off_screen():
+            plt.figure()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        stumble()
+    assert plt.get_fignums() == []
+
+
+def test_importing_the_registry_is_light():
+    code = "import sys, cotreat.plots; print({'matplotlib', 'arviz'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert run.stdout.strip() == "set()"
+
+
+def test_the_registry_says_what_each_figure_shows():
+    for name, figure in FIGURES.items():
+        assert figure.name == name
+        assert figure.caption.endswith(".")
+        assert figure.alt.endswith(".")
+
+
+# --- Comparison ----------------------------------------------------------------------------------
+
+
+def test_comparison_draws_the_numbers_of_the_summary(isis2):
+    summary = isis2.summary[isis2.summary.scale == "event"]
+    wanted = [f"odds_ratio[{arm} vs none]" for arm in ("SK", "ASA", "SK+ASA")] + ["ror[SK:ASA]"]
+    rows = [row for row in comparison.rows_to_draw(isis2) if not row.is_heading]
+    assert len(rows) == len(wanted)
+    for row, estimand in zip(rows, wanted, strict=True):
+        expected = summary[summary.estimand == estimand]
+        got = [(line.estimate, line.lower, line.upper) for line in row.lines]
+        np.testing.assert_array_equal(got, expected[["estimate", "lower", "upper"]].to_numpy())
+    (axes,) = draw("comparison", isis2).axes
+    drawn = sorted(x for x, _ in markers(axes, "o", "s", "^"))
+    shown = summary[summary.estimand.isin(wanted)]
+    np.testing.assert_array_equal(drawn, sorted(shown.estimate))
+    ends = [line.get_xdata() for line in axes.get_lines() if len(line.get_xdata()) == 2]
+    intervals_drawn = sorted(map(tuple, ends))
+    for interval in shown[["lower", "upper"]].to_numpy():
+        assert tuple(interval) in intervals_drawn
+    first = shown[(shown.estimand == wanted[0]) & (shown.estimator == POSTERIOR)].iloc[0]
+    assert f"{first.estimate:.2f} ({first.lower:.2f} to {first.upper:.2f})" in texts(axes)
+
+
+def test_comparison_names_what_the_model_fixes():
+    rows = comparison.rows_to_draw(fake_view("isis2", "additive"))
+    assert [line.words for line in rows[-1].lines] == ["fixed by the model"]
+
+
+def test_comparison_says_why_maximum_likelihood_is_silent(three):
+    row = comparison.rows_to_draw(three)[-1]
+    posterior, likelihood = row.lines
+    assert posterior.is_extrapolated
+    assert likelihood.words == "maximum likelihood: not estimable from the counted regimens"
+
+
+def test_an_endless_interval_ends_in_an_arrowhead():
+    lines = (
+        intervals.Line("posterior, 95%", 2.0, 1.0, 4.0),
+        intervals.Line("maximum likelihood, 95% profile", 3.0, 0.5, np.inf),
+    )
+    rows = [intervals.Row("a", lines)]
+    lower, upper = comparison.limits(rows)
+    assert lower < 0.5
+    assert 4.0 < upper < 4.0 * comparison.REACH * 1.2
+    axes = mpl.figure.Figure().add_subplot()
+    canvas.log_axis(axes, lower, upper)
+    intervals.draw_rows(axes, rows, look=intervals.looks(rows))
+    assert [x for x, _ in markers(axes, ">")] == [upper]
+    assert markers(axes, "<") == []
+
+
+# --- Risks ---------------------------------------------------------------------------------------
+
+
+def test_risks_draw_posterior_likelihood_and_prior(three):
+    wide, close = draw("risks", three).axes
+    summary = three.summary[three.summary.estimand.str.startswith("risk[")]
+    estimates = summary[summary.estimate.notna()].estimate
+    drawn = sorted(x for x, _ in markers(close, "o", "s"))
+    np.testing.assert_array_equal(drawn, sorted(estimates))
+    prior = three.tree["prior"]["risk"]
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in wide.patches]
+    expected = np.quantile(prior.values[0], [0.025, 0.975], axis=0).T
+    np.testing.assert_allclose(bars, expected)
+    assert "25 / 60" in texts(close)
+    assert texts(close).count("no patients") == 3
+
+
+def test_risks_that_a_model_is_silent_on_leave_their_row_empty():
+    rows = risks.rows_to_draw(fake_view("three", "saturated"))
+    assert [len(row.lines) for row in rows] == [0, 2, 2, 2, 2, 2, 0, 0]
+
+
+# --- Synergy -------------------------------------------------------------------------------------
+
+
+def test_synergy_draws_the_probabilities_of_the_summary(isis2):
+    (panel,) = synergy.panels(isis2)
+    rows = [row for row in panel.rows if row.measure]
+    summary = isis2.summary[
+        isis2.summary.probability.notna() & (isis2.summary.background == "none")
+    ]
+    assert set(summary.scale) == {"non-event"}
+    np.testing.assert_array_equal([row.probability for row in rows], summary.probability)
+    np.testing.assert_array_equal(
+        [row.prior_probability for row in rows], summary.prior_probability
+    )
+    (axes,) = draw("synergy", isis2).axes
+    drawn = sorted(x for x, _ in markers(axes, "o"))
+    both = [*summary.probability, *summary.prior_probability]
+    np.testing.assert_array_equal(drawn, sorted(both))
+
+
+def test_synergy_sets_apart_what_is_no_evidence(isis2):
+    (panel,) = synergy.panels(isis2)
+    heading, last = panel.rows[-2:]
+    assert last.measure.name == "hsa"
+    assert heading.measure is None
+    assert heading.words == "not evidence of synergy"
+    assert "not evidence of synergy" in texts(draw("synergy", isis2))
+
+
+def test_synergy_has_no_dots_where_the_model_has_no_interaction():
+    view = fake_view("isis2", "additive")
+    (panel,) = synergy.panels(view)
+    said = {row.measure.name: row.words for row in panel.rows if row.measure}
+    assert said.pop("hsa") == ""  # a risk against a risk, no measure of synergy
+    assert said.pop("ror") == "fixed by the model"
+    assert set(said.values()) == {"implied by the model"}
+    (axes,) = draw("synergy", view).axes
+    assert {y for _, y in markers(axes, "o", "D")} == {len(panel.rows) - 1}
+
+
+def test_synergy_says_what_a_design_leaves_undefined():
+    view = fake_view("factor-v-leiden", "interaction")
+    (panel,) = synergy.panels(view)
+    said = {row.measure.name: row.words for row in panel.rows if row.measure}
+    assert said["ic"] == "undefined: not identified by design"
+    assert said["reri_or"] == ""
+
+
+def test_synergy_marks_extrapolation_and_names_backgrounds(three):
+    every = synergy.panels(three)
+    assert [panel.background for panel in every[:2]] == ["none", "mycophenolate mofetil"]
+    rors = [
+        row for panel in every for row in panel.rows if row.measure and row.measure.name == "ror"
+    ]
+    assert len(rors) == 6
+    for one, other in zip(rors[::2], rors[1::2], strict=True):
+        assert one is not other
+        assert one.probability == other.probability  # one for each pair, on every background
+    figure = draw("synergy", three)
+    assert markers(figure.axes[0], "D")
+    assert "extrapolated" in texts(figure)
+
+
+def test_synergy_without_any_answer_is_a_list_of_reasons():
+    figure = draw("synergy", fake_view("three", "saturated"))
+    assert figure.axes == []
+    (text,) = texts(figure)
+    assert "undefined: no patients in TAC+CYC+MMF" in text
+    assert "TAC: tacrolimus" in text
+
+
+def test_synergy_shows_what_a_page_can_hold(three):
+    (one, *_) = synergy.panels(three)
+    many = [synergy.Panel(f"pair {i}", "none", one.rows) for i in range(30)]
+    assert synergy.most_telling(many) == many[: synergy.MOST]
+    lines = synergy.notes(three, many, many[: synergy.MOST])
+    assert lines[1].startswith(f"{30 - synergy.MOST} more")
+
+
+# --- ArviZ's pictures ----------------------------------------------------------------------------
+
+
+def test_forest_draws_medians_and_intervals(isis2):
+    figure = draw("forest", isis2)
+    _, axes = figure.axes
+    data = parameters.scalars(isis2, ["beta", "gamma"])
+    medians = sorted(point[0] for c in axes.collections for point in c.get_offsets())
+    np.testing.assert_allclose(medians, sorted(float(data[name].median()) for name in data))
+    ends = [tuple(line.get_xdata()) for line in axes.get_lines()]
+    for name in data:
+        interval = np.quantile(data[name], [0.025, 0.975])
+        assert any(np.allclose(interval, end) for end in ends)
+    assert "streptokinase × aspirin\nlog ratio of odds ratios γ" in texts(figure)
+
+
+@pytest.mark.parametrize("arms", [2, 3, 4])
+def test_predictive_draws_the_counted_events(arms):
+    view = fake_view("isis2", "saturated")
+    few = {
+        name: group.to_dataset().isel(counted=slice(arms))
+        for name, group in view.tree.children.items()
+        if "counted" in group.sizes
+    }
+    study = STUDIES["isis2"]
+    with canvas.off_screen():
+        (axes,) = predictive.plot(xr.DataTree.from_dict(few)).axes
+        (points,) = [c.get_offsets() for c in axes.collections]
+    np.testing.assert_array_equal(points[:, 1], study.events[:arms])
+
+
+def test_thinning_keeps_every_divergent_draw(isis2, monkeypatch):
+    monkeypatch.setattr(parameters, "DRAWS", 20)
+    tree = isis2.tree.copy(deep=True)
+    tree["sample_stats"]["diverging"][2, 33] = True
+    view = View(tree, isis2.study, isis2.model, isis2.summary)
+    kept = parameters.thinned(view, parameters.sampled(view, 6))
+    assert kept["posterior"].sizes["draw"] == 21
+    assert int(kept["sample_stats"]["diverging"].sum()) == 1
+    assert 33 in kept["posterior"].draw
+
+
+def test_of_many_parameters_the_worst_are_shown(three):
+    data = parameters.sampled(three, 6)
+    assert len(data) == 6
+    assert "6 of 7 parameters: those with the largest R-hat" in texts(draw("pair", three))
+
+
+# --- Words and axes ------------------------------------------------------------------------------
+
+
+def test_names_give_way_to_ids_where_they_are_too_long():
+    study = STUDIES["three"]
+    assert words.regimen_name(study, "none") == "none"
+    assert words.regimen_name(study, "TAC+CYC") == "tacrolimus + cyclophosphamide"
+    assert words.regimen_name(study, "TAC+CYC+MMF") == "TAC+CYC+MMF"
+    assert words.key(study, ["TAC+CYC+MMF"]).startswith("TAC: tacrolimus; CYC: ")
+    assert words.key(study, ["tacrolimus + cyclophosphamide"]) == ""
+
+
+def test_parameters_are_called_by_what_they_are():
+    study = STUDIES["isis2"]
+    assert words.parameter_name(study, "beta", "SK") == "streptokinase\nlog odds ratio β"
+    assert words.parameter_name(study, "delta", "x") == "delta x"
+    assert words.parameter_name(study, "delta") == "delta"
+
+
+def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
+    study = parse_study(THREE.replace("tacrolimus", "$10 drug_1^2 $"), "three.toml")
+    view = fake_view("three", "interaction")
+    figure = draw("comparison", View(view.tree, study, view.model, view.summary))
+    canvas.save(figure, tmp_path / "a.png")
+    assert any("$10 drug_1^2 $" in text for text in texts(figure))
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "ticks"),
+    [
+        (0.48, 1.2, [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]),
+        (0.2, 200, [0.3, 1, 3, 10, 30, 100]),
+        (1e-4, 1e4, [1e-4, 1e-3, 0.01, 0.1, 1, 10, 100, 1000, 1e4]),
+    ],
+)
+def test_log_ticks_are_few_and_round(lower, upper, ticks):
+    assert canvas.log_ticks(lower, upper) == pytest.approx(ticks)
+
+
+def test_legend_marks_differ_in_shape_too(isis2):
+    looks = intervals.looks(comparison.rows_to_draw(isis2))
+    assert len({look["marker"] for look in looks.values()}) == len(looks) == 3
+    legend = draw("comparison", isis2).legends[0]
+    assert len(legend.findobj(Line2D)) >= 3

@@ -34,8 +34,8 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Text cells, ready to print. The frequentist numbers are on the event scale; a measure judged
-        on the other scale stands beside none.
+        Text cells, ready to print. The frequentist numbers are on the event scale; a measure on the
+        other scale stands beside none.
     """
     rows = summary[(summary.estimator == POSTERIOR) & summary.estimand.map(_is_headline(summary))]
     likelihood = summary[summary.estimator == LIKELIHOOD].drop_duplicates(
@@ -47,8 +47,9 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
         how="left",
         suffixes=("", "_ml"),
     )
-    judged = both.probability.notna() | ~both.duplicated(["estimand", "background"], keep=False)
-    keep = judged | ~both.estimand.map(name_of).isin(MEASURES)
+    # Of a measure on two scales the first, judged one is shown; of the ratio of odds ratios both, for
+    # its value in print is that of the event.
+    keep = ~both.duplicated(["estimand", "background"]) | (both.estimand.map(name_of) == "ror")
     return pd.DataFrame([_headline_row(row) for row in both[keep].itertuples()])
 
 
@@ -71,19 +72,25 @@ def _headline_row(row: Any) -> dict[str, str]:
     return {
         "estimand": label,
         "scale": row.scale,
-        "posterior (95% credible)": _numbers(row.estimate, row.lower, row.upper)
-        or row.availability,
+        "posterior (95% credible)": _numbers(row.estimate, row.lower, row.upper),
         "maximum likelihood (95%)": _numbers(row.estimate_ml, row.lower_ml, row.upper_ml),
-        "P(> null)": _share(row.probability) or row.availability,
+        "P(> null)": _share(row.probability),
         "prior P": _share(row.prior_probability),
         "learnt": "" if pd.isna(row.contraction) else f"{row.contraction:.2f}",
+        "availability": row.availability,
     }
 
 
 def _numbers(estimate: float, lower: float, upper: float) -> str:
     if pd.isna(estimate):
         return ""
-    return f"{estimate:.3g}" + ("" if pd.isna(lower) else f" ({lower:.3g} to {upper:.3g})")
+    interval = "" if pd.isna(lower) else f" ({_digits(lower)} to {_digits(upper)})"
+    return _digits(estimate) + interval
+
+
+def _digits(value: float) -> str:
+    """Write three significant digits, zeros at the end included."""
+    return f"{value:#.3g}".rstrip(".")
 
 
 def _share(probability: float) -> str:
@@ -91,7 +98,7 @@ def _share(probability: float) -> str:
     if pd.isna(probability):
         return ""
     if probability < 0.0005 or probability > 0.9995:
-        return "<0.001" if probability < 0.5 else ">0.999"
+        return "< 0.001" if probability < 0.5 else "> 0.999"
     return f"{probability:.3f}"
 
 
@@ -194,8 +201,8 @@ def _apart(summary: pd.DataFrame) -> Iterator[str]:
     for row in _judged(summary).itertuples():
         if MEASURES[row.measure].family == APART and row.probability >= DECIDED:
             yield (
-                f"{row.estimand} is decided (P {_share(row.probability)}): both are better than the "
-                "better one. That is not evidence of synergy."
+                f"{row.estimand} is decided (P {_share(row.probability)}): the combination is better "
+                "than the better single treatment. That is not evidence of synergy."
             )
 
 

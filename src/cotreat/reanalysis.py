@@ -96,6 +96,7 @@ def reanalyse(
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     refused = _refused(study, chosen, models)
     folder = Path(out) / study.id
+    folder.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out now
     results = []
     for name in models or [name for name in MODELS if name not in refused]:
         say(f"{study.id}: {name} with {chosen.name} priors")

@@ -3,6 +3,7 @@
 import ast
 import keyword
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import combinations
 
@@ -11,7 +12,8 @@ NONE = "none"
 
 RESERVED = frozenset({"all", "any", NONE})
 
-MAX_EXPRESSION = 500  # characters: no study needs more, and a parser can be exhausted with many
+EXPRESSION = re.compile(r"[A-Za-z0-9_ (),]{1,500}")
+"""Characters of a set expression; no study needs more of them, and many would exhaust a parser."""
 
 Regimen = frozenset[str]
 Rule = Callable[[Regimen], bool]
@@ -35,6 +37,8 @@ def parse(text: str) -> Regimen:
     parts = [part.strip() for part in text.split("+")]
     if not all(parts):
         raise ValueError(f'{text!r} has an empty part; write treatments joined by "+", or "none"')
+    if NONE in parts:
+        raise ValueError(f'{text!r} joins "none" with treatments; it stands alone')
     if len(set(parts)) < len(parts):
         raise ValueError(f"{text!r} names a treatment twice")
     return frozenset(parts)
@@ -77,9 +81,11 @@ def rule(expression: str, treatments: Sequence[str]) -> Rule:
         If the expression has another form or names an unknown treatment.
     """
     try:
-        short = len(expression) <= MAX_EXPRESSION
-        tree = ast.parse(expression.strip(), mode="eval").body if short else None
-    except (SyntaxError, ValueError):
+        plain = EXPRESSION.fullmatch(expression)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # what is odd is refused below
+            tree = ast.parse(expression.strip(), mode="eval").body if plain else None
+    except SyntaxError:
         tree = None
     return _compile(tree, expression, frozenset(treatments))
 

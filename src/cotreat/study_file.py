@@ -83,8 +83,10 @@ def load_study(study: str | Path) -> Study:
         raise StudyError(repr(str(study)), [_no_such_study(path)]) from None
     except UnicodeDecodeError:
         raise StudyError(str(study), ["the file is not UTF-8 text"]) from None
-    except OSError as error:
-        raise StudyError(repr(str(study)), [f"the file cannot be read: {error.strerror}"]) from None
+    except StudyError:
+        raise
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
+        raise StudyError(repr(str(study)), [f"the file cannot be read: {error}"]) from None
 
 
 def parse_study(text: str, name: str = "study file") -> Study:
@@ -98,7 +100,8 @@ def parse_study(text: str, name: str = "study file") -> Study:
     try:
         # Decimals keep the digits as printed: 2.40 is known to 0.005, 2.4 to 0.05.
         raw = tomllib.loads(text, parse_float=Decimal)
-    except ValueError as error:  # also for a number of thousands of digits
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        # Not only bad TOML: numbers of thousands of digits, and brackets nested as deep.
         raise StudyError(name, [f"not TOML: {error}"]) from None
     problems = Problems()
     study = _read(raw, hashlib.sha256(text.encode()).hexdigest(), problems)

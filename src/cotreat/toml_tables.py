@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 LARGEST = 10**9
+LONGEST = 80
 
 
 @dataclass
@@ -80,7 +81,7 @@ def is_text(value: object) -> bool:
 
 def is_rising(value: object, accepts: Callable[[Any], bool]) -> bool:
     """Tell whether a value is a list of two that pass a test, the first below the second."""
-    return is_two(value, accepts) and value[0] < value[1]  # type: ignore[index]
+    return is_two(value, accepts) and float(value[0]) < float(value[1])  # type: ignore[index]
 
 
 def is_two(value: object, accepts: Callable[[Any], bool]) -> bool:
@@ -163,7 +164,8 @@ def unknown_keys(
     for name in raw:
         if name not in names:
             hint = nearest(name, names) or f"known are {', '.join(names)}"
-            problems.add(f"{where}.{name}" if where else name, f"unknown key; {hint}")
+            shown = name if name.isprintable() else repr(name)
+            problems.add(f"{where}.{shown}" if where else shown, f"unknown key; {hint}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -173,9 +175,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def show(value: object) -> str:
-    """Write a value as it stands in the file."""
+    """Write a value as it stands in the file, shortened and without control characters."""
+    if isinstance(value, int) and abs(value) > LARGEST**2:
+        return "a number of many digits"
     if isinstance(value, list):
         return f"[{', '.join(map(show, value))}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, str) else str(value).lower()
+    if isinstance(value, dict):
+        return "a table"
+    words = repr(value) if isinstance(value, str) else str(value).lower()
+    return words if len(words) <= LONGEST else f"{words[:LONGEST]}…"

@@ -42,7 +42,7 @@ class Figure:
     draw: str
 
     def make(self, view: View) -> matplotlib.figure.Figure | None:
-        """Draw the figure of a fit, without saving it."""
+        """Draw the figure of a fit, within `cotreat.plots.canvas.off_screen`, without saving it."""
         return import_module(f"{__name__}.{self.draw}").draw(view)
 
 

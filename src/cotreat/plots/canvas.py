@@ -66,16 +66,14 @@ def save(figure: Figure, path: Path, failed: Sequence[str] = ()) -> None:
 
 def warn(figure: Figure, failure: str) -> None:
     """Write in red above a figure that its numbers are not to be used, and why."""
-    lines = textwrap.wrap(failure, width=int(15 * figure.get_figwidth()))
-    figure.text(
-        0,
-        1.01,
-        "\n".join(["FAILED CHECKS: do not use these numbers", *lines]),
-        color=WARNING,
-        fontweight="bold",
-        va="bottom",
-        ha="left",
-    )
+    lines = textwrap.wrap(failure, width=int(14 * figure.get_figwidth()), break_on_hyphens=False)
+    text = "\n".join(["FAILED CHECKS: do not use these numbers", *lines])
+    # Lay out first: titles and labels may stand out of the figure, and the text must be above them.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    extent = figure.get_tightbbox()
+    top = (extent.y1 + 0.08) / figure.get_figheight()
+    figure.text(0, top, text, color=WARNING, fontweight="bold", va="bottom", ha="left")
 
 
 def label_rows(axes: Axes, labels: Sequence[str], headings: Sequence[str] = ()) -> None:
@@ -87,6 +85,13 @@ def label_rows(axes: Axes, labels: Sequence[str], headings: Sequence[str] = ()) 
     for text in axes.get_yticklabels():
         if text.get_text() in headings:
             text.set_fontweight("bold")
+
+
+def write_aside(axes: Axes, x: float, y: float, words: str, **place: Any) -> None:
+    """Write words into the picture where a mark would be, on white."""
+    box = {"fc": "white", "ec": "none", "pad": 0.5}
+    look = {"color": GREY, "style": "italic", "fontsize": SMALL, "va": "center", "bbox": box}
+    axes.text(x, y, words, zorder=1, **{**look, **place})
 
 
 def log_axis(axes: Axes, lower: float, upper: float) -> None:

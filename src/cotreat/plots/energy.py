@@ -16,7 +16,7 @@ def draw(view: View) -> Figure:
         threshold=BFMI,
         backend="matplotlib",
         aes={"color": ["energy"], "linestyle": ["energy"]},
-        visuals={"title": False, "legend": {"loc": "upper right"}},
+        visuals={"title": False, "legend": False},
         figure_kwargs={"figsize": (6.5, 2.2), "layout": "constrained", "width_ratios": [1, 2]},
     )
     figure = plot.viz["figure"].item()
@@ -27,4 +27,5 @@ def draw(view: View) -> Figure:
     bfmi.set_xlabel("BFMI")
     energy.set_xlabel("energy about its mean (marginal), and its change (transition)")
     energy.set_ylim(bottom=0)
+    energy.legend(energy.get_lines(), ["marginal", "transition"], loc="upper right")
     return figure

@@ -20,13 +20,13 @@ def draw(view: View) -> Figure:
         point_estimate="median",
         ci_kind="eti",
         ci_probs=(0.5, INTERVAL),
-        labeller=labeller(view, data, between=": "),
+        labeller=labeller(view, data),
         backend="matplotlib",
         visuals={"ticklabels": False, "labels": {"size": 8}},
         figure_kwargs={
-            "figsize": (7, 0.7 + 0.28 * len(data)),
+            "figsize": (7, 0.6 + 0.36 * len(data)),
             "layout": "constrained",
-            "width_ratios": [1, 1.3],
+            "width_ratios": [1, 1.6],
         },
     )
     figure = plot.viz["figure"].item()

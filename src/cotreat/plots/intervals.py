@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cotreat.names import FIXED
-from cotreat.plots.canvas import BLUE, GREEN, GREY, PURPLE, SMALL, VERMILION, label_rows, number
+from cotreat.plots.canvas import BLUE, GREEN, PURPLE, VERMILION, label_rows, number, write_aside
 from cotreat.plots.words import fold, key
 from cotreat.study import Study
 from cotreat.summary import POSTERIOR
@@ -125,7 +125,7 @@ def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, dict[str, Any]
     for at, row in enumerate(rows):
         for line, y in zip(row.lines, _slots(at, len(row.lines)), strict=True):
             if line.words:
-                _write(axes, line.words, y)
+                write_aside(axes, 0.01, y, line.words, transform=axes.get_yaxis_transform())
             else:
                 _draw_line(axes, line, y, look[line.kind])
     headings = [row.name for row in rows if row.is_heading]
@@ -134,11 +134,6 @@ def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, dict[str, Any]
 
 def _slots(at: int, count: int) -> Iterator[float]:
     return (at + STEP * (i - (count - 1) / 2) for i in range(count))
-
-
-def _write(axes: Axes, words: str, y: float) -> None:
-    place = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": SMALL}
-    axes.text(0.01, y, words, color=GREY, style="italic", **place)
 
 
 def _draw_line(axes: Axes, line: Line, y: float, look: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ what it is instead of ``beta[SK]``.
 """
 
 from collections.abc import Iterable
-from math import prod
+from typing import Any
 
 import arviz as az
 import numpy as np
@@ -28,7 +28,8 @@ def sampled(view: View, most: int) -> xr.Dataset:
         return posterior
     rhat = az.rhat(posterior)
     worst = sorted(posterior, key=lambda name: -float(rhat[name]))[:most]
-    return posterior[[name for name in posterior if name in worst]]
+    kept = posterior[[name for name in posterior if name in worst]]
+    return kept.assign_attrs(chosen_from=len(posterior))
 
 
 def scalars(view: View, variables: Iterable[str], group: str = "posterior") -> xr.Dataset:
@@ -37,18 +38,16 @@ def scalars(view: View, variables: Iterable[str], group: str = "posterior") -> x
     for variable in variables:
         array = view.tree[group][variable]
         dims = [dim for dim in array.dims if dim not in SAMPLE_DIMS]
-        stacked = array.reset_coords(drop=True).stack(entry=dims) if dims else array
-        for at in range(prod(array.sizes[dim] for dim in dims)):
-            one = stacked.isel(entry=at) if dims else array
+        for point in np.ndindex(*(array.sizes[dim] for dim in dims)):
+            one = array.isel(dict(zip(dims, point, strict=True)))
             index = ",".join(str(one.coords[dim].item()) for dim in dims)
-            name = f"{variable}[{index}]" if dims else variable
-            entries[name] = one.drop_vars([c for c in one.coords if c not in SAMPLE_DIMS])
+            entries[f"{variable}[{index}]" if dims else variable] = one.reset_coords(drop=True)
     return xr.Dataset(entries)
 
 
 def labeller(view: View, data: xr.Dataset, *, between: str = "\n", width: int = 60) -> MapLabeller:
     """Return what tells ArviZ the scalars' names, in lines of at most `width` letters."""
-    names = {
+    names: dict[Any, Any] = {
         name: fold(parameter_name(view.study, variable, index, between=between), width)
         for name, (variable, index) in _parts(data).items()
     }
@@ -61,25 +60,26 @@ def _parts(data: xr.Dataset) -> dict[str, tuple[str, str]]:
 
 
 def note(figure: Figure, view: View, data: xr.Dataset) -> None:
-    """Say above a figure how many parameters it shows, if not all, and what its ids mean."""
-    total = len(scalars(view, view.model.parameters))
-    lines = [key(view.study, [subject(view.study, index) for _, index in _parts(data).values()])]
-    if set(data) < set(scalars(view, view.model.parameters)):
+    """Say above a figure what its ids mean, and of how many parameters `sampled` chose these."""
+    subjects = [subject(view.study, index) for _, index in _parts(data).values()]
+    lines = [key(view.study, subjects)]
+    if "chosen_from" in data.attrs:
+        total = data.attrs["chosen_from"]
         lines.append(f"{len(data)} of {total} parameters: those with the largest R-hat")
     if any(lines):
         figure.suptitle("\n".join(filter(None, lines)), fontsize=8)
 
 
 def thinned(view: View, data: xr.Dataset) -> xr.DataTree:
-    """Return every k-th draw and every divergent one, with the sampler's flags."""
-    diverging = view.tree["sample_stats"]["diverging"]
-    step = max(1, data.sizes["draw"] // DRAWS)
-    kept = np.zeros(data.sizes["draw"], bool)
-    kept[::step] = True
-    kept |= diverging.any("chain").values  # the rare draws that the picture is looked at for
-    stats = diverging.to_dataset(name="diverging")
+    """Return every k-th draw, with the sampler's flags.
+
+    All divergent draws stay: they are few, and what such a picture is looked at for.
+    """
+    flags = view.tree["sample_stats"].to_dataset()[["diverging"]]
+    kept = flags["diverging"].any("chain").values
+    kept[:: max(1, data.sizes["draw"] // DRAWS)] = True
     return xr.DataTree.from_dict(
-        {"posterior": data.isel(draw=kept), "sample_stats": stats.isel(draw=kept)}
+        {"posterior": data.isel(draw=kept), "sample_stats": flags.isel(draw=kept)}
     )
 
 

@@ -16,9 +16,16 @@ UPRIGHT = 6  # more names than this stand askew
 
 def draw(view: View) -> Figure:
     """Draw predicted and counted events."""
+    figure = plot(view.tree)
+    _label(figure, view)
+    return figure
+
+
+def plot(tree: xr.DataTree) -> Figure:
+    """Draw ArviZ's picture, whose rows go by number."""
     groups = ("posterior_predictive", "observed_data")
     plot = az.plot_ppc_interval(
-        xr.DataTree.from_dict({g: view.tree[g].to_dataset()[["events"]] for g in groups}),
+        xr.DataTree.from_dict({g: tree[g].to_dataset()[["events"]] for g in groups}),
         point_estimate="median",
         ci_kind="eti",
         ci_probs=(0.5, INTERVAL),
@@ -30,9 +37,7 @@ def draw(view: View) -> Figure:
         },
         figure_kwargs={"figsize": (6.5, 2.6), "layout": "constrained"},
     )
-    figure = plot.viz["figure"].item()
-    _label(figure, view)
-    return figure
+    return plot.viz["figure"].item()
 
 
 def _label(figure: Figure, view: View) -> None:
@@ -44,7 +49,7 @@ def _label(figure: Figure, view: View) -> None:
     labels = [fold(name, NAME_WIDTH) for name in names]
     axes.set_xticks(range(len(counted)), labels, rotation=0 if upright else 45)
     axes.set_xlim(-0.5, len(counted) - 0.5)
-    axes.set_ylabel(f"events: {event(view.study)}")
+    axes.set_ylabel(fold(f"events: {event(view.study)}", 26))
     title = key(view.study, names)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, title=title)
 

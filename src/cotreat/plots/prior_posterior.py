@@ -7,20 +7,21 @@ from matplotlib.lines import Line2D
 
 from cotreat.plots import View
 from cotreat.plots.canvas import BLUE, VERMILION
-from cotreat.plots.parameters import labeller, note, scalars
+from cotreat.plots.parameters import labeller, note, sampled, scalars
 
+MOST = 24  # ArviZ refuses more than 40 panels, and paper more than this
 COLUMNS = 4
-TITLE = 25
+TITLE = 27
 LOOK = {"prior": (VERMILION, "--"), "posterior": (BLUE, "-")}
 
 
 def draw(view: View) -> Figure:
     """Draw for each parameter its density before and after the data."""
-    data = scalars(view, view.model.parameters)
+    data = sampled(view, MOST)
     rows = -(-len(data) // COLUMNS)
-    groups = {"prior": scalars(view, view.model.parameters, "prior"), "posterior": data}
+    prior = scalars(view, view.model.parameters, "prior")[list(data)]
     plot = az.plot_prior_posterior(
-        xr.DataTree.from_dict(groups),
+        xr.DataTree.from_dict({"prior": prior, "posterior": data}),
         kind="kde",
         col_wrap=COLUMNS,
         labeller=labeller(view, data, width=TITLE),

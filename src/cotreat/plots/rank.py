@@ -9,7 +9,7 @@ from cotreat.plots.parameters import evenly_thinned, labeller, note, sampled
 
 MOST = 12
 COLUMNS = 4
-TITLE = 25
+TITLE = 27
 
 
 def draw(view: View) -> Figure:
@@ -34,7 +34,8 @@ def draw(view: View) -> Figure:
         },
     )
     figure = plot.viz["figure"].item()
-    for axes in figure.axes:
+    for axes in figure.axes[: len(data)]:
+        axes.tick_params(labelbottom=True)  # the last row may be too short to say it for all
         axes.axhline(0, color=GREY, lw=0.6, zorder=0)
         for text in axes.texts:  # "p=0.66(α=0.01)"; plot_rank offers no way to word it
             text.update({"text": text.get_text().partition("(")[0], "fontsize": SMALL})

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import shorten
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from cotreat.measures import APART, MEASURES, Measure
 from cotreat.names import DECIDED
 from cotreat.plots import View
-from cotreat.plots.canvas import BLUE, GREY, PALE, SMALL, label_rows
+from cotreat.plots.canvas import BLUE, GREY, PALE, SMALL, label_rows, write_aside
 from cotreat.plots.intervals import EXTRAPOLATED
 from cotreat.plots.words import fold, judged_on, key, pair_name, regimen_name
 from cotreat.summary import POSTERIOR
@@ -25,7 +26,8 @@ MOST = 8
 LISTED = 12
 """Pairs and backgrounds without an answer that are named below the panels."""
 TICKS = (1 - DECIDED, 0.25, 0.5, 0.75, DECIDED)
-AXIS = "← antagonism          P(measure beyond its null)          synergy →"
+TICK_LABELS = (f"{1 - DECIDED:.3g}", "", "0.5", "", f"{DECIDED:.3g}")
+TITLE_WIDTH = 34
 WORDS_WIDTH = 36
 NOT_EVIDENCE = "not evidence of synergy"
 
@@ -34,7 +36,7 @@ NOT_EVIDENCE = "not evidence of synergy"
 class Row:
     """A measure with its probabilities, or with the words in their place.
 
-    A row without a measure is the heading of a family.
+    A row without a measure is the heading of a family, whose words are a remark.
     """
 
     name: str
@@ -94,7 +96,7 @@ def _rows(summary: pd.DataFrame, pair: str, background: str) -> Iterator[Row]:
     for measure in MEASURES.values():
         if measure.family != family:
             family = measure.family
-            yield Row(f"{family}: {NOT_EVIDENCE}" if family == APART else family)
+            yield Row(family, words=NOT_EVIDENCE if family == APART else "")
         own = summary[summary.estimand == f"{measure.name}[{pair}]"]
         # Under a model with structure one ratio of odds ratios holds on every background.
         own = own[(own.background == background) | own.background.str.startswith("every")]
@@ -120,18 +122,15 @@ def notes(view: View, every: list[Panel], shown: list[Panel]) -> list[str]:
     """Return what stands below the panels: the scale, what is left out, what has no answer."""
     silent = [panel for panel in every if panel.silence]
     left_out = len(every) - len(silent) - len(shown)
-    lines = [f"judged on: {judged_on(view.study)}"]
+    lines = [f"synergy is judged on: {judged_on(view.study)}"]
     if left_out:
         lines.append(f"{left_out} more pairs and backgrounds, with less observed, are not shown")
-    lines += [f"{panel.title}: {panel.silence}" for panel in silent[:LISTED]]
+    lines += [f"no answer for {panel.title}: {panel.silence}" for panel in silent[:LISTED]]
     if len(silent) > LISTED:
-        lines.append(f"{len(silent) - LISTED} more are undefined or fixed")
-    return [*lines, *filter(None, [key(view.study, _texts(shown, lines))])]
-
-
-def _texts(shown: list[Panel], lines: list[str]) -> list[str]:
+        lines.append(f"nor for {len(silent) - LISTED} more pairs and backgrounds")
     words = [row.words for panel in shown for row in panel.rows]
-    return [*lines, *words, *(panel.title for panel in shown)]
+    explained = key(view.study, [*lines, *words, *(panel.title for panel in shown)])
+    return [*lines, explained] if explained else lines
 
 
 # --- Drawing -------------------------------------------------------------------------------------
@@ -141,30 +140,32 @@ def draw(view: View) -> Figure:
     """Draw a panel for each pair and background, or say why there is none."""
     every = panels(view)
     shown = most_telling(every)
-    below = notes(view, every, shown)
+    below = "\n".join(notes(view, every, shown))
     if not shown:
-        figure = Figure(figsize=(6.5, 0.2 + 0.15 * len(below)))
-        figure.text(0, 1, "\n".join(below), va="top")
+        figure = Figure(figsize=(6.5, 0.3))
+        figure.text(0, 1, below, va="top")
         return figure
-    figure, grid = _grid(len(shown), len(shown[0].rows), len(below))
+    figure, grid = _grid(len(shown), len(shown[0].rows), below.count("\n"))
     for axes, panel in zip(grid.flat, shown, strict=False):
         _draw_panel(axes, panel)
         axes.tick_params(axis="y", labelleft=axes in grid[:, 0])
         title = panel.title if len(every) > 1 else panel.pair
-        axes.set_title(fold(title, 40), loc="left", fontsize=8)
-    figure.supxlabel("\n".join([AXIS, *below]), fontsize=8)
-    figure.legend(handles=_legend(shown), loc="outside upper center", ncols=4)
+        axes.set_title(fold(title, TITLE_WIDTH), loc="left", fontsize=8)
+    figure.legend(handles=_legend(shown), loc="outside lower center", ncols=4, title=below)
     return figure
 
 
 def _grid(count: int, rows: int, notes: int) -> tuple[Figure, NDArray[np.object_]]:
     columns = min(2, count)
     lines = -(-count // columns)
-    size = 4.0 + 2.5 * (columns - 1) + 0.5, 0.7 + 0.15 * notes + lines * (0.45 + 0.18 * rows)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(lines, columns, sharex=True, squeeze=False)
+    width = 6.5 if columns == 1 else 7.4
+    height = 1.1 + 0.15 * notes + lines * (0.45 + 0.18 * rows)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False)
     for axes in grid.flat[count:]:
         axes.set_axis_off()
+    for axes in grid.flat[max(0, count - columns) : count]:
+        axes.set_xlabel("← antagonism        synergy →\nP(measure beyond its null)")
     return figure, grid
 
 
@@ -175,17 +176,14 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.axvline(0.5, color=GREY, lw=0.5, ls=":", zorder=0)
     for at, row in enumerate(panel.rows):
         if row.words:
-            _write(axes, at, row.words)
+            words = shorten(row.words, WORDS_WIDTH, placeholder=" …")
+            write_aside(axes, 0.5, at, words, ha="center")
         elif row.measure is not None:
             _draw_row(axes, at, row)
-    headings = [row.name for row in panel.rows if row.measure is None]
-    label_rows(axes, [row.name for row in panel.rows], headings)
-    axes.axhline(panel.rows.index(_apart(panel)) - 0.5, color=GREY, lw=0.8)
-    axes.set_xticks(TICKS, [f"{tick:.3g}" for tick in TICKS])
-
-
-def _apart(panel: Panel) -> Row:
-    return next(row for row in panel.rows if row.name.startswith(APART))
+    names = [row.name for row in panel.rows]
+    label_rows(axes, names, [row.name for row in panel.rows if row.measure is None])
+    axes.axhline(names.index(APART) - 0.5, color=GREY, lw=0.8)
+    axes.set_xticks(TICKS, TICK_LABELS)
 
 
 def _draw_row(axes: Axes, at: int, row: Row) -> None:
@@ -193,32 +191,23 @@ def _draw_row(axes: Axes, at: int, row: Row) -> None:
     axes.plot(ends, [at, at], color=GREY, lw=0.6, zorder=1)
     axes.plot(ends[0], at, "o", color=GREY, mfc="white", ms=4.5, zorder=2)
     axes.plot(ends[1], at, zorder=3, **_look(row.is_extrapolated))
-    number = _probability(row.probability)
-    place = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": SMALL}
-    axes.text(1.02, at, number, **place)
+    place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
+    axes.text(1.02, at, _probability(row.probability), fontsize=SMALL, **place)
     if row.is_extrapolated:
         _write_beside(axes, at, min(ends), max(ends))
 
 
-def _look(is_extrapolated: bool) -> dict[str, object]:
+def _look(is_extrapolated: bool) -> dict[str, Any]:
     if is_extrapolated:
-        style = {"marker": "D", "fillstyle": "left", "markerfacecoloralt": "white", "ms": 5}
-    else:
-        style = {"marker": "o", "ms": 5.5}
-    return {"color": BLUE, "ls": "none", **style}
-
-
-def _write(axes: Axes, at: int, words: str) -> None:
-    look = {"color": GREY, "style": "italic", "fontsize": SMALL}
-    box = {"fc": "white", "ec": "none", "pad": 0.5}
-    short = shorten(words, WORDS_WIDTH, placeholder=" …")
-    axes.text(0.5, at, short, ha="center", va="center", bbox=box, **look)
+        half = {"fillstyle": "left", "markerfacecoloralt": "white"}
+        return {"color": BLUE, "ls": "none", "marker": "D", "ms": 5, **half}
+    return {"color": BLUE, "ls": "none", "marker": "o", "ms": 5.5}
 
 
 def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:
     """Mark a row as extrapolated on the side where there is more room."""
     x, side = (left - 0.04, "right") if left > 1 - right else (right + 0.04, "left")
-    axes.text(x, at, EXTRAPOLATED, color=GREY, style="italic", fontsize=6.5, ha=side, va="center")
+    write_aside(axes, x, at, EXTRAPOLATED, ha=side, fontsize=6.5)
 
 
 def _probability(value: float) -> str:
@@ -234,5 +223,5 @@ def _legend(shown: list[Panel]) -> list[Line2D | Patch]:
         handles.append(Line2D([], [], color=GREY, marker="o", mfc="white", ls="", label="prior"))
     for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {EXTRAPOLATED}")):
         if any(row.is_extrapolated == is_extrapolated for row in known):
-            handles.append(Line2D([], [], label=name, **_look(is_extrapolated)))  # type: ignore[arg-type]
+            handles.append(Line2D([], [], label=name, **_look(is_extrapolated)))
     return [*handles, Patch(color=PALE, label=f"decided: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}")]

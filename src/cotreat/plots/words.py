@@ -46,8 +46,8 @@ def pair_name(study: Study, pair: str) -> str:
 
 def parameter_name(study: Study, variable: str, index: str = "", *, between: str = "\n") -> str:
     """Say what an entry of a variable is about and, after `between`, what it is."""
-    about, kind = PARAMETERS.get(variable, (f"{variable} {{}}".strip(), ""))
-    about = about.format(subject(study, index))
+    about, kind = PARAMETERS.get(variable, (f"{variable} {{}}", ""))
+    about = about.format(subject(study, index)).strip()
     return f"{about}{between}{kind}" if kind else about
 
 

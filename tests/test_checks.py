@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from cotreat import load_study
+from cotreat.checks import FAIL, check, failures
+from cotreat.effects import MODELS
+from cotreat.names import CHECK_COLUMNS
+
+
+@pytest.fixture(scope="module")
+def study():
+    return load_study("isis2")
+
+
+@pytest.fixture
+def tree(fits):
+    return fits("isis2", "interaction").copy(deep=True)
+
+
+def failed(tree, study):
+    table = check(tree, study, MODELS["interaction"])
+    return table[table.verdict == FAIL].set_index("check")
+
+
+def with_posterior(tree, change):
+    posterior = tree["posterior"].to_dataset()
+    tree["posterior"] = xr.DataTree(posterior.map(change, keep_attrs=True))
+    return tree
+
+
+def with_stat(tree, name, values):
+    stats = tree["sample_stats"].to_dataset()
+    tree["sample_stats"] = xr.DataTree(stats.assign({name: (("chain", "draw"), values)}))
+    return tree
+
+
+def test_a_sound_fit_passes_every_row(tree, study):
+    table = check(tree, study, MODELS["interaction"])
+    assert tuple(table.columns) == CHECK_COLUMNS
+    assert set(table.check) >= {
+        *("R-hat", "R-hat of probabilities", "bulk ESS", "tail ESS", "ESS of probabilities"),
+        *("MCSE / SD", "divergences", "energy (BFMI)", "tree depth"),
+    }
+    assert failures(table) == []
+    assert (table.advice == "").all()
+
+
+def test_one_chain_elsewhere_fails_r_hat_and_names_the_quantity(tree, study):
+    def move(draws):
+        shift = xr.zeros_like(draws)
+        shift[0] = 0.5 * draws.std(("chain", "draw"))
+        return draws + shift
+
+    rows = failed(with_posterior(tree, move), study)
+    assert rows.loc["R-hat", "value"] > 1.01
+    assert rows.loc["R-hat", "where"]
+    assert "chains disagree" in rows.loc["R-hat", "advice"]
+
+
+def test_repeated_draws_fail_effective_sample_size(tree, study):
+    def stick(draws):
+        return draws.isel(draw=np.arange(draws.sizes["draw"]) // 50 * 50).assign_coords(
+            draw=draws["draw"]
+        )
+
+    rows = failed(with_posterior(tree, stick), study)
+    assert {"bulk ESS", "tail ESS", "ESS of probabilities"} <= set(rows.index)
+    assert (rows.loc[["bulk ESS", "tail ESS"], "value"] < 1000).all()
+    assert "--draws" in rows.loc["bulk ESS", "advice"]
+
+
+def test_a_single_divergence_fails(tree, study):
+    diverging = np.zeros((4, 2000), dtype=bool)
+    diverging[2, 17] = True
+    rows = failed(with_stat(tree, "diverging", diverging), study)
+    assert list(rows.index) == ["divergences"]
+    assert rows.loc["divergences", "value"] == 1
+
+
+def test_trees_at_their_limit_fail(tree, study):
+    depth = np.full((4, 2000), 3)
+    depth[0, 0] = 10
+    assert list(failed(with_stat(tree, "tree_depth", depth), study).index) == ["tree depth"]
+
+
+def test_an_energy_that_wanders_fails(tree, study):
+    # A random walk changes little from draw to draw beside its spread: Betancourt's warning sign.
+    energy = np.random.default_rng(1).normal(size=(4, 2000)).cumsum(axis=1)
+    assert list(failed(with_stat(tree, "energy", energy), study).index) == ["energy (BFMI)"]
+
+
+def test_too_few_chains_fail(tree, study):
+    one = tree.isel(chain=[0])
+    assert "chains" in failed(one, study).index
+
+
+def test_a_quantity_that_is_not_a_number_fails(tree, study):
+    def spoil(draws):
+        return draws.where(draws["draw"] != 5)
+
+    rows = failed(with_posterior(tree, spoil), study)
+    assert {"R-hat", "bulk ESS", "MCSE / SD"} <= set(rows.index)
+
+
+def test_failures_are_sentences_with_value_threshold_and_advice(tree, study):
+    diverging = np.ones((4, 2000), dtype=bool)
+    (line,) = failures(check(with_stat(tree, "diverging", diverging), study, MODELS["interaction"]))
+    assert line == (
+        "divergences: 8000 (all chains), should be = 0; parts of the posterior were not reached: "
+        "another model, or tighter priors"
+    )
+
+
+def test_probabilities_that_are_not_reported_are_not_checked(fits, study):
+    table = check(fits("isis2", "additive"), study, MODELS["additive"])
+    assert not table["where"].str.contains(r"ic\[").any()
