@@ -86,7 +86,7 @@ def load_study(study: str | Path) -> Study:
     except StudyError:
         raise
     except (OSError, ValueError) as error:  # a path with a NUL is a ValueError
-        raise StudyError(repr(str(study)), [f"the file cannot be read: {error}"]) from None
+        raise StudyError(repr(str(study)), [f"the file cannot be read: {_why(error)}"]) from None
 
 
 def parse_study(text: str, name: str = "study file") -> Study:
@@ -108,6 +108,10 @@ def parse_study(text: str, name: str = "study file") -> Study:
     if problems.found or study is None:
         raise StudyError(name, problems.found)
     return study
+
+
+def _why(error: Exception) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
 def _no_such_study(path: Path) -> str:
