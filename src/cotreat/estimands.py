@@ -238,9 +238,7 @@ def determination(estimand: Estimand, study: Study, risk: NDArray[np.float64]) -
     slope = gradient(estimand, study.regimens, risk)
     if np.isnan(slope).any() and measure is not None:
         # A synergy index has no value here, but asks of the evidence what its sign asks.
-        stand_in = replace(
-            estimand, of=_on_scale(MEASURES[estimand.measure.sign_of], estimand.scale)
-        )
+        stand_in = on_measure(estimand, MEASURES[measure.sign_of])
         slope = gradient(stand_in, study.regimens, risk)
     return _told(in_row_space(slope, evidence))
 

@@ -33,8 +33,9 @@ def draw(view: View) -> Figure:
     names, forest = figure.axes
     names.set_axis_off()
     forest.set_ylim(-0.6, len(data) - 0.4)
-    forest.set_xlabel("log-odds" if "eta" in variables else "log odds ratio, or its change by pair")
+    forest.set_xlabel("log-odds")
     if view.model.has_structure:
+        forest.set_xlabel("log ratio; 0 means no effect, or no interaction")
         forest.axvline(0, color=GREY, lw=0.6, zorder=0)
     note(figure, view, data)
     return figure

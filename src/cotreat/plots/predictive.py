@@ -49,7 +49,7 @@ def _label(figure: Figure, view: View) -> None:
     labels = [fold(name, NAME_WIDTH) for name in names]
     axes.set_xticks(range(len(counted)), labels, rotation=0 if upright else 45)
     axes.set_xlim(-0.5, len(counted) - 0.5)
-    axes.set_ylabel(fold(f"events: {event(view.study)}", 26))
+    axes.set_ylabel(fold(f"events\n{event(view.study)}", 30))
     title = key(view.study, names)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, title=title)
 
