@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import warnings
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -11,7 +10,6 @@ import pytest
 import xarray as xr
 from matplotlib.lines import Line2D
 from scipy.special import expit
-from statsmodels.tools.sm_exceptions import SingularMatrixWarning
 
 from cotreat.effects import MODELS
 from cotreat.frequentist import fit_likelihood
@@ -140,18 +138,14 @@ def fake_tree(study, model, seed=1):
 def fake_view(study_id, model_name):
     study, model = STUDIES[study_id], MODELS[model_name]
     tree = fake_tree(study, model)
-    with warnings.catch_warnings():
-        # Five arms and seven coefficients: statsmodels says so, and the summary calls them undefined.
-        warnings.simplefilter("ignore", SingularMatrixWarning)
-        likelihood = fit_likelihood(study, model)
-        summary = summarise(
-            study,
-            model,
-            prior=tree["prior"]["risk"],
-            posterior=tree["posterior"]["risk"],
-            likelihood=likelihood,
-            labels={"model": model_name, "priors": "weak", "reading": "default"},
-        )
+    summary = summarise(
+        study,
+        model,
+        prior=tree["prior"]["risk"],
+        posterior=tree["posterior"]["risk"],
+        likelihood=fit_likelihood(study, model),
+        labels={"model": model_name, "priors": "weak", "reading": "default"},
+    )
     return View(tree, study, model, summary)
 
 
@@ -186,7 +180,6 @@ def texts(figure):
 @pytest.mark.parametrize(
     ("study", "model", "left_out"),
     [
-        ("isis2", "additive", set()),
         ("factor-v-leiden", "saturated", {"risks"}),
         ("three", "exchangeable", set()),
     ],
@@ -307,6 +300,14 @@ def test_comparison_says_why_maximum_likelihood_is_silent(three):
     assert likelihood.words == "maximum likelihood: not estimable from the counted regimens"
 
 
+def test_comparison_sums_up_the_backgrounds_without_patients():
+    view = fake_view("three", "saturated")
+    *_, heading, last = comparison.rows_to_draw(view)
+    assert heading.is_heading
+    assert last.name == "6 pairs and backgrounds"
+    assert last.lines[0].words.startswith("undefined: no patients")
+
+
 def test_an_endless_interval_ends_in_an_arrowhead():
     lines = (
         intervals.Line("posterior, 95%", 2.0, 1.0, 4.0),
@@ -412,7 +413,7 @@ def test_synergy_without_any_answer_is_a_list_of_reasons():
     figure = draw("synergy", fake_view("three", "saturated"))
     assert figure.axes == []
     (text,) = texts(figure)
-    assert "undefined: no patients in TAC+CYC+MMF" in text
+    assert "undefined: no patients in TAC+CYC+MMF" in text.replace("\n", " ")
     assert "TAC: tacrolimus" in text
 
 
@@ -466,6 +467,15 @@ def test_thinning_keeps_every_divergent_draw(isis2, monkeypatch):
     assert 33 in kept["posterior"].draw
 
 
+@pytest.mark.parametrize("name", ["pair", "trace"])
+def test_divergent_draws_are_marked(isis2, name):
+    tree = isis2.tree.copy(deep=True)
+    tree["sample_stats"]["diverging"][2, 33:36] = True
+    figure = draw(name, View(tree, isis2.study, isis2.model, isis2.summary))
+    marked = [len(c.get_offsets()) for axes in figure.axes for c in axes.collections]
+    assert 3 in marked
+
+
 def test_of_many_parameters_the_worst_are_shown(three):
     data = parameters.sampled(three, 6)
     assert len(data) == 6
@@ -497,6 +507,14 @@ def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
     figure = draw("comparison", View(view.tree, study, view.model, view.summary))
     canvas.save(figure, tmp_path / "a.png")
     assert any("$10 drug_1^2 $" in text for text in texts(figure))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.9453, "0.95"), (0.0123, "0.012"), (0.0, "0.00"), (13.34, "13.3"), (154.2, "154")],
+)
+def test_numbers_have_two_or_three_digits(value, text):
+    assert canvas.number(value) == text
 
 
 @pytest.mark.parametrize(

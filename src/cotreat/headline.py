@@ -76,7 +76,7 @@ def _headline_row(row: Any) -> dict[str, str]:
         "maximum likelihood (95%)": _numbers(row.estimate_ml, row.lower_ml, row.upper_ml),
         "P(> null)": _share(row.probability),
         "prior P": _share(row.prior_probability),
-        "learnt": "" if pd.isna(row.contraction) else f"{row.contraction:.2f}",
+        "learnt": _learnt(row.contraction),
         "availability": row.availability,
     }
 
@@ -91,6 +91,12 @@ def _numbers(estimate: float, lower: float, upper: float) -> str:
 def _digits(value: float) -> str:
     """Write three significant digits, zeros at the end included."""
     return f"{value:#.3g}".rstrip(".")
+
+
+def _learnt(contraction: float) -> str:
+    if pd.isna(contraction):
+        return ""
+    return "< 0" if contraction < 0 else f"{contraction:.2f}"
 
 
 def _share(probability: float) -> str:
@@ -223,7 +229,8 @@ def _against_intervals(summary: pd.DataFrame) -> Iterator[str]:
     likelihood = summary[(summary.estimator == LIKELIHOOD) & summary.lower.notna()]
     for row in _judged(summary).itertuples():
         measure = MEASURES[row.measure]
-        if measure.family == APART or 1 - DECIDED < row.probability < DECIDED:
+        speaks = REPRESENTATIVE.get(measure.family) == row.measure
+        if not speaks or 1 - DECIDED < row.probability < DECIDED:
             continue
         same = likelihood[
             (likelihood.estimand == row.estimand)

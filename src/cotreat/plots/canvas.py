@@ -125,4 +125,5 @@ def log_ticks(lower: float, upper: float, most: int = 8) -> list[float]:
 def number(value: float) -> str:
     """Write an estimate with about three significant digits."""
     size = abs(value)
-    return f"{value:.2f}" if size < 10 else f"{value:.1f}" if size < 100 else f"{value:.3g}"
+    digits = ".2g" if 0 < size < 0.1 else ".2f" if size < 10 else ".1f" if size < 100 else ".3g"
+    return f"{value:{digits}}"

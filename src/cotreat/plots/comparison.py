@@ -13,10 +13,13 @@ from cotreat.plots.intervals import (
     looks,
     read_lines,
     row_height,
+    words_row,
     write_numbers,
 )
 from cotreat.plots.words import event, pair_name, regimen_name
 
+MOST = 24
+"""Ratios of odds ratios that a page can hold."""
 REACH = 5.0
 """Factor by which the axis goes beyond the posterior; sparse data make other intervals endless."""
 
@@ -56,6 +59,21 @@ def _odds_ratios(view: View) -> Iterator[Row]:
 
 
 def _products(view: View) -> Iterator[Row]:
+    rows = list(_every_product(view))
+    if len(rows) <= len(view.study.pairs):
+        yield from rows
+        return
+    # Without structure there is one on each background, and most of those have no patients.
+    speaking = [row for row in rows if not all(line.words for line in row.lines)]
+    yield from speaking[:MOST]
+    if len(speaking) > MOST:
+        yield words_row(f"{len(speaking) - MOST} more", "not shown: see the summary")
+    if silent := len(rows) - len(speaking):
+        words = "undefined: no patients in one or more of the four regimens"
+        yield words_row(f"{silent} pairs and backgrounds", words)
+
+
+def _every_product(view: View) -> Iterator[Row]:
     on_event = view.summary[view.summary.scale == "event"]
     for pair in view.study.pair_labels:
         own = on_event[on_event.estimand == f"ror[{pair}]"]

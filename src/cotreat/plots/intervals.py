@@ -91,6 +91,11 @@ def _line(row: dict[str, Any]) -> Line:
     return Line(kind, row["estimate"], row["lower"], row["upper"], "", extrapolated)
 
 
+def words_row(name: str, words: str) -> Row:
+    """Return a row that holds words only."""
+    return Row(name, (_words(words),))
+
+
 def _words(words: str) -> Line:
     return Line("", np.nan, np.nan, np.nan, words)
 

@@ -1,5 +1,7 @@
 """Posterior predictive check of the events by counted regimen (ArviZ)."""
 
+from typing import Any
+
 import arviz as az
 import xarray as xr
 from matplotlib.figure import Figure
@@ -47,7 +49,10 @@ def _label(figure: Figure, view: View) -> None:
     upright = len(counted) <= UPRIGHT
     names = [regimen_name(view.study, r) if upright else r for r in counted]
     labels = [fold(name, NAME_WIDTH) for name in names]
-    axes.set_xticks(range(len(counted)), labels, rotation=0 if upright else 45)
+    askew: dict[str, Any] = (
+        {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    )
+    axes.set_xticks(range(len(counted)), labels, **askew)
     axes.set_xlim(-0.5, len(counted) - 0.5)
     axes.set_ylabel(fold(f"events\n{event(view.study)}", 30))
     title = key(view.study, names)

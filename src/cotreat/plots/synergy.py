@@ -18,12 +18,12 @@ from cotreat.names import DECIDED
 from cotreat.plots import View
 from cotreat.plots.canvas import BLUE, GREY, PALE, SMALL, label_rows, write_aside
 from cotreat.plots.intervals import EXTRAPOLATED
-from cotreat.plots.words import fold, judged_on, key, pair_name, regimen_name
+from cotreat.plots.words import LINE, fold, judged_on, key, pair_name, regimen_name
 from cotreat.summary import POSTERIOR
 
 MOST = 8
 """Panels that a page can hold."""
-LISTED = 12
+LISTED = 6
 """Pairs and backgrounds without an answer that are named below the panels."""
 TICKS = (1 - DECIDED, 0.25, 0.5, 0.75, DECIDED)
 TICK_LABELS = (f"{1 - DECIDED:.3g}", "", "0.5", "", f"{DECIDED:.3g}")
@@ -124,10 +124,10 @@ def notes(view: View, every: list[Panel], shown: list[Panel]) -> list[str]:
     left_out = len(every) - len(silent) - len(shown)
     lines = [f"synergy is judged on: {judged_on(view.study)}"]
     if left_out:
-        lines.append(f"{left_out} more pairs and backgrounds, with less observed, are not shown")
-    lines += [f"no answer for {panel.title}: {panel.silence}" for panel in silent[:LISTED]]
+        lines.append(f"{left_out} more pairs and backgrounds, with no more observed, are not shown")
+    lines += [fold(f"{panel.title}: {panel.silence}", LINE) for panel in silent[:LISTED]]
     if len(silent) > LISTED:
-        lines.append(f"nor for {len(silent) - LISTED} more pairs and backgrounds")
+        lines.append(f"{len(silent) - LISTED} more pairs and backgrounds have no answer")
     words = [row.words for panel in shown for row in panel.rows]
     explained = key(view.study, [*lines, *words, *(panel.title for panel in shown)])
     return [*lines, explained] if explained else lines
@@ -149,8 +149,8 @@ def draw(view: View) -> Figure:
     for axes, panel in zip(grid.flat, shown, strict=False):
         _draw_panel(axes, panel)
         axes.tick_params(axis="y", labelleft=axes in grid[:, 0])
-        title = panel.title if len(every) > 1 else panel.pair
-        axes.set_title(fold(title, TITLE_WIDTH), loc="left", fontsize=8)
+        title = fold(panel.title, TITLE_WIDTH) if len(every) > 1 else panel.pair
+        axes.set_title(title, loc="left", fontsize=8)
     figure.legend(handles=_legend(shown), loc="outside lower center", ncols=4, title=below)
     return figure
 

@@ -16,7 +16,7 @@ def draw(view: View) -> Figure:
         thinned(view, data),
         compact=False,
         kind="kde",
-        labeller=labeller(view, data, between=": ", width=50),
+        labeller=labeller(view, data, between=": ", width=55),
         backend="matplotlib",
         aes={"color": ["chain"], "linestyle": ["chain"], "overlay": ["chain"]},
         aes_by_visuals={"dist": ["color", "linestyle"], "trace": ["color"]},

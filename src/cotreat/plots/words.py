@@ -10,6 +10,9 @@ from cotreat.study import Study
 WIDTH = 44
 """Letters that a name may have; longer ones give way to the ids of the study file."""
 
+LINE = 110
+"""Letters in a line across a whole figure."""
+
 PARAMETERS = {
     "alpha": ("no treatment", "log-odds α"),
     "beta": ("{}", "log odds ratio β"),
@@ -74,12 +77,13 @@ def key(study: Study, texts: Iterable[str]) -> str:
     names = _names(study)
     evident = {word for name in names.values() for word in _WORD.findall(name)}
     used = {word for text in texts for word in _WORD.findall(text)} - evident
-    return "; ".join(f"{t}: {name}" for t, name in names.items() if t in used)
+    return fold("; ".join(f"{t}: {name}" for t, name in names.items() if t in used), LINE)
 
 
 def fold(text: str, width: int) -> str:
     """Break each line of a name where it is too long."""
-    lines = (textwrap.wrap(line, width, break_long_words=False) for line in text.split("\n"))
+    wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    lines = (wrapper.wrap(line) for line in text.split("\n"))
     return "\n".join(part for line in lines for part in line)
 
 

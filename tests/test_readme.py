@@ -1,0 +1,72 @@
+"""The README's numbers are those of results/, and what it tells people to type works."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cotreat import parse_study, store
+from cotreat.headline import headline
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_headline_table_is_that_of_the_results():
+    (source, printed) = re.search(
+        r"<!-- headline: (\S+) -->\n(.*?)<!-- end of headline -->", README, re.DOTALL
+    ).groups()
+    table = headline(store.read_table(ROOT / source))
+    rows = [table.columns, ["---"] * len(table.columns), *table.values.tolist()]
+    assert printed == "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def test_what_it_links_to_exists():
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+
+
+def test_its_study_file_is_read():
+    (text,) = blocks("toml")
+    assert len(text.splitlines()) == 10
+    assert tomllib.loads(text)
+    assert parse_study(text).counted == ("none", "A", "B", "A+B")
+
+
+def test_its_commands_are_those_of_the_command_line():
+    from cotreat.cli import _parser
+
+    commands = re.findall(r"\.venv/bin/cotreat ([^#\n]+)", "".join(blocks("console")))
+    assert len(commands) == 4
+    for command in commands:
+        _parser().parse_args(command.split())
+
+
+def test_its_make_targets_exist():
+    targets = re.findall(r"^make (\w+)", "".join(blocks("console")), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    assert targets == ["reanalysis", "test"]
+    assert all(f"\n{target}:" in makefile for target in targets)
+
+
+@pytest.mark.slow
+def test_its_python_runs(tmp_path, monkeypatch, capsys):
+    (code,) = blocks("python")
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})  # noqa: S102 - it is ours
+    assert "ror[SK:ASA]" in capsys.readouterr().out
+
+
+def test_every_result_in_git_passed_its_checks():
+    folders = [path.parent for path in (ROOT / "results").glob("*/*/info.json")]
+    assert {folder.name for folder in folders} >= {
+        f"{model}--weak--default" for model in ("additive", "interaction", "saturated")
+    }
+    for folder in folders:
+        assert store.read_info(folder)["failed_checks"] == []
+        assert (store.read_table(folder / store.CHECKS).verdict == "pass").all()
