@@ -3,7 +3,7 @@ from functools import cache
 import pytest
 
 from cotreat import load_study, parse_study
-from cotreat.effects import MODELS
+from cotreat.catalogue import MODELS
 from cotreat.estimands import risk_of
 from cotreat.frequentist import fit_likelihood
 from cotreat.sampling import fit, prepare_jax

@@ -3,8 +3,8 @@ import pytest
 import xarray as xr
 
 from cotreat import load_study
+from cotreat.catalogue import MODELS
 from cotreat.checks import FAIL, check, failures
-from cotreat.effects import MODELS
 from cotreat.names import CHECK_COLUMNS
 
 

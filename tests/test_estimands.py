@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from cotreat.effects import MODELS
+from cotreat.catalogue import MODELS
 from cotreat.estimands import (
     availability,
     determination,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from cotreat.effects import MODELS
+from cotreat.catalogue import MODELS
 from cotreat.estimands import availability, enumerate_estimands
 from cotreat.frequentist import Z, fit_likelihood
 from cotreat.intervals import intervals

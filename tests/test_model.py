@@ -7,7 +7,7 @@ from scipy import stats
 from scipy.special import expit
 
 from cotreat import load_study
-from cotreat.effects import MODELS, ModelError, find_model
+from cotreat.catalogue import MODELS, ModelError, find_model
 from cotreat.model import build
 from cotreat.priors import prior_set
 

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.lines import Line2D
 from scipy.special import expit
 
-from cotreat.effects import MODELS
+from cotreat.catalogue import MODELS
 from cotreat.frequentist import fit_likelihood
 from cotreat.plots import (
     FIGURES,

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from cotreat import load_study, parse_study
-from cotreat.effects import MODELS, ModelError
+from cotreat.catalogue import MODELS, ModelError
 from cotreat.priors import GRID, NAMES, prior_set
 from tests.conftest import THREE, THREE_CELLS, arms
 
@@ -11,6 +11,12 @@ from tests.conftest import THREE, THREE_CELLS, arms
 @pytest.fixture(scope="module")
 def isis2():
     return load_study("isis2")
+
+
+def test_the_baseline_of_a_case_control_study_is_no_risk():
+    alpha = prior_set("weak", load_study("oral-cancer"))["alpha"]
+    assert alpha.in_words() == "share of cases 0.05 to 0.40"
+    assert "set by the sampling" in alpha.meaning
 
 
 def test_every_parameter_of_every_model_has_a_row_with_a_reason(isis2):

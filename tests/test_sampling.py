@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study
+from cotreat.catalogue import MODELS, ModelError
 from cotreat.checks import check, failures
-from cotreat.effects import MODELS, ModelError
 from cotreat.estimands import enumerate_estimands, risk_of
 from cotreat.frequentist import fit_likelihood
 from cotreat.priors import prior_set

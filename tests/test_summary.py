@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 
 from cotreat import load_study
-from cotreat.effects import MODELS
+from cotreat.catalogue import MODELS
 from cotreat.estimands import enumerate_estimands
 from cotreat.frequentist import fit_likelihood
 from cotreat.measures import MEASURES, REPRESENTATIVE

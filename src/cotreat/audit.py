@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 from scipy.special import ndtri
 
-from cotreat.effects import MODELS
+from cotreat.catalogue import MODELS
 from cotreat.estimands import Estimand, determination, enumerate_estimands
 from cotreat.regimens import Regimen
 from cotreat.study import NOT_IDENTIFIED, Claim, Study

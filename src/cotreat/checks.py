@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cotreat.effects import Model
+from cotreat.catalogue import Model
 from cotreat.estimands import availability, enumerate_estimands, risk_of
 from cotreat.measures import odds
 from cotreat.names import CHECK_COLUMNS

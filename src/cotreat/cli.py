@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cotreat.effects import MODELS, ModelError
+from cotreat.catalogue import MODELS, ModelError
 from cotreat.names import ENGINES
 from cotreat.study_file import StudyError, load_study, packaged
 

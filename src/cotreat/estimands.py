@@ -7,6 +7,7 @@ likelihood fit and raw proportions are all asked alike.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from cotreat import regimens
-from cotreat.effects import Model
+from cotreat.catalogue import Model
 from cotreat.evidence import counts
 from cotreat.measures import APART, MEASURES, Measure, odds
 from cotreat.names import FIXED, IMPLIED
@@ -38,7 +39,7 @@ class Estimand:
     arms : tuple of str
         Regimens it reads, in the order in which `of` takes their risks.
     of : callable
-        Formula on the risks of `arms`, on the event scale.
+        Formula on the risks of `arms` as arrays, on the event scale.
     null : float or None
         Value beyond which a probability is given; None for a risk.
     log : bool
@@ -51,7 +52,7 @@ class Estimand:
 
     label: str
     arms: tuple[str, ...]
-    of: Callable[..., xr.DataArray]
+    of: Callable[..., Any]
     background: str = ""
     scale: Scale = "event"
     null: float | None = None
@@ -63,7 +64,12 @@ class Estimand:
 
     def values(self, risk: xr.DataArray) -> xr.DataArray:
         """Answer for each draw: the dims of `risk` without ``arm``."""
-        return self.of(*(risk.sel(arm=arm, drop=True) for arm in self.arms))
+        # Labels cost more than the arithmetic, so they are taken off once and put on once.
+        arrays = np.moveaxis(risk.values, risk.get_axis_num("arm"), 0)
+        at = risk.indexes["arm"].get_indexer(list(self.arms))
+        dims = [dim for dim in risk.dims if dim != "arm"]
+        coords = {dim: risk.coords[dim] for dim in dims if dim in risk.coords}
+        return xr.DataArray(self.of(*arrays[at]), dims=dims, coords=coords)
 
 
 def enumerate_estimands(study: Study, model: Model) -> list[Estimand]:
@@ -147,10 +153,8 @@ def four_cells(
     return none, one, other, both
 
 
-def _on_scale(measure: Measure, scale: Scale) -> Callable[..., xr.DataArray]:
-    def of(
-        r00: xr.DataArray, r10: xr.DataArray, r01: xr.DataArray, r11: xr.DataArray
-    ) -> xr.DataArray:
+def _on_scale(measure: Measure, scale: Scale) -> Callable[..., Any]:
+    def of(r00: Any, r10: Any, r01: Any, r11: Any) -> Any:
         if scale == "non-event":
             r00, r10, r01, r11 = 1 - r00, 1 - r10, 1 - r01, 1 - r11
         return measure.formula(r00=r00, r10=r10, r01=r01, r11=r11)
@@ -268,10 +272,8 @@ def gradient(
     """
     step = 1e-20
     moved = logit(risk) + 1j * step * np.eye(len(arms))
-    risks = xr.DataArray(
-        1 / (1 + np.exp(-moved)), dims=("direction", "arm"), coords={"arm": list(arms)}
-    )
-    return estimand.values(risks).values.imag / step
+    risks = 1 / (1 + np.exp(-moved))
+    return estimand.of(*(risks[:, arms.index(arm)] for arm in estimand.arms)).imag / step
 
 
 def in_row_space(vector: NDArray[np.float64], rows: NDArray[np.float64]) -> bool:

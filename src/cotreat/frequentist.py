@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
 
-from cotreat.effects import Model
+from cotreat.catalogue import Model
 from cotreat.estimands import (
     Estimand,
     all_risks,

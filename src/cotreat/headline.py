@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.effects import MODELS
+from cotreat.catalogue import MODELS
 from cotreat.estimands import EVERY
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
 from cotreat.names import DECIDED, IMPLIED

@@ -4,7 +4,7 @@ from importlib import import_module
 
 import pymc as pm
 
-from cotreat.effects import Model
+from cotreat.catalogue import Model
 from cotreat.evidence import counts
 from cotreat.priors import PriorSet
 from cotreat.study import Study

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit, ndtri
 
-from cotreat.effects import Model, ModelError
+from cotreat.catalogue import Model, ModelError
 from cotreat.study import Study
 
 if TYPE_CHECKING:
@@ -55,10 +54,12 @@ class Prior:
 
 
 REFERENCE_RISK = "log-odds without treatment"
+REFERENCE_SHARE = "log-odds of being a case without treatment, set by the sampling"
 ODDS_RATIO = "log odds ratio of a treatment"
 PRODUCT = "log ratio of odds ratios of a pair"
 _BACK = {
     REFERENCE_RISK: ("risk", expit),
+    REFERENCE_SHARE: ("share of cases", expit),
     ODDS_RATIO: ("odds ratio", np.exp),
     PRODUCT: ("ratio of odds ratios", np.exp),
 }
@@ -205,7 +206,7 @@ def prior_set(name: str, study: Study) -> PriorSet:
     """
     if name not in NAMES:
         raise ModelError(f"no prior set {name!r}; the prior sets are {', '.join(NAMES)}")
-    rows = WEAK if study.baseline is None else tuple(_with_baseline(WEAK, study))
+    rows = tuple(_reference(row, study) for row in WEAK)
     if name == "weak":
         return PriorSet(name, rows)
     belief, strength = ALIASES.get(name, name).removeprefix("grid:").split("-")
@@ -214,19 +215,22 @@ def prior_set(name: str, study: Study) -> PriorSet:
     return PriorSet(name, rows, about_effects=True)
 
 
-def _with_baseline(rows: tuple[Prior, ...], study: Study) -> Iterator[Prior]:
-    assert study.baseline is not None  # noqa: S101 - the caller's condition
-    lower, upper = logit([study.baseline.lower, study.baseline.upper])
-    for row in rows:
-        if row.meaning == REFERENCE_RISK:
-            row = replace(  # noqa: PLW2901
-                row,
-                mu=float(lower + upper) / 2,
-                sigma=float((upper - lower) / (2 * ndtri(0.975))),
-                reason=study.baseline.source,
-                chosen_by="study file",
-            )
-        yield row
+def _reference(row: Prior, study: Study) -> Prior:
+    """Let a study say its own reference risk, and say where it is no risk at all."""
+    if row.meaning != REFERENCE_RISK:
+        return row
+    if study.baseline is not None:
+        lower, upper = logit([study.baseline.lower, study.baseline.upper])
+        row = replace(
+            row,
+            mu=float(lower + upper) / 2,
+            sigma=float((upper - lower) / (2 * ndtri(0.975))),
+            reason=study.baseline.source,
+            chosen_by="study file",
+        )
+    if study.is_case_control:
+        row = replace(row, meaning=REFERENCE_SHARE)
+    return row
 
 
 def _belief(belief: str, strength: str, *, harm: bool) -> Prior:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cotreat import checks, headline, sampling, store
 from cotreat.audit import audit
-from cotreat.effects import MODELS, ModelError, find_model
+from cotreat.catalogue import MODELS, ModelError, find_model
 from cotreat.estimands import risk_of
 from cotreat.frequentist import fit_likelihood
 from cotreat.names import READING

@@ -8,7 +8,7 @@ import jinja2
 import pandas as pd
 
 from cotreat import store
-from cotreat.effects import MODELS
+from cotreat.catalogue import MODELS
 from cotreat.headline import LEADERS, headline
 
 REPORT = "report.html"

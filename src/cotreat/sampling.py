@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from cotreat.effects import find_model
+from cotreat.catalogue import find_model
 from cotreat.model import build
 from cotreat.names import ENGINES, READING
 from cotreat.priors import PriorSet, prior_set

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat import estimands
-from cotreat.effects import Model
+from cotreat.catalogue import Model
 from cotreat.estimands import Estimand, enumerate_estimands
 from cotreat.frequentist import Likelihood
 from cotreat.intervals import intervals

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from cotreat.effects import Model
+    from cotreat.catalogue import Model
     from cotreat.study import Study
 
 
