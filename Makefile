@@ -17,7 +17,7 @@ $(READY): requirements.lock pyproject.toml .python-version scripts/find-python
 	@echo "installing the locked versions into $(VENV) …"
 	@awk '/^uv==/ {on = 1; print; next} on && /--hash/ {print; next} on {exit}' requirements.lock > $(VENV)/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r $(VENV)/uv.lock
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --system-certs --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -35,7 +35,7 @@ bench: $(READY)  ## time whole processes, cold and warm; prints medians
 
 lock: $(READY)  ## renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.12 \
-	  --generate-hashes --no-header --upgrade --quiet --output-file requirements.lock
+	  --generate-hashes --no-header --upgrade --quiet --system-certs --output-file requirements.lock
 
 wheel: $(READY)  ## build the wheel into dist/
 	@$(BIN)/uv build --wheel --no-build-isolation --python $(BIN)/python --quiet
