@@ -76,7 +76,9 @@ def write_text(path: Path, text: str) -> None:
 def write_table(table: pd.DataFrame, path: Path, failed: list[str]) -> None:
     """Write a CSV file of ten digits; failed checks stand above its header as comment lines."""
     warning = [f"# FAILED CHECK: {line}\n" for line in failed]
-    path.write_text("".join(warning) + table.to_csv(index=False, float_format="%.10g"), encoding="utf-8")
+    path.write_text(
+        "".join(warning) + table.to_csv(index=False, float_format="%.10g"), encoding="utf-8"
+    )
 
 
 def read_table(path: Path) -> pd.DataFrame:
