@@ -3,15 +3,19 @@
 No interaction: each drug multiplies the odds of dying by its own factor, given alone or together.
 """
 
+import sys
+
 from cotreat import load_study, reanalyse
 
 study = load_study("isis2")
-result = reanalyse(study, ["additive"], say=print).leader
+analysis = reanalyse(study, ["additive"], say=print)
 
-table = result.summary
+table = analysis.leader.summary
 ratios = table[table.estimand.str.startswith("odds_ratio")]
 print(
     ratios[["estimator", "estimand", "estimate", "lower", "upper", "interval"]].to_string(
         index=False
     )
 )
+
+sys.exit(3 if analysis.failed else 0)

@@ -1,16 +1,22 @@
 """Do two exposures do harm beyond the sum of each? Two case-control studies.
 
 A case-control study gives odds ratios only: measures built on risks are undefined by design, and
-reri_or stands in for the risk-additive family because the diseases are rare.
+reri_or stands in for the risk-additive family if the diseases are rare.
 """
 
-from cotreat import load_study, reanalyse
-from cotreat.headline import agreements, remarks
+import sys
 
+from cotreat import load_study, reanalyse
+from cotreat.headline import agreements
+
+failed = False
 for name in ("oral-cancer", "factor-v-leiden"):
-    study = load_study(name)
-    table = reanalyse(study, ["interaction"], say=print).leader.summary
+    analysis = reanalyse(load_study(name), ["interaction"], say=print)
+    failed = failed or analysis.failed
+    table = analysis.leader.summary
     rows = table[table.estimand.str.startswith(("reri_or", "ror"))]
     columns = ["estimator", "estimand", "estimate", "lower", "upper", "interval", "probability"]
     print(rows[columns].to_string(index=False))
-    print(*agreements(table), *remarks(table, study), sep="\n")
+    print(*agreements(table), *analysis.leader.remarks, sep="\n")
+
+sys.exit(3 if failed else 0)

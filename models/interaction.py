@@ -4,13 +4,17 @@ The product term lets the combination differ from what the single effects make o
 expects interactions half the size of effects.
 """
 
+import sys
+
 from cotreat import load_study, reanalyse
-from cotreat.headline import agreements, remarks
+from cotreat.headline import agreements
 
 study = load_study("isis2")
-result = reanalyse(study, ["interaction"], say=print).leader
+analysis = reanalyse(study, ["interaction"], say=print)
 
-table = result.summary
+table = analysis.leader.summary
 judged = table[table.estimand.str.contains(":") & table.probability.notna()]
 print(judged[["estimand", "scale", "probability", "prior_probability"]].to_string(index=False))
-print(*agreements(table), *remarks(table, study), sep="\n")
+print(*agreements(table), *analysis.leader.remarks, sep="\n")
+
+sys.exit(3 if analysis.failed else 0)

@@ -4,13 +4,17 @@ No structure between arms, so nothing is borrowed from the shape of a logistic r
 its probabilities with those of models/interaction.py.
 """
 
+import sys
+
 from cotreat import load_study, reanalyse
 
 study = load_study("isis2")
-results = reanalyse(study, ["interaction", "saturated"], say=print).results
+analysis = reanalyse(study, ["interaction", "saturated"], say=print)
 
-for result in results:
+for result in analysis.results:
     table = result.summary
     judged = table[table.estimand.str.contains(":") & table.probability.notna()]
     print(f"\n{result.model}")
     print(judged[["estimand", "scale", "probability"]].to_string(index=False))
+
+sys.exit(3 if analysis.failed else 0)

@@ -1,11 +1,14 @@
+from importlib import resources
+
 import numpy as np
 import pytest
 import xarray as xr
 
-from cotreat import load_study
+from cotreat import audit, fit, load_study, parse_study
 from cotreat.catalogue import MODELS
-from cotreat.checks import FAIL, check, failures
+from cotreat.checks import FAIL, WARN, cautions, check, failures
 from cotreat.names import CHECK_COLUMNS
+from tests.conftest import THREE, arms
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +118,49 @@ def test_failures_are_sentences_with_value_threshold_and_advice(tree, study):
 def test_probabilities_that_are_not_reported_are_not_checked(fits, study):
     table = check(fits("isis2", "additive"), study, MODELS["additive"])
     assert not table["where"].str.contains(r"ic\[").any()
+
+
+def rare(events, baseline=""):
+    cells = {r: (10_000, e) for r, e in zip(("none", "A", "B", "A+B"), events, strict=True)}
+    two = THREE.replace('C = { name = "drug C" }\n', "").replace('"any(A, B, C)"', '"all"')
+    return parse_study(two.replace('"three"', '"rare"') + baseline + arms(cells))
+
+
+@pytest.mark.slow
+def test_a_prior_that_never_expected_the_counts_is_said():
+    study = rare([8, 16, 14, 40])
+    table = check(fit(study, "interaction"), study, MODELS["interaction"])
+    (line,) = cautions(table)
+    assert line.startswith("prior conflict: 7.")
+    assert "[baseline] risk = [lower, upper]" in line
+    assert failures(table) == []
+    assert "PRIOR CONFLICT" in audit(study)
+
+
+@pytest.mark.slow
+def test_a_baseline_of_the_study_file_ends_the_conflict():
+    study = rare([8, 16, 14, 40], '[baseline]\nrisk = [0.0002, 0.005]\nsource = "registry"\n')
+    tree = fit(study, "interaction")
+    assert cautions(check(tree, study, MODELS["interaction"])) == []
+    assert "PRIOR CONFLICT" not in audit(study)
+    # 8 of 10,000 is inside the prior, so the reference risk stays where it was counted.
+    assert float(tree["posterior"]["risk"].sel(arm="none").median()) == pytest.approx(
+        8e-4, rel=0.15
+    )
+
+
+@pytest.mark.slow
+def test_a_count_that_the_model_does_not_reproduce_is_said():
+    text = (resources.files("cotreat.studies") / "isis2.toml").read_text()
+    text = text[: text.index("[[totals]]")].replace("events = 343", "events = 250")
+    study = parse_study(text)
+    line = cautions(check(fit(study, "additive"), study, MODELS["additive"]))[0]
+    assert line.startswith("predicted counts (χ²): 0")
+    assert "does not reproduce the counts" in line
+    assert cautions(check(fit(study, "interaction"), study, MODELS["interaction"])) == []
+
+
+def test_a_warning_is_not_a_failure(tree, study):
+    table = check(tree, study, MODELS["interaction"])
+    assert WARN not in set(table.verdict)
+    assert {"prior conflict", "predicted counts (χ²)"} <= set(table.check)

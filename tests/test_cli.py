@@ -140,7 +140,7 @@ def test_an_output_folder_that_is_a_file(tmp_path):
 def test_reanalyse_writes_a_whole_folder(done):
     out, process = done
     assert process.returncode == 0, process.stderr
-    assert "5 families agree" in process.stdout
+    assert "of 5 families agree in leaning towards synergy" in process.stdout
     assert "not evidence of synergy" in process.stdout
     fit = out / "isis2" / "interaction--weak--default"
     for name in ("summary.csv", "checks.csv", "info.json", "draws.nc", "synergy.png", "trace.png"):
@@ -188,6 +188,32 @@ def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
     assert page.index("Failed checks: do not use these numbers") < page.index("<h1>")
     assert "95% MOVER interval (-5.372 to 143.8) includes 0" in page
     assert process.stderr == ""  # --quiet
+
+
+@pytest.mark.slow
+def test_a_report_leaves_out_fits_of_other_data(tmp_path):
+    text = (ROOT / "src/cotreat/studies/isis2.toml").read_text()
+    text = text[: text.index("[[totals]]")]
+    path = tmp_path / "isis2.toml"
+    for events, model in (("343", "additive"), ("344", "interaction")):
+        path.write_text(text.replace("343", events))
+        run("reanalyse", path, "--model", model, "--draws", 500, "--out", tmp_path, "--quiet")
+    page = (tmp_path / "isis2" / "report.html").read_text()
+    assert "344 / 4292" in page
+    assert "<h2>Model interaction" in page
+    assert "<h2>Model additive" not in page
+    assert "additive--weak--default.</p>" in " ".join(page.split())
+    fit = tmp_path / "isis2" / "interaction--weak--default"
+    assert run("report", fit).returncode == (3 if store.read_info(fit)["failed_checks"] else 0)
+
+
+@pytest.mark.slow
+def test_one_counted_regimen_is_enough_to_run(tmp_path):
+    path = tmp_path / "one.toml"
+    path.write_text(THREE + arms({"A+B": (50, 20)}))
+    process = run("reanalyse", path, "--model", "saturated", "--out", tmp_path, "--quiet")
+    assert process.returncode in (0, 3), process.stderr
+    assert "undefined: no patients in" in process.stdout
 
 
 @pytest.mark.slow

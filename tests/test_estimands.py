@@ -357,8 +357,7 @@ def test_saturated_is_silent_on_empty_cells(label, background, expected):
 def test_additive_fixes_or_implies_every_measure_of_synergy(estimand):
     study = three_treatments(ALL)
     name = estimand.measure.name if estimand.measure else ""
-    # Being better than the best single drug needs no interaction, so the data still speak.
-    expected = {"ror": FIXED, "": "observed", "hsa": "observed"}.get(name, IMPLIED)
+    expected = {"ror": FIXED, "": "observed"}.get(name, IMPLIED)
     model, risk = MODELS["additive"], additive_draws(study)
     assert availability(estimand, study, model, risk) == expected
     assert is_fixed(estimand, risk) == (name == "ror")

@@ -361,7 +361,7 @@ def test_additive_fixes_the_ratio_of_odds_ratios_and_implies_the_rest(study):
         available = fit.availability(estimand)
         if study.is_case_control and estimand.needs_risks:
             assert available == NOT_IDENTIFIED
-        elif estimand.measure is None or estimand.measure.name == "hsa":
+        elif estimand.measure is None:
             assert available == "observed"
         elif estimand.measure.name == "ror":
             assert available == FIXED

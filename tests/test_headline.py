@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study
-from cotreat.headline import agreements, headline, leader, remarks
+from cotreat.headline import agreements, headline, leader
+from cotreat.remarks import remarks
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,7 @@ def rows(probabilities, background="none"):
             "model": "interaction",
             "estimand": [f"{name}[A:B]" for name in probabilities],
             "background": background,
+            "availability": "observed",
             "probability": list(probabilities.values()),
         }
     )
@@ -41,7 +43,7 @@ def test_families_are_counted_once_and_hsa_not_at_all():
     assert (found.families, found.agree, found.towards) == (5, 3, "synergy")
     assert (found.decided_for, found.decided_against) == (2, 1)
     assert str(found) == (
-        "A:B on background none: 3 of 5 families agree on synergy; "
+        "A:B on background none: 3 of 5 families agree in leaning towards synergy; "
         "decided for synergy 2, against 1, undecided 2"
     )
 
@@ -64,7 +66,7 @@ def test_a_model_without_interaction_counts_no_family(tables):
 def test_isis2_remarks(tables):
     lines = remarks(tables("isis2", "interaction"), load_study("isis2"))
     assert any("hsa[SK:ASA] is decided" in s and "not evidence of synergy" in s for s in lines)
-    assert any("common (89%)" in s and "mislead here" in s for s in lines)
+    assert any("it reaches 92% here, and they mislead" in s for s in lines)
 
 
 def test_factor_v_leiden_remarks_name_the_interval_that_includes_the_null(tables):
@@ -74,11 +76,17 @@ def test_factor_v_leiden_remarks_name_the_interval_that_includes_the_null(tables
     )
     assert any("ror[FVL:OC]: little was learnt (contraction 0.2" in s for s in lines)
     assert any("reri_or[FVL:OC]: the posterior is wider than the prior" in s for s in lines)
+    assert any("only if the outcome is rare in every group" in s for s in lines)
 
 
 def test_extrapolated_synergy_is_said(tables, three):
     lines = remarks(tables("three", "interaction"), three)
-    assert any("Synergy of A:B is extrapolated" in s for s in lines)
+    assert any(
+        "Synergy is extrapolated for A:B on none; A:C on none; B:C on none" in s
+        and "without patients (none)" in s
+        for s in lines
+    )
+    assert "(extrapolated): " in str(agreements(tables("three", "interaction"))[0])
 
 
 def test_headline_stands_beside_maximum_likelihood(tables):
@@ -86,6 +94,9 @@ def test_headline_stands_beside_maximum_likelihood(tables):
     row = table.loc[("odds_ratio[SK vs none]", "event")]
     assert row["maximum likelihood (95%)"] == "0.764 (0.670 to 0.872)"
     assert row["P(> null)"] == "< 0.001"
+    # What the second drug adds to the first.
+    assert ("odds_ratio[SK+ASA vs SK]", "event") in table.index
+    assert ("odds_ratio[ASA vs SK]", "event") not in table.index
     assert ("hsa[SK:ASA]", "non-event") in table.index
     assert ("ic[SK:ASA]", "event") not in table.index
     # The ratio of odds ratios stands on both scales: survival is judged, deaths are printed.
@@ -93,6 +104,17 @@ def test_headline_stands_beside_maximum_likelihood(tables):
         table.loc[("ror[SK:ASA]", "event"), "maximum likelihood (95%)"] == "0.945 (0.776 to 1.15)"
     )
     assert table.loc[("ror[SK:ASA]", "event"), "P(> null)"] == ""
+
+
+def test_headline_compares_with_an_observed_regimen(tables):
+    table = headline(tables("three", "interaction")).set_index("estimand")
+    assert table.loc["odds_ratio[A+B vs A]", "availability"] == "observed"
+    assert "odds_ratio[A vs none]" not in table.index
+
+
+def test_headline_shows_the_thresholds_asked_for(tables):
+    table = headline(tables("isis2", "interaction", thresholds=[0.8])).set_index("estimand")
+    assert table.loc["odds_ratio[SK vs none] > 0.8", "P(> null)"] != ""
 
 
 def test_headline_of_a_case_control_study_says_what_is_undefined(tables):

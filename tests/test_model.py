@@ -20,10 +20,15 @@ def binomial(study, eta):
     return stats.binom.logpmf(study.events, study.n, expit(eta)).sum()
 
 
+def reference(study, value):
+    # In a case-control study the sampling sets the share of cases.
+    return stats.norm.logpdf(value, *((0, 1.5) if study.is_case_control else (-1.67, 0.65)))
+
+
 def additive(study, v):
     content, _ = cells(study)
     return (
-        stats.norm.logpdf(v["alpha"], -1.67, 0.65)
+        reference(study, v["alpha"])
         + stats.norm.logpdf(v["beta"], 0, 1).sum()
         + binomial(study, v["alpha"] + content @ v["beta"])
     )
@@ -32,7 +37,7 @@ def additive(study, v):
 def interaction(study, v):
     content, products = cells(study)
     return (
-        stats.norm.logpdf(v["alpha"], -1.67, 0.65)
+        reference(study, v["alpha"])
         + stats.norm.logpdf(v["beta"], 0, 1).sum()
         + stats.norm.logpdf(v["gamma"], 0, 0.5).sum()
         + binomial(study, v["alpha"] + content @ v["beta"] + products @ v["gamma"])
@@ -44,7 +49,7 @@ def exchangeable(study, v):
     tau = np.exp(v["tau_log__"])
     gamma = v["mu"] + tau * v["z"]
     return (
-        stats.norm.logpdf(v["alpha"], -1.67, 0.65)
+        reference(study, v["alpha"])
         + stats.norm.logpdf(v["beta"], 0, 1).sum()
         + stats.norm.logpdf(v["mu"], 0, 0.25)
         + stats.halfnorm.logpdf(tau, scale=0.5)
@@ -57,7 +62,7 @@ def exchangeable(study, v):
 def saturated(study, v):
     tau = np.exp(v["tau_arm_log__"])
     return (
-        stats.norm.logpdf(v["m"], -1.67, 0.65)
+        reference(study, v["m"])
         + stats.halfnorm.logpdf(tau, scale=1)
         + v["tau_arm_log__"]
         + stats.norm.logpdf(v["eta"], v["m"], tau).sum()

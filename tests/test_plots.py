@@ -379,11 +379,9 @@ def test_synergy_has_no_dots_where_the_model_has_no_interaction():
     view = fake_view("isis2", "additive")
     (panel,) = synergy.panels(view)
     said = {row.measure.name: row.words for row in panel.rows if row.measure}
-    assert said.pop("hsa") == ""  # a risk against a risk, no measure of synergy
     assert said.pop("ror") == "fixed by the model"
     assert set(said.values()) == {"implied by the model"}
-    (axes,) = draw("synergy", view).axes
-    assert {y for _, y in markers(axes, "o", "D")} == {len(panel.rows) - 1}
+    assert all(not markers(axes, "o", "D") for axes in draw("synergy", view).axes)
 
 
 def test_synergy_says_what_a_design_leaves_undefined():

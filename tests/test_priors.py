@@ -4,7 +4,7 @@ from scipy import stats
 
 from cotreat import load_study, parse_study
 from cotreat.catalogue import MODELS, ModelError
-from cotreat.priors import GRID, NAMES, prior_set
+from cotreat.priors import GRID, NAMES, distance, prior_set
 from tests.conftest import THREE, THREE_CELLS, arms
 
 
@@ -15,7 +15,7 @@ def isis2():
 
 def test_the_baseline_of_a_case_control_study_is_no_risk():
     alpha = prior_set("weak", load_study("oral-cancer"))["alpha"]
-    assert alpha.in_words() == "share of cases 0.05 to 0.40"
+    assert alpha.in_words() == "share of cases 0.05 to 0.95"
     assert "set by the sampling" in alpha.meaning
 
 
@@ -65,6 +65,19 @@ def test_an_optimist_leaves_the_stated_share_beyond_the_null(three, strength, be
 def test_an_optimist_about_a_harm_expects_less_of_it(isis2):
     assert prior_set("enthusiastic", isis2)["beta"].mu == pytest.approx(-np.log(2))
     assert prior_set("sceptical", isis2)["beta"].mu == pytest.approx(np.log(2))
+
+
+def test_a_sceptic_about_exposures_expects_no_harm_of_them():
+    study = load_study("factor-v-leiden")
+    assert prior_set("sceptical", study)["beta"].mu == pytest.approx(-np.log(2))
+    assert prior_set("enthusiastic", study)["beta"].mu == pytest.approx(np.log(2))
+
+
+def test_distance_of_counts_from_a_prior(isis2):
+    # 568 of 4300: log-odds of (568.5 / 4301), sampling variance 1 / (4301 p (1 - p)).
+    share = 568.5 / 4301
+    expected = (np.log(share / (1 - share)) + 3) / np.sqrt(0.25 + 1 / (4301 * share * (1 - share)))
+    assert distance(-3.0, 0.25, isis2)[0] == pytest.approx(expected)
 
 
 def test_a_study_can_say_its_own_reference_risk():

@@ -43,6 +43,16 @@ def test_columns_and_one_row_an_estimand(tables):
     assert (posterior[posterior.lower.notna()].interval == "95% equal-tailed credible").all()
 
 
+def test_maximum_likelihood_stands_on_the_scale_of_synergy_too(tables):
+    rows = tables("isis2", "interaction").query(
+        "estimand == 'ror[SK:ASA]' and interval == '95% profile'"
+    )
+    event, survival = (rows[rows.scale == scale].iloc[0] for scale in ("event", "non-event"))
+    assert (survival.estimate, survival.lower) == pytest.approx(
+        (1 / event.estimate, 1 / event.upper)
+    )
+
+
 def test_isis2_prints_the_event_and_judges_survival(tables):
     table = tables("isis2", "interaction")
     event, survival = (one(table, "ror[SK:ASA]", scale) for scale in ("event", "non-event"))
@@ -64,11 +74,11 @@ def test_isis2_is_undecided_in_every_family(tables, model):
 
 def test_additive_leaves_no_family_open(tables):
     table = tables("isis2", "additive")
-    for measure in REPRESENTATIVE.values():
+    for measure in MEASURES:
         row = one(table, f"{measure}[SK:ASA]", "non-event")
         assert row.availability == (FIXED if measure == "ror" else IMPLIED)
-        assert np.isnan(row.probability)
-        assert np.isnan(row.prior_probability)
+        assert row[["probability", "prior_probability", "contraction"]].isna().all()
+        assert row.interval in ("", "95% equal-tailed credible, given no interaction")
     assert one(table, "ror[SK:ASA]").estimate == 1
     assert one(table, "ror[SK:ASA]", estimator=LIKELIHOOD).availability == FIXED
     assert one(table, "odds_ratio[SK vs none]").probability < 0.001

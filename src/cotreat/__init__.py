@@ -11,7 +11,7 @@ from cotreat.study import Study
 from cotreat.study_file import StudyError, load_study, packaged, parse_study
 
 _LAZY = {
-    "audit": "cotreat.audit",
+    "audit": "cotreat.auditing",
     "fit": "cotreat.sampling",
     "prior_set": "cotreat.priors",
     "reanalyse": "cotreat.reanalysis",
@@ -33,7 +33,7 @@ __all__ = [
 
 
 if TYPE_CHECKING:
-    from cotreat.audit import audit
+    from cotreat.auditing import audit
     from cotreat.priors import prior_set
     from cotreat.reanalysis import reanalyse
     from cotreat.report import write_report

@@ -8,11 +8,13 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.special import logit
 
 from cotreat.catalogue import Model
 from cotreat.estimands import availability, enumerate_estimands, risk_of
 from cotreat.measures import odds
 from cotreat.names import CHECK_COLUMNS
+from cotreat.priors import PRIOR_CONFLICT, distance
 from cotreat.study import Study
 from cotreat.summary import is_beyond_null
 
@@ -22,7 +24,9 @@ MCSE = 0.05
 BFMI = 0.3
 MAX_TREE_DEPTH = 10
 
-PASS, FAIL = "pass", "FAIL"
+MISFIT = 0.01
+
+PASS, WARN, FAIL = "pass", "warn", "FAIL"
 
 MORE_DRAWS = "draw more: raise --draws"
 NOT_MIXED = "the chains disagree: do not use these numbers; try --engine nutpie or another model"
@@ -42,7 +46,10 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     -----
     R-hat and effective sample sizes after Vehtari et al., Bayesian Anal 2021;16:667, energy after
     Betancourt 2016. Parameters, risks and log odds ratios need all of them, the indicator behind
-    each probability its R-hat and the effective sample size of its mean.
+    each probability of an odds ratio or measure its R-hat and the effective sample size of its mean.
+
+    The last two rows are about the model, not the sampler, and warn: whether the prior expected
+    anything like the counts, and whether the fitted model predicts them (Box 1980; Rubin 1984).
     """
     quantities = _quantities(tree)
     indicators = _indicators(tree, study, model)
@@ -50,26 +57,44 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
         *_convergence(quantities, indicators),
         *_precision(quantities),
         *_sampler(tree["sample_stats"].to_dataset(), tree["posterior"].sizes["chain"]),
+        _prior_conflict(tree, study),
+        _misfit(tree, study),
     ]
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
 
 
 def failures(checks: pd.DataFrame) -> list[str]:
     """Say each failed diagnostic in a line."""
-    failed = checks[checks.verdict == FAIL]
+    return _lines(checks, FAIL)
+
+
+def cautions(checks: pd.DataFrame) -> list[str]:
+    """Say in a line each where prior or model and the counts do not go together."""
+    return _lines(checks, WARN)
+
+
+def _lines(checks: pd.DataFrame, verdict: str) -> list[str]:
     return [
         f"{row.check}: {row.value:.4g} ({row.where}), should be {row.threshold}; {row.advice}"
-        for row in failed.itertuples()
+        for row in checks[checks.verdict == verdict].itertuples()
     ]
 
 
-def _row(check: str, where: str, value: float, threshold: str, passed: bool, advice: str) -> Row:
+def _row(
+    check: str,
+    where: str,
+    value: float,
+    threshold: str,
+    passed: bool,
+    advice: str,
+    otherwise: str = FAIL,
+) -> Row:
     return {
         "check": check,
         "where": where,
         "value": value,
         "threshold": threshold,
-        "verdict": PASS if passed else FAIL,
+        "verdict": PASS if passed else otherwise,
         "advice": "" if passed else advice,
     }
 
@@ -87,13 +112,13 @@ def _quantities(tree: xr.DataTree) -> xr.Dataset:
 
 
 def _indicators(tree: xr.DataTree, study: Study, model: Model) -> xr.Dataset:
-    """Return "beyond its null" by draw for each measure whose probability is reported."""
+    """Return "beyond its null" by draw for each odds ratio and measure that has a probability."""
     risk = risk_of(tree)
     return xr.Dataset(
         {
             f"P({e.label}{f' on {e.background}' if e.background else ''})": is_beyond_null(e, risk)
             for e in enumerate_estimands(study, model)
-            if e.measure is not None
+            if e.null is not None
             and e.is_judged
             and availability(e, study, model, risk) in ("observed", "extrapolated")
         }
@@ -124,6 +149,48 @@ def _precision(quantities: xr.Dataset) -> Iterator[Row]:
     relative = az.mcse(quantities) / quantities.std(("chain", "draw"))
     where, value = _worst(relative, max)
     yield _row("MCSE / SD", where, value, f"≤ {MCSE}", value <= MCSE, MORE_DRAWS)
+
+
+def _prior_conflict(tree: xr.DataTree, study: Study) -> Row:
+    """Measure how many SDs the prior is from the observed log-odds of each counted regimen."""
+    prior = logit(risk_of(tree, "prior").sel(arm=list(study.counted)))
+    dims = ("chain", "draw")
+    far = distance(prior.mean(dims).values, prior.var(dims).values, study)
+    at = int(far.argmax())
+    return _row(
+        "prior conflict",
+        study.counted[at],
+        float(far[at]),
+        f"≤ {PRIOR_CONFLICT} SD",
+        float(far[at]) <= PRIOR_CONFLICT,
+        "the prior did not expect such a risk and distorts every estimate, also of synergy: say in "
+        "the study file what is known of the risk without treatment, [baseline] risk = [lower, upper]",
+        WARN,
+    )
+
+
+def _misfit(tree: xr.DataTree, study: Study) -> Row:
+    """Compare the counts with replicated ones by χ²; name the regimen that fits worst.
+
+    Gelman, Meng & Stern, Stat Sinica 1996;6:733: the share of draws whose replicated counts lie at
+    least as far from their expectation as the observed ones.
+    """
+    risk = risk_of(tree).sel(arm=list(study.counted)).values
+    replicated = tree["posterior_predictive"].to_dataset()["events"].values
+    variance = study.n * risk * (1 - risk)
+    observed = (study.events - study.n * risk) ** 2 / variance
+    expected = (replicated - study.n * risk) ** 2 / variance
+    share = float(np.mean(expected.sum(-1) >= observed.sum(-1)))
+    return _row(
+        "predicted counts (χ²)",
+        study.counted[int(observed.mean((0, 1)).argmax())],
+        share,
+        f"≥ {MISFIT}",
+        share >= MISFIT,
+        "the model does not reproduce the counts, so its effects are averages of unlike ones: use a "
+        "model with interactions, or saturated",
+        WARN,
+    )
 
 
 def _sampler(stats: xr.Dataset, chains: int) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ def _add_audit(commands: Commands) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from cotreat.audit import audit
+    from cotreat.auditing import audit
 
     print(audit(load_study(options.study)))
     return 0
@@ -104,10 +105,11 @@ def _report(options: argparse.Namespace) -> int:
     from cotreat.report import ReportError, write_report
 
     try:
-        print(write_report(options.folder))
+        page, failed = write_report(options.folder)
     except ReportError as error:
         return _refuse(error)
-    return 0
+    print("\n".join([page.as_posix(), *(f"FAILED CHECK: {line}" for line in failed)]))
+    return FAILED_CHECKS if failed else 0
 
 
 # --- reanalyse -------------------------------------------------------------------------------------
@@ -133,8 +135,9 @@ def _add_reanalyse(commands: Commands) -> None:
         "--priors",
         default="weak",
         metavar="SET",
-        help="weak (default); sceptical, neutral or enthusiastic about the treatments' effects; or "
-        "one of the grid, such as grid:neutral-strong",
+        help="weak (default); a belief about the treatments' single effects: sceptical (they work "
+        "the wrong way), neutral (near none) or enthusiastic; or one of the grid of belief and "
+        "strength, such as grid:neutral-strong. None of them is a belief about interactions.",
     )
     command.add_argument(
         "--engine",
@@ -184,10 +187,11 @@ def _reanalyse(options: argparse.Namespace) -> int:
 
     prior_set(options.priors, study)
     print("loading PyMC, JAX and ArviZ …", file=sys.stderr) if not options.quiet else None
-    from cotreat.reanalysis import reanalyse
+    from cotreat.reanalysis import FailedChecks, reanalyse
     from cotreat.sampling import EngineError
 
     given = {k: getattr(options, k) for k in ("draws", "chains", "seed")}
+    warnings.simplefilter("ignore", FailedChecks)  # what failed is printed on top, once
     try:
         result = reanalyse(
             study,
@@ -218,7 +222,7 @@ def _result(result: "Reanalysis") -> str:
     for one in result.results:
         lines += [f"{one.model}: {agreement}" for agreement in headline.agreements(one.summary)]
     lines += [f"{name}: not run: {why}" for name, why in result.refused.items()]
-    lines += [f"- {remark}" for remark in headline.remarks(leader.summary, result.study)]
+    lines += [f"- {remark}" for remark in leader.remarks]
     return "\n".join([*lines, "", f"report: {result.report}"])
 
 

@@ -17,7 +17,7 @@ from scipy.special import logit
 from cotreat import regimens
 from cotreat.catalogue import Model
 from cotreat.evidence import counts
-from cotreat.measures import APART, MEASURES, Measure, odds
+from cotreat.measures import MEASURES, Measure, odds
 from cotreat.names import FIXED, IMPLIED
 from cotreat.study import NOT_IDENTIFIED, Scale, Study
 
@@ -218,8 +218,7 @@ def is_fixed(estimand: Estimand, risk: xr.DataArray) -> bool:
 
 def is_implied(estimand: Estimand, model: Model) -> bool:
     """Tell whether the model's lack of an interaction already answers a question of synergy."""
-    measure = estimand.measure
-    return measure is not None and measure.family != APART and not model.has_products
+    return estimand.measure is not None and not model.has_products
 
 
 def determination(estimand: Estimand, study: Study, risk: NDArray[np.float64]) -> str:

@@ -25,7 +25,9 @@ from cotreat.names import FIXED, IMPLIED, INTERVAL
 from cotreat.study import NOT_IDENTIFIED, Study
 
 Z = float(ndtri(0.5 + INTERVAL / 2))
-SEPARATED = 1e-6  # a fitted risk this near 0 or 1 is a coefficient on its way to infinity
+SEPARATED = (
+    1e-4  # fewer events, or non-events, fitted than this: a coefficient on its way to infinity
+)
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,10 @@ class Likelihood:
         return np.linalg.pinv((rows.T * weights) @ rows, hermitian=True)
 
     def _is_separated(self, arms: tuple[str, ...]) -> NDArray[np.bool_]:
+        size = dict(zip(self.study.counted, self.study.n, strict=True))
+        n = np.array([size.get(arm, max(size.values())) for arm in arms])
         risk = self.risk.sel(arm=list(arms)).values.ravel()
-        return (risk < SEPARATED) | (risk > 1 - SEPARATED)
+        return n * np.minimum(risk, 1 - risk) < SEPARATED
 
     def availability(self, estimand: Estimand) -> str:  # noqa: PLR0911 - one line a reason
         """Tell whether maximum likelihood estimates an estimand, and if not, why."""

@@ -1,23 +1,20 @@
-"""What a reader is told first: the headline table, how far the families agree, what to beware of."""
+"""What a reader is told first: the headline table, and how far the families agree."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from cotreat.catalogue import MODELS
 from cotreat.estimands import EVERY
-from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
-from cotreat.names import DECIDED, IMPLIED
-from cotreat.study import Study
+from cotreat.measures import MEASURES, REPRESENTATIVE
+from cotreat.names import DECIDED
+from cotreat.regimens import parse
+from cotreat.study import NOT_IDENTIFIED
 from cotreat.summary import LIKELIHOOD, POSTERIOR, name_of, subject_of
 
 LEADERS = ("exchangeable", "interaction", "saturated", "additive")
 """Which model speaks in the headline: the first one run. The first two contain the additive one."""
-
-LITTLE_LEARNT = 0.5
-COMMON = 0.1
 
 
 def leader(models: list[str]) -> str:
@@ -29,13 +26,15 @@ def leader(models: list[str]) -> str:
 
 
 def headline(summary: pd.DataFrame) -> pd.DataFrame:
-    """Reduce a summary to odds ratios against the first regimen and one measure of each family.
+    """Reduce a summary to its chief odds ratios and one measure of each family.
+
+    The odds ratios are those against the first regimen that the evidence observes, those of a
+    combination against itself less one treatment, and any with a threshold.
 
     Returns
     -------
     pandas.DataFrame
-        Text cells, ready to print. The frequentist numbers are on the event scale; a measure on the
-        other scale stands beside none.
+        Text cells, ready to print.
     """
     rows = summary[(summary.estimator == POSTERIOR) & summary.estimand.map(_is_headline(summary))]
     likelihood = summary[summary.estimator == LIKELIHOOD].drop_duplicates(
@@ -54,13 +53,19 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_headline(summary: pd.DataFrame) -> Callable[[str], bool]:
-    reference = subject_of(summary.estimand.iloc[0])
+    risks = summary[summary.estimand.str.startswith("risk[")]
+    # In a case-control study no risk is observed, but every counted odds ratio is.
+    observed = risks[risks.availability.isin(["observed", NOT_IDENTIFIED])].estimand
+    reference = subject_of(observed.iloc[0] if len(observed) else risks.estimand.iloc[0])
     shown = {*REPRESENTATIVE.values(), "hsa"}
 
     def tell(label: str) -> bool:
-        if name_of(label) == "odds_ratio":
-            return label.endswith(f" vs {reference}]")
-        return name_of(label) in shown
+        if name_of(label) != "odds_ratio":
+            return name_of(label) in shown
+        arm, _, against = subject_of(label).partition(" vs ")
+        without = parse(arm) - parse(against)
+        one_less = parse(against) < parse(arm) and len(without) == 1 and bool(parse(against))
+        return against == reference or one_less or ">" in label
 
     return tell
 
@@ -74,8 +79,8 @@ def _headline_row(row: Any) -> dict[str, str]:
         "scale": row.scale,
         "posterior (95% credible)": _numbers(row.estimate, row.lower, row.upper),
         "maximum likelihood (95%)": _numbers(row.estimate_ml, row.lower_ml, row.upper_ml),
-        "P(> null)": _share(row.probability),
-        "prior P": _share(row.prior_probability),
+        "P(> null)": share(row.probability),
+        "prior P": share(row.prior_probability),
         "learnt": _learnt(row.contraction),
         "availability": row.availability,
     }
@@ -99,7 +104,7 @@ def _learnt(contraction: float) -> str:
     return "< 0" if contraction < 0 else f"{contraction:.2f}"
 
 
-def _share(probability: float) -> str:
+def share(probability: float) -> str:
     """Write a probability so that one of 8,000 draws is not rounded to certainty."""
     if pd.isna(probability):
         return ""
@@ -111,7 +116,7 @@ def _share(probability: float) -> str:
 # --- Agreement of the families ---------------------------------------------------------------------
 
 
-def _judged(summary: pd.DataFrame) -> pd.DataFrame:
+def judged(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the measures that have a probability, with their name and pair."""
     rows = summary[(summary.estimator == POSTERIOR) & summary.probability.notna()]
     rows = rows.assign(measure=rows.estimand.map(name_of), pair=rows.estimand.map(subject_of))
@@ -132,6 +137,8 @@ class Agreement:
         That side: ``synergy`` or ``antagonism``.
     decided_for, decided_against : int
         Families with P ≥ 0.975 and with P ≤ 0.025.
+    availability : str
+        That of the background's measures: ``observed`` or ``extrapolated``.
     """
 
     pair: str
@@ -141,14 +148,16 @@ class Agreement:
     towards: str
     decided_for: int
     decided_against: int
+    availability: str
 
     def __str__(self) -> str:
-        if not self.families:
-            return f"{self.pair}: no family of synergy measures has a probability here"
         undecided = self.families - self.decided_for - self.decided_against
         where = f" on background {self.background}" if self.background else ""
+        how = "" if self.availability == "observed" else f" ({self.availability})"
+        decided = self.decided_for + self.decided_against
+        agree = "agree on" if decided == self.families else "agree in leaning towards"
         return (
-            f"{self.pair}{where}: {self.agree} of {self.families} families agree on "
+            f"{self.pair}{where}{how}: {self.agree} of {self.families} families {agree} "
             f"{self.towards}; decided for synergy {self.decided_for}, against "
             f"{self.decided_against}, undecided {undecided}"
         )
@@ -156,16 +165,17 @@ class Agreement:
 
 def agreements(summary: pd.DataFrame) -> list[Agreement]:
     """Count the families behind each pair of treatments and each background of a summary."""
-    rows = _judged(summary)
+    rows = judged(summary)
     rows = rows[rows.measure.isin(REPRESENTATIVE.values())]
     shared = rows.background.str.startswith(EVERY)
     return [
-        _count(pair, background, pd.concat([own, rows[shared & (rows.pair == pair)]]).probability)
+        _count(pair, background, pd.concat([own, rows[shared & (rows.pair == pair)]]))
         for (pair, background), own in rows[~shared].groupby(["pair", "background"], sort=False)
     ]
 
 
-def _count(pair: str, background: str, probability: pd.Series) -> Agreement:
+def _count(pair: str, background: str, rows: pd.DataFrame) -> Agreement:
+    probability = rows.probability
     towards_synergy = int((probability > 0.5).sum())
     agree = max(towards_synergy, len(probability) - towards_synergy)
     return Agreement(
@@ -176,93 +186,5 @@ def _count(pair: str, background: str, probability: pd.Series) -> Agreement:
         towards="synergy" if agree == towards_synergy else "antagonism",
         decided_for=int((probability >= DECIDED).sum()),
         decided_against=int((probability <= 1 - DECIDED).sum()),
+        availability=rows.availability.iloc[0],
     )
-
-
-# --- What to beware of -----------------------------------------------------------------------------
-
-
-def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
-    """Say in sentences what a reader of the table must not overlook."""
-    return [
-        *_implied(summary),
-        *_apart(summary),
-        *_common_outcome(summary, study),
-        *_against_intervals(summary),
-        *_little_learnt(summary),
-        *_extrapolated(summary),
-    ]
-
-
-def _implied(summary: pd.DataFrame) -> Iterator[str]:
-    if (summary.availability == IMPLIED).any():
-        model = summary.model.iloc[0]
-        yield (
-            f"The model {model} has no interaction: what the measures of synergy show under it "
-            "follows from the single effects, so they get no probability."
-        )
-
-
-def _apart(summary: pd.DataFrame) -> Iterator[str]:
-    for row in _judged(summary).itertuples():
-        if MEASURES[row.measure].family == APART and row.probability >= DECIDED:
-            yield (
-                f"{row.estimand} is decided (P {_share(row.probability)}): the combination is better "
-                "than the better single treatment. That is not evidence of synergy."
-            )
-
-
-def _common_outcome(summary: pd.DataFrame, study: Study) -> Iterator[str]:
-    if study.is_case_control or not (MODELS[summary.model.iloc[0]].has_products):
-        return
-    risk = study.events.sum() / study.n.sum()
-    risk = 1 - risk if study.outcome.synergy_on == "non-event" else risk
-    if risk > COMMON:
-        yield (
-            f"The outcome on the scale of synergy ({study.outcome.synergy_on}) is common "
-            f"({risk:.0%}): the {ODDS_ADDITIVE} measures (reri_or, ap_or, s_or) stand in for the "
-            "risk-additive ones only where it is rare, and mislead here."
-        )
-
-
-def _against_intervals(summary: pd.DataFrame) -> Iterator[str]:
-    likelihood = summary[(summary.estimator == LIKELIHOOD) & summary.lower.notna()]
-    for row in _judged(summary).itertuples():
-        measure = MEASURES[row.measure]
-        speaks = REPRESENTATIVE.get(measure.family) == row.measure
-        if not speaks or 1 - DECIDED < row.probability < DECIDED:
-            continue
-        same = likelihood[
-            (likelihood.estimand == row.estimand)
-            & (likelihood.background == row.background)
-            & (likelihood.scale == row.scale)
-        ]
-        for other in same[(same.lower <= measure.null) & (same.upper >= measure.null)].itertuples():
-            yield (
-                f"{row.estimand} is decided (P {_share(row.probability)}), yet the {other.interval} "
-                f"interval ({other.lower:.4g} to {other.upper:.4g}) includes {measure.null:g}: the "
-                "prior, or the method of the interval, makes the difference."
-            )
-
-
-def _little_learnt(summary: pd.DataFrame) -> Iterator[str]:
-    rows = _judged(summary)
-    rows = rows[rows.measure.isin(REPRESENTATIVE.values()) & (rows.contraction < LITTLE_LEARNT)]
-    for row in rows.itertuples():
-        if row.contraction < 0:
-            yield (
-                f"{row.estimand}: the posterior is wider than the prior (contraction "
-                f"{row.contraction:.3g}); the data lie where the prior hardly was, and the measure "
-                "is wide there."
-            )
-        else:
-            yield (
-                f"{row.estimand}: little was learnt (contraction {row.contraction:.2f}); its "
-                "posterior is still much of its prior."
-            )
-
-
-def _extrapolated(summary: pd.DataFrame) -> Iterator[str]:
-    rows = _judged(summary)
-    for pair in dict.fromkeys(rows[rows.availability == "extrapolated"].pair):
-        yield f"Synergy of {pair} is extrapolated on some background: model and prior speak, not data."

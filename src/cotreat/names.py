@@ -13,8 +13,12 @@ FIXED = "fixed by the model"
 """Availability of a measure that the model's structure holds at its null."""
 
 IMPLIED = "implied by the model"
-"""Availability of a measure of synergy under a model without interaction: it follows from the single
-effects and the model's assumption, whatever the combined arm shows, so it gets no probability."""
+"""Availability of a measure of synergy under a model without interaction: with no product term its
+sign follows by algebra from the single effects, and no data could show otherwise, so it gets neither
+a probability nor a contraction."""
+
+GIVEN_NONE = f"{CREDIBLE}, given no interaction"
+"""How the interval of an implied measure is labelled."""
 
 READING = "default"
 """The reading of a study file whose wording leaves nothing open."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
 from cotreat.catalogue import Model, ModelError
@@ -48,10 +49,19 @@ class Prior:
         """Say the central 95 % of the prior on the scale people think in."""
         if self.mu is None or self.sigma is None or self.meaning not in _BACK:
             return ""
-        scale, back = _BACK[self.meaning]
-        lower, upper = back(self.mu + self.sigma * ndtri([0.025, 0.975]))
-        return f"{scale} {lower:.2f} to {upper:.2f}"
+        lower, upper = self.central()
+        return f"{_BACK[self.meaning][0]} {lower:.2f} to {upper:.2f}"
 
+    def central(self) -> tuple[float, float]:
+        """Return the central 95 % of a normal prior as risks or ratios."""
+        if self.mu is None or self.sigma is None:
+            raise ValueError(f"the prior of {self.variable} has no numbers of its own")
+        lower, upper = _BACK[self.meaning][1](self.mu + self.sigma * ndtri([0.025, 0.975]))
+        return float(lower), float(upper)
+
+
+PRIOR_CONFLICT = 3.0
+"""Counts this many SDs from what the prior predicts are in conflict with it."""
 
 REFERENCE_RISK = "log-odds without treatment"
 REFERENCE_SHARE = "log-odds of being a case without treatment, set by the sampling"
@@ -130,6 +140,26 @@ class PriorSet:
         )
 
 
+def distance(
+    mean: NDArray[np.float64] | float, variance: NDArray[np.float64] | float, study: Study
+) -> NDArray[np.float64]:
+    """Measure how far the counts lie from a prior, in SDs of its prediction.
+
+    Parameters
+    ----------
+    mean, variance
+        Of the prior log-odds, for each counted regimen or for all alike.
+
+    Returns
+    -------
+    ndarray
+        |empirical log-odds − mean| / √(variance + sampling variance), shape (counted,).
+    """
+    share = (study.events + 0.5) / (study.n + 1)
+    sampling = 1 / ((study.n + 1) * share * (1 - share))
+    return np.abs(logit(share) - mean) / np.sqrt(variance + sampling)
+
+
 def state(
     priors: PriorSet, variable: str, dims: str | None = None, **others: Any
 ) -> pt.TensorVariable:
@@ -196,8 +226,9 @@ def prior_set(name: str, study: Study) -> PriorSet:
         ``weak``; ``sceptical``, ``neutral``, ``enthusiastic``; or one of the belief × strength grid
         such as ``grid:neutral-strong``.
     study
-        Says the risk without treatment if it knows one, and whether the outcome is a benefit: an
-        optimist expects a higher odds of a benefit and a lower odds of a harm.
+        Says the risk without treatment if it knows one, and the scale of synergy: an optimist
+        expects every treatment to raise the odds there, of a response, of survival, or, of exposures
+        judged on the event, of the harm.
 
     Raises
     ------
@@ -210,7 +241,7 @@ def prior_set(name: str, study: Study) -> PriorSet:
     if name == "weak":
         return PriorSet(name, rows)
     belief, strength = ALIASES.get(name, name).removeprefix("grid:").split("-")
-    effect = _belief(belief, strength, harm=study.outcome.direction == "harm")
+    effect = _belief(belief, strength, study)
     rows = tuple(effect if row.variable == "beta" else row for row in rows)
     return PriorSet(name, rows, about_effects=True)
 
@@ -228,17 +259,19 @@ def _reference(row: Prior, study: Study) -> Prior:
             reason=study.baseline.source,
             chosen_by="study file",
         )
-    if study.is_case_control:
-        row = replace(row, meaning=REFERENCE_SHARE)
-    return row
+    elif study.is_case_control:
+        row = replace(row, mu=0.0, sigma=1.5, reason="the sampling sets it, at any value")
+    return replace(row, meaning=REFERENCE_SHARE) if study.is_case_control else row
 
 
-def _belief(belief: str, strength: str, *, harm: bool) -> Prior:
+def _belief(belief: str, strength: str, study: Study) -> Prior:
     reason = f"{belief} belief of {strength} strength about every treatment's effect"
     if belief == "neutral":
         return Prior("beta", "Normal", 0.0, NEUTRAL_SD[strength], ODDS_RATIO, reason, "user")
-    towards_benefit = 1 if belief == "optimistic" else -1
-    mean = towards_benefit * (-1 if harm else 1) * float(np.log(EXPECTED_ODDS_RATIO))
+    sign = (1 if belief == "optimistic" else -1) * (
+        1 if study.outcome.synergy_on == "event" else -1
+    )
+    mean = sign * float(np.log(EXPECTED_ODDS_RATIO))
     sd = abs(mean) / -float(ndtri(BEYOND_NULL[strength]))
-    reason += f", expecting an odds ratio of {np.exp(mean):.3g}"
+    reason += f", expecting an odds ratio of {np.exp(mean):.3g} of the event"
     return Prior("beta", "Normal", mean, sd, ODDS_RATIO, reason, "user")

@@ -1,5 +1,6 @@
 """The whole way: fit every model, answer every estimand, check, draw, write."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +9,21 @@ from typing import Any
 import pandas as pd
 
 from cotreat import checks, headline, sampling, store
-from cotreat.audit import audit
+from cotreat.auditing import audit
 from cotreat.catalogue import MODELS, ModelError, find_model
 from cotreat.estimands import risk_of
 from cotreat.frequentist import fit_likelihood
 from cotreat.names import READING
 from cotreat.plots import FIGURES, View, draw_figures
 from cotreat.priors import PriorSet, prior_set
+from cotreat.remarks import remarks
 from cotreat.report import write_report
 from cotreat.study import Study
 from cotreat.summary import summarise
+
+
+class FailedChecks(UserWarning):
+    """A fit whose diagnostics failed: its numbers must not be used."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,8 @@ class Result:
     ----------
     failed : list of str
         Failed diagnostics in words; numbers with any must not be used.
+    remarks : list of str
+        What a reader of the numbers must not overlook.
     changes : str
         How the fit differs from the one that was in the folder before.
     """
@@ -37,6 +45,7 @@ class Result:
     summary: pd.DataFrame
     checks: pd.DataFrame
     failed: list[str]
+    remarks: list[str]
     changes: str
 
 
@@ -102,7 +111,8 @@ def reanalyse(
         say(f"{study.id}: {name} with {chosen.name} priors")
         results.append(_run(study, name, chosen, folder, thresholds, settings))
         say(f"{study.id}: {name} written to {results[-1].folder} ({results[-1].changes})")
-    return Reanalysis(study, tuple(results), refused, write_report(folder))
+    page, _ = write_report(folder)
+    return Reanalysis(study, tuple(results), refused, page)
 
 
 def _refused(study: Study, priors: PriorSet, asked: Sequence[str]) -> dict[str, str]:
@@ -139,6 +149,7 @@ def _run(
     )
     table = checks.check(tree, study, model)
     failed = checks.failures(table)
+    beware = [*checks.cautions(table), *remarks(summary, study)]
     target = folder / f"{name}--{priors.name.replace(':', '-')}--{READING}"
     info = {"failed_checks": failed, **sampling.provenance(tree)}
     changes = store.changes(target, info)
@@ -155,7 +166,7 @@ def _run(
                 "title": study.title,
                 "audit": audit(study),
                 "agreement": [str(a) for a in headline.agreements(summary)],
-                "remarks": headline.remarks(summary, study),
+                "remarks": beware,
                 "figures": {
                     figure: {"caption": FIGURES[figure].caption, "alt": FIGURES[figure].alt}
                     for figure in drawn
@@ -163,4 +174,8 @@ def _run(
             },
             writing / store.INFO,
         )
-    return Result(target, name, summary, table, failed, changes)
+    if failed:
+        warnings.warn(
+            f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
+        )
+    return Result(target, name, summary, table, failed, beware, changes)

@@ -18,7 +18,7 @@ class ReportError(ValueError):
     """A folder that holds nothing to report."""
 
 
-def write_report(folder: str | Path) -> Path:
+def write_report(folder: str | Path) -> tuple[Path, list[str]]:
     """Write ``report.html`` into a study's folder from the fits in it.
 
     Parameters
@@ -30,6 +30,8 @@ def write_report(folder: str | Path) -> Path:
     -------
     Path
         The page.
+    list of str
+        The failed diagnostics it warns of.
 
     Raises
     ------
@@ -39,26 +41,30 @@ def write_report(folder: str | Path) -> Path:
     place = Path(folder)
     if (place / store.INFO).exists():
         place = place.parent
-    fits = sorted(
-        (_fit(path.parent) for path in place.glob(f"[!.]*/{store.INFO}")),
-        key=lambda fit: (LEADERS.index(fit["info"]["model"]), fit["name"]),
-    )
-    if not fits:
+    found = [_fit(path.parent) for path in place.glob(f"[!.]*/{store.INFO}")]
+    if not found:
         raise ReportError(
             f"{folder} holds no fit; give a study's folder, such as results/isis2, that "
             "cotreat reanalyse has written"
         )
+    newest = max(found, key=lambda fit: fit["info"]["created"])["info"]
+    fits = sorted(
+        (fit for fit in found if fit["info"]["study_digest"] == newest["study_digest"]),
+        key=lambda fit: (LEADERS.index(fit["info"]["model"]), fit["name"]),
+    )
+    failed = [f"{fit['name']}: {line}" for fit in fits for line in fit["info"]["failed_checks"]]
     template = resources.files("cotreat").joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     page = environment.from_string(template).render(
-        study=fits[0]["info"]["study"],
-        title=fits[0]["info"]["title"],
-        audit=fits[0]["info"]["audit"],
+        study=newest["study"],
+        title=newest["title"],
+        audit=newest["audit"],
         fits=fits,
-        failed=[(fit["name"], line) for fit in fits for line in fit["info"]["failed_checks"]],
+        failed=failed,
+        outdated=sorted(fit["name"] for fit in found if fit not in fits),
     )
     store.write_text(place / REPORT, page)
-    return place / REPORT
+    return place / REPORT, failed
 
 
 def _fit(folder: Path) -> dict[str, Any]:

@@ -205,11 +205,7 @@ def _complete(tree: xr.DataTree, built: Any, seed: int) -> None:
         predicted = pm.sample_posterior_predictive(
             tree, random_seed=seed, progressbar=False, compile_kwargs=quick
         )
-        options = {
-            "extend_inferencedata": False,
-            "progressbar": False,
-            "compile_kwargs": {"mode": "JAX"},
-        }
+        options = {"extend_inferencedata": False, "progressbar": False, "compile_kwargs": quick}
         tree["log_likelihood"] = xr.DataTree(pm.compute_log_likelihood(tree, **options))
         tree["log_prior"] = xr.DataTree(pm.stats.compute_log_prior(tree, **options))
     tree["prior"] = prior["prior"]

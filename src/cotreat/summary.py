@@ -14,7 +14,7 @@ from cotreat.estimands import Estimand, enumerate_estimands
 from cotreat.frequentist import Likelihood
 from cotreat.intervals import intervals
 from cotreat.measures import MEASURES
-from cotreat.names import CREDIBLE, FIXED, IMPLIED, INTERVAL, SUMMARY_COLUMNS
+from cotreat.names import CREDIBLE, FIXED, GIVEN_NONE, IMPLIED, INTERVAL, SUMMARY_COLUMNS
 from cotreat.study import Study
 
 POSTERIOR = "posterior"
@@ -111,10 +111,13 @@ def _posterior_rows(
         yield {**row, "estimate": estimand.null}
         return
     before, after = _draws(estimand, prior), _draws(estimand, posterior)
+    if available == IMPLIED:
+        yield {**row, **_interval(after, GIVEN_NONE)}
+        return
     yield {
         **row,
         **_interval(after),
-        **({} if available == IMPLIED else _probability(estimand, prior, posterior)),
+        **_probability(estimand, prior, posterior),
         "contraction": _contraction(estimand, before, after),
     }
     if estimand.label.startswith("odds_ratio"):
@@ -131,13 +134,13 @@ def _draws(estimand: Estimand, risk: xr.DataArray) -> NDArray[np.float64]:
     return estimand.values(risk).values.ravel()
 
 
-def _interval(draws: NDArray[np.float64]) -> Row:
+def _interval(draws: NDArray[np.float64], label: str = CREDIBLE) -> Row:
     undefined = float(np.isnan(draws).mean())
     if undefined >= MAX_UNDEFINED:
         return {"interval": f"not shown: undefined in {undefined:.0%} of draws"}
     tail = (1 - INTERVAL) / 2
     lower, median, upper = np.nanquantile(draws, [tail, 0.5, 1 - tail])
-    return {"estimate": median, "lower": lower, "upper": upper, "interval": CREDIBLE}
+    return {"estimate": median, "lower": lower, "upper": upper, "interval": label}
 
 
 def _probability(estimand: Estimand, prior: xr.DataArray, posterior: xr.DataArray) -> Row:
@@ -187,8 +190,6 @@ def _iqr(draws: NDArray[np.float64]) -> float:
 
 
 def _likelihood_rows(estimand: Estimand, likelihood: Likelihood) -> Iterator[Row]:
-    if estimand.scale != "event":
-        return
     available = likelihood.availability(estimand)
     row = _row(estimand, LIKELIHOOD, likelihood.risk.attrs["risk_kind"], available)
     if available.startswith("undefined"):

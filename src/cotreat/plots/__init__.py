@@ -53,7 +53,7 @@ FIGURES: dict[str, Figure] = {
             "comparison",
             "Odds ratios and ratios of odds ratios of the event: the posterior median and its 95% "
             "credible interval above the maximum likelihood estimate and its 95% confidence "
-            "intervals. Where they differ, the prior has moved the answer.",
+            "intervals. Prior, method and skewness all make them differ.",
             "Forest plot on a logarithmic axis with a vertical line at 1. Each row is a regimen "
             "against the first counted one, or a pair of treatments; a filled circle with a thick "
             "bar is the posterior, open squares and triangles with thin bars are maximum "
@@ -75,7 +75,9 @@ FIGURES: dict[str, Figure] = {
             "synergy",
             "Probability that each measure lies beyond its null, after the data (filled) and before "
             "them (open circle). Only in the shaded zones, at least 0.975 or at most 0.025, is the "
-            "question decided; measures of one family answer one question.",
+            "question decided; measures of one family answer one question. Words say why a measure has "
+            "no probability: implied or fixed by the model means that the model itself, without an "
+            "interaction, settles the sign.",
             "Dot plot with one panel for each pair of treatments and background, and one row for "
             "each measure, grouped by family. The axis runs from 0, antagonism, to 1, synergy, with "
             "narrow shaded zones at both ends. Open circles are prior and filled circles posterior "
@@ -103,8 +105,8 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "predictive",
             "Events that the fitted model predicts for each counted regimen (50% and 95% intervals) "
-            "and the events counted (diamonds). A diamond outside its interval is an observation "
-            "that the model cannot reproduce.",
+            "and the events counted (diamonds). One diamond in twenty lies outside by chance alone; one "
+            "far outside is a count that the model does not reproduce.",
             "Vertical intervals, one for each counted regimen, with a thick 50% and a pale 95% "
             "part, and a diamond at the number of events counted.",
             "predictive",

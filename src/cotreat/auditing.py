@@ -10,7 +10,8 @@ from scipy.special import ndtri
 
 from cotreat.catalogue import MODELS
 from cotreat.estimands import Estimand, determination, enumerate_estimands
-from cotreat.regimens import Regimen
+from cotreat.priors import PRIOR_CONFLICT, distance, prior_set
+from cotreat.regimens import NONE, Regimen
 from cotreat.study import NOT_IDENTIFIED, Claim, Study
 
 RISKS = "risks"
@@ -19,7 +20,14 @@ ODDS_RATIOS = "odds ratios of two regimens"
 
 def audit(study: Study) -> str:
     """Describe a study's evidence as text."""
-    parts = [_head(study), _cells(study), _totals(study), _claims(study), _availability(study)]
+    parts = [
+        _head(study),
+        _cells(study),
+        _prior_conflict(study),
+        _totals(study),
+        _claims(study),
+        _availability(study),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -51,6 +59,25 @@ def _cells(study: Study) -> str:
             says = "no patients" if study.is_admitted(regimen) else "empty by design"
         lines.append(f"  {regimen:<{width}}  {says}")
     return "\n".join(lines)
+
+
+def _prior_conflict(study: Study) -> str:
+    """Say where the prior of the risk without treatment does not cover the share counted."""
+    if NONE not in study.counted:
+        return ""
+    at = study.counted.index(NONE)
+    share = study.events[at] / study.n[at]
+    prior = prior_set("weak", study)["alpha"]
+    assert prior.mu is not None  # noqa: S101 - for the type checker: alpha has numbers
+    assert prior.sigma is not None  # noqa: S101
+    if distance(prior.mu, prior.sigma**2, study)[at] <= PRIOR_CONFLICT:
+        return ""
+    lower, upper = prior.central()
+    return (
+        f"PRIOR CONFLICT: the share counted without treatment, {share:.3g}, is far from the prior's "
+        f"central 95% ({lower:.2g} to {upper:.2g}).\nSay what is known of it in the study file, "
+        "[baseline] risk = [lower, upper], or every estimate is distorted."
+    )
 
 
 def _totals(study: Study) -> str:

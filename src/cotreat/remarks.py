@@ -1,0 +1,128 @@
+"""Sentences that a reader of a summary must not overlook."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from cotreat.catalogue import MODELS
+from cotreat.headline import judged, share
+from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
+from cotreat.names import DECIDED, IMPLIED
+from cotreat.study import Study
+from cotreat.summary import LIKELIHOOD, POSTERIOR, name_of
+
+LITTLE_LEARNT = 0.5
+COMMON = 0.1
+
+
+def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
+    """Say in sentences what a reader of the table must not overlook."""
+    model = summary.model.iloc[0]
+    return [
+        *_implied(summary, model),
+        *_apart(summary),
+        *(_odds_for_risks(study) if MODELS[model].has_products else ()),
+        *_against_intervals(summary),
+        *_little_learnt(summary),
+        *_extrapolated(summary, study),
+        *_borrowed_likelihood(model),
+    ]
+
+
+def _implied(summary: pd.DataFrame, model: str) -> Iterator[str]:
+    if (summary.availability == IMPLIED).any():
+        yield (
+            f"The model {model} has no interaction. With no product term, the signs of the measures "
+            "of synergy follow by algebra from the single effects, and no data could show otherwise: "
+            "they get no probability."
+        )
+
+
+def _apart(summary: pd.DataFrame) -> Iterator[str]:
+    for row in judged(summary).itertuples():
+        if MEASURES[row.measure].family == APART and row.probability >= DECIDED:
+            yield (
+                f"{_full(row)} is decided (P {share(row.probability)}): the combination is better "
+                "than the better single treatment. That is not evidence of synergy."
+            )
+
+
+def _odds_for_risks(study: Study) -> Iterator[str]:
+    names = (
+        f"The {ODDS_ADDITIVE} measures (reri_or, ap_or, s_or) stand in for the risk-additive ones"
+    )
+    if study.is_case_control:
+        yield f"{names} only if the outcome is rare in every group, which these data cannot show."
+        return
+    risks = study.events / study.n
+    highest = max(risks if study.outcome.synergy_on == "event" else 1 - risks)
+    if highest > COMMON:
+        yield (
+            f"{names} only where the outcome is rare; on the scale of synergy "
+            f"({study.outcome.synergy_on}) it reaches {highest:.0%} here, and they mislead."
+        )
+
+
+def _against_intervals(summary: pd.DataFrame) -> Iterator[str]:
+    """Name every decided question that a confidence interval leaves open."""
+    keys = ["estimand", "background", "scale"]
+    posterior = summary[(summary.estimator == POSTERIOR) & summary.estimand.map(_speaks)]
+    decided = posterior[(posterior.probability - 0.5).abs() >= DECIDED - 0.5]
+    likelihood = summary[(summary.estimator == LIKELIHOOD) & summary.lower.notna()]
+    for row in decided.merge(likelihood, on=keys, suffixes=("", "_ml")).itertuples():
+        measure = MEASURES.get(name_of(row.estimand))
+        null = measure.null if measure else 1
+        if row.lower_ml <= null <= row.upper_ml:
+            yield (
+                f"{_full(row)} is decided (P {share(row.probability)}), yet the {row.interval_ml} "
+                f"interval ({row.lower_ml:.4g} to {row.upper_ml:.4g}) includes {null:g}: the prior, "
+                "or the method of the interval, makes the difference."
+            )
+
+
+def _speaks(label: str) -> bool:
+    return name_of(label) in {"odds_ratio", *REPRESENTATIVE.values()}
+
+
+def _little_learnt(summary: pd.DataFrame) -> Iterator[str]:
+    rows = judged(summary)
+    rows = rows[rows.measure.isin(REPRESENTATIVE.values()) & (rows.contraction < LITTLE_LEARNT)]
+    for row in rows.itertuples():
+        if row.contraction < 0:
+            yield (
+                f"{_full(row)}: the posterior is wider than the prior (contraction "
+                f"{row.contraction:.3g}), as a measure can be whose spread grows with its place."
+            )
+        else:
+            yield (
+                f"{_full(row)}: little was learnt (contraction {row.contraction:.2f}); its posterior "
+                "is still much of its prior."
+            )
+
+
+def _extrapolated(summary: pd.DataFrame, study: Study) -> Iterator[str]:
+    rows = judged(summary)
+    rows = rows[
+        (rows.availability == "extrapolated") & (rows.measure == REPRESENTATIVE[ODDS_ADDITIVE])
+    ]
+    without = [regimen for regimen in study.regimens if regimen not in study.counted]
+    if len(rows):
+        where = "; ".join(f"{row.pair} on {row.background}" for row in rows.itertuples())
+        yield (
+            f"Synergy is extrapolated for {where}: it needs the risk of regimens without patients "
+            f"({', '.join(without)}), which model and prior supply."
+        )
+
+
+def _borrowed_likelihood(model: str) -> Iterator[str]:
+    if model == "exchangeable":
+        yield (
+            "The maximum likelihood beside this model is that of interaction: a common distribution "
+            "of the pairs has no counterpart without a prior."
+        )
+
+
+def _full(row: object) -> str:
+    """Name an estimand with its background, unless that is the empty one."""
+    label, background = row.estimand, row.background  # type: ignore[attr-defined]
+    return label if background in ("", "none") else f"{label} on {background}"
