@@ -47,6 +47,13 @@ def arms(cells):
     )
 
 
+def pytest_collection_modifyitems(items):
+    """Mark as slow whatever samples: it uses a fit, directly or through another fixture."""
+    for item in items:
+        if {"fits", "tables"} & set(item.fixturenames):
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def three():
     """Three drugs; patients with none of them are excluded by design."""

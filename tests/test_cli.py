@@ -109,6 +109,7 @@ def test_bad_input_is_one_message_and_status_2(tmp_path):
         (["isis2", "--model", "saturated", "--priors", "sceptical"], "no such parameter"),
         (["isis2", "--priors", "flat"], "no prior set 'flat'"),
         (["isis2", "--model", "probit"], "invalid choice: 'probit'"),
+        (["isis2", "--chains", "1"], "'1' is not a whole number from 2 up"),
         (["isis2", "--draws", "ten"], "'ten' is not a whole number from 100 up"),
         (["isis2", "--or-threshold", "-1"], "'-1' is not a number above 0"),
     ],
@@ -121,6 +122,12 @@ def test_what_cannot_be_run_is_refused_with_status_2(tmp_path, arguments, says):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_reader_who_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m cotreat.cli audit isis2 | head -n 1"
+    process = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)  # noqa: S602
+    assert process.stderr == ""
+
+
 def test_report_of_a_folder_without_fits(tmp_path):
     process = run("report", tmp_path)
     assert process.returncode == 2
@@ -129,8 +136,6 @@ def test_report_of_a_folder_without_fits(tmp_path):
 
 def test_an_output_folder_that_is_a_file(tmp_path):
     (tmp_path / "results").write_text("")
-    process = run("audit", "isis2")
-    assert process.returncode == 0
     process = run("reanalyse", "isis2", "--model", "additive", "--draws", 100, cwd=tmp_path)
     assert process.returncode == 2
     assert "Traceback" not in process.stderr
@@ -208,19 +213,21 @@ def test_a_report_leaves_out_fits_of_other_data(tmp_path):
 
 
 @pytest.mark.slow
-def test_one_counted_regimen_is_enough_to_run(tmp_path):
-    path = tmp_path / "one.toml"
-    path.write_text(THREE + arms({"A+B": (50, 20)}))
-    process = run("reanalyse", path, "--model", "saturated", "--out", tmp_path, "--quiet")
-    assert process.returncode in (0, 3), process.stderr
+def test_the_smallest_run_that_is_allowed_ends_with_failed_checks(tmp_path):
+    path = tmp_path / "two.toml"
+    path.write_text(THREE + arms({"A": (50, 20), "A+B": (50, 30)}))
+    options = ["--draws", 100, "--chains", 2, "--out", tmp_path, "--quiet"]
+    process = run("reanalyse", path, "--model", "saturated", "--model", "saturated", *options)
+    assert process.returncode == 3, process.stderr
     assert "undefined: no patients in" in process.stdout
+    assert len(list((tmp_path / "three").glob("*/summary.csv"))) == 1
 
 
 @pytest.mark.slow
 def test_the_wheel_works_without_the_checkout(tmp_path):
     source = tmp_path / "source"
     shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns("*.egg-info"))
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check"]
     pip = [sys.executable, "-m", "pip"]

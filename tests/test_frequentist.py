@@ -14,8 +14,8 @@ from scipy.special import expit, logit
 
 from cotreat.catalogue import MODELS
 from cotreat.estimands import availability, enumerate_estimands
-from cotreat.frequentist import Z, fit_likelihood
-from cotreat.intervals import intervals
+from cotreat.frequentist import fit_likelihood
+from cotreat.intervals import Z, intervals
 from cotreat.measures import MEASURES
 from cotreat.names import FIXED, IMPLIED
 from cotreat.study import NOT_IDENTIFIED

@@ -11,10 +11,11 @@ import pytest
 from cotreat import load_study
 from cotreat.catalogue import MODELS, ModelError
 from cotreat.checks import check, failures
+from cotreat.engines import EngineError
 from cotreat.estimands import enumerate_estimands, risk_of
 from cotreat.frequentist import fit_likelihood
 from cotreat.priors import prior_set
-from cotreat.sampling import EngineError, fit, provenance
+from cotreat.sampling import fit, provenance
 from cotreat.store import read_draws, write_draws
 from cotreat.summary import is_beyond_null
 
@@ -142,7 +143,6 @@ def test_a_fit_has_its_groups_and_says_where_it_came_from(fits):
     tree = fits("isis2", "interaction")
     assert set(tree.children) == {
         "prior",
-        "prior_predictive",
         "posterior",
         "posterior_predictive",
         "log_likelihood",
@@ -194,9 +194,14 @@ def test_unknown_engine_names_the_known_ones():
 
 
 def test_a_missing_engine_says_how_to_get_it(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "nutpie", None)
+    monkeypatch.setattr("cotreat.engines.find_spec", lambda _: None)
     with pytest.raises(EngineError, match=r'pip install "cotreat\[nutpie\]"'):
         fit(load_study("isis2"), engine="nutpie", **SHORT)
+
+
+def test_a_single_chain_is_refused():
+    with pytest.raises(EngineError, match="1 chain cannot be checked"):
+        fit(load_study("isis2"), chains=1)
 
 
 def test_a_model_the_study_cannot_carry_is_refused():

@@ -127,11 +127,11 @@ INFO = {
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({}, "same model, data, priors, settings and versions as the last run"),
+        ({}, "same data, priors, settings and versions as the last run"),
         ({"study_digest": "b"}, "changed since the last run: data"),
         ({"prior_rows": []}, "changed since the last run: priors"),
         ({"seed": 2}, "changed since the last run: settings"),
-        ({"versions": {}, "model": "x"}, "changed since the last run: model, versions"),
+        ({"versions": {}, "study_digest": "b"}, "changed since the last run: data, versions"),
     ],
 )
 def test_a_rerun_says_what_changed(tmp_path, change, says):

@@ -424,7 +424,7 @@ ARM_CASES = {
     ),
     "no arms": (
         HEAD,
-        ("arms: missing; write one [[arms]] for each regimen that has patients",),
+        ("arms: at least two regimens must have patients; write one [[arms]] for each of them",),
     ),
     "arms are a table": (
         HEAD + '[arms]\nregimen = "TAC"\nn = 40\nevents = 12\n',
@@ -433,7 +433,7 @@ ARM_CASES = {
     # The total and the claim are right: nothing may be said about them.
     "no arms, total and claim": (
         HEAD + TOTAL + CLAIM,
-        ("arms: missing; write one [[arms]] for each regimen that has patients",),
+        ("arms: at least two regimens must have patients; write one [[arms]] for each of them",),
     ),
     "n missing in an arm of the total": (
         drop("n = 80"),

@@ -41,7 +41,7 @@ def _head(study: Study) -> str:
             f"  outcome     {outcome.name}{when}, a {outcome.direction}; "
             f"synergy is judged on the {outcome.synergy_on} scale",
             *(f"  treatment   {t.id}: {t.name}" for t in study.treatments),
-            f"  source      {study.source}",
+            f"  source      {study.source}" + (f", doi {study.doi}" if study.doi else ""),
         ]
     )
 
@@ -55,6 +55,8 @@ def _cells(study: Study) -> str:
             i = study.counted.index(regimen)
             risk = "" if study.is_case_control else f"   {study.events[i] / study.n[i]:.3f}"
             says = f"{study.events[i]:>6} / {study.n[i]:<6}{risk}"
+            own = study.source_of(regimen)
+            says += f"   [{own}]" if own != study.source else ""
         else:
             says = "no patients" if study.is_admitted(regimen) else "empty by design"
         lines.append(f"  {regimen:<{width}}  {says}")

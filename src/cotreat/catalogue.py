@@ -47,11 +47,11 @@ MODELS: dict[str, Model] = {
     model.name: model
     for model in (
         Model(
-            "additive",
-            "Each treatment multiplies the odds by its own factor, whatever else is given.",
-            "η = α + Σ β_d x_d",
-            ("alpha", "beta"),
-            has_products=False,
+            "exchangeable",
+            "The pairs' factors are relatives: each informs the others through a common distribution.",
+            "η = α + Σ β_d x_d + Σ (μ + τ z_de) x_d x_e",
+            ("alpha", "beta", "mu", "tau", "z"),
+            min_pairs=2,
         ),
         Model(
             "interaction",
@@ -60,21 +60,23 @@ MODELS: dict[str, Model] = {
             ("alpha", "beta", "gamma"),
         ),
         Model(
-            "exchangeable",
-            "The pairs' factors are relatives: each informs the others through a common distribution.",
-            "η = α + Σ β_d x_d + Σ (μ + τ z_de) x_d x_e",
-            ("alpha", "beta", "mu", "tau", "z"),
-            min_pairs=2,
-        ),
-        Model(
             "saturated",
             "Each regimen has a log-odds of its own, drawn from one common distribution.",
             "η_a ~ Normal(m, τ_arm)",
             ("m", "tau_arm", "eta"),
             has_structure=False,
         ),
+        Model(
+            "additive",
+            "Each treatment multiplies the odds by its own factor, whatever else is given.",
+            "η = α + Σ β_d x_d",
+            ("alpha", "beta"),
+            has_products=False,
+        ),
     )
 }
+"""Every model by name. The first of them that was run speaks in the headline: those that contain
+others come before them."""
 
 
 def find_model(name: str, study: Study) -> Model:

@@ -13,7 +13,7 @@ from scipy.special import logit
 from cotreat.catalogue import Model
 from cotreat.estimands import availability, enumerate_estimands, risk_of
 from cotreat.measures import odds
-from cotreat.names import CHECK_COLUMNS
+from cotreat.names import CHECK_COLUMNS, EXTRAPOLATED, OBSERVED
 from cotreat.priors import PRIOR_CONFLICT, distance
 from cotreat.study import Study
 from cotreat.summary import is_beyond_null
@@ -120,7 +120,7 @@ def _indicators(tree: xr.DataTree, study: Study, model: Model) -> xr.Dataset:
             for e in enumerate_estimands(study, model)
             if e.null is not None
             and e.is_judged
-            and availability(e, study, model, risk) in ("observed", "extrapolated")
+            and availability(e, study, model, risk) in (OBSERVED, EXTRAPOLATED)
         }
     ).astype(float)
 

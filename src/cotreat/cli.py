@@ -1,13 +1,17 @@
 """The command line: studies, audit, reanalyse, report."""
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cotreat.catalogue import MODELS, ModelError
-from cotreat.names import ENGINES
+from cotreat.engines import ENGINES, EngineError, require_engine
+from cotreat.names import CHAINS, DRAWS, SEED
+from cotreat.priors import models_for, prior_set
 from cotreat.study_file import StudyError, load_study, packaged
 
 if TYPE_CHECKING:
@@ -15,26 +19,35 @@ if TYPE_CHECKING:
 
 Commands = Any  # argparse does not name the type of its subparsers
 
+OTHER = 1
 BAD_INPUT = 2
 FAILED_CHECKS = 3
+INTERRUPTED = 130
 
 STUDY_HELP = "name of a packaged study (see cotreat studies) or path of a study file"
 EPILOG = """exit status: 0 done; 2 the input cannot be used, nothing was written; 3 done, but a reported
-fit failed its checks, which everything written says at its top"""
+fit failed its checks, which everything written says at its top; 1 anything else, such as a full
+disk; 130 interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (StudyError, ModelError, OSError) as error:
+    except (StudyError, ModelError, EngineError) as error:
         return _refuse(error)
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"cotreat: {error}", file=sys.stderr)
+        return OTHER
     except KeyboardInterrupt:
         print(
             "cotreat: interrupted; folders of models not finished are as they were", file=sys.stderr
         )
-        return 130
+        return INTERRUPTED
 
 
 def _refuse(error: Exception) -> int:
@@ -42,20 +55,21 @@ def _refuse(error: Exception) -> int:
     return BAD_INPUT
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    command_line = argparse.ArgumentParser(
         prog="cotreat",
         description="Bayesian reanalysis of studies that give treatments in combination and count a "
         "yes/no outcome: risks, odds ratios, the probability of synergy in every sense of the word, "
         "beside the frequentist estimates.",
         epilog=EPILOG,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = command_line.add_subparsers(required=True, metavar="COMMAND")
     _add_studies(commands)
     _add_audit(commands)
     _add_reanalyse(commands)
     _add_report(commands)
-    return parser
+    return command_line
 
 
 # --- studies, audit, report ------------------------------------------------------------------------
@@ -143,12 +157,24 @@ def _add_reanalyse(commands: Commands) -> None:
         "--engine",
         choices=list(ENGINES),
         default=next(iter(ENGINES)),
-        help=" ".join(f"{name}: {words}." for name, words in ENGINES.items()) + " (default: first)",
+        help="; ".join(f"{name}: {words}" for name, words in ENGINES.items()),
     )
-    command.add_argument("--draws", type=_whole(100), metavar="N", help="kept draws a chain (2000)")
-    command.add_argument("--chains", type=_whole(1), metavar="N", help="chains (4)")
-    command.add_argument("--seed", type=_whole(0), metavar="N", help="random seed (1)")
-    command.add_argument("--out", default="results", metavar="DIR", help="where to write (results)")
+    command.add_argument(
+        "--draws",
+        type=_whole(100),
+        default=DRAWS,
+        metavar="N",
+        help="kept draws a chain (%(default)s)",
+    )
+    command.add_argument(
+        "--chains", type=_whole(2), default=CHAINS, metavar="N", help="chains (%(default)s)"
+    )
+    command.add_argument(
+        "--seed", type=_whole(0), default=SEED, metavar="N", help="random seed (%(default)s)"
+    )
+    command.add_argument(
+        "--out", default="results", metavar="DIR", help="where to write (%(default)s)"
+    )
     command.add_argument(
         "--or-threshold",
         type=_positive,
@@ -182,32 +208,43 @@ def _positive(text: str) -> float:
 
 def _reanalyse(options: argparse.Namespace) -> int:
     study = load_study(options.study)
-    # Everything that can be refused is refused before the heavy libraries load.
-    from cotreat.priors import prior_set
-
-    prior_set(options.priors, study)
-    print("loading PyMC, JAX and ArviZ …", file=sys.stderr) if not options.quiet else None
-    from cotreat.reanalysis import FailedChecks, reanalyse
-    from cotreat.sampling import EngineError
-
-    given = {k: getattr(options, k) for k in ("draws", "chains", "seed")}
-    warnings.simplefilter("ignore", FailedChecks)  # what failed is printed on top, once
+    priors = prior_set(options.priors, study)
+    models_for(study, priors, options.model or ())
+    require_engine(options.engine)
     try:
-        result = reanalyse(
-            study,
-            options.model or (),
-            options.priors,
-            out=options.out,
-            thresholds=options.or_threshold,
-            say=(lambda _: None) if options.quiet else (lambda line: print(line, file=sys.stderr)),
-            engine=options.engine,
-            progress=sys.stderr.isatty() and not options.quiet,
-            **{name: value for name, value in given.items() if value is not None},
-        )
-    except EngineError as error:
+        Path(options.out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
         return _refuse(error)
+
+    # What can be refused is refused by now; the heavy libraries take seconds to load.
+    say = _hush if options.quiet else _announce
+    say("loading PyMC, JAX and ArviZ …")
+    from cotreat.reanalysis import FailedChecks, reanalyse
+
+    warnings.simplefilter("ignore", FailedChecks)  # what failed is printed on top, once
+    result = reanalyse(
+        study,
+        options.model or (),
+        priors,
+        out=options.out,
+        thresholds=options.or_threshold,
+        say=say,
+        engine=options.engine,
+        draws=options.draws,
+        chains=options.chains,
+        seed=options.seed,
+        progress=sys.stderr.isatty() and not options.quiet,
+    )
     print(_result(result))
     return FAILED_CHECKS if result.failed else 0
+
+
+def _hush(_: str) -> None:
+    pass
+
+
+def _announce(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _result(result: "Reanalysis") -> str:

@@ -18,13 +18,12 @@ from cotreat import regimens
 from cotreat.catalogue import Model
 from cotreat.evidence import counts
 from cotreat.measures import MEASURES, Measure, odds
-from cotreat.names import FIXED, IMPLIED
+from cotreat.names import EXTRAPOLATED, FIXED, IMPLIED, OBSERVED
 from cotreat.study import NOT_IDENTIFIED, Scale, Study
 
-EVERY = "every"
+EVERY = "every ("
 """How the background of a number that a model holds the same on all of them begins."""
 
-FIXED_TOLERANCE = 1e-9
 ROW_SPACE_TOLERANCE = 1e-6
 
 
@@ -138,9 +137,9 @@ def _backgrounds(
     arms = (observed or cells)[0][1]
     if observed and len(observed) < len(cells):
         named = ", ".join(label for label, _ in observed)
-        yield f"{EVERY} (counted on {named}; elsewhere the same by assumption)", arms
+        yield f"{EVERY}counted on {named}; elsewhere the same by assumption)", arms
     else:
-        yield f"{EVERY} (the same by assumption)", arms
+        yield f"{EVERY}the same by assumption)", arms
 
 
 def four_cells(
@@ -202,18 +201,16 @@ def availability(estimand: Estimand, study: Study, model: Model, risk: xr.DataAr
     missing = [arm for arm in estimand.arms if arm not in risk.coords["arm"].values]
     if missing:
         return f"undefined: no patients in {', '.join(missing)}"
-    if is_fixed(estimand, risk):
+    if is_fixed(estimand, model):
         return FIXED
     if is_implied(estimand, model):
         return IMPLIED
     return determination(estimand, study, all_risks(study, risk))
 
 
-def is_fixed(estimand: Estimand, risk: xr.DataArray) -> bool:
-    """Tell whether the model holds a measure at its null in every draw (more than one)."""
-    if estimand.measure is None or estimand.null is None or risk.sizes.get("draw", 1) == 1:
-        return False
-    return bool(np.all(np.abs(estimand.values(risk) - estimand.null) < FIXED_TOLERANCE))
+def is_fixed(estimand: Estimand, model: Model) -> bool:
+    """Tell whether the model holds a measure at its null."""
+    return is_measure(estimand, "ror") and not model.has_products
 
 
 def is_implied(estimand: Estimand, model: Model) -> bool:
@@ -247,7 +244,7 @@ def determination(estimand: Estimand, study: Study, risk: NDArray[np.float64]) -
 
 
 def _told(is_inside: bool) -> str:
-    return "observed" if is_inside else "extrapolated"
+    return OBSERVED if is_inside else EXTRAPOLATED
 
 
 def gradient(

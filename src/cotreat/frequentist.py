@@ -8,41 +8,16 @@ import numpy as np
 import statsmodels.api as sm
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import expit, logit, ndtri
+from scipy.special import expit
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
 
 from cotreat.catalogue import Model
-from cotreat.estimands import (
-    Estimand,
-    all_risks,
-    determination,
-    gradient,
-    in_row_space,
-    is_implied,
-    is_measure,
-)
-from cotreat.names import FIXED, IMPLIED, INTERVAL
-from cotreat.study import NOT_IDENTIFIED, Study
+from cotreat.estimands import Estimand, availability, gradient, in_row_space
+from cotreat.names import is_undefined
+from cotreat.study import Study
 
-Z = float(ndtri(0.5 + INTERVAL / 2))
-SEPARATED = (
-    1e-4  # fewer events, or non-events, fitted than this: a coefficient on its way to infinity
-)
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval and the method behind it; NaN, and why, where there is none."""
-
-    lower: float
-    upper: float
-    method: str
-    why_none: str = ""
-
-    @property
-    def label(self) -> str:
-        """How it is labelled in every table."""
-        return f"none: {self.why_none}" if self.why_none else f"{INTERVAL:.0%} {self.method}"
+SEPARATED = 1e-4
+"""With fewer events, or non-events, fitted than this a coefficient is on its way to infinity."""
 
 
 @dataclass(frozen=True)
@@ -102,33 +77,23 @@ class Likelihood:
         risk = self.risk.sel(arm=list(arms)).values.ravel()
         return n * np.minimum(risk, 1 - risk) < SEPARATED
 
-    def availability(self, estimand: Estimand) -> str:  # noqa: PLR0911 - one line a reason
+    def availability(self, estimand: Estimand) -> str:
         """Tell whether maximum likelihood estimates an estimand, and if not, why."""
-        if self.study.is_case_control and estimand.needs_risks:
-            return NOT_IDENTIFIED
-        missing = [arm for arm in estimand.arms if arm not in self.arms]
-        if missing:
-            return f"undefined: no patients in {', '.join(missing)}"
+        found = availability(estimand, self.study, self.model, self.risk)
+        if is_undefined(found):
+            return found
         separated = np.array(estimand.arms)[self._is_separated(estimand.arms)]
         if separated.size:
             return (
                 "undefined: maximum likelihood has no finite estimate, for it fits a risk of 0 or 1 "
                 f"in {', '.join(separated)}"
             )
-        if self._is_fixed(estimand):
-            return FIXED
         slope = self.slope(estimand)
         if np.isnan(slope).any():
             return "undefined: the single effects add up to no excess"
         if not in_row_space(slope, self.informative_design):
             return "undefined: not estimable from the counted regimens"
-        if is_implied(estimand, self.model):
-            return IMPLIED
-        return determination(estimand, self.study, all_risks(self.study, self.risk))
-
-    def _is_fixed(self, estimand: Estimand) -> bool:
-        """Tell whether no coefficient moves a ratio of odds ratios."""
-        return is_measure(estimand, "ror") and not self.contrast(estimand).any()
+        return found
 
     def estimate(self, estimand: Estimand) -> float:
         """Answer an estimand at the maximum of the likelihood."""
@@ -142,29 +107,6 @@ class Likelihood:
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
         """Differentiate an estimand in the coefficients, shape (coefficient,)."""
         return gradient(estimand, self.arms, self.risk.values.ravel()) @ self.design
-
-    def wald(self, estimand: Estimand) -> Interval:
-        """Return the Wald interval; for measures of synergy this is the delta method.
-
-        It is taken on the log scale for ratios and on the logit scale for risks.
-        """
-        value = self.estimate(estimand)
-        is_contrast = estimand.measure is None or is_measure(estimand, "ror")
-        method = "Wald" if is_contrast else "delta"
-        if estimand.measure is not None and not estimand.measure.smooth:
-            return Interval(np.nan, np.nan, method, "the maximum of two risks is not smooth")
-        slope = self.slope(estimand)
-        se = float(np.sqrt(slope @ self.covariance @ slope))
-        if estimand.log:
-            if not value > 0:
-                return Interval(np.nan, np.nan, method, "a ratio of 0 or less has no logarithm")
-            with np.errstate(over="ignore"):  # an upper limit past every float is infinite
-                ends = value * np.exp(Z * se / value * np.array([-1, 1]))
-            return Interval(float(ends[0]), float(ends[1]), method)
-        if estimand.measure is None:
-            ends = expit(logit(value) + Z * se / (value * (1 - value)) * np.array([-1, 1]))
-            return Interval(float(ends[0]), float(ends[1]), method)
-        return Interval(value - Z * se, value + Z * se, method)
 
 
 def fit_likelihood(study: Study, model: Model) -> Likelihood:

@@ -6,20 +6,18 @@ from typing import Any
 
 import pandas as pd
 
+from cotreat.catalogue import MODELS
 from cotreat.estimands import EVERY
 from cotreat.measures import MEASURES, REPRESENTATIVE
-from cotreat.names import DECIDED
+from cotreat.names import DECIDED, OBSERVED
 from cotreat.regimens import parse
 from cotreat.study import NOT_IDENTIFIED
 from cotreat.summary import LIKELIHOOD, POSTERIOR, name_of, subject_of
 
-LEADERS = ("exchangeable", "interaction", "saturated", "additive")
-"""Which model speaks in the headline: the first one run. The first two contain the additive one."""
-
 
 def leader(models: list[str]) -> str:
     """Return the model whose numbers make the headline."""
-    return next(name for name in LEADERS if name in models)
+    return next(name for name in MODELS if name in models)
 
 
 # --- The headline table ----------------------------------------------------------------------------
@@ -55,7 +53,7 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
 def _is_headline(summary: pd.DataFrame) -> Callable[[str], bool]:
     risks = summary[summary.estimand.str.startswith("risk[")]
     # In a case-control study no risk is observed, but every counted odds ratio is.
-    observed = risks[risks.availability.isin(["observed", NOT_IDENTIFIED])].estimand
+    observed = risks[risks.availability.isin([OBSERVED, NOT_IDENTIFIED])].estimand
     reference = subject_of(observed.iloc[0] if len(observed) else risks.estimand.iloc[0])
     shown = {*REPRESENTATIVE.values(), "hsa"}
 
@@ -153,7 +151,7 @@ class Agreement:
     def __str__(self) -> str:
         undecided = self.families - self.decided_for - self.decided_against
         where = f" on background {self.background}" if self.background else ""
-        how = "" if self.availability == "observed" else f" ({self.availability})"
+        how = "" if self.availability == OBSERVED else f" ({self.availability})"
         decided = self.decided_for + self.decided_against
         agree = "agree on" if decided == self.families else "agree in leaning towards"
         return (

@@ -1,14 +1,33 @@
 """Confidence intervals of an estimand by every method that suits it, the usual one first."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize
-from scipy.special import expit
+from scipy.special import expit, logit, ndtri
 
-from cotreat.estimands import Estimand
-from cotreat.frequentist import Interval, Likelihood, Z
+from cotreat.estimands import Estimand, is_measure
+from cotreat.frequentist import Likelihood
+from cotreat.names import INTERVAL
+
+Z = float(ndtri(0.5 + INTERVAL / 2))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval and the method behind it; NaN, and why, where there is none."""
+
+    lower: float
+    upper: float
+    method: str
+    why_none: str = ""
+
+    @property
+    def label(self) -> str:
+        """How it is labelled in every table."""
+        return f"none: {self.why_none}" if self.why_none else f"{INTERVAL:.0%} {self.method}"
 
 
 def intervals(fit: Likelihood, estimand: Estimand) -> Iterator[Interval]:
@@ -19,10 +38,34 @@ def intervals(fit: Likelihood, estimand: Estimand) -> Iterator[Interval]:
     estimand
         One whose ``fit.availability`` is not undefined.
     """
-    yield fit.wald(estimand)
+    yield wald(fit, estimand)
     name = estimand.measure.name if estimand.measure else ""
     if name in FURTHER:
         yield FURTHER[name](fit, estimand)
+
+
+def wald(fit: Likelihood, estimand: Estimand) -> Interval:
+    """Return the Wald interval; for measures of synergy this is the delta method.
+
+    It is taken on the log scale for ratios and on the logit scale for risks.
+    """
+    value = fit.estimate(estimand)
+    is_contrast = estimand.measure is None or is_measure(estimand, "ror")
+    method = "Wald" if is_contrast else "delta"
+    if estimand.measure is not None and not estimand.measure.smooth:
+        return Interval(np.nan, np.nan, method, "the maximum of two risks is not smooth")
+    slope = fit.slope(estimand)
+    se = float(np.sqrt(slope @ fit.covariance @ slope))
+    if estimand.log:
+        if not value > 0:
+            return Interval(np.nan, np.nan, method, "a ratio of 0 or less has no logarithm")
+        with np.errstate(over="ignore"):  # an upper limit past every float is infinite
+            ends = value * np.exp(Z * se / value * np.array([-1, 1]))
+        return Interval(float(ends[0]), float(ends[1]), method)
+    if estimand.measure is None:
+        ends = expit(logit(value) + Z * se / (value * (1 - value)) * np.array([-1, 1]))
+        return Interval(float(ends[0]), float(ends[1]), method)
+    return Interval(value - Z * se, value + Z * se, method)
 
 
 def _direction(estimand: Estimand) -> int:
@@ -149,7 +192,7 @@ def _mover_ap(fit: Likelihood, estimand: Estimand) -> Interval:
 
 def _mover_s(fit: Likelihood, estimand: Estimand) -> Interval:
     """Return the interval of log S, whose MOVER form equals the delta method."""
-    delta = fit.wald(estimand)
+    delta = wald(fit, estimand)
     return Interval(delta.lower, delta.upper, "MOVER", delta.why_none)
 
 

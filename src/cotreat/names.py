@@ -1,4 +1,4 @@
-"""Names that several modules share, each said once: dimensions, columns, the default interval."""
+"""Names and numbers that several modules share, each said once."""
 
 INTERVAL = 0.95
 """Probability of every interval, credible and confidence alike."""
@@ -8,6 +8,12 @@ CREDIBLE = f"{INTERVAL:.0%} equal-tailed credible"
 
 DECIDED = 0.975
 """A probability of synergy is *decided* at this value or above, or at its complement or below."""
+
+OBSERVED = "observed"
+"""Availability of an estimand that the evidence itself determines."""
+
+EXTRAPOLATED = "extrapolated"
+"""Availability of an estimand that needs model and prior."""
 
 FIXED = "fixed by the model"
 """Availability of a measure that the model's structure holds at its null."""
@@ -47,8 +53,13 @@ SUMMARY_COLUMNS = (
 CHECK_COLUMNS = ("check", "where", "value", "threshold", "verdict", "advice")
 """Columns of ``checks.csv``, in order."""
 
-ENGINES = {
-    "numpyro": "NUTS by NumPyro on JAX: compiles in seconds",
-    "nutpie": "NUTS by nutpie; needs the extra cotreat[nutpie]",
-}
-"""Samplers by name, the default first."""
+CHAINS = 4
+DRAWS = 2000
+TUNE = 1000
+SEED = 1
+"""What a fit uses unless told otherwise."""
+
+
+def is_undefined(availability: str) -> bool:
+    """Tell whether an availability says that there is no value (and then why)."""
+    return availability.startswith("undefined")

@@ -1,20 +1,17 @@
 """Prior sets as tables: variable, distribution, numbers, reason, and who chose them."""
 
-from __future__ import annotations
-
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
-from cotreat.catalogue import Model, ModelError
+from cotreat.catalogue import MODELS, Model, ModelError, find_model
 from cotreat.study import Study
-
-if TYPE_CHECKING:
-    import pytensor.tensor as pt
 
 Distribution = Literal["Normal", "HalfNormal"]
 
@@ -90,10 +87,21 @@ class PriorSet:
     rows: tuple[Prior, ...]
     about_effects: bool = False
 
-    def __getitem__(self, variable: str) -> Prior:
-        return next(row for row in self.rows if row.variable == variable)
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9][a-z0-9:_-]*", self.name):
+            raise ModelError(
+                f"{self.name!r} cannot name a prior set, for it names a folder too: use lower-case "
+                "letters, digits, :, - and _"
+            )
 
-    def change(self, variable: str, *, reason: str, name: str, **numbers: float) -> PriorSet:
+    def __getitem__(self, variable: str) -> Prior:
+        for row in self.rows:
+            if row.variable == variable:
+                return row
+        known = ", ".join(row.variable for row in self.rows)
+        raise ModelError(f"the prior set {self.name} has no variable {variable!r}, only {known}")
+
+    def change(self, variable: str, *, reason: str, name: str, **numbers: float) -> Self:
         """Return a set of another `name` with other numbers for one variable, and why.
 
         Examples
@@ -105,7 +113,7 @@ class PriorSet:
         rows = tuple(new if row.variable == variable else row for row in self.rows)
         return replace(self, name=name, rows=rows)
 
-    def only(self, model: Model) -> PriorSet:
+    def only(self, model: Model) -> Self:
         """Return the rows that `model` needs.
 
         Raises
@@ -129,8 +137,8 @@ class PriorSet:
                     "variable": row.variable,
                     "meaning": row.meaning,
                     "distribution": row.distribution,
-                    "mean": row.mu,
-                    "sd": row.sigma,
+                    "mu": row.mu,
+                    "sigma": row.sigma,
                     "central 95%": row.in_words(),
                     "reason": row.reason,
                     "chosen by": row.chosen_by,
@@ -158,16 +166,6 @@ def distance(
     share = (study.events + 0.5) / (study.n + 1)
     sampling = 1 / ((study.n + 1) * share * (1 - share))
     return np.abs(logit(share) - mean) / np.sqrt(variance + sampling)
-
-
-def state(
-    priors: PriorSet, variable: str, dims: str | None = None, **others: Any
-) -> pt.TensorVariable:
-    """State one variable of the PyMC model in context from its row of the prior set."""
-    import pymc as pm
-
-    row = priors[variable]
-    return getattr(pm, row.distribution)(variable, **{**row.numbers(), **others}, dims=dims)
 
 
 WEAK = (
@@ -244,6 +242,33 @@ def prior_set(name: str, study: Study) -> PriorSet:
     effect = _belief(belief, strength, study)
     rows = tuple(effect if row.variable == "beta" else row for row in rows)
     return PriorSet(name, rows, about_effects=True)
+
+
+def models_for(
+    study: Study, priors: PriorSet, asked: Sequence[str] = ()
+) -> tuple[list[str], dict[str, str]]:
+    """Return the models that a study and a prior set can carry, and why they cannot carry others.
+
+    Parameters
+    ----------
+    asked
+        Models wanted by name; none stands for all.
+
+    Raises
+    ------
+    ModelError
+        If one that was asked for by name cannot be had.
+    """
+    possible, refused = [], {}
+    for name in dict.fromkeys(asked) or MODELS:
+        try:
+            priors.only(find_model(name, study))
+            possible.append(name)
+        except ModelError as error:
+            if asked:
+                raise
+            refused[name] = str(error)
+    return possible, refused
 
 
 def _reference(row: Prior, study: Study) -> Prior:

@@ -10,12 +10,12 @@ import pandas as pd
 
 from cotreat import checks, headline, sampling, store
 from cotreat.auditing import audit
-from cotreat.catalogue import MODELS, ModelError, find_model
+from cotreat.catalogue import MODELS
 from cotreat.estimands import risk_of
 from cotreat.frequentist import fit_likelihood
 from cotreat.names import READING
-from cotreat.plots import FIGURES, View, draw_figures
-from cotreat.priors import PriorSet, prior_set
+from cotreat.plots import View, draw_figures
+from cotreat.priors import PriorSet, models_for, prior_set
 from cotreat.remarks import remarks
 from cotreat.report import write_report
 from cotreat.study import Study
@@ -103,29 +103,16 @@ def reanalyse(
         If a model that was asked for by name cannot be had; nothing is written then.
     """
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
-    refused = _refused(study, chosen, models)
+    possible, refused = models_for(study, chosen, models)
     folder = Path(out) / study.id
     folder.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out now
     results = []
-    for name in models or [name for name in MODELS if name not in refused]:
+    for name in possible:
         say(f"{study.id}: {name} with {chosen.name} priors")
         results.append(_run(study, name, chosen, folder, thresholds, settings))
         say(f"{study.id}: {name} written to {results[-1].folder} ({results[-1].changes})")
     page, _ = write_report(folder)
     return Reanalysis(study, tuple(results), refused, page)
-
-
-def _refused(study: Study, priors: PriorSet, asked: Sequence[str]) -> dict[str, str]:
-    """Return why a study cannot carry some models; raise it for one that was asked for."""
-    refused = {}
-    for name in asked or MODELS:
-        try:
-            priors.only(find_model(name, study))
-        except ModelError as error:
-            if asked:
-                raise
-            refused[name] = str(error)
-    return refused
 
 
 def _run(
@@ -158,19 +145,14 @@ def _run(
         store.write_table(summary, writing / store.SUMMARY, failed)
         store.write_table(table, writing / store.CHECKS, failed)
         store.write_draws(tree, writing / store.DRAWS)
-        drawn = draw_figures(writing, View(tree, study, model, summary), failed)
+        draw_figures(writing, View(tree, study, model, summary), failed)
         store.write_info(
             {
                 **info,
-                "changes": changes,
                 "title": study.title,
                 "audit": audit(study),
                 "agreement": [str(a) for a in headline.agreements(summary)],
                 "remarks": beware,
-                "figures": {
-                    figure: {"caption": FIGURES[figure].caption, "alt": FIGURES[figure].alt}
-                    for figure in drawn
-                },
             },
             writing / store.INFO,
         )

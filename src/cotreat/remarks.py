@@ -7,7 +7,7 @@ import pandas as pd
 from cotreat.catalogue import MODELS
 from cotreat.headline import judged, share
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
-from cotreat.names import DECIDED, IMPLIED
+from cotreat.names import DECIDED, EXTRAPOLATED, IMPLIED
 from cotreat.study import Study
 from cotreat.summary import LIKELIHOOD, POSTERIOR, name_of
 
@@ -103,7 +103,7 @@ def _little_learnt(summary: pd.DataFrame) -> Iterator[str]:
 def _extrapolated(summary: pd.DataFrame, study: Study) -> Iterator[str]:
     rows = judged(summary)
     rows = rows[
-        (rows.availability == "extrapolated") & (rows.measure == REPRESENTATIVE[ODDS_ADDITIVE])
+        (rows.availability == EXTRAPOLATED) & (rows.measure == REPRESENTATIVE[ODDS_ADDITIVE])
     ]
     without = [regimen for regimen in study.regimens if regimen not in study.counted]
     if len(rows):

@@ -9,7 +9,8 @@ import pandas as pd
 
 from cotreat import store
 from cotreat.catalogue import MODELS
-from cotreat.headline import LEADERS, headline
+from cotreat.headline import headline
+from cotreat.plots import FIGURES
 
 REPORT = "report.html"
 
@@ -50,7 +51,7 @@ def write_report(folder: str | Path) -> tuple[Path, list[str]]:
     newest = max(found, key=lambda fit: fit["info"]["created"])["info"]
     fits = sorted(
         (fit for fit in found if fit["info"]["study_digest"] == newest["study_digest"]),
-        key=lambda fit: (LEADERS.index(fit["info"]["model"]), fit["name"]),
+        key=lambda fit: (list(MODELS).index(fit["info"]["model"]), fit["name"]),
     )
     failed = [f"{fit['name']}: {line}" for fit in fits for line in fit["info"]["failed_checks"]]
     template = resources.files("cotreat").joinpath("report.html.jinja").read_text(encoding="utf-8")
@@ -75,6 +76,7 @@ def _fit(folder: Path) -> dict[str, Any]:
         "name": folder.name,
         "info": info,
         "model": MODELS[info["model"]],
+        "figures": [figure for figure in FIGURES.values() if (folder / figure.file).exists()],
         "headline": _table(headline(summary)),
         "summary": _table(summary.drop(columns=["model", "priors", "reading", "study"])),
         "checks": _table(store.read_table(folder / store.CHECKS)),

@@ -115,7 +115,6 @@ def read_info(folder: Path) -> dict[str, Any]:
 
 
 COMPARED: dict[str, Callable[[Mapping[str, Any]], Any]] = {
-    "model": lambda info: info["model"],
     "data": lambda info: info["study_digest"],
     "priors": lambda info: info["prior_rows"],
     "settings": lambda info: [info[k] for k in ("engine", "draws", "tune", "chains", "seed")],
@@ -125,7 +124,7 @@ COMPARED: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 
 
 def changes(folder: Path, info: Mapping[str, Any]) -> str:
-    """Say in words how a fit differs from the one that is already in a folder."""
+    """Say in words how a fit differs from the one of the same model that is already in a folder."""
     try:
         before = read_info(folder)
         different = [name for name, part in COMPARED.items() if part(before) != part(info)]
@@ -134,5 +133,5 @@ def changes(folder: Path, info: Mapping[str, Any]) -> str:
     except (KeyError, ValueError):
         return "the earlier run cannot be read"
     if not different:
-        return "same model, data, priors, settings and versions as the last run"
+        return "same data, priors, settings and versions as the last run"
     return f"changed since the last run: {', '.join(different)}"

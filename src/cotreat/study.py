@@ -151,6 +151,10 @@ class Study:
         """Events by counted regimen, shape (counted,)."""
         return np.array([self._arm_of[r].events for r in self.counted])
 
+    def source_of(self, regimen: str) -> str:
+        """Return where the count of a regimen stands."""
+        return self._arm_of[regimen].source
+
     @cached_property
     def _arm_of(self) -> dict[str, Arm]:
         return {self.label(arm.regimen): arm for arm in self.arms}

@@ -308,8 +308,10 @@ def _arms(
     raw: object, source: str, inclusion: str, admitted: regimens.Rule, places: _Places
 ) -> dict[Regimen, Arm]:
     problems, arms = places.problems, {}
-    if raw == []:
-        problems.add("arms", "missing; write one [[arms]] for each regimen that has patients")
+    if isinstance(raw, list) and len(raw) < 2:
+        problems.add(
+            "arms", "at least two regimens must have patients; write one [[arms]] for each of them"
+        )
     for where, table in read_tables(raw, "arms", ARM, problems):
         regimen = places.regimen(f"{where}.regimen", table["regimen"])
         n, events = table["n"], table["events"]

@@ -14,7 +14,15 @@ from cotreat.estimands import Estimand, enumerate_estimands
 from cotreat.frequentist import Likelihood
 from cotreat.intervals import intervals
 from cotreat.measures import MEASURES
-from cotreat.names import CREDIBLE, FIXED, GIVEN_NONE, IMPLIED, INTERVAL, SUMMARY_COLUMNS
+from cotreat.names import (
+    CREDIBLE,
+    FIXED,
+    GIVEN_NONE,
+    IMPLIED,
+    INTERVAL,
+    SUMMARY_COLUMNS,
+    is_undefined,
+)
 from cotreat.study import Study
 
 POSTERIOR = "posterior"
@@ -104,7 +112,7 @@ def _posterior_rows(
 ) -> Iterator[Row]:
     available = estimands.availability(estimand, study, model, posterior)
     row = _row(estimand, POSTERIOR, posterior.attrs["risk_kind"], available)
-    if available.startswith("undefined"):
+    if is_undefined(available):
         yield row
         return
     if available == FIXED:
@@ -192,7 +200,7 @@ def _iqr(draws: NDArray[np.float64]) -> float:
 def _likelihood_rows(estimand: Estimand, likelihood: Likelihood) -> Iterator[Row]:
     available = likelihood.availability(estimand)
     row = _row(estimand, LIKELIHOOD, likelihood.risk.attrs["risk_kind"], available)
-    if available.startswith("undefined"):
+    if is_undefined(available):
         yield row
         return
     row["estimate"] = likelihood.estimate(estimand)

@@ -48,11 +48,6 @@ class Table:
     def __getitem__(self, key: str) -> Any:
         return self.values[key]
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether every key that the file has is right."""
-        return all(self.values.get(key) is not None for key in self.given)
-
 
 # --- Kinds of values -------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 import pytensor.tensor as pt
 
-from cotreat.priors import PriorSet, state
+from cotreat.effects import state
+from cotreat.priors import PriorSet
 from cotreat.study import Study
 
 

@@ -3,8 +3,8 @@
 import pymc as pm
 import pytensor.tensor as pt
 
-from cotreat.effects import additive
-from cotreat.priors import PriorSet, state
+from cotreat.effects import additive, state
+from cotreat.priors import PriorSet
 from cotreat.study import Study
 
 

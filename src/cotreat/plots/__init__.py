@@ -26,24 +26,26 @@ class Figure:
     Attributes
     ----------
     name : str
-        Name of the file without its ending.
+        Module of this package whose function ``draw(view)`` makes it, or returns None where the
+        study has no such picture.
     caption : str
         What to see in it.
     alt : str
         What it looks like, for people who cannot see it.
-    draw : str
-        Module of this package whose function ``draw(view)`` makes it, or returns None where the
-        study has no such picture.
     """
 
     name: str
     caption: str
     alt: str
-    draw: str
+
+    @property
+    def file(self) -> str:
+        """Name of its file in a fit's folder."""
+        return f"{self.name}.png"
 
     def make(self, view: View) -> matplotlib.figure.Figure | None:
         """Draw the figure of a fit, within `cotreat.plots.canvas.off_screen`, without saving it."""
-        return import_module(f"{__name__}.{self.draw}").draw(view)
+        return import_module(f"{__name__}.{self.name}").draw(view)
 
 
 FIGURES: dict[str, Figure] = {
@@ -58,7 +60,6 @@ FIGURES: dict[str, Figure] = {
             "against the first counted one, or a pair of treatments; a filled circle with a thick "
             "bar is the posterior, open squares and triangles with thin bars are maximum "
             "likelihood. The posterior's numbers stand at the right.",
-            "comparison",
         ),
         Figure(
             "risks",
@@ -69,7 +70,6 @@ FIGURES: dict[str, Figure] = {
             "over all plausible risks and shows pale prior bands behind posterior intervals; the "
             "right panel enlarges the posterior intervals (filled circles) beside maximum "
             "likelihood intervals (open squares). Events and patients stand at the right.",
-            "risks",
         ),
         Figure(
             "synergy",
@@ -84,7 +84,6 @@ FIGURES: dict[str, Figure] = {
             "probabilities; half-filled diamonds are extrapolated. Grey words stand where a measure "
             "has no probability. The excess over the better single treatment is below a line and "
             "marked as not evidence of synergy.",
-            "synergy",
         ),
         Figure(
             "forest",
@@ -92,7 +91,6 @@ FIGURES: dict[str, Figure] = {
             "(thick) and 95% equal-tailed credible interval (thin).",
             "Forest plot on the log-odds axis with one row for each coefficient: a dot, a thick bar "
             "and a thin bar.",
-            "forest",
         ),
         Figure(
             "prior_posterior",
@@ -100,7 +98,6 @@ FIGURES: dict[str, Figure] = {
             "alike, the data said little about it.",
             "One small panel for each parameter with two density curves, a dashed one for the prior "
             "and a solid one for the posterior.",
-            "prior_posterior",
         ),
         Figure(
             "predictive",
@@ -109,7 +106,6 @@ FIGURES: dict[str, Figure] = {
             "far outside is a count that the model does not reproduce.",
             "Vertical intervals, one for each counted regimen, with a thick 50% and a pale 95% "
             "part, and a diamond at the number of events counted.",
-            "predictive",
         ),
         Figure(
             "trace",
@@ -119,7 +115,6 @@ FIGURES: dict[str, Figure] = {
             "One row for each parameter. The left panel overlays one density curve a chain in "
             "different colours and line styles, the right panel the draws of the chains against "
             "their number.",
-            "trace",
         ),
         Figure(
             "rank",
@@ -127,7 +122,6 @@ FIGURES: dict[str, Figure] = {
             "mix stay near 0; p is the test that they do.",
             "One small panel for each parameter with one jagged curve a chain around a level of 0, "
             "and a p-value in the corner.",
-            "rank",
         ),
         Figure(
             "energy",
@@ -136,7 +130,6 @@ FIGURES: dict[str, Figure] = {
             "which should lie right of the dashed line.",
             "Two panels: on the left one dot a chain right or left of a dashed line at 0.3, on the "
             "right two overlaid density curves.",
-            "energy",
         ),
         Figure(
             "pair",
@@ -145,7 +138,6 @@ FIGURES: dict[str, Figure] = {
             "that the sampler could not explore.",
             "Lower triangle of scatter plots, one for each two parameters, with density curves on "
             "the diagonal.",
-            "pair",
         ),
     )
 }

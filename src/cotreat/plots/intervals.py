@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cotreat.names import FIXED
+from cotreat.names import FIXED, is_undefined
 from cotreat.plots.canvas import BLUE, GREEN, PURPLE, VERMILION, label_rows, number, write_aside
 from cotreat.plots.words import fold, key
 from cotreat.study import Study
@@ -79,7 +79,7 @@ def read_lines(rows: pd.DataFrame) -> tuple[Line, ...]:
 
 
 def _is_silent(availability: str) -> bool:
-    return availability == FIXED or availability.startswith("undefined")
+    return availability == FIXED or is_undefined(availability)
 
 
 def _line(row: dict[str, Any]) -> Line:

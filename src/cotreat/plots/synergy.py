@@ -13,6 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from cotreat.estimands import EVERY
+from cotreat.headline import share
 from cotreat.measures import APART, MEASURES, Measure
 from cotreat.names import DECIDED
 from cotreat.plots import View
@@ -99,7 +101,7 @@ def _rows(summary: pd.DataFrame, pair: str, background: str) -> Iterator[Row]:
             yield Row(family, words=NOT_EVIDENCE if family == APART else "")
         own = summary[summary.estimand == f"{measure.name}[{pair}]"]
         # Under a model with structure one ratio of odds ratios holds on every background.
-        own = own[(own.background == background) | own.background.str.startswith("every")]
+        own = own[(own.background == background) | own.background.str.startswith(EVERY)]
         yield _row(measure, own.iloc[0])
 
 
@@ -192,7 +194,7 @@ def _draw_row(axes: Axes, at: int, row: Row) -> None:
     axes.plot(ends[0], at, "o", color=GREY, mfc="white", ms=4.5, zorder=2)
     axes.plot(ends[1], at, zorder=3, **_look(row.is_extrapolated))
     place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
-    axes.text(1.02, at, _probability(row.probability), fontsize=SMALL, **place)
+    axes.text(1.02, at, share(row.probability), fontsize=SMALL, **place)
     if row.is_extrapolated:
         _write_beside(axes, at, min(ends), max(ends))
 
@@ -208,12 +210,6 @@ def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:
     """Mark a row as extrapolated on the side where there is more room."""
     x, side = (left - 0.04, "right") if left > 1 - right else (right + 0.04, "left")
     write_aside(axes, x, at, EXTRAPOLATED, ha=side, fontsize=6.5)
-
-
-def _probability(value: float) -> str:
-    if value > 0.9995:
-        return ">0.999"
-    return "<0.001" if value < 0.0005 else f"{value:.3f}"
 
 
 def _legend(shown: list[Panel]) -> list[Line2D | Patch]:

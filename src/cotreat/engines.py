@@ -1,0 +1,27 @@
+"""The samplers one can ask for, told without loading them."""
+
+from importlib.util import find_spec
+
+ENGINES = {
+    "numpyro": "NUTS by NumPyro on JAX (the default)",
+    "nutpie": "NUTS by nutpie, with the extra cotreat[nutpie]",
+}
+"""Samplers by name, the default first."""
+
+
+class EngineError(ValueError):
+    """A sampler that is unknown or not installed."""
+
+
+def require_engine(name: str) -> None:
+    """Make sure that a sampler can be had.
+
+    Raises
+    ------
+    EngineError
+        If it is unknown or not installed.
+    """
+    if name not in ENGINES:
+        raise EngineError(f"no engine {name!r}; the engines are {', '.join(ENGINES)}")
+    if find_spec(name) is None:
+        raise EngineError(f'the engine {name} is not installed; pip install "cotreat[{name}]"')
