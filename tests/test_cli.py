@@ -183,14 +183,14 @@ def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
         *("--out", tmp_path, "--quiet"),
     )
     assert process.returncode == 3, process.stderr
-    assert process.stdout.startswith("FAILED CHECKS: do not use these numbers")
+    assert process.stdout.startswith("FAILED CHECKS: do not use the numbers of interaction:")
     fit = tmp_path / "factor-v-leiden" / "interaction--weak--default"
     for name in ("summary.csv", "checks.csv"):
         assert (fit / name).read_text().startswith("# FAILED CHECK: ")
     assert next(iter(json.loads((fit / "info.json").read_text()))) == "failed_checks"
     assert "bulk ESS" in store.read_draws(fit / "draws.nc").attrs["failed_checks"]
     page = (tmp_path / "factor-v-leiden" / "report.html").read_text()
-    assert page.index("Failed checks: do not use these numbers") < page.index("<h1>")
+    assert page.index("Failed checks: do not use the numbers of these fits") < page.index("<h1>")
     assert "95% MOVER interval (-5.372 to 143.8) includes 0" in page
     assert process.stderr == ""  # --quiet
 

@@ -157,5 +157,5 @@ def test_exchangeable_is_refused_for_one_pair():
 
 
 def test_unknown_model_names_the_known_ones():
-    with pytest.raises(ModelError, match="additive, interaction, exchangeable, saturated"):
+    with pytest.raises(ModelError, match="exchangeable, interaction, saturated, additive"):
         find_model("probit", load_study("isis2"))

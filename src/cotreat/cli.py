@@ -1,10 +1,12 @@
 """The command line: studies, audit, reanalyse, report."""
 
 import argparse
+import io
 import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,9 @@ disk; 130 interrupted"""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     options = parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without β must not end a run
+            stream.reconfigure(errors="replace")
     try:
         return options.run(options)
     except (StudyError, ModelError, EngineError) as error:
@@ -63,6 +68,9 @@ def parser() -> argparse.ArgumentParser:
         "yes/no outcome: risks, odds ratios, the probability of synergy in every sense of the word, "
         "beside the frequentist estimates.",
         epilog=EPILOG,
+    )
+    command_line.add_argument(
+        "--version", action="version", version=f"cotreat {version('cotreat')}"
     )
     commands = command_line.add_subparsers(required=True, metavar="COMMAND")
     _add_studies(commands)
@@ -183,7 +191,9 @@ def _add_reanalyse(commands: Commands) -> None:
         metavar="X",
         help="also give P(odds ratio > X); may be given several times",
     )
-    command.add_argument("--quiet", action="store_true", help="print the headline only")
+    command.add_argument(
+        "--quiet", action="store_true", help="no progress, only the results at the end"
+    )
     command.set_defaults(run=_reanalyse)
 
 
@@ -227,7 +237,7 @@ def _reanalyse(options: argparse.Namespace) -> int:
         options.model or (),
         priors,
         out=options.out,
-        thresholds=options.or_threshold,
+        thresholds=list(dict.fromkeys(options.or_threshold)),
         say=say,
         engine=options.engine,
         draws=options.draws,
@@ -252,10 +262,15 @@ def _result(result: "Reanalysis") -> str:
     from cotreat import headline
 
     leader = result.leader
-    failed = [f"{r.model}: {line}" for r in result.results for line in r.failed]
-    lines = ["FAILED CHECKS: do not use these numbers", *failed, ""] if failed else []
-    lines += [f"{result.study.title}: model {leader.model}", ""]
-    lines += [headline.headline(leader.summary).to_string(index=False), ""]
+    lines = []
+    for one in result.results:
+        if one.failed:
+            lines.append(f"FAILED CHECKS: do not use the numbers of {one.model}:")
+            lines += [f"  {line}" for line in one.failed]
+    priors = leader.summary.priors.iloc[0]
+    lines += [f"{result.study.title}: model {leader.model}, {priors} priors"]
+    lines += [f"CAUTION: {line}" for line in leader.cautions]
+    lines += ["", headline.headline(leader.summary).to_string(index=False), ""]
     for one in result.results:
         lines += [f"{one.model}: {agreement}" for agreement in headline.agreements(one.summary)]
     lines += [f"{name}: not run: {why}" for name, why in result.refused.items()]

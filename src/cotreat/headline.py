@@ -9,10 +9,12 @@ import pandas as pd
 from cotreat.catalogue import MODELS
 from cotreat.estimands import EVERY
 from cotreat.measures import MEASURES, REPRESENTATIVE
-from cotreat.names import DECIDED, OBSERVED
+from cotreat.names import DECIDED, OBSERVED, is_undefined
 from cotreat.regimens import parse
 from cotreat.study import NOT_IDENTIFIED
 from cotreat.summary import LIKELIHOOD, POSTERIOR, name_of, subject_of
+
+NOISE = 1e-12
 
 
 def leader(models: list[str]) -> str:
@@ -39,7 +41,9 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
         ["estimand", "background", "scale"]
     )
     both = rows.merge(
-        likelihood[["estimand", "background", "scale", "estimate", "lower", "upper"]],
+        likelihood[
+            ["estimand", "background", "scale", "availability", "estimate", "lower", "upper"]
+        ],
         on=["estimand", "background", "scale"],
         how="left",
         suffixes=("", "_ml"),
@@ -76,12 +80,18 @@ def _headline_row(row: Any) -> dict[str, str]:
         "estimand": label,
         "scale": row.scale,
         "posterior (95% credible)": _numbers(row.estimate, row.lower, row.upper),
-        "maximum likelihood (95%)": _numbers(row.estimate_ml, row.lower_ml, row.upper_ml),
+        "maximum likelihood (95%)": _likelihood(row),
         "P(> null)": share(row.probability),
         "prior P": share(row.prior_probability),
         "learnt": _learnt(row.contraction),
         "availability": row.availability,
     }
+
+
+def _likelihood(row: Any) -> str:
+    numbers = _numbers(row.estimate_ml, row.lower_ml, row.upper_ml)
+    only_there = not is_undefined(row.availability) and is_undefined(str(row.availability_ml))
+    return "not estimable" if only_there else numbers
 
 
 def _numbers(estimate: float, lower: float, upper: float) -> str:
@@ -92,7 +102,8 @@ def _numbers(estimate: float, lower: float, upper: float) -> str:
 
 
 def _digits(value: float) -> str:
-    """Write three significant digits, zeros at the end included."""
+    """Write three significant digits, zeros at the end included; rounding noise is 0."""
+    value = 0.0 if abs(value) < NOISE else value
     return f"{value:#.3g}".rstrip(".")
 
 

@@ -57,7 +57,7 @@ class Prior:
         return float(lower), float(upper)
 
 
-PRIOR_CONFLICT = 3.0
+PRIOR_CONFLICT = 2.5
 """Counts this many SDs from what the prior predicts are in conflict with it."""
 
 REFERENCE_RISK = "log-odds without treatment"

@@ -34,6 +34,8 @@ class Result:
     ----------
     failed : list of str
         Failed diagnostics in words; numbers with any must not be used.
+    cautions : list of str
+        Where prior or model and the counts do not go together.
     remarks : list of str
         What a reader of the numbers must not overlook.
     changes : str
@@ -45,6 +47,7 @@ class Result:
     summary: pd.DataFrame
     checks: pd.DataFrame
     failed: list[str]
+    cautions: list[str]
     remarks: list[str]
     changes: str
 
@@ -72,7 +75,7 @@ class Reanalysis:
 
 def reanalyse(
     study: Study,
-    models: Sequence[str] = (),
+    models: str | Sequence[str] = (),
     priors: str | PriorSet = "weak",
     *,
     out: str | Path = "results",
@@ -85,7 +88,7 @@ def reanalyse(
     Parameters
     ----------
     models
-        Names of models; none stands for every model that the study and the priors can carry.
+        Name or names of models; none stands for every model that the study and the priors can carry.
     priors
         Name of a prior set, or a set of your own.
     out
@@ -102,6 +105,7 @@ def reanalyse(
     ModelError
         If a model that was asked for by name cannot be had; nothing is written then.
     """
+    models = (models,) if isinstance(models, str) else models
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     possible, refused = models_for(study, chosen, models)
     folder = Path(out) / study.id
@@ -136,7 +140,7 @@ def _run(
     )
     table = checks.check(tree, study, model)
     failed = checks.failures(table)
-    beware = [*checks.cautions(table), *remarks(summary, study)]
+    cautions, beware = checks.cautions(table), remarks(summary, study)
     target = folder / f"{name}--{priors.name.replace(':', '-')}--{READING}"
     info = {"failed_checks": failed, **sampling.provenance(tree)}
     changes = store.changes(target, info)
@@ -152,6 +156,7 @@ def _run(
                 "title": study.title,
                 "audit": audit(study),
                 "agreement": [str(a) for a in headline.agreements(summary)],
+                "cautions": cautions,
                 "remarks": beware,
             },
             writing / store.INFO,
@@ -160,4 +165,4 @@ def _run(
         warnings.warn(
             f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
         )
-    return Result(target, name, summary, table, failed, beware, changes)
+    return Result(target, name, summary, table, failed, cautions, beware, changes)

@@ -42,7 +42,7 @@ def write_report(folder: str | Path) -> tuple[Path, list[str]]:
     place = Path(folder)
     if (place / store.INFO).exists():
         place = place.parent
-    found = [_fit(path.parent) for path in place.glob(f"[!.]*/{store.INFO}")]
+    found = [_fit(path.parent) for path in sorted(place.glob(f"[!.]*/{store.INFO}"))]
     if not found:
         raise ReportError(
             f"{folder} holds no fit; give a study's folder, such as results/isis2, that "
@@ -51,7 +51,11 @@ def write_report(folder: str | Path) -> tuple[Path, list[str]]:
     newest = max(found, key=lambda fit: fit["info"]["created"])["info"]
     fits = sorted(
         (fit for fit in found if fit["info"]["study_digest"] == newest["study_digest"]),
-        key=lambda fit: (list(MODELS).index(fit["info"]["model"]), fit["name"]),
+        key=lambda fit: (
+            fit["info"]["priors"] != "weak",
+            fit["info"]["priors"],
+            list(MODELS).index(fit["info"]["model"]),
+        ),
     )
     failed = [f"{fit['name']}: {line}" for fit in fits for line in fit["info"]["failed_checks"]]
     template = resources.files("cotreat").joinpath("report.html.jinja").read_text(encoding="utf-8")
@@ -70,7 +74,13 @@ def write_report(folder: str | Path) -> tuple[Path, list[str]]:
 
 def _fit(folder: Path) -> dict[str, Any]:
     """Read what the report shows of one fit."""
-    info = store.read_info(folder)
+    try:
+        return _parts(folder, store.read_info(folder))
+    except (KeyError, ValueError, FileNotFoundError) as error:
+        raise ReportError(f"the fit in {folder} cannot be read ({error}); make it again") from None
+
+
+def _parts(folder: Path, info: dict[str, Any]) -> dict[str, Any]:
     summary = store.read_table(folder / store.SUMMARY)
     return {
         "name": folder.name,
@@ -86,4 +96,5 @@ def _fit(folder: Path) -> dict[str, Any]:
 
 def _table(table: pd.DataFrame) -> str:
     """Write a table as HTML; pandas escapes its cells."""
-    return table.to_html(index=False, border=0, na_rep="", float_format="{:.4g}".format)
+    shown = table.astype(object).where(table.notna(), "")
+    return shown.to_html(index=False, border=0, float_format="{:.4g}".format)
