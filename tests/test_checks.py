@@ -164,3 +164,17 @@ def test_a_warning_is_not_a_failure(tree, study):
     table = check(tree, study, MODELS["interaction"])
     assert WARN not in set(table.verdict)
     assert {"prior conflict", "predicted counts (χ²)"} <= set(table.check)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [40, 1000])
+def test_regimens_that_are_all_alike_can_be_sampled(n):
+    # A spread near 0 is a funnel for a careless statement of the saturated model.
+    cells = dict.fromkeys(("A", "B", "C", "A+B", "A+C", "B+C", "A+B+C"), (n, n // 5))
+    study = parse_study(THREE + arms(cells))
+    for model in ("saturated", "exchangeable"):
+        table = check(fit(study, model), study, MODELS[model])
+        found = table.set_index("check").value
+        assert found["divergences"] <= 1, model
+        assert found["R-hat"] <= 1.01, model
+        assert found["bulk ESS"] >= 1000, model

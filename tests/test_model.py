@@ -59,14 +59,27 @@ def exchangeable(study, v):
     )
 
 
+def zero_sum(free):
+    """Map k − 1 free coordinates to k numbers that sum to 0, lengths kept (a Householder reflection)."""
+    k = len(free) + 1
+    shift = free.sum() / (np.sqrt(k) + k)
+    return np.append(free, shift - free.sum() / np.sqrt(k)) - shift
+
+
 def saturated(study, v):
+    # The arms' log-odds with their common mean integrated out, in the coordinates of the sampler.
     tau = np.exp(v["tau_arm_log__"])
+    k = len(study.counted)
+    mean, sd = (0, 1.5) if study.is_case_control else (-1.67, 0.65)
+    eta = v["m"] + tau * zero_sum(v["z_zerosum__"])
+    common = tau**2 * np.eye(k) + sd**2 * np.ones((k, k))
     return (
-        reference(study, v["m"])
+        stats.multivariate_normal.logpdf(eta, np.full(k, mean), common)
+        + 0.5 * np.log(k)
+        + (k - 1) * np.log(tau)
         + stats.halfnorm.logpdf(tau, scale=1)
         + v["tau_arm_log__"]
-        + stats.norm.logpdf(v["eta"], v["m"], tau).sum()
-        + binomial(study, v["eta"])
+        + binomial(study, eta)
     )
 
 

@@ -1,5 +1,6 @@
 """Figures: what is drawn, told by the plain rows behind a picture and by its artists."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -218,6 +219,29 @@ def test_no_red_line_without_a_failure(tmp_path, isis2):
     assert "FAILED" not in " ".join(texts(figure))
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_line_below_every_figure_names_the_fit(isis2, name):
+    figure = draw(name, isis2)
+    canvas.sign(figure, isis2)
+    line = figure.texts[-1]
+    assert line.get_text() == "study isis2 · model interaction · priors weak"
+    line.set_in_layout(False)
+    assert line.get_window_extent().y1 / figure.dpi < figure.get_tightbbox().y0
+
+
+def test_the_legend_stays_above_the_line_when_the_figure_is_cut(tmp_path, monkeypatch, isis2):
+    figure = draw("comparison", isis2)
+    canvas.sign(figure, isis2)
+    line, (legend,), gaps = figure.texts[-1], figure.legends, []
+
+    def spy(renderer):
+        gaps.append(legend.get_window_extent(renderer).y0 - line.get_window_extent(renderer).y1)
+
+    monkeypatch.setattr(line, "draw", spy)
+    canvas.save(figure, tmp_path / "a.png")
+    assert gaps[-1] > 0
+
+
 @pytest.mark.parametrize("name", ["comparison", "synergy", "rank"])
 def test_the_same_fit_gives_the_same_bytes(tmp_path, isis2, name):
     for copy in ("a", "b"):
@@ -293,11 +317,16 @@ def test_comparison_names_what_the_model_fixes():
     assert [line.words for line in rows[-1].lines] == ["fixed by the model"]
 
 
-def test_comparison_says_why_maximum_likelihood_is_silent(three):
+def test_comparison_says_that_maximum_likelihood_is_silent(three):
     row = comparison.rows_to_draw(three)[-1]
     posterior, likelihood = row.lines
     assert posterior.is_extrapolated
-    assert likelihood.words == "maximum likelihood: not estimable from the counted regimens"
+    assert likelihood.words == "not estimable"
+    figure = draw("comparison", three)
+    (axes,) = figure.axes
+    places = [text.get_position()[0] for text in axes.texts if text.get_text() == "not estimable"]
+    assert posterior.estimate in places
+    assert any(text.startswith("not estimable: no finite") for text in texts(figure))
 
 
 def test_comparison_sums_up_the_backgrounds_without_patients():
@@ -344,6 +373,21 @@ def test_risks_draw_posterior_likelihood_and_prior(three):
 def test_risks_that_a_model_is_silent_on_leave_their_row_empty():
     rows = risks.rows_to_draw(fake_view("three", "saturated"))
     assert [len(row.lines) for row in rows] == [0, 2, 2, 2, 2, 2, 0, 0]
+
+
+def test_a_long_outcome_does_not_run_into_the_next_panel(three):
+    long = "death from any cardiovascular or unexplained cause in hospital"
+    study = parse_study(THREE.replace("complete response", long), "three.toml")
+    figure = draw("risks", View(three.tree, study, three.model, three.summary))
+    figure.draw_without_rendering()
+    left, right = (axes.xaxis.label.get_window_extent() for axes in figure.axes)
+    assert left.x1 < right.x0
+
+
+def test_risks_beside_the_prior_have_no_dot_over_the_bar(isis2):
+    wide, _ = draw("risks", isis2).axes
+    assert markers(wide, "o", "s") == []
+    assert len(markers(wide, "|")) == 4
 
 
 # --- Synergy -------------------------------------------------------------------------------------
@@ -407,6 +451,32 @@ def test_synergy_marks_extrapolation_and_names_backgrounds(three):
     assert "extrapolated" in texts(figure)
 
 
+@pytest.mark.parametrize("ends", [(0.2, 0.6), (0.4, 0.9), (0.3, 0.75), (0.25, 0.95)])
+def test_the_word_beside_an_extrapolated_row_stays_in_the_panel(three, ends):
+    prior, posterior = ends
+    (one, *_) = synergy.panels(three)
+    row = dataclasses.replace(one.rows[1], probability=posterior, prior_probability=prior)
+    figure, grid = synergy._grid(2, 1, 0)
+    axes = grid[0, 0]
+    synergy._draw_panel(axes, synergy.Panel("a", "b", (row, one.rows[-2])))
+    figure.draw_without_rendering()
+    (word,) = [text for text in axes.texts if text.get_text() == "extrapolated"]
+    extent, panel = word.get_window_extent(), axes.get_window_extent()
+    assert panel.x0 < extent.x0
+    assert extent.x1 < panel.x1
+
+
+def test_zones_cover_what_is_not_decided(isis2):
+    (one,) = synergy.panels(isis2)
+    levels = []
+    for probability in (0.974, 0.976):
+        axes = mpl.figure.Figure().add_subplot()
+        row = dataclasses.replace(one.rows[1], probability=probability)
+        synergy._draw_row(axes, 0, row)
+        levels.append(axes.get_lines()[-1].get_zorder())
+    assert levels[0] < synergy.ZONES < levels[1]
+
+
 def test_synergy_without_any_answer_is_a_list_of_reasons():
     figure = draw("synergy", fake_view("three", "saturated"))
     assert figure.axes == []
@@ -465,6 +535,17 @@ def test_thinning_keeps_every_divergent_draw(isis2, monkeypatch):
     assert 33 in kept["posterior"].draw
 
 
+@pytest.mark.parametrize("name", ["trace", "rank"])
+def test_chains_are_explained(isis2, name):
+    (legend,) = draw(name, isis2).legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"chain {i}" for i in range(4)]
+    assert len({(line.get_color(), line.get_linestyle()) for line in legend.get_lines()}) == 4
+
+
+def test_pair_has_no_more_than_two_ticks_across(isis2):
+    assert all(len(axes.get_xticks()) <= 2 for axes in draw("pair", isis2).axes)
+
+
 @pytest.mark.parametrize("name", ["pair", "trace"])
 def test_divergent_draws_are_marked(isis2, name):
     tree = isis2.tree.copy(deep=True)
@@ -490,6 +571,12 @@ def test_names_give_way_to_ids_where_they_are_too_long():
     assert words.regimen_name(study, "TAC+CYC+MMF") == "TAC+CYC+MMF"
     assert words.key(study, ["TAC+CYC+MMF"]).startswith("TAC: tacrolimus; CYC: ")
     assert words.key(study, ["tacrolimus + cyclophosphamide"]) == ""
+
+
+def test_an_id_that_is_a_word_of_a_name_is_explained():
+    study = parse_study(THREE.replace('"tacrolimus"', '"drug TAC (new)"'), "three.toml")
+    assert words.key(study, ["TAC+CYC"]).startswith("TAC: drug TAC (new); CYC: ")
+    assert words.key(study, ["drug TAC\n(new) + cyclophosphamide"]) == ""
 
 
 def test_parameters_are_called_by_what_they_are():

@@ -64,11 +64,11 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "risks",
             "Risk of the event by regimen. Left, the pale band is the prior's 95% interval: the "
-            "shorter the posterior's bar within it, the more the data have taught. Right, the same "
-            "posterior close up, with maximum likelihood.",
+            "shorter the posterior's bar within it, the more the data have taught; the tick across the "
+            "bar is the median. Right, the same posterior close up, with maximum likelihood.",
             "Two panels of horizontal intervals with one row for each regimen. The left panel runs "
-            "over all plausible risks and shows pale prior bands behind posterior intervals; the "
-            "right panel enlarges the posterior intervals (filled circles) beside maximum "
+            "over all plausible risks and shows pale prior bands behind posterior intervals with a "
+            "tick at the median; the right panel enlarges the posterior intervals (filled circles) beside maximum "
             "likelihood intervals (open squares). Events and patients stand at the right.",
         ),
         Figure(
@@ -159,7 +159,7 @@ def draw_figures(folder: Path, view: View, failed: Sequence[str] = ()) -> list[s
     list of str
         Names of the figures written as ``NAME.png``: those of `FIGURES` that the study has.
     """
-    from cotreat.plots.canvas import off_screen, save
+    from cotreat.plots.canvas import off_screen, save, sign
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -167,6 +167,7 @@ def draw_figures(folder: Path, view: View, failed: Sequence[str] = ()) -> list[s
         with off_screen():
             picture = figure.make(view)
             if picture is not None:
+                sign(picture, view)
                 save(picture, folder / f"{figure.name}.png", failed)
                 written.append(figure.name)
     return written

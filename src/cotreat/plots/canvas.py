@@ -13,13 +13,16 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.transforms import Bbox
+
+from cotreat.plots.view import View
 
 # Okabe & Ito 2008: told apart with any colour vision.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE = "#6B6B6B", "#DDDDDD"
 WARNING = "#B00000"
-SMALL = 7.0
+SMALL, TINY = 7.0, 6.0
 
 STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
@@ -68,12 +71,27 @@ def warn(figure: Figure, failure: str) -> None:
     """Write in red above a figure that its numbers are not to be used, and why."""
     lines = textwrap.wrap(failure, width=int(14 * figure.get_figwidth()), break_on_hyphens=False)
     text = "\n".join(["FAILED CHECKS: do not use these numbers", *lines])
-    # Lay out first: titles and labels may stand out of the figure, and the text must be above them.
+    top = (_extent(figure).y1 + 0.08) / figure.get_figheight()
+    figure.text(0, top, text, color=WARNING, fontweight="bold", va="bottom", ha="left")
+
+
+def sign(figure: Figure, view: View) -> None:
+    """Write small below a figure which fit it shows."""
+    fit = view.summary.iloc[0]
+    text = f"study {fit.study} · model {fit.model} · priors {fit.priors}"
+    bottom = (_extent(figure).y0 - 0.06) / figure.get_figheight()
+    figure.text(0, bottom, text, color=GREY, fontsize=TINY, va="top", ha="left")
+
+
+def _extent(figure: Figure) -> Bbox:
+    """Lay out for good, and return the inches taken: titles and labels may stand out of a figure."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    extent = figure.get_tightbbox()
-    top = (extent.y1 + 0.08) / figure.get_figheight()
-    figure.text(0, top, text, color=WARNING, fontweight="bold", va="bottom", ha="left")
+    for (
+        legend
+    ) in figure.legends:  # else it goes to the bottom of what `save` cuts out, onto the text
+        legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
+    return figure.get_tightbbox()
 
 
 def label_rows(axes: Axes, labels: Sequence[str], headings: Sequence[str] = ()) -> None:
@@ -91,7 +109,7 @@ def write_aside(axes: Axes, x: float, y: float, words: str, **place: Any) -> Non
     """Write words into the picture where a mark would be, on white."""
     box = {"fc": "white", "ec": "none", "pad": 0.5}
     look = {"color": GREY, "style": "italic", "fontsize": SMALL, "va": "center", "bbox": box}
-    axes.text(x, y, words, zorder=1, **{**look, **place})
+    axes.text(x, y, words, **{"zorder": 1, **look, **place})
 
 
 def log_axis(axes: Axes, lower: float, upper: float) -> None:

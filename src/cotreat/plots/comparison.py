@@ -16,10 +16,11 @@ from cotreat.plots.intervals import (
     words_row,
     write_numbers,
 )
-from cotreat.plots.words import event, pair_name, regimen_name
+from cotreat.plots.words import event, fold, pair_name, regimen_name
 
 MOST = 24
 """Ratios of odds ratios that a page can hold."""
+LABEL_WIDTH = 60
 REACH = 5.0
 """Factor by which the axis goes beyond the posterior; sparse data make other intervals endless."""
 
@@ -35,7 +36,7 @@ def draw(view: View) -> Figure:
     draw_rows(axes, rows, look=look)
     texts = [_numbers(row) for row in rows]
     write_numbers(axes, texts, "posterior median (95%)")
-    axes.set_xlabel(f"ratio, on the event scale: {event(view.study)}")
+    axes.set_xlabel(fold(f"ratio, on the event scale: {event(view.study)}", LABEL_WIDTH))
     add_legend(figure, view.study, rows, look)
     return figure
 

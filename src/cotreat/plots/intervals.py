@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from cotreat.study import Study
 from cotreat.summary import POSTERIOR
 
 EXTRAPOLATED = "extrapolated"
+NOT_ESTIMABLE = "not estimable"
 NAME_WIDTH = 30
+WORDS_WIDTH = 64
 STEP = 0.28
 """Distance between the intervals of one row, in rows."""
 
@@ -85,7 +88,7 @@ def _is_silent(availability: str) -> bool:
 def _line(row: dict[str, Any]) -> Line:
     available = row["availability"]
     if _is_silent(available):
-        return _words(f"{row['estimator']}: {available.removeprefix('undefined: ')}")
+        return _words(available if row["estimator"] == POSTERIOR else NOT_ESTIMABLE)
     kind = f"{row['estimator']}, {row['interval']}"
     extrapolated = available == EXTRAPOLATED
     return Line(kind, row["estimate"], row["lower"], row["upper"], "", extrapolated)
@@ -130,11 +133,21 @@ def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, dict[str, Any]
     for at, row in enumerate(rows):
         for line, y in zip(row.lines, _slots(at, len(row.lines)), strict=True):
             if line.words:
-                write_aside(axes, 0.01, y, line.words, transform=axes.get_yaxis_transform())
+                _write_words(axes, row, y, line.words)
             else:
                 _draw_line(axes, line, y, look[line.kind])
     headings = [row.name for row in rows if row.is_heading]
     label_rows(axes, [row.label for row in rows], headings)
+
+
+def _write_words(axes: Axes, row: Row, y: float, words: str) -> None:
+    """Write under the row's estimate, if it has one, what stands in another one's place."""
+    drawn = [line.estimate for line in row.lines if not line.words]
+    if drawn:
+        write_aside(axes, drawn[0], y, words, ha="center")
+    else:
+        words = shorten(words, WORDS_WIDTH, placeholder=" …")
+        write_aside(axes, 0.01, y, words, transform=axes.get_yaxis_transform())
 
 
 def _slots(at: int, count: int) -> Iterator[float]:
@@ -145,7 +158,8 @@ def _draw_line(axes: Axes, line: Line, y: float, look: dict[str, Any]) -> None:
     color, width = look["color"], 2.0 if line.is_posterior else 1.0
     style = "--" if line.is_extrapolated else "-"
     if not np.isnan(line.lower):
-        axes.plot([line.lower, line.upper], [y, y], style, color=color, lw=width, zorder=2)
+        bar: dict[str, Any] = {"color": color, "lw": width, "solid_capstyle": "butt"}
+        axes.plot([line.lower, line.upper], [y, y], style, zorder=2, **bar)
         _arrowheads(axes, line, y, color)
     face = color if line.is_posterior and not line.is_extrapolated else "white"
     axes.plot(line.estimate, y, look["marker"], color=color, mfc=face, ms=4.5, mew=1, zorder=3)
@@ -183,8 +197,11 @@ def add_legend(
             Line2D([], [], label=EXTRAPOLATED, color=BLUE, ls="--", marker="o", mfc="white", ms=4.5)
         )
     words = [line.words for row in rows for line in row.lines]
-    title = key(study, [row.name for row in rows] + words)
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, title=title)
+    title = [key(study, [row.name for row in rows] + words)]
+    if NOT_ESTIMABLE in words:
+        title.append(f"{NOT_ESTIMABLE}: no finite or no single maximum likelihood estimate")
+    below = "\n".join(filter(None, title))
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, title=below)
 
 
 def _handle(kind: str, *, filled: bool, color: str, marker: str) -> Line2D:

@@ -1,5 +1,7 @@
 """Parameters against each other (ArviZ)."""
 
+from collections.abc import Iterable
+
 import arviz as az
 from matplotlib.figure import Figure
 
@@ -36,6 +38,13 @@ def _tidy(figure: Figure, count: int) -> None:
         axes.set_xlabel(axes.get_xlabel(), fontsize=7)
         axes.set_ylabel(axes.get_ylabel(), fontsize=7)
         axes.locator_params(nbins=2)
+        axes.set_xticks(_ends(axes.get_xticks(), *axes.get_xlim()))
         axes.tick_params(labelsize=6.5)
         if at % (count + 1) == 0:
             axes.set_yticks([])
+
+
+def _ends(ticks: Iterable[float], lower: float, upper: float) -> list[float]:
+    """Return the first and the last tick within the limits: three do not fit side by side."""
+    inside = [tick for tick in ticks if lower <= tick <= upper]
+    return inside if len(inside) < 3 else [inside[0], inside[-1]]

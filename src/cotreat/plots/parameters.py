@@ -4,7 +4,7 @@ One variable for each scalar lets every ArviZ figure have one panel a scalar, wi
 what it is instead of ``beta[SK]``.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import arviz as az
@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from arviz_base.labels import MapLabeller
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from cotreat.plots.view import View
 from cotreat.plots.words import fold, key, parameter_name, subject
@@ -68,6 +69,17 @@ def note(figure: Figure, view: View, data: xr.Dataset) -> None:
         lines.append(f"{len(data)} of {total} parameters: those with the largest R-hat")
     if any(lines):
         figure.suptitle("\n".join(filter(None, lines)), fontsize=8)
+
+
+def chain_key(
+    figure: Figure, lines: Sequence[Line2D], chains: Iterable[Any], title: str = ""
+) -> None:
+    """Explain below a figure its chains by the lines that one panel has of them, in their order."""
+    handles = [
+        Line2D([], [], color=line.get_color(), ls=line.get_linestyle(), label=f"chain {chain}")
+        for line, chain in zip(lines, chains, strict=False)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=8, title=title)
 
 
 def thinned(view: View, data: xr.Dataset) -> xr.DataTree:

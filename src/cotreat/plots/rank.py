@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from cotreat.plots import View
 from cotreat.plots.canvas import GREY, SMALL
-from cotreat.plots.parameters import evenly_thinned, labeller, note, sampled
+from cotreat.plots.parameters import chain_key, evenly_thinned, labeller, note, sampled
 
 MOST = 12
 COLUMNS = 4
@@ -28,7 +28,7 @@ def draw(view: View) -> Figure:
             "remove_axis": False,
         },
         figure_kwargs={
-            "figsize": (7, 0.6 + 1.6 * rows),
+            "figsize": (7, 0.8 + 1.6 * rows),
             "layout": "constrained",
             "sharey": True,
         },
@@ -39,7 +39,9 @@ def draw(view: View) -> Figure:
         axes.axhline(0, color=GREY, lw=0.6, zorder=0)
         for text in axes.texts:  # "p=0.66(α=0.01)"; plot_rank offers no way to word it
             text.update({"text": text.get_text().partition("(")[0], "fontsize": SMALL})
-    figure.supxlabel("rank of a draw among all chains' draws, as a fraction", fontsize=8)
     figure.supylabel("departure from uniform", fontsize=8)
+    # Not as supxlabel: the layout would put it onto the legend.
+    title = "rank of a draw among all chains' draws, as a fraction"
+    chain_key(figure, figure.axes[0].get_lines(), data["chain"].values, title)
     note(figure, view, data)
     return figure

@@ -18,7 +18,9 @@ from cotreat.plots.intervals import (
     row_height,
     write_numbers,
 )
-from cotreat.plots.words import event, regimen_name
+from cotreat.plots.words import event, fold, regimen_name
+
+LABEL_WIDTH = 40
 
 
 def draw(view: View) -> Figure | None:
@@ -34,14 +36,15 @@ def draw(view: View) -> Figure | None:
     for at, (lower, upper) in enumerate(prior):
         wide.barh(at, upper - lower, left=lower, height=0.5, color=PALE, zorder=0)
     posterior = [Row(row.name, row.lines[:1]) for row in rows]
-    draw_rows(wide, posterior, look=look)
+    # A dot would hide a short bar; a tick across it does not.
+    draw_rows(wide, posterior, look={kind: {**own, "marker": "|"} for kind, own in look.items()})
     draw_rows(close, rows, look=look)
     close.tick_params(axis="y", labelleft=False)
     write_numbers(close, [_counts(view, arm) for arm in view.study.regimens], "events / n")
     wide.set_title("with the prior", loc="left")
     wide.set_xlabel("risk")
     close.set_title("close up", loc="left")
-    close.set_xlabel(f"risk of {event(view.study)}")
+    close.set_xlabel(fold(f"risk of {event(view.study)}", LABEL_WIDTH))
     prior_handle = Patch(color=PALE, label=f"prior, {INTERVAL:.0%}")
     add_legend(figure, view.study, rows, look, [prior_handle])
     return figure

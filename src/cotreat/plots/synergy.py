@@ -28,10 +28,15 @@ MOST = 8
 LISTED = 6
 """Pairs and backgrounds without an answer that are named below the panels."""
 TICKS = (1 - DECIDED, 0.25, 0.5, 0.75, DECIDED)
-TICK_LABELS = (f"{1 - DECIDED:.3g}", "", "0.5", "", f"{DECIDED:.3g}")
+TICK_LABELS = tuple(f"{tick:.3g}" for tick in TICKS)
+ROOM = 0.32
+"""Part of the axis that the word beside an extrapolated row takes."""
 TITLE_WIDTH = 34
 WORDS_WIDTH = 36
 NOT_EVIDENCE = "not evidence of synergy"
+ZONES = 3.0
+"""Drawing level of the shaded zones."""
+PRIOR: dict[str, Any] = {"color": GREY, "ls": "none", "marker": "o", "mfc": "white", "ms": 4}
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def notes(view: View, every: list[Panel], shown: list[Panel]) -> list[str]:
     """Return what stands below the panels: the scale, what is left out, what has no answer."""
     silent = [panel for panel in every if panel.silence]
     left_out = len(every) - len(silent) - len(shown)
-    lines = [f"synergy is judged on: {judged_on(view.study)}"]
+    lines = [fold(f"synergy is judged on: {judged_on(view.study)}", LINE)]
     if left_out:
         lines.append(f"{left_out} more pairs and backgrounds, with no more observed, are not shown")
     lines += [fold(f"{panel.title}: {panel.silence}", LINE) for panel in silent[:LISTED]]
@@ -160,7 +165,7 @@ def draw(view: View) -> Figure:
 def _grid(count: int, rows: int, notes: int) -> tuple[Figure, NDArray[np.object_]]:
     columns = min(2, count)
     lines = -(-count // columns)
-    width = 6.5 if columns == 1 else 7.4
+    width = 6.5 if columns == 1 else 8.0
     height = 1.1 + 0.15 * notes + lines * (0.45 + 0.18 * rows)
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False)
@@ -174,12 +179,12 @@ def _grid(count: int, rows: int, notes: int) -> tuple[Figure, NDArray[np.object_
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.set_xlim(-0.03, 1.03)
     for left, right in ((-0.03, 1 - DECIDED), (DECIDED, 1.03)):
-        axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
+        axes.axvspan(left, right, color=PALE, lw=0, zorder=ZONES)
     axes.axvline(0.5, color=GREY, lw=0.5, ls=":", zorder=0)
     for at, row in enumerate(panel.rows):
         if row.words:
             words = shorten(row.words, WORDS_WIDTH, placeholder=" …")
-            write_aside(axes, 0.5, at, words, ha="center")
+            write_aside(axes, 0.5, at, words, ha="center", zorder=ZONES + 0.5)
         elif row.measure is not None:
             _draw_row(axes, at, row)
     names = [row.name for row in panel.rows]
@@ -191,32 +196,43 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 def _draw_row(axes: Axes, at: int, row: Row) -> None:
     ends = [row.prior_probability, row.probability]
     axes.plot(ends, [at, at], color=GREY, lw=0.6, zorder=1)
-    axes.plot(ends[0], at, "o", color=GREY, mfc="white", ms=4.5, zorder=2)
-    axes.plot(ends[1], at, zorder=3, **_look(row.is_extrapolated))
+    axes.plot(ends[0], at, zorder=_level(ends[0]), **PRIOR)
+    axes.plot(ends[1], at, zorder=_level(ends[1]) + 0.1, **_look(row.is_extrapolated))
     place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
     axes.text(1.02, at, share(row.probability), fontsize=SMALL, **place)
     if row.is_extrapolated:
         _write_beside(axes, at, min(ends), max(ends))
 
 
+def _is_decided(probability: float) -> bool:
+    return not 1 - DECIDED < probability < DECIDED
+
+
+def _level(probability: float) -> float:
+    """Put a mark above the zones only if it is in one; of any other they cover what would reach in."""
+    return ZONES + 1 if _is_decided(probability) else ZONES - 1
+
+
 def _look(is_extrapolated: bool) -> dict[str, Any]:
     if is_extrapolated:
         half = {"fillstyle": "left", "markerfacecoloralt": "white"}
-        return {"color": BLUE, "ls": "none", "marker": "D", "ms": 5, **half}
-    return {"color": BLUE, "ls": "none", "marker": "o", "ms": 5.5}
+        return {"color": BLUE, "ls": "none", "marker": "D", "ms": 4, **half}
+    return {"color": BLUE, "ls": "none", "marker": "o", "ms": 4.5}
 
 
 def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:
-    """Mark a row as extrapolated on the side where there is more room."""
+    """Mark a row as extrapolated on the side where there is more room, or else between the marks."""
     x, side = (left - 0.04, "right") if left > 1 - right else (right + 0.04, "left")
-    write_aside(axes, x, at, EXTRAPOLATED, ha=side, fontsize=6.5)
+    if max(left, 1 - right) < ROOM:
+        x, side = (left + right) / 2, "center"
+    write_aside(axes, x, at, EXTRAPOLATED, ha=side, fontsize=6.5, zorder=ZONES + 0.5)
 
 
 def _legend(shown: list[Panel]) -> list[Line2D | Patch]:
     known = [row for panel in shown for row in panel.rows if not np.isnan(row.probability)]
     handles: list[Line2D | Patch] = []
     if known:
-        handles.append(Line2D([], [], color=GREY, marker="o", mfc="white", ls="", label="prior"))
+        handles.append(Line2D([], [], label="prior", **PRIOR))
     for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {EXTRAPOLATED}")):
         if any(row.is_extrapolated == is_extrapolated for row in known):
             handles.append(Line2D([], [], label=name, **_look(is_extrapolated)))

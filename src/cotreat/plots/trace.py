@@ -4,7 +4,7 @@ import arviz as az
 from matplotlib.figure import Figure
 
 from cotreat.plots import View
-from cotreat.plots.parameters import labeller, note, sampled, thinned
+from cotreat.plots.parameters import chain_key, labeller, note, sampled, thinned
 
 MOST = 8
 
@@ -21,10 +21,11 @@ def draw(view: View) -> Figure:
         aes={"color": ["chain"], "linestyle": ["chain"], "overlay": ["chain"]},
         aes_by_visuals={"dist": ["color", "linestyle"], "trace": ["color"]},
         visuals={"trace": {"width": 0.4, "alpha": 0.8}},
-        figure_kwargs={"figsize": (7, 0.5 + 1.1 * len(data)), "layout": "constrained"},
+        figure_kwargs={"figsize": (7, 0.7 + 1.1 * len(data)), "layout": "constrained"},
     )
     figure = plot.viz["figure"].item()
     _tidy(figure)
+    chain_key(figure, figure.axes[0].get_lines(), data["chain"].values)
     note(figure, view, data)
     return figure
 

@@ -75,8 +75,10 @@ def judged_on(study: Study) -> str:
 def key(study: Study, texts: Iterable[str]) -> str:
     """Explain the ids that stand in texts where names would have been too long."""
     names = _names(study)
-    evident = {word for name in names.values() for word in _WORD.findall(name)}
-    used = {word for text in texts for word in _WORD.findall(text)} - evident
+    # An id may be a word of a name ("A" of "drug A"), so look for ids outside the whole names.
+    whole = "|".join(re.escape(name) for name in sorted(names.values(), key=len, reverse=True))
+    text = " ".join(word for text in texts for word in text.split())
+    used = set(_WORD.findall(re.sub(rf"(?<!\w)(?:{whole})(?!\w)", " ", text)))
     return fold("; ".join(f"{t}: {name}" for t, name in names.items() if t in used), LINE)
 
 
