@@ -44,21 +44,6 @@ def interaction(study, v):
     )
 
 
-def exchangeable(study, v):
-    content, products = cells(study)
-    tau = np.exp(v["tau_log__"])
-    gamma = v["mu"] + tau * v["z"]
-    return (
-        reference(study, v["alpha"])
-        + stats.norm.logpdf(v["beta"], 0, 1).sum()
-        + stats.norm.logpdf(v["mu"], 0, 0.25)
-        + stats.halfnorm.logpdf(tau, scale=0.5)
-        + v["tau_log__"]  # the sampler works on log tau
-        + stats.norm.logpdf(v["z"], 0, 1).sum()
-        + binomial(study, v["alpha"] + content @ v["beta"] + products @ gamma)
-    )
-
-
 def zero_sum(free):
     """Map k − 1 free coordinates to k numbers that sum to 0, lengths kept (a Householder reflection)."""
     k = len(free) + 1
@@ -66,21 +51,37 @@ def zero_sum(free):
     return np.append(free, shift - free.sum() / np.sqrt(k)) - shift
 
 
-def saturated(study, v):
-    # The arms' log-odds with their common mean integrated out, in the coordinates of the sampler.
-    tau = np.exp(v["tau_arm_log__"])
-    k = len(study.counted)
-    mean, sd = (0, 1.5) if study.is_case_control else (-1.67, 0.65)
-    eta = v["m"] + tau * zero_sum(v["z_zerosum__"])
-    common = tau**2 * np.eye(k) + sd**2 * np.ones((k, k))
+def relatives(own_mean, tau, free, mean, sd):
+    """Return k relatives Normal(M, tau), and their log density with M ~ Normal(mean, sd) integrated out.
+
+    The density is in the coordinates of the sampler: own mean and free deviations.
+    """
+    values = own_mean + tau * zero_sum(free)
+    k = len(values)
+    covariance = tau**2 * np.eye(k) + sd**2 * np.ones((k, k))
+    joint = stats.multivariate_normal.logpdf(values, np.full(k, mean), covariance)
+    return values, joint + 0.5 * np.log(k) + (k - 1) * np.log(tau)
+
+
+def exchangeable(study, v):
+    content, products = cells(study)
+    tau = np.exp(v["tau_log__"])
+    gamma, density = relatives(v["mu"], tau, v["z_zerosum__"], 0, 0.25)
     return (
-        stats.multivariate_normal.logpdf(eta, np.full(k, mean), common)
-        + 0.5 * np.log(k)
-        + (k - 1) * np.log(tau)
-        + stats.halfnorm.logpdf(tau, scale=1)
-        + v["tau_arm_log__"]
-        + binomial(study, eta)
+        reference(study, v["alpha"])
+        + stats.norm.logpdf(v["beta"], 0, 1).sum()
+        + density
+        + stats.halfnorm.logpdf(tau, scale=0.5)
+        + v["tau_log__"]  # the sampler works on log tau
+        + binomial(study, v["alpha"] + content @ v["beta"] + products @ gamma)
     )
+
+
+def saturated(study, v):
+    tau = np.exp(v["tau_arm_log__"])
+    prior = (0, 1.5) if study.is_case_control else (-1.67, 0.65)
+    eta, density = relatives(v["m"], tau, v["z_zerosum__"], *prior)
+    return density + stats.halfnorm.logpdf(tau, scale=1) + v["tau_arm_log__"] + binomial(study, eta)
 
 
 PLAIN = {f.__name__: f for f in (additive, interaction, exchangeable, saturated)}

@@ -14,3 +14,20 @@ def state(
     """State one variable of the PyMC model in context from its row of the prior set."""
     row = priors[variable]
     return getattr(pm, row.distribution)(variable, **{**row.numbers(), **others}, dims=dims)
+
+
+def relatives(
+    priors: PriorSet, variable: str, *, mean: str, spread: str, dims: str, count: int
+) -> pt.TensorVariable:
+    """State `count` relatives, each ~ Normal(M, `spread`) with M ~ the prior of `mean`.
+
+    They are stated by their own mean, under the name `mean`, and by standardised deviations from it
+    that sum to 0, with M integrated out. This is the same law exactly (the mean of `count` draws has
+    variance σ² + spread²/count), but the data pin each part down by itself: stated one by one,
+    centred or not, alike relatives make a funnel in which samplers diverge.
+    """
+    sd = priors[mean].numbers()["sigma"]
+    tau = state(priors, spread)
+    own_mean = state(priors, mean, sigma=pm.math.sqrt(sd**2 + tau**2 / count))
+    z = pm.ZeroSumNormal("z", 1.0, dims=dims)
+    return pm.Deterministic(variable, own_mean + tau * z, dims=dims)
