@@ -1,7 +1,8 @@
-"""Does the answer hang on the model? ISIS-2 with a log-odds of its own for every regimen.
+"""Does the answer hang on how the prior is stated? ISIS-2 with a log-odds of its own for
+every regimen.
 
-No structure between arms, so nothing is borrowed from the shape of a logistic regression; compare
-its probabilities with those of models/interaction.py.
+With one pair of drugs both models can reproduce any four counts; they differ in their priors:
+product terms near 0, or regimens near a common mean. What differs between them is prior, not data.
 """
 
 import sys

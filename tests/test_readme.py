@@ -54,10 +54,11 @@ def test_what_it_links_to_exists():
 
 
 def test_its_study_file_is_read():
-    (text,) = blocks("toml")
+    text, baseline = blocks("toml")
     assert len(text.splitlines()) == 10
     assert tomllib.loads(text)
     assert parse_study(text).counted == ("none", "A", "B", "A+B")
+    assert parse_study(text.replace("arms = [", f"{baseline}arms = [")).baseline.lower == 0.6
 
 
 def test_its_commands_are_those_of_the_command_line():
