@@ -1,8 +1,8 @@
-"""Does the answer hang on how the prior is stated? ISIS-2 with a log-odds of its own for
-every regimen.
+"""Does the answer hang on how the prior is stated? ISIS-2 under the saturated model.
 
-With one pair of drugs both models can reproduce any four counts; they differ in their priors:
-product terms near 0, or regimens near a common mean. What differs between them is prior, not data.
+Every regimen has a log-odds of its own. With one pair of drugs this model and interaction can both
+reproduce any four counts; they differ in their priors: regimens near a common mean, or product terms
+near 0. What differs between their answers is prior, not data.
 """
 
 import sys
