@@ -156,7 +156,7 @@ def test_a_count_that_the_model_does_not_reproduce_is_said():
     study = parse_study(text)
     line = cautions(check(fit(study, "additive"), study, MODELS["additive"]))[0]
     assert line.startswith("predicted counts (χ²): 0")
-    assert "does not reproduce the counts" in line
+    assert "with these priors does not reproduce the counts" in line
     assert cautions(check(fit(study, "interaction"), study, MODELS["interaction"])) == []
 
 

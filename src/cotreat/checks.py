@@ -187,8 +187,8 @@ def _misfit(tree: xr.DataTree, study: Study) -> Row:
         share,
         f"≥ {MISFIT}",
         share >= MISFIT,
-        "the model does not reproduce the counts, so its effects are averages of unlike ones: use a "
-        "model with interactions, or saturated",
+        "the model with these priors does not reproduce the counts, and its effects are averages of "
+        "unlike ones: mend a prior conflict first, then use a freer model (interaction, saturated)",
         WARN,
     )
 

@@ -269,7 +269,7 @@ def _result(result: "Reanalysis") -> str:
             lines += [f"  {line}" for line in one.failed]
     priors = leader.summary.priors.iloc[0]
     lines += [f"{result.study.title}: model {leader.model}, {priors} priors"]
-    lines += [f"CAUTION: {line}" for line in leader.cautions]
+    lines += [f"CAUTION, {one.model}: {line}" for one in result.results for line in one.cautions]
     lines += ["", headline.headline(leader.summary).to_string(index=False), ""]
     for one in result.results:
         lines += [f"{one.model}: {agreement}" for agreement in headline.agreements(one.summary)]
