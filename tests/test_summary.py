@@ -184,4 +184,5 @@ def test_posterior_and_proportions_are_asked_by_the_same_formula():
 
 def test_labels_come_apart():
     assert (name_of("ror[A:B]"), subject_of("ror[A:B]")) == ("ror", "A:B")
+    assert subject_of("odds_ratio[A+B vs none] > 1.5") == "A+B vs none"
     assert set(MEASURES) >= set(REPRESENTATIVE.values())

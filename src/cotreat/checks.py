@@ -23,13 +23,15 @@ ESS = 1000
 MCSE = 0.05
 BFMI = 0.3
 MAX_TREE_DEPTH = 10
-
 MISFIT = 0.01
 
 PASS, WARN, FAIL = "pass", "warn", "FAIL"
 
 MORE_DRAWS = "draw more: raise --draws"
-NOT_MIXED = "the chains disagree: do not use these numbers; try --engine nutpie or another model"
+NOT_MIXED = (
+    "the chains disagree: do not use these numbers; raise --draws, then try "
+    "--engine nutpie or another model"
+)
 Row = dict[str, Any]
 
 

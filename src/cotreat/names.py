@@ -20,8 +20,8 @@ FIXED = "fixed by the model"
 
 IMPLIED = "implied by the model"
 """Availability of a measure of synergy under a model without interaction: with no product term its
-sign follows by algebra from the single effects, and no data could show otherwise, so it gets neither
-a probability nor a contraction."""
+sign follows by algebra from the single effects and the reference risk, and no data could show
+otherwise, so it gets neither a probability nor a contraction."""
 
 GIVEN_NONE = f"{CREDIBLE}, given no interaction"
 """How the interval of an implied measure is labelled."""

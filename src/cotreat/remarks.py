@@ -33,8 +33,8 @@ def _implied(summary: pd.DataFrame, model: str) -> Iterator[str]:
     if (summary.availability == IMPLIED).any():
         yield (
             f"The model {model} has no interaction. With no product term, the signs of the measures "
-            "of synergy follow by algebra from the single effects, and no data could show otherwise: "
-            "they get no probability."
+            "of synergy follow by algebra from the single effects and the reference risk, and no data "
+            "could show otherwise: they get no probability."
         )
 
 

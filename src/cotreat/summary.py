@@ -40,7 +40,7 @@ def name_of(label: str) -> str:
 
 def subject_of(label: str) -> str:
     """Return what stands between the brackets of an estimand's label: ``A:B`` of ``ror[A:B]``."""
-    return label.partition("[")[2].rstrip("]")
+    return label.partition("[")[2].partition("]")[0]
 
 
 def summarise(
