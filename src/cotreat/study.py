@@ -1,9 +1,9 @@
 """A study as a frozen record: what was given, what was counted, what was printed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ Scale = Literal["event", "non-event"]
 
 NOT_IDENTIFIED = "undefined: not identified by design"
 """Availability of risks in a case-control study: its sampling fixes the share of cases."""
+
+
+class ReadingError(ValueError):
+    """A reading that a study does not have."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +69,87 @@ class Total:
 
 
 @dataclass(frozen=True)
+class Meaning:
+    """What a printed number is a coefficient of.
+
+    Attributes
+    ----------
+    kind : str
+        An entry of `cotreat.evidence.contrasts.KINDS`, such as ``sets``.
+    words : tuple
+        Regimens, set expressions or treatments, as that kind takes them.
+    """
+
+    kind: str
+    words: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
 class Claim:
-    """A printed odds ratio of two disjoint sets of patients, the first against the second."""
+    """A printed odds ratio or p-value.
+
+    Attributes
+    ----------
+    kind : str
+        ``odds_ratio``, ``p_value`` or ``p_trend``.
+    meaning : Meaning or None
+        None for a number that is shown and not used.
+    about : str
+        What such a number is said to be about.
+    value : Printed
+        The odds ratio, or the p-value.
+    is_below : bool
+        Whether a p-value is printed as "<".
+    ci : tuple of Printed, or None
+        The interval of an odds ratio.
+    interval : str
+        ``wald``, ``profile`` or ``exact``.
+    model : str
+        Claims of one regression share it; empty where the print does not say.
+    sign : str
+        ``+`` or ``-``, the side of a p-value; empty where it is not known.
+    """
 
     id: str
-    sides: tuple[str, str]
-    members: tuple[frozenset[Regimen], frozenset[Regimen]]
+    kind: str
+    meaning: Meaning | None
+    about: str
     value: Printed
-    ci: tuple[Printed, Printed]
+    is_below: bool
+    ci: tuple[Printed, Printed] | None
     level: float
+    interval: str
     adjusted: bool
+    model: str
+    sign: str
     source: str
+
+    @property
+    def is_odds_ratio(self) -> bool:
+        """Whether it is an odds ratio with an interval."""
+        return self.kind == "odds_ratio"
+
+    @property
+    def printed(self) -> str:
+        """The number as it stands in print."""
+        if self.ci is None:
+            return f"p {'<' if self.is_below else '='} {self.value.value:g}"
+        return f"{self.value.value:g} ({self.ci[0].value:g}–{self.ci[1].value:g})"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to understand a file whose words leave something open.
+
+    Attributes
+    ----------
+    claims : tuple of Claim
+        All printed numbers, with the meanings they have in this reading.
+    """
+
+    id: str
+    words: str
+    claims: tuple[Claim, ...]
 
 
 @dataclass(frozen=True)
@@ -89,10 +163,16 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything a study file offers, checked.
+    """Everything a study file offers, checked, under one reading of its words.
 
     Attributes
     ----------
+    readings : tuple of Reading
+        All ways to understand what was printed, the default first.
+    reading : str
+        The one of them that this record stands under.
+    warnings : tuple of str
+        What is odd about the printed numbers, but no error.
     digest : str
         SHA-256 of the study file's text; two fits with the same digest saw the same evidence.
     """
@@ -107,9 +187,41 @@ class Study:
     treatments: tuple[Treatment, ...]
     arms: tuple[Arm, ...]
     totals: tuple[Total, ...]
-    claims: tuple[Claim, ...]
     baseline: Baseline | None
+    readings: tuple[Reading, ...]
+    reading: str
+    warnings: tuple[str, ...]
     digest: str
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What was printed, with the meanings of the reading."""
+        return self.read.claims
+
+    @cached_property
+    def read(self) -> Reading:
+        """The reading that this record stands under."""
+        return next(reading for reading in self.readings if reading.id == self.reading)
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it stands under its default reading."""
+        return self.reading == self.readings[0].id
+
+    def under(self, reading: str) -> "Study":
+        """Return the study under another of its readings.
+
+        Raises
+        ------
+        ReadingError
+            If it has no such reading.
+        """
+        names = [known.id for known in self.readings]
+        if reading not in names:
+            raise ReadingError(
+                f"{self.id} has no reading {reading!r}; its readings are {', '.join(names)}"
+            )
+        return replace(self, reading=reading)
 
     @property
     def is_case_control(self) -> bool:
@@ -140,6 +252,36 @@ class Study:
     def counted(self) -> tuple[str, ...]:
         """Labels of the regimens with patients, in the order of `regimens`."""
         return tuple(r for r in self.regimens if r in self._arm_of)
+
+    @cached_property
+    def admitted(self) -> tuple[str, ...]:
+        """Labels of the regimens that the inclusion rule lets in, in the order of `regimens`."""
+        return tuple(r for r in self.regimens if self.is_admitted(r))
+
+    @cached_property
+    def present(self) -> tuple[str, ...]:
+        """Labels of the regimens that have patients, or may have: the cohort.
+
+        Where the totals leave no patients outside the counted regimens, those are all.
+        """
+        return self.admitted if self.has_uncounted else self.counted
+
+    @cached_property
+    def has_uncounted(self) -> bool:
+        """Whether the cohort has patients whose regimen was not counted."""
+        return not self.arms or any(
+            total.n > sum(arm.n for arm in self.arms if self.holds(total.patients, arm.regimen))
+            for total in self.totals
+        )
+
+    def holds(self, patients: str, regimen: Regimen) -> bool:
+        """Tell whether a regimen belongs to a set of patients."""
+        return regimens.rule(patients, self.treatment_ids)(regimen)
+
+    def members(self, patients: str, labels: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Tell which of some regimens belong to a set of patients, shape (labels,)."""
+        belongs = regimens.rule(patients, self.treatment_ids)
+        return np.array([belongs(regimens.parse(text)) for text in labels])
 
     @cached_property
     def n(self) -> NDArray[np.int64]:

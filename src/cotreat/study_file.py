@@ -3,25 +3,34 @@
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from cotreat import regimens
-from cotreat.regimens import NONE, Regimen
-from cotreat.study import Arm, Baseline, Claim, Outcome, Printed, Scale, Study, Total, Treatment
+from cotreat.claims_file import (
+    Patients,
+    RawClaim,
+    check_symmetry,
+    raw_claims,
+    read_claims,
+    read_readings,
+)
+from cotreat.evidence.claims import contradictions, is_used
+from cotreat.evidence.contrasts import KINDS, Cohort
+from cotreat.evidence.sizes import sizes_of
+from cotreat.places import Places
+from cotreat.regimens import Regimen
+from cotreat.study import Arm, Baseline, Outcome, Scale, Study, Total, Treatment
 from cotreat.toml_tables import (
     Key,
     Problems,
     Table,
-    flag,
-    is_positive,
     is_rising,
     is_share,
     is_text,
-    is_two,
     matching,
     nearest,
     one_of,
@@ -120,8 +129,17 @@ def _no_such_study(path: Path) -> str:
     return f"no such file and no packaged study{hint}; packaged are {', '.join(packaged())}"
 
 
-SECTIONS = ("study", "outcome", "baseline", "treatments", "arms", "totals", "claims")
-NOT_YET = ("patients", "readings")
+SECTIONS = (
+    "study",
+    "outcome",
+    "baseline",
+    "treatments",
+    "arms",
+    "totals",
+    "claims",
+    "readings",
+)
+NOT_YET = ("patients",)
 
 STUDY = {
     "id": matching(
@@ -159,23 +177,6 @@ TOTAL = {
     "events": whole(0, required=False),
     "source": text(required=False),
 }
-CLAIM = {
-    "id": text(),
-    "kind": one_of("odds_ratio"),
-    "regimens": Key(
-        lambda v: is_two(v, is_text), '["A+B", "none"], the first against the second', False
-    ),
-    "sets": Key(
-        lambda v: is_two(v, is_text), '["A", "not A"], the first against the second', False
-    ),
-    "value": Key(is_positive, "a number above 0"),
-    "ci": Key(lambda v: is_rising(v, is_positive), "[lower, upper] with 0 < lower < upper"),
-    "level": Key(is_share, "a number between 0 and 1, such as 0.95", False),
-    "adjusted": flag(),
-    "source": text(),
-}
-
-
 # --- The sections --------------------------------------------------------------------------------
 
 
@@ -194,19 +195,26 @@ def _read(raw: dict[str, Any], digest: str, problems: Problems) -> Study | None:
     treatments = _treatments(raw.get("treatments", {}), problems)
     if not treatments:
         return None
-    places = _Places(tuple(t.id for t in treatments), problems)
+    places = Places(tuple(t.id for t in treatments), problems)
     inclusion = head["inclusion"] or "all"
     admitted = places.rule("study.inclusion", inclusion) or regimens.everyone
     source = head["source"] or ""
     before = len(problems.found)
-    arms = _arms(raw.get("arms", []), source, inclusion, admitted, places)
+    has_claims = bool(raw.get("claims"))
+    arms = _arms(raw.get("arms", []), source, inclusion, admitted, places, has_claims=has_claims)
     # Sums over arms that were not read right would only add false problems.
     sound = arms if len(problems.found) == before else None
-    totals = _totals(raw.get("totals", []), source, sound, places)
-    claims = _claims(raw.get("claims", []), sound, places)
+    later = Problems()  # of claims, to be told after those of totals
+    claim_tables = raw_claims(raw.get("claims", []), later)
+    may_be_more = _read_more(claim_tables, sound, admitted, places)
+    totals = _totals(raw.get("totals", []), source, sound, may_be_more, places)
+    problems.found.extend(later.found)
+    patients = _patients(totals, sound, admitted, inclusion, places)
+    claims = read_claims(claim_tables, patients, places)
+    readings = read_readings(raw.get("readings"), claims, patients, places)
     if problems.found or outcome is None:
         return None
-    return Study(
+    study = Study(
         id=head["id"],
         title=head["title"],
         design=head["design"],
@@ -217,44 +225,93 @@ def _read(raw: dict[str, Any], digest: str, problems: Problems) -> Study | None:
         treatments=treatments,
         arms=tuple(arms.values()),
         totals=totals,
-        claims=claims,
         baseline=baseline,
+        readings=readings,
+        reading=readings[0].id,
+        warnings=(),
         digest=digest,
     )
+    return _check_printed(study, problems)
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Reads regimens and sets of patients, and reports the place of a bad one."""
+def _read_more(
+    tables: list[RawClaim],
+    arms: Mapping[Regimen, Arm] | None,
+    admitted: regimens.Rule,
+    places: Places,
+) -> set[Regimen]:
+    """Return regimens that are admitted, not counted, and read by some claim."""
+    if not arms:
+        return set()
+    possible = [r for r in regimens.lattice(places.treatments) if admitted(r) and r not in arms]
+    named = {
+        word
+        for one in tables
+        for word in one.table.values.get("regimens") or ()
+        if word in map(places.label, possible)
+    }
+    wide = any(one.table.values.get(k) for one in tables for k in KINDS if k != "regimens")
+    return {r for r in possible if wide or places.label(r) in named}
 
-    treatments: tuple[str, ...]
-    problems: Problems
 
-    def rule(self, where: str, text: str | None) -> regimens.Rule | None:
-        if text is None:
-            return None
+def _patients(
+    totals: tuple[Total, ...],
+    arms: Mapping[Regimen, Arm] | None,
+    admitted: regimens.Rule,
+    inclusion: str,
+    places: Places,
+) -> Patients | None:
+    """Say who may stand in a printed number: the counted arms, or all that are admitted."""
+    if arms is None:
+        return None
+    every = tuple(filter(admitted, regimens.lattice(places.treatments)))
+    more = not arms or any(
+        total.n
+        > sum(a.n for r, a in arms.items() if regimens.rule(total.patients, places.treatments)(r))
+        for total in totals
+    )
+    own = every if more else tuple(r for r in every if r in arms)
+    return Patients(Cohort(places.treatments, own), not more, every, inclusion)
+
+
+def _check_printed(study: Study, problems: Problems) -> Study | None:
+    """Check what only the whole tells: sizes, dependent claims, odd intervals."""
+    odd: list[str] = []
+    if study.has_uncounted:
         try:
-            return regimens.rule(text, self.treatments)
+            sizes_of(study)
         except ValueError as error:
-            self.problems.add(where, str(error))
+            problems.add("totals", str(error))
             return None
+        _check_used(study, problems)
+    for at, claim in enumerate(study.claims, start=1):
+        words = check_symmetry(claim)
+        if words and claim.model:
+            problems.add(f"claims[{at}].ci", words)
+        elif words:
+            odd.append(f"{claim.id}: {words}")
+    if problems.found:
+        return None
+    for reading in study.readings:
+        for wrong, is_error in contradictions(study.under(reading.id)):
+            if is_error and reading is study.readings[0]:
+                problems.add("claims", wrong)
+            else:
+                where = "" if len(study.readings) == 1 else f"reading {reading.id}: "
+                odd.append(where + wrong)
+    return None if problems.found else replace(study, warnings=tuple(odd))
 
-    def regimen(self, where: str, text: str | None) -> Regimen | None:
-        if text is None:
-            return None
-        try:
-            regimen = regimens.parse(text)
-        except ValueError as error:
-            self.problems.add(where, str(error))
-            return None
-        for name in sorted(regimen - set(self.treatments)):
-            hint = nearest(name, (*self.treatments, NONE))
-            hint = hint or f"the treatments are {', '.join(self.treatments)}"
-            self.problems.add(where, f"unknown treatment {name}; {hint}")
-        return regimen if regimen <= set(self.treatments) else None
 
-    def label(self, regimen: Regimen) -> str:
-        return regimens.label(regimen, self.treatments)
+def _check_used(study: Study, problems: Problems) -> None:
+    for reading in study.readings:
+        used = [c for c in reading.claims if is_used(study.under(reading.id), c)]
+        where = "claims" if len(study.readings) == 1 else f"readings: {reading.id}"
+        if not used:
+            problems.add(where, "no printed number has a meaning that a model can use")
+        if not study.totals and any(not claim.is_odds_ratio for claim in used):
+            problems.add(
+                where, "p-values need to know how many patients there were; write [[totals]]"
+            )
 
 
 def _outcome(raw: object, design: str | None, problems: Problems) -> Outcome | None:
@@ -305,12 +362,20 @@ def _treatments(raw: object, problems: Problems) -> tuple[Treatment, ...]:
 
 
 def _arms(
-    raw: object, source: str, inclusion: str, admitted: regimens.Rule, places: _Places
+    raw: object,
+    source: str,
+    inclusion: str,
+    admitted: regimens.Rule,
+    places: Places,
+    *,
+    has_claims: bool,
 ) -> dict[Regimen, Arm]:
     problems, arms = places.problems, {}
-    if isinstance(raw, list) and len(raw) < 2:
+    if isinstance(raw, list) and len(raw) < 2 and not (has_claims and not raw):
         problems.add(
-            "arms", "at least two regimens must have patients; write one [[arms]] for each of them"
+            "arms",
+            "at least two regimens must have patients; write one [[arms]] for each of them"
+            + ("" if has_claims else ", or [[claims]] for what was printed"),
         )
     for where, table in read_tables(raw, "arms", ARM, problems):
         regimen = places.regimen(f"{where}.regimen", table["regimen"])
@@ -331,7 +396,11 @@ def _arms(
 
 
 def _totals(
-    raw: object, source: str, arms: Mapping[Regimen, Arm] | None, places: _Places
+    raw: object,
+    source: str,
+    arms: Mapping[Regimen, Arm] | None,
+    may_be_more: set[Regimen],
+    places: Places,
 ) -> tuple[Total, ...]:
     totals = []
     for where, table in read_tables(raw, "totals", TOTAL, places.problems):
@@ -339,11 +408,17 @@ def _totals(
         if member is None or arms is None:
             continue
         inside = [arm for regimen, arm in arms.items() if member(regimen)]
+        n, events = table["n"], table["events"]
+        if n is not None and events is not None and events > n:
+            places.problems.add(
+                f"{where}.events", f"{events} events in {n} patients; at most {n} can be"
+            )
         for what, printed, summed in (
             ("n", table["n"], sum(arm.n for arm in inside)),
             ("events", table["events"], sum(arm.events for arm in inside)),
         ):
-            if printed is not None and printed != summed:
+            more = not arms or any(map(member, may_be_more))
+            if printed is not None and (printed < summed if more else printed != summed):
                 places.problems.add(
                     f"{where}.{what}",
                     f"{printed} printed for {table['patients']!r}, but its arms add up to {summed}",
@@ -352,71 +427,3 @@ def _totals(
             Total(table["patients"], table["n"] or 0, table["events"], table["source"] or source)
         )
     return tuple(totals)
-
-
-def _claims(raw: object, arms: Mapping[Regimen, Arm] | None, places: _Places) -> tuple[Claim, ...]:
-    problems = places.problems
-    claims: list[Claim] = []
-    ids: set[str] = set()
-    for where, table in read_tables(raw, "claims", CLAIM, problems):
-        if table["id"] in ids:
-            problems.add(f"{where}.id", f"{table['id']} stands in a claim above")
-        ids |= {table["id"]} - {None}
-        members = _sides(where, table, arms, places)
-        if table["value"] is None or table["ci"] is None:
-            continue
-        lower, upper = table["ci"]
-        if not lower <= table["value"] <= upper:
-            problems.add(
-                f"{where}.ci", f"({lower}, {upper}) does not hold the estimate {table['value']}"
-            )
-        if members is None:
-            continue
-        claims.append(
-            Claim(
-                id=table["id"],
-                sides=tuple(table["regimens"] or table["sets"]),
-                members=members,
-                value=_printed(table["value"]),
-                ci=(_printed(lower), _printed(upper)),
-                level=float(table["level"] or 0.95),
-                adjusted=bool(table["adjusted"]),
-                source=table["source"],
-            )
-        )
-    return tuple(claims)
-
-
-def _sides(
-    where: str, table: Table, arms: Mapping[Regimen, Arm] | None, places: _Places
-) -> tuple[frozenset[Regimen], frozenset[Regimen]] | None:
-    """Return the counted regimens on either side of an odds ratio."""
-    if len(table.given & {"regimens", "sets"}) != 1:
-        places.problems.add(
-            where, 'must have exactly one of regimens = ["A+B", "none"] or sets = ["A", "not A"]'
-        )
-        return None
-    if table["regimens"] is table["sets"] is None:
-        return None
-    if table["regimens"] is not None:
-        named = [places.regimen(f"{where}.regimens", text) for text in table["regimens"]]
-        sides = [frozenset({r} & set(arms or ())) if r is not None else None for r in named]
-    else:
-        rules = [places.rule(f"{where}.sets", text) for text in table["sets"]]
-        sides = [frozenset(filter(rule, arms or ())) if rule else None for rule in rules]
-    first, second = sides
-    if first is None or second is None or arms is None:
-        return None
-    for side, words in zip((first, second), table["regimens"] or table["sets"], strict=True):
-        if not side:
-            places.problems.add(where, f"no counted arm belongs to {words!r}")
-    if first & second:
-        places.problems.add(where, "the two sides share patients; they must be disjoint")
-    return (first, second)
-
-
-def _printed(number: int | Decimal) -> Printed:
-    """Read a printed number with half a unit of its last digit."""
-    exponent = Decimal(number).as_tuple().exponent
-    assert isinstance(exponent, int)  # noqa: S101 - infinities were refused by the key's test
-    return Printed(float(number), 0.5 * 10.0**exponent)

@@ -1,0 +1,583 @@
+"""Printed numbers: what odds ratios, p-values and totals of one cohort say together.
+
+All of them stand on the same hidden counts, so their errors are correlated, and how is known: each
+is moved by the arms' counts through its lever (`cotreat.evidence.regression.Law`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from cotreat import regimens
+from cotreat.evidence.contrasts import Cohort, coefficient_of, members
+from cotreat.evidence.regression import Averages, Regressions, averages
+from cotreat.evidence.sizes import Sizes, sizes_of
+from cotreat.study import Claim, Study, Total
+
+if TYPE_CHECKING:
+    import pytensor.tensor as pt
+
+Array = Any
+
+WIDTH_ERROR = 0.05
+"""SD of the log of a printed standard error about that of the regression on arms alone."""
+
+
+def log_estimate(claim: Claim) -> float:
+    """Return the log of a printed odds ratio."""
+    return float(np.log(claim.value.value))
+
+
+def standard_error(claim: Claim) -> float:
+    """Return the standard error of a log odds ratio that its printed interval implies."""
+    assert claim.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
+    lower, upper = (np.log(end.value) for end in claim.ci)
+    return float((upper - lower) / (2 * ndtri(0.5 + claim.level / 2)))
+
+
+def estimate_rounding(claim: Claim) -> float:
+    """Return by how much rounding may have moved a printed log odds ratio, at most."""
+    return claim.value.half / claim.value.value
+
+
+def width_rounding(claim: Claim) -> float:
+    """Return by how much rounding may have moved the log of a printed standard error, at most."""
+    assert claim.ci is not None  # noqa: S101
+    ends = sum(end.half / end.value for end in claim.ci)
+    return float(ends / (2 * ndtri(0.5 + claim.level / 2)) / standard_error(claim))
+
+
+def z_value(p: float) -> float:
+    """Return the absolute normal deviate of a two-sided p-value."""
+    return float(-ndtri(p / 2))
+
+
+def z_rounding(claim: Claim) -> float:
+    """Return by how much rounding may have moved the deviate of a printed p-value, at most."""
+    p, half = claim.value.value, claim.value.half
+    return (z_value(max(p - half, 1e-300)) - z_value(min(p + half, 1.0))) / 2
+
+
+def wald_p(claim: Claim) -> float:
+    """Return the two-sided Wald p-value that a printed odds ratio implies."""
+    from scipy.special import ndtr
+
+    return float(2 * ndtr(-abs(log_estimate(claim)) / standard_error(claim)))
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """A printed number that follows from others.
+
+    Attributes
+    ----------
+    implied : float
+        What the others make of it, on its own scale: an odds ratio, a p-value, a count.
+    agrees : bool or None
+        Whether it is that within rounding; None where it cannot be told.
+    """
+
+    name: str
+    others: tuple[str, ...]
+    implied: float
+    agrees: bool | None
+
+
+@dataclass(frozen=True)
+class Printed:
+    """The printed numbers of a study that are evidence in its reading, in the order of the joint law.
+
+    Attributes
+    ----------
+    odds_ratios, p_values : tuple of Claim
+    totals : tuple of Total
+        Those with events that are not all counted.
+    """
+
+    study: Study
+    sizes: Sizes
+    odds_ratios: tuple[Claim, ...]
+    p_values: tuple[Claim, ...]
+    totals: tuple[Total, ...]
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Odds ratios, then p-values."""
+        return (*self.odds_ratios, *self.p_values)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Ids of all rows: claims, then ``events[…]`` of totals."""
+        return (
+            *(claim.id for claim in self.claims),
+            *(f"events[{total.patients}]" for total in self.totals),
+        )
+
+    @property
+    def is_adjusted(self) -> bool:
+        """Whether any claim is adjusted for covariates that nobody can see."""
+        return any(claim.adjusted for claim in self.claims)
+
+    @cached_property
+    def regressions(self) -> Regressions:
+        """The coefficients that the claims are."""
+        cohort = cohort_of(self.study)
+        return Regressions(
+            tuple(
+                coefficient_of(claim.meaning, cohort, is_adjusted=claim.adjusted)
+                for claim in self.claims
+                if claim.meaning is not None
+            )
+        )
+
+    @cached_property
+    def within(self) -> NDArray[np.float64]:
+        """Arms of each total, shape (total, arm)."""
+        labels = self.study.present
+        found = [self.study.members(total.patients, labels) for total in self.totals]
+        return np.array(found, dtype=float).reshape(len(found), len(labels))
+
+    @cached_property
+    def shifted(self) -> NDArray[np.float64]:
+        """Which claims share a shift, 0 or 1, shape (claim, regression).
+
+        Where adjusted claims come from two or more regressions, each of those had a covariate set of
+        its own.
+        """
+        models = list(dict.fromkeys(c.model for c in self.claims if c.adjusted and c.model))
+        if len(models) < 2:
+            return np.zeros((len(self.claims), 0))
+        return np.array([[float(c.adjusted and c.model == m) for m in models] for c in self.claims])
+
+    @cached_property
+    def _directions(self) -> NDArray[np.float64]:
+        """What each row is about, in coordinates in which rows depend linearly if ever.
+
+        Saturated coefficients are combinations of the log-odds of groups of arms; any other has a
+        coordinate of its own; totals are sums over arms; and the shift of a regression is another.
+        """
+        entries: list[dict[Any, float]] = []
+        for claim, one in zip(self.claims, self.regressions.coefficients, strict=True):
+            if one.is_saturated:
+                keys = [(claim.adjusted, g.tobytes()) for g in one.groups]
+                entries.append(dict(zip(keys, one.contrast, strict=True)))
+            else:
+                entries.append({(one.equation, one.weights.tobytes()): 1.0})
+        entries += [{("arm", i): w for i, w in enumerate(row)} for row in self.within]
+        keys = list(dict.fromkeys(key for entry in entries for key in entry))
+        rows = np.array([[entry.get(key, 0.0) for key in keys] for entry in entries])
+        rows = rows.reshape(len(entries), len(keys))
+        shifts = np.pad(self.shifted, ((0, len(self.totals)), (0, 0)))
+        return np.hstack([rows, shifts])
+
+    @cached_property
+    def _split(self) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
+        """Return the rows that depend on no earlier one, and for the others their weights in those."""
+        kept: list[int] = []
+        others: dict[int, NDArray[np.float64]] = {}
+        for at, row in enumerate(self._directions):
+            basis = self._directions[kept].T
+            weights, *_ = np.linalg.lstsq(basis, row, rcond=None)
+            if np.abs(basis @ weights - row).max(initial=0.0) < 1e-9 and kept:
+                others[at] = weights
+            else:
+                kept.append(at)
+        return kept, others
+
+    @property
+    def kept(self) -> list[int]:
+        """Rows that enter the joint law: those that do not follow from earlier ones."""
+        return self._split[0]
+
+    @cached_property
+    def kept_names(self) -> tuple[str, ...]:
+        """Ids of the rows that enter the joint law."""
+        return tuple(self.names[at] for at in self.kept)
+
+    @cached_property
+    def dependences(self) -> tuple[Dependence, ...]:
+        """Return the rows that follow from earlier ones, each checked within rounding."""
+        kept, others = self._split
+        return tuple(self._dependence(at, kept, weights) for at, weights in others.items())
+
+    def _dependence(self, at: int, kept: list[int], weights: NDArray[np.float64]) -> Dependence:
+        used = [(kept[i], w) for i, w in enumerate(weights) if abs(w) > 1e-9]
+        names = tuple(self.names[i] for i, _ in used)
+        ratios, claims = len(self.odds_ratios), len(self.claims)
+        if at >= claims:
+            implied = sum(w * float(self.totals[i - claims].events or 0) for i, w in used)
+            own = self.totals[at - claims].events
+            return Dependence(self.names[at], names, implied, abs(implied - float(own or 0)) < 0.5)
+        claim = self.claims[at]
+        if at >= ratios:
+            if len(used) == 1 and used[0][0] < ratios:
+                p = wald_p(self.claims[used[0][0]])
+                return Dependence(claim.id, names, p, _p_agrees(claim, self.claims[used[0][0]]))
+            return Dependence(claim.id, names, np.nan, None)
+        log = sum(w * log_estimate(self.claims[i]) for i, w in used)
+        slack = sum(abs(w) * estimate_rounding(self.claims[i]) for i, w in used)
+        agrees = abs(log - log_estimate(claim)) <= (slack + estimate_rounding(claim)) * 1.05
+        return Dependence(claim.id, names, float(np.exp(log)), agrees)
+
+
+def contradictions(study: Study) -> list[tuple[str, bool]]:
+    """Say which printed numbers contradict others that they follow from, beyond rounding.
+
+    Returns
+    -------
+    list of (str, bool)
+        Words, and whether it is an error: all are Wald odds ratios of one regression, or counts.
+    """
+    numbers = printed(study)
+    if numbers is None:
+        return []
+    found = []
+    for one in numbers.dependences:
+        if one.agrees is not False:
+            continue
+        own = [claim for claim in numbers.claims if claim.id in (one.name, *one.others)]
+        ratios = [claim for claim in own if claim.is_odds_ratio and claim.interval == "wald"]
+        models = {claim.model for claim in own}
+        alike = len(ratios) == len(own) and len(models) == 1 and "" not in models
+        shown = next((c.printed for c in own if c.id == one.name), "its printed number")
+        found.append(
+            (
+                f"{one.name} is printed as {shown}, but {', '.join(one.others)} make it "
+                f"{one.implied:.4g}, beyond rounding",
+                alike or not own,
+            )
+        )
+    return found
+
+
+def _p_agrees(printed: Claim, ratio: Claim) -> bool:
+    """Tell whether a p-value is that of an odds ratio, both within rounding."""
+    z = abs(log_estimate(ratio)) / standard_error(ratio)
+    slack = estimate_rounding(ratio) / standard_error(ratio) + z * width_rounding(ratio)
+    if printed.is_below:
+        return z + slack >= z_value(printed.value.value)
+    return abs(z - z_value(printed.value.value)) <= slack + z_rounding(printed)
+
+
+def cohort_of(study: Study) -> Cohort:
+    """Return the arms of a study's cohort as what contrasts are stated on."""
+    return Cohort(study.treatment_ids, tuple(map(regimens.parse, study.present)))
+
+
+def is_used(study: Study, claim: Claim) -> bool:
+    """Tell whether a claim is evidence: it has a meaning, and says more than counted arms do."""
+    if claim.meaning is None or claim.kind == "p_trend":
+        return False
+    in_it = members(claim.meaning, cohort_of(study))
+    return bool(np.any(in_it & ~np.isin(study.present, study.counted)))
+
+
+def printed(study: Study) -> Printed | None:
+    """Collect the printed numbers that are evidence; None where all patients are counted."""
+    if not study.has_uncounted:
+        return None
+    used = [claim for claim in study.claims if is_used(study, claim)]
+    # Tails of "<" come last: their probability is taken given all others.
+    p_values = sorted((c for c in used if not c.is_odds_ratio), key=lambda c: c.is_below)
+    uncounted = [t for t in study.totals if t.events is not None and _says_more(study, t)]
+    return Printed(
+        study,
+        sizes_of(study),
+        tuple(claim for claim in used if claim.is_odds_ratio),
+        tuple(p_values),
+        tuple(uncounted),
+    )
+
+
+def _says_more(study: Study, total: Total) -> bool:
+    inside = np.array(study.present)[study.members(total.patients, study.present)]
+    return not set(inside) <= set(study.counted)
+
+
+# --- The joint law ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Joint:
+    """The law of the printed numbers given the arms.
+
+    Attributes
+    ----------
+    mean, covariance : shape (row,), (row, row)
+        Of log odds ratios, normal deviates of p-values and events.
+    ratios : shape (claim,)
+        Log of the coefficients that the claims are about, without the counts' noise.
+    width, width_sd : shape (odds ratio,)
+        Expected log of the printed standard errors, and its SD; empty where sizes are not known.
+    """
+
+    mean: Array
+    covariance: Array
+    ratios: Array
+    width: Array
+    width_sd: Array
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All printed numbers on the scale of their joint law: shape (row,) or (row, arm)."""
+
+    mean: Array
+    lever: Array
+    scale: Array
+
+
+def joint_law(
+    xp: ModuleType,
+    numbers: Printed,
+    log_odds: Array,
+    sigma: Array | None,
+    loss: Array | None,
+    n: Array,
+    shift_sd: float,
+) -> Joint:
+    """State the multivariate normal law of all printed numbers of a cohort.
+
+    Parameters
+    ----------
+    log_odds
+        Conditional log-odds by arm of ``study.present``, shape (arm,).
+    sigma
+        SD of the latent prognostic score; None where nothing is adjusted for.
+    loss
+        Adjusted standard errors are 1 + loss times as large as the score alone makes them; None
+        where nothing is adjusted for.
+    n
+        Patients by arm, or shares of them where sizes are not known, shape (arm,).
+    shift_sd
+        SD of the shift that a regression with covariates of its own has, integrated out.
+
+    Notes
+    -----
+    The counts' noise in an arm has two parts: within values of the prognostic score, variance
+    n E q(1 − q), which moves every number, and between them, n (p(1 − p) − E q(1 − q)), which
+    adjusted claims do not feel. What adjustment loses is independent of the crude numbers, as the
+    difference of any estimate to an efficient one is of that. Of counted arms the noise is known.
+    """
+    arms = averages(xp, log_odds, sigma)
+    law = numbers.regressions.law(xp, log_odds, sigma, n)
+    if not numbers.sizes.are_known:
+        variance = np.diag([standard_error(claim) ** 2 for claim in numbers.odds_ratios])
+        return Joint(law.mean, variance, law.mean, np.zeros(0), np.zeros(0))
+    own = np.array([float(claim.adjusted) for claim in numbers.claims])
+    kappa = 1.0 if loss is None else 1 + loss
+    log_error = 0.5 * xp.log(law.variance) + own * xp.log(kappa)
+    rows = _rows(xp, numbers, law.mean, law.lever, log_error, n, arms)
+    mean, covariance = _counted_known(numbers, rows, n, arms, kappa)
+    shifts = np.pad(numbers.shifted, ((0, len(numbers.totals)), (0, 0)))
+    covariance = covariance + shift_sd**2 * (shifts @ shifts.T) * rows.scale[:, None] * rows.scale
+    count = len(numbers.odds_ratios)
+    noise = n * arms.risk * (1 - arms.risk)
+    width_sd = xp.sqrt(WIDTH_ERROR**2 + (law.drift[:count] ** 2 * noise).sum(1))
+    return Joint(mean, covariance, law.mean, log_error[:count], width_sd)
+
+
+def _rows(
+    xp: ModuleType,
+    numbers: Printed,
+    ratios: Array,
+    lever: Array,
+    log_error: Array,
+    n: Array,
+    arms: Averages,
+) -> _Rows:
+    """Put p-values on the scale of their deviates, and add the events of totals."""
+    at, more = len(numbers.odds_ratios), len(numbers.totals)
+    scale = xp.concatenate([np.ones(at), xp.exp(-log_error[at:]), np.ones(more)])
+    means = xp.concatenate([ratios, numbers.within @ (n * arms.risk)])
+    levers = xp.concatenate([lever, numbers.within])
+    return _Rows(means * scale, levers * scale[:, None], scale)
+
+
+def _counted_known(
+    numbers: Printed, rows: _Rows, n: Array, arms: Averages, kappa: Array
+) -> tuple[Array, Array]:
+    """Return mean and covariance of the rows given the counts of the counted arms."""
+    study = numbers.study
+    adjusted = np.array([float(c.adjusted) for c in numbers.claims] + [0.0] * len(numbers.totals))
+    crude_lever = rows.lever * (1 - adjusted)[:, None]
+    adjusted_lever = rows.lever * adjusted[:, None]
+    total = n * arms.risk * (1 - arms.risk)
+    within = n * arms.weight
+    part = within / total
+    known = np.array([float(label in study.counted) for label in study.present])
+    events = np.zeros(len(known))
+    events[known > 0] = study.events
+    residual = known * (events - n * arms.risk)
+    mean = rows.mean + crude_lever @ residual + adjusted_lever @ (part * residual)
+    covariance = (
+        (rows.lever * (within * (1 - known))) @ rows.lever.T
+        + (crude_lever * ((total - within) * (1 - known))) @ crude_lever.T
+        + (adjusted_lever * (within * (kappa**2 - 1 + known * (1 - part)))) @ adjusted_lever.T
+    )
+    return mean, covariance
+
+
+# --- What was observed -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The printed numbers as data.
+
+    Attributes
+    ----------
+    values : ndarray, shape (row,)
+        Log odds ratios, deviates of p-values by their sign (+ where it is not known), events.
+    rounding : ndarray, shape (row,)
+        Variance by rounding.
+    is_tail : ndarray of bool, shape (row,)
+        Rows that are "<" or whose sign is not known: not a point but a part of the line.
+    """
+
+    values: NDArray[np.float64]
+    rounding: NDArray[np.float64]
+    is_tail: NDArray[np.bool_]
+
+
+def observed(numbers: Printed) -> Observed:
+    """Return the printed numbers on the scale of the joint law."""
+    values, halves = [], []
+    for claim in numbers.claims:
+        if claim.is_odds_ratio:
+            values.append(log_estimate(claim))
+            halves.append(estimate_rounding(claim))
+        else:
+            values.append((-1 if claim.sign == "-" else 1) * z_value(claim.value.value))
+            halves.append(0.0 if claim.is_below else z_rounding(claim))
+    values += [float(total.events or 0) for total in numbers.totals]
+    halves += [0.0] * len(numbers.totals)
+    tails = [not c.is_odds_ratio and (c.is_below or not c.sign) for c in numbers.claims]
+    return Observed(
+        np.array(values),
+        np.array(halves) ** 2 / 3,
+        np.array(tails + [False] * len(numbers.totals), dtype=bool),
+    )
+
+
+# --- In a PyMC model -------------------------------------------------------------------------------
+
+
+def likelihood(
+    numbers: Printed,
+    log_odds: pt.TensorVariable,
+    sigma: pt.TensorVariable | None,
+    loss: pt.TensorVariable | None,
+    n: pt.TensorVariable,
+    shift_sd: float,
+) -> None:
+    """State the printed numbers in the PyMC model in context.
+
+    Makes the observed ``claims`` (points of the joint law) and ``widths`` (log standard errors), the
+    potential ``tails``, and the deterministics ``log_ratio``, ``claim_mean`` and ``claim_sd``.
+
+    Parameters
+    ----------
+    log_odds, n
+        By arm of ``study.present``.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    law = joint_law(pt, numbers, log_odds, sigma, loss, n, shift_sd)
+    data = observed(numbers)
+    covariance = law.covariance + np.diag(data.rounding)
+    if numbers.claims:
+        pm.Deterministic("log_ratio", law.ratios, dims="claim")
+    pm.Deterministic("claim_mean", law.mean, dims="row")
+    pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))
+    points = [at for at in numbers.kept if not data.is_tail[at]]
+    tails = [at for at in numbers.kept if data.is_tail[at]]
+    inner = covariance[points][:, points]
+    pm.MvNormal("claims", law.mean[points], cov=inner, observed=data.values[points], dims="point")
+    if tails:
+        across = covariance[tails][:, points]
+        weights = pt.linalg.solve(inner, across.T, assume_a="pos").T
+        mean = law.mean[tails] + weights @ (data.values[points] - law.mean[points])
+        rest = covariance[tails][:, tails] - weights @ across.T
+        pm.Potential("tails", _tails([numbers.claims[at] for at in tails], mean, rest))
+    if numbers.sizes.are_known and numbers.odds_ratios:
+        widths = [standard_error(claim) for claim in numbers.odds_ratios]
+        rounding = np.array([width_rounding(claim) for claim in numbers.odds_ratios])
+        pm.Normal(
+            "widths",
+            law.width,
+            pt.sqrt(law.width_sd**2 + rounding**2 / 3),
+            observed=np.log(widths),
+            dims="odds_ratio",
+        )
+
+
+def _tails(
+    claims: list[Claim], mean: pt.TensorVariable, covariance: pt.TensorVariable
+) -> pt.TensorVariable:
+    """Return the log probability of p-values whose deviate is not a point, given all other numbers.
+
+    One after the other (Geweke, Hajivassiliou & Keane): each but the last tail is drawn through a
+    uniform variable of its own, so that the next is conditional on it. Signs that nobody printed are
+    summed over.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    chol = pt.linalg.cholesky(covariance)
+    latent = [
+        pm.Uniform(f"tail_{c.id}") if c.is_below and at < len(claims) - 1 else None
+        for at, c in enumerate(claims)
+    ]
+    free = [at for at, c in enumerate(claims) if not c.is_below]
+    patterns = list(product((1.0, -1.0), repeat=len(free)))
+    logs = []
+    for pattern in patterns:
+        signs = dict(zip(free, pattern, strict=True))
+        total: Any = 0.0
+        errors: list[Any] = []
+        for at, claim in enumerate(claims):
+            z = z_value(claim.value.value)
+            centre = mean[at] + sum((chol[at, j] * errors[j] for j in range(at)), start=0.0)
+            if claim.is_below:
+                mass, error = _beyond(z, centre, chol[at, at], claim.sign, latent[at])
+            else:
+                error = (signs[at] * z - centre) / chol[at, at]
+                mass = pm.logp(pm.Normal.dist(), error) - pt.log(chol[at, at])
+            total = total + mass
+            errors.append(error)
+        logs.append(total)
+    return pt.logsumexp(pt.stack(logs))
+
+
+def _beyond(
+    z: float, centre: Any, spread: Any, sign: str, latent: pt.TensorVariable | None
+) -> tuple[Any, Any]:
+    """Return the log probability of |deviate| > z on the side of `sign`, and a standard error in it."""
+    import pytensor.tensor as pt
+    from pymc.distributions.dist_math import normal_lcdf
+
+    upper = normal_lcdf(0.0, 1.0, (centre - z) / spread) if sign != "-" else -np.inf
+    lower = normal_lcdf(0.0, 1.0, (-z - centre) / spread) if sign != "+" else -np.inf
+    mass = {"+": upper, "-": lower}.get(sign)
+    mass = pt.logaddexp(upper, lower) if mass is None else mass
+    if latent is None:
+        return mass, 0.0
+    above, below = latent * pt.exp(mass), (1 - latent) * pt.exp(mass)
+    inside = above < pt.exp(upper) if sign != "-" else pt.as_tensor(False)
+    return mass, pt.switch(inside, -_quantile(above), _quantile(below))
+
+
+def _quantile(p: Any) -> Any:
+    import pytensor.tensor as pt
+
+    return np.sqrt(2) * pt.erfinv(2 * p - 1)

@@ -1,0 +1,219 @@
+"""What a printed number can be a coefficient of: a registry of regressions on the arms of a cohort.
+
+A new kind is one function here and one entry of `KINDS`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotreat import regimens
+from cotreat.evidence.regression import Coefficient, coefficient
+from cotreat.regimens import Regimen
+from cotreat.study import Meaning
+from cotreat.toml_tables import is_text, is_two
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The regimens of a cohort, in order, and the treatments they are made of."""
+
+    treatments: tuple[str, ...]
+    arms: tuple[Regimen, ...]
+
+    def within(self, expression: str) -> NDArray[np.bool_]:
+        """Tell which arms belong to a set of patients, shape (arm,)."""
+        belongs = regimens.rule(expression, self.treatments)
+        return np.array([belongs(arm) for arm in self.arms], dtype=bool)
+
+    def taking(self, *drugs: str) -> NDArray[np.float64]:
+        """Tell which arms hold all of some treatments, 0 or 1, shape (arm,)."""
+        return np.array([float(set(drugs) <= arm) for arm in self.arms])
+
+
+Columns = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]
+"""Columns (arm, coefficient), weights of the coefficients that are meant, arms in the regression."""
+
+
+def _columns(
+    columns: Sequence[NDArray[np.float64]], meant: int, members: NDArray[np.bool_]
+) -> Columns:
+    design = np.column_stack([np.ones(len(members)), *columns])
+    return design, np.eye(design.shape[1])[meant], members
+
+
+def _regimens(words: Sequence[str], cohort: Cohort) -> Columns:
+    """One arm against another; other arms of the same regression do not matter."""
+    first, second = (np.array([arm == regimens.parse(w) for arm in cohort.arms]) for w in words)
+    return _columns([first.astype(float)], 1, first | second)
+
+
+def _sets(words: Sequence[str], cohort: Cohort) -> Columns:
+    """One set of patients against another."""
+    first, second = (cohort.within(w) for w in words)
+    return _columns([first.astype(float)], 1, first | second)
+
+
+def _trend(words: Sequence[str], cohort: Cohort) -> Columns:
+    """Disjoint sets of patients, scored 0, 1, 2, …: the odds ratio of one step."""
+    members = np.array([cohort.within(w) for w in words])
+    return _columns([np.arange(len(words)) @ members], 1, members.any(0))
+
+
+def _product(words: Sequence[str], cohort: Cohort) -> Columns:
+    """The product term of two treatments over the four sets of patients that they make."""
+    own = [cohort.taking(drug) for drug in words]
+    return _columns([*own, cohort.taking(*words)], 3, np.ones(len(cohort.arms), bool))
+
+
+def _adjusted_product(words: Sequence[str], cohort: Cohort) -> Columns:
+    """The same with a column for every treatment."""
+    return _products([words], cohort)
+
+
+def _products(words: Sequence[Sequence[str]], cohort: Cohort) -> Columns:
+    """The first of several products in one regression, with a column for every treatment."""
+    own = [cohort.taking(drug) for drug in cohort.treatments]
+    products = [cohort.taking(*pair) for pair in words]
+    return _columns([*own, *products], 1 + len(own), np.ones(len(cohort.arms), bool))
+
+
+def _against(words: Sequence[Any]) -> str:
+    return f"{words[0]} vs {words[1]}"
+
+
+def _is_pairs(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(is_two(v, is_text) for v in value)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An entry of the registry.
+
+    Attributes
+    ----------
+    right : str
+        What the key of this name in a study file must be.
+    name_of : str
+        What a table calls the estimand.
+    holds : str
+        What its words are: ``regimens``, ``sets`` or ``treatments``.
+    """
+
+    columns: Callable[[Sequence[Any], Cohort], Columns]
+    accepts: Callable[[Any], bool]
+    right: str
+    holds: str
+    name: str
+    subject: Callable[[Sequence[Any]], str]
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(map(is_text, value))
+
+
+def _is_pair(value: object) -> bool:
+    return is_two(value, is_text)
+
+
+KINDS: dict[str, Kind] = {
+    "regimens": Kind(
+        _regimens,
+        _is_pair,
+        '["A+B", "none"], the first against the second',
+        "regimens",
+        "odds_ratio",
+        _against,
+    ),
+    "sets": Kind(
+        _sets,
+        _is_pair,
+        '["A", "not A"], the first against the second',
+        "sets",
+        "odds_ratio",
+        _against,
+    ),
+    "trend": Kind(
+        _trend,
+        _is_texts,
+        '["not A", "A and not B", "A and B"], disjoint sets scored 0, 1, 2, …',
+        "sets",
+        "trend",
+        " < ".join,
+    ),
+    "product": Kind(
+        _product,
+        _is_pair,
+        '["A", "B"], the product of two treatments over the four sets they make',
+        "treatments",
+        "product",
+        ":".join,
+    ),
+    "adjusted_product": Kind(
+        _adjusted_product,
+        _is_pair,
+        '["A", "B"], the product of two treatments beside a column for every treatment',
+        "treatments",
+        "adjusted_product",
+        ":".join,
+    ),
+    "products": Kind(
+        _products,
+        _is_pairs,
+        '[["A", "B"], ["A", "C"]], the first product adjusted for the others and for every treatment',
+        "treatments",
+        "mutual_product",
+        lambda words: (
+            ":".join(words[0]) + " given " + ", ".join(":".join(pair) for pair in words[1:])
+        ),
+    ),
+}
+"""Every kind of regression coefficient by its key in a study file."""
+
+
+def label(meaning: Meaning) -> str:
+    """Name what a printed number is about: ``odds_ratio[TAC vs not TAC]``."""
+    kind = KINDS[meaning.kind]
+    return f"{kind.name}[{kind.subject(meaning.words)}]"
+
+
+def members(meaning: Meaning, cohort: Cohort) -> NDArray[np.bool_]:
+    """Tell which arms are in the regression of a printed number, shape (arm,)."""
+    return KINDS[meaning.kind].columns(meaning.words, cohort)[2]
+
+
+def coefficient_of(meaning: Meaning, cohort: Cohort, *, is_adjusted: bool) -> Coefficient:
+    """Return the regression coefficient that a printed number is.
+
+    Raises
+    ------
+    ValueError
+        If the cohort's arms cannot tell it: a side without patients, sides that share patients, or a
+        product of which not all four sets exist.
+    """
+    kind = KINDS[meaning.kind]
+    columns, weights, arms = kind.columns(meaning.words, cohort)
+    if kind.holds != "treatments":
+        _require_disjoint(meaning, cohort)
+    design = columns[arms]
+    if not len(design) or np.linalg.matrix_rank(design) < design.shape[1]:
+        raise ValueError(
+            f"the cohort's regimens cannot tell {label(meaning)}: its columns are not independent, so "
+            "no regression has that coefficient"
+        )
+    return coefficient(columns, weights, arms, is_adjusted=is_adjusted)
+
+
+def _require_disjoint(meaning: Meaning, cohort: Cohort) -> None:
+    if meaning.kind == "regimens":
+        sides = [np.array([arm == regimens.parse(w) for arm in cohort.arms]) for w in meaning.words]
+    else:
+        sides = [cohort.within(w) for w in meaning.words]
+    for side, words in zip(sides, meaning.words, strict=True):
+        if not side.any():
+            raise ValueError(f"no regimen of the cohort belongs to {words!r}")
+    if np.sum(sides, axis=0).max() > 1:
+        raise ValueError("the sides share patients; they must be disjoint")

@@ -1,0 +1,240 @@
+"""How many patients each arm may have: what printed totals leave open, and its uniform prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotreat.study import Study
+
+if TYPE_CHECKING:
+    import pytensor.tensor as pt
+
+SHARE = "share"
+"""Name of the variables that share a total out among its arms."""
+TOLERANCE = 1e-6
+BURN_IN = 30
+"""Hit-and-run steps for each free dimension, from the centre, before a draw is kept."""
+
+
+@dataclass(frozen=True)
+class Polytope:
+    """All sizes of some arms that fit overlapping totals: centre + basis · t ≥ 0.
+
+    Attributes
+    ----------
+    centre : ndarray, shape (arm,)
+        A point inside.
+    basis : ndarray, shape (arm, dimension)
+        Orthonormal directions that leave every total as it is.
+    """
+
+    centre: NDArray[np.float64]
+    basis: NDArray[np.float64]
+
+    def draws(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw t uniformly by hit-and-run, many chains at once, shape (count, dimension)."""
+        dimension = self.basis.shape[1]
+        at = np.zeros((count, dimension))
+        for _ in range(BURN_IN * dimension):
+            way = rng.normal(size=at.shape)
+            sizes, slopes = self.centre + at @ self.basis.T, way @ self.basis.T
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ends = -sizes / slopes
+            lower = np.where(slopes > 0, ends, -np.inf).max(1)
+            upper = np.where(slopes < 0, ends, np.inf).min(1)
+            at += rng.uniform(lower, upper)[:, None] * way
+        return at
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the totals and counts say of the sizes of the arms of a cohort.
+
+    Attributes
+    ----------
+    fixed : ndarray, shape (arm,)
+        Patients where the number is known, else 0.
+    blocks : tuple of (arms, total)
+        Disjoint sets of arms whose total is known, to be shared out.
+    polytope : Polytope or None
+        For arms of overlapping totals.
+    loose : tuple of int
+        Arms that the polytope is about.
+    are_known : bool
+        False where no total is printed; the one block then holds shares of an unknown number.
+    """
+
+    fixed: NDArray[np.float64]
+    blocks: tuple[tuple[tuple[int, ...], float], ...]
+    polytope: Polytope | None = None
+    loose: tuple[int, ...] = ()
+    are_known: bool = True
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the random variables that `state` makes."""
+        names = [f"{SHARE}_{at}" for at in range(1, len(self.blocks) + 1)]
+        return (*names, SHARE) if self.polytope else tuple(names)
+
+    @property
+    def typical(self) -> NDArray[np.float64]:
+        """Sizes in the middle of what is possible, shape (arm,)."""
+        n = self.fixed.copy()
+        for arms, total in self.blocks:
+            n[list(arms)] = total / len(arms)
+        if self.polytope is not None:
+            n[list(self.loose)] = self.polytope.centre
+        return n
+
+
+def sizes_of(study: Study) -> Sizes:
+    """Work out what is known of the sizes of the arms in ``study.present``.
+
+    Raises
+    ------
+    ValueError
+        If no sizes fit the totals and the counts, or some regimen stands in no total.
+    """
+    labels = study.present
+    fixed = np.array([study.n[study.counted.index(r)] if r in study.counted else 0 for r in labels])
+    fixed = fixed.astype(float)
+    free = [i for i, r in enumerate(labels) if r not in study.counted]
+    if not free:
+        return Sizes(fixed, ())
+    if not study.totals:
+        return Sizes(fixed, ((tuple(free), 1.0),), are_known=False)
+    within = np.array([study.members(total.patients, labels) for total in study.totals], float)
+    left = np.array([total.n for total in study.totals]) - within @ fixed
+    within = within[:, free]
+    unbounded = [labels[i] for i, column in zip(free, within.T, strict=True) if not column.any()]
+    if unbounded:
+        raise ValueError(
+            f"no total holds {', '.join(unbounded)}, so nothing says how many patients they are; "
+            'print the number of patients = "all"'
+        )
+    atoms, atom = np.unique(within, axis=1, return_inverse=True)
+    totals, *_ = np.linalg.lstsq(atoms, left, rcond=None)
+    if np.abs(atoms @ totals - left).max() > TOLERANCE * max(1.0, left.max()):
+        raise ValueError(f"no numbers of patients fit these totals: {_listed(study)}")
+    if np.linalg.matrix_rank(atoms) < atoms.shape[1]:
+        return _loose(study, fixed, free, within, left)
+    if totals.min() < -TOLERANCE * max(1.0, left.max()):
+        raise ValueError(f"no numbers of patients fit these totals: {_listed(study)}")
+    blocks = []
+    for at, total in enumerate(totals):
+        arms = tuple(i for i, own in zip(free, atom.ravel(), strict=True) if own == at)
+        if len(arms) == 1 or total < 0.5:
+            fixed[list(arms)] = max(0.0, total) / len(arms)
+        else:
+            blocks.append((arms, float(total)))
+    return Sizes(fixed, tuple(sorted(blocks)))
+
+
+def _loose(
+    study: Study,
+    fixed: NDArray[np.float64],
+    free: list[int],
+    within: NDArray[np.float64],
+    left: NDArray[np.float64],
+) -> Sizes:
+    """Find a centre of the sizes that overlapping totals allow, and the ways to move in them."""
+    from scipy.linalg import null_space
+    from scipy.optimize import linprog
+
+    # The smallest arm as large as may be.
+    count = len(free)
+    found = linprog(
+        c=np.r_[np.zeros(count), -1.0],
+        A_ub=np.column_stack([-np.eye(count), np.ones(count)]),
+        b_ub=np.zeros(count),
+        A_eq=np.column_stack([within, np.zeros(len(within))]),
+        b_eq=left,
+        bounds=[(0, None)] * (count + 1),
+    )
+    if found.status != 0 or found.x[-1] < TOLERANCE:
+        raise ValueError(
+            f"no numbers of patients fit these totals with patients in every arm: {_listed(study)}"
+        )
+    return Sizes(fixed, (), Polytope(found.x[:-1], null_space(within)), tuple(free))
+
+
+def _listed(study: Study) -> str:
+    counted = f", with {int(study.n.sum())} counted by regimen" if study.arms else ""
+    return ", ".join(f"{total.patients} {total.n}" for total in study.totals) + counted
+
+
+# --- In a PyMC model -------------------------------------------------------------------------------
+
+
+def state(sizes: Sizes) -> pt.TensorVariable:
+    """State the sizes of the PyMC model in context, uniform on what is possible, shape (arm,)."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    parts, places = [], []
+    for name, (arms, total) in zip(sizes.variables, sizes.blocks, strict=False):
+        parts.append(total * pm.Dirichlet(name, np.ones(len(arms))))
+        places += arms
+    if sizes.polytope is not None:
+        at = _uniform(sizes.polytope)
+        parts.append(sizes.polytope.centre + sizes.polytope.basis @ at)
+        places += sizes.loose
+    if not parts:
+        return pt.as_tensor(sizes.fixed)
+    where = np.zeros((len(sizes.fixed), len(places)))
+    where[places, range(len(places))] = 1.0
+    return sizes.fixed + where @ pt.concatenate(parts)
+
+
+def _uniform(polytope: Polytope) -> pt.TensorVariable:
+    """State the uniform distribution on a polytope.
+
+    Samplers move y in all of space: t = tanh(|y|) R(y/|y|) y/|y|, with R the distance from the
+    centre to the wall. In polar coordinates the Jacobian is R^d (tanh ρ/ρ)^(d−1) / cosh² ρ.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    dimension = polytope.basis.shape[1]
+
+    def reach(direction: Any) -> Any:
+        towards = -(polytope.basis @ direction) / polytope.centre
+        return 1 / pt.max(towards)
+
+    def length(y: Any) -> Any:
+        return pt.sqrt((y**2).sum() + 1e-12)
+
+    class Inside(pm.distributions.transforms.Transform):
+        name = "inside"
+
+        def backward(self, value: Any, *_: Any) -> Any:
+            rho = length(value)
+            return pt.tanh(rho) * reach(value / rho) * value / rho
+
+        def forward(self, value: Any, *_: Any) -> Any:
+            rho = length(value)
+            return pt.arctanh(rho / reach(value / rho)) * value / rho
+
+        def log_jac_det(self, value: Any, *_: Any) -> Any:
+            rho = length(value)
+            radial = (dimension - 1) * pt.log(pt.tanh(rho) / rho) - 2 * pt.log(pt.cosh(rho))
+            return dimension * pt.log(reach(value / rho)) + radial
+
+    pool = polytope.draws(4000, np.random.default_rng(0))
+
+    def random(rng: np.random.Generator, size: Any = None) -> NDArray[np.float64]:
+        return pool[rng.integers(len(pool), size=size)]
+
+    return pm.CustomDist(
+        SHARE,
+        logp=lambda value: pt.zeros(()) * value.sum(),
+        random=random,
+        signature="->(d)",
+        ndim_supp=1,
+        shape=(dimension,),
+        default_transform=Inside(),
+    )

@@ -1,0 +1,44 @@
+"""Reading regimens and sets of patients of a study file, each with its place in it."""
+
+from dataclasses import dataclass
+
+from cotreat import regimens
+from cotreat.regimens import NONE, Regimen
+from cotreat.toml_tables import Problems, nearest
+
+
+@dataclass(frozen=True)
+class Places:
+    """Reads regimens and sets of patients, and reports the place of a bad one."""
+
+    treatments: tuple[str, ...]
+    problems: Problems
+
+    def rule(self, where: str, text: str | None) -> regimens.Rule | None:
+        """Read a set of patients; None where it is bad."""
+        if text is None:
+            return None
+        try:
+            return regimens.rule(text, self.treatments)
+        except ValueError as error:
+            self.problems.add(where, str(error))
+            return None
+
+    def regimen(self, where: str, text: str | None) -> Regimen | None:
+        """Read a regimen; None where it is bad."""
+        if text is None:
+            return None
+        try:
+            regimen = regimens.parse(text)
+        except ValueError as error:
+            self.problems.add(where, str(error))
+            return None
+        for name in sorted(regimen - set(self.treatments)):
+            hint = nearest(name, (*self.treatments, NONE))
+            hint = hint or f"the treatments are {', '.join(self.treatments)}"
+            self.problems.add(where, f"unknown treatment {name}; {hint}")
+        return regimen if regimen <= set(self.treatments) else None
+
+    def label(self, regimen: Regimen) -> str:
+        """Write a regimen in the order of the file's treatments."""
+        return regimens.label(regimen, self.treatments)
