@@ -40,7 +40,7 @@ class Model:
 
     def arms(self, study: Study) -> tuple[str, ...]:
         """Regimens whose risk the model can speak of."""
-        return study.regimens if self.has_structure else study.counted
+        return study.regimens if self.has_structure else study.present
 
 
 MODELS: dict[str, Model] = {

@@ -1,7 +1,7 @@
 """Printed numbers and readings of a study file."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -57,6 +57,11 @@ P_VALUE = {
     "sign": one_of("+", "-", required=False),
 }
 CLAIM_OF = {"odds_ratio": ODDS_RATIO, "p_value": P_VALUE, "p_trend": P_VALUE}
+SOME_KIND = {
+    **{key: Key(lambda _: True, "", False) for key in (*ODDS_RATIO, *P_VALUE)},
+    **COMMON,
+}
+"""Keys of a claim whose kind is missing or wrong: what else it must have cannot be told."""
 ONE_MEANING = (
     'must have exactly one of regimens = ["A+B", "none"] or sets = ["A", "not A"], or of '
     f"{', '.join(name for name in KINDS if name not in ('regimens', 'sets'))} or about"
@@ -83,7 +88,14 @@ def is_probability(value: object) -> bool:
 
 def is_below(value: object) -> bool:
     """Tell whether a value is a p-value printed as "<"."""
-    return isinstance(value, str) and BELOW.fullmatch(value.strip()) is not None
+    if not isinstance(value, str) or BELOW.fullmatch(value.strip()) is None:
+        return False
+    return is_positive(below(value))
+
+
+def below(value: str) -> Decimal:
+    """Return the number of a p-value printed as "<"."""
+    return Decimal(value.strip().removeprefix("<").strip())
 
 
 @dataclass(frozen=True)
@@ -125,12 +137,14 @@ def raw_claims(raw: object, problems: Problems) -> list[RawClaim]:
     for number, item in enumerate(raw, start=1):
         where = f"claims[{number}]"
         kind = item.get("kind") if isinstance(item, dict) else None
-        keys = CLAIM_OF.get(kind, ODDS_RATIO) if isinstance(kind, str) else ODDS_RATIO
+        keys = SOME_KIND if isinstance(item, dict) else ODDS_RATIO
+        if isinstance(kind, str):
+            keys = CLAIM_OF.get(kind, keys)
         if keys is P_VALUE and "ci" in item:
             problems.add(f"{where}.ci", "a p-value has no interval; leave it out")
         table = read_table(_without_interval(item, keys), where, keys, problems)
         if table is not None:
-            found.append(RawClaim(where, table, kind if kind in CLAIM_OF else ""))
+            found.append(RawClaim(where, table, table["kind"] or ""))
     return found
 
 
@@ -160,7 +174,7 @@ def read_claims(
         if claim is not None:
             _check_coefficient(where, claim, patients, problems)
             claims.append(claim)
-    _check_models(claims, problems)
+    _check_models(claims, "claims", problems)
     return tuple(claims)
 
 
@@ -184,12 +198,11 @@ def _ratio(one: RawClaim, meaning: Meaning | None, problems: Problems) -> Claim 
 
 def _p(one: RawClaim, meaning: Meaning | None) -> Claim:
     value = one.table["value"]
-    below = isinstance(value, str)
-    number = Decimal(value.strip().removeprefix("<").strip()) if below else value
+    number = below(value) if is_text(value) else value
     return replace(
         _common(one, meaning),
         value=printed(number),
-        is_below=below,
+        is_below=isinstance(value, str),
         sign=one.table["sign"] or "",
     )
 
@@ -282,7 +295,7 @@ def _check_coefficient(
     if claim.meaning is None or patients is None:
         return
     if claim.meaning.kind == "regimens" and any(
-        where in line and "forbidden" in line for line in problems.found
+        line.startswith(f"{where}.regimens: ") and "forbidden" in line for line in problems.found
     ):
         return
     try:
@@ -294,13 +307,13 @@ def _check_coefficient(
         problems.add(where, words)
 
 
-def _check_models(claims: list[Claim], problems: Problems) -> None:
+def _check_models(claims: Iterable[Claim], where: str, problems: Problems) -> None:
     """Refuse a regression some of whose claims are adjusted and others are not."""
     for model in dict.fromkeys(claim.model for claim in claims if claim.model):
         own = {claim.adjusted for claim in claims if claim.model == model}
         if len(own) > 1:
             problems.add(
-                "claims",
+                where,
                 f"of model {model!r} some are adjusted and others not; one regression is either",
             )
 
@@ -330,6 +343,7 @@ def check_symmetry(claim: Claim) -> str:
 def read_readings(
     raw: object,
     claims: tuple[Claim, ...],
+    names: tuple[str, ...],
     patients: Patients | None,
     places: Places,
 ) -> tuple[Reading, ...]:
@@ -346,9 +360,9 @@ def read_readings(
         table = read_table(item, where, READING_KEYS, problems)
         if table is None:
             continue
-        if table["id"] in [reading.id for _, reading in found]:
+        if table["id"] is not None and table["id"] in [reading.id for _, reading in found]:
             problems.add(f"{where}.id", f"{table['id']} stands in a reading above")
-        meant = _means(f"{where}.means", table["means"] or {}, claims, patients, places)
+        meant = _means(f"{where}.means", table["means"] or {}, claims, names, patients, places)
         found.append((bool(table["default"]), Reading(table["id"], table["words"] or "", meant)))
     if sum(is_default for is_default, _ in found) != 1:
         problems.add("readings", "exactly one must say default = true")
@@ -359,6 +373,7 @@ def _means(
     where: str,
     means: Mapping[str, Any],
     claims: tuple[Claim, ...],
+    names: tuple[str, ...],
     patients: Patients | None,
     places: Places,
 ) -> tuple[Claim, ...]:
@@ -367,9 +382,10 @@ def _means(
     changed: dict[str, Claim] = {}
     for name, raw in means.items():
         place = f"{where}.{name}"
-        if name not in ids:
-            hint = nearest(name, ids) or f"the claims are {', '.join(ids)}"
+        if name not in names:
+            hint = nearest(name, names) or f"the claims are {', '.join(names) or 'none'}"
             places.problems.add(place, f"no such claim; {hint}")
+        if name not in ids:
             continue
         keys = {**MEANINGS, **ABOUT, "model": text(required=False)}
         table = read_table(raw, place, keys, places.problems)
@@ -381,4 +397,7 @@ def _means(
         own = replace(own, about=table["about"] or own.about)
         _check_coefficient(place, own, patients, places.problems)
         changed[name] = own
-    return tuple(changed.get(claim.id, claim) for claim in claims)
+    meant = tuple(changed.get(claim.id, claim) for claim in claims)
+    if changed:
+        _check_models(meant, where, places.problems)
+    return meant

@@ -5,8 +5,13 @@ from importlib.util import find_spec
 ENGINES = {
     "numpyro": "NUTS by NumPyro on JAX (the default)",
     "nutpie": "NUTS by nutpie, with the extra cotreat[nutpie]",
+    "smc": "tempered sequential Monte Carlo on blackjax, slower; for posteriors that NUTS cannot walk",
 }
 """Samplers by name, the default first."""
+
+
+LIBRARIES = {"smc": "blackjax"}
+"""What an engine stands on, where it has another name."""
 
 
 class EngineError(ValueError):
@@ -23,5 +28,5 @@ def require_engine(name: str) -> None:
     """
     if name not in ENGINES:
         raise EngineError(f"no engine {name!r}; the engines are {', '.join(ENGINES)}")
-    if find_spec(name) is None:
+    if find_spec(LIBRARIES.get(name, name)) is None:
         raise EngineError(f'the engine {name} is not installed; pip install "cotreat[{name}]"')

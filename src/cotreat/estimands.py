@@ -16,8 +16,9 @@ from scipy.special import logit
 
 from cotreat import regimens
 from cotreat.catalogue import Model
-from cotreat.evidence import counts
-from cotreat.measures import MEASURES, Measure, odds
+from cotreat.evidence import claims, contrasts, counts
+from cotreat.evidence.regression import averages
+from cotreat.measures import MEASURES, REPRESENTATIVE, Measure, odds
 from cotreat.names import EXTRAPOLATED, FIXED, IMPLIED, OBSERVED
 from cotreat.study import NOT_IDENTIFIED, Scale, Study
 
@@ -25,6 +26,18 @@ EVERY = "every ("
 """How the background of a number that a model holds the same on all of them begins."""
 
 ROW_SPACE_TOLERANCE = 1e-6
+
+
+CONDITIONAL = "conditional_risk"
+Waist = xr.DataArray | xr.Dataset
+"""Risks by arm; or, of printed numbers, a dataset that also holds conditional risks, the claims'
+coefficients, sizes of arms and the SD of the prognostic score."""
+PARTS = ("risk", CONDITIONAL, "log_ratio", "size", "sigma")
+
+
+def waist_of(draws: xr.Dataset) -> xr.Dataset:
+    """Return what estimands are asked of, from a group of a fit."""
+    return draws[[name for name in PARTS if name in draws]]
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,8 @@ class Estimand:
         Whether intervals and contraction are judged on the log scale.
     measure : Measure or None
         The measure of synergy behind it, if it is one.
+    claim : str
+        Id of the printed number whose coefficient it is, if it is one.
     is_judged : bool
         Whether a probability may be read from it: for measures, only on the scale of synergy.
     """
@@ -60,9 +75,33 @@ class Estimand:
     measure: Measure | None = None
     pair: str = ""
     is_judged: bool = True
+    claim: str = ""
 
-    def values(self, risk: xr.DataArray) -> xr.DataArray:
-        """Answer for each draw: the dims of `risk` without ``arm``."""
+    def reads(self, waist: Waist) -> xr.DataArray:
+        """Return the array it is asked of.
+
+        Where numbers are adjusted for covariates nobody can see, odds ratios and what is made of them
+        are conditional on these, as printed; risks and what is made of them are means over them.
+        """
+        if isinstance(waist, xr.DataArray):
+            return waist
+        if self.claim:
+            return waist["log_ratio"]
+        return waist["risk" if self.needs_risks or CONDITIONAL not in waist else CONDITIONAL]
+
+    def risk_kind(self, waist: Waist) -> str:
+        """Say what its risks, or odds, are: ``crude``, ``implied`` or ``conditional``."""
+        array = self.reads(waist)
+        is_conditional = not isinstance(waist, xr.DataArray) and CONDITIONAL in waist
+        if is_conditional and not self.needs_risks:
+            return "conditional"
+        return (array if "risk_kind" in array.attrs else waist["risk"]).attrs["risk_kind"]
+
+    def values(self, waist: Waist) -> xr.DataArray:
+        """Answer for each draw: the dims of the waist without ``arm``."""
+        risk = self.reads(waist)
+        if self.claim:
+            return np.exp(risk.sel(claim=self.claim, drop=True))
         # Labels cost more than the arithmetic, so they are taken off once and put on once.
         arrays = np.moveaxis(risk.values, risk.get_axis_num("arm"), 0)
         at = risk.indexes["arm"].get_indexer(list(self.arms))
@@ -80,7 +119,41 @@ def enumerate_estimands(study: Study, model: Model) -> list[Estimand]:
         Under a model with structure the ratio of odds ratios is the same on every background, so it
         is listed once for each pair of treatments.
     """
-    return [*_risks(study), *_odds_ratios(study), *_measures(study, model)]
+    return [
+        *_risks(study),
+        *_odds_ratios(study),
+        *_printed(study),
+        *_effect_ratios(study),
+        *_measures(study, model),
+    ]
+
+
+def _printed(study: Study) -> Iterator[Estimand]:
+    """Yield the coefficients that are printed and are no odds ratio of two regimens."""
+    numbers = claims.printed(study)
+    known: set[str] = set()
+    for claim in numbers.claims if numbers is not None else ():
+        if claim.meaning is None or claim.meaning.kind == "regimens":
+            continue
+        label = contrasts.label(claim.meaning)
+        if label not in known:
+            known.add(label)
+            yield Estimand(label, (), np.exp, null=1.0, log=True, claim=claim.id)
+
+
+def _effect_ratios(study: Study) -> Iterator[Estimand]:
+    """Yield for each treatment its odds ratio with one partner over that with another."""
+    for drug in study.treatment_ids:
+        others = [other for other in study.treatment_ids if other != drug]
+        for one, two in combinations(others, 2):
+            sets = ({drug, one}, {one}, {drug, two}, {two})
+            yield Estimand(
+                f"effect_ratio[{drug}: {one} vs {two}]",
+                tuple(study.label(frozenset(regimen)) for regimen in sets),
+                lambda r1, r2, r3, r4: odds(r1) * odds(r4) / (odds(r2) * odds(r3)),
+                null=1.0,
+                log=True,
+            )
 
 
 def _risks(study: Study) -> Iterator[Estimand]:
@@ -182,12 +255,12 @@ def risk_of(tree: xr.DataTree, group: str = "posterior") -> xr.DataArray:
     return tree[group].to_dataset()["risk"]
 
 
-def availability(estimand: Estimand, study: Study, model: Model, risk: xr.DataArray) -> str:
+def availability(estimand: Estimand, study: Study, model: Model, waist: Waist) -> str:
     """Tell whether the evidence itself determines an estimand.
 
     Parameters
     ----------
-    risk
+    waist
         Draws under `model`, whose regimens are those it can speak of.
 
     Returns
@@ -198,19 +271,20 @@ def availability(estimand: Estimand, study: Study, model: Model, risk: xr.DataAr
     """
     if study.is_case_control and estimand.needs_risks:
         return NOT_IDENTIFIED
-    missing = [arm for arm in estimand.arms if arm not in risk.coords["arm"].values]
+    missing = [arm for arm in estimand.arms if arm not in waist.coords["arm"].values]
     if missing:
         return f"undefined: no patients in {', '.join(missing)}"
     if is_fixed(estimand, model):
         return FIXED
     if is_implied(estimand, model):
         return IMPLIED
-    return determination(estimand, study, all_risks(study, risk))
+    return determination(estimand, study, point_of(study, waist))
 
 
 def is_fixed(estimand: Estimand, model: Model) -> bool:
-    """Tell whether the model holds a measure at its null."""
-    return is_measure(estimand, "ror") and not model.has_products
+    """Tell whether the model holds an estimand at its null."""
+    of_products = is_measure(estimand, "ror") or estimand.label.startswith("effect_ratio")
+    return of_products and not model.has_products
 
 
 def is_implied(estimand: Estimand, model: Model) -> bool:
@@ -218,44 +292,78 @@ def is_implied(estimand: Estimand, model: Model) -> bool:
     return estimand.measure is not None and not model.has_products
 
 
-def determination(estimand: Estimand, study: Study, risk: NDArray[np.float64]) -> str:
-    """Tell by rank whether counts determine an estimand near the given risks.
+@dataclass(frozen=True)
+class Point:
+    """Where the evidence is differentiated.
+
+    Attributes
+    ----------
+    log_odds : ndarray, shape (regimen,)
+        Conditional log-odds of all regimens; any value for those the model is silent on.
+    sigma : float or None
+        SD of the prognostic score; None for none.
+    n : ndarray or None, shape (present,)
+        Patients by regimen of the cohort.
+    """
+
+    log_odds: NDArray[np.float64]
+    sigma: float | None = None
+    n: NDArray[np.float64] | None = None
+
+
+def determination(estimand: Estimand, study: Study, point: Point) -> str:
+    """Tell by rank whether the evidence determines an estimand near a point.
 
     It is *observed* where its gradient in the log-odds of all regimens lies in the row space of the
     evidence's Jacobian, *extrapolated* otherwise.
-
-    Parameters
-    ----------
-    risk
-        Risk by regimen, shape (regimen,); any value within (0, 1) for the uncounted.
     """
-    evidence = counts.jacobian(study, risk)
+    evidence = jacobian(study, point)
     measure = estimand.measure
     if measure is not None and not measure.smooth:
         # Which of two regimens is the better one is known only where both are.
         own = np.array([[float(r == arm) for r in study.regimens] for arm in estimand.arms[1:]])
         return _told(all(in_row_space(row, evidence) for row in own))
-    slope = gradient(estimand, study.regimens, risk)
+    if estimand.claim:
+        return OBSERVED  # its gradient is a row of the Jacobian
+    slope = gradient(estimand, study.regimens, point)
     if np.isnan(slope).any() and measure is not None:
         # A synergy index has no value here, but asks of the evidence what its sign asks.
         stand_in = on_measure(estimand, MEASURES[measure.sign_of])
-        slope = gradient(stand_in, study.regimens, risk)
+        slope = gradient(stand_in, study.regimens, point)
     return _told(in_row_space(slope, evidence))
+
+
+def jacobian(study: Study, point: Point) -> NDArray[np.float64]:
+    """Differentiate the expectation of all evidence in the log-odds of all regimens.
+
+    Returns
+    -------
+    ndarray
+        Counts, then printed numbers by row, shape (row, regimen).
+    """
+    weight = averages(np, point.log_odds, point.sigma).weight
+    rows = counts.jacobian(study, weight)
+    numbers = claims.printed(study)
+    if numbers is None:
+        return rows
+    at = [study.regimens.index(regimen) for regimen in study.present]
+    n = numbers.sizes.typical if point.n is None else point.n
+    own = np.zeros((len(numbers.names), len(study.regimens)))
+    own[:, at] = claims.jacobian(numbers, point.log_odds[at], point.sigma, n)
+    return np.vstack([rows, own])
 
 
 def _told(is_inside: bool) -> str:
     return OBSERVED if is_inside else EXTRAPOLATED
 
 
-def gradient(
-    estimand: Estimand, arms: tuple[str, ...], risk: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Differentiate an estimand in the log-odds of each arm.
+def gradient(estimand: Estimand, arms: tuple[str, ...], point: Point) -> NDArray[np.float64]:
+    """Differentiate an estimand in the conditional log-odds of each arm.
 
     Parameters
     ----------
-    risk
-        Shape (arm,).
+    point
+        With one log-odds for each of `arms`.
 
     Returns
     -------
@@ -267,8 +375,9 @@ def gradient(
     By the complex step (Squire & Trapp, SIAM Rev 1998;40:110), exact to machine precision.
     """
     step = 1e-20
-    moved = logit(risk) + 1j * step * np.eye(len(arms))
-    risks = 1 / (1 + np.exp(-moved))
+    moved = point.log_odds + 1j * step * np.eye(len(arms))
+    sigma = point.sigma if estimand.needs_risks else None
+    risks = averages(np, moved.ravel(), sigma).risk.reshape(moved.shape)
     return estimand.of(*(risks[:, arms.index(arm)] for arm in estimand.arms)).imag / step
 
 
@@ -279,19 +388,58 @@ def in_row_space(vector: NDArray[np.float64], rows: NDArray[np.float64]) -> bool
     return bool(residual <= ROW_SPACE_TOLERANCE * max(np.linalg.norm(vector), 1e-300))
 
 
-def all_risks(study: Study, risk: xr.DataArray) -> NDArray[np.float64]:
-    """Return the mean risk of all regimens; those the model is silent on get the overall mean.
+def point_of(study: Study, waist: Waist) -> Point:
+    """Return the posterior mean; regimens the model is silent on get the mean of the others."""
+    if isinstance(waist, xr.DataArray):
+        return Point(_log_odds(study, waist))
+    mean = {name: float(waist[name].mean()) for name in ("sigma",) if name in waist}
+    dims = [dim for dim in ("chain", "draw") if dim in waist.dims]
+    n = waist["size"].mean(dims).values if "size" in waist else None
+    risk = waist[CONDITIONAL if CONDITIONAL in waist else "risk"]
+    return Point(_log_odds(study, risk), mean.get("sigma"), n)
 
-    Parameters
-    ----------
-    risk
-        Dims (chain, draw, arm).
 
-    Returns
-    -------
-    ndarray
-        Shape (regimen,), kept within (0, 1) so that its log-odds are finite.
-    """
+def _log_odds(study: Study, risk: xr.DataArray) -> NDArray[np.float64]:
+    """Return the log-odds of the mean risk of all regimens, kept finite."""
     mean = risk.mean([dim for dim in risk.dims if dim != "arm"])
     filled = mean.reindex(arm=list(study.regimens), fill_value=float(mean.mean()))
-    return np.clip(filled.values, 1e-9, 1 - 1e-9)
+    return logit(np.clip(filled.values, 1e-9, 1 - 1e-9))
+
+
+# --- Probabilities ---------------------------------------------------------------------------------
+
+
+def is_beyond_null(estimand: Estimand, waist: Waist) -> xr.DataArray:
+    """Tell for each draw whether an estimand lies beyond its null.
+
+    A synergy index has no value in some draws and takes the answer of the measure of its sign.
+
+    Raises
+    ------
+    ValueError
+        If the estimand has no null, as a risk.
+    """
+    null, measure = estimand.null, estimand.measure
+    if null is None:
+        raise ValueError(f"{estimand.label} has no null to lie beyond")
+    if measure is not None and measure.sign_of:
+        stand_in = MEASURES[measure.sign_of]
+        estimand, null = on_measure(estimand, stand_in), stand_in.null
+    return estimand.values(waist) > null
+
+
+def judged_measures(study: Study, model: Model, waist: Waist) -> list[Estimand]:
+    """List one measure of each family, pair and background that gets a probability."""
+    return [
+        estimand
+        for estimand in enumerate_estimands(study, model)
+        if estimand.measure is not None
+        and estimand.measure.name in REPRESENTATIVE.values()
+        and estimand.is_judged
+        and availability(estimand, study, model, waist) in (OBSERVED, EXTRAPOLATED)
+    ]
+
+
+def full_label(estimand: Estimand) -> str:
+    """Name an estimand with its background."""
+    return f"{estimand.label} on {estimand.background}" if estimand.background else estimand.label

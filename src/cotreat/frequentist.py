@@ -12,7 +12,7 @@ from scipy.special import expit
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
 
 from cotreat.catalogue import Model
-from cotreat.estimands import Estimand, availability, gradient, in_row_space
+from cotreat.estimands import Estimand, Point, availability, gradient, in_row_space
 from cotreat.names import is_undefined
 from cotreat.study import Study
 
@@ -106,7 +106,8 @@ class Likelihood:
 
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
         """Differentiate an estimand in the coefficients, shape (coefficient,)."""
-        return gradient(estimand, self.arms, self.risk.values.ravel()) @ self.design
+        point = Point(self.design @ self.coefficients)
+        return gradient(estimand, self.arms, point) @ self.design
 
 
 def fit_likelihood(study: Study, model: Model) -> Likelihood:

@@ -3,9 +3,12 @@
 from importlib import import_module
 
 import pymc as pm
+import pytensor.tensor as pt
 
 from cotreat.catalogue import Model
-from cotreat.evidence import counts
+from cotreat.effects import state
+from cotreat.evidence import claims, counts, sizes
+from cotreat.evidence.regression import averages
 from cotreat.priors import PriorSet
 from cotreat.study import Study
 
@@ -16,24 +19,51 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
     Parameters
     ----------
     priors
-        A prior for every entry of ``model.parameters``.
+        A prior for every entry of ``model.parameters`` and of ``claims.parameters``.
 
     Returns
     -------
     pymc.Model
         With the dims ``treatment``, ``pair``, ``arm`` (regimens the model can speak of) and
-        ``counted`` (regimens with patients), and the deterministic ``risk`` by arm.
+        ``counted`` (regimens with patients), and the deterministic ``risk`` by arm. With printed
+        numbers as evidence also ``present`` (regimens of the cohort) with the deterministic
+        ``size``, what `cotreat.evidence.claims.likelihood` makes, and, where they are adjusted,
+        ``conditional_risk``: the risk at the centre of the prognostic score.
     """
     arms = model.arms(study)
+    numbers = claims.printed(study)
     coords = {
         "treatment": study.treatment_ids,
         "pair": study.pair_labels,
         "arm": arms,
         "counted": study.counted,
+        **({} if numbers is None else claims.coordinates(numbers)),
     }
     effects = import_module(f"cotreat.effects.{model.name}")
     with pm.Model(coords=coords) as built:
         eta = effects.log_odds(study, arms, priors)
-        pm.Deterministic("risk", pm.math.invlogit(eta), dims="arm")
-        counts.likelihood(study, arms, eta)
+        sigma = None
+        if numbers is not None and numbers.is_adjusted:
+            sigma = state(priors, "sigma")
+            pm.Deterministic("conditional_risk", pm.math.invlogit(eta), dims="arm")
+        pm.Deterministic("risk", averages(pt, eta, sigma).risk, dims="arm")
+        if study.counted:
+            counts.likelihood(study, arms, eta, sigma)
+        if numbers is not None:
+            _printed(numbers, arms, eta, sigma, priors)
     return built
+
+
+def _printed(
+    numbers: claims.Printed,
+    arms: tuple[str, ...],
+    eta: pt.TensorVariable,
+    sigma: pt.TensorVariable | None,
+    priors: PriorSet,
+) -> None:
+    loss = state(priors, "loss") if sigma is not None else None
+    size = sizes.state(numbers.sizes)
+    pm.Deterministic("size", size, dims="present")
+    shift = priors["shift"].numbers()["sigma"] if numbers.shifted.size else 0.0
+    at = [arms.index(regimen) for regimen in numbers.study.present]
+    claims.likelihood(numbers, eta[at], sigma, loss, size, shift)

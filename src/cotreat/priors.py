@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
 from cotreat.catalogue import MODELS, Model, ModelError, find_model
+from cotreat.evidence.claims import parameters, printed
 from cotreat.study import Study
 
-Distribution = Literal["Normal", "HalfNormal"]
+Distribution = Literal["Normal", "HalfNormal", "Dirichlet"]
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,8 @@ class PriorSet:
         rows = tuple(new if row.variable == variable else row for row in self.rows)
         return replace(self, name=name, rows=rows)
 
-    def only(self, model: Model) -> Self:
-        """Return the rows that `model` needs.
+    def only(self, model: Model, study: Study) -> Self:
+        """Return the rows that `model` and the printed numbers of `study` need.
 
         Raises
         ------
@@ -126,8 +127,8 @@ class PriorSet:
                 f"the prior set {self.name!r} is a belief about the treatments' effects, and "
                 f"{model.name} has no such parameter; use weak"
             )
-        rows = tuple(row for row in self.rows if row.variable in model.parameters)
-        return replace(self, rows=rows)
+        needed = {*model.parameters, *parameters(printed(study))}
+        return replace(self, rows=tuple(row for row in self.rows if row.variable in needed))
 
     def table(self) -> pd.DataFrame:
         """Return the set as a table, one row a variable."""
@@ -193,6 +194,38 @@ WEAK = (
     ),
     Prior(
         "eta", "Normal", None, None, "log-odds of a regimen", "mean m and SD tau_arm by definition"
+    ),
+    Prior(
+        "sigma",
+        "HalfNormal",
+        None,
+        1.0,
+        "SD of the prognostic score that claims are adjusted for",
+        "covariates that predict as strongly as a treatment",
+    ),
+    Prior(
+        "loss",
+        "HalfNormal",
+        None,
+        0.15,
+        "loss of precision by adjustment",
+        "standard errors up to a third larger than the arms alone would give (Robinson & Jewell 1991)",
+    ),
+    Prior(
+        "shift",
+        "Normal",
+        0.0,
+        0.1,
+        "shift of a regression with covariates of its own, integrated out",
+        "other covariates move a log odds ratio by about 0.1",
+    ),
+    Prior(
+        "share",
+        "Dirichlet",
+        None,
+        None,
+        "sizes of arms nobody printed",
+        "uniform on all sizes that the printed totals allow",
     ),
 )
 
@@ -262,7 +295,7 @@ def models_for(
     possible, refused = [], {}
     for name in dict.fromkeys(asked) or MODELS:
         try:
-            priors.only(find_model(name, study))
+            priors.only(find_model(name, study), study)
             possible.append(name)
         except ModelError as error:
             if asked:

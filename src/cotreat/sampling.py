@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,19 +14,28 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy.special import logsumexp
 
-from cotreat.catalogue import find_model
-from cotreat.engines import EngineError, require_engine
+from cotreat import estimands, vectorised
+from cotreat.catalogue import Model, find_model
+from cotreat.engines import LIBRARIES, EngineError, require_engine
+from cotreat.evidence import claims, counts
 from cotreat.model import build
-from cotreat.names import CHAINS, DRAWS, READING, SEED, TUNE
+from cotreat.names import CHAINS, DRAWS, SEED, TUNE
 from cotreat.priors import PriorSet, prior_set
 from cotreat.study import Study
+from cotreat.vectorised import Draws
 
 MIN_CHAINS = 2
 PRIOR_DRAWS = 20_000
 TARGET_ACCEPT = 0.995
 """Models with a spread of their own reach towards a spread of 0, where longer steps diverge: over 12
 seeds of `exchangeable` on a seven-arm study 9, 1 and 0 divergences at 0.98, 0.99 and 0.995."""
+SMC_STEPS = (20, 40, 80, 160, 320)
+"""Moves at each stage, doubled until that changes nothing."""
+EVIDENCE_MOVED = 0.3
+PROBABILITY_MOVED = 0.02
+"""What doubling the steps may move at most: log evidence, and any probability of synergy."""
 PACKAGES = ("cotreat", "pymc", "pytensor", "arviz", "jax", "numpyro", "numpy", "xarray")
 
 
@@ -64,15 +74,15 @@ def fit(
     Parameters
     ----------
     study
-        What `load_study` returns.
+        What `load_study` returns, under one of its readings.
     model
         ``additive``, ``interaction``, ``exchangeable`` or ``saturated``.
     priors
         Name of a prior set, or a set of your own.
     engine
-        ``numpyro`` or ``nutpie``.
+        ``numpyro``, ``nutpie`` or ``smc``.
     draws, tune
-        Kept and warm-up draws for each chain.
+        Kept and warm-up draws for each chain; for ``smc`` particles, and nothing.
     chains
         At least 2; fewer than 4 fail the diagnostics.
     seed
@@ -101,16 +111,28 @@ def fit(
     """
     description = find_model(model, study)
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
-    chosen = chosen.only(description)
+    chosen = chosen.only(description, study)
     require_engine(engine)
     if chains < MIN_CHAINS:
         raise EngineError(f"{chains} chain cannot be checked against others; use {CHAINS}")
     prepare_jax(chains)
     built = build(study, description, chosen)
-    tree = _SAMPLERS[engine](
-        built, draws=draws, tune=tune, chains=chains, random_seed=seed, progressbar=progress
-    )
-    _complete(tree, built, seed)
+    prior = _prior(built, max(PRIOR_DRAWS, chains * draws), seed)
+    settings = {"draws": draws, "chains": chains, "seed": seed, "progress": progress}
+    if engine == "smc":
+        tree = _smc(built, prior, study, description, **settings)
+    else:
+        tree = _SAMPLERS[engine](
+            built,
+            draws=draws,
+            tune=tune,
+            chains=chains,
+            random_seed=seed,
+            progressbar=progress,
+            var_names=[rv.name for rv in built.free_RVs],
+        )
+        tree = _as_numpy(tree)
+    _complete(tree, built, prior, study, seed)
     _label(tree, study)
     tree.attrs = {
         "provenance": json.dumps(
@@ -120,7 +142,7 @@ def fit(
                 "model": model,
                 "priors": chosen.name,
                 "prior_rows": chosen.table().to_dict("records"),
-                "reading": READING,
+                "reading": study.reading,
                 "engine": engine,
                 "draws": draws,
                 "tune": tune,
@@ -131,7 +153,7 @@ def fit(
             }
         )
     }
-    return _as_numpy(tree)
+    return tree
 
 
 def provenance(tree: xr.DataTree) -> dict[str, Any]:
@@ -188,22 +210,141 @@ _NUTPIE_STATS = {
 _SAMPLERS: dict[str, Callable[..., xr.DataTree]] = {"numpyro": _numpyro, "nutpie": _nutpie}
 
 
-def _complete(tree: xr.DataTree, built: Any, seed: int) -> None:
-    """Add what the sampler does not return: prior, predictions, log densities by point."""
+def _prior(built: Any, count: int, seed: int) -> Draws:
+    """Draw the free variables from their prior."""
     import pymc as pm
 
-    # Through numba each of these would compile for many seconds.
-    quick = {"mode": "FAST_COMPILE"}
-    with built, _quiet("pymc"):
-        prior = pm.sample_prior_predictive(PRIOR_DRAWS, random_seed=seed, compile_kwargs=quick)
-        predicted = pm.sample_posterior_predictive(
-            tree, random_seed=seed, progressbar=False, compile_kwargs=quick
+    with built, _quiet("pymc"), warnings.catch_warnings():
+        # Potentials are likelihood here: p-values that are a part of the line.
+        warnings.filterwarnings("ignore", message="The effect of Potentials", category=UserWarning)
+        drawn = pm.sample_prior_predictive(
+            count,
+            random_seed=seed,
+            var_names=[rv.name for rv in built.free_RVs],
+            compile_kwargs={"mode": "FAST_COMPILE"},  # numba would compile for many seconds
         )
-        options = {"extend_inferencedata": False, "progressbar": False, "compile_kwargs": quick}
-        tree["log_likelihood"] = xr.DataTree(pm.compute_log_likelihood(tree, **options))
-        tree["log_prior"] = xr.DataTree(pm.stats.compute_log_prior(tree, **options))
-    tree["prior"] = prior["prior"]
-    tree["posterior_predictive"] = predicted["posterior_predictive"]
+    data = drawn["prior"].to_dataset()
+    return {rv.name: data[rv.name].values[0] for rv in built.free_RVs}
+
+
+def _smc(
+    built: Any,
+    prior: Draws,
+    study: Study,
+    model: Model,
+    *,
+    draws: int,
+    chains: int,
+    seed: int,
+    progress: bool,
+) -> xr.DataTree:
+    """Run with ever more steps until doubling them changes nothing, or they are too many."""
+    from cotreat.smc import Sampler
+
+    sampler = Sampler(built, prior, chains=chains, particles=draws)
+    before = None
+    for steps in SMC_STEPS:
+        run = sampler.run(steps, seed + steps)
+        after = _run_tree(built, run, study, model)
+        if progress:
+            print(f"SMC with {steps} steps: log evidence {log_mean_exp(run.log_evidence):.2f}")
+        if before is not None:
+            _note_doubling(after, before)
+            if doubling_moved_little(after):
+                break
+        before = after
+    return after
+
+
+def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
+    """Label the particles, and note P(measure beyond its null) of each judged measure."""
+    flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in run.draws.items()}
+    values = {**flat, **vectorised.deterministics(built, flat)}
+    posterior = _labelled(built, values, run.log_evidence.size)
+    waist = estimands.waist_of(posterior)
+    chances = {
+        estimands.full_label(e): float(estimands.is_beyond_null(e, waist).mean())
+        for e in estimands.judged_measures(study, model, waist)
+    }
+    stats = xr.Dataset(
+        {
+            "log_evidence": ("chain", run.log_evidence),
+            "stages": ("chain", run.stages),
+            "acceptance_rate": ("chain", run.acceptance),
+            "steps": run.steps,
+            "probability": ("measure", list(chances.values())),
+        },
+        coords={"chain": range(run.log_evidence.size), "measure": list(chances)},
+    )
+    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
+
+
+def _note_doubling(after: xr.DataTree, before: xr.DataTree) -> None:
+    """Note what doubling the steps has moved: the log evidence, and the probability it moved most."""
+    now, then = (tree["sample_stats"].to_dataset() for tree in (after, before))
+    moved = abs(now["probability"] - then["probability"])
+    change = log_mean_exp(now["log_evidence"].values) - log_mean_exp(then["log_evidence"].values)
+    noted = now.assign(evidence_moved=abs(change), probability_moved=moved)
+    after["sample_stats"] = xr.DataTree(noted)
+
+
+def doubling_moved_little(tree: xr.DataTree) -> bool:
+    """Tell whether doubling the steps left log evidence and probabilities where they were."""
+    stats = tree["sample_stats"]
+    moved = float(stats["probability_moved"].max()) if stats.sizes["measure"] else 0.0
+    return float(stats["evidence_moved"]) <= EVIDENCE_MOVED and moved <= PROBABILITY_MOVED
+
+
+def log_mean_exp(logs: np.ndarray) -> float:
+    """Average on the scale of the numbers whose logs are given."""
+    return float(logsumexp(logs) - np.log(len(logs)))
+
+
+def _labelled(built: Any, values: Draws, chains: int) -> xr.Dataset:
+    """Give draws, the chains one after the other, the dims and coordinates of the model."""
+    data, coords = {}, {"chain": list(range(chains))}
+    for name, array in values.items():
+        count = array.ndim - 1
+        named = built.named_vars_to_dims.get(name) or [f"{name}_dim_{i}" for i in range(count)]
+        dims = named[:count]  # the density of a vector has none of its dims
+        coords.update({d: list(built.coords[d]) for d in dims if d in built.coords})
+        data[name] = (("chain", "draw", *dims), array.reshape(chains, -1, *array.shape[1:]))
+    return xr.Dataset(data, coords)
+
+
+def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: int) -> None:
+    """Add what the sampler does not return: prior, predictions, log densities by point."""
+    posterior = tree["posterior"].to_dataset()
+    chains = posterior.sizes["chain"]
+    flat = {
+        rv.name: (v := posterior[rv.name].values).reshape(-1, *v.shape[2:]) for rv in built.free_RVs
+    }
+    values = {**flat, **vectorised.deterministics(built, flat)}
+    tree["posterior"] = xr.DataTree(_labelled(built, values, chains))
+    kept = {name: array[:PRIOR_DRAWS] for name, array in prior.items()}
+    before = {**kept, **vectorised.deterministics(built, kept)}
+    tree["prior"] = xr.DataTree(_labelled(built, before, 1))
+    for group, logs in (
+        ("log_likelihood", vectorised.log_likelihood(built, flat)),
+        ("log_prior", vectorised.log_prior(built, flat)),
+    ):
+        tree[group] = xr.DataTree(_labelled(built, logs, chains))
+    rng = np.random.default_rng(seed)
+    posterior = tree["posterior"].to_dataset()
+    again: dict[str, xr.DataArray] = {}
+    if study.counted:
+        again["events"] = counts.replicate(study, posterior["risk"], rng)
+    if "claim_mean" in posterior:
+        again |= claims.replicate(posterior, rng)
+    tree["posterior_predictive"] = xr.DataTree(xr.Dataset(again))
+    seen = {rv.name: built.rvs_to_values[rv].data for rv in built.observed_RVs}
+    dims = {name: built.named_vars_to_dims[name] for name in seen}
+    tree["observed_data"] = xr.DataTree(
+        xr.Dataset(
+            {name: (dims[name], data) for name, data in seen.items()},
+            {d: list(built.coords[d]) for own in dims.values() for d in own},
+        )
+    )
 
 
 @contextmanager
@@ -231,9 +372,10 @@ def _label(tree: xr.DataTree, study: Study) -> None:
             },
         )
     )
+    kind = "implied" if study.has_uncounted else "crude"
     for group in ("prior", "posterior"):
         data = tree[group].to_dataset()
-        tree[group] = xr.DataTree(data.assign(risk=data["risk"].assign_attrs(risk_kind="crude")))
+        tree[group] = xr.DataTree(data.assign(risk=data["risk"].assign_attrs(risk_kind=kind)))
 
 
 def _as_numpy(tree: xr.DataTree) -> xr.DataTree:
@@ -242,5 +384,5 @@ def _as_numpy(tree: xr.DataTree) -> xr.DataTree:
 
 
 def _versions(engine: str) -> dict[str, str]:
-    named = (*PACKAGES, engine) if engine not in PACKAGES else PACKAGES
+    named = dict.fromkeys((*PACKAGES, LIBRARIES.get(engine, engine)))
     return {"python": sys.version.split()[0], **{name: version(name) for name in named}}

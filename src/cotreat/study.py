@@ -264,7 +264,18 @@ class Study:
 
         Where the totals leave no patients outside the counted regimens, those are all.
         """
-        return self.admitted if self.has_uncounted else self.counted
+        if not self.has_uncounted:
+            return self.counted
+        full = [total for total in self.totals if total.n == self._counted_in(total.patients)]
+        return tuple(
+            r
+            for r in self.admitted
+            if r in self._arm_of
+            or not any(self.holds(total.patients, regimens.parse(r)) for total in full)
+        )
+
+    def _counted_in(self, patients: str) -> int:
+        return sum(arm.n for arm in self.arms if self.holds(patients, arm.regimen))
 
     @cached_property
     def has_uncounted(self) -> bool:

@@ -20,7 +20,7 @@ from cotreat.claims_file import (
 )
 from cotreat.evidence.claims import contradictions, is_used
 from cotreat.evidence.contrasts import KINDS, Cohort
-from cotreat.evidence.sizes import sizes_of
+from cotreat.evidence.sizes import events_fit, listed_events, sizes_of
 from cotreat.places import Places
 from cotreat.regimens import Regimen
 from cotreat.study import Arm, Baseline, Outcome, Scale, Study, Total, Treatment
@@ -206,12 +206,16 @@ def _read(raw: dict[str, Any], digest: str, problems: Problems) -> Study | None:
     sound = arms if len(problems.found) == before else None
     later = Problems()  # of claims, to be told after those of totals
     claim_tables = raw_claims(raw.get("claims", []), later)
-    may_be_more = _read_more(claim_tables, sound, admitted, places)
+    may_be_more = _read_more(claim_tables, raw.get("readings"), sound, admitted, places)
+    before = len(problems.found)
     totals = _totals(raw.get("totals", []), source, sound, may_be_more, places)
+    if may_be_more and len(problems.found) > before:
+        sound = None  # who else is in the cohort stands in the totals
     problems.found.extend(later.found)
     patients = _patients(totals, sound, admitted, inclusion, places)
     claims = read_claims(claim_tables, patients, places)
-    readings = read_readings(raw.get("readings"), claims, patients, places)
+    names = tuple(one.table["id"] for one in claim_tables if one.table["id"])
+    readings = read_readings(raw.get("readings"), claims, names, patients, places)
     if problems.found or outcome is None:
         return None
     study = Study(
@@ -236,6 +240,7 @@ def _read(raw: dict[str, Any], digest: str, problems: Problems) -> Study | None:
 
 def _read_more(
     tables: list[RawClaim],
+    readings: object,
     arms: Mapping[Regimen, Arm] | None,
     admitted: regimens.Rule,
     places: Places,
@@ -244,14 +249,27 @@ def _read_more(
     if not arms:
         return set()
     possible = [r for r in regimens.lattice(places.treatments) if admitted(r) and r not in arms]
-    named = {
-        word
-        for one in tables
-        for word in one.table.values.get("regimens") or ()
-        if word in map(places.label, possible)
-    }
-    wide = any(one.table.values.get(k) for one in tables for k in KINDS if k != "regimens")
-    return {r for r in possible if wide or places.label(r) in named}
+    meanings = [one.table.values for one in tables] + _meanings_of(readings)
+    words = [word for one in meanings for word in one.get("regimens") or ()]
+    named = {frozenset(part.strip() for part in word.split("+")) for word in words if is_text(word)}
+    named |= {frozenset()} if regimens.NONE in words else set()
+    wide = any(one.get(kind) for one in meanings for kind in KINDS if kind != "regimens")
+    # Whoever has one uncounted regimen may have any other.
+    return set(possible) if wide or named & set(possible) else set()
+
+
+def _meanings_of(readings: object) -> list[Mapping[str, Any]]:
+    """Return the tables under `means` of every reading, not yet checked."""
+    found = []
+    for one in readings if isinstance(readings, list) else []:
+        means = one.get("means") if isinstance(one, dict) else None
+        found += [
+            m for m in (means.values() if isinstance(means, dict) else ()) if isinstance(m, dict)
+        ]
+    return [
+        {kind: words for kind, words in m.items() if kind in KINDS and KINDS[kind].accepts(words)}
+        for m in found
+    ]
 
 
 def _patients(
@@ -270,7 +288,13 @@ def _patients(
         > sum(a.n for r, a in arms.items() if regimens.rule(total.patients, places.treatments)(r))
         for total in totals
     )
-    own = every if more else tuple(r for r in every if r in arms)
+    full = [
+        regimens.rule(total.patients, places.treatments)
+        for total in totals
+        if total.n
+        == sum(a.n for r, a in arms.items() if regimens.rule(total.patients, places.treatments)(r))
+    ]
+    own = tuple(r for r in every if r in arms or (more and not any(rule(r) for rule in full)))
     return Patients(Cohort(places.treatments, own), not more, every, inclusion)
 
 
@@ -295,10 +319,12 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
     for reading in study.readings:
         for wrong, is_error in contradictions(study.under(reading.id)):
             if is_error and reading is study.readings[0]:
-                problems.add("claims", wrong)
+                problems.add("totals" if wrong.startswith("events[") else "claims", wrong)
             else:
                 where = "" if len(study.readings) == 1 else f"reading {reading.id}: "
                 odd.append(where + wrong)
+    if study.has_uncounted and not problems.found and not events_fit(study):
+        problems.add("totals", f"no numbers of events fit these totals: {listed_events(study)}")
     return None if problems.found else replace(study, warnings=tuple(odd))
 
 

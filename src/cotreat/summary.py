@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from cotreat import estimands
 from cotreat.catalogue import Model
-from cotreat.estimands import Estimand, enumerate_estimands
+from cotreat.estimands import Estimand, Waist, enumerate_estimands, is_beyond_null
 from cotreat.frequentist import Likelihood
 from cotreat.intervals import intervals
-from cotreat.measures import MEASURES
 from cotreat.names import (
     CREDIBLE,
     FIXED,
@@ -106,12 +105,12 @@ def _posterior_rows(
     estimand: Estimand,
     study: Study,
     model: Model,
-    prior: xr.DataArray,
-    posterior: xr.DataArray,
+    prior: Waist,
+    posterior: Waist,
     thresholds: Sequence[float],
 ) -> Iterator[Row]:
     available = estimands.availability(estimand, study, model, posterior)
-    row = _row(estimand, POSTERIOR, posterior.attrs["risk_kind"], available)
+    row = _row(estimand, POSTERIOR, estimand.risk_kind(posterior), available)
     if is_undefined(available):
         yield row
         return
@@ -138,7 +137,7 @@ def _posterior_rows(
             }
 
 
-def _draws(estimand: Estimand, risk: xr.DataArray) -> NDArray[np.float64]:
+def _draws(estimand: Estimand, risk: Waist) -> NDArray[np.float64]:
     return estimand.values(risk).values.ravel()
 
 
@@ -151,32 +150,13 @@ def _interval(draws: NDArray[np.float64], label: str = CREDIBLE) -> Row:
     return {"estimate": median, "lower": lower, "upper": upper, "interval": label}
 
 
-def _probability(estimand: Estimand, prior: xr.DataArray, posterior: xr.DataArray) -> Row:
+def _probability(estimand: Estimand, prior: Waist, posterior: Waist) -> Row:
     if estimand.null is None or not estimand.is_judged:
         return {}
     return {
         "probability": float(is_beyond_null(estimand, posterior).mean()),
         "prior_probability": float(is_beyond_null(estimand, prior).mean()),
     }
-
-
-def is_beyond_null(estimand: Estimand, risk: xr.DataArray) -> xr.DataArray:
-    """Tell for each draw whether an estimand lies beyond its null.
-
-    A synergy index has no value in some draws and takes the answer of the measure of its sign.
-
-    Raises
-    ------
-    ValueError
-        If the estimand has no null, as a risk.
-    """
-    null, measure = estimand.null, estimand.measure
-    if null is None:
-        raise ValueError(f"{estimand.label} has no null to lie beyond")
-    if measure is not None and measure.sign_of:
-        stand_in = MEASURES[measure.sign_of]
-        estimand, null = estimands.on_measure(estimand, stand_in), stand_in.null
-    return estimand.values(risk) > null
 
 
 def _contraction(

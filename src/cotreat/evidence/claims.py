@@ -24,6 +24,7 @@ from cotreat.study import Claim, Study, Total
 
 if TYPE_CHECKING:
     import pytensor.tensor as pt
+    import xarray as xr
 
 Array = Any
 
@@ -215,16 +216,20 @@ class Printed:
         if at >= claims:
             implied = sum(w * float(self.totals[i - claims].events or 0) for i, w in used)
             own = self.totals[at - claims].events
-            return Dependence(self.names[at], names, implied, abs(implied - float(own or 0)) < 0.5)
+            agrees = bool(abs(implied - float(own or 0)) < 0.5)
+            return Dependence(self.names[at], names, float(implied), agrees)
         claim = self.claims[at]
         if at >= ratios:
             if len(used) == 1 and used[0][0] < ratios:
                 p = wald_p(self.claims[used[0][0]])
-                return Dependence(claim.id, names, p, _p_agrees(claim, self.claims[used[0][0]]))
+                ratio, weight = self.claims[used[0][0]], used[0][1]
+                side = "+" if weight * log_estimate(ratio) > 0 else "-"
+                agrees = _p_agrees(claim, ratio) and claim.sign in ("", side)
+                return Dependence(claim.id, names, p, agrees)
             return Dependence(claim.id, names, np.nan, None)
         log = sum(w * log_estimate(self.claims[i]) for i, w in used)
         slack = sum(abs(w) * estimate_rounding(self.claims[i]) for i, w in used)
-        agrees = abs(log - log_estimate(claim)) <= (slack + estimate_rounding(claim)) * 1.05
+        agrees = bool(abs(log - log_estimate(claim)) <= (slack + estimate_rounding(claim)) * 1.05)
         return Dependence(claim.id, names, float(np.exp(log)), agrees)
 
 
@@ -247,7 +252,10 @@ def contradictions(study: Study) -> list[tuple[str, bool]]:
         ratios = [claim for claim in own if claim.is_odds_ratio and claim.interval == "wald"]
         models = {claim.model for claim in own}
         alike = len(ratios) == len(own) and len(models) == 1 and "" not in models
-        shown = next((c.printed for c in own if c.id == one.name), "its printed number")
+        shown = next((c.printed for c in own if c.id == one.name), None)
+        if shown is None:
+            at = numbers.names.index(one.name) - len(numbers.claims)
+            shown = str(numbers.totals[at].events)
         found.append(
             (
                 f"{one.name} is printed as {shown}, but {', '.join(one.others)} make it "
@@ -294,6 +302,17 @@ def printed(study: Study) -> Printed | None:
         tuple(claim for claim in used if claim.is_odds_ratio),
         tuple(p_values),
         tuple(uncounted),
+    )
+
+
+def parameters(numbers: Printed | None) -> tuple[str, ...]:
+    """Name the rows of a prior set that printed numbers need besides those of the model."""
+    if numbers is None:
+        return ()
+    return (
+        *(("sigma", "loss") if numbers.is_adjusted else ()),
+        *(("shift",) if numbers.shifted.size else ()),
+        *(("share",) if numbers.sizes.variables else ()),
     )
 
 
@@ -426,6 +445,18 @@ def _counted_known(
     return mean, covariance
 
 
+def jacobian(
+    numbers: Printed,
+    log_odds: NDArray[np.float64],
+    sigma: float | None,
+    n: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Differentiate coefficients and expected events in the log-odds, shape (row, arm)."""
+    events = n * averages(np, log_odds, sigma).weight
+    law = numbers.regressions.law(np, log_odds, sigma, n)
+    return np.vstack([law.lever, numbers.within]) * events
+
+
 # --- What was observed -----------------------------------------------------------------------------
 
 
@@ -468,6 +499,19 @@ def observed(numbers: Printed) -> Observed:
     )
 
 
+def coordinates(numbers: Printed) -> dict[str, tuple[str, ...]]:
+    """Name the entries of everything that `likelihood` makes."""
+    tails = observed(numbers).is_tail
+    return {
+        "present": numbers.study.present,
+        "claim": tuple(claim.id for claim in numbers.claims),
+        "odds_ratio": tuple(claim.id for claim in numbers.odds_ratios),
+        "row": numbers.names,
+        "row_": numbers.names,
+        "point": tuple(numbers.names[at] for at in numbers.kept if not tails[at]),
+    }
+
+
 # --- In a PyMC model -------------------------------------------------------------------------------
 
 
@@ -482,7 +526,8 @@ def likelihood(
     """State the printed numbers in the PyMC model in context.
 
     Makes the observed ``claims`` (points of the joint law) and ``widths`` (log standard errors), the
-    potential ``tails``, and the deterministics ``log_ratio``, ``claim_mean`` and ``claim_sd``.
+    potential ``tails``, and as deterministics the laws of all of them, of claims that follow from
+    others too.
 
     Parameters
     ----------
@@ -495,8 +540,7 @@ def likelihood(
     law = joint_law(pt, numbers, log_odds, sigma, loss, n, shift_sd)
     data = observed(numbers)
     covariance = law.covariance + np.diag(data.rounding)
-    if numbers.claims:
-        pm.Deterministic("log_ratio", law.ratios, dims="claim")
+    pm.Deterministic("log_ratio", law.ratios, dims="claim")
     pm.Deterministic("claim_mean", law.mean, dims="row")
     pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))
     points = [at for at in numbers.kept if not data.is_tail[at]]
@@ -512,13 +556,23 @@ def likelihood(
     if numbers.sizes.are_known and numbers.odds_ratios:
         widths = [standard_error(claim) for claim in numbers.odds_ratios]
         rounding = np.array([width_rounding(claim) for claim in numbers.odds_ratios])
-        pm.Normal(
-            "widths",
-            law.width,
-            pt.sqrt(law.width_sd**2 + rounding**2 / 3),
-            observed=np.log(widths),
-            dims="odds_ratio",
-        )
+        mean = pm.Deterministic("width_mean", law.width, dims="odds_ratio")
+        sd = pt.sqrt(law.width_sd**2 + rounding**2 / 3)
+        sd = pm.Deterministic("width_sd", sd, dims="odds_ratio")
+        pm.Normal("widths", mean, sd, observed=np.log(widths), dims="odds_ratio")
+
+
+def replicate(posterior: xr.Dataset, rng: np.random.Generator) -> dict[str, xr.DataArray]:
+    """Draw the printed numbers again: ``claims`` by row, and ``widths`` where they are evidence."""
+    mean, covariance = posterior["claim_mean"], posterior["claim_covariance"]
+    root = np.linalg.cholesky(covariance.values)
+    noise = rng.normal(size=mean.shape)
+    values = mean.values + (root @ noise[..., None])[..., 0]
+    drawn = {"claims": mean.copy(data=values)}
+    if "width_mean" in posterior:
+        sd = posterior["width_sd"].values
+        drawn["widths"] = posterior["width_mean"] + sd * rng.normal(size=sd.shape)
+    return drawn
 
 
 def _tails(

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cotreat.evidence.regression import averages
 from cotreat.study import Study
 
 if TYPE_CHECKING:
     import pytensor.tensor as pt
+    import xarray as xr
 
 
-def likelihood(study: Study, arms: tuple[str, ...], log_odds: pt.TensorVariable) -> None:
-    """State r_a ~ Binomial(n_a, logistic(η_a)) for every counted arm of the PyMC model in context.
+def likelihood(
+    study: Study,
+    arms: tuple[str, ...],
+    log_odds: pt.TensorVariable,
+    sigma: pt.TensorVariable | None = None,
+) -> None:
+    """State r_a ~ Binomial(n_a, p_a) for every counted arm of the PyMC model in context.
 
     Parameters
     ----------
@@ -22,27 +29,41 @@ def likelihood(study: Study, arms: tuple[str, ...], log_odds: pt.TensorVariable)
         Labels along `log_odds`.
     log_odds
         η by arm, shape (arm,).
+    sigma
+        SD of the latent prognostic score, over which p = E logistic(η + σu); None for none.
     """
     import pymc as pm
+    import pytensor.tensor as pt
 
     at = [arms.index(regimen) for regimen in study.counted]
-    pm.Binomial("events", n=study.n, logit_p=log_odds[at], observed=study.events, dims="counted")
+    if sigma is None:
+        risk = {"logit_p": log_odds[at]}
+    else:
+        risk = {"p": averages(pt, log_odds[at], sigma).risk}
+    pm.Binomial("events", n=study.n, observed=study.events, dims="counted", **risk)
 
 
-def jacobian(study: Study, risk: NDArray[np.float64]) -> NDArray[np.float64]:
+def replicate(study: Study, risk: xr.DataArray, rng: np.random.Generator) -> xr.DataArray:
+    """Draw the counts again from draws of risk, whose dim ``arm`` holds the counted regimens."""
+    at = risk.sel(arm=list(study.counted)).rename(arm="counted").transpose(..., "counted")
+    return at.copy(data=rng.binomial(study.n, at.values)).reset_coords(drop=True)
+
+
+def jacobian(study: Study, weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the derivative of the expected events in the log-odds of all regimens.
 
     Parameters
     ----------
-    risk
-        Risk by regimen, shape (regimen,).
+    weight
+        Derivative of the risk in the log-odds by regimen, p(1 − p) without a prognostic score, shape
+        (regimen,).
 
     Returns
     -------
     ndarray
-        Shape (counted, regimen): n p (1 − p) where the count is of the regimen, else 0.
+        Shape (counted, regimen): n times the weight where the count is of the regimen, else 0.
     """
     at = [study.regimens.index(regimen) for regimen in study.counted]
     rows = np.zeros((len(at), len(study.regimens)))
-    rows[np.arange(len(at)), at] = study.n * risk[at] * (1 - risk[at])
+    rows[np.arange(len(at)), at] = study.n * weight[at]
     return rows

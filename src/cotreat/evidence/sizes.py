@@ -127,11 +127,53 @@ def sizes_of(study: Study) -> Sizes:
     blocks = []
     for at, total in enumerate(totals):
         arms = tuple(i for i, own in zip(free, atom.ravel(), strict=True) if own == at)
-        if len(arms) == 1 or total < 0.5:
-            fixed[list(arms)] = max(0.0, total) / len(arms)
+        if total < 0.5:
+            raise ValueError(
+                "no numbers of patients fit these totals with patients in every arm: "
+                f"{_listed(study)}"
+            )
+        if len(arms) == 1:
+            fixed[list(arms)] = total
         else:
             blocks.append((arms, float(total)))
     return Sizes(fixed, tuple(sorted(blocks)))
+
+
+def events_fit(study: Study) -> bool:
+    """Tell whether some numbers of patients and events fit all totals, and the counts."""
+    from scipy.optimize import linprog
+
+    labels, count = study.present, len(study.present)
+    rows, right = [], []
+    for total in study.totals:
+        inside = study.members(total.patients, labels).astype(float)
+        rows.append(np.r_[inside, np.zeros(count)])
+        right.append(float(total.n))
+        if total.events is not None:
+            rows.append(np.r_[np.zeros(count), inside])
+            right.append(float(total.events))
+    if not rows:
+        return True
+    arms = {study.label(arm.regimen): arm for arm in study.arms}
+    bounds = [(arms[r].n,) * 2 if r in arms else (0, None) for r in labels]
+    bounds += [(arms[r].events,) * 2 if r in arms else (0, None) for r in labels]
+    found = linprog(
+        c=np.zeros(2 * count),
+        A_ub=np.hstack([-np.eye(count), np.eye(count)]),
+        b_ub=np.zeros(count),
+        A_eq=np.array(rows),
+        b_eq=np.array(right),
+        bounds=bounds,
+    )
+    return found.status == 0
+
+
+def listed_events(study: Study) -> str:
+    """Write the totals' events."""
+    counted = f", with {int(study.events.sum())} of {int(study.n.sum())} counted by regimen"
+    totals = [t for t in study.totals if t.events is not None]
+    words = ", ".join(f"{t.patients} {t.events} of {t.n}" for t in totals)
+    return words + (counted if study.arms else "")
 
 
 def _loose(

@@ -1,0 +1,1068 @@
+"""Printed numbers and readings of a study file: what is wrong with broken ones, what good ones mean."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.linalg import null_space
+from scipy.stats import beta, kstest, uniform
+
+from cotreat.evidence.claims import contradictions, is_used, joint_law, printed
+from cotreat.evidence.sizes import Polytope, sizes_of
+from cotreat.study import Claim, Meaning, Printed, ReadingError, Study
+from cotreat.study_file import StudyError, load_study, parse_study
+
+HEAD = """
+[study]
+id = "trio"
+title = "Three drugs, of which nobody saw a count by regimen"
+design = "cohort"
+inclusion = "any(TAC, CYC, MMF)"
+source = "Trio 2025"
+
+[outcome]
+name = "remission"
+direction = "benefit"
+
+[treatments]
+TAC = { name = "tacrolimus" }
+CYC = { name = "cyclophosphamide" }
+MMF = { name = "mycophenolate" }
+"""
+
+TOTALS = """
+[[totals]]
+patients = "all"
+n = 400
+events = 120
+
+[[totals]]
+patients = "TAC"
+n = 150
+"""
+
+RATIO = """
+[[claims]]
+id = "tac"
+kind = "odds_ratio"
+sets = ["TAC", "not TAC"]
+value = 2.00
+ci = [1.25, 3.20]
+adjusted = true
+model = "main"
+source = "abstract"
+"""
+
+P_VALUE = """
+[[claims]]
+id = "p-tac-cyc"
+kind = "p_value"
+product = ["TAC", "CYC"]
+value = 0.040
+sign = "+"
+adjusted = true
+model = "products"
+source = "abstract"
+"""
+
+TRIO = HEAD + TOTALS + RATIO + P_VALUE
+
+# 180 patients; "TAC" are 120 of them with 44 events, "CYC" 140 with 47.
+ARMS = """
+[[arms]]
+regimen = "TAC"
+n = 40
+events = 12
+
+[[arms]]
+regimen = "CYC"
+n = 60
+events = 15
+
+[[arms]]
+regimen = "TAC+CYC"
+n = 80
+events = 32
+"""
+
+TEXT = "a text that is not empty"
+P = 'a number above 0 and at most 1, or as text "<0.001"'
+RATIO_KEYS = (
+    "id, kind, regimens, sets, trend, product, adjusted_product, products, about, adjusted, model, "
+    "source, value, ci, level, interval"
+)
+P_KEYS = RATIO_KEYS.replace("ci, level, interval", "sign")
+MEANS_KEYS = "regimens, sets, trend, product, adjusted_product, products, about, model"
+ONE_MEANING = (
+    'must have exactly one of regimens = ["A+B", "none"] or sets = ["A", "not A"], '
+    "or of trend, product, adjusted_product, products or about"
+)
+SHARE = "the sides share patients; they must be disjoint"
+NOT_INDEPENDENT = "its columns are not independent, so no regression has that coefficient"
+FORBIDDEN = "none is forbidden by study.inclusion = 'any(TAC, CYC, MMF)'"
+SKEWED = (
+    "(1.25, 3.9) is not symmetric about 2 on the log scale (its middle is 2.208), as a Wald interval "
+    'is; mend a digit, or say interval = "profile" or "exact"'
+)
+ALL_TOTAL = 'so nothing says how many patients they are; print the number of patients = "all"'
+READING_ID = "lower-case letters, digits, - and _ (it names a folder)"
+MEANS = 'a table of claims and what they mean here, such as { p1 = { product = ["A", "B"] } }'
+ONE_DEFAULT = "readings: exactly one must say default = true"
+
+
+def swap(*edits: tuple[str, str], text: str = TRIO) -> str:
+    for old, new in edits:
+        # An edit that hits nothing, or two places, would test something else than its case says.
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+def p_value(written: str) -> str:
+    return swap(("value = 0.040", f"value = {written}"))
+
+
+def meaning(written: str) -> str:
+    """Write the meaning of claims[2], the p-value."""
+    return swap(('product = ["TAC", "CYC"]', written))
+
+
+def total(patients: str, n: int, events: int | None = None) -> str:
+    count = "" if events is None else f"events = {events}\n"
+    return f'\n[[totals]]\npatients = "{patients}"\nn = {n}\n{count}'
+
+
+def with_totals(*totals: str) -> str:
+    return HEAD + "".join(totals) + RATIO + P_VALUE
+
+
+def ratio(name: str, about: str, value: str, ci: str, more: str = 'model = "combined"') -> str:
+    return (
+        f'\n[[claims]]\nid = "{name}"\nkind = "odds_ratio"\n{about}\n'
+        f'value = {value}\nci = {ci}\n{more}\nsource = "table 2"\n'
+    )
+
+
+def mixed(*parts: str, about: str = 'regimens = ["TAC+MMF", "CYC"]') -> str:
+    """Count three regimens and print an odds ratio, by default against one that is not counted."""
+    return HEAD + ARMS + "".join(parts) + ratio("m", about, "2.00", "[1.00, 4.00]")
+
+
+def reading(name: str, means: str = "", *, default: bool = False) -> str:
+    return (
+        f'\n[[readings]]\nid = "{name}"\nwords = "as {name} says"\n'
+        + "default = true\n" * default
+        + (f"[readings.means]\n{means}\n" if means else "")
+    )
+
+
+def four(last: str, more: str = 'model = "combined"', more_of_last: str = "") -> str:
+    """Print four odds ratios of which three are free: the last is 3.00 · 2.50 / 2.00 = 3.75."""
+    return (
+        HEAD
+        + TOTALS
+        + ratio("a", 'regimens = ["TAC+CYC", "CYC"]', "2.00", "[1.00, 4.00]", more)
+        + ratio("b", 'regimens = ["TAC+MMF", "CYC"]', "3.00", "[1.50, 6.00]", more)
+        + ratio("c", 'regimens = ["TAC+CYC", "MMF"]', "2.50", "[1.25, 5.00]", more)
+        + ratio("d", 'regimens = ["TAC+MMF", "MMF"]', *last.split(" ", 1), more + more_of_last)
+    )
+
+
+AGREES, CONTRADICTS = "3.75 [1.88, 7.50]", "4.75 [2.38, 9.50]"
+CONTRADICTION = "d is printed as 4.75 (2.38–9.5), but a, b, c make it 3.75, beyond rounding"
+
+
+def bad_p(shown: str) -> tuple[str, ...]:
+    return (f"claims[2].value: is {shown}; it must be {P}",)
+
+
+def told(where: str, label: str) -> tuple[str, ...]:
+    return (f"{where}: the cohort's regimens cannot tell {label}: {NOT_INDEPENDENT}",)
+
+
+def no_sizes(words: str, *, everywhere: bool = False) -> tuple[str, ...]:
+    more = " with patients in every arm" * everywhere
+    return (f"totals: no numbers of patients fit these totals{more}: {words}",)
+
+
+NUMBERS = {
+    "interval without its estimate": (
+        swap(("[1.25, 3.20]", "[2.25, 3.20]")),
+        ("claims[1].ci: (2.25, 3.20) does not hold the estimate 2.00",),
+    ),
+    "no interval": (
+        swap(("ci = [1.25, 3.20]\n", "")),
+        ("claims[1].ci: missing; it must be [lower, upper] with 0 < lower < upper",),
+    ),
+    "asymmetric Wald interval of a model": (
+        swap(("3.20", "3.90")),
+        (f"claims[1].ci: {SKEWED}",),
+    ),
+    "unknown interval": (
+        swap(("[1.25, 3.20]", '[1.25, 3.20]\ninterval = "score"')),
+        ('claims[1].interval: is \'score\'; it must be "wald" or "profile" or "exact"',),
+    ),
+    "sign of an odds ratio": (
+        swap(("value = 2.00", 'value = 2.00\nsign = "+"')),
+        (f"claims[1].sign: unknown key; known are {RATIO_KEYS}",),
+    ),
+    "p-value 0": (p_value("0"), bad_p("0")),
+    "p-value above 1": (p_value("1.2"), bad_p("1.2")),
+    "p-value negative": (p_value("-0.1"), bad_p("-0.1")),
+    "p-value nan": (p_value("nan"), bad_p("nan")),
+    "p-value true": (p_value("true"), bad_p("true")),
+    "p-value of less than a float": (p_value("1e-400"), bad_p("1e-400")),
+    "p-value below 0": (p_value('"<0"'), bad_p("'<0'")),
+    "p-value below 0.000": (p_value('"<0.000"'), bad_p("'<0.000'")),
+    "p-value below 1.5": (p_value('"<1.5"'), bad_p("'<1.5'")),
+    "p-value above": (p_value('">0.05"'), bad_p("'>0.05'")),
+    "p-value as text": (p_value('"0.04"'), bad_p("'0.04'")),
+    "p-value in words": (p_value('"NS"'), bad_p("'NS'")),
+    "interval of a p-value": (
+        p_value("0.040\nci = [1.0, 2.0]"),
+        ("claims[2].ci: a p-value has no interval; leave it out",),
+    ),
+    "level of a p-value": (
+        p_value("0.040\nlevel = 0.9"),
+        (f"claims[2].level: unknown key; known are {P_KEYS}",),
+    ),
+    "bad sign": (
+        swap(('sign = "+"', 'sign = "positive"')),
+        ('claims[2].sign: is \'positive\'; it must be "+" or "-"',),
+    ),
+    "sign as a number": (
+        swap(('sign = "+"', "sign = 1")),
+        ('claims[2].sign: is 1; it must be "+" or "-"',),
+    ),
+    # What else such a claim must have depends on its kind: nothing may be said about sign and ci.
+    "misspelt kind": (
+        swap(('"p_value"', '"p-value"')),
+        ('claims[2].kind: is \'p-value\'; it must be "odds_ratio" or "p_value" or "p_trend"',),
+    ),
+    "kind is a list": (
+        swap(('"p_value"', '["p_value"]')),
+        ('claims[2].kind: is [\'p_value\']; it must be "odds_ratio" or "p_value" or "p_trend"',),
+    ),
+    "no source": (
+        HEAD + TOTALS + RATIO + P_VALUE.replace('source = "abstract"\n', ""),
+        (f"claims[2].source: missing; it must be {TEXT}",),
+    ),
+    "id twice": (TRIO + P_VALUE, ("claims[3].id: p-tac-cyc stands in a claim above",)),
+    "model partly adjusted": (
+        swap(('adjusted = true\nmodel = "products"', 'model = "main"')),
+        ("claims: of model 'main' some are adjusted and others not; one regression is either",),
+    ),
+    "claim is no table": (
+        "claims = [1]\n" + HEAD + TOTALS,
+        (f"claims[1]: must be a table with the keys {RATIO_KEYS}",),
+    ),
+    "claims are a table": (
+        HEAD + TOTALS + RATIO.replace("[[claims]]", "[claims]"),
+        ("claims: must be a list of tables, each begun by [[claims]]",),
+    ),
+    "empty list of claims": (
+        "claims = []\n" + HEAD + TOTALS,
+        (
+            "arms: at least two regimens must have patients; write one [[arms]] for each of them, "
+            "or [[claims]] for what was printed",
+        ),
+    ),
+}
+
+MEANINGS = {
+    "no meaning": (meaning(""), (f"claims[2]: {ONE_MEANING}",)),
+    "two meanings": (
+        meaning('product = ["TAC", "CYC"]\nsets = ["TAC", "not TAC"]'),
+        (f"claims[2]: {ONE_MEANING}",),
+    ),
+    "a meaning and words": (
+        meaning('product = ["TAC", "CYC"]\nabout = "synergy"'),
+        (f"claims[2]: {ONE_MEANING}",),
+    ),
+    "about nothing": (
+        meaning('about = " "'),
+        ("claims[2].about: is ' '; it must be words, for a number that is shown and not used",),
+    ),
+    "unknown treatment in regimens": (
+        meaning('regimens = ["TAC+AZA", "CYC"]'),
+        ("claims[2].regimens: unknown treatment AZA; the treatments are TAC, CYC, MMF",),
+    ),
+    "unknown treatment in sets": (
+        meaning('sets = ["AZA", "not TAC"]'),
+        ("claims[2].sets: 'AZA' names AZA; the treatments are CYC, MMF, TAC",),
+    ),
+    "unknown treatment in a product, one near": (
+        meaning('product = ["TAC", "MMV"]'),
+        ("claims[2].product: unknown treatment MMV; did you mean MMF?",),
+    ),
+    "unknown treatment in a product, none near": (
+        meaning('adjusted_product = ["TAC", "rituximab"]'),
+        (
+            "claims[2].adjusted_product: unknown treatment rituximab; "
+            "the treatments are TAC, CYC, MMF",
+        ),
+    ),
+    "unknown treatment in products": (
+        meaning('products = [["TAC", "CYC"], ["TAC", "AZA"]]'),
+        ("claims[2].products: unknown treatment AZA; the treatments are TAC, CYC, MMF",),
+    ),
+    "regimen in a product": (
+        meaning('product = ["TAC+CYC", "MMF"]'),
+        ("claims[2].product: unknown treatment TAC+CYC; did you mean TAC?",),
+    ),
+    "empty part of a regimen": (
+        meaning('regimens = ["TAC+", "CYC"]'),
+        (
+            "claims[2].regimens: 'TAC+' has an empty part; write treatments joined by \"+\", or "
+            '"none"',
+        ),
+    ),
+    "forbidden regimen": (
+        meaning('regimens = ["TAC", "none"]'),
+        (f"claims[2].regimens: {FORBIDDEN}",),
+    ),
+    "set without a regimen": (
+        meaning('sets = ["TAC", "none"]'),
+        ("claims[2]: no regimen of the cohort belongs to 'none'",),
+    ),
+    "sides that share patients": (meaning('sets = ["TAC", "CYC"]'), (f"claims[2]: {SHARE}",)),
+    "regimen against itself": (
+        meaning('regimens = ["TAC+CYC", "CYC+TAC"]'),
+        (f"claims[2]: {SHARE}",),
+    ),
+    "trend of sets that overlap": (
+        meaning('trend = ["not TAC", "TAC and not CYC", "TAC"]'),
+        (f"claims[2]: {SHARE}",),
+    ),
+    "trend with an empty set": (
+        meaning('trend = ["none", "TAC", "not TAC"]'),
+        ("claims[2]: no regimen of the cohort belongs to 'none'",),
+    ),
+    "trend of one set": (
+        meaning('trend = ["TAC"]'),
+        (
+            "claims[2].trend: is ['TAC']; it must be "
+            '["not A", "A and not B", "A and B"], disjoint sets scored 0, 1, 2, …',
+        ),
+    ),
+    "product of a treatment with itself": (
+        meaning('product = ["TAC", "TAC"]'),
+        told("claims[2]", "product[TAC:TAC]"),
+    ),
+    "adjusted product of a treatment with itself": (
+        meaning('adjusted_product = ["CYC", "CYC"]'),
+        told("claims[2]", "adjusted_product[CYC:CYC]"),
+    ),
+    "product of one treatment": (
+        meaning('product = ["TAC"]'),
+        (
+            "claims[2].product: is ['TAC']; it must be "
+            '["A", "B"], the product of two treatments over the four sets they make',
+        ),
+    ),
+    # Whoever is in has TAC or CYC, so nobody has neither.
+    "product without one of its four sets": (
+        swap(("any(TAC, CYC, MMF)", "any(TAC, CYC)")),
+        told("claims[2]", "product[TAC:CYC]"),
+    ),
+    "one product of products": (
+        meaning('products = [["TAC", "CYC"]]'),
+        (
+            "claims[2].products: is [['TAC', 'CYC']]; it must be "
+            '[["A", "B"], ["A", "C"]], the first product adjusted for the others and for every '
+            "treatment",
+        ),
+    ),
+    "product given itself": (
+        meaning('products = [["TAC", "CYC"], ["CYC", "TAC"]]'),
+        told("claims[2]", "mutual_product[TAC:CYC given CYC:TAC]"),
+    ),
+    "no usable claim": (
+        HEAD + TOTALS + P_VALUE.replace('product = ["TAC", "CYC"]', 'about = "synergy"'),
+        ("claims: no printed number has a meaning that a model can use",),
+    ),
+    # A test for trend of a product is shown, and no model reads it.
+    "only a p-value for trend": (
+        HEAD + TOTALS + P_VALUE.replace('"p_value"', '"p_trend"'),
+        ("claims: no printed number has a meaning that a model can use",),
+    ),
+    "p-values without totals": (
+        HEAD + RATIO + P_VALUE,
+        ("claims: p-values need to know how many patients there were; write [[totals]]",),
+    ),
+}
+
+SIZES = {
+    "total of TAC larger than all": (
+        with_totals(total("all", 400), total("TAC", 450)),
+        no_sizes("all 400, TAC 450"),
+    ),
+    "all have TAC, though others are compared": (
+        with_totals(total("all", 400), total("TAC", 400)),
+        no_sizes("all 400, TAC 400", everywhere=True),
+    ),
+    "total twice": (
+        with_totals(total("all", 400), total("all", 401)),
+        no_sizes("all 400, all 401"),
+    ),
+    "total of nobody": (
+        with_totals(total("all", 400), total("none", 50)),
+        no_sizes("all 400, none 50"),
+    ),
+    # 90 + 90 - 10 have TAC or CYC, which are more than all.
+    "overlapping totals that leave less than nobody": (
+        with_totals(
+            total("all", 100),
+            total("TAC", 90),
+            total("CYC", 90),
+            total("MMF", 90),
+            total("TAC and CYC", 10),
+        ),
+        no_sizes("all 100, TAC 90, CYC 90, MMF 90, TAC and CYC 10", everywhere=True),
+    ),
+    # Everybody has a drug, but 30 at most have any.
+    "overlapping totals that nothing fits": (
+        with_totals(total("all", 100), total("TAC", 10), total("CYC", 10), total("MMF", 10)),
+        no_sizes("all 100, TAC 10, CYC 10, MMF 10", everywhere=True),
+    ),
+    "regimens in no total": (
+        with_totals(total("TAC", 150)),
+        (f"totals: no total holds CYC, MMF, CYC+MMF, {ALL_TOTAL}",),
+    ),
+    "more events than patients": (
+        with_totals(total("all", 400, 401)),
+        ("totals[1].events: 401 events in 400 patients; at most 400 can be",),
+    ),
+    "events that do not add up": (
+        with_totals(total("all", 400, 120), total("TAC", 150, 60), total("not TAC", 250, 70)),
+        (
+            "totals: events[not TAC] is printed as 70, but events[all], events[TAC] make it 60, "
+            "beyond rounding",
+        ),
+    ),
+    "more events in a part than in all": (
+        with_totals(total("all", 400, 120), total("TAC", 150, 130)),
+        ("totals: no numbers of events fit these totals: all 120 of 400, TAC 130 of 150",),
+    ),
+    "total below the counted arms": (
+        mixed(total("all", 170)),
+        ("totals[1].n: 170 printed for 'all', but its arms add up to 180",),
+    ),
+    "events below those counted": (
+        mixed(total("all", 200, 58)),
+        ("totals[1].events: 58 printed for 'all', but its arms add up to 59",),
+    ),
+    "more events than patients outside the counted arms": (
+        mixed(total("all", 200, 100)),
+        (
+            "totals: no numbers of events fit these totals: all 100 of 200, with 59 of 180 "
+            "counted by regimen",
+        ),
+    ),
+    "nobody outside the counted arms": (
+        mixed(total("all", 180)),
+        ("claims[1]: no counted arm belongs to 'TAC+MMF'",),
+    ),
+    "total larger than the counted arms, which are all that is claimed": (
+        mixed(total("all", 200), about='regimens = ["TAC+CYC", "CYC"]'),
+        ("totals[1].n: 200 printed for 'all', but its arms add up to 180",),
+    ),
+    # Whether TAC+MMF has patients would stand in the total: nothing may be said about the claim.
+    "broken number of a total": (
+        mixed(total("all", 0)),
+        ("totals[1].n: is 0; it must be a whole number from 1 to 1,000,000,000",),
+    ),
+    "misspelt patients of a total": (
+        mixed(total("al", 200)),
+        ("totals[1].patients: 'al' names al; the treatments are CYC, MMF, TAC",),
+    ),
+}
+
+DEPENDENT = {
+    "redundant odds ratios of one model": (four(CONTRADICTS), (f"claims: {CONTRADICTION}",)),
+    "the same odds ratio upside down": (
+        HEAD
+        + TOTALS
+        + ratio("a", 'sets = ["TAC", "not TAC"]', "2.00", "[1.00, 4.00]")
+        + ratio("b", 'sets = ["not TAC", "TAC"]', "0.60", "[0.30, 1.20]"),
+        ("claims: b is printed as 0.6 (0.3–1.2), but a make it 0.5, beyond rounding",),
+    ),
+    "in the default reading": (
+        HEAD
+        + TOTALS
+        + ratio("a", 'sets = ["TAC", "not TAC"]', "2.00", "[1.00, 4.00]")
+        + ratio("b", 'about = "no TAC"', "0.60", "[0.30, 1.20]")
+        + reading("shown")
+        + reading("used", 'b = { sets = ["not TAC", "TAC"] }', default=True),
+        ("claims: b is printed as 0.6 (0.3–1.2), but a make it 0.5, beyond rounding",),
+    ),
+}
+
+READINGS = {
+    "unknown claim, one near": (
+        TRIO + reading("a", 'p-tac-cyx = { product = ["TAC", "MMF"] }', default=True),
+        ("readings[1].means.p-tac-cyx: no such claim; did you mean p-tac-cyc?",),
+    ),
+    "unknown claim, none near": (
+        TRIO + reading("a", 'dose = { product = ["TAC", "MMF"] }', default=True),
+        ("readings[1].means.dose: no such claim; the claims are tac, p-tac-cyc",),
+    ),
+    # The claim is there, if broken: that there is none would be false.
+    "broken claim": (
+        p_value("1.2") + reading("a", 'p-tac-cyc = { product = ["TAC", "MMF"] }', default=True),
+        bad_p("1.2"),
+    ),
+    "two defaults": (
+        TRIO + reading("a", default=True) + reading("b", default=True),
+        (ONE_DEFAULT,),
+    ),
+    "no default": (TRIO + reading("a") + reading("b"), (ONE_DEFAULT,)),
+    "id twice": (
+        TRIO + reading("a", default=True) + reading("a"),
+        ("readings[2].id: a stands in a reading above",),
+    ),
+    "two bad ids": (
+        TRIO + reading("A", default=True) + reading("B"),
+        (
+            f"readings[1].id: is 'A'; it must be {READING_ID}",
+            f"readings[2].id: is 'B'; it must be {READING_ID}",
+        ),
+    ),
+    "no words": (
+        TRIO + reading("a", default=True).replace('words = "as a says"\n', ""),
+        (f"readings[1].words: missing; it must be {TEXT}",),
+    ),
+    "unknown treatment": (
+        TRIO + reading("a", 'p-tac-cyc = { product = ["TAC", "AZA"] }', default=True),
+        (
+            "readings[1].means.p-tac-cyc.product: unknown treatment AZA; "
+            "the treatments are TAC, CYC, MMF",
+        ),
+    ),
+    "coefficient that no regression has": (
+        TRIO + reading("a", 'p-tac-cyc = { product = ["TAC", "TAC"] }', default=True),
+        told("readings[1].means.p-tac-cyc", "product[TAC:TAC]"),
+    ),
+    "sides that share patients": (
+        TRIO + reading("a", default=True) + reading("b", 'tac = { sets = ["TAC", "CYC"] }'),
+        (f"readings[2].means.tac: {SHARE}",),
+    ),
+    "forbidden regimen": (
+        TRIO + reading("a", 'tac = { regimens = ["TAC", "none"] }', default=True),
+        (f"readings[1].means.tac.regimens: {FORBIDDEN}",),
+    ),
+    "forbidden regimen, and a claim whose id begins alike": (
+        swap(('"p-tac-cyc"', '"ta"'))
+        + reading(
+            "a",
+            'tac = { regimens = ["TAC", "none"] }\nta = { regimens = ["TAC", "TAC"] }',
+            default=True,
+        ),
+        (
+            f"readings[1].means.tac.regimens: {FORBIDDEN}",
+            f"readings[1].means.ta: {SHARE}",
+        ),
+    ),
+    "only a model": (
+        TRIO + reading("a", 'tac = { model = "other" }', default=True),
+        (f"readings[1].means.tac: {ONE_MEANING}",),
+    ),
+    "meaning is no table": (
+        TRIO + reading("a", 'tac = "product"', default=True),
+        (f"readings[1].means.tac: must be a table with the keys {MEANS_KEYS}",),
+    ),
+    "means nothing": (
+        TRIO + reading("a", default=True) + "means = {}\n",
+        (f"readings[1].means: is a table; it must be {MEANS}",),
+    ),
+    "value of a claim": (
+        TRIO + reading("a", 'tac = { value = 2.1, sets = ["CYC", "not CYC"] }', default=True),
+        (f"readings[1].means.tac.value: unknown key; known are {MEANS_KEYS}",),
+    ),
+    "readings are a table": (
+        TRIO + "[readings]\nid = 'a'\n",
+        ("readings: must be a list of tables, each begun by [[readings]]",),
+    ),
+    "model partly adjusted": (
+        swap(('adjusted = true\nmodel = "products"', ""))
+        + reading("a", default=True)
+        + reading("b", 'p-tac-cyc = { product = ["TAC", "CYC"], model = "main" }'),
+        (
+            "readings[2].means: of model 'main' some are adjusted and others not; "
+            "one regression is either",
+        ),
+    ),
+    "no usable claim": (
+        HEAD
+        + TOTALS
+        + RATIO
+        + reading("a", default=True)
+        + reading("b", 'tac = { about = "response to tacrolimus" }'),
+        ("readings: b: no printed number has a meaning that a model can use",),
+    ),
+    "p-values without totals": (
+        HEAD
+        + RATIO
+        + P_VALUE.replace('product = ["TAC", "CYC"]', 'about = "synergy"')
+        + reading("a", default=True)
+        + reading("b", 'p-tac-cyc = { product = ["TAC", "CYC"] }'),
+        ("readings: b: p-values need to know how many patients there were; write [[totals]]",),
+    ),
+}
+
+BROKEN = {
+    f"{group}: {what}": case
+    for group, cases in {
+        "numbers": NUMBERS,
+        "meanings": MEANINGS,
+        "sizes": SIZES,
+        "dependent": DEPENDENT,
+        "readings": READINGS,
+    }.items()
+    for what, case in cases.items()
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [pytest.param(*case, id=what) for what, case in BROKEN.items()],
+)
+def test_broken_claims_say_what_is_wrong(text: str, problems: tuple[str, ...]) -> None:
+    with pytest.raises(StudyError) as caught:
+        parse_study(text)
+    assert caught.value.problems == problems
+
+
+def test_what_the_broken_claims_are_made_from_is_whole() -> None:
+    assert parse_study(TRIO).warnings == ()
+    assert parse_study(four(AGREES)).warnings == ()
+    assert parse_study(mixed(total("all", 200))).warnings == ()
+
+
+# --- Warnings ------------------------------------------------------------------------------------
+
+
+def test_contradiction_agrees_within_rounding() -> None:
+    # Rounding moves each factor by 0.005, so that 3.727 to 3.773 may be printed as 3.75.
+    for value in ("3.74 [1.87, 7.48]", "3.77 [1.88, 7.56]"):
+        assert parse_study(four(value)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("more", "more_of_last"),
+    [
+        ("", ""),
+        ('model = "combined"', '\ninterval = "profile"'),
+    ],
+    ids=["no model", "another interval"],
+)
+def test_contradiction_that_has_an_excuse_is_a_warning(more: str, more_of_last: str) -> None:
+    assert parse_study(four(CONTRADICTS, more, more_of_last)).warnings == (CONTRADICTION,)
+
+
+def test_contradiction_in_another_reading_is_a_warning() -> None:
+    study = parse_study(
+        HEAD
+        + TOTALS
+        + ratio("a", 'sets = ["TAC", "not TAC"]', "2.00", "[1.00, 4.00]")
+        + ratio("b", 'about = "no TAC"', "0.60", "[0.30, 1.20]")
+        + reading("shown", default=True)
+        + reading("used", 'b = { sets = ["not TAC", "TAC"] }')
+    )
+    assert study.warnings == (
+        "reading used: b is printed as 0.6 (0.3–1.2), but a make it 0.5, beyond rounding",
+    )
+
+
+def p_of_tac(value: str, sign: str) -> Study:
+    """Print 2.00 (1.00–4.00), whose p-value is 0.0500, and a p-value of the same coefficient."""
+    text = swap(
+        ('product = ["TAC", "CYC"]', 'sets = ["TAC", "not TAC"]'),
+        ('id = "p-tac-cyc"', 'id = "p"'),
+        ("0.040", value),
+        ('sign = "+"', sign),
+        ("adjusted = true\n", ""),
+        ('"products"', '"combined"'),
+        text=P_VALUE,
+    )
+    one = ratio("a", 'sets = ["TAC", "not TAC"]', "2.00", "[1.00, 4.00]")
+    return parse_study(HEAD + TOTALS + one + text)
+
+
+@pytest.mark.parametrize("value", ["0.05", "0.049", '"<0.06"'])
+def test_p_value_of_a_printed_odds_ratio_agrees(value: str) -> None:
+    assert p_of_tac(value, 'sign = "+"').warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("0.40", "p = 0.4"), ("0.0010", "p = 0.001"), ('"<0.01"', "p < 0.01")]
+)
+def test_p_value_that_contradicts_its_odds_ratio_is_a_warning(value: str, shown: str) -> None:
+    assert p_of_tac(value, "").warnings == (
+        f"p is printed as {shown}, but a make it 0.05, beyond rounding",
+    )
+
+
+def test_p_value_on_the_other_side_than_its_odds_ratio_is_a_warning() -> None:
+    assert p_of_tac("0.05", 'sign = "-"').warnings != ()
+
+
+def test_asymmetric_interval_without_a_model_is_a_warning() -> None:
+    study = parse_study(swap(("3.20", "3.90"), ('model = "main"\n', "")))
+    assert study.warnings == (f"tac: {SKEWED}",)
+
+
+@pytest.mark.parametrize("interval", ["profile", "exact"])
+def test_only_wald_intervals_are_symmetric(interval: str) -> None:
+    study = parse_study(swap(("3.20]", f'3.90]\ninterval = "{interval}"')))
+    assert study.warnings == ()
+    assert study.claims[0].interval == interval
+
+
+def test_rounding_explains_a_little_asymmetry() -> None:
+    # 0.1 is anything from 0.05 to 0.15, so that its middle with 3.20 says little.
+    text = swap(("value = 2.00", "value = 0.60"), ("[1.25, 3.20]", "[0.1, 3.20]"))
+    assert parse_study(text).warnings == ()
+
+
+def test_claims_of_a_study_with_all_counted_stay_checks() -> None:
+    study = parse_study(
+        HEAD
+        + ARMS
+        + total("all", 180, 59)
+        + ratio("a", 'regimens = ["TAC+CYC", "CYC"]', "2.00", "[1.00, 4.00]")
+        + ratio("b", 'regimens = ["CYC", "TAC+CYC"]', "0.60", "[0.30, 1.20]")
+    )
+    assert (study.has_uncounted, study.present) == (False, ("TAC", "CYC", "TAC+CYC"))
+    assert not any(is_used(study, claim) for claim in study.claims)
+    assert printed(study) is None
+    assert contradictions(study) == []
+    assert study.warnings == ()
+    assert sizes_of(study).fixed.tolist() == [40, 60, 80]
+
+
+# --- Numbers -------------------------------------------------------------------------------------
+
+
+def claim_of(study: Study, name: str) -> Claim:
+    (claim,) = (claim for claim in study.claims if claim.id == name)
+    return claim
+
+
+@pytest.mark.parametrize(
+    ("written", "value", "half", "shown"),
+    [
+        ("0.040", 0.04, 0.0005, "p = 0.04"),
+        ("0.04", 0.04, 0.005, "p = 0.04"),
+        ("1", 1.0, 0.5, "p = 1"),
+        ("2.5e-4", 0.00025, 0.000005, "p = 0.00025"),
+        ('"<0.001"', 0.001, 0.0005, "p < 0.001"),
+        ('"<.001"', 0.001, 0.0005, "p < 0.001"),
+        ('" < 0.05 "', 0.05, 0.005, "p < 0.05"),
+    ],
+)
+def test_p_values_keep_their_digits(written: str, value: float, half: float, shown: str) -> None:
+    claim = claim_of(parse_study(p_value(written)), "p-tac-cyc")
+    assert claim.value == Printed(value, pytest.approx(half, rel=1e-12))
+    assert claim.is_below == ("<" in written)
+    assert (claim.ci, claim.is_odds_ratio, claim.printed) == (None, False, shown)
+
+
+def test_what_a_claim_turns_into() -> None:
+    study = parse_study(p_value("0.040"))
+    assert study.arms == ()
+    tac, p = study.claims
+    assert (tac.kind, tac.meaning) == ("odds_ratio", Meaning("sets", ("TAC", "not TAC")))
+    assert (tac.value, tac.level, tac.interval) == (Printed(2.0, 0.005), 0.95, "wald")
+    assert tac.ci == (Printed(1.25, 0.005), Printed(3.2, 0.005))
+    assert (tac.adjusted, tac.model, tac.sign, tac.printed) == (True, "main", "", "2 (1.25–3.2)")
+    assert (p.kind, p.meaning) == ("p_value", Meaning("product", ("TAC", "CYC")))
+    assert (p.adjusted, p.model, p.sign, p.source) == (True, "products", "+", "abstract")
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "words"),
+    [
+        ('regimens = ["MMF+TAC", "CYC"]', "regimens", ("TAC+MMF", "CYC")),
+        ('adjusted_product = ["MMF", "CYC"]', "adjusted_product", ("MMF", "CYC")),
+        (
+            'products = [["TAC", "CYC"], ["TAC", "MMF"]]',
+            "products",
+            (("TAC", "CYC"), ("TAC", "MMF")),
+        ),
+        (
+            'trend = ["not TAC", "TAC and not CYC", "TAC and CYC"]',
+            "trend",
+            ("not TAC", "TAC and not CYC", "TAC and CYC"),
+        ),
+    ],
+)
+def test_meanings(written: str, kind: str, words: tuple[object, ...]) -> None:
+    assert claim_of(parse_study(meaning(written)), "p-tac-cyc").meaning == Meaning(kind, words)
+
+
+def test_what_is_used() -> None:
+    study = parse_study(
+        TRIO
+        + P_VALUE.replace('"p-tac-cyc"', '"shown"').replace(
+            'product = ["TAC", "CYC"]', 'about = "dose"'
+        )
+        + P_VALUE.replace('"p-tac-cyc"', '"trend"').replace('"p_value"', '"p_trend"')
+    )
+    assert {claim.id: is_used(study, claim) for claim in study.claims} == {
+        "tac": True,
+        "p-tac-cyc": True,
+        "shown": False,
+        "trend": False,
+    }
+
+
+def test_flagship_is_redundant_and_agrees() -> None:
+    study = load_study("sun2024")
+    assert study.warnings == ()
+    numbers = printed(study)
+    assert numbers is not None
+    four_ids = ("tac-cyc-vs-cyc", "tac-mmf-vs-cyc", "tac-cyc-vs-mmf", "tac-mmf-vs-mmf")
+    assert numbers.kept_names == ("tac", *four_ids[:3], "events[all]")
+    (one,) = numbers.dependences
+    assert (one.name, one.others) == (four_ids[3], four_ids[:3])
+    assert one.implied == pytest.approx(2.43 * 3.14 / 2.15)
+    assert round(one.implied, 3) == 3.549
+    assert one.agrees
+
+
+# --- Readings ------------------------------------------------------------------------------------
+
+THREE_READINGS = (
+    TRIO
+    + reading("other", 'p-tac-cyc = { product = ["TAC", "MMF"], model = "mmf" }')
+    + reading("plain", default=True)
+    + reading("shown", 'p-tac-cyc = { about = "synergy" }')
+)
+
+
+def test_default_reading_comes_first() -> None:
+    study = parse_study(THREE_READINGS)
+    assert [one.id for one in study.readings] == ["plain", "other", "shown"]
+    assert (study.reading, study.is_default) == ("plain", True)
+    assert study.readings[0].words == "as plain says"
+    assert study.claims == parse_study(TRIO).claims
+
+
+def test_readings_change_meanings() -> None:
+    study = parse_study(THREE_READINGS)
+    plain = claim_of(study, "p-tac-cyc")
+    other = claim_of(study.under("other"), "p-tac-cyc")
+    shown = claim_of(study.under("shown"), "p-tac-cyc")
+    assert (plain.meaning, plain.model) == (Meaning("product", ("TAC", "CYC")), "products")
+    assert (other.meaning, other.model) == (Meaning("product", ("TAC", "MMF")), "mmf")
+    assert (shown.meaning, shown.about, shown.model) == (None, "synergy", "products")
+    assert {one.value for one in (plain, other, shown)} == {plain.value}
+    for name in ("other", "shown"):
+        assert not study.under(name).is_default
+        assert study.under(name).under("plain") == study
+        assert claim_of(study.under(name), "tac") == claim_of(study, "tac")
+
+
+def test_unknown_reading() -> None:
+    with pytest.raises(ReadingError) as caught:
+        parse_study(THREE_READINGS).under("abstract")
+    assert str(caught.value) == (
+        "trio has no reading 'abstract'; its readings are plain, other, shown"
+    )
+
+
+def test_flagship_readings() -> None:
+    study = load_study("sun2024")
+    assert [one.id for one in study.readings] == [
+        "odds-ratios",
+        "four-set-products",
+        "mutually-adjusted-products",
+        "abstract-wording",
+    ]
+    assert study.is_default
+    used = {
+        one.id: [c.id for c in one.claims if is_used(study.under(one.id), c)]
+        for one in study.readings
+    }
+    combinations = ["tac-cyc-vs-cyc", "tac-mmf-vs-cyc", "tac-cyc-vs-mmf", "tac-mmf-vs-mmf"]
+    assert used["odds-ratios"] == used["abstract-wording"] == ["tac", *combinations]
+    assert used["four-set-products"] == ["tac", *combinations, "p-tac-cyc", "p-tac-mmf"]
+    wording = study.under("abstract-wording")
+    assert claim_of(wording, "tac-mmf-vs-cyc").meaning == Meaning("product", ("TAC", "MMF"))
+    assert claim_of(wording, "tac-cyc-vs-mmf").model == "interaction"
+
+
+# --- Cohorts that are counted in part ------------------------------------------------------------
+
+SEVEN = ("TAC", "CYC", "MMF", "TAC+CYC", "TAC+MMF", "CYC+MMF", "TAC+CYC+MMF")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        mixed(total("all", 200)),
+        mixed(total("all", 200, 70)),
+        mixed(total("all", 200), about='sets = ["TAC", "not TAC"]'),
+        mixed(total("all", 200), about='product = ["TAC", "MMF"]'),
+        pytest.param(
+            mixed(total("all", 200), about='regimens = ["MMF+TAC", "CYC"]'),
+            marks=bug("regimens are compared as they are written"),
+        ),
+        pytest.param(
+            mixed(total("all", 200), total("CYC", 150)),
+            marks=bug("of regimens that were not counted only those named may have patients"),
+        ),
+        pytest.param(
+            mixed(total("all", 200), about='about = "in words"')
+            + reading("a", 'm = { regimens = ["TAC+MMF", "CYC"] }', default=True),
+            marks=bug("meanings that only readings give are not looked at"),
+        ),
+    ],
+    ids=["n", "events", "sets", "product", "another order", "two totals", "reading"],
+)
+def test_mixed_study(text: str) -> None:
+    study = parse_study(text)
+    assert study.has_uncounted
+    assert study.counted == ("TAC", "CYC", "TAC+CYC")
+    assert study.present == SEVEN
+    assert is_used(study, study.claims[0])
+
+
+def test_claim_of_counted_arms_says_nothing_more_in_a_mixed_study() -> None:
+    study = parse_study(
+        mixed(total("all", 200))
+        + ratio("counted", 'regimens = ["TAC+CYC", "CYC"]', "2.00", "[1.00, 4.00]")
+    )
+    assert [is_used(study, claim) for claim in study.claims] == [True, False]
+
+
+def test_claims_alone() -> None:
+    study = parse_study(TRIO)
+    assert study.has_uncounted
+    assert (study.counted, study.n.tolist(), study.events.tolist()) == ((), [], [])
+    assert study.present == study.admitted == SEVEN
+
+
+# All who had TAC are counted, so nobody had TAC with MMF.
+EXHAUSTED = mixed(total("all", 200), total("TAC", 120), about='regimens = ["CYC+MMF", "CYC"]')
+
+
+def test_regimens_that_a_total_leaves_nobody_for_are_not_present() -> None:
+    study = parse_study(EXHAUSTED)
+    assert study.present == ("TAC", "CYC", "MMF", "TAC+CYC", "CYC+MMF")
+    assert (sizes_of(study).typical > 0).all()
+
+
+def test_law_is_finite_where_a_total_leaves_nobody_for_a_regimen() -> None:
+    study = parse_study(EXHAUSTED)
+    numbers = printed(study)
+    assert numbers is not None
+    at = np.zeros(len(study.present))
+    with np.errstate(all="ignore"):
+        law = joint_law(np, numbers, at, None, None, sizes_of(study).typical, 0.0)
+    assert np.isfinite(law.mean).all()
+    assert np.isfinite(law.covariance).all()
+
+
+# --- Sizes ---------------------------------------------------------------------------------------
+
+
+def test_sizes_of_a_partition() -> None:
+    sizes = sizes_of(parse_study(TRIO))
+    # TAC, TAC+CYC, TAC+MMF, all three: 150; CYC, MMF, CYC+MMF: 250.
+    assert sizes.blocks == (
+        ((0, 3, 4, 6), pytest.approx(150)),
+        ((1, 2, 5), pytest.approx(250)),
+    )
+    assert sizes.fixed.tolist() == [0] * 7
+    assert (sizes.polytope, sizes.are_known) == (None, True)
+    assert sizes.variables == ("share_1", "share_2")
+    np.testing.assert_allclose(sizes.typical, [37.5, 250 / 3, 250 / 3, 37.5, 37.5, 250 / 3, 37.5])
+
+
+def test_sizes_of_regimens_that_stand_alone_are_fixed() -> None:
+    # MMF alone is whoever has neither TAC nor CYC.
+    sizes = sizes_of(
+        parse_study(
+            with_totals(total("all", 400), total("TAC", 150), total("CYC and not TAC", 200))
+        )
+    )
+    np.testing.assert_allclose(sizes.fixed, [0, 0, 50, 0, 0, 0, 0], atol=1e-9)
+    assert sizes.blocks == (((0, 3, 4, 6), pytest.approx(150)), ((1, 5), pytest.approx(200)))
+
+
+def test_counted_arms_are_taken_from_totals() -> None:
+    sizes = sizes_of(parse_study(mixed(total("all", 200), total("TAC", 132))))
+    np.testing.assert_allclose(sizes.fixed, [40, 60, 0, 80, 0, 0, 0])
+    assert sizes.blocks == (((2, 5), pytest.approx(8)), ((4, 6), pytest.approx(12)))
+    np.testing.assert_allclose(sizes.typical, [40, 60, 4, 80, 6, 4, 6])
+
+
+def test_sizes_without_totals_are_shares() -> None:
+    sizes = sizes_of(parse_study(HEAD + RATIO))
+    assert not sizes.are_known
+    assert sizes.blocks == ((tuple(range(7)), 1.0),)
+    np.testing.assert_allclose(sizes.typical, 1 / 7)
+
+
+def overlapping(*totals: tuple[str, int]) -> tuple[Study, Polytope, NDArray[np.float64]]:
+    """Return a study of overlapping totals, what they leave open, and sizes drawn from it."""
+    study = parse_study(with_totals(*(total(*one) for one in totals)))
+    sizes = sizes_of(study)
+    polytope = sizes.polytope
+    assert polytope is not None
+    assert sizes.blocks == ()
+    assert sizes.variables == ("share",)
+    assert sizes.loose == tuple(range(len(study.present)))
+    np.testing.assert_array_equal(sizes.typical, polytope.centre)
+    draws = polytope.draws(2000, np.random.default_rng(1))
+    return study, polytope, polytope.centre + draws @ polytope.basis.T
+
+
+def test_overlapping_totals_hold_in_every_draw() -> None:
+    totals = (("all", 400), ("TAC", 150), ("CYC", 200), ("MMF", 180))
+    study, polytope, sizes = overlapping(*totals)
+    assert polytope.basis.shape == (7, 3)
+    np.testing.assert_allclose(polytope.basis.T @ polytope.basis, np.eye(3), atol=1e-12)
+    assert (polytope.centre > 0).all()
+    assert sizes.min() > -1e-9
+    for patients, n in totals:
+        np.testing.assert_allclose(sizes[:, study.members(patients, study.present)].sum(1), n)
+
+
+def two_drugs() -> Study:
+    """Overlap in one dimension: TAC 60 and CYC 50 of 100, all regimens of the two allowed."""
+    head = swap(
+        ('MMF = { name = "mycophenolate" }\n', ""),
+        ('inclusion = "any(TAC, CYC, MMF)"\n', ""),
+        text=HEAD,
+    )
+    return parse_study(head + total("all", 100) + total("TAC", 60) + total("CYC", 50) + RATIO)
+
+
+def test_one_free_size_is_uniform_on_what_is_possible() -> None:
+    # With x on both drugs 60 - x have TAC alone, 50 - x CYC alone, x - 10 none: 10 ≤ x ≤ 50.
+    study = two_drugs()
+    assert study.present == ("none", "TAC", "CYC", "TAC+CYC")
+    polytope = sizes_of(study).polytope
+    assert polytope is not None
+    draws = polytope.draws(4000, np.random.default_rng(2))
+    assert draws.shape == (4000, 1)
+    none, tac, cyc, both = (polytope.centre + draws @ polytope.basis.T).T
+    np.testing.assert_allclose(np.c_[none, tac, cyc], np.c_[both - 10, 60 - both, 50 - both])
+    assert kstest(both, uniform(10, 40).cdf).pvalue > 0.01
+
+
+def test_free_sizes_of_one_total_are_those_of_a_flat_dirichlet() -> None:
+    polytope = Polytope(np.full(4, 25.0), null_space(np.ones((1, 4))))
+    sizes = polytope.centre + polytope.draws(4000, np.random.default_rng(3)) @ polytope.basis.T
+    np.testing.assert_allclose(sizes.sum(1), 100)
+    for share in sizes.T / 100:
+        assert kstest(share, beta(1, 3).cdf).pvalue > 0.01
+
+
+def test_draws_of_sizes_follow_their_seed() -> None:
+    polytope = sizes_of(two_drugs()).polytope
+    assert polytope is not None
+    first, again = (polytope.draws(5, np.random.default_rng(4)) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
