@@ -59,10 +59,16 @@ class Coefficient:
         """What tells one regression from another, whichever coefficient of it is meant."""
         return self.groups.tobytes() + self.columns.tobytes() + bytes([self.is_adjusted])
 
-    @property
+    @cached_property
     def contrast(self) -> NDArray[np.float64]:
-        """Weights of the groups' log-odds in the coefficient, shape (group,), if it is saturated."""
-        return np.linalg.solve(self.columns.T, self.weights)
+        """Weights of the groups' fitted log-odds in the coefficient, shape (group,)."""
+        return self.weights @ np.linalg.pinv(self.columns)
+
+    @cached_property
+    def constraints(self) -> NDArray[np.float64]:
+        """What the columns cannot make of the groups' log-odds, shape (group, constraint)."""
+        left, *_ = np.linalg.svd(self.columns)
+        return left[:, self.columns.shape[1] :]
 
 
 def coefficient(
@@ -208,14 +214,12 @@ class Regressions:
         solved: dict[bytes, tuple[Array, Array, Array]] = {}
         laws = []
         for one in self.coefficients:
-            at = [self._keys.index(_key(one, group)) for group in one.groups]
-            if one.is_saturated:
-                laws.append(_saturated(one, groups[at]))
-                continue
             if one.equation not in solved:
-                link = sigma if one.is_adjusted else None
-                solved[one.equation] = _solved(xp, one, groups[at], link)
-            laws.append(_of_solved(one, solved[one.equation]))
+                at = [self._keys.index(_key(one, group)) for group in one.groups]
+                solved[one.equation] = _solved(
+                    xp, one, groups[at], sigma if one.is_adjusted else None
+                )
+            laws.append(_law(one, *solved[one.equation]))
         return Law(*(xp.stack(part) for part in zip(*laws, strict=True)))
 
     def _groups(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> _Groups:
@@ -244,46 +248,46 @@ def _key(one: Coefficient, group: NDArray[np.float64]) -> tuple[int, tuple[float
     return (several if one.is_adjusted else CRUDE, tuple(group))
 
 
-def _saturated(one: Coefficient, groups: _Groups) -> tuple[Array, Array, Array, Array]:
-    contrast = one.contrast
-    information = groups.size * groups.weight
-    variance = (contrast**2 / information).sum()
-    drift = -0.5 * (contrast**2 * groups.slope / (information**2 * groups.weight)) / variance
-    return (
-        (contrast * groups.level).sum(),
-        (contrast / information) @ one.groups,
-        variance,
-        drift @ one.groups,
-    )
-
-
 def _solved(
     xp: ModuleType, one: Coefficient, groups: _Groups, sigma: Array | None
 ) -> tuple[Array, Array, Array]:
-    """Solve Xᵀ diag(n)(p − m(Xb)) = 0; return b, H⁻¹ and n times the slope of the link by group.
+    """Fit a regression; return the groups' fitted log-odds, their covariance, and n times the slope.
 
-    By Newton's method from weighted least squares.
+    Newton's method for Xᵀ diag(n)(p − m(Xb)) = 0, seen from the groups: the fitted log-odds are
+    those of the groups, projected by their information onto what the columns can make. There are
+    fewer constraints than coefficients, mostly none or one.
     """
-    columns, size = one.columns, groups.size
+    level, size, kept = groups.level, groups.size, one.constraints
+    if not kept.size:
+        information = size * groups.weight
+        return level, np.eye(len(kept)) / information, size * groups.slope
 
-    def hessian(weight: Array) -> Array:
-        return (columns.T * (size * weight)) @ columns
+    def parts(weight: Array) -> tuple[Array, Array]:
+        spread = kept / (size * weight)[:, None]
+        gram = kept.T @ spread
+        inverse = 1 / gram if kept.shape[1] == 1 else xp.linalg.inv(gram)
+        return spread, inverse
 
-    b = xp.linalg.solve(hessian(groups.weight), columns.T @ (size * groups.weight * groups.level))
+    def project(log_odds: Array, weight: Array) -> Array:
+        spread, inverse = parts(weight)
+        return log_odds - spread @ (inverse @ (kept.T @ log_odds))
+
+    level = project(level, groups.weight)
     for _ in range(FIT_STEPS):
-        at = averages(xp, columns @ b, sigma)
-        b = b + xp.linalg.solve(hessian(at.weight), columns.T @ (size * (groups.risk - at.risk)))
-    at = averages(xp, columns @ b, sigma)
-    return b, xp.linalg.inv(hessian(at.weight)), size * at.slope
+        at = averages(xp, level, sigma)
+        level = project(level + (groups.risk - at.risk) / at.weight, at.weight)
+    at = averages(xp, level, sigma)
+    spread, inverse = parts(at.weight)
+    covariance = np.eye(len(kept)) / (size * at.weight) - spread @ inverse @ spread.T
+    return level, covariance, size * at.slope
 
 
-def _of_solved(
-    one: Coefficient, solved: tuple[Array, Array, Array]
+def _law(
+    one: Coefficient, level: Array, covariance: Array, bend: Array
 ) -> tuple[Array, Array, Array, Array]:
-    b, inverse, bend = solved
-    row = one.weights @ inverse
-    lever = row @ one.columns.T
-    variance = row @ one.weights
-    # d(H⁻¹)_kk = −Σ n t (x·h_k)² x·db, and db = H⁻¹ Xᵀ d(events).
-    drift = -0.5 * ((bend * lever**2) @ one.columns @ inverse @ one.columns.T) / variance
-    return one.weights @ b, lever @ one.groups, variance, drift @ one.groups
+    contrast = one.contrast
+    lever = contrast @ covariance
+    variance = lever @ contrast
+    # d(H⁻¹)_kk = −Σ n t (x·h_k)² x·db, and x·db is the covariance of the fit times d(events).
+    drift = -0.5 * ((bend * lever**2) @ covariance) / variance
+    return contrast @ level, lever @ one.groups, variance, drift @ one.groups
