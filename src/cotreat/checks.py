@@ -8,15 +8,29 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import logit
+from scipy.special import chdtrc, logit, ndtr, ndtri
 
 from cotreat.catalogue import Model
-from cotreat.estimands import availability, enumerate_estimands, risk_of
+from cotreat.estimands import (
+    CONDITIONAL,
+    availability,
+    enumerate_estimands,
+    full_label,
+    is_beyond_null,
+    risk_of,
+    waist_of,
+)
 from cotreat.measures import odds
-from cotreat.names import CHECK_COLUMNS, EXTRAPOLATED, OBSERVED
+from cotreat.names import (
+    CHECK_COLUMNS,
+    EVIDENCE_MOVED,
+    EXTRAPOLATED,
+    IMPLIED,
+    OBSERVED,
+    PROBABILITY_MOVED,
+)
 from cotreat.priors import PRIOR_CONFLICT, distance
 from cotreat.study import Study
-from cotreat.summary import is_beyond_null
 
 RHAT = 1.01
 ESS = 1000
@@ -28,6 +42,10 @@ MISFIT = 0.01
 PASS, WARN, FAIL = "pass", "warn", "FAIL"
 
 MORE_DRAWS = "draw more: raise --draws"
+MORE_MOVES = (
+    "sequential Monte Carlo has not settled after its last doubling: do not use these numbers; raise "
+    "--draws, which are its particles"
+)
 NOT_MIXED = (
     "the chains disagree: do not use these numbers; raise --draws, then try "
     "--engine nutpie or another model"
@@ -54,13 +72,18 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     anything like the counts, and whether the fitted model predicts them (Box 1980; Rubin 1984).
     """
     quantities = _quantities(tree)
-    indicators = _indicators(tree, study, model)
+    waist = waist_of(tree["posterior"].to_dataset())
+    indicators = _indicators(waist, study, model)
+    stats = tree["sample_stats"].to_dataset()
+    is_smc = "log_evidence" in stats
     rows = [
-        *_convergence(quantities, indicators),
-        *_precision(quantities),
-        *_sampler(tree["sample_stats"].to_dataset(), tree["posterior"].sizes["chain"]),
-        _prior_conflict(tree, study),
-        _misfit(tree, study),
+        *_agreement(quantities, indicators),
+        *(() if is_smc else _size(quantities, indicators)),
+        *(_between(quantities) if is_smc else _precision(quantities)),
+        *(_doubling(stats) if is_smc else _sampler(stats)),
+        _chains(tree["posterior"].sizes["chain"]),
+        *_undefined(waist, study, model),
+        *_conflict_and_misfit(tree, study),
     ]
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
 
@@ -101,46 +124,60 @@ def _row(
     }
 
 
+DERIVED = ("claim_mean", "claim_covariance", "width_mean", "width_sd", "conditional_risk")
+"""Parts of a posterior that follow from parameters and that nobody reads."""
+
+
 def _quantities(tree: xr.DataTree) -> xr.Dataset:
     """Return parameters, risks and log odds ratios of every pair of regimens."""
     posterior = tree["posterior"].to_dataset()
-    log_odds = np.log(odds(posterior["risk"]))
+    log_odds = np.log(odds(posterior[CONDITIONAL if CONDITIONAL in posterior else "risk"]))
     pairs = list(combinations(log_odds.coords["arm"].values, 2))
     contrasts = xr.concat(
         [log_odds.sel(arm=b, drop=True) - log_odds.sel(arm=a, drop=True) for a, b in pairs],
         dim="contrast",
     ).assign_coords(contrast=[f"{b} vs {a}" for a, b in pairs])
-    return posterior.assign(log_odds_ratio=contrasts.transpose("chain", "draw", "contrast"))
+    if "size" in posterior:  # a size that the totals settle has no spread to check
+        spread = posterior["size"].std(("chain", "draw"))
+        posterior = posterior.assign(size=posterior["size"].sel(present=spread.values > 1e-9))
+    return posterior.drop_vars(DERIVED, errors="ignore").assign(
+        log_odds_ratio=contrasts.transpose("chain", "draw", "contrast")
+    )
 
 
-def _indicators(tree: xr.DataTree, study: Study, model: Model) -> xr.Dataset:
+def _indicators(waist: xr.Dataset, study: Study, model: Model) -> xr.Dataset:
     """Return "beyond its null" by draw for each odds ratio and measure that has a probability."""
-    risk = risk_of(tree)
     return xr.Dataset(
         {
-            f"P({e.label}{f' on {e.background}' if e.background else ''})": is_beyond_null(e, risk)
+            f"P({e.label}{f' on {e.background}' if e.background else ''})": is_beyond_null(e, waist)
             for e in enumerate_estimands(study, model)
             if e.null is not None
             and e.is_judged
-            and availability(e, study, model, risk) in (OBSERVED, EXTRAPOLATED)
+            and availability(e, study, model, waist) in (OBSERVED, EXTRAPOLATED)
         }
     ).astype(float)
 
 
-def _convergence(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
-    # An indicator that never changes has no Monte Carlo error to see, and no R-hat.
-    varying = indicators[[n for n, v in indicators.items() if float(v.min()) < float(v.max())]]
+def _varying(indicators: xr.Dataset) -> xr.Dataset:
+    """Leave out indicators that never change: they have no Monte Carlo error to see, and no R-hat."""
+    return indicators[[n for n, v in indicators.items() if float(v.min()) < float(v.max())]]
+
+
+def _agreement(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
     for name, data, method in (
         ("R-hat", quantities, "rank"),
-        ("R-hat of probabilities", varying, "split"),
+        ("R-hat of probabilities", _varying(indicators), "split"),
     ):
         if data:
             where, value = _worst(az.rhat(data, method=method), max)
             yield _row(name, where, value, f"≤ {RHAT}", value <= RHAT, NOT_MIXED)
+
+
+def _size(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
     for name, data, method in (
         ("bulk ESS", quantities, "bulk"),
         ("tail ESS", quantities, "tail"),
-        ("ESS of probabilities", varying, "mean"),
+        ("ESS of probabilities", _varying(indicators), "mean"),
     ):
         if data:
             where, value = _worst(az.ess(data, method=method), min)
@@ -151,6 +188,115 @@ def _precision(quantities: xr.Dataset) -> Iterator[Row]:
     relative = az.mcse(quantities) / quantities.std(("chain", "draw"))
     where, value = _worst(relative, max)
     yield _row("MCSE / SD", where, value, f"≤ {MCSE}", value <= MCSE, MORE_DRAWS)
+
+
+def _between(quantities: xr.Dataset) -> Iterator[Row]:
+    """Judge precision by how far apart the chains are: particles of one share their ancestors."""
+    error = quantities.mean("draw").std("chain", ddof=1) / np.sqrt(quantities.sizes["chain"])
+    where, value = _worst(error / quantities.std(("chain", "draw")), max)
+    yield _row("SE between runs / SD", where, value, f"≤ {MCSE}", value <= MCSE, MORE_DRAWS)
+
+
+def _doubling(stats: xr.Dataset) -> Iterator[Row]:
+    """Judge whether doubling the moves at each stage still changes what a reader would read."""
+    moved = float(stats["evidence_moved"])
+    where = f"{int(stats['steps'])} moves against half as many"
+    yield _row(
+        "log evidence, moves doubled",
+        where,
+        moved,
+        f"≤ {EVIDENCE_MOVED}",
+        moved <= EVIDENCE_MOVED,
+        MORE_MOVES,
+    )
+    if stats.sizes["measure"]:
+        at = stats["probability_moved"].argmax()
+        moved = float(stats["probability_moved"][at])
+        yield _row(
+            "P(synergy), moves doubled",
+            str(stats["measure"].values[at]),
+            moved,
+            f"≤ {PROBABILITY_MOVED}",
+            moved <= PROBABILITY_MOVED,
+            MORE_MOVES,
+        )
+
+
+def _undefined(waist: xr.Dataset, study: Study, model: Model) -> Iterator[Row]:
+    """Count the draws in which a measure has no value: shown, not judged."""
+    for e in enumerate_estimands(study, model):
+        if e.measure is None or not e.is_judged or not e.measure.sign_of:
+            continue
+        if availability(e, study, model, waist) not in (OBSERVED, EXTRAPOLATED, IMPLIED):
+            continue
+        missing = int(np.isnan(e.values(waist).values).sum())
+        if missing:
+            yield _row("undefined draws", full_label(e), missing, "shown, not judged", True, "")
+
+
+def _conflict_and_misfit(tree: xr.DataTree, study: Study) -> Iterator[Row]:
+    if study.counted:
+        yield _prior_conflict(tree, study)
+        yield _misfit(tree, study)
+    if "claim_mean" in tree["posterior"]:
+        yield _claims_unexpected(tree)
+        yield _claims_misfit(tree)
+
+
+def _claims_unexpected(tree: xr.DataTree) -> Row:
+    """Measure where each printed number lies in what the prior predicts, as a normal deviate."""
+    seen = tree["observed_data"]["claims"]
+    prior = tree["prior"].to_dataset()
+    mean = prior["claim_mean"].sel(row=seen.point.values).values.reshape(-1, seen.size)
+    at = [list(prior["row"].values).index(name) for name in seen.point.values]
+    variance = prior["claim_covariance"].values.reshape(
+        len(mean), *prior["claim_covariance"].shape[2:]
+    )
+    spread = np.sqrt(np.diagonal(variance, axis1=1, axis2=2)[:, at])
+    below = ndtr((seen.values - mean) / spread).mean(0)
+    far = -ndtri(np.minimum(below, 1 - below))
+    worst = int(far.argmax())
+    return _row(
+        "prior conflict",
+        str(seen.point.values[worst]),
+        float(far[worst]),
+        f"≤ {PRIOR_CONFLICT} SD",
+        float(far[worst]) <= PRIOR_CONFLICT,
+        "the prior did not expect such a number and may distort every estimate, also of synergy: say "
+        "in the study file what is known of the risk without treatment, "
+        "[baseline] risk = [lower, upper]",
+        WARN,
+    )
+
+
+def _claims_misfit(tree: xr.DataTree) -> Row:
+    """Compare the printed numbers with their law by χ²; name the one that fits worst."""
+    posterior, seen = tree["posterior"].to_dataset(), tree["observed_data"].to_dataset()
+    points = seen["point"].values
+    off = seen["claims"].values - posterior["claim_mean"].sel(row=points).values
+    at = [list(posterior["row"].values).index(name) for name in points]
+    covariance = posterior["claim_covariance"].values[..., at, :][..., at]
+    distance = (off * np.linalg.solve(covariance, off[..., None])[..., 0]).sum(-1)
+    single = np.abs(off / np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))).mean((0, 1))
+    names, count = list(points), len(points)
+    if "widths" in seen:
+        width = (seen["widths"].values - posterior["width_mean"].values) / posterior[
+            "width_sd"
+        ].values
+        distance, count = distance + (width**2).sum(-1), count + width.shape[-1]
+        single = np.r_[single, np.abs(width).mean((0, 1))]
+        names += [f"width of {name}" for name in seen["odds_ratio"].values]
+    share = float(chdtrc(count, distance).mean())
+    return _row(
+        "predicted claims (χ²)",
+        names[int(single.argmax())],
+        share,
+        f"≥ {MISFIT}",
+        share >= MISFIT,
+        "the printed numbers do not fit together under this model, prior and reading: look at the "
+        "figure of the claims, and at other readings",
+        WARN,
+    )
 
 
 def _prior_conflict(tree: xr.DataTree, study: Study) -> Row:
@@ -195,7 +341,7 @@ def _misfit(tree: xr.DataTree, study: Study) -> Row:
     )
 
 
-def _sampler(stats: xr.Dataset, chains: int) -> Iterator[Row]:
+def _sampler(stats: xr.Dataset) -> Iterator[Row]:
     diverging = int(stats["diverging"].sum())
     advice = "parts of the posterior were not reached: another model, or tighter priors"
     yield _row("divergences", "all chains", diverging, "= 0", diverging == 0, advice)
@@ -212,7 +358,10 @@ def _sampler(stats: xr.Dataset, chains: int) -> Iterator[Row]:
         depth < MAX_TREE_DEPTH,
         "the sampler gave up long trajectories: draws are few for their number",
     )
-    yield _row(
+
+
+def _chains(chains: int) -> Row:
+    return _row(
         "chains", "all", chains, "≥ 4", chains >= 4, "R-hat needs several chains: --chains 4"
     )
 

@@ -53,6 +53,14 @@ SUMMARY_COLUMNS = (
 CHECK_COLUMNS = ("check", "where", "value", "threshold", "verdict", "advice")
 """Columns of ``checks.csv``, in order."""
 
+EVIDENCE_MOVED = 0.3
+PROBABILITY_MOVED = 0.02
+"""What doubling the moves of sequential Monte Carlo may change at most: the log evidence, and any
+probability of synergy."""
+
+CONTRADICTED = 8.0
+"""A reading whose log evidence is so far below that of the default one is contradicted."""
+
 CHAINS = 4
 DRAWS = 2000
 TUNE = 1000

@@ -21,7 +21,7 @@ from cotreat.catalogue import Model, find_model
 from cotreat.engines import LIBRARIES, EngineError, require_engine
 from cotreat.evidence import claims, counts
 from cotreat.model import build
-from cotreat.names import CHAINS, DRAWS, SEED, TUNE
+from cotreat.names import CHAINS, DRAWS, EVIDENCE_MOVED, PROBABILITY_MOVED, SEED, TUNE
 from cotreat.priors import PriorSet, prior_set
 from cotreat.study import Study
 from cotreat.vectorised import Draws
@@ -33,9 +33,6 @@ TARGET_ACCEPT = 0.995
 seeds of `exchangeable` on a seven-arm study 9, 1 and 0 divergences at 0.98, 0.99 and 0.995."""
 SMC_STEPS = (20, 40, 80, 160, 320)
 """Moves at each stage, doubled until that changes nothing."""
-EVIDENCE_MOVED = 0.3
-PROBABILITY_MOVED = 0.02
-"""What doubling the steps may move at most: log evidence, and any probability of synergy."""
 PACKAGES = ("cotreat", "pymc", "pytensor", "arviz", "jax", "numpyro", "numpy", "xarray")
 
 

@@ -19,9 +19,14 @@ TARGET_ESS = 0.5
 """The next temperature keeps this share of the particles effective."""
 ACCEPTANCE = 0.22
 """Share of accepted moves that the step size is steered to."""
+SHARES = jnp.array([0.2, 0.4, 1.0])
+"""Shares of the coordinates that a proposal moves, one of them at random (Vrugt 2009)."""
 JUMP = 0.1
 """Share of moves by a whole difference of two particles, which carries from mode to mode."""
 JITTER = 0.1
+"""Size of the noise that is added to a difference, in SDs."""
+SNAPSHOTS = 3
+"""Times that the particles are kept at the end, so many moves apart as each stage has."""
 IMPOSSIBLE = -1e10
 
 
@@ -79,7 +84,7 @@ class Sampler:
         found = map(np.asarray, self._run(keys, start, steps))
         at, evidence, stages, acceptance = found
         return Particles(
-            self._constrained(at.reshape(chains * particles, -1)),
+            self._constrained(at),
             evidence,
             stages,
             acceptance,
@@ -87,14 +92,16 @@ class Sampler:
         )
 
     def _constrained(self, at: NDArray[np.float64]) -> Draws:
-        """Take particles back to the scale of the model's variables."""
+        """Take particles (chain, particle, …) back to the scale of the model's variables."""
         on_own_scale = self._built.unobserved_value_vars
         names = {variable.name: variable for variable in on_own_scale}
         outputs = [names[rv.name] for rv in self._built.free_RVs]
         function = get_jaxified_graph(inputs=list(self._built.value_vars), outputs=outputs)
-        values = function_of_draws(lambda row: function(*self._apart(row)))(at)
+        values = function_of_draws(lambda row: function(*self._apart(row)))(
+            at.reshape(-1, at.shape[-1])
+        )
         return {
-            rv.name: np.asarray(value).reshape(*self._shape, *value.shape[1:])
+            rv.name: np.asarray(value).reshape(*at.shape[:2], *value.shape[1:])
             for rv, value in zip(self._built.free_RVs, values, strict=True)
         }
 
@@ -115,7 +122,7 @@ class Sampler:
 
     def _tempered(self) -> Callable[..., Any]:
         """Return one chain: particles from the prior, tempered until the likelihood counts in full."""
-        particles, dimension = self._shape[1], self._start.shape[1]
+        particles = self._shape[1]
         kernel = adaptive_tempered.build_kernel(
             self._density(self._built.varlogp),
             self._density(self._built.datalogp),
@@ -152,11 +159,16 @@ class Sampler:
                 )
 
             begun = adaptive_tempered.init(start)._replace(tempering_param=jnp.array(0.0))
-            scale = jnp.array(2.38 / np.sqrt(dimension))
+            scale = jnp.array(1.0)
             first = _Carry(key, begun, jnp.array(0.0), scale, 0, jnp.array(0.0), jnp.array(False))
             last = jax.lax.while_loop(lambda carry: ~carry.is_done, stage, first)
-            mixed = jax.random.permutation(last.key, last.state.particles)
-            return mixed, last.evidence, last.stages, last.acceptance
+
+            def again(carry: _Carry, _: Any) -> tuple[_Carry, Any]:
+                return (after := stage(carry)), after.state.particles
+
+            end, kept = jax.lax.scan(again, last, None, SNAPSHOTS)
+            mixed = jax.random.permutation(end.key, kept.reshape(-1, kept.shape[-1]))
+            return mixed, last.evidence, last.stages, end.acceptance
 
         return chain
 
@@ -186,11 +198,16 @@ def _step(key: Any, state: Any, density: Any, pool: Any, root: Any, scale: Any) 
     def move(key: Any, at: Any) -> Any:
         for_pair, for_kind, for_noise = jax.random.split(key, 3)
         pair = jax.random.randint(for_pair, (2,), 0, len(pool))
-        is_jump = jax.random.uniform(for_kind) < JUMP
-        factor = jnp.where(is_jump, 1.0, scale / np.sqrt(2))
-        noise = jnp.where(is_jump, JITTER**2, JITTER) * scale
-        along = factor * (pool[pair[0]] - pool[pair[1]])
-        return along + noise * (root @ jax.random.normal(for_noise, at.shape))
+        kind = jax.random.uniform(for_kind, (2 + at.size,), jnp.float32)
+        is_jump = kind[0] < JUMP
+        share = SHARES[(kind[1] * len(SHARES)).astype(int)]
+        is_moved = (kind[2:] < share) | is_jump
+        step = scale * 2.38 / jnp.sqrt(2 * jnp.maximum(is_moved.sum(), 1))
+        factor = jnp.where(is_jump, 1.0, step)
+        # Any symmetric noise will do; uniform numbers of single precision are cheap.
+        noise = jax.random.uniform(for_noise, at.shape, jnp.float32, -1.7, 1.7)
+        along = pool[pair[0]] - pool[pair[1]] + JITTER * (root @ noise.astype(at.dtype))
+        return is_moved * factor * along
 
     return random_walk.build_additive_step()(key, state, density, move)
 

@@ -5,16 +5,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat import estimands
 from cotreat.catalogue import Model
 from cotreat.estimands import Estimand, Waist, enumerate_estimands, is_beyond_null
+from cotreat.evidence import claims, contrasts
 from cotreat.frequentist import Likelihood
 from cotreat.intervals import intervals
 from cotreat.names import (
     CREDIBLE,
+    EXTRAPOLATED,
     FIXED,
     GIVEN_NONE,
     IMPLIED,
@@ -22,9 +23,11 @@ from cotreat.names import (
     SUMMARY_COLUMNS,
     is_undefined,
 )
-from cotreat.study import Study
+from cotreat.study import Meaning, Study
 
 POSTERIOR = "posterior"
+PRIOR = "prior"
+PRINTED = "printed"
 LIKELIHOOD = "maximum likelihood"
 MAX_UNDEFINED = 0.01
 """Share of undefined draws from which on a synergy index gets no estimate."""
@@ -46,9 +49,9 @@ def summarise(
     study: Study,
     model: Model,
     *,
-    prior: xr.DataArray,
-    posterior: xr.DataArray,
-    likelihood: Likelihood,
+    prior: Waist,
+    posterior: Waist,
+    likelihood: Likelihood | None,
     labels: dict[str, str],
     thresholds: Sequence[float] = (),
 ) -> pd.DataFrame:
@@ -57,9 +60,10 @@ def summarise(
     Parameters
     ----------
     prior, posterior
-        Draws of ``risk``, dims (chain, draw, arm).
+        What estimands are asked of: draws of ``risk``, dims (chain, draw, arm), and of what stands
+        with it in `cotreat.estimands.waist_of`.
     likelihood
-        The same model without priors.
+        The same model without priors; None where no regimen is counted.
     labels
         ``model``, ``priors`` and ``reading``, repeated in each row.
     thresholds
@@ -70,12 +74,21 @@ def summarise(
     pandas.DataFrame
         One row for each estimand, scale, background and interval, with the columns of
         `cotreat.names.SUMMARY_COLUMNS`. Estimates of the posterior are medians; undefined ones are
-        missing, and ``availability`` says why.
+        missing, and ``availability`` says why. Where printed numbers are evidence, the prior of
+        each estimand and of the arms' sizes, and what is printed, are rows too.
     """
+    numbers = claims.printed(study)
     rows: list[Row] = []
     for estimand in enumerate_estimands(study, model):
-        rows += _posterior_rows(estimand, study, model, prior, posterior, thresholds)
-        rows += _likelihood_rows(estimand, likelihood)
+        own = list(_posterior_rows(estimand, study, model, prior, posterior, thresholds))
+        rows += own
+        if numbers is not None:
+            rows += _prior_rows(estimand, own[0], prior)
+            rows += _printed_rows(estimand, own[0], numbers)
+        if likelihood is not None and not estimand.claim:
+            rows += _likelihood_rows(estimand, likelihood)
+    if numbers is not None:
+        rows += _size_rows(study, prior, posterior)
     table = pd.DataFrame(rows).assign(study=study.id, **labels)
     return table[list(SUMMARY_COLUMNS)]
 
@@ -172,6 +185,62 @@ def _contraction(
 def _iqr(draws: NDArray[np.float64]) -> float:
     lower, upper = np.quantile(draws, [0.25, 0.75])
     return float(upper - lower)
+
+
+# --- Printed numbers ------------------------------------------------------------------------------
+
+
+def _prior_rows(estimand: Estimand, posterior: Row, prior: Waist) -> Iterator[Row]:
+    """Give the prior of an estimand that has a posterior interval."""
+    if not np.isnan(posterior["lower"]):
+        draws = _interval(_draws(estimand, prior), CREDIBLE)
+        yield {**posterior, "estimator": PRIOR, **_no_probability(), **draws}
+
+
+def _no_probability() -> Row:
+    return dict.fromkeys(("probability", "prior_probability", "contraction"), np.nan)
+
+
+def _printed_rows(estimand: Estimand, posterior: Row, numbers: claims.Printed) -> Iterator[Row]:
+    """Give what is printed of an estimand, turned round where it is printed so."""
+    for claim in numbers.odds_ratios:
+        if claim.meaning is None or claim.ci is None:
+            continue
+        ends = (claim.value.value, claim.ci[0].value, claim.ci[1].value)
+        label = contrasts.label(claim.meaning)
+        if claim.meaning.kind == "regimens" and label != estimand.label:
+            label = contrasts.label(Meaning("regimens", claim.meaning.words[::-1]))
+            ends = (1 / ends[0], 1 / ends[2], 1 / ends[1])
+        if label != estimand.label:
+            continue
+        kind = {"wald": "Wald"}.get(claim.interval, claim.interval)
+        yield {
+            **posterior,
+            "estimator": PRINTED,
+            "risk_kind": "conditional" if claim.adjusted else "crude",
+            **_no_probability(),
+            "estimate": ends[0],
+            "lower": ends[1],
+            "upper": ends[2],
+            "interval": f"{claim.level:.0%} {kind}",
+        }
+
+
+def _size_rows(study: Study, prior: Waist, posterior: Waist) -> Iterator[Row]:
+    """Give the sizes of the arms that nobody counted; what is known of them needs model and prior."""
+    for arm in study.present:
+        if arm in study.counted:
+            continue
+        before, after = (
+            waist["size"].sel(present=arm).values.ravel() for waist in (prior, posterior)
+        )
+        if np.ptp(before) == 0:
+            continue  # the totals leave but one
+        row = _row(Estimand(f"size[{arm}]", (), np.asarray), POSTERIOR, "", EXTRAPOLATED)
+        row["scale"] = "patients"
+        learnt = 1 - (_iqr(after) / _iqr(before)) ** 2
+        yield {**row, **_interval(after), "contraction": learnt}
+        yield {**row, "estimator": PRIOR, **_interval(before)}
 
 
 # --- Maximum likelihood ---------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from scipy.special import ndtri
 
 from cotreat import regimens
 from cotreat.evidence.contrasts import Cohort, coefficient_of, members
-from cotreat.evidence.regression import Averages, Regressions, averages
+from cotreat.evidence.regression import Averages, Law, Regressions, averages
 from cotreat.evidence.sizes import Sizes, sizes_of
 from cotreat.study import Claim, Study, Total
 
@@ -394,7 +394,7 @@ def joint_law(
     own = np.array([float(claim.adjusted) for claim in numbers.claims])
     kappa = 1.0 if loss is None else 1 + loss
     log_error = 0.5 * xp.log(law.variance) + own * xp.log(kappa)
-    rows = _rows(xp, numbers, law.mean, law.lever, log_error, n, arms)
+    rows = _rows(xp, numbers, law, log_error, n, arms)
     mean, covariance = _counted_known(numbers, rows, n, arms, kappa)
     shifts = np.pad(numbers.shifted, ((0, len(numbers.totals)), (0, 0)))
     covariance = covariance + shift_sd**2 * (shifts @ shifts.T) * rows.scale[:, None] * rows.scale
@@ -407,18 +407,21 @@ def joint_law(
 def _rows(
     xp: ModuleType,
     numbers: Printed,
-    ratios: Array,
-    lever: Array,
+    law: Law,
     log_error: Array,
     n: Array,
     arms: Averages,
 ) -> _Rows:
-    """Put p-values on the scale of their deviates, and add the events of totals."""
+    """Put p-values on the scale of their deviates, and add the events of totals.
+
+    A deviate b/SE moves with both: by lever/SE − z · drift.
+    """
     at, more = len(numbers.odds_ratios), len(numbers.totals)
     scale = xp.concatenate([np.ones(at), xp.exp(-log_error[at:]), np.ones(more)])
-    means = xp.concatenate([ratios, numbers.within @ (n * arms.risk)])
-    levers = xp.concatenate([lever, numbers.within])
-    return _Rows(means * scale, levers * scale[:, None], scale)
+    means = xp.concatenate([law.mean, numbers.within @ (n * arms.risk)]) * scale
+    levers = xp.concatenate([law.lever, numbers.within]) * scale[:, None]
+    moving = xp.concatenate([0 * law.drift[:at], law.drift[at:], np.zeros(numbers.within.shape)])
+    return _Rows(means, levers - means[:, None] * moving, scale)
 
 
 def _counted_known(

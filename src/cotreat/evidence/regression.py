@@ -21,9 +21,9 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
 """Gauss–Hermite nodes and weights of the standard normal."""
 
-CENTRE_STEPS, FIT_STEPS = 2, 3
-"""Newton steps from starts so near that these reach 1e-6 and 1e-4 standard errors at the worst of
-thousands of cohorts with log-odds of SD 1 between arms."""
+CENTRE_STEPS, FIT_STEPS = 1, 2
+"""Steps from starts so near that these come within 1e-4 and 1e-3 standard errors at the worst of
+hundreds of cohorts with log-odds of SD 1 between arms, and mostly within 1e-7."""
 ATTENUATION = (16 * np.sqrt(3) / (15 * np.pi)) ** 2
 """Marginal ≈ conditional log-odds / √(1 + this · σ²) (Zeger, Liang & Albert, Biometrics 1988)."""
 
@@ -131,16 +131,21 @@ def averages(xp: ModuleType, log_odds: Array, sigma: Array | None) -> Averages:
 
 
 def centre(xp: ModuleType, risk: Array, sigma: Array | None) -> Array:
-    """Return the log-odds at the score's centre that give a mean risk: the inverse of `averages`."""
+    """Return the log-odds at the score's centre that give a mean risk: the inverse of `averages`.
+
+    By Halley's method on the logit scale, where the function is nearly straight.
+    """
     goal = xp.log(risk / (1 - risk))
     if sigma is None:
         return goal
     at = goal * xp.sqrt(1 + ATTENUATION * sigma**2)
     for _ in range(CENTRE_STEPS):
-        # On the logit scale the function is nearly straight.
         now = averages(xp, at, sigma)
         spread = now.risk * (1 - now.risk)
-        at = at + (goal - xp.log(now.risk / (1 - now.risk))) * spread / now.weight
+        first = now.weight / spread
+        second = now.slope / spread - first**2 * (1 - 2 * now.risk)
+        newton = (xp.log(now.risk / (1 - now.risk)) - goal) / first
+        at = at - newton / (1 - newton * second / (2 * first))
     return at
 
 
@@ -273,6 +278,10 @@ def _solved(
         return log_odds - spread @ (inverse @ (kept.T @ log_odds))
 
     level = project(level, groups.weight)
+    # Mean slope of the link between data and fit, by Simpson's rule: a chord does not overshoot where
+    # the fit is far off, as Newton's tangent does.
+    middle, end = (averages(xp, at, sigma).weight for at in ((groups.level + level) / 2, level))
+    level = project(groups.level, (groups.weight + 4 * middle + end) / 6)
     for _ in range(FIT_STEPS):
         at = averages(xp, level, sigma)
         level = project(level + (groups.risk - at.risk) / at.weight, at.weight)
