@@ -267,7 +267,7 @@ def fitted(
     return b[:, :q], covariance
 
 
-def _cohorts(
+def patients_of(
     setting: Configuration, count: int, rng: np.random.Generator, other: np.random.Generator
 ) -> tuple[Floats, ...]:
     """Draw responses, score and a further covariate, each of shape (cohort, patient).
@@ -283,12 +283,15 @@ def _cohorts(
     return y.astype(float), u, further
 
 
-def _analysed(
-    setting: Configuration, cohorts: tuple[Floats, ...], covariates: int
+def analysed(
+    setting: Configuration,
+    cohorts: tuple[Floats, ...],
+    covariates: int,
+    regressions: Iterable[Regression] = tuple(REGRESSIONS.values()),
 ) -> Iterator[tuple[str, Floats, Floats]]:
     """Yield what is printed, log odds ratios and standard errors, by the first few covariates."""
     y, *scores = cohorts
-    for one in REGRESSIONS.values():
+    for one in regressions:
         inside = np.repeat(one.members, setting.n)
         sizes = np.array(setting.n)[one.members]
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
@@ -323,11 +326,11 @@ def simulate(setting: Configuration, cohorts: int, seed: int) -> Simulated:
     rng, other = np.random.default_rng(seed).spawn(2)
     points, errors = [], []
     for begin in range(0, cohorts, CHUNK):
-        drawn = _cohorts(setting, min(CHUNK, cohorts - begin), rng, other)
+        drawn = patients_of(setting, min(CHUNK, cohorts - begin), rng, other)
         point, error = {EVENTS: drawn[0].sum(1)}, {}
-        for name, estimate, se in _analysed(setting, drawn, len(drawn) - 1):
+        for name, estimate, se in analysed(setting, drawn, len(drawn) - 1):
             point[name], error[name] = estimate, se
-        for name, estimate, se in _analysed(setting, drawn, 0):
+        for name, estimate, se in analysed(setting, drawn, 0):
             if name in CRUDE:
                 point[f"{name}-crude"], error[f"{name}-crude"] = estimate, se
         for name in P_VALUES:

@@ -6,16 +6,30 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import logit, ndtr, ndtri
 
 from cotreat.catalogue import MODELS
-from cotreat.estimands import Estimand, determination, enumerate_estimands
+from cotreat.estimands import Estimand, Point, determination, enumerate_estimands
+from cotreat.evidence.claims import (
+    Printed,
+    cohort_of,
+    log_estimate,
+    p_agrees,
+    printed,
+    standard_error,
+    wald_p,
+)
+from cotreat.evidence.contrasts import coefficient_of, label
+from cotreat.evidence.regression import Regressions
+from cotreat.names import OBSERVED
 from cotreat.priors import PRIOR_CONFLICT, distance, prior_set
-from cotreat.regimens import NONE, Regimen
+from cotreat.regimens import NONE
 from cotreat.study import NOT_IDENTIFIED, Claim, Study
 
 RISKS = "risks"
 ODDS_RATIOS = "odds ratios of two regimens"
+LISTED = 12
+"""Odds ratios that the evidence determines are named if they are no more."""
 
 
 def audit(study: Study) -> str:
@@ -49,7 +63,7 @@ def _head(study: Study) -> str:
 def _cells(study: Study) -> str:
     width = max(map(len, study.regimens))
     what = "events / patients" + ("" if study.is_case_control else ", crude risk")
-    lines = [f"Cells ({what}):"]
+    lines = [f"Cells ({what}):" if study.counted else "Cells (nobody printed a count by regimen):"]
     for regimen in study.regimens:
         if regimen in study.counted:
             i = study.counted.index(regimen)
@@ -57,6 +71,8 @@ def _cells(study: Study) -> str:
             says = f"{study.events[i]:>6} / {study.n[i]:<6}{risk}"
             own = study.source_of(regimen)
             says += f"   [{own}]" if own != study.source else ""
+        elif regimen in study.present:
+            says = "patients, but their number is not printed"
         else:
             says = "no patients" if study.is_admitted(regimen) else "empty by design"
         lines.append(f"  {regimen:<{width}}  {says}")
@@ -85,7 +101,8 @@ def _prior_conflict(study: Study) -> str:
 def _totals(study: Study) -> str:
     if not study.totals:
         return ""
-    lines = ["Printed margins, each equal to the sum of its cells:"]
+    sums = "Printed margins, each equal to the sum of its cells:"
+    lines = [sums if not study.has_uncounted else "Printed margins, which are evidence:"]
     for total in study.totals:
         events = "" if total.events is None else f"{total.events} / "
         lines.append(f"  {total.patients}: {events}{total.n}   [{total.source}]")
@@ -118,18 +135,26 @@ def check_claims(study: Study) -> list[ClaimCheck]:
 
 
 def _check_claim(study: Study, claim: Claim) -> ClaimCheck:
-    tables = [_events_and_others(study, side) for side in claim.members]
-    cells = np.array(tables, dtype=float)
-    if not cells.all():
-        return ClaimCheck(
-            claim, (np.nan, np.nan, np.nan), "not comparable: a side has only one outcome"
-        )
-    log_or = float(np.log(cells[0, 0] * cells[1, 1] / (cells[0, 1] * cells[1, 0])))
-    half = float(ndtri(0.5 + claim.level / 2) * np.sqrt((1 / cells).sum()))
+    nothing = (np.nan, np.nan, np.nan)
+    if claim.meaning is None:
+        return ClaimCheck(claim, nothing, "shown, not used")
+    risk = study.events / study.n
+    one = coefficient_of(claim.meaning, cohort_of(study), is_adjusted=False)
+    pooled = one.groups @ study.events / (one.groups @ study.n)
+    if not ((pooled > 0) & (pooled < 1)).all():
+        return ClaimCheck(claim, nothing, "not comparable: a side has only one outcome")
+    with np.errstate(divide="ignore", over="ignore"):
+        law = Regressions((one,)).law(np, logit(risk), None, study.n.astype(float))
+    log_or, error = float(law.mean[0]), float(np.sqrt(law.variance[0]))
+    if not claim.is_odds_ratio:
+        p = float(2 * ndtr(-abs(log_or) / error))
+        return ClaimCheck(claim, (p, np.nan, np.nan), _p_verdict(claim, p))
+    half = float(ndtri(0.5 + claim.level / 2)) * error
     estimate, lower, upper = (float(np.exp(log_or + shift)) for shift in (0, -half, half))
     implied = (estimate, lower, upper)
     if claim.adjusted:
         return ClaimCheck(claim, implied, "not comparable: adjusted, the cells are crude")
+    assert claim.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
     printed = (claim.value, *claim.ci)
     # A limit of a printed interval may have been worked out from rounded parts: allow one unit.
     off = [p.value for p, v in zip(printed, implied, strict=True) if abs(p.value - v) > 2 * p.half]
@@ -137,27 +162,108 @@ def _check_claim(study: Study, claim: Claim) -> ClaimCheck:
     return ClaimCheck(claim, implied, verdict)
 
 
-def _events_and_others(study: Study, side: frozenset[Regimen]) -> tuple[int, int]:
-    at = [study.counted.index(study.label(regimen)) for regimen in side]
-    events = int(study.events[at].sum())
-    return events, int(study.n[at].sum()) - events
+def _p_verdict(claim: Claim, p: float) -> str:
+    if claim.adjusted or claim.kind == "p_trend":
+        return "not comparable: the cells' p is crude, and Wald"
+    near = p < claim.value.value if claim.is_below else abs(p - claim.value.value) <= 0.01
+    return "agrees" if near else "contradiction: far from the cells' Wald p"
 
 
 def _claims(study: Study) -> str:
     if not study.claims:
         return ""
+    numbers = printed(study)
+    if numbers is not None:
+        return "\n\n".join(_evidence(study, numbers))
     lines = [
         "Printed odds ratios about counted patients: checked against the cells, not used again:"
     ]
     for found in check_claims(study):
         claim = found.claim
-        printed = f"{claim.value.value:g} ({claim.ci[0].value:g}–{claim.ci[1].value:g})"
-        implied = "{:.4g} ({:.4g}–{:.4g})".format(*found.implied)
+        shown = [f"{value:.4g}" for value in found.implied if not np.isnan(value)]
+        implied = (
+            f"{shown[0]} ({shown[1]}–{shown[2]})" if len(shown) == 3 else "".join(shown) or "nan"
+        )
+        about = " against ".join(claim.meaning.words) if claim.meaning else claim.about
         lines.append(
-            f"  {claim.id}: {claim.sides[0]} against {claim.sides[1]}: printed {printed}, "
+            f"  {claim.id}: {about}: printed {claim.printed}, "
             f"cells {implied}: {found.verdict}   [{claim.source}]"
         )
     return "\n".join(lines)
+
+
+# --- Printed numbers as evidence -------------------------------------------------------------------
+
+
+def _evidence(study: Study, numbers: Printed) -> Iterator[str]:
+    """Say what is printed, what of it is independent, and what does not fit."""
+    reading = f", reading {study.reading}" if len(study.readings) > 1 else ""
+    lines = [f"Printed numbers that are evidence{reading}:"]
+    used = {claim.id for claim in numbers.claims}
+    lines += [_printed_line(claim) for claim in study.claims if claim.id in used]
+    yield "\n".join(lines)
+    unused = [claim for claim in study.claims if claim.id not in used]
+    if unused:
+        lines = [f"Printed numbers that are shown and not used{reading}:"]
+        lines += [f"  {c.id}: {c.about or _about(c)}: {c.printed}   [{c.source}]" for c in unused]
+        yield "\n".join(lines)
+    rows, kept = len(numbers.names), len(numbers.kept)
+    lines = [f"Rank: {kept} of these {rows} numbers (events of totals included) are independent."]
+    for one in numbers.dependences:
+        verdict = {True: "agrees within rounding", False: "CONTRADICTION", None: "not compared"}
+        lines.append(
+            f"  {one.name} follows from {', '.join(one.others)}: implied {one.implied:.4g}, "
+            f"{verdict[one.agrees]}; its value enters once, its width counts"
+        )
+    yield "\n".join(lines)
+    odd = [*study.warnings, *_rival_readings(study), *_strange_p_values(study)]
+    if odd:
+        yield "\n".join(["What does not fit, or is open:", *(f"  {line}" for line in odd)])
+    if len(study.readings) > 1:
+        marks = [" (default)", *[""] * len(study.readings)]
+        lines = ["Readings (each is run; compare their log evidence):"]
+        lines += [f"  {r.id}{m}: {r.words}" for r, m in zip(study.readings, marks, strict=False)]
+        yield "\n".join(lines)
+
+
+def _about(claim: Claim) -> str:
+    return label(claim.meaning) if claim.meaning else claim.about
+
+
+def _printed_line(claim: Claim) -> str:
+    implied = ""
+    if claim.is_odds_ratio:
+        implied = (
+            f"; log {log_estimate(claim):.4f}, SE {standard_error(claim):.4f}, "
+            f"Wald p {wald_p(claim):.2g}"
+        )
+    kind = "adjusted" if claim.adjusted else "crude"
+    return f"  {claim.id}: {_about(claim)}: {claim.printed}, {kind}{implied}   [{claim.source}]"
+
+
+def _rival_readings(study: Study) -> Iterator[str]:
+    """Name the numbers that readings take to mean different things."""
+    for claim in study.claims:
+        meanings: dict[str, list[str]] = {}
+        for reading in study.readings:
+            own = next(c for c in reading.claims if c.id == claim.id)
+            meanings.setdefault(_about(own), []).append(reading.id)
+        if len(meanings) > 1:
+            words = "; ".join(f"{meaning} ({', '.join(ids)})" for meaning, ids in meanings.items())
+            yield f"{claim.id} ({claim.printed}) may mean: {words}"
+
+
+def _strange_p_values(study: Study) -> Iterator[str]:
+    """Name the p-values that are not those of any printed odds ratio."""
+    ratios = [claim for claim in study.claims if claim.is_odds_ratio]
+    own = ", ".join(f"{c.id} {wald_p(c):.2g}" for c in ratios)
+    for claim in study.claims:
+        is_point = claim.kind == "p_value" and not claim.is_below
+        if is_point and not any(p_agrees(claim, ratio) for ratio in ratios):
+            yield (
+                f"{claim.id} ({claim.printed}) is the Wald p-value of no printed odds ratio "
+                f"({own}): it belongs to a coefficient that is not printed"
+            )
 
 
 # --- What the evidence determines ------------------------------------------------------------------
@@ -166,12 +272,15 @@ def _claims(study: Study) -> str:
 def _availability(study: Study) -> str:
     lines = ["What the evidence determines (observed), leaves to model and prior (extrapolated),"]
     lines.append("or cannot have (undefined):")
-    found = [(_group(e), e.label.partition("[")[0], _status(study, e)) for e in _general(study)]
+    found = [(_group(e), _called(e), _status(study, e)) for e in _general(study)]
     sizes = Counter(group for group, _, _ in found)
     for (group, status), members in groupby(sorted(found, key=_order), key=lambda f: (f[0], f[2])):
         names = [name for _, name, _ in members]
         of = f" ({len(names)} of {sizes[group]})" if len(names) < sizes[group] else ""
-        shown = of if group in (RISKS, ODDS_RATIOS) else f": {', '.join(names)}"
+        is_short = group not in (RISKS, ODDS_RATIOS) or (
+            study.has_uncounted and status == OBSERVED and len(names) <= LISTED
+        )
+        shown = f": {', '.join(names)}" if is_short else of
         lines.append(f"  {group}{shown}: {status}")
     return "\n".join(lines)
 
@@ -184,14 +293,23 @@ def _general(study: Study) -> Iterator[Estimand]:
 def _status(study: Study, estimand: Estimand) -> str:
     if study.is_case_control and estimand.needs_risks:
         return NOT_IDENTIFIED
-    return determination(estimand, study, _smoothed(study))
+    return determination(estimand, study, _typical(study))
 
 
-def _smoothed(study: Study) -> np.ndarray:
-    """Return a risk within (0, 1) for every regimen, shape (regimen,)."""
-    risk = dict.fromkeys(study.regimens, (study.events.sum() + 0.5) / (study.n.sum() + 1))
-    risk.update(zip(study.counted, (study.events + 0.5) / (study.n + 1), strict=True))
-    return np.array(list(risk.values()))
+def _typical(study: Study) -> Point:
+    """Return a point where all is finite and no two uncounted regimens are alike by chance."""
+    unlike = 0.1 * np.sin(np.arange(1, len(study.regimens) + 1))
+    share = (study.events.sum() + 0.5) / (study.n.sum() + 1) if study.counted else 0.3
+    log_odds = dict(zip(study.regimens, logit(share) + unlike, strict=True))
+    own = logit((study.events + 0.5) / (study.n + 1))
+    log_odds.update(zip(study.counted, own, strict=True))
+    numbers = printed(study)
+    sigma = 0.7 if numbers is not None and numbers.is_adjusted else None
+    return Point(np.array(list(log_odds.values())), sigma)
+
+
+def _called(estimand: Estimand) -> str:
+    return estimand.label if estimand.measure is None else estimand.measure.name
 
 
 def _group(estimand: Estimand) -> str:

@@ -17,6 +17,7 @@ from cotreat.estimands import (
     enumerate_estimands,
     full_label,
     is_beyond_null,
+    judged_measures,
     risk_of,
     waist_of,
 )
@@ -50,6 +51,8 @@ NOT_MIXED = (
     "the chains disagree: do not use these numbers; raise --draws, then try "
     "--engine nutpie or another model"
 )
+MEANS_APART = 0.05
+DISAGREE = "two samplers disagree about the same posterior: raise --draws and look again"
 Row = dict[str, Any]
 
 
@@ -86,6 +89,58 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
         *_conflict_and_misfit(tree, study),
     ]
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
+
+
+def agreement(tree: xr.DataTree, other: xr.DataTree, study: Study, model: Model) -> list[Row]:
+    """Compare a fit with one by sequential Monte Carlo: rows that warn where they differ."""
+    one, two = (_quantities(t)[["risk", "log_odds_ratio"]] for t in (tree, other))
+    dims = ("chain", "draw")
+    apart = abs(one.mean(dims) - two.mean(dims)) / one.std(dims)
+    where, value = _worst(apart, max)
+    yield_mean = _row(
+        "NUTS against SMC: means",
+        where,
+        value,
+        f"≤ {MEANS_APART} SD",
+        value <= MEANS_APART,
+        DISAGREE,
+        WARN,
+    )
+    waist, beside = (waist_of(t["posterior"].to_dataset()) for t in (tree, other))
+    gaps = {
+        full_label(e): abs(
+            float(is_beyond_null(e, waist).mean()) - float(is_beyond_null(e, beside).mean())
+        )
+        for e in judged_measures(study, model, waist)
+    }
+    if not gaps:
+        return [yield_mean]
+    name = max(gaps, key=lambda label: gaps[label])
+    return [
+        yield_mean,
+        _row(
+            "NUTS against SMC: P(synergy)",
+            name,
+            gaps[name],
+            f"≤ {PROBABILITY_MOVED}",
+            gaps[name] <= PROBABILITY_MOVED,
+            DISAGREE,
+            WARN,
+        ),
+    ]
+
+
+def replaced(engine: str, failed: list[str]) -> Row:
+    """Record that a fit which failed was replaced by sequential Monte Carlo."""
+    names = ", ".join(line.partition(":")[0] for line in failed)
+    return _row(
+        "engine replaced",
+        f"{engine} failed: {names}",
+        len(failed),
+        "recorded: smc stands here",
+        True,
+        "",
+    )
 
 
 def failures(checks: pd.DataFrame) -> list[str]:

@@ -14,10 +14,11 @@ from cotreat.catalogue import MODELS, ModelError
 from cotreat.engines import ENGINES, EngineError, require_engine
 from cotreat.names import CHAINS, DRAWS, SEED
 from cotreat.priors import models_for, prior_set
+from cotreat.study import ReadingError, Study
 from cotreat.study_file import StudyError, load_study, packaged
 
 if TYPE_CHECKING:
-    from cotreat.reanalysis import Reanalysis
+    from cotreat.reanalysis import Reanalysis, Result
 
 Commands = Any  # argparse does not name the type of its subparsers
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     try:
         return options.run(options)
-    except (StudyError, ModelError, EngineError) as error:
+    except (StudyError, ModelError, EngineError, ReadingError) as error:
         return _refuse(error)
     except BrokenPipeError:  # whoever read the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -91,8 +92,16 @@ def _add_studies(commands: Commands) -> None:
 def _studies(_: argparse.Namespace) -> int:
     for name in packaged():
         study = load_study(name)
-        print(f"{name:<16} {study.title} ({study.design}, {int(study.n.sum()):,} patients)")
+        print(f"{name:<16} {study.title} ({study.design}, {_patients(study)})")
     return 0
+
+
+def _patients(study: Study) -> str:
+    """Say how many patients a study has, as far as its numbers tell."""
+    if not study.has_uncounted:
+        return f"{int(study.n.sum()):,} patients"
+    most = max((total.n for total in study.totals), default=0)
+    return (f"{most:,} patients, " if most else "") + "printed numbers only"
 
 
 def _add_audit(commands: Commands) -> None:
@@ -154,6 +163,14 @@ def _add_reanalyse(commands: Commands) -> None:
         "carry). " + " ".join(f"{m.name}: {m.sentence}" for m in MODELS.values()),
     )
     command.add_argument(
+        "--reading",
+        action="append",
+        metavar="NAME",
+        help="how to take words in print that leave something open, or all; may be given several times "
+        "(default: the leading model under every reading of the study file, other models under its "
+        "default one)",
+    )
+    command.add_argument(
         "--priors",
         default="weak",
         metavar="SET",
@@ -164,8 +181,9 @@ def _add_reanalyse(commands: Commands) -> None:
     command.add_argument(
         "--engine",
         choices=list(ENGINES),
-        default=next(iter(ENGINES)),
-        help="; ".join(f"{name}: {words}" for name, words in ENGINES.items()),
+        help="; ".join(f"{name}: {words}" for name, words in ENGINES.items())
+        + ". Without it, readings other than the default are sampled by smc, and with printed numbers "
+        "a NUTS fit that fails its checks is replaced by smc.",
     )
     command.add_argument(
         "--draws",
@@ -220,7 +238,10 @@ def _reanalyse(options: argparse.Namespace) -> int:
     study = load_study(options.study)
     priors = prior_set(options.priors, study)
     models_for(study, priors, options.model or ())
-    require_engine(options.engine)
+    for reading in options.reading or ():
+        if reading != "all":
+            study.under(reading)
+    require_engine(options.engine or next(iter(ENGINES)))
     try:
         Path(options.out).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -236,6 +257,7 @@ def _reanalyse(options: argparse.Namespace) -> int:
         study,
         options.model or (),
         priors,
+        readings=options.reading or (),
         out=options.out,
         thresholds=list(dict.fromkeys(options.or_threshold)),
         say=say,
@@ -265,17 +287,30 @@ def _result(result: "Reanalysis") -> str:
     lines = []
     for one in result.results:
         if one.failed:
-            lines.append(f"FAILED CHECKS: do not use the numbers of {one.model}:")
+            lines.append(f"FAILED CHECKS: do not use the numbers of {_name(result, one)}:")
             lines += [f"  {line}" for line in one.failed]
     priors = leader.summary.priors.iloc[0]
-    lines += [f"{result.study.title}: model {leader.model}, {priors} priors"]
-    lines += [f"CAUTION, {one.model}: {line}" for one in result.results for line in one.cautions]
+    lines += [f"{result.study.title}: model {_name(result, leader)}, {priors} priors"]
+    lines += [
+        f"CAUTION, {_name(result, one)}: {line}" for one in result.results for line in one.cautions
+    ]
     lines += ["", headline.headline(leader.summary).to_string(index=False), ""]
-    for one in result.results:
-        lines += [f"{one.model}: {agreement}" for agreement in headline.agreements(one.summary)]
+    for one in result.results if len(result.study.readings) == 1 else (leader,):
+        shown = [f"{_name(result, one)}: {a}" for a in headline.agreements(one.summary)]
+        lines += shown
+    lines += [
+        f"{_name(result, one)}: {one.conflict}"
+        for one in result.results
+        if one.conflict is not None
+    ]
     lines += [f"{name}: not run: {why}" for name, why in result.refused.items()]
     lines += [f"- {remark}" for remark in leader.remarks]
     return "\n".join([*lines, "", f"report: {result.report}"])
+
+
+def _name(result: "Reanalysis", one: "Result") -> str:
+    """Name a fit: its model, and its reading where the study has several."""
+    return one.model if len(result.study.readings) == 1 else f"{one.model}, {one.reading}"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from cotreat.measures import MEASURES, REPRESENTATIVE
 from cotreat.names import DECIDED, OBSERVED, is_undefined
 from cotreat.regimens import parse
 from cotreat.study import NOT_IDENTIFIED
-from cotreat.summary import LIKELIHOOD, POSTERIOR, name_of, subject_of
+from cotreat.summary import LIKELIHOOD, POSTERIOR, PRINTED, PRIOR, name_of, subject_of
 
 NOISE = 1e-12
 
@@ -31,11 +31,16 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
     The odds ratios are those against the first regimen that the evidence observes, those of a
     combination against itself less one treatment, and any with a threshold.
 
+    Of printed numbers it holds all ratios that they determine, then the measures on the empty
+    background, which they do not, with prior beside posterior.
+
     Returns
     -------
     pandas.DataFrame
         Text cells, ready to print.
     """
+    if (summary.estimator == PRINTED).any():
+        return _of_printed(summary)
     rows = summary[(summary.estimator == POSTERIOR) & summary.estimand.map(_is_headline(summary))]
     likelihood = summary[summary.estimator == LIKELIHOOD].drop_duplicates(
         ["estimand", "background", "scale"]
@@ -52,6 +57,39 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
     # its value in print is that of the event.
     keep = ~both.duplicated(["estimand", "background"]) | (both.estimand.map(name_of) == "ror")
     return pd.DataFrame([_headline_row(row) for row in both[keep].itertuples()])
+
+
+KEYS = ["estimand", "background", "scale"]
+
+
+def _of_printed(summary: pd.DataFrame) -> pd.DataFrame:
+    rows = summary[(summary.estimator == POSTERIOR) & (summary.scale != "patients")]
+    for name in (PRIOR, PRINTED):
+        beside = summary[summary.estimator == name].drop_duplicates(KEYS)
+        beside = beside[[*KEYS, "estimate", "lower", "upper"]]
+        rows = rows.merge(beside, on=KEYS, how="left", suffixes=("", f"_{name}"))
+    names = rows.estimand.map(name_of)
+    on_none = (rows.background == "none") | rows.background.str.startswith(EVERY)
+    is_ratio = ~names.isin([*MEASURES, "risk"]) & (rows.availability == OBSERVED)
+    is_measure = names.isin(REPRESENTATIVE.values()) & on_none & rows.probability.notna()
+    asked = rows.estimand.str.contains(">", regex=False)
+    shown = pd.concat([rows[is_ratio | asked], rows[is_measure & ~is_ratio]])
+    return pd.DataFrame([_printed_row(row) for row in shown.itertuples()])
+
+
+def _printed_row(row: Any) -> dict[str, str]:
+    cells = _headline_row(row)
+    del cells["maximum likelihood (95%)"], cells["scale"]
+    posterior = cells.pop("posterior (95% credible)")
+    prior = _numbers(row.estimate_prior, row.lower_prior, row.upper_prior)
+    return {
+        "estimand": cells.pop("estimand"),
+        "availability": cells.pop("availability"),
+        "posterior (95% credible)": posterior,
+        "printed (95%)": _numbers(row.estimate_printed, row.lower_printed, row.upper_printed),
+        "prior (95%)": prior,
+        **cells,
+    }
 
 
 def _is_headline(summary: pd.DataFrame) -> Callable[[str], bool]:
@@ -80,7 +118,7 @@ def _headline_row(row: Any) -> dict[str, str]:
         "estimand": label,
         "scale": row.scale,
         "posterior (95% credible)": _numbers(row.estimate, row.lower, row.upper),
-        "maximum likelihood (95%)": _likelihood(row),
+        "maximum likelihood (95%)": _likelihood(row) if hasattr(row, "estimate_ml") else "",
         "P(> null)": share(row.probability),
         "prior P": share(row.prior_probability),
         "learnt": _learnt(row.contraction),

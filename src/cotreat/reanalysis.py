@@ -1,4 +1,4 @@
-"""The whole way: fit every model, answer every estimand, check, draw, write."""
+"""The whole way: fit every model and reading, answer every estimand, check, draw, write."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import xarray as xr
 
 from cotreat import checks, headline, sampling, store
 from cotreat.auditing import audit
-from cotreat.catalogue import MODELS
-from cotreat.estimands import risk_of
+from cotreat.catalogue import MODELS, Model
+from cotreat.estimands import waist_of
 from cotreat.frequentist import fit_likelihood
-from cotreat.names import READING
+from cotreat.names import CHECK_COLUMNS
 from cotreat.plots import View, draw_figures
 from cotreat.priors import PriorSet, models_for, prior_set
+from cotreat.readings import Conflict, predict, size_changes
 from cotreat.remarks import remarks
 from cotreat.report import write_report
 from cotreat.study import Study
@@ -28,33 +30,37 @@ class FailedChecks(UserWarning):
 
 @dataclass(frozen=True)
 class Result:
-    """What one model of a reanalysis gave.
+    """What one model of a reanalysis gave under one reading.
 
     Attributes
     ----------
     failed : list of str
         Failed diagnostics in words; numbers with any must not be used.
     cautions : list of str
-        Where prior or model and the counts do not go together.
+        Where prior or model and the evidence do not go together.
     remarks : list of str
         What a reader of the numbers must not overlook.
+    conflict : Conflict or None
+        How the reading stands to the default one, where several are compared.
     changes : str
         How the fit differs from the one that was in the folder before.
     """
 
     folder: Path
     model: str
+    reading: str
     summary: pd.DataFrame
     checks: pd.DataFrame
     failed: list[str]
     cautions: list[str]
     remarks: list[str]
+    conflict: Conflict | None
     changes: str
 
 
 @dataclass(frozen=True)
 class Reanalysis:
-    """What a reanalysis gave: one result a model, and the models that the study cannot carry."""
+    """What a reanalysis gave: one result a fit, and the models that the study cannot carry."""
 
     study: Study
     results: tuple[Result, ...]
@@ -68,9 +74,43 @@ class Reanalysis:
 
     @property
     def leader(self) -> Result:
-        """The result whose numbers make the headline."""
+        """The result whose numbers make the headline: the first model, the default reading."""
         name = headline.leader([result.model for result in self.results])
-        return next(result for result in self.results if result.model == name)
+        own = [result for result in self.results if result.model == name]
+        default = [result for result in own if result.reading == self.study.readings[0].id]
+        return (default or own)[0]
+
+
+def plan(
+    study: Study, models: Sequence[str], asked_models: Sequence[str], readings: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Return which model is to be run under which reading.
+
+    Unless models or readings are asked for: the leading model under every reading, and every other
+    model under the default one.
+
+    Parameters
+    ----------
+    models
+        Those that can be run.
+    readings
+        Those asked for; ``all`` stands for every one.
+
+    Raises
+    ------
+    ReadingError
+        If the study has no such reading.
+    """
+    every = [reading.id for reading in study.readings]
+    chosen = every if "all" in readings else list(dict.fromkeys(readings))
+    for name in chosen:
+        study.under(name)
+    if asked_models or chosen:
+        own = list(models) if asked_models else [headline.leader(list(models))]
+        return [(model, reading) for model in own for reading in (chosen or [study.reading])]
+    lead = headline.leader(list(models))
+    pairs = [(lead, reading) for reading in every]
+    return pairs + [(model, every[0]) for model in models if model != lead]
 
 
 def reanalyse(
@@ -78,8 +118,10 @@ def reanalyse(
     models: str | Sequence[str] = (),
     priors: str | PriorSet = "weak",
     *,
+    readings: str | Sequence[str] = (),
     out: str | Path = "results",
     thresholds: Sequence[float] = (),
+    engine: str | None = None,
     say: Callable[[str], None] = lambda _: None,
     **settings: Any,
 ) -> Reanalysis:
@@ -91,57 +133,130 @@ def reanalyse(
         Name or names of models; none stands for every model that the study and the priors can carry.
     priors
         Name of a prior set, or a set of your own.
+    readings
+        Names of readings, or ``all``; see `plan` for what none stands for.
     out
         Folder for the results of all studies.
     thresholds
         Odds ratios for which P(odds ratio > threshold) is wanted.
+    engine
+        ``numpyro``, ``nutpie`` or ``smc``. None stands for NUTS by NumPyro, and for sequential Monte
+        Carlo under readings other than the default, whose log evidence is wanted anyway. With printed
+        numbers a NUTS fit that fails its checks is replaced by sequential Monte Carlo.
     say
         Called with a line at each step.
     **settings
-        ``engine``, ``draws``, ``tune``, ``chains``, ``seed``, ``progress`` of `sampling.fit`.
+        ``draws``, ``tune``, ``chains``, ``seed``, ``progress`` of `sampling.fit`.
 
     Raises
     ------
     ModelError
         If a model that was asked for by name cannot be had; nothing is written then.
+    ReadingError
+        If the study has no such reading.
     """
     models = (models,) if isinstance(models, str) else models
+    readings = (readings,) if isinstance(readings, str) else readings
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     possible, refused = models_for(study, chosen, models)
+    pairs = plan(study, possible, models, readings)
     folder = Path(out) / study.id
     folder.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out now
-    results = []
-    for name in possible:
-        say(f"{study.id}: {name} with {chosen.name} priors")
-        results.append(_run(study, name, chosen, folder, thresholds, settings))
-        say(f"{study.id}: {name} written to {results[-1].folder} ({results[-1].changes})")
-    page, _ = write_report(folder)
+    results: list[Result] = []
+    known = _Known(pairs)
+    for name, reading in pairs:
+        shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
+        say(f"{study.id}: {shown}, {chosen.name} priors")
+        run = _Run(study.under(reading), MODELS[name], chosen, engine, settings)
+        results.append(_write(run, known, folder, thresholds))
+        say(f"{study.id}: {shown}: {results[-1].folder} ({results[-1].changes})")
+    page, _ = write_report(folder, study)
     return Reanalysis(study, tuple(results), refused, page)
 
 
-def _run(
-    study: Study,
-    name: str,
-    priors: PriorSet,
-    folder: Path,
-    thresholds: Sequence[float],
-    settings: dict[str, Any],
-) -> Result:
-    model = MODELS[name]
-    tree = sampling.fit(study, name, priors, **settings)
+class _Known:
+    """What later fits of a run can use of earlier ones: the prior's draws and the default reading."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        models = [model for model, _ in pairs]
+        self.compared = {model for model in models if models.count(model) > 1}
+        self.prior: dict[str, xr.Dataset] = {}
+        self.default: dict[str, tuple[xr.Dataset, float]] = {}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One fit to be made: a study under a reading, a model, priors and how to sample."""
+
+    study: Study
+    model: Model
+    priors: PriorSet
+    engine: str | None
+    settings: dict[str, Any]
+
+
+def _sampled(run: _Run, known: _Known) -> tuple[xr.DataTree, pd.DataFrame, float | None]:
+    """Fit, replacing NUTS that fails; return the fit, its checks and the log evidence if wanted."""
+    study, model = run.study, run.model
+    engine = run.engine or ("numpyro" if study.is_default else "smc")
+    prior = known.prior.get(model.name)
+    tree = sampling.fit(study, model.name, run.priors, engine=engine, prior=prior, **run.settings)
+    known.prior[model.name] = prior = tree["prior"].to_dataset()
+    table = checks.check(tree, study, model)
+    more: list[dict[str, Any]] = []
+    if engine != "smc" and study.has_uncounted and checks.failures(table):
+        more.append(checks.replaced(engine, checks.failures(table)))
+        tree = sampling.fit(
+            study, model.name, run.priors, engine="smc", prior=prior, **run.settings
+        )
+        table = checks.check(tree, study, model)
+    evidence = None
+    if "log_evidence" in tree["sample_stats"]:
+        evidence = sampling.log_evidence(tree)
+    elif model.name in known.compared:
+        say = bool(run.settings.get("progress"))
+        beside = sampling.temper(tree, study, model.name, run.priors, say=say)
+        more += checks.agreement(tree, beside, study, model)
+        evidence = sampling.log_evidence(beside)
+    if more:
+        table = pd.concat([table, pd.DataFrame(more)[list(CHECK_COLUMNS)]], ignore_index=True)
+    return tree, table, evidence
+
+
+def _conflict(
+    run: _Run, known: _Known, tree: xr.DataTree, evidence: float | None
+) -> Conflict | None:
+    """Compare a reading with the default one, if both are run."""
+    if evidence is None:
+        return None
+    name = run.model.name
+    if run.study.is_default:
+        known.default[name] = (tree["posterior"].to_dataset(), evidence)
+    if name not in known.default:
+        return Conflict(run.study.reading, evidence, float("nan"), ())
+    posterior, default = known.default[name]
+    predictions = predict(run.study, run.priors, posterior, run.settings.get("seed", 1))
+    return Conflict(run.study.reading, evidence, evidence - default, predictions)
+
+
+def _write(run: _Run, known: _Known, folder: Path, thresholds: Sequence[float]) -> Result:
+    study, model, priors = run.study, run.model, run.priors
+    tree, table, evidence = _sampled(run, known)
+    conflict = _conflict(run, known, tree, evidence)
     summary = summarise(
         study,
         model,
-        prior=risk_of(tree, "prior"),
-        posterior=risk_of(tree),
-        likelihood=fit_likelihood(study, model),
-        labels={"model": name, "priors": priors.name, "reading": READING},
+        prior=waist_of(tree["prior"].to_dataset()),
+        posterior=waist_of(tree["posterior"].to_dataset()),
+        likelihood=fit_likelihood(study, model) if study.counted else None,
+        labels={"model": model.name, "priors": priors.name, "reading": study.reading},
         thresholds=thresholds,
     )
-    table = checks.check(tree, study, model)
     failed = checks.failures(table)
     cautions, beware = checks.cautions(table), remarks(summary, study)
-    target = folder / f"{name}--{priors.name.replace(':', '-')}--{READING}"
+    if conflict is not None and conflict.is_contradicted:
+        cautions = [f"reading {study.reading}, {conflict}", *cautions]
+    target = folder / f"{model.name}--{priors.name.replace(':', '-')}--{study.reading}"
     info = {"failed_checks": failed, **sampling.provenance(tree)}
     changes = store.changes(target, info)
     tree.attrs["failed_checks"] = "; ".join(failed)
@@ -154,10 +269,14 @@ def _run(
             {
                 **info,
                 "title": study.title,
+                "words": study.read.words,
                 "audit": audit(study),
                 "agreement": [str(a) for a in headline.agreements(summary)],
                 "cautions": cautions,
                 "remarks": beware,
+                "conflict": None if conflict is None else conflict.as_json(),
+                "conflict_words": "" if conflict is None else str(conflict),
+                "sizes": size_changes(summary),
             },
             writing / store.INFO,
         )
@@ -165,4 +284,15 @@ def _run(
         warnings.warn(
             f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
         )
-    return Result(target, name, summary, table, failed, cautions, beware, changes)
+    return Result(
+        target,
+        model.name,
+        study.reading,
+        summary,
+        table,
+        failed,
+        cautions,
+        beware,
+        conflict,
+        changes,
+    )

@@ -7,9 +7,9 @@ import pandas as pd
 from cotreat.catalogue import MODELS
 from cotreat.headline import judged, share
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
-from cotreat.names import DECIDED, EXTRAPOLATED, IMPLIED
+from cotreat.names import DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED
 from cotreat.study import Study
-from cotreat.summary import LIKELIHOOD, POSTERIOR, name_of
+from cotreat.summary import LIKELIHOOD, POSTERIOR, PRINTED, name_of
 
 LITTLE_LEARNT = 0.5
 COMMON = 0.1
@@ -19,13 +19,14 @@ def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
     """Say in sentences what a reader of the table must not overlook."""
     model = summary.model.iloc[0]
     return [
+        *_printed_only(summary, study),
         *_implied(summary, model),
         *_apart(summary),
-        *(_odds_for_risks(study) if MODELS[model].has_products else ()),
+        *(_odds_for_risks(summary, study) if MODELS[model].has_products else ()),
         *_against_intervals(summary),
         *_little_learnt(summary),
         *_extrapolated(summary, study),
-        *_borrowed_likelihood(model),
+        *_borrowed_likelihood(summary),
     ]
 
 
@@ -47,7 +48,25 @@ def _apart(summary: pd.DataFrame) -> Iterator[str]:
             )
 
 
-def _odds_for_risks(study: Study) -> Iterator[str]:
+def _printed_only(summary: pd.DataFrame, study: Study) -> Iterator[str]:
+    """Say what the printed numbers carry, and what they do not."""
+    if not study.has_uncounted:
+        return
+    own = summary[summary.estimator == POSTERIOR]
+    observed = own[own.availability == OBSERVED].estimand
+    measures = observed[observed.map(name_of).isin(MEASURES)]
+    if measures.empty:
+        yield (
+            f"What is printed determines {len(observed)} ratios, of regimens that were compared in "
+            "print, and no risk and no measure of synergy: synergy is extrapolated by model and "
+            "prior, whose own probability stands beside the posterior's."
+        )
+    for claim in study.claims:
+        if claim.meaning is None:
+            yield f"Shown in print and not used: {claim.id}, {claim.printed}: {claim.about}."
+
+
+def _odds_for_risks(summary: pd.DataFrame, study: Study) -> Iterator[str]:
     names = (
         f"The {ODDS_ADDITIVE} measures (reri_or, ap_or, s_or) stand in for the risk-additive ones"
     )
@@ -55,6 +74,9 @@ def _odds_for_risks(study: Study) -> Iterator[str]:
         yield f"{names} only if the outcome is rare in every group, which these data cannot show."
         return
     risks = study.events / study.n
+    if not study.counted:
+        rows = summary[(summary.estimator == POSTERIOR) & (summary.estimand.map(name_of) == "risk")]
+        risks = rows.estimate.dropna().to_numpy()
     highest = max(risks if study.outcome.synergy_on == "event" else 1 - risks)
     if highest > COMMON:
         yield (
@@ -87,6 +109,14 @@ def _speaks(label: str) -> bool:
 def _little_learnt(summary: pd.DataFrame) -> Iterator[str]:
     rows = judged(summary)
     rows = rows[rows.measure.isin(REPRESENTATIVE.values()) & (rows.contraction < LITTLE_LEARNT)]
+    if (summary.estimator == PRINTED).any():
+        count = len(rows)
+        if count:
+            yield (
+                f"Little was learnt of {count} measures of synergy (contraction below "
+                f"{LITTLE_LEARNT}): their posteriors are still much of their priors."
+            )
+        return
     for row in rows.itertuples():
         if row.contraction < 0:
             yield (
@@ -105,8 +135,8 @@ def _extrapolated(summary: pd.DataFrame, study: Study) -> Iterator[str]:
     rows = rows[
         (rows.availability == EXTRAPOLATED) & (rows.measure == REPRESENTATIVE[ODDS_ADDITIVE])
     ]
-    without = [regimen for regimen in study.regimens if regimen not in study.counted]
-    if len(rows):
+    without = [regimen for regimen in study.regimens if regimen not in study.present]
+    if len(rows) and not study.has_uncounted:
         where = "; ".join(f"{row.pair} on {row.background}" for row in rows.itertuples())
         yield (
             f"Synergy is extrapolated for {where}: it needs the risk of regimens without patients "
@@ -114,8 +144,9 @@ def _extrapolated(summary: pd.DataFrame, study: Study) -> Iterator[str]:
         )
 
 
-def _borrowed_likelihood(model: str) -> Iterator[str]:
-    if model == "exchangeable":
+def _borrowed_likelihood(summary: pd.DataFrame) -> Iterator[str]:
+    is_fitted = (summary.estimator == LIKELIHOOD).any()
+    if summary.model.iloc[0] == "exchangeable" and is_fitted:
         yield (
             "The maximum likelihood beside this model is that of interaction: a common distribution "
             "of the pairs has no counterpart without a prior."

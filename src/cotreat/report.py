@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from cotreat import store
 from cotreat.catalogue import MODELS
 from cotreat.headline import headline
 from cotreat.plots import FIGURES
+from cotreat.study import Study
 
 REPORT = "report.html"
 
@@ -19,13 +21,15 @@ class ReportError(ValueError):
     """A folder that holds nothing to report."""
 
 
-def write_report(folder: str | Path) -> tuple[Path, list[str]]:
+def write_report(folder: str | Path, study: Study | None = None) -> tuple[Path, list[str]]:
     """Write ``report.html`` into a study's folder from the fits in it.
 
     Parameters
     ----------
     folder
         ``results/STUDY``, or one fit's folder inside it.
+    study
+        The study, if it is at hand, for the figures that compare its readings.
 
     Returns
     -------
@@ -55,8 +59,11 @@ def write_report(folder: str | Path) -> tuple[Path, list[str]]:
             fit["info"]["priors"] != "weak",
             fit["info"]["priors"],
             list(MODELS).index(fit["info"]["model"]),
+            _place(fit["info"]),
         ),
     )
+    if study is not None:
+        _draw_readings(place, study, fits)
     failed = [f"{fit['name']}: {line}" for fit in fits for line in fit["info"]["failed_checks"]]
     template = resources.files("cotreat").joinpath("report.html.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
@@ -65,11 +72,73 @@ def write_report(folder: str | Path) -> tuple[Path, list[str]]:
         title=newest["title"],
         audit=newest["audit"],
         fits=fits,
+        reading_figures=READING_FIGURES,
         failed=failed,
+        readings=_readings(fits),
+        pictures=[name for name in READING_FIGURES if (place / name).exists()],
         outdated=sorted(fit["name"] for fit in found if fit not in fits),
     )
     store.write_text(place / REPORT, page)
     return place / REPORT, failed
+
+
+READING_FIGURES = {
+    "readings.png": "Probability of synergy under each reading of what is printed, on one model.",
+    "readings_sizes.png": "Sizes of the arms under each reading, beside what the totals leave open.",
+}
+
+
+def _place(info: dict[str, Any]) -> float:
+    """Sort readings by their log evidence, the default first."""
+    conflict = info.get("conflict")
+    if conflict is None:
+        return 0.0
+    return -np.inf if not conflict["predictions"] else -conflict["log_evidence"]
+
+
+def _draw_readings(place: Path, study: Study, fits: list[dict[str, Any]]) -> None:
+    """Draw what compares the readings of the leading model."""
+    from cotreat.plots.readings import draw_readings
+
+    models = [fit["info"]["model"] for fit in fits]
+    compared = [m for m in MODELS if models.count(m) > 1]
+    if len(study.readings) < 2 or not compared:
+        return
+    own = {
+        fit["info"]["reading"]: store.read_table(place / fit["name"] / store.SUMMARY)
+        for fit in fits
+        if fit["info"]["model"] == compared[0]
+        and fit["info"]["priors"] == fits[0]["info"]["priors"]
+    }
+    order = [reading.id for reading in study.readings if reading.id in own]
+    draw_readings(place, study, {reading: own[reading] for reading in order})
+
+
+def _readings(fits: list[dict[str, Any]]) -> str:
+    """Make a table of the readings beside each other; empty where there is but one."""
+    rows = []
+    for fit in fits:
+        info = fit["info"]
+        conflict = info.get("conflict")
+        if conflict is None:
+            continue
+        rows.append(
+            {
+                "model": info["model"],
+                "reading": info["reading"],
+                "what the words are taken to mean": info["words"],
+                "engine": info["engine"],
+                "log evidence": conflict["log_evidence"],
+                "against the default": conflict["difference"],
+                "the other numbers in print": conflict["heading"] or "do not contradict it",
+                "as the default reading predicts them": "; ".join(
+                    f"{p['claim']} printed {p['printed']}, predicted {p['median']:.2g} "
+                    f"({p['lower']:.2g} to {p['upper']:.2g}), tail {p['tail']:.3f}"
+                    for p in conflict["predictions"]
+                ),
+            }
+        )
+    return _table(pd.DataFrame(rows)) if len(rows) > 1 else ""
 
 
 def _fit(folder: Path) -> dict[str, Any]:

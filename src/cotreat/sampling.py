@@ -65,6 +65,7 @@ def fit(
     chains: int = CHAINS,
     seed: int = SEED,
     progress: bool = False,
+    prior: xr.Dataset | None = None,
 ) -> xr.DataTree:
     """Sample prior and posterior of a model of a study.
 
@@ -86,6 +87,9 @@ def fit(
         The same seed gives the same draws on the same machine.
     progress
         Whether to show the sampler's progress.
+    prior
+        The ``prior`` group of a fit of the same model, priors and totals under another reading, whose
+        draws need not be made again.
 
     Returns
     -------
@@ -114,10 +118,11 @@ def fit(
         raise EngineError(f"{chains} chain cannot be checked against others; use {CHAINS}")
     prepare_jax(chains)
     built = build(study, description, chosen)
-    prior = _prior(built, max(PRIOR_DRAWS, chains * draws), seed)
-    settings = {"draws": draws, "chains": chains, "seed": seed, "progress": progress}
+    before = _prior(built, max(PRIOR_DRAWS, chains * draws), seed, prior)
     if engine == "smc":
-        tree = _smc(built, prior, study, description, **settings)
+        tree = _smc(
+            built, before, study, description, draws=draws, chains=chains, seed=seed, say=progress
+        )
     else:
         tree = _SAMPLERS[engine](
             built,
@@ -129,7 +134,7 @@ def fit(
             var_names=[rv.name for rv in built.free_RVs],
         )
         tree = _as_numpy(tree)
-    _complete(tree, built, prior, study, seed)
+    _complete(tree, built, before, study, seed)
     _label(tree, study)
     tree.attrs = {
         "provenance": json.dumps(
@@ -207,21 +212,24 @@ _NUTPIE_STATS = {
 _SAMPLERS: dict[str, Callable[..., xr.DataTree]] = {"numpyro": _numpyro, "nutpie": _nutpie}
 
 
-def _prior(built: Any, count: int, seed: int) -> Draws:
-    """Draw the free variables from their prior."""
+def _prior(built: Any, count: int, seed: int, known: xr.Dataset | None = None) -> Draws:
+    """Draw the free variables from their prior, unless they are known and many enough."""
     import pymc as pm
 
+    names = [rv.name for rv in built.free_RVs]
+    if known is not None and set(names) <= set(known) and known.sizes["draw"] >= count:
+        return {name: known[name].values[0] for name in names}
     with built, _quiet("pymc"), warnings.catch_warnings():
         # Potentials are likelihood here: p-values that are a part of the line.
         warnings.filterwarnings("ignore", message="The effect of Potentials", category=UserWarning)
         drawn = pm.sample_prior_predictive(
             count,
             random_seed=seed,
-            var_names=[rv.name for rv in built.free_RVs],
+            var_names=names,
             compile_kwargs={"mode": "FAST_COMPILE"},  # numba would compile for many seconds
         )
     data = drawn["prior"].to_dataset()
-    return {rv.name: data[rv.name].values[0] for rv in built.free_RVs}
+    return {name: data[name].values[0] for name in names}
 
 
 def _smc(
@@ -233,7 +241,7 @@ def _smc(
     draws: int,
     chains: int,
     seed: int,
-    progress: bool,
+    say: bool = False,
 ) -> xr.DataTree:
     """Run with ever more steps until doubling them changes nothing, or they are too many."""
     from cotreat.smc import Sampler
@@ -243,14 +251,51 @@ def _smc(
     for steps in SMC_STEPS:
         run = sampler.run(steps, seed + steps)
         after = _run_tree(built, run, study, model)
-        if progress:
-            print(f"SMC with {steps} steps: log evidence {log_mean_exp(run.log_evidence):.2f}")
+        if say:
+            evidence = log_mean_exp(run.log_evidence)
+            print(f"  {steps} moves a stage: log evidence {evidence:.2f}", file=sys.stderr)
         if before is not None:
             _note_doubling(after, before)
             if doubling_moved_little(after):
                 break
         before = after
     return after
+
+
+def temper(
+    tree: xr.DataTree, study: Study, model: str, priors: PriorSet, *, say: bool = False
+) -> xr.DataTree:
+    """Run sequential Monte Carlo beside a fit, for its log evidence and to compare.
+
+    Parameters
+    ----------
+    tree
+        What `fit` returned for the same study, model and priors; its settings are used again.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` and ``sample_stats``.
+    """
+    description = find_model(model, study)
+    built = build(study, description, priors.only(description, study))
+    used = provenance(tree)
+    prior = _prior(built, used["chains"] * used["draws"], used["seed"], tree["prior"].to_dataset())
+    return _smc(
+        built,
+        prior,
+        study,
+        description,
+        draws=used["draws"],
+        chains=used["chains"],
+        seed=used["seed"],
+        say=say,
+    )
+
+
+def log_evidence(tree: xr.DataTree) -> float:
+    """Return the log marginal likelihood that a run of sequential Monte Carlo found."""
+    return log_mean_exp(tree["sample_stats"]["log_evidence"].values)
 
 
 def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:

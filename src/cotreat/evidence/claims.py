@@ -224,7 +224,7 @@ class Printed:
                 p = wald_p(self.claims[used[0][0]])
                 ratio, weight = self.claims[used[0][0]], used[0][1]
                 side = "+" if weight * log_estimate(ratio) > 0 else "-"
-                agrees = _p_agrees(claim, ratio) and claim.sign in ("", side)
+                agrees = p_agrees(claim, ratio) and claim.sign in ("", side)
                 return Dependence(claim.id, names, p, agrees)
             return Dependence(claim.id, names, np.nan, None)
         log = sum(w * log_estimate(self.claims[i]) for i, w in used)
@@ -266,7 +266,7 @@ def contradictions(study: Study) -> list[tuple[str, bool]]:
     return found
 
 
-def _p_agrees(printed: Claim, ratio: Claim) -> bool:
+def p_agrees(printed: Claim, ratio: Claim) -> bool:
     """Tell whether a p-value is that of an odds ratio, both within rounding."""
     z = abs(log_estimate(ratio)) / standard_error(ratio)
     slack = estimate_rounding(ratio) / standard_error(ratio) + z * width_rounding(ratio)

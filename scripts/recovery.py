@@ -1,0 +1,534 @@
+"""Recover known truths from what a paper would print of a cohort.
+
+The truth of each cohort is a draw from the prior of the model `exchangeable` under the flagship's
+study file. Its 793 patients are simulated one by one, analysed as the paper did, and printed with two
+decimals; only these numbers are reanalysed. results/recovery/table.csv says, by cohort and estimand,
+whether the 95 % interval holds the truth; README.md sums it up.
+
+The table grows by a cohort at a time, and a run that was stopped goes on where it was.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cotreat.sampling import prepare_jax
+
+prepare_jax()  # before anything starts JAX
+
+import arviz as az  # noqa: E402
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import pymc as pm  # noqa: E402
+import pytensor.tensor as pt  # noqa: E402
+import xarray as xr  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+from pymc.sampling.jax import get_jaxified_graph  # noqa: E402
+from pytensor.graph.basic import Constant  # noqa: E402
+from pytensor.graph.replace import clone_replace  # noqa: E402
+from pytensor.graph.traversal import io_toposort  # noqa: E402
+from scipy.special import expit, logit, ndtri  # noqa: E402
+from simulate_operator import (  # noqa: E402
+    ARMS,
+    REGRESSIONS,
+    Configuration,
+    analysed,
+    patients_of,
+)
+
+from cotreat import load_study, parse_study  # noqa: E402
+from cotreat.catalogue import find_model  # noqa: E402
+from cotreat.estimands import (  # noqa: E402
+    CONDITIONAL,
+    PARTS,
+    Estimand,
+    availability,
+    enumerate_estimands,
+    full_label,
+)
+from cotreat.evidence.claims import printed  # noqa: E402
+from cotreat.model import build  # noqa: E402
+from cotreat.priors import prior_set  # noqa: E402
+from cotreat.study import Study  # noqa: E402
+
+Floats = NDArray[np.float64]
+
+OUT = Path(__file__).parents[1] / "results" / "recovery"
+COHORTS, SEED = 200, 24
+TRIES = 50
+"""Truths each cohort has in store: as many as may be discarded before one is printed."""
+MODEL, PRIORS = "exchangeable", "weak"
+DRAWS, TUNE, CHAINS, TARGET_ACCEPT = 1000, 500, 4, 0.95
+RHAT = 1.01
+LEVEL = 0.95
+
+FEWEST = 5
+"""Events, and non-events, without which of an arm nobody would print its odds ratio."""
+TOTALS = {"TAC": 244, "not TAC": 549}
+FOUR = ("CYC", "MMF", "TAC+CYC", "TAC+MMF")
+"""The arms of the printed combination odds ratios."""
+PRINTED = (REGRESSIONS["tacrolimus"], REGRESSIONS["combinations"])
+CLAIMS = {
+    "tac": ('sets = ["TAC", "not TAC"]', "tacrolimus"),
+    "tac-cyc-vs-cyc": ('regimens = ["TAC+CYC", "CYC"]', "combinations"),
+    "tac-mmf-vs-cyc": ('regimens = ["TAC+MMF", "CYC"]', "combinations"),
+    "tac-cyc-vs-mmf": ('regimens = ["TAC+CYC", "MMF"]', "combinations"),
+    "tac-mmf-vs-mmf": ('regimens = ["TAC+MMF", "MMF"]', "combinations"),
+}
+"""Meaning and regression of each claim, by its id in the flagship's study file."""
+OBSERVED_RATIOS = (
+    "odds_ratio[MMF vs CYC]",
+    "odds_ratio[TAC+CYC vs CYC]",
+    "odds_ratio[TAC+MMF vs CYC]",
+    "odds_ratio[TAC+CYC vs MMF]",
+    "odds_ratio[TAC+MMF vs MMF]",
+    "odds_ratio[TAC+MMF vs TAC+CYC]",
+    "odds_ratio[TAC vs not TAC]",
+    "effect_ratio[TAC: CYC vs MMF]",
+)
+EXTRAPOLATED = ("risk[none]", "odds_ratio[TAC vs none]", "ror[TAC:CYC]", "ic[TAC:CYC]")
+
+
+# --- Truths ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a cohort is drawn from.
+
+    Attributes
+    ----------
+    risk, conditional : dict
+        By regimen, that without treatment too: mean over the score, and at its centre.
+    n : tuple of int
+        Patients by arm of `ARMS`.
+    sigma, loss : float
+    shifts : tuple of float
+        Of the log odds ratios of each regression of `PRINTED`.
+    """
+
+    risk: dict[str, float]
+    conditional: dict[str, float]
+    n: tuple[int, ...]
+    sigma: float
+    loss: float
+    shifts: tuple[float, ...]
+
+    @property
+    def configuration(self) -> Configuration:
+        """State it as something to simulate; what adjustment loses is that of a further covariate.
+
+        A covariate that is higher in patients on TAC by `pull` of its SDs, without an effect, widens
+        the interval of TAC against not TAC, whose shares are p and 1 − p, by √(1 + p(1 − p) pull²).
+        """
+        on = sum(n for n, arm in zip(self.n, ARMS, strict=True) if "TAC" in arm.split("+"))
+        share = on / sum(self.n)
+        pull = np.sqrt(((1 + self.loss) ** 2 - 1) / (share * (1 - share)))
+        risks = tuple(self.conditional[arm] for arm in ARMS)
+        return Configuration("", self.n, self.sigma, float(pull), risks)
+
+
+def whole(sizes: Floats, total: int) -> NDArray[np.int64]:
+    """Round sizes to whole patients that make a total, and at least one in each arm."""
+    floors = np.floor(sizes).astype(int)
+    left = total - floors.sum()
+    floors[np.argsort(floors - sizes)[:left]] += 1
+    while (floors == 0).any():
+        floors[floors.argmax()] -= 1
+        floors[floors.argmin()] += 1
+    return floors
+
+
+def truths(count: int, seed: int, times: int = 1) -> list[Truth]:
+    """Draw truths from the prior of the flagship's default reading.
+
+    Parameters
+    ----------
+    times
+        By how much larger than the flagship the cohorts shall be.
+    """
+    study = load_study("sun2024")
+    model = find_model(MODEL, study)
+    chosen = prior_set(PRIORS, study).only(model, study)
+    built = build(study, model, chosen)
+    names = ["risk", CONDITIONAL, "size", "sigma", "loss"]
+    with built:
+        drawn = pm.sample_prior_predictive(
+            count,
+            random_seed=seed,
+            var_names=names,
+            compile_kwargs={"mode": "FAST_COMPILE"},  # numba would compile for many seconds
+        )
+    prior = drawn["prior"].to_dataset().isel(chain=0)
+    assert study.present == ARMS  # noqa: S101 - sizes go with arms by position
+    on = np.array(["TAC" in arm.split("+") for arm in ARMS])
+    shift_sd = chosen["shift"].numbers()["sigma"]
+    shifts = np.random.default_rng(seed).normal(0, shift_sd, (count, len(PRINTED)))
+    found = []
+    for at in range(count):
+        own = prior.isel(draw=at)
+        n = np.empty(len(ARMS), int)
+        for side, total in zip((on, ~on), TOTALS.values(), strict=True):
+            n[side] = whole(times * own["size"].values[side], times * total)
+        found.append(
+            Truth(
+                dict(zip(own["arm"].values, own["risk"].values, strict=True)),
+                dict(zip(own["arm"].values, own[CONDITIONAL].values, strict=True)),
+                tuple(n.tolist()),
+                float(own["sigma"]),
+                float(own["loss"]),
+                tuple(shifts[at].tolist()),
+            )
+        )
+    return found
+
+
+def waist_at(truth: Truth, study: Study) -> xr.Dataset:
+    """Lay a truth out as estimands ask it."""
+    numbers = printed(study)
+    assert numbers is not None  # noqa: S101 - for the type checker: nothing is counted
+    regimens = list(truth.risk)
+    log_odds = logit([truth.conditional[arm] for arm in study.present])
+    law = numbers.regressions.law(np, log_odds, truth.sigma, np.array(truth.n, dtype=float))
+    return xr.Dataset(
+        {
+            "risk": ("arm", list(truth.risk.values())),
+            CONDITIONAL: ("arm", list(truth.conditional.values())),
+            "log_ratio": ("claim", law.mean),
+        },
+        {"arm": regimens, "claim": [claim.id for claim in numbers.claims]},
+    )
+
+
+# --- What is printed -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Printing:
+    """What a paper says of a cohort: total, events, and by claim odds ratio and interval."""
+
+    total: int
+    on: int
+    events: int
+    ratios: dict[str, tuple[str, str, str]]
+
+
+def print_cohort(truth: Truth, rng: np.random.Generator) -> Printing | None:
+    """Simulate patients and print what the flagship prints; None where nobody would print it."""
+    setting = truth.configuration
+    cohort = patients_of(setting, 1, rng, rng)
+    y = cohort[0][0]
+    starts = np.concatenate([[0], np.cumsum(truth.n)[:-1]])
+    events = np.add.reduceat(y, starts)
+    four = np.isin(ARMS, FOUR)
+    if np.minimum(events, np.array(truth.n) - events)[four].min() < FEWEST:
+        return None
+    try:
+        found = list(analysed(setting, cohort, len(cohort) - 1, PRINTED))
+    except np.linalg.LinAlgError:
+        return None
+    regression = {name: at for at, one in enumerate(PRINTED) for name in one.meant}
+    ratios = {}
+    for name, estimate, se in found:
+        # Covariates of its own, which nobody simulates, move all odds ratios of a regression alike.
+        centre = estimate[0] + truth.shifts[regression[name]]
+        ends = centre + np.array([0, -1, 1]) * ndtri(0.5 + LEVEL / 2) * se[0]
+        ratios[name] = tuple(f"{ratio:.2f}" for ratio in np.exp(ends))
+    numbers = np.array([[float(text) for text in row] for row in ratios.values()])
+    if not np.isfinite(numbers).all() or numbers.min() <= 0:
+        return None
+    on = sum(n for n, arm in zip(truth.n, ARMS, strict=True) if "TAC" in arm.split("+"))
+    return Printing(sum(truth.n), on, int(y.sum()), ratios)
+
+
+STUDY = """
+[study]
+id = "{id}"
+title = "Simulated as the flagship"
+design = "cohort"
+source = "scripts/recovery.py"
+inclusion = "any(TAC, CYC, MMF)"
+
+[outcome]
+name = "response"
+direction = "benefit"
+
+[treatments]
+TAC = {{ name = "tacrolimus" }}
+CYC = {{ name = "cyclophosphamide" }}
+MMF = {{ name = "mycophenolate mofetil" }}
+
+[[totals]]
+patients = "all"
+n = {total}
+events = {events}
+source = "simulated"
+
+[[totals]]
+patients = "TAC"
+n = {on}
+source = "simulated"
+
+[[totals]]
+patients = "not TAC"
+n = {off}
+source = "simulated"
+{claims}"""
+CLAIM = """
+[[claims]]
+id = "{id}"
+kind = "odds_ratio"
+{meaning}
+value = {value}
+ci = [{lower}, {upper}]
+adjusted = true
+model = "{model}"
+source = "simulated"
+"""
+
+
+def study_text(name: str, one: Printing) -> str:
+    """Write the study file of a printed cohort."""
+    claims = "".join(
+        CLAIM.format(id=claim, meaning=meaning, model=model, value=value, lower=lower, upper=upper)
+        for claim, (meaning, model) in CLAIMS.items()
+        for value, lower, upper in [one.ratios[claim]]
+    )
+    off = one.total - one.on
+    return STUDY.format(
+        id=name, total=one.total, events=one.events, on=one.on, off=off, claims=claims
+    )
+
+
+# --- Posteriors ------------------------------------------------------------------------------------
+
+
+def _constants(density: Any) -> list[Constant]:
+    """List the constants of a graph in an order that depends on its structure alone."""
+    inputs = (i for node in io_toposort([], [density]) for i in node.inputs)
+    return list(dict.fromkeys(i for i in inputs if isinstance(i, Constant)))
+
+
+def _differ(one: Constant, other: Constant) -> bool:
+    return not np.array_equal(np.asarray(one.data), np.asarray(other.data))
+
+
+class Sampler:
+    """NUTS for the model of any study that prints the same things.
+
+    `cotreat.sampling.fit` compiles for 20 s, because its data are constants of the density. Here those
+    constants in which the densities of two studies differ are arguments, so that one compilation
+    serves for all cohorts.
+
+    Parameters
+    ----------
+    first, second
+        Studies that print different numbers.
+    """
+
+    def __init__(self, first: Study, second: Study) -> None:
+        built = self._built(first)
+        density = built.logp()
+        self._fixed = _constants(density)
+        pairs = zip(self._fixed, self._constants_of(second), strict=True)
+        self._at = [at for at, pair in enumerate(pairs) if _differ(*pair)]
+        inputs = [
+            pt.tensor(dtype=c.type.dtype, shape=c.type.shape) for c in self._data(self._fixed)
+        ]
+        replaced = dict(zip(self._data(self._fixed), inputs, strict=True))
+        self._start = built.initial_point()
+        values = built.value_vars
+        self._names = [value.name for value in values]
+        (given,) = clone_replace([density], replace=replaced)
+        self._density = get_jaxified_graph(inputs=[*values, *inputs], outputs=[given])
+        parts = [built[name] for name in PARTS]
+        waist = get_jaxified_graph(inputs=values, outputs=built.replace_rvs_by_values(parts))
+        self._waist = jax.jit(jax.vmap(jax.vmap(lambda x: waist(*self._split(x)))))
+        dims = {name: built.named_vars_to_dims.get(name, ()) for name in PARTS}
+        self._dims = {name: ("chain", "draw", *own) for name, own in dims.items()}
+        named = {dim for own in dims.values() for dim in own}
+        self._coords = {dim: list(built.coords[dim]) for dim in named}
+
+    @staticmethod
+    def _built(study: Study) -> pm.Model:
+        model = find_model(MODEL, study)
+        return build(study, model, prior_set(PRIORS, study).only(model, study))
+
+    def _constants_of(self, study: Study) -> list[Constant]:
+        return _constants(self._built(study).logp())
+
+    def _data(self, constants: list[Constant]) -> list[Constant]:
+        return [constants[at] for at in self._at]
+
+    def data(self, study: Study) -> tuple[Any, ...]:
+        """Return a study's numbers as the density takes them.
+
+        Raises
+        ------
+        ValueError
+            If its density differs in anything else.
+        """
+        own = self._constants_of(study)
+        differing = {
+            at for at, pair in enumerate(zip(self._fixed, own, strict=True)) if _differ(*pair)
+        }
+        if not differing <= set(self._at):
+            raise ValueError(f"the density of {study.id} differs in more than printed numbers")
+        return tuple(jnp.asarray(constant.data) for constant in self._data(own))
+
+    @property
+    def start(self) -> Floats:
+        """Where PyMC would begin, in one vector."""
+        return np.concatenate([np.ravel(self._start[name]) for name in self._names])
+
+    def _split(self, x: Any) -> list[Any]:
+        shapes = [np.shape(self._start[name]) for name in self._names]
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
+        parts = jnp.split(x, ends[:-1])
+        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def log_density(self, x: Any, data: tuple[Any, ...]) -> Any:
+        """Evaluate the density at unconstrained parameters."""
+        return self._density(*self._split(x), *data)[0]
+
+    @cached_property
+    def _chains(self) -> Any:
+        import numpyro
+        import numpyro.distributions as dist
+        from numpyro.infer import MCMC, NUTS
+
+        line = dist.ImproperUniform(dist.constraints.real, (), event_shape=self.start.shape)
+
+        def model(data: tuple[Any, ...]) -> None:
+            numpyro.factor("density", self.log_density(numpyro.sample("x", line), data))
+
+        return MCMC(
+            NUTS(model, target_accept_prob=TARGET_ACCEPT, dense_mass=True),
+            num_warmup=TUNE,
+            num_samples=DRAWS,
+            num_chains=CHAINS,
+            chain_method="vectorized",  # one core, so that others have theirs
+            progress_bar=False,
+            jit_model_args=True,
+        )
+
+    def sample(self, study: Study, seed: int) -> tuple[xr.Dataset, Floats, int]:
+        """Sample a posterior.
+
+        Returns
+        -------
+        tuple
+            What estimands are asked of, unconstrained parameters (chain, draw, …), divergences.
+        """
+        key, jitter = jax.random.split(jax.random.PRNGKey(seed))
+        start = self.start + jax.random.uniform(jitter, (CHAINS, self.start.size), minval=-1.0)
+        data = self.data(study)
+        self._chains.run(key, data, init_params={"x": start}, extra_fields=("diverging",))
+        x = self._chains.get_samples(group_by_chain=True)["x"]
+        parts = {
+            name: (self._dims[name], np.asarray(values))
+            for name, values in zip(PARTS, self._waist(x), strict=True)
+        }
+        diverging = int(np.sum(self._chains.get_extra_fields()["diverging"]))
+        return xr.Dataset(parts, self._coords), np.asarray(x), diverging
+
+
+# --- A cohort --------------------------------------------------------------------------------------
+
+
+def asked(study: Study) -> list[Estimand]:
+    """Return the estimands of the table."""
+    found: dict[str, Estimand] = {}
+    for estimand in enumerate_estimands(study, find_model(MODEL, study)):
+        # An interaction contrast has several backgrounds; the first is none.
+        found.setdefault(estimand.label, estimand)
+    return [found[label] for label in (*OBSERVED_RATIOS, *EXTRAPOLATED)]
+
+
+def rows(
+    study: Study, truth: Truth, posterior: tuple[xr.Dataset, Floats, int]
+) -> Iterator[dict[str, Any]]:
+    """Compare a posterior with the truth, estimand by estimand."""
+    waist, x, diverging = posterior
+    waist["risk"] = waist["risk"].assign_attrs(risk_kind="implied")
+    true = waist_at(truth, study)
+    model = find_model(MODEL, study)
+    draws = {full_label(e): e.values(waist) for e in asked(study)}
+    rhat = max(float(np.max(az.rhat(v))) for v in (x, *(d.values for d in draws.values())))
+    ess = min(float(np.min(az.ess(v))) for v in (x, *(d.values for d in draws.values())))
+    for estimand in asked(study):
+        values = draws[full_label(estimand)].values.ravel()
+        value = float(estimand.values(true))
+        lower, median, upper = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
+        yield {
+            "estimand": estimand.label,
+            "availability": availability(estimand, study, model, waist),
+            "truth": value,
+            "estimate": median,
+            "lower": lower,
+            "upper": upper,
+            "covered": int(lower <= value <= upper),
+            "below": float(np.mean(values < value)),
+            "sigma": truth.sigma,
+            "loss": truth.loss,
+            "max_rhat": rhat,
+            "min_ess": ess,
+            "divergences": diverging,
+        }
+
+
+def printed_cohort(store: list[Truth], rng: np.random.Generator) -> tuple[int, Truth, Printing]:
+    """Take truths until one has a cohort that would be printed; tell how many had not."""
+    for tried, truth in enumerate(store):
+        one = print_cohort(truth, rng)
+        if one is not None:
+            return tried, truth, one
+    raise RuntimeError(f"none of {len(store)} cohorts would be printed")
+
+
+def run(cohorts: int, seed: int, table: Path) -> None:
+    """Append cohorts to a table until it has so many."""
+    done = set(pd.read_csv(table)["cohort"]) if table.exists() else set()
+    flagship = load_study("sun2024")
+    stores = truths(COHORTS * TRIES, seed)
+    sampler = None
+    for at in range(cohorts):
+        if at in done:
+            continue
+        rng = np.random.default_rng([seed, at])
+        tried, truth, one = printed_cohort(stores[at * TRIES : (at + 1) * TRIES], rng)
+        study = parse_study(study_text(f"recovery-{at:03d}", one))
+        sampler = sampler or Sampler(study, flagship)
+        own = pd.DataFrame(rows(study, truth, sampler.sample(study, at)))
+        own.insert(0, "cohort", at)
+        own.insert(1, "discarded", tried)
+        own.to_csv(table, mode="a", header=not table.exists(), index=False, float_format="%.6g")
+        print(
+            study.id,
+            f"covered {own['covered'].iloc[:8].sum()}/8",
+            f"R-hat {own['max_rhat'][0]:.3f}",
+            f"ESS {own['min_ess'][0]:.0f}",
+            f"divergences {own['divergences'][0]}",
+            f"discarded {tried}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Recover cohorts."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--cohorts", type=int, default=COHORTS)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--out", type=Path, default=OUT)
+    asked_for = parser.parse_args()
+    asked_for.out.mkdir(parents=True, exist_ok=True)
+    run(asked_for.cohorts, asked_for.seed, asked_for.out / "table.csv")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""Readings of one study beside each other: which of them the other numbers in print contradict."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import logit, ndtr
+
+from cotreat.estimands import CONDITIONAL
+from cotreat.evidence import claims
+from cotreat.evidence.claims import Printed
+from cotreat.names import CONTRADICTED, INTERVAL
+from cotreat.priors import PriorSet
+from cotreat.study import Claim, Study
+
+PREDICTIVE_DRAWS = 2000
+HEADING = "contradicted by the other numbers in print"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A printed number in its predictive distribution, by a fit that did not use it so.
+
+    Attributes
+    ----------
+    printed : str
+        The number as it stands in print.
+    lower, median, upper : float
+        Of the odds ratio, or of the p-value, in print again.
+    tail : float
+        Share of predictions at least as far out as the printed number, on the nearer side.
+    """
+
+    claim: str
+    printed: str
+    lower: float
+    median: float
+    upper: float
+    tail: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.claim}, printed {self.printed}: predicted without it {self.median:.2g} "
+            f"({self.lower:.2g} to {self.upper:.2g}), {self.tail:.1%} of predictions as far out"
+        )
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """How a reading stands to the default one.
+
+    Attributes
+    ----------
+    log_evidence, difference : float
+        Log marginal likelihood, and that less the default reading's.
+    predictions : tuple of Prediction
+        The numbers it reads in another way, as the default reading predicts them.
+    """
+
+    reading: str
+    log_evidence: float
+    difference: float
+    predictions: tuple[Prediction, ...]
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether the other numbers in print speak against this reading."""
+        return self.difference < -CONTRADICTED
+
+    @property
+    def heading(self) -> str:
+        """What to write over the reading's numbers; empty where nothing speaks against them."""
+        return HEADING if self.is_contradicted else ""
+
+    def __str__(self) -> str:
+        words = f"log evidence {self.log_evidence:.1f}"
+        if self.predictions:
+            words += f", {self.difference:+.1f} against the default reading"
+        return "; ".join(filter(None, [words, self.heading, *map(str, self.predictions)]))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as what JSON can hold."""
+        return {**asdict(self), "heading": self.heading}
+
+
+def predict(
+    study: Study, priors: PriorSet, default: xr.Dataset, seed: int
+) -> tuple[Prediction, ...]:
+    """Predict the numbers that a reading understands in another way from the default reading's fit.
+
+    Parameters
+    ----------
+    study
+        Under the reading.
+    default
+        Posterior of the same model under the default reading.
+    """
+    numbers = claims.printed(study)
+    before = study.under(study.readings[0].id)
+    if numbers is None:
+        return ()
+    meant = {claim.id: claim.meaning for claim in before.claims}
+    new = [c for c in numbers.claims if meant[c.id] != c.meaning]
+    if not new:
+        return ()
+    mean, covariance = _law(numbers, priors, default)
+    data = claims.observed(numbers)
+    points = [
+        at
+        for at in numbers.kept
+        if numbers.names[at] not in {c.id for c in new} and not data.is_tail[at]
+    ]
+    rng = np.random.default_rng(seed)
+    return tuple(
+        _predicted(claim, numbers.names.index(claim.id), mean, covariance, points, data, rng)
+        for claim in new
+    )
+
+
+def _law(
+    numbers: Printed, priors: PriorSet, posterior: xr.Dataset
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Evaluate the law of a reading's numbers at draws of another reading's posterior."""
+    flat = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
+    step = max(1, flat.sizes["sample"] // PREDICTIVE_DRAWS)
+    flat = flat.isel(sample=slice(None, None, step))
+    risk = flat[CONDITIONAL if CONDITIONAL in flat else "risk"]
+    eta = logit(risk.sel(arm=list(numbers.study.present)).values)
+    sizes = flat["size"].values
+    shift = priors["shift"].numbers()["sigma"]
+    one = {name: flat[name].values if name in flat else None for name in ("sigma", "loss")}
+    means, covariances = [], []
+    for at, log_odds in enumerate(eta):
+        sigma, loss = (None if one[k] is None else float(one[k][at]) for k in ("sigma", "loss"))
+        law = claims.joint_law(np, numbers, log_odds, sigma, loss, sizes[at], shift)
+        means.append(law.mean)
+        covariances.append(law.covariance)
+    return np.array(means), np.array(covariances)
+
+
+def _predicted(
+    claim: Claim,
+    at: int,
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    points: list[int],
+    data: claims.Observed,
+    rng: np.random.Generator,
+) -> Prediction:
+    """Draw one number given the numbers that both readings understand alike."""
+    inner = covariance[:, points][:, :, points] + np.diag(data.rounding[points])
+    across = covariance[:, at][:, points]
+    weights = np.linalg.solve(inner, across[..., None])[..., 0]
+    centre = mean[:, at] + (weights * (data.values[points] - mean[:, points])).sum(1)
+    variance = covariance[:, at, at] - (weights * across).sum(1)
+    drawn = rng.normal(centre, np.sqrt(variance))
+    below = float(ndtr((data.values[at] - centre) / np.sqrt(variance)).mean())
+    tail = (1 - INTERVAL) / 2
+    lower, median, upper = np.quantile(drawn, [tail, 0.5, 1 - tail])
+    if claim.is_odds_ratio:
+        shown = tuple(float(np.exp(value)) for value in (lower, median, upper))
+    else:  # the p-values of those deviates, on the printed side
+        side = -1.0 if claim.sign == "-" else 1.0
+        p = 2 * ndtr(-np.abs(drawn))
+        p = np.where(side * drawn > 0, p, 1.0) if claim.sign else p
+        shown = tuple(float(v) for v in np.quantile(p, [tail, 0.5, 1 - tail]))
+    return Prediction(claim.id, claim.printed, *shown, min(below, 1 - below))
+
+
+def size_changes(summary: pd.DataFrame) -> list[str]:
+    """Say which arm sizes a fit moves far from what the totals leave open."""
+    rows = summary[summary.estimand.str.startswith("size[")]
+    after = rows[rows.estimator == "posterior"].set_index("estimand")
+    before = rows[rows.estimator == "prior"].set_index("estimand")
+    lines = []
+    for name, row in after.iterrows():
+        prior = before.loc[name]
+        lines.append(
+            f"{str(name)[5:-1]}: {row.estimate:.0f} ({row.lower:.0f} to {row.upper:.0f}), before "
+            f"{prior.estimate:.0f} ({prior.lower:.0f} to {prior.upper:.0f})"
+        )
+    return lines
