@@ -21,8 +21,9 @@ $(READY): requirements.lock pyproject.toml .python-version scripts/find-python
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-reanalysis: $(READY)  ## reanalyse ISIS-2 under every model into results/
-	@$(BIN)/cotreat reanalyse isis2
+reanalysis: $(READY)  ## reanalyse the tacrolimus cohort under every model and reading, and ISIS-2
+	@$(BIN)/cotreat reanalyse sun2024
+	@$(BIN)/cotreat reanalyse isis2 --model interaction
 
 test: $(READY)  ## run every test, format, lint and type check
 	@$(BIN)/ruff format --check --quiet .

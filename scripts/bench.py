@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 
 RUNS = 3
-MAIN_JOB = ["-m", "cotreat.cli", "reanalyse", "isis2", "--quiet"]
-AUDIT = ["-m", "cotreat.cli", "audit", "isis2"]
+MAIN_JOB = ["-m", "cotreat.cli", "reanalyse", "sun2024", "--quiet"]
+AUDIT = ["-m", "cotreat.cli", "audit", "sun2024"]
 
 
 def seconds(arguments: list[str], caches: Path, out: list[str]) -> float:

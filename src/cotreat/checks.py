@@ -265,7 +265,7 @@ def _doubling(stats: xr.Dataset) -> Iterator[Row]:
         MORE_MOVES,
     )
     if stats.sizes["measure"]:
-        at = stats["probability_moved"].argmax()
+        at = int(stats["probability_moved"].values.argmax())
         moved = float(stats["probability_moved"][at])
         yield _row(
             "P(synergy), moves doubled",

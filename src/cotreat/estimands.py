@@ -101,7 +101,7 @@ class Estimand:
         """Answer for each draw: the dims of the waist without ``arm``."""
         risk = self.reads(waist)
         if self.claim:
-            return np.exp(risk.sel(claim=self.claim, drop=True))
+            return xr.ufuncs.exp(risk.sel(claim=self.claim, drop=True))
         # Labels cost more than the arithmetic, so they are taken off once and put on once.
         arrays = np.moveaxis(risk.values, risk.get_axis_num("arm"), 0)
         at = risk.indexes["arm"].get_indexer(list(self.arms))

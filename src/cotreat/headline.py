@@ -63,7 +63,7 @@ KEYS = ["estimand", "background", "scale"]
 
 
 def _of_printed(summary: pd.DataFrame) -> pd.DataFrame:
-    rows = summary[(summary.estimator == POSTERIOR) & (summary.scale != "patients")]
+    rows = summary[(summary.estimator == POSTERIOR) & ~summary.scale.isin(["patients", "share"])]
     for name in (PRIOR, PRINTED):
         beside = summary[summary.estimator == name].drop_duplicates(KEYS)
         beside = beside[[*KEYS, "estimate", "lower", "upper"]]

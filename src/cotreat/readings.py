@@ -130,12 +130,14 @@ def _law(
     risk = flat[CONDITIONAL if CONDITIONAL in flat else "risk"]
     eta = logit(risk.sel(arm=list(numbers.study.present)).values)
     sizes = flat["size"].values
-    shift = priors["shift"].numbers()["sigma"]
-    one = {name: flat[name].values if name in flat else None for name in ("sigma", "loss")}
+    shift = priors["shift"].numbers()["sigma"] if numbers.shifted.size else 0.0
+    sigma = flat["sigma"].values if "sigma" in flat else None
+    loss = flat["loss"].values if "loss" in flat else None
     means, covariances = [], []
     for at, log_odds in enumerate(eta):
-        sigma, loss = (None if one[k] is None else float(one[k][at]) for k in ("sigma", "loss"))
-        law = claims.joint_law(np, numbers, log_odds, sigma, loss, sizes[at], shift)
+        own = None if sigma is None else float(sigma[at])
+        lost = None if loss is None else float(loss[at])
+        law = claims.joint_law(np, numbers, log_odds, own, lost, sizes[at], shift)
         means.append(law.mean)
         covariances.append(law.covariance)
     return np.array(means), np.array(covariances)
@@ -159,15 +161,14 @@ def _predicted(
     drawn = rng.normal(centre, np.sqrt(variance))
     below = float(ndtr((data.values[at] - centre) / np.sqrt(variance)).mean())
     tail = (1 - INTERVAL) / 2
-    lower, median, upper = np.quantile(drawn, [tail, 0.5, 1 - tail])
     if claim.is_odds_ratio:
-        shown = tuple(float(np.exp(value)) for value in (lower, median, upper))
-    else:  # the p-values of those deviates, on the printed side
-        side = -1.0 if claim.sign == "-" else 1.0
+        shown = np.exp(drawn)
+    else:  # the p-values of those deviates; on the side that is not printed, 1
         p = 2 * ndtr(-np.abs(drawn))
-        p = np.where(side * drawn > 0, p, 1.0) if claim.sign else p
-        shown = tuple(float(v) for v in np.quantile(p, [tail, 0.5, 1 - tail]))
-    return Prediction(claim.id, claim.printed, *shown, min(below, 1 - below))
+        side = {"+": drawn > 0, "-": drawn < 0}.get(claim.sign, np.full(len(p), True))
+        shown = np.where(side, p, 1.0)
+    lower, median, upper = map(float, np.quantile(shown, [tail, 0.5, 1 - tail]))
+    return Prediction(claim.id, claim.printed, lower, median, upper, min(below, 1 - below))
 
 
 def size_changes(summary: pd.DataFrame) -> list[str]:

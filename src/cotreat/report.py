@@ -11,7 +11,7 @@ import pandas as pd
 from cotreat import store
 from cotreat.catalogue import MODELS
 from cotreat.headline import headline
-from cotreat.plots import FIGURES
+from cotreat.plots import FIGURES, STUDY_FIGURES
 from cotreat.study import Study
 
 REPORT = "report.html"
@@ -72,20 +72,13 @@ def write_report(folder: str | Path, study: Study | None = None) -> tuple[Path, 
         title=newest["title"],
         audit=newest["audit"],
         fits=fits,
-        reading_figures=READING_FIGURES,
         failed=failed,
         readings=_readings(fits),
-        pictures=[name for name in READING_FIGURES if (place / name).exists()],
+        pictures=[figure for figure in STUDY_FIGURES.values() if (place / figure.file).exists()],
         outdated=sorted(fit["name"] for fit in found if fit not in fits),
     )
     store.write_text(place / REPORT, page)
     return place / REPORT, failed
-
-
-READING_FIGURES = {
-    "readings.png": "Probability of synergy under each reading of what is printed, on one model.",
-    "readings_sizes.png": "Sizes of the arms under each reading, beside what the totals leave open.",
-}
 
 
 def _place(info: dict[str, Any]) -> float:
@@ -111,7 +104,14 @@ def _draw_readings(place: Path, study: Study, fits: list[dict[str, Any]]) -> Non
         and fit["info"]["priors"] == fits[0]["info"]["priors"]
     }
     order = [reading.id for reading in study.readings if reading.id in own]
-    draw_readings(place, study, {reading: own[reading] for reading in order})
+    of_model = [fit["info"] for fit in fits if fit["info"]["model"] == compared[0]]
+    notes = {
+        info["reading"]: info["conflict"]["heading"]
+        for info in of_model
+        if info["conflict"] and info["conflict"]["heading"]
+    }
+    failed = [line for info in of_model for line in info["failed_checks"]]
+    draw_readings(place, study, {r: own[r] for r in order}, failed=failed, notes=notes)
 
 
 def _readings(fits: list[dict[str, Any]]) -> str:

@@ -295,7 +295,7 @@ def temper(
 
 def log_evidence(tree: xr.DataTree) -> float:
     """Return the log marginal likelihood that a run of sequential Monte Carlo found."""
-    return log_mean_exp(tree["sample_stats"]["log_evidence"].values)
+    return log_mean_exp(tree["sample_stats"].to_dataset()["log_evidence"].values)
 
 
 def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:

@@ -1,5 +1,6 @@
 """A study as a frozen record: what was given, what was counted, what was printed."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -28,6 +29,11 @@ class Printed:
 
     value: float
     half: float
+
+    def __str__(self) -> str:
+        """Write the number with the digits it has in print."""
+        digits = 0 if self.half <= 0 else max(0, round(-math.log10(2 * self.half)))
+        return f"{self.value:.{digits}f}"
 
 
 @dataclass(frozen=True)
@@ -133,8 +139,8 @@ class Claim:
     def printed(self) -> str:
         """The number as it stands in print."""
         if self.ci is None:
-            return f"p {'<' if self.is_below else '='} {self.value.value:g}"
-        return f"{self.value.value:g} ({self.ci[0].value:g}–{self.ci[1].value:g})"
+            return f"p {'<' if self.is_below else '='} {self.value}"
+        return f"{self.value} ({self.ci[0]}–{self.ci[1]})"
 
 
 @dataclass(frozen=True)

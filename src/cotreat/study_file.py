@@ -308,6 +308,12 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
             problems.add("totals", str(error))
             return None
         _check_used(study, problems)
+    if study.arms and study.has_uncounted:
+        more = max(
+            t.n - sum(a.n for a in study.arms if study.holds(t.patients, a.regimen))
+            for t in study.totals
+        )
+        odd.append(f"totals: {more} patients are in no counted arm; is that what the study had?")
     for at, claim in enumerate(study.claims, start=1):
         words = check_symmetry(claim)
         if words and claim.model:

@@ -237,7 +237,7 @@ def _size_rows(study: Study, prior: Waist, posterior: Waist) -> Iterator[Row]:
         if np.ptp(before) == 0:
             continue  # the totals leave but one
         row = _row(Estimand(f"size[{arm}]", (), np.asarray), POSTERIOR, "", EXTRAPOLATED)
-        row["scale"] = "patients"
+        row["scale"] = "patients" if study.totals else "share"
         learnt = 1 - (_iqr(after) / _iqr(before)) ** 2
         yield {**row, **_interval(after), "contraction": learnt}
         yield {**row, "estimator": PRIOR, **_interval(before)}

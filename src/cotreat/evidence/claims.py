@@ -549,7 +549,15 @@ def likelihood(
     points = [at for at in numbers.kept if not data.is_tail[at]]
     tails = [at for at in numbers.kept if data.is_tail[at]]
     inner = covariance[points][:, points]
-    pm.MvNormal("claims", law.mean[points], cov=inner, observed=data.values[points], dims="point")
+    pm.CustomDist(
+        "claims",
+        law.mean[points],
+        inner,
+        logp=_normal_log_density,
+        signature="(k),(k,k)->(k)",
+        observed=data.values[points],
+        dims="point",
+    )
     if tails:
         across = covariance[tails][:, points]
         weights = pt.linalg.solve(inner, across.T, assume_a="pos").T
@@ -563,6 +571,24 @@ def likelihood(
         sd = pt.sqrt(law.width_sd**2 + rounding**2 / 3)
         sd = pm.Deterministic("width_sd", sd, dims="odds_ratio")
         pm.Normal("widths", mean, sd, observed=np.log(widths), dims="odds_ratio")
+
+
+def _normal_log_density(value: Any, mean: Any, covariance: Any) -> Any:
+    """Return the log density of a multivariate normal, row after row given the rows before.
+
+    Written out, for there are few rows: calls into a linear algebra library for each of thousands of
+    particles took most of the time.
+    """
+    import pytensor.tensor as pt
+
+    off, rest, total = value - mean, covariance, 0.0
+    for _ in range(value.type.shape[0]):
+        variance, across = rest[0, 0], rest[0, 1:]
+        total -= 0.5 * (off[0] ** 2 / variance + pt.log(2 * np.pi * variance))
+        weights = across / variance
+        off = off[1:] - weights * off[0]
+        rest = rest[1:, 1:] - weights[:, None] * across
+    return total
 
 
 def replicate(posterior: xr.Dataset, rng: np.random.Generator) -> dict[str, xr.DataArray]:
@@ -621,10 +647,9 @@ def _beyond(
 ) -> tuple[Any, Any]:
     """Return the log probability of |deviate| > z on the side of `sign`, and a standard error in it."""
     import pytensor.tensor as pt
-    from pymc.distributions.dist_math import normal_lcdf
 
-    upper = normal_lcdf(0.0, 1.0, (centre - z) / spread) if sign != "-" else -np.inf
-    lower = normal_lcdf(0.0, 1.0, (-z - centre) / spread) if sign != "+" else -np.inf
+    upper = _log_cdf((centre - z) / spread) if sign != "-" else -np.inf
+    lower = _log_cdf((-z - centre) / spread) if sign != "+" else -np.inf
     mass = {"+": upper, "-": lower}.get(sign)
     mass = pt.logaddexp(upper, lower) if mass is None else mass
     if latent is None:
@@ -632,6 +657,21 @@ def _beyond(
     above, below = latent * pt.exp(mass), (1 - latent) * pt.exp(mass)
     inside = above < pt.exp(upper) if sign != "-" else pt.as_tensor(False)
     return mass, pt.switch(inside, -_quantile(above), _quantile(below))
+
+
+def _log_cdf(z: Any) -> Any:
+    """Return the log of the normal distribution function.
+
+    Neither branch overflows where the other one counts: JAX differentiates both.
+    """
+    import pytensor.tensor as pt
+
+    low, high = pt.minimum(z, -1.0), pt.maximum(z, -1.0)
+    return pt.switch(
+        pt.lt(z, -1.0),
+        pt.log(pt.erfcx(-low / np.sqrt(2)) / 2) - low**2 / 2,
+        pt.log1p(-pt.erfc(high / np.sqrt(2)) / 2),
+    )
 
 
 def _quantile(p: Any) -> Any:

@@ -217,7 +217,8 @@ def state(sizes: Sizes) -> pt.TensorVariable:
     import pymc as pm
     import pytensor.tensor as pt
 
-    parts, places = [], []
+    parts: list[Any] = []
+    places: list[int] = []
     for name, (arms, total) in zip(sizes.variables, sizes.blocks, strict=False):
         parts.append(total * pm.Dirichlet(name, np.ones(len(arms))))
         places += arms

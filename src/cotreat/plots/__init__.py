@@ -16,18 +16,17 @@ from cotreat.plots.view import View
 if TYPE_CHECKING:
     import matplotlib.figure
 
-__all__ = ["FIGURES", "Figure", "View", "draw_figures"]
+__all__ = ["FIGURES", "STUDY_FIGURES", "Figure", "Picture", "View", "draw_figures"]
 
 
 @dataclass(frozen=True)
-class Figure:
-    """An entry of the registry.
+class Picture:
+    """What is told of a picture beside it.
 
     Attributes
     ----------
     name : str
-        Module of this package whose function ``draw(view)`` makes it, or returns None where the
-        study has no such picture.
+        Name of its file, but for the ending.
     caption : str
         What to see in it.
     alt : str
@@ -40,8 +39,17 @@ class Figure:
 
     @property
     def file(self) -> str:
-        """Name of its file in a fit's folder."""
+        """Name of its file in a folder."""
         return f"{self.name}.png"
+
+
+@dataclass(frozen=True)
+class Figure(Picture):
+    """A picture of a fit.
+
+    Its name is that of a module of this package whose function ``draw(view)`` makes it, or returns
+    None where the study, or the sampler, has no such picture.
+    """
 
     def make(self, view: View) -> matplotlib.figure.Figure | None:
         """Draw the figure of a fit, within `cotreat.plots.canvas.off_screen`, without saving it."""
@@ -55,21 +63,52 @@ FIGURES: dict[str, Figure] = {
             "comparison",
             "Odds ratios and ratios of odds ratios of the event: the posterior median and its 95% "
             "credible interval above the maximum likelihood estimate and its 95% confidence "
-            "intervals. Prior, method and skewness all make them differ.",
+            "intervals, or, where nobody counted, above the odds ratio and interval in print. Prior, "
+            "method and skewness all make them differ. Of printed numbers alone, what they do not "
+            "determine is dashed, with the prior behind it as a pale band that may run beyond the "
+            "axis.",
             "Forest plot on a logarithmic axis with a vertical line at 1. Each row is a regimen "
-            "against the first counted one, or a pair of treatments; a filled circle with a thick "
-            "bar is the posterior, open squares and triangles with thin bars are maximum "
-            "likelihood. The posterior's numbers stand at the right.",
+            "against the first one that was counted, or else that the print speaks of, or a pair of "
+            "treatments, or a treatment with one partner against the same with another; a circle with "
+            "a thick bar is the posterior, filled and solid where observed, open and dashed where "
+            "extrapolated; open squares and triangles with thin bars are maximum likelihood, filled "
+            "diamonds with thin bars are printed. The posterior's numbers stand at the right.",
         ),
         Figure(
             "risks",
             "Risk of the event by regimen. Left, the pale band is the prior's 95% interval: the "
             "shorter the posterior's bar within it, the more the data have taught; the tick across the "
-            "bar is the median. Right, the same posterior close up, with maximum likelihood.",
+            "bar is the median. Right, the same posterior close up, with maximum likelihood where all "
+            "regimens are counted. Where they are not, risks are implied: odds that print determines "
+            "only relative to each other, placed by totals, model and prior.",
             "Two panels of horizontal intervals with one row for each regimen. The left panel runs "
             "over all plausible risks and shows pale prior bands behind posterior intervals with a "
-            "tick at the median; the right panel enlarges the posterior intervals (filled circles) beside maximum "
-            "likelihood intervals (open squares). Events and patients stand at the right.",
+            "tick at the median; the right panel enlarges the posterior intervals (circles, filled where "
+            "observed, open with a dashed bar where extrapolated) beside maximum likelihood intervals "
+            "(open squares), if there are any. Events and patients stand at the right, or that nobody "
+            "counted them.",
+        ),
+        Figure(
+            "claims",
+            "The printed numbers that are evidence in this reading: the posterior of the coefficient "
+            "that each is taken to be (circle, 95% equal-tailed credible interval) above what was "
+            "printed of it (diamond). Of a p-value only the coefficient's posterior has a place on the "
+            "axis; the p-value stands as text. A number marked † follows from others and is not "
+            "counted twice.",
+            "Forest plot on a logarithmic axis with a vertical line at 1 and one row for each printed "
+            "odds ratio or p-value: a filled circle with a thick bar is the posterior, a filled diamond "
+            "with a thin bar the printed interval. Two columns of numbers at the right give the printed "
+            "number and the posterior. A dagger marks a number that follows from others.",
+        ),
+        Figure(
+            "sizes",
+            "Patients by regimen, which nobody printed: the pale band is the prior's 95% interval, "
+            "uniform on what the printed totals leave open, the bar the posterior's. Standard errors "
+            "are what teaches sizes; a bar as long as its band means that they taught nothing.",
+            "Horizontal intervals with one row for each regimen on an axis of patients: a pale band for "
+            "the prior, an open circle with a dashed bar for the posterior, a black tick where counts "
+            "or totals fix the size. The posterior's numbers stand at the right, and the printed totals "
+            "below.",
         ),
         Figure(
             "synergy",
@@ -108,10 +147,23 @@ FIGURES: dict[str, Figure] = {
             "part, and a diamond at the number of events counted.",
         ),
         Figure(
+            "claims_predictive",
+            "What the fitted model predicts to be printed (50% and 95% intervals) and what is printed "
+            "(diamonds): odds ratios, standard errors of their logs, p-values by their normal deviate, "
+            "events. One diamond in twenty lies outside by chance alone, and as all stand on the same "
+            "patients, they stray together; one far outside is a number that the model does not "
+            "reproduce.",
+            "Panels of horizontal intervals, one row for each printed number, with a thick 50% and a "
+            "pale 95% part and a diamond at the printed number: odds ratios and, beside them, standard "
+            "errors on logarithmic axes; below, if there are any, deviates of p-values, with an arrow "
+            "where only a bound is printed, and events.",
+        ),
+        Figure(
             "trace",
             "Marginal density by chain and the draws in their order. Chains that agree lie on top "
             "of each other, and their traces look like noise around one level; ticks on the axis "
-            "mark divergent draws.",
+            "mark divergent draws. Under sequential Monte Carlo a chain is a run of its own, its draws "
+            "are particles in no order, and none diverges.",
             "One row for each parameter. The left panel overlays one density curve a chain in "
             "different colours and line styles, the right panel the draws of the chains against "
             "their number.",
@@ -119,7 +171,8 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "rank",
             "Difference between the rank distribution of each chain and a uniform one. Chains that "
-            "mix stay near 0; p is the test that they do.",
+            "mix stay near 0; p is the test that they do, and black dots mark where they do not. Under "
+            "sequential Monte Carlo a chain is a run of its own.",
             "One small panel for each parameter with one jagged curve a chain around a level of 0, "
             "and a p-value in the corner.",
         ),
@@ -142,6 +195,33 @@ FIGURES: dict[str, Figure] = {
     )
 }
 """Every figure by name, in the order of the report; a new one is a file and an entry."""
+
+STUDY_FIGURES: dict[str, Picture] = {
+    picture.name: picture
+    for picture in (
+        Picture(
+            "readings",
+            "Probability that one measure of each family lies beyond its null, under each reading of "
+            "the printed words: after the data (filled; half-filled where extrapolated) and before "
+            "them (open). Only in the shaded zones, at least 0.975 or at most 0.025, is the question "
+            "decided. Where readings fall on different sides, the words decide and not the data.",
+            "Dot plot with one panel for each pair of treatments and one row for each measure and "
+            "background, within which each reading has a line, a colour and a marker of its own. The "
+            "axis runs from 0, antagonism, to 1, synergy, with narrow shaded zones at both ends. Open "
+            "marks are prior, filled or half-filled ones posterior probabilities.",
+        ),
+        Picture(
+            "readings_sizes",
+            "Patients by regimen, which nobody printed, under each reading: posterior median and 95% "
+            "equal-tailed credible interval. The pale band is the prior's 95% interval, the same under "
+            "every reading. An arm whose bar leaves the middle of its band under one reading only is "
+            "one whose size that reading needs.",
+            "Horizontal intervals on an axis of patients, one group for each regimen, with one bar and "
+            "mark for each reading, told apart by colour and marker, in front of a pale prior band.",
+        ),
+    )
+}
+"""What `cotreat.plots.readings.draw_readings` draws of all readings of a study."""
 
 
 def draw_figures(folder: Path, view: View, failed: Sequence[str] = ()) -> list[str]:

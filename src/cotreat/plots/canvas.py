@@ -79,6 +79,13 @@ def sign(figure: Figure, view: View) -> None:
     """Write small below a figure which fit it shows."""
     fit = view.summary.iloc[0]
     text = f"study {fit.study} · model {fit.model} · priors {fit.priors}"
+    if len(view.study.readings) > 1:
+        text += f" · reading {fit.reading}"
+    write_below(figure, text)
+
+
+def write_below(figure: Figure, text: str) -> None:
+    """Write a line small below a figure."""
     bottom = (_extent(figure).y0 - 0.06) / figure.get_figheight()
     figure.text(0, bottom, text, color=GREY, fontsize=TINY, va="top", ha="left")
 
@@ -112,11 +119,11 @@ def write_aside(axes: Axes, x: float, y: float, words: str, **place: Any) -> Non
     axes.text(x, y, words, **{"zorder": 1, **look, **place})
 
 
-def log_axis(axes: Axes, lower: float, upper: float) -> None:
-    """Give a logarithmic x axis ticks that read as plain numbers."""
+def log_axis(axes: Axes, lower: float, upper: float, most: int = 8) -> None:
+    """Give a logarithmic x axis at most `most` ticks that read as plain numbers."""
     axes.set_xscale("log")
     axes.set_xlim(lower, upper)
-    axes.xaxis.set_major_locator(FixedLocator(log_ticks(lower, upper)))
+    axes.xaxis.set_major_locator(FixedLocator(log_ticks(lower, upper, most)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
 

@@ -1,32 +1,41 @@
-"""The posterior beside maximum likelihood: odds ratios and ratios of odds ratios."""
+"""The posterior beside maximum likelihood or what was printed: ratios of odds, and of these."""
 
 from collections.abc import Iterator
 
+import pandas as pd
 from matplotlib.figure import Figure
 
+from cotreat.evidence import claims
+from cotreat.names import INTERVAL, OBSERVED
 from cotreat.plots import View
 from cotreat.plots.canvas import GREY, log_axis
 from cotreat.plots.intervals import (
+    POSTERIOR_HEAD,
     Row,
     add_legend,
+    band_handle,
     draw_rows,
     looks,
+    posterior_text,
     read_lines,
+    read_prior,
     row_height,
     words_row,
     write_numbers,
 )
 from cotreat.plots.words import event, fold, pair_name, regimen_name
+from cotreat.summary import POSTERIOR, subject_of
 
 MOST = 24
 """Ratios of odds ratios that a page can hold."""
 LABEL_WIDTH = 60
+BAND_NAME = f"prior, {INTERVAL:.0%}, where extrapolated"
 REACH = 5.0
 """Factor by which the axis goes beyond the posterior; sparse data make other intervals endless."""
 
 
 def draw(view: View) -> Figure:
-    """Draw intervals of each counted regimen against the first, and of each pair's product."""
+    """Draw intervals of each regimen against one, of each pair's product, and of their ratios."""
     rows = rows_to_draw(view)
     look = looks(rows)
     figure = Figure(figsize=(7, 1.2 + row_height(rows) * len(rows)), layout="constrained")
@@ -34,29 +43,81 @@ def draw(view: View) -> Figure:
     log_axis(axes, *limits(rows))
     axes.axvline(1, color=GREY, lw=0.6, zorder=0)
     draw_rows(axes, rows, look=look)
-    texts = [_numbers(row) for row in rows]
-    write_numbers(axes, texts, "posterior median (95%)")
+    write_numbers(axes, [posterior_text(row) for row in rows], POSTERIOR_HEAD)
     axes.set_xlabel(fold(f"ratio, on the event scale: {event(view.study)}", LABEL_WIDTH))
-    add_legend(figure, view.study, rows, look)
+    bands = [band_handle(BAND_NAME)] if any(row.prior for row in rows) else []
+    add_legend(figure, view.study, rows, look, bands)
     return figure
 
 
 def rows_to_draw(view: View) -> list[Row]:
     """Return headings and rows, top to bottom, from the summary alone."""
-    first = regimen_name(view.study, view.study.counted[0])
-    return [
-        Row(f"odds ratio against {first}", is_heading=True),
-        *_odds_ratios(view),
+    first = reference(view)
+    rows = [
+        Row(f"odds ratio against {regimen_name(view.study, first)}", is_heading=True),
+        *_odds_ratios(view, first),
         Row("ratio of odds ratios", is_heading=True),
         *_products(view),
     ]
+    effects = list(_effect_ratios(view)) if claims.printed(view.study) is not None else []
+    if effects:
+        rows.append(Row("effect with one partner vs another", is_heading=True))
+    return [*rows, *_first(effects)]
 
 
-def _odds_ratios(view: View) -> Iterator[Row]:
-    first, *others = view.study.counted
-    for arm in others:
-        rows = view.summary[view.summary.estimand == f"odds_ratio[{arm} vs {first}]"]
-        yield Row(regimen_name(view.study, arm), read_lines(rows))
+def reference(view: View) -> str:
+    """Return the regimen that the others are compared with: the first that the evidence speaks of.
+
+    The first counted one; or that of a printed odds ratio; or that of an observed one.
+    """
+    study, numbers, rows = view.study, claims.printed(view.study), view.summary
+    ratios = numbers.odds_ratios if numbers is not None else ()
+    meanings = [claim.meaning for claim in ratios if claim.meaning is not None]
+    printed = [meaning.words[1] for meaning in meanings if meaning.kind == "regimens"]
+    observed = rows[(rows.estimator == POSTERIOR) & (rows.availability == OBSERVED)].estimand
+    against = [subject_of(label).partition(" vs ")[2] for label in observed]
+    for known in (study.counted, printed, against):
+        found = [arm for arm in study.present if arm in known]
+        if found:
+            return found[0]
+    return study.present[0]
+
+
+def _odds_ratios(view: View, first: str) -> Iterator[Row]:
+    for arm in view.study.present:
+        if arm != first:
+            yield _odds_ratio(view, arm, first)
+
+
+def _odds_ratio(view: View, arm: str, first: str) -> Row:
+    """Return an odds ratio, turned round where the summary has it so."""
+    name, labels = regimen_name(view.study, arm), view.summary.estimand
+    rows = view.summary[labels == f"odds_ratio[{arm} vs {first}]"]
+    if len(rows):
+        return _row(name, rows)
+    row = _row(name, view.summary[labels == f"odds_ratio[{first} vs {arm}]"])
+    prior = row.prior.turned() if row.prior is not None else None
+    return Row(name, tuple(line.turned() for line in row.lines), prior=prior)
+
+
+def _row(name: str, rows: pd.DataFrame) -> Row:
+    """Return a row, with the prior behind what needs one."""
+    lines = read_lines(rows)
+    is_extrapolated = any(line.is_extrapolated for line in lines if line.is_posterior)
+    return Row(name, lines, prior=read_prior(rows) if is_extrapolated else None)
+
+
+def _effect_ratios(view: View) -> Iterator[Row]:
+    own = view.summary[view.summary.estimand.str.startswith("effect_ratio[")]
+    for label, rows in own.groupby("estimand", sort=False):
+        yield _row(subject_of(str(label)), rows)
+
+
+def _first(rows: list[Row]) -> Iterator[Row]:
+    """Yield what a page can hold."""
+    yield from rows[:MOST]
+    if len(rows) > MOST:
+        yield words_row(f"{len(rows) - MOST} more", "not shown: see the summary")
 
 
 def _products(view: View) -> Iterator[Row]:
@@ -66,9 +127,7 @@ def _products(view: View) -> Iterator[Row]:
         return
     # Without structure there is one on each background, and most of those have no patients.
     speaking = [row for row in rows if not all(line.words for line in row.lines)]
-    yield from speaking[:MOST]
-    if len(speaking) > MOST:
-        yield words_row(f"{len(speaking) - MOST} more", "not shown: see the summary")
+    yield from _first(speaking)
     if silent := len(rows) - len(speaking):
         words = "undefined: no patients in one or more of the four regimens"
         yield words_row(f"{silent} pairs and backgrounds", words)
@@ -83,7 +142,7 @@ def _every_product(view: View) -> Iterator[Row]:
             name = pair_name(view.study, pair)
             if several:
                 name += f" on {regimen_name(view.study, background)}"
-            yield Row(name, read_lines(rows))
+            yield _row(name, rows)
 
 
 def limits(rows: list[Row]) -> tuple[float, float]:
@@ -95,7 +154,3 @@ def limits(rows: list[Row]) -> tuple[float, float]:
     upper = min(max([high, *(line.upper for line in drawn)]), high * REACH)
     margin = (upper / lower) ** 0.04
     return lower / margin, upper * margin
-
-
-def _numbers(row: Row) -> str:
-    return next((line.text for line in row.lines if line.is_posterior and not line.words), "")

@@ -8,8 +8,10 @@ from cotreat.checks import BFMI
 from cotreat.plots import View
 
 
-def draw(view: View) -> Figure:
-    """Draw BFMI by chain, and the energies whose ratio it is."""
+def draw(view: View) -> Figure | None:
+    """Draw BFMI by chain, and the energies whose ratio it is; None for a sampler without energy."""
+    if "energy" not in view.tree["sample_stats"]:
+        return None
     plot = az.plot_energy(
         view.tree,
         kind="kde",

@@ -14,6 +14,7 @@ from arviz_base.labels import MapLabeller
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cotreat.evidence import claims
 from cotreat.plots.view import View
 from cotreat.plots.words import fold, key, parameter_name, subject
 
@@ -24,26 +25,50 @@ DRAWS = 500
 
 def sampled(view: View, most: int) -> xr.Dataset:
     """Return the posterior of the sampled parameters; of many, those that mixed worst."""
-    posterior = scalars(view, view.model.parameters)
+    posterior = scalars(view, variables(view))
     if len(posterior) <= most:
         return posterior
     rhat = az.rhat(posterior)
-    worst = sorted(posterior, key=lambda name: -float(rhat[name]))[:most]
+    # A chain that never moved has none, and nothing is worse.
+    worst = sorted(posterior, key=lambda name: -float(rhat[name].fillna(np.inf)))[:most]
     kept = posterior[[name for name in posterior if name in worst]]
     return kept.assign_attrs(chosen_from=len(posterior))
 
 
-def scalars(view: View, variables: Iterable[str], group: str = "posterior") -> xr.Dataset:
+def variables(view: View) -> list[str]:
+    """Name what was sampled: the model's own parameters, then those of printed numbers."""
+    numbers = claims.printed(view.study)
+    if numbers is None:
+        return list(view.model.parameters)
+    tails = [f"tail_{claim.id}" for claim in numbers.p_values]
+    ours = ("sigma", "loss", *numbers.sizes.variables, *tails)
+    return [*view.model.parameters, *(name for name in ours if name in view.tree["posterior"])]
+
+
+def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Dataset:
     """Take variables apart into scalars named ``variable`` or ``variable[index]``."""
     entries = {}
-    for variable in variables:
+    for variable in names:
         array = view.tree[group][variable]
         dims = [dim for dim in array.dims if dim not in SAMPLE_DIMS]
         for point in np.ndindex(*(array.sizes[dim] for dim in dims)):
             one = array.isel(dict(zip(dims, point, strict=True)))
-            index = ",".join(str(one.coords[dim].item()) for dim in dims)
+            index = ",".join(
+                str(one.coords[dim].item()) if dim in one.coords else _place(view, variable, at)
+                for dim, at in zip(dims, point, strict=True)
+            )
             entries[f"{variable}[{index}]" if dims else variable] = one.reset_coords(drop=True)
     return xr.Dataset(entries)
+
+
+def _place(view: View, variable: str, at: int) -> str:
+    """Name an entry of a dim without coordinates: the arm whose share it is, or its number."""
+    numbers = claims.printed(view.study)
+    if numbers is not None:
+        for name, (arms, _) in zip(numbers.sizes.variables, numbers.sizes.blocks, strict=False):
+            if name == variable:
+                return view.study.present[arms[at]]
+    return str(at + 1)
 
 
 def labeller(view: View, data: xr.Dataset, *, between: str = "\n", width: int = 60) -> MapLabeller:
@@ -83,10 +108,12 @@ def chain_key(
 
 
 def thinned(view: View, data: xr.Dataset) -> xr.DataTree:
-    """Return every k-th draw, with the sampler's flags.
+    """Return every k-th draw, with the sampler's flags, if it has any.
 
     All divergent draws stay: they are few, and what such a picture is looked at for.
     """
+    if "diverging" not in view.tree["sample_stats"]:
+        return evenly_thinned(data)
     flags = view.tree["sample_stats"].to_dataset()[["diverging"]]
     kept = flags["diverging"].any("chain").values
     kept[:: max(1, data.sizes["draw"] // DRAWS)] = True

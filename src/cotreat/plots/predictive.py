@@ -16,8 +16,10 @@ NAME_WIDTH = 18
 UPRIGHT = 6  # more names than this stand askew
 
 
-def draw(view: View) -> Figure:
-    """Draw predicted and counted events."""
+def draw(view: View) -> Figure | None:
+    """Draw predicted and counted events; None where nobody counted any."""
+    if not view.study.counted:
+        return None
     figure = plot(view.tree)
     _label(figure, view)
     return figure

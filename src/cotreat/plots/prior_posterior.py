@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from cotreat.plots import View
 from cotreat.plots.canvas import BLUE, VERMILION
-from cotreat.plots.parameters import labeller, note, sampled, scalars
+from cotreat.plots.parameters import labeller, note, sampled, scalars, variables
 
 MOST = 24  # ArviZ refuses more than 40 panels, and paper more than this
 COLUMNS = 4
@@ -19,7 +19,7 @@ def draw(view: View) -> Figure:
     """Draw for each parameter its density before and after the data."""
     data = sampled(view, MOST)
     rows = -(-len(data) // COLUMNS)
-    prior = scalars(view, view.model.parameters, "prior")[list(data)]
+    prior = scalars(view, variables(view), "prior")[list(data)]
     plot = az.plot_prior_posterior(
         xr.DataTree.from_dict({"prior": prior, "posterior": data}),
         kind="kde",

@@ -3,15 +3,16 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from cotreat.evidence import claims
 from cotreat.names import INTERVAL
 from cotreat.plots import View
-from cotreat.plots.canvas import PALE
 from cotreat.plots.intervals import (
     Row,
     add_legend,
+    band_handle,
+    draw_band,
     draw_rows,
     looks,
     read_lines,
@@ -34,7 +35,7 @@ def draw(view: View) -> Figure | None:
     _set_axis(wide, *_span(rows, prior))
     _set_axis(close, *_span(rows, []))
     for at, (lower, upper) in enumerate(prior):
-        wide.barh(at, upper - lower, left=lower, height=0.5, color=PALE, zorder=0)
+        draw_band(wide, at, lower, upper, height=0.5)
     posterior = [Row(row.name, row.lines[:1]) for row in rows]
     # A dot would hide a short bar; a tick across it does not.
     draw_rows(wide, posterior, look={kind: {**own, "marker": "|"} for kind, own in look.items()})
@@ -42,12 +43,16 @@ def draw(view: View) -> Figure | None:
     close.tick_params(axis="y", labelleft=False)
     write_numbers(close, [_counts(view, arm) for arm in view.study.regimens], "events / n")
     wide.set_title("with the prior", loc="left")
-    wide.set_xlabel("risk")
+    wide.set_xlabel(f"{kind(view)}risk")
     close.set_title("close up", loc="left")
-    close.set_xlabel(fold(f"risk of {event(view.study)}", LABEL_WIDTH))
-    prior_handle = Patch(color=PALE, label=f"prior, {INTERVAL:.0%}")
-    add_legend(figure, view.study, rows, look, [prior_handle])
+    close.set_xlabel(fold(f"{kind(view)}risk of {event(view.study)}", LABEL_WIDTH))
+    add_legend(figure, view.study, rows, look, [band_handle()])
     return figure
+
+
+def kind(view: View) -> str:
+    """Say that risks are implied, where nobody counted all of them."""
+    return "implied " if claims.printed(view.study) is not None else ""
 
 
 def rows_to_draw(view: View) -> list[Row]:
@@ -85,6 +90,6 @@ def _span(rows: list[Row], prior: list[tuple[float, float]]) -> tuple[float, flo
 def _counts(view: View, arm: str) -> str:
     counted = view.study.counted
     if arm not in counted:
-        return "no patients"
+        return "nobody counted" if arm in view.study.present else "no patients"
     at = counted.index(arm)
     return f"{view.study.events[at]} / {view.study.n[at]}"

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from cotreat.estimands import EVERY
 from cotreat.headline import share
 from cotreat.measures import APART, MEASURES, Measure
-from cotreat.names import DECIDED
+from cotreat.names import DECIDED, EXTRAPOLATED
 from cotreat.plots import View
 from cotreat.plots.canvas import BLUE, GREY, PALE, SMALL, label_rows, write_aside
-from cotreat.plots.intervals import EXTRAPOLATED
 from cotreat.plots.words import LINE, fold, judged_on, key, pair_name, regimen_name
 from cotreat.summary import POSTERIOR
 

@@ -23,9 +23,14 @@ PARAMETERS = {
     "m": ("mean of all regimens", "log-odds m"),
     "tau_arm": ("spread between regimens", "SD τ of log-odds"),
     "eta": ("{}", "log-odds η"),
+    "sigma": ("prognostic score", "SD σ, log-odds"),
+    "loss": ("adjustment", "loss of precision"),
+    "share": ("direction {}", "coordinate of the sizes"),
+    "share_": ("{}", "share of its total"),
+    "tail_": ("{}", "place within its tail"),
 }
-"""What a variable of a model is about and what it is; ``{}`` takes its treatment, pair or regimen.
-A variable that is not here goes by its own name."""
+"""What a variable of a fit is about and what it is; ``{}`` takes its treatment, pair or regimen, or
+what follows the underscore at its end. A variable that is not here goes by its own name."""
 
 
 _WORD = re.compile(r"\w+")
@@ -49,6 +54,9 @@ def pair_name(study: Study, pair: str) -> str:
 
 def parameter_name(study: Study, variable: str, index: str = "", *, between: str = "\n") -> str:
     """Say what an entry of a variable is about and, after `between`, what it is."""
+    stem, line, rest = variable.partition("_")
+    if variable not in PARAMETERS and stem + line in PARAMETERS:
+        variable, index = stem + line, index or rest
     about, kind = PARAMETERS.get(variable, (f"{variable} {{}}", ""))
     about = about.format(subject(study, index)).strip()
     return f"{about}{between}{kind}" if kind else about

@@ -1,0 +1,21 @@
+"""Is a combination with tacrolimus better than one drug alone? This is what the print does show.
+
+Six odds ratios among CYC, MMF, TAC+CYC and TAC+MMF are determined by the printed numbers, and so is
+how much more tacrolimus adds to one partner than to the other (the effect ratio).
+"""
+
+import sys
+
+from cotreat import load_study, reanalyse
+
+study = load_study("sun2024")
+analysis = reanalyse(study, ["exchangeable"], readings="odds-ratios", say=print)
+
+table = analysis.leader.summary
+observed = table[
+    (table.availability == "observed") & table.estimator.isin(["posterior", "printed"])
+]
+columns = ["estimator", "estimand", "estimate", "lower", "upper", "interval", "probability"]
+print(observed[columns].to_string(index=False))
+
+sys.exit(3 if analysis.failed else 0)

@@ -1,0 +1,201 @@
+"""The tacrolimus cohort: what the issue that built it promised of its default reading, and of others."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cotreat import audit, load_study, store
+from cotreat.catalogue import MODELS
+from cotreat.checks import FAIL, agreement, check, failures
+from cotreat.estimands import availability, enumerate_estimands, is_beyond_null, waist_of
+from cotreat.names import CONTRADICTED
+from cotreat.priors import prior_set
+from cotreat.reanalysis import plan
+from cotreat.sampling import fit, log_evidence, temper
+from cotreat.summary import PRINTED, summarise
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results" / "sun2024"
+READINGS = (
+    "odds-ratios",
+    "four-set-products",
+    "mutually-adjusted-products",
+    "abstract-wording",
+)
+OBSERVED = {
+    "odds_ratio[MMF vs CYC]",
+    "odds_ratio[TAC+CYC vs CYC]",
+    "odds_ratio[TAC+MMF vs CYC]",
+    "odds_ratio[TAC+CYC vs MMF]",
+    "odds_ratio[TAC+MMF vs MMF]",
+    "odds_ratio[TAC+MMF vs TAC+CYC]",
+    "odds_ratio[TAC vs not TAC]",
+    "effect_ratio[TAC: CYC vs MMF]",
+}
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(scope="module")
+def study():
+    return load_study("sun2024")
+
+
+@pytest.fixture(scope="module")
+def sampled(study):
+    @cache
+    def default(model):
+        return fit(study, model)
+
+    return default
+
+
+@pytest.fixture(scope="module")
+def beside(study, sampled):
+    return temper(sampled("exchangeable"), study, "exchangeable", prior_set("weak", study))
+
+
+def table(study, model, tree):
+    return summarise(
+        study,
+        MODELS[model],
+        prior=waist_of(tree["prior"].to_dataset()),
+        posterior=waist_of(tree["posterior"].to_dataset()),
+        likelihood=None,
+        labels={"model": model, "priors": "weak", "reading": study.reading},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", list(MODELS))
+def test_default_reading_passes_every_check_under_every_model(study, sampled, model):
+    checked = check(sampled(model), study, MODELS[model])
+    assert failures(checked) == []
+    assert {"R-hat", "bulk ESS", "tail ESS", "ESS of probabilities", "divergences"} <= set(
+        checked.check
+    ) | ({"ESS of probabilities"} if model == "additive" else set())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", list(MODELS))
+def test_exactly_the_compared_regimens_are_observed(study, sampled, model):
+    waist = waist_of(sampled(model)["posterior"].to_dataset())
+    found = {
+        e.label
+        for e in enumerate_estimands(study, MODELS[model])
+        if availability(e, study, MODELS[model], waist) == "observed"
+    }
+    # Without products the effect ratio is 1 by assumption.
+    fixed = {"effect_ratio[TAC: CYC vs MMF]"} if model == "additive" else set()
+    assert found == OBSERVED - fixed
+
+
+@pytest.mark.slow
+def test_posterior_lies_where_the_prototypes_had_it(sampled):
+    # Prototypes of the design: CYC 0.24, MMF 0.19, TAC+CYC 0.42, TAC+MMF 0.41; posterior SDs are
+    # 0.03 to 0.06.
+    risk = sampled("exchangeable")["posterior"]["risk"].mean(("chain", "draw"))
+    expected = {"CYC": 0.24, "MMF": 0.19, "TAC+CYC": 0.42, "TAC+MMF": 0.41}
+    for arm, value in expected.items():
+        assert float(risk.sel(arm=arm)) == pytest.approx(value, abs=0.03)
+
+
+@pytest.mark.slow
+def test_totals_hold_in_every_draw(study, sampled):
+    size = sampled("exchangeable")["posterior"]["size"]
+    for total in study.totals:
+        inside = study.members(total.patients, study.present)
+        summed = size.isel(present=np.flatnonzero(inside)).sum("present")
+        assert np.allclose(summed, total.n)
+
+
+@pytest.mark.slow
+def test_posterior_of_printed_odds_ratios_lies_within_print(study, sampled):
+    rows = table(study, "exchangeable", sampled("exchangeable"))
+    printed = rows[rows.estimator == PRINTED].set_index("estimand")
+    posterior = rows[rows.estimator == "posterior"].set_index("estimand")
+    assert len(printed) == 5
+    for name, row in printed.iterrows():
+        median = posterior.loc[name].estimate
+        assert row.lower < median < row.upper
+        # No prior of ratio 1 with SD 1 or 1.4 moves it by more than this share of the interval.
+        width = np.log(row.upper / row.lower)
+        assert abs(np.log(median / row.estimate)) < 0.2 * width
+
+
+@pytest.mark.slow
+def test_smc_agrees_with_nuts_on_the_default_reading(study, sampled, beside):
+    rows = agreement(sampled("exchangeable"), beside, study, MODELS["exchangeable"])
+    assert [row["verdict"] for row in rows] == ["pass", "pass"], rows
+
+
+@pytest.mark.slow
+def test_log_evidence_of_the_default_reading(beside):
+    # Three independent prototypes gave -6.6 to -6.7 by random walk and Hamiltonian moves.
+    assert log_evidence(beside) == pytest.approx(-6.6, abs=0.3)
+    assert float(beside["sample_stats"]["evidence_moved"]) <= 0.3
+
+
+@pytest.mark.slow
+def test_synergy_is_little_more_than_its_prior(study, sampled):
+    tree, model = sampled("exchangeable"), MODELS["exchangeable"]
+    after, before = (waist_of(tree[g].to_dataset()) for g in ("posterior", "prior"))
+    for e in enumerate_estimands(study, model):
+        if e.label in ("ror[TAC:CYC]", "ror[TAC:MMF]"):
+            moved = is_beyond_null(e, after).mean() - is_beyond_null(e, before).mean()
+            assert abs(float(moved)) < 0.25
+
+
+def test_audit_says_what_the_print_carries(study):
+    text = audit(study)
+    for words in (
+        "none         empty by design",
+        "log 0.7655, SE 0.3193, Wald p 0.016",
+        "tac-mmf-vs-mmf follows from tac-cyc-vs-cyc, tac-mmf-vs-cyc, tac-cyc-vs-mmf: implied 3.549",
+        "p-tac-cyc (p = 0.043) is the Wald p-value of no printed odds ratio",
+        "tac-mmf-vs-cyc (2.43 (1.2–4.92)) may mean: odds_ratio[TAC+MMF vs CYC]",
+        "product[TAC:MMF] (abstract-wording)",
+        "immortal time",
+    ):
+        assert words in text, words
+    (line,) = [line for line in text.splitlines() if line.endswith(": observed")]
+    assert set(re.findall(r"\w+\[[^\]]+\]", line)) == OBSERVED
+
+
+def test_plan_runs_the_leader_under_every_reading_and_the_others_under_the_default(study):
+    models = list(MODELS)
+    pairs = plan(study, models, (), ())
+    assert pairs == [
+        *(("exchangeable", reading) for reading in READINGS),
+        *((model, READINGS[0]) for model in models[1:]),
+    ]
+    assert plan(study, ["additive"], ["additive"], ()) == [("additive", READINGS[0])]
+    assert plan(study, models, (), ["all"]) == pairs[:4]
+
+
+def results(reading):
+    return RESULTS / f"exchangeable--weak--{reading}"
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_every_reading_in_results_passed_its_own_checks(reading):
+    checks = store.read_table(results(reading) / store.CHECKS)
+    assert FAIL not in set(checks.verdict)
+    info = store.read_info(results(reading))
+    assert info["reading"] == reading
+    if reading != READINGS[0]:
+        assert info["engine"] == "smc"
+        assert {"log evidence, moves doubled", "P(synergy), moves doubled"} <= set(checks.check)
+
+
+def test_four_set_products_are_contradicted_and_the_arm_that_causes_it_is_shown():
+    conflict = {r: store.read_info(results(r))["conflict"] for r in READINGS}
+    assert conflict["four-set-products"]["difference"] < -CONTRADICTED
+    assert "contradicted by the other numbers in print" in conflict["four-set-products"]["heading"]
+    for reading in READINGS[1:]:
+        assert conflict[reading]["predictions"]
+    sizes = store.read_info(results("four-set-products"))["sizes"]
+    assert any(line.startswith("CYC+MMF: ") for line in sizes)

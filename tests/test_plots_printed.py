@@ -1,0 +1,504 @@
+"""Figures of a study that consists of printed numbers, told by their rows and their artists."""
+
+from itertools import pairwise
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from cotreat import load_study
+from cotreat.catalogue import MODELS
+from cotreat.estimands import waist_of
+from cotreat.evidence import claims
+from cotreat.names import SUMMARY_COLUMNS
+from cotreat.plots import (
+    FIGURES,
+    STUDY_FIGURES,
+    View,
+    canvas,
+    claims_predictive,
+    comparison,
+    draw_figures,
+    intervals,
+    parameters,
+    printed,
+    readings,
+    risks,
+    sizes,
+    words,
+)
+from cotreat.plots import claims as claims_figure
+from cotreat.sampling import fit
+from cotreat.study_file import parse_study
+from cotreat.summary import POSTERIOR, PRINTED, PRIOR, summarise
+
+SUN = load_study("sun2024")
+READING = "four-set-products"
+RATIOS = ["tac", "tac-cyc-vs-cyc", "tac-mmf-vs-cyc", "tac-cyc-vs-mmf", "tac-mmf-vs-mmf"]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="session")
+def printed_fit():
+    """The flagship under a reading with odds ratios and p-values, sampled once and briefly."""
+    study, model = SUN.under(READING), MODELS["exchangeable"]
+    tree = fit(study, model.name, draws=200, tune=300, chains=2)
+    summary = summarise(
+        study,
+        model,
+        prior=waist_of(tree["prior"].to_dataset()),
+        posterior=waist_of(tree["posterior"].to_dataset()),
+        likelihood=None,
+        labels={"model": model.name, "priors": "weak", "reading": READING},
+    )
+    return View(tree, study, model, summary)
+
+
+@pytest.fixture(scope="session")
+def smc_fit(printed_fit):
+    """The same as sequential Monte Carlo returns it: particles, without divergences and energy."""
+    groups = {name: group.to_dataset() for name, group in printed_fit.tree.children.items()}
+    groups["sample_stats"] = xr.Dataset(
+        {"log_evidence": ("chain", np.full(2, -12.0)), "steps": 40}, {"chain": range(2)}
+    )
+    tree = xr.DataTree.from_dict(groups)
+    return View(tree, printed_fit.study, printed_fit.model, printed_fit.summary)
+
+
+def draw(name, view):
+    with canvas.off_screen():
+        return FIGURES[name].make(view)
+
+
+def markers(axes, *shapes):
+    """Return the points drawn with one of the marker shapes."""
+    lines = [line for line in axes.get_lines() if line.get_marker() in shapes]
+    return [(x, y) for line in lines for x, y in zip(*line.get_data(), strict=True)]
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(mpl.text.Text) if text.get_text()]
+
+
+def ends(axes):
+    return {tuple(line.get_xdata()) for line in axes.get_lines() if len(line.get_xdata()) == 2}
+
+
+def of(view, estimator, *estimands):
+    table = view.summary[view.summary.estimator == estimator]
+    return table.set_index("estimand").loc[list(estimands)]
+
+
+# --- All of them ---------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sampler", "left_out"),
+    [("printed_fit", {"predictive"}), ("smc_fit", {"predictive", "energy"})],
+)
+def test_every_figure_is_written(tmp_path, request, sampler, left_out):
+    written = draw_figures(tmp_path, request.getfixturevalue(sampler))
+    assert written == [name for name in FIGURES if name not in left_out]
+    for name in written:
+        content = (tmp_path / f"{name}.png").read_bytes()
+        assert content.startswith(PNG)
+        assert len(content) > 5000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [name for name in FIGURES if name not in {"predictive", "trace", "rank", "pair"}]
+)
+def test_no_text_is_cut_or_runs_into_another(printed_fit, name):
+    figure = draw(name, printed_fit)
+    canvas.sign(figure, printed_fit)
+    figure.draw_without_rendering()
+    legends = [legend.get_window_extent() for legend in figure.legends]
+    for axes in figure.axes:
+        labels = [axes.xaxis.label, *axes.get_xticklabels(), *axes.get_yticklabels()]
+        boxes = [text.get_window_extent() for text in labels if text.get_text()]
+        assert not any(box.overlaps(legend) for box in boxes for legend in legends)
+        low, high = sorted(axes.get_xlim())
+        shown = [t for t in axes.get_xticklabels() if low <= t.get_position()[0] <= high]
+        ticks = sorted((t.get_window_extent() for t in shown), key=lambda box: box.x0)
+        assert all(one.x1 < two.x0 for one, two in pairwise(ticks))
+
+
+@pytest.mark.slow
+def test_the_line_below_a_figure_names_the_reading(printed_fit):
+    figure = draw("sizes", printed_fit)
+    canvas.sign(figure, printed_fit)
+    words_below = "study sun2024 · model exchangeable · priors weak · reading four-set-products"
+    assert figure.texts[-1].get_text() == words_below
+
+
+# --- Claims --------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_claims_stand_beside_the_posterior_of_the_summary(printed_fit):
+    labels = [
+        "odds_ratio[TAC vs not TAC]",
+        "odds_ratio[TAC+CYC vs CYC]",
+        "odds_ratio[TAC+MMF vs CYC]",
+        "odds_ratio[TAC+CYC vs MMF]",
+        "odds_ratio[TAC+MMF vs MMF]",
+        "product[TAC:CYC]",
+        "product[TAC:MMF]",
+    ]
+    (axes,) = draw("claims", printed_fit).axes
+    columns = ["estimate", "lower", "upper"]
+    posterior = of(printed_fit, POSTERIOR, *labels)[columns]
+    seen = of(printed_fit, PRINTED, *labels[:5])[columns]
+    np.testing.assert_allclose([x for x, _ in markers(axes, "o")], posterior.estimate)
+    np.testing.assert_array_equal([x for x, _ in markers(axes, "D")], seen.estimate)
+    drawn = np.array(sorted(ends(axes)))
+    for wanted in (*posterior.to_numpy(), *seen.to_numpy()):
+        assert np.isclose(drawn, wanted[1:], rtol=1e-9).all(1).any()
+
+
+@pytest.mark.slow
+def test_claims_are_written_as_printed(printed_fit):
+    figure = draw("claims", printed_fit)
+    written = texts(figure)
+    assert "2.82 (1.89–4.22)" in written
+    assert "p = 0.043, above 1" in written
+    assert "TAC+MMF vs MMF †" in written
+    below = " ".join(written).replace("\n", " ")
+    assert "TAC+MMF vs MMF follows from TAC+CYC vs CYC, TAC+MMF vs CYC, TAC+CYC vs MMF" in below
+    assert "not used in this reading: dose, dose-trend, duration, duration-trend" in below
+
+
+def test_a_crude_number_among_adjusted_ones_is_called_so():
+    numbers = claims.printed(_sun_with("adjusted = false", claim="tac"))
+    names = printed.row_names(numbers)
+    assert names["tac"] == "TAC vs not TAC, crude"
+    assert names["tac-cyc-vs-cyc"] == "TAC+CYC vs CYC"
+    assert names["events[all]"] == "all patients"
+
+
+def test_two_numbers_of_one_contrast_are_told_apart_by_their_ids():
+    text = _text().split("# --- Readings")[0]
+    again = text[text.index("[[claims]]") :].split("[[claims]]")[1].replace('"tac"', '"again"')
+    numbers = claims.printed(parse_study(f"{text}\n[[claims]]{again}", "twice.toml"))
+    names = printed.row_names(numbers)
+    assert names["tac"] == "TAC vs not TAC (tac)"
+    assert names["again"].startswith("TAC vs not TAC (again)")
+
+
+def test_products_are_named_by_their_treatments():
+    names = printed.row_names(claims.printed(SUN.under("mutually-adjusted-products")))
+    assert names["p-tac-cyc"] == "product TAC × CYC given TAC × MMF"
+
+
+def _text():
+    from importlib.resources import files
+
+    return files("cotreat.studies").joinpath("sun2024.toml").read_text(encoding="utf-8")
+
+
+def _sun_with(line, claim):
+    before, after = _text().split("# --- Readings")[0].split(f'id = "{claim}"\n')
+    return parse_study(f'{before}id = "{claim}"\n{after.replace("adjusted = true", line, 1)}', "x")
+
+
+# --- Claims in their predictive distribution -------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_diamonds_stand_at_the_printed_numbers(printed_fit):
+    figure = draw("claims_predictive", printed_fit)
+    ratios, errors, deviates, events = figure.axes
+    data = claims.observed(claims.printed(printed_fit.study))
+    at = [[x for x, _ in markers(axes, "D")] for axes in figure.axes]
+    np.testing.assert_allclose(np.log(at[0]), data.values[:5])
+    np.testing.assert_allclose(np.log(at[1]), printed_fit.tree["observed_data"]["widths"])
+    np.testing.assert_allclose(at[2], data.values[5:7])
+    assert at[3] == [221.0]
+    again = printed_fit.tree["posterior_predictive"]
+    for axes, draws in (
+        (ratios, np.exp(again["claims"].sel(row=RATIOS))),
+        (errors, np.exp(again["widths"])),
+        (deviates, again["claims"].sel(row=["p-tac-cyc", "p-tac-mmf"])),
+        (events, again["claims"].sel(row=["events[all]"])),
+    ):
+        drawn = np.array(sorted(ends(axes)))
+        for low, high in ((0.025, 0.975), (0.25, 0.75)):
+            for wanted in draws.quantile([low, high], ("chain", "draw")).values.T:
+                assert np.isclose(drawn, wanted, rtol=0.01).all(1).any()
+    assert "one diamond in twenty" in " ".join(texts(figure)).replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("value", "sign", "at", "towards"),
+    [
+        ("0.05", 'sign = "-"', (-1.96,), 0),
+        ('"<0.05"', 'sign = "+"', (1.96,), 1),
+        ('"<0.05"', 'sign = "-"', (-1.96,), -1),
+        ("0.05", "", (-1.96, 1.96), 0),
+    ],
+)
+def test_a_p_value_stands_on_the_side_that_is_known(value, sign, at, towards):
+    text = _text().replace('value = 0.043\nsign = "+"', f"value = {value}\n{sign}")
+    study = parse_study(text, "x.toml").under(READING)
+    (claim,) = [claim for claim in study.claims if claim.id == "p-tac-cyc"]
+    assert claims_predictive._printed_deviates(claim) == pytest.approx(at, abs=1e-3)
+    assert claims_predictive._towards(claim) == towards
+
+
+# --- Sizes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_sizes_draw_prior_and_posterior_of_the_summary(printed_fit):
+    (axes,) = draw("sizes", printed_fit).axes
+    labels = [f"size[{arm}]" for arm in printed_fit.study.present]
+    posterior, prior = of(printed_fit, POSTERIOR, *labels), of(printed_fit, PRIOR, *labels)
+    np.testing.assert_array_equal([x for x, _ in markers(axes, "o")], posterior.estimate)
+    for interval in posterior[["lower", "upper"]].to_numpy():
+        assert tuple(interval) in ends(axes)
+    bands = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
+    np.testing.assert_allclose(bands, prior[["lower", "upper"]])
+    below = " ".join(texts(draw("sizes", printed_fit)))
+    assert "nobody printed the size of any arm" in below
+    assert "printed: all patients: 793, 221 with the event; TAC: 244; not TAC: 549" in below
+
+
+def test_sizes_that_are_known_are_said_and_not_drawn_as_guesses():
+    arm = '[[arms]]\nregimen = "{}"\nn = 100\nevents = 20\n'
+    arms = arm.format("CYC") + arm.format("MMF")  # which leaves one arm of those without TAC
+    study = parse_study(_text().replace("[[claims]]", f"{arms}\n[[claims]]", 1), "x.toml")
+    table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
+    view = View(xr.DataTree(), study, MODELS["exchangeable"], table)
+    found = sizes.known(view, claims.printed(study))
+    assert {study.present[at]: size for at, size in found.items()} == {
+        "CYC": (100, "counted"),
+        "MMF": (100, "counted"),
+        "CYC+MMF": (349, "what the totals leave"),
+    }
+    assert sizes.notes(claims.printed(study))[0].startswith("nobody printed the size of these arms")
+
+
+# --- Comparison and risks --------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_comparison_is_with_a_printed_reference(printed_fit):
+    assert comparison.reference(printed_fit) == "CYC"
+    rows = {row.name: row for row in comparison.rows_to_draw(printed_fit)}
+    printed_row = rows["tacrolimus + cyclophosphamide"]
+    kinds = [line.kind.partition(",")[0] for line in printed_row.lines]
+    assert kinds == [POSTERIOR, PRINTED]
+    assert printed_row.lines[1].estimate == 2.15
+    assert not printed_row.lines[1].is_extrapolated
+    effect = of(printed_fit, POSTERIOR, "effect_ratio[TAC: CYC vs MMF]").iloc[0]
+    assert rows["TAC: CYC vs MMF"].lines[0].estimate == effect.estimate
+
+
+@pytest.mark.slow
+def test_an_odds_ratio_is_turned_round_where_the_summary_has_it_so(printed_fit):
+    rows = {row.name: row for row in comparison.rows_to_draw(printed_fit)}
+    (line,) = rows["tacrolimus"].lines
+    summary = of(printed_fit, POSTERIOR, "odds_ratio[CYC vs TAC]").iloc[0]
+    assert line.estimate == pytest.approx(1 / summary.estimate)
+    assert (line.lower, line.upper) == pytest.approx((1 / summary.upper, 1 / summary.lower))
+
+
+@pytest.mark.slow
+def test_comparison_sets_apart_what_is_extrapolated(printed_fit):
+    rows = comparison.rows_to_draw(printed_fit)
+    for row in rows:
+        posterior = [line for line in row.lines if line.is_posterior]
+        assert (row.prior is not None) == any(line.is_extrapolated for line in posterior)
+    bands = [row.prior for row in rows if row.prior is not None]
+    assert bands
+    (axes,) = draw("comparison", printed_fit).axes
+    drawn = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
+    np.testing.assert_allclose(drawn, [(band.lower, band.upper) for band in bands])
+
+
+def test_printed_numbers_are_filled_diamonds_and_thin():
+    lines = (
+        intervals.Line("posterior, 95%", 2.0, 1.0, 4.0, "", True),
+        intervals.Line("printed, 95% Wald", 3.0, 1.5, 6.0),
+    )
+    rows = [intervals.Row("a", lines)]
+    axes = mpl.figure.Figure().add_subplot()
+    intervals.draw_rows(axes, rows, look=intervals.looks(rows))
+    faces = {line.get_marker(): line.get_markerfacecolor() for line in axes.get_lines()}
+    assert faces["o"] == "white"
+    assert faces["D"] == canvas.VERMILION
+    widths = [line.get_linewidth() for line in axes.get_lines() if len(line.get_xdata()) == 2]
+    assert widths == [2.0, 1.0]
+
+
+@pytest.mark.slow
+def test_risks_say_that_nobody_counted(printed_fit):
+    figure = draw("risks", printed_fit)
+    wide, close = figure.axes
+    assert texts(close).count("nobody counted") == 7
+    assert texts(close).count("no patients") == 1  # with none of the drugs nobody is in the cohort
+    assert close.get_xlabel().startswith("implied risk of complete renal response")
+    labels = [f"risk[{arm}]" for arm in printed_fit.study.regimens]
+    posterior, prior = of(printed_fit, POSTERIOR, *labels), of(printed_fit, PRIOR, *labels)
+    np.testing.assert_array_equal([x for x, _ in markers(close, "o")], posterior.estimate)
+    bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in wide.patches]
+    np.testing.assert_allclose(bars, prior[["lower", "upper"]], atol=1e-6)
+    assert all(len(row.lines) == 1 for row in risks.rows_to_draw(printed_fit))
+
+
+# --- Parameters ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_parameters_of_the_evidence_are_among_those_shown(printed_fit):
+    names = parameters.variables(printed_fit)
+    assert names[:5] == ["alpha", "beta", "mu", "tau", "z"]
+    assert names[5:] == ["sigma", "loss", "share_1", "share_2"]
+    shown = list(parameters.scalars(printed_fit, names))
+    assert "share_1[TAC+MMF]" in shown
+    assert "share_2[CYC+MMF]" in shown
+
+
+def test_parameters_of_the_evidence_have_names():
+    called = words.parameter_name
+    assert called(SUN, "sigma", between=": ") == "prognostic score: SD σ, log-odds"
+    assert called(SUN, "loss", between=": ") == "adjustment: loss of precision"
+    assert called(SUN, "share_2", "CYC", between=": ") == "cyclophosphamide: share of its total"
+    assert called(SUN, "tail_p-tac-cyc", between=": ") == "p-tac-cyc: place within its tail"
+    assert called(SUN, "share", "2", between=": ") == "direction 2: coordinate of the sizes"
+
+
+# --- Readings ------------------------------------------------------------------------------------
+
+
+def summary_of(reading, shift=0.0):
+    """Make a summary's rows that the figures of readings read, with known numbers."""
+    rows = []
+
+    def add(estimator, estimand, **own):
+        row = dict.fromkeys(SUMMARY_COLUMNS, np.nan)
+        names = {"model": "exchangeable", "priors": "weak", "reading": reading, "study": "sun2024"}
+        row |= {**names, "background": "", "interval": "95%", "availability": "extrapolated"}
+        rows.append({**row, "scale": "event", "estimator": estimator, "estimand": estimand, **own})
+
+    for at, (pair, sides) in enumerate(zip(SUN.pair_labels, SUN.pairs, strict=True)):
+        chances = {"probability": 0.6 + 0.1 * at + shift, "prior_probability": 0.5 + shift / 10}
+        for background in map(SUN.label, SUN.backgrounds(sides)):
+            for name in ("ic", "reri_or", "rrr", "bliss", "hsa"):
+                add(POSTERIOR, f"{name}[{pair}]", background=background, **chances)
+        everywhere = "every (the same by assumption)"
+        add(POSTERIOR, f"ror[{pair}]", background=everywhere, **chances)
+    for at, arm in enumerate(SUN.present):
+        own = {"scale": "patients", "background": np.nan}
+        middle = 50.0 + 10 * at + 100 * shift
+        mine = {"estimate": middle, "lower": middle - 20, "upper": middle + 20}
+        add(POSTERIOR, f"size[{arm}]", **own, **mine)
+        add(PRIOR, f"size[{arm}]", **own, estimate=100.0, lower=5.0, upper=300.0)
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def summaries():
+    ids = [reading.id for reading in SUN.readings]
+    return {name: summary_of(name, 0.05 * at) for at, name in enumerate(ids)}
+
+
+def test_readings_are_written_as_two_figures(tmp_path, summaries):
+    paths = readings.draw_readings(tmp_path / "new", SUN, summaries)
+    assert [path.stem for path in paths] == list(STUDY_FIGURES)
+    assert all(path.read_bytes().startswith(PNG) for path in paths)
+
+
+def test_the_registry_says_what_the_figures_of_a_study_show():
+    for name, picture in STUDY_FIGURES.items():
+        assert picture.file == f"{name}.png"
+        assert picture.caption.endswith(".")
+        assert picture.alt.endswith(".")
+
+
+def test_readings_draw_the_probabilities_of_the_summaries(summaries):
+    figure = readings.draw_synergy(SUN, summaries, {})
+    look = readings.looks(SUN)
+    assert len(set(look.values())) == len({color for color, _ in look.values()}) == 4
+    assert len({marker for _, marker in look.values()}) == 4
+    drawn = zip(figure.axes, readings.panels(SUN, summaries), SUN.pair_labels, strict=True)
+    for axes, panel, pair in drawn:
+        labels = [row.name for row in panel.rows if row.marks]
+        assert len(labels) == 2 * 4 + 1  # four families by background, and one for all of them
+        assert labels[-1] == "log-odds (ror)"
+        for name, (color, marker) in look.items():
+            table = summaries[name]
+            own = table[table.estimand == f"ic[{pair}]"].iloc[0]
+            mine = [line for line in axes.get_lines() if line.get_marker() == marker]
+            assert {line.get_color() for line in mine} == {color}
+            filled = [x.get_xdata()[0] for x in mine if x.get_fillstyle() == "left"]
+            opened = [x.get_xdata()[0] for x in mine if x.get_fillstyle() == "full"]
+            assert set(filled) == {own.probability}
+            assert set(opened) == {own.prior_probability}
+            assert len(filled) == len(opened) == 9
+
+
+def test_each_panel_names_its_own_backgrounds(summaries):
+    figure = readings.draw_synergy(SUN, summaries, {})
+    headings = [[t for t in texts(axes) if t.startswith("on ")] for axes in figure.axes]
+    assert [own[1] for own in headings] == [
+        "on mycophenolate mofetil",
+        "on cyclophosphamide",
+        "on tacrolimus",
+    ]
+
+
+def test_a_measure_without_probability_is_words(summaries):
+    for table in summaries.values():
+        silent = table.estimand == "ic[TAC:CYC]"
+        table.loc[silent, ["probability", "prior_probability"]] = np.nan
+        table.loc[silent, "availability"] = "implied by the model"
+    axes = readings.draw_synergy(SUN, summaries, {}).axes[0]
+    assert texts(axes).count("implied by the model") == 2
+    for table in summaries.values():
+        table[["probability", "prior_probability"]] = np.nan
+    assert readings.draw_synergy(SUN, summaries, {}) is None
+
+
+def test_sizes_by_reading_stand_before_the_prior(summaries):
+    (axes,) = readings.draw_sizes(SUN, summaries, {}).axes
+    for name, (_, marker) in readings.looks(SUN).items():
+        table = summaries[name]
+        is_size = table.estimand.str.startswith("size[") & (table.estimator == POSTERIOR)
+        np.testing.assert_array_equal(
+            [x for x, _ in markers(axes, marker)], table[is_size].estimate
+        )
+    bands = {(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches}
+    assert bands == {(5.0, 300.0)}
+
+
+def test_a_reading_keeps_its_look_where_another_is_missing(summaries):
+    kept = {name: table for name, table in summaries.items() if name != SUN.readings[1].id}
+    figure = readings.draw_sizes(SUN, kept, {SUN.readings[3].id: "contradicted"})
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels[:3] == [
+        "odds-ratios",
+        "mutually-adjusted-products",
+        "abstract-wording: contradicted",
+    ]
+    colors = [line.get_color() for line in legend.get_lines()]
+    every = [color for color, _ in readings.looks(SUN).values()]
+    assert colors == [every[0], every[2], every[3]]
+
+
+# --- Where nothing is printed ------------------------------------------------------------------------
+
+
+def test_a_counted_study_has_no_figure_of_printed_numbers():
+    study = load_study("isis2")
+    table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
+    view = View(xr.DataTree(), study, MODELS["interaction"], table)
+    assert claims_figure.draw(view) is None
+    assert claims_predictive.draw(view) is None
+    assert sizes.draw(view) is None
+    assert readings.draw_sizes(study, {"default": table}, {}) is None
