@@ -108,11 +108,10 @@ def predict(
         return ()
     mean, covariance = _law(numbers, priors, default)
     data = claims.observed(numbers)
-    points = [
-        at
-        for at in numbers.kept
-        if numbers.names[at] not in {c.id for c in new} and not data.is_tail[at]
-    ]
+    alike = set(numbers.names) - {c.id for c in new}
+    points, _ = numbers.split(
+        at for at, name in enumerate(numbers.names) if name in alike and not data.is_tail[at]
+    )
     rng = np.random.default_rng(seed)
     return tuple(
         _predicted(claim, numbers.names.index(claim.id), mean, covariance, points, data, rng)
@@ -158,8 +157,8 @@ def _predicted(
     weights = np.linalg.solve(inner, across[..., None])[..., 0]
     centre = mean[:, at] + (weights * (data.values[points] - mean[:, points])).sum(1)
     variance = covariance[:, at, at] - (weights * across).sum(1)
-    drawn = rng.normal(centre, np.sqrt(variance))
-    below = float(ndtr((data.values[at] - centre) / np.sqrt(variance)).mean())
+    sd = np.sqrt(variance)
+    drawn = rng.normal(centre, sd)
     tail = (1 - INTERVAL) / 2
     if claim.is_odds_ratio:
         shown = np.exp(drawn)
@@ -168,7 +167,23 @@ def _predicted(
         side = {"+": drawn > 0, "-": drawn < 0}.get(claim.sign, np.full(len(p), True))
         shown = np.where(side, p, 1.0)
     lower, median, upper = map(float, np.quantile(shown, [tail, 0.5, 1 - tail]))
-    return Prediction(claim.id, claim.printed, lower, median, upper, min(below, 1 - below))
+    far = _tail(claim, data.values[at], centre, sd)
+    return Prediction(claim.id, claim.printed, lower, median, upper, far)
+
+
+def _tail(
+    claim: Claim, value: float, centre: NDArray[np.float64], sd: NDArray[np.float64]
+) -> float:
+    """Return the share of predictions as far out as a printed number; for "<", that fulfil it."""
+    above = ndtr((centre - value) / sd)
+    if claim.is_odds_ratio or claim.sign == "+":
+        beyond = above
+    elif claim.sign == "-":  # its deviate is negative
+        beyond = 1 - above
+    else:  # as far out on either side
+        beyond = above + ndtr((-value - centre) / sd)
+    share = float(beyond.mean())
+    return share if claim.is_below else min(share, 1 - share)
 
 
 def size_changes(summary: pd.DataFrame) -> list[str]:

@@ -6,6 +6,7 @@ is moved by the arms' counts through its lever (`cotreat.evidence.regression.Law
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -30,6 +31,8 @@ Array = Any
 
 WIDTH_ERROR = 0.05
 """SD of the log of a printed standard error about that of the regression on arms alone."""
+FAR_OUT = -20.0
+"""Log of a tail's probability below which the inverse of erf is too coarse."""
 
 
 def log_estimate(claim: Claim) -> float:
@@ -181,10 +184,14 @@ class Printed:
 
     @cached_property
     def _split(self) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
+        return self.split(range(len(self.names)))
+
+    def split(self, rows: Iterable[int]) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
         """Return the rows that depend on no earlier one, and for the others their weights in those."""
         kept: list[int] = []
         others: dict[int, NDArray[np.float64]] = {}
-        for at, row in enumerate(self._directions):
+        for at in rows:
+            row = self._directions[at]
             basis = self._directions[kept].T
             weights, *_ = np.linalg.lstsq(basis, row, rcond=None)
             if np.abs(basis @ weights - row).max(initial=0.0) < 1e-9 and kept:
@@ -542,7 +549,7 @@ def likelihood(
 
     law = joint_law(pt, numbers, log_odds, sigma, loss, n, shift_sd)
     data = observed(numbers)
-    covariance = law.covariance + np.diag(data.rounding)
+    covariance = pt.as_tensor(law.covariance) + np.diag(data.rounding)
     pm.Deterministic("log_ratio", law.ratios, dims="claim")
     pm.Deterministic("claim_mean", law.mean, dims="row")
     pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))
@@ -581,7 +588,7 @@ def _normal_log_density(value: Any, mean: Any, covariance: Any) -> Any:
     """
     import pytensor.tensor as pt
 
-    off, rest, total = value - mean, covariance, 0.0
+    off, rest, total = value - mean, covariance, pt.zeros(())
     for _ in range(value.type.shape[0]):
         variance, across = rest[0, 0], rest[0, 1:]
         total -= 0.5 * (off[0] ** 2 / variance + pt.log(2 * np.pi * variance))
@@ -654,8 +661,8 @@ def _beyond(
     mass = pt.logaddexp(upper, lower) if mass is None else mass
     if latent is None:
         return mass, 0.0
-    above, below = latent * pt.exp(mass), (1 - latent) * pt.exp(mass)
-    inside = above < pt.exp(upper) if sign != "-" else pt.as_tensor(False)
+    above, below = pt.log(latent) + mass, pt.log1p(-latent) + mass
+    inside = above < upper  # never where there is no upper tail
     return mass, pt.switch(inside, -_quantile(above), _quantile(below))
 
 
@@ -674,7 +681,15 @@ def _log_cdf(z: Any) -> Any:
     )
 
 
-def _quantile(p: Any) -> Any:
+def _quantile(log_p: Any) -> Any:
+    """Return the standard normal deviate below which a probability lies, given its log."""
     import pytensor.tensor as pt
 
-    return np.sqrt(2) * pt.erfinv(2 * p - 1)
+    near = np.sqrt(2) * pt.erfinv(2 * pt.exp(pt.maximum(log_p, FAR_OUT)) - 1)
+    low = pt.minimum(log_p, FAR_OUT)
+    far = -pt.sqrt(-2 * low - pt.log(-4 * np.pi * low))
+    for _ in range(3):  # Newton's method in the log of the distribution function
+        log_cdf = _log_cdf(far)
+        slope = pt.exp(-0.5 * far**2 - 0.5 * np.log(2 * np.pi) - log_cdf)
+        far = far - (log_cdf - low) / slope
+    return pt.switch(log_p > FAR_OUT, near, far)

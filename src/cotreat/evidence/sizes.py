@@ -269,15 +269,15 @@ def _uniform(polytope: Polytope) -> pt.TensorVariable:
 
     pool = polytope.draws(4000, np.random.default_rng(0))
 
-    def random(rng: np.random.Generator, size: Any = None) -> NDArray[np.float64]:
+    def random(_: Any, rng: np.random.Generator, size: Any = None) -> NDArray[np.float64]:
         return pool[rng.integers(len(pool), size=size)]
 
     return pm.CustomDist(
         SHARE,
-        logp=lambda value: pt.zeros(()) * value.sum(),
+        np.zeros(dimension),  # for its shape
+        logp=lambda value, _: pt.zeros(value.shape[:-1]),
         random=random,
-        signature="->(d)",
-        ndim_supp=1,
-        shape=(dimension,),
+        support_point=lambda *_: pt.as_tensor(pool[0]),  # the centre has no direction
+        signature="(d)->(d)",
         default_transform=Inside(),
     )
