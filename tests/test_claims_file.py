@@ -168,7 +168,7 @@ def four(last: str, more: str = 'model = "combined"', more_of_last: str = "") ->
 
 
 AGREES, CONTRADICTS = "3.75 [1.88, 7.50]", "4.75 [2.38, 9.50]"
-CONTRADICTION = "d is printed as 4.75 (2.38–9.5), but a, b, c make it 3.75, beyond rounding"
+CONTRADICTION = "d is printed as 4.75 (2.38–9.50), but a, b, c make it 3.75, beyond rounding"
 
 
 def bad_p(shown: str) -> tuple[str, ...]:
@@ -484,7 +484,7 @@ DEPENDENT = {
         + TOTALS
         + ratio("a", 'sets = ["TAC", "not TAC"]', "2.00", "[1.00, 4.00]")
         + ratio("b", 'sets = ["not TAC", "TAC"]', "0.60", "[0.30, 1.20]"),
-        ("claims: b is printed as 0.6 (0.3–1.2), but a make it 0.5, beyond rounding",),
+        ("claims: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
     ),
     "in the default reading": (
         HEAD
@@ -493,7 +493,7 @@ DEPENDENT = {
         + ratio("b", 'about = "no TAC"', "0.60", "[0.30, 1.20]")
         + reading("shown")
         + reading("used", 'b = { sets = ["not TAC", "TAC"] }', default=True),
-        ("claims: b is printed as 0.6 (0.3–1.2), but a make it 0.5, beyond rounding",),
+        ("claims: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
     ),
 }
 
@@ -635,7 +635,9 @@ def test_broken_claims_say_what_is_wrong(text: str, problems: tuple[str, ...]) -
 def test_what_the_broken_claims_are_made_from_is_whole() -> None:
     assert parse_study(TRIO).warnings == ()
     assert parse_study(four(AGREES)).warnings == ()
-    assert parse_study(mixed(total("all", 200))).warnings == ()
+    assert parse_study(mixed(total("all", 200))).warnings == (
+        "totals: 20 patients are in no counted arm; is that what the study had?",
+    )
 
 
 # --- Warnings ------------------------------------------------------------------------------------
@@ -669,7 +671,7 @@ def test_contradiction_in_another_reading_is_a_warning() -> None:
         + reading("used", 'b = { sets = ["not TAC", "TAC"] }')
     )
     assert study.warnings == (
-        "reading used: b is printed as 0.6 (0.3–1.2), but a make it 0.5, beyond rounding",
+        "reading used: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",
     )
 
 
@@ -694,7 +696,7 @@ def test_p_value_of_a_printed_odds_ratio_agrees(value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [("0.40", "p = 0.4"), ("0.0010", "p = 0.001"), ('"<0.01"', "p < 0.01")]
+    ("value", "shown"), [("0.40", "p = 0.40"), ("0.0010", "p = 0.0010"), ('"<0.01"', "p < 0.01")]
 )
 def test_p_value_that_contradicts_its_odds_ratio_is_a_warning(value: str, shown: str) -> None:
     assert p_of_tac(value, "").warnings == (
@@ -751,7 +753,7 @@ def claim_of(study: Study, name: str) -> Claim:
 @pytest.mark.parametrize(
     ("written", "value", "half", "shown"),
     [
-        ("0.040", 0.04, 0.0005, "p = 0.04"),
+        ("0.040", 0.04, 0.0005, "p = 0.040"),
         ("0.04", 0.04, 0.005, "p = 0.04"),
         ("1", 1.0, 0.5, "p = 1"),
         ("2.5e-4", 0.00025, 0.000005, "p = 0.00025"),
@@ -774,7 +776,12 @@ def test_what_a_claim_turns_into() -> None:
     assert (tac.kind, tac.meaning) == ("odds_ratio", Meaning("sets", ("TAC", "not TAC")))
     assert (tac.value, tac.level, tac.interval) == (Printed(2.0, 0.005), 0.95, "wald")
     assert tac.ci == (Printed(1.25, 0.005), Printed(3.2, 0.005))
-    assert (tac.adjusted, tac.model, tac.sign, tac.printed) == (True, "main", "", "2 (1.25–3.2)")
+    assert (tac.adjusted, tac.model, tac.sign, tac.printed) == (
+        True,
+        "main",
+        "",
+        "2.00 (1.25–3.20)",
+    )
     assert (p.kind, p.meaning) == ("p_value", Meaning("product", ("TAC", "CYC")))
     assert (p.adjusted, p.model, p.sign, p.source) == (True, "products", "+", "abstract")
 

@@ -41,6 +41,7 @@ def done(tmp_path_factory):
         "from cotreat.cli import main; main(['studies'])",
         "from cotreat.cli import main; main(['audit', 'isis2'])",
         "from cotreat.cli import main; main(['audit', 'factor-v-leiden'])",
+        "from cotreat.cli import main; main(['audit', 'sun2024'])",
         "from cotreat.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
     ],
 )
@@ -54,7 +55,13 @@ def test_quick_commands_load_nothing_heavy(code):
 
 def test_studies_are_listed():
     lines = run("studies").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["factor-v-leiden", "isis2", "oral-cancer"]
+    assert [line.split()[0] for line in lines] == [
+        "factor-v-leiden",
+        "isis2",
+        "oral-cancer",
+        "sun2024",
+    ]
+    assert "793 patients, printed numbers only" in lines[3]
     assert "17,187 patients" in lines[1]
 
 

@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 
 from cotreat.catalogue import MODELS
 from cotreat.estimands import (
+    Point,
     availability,
     determination,
     enumerate_estimands,
@@ -81,7 +82,8 @@ def test_two_treatments_ask_each_measure_once_a_scale(study, scales, model):
 def test_three_treatments_ask_each_measure_on_each_background(counted, model):
     # What is asked does not depend on what was counted; whether it is answered does.
     ror = 3 if MODELS[model].has_structure else 6
-    expected = {"risk": 8, "odds_ratio": 28} | dict.fromkeys(MEASURES, 6) | {"ror": ror}
+    expected = {"risk": 8, "odds_ratio": 28, "effect_ratio": 3}
+    expected |= dict.fromkeys(MEASURES, 6) | {"ror": ror}
     assert kinds(three_treatments(counted), model) == expected
 
 
@@ -242,7 +244,7 @@ def test_gradient_is_the_central_difference(estimand, risk):
         expit(moves), dims=("side", "direction", "arm"), coords={"arm": list(ISIS2.regimens)}
     )
     up, down = estimand.values(ends).values
-    slope = gradient(estimand, ISIS2.regimens, risk)
+    slope = gradient(estimand, ISIS2.regimens, Point(logit(risk)))
     scale = max(1, np.abs(up).max())
     np.testing.assert_allclose(slope, (up - down) / (2 * H), rtol=1e-6, atol=1e-7 * scale)
 
@@ -287,7 +289,7 @@ def test_observed_means_that_all_its_regimens_were_counted(counted, seed):
         if estimand.measure and not estimand.measure.smooth:
             continue  # a maximum ignores the smaller of two risks, and so does its slope
         expected = "observed" if set(estimand.arms) <= counted else "extrapolated"
-        assert determination(estimand, study, risk) == expected, estimand.label
+        assert determination(estimand, study, Point(logit(risk))) == expected, estimand.label
 
 
 @pytest.mark.parametrize(
@@ -357,10 +359,11 @@ def test_saturated_is_silent_on_empty_cells(label, background, expected):
 def test_additive_fixes_or_implies_every_measure_of_synergy(estimand):
     study = three_treatments(ALL)
     name = estimand.measure.name if estimand.measure else ""
-    expected = {"ror": FIXED, "": "observed"}.get(name, IMPLIED)
+    is_ratio_of_effects = estimand.label.startswith("effect_ratio")
+    expected = {"ror": FIXED, "": FIXED if is_ratio_of_effects else "observed"}.get(name, IMPLIED)
     model, risk = MODELS["additive"], additive_draws(study)
     assert availability(estimand, study, model, risk) == expected
-    assert is_fixed(estimand, model) == (name == "ror")
+    assert is_fixed(estimand, model) == (name == "ror" or is_ratio_of_effects)
 
 
 def test_a_case_control_study_under_additive_says_first_what_its_design_forbids():

@@ -101,7 +101,7 @@ def case(request):
 
 
 def stated(study, model):
-    return build(study, model, prior_set("weak", study).only(model))
+    return build(study, model, prior_set("weak", study).only(model, study))
 
 
 def points(built, count):

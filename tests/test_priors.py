@@ -22,7 +22,7 @@ def test_the_baseline_of_a_case_control_study_is_no_risk():
 def test_every_parameter_of_every_model_has_a_row_with_a_reason(isis2):
     weak = prior_set("weak", isis2)
     for model in MODELS.values():
-        rows = weak.only(model).rows
+        rows = weak.only(model, isis2).rows
         assert {row.variable for row in rows} == set(model.parameters)
         assert all(row.reason and row.meaning for row in rows)
 
@@ -97,7 +97,7 @@ def test_a_changed_row_is_marked_as_the_users(isis2):
 
 def test_a_belief_about_effects_is_refused_where_there_are_none(isis2):
     with pytest.raises(ModelError, match="saturated has no such parameter"):
-        prior_set("sceptical", isis2).only(MODELS["saturated"])
+        prior_set("sceptical", isis2).only(MODELS["saturated"], isis2)
 
 
 def test_names():

@@ -234,8 +234,8 @@ def test_lever_and_drift_are_derivatives_in_the_events_of_arms(sigma, is_adjuste
 def test_centre_inverts_averages(sigma):
     log_odds = np.linspace(-4, 3, 141)
     risk = averages(np, log_odds, sigma).risk
-    # 1e-6 standard errors of any arm up to SD 1.5; the start is not as near beyond.
-    tolerance = 1e-6 if (sigma or 0.0) < 2 else 1e-3
+    # 1e-4 standard errors of any arm up to SD 1.5; the start is not as near beyond.
+    tolerance = 1e-5 if (sigma or 0.0) < 2 else 1e-3
     np.testing.assert_allclose(centre(np, risk, sigma), log_odds, atol=tolerance)
 
 

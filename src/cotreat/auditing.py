@@ -235,7 +235,7 @@ def _printed_line(claim: Claim) -> str:
     if claim.is_odds_ratio:
         implied = (
             f"; log {log_estimate(claim):.4f}, SE {standard_error(claim):.4f}, "
-            f"Wald p {wald_p(claim):.2g}"
+            f"Wald p {wald_p(claim):.3g}"
         )
     kind = "adjusted" if claim.adjusted else "crude"
     return f"  {claim.id}: {_about(claim)}: {claim.printed}, {kind}{implied}   [{claim.source}]"

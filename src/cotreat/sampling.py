@@ -33,6 +33,8 @@ TARGET_ACCEPT = 0.995
 seeds of `exchangeable` on a seven-arm study 9, 1 and 0 divergences at 0.98, 0.99 and 0.995."""
 SMC_STEPS = (20, 40, 80, 160, 320)
 """Moves at each stage, doubled until that changes nothing."""
+CHAINS_APART, ERROR_BETWEEN = 1.008, 0.04
+"""R-hat of the chains, and SE between them over the SD, to be reached before the checks ask more."""
 PACKAGES = ("cotreat", "pymc", "pytensor", "arviz", "jax", "numpyro", "numpy", "xarray")
 
 
@@ -256,7 +258,7 @@ def _smc(
             print(f"  {steps} moves a stage: log evidence {evidence:.2f}", file=sys.stderr)
         if before is not None:
             _note_doubling(after, before)
-            if doubling_moved_little(after):
+            if doubling_moved_little(after) and chains_agree(after):
                 break
         before = after
     return after
@@ -305,7 +307,7 @@ def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
     posterior = _labelled(built, values, run.log_evidence.size)
     waist = estimands.waist_of(posterior)
     chances = {
-        estimands.full_label(e): float(estimands.is_beyond_null(e, waist).mean())
+        estimands.full_label(e): estimands.is_beyond_null(e, waist).mean("draw").values
         for e in estimands.judged_measures(study, model, waist)
     }
     stats = xr.Dataset(
@@ -314,7 +316,10 @@ def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
             "stages": ("chain", run.stages),
             "acceptance_rate": ("chain", run.acceptance),
             "steps": run.steps,
-            "probability": ("measure", list(chances.values())),
+            "probability": (
+                ("measure", "chain"),
+                np.reshape(list(chances.values()), (-1, run.log_evidence.size)),
+            ),
         },
         coords={"chain": range(run.log_evidence.size), "measure": list(chances)},
     )
@@ -324,17 +329,49 @@ def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
 def _note_doubling(after: xr.DataTree, before: xr.DataTree) -> None:
     """Note what doubling the steps has moved: the log evidence, and the probability it moved most."""
     now, then = (tree["sample_stats"].to_dataset() for tree in (after, before))
-    moved = abs(now["probability"] - then["probability"])
+    moved = abs(now["probability"].mean("chain") - then["probability"].mean("chain"))
+    runs = now.sizes["chain"]
+    spread = [stats["probability"].var("chain", ddof=1) / runs for stats in (now, then)]
     change = log_mean_exp(now["log_evidence"].values) - log_mean_exp(then["log_evidence"].values)
-    noted = now.assign(evidence_moved=abs(change), probability_moved=moved)
+    noted = now.assign(
+        evidence_moved=abs(change),
+        probability_moved=moved,
+        probability_error=np.sqrt(spread[0] + spread[1]),
+    )
     after["sample_stats"] = xr.DataTree(noted)
 
 
 def doubling_moved_little(tree: xr.DataTree) -> bool:
-    """Tell whether doubling the steps left log evidence and probabilities where they were."""
-    stats = tree["sample_stats"]
-    moved = float(stats["probability_moved"].max()) if stats.sizes["measure"] else 0.0
+    """Tell whether doubling the steps left log evidence and probabilities where they were.
+
+    Of many probabilities one moves by chance: twice its Monte Carlo error, by how far the chains are
+    apart, is let off.
+    """
+    stats = tree["sample_stats"].to_dataset()
+    beyond = beyond_error(stats)
+    moved = float(beyond.max()) if beyond.size else 0.0
     return float(stats["evidence_moved"]) <= EVIDENCE_MOVED and moved <= PROBABILITY_MOVED
+
+
+def chains_agree(tree: xr.DataTree) -> bool:
+    """Tell whether the chains, each a run of its own, found the same sizes and risks."""
+    import arviz as az
+
+    posterior = tree["posterior"].to_dataset()
+    parts = posterior[[name for name in ("risk", "size", "log_ratio") if name in posterior]]
+    parts = parts.map(np.asarray, keep_attrs=True)
+    apart = parts.mean("draw").std("chain", ddof=1) / np.sqrt(parts.sizes["chain"])
+    with np.errstate(invalid="ignore"):
+        error = apart / parts.std(("chain", "draw"))
+    worst = [float(v.max()) for v in az.rhat(parts).data_vars.values()]
+    return max(worst) <= CHAINS_APART and all(
+        float(v.max()) <= ERROR_BETWEEN for v in error.data_vars.values()
+    )
+
+
+def beyond_error(stats: xr.Dataset) -> xr.DataArray:
+    """Return how far each probability moved beyond twice its Monte Carlo error."""
+    return stats["probability_moved"] - 2 * stats["probability_error"]
 
 
 def log_mean_exp(logs: np.ndarray) -> float:
