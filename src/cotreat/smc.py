@@ -13,12 +13,13 @@ from blackjax.smc import adaptive_tempered, resampling
 from numpy.typing import NDArray
 from pymc.sampling.jax import get_jaxified_graph
 
+from cotreat import mixture
 from cotreat.vectorised import Draws, function_of_draws, unconstrained
 
 TARGET_ESS = 0.5
 """The next temperature keeps this share of the particles effective."""
 ACCEPTANCE = 0.22
-"""Share of accepted moves that the step size is steered to."""
+"""Share of accepted moves along differences that the step size is steered to."""
 SHARES = jnp.array([0.2, 0.4, 1.0])
 """Shares of the coordinates that a proposal moves, one of them at random (Vrugt 2009)."""
 JUMP = 0.1
@@ -27,6 +28,8 @@ JITTER = 0.1
 """Size of the noise that is added to a difference, in SDs."""
 SNAPSHOTS = 3
 """Times that the particles are kept at the end, so many moves apart as each stage has."""
+BATCH = 250
+"""Particles moved together: what they need fits the processor's cache."""
 IMPOSSIBLE = -1e10
 
 
@@ -41,10 +44,11 @@ class Particles:
     log_evidence : ndarray, shape (chain,)
         Log marginal likelihood, one estimate a chain.
     stages : ndarray of int, shape (chain,)
+        Temperatures of the second pass.
     acceptance : ndarray, shape (chain,)
-        Of the last stage.
+        Share of accepted draws from the mixture, at the end.
     steps : int
-        Moves of each particle at each stage.
+        Moves of each kind of each particle at each stage.
     """
 
     draws: Draws
@@ -57,9 +61,14 @@ class Particles:
 class Sampler:
     """A model made ready once, to be run with any number of steps without compiling again.
 
-    The moves are those of differential evolution (ter Braak 2006): along the difference of two
-    particles of the stage before, so that proposals have the shape of the posterior, also where it
-    has several modes. The tempering, resampling and Metropolis step are blackjax's.
+    Tempering goes twice from a distribution that can be drawn from to the posterior: from the prior,
+    and then, in few stages, from a mixture of normals fitted to what the first pass has found. The
+    first pass finds the modes but weighs them badly; the second weighs them.
+
+    Half of the moves are those of differential evolution (ter Braak 2006), along the difference of
+    two particles of the stage before, so that proposals have the shape of the posterior; the others
+    are draws from a mixture fitted to these particles. The tempering, resampling and Metropolis step
+    are blackjax's. Chains share nothing.
 
     Parameters
     ----------
@@ -74,22 +83,21 @@ class Sampler:
         self._shape = (chains, particles)
         self._shapes = [part.shape[1:] for part in parts]
         self._start = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
-        self._run = jax.pmap(self._tempered(), in_axes=(0, 0, None))
+        self._scatter = jax.pmap(lambda points, key: (points, mixture.scattered(points, key)))
+        self._pass = jax.pmap(self._tempered(), in_axes=(0, 0, 0, None, None))
+        self._again = jax.pmap(self._from_mixture)
 
     def run(self, steps: int, seed: int) -> Particles:
-        """Temper from prior to posterior with `steps` moves at each stage."""
+        """Temper from prior to posterior, and again from a mixture, `steps` moves a stage."""
         chains, particles = self._shape
-        keys = jax.random.split(jax.random.PRNGKey(seed), chains)
+        keys = jax.random.split(jax.random.PRNGKey(seed), (4, chains))
         start = self._start.reshape(chains, particles, -1)
-        found = map(np.asarray, self._run(keys, start, steps))
-        at, evidence, stages, acceptance = found
-        return Particles(
-            self._constrained(at),
-            evidence,
-            stages,
-            acceptance,
-            steps,
-        )
+        start, shape = self._scatter(start, keys[0])
+        found = self._pass(keys[1], start, shape, True, steps)
+        start, shape = self._again(found[0], found[-1], keys[2])
+        found = self._pass(keys[3], start, shape, False, steps)
+        at, evidence, stages, acceptance = map(np.asarray, found[:-1])
+        return Particles(self._constrained(at), evidence, stages, acceptance, steps)
 
     def _constrained(self, at: NDArray[np.float64]) -> Draws:
         """Take particles (chain, particle, …) back to the scale of the model's variables."""
@@ -120,55 +128,64 @@ class Sampler:
 
         return density
 
-    def _tempered(self) -> Callable[..., Any]:
-        """Return one chain: particles from the prior, tempered until the likelihood counts in full."""
-        particles = self._shape[1]
-        kernel = adaptive_tempered.build_kernel(
-            self._density(self._built.varlogp),
-            self._density(self._built.datalogp),
-            _step,
-            random_walk.init,
-            resampling.systematic,
-            TARGET_ESS,
-            update_strategy=_moves,
-        )
+    def _from_mixture(self, points: Any, shape: Any, key: Any) -> tuple[Any, Any]:
+        """Fit a mixture to all that a chain has kept, and draw its particles from that."""
+        fitted = mixture.fitted(points, shape)
+        return jax.vmap(fitted.draw)(jax.random.split(key, self._shape[1])), fitted
 
-        def chain(key: Any, start: Any, steps: Any) -> tuple[Any, ...]:
+    def _tempered(self) -> Callable[..., Any]:
+        """Return one pass of one chain: tempered until prior and likelihood count in full."""
+        particles = self._shape[1]
+        prior, likelihood = map(self._density, (self._built.varlogp, self._built.datalogp))
+
+        def chain(key: Any, start: Any, shape: Any, is_first: Any, steps: Any) -> tuple[Any, ...]:
+            def begun(row: Any) -> Any:
+                return jnp.where(is_first, prior(row), shape.log_density(row))
+
+            def left(row: Any) -> Any:
+                return likelihood(row) + prior(row) - begun(row)
+
+            kernel = adaptive_tempered.build_kernel(
+                begun,
+                left,
+                _step,
+                random_walk.init,
+                resampling.systematic,
+                TARGET_ESS,
+                update_strategy=_moves,
+            )
+
             def stage(carry: _Carry) -> _Carry:
                 key, for_pool, for_kernel = jax.random.split(carry.key, 3)
                 state = carry.state
-                tuned = {
-                    "pool": state.particles[
-                        resampling.systematic(for_pool, state.weights, particles)
-                    ],
-                    "root": _root(state),
-                    "scale": carry.scale,
-                }
-                shared = {name: value[None] for name, value in tuned.items()}
+                pool = state.particles[resampling.systematic(for_pool, state.weights, particles)]
+                fitted = mixture.fitted(pool, carry.shape)
+                tuned = {"pool": pool, "root": _root(state), "scale": carry.scale}
+                shared = {n: value[None] for n, value in (tuned | fitted._asdict()).items()}
                 after, info = kernel(for_kernel, state, steps, shared)
-                acceptance = info.update_info.mean()
+                along, fresh = info.update_info.mean(0)
+                # The kernel moves before it reweighs: the stage begun at 1 is the last.
+                is_done = (state.tempering_param >= 1).astype(int)
+                kept = carry.kept.at[carry.done].set(after.particles)
                 return _Carry(
                     key,
                     after,
                     carry.evidence + info.log_likelihood_increment,
-                    carry.scale * jnp.exp(acceptance - ACCEPTANCE),
-                    carry.stages + 1,
-                    acceptance,
-                    # The kernel moves before it reweighs: the stage begun at 1 is the last.
-                    state.tempering_param >= 1,
+                    carry.scale * jnp.exp(along - ACCEPTANCE),
+                    fitted,
+                    carry.stages + 1 - is_done,
+                    fresh,
+                    carry.done + is_done,
+                    kept,
                 )
 
-            begun = adaptive_tempered.init(start)._replace(tempering_param=jnp.array(0.0))
-            scale = jnp.array(1.0)
-            first = _Carry(key, begun, jnp.array(0.0), scale, 0, jnp.array(0.0), jnp.array(False))
-            last = jax.lax.while_loop(lambda carry: ~carry.is_done, stage, first)
-
-            def again(carry: _Carry, _: Any) -> tuple[_Carry, Any]:
-                return (after := stage(carry)), after.state.particles
-
-            end, kept = jax.lax.scan(again, last, None, SNAPSHOTS)
-            mixed = jax.random.permutation(end.key, kept.reshape(-1, kept.shape[-1]))
-            return mixed, last.evidence, last.stages, end.acceptance
+            state = adaptive_tempered.init(start)._replace(tempering_param=jnp.array(0.0))
+            kept = jnp.zeros((SNAPSHOTS, *start.shape))
+            zero = jnp.array(0.0)
+            first = _Carry(key, state, zero, jnp.array(1.0), shape, 0, zero, 0, kept)
+            end = jax.lax.while_loop(lambda carry: carry.done < SNAPSHOTS, stage, first)
+            points = jax.random.permutation(end.key, end.kept.reshape(-1, start.shape[1]))
+            return points, end.evidence, end.stages, end.acceptance, end.shape
 
         return chain
 
@@ -180,9 +197,11 @@ class _Carry(NamedTuple):
     state: Any
     evidence: Any
     scale: Any
+    shape: Any
     stages: Any
     acceptance: Any
-    is_done: Any
+    done: Any
+    kept: Any
 
 
 def _root(state: Any) -> Any:
@@ -192,38 +211,61 @@ def _root(state: Any) -> Any:
     return jnp.linalg.cholesky(covariance + 1e-10 * jnp.eye(len(covariance)))
 
 
-def _step(key: Any, state: Any, density: Any, pool: Any, root: Any, scale: Any) -> Any:
-    """Propose a move along the difference of two particles, and accept or not."""
+def _step(
+    key: Any,
+    state: Any,
+    density: Any,
+    is_fresh: Any,
+    pool: Any,
+    root: Any,
+    scale: Any,
+    **shape: Any,
+) -> Any:
+    """Propose a move along the difference of two particles or a fresh draw, and accept or not."""
+    fitted = mixture.Mixture(**shape)
 
-    def move(key: Any, at: Any) -> Any:
-        for_pair, for_kind, for_noise = jax.random.split(key, 3)
-        pair = jax.random.randint(for_pair, (2,), 0, len(pool))
-        kind = jax.random.uniform(for_kind, (2 + at.size,), jnp.float32)
-        is_jump = kind[0] < JUMP
-        share = SHARES[(kind[1] * len(SHARES)).astype(int)]
-        is_moved = (kind[2:] < share) | is_jump
-        step = scale * 2.38 / jnp.sqrt(2 * jnp.maximum(is_moved.sum(), 1))
-        factor = jnp.where(is_jump, 1.0, step)
-        # Any symmetric noise will do; uniform numbers of single precision are cheap.
-        noise = jax.random.uniform(for_noise, at.shape, jnp.float32, -1.7, 1.7)
-        along = pool[pair[0]] - pool[pair[1]] + JITTER * (root @ noise.astype(at.dtype))
-        return is_moved * factor * along
+    def propose(key: Any, at: Any) -> Any:
+        return jnp.where(is_fresh, fitted.draw(key), at + _along(key, at, pool, root, scale))
 
-    return random_walk.build_additive_step()(key, state, density, move)
+    def log_proposal(_: Any, to: Any) -> Any:
+        return jnp.where(is_fresh, fitted.log_density(to.position), 0.0)
+
+    return random_walk.build_rmh()(key, state, density, propose, log_proposal)
+
+
+def _along(key: Any, at: Any, pool: Any, root: Any, scale: Any) -> Any:
+    """Draw a move along the difference of two particles, of some or all coordinates."""
+    for_pair, for_kind, for_noise = jax.random.split(key, 3)
+    pair = jax.random.randint(for_pair, (2,), 0, len(pool))
+    kind = jax.random.uniform(for_kind, (2 + at.size,), jnp.float32)
+    is_jump = kind[0] < JUMP
+    share = SHARES[(kind[1] * len(SHARES)).astype(int)]
+    is_moved = (kind[2:] < share) | is_jump
+    step = scale * 2.38 / jnp.sqrt(2 * jnp.maximum(is_moved.sum(), 1))
+    factor = jnp.where(is_jump, 1.0, step)
+    # Any symmetric noise will do; uniform numbers of single precision are cheap.
+    noise = jax.random.uniform(for_noise, at.shape, jnp.float32, -1.7, 1.7)
+    along = pool[pair[0]] - pool[pair[1]] + JITTER * (root @ noise.astype(at.dtype))
+    return is_moved * factor * along
 
 
 def _moves(
     init: Any, density: Any, step: Any, num_mcmc_steps: Any, n_particles: Any, **_: Any
 ) -> tuple[Any, Any]:
-    """Move each particle so many times, a number that need not be known when compiling."""
+    """Make so many moves of both kinds, a number that need not be known when compiling."""
 
     def move(key: Any, at: Any, parameters: Any) -> tuple[Any, Any]:
         def once(i: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
             state, accepted = carry
-            state, info = step(jax.random.fold_in(key, i), state, density, **parameters)
-            return state, accepted + info.acceptance_rate
+            kind = i % 2
+            state, info = step(jax.random.fold_in(key, i), state, density, kind == 1, **parameters)
+            return state, accepted.at[kind].add(info.acceptance_rate)
 
-        state, accepted = jax.lax.fori_loop(0, num_mcmc_steps, once, (init(at, density), 0.0))
+        begun = (init(at, density), jnp.zeros(2))
+        state, accepted = jax.lax.fori_loop(0, 2 * num_mcmc_steps, once, begun)
         return state.position, accepted / num_mcmc_steps
 
-    return jax.vmap(move), n_particles
+    def in_batches(keys: Any, particles: Any, parameters: Any) -> tuple[Any, Any]:
+        return jax.lax.map(lambda one: move(*one, parameters), (keys, particles), batch_size=BATCH)
+
+    return in_batches, n_particles

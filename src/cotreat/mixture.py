@@ -1,0 +1,87 @@
+"""Mixtures of normals fitted to points, in JAX: proposals where a posterior bends or has modes."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import solve_triangular
+from jax.scipy.special import logsumexp
+
+COMPONENTS = 8
+ITERATIONS = 8
+PRIOR_POINTS = 10.0
+"""Each component's covariance is drawn to that of all points as by so many points, so that none
+collapses (Fraley & Raftery 2007)."""
+
+
+class Mixture(NamedTuple):
+    """A mixture of normals.
+
+    Attributes
+    ----------
+    log_weights : array, shape (component,)
+    means : array, shape (component, dimension)
+    roots : array, shape (component, dimension, dimension)
+        Lower Cholesky factors of the covariances.
+    inverses : array, shape (component, dimension, dimension)
+        Inverses of `roots`.
+    """
+
+    log_weights: Any
+    means: Any
+    roots: Any
+    inverses: Any
+
+    def draw(self, key: Any) -> Any:
+        """Draw a point."""
+        for_component, for_noise = jax.random.split(key)
+        at = jax.random.categorical(for_component, self.log_weights)
+        noise = jax.random.normal(for_noise, self.means.shape[1:])
+        return self.means[at] + self.roots[at] @ noise
+
+    def log_density(self, point: Any) -> Any:
+        """Return the log density at a point."""
+        return logsumexp(self.joint(point))
+
+    def joint(self, point: Any) -> Any:
+        """Return the log density at a point together with each component, shape (component,)."""
+        off = jnp.einsum("kij,kj->ki", self.inverses, point - self.means)
+        log_volume = jnp.log(jnp.diagonal(self.inverses, axis1=1, axis2=2)).sum(1)
+        constant = -0.5 * point.size * jnp.log(2 * jnp.pi)
+        return self.log_weights + constant + log_volume - 0.5 * (off**2).sum(1)
+
+
+def scattered(points: Any, key: Any) -> Mixture:
+    """Return a mixture to start from: around some of the points, each as wide as all of them."""
+    means = jax.random.choice(key, points, (COMPONENTS,), replace=False)
+    covariances = jnp.broadcast_to(_covariance(points), (COMPONENTS, *means.shape[1:] * 2))
+    return _mixture(jnp.full(COMPONENTS, 1 / COMPONENTS, points.dtype), means, covariances)
+
+
+def fitted(points: Any, start: Mixture) -> Mixture:
+    """Fit a mixture to points, shape (point, dimension), by expectation–maximisation."""
+    common = _covariance(points)
+
+    def improve(_: Any, at: Mixture) -> Mixture:
+        joint = jax.vmap(at.joint)(points)
+        share = jnp.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+        count = share.sum(0)
+        means = (share.T @ points) / jnp.maximum(count, 1e-6)[:, None]
+        off = points - means[:, None]
+        spread = jnp.einsum("kp,kpi,kpj->kij", share.T, off, off)
+        total = (count + PRIOR_POINTS)[:, None, None]
+        return _mixture(count / len(points), means, (spread + PRIOR_POINTS * common) / total)
+
+    return jax.lax.fori_loop(0, ITERATIONS, improve, start)
+
+
+def _covariance(points: Any) -> Any:
+    off = points - points.mean(0)
+    return off.T @ off / len(points) + 1e-10 * jnp.eye(points.shape[1])
+
+
+def _mixture(weights: Any, means: Any, covariances: Any) -> Mixture:
+    roots = jnp.linalg.cholesky(covariances)
+    eye = jnp.broadcast_to(jnp.eye(means.shape[1]), roots.shape)
+    inverses = solve_triangular(roots, eye, lower=True)
+    return Mixture(jnp.log(jnp.maximum(weights, 1e-12)), means, roots, inverses)
