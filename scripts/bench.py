@@ -40,7 +40,7 @@ def main() -> None:
     for name, times in (
         ("main job, cold caches", cold),
         ("main job, caches kept, results removed", warm),
-        ("audit isis2", audit),
+        ("audit sun2024", audit),
     ):
         print(f"{name:<40} median {statistics.median(times):6.1f} s of {RUNS} runs")
 

@@ -175,18 +175,15 @@ def _claims(study: Study) -> str:
     numbers = printed(study)
     if numbers is not None:
         return "\n\n".join(_evidence(study, numbers))
-    lines = [
-        "Printed odds ratios about counted patients: checked against the cells, not used again:"
-    ]
+    lines = ["Printed numbers about counted patients: checked against the cells, not used again:"]
     for found in check_claims(study):
         claim = found.claim
         shown = [f"{value:.4g}" for value in found.implied if not np.isnan(value)]
         implied = (
             f"{shown[0]} ({shown[1]}–{shown[2]})" if len(shown) == 3 else "".join(shown) or "nan"
         )
-        about = " against ".join(claim.meaning.words) if claim.meaning else claim.about
         lines.append(
-            f"  {claim.id}: {about}: printed {claim.printed}, "
+            f"  {claim.id}: {_about(claim)}: printed {claim.printed}, "
             f"cells {implied}: {found.verdict}   [{claim.source}]"
         )
     return "\n".join(lines)

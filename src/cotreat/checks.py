@@ -31,6 +31,7 @@ from cotreat.names import (
     PROBABILITY_MOVED,
 )
 from cotreat.priors import PRIOR_CONFLICT, distance
+from cotreat.sampling import unsettled
 from cotreat.study import Study
 
 RHAT = 1.01
@@ -192,11 +193,10 @@ def _quantities(tree: xr.DataTree) -> xr.Dataset:
         [log_odds.sel(arm=b, drop=True) - log_odds.sel(arm=a, drop=True) for a, b in pairs],
         dim="contrast",
     ).assign_coords(contrast=[f"{b} vs {a}" for a, b in pairs])
-    if "size" in posterior:  # a size that the totals settle has no spread to check
-        spread = posterior["size"].std(("chain", "draw"))
-        posterior = posterior.assign(size=posterior["size"].sel(present=spread.values > 1e-9))
-    return posterior.drop_vars(DERIVED, errors="ignore").assign(
-        log_odds_ratio=contrasts.transpose("chain", "draw", "contrast")
+    return (
+        unsettled(posterior)
+        .drop_vars(DERIVED, errors="ignore")
+        .assign(log_odds_ratio=contrasts.transpose("chain", "draw", "contrast"))
     )
 
 
@@ -204,7 +204,7 @@ def _indicators(waist: xr.Dataset, study: Study, model: Model) -> xr.Dataset:
     """Return "beyond its null" by draw for each odds ratio and measure that has a probability."""
     return xr.Dataset(
         {
-            f"P({e.label}{f' on {e.background}' if e.background else ''})": is_beyond_null(e, waist)
+            f"P({full_label(e)})": is_beyond_null(e, waist)
             for e in enumerate_estimands(study, model)
             if e.null is not None
             and e.is_judged

@@ -247,8 +247,9 @@ def _meaning(where: str, table: Table, patients: Patients | None, places: Places
         return None
     words = table[kind]
     before = len(places.problems.found)
-    for word in _flat(words):
+    for word in dict.fromkeys(_flat(words)):
         _check_word(f"{where}.{kind}", KINDS[kind].holds, word, places)
+    _check_repeated(f"{where}.{kind}", words, places.problems)
     if len(places.problems.found) > before or patients is None:
         return None
     if kind == "regimens":
@@ -265,6 +266,15 @@ def _flat(words: list[Any]) -> Iterator[str]:
             yield from word
         else:
             yield word
+
+
+def _check_repeated(where: str, words: list[Any], problems: Problems) -> None:
+    """Refuse a treatment, set or regimen that stands against itself, and a pair named twice."""
+    for group in (words, *(word for word in words if isinstance(word, list))):
+        alike = [word for at, word in enumerate(group) if word in group[:at]]
+        if alike:
+            name = " and ".join(alike[0]) if isinstance(alike[0], list) else alike[0]
+            problems.add(where, f"names {name} twice; name different ones")
 
 
 def _check_word(where: str, holds: str, word: str, places: Places) -> None:
@@ -355,16 +365,19 @@ def read_readings(
         problems.add("readings", "must be a list of tables, each begun by [[readings]]")
         return ()
     found: list[tuple[bool, Reading]] = []
+    is_told = True
     for number, item in enumerate(raw, start=1):
         where = f"readings[{number}]"
         table = read_table(item, where, READING_KEYS, problems)
         if table is None:
+            is_told = False
             continue
+        is_told &= not ("default" in table.given and table["default"] is None)
         if table["id"] is not None and table["id"] in [reading.id for _, reading in found]:
             problems.add(f"{where}.id", f"{table['id']} stands in a reading above")
         meant = _means(f"{where}.means", table["means"] or {}, claims, names, patients, places)
         found.append((bool(table["default"]), Reading(table["id"], table["words"] or "", meant)))
-    if sum(is_default for is_default, _ in found) != 1:
+    if is_told and sum(is_default for is_default, _ in found) != 1:
         problems.add("readings", "exactly one must say default = true")
     return tuple(reading for _, reading in sorted(found, key=lambda one: not one[0]))
 

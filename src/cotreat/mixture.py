@@ -54,13 +54,13 @@ class Mixture(NamedTuple):
 def scattered(points: Any, key: Any) -> Mixture:
     """Return a mixture to start from: around some of the points, each as wide as all of them."""
     means = jax.random.choice(key, points, (COMPONENTS,), replace=False)
-    covariances = jnp.broadcast_to(_covariance(points), (COMPONENTS, *means.shape[1:] * 2))
+    covariances = jnp.broadcast_to(covariance(points), (COMPONENTS, *means.shape[1:] * 2))
     return _mixture(jnp.full(COMPONENTS, 1 / COMPONENTS, points.dtype), means, covariances)
 
 
 def fitted(points: Any, start: Mixture) -> Mixture:
     """Fit a mixture to points, shape (point, dimension), by expectation–maximisation."""
-    common = _covariance(points)
+    common = covariance(points)
 
     def improve(_: Any, at: Mixture) -> Mixture:
         joint = jax.vmap(at.joint)(points)
@@ -75,7 +75,8 @@ def fitted(points: Any, start: Mixture) -> Mixture:
     return jax.lax.fori_loop(0, ITERATIONS, improve, start)
 
 
-def _covariance(points: Any) -> Any:
+def covariance(points: Any) -> Any:
+    """Return the covariance of points, never singular."""
     off = points - points.mean(0)
     return off.T @ off / len(points) + 1e-10 * jnp.eye(points.shape[1])
 

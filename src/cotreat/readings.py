@@ -187,15 +187,21 @@ def _tail(
 
 
 def size_changes(summary: pd.DataFrame) -> list[str]:
-    """Say which arm sizes a fit moves far from what the totals leave open."""
+    """Say each arm's size, and what the totals alone leave open."""
     rows = summary[summary.estimand.str.startswith("size[")]
     after = rows[rows.estimator == "posterior"].set_index("estimand")
     before = rows[rows.estimator == "prior"].set_index("estimand")
     lines = []
     for name, row in after.iterrows():
         prior = before.loc[name]
-        lines.append(
-            f"{str(name)[5:-1]}: {row.estimate:.0f} ({row.lower:.0f} to {row.upper:.0f}), before "
-            f"{prior.estimate:.0f} ({prior.lower:.0f} to {prior.upper:.0f})"
+        after_and_before = (
+            f"{_size(one.estimate)} ({_size(one.lower)} to {_size(one.upper)})"
+            for one in (row, prior)
         )
+        lines.append(f"{str(name)[5:-1]}: {', before '.join(after_and_before)}")
     return lines
+
+
+def _size(value: float) -> str:
+    """Write patients whole; where no total is printed, a size is a share of all."""
+    return f"{value:.0f}" if value >= 1 else f"{value:.2f}"

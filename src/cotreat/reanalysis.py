@@ -102,9 +102,10 @@ def plan(
         If the study has no such reading.
     """
     every = [reading.id for reading in study.readings]
-    chosen = every if "all" in readings else list(dict.fromkeys(readings))
-    for name in chosen:
+    for name in set(readings) - {"all"}:
         study.under(name)
+    # In the order of the study file: the default one, to which the others are compared, comes first.
+    chosen = [name for name in every if name in readings or "all" in readings]
     if asked_models or chosen:
         own = list(models) if asked_models else [headline.leader(list(models))]
         return [(model, reading) for model in own for reading in (chosen or [study.reading])]

@@ -70,7 +70,7 @@ def write_report(folder: str | Path, study: Study | None = None) -> tuple[Path, 
     page = environment.from_string(template).render(
         study=newest["study"],
         title=newest["title"],
-        audit=newest["audit"],
+        audit=fits[0]["info"]["audit"],  # sorted so that the default reading comes first
         fits=fits,
         failed=failed,
         readings=_readings(fits),
@@ -130,7 +130,7 @@ def _readings(fits: list[dict[str, Any]]) -> str:
                 "engine": info["engine"],
                 "log evidence": conflict["log_evidence"],
                 "against the default": conflict["difference"],
-                "the other numbers in print": conflict["heading"] or "do not contradict it",
+                "verdict": conflict["heading"] or "not contradicted by 8 units or more",
                 "as the default reading predicts them": "; ".join(
                     f"{p['claim']} printed {p['printed']}, predicted {p['median']:.2g} "
                     f"({p['lower']:.2g} to {p['upper']:.2g}), tail {p['tail']:.3f}"

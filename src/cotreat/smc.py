@@ -16,7 +16,7 @@ from pymc.sampling.jax import get_jaxified_graph
 from cotreat import mixture
 from cotreat.vectorised import Draws, function_of_draws, unconstrained
 
-TARGET_ESS = 0.5
+TARGET_ESS = 0.7
 """The next temperature keeps this share of the particles effective."""
 ACCEPTANCE = 0.22
 """Share of accepted moves along differences that the step size is steered to."""
@@ -83,9 +83,11 @@ class Sampler:
         self._shape = (chains, particles)
         self._shapes = [part.shape[1:] for part in parts]
         self._start = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
-        self._scatter = jax.pmap(lambda points, key: (points, mixture.scattered(points, key)))
-        self._pass = jax.pmap(self._tempered(), in_axes=(0, 0, 0, None, None))
-        self._again = jax.pmap(self._from_mixture)
+        # With fewer host devices than chains (JAX was started by somebody else) they share one program.
+        each = jax.pmap if jax.local_device_count() >= chains else _together
+        self._scatter = each(lambda points, key: (points, mixture.scattered(points, key)))
+        self._pass = each(self._tempered(), in_axes=(0, 0, 0, None, None))
+        self._again = each(self._from_mixture)
 
     def run(self, steps: int, seed: int) -> Particles:
         """Temper from prior to posterior, and again from a mixture, `steps` moves a stage."""
@@ -159,8 +161,14 @@ class Sampler:
                 key, for_pool, for_kernel = jax.random.split(carry.key, 3)
                 state = carry.state
                 pool = state.particles[resampling.systematic(for_pool, state.weights, particles)]
+                # Resampled already, so that the kernel picks the next temperature for these.
+                state = state._replace(particles=pool, weights=jnp.full(particles, 1 / particles))
                 fitted = mixture.fitted(pool, carry.shape)
-                tuned = {"pool": pool, "root": _root(state), "scale": carry.scale}
+                tuned = {
+                    "pool": pool,
+                    "root": jnp.linalg.cholesky(mixture.covariance(pool)),
+                    "scale": carry.scale,
+                }
                 shared = {n: value[None] for n, value in (tuned | fitted._asdict()).items()}
                 after, info = kernel(for_kernel, state, steps, shared)
                 along, fresh = info.update_info.mean(0)
@@ -190,6 +198,10 @@ class Sampler:
         return chain
 
 
+def _together(function: Callable[..., Any], in_axes: Any = 0) -> Callable[..., Any]:
+    return jax.jit(jax.vmap(function, in_axes))
+
+
 class _Carry(NamedTuple):
     """What one stage hands to the next."""
 
@@ -202,13 +214,6 @@ class _Carry(NamedTuple):
     acceptance: Any
     done: Any
     kept: Any
-
-
-def _root(state: Any) -> Any:
-    """Return the Cholesky factor of the particles' covariance."""
-    centred = state.particles - state.weights @ state.particles
-    covariance = (centred.T * state.weights) @ centred
-    return jnp.linalg.cholesky(covariance + 1e-10 * jnp.eye(len(covariance)))
 
 
 def _step(

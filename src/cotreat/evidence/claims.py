@@ -206,11 +206,6 @@ class Printed:
         return self._split[0]
 
     @cached_property
-    def kept_names(self) -> tuple[str, ...]:
-        """Ids of the rows that enter the joint law."""
-        return tuple(self.names[at] for at in self.kept)
-
-    @cached_property
     def dependences(self) -> tuple[Dependence, ...]:
         """Return the rows that follow from earlier ones, each checked within rounding."""
         kept, others = self._split

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from cotreat.study import Study
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 SHARE = "share"
 """Name of the variables that share a total out among its arms."""
 TOLERANCE = 1e-6
+DIRECTIONS = 200_000
+"""Directions in which the walls of a polytope are looked for, to know its volume."""
 BURN_IN = 30
 """Hit-and-run steps for each free dimension, from the centre, before a draw is kept."""
 
@@ -48,6 +51,15 @@ class Polytope:
             upper = np.where(slopes < 0, ends, np.inf).min(1)
             at += rng.uniform(lower, upper)[:, None] * way
         return at
+
+    def log_volume(self, rng: np.random.Generator) -> float:
+        """Return the log of the volume, by the mean over directions of the ball that reaches as far."""
+        dimension = self.basis.shape[1]
+        way = rng.normal(size=(DIRECTIONS, dimension))
+        way /= np.linalg.norm(way, axis=1, keepdims=True)
+        reach = 1 / np.max(-(way @ self.basis.T) / self.centre, axis=1)
+        ball = dimension / 2 * np.log(np.pi) - gammaln(dimension / 2 + 1)
+        return float(ball + np.log(np.mean(reach**dimension)))
 
 
 @dataclass(frozen=True)
@@ -267,7 +279,8 @@ def _uniform(polytope: Polytope) -> pt.TensorVariable:
             radial = (dimension - 1) * pt.log(pt.tanh(rho) / rho) - 2 * pt.log(pt.cosh(rho))
             return dimension * pt.log(reach(value / rho)) + radial
 
-    pool = polytope.draws(4000, np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    pool, log_volume = polytope.draws(4000, rng), polytope.log_volume(rng)
 
     def random(_: Any, rng: np.random.Generator, size: Any = None) -> NDArray[np.float64]:
         return pool[rng.integers(len(pool), size=size)]
@@ -275,7 +288,7 @@ def _uniform(polytope: Polytope) -> pt.TensorVariable:
     return pm.CustomDist(
         SHARE,
         np.zeros(dimension),  # for its shape
-        logp=lambda value, _: pt.zeros(value.shape[:-1]),
+        logp=lambda value, _: pt.zeros(value.shape[:-1]) - log_volume,
         random=random,
         support_point=lambda *_: pt.as_tensor(pool[0]),  # the centre has no direction
         signature="(d)->(d)",
