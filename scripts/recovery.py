@@ -590,6 +590,8 @@ def page(table: pd.DataFrame) -> str:
         share=share,
         error=error,
         failed=int(has_failed(first).sum()),
+        sound=int((~has_failed(first)).sum()),
+        few=int((first["min_ess"] < 1000).sum()),
         rhat=RHAT,
         worst=first["max_rhat"].max(),
         diverging=int((first["divergences"] > 0).sum()),
@@ -633,8 +635,9 @@ on one core, and goes on where it was stopped.
    draws. The density is that of `cotreat.model.build`; NUTS is run on it directly, at a target acceptance of {accept},
    because `fit` compiles anew for each cohort.
 
-**Observed odds ratios: their 95 % intervals hold the truth in {share:.1%} (Monte Carlo error {error:.1%},
-by cohort) over {cohorts} cohorts.** *Too low* and *too high* say where the interval lies that does not
+**Observed odds ratios: their 95 % intervals hold the truth in {without:.1%} (Monte Carlo error
+{without_error:.1%}, by cohort) over the {sound} cohorts whose fits pass R-hat and divergences, and in {share:.1%}
+({error:.1%}) over all {cohorts}, as in the table.** *Too low* and *too high* say where the interval lies that does not
 hold it. Odds ratios are conditional on the score, as printed.
 
 | estimand | coverage | error | too high | too low |
@@ -642,7 +645,8 @@ hold it. Odds ratios are conditional on the score, as printed.
 {lines}
 
 **Diagnostics.** {failed} of {cohorts} fits have an R-hat over {rhat} (the worst {worst:.2f}) or divergences
-({diverging} fits); the smallest effective sample size is {ess:.0f}. Without them coverage is {without:.1%} ({without_error:.1%}).
+({diverging} fits); the smallest effective sample size is {ess:.0f}, and in {few} fits it is below 1,000: these runs are
+short, so that there can be many.
 
 **Discarded: {discarded} cohorts, {discarded_share:.0%} of all drawn**, in which one of the four printed arms had
 fewer than {fewest} events or non-events, or an odds ratio was not finite or rounded to 0.00: no paper would
@@ -659,12 +663,11 @@ What to make of it:
   or two stay elsewhere. Only cohort 25 was looked into: there it is a corner where TAC+MMF has about one
   patient, presumably because the law, of first order in the counts' noise, then allows for almost
   any interval. Its log density is about 19 below that of the other chains, so it should hold next to no
-  draws, but it holds a quarter of them and widens intervals. Of 48 chains for the flagship itself none
-  was in such a place. R-hat says so each time, and the numbers of such a fit would not be used. Without
-  all fits that fail, coverage is as above.
+  draws, but it holds a quarter of them and widens intervals. R-hat says so each time, and the numbers of
+  such a fit would not be used: `cotreat reanalyse` puts sequential Monte Carlo in its place.
 - *Extrapolated* estimands are held by {extrapolated:.1%} ({extrapolated_error:.1%}) of their intervals, but
   because truths come from the very prior that fills in what was not observed. It says nothing about
-  worlds in which that prior is wrong; coverage of the observed odds ratios depends on it far less.
+  worlds in which that prior is wrong; no run here was made with truths from another prior.
 """
 
 

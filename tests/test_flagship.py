@@ -15,6 +15,7 @@ from cotreat.names import CONTRADICTED
 from cotreat.priors import prior_set
 from cotreat.reanalysis import plan
 from cotreat.sampling import fit, log_evidence, temper
+from cotreat.study_file import parse_study
 from cotreat.summary import PRINTED, summarise
 
 ROOT = Path(__file__).parent.parent
@@ -174,6 +175,39 @@ def test_plan_runs_the_leader_under_every_reading_and_the_others_under_the_defau
     ]
     assert plan(study, ["additive"], ["additive"], ()) == [("additive", READINGS[0])]
     assert plan(study, models, (), ["all"]) == pairs[:4]
+    # The default reading is what the others are compared with, so it is run before them.
+    asked = plan(study, models, (), [READINGS[2], READINGS[0]])
+    assert asked == [("exchangeable", READINGS[0]), ("exchangeable", READINGS[2])]
+
+
+def test_audit_takes_products_about_counted_patients():
+    text = """
+study = { id = "six", title = "six", design = "cohort", source = "s", inclusion = "any(A, B, C)" }
+outcome = { name = "response", direction = "benefit" }
+treatments = { A = { name = "a" }, B = { name = "b" }, C = { name = "c" } }
+arms = [
+  { regimen = "A", n = 50, events = 18 },
+  { regimen = "B", n = 80, events = 20 },
+  { regimen = "C", n = 90, events = 21 },
+  { regimen = "A+B", n = 60, events = 28 },
+  { regimen = "A+C", n = 60, events = 28 },
+  { regimen = "B+C", n = 60, events = 18 },
+]
+[[claims]]
+id = "both"
+kind = "odds_ratio"
+products = [["A", "B"], ["A", "C"]]
+value = 1.5
+ci = [0.8, 2.8]
+source = "Table 2"
+"""
+    assert "both: mutual_product[A:B given A:C]: printed 1.5" in audit(parse_study(text))
+
+
+def test_report_shows_the_audit_of_the_default_reading():
+    page = (RESULTS / "report.html").read_text(encoding="utf-8")
+    assert "Printed numbers that are evidence, reading odds-ratios:" in page
+    assert "Printed numbers that are evidence, reading four" not in page
 
 
 def results(reading):

@@ -63,7 +63,7 @@ def test_its_study_file_is_read():
     assert len(text.splitlines()) == 10
     assert tomllib.loads(text)
     assert parse_study(text).counted == ("none", "A", "B", "A+B")
-    assert parse_study(text.replace("arms = [", f"{baseline}arms = [")).baseline.lower == 0.6
+    assert parse_study(text.replace("arms = [", f"{baseline}arms = [")).baseline.lower == 0.08
 
 
 def test_its_commands_are_those_of_the_command_line():

@@ -265,7 +265,7 @@ def _doubling(stats: xr.Dataset) -> Iterator[Row]:
         MORE_MOVES,
     )
     if stats.sizes["measure"]:
-        changes = stats["probability_moved"]
+        changes = stats["probability_moved"].values
         at, moved = int(changes.argmax()), float(changes.max())
         yield _row(
             "P(synergy), moves doubled",

@@ -390,8 +390,9 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: i
     flat = {
         rv.name: (v := posterior[rv.name].values).reshape(-1, *v.shape[2:]) for rv in built.free_RVs
     }
-    values = {**flat, **vectorised.deterministics(built, flat)}
-    tree["posterior"] = xr.DataTree(_labelled(built, values, chains))
+    if "risk" not in posterior:  # sequential Monte Carlo needs them to see whether it has settled
+        values = {**flat, **vectorised.deterministics(built, flat)}
+        tree["posterior"] = xr.DataTree(_labelled(built, values, chains))
     kept = {name: array[:PRIOR_DRAWS] for name, array in prior.items()}
     before = {**kept, **vectorised.deterministics(built, kept)}
     tree["prior"] = xr.DataTree(_labelled(built, before, 1))

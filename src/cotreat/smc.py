@@ -271,6 +271,8 @@ def _moves(
         return state.position, accepted / num_mcmc_steps
 
     def in_batches(keys: Any, particles: Any, parameters: Any) -> tuple[Any, Any]:
-        return jax.lax.map(lambda one: move(*one, parameters), (keys, particles), batch_size=BATCH)
+        return jax.lax.map(
+            lambda one: move(one[0], one[1], parameters), (keys, particles), batch_size=BATCH
+        )
 
     return in_batches, n_particles
