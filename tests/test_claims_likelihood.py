@@ -1157,3 +1157,76 @@ def test_a_prediction_far_below_a_bound_does_not_contradict_it():
     assert mean > 5
     assert found.tail == pytest.approx(stats.norm.sf(deviate(0.05), mean, sd), rel=1e-6)
     assert found.tail > 0.99
+
+
+def _pair(more: str, totals: str = "") -> str:
+    return f"""
+study = {{ id = "pair", title = "pair", design = "cohort", source = "s", inclusion = "any(A, B, C)" }}
+outcome = {{ name = "response", direction = "benefit" }}
+treatments = {{ A = {{ name = "a" }}, B = {{ name = "b" }}, C = {{ name = "c" }} }}
+{totals}
+[[claims]]
+id = "ratio"
+kind = "odds_ratio"
+regimens = ["A+B", "B"]
+value = 2.1
+ci = [1.22, 3.61]
+adjusted = true
+model = "one"
+source = "Table 3"
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("printed", "availability"),
+    [
+        ('value = "<0.05"', "extrapolated"),
+        ('value = "<0.05"\nsign = "+"', "extrapolated"),
+        ("value = 0.03", "extrapolated"),
+        ('value = 0.03\nsign = "+"', "observed"),
+    ],
+)
+def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availability):
+    from cotreat.estimands import Point, determination, enumerate_estimands
+
+    text = _pair(
+        f'[[claims]]\nid = "p"\nkind = "p_value"\nproduct = ["A", "B"]\n{printed}\nsource = "text"',
+        'totals = [{ patients = "all", n = 400, events = 120 }]',
+    )
+    study = parse_study(text)
+    estimands = {e.label: e for e in enumerate_estimands(study, MODELS["interaction"])}
+    point = Point(np.linspace(-2, 1, len(study.regimens)))
+    assert determination(estimands["product[A:B]"], study, point) == availability
+    assert determination(estimands["odds_ratio[A+B vs B]"], study, point) == "observed"
+
+
+def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
+    other = (
+        '[[claims]]\nid = "other"\nkind = "odds_ratio"\nregimens = ["A+C", "C"]\nvalue = 1.5\n'
+        'ci = [1.0, 2.25]\nadjusted = true\nmodel = "two"\nsource = "Table 4"'
+    )
+    study = parse_study(_pair(other))
+    numbers = claims.printed(study)
+    assert "loss" not in claims.parameters(numbers)
+    arms = np.full(len(study.present), -1.0)
+    law = claims.joint_law(np, numbers, arms, 0.5, None, np.ones(len(arms)), 0.1)
+    errors = [claims.standard_error(claim) for claim in numbers.odds_ratios]
+    np.testing.assert_allclose(law.covariance, np.diag(np.square(errors) + 0.1**2))
+    built = build(study, MODELS["interaction"], prior_set("weak", study))
+    assert "loss" not in {rv.name for rv in built.free_RVs}
+
+
+def test_the_coefficient_of_a_crude_number_is_not_called_conditional():
+    from cotreat.estimands import enumerate_estimands
+
+    text = _pair(
+        '[[claims]]\nid = "crude"\nkind = "odds_ratio"\nsets = ["A", "not A"]\nvalue = 1.5\n'
+        'ci = [1.0, 2.25]\nadjusted = false\nsource = "text"',
+        'totals = [{ patients = "all", n = 400, events = 120 }]',
+    )
+    study = parse_study(text)
+    (own,) = [e for e in enumerate_estimands(study, MODELS["interaction"]) if e.claim]
+    risk = xr.DataArray(np.zeros((1, 1)), dims=("chain", "draw"), attrs={"risk_kind": "implied"})
+    waist = xr.Dataset({"risk": risk, "conditional_risk": risk, "log_ratio": risk})
+    assert own.risk_kind(waist) == "crude"

@@ -60,6 +60,8 @@ class Estimand:
         The measure of synergy behind it, if it is one.
     claim : str
         Id of the printed number whose coefficient it is, if it is one.
+    is_crude : bool
+        Whether that number is adjusted for nothing.
     is_judged : bool
         Whether a probability may be read from it: for measures, only on the scale of synergy.
     """
@@ -76,6 +78,7 @@ class Estimand:
     pair: str = ""
     is_judged: bool = True
     claim: str = ""
+    is_crude: bool = False
 
     def reads(self, waist: Waist) -> xr.DataArray:
         """Return the array it is asked of.
@@ -91,6 +94,8 @@ class Estimand:
 
     def risk_kind(self, waist: Waist) -> str:
         """Say what its risks, or odds, are: ``crude``, ``implied`` or ``conditional``."""
+        if self.is_crude:
+            return "crude"
         array = self.reads(waist)
         is_conditional = not isinstance(waist, xr.DataArray) and CONDITIONAL in waist
         if is_conditional and not self.needs_risks:
@@ -138,7 +143,15 @@ def _printed(study: Study) -> Iterator[Estimand]:
         label = contrasts.label(claim.meaning)
         if label not in known:
             known.add(label)
-            yield Estimand(label, (), np.exp, null=1.0, log=True, claim=claim.id)
+            yield Estimand(
+                label,
+                (),
+                np.exp,
+                null=1.0,
+                log=True,
+                claim=claim.id,
+                is_crude=not claim.adjusted,
+            )
 
 
 def _effect_ratios(study: Study) -> Iterator[Estimand]:
@@ -324,7 +337,10 @@ def determination(estimand: Estimand, study: Study, point: Point) -> str:
         own = np.array([[float(r == arm) for r in study.regimens] for arm in estimand.arms[1:]])
         return _told(all(in_row_space(row, evidence) for row in own))
     if estimand.claim:
-        return OBSERVED  # its gradient is a row of the Jacobian
+        numbers = claims.printed(study)
+        assert numbers is not None  # noqa: S101 - for the type checker
+        own = _of_claims(study, point)[numbers.names.index(estimand.claim)]
+        return _told(in_row_space(own, evidence))
     slope = gradient(estimand, study.regimens, point)
     if np.isnan(slope).any() and measure is not None:
         # A synergy index has no value here, but asks of the evidence what its sign asks.
@@ -339,18 +355,26 @@ def jacobian(study: Study, point: Point) -> NDArray[np.float64]:
     Returns
     -------
     ndarray
-        Counts, then printed numbers by row, shape (row, regimen).
+        Counts, then printed numbers that are points, shape (row, regimen). A "<", or a p-value whose
+        sign nobody printed, narrows a coefficient but does not determine it.
     """
     weight = averages(np, point.log_odds, point.sigma).weight
     rows = counts.jacobian(study, weight)
     numbers = claims.printed(study)
     if numbers is None:
         return rows
+    return np.vstack([rows, _of_claims(study, point)[~claims.observed(numbers).is_tail]])
+
+
+def _of_claims(study: Study, point: Point) -> NDArray[np.float64]:
+    """Differentiate the expectation of all printed numbers, shape (row, regimen)."""
+    numbers = claims.printed(study)
+    assert numbers is not None  # noqa: S101 - for the type checker
     at = [study.regimens.index(regimen) for regimen in study.present]
     n = numbers.sizes.typical if point.n is None else point.n
     own = np.zeros((len(numbers.names), len(study.regimens)))
     own[:, at] = claims.jacobian(numbers, point.log_odds[at], point.sigma, n)
-    return np.vstack([rows, own])
+    return own
 
 
 def _told(is_inside: bool) -> str:

@@ -61,7 +61,7 @@ def _printed(
     sigma: pt.TensorVariable | None,
     priors: PriorSet,
 ) -> None:
-    loss = state(priors, "loss") if sigma is not None else None
+    loss = state(priors, "loss") if numbers.has_loss else None
     size = sizes.state(numbers.sizes)
     pm.Deterministic("size", size, dims="present")
     shift = priors["shift"].numbers()["sigma"] if numbers.shifted.size else 0.0

@@ -82,8 +82,9 @@ class Conflict:
         return "; ".join(filter(None, [words, self.heading, *map(str, self.predictions)]))
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as what JSON can hold."""
-        return {**asdict(self), "heading": self.heading}
+        """Return it as what JSON can hold: no difference where the default reading was not run."""
+        difference = None if np.isnan(self.difference) else self.difference
+        return {**asdict(self), "difference": difference, "heading": self.heading}
 
 
 def predict(

@@ -11,6 +11,7 @@ import pandas as pd
 from cotreat import store
 from cotreat.catalogue import MODELS
 from cotreat.headline import headline
+from cotreat.names import CONTRADICTED
 from cotreat.plots import FIGURES, STUDY_FIGURES
 from cotreat.study import Study
 
@@ -130,7 +131,7 @@ def _readings(fits: list[dict[str, Any]]) -> str:
                 "engine": info["engine"],
                 "log evidence": conflict["log_evidence"],
                 "against the default": conflict["difference"],
-                "verdict": conflict["heading"] or "not contradicted by 8 units or more",
+                "verdict": conflict["heading"] or _mild(conflict["difference"]),
                 "as the default reading predicts them": "; ".join(
                     f"{p['claim']} printed {p['printed']}, predicted {p['median']:.2g} "
                     f"({p['lower']:.2g} to {p['upper']:.2g}), tail {p['tail']:.3f}"
@@ -139,6 +140,13 @@ def _readings(fits: list[dict[str, Any]]) -> str:
             }
         )
     return _table(pd.DataFrame(rows)) if len(rows) > 1 else ""
+
+
+def _mild(difference: float | None) -> str:
+    """Say what is to be said of a reading that is not contradicted."""
+    if difference is None:
+        return "not compared: the default reading was not run"
+    return "the default reading" if difference == 0 else f"not {CONTRADICTED:g} units below"
 
 
 def _fit(folder: Path) -> dict[str, Any]:

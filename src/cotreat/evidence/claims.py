@@ -130,6 +130,11 @@ class Printed:
         """Whether any claim is adjusted for covariates that nobody can see."""
         return any(claim.adjusted for claim in self.claims)
 
+    @property
+    def has_loss(self) -> bool:
+        """Whether what adjustment loses counts: without sizes the standard errors are the printed ones."""
+        return self.is_adjusted and self.sizes.are_known
+
     @cached_property
     def regressions(self) -> Regressions:
         """The coefficients that the claims are."""
@@ -312,7 +317,8 @@ def parameters(numbers: Printed | None) -> tuple[str, ...]:
     if numbers is None:
         return ()
     return (
-        *(("sigma", "loss") if numbers.is_adjusted else ()),
+        *(("sigma",) if numbers.is_adjusted else ()),
+        *(("loss",) if numbers.has_loss else ()),
         *(("shift",) if numbers.shifted.size else ()),
         *(("share",) if numbers.sizes.variables else ()),
     )
@@ -392,6 +398,7 @@ def joint_law(
     law = numbers.regressions.law(xp, log_odds, sigma, n)
     if not numbers.sizes.are_known:
         variance = np.diag([standard_error(claim) ** 2 for claim in numbers.odds_ratios])
+        variance = variance + shift_sd**2 * (numbers.shifted @ numbers.shifted.T)
         return Joint(law.mean, variance, law.mean, np.zeros(0), np.zeros(0))
     own = np.array([float(claim.adjusted) for claim in numbers.claims])
     kappa = 1.0 if loss is None else 1 + loss
