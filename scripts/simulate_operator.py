@@ -544,9 +544,6 @@ cohorts left out because some odds ratio is.
 
 What is known about the deviations:
 
-- *p-values of strong effects.* A deviate b/SE moves with SE too. Where the law leaves that out, with
-  lever/SE instead of lever/SE − z · drift, SDs of deviates come out too large and correlations off
-  (`big, strong products`, z = 4.3: law 0.987, simulated 0.966, with the drift 0.974; no line would miss).
 - *Adjusted standard errors* are wider than the law's, the more so the larger σ: a paper estimates
   the slope of the score, the law knows it. It adds (d_a − d_b)²/I_σ to the variance of arm against arm,
   with d = E uq(1 − q)/E q(1 − q), and I_σ the information on the slope given the arms: 1.3 % of a
