@@ -483,6 +483,7 @@ def _page(tables: list[pd.DataFrame], cohorts: int, seed: int) -> str:
         )
     whole = pd.concat(tables, ignore_index=True)
     beyond = missed(whole)
+    heading = "\n| configuration | quantity | row | other | simulated | law | deviation |\n"
     misses = [
         f"| {one.configuration} | {one.quantity} | {one.row} | "
         f"{one.other if isinstance(one.other, str) else ''} | {one.simulated:.4g} | {one.law:.4g} | "
@@ -506,7 +507,7 @@ def _page(tables: list[pd.DataFrame], cohorts: int, seed: int) -> str:
         rules="---|" * len(SHOWN),
         lines="\n".join(lines),
         missed=len(beyond),
-        misses="\n".join(misses),
+        misses="\n".join([heading + "|---" * 7 + "|", *misses]) if misses else "",
         losses="\n".join(losses),
     )
 
@@ -537,9 +538,6 @@ cohorts left out because some odds ratio is.
 {lines}
 
 **Beyond a bar: {missed}.**
-
-| configuration | quantity | row | other | simulated | law | deviation |
-|---|---|---|---|---|---|---|
 {misses}
 
 What is known about the deviations:
