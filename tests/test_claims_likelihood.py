@@ -15,6 +15,7 @@ from scipy.special import expit, gammaln, logit, ndtr, ndtri, softmax
 
 from cotreat import load_study, parse_study, vectorised
 from cotreat.catalogue import MODELS
+from cotreat.estimands import Point, determination, enumerate_estimands
 from cotreat.evidence import claims, regression
 from cotreat.evidence.claims import Joint, joint_law, observed, printed
 from cotreat.evidence.sizes import sizes_of, state
@@ -1159,23 +1160,7 @@ def test_a_prediction_far_below_a_bound_does_not_contradict_it():
     assert found.tail > 0.99
 
 
-def _pair(more: str, totals: str = "") -> str:
-    return f"""
-study = {{ id = "pair", title = "pair", design = "cohort", source = "s", inclusion = "any(A, B, C)" }}
-outcome = {{ name = "response", direction = "benefit" }}
-treatments = {{ A = {{ name = "a" }}, B = {{ name = "b" }}, C = {{ name = "c" }} }}
-{totals}
-[[claims]]
-id = "ratio"
-kind = "odds_ratio"
-regimens = ["A+B", "B"]
-value = 2.1
-ci = [1.22, 3.61]
-adjusted = true
-model = "one"
-source = "Table 3"
-{more}
-"""
+ADJUSTED_RATIO = ratio("ratio", 'regimens = ["A+B", "B"]', 2.1, 0.27, "one", adjusted=True)
 
 
 @pytest.mark.parametrize(
@@ -1188,12 +1173,8 @@ source = "Table 3"
     ],
 )
 def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availability):
-    from cotreat.estimands import Point, determination, enumerate_estimands
-
-    text = _pair(
-        f'[[claims]]\nid = "p"\nkind = "p_value"\nproduct = ["A", "B"]\n{printed}\nsource = "text"',
-        'totals = [{ patients = "all", n = 400, events = 120 }]',
-    )
+    claim = f'[[claims]]\nid = "p"\nkind = "p_value"\n{PRODUCT}\n{printed}\nsource = "made up"\n'
+    text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + claim
     study = parse_study(text)
     estimands = {e.label: e for e in enumerate_estimands(study, MODELS["interaction"])}
     point = Point(np.linspace(-2, 1, len(study.regimens)))
@@ -1202,11 +1183,8 @@ def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availabili
 
 
 def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
-    other = (
-        '[[claims]]\nid = "other"\nkind = "odds_ratio"\nregimens = ["A+C", "C"]\nvalue = 1.5\n'
-        'ci = [1.0, 2.25]\nadjusted = true\nmodel = "two"\nsource = "Table 4"'
-    )
-    study = parse_study(_pair(other))
+    other = ratio("other", 'regimens = ["A+C", "C"]', 1.5, 0.2, "two", adjusted=True)
+    study = parse_study(HEAD + ADJUSTED_RATIO + other)
     numbers = claims.printed(study)
     assert "loss" not in claims.parameters(numbers)
     arms = np.full(len(study.present), -1.0)
@@ -1218,13 +1196,7 @@ def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
 
 
 def test_the_coefficient_of_a_crude_number_is_not_called_conditional():
-    from cotreat.estimands import enumerate_estimands
-
-    text = _pair(
-        '[[claims]]\nid = "crude"\nkind = "odds_ratio"\nsets = ["A", "not A"]\nvalue = 1.5\n'
-        'ci = [1.0, 2.25]\nadjusted = false\nsource = "text"',
-        'totals = [{ patients = "all", n = 400, events = 120 }]',
-    )
+    text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + SETS_RATIO
     study = parse_study(text)
     (own,) = [e for e in enumerate_estimands(study, MODELS["interaction"]) if e.claim]
     risk = xr.DataArray(np.zeros((1, 1)), dims=("chain", "draw"), attrs={"risk_kind": "implied"})
