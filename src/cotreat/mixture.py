@@ -35,8 +35,10 @@ class Mixture(NamedTuple):
     def draw(self, key: Any) -> Any:
         """Draw a point."""
         for_component, for_noise = jax.random.split(key)
-        at = jax.random.categorical(for_component, self.log_weights)
-        noise = jax.random.normal(for_noise, self.means.shape[1:])
+        reached = jnp.cumsum(jnp.exp(self.log_weights))[:-1]
+        at = (jax.random.uniform(for_component) > reached).sum()
+        # Single precision makes cheap noise; nothing rests on its last digits.
+        noise = jax.random.normal(for_noise, self.means.shape[1:], jnp.float32)
         return self.means[at] + self.roots[at] @ noise
 
     def log_density(self, point: Any) -> Any:

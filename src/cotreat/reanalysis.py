@@ -12,10 +12,11 @@ import xarray as xr
 from cotreat import checks, headline, sampling, store
 from cotreat.auditing import audit
 from cotreat.catalogue import MODELS, Model
+from cotreat.drawer import Drawer
 from cotreat.estimands import waist_of
 from cotreat.frequentist import fit_likelihood
 from cotreat.names import CHECK_COLUMNS
-from cotreat.plots import View, draw_figures
+from cotreat.plots import View
 from cotreat.priors import PriorSet, models_for, prior_set
 from cotreat.readings import Conflict, predict, size_changes
 from cotreat.remarks import remarks
@@ -165,12 +166,14 @@ def reanalyse(
     folder.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out now
     results: list[Result] = []
     known = _Known(pairs)
-    for name, reading in pairs:
-        shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
-        say(f"{study.id}: {shown}, {chosen.name} priors")
-        run = _Run(study.under(reading), MODELS[name], chosen, engine, settings)
-        results.append(_write(run, known, folder, thresholds))
-        say(f"{study.id}: {shown}: {results[-1].folder} ({results[-1].changes})")
+    with Drawer(len(pairs)) as drawer:
+        for name, reading in pairs:
+            shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
+            say(f"{study.id}: {shown}, {chosen.name} priors")
+            run = _Run(study.under(reading), MODELS[name], chosen, engine, settings)
+            results.append(
+                _write(run, known, folder, thresholds, drawer, f"{study.id}: {shown}", say)
+            )
     page, _ = write_report(folder, study)
     return Reanalysis(study, tuple(results), refused, page)
 
@@ -240,7 +243,16 @@ def _conflict(
     return Conflict(run.study.reading, evidence, evidence - default, predictions)
 
 
-def _write(run: _Run, known: _Known, folder: Path, thresholds: Sequence[float]) -> Result:
+def _write(
+    run: _Run,
+    known: _Known,
+    folder: Path,
+    thresholds: Sequence[float],
+    drawer: Drawer,
+    shown: str,
+    say: Callable[[str], None],
+) -> Result:
+    """Make a fit, answer every estimand, and have the fit's folder written."""
     study, model, priors = run.study, run.model, run.priors
     tree, table, evidence = _sampled(run, known)
     conflict = _conflict(run, known, tree, evidence)
@@ -254,38 +266,12 @@ def _write(run: _Run, known: _Known, folder: Path, thresholds: Sequence[float]) 
         thresholds=thresholds,
     )
     failed = checks.failures(table)
-    cautions, beware = checks.cautions(table), remarks(summary, study)
+    cautions = checks.cautions(table)
     if conflict is not None and conflict.is_contradicted:
         cautions = [f"reading {study.reading}, {conflict}", *cautions]
     target = folder / f"{model.name}--{priors.name.replace(':', '-')}--{study.reading}"
     info = {"failed_checks": failed, **sampling.provenance(tree)}
-    changes = store.changes(target, info)
-    tree.attrs["failed_checks"] = "; ".join(failed)
-    with store.whole_folder(target) as writing:
-        store.write_table(summary, writing / store.SUMMARY, failed)
-        store.write_table(table, writing / store.CHECKS, failed)
-        store.write_draws(tree, writing / store.DRAWS)
-        draw_figures(writing, View(tree, study, model, summary), failed)
-        store.write_info(
-            {
-                **info,
-                "title": study.title,
-                "words": study.read.words,
-                "audit": audit(study),
-                "agreement": [str(a) for a in headline.agreements(summary)],
-                "cautions": cautions,
-                "remarks": beware,
-                "conflict": None if conflict is None else conflict.as_json(),
-                "conflict_words": "" if conflict is None else str(conflict),
-                "sizes": size_changes(summary),
-            },
-            writing / store.INFO,
-        )
-    if failed:
-        warnings.warn(
-            f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
-        )
-    return Result(
+    result = Result(
         target,
         model.name,
         study.reading,
@@ -293,7 +279,43 @@ def _write(run: _Run, known: _Known, folder: Path, thresholds: Sequence[float]) 
         table,
         failed,
         cautions,
-        beware,
+        remarks(summary, study),
         conflict,
-        changes,
+        store.changes(target, info),
     )
+    tree.attrs["failed_checks"] = "; ".join(failed)
+
+    def tables(writing: Path) -> None:
+        store.write_table(summary, writing / store.SUMMARY, failed)
+        store.write_table(table, writing / store.CHECKS, failed)
+        store.write_draws(tree, writing / store.DRAWS)
+        store.write_info({**info, **_told(study, result)}, writing / store.INFO)
+
+    drawer.write(
+        target,
+        tables,
+        View(tree, study, model, summary),
+        failed,
+        finished=lambda: say(f"{shown}: {target} ({result.changes})"),
+    )
+    if failed:
+        warnings.warn(
+            f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
+        )
+    return result
+
+
+def _told(study: Study, result: Result) -> dict[str, Any]:
+    """Collect what the report tells of a fit beside its tables and figures."""
+    conflict = result.conflict
+    return {
+        "title": study.title,
+        "words": study.read.words,
+        "audit": audit(study),
+        "agreement": [str(a) for a in headline.agreements(result.summary)],
+        "cautions": result.cautions,
+        "remarks": result.remarks,
+        "conflict": None if conflict is None else conflict.as_json(),
+        "conflict_words": "" if conflict is None else str(conflict),
+        "sizes": size_changes(result.summary),
+    }

@@ -16,8 +16,8 @@ from pymc.sampling.jax import get_jaxified_graph
 from cotreat import mixture
 from cotreat.vectorised import Draws, function_of_draws, unconstrained
 
-TARGET_ESS = 0.7
-"""The next temperature keeps this share of the particles effective."""
+TARGET_ESS = jnp.array([0.7, 0.5])
+"""The next temperature keeps this share of the particles effective, in the second and first pass."""
 ACCEPTANCE = 0.22
 """Share of accepted moves along differences that the step size is steered to."""
 SHARES = jnp.array([0.2, 0.4, 1.0])
@@ -27,10 +27,12 @@ JUMP = 0.1
 JITTER = 0.1
 """Size of the noise that is added to a difference, in SDs."""
 SNAPSHOTS = 3
-"""Times that the particles are kept at the end, so many moves apart as each stage has."""
+"""Times that the particles are kept at the end of the second pass, a stage's moves apart."""
 BATCH = 250
 """Particles moved together: what they need fits the processor's cache."""
 IMPOSSIBLE = -1e10
+FRESH = 1
+"""The second of the two kinds of moves: a draw from a mixture."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +97,9 @@ class Sampler:
         keys = jax.random.split(jax.random.PRNGKey(seed), (4, chains))
         start = self._start.reshape(chains, particles, -1)
         start, shape = self._scatter(start, keys[0])
-        found = self._pass(keys[1], start, shape, True, steps)
+        found = self._pass(keys[1], start, shape, jnp.array(True), steps)
         start, shape = self._again(found[0], found[-1], keys[2])
-        found = self._pass(keys[3], start, shape, False, steps)
+        found = self._pass(keys[3], start, shape, jnp.array(False), steps)
         at, evidence, stages, acceptance = map(np.asarray, found[:-1])
         return Particles(self._constrained(at), evidence, stages, acceptance, steps)
 
@@ -153,7 +155,7 @@ class Sampler:
                 _step,
                 random_walk.init,
                 resampling.systematic,
-                TARGET_ESS,
+                TARGET_ESS[is_first.astype(int)],
                 update_strategy=_moves,
             )
 
@@ -174,7 +176,9 @@ class Sampler:
                 along, fresh = info.update_info.mean(0)
                 # The kernel moves before it reweighs: the stage begun at 1 is the last.
                 is_done = (state.tempering_param >= 1).astype(int)
-                kept = carry.kept.at[carry.done].set(after.particles)
+                # Into all places left: the first pass ends before it has filled them one by one.
+                is_left = jnp.arange(SNAPSHOTS)[:, None, None] >= carry.done
+                kept = jnp.where(is_left, after.particles, carry.kept)
                 return _Carry(
                     key,
                     after,
@@ -191,7 +195,8 @@ class Sampler:
             kept = jnp.zeros((SNAPSHOTS, *start.shape))
             zero = jnp.array(0.0)
             first = _Carry(key, state, zero, jnp.array(1.0), shape, 0, zero, 0, kept)
-            end = jax.lax.while_loop(lambda carry: carry.done < SNAPSHOTS, stage, first)
+            last = jnp.where(is_first, 1, SNAPSHOTS)
+            end = jax.lax.while_loop(lambda carry: carry.done < last, stage, first)
             points = jax.random.permutation(end.key, end.kept.reshape(-1, start.shape[1]))
             return points, end.evidence, end.stages, end.acceptance, end.shape
 
@@ -220,22 +225,25 @@ def _step(
     key: Any,
     state: Any,
     density: Any,
-    is_fresh: Any,
+    is_fresh: bool,
     pool: Any,
     root: Any,
     scale: Any,
     **shape: Any,
 ) -> Any:
-    """Propose a move along the difference of two particles or a fresh draw, and accept or not."""
-    fitted = mixture.Mixture(**shape)
-
-    def propose(key: Any, at: Any) -> Any:
-        return jnp.where(is_fresh, fitted.draw(key), at + _along(key, at, pool, root, scale))
-
-    def log_proposal(_: Any, to: Any) -> Any:
-        return jnp.where(is_fresh, fitted.log_density(to.position), 0.0)
-
-    return random_walk.build_rmh()(key, state, density, propose, log_proposal)
+    """Propose a fresh draw or a move along the difference of two particles, and accept or not."""
+    if is_fresh:
+        fitted = mixture.Mixture(**shape)
+        return random_walk.build_rmh()(
+            key,
+            state,
+            density,
+            lambda key, _: fitted.draw(key),
+            lambda _, to: fitted.log_density(to.position),
+        )
+    return random_walk.build_rmh()(
+        key, state, density, lambda key, at: at + _along(key, at, pool, root, scale)
+    )
 
 
 def _along(key: Any, at: Any, pool: Any, root: Any, scale: Any) -> Any:
@@ -262,12 +270,14 @@ def _moves(
     def move(key: Any, at: Any, parameters: Any) -> tuple[Any, Any]:
         def once(i: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
             state, accepted = carry
-            kind = i % 2
-            state, info = step(jax.random.fold_in(key, i), state, density, kind == 1, **parameters)
-            return state, accepted.at[kind].add(info.acceptance_rate)
+            shares = []
+            for kind, key_of_kind in enumerate(jax.random.split(jax.random.fold_in(key, i))):
+                state, info = step(key_of_kind, state, density, kind == FRESH, **parameters)
+                shares.append(info.acceptance_rate)
+            return state, accepted + jnp.stack(shares)
 
         begun = (init(at, density), jnp.zeros(2))
-        state, accepted = jax.lax.fori_loop(0, 2 * num_mcmc_steps, once, begun)
+        state, accepted = jax.lax.fori_loop(0, num_mcmc_steps, once, begun)
         return state.position, accepted / num_mcmc_steps
 
     def in_batches(keys: Any, particles: Any, parameters: Any) -> tuple[Any, Any]:

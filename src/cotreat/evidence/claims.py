@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -332,8 +332,7 @@ def _says_more(study: Study, total: Total) -> bool:
 # --- The joint law ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Joint:
+class Joint(NamedTuple):
     """The law of the printed numbers given the arms.
 
     Attributes
@@ -546,12 +545,19 @@ def likelihood(
     log_odds, n
         By arm of ``study.present``.
     """
+    import jax.numpy as jnp
     import pymc as pm
     import pytensor.tensor as pt
+    from pytensor import wrap_jax
 
-    law = joint_law(pt, numbers, log_odds, sigma, loss, n, shift_sd)
+    # One node of the graph: spelled out it has thousands, and PyTensor takes seconds to rewrite them.
+    @wrap_jax
+    def law_in_jax(*given: Any) -> Joint:
+        return joint_law(jnp, numbers, *given, shift_sd=shift_sd)
+
+    law = law_in_jax(log_odds, sigma, loss, n)
     data = observed(numbers)
-    covariance = pt.as_tensor(law.covariance) + np.diag(data.rounding)
+    covariance = law.covariance + np.diag(data.rounding)
     pm.Deterministic("log_ratio", law.ratios, dims="claim")
     pm.Deterministic("claim_mean", law.mean, dims="row")
     pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))

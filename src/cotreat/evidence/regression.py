@@ -125,7 +125,8 @@ def averages(xp: ModuleType, log_odds: Array, sigma: Array | None) -> Averages:
     if sigma is None:
         q = 1 / (1 + xp.exp(-log_odds))
         return Averages(q, q * (1 - q), q * (1 - q) * (1 - 2 * q))
-    q = 1 / (1 + xp.exp(-(log_odds[:, None] + sigma * NODES)))
+    # A product of exponentials, not one of a sum: most of the time went into their number.
+    q = 1 / (1 + xp.exp(-log_odds)[:, None] * xp.exp(-sigma * NODES))
     v = q * (1 - q)
     return Averages(q @ WEIGHTS, v @ WEIGHTS, (v * (1 - 2 * q)) @ WEIGHTS)
 
@@ -181,7 +182,7 @@ class _Groups:
     weight: Array
     slope: Array
 
-    def __getitem__(self, at: list[int]) -> "_Groups":
+    def __getitem__(self, at: NDArray[np.int64]) -> "_Groups":
         return _Groups(*(getattr(self, part.name)[at] for part in fields(self)))
 
 
@@ -220,7 +221,7 @@ class Regressions:
         laws = []
         for one in self.coefficients:
             if one.equation not in solved:
-                at = [self._keys.index(_key(one, group)) for group in one.groups]
+                at = np.array([self._keys.index(_key(one, group)) for group in one.groups])
                 solved[one.equation] = _solved(
                     xp, one, groups[at], sigma if one.is_adjusted else None
                 )
