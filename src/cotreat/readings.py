@@ -42,9 +42,10 @@ class Prediction:
     tail: float
 
     def __str__(self) -> str:
+        share = f"{self.tail:.1%}" if self.tail >= 0.001 else "fewer than 0.1%"
         return (
             f"{self.claim}, printed {self.printed}: predicted without it {self.median:.2g} "
-            f"({self.lower:.2g} to {self.upper:.2g}), {self.tail:.1%} of predictions as far out"
+            f"({self.lower:.2g} to {self.upper:.2g}), {share} of predictions as far out"
         )
 
 

@@ -27,7 +27,7 @@ from cotreat.study import Study
 from cotreat.vectorised import Draws
 
 MIN_CHAINS = 2
-PRIOR_DRAWS = 10_000
+PRIOR_DRAWS = 20_000
 TARGET_ACCEPT = 0.98
 """Models with a spread of their own reach towards a spread of 0, where long steps diverge; there are
 none at 0.97 and above over 12 seeds of `exchangeable` on a study of seven arms."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -295,6 +295,7 @@ def is_used(study: Study, claim: Claim) -> bool:
     return bool(np.any(in_it & ~np.isin(study.present, study.counted)))
 
 
+@lru_cache(maxsize=64)
 def printed(study: Study) -> Printed | None:
     """Collect the printed numbers that are evidence; None where all patients are counted."""
     if not study.has_uncounted:
@@ -536,26 +537,32 @@ def likelihood(
 ) -> None:
     """State the printed numbers in the PyMC model in context.
 
-    Makes the observed ``claims`` (points of the joint law) and ``widths`` (log standard errors), the
-    potential ``tails``, and as deterministics the laws of all of them, of claims that follow from
-    others too.
-
     Parameters
     ----------
     log_odds, n
         By arm of ``study.present``.
     """
     import jax.numpy as jnp
-    import pymc as pm
-    import pytensor.tensor as pt
     from pytensor import wrap_jax
 
     # One node of the graph: spelled out it has thousands, and PyTensor takes seconds to rewrite them.
     @wrap_jax
-    def law_in_jax(*given: Any) -> Joint:
-        return joint_law(jnp, numbers, *given, shift_sd=shift_sd)
+    def law_in_jax(log_odds: Any, sigma: Any, loss: Any, n: Any) -> Joint:
+        return joint_law(jnp, numbers, log_odds, sigma, loss, n, shift_sd)
 
-    law = law_in_jax(log_odds, sigma, loss, n)
+    observe(numbers, law_in_jax(log_odds, sigma, loss, n))
+
+
+def observe(numbers: Printed, law: Joint) -> None:
+    """State the printed numbers, given their law, in the PyMC model in context.
+
+    Makes the observed ``claims`` (points of the joint law) and ``widths`` (log standard errors), the
+    potential ``tails``, and as deterministics the laws of all of them, of claims that follow from
+    others too.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
     data = observed(numbers)
     covariance = law.covariance + np.diag(data.rounding)
     pm.Deterministic("log_ratio", law.ratios, dims="claim")

@@ -3,7 +3,7 @@
 Every printed odds ratio is a coefficient of a logistic regression on arm-level columns, fitted to
 counts that nobody printed. The functions here say where that coefficient lies, how the counts' noise
 moves it, and how wide its interval is printed. They take their array library as an argument, because
-the model states them in PyTensor and the audit evaluates them in NumPy.
+the model evaluates them in JAX and the audit in NumPy.
 """
 
 from dataclasses import dataclass, fields
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = Any
-"""A NumPy array or a PyTensor tensor."""
+"""An array of NumPy or JAX, or a PyTensor tensor."""
 
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 WEIGHTS = WEIGHTS / WEIGHTS.sum()
