@@ -165,7 +165,7 @@ def test_claims_are_written_as_printed(printed_fit):
     figure = draw("claims", printed_fit)
     written = texts(figure)
     assert "2.82 (1.89–4.22)" in written
-    assert "p = 0.043, above 1" in written
+    assert "p = 0.043 (> 1)" in written
     assert "TAC+MMF vs MMF †" in written
     below = " ".join(written).replace("\n", " ")
     assert "TAC+MMF vs MMF follows from TAC+CYC vs CYC, TAC+MMF vs CYC, TAC+CYC vs MMF" in below

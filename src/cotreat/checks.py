@@ -48,10 +48,7 @@ MORE_MOVES = (
     "sequential Monte Carlo has not settled after its last doubling: do not use these numbers; raise "
     "--draws, which are its particles"
 )
-NOT_MIXED = (
-    "the chains disagree: do not use these numbers; raise --draws, then try "
-    "--engine nutpie or another model"
-)
+NOT_MIXED = "the chains disagree: do not use these numbers; raise --draws, then try another --engine or model"
 MEANS_APART = 0.05
 DISAGREE = "two samplers disagree about the same posterior: raise --draws and look again"
 Row = dict[str, Any]

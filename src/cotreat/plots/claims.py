@@ -89,5 +89,5 @@ def texts(rows: Sequence[Row], numbers: claims.Printed) -> list[str]:
 
 def text(claim: Claim) -> str:
     """Write a number as printed; of a p-value also the side, where it is known."""
-    side = {"+": ", above 1", "-": ", below 1"}.get(claim.sign, "")
+    side = {"+": " (> 1)", "-": " (< 1)"}.get(claim.sign, "")
     return claim.printed if claim.is_odds_ratio else claim.printed + side

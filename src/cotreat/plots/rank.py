@@ -38,7 +38,8 @@ def draw(view: View) -> Figure:
         axes.tick_params(labelbottom=True)  # the last row may be too short to say it for all
         axes.axhline(0, color=GREY, lw=0.6, zorder=0)
         for text in axes.texts:  # "p=0.66(α=0.01)"; plot_rank offers no way to word it
-            text.update({"text": text.get_text().partition("(")[0], "fontsize": SMALL})
+            p = text.get_text().partition("(")[0]
+            text.update({"text": "p<0.01" if p == "p=0.00" else p, "fontsize": SMALL})
     figure.supylabel("departure from uniform", fontsize=8)
     # Not as supxlabel: the layout would put it onto the legend.
     title = "rank of a draw among all chains' draws, as a fraction"

@@ -39,7 +39,7 @@ def draw(view: View) -> Figure | None:
     axes = figure.add_subplot()
     _set_axis(axes, rows, known(view, numbers))
     draw_rows(axes, rows, look=look)
-    texts = [posterior_text(row) for row in rows]
+    texts = [_patients(row) if numbers.sizes.are_known else posterior_text(row) for row in rows]
     for at, (n, why) in known(view, numbers).items():
         axes.plot(n, at, marker="|", color=BLACK, ms=9, mew=1.5)
         texts[at] = f"{n:g}, {why}"
@@ -78,6 +78,12 @@ def notes(numbers: claims.Printed) -> list[str]:
     if numbers.study.totals:
         lines.append(f"printed: {totals(numbers)}")
     return [fold(line, LINE) for line in lines]
+
+
+def _patients(row: Row) -> str:
+    """Return the posterior's numbers as whole patients."""
+    line = next((line for line in row.lines if line.is_posterior and not line.words), None)
+    return "" if line is None else f"{line.estimate:.0f} ({line.lower:.0f} to {line.upper:.0f})"
 
 
 def _set_axis(axes: Axes, rows: list[Row], others: dict[int, tuple[float, str]]) -> None:
