@@ -243,7 +243,7 @@ FILES = {
     ),
     "patients": (
         TOY + '[patients]\nfile = "patients.csv"\n',
-        ("patients: not supported by this version of cotreat",),
+        ("patients.outcome: missing",),
     ),
     "reading without its keys": (
         TOY + '[[readings]]\nreader = "A"\n',

@@ -375,11 +375,14 @@ def _misfit(tree: xr.DataTree, study: Study) -> Row:
     Gelman, Meng & Stern, Stat Sinica 1996;6:733: the share of draws whose replicated counts lie at
     least as far from their expectation as the observed ones.
     """
-    risk = risk_of(tree).sel(arm=list(study.counted)).values
-    replicated = tree["posterior_predictive"].to_dataset()["events"].values
-    variance = study.n * risk * (1 - risk)
-    observed = (study.events - study.n * risk) ** 2 / variance
-    expected = (replicated - study.n * risk) ** 2 / variance
+    again = tree["posterior_predictive"].to_dataset()
+    if "expected_events" in again:
+        mean = again["expected_events"].values
+    else:
+        mean = study.n * risk_of(tree).sel(arm=list(study.counted)).values
+    variance = mean * (1 - mean / study.n)
+    observed = (study.events - mean) ** 2 / variance
+    expected = (again["events"].values - mean) ** 2 / variance
     share = float(np.mean(expected.sum(-1) >= observed.sum(-1)))
     return _row(
         "predicted counts (χ²)",

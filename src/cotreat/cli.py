@@ -1,7 +1,8 @@
-"""The command line: studies, audit, reanalyse, report."""
+"""The command line: studies, audit, cells, reanalyse, report."""
 
 import argparse
 import io
+import json
 import os
 import sys
 import warnings
@@ -15,7 +16,7 @@ from cotreat.engines import ENGINES, EngineError, require_engine
 from cotreat.names import CHAINS, DRAWS, SEED
 from cotreat.priors import models_for, prior_set
 from cotreat.study import ReadingError, Study
-from cotreat.study_file import StudyError, load_study, packaged
+from cotreat.study_file import StudyError, collapse_of, load_study, packaged
 
 if TYPE_CHECKING:
     from cotreat.reanalysis import Reanalysis, Result
@@ -76,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     commands = command_line.add_subparsers(required=True, metavar="COMMAND")
     _add_studies(commands)
     _add_audit(commands)
+    _add_cells(commands)
     _add_reanalyse(commands)
     _add_report(commands)
     return command_line
@@ -120,6 +122,43 @@ def _audit(options: argparse.Namespace) -> int:
 
     print(audit(load_study(options.study)))
     return 0
+
+
+def _add_cells(commands: Commands) -> None:
+    command = commands.add_parser(
+        "cells",
+        help="say what collapsing a study's patients to cells achieves, or print it as SQL",
+        description="Collapse the rows under [patients] to cells: patients alike in regimen, "
+        "covariates and cluster. Where the rows are in a database, run the SQL of --print-sql there, "
+        "save its result as CSV or Parquet, and name that file under [cells]: the posterior is the same.",
+    )
+    command.add_argument("study", metavar="STUDY", help="path of a study file with [patients]")
+    command.add_argument(
+        "--print-sql", action="store_true", help="print the collapse as SQL; the rows are not read"
+    )
+    command.set_defaults(run=_cells)
+
+
+def _cells(options: argparse.Namespace) -> int:
+    if options.print_sql:
+        query, section = collapse_of(options.study)
+        print(f"{query};")
+        lines = ["[cells]", 'file = "cells.csv"  # the result of this query']
+        lines += [f"{key} = {_toml(value)}" for key, value in section.items()]
+        _announce("\nIn the study file, in place of [patients]:\n" + "\n".join(lines))
+        return 0
+    study = load_study(options.study)
+    if study.cells is None:
+        return _refuse(ValueError(f"{study.id} has no [patients] or [cells]"))
+    print(study.cells)
+    return 0
+
+
+def _toml(value: str | dict[str, str]) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    pairs = (f"{json.dumps(k, ensure_ascii=False)} = {_toml(v)}" for k, v in value.items())
+    return f"{{ {', '.join(pairs)} }}"
 
 
 def _add_report(commands: Commands) -> None:

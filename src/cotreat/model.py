@@ -7,7 +7,7 @@ import pytensor.tensor as pt
 
 from cotreat.catalogue import Model
 from cotreat.effects import state
-from cotreat.evidence import claims, counts, sizes
+from cotreat.evidence import claims, counts, patients, sizes
 from cotreat.evidence.regression import averages
 from cotreat.priors import PriorSet
 from cotreat.study import Study
@@ -28,7 +28,8 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
         ``counted`` (regimens with patients), and the deterministic ``risk`` by arm. With printed
         numbers as evidence also ``present`` (regimens of the cohort) with the deterministic
         ``size``, what `cotreat.evidence.claims.likelihood` makes, and, where they are adjusted,
-        ``conditional_risk``: the risk at the centre of the prognostic score.
+        ``conditional_risk``: the risk at the centre of the prognostic score. With patients, what
+        `cotreat.evidence.patients.likelihood` makes.
     """
     arms = model.arms(study)
     numbers = claims.printed(study)
@@ -38,10 +39,14 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
         "arm": arms,
         "counted": study.counted,
         **({} if numbers is None else claims.coordinates(numbers)),
+        **({} if study.cells is None else patients.coordinates(study.cells)),
     }
     effects = import_module(f"cotreat.effects.{model.name}")
     with pm.Model(coords=coords) as built:
         eta = effects.log_odds(study, arms, priors)
+        if study.cells is not None:
+            patients.likelihood(study, arms, eta, priors)
+            return built
         sigma = None
         if numbers is not None and numbers.is_adjusted:
             sigma = state(priors, "sigma")

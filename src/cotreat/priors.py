@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
 from cotreat.catalogue import MODELS, Model, ModelError, find_model
+from cotreat.evidence import patients
 from cotreat.evidence.claims import parameters, printed
 from cotreat.study import Study
 
@@ -127,7 +128,11 @@ class PriorSet:
                 f"the prior set {self.name!r} is a belief about the treatments' effects, and "
                 f"{model.name} has no such parameter; use weak"
             )
-        needed = {*model.parameters, *parameters(printed(study))}
+        needed = {
+            *model.parameters,
+            *parameters(printed(study)),
+            *patients.parameters(study.cells),
+        }
         return replace(self, rows=tuple(row for row in self.rows if row.variable in needed))
 
     def table(self) -> pd.DataFrame:
@@ -219,6 +224,23 @@ WEAK = (
         "shift of a regression with covariates of its own, integrated out",
         "other covariates move a log odds ratio by about 0.1",
     ),
+    Prior(
+        "delta",
+        "Normal",
+        0.0,
+        1.0,
+        "log odds ratio of a covariate, per SD of a continuous one",
+        "covariates predict no stronger than a treatment",
+    ),
+    Prior(
+        "between",
+        "HalfNormal",
+        None,
+        0.5,
+        "SD of the clusters' log-odds",
+        "clusters differ by half as much as a treatment's effect",
+    ),
+    Prior("cluster_z", "Normal", 0.0, 1.0, "standardised deviation of a cluster", "by definition"),
     Prior(
         "share",
         "Dirichlet",

@@ -261,7 +261,8 @@ def _write(
         model,
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
-        likelihood=fit_likelihood(study, model) if study.counted else None,
+        # With covariates, crude maximum likelihood answers another question.
+        likelihood=fit_likelihood(study, model) if study.counted and study.cells is None else None,
         labels={"model": model.name, "priors": priors.name, "reading": study.reading},
         thresholds=thresholds,
     )

@@ -19,7 +19,7 @@ from scipy.special import logsumexp
 from cotreat import estimands, vectorised
 from cotreat.catalogue import Model, find_model
 from cotreat.engines import LIBRARIES, EngineError, require_engine
-from cotreat.evidence import claims, counts
+from cotreat.evidence import claims, counts, patients
 from cotreat.model import build
 from cotreat.names import CHAINS, DRAWS, EVIDENCE_MOVED, PROBABILITY_MOVED, SEED, TUNE
 from cotreat.priors import PriorSet, prior_set
@@ -404,7 +404,9 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: i
     rng = np.random.default_rng(seed)
     posterior = tree["posterior"].to_dataset()
     again: dict[str, xr.DataArray] = {}
-    if study.counted:
+    if study.cells is not None:
+        again |= patients.replicate(study, posterior, rng)
+    elif study.counted:
         again["events"] = counts.replicate(study, posterior["risk"], rng)
     if "claim_mean" in posterior:
         again |= claims.replicate(posterior, rng)
@@ -444,7 +446,7 @@ def _label(tree: xr.DataTree, study: Study) -> None:
             },
         )
     )
-    kind = "implied" if study.has_uncounted else "crude"
+    kind = "implied" if study.has_uncounted else "crude" if study.cells is None else "standardised"
     for group in ("prior", "posterior"):
         data = tree[group].to_dataset()
         tree[group] = xr.DataTree(data.assign(risk=data["risk"].assign_attrs(risk_kind=kind)))

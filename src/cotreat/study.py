@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotreat import regimens
+from cotreat.cells import Cells
 from cotreat.regimens import Regimen
 
 Design = Literal["cohort", "randomised", "case-control"]
@@ -180,7 +181,10 @@ class Study:
     warnings : tuple of str
         What is odd about the printed numbers, but no error.
     digest : str
-        SHA-256 of the study file's text; two fits with the same digest saw the same evidence.
+        SHA-256 of the study file's text and of its patients; two fits with the same digest saw the
+        same evidence.
+    cells : Cells or None
+        Patients by regimen, covariates and cluster, where the rows were given; `arms` counts them.
     """
 
     id: str
@@ -198,6 +202,7 @@ class Study:
     reading: str
     warnings: tuple[str, ...]
     digest: str
+    cells: Cells | None = None
 
     @property
     def claims(self) -> tuple[Claim, ...]:

@@ -3,7 +3,7 @@
 import hashlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -18,9 +18,18 @@ from cotreat.claims_file import (
     read_claims,
     read_readings,
 )
+from cotreat.collapse import collapse_sql
 from cotreat.evidence.claims import contradictions, is_used
 from cotreat.evidence.contrasts import KINDS, Cohort
 from cotreat.evidence.sizes import events_fit, listed_events, sizes_of
+from cotreat.patients_file import (
+    CELLS,
+    PATIENTS,
+    arms_of,
+    digest_with,
+    read_columns,
+    read_patients,
+)
 from cotreat.places import Places
 from cotreat.regimens import Regimen
 from cotreat.study import Arm, Baseline, Outcome, Scale, Study, Total, Treatment
@@ -63,13 +72,15 @@ def packaged() -> tuple[str, ...]:
     return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml")))
 
 
-def load_study(study: str | Path) -> Study:
+def load_study(study: str | Path, patients: Any | None = None) -> Study:
     """Read a packaged study or a study file.
 
     Parameters
     ----------
     study
         A name that ``cotreat studies`` lists, or the path of a TOML file.
+    patients
+        A frame of pandas or polars that stands for the file under ``[patients]`` or ``[cells]``.
 
     Returns
     -------
@@ -83,11 +94,12 @@ def load_study(study: str | Path) -> Study:
     """
     if str(study) in packaged():
         file = resources.files("cotreat.studies") / f"{study}.toml"
-        return parse_study(file.read_text(encoding="utf-8"), f"{study}.toml")
+        return parse_study(file.read_text(encoding="utf-8"), f"{study}.toml", patients)
     path = Path(study)
     try:
         # Editors on Windows put a byte-order mark first, which TOML does not know.
-        return parse_study(path.read_text(encoding="utf-8-sig"), path.name)
+        text = path.read_text(encoding="utf-8-sig")
+        return parse_study(text, path.name, patients, folder=path.parent)
     except FileNotFoundError:
         raise StudyError(repr(str(study)), [_no_such_study(path)]) from None
     except UnicodeDecodeError:
@@ -98,8 +110,22 @@ def load_study(study: str | Path) -> Study:
         raise StudyError(repr(str(study)), [f"the file cannot be read: {_why(error)}"]) from None
 
 
-def parse_study(text: str, name: str = "study file") -> Study:
-    """Read a study from TOML text; `name` stands in front of its problems.
+def parse_study(
+    text: str,
+    name: str = "study file",
+    patients: Any | None = None,
+    folder: Path = Path(),
+) -> Study:
+    """Read a study from TOML text.
+
+    Parameters
+    ----------
+    name
+        Stands in front of the text's problems.
+    patients
+        As `load_study` takes it.
+    folder
+        Where the files are that the text names.
 
     Raises
     ------
@@ -113,10 +139,35 @@ def parse_study(text: str, name: str = "study file") -> Study:
         # Not only bad TOML: numbers of thousands of digits, and brackets nested as deep.
         raise StudyError(name, [f"not TOML: {error}"]) from None
     problems = Problems()
-    study = _read(raw, hashlib.sha256(text.encode()).hexdigest(), problems)
+    given = _Given(patients, folder, hashlib.sha256(text.encode()).hexdigest())
+    study = _read(raw, given, problems)
     if problems.found or study is None:
         raise StudyError(name, problems.found)
     return study
+
+
+def collapse_of(study: str | Path) -> tuple[str, dict[str, Any]]:
+    """Return the collapse of a study's rows as SQL, and the section that its result goes with.
+
+    The rows themselves are not read: they may be in a database elsewhere.
+
+    Raises
+    ------
+    StudyError
+        If the file has no sound ``[patients]``.
+    """
+    path = Path(study)
+    problems = Problems()
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+    except (OSError, ValueError) as error:
+        raise StudyError(str(study), [f"the file cannot be read: {_why(error)}"]) from None
+    treatments = tuple(t.id for t in _treatments(raw.get("treatments", {}), problems))
+    asked = read_columns(raw.get(PATIENTS, {}), PATIENTS, treatments, problems)
+    if asked is None or problems.found:
+        raise StudyError(path.name, problems.found)
+    section = {"covariates": dict(asked.columns.covariates), "cluster": asked.columns.cluster}
+    return collapse_sql(asked.columns), {key: value for key, value in section.items() if value}
 
 
 def _why(error: Exception) -> str:
@@ -129,6 +180,15 @@ def _no_such_study(path: Path) -> str:
     return f"no such file and no packaged study{hint}; packaged are {', '.join(packaged())}"
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What stands beside the text: a frame of patients, the folder of files, the text's digest."""
+
+    patients: Any | None
+    folder: Path
+    digest: str
+
+
 SECTIONS = (
     "study",
     "outcome",
@@ -138,8 +198,9 @@ SECTIONS = (
     "totals",
     "claims",
     "readings",
+    PATIENTS,
+    CELLS,
 )
-NOT_YET = ("patients",)
 
 STUDY = {
     "id": matching(
@@ -180,13 +241,10 @@ TOTAL = {
 # --- The sections --------------------------------------------------------------------------------
 
 
-def _read(raw: dict[str, Any], digest: str, problems: Problems) -> Study | None:
+def _read(raw: dict[str, Any], given: _Given, problems: Problems) -> Study | None:
     if isinstance(raw.get("study"), list):
         problems.add("study", "several studies in one file are not supported; write one file each")
         return None
-    for name in NOT_YET:
-        if raw.pop(name, None) is not None:
-            problems.add(name, "not supported by this version of cotreat")
     unknown_keys(raw, "", SECTIONS, problems)
     head = read_table(raw.get("study", {}), "study", STUDY, problems)
     head = head or Table(dict.fromkeys(STUDY), frozenset())
@@ -201,7 +259,20 @@ def _read(raw: dict[str, Any], digest: str, problems: Problems) -> Study | None:
     source = head["source"] or ""
     before = len(problems.found)
     has_claims = bool(raw.get("claims"))
-    arms = _arms(raw.get("arms", []), source, inclusion, admitted, places, has_claims=has_claims)
+    cells = None
+    section = next((name for name in (PATIENTS, CELLS) if name in raw), "")
+    if section:
+        _only_patients(raw, section, problems)
+        cells = read_patients(
+            raw[section], section, given.patients, given.folder, inclusion, admitted, places
+        )
+        arms = arms_of(cells, source) if cells is not None else {}
+    else:
+        arms = _arms(
+            raw.get("arms", []), source, inclusion, admitted, places, has_claims=has_claims
+        )
+    if given.patients is not None and not section:
+        problems.add(PATIENTS, "missing; it must say which column of the frame holds what")
     # Sums over arms that were not read right would only add false problems.
     sound = arms if len(problems.found) == before else None
     later = Problems()  # of claims, to be told after those of totals
@@ -233,9 +304,17 @@ def _read(raw: dict[str, Any], digest: str, problems: Problems) -> Study | None:
         readings=readings,
         reading=readings[0].id,
         warnings=(),
-        digest=digest,
+        digest=given.digest if cells is None else digest_with(given.digest, cells),
+        cells=cells,
     )
     return _check_printed(study, problems)
+
+
+def _only_patients(raw: Mapping[str, Any], section: str, problems: Problems) -> None:
+    """Refuse what would count the patients twice."""
+    for other in ("arms", "claims", PATIENTS, CELLS):
+        if other in raw and other != section:
+            problems.add(other, f"cannot stand beside [{section}], which counts all patients")
 
 
 def _read_more(

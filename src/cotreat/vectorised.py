@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from pymc.sampling.jax import get_jaxified_graph
 from pytensor.graph.replace import clone_replace
 
+BATCH = 500
+"""Draws worked out together."""
+
 Draws = dict[str, NDArray[np.float64]]
 """Values by name of a variable, the draws along the first axis."""
 
@@ -38,7 +41,8 @@ def evaluate(built: pm.Model, outputs: Sequence[Any], draws: Draws) -> list[NDAr
 
 def function_of_draws(function: Callable[..., Any]) -> Callable[..., Any]:
     """Map a function of one draw over the first axis of its arguments, compiled."""
-    return jax.jit(jax.vmap(function))
+    # In batches: what a draw makes of thousands of patients must not be held for all draws at once.
+    return jax.jit(lambda *draws: jax.lax.map(lambda one: function(*one), draws, batch_size=BATCH))
 
 
 def deterministics(built: pm.Model, draws: Draws) -> Draws:

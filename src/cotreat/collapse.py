@@ -1,0 +1,329 @@
+"""Patients to cells in SQL: by DuckDB here, or by whatever holds the rows elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cotreat.cells import BINARY, CATEGORICAL, CONTINUOUS
+from cotreat.toml_tables import nearest
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+
+ROWS = "patients"
+"""Name of the table of rows."""
+N, EVENTS = "n", "events"
+MOST_LEVELS = 50
+NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
+YES_NO = "0 and 1, or true and false"
+
+
+class CollapseError(ValueError):
+    """Rows that cannot be collapsed.
+
+    Attributes
+    ----------
+    problems : tuple of (str, str)
+        The key of the study file that asks for it, and what is wrong.
+    """
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which column of a table holds what.
+
+    Attributes
+    ----------
+    outcome : str
+        Of rows: 0 or 1. Of cells: patients with the event.
+    n : str
+        Of cells: how many patients; empty for rows.
+    treatments : tuple of (str, str)
+        Treatment and column.
+    covariates : tuple of (str, str)
+        Column and kind.
+    cluster, patient : str
+        Empty for none.
+    """
+
+    outcome: str
+    treatments: tuple[tuple[str, str], ...]
+    covariates: tuple[tuple[str, str], ...] = ()
+    cluster: str = ""
+    patient: str = ""
+    n: str = ""
+
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """Every column with the key of the study file that names it."""
+        return [
+            ("outcome" if not self.n else EVENTS, self.outcome),
+            *((f"treatments.{name}", column) for name, column in self.treatments),
+            *((f"covariates.{column}", column) for column, _ in self.covariates),
+            *((key, c) for key, c in (("cluster", self.cluster), ("patient", self.patient)) if c),
+            *((("n", self.n),) if self.n else ()),
+        ]
+
+    @property
+    def kept(self) -> list[str]:
+        """Columns without which a row is of no use."""
+        return [column for key, column in self.places if key != "patient"]
+
+
+def collapse_sql(columns: Columns, table: str = ROWS) -> str:
+    """Write the collapse as SQL that any database understands.
+
+    Returns
+    -------
+    str
+        One SELECT from `table`, whose rows are cells: treatments, covariates and cluster, ``n``
+        patients, of whom ``events`` had the event. Rows that lack a value are left out.
+    """
+    parts = [
+        f"CAST({quoted(column)} AS INTEGER) AS {quoted(name)}"
+        for name, column in columns.treatments
+    ]
+    parts += [
+        f"CAST({quoted(column)} AS INTEGER) AS {quoted(column)}"
+        if kind == BINARY
+        else quoted(column)
+        for column, kind in columns.covariates
+    ]
+    parts += [quoted(columns.cluster)] if columns.cluster else []
+    keys = [name for name, _ in columns.treatments] + [column for column, _ in columns.covariates]
+    keys += [columns.cluster] if columns.cluster else []
+    count = quoted(columns.n) if columns.n else "1"
+    parts += [
+        f"{count} AS {quoted(N)}",
+        f"CAST({quoted(columns.outcome)} AS INTEGER) AS {quoted(EVENTS)}",
+    ]
+    where = " AND ".join(f"{quoted(column)} IS NOT NULL" for column in dict.fromkeys(columns.kept))
+    group = ", ".join(map(quoted, keys))
+    inner = ",\n    ".join(parts)
+    return (
+        f"SELECT {group},\n"
+        f"  SUM({quoted(N)}) AS {quoted(N)}, SUM({quoted(EVENTS)}) AS {quoted(EVENTS)}\n"
+        f"FROM (\n  SELECT\n    {inner}\n  FROM {table}\n  WHERE {where}\n) AS kept\n"
+        f"GROUP BY {group}"
+    )
+
+
+def quoted(name: str) -> str:
+    """Write a name so that any character may stand in it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True)
+class Collapsed:
+    """What came of the rows.
+
+    Attributes
+    ----------
+    cells : pandas.DataFrame
+        One row a cell, in no order.
+    rows, dropped : int
+    missing : tuple of (str, int)
+    """
+
+    cells: pd.DataFrame
+    rows: int
+    dropped: int
+    missing: tuple[tuple[str, int], ...]
+
+
+def collapse(source: Path | Any, columns: Columns, *, may_drop: bool) -> Collapsed:
+    """Check the rows of a file or frame, and collapse them to cells, within DuckDB.
+
+    Parameters
+    ----------
+    source
+        A CSV or Parquet file, a folder of Parquet files, or a frame of pandas or polars.
+    may_drop
+        Whether rows that lack a value may be left out.
+
+    Raises
+    ------
+    CollapseError
+        If the rows are not what `columns` says; every problem found is in it.
+    """
+    import duckdb
+
+    with duckdb.connect(config={"preserve_insertion_order": "false"}) as connection:
+        try:
+            types = _attach(connection, source)
+            problems = list(_absent(columns, list(types)))
+            if not problems:
+                _without_nan(connection, types)
+                problems = list(_problems(connection, columns, types, may_drop=may_drop))
+            if problems:
+                raise CollapseError(problems)
+            rows = _one(connection, f"SELECT COUNT(*) FROM {ROWS}")
+            missing = _missing(connection, columns)
+            cells = connection.execute(collapse_sql(columns)).df()
+        except duckdb.Error as error:
+            raise CollapseError([("file", f"cannot be read: {_first_line(error)}")]) from None
+    counted = int(cells[N].sum()) if len(cells) else 0
+    return Collapsed(cells, rows, 0 if columns.n else rows - counted, missing)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, source: Path | Any) -> dict[str, str]:
+    """Make the rows known under the name ``source``; return the types of the columns."""
+    if isinstance(source, Path):
+        name = str(source / "*.parquet" if source.is_dir() else source).replace("'", "''")
+        if source.is_dir() or source.suffix.lower() in (".parquet", ".pq"):
+            read = f"read_parquet('{name}', union_by_name = true)"
+        else:
+            read = f"read_csv('{name}', header = true, nullstr = ['', 'NA'], sample_size = -1)"
+    else:
+        connection.register("given", source)
+        read = "given"
+    connection.execute(f"CREATE VIEW source AS SELECT * FROM {read}")
+    described = connection.execute("DESCRIBE source").fetchall()
+    return {name: str(kind).partition("(")[0] for name, kind, *_ in described}
+
+
+def _without_nan(connection: duckdb.DuckDBPyConnection, types: dict[str, str]) -> None:
+    """Name the rows `ROWS`, and take NaN for what it stands for: a value that is missing."""
+    parts = [
+        f"CASE WHEN isnan({quoted(n)}) THEN NULL ELSE {quoted(n)} END AS {quoted(n)}"
+        if kind in ("FLOAT", "DOUBLE")
+        else quoted(n)
+        for n, kind in types.items()
+    ]
+    connection.execute(f"CREATE VIEW {ROWS} AS SELECT {', '.join(parts)} FROM source")
+
+
+# --- What may be wrong -----------------------------------------------------------------------------
+
+
+def _absent(columns: Columns, known: list[str]) -> Iterator[tuple[str, str]]:
+    """Find columns that are not there, or that are named twice."""
+    used: dict[str, str] = {}
+    for key, column in columns.places:
+        if column not in known:
+            hint = nearest(column, known) or f"the columns are {', '.join(known)}"
+            yield key, f"there is no column {column!r}; {hint}"
+        elif column in used:
+            yield key, f"column {column!r} is that of {used[column]} too"
+        used.setdefault(column, key)
+    own = [name for name, _ in columns.treatments]
+    for column in [column for column, _ in columns.covariates] + [columns.cluster]:
+        if column in (*own, N, EVENTS):
+            yield f"covariates.{column}", f"{column!r} names another column of the cells; rename it"
+
+
+def _problems(
+    connection: duckdb.DuckDBPyConnection,
+    columns: Columns,
+    types: dict[str, str],
+    *,
+    may_drop: bool,
+) -> Iterator[tuple[str, str]]:
+    """Find values that are not what their column must hold."""
+    if not _one(connection, f"SELECT COUNT(*) FROM {ROWS}"):
+        yield "file", "has no rows"
+        return
+    before = 0
+    kinds = dict(columns.covariates)
+    for key, column in columns.places:
+        kind = kinds.get(column, "") if key.startswith("covariates") else key.partition(".")[0]
+        for wrong in _wrong(connection, column, kind, types[column]):
+            before += 1
+            yield key, f"column {column!r} {wrong}"
+    if columns.n and not before:
+        more = f"{quoted(columns.outcome)} > {quoted(columns.n)}"
+        if found := _one(connection, f"SELECT COUNT(*) FROM {ROWS} WHERE {more}"):
+            yield EVENTS, f"{found} cells have more events than patients"
+    if columns.patient:
+        yield from _twice(connection, columns.patient)
+    missing = _missing(connection, columns)
+    if missing and not may_drop:
+        words = ", ".join(f"{name} {count:,}" for name, count in missing)
+        yield (
+            "missing",
+            f'values are missing ({words}); write missing = "drop" to leave those rows out',
+        )
+
+
+def _wrong(
+    connection: duckdb.DuckDBPyConnection, column: str, kind: str, type_: str
+) -> Iterator[str]:
+    name = quoted(column)
+    if not _one(connection, f"SELECT COUNT({name}) FROM {ROWS}"):
+        yield "has no value in any row"
+        return
+    is_number = type_ in NUMBERS or (type_.startswith("U") and type_[1:] in NUMBERS)
+    if kind in (CATEGORICAL, "cluster", "patient"):
+        levels = _one(connection, f"SELECT COUNT(DISTINCT {name}) FROM {ROWS}")
+        if kind == CATEGORICAL and levels > MOST_LEVELS:
+            yield f"has {levels:,} levels, more than {MOST_LEVELS}; is it continuous, or the patient?"
+        elif kind != "patient" and levels < 2:
+            yield "has the same value in every row; leave it out"
+        return
+    if not is_number and not (type_ == "BOOLEAN" and kind not in (CONTINUOUS, N, EVENTS)):
+        right = "numbers" if kind in (CONTINUOUS, N, EVENTS) else YES_NO
+        yield f"holds {_example(connection, name, type_)}; it must hold {right}"
+        return
+    counts = kind in (N, EVENTS)
+    if kind == CONTINUOUS:
+        bad, right = f"isinf({name}::DOUBLE)", "finite numbers"
+    elif counts:
+        least = 1 if kind == N else 0
+        bad, right = f"{name} < {least} OR {name} <> floor({name})", f"whole numbers from {least}"
+    else:
+        bad, right = f"{name}::DOUBLE NOT IN (0, 1)", YES_NO
+    found = connection.execute(f"SELECT COUNT(*), MIN({name}) FROM {ROWS} WHERE {bad}").fetchone()
+    if found and found[0]:
+        yield f"holds {found[1]:g} and the like in {found[0]:,} rows; it must hold {right}"
+    elif (
+        kind in (CONTINUOUS, BINARY)
+        and _one(connection, f"SELECT COUNT(DISTINCT {name}) FROM {ROWS}") < 2
+    ):
+        yield "has the same value in every row; leave it out"
+
+
+def _example(connection: duckdb.DuckDBPyConnection, name: str, type_: str) -> str:
+    """Show a value that is none of the numbers it should be."""
+    if type_ != "VARCHAR":
+        return f"values of the type {type_}"
+    odd = f"SELECT MIN({name}) FROM {ROWS} WHERE TRY_CAST({name} AS DOUBLE) IS NULL"
+    return f"text such as {_one(connection, odd)!r}"
+
+
+def _twice(connection: duckdb.DuckDBPyConnection, column: str) -> Iterator[tuple[str, str]]:
+    name = quoted(column)
+    again = f"SELECT {name} AS one FROM {ROWS} WHERE {name} IS NOT NULL GROUP BY {name} HAVING COUNT(*) > 1"
+    count, first = connection.execute(f"SELECT COUNT(*), MIN(one) FROM ({again})").fetchone() or (
+        0,
+        "",
+    )
+    if count:
+        patients = "1 patient stands" if count == 1 else f"{count:,} patients stand"
+        yield "patient", f"{patients} in several rows, such as {first!r}; each must have one"
+
+
+def _missing(
+    connection: duckdb.DuckDBPyConnection, columns: Columns
+) -> tuple[tuple[str, int], ...]:
+    """Count the rows that lack a value, by column."""
+    names = list(dict.fromkeys(columns.kept))
+    parts = ", ".join(f"COUNT(*) - COUNT({quoted(name)})" for name in names)
+    found = connection.execute(f"SELECT {parts} FROM {ROWS}").fetchone() or ()
+    return tuple((name, int(count)) for name, count in zip(names, found, strict=True) if count)
+
+
+def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    found = connection.execute(query).fetchone()
+    return found[0] if found else 0
