@@ -38,6 +38,8 @@ class Likelihood:
     design: NDArray[np.float64]
     coefficients: NDArray[np.float64]
 
+    is_robust = False
+
     @cached_property
     def risk(self) -> xr.DataArray:
         """Risk by regimen in the shape of a posterior: dims (chain, draw, arm), one draw."""
@@ -95,6 +97,10 @@ class Likelihood:
             return "undefined: not estimable from the counted regimens"
         return found
 
+    def risk_kind(self, _: Estimand) -> str:
+        """Say what risks an estimand is made of."""
+        return str(self.risk.attrs["risk_kind"])
+
     def estimate(self, estimand: Estimand) -> float:
         """Answer an estimand at the maximum of the likelihood."""
         return estimand.values(self.risk).item()
@@ -119,12 +125,14 @@ def fit_likelihood(study: Study, model: Model) -> Likelihood:
         ``exchangeable`` has no counterpart without a prior and is fitted as ``interaction``.
     """
     arms = model.arms(study)
-    design = _design(study, model, arms)
+    design = design_of(study, model, arms)
     rows = [arms.index(arm) for arm in study.counted]
-    return Likelihood(study, model, arms, design, _maximise(study, design[rows]))
+    coefficients = maximise(study.events, study.n, design[rows])
+    return Likelihood(study, model, arms, design, coefficients)
 
 
-def _design(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.float64]:
+def design_of(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return the design of a model's regimens, shape (arm, coefficient)."""
     if not model.has_structure:
         return np.eye(len(arms))
     columns = [np.ones((len(arms), 1)), study.content(arms)]
@@ -133,8 +141,11 @@ def _design(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.flo
     return np.hstack(columns)
 
 
-def _maximise(study: Study, design: NDArray[np.float64]) -> NDArray[np.float64]:
-    outcome = np.column_stack([study.events, study.n - study.events])
+def maximise(
+    events: NDArray[np.int64], n: NDArray[np.int64], design: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the coefficients that make counts likeliest, shape (coefficient,)."""
+    outcome = np.column_stack([events, n - events])
     with warnings.catch_warnings():
         # A saturated fit of cells is exact by construction, which statsmodels takes for separation;
         # real separation is told by fitted risks of 0 or 1, and a design that the counted regimens

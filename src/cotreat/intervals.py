@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit, ndtri
 
+from cotreat.adjusted import Adjusted
 from cotreat.estimands import Estimand, is_measure
 from cotreat.frequentist import Likelihood
 from cotreat.names import INTERVAL
@@ -30,7 +31,7 @@ class Interval:
         return f"none: {self.why_none}" if self.why_none else f"{INTERVAL:.0%} {self.method}"
 
 
-def intervals(fit: Likelihood, estimand: Estimand) -> Iterator[Interval]:
+def intervals(fit: Likelihood | Adjusted, estimand: Estimand) -> Iterator[Interval]:
     """Yield the Wald or delta interval, then profile or MOVER where an estimand has one.
 
     Parameters
@@ -40,18 +41,18 @@ def intervals(fit: Likelihood, estimand: Estimand) -> Iterator[Interval]:
     """
     yield wald(fit, estimand)
     name = estimand.measure.name if estimand.measure else ""
-    if name in FURTHER:
+    if name in FURTHER and isinstance(fit, Likelihood):
         yield FURTHER[name](fit, estimand)
 
 
-def wald(fit: Likelihood, estimand: Estimand) -> Interval:
+def wald(fit: Likelihood | Adjusted, estimand: Estimand) -> Interval:
     """Return the Wald interval; for measures of synergy this is the delta method.
 
     It is taken on the log scale for ratios and on the logit scale for risks.
     """
     value = fit.estimate(estimand)
     is_contrast = estimand.measure is None or is_measure(estimand, "ror")
-    method = "Wald" if is_contrast else "delta"
+    method = ("Wald" if is_contrast else "delta") + (", robust" if fit.is_robust else "")
     if estimand.measure is not None and not estimand.measure.smooth:
         return Interval(np.nan, np.nan, method, "the maximum of two risks is not smooth")
     slope = fit.slope(estimand)

@@ -10,11 +10,12 @@ import pandas as pd
 import xarray as xr
 
 from cotreat import checks, headline, sampling, store
+from cotreat.adjusted import Adjusted, fit_adjusted
 from cotreat.auditing import audit
 from cotreat.catalogue import MODELS, Model
 from cotreat.drawer import Drawer
 from cotreat.estimands import waist_of
-from cotreat.frequentist import fit_likelihood
+from cotreat.frequentist import Likelihood, fit_likelihood
 from cotreat.names import CHECK_COLUMNS
 from cotreat.plots import View
 from cotreat.priors import PriorSet, models_for, prior_set
@@ -261,8 +262,7 @@ def _write(
         model,
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
-        # With covariates, crude maximum likelihood answers another question.
-        likelihood=fit_likelihood(study, model) if study.counted and study.cells is None else None,
+        likelihood=_likelihood(study, model),
         labels={"model": model.name, "priors": priors.name, "reading": study.reading},
         thresholds=thresholds,
     )
@@ -304,6 +304,12 @@ def _write(
             f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
         )
     return result
+
+
+def _likelihood(study: Study, model: Model) -> Likelihood | Adjusted | None:
+    if study.cells is not None:
+        return fit_adjusted(study, model)
+    return fit_likelihood(study, model) if study.counted else None
 
 
 def _told(study: Study, result: Result) -> dict[str, Any]:

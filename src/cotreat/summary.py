@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cotreat import estimands
+from cotreat.adjusted import Adjusted
 from cotreat.catalogue import Model
 from cotreat.estimands import Estimand, Waist, enumerate_estimands, is_beyond_null
 from cotreat.evidence import claims, contrasts
@@ -51,7 +52,7 @@ def summarise(
     *,
     prior: Waist,
     posterior: Waist,
-    likelihood: Likelihood | None,
+    likelihood: Likelihood | Adjusted | None,
     labels: dict[str, str],
     thresholds: Sequence[float] = (),
 ) -> pd.DataFrame:
@@ -246,9 +247,9 @@ def _size_rows(study: Study, prior: Waist, posterior: Waist) -> Iterator[Row]:
 # --- Maximum likelihood ---------------------------------------------------------------------------
 
 
-def _likelihood_rows(estimand: Estimand, likelihood: Likelihood) -> Iterator[Row]:
+def _likelihood_rows(estimand: Estimand, likelihood: Likelihood | Adjusted) -> Iterator[Row]:
     available = likelihood.availability(estimand)
-    row = _row(estimand, LIKELIHOOD, likelihood.risk.attrs["risk_kind"], available)
+    row = _row(estimand, LIKELIHOOD, likelihood.risk_kind(estimand), available)
     if is_undefined(available):
         yield row
         return
