@@ -160,7 +160,9 @@ def test_a_run_goes_on_after_the_last_whole_cohort(script, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cohort_ten_times_as_large_is_recovered_by_narrower_intervals(script):
+def test_a_cohort_ten_times_as_large_is_recovered_by_narrower_intervals(script, monkeypatch):
+    # Of as many draws as in the study, one fit in twenty has an R-hat just above its bar by chance.
+    monkeypatch.setattr(script, "DRAWS", 2000)
     cohorts = {}
     for times in (1, 10):
         # The seventh is the first whose cohort would be printed at either size.
