@@ -21,7 +21,7 @@ from cotreat.evidence.claims import (
 )
 from cotreat.evidence.contrasts import coefficient_of, label
 from cotreat.evidence.regression import Regressions
-from cotreat.names import OBSERVED
+from cotreat.names import OBSERVED, STANDARDISED
 from cotreat.priors import PRIOR_CONFLICT, distance, prior_set
 from cotreat.regimens import NONE
 from cotreat.study import NOT_IDENTIFIED, Claim, Study
@@ -37,6 +37,7 @@ def audit(study: Study) -> str:
     parts = [
         _head(study),
         _cells(study),
+        _patients(study),
         _prior_conflict(study),
         _totals(study),
         _claims(study),
@@ -76,6 +77,19 @@ def _cells(study: Study) -> str:
         else:
             says = "no patients" if study.is_admitted(regimen) else "empty by design"
         lines.append(f"  {regimen:<{width}}  {says}")
+    return "\n".join(lines)
+
+
+def _patients(study: Study) -> str:
+    """Say what the collapse of patients achieved, and what their risks are."""
+    cells = study.cells
+    if cells is None:
+        return ""
+    known = [f"covariates {', '.join(cells.names)}"] if cells.covariates else []
+    known += [f"{len(cells.clusters)} clusters"] if cells.clusters else []
+    lines = [f"Patients: {cells}."]
+    if known:
+        lines.append(f"  With {', '.join(known)}: {STANDARDISED}")
     return "\n".join(lines)
 
 

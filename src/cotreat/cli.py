@@ -78,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     _add_studies(commands)
     _add_audit(commands)
     _add_cells(commands)
+    _add_simulate(commands)
     _add_reanalyse(commands)
     _add_report(commands)
     return command_line
@@ -159,6 +160,37 @@ def _toml(value: str | dict[str, str]) -> str:
         return json.dumps(value, ensure_ascii=False)
     pairs = (f"{json.dumps(k, ensure_ascii=False)} = {_toml(v)}" for k, v in value.items())
     return f"{{ {', '.join(pairs)} }}"
+
+
+def _add_simulate(commands: Commands) -> None:
+    command = commands.add_parser(
+        "simulate",
+        help="write a synthetic cohort in the image of a study's printed numbers",
+        description="Find risks and sizes of arms that make a study's printed numbers, draw patients "
+        "from them, and write rows, study file and truth into DIR/STUDY-synthetic.",
+    )
+    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
+    command.add_argument(
+        "--patients", type=_whole(50), default=793, metavar="N", help="how many (%(default)s)"
+    )
+    command.add_argument(
+        "--seed", type=_whole(0), default=SEED, metavar="N", help="random seed (%(default)s)"
+    )
+    command.add_argument("--out", default=".", metavar="DIR", help="where to write (%(default)s)")
+    command.set_defaults(run=_simulate)
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    from cotreat.simulate import SimulationError, simulate
+
+    try:
+        path = simulate(
+            load_study(options.study), options.patients, options.seed, Path(options.out)
+        )
+    except (SimulationError, OSError) as error:
+        return _refuse(error)
+    print(f"SYNTHETIC cohort: {path.as_posix()}")
+    return 0
 
 
 def _add_report(commands: Commands) -> None:

@@ -12,6 +12,12 @@ DECIDED = 0.975
 OBSERVED = "observed"
 """Availability of an estimand that the evidence itself determines."""
 
+STANDARDISED = (
+    "risks, and measures made of risks, are standardised: means over the covariates and clusters of "
+    "these patients, whatever their regimen; odds ratios are conditional on them."
+)
+"""What adjusted numbers of patients are."""
+
 EXTRAPOLATED = "extrapolated"
 """Availability of an estimand that needs model and prior."""
 

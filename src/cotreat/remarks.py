@@ -7,7 +7,7 @@ import pandas as pd
 from cotreat.catalogue import MODELS
 from cotreat.headline import judged, share
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
-from cotreat.names import DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED
+from cotreat.names import DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED, STANDARDISED
 from cotreat.study import Study
 from cotreat.summary import LIKELIHOOD, POSTERIOR, PRINTED, name_of
 
@@ -20,6 +20,7 @@ def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
     model = summary.model.iloc[0]
     return [
         *_printed_only(summary, study),
+        *_patients(study),
         *_implied(summary, model),
         *_apart(summary),
         *(_odds_for_risks(summary, study) if MODELS[model].has_products else ()),
@@ -28,6 +29,14 @@ def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
         *_extrapolated(summary, study),
         *_borrowed_likelihood(summary),
     ]
+
+
+def _patients(study: Study) -> Iterator[str]:
+    cells = study.cells
+    if cells is not None and (cells.covariates or cells.clusters):
+        yield f"{STANDARDISED[0].upper()}{STANDARDISED[1:]}"
+    if cells is not None and cells.dropped:
+        yield f"{cells}."
 
 
 def _implied(summary: pd.DataFrame, model: str) -> Iterator[str]:
