@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,7 @@ patient = "id"
 """
 TEXT = HEAD + PATIENTS
 COUNT = 300
+REFERENCE = Path(__file__).parent / "reference"
 
 
 @pytest.fixture(scope="module")
@@ -475,3 +477,32 @@ def test_what_maximum_likelihood_cannot_estimate_says_why(study, frame):
 def test_sums_by_regimen(study):
     n = patients.by_regimen(study, study.cells.n[None])
     assert list(n[0]) == list(study.n)
+
+
+# --- A peer ----------------------------------------------------------------------------------------
+
+PEER = """
+study = { id = "peer", title = "Made up", design = "cohort", source = "made up" }
+outcome = { name = "response", direction = "benefit" }
+treatments = { A = { name = "a" }, B = { name = "b" }, C = { name = "c" } }
+[patients]
+file = "patients.csv"
+outcome = "response"
+treatments = { A = "a", B = "b", C = "c" }
+cluster = "hospital"
+[patients.covariates]
+"""
+
+
+@pytest.mark.slow
+def test_posterior_is_that_of_rstanarm():
+    covariates = "".join(f'x{at} = "continuous"\n' for at in range(1, 7))
+    study = parse_study(PEER + covariates, folder=REFERENCE)
+    posterior = fit(study, "interaction", draws=5000)["posterior"].to_dataset()
+    columns = [posterior[name] for name in ("alpha", "beta", "gamma", "delta", "between")]
+    own = np.hstack([c.values.reshape(c.sizes["chain"] * c.sizes["draw"], -1) for c in columns])
+    peer = pd.read_csv(REFERENCE / "patients_rstanarm.csv")
+    apart = (own.mean(0) - peer["mean"]) / peer["sd"]
+    assert list(peer.parameter[[0, 1, 4, 7, 13]]) == ["one", "drug_a", "ab", "x1", "between"]
+    assert np.abs(apart).max() < 0.05
+    assert np.abs(own.std(0) / peer["sd"] - 1).max() < 0.05

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import cotreat
@@ -56,8 +57,20 @@ def test_what_it_links_to_exists():
 
 
 def test_its_study_file_is_read():
-    text, baseline, printed = blocks("toml")
+    text, baseline, printed, rows = blocks("toml")
+    assert 'file = "rows.csv"' in rows
     study = parse_study(printed)
+    frame = pd.DataFrame(
+        {
+            **{key: [0, 1, 1, 0] for key in ("got_a", "female", "remission")},
+            "got_b": [1, 0, 1, 1],
+            "age": [40, 50, 60, 70],
+            "class": ["III", "IV", "V", "V"],
+            "hospital": ["north", "south", "south", "north"],
+            "id": range(4),
+        }
+    )
+    assert parse_study(rows, patients=frame).counted == ("A", "B", "A+B")
     assert study.counted == ()
     assert study.present == ("A", "B", "A+B")
     assert len(text.splitlines()) == 10
@@ -70,7 +83,7 @@ def test_its_commands_are_those_of_the_command_line():
     from cotreat.cli import parser
 
     commands = re.findall(r"\.venv/bin/cotreat ([^#\n]+)", "".join(blocks("console")))
-    assert len(commands) == 5
+    assert len(commands) == 8
     for command in commands:
         parser().parse_args(command.split())
 
