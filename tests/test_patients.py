@@ -91,7 +91,7 @@ def test_counts_by_regimen_are_those_of_pandas(study, frame):
 
 def test_covariates_are_centred_and_scaled_over_patients(study, frame):
     cells = study.cells
-    assert cells.names == ("age", "female", "class[IV]", "class[V]")
+    assert cells.names == ("age", "female", "class=IV", "class=V")
     age, female = cells.covariates[:2]
     assert age.mean == pytest.approx(frame.age.mean())
     assert age.scale == pytest.approx(frame.age.std(ddof=0))
@@ -347,7 +347,7 @@ def test_standardised_risk_is_the_mean_over_all_patients(study, fitted, frame):
     shift += by_name["female"] * (frame.female - female.mean)
     for level in ("IV", "V"):
         own = (frame["class"] == level).astype(float)
-        shift += by_name[f"class[{level}]"] * (own - own.mean())
+        shift += by_name[f"class={level}"] * (own - own.mean())
     shift += draw["cluster_effect"].sel(cluster=frame.hospital.values).values
     for arm in study.regimens:
         odds = np.log(

@@ -92,7 +92,7 @@ TREATMENT_ID = (
     "a treatment's id must be a letter A-Z or a-z followed by letters, digits or _, and "
     "no word of set expressions or of Python (all, any, none, not, and, is, …)"
 )
-SECTIONS = "study, outcome, baseline, treatments, arms, totals, claims, readings"
+SECTIONS = "study, outcome, baseline, treatments, arms, totals, claims, readings, patients, cells"
 
 # Only their length is wrong with them.
 LONG_NUMBER = "9" * 5000
@@ -240,10 +240,6 @@ FILES = {
             "outcome: must be a table with the keys name, time, direction, synergy_on",
             "totals[1].n: 121 printed for 'TAC', but its arms add up to 120",
         ),
-    ),
-    "patients": (
-        TOY + '[patients]\nfile = "patients.csv"\n',
-        ("patients.outcome: missing",),
     ),
     "reading without its keys": (
         TOY + '[[readings]]\nreader = "A"\n',

@@ -17,7 +17,7 @@ class Covariate:
     Attributes
     ----------
     name : str
-        ``age``, or ``class[IV]`` for a level of a categorical one against its first.
+        ``age``, or ``class=IV`` for a level of a categorical one against its first.
     mean, scale : float
         What was taken away from the values, and what they were divided by: the SD of a continuous
         covariate, 1 of any other.

@@ -205,7 +205,7 @@ def _design(column: pd.Series, kind: str) -> list[tuple[str, Any]]:
     if kind != CATEGORICAL:
         return [(str(column.name), column.to_numpy(float))]
     levels = sorted(column.unique())
-    return [(f"{column.name}[{one}]", (column == one).to_numpy(float)) for one in levels[1:]]
+    return [(f"{column.name}={one}", (column == one).to_numpy(float)) for one in levels[1:]]
 
 
 def _scaled(name: str, column: Any, n: Any, kind: str) -> tuple[Covariate, Any]:

@@ -19,7 +19,7 @@ SIGMA = 0.8
 WEAK_SD, SHARE_SD = 1.0, 1.0
 """How far log-odds and sizes that print leaves open may lie from the middle."""
 CONTINUOUS = ("age", "activity")
-EFFECTS = {"age": -0.3, "activity": -0.7, "kidney[moderate]": -0.2, "kidney[severe]": -0.5}
+EFFECTS = {"age": -0.3, "activity": -0.7, "kidney=moderate": -0.2, "kidney=severe": -0.5}
 """Log odds ratios of made-up covariates, by SD of a continuous one, before they are scaled to `SIGMA`."""
 PERIODS = ("2010-2013", "2014-2017", "2018-2021")
 PERIOD_SD = 0.2
@@ -131,9 +131,9 @@ def draw_cohort(study: Study, truth: Truth, seed: int) -> tuple[pd.DataFrame, di
         }
     )
     columns = {name: (frame[name] - frame[name].mean()) / frame[name].std() for name in CONTINUOUS}
-    columns |= {f"kidney[{level}]": frame.kidney == level for level in ("moderate", "severe")}
-    columns |= {f"period[{name}]": frame.period == name for name in PERIODS}
-    effects = EFFECTS | {f"period[{name}]": rng.normal(0, PERIOD_SD) for name in PERIODS}
+    columns |= {f"kidney={level}": frame.kidney == level for level in ("moderate", "severe")}
+    columns |= {f"period={name}": frame.period == name for name in PERIODS}
+    effects = EFFECTS | {f"period={name}": rng.normal(0, PERIOD_SD) for name in PERIODS}
     score = sum(effects[name] * column.astype(float) for name, column in columns.items())
     factor = truth.sigma / score.std()
     score = factor * (score - score.mean())

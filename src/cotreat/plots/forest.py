@@ -11,8 +11,8 @@ from cotreat.plots.parameters import labeller, note, scalars
 
 
 def draw(view: View) -> Figure:
-    """Draw effects and products, or the regimens' log-odds where a model has no effects."""
-    variables = ("beta", "gamma") if view.model.has_structure else ("eta",)
+    """Draw effects and products, or the regimens' log-odds where a model has no effects; covariates too."""
+    variables = (*(("beta", "gamma") if view.model.has_structure else ("eta",)), "delta")
     data = scalars(view, [v for v in variables if v in view.tree["posterior"]])
     plot = az.plot_forest(
         xr.DataTree.from_dict({"posterior": data}),

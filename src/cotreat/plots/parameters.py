@@ -14,7 +14,7 @@ from arviz_base.labels import MapLabeller
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cotreat.evidence import claims
+from cotreat.evidence import claims, patients
 from cotreat.plots.view import View
 from cotreat.plots.words import fold, key, parameter_name, subject
 
@@ -36,10 +36,10 @@ def sampled(view: View, most: int) -> xr.Dataset:
 
 
 def variables(view: View) -> list[str]:
-    """Name what was sampled: the model's own parameters, then those of printed numbers."""
+    """Name what was sampled: the model's own parameters, then those of printed numbers or patients."""
     numbers = claims.printed(view.study)
     if numbers is None:
-        return list(view.model.parameters)
+        return [*view.model.parameters, *patients.parameters(view.study.cells)]
     tails = [f"tail_{claim.id}" for claim in numbers.p_values]
     ours = ("sigma", "loss", *numbers.sizes.variables, *tails)
     return [*view.model.parameters, *(name for name in ours if name in view.tree["posterior"])]

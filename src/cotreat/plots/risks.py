@@ -51,8 +51,10 @@ def draw(view: View) -> Figure | None:
 
 
 def kind(view: View) -> str:
-    """Say that risks are implied, where nobody counted all of them."""
-    return "implied " if claims.printed(view.study) is not None else ""
+    """Say that risks are implied, where nobody counted all of them, or standardised."""
+    if claims.printed(view.study) is not None:
+        return "implied "
+    return "" if view.study.cells is None else "standardised "
 
 
 def rows_to_draw(view: View) -> list[Row]:
