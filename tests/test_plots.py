@@ -584,8 +584,8 @@ def test_an_id_that_is_a_word_of_a_name_is_explained():
 def test_parameters_are_called_by_what_they_are():
     study = STUDIES["isis2"]
     assert words.parameter_name(study, "beta", "SK") == "streptokinase\nlog odds ratio β"
-    assert words.parameter_name(study, "delta", "x") == "delta x"
-    assert words.parameter_name(study, "delta") == "delta"
+    assert words.parameter_name(study, "unheard", "x") == "unheard x"
+    assert words.parameter_name(study, "unheard") == "unheard"
 
 
 def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
