@@ -284,6 +284,10 @@ WRONG_TEXT = {
         TEXT.replace('B = "b"', 'B = "a"'),
         "column 'a' is that of treatments.A too",
     ),
+    "name of a treatment": (
+        TEXT.replace('A = "a"', 'A = "female"').replace("female = ", "a = "),
+        "patients.covariates.a: column 'a' and the cells' column 'A' have one name; rename it",
+    ),
     "missing otherwise": (TEXT + 'missing = "impute"', "patients.missing: is 'impute'"),
 }
 

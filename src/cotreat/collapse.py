@@ -218,10 +218,13 @@ def _absent(columns: Columns, known: list[str]) -> Iterator[tuple[str, str]]:
         elif column in used:
             yield key, f"column {column!r} is that of {used[column]} too"
         used.setdefault(column, key)
-    own = [name for name, _ in columns.treatments]
-    for column in [column for column, _ in columns.covariates] + [columns.cluster]:
-        if column in (*own, N, EVENTS):
-            yield f"covariates.{column}", f"{column!r} names another column of the cells; rename it"
+    # SQL takes names that differ by case only for one.
+    own = {name.lower(): name for name in (*dict(columns.treatments), N, EVENTS)}
+    others = [(f"covariates.{column}", column) for column, _ in columns.covariates]
+    for key, column in [*others, ("cluster", columns.cluster)]:
+        if column.lower() in own:
+            name = own[column.lower()]
+            yield key, f"column {column!r} and the cells' column {name!r} have one name; rename it"
 
 
 def _problems(
