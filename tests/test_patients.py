@@ -343,6 +343,21 @@ def test_patients_pass_every_check(study, fitted):
 
 
 @pytest.mark.slow
+def test_without_covariates_the_draws_are_those_of_counts_by_regimen(frame):
+    columns = PATIENTS[: PATIENTS.index("covariates")]
+    rows = parse_study(HEAD + columns, patients=frame)
+    counts = "".join(
+        f'[[arms]]\nregimen = "{arm}"\nn = {n}\nevents = {events}\n'
+        for arm, n, events in zip(rows.counted, rows.n, rows.events, strict=True)
+    )
+    draws = [
+        fit(study, "interaction", draws=200)["posterior"]["risk"].values
+        for study in (rows, parse_study(HEAD + counts))
+    ]
+    assert np.array_equal(*draws)
+
+
+@pytest.mark.slow
 def test_standardised_risk_is_the_mean_over_all_patients(study, fitted, frame):
     draw = fitted["posterior"].to_dataset().isel(chain=0, draw=5)
     by_name = dict(zip(study.cells.names, draw["delta"].values, strict=True))

@@ -88,7 +88,7 @@ def _patients(study: Study) -> str:
     known = [f"covariates {', '.join(cells.names)}"] if cells.covariates else []
     known += [f"{len(cells.clusters)} clusters"] if cells.clusters else []
     lines = [f"Patients: {cells}."]
-    if known:
+    if study.is_adjusted:
         lines.append(f"  With {', '.join(known)}: {STANDARDISED}")
     return "\n".join(lines)
 

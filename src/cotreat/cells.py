@@ -68,6 +68,11 @@ class Cells:
         """Names of the covariates' columns."""
         return tuple(covariate.name for covariate in self.covariates)
 
+    @property
+    def are_adjusted(self) -> bool:
+        """Whether more than the regimen is known of a patient; else the counts by regimen say it all."""
+        return bool(self.covariates or self.clusters)
+
     @cached_property
     def _profile_of(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First cell of each distinct profile, and which profile each cell is of."""

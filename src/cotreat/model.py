@@ -39,12 +39,12 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
         "arm": arms,
         "counted": study.counted,
         **({} if numbers is None else claims.coordinates(numbers)),
-        **({} if study.cells is None else patients.coordinates(study.cells)),
+        **(patients.coordinates(study) if study.is_adjusted else {}),
     }
     effects = import_module(f"cotreat.effects.{model.name}")
     with pm.Model(coords=coords) as built:
         eta = effects.log_odds(study, arms, priors)
-        if study.cells is not None:
+        if study.is_adjusted:
             patients.likelihood(study, arms, eta, priors)
             return built
         sigma = None

@@ -307,7 +307,7 @@ def _write(
 
 
 def _likelihood(study: Study, model: Model) -> Likelihood | Adjusted | None:
-    if study.cells is not None:
+    if study.is_adjusted:
         return fit_adjusted(study, model)
     return fit_likelihood(study, model) if study.counted else None
 

@@ -33,7 +33,7 @@ def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
 
 def _patients(study: Study) -> Iterator[str]:
     cells = study.cells
-    if cells is not None and (cells.covariates or cells.clusters):
+    if study.is_adjusted:
         yield f"{STANDARDISED[0].upper()}{STANDARDISED[1:]}"
     if cells is not None and cells.dropped:
         yield f"{cells}."

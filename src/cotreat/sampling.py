@@ -407,7 +407,7 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: i
     rng = np.random.default_rng(seed)
     posterior = tree["posterior"].to_dataset()
     again: dict[str, xr.DataArray] = {}
-    if study.cells is not None:
+    if study.is_adjusted:
         again |= patients.replicate(study, posterior, rng)
     elif study.counted:
         again["events"] = counts.replicate(study, posterior["risk"], rng)
@@ -449,7 +449,7 @@ def _label(tree: xr.DataTree, study: Study) -> None:
             },
         )
     )
-    kind = "implied" if study.has_uncounted else "crude" if study.cells is None else "standardised"
+    kind = "implied" if study.has_uncounted else "standardised" if study.is_adjusted else "crude"
     for group in ("prior", "posterior"):
         data = tree[group].to_dataset()
         tree[group] = xr.DataTree(data.assign(risk=data["risk"].assign_attrs(risk_kind=kind)))

@@ -305,6 +305,11 @@ class Study:
         belongs = regimens.rule(patients, self.treatment_ids)
         return np.array([belongs(regimens.parse(text)) for text in labels])
 
+    @property
+    def is_adjusted(self) -> bool:
+        """Whether patients are given with covariates or clusters, over which risks are standardised."""
+        return self.cells is not None and self.cells.are_adjusted
+
     @cached_property
     def n(self) -> NDArray[np.int64]:
         """Patients by counted regimen, shape (counted,)."""

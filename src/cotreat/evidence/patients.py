@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from cotreat.priors import PriorSet
 
 
-def coordinates(cells: Cells) -> dict[str, tuple[str, ...] | range]:
+def coordinates(study: Study) -> dict[str, tuple[str, ...] | range]:
     """Name the entries of everything that `likelihood` makes."""
+    cells = study.cells
+    assert cells is not None  # noqa: S101 - for the type checker
     named = {"covariate": cells.names, "cluster": cells.clusters}
     return {"cell": range(len(cells.n)), **{dim: own for dim, own in named.items() if own}}
 

@@ -54,7 +54,7 @@ def kind(view: View) -> str:
     """Say that risks are implied, where nobody counted all of them, or standardised."""
     if claims.printed(view.study) is not None:
         return "implied "
-    return "" if view.study.cells is None else "standardised "
+    return "standardised " if view.study.is_adjusted else ""
 
 
 def rows_to_draw(view: View) -> list[Row]:
