@@ -316,6 +316,10 @@ def test_cells_with_more_events_than_patients_are_refused():
     assert problems(HEAD + "[cells]", patients=cells) == (
         "cells.events: 1 cells have more events than patients",
     )
+    holes = cells.assign(A=[1, None], events=1)
+    assert problems(HEAD + "[cells]", patients=holes) == (
+        "cells.file: values are missing (A 1); a cell needs all of them",
+    )
     wrong = cells.assign(n=[0, 5], events=[0, 1])
     assert "cells.n: column 'n' holds 0" in problems(HEAD + "[cells]", patients=wrong)[0]
 

@@ -57,6 +57,15 @@ class Adjusted:
         return (self.rows.T * (self.cells.n * risk * (1 - risk))) @ self.rows
 
     @cached_property
+    def _inverse(self) -> NDArray[np.float64]:
+        return np.linalg.pinv(self._information, hermitian=True)
+
+    @cached_property
+    def _seen(self) -> NDArray[np.float64]:
+        """Projector on the combinations of coefficients that the patients tell apart."""
+        return np.linalg.pinv(self.rows) @ self.rows
+
+    @cached_property
     def covariance(self) -> NDArray[np.float64]:
         """Sandwich covariance (HC0) of the coefficients, as from one row a patient.
 
@@ -65,7 +74,7 @@ class Adjusted:
         n, events = self.cells.n, self.cells.events
         risk = expit(self.rows @ self.coefficients)
         scores = events * (1 - risk) ** 2 + (n - events) * risk**2
-        bread = np.linalg.pinv(self._information, hermitian=True)
+        bread = self._inverse
         return bread @ ((self.rows.T * scores) @ self.rows) @ bread
 
     @cached_property
@@ -109,12 +118,11 @@ class Adjusted:
     def _spread(self, arm: str) -> float:
         """Return the model's standard error of a regimen's log-odds."""
         row = self._row(arm)
-        return float(np.sqrt(row @ np.linalg.pinv(self._information, hermitian=True) @ row))
+        return float(np.sqrt(row @ self._inverse @ row))
 
     def _is_estimable(self, arm: str) -> bool:
         row = self._row(arm)
-        projected = np.linalg.pinv(self.rows) @ (self.rows @ row)
-        return bool(np.allclose(projected, row, atol=1e-6))
+        return bool(np.allclose(self._seen @ row, row, atol=1e-6))
 
     def _row(self, arm: str) -> NDArray[np.float64]:
         own = self.design[self.arms.index(arm)]

@@ -78,13 +78,13 @@ class Columns:
         return [column for key, column in self.places if key != "patient"]
 
 
-def collapse_sql(columns: Columns, table: str = ROWS) -> str:
-    """Write the collapse as SQL that any database understands.
+def collapse_sql(columns: Columns) -> str:
+    """Write the collapse as plain SQL; tested on DuckDB and SQLite.
 
     Returns
     -------
     str
-        One SELECT from `table`, whose rows are cells: treatments, covariates and cluster, ``n``
+        One SELECT from the table `ROWS`, whose rows are cells: treatments, covariates and cluster, ``n``
         patients, of whom ``events`` had the event. Rows that lack a value are left out.
     """
     parts = [
@@ -111,7 +111,7 @@ def collapse_sql(columns: Columns, table: str = ROWS) -> str:
     return (
         f"SELECT {group},\n"
         f"  SUM({quoted(N)}) AS {quoted(N)}, SUM({quoted(EVENTS)}) AS {quoted(EVENTS)}\n"
-        f"FROM (\n  SELECT\n    {inner}\n  FROM {table}\n  WHERE {where}\n) AS kept\n"
+        f"FROM (\n  SELECT\n    {inner}\n  FROM {ROWS}\n  WHERE {where}\n) AS kept\n"
         f"GROUP BY {group}"
     )
 
@@ -254,10 +254,13 @@ def _problems(
     missing = _missing(connection, columns)
     if missing and not may_drop:
         words = ", ".join(f"{name} {count:,}" for name, count in missing)
-        yield (
-            "missing",
-            f'values are missing ({words}); write missing = "drop" to leave those rows out',
-        )
+        if columns.n:
+            yield "file", f"values are missing ({words}); a cell needs all of them"
+        else:
+            yield (
+                "missing",
+                f'values are missing ({words}); write missing = "drop" to leave those rows out',
+            )
 
 
 def _wrong(

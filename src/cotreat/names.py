@@ -14,7 +14,9 @@ OBSERVED = "observed"
 
 STANDARDISED = (
     "risks, and measures made of risks, are standardised: means over the covariates and clusters of "
-    "these patients, whatever their regimen; odds ratios are conditional on them."
+    "these patients, whatever their regimen; odds ratios are conditional on them. Where the patients of a "
+    "regimen are unlike the others, its risk leans on the covariates' effects; how alike they are is not "
+    "checked."
 )
 """What adjusted numbers of patients are."""
 
