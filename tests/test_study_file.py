@@ -92,7 +92,7 @@ TREATMENT_ID = (
     "a treatment's id must be a letter A-Z or a-z followed by letters, digits or _, and "
     "no word of set expressions or of Python (all, any, none, not, and, is, …)"
 )
-SECTIONS = "study, outcome, baseline, treatments, arms, totals, claims, readings, patients, cells"
+SECTIONS = "study, outcome, baseline, treatments, subgroups, arms, totals, claims, readings, patients, cells"
 
 # Only their length is wrong with them.
 LONG_NUMBER = "9" * 5000

@@ -12,6 +12,7 @@ from cotreat.catalogue import MODELS
 from cotreat.estimands import Estimand, Point, determination, enumerate_estimands
 from cotreat.evidence.claims import (
     Printed,
+    can_tell,
     cohort_of,
     log_estimate,
     p_agrees,
@@ -150,7 +151,7 @@ def check_claims(study: Study) -> list[ClaimCheck]:
 
 def _check_claim(study: Study, claim: Claim) -> ClaimCheck:
     nothing = (np.nan, np.nan, np.nan)
-    if claim.meaning is None:
+    if claim.meaning is None or not can_tell(study, claim.meaning):
         return ClaimCheck(claim, nothing, "shown, not used")
     risk = study.events / study.n
     one = coefficient_of(claim.meaning, cohort_of(study), is_adjusted=False)

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from cotreat.catalogue import MODELS
+from cotreat.catalogue import described
+from cotreat.evidence.claims import can_tell, printed
+from cotreat.evidence.contrasts import label
 from cotreat.headline import judged, share
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
 from cotreat.names import DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED, STANDARDISED
-from cotreat.study import Study
+from cotreat.study import DURATION, Study
 from cotreat.summary import LIKELIHOOD, POSTERIOR, PRINTED, name_of
 
 LITTLE_LEARNT = 0.5
@@ -21,9 +23,11 @@ def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
     return [
         *_printed_only(summary, study),
         *_patients(study),
+        *_levels(summary, study),
+        *_subgroups(study),
         *_implied(summary, model),
         *_apart(summary),
-        *(_odds_for_risks(summary, study) if MODELS[model].has_products else ()),
+        *(_odds_for_risks(summary, study) if described(model).has_products else ()),
         *_against_intervals(summary),
         *_little_learnt(summary),
         *_extrapolated(summary, study),
@@ -37,6 +41,41 @@ def _patients(study: Study) -> Iterator[str]:
         yield f"{STANDARDISED[0].upper()}{STANDARDISED[1:]}"
     if cells is not None and cells.dropped:
         yield f"{cells}."
+
+
+def _levels(summary: pd.DataFrame, study: Study) -> Iterator[str]:
+    """Say what levels are taken to be, what of them nobody printed, and what a duration hides."""
+    if not study.levels:
+        return
+    if study.division == DURATION:
+        yield (
+            "Only who stays on a treatment gets to a long duration of it, and who responds, or does "
+            "not live, may stop early: duration and response may be entangled (immortal time), and "
+            "this model cannot disentangle them."
+        )
+    numbers = printed(study)
+    own = summary[summary.estimator == POSTERIOR].set_index("estimand")
+    for meaning in numbers.inferred if numbers is not None else ():
+        row = own.loc[label(meaning)]
+        yield (
+            f"{row.name} is inferred, not printed: {row.estimate:.3g} ({row.lower:.3g} to "
+            f"{row.upper:.3g}, {row.interval}), for the overall odds ratio is a mixture of the levels'."
+        )
+    if (summary.estimator == LIKELIHOOD).any():
+        yield (
+            "The maximum likelihood beside this model takes levels as categories without order, each "
+            "with product terms of its own."
+        )
+
+
+def _subgroups(study: Study) -> Iterator[str]:
+    if study.groups:
+        yield (
+            "The posterior's effects in subgroups are shrunk towards a common effect of each "
+            "treatment; beside them stand effects of each subgroup by itself (maximum likelihood, or "
+            "what is printed). Product terms of treatments are taken to be the same in all subgroups, "
+            "and risks are standardised over the patients of their own subgroup."
+        )
 
 
 def _implied(summary: pd.DataFrame, model: str) -> Iterator[str]:
@@ -73,6 +112,12 @@ def _printed_only(summary: pd.DataFrame, study: Study) -> Iterator[str]:
     for claim in study.claims:
         if claim.meaning is None:
             yield f"Shown in print and not used: {claim.id}, {claim.printed}: {claim.about}."
+        elif not can_tell(study, claim.meaning):
+            yield (
+                f"Shown in print and not used here: {claim.id}, {claim.printed}: "
+                f"{label(claim.meaning)}; it is evidence where regimens are told by its levels or "
+                "subgroups (the models dose, duration and subgroups)."
+            )
 
 
 def _odds_for_risks(summary: pd.DataFrame, study: Study) -> Iterator[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cotreat import store
-from cotreat.catalogue import MODELS
+from cotreat.catalogue import described, rank
 from cotreat.headline import headline
 from cotreat.names import CONTRADICTED
 from cotreat.plots import FIGURES, STUDY_FIGURES
@@ -59,7 +59,7 @@ def write_report(folder: str | Path, study: Study | None = None) -> tuple[Path, 
         key=lambda fit: (
             fit["info"]["priors"] != "weak",
             fit["info"]["priors"],
-            list(MODELS).index(fit["info"]["model"]),
+            rank(fit["info"]["model"]),
             _place(fit["info"]),
         ),
     )
@@ -95,7 +95,7 @@ def _draw_readings(place: Path, study: Study, fits: list[dict[str, Any]]) -> Non
     from cotreat.plots.readings import draw_readings
 
     models = [fit["info"]["model"] for fit in fits]
-    compared = [m for m in MODELS if models.count(m) > 1]
+    compared = sorted({m for m in models if models.count(m) > 1}, key=rank)
     if len(study.readings) < 2 or not compared:
         return
     own = {
@@ -162,7 +162,7 @@ def _parts(folder: Path, info: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": folder.name,
         "info": info,
-        "model": MODELS[info["model"]],
+        "model": described(info["model"]),
         "figures": [figure for figure in FIGURES.values() if (folder / figure.file).exists()],
         "headline": _table(headline(summary)),
         "summary": _table(summary.drop(columns=["model", "priors", "reading", "study"])),
