@@ -298,8 +298,12 @@ def _availability(study: Study) -> str:
 
 
 def _general(study: Study) -> Iterator[Estimand]:
-    """List the estimands without the assumptions of any model, each on every background."""
-    return (e for e in enumerate_estimands(study, MODELS["saturated"]) if e.is_judged)
+    """List the estimands without the assumptions of any model, each on every background.
+
+    A contrast of two risks asks of the evidence what the two risks ask.
+    """
+    every = enumerate_estimands(study, MODELS["saturated"])
+    return (e for e in every if e.is_judged and not e.is_repeated)
 
 
 def _status(study: Study, estimand: Estimand) -> str:

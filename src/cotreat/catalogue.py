@@ -104,7 +104,7 @@ MODELS: dict[str, Model] = {
             "subgroups",
             "Effects of each treatment differ between subgroups, and are shrunk towards a common one.",
             "η = α + α_g + Σ β_dg x_d + Σ γ_de x_d x_e, β_dg ~ Normal(β_d, τ_d)",
-            ("alpha", "group", "beta", "spread", "effect_z", "gamma"),
+            ("alpha", "alpha_group", "beta", "spread", "effect_z", "gamma"),
         ),
     )
 }

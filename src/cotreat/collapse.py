@@ -380,6 +380,7 @@ def _wrong_parts(
     rows, example = count(f"{given} AND {value} NOT IN ({among(one.ids)})")
     if rows:
         yield f"holds {example!r} and the like in {rows:,} rows; {what} {', '.join(one.ids)}"
+        return
     rows, example = count(f"NOT ({given}) AND {value} NOT IN ({among(NO_LEVEL)})")
     if rows:
         yield f"holds {example!r} and the like in {rows:,} rows whose patients did not get {one.treatment}"

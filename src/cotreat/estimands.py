@@ -191,17 +191,37 @@ def _effect_ratios(study: Study) -> Iterator[Estimand]:
 
 
 def _effect_modification(study: Study) -> Iterator[Estimand]:
-    """Yield for each treatment its odds ratio in one subgroup over that in another."""
+    """Yield for each treatment its odds ratio in one subgroup over that in another.
+
+    Every model holds it the same on all backgrounds.
+    """
     for drug in study.treatment_ids:
+        background = spoken_background(study, drug)
         for other, one in combinations(study.groups, 2):
             sets = ({drug, one}, {one}, {drug, other}, {other})
             yield Estimand(
                 f"effect_ratio[{drug}: {one} vs {other}]",
-                tuple(study.label(frozenset(regimen)) for regimen in sets),
+                tuple(study.label(background | regimen) for regimen in sets),
                 _ratio_of_odds_ratios,
                 null=1.0,
                 log=True,
             )
+
+
+def spoken_background(study: Study, drug: str) -> regimens.Regimen:
+    """Return the treatments beside which a drug's effect is counted at every level and in every subgroup.
+
+    The fewest that do; none where the evidence has no such background.
+    """
+    others = [treatment for treatment in study.treatment_ids if treatment != drug]
+    groups = [frozenset({group}) for group in study.groups] or [frozenset[str]()]
+    for background in regimens.lattice(others):
+        beside = [background | own for own in groups]
+        wanted = {study.label(one) for one in beside}
+        wanted |= {study.label(one | {part}) for one in beside for part in study.parts_of(drug)}
+        if wanted <= set(study.counted):
+            return background
+    return frozenset()
 
 
 def _ratio_of_odds_ratios(r1: Any, r2: Any, r3: Any, r4: Any) -> Any:

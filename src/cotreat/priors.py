@@ -249,7 +249,7 @@ WEAK = (
         "uniform on all effects that never turn back",
     ),
     Prior(
-        "group",
+        "alpha_group",
         "ZeroSumNormal",
         None,
         0.5**0.5,

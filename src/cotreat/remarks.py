@@ -14,6 +14,8 @@ from cotreat.study import DURATION, Study
 from cotreat.summary import LIKELIHOOD, POSTERIOR, PRINTED, name_of
 
 LITTLE_LEARNT = 0.5
+FEW = 6
+"""So many sentences of one kind are said; more are counted in one."""
 COMMON = 0.1
 
 
@@ -145,15 +147,29 @@ def _against_intervals(summary: pd.DataFrame) -> Iterator[str]:
     posterior = summary[(summary.estimator == POSTERIOR) & summary.estimand.map(_speaks)]
     decided = posterior[(posterior.probability - 0.5).abs() >= DECIDED - 0.5]
     likelihood = summary[(summary.estimator == LIKELIHOOD) & summary.lower.notna()]
-    for row in decided.merge(likelihood, on=keys, suffixes=("", "_ml")).itertuples():
-        measure = MEASURES.get(name_of(row.estimand))
-        null = measure.null if measure else 1
-        if row.lower_ml <= null <= row.upper_ml:
-            yield (
-                f"{_full(row)} is decided (P {share(row.probability)}), yet the {row.interval_ml} "
-                f"interval ({row.lower_ml:.4g} to {row.upper_ml:.4g}) includes {null:g}: the prior, "
-                "or the method of the interval, makes the difference."
-            )
+    found = decided.merge(likelihood, on=keys, suffixes=("", "_ml"))
+    nulls = [null_of(label) for label in found.estimand]
+    found = found[(found.lower_ml <= nulls) & (found.upper_ml >= nulls)]
+    if len(found) > FEW:
+        names = ", ".join(_full(row) for row in found.head(FEW).itertuples())
+        yield (
+            f"{len(found)} questions are decided by the posterior, yet the interval of maximum "
+            f"likelihood leaves them open ({names}, …): the prior, or the method of the interval, "
+            "makes the difference."
+        )
+        return
+    for row in found.itertuples():
+        yield (
+            f"{_full(row)} is decided (P {share(row.probability)}), yet the {row.interval_ml} "
+            f"interval ({row.lower_ml:.4g} to {row.upper_ml:.4g}) includes {null_of(row.estimand):g}: "
+            "the prior, or the method of the interval, makes the difference."
+        )
+
+
+def null_of(label: str) -> float:
+    """Return the null of a measure, or of a ratio."""
+    measure = MEASURES.get(name_of(label))
+    return float(measure.null) if measure else 1.0
 
 
 def _speaks(label: str) -> bool:
@@ -163,11 +179,10 @@ def _speaks(label: str) -> bool:
 def _little_learnt(summary: pd.DataFrame) -> Iterator[str]:
     rows = judged(summary)
     rows = rows[rows.measure.isin(REPRESENTATIVE.values()) & (rows.contraction < LITTLE_LEARNT)]
-    if (summary.estimator == PRINTED).any():
-        count = len(rows)
-        if count:
+    if (summary.estimator == PRINTED).any() or len(rows) > FEW:
+        if len(rows):
             yield (
-                f"Little was learnt of {count} measures of synergy (contraction below "
+                f"Little was learnt of {len(rows)} measures of synergy (contraction below "
                 f"{LITTLE_LEARNT}): their posteriors are still much of their priors."
             )
         return

@@ -98,8 +98,9 @@ def load_study(study: str | Path, patients: Any | None = None) -> Study:
         If there is no such study, or its file has problems; all of them are listed.
     """
     if str(study) in packaged():
-        file = resources.files("cotreat.studies") / f"{study}.toml"
-        return parse_study(file.read_text(encoding="utf-8"), f"{study}.toml", patients)
+        with resources.as_file(resources.files("cotreat.studies")) as folder:
+            file = folder / f"{study}.toml"
+            return parse_study(file.read_text(encoding="utf-8"), file.name, patients, folder)
     path = Path(study)
     try:
         # Editors on Windows put a byte-order mark first, which TOML does not know.

@@ -28,7 +28,7 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
     effect = pm.Deterministic(
         "group_effect", beta[:, None] + tau[:, None] * z, dims=("treatment", "group")
     )
-    level = state(priors, "alpha") + state(priors, "group", dims="group")
+    level = state(priors, "alpha") + state(priors, "alpha_group", dims="group")
     gamma = state(priors, "gamma", dims="pair")
     singles = (study.content(arms) * effect.T[at]).sum(axis=1)
     return level[at] + singles + study.products(arms) @ gamma

@@ -27,7 +27,7 @@ PARAMETERS = {
     "between": ("spread between clusters", "SD of log-odds"),
     "cluster_z": ("{}", "standardised deviation z"),
     "simplex_": ("{}", "share of the effect's rise"),
-    "group": ("{}", "log-odds about their mean"),
+    "alpha_group": ("{}", "log-odds about their mean"),
     "spread": ("{}", "SD τ between subgroups"),
     "effect_z": ("{}", "standardised deviation z"),
     "sigma": ("prognostic score", "SD σ, log-odds"),
