@@ -11,7 +11,7 @@ from scipy.special import expit
 from cotreat.catalogue import Model
 from cotreat.cells import Cells
 from cotreat.estimands import CONDITIONAL, Estimand, availability
-from cotreat.frequentist import design_of, maximise
+from cotreat.frequentist import NO_MAXIMUM, Regression, design_of, maximise
 from cotreat.names import is_undefined
 from cotreat.study import Study
 
@@ -21,29 +21,32 @@ STEP = 1e-20
 
 
 @dataclass(frozen=True)
-class Adjusted:
+class Adjusted(Regression):
     """A logistic regression of patients on regimens, covariates and clusters.
 
     Attributes
     ----------
-    arms : tuple of str
-        Regimens the model can speak of; rows of `design`.
-    design : ndarray, shape (arm, coefficient of regimens)
     shifts : ndarray, shape (cell, coefficient of covariates and clusters)
-        Clusters have indicators of their own, centred as the covariates are.
-    coefficients : ndarray, shape (coefficient,)
-        Of the regimens, then of covariates and clusters.
+        Clusters have indicators of their own, centred as the covariates are. Their coefficients come
+        after those of the regimens.
     """
 
-    study: Study
     cells: Cells
-    model: Model
-    arms: tuple[str, ...]
-    design: NDArray[np.float64]
     shifts: NDArray[np.float64]
-    coefficients: NDArray[np.float64]
 
-    is_robust = True
+    @property
+    def is_robust(self) -> bool:
+        """Whether `covariance` holds without the model.
+
+        Not with a penalty: a regimen without events has no residuals, so that a sandwich would take
+        its risk for nearly known.
+        """
+        return not self.is_penalised
+
+    @property
+    def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Events, sizes and rows of the design of the cells."""
+        return self.cells.events, self.cells.n, self.rows
 
     @cached_property
     def rows(self) -> NDArray[np.float64]:
@@ -67,10 +70,12 @@ class Adjusted:
 
     @cached_property
     def covariance(self) -> NDArray[np.float64]:
-        """Sandwich covariance (HC0) of the coefficients, as from one row a patient.
+        """Sandwich covariance (HC0) of the coefficients, as from one row a patient; else the inverse information.
 
         Of n patients in a cell those with the event have the score (1 − p) x, the others −p x.
         """
+        if not self.is_robust:
+            return self._inverse
         n, events = self.cells.n, self.cells.events
         risk = expit(self.rows @ self.coefficients)
         scores = events * (1 - risk) ** 2 + (n - events) * risk**2
@@ -90,10 +95,6 @@ class Adjusted:
             {"arm": list(self.arms)},
         )
 
-    def risk_kind(self, estimand: Estimand) -> str:
-        """Say what risks an estimand is made of."""
-        return estimand.risk_kind(self.waist)
-
     def _risks(self, coefficients: NDArray) -> tuple[NDArray, NDArray]:
         """Return standardised and conditional risks by arm; coefficients may be complex."""
         count = self.design.shape[1]
@@ -103,12 +104,12 @@ class Adjusted:
         return every @ self.cells.weights, 1 / (1 + np.exp(-log_odds))
 
     def availability(self, estimand: Estimand) -> str:
-        """Tell whether maximum likelihood estimates an estimand, and if not, why."""
+        """Tell whether an estimand is estimated, and if not, why."""
         found = availability(estimand, self.study, self.model, self.waist)
         if is_undefined(found):
             return found
-        if any(self._spread(arm) > ENDLESS for arm in estimand.arms):
-            return "undefined: maximum likelihood has no finite estimate (separation)"
+        if not self.is_penalised and any(self._spread(arm) > ENDLESS for arm in estimand.arms):
+            return f"{NO_MAXIMUM} (separation)"
         if np.isnan(self.slope(estimand)).any():
             return "undefined: the single effects add up to no excess"
         if not all(self._is_estimable(arm) for arm in estimand.arms):
@@ -127,10 +128,6 @@ class Adjusted:
     def _row(self, arm: str) -> NDArray[np.float64]:
         own = self.design[self.arms.index(arm)]
         return np.concatenate([own, np.zeros(self.shifts.shape[1])])
-
-    def estimate(self, estimand: Estimand) -> float:
-        """Answer an estimand at the maximum of the likelihood."""
-        return estimand.values(self.waist).item()
 
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
         """Differentiate an estimand in the coefficients by the complex step, shape (coefficient,)."""
@@ -157,4 +154,4 @@ def fit_adjusted(study: Study, model: Model) -> Adjusted:
     shifts = np.hstack([cells.values, indicators])
     rows = np.hstack([design[[arms.index(r) for r in cells.regimens]], shifts])
     coefficients = maximise(cells.events, cells.n, rows)
-    return Adjusted(study, cells, model, arms, design, shifts, coefficients)
+    return Adjusted(study, model, arms, design, coefficients, cells, shifts)
