@@ -70,7 +70,7 @@ class Adjusted(Regression):
 
     @cached_property
     def covariance(self) -> NDArray[np.float64]:
-        """Sandwich covariance (HC0) of the coefficients, as from one row a patient; else the inverse information.
+        """Sandwich covariance (HC0) of the coefficients, as from one row a patient; or the model's.
 
         Of n patients in a cell those with the event have the score (1 − p) x, the others −p x.
         """

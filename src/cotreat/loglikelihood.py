@@ -62,9 +62,8 @@ class LogLikelihood:
             return np.zeros(len(eta)), 0.0
         weights = self.n * expit(eta) * expit(-eta)
         sizes, axes = np.linalg.eigh((self.rows.T * weights) @ self.rows)
-        sizes = np.maximum(
-            sizes, np.finfo(float).tiny
-        )  # far from the summit rounding may make it 0
+        # Far from the summit rounding may leave a direction without information.
+        sizes = np.maximum(sizes, np.finfo(float).tiny)
         leverage = weights * np.sum((self.rows @ axes) ** 2 / sizes, axis=1)
         return leverage, 0.5 * float(np.log(sizes).sum())
 

@@ -1,6 +1,6 @@
 """Sentences that a reader of a summary must not overlook."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 
@@ -9,10 +9,12 @@ from cotreat.headline import judged, share
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
 from cotreat.names import DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED, STANDARDISED
 from cotreat.study import Study
-from cotreat.summary import LIKELIHOOD, POSTERIOR, PRINTED, name_of
+from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, name_of
 
 LITTLE_LEARNT = 0.5
 COMMON = 0.1
+FEW = 5
+"""Events, or non-events, below which a regimen is called sparse."""
 
 
 def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
@@ -21,6 +23,8 @@ def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
     return [
         *_printed_only(summary, study),
         *_patients(study),
+        *_separated(summary, study),
+        *_sparse(summary, study),
         *_implied(summary, model),
         *_apart(summary),
         *(_odds_for_risks(summary, study) if MODELS[model].has_products else ()),
@@ -37,6 +41,42 @@ def _patients(study: Study) -> Iterator[str]:
         yield f"{STANDARDISED[0].upper()}{STANDARDISED[1:]}"
     if cells is not None and cells.dropped:
         yield f"{cells}."
+
+
+def _separated(summary: pd.DataFrame, study: Study) -> Iterator[str]:
+    """Say where the data alone have no finite answer."""
+    if not _has_penalised(summary):
+        return
+    none = _counted(study, lambda events, _: events == 0)
+    every = _counted(study, lambda events, n: events == n)
+    said = [f"nobody in {none}"] * bool(none) + [f"everybody in {every}"] * bool(every)
+    what = f"{' and '.join(said)} had the event" if said else ""
+    what = what or "covariates or clusters separate those with the event from those without"
+    yield (
+        f"{what[0].upper()}{what[1:]}. What maximum likelihood cannot estimate for that reason has a "
+        "finite value by the prior, and in the rows of penalised likelihood by Firth's penalty, not by "
+        "the data."
+    )
+
+
+def _sparse(summary: pd.DataFrame, study: Study) -> Iterator[str]:
+    told = 0 if _has_penalised(summary) else -1
+    few = _counted(study, lambda events, n: told < min(events, n - events) < FEW)
+    if few:
+        yield (
+            f"Fewer than {FEW} events or non-events: {few}. Intervals made for large samples are rough "
+            "there, and the prior weighs more."
+        )
+
+
+def _has_penalised(summary: pd.DataFrame) -> bool:
+    return bool((summary.estimator == PENALISED).any())
+
+
+def _counted(study: Study, asked: Callable[[int, int], bool]) -> str:
+    """Name the counted regimens whose events and patients are as asked, with these."""
+    counts = zip(study.counted, study.events, study.n, strict=True)
+    return ", ".join(f"{arm} ({events} of {n})" for arm, events, n in counts if asked(events, n))
 
 
 def _implied(summary: pd.DataFrame, model: str) -> Iterator[str]:
