@@ -4,10 +4,12 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from cotreat import intervals as intervals_of
 from cotreat.adjusted import fit_adjusted
@@ -105,7 +107,7 @@ def test_log_ratio_is_that_of_brglm2_and_its_profile_that_of_optim(model, quanti
     contrast = fit.contrast(wanted)
     assert np.sqrt(contrast @ fit.covariance @ contrast) == pytest.approx(se, rel=1e-6)
     found = limits(fit, wanted)
-    assert found.label == "95% profile penalised"
+    assert found.label == "95% profile"
     assert np.log([found.lower, found.upper]) == pytest.approx([lower, upper], abs=2e-6)
 
 
@@ -212,6 +214,64 @@ def test_a_section_through_the_summit_has_its_deviance():
     assert deviance == pytest.approx(best, abs=1e-10)
 
 
+# --- Where patients are separated -----------------------------------------------------------------------
+
+
+def clustered(rows, seed=3):
+    """Make patients of three hospitals, in one of which nobody had the event."""
+    rng = np.random.default_rng(seed)
+    made = pd.DataFrame({drug: rng.integers(0, 2, rows) for drug in "abc"})
+    made["x"] = rng.normal(size=rows).round(1)
+    made["hospital"] = rng.choice(["east", "south", "west"], rows)
+    made["response"] = rng.binomial(1, expit(-0.8 + 0.4 * made.a + 0.5 * made.x))
+    made.loc[made.hospital == "south", "response"] = 0
+    return made
+
+
+def test_a_hospital_without_events_leaves_odds_ratios_and_takes_risks():
+    made = clustered(600)
+    study = parse_study(PATIENTS + 'cluster = "hospital"', patients=made)
+    fit = fit_adjusted(study, MODELS["additive"])
+    ratio, risk = ask(fit, "odds_ratio[A vs none]"), ask(fit, "risk[A]")
+    assert fit.availability(ratio) == "observed"
+    assert fit.availability(risk) == f"{NO_MAXIMUM} (separation)"
+    # What is left is the regression on the other hospitals.
+    others = made[made.hospital != "south"]
+    design = sm.add_constant(others[["a", "b", "c", "x"]].assign(w=others.hospital == "west") * 1.0)
+    fitted = sm.GLM(others.response, design, family=sm.families.Binomial()).fit(cov_type="HC0")
+    assert np.log(fit.estimate(ratio)) == pytest.approx(fitted.params["a"], abs=1e-6)
+    found = limits(fit, ratio)
+    assert np.log([found.lower, found.upper]) == pytest.approx(
+        list(fitted.conf_int().loc["a"]), abs=1e-6
+    )
+    assert 0 < fit.penalised.estimate(risk) < 1
+    line = remarks(table(study, "additive", fit), study)[1]
+    assert line.startswith("Covariates or clusters separate those with the event")
+
+
+def test_separation_is_seen_among_many_patients():
+    made = clustered(60_000).assign(hospital="one")
+    made.loc[(made.a == 1) & (made.b == 1) & (made.c == 0), "response"] = 0
+    fit = fit_adjusted(parse_study(PATIENTS, patients=made), MODELS["saturated"])
+    for arm in fit.arms:
+        expected = f"{NO_MAXIMUM} (separation)" if arm == "A+B" else "observed"
+        assert fit.availability(ask(fit, f"risk[{arm}]")) == expected
+    n, events = (fit.study.n, fit.study.events)
+    at = fit.study.counted.index("A+B")
+    assert events[at] == 0
+    assert fit.penalised.estimate(ask(fit, "risk[A+B]")) == pytest.approx(0.5 / n[at], rel=0.02)
+
+
+def test_rare_events_are_no_separation():
+    # One patient in 3,000 or so, each a cell of its own.
+    made = clustered(20_000).assign(hospital="one")
+    made["x"] = np.random.default_rng(5).normal(size=len(made))
+    made["response"] = np.random.default_rng(6).binomial(1, 3e-4, len(made))
+    study = parse_study(PATIENTS, patients=made)
+    fit = fit_adjusted(study, MODELS["additive"])
+    assert fit.availability(ask(fit, "risk[A]")) == "observed"
+
+
 # --- In the table -------------------------------------------------------------------------------------
 
 
@@ -284,7 +344,7 @@ def test_the_comparison_draws_it_with_a_marker_of_its_own():
     (row,) = (row for row in rows if row.name == "A" and row.lines)
     assert [line.words for line in row.lines] == ["", NOT_ESTIMABLE, ""]
     line = row.lines[-1]
-    assert (line.kind, line.is_filled) == (f"{PENALISED}, 95% profile penalised", False)
+    assert (line.kind, line.is_filled) == (f"{PENALISED}, 95% profile", False)
     look = looks(rows)
     assert [own["marker"] for own in look.values()].count(look[line.kind]["marker"]) == 1
 

@@ -116,8 +116,7 @@ def _profile(fit: Regression, estimand: Estimand) -> Interval:
     ends = sorted(_direction(estimand) * _root(excess, centre, side * se) for side in (-1, 1))
     with np.errstate(over="ignore"):
         lower, upper = expit(ends) if _is_risk(estimand) else np.exp(ends)
-    method = "profile penalised" if fit.is_penalised else "profile"
-    return Interval(float(lower), float(upper), method)
+    return Interval(float(lower), float(upper), "profile")
 
 
 def _root(excess: Callable[[float], float], centre: float, step: float) -> float:

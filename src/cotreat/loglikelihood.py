@@ -123,5 +123,5 @@ def maximise_penalised(events: NDArray, n: NDArray, rows: Array) -> Array:
 def basis(rows: Array) -> Array:
     """Return orthonormal columns that span what a design tells apart; all there is, if it does."""
     _, sizes, directions = np.linalg.svd(rows, full_matrices=False)
-    rank = int(np.sum(sizes > max(rows.shape) * np.finfo(float).eps * sizes[0]))
+    rank = int(np.sum(sizes > max(rows.shape) * np.finfo(float).eps * sizes.max(initial=0)))
     return np.eye(rows.shape[1]) if rank == rows.shape[1] else directions[:rank].T
