@@ -13,8 +13,8 @@ from cotreat.frequentist import Likelihood, Regression
 from cotreat.loglikelihood import LogLikelihood, basis, climb
 from cotreat.names import INTERVAL
 
-MOST_CELLS = 20_000
-"""With more cells than this a profile, of some fifty fits, would take minutes."""
+MOST_CELLS = 10_000
+"""With more cells than this a profile takes seconds, and a table may need dozens."""
 Z = float(ndtri(0.5 + INTERVAL / 2))
 
 
@@ -45,7 +45,7 @@ def intervals(fit: Regression, estimand: Estimand) -> Iterator[Interval]:
     estimand
         One whose ``fit.availability`` is not undefined.
     """
-    if fit.is_penalised and _is_contrast(fit, estimand) and len(fit.counts[1]) <= MOST_CELLS:
+    if fit.is_penalised and _is_contrast(fit, estimand) and len(fit.counts[0]) <= MOST_CELLS:
         yield _profile(fit, estimand)
         return
     yield wald(fit, estimand)
@@ -108,10 +108,12 @@ def _profile(fit: Regression, estimand: Estimand) -> Interval:
     # Coordinates in which the contrast is fixed and the rest is free.
     along = contrast / (contrast @ contrast)
     free = np.linalg.svd(contrast[None, :])[2][1:].T
-    start, best = climb(surface, free.T @ summit, along * centre, free)
+    found, best = climb(surface, free.T @ summit, along * centre, free)
 
     def excess(value: float) -> float:
-        return climb(surface, start, along * value, free)[1] - best - Z**2
+        nonlocal found  # the next value is not far
+        found, deviance = climb(surface, found, along * value, free)
+        return deviance - best - Z**2
 
     ends = sorted(_direction(estimand) * _root(excess, centre, side * se) for side in (-1, 1))
     with np.errstate(over="ignore"):
