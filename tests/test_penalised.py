@@ -217,19 +217,22 @@ def test_a_section_through_the_summit_has_its_deviance():
 # --- Where patients are separated -----------------------------------------------------------------------
 
 
-def clustered(rows, seed=3):
-    """Make patients of three hospitals, in one of which nobody had the event."""
+def clustered(rows, south=0, share=1 / 3, seed=3):
+    """Make patients of three hospitals, in one of which nobody, or everybody, had the event."""
     rng = np.random.default_rng(seed)
     made = pd.DataFrame({drug: rng.integers(0, 2, rows) for drug in "abc"})
     made["x"] = rng.normal(size=rows).round(1)
-    made["hospital"] = rng.choice(["east", "south", "west"], rows)
+    made["hospital"] = rng.choice(
+        ["east", "south", "west"], rows, p=[(1 - share) / 2, share, (1 - share) / 2]
+    )
     made["response"] = rng.binomial(1, expit(-0.8 + 0.4 * made.a + 0.5 * made.x))
-    made.loc[made.hospital == "south", "response"] = 0
+    made.loc[made.hospital == "south", "response"] = south
     return made
 
 
-def test_a_hospital_without_events_leaves_odds_ratios_and_takes_risks():
-    made = clustered(600)
+@pytest.mark.parametrize(("south", "share"), [(0, 1 / 3), (1, 1 / 3), (0, 0.9), (1, 0.9)])
+def test_a_hospital_of_one_outcome_leaves_odds_ratios_and_takes_risks(south, share):
+    made = clustered(900, south, share)
     study = parse_study(PATIENTS + 'cluster = "hospital"', patients=made)
     fit = fit_adjusted(study, MODELS["additive"])
     ratio, risk = ask(fit, "odds_ratio[A vs none]"), ask(fit, "risk[A]")

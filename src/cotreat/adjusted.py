@@ -103,7 +103,8 @@ class Adjusted(Regression):
     @cached_property
     def waist(self) -> xr.Dataset:
         """Risks in the shape of a posterior of one draw: standardised, and at the covariates' means."""
-        standardised, conditional = self._risks(self.coefficients)
+        every, own = self._log_odds()
+        standardised, conditional = expit(every) @ self.cells.weights, expit(own)
         dims = ("chain", "draw", "arm")
         return xr.Dataset(
             {
@@ -113,12 +114,16 @@ class Adjusted(Regression):
             {"arm": list(self.arms)},
         )
 
-    def _risks(self, coefficients: NDArray) -> tuple[NDArray, NDArray]:
-        """Return standardised and conditional risks by arm."""
+    def _log_odds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return log-odds by arm and profile, and by arm at the covariates' means.
+
+        The latter without what has no finite estimate: odds ratios do not read it, and it would drown
+        them in rounding where a cluster with events alone drives every risk to 1.
+        """
         count = self.design.shape[1]
-        log_odds = self.design @ coefficients[:count]
-        shift = self.shifts[self.cells.profiles] @ coefficients[count:]
-        return expit(log_odds[:, None] + shift) @ self.cells.weights, expit(log_odds)
+        own, shifts = self.design @ self.coefficients[:count], self.shifts[self.cells.profiles]
+        every = own[:, None] + shifts @ self.coefficients[count:]
+        return every, self.design @ (self._finite @ self.coefficients)[:count]
 
     def availability(self, estimand: Estimand) -> str:
         """Tell whether an estimand is estimated, and if not, why."""
@@ -155,11 +160,9 @@ class Adjusted(Regression):
     @cached_property
     def _slopes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Slopes of standardised and conditional risks in the coefficients, each (arm, coefficient)."""
-        count = self.design.shape[1]
+        every, log_odds = self._log_odds()
         shifts = self.shifts[self.cells.profiles]
-        log_odds = self.design @ self.coefficients[:count]
-        every = expit(log_odds[:, None] + shifts @ self.coefficients[count:])
-        weights = every * (1 - every) * self.cells.weights
+        weights = expit(every) * expit(-every) * self.cells.weights
         own = expit(log_odds) * expit(-log_odds)
         return (
             np.hstack([weights.sum(axis=1, keepdims=True) * self.design, weights @ shifts]),
