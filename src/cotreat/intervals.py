@@ -58,7 +58,8 @@ def _is_contrast(fit: Regression, estimand: Estimand) -> bool:
     """Tell whether an estimand is a function of one contrast of coefficients; no standardised risk is."""
     if _is_risk(estimand):
         return estimand.risk_kind(fit.waist) == "crude"
-    return estimand.measure is None or is_measure(estimand, "ror")
+    is_of_odds = estimand.measure is None or is_measure(estimand, "ror")
+    return is_of_odds and not estimand.needs_risks
 
 
 def _is_risk(estimand: Estimand) -> bool:
@@ -83,7 +84,7 @@ def wald(fit: Regression, estimand: Estimand) -> Interval:
         with np.errstate(over="ignore"):  # an upper limit past every float is infinite
             ends = value * np.exp(Z * se / value * np.array([-1, 1]))
         return Interval(float(ends[0]), float(ends[1]), method)
-    if estimand.measure is None:
+    if _is_risk(estimand):
         ends = expit(logit(value) + Z * se / (value * (1 - value)) * np.array([-1, 1]))
         return Interval(float(ends[0]), float(ends[1]), method)
     return Interval(value - Z * se, value + Z * se, method)
