@@ -1,8 +1,10 @@
 """Maximum likelihood beside the posterior: the same models, risks and estimands, without priors."""
 
 import warnings
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import statsmodels.api as sm
@@ -12,7 +14,8 @@ from scipy.special import expit
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
 
 from cotreat.catalogue import Model
-from cotreat.estimands import Estimand, Point, availability, gradient, in_row_space
+from cotreat.estimands import Estimand, Point, Waist, availability, gradient, in_row_space
+from cotreat.loglikelihood import maximise_penalised
 from cotreat.names import is_undefined
 from cotreat.regimens import group_of
 from cotreat.study import Study
@@ -21,16 +24,23 @@ SEPARATED = 1e-4
 """With fewer events, or non-events, fitted than this a coefficient is on its way to infinity."""
 
 
+NO_MAXIMUM = "undefined: maximum likelihood has no finite estimate"
+"""How the availability of an estimand begins that separation takes from maximum likelihood."""
+
+
 @dataclass(frozen=True)
-class Likelihood:
-    """A logistic regression on cell counts, fitted by maximum likelihood.
+class Regression(ABC):
+    """A logistic regression without priors, of which the estimands can be asked.
 
     Attributes
     ----------
     arms : tuple of str
         Regimens the model can speak of; rows of `design`.
-    design : ndarray, shape (arm, coefficient)
+    design : ndarray, shape (arm, coefficient of regimens)
     coefficients : ndarray, shape (coefficient,)
+        Of the regimens first.
+    is_penalised : bool
+        Whether the coefficients maximise Firth's penalised likelihood.
     """
 
     study: Study
@@ -38,8 +48,69 @@ class Likelihood:
     arms: tuple[str, ...]
     design: NDArray[np.float64]
     coefficients: NDArray[np.float64]
+    is_penalised: bool = field(default=False, kw_only=True)
 
-    is_robust = False
+    @property
+    @abstractmethod
+    def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Events and sizes of the cells, and the regression's design, shape (cell, coefficient)."""
+
+    @property
+    @abstractmethod
+    def waist(self) -> Waist:
+        """Risks in the shape of a posterior of one draw."""
+
+    @property
+    @abstractmethod
+    def covariance(self) -> NDArray[np.float64]:
+        """Covariance of the coefficients."""
+
+    @property
+    def is_robust(self) -> bool:
+        """Whether `covariance` holds without the model."""
+        return False
+
+    @abstractmethod
+    def availability(self, estimand: Estimand) -> str:
+        """Tell whether an estimand is estimated, and if not, why."""
+
+    @abstractmethod
+    def slope(self, estimand: Estimand) -> NDArray[np.float64]:
+        """Differentiate an estimand in the coefficients, shape (coefficient,)."""
+
+    @cached_property
+    def penalised(self) -> Self:
+        """The same regression by penalised likelihood; fitted when it is first asked for."""
+        return replace(self, coefficients=maximise_penalised(*self.counts), is_penalised=True)
+
+    def risk_kind(self, estimand: Estimand) -> str:
+        """Say what risks an estimand is made of."""
+        return estimand.risk_kind(self.waist)
+
+    def estimate(self, estimand: Estimand) -> float:
+        """Answer an estimand at the maximum."""
+        return estimand.values(self.waist).item()
+
+    def contrast(self, estimand: Estimand) -> NDArray[np.float64]:
+        """Return the coefficients' weights in a log-odds, a log odds ratio or a log ratio of these."""
+        signs = dict(zip(estimand.arms, (1.0, -1.0, -1.0, 1.0), strict=False))
+        own = np.array([signs.get(arm, 0.0) for arm in self.arms]) @ self.design
+        return np.concatenate([own, np.zeros(len(self.coefficients) - len(own))])
+
+
+@dataclass(frozen=True)
+class Likelihood(Regression):
+    """A logistic regression on cell counts."""
+
+    @property
+    def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Events, sizes and rows of the design of the counted regimens."""
+        return self.study.events, self.study.n, self.counted_design
+
+    @property
+    def waist(self) -> xr.DataArray:
+        """The risks."""
+        return self.risk
 
     @cached_property
     def risk(self) -> xr.DataArray:
@@ -75,6 +146,8 @@ class Likelihood:
         return np.linalg.pinv((rows.T * weights) @ rows, hermitian=True)
 
     def _is_separated(self, arms: tuple[str, ...]) -> NDArray[np.bool_]:
+        if self.is_penalised:
+            return np.zeros(len(arms), dtype=bool)
         size = dict(zip(self.study.counted, self.study.n, strict=True))
         n = np.array([size.get(arm, max(size.values())) for arm in arms])
         risk = self.risk.sel(arm=list(arms)).values.ravel()
@@ -87,29 +160,13 @@ class Likelihood:
             return found
         separated = np.array(estimand.arms)[self._is_separated(estimand.arms)]
         if separated.size:
-            return (
-                "undefined: maximum likelihood has no finite estimate, for it fits a risk of 0 or 1 "
-                f"in {', '.join(separated)}"
-            )
+            return f"{NO_MAXIMUM}, for it fits a risk of 0 or 1 in {', '.join(separated)}"
         slope = self.slope(estimand)
         if np.isnan(slope).any():
             return "undefined: the single effects add up to no excess"
         if not in_row_space(slope, self.informative_design):
             return "undefined: not estimable from the counted regimens"
         return found
-
-    def risk_kind(self, _: Estimand) -> str:
-        """Say what risks an estimand is made of."""
-        return str(self.risk.attrs["risk_kind"])
-
-    def estimate(self, estimand: Estimand) -> float:
-        """Answer an estimand at the maximum of the likelihood."""
-        return estimand.values(self.risk).item()
-
-    def contrast(self, estimand: Estimand) -> NDArray[np.float64]:
-        """Return the coefficients' weights in the log ratio of odds ratios of four regimens."""
-        signs = dict(zip(estimand.arms, (1.0, -1.0, -1.0, 1.0), strict=True))
-        return np.array([signs.get(arm, 0.0) for arm in self.arms]) @ self.design
 
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
         """Differentiate an estimand in the coefficients, shape (coefficient,)."""

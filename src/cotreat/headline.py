@@ -12,9 +12,11 @@ from cotreat.measures import MEASURES, REPRESENTATIVE
 from cotreat.names import DECIDED, OBSERVED, is_undefined
 from cotreat.regimens import parse
 from cotreat.study import NOT_IDENTIFIED
-from cotreat.summary import LIKELIHOOD, POSTERIOR, PRINTED, PRIOR, name_of, subject_of
+from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR, name_of, subject_of
 
 NOISE = 1e-12
+KEYS = ["estimand", "background", "scale"]
+"""What tells the questions of a summary apart."""
 
 
 def leader(models: list[str]) -> str:
@@ -42,24 +44,14 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
     if (summary.estimator == PRINTED).any():
         return _of_printed(summary)
     rows = summary[(summary.estimator == POSTERIOR) & summary.estimand.map(_is_headline(summary))]
-    likelihood = summary[summary.estimator == LIKELIHOOD].drop_duplicates(
-        ["estimand", "background", "scale"]
-    )
-    both = rows.merge(
-        likelihood[
-            ["estimand", "background", "scale", "availability", "estimate", "lower", "upper"]
-        ],
-        on=["estimand", "background", "scale"],
-        how="left",
-        suffixes=("", "_ml"),
-    )
+    for name, suffix in ((LIKELIHOOD, "_ml"), (PENALISED, "_penalised")):
+        beside = summary[summary.estimator == name].drop_duplicates(KEYS)
+        beside = beside[[*KEYS, "availability", "estimate", "lower", "upper"]]
+        rows = rows.merge(beside, on=KEYS, how="left", suffixes=("", suffix))
     # Of a measure on two scales the first, judged one is shown; of the ratio of odds ratios both, for
     # its value in print is that of the event.
-    keep = ~both.duplicated(["estimand", "background"]) | (both.estimand.map(name_of) == "ror")
-    return pd.DataFrame([_headline_row(row) for row in both[keep].itertuples()])
-
-
-KEYS = ["estimand", "background", "scale"]
+    keep = ~rows.duplicated(["estimand", "background"]) | (rows.estimand.map(name_of) == "ror")
+    return pd.DataFrame([_headline_row(row) for row in rows[keep].itertuples()])
 
 
 def _of_printed(summary: pd.DataFrame) -> pd.DataFrame:
@@ -128,8 +120,10 @@ def _headline_row(row: Any) -> dict[str, str]:
 
 def _likelihood(row: Any) -> str:
     numbers = _numbers(row.estimate_ml, row.lower_ml, row.upper_ml)
-    only_there = not is_undefined(row.availability) and is_undefined(str(row.availability_ml))
-    return "not estimable" if only_there else numbers
+    if is_undefined(row.availability) or not is_undefined(str(row.availability_ml)):
+        return numbers
+    penalised = _numbers(row.estimate_penalised, row.lower_penalised, row.upper_penalised)
+    return f"penalised: {penalised}" if penalised else "not estimable"
 
 
 def _numbers(estimate: float, lower: float, upper: float) -> str:

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, minimize
+from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 
-from cotreat.adjusted import Adjusted
 from cotreat.estimands import Estimand, is_measure
-from cotreat.frequentist import Likelihood
+from cotreat.frequentist import Likelihood, Regression
+from cotreat.loglikelihood import LogLikelihood, basis, climb
 from cotreat.names import INTERVAL
 
+MOST_CELLS = 10_000
+"""With more cells than this a profile takes seconds, and a table may need dozens."""
 Z = float(ndtri(0.5 + INTERVAL / 2))
 
 
@@ -31,21 +33,40 @@ class Interval:
         return f"none: {self.why_none}" if self.why_none else f"{INTERVAL:.0%} {self.method}"
 
 
-def intervals(fit: Likelihood | Adjusted, estimand: Estimand) -> Iterator[Interval]:
+def intervals(fit: Regression, estimand: Estimand) -> Iterator[Interval]:
     """Yield the Wald or delta interval, then profile or MOVER where an estimand has one.
+
+    Of a penalised likelihood whatever is a contrast of coefficients has its profile alone: next to a
+    separated regimen the likelihood is far from symmetric, and the Wald interval far off (Heinze &
+    Schemper, Stat Med 2002;21:2409).
 
     Parameters
     ----------
     estimand
         One whose ``fit.availability`` is not undefined.
     """
+    if fit.is_penalised and _is_contrast(fit, estimand) and len(fit.counts[0]) <= MOST_CELLS:
+        yield _profile(fit, estimand)
+        return
     yield wald(fit, estimand)
     name = estimand.measure.name if estimand.measure else ""
-    if name in FURTHER and isinstance(fit, Likelihood):
+    if name in FURTHER and isinstance(fit, Likelihood) and not fit.is_penalised:
         yield FURTHER[name](fit, estimand)
 
 
-def wald(fit: Likelihood | Adjusted, estimand: Estimand) -> Interval:
+def _is_contrast(fit: Regression, estimand: Estimand) -> bool:
+    """Tell whether an estimand is a function of one contrast of coefficients; no standardised risk is."""
+    if _is_risk(estimand):
+        return estimand.risk_kind(fit.waist) == "crude"
+    is_of_odds = estimand.measure is None or is_measure(estimand, "ror")
+    return is_of_odds and not estimand.needs_risks
+
+
+def _is_risk(estimand: Estimand) -> bool:
+    return len(estimand.arms) == 1
+
+
+def wald(fit: Regression, estimand: Estimand) -> Interval:
     """Return the Wald interval; for measures of synergy this is the delta method.
 
     It is taken on the log scale for ratios and on the logit scale for risks.
@@ -63,7 +84,7 @@ def wald(fit: Likelihood | Adjusted, estimand: Estimand) -> Interval:
         with np.errstate(over="ignore"):  # an upper limit past every float is infinite
             ends = value * np.exp(Z * se / value * np.array([-1, 1]))
         return Interval(float(ends[0]), float(ends[1]), method)
-    if estimand.null is None:
+    if _is_risk(estimand):
         ends = expit(logit(value) + Z * se / (value * (1 - value)) * np.array([-1, 1]))
         return Interval(float(ends[0]), float(ends[1]), method)
     return Interval(value - Z * se, value + Z * se, method)
@@ -77,55 +98,28 @@ def _direction(estimand: Estimand) -> int:
 # --- Profile likelihood ----------------------------------------------------------------------------
 
 
-def _profile(fit: Likelihood, estimand: Estimand) -> Interval:
-    """Invert the likelihood-ratio test of the ratio of odds ratios."""
-    contrast = fit.contrast(estimand)
-    centre = float(contrast @ fit.coefficients)
-    se = float(np.sqrt(contrast @ fit.covariance @ contrast))
-    # Coordinates in which the contrast is fixed by an offset and the rest is free.
+def _profile(fit: Regression, estimand: Estimand) -> Interval:
+    """Invert the likelihood-ratio test of a contrast of coefficients, with the penalty if there is one."""
+    events, n, rows = fit.counts
+    base = basis(rows)
+    surface = LogLikelihood(events, n, rows @ base, fit.is_penalised)
+    contrast, summit = base.T @ fit.contrast(estimand), base.T @ fit.coefficients
+    centre = float(contrast @ summit)
+    se = float(np.sqrt(contrast @ base.T @ fit.covariance @ base @ contrast))
+    # Coordinates in which the contrast is fixed and the rest is free.
     along = contrast / (contrast @ contrast)
     free = np.linalg.svd(contrast[None, :])[2][1:].T
-    rows = fit.counted_design
-    best = _least_deviance(fit, rows @ free, rows @ along * centre, free.T @ fit.coefficients)
+    found, best = climb(surface, free.T @ summit, along * centre, free)
 
     def excess(value: float) -> float:
-        start = free.T @ fit.coefficients
-        return _least_deviance(fit, rows @ free, rows @ along * value, start) - best - Z**2
+        nonlocal found  # the next value is not far
+        found, deviance = climb(surface, found, along * value, free)
+        return deviance - best - Z**2
 
     ends = sorted(_direction(estimand) * _root(excess, centre, side * se) for side in (-1, 1))
     with np.errstate(over="ignore"):
-        lower, upper = np.exp(ends)
+        lower, upper = expit(ends) if _is_risk(estimand) else np.exp(ends)
     return Interval(float(lower), float(upper), "profile")
-
-
-def _least_deviance(
-    fit: Likelihood,
-    design: NDArray[np.float64],
-    offset: NDArray[np.float64],
-    start: NDArray[np.float64],
-) -> float:
-    """Return the least −2 log likelihood over the free coefficients.
-
-    The problem is convex, so a trust region always gets there; iteratively reweighted least squares
-    diverges on sparse tables once the offset is far from the maximum.
-    """
-    n, events = fit.study.n, fit.study.events
-
-    def value(free: NDArray[np.float64]) -> float:
-        eta = design @ free + offset
-        return float(np.sum(n * np.logaddexp(0, eta) - events * eta))
-
-    def slope(free: NDArray[np.float64]) -> NDArray[np.float64]:
-        return design.T @ (n * expit(design @ free + offset) - events)
-
-    def curvature(free: NDArray[np.float64]) -> NDArray[np.float64]:
-        risk = expit(design @ free + offset)
-        return (design.T * (n * risk * (1 - risk))) @ design
-
-    found = minimize(
-        value, start, jac=slope, hess=curvature, method="trust-exact", options={"gtol": 1e-9}
-    )
-    return 2 * float(found.fun)
 
 
 def _root(excess: Callable[[float], float], centre: float, step: float) -> float:

@@ -10,12 +10,12 @@ import pandas as pd
 import xarray as xr
 
 from cotreat import checks, headline, sampling, store
-from cotreat.adjusted import Adjusted, fit_adjusted
+from cotreat.adjusted import fit_adjusted
 from cotreat.auditing import audit
 from cotreat.catalogue import Model, described
 from cotreat.drawer import Drawer
 from cotreat.estimands import waist_of
-from cotreat.frequentist import Likelihood, fit_likelihood
+from cotreat.frequentist import Regression, fit_likelihood
 from cotreat.names import CHECK_COLUMNS
 from cotreat.plots import View
 from cotreat.priors import PriorSet, models_for, prior_set
@@ -308,7 +308,7 @@ def _write(
     return result
 
 
-def _likelihood(study: Study, model: Model) -> Likelihood | Adjusted | None:
+def _likelihood(study: Study, model: Model) -> Regression | None:
     if study.is_adjusted:
         return fit_adjusted(study, model)
     return fit_likelihood(study, model) if study.counted else None

@@ -1,6 +1,6 @@
 """Sentences that a reader of a summary must not overlook."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pandas as pd
 
@@ -11,12 +11,14 @@ from cotreat.headline import judged, share
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
 from cotreat.names import DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED, STANDARDISED
 from cotreat.study import DURATION, Study
-from cotreat.summary import LIKELIHOOD, POSTERIOR, PRINTED, name_of
+from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, name_of
 
 LITTLE_LEARNT = 0.5
-FEW = 6
+MANY = 6
 """So many sentences of one kind are said; more are counted in one."""
 COMMON = 0.1
+FEW = 5
+"""Events, or non-events, below which a regimen is called sparse."""
 
 
 def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
@@ -25,6 +27,8 @@ def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
     return [
         *_printed_only(summary, study),
         *_patients(study),
+        *_separated(summary, study),
+        *_sparse(summary, study),
         *_levels(summary, study),
         *_subgroups(study),
         *_implied(summary, model),
@@ -78,6 +82,42 @@ def _subgroups(study: Study) -> Iterator[str]:
             "what is printed). Product terms of treatments are taken to be the same in all subgroups, "
             "and risks are standardised over the patients of their own subgroup."
         )
+
+
+def _separated(summary: pd.DataFrame, study: Study) -> Iterator[str]:
+    """Say where the data alone have no finite answer."""
+    if not _has_penalised(summary):
+        return
+    none = _counted(study, lambda events, _: events == 0)
+    every = _counted(study, lambda events, n: events == n)
+    said = [f"nobody in {none}"] * bool(none) + [f"everybody in {every}"] * bool(every)
+    what = f"{' and '.join(said)} had the event" if said else ""
+    what = what or "covariates or clusters separate those with the event from those without"
+    yield (
+        f"{what[0].upper()}{what[1:]}. What maximum likelihood cannot estimate for that reason has a "
+        "finite value by the prior, and in the rows of penalised likelihood by Firth's penalty, not by "
+        "the data."
+    )
+
+
+def _sparse(summary: pd.DataFrame, study: Study) -> Iterator[str]:
+    told = 0 if _has_penalised(summary) else -1
+    few = _counted(study, lambda events, n: told < min(events, n - events) < FEW)
+    if few:
+        yield (
+            f"Fewer than {FEW} events or non-events: {few}. Intervals made for large samples are rough "
+            "there, and the prior weighs more."
+        )
+
+
+def _has_penalised(summary: pd.DataFrame) -> bool:
+    return bool((summary.estimator == PENALISED).any())
+
+
+def _counted(study: Study, asked: Callable[[int, int], bool]) -> str:
+    """Name the counted regimens whose events and patients are as asked, with these."""
+    counts = zip(study.counted, study.events, study.n, strict=True)
+    return ", ".join(f"{arm} ({events} of {n})" for arm, events, n in counts if asked(events, n))
 
 
 def _implied(summary: pd.DataFrame, model: str) -> Iterator[str]:
@@ -150,8 +190,8 @@ def _against_intervals(summary: pd.DataFrame) -> Iterator[str]:
     found = decided.merge(likelihood, on=keys, suffixes=("", "_ml"))
     nulls = [null_of(label) for label in found.estimand]
     found = found[(found.lower_ml <= nulls) & (found.upper_ml >= nulls)]
-    if len(found) > FEW:
-        names = ", ".join(_full(row) for row in found.head(FEW).itertuples())
+    if len(found) > MANY:
+        names = ", ".join(_full(row) for row in found.head(MANY).itertuples())
         yield (
             f"{len(found)} questions are decided by the posterior, yet the interval of maximum "
             f"likelihood leaves them open ({names}, …): the prior, or the method of the interval, "
@@ -179,7 +219,7 @@ def _speaks(label: str) -> bool:
 def _little_learnt(summary: pd.DataFrame) -> Iterator[str]:
     rows = judged(summary)
     rows = rows[rows.measure.isin(REPRESENTATIVE.values()) & (rows.contraction < LITTLE_LEARNT)]
-    if (summary.estimator == PRINTED).any() or len(rows) > FEW:
+    if (summary.estimator == PRINTED).any() or len(rows) > MANY:
         if len(rows):
             yield (
                 f"Little was learnt of {len(rows)} measures of synergy (contraction below "

@@ -8,11 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cotreat import estimands
-from cotreat.adjusted import Adjusted
 from cotreat.catalogue import Model
 from cotreat.estimands import DIFFERENCE, Estimand, Waist, enumerate_estimands, is_beyond_null
 from cotreat.evidence import claims, contrasts
-from cotreat.frequentist import Likelihood
+from cotreat.frequentist import NO_MAXIMUM, Regression
 from cotreat.intervals import intervals
 from cotreat.names import (
     CREDIBLE,
@@ -31,6 +30,7 @@ POSTERIOR = "posterior"
 PRIOR = "prior"
 PRINTED = "printed"
 LIKELIHOOD = "maximum likelihood"
+PENALISED = "penalised likelihood"
 MAX_UNDEFINED = 0.01
 """Share of undefined draws from which on a synergy index gets no estimate."""
 
@@ -53,7 +53,7 @@ def summarise(
     *,
     prior: Waist,
     posterior: Waist,
-    likelihood: Likelihood | Adjusted | None,
+    likelihood: Regression | None,
     labels: dict[str, str],
     thresholds: Sequence[float] = (),
 ) -> pd.DataFrame:
@@ -289,15 +289,23 @@ def _sized(study: Study) -> dict[str, list[str]]:
 # --- Maximum likelihood ---------------------------------------------------------------------------
 
 
-def _likelihood_rows(estimand: Estimand, likelihood: Likelihood | Adjusted) -> Iterator[Row]:
-    available = likelihood.availability(estimand)
-    row = _row(estimand, LIKELIHOOD, likelihood.risk_kind(estimand), available)
+def _likelihood_rows(estimand: Estimand, likelihood: Regression) -> Iterator[Row]:
+    """Give maximum likelihood, and penalised likelihood where separation leaves it without a maximum."""
+    rows = list(_rows_of(estimand, LIKELIHOOD, likelihood))
+    yield from rows
+    if rows[0]["availability"].startswith(NO_MAXIMUM):
+        yield from _rows_of(estimand, PENALISED, likelihood.penalised)
+
+
+def _rows_of(estimand: Estimand, estimator: str, fit: Regression) -> Iterator[Row]:
+    available = fit.availability(estimand)
+    row = _row(estimand, estimator, fit.risk_kind(estimand), available)
     if is_undefined(available):
         yield row
         return
-    row["estimate"] = likelihood.estimate(estimand)
+    row["estimate"] = fit.estimate(estimand)
     if available == FIXED:
         yield row
         return
-    for interval in intervals(likelihood, estimand):
+    for interval in intervals(fit, estimand):
         yield {**row, "lower": interval.lower, "upper": interval.upper, "interval": interval.label}
