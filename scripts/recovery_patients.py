@@ -39,7 +39,7 @@ from cotreat.catalogue import find_model  # noqa: E402
 from cotreat.checks import ESS, RHAT  # noqa: E402
 from cotreat.estimands import enumerate_estimands, full_label, waist_of  # noqa: E402
 from cotreat.model import build  # noqa: E402
-from cotreat.names import CHAINS, DRAWS, INTERVAL, TUNE  # noqa: E402
+from cotreat.names import CHAINS, INTERVAL  # noqa: E402
 from cotreat.priors import prior_set  # noqa: E402
 from cotreat.simulate import simulate  # noqa: E402
 from cotreat.study import Study  # noqa: E402
@@ -51,7 +51,7 @@ PATIENTS, CENTRES = 793, tuple("ABCDEF")
 PARAMETERS = ("beta", "gamma", "mu", "tau", "delta", "between", "cluster_effect")
 REFERENCE = "CYC"
 """The regimen that the others are compared with."""
-TARGET_ACCEPT = 0.9
+TUNE, DRAWS, TARGET_ACCEPT = 500, 1500, 0.8
 BAND = 0.999
 """Probability of the band in which an effect's number of covering intervals should lie."""
 COLUMNS = ("truth", "median", "lower", "upper", "below")
@@ -139,7 +139,7 @@ class Experiment:
         return list(self._density[0](responses))
 
     def log_density(self, x: Any, data: list[Any]) -> Any:
-        """Evaluate the posterior density at unconstrained parameters, up to no constant."""
+        """Evaluate the density at unconstrained parameters, with all its constants."""
         return self._density[1](*split(x, self.shapes), *data)[0]
 
     @cached_property
