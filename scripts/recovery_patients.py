@@ -11,6 +11,7 @@ import multiprocessing
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib.metadata import version
@@ -413,8 +414,10 @@ def _done(tasks: list[tuple[str, int, int, int]], processes: int) -> Iterator[Re
     if processes == 1:
         yield from map(_replicate, tasks)
         return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap_unordered(_replicate, tasks)
+    # JAX and fork do not go together.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(_replicate, task) for task in tasks]):
+            yield future.result()
 
 
 def main() -> None:

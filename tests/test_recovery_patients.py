@@ -27,7 +27,7 @@ TABLE = ROOT / "results" / "recovery" / "patients.csv"
 def script():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(ROOT / "scripts")  # where its helpers are, too
-        return import_module("recovery_patients")
+        yield import_module("recovery_patients")  # where processes that are started look, too
 
 
 @pytest.fixture(scope="module")
