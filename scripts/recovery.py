@@ -27,6 +27,7 @@ import pandas as pd  # noqa: E402
 import pymc as pm  # noqa: E402
 import pytensor.tensor as pt  # noqa: E402
 import xarray as xr  # noqa: E402
+from compiled_nuts import compiled_chains, split  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from pymc.sampling.jax import get_jaxified_graph  # noqa: E402
 from pytensor.graph.basic import Constant  # noqa: E402
@@ -324,9 +325,8 @@ def _differ(one: Constant, other: Constant) -> bool:
 class Sampler:
     """NUTS for the model of any study that prints the same things.
 
-    `cotreat.sampling.fit` compiles for 20 s, because its data are constants of the density. Here those
-    constants in which the densities of two studies differ are arguments, so that one compilation
-    serves for all cohorts.
+    The constants in which the densities of two studies differ are arguments of the density, so that
+    one compilation serves for all cohorts.
 
     Parameters
     ----------
@@ -390,10 +390,7 @@ class Sampler:
         return np.concatenate([np.ravel(self._start[name]) for name in self._names])
 
     def _split(self, x: Any) -> list[Any]:
-        shapes = [np.shape(self._start[name]) for name in self._names]
-        ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
-        parts = jnp.split(x, ends[:-1])
-        return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+        return split(x, [np.shape(self._start[name]) for name in self._names])
 
     def log_density(self, x: Any, data: tuple[Any, ...]) -> Any:
         """Evaluate the density at unconstrained parameters."""
@@ -401,26 +398,9 @@ class Sampler:
 
     @cached_property
     def _chains(self) -> Any:
-        """Sampling as one compiled function of keys, starts and data, the chains in step."""
-        from numpyro.infer import NUTS
-
-        def chain(key: Any, start: Any, data: tuple[Any, ...]) -> tuple[Any, Any]:
-            nuts = NUTS(
-                potential_fn=lambda x: -self.log_density(x, data),
-                target_accept_prob=TARGET_ACCEPT,
-                dense_mass=True,
-            )
-            state = nuts.init(key, TUNE, start, (), {})
-
-            def step(state: Any, _: None) -> tuple[Any, tuple[Any, Any]]:
-                state = nuts.sample(state, (), {})
-                return state, (state.z, state.diverging)
-
-            state, _ = jax.lax.scan(lambda s, _: (step(s, None)[0], None), state, length=TUNE)
-            return jax.lax.scan(step, state, length=DRAWS)[1]
-
-        # numpyro's own MCMC compiles its beginning anew in every run, until memory maps run out.
-        return jax.jit(jax.vmap(chain, in_axes=(0, 0, None)))
+        return compiled_chains(
+            self.log_density, tune=TUNE, draws=DRAWS, target_accept=TARGET_ACCEPT
+        )
 
     def sample(self, study: Study, seed: int) -> tuple[xr.Dataset, Floats, int]:
         """Sample a posterior.

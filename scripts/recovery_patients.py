@@ -1,0 +1,442 @@
+"""Recover known truths from the patients of a cohort, rows and all.
+
+The regimens and covariates of the synthetic cohort are kept; truths and responses are drawn anew by the
+very model that is then fitted. patients.csv says by effect how many 95 % intervals hold the truth, and
+patients.md sums it up. A run that was stopped goes on where it was: --scratch keeps what is finished.
+"""
+
+import argparse
+import json
+import multiprocessing
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cotreat.sampling import PACKAGES, prepare_jax
+
+prepare_jax(1)  # before anything starts JAX; the chains of a fit go in step on one device
+
+import arviz as az  # noqa: E402
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import pymc as pm  # noqa: E402
+import xarray as xr  # noqa: E402
+from compiled_nuts import compiled_chains, split  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+from pymc.sampling.jax import get_jaxified_graph  # noqa: E402
+from pytensor.graph.replace import clone_replace  # noqa: E402
+from pytensor.graph.traversal import io_toposort  # noqa: E402
+from scipy.special import bdtr  # noqa: E402
+
+from cotreat import load_study, parse_study  # noqa: E402
+from cotreat.catalogue import find_model  # noqa: E402
+from cotreat.checks import ESS, RHAT  # noqa: E402
+from cotreat.estimands import enumerate_estimands, full_label, waist_of  # noqa: E402
+from cotreat.model import build  # noqa: E402
+from cotreat.names import CHAINS, INTERVAL  # noqa: E402
+from cotreat.priors import prior_set  # noqa: E402
+from cotreat.simulate import simulate  # noqa: E402
+from cotreat.study import Study  # noqa: E402
+from cotreat.vectorised import function_of_draws  # noqa: E402
+
+OUT = Path(__file__).parents[1] / "results" / "recovery"
+MODELS = ("interaction", "exchangeable")
+PATIENTS, CENTRES = 793, tuple("ABCDEF")
+PARAMETERS = ("beta", "gamma", "mu", "tau", "delta", "between", "cluster_effect")
+REFERENCE = "CYC"
+"""The regimen that the others are compared with."""
+TUNE, DRAWS, TARGET_ACCEPT = 500, 1500, 0.8
+BAND = 0.999
+"""Probability of the band in which an effect's number of covering intervals should lie."""
+COLUMNS = ("truth", "median", "lower", "upper", "below")
+Record = dict[str, Any]
+
+
+def cohort(seed: int) -> Study:
+    """Return the synthetic cohort of the flagship, with six centres in the place of its periods."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = simulate(load_study("sun2024"), PATIENTS, seed, Path(folder))
+        frame, text = pd.read_csv(path.with_suffix(".csv")), path.read_text(encoding="utf-8")
+    frame["centre"] = np.random.default_rng(seed).choice(CENTRES, len(frame))
+    return parse_study(text.replace('cluster = "period"', 'cluster = "centre"'), patients=frame)
+
+
+def of_data(density: Any, data: Any, values: list[Any]) -> list[Any]:
+    """Find the largest parts of a density that are made of data, and of no parameter.
+
+    Binomial coefficients are such a part: worked out at every step, they would cost most of the time.
+    """
+    nodes = list(io_toposort([], [density]))
+    unknown, known = set(values), {data}
+    for node in nodes:
+        for grown in (unknown, known):
+            if grown.intersection(node.inputs):
+                grown.update(node.outputs)
+    inputs = (i for node in nodes if unknown.intersection(node.outputs) for i in node.inputs)
+    return list(dict.fromkeys(i for i in inputs if i in known and i not in unknown))
+
+
+class Experiment:
+    """One model of one cohort, made ready to be fitted to any responses of its patients.
+
+    Parameters
+    ----------
+    model
+        Its name.
+    seed
+        Of the cohort, the truths and the sampler.
+    worlds
+        How many truths to draw.
+    """
+
+    def __init__(self, model: str, seed: int, worlds: int) -> None:
+        self.study, self._named = cohort(seed), {"model": model, "seed": seed}
+        self.model = find_model(model, self.study)
+        priors = prior_set("weak", self.study).only(self.model, self.study)
+        self.built, self._worlds = build(self.study, self.model, priors), worlds
+        self._start = self.built.initial_point()
+        self.shapes = [np.shape(self._start[v.name]) for v in self.built.value_vars]
+
+    @cached_property
+    def worlds(self) -> xr.Dataset:
+        """Truths and the responses of their patients, drawn by the model, dims (chain, draw, …)."""
+        with self.built:
+            drawn = pm.sample_prior_predictive(
+                self._worlds,
+                random_seed=self._named["seed"],
+                compile_kwargs={"mode": "FAST_COMPILE"},  # numba would compile for many seconds
+            )
+        return drawn["prior"].to_dataset().assign(drawn["prior_predictive"].to_dataset())
+
+    @cached_property
+    def truths(self) -> xr.DataArray:
+        """What the worlds answer, dims (chain, draw, effect)."""
+        return self.effects(self.worlds)
+
+    @cached_property
+    def _density(self) -> tuple[Any, Any]:
+        """Work out what is made of responses alone, and the density that is given it."""
+        (events,) = self.built.observed_RVs
+        seen, values = self.built.rvs_to_values[events], self.built.value_vars
+        responses = seen.type("responses")
+        (density,) = clone_replace([self.built.logp()], replace={seen: responses})
+        parts = of_data(density, responses, values)
+        given = {part: part.type() for part in parts}
+        (density,) = clone_replace([density], replace=given)
+        return (
+            get_jaxified_graph(inputs=[responses], outputs=parts),
+            get_jaxified_graph(inputs=[*values, *given.values()], outputs=[density]),
+        )
+
+    def data(self, responses: NDArray[np.int64]) -> list[Any]:
+        """Return what the density needs of responses, shape (cell,)."""
+        return list(self._density[0](responses))
+
+    def log_density(self, x: Any, data: list[Any]) -> Any:
+        """Evaluate the density at unconstrained parameters, with all its constants."""
+        return self._density[1](*split(x, self.shapes), *data)[0]
+
+    @cached_property
+    def _chains(self) -> Any:
+        return compiled_chains(
+            self.log_density, tune=TUNE, draws=DRAWS, target_accept=TARGET_ACCEPT
+        )
+
+    @cached_property
+    def _own_scale(self) -> tuple[list[str], Any]:
+        names = [n for n in (*PARAMETERS, "risk", "conditional_risk") if n in self.built.named_vars]
+        outputs = self.built.replace_rvs_by_values([self.built[name] for name in names])
+        function = get_jaxified_graph(inputs=self.built.value_vars, outputs=outputs)
+        return names, function_of_draws(lambda x: function(*split(x, self.shapes)))
+
+    def sample(self, responses: NDArray[np.int64], seed: int) -> tuple[xr.Dataset, int]:
+        """Sample the posterior given responses by cell; return it with the number of divergences."""
+        *keys, jitter = jax.random.split(jax.random.PRNGKey(seed), CHAINS + 1)
+        start = np.concatenate([np.ravel(self._start[v.name]) for v in self.built.value_vars])
+        starts = start + jax.random.uniform(jitter, (CHAINS, start.size), minval=-1.0)
+        x, diverging = self._chains(np.array(keys), starts, self.data(responses))
+        names, function = self._own_scale
+        values = map(np.asarray, function(x.reshape(-1, start.size)))
+        dims = {name: self.built.named_vars_to_dims.get(name, ()) for name in names}
+        variables = {
+            name: (("chain", "draw", *dims[name]), own.reshape(CHAINS, DRAWS, *own.shape[1:]))
+            for name, own in zip(names, values, strict=True)
+        }
+        coords = {dim: list(self.built.coords[dim]) for own in dims.values() for dim in own}
+        return xr.Dataset(variables, coords), int(diverging.sum())
+
+    def effects(self, draws: xr.Dataset) -> xr.DataArray:
+        """Answer every effect draw by draw, dims (chain, draw, effect)."""
+        found: dict[str, xr.DataArray] = {}
+        for name in (n for n in PARAMETERS if n in draws):
+            for at in np.ndindex(draws[name].shape[2:]):
+                own = draws[name][:, :, *at]
+                labels = [str(own[dim].values) for dim in draws[name].dims[2:]]
+                found[f"{name}[{', '.join(labels)}]" if labels else name] = own
+        waist = waist_of(draws)
+        for estimand in enumerate_estimands(self.study, self.model):
+            kind, arms = estimand.label.partition("[")[0], set(estimand.arms)
+            is_ratio = kind == "odds_ratio" and REFERENCE in arms <= set(self.study.counted)
+            if is_ratio or kind in ("risk", "ic", "ror"):
+                label = estimand.label if kind == "ror" else full_label(estimand)
+                found[label] = estimand.values(waist)
+        risk = draws["risk"]
+        for arm in (a for a in self.study.counted if a != REFERENCE):
+            difference = risk.sel(arm=arm) - risk.sel(arm=REFERENCE)
+            found[f"risk_difference[{arm} vs {REFERENCE}]"] = difference
+        values = np.stack([own.values for own in found.values()], axis=-1)
+        return xr.DataArray(
+            values, dims=("chain", "draw", "effect"), coords={"effect": list(found)}
+        )
+
+    def replicate(self, at: int) -> Record:
+        """Draw a world, fit its responses, and compare what is found with the truth."""
+        responses = self.worlds["events"].values[0, at]
+        draws, diverging = self.sample(responses, 1000 * self._named["seed"] + at)
+        found = self.effects(draws)
+        alike = xr.Dataset({"effects": found})
+        worst = min(float(az.ess(alike, method=m)["effects"].min()) for m in ("bulk", "tail"))
+        return {
+            **self._named,
+            "replicate": at,
+            "rhat": float(az.rhat(alike)["effects"].max()),
+            "ess": worst,
+            "divergences": diverging,
+            "effects": compared(self.truths.isel(chain=0, draw=at), found),
+        }
+
+
+def compared(truth: xr.DataArray, found: xr.DataArray) -> dict[str, list[float]]:
+    """Return by effect what `COLUMNS` name: truth, median, interval, share of draws below the truth."""
+    tail = (1 - INTERVAL) / 2
+    ends = found.quantile([0.5, tail, 1 - tail], ("chain", "draw")).values
+    below = (found < truth).mean(("chain", "draw")).values
+    rows = np.stack([truth.values, *ends, below], axis=1)
+    return dict(zip(found["effect"].values.tolist(), rows.tolist(), strict=True))
+
+
+# --- Results ---------------------------------------------------------------------------------------
+
+
+def band(count: int) -> tuple[int, int]:
+    """Return the equal-tailed band of a binomial count of covering intervals, if all is well."""
+    below = bdtr(np.arange(count), count, INTERVAL)
+    tail = (1 - BAND) / 2
+    return int(np.searchsorted(below, tail)), int(np.searchsorted(below, 1 - tail))
+
+
+def rows_of(records: list[Record]) -> pd.DataFrame:
+    """Return one row by replicate and effect."""
+    rows = pd.DataFrame(
+        [
+            (one["replicate"], has_failed(one), effect, *numbers)
+            for one in records
+            for effect, numbers in one["effects"].items()
+        ],
+        columns=["replicate", "failed", "effect", *COLUMNS],
+    )
+    return rows.assign(covered=rows["truth"].between(rows["lower"], rows["upper"]))
+
+
+def has_failed(one: Record) -> bool:
+    """Tell whether a fit fails a check."""
+    return one["rhat"] > RHAT or one["ess"] < ESS or one["divergences"] > 0
+
+
+def table_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Sum rows up by effect; the columns that begin with ``sound`` leave failed fits out."""
+    found = []
+    for effect, own in rows.groupby("effect", sort=False):
+        covered, count = int(own["covered"].sum()), len(own)
+        lower, upper = band(count)
+        sound = own["covered"][~own["failed"]]
+        found.append(
+            {
+                "effect": effect,
+                "covered": covered,
+                "replicates": count,
+                "coverage": covered / count,
+                "band_lower": lower / count,
+                "band_upper": upper / count,
+                "inside": "yes" if lower <= covered <= upper else "no",
+                "sound_covered": int(sound.sum()),
+                "sound_replicates": len(sound),
+                "median_width": (own["upper"] - own["lower"]).median(),
+                # Shares below the truth are uniform where the posterior is right.
+                "mean_rank_z": (own["below"].mean() - 0.5) * np.sqrt(12 * count),
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def pooled(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return the share of intervals that hold the truth, and its Monte Carlo error by replicate."""
+    by_replicate = rows.groupby("replicate")["covered"].mean()
+    return float(by_replicate.mean()), float(by_replicate.std() / np.sqrt(len(by_replicate)))
+
+
+def page(records: list[Record], model: str, name: str) -> str:
+    """Write the results up."""
+    rows = rows_of(records)
+    table, kinds = table_of(rows), rows["effect"].str.partition("[")[0]
+    outside = [f"`{effect}`" for effect in table["effect"][table["inside"] == "no"]]
+    lines = []
+    for kind in kinds.unique():
+        share, error = pooled(rows[kinds == kind])
+        count = rows["effect"][kinds == kind].nunique()
+        lines.append(f"| `{kind}` | {count} | {share:.1%} | {error:.1%} |")
+    (share, error), (sound, sound_error) = pooled(rows), pooled(rows[~rows["failed"]])
+    return PAGE.format(
+        model=model,
+        name=name,
+        share=share,
+        error=error,
+        sound=sound,
+        sound_error=sound_error,
+        replicates=len(records),
+        failed=sum(map(has_failed, records)),
+        rhat=max(one["rhat"] for one in records),
+        ess=min(one["ess"] for one in records),
+        divergences=sum(one["divergences"] for one in records),
+        effects=len(table),
+        outside=", ".join(outside) or "none",
+        z=table["mean_rank_z"].abs().max(),
+        lowest=table["coverage"].min(),
+        highest=table["coverage"].max(),
+        band_lower=table["band_lower"][0],
+        band_upper=table["band_upper"][0],
+        lines="\n".join(lines),
+        seed=records[0]["seed"],
+        date=datetime.now(UTC).date(),
+        versions=", ".join(f"{package} {version(package)}" for package in PACKAGES),
+        python=sys.version.split()[0],
+        chains=CHAINS,
+        tune=TUNE,
+        draws=DRAWS,
+        accept=TARGET_ACCEPT,
+        bar_rhat=RHAT,
+        bar_ess=ESS,
+        patients=PATIENTS,
+        reference=REFERENCE,
+    )
+
+
+PAGE = """# Known truths, recovered from patients: `{model}`
+
+**{share:.1%} of the 95 % intervals hold the truth (Monte Carlo error {error:.1%}), pooled over
+{effects} effects and {replicates} cohorts of {patients} patients.** Effects outside their 99.9 % binomial band
+({band_lower:.1%} to {band_upper:.1%} for {replicates} cohorts): {outside}; single effects lie between {lowest:.1%} and
+{highest:.1%}. `{name}.csv` has a row for each effect.
+
+1. **Design.** Regimens and covariates are those of the synthetic cohort that `cotreat simulate sun2024
+   --patients {patients} --seed {seed}` writes: three treatments in seven regimens, two continuous covariates and one
+   of three levels. Six made-up centres, independent of everything else, take the place of its three periods.
+2. **Truth.** The model `{model}` under the `weak` priors, as `cotreat.model.build` states it, draws its own
+   parameters (reference risk, effects, product terms, covariates, spread of the centres, effect of
+   each) and then the response of each patient. No cohort is discarded.
+3. **Fit.** The same model, fitted to these responses by NUTS: {chains} chains of {tune} + {draws} draws, target
+   acceptance {accept}. It is run on the density of the same PyMC model directly, because `cotreat.fit`
+   compiles anew for each cohort; a test holds its density and its posterior against theirs.
+4. **Effects.** Log odds ratios of treatments (`beta`), pairs (`gamma`) and covariates (`delta`), SD of the centres
+   (`between`) and effect of each (`cluster_effect`); conditional odds ratios and differences of standardised risks
+   of the counted regimens against {reference}; standardised risks of all regimens, that of no treatment too, which no
+   patient got; `ic` of each pair on each background, and `ror`, which is `gamma` by another
+   way and so counts twice.
+
+| effects | number | coverage | error |
+|---|---|---|---|
+{lines}
+
+Effects of one cohort depend on each other, so errors are those between cohorts. The mean rank of the truth among
+the draws is at most {z:.1f} standard errors from the middle, for any effect (`mean_rank_z`).
+
+**Checks.** {failed} of {replicates} fits fail one (R-hat over {bar_rhat}, an effective sample size below {bar_ess:,} in bulk or
+tail, a divergence), all effects of the table counted. The largest R-hat is {rhat:.4f}, the smallest effective sample
+size {ess:,.0f}; divergences in all fits: {divergences}. Failed fits are in all numbers above; without them the pooled
+coverage is {sound:.1%} ({sound_error:.1%}).
+
+With truths from the very prior that is fitted, coverage is 95 % by construction if density, sampler and the
+formulas of effects are right: this page tests these. It says nothing of cohorts whose truth the prior did
+not expect, or of covariates that were left out.
+
+Made on {date} with seed {seed}, Python {python}, {versions}. Again, about 20 minutes on two cores:
+
+    .venv/bin/python scripts/recovery_patients.py --model {model} --replicates {replicates} --seed {seed} --processes 2
+"""
+
+
+# --- Runs ------------------------------------------------------------------------------------------
+
+
+def finished(scratch: Path, model: str, seed: int) -> dict[int, Record]:
+    """Return the replicates of one run that a scratch file has; a line cut short is taken off."""
+    text = scratch.read_text(encoding="utf-8") if scratch.exists() else ""
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        scratch.write_text(whole, encoding="utf-8")
+    records = map(json.loads, whole.splitlines())
+    return {r["replicate"]: r for r in records if (r["model"], r["seed"]) == (model, seed)}
+
+
+experiment = cache(Experiment)
+"""One in each process."""
+
+
+def _replicate(task: tuple[str, int, int, int]) -> Record:
+    model, seed, worlds, at = task
+    return experiment(model, seed, worlds).replicate(at)
+
+
+def run(model: str, seed: int, replicates: int, processes: int, scratch: Path) -> list[Record]:
+    """Append replicates to a scratch file until it has so many, and return them."""
+    records = finished(scratch, model, seed)
+    tasks = [(model, seed, replicates, at) for at in range(replicates) if at not in records]
+    for one in _done(tasks, processes):
+        records[one["replicate"]] = one
+        with scratch.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(one) + "\n")
+        print(
+            f"{model} {one['replicate']}: R-hat {one['rhat']:.3f}, ESS {one['ess']:.0f}, "
+            f"{one['divergences']} divergences, {min(len(records), replicates)} of {replicates}",
+            file=sys.stderr,
+        )
+    return [records[at] for at in range(replicates)]
+
+
+def _done(tasks: list[tuple[str, int, int, int]], processes: int) -> Iterator[Record]:
+    if processes == 1:
+        yield from map(_replicate, tasks)
+        return
+    # JAX and fork do not go together.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(_replicate, task) for task in tasks]):
+            yield future.result()
+
+
+def main() -> None:
+    """Recover cohorts of patients, and write patients.csv and patients.md."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--replicates", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", choices=MODELS, default=MODELS[0])
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--scratch", type=Path, help="where finished replicates are kept")
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    scratch = given.scratch or given.out / "patients.jsonl"
+    records = run(given.model, given.seed, given.replicates, given.processes, scratch)
+    name = "patients" if given.model == MODELS[0] else f"patients-{given.model}"
+    table_of(rows_of(records)).to_csv(given.out / f"{name}.csv", index=False, float_format="%.6g")
+    (given.out / f"{name}.md").write_text(page(records, given.model, name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
