@@ -332,9 +332,12 @@ class Sampler:
     ----------
     first, second
         Studies that print different numbers.
+    model
+        Name of the model.
     """
 
-    def __init__(self, first: Study, second: Study) -> None:
+    def __init__(self, first: Study, second: Study, model: str = MODEL) -> None:
+        self._model = model
         built = self._built(first)
         density = built.logp()
         self._fixed = _constants(density)
@@ -357,10 +360,10 @@ class Sampler:
         named = {dim for own in dims.values() for dim in own}
         self._coords = {dim: list(built.coords[dim]) for dim in named}
 
-    @staticmethod
-    def _built(study: Study) -> pm.Model:
-        model = find_model(MODEL, study)
-        return build(study, model, prior_set(PRIORS, study).only(model, study))
+    def _built(self, study: Study) -> pm.Model:
+        model = find_model(self._model, study)
+        told = study.divided(model.division)
+        return build(told, model, prior_set(PRIORS, study).only(model, told))
 
     def _constants_of(self, study: Study) -> list[Constant]:
         return _constants(self._built(study).logp())

@@ -117,7 +117,8 @@ def test_a_truth_does_not_depend_on_how_many_are_drawn(script, experiment):
 def test_the_density_given_responses_is_that_of_a_model_built_on_them(script, model):
     own = script.Experiment(model, seed=1, worlds=2)
     rng, responses = np.random.default_rng(1), own.worlds["events"].values[0, 1]
-    other = replace(own.study, cells=replace(own.study.cells, events=responses))
+    cells = replace(own.study.cells, events=responses)
+    other = replace(own.study, told=replace(own.study.told, cells=cells))
     priors = prior_set("weak", other).only(own.model, other)
     expected = build(other, own.model, priors).compile_logp(mode="FAST_COMPILE")
     names = [value.name for value in own.built.value_vars]
