@@ -15,6 +15,8 @@ from cotreat.study import NOT_IDENTIFIED
 from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR, name_of, subject_of
 
 NOISE = 1e-12
+REPEATED = ("risk_difference", "risk_ratio", "marginal_odds_ratio", "nnt")
+"""Contrasts of risks, which a summary has beside odds ratios."""
 KEYS = ["estimand", "background", "scale"]
 """What tells the questions of a summary apart."""
 
@@ -62,7 +64,11 @@ def _of_printed(summary: pd.DataFrame) -> pd.DataFrame:
         rows = rows.merge(beside, on=KEYS, how="left", suffixes=("", f"_{name}"))
     names = rows.estimand.map(name_of)
     on_none = (rows.background == "none") | rows.background.str.startswith(EVERY)
-    is_ratio = ~names.isin([*MEASURES, "risk"]) & (rows.availability == OBSERVED)
+    # What a level or subgroup was not printed of is what such a model is run for.
+    is_set = rows.estimand.str.contains(" vs not ", regex=False)
+    is_ratio = ~names.isin([*MEASURES, "risk", *REPEATED]) & (
+        (rows.availability == OBSERVED) | is_set
+    )
     is_measure = names.isin(REPRESENTATIVE.values()) & on_none & rows.probability.notna()
     asked = rows.estimand.str.contains(">", regex=False)
     shown = pd.concat([rows[is_ratio | asked], rows[is_measure & ~is_ratio]])

@@ -21,7 +21,7 @@ from cotreat.plots.intervals import (
     write_numbers,
 )
 from cotreat.plots.view import View
-from cotreat.plots.words import event, fold, regimen_name
+from cotreat.plots.words import event, fold, regimen_name, subject
 from cotreat.regimens import GROUP, LEVEL
 from cotreat.study import Study
 
@@ -61,7 +61,7 @@ def _told(treatment: str, study: Study) -> dict[str, str]:
     """Label the odds ratio of each part of a treatment by name; the first entry is the heading."""
     background = spoken_background(study, treatment)
     beside = f" beside {regimen_name(study, study.label(background))}" if background else ""
-    found = {f"{regimen_name(study, treatment)}{beside}, against none": ""}
+    found = {f"{subject(study, treatment)}{beside}, against none": ""}
     for group in study.groups or ("",):
         own = background | ({group} if group else set())
         without = study.label(frozenset(own))
@@ -74,7 +74,7 @@ def _told(treatment: str, study: Study) -> dict[str, str]:
 
 def _printed(treatment: str, study: Study) -> dict[str, str]:
     """Label what is printed of each part of a treatment, or could have been, by its name."""
-    found = {f"{regimen_name(study, treatment)}, against none": ""}
+    found = {f"{subject(study, treatment)}, against none": ""}
     sets = {part: (part, f"not {treatment}") for part in study.levels.get(treatment, ())}
     for group in study.groups:
         within = group.replace(GROUP, LEVEL)

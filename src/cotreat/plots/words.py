@@ -75,7 +75,7 @@ def subject(study: Study, index: str) -> str:
     """Name a regimen, a pair, or whatever else a variable runs over."""
     if index in study.pair_labels or index in study.judged_pairs:
         return pair_name(study, index)
-    if index in study.groups:
+    if index in study.groups or index in study.treatment_ids:
         return _names(study)[index]
     return regimen_name(study, index) if index in study.regimens else index
 
