@@ -30,6 +30,7 @@ from cotreat.names import (
     OBSERVED,
     PROBABILITY_MOVED,
 )
+from cotreat.overlap import MOST_RARE, RARE, overlap_of, percent
 from cotreat.priors import PRIOR_CONFLICT, distance
 from cotreat.sampling import unsettled
 from cotreat.study import Study
@@ -69,8 +70,9 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     Betancourt 2016. Parameters, risks and log odds ratios need all of them, the indicator behind
     each probability of an odds ratio or measure its R-hat and the effective sample size of its mean.
 
-    The last two rows are about the model, not the sampler, and warn: whether the prior expected
-    anything like the counts, and whether the fitted model predicts them (Box 1980; Rubin 1984).
+    The last rows are about the model, not the sampler, and warn: whether the prior expected
+    anything like the counts, and whether the fitted model predicts them (Box 1980; Rubin 1984); of
+    patients with covariates also whether the regimens' patients are alike (`cotreat.overlap`).
     """
     quantities = _quantities(tree)
     waist = waist_of(tree["posterior"].to_dataset())
@@ -85,6 +87,7 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
         _chains(tree["posterior"].sizes["chain"]),
         *_undefined(waist, study, model),
         *_conflict_and_misfit(tree, study),
+        *(_overlap(study) if study.is_adjusted else ()),
     ]
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
 
@@ -392,6 +395,34 @@ def _misfit(tree: xr.DataTree, study: Study) -> Row:
         share >= MISFIT,
         "the model with these priors does not reproduce the counts, and its effects are averages of "
         "unlike ones: mend a prior conflict first, then use a freer model (interaction, saturated)",
+        WARN,
+    )
+
+
+def _overlap(study: Study) -> Iterator[Row]:
+    """Judge whether patients could have had any regimen, and how unlike those of one are."""
+    assert study.cells is not None  # noqa: S101 - for the type checker
+    found = overlap_of(study.cells)
+    rare, unlike = found.rarest, found.most_unlike
+    yield _row(
+        "overlap",
+        f"share of patients with an estimated probability under {RARE} of {rare.regimen}, which "
+        f"{percent(rare.share)} got",
+        float(rare.rare),
+        f"≤ {MOST_RARE}",
+        not found.is_rare,
+        "what the standardised risk of this regimen takes for them is extrapolated by the covariates' "
+        "effects: prefer odds ratios, or restrict the cohort to patients who could have had any regimen",
+        WARN,
+    )
+    yield _row(
+        "balance",
+        f"standardised difference, {unlike.covariate}, {unlike.regimen} against all others",
+        abs(float(unlike.difference)),
+        f"≤ {found.allowed:.2f}",
+        not found.is_unlike,
+        "the patients of this regimen are unlike the others, and its numbers lean on the form of the "
+        "covariates' effects, linear on the log-odds",
         WARN,
     )
 

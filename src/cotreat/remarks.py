@@ -8,6 +8,7 @@ from cotreat.catalogue import MODELS
 from cotreat.headline import judged, share
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
 from cotreat.names import DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED, STANDARDISED
+from cotreat.overlap import overlap_of
 from cotreat.study import Study
 from cotreat.summary import LIKELIHOOD, POSTERIOR, PRINTED, name_of
 
@@ -33,8 +34,9 @@ def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
 
 def _patients(study: Study) -> Iterator[str]:
     cells = study.cells
-    if study.is_adjusted:
+    if cells is not None and study.is_adjusted:
         yield f"{STANDARDISED[0].upper()}{STANDARDISED[1:]}"
+        yield str(overlap_of(cells))
     if cells is not None and cells.dropped:
         yield f"{cells}."
 
