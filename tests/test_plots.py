@@ -76,6 +76,9 @@ STUDIES = {
 PNG = b"\x89PNG\r\n\x1a\n"
 OF_PRINTED = {"claims", "claims_predictive", "sizes"}
 """Figures that only studies with printed numbers have; their tests are in test_plots_printed.py."""
+OF_PATIENTS = {"calibration", "influence"}
+"""Figures that only patients with covariates have; their tests are in test_plots_patients.py."""
+ELSEWHERE = OF_PRINTED | OF_PATIENTS
 
 
 # --- A fit without sampling ----------------------------------------------------------------------
@@ -183,8 +186,8 @@ def texts(figure):
 @pytest.mark.parametrize(
     ("study", "model", "left_out"),
     [
-        ("factor-v-leiden", "saturated", {"risks", *OF_PRINTED}),
-        ("three", "exchangeable", OF_PRINTED),
+        ("factor-v-leiden", "saturated", {"risks", *ELSEWHERE}),
+        ("three", "exchangeable", ELSEWHERE),
     ],
 )
 def test_every_figure_is_written(tmp_path, study, model, left_out):
@@ -204,7 +207,7 @@ def test_a_failed_check_stands_in_red_above_every_figure(tmp_path, monkeypatch, 
     saved = []
     monkeypatch.setattr(canvas, "save", lambda figure, _, failed: saved.append((figure, failed)))
     draw_figures(tmp_path, isis2, ["R-hat: 1.53 (alpha), should be ≤ 1.01", "another"])
-    assert len(saved) == len(FIGURES) - len(OF_PRINTED)
+    assert len(saved) == len(FIGURES) - len(ELSEWHERE)
     for figure, failed in saved:
         canvas.warn(figure, failed[0])
         line = figure.texts[-1]
@@ -221,7 +224,7 @@ def test_no_red_line_without_a_failure(tmp_path, isis2):
     assert "FAILED" not in " ".join(texts(figure))
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in OF_PRINTED])
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ELSEWHERE])
 def test_a_line_below_every_figure_names_the_fit(isis2, name):
     figure = draw(name, isis2)
     canvas.sign(figure, isis2)

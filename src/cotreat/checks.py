@@ -10,7 +10,9 @@ import pandas as pd
 import xarray as xr
 from scipy.special import chdtrc, logit, ndtr, ndtri
 
+from cotreat import influence
 from cotreat.catalogue import Model
+from cotreat.cells import Cells
 from cotreat.estimands import (
     CONDITIONAL,
     availability,
@@ -23,6 +25,7 @@ from cotreat.estimands import (
 )
 from cotreat.measures import odds
 from cotreat.names import (
+    CALIBRATION,
     CHECK_COLUMNS,
     EVIDENCE_MOVED,
     EXTRAPOLATED,
@@ -31,6 +34,7 @@ from cotreat.names import (
     PROBABILITY_MOVED,
 )
 from cotreat.overlap import MOST_RARE, RARE, overlap_of, percent
+from cotreat.predicted_risk import calibration_of
 from cotreat.priors import PRIOR_CONFLICT, distance
 from cotreat.sampling import unsettled
 from cotreat.study import Study
@@ -72,7 +76,9 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
 
     The last rows are about the model, not the sampler, and warn: whether the prior expected
     anything like the counts, and whether the fitted model predicts them (Box 1980; Rubin 1984); of
-    patients with covariates also whether the regimens' patients are alike (`cotreat.overlap`).
+    patients with covariates also whether predicted risks are calibrated (`cotreat.predicted_risk`),
+    whether single cells move the posterior (`cotreat.influence`) and whether the regimens' patients are
+    alike (`cotreat.overlap`).
     """
     quantities = _quantities(tree)
     waist = waist_of(tree["posterior"].to_dataset())
@@ -87,7 +93,7 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
         _chains(tree["posterior"].sizes["chain"]),
         *_undefined(waist, study, model),
         *_conflict_and_misfit(tree, study),
-        *(_overlap(study) if study.is_adjusted else ()),
+        *(_patients(tree, study.cells) if study.is_adjusted and study.cells else ()),
     ]
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
 
@@ -399,15 +405,55 @@ def _misfit(tree: xr.DataTree, study: Study) -> Row:
     )
 
 
-def _overlap(study: Study) -> Iterator[Row]:
+def _patients(tree: xr.DataTree, cells: Cells) -> Iterator[Row]:
+    yield _calibration(tree, cells)
+    yield _influence(tree, cells)
+    yield from _overlap(cells)
+
+
+def _calibration(tree: xr.DataTree, cells: Cells) -> Row:
+    """Compare events with predicted risk; name the group of patients that fits worst."""
+    found = calibration_of(tree, cells)
+    return _row(
+        CALIBRATION,
+        f"{found.worst}; {found}",
+        found.share,
+        f"≥ {MISFIT}",
+        found.share >= MISFIT,
+        "predicted risks are off even in the patients they were fitted to: look at the figure of "
+        "calibration; a covariate may not act linearly on the log-odds, or not alike under all regimens",
+        WARN,
+    )
+
+
+def _influence(tree: xr.DataTree, cells: Cells) -> Row:
+    """Count the cells without which the posterior would be elsewhere; describe the worst."""
+    unit, name = influence.unit(cells), "influence (Pareto k)"
+    if influence.GROUP not in tree.children:
+        words = f"not worked out: {len(cells.n):,} cells are more than {influence.MOST:,}"
+        return _row(name, words, np.nan, "shown, not judged", True, "")
+    found = tree[influence.GROUP].to_dataset()
+    k, good = found["pareto_k"].values, float(found.attrs["good_k"])
+    worst, count = int(k.argmax()), int((k > good).sum())
+    return _row(
+        name,
+        f"one {unit} left out at a time; largest k {k[worst]:.2f}, {influence.described(cells, worst)}",
+        count,
+        f"= 0 above {good:.2g}",
+        count == 0,
+        "the posterior leans on them: look at them, and do not trust leave-one-out sums",
+        WARN,
+    )
+
+
+def _overlap(cells: Cells) -> Iterator[Row]:
     """Judge whether patients could have had any regimen, and how unlike those of one are."""
-    assert study.cells is not None  # noqa: S101 - for the type checker
-    found = overlap_of(study.cells)
+    found = overlap_of(cells)
     rare, unlike = found.rarest, found.most_unlike
     yield _row(
         "overlap",
-        f"share of patients with an estimated probability under {RARE} of {rare.regimen}, which "
-        f"{percent(rare.share)} got",
+        f"share of patients with an estimated probability under {RARE} of "
+        + (f"{rare.regimen}, which {percent(rare.share)} got" if rare.rare else "any regimen"),
         float(rare.rare),
         f"≤ {MOST_RARE}",
         not found.is_rare,

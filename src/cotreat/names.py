@@ -60,6 +60,9 @@ SUMMARY_COLUMNS = (
 CHECK_COLUMNS = ("check", "where", "value", "threshold", "verdict", "advice")
 """Columns of ``checks.csv``, in order."""
 
+CALIBRATION = "calibration (χ²)"
+"""The check of predicted risks against events."""
+
 EVIDENCE_MOVED = 0.3
 PROBABILITY_MOVED = 0.02
 """What doubling the moves of sequential Monte Carlo may change at most: the log evidence, and any

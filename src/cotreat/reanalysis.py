@@ -281,7 +281,7 @@ def _write(
         table,
         failed,
         cautions,
-        remarks(summary, study),
+        remarks(summary, study, cautions),
         conflict,
         store.changes(target, info),
     )

@@ -1,13 +1,13 @@
 """Sentences that a reader of a summary must not overlook."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from cotreat.catalogue import MODELS
 from cotreat.headline import judged, share
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
-from cotreat.names import DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED, STANDARDISED
+from cotreat.names import CALIBRATION, DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED, STANDARDISED
 from cotreat.overlap import overlap_of
 from cotreat.study import Study
 from cotreat.summary import LIKELIHOOD, POSTERIOR, PRINTED, name_of
@@ -16,12 +16,19 @@ LITTLE_LEARNT = 0.5
 COMMON = 0.1
 
 
-def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
-    """Say in sentences what a reader of the table must not overlook."""
+def remarks(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -> list[str]:
+    """Say in sentences what a reader of the table must not overlook.
+
+    Parameters
+    ----------
+    cautions
+        What `cotreat.checks.cautions` returns.
+    """
     model = summary.model.iloc[0]
     return [
         *_printed_only(summary, study),
         *_patients(study),
+        *_calibration(cautions),
         *_implied(summary, model),
         *_apart(summary),
         *(_odds_for_risks(summary, study) if MODELS[model].has_products else ()),
@@ -39,6 +46,14 @@ def _patients(study: Study) -> Iterator[str]:
         yield str(overlap_of(cells))
     if cells is not None and cells.dropped:
         yield f"{cells}."
+
+
+def _calibration(cautions: Sequence[str]) -> Iterator[str]:
+    if any(line.startswith(CALIBRATION) for line in cautions):
+        yield (
+            "Predicted risks do not agree with the events, not even in the patients they were fitted to: "
+            "standardised risks, which are their means, may be off as well."
+        )
 
 
 def _implied(summary: pd.DataFrame, model: str) -> Iterator[str]:

@@ -94,6 +94,7 @@ def _overlap(folder: Path) -> dict[str, str]:
     both = [f"{row.mean:.4g} ({row.difference:+.2f})" for row in long.itertuples()]
     wide = long.assign(both=both).pivot(index="covariate", columns="regimen", values="both")
     wide = wide.loc[long.covariate.unique(), long.regimen.unique()].reset_index()
+    wide = wide.rename_axis(columns=None)
     pairs = long.drop_duplicates("covariate")
     wide["largest between two"] = [
         f"{row.largest_pairwise:.2f} ({row.pairwise_between})" for row in pairs.itertuples()
