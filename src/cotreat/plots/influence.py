@@ -1,6 +1,7 @@
 """Influence of each cell of patients: Pareto k of leaving it out (ArviZ)."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import arviz as az
 import numpy as np
@@ -79,7 +80,9 @@ def _label(
     starts = np.r_[0, ends[:-1]]
     for end in ends[:-1]:
         axes.axvline(end - 0.5, color=GREY, lw=0.4)
-    askew = {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    askew: dict[str, Any] = (
+        {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    )
     axes.set_xticks((starts + ends - 1) / 2, [fold(name, NAME_WIDTH) for name in names], **askew)
     axes.tick_params(axis="x", length=0)
     explained = key(view.study, names)
