@@ -39,7 +39,7 @@ SMC_STEPS = (10, 20, 40, 80, 160)
 """Moves at each stage, doubled until that changes nothing."""
 CHAINS_APART, ERROR_BETWEEN = 1.008, 0.04
 """R-hat of the chains, and SE between them over the SD, to be reached before the checks ask more."""
-WHOLE, THIN, FEW = 10_000_000, 20_000_000, 1000
+WHOLE, THIN, FEW = 8_000_000, 20_000_000, 1000
 """So many numbers, by draw and cell of patients, are worked out for every draw (8 bytes each); of more,
 for `FEW` draws evenly spaced by chain. Log-likelihoods are kept, and are no more than `THIN`."""
 PACKAGES = ("cotreat", "pymc", "pytensor", "arviz", "jax", "numpyro", "numpy", "xarray")

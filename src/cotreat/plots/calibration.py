@@ -48,9 +48,10 @@ def words(found: Calibration) -> str:
     """Say in two lines what the picture comes to."""
     least, most = found.groups.patients.min(), found.groups.patients.max()
     sizes = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    p = f"= {found.share:.2f}" if found.share >= 0.005 else "< 0.005"
     return (
         f"{len(found.groups)} groups of {sizes} patients, those that the model was fitted to\n"
-        f"calibration {found}; posterior predictive p {found.share:.2f}"
+        f"calibration {found}; posterior predictive p {p}"
     )
 
 

@@ -15,7 +15,7 @@ from cotreat.plots import View
 from cotreat.plots.canvas import BLUE, GREY, SMALL, VERMILION
 from cotreat.plots.words import fold, key, regimen_name
 
-NAME_WIDTH = 14
+NAME_WIDTH = 18
 UPRIGHT = 5  # more names than this stand askew, as ids
 
 
