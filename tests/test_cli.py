@@ -60,6 +60,7 @@ def test_studies_are_listed():
         "isis2",
         "oral-cancer",
         "sun2024",
+        "sun2024-synthetic",
     ]
     assert "793 patients, printed numbers only" in lines[3]
     assert "17,187 patients" in lines[1]
@@ -115,7 +116,7 @@ def test_bad_input_is_one_message_and_status_2(tmp_path):
         (["isis2", "--model", "exchangeable"], "needs at least 2 pairs"),
         (["isis2", "--model", "saturated", "--priors", "sceptical"], "no such parameter"),
         (["isis2", "--priors", "flat"], "no prior set 'flat'"),
-        (["isis2", "--model", "probit"], "invalid choice: 'probit'"),
+        (["isis2", "--model", "probit"], "no model 'probit'; the models are exchangeable"),
         (["isis2", "--chains", "1"], "'1' is not a whole number from 2 up"),
         (["isis2", "--draws", "ten"], "'ten' is not a whole number from 100 up"),
         (["isis2", "--or-threshold", "-1"], "'-1' is not a number above 0"),

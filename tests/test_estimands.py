@@ -74,6 +74,8 @@ def kinds(study, model):
 @pytest.mark.parametrize(("study", "scales"), [("isis2", 2), ("oral-cancer", 1)])
 def test_two_treatments_ask_each_measure_once_a_scale(study, scales, model):
     expected = {"risk": 4, "odds_ratio": 6} | dict.fromkeys(MEASURES, scales)
+    if study == "isis2":  # a case-control study has no risks to contrast
+        expected |= {"risk_difference": 6, "risk_ratio": 6}
     assert kinds(load_study(study), model) == expected
 
 
@@ -82,7 +84,8 @@ def test_two_treatments_ask_each_measure_once_a_scale(study, scales, model):
 def test_three_treatments_ask_each_measure_on_each_background(counted, model):
     # What is asked does not depend on what was counted; whether it is answered does.
     ror = 3 if MODELS[model].has_structure else 6
-    expected = {"risk": 8, "odds_ratio": 28, "effect_ratio": 3}
+    expected = {"risk": 8, **dict.fromkeys(("odds_ratio", "risk_difference", "risk_ratio"), 28)}
+    expected["effect_ratio"] = 3
     expected |= dict.fromkeys(MEASURES, 6) | {"ror": ror}
     assert kinds(three_treatments(counted), model) == expected
 

@@ -329,7 +329,13 @@ def test_an_extreme_cell_undoes_only_what_reads_it(model, arm, extreme):
             assert available == "observed"
             raw = [TABLE[a] for a in estimand.arms]
             odds = [events / others for events, others in raw]
-            expected = odds[0] / (odds[1] if len(odds) == 2 else 1 + odds[0])
+            risks = [value / (1 + value) for value in odds]
+            expected = {
+                "risk": risks[0],
+                "odds_ratio": odds[0] / odds[-1],
+                "risk_difference": risks[0] - risks[-1],
+                "risk_ratio": risks[0] / risks[-1],
+            }[estimand.label.partition("[")[0]]
             assert fit.estimate(estimand) == pytest.approx(expected, rel=1e-10)
 
 

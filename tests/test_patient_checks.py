@@ -10,7 +10,7 @@ from scipy.stats import betabinom, binom
 
 from cotreat import influence, parse_study, sampling
 from cotreat.catalogue import MODELS
-from cotreat.cells import Cells, Covariate
+from cotreat.cells import Cells, Covariate, Labels
 from cotreat.checks import FAIL, PASS, WARN, cautions, check
 from cotreat.estimands import waist_of
 from cotreat.evidence import patients
@@ -206,8 +206,8 @@ def cells_of(n):
     n = np.asarray(n)
     none = np.zeros(len(n), int)
     return Cells(
-        ("A",) * (len(n) - 1) + ("A+B | severe",),
-        (Covariate("x", 0.0, 1.0),),
+        (Labels("", ("A",) * (len(n) - 1) + ("A+B | age=old",)),),
+        (Covariate("x", 0.0, 1.0, "x"),),
         np.zeros((len(n), 1)),
         (),
         none,
@@ -223,7 +223,7 @@ def test_what_is_left_out_is_named():
     assert influence.unit(cells_of([1, 1])) == "patient"
     assert influence.unit(cells_of([1, 2])) == "cell"
     assert influence.described(cells_of([1, 1]), 0) == "a patient on A"
-    assert influence.described(cells_of([1, 1200]), 1) == "1,200 patients on A+B | severe"
+    assert influence.described(cells_of([1, 1200]), 1) == "1,200 patients on A+B | age=old"
 
 
 # --- Some of the draws -----------------------------------------------------------------------------

@@ -104,8 +104,9 @@ def test_covariates_are_centred_and_scaled_over_patients(study, frame):
 def test_profiles_weigh_all_patients_whatever_their_regimen(study, frame):
     cells = study.cells
     keys = ["age", "female", "class", "hospital"]
-    assert len(cells.weights) == len(frame.groupby(keys))
-    assert sorted(cells.weights * COUNT) == pytest.approx(sorted(frame.groupby(keys).size()))
+    (weights,) = cells.weights(study.regimens)
+    assert len(weights) == len(frame.groupby(keys))
+    assert sorted(weights * COUNT) == pytest.approx(sorted(frame.groupby(keys).size()))
 
 
 def files(frame, folder):

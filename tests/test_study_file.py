@@ -92,7 +92,7 @@ TREATMENT_ID = (
     "a treatment's id must be a letter A-Z or a-z followed by letters, digits or _, and "
     "no word of set expressions or of Python (all, any, none, not, and, is, …)"
 )
-SECTIONS = "study, outcome, baseline, treatments, arms, totals, claims, readings, patients, cells"
+SECTIONS = "study, outcome, baseline, treatments, subgroups, arms, totals, claims, readings, patients, cells"
 
 # Only their length is wrong with them.
 LONG_NUMBER = "9" * 5000
@@ -356,7 +356,7 @@ TREATMENTS = {
     "id of wide letters": (with_treatments("ＴＡＣ"), (f"treatments.ＴＡＣ: {TREATMENT_ID}",)),
     "no table": (
         swap(('[treatments.TAC]\nname = "tacrolimus"', '[treatments]\nTAC = "tacrolimus"')),
-        ("treatments.TAC: must be a table with the keys name",),
+        ("treatments.TAC: must be a table with the keys name, dose, duration",),
     ),
     "no name": (
         drop('name = "tacrolimus"'),
@@ -750,7 +750,7 @@ def test_missing_file(name: str, hint: str, kind: type) -> None:
     assert str(caught.value) == (
         f"'{name}' has 1 problem:\n"
         f"  no such file and no packaged study{hint}; "
-        "packaged are factor-v-leiden, isis2, oral-cancer, sun2024"
+        "packaged are factor-v-leiden, isis2, oral-cancer, sun2024, sun2024-synthetic"
     )
 
 
@@ -834,7 +834,7 @@ CELLS = {
 
 
 def test_packaged_names() -> None:
-    assert packaged() == (*CELLS, "sun2024")
+    assert packaged() == (*CELLS, "sun2024", "sun2024-synthetic")
 
 
 @pytest.mark.parametrize("name", CELLS)

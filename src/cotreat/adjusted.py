@@ -100,7 +100,8 @@ class Adjusted:
         log_odds = self.design @ coefficients[:count]
         shift = self.shifts[self.cells.profiles] @ coefficients[count:]
         every = 1 / (1 + np.exp(-(log_odds[:, None] + shift)))
-        return every @ self.cells.weights, 1 / (1 + np.exp(-log_odds))
+        standardised = (every * self.cells.weights(self.arms)).sum(1)
+        return standardised, 1 / (1 + np.exp(-log_odds))
 
     def availability(self, estimand: Estimand) -> str:
         """Tell whether maximum likelihood estimates an estimand, and if not, why."""

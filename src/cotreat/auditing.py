@@ -12,6 +12,7 @@ from cotreat.catalogue import MODELS
 from cotreat.estimands import Estimand, Point, determination, enumerate_estimands
 from cotreat.evidence.claims import (
     Printed,
+    can_tell,
     cohort_of,
     log_estimate,
     p_agrees,
@@ -152,7 +153,7 @@ def check_claims(study: Study) -> list[ClaimCheck]:
 
 def _check_claim(study: Study, claim: Claim) -> ClaimCheck:
     nothing = (np.nan, np.nan, np.nan)
-    if claim.meaning is None:
+    if claim.meaning is None or not can_tell(study, claim.meaning):
         return ClaimCheck(claim, nothing, "shown, not used")
     risk = study.events / study.n
     one = coefficient_of(claim.meaning, cohort_of(study), is_adjusted=False)
@@ -299,8 +300,12 @@ def _availability(study: Study) -> str:
 
 
 def _general(study: Study) -> Iterator[Estimand]:
-    """List the estimands without the assumptions of any model, each on every background."""
-    return (e for e in enumerate_estimands(study, MODELS["saturated"]) if e.is_judged)
+    """List the estimands without the assumptions of any model, each on every background.
+
+    A contrast of two risks asks of the evidence what the two risks ask.
+    """
+    every = enumerate_estimands(study, MODELS["saturated"])
+    return (e for e in every if e.is_judged and not e.is_repeated)
 
 
 def _status(study: Study, estimand: Estimand) -> str:

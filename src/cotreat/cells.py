@@ -1,10 +1,12 @@
 """Patients collapsed to cells: rows that are alike in all that a model knows of them are counted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cotreat.regimens import group_of
 
 CONTINUOUS, BINARY, CATEGORICAL = KINDS = ("continuous", "binary", "categorical")
 """Kinds of covariates."""
@@ -21,11 +23,33 @@ class Covariate:
     mean, scale : float
         What was taken away from the values, and what they were divided by: the SD of a continuous
         covariate, 1 of any other.
+    column : str
+        The column of the rows that it was made of.
     """
 
     name: str
     mean: float
     scale: float
+    column: str
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Regimens of all cells, told by one division of the patients.
+
+    Attributes
+    ----------
+    division : str
+        ``dose``, ``duration`` or an id of subgroups; empty for regimens as they are.
+    regimens : tuple of str
+        By cell.
+    column : str
+        The column that subgroups were made of: no covariate where it tells regimens apart.
+    """
+
+    division: str
+    regimens: tuple[str, ...]
+    column: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +58,8 @@ class Cells:
 
     Attributes
     ----------
-    regimens : tuple of str
-        Regimen of each cell.
+    labels : tuple of Labels
+        Regimen of each cell: by the division in force, then by others.
     covariates : tuple of Covariate
     values : ndarray, shape (cell, covariate)
         Centred and scaled.
@@ -52,7 +76,7 @@ class Cells:
         Rows that were dropped.
     """
 
-    regimens: tuple[str, ...]
+    labels: tuple[Labels, ...]
     covariates: tuple[Covariate, ...]
     values: NDArray[np.float64]
     clusters: tuple[str, ...]
@@ -62,6 +86,47 @@ class Cells:
     rows: int
     missing: tuple[tuple[str, int], ...]
     dropped: int
+
+    @property
+    def regimens(self) -> tuple[str, ...]:
+        """Regimen of each cell, by the division in force."""
+        return self.labels[0].regimens
+
+    @property
+    def divisions(self) -> frozenset[str]:
+        """Ids of all divisions by which the regimens of these patients are told."""
+        return frozenset(own.division for own in self.labels)
+
+    def divided(self, division: str) -> "Cells":
+        """Tell regimens by a division, and count together the patients that are alike then."""
+        if len(self.labels) == 1:
+            return self
+        (own,) = (labels for labels in self.labels if labels.division == division)
+        others = [
+            at for at, c in enumerate(self.covariates) if not own.column or c.column != own.column
+        ]
+        names, label = np.unique(own.regimens, return_inverse=True)
+        known = np.column_stack([label, self.cluster, self.values[:, others]])
+        kept, cell = np.unique(known, axis=0, return_inverse=True)
+        n, events = (
+            np.bincount(cell.ravel(), weights=w).astype(np.int64) for w in (self.n, self.events)
+        )
+        return replace(
+            self,
+            labels=(replace(own, regimens=tuple(names[kept[:, 0].astype(int)].tolist())),),
+            covariates=tuple(self.covariates[at] for at in others),
+            values=kept[:, 2:],
+            cluster=kept[:, 1].astype(np.int64),
+            n=n,
+            events=events,
+        )
+
+    @cached_property
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Patients and events by regimen."""
+        names, label = np.unique(self.regimens, return_inverse=True)
+        n, events = (np.bincount(label, weights=w).astype(int) for w in (self.n, self.events))
+        return {str(name): (int(n[i]), int(events[i])) for i, name in enumerate(names)}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,11 +150,22 @@ class Cells:
         """A cell of each distinct profile of covariates and cluster, shape (profile,)."""
         return self._profile_of[0]
 
-    @cached_property
-    def weights(self) -> NDArray[np.float64]:
-        """Share of the patients with each profile, whatever their regimen, shape (profile,)."""
-        counts = np.bincount(self._profile_of[1], weights=self.n)
-        return counts / counts.sum()
+    def weights(self, arms: tuple[str, ...]) -> NDArray[np.float64]:
+        """Share of the patients with each profile, whatever their regimen, shape (arm or 1, profile).
+
+        Of an arm within a subgroup these are the patients of that subgroup.
+        """
+        profile, count = self._profile_of[1], len(self.profiles)
+        groups = np.array([group_of(regimen) for regimen in self.regimens])
+        wanted = [group_of(arm) for arm in arms]
+        shares = {}
+        for group in dict.fromkeys(wanted):
+            own = groups == group
+            counts = np.bincount(profile[own], weights=self.n[own], minlength=count)
+            shares[group] = counts / counts.sum()
+        if len(shares) == 1:
+            return np.array(list(shares.values()))
+        return np.array([shares[group] for group in wanted])
 
     def __str__(self) -> str:
         """Say what the collapse achieved."""

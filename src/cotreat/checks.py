@@ -214,6 +214,7 @@ def _indicators(waist: xr.Dataset, study: Study, model: Model) -> xr.Dataset:
             for e in enumerate_estimands(study, model)
             if e.null is not None
             and e.is_judged
+            and not e.is_repeated
             and availability(e, study, model, waist) in (OBSERVED, EXTRAPOLATED)
         }
     ).astype(float)

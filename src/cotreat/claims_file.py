@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of
+from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of, named_parts
 from cotreat.names import READING
 from cotreat.places import Places
-from cotreat.regimens import Regimen
-from cotreat.study import Claim, Meaning, Printed, Reading
+from cotreat.regimens import Regimen, taken
+from cotreat.study import Claim, Division, Meaning, Printed, Reading
 from cotreat.toml_tables import (
     Key,
     Problems,
@@ -117,6 +117,24 @@ class Patients:
     is_counted: bool
     admitted: tuple[Regimen, ...]
     inclusion: str
+    divisions: tuple[Division, ...] = ()
+
+    def told(self, meaning: Meaning) -> Cohort:
+        """Return the cohort with regimens told by the levels or subgroups that a meaning names.
+
+        Raises
+        ------
+        ValueError
+            If it names those of several divisions.
+        """
+        named = named_parts(meaning)
+        own = [d for d in self.divisions if named & {p.replace("=", ".") for p in d.names}]
+        if len(own) > 1:
+            words = ", ".join(division.id for division in own)
+            raise ValueError(
+                f"names levels or subgroups of several divisions ({words}); one can be told"
+            )
+        return self.cohort.told_by(own[0]) if own else self.cohort
 
 
 @dataclass(frozen=True)
@@ -291,7 +309,7 @@ def _check_word(where: str, holds: str, word: str, places: Places) -> None:
 def _check_forbidden(where: str, words: list[str], patients: Patients, places: Places) -> None:
     for word in words:
         regimen = places.regimen(where, word)
-        if regimen not in patients.admitted:
+        if regimen is not None and taken(regimen) not in patients.admitted:
             places.problems.add(
                 f"{where}.regimens",
                 f"{word} is forbidden by study.inclusion = {patients.inclusion!r}",
@@ -309,7 +327,8 @@ def _check_coefficient(
     ):
         return
     try:
-        coefficient_of(claim.meaning, patients.cohort, is_adjusted=claim.adjusted)
+        cohort = patients.told(claim.meaning)
+        coefficient_of(claim.meaning, cohort, is_adjusted=claim.adjusted)
     except ValueError as error:
         words = str(error)
         if patients.is_counted:

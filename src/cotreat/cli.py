@@ -229,9 +229,11 @@ def _add_reanalyse(commands: Commands) -> None:
     command.add_argument(
         "--model",
         action="append",
-        choices=list(MODELS),
-        help="how treatments combine; may be given several times (default: all that the study can "
-        "carry). " + " ".join(f"{m.name}: {m.sentence}" for m in MODELS.values()),
+        metavar="NAME",
+        help="how treatments combine; may be given several times (default: exchangeable, interaction, "
+        "saturated and additive, as far as the study can carry them; others answer questions of their "
+        "own). " + " ".join(f"{m.name}: {m.sentence}" for m in MODELS.values()) + " Of several "
+        "subgroups one is named after a colon, such as subgroups:age.",
     )
     command.add_argument(
         "--reading",

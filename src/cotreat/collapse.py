@@ -37,6 +37,32 @@ class CollapseError(ValueError):
 
 
 @dataclass(frozen=True)
+class Parted:
+    """A column whose values are levels of a treatment, or subgroups.
+
+    Attributes
+    ----------
+    division : str
+        ``dose``, ``duration``, or the id of the subgroups.
+    treatment : str
+        Whose levels they are; empty for subgroups.
+    ids : tuple of str
+        All that the column may hold; of a treatment's levels only where the treatment was given.
+    """
+
+    division: str
+    treatment: str
+    column: str
+    ids: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """The key of the study file that names the column."""
+        owner = self.treatment or self.division
+        return f"{self.division if self.treatment else 'subgroups'}.{owner}"
+
+
+@dataclass(frozen=True)
 class Columns:
     """Which column of a table holds what.
 
@@ -52,6 +78,8 @@ class Columns:
         Column and kind.
     cluster, patient : str
         Empty for none.
+    parted : tuple of Parted
+        Levels and subgroups.
     """
 
     outcome: str
@@ -60,6 +88,7 @@ class Columns:
     cluster: str = ""
     patient: str = ""
     n: str = ""
+    parted: tuple[Parted, ...] = ()
 
     @property
     def places(self) -> list[tuple[str, str]]:
@@ -68,14 +97,40 @@ class Columns:
             ("outcome" if not self.n else EVENTS, self.outcome),
             *((f"treatments.{name}", column) for name, column in self.treatments),
             *((f"covariates.{column}", column) for column, _ in self.covariates),
+            *((one.key, one.column) for one in self.parted),
             *((key, c) for key, c in (("cluster", self.cluster), ("patient", self.patient)) if c),
             *((("n", self.n),) if self.n else ()),
         ]
 
+    def given(self, part: Parted) -> str:
+        """Write in SQL that a patient has the treatment whose level a column tells."""
+        column = dict(self.treatments).get(part.treatment)
+        return "1 = 1" if column is None else f"CAST({quoted(column)} AS INTEGER) = 1"
+
     @property
-    def kept(self) -> list[str]:
-        """Columns without which a row is of no use."""
-        return [column for key, column in self.places if key != "patient"]
+    def kept(self) -> dict[str, str]:
+        """By column, in SQL, that its value is not missing: without it a row is of no use."""
+        levels = {one.column: self.given(one) for one in self.parted if one.treatment}
+        return {
+            column: f"NOT ({levels[column]} AND {quoted(column)} IS NULL)"
+            if column in levels
+            else f"{quoted(column)} IS NOT NULL"
+            for key, column in self.places
+            if key != "patient"
+        }
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """By column of the cells, in SQL, what tells one cell from another."""
+        found = {name: f"CAST({quoted(column)} AS INTEGER)" for name, column in self.treatments}
+        for column, kind in self.covariates:
+            found[column] = (
+                f"CAST({quoted(column)} AS INTEGER)" if kind == BINARY else quoted(column)
+            )
+        for one in self.parted:
+            own = f"CASE WHEN {self.given(one)} THEN {quoted(one.column)} END"
+            found.setdefault(one.column, own if one.treatment else _text(one.column))
+        return {**found, **({self.cluster: quoted(self.cluster)} if self.cluster else {})}
 
 
 def collapse_sql(columns: Columns) -> str:
@@ -84,36 +139,29 @@ def collapse_sql(columns: Columns) -> str:
     Returns
     -------
     str
-        One SELECT from the table `ROWS`, whose rows are cells: treatments, covariates and cluster, ``n``
-        patients, of whom ``events`` had the event. Rows that lack a value are left out.
+        One SELECT from the table `ROWS`, whose rows are cells: treatments, covariates, levels,
+        subgroups and cluster, ``n`` patients, of whom ``events`` had the event. Rows that lack a value
+        are left out.
     """
-    parts = [
-        f"CAST({quoted(column)} AS INTEGER) AS {quoted(name)}"
-        for name, column in columns.treatments
-    ]
-    parts += [
-        f"CAST({quoted(column)} AS INTEGER) AS {quoted(column)}"
-        if kind == BINARY
-        else quoted(column)
-        for column, kind in columns.covariates
-    ]
-    parts += [quoted(columns.cluster)] if columns.cluster else []
-    keys = [name for name, _ in columns.treatments] + [column for column, _ in columns.covariates]
-    keys += [columns.cluster] if columns.cluster else []
+    parts = [f"{what} AS {quoted(name)}" for name, what in columns.keys.items()]
     count = quoted(columns.n) if columns.n else "1"
     parts += [
         f"{count} AS {quoted(N)}",
         f"CAST({quoted(columns.outcome)} AS INTEGER) AS {quoted(EVENTS)}",
     ]
-    where = " AND ".join(f"{quoted(column)} IS NOT NULL" for column in dict.fromkeys(columns.kept))
-    group = ", ".join(map(quoted, keys))
+    group = ", ".join(map(quoted, columns.keys))
     inner = ",\n    ".join(parts)
     return (
         f"SELECT {group},\n"
         f"  SUM({quoted(N)}) AS {quoted(N)}, SUM({quoted(EVENTS)}) AS {quoted(EVENTS)}\n"
-        f"FROM (\n  SELECT\n    {inner}\n  FROM {ROWS}\n  WHERE {where}\n) AS kept\n"
+        f"FROM (\n  SELECT\n    {inner}\n  FROM {ROWS}\n"
+        f"  WHERE {' AND '.join(columns.kept.values())}\n) AS kept\n"
         f"GROUP BY {group}"
     )
+
+
+def _text(column: str) -> str:
+    return f"CAST({quoted(column)} AS VARCHAR)"
 
 
 def quoted(name: str) -> str:
@@ -215,12 +263,15 @@ def _absent(columns: Columns, known: list[str]) -> Iterator[tuple[str, str]]:
         if column not in known:
             hint = nearest(column, known) or f"the columns are {', '.join(known)}"
             yield key, f"there is no column {column!r}; {hint}"
-        elif column in used:
+        elif column in used and not (
+            key.startswith("subgroups.") and used[column].startswith("covariates.")
+        ):
             yield key, f"column {column!r} is that of {used[column]} too"
         used.setdefault(column, key)
     # SQL takes names that differ by case only for one.
     own = {name.lower(): name for name in (*dict(columns.treatments), N, EVENTS)}
     others = [(f"covariates.{column}", column) for column, _ in columns.covariates]
+    others += [(one.key, one.column) for one in columns.parted]
     for key, column in [*others, ("cluster", columns.cluster)]:
         if column.lower() in own:
             name = own[column.lower()]
@@ -240,9 +291,14 @@ def _problems(
         return
     before = 0
     kinds = dict(columns.covariates)
+    parted = {one.key: one for one in columns.parted}
     for key, column in columns.places:
         kind = kinds.get(column, "") if key.startswith("covariates") else key.partition(".")[0]
-        for wrong in _wrong(connection, column, kind, types[column]):
+        if key in parted:
+            wrongs = _wrong_parts(connection, parted[key], columns)
+        else:
+            wrongs = _wrong(connection, column, kind, types[column])
+        for wrong in wrongs:
             before += 1
             yield key, f"column {column!r} {wrong}"
     if columns.n and not before:
@@ -251,7 +307,8 @@ def _problems(
             yield EVENTS, f"{found} cells have more events than patients"
     if columns.patient:
         yield from _twice(connection, columns.patient)
-    missing = _missing(connection, columns)
+    can_tell = not columns.parted or _are_yes_no(connection, columns)
+    missing = _missing(connection, columns) if can_tell else ()
     if missing and not may_drop:
         words = ", ".join(f"{name} {count:,}" for name, count in missing)
         if columns.n:
@@ -300,6 +357,48 @@ def _wrong(
         yield "has the same value in every row; leave it out"
 
 
+NO_LEVEL = ("", "none", "0")
+"""What may stand, besides nothing, for the level of a treatment that was not given."""
+
+
+def _wrong_parts(
+    connection: duckdb.DuckDBPyConnection, one: Parted, columns: Columns
+) -> Iterator[str]:
+    """Find values that are no level or subgroup, and levels without the treatment."""
+    if not _are_yes_no(connection, columns):
+        return
+    value, given = _text(one.column), columns.given(one)
+    what = f"the levels of {one.treatment} are" if one.treatment else "the subgroups are"
+
+    def among(words: tuple[str, ...]) -> str:
+        return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
+
+    def count(where: str) -> tuple[int, str]:
+        query = f"SELECT COUNT(*), MIN({value}) FROM {ROWS} WHERE {where}"
+        return connection.execute(query).fetchone() or (0, "")
+
+    rows, example = count(f"{given} AND {value} NOT IN ({among(one.ids)})")
+    if rows:
+        yield f"holds {example!r} and the like in {rows:,} rows; {what} {', '.join(one.ids)}"
+        return
+    rows, example = count(f"NOT ({given}) AND {value} NOT IN ({among(NO_LEVEL)})")
+    if rows:
+        yield f"holds {example!r} and the like in {rows:,} rows whose patients did not get {one.treatment}"
+    for part in one.ids:
+        if not count(f"{given} AND {value} = {among((part,))}")[0]:
+            yield f"holds {part!r} in no row; leave it out of the study file, or join it with another"
+
+
+def _are_yes_no(connection: duckdb.DuckDBPyConnection, columns: Columns) -> bool:
+    """Tell whether every treatment is 0 or 1; else no level can be read beside it."""
+    for _, column in columns.treatments:
+        name = f"TRY_CAST({quoted(column)} AS DOUBLE)"
+        bad = f"{quoted(column)} IS NOT NULL AND ({name} IS NULL OR {name} NOT IN (0, 1))"
+        if _one(connection, f"SELECT COUNT(*) FROM {ROWS} WHERE {bad}"):
+            return False
+    return True
+
+
 def _example(connection: duckdb.DuckDBPyConnection, name: str, type_: str) -> str:
     """Show a value that is none of the numbers it should be."""
     if type_ != "VARCHAR":
@@ -324,10 +423,12 @@ def _missing(
     connection: duckdb.DuckDBPyConnection, columns: Columns
 ) -> tuple[tuple[str, int], ...]:
     """Count the rows that lack a value, by column."""
-    names = list(dict.fromkeys(columns.kept))
-    parts = ", ".join(f"COUNT(*) - COUNT({quoted(name)})" for name in names)
+    parts = ", ".join(
+        f"COUNT(*) - COUNT(CASE WHEN {has} THEN 1 END)" for has in columns.kept.values()
+    )
     found = connection.execute(f"SELECT {parts} FROM {ROWS}").fetchone() or ()
-    return tuple((name, int(count)) for name, count in zip(names, found, strict=True) if count)
+    counts = zip(columns.kept, found, strict=True)
+    return tuple((name, int(count)) for name, count in counts if count)
 
 
 def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -6,7 +6,7 @@ likelihood fit and raw proportions are all asked alike.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -59,11 +59,14 @@ class Estimand:
     measure : Measure or None
         The measure of synergy behind it, if it is one.
     claim : str
-        Id of the printed number whose coefficient it is, if it is one.
+        Id of the printed number whose coefficient it is, if it is one; or of one that could have been
+        printed and was not.
     is_crude : bool
         Whether that number is adjusted for nothing.
     is_judged : bool
         Whether a probability may be read from it: for measures, only on the scale of synergy.
+    is_repeated : bool
+        Whether it lies beyond its null just where an odds ratio does that is listed too.
     """
 
     label: str
@@ -79,6 +82,7 @@ class Estimand:
     is_judged: bool = True
     claim: str = ""
     is_crude: bool = False
+    is_repeated: bool = False
 
     def reads(self, waist: Waist) -> xr.DataArray:
         """Return the array it is asked of.
@@ -116,7 +120,7 @@ class Estimand:
 
 
 def enumerate_estimands(study: Study, model: Model) -> list[Estimand]:
-    """List every estimand of a study: risks, odds ratios of all pairs of regimens, measures.
+    """List every estimand of a study: risks, odds ratios of all pairs of regimens, measures, ….
 
     Parameters
     ----------
@@ -127,8 +131,11 @@ def enumerate_estimands(study: Study, model: Model) -> list[Estimand]:
     return [
         *_risks(study),
         *_odds_ratios(study),
+        *_risk_contrasts(study),
         *_printed(study),
+        *_inferred(study),
         *_effect_ratios(study),
+        *_effect_modification(study),
         *_measures(study, model),
     ]
 
@@ -154,19 +161,71 @@ def _printed(study: Study) -> Iterator[Estimand]:
             )
 
 
+def _inferred(study: Study) -> Iterator[Estimand]:
+    """Yield what print could have said of each level and subgroup, and did not."""
+    numbers = claims.printed(study)
+    for one in numbers.inferred if numbers is not None else ():
+        yield Estimand(
+            contrasts.label(one), (), np.exp, null=1.0, log=True, claim=claims.inferred_id(one)
+        )
+
+
 def _effect_ratios(study: Study) -> Iterator[Estimand]:
-    """Yield for each treatment its odds ratio with one partner over that with another."""
+    """Yield for each treatment its odds ratio with one partner over that with another.
+
+    No model lets it differ between subgroups, so that it is asked in the first of them.
+    """
+    within = frozenset(study.groups[:1])
     for drug in study.treatment_ids:
         others = [other for other in study.treatment_ids if other != drug]
-        for one, two in combinations(others, 2):
-            sets = ({drug, one}, {one}, {drug, two}, {two})
+        for pair in combinations(others, 2):
+            for part, one, two in product(*map(study.parts_of, (drug, *pair))):
+                sets = ({part, one}, {one}, {part, two}, {two})
+                yield Estimand(
+                    f"effect_ratio[{part}: {one} vs {two}]",
+                    tuple(study.label(within | regimen) for regimen in sets),
+                    _ratio_of_odds_ratios,
+                    null=1.0,
+                    log=True,
+                )
+
+
+def _effect_modification(study: Study) -> Iterator[Estimand]:
+    """Yield for each treatment its odds ratio in one subgroup over that in another.
+
+    Every model holds it the same on all backgrounds.
+    """
+    for drug in study.treatment_ids:
+        background = spoken_background(study, drug)
+        for other, one in combinations(study.groups, 2):
+            sets = ({drug, one}, {one}, {drug, other}, {other})
             yield Estimand(
-                f"effect_ratio[{drug}: {one} vs {two}]",
-                tuple(study.label(frozenset(regimen)) for regimen in sets),
-                lambda r1, r2, r3, r4: odds(r1) * odds(r4) / (odds(r2) * odds(r3)),
+                f"effect_ratio[{drug}: {one} vs {other}]",
+                tuple(study.label(background | regimen) for regimen in sets),
+                _ratio_of_odds_ratios,
                 null=1.0,
                 log=True,
             )
+
+
+def spoken_background(study: Study, drug: str) -> regimens.Regimen:
+    """Return the treatments beside which a drug's effect is counted at every level and in every subgroup.
+
+    The fewest that do; none where the evidence has no such background.
+    """
+    others = [treatment for treatment in study.treatment_ids if treatment != drug]
+    groups = [frozenset({group}) for group in study.groups] or [frozenset[str]()]
+    for background in regimens.lattice(others):
+        beside = [background | own for own in groups]
+        wanted = {study.label(one) for one in beside}
+        wanted |= {study.label(one | {part}) for one in beside for part in study.parts_of(drug)}
+        if wanted <= set(study.counted):
+            return background
+    return frozenset()
+
+
+def _ratio_of_odds_ratios(r1: Any, r2: Any, r3: Any, r4: Any) -> Any:
+    return odds(r1) * odds(r4) / (odds(r2) * odds(r3))
 
 
 def _risks(study: Study) -> Iterator[Estimand]:
@@ -174,22 +233,55 @@ def _risks(study: Study) -> Iterator[Estimand]:
         yield Estimand(f"risk[{arm}]", (arm,), lambda r: r, needs_risks=True)
 
 
-def _odds_ratios(study: Study) -> Iterator[Estimand]:
+def _compared(study: Study) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield every two regimens within one subgroup, the later one first, with their label."""
     for reference, arm in combinations(study.regimens, 2):
-        yield Estimand(
-            f"odds_ratio[{arm} vs {reference}]",
-            (arm, reference),
-            lambda r, r0: odds(r) / odds(r0),
-            null=1.0,
-            log=True,
-        )
+        group = regimens.group_of(arm)
+        if group == regimens.group_of(reference):
+            yield f"{arm.partition(regimens.WITHIN)[0]} vs {reference}", (arm, reference)
+
+
+def _odds_ratios(study: Study) -> Iterator[Estimand]:
+    for label, arms in _compared(study):
+        yield Estimand(f"odds_ratio[{label}]", arms, _odds_ratio, null=1.0, log=True)
+
+
+def _odds_ratio(r: Any, r0: Any) -> Any:
+    return odds(r) / odds(r0)
+
+
+def _risk_contrasts(study: Study) -> Iterator[Estimand]:
+    """Yield contrasts of risks, which are means over covariates where odds ratios are conditional."""
+    if study.is_case_control:
+        return
+    for label, arms in _compared(study):
+        for name, of, null in CONTRASTS:
+            if name != MARGINAL or study.is_adjusted:
+                yield Estimand(
+                    f"{name}[{label}]",
+                    arms,
+                    of,
+                    null=null,
+                    log=null == 1,
+                    needs_risks=True,
+                    is_repeated=True,
+                )
+
+
+DIFFERENCE, RATIO, MARGINAL = "risk_difference", "risk_ratio", "marginal_odds_ratio"
+CONTRASTS: tuple[tuple[str, Callable[..., Any], float], ...] = (
+    (DIFFERENCE, lambda r, r0: r - r0, 0.0),
+    (RATIO, lambda r, r0: r / r0, 1.0),
+    (MARGINAL, _odds_ratio, 1.0),
+)
+"""Contrasts of two risks, with their formula and null."""
 
 
 def _measures(study: Study, model: Model) -> Iterator[Estimand]:
     scales: tuple[Scale, ...] = ("event",)
     if study.outcome.synergy_on == "non-event":
         scales = ("non-event", "event")
-    for pair, name in zip(study.pairs, study.pair_labels, strict=True):
+    for name, pair in study.judged_pairs.items():
         for measure in MEASURES.values():
             for scale in scales:
                 for background, arms in _backgrounds(study, model, pair, measure):
@@ -231,7 +323,7 @@ def _backgrounds(
 def four_cells(
     study: Study, pair: tuple[str, str], background: regimens.Regimen
 ) -> tuple[str, str, str, str]:
-    """Return the regimens 00, 10, 01, 11 of a pair on a background."""
+    """Return the regimens 00, 10, 01, 11 of two parts on a background."""
     first, second = pair
     added: tuple[set[str], ...] = (set(), {first}, {second}, {first, second})
     none, one, other, both = (study.label(background | extra) for extra in added)
@@ -339,7 +431,8 @@ def determination(estimand: Estimand, study: Study, point: Point) -> str:
     if estimand.claim:
         numbers = claims.printed(study)
         assert numbers is not None  # noqa: S101 - for the type checker
-        own = _of_claims(study, point)[numbers.names.index(estimand.claim)]
+        every = np.vstack([_of_claims(study, point), _of_inferred(study, point)])
+        own = every[[*numbers.names, *numbers.inferred_ids].index(estimand.claim)]
         return _told(in_row_space(own, evidence))
     slope = gradient(estimand, study.regimens, point)
     if np.isnan(slope).any() and measure is not None:
@@ -374,6 +467,18 @@ def _of_claims(study: Study, point: Point) -> NDArray[np.float64]:
     n = numbers.sizes.typical if point.n is None else point.n
     own = np.zeros((len(numbers.names), len(study.regimens)))
     own[:, at] = claims.jacobian(numbers, point.log_odds[at], point.sigma, n)
+    return own
+
+
+def _of_inferred(study: Study, point: Point) -> NDArray[np.float64]:
+    """Differentiate what print could have said of levels and subgroups, shape (row, regimen)."""
+    numbers = claims.printed(study)
+    assert numbers is not None  # noqa: S101 - for the type checker
+    at = [study.regimens.index(regimen) for regimen in study.present]
+    n = numbers.sizes.typical if point.n is None else point.n
+    own = np.zeros((len(numbers.inferred), len(study.regimens)))
+    if numbers.inferred:
+        own[:, at] = claims.jacobian_of_inferred(numbers, point.log_odds[at], point.sigma, n)
     return own
 
 

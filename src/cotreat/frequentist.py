@@ -14,6 +14,7 @@ from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMa
 from cotreat.catalogue import Model
 from cotreat.estimands import Estimand, Point, availability, gradient, in_row_space
 from cotreat.names import is_undefined
+from cotreat.regimens import group_of
 from cotreat.study import Study
 
 SEPARATED = 1e-4
@@ -132,12 +133,22 @@ def fit_likelihood(study: Study, model: Model) -> Likelihood:
 
 
 def design_of(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return the design of a model's regimens, shape (arm, coefficient)."""
+    """Return the design of a model's regimens, shape (arm, coefficient).
+
+    Levels are categories here, without order, and treatments have effects of their own in each
+    subgroup.
+    """
     if not model.has_structure:
         return np.eye(len(arms))
-    columns = [np.ones((len(arms), 1)), study.content(arms)]
+    parts = study.part_content(arms)
+    columns = [np.ones((len(arms), 1)), parts]
     if model.has_products:
-        columns.append(study.products(arms))
+        at = list(study.all_parts)
+        pairs = [(at.index(a), at.index(b)) for a, b in study.judged_pairs.values()]
+        columns += [parts[:, [i]] * parts[:, [j]] for i, j in pairs]
+    for group in study.groups[1:]:
+        own = np.array([[float(group_of(arm) == group)] for arm in arms])
+        columns += [own, own * parts]
     return np.hstack(columns)
 
 

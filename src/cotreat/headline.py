@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.catalogue import MODELS
+from cotreat.catalogue import rank
 from cotreat.estimands import EVERY
 from cotreat.measures import MEASURES, REPRESENTATIVE
 from cotreat.names import DECIDED, OBSERVED, is_undefined
@@ -19,7 +19,7 @@ NOISE = 1e-12
 
 def leader(models: list[str]) -> str:
     """Return the model whose numbers make the headline."""
-    return next(name for name in MODELS if name in models)
+    return min(models, key=rank)
 
 
 # --- The headline table ----------------------------------------------------------------------------

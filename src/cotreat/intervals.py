@@ -63,7 +63,7 @@ def wald(fit: Likelihood | Adjusted, estimand: Estimand) -> Interval:
         with np.errstate(over="ignore"):  # an upper limit past every float is infinite
             ends = value * np.exp(Z * se / value * np.array([-1, 1]))
         return Interval(float(ends[0]), float(ends[1]), method)
-    if estimand.measure is None:
+    if estimand.null is None:
         ends = expit(logit(value) + Z * se / (value * (1 - value)) * np.array([-1, 1]))
         return Interval(float(ends[0]), float(ends[1]), method)
     return Interval(value - Z * se, value + Z * se, method)

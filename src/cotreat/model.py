@@ -18,6 +18,8 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
 
     Parameters
     ----------
+    study
+        With its regimens told by what ``model.division`` says.
     priors
         A prior for every entry of ``model.parameters`` and of ``claims.parameters``.
 
@@ -38,10 +40,12 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
         "pair": study.pair_labels,
         "arm": arms,
         "counted": study.counted,
+        **({"group": study.groups} if study.groups else {}),
+        **{f"level_{treatment}": parts for treatment, parts in study.levels.items()},
         **({} if numbers is None else claims.coordinates(numbers)),
         **(patients.coordinates(study) if study.is_adjusted else {}),
     }
-    effects = import_module(f"cotreat.effects.{model.name}")
+    effects = import_module(f"cotreat.effects.{model.states}")
     with pm.Model(coords=coords) as built:
         eta = effects.log_odds(study, arms, priors)
         if study.is_adjusted:

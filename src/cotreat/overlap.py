@@ -1,7 +1,7 @@
 """Overlap: how alike the patients of the regimens are, and who hardly ever gets a regimen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logit, ndtr, ndtri, softmax
 
 from cotreat.cells import Cells
+from cotreat.regimens import group_of
 
 RARE = 0.02
 """An estimated probability of a regimen below this is that of a patient who hardly ever gets it."""
@@ -40,9 +41,10 @@ class Overlap:
     Attributes
     ----------
     regimens : pandas.DataFrame
-        A row a regimen: ``regimen``, ``patients``, ``share`` of all patients, ``rare`` (share of all
-        patients whose estimated probability of it is under `RARE`), ``chance`` (about what that share
-        would be if nothing known of a patient mattered for the regimen), ``lowest`` (the smallest).
+        A row a regimen: ``regimen``, ``patients``, ``share`` of all patients (in a subgroup, of its
+        own), ``rare`` (share of all patients whose estimated probability of it is under `RARE`),
+        ``chance`` (about what that share would be if nothing known of a patient mattered for the
+        regimen), ``lowest`` (the smallest).
     balance : pandas.DataFrame
         A row a covariate and regimen: ``covariate``, ``regimen``, ``mean`` of its patients, ``others``
         (mean of all other patients), ``difference`` (standardised), ``chance`` (size that chance alone
@@ -88,7 +90,7 @@ class Overlap:
         if rare.rare == 0:
             return f"no patient has an estimated probability under {RARE} of any regimen"
         words = (
-            f"{percent(rare.rare)} of these patients have an estimated probability under {RARE} of "
+            f"{percent(rare.rare)} of {self._whose(rare.regimen)} have an estimated probability under {RARE} of "
             f"{rare.regimen}, which {percent(rare.share)} got"
         )
         if 2 * rare.chance > rare.rare:
@@ -103,6 +105,10 @@ class Overlap:
             )
         return f"{words}; of other regimens no more have, and at most {MOST_RARE:.0%} is asked for"
 
+    @staticmethod
+    def _whose(regimen: str) -> str:
+        return "the patients of its subgroup" if group_of(regimen) else "these patients"
+
     def _unlike_words(self) -> str:
         unlike = self.most_unlike
         verdict = "more than" if self.is_unlike else "within"
@@ -114,21 +120,42 @@ class Overlap:
         )
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def overlap_of(cells: Cells) -> Overlap:
     """Compare the patients of each regimen with the others, and estimate who gets what.
 
-    Returns
-    -------
-    Overlap
-        Regimens in the order in which they first stand in `cells`.
+    Within each subgroup where regimens are told by subgroups, as risks are then standardised over its
+    patients; subgroups whose patients all have one regimen are left out.
     """
-    labels, took = np.unique(cells.regimens, return_inverse=True)
-    weights = np.zeros((len(cells.n), len(labels)))
-    weights[np.arange(len(cells.n)), took] = cells.n
-    order = list(dict.fromkeys(cells.regimens))
-    weights = weights[:, [list(labels).index(label) for label in order]]
-    return Overlap(_regimens(cells, weights, order), _balance(cells, weights, order))
+    groups = np.array([group_of(regimen) for regimen in cells.regimens])
+    parts = [_part(cells, groups == group) for group in dict.fromkeys(groups)]
+    compared = [part for part in parts if len(set(part.regimens)) > 1] or [cells]
+    return Overlap(
+        pd.concat([_regimens(part) for part in compared], ignore_index=True),
+        pd.concat([_balance(part, len(compared)) for part in compared], ignore_index=True),
+    )
+
+
+def _part(cells: Cells, own: NDArray[np.bool_]) -> Cells:
+    """Return some of the cells."""
+    labels = tuple(np.array(cells.regimens)[own].tolist())
+    return replace(
+        cells,
+        labels=(replace(cells.labels[0], regimens=labels),),
+        values=cells.values[own],
+        cluster=cells.cluster[own],
+        n=cells.n[own],
+        events=cells.events[own],
+    )
+
+
+def _took(cells: Cells) -> tuple[list[str], NDArray[np.float64]]:
+    """Return the regimens in the order in which they first stand, and patients by cell and regimen."""
+    labels = list(dict.fromkeys(cells.regimens))
+    place = {label: at for at, label in enumerate(labels)}
+    took = np.zeros((len(cells.n), len(labels)))
+    took[np.arange(len(cells.n)), [place[regimen] for regimen in cells.regimens]] = cells.n
+    return labels, took
 
 
 def percent(share: float) -> str:
@@ -139,13 +166,15 @@ def percent(share: float) -> str:
 # --- Who gets what ---------------------------------------------------------------------------------
 
 
-def _regimens(cells: Cells, weights: NDArray[np.float64], labels: Sequence[str]) -> pd.DataFrame:
+def _regimens(cells: Cells) -> pd.DataFrame:
+    labels, weights = _took(cells)
     columns = _columns(cells)[0]
+    columns = columns - np.average(columns, axis=0, weights=cells.n)  # those of a subgroup too
     probability = propensities(columns, weights)
     patients = weights.sum(0)
     return pd.DataFrame(
         {
-            "regimen": list(labels),
+            "regimen": labels,
             "patients": patients.astype(int),
             "share": patients / patients.sum(),
             "rare": cells.n @ (probability < RARE) / patients.sum(),
@@ -260,12 +289,13 @@ def _information(
 # --- How alike they are ----------------------------------------------------------------------------
 
 
-def _balance(cells: Cells, weights: NDArray[np.float64], labels: Sequence[str]) -> pd.DataFrame:
+def _balance(cells: Cells, tables: int) -> pd.DataFrame:
     """Standardised differences after Austin, Stat Med 2009;28:3083.
 
     The difference of two means over the root of the mean of two variances: those of the samples, or
     p (1 - p) where there is nothing but 0 and 1.
     """
+    labels, weights = _took(cells)
     values, names = _columns(cells)
     middle, scale, raw = _raw(cells, values)
     binary = np.isin(np.round(raw, 9), (0.0, 1.0)).all(0)
@@ -277,13 +307,13 @@ def _balance(cells: Cells, weights: NDArray[np.float64], labels: Sequence[str]) 
     rest, rest_squares = sums.sum(0) - sums, squares.sum(0) - squares
     others = rest / left[:, None]
     difference = _standardised(mean - others, variance, _variance(rest, rest_squares, left, binary))
-    chance = -ndtri(CHANCE / difference.size / 2) * np.sqrt(1 / patients + 1 / left)
+    chance = -ndtri(CHANCE / tables / difference.size / 2) * np.sqrt(1 / patients + 1 / left)
     largest, between = _largest(mean, variance, labels)
     wide = len(names)
     return pd.DataFrame(
         {
             "covariate": np.repeat(names, len(labels)),
-            "regimen": list(labels) * wide,
+            "regimen": labels * wide,
             "mean": (mean * scale + middle).T.ravel(),
             "others": (others * scale + middle).T.ravel(),
             "difference": difference.T.ravel(),

@@ -1,6 +1,7 @@
 """The sections ``[patients]`` and ``[cells]`` of a study file: rows, or cells made of them elsewhere."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from cotreat import regimens
-from cotreat.cells import CATEGORICAL, CONTINUOUS, KINDS, Cells, Covariate
-from cotreat.collapse import EVENTS, Collapsed, CollapseError, Columns, N, collapse
+from cotreat.cells import CATEGORICAL, CONTINUOUS, KINDS, Cells, Covariate, Labels
+from cotreat.collapse import EVENTS, Collapsed, CollapseError, Columns, N, Parted, collapse
 from cotreat.places import Places
-from cotreat.regimens import Regimen
-from cotreat.study import Arm
-from cotreat.toml_tables import Key, Problems, is_text, one_of, read_table, text
+from cotreat.regimens import GROUP, LEVEL
+from cotreat.study import GRADINGS, Division
+from cotreat.toml_tables import Key, Problems, Table, is_text, one_of, read_table, text
 
 PATIENTS, CELLS = "patients", "cells"
 FILE = "a CSV or Parquet file, or a folder of Parquet files, beside the study file"
@@ -29,6 +30,19 @@ _COVARIATES = Key(
     'a table such as { age = "continuous", sex = "binary", class = "categorical" }',
     required=False,
 )
+_BY_TREATMENT = Key(
+    lambda v: _is_named(v, is_text),
+    'a table such as { A = "column of the level of A" }',
+    required=False,
+)
+_PARTED = {
+    **dict.fromkeys(GRADINGS, _BY_TREATMENT),
+    "subgroups": Key(
+        lambda v: _is_named(v, is_text),
+        'a table such as { age = "column of the age group" }',
+        required=False,
+    ),
+}
 KEYS: dict[str, dict[str, Key]] = {
     PATIENTS: {
         "file": text(required=False),
@@ -38,6 +52,7 @@ KEYS: dict[str, dict[str, Key]] = {
             'a table such as { A = "column of A", B = "column of B" }',
         ),
         "covariates": _COVARIATES,
+        **_PARTED,
         "cluster": text(required=False),
         "patient": text(required=False),
         "missing": one_of("drop", required=False),
@@ -45,6 +60,7 @@ KEYS: dict[str, dict[str, Key]] = {
     CELLS: {
         "file": text(required=False),
         "covariates": _COVARIATES,
+        **_PARTED,
         "cluster": text(required=False),
     },
 }
@@ -60,7 +76,11 @@ class Asked:
 
 
 def read_columns(
-    raw: object, section: str, treatments: tuple[str, ...], problems: Problems
+    raw: object,
+    section: str,
+    treatments: tuple[str, ...],
+    divisions: tuple[Division, ...],
+    problems: Problems,
 ) -> Asked | None:
     """Read which column holds what; None where there are problems, which are noted."""
     before = len(problems.found)
@@ -69,9 +89,12 @@ def read_columns(
         return None
     covariates = tuple((table["covariates"] or {}).items())
     cluster = table["cluster"] or ""
+    parted = tuple(_parted(table, section, divisions, problems))
     if section == CELLS:
         own = tuple((name, name) for name in treatments)
-        return Asked(Columns(EVENTS, own, covariates, cluster, n=N), table["file"] or "", False)
+        columns = Columns(EVENTS, own, covariates, cluster, n=N, parted=parted)
+        sound = len(problems.found) == before
+        return Asked(columns, table["file"] or "", False) if sound else None
     given = table["treatments"]
     for name in treatments:
         if name not in given:
@@ -85,8 +108,45 @@ def read_columns(
     if len(problems.found) > before:
         return None
     own = tuple((name, given[name]) for name in treatments)
-    columns = Columns(table["outcome"], own, covariates, cluster, table["patient"] or "")
+    columns = Columns(
+        table["outcome"], own, covariates, cluster, table["patient"] or "", parted=parted
+    )
     return Asked(columns, table["file"] or "", table["missing"] == "drop")
+
+
+def _parted(
+    table: Table, section: str, divisions: tuple[Division, ...], problems: Problems
+) -> Iterator[Parted]:
+    """Read which column holds the levels of a treatment, or subgroups, that the file declares."""
+    known = {division.id: dict(division.owners) for division in divisions}
+    for division in GRADINGS:
+        for treatment, column in (table[division] or {}).items():
+            own = known.get(division, {}).get(treatment)
+            if own is None:
+                problems.add(
+                    f"{section}.{division}.{treatment}",
+                    f"the study file says no {division} of {treatment}; write [treatments.{treatment}] "
+                    f'{division} = {{ low = "…", high = "…" }}',
+                )
+            else:
+                yield Parted(division, treatment, column, tuple(i for i, _ in own))
+        for treatment in set(known.get(division, {})) - set(table[division] or {}):
+            problems.add(
+                f"{section}.{division}.{treatment}",
+                "missing; it must be the column of these levels",
+            )
+    for name, column in (table["subgroups"] or {}).items():
+        if name in GRADINGS or name not in known:
+            problems.add(
+                f"{section}.subgroups.{name}",
+                f"the study file says no such subgroups; write [subgroups.{name}]",
+            )
+        else:
+            yield Parted(name, "", column, tuple(i for i, _ in known[name][name]))
+    for name in set(known) - set(table["subgroups"] or {}) - set(GRADINGS):
+        problems.add(
+            f"{section}.subgroups.{name}", "missing; it must be the column of these groups"
+        )
 
 
 def read_patients(
@@ -96,6 +156,7 @@ def read_patients(
     folder: Path,
     inclusion: str,
     admitted: regimens.Rule,
+    divisions: tuple[Division, ...],
     places: Places,
 ) -> Cells | None:
     """Read rows or cells, and collapse them.
@@ -115,7 +176,7 @@ def read_patients(
         None where there are problems, which are noted.
     """
     problems = places.problems
-    asked = read_columns(raw, section, places.treatments, problems)
+    asked = read_columns(raw, section, places.treatments, divisions, problems)
     collapsed = None if asked is None else _collapsed(asked, section, given, folder, problems)
     if asked is None or collapsed is None:
         return None
@@ -170,24 +231,22 @@ def cells_of(collapsed: Collapsed, columns: Columns, treatments: tuple[str, ...]
     texts = [c for c, kind in columns.covariates if kind == CATEGORICAL] + [columns.cluster] * bool(
         columns.cluster
     )
+    texts += [one.column for one in columns.parted if one.column not in names]
     frame = frame.assign(**{name: frame[name].astype(str) for name in texts})
-    keys = [*treatments, *names, *([columns.cluster] if columns.cluster else [])]
-    frame = frame.sort_values(keys, ignore_index=True)
+    frame = frame.sort_values(list(columns.keys), ignore_index=True)
     n = frame[N].to_numpy(np.int64)
     covariates, values = [], []
     for name, kind in columns.covariates:
         for label, column in _design(frame[name], kind):
-            covariate, scaled = _scaled(label, column, n, kind)
+            covariate, scaled = _scaled(label, name, column, n, kind)
             covariates.append(covariate)
             values.append(scaled)
     clusters, cluster = ((), np.zeros(len(frame), np.int64))
     if columns.cluster:
         found = pd.Categorical(frame[columns.cluster])
         clusters, cluster = tuple(found.categories), found.codes.astype(np.int64)
-    content = frame[list(treatments)].to_numpy(bool)
-    labels = [regimens.label(frozenset(np.array(treatments)[row]), treatments) for row in content]
     return Cells(
-        regimens=tuple(labels),
+        labels=tuple(_labels(frame, columns, treatments)),
         covariates=tuple(covariates),
         values=np.array(values).reshape(len(values), len(frame)).T,
         clusters=clusters,
@@ -200,6 +259,41 @@ def cells_of(collapsed: Collapsed, columns: Columns, treatments: tuple[str, ...]
     )
 
 
+def _labels(frame: pd.DataFrame, columns: Columns, treatments: tuple[str, ...]) -> Iterator[Labels]:
+    """Label the regimens of the cells as they are, and by each division of the patients."""
+    plain = [np.where(frame[t].to_numpy(bool), t, "") for t in treatments]
+    yield Labels("", _joined(plain))
+    for division in dict.fromkeys(one.division for one in columns.parted):
+        own = {one.treatment: one for one in columns.parted if one.division == division}
+        if "" in own:
+            group = _as_ids(frame[own[""].column], own[""].ids)
+            labels = [
+                regimens.WITHIN.join([regimen, f"{division}{GROUP}{i}"])
+                for regimen, i in zip(_joined(plain), group, strict=True)
+            ]
+            yield Labels(division, tuple(labels), own[""].column)
+            continue
+        told = [
+            np.where(part != "", t + LEVEL + frame[own[t].column].astype(object), "")
+            if t in own
+            else part
+            for t, part in zip(treatments, plain, strict=True)
+        ]
+        yield Labels(division, _joined(told))
+
+
+def _joined(parts: list[Any]) -> tuple[str, ...]:
+    """Write the regimen of each cell, from the part of each treatment or nothing."""
+    return tuple("+".join(filter(None, row)) or regimens.NONE for row in zip(*parts, strict=True))
+
+
+def _as_ids(column: pd.Series, ids: tuple[str, ...]) -> list[str]:
+    """Write subgroups by their ids, also where their column is a covariate of 0 and 1."""
+    said = {"0": "false", "1": "true"}
+    words = column.astype(str)
+    return [word if word in ids else said.get(word, word) for word in words]
+
+
 def _design(column: pd.Series, kind: str) -> list[tuple[str, Any]]:
     """Make the columns of a covariate: itself, or an indicator for each level but the first."""
     if kind != CATEGORICAL:
@@ -208,26 +302,16 @@ def _design(column: pd.Series, kind: str) -> list[tuple[str, Any]]:
     return [(f"{column.name}={one}", (column == one).to_numpy(float)) for one in levels[1:]]
 
 
-def _scaled(name: str, column: Any, n: Any, kind: str) -> tuple[Covariate, Any]:
+def _scaled(label: str, name: str, column: Any, n: Any, kind: str) -> tuple[Covariate, Any]:
     mean = float(np.average(column, weights=n)) if len(n) else 0.0
     off = column - mean
     scale = float(np.sqrt(np.average(off**2, weights=n))) if kind == CONTINUOUS and len(n) else 1.0
-    return Covariate(name, mean, scale), off / scale
-
-
-def arms_of(cells: Cells, source: str) -> dict[Regimen, Arm]:
-    """Count patients and events by regimen."""
-    arms = {}
-    for label in dict.fromkeys(cells.regimens):
-        own = np.array([regimen == label for regimen in cells.regimens])
-        regimen = regimens.parse(label)
-        arms[regimen] = Arm(regimen, int(cells.n[own].sum()), int(cells.events[own].sum()), source)
-    return arms
+    return Covariate(label, mean, scale, name), off / scale
 
 
 def digest_with(digest: str, cells: Cells) -> str:
     """Return what tells a study file with these patients from any other."""
-    parts = [digest, repr(cells.regimens), repr(cells.covariates), repr(cells.clusters)]
+    parts = [digest, repr(cells.labels), repr(cells.covariates), repr(cells.clusters)]
     arrays = [cells.values, cells.cluster, cells.n, cells.events]
     return hashlib.sha256(
         "".join(parts).encode() + b"".join(a.tobytes() for a in arrays)

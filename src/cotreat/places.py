@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cotreat import regimens
 from cotreat.regimens import NONE, Regimen
+from cotreat.study import Division
 from cotreat.toml_tables import Problems, nearest
 
 
@@ -13,13 +14,19 @@ class Places:
 
     treatments: tuple[str, ...]
     problems: Problems
+    divisions: tuple[Division, ...] = ()
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """Levels and subgroups that regimens and sets may name."""
+        return frozenset(part for division in self.divisions for part in division.names)
 
     def rule(self, where: str, text: str | None) -> regimens.Rule | None:
         """Read a set of patients; None where it is bad."""
         if text is None:
             return None
         try:
-            return regimens.rule(text, self.treatments)
+            return regimens.rule(text, self.treatments, self.parts)
         except ValueError as error:
             self.problems.add(where, str(error))
             return None
@@ -33,11 +40,12 @@ class Places:
         except ValueError as error:
             self.problems.add(where, str(error))
             return None
-        for name in sorted(regimen - set(self.treatments)):
-            hint = nearest(name, (*self.treatments, NONE))
+        known = {*self.treatments, *self.parts}
+        for name in sorted(regimen - known):
+            hint = nearest(name, (*self.treatments, *sorted(self.parts), NONE))
             hint = hint or f"the treatments are {', '.join(self.treatments)}"
             self.problems.add(where, f"unknown treatment {name}; {hint}")
-        return regimen if regimen <= set(self.treatments) else None
+        return regimen if regimen <= known else None
 
     def label(self, regimen: Regimen) -> str:
         """Write a regimen in the order of the file's treatments."""

@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
-from cotreat.catalogue import MODELS, Model, ModelError, find_model
+from cotreat.catalogue import MODELS, Model, ModelError, find_model, is_asked_for
 from cotreat.evidence import patients
 from cotreat.evidence.claims import parameters, printed
 from cotreat.study import Study
 
-Distribution = Literal["Normal", "HalfNormal", "Dirichlet"]
+Distribution = Literal["Normal", "HalfNormal", "ZeroSumNormal", "Dirichlet"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Prior:
     def numbers(self) -> dict[str, float]:
         """Keyword arguments of the distribution that the row itself gives."""
         given = {"mu": self.mu, "sigma": self.sigma}
-        wanted = ("sigma",) if self.distribution == "HalfNormal" else ("mu", "sigma")
+        wanted = ("mu", "sigma") if self.distribution == "Normal" else ("sigma",)
         return {k: v for k in wanted if (v := given[k]) is not None}
 
     def in_words(self) -> str:
@@ -240,6 +240,38 @@ WEAK = (
         "SD of the clusters' log-odds",
         "clusters differ by half as much as a treatment's effect",
     ),
+    Prior(
+        "simplex",
+        "Dirichlet",
+        None,
+        None,
+        "shares of a treatment's effect that the steps between its levels bring",
+        "uniform on all effects that never turn back",
+    ),
+    Prior(
+        "alpha_group",
+        "ZeroSumNormal",
+        None,
+        0.5**0.5,
+        "log-odds of the subgroups about their mean",
+        "two subgroups differ as by a covariate: log odds ratio ~ Normal(0, 1)",
+    ),
+    Prior(
+        "spread",
+        "HalfNormal",
+        None,
+        0.5,
+        "SD of a treatment's effect between subgroups",
+        "an effect differs between subgroups about as much as one product term",
+    ),
+    Prior(
+        "effect_z",
+        "Normal",
+        0.0,
+        1.0,
+        "standardised deviation of an effect in a subgroup",
+        "by definition",
+    ),
     Prior("cluster_z", "Normal", 0.0, 1.0, "standardised deviation of a cluster", "by definition"),
     Prior(
         "share",
@@ -307,7 +339,7 @@ def models_for(
     Parameters
     ----------
     asked
-        Models wanted by name; none stands for all.
+        Models wanted by name; none stands for all that ask how treatments combine.
 
     Raises
     ------
@@ -315,10 +347,11 @@ def models_for(
         If one that was asked for by name cannot be had.
     """
     possible, refused = [], {}
-    for name in dict.fromkeys(asked) or MODELS:
+    for name in dict.fromkeys(asked) or (name for name in MODELS if not is_asked_for(name)):
         try:
-            priors.only(find_model(name, study), study)
-            possible.append(name)
+            model = find_model(name, study)
+            priors.only(model, study.divided(model.division))
+            possible.append(model.name)
         except ModelError as error:
             if asked:
                 raise

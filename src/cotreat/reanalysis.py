@@ -12,7 +12,7 @@ import xarray as xr
 from cotreat import checks, headline, sampling, store
 from cotreat.adjusted import Adjusted, fit_adjusted
 from cotreat.auditing import audit
-from cotreat.catalogue import MODELS, Model
+from cotreat.catalogue import Model, described
 from cotreat.drawer import Drawer
 from cotreat.estimands import waist_of
 from cotreat.frequentist import Likelihood, fit_likelihood
@@ -172,7 +172,9 @@ def reanalyse(
         for name, reading in pairs:
             shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
             say(f"{study.id}: {shown}, {chosen.name} priors")
-            run = _Run(study.under(reading), MODELS[name], chosen, engine, settings)
+            model = described(name)
+            told = study.under(reading).divided(model.division)
+            run = _Run(told, model, chosen, engine, settings)
             results.append(
                 _write(run, known, folder, thresholds, drawer, f"{study.id}: {shown}", say)
             )
@@ -271,7 +273,7 @@ def _write(
     cautions = checks.cautions(table)
     if conflict is not None and conflict.is_contradicted:
         cautions = [f"reading {study.reading}, {conflict}", *cautions]
-    target = folder / f"{model.name}--{priors.name.replace(':', '-')}--{study.reading}"
+    target = folder / f"{model.name}--{priors.name}--{study.reading}".replace(":", "-")
     info = {"failed_checks": failed, **sampling.provenance(tree)}
     result = Result(
         target,

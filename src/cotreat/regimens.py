@@ -1,18 +1,24 @@
-"""Regimens (sets of treatments) and the expressions that name sets of patients."""
+"""Regimens (sets of treatments) and the expressions that name sets of patients.
+
+A regimen is a set of parts. A part is a treatment, ``TAC``; or a treatment at one of its levels,
+``TAC.high``; or the subgroup whose patients are meant, ``kidney=severe``.
+"""
 
 import ast
 import keyword
 import re
 import warnings
-from collections.abc import Callable, Sequence
-from itertools import combinations
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import combinations, product
 
 NONE = "none"
 """Label of the empty regimen."""
 
 RESERVED = frozenset({"all", "any", NONE})
+LEVEL, GROUP, WITHIN = ".", "=", " | "
+"""What stands before a level, before a subgroup's id, and between a regimen and its subgroup."""
 
-EXPRESSION = re.compile(r"[A-Za-z0-9_ (),]{1,500}")
+EXPRESSION = re.compile(r"[A-Za-z0-9_ (),.]{1,500}")
 """Characters of a set expression; no study needs more of them, and many would exhaust a parser."""
 
 Regimen = frozenset[str]
@@ -20,37 +26,76 @@ Rule = Callable[[Regimen], bool]
 
 
 def label(regimen: Regimen, treatments: Sequence[str]) -> str:
-    """Write a regimen in the order of `treatments`: ``A+B``, or ``none``."""
-    return "+".join(t for t in treatments if t in regimen) or NONE
+    """Write a regimen in the order of `treatments`: ``A+B``, ``A.high+B | age=old``, or ``none``."""
+    by_treatment = {treatment_of(part): part for part in regimen if GROUP not in part}
+    taken = "+".join(by_treatment[t] for t in treatments if t in by_treatment) or NONE
+    return WITHIN.join([taken, *sorted(part for part in regimen if GROUP in part)])
 
 
 def parse(text: str) -> Regimen:
-    """Read ``A+B`` or ``none``.
+    """Read ``A+B``, ``A.high+B | age=old`` or ``none``.
 
     Raises
     ------
     ValueError
-        If a part is missing or stands twice.
+        If a part is missing or a treatment stands twice.
     """
-    if text.strip() == NONE:
-        return frozenset()
-    parts = [part.strip() for part in text.split("+")]
+    taken, *groups = text.split(WITHIN)
+    if taken.strip() == NONE:
+        return frozenset(groups)
+    parts = [part.strip() for part in taken.split("+")]
     if not all(parts):
         raise ValueError(f'{text!r} has an empty part; write treatments joined by "+", or "none"')
     if NONE in parts:
         raise ValueError(f'{text!r} joins "none" with treatments; it stands alone')
-    if len(set(parts)) < len(parts):
+    if len(set(map(treatment_of, parts))) < len(parts):
         raise ValueError(f"{text!r} names a treatment twice")
-    return frozenset(parts)
+    return frozenset(parts) | frozenset(groups)
 
 
-def lattice(treatments: Sequence[str]) -> tuple[Regimen, ...]:
-    """All 2^k regimens of k treatments: by size, then in the order of `treatments`."""
-    return tuple(
+def treatment_of(part: str) -> str:
+    """Return the treatment of a part, without its level."""
+    return part.partition(LEVEL)[0]
+
+
+def taken(regimen: Regimen) -> Regimen:
+    """Return the treatments of a regimen, without levels and subgroup."""
+    return frozenset(treatment_of(part) for part in regimen if GROUP not in part)
+
+
+def group_of(label: str) -> str:
+    """Return the subgroup in the label of a regimen; empty for none."""
+    return label.partition(WITHIN)[2]
+
+
+def fits(regimen: Regimen, word: Regimen) -> bool:
+    """Tell whether a regimen is meant by a word, which may leave levels and subgroup open."""
+    named = {part for part in word if LEVEL in part or GROUP in part}
+    return taken(regimen) == taken(word) and named <= regimen
+
+
+def lattice(
+    treatments: Sequence[str],
+    levels: Mapping[str, Sequence[str]] | None = None,
+    groups: Sequence[str] = (),
+) -> tuple[Regimen, ...]:
+    """All regimens of k treatments: by subgroup, by size, then in the order of `treatments`.
+
+    Parameters
+    ----------
+    levels
+        Parts that stand for a treatment, lowest level first; a treatment without any stands itself.
+    groups
+        Parts that stand for subgroups; none for patients that are not divided.
+    """
+    parts = {t: (levels or {}).get(t, (t,)) for t in treatments}
+    plain = [
         frozenset(chosen)
         for size in range(len(treatments) + 1)
-        for chosen in combinations(treatments, size)
-    )
+        for some in combinations(treatments, size)
+        for chosen in product(*(parts[t] for t in some))
+    ]
+    return tuple(regimen | {group} for group in groups for regimen in plain) or tuple(plain)
 
 
 def is_treatment_id(text: str) -> bool:
@@ -64,48 +109,76 @@ def everyone(_: Regimen) -> bool:
     return True
 
 
-def rule(expression: str, treatments: Sequence[str]) -> Rule:
+def untreated(regimen: Regimen) -> bool:
+    """Admit the regimen without any treatment."""
+    return not taken(regimen)
+
+
+def rule(expression: str, treatments: Sequence[str], parts: Collection[str] = ()) -> Rule:
     """Compile a set expression into a test of one regimen.
 
     Parameters
     ----------
     expression
-        ``all``; ``none``; ``TAC``; ``not TAC``; ``any(TAC, CYC)``; ``all(TAC, CYC)``; joined by ``and``,
-        ``or`` and parentheses.
+        ``all``; ``none``; ``TAC``; ``TAC.high``; ``kidney.severe``; ``not TAC``; ``any(TAC, CYC)``;
+        ``all(TAC, CYC)``; joined by ``and``, ``or`` and parentheses.
     treatments
         The treatments an expression may name.
+    parts
+        Treatments at a level, and subgroups, that it may name besides.
 
     Raises
     ------
     ValueError
-        If the expression has another form or names an unknown treatment.
+        If the expression has another form or names an unknown treatment, level or subgroup.
     """
+    tree = _tree(expression)
+    return _compile(tree, expression, frozenset(treatments), frozenset(parts))
+
+
+def _tree(expression: str) -> ast.expr | None:
     try:
         plain = EXPRESSION.fullmatch(expression)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # what is odd is refused below
-            tree = ast.parse(expression.strip(), mode="eval").body if plain else None
+            warnings.simplefilter("ignore", SyntaxWarning)  # what is odd is refused later
+            return ast.parse(expression.strip(), mode="eval").body if plain else None
     except SyntaxError:
-        tree = None
-    return _compile(tree, expression, frozenset(treatments))
+        return None
 
 
-def _compile(node: ast.AST | None, text: str, known: Regimen) -> Rule:
+def named_parts(expression: str) -> frozenset[str]:
+    """Return the levels and subgroups that a set expression, or a regimen, names: ``TAC.high``.
+
+    Subgroups are written as the expression writes them, ``kidney.severe``.
+    """
+    plain = expression.replace(WITHIN, " and ").replace(GROUP, LEVEL).replace("+", " and ")
+    tree = _tree(plain)
+    return frozenset(
+        f"{node.value.id}{LEVEL}{node.attr}"
+        for node in (ast.walk(tree) if tree is not None else ())
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    )
+
+
+def _compile(node: ast.AST | None, text: str, known: Regimen, parts: frozenset[str]) -> Rule:
     match node:
-        case ast.Name(id="all"):
-            return everyone
-        case ast.Name(id="none"):
-            return lambda regimen: not regimen
+        case ast.Name(id="all" | "none" as word):
+            return everyone if word == "all" else untreated
         case ast.Name(id=name):
             _require_known([name], text, known)
-            return lambda regimen: name in regimen
+            return lambda regimen: name in taken(regimen)
+        case ast.Attribute(value=ast.Name(id=owner), attr=name):
+            found = {f"{owner}{LEVEL}{name}", f"{owner}{GROUP}{name}"} & parts
+            if not found:
+                _refuse_part(owner, name, text, known, parts)
+            return lambda regimen: found <= regimen
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            inner = _compile(operand, text, known)
+            inner = _compile(operand, text, known, parts)
             return lambda regimen: not inner(regimen)
         case ast.BoolOp(op=op, values=values):
-            parts = [_compile(value, text, known) for value in values]
+            rules = [_compile(value, text, known, parts) for value in values]
             join = all if isinstance(op, ast.And) else any
-            return lambda regimen: join(part(regimen) for part in parts)
+            return lambda regimen: join(rule(regimen) for rule in rules)
         case ast.Call(func=ast.Name(id="any" | "all" as quantifier), args=args, keywords=[]) if (
             args
         ):
@@ -113,7 +186,7 @@ def _compile(node: ast.AST | None, text: str, known: Regimen) -> Rule:
             if len(named) == len(args):
                 _require_known(named, text, known)
                 return lambda regimen: (any if quantifier == "any" else all)(
-                    name in regimen for name in named
+                    name in taken(regimen) for name in named
                 )
     raise ValueError(
         f"{text!r} is not a set of patients; write for example all, none, A, not A, any(A, B), A and not B"
@@ -126,3 +199,12 @@ def _require_known(named: list[str], text: str, known: Regimen) -> None:
         raise ValueError(
             f"{text!r} names {', '.join(unknown)}; the treatments are {', '.join(sorted(known))}"
         )
+
+
+def _refuse_part(owner: str, name: str, text: str, known: Regimen, parts: Collection[str]) -> None:
+    own = [p for p in parts if re.split(r"[.=]", p)[0] == owner]
+    shown = sorted(re.split(r"[.=]", part)[1] for part in own)
+    if shown:
+        raise ValueError(f"{text!r} names {owner}.{name}; of {owner} there are {', '.join(shown)}")
+    what = "levels" if owner in known else "treatment or subgroups"
+    raise ValueError(f"{text!r} names {owner}.{name}, but there are no {what} of the name {owner}")

@@ -4,15 +4,19 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from cotreat.catalogue import MODELS
+from cotreat.catalogue import described
+from cotreat.evidence.claims import can_tell, printed
+from cotreat.evidence.contrasts import label
 from cotreat.headline import judged, share
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
 from cotreat.names import CALIBRATION, DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED, STANDARDISED
 from cotreat.overlap import overlap_of
-from cotreat.study import Study
+from cotreat.study import DURATION, Study
 from cotreat.summary import LIKELIHOOD, POSTERIOR, PRINTED, name_of
 
 LITTLE_LEARNT = 0.5
+FEW = 6
+"""So many sentences of one kind are said; more are counted in one."""
 COMMON = 0.1
 
 
@@ -29,9 +33,11 @@ def remarks(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -
         *_printed_only(summary, study),
         *_patients(study),
         *_calibration(cautions),
+        *_levels(summary, study),
+        *_subgroups(study),
         *_implied(summary, model),
         *_apart(summary),
-        *(_odds_for_risks(summary, study) if MODELS[model].has_products else ()),
+        *(_odds_for_risks(summary, study) if described(model).has_products else ()),
         *_against_intervals(summary),
         *_little_learnt(summary),
         *_extrapolated(summary, study),
@@ -53,6 +59,41 @@ def _calibration(cautions: Sequence[str]) -> Iterator[str]:
         yield (
             "Predicted risks do not agree with the events, not even in the patients they were fitted to: "
             "standardised risks, which are their means, may be off as well."
+        )
+
+
+def _levels(summary: pd.DataFrame, study: Study) -> Iterator[str]:
+    """Say what levels are taken to be, what of them nobody printed, and what a duration hides."""
+    if not study.levels:
+        return
+    if study.division == DURATION:
+        yield (
+            "Only who stays on a treatment gets to a long duration of it, and who responds, or does "
+            "not live, may stop early: duration and response may be entangled (immortal time), and "
+            "this model cannot disentangle them."
+        )
+    numbers = printed(study)
+    own = summary[summary.estimator == POSTERIOR].set_index("estimand")
+    for meaning in numbers.inferred if numbers is not None else ():
+        row = own.loc[label(meaning)]
+        yield (
+            f"{row.name} is inferred, not printed: {row.estimate:.3g} ({row.lower:.3g} to "
+            f"{row.upper:.3g}, {row.interval}), for the overall odds ratio is a mixture of the levels'."
+        )
+    if (summary.estimator == LIKELIHOOD).any():
+        yield (
+            "The maximum likelihood beside this model takes levels as categories without order, each "
+            "with product terms of its own."
+        )
+
+
+def _subgroups(study: Study) -> Iterator[str]:
+    if study.groups:
+        yield (
+            "The posterior's effects in subgroups are shrunk towards a common effect of each "
+            "treatment; beside them stand effects of each subgroup by itself (maximum likelihood, or "
+            "what is printed). Product terms of treatments are taken to be the same in all subgroups, "
+            "and risks are standardised over the patients of their own subgroup."
         )
 
 
@@ -90,6 +131,12 @@ def _printed_only(summary: pd.DataFrame, study: Study) -> Iterator[str]:
     for claim in study.claims:
         if claim.meaning is None:
             yield f"Shown in print and not used: {claim.id}, {claim.printed}: {claim.about}."
+        elif not can_tell(study, claim.meaning):
+            yield (
+                f"Shown in print and not used here: {claim.id}, {claim.printed}: "
+                f"{label(claim.meaning)}; it is evidence where regimens are told by its levels or "
+                "subgroups (the models dose, duration and subgroups)."
+            )
 
 
 def _odds_for_risks(summary: pd.DataFrame, study: Study) -> Iterator[str]:
@@ -117,15 +164,29 @@ def _against_intervals(summary: pd.DataFrame) -> Iterator[str]:
     posterior = summary[(summary.estimator == POSTERIOR) & summary.estimand.map(_speaks)]
     decided = posterior[(posterior.probability - 0.5).abs() >= DECIDED - 0.5]
     likelihood = summary[(summary.estimator == LIKELIHOOD) & summary.lower.notna()]
-    for row in decided.merge(likelihood, on=keys, suffixes=("", "_ml")).itertuples():
-        measure = MEASURES.get(name_of(row.estimand))
-        null = measure.null if measure else 1
-        if row.lower_ml <= null <= row.upper_ml:
-            yield (
-                f"{_full(row)} is decided (P {share(row.probability)}), yet the {row.interval_ml} "
-                f"interval ({row.lower_ml:.4g} to {row.upper_ml:.4g}) includes {null:g}: the prior, "
-                "or the method of the interval, makes the difference."
-            )
+    found = decided.merge(likelihood, on=keys, suffixes=("", "_ml"))
+    nulls = [null_of(label) for label in found.estimand]
+    found = found[(found.lower_ml <= nulls) & (found.upper_ml >= nulls)]
+    if len(found) > FEW:
+        names = ", ".join(_full(row) for row in found.head(FEW).itertuples())
+        yield (
+            f"{len(found)} questions are decided by the posterior, yet the interval of maximum "
+            f"likelihood leaves them open ({names}, …): the prior, or the method of the interval, "
+            "makes the difference."
+        )
+        return
+    for row in found.itertuples():
+        yield (
+            f"{_full(row)} is decided (P {share(row.probability)}), yet the {row.interval_ml} "
+            f"interval ({row.lower_ml:.4g} to {row.upper_ml:.4g}) includes {null_of(row.estimand):g}: "
+            "the prior, or the method of the interval, makes the difference."
+        )
+
+
+def null_of(label: str) -> float:
+    """Return the null of a measure, or of a ratio."""
+    measure = MEASURES.get(name_of(label))
+    return float(measure.null) if measure else 1.0
 
 
 def _speaks(label: str) -> bool:
@@ -135,11 +196,10 @@ def _speaks(label: str) -> bool:
 def _little_learnt(summary: pd.DataFrame) -> Iterator[str]:
     rows = judged(summary)
     rows = rows[rows.measure.isin(REPRESENTATIVE.values()) & (rows.contraction < LITTLE_LEARNT)]
-    if (summary.estimator == PRINTED).any():
-        count = len(rows)
-        if count:
+    if (summary.estimator == PRINTED).any() or len(rows) > FEW:
+        if len(rows):
             yield (
-                f"Little was learnt of {count} measures of synergy (contraction below "
+                f"Little was learnt of {len(rows)} measures of synergy (contraction below "
                 f"{LITTLE_LEARNT}): their posteriors are still much of their priors."
             )
         return

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cotreat import store
-from cotreat.catalogue import MODELS
+from cotreat.catalogue import described, rank
 from cotreat.headline import headline
 from cotreat.names import CONTRADICTED
 from cotreat.overlap import percent
@@ -60,7 +60,7 @@ def write_report(folder: str | Path, study: Study | None = None) -> tuple[Path, 
         key=lambda fit: (
             fit["info"]["priors"] != "weak",
             fit["info"]["priors"],
-            list(MODELS).index(fit["info"]["model"]),
+            rank(fit["info"]["model"]),
             _place(fit["info"]),
         ),
     )
@@ -95,7 +95,8 @@ def _overlap(folder: Path) -> dict[str, str]:
     wide = long.assign(both=both).pivot(index="covariate", columns="regimen", values="both")
     wide = wide.loc[long.covariate.unique(), long.regimen.unique()].reset_index()
     wide = wide.rename_axis(columns=None)
-    pairs = long.drop_duplicates("covariate")
+    largest = long.groupby("covariate").largest_pairwise.idxmax()
+    pairs = long.loc[largest[long.covariate.unique()]]
     wide["largest between two"] = [
         f"{row.largest_pairwise:.2f} ({row.pairwise_between})" for row in pairs.itertuples()
     ]
@@ -115,7 +116,7 @@ def _draw_readings(place: Path, study: Study, fits: list[dict[str, Any]]) -> Non
     from cotreat.plots.readings import draw_readings
 
     models = [fit["info"]["model"] for fit in fits]
-    compared = [m for m in MODELS if models.count(m) > 1]
+    compared = sorted({m for m in models if models.count(m) > 1}, key=rank)
     if len(study.readings) < 2 or not compared:
         return
     own = {
@@ -182,7 +183,7 @@ def _parts(folder: Path, info: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": folder.name,
         "info": info,
-        "model": MODELS[info["model"]],
+        "model": described(info["model"]),
         "figures": [figure for figure in FIGURES.values() if (folder / figure.file).exists()],
         "headline": _table(headline(summary)),
         "summary": _table(summary.drop(columns=["model", "priors", "reading", "study"])),

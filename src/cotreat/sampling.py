@@ -83,7 +83,7 @@ def fit(
     study
         What `load_study` returns, under one of its readings.
     model
-        ``additive``, ``interaction``, ``exchangeable`` or ``saturated``.
+        An entry of `cotreat.catalogue.MODELS`, such as ``interaction``, ``dose`` or ``subgroups:age``.
     priors
         Name of a prior set, or a set of your own.
     engine
@@ -123,6 +123,7 @@ def fit(
     >>> draws["posterior"]["risk"].mean(("chain", "draw"))
     """
     description = find_model(model, study)
+    study = study.divided(description.division)
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     chosen = chosen.only(description, study)
     require_engine(engine)
@@ -156,7 +157,7 @@ def fit(
             {
                 "study": study.id,
                 "study_digest": study.digest,
-                "model": model,
+                "model": description.name,
                 "priors": chosen.name,
                 "prior_rows": chosen.table().to_dict("records"),
                 "reading": study.reading,

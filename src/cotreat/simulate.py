@@ -10,8 +10,17 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import expit, softmax
 
-from cotreat.evidence.claims import Printed, joint_law, observed, printed, standard_error
-from cotreat.study import Study
+from cotreat.evidence.claims import (
+    Printed,
+    joint_law,
+    log_estimate,
+    observed,
+    printed,
+    standard_error,
+)
+from cotreat.evidence.regression import Coefficient, Regressions, coefficient
+from cotreat.regimens import parse, treatment_of
+from cotreat.study import Division, Study
 
 SYNTHETIC = "synthetic"
 SIGMA = 0.8
@@ -30,22 +39,42 @@ class SimulationError(ValueError):
 
 
 @dataclass(frozen=True)
+class Level:
+    """A level of a treatment beside that which tells regimens apart.
+
+    Attributes
+    ----------
+    share : float
+        Of the patients on the treatment.
+    log_odds : float
+        What it adds to the log-odds of their regimen.
+    """
+
+    share: float
+    log_odds: float
+
+
+@dataclass(frozen=True)
 class Truth:
     """What a synthetic cohort is drawn from.
 
     Attributes
     ----------
     log_odds : dict
-        By regimen, for a patient whose covariates have their means.
+        By regimen, told by dose where the study has doses, for a patient whose covariates have their
+        means.
     sizes : dict
         Patients by regimen.
     sigma : float
         SD of the log-odds between patients of one regimen.
+    levels : dict
+        By level of another division, such as a duration; independent of the regimen.
     """
 
     log_odds: dict[str, float]
     sizes: dict[str, int]
     sigma: float
+    levels: dict[str, Level]
 
 
 def truth_of(study: Study, patients: int) -> Truth:
@@ -56,6 +85,31 @@ def truth_of(study: Study, patients: int) -> Truth:
     SimulationError
         If the study prints no totals and odds ratios to be matched.
     """
+    first, *others = [own.id for own in study.divisions if own.is_graded] or [""]
+    told = study.divided(first)
+    log_odds, n = _solved(told)
+    shares = n * patients / n.sum()
+    sizes = np.zeros(len(n), int)
+    # Set by set, so that the printed totals hold.
+    within = np.array([told.members(total.patients, told.present) for total in told.totals])
+    _, atom = np.unique(within, axis=1, return_inverse=True)
+    blocks = [np.flatnonzero(atom.ravel() == at) for at in range(atom.max() + 1)]
+    whole = rounded(np.array([shares[arms].sum() for arms in blocks]), patients)
+    for arms, total in zip(blocks, whole, strict=True):
+        sizes[arms] = rounded(shares[arms], total)
+    levels: dict[str, Level] = {}
+    for other in others:
+        levels |= _levels(study.divided(other), told, log_odds, n)
+    return Truth(
+        dict(zip(told.present, np.round(log_odds, 3).tolist(), strict=True)),
+        dict(zip(told.present, sizes.tolist(), strict=True)),
+        SIGMA,
+        levels,
+    )
+
+
+def _solved(study: Study) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return log-odds and sizes by regimen that make what is printed, each of shape (present,)."""
     numbers = printed(study)
     if numbers is None or not numbers.sizes.are_known or numbers.sizes.polytope is not None:
         raise SimulationError(
@@ -66,20 +120,74 @@ def truth_of(study: Study, patients: int) -> Truth:
     middle = np.log(0.28 / 0.72)
     start = np.concatenate([np.full(count, middle), np.zeros(count)])
     found = least_squares(lambda at: _misfit(numbers, at, middle), start)
-    n = _sizes(numbers, found.x[count:])
-    shares = n * patients / n.sum()
-    sizes = np.zeros(count, int)
-    # Block by block, so that the printed totals hold.
-    known = [at for at in range(count) if numbers.sizes.fixed[at] > 0]
-    blocks = [*(arms for arms, _ in numbers.sizes.blocks), *((at,) for at in known)]
-    whole = rounded(np.array([shares[list(arms)].sum() for arms in blocks]), patients)
-    for arms, total in zip(blocks, whole, strict=True):
-        sizes[list(arms)] = rounded(shares[list(arms)], total)
-    return Truth(
-        dict(zip(study.present, np.round(found.x[:count], 3).tolist(), strict=True)),
-        dict(zip(study.present, sizes.tolist(), strict=True)),
-        SIGMA,
+    return found.x[:count], _sizes(numbers, found.x[count:])
+
+
+def _levels(
+    study: Study, told: Study, log_odds: NDArray[np.float64], n: NDArray[np.float64]
+) -> dict[str, Level]:
+    """Find what levels of a further division add to the log-odds of regimens told by the first one.
+
+    What is printed of each level is made, and what is printed of the treatment as a whole is kept.
+
+    Parameters
+    ----------
+    study
+        Told by the further division.
+    told
+        Told by the first one, with `log_odds` and sizes `n` by regimen.
+    """
+    numbers = printed(study)
+    assert numbers is not None  # noqa: S101 - `_solved` was asked before
+    _, sizes = _solved(study)
+    found: dict[str, Level] = {}
+    for treatment, parts in study.levels.items():
+        share = np.array([sizes[[part in parse(r) for r in study.present]].sum() for part in parts])
+        share /= share.sum()
+        wanted = {
+            parts.index(claim.meaning.words[0]): log_estimate(claim)
+            for claim in numbers.odds_ratios
+            if claim.meaning is not None and claim.meaning.words[0] in parts
+        }
+        treated = told.members(treatment, told.present)
+        added = _added(treated, log_odds, n, share, wanted)
+        pairs = zip(share.round(3), added.round(3), strict=True)
+        found |= {p: Level(*map(float, one)) for p, one in zip(parts, pairs, strict=True)}
+    return found
+
+
+def _added(
+    treated: NDArray[np.bool_],
+    log_odds: NDArray[np.float64],
+    n: NDArray[np.float64],
+    share: NDArray[np.float64],
+    wanted: dict[int, float],
+) -> NDArray[np.float64]:
+    """Solve for what each level adds, shape (level,), with every regimen split by the levels' shares."""
+    count = len(share)
+    level = np.concatenate(
+        [np.full(int((~treated).sum()), -1), np.tile(np.arange(count), treated.sum())]
     )
+    base = np.concatenate([log_odds[~treated], np.repeat(log_odds[treated], count)])
+    size = np.concatenate([n[~treated], np.outer(n[treated], share).ravel()])
+    without = level < 0
+    sides = [(level == at) for at in wanted] + [~without]
+    regressions = Regressions(tuple(_against(side, without) for side in sides))
+    whole = regressions.law(np, base, SIGMA, size).mean[-1]
+    goal = np.array([*wanted.values(), whole])
+
+    def misfit(added: NDArray[np.float64]) -> NDArray[np.float64]:
+        moved = base + np.where(without, 0.0, added[level])
+        off = regressions.law(np, moved, SIGMA, size).mean - goal
+        return np.concatenate([100 * off, 0.1 * added])  # levels that nobody printed stay near 0
+
+    return least_squares(misfit, np.zeros(count)).x
+
+
+def _against(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Coefficient:
+    """Return the log odds ratio of some arms against others, adjusted as the printed ones are."""
+    columns = np.column_stack([np.ones(len(first)), first])
+    return coefficient(columns, np.array([0.0, 1.0]), first | second, is_adjusted=True)
 
 
 def rounded(parts: NDArray[np.float64], total: int) -> NDArray[np.int64]:
@@ -119,11 +227,12 @@ def draw_cohort(study: Study, truth: Truth, seed: int) -> tuple[pd.DataFrame, di
     labels = np.repeat(list(truth.sizes), list(truth.sizes.values()))
     rng.shuffle(labels)
     count = len(labels)
+    drugs, added = _drugs(study, truth, labels, rng)
     frame = pd.DataFrame(
         {
             SYNTHETIC: True,
             "patient": np.arange(1, count + 1),
-            **dict(zip(map(str.lower, study.treatment_ids), _content(study, labels), strict=True)),
+            **drugs,
             "age": rng.normal(33, 11, count).round().clip(16, 80).astype(int),
             "activity": rng.normal(13, 5, count).round().clip(0, 40).astype(int),
             "kidney": rng.choice(["mild", "moderate", "severe"], count, p=[0.4, 0.35, 0.25]),
@@ -137,15 +246,44 @@ def draw_cohort(study: Study, truth: Truth, seed: int) -> tuple[pd.DataFrame, di
     score = sum(effects[name] * column.astype(float) for name, column in columns.items())
     factor = truth.sigma / score.std()
     score = factor * (score - score.mean())
-    log_odds = pd.Series(labels).map(truth.log_odds) + score
+    log_odds = pd.Series(labels).map(truth.log_odds) + added + score
     frame["response"] = rng.binomial(1, expit(log_odds))
     return frame, {name: round(float(factor * effect), 4) for name, effect in effects.items()}
 
 
-def _content(study: Study, labels: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Tell which drugs each patient has, 0 or 1, shape (treatment, patient)."""
-    known = dict(zip(study.regimens, study.content(study.regimens).astype(int), strict=True))
-    return np.array([known[label] for label in labels]).T
+def _drugs(
+    study: Study, truth: Truth, labels: NDArray[np.str_], rng: np.random.Generator
+) -> tuple[dict[str, NDArray], NDArray[np.float64]]:
+    """Return the columns of treatments and their levels, and what further levels add to log-odds."""
+    regimens = list(map(parse, labels))
+    columns = {
+        t.lower(): np.array([int(any(treatment_of(p) == t for p in own)) for own in regimens])
+        for t in study.treatment_ids
+    }
+    added = np.zeros(len(labels))
+    for division in _graded(study):
+        for treatment, parts in division.levels.items():
+            given = columns[treatment.lower()] == 1
+            if set(parts) <= set(truth.levels):
+                share = np.array([truth.levels[part].share for part in parts])
+                at = rng.choice(len(parts), len(labels), p=share / share.sum())
+                more = np.array([truth.levels[part].log_odds for part in parts])
+                added += np.where(given, more[at], 0.0)
+            else:
+                at = np.array(
+                    [next((i for i, p in enumerate(parts) if p in own), 0) for own in regimens]
+                )
+            names = np.array([part.partition(".")[2] for part in parts])
+            columns[_column(treatment, division)] = np.where(given, names[at], "")
+    return columns, added
+
+
+def _graded(study: Study) -> list[Division]:
+    return [division for division in study.divisions if division.is_graded]
+
+
+def _column(treatment: str, division: Division) -> str:
+    return f"{treatment.lower()}_{division.id}"
 
 
 def simulate(study: Study, patients: int, seed: int, out: Path) -> Path:
@@ -173,7 +311,21 @@ def _study_file(study: Study, name: str) -> str:
     def text(value: str) -> str:
         return json.dumps(value, ensure_ascii=False)
 
-    treatments = "".join(f"{t.id} = {{ name = {text(t.name)} }}\n" for t in study.treatments)
+    def levels(treatment: str) -> str:
+        own = ((d.id, dict(d.owners).get(treatment, ())) for d in _graded(study))
+        return "".join(
+            f"{division} = {{ {', '.join(f'{i} = {text(name)}' for i, name in named)} }}\n"
+            for division, named in own
+            if named
+        )
+
+    columns_of_levels = "".join(
+        f"{d.id} = {{ {', '.join(f'{t} = {text(_column(t, d))}' for t in d.levels)} }}\n"
+        for d in _graded(study)
+    )
+    treatments = "".join(
+        f"[treatments.{t.id}]\nname = {text(t.name)}\n{levels(t.id)}\n" for t in study.treatments
+    )
     columns = ", ".join(f"{t} = {text(t.lower())}" for t in study.treatment_ids)
     return f"""# SYNTHETIC: no patient of this cohort is real. truth.json says what it was drawn from.
 
@@ -189,13 +341,16 @@ name = {text(study.outcome.name)}
 direction = {text(study.outcome.direction)}
 synergy_on = {text(study.outcome.synergy_on)}
 
-[treatments]
-{treatments}
+{treatments}[subgroups.kidney]
+name = "disease of the kidney"
+groups = {{ mild = "mild kidney disease", moderate = "moderate kidney disease", severe = "severe kidney disease" }}
+
 [patients]
 file = {text(f"{name}.csv")}
 outcome = "response"
 patient = "patient"
 treatments = {{ {columns} }}
+{columns_of_levels}subgroups = {{ kidney = "kidney" }}
 covariates = {{ age = "continuous", activity = "continuous", kidney = "categorical" }}
 cluster = "period"
 """

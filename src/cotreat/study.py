@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cotreat import regimens
 from cotreat.cells import Cells
-from cotreat.regimens import Regimen
+from cotreat.regimens import GROUP, LEVEL, Regimen
 
 Design = Literal["cohort", "randomised", "case-control"]
 Scale = Literal["event", "non-event"]
@@ -20,8 +20,18 @@ NOT_IDENTIFIED = "undefined: not identified by design"
 """Availability of risks in a case-control study: its sampling fixes the share of cases."""
 
 
+DOSE, DURATION = GRADINGS = ("dose", "duration")
+"""What levels of a treatment may be levels of."""
+MOST_REGIMENS = 64
+"""Past that no table of regimens is readable."""
+
+
 class ReadingError(ValueError):
     """A reading that a study does not have."""
+
+
+class DivisionError(ValueError):
+    """A division of its patients that a study cannot make."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,49 @@ class Outcome:
     time: str
     direction: Literal["benefit", "harm"]
     synergy_on: Scale
+
+
+@dataclass(frozen=True)
+class Division:
+    """What tells patients of one regimen apart: levels of their treatments, or subgroups.
+
+    Attributes
+    ----------
+    id : str
+        ``dose``, ``duration``, or what a study file calls the subgroups.
+    owners : tuple of (str, tuple of (str, str))
+        For levels, each treatment that has some; for subgroups, the one id again. With it id and name
+        of each level, the lowest first, or of each subgroup.
+    name : str
+        What the subgroups are by.
+    """
+
+    id: str
+    owners: tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+    name: str = ""
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether its parts are ordered levels of treatments."""
+        return self.id in GRADINGS
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Name of each part, in order: ``TAC.high`` or ``kidney=severe``."""
+        mark = LEVEL if self.is_graded else GROUP
+        return {f"{owner}{mark}{i}": name for owner, own in self.owners for i, name in own}
+
+    @cached_property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """Parts of each treatment that has levels, the lowest first; empty for subgroups."""
+        if not self.is_graded:
+            return {}
+        return {owner: tuple(f"{owner}{LEVEL}{i}" for i, _ in own) for owner, own in self.owners}
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Parts that are subgroups; empty for levels."""
+        return () if self.is_graded else tuple(self.names)
 
 
 @dataclass(frozen=True)
@@ -160,6 +213,23 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Told:
+    """Counts of patients as finely as a study tells them, whatever divides them.
+
+    Attributes
+    ----------
+    arms : tuple of Arm
+        Regimens may be told by level and subgroup.
+    totals : tuple of Total
+    cells : Cells or None
+    """
+
+    arms: tuple[Arm, ...]
+    totals: tuple[Total, ...]
+    cells: Cells | None = None
+
+
+@dataclass(frozen=True)
 class Baseline:
     """The central 95 % prior interval of the risk without any treatment, and why."""
 
@@ -174,6 +244,12 @@ class Study:
 
     Attributes
     ----------
+    told : Told
+        Counts as finely as they were given.
+    divisions : tuple of Division
+        What can tell patients of one regimen apart.
+    division : str
+        Id of the one by which this record does; empty for regimens as they are.
     readings : tuple of Reading
         All ways to understand what was printed, the default first.
     reading : str
@@ -183,8 +259,6 @@ class Study:
     digest : str
         SHA-256 of the study file's text and of its patients; two fits with the same digest saw the
         same evidence.
-    cells : Cells or None
-        Patients by regimen, covariates and cluster, where the rows were given; `arms` counts them.
     """
 
     id: str
@@ -195,14 +269,14 @@ class Study:
     inclusion: str
     outcome: Outcome
     treatments: tuple[Treatment, ...]
-    arms: tuple[Arm, ...]
-    totals: tuple[Total, ...]
+    told: Told
     baseline: Baseline | None
     readings: tuple[Reading, ...]
     reading: str
     warnings: tuple[str, ...]
     digest: str
-    cells: Cells | None = None
+    divisions: tuple[Division, ...] = ()
+    division: str = ""
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -234,6 +308,94 @@ class Study:
             )
         return replace(self, reading=reading)
 
+    # --- Divisions -----------------------------------------------------------------------------
+
+    def divided(self, division: str) -> "Study":
+        """Return the study with regimens told by levels or subgroups; by "" as they are.
+
+        Raises
+        ------
+        DivisionError
+            If the study has no such division, or does not tell its patients by it.
+        """
+        if division:
+            self._require(division)
+        return replace(self, division=division)
+
+    def _require(self, division: str) -> None:
+        known = {own.id: own for own in self.divisions}
+        if division not in known:
+            what = "levels of" if division in GRADINGS else "subgroups by"
+            has = f"; it has {', '.join(known)}" if known else ""
+            raise DivisionError(f"{self.id} has no {what} {division}{has}")
+        own = known[division]
+        cells = self.told.cells
+        untold = [arm for arm in self.told.arms if not _is_told(arm.regimen, own)]
+        if untold or (cells is not None and division not in cells.divisions):
+            raise DivisionError(f"the patients of {self.id} are not counted by {division}")
+        count = len(self._lattice(own))
+        if count > MOST_REGIMENS:
+            raise DivisionError(
+                f"{self.id} by {division} has {count} regimens; at most {MOST_REGIMENS} can be read"
+            )
+
+    @cached_property
+    def divides(self) -> Division | None:
+        """What tells patients of one regimen apart in this record; None for nothing."""
+        return next((own for own in self.divisions if own.id == self.division), None)
+
+    @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """Parts that stand for a treatment in the regimens, if they are told by its levels."""
+        return self.divides.levels if self.divides else {}
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Parts that are subgroups in the regimens; empty for none."""
+        return self.divides.groups if self.divides else ()
+
+    @cached_property
+    def parts(self) -> frozenset[str]:
+        """Levels and subgroups of all divisions, which set expressions may name."""
+        return frozenset(part for own in self.divisions for part in own.names)
+
+    def tells(self, named: frozenset[str]) -> bool:
+        """Tell whether regimens are told by some levels or subgroups, written ``TAC.high``."""
+        own = self.divides.names if self.divides else {}
+        return named <= {part.replace(GROUP, LEVEL) for part in own}
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """Counts by regimen, told as this record tells regimens."""
+        if self.cells is not None:
+            counts = self.cells.counts.items()
+            return tuple(Arm(regimens.parse(r), *both, self.source) for r, both in counts)
+        summed: dict[Regimen, Arm] = {}
+        for arm in self.told.arms:
+            own = regimens.parse(self.cut(arm.regimen))
+            before = summed.get(own, Arm(own, 0, 0, arm.source))
+            summed[own] = replace(before, n=before.n + arm.n, events=before.events + arm.events)
+        return tuple(summed.values())
+
+    def cut(self, regimen: Regimen) -> str:
+        """Label a regimen by what this record tells of it."""
+        kept = self.divides.names if self.divides else {}
+        told = (part for part in regimen if part in kept or GROUP not in part)
+        return self.label(frozenset(p if p in kept else regimens.treatment_of(p) for p in told))
+
+    @cached_property
+    def totals(self) -> tuple[Total, ...]:
+        """Printed margins of sets that this record can tell."""
+        return tuple(
+            total for total in self.told.totals if self.tells(regimens.named_parts(total.patients))
+        )
+
+    @cached_property
+    def cells(self) -> Cells | None:
+        """Patients by regimen, covariates and cluster, where the rows were given."""
+        cells = self.told.cells
+        return None if cells is None else cells.divided(self.division)
+
     @property
     def is_case_control(self) -> bool:
         """Whether cases and controls were sampled separately, so that risks mean nothing."""
@@ -254,10 +416,32 @@ class Study:
         """``A:B`` for every pair, in the order of `pairs`."""
         return tuple(f"{a}:{b}" for a, b in self.pairs)
 
+    def parts_of(self, treatment: str) -> tuple[str, ...]:
+        """What stands for a treatment in the regimens: itself, or each of its levels."""
+        return self.levels.get(treatment, (treatment,))
+
+    @cached_property
+    def all_parts(self) -> tuple[str, ...]:
+        """What stands for treatments in the regimens, in order: ``A.low``, ``A.high``, ``B``."""
+        return tuple(part for treatment in self.treatment_ids for part in self.parts_of(treatment))
+
+    @cached_property
+    def judged_pairs(self) -> dict[str, tuple[str, str]]:
+        """Every two parts that may be synergistic, by label: ``A:B``, or ``A.high:B`` by levels."""
+        return {
+            f"{a}:{b}": (a, b)
+            for one, other in self.pairs
+            for a, b in product(self.parts_of(one), self.parts_of(other))
+        }
+
+    def _lattice(self, division: Division | None) -> tuple[Regimen, ...]:
+        levels, groups = (division.levels, division.groups) if division else ({}, ())
+        return regimens.lattice(self.treatment_ids, levels, groups)
+
     @cached_property
     def regimens(self) -> tuple[str, ...]:
-        """Labels of all 2^k regimens, counted or not."""
-        return tuple(self.label(r) for r in regimens.lattice(self.treatment_ids))
+        """Labels of all regimens, counted or not: 2^k of them where they are not told by levels."""
+        return tuple(map(self.label, self._lattice(self.divides)))
 
     @cached_property
     def counted(self) -> tuple[str, ...]:
@@ -298,11 +482,11 @@ class Study:
 
     def holds(self, patients: str, regimen: Regimen) -> bool:
         """Tell whether a regimen belongs to a set of patients."""
-        return regimens.rule(patients, self.treatment_ids)(regimen)
+        return regimens.rule(patients, self.treatment_ids, self.parts)(regimen)
 
     def members(self, patients: str, labels: tuple[str, ...]) -> NDArray[np.bool_]:
         """Tell which of some regimens belong to a set of patients, shape (labels,)."""
-        belongs = regimens.rule(patients, self.treatment_ids)
+        belongs = regimens.rule(patients, self.treatment_ids, self.parts)
         return np.array([belongs(regimens.parse(text)) for text in labels])
 
     @property
@@ -334,18 +518,42 @@ class Study:
 
     def content(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
         """Return which treatments each regimen holds, 0 or 1, shape (regimen, treatment)."""
-        sets = [regimens.parse(text) for text in labels]
+        sets = [regimens.taken(regimens.parse(text)) for text in labels]
         return np.array([[float(t in s) for t in self.treatment_ids] for s in sets])
+
+    def part_content(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
+        """Tell which of `all_parts` each regimen holds, 0 or 1, shape (regimen, part)."""
+        sets = [regimens.parse(text) for text in labels]
+        return np.array([[float(part in s) for part in self.all_parts] for s in sets])
+
+    def ranks(self, labels: tuple[str, ...], treatment: str) -> NDArray[np.int64]:
+        """Return the level of a treatment in each regimen, 0 for none, 1 for the lowest, shape (regimen,)."""
+        parts = self.parts_of(treatment)
+        sets = [regimens.parse(text) for text in labels]
+        return np.array([next((i for i, p in enumerate(parts, 1) if p in s), 0) for s in sets])
 
     def products(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
         """Return which pairs each regimen holds, 0 or 1, shape (regimen, pair)."""
-        sets = [regimens.parse(text) for text in labels]
+        sets = [regimens.taken(regimens.parse(text)) for text in labels]
         return np.array([[float(a in s and b in s) for a, b in self.pairs] for s in sets])
 
     def backgrounds(self, pair: tuple[str, str]) -> tuple[Regimen, ...]:
-        """Return every set of the other treatments on which a pair can be judged."""
-        return regimens.lattice([t for t in self.treatment_ids if t not in pair])
+        """Return every set of the other treatments on which two parts can be judged."""
+        own = set(map(regimens.treatment_of, pair))
+        others = [t for t in self.treatment_ids if t not in own]
+        return regimens.lattice(others, self.levels, self.groups)
 
     def is_admitted(self, regimen: str) -> bool:
         """Tell whether the inclusion rule lets a regimen into the study."""
-        return regimens.rule(self.inclusion, self.treatment_ids)(regimens.parse(regimen))
+        return self.holds(self.inclusion, regimens.parse(regimen))
+
+
+def _is_told(regimen: Regimen, division: Division) -> bool:
+    """Tell whether a regimen says all that a division would know of it."""
+    if division.groups:
+        return bool(regimen & set(division.groups))
+    return all(
+        bool(regimen & set(own))
+        for treatment, own in division.levels.items()
+        if treatment in regimens.taken(regimen)
+    )

@@ -19,20 +19,25 @@ from cotreat.claims_file import (
     read_readings,
 )
 from cotreat.collapse import collapse_sql
+from cotreat.divisions_file import read_subgroups, read_treatments
 from cotreat.evidence.claims import contradictions, is_used
 from cotreat.evidence.contrasts import KINDS, Cohort
 from cotreat.evidence.sizes import events_fit, listed_events, sizes_of
-from cotreat.patients_file import (
-    CELLS,
-    PATIENTS,
-    arms_of,
-    digest_with,
-    read_columns,
-    read_patients,
-)
+from cotreat.patients_file import CELLS, PATIENTS, digest_with, read_columns, read_patients
 from cotreat.places import Places
 from cotreat.regimens import Regimen
-from cotreat.study import Arm, Baseline, Outcome, Scale, Study, Total, Treatment
+from cotreat.study import (
+    Arm,
+    Baseline,
+    Division,
+    DivisionError,
+    Outcome,
+    Scale,
+    Study,
+    Told,
+    Total,
+    Treatment,
+)
 from cotreat.toml_tables import (
     Key,
     Problems,
@@ -93,8 +98,9 @@ def load_study(study: str | Path, patients: Any | None = None) -> Study:
         If there is no such study, or its file has problems; all of them are listed.
     """
     if str(study) in packaged():
-        file = resources.files("cotreat.studies") / f"{study}.toml"
-        return parse_study(file.read_text(encoding="utf-8"), f"{study}.toml", patients)
+        with resources.as_file(resources.files("cotreat.studies")) as folder:
+            file = folder / f"{study}.toml"
+            return parse_study(file.read_text(encoding="utf-8"), file.name, patients, folder)
     path = Path(study)
     try:
         # Editors on Windows put a byte-order mark first, which TOML does not know.
@@ -162,12 +168,18 @@ def collapse_of(study: str | Path) -> tuple[str, dict[str, Any]]:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
     except (OSError, ValueError) as error:
         raise StudyError(str(study), [f"the file cannot be read: {_why(error)}"]) from None
-    treatments = tuple(t.id for t in _treatments(raw.get("treatments", {}), problems))
-    asked = read_columns(raw.get(PATIENTS, {}), PATIENTS, treatments, problems)
+    treatments, divisions = _treatments(raw, problems)
+    own = tuple(t.id for t in treatments)
+    asked = read_columns(raw.get(PATIENTS, {}), PATIENTS, own, divisions, problems)
     if asked is None or problems.found:
         raise StudyError(path.name, problems.found)
-    section = {"covariates": dict(asked.columns.covariates), "cluster": asked.columns.cluster}
-    return collapse_sql(asked.columns), {key: value for key, value in section.items() if value}
+    columns = asked.columns
+    section: dict[str, Any] = {"covariates": dict(columns.covariates)}
+    for one in columns.parted:
+        key, _, owner = one.key.partition(".")
+        section.setdefault(key, {})[owner] = one.column
+    section["cluster"] = columns.cluster
+    return collapse_sql(columns), {key: value for key, value in section.items() if value}
 
 
 def _why(error: Exception) -> str:
@@ -194,6 +206,7 @@ SECTIONS = (
     "outcome",
     "baseline",
     "treatments",
+    "subgroups",
     "arms",
     "totals",
     "claims",
@@ -225,7 +238,6 @@ BASELINE = {
     ),
     "source": text(),
 }
-TREATMENT = {"name": text()}
 ARM = {
     "regimen": Key(is_text, 'treatments joined by "+", or "none"'),
     "n": whole(1),
@@ -250,10 +262,10 @@ def _read(raw: dict[str, Any], given: _Given, problems: Problems) -> Study | Non
     head = head or Table(dict.fromkeys(STUDY), frozenset())
     outcome = _outcome(raw.get("outcome", {}), head["design"], problems)
     baseline = _baseline(raw["baseline"], problems) if "baseline" in raw else None
-    treatments = _treatments(raw.get("treatments", {}), problems)
+    treatments, divisions = _treatments(raw, problems)
     if not treatments:
         return None
-    places = Places(tuple(t.id for t in treatments), problems)
+    places = Places(tuple(t.id for t in treatments), problems, divisions)
     inclusion = head["inclusion"] or "all"
     admitted = places.rule("study.inclusion", inclusion) or regimens.everyone
     source = head["source"] or ""
@@ -264,9 +276,17 @@ def _read(raw: dict[str, Any], given: _Given, problems: Problems) -> Study | Non
     if section:
         _only_patients(raw, section, problems)
         cells = read_patients(
-            raw[section], section, given.patients, given.folder, inclusion, admitted, places
+            raw[section],
+            section,
+            given.patients,
+            given.folder,
+            inclusion,
+            admitted,
+            divisions,
+            places,
         )
-        arms = arms_of(cells, source) if cells is not None else {}
+        counts = {} if cells is None else cells.counts
+        arms = {regimens.parse(r): Arm(regimens.parse(r), *n, source) for r, n in counts.items()}
     else:
         arms = _arms(
             raw.get("arms", []), source, inclusion, admitted, places, has_claims=has_claims
@@ -274,12 +294,15 @@ def _read(raw: dict[str, Any], given: _Given, problems: Problems) -> Study | Non
     if given.patients is not None and not section:
         problems.add(PATIENTS, "missing; it must say which column of the frame holds what")
     # Sums over arms that were not read right would only add false problems.
-    sound = arms if len(problems.found) == before else None
+    told = arms if len(problems.found) == before else None
+    sound = None if told is None else _without_parts(told)
     later = Problems()  # of claims, to be told after those of totals
     claim_tables = raw_claims(raw.get("claims", []), later)
     may_be_more = _read_more(claim_tables, raw.get("readings"), sound, admitted, places)
     before = len(problems.found)
-    totals = _totals(raw.get("totals", []), source, sound, may_be_more, places)
+    totals = _totals(
+        raw.get("totals", []), source, told, may_be_more, places, is_rows=cells is not None
+    )
     if may_be_more and len(problems.found) > before:
         sound = None  # who else is in the cohort stands in the totals
     problems.found.extend(later.found)
@@ -298,14 +321,13 @@ def _read(raw: dict[str, Any], given: _Given, problems: Problems) -> Study | Non
         inclusion=inclusion,
         outcome=outcome,
         treatments=treatments,
-        arms=tuple(arms.values()),
-        totals=totals,
+        told=Told(() if cells is not None else tuple(arms.values()), totals, cells),
         baseline=baseline,
         readings=readings,
         reading=readings[0].id,
         warnings=(),
         digest=given.digest if cells is None else digest_with(given.digest, cells),
-        cells=cells,
+        divisions=divisions,
     )
     return _check_printed(study, problems)
 
@@ -330,7 +352,11 @@ def _read_more(
     possible = [r for r in regimens.lattice(places.treatments) if admitted(r) and r not in arms]
     meanings = [one.table.values for one in tables] + _meanings_of(readings)
     words = [word for one in meanings for word in one.get("regimens") or ()]
-    named = {frozenset(part.strip() for part in word.split("+")) for word in words if is_text(word)}
+    named = {
+        regimens.taken(frozenset(part.strip() for part in word.split("+")))
+        for word in words
+        if is_text(word)
+    }
     named |= {frozenset()} if regimens.NONE in words else set()
     wide = any(one.get(kind) for one in meanings for kind in KINDS if kind != "regimens")
     # Whoever has one uncounted regimen may have any other.
@@ -362,19 +388,27 @@ def _patients(
     if arms is None:
         return None
     every = tuple(filter(admitted, regimens.lattice(places.treatments)))
-    more = not arms or any(
-        total.n
-        > sum(a.n for r, a in arms.items() if regimens.rule(total.patients, places.treatments)(r))
+    rules = [
+        (total, regimens.rule(total.patients, places.treatments))
         for total in totals
-    )
-    full = [
-        regimens.rule(total.patients, places.treatments)
-        for total in totals
-        if total.n
-        == sum(a.n for r, a in arms.items() if regimens.rule(total.patients, places.treatments)(r))
+        if not regimens.named_parts(total.patients)
     ]
+    counted = [sum(a.n for r, a in arms.items() if rule(r)) for _, rule in rules]
+    more = not arms or any(t.n > n for (t, _), n in zip(rules, counted, strict=True))
+    full = [rule for (t, rule), n in zip(rules, counted, strict=True) if t.n == n]
     own = tuple(r for r in every if r in arms or (more and not any(rule(r) for rule in full)))
-    return Patients(Cohort(places.treatments, own), not more, every, inclusion)
+    cohort = Cohort(places.treatments, own)
+    return Patients(cohort, not more, every, inclusion, places.divisions)
+
+
+def _without_parts(arms: Mapping[Regimen, Arm]) -> dict[Regimen, Arm]:
+    """Sum counts over levels and subgroups."""
+    summed: dict[Regimen, Arm] = {}
+    for regimen, arm in arms.items():
+        own = regimens.taken(regimen)
+        before = summed.get(own, Arm(own, 0, 0, arm.source))
+        summed[own] = replace(before, n=before.n + arm.n, events=before.events + arm.events)
+    return summed
 
 
 def _check_printed(study: Study, problems: Problems) -> Study | None:
@@ -387,6 +421,7 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
             problems.add("totals", str(error))
             return None
         _check_used(study, problems)
+        _check_divided(study, problems)
     if study.arms and study.has_uncounted:
         more = max(
             t.n - sum(a.n for a in study.arms if study.holds(t.patients, a.regimen))
@@ -411,6 +446,22 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
     if study.has_uncounted and not problems.found and not events_fit(study):
         problems.add("totals", f"no numbers of events fit these totals: {listed_events(study)}")
     return None if problems.found else replace(study, warnings=tuple(odd))
+
+
+def _check_divided(study: Study, problems: Problems) -> None:
+    """Check sizes and printed numbers of regimens told by levels or subgroups."""
+    for division in study.divisions:
+        try:
+            told = study.divided(division.id)
+            sizes_of(told)
+        except DivisionError:
+            continue  # counted by regimen only: said where such a model is asked for
+        except ValueError as error:
+            problems.add("totals", f"by {division.id}: {error}")
+            continue
+        for wrong, is_error in contradictions(told):
+            if is_error:
+                problems.add("claims", f"by {division.id}: {wrong}")
 
 
 def _check_used(study: Study, problems: Problems) -> None:
@@ -452,15 +503,19 @@ def _baseline(raw: object, problems: Problems) -> Baseline | None:
     return Baseline(lower, upper, table["source"])
 
 
-def _treatments(raw: object, problems: Problems) -> tuple[Treatment, ...]:
+def _treatments(
+    raw: Mapping[str, Any], problems: Problems
+) -> tuple[tuple[Treatment, ...], tuple[Division, ...]]:
+    """Read treatments, and what divides the patients of one regimen."""
     right = 'at least two tables such as [treatments.A] with name = "drug A"'
-    if not isinstance(raw, dict) or len(raw) < 2:
+    own = raw.get("treatments", {})
+    if not isinstance(own, dict) or len(own) < 2:
         problems.add("treatments", f"must be {right}")
-        return ()
-    if len(raw) > MAX_TREATMENTS:
-        problems.add("treatments", f"{len(raw)} treatments; at most {MAX_TREATMENTS} are supported")
-        return ()
-    for name in raw:
+        return (), ()
+    if len(own) > MAX_TREATMENTS:
+        problems.add("treatments", f"{len(own)} treatments; at most {MAX_TREATMENTS} are supported")
+        return (), ()
+    for name in own:
         if not regimens.is_treatment_id(name):
             problems.add(
                 f"treatments.{name}",
@@ -468,8 +523,9 @@ def _treatments(raw: object, problems: Problems) -> tuple[Treatment, ...]:
                 f"no word of set expressions or of Python ({', '.join(sorted(regimens.RESERVED))}, "
                 "not, and, is, …)",
             )
-    tables = {n: read_table(t, f"treatments.{n}", TREATMENT, problems) for n, t in raw.items()}
-    return tuple(Treatment(n, (t and t["name"]) or n) for n, t in tables.items())
+    treatments, graded = read_treatments(own, problems)
+    grouped = read_subgroups(raw.get("subgroups", {}), tuple(own), problems)
+    return treatments, (*graded, *grouped)
 
 
 def _arms(
@@ -481,7 +537,8 @@ def _arms(
     *,
     has_claims: bool,
 ) -> dict[Regimen, Arm]:
-    problems, arms = places.problems, {}
+    problems = places.problems
+    arms: dict[Regimen, Arm] = {}
     if isinstance(raw, list) and len(raw) < 2 and not (has_claims and not raw):
         problems.add(
             "arms",
@@ -497,6 +554,10 @@ def _arms(
             continue
         if regimen in arms:
             problems.add(f"{where}.regimen", f"{places.label(regimen)} stands in an arm above")
+        elif any(regimens.fits(a, regimen) or regimens.fits(regimen, a) for a in arms):
+            problems.add(
+                f"{where}.regimen", f"{places.label(regimen)} shares patients with an arm above"
+            )
         if not admitted(regimen):
             problems.add(
                 f"{where}.regimen",
@@ -512,11 +573,19 @@ def _totals(
     arms: Mapping[Regimen, Arm] | None,
     may_be_more: set[Regimen],
     places: Places,
+    *,
+    is_rows: bool,
 ) -> tuple[Total, ...]:
     totals = []
     for where, table in read_tables(raw, "totals", TOTAL, places.problems):
         member = places.rule(f"{where}.patients", table["patients"])
         if member is None or arms is None:
+            continue
+        named = sorted(regimens.named_parts(table["patients"]))
+        if named and is_rows:
+            places.problems.add(
+                f"{where}.patients", f"names {', '.join(named)}, which the rows of patients count"
+            )
             continue
         inside = [arm for regimen, arm in arms.items() if member(regimen)]
         n, events = table["n"], table["events"]

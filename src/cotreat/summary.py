@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cotreat import estimands
 from cotreat.adjusted import Adjusted
 from cotreat.catalogue import Model
-from cotreat.estimands import Estimand, Waist, enumerate_estimands, is_beyond_null
+from cotreat.estimands import DIFFERENCE, Estimand, Waist, enumerate_estimands, is_beyond_null
 from cotreat.evidence import claims, contrasts
 from cotreat.frequentist import Likelihood
 from cotreat.intervals import intervals
@@ -24,6 +24,7 @@ from cotreat.names import (
     SUMMARY_COLUMNS,
     is_undefined,
 )
+from cotreat.regimens import parse
 from cotreat.study import Meaning, Study
 
 POSTERIOR = "posterior"
@@ -82,12 +83,13 @@ def summarise(
     rows: list[Row] = []
     for estimand in enumerate_estimands(study, model):
         own = list(_posterior_rows(estimand, study, model, prior, posterior, thresholds))
-        rows += own
+        rows += own + list(_needed_to_treat(own[0], study))
         if numbers is not None:
             rows += _prior_rows(estimand, own[0], prior)
             rows += _printed_rows(estimand, own[0], numbers)
         if likelihood is not None and not estimand.claim:
-            rows += _likelihood_rows(estimand, likelihood)
+            beside = list(_likelihood_rows(estimand, likelihood))
+            rows += beside + list(_needed_to_treat(beside[0], study))
     if numbers is not None:
         rows += _size_rows(study, prior, posterior)
     table = pd.DataFrame(rows).assign(study=study.id, **labels)
@@ -149,6 +151,39 @@ def _posterior_rows(
                 "probability": float(np.mean(after > threshold)),
                 "prior_probability": float(np.mean(before > threshold)),
             }
+
+
+def _needed_to_treat(difference: Row, study: Study) -> Iterator[Row]:
+    """Give the number needed to treat that a risk difference stands for, if it is one.
+
+    It is the inverse of the difference, positive for benefit (NNTB), negative for harm (NNTH), and
+    between the two it passes through infinity, not through 0 (Altman, BMJ 1998;317:1309). So its
+    estimate is the inverse of the difference's, never a mean of inverses, and where the difference's
+    interval holds 0, the limits are a number of harm and one of benefit with infinity between them.
+    """
+    if name_of(difference["estimand"]) != DIFFERENCE or is_undefined(difference["availability"]):
+        return
+    sign = 1 if study.outcome.direction == "benefit" else -1
+    with np.errstate(divide="ignore"):
+        ends = np.sort(sign * np.array([difference["lower"], difference["upper"]]))
+        lower, upper = 1 / ends[::-1] if ends[0] * ends[1] > 0 else 1 / ends
+        estimate = float(np.divide(sign, difference["estimate"]))
+    through = (
+        "" if ends[0] * ends[1] > 0 else f", {_needed(upper)} through infinity to {_needed(lower)}"
+    )
+    yield {
+        **difference,
+        **_no_probability(),
+        "estimand": f"nnt[{subject_of(difference['estimand'])}]",
+        "estimate": estimate,
+        "lower": float(lower),
+        "upper": float(upper),
+        "interval": difference["interval"] + through,
+    }
+
+
+def _needed(value: float) -> str:
+    return f"NNT{'B' if value > 0 else 'H'} {abs(value):.3g}"
 
 
 def _draws(estimand: Estimand, risk: Waist) -> NDArray[np.float64]:
@@ -229,19 +264,26 @@ def _printed_rows(estimand: Estimand, posterior: Row, numbers: claims.Printed) -
 
 def _size_rows(study: Study, prior: Waist, posterior: Waist) -> Iterator[Row]:
     """Give the sizes of the arms that nobody counted; what is known of them needs model and prior."""
-    for arm in study.present:
-        if arm in study.counted:
-            continue
+    for name, arms in _sized(study).items():
         before, after = (
-            waist["size"].sel(present=arm).values.ravel() for waist in (prior, posterior)
+            waist["size"].sel(present=arms).sum("present").values.ravel()
+            for waist in (prior, posterior)
         )
-        if np.ptp(before) == 0:
+        if np.ptp(before) < 1e-9 * before.max():
             continue  # the totals leave but one
-        row = _row(Estimand(f"size[{arm}]", (), np.asarray), POSTERIOR, "", EXTRAPOLATED)
+        row = _row(Estimand(f"size[{name}]", (), np.asarray), POSTERIOR, "", EXTRAPOLATED)
         row["scale"] = "patients" if study.totals else "share"
         learnt = 1 - (_iqr(after) / _iqr(before)) ** 2
         yield {**row, **_interval(after), "contraction": learnt}
         yield {**row, "estimator": PRIOR, **_interval(before)}
+
+
+def _sized(study: Study) -> dict[str, list[str]]:
+    """Name the arms that nobody counted, and with all arms of theirs each level and subgroup."""
+    found = {arm: [arm] for arm in study.present if arm not in study.counted}
+    for part in study.divides.names if study.divides else ():
+        found[f"all with {part}"] = [arm for arm in study.present if part in parse(arm)]
+    return found
 
 
 # --- Maximum likelihood ---------------------------------------------------------------------------

@@ -18,10 +18,17 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from cotreat import regimens
-from cotreat.evidence.contrasts import Cohort, coefficient_of, members
+from cotreat.evidence.contrasts import (
+    Cohort,
+    coefficient_of,
+    label,
+    members,
+    named_parts,
+)
 from cotreat.evidence.regression import Averages, Law, Regressions, averages
 from cotreat.evidence.sizes import Sizes, sizes_of
-from cotreat.study import Claim, Study, Total
+from cotreat.regimens import GROUP, LEVEL
+from cotreat.study import Claim, Meaning, Study, Total
 
 if TYPE_CHECKING:
     import pytensor.tensor as pt
@@ -148,6 +155,41 @@ class Printed:
         )
 
     @cached_property
+    def inferred(self) -> tuple[Meaning, ...]:
+        """What print could have said of each level or subgroup by itself, and did not.
+
+        A treatment's level against none of it; within a subgroup, a treatment against none of it.
+        """
+        study = self.study
+        if study.groups:
+            groups = [group.replace(GROUP, LEVEL) for group in study.groups]
+            every = [
+                (f"{t} and {g}", f"not {t} and {g}") for t in study.treatment_ids for g in groups
+            ]
+        else:
+            every = [(part, f"not {t}") for t, own in study.levels.items() for part in own]
+        known = {claim.meaning for claim in self.odds_ratios}
+        meanings = (Meaning("sets", words) for words in every)
+        return tuple(m for m in meanings if m not in known and self._is_told(m))
+
+    def _is_told(self, meaning: Meaning) -> bool:
+        sides = [cohort_of(self.study).within(words) for words in meaning.words]
+        return all(side.any() for side in sides)
+
+    @property
+    def inferred_ids(self) -> tuple[str, ...]:
+        """Ids of what could have been printed, beside those of claims."""
+        return tuple(map(inferred_id, self.inferred))
+
+    @cached_property
+    def regressions_inferred(self) -> Regressions:
+        """The coefficients that could have been printed, adjusted if any claim is."""
+        cohort = cohort_of(self.study)
+        return Regressions(
+            tuple(coefficient_of(m, cohort, is_adjusted=self.is_adjusted) for m in self.inferred)
+        )
+
+    @cached_property
     def within(self) -> NDArray[np.float64]:
         """Arms of each total, shape (total, arm)."""
         labels = self.study.present
@@ -240,6 +282,11 @@ class Printed:
         return Dependence(claim.id, names, float(np.exp(log)), agrees)
 
 
+def inferred_id(meaning: Meaning) -> str:
+    """Return the id of a coefficient that print does not tell."""
+    return f"inferred {label(meaning)}"
+
+
 def contradictions(study: Study) -> list[tuple[str, bool]]:
     """Say which printed numbers contradict others that they follow from, beyond rounding.
 
@@ -284,15 +331,23 @@ def p_agrees(printed: Claim, ratio: Claim) -> bool:
 
 def cohort_of(study: Study) -> Cohort:
     """Return the arms of a study's cohort as what contrasts are stated on."""
-    return Cohort(study.treatment_ids, tuple(map(regimens.parse, study.present)))
+    return Cohort(study.treatment_ids, tuple(map(regimens.parse, study.present)), study.parts)
 
 
 def is_used(study: Study, claim: Claim) -> bool:
-    """Tell whether a claim is evidence: it has a meaning, and says more than counted arms do."""
-    if claim.meaning is None or claim.kind == "p_trend":
+    """Tell whether a claim is evidence: it has a meaning, and says more than counted arms do.
+
+    One about levels or subgroups is evidence only where regimens are told by these.
+    """
+    if claim.meaning is None or claim.kind == "p_trend" or not can_tell(study, claim.meaning):
         return False
     in_it = members(claim.meaning, cohort_of(study))
     return bool(np.any(in_it & ~np.isin(study.present, study.counted)))
+
+
+def can_tell(study: Study, meaning: Meaning) -> bool:
+    """Tell whether the regimens of a study are told by what a number is about."""
+    return study.tells(named_parts(meaning))
 
 
 @lru_cache(maxsize=64)
@@ -469,6 +524,17 @@ def jacobian(
     return np.vstack([law.lever, numbers.within]) * events
 
 
+def jacobian_of_inferred(
+    numbers: Printed,
+    log_odds: NDArray[np.float64],
+    sigma: float | None,
+    n: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Differentiate the coefficients that could have been printed, shape (coefficient, arm)."""
+    law = numbers.regressions_inferred.law(np, log_odds, sigma, n)
+    return law.lever * (n * averages(np, log_odds, sigma).weight)
+
+
 # --- What was observed -----------------------------------------------------------------------------
 
 
@@ -516,7 +582,7 @@ def coordinates(numbers: Printed) -> dict[str, tuple[str, ...]]:
     tails = observed(numbers).is_tail
     return {
         "present": numbers.study.present,
-        "claim": tuple(claim.id for claim in numbers.claims),
+        "claim": (*(claim.id for claim in numbers.claims), *numbers.inferred_ids),
         "odds_ratio": tuple(claim.id for claim in numbers.odds_ratios),
         "row": numbers.names,
         "row_": numbers.names,
@@ -543,6 +609,8 @@ def likelihood(
         By arm of ``study.present``.
     """
     import jax.numpy as jnp
+    import pymc as pm
+    import pytensor.tensor as pt
     from pytensor import wrap_jax
 
     # One node of the graph: spelled out it has thousands, and PyTensor takes seconds to rewrite them.
@@ -550,7 +618,14 @@ def likelihood(
     def law_in_jax(log_odds: Any, sigma: Any, loss: Any, n: Any) -> Joint:
         return joint_law(jnp, numbers, log_odds, sigma, loss, n, shift_sd)
 
-    observe(numbers, law_in_jax(log_odds, sigma, loss, n))
+    @wrap_jax
+    def inferred_in_jax(log_odds: Any, sigma: Any, n: Any) -> Any:
+        return numbers.regressions_inferred.law(jnp, log_odds, sigma, n).mean
+
+    law = law_in_jax(log_odds, sigma, loss, n)
+    more = [inferred_in_jax(log_odds, sigma, n)] if numbers.inferred else []
+    pm.Deterministic("log_ratio", pt.concatenate([law.ratios, *more]), dims="claim")
+    observe(numbers, law)
 
 
 def observe(numbers: Printed, law: Joint) -> None:
@@ -565,7 +640,6 @@ def observe(numbers: Printed, law: Joint) -> None:
 
     data = observed(numbers)
     covariance = law.covariance + np.diag(data.rounding)
-    pm.Deterministic("log_ratio", law.ratios, dims="claim")
     pm.Deterministic("claim_mean", law.mean, dims="row")
     pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))
     points = [at for at in numbers.kept if not data.is_tail[at]]

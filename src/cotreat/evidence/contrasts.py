@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cotreat import regimens
 from cotreat.evidence.regression import Coefficient, coefficient
 from cotreat.regimens import Regimen
-from cotreat.study import Meaning
+from cotreat.study import Division, Meaning
 from cotreat.toml_tables import is_text, is_two
 
 
@@ -23,15 +23,27 @@ class Cohort:
 
     treatments: tuple[str, ...]
     arms: tuple[Regimen, ...]
+    parts: frozenset[str] = frozenset()
+
+    def told_by(self, division: Division) -> "Cohort":
+        """Tell its regimens by levels or subgroups, all of which may have patients."""
+        every = regimens.lattice(self.treatments, division.levels, division.groups)
+        arms = tuple(arm for arm in every if regimens.taken(arm) in self.arms)
+        return Cohort(self.treatments, arms, frozenset(division.names))
 
     def within(self, expression: str) -> NDArray[np.bool_]:
         """Tell which arms belong to a set of patients, shape (arm,)."""
-        belongs = regimens.rule(expression, self.treatments)
+        belongs = regimens.rule(expression, self.treatments, self.parts)
         return np.array([belongs(arm) for arm in self.arms], dtype=bool)
+
+    def of(self, regimen: str) -> NDArray[np.bool_]:
+        """Tell which arms a regimen means, at any level that it does not name, shape (arm,)."""
+        word = regimens.parse(regimen)
+        return np.array([regimens.fits(arm, word) for arm in self.arms], dtype=bool)
 
     def taking(self, *drugs: str) -> NDArray[np.float64]:
         """Tell which arms hold all of some treatments, 0 or 1, shape (arm,)."""
-        return np.array([float(set(drugs) <= arm) for arm in self.arms])
+        return np.array([float(set(drugs) <= regimens.taken(arm)) for arm in self.arms])
 
 
 Columns = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]
@@ -47,7 +59,7 @@ def _columns(
 
 def _regimens(words: Sequence[str], cohort: Cohort) -> Columns:
     """One arm against another; other arms of the same regression do not matter."""
-    first, second = (np.array([arm == regimens.parse(w) for arm in cohort.arms]) for w in words)
+    first, second = (cohort.of(word) for word in words)
     return _columns([first.astype(float)], 1, first | second)
 
 
@@ -180,6 +192,12 @@ def label(meaning: Meaning) -> str:
     return f"{kind.name}[{kind.subject(meaning.words)}]"
 
 
+def named_parts(meaning: Meaning) -> frozenset[str]:
+    """Return the levels and subgroups that a printed number is about, as ``TAC.high``."""
+    flat = (w for word in meaning.words for w in (word if isinstance(word, tuple) else (word,)))
+    return frozenset(part for word in flat for part in regimens.named_parts(word))
+
+
 def members(meaning: Meaning, cohort: Cohort) -> NDArray[np.bool_]:
     """Tell which arms are in the regression of a printed number, shape (arm,)."""
     return KINDS[meaning.kind].columns(meaning.words, cohort)[2]
@@ -209,7 +227,7 @@ def coefficient_of(meaning: Meaning, cohort: Cohort, *, is_adjusted: bool) -> Co
 
 def _require_disjoint(meaning: Meaning, cohort: Cohort) -> None:
     if meaning.kind == "regimens":
-        sides = [np.array([arm == regimens.parse(w) for arm in cohort.arms]) for w in meaning.words]
+        sides = [cohort.of(word) for word in meaning.words]
     else:
         sides = [cohort.within(w) for w in meaning.words]
     for side, words in zip(sides, meaning.words, strict=True):

@@ -73,7 +73,7 @@ def likelihood(
         shift = shift + off[cells.cluster]
     every = log_odds[:, None] + shift[cells.profiles]
     pm.Deterministic("conditional_risk", pm.math.invlogit(log_odds), dims="arm")
-    pm.Deterministic("risk", (pm.math.invlogit(every) * cells.weights).sum(1), dims="arm")
+    pm.Deterministic("risk", (pm.math.invlogit(every) * cells.weights(arms)).sum(1), dims="arm")
     at = np.array([arms.index(regimen) for regimen in cells.regimens])
     pm.Binomial(
         "events", n=cells.n, logit_p=log_odds[at] + shift, observed=cells.events, dims="cell"

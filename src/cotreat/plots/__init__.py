@@ -75,6 +75,18 @@ FIGURES: dict[str, Figure] = {
             "diamonds with thin bars are printed. The posterior's numbers stand at the right.",
         ),
         Figure(
+            "parts",
+            "Odds ratio of each treatment against none of it, at each of its levels or in each subgroup. "
+            "The posterior (circle) never turns back from level to level, or is shrunk towards the common "
+            "effect of all subgroups; maximum likelihood (square) or what is printed (diamond) stands by "
+            "itself. Dashed is what the evidence does not determine; without a diamond, what nobody "
+            "printed and is inferred, with the prior behind it as a pale band that may run beyond the axis.",
+            "Forest plot on a logarithmic axis with a vertical line at 1, a heading for each treatment and "
+            "a row for each of its levels or for each subgroup. A circle with a thick bar is the "
+            "posterior, an open square with a thin bar maximum likelihood, a diamond with a thin bar what "
+            "is printed.",
+        ),
+        Figure(
             "risks",
             "Risk of the event by regimen. Left, the pale band is the prior's 95% interval: the "
             "shorter the posterior's bar within it, the more the data have taught; the tick across the "

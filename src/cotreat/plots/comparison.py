@@ -24,6 +24,7 @@ from cotreat.plots.intervals import (
     write_numbers,
 )
 from cotreat.plots.words import event, fold, pair_name, regimen_name
+from cotreat.regimens import GROUP, WITHIN, group_of
 from cotreat.summary import POSTERIOR, subject_of
 
 MOST = 24
@@ -59,9 +60,11 @@ def rows_to_draw(view: View) -> list[Row]:
         Row("ratio of odds ratios", is_heading=True),
         *_products(view),
     ]
-    effects = list(_effect_ratios(view)) if claims.printed(view.study) is not None else []
+    is_asked = view.study.groups or claims.printed(view.study) is not None
+    effects = list(_effect_ratios(view)) if is_asked else []
     if effects:
-        rows.append(Row("effect with one partner vs another", is_heading=True))
+        own = "in one subgroup" if view.study.groups else "with one partner"
+        rows.append(Row(f"effect {own} vs another", is_heading=True))
     return [*rows, *_first(effects)]
 
 
@@ -84,18 +87,21 @@ def reference(view: View) -> str:
 
 
 def _odds_ratios(view: View, first: str) -> Iterator[Row]:
+    plain = first.partition(WITHIN)[0]
     for arm in view.study.present:
-        if arm != first:
-            yield _odds_ratio(view, arm, first)
+        beside = WITHIN.join(filter(None, [plain, group_of(arm)]))
+        if arm != beside and beside in view.study.regimens:
+            yield _odds_ratio(view, arm, beside)
 
 
 def _odds_ratio(view: View, arm: str, first: str) -> Row:
     """Return an odds ratio, turned round where the summary has it so."""
     name, labels = regimen_name(view.study, arm), view.summary.estimand
-    rows = view.summary[labels == f"odds_ratio[{arm} vs {first}]"]
+    rows = view.summary[labels == f"odds_ratio[{arm.partition(WITHIN)[0]} vs {first}]"]
     if len(rows):
         return _row(name, rows)
-    row = _row(name, view.summary[labels == f"odds_ratio[{first} vs {arm}]"])
+    turned = f"odds_ratio[{first.partition(WITHIN)[0]} vs {arm}]"
+    row = _row(name, view.summary[labels == turned])
     prior = row.prior.turned() if row.prior is not None else None
     return Row(name, tuple(line.turned() for line in row.lines), prior=prior)
 
@@ -109,6 +115,8 @@ def _row(name: str, rows: pd.DataFrame) -> Row:
 
 def _effect_ratios(view: View) -> Iterator[Row]:
     own = view.summary[view.summary.estimand.str.startswith("effect_ratio[")]
+    if view.study.groups:  # of partners it is the same in all of them
+        own = own[own.estimand.str.contains(GROUP, regex=False)]
     for label, rows in own.groupby("estimand", sort=False):
         yield _row(subject_of(str(label)), rows)
 
@@ -122,7 +130,7 @@ def _first(rows: list[Row]) -> Iterator[Row]:
 
 def _products(view: View) -> Iterator[Row]:
     rows = list(_every_product(view))
-    if len(rows) <= len(view.study.pairs):
+    if len(rows) <= len(view.study.judged_pairs):
         yield from rows
         return
     # Without structure there is one on each background, and most of those have no patients.
@@ -135,7 +143,7 @@ def _products(view: View) -> Iterator[Row]:
 
 def _every_product(view: View) -> Iterator[Row]:
     on_event = view.summary[view.summary.scale == "event"]
-    for pair in view.study.pair_labels:
+    for pair in view.study.judged_pairs:
         own = on_event[on_event.estimand == f"ror[{pair}]"]
         several = own.background.nunique() > 1
         for background, rows in own.groupby("background", sort=False):

@@ -37,12 +37,23 @@ def sampled(view: View, most: int) -> xr.Dataset:
 
 def variables(view: View) -> list[str]:
     """Name what was sampled: the model's own parameters, then those of printed numbers or patients."""
+    posterior = view.tree["posterior"]
+    # A variable for each treatment that has levels goes by the name of its prior and that treatment's.
+    own = [
+        name
+        for known in view.model.parameters
+        for name in ([known] if known in posterior else _of_treatments(view, known))
+    ]
     numbers = claims.printed(view.study)
     if numbers is None:
-        return [*view.model.parameters, *patients.parameters(view.study.cells)]
+        return [*own, *patients.parameters(view.study.cells)]
     tails = [f"tail_{claim.id}" for claim in numbers.p_values]
     ours = ("sigma", "loss", *numbers.sizes.variables, *tails)
-    return [*view.model.parameters, *(name for name in ours if name in view.tree["posterior"])]
+    return [*own, *(name for name in ours if name in posterior)]
+
+
+def _of_treatments(view: View, known: str) -> list[str]:
+    return [f"{known}_{treatment}" for treatment in view.study.levels]
 
 
 def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Dataset:

@@ -92,7 +92,7 @@ def panels(view: View) -> list[Panel]:
             regimen_name(view.study, background),
             tuple(_rows(rows, pair, background)),
         )
-        for pair, sides in zip(view.study.pair_labels, view.study.pairs, strict=True)
+        for pair, sides in view.study.judged_pairs.items()
         for background in map(view.study.label, view.study.backgrounds(sides))
     ]
 

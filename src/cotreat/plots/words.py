@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from cotreat.regimens import NONE, parse
+from cotreat.regimens import GROUP, NONE, parse, treatment_of
 from cotreat.study import Study
 
 WIDTH = 44
@@ -26,6 +26,10 @@ PARAMETERS = {
     "delta": ("{}", "log odds ratio δ"),
     "between": ("spread between clusters", "SD of log-odds"),
     "cluster_z": ("{}", "standardised deviation z"),
+    "simplex_": ("{}", "share of the effect's rise"),
+    "alpha_group": ("{}", "log-odds about their mean"),
+    "spread": ("{}", "SD τ between subgroups"),
+    "effect_z": ("{}", "standardised deviation z"),
     "sigma": ("prognostic score", "SD σ, log-odds"),
     "loss": ("adjustment", "loss of precision"),
     "share": ("direction {}", "coordinate of the sizes"),
@@ -36,15 +40,17 @@ PARAMETERS = {
 what follows the underscore at its end. A variable that is not here goes by its own name."""
 
 
-_WORD = re.compile(r"\w+")
+_ID = re.compile(r"\w+(?:[.=]\w+)?")
 
 
 def regimen_name(study: Study, regimen: str) -> str:
     """Write a regimen in the treatments' names where they fit."""
     if regimen == NONE:
         return NONE
-    names = _names(study)
-    full = " + ".join(names[t] for t in study.treatment_ids if t in parse(regimen))
+    names, parts = _names(study), parse(regimen)
+    taken = [names[part] for part in study.all_parts if part in parts]
+    within = [names[part] for part in study.groups if part in parts]
+    full = ", ".join(filter(None, [" + ".join(taken) or NONE, *within]))
     return full if len(full) <= WIDTH else regimen
 
 
@@ -67,8 +73,10 @@ def parameter_name(study: Study, variable: str, index: str = "", *, between: str
 
 def subject(study: Study, index: str) -> str:
     """Name a regimen, a pair, or whatever else a variable runs over."""
-    if index in study.pair_labels:
+    if index in study.pair_labels or index in study.judged_pairs:
         return pair_name(study, index)
+    if index in study.groups:
+        return _names(study)[index]
     return regimen_name(study, index) if index in study.regimens else index
 
 
@@ -89,7 +97,7 @@ def key(study: Study, texts: Iterable[str]) -> str:
     # An id may be a word of a name ("A" of "drug A"), so look for ids outside the whole names.
     whole = "|".join(re.escape(name) for name in sorted(names.values(), key=len, reverse=True))
     text = " ".join(word for text in texts for word in text.split())
-    used = set(_WORD.findall(re.sub(rf"(?<!\w)(?:{whole})(?!\w)", " ", text)))
+    used = set(_ID.findall(re.sub(rf"(?<!\w)(?:{whole})(?!\w)", " ", text)))
     return fold("; ".join(f"{t}: {name}" for t, name in names.items() if t in used), LINE)
 
 
@@ -101,4 +109,8 @@ def fold(text: str, width: int) -> str:
 
 
 def _names(study: Study) -> dict[str, str]:
-    return {treatment.id: treatment.name for treatment in study.treatments}
+    """Name every treatment, level and subgroup that regimens are told by."""
+    names = {treatment.id: treatment.name for treatment in study.treatments}
+    told = study.divides.names if study.divides else {}
+    levels = {p: f"{names[treatment_of(p)]} {name}" for p, name in told.items() if GROUP not in p}
+    return {**names, **told, **levels}

@@ -1,0 +1,100 @@
+"""Effects of treatments by level, or in each subgroup, beside what shrinks or orders nothing."""
+
+from collections.abc import Iterator
+
+from matplotlib.figure import Figure
+
+from cotreat.estimands import spoken_background
+from cotreat.evidence import claims, contrasts
+from cotreat.plots.canvas import GREY, log_axis
+from cotreat.plots.comparison import limits
+from cotreat.plots.intervals import (
+    POSTERIOR_HEAD,
+    Row,
+    add_legend,
+    draw_rows,
+    looks,
+    posterior_text,
+    read_lines,
+    read_prior,
+    row_height,
+    write_numbers,
+)
+from cotreat.plots.view import View
+from cotreat.plots.words import event, fold, regimen_name
+from cotreat.regimens import GROUP, LEVEL
+from cotreat.study import Study
+
+LABEL_WIDTH = 50
+
+
+def draw(view: View) -> Figure | None:
+    """Draw a row for each level or subgroup of each treatment; None where regimens are told by none."""
+    if view.study.divides is None:
+        return None
+    rows = rows_to_draw(view)
+    look = looks(rows)
+    figure = Figure(figsize=(7.5, 1.3 + row_height(rows) * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    log_axis(axes, *limits(rows))
+    axes.axvline(1, color=GREY, lw=0.6, zorder=0)
+    draw_rows(axes, rows, look=look)
+    write_numbers(axes, [posterior_text(row) for row in rows], POSTERIOR_HEAD)
+    axes.set_xlabel(fold(f"odds ratio: {event(view.study)}", LABEL_WIDTH))
+    add_legend(figure, view.study, rows, look)
+    return figure
+
+
+def rows_to_draw(view: View) -> list[Row]:
+    """Return a heading for each treatment and a row for each of its levels, or for each subgroup."""
+    numbers = claims.printed(view.study)
+    rows: list[Row] = []
+    for treatment in view.study.treatment_ids if view.study.groups else view.study.levels:
+        own = (
+            _printed(treatment, view.study) if numbers is not None else _told(treatment, view.study)
+        )
+        rows += _rows(view, own)
+    return rows
+
+
+def _told(treatment: str, study: Study) -> dict[str, str]:
+    """Label the odds ratio of each part of a treatment by name; the first entry is the heading."""
+    background = spoken_background(study, treatment)
+    beside = f" beside {regimen_name(study, study.label(background))}" if background else ""
+    found = {f"{regimen_name(study, treatment)}{beside}, against none": ""}
+    for group in study.groups or ("",):
+        own = background | ({group} if group else set())
+        without = study.label(frozenset(own))
+        for part in study.parts_of(treatment):
+            plain = study.label(background | {part})
+            name = _named(study, group or part)
+            found[name] = f"odds_ratio[{plain} vs {without}]"
+    return found
+
+
+def _printed(treatment: str, study: Study) -> dict[str, str]:
+    """Label what is printed of each part of a treatment, or could have been, by its name."""
+    found = {f"{regimen_name(study, treatment)}, against none": ""}
+    sets = {part: (part, f"not {treatment}") for part in study.levels.get(treatment, ())}
+    for group in study.groups:
+        within = group.replace(GROUP, LEVEL)
+        sets[group] = (f"{treatment} and {within}", f"not {treatment} and {within}")
+    for part, words in sets.items():
+        found[_named(study, part)] = contrasts.label(contrasts.Meaning("sets", words))
+    return found
+
+
+def _named(study: Study, part: str) -> str:
+    assert study.divides is not None  # noqa: S101 - for the type checker
+    return study.divides.names[part]
+
+
+def _rows(view: View, own: dict[str, str]) -> Iterator[Row]:
+    for name, label in own.items():
+        rows = view.summary[view.summary.estimand == label]
+        if not label:
+            yield Row(name, is_heading=True)
+        elif len(rows):
+            lines = read_lines(rows)
+            is_extrapolated = any(line.is_extrapolated for line in lines if line.is_posterior)
+            yield Row(name, lines, prior=read_prior(rows) if is_extrapolated else None)
