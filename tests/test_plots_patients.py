@@ -44,19 +44,26 @@ def test_calibration_draws_groups_of_predicted_risk(cohort):
     assert groups.observed[4] == cells.events[group == 4].sum() / cells.n[group == 4].sum()
 
 
-def test_influence_draws_cells_by_regimen(cohort):
-    figure = draw("influence", cohort)
-    (axes,) = figure.axes
+def test_influence_draws_cells_in_the_rows_of_their_regimens(cohort):
+    (axes,) = draw("influence", cohort).axes
+    k = cohort.tree["influence"]["pareto_k"].values
+    drawn = np.array(markers(axes, "o", "D"))
+    assert sorted(drawn[:, 0]) == sorted(k)
+    assert sorted(x for x, _ in markers(axes, "D")) == [0.8, 1.2]
     regimens = np.array(cohort.study.cells.regimens)
-    order = np.concatenate([np.flatnonzero(regimens == r) for r in cohort.study.counted])
-    k = cohort.tree["influence"]["pareto_k"].values[order]
-    (points,) = [c.get_offsets() for c in axes.collections]
-    np.testing.assert_allclose(points, np.column_stack([np.arange(len(k)), k]))
-    assert sorted(height for _, height in markers(axes, "D")) == [0.8, 1.2]
-    assert axes.get_title(loc="left").startswith(f"2 of {len(k)} cells above 0.7")
-    names = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
+    for row, regimen in enumerate(cohort.study.counted):
+        inside = np.abs(drawn[:, 1] - row) < 0.5
+        assert sorted(drawn[inside, 0]) == sorted(k[regimens == regimen])
+    assert axes.get_title(loc="left") == f"2 of {len(k)} cells above 0.7"
+    names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["drug A", "drug B", "drug A + drug B"]
-    assert axes.get_xlabel() == "cell left out, by regimen"
+    assert axes.get_xlabel() == "Pareto k of leaving a cell out"
+
+
+def test_predictive_draws_the_events_of_regimens_not_of_cells(cohort):
+    figure = draw("predictive", cohort)
+    (points,) = [c.get_offsets() for c in figure.axes[0].collections]
+    np.testing.assert_array_equal(points[:, 1], cohort.study.events)
 
 
 @pytest.mark.parametrize("name", sorted(OF_PATIENTS))
@@ -65,7 +72,7 @@ def test_no_text_of_patients_figures_is_cut_or_runs_into_another(cohort, name):
     canvas.sign(figure, cohort)
     figure.draw_without_rendering()
     (axes,) = figure.axes
-    boxes = [t.get_window_extent() for t in axes.get_xticklabels()]
+    boxes = [t.get_window_extent() for t in axes.get_yticklabels()]
     boxes += [axes.xaxis.label.get_window_extent()]
     boxes += [legend.get_window_extent() for legend in figure.legends]
     for at, one in enumerate(boxes):

@@ -172,10 +172,10 @@ FIGURES: dict[str, Figure] = {
         Figure(
             "influence",
             "How far the posterior leans on each cell of patients alike in all that is known of them, "
-            "often a single patient: Pareto k of leaving it out. Above the dashed line a cell moves the "
+            "often a single patient: Pareto k of leaving it out. Right of the dashed line a cell moves the "
             "posterior so much that leaving it out cannot be worked out from the draws.",
-            "Dots, one for each cell, in blocks by regimen from left to right, at the height of their "
-            "Pareto k, with a dashed line at about 0.7; dots above it are diamonds.",
+            "One row of small dots for each regimen, a dot for each cell, at its Pareto k, with a dashed "
+            "vertical line at about 0.7; cells beyond it are diamonds.",
         ),
         Figure(
             "claims_predictive",
