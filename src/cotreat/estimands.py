@@ -419,71 +419,68 @@ class Point:
 def determination(estimand: Estimand, study: Study, point: Point) -> str:
     """Tell by rank whether the evidence determines an estimand near a point.
 
-    It is *observed* where its gradient in the log-odds of all regimens lies in the row space of the
-    evidence's Jacobian, *extrapolated* otherwise.
+    It is *observed* where its gradient in the log-odds of all regimens, and in the sizes that totals
+    leave open, lies in the row space of the evidence's Jacobian, *extrapolated* otherwise.
     """
     evidence = jacobian(study, point)
+
+    def is_inside(*rows: NDArray[np.float64]) -> str:
+        padded = (np.pad(row, (0, evidence.shape[1] - len(row))) for row in rows)
+        return OBSERVED if all(in_row_space(row, evidence) for row in padded) else EXTRAPOLATED
+
     measure = estimand.measure
     if measure is not None and not measure.smooth:
         # Which of two regimens is the better one is known only where both are.
-        own = np.array([[float(r == arm) for r in study.regimens] for arm in estimand.arms[1:]])
-        return _told(all(in_row_space(row, evidence) for row in own))
+        single = [[float(r == arm) for r in study.regimens] for arm in estimand.arms[1:]]
+        return is_inside(*np.array(single))
     if estimand.claim:
         numbers = claims.printed(study)
         assert numbers is not None  # noqa: S101 - for the type checker
-        every = np.vstack([_of_claims(study, point), _of_inferred(study, point)])
-        own = every[[*numbers.names, *numbers.inferred_ids].index(estimand.claim)]
-        return _told(in_row_space(own, evidence))
+        at = [*numbers.names, *numbers.inferred_ids].index(estimand.claim)
+        return is_inside(_of_claims(study, point)[at])
     slope = gradient(estimand, study.regimens, point)
     if np.isnan(slope).any() and measure is not None:
         # A synergy index has no value here, but asks of the evidence what its sign asks.
         stand_in = on_measure(estimand, MEASURES[measure.sign_of])
         slope = gradient(stand_in, study.regimens, point)
-    return _told(in_row_space(slope, evidence))
+    return is_inside(slope)
 
 
 def jacobian(study: Study, point: Point) -> NDArray[np.float64]:
-    """Differentiate the expectation of all evidence in the log-odds of all regimens.
+    """Differentiate the expectation of all evidence in the log-odds of all regimens, and in sizes.
 
     Returns
     -------
     ndarray
-        Counts, then printed numbers that are points, shape (row, regimen). A "<", or a p-value whose
-        sign nobody printed, narrows a coefficient but does not determine it.
+        Counts, then printed numbers that are points, shape (row, regimen + way): ways are those in
+        which totals leave sizes open. A "<", or a p-value whose sign nobody printed, narrows a
+        coefficient but does not determine it; nor does a printed width determine a size.
     """
     weight = averages(np, point.log_odds, point.sigma).weight
     rows = counts.jacobian(study, weight)
     numbers = claims.printed(study)
     if numbers is None:
         return rows
-    return np.vstack([rows, _of_claims(study, point)[~claims.observed(numbers).is_tail]])
+    every = _of_claims(study, point)
+    rows = np.pad(rows, ((0, 0), (0, every.shape[1] - rows.shape[1])))
+    printed = every[: len(numbers.names)]
+    return np.vstack([rows, printed[~claims.observed(numbers).is_tail]])
 
 
 def _of_claims(study: Study, point: Point) -> NDArray[np.float64]:
-    """Differentiate the expectation of all printed numbers, shape (row, regimen)."""
+    """Differentiate the expectation of all printed numbers, and of those that could have been printed.
+
+    Shape (row, regimen + way).
+    """
     numbers = claims.printed(study)
     assert numbers is not None  # noqa: S101 - for the type checker
     at = [study.regimens.index(regimen) for regimen in study.present]
     n = numbers.sizes.typical if point.n is None else point.n
-    own = np.zeros((len(numbers.names), len(study.regimens)))
-    own[:, at] = claims.jacobian(numbers, point.log_odds[at], point.sigma, n)
-    return own
-
-
-def _of_inferred(study: Study, point: Point) -> NDArray[np.float64]:
-    """Differentiate what print could have said of levels and subgroups, shape (row, regimen)."""
-    numbers = claims.printed(study)
-    assert numbers is not None  # noqa: S101 - for the type checker
-    at = [study.regimens.index(regimen) for regimen in study.present]
-    n = numbers.sizes.typical if point.n is None else point.n
-    own = np.zeros((len(numbers.inferred), len(study.regimens)))
-    if numbers.inferred:
-        own[:, at] = claims.jacobian_of_inferred(numbers, point.log_odds[at], point.sigma, n)
-    return own
-
-
-def _told(is_inside: bool) -> str:
-    return OBSERVED if is_inside else EXTRAPOLATED
+    own = claims.jacobian(numbers, point.log_odds[at], point.sigma, n)
+    wide = np.zeros((len(own), len(study.regimens) + own.shape[1] - len(at)))
+    wide[:, at] = own[:, : len(at)]
+    wide[:, len(study.regimens) :] = own[:, len(at) :]
+    return wide
 
 
 def gradient(estimand: Estimand, arms: tuple[str, ...], point: Point) -> NDArray[np.float64]:

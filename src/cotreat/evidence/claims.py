@@ -512,27 +512,44 @@ def _counted_known(
     return mean, covariance
 
 
+STEP = 1e-20
+
+
 def jacobian(
     numbers: Printed,
     log_odds: NDArray[np.float64],
     sigma: float | None,
     n: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Differentiate coefficients and expected events in the log-odds, shape (row, arm)."""
-    events = n * averages(np, log_odds, sigma).weight
-    law = numbers.regressions.law(np, log_odds, sigma, n)
-    return np.vstack([law.lever, numbers.within]) * events
+    """Differentiate coefficients and expected events in the log-odds, and in the sizes left open.
+
+    Returns
+    -------
+    ndarray
+        Printed numbers in the order of the joint law, then what could have been printed, shape
+        (row, arm + way): ways are those of ``numbers.sizes.ways``.
+    """
+    arms = averages(np, log_odds, sigma)
+    laws = [numbers.regressions.law(np, log_odds, sigma, n)]
+    laws += [numbers.regressions_inferred.law(np, log_odds, sigma, n)] if numbers.inferred else []
+    printed_lever, *more = [law.lever for law in laws]
+    in_odds = np.vstack([printed_lever, numbers.within, *more]) * (n * arms.weight)
+    ways = numbers.sizes.ways
+    # By the complex step, exact: the coefficients move with the sizes, for sets are mixtures of arms.
+    moved = [_means(numbers, log_odds, sigma, n + 1j * STEP * way).imag / STEP for way in ways.T]
+    in_sizes = np.array(moved).reshape(len(moved), len(in_odds)).T
+    return np.hstack([in_odds, in_sizes])
 
 
-def jacobian_of_inferred(
-    numbers: Printed,
-    log_odds: NDArray[np.float64],
-    sigma: float | None,
-    n: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Differentiate the coefficients that could have been printed, shape (coefficient, arm)."""
-    law = numbers.regressions_inferred.law(np, log_odds, sigma, n)
-    return law.lever * (n * averages(np, log_odds, sigma).weight)
+def _means(
+    numbers: Printed, log_odds: NDArray[np.float64], sigma: float | None, n: NDArray[Any]
+) -> NDArray[Any]:
+    """Return coefficients and expected events, printed and not, at complex sizes, shape (row,)."""
+    risk = averages(np, log_odds, sigma).risk
+    parts = [numbers.regressions.law(np, log_odds, sigma, n).mean, numbers.within @ (n * risk)]
+    if numbers.inferred:
+        parts.append(numbers.regressions_inferred.law(np, log_odds, sigma, n).mean)
+    return np.concatenate(parts)
 
 
 # --- What was observed -----------------------------------------------------------------------------

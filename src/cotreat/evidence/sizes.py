@@ -93,6 +93,21 @@ class Sizes:
         return (*names, SHARE) if self.polytope else tuple(names)
 
     @property
+    def ways(self) -> NDArray[np.float64]:
+        """Directions in which sizes may move and leave every total as it is, shape (arm, direction)."""
+        found = []
+        for arms, total in self.blocks:
+            own = np.zeros((len(self.fixed), len(arms) - 1))
+            # Columns of a matrix that centres span all ways of adding up to nothing.
+            own[list(arms)] = (np.eye(len(arms)) - 1 / len(arms))[:, 1:] * total / len(arms)
+            found.append(own)
+        if self.polytope is not None:
+            own = np.zeros((len(self.fixed), self.polytope.basis.shape[1]))
+            own[list(self.loose)] = self.polytope.basis * self.polytope.centre.mean()
+            found.append(own)
+        return np.hstack(found) if found else np.zeros((len(self.fixed), 0))
+
+    @property
     def typical(self) -> NDArray[np.float64]:
         """Sizes in the middle of what is possible, shape (arm,)."""
         n = self.fixed.copy()
