@@ -103,7 +103,7 @@ class Overlap:
                 f"{words}. At most {MOST_RARE:.0%} is asked for: what its standardised risk, and every "
                 "measure made of it, takes for them is extrapolated by the covariates' effects"
             )
-        return f"{words}; of other regimens no more have, and at most {MOST_RARE:.0%} is asked for"
+        return f"{words}; no other regimen has a larger share, and at most {MOST_RARE:.0%} is asked for"
 
     @staticmethod
     def _whose(regimen: str) -> str:
