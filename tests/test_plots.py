@@ -76,6 +76,9 @@ STUDIES = {
 PNG = b"\x89PNG\r\n\x1a\n"
 OF_PRINTED = {"claims", "claims_predictive", "sizes", "parts"}
 """Figures that only studies with printed numbers, or levels or subgroups, have; tested elsewhere."""
+OF_PATIENTS = {"calibration", "influence"}
+"""Figures that only patients with covariates have; their tests are in test_plots_patients.py."""
+ELSEWHERE = OF_PRINTED | OF_PATIENTS
 
 
 # --- A fit without sampling ----------------------------------------------------------------------
@@ -183,8 +186,8 @@ def texts(figure):
 @pytest.mark.parametrize(
     ("study", "model", "left_out"),
     [
-        ("factor-v-leiden", "saturated", {"risks", *OF_PRINTED}),
-        ("three", "exchangeable", OF_PRINTED),
+        ("factor-v-leiden", "saturated", {"risks", *ELSEWHERE}),
+        ("three", "exchangeable", ELSEWHERE),
     ],
 )
 def test_every_figure_is_written(tmp_path, study, model, left_out):
@@ -204,7 +207,7 @@ def test_a_failed_check_stands_in_red_above_every_figure(tmp_path, monkeypatch, 
     saved = []
     monkeypatch.setattr(canvas, "save", lambda figure, _, failed: saved.append((figure, failed)))
     draw_figures(tmp_path, isis2, ["R-hat: 1.53 (alpha), should be ≤ 1.01", "another"])
-    assert len(saved) == len(FIGURES) - len(OF_PRINTED)
+    assert len(saved) == len(FIGURES) - len(ELSEWHERE)
     for figure, failed in saved:
         canvas.warn(figure, failed[0])
         line = figure.texts[-1]
@@ -221,7 +224,7 @@ def test_no_red_line_without_a_failure(tmp_path, isis2):
     assert "FAILED" not in " ".join(texts(figure))
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in OF_PRINTED])
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ELSEWHERE])
 def test_a_line_below_every_figure_names_the_fit(isis2, name):
     figure = draw(name, isis2)
     canvas.sign(figure, isis2)
@@ -514,14 +517,13 @@ def test_forest_draws_medians_and_intervals(isis2):
 @pytest.mark.parametrize("arms", [2, 3, 4])
 def test_predictive_draws_the_counted_events(arms):
     view = fake_view("isis2", "saturated")
-    few = {
-        name: group.to_dataset().isel(counted=slice(arms))
-        for name, group in view.tree.children.items()
-        if "counted" in group.sizes
-    }
+    again = view.tree["posterior_predictive"].to_dataset().isel(counted=slice(arms))
     study = STUDIES["isis2"]
+    told = dataclasses.replace(study.told, arms=study.told.arms[:arms], totals=())
+    few = dataclasses.replace(study, told=told)
     with canvas.off_screen():
-        (axes,) = predictive.plot(xr.DataTree.from_dict(few)).axes
+        tree = xr.DataTree.from_dict({"posterior_predictive": again})
+        (axes,) = predictive.plot(tree, few).axes
         (points,) = [c.get_offsets() for c in axes.collections]
     np.testing.assert_array_equal(points[:, 1], study.events[:arms])
 

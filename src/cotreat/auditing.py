@@ -23,6 +23,7 @@ from cotreat.evidence.claims import (
 from cotreat.evidence.contrasts import coefficient_of, label
 from cotreat.evidence.regression import Regressions
 from cotreat.names import OBSERVED, STANDARDISED
+from cotreat.overlap import overlap_of
 from cotreat.priors import PRIOR_CONFLICT, distance, prior_set
 from cotreat.regimens import NONE
 from cotreat.study import NOT_IDENTIFIED, Claim, Study
@@ -91,6 +92,7 @@ def _patients(study: Study) -> str:
     lines = [f"Patients: {cells}."]
     if study.is_adjusted:
         lines.append(f"  With {', '.join(known)}: {STANDARDISED}")
+        lines.append(f"  {overlap_of(cells)}")
     return "\n".join(lines)
 
 

@@ -10,7 +10,9 @@ import pandas as pd
 import xarray as xr
 from scipy.special import chdtrc, logit, ndtr, ndtri
 
+from cotreat import influence
 from cotreat.catalogue import Model
+from cotreat.cells import Cells
 from cotreat.estimands import (
     CONDITIONAL,
     availability,
@@ -23,6 +25,7 @@ from cotreat.estimands import (
 )
 from cotreat.measures import odds
 from cotreat.names import (
+    CALIBRATION,
     CHECK_COLUMNS,
     EVIDENCE_MOVED,
     EXTRAPOLATED,
@@ -30,6 +33,8 @@ from cotreat.names import (
     OBSERVED,
     PROBABILITY_MOVED,
 )
+from cotreat.overlap import MOST_RARE, RARE, overlap_of, percent
+from cotreat.predicted_risk import calibration_of
 from cotreat.priors import PRIOR_CONFLICT, distance
 from cotreat.sampling import unsettled
 from cotreat.study import Study
@@ -69,8 +74,11 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     Betancourt 2016. Parameters, risks and log odds ratios need all of them, the indicator behind
     each probability of an odds ratio or measure its R-hat and the effective sample size of its mean.
 
-    The last two rows are about the model, not the sampler, and warn: whether the prior expected
-    anything like the counts, and whether the fitted model predicts them (Box 1980; Rubin 1984).
+    The last rows are about the model, not the sampler, and warn: whether the prior expected
+    anything like the counts, and whether the fitted model predicts them (Box 1980; Rubin 1984); of
+    patients with covariates also whether predicted risks are calibrated (`cotreat.predicted_risk`),
+    whether single cells move the posterior (`cotreat.influence`) and whether the regimens' patients are
+    alike (`cotreat.overlap`).
     """
     quantities = _quantities(tree)
     waist = waist_of(tree["posterior"].to_dataset())
@@ -85,6 +93,7 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
         _chains(tree["posterior"].sizes["chain"]),
         *_undefined(waist, study, model),
         *_conflict_and_misfit(tree, study),
+        *(_patients(tree, study.cells) if study.is_adjusted and study.cells else ()),
     ]
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
 
@@ -393,6 +402,74 @@ def _misfit(tree: xr.DataTree, study: Study) -> Row:
         share >= MISFIT,
         "the model with these priors does not reproduce the counts, and its effects are averages of "
         "unlike ones: mend a prior conflict first, then use a freer model (interaction, saturated)",
+        WARN,
+    )
+
+
+def _patients(tree: xr.DataTree, cells: Cells) -> Iterator[Row]:
+    yield _calibration(tree, cells)
+    yield _influence(tree, cells)
+    yield from _overlap(cells)
+
+
+def _calibration(tree: xr.DataTree, cells: Cells) -> Row:
+    """Compare events with predicted risk; name the group of patients that fits worst."""
+    found = calibration_of(tree, cells)
+    return _row(
+        CALIBRATION,
+        f"{found.worst}; {found}",
+        found.share,
+        f"≥ {MISFIT}",
+        found.share >= MISFIT,
+        "predicted risks are off even in the patients they were fitted to: look at the figure of "
+        "calibration; a covariate may not act linearly on the log-odds, or not alike under all regimens",
+        WARN,
+    )
+
+
+def _influence(tree: xr.DataTree, cells: Cells) -> Row:
+    """Count the cells without which the posterior would be elsewhere; describe the worst."""
+    unit, name = influence.unit(cells), "influence (Pareto k)"
+    if influence.GROUP not in tree.children:
+        words = f"not worked out: {len(cells.n):,} cells are more than {influence.MOST:,}"
+        return _row(name, words, np.nan, "shown, not judged", True, "")
+    found = tree[influence.GROUP].to_dataset()
+    k, good = found["pareto_k"].values, float(found.attrs["good_k"])
+    worst, count = int(k.argmax()), int((k > good).sum())
+    return _row(
+        name,
+        f"one {unit} left out at a time; largest k {k[worst]:.2f}, {influence.described(cells, worst)}",
+        count,
+        f"= 0 above {good:.2g}",
+        count == 0,
+        "the posterior leans on them: look at them, and do not trust leave-one-out sums",
+        WARN,
+    )
+
+
+def _overlap(cells: Cells) -> Iterator[Row]:
+    """Judge whether patients could have had any regimen, and how unlike those of one are."""
+    found = overlap_of(cells)
+    rare, unlike = found.rarest, found.most_unlike
+    yield _row(
+        "overlap",
+        f"share of patients with an estimated probability under {RARE} of "
+        + (f"{rare.regimen}, which {percent(rare.share)} got" if rare.rare else "any regimen"),
+        float(rare.rare),
+        f"≤ {MOST_RARE}",
+        not found.is_rare,
+        "what the standardised risk of this regimen takes for them is extrapolated by the covariates' "
+        "effects: prefer odds ratios, or restrict the cohort to patients who could have had any regimen",
+        WARN,
+    )
+    yield _row(
+        "balance",
+        f"standardised difference, {unlike.covariate}, {unlike.regimen} against all others",
+        abs(float(unlike.difference)),
+        f"≤ {found.allowed:.2f}",
+        not found.is_unlike,
+        "the patients of this regimen are unlike the others, and its numbers lean on the form of the "
+        "covariates' effects, linear on the log-odds",
         WARN,
     )
 

@@ -15,8 +15,7 @@ OBSERVED = "observed"
 STANDARDISED = (
     "risks, and measures made of risks, are standardised: means over the covariates and clusters of "
     "these patients, whatever their regimen; odds ratios are conditional on them. Where the patients of a "
-    "regimen are unlike the others, its risk leans on the covariates' effects; how alike they are is not "
-    "checked."
+    "regimen are unlike the others, its risk leans on the covariates' effects."
 )
 """What adjusted numbers of patients are."""
 
@@ -60,6 +59,9 @@ SUMMARY_COLUMNS = (
 
 CHECK_COLUMNS = ("check", "where", "value", "threshold", "verdict", "advice")
 """Columns of ``checks.csv``, in order."""
+
+CALIBRATION = "calibration (χ²)"
+"""The check of predicted risks against events."""
 
 EVIDENCE_MOVED = 0.3
 PROBABILITY_MOVED = 0.02

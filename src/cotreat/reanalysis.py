@@ -17,6 +17,7 @@ from cotreat.drawer import Drawer
 from cotreat.estimands import waist_of
 from cotreat.frequentist import Regression, fit_likelihood
 from cotreat.names import CHECK_COLUMNS
+from cotreat.overlap import overlap_of
 from cotreat.plots import View
 from cotreat.priors import PriorSet, models_for, prior_set
 from cotreat.readings import Conflict, predict, size_changes
@@ -282,7 +283,7 @@ def _write(
         table,
         failed,
         cautions,
-        remarks(summary, study),
+        remarks(summary, study, cautions),
         conflict,
         store.changes(target, info),
     )
@@ -291,6 +292,10 @@ def _write(
     def tables(writing: Path) -> None:
         store.write_table(summary, writing / store.SUMMARY, failed)
         store.write_table(table, writing / store.CHECKS, failed)
+        if study.cells is not None and study.is_adjusted:
+            overlap = overlap_of(study.cells)
+            store.write_table(overlap.regimens, writing / store.OVERLAP, failed)
+            store.write_table(overlap.balance, writing / store.BALANCE, failed)
         store.write_draws(tree, writing / store.DRAWS)
         store.write_info({**info, **_told(study, result)}, writing / store.INFO)
 

@@ -1,6 +1,6 @@
 """Sentences that a reader of a summary must not overlook."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
@@ -9,7 +9,8 @@ from cotreat.evidence.claims import can_tell, printed
 from cotreat.evidence.contrasts import label
 from cotreat.headline import judged, share
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
-from cotreat.names import DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED, STANDARDISED
+from cotreat.names import CALIBRATION, DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED, STANDARDISED
+from cotreat.overlap import overlap_of
 from cotreat.study import DURATION, Study
 from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, name_of
 
@@ -21,14 +22,21 @@ FEW = 5
 """Events, or non-events, below which a regimen is called sparse."""
 
 
-def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
-    """Say in sentences what a reader of the table must not overlook."""
+def remarks(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -> list[str]:
+    """Say in sentences what a reader of the table must not overlook.
+
+    Parameters
+    ----------
+    cautions
+        What `cotreat.checks.cautions` returns.
+    """
     model = summary.model.iloc[0]
     return [
         *_printed_only(summary, study),
         *_patients(study),
         *_separated(summary, study),
         *_sparse(summary, study),
+        *_calibration(cautions),
         *_levels(summary, study),
         *_subgroups(study),
         *_implied(summary, model),
@@ -43,10 +51,19 @@ def remarks(summary: pd.DataFrame, study: Study) -> list[str]:
 
 def _patients(study: Study) -> Iterator[str]:
     cells = study.cells
-    if study.is_adjusted:
+    if cells is not None and study.is_adjusted:
         yield f"{STANDARDISED[0].upper()}{STANDARDISED[1:]}"
+        yield str(overlap_of(cells))
     if cells is not None and cells.dropped:
         yield f"{cells}."
+
+
+def _calibration(cautions: Sequence[str]) -> Iterator[str]:
+    if any(line.startswith(CALIBRATION) for line in cautions):
+        yield (
+            "Predicted risks do not agree with the events, not even in the patients they were fitted to: "
+            "standardised risks, which are their means, may be off as well."
+        )
 
 
 def _levels(summary: pd.DataFrame, study: Study) -> Iterator[str]:

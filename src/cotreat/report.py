@@ -12,6 +12,7 @@ from cotreat import store
 from cotreat.catalogue import described, rank
 from cotreat.headline import headline
 from cotreat.names import CONTRADICTED
+from cotreat.overlap import percent
 from cotreat.plots import FIGURES, STUDY_FIGURES
 from cotreat.study import Study
 
@@ -76,10 +77,30 @@ def write_report(folder: str | Path, study: Study | None = None) -> tuple[Path, 
         failed=failed,
         readings=_readings(fits),
         pictures=[figure for figure in STUDY_FIGURES.values() if (place / figure.file).exists()],
+        **_overlap(place / fits[0]["name"]),
         outdated=sorted(fit["name"] for fit in found if fit not in fits),
     )
     store.write_text(place / REPORT, page)
     return place / REPORT, failed
+
+
+def _overlap(folder: Path) -> dict[str, str]:
+    """Make tables of who gets what and of covariates by regimen; empty where there are none."""
+    if not (folder / store.OVERLAP).exists():
+        return {"overlap": "", "balance": ""}
+    regimens = store.read_table(folder / store.OVERLAP)
+    shares = {name: regimens[name].map(percent) for name in ("share", "rare", "chance", "lowest")}
+    long = store.read_table(folder / store.BALANCE)
+    both = [f"{row.mean:.4g} ({row.difference:+.2f})" for row in long.itertuples()]
+    wide = long.assign(both=both).pivot(index="covariate", columns="regimen", values="both")
+    wide = wide.loc[long.covariate.unique(), long.regimen.unique()].reset_index()
+    wide = wide.rename_axis(columns=None)
+    largest = long.groupby("covariate").largest_pairwise.idxmax()
+    pairs = long.loc[largest[long.covariate.unique()]]
+    wide["largest between two"] = [
+        f"{row.largest_pairwise:.2f} ({row.pairwise_between})" for row in pairs.itertuples()
+    ]
+    return {"overlap": _table(regimens.assign(**shares)), "balance": _table(wide)}
 
 
 def _place(info: dict[str, Any]) -> float:

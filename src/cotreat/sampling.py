@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from cotreat import estimands, vectorised
 from cotreat.catalogue import Model, find_model
 from cotreat.engines import LIBRARIES, EngineError, require_engine
 from cotreat.evidence import claims, counts, patients
+from cotreat.influence import add_influence
 from cotreat.model import build
 from cotreat.names import CHAINS, DRAWS, EVIDENCE_MOVED, PROBABILITY_MOVED, SEED, TUNE
 from cotreat.priors import PriorSet, prior_set
@@ -37,6 +39,9 @@ SMC_STEPS = (10, 20, 40, 80, 160)
 """Moves at each stage, doubled until that changes nothing."""
 CHAINS_APART, ERROR_BETWEEN = 1.008, 0.04
 """R-hat of the chains, and SE between them over the SD, to be reached before the checks ask more."""
+WHOLE, THIN, FEW = 8_000_000, 20_000_000, 1000
+"""So many numbers, by draw and cell of patients, are worked out for every draw (8 bytes each); of more,
+for `FEW` draws evenly spaced by chain. Log-likelihoods are kept, and are no more than `THIN`."""
 PACKAGES = ("cotreat", "pymc", "pytensor", "arviz", "jax", "numpyro", "numpy", "xarray")
 
 
@@ -101,7 +106,9 @@ def fit(
     xarray.DataTree
         Groups ``prior``, ``posterior``, ``posterior_predictive``,
         ``log_likelihood``, ``log_prior``, ``sample_stats``, ``observed_data`` and
-        ``constant_data``; ``attrs["provenance"]`` says as JSON what the draws came from.
+        ``constant_data``, with patients also ``influence``; ``attrs["provenance"]`` says as JSON what
+        the draws came from. Of many patients ``log_likelihood`` and ``posterior_predictive`` hold some
+        of the draws, and their attribute ``draws`` says so.
 
     Raises
     ------
@@ -142,6 +149,8 @@ def fit(
         )
         tree = _as_numpy(tree)
     _complete(tree, built, before, study, seed)
+    if study.is_adjusted:
+        add_influence(tree, [rv.name for rv in built.free_RVs])
     _label(tree, study)
     tree.attrs = {
         "provenance": json.dumps(
@@ -400,21 +409,29 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: i
     kept = {name: array[:PRIOR_DRAWS] for name, array in prior.items()}
     before = {**kept, **vectorised.deterministics(built, kept)}
     tree["prior"] = xr.DataTree(_labelled(built, before, 1))
-    for group, logs in (
-        ("log_likelihood", vectorised.log_likelihood(built, flat)),
-        ("log_prior", vectorised.log_prior(built, flat)),
-    ):
-        tree[group] = xr.DataTree(_labelled(built, logs, chains))
-    rng = np.random.default_rng(seed)
+    tree["log_prior"] = xr.DataTree(_labelled(built, vectorised.log_prior(built, flat), chains))
     posterior = tree["posterior"].to_dataset()
+    cells = study.cells if study.is_adjusted else None
+    count = 0 if cells is None else len(cells.n)
+    at = thinned(chains, posterior.sizes["draw"], count, THIN)
+    few = {rv.name: posterior[rv.name].values[:, at] for rv in built.free_RVs}
+    few = {name: v.reshape(-1, *v.shape[2:]) for name, v in few.items()}
+    logs = _labelled(built, vectorised.log_likelihood(built, few), chains).assign_coords(draw=at)
+    tree["log_likelihood"] = xr.DataTree(_noted(logs, posterior))
+    some = posterior.isel(draw=thinned(chains, posterior.sizes["draw"], count))
+    rng = np.random.default_rng(seed)
     again: dict[str, xr.DataArray] = {}
-    if study.is_adjusted:
-        again |= patients.replicate(study, posterior, rng)
+    if cells is not None:
+        risk = patients.mean_risks(cells, some)
+        group = patients.groups_of(risk, cells.n)
+        again |= patients.replicate(study, some, group, rng)
+        known = {"predicted_risk": ("cell", risk), "risk_group_of": ("cell", group)}
+        tree["constant_data"] = xr.DataTree(xr.Dataset(known))
     elif study.counted:
         again["events"] = counts.replicate(study, posterior["risk"], rng)
     if "claim_mean" in posterior:
         again |= claims.replicate(posterior, rng)
-    tree["posterior_predictive"] = xr.DataTree(xr.Dataset(again))
+    tree["posterior_predictive"] = xr.DataTree(_noted(xr.Dataset(again), posterior))
     seen = {rv.name: built.rvs_to_values[rv].data for rv in built.observed_RVs}
     dims = {name: built.named_vars_to_dims[name] for name in seen}
     tree["observed_data"] = xr.DataTree(
@@ -422,6 +439,32 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: i
             {name: (dims[name], data) for name, data in seen.items()},
             {d: list(built.coords[d]) for own in dims.values() for d in own},
         )
+    )
+
+
+def thinned(chains: int, draws: int, cells: int, most: float = np.inf) -> NDArray[np.int64]:
+    """Return the draws of each chain, evenly spaced, for which something is worked out for every cell.
+
+    Parameters
+    ----------
+    cells
+        Of patients; 0 for none.
+    most
+        Numbers, by draw of all chains and cell, that can be kept where they are many.
+    """
+    if chains * draws * cells <= WHOLE:
+        return np.arange(draws)
+    count = max(1, int(min(FEW, most / cells)) // chains)
+    return np.linspace(0, draws - 1, min(count, draws)).round().astype(int)
+
+
+def _noted(some: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
+    """Write on what holds but some of the draws which they are."""
+    kept, draws = some.sizes["draw"], posterior.sizes["draw"]
+    if kept == draws:
+        return some
+    return some.assign_attrs(
+        draws=f"{kept} of {draws} of each chain, evenly spaced: cells are many"
     )
 
 
@@ -440,16 +483,16 @@ def _quiet(name: str) -> Iterator[None]:
 def _label(tree: xr.DataTree, study: Study) -> None:
     """Write the evidence into the tree, and what the risks are."""
     arms = tuple(tree["posterior"].coords["arm"].values)
-    tree["constant_data"] = xr.DataTree(
-        xr.Dataset(
-            {"n": ("counted", study.n), "content": (("arm", "treatment"), study.content(arms))},
-            coords={
-                "counted": list(study.counted),
-                "arm": list(arms),
-                "treatment": list(study.treatment_ids),
-            },
-        )
+    given = xr.Dataset(
+        {"n": ("counted", study.n), "content": (("arm", "treatment"), study.content(arms))},
+        coords={
+            "counted": list(study.counted),
+            "arm": list(arms),
+            "treatment": list(study.treatment_ids),
+        },
     )
+    own = tree["constant_data"].to_dataset() if "constant_data" in tree.children else {}
+    tree["constant_data"] = xr.DataTree(given.assign(own))
     kind = "implied" if study.has_uncounted else "standardised" if study.is_adjusted else "crude"
     for group in ("prior", "posterior"):
         data = tree[group].to_dataset()

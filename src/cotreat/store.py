@@ -17,6 +17,8 @@ WRITING, REPLACED = ".writing-", ".replaced-"
 DRAWS = "draws.nc"
 SUMMARY = "summary.csv"
 CHECKS = "checks.csv"
+OVERLAP = "overlap.csv"
+BALANCE = "balance.csv"
 INFO = "info.json"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from cotreat.priors import PriorSet
+
+GROUPS, LEAST = 10, 20
+"""Groups of predicted risk at most, and patients in each at least."""
+AT_ONCE = 5_000_000
+"""Risks, by draw and cell, that are held at once."""
 
 
 def coordinates(study: Study) -> dict[str, tuple[str, ...] | range]:
@@ -96,26 +102,76 @@ def risks(cells: Cells, posterior: xr.Dataset) -> NDArray[np.float64]:
     return expit(log_odds)
 
 
+def mean_risks(cells: Cells, posterior: xr.Dataset) -> NDArray[np.float64]:
+    """Return the posterior mean of the risk of each cell's patients, shape (cell,)."""
+    sums = [risks(cells, part).sum(0) for part in _parts(cells, posterior)]
+    return np.sum(sums, axis=0) / (posterior.sizes["chain"] * posterior.sizes["draw"])
+
+
+def groups_of(risk: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Group cells by quantile of their risk, so that groups have about as many patients, shape (cell,).
+
+    Of ten groups, or fewer where they would have under 20 patients; a cell is of one group.
+    """
+    most = int(np.clip(n.sum() // LEAST, 2, GROUPS))
+    order = np.argsort(risk, kind="stable")
+    middle = np.cumsum(n[order]) - n[order] / 2
+    group = np.empty(len(n), dtype=np.int64)
+    group[order] = np.floor(most * middle / n.sum())
+    return np.unique(group, return_inverse=True)[1]
+
+
 def replicate(
-    study: Study, posterior: xr.Dataset, rng: np.random.Generator
+    study: Study, posterior: xr.Dataset, group: NDArray[np.int64], rng: np.random.Generator
 ) -> dict[str, xr.DataArray]:
-    """Draw the events by regimen again, ``events``, and give what they were expected to be."""
+    """Draw the events again, and sum them up by regimen and by group of predicted risk.
+
+    Parameters
+    ----------
+    group
+        Which group a cell is of, shape (cell,).
+
+    Returns
+    -------
+    dict
+        ``events`` by regimen and ``events_by_risk`` by group, what they were expected to be,
+        ``expected_events`` and ``expected_by_risk``, and the variance of the latter,
+        ``variance_by_risk``.
+    """
     import xarray as xr
 
     cells = study.cells
     assert cells is not None  # noqa: S101 - for the type checker
-    drawn, expected = [], []
-    for chain in posterior["chain"]:
-        risk = risks(cells, posterior.sel(chain=chain))
-        drawn.append(by_regimen(study, rng.binomial(cells.n, risk)))
-        expected.append(by_regimen(study, cells.n * risk))
+    by_group = np.eye(group.max() + 1)[group]
+    sums: dict[str, list[NDArray[np.float64]]] = {}
+    for part in _parts(cells, posterior):
+        risk = risks(cells, part)
+        drawn, expected = rng.binomial(cells.n, risk), cells.n * risk
+        for name, values in (
+            ("events", by_regimen(study, drawn)),
+            ("expected_events", by_regimen(study, expected)),
+            ("events_by_risk", (drawn @ by_group).astype(int)),
+            ("expected_by_risk", expected @ by_group),
+            ("variance_by_risk", (expected * (1 - risk)) @ by_group),
+        ):
+            sums.setdefault(name, []).append(values)
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
     coords = {
         "chain": posterior["chain"],
         "draw": posterior["draw"],
         "counted": list(study.counted),
     }
-    dims = ("chain", "draw", "counted")
-    return {
-        "events": xr.DataArray(np.array(drawn), coords, dims),
-        "expected_events": xr.DataArray(np.array(expected), coords, dims),
-    }
+    made = {}
+    for name, parts in sums.items():
+        dims = ("chain", "draw", "risk_group" if name.endswith("by_risk") else "counted")
+        known = {dim: coords[dim] for dim in dims if dim in coords}
+        made[name] = xr.DataArray(np.concatenate(parts).reshape(*shape, -1), known, dims)
+    return made
+
+
+def _parts(cells: Cells, posterior: xr.Dataset) -> Iterator[xr.Dataset]:
+    """Cut a posterior into pieces of one chain whose risks of all cells can be held at once."""
+    step = max(1, AT_ONCE // len(cells.n))
+    for chain in range(posterior.sizes["chain"]):
+        for start in range(0, posterior.sizes["draw"], step):
+            yield posterior.isel(chain=chain, draw=slice(start, start + step))

@@ -159,6 +159,25 @@ FIGURES: dict[str, Figure] = {
             "part, and a diamond at the number of events counted.",
         ),
         Figure(
+            "calibration",
+            "Share of patients with the event (diamonds) against their predicted risk, in groups by "
+            "quantile of predicted risk, with 95% posterior predictive intervals. Diamonds along the "
+            "dashed line are risks that came true; a slope under 1 means predictions that are too extreme. "
+            "These are the patients that the model was fitted to: in new ones it would do worse.",
+            "One panel with predicted risk across and the share of patients with the event upwards: a "
+            "dashed diagonal, and for each group of patients a vertical bar and a diamond. Two lines of "
+            "text above give the groups' sizes, calibration in the large, slope and a posterior "
+            "predictive p-value.",
+        ),
+        Figure(
+            "influence",
+            "How far the posterior leans on each cell of patients alike in all that is known of them, "
+            "often a single patient: Pareto k of leaving it out. Right of the dashed line a cell moves the "
+            "posterior so much that leaving it out cannot be worked out from the draws.",
+            "One row of small dots for each regimen, a dot for each cell, at its Pareto k, with a dashed "
+            "vertical line at about 0.7; cells beyond it are diamonds.",
+        ),
+        Figure(
             "claims_predictive",
             "What the fitted model predicts to be printed (50% and 95% intervals) and what is printed "
             "(diamonds): odds ratios, standard errors of their logs, p-values by their normal deviate, "

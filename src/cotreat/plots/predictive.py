@@ -11,6 +11,7 @@ from cotreat.names import INTERVAL
 from cotreat.plots import View
 from cotreat.plots.canvas import BLUE, VERMILION
 from cotreat.plots.words import event, fold, key, regimen_name
+from cotreat.study import Study
 
 NAME_WIDTH = 18
 UPRIGHT = 6  # more names than this stand askew
@@ -20,16 +21,19 @@ def draw(view: View) -> Figure | None:
     """Draw predicted and counted events; None where nobody counted any."""
     if not view.study.counted:
         return None
-    figure = plot(view.tree)
+    figure = plot(view.tree, view.study)
     _label(figure, view)
     return figure
 
 
-def plot(tree: xr.DataTree) -> Figure:
+def plot(tree: xr.DataTree, study: Study) -> Figure:
     """Draw ArviZ's picture, whose rows go by number."""
-    groups = ("posterior_predictive", "observed_data")
+    again = tree["posterior_predictive"].to_dataset()[["events"]]
+    # Not what was observed by the model, which of patients is by cell.
+    counted = xr.Dataset({"events": ("counted", study.events)}, {"counted": again["counted"]})
+    longest = max(map(len, study.counted)) if len(study.counted) > UPRIGHT else 0
     plot = az.plot_ppc_interval(
-        xr.DataTree.from_dict({g: tree[g].to_dataset()[["events"]] for g in groups}),
+        xr.DataTree.from_dict({"posterior_predictive": again, "observed_data": counted}),
         point_estimate="median",
         ci_kind="eti",
         ci_probs=(0.5, INTERVAL),
@@ -39,7 +43,7 @@ def plot(tree: xr.DataTree) -> Figure:
             "observed_markers": {"marker": "D", "color": VERMILION, "size": 22},
             "xlabel": False,
         },
-        figure_kwargs={"figsize": (6.5, 2.6), "layout": "constrained"},
+        figure_kwargs={"figsize": (6.5, 2.6 + 0.04 * longest), "layout": "constrained"},
     )
     return plot.viz["figure"].item()
 
@@ -50,7 +54,7 @@ def _label(figure: Figure, view: View) -> None:
     counted = view.study.counted
     upright = len(counted) <= UPRIGHT
     names = [regimen_name(view.study, r) if upright else r for r in counted]
-    labels = [fold(name, NAME_WIDTH) for name in names]
+    labels = [fold(name, NAME_WIDTH) if upright else name for name in names]
     askew: dict[str, Any] = (
         {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
     )

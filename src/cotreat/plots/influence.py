@@ -1,0 +1,60 @@
+"""Influence of each cell of patients: Pareto k of leaving it out, by regimen."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from cotreat.influence import GROUP, unit
+from cotreat.plots import View
+from cotreat.plots.canvas import BLUE, GREY, SMALL, VERMILION, label_rows
+from cotreat.plots.words import key, regimen_name
+
+ROW, SPREAD = 0.22, 0.32
+"""Inches a regimen takes, and how far its cells stray from the middle of its row, in rows."""
+
+
+def draw(view: View) -> Figure | None:
+    """Draw Pareto k by cell, a row a regimen; None where none was worked out."""
+    cells = view.study.cells
+    if cells is None or GROUP not in view.tree.children:
+        return None
+    found = view.tree[GROUP].to_dataset()
+    k, good = found["pareto_k"].values, float(found.attrs["good_k"])
+    labels = [label for label in view.study.counted if label in set(cells.regimens)]
+    figure = Figure(figsize=(6.5, 1.3 + ROW * len(labels)), layout="constrained")
+    axes = figure.subplots()
+    _draw_cells(axes, k, _rows(cells.regimens, labels), good)
+    names = [regimen_name(view.study, label) for label in labels]
+    label_rows(axes, names)
+    axes.set_xlabel(f"Pareto k of leaving a {unit(cells)} out")
+    beyond = int((k > good).sum())
+    several = unit(cells) if len(k) == 1 else f"{unit(cells)}s"
+    axes.set_title(
+        f"{beyond:,} of {len(k):,} {several} above {good:.2g}", loc="left", fontsize=SMALL
+    )
+    explained = key(view.study, names)
+    if explained:
+        figure.legend(handles=[], title=explained, loc="outside lower center")
+    return figure
+
+
+def _rows(regimens: tuple[str, ...], labels: list[str]) -> NDArray[np.float64]:
+    """Return the height of each cell: in its regimen's row, the cells of a row in their order."""
+    own, height = np.array(regimens), np.empty(len(regimens))
+    for row, label in enumerate(labels):
+        at = np.flatnonzero(own == label)
+        height[at] = row + (np.linspace(-SPREAD, SPREAD, len(at)) if len(at) > 1 else 0)
+    return height
+
+
+def _draw_cells(
+    axes: Axes, k: NDArray[np.float64], height: NDArray[np.float64], good: float
+) -> None:
+    """Draw the cells, those beyond what k may be apart."""
+    far = k > good
+    axes.axvline(good, color=VERMILION, lw=0.8, ls="--")
+    axes.axvline(0, color=GREY, lw=0.4)
+    axes.plot(k[~far], height[~far], ls="", marker="o", ms=2, mew=0, color=BLUE, alpha=0.7)
+    axes.plot(k[far], height[far], ls="", marker="D", ms=4.5, color=VERMILION)
+    axes.set_xlim(min(-0.1, k.min() - 0.05), max(good, k.max()) + 0.1)
