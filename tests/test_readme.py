@@ -57,8 +57,11 @@ def test_what_it_links_to_exists():
 
 
 def test_its_study_file_is_read():
-    text, baseline, printed, rows = blocks("toml")
+    text, baseline, printed, rows, doses = blocks("toml")
     assert 'file = "rows.csv"' in rows
+    by_dose = parse_study(doses)
+    assert by_dose.counted == ("none", "A", "B", "A+B")
+    assert by_dose.divided("dose").counted == by_dose.divided("dose").regimens
     study = parse_study(printed)
     frame = pd.DataFrame(
         {
@@ -83,7 +86,7 @@ def test_its_commands_are_those_of_the_command_line():
     from cotreat.cli import parser
 
     commands = re.findall(r"\.venv/bin/cotreat ([^#\n]+)", "".join(blocks("console")))
-    assert len(commands) == 8
+    assert len(commands) == 12
     for command in commands:
         parser().parse_args(command.split())
 
