@@ -502,30 +502,35 @@ def test_sums_by_regimen(study):
     assert list(n[0]) == list(study.n)
 
 
-# --- A peer ----------------------------------------------------------------------------------------
+# --- Peers -----------------------------------------------------------------------------------------
 
-PEER = """
-study = { id = "peer", title = "Made up", design = "cohort", source = "made up" }
-outcome = { name = "response", direction = "benefit" }
-treatments = { A = { name = "a" }, B = { name = "b" }, C = { name = "c" } }
-[patients]
-file = "patients.csv"
-outcome = "response"
-treatments = { A = "a", B = "b", C = "c" }
-cluster = "hospital"
-[patients.covariates]
-"""
+
+@pytest.fixture(scope="module")
+def with_peers():
+    """Posterior of the study that rstanarm and brms fitted too, as columns in their order."""
+    study = load_study(REFERENCE / "patients.toml")
+    posterior = fit(study, "interaction", draws=8000)["posterior"].to_dataset()
+    # B and C are never given together, so that their product term is prior only.
+    posterior["gamma"] = posterior["gamma"].sel(pair=["A:B", "A:C"])
+    columns = [posterior[name] for name in ("alpha", "beta", "gamma", "delta", "between")]
+    return np.hstack([c.values.reshape(c.sizes["chain"] * c.sizes["draw"], -1) for c in columns])
 
 
 @pytest.mark.slow
-def test_posterior_is_that_of_rstanarm():
-    covariates = "".join(f'x{at} = "continuous"\n' for at in range(1, 7))
-    study = parse_study(PEER + covariates, folder=REFERENCE)
-    posterior = fit(study, "interaction", draws=5000)["posterior"].to_dataset()
-    columns = [posterior[name] for name in ("alpha", "beta", "gamma", "delta", "between")]
-    own = np.hstack([c.values.reshape(c.sizes["chain"] * c.sizes["draw"], -1) for c in columns])
-    peer = pd.read_csv(REFERENCE / "patients_rstanarm.csv")
-    apart = (own.mean(0) - peer["mean"]) / peer["sd"]
-    assert list(peer.parameter[[0, 1, 4, 7, 13]]) == ["one", "drug_a", "ab", "x1", "between"]
+@pytest.mark.parametrize("peer", ["rstanarm", "brms"])
+def test_posterior_is_that_of_a_peer(with_peers, peer):
+    theirs = pd.read_csv(REFERENCE / f"patients_{peer}.csv")
+    assert list(theirs.parameter[[0, 1, 4, 6, 12]]) == ["one", "drug_a", "ab", "x1", "between"]
+    apart = (with_peers.mean(0) - theirs["mean"]) / theirs["sd"]
     assert np.abs(apart).max() < 0.05
-    assert np.abs(own.std(0) / peer["sd"] - 1).max() < 0.05
+    assert np.abs(with_peers.std(0) / theirs["sd"] - 1).max() < 0.05
+
+
+@pytest.mark.slow
+def test_product_term_of_drugs_never_given_together_is_prior_only():
+    study = load_study(REFERENCE / "patients.toml")
+    assert "B+C" not in study.counted
+    assert "A+B+C" not in study.counted
+    gamma = fit(study, "interaction")["posterior"]["gamma"].sel(pair="B:C").values
+    assert gamma.mean() == pytest.approx(0, abs=0.05)
+    assert gamma.std() == pytest.approx(0.5, rel=0.05)
