@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pytensor.tensor as pt
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 from scipy.special import expit
 
 from cotreat import StudyError, load_study, parse_study
@@ -395,6 +397,19 @@ def test_rows_one_by_one_have_the_same_posterior_density_as_cells(study, frame):
         point = {name: rng.normal(0, 0.3, np.shape(value)) for name, value in start.items()}
         gaps.append(float(cells(point) - apart(point)))
     assert gaps == pytest.approx([gaps[0]] * 3, abs=1e-4)
+
+
+def test_log_density_of_events_is_that_of_scipy():
+    n, events = np.array([1, 1, 40, 40, 40]), np.array([0, 1, 0, 13, 40])
+    log_odds = np.array([-60.0, -1.2, 0.3, 5.0, 60.0])
+    # SciPy loses log(1 - p) where p rounds to 1, so p and 1 - p trade places there.
+    expected = np.where(
+        log_odds < 0,
+        stats.binom.logpmf(events, n, expit(log_odds)),
+        stats.binom.logpmf(n - events, n, expit(-log_odds)),
+    )
+    found = patients.log_binomial(*map(pt.as_tensor, (events, n, log_odds)))
+    np.testing.assert_allclose(found.eval(mode="FAST_COMPILE"), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.slow
