@@ -69,6 +69,7 @@ def measure(rounds: int) -> pd.DataFrame:
     for at in range(rounds):
         for name, command in commands.items():
             ran = run(command)
+            print(f"  round {at + 1}, {name}: {ran.seconds:.1f} s", file=sys.stderr)
             rows.append((name, at + 1, DRAWS[name], ess_of(ran), ran.seconds))
     return pd.DataFrame(rows, columns=["what", "round", "draws", "ess", "seconds"])
 

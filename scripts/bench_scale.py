@@ -78,6 +78,9 @@ def measure(rows: int, rounds: int) -> pd.DataFrame:
             for study in studies:
                 ran = run([sys.executable, str(HERE / "fit_once.py"), str(study)])
                 said = json.loads(ran.out)
+                print(
+                    f"  round {at + 1}, {said['rows']:,} rows: {ran.seconds:.1f} s", file=sys.stderr
+                )
                 found.append((f"{said['rows']:,} rows", at + 1, said, ran))
     return pd.DataFrame(
         [

@@ -29,7 +29,8 @@ TARGET_ACCEPT = {"counts": 0.995, "patients": 0.95, "printed": 0.98}
 """Where many were counted, models with a spread of their own are narrow and bent, and long steps
 diverge: over 8 seeds of `saturated` on ISIS-2 63, 15 and 6 draws at 0.98, 0.99 and 0.995. Posteriors of
 printed numbers alone are wide: over 12 fits of the tacrolimus cohort none diverges at 0.98, and at
-0.995 some trajectories are cut short."""
+0.995 some trajectories are cut short. Of 793 patients with covariates and clusters no draw diverges at
+0.95 under three models and three seeds, and twice the steps bring no more effective draws."""
 SMC_STEPS = (10, 20, 40, 80, 160)
 """Moves at each stage, doubled until that changes nothing."""
 CHAINS_APART, ERROR_BETWEEN = 1.008, 0.04
