@@ -25,7 +25,9 @@ for drug in ("CYC", "MMF"):
     for level in ("low", "high"):
         row = own.loc[f"odds_ratio[TAC.{level}+{drug} vs {drug}]"]
         true = np.exp(truth[f"TAC.{level}+{drug}"] - truth[drug])
-        print(f"{row.name}: {row.estimate:.2f} ({row.lower:.2f} to {row.upper:.2f}), truth {true:.2f}")
+        print(
+            f"{row.name}: {row.estimate:.2f} ({row.lower:.2f} to {row.upper:.2f}), truth {true:.2f}"
+        )
 
 shown = by_regimen.loc[["risk_difference[TAC+CYC vs CYC]", "nnt[TAC+CYC vs CYC]", "ic[TAC:CYC]"]]
 columns = ["estimator", "background", "risk_kind", "availability", "estimate", "lower", "upper"]

@@ -1,48 +1,97 @@
-"""Time the main job as a whole process: with cold caches, and with caches kept and results removed.
+"""Time whole processes: the main job, patients beside two peers, and millions of rows.
 
-Run by ``make bench``. Prints medians; nothing here fails for being slow.
+Run by ``make bench``; ``bench.py jobs``, ``patients`` or ``scale`` runs one part. Prints medians; nothing
+here fails for being slow. With ``--save`` the runs are kept in results/benchmarks/.
 """
 
+import argparse
 import os
-import statistics
-import subprocess
+import platform
 import sys
 import tempfile
-import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
-RUNS = 3
+import bench_patients
+import bench_scale
+import pandas as pd
+from processes import run
+
+RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
 MAIN_JOB = ["-m", "cotreat.cli", "reanalyse", "sun2024", "--quiet"]
 AUDIT = ["-m", "cotreat.cli", "audit", "sun2024"]
 
 
-def seconds(arguments: list[str], caches: Path, out: list[str]) -> float:
-    """Return the wall time of one process that keeps its caches in a folder of its own."""
-    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
-    environment["XDG_CACHE_HOME"] = str(caches / "cache")
-    environment["PYTENSOR_FLAGS"] = f"base_compiledir={caches / 'pytensor'}"
-    start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, *arguments, *out], check=True, env=environment, capture_output=True
+def jobs(rounds: int) -> tuple[pd.DataFrame, list[str]]:
+    """Time the main job with cold caches, and with caches kept and results removed."""
+    rows = []
+    for at in range(rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            place = Path(folder)
+            for what, command in (
+                ("main job, cold caches", [*MAIN_JOB, "--out", str(place / "first")]),
+                ("main job, caches kept, results removed", [*MAIN_JOB, "--out", str(place / "2")]),
+                ("audit sun2024", AUDIT),
+            ):
+                ran = run([sys.executable, *command], place)
+                rows.append((what, at + 1, ran.seconds))
+    table = pd.DataFrame(rows, columns=["what", "round", "seconds"])
+    medians = table.groupby("what", sort=False).seconds.median()
+    return table, [
+        f"{what:<40} median {seconds:6.1f} s of {rounds} runs" for what, seconds in medians.items()
+    ]
+
+
+def patients(rounds: int) -> tuple[pd.DataFrame, list[str]]:
+    """Time one cohort under cotreat, rstanarm and brms."""
+    table = bench_patients.measure(rounds)
+    return table, bench_patients.report(table)
+
+
+def scale(rows: int) -> Callable[[int], tuple[pd.DataFrame, list[str]]]:
+    """Time so many rows, and few with the same cells."""
+
+    def part(rounds: int) -> tuple[pd.DataFrame, list[str]]:
+        table = bench_scale.measure(rows, rounds)
+        return table, bench_scale.report(table)
+
+    return part
+
+
+def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]]) -> None:
+    """Keep every run in table.csv, and what they come to in README.md."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    runs = [table.assign(part=name) for name, table in tables.items()]
+    table = pd.concat(runs, ignore_index=True)
+    table.to_csv(RESULTS / "table.csv", index=False, float_format="%.6g")
+    parts = "\n\n".join(
+        f"## {name}\n\n" + "\n".join(f"- {x}" for x in lines[name]) for name in lines
     )
-    return time.perf_counter() - start
+    (RESULTS / "README.md").write_text(
+        "# Benchmarks\n\n"
+        f"Whole processes on {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"{datetime.now(UTC):%Y-%m-%d}; table.csv has every run. Made by `scripts/bench.py --save`.\n\n"
+        f"{parts}\n",
+        encoding="utf-8",
+    )
 
 
 def main() -> None:
-    """Print a line for each thing timed."""
-    cold, warm, audit = [], [], []
-    for _ in range(RUNS):
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
-            cold.append(seconds(MAIN_JOB, place, ["--out", str(place / "first")]))
-            warm.append(seconds(MAIN_JOB, place, ["--out", str(place / "second")]))
-            audit.append(seconds(AUDIT, place, []))
-    for name, times in (
-        ("main job, cold caches", cold),
-        ("main job, caches kept, results removed", warm),
-        ("audit sun2024", audit),
-    ):
-        print(f"{name:<40} median {statistics.median(times):6.1f} s of {RUNS} runs")
+    """Run the parts asked for and print a line for each thing timed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="?", choices=["jobs", "patients", "scale"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=bench_scale.A_FILE, help="of scale")
+    parser.add_argument("--save", action="store_true", help="keep the runs in results/benchmarks/")
+    asked = parser.parse_args()
+    parts = {"jobs": jobs, "patients": patients, "scale": scale(asked.rows)}
+    tables, lines = {}, {}
+    for name in [asked.part] if asked.part else parts:
+        tables[name], lines[name] = parts[name](asked.rounds)
+        print("\n".join(lines[name]), flush=True)
+    if asked.save:
+        save(tables, lines)
 
 
 if __name__ == "__main__":

@@ -913,17 +913,18 @@ def test_vectorised_values_are_pymcs_own(three):
     )
     flat = {name: values.reshape(6, *values.shape[2:]) for name, values in draws.items()}
     options = {"model": built, "progressbar": False, "compile_kwargs": {"mode": "FAST_COMPILE"}}
+    log_likelihood, log_prior = vectorised.log_densities(built, flat)
     for own, theirs in (
         (
             vectorised.deterministics(built, flat),
             pm.compute_deterministics(tree["posterior"].to_dataset(), **options),
         ),
         (
-            vectorised.log_likelihood(built, flat),
+            log_likelihood,
             pm.stats.compute_log_likelihood(tree, extend_inferencedata=False, **options),
         ),
         (
-            vectorised.log_prior(built, flat),
+            log_prior,
             pm.stats.compute_log_prior(tree, extend_inferencedata=False, **options),
         ),
     ):

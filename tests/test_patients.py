@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import polars as pl
+import pytensor.tensor as pt
 import pytest
 import statsmodels.api as sm
+import xarray as xr
+from scipy import stats
 from scipy.special import expit
 
 from cotreat import StudyError, load_study, parse_study
@@ -398,6 +401,19 @@ def test_rows_one_by_one_have_the_same_posterior_density_as_cells(study, frame):
     assert gaps == pytest.approx([gaps[0]] * 3, abs=1e-4)
 
 
+def test_log_density_of_events_is_that_of_scipy():
+    n, events = np.array([1, 1, 40, 40, 40]), np.array([0, 1, 0, 13, 40])
+    log_odds = np.array([-60.0, -1.2, 0.3, 5.0, 60.0])
+    # SciPy loses log(1 - p) where p rounds to 1, so p and 1 - p trade places there.
+    expected = np.where(
+        log_odds < 0,
+        stats.binom.logpmf(events, n, expit(log_odds)),
+        stats.binom.logpmf(n - events, n, expit(-log_odds)),
+    )
+    found = patients.log_binomial(*map(pt.as_tensor, (events, n, log_odds)))
+    np.testing.assert_allclose(found.eval(mode="FAST_COMPILE"), expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.slow
 def test_replicated_events_are_those_of_the_cells(study, fitted):
     again = fitted["posterior_predictive"].to_dataset()
@@ -503,30 +519,34 @@ def test_sums_by_regimen(study):
     assert list(n[0]) == list(study.n)
 
 
-# --- A peer ----------------------------------------------------------------------------------------
+# --- Peers -----------------------------------------------------------------------------------------
 
-PEER = """
-study = { id = "peer", title = "Made up", design = "cohort", source = "made up" }
-outcome = { name = "response", direction = "benefit" }
-treatments = { A = { name = "a" }, B = { name = "b" }, C = { name = "c" } }
-[patients]
-file = "patients.csv"
-outcome = "response"
-treatments = { A = "a", B = "b", C = "c" }
-cluster = "hospital"
-[patients.covariates]
-"""
+
+@pytest.fixture(scope="module")
+def of_peers():
+    """Posterior of the study that rstanarm and brms fitted too."""
+    study = load_study(REFERENCE / "patients.toml")
+    assert not {"B+C", "A+B+C"} & set(study.counted)
+    return fit(study, "interaction", draws=8000)["posterior"].to_dataset()
 
 
 @pytest.mark.slow
-def test_posterior_is_that_of_rstanarm():
-    covariates = "".join(f'x{at} = "continuous"\n' for at in range(1, 7))
-    study = parse_study(PEER + covariates, folder=REFERENCE)
-    posterior = fit(study, "interaction", draws=5000)["posterior"].to_dataset()
-    columns = [posterior[name] for name in ("alpha", "beta", "gamma", "delta", "between")]
+@pytest.mark.parametrize("peer", ["rstanarm", "brms"])
+def test_posterior_is_that_of_a_peer(of_peers, peer):
+    ours = of_peers.sel(pair=["A:B", "A:C"])
+    columns = [ours[name] for name in ("alpha", "beta", "gamma", "delta", "between")]
     own = np.hstack([c.values.reshape(c.sizes["chain"] * c.sizes["draw"], -1) for c in columns])
-    peer = pd.read_csv(REFERENCE / "patients_rstanarm.csv")
-    apart = (own.mean(0) - peer["mean"]) / peer["sd"]
-    assert list(peer.parameter[[0, 1, 4, 7, 13]]) == ["one", "drug_a", "ab", "x1", "between"]
-    assert np.abs(apart).max() < 0.05
-    assert np.abs(own.std(0) / peer["sd"] - 1).max() < 0.05
+    theirs = pd.read_csv(REFERENCE / f"patients_{peer}.csv")
+    assert list(theirs.parameter[[0, 1, 4, 6, 12]]) == ["one", "drug_a", "ab", "x1", "between"]
+    assert np.abs((own.mean(0) - theirs["mean"]) / theirs["sd"]).max() < 0.05
+    assert np.abs(own.std(0) / theirs["sd"] - 1).max() < 0.05
+
+
+@pytest.mark.slow
+def test_product_term_of_drugs_never_given_together_is_prior_only(of_peers):
+    gamma = of_peers["gamma"].sel(pair="B:C")
+    assert gamma.mean() == pytest.approx(0, abs=0.025)
+    assert gamma.std() == pytest.approx(0.5, rel=0.05)
+    others = of_peers.sel(pair=["A:B", "A:C"])
+    for name in ("alpha", "beta", "gamma", "delta", "between"):
+        assert np.abs(xr.corr(gamma, others[name], ("chain", "draw"))).max() < 0.05, name

@@ -1,19 +1,22 @@
 """Posteriors against maximum likelihood, against another sampler's software, and against themselves."""
 
 import json
+import warnings
 from pathlib import Path
 
 import arviz as az
 import numpy as np
 import pandas as pd
+import pymc as pm
 import pytest
 
-from cotreat import load_study
+from cotreat import load_study, nuts, vectorised
 from cotreat.catalogue import MODELS, ModelError
 from cotreat.checks import check, failures
 from cotreat.engines import EngineError
 from cotreat.estimands import enumerate_estimands, risk_of
 from cotreat.frequentist import fit_likelihood
+from cotreat.model import build
 from cotreat.priors import prior_set
 from cotreat.sampling import fit, provenance
 from cotreat.store import read_draws, write_draws
@@ -207,3 +210,50 @@ def test_a_single_chain_is_refused():
 def test_a_model_the_study_cannot_carry_is_refused():
     with pytest.raises(ModelError, match="at least 2 pairs"):
         fit(load_study("isis2"), "exchangeable")
+
+
+# --- Short cuts past PyMC's own loops --------------------------------------------------------------
+
+
+def stated(study, model):
+    description = MODELS[model]
+    return build(study, description, prior_set("weak", study).only(description, study))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "model"), [("isis2", "saturated"), ("three", "exchangeable"), ("sun2024", "saturated")]
+)
+def test_prior_draws_are_those_of_pymc(name, model, three):
+    built = stated(study_of(name, three), model)
+    drawn = vectorised.prior(built, 40, 3)
+    with built, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The effect of Potentials")
+        theirs = pm.sample_prior_predictive(
+            40,
+            var_names=list(drawn),
+            random_seed=3,
+            compile_kwargs={"mode": "FAST_COMPILE"},
+        )["prior"].to_dataset()
+    for variable, values in drawn.items():
+        np.testing.assert_array_equal(values, theirs[variable].values[0])
+
+
+@pytest.mark.slow
+def test_numpyro_draws_are_those_it_gives_through_pymc():
+    built = stated(load_study("isis2"), "saturated")
+    asked = {"draws": 50, "tune": 100, "chains": 2}
+    run = nuts.run(built, **asked, target_accept=0.9, seed=5)
+    tree = pm.sample(
+        model=built,
+        nuts_sampler="numpyro",
+        nuts={"target_accept": 0.9, "dense_mass": True},
+        random_seed=5,
+        progressbar=False,
+        quiet=True,
+        compute_convergence_checks=False,
+        **asked,
+    )
+    for group, own in (("posterior", run.draws), ("sample_stats", run.stats)):
+        for variable, values in own.items():
+            np.testing.assert_allclose(values, np.asarray(tree[group][variable]), rtol=1e-12)

@@ -75,9 +75,36 @@ def likelihood(
     pm.Deterministic("conditional_risk", pm.math.invlogit(log_odds), dims="arm")
     pm.Deterministic("risk", (pm.math.invlogit(every) * cells.weights(arms)).sum(1), dims="arm")
     at = np.array([arms.index(regimen) for regimen in cells.regimens])
-    pm.Binomial(
-        "events", n=cells.n, logit_p=log_odds[at] + shift, observed=cells.events, dims="cell"
+    pm.CustomDist(
+        "events",
+        cells.n,
+        log_odds[at] + shift,
+        logp=log_binomial,
+        random=_draw_binomial,
+        observed=cells.events,
+        dims="cell",
     )
+
+
+def log_binomial(
+    events: pt.TensorVariable, n: pt.TensorVariable, log_odds: pt.TensorVariable
+) -> pt.TensorVariable:
+    """Return log C(n, r) + r η − n log(1 + exp η), the log density of r ~ Binomial(n, logistic(η)).
+
+    PyMC's Binomial makes it of log p and log(1 − p) with guards for p = 0 and 1, which η never gives: the
+    same numbers, but a gradient that takes six times as long, and that is nearly all a fit of patients
+    works out.
+    """
+    import pytensor.tensor as pt
+
+    ways = pt.gammaln(n + 1) - pt.gammaln(events + 1) - pt.gammaln(n - events + 1)
+    return ways + events * log_odds - n * pt.softplus(log_odds)
+
+
+def _draw_binomial(n: Any, log_odds: Any, rng: np.random.Generator, size: Any) -> NDArray[Any]:
+    from scipy.special import expit
+
+    return rng.binomial(n, expit(log_odds), size=size)
 
 
 def by_regimen(study: Study, by_cell: NDArray[Any]) -> NDArray[Any]:

@@ -1,0 +1,96 @@
+"""Time cotreat, rstanarm and brms on one cohort under the same priors, from cold, side by side.
+
+Each is a whole process: cotreat with empty caches, rstanarm with the model that its package brings
+compiled, brms with Stan code that it has to compile. Each draws 1,000 to warm up in each of four chains
+and then so many that the least bulk ESS of a coefficient is at least 4,000.
+"""
+
+import json
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+from processes import Ran, run
+
+HERE = Path(__file__).parent
+REFERENCE = HERE.parent / "tests" / "reference"
+WANTED = 4000
+"""Bulk ESS that every coefficient must reach."""
+DRAWS = {"cotreat": 900, "rstanarm": 2100, "brms": 2400}
+"""Draws a chain, found by trial: the fewest hundreds that reach it."""
+BARS = {"rstanarm": 1 / 3, "brms": 1 / 6}
+"""What cotreat may take at most of a peer's time."""
+
+
+def programs() -> dict[str, list[str]]:
+    """Return the command of each program that is installed."""
+    commands = {
+        "cotreat": [
+            sys.executable,
+            str(HERE / "fit_once.py"),
+            str(REFERENCE / "patients.toml"),
+            "--draws",
+            str(DRAWS["cotreat"]),
+        ]
+    }
+    for peer, script in (("rstanarm", "patients.R"), ("brms", "patients_brms.R")):
+        if _has(peer):
+            commands[peer] = ["Rscript", str(REFERENCE / script), str(DRAWS[peer])]
+        else:
+            print(f"{peer} is skipped: R with the packages {peer} and posterior is not installed")
+    return commands
+
+
+def _has(package: str) -> bool:
+    rscript = shutil.which("Rscript")
+    if rscript is None:
+        return False
+    asked = f'quit(status = !all(sapply(c("{package}", "posterior"), requireNamespace, quietly = TRUE)))'
+    return subprocess.run([rscript, "-e", asked], capture_output=True, check=False).returncode == 0
+
+
+def ess_of(ran: Ran) -> float:
+    """Read the least bulk ESS from what a program printed."""
+    if ran.out.startswith("{"):
+        return json.loads(ran.out)["ess"]
+    found = re.search(r"^ess (\d+)", ran.out, re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"no ESS was printed, but {ran.out!r}")
+    return float(found[1])
+
+
+def measure(rounds: int) -> pd.DataFrame:
+    """Run the programs one after the other, `rounds` times; a row a run."""
+    rows, commands = [], programs()
+    for at in range(rounds):
+        for name, command in commands.items():
+            ran = run(command)
+            print(f"  round {at + 1}, {name}: {ran.seconds:.1f} s", file=sys.stderr)
+            rows.append((name, at + 1, DRAWS[name], ess_of(ran), ran.seconds))
+    return pd.DataFrame(rows, columns=["what", "round", "draws", "ess", "seconds"])
+
+
+def report(table: pd.DataFrame) -> list[str]:
+    """Say medians, and how they compare to the bars."""
+    medians = table.groupby("what").seconds.median()
+    lines = []
+    for name, own in table.groupby("what", sort=False):
+        line = (
+            f"{name:<10} {own.draws.iloc[0]:>6,} draws a chain, least bulk ESS {own.ess.min():>6,.0f}, "
+            f"median {statistics.median(own.seconds):6.1f} s of {len(own)} runs"
+        )
+        if name in BARS:
+            ratio = medians["cotreat"] / medians[name]
+            line += f"; cotreat takes {ratio:.2f} of it (bar {BARS[name]:.2f}: {_verdict(ratio <= BARS[name])})"
+        if own.ess.min() < WANTED:
+            line += f"; the ESS is short of {WANTED:,}"
+        lines.append(line)
+    return lines
+
+
+def _verdict(is_met: bool) -> str:
+    return "met" if is_met else "missed"
