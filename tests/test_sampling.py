@@ -11,7 +11,7 @@ import pymc as pm
 import pytest
 
 from cotreat import load_study, nuts, vectorised
-from cotreat.catalogue import MODELS, ModelError
+from cotreat.catalogue import MODELS, ModelError, find_model
 from cotreat.checks import check, failures
 from cotreat.engines import EngineError
 from cotreat.estimands import enumerate_estimands, risk_of
@@ -216,13 +216,21 @@ def test_a_model_the_study_cannot_carry_is_refused():
 
 
 def stated(study, model):
-    description = MODELS[model]
-    return build(study, description, prior_set("weak", study).only(description, study))
+    description = find_model(model, study)
+    told = study.divided(description.division)
+    return build(told, description, prior_set("weak", told).only(description, told))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "model"), [("isis2", "saturated"), ("three", "exchangeable"), ("sun2024", "saturated")]
+    ("name", "model"),
+    [
+        ("isis2", "saturated"),
+        ("three", "exchangeable"),
+        ("sun2024", "saturated"),
+        ("sun2024", "dose"),
+        ("sun2024-synthetic", "subgroups"),
+    ],
 )
 def test_prior_draws_are_those_of_pymc(name, model, three):
     built = stated(study_of(name, three), model)

@@ -12,11 +12,14 @@ import jax
 import numpy as np
 import pymc as pm
 import pytensor
+import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pymc.distributions.shape_utils import change_dist_size
 from pymc.sampling.jax import get_jaxified_graph
 from pytensor.graph.replace import clone_replace, vectorize_graph
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.random.op import RandomVariable
+from pytensor.tensor.type_other import NoneTypeT
 
 BATCH = 500
 """Draws worked out together."""
@@ -41,13 +44,22 @@ def prior(built: pm.Model, count: int, seed: int) -> Draws:
         for rv in built.free_RVs:
             others = [v for v in ancestors([rv], blockers=list(many)) if v in many]
             if others:
-                (many[rv],) = vectorize_graph([rv], {v: many[v] for v in others})
+                wider = {v: many[v] for v in others}
+                (many[rv],) = vectorize_graph([rv], {**wider, **_wider_size(rv, count)})
             else:
                 many[rv] = change_dist_size(rv, (count,), expand=True)
         # By name, for that is the order in which PyMC seeds the generators.
         ordered = sorted(many, key=lambda rv: rv.name)
         draw = pm.compile([], [many[rv] for rv in ordered], random_seed=seed, mode="FAST_COMPILE")
     return {rv.name: values for rv, values in zip(ordered, draw(), strict=True)}
+
+
+def _wider_size(rv: Any, count: int) -> dict[Any, Any]:
+    """Widen the size that a variable was given, which PyTensor does for its first parameter alone."""
+    if not isinstance(rv.owner.op, RandomVariable):
+        return {}
+    size = rv.owner.op.size_param(rv.owner)
+    return {} if isinstance(size.type, NoneTypeT) else {size: pt.concatenate([[count], size])}
 
 
 def evaluate(built: pm.Model, outputs: Sequence[Any], draws: Draws) -> list[NDArray[np.float64]]:
