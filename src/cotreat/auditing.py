@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 from scipy.special import logit, ndtr, ndtri
 
-from cotreat.catalogue import MODELS
+from cotreat.catalogue import MODELS, SUBGROUPS
 from cotreat.estimands import Estimand, Point, determination, enumerate_estimands
 from cotreat.evidence.claims import (
     Printed,
@@ -58,9 +58,21 @@ def _head(study: Study) -> str:
             f"  outcome     {outcome.name}{when}, a {outcome.direction}; "
             f"synergy is judged on the {outcome.synergy_on} scale",
             *(f"  treatment   {t.id}: {t.name}" for t in study.treatments),
+            *_divisions(study),
             f"  source      {study.source}" + (f", doi {study.doi}" if study.doi else ""),
         ]
     )
+
+
+def _divisions(study: Study) -> Iterator[str]:
+    """Name levels and subgroups, and the model that asks about them."""
+    for division in study.divisions:
+        kind = f"{division.id} (model {division.id})"
+        if division.groups:
+            kind = f"subgroups by {division.name} (model {SUBGROUPS}:{division.id})"
+        for owner, named in division.owners:
+            of = "" if division.groups else f" of {owner}"
+            yield f"  {kind}{of}: {', '.join(f'{i} = {name}' for i, name in named)}"
 
 
 def _cells(study: Study) -> str:

@@ -450,23 +450,33 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
 
 def _check_divided(study: Study, problems: Problems) -> None:
     """Check sizes and printed numbers of regimens told by levels or subgroups."""
-    for division in study.divisions:
+    for division in _divisions(study):
+        told = study.divided(division)
         try:
-            told = study.divided(division.id)
             sizes_of(told)
-        except DivisionError:
-            continue  # counted by regimen only: said where such a model is asked for
         except ValueError as error:
-            problems.add("totals", f"by {division.id}: {error}")
+            problems.add("totals", f"by {division}: {error}")
             continue
         for wrong, is_error in contradictions(told):
             if is_error:
-                problems.add("claims", f"by {division.id}: {wrong}")
+                problems.add("claims", f"by {division}: {wrong}")
+
+
+def _divisions(study: Study) -> list[str]:
+    """Name the divisions by which a study tells its patients."""
+    found = []
+    for division in study.divisions:
+        try:
+            found.append(study.divided(division.id).division)
+        except DivisionError:
+            continue  # counted by regimen only: said where such a model is asked for
+    return found
 
 
 def _check_used(study: Study, problems: Problems) -> None:
     for reading in study.readings:
-        used = [c for c in reading.claims if is_used(study.under(reading.id), c)]
+        told = [study, *map(study.divided, _divisions(study))]
+        used = [c for c in reading.claims if any(is_used(s.under(reading.id), c) for s in told)]
         where = "claims" if len(study.readings) == 1 else f"readings: {reading.id}"
         if not used:
             problems.add(where, "no printed number has a meaning that a model can use")

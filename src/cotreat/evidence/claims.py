@@ -530,10 +530,9 @@ def jacobian(
         (row, arm + way): ways are those of ``numbers.sizes.ways``.
     """
     arms = averages(np, log_odds, sigma)
-    laws = [numbers.regressions.law(np, log_odds, sigma, n)]
-    laws += [numbers.regressions_inferred.law(np, log_odds, sigma, n)] if numbers.inferred else []
-    printed_lever, *more = [law.lever for law in laws]
-    in_odds = np.vstack([printed_lever, numbers.within, *more]) * (n * arms.weight)
+    laws = (numbers.regressions, numbers.regressions_inferred)
+    levers = [one.law(np, log_odds, sigma, n).lever for one in laws]
+    in_odds = np.vstack([levers[0], numbers.within, levers[1]]) * (n * arms.weight)
     ways = numbers.sizes.ways
     # By the complex step, exact: the coefficients move with the sizes, for sets are mixtures of arms.
     moved = [_means(numbers, log_odds, sigma, n + 1j * STEP * way).imag / STEP for way in ways.T]
@@ -546,10 +545,9 @@ def _means(
 ) -> NDArray[Any]:
     """Return coefficients and expected events, printed and not, at complex sizes, shape (row,)."""
     risk = averages(np, log_odds, sigma).risk
-    parts = [numbers.regressions.law(np, log_odds, sigma, n).mean, numbers.within @ (n * risk)]
-    if numbers.inferred:
-        parts.append(numbers.regressions_inferred.law(np, log_odds, sigma, n).mean)
-    return np.concatenate(parts)
+    laws = (numbers.regressions, numbers.regressions_inferred)
+    means = [one.law(np, log_odds, sigma, n).mean for one in laws]
+    return np.concatenate([means[0], numbers.within @ (n * risk), means[1]])
 
 
 # --- What was observed -----------------------------------------------------------------------------

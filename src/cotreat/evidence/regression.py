@@ -216,6 +216,9 @@ class Regressions:
         n
             Patients by arm, shape (arm,).
         """
+        if not self.coefficients:
+            none = np.zeros((0, len(log_odds)))
+            return Law(none[:, 0], none, none[:, 0], none)
         groups = self._groups(xp, log_odds, sigma, n)
         solved: dict[bytes, tuple[Array, Array, Array]] = {}
         laws = []
