@@ -100,10 +100,11 @@ def report(table: pd.DataFrame) -> list[str]:
             f"{name:<16} {own.cells.iloc[0]:>6,} cells, median {own.seconds.median():5.1f} s of {len(own)} "
             f"runs, after the collapse {fits[-1]:5.1f} s, peak {own.mib.max():,.0f} MiB"
         )
-    first = table[table.what == table.what.iloc[0]]
-    met = first.seconds.median() < SECONDS and first.mib.max() < MIB
-    lines.append(
-        f"bars of 10 million rows ({SECONDS:.0f} s, {MIB:,.0f} MiB): {'met' if met else 'missed'}; "
-        f"after the collapse many rows take {fits[0] / fits[-1]:.2f} of the time of few"
-    )
+    lines.append(f"after the collapse many rows take {fits[0] / fits[-1]:.2f} of the time of few")
+    many = table[table.what == f"{A_FILE:,} rows"]
+    if len(many):
+        is_met = many.seconds.median() < SECONDS and many.mib.max() < MIB
+        lines.append(
+            f"bars of {A_FILE:,} rows ({SECONDS:.0f} s, {MIB:,.0f} MiB): {'met' if is_met else 'missed'}"
+        )
     return lines
