@@ -20,6 +20,7 @@ from cotreat.evidence.regression import averages
 from cotreat.frequentist import fit_likelihood
 from cotreat.intervals import intervals
 from cotreat.model import build
+from cotreat.plots import View, parts
 from cotreat.priors import prior_set
 from cotreat.sampling import fit
 from cotreat.study_file import collapse_of
@@ -551,6 +552,19 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
     alone = ml.loc["effect_ratio[A: age=old vs age=young]"]
     assert abs(np.log(modification.estimate)) < abs(np.log(alone.estimate))
     assert modification.upper / modification.lower < alone.upper / alone.lower
+    rows = parts.rows_to_draw(View(tree, told, model, table))
+    assert [row.name for row in rows] == [
+        "drug A, against none",
+        "up to 40 years",
+        "over 40 years",
+        "drug B, against none",
+        "up to 40 years",
+        "over 40 years",
+    ]
+    shown, beside = rows[2].lines
+    of_old = own.loc["odds_ratio[A vs none | age=old]"]
+    assert (shown.estimate, shown.lower) == (of_old.estimate, of_old.lower)
+    assert beside.estimate == ml.loc["odds_ratio[A vs none | age=old]"].estimate
 
 
 # --- Estimands -------------------------------------------------------------------------------------
@@ -732,6 +746,11 @@ def test_the_flagship_teaches_its_lower_dose(sun):
     # As a prototype had it: an odds ratio near 2.5, and about 35 patients on the higher dose.
     assert 2.0 < low.estimate < 2.8
     assert 20 < size.estimate < 50
+    heading, lower, higher = parts.rows_to_draw(View(tree, told, MODELS["dose"], table))
+    assert (heading.name, heading.is_heading) == ("tacrolimus, against none", True)
+    assert [line.is_printed for line in higher.lines] == [False, True]
+    assert len(lower.lines) == 1
+    assert lower.prior is not None
 
 
 def test_printed_subgroups_are_evidence_of_their_subgroups():

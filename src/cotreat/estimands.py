@@ -180,14 +180,7 @@ def _effect_ratios(study: Study) -> Iterator[Estimand]:
         others = [other for other in study.treatment_ids if other != drug]
         for pair in combinations(others, 2):
             for part, one, two in product(*map(study.parts_of, (drug, *pair))):
-                sets = ({part, one}, {one}, {part, two}, {two})
-                yield Estimand(
-                    f"effect_ratio[{part}: {one} vs {two}]",
-                    tuple(study.label(within | regimen) for regimen in sets),
-                    _ratio_of_odds_ratios,
-                    null=1.0,
-                    log=True,
-                )
+                yield _effect_ratio(study, part, one, two, within)
 
 
 def _effect_modification(study: Study) -> Iterator[Estimand]:
@@ -198,14 +191,21 @@ def _effect_modification(study: Study) -> Iterator[Estimand]:
     for drug in study.treatment_ids:
         background = spoken_background(study, drug)
         for other, one in combinations(study.groups, 2):
-            sets = ({drug, one}, {one}, {drug, other}, {other})
-            yield Estimand(
-                f"effect_ratio[{drug}: {one} vs {other}]",
-                tuple(study.label(background | regimen) for regimen in sets),
-                _ratio_of_odds_ratios,
-                null=1.0,
-                log=True,
-            )
+            yield _effect_ratio(study, drug, one, other, background)
+
+
+def _effect_ratio(
+    study: Study, part: str, one: str, other: str, beside: regimens.Regimen
+) -> Estimand:
+    """Ask for the odds ratio of a part with one thing over that with another."""
+    sets = ({part, one}, {one}, {part, other}, {other})
+    return Estimand(
+        f"effect_ratio[{part}: {one} vs {other}]",
+        tuple(study.label(beside | regimen) for regimen in sets),
+        lambda r1, r2, r3, r4: odds(r1) * odds(r4) / (odds(r2) * odds(r3)),
+        null=1.0,
+        log=True,
+    )
 
 
 def spoken_background(study: Study, drug: str) -> regimens.Regimen:
@@ -222,10 +222,6 @@ def spoken_background(study: Study, drug: str) -> regimens.Regimen:
         if wanted <= set(study.counted):
             return background
     return frozenset()
-
-
-def _ratio_of_odds_ratios(r1: Any, r2: Any, r3: Any, r4: Any) -> Any:
-    return odds(r1) * odds(r4) / (odds(r2) * odds(r3))
 
 
 def _risks(study: Study) -> Iterator[Estimand]:

@@ -37,7 +37,11 @@ REACH = 5.0
 
 def draw(view: View) -> Figure:
     """Draw intervals of each regimen against one, of each pair's product, and of their ratios."""
-    rows = rows_to_draw(view)
+    return forest(view, rows_to_draw(view), f"ratio, on the event scale: {event(view.study)}")
+
+
+def forest(view: View, rows: list[Row], label: str) -> Figure:
+    """Draw rows of ratios on a logarithmic axis, with the posterior's numbers beside them."""
     look = looks(rows)
     figure = Figure(figsize=(7, 1.2 + row_height(rows) * len(rows)), layout="constrained")
     axes = figure.add_subplot()
@@ -45,7 +49,7 @@ def draw(view: View) -> Figure:
     axes.axvline(1, color=GREY, lw=0.6, zorder=0)
     draw_rows(axes, rows, look=look)
     write_numbers(axes, [posterior_text(row) for row in rows], POSTERIOR_HEAD)
-    axes.set_xlabel(fold(f"ratio, on the event scale: {event(view.study)}", LABEL_WIDTH))
+    axes.set_xlabel(fold(label, LABEL_WIDTH))
     bands = [band_handle(BAND_NAME)] if any(row.prior for row in rows) else []
     add_legend(figure, view.study, rows, look, bands)
     return figure
@@ -55,7 +59,7 @@ def rows_to_draw(view: View) -> list[Row]:
     """Return headings and rows, top to bottom, from the summary alone."""
     first = reference(view)
     rows = [
-        Row(f"odds ratio against {regimen_name(view.study, first)}", is_heading=True),
+        Row(f"odds ratio against {_beside(view, first)}", is_heading=True),
         *_odds_ratios(view, first),
         Row("ratio of odds ratios", is_heading=True),
         *_products(view),
@@ -66,6 +70,13 @@ def rows_to_draw(view: View) -> list[Row]:
         own = "in one subgroup" if view.study.groups else "with one partner"
         rows.append(Row(f"effect {own} vs another", is_heading=True))
     return [*rows, *_first(effects)]
+
+
+def _beside(view: View, first: str) -> str:
+    """Name what regimens are compared with: of subgroups, the same regimen in each."""
+    plain, _, group = first.partition(WITHIN)
+    name = regimen_name(view.study, plain)
+    return f"{name} in the same subgroup" if group else name
 
 
 def reference(view: View) -> str:

@@ -6,43 +6,19 @@ from matplotlib.figure import Figure
 
 from cotreat.estimands import spoken_background
 from cotreat.evidence import claims, contrasts
-from cotreat.plots.canvas import GREY, log_axis
-from cotreat.plots.comparison import limits
-from cotreat.plots.intervals import (
-    POSTERIOR_HEAD,
-    Row,
-    add_legend,
-    draw_rows,
-    looks,
-    posterior_text,
-    read_lines,
-    read_prior,
-    row_height,
-    write_numbers,
-)
+from cotreat.plots.comparison import forest
+from cotreat.plots.intervals import Row, read_lines, read_prior
 from cotreat.plots.view import View
-from cotreat.plots.words import event, fold, regimen_name, subject
+from cotreat.plots.words import event, regimen_name, subject
 from cotreat.regimens import GROUP, LEVEL
 from cotreat.study import Study
-
-LABEL_WIDTH = 50
 
 
 def draw(view: View) -> Figure | None:
     """Draw a row for each level or subgroup of each treatment; None where regimens are told by none."""
     if view.study.divides is None:
         return None
-    rows = rows_to_draw(view)
-    look = looks(rows)
-    figure = Figure(figsize=(7.5, 1.3 + row_height(rows) * len(rows)), layout="constrained")
-    axes = figure.add_subplot()
-    log_axis(axes, *limits(rows))
-    axes.axvline(1, color=GREY, lw=0.6, zorder=0)
-    draw_rows(axes, rows, look=look)
-    write_numbers(axes, [posterior_text(row) for row in rows], POSTERIOR_HEAD)
-    axes.set_xlabel(fold(f"odds ratio: {event(view.study)}", LABEL_WIDTH))
-    add_legend(figure, view.study, rows, look)
-    return figure
+    return forest(view, rows_to_draw(view), f"odds ratio: {event(view.study)}")
 
 
 def rows_to_draw(view: View) -> list[Row]:
