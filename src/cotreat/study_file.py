@@ -19,6 +19,7 @@ from cotreat.claims_file import (
     read_readings,
 )
 from cotreat.collapse import collapse_sql
+from cotreat.counts_file import read_arms, read_totals, without_parts
 from cotreat.divisions_file import read_subgroups, read_treatments
 from cotreat.evidence.claims import contradictions, is_used
 from cotreat.evidence.contrasts import KINDS, Cohort
@@ -49,10 +50,8 @@ from cotreat.toml_tables import (
     nearest,
     one_of,
     read_table,
-    read_tables,
     text,
     unknown_keys,
-    whole,
 )
 
 MAX_TREATMENTS = 6  # 64 regimens and 2,016 odds ratios: past that no table is readable
@@ -238,18 +237,6 @@ BASELINE = {
     ),
     "source": text(),
 }
-ARM = {
-    "regimen": Key(is_text, 'treatments joined by "+", or "none"'),
-    "n": whole(1),
-    "events": whole(0),
-    "source": text(required=False),
-}
-TOTAL = {
-    "patients": text(),
-    "n": whole(1),
-    "events": whole(0, required=False),
-    "source": text(required=False),
-}
 # --- The sections --------------------------------------------------------------------------------
 
 
@@ -288,19 +275,19 @@ def _read(raw: dict[str, Any], given: _Given, problems: Problems) -> Study | Non
         counts = {} if cells is None else cells.counts
         arms = {regimens.parse(r): Arm(regimens.parse(r), *n, source) for r, n in counts.items()}
     else:
-        arms = _arms(
+        arms = read_arms(
             raw.get("arms", []), source, inclusion, admitted, places, has_claims=has_claims
         )
     if given.patients is not None and not section:
         problems.add(PATIENTS, "missing; it must say which column of the frame holds what")
     # Sums over arms that were not read right would only add false problems.
     told = arms if len(problems.found) == before else None
-    sound = None if told is None else _without_parts(told)
+    sound = None if told is None else without_parts(told)
     later = Problems()  # of claims, to be told after those of totals
     claim_tables = raw_claims(raw.get("claims", []), later)
     may_be_more = _read_more(claim_tables, raw.get("readings"), sound, admitted, places)
     before = len(problems.found)
-    totals = _totals(
+    totals = read_totals(
         raw.get("totals", []), source, told, may_be_more, places, is_rows=cells is not None
     )
     if may_be_more and len(problems.found) > before:
@@ -399,16 +386,6 @@ def _patients(
     own = tuple(r for r in every if r in arms or (more and not any(rule(r) for rule in full)))
     cohort = Cohort(places.treatments, own)
     return Patients(cohort, not more, every, inclusion, places.divisions)
-
-
-def _without_parts(arms: Mapping[Regimen, Arm]) -> dict[Regimen, Arm]:
-    """Sum counts over levels and subgroups."""
-    summed: dict[Regimen, Arm] = {}
-    for regimen, arm in arms.items():
-        own = regimens.taken(regimen)
-        before = summed.get(own, Arm(own, 0, 0, arm.source))
-        summed[own] = replace(before, n=before.n + arm.n, events=before.events + arm.events)
-    return summed
 
 
 def _check_printed(study: Study, problems: Problems) -> Study | None:
@@ -536,84 +513,3 @@ def _treatments(
     treatments, graded = read_treatments(own, problems)
     grouped = read_subgroups(raw.get("subgroups", {}), tuple(own), problems)
     return treatments, (*graded, *grouped)
-
-
-def _arms(
-    raw: object,
-    source: str,
-    inclusion: str,
-    admitted: regimens.Rule,
-    places: Places,
-    *,
-    has_claims: bool,
-) -> dict[Regimen, Arm]:
-    problems = places.problems
-    arms: dict[Regimen, Arm] = {}
-    if isinstance(raw, list) and len(raw) < 2 and not (has_claims and not raw):
-        problems.add(
-            "arms",
-            "at least two regimens must have patients; write one [[arms]] for each of them"
-            + ("" if has_claims else ", or [[claims]] for what was printed"),
-        )
-    for where, table in read_tables(raw, "arms", ARM, problems):
-        regimen = places.regimen(f"{where}.regimen", table["regimen"])
-        n, events = table["n"], table["events"]
-        if n is not None and events is not None and events > n:
-            problems.add(f"{where}.events", f"{events} events in {n} patients; at most {n} can be")
-        if regimen is None:
-            continue
-        if regimen in arms:
-            problems.add(f"{where}.regimen", f"{places.label(regimen)} stands in an arm above")
-        elif any(regimens.fits(a, regimen) or regimens.fits(regimen, a) for a in arms):
-            problems.add(
-                f"{where}.regimen", f"{places.label(regimen)} shares patients with an arm above"
-            )
-        if not admitted(regimen):
-            problems.add(
-                f"{where}.regimen",
-                f"{places.label(regimen)} is forbidden by study.inclusion = {inclusion!r}",
-            )
-        arms[regimen] = Arm(regimen, n or 0, events or 0, table["source"] or source)
-    return arms
-
-
-def _totals(
-    raw: object,
-    source: str,
-    arms: Mapping[Regimen, Arm] | None,
-    may_be_more: set[Regimen],
-    places: Places,
-    *,
-    is_rows: bool,
-) -> tuple[Total, ...]:
-    totals = []
-    for where, table in read_tables(raw, "totals", TOTAL, places.problems):
-        member = places.rule(f"{where}.patients", table["patients"])
-        if member is None or arms is None:
-            continue
-        named = sorted(regimens.named_parts(table["patients"]))
-        if named and is_rows:
-            places.problems.add(
-                f"{where}.patients", f"names {', '.join(named)}, which the rows of patients count"
-            )
-            continue
-        inside = [arm for regimen, arm in arms.items() if member(regimen)]
-        n, events = table["n"], table["events"]
-        if n is not None and events is not None and events > n:
-            places.problems.add(
-                f"{where}.events", f"{events} events in {n} patients; at most {n} can be"
-            )
-        for what, printed, summed in (
-            ("n", table["n"], sum(arm.n for arm in inside)),
-            ("events", table["events"], sum(arm.events for arm in inside)),
-        ):
-            more = not arms or any(map(member, may_be_more))
-            if printed is not None and (printed < summed if more else printed != summed):
-                places.problems.add(
-                    f"{where}.{what}",
-                    f"{printed} printed for {table['patients']!r}, but its arms add up to {summed}",
-                )
-        totals.append(
-            Total(table["patients"], table["n"] or 0, table["events"], table["source"] or source)
-        )
-    return tuple(totals)

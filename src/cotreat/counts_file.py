@@ -1,0 +1,136 @@
+"""Counts of a study file: ``[[arms]]`` and ``[[totals]]``."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from cotreat import regimens
+from cotreat.places import Places
+from cotreat.regimens import Regimen
+from cotreat.study import Arm, Total
+from cotreat.toml_tables import Key, is_text, read_tables, text, whole
+
+ARM = {
+    "regimen": Key(is_text, 'treatments joined by "+", or "none"'),
+    "n": whole(1),
+    "events": whole(0),
+    "source": text(required=False),
+}
+TOTAL = {
+    "patients": text(),
+    "n": whole(1),
+    "events": whole(0, required=False),
+    "source": text(required=False),
+}
+
+
+def read_arms(
+    raw: object,
+    source: str,
+    inclusion: str,
+    admitted: regimens.Rule,
+    places: Places,
+    *,
+    has_claims: bool,
+) -> dict[Regimen, Arm]:
+    """Read counts by regimen, which may be told by level or subgroup; problems are noted.
+
+    Parameters
+    ----------
+    source
+        Where a count stands that does not say so itself.
+    inclusion, admitted
+        The rule that admits regimens, in words and as a test.
+    has_claims
+        Whether printed numbers can stand for arms.
+    """
+    problems = places.problems
+    arms: dict[Regimen, Arm] = {}
+    if isinstance(raw, list) and len(raw) < 2 and not (has_claims and not raw):
+        problems.add(
+            "arms",
+            "at least two regimens must have patients; write one [[arms]] for each of them"
+            + ("" if has_claims else ", or [[claims]] for what was printed"),
+        )
+    for where, table in read_tables(raw, "arms", ARM, problems):
+        regimen = places.regimen(f"{where}.regimen", table["regimen"])
+        n, events = table["n"], table["events"]
+        if n is not None and events is not None and events > n:
+            problems.add(f"{where}.events", f"{events} events in {n} patients; at most {n} can be")
+        if regimen is None:
+            continue
+        if regimen in arms:
+            problems.add(f"{where}.regimen", f"{places.label(regimen)} stands in an arm above")
+        elif any(regimens.fits(a, regimen) or regimens.fits(regimen, a) for a in arms):
+            problems.add(
+                f"{where}.regimen", f"{places.label(regimen)} shares patients with an arm above"
+            )
+        if not admitted(regimen):
+            problems.add(
+                f"{where}.regimen",
+                f"{places.label(regimen)} is forbidden by study.inclusion = {inclusion!r}",
+            )
+        arms[regimen] = Arm(regimen, n or 0, events or 0, table["source"] or source)
+    return arms
+
+
+def read_totals(
+    raw: object,
+    source: str,
+    arms: Mapping[Regimen, Arm] | None,
+    may_be_more: set[Regimen],
+    places: Places,
+    *,
+    is_rows: bool,
+) -> tuple[Total, ...]:
+    """Read printed margins, and check each against the arms inside it; problems are noted.
+
+    Parameters
+    ----------
+    arms
+        As they were read; None where they could not be.
+    may_be_more
+        Regimens with patients that nobody counted.
+    is_rows
+        Whether rows of patients are the counts.
+    """
+    totals = []
+    for where, table in read_tables(raw, "totals", TOTAL, places.problems):
+        member = places.rule(f"{where}.patients", table["patients"])
+        if member is None or arms is None:
+            continue
+        named = sorted(regimens.named_parts(table["patients"]))
+        if named and is_rows:
+            places.problems.add(
+                f"{where}.patients", f"names {', '.join(named)}, which the rows of patients count"
+            )
+            continue
+        inside = [arm for regimen, arm in arms.items() if member(regimen)]
+        n, events = table["n"], table["events"]
+        if n is not None and events is not None and events > n:
+            places.problems.add(
+                f"{where}.events", f"{events} events in {n} patients; at most {n} can be"
+            )
+        for what, printed, summed in (
+            ("n", table["n"], sum(arm.n for arm in inside)),
+            ("events", table["events"], sum(arm.events for arm in inside)),
+        ):
+            more = not arms or any(map(member, may_be_more))
+            if printed is not None and (printed < summed if more else printed != summed):
+                places.problems.add(
+                    f"{where}.{what}",
+                    f"{printed} printed for {table['patients']!r}, but its arms add up to {summed}",
+                )
+        totals.append(
+            Total(table["patients"], table["n"] or 0, table["events"], table["source"] or source)
+        )
+    return tuple(totals)
+
+
+def without_parts(arms: Mapping[Regimen, Arm]) -> dict[Regimen, Arm]:
+    """Sum counts over levels and subgroups."""
+    summed: dict[Regimen, Arm] = {}
+    for regimen, arm in arms.items():
+        own = regimens.taken(regimen)
+        before = summed.get(own, Arm(own, 0, 0, arm.source))
+        summed[own] = replace(before, n=before.n + arm.n, events=before.events + arm.events)
+    return summed
