@@ -232,8 +232,7 @@ Made on {date} with seed {seed}, {versions}. Again:
 
 def page(table: pd.DataFrame, seed: int) -> str:
     """Write the page."""
-    last = int(np.flatnonzero([True for _ in cohorts(seed)])[len(table) - 1])
-    drawn = int(cohorts(seed)[last][1].id.rpartition("-")[2]) + 1
+    drawn = int(cohorts(seed)[len(table) - 1][1].id.rpartition("-")[2]) + 1
     return PAGE.format(
         **summed(table, prior_width(seed)),
         cohorts=len(table),
