@@ -600,6 +600,9 @@ def page(table: pd.DataFrame) -> str:
 
 PAGE = """# Known truths, recovered from what a paper would print
 
+This page is about cohorts of which only printed numbers are known. [patients.md](patients.md) recovers truths from rows of
+patients, [dose.md](dose.md) the dose that nobody printed.
+
 Made by `.venv/bin/python scripts/recovery.py`; all rows are in `table.csv`. The run takes about 20 minutes
 on one core, and goes on where it was stopped.
 
