@@ -913,7 +913,8 @@ def test_vectorised_values_are_pymcs_own(three):
     )
     flat = {name: values.reshape(6, *values.shape[2:]) for name, values in draws.items()}
     options = {"model": built, "progressbar": False, "compile_kwargs": {"mode": "FAST_COMPILE"}}
-    log_likelihood, log_prior = vectorised.log_densities(built, flat)
+    log_likelihood = vectorised.log_densities(built, built.observed_RVs, flat)
+    log_prior = vectorised.log_densities(built, built.free_RVs, flat)
     for own, theirs in (
         (
             vectorised.deterministics(built, flat),
