@@ -381,6 +381,59 @@ def test_arms_that_share_patients_are_refused():
     assert found == ("arms[9].regimen: A shares patients with an arm above",)
 
 
+def arm(regimen, n=50, events=15):
+    return f'[[arms]]\nregimen = "{regimen}"\nn = {n}\nevents = {events}\n'
+
+
+WRONG_COUNTS = {
+    "told by dose and by age": (
+        "".join(map(arm, ("none", "A.low", "A.mid", "A.high", "B | age=young", "B | age=old"))),
+        "arms: are told by dose and by age, so that patients stand in two of them; tell all by one",
+    ),
+    "told by dose and by duration": (
+        "".join(map(arm, ("none", "A.low", "A.short", "B"))),
+        "arms: are told by dose and by duration",
+    ),
+    "some without their age": (
+        "".join(map(arm, ("none", "A | age=old", "A | age=young", "B"))),
+        "arms: none, B must say the age, as the others do",
+    ),
+    "two ages": (
+        arm("none | age=old") + arm("A | age=old | age=young"),
+        "arms[2].regimen: 'A | age=old | age=young' names subgroups of one kind twice",
+    ),
+    "a level left out while more patients are printed": (
+        "".join(map(arm, ("none", "A.high", "B")))
+        + '[[totals]]\npatients = "all"\nn = 200\n'
+        + '[[claims]]\nid = "low"\nkind = "odds_ratio"\nsets = ["A.low", "not A"]\nvalue = 2.0\n'
+        + 'ci = [1.0, 4.0]\nsource = "x"\n',
+        "arms: A is not counted at each of its levels, or in each subgroup, though the totals hold more",
+    ),
+    "a total of a level that no arm tells": (
+        "".join(map(arm, ("none", "A", "B"))) + '[[totals]]\npatients = "A.high"\nn = 20\n',
+        "totals[1].patients: names A.high, by which the arms are not told",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_COUNTS)
+def test_counts_that_would_count_patients_twice_or_in_part_are_refused(case):
+    text, words = WRONG_COUNTS[case]
+    found = problems(HEAD + text)
+    assert any(line.startswith(words) for line in found), found
+
+
+def test_inclusion_names_treatments_only():
+    text = HEAD.replace('source = "made up"', 'source = "made up", inclusion = "not A.high"')
+    assert "study.inclusion: names A.high; it may name treatments only" in problems(text + ARMS)
+
+
+def test_a_subgroup_that_dropping_leaves_empty_is_refused(frame):
+    rows = frame.assign(score=frame.score.where(frame.group != "old"))
+    found = problems(TEXT + 'missing = "drop"', patients=rows)
+    assert any("'old' in no row that lacks no value" in line for line in found), found
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -700,6 +753,41 @@ def test_the_level_that_nobody_printed_is_inferred(sun):
     assert claims.printed(sun.divided("duration")).inferred_ids == (
         "inferred odds_ratio[TAC.short vs not TAC]",
     )
+
+
+def printed_levels(claims_):
+    text = """
+study = { id = "printed", title = "Made up", design = "cohort", source = "made up", inclusion = "any(A, B)" }
+outcome = { name = "response", direction = "benefit" }
+treatments = { A = { name = "a", dose = { low = "low", high = "high" } }, B = { name = "b" } }
+totals = [{ patients = "all", n = 400, events = 120 }, { patients = "A", n = 150 }]
+claims = [
+"""
+    own = "".join(
+        f'  {{ id = "{name}", {what}, source = "x" }},\n' for name, what in claims_.items()
+    )
+    return parse_study(text + own + "]\n").divided("dose")
+
+
+HIGH = 'kind = "odds_ratio", sets = ["A.high", "not A"], value = 3.0, ci = [1.5, 6.0]'
+
+
+def test_what_is_printed_in_other_words_or_as_a_p_value_is_not_inferred():
+    assert claims.printed(printed_levels({"high": HIGH})).inferred_ids == (
+        "inferred odds_ratio[A.low vs not A]",
+    )
+    turned = HIGH.replace('"A.high", "not A"', '"A and A.high", "B and not A"')
+    numbers = claims.printed(printed_levels({"high": turned}))
+    assert numbers.inferred_ids == ("inferred odds_ratio[A.low vs not A]",)
+    assert numbers.of_parts["A", "A.high"].words == ("A and A.high", "B and not A")
+    low = 'kind = "p_value", sets = ["A.low", "not A"], value = 0.03, sign = "+"'
+    numbers = claims.printed(printed_levels({"high": HIGH, "low": low}))
+    assert numbers.inferred == ()
+
+
+def test_levels_are_a_mixture_only_where_the_whole_is_printed(sun):
+    assert claims.printed(sun.divided("dose")).is_mixed("TAC")
+    assert not claims.printed(printed_levels({"high": HIGH})).is_mixed("A")
 
 
 def test_the_overall_odds_ratio_is_a_mixture_of_the_levels(sun):

@@ -22,7 +22,7 @@ from cotreat.evidence.claims import (
 )
 from cotreat.evidence.contrasts import coefficient_of, label
 from cotreat.evidence.regression import Regressions
-from cotreat.names import OBSERVED, STANDARDISED
+from cotreat.names import CONDITIONAL_ONLY, OBSERVED, STANDARDISED
 from cotreat.overlap import overlap_of
 from cotreat.priors import PRIOR_CONFLICT, distance, prior_set
 from cotreat.regimens import NONE
@@ -102,7 +102,9 @@ def _patients(study: Study) -> str:
     known = [f"covariates {', '.join(cells.names)}"] if cells.covariates else []
     known += [f"{len(cells.clusters)} clusters"] if cells.clusters else []
     lines = [f"Patients: {cells}."]
-    if study.is_adjusted:
+    if study.is_adjusted and study.is_case_control:
+        lines.append(f"  With {', '.join(known)}: {CONDITIONAL_ONLY}")
+    elif study.is_adjusted:
         lines.append(f"  With {', '.join(known)}: {STANDARDISED}")
         lines.append(f"  {overlap_of(cells)}")
     return "\n".join(lines)

@@ -384,9 +384,13 @@ def _wrong_parts(
     rows, example = count(f"NOT ({given}) AND {value} NOT IN ({among(NO_LEVEL)})")
     if rows:
         yield f"holds {example!r} and the like in {rows:,} rows whose patients did not get {one.treatment}"
+    kept = " AND ".join(columns.kept.values())
     for part in one.ids:
-        if not count(f"{given} AND {value} = {among((part,))}")[0]:
-            yield f"holds {part!r} in no row; leave it out of the study file, or join it with another"
+        if not count(f"{kept} AND {given} AND {value} = {among((part,))}")[0]:
+            yield (
+                f"holds {part!r} in no row that lacks no value; leave it out of the study file, or join it "
+                "with another"
+            )
 
 
 def _are_yes_no(connection: duckdb.DuckDBPyConnection, columns: Columns) -> bool:

@@ -70,7 +70,40 @@ def read_arms(
                 f"{places.label(regimen)} is forbidden by study.inclusion = {inclusion!r}",
             )
         arms[regimen] = Arm(regimen, n or 0, events or 0, table["source"] or source)
+    _check_told(arms, places)
     return arms
+
+
+def _check_told(arms: Mapping[Regimen, Arm], places: Places) -> None:
+    """Refuse arms told by several divisions, which would count patients twice, or by subgroup in part."""
+    by = [d for d in places.divisions if any(arm & set(d.names) for arm in arms)]
+    if len(by) > 1:
+        places.problems.add(
+            "arms",
+            f"are told by {' and by '.join(d.id for d in by)}, so that patients stand in two of them; "
+            "tell all by one",
+        )
+    for division in by:
+        untold = [places.label(arm) for arm in arms if not arm & set(division.groups)]
+        if division.groups and untold:
+            places.problems.add(
+                "arms", f"{', '.join(untold)} must say the {division.id}, as the others do"
+            )
+
+
+def partly_told(arms: Mapping[Regimen, Arm], places: Places) -> list[str]:
+    """Name the regimens that are counted at some of their levels, or in some subgroups, only."""
+    by = [d for d in places.divisions if any(arm & set(d.names) for arm in arms)]
+    return [
+        places.label(plain)
+        for division in by
+        for plain in {regimens.taken(arm): None for arm in arms}
+        if any(
+            one not in arms
+            for one in regimens.lattice(places.treatments, division.levels, division.groups)
+            if regimens.taken(one) == plain
+        )
+    ]
 
 
 def read_totals(
@@ -102,6 +135,11 @@ def read_totals(
         if named and is_rows:
             places.problems.add(
                 f"{where}.patients", f"names {', '.join(named)}, which the rows of patients count"
+            )
+            continue
+        if named and arms and not any(regimens.named_parts(places.label(arm)) for arm in arms):
+            places.problems.add(
+                f"{where}.patients", f"names {', '.join(named)}, by which the arms are not told"
             )
             continue
         inside = [arm for regimen, arm in arms.items() if member(regimen)]

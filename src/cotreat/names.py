@@ -19,6 +19,12 @@ STANDARDISED = (
 )
 """What adjusted numbers of patients are."""
 
+CONDITIONAL_ONLY = (
+    "odds ratios are conditional on the covariates and clusters of these patients; a case-control study "
+    "has no risks to standardise over them."
+)
+"""What adjusted numbers of patients of a case-control study are."""
+
 EXTRAPOLATED = "extrapolated"
 """Availability of an estimand that needs model and prior."""
 

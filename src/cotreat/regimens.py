@@ -40,8 +40,10 @@ def parse(text: str) -> Regimen:
     ValueError
         If a part is missing or a treatment stands twice.
     """
-    taken, *groups = text.split(WITHIN)
-    if taken.strip() == NONE:
+    taken, *groups = (part.strip() for part in text.split(WITHIN))
+    if len({group.partition(GROUP)[0] for group in groups}) < len(groups):
+        raise ValueError(f"{text!r} names subgroups of one kind twice")
+    if taken == NONE:
         return frozenset(groups)
     parts = [part.strip() for part in taken.split("+")]
     if not all(parts):

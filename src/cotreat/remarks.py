@@ -9,7 +9,15 @@ from cotreat.evidence.claims import can_tell, printed
 from cotreat.evidence.contrasts import label
 from cotreat.headline import judged, share
 from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
-from cotreat.names import CALIBRATION, DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED, STANDARDISED
+from cotreat.names import (
+    CALIBRATION,
+    CONDITIONAL_ONLY,
+    DECIDED,
+    EXTRAPOLATED,
+    IMPLIED,
+    OBSERVED,
+    STANDARDISED,
+)
 from cotreat.overlap import overlap_of
 from cotreat.study import DURATION, Study
 from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, name_of
@@ -51,7 +59,9 @@ def remarks(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -
 
 def _patients(study: Study) -> Iterator[str]:
     cells = study.cells
-    if cells is not None and study.is_adjusted:
+    if study.is_adjusted and study.is_case_control:
+        yield f"{CONDITIONAL_ONLY[0].upper()}{CONDITIONAL_ONLY[1:]}"
+    elif cells is not None and study.is_adjusted:
         yield f"{STANDARDISED[0].upper()}{STANDARDISED[1:]}"
         yield str(overlap_of(cells))
     if cells is not None and cells.dropped:
@@ -78,11 +88,19 @@ def _levels(summary: pd.DataFrame, study: Study) -> Iterator[str]:
         )
     numbers = printed(study)
     own = summary[summary.estimator == POSTERIOR].set_index("estimand")
-    for meaning in numbers.inferred if numbers is not None else ():
+    asked = numbers.of_parts if numbers is not None else {}
+    for (treatment, _), meaning in asked.items():
+        if numbers is None or meaning not in numbers.inferred:
+            continue
         row = own.loc[label(meaning)]
+        why = (
+            "for the overall odds ratio is a mixture of the levels'"
+            if numbers.is_mixed(treatment) and not study.counted
+            else "by model and prior, and by what else is known of the levels"
+        )
         yield (
             f"{row.name} is inferred, not printed: {row.estimate:.3g} ({row.lower:.3g} to "
-            f"{row.upper:.3g}, {row.interval}), for the overall odds ratio is a mixture of the levels'."
+            f"{row.upper:.3g}, {row.interval}), {why}."
         )
     if (summary.estimator == LIKELIHOOD).any():
         yield (
@@ -93,11 +111,16 @@ def _levels(summary: pd.DataFrame, study: Study) -> Iterator[str]:
 
 def _subgroups(study: Study) -> Iterator[str]:
     if study.groups:
+        is_told = study.is_adjusted and not study.is_case_control
         yield (
             "The posterior's effects in subgroups are shrunk towards a common effect of each "
             "treatment; beside them stand effects of each subgroup by itself (maximum likelihood, or "
-            "what is printed). Product terms of treatments are taken to be the same in all subgroups, "
-            "and risks are standardised over the patients of their own subgroup."
+            "what is printed). Product terms of treatments are taken to be the same in all subgroups"
+            + (
+                ", and risks are standardised over the patients of their own subgroup."
+                if is_told
+                else "."
+            )
         )
 
 

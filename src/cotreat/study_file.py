@@ -19,7 +19,7 @@ from cotreat.claims_file import (
     read_readings,
 )
 from cotreat.collapse import collapse_sql
-from cotreat.counts_file import read_arms, read_totals, without_parts
+from cotreat.counts_file import partly_told, read_arms, read_totals, without_parts
 from cotreat.divisions_file import read_subgroups, read_treatments
 from cotreat.evidence.claims import contradictions, is_used
 from cotreat.evidence.contrasts import KINDS, Cohort
@@ -45,7 +45,6 @@ from cotreat.toml_tables import (
     Table,
     is_rising,
     is_share,
-    is_text,
     matching,
     nearest,
     one_of,
@@ -254,6 +253,8 @@ def _read(raw: dict[str, Any], given: _Given, problems: Problems) -> Study | Non
         return None
     places = Places(tuple(t.id for t in treatments), problems, divisions)
     inclusion = head["inclusion"] or "all"
+    if named := sorted(regimens.named_parts(inclusion)):
+        problems.add("study.inclusion", f"names {', '.join(named)}; it may name treatments only")
     admitted = places.rule("study.inclusion", inclusion) or regimens.everyone
     source = head["source"] or ""
     before = len(problems.found)
@@ -294,6 +295,13 @@ def _read(raw: dict[str, Any], given: _Given, problems: Problems) -> Study | Non
         sound = None  # who else is in the cohort stands in the totals
     problems.found.extend(later.found)
     patients = _patients(totals, sound, admitted, inclusion, places)
+    if told and patients is not None and not patients.is_counted and cells is None:
+        for name in partly_told(told, places):
+            problems.add(
+                "arms",
+                f"{name} is not counted at each of its levels, or in each subgroup, though the totals hold "
+                "more patients; count it at each, or not at all",
+            )
     claims = read_claims(claim_tables, patients, places)
     names = tuple(one.table["id"] for one in claim_tables if one.table["id"])
     readings = read_readings(raw.get("readings"), claims, names, patients, places)
@@ -339,15 +347,18 @@ def _read_more(
     possible = [r for r in regimens.lattice(places.treatments) if admitted(r) and r not in arms]
     meanings = [one.table.values for one in tables] + _meanings_of(readings)
     words = [word for one in meanings for word in one.get("regimens") or ()]
-    named = {
-        regimens.taken(frozenset(part.strip() for part in word.split("+")))
-        for word in words
-        if is_text(word)
-    }
-    named |= {frozenset()} if regimens.NONE in words else set()
+    named = {regimens.taken(one) for one in map(_parsed, words) if one is not None}
     wide = any(one.get(kind) for one in meanings for kind in KINDS if kind != "regimens")
     # Whoever has one uncounted regimen may have any other.
     return set(possible) if wide or named & set(possible) else set()
+
+
+def _parsed(word: object) -> Regimen | None:
+    """Read a regimen that was not checked yet; None where it is none."""
+    try:
+        return regimens.parse(word) if isinstance(word, str) else None
+    except ValueError:
+        return None
 
 
 def _meanings_of(readings: object) -> list[Mapping[str, Any]]:

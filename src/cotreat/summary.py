@@ -89,7 +89,10 @@ def summarise(
             rows += _printed_rows(estimand, own[0], numbers)
         if likelihood is not None and not estimand.claim:
             beside = list(_likelihood_rows(estimand, likelihood))
-            rows += beside + list(_needed_to_treat(beside[0], study))
+            rows += beside
+            for name in dict.fromkeys(row["estimator"] for row in beside):
+                first = next(row for row in beside if row["estimator"] == name)
+                rows += _needed_to_treat(first, study)
     if numbers is not None:
         rows += _size_rows(study, prior, posterior)
     table = pd.DataFrame(rows).assign(study=study.id, **labels)
@@ -247,7 +250,8 @@ def _printed_rows(estimand: Estimand, posterior: Row, numbers: claims.Printed) -
         if claim.meaning.kind == "regimens" and label != estimand.label:
             label = contrasts.label(Meaning("regimens", claim.meaning.words[::-1]))
             ends = (1 / ends[0], 1 / ends[2], 1 / ends[1])
-        if label != estimand.label:
+        # A set and a regimen may go by one name: "A" is all who got A, or those who got it alone.
+        if label != estimand.label or bool(estimand.claim) == (claim.meaning.kind == "regimens"):
             continue
         kind = {"wald": "Wald"}.get(claim.interval, claim.interval)
         yield {

@@ -155,26 +155,45 @@ class Printed:
         )
 
     @cached_property
-    def inferred(self) -> tuple[Meaning, ...]:
-        """What print could have said of each level or subgroup by itself, and did not.
+    def of_parts(self) -> dict[tuple[str, str], Meaning]:
+        """What print says, or could have said, of each level or subgroup by itself.
 
-        A treatment's level against none of it; within a subgroup, a treatment against none of it.
+        By treatment and part: a level against none of the treatment, or the treatment against none of it
+        within a subgroup; in the words of the claim, where one is about it.
         """
         study = self.study
-        if study.groups:
-            groups = [group.replace(GROUP, LEVEL) for group in study.groups]
-            every = [
-                (f"{t} and {g}", f"not {t} and {g}") for t in study.treatment_ids for g in groups
-            ]
-        else:
-            every = [(part, f"not {t}") for t, own in study.levels.items() for part in own]
-        known = {claim.meaning for claim in self.odds_ratios}
-        meanings = (Meaning("sets", words) for words in every)
-        return tuple(m for m in meanings if m not in known and self._is_told(m))
+        every = {(t, part): (part, f"not {t}") for t, own in study.levels.items() for part in own}
+        for group in study.groups:
+            within = group.replace(GROUP, LEVEL)
+            for t in study.treatment_ids:
+                every[t, group] = (f"{t} and {within}", f"not {t} and {within}")
+        printed = {self._sides(c.meaning): c.meaning for c in self.claims if c.meaning is not None}
+        meanings = {at: Meaning("sets", words) for at, words in every.items()}
+        return {
+            at: printed.get(sides, meaning)
+            for at, meaning in meanings.items()
+            if all(map(any, sides := self._sides(meaning)))
+        }
 
-    def _is_told(self, meaning: Meaning) -> bool:
-        sides = [cohort_of(self.study).within(words) for words in meaning.words]
-        return all(side.any() for side in sides)
+    def _sides(self, meaning: Meaning) -> tuple[tuple[bool, ...], ...]:
+        """Tell which arms stand on each side of an odds ratio of two sets; none for anything else."""
+        if meaning.kind != "sets":
+            return ()
+        cohort = cohort_of(self.study)
+        return tuple(tuple(cohort.within(words).tolist()) for words in meaning.words)
+
+    @cached_property
+    def inferred(self) -> tuple[Meaning, ...]:
+        """What print could have said of a level or subgroup, and did not."""
+        known = {claim.meaning for claim in self.claims}
+        return tuple(meaning for meaning in self.of_parts.values() if meaning not in known)
+
+    def is_mixed(self, treatment: str) -> bool:
+        """Tell whether an odds ratio of a treatment as a whole is printed, of which levels are parts."""
+        whole = self._sides(Meaning("sets", (treatment, f"not {treatment}")))
+        return any(
+            c.meaning is not None and self._sides(c.meaning) == whole for c in self.odds_ratios
+        )
 
     @property
     def inferred_ids(self) -> tuple[str, ...]:

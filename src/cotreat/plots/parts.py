@@ -10,7 +10,6 @@ from cotreat.plots.comparison import forest
 from cotreat.plots.intervals import Row, read_lines, read_prior
 from cotreat.plots.view import View
 from cotreat.plots.words import event, regimen_name, subject
-from cotreat.regimens import GROUP, LEVEL
 from cotreat.study import Study
 
 
@@ -27,7 +26,9 @@ def rows_to_draw(view: View) -> list[Row]:
     rows: list[Row] = []
     for treatment in view.study.treatment_ids if view.study.groups else view.study.levels:
         own = (
-            _printed(treatment, view.study) if numbers is not None else _told(treatment, view.study)
+            _told(treatment, view.study)
+            if numbers is None
+            else _printed(treatment, view.study, numbers)
         )
         rows += _rows(view, own)
     return rows
@@ -48,15 +49,12 @@ def _told(treatment: str, study: Study) -> dict[str, str]:
     return found
 
 
-def _printed(treatment: str, study: Study) -> dict[str, str]:
+def _printed(treatment: str, study: Study, numbers: claims.Printed) -> dict[str, str]:
     """Label what is printed of each part of a treatment, or could have been, by its name."""
     found = {f"{subject(study, treatment)}, against none": ""}
-    sets = {part: (part, f"not {treatment}") for part in study.levels.get(treatment, ())}
-    for group in study.groups:
-        within = group.replace(GROUP, LEVEL)
-        sets[group] = (f"{treatment} and {within}", f"not {treatment} and {within}")
-    for part, words in sets.items():
-        found[_named(study, part)] = contrasts.label(contrasts.Meaning("sets", words))
+    for (owner, part), meaning in numbers.of_parts.items():
+        if owner == treatment:
+            found[_named(study, part)] = contrasts.label(meaning)
     return found
 
 
