@@ -216,7 +216,7 @@ def test_without_levels_the_cells_are_those_of_a_file_that_has_none(study, frame
 def test_cells_of_the_printed_sql_are_the_same_also_in_sqlite(study, frame, tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(TEXT, encoding="utf-8")
-    query, section = collapse_of(path)
+    query, check_query, section = collapse_of(path)
     assert section == {
         "covariates": {"score": "continuous", "group": "categorical"},
         "dose": {"A": "a_dose"},
@@ -226,6 +226,18 @@ def test_cells_of_the_printed_sql_are_the_same_also_in_sqlite(study, frame, tmp_
     with closing(sqlite3.connect(":memory:")) as database:
         frame.to_sql("patients", database, index=False)
         cells = pd.read_sql_query(query, database)
+        clean = pd.read_sql_query(check_query, database).iloc[0]
+        broken = frame.assign(
+            a_dose=frame.a_dose.where(frame.index > 4), score=frame.score.where(frame.b == 1)
+        )
+        broken.loc[frame.a == 0, "a_dose"] = "low"
+        broken.to_sql("patients", database, index=False, if_exists="replace")
+        dirty = pd.read_sql_query(check_query, database).iloc[0]
+    assert clean["rows"] == COUNT
+    assert clean.drop("rows").sum() == 0
+    assert dirty["score missing"] == (frame.b == 0).sum()
+    assert dirty["a_dose missing"] == (frame.a[:5] == 1).sum()
+    assert dirty["a_dose without A"] == (frame.a == 0).sum()
     text = HEAD + (
         "[cells]\ncovariates = { score = 'continuous', group = 'categorical' }\n"
         "dose = { A = 'a_dose' }\nduration = { A = 'a_time' }\nsubgroups = { age = 'group' }\n"

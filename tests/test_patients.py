@@ -162,7 +162,7 @@ def test_rows_with_missing_values_are_dropped_only_if_the_file_says_so(frame):
 def test_the_sql_gives_the_same_cells_in_sqlite(frame, study, tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(TEXT, encoding="utf-8")
-    query, section = collapse_of(path)
+    query, _, section = collapse_of(path)
     assert section == {
         "covariates": {"age": "continuous", "female": "binary", "class": "categorical"},
         "cluster": "hospital",

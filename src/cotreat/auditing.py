@@ -20,12 +20,12 @@ from cotreat.evidence.claims import (
     standard_error,
     wald_p,
 )
-from cotreat.evidence.contrasts import coefficient_of, label
+from cotreat.evidence.contrasts import coefficient_of, label, named_parts
 from cotreat.evidence.regression import Regressions
 from cotreat.names import CONDITIONAL_ONLY, OBSERVED, STANDARDISED
 from cotreat.overlap import overlap_of
 from cotreat.priors import PRIOR_CONFLICT, distance, prior_set
-from cotreat.regimens import NONE
+from cotreat.regimens import GROUP, LEVEL, NONE
 from cotreat.study import NOT_IDENTIFIED, Claim, Study
 
 RISKS = "risks"
@@ -226,14 +226,17 @@ def _claims(study: Study) -> str:
 def _evidence(study: Study, numbers: Printed) -> Iterator[str]:
     """Say what is printed, what of it is independent, and what does not fit."""
     reading = f", reading {study.reading}" if len(study.readings) > 1 else ""
-    lines = [f"Printed numbers that are evidence{reading}:"]
     used = {claim.id for claim in numbers.claims}
-    lines += [_printed_line(claim) for claim in study.claims if claim.id in used]
-    yield "\n".join(lines)
+    shown = [_printed_line(claim) for claim in study.claims if claim.id in used]
+    if shown:
+        yield "\n".join([f"Printed numbers that are evidence{reading}:", *shown])
     unused = [claim for claim in study.claims if claim.id not in used]
     if unused:
         lines = [f"Printed numbers that are shown and not used{reading}:"]
-        lines += [f"  {c.id}: {c.about or _about(c)}: {c.printed}   [{c.source}]" for c in unused]
+        lines += [
+            f"  {c.id}: {c.about or _about(c)}: {c.printed}{_used_by(study, c)}   [{c.source}]"
+            for c in unused
+        ]
         yield "\n".join(lines)
     rows, kept = len(numbers.names), len(numbers.kept)
     lines = [f"Rank: {kept} of these {rows} numbers (events of totals included) are independent."]
@@ -252,6 +255,19 @@ def _evidence(study: Study, numbers: Printed) -> Iterator[str]:
         lines = ["Readings (each is run; compare their log evidence):"]
         lines += [f"  {r.id}{m}: {r.words}" for r, m in zip(study.readings, marks, strict=False)]
         yield "\n".join(lines)
+
+
+def _used_by(study: Study, claim: Claim) -> str:
+    """Name the models for which a printed number is evidence, where it is about levels or subgroups."""
+    if claim.meaning is None or can_tell(study, claim.meaning):
+        return ""
+    named = named_parts(claim.meaning)
+    models = [
+        f"{SUBGROUPS}:{own.id}" if own.groups else own.id
+        for own in study.divisions
+        if named <= {part.replace(GROUP, LEVEL) for part in own.names}
+    ]
+    return f"; evidence of the model {', '.join(models)}"
 
 
 def _about(claim: Claim) -> str:

@@ -142,8 +142,12 @@ def _add_cells(commands: Commands) -> None:
 
 def _cells(options: argparse.Namespace) -> int:
     if options.print_sql:
-        query, section = collapse_of(options.study)
+        query, check, section = collapse_of(options.study)
         print(f"{query};")
+        _announce(
+            "\nThe query leaves out rows that lack a value, and levels without their treatment, and takes "
+            f"each row for a patient.\nCount first what it would leave out:\n\n{check};"
+        )
         lines = ["[cells]", 'file = "cells.csv"  # the result of this query']
         lines += [f"{key} = {_toml(value)}" for key, value in section.items()]
         _announce("\nIn the study file, in place of [patients]:\n" + "\n".join(lines))

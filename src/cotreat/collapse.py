@@ -160,6 +160,28 @@ def collapse_sql(columns: Columns) -> str:
     )
 
 
+def check_sql(columns: Columns) -> str:
+    """Write a query that counts the rows which `collapse_sql` leaves out or mends without a word.
+
+    By column those that lack a value, and levels of a treatment that was not given; patients that stand
+    in several rows are rows less patients.
+    """
+    parts = [f"COUNT(*) AS {quoted('rows')}"]
+    parts += [
+        f"SUM(CASE WHEN {has} THEN 0 ELSE 1 END) AS {quoted(f'{column} missing')}"
+        for column, has in columns.kept.items()
+    ]
+    for one in columns.parted:
+        if one.treatment:
+            held = f"NOT {columns.given(one)} AND {_text(one.column)} NOT IN ('', 'none', '0')"
+            name = quoted(f"{one.column} without {one.treatment}")
+            parts.append(f"SUM(CASE WHEN {held} THEN 1 ELSE 0 END) AS {name}")
+    if columns.patient:
+        parts.append(f"COUNT(DISTINCT {quoted(columns.patient)}) AS {quoted('patients')}")
+    inner = ",\n  ".join(parts)
+    return f"SELECT\n  {inner}\nFROM {ROWS}"
+
+
 def _text(column: str) -> str:
     return f"CAST({quoted(column)} AS VARCHAR)"
 

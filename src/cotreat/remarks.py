@@ -86,6 +86,11 @@ def _levels(summary: pd.DataFrame, study: Study) -> Iterator[str]:
             "not live, may stop early: duration and response may be entangled (immortal time), and "
             "this model cannot disentangle them."
         )
+    yield (
+        "An effect that never turns back has one direction at all levels by assumption, and with it the "
+        "product terms: that one level works and that a higher one does more are one probability, not two, "
+        "and no evidence that the response follows the level."
+    )
     numbers = printed(study)
     own = summary[summary.estimator == POSTERIOR].set_index("estimand")
     asked = numbers.of_parts if numbers is not None else {}

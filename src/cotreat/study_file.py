@@ -18,7 +18,7 @@ from cotreat.claims_file import (
     read_claims,
     read_readings,
 )
-from cotreat.collapse import collapse_sql
+from cotreat.collapse import check_sql, collapse_sql
 from cotreat.counts_file import partly_told, read_arms, read_totals, without_parts
 from cotreat.divisions_file import read_subgroups, read_treatments
 from cotreat.evidence.claims import contradictions, is_used
@@ -150,8 +150,8 @@ def parse_study(
     return study
 
 
-def collapse_of(study: str | Path) -> tuple[str, dict[str, Any]]:
-    """Return the collapse of a study's rows as SQL, and the section that its result goes with.
+def collapse_of(study: str | Path) -> tuple[str, str, dict[str, Any]]:
+    """Return the collapse of a study's rows as SQL, a query that checks them, and the section for cells.
 
     The rows themselves are not read: they may be in a database elsewhere.
 
@@ -177,7 +177,8 @@ def collapse_of(study: str | Path) -> tuple[str, dict[str, Any]]:
         key, _, owner = one.key.partition(".")
         section.setdefault(key, {})[owner] = one.column
     section["cluster"] = columns.cluster
-    return collapse_sql(columns), {key: value for key, value in section.items() if value}
+    given = {key: value for key, value in section.items() if value}
+    return collapse_sql(columns), check_sql(columns), given
 
 
 def _why(error: Exception) -> str:

@@ -37,8 +37,11 @@ def rows_to_draw(view: View) -> list[Row]:
 def _told(treatment: str, study: Study) -> dict[str, str]:
     """Label the odds ratio of each part of a treatment by name; the first entry is the heading."""
     background = spoken_background(study, treatment)
-    beside = f" beside {regimen_name(study, study.label(background))}" if background else ""
-    found = {f"{subject(study, treatment)}{beside}, against none": ""}
+    heading = f"{subject(study, treatment)}, against none"
+    if background:
+        other = regimen_name(study, study.label(background))
+        heading = f"{subject(study, treatment)} added to {other}, against that alone"
+    found = {heading: ""}
     for group in study.groups or ("",):
         own = background | ({group} if group else set())
         without = study.label(frozenset(own))

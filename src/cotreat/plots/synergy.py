@@ -130,7 +130,7 @@ def notes(view: View, every: list[Panel], shown: list[Panel]) -> list[str]:
     left_out = len(every) - len(silent) - len(shown)
     lines = [fold(f"synergy is judged on: {judged_on(view.study)}", LINE)]
     if left_out:
-        lines.append(f"{left_out} more pairs and backgrounds, with no more observed, are not shown")
+        lines.append(f"{left_out} more pairs and backgrounds are not shown: see the summary")
     lines += [fold(f"{panel.title}: {panel.silence}", LINE) for panel in silent[:LISTED]]
     if len(silent) > LISTED:
         lines.append(f"{len(silent) - LISTED} more pairs and backgrounds have no answer")
