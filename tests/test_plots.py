@@ -74,11 +74,12 @@ STUDIES = {
     "three": parse_study(THREE, "three.toml"),
 }
 PNG = b"\x89PNG\r\n\x1a\n"
-OF_PRINTED = {"claims", "claims_predictive", "sizes", "parts"}
+OF_PRINTED = {"claims", "claims_predictive", "sizes"}
 """Figures that only studies with printed numbers, or levels or subgroups, have; tested elsewhere."""
 OF_PATIENTS = {"calibration", "influence"}
+OF_PARTS = {"parts"}
 """Figures that only patients with covariates have; their tests are in test_plots_patients.py."""
-ELSEWHERE = OF_PRINTED | OF_PATIENTS
+ELSEWHERE = OF_PRINTED | OF_PATIENTS | OF_PARTS
 
 
 # --- A fit without sampling ----------------------------------------------------------------------
