@@ -578,7 +578,7 @@ READINGS = {
     ),
     "means nothing": (
         TRIO + reading("a", default=True) + "means = {}\n",
-        (f"readings[1].means: is a table; it must be {MEANS}",),
+        (f"readings[1].means: is {{}}; it must be {MEANS}",),
     ),
     "value of a claim": (
         TRIO + reading("a", 'tac = { value = 2.1, sets = ["CYC", "not CYC"] }', default=True),

@@ -1,5 +1,6 @@
 """Levels of treatments and subgroups: what is read, refused, counted and stated."""
 
+import re
 import sqlite3
 from contextlib import closing
 
@@ -287,7 +288,7 @@ WRONG_ROWS = {
     ),
     "numbers for levels": (
         lambda f: f.assign(a_dose=np.where(f.a == 1, 2.0, np.nan)),
-        "holds '2.0' and the like",
+        "holds '2' and the like",
     ),
     "a level that nobody has": (
         lambda f: f.assign(a_dose=f.a_dose.where(f.a_dose != "mid", "low")),
@@ -321,6 +322,19 @@ def test_what_says_that_a_drug_was_not_given_is_no_level(study, frame):
         assert told.divided("dose").cells.n.tolist() == study.divided("dose").cells.n.tolist()
 
 
+def test_levels_may_be_numbers_and_floats_where_a_frame_lacks_values(study, frame):
+    number = {"low": "1", "mid": "2", "high": "3"}
+    text = TEXT
+    for level, one in number.items():
+        text = re.sub(rf"\b{level} = ", f"{one} = ", text)
+    rows = frame.assign(a_dose=frame.a_dose.map(number).astype(float))
+    assert rows.a_dose.isna().any()
+    told, words = (one.divided("dose") for one in (parse_study(text, patients=rows), study))
+    own = dict(zip(told.counted, told.n, strict=True))
+    for regimen, n in zip(words.counted, words.n, strict=True):
+        assert own[re.sub(r"(?<=A\.)\w+", lambda level: number[level[0]], regimen)] == n
+
+
 def test_rows_without_the_level_of_their_drug_may_be_dropped(frame):
     rows = some("a_dose", None, TREATED)(frame)
     dropped = parse_study(TEXT + 'missing = "drop"', patients=rows)
@@ -331,11 +345,15 @@ def test_rows_without_the_level_of_their_drug_may_be_dropped(frame):
 WRONG_TEXT = {
     "one level": (
         TEXT.replace('short = "up to a year", ', ""),
-        "treatments.A.duration: is a table; it must be a table of at least two levels",
+        "treatments.A.duration: is { long = 'over a year' }; it must be a table of at least two",
     ),
     "a level of both": (
         TEXT.replace("short =", "low ="),
         "treatments.A.duration.low: is a level of the dose too; give it another id",
+    ),
+    "two levels of one name": (
+        TEXT.replace("6 to 10 mg", "up to 5 mg"),
+        "treatments.A.dose.mid: has the name of low; each needs its own",
     ),
     "an odd id": (
         TEXT.replace("mid =", '"6-10" ='),

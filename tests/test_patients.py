@@ -303,16 +303,72 @@ def test_wrong_sections_give_one_clear_error(frame, case):
     assert any(words in line for line in found), found
 
 
-def test_broken_files_give_one_clear_error(frame, tmp_path):
-    whole = tmp_path / "whole.parquet"
-    frame.to_parquet(whole)
-    (tmp_path / "rows.parquet").write_bytes(whole.read_bytes()[:2000])
-    (tmp_path / "empty.csv").write_text("", encoding="utf-8")
-    (tmp_path / "hollow").mkdir()
-    (tmp_path / "ragged.csv").write_text("id,a\n1,2,3\n4\n\x00\n", encoding="utf-8")
-    for name in ("rows.parquet", "empty.csv", "hollow", "ragged.csv"):
-        found = problems(TEXT.replace("rows.csv", name), folder=tmp_path)
-        assert any(line.startswith("patients.") for line in found), (name, found)
+def rows_as_text(frame, change=lambda lines: lines):
+    lines = frame.to_csv(index=False).splitlines()
+    return "\n".join([lines[0], *change(lines[1:])])
+
+
+def half_a_parquet(frame, path):
+    frame.to_parquet(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def folder_with_half(frame, path):
+    path.mkdir()
+    frame.to_parquet(path / "1.parquet")
+    half_a_parquet(frame, path / "2.parquet")
+
+
+CUT = "is no whole Parquet file: it was cut short, or is of another kind"
+BROKEN_FILES = {
+    "half.parquet": (half_a_parquet, f"half.parquet {CUT}"),
+    "text.parquet": (lambda f, p: p.write_text(rows_as_text(f)), f"text.parquet {CUT}"),
+    "half a folder": (folder_with_half, f"2.parquet {CUT}"),
+    "hollow": (lambda _, p: p.mkdir(), "the folder holds no .parquet file"),
+    "empty.csv": (lambda _, p: p.write_text(""), "the file is empty"),
+    "header.csv": (lambda f, p: p.write_text(rows_as_text(f.iloc[:0])), "has no rows"),
+    "cut.csv": (
+        lambda f, p: p.write_text(rows_as_text(f, lambda rows: [*rows[:149], rows[149][:7]])),
+        "line 151 has 3 values, and the header names 8 columns",
+    ),
+    "ragged.csv": (
+        lambda f, p: p.write_text(rows_as_text(f, lambda rows: [rows[0] + ",9", *rows[1:]])),
+        "line 2 has 9 values, and the header names 8 columns",
+    ),
+    "quote.csv": (
+        lambda f, p: p.write_text(rows_as_text(f, lambda rows: [*rows[:-1], '"' + rows[-1]])),
+        "cannot be read to line 301 (unexpected end of data); is a quotation mark left open?",
+    ),
+    "latin.csv": (
+        lambda f, p: p.write_bytes(
+            rows_as_text(f.replace({"hospital": {"west": "wést"}})).encode("latin-1")
+        ),
+        "is not UTF-8 text; save the file as UTF-8",
+    ),
+    "rows.xlsx": (
+        lambda _, p: p.write_bytes(b"PK\x03\x04" + bytes(range(256)) * 9),
+        "the file is a workbook or a zip archive; save its rows as CSV or Parquet",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_FILES)
+def test_a_broken_file_gives_one_clear_error(frame, tmp_path, name):
+    write, words = BROKEN_FILES[name]
+    write(frame, tmp_path / name)
+    (only,) = problems(TEXT.replace("rows.csv", name), folder=tmp_path)
+    assert only.startswith("patients.file: ")
+    assert only.endswith(words)
+
+
+def test_rows_are_read_whatever_stands_between_the_values(frame, study, tmp_path):
+    frame.to_csv(tmp_path / "rows.csv", index=False, sep=";")
+    read = parse_study(TEXT, folder=tmp_path)
+    assert np.array_equal(read.cells.values, study.cells.values)
+    frame.to_csv(tmp_path / "rows.csv.gz", index=False, sep="\t")
+    read = parse_study(TEXT.replace("rows.csv", "rows.csv.gz"), folder=tmp_path)
+    assert np.array_equal(read.cells.values, study.cells.values)
 
 
 def test_cells_with_more_events_than_patients_are_refused():

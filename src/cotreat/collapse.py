@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cotreat.cells import BINARY, CATEGORICAL, CONTINUOUS
+from cotreat.rows import RowsError, attach, why
 from cotreat.toml_tables import nearest
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 ROWS = "patients"
 """Name of the table of rows."""
+SOURCE = "source"
+"""Name of the rows as they come."""
 N, EVENTS = "n", "events"
 MOST_LEVELS = 50
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
@@ -228,51 +231,44 @@ def collapse(source: Path | Any, columns: Columns, *, may_drop: bool) -> Collaps
 
     with duckdb.connect(config={"preserve_insertion_order": "false"}) as connection:
         try:
-            types = _attach(connection, source)
+            types = attach(connection, source, SOURCE)
             problems = list(_absent(columns, list(types)))
             if not problems:
-                _without_nan(connection, types)
+                _name_rows(connection, types, columns)
                 problems = list(_problems(connection, columns, types, may_drop=may_drop))
             if problems:
                 raise CollapseError(problems)
             rows = _one(connection, f"SELECT COUNT(*) FROM {ROWS}")
             missing = _missing(connection, columns)
             cells = connection.execute(collapse_sql(columns)).df()
+        except RowsError as error:
+            raise CollapseError([("file", str(error))]) from None
         except duckdb.Error as error:
-            raise CollapseError([("file", f"cannot be read: {_first_line(error)}")]) from None
+            raise CollapseError([("file", why(source, error))]) from None
     counted = int(cells[N].sum()) if len(cells) else 0
     return Collapsed(cells, rows, 0 if columns.n else rows - counted, missing)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def _name_rows(
+    connection: duckdb.DuckDBPyConnection, types: dict[str, str], columns: Columns
+) -> None:
+    """Name the rows `ROWS`, as they are meant.
 
-
-def _attach(connection: duckdb.DuckDBPyConnection, source: Path | Any) -> dict[str, str]:
-    """Make the rows known under the name ``source``; return the types of the columns."""
-    if isinstance(source, Path):
-        name = str(source / "*.parquet" if source.is_dir() else source).replace("'", "''")
-        if source.is_dir() or source.suffix.lower() in (".parquet", ".pq"):
-            read = f"read_parquet('{name}', union_by_name = true)"
-        else:
-            read = f"read_csv('{name}', header = true, nullstr = ['', 'NA'], sample_size = -1)"
-    else:
-        connection.register("given", source)
-        read = "given"
-    connection.execute(f"CREATE VIEW source AS SELECT * FROM {read}")
-    described = connection.execute("DESCRIBE source").fetchall()
-    return {name: str(kind).partition("(")[0] for name, kind, *_ in described}
-
-
-def _without_nan(connection: duckdb.DuckDBPyConnection, types: dict[str, str]) -> None:
-    """Name the rows `ROWS`, and take NaN for what it stands for: a value that is missing."""
-    parts = [
-        f"CASE WHEN isnan({quoted(n)}) THEN NULL ELSE {quoted(n)} END AS {quoted(n)}"
-        if kind in ("FLOAT", "DOUBLE")
-        else quoted(n)
-        for n, kind in types.items()
-    ]
-    connection.execute(f"CREATE VIEW {ROWS} AS SELECT {', '.join(parts)} FROM source")
+    NaN stands for a value that is missing, and levels 1.0 and 2.0 for 1 and 2: a frame that lacks values
+    can hold whole numbers in no other way.
+    """
+    parted = {one.column for one in columns.parted}
+    parts = []
+    for column, kind in types.items():
+        name = what = quoted(column)
+        if kind in ("FLOAT", "DOUBLE"):
+            what = f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END"
+            if column in parted and not _one(
+                connection, f"SELECT COUNT(*) FROM {SOURCE} WHERE {what} <> floor({name})"
+            ):
+                what = f"CAST({what} AS BIGINT)"
+        parts.append(f"{what} AS {name}")
+    connection.execute(f"CREATE VIEW {ROWS} AS SELECT {', '.join(parts)} FROM {SOURCE}")
 
 
 # --- What may be wrong -----------------------------------------------------------------------------

@@ -72,9 +72,13 @@ def _subgroups(
 
 
 def _check_ids(where: str, ids: Mapping[str, str], problems: Problems) -> None:
-    for one in ids:
+    names: dict[str, str] = {}
+    for one, name in ids.items():
         if not PART.fullmatch(one):
             problems.add(f"{where}.{one}", "an id must be letters, digits or _")
+        if name in names:
+            problems.add(f"{where}.{one}", f"has the name of {names[name]}; each needs its own")
+        names.setdefault(name, one)
 
 
 def _check_apart(divisions: list[Division], problems: Problems) -> None:

@@ -176,6 +176,8 @@ def show(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(show, value))}]"
     if isinstance(value, dict):
-        return "a table"
-    words = repr(value) if isinstance(value, str) else str(value).lower()
+        inside = ", ".join(f"{name} = {show(one)}" for name, one in value.items())
+        words = f"{{ {inside} }}" if inside else "{}"
+    else:
+        words = repr(value) if isinstance(value, str) else str(value).lower()
     return words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
