@@ -11,7 +11,7 @@ import statsmodels.api as sm
 from scipy import stats
 from scipy.special import expit
 
-from cotreat import StudyError, load_study, parse_study, regimens
+from cotreat import StudyError, audit, load_study, parse_study, regimens
 from cotreat.adjusted import fit_adjusted
 from cotreat.catalogue import MODELS, ModelError, find_model
 from cotreat.checks import check, failures
@@ -471,11 +471,26 @@ def test_a_subgroup_that_dropping_leaves_empty_is_refused(frame):
         ("subgroups", "the patients of rows are not counted by age"),
         ("subgroups:sex", "rows has no subgroups by sex; it has dose, duration, age"),
         ("dose:A", "no model 'dose:A'"),
+        ("subgroups:", "no model 'subgroups:'; did you mean subgroups"),
+        ("duratoin", "no model 'duratoin'; did you mean duration"),
     ],
 )
 def test_models_need_patients_told_by_what_they_ask(counted, model, words):
     with pytest.raises(ModelError, match=words):
         find_model(model, counted)
+
+
+def test_the_audit_counts_by_every_division_or_says_that_it_cannot(study, counted):
+    text = audit(counted)
+    assert "Cells by dose (events / patients, crude risk):" in text
+    assert "  A.mid         14 / 50       0.280" in text
+    assert (
+        "No cells by duration: the patients of rows are not counted by duration; write regimens such as "
+        "A.short in [[arms]], or name its column under [patients]."
+    ) in text
+    assert "write regimens such as A | age=young in [[arms]]" in text
+    assert "No cells" not in audit(study)
+    assert "Cells by age (events / patients, crude risk):" in audit(study)
 
 
 def test_a_study_without_levels_has_no_such_model():

@@ -26,7 +26,7 @@ from cotreat.names import CONDITIONAL_ONLY, OBSERVED, STANDARDISED
 from cotreat.overlap import overlap_of
 from cotreat.priors import PRIOR_CONFLICT, distance, prior_set
 from cotreat.regimens import GROUP, LEVEL, NONE
-from cotreat.study import NOT_IDENTIFIED, Claim, Study
+from cotreat.study import NOT_IDENTIFIED, Claim, DivisionError, Study
 
 RISKS = "risks"
 ODDS_RATIOS = "odds ratios of two regimens"
@@ -39,6 +39,7 @@ def audit(study: Study) -> str:
     parts = [
         _head(study),
         _cells(study),
+        *_divided_cells(study),
         _patients(study),
         _prior_conflict(study),
         _totals(study),
@@ -75,10 +76,25 @@ def _divisions(study: Study) -> Iterator[str]:
             yield f"  {kind}{of}: {', '.join(f'{i} = {name}' for i, name in named)}"
 
 
-def _cells(study: Study) -> str:
+def _divided_cells(study: Study) -> Iterator[str]:
+    """Show the counts by levels and by subgroups, or say that there are none."""
+    for division in study.divisions:
+        name = division.name or division.id
+        try:
+            told = study.divided(division.id)
+        except DivisionError as error:
+            yield f"No cells by {name}: {error}."
+            continue
+        if told.counted:
+            yield _cells(told, f"Cells by {name}")
+
+
+def _cells(study: Study, title: str = "Cells") -> str:
     width = max(map(len, study.regimens))
     what = "events / patients" + ("" if study.is_case_control else ", crude risk")
-    lines = [f"Cells ({what}):" if study.counted else "Cells (nobody printed a count by regimen):"]
+    lines = [
+        f"{title} ({what}):" if study.counted else f"{title} (nobody printed a count by regimen):"
+    ]
     for regimen in study.regimens:
         if regimen in study.counted:
             i = study.counted.index(regimen)

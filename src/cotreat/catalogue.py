@@ -7,6 +7,7 @@ with one function ``log_odds``, and one entry here.
 from dataclasses import dataclass, replace
 
 from cotreat.study import DOSE, DURATION, DivisionError, Study
+from cotreat.toml_tables import nearest
 
 
 class ModelError(ValueError):
@@ -145,9 +146,10 @@ def find_model(name: str, study: Study) -> Model:
     ModelError
         If there is no such model, or the study has too few pairs of treatments for it.
     """
-    stem, _, division = name.partition(":")
-    if stem not in MODELS or (division and stem != SUBGROUPS):
-        raise ModelError(f"no model {name!r}; the models are {', '.join(MODELS)}")
+    stem, colon, division = name.partition(":")
+    if stem not in MODELS or (colon and not (division and stem == SUBGROUPS)):
+        hint = nearest(name, MODELS) or f"the models are {', '.join(MODELS)}"
+        raise ModelError(f"no model {name!r}; {hint}")
     if stem == SUBGROUPS:
         name = f"{stem}:{_subgroups(study, division)}"
     model = described(name)

@@ -332,7 +332,13 @@ class Study:
         cells = self.told.cells
         untold = [arm for arm in self.told.arms if not _is_told(arm.regimen, own)]
         if untold or (cells is not None and division not in cells.divisions):
-            raise DivisionError(f"the patients of {self.id} are not counted by {division}")
+            example = next(iter(own.names))
+            if own.groups:
+                example = f"{self.treatments[0].id}{regimens.WITHIN}{example}"
+            raise DivisionError(
+                f"the patients of {self.id} are not counted by {division}; write regimens such as "
+                f"{example} in [[arms]], or name its column under [patients]"
+            )
         count = len(self._lattice(own))
         if count > MOST_REGIMENS:
             raise DivisionError(
