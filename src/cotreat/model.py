@@ -6,7 +6,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from cotreat.catalogue import Model
-from cotreat.effects import state
+from cotreat.effects import numbers_of, state
 from cotreat.evidence import claims, counts, patients, sizes
 from cotreat.evidence.regression import averages
 from cotreat.priors import PriorSet
@@ -73,6 +73,6 @@ def _printed(
     loss = state(priors, "loss") if numbers.has_loss else None
     size = sizes.state(numbers.sizes)
     pm.Deterministic("size", size, dims="present")
-    shift = priors["shift"].numbers()["sigma"] if numbers.shifted.size else 0.0
+    shift = numbers_of(priors, "shift")["sigma"] if numbers.shifted.size else pt.zeros(())
     at = [arms.index(regimen) for regimen in numbers.study.present]
     claims.likelihood(numbers, eta[at], sigma, loss, size, shift)

@@ -44,6 +44,10 @@ class Prior:
         wanted = ("mu", "sigma") if self.distribution == "Normal" else ("sigma",)
         return {k: v for k in wanted if (v := given[k]) is not None}
 
+    def given(self) -> dict[str, float]:
+        """The same numbers by the names that they have as data of a PyMC model."""
+        return {f"{self.variable} {name}": value for name, value in self.numbers().items()}
+
     def in_words(self) -> str:
         """Say the central 95 % of the prior on the scale people think in."""
         if self.mu is None or self.sigma is None or self.meaning not in _BACK:

@@ -423,7 +423,7 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: i
     if "claim_mean" in posterior:
         again |= claims.replicate(posterior, rng)
     tree["posterior_predictive"] = xr.DataTree(_noted(xr.Dataset(again), posterior))
-    seen = {rv.name: built.rvs_to_values[rv].data for rv in built.observed_RVs}
+    seen = {rv.name: built.rvs_to_values[rv].eval() for rv in built.observed_RVs}
     dims = {name: built.named_vars_to_dims[name] for name in seen}
     tree["observed_data"] = xr.DataTree(
         xr.Dataset(

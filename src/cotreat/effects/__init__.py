@@ -5,6 +5,7 @@ from typing import Any
 import pymc as pm
 import pytensor.tensor as pt
 
+from cotreat import given
 from cotreat.priors import PriorSet
 
 
@@ -12,8 +13,14 @@ def state(
     priors: PriorSet, variable: str, dims: str | None = None, **others: Any
 ) -> pt.TensorVariable:
     """State one variable of the PyMC model in context from its row of the prior set."""
-    row = priors[variable]
-    return getattr(pm, row.distribution)(variable, **{**row.numbers(), **others}, dims=dims)
+    numbers = {**numbers_of(priors, variable), **others}
+    return getattr(pm, priors[variable].distribution)(variable, **numbers, dims=dims)
+
+
+def numbers_of(priors: PriorSet, variable: str) -> dict[str, pt.TensorVariable]:
+    """State the numbers of one row of the prior set as data of the PyMC model in context."""
+    named = priors[variable].given()
+    return dict(zip(priors[variable].numbers(), given.state(named).values(), strict=True))
 
 
 def relatives(
@@ -26,7 +33,7 @@ def relatives(
     variance σ² + spread²/count), but the data pin each part down by itself: stated one by one,
     centred or not, alike relatives make a funnel in which samplers diverge.
     """
-    sd = priors[mean].numbers()["sigma"]
+    sd = numbers_of(priors, mean)["sigma"]
     tau = state(priors, spread)
     own_mean = state(priors, mean, sigma=pm.math.sqrt(sd**2 + tau**2 / count))
     z = pm.ZeroSumNormal("z", 1.0, dims=dims)

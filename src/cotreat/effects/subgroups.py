@@ -4,7 +4,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from cotreat.effects import state
+from cotreat.effects import numbers_of, state
 from cotreat.priors import PriorSet
 from cotreat.regimens import group_of
 from cotreat.study import Study
@@ -20,7 +20,7 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
     are the same in all subgroups.
     """
     at = np.array([study.groups.index(group_of(arm)) for arm in arms])
-    sd = priors["beta"].numbers()["sigma"]
+    sd = numbers_of(priors, "beta")["sigma"]
     tau = state(priors, "spread", dims="treatment")
     spread_of_mean = pm.math.sqrt(sd**2 + tau**2 / len(study.groups))
     beta = state(priors, "beta", dims="treatment", sigma=spread_of_mean)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import product
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from cotreat import regimens
+from cotreat import given, regimens
 from cotreat.evidence.contrasts import (
     Cohort,
     coefficient_of,
@@ -611,6 +611,18 @@ def observed(numbers: Printed) -> Observed:
     )
 
 
+def data(numbers: Printed) -> given.Given:
+    """Return the printed numbers as data of a PyMC model."""
+    seen = observed(numbers)
+    points = [at for at in numbers.kept if not seen.is_tail[at]]
+    known = {"printed points": seen.values[points], "printed rounding": seen.rounding}
+    if numbers.sizes.are_known and numbers.odds_ratios:
+        known["printed widths"] = np.log([standard_error(claim) for claim in numbers.odds_ratios])
+        rounding = np.array([width_rounding(claim) for claim in numbers.odds_ratios])
+        known["width rounding"] = rounding**2 / 3
+    return {**known, **numbers.sizes.data}
+
+
 def coordinates(numbers: Printed) -> dict[str, tuple[str, ...]]:
     """Name the entries of everything that `likelihood` makes."""
     tails = observed(numbers).is_tail
@@ -633,7 +645,7 @@ def likelihood(
     sigma: pt.TensorVariable | None,
     loss: pt.TensorVariable | None,
     n: pt.TensorVariable,
-    shift_sd: float,
+    shift_sd: pt.TensorVariable,
 ) -> None:
     """State the printed numbers in the PyMC model in context.
 
@@ -649,14 +661,14 @@ def likelihood(
 
     # One node of the graph: spelled out it has thousands, and PyTensor takes seconds to rewrite them.
     @wrap_jax
-    def law_in_jax(log_odds: Any, sigma: Any, loss: Any, n: Any) -> Joint:
+    def law_in_jax(log_odds: Any, sigma: Any, loss: Any, n: Any, shift_sd: Any) -> Joint:
         return joint_law(jnp, numbers, log_odds, sigma, loss, n, shift_sd)
 
     @wrap_jax
     def inferred_in_jax(log_odds: Any, sigma: Any, n: Any) -> Any:
         return numbers.regressions_inferred.law(jnp, log_odds, sigma, n).mean
 
-    law = law_in_jax(log_odds, sigma, loss, n)
+    law = law_in_jax(log_odds, sigma, loss, n, shift_sd)
     more = [inferred_in_jax(log_odds, sigma, n)] if numbers.inferred else []
     pm.Deterministic("log_ratio", pt.concatenate([law.ratios, *more]), dims="claim")
     observe(numbers, law)
@@ -672,38 +684,37 @@ def observe(numbers: Printed, law: Joint) -> None:
     import pymc as pm
     import pytensor.tensor as pt
 
-    data = observed(numbers)
-    covariance = law.covariance + np.diag(data.rounding)
+    is_tail, known = observed(numbers).is_tail, given.state(data(numbers))
+    covariance = law.covariance + pt.diag(known["printed rounding"])
     pm.Deterministic("claim_mean", law.mean, dims="row")
     pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))
-    points = [at for at in numbers.kept if not data.is_tail[at]]
-    tails = [at for at in numbers.kept if data.is_tail[at]]
+    points = [at for at in numbers.kept if not is_tail[at]]
+    tails = [at for at in numbers.kept if is_tail[at]]
+    values = known["printed points"]
     inner = covariance[points][:, points]
     pm.CustomDist(
         "claims",
         law.mean[points],
         inner,
-        logp=_normal_log_density,
+        logp=partial(_normal_log_density, count=len(points)),
         signature="(k),(k,k)->(k)",
-        observed=data.values[points],
+        observed=values,
         dims="point",
     )
     if tails:
         across = covariance[tails][:, points]
         weights = pt.linalg.solve(inner, across.T, assume_a="pos").T
-        mean = law.mean[tails] + weights @ (data.values[points] - law.mean[points])
+        mean = law.mean[tails] + weights @ (values - law.mean[points])
         rest = covariance[tails][:, tails] - weights @ across.T
         pm.Potential("tails", _tails([numbers.claims[at] for at in tails], mean, rest))
     if numbers.sizes.are_known and numbers.odds_ratios:
-        widths = [standard_error(claim) for claim in numbers.odds_ratios]
-        rounding = np.array([width_rounding(claim) for claim in numbers.odds_ratios])
         mean = pm.Deterministic("width_mean", law.width, dims="odds_ratio")
-        sd = pt.sqrt(law.width_sd**2 + rounding**2 / 3)
+        sd = pt.sqrt(law.width_sd**2 + known["width rounding"])
         sd = pm.Deterministic("width_sd", sd, dims="odds_ratio")
-        pm.Normal("widths", mean, sd, observed=np.log(widths), dims="odds_ratio")
+        pm.Normal("widths", mean, sd, observed=known["printed widths"], dims="odds_ratio")
 
 
-def _normal_log_density(value: Any, mean: Any, covariance: Any) -> Any:
+def _normal_log_density(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:
     """Return the log density of a multivariate normal, row after row given the rows before.
 
     Written out, for there are few rows: calls into a linear algebra library for each of thousands of
@@ -712,7 +723,7 @@ def _normal_log_density(value: Any, mean: Any, covariance: Any) -> Any:
     import pytensor.tensor as pt
 
     off, rest, total = value - mean, covariance, pt.zeros(())
-    for _ in range(value.type.shape[0]):
+    for _ in range(count):
         variance, across = rest[0, 0], rest[0, 1:]
         total -= 0.5 * (off[0] ** 2 / variance + pt.log(2 * np.pi * variance))
         weights = across / variance

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from cotreat import given
 from cotreat.evidence.regression import averages
 from cotreat.study import Study
 
 if TYPE_CHECKING:
     import pytensor.tensor as pt
     import xarray as xr
+
+
+def data(study: Study) -> given.Given:
+    """Return the counts as data of a PyMC model."""
+    return {"counted n": study.n, "counted events": study.events}
 
 
 def likelihood(
@@ -40,7 +46,8 @@ def likelihood(
         risk = {"logit_p": log_odds[at]}
     else:
         risk = {"p": averages(pt, log_odds[at], sigma).risk}
-    pm.Binomial("events", n=study.n, observed=study.events, dims="counted", **risk)
+    n, events = given.state(data(study)).values()
+    pm.Binomial("events", n=n, observed=events, dims="counted", **risk)
 
 
 def replicate(study: Study, risk: xr.DataArray, rng: np.random.Generator) -> xr.DataArray:

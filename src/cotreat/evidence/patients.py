@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cotreat import given
 from cotreat.cells import Cells
 from cotreat.study import Study
 
@@ -39,6 +40,15 @@ def parameters(cells: Cells | None) -> tuple[str, ...]:
     return (*(("delta",) if cells.covariates else ()), *of_clusters)
 
 
+def data(cells: Cells) -> given.Given:
+    """Return the patients as data of a PyMC model."""
+    return {
+        "cell n": cells.n,
+        "cell events": cells.events,
+        **({"cell covariates": cells.values} if cells.covariates else {}),
+    }
+
+
 def likelihood(
     study: Study, arms: tuple[str, ...], log_odds: pt.TensorVariable, priors: PriorSet
 ) -> None:
@@ -62,9 +72,10 @@ def likelihood(
 
     cells = study.cells
     assert cells is not None  # noqa: S101 - for the type checker
+    known = given.state(data(cells))
     shift = pt.zeros(len(cells.n))
     if cells.covariates:
-        shift = shift + cells.values @ state(priors, "delta", dims="covariate")
+        shift = shift + known["cell covariates"] @ state(priors, "delta", dims="covariate")
     if cells.clusters:
         between = state(priors, "between")
         off = pm.Deterministic(
@@ -77,11 +88,11 @@ def likelihood(
     at = np.array([arms.index(regimen) for regimen in cells.regimens])
     pm.CustomDist(
         "events",
-        cells.n,
+        known["cell n"],
         log_odds[at] + shift,
         logp=log_binomial,
         random=_draw_binomial,
-        observed=cells.events,
+        observed=known["cell events"],
         dims="cell",
     )
 

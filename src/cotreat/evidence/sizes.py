@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from cotreat import given
 from cotreat.study import Study
 
 if TYPE_CHECKING:
@@ -93,6 +94,12 @@ class Sizes:
         return (*names, SHARE) if self.polytope else tuple(names)
 
     @property
+    def data(self) -> given.Given:
+        """What `state` takes as data of a PyMC model: totals to be shared out, and known sizes."""
+        totals = {f"{n} total": t for n, (_, t) in zip(self.variables, self.blocks, strict=False)}
+        return {"fixed sizes": self.fixed, **totals}
+
+    @property
     def ways(self) -> NDArray[np.float64]:
         """Directions in which sizes may move and leave every total as it is, shape (arm, direction)."""
         found = []
@@ -153,7 +160,9 @@ def sizes_of(study: Study) -> Sizes:
         raise ValueError(f"no numbers of patients fit these totals: {_listed(study)}")
     blocks = []
     for at, total in enumerate(totals):
-        arms = tuple(i for i, own in zip(free, atom.ravel(), strict=True) if own == at)
+        arms = tuple(
+            i for i in _told_first(study) if i in free and atom.ravel()[free.index(i)] == at
+        )
         if total < 0.5:
             raise ValueError(
                 "no numbers of patients fit these totals with patients in every arm: "
@@ -164,6 +173,16 @@ def sizes_of(study: Study) -> Sizes:
         else:
             blocks.append((arms, float(total)))
     return Sizes(fixed, tuple(sorted(blocks)))
+
+
+def _told_first(study: Study) -> list[int]:
+    """Order the arms in ``study.present`` by how many printed numbers are about them alone.
+
+    A total that is shared out arm by arm, those first of which most is known, leaves shares that depend
+    little on each other.
+    """
+    words = [word for c in study.claims if c.meaning is not None for word in c.meaning.words]
+    return sorted(range(len(study.present)), key=lambda i: -words.count(study.present[i]))
 
 
 def events_fit(study: Study) -> bool:
@@ -246,18 +265,19 @@ def state(sizes: Sizes) -> pt.TensorVariable:
 
     parts: list[Any] = []
     places: list[int] = []
-    for name, (arms, total) in zip(sizes.variables, sizes.blocks, strict=False):
-        parts.append(total * pm.Dirichlet(name, np.ones(len(arms))))
+    known = given.state(sizes.data)
+    for name, (arms, _) in zip(sizes.variables, sizes.blocks, strict=False):
+        parts.append(known[f"{name} total"] * pm.Dirichlet(name, np.ones(len(arms))))
         places += arms
     if sizes.polytope is not None:
         at = _uniform(sizes.polytope)
         parts.append(sizes.polytope.centre + sizes.polytope.basis @ at)
         places += sizes.loose
     if not parts:
-        return pt.as_tensor(sizes.fixed)
+        return known["fixed sizes"]
     where = np.zeros((len(sizes.fixed), len(places)))
     where[places, range(len(places))] = 1.0
-    return sizes.fixed + where @ pt.concatenate(parts)
+    return known["fixed sizes"] + where @ pt.concatenate(parts)
 
 
 def _uniform(polytope: Polytope) -> pt.TensorVariable:

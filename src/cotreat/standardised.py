@@ -1,0 +1,213 @@
+"""A model's log density in coordinates in which its posterior is as normal as may be.
+
+Variables whose prior is known but not normal are standardised by it: a spread, a share or a probability x
+is stated by z = Φ⁻¹(F(x)), F the prior's distribution function, so that z ~ Normal(0, 1) and what the data
+leave open stays normal. All others stand as samplers walk on them.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from numpy.typing import NDArray
+from pymc.sampling.jax import get_jaxified_graph
+from pytensor.graph.replace import clone_replace
+from pytensor.graph.rewriting.utils import rewrite_graph
+
+from cotreat import given
+from cotreat.vectorised import Draws, untraced
+
+BLOCK = 256
+"""Points worked out in one call: it is compiled for so many, and what they need fits the cache."""
+NEAREST = 1e-16
+"""A probability is no nearer to 1 than that, where its deviate would be infinite."""
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """One free variable of a model in standardised coordinates.
+
+    Attributes
+    ----------
+    rv : TensorVariable
+        The variable of the model.
+    z : TensorVariable
+        Its coordinates.
+    value : TensorVariable
+        What samplers walk on, as a function of `z`.
+    own : TensorVariable
+        The variable on its own scale, as a function of `z`.
+    is_standard : bool
+        Whether `z` is standard normal under the prior.
+    start : ndarray
+        Where to begin to look for a mode.
+    """
+
+    rv: Any
+    z: Any
+    value: Any
+    own: Any
+    is_standard: bool
+    start: NDArray[np.float64]
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether it is a standard deviation, on which the shape of the posterior of others depends."""
+        return type(self.rv.owner.op).__name__ == "HalfNormalRV"
+
+
+def coordinates(built: pm.Model) -> list[Coordinates]:
+    """State each free variable of a model in standardised coordinates."""
+    begin = built.initial_point()
+    return [_coordinates(built, rv, begin[built.rvs_to_values[rv].name]) for rv in built.free_RVs]
+
+
+def _coordinates(built: pm.Model, rv: Any, begin: NDArray[np.float64]) -> Coordinates:
+    z = pt.tensor(f"{rv.name} standardised", dtype="float64", shape=begin.shape)
+    transform, inputs = built.rvs_to_transforms[rv], rv.owner.inputs
+    standard = _STANDARD.get(type(rv.owner.op).__name__)
+    if standard is None:
+        own = z if transform is None else transform.backward(z, *inputs)
+        return Coordinates(rv, z, z, own, is_standard=False, start=np.asarray(begin, float))
+    own = standard(rv, z)
+    value = transform.forward(own, *inputs)
+    return Coordinates(rv, z, value, own, is_standard=True, start=np.zeros(begin.shape))
+
+
+def _below(z: Any) -> Any:
+    """Return Φ(z), short of 1."""
+    return pt.minimum(pt.erfc(-z / np.sqrt(2)) / 2, 1 - NEAREST)
+
+
+def _half_normal(rv: Any, z: Any) -> Any:
+    _, sigma = rv.owner.op.dist_params(rv.owner)
+    return sigma * np.sqrt(2) * pt.erfinv(_below(z))
+
+
+def _dirichlet(rv: Any, z: Any) -> Any:
+    """Break a stick of length 1 at Beta(1, k) shares of what is left, k = count − 1, …, 1."""
+    (concentration,) = rv.owner.op.dist_params(rv.owner)
+    if not np.all(concentration.eval() == 1):
+        raise NotImplementedError(f"{rv.name} is not uniform on the simplex")
+    (count,) = z.type.shape
+    left = pt.log(_below(-z)) / np.arange(count, 0, -1)
+    before = pt.concatenate([pt.zeros(1), pt.cumsum(left)])
+    return pt.exp(before) * pt.concatenate([-pt.expm1(left), pt.ones(1)])
+
+
+def _uniform(_: Any, z: Any) -> Any:
+    return _below(z)
+
+
+_STANDARD = {"HalfNormalRV": _half_normal, "DirichletRV": _dirichlet, "UniformRV": _uniform}
+"""How the prior's quantiles make a variable of a standard normal one."""
+
+
+class Density:
+    """The log density of a model at many points, compiled once for any data and any prior's numbers.
+
+    Parameters
+    ----------
+    built
+        The model; its own numbers are ``self.given``.
+
+    Attributes
+    ----------
+    size : int
+        Coordinates of a point.
+    spreads : ndarray of int
+        Those of them that are standard deviations.
+    start : ndarray, shape (size,)
+        Where to begin to look for a mode.
+    given : dict
+        Numbers that it is given, by name.
+    """
+
+    def __init__(self, built: pm.Model) -> None:
+        with untraced():
+            self._parts = coordinates(built)
+            inputs, (density,) = given.opened(built, [_log_density(built, self._parts)])
+            self.given = {name: built[name].get_value() for name in inputs}
+            function = _in_jax([*(p.z for p in self._parts), *inputs.values()], [density])
+        self._shapes = [part.start.shape for part in self._parts]
+        self._built = built
+        self.start = np.concatenate([part.start.ravel() for part in self._parts])
+        self.size = len(self.start)
+        is_spread = [np.full(part.start.size, part.is_spread) for part in self._parts]
+        self.spreads = np.flatnonzero(np.concatenate(is_spread))
+
+        def one(point: Any, numbers: list[Any]) -> Any:
+            value = function(*self._apart(point), *numbers)[0]
+            return jnp.where(jnp.isnan(value), -jnp.inf, value)
+
+        self._block = jax.jit(jax.vmap(one, (0, None)))
+
+    def _apart(self, point: Any) -> list[Any]:
+        cuts = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1]
+        parts = jnp.split(point, cuts)
+        return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+    def at(self, points: NDArray[np.float64], numbers: given.Given) -> NDArray[np.float64]:
+        """Return the log density at points, shape (point,); impossible ones have minus infinity.
+
+        Parameters
+        ----------
+        points
+            Shape (point, size).
+        numbers
+            With the names and shapes of ``self.given``.
+        """
+        count = len(points)
+        padded = np.concatenate([points, np.repeat(points[-1:], -count % BLOCK, axis=0)])
+        told = [jnp.asarray(numbers[name]) for name in self.given]
+        blocks = [self._block(padded[at : at + BLOCK], told) for at in range(0, count, BLOCK)]
+        return np.concatenate([np.asarray(block) for block in blocks])[:count]
+
+    def draws(self, points: NDArray[np.float64], numbers: given.Given) -> Draws:
+        """Take points back to the scale of the model's variables, by name."""
+        told = [jnp.asarray(numbers[name]) for name in self._own_inputs]
+        values = self._own(points, told)
+        names = [part.rv.name for part in self._parts]
+        return {name: np.asarray(v) for name, v in zip(names, values, strict=True)}
+
+    @cached_property
+    def _own_inputs(self) -> list[str]:
+        return list(self._opened_own[0])
+
+    @cached_property
+    def _opened_own(self) -> tuple[dict[str, Any], list[Any]]:
+        with untraced():
+            return given.opened(self._built, [part.own for part in self._parts])
+
+    @cached_property
+    def _own(self) -> Any:
+        inputs, outputs = self._opened_own
+        with untraced():
+            function = _in_jax([*(p.z for p in self._parts), *inputs.values()], outputs)
+        return jax.jit(jax.vmap(lambda x, told: function(*self._apart(x), *told), (0, None)))
+
+
+def _log_density(built: pm.Model, parts: list[Coordinates]) -> Any:
+    """State the log density: the prior of what is standardised is that of z, with no Jacobian."""
+    standard = {part.rv for part in parts if part.is_standard}
+    others = [rv for rv in built.basic_RVs if rv not in standard]
+    density = built.logp(vars=[*others, *built.potentials])
+    values = {built.rvs_to_values[part.rv]: part.value for part in parts}
+    (moved,) = clone_replace([density], replace=values)
+    own = [_standard_normal(part.z) for part in parts if part.is_standard]
+    return moved + sum(own, start=pt.zeros(()))
+
+
+def _standard_normal(z: Any) -> Any:
+    return (-0.5 * z**2 - 0.5 * np.log(2 * np.pi)).sum()
+
+
+def _in_jax(inputs: list[Any], outputs: list[Any]) -> Any:
+    """Translate to JAX, without checks that sigma > 0: JAX has none, and the numbers were read before."""
+    bare = rewrite_graph(outputs, include=("local_remove_check_parameter",), clone=True)
+    return get_jaxified_graph(inputs=inputs, outputs=bare)
