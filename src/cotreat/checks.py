@@ -23,6 +23,7 @@ from cotreat.estimands import (
     risk_of,
     waist_of,
 )
+from cotreat.laplace import BAD_K, GOOD_K
 from cotreat.measures import odds
 from cotreat.names import (
     CALIBRATION,
@@ -84,18 +85,64 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     waist = waist_of(tree["posterior"].to_dataset())
     indicators = _indicators(waist, study, model)
     stats = tree["sample_stats"].to_dataset()
-    is_smc = "log_evidence" in stats
     rows = [
         *_agreement(quantities, indicators),
-        *(() if is_smc else _size(quantities, indicators)),
-        *(_between(quantities) if is_smc else _precision(quantities)),
-        *(_doubling(stats) if is_smc else _sampler(stats)),
+        *_by_engine(stats, quantities, indicators),
         _chains(tree["posterior"].sizes["chain"]),
         *_undefined(waist, study, model),
         *_conflict_and_misfit(tree, study),
         *(_patients(tree, study.cells) if study.is_adjusted and study.cells else ()),
     ]
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
+
+
+def _by_engine(stats: xr.Dataset, quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
+    """Run the diagnostics that only one kind of sampler has."""
+    if "pareto_k" in stats:
+        yield from _weights(stats)
+        yield from _between(quantities)
+    elif "log_evidence" in stats:
+        yield from _between(quantities)
+        yield from _doubling(stats)
+    else:
+        yield from _size(quantities, indicators)
+        yield from _precision(quantities)
+        yield from _sampler(stats)
+        if "replaced" in stats.attrs:
+            yield replaced("numpyro", stats.attrs["replaced"])
+
+
+def _weights(stats: xr.Dataset) -> Iterator[Row]:
+    """Judge whether weights have corrected Laplace's approximation, and how many draws they leave."""
+    k, effective = float(stats["pareto_k"]), float(stats["effective"])
+    where = f"{int(stats['modes'])} mode" + ("s" if int(stats["modes"]) > 1 else "")
+    yield _row(
+        "Pareto k of weights",
+        where,
+        k,
+        f"< {BAD_K}",
+        k < BAD_K,
+        "Laplace's approximation does not cover the posterior: use --engine numpyro or smc",
+    )
+    if GOOD_K <= k < BAD_K:
+        yield _row(
+            "Pareto k of weights, middling",
+            where,
+            k,
+            f"< {GOOD_K}",
+            False,
+            "a few draws weigh much: means and intervals hold, but what lies far out in the tails is "
+            "uncertain; --engine numpyro knows",
+            WARN,
+        )
+    yield _row(
+        "effective draws",
+        "by weight",
+        effective,
+        f"≥ {ESS}",
+        effective >= ESS,
+        "use --engine numpyro",
+    )
 
 
 def agreement(tree: xr.DataTree, other: xr.DataTree, study: Study, model: Model) -> list[Row]:
@@ -137,17 +184,9 @@ def agreement(tree: xr.DataTree, other: xr.DataTree, study: Study, model: Model)
     ]
 
 
-def replaced(engine: str, failed: list[str]) -> Row:
-    """Record that a fit which failed was replaced by sequential Monte Carlo."""
-    names = ", ".join(line.partition(":")[0] for line in failed)
-    return _row(
-        "engine replaced",
-        f"{engine} failed: {names}",
-        len(failed),
-        "recorded: smc stands here",
-        True,
-        "",
-    )
+def replaced(by: str, why: str) -> Row:
+    """Record that an engine failed, and which one stands in for it."""
+    return _row("engine replaced", why, 1, f"recorded: {by} stands here", True, "")
 
 
 def failures(checks: pd.DataFrame) -> list[str]:

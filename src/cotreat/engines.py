@@ -5,12 +5,14 @@ from importlib.util import find_spec
 ENGINES = {
     "numpyro": "NUTS by NumPyro on JAX (the default)",
     "nutpie": "NUTS by nutpie, with the extra cotreat[nutpie]",
+    "laplace": "Laplace's approximation corrected by importance sampling: seconds, without warm-up; NUTS "
+    "where its Pareto k is bad",
     "smc": "tempered sequential Monte Carlo on blackjax, slower; for posteriors that NUTS cannot walk",
 }
 """Samplers by name, the default first."""
 
 
-LIBRARIES = {"smc": "blackjax"}
+LIBRARIES = {"smc": "blackjax", "laplace": "jax"}
 """What an engine stands on, where it has another name."""
 
 

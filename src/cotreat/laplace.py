@@ -26,6 +26,7 @@ Array = NDArray[np.float64]
 Surface = Callable[[Array], Array]
 """A log density: of points (point, size) to (point,)."""
 
+GOOD, MIDDLING, BAD = "good", "middling", "bad"
 GOOD_K, BAD_K = 0.5, 0.7
 """Below the first the draws are as good as any; above the second their weights have no finite variance
 that so many draws could show, and they must not be used."""
@@ -52,8 +53,6 @@ ROUND, MOST_ROUNDS = 4000, 8
 ENOUGH = 0.25
 """Rounds end when this share of a round's draws is effective."""
 COMPONENTS = 8
-WIDER, FACTOR = 0.15, 2.0
-"""This share of every proposal has covariances so many times as large, to reach the tails."""
 POINTS_EACH = 20
 """Weights are flattened until so many draws for each coordinate are effective, before a fit."""
 KEPT = 6000
@@ -86,6 +85,7 @@ class Approximation:
     log_evidence : float
         Log marginal likelihood.
     modes : int
+        How many were found; 0 where the proposal of a similar distribution was begun with.
     proposal : Normals
         From which `points` were drawn.
     """
@@ -103,18 +103,25 @@ class Approximation:
         """``good``, ``middling`` or ``bad``, by k."""
         return verdict(self.pareto_k)
 
-    def resampled(self, count: int, rng: np.random.Generator) -> Array:
-        """Draw points by their weights, systematically, in random order, shape (count, size)."""
-        ends = np.cumsum(self.weights)
-        places = (np.arange(count) + rng.random()) / count
+    def resampled(self, chains: int, draws: int, rng: np.random.Generator) -> Array:
+        """Draw points by their weights, systematically, in random order, shape (chain, draw, size).
+
+        No two chains have a point in common, so that what differs between them shows the error of all.
+        """
+        return np.stack([self._chain(at, chains, draws, rng) for at in range(chains)])
+
+    def _chain(self, chain: int, chains: int, draws: int, rng: np.random.Generator) -> Array:
+        points, weights = self.points[chain::chains], self.weights[chain::chains]
+        ends = np.cumsum(weights / weights.sum())
+        places = (np.arange(draws) + rng.random()) / draws
         at = np.minimum(np.searchsorted(ends, places), len(ends) - 1)
-        found: Array = self.points[rng.permutation(at)]
+        found: Array = points[rng.permutation(at)]
         return found
 
 
 def verdict(pareto_k: float) -> str:
     """Say what a Pareto k means: ``good``, ``middling`` or ``bad``."""
-    return "good" if pareto_k < GOOD_K else "middling" if pareto_k < BAD_K else "bad"
+    return GOOD if pareto_k < GOOD_K else MIDDLING if pareto_k < BAD_K else BAD
 
 
 def approximate(
@@ -338,7 +345,7 @@ def _adapted(surface: Surface, first: Normals, rng: np.random.Generator) -> Norm
     that would serve best for all the draws so far are joined.
     """
     size = first.means.shape[1]
-    proposals = [first.with_wider(WIDER, FACTOR)]
+    proposals = [first]
     fitted: Normals | None = None
     points, heights = np.empty((0, size)), np.empty(0)
     densities = np.empty((0, 0))
@@ -359,7 +366,7 @@ def _adapted(surface: Surface, first: Normals, rng: np.random.Generator) -> Norm
             fitted = scattered(points[top], weights, COMPONENTS, rng)
         for _ in range(3):
             fitted = fitted.improved(points[top], weights, 2.0 * size)
-        proposals.append(fitted.with_wider(WIDER, FACTOR))
+        proposals.append(fitted)
     shares = np.exp(logs - logsumexp(logs))
     # E_q[w]²/E_q[w²] by the draws of all rounds: 1/E_p[p/q].
     worse = logsumexp(heights - densities, b=shares, axis=1)

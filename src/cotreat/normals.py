@@ -5,17 +5,21 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, softmax
 
 Array = NDArray[np.float64]
 
 LEAST_WEIGHT = 1e-4
 """No component weighs less before weights are scaled to add up to 1."""
+WIDER, FACTOR = 0.15, 2.0
+"""This share of every component has covariances so many times as large, to reach into tails."""
 
 
 @dataclass(frozen=True)
 class Normals:
-    """A mixture of multivariate normals.
+    """A mixture of multivariate normals with somewhat heavy tails.
+
+    Each component is itself a mixture of two normals about one mean, a narrow one and, with the weight
+    `WIDER`, one whose covariances are `FACTOR` times as large.
 
     Attributes
     ----------
@@ -23,6 +27,7 @@ class Normals:
         They add up to 1.
     means : ndarray, shape (component, size)
     covariances : ndarray, shape (component, size, size)
+        Of the narrow normals.
     """
 
     weights: Array
@@ -45,15 +50,22 @@ class Normals:
             np.log(self.weights) + logs - 0.5 * size * np.log(2 * np.pi),
         )
 
-    def joint(self, points: Array) -> Array:
-        """Return the log density at points together with each component, shape (point, component)."""
+    def joint(self, points: Array) -> tuple[Array, Array]:
+        """Return log densities together with each component, narrow and wide, each (point, component)."""
         columns, centres, constants = self._to_standard
-        off = points @ columns - centres
-        return constants - 0.5 * (off**2).reshape(len(points), *self.means.shape).sum(2)
+        off = points @ columns
+        off -= centres
+        off *= off
+        distance = 0.5 * off.reshape(len(points), *self.means.shape).sum(2)
+        wide = constants + np.log(WIDER) - 0.5 * self.means.shape[1] * np.log(FACTOR)
+        return constants + np.log1p(-WIDER) - distance, wide - distance / FACTOR
 
     def log_density(self, points: Array) -> Array:
         """Return the log density at points, shape (point,)."""
-        found: Array = logsumexp(self.joint(points), axis=1)
+        narrow, wide = self.joint(points)
+        highest = np.maximum(narrow.max(1), wide.max(1))[:, None]
+        total = np.exp(narrow - highest).sum(1) + np.exp(wide - highest).sum(1)
+        found: Array = np.log(total) + highest[:, 0]
         return found
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
@@ -62,18 +74,12 @@ class Normals:
         ends[-1] = count
         counts = np.diff(np.minimum(ends, count), prepend=0)
         noise = rng.normal(size=(count, self.means.shape[1]))
-        of = np.repeat(np.arange(len(counts)), counts)
+        noise[rng.random(count) < WIDER] *= np.sqrt(FACTOR)
         parts = np.split(noise, np.cumsum(counts)[:-1])
         turned = [part @ root.T for part, root in zip(parts, self._roots, strict=True)]
-        drawn: Array = rng.permutation(np.concatenate(turned) + self.means[of])
+        means = np.repeat(self.means, counts, axis=0)
+        drawn: Array = rng.permutation(np.concatenate(turned) + means)
         return drawn
-
-    def with_wider(self, share: float, factor: float) -> "Normals":
-        """Give a share of the weight to components with covariances `factor` times as large."""
-        return union((1 - share, self), (share, self._scaled(factor)))
-
-    def _scaled(self, factor: float) -> "Normals":
-        return Normals(self.weights, self.means, factor * self.covariances)
 
     def improved(self, points: Array, weights: Array, prior_points: float) -> "Normals":
         """Make one step of expectation–maximisation towards weighted points.
@@ -87,14 +93,18 @@ class Normals:
             collapses.
         """
         effective = 1 / np.sum(weights**2)
-        share = softmax(self.joint(points), axis=1) * (weights * effective)[:, None]
-        count = share.sum(0)
+        narrow, wide = self.joint(points)
+        highest = np.maximum(narrow.max(1), wide.max(1))[:, None]
+        near, far = np.exp(narrow - highest), np.exp(wide - highest)
+        scale = (weights * effective / (near + far).sum(1))[:, None]
+        share, precise = (near + far) * scale, (near + far / FACTOR) * scale
+        count, precision = share.sum(0), precise.sum(0)
         # Its own mean as one more point: a component that no point is of stays where it was.
-        means = (share.T @ points + self.means) / (count + 1)[:, None]
+        means = (precise.T @ points + self.means) / (precision + 1)[:, None]
         covariances = np.empty_like(self.covariances)
         for at, mean in enumerate(means):
             off = points - mean
-            spread = (off * share[:, at, None]).T @ off + prior_points * self.covariances[at]
+            spread = (off * precise[:, at, None]).T @ off + prior_points * self.covariances[at]
             covariances[at] = spread / (count[at] + prior_points)
         own = np.maximum(count / effective, LEAST_WEIGHT)
         return Normals(own / own.sum(), means, covariances)

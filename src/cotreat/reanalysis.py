@@ -144,7 +144,7 @@ def reanalyse(
     thresholds
         Odds ratios for which P(odds ratio > threshold) is wanted.
     engine
-        ``numpyro``, ``nutpie`` or ``smc``. None stands for NUTS by NumPyro, and for sequential Monte
+        ``numpyro``, ``nutpie``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential Monte
         Carlo under readings other than the default, whose log evidence is wanted anyway. With printed
         numbers a NUTS fit that fails its checks is replaced by sequential Monte Carlo.
     say
@@ -213,7 +213,8 @@ def _sampled(run: _Run, known: _Known) -> tuple[xr.DataTree, pd.DataFrame, float
     table = checks.check(tree, study, model)
     more: list[dict[str, Any]] = []
     if engine != "smc" and study.has_uncounted and checks.failures(table):
-        more.append(checks.replaced(engine, checks.failures(table)))
+        names = ", ".join(line.partition(":")[0] for line in checks.failures(table))
+        more.append(checks.replaced("smc", f"{engine} failed: {names}"))
         tree = sampling.fit(
             study, model.name, run.priors, engine="smc", prior=prior, **run.settings
         )

@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from cotreat import estimands, vectorised
+from cotreat import estimands, laplace, vectorised
 from cotreat.catalogue import Model, find_model
 from cotreat.engines import LIBRARIES, EngineError, require_engine
 from cotreat.evidence import claims, counts, patients
@@ -35,6 +35,8 @@ printed numbers alone are wide: over 12 fits of the tacrolimus cohort none diver
 0.995 some trajectories are cut short."""
 SMC_STEPS = (10, 20, 40, 80, 160)
 """Moves at each stage, doubled until that changes nothing."""
+EFFECTIVE, MIN_EFFECTIVE = 4000, 1000
+"""Effective draws by weight that Laplace's approximation is asked for, and that it must have."""
 CHAINS_APART, ERROR_BETWEEN = 1.008, 0.04
 """R-hat of the chains, and SE between them over the SD, to be reached before the checks ask more."""
 WHOLE, THIN, FEW = 8_000_000, 20_000_000, 1000
@@ -85,10 +87,12 @@ def fit(
     priors
         Name of a prior set, or a set of your own.
     engine
-        ``numpyro``, ``nutpie`` or ``smc``.
+        ``numpyro``, ``nutpie``, ``laplace`` or ``smc``. Where ``laplace`` cannot be trusted, by its Pareto
+        k or because too few of its draws are effective, ``numpyro`` stands in, and
+        ``attrs["replaced"]`` of ``sample_stats`` says so.
     draws, tune
         Kept and warm-up draws for each chain; for ``smc`` particles, each of which is kept three times,
-        and nothing.
+        and nothing; for ``laplace`` draws by weight, and nothing.
     chains
         At least 2; fewer than 4 fail the diagnostics.
     seed
@@ -130,11 +134,15 @@ def fit(
     prepare_jax(chains)
     built = build(study, description, chosen)
     before = _prior(built, max(PRIOR_DRAWS, chains * draws), seed, prior)
+    tree, replaced = None, ""
     if engine == "smc":
         tree = _smc(
             built, before, study, description, draws=draws, chains=chains, seed=seed, say=progress
         )
-    else:
+    elif engine == "laplace":
+        tree, replaced = _laplace(built, draws=draws, chains=chains, seed=seed)
+        engine = "numpyro" if replaced else engine
+    if tree is None:
         tree = _SAMPLERS[engine](
             built,
             draws=draws,
@@ -146,6 +154,9 @@ def fit(
             var_names=[rv.name for rv in built.free_RVs],
         )
         tree = _as_numpy(tree)
+        if replaced:
+            stats = tree["sample_stats"].to_dataset()
+            tree["sample_stats"] = xr.DataTree(stats.assign_attrs(replaced=replaced))
     _complete(tree, built, before, study, seed)
     if study.is_adjusted:
         add_influence(tree, [rv.name for rv in built.free_RVs])
@@ -161,7 +172,7 @@ def fit(
                 "reading": study.reading,
                 "engine": engine,
                 "draws": draws,
-                "tune": 0 if engine == "smc" else tune,
+                "tune": tune if engine in _SAMPLERS else 0,
                 "chains": chains,
                 "seed": seed,
                 "versions": _versions(engine),
@@ -226,6 +237,36 @@ _NUTPIE_STATS = {
 """Statistics of nutpie under the names that NumPyro's have."""
 
 _SAMPLERS: dict[str, Callable[..., xr.DataTree]] = {"numpyro": _numpyro, "nutpie": _nutpie}
+
+
+def _laplace(built: Any, *, draws: int, chains: int, seed: int) -> tuple[xr.DataTree | None, str]:
+    """Approximate a posterior; return its draws by weight, or nothing and why they cannot be used."""
+    from cotreat.standardised import Density
+
+    density = Density(built)
+    found = laplace.approximate(
+        lambda points: density.at(points, density.given),
+        density.start,
+        density.spreads,
+        effective=EFFECTIVE,
+        seed=seed,
+    )
+    if found.verdict == laplace.BAD or found.effective < MIN_EFFECTIVE:
+        why = f"laplace: Pareto k {found.pareto_k:.2f}, {found.effective:.0f} effective draws"
+        return None, why
+    points = found.resampled(chains, draws, np.random.default_rng(seed))
+    flat = density.draws(points.reshape(-1, density.size), density.given)
+    posterior = _labelled(built, flat, chains).assign_coords(draw=range(draws))
+    stats = xr.Dataset(
+        {
+            "pareto_k": found.pareto_k,
+            "effective": found.effective,
+            "modes": found.modes,
+            "log_evidence": ("chain", np.full(chains, found.log_evidence)),
+        },
+        {"chain": range(chains)},
+    )
+    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats}), ""
 
 
 def _prior(built: Any, count: int, seed: int, known: xr.Dataset | None = None) -> Draws:
