@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from cotreat.normals import Normals, scattered, union
+from cotreat.normals import Normals, scattered, terms, union
 
 Array = NDArray[np.float64]
 Surface = Callable[[Array], Array]
@@ -30,18 +30,22 @@ GOOD, MIDDLING, BAD = "good", "middling", "bad"
 GOOD_K, BAD_K = 0.5, 0.7
 """Below the first the draws are as good as any; above the second their weights have no finite variance
 that so many draws could show, and they must not be used."""
-STARTS = 3
-"""Places from which modes are looked for: one in the middle of the prior, the others around it."""
+SCATTERED, MOST_STARTS, IN_VAIN = 4096, 24, 4
+"""Modes are looked for from the best of so many places around the middle of the prior, one after the other:
+until so many in a row lead to the only mode there is, or, where there are several, from all."""
 REACH = 0.5
 """Steps of differences, in standard deviations."""
+OUT_OF_REACH = 8.0
+"""A mode where a draw would weigh more than e to that times what draws weigh on average is one that the
+proposal does not reach."""
 STEEPEST, FLATTEST = 1e4, 0.1
 """Curvatures, in units of the last guess, that are believed at once."""
 MOST_STEPS = 25
 SETTLED = 0.05
 """A mode is found where the next step is shorter than this, in standard deviations."""
 TRIES = np.array([1.0, 0.5, 0.25, 0.1, 0.03, 0.0])
-FAR_BELOW = 10.0
-"""A mode whose log density is so far below the highest one is left out."""
+FAR_BELOW = 8.0
+"""A mode whose normal has a log mass so far below that of the heaviest one is left out."""
 NODES = {1: (-2.0, -1.0, 0.0, 1.0, 2.0)}
 """Where one spread is held while all else is centred anew, in standard deviations; of several,
 `NODES_EACH` on the axis of each."""
@@ -50,11 +54,13 @@ KERNEL = {1: 0.6}
 KERNEL_EACH = 0.8
 """Standard deviation of a spread about its node, in its own."""
 ROUND, MOST_ROUNDS = 4000, 8
-ENOUGH = 0.25
-"""Rounds end when this share of a round's draws is effective."""
+ENOUGH, EACH_WANTED = 0.25, 1e-4
+"""Rounds end when this share of a round's draws is effective, or less where few are wanted: so much for
+each of them."""
 COMPONENTS = 8
 POINTS_EACH = 20
 """Weights are flattened until so many draws for each coordinate are effective, before a fit."""
+FIT_STEPS = 3
 KEPT = 6000
 """A proposal is fitted to so many draws, those that weigh most."""
 MOST_DRAWS = 64_000
@@ -66,6 +72,11 @@ class Mode(NamedTuple):
     at: Array
     root: Array
     log_density: float
+
+    @property
+    def log_mass(self) -> float:
+        """Log of what a normal of that height and width integrates to, short of a constant."""
+        return self.log_density + float(np.linalg.slogdet(self.root)[1])
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,9 @@ class Approximation:
         Log marginal likelihood.
     modes : int
         How many were found; 0 where the proposal of a similar distribution was begun with.
+    is_searched : bool
+        Whether every one of them was come to from several places. Otherwise there are others that nobody
+        has come to (Good, Biometrika 1953;40:237), and no weight could show it.
     proposal : Normals
         From which `points` were drawn.
     """
@@ -96,12 +110,13 @@ class Approximation:
     effective: float
     log_evidence: float
     modes: int
+    is_searched: bool
     proposal: Normals
 
     @property
     def verdict(self) -> str:
-        """``good``, ``middling`` or ``bad``, by k."""
-        return verdict(self.pareto_k)
+        """``good``, ``middling`` or ``bad``, by k and by how the modes were found."""
+        return verdict(self.pareto_k) if self.is_searched else BAD
 
     def resampled(self, chains: int, draws: int, rng: np.random.Generator) -> Array:
         """Draw points by their weights, systematically, in random order, shape (chain, draw, size).
@@ -132,6 +147,7 @@ def approximate(
     effective: float,
     seed: int,
     first: Normals | None = None,
+    enough: float | None = None,
 ) -> Approximation:
     """Approximate a distribution from its log density.
 
@@ -146,29 +162,38 @@ def approximate(
     effective
         Effective draws that are wanted; there may be fewer, of `MOST_DRAWS` at most.
     first
-        The proposal of a similar distribution, to begin with instead of looking for modes.
+        The proposal of a similar distribution, to begin with instead of looking for modes. They are looked
+        for all the same where it turns out to miss one, unless no draws are wanted.
+    enough
+        Share of a round's draws that must be effective for rounds to end; by default `ENOUGH`, or less
+        where few draws are wanted.
     """
+    enough = min(ENOUGH, EACH_WANTED * effective) if enough is None else enough
     rng = np.random.default_rng(seed)
     modes: list[Mode] = []
+    is_searched = True
     if first is None:
-        modes = find_modes(surface, start, rng)
+        modes, is_searched = find_modes(surface, start, rng)
         first = _nested(surface, modes, spreads)
-    proposal = _adapted(surface, first, rng)
+    proposal = _adapted(surface, first, enough, rng)
     points, logs = _weighed(surface, proposal, ROUND, rng)
     while (found := effective_draws(logs)) < effective and len(points) < MOST_DRAWS:
-        more = min(len(points), MOST_DRAWS - len(points))
-        if found * 4 < effective:  # far from enough: all at once, for each call has its cost
-            more = MOST_DRAWS - len(points)
-        others, other_logs = _weighed(surface, proposal, more, rng)
+        more = int(1.2 * len(points) * (effective / found - 1)) + ROUND // 4
+        others, other_logs = _weighed(surface, proposal, min(more, MOST_DRAWS - len(points)), rng)
         points, logs = np.concatenate([points, others]), np.concatenate([logs, other_logs])
     weights, k = smoothed(logs)
+    evidence = float(logsumexp(logs) - np.log(len(logs)))
+    is_doubtful = not modes and effective > 0
+    if is_doubtful and _misses_a_mode(surface, start, proposal, evidence, rng):
+        return approximate(surface, start, spreads, effective=effective, seed=seed, enough=enough)
     return Approximation(
         points,
         weights,
         k,
         1 / float(np.sum(weights**2)),
-        float(logsumexp(logs) - np.log(len(logs))),
+        evidence,
         len(modes),
+        is_searched,
         proposal,
     )
 
@@ -198,21 +223,64 @@ def effective_draws(logs: Array) -> float:
 # --- Modes -----------------------------------------------------------------------------------------
 
 
-def find_modes(surface: Surface, start: Array, rng: np.random.Generator) -> list[Mode]:
-    """Climb from several places, and return the summits that differ, the highest first."""
-    starts = [start, *(start + rng.normal(size=(STARTS - 1, len(start))))]
-    every = [climb(surface, at, np.eye(len(start)) / 2) for at in starts]
-    every = sorted(every, key=lambda mode: -mode.log_density)
+def find_modes(surface: Surface, start: Array, rng: np.random.Generator) -> tuple[list[Mode], bool]:
+    """Climb from several places to the summits that count.
+
+    Returns
+    -------
+    modes : list of Mode
+        Those that differ, the heaviest first.
+    is_searched : bool
+        Whether it is the only one, or each was come to more than once.
+    """
+    around = start + rng.normal(size=(SCATTERED, len(start)))
+    best = np.argsort(-_finite(surface(around)))[: MOST_STARTS - 1]
     found: list[Mode] = []
-    for mode in every:
-        is_new = all(np.linalg.norm(np.linalg.solve(o.root, mode.at - o.at)) > 1 for o in found)
-        if is_new and mode.log_density > every[0].log_density - FAR_BELOW:
+    times: list[int] = []
+    for at in (start, *around[best]):
+        mode = climb(surface, at, np.eye(len(start)) / 2)
+        if mode is None or _is_far_below(mode, found):
+            continue
+        same = next((i for i, other in enumerate(found) if _are_same(mode, other)), None)
+        if same is None:
             found.append(mode)
-    return found
+            times.append(1)
+        else:
+            times[same] += 1
+        if times == [IN_VAIN + 1]:
+            break
+    if not found:
+        raise ValueError("the log density is not finite anywhere near where it is looked at")
+    counts = [(m, n) for m, n in zip(found, times, strict=True) if not _is_far_below(m, found)]
+    counts = sorted(counts, key=lambda one: -one[0].log_mass)
+    return [mode for mode, _ in counts], len(counts) == 1 or all(n > 1 for _, n in counts)
 
 
-def climb(surface: Surface, at: Array, root: Array, most: int = MOST_STEPS) -> Mode:
+def _misses_a_mode(
+    surface: Surface, start: Array, proposal: Normals, evidence: float, rng: np.random.Generator
+) -> bool:
+    """Look for a mode that counts and that a proposal made for another distribution does not reach."""
+    around = start + rng.normal(size=(SCATTERED, len(start)))
+    best = around[np.argmax(_finite(surface(around)))]
+    mode = climb(surface, best, np.eye(len(start)) / 2)
+    if mode is None or mode.log_mass + 0.5 * len(start) * np.log(2 * np.pi) < evidence - FAR_BELOW:
+        return False
+    weight = mode.log_density - float(proposal.log_density(terms(mode.at[None]))[0])
+    return weight - evidence > OUT_OF_REACH
+
+
+def _are_same(mode: Mode, other: Mode) -> bool:
+    return bool(np.linalg.norm(np.linalg.solve(other.root, mode.at - other.at)) < 1)
+
+
+def _is_far_below(mode: Mode, found: list[Mode]) -> bool:
+    return any(mode.log_mass < other.log_mass - FAR_BELOW for other in found)
+
+
+def climb(surface: Surface, at: Array, root: Array, most: int = MOST_STEPS) -> Mode | None:
     """Climb to a summit by Newton's method, along the columns of `root`.
+
+    None where the log density is not finite around.
 
     Parameters
     ----------
@@ -220,7 +288,10 @@ def climb(surface: Surface, at: Array, root: Array, most: int = MOST_STEPS) -> M
         Directions in which to move, as long as standard deviations may be, shape (size, direction).
     """
     for _ in range(most):
-        root, (height, slope, bend) = _quadratic(surface, at, root)
+        seen = _quadratic(surface, at, root)
+        if seen is None:
+            return None
+        root, (height, slope, bend) = seen
         sizes, axes = np.linalg.eigh(-bend)
         sizes = np.clip(sizes, FLATTEST, STEEPEST)
         uphill = axes.T @ slope
@@ -237,7 +308,7 @@ def climb(surface: Surface, at: Array, root: Array, most: int = MOST_STEPS) -> M
 
 def _quadratic(
     surface: Surface, at: Array, root: Array
-) -> tuple[Array, tuple[float, Array, Array]]:
+) -> tuple[Array, tuple[float, Array, Array]] | None:
     """Return height, slope and bend along the columns of a root, shortened until all are finite."""
     count = root.shape[1]
     one, two = np.triu_indices(count, 1)
@@ -250,7 +321,7 @@ def _quadratic(
             break
         root = root / 2
     else:
-        raise ValueError("the log density is not finite anywhere near where it is looked at")
+        return None
     middle, singles, doubles = np.split(heights, [1, 1 + 2 * count])
     up, down = singles[:count], singles[count:]
     both = doubles[: len(one)] + doubles[len(one) :]
@@ -271,7 +342,7 @@ def _nested(surface: Surface, modes: list[Mode], spreads: NDArray[np.int64]) -> 
         is_nested = 0 < len(spreads) < len(mode.at)
         nodes += _nodes(surface, mode, spreads) if is_nested else [mode]
     # Each in proportion to the mass that its normal would have under the posterior.
-    logs = np.array([m.log_density + np.linalg.slogdet(m.root)[1] for m in nodes])
+    logs = np.array([m.log_mass for m in nodes])
     weights = np.maximum(np.exp(logs - logs.max()), 1e-3)
     return Normals(
         weights / weights.sum(),
@@ -301,25 +372,29 @@ def _nodes(surface: Surface, mode: Mode, spreads: NDArray[np.int64]) -> Iterator
         at[spreads] += step * scale
         at[others] += lean @ (step * scale)
         node = climb(surface, at, root, most=10)
-        yield _leaning(surface, node, spreads, scale, KERNEL.get(count, KERNEL_EACH))
+        if node is not None:
+            yield from _leaning(surface, node, spreads, scale, KERNEL.get(count, KERNEL_EACH))
 
 
 def _leaning(
     surface: Surface, node: Mode, spreads: NDArray[np.int64], scale: Array, kernel: float
-) -> Mode:
+) -> Iterator[Mode]:
     """Widen a node into the spreads' directions, along which the others' centre moves."""
     size, inner = node.root.shape
     full = np.zeros((size, size))
     full[:, :inner] = node.root
     full[spreads, np.arange(inner, size)] = scale
-    full, (height, _, bend) = _quadratic(surface, node.at, full)
+    seen = _quadratic(surface, node.at, full)
+    if seen is None:
+        return
+    full, (height, _, bend) = seen
     sizes, axes = np.linalg.eigh(-bend[:inner, :inner])
     inverse = (axes / np.clip(sizes, 0.2, 50)) @ axes.T
     turned = np.zeros((size, size))
     turned[:inner, :inner] = np.linalg.cholesky(inverse)
     turned[:inner, inner:] = kernel * np.clip(inverse @ bend[:inner, inner:], -3, 3)
     turned[inner:, inner:] = kernel * np.eye(size - inner)
-    return Mode(node.at, full @ turned, height)
+    yield Mode(node.at, full @ turned, height)
 
 
 # --- Importance sampling ---------------------------------------------------------------------------
@@ -330,7 +405,9 @@ def _weighed(
 ) -> tuple[Array, Array]:
     """Draw points from a proposal, and return them with the logs of their weights."""
     points = proposal.draw(count, rng)
-    return points, _finite(surface(points)) - proposal.log_density(points)
+    parts = np.array_split(points, -(-count // ROUND))  # their terms take much memory
+    densities = np.concatenate([proposal.log_density(terms(part)) for part in parts])
+    return points, _finite(surface(points)) - densities
 
 
 def _finite(logs: Array) -> Array:
@@ -338,34 +415,34 @@ def _finite(logs: Array) -> Array:
     return np.maximum(logs, -1e9)
 
 
-def _adapted(surface: Surface, first: Normals, rng: np.random.Generator) -> Normals:
-    """Fit a proposal to the posterior by rounds of importance sampling.
+def _adapted(surface: Surface, first: Normals, enough: float, rng: np.random.Generator) -> Normals:
+    """Fit a proposal to the posterior by rounds of importance sampling, until enough is effective.
 
     The draws of all rounds count, weighed as from the mixture of all their proposals. Of these the two
     that would serve best for all the draws so far are joined.
     """
     size = first.means.shape[1]
-    proposals = [first]
-    fitted: Normals | None = None
-    points, heights = np.empty((0, size)), np.empty(0)
+    proposals, fitted = [first], None
+    points, heights, table = np.empty((0, size)), np.empty(0), terms(np.empty((0, size)))
     densities = np.empty((0, 0))
     for _ in range(MOST_ROUNDS):
         new = proposals[-1].draw(ROUND, rng)
-        old = [proposals[-1].log_density(points)[None]] if len(points) else []
-        densities = np.concatenate([densities, *old]) if old else densities
-        own = np.stack([one.log_density(new) for one in proposals])
-        densities = np.concatenate([densities.reshape(len(own), -1), own], axis=1)
-        points = np.concatenate([points, new])
+        points, table = np.concatenate([points, new]), np.concatenate([table, terms(new)])
         heights = np.concatenate([heights, _finite(surface(new))])
+        # Of old points under the newest proposal, and of new points under all.
+        own = np.stack([one.log_density(table[-ROUND:]) for one in proposals])
+        newest = proposals[-1].log_density(table[:-ROUND])[None]
+        before = np.concatenate([densities, newest])
+        densities = np.concatenate([before, own], axis=1)
         logs = heights - logsumexp(densities, axis=0)
-        if effective_draws(heights[-ROUND:] - own[-1]) > ENOUGH * ROUND:
+        if effective_draws(heights[-ROUND:] - own[-1]) > enough * ROUND:
             break
-        top = np.argsort(logs)[-KEPT:]
+        top = np.argpartition(logs, -KEPT)[-KEPT:] if len(logs) > KEPT else np.arange(len(logs))
         weights = _flattened(logs[top], POINTS_EACH * size)
         if fitted is None:
             fitted = scattered(points[top], weights, COMPONENTS, rng)
-        for _ in range(3):
-            fitted = fitted.improved(points[top], weights, 2.0 * size)
+        for _ in range(FIT_STEPS):
+            fitted = fitted.improved(table[top], weights, 2.0 * size)
         proposals.append(fitted)
     shares = np.exp(logs - logsumexp(logs))
     # E_q[w]²/E_q[w²] by the draws of all rounds: 1/E_p[p/q].

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
@@ -9,6 +10,7 @@ from cotreat.catalogue import Model
 from cotreat.effects import numbers_of, state
 from cotreat.evidence import claims, counts, patients, sizes
 from cotreat.evidence.regression import averages
+from cotreat.given import Given
 from cotreat.priors import PriorSet
 from cotreat.study import Study
 
@@ -61,6 +63,40 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
         if numbers is not None:
             _printed(numbers, arms, eta, sigma, priors)
     return built
+
+
+def given_of(study: Study, model: Model, priors: PriorSet) -> Given:
+    """Return the numbers that `build` states as data, by name, without stating a model.
+
+    There may be some more than the model needs.
+    """
+    numbers = claims.printed(study)
+    known = {name: value for row in priors.rows for name, value in row.given().items()}
+    if study.is_adjusted and study.cells is not None:
+        return {**known, **patients.data(study.cells, model.arms(study))}
+    if study.counted:
+        known |= counts.data(study)
+    return known if numbers is None else {**known, **claims.data(numbers)}
+
+
+def shape_of(study: Study, model: Model, priors: PriorSet) -> str:
+    """Describe all that the density of a model is made of besides the numbers that it is given.
+
+    Models of one shape differ in `given_of` only, so that what is compiled for one serves for all.
+    """
+    numbers = claims.printed(study)
+    sizes = {name: np.shape(value) for name, value in given_of(study, model, priors).items()}
+    return repr(
+        (
+            model.name,
+            [(row.variable, row.distribution) for row in priors.rows],
+            (study.treatment_ids, study.pairs, study.levels, study.groups),
+            (model.arms(study), study.counted, study.is_adjusted),
+            study.cells and (study.cells.names, study.cells.clusters),
+            sizes,
+            numbers and claims.shape(numbers),
+        )
+    )
 
 
 def _printed(

@@ -10,6 +10,8 @@ Array = NDArray[np.float64]
 
 LEAST_WEIGHT = 1e-4
 """No component weighs less before weights are scaled to add up to 1."""
+ROUNDING = 1e-11
+"""Added to covariances, as a share of their trace, so that rounding leaves none of them singular."""
 WIDER, FACTOR = 0.15, 2.0
 """This share of every component has covariances so many times as large, to reach into tails."""
 
@@ -36,33 +38,43 @@ class Normals:
 
     @cached_property
     def _roots(self) -> Array:
-        return np.linalg.cholesky(self.covariances)
-
-    @cached_property
-    def _to_standard(self) -> tuple[Array, Array, Array]:
-        """Return what makes standard deviates of points, side by side, and log density at the means."""
-        count, size = self.means.shape
-        inverses = np.linalg.inv(self._roots)
-        logs = np.log(np.diagonal(inverses, axis1=1, axis2=2)).sum(1)
-        return (
-            inverses.reshape(count * size, size).T,
-            np.einsum("kij,kj->ki", inverses, self.means).ravel(),
-            np.log(self.weights) + logs - 0.5 * size * np.log(2 * np.pi),
+        width = np.trace(self.covariances, axis1=1, axis2=2) * ROUNDING
+        return np.linalg.cholesky(
+            self.covariances + width[:, None, None] * np.eye(self.means.shape[1])
         )
 
-    def joint(self, points: Array) -> tuple[Array, Array]:
-        """Return log densities together with each component, narrow and wide, each (point, component)."""
-        columns, centres, constants = self._to_standard
-        off = points @ columns
-        off -= centres
-        off *= off
-        distance = 0.5 * off.reshape(len(points), *self.means.shape).sum(2)
-        wide = constants + np.log(WIDER) - 0.5 * self.means.shape[1] * np.log(FACTOR)
-        return constants + np.log1p(-WIDER) - distance, wide - distance / FACTOR
+    @cached_property
+    def _coefficients(self) -> Array:
+        """Of the log density together with each component, in `terms`, shape (term, component)."""
+        size = self.means.shape[1]
+        inverses = np.linalg.inv(self._roots)
+        precisions = np.swapaxes(inverses, 1, 2) @ inverses
+        slopes = np.einsum("kij,kj->ki", precisions, self.means)
+        logs = np.log(np.diagonal(inverses, axis1=1, axis2=2)).sum(1)
+        constants = np.log(self.weights) + logs - 0.5 * size * np.log(2 * np.pi)
+        heights = constants - 0.5 * (slopes * self.means).sum(1)
+        one, two = np.triu_indices(size)
+        squares = -precisions[:, one, two] * np.where(one == two, 0.5, 1.0)
+        return np.concatenate([heights[:, None], slopes, squares], axis=1).T
 
-    def log_density(self, points: Array) -> Array:
-        """Return the log density at points, shape (point,)."""
-        narrow, wide = self.joint(points)
+    def joint(self, table: Array) -> tuple[Array, Array]:
+        """Return log densities together with each component, narrow and wide, each (point, component).
+
+        Parameters
+        ----------
+        table
+            What `terms` makes of points.
+        """
+        whole = table @ self._coefficients
+        size = self.means.shape[1]
+        top = np.log(self.weights) - np.log(np.diagonal(self._roots, axis1=1, axis2=2)).sum(1)
+        top -= 0.5 * size * np.log(2 * np.pi)
+        wide = whole / FACTOR + top * (1 - 1 / FACTOR)
+        return whole + np.log1p(-WIDER), wide + np.log(WIDER) - 0.5 * size * np.log(FACTOR)
+
+    def log_density(self, table: Array) -> Array:
+        """Return the log density at points, of which `terms` made a table, shape (point,)."""
+        narrow, wide = self.joint(table)
         highest = np.maximum(narrow.max(1), wide.max(1))[:, None]
         total = np.exp(narrow - highest).sum(1) + np.exp(wide - highest).sum(1)
         found: Array = np.log(total) + highest[:, 0]
@@ -81,33 +93,49 @@ class Normals:
         drawn: Array = rng.permutation(np.concatenate(turned) + means)
         return drawn
 
-    def improved(self, points: Array, weights: Array, prior_points: float) -> "Normals":
+    def improved(self, table: Array, weights: Array, prior_points: float) -> "Normals":
         """Make one step of expectation–maximisation towards weighted points.
 
         Parameters
         ----------
+        table
+            What `terms` makes of the points.
         weights
             Adding up to 1, shape (point,).
         prior_points
             Each component's covariance is drawn to what it was as by so many points, so that none
             collapses.
         """
-        effective = 1 / np.sum(weights**2)
-        narrow, wide = self.joint(points)
+        size, effective = self.means.shape[1], 1 / np.sum(weights**2)
+        narrow, wide = self.joint(table)
         highest = np.maximum(narrow.max(1), wide.max(1))[:, None]
         near, far = np.exp(narrow - highest), np.exp(wide - highest)
         scale = (weights * effective / (near + far).sum(1))[:, None]
-        share, precise = (near + far) * scale, (near + far / FACTOR) * scale
-        count, precision = share.sum(0), precise.sum(0)
+        count = ((near + far) * scale).sum(0)
+        sums = ((near + far / FACTOR) * scale).T @ table
+        precision, first = sums[:, 0], sums[:, 1 : 1 + size]
         # Its own mean as one more point: a component that no point is of stays where it was.
-        means = (precise.T @ points + self.means) / (precision + 1)[:, None]
-        covariances = np.empty_like(self.covariances)
-        for at, mean in enumerate(means):
-            off = points - mean
-            spread = (off * precise[:, at, None]).T @ off + prior_points * self.covariances[at]
-            covariances[at] = spread / (count[at] + prior_points)
+        means = (first + self.means) / (precision + 1)[:, None]
+        second = np.empty_like(self.covariances)
+        one, two = np.triu_indices(size)
+        second[:, one, two] = second[:, two, one] = sums[:, 1 + size :]
+        cross = first[:, :, None] * means[:, None, :]
+        about = precision[:, None, None] * means[:, :, None] * means[:, None, :]
+        spread = second - cross - np.swapaxes(cross, 1, 2) + about
+        known = count[:, None, None] + prior_points
         own = np.maximum(count / effective, LEAST_WEIGHT)
-        return Normals(own / own.sum(), means, covariances)
+        return Normals(own / own.sum(), means, (spread + prior_points * self.covariances) / known)
+
+
+def terms(points: Array) -> Array:
+    """Return 1, the coordinates and their products in pairs, of each point, shape (point, term).
+
+    A log density of a normal is linear in them, and moments are means of them: whatever is asked of
+    points is one product of matrices.
+    """
+    one, two = np.triu_indices(points.shape[1])
+    parts = [np.ones((len(points), 1)), points, points[:, one] * points[:, two]]
+    return np.concatenate(parts, axis=1)
 
 
 def union(*parts: tuple[float, Normals]) -> Normals:

@@ -201,7 +201,9 @@ def _numpyro(built: Any, *, chains: int, target_accept: float, **settings: Any) 
         progress=settings["progressbar"],
     )
     flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in run.draws.items()}
-    posterior = _labelled(built, flat, chains).assign_coords(draw=range(settings["draws"]))
+    posterior = vectorised.labelled(built, flat, chains).assign_coords(
+        draw=range(settings["draws"])
+    )
     stats = {name: (("chain", "draw"), values) for name, values in run.stats.items()}
     sample_stats = xr.Dataset(stats, {d: posterior[d] for d in ("chain", "draw")})
     return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": sample_stats})
@@ -245,7 +247,7 @@ def _laplace(built: Any, *, draws: int, chains: int, seed: int) -> tuple[xr.Data
 
     density = Density(built)
     found = laplace.approximate(
-        lambda points: density.at(points, density.given),
+        density.surface(density.given),
         density.start,
         density.spreads,
         effective=EFFECTIVE,
@@ -253,10 +255,10 @@ def _laplace(built: Any, *, draws: int, chains: int, seed: int) -> tuple[xr.Data
     )
     if found.verdict == laplace.BAD or found.effective < MIN_EFFECTIVE:
         why = f"laplace: Pareto k {found.pareto_k:.2f}, {found.effective:.0f} effective draws"
-        return None, why
+        return None, why + ("" if found.is_searched else ", modes found once only")
     points = found.resampled(chains, draws, np.random.default_rng(seed))
     flat = density.draws(points.reshape(-1, density.size), density.given)
-    posterior = _labelled(built, flat, chains).assign_coords(draw=range(draws))
+    posterior = vectorised.labelled(built, flat, chains).assign_coords(draw=range(draws))
     stats = xr.Dataset(
         {
             "pareto_k": found.pareto_k,
@@ -347,7 +349,7 @@ def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
     """Label the particles, and note P(measure beyond its null) of each judged measure."""
     flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in run.draws.items()}
     values = {**flat, **vectorised.deterministics(built, flat)}
-    posterior = _labelled(built, values, run.log_evidence.size)
+    posterior = vectorised.labelled(built, values, run.log_evidence.size)
     waist = estimands.waist_of(posterior)
     chances = {
         estimands.full_label(e): estimands.is_beyond_null(e, waist).mean("draw").values
@@ -413,18 +415,6 @@ def log_mean_exp(logs: np.ndarray) -> float:
     return float(logsumexp(logs) - np.log(len(logs)))
 
 
-def _labelled(built: Any, values: Draws, chains: int) -> xr.Dataset:
-    """Give draws, the chains one after the other, the dims and coordinates of the model."""
-    data, coords = {}, {"chain": list(range(chains))}
-    for name, array in values.items():
-        count = array.ndim - 1
-        named = built.named_vars_to_dims.get(name) or [f"{name}_dim_{i}" for i in range(count)]
-        dims = named[:count]  # the density of a vector has none of its dims
-        coords.update({d: list(built.coords[d]) for d in dims if d in built.coords})
-        data[name] = (("chain", "draw", *dims), array.reshape(chains, -1, *array.shape[1:]))
-    return xr.Dataset(data, coords)
-
-
 def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: int) -> None:
     """Add what the sampler does not return: prior, predictions, log densities by point."""
     posterior = tree["posterior"].to_dataset()
@@ -434,10 +424,10 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: i
     }
     if "risk" not in posterior:  # sequential Monte Carlo needs them to see whether it has settled
         values = {**flat, **vectorised.deterministics(built, flat)}
-        tree["posterior"] = xr.DataTree(_labelled(built, values, chains))
+        tree["posterior"] = xr.DataTree(vectorised.labelled(built, values, chains))
     kept = {name: array[:PRIOR_DRAWS] for name, array in prior.items()}
     before = {**kept, **vectorised.deterministics(built, kept)}
-    tree["prior"] = xr.DataTree(_labelled(built, before, 1))
+    tree["prior"] = xr.DataTree(vectorised.labelled(built, before, 1))
     posterior = tree["posterior"].to_dataset()
     cells = study.cells if study.is_adjusted else None
     count = 0 if cells is None else len(cells.n)
@@ -447,8 +437,8 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: i
         few = {rv.name: posterior[rv.name].values[:, at] for rv in built.free_RVs}
         few = {name: v.reshape(-1, *v.shape[2:]) for name, v in few.items()}
     likelihood, own = _log_densities(built, flat, few)
-    tree["log_prior"] = xr.DataTree(_labelled(built, own, chains))
-    logs = _labelled(built, likelihood, chains).assign_coords(draw=at)
+    tree["log_prior"] = xr.DataTree(vectorised.labelled(built, own, chains))
+    logs = vectorised.labelled(built, likelihood, chains).assign_coords(draw=at)
     tree["log_likelihood"] = xr.DataTree(_noted(logs, posterior))
     some = posterior.isel(draw=thinned(chains, posterior.sizes["draw"], count))
     rng = np.random.default_rng(seed)
@@ -525,10 +515,10 @@ def _label(tree: xr.DataTree, study: Study) -> None:
     )
     own = tree["constant_data"].to_dataset() if "constant_data" in tree.children else {}
     tree["constant_data"] = xr.DataTree(given.assign(own))
-    kind = "implied" if study.has_uncounted else "standardised" if study.is_adjusted else "crude"
     for group in ("prior", "posterior"):
         data = tree[group].to_dataset()
-        tree[group] = xr.DataTree(data.assign(risk=data["risk"].assign_attrs(risk_kind=kind)))
+        risk = data["risk"].assign_attrs(risk_kind=study.risk_kind)
+        tree[group] = xr.DataTree(data.assign(risk=risk))
 
 
 def _as_numpy(tree: xr.DataTree) -> xr.DataTree:

@@ -5,6 +5,7 @@ is stated by z = Φ⁻¹(F(x)), F the prior's distribution function, so that z ~
 leave open stays normal. All others stand as samplers walk on them.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,8 +23,8 @@ from pytensor.graph.rewriting.utils import rewrite_graph
 from cotreat import given
 from cotreat.vectorised import Draws, untraced
 
-BLOCK = 256
-"""Points worked out in one call: it is compiled for so many, and what they need fits the cache."""
+BLOCK, BLOCKS = 256, 16
+"""Points worked out together, so that what they need fits the cache, and how many times in one call."""
 NEAREST = 1e-16
 """A probability is no nearer to 1 than that, where its deviate would be infinite."""
 
@@ -126,6 +127,7 @@ class Density:
         Where to begin to look for a mode.
     given : dict
         Numbers that it is given, by name.
+    built : pymc.Model
     """
 
     def __init__(self, built: pm.Model) -> None:
@@ -135,7 +137,8 @@ class Density:
             self.given = {name: built[name].get_value() for name in inputs}
             function = _in_jax([*(p.z for p in self._parts), *inputs.values()], [density])
         self._shapes = [part.start.shape for part in self._parts]
-        self._built = built
+        self.built = built
+        self._compiled: dict[tuple[str, ...], Callable[..., Draws]] = {}
         self.start = np.concatenate([part.start.ravel() for part in self._parts])
         self.size = len(self.start)
         is_spread = [np.full(part.start.size, part.is_spread) for part in self._parts]
@@ -145,51 +148,78 @@ class Density:
             value = function(*self._apart(point), *numbers)[0]
             return jnp.where(jnp.isnan(value), -jnp.inf, value)
 
-        self._block = jax.jit(jax.vmap(one, (0, None)))
+        def several(points: Any, blocks: Any, numbers: list[Any]) -> Any:
+            def block(at: Any, found: Any) -> Any:
+                return found.at[at].set(jax.vmap(one, (0, None))(points[at], numbers))
+
+            return jax.lax.fori_loop(0, blocks, block, jnp.zeros(points.shape[:2]))
+
+        self._several = jax.jit(several)
 
     def _apart(self, point: Any) -> list[Any]:
         cuts = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1]
         parts = jnp.split(point, cuts)
         return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
-    def at(self, points: NDArray[np.float64], numbers: given.Given) -> NDArray[np.float64]:
-        """Return the log density at points, shape (point,); impossible ones have minus infinity.
+    def surface(self, numbers: given.Given) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+        """Return the log density under some numbers, of points (point, size) to (point,).
+
+        Impossible points have minus infinity.
 
         Parameters
         ----------
-        points
-            Shape (point, size).
         numbers
             With the names and shapes of ``self.given``.
         """
-        count = len(points)
-        padded = np.concatenate([points, np.repeat(points[-1:], -count % BLOCK, axis=0)])
         told = [jnp.asarray(numbers[name]) for name in self.given]
-        blocks = [self._block(padded[at : at + BLOCK], told) for at in range(0, count, BLOCK)]
-        return np.concatenate([np.asarray(block) for block in blocks])[:count]
+
+        def at(points: NDArray[np.float64]) -> NDArray[np.float64]:
+            step = BLOCK * BLOCKS
+            parts = [points[start : start + step] for start in range(0, len(points), step)]
+            return np.concatenate([self._values(part, told) for part in parts])
+
+        return at
+
+    def _values(self, points: NDArray[np.float64], told: list[Any]) -> NDArray[np.float64]:
+        padded = np.empty((BLOCK * BLOCKS, self.size))
+        padded[: len(points)], padded[len(points) :] = points, points[-1]
+        blocks = -(-len(points) // BLOCK)
+        found = self._several(padded.reshape(BLOCKS, BLOCK, self.size), blocks, told)
+        return np.asarray(found).ravel()[: len(points)]
 
     def draws(self, points: NDArray[np.float64], numbers: given.Given) -> Draws:
         """Take points back to the scale of the model's variables, by name."""
-        told = [jnp.asarray(numbers[name]) for name in self._own_inputs]
-        values = self._own(points, told)
-        names = [part.rv.name for part in self._parts]
-        return {name: np.asarray(v) for name, v in zip(names, values, strict=True)}
+        return self._free(points, numbers)
+
+    def deterministics(
+        self, names: Sequence[str], points: NDArray[np.float64], numbers: given.Given
+    ) -> Draws:
+        """Work out some of the model's deterministics, those of the names that it has."""
+        own = tuple(name for name in names if name in self.built.named_vars)
+        if own not in self._compiled:
+            replaced = {part.rv: part.own for part in self._parts}
+            with untraced():
+                outputs = clone_replace([self.built[name] for name in own], replaced)
+            self._compiled[own] = self._function(own, outputs)
+        return self._compiled[own](points, numbers)
 
     @cached_property
-    def _own_inputs(self) -> list[str]:
-        return list(self._opened_own[0])
+    def _free(self) -> Callable[..., Draws]:
+        names = tuple(part.rv.name for part in self._parts)
+        return self._function(names, [part.own for part in self._parts])
 
-    @cached_property
-    def _opened_own(self) -> tuple[dict[str, Any], list[Any]]:
+    def _function(self, names: tuple[str, ...], outputs: list[Any]) -> Callable[..., Draws]:
+        """Compile expressions in the coordinates and the data, to be worked out for many points."""
         with untraced():
-            return given.opened(self._built, [part.own for part in self._parts])
+            inputs, opened = given.opened(self.built, outputs)
+            function = _in_jax([*(p.z for p in self._parts), *inputs.values()], opened)
+        many = jax.jit(jax.vmap(lambda x, told: function(*self._apart(x), *told), (0, None)))
 
-    @cached_property
-    def _own(self) -> Any:
-        inputs, outputs = self._opened_own
-        with untraced():
-            function = _in_jax([*(p.z for p in self._parts), *inputs.values()], outputs)
-        return jax.jit(jax.vmap(lambda x, told: function(*self._apart(x), *told), (0, None)))
+        def values(points: NDArray[np.float64], numbers: given.Given) -> Draws:
+            found = many(points, [jnp.asarray(numbers[name]) for name in inputs])
+            return {name: np.asarray(v) for name, v in zip(names, found, strict=True)}
+
+        return values
 
 
 def _log_density(built: pm.Model, parts: list[Coordinates]) -> Any:

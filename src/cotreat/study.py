@@ -279,6 +279,11 @@ class Study:
     division: str = ""
 
     @property
+    def risk_kind(self) -> str:
+        """What a risk of its fits is: implied by printed numbers, standardised over patients, or crude."""
+        return "implied" if self.has_uncounted else "standardised" if self.is_adjusted else "crude"
+
+    @property
     def claims(self) -> tuple[Claim, ...]:
         """What was printed, with the meanings of the reading."""
         return self.read.claims

@@ -13,6 +13,7 @@ import numpy as np
 import pymc as pm
 import pytensor
 import pytensor.tensor as pt
+import xarray as xr
 from numpy.typing import NDArray
 from pymc.distributions.shape_utils import change_dist_size
 from pymc.sampling.jax import get_jaxified_graph
@@ -117,3 +118,15 @@ def unconstrained(built: pm.Model, draws: Draws) -> list[NDArray[np.float64]]:
         transform = built.rvs_to_transforms[rv]
         moved.append(rv if transform is None else transform.forward(rv, *rv.owner.inputs))
     return evaluate(built, moved, draws)
+
+
+def labelled(built: Any, values: Draws, chains: int) -> xr.Dataset:
+    """Give draws, the chains one after the other, the dims and coordinates of the model."""
+    data, coords = {}, {"chain": list(range(chains))}
+    for name, array in values.items():
+        count = array.ndim - 1
+        named = built.named_vars_to_dims.get(name) or [f"{name}_dim_{i}" for i in range(count)]
+        dims = named[:count]  # the density of a vector has none of its dims
+        coords.update({d: list(built.coords[d]) for d in dims if d in built.coords})
+        data[name] = (("chain", "draw", *dims), array.reshape(chains, -1, *array.shape[1:]))
+    return xr.Dataset(data, coords)

@@ -623,6 +623,33 @@ def data(numbers: Printed) -> given.Given:
     return {**known, **numbers.sizes.data}
 
 
+def shape(numbers: Printed) -> tuple[Any, ...]:
+    """Return all that the joint law is made of besides `data`: equal shapes have one law."""
+    sizes, study = numbers.sizes, numbers.study
+    claims = [
+        (
+            claim.kind,
+            claim.meaning,
+            claim.adjusted,
+            claim.model,
+            claim.sign,
+            claim.is_below,
+            # What is no point stands in the law as it is, and so do errors where sizes are not known.
+            None if claim.is_odds_ratio or (claim.sign and not claim.is_below) else claim.value,
+            None if sizes.are_known else (claim.ci, claim.level),
+        )
+        for claim in numbers.claims
+    ]
+    loose = sizes.polytope and (sizes.polytope.centre.tolist(), sizes.polytope.basis.tolist())
+    return (
+        tuple(claims),
+        tuple(total.patients for total in numbers.totals),
+        numbers.inferred,
+        (study.present, study.counted, tuple(study.n.tolist()), tuple(study.events.tolist())),
+        (tuple(arms for arms, _ in sizes.blocks), str(loose), sizes.loose, sizes.are_known),
+    )
+
+
 def coordinates(numbers: Printed) -> dict[str, tuple[str, ...]]:
     """Name the entries of everything that `likelihood` makes."""
     tails = observed(numbers).is_tail

@@ -40,12 +40,17 @@ def parameters(cells: Cells | None) -> tuple[str, ...]:
     return (*(("delta",) if cells.covariates else ()), *of_clusters)
 
 
-def data(cells: Cells) -> given.Given:
-    """Return the patients as data of a PyMC model."""
+def data(cells: Cells, arms: tuple[str, ...]) -> given.Given:
+    """Return the patients as data of a PyMC model that speaks of some arms."""
+    weights = cells.weights(arms)
     return {
         "cell n": cells.n,
         "cell events": cells.events,
+        "cell arm": np.array([arms.index(regimen) for regimen in cells.regimens]),
         **({"cell covariates": cells.values} if cells.covariates else {}),
+        **({"cell cluster": cells.cluster} if cells.clusters else {}),
+        "profile cell": cells.profiles,
+        "profile weights": weights[0] if len(weights) == 1 else weights,
     }
 
 
@@ -72,7 +77,7 @@ def likelihood(
 
     cells = study.cells
     assert cells is not None  # noqa: S101 - for the type checker
-    known = given.state(data(cells))
+    known = given.state(data(cells, arms))
     shift = pt.zeros(len(cells.n))
     if cells.covariates:
         shift = shift + known["cell covariates"] @ state(priors, "delta", dims="covariate")
@@ -81,15 +86,16 @@ def likelihood(
         off = pm.Deterministic(
             "cluster_effect", between * state(priors, "cluster_z", dims="cluster"), dims="cluster"
         )
-        shift = shift + off[cells.cluster]
-    every = log_odds[:, None] + shift[cells.profiles]
+        shift = shift + off[known["cell cluster"]]
+    risks = pm.math.invlogit(log_odds[:, None] + shift[known["profile cell"]])
+    weights = known["profile weights"]
+    standardised = risks @ weights if weights.ndim == 1 else (risks * weights).sum(1)
     pm.Deterministic("conditional_risk", pm.math.invlogit(log_odds), dims="arm")
-    pm.Deterministic("risk", (pm.math.invlogit(every) * cells.weights(arms)).sum(1), dims="arm")
-    at = np.array([arms.index(regimen) for regimen in cells.regimens])
+    pm.Deterministic("risk", standardised, dims="arm")
     pm.CustomDist(
         "events",
         known["cell n"],
-        log_odds[at] + shift,
+        log_odds[known["cell arm"]] + shift,
         logp=log_binomial,
         random=_draw_binomial,
         observed=known["cell events"],

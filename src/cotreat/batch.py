@@ -1,0 +1,268 @@
+"""Many fits at once: data sets, readings, models and priors, each answered in a fraction of a second.
+
+Specifications of one shape share a compiled density and hand on their proposals; each comes back with the
+Pareto k of its weights. Bad ones are told, and not fitted by other means.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from cotreat import laplace, vectorised
+from cotreat.catalogue import find_model
+from cotreat.estimands import CONDITIONAL, Estimand, full_label, is_beyond_null, judged_measures
+from cotreat.given import Given
+from cotreat.laplace import Approximation
+from cotreat.model import build, given_of, shape_of
+from cotreat.names import SEED
+from cotreat.priors import PriorSet, prior_set
+from cotreat.sampling import prepare_jax
+from cotreat.standardised import Density
+from cotreat.study import Study
+
+WAIST = ("risk", CONDITIONAL, "size", "sigma")
+"""What answers hold, of a model that has it."""
+EFFECTIVE, DRAWS = 1000, 1000
+ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+}
+"""Settings of a process beside others: threads of its own would only wait for theirs."""
+PART = 120
+"""Specifications of one shape that are fitted one after the other."""
+FEW = 40
+"""So many specifications or fewer are fitted in this process: another takes seconds to begin."""
+
+
+@dataclass(frozen=True)
+class Specification:
+    """One fit that is asked for.
+
+    Attributes
+    ----------
+    study : Study
+        Under one of its readings.
+    model : str
+    priors : PriorSet or str
+    """
+
+    study: Study
+    model: str
+    priors: PriorSet | str = "weak"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a specification.
+
+    Attributes
+    ----------
+    model, priors : str
+        Names.
+    pareto_k : float
+    verdict : str
+        ``good``, ``middling`` or ``bad``: of a bad one no number must be used.
+    effective : float
+        Effective draws.
+    log_evidence : float
+        Log marginal likelihood.
+    waist : xarray.Dataset
+        What estimands are asked of, by ``chain`` (one), ``draw`` and ``arm``; draws of equal weight.
+    """
+
+    study: Study
+    model: str
+    priors: str
+    pareto_k: float
+    verdict: str
+    effective: float
+    log_evidence: float
+    waist: xr.Dataset
+
+
+def fit_many(
+    specifications: Sequence[Specification],
+    *,
+    effective: int = EFFECTIVE,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    processes: int | None = None,
+    say: Callable[[int, int], None] = lambda _done, _all: None,
+) -> list[Answer]:
+    """Fit many specifications by Laplace's approximation with importance sampling.
+
+    Parameters
+    ----------
+    effective
+        Effective draws that each is to have.
+    draws
+        Draws of equal weight that each answer holds.
+    seed
+        The same seed and number of processes give the same answers.
+    processes
+        Of this machine; by default one for each core where there are more than `FEW` specifications.
+    say
+        Called with how many are done, and of how many.
+
+    Returns
+    -------
+    list of Answer
+        In the order of the specifications.
+
+    Raises
+    ------
+    ModelError
+        If a study or a prior set cannot go with a model; nothing is fitted then.
+
+    Examples
+    --------
+    >>> study = load_study("sun2024")
+    >>> answers = fit_many([Specification(study, "interaction", name) for name in GRID])
+    >>> table_of(answers)
+    """
+    tasks = [_task(at, one) for at, one in enumerate(specifications)]
+    if processes is None:
+        processes = 1 if len(tasks) <= FEW else os.cpu_count() or 1
+    found: dict[int, Answer] = {}
+    settings = (effective, draws, seed)
+    for part in _in_parts(_shared(tasks, processes), settings, processes):
+        found.update(part)
+        say(len(found), len(tasks))
+    return [found[at] for at in range(len(tasks))]
+
+
+def table_of(answers: Sequence[Answer]) -> pd.DataFrame:
+    """List answers, a row each, with the probabilities of synergy of those that are not bad."""
+    rows = []
+    asked: dict[tuple[str, str, str], list[Estimand]] = {}
+    for one in answers:
+        row: dict[str, object] = {
+            "study": one.study.id,
+            "model": one.model,
+            "priors": one.priors,
+            "reading": one.study.reading,
+            "pareto_k": one.pareto_k,
+            "verdict": one.verdict,
+            "effective": one.effective,
+            "log_evidence": one.log_evidence,
+        }
+        rows.append(row | ({} if one.verdict == laplace.BAD else _probabilities(one, asked)))
+    return pd.DataFrame(rows)
+
+
+def _probabilities(
+    one: Answer, asked: dict[tuple[str, str, str], list[Estimand]]
+) -> dict[str, float]:
+    """Work out P(measure beyond its null) of one measure of each family, pair and background.
+
+    Which can be had is found out once for a study, reading and model: no prior changes that.
+    """
+    key = (one.study.digest, one.study.reading, one.model)
+    if key not in asked:
+        asked[key] = judged_measures(one.study, find_model(one.model, one.study), one.waist)
+    return {full_label(e): float(is_beyond_null(e, one.waist).mean()) for e in asked[key]}
+
+
+@dataclass(frozen=True)
+class _Task:
+    at: int
+    study: Study
+    model: str
+    priors: PriorSet
+    shape: str
+
+
+def _task(at: int, one: Specification) -> _Task:
+    model = find_model(one.model, one.study)
+    study = one.study.divided(model.division)
+    chosen = prior_set(one.priors, study) if isinstance(one.priors, str) else one.priors
+    chosen = chosen.only(model, study)
+    return _Task(at, study, model.name, chosen, shape_of(study, model, chosen))
+
+
+def _shared(tasks: list[_Task], processes: int) -> list[list[_Task]]:
+    """Share tasks out: those of one shape together, but no part larger than what one process should do."""
+    most = min(max(1, -(-len(tasks) // processes)), PART)
+    shapes: dict[str, list[_Task]] = {}
+    for task in tasks:
+        shapes.setdefault(task.shape, []).append(task)
+    parts = [own[at : at + most] for own in shapes.values() for at in range(0, len(own), most)]
+    return sorted(parts, key=len, reverse=True)
+
+
+def _in_parts(
+    parts: list[list[_Task]], settings: tuple[int, int, int], processes: int
+) -> Iterator[dict[int, Answer]]:
+    if processes == 1:
+        for part in parts:
+            yield from _fit_part(part, settings)
+        return
+    from loky import ProcessPoolExecutor, as_completed
+
+    with ProcessPoolExecutor(max_workers=min(processes, len(parts)), env=ONE_THREAD) as pool:
+        asked = [pool.submit(_whole_part, part, settings) for part in parts]
+        for one in as_completed(asked):
+            yield one.result()
+
+
+def _whole_part(part: list[_Task], settings: tuple[int, int, int]) -> dict[int, Answer]:
+    found: dict[int, Answer] = {}
+    for one in _fit_part(part, settings):
+        found |= one
+    return found
+
+
+def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dict[int, Answer]]:
+    """Fit tasks of one shape, each begun with what served for the one before."""
+    effective, draws, seed = settings
+    prepare_jax(1)
+    first, model = part[0], find_model(part[0].model, part[0].study)
+    density = Density(build(first.study, model, first.priors))
+    before, is_searched = None, True
+    for task in part:
+        numbers = given_of(task.study, model, task.priors)
+        approximate = partial(
+            laplace.approximate,
+            density.surface(numbers),
+            density.start,
+            density.spreads,
+            seed=seed + task.at,
+        )
+        if not is_searched:  # no draws could mend it
+            found = approximate(first=before, effective=0)
+        else:
+            found = approximate(first=before, effective=effective)
+            if found.modes:  # they were looked for anew
+                is_searched = found.is_searched
+            elif found.verdict == laplace.BAD or found.effective < effective:
+                found = approximate(
+                    first=found.proposal, effective=effective, enough=laplace.ENOUGH
+                )
+        before = found.proposal
+        answer = _answer(task, found, density, numbers, draws)
+        yield {task.at: answer if is_searched else replace(answer, verdict=laplace.BAD)}
+
+
+def _answer(
+    task: _Task, found: Approximation, density: Density, numbers: Given, draws: int
+) -> Answer:
+    points = found.resampled(1, draws, np.random.default_rng(task.at))[0]
+    values = density.deterministics(WAIST, points, numbers)
+    waist = vectorised.labelled(density.built, values, 1)
+    risk = waist["risk"].assign_attrs(risk_kind=task.study.risk_kind)
+    return Answer(
+        task.study,
+        task.model,
+        task.priors.name,
+        found.pareto_k,
+        found.verdict,
+        found.effective,
+        found.log_evidence,
+        waist.assign(risk=risk).assign_coords(draw=range(draws)),
+    )
