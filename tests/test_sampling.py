@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
+import xarray as xr
 
-from cotreat import load_study, nuts, vectorised
+from cotreat import checks, laplace, load_study, nuts, vectorised
 from cotreat.catalogue import MODELS, ModelError, find_model, is_asked_for
 from cotreat.checks import check, failures
 from cotreat.engines import EngineError
@@ -265,3 +266,64 @@ def test_numpyro_draws_are_those_it_gives_through_pymc():
     for group, own in (("posterior", run.draws), ("sample_stats", run.stats)):
         for variable, values in own.items():
             np.testing.assert_allclose(values, np.asarray(tree[group][variable]), rtol=1e-12)
+
+
+# --- Laplace's approximation -----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("study", "model"),
+    [
+        ("isis2", "interaction"),
+        ("isis2", "saturated"),
+        ("oral-cancer", "interaction"),
+        ("three", "exchangeable"),
+        ("sun2024", "interaction"),
+        ("sun2024-synthetic", "interaction"),
+    ],
+)
+def test_laplace_agrees_with_nuts(study, model, three):
+    one = study_of(study, three)
+    tree = fit(one, model, engine="laplace")
+    assert provenance(tree)["engine"] == "laplace"
+    stats = tree["sample_stats"].to_dataset()
+    assert float(stats["pareto_k"]) < 0.7
+    table = check(tree, one, MODELS[model])
+    assert failures(table) == []
+    assert {"Pareto k of weights", "effective draws"} <= set(table.check)
+    own, other = (
+        np.log(risk_of(t) / (1 - risk_of(t))) for t in (tree, fit(one, model, draws=4000))
+    )
+    dims = ("chain", "draw")
+    assert (abs(own.mean(dims) - other.mean(dims)) / other.std(dims)).max() < 0.07
+    assert abs(own.std(dims) / other.std(dims) - 1).max() < 0.06
+
+
+@pytest.mark.slow
+def test_where_laplace_is_bad_nuts_stands_in_and_the_checks_say_so(monkeypatch):
+    monkeypatch.setattr(laplace, "smoothed", lambda logs: (np.full(len(logs), 1 / len(logs)), 0.9))
+    study = load_study("isis2")
+    tree = fit(study, "interaction", engine="laplace", draws=500)
+    assert provenance(tree)["engine"] == "numpyro"
+    assert provenance(tree)["tune"] == 1000
+    table = check(tree, study, MODELS["interaction"])
+    (row,) = table[table.check == "engine replaced"].to_dict("records")
+    assert row["where"].startswith("laplace: Pareto k 0.90, ")
+    assert row["threshold"] == "recorded: numpyro stands here"
+    assert row["verdict"] == "pass"
+
+
+def test_a_middling_k_is_said():
+    stats = xr.Dataset({"pareto_k": 0.6, "effective": 1500.0, "modes": 1})
+    rows = {row["check"]: row["verdict"] for row in checks._weights(stats)}
+    assert rows == {
+        "Pareto k of weights": "pass",
+        "Pareto k of weights, middling": "warn",
+        "effective draws": "pass",
+    }
+    rows = {
+        row["check"]: row["verdict"]
+        for row in checks._weights(stats.assign(pareto_k=0.8, effective=300.0))
+    }
+    assert rows == {"Pareto k of weights": "FAIL", "effective draws": "FAIL"}

@@ -30,9 +30,10 @@ GOOD, MIDDLING, BAD = "good", "middling", "bad"
 GOOD_K, BAD_K = 0.5, 0.7
 """Below the first the draws are as good as any; above the second their weights have no finite variance
 that so many draws could show, and they must not be used."""
-SCATTERED, MOST_STARTS, IN_VAIN = 4096, 24, 4
-"""Modes are looked for from the best of so many places around the middle of the prior, one after the other:
-until so many in a row lead to the only mode there is, or, where there are several, from all."""
+SCATTERED, BEST, MOST_STARTS, IN_VAIN = 4096, 400, 24, 5
+"""Of so many places around the middle of the prior the best are kept, and of these those that lie far apart;
+modes are looked for from one after the other: until so many more lead to the only mode there is, or, where
+there are several, from all."""
 REACH = 0.5
 """Steps of differences, in standard deviations."""
 OUT_OF_REACH = 8.0
@@ -53,7 +54,7 @@ NODES_EACH = (-1.5, 1.5)
 KERNEL = {1: 0.6}
 KERNEL_EACH = 0.8
 """Standard deviation of a spread about its node, in its own."""
-ROUND, MOST_ROUNDS = 4000, 8
+ROUND, MOST_ROUNDS = 4000, 14
 ENOUGH, EACH_WANTED = 0.25, 1e-4
 """Rounds end when this share of a round's draws is effective, or less where few are wanted: so much for
 each of them."""
@@ -233,11 +234,9 @@ def find_modes(surface: Surface, start: Array, rng: np.random.Generator) -> tupl
     is_searched : bool
         Whether it is the only one, or each was come to more than once.
     """
-    around = start + rng.normal(size=(SCATTERED, len(start)))
-    best = np.argsort(-_finite(surface(around)))[: MOST_STARTS - 1]
     found: list[Mode] = []
     times: list[int] = []
-    for at in (start, *around[best]):
+    for at in (start, *_starts(surface, start, rng)):
         mode = climb(surface, at, np.eye(len(start)) / 2)
         if mode is None or _is_far_below(mode, found):
             continue
@@ -256,12 +255,25 @@ def find_modes(surface: Surface, start: Array, rng: np.random.Generator) -> tupl
     return [mode for mode, _ in counts], len(counts) == 1 or all(n > 1 for _, n in counts)
 
 
+def _starts(surface: Surface, start: Array, rng: np.random.Generator) -> Iterator[Array]:
+    """Scatter points, and take of the best of them one far from all before after the other."""
+    noise = rng.normal(size=(SCATTERED, len(start)))
+    noise[1::2] *= 2
+    around = start + noise
+    around = around[np.argsort(-_finite(surface(around)))[:BEST]]
+    distance = np.full(BEST, np.inf)
+    at = 0
+    for _ in range(MOST_STARTS - 1):
+        yield around[at]
+        distance = np.minimum(distance, ((around - around[at]) ** 2).sum(1))
+        at = int(distance.argmax())
+
+
 def _misses_a_mode(
     surface: Surface, start: Array, proposal: Normals, evidence: float, rng: np.random.Generator
 ) -> bool:
     """Look for a mode that counts and that a proposal made for another distribution does not reach."""
-    around = start + rng.normal(size=(SCATTERED, len(start)))
-    best = around[np.argmax(_finite(surface(around)))]
+    best = next(_starts(surface, start, rng))
     mode = climb(surface, best, np.eye(len(start)) / 2)
     if mode is None or mode.log_mass + 0.5 * len(start) * np.log(2 * np.pi) < evidence - FAR_BELOW:
         return False

@@ -47,6 +47,8 @@ def likelihood(
     else:
         risk = {"p": averages(pt, log_odds[at], sigma).risk}
     n, events = given.state(data(study)).values()
+    # PyMC keeps whole numbers as int32, of which JAX makes functions in single precision.
+    n = pt.cast(n, "int64")
     pm.Binomial("events", n=n, observed=events, dims="counted", **risk)
 
 

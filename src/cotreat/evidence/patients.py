@@ -94,7 +94,7 @@ def likelihood(
     pm.Deterministic("risk", standardised, dims="arm")
     pm.CustomDist(
         "events",
-        known["cell n"],
+        pt.cast(known["cell n"], "int64"),  # JAX makes single precision of functions of int32
         log_odds[known["cell arm"]] + shift,
         logp=log_binomial,
         random=_draw_binomial,

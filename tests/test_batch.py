@@ -1,0 +1,127 @@
+"""Many fits at once: the same answers as one by one, in order, and bad ones told."""
+
+import numpy as np
+import pytest
+
+from cotreat import batch, fit, load_study, parse_study
+from cotreat.batch import Specification, fit_many, table_of
+from cotreat.catalogue import ModelError
+from cotreat.laplace import BAD
+from cotreat.priors import GRID, prior_set
+from cotreat.study import Study
+
+TABLE = """
+study = {{ id = "two", title = "Two by two", design = "cohort", source = "made up" }}
+outcome = {{ name = "response", direction = "benefit" }}
+treatments = {{ A = {{ name = "A" }}, B = {{ name = "B" }} }}
+arms = [
+  {{ regimen = "none", n = 100, events = {} }},
+  {{ regimen = "A", n = 90, events = {} }},
+  {{ regimen = "B", n = 80, events = {} }},
+  {{ regimen = "A+B", n = 70, events = {} }},
+]
+"""
+
+
+def tables(count: int) -> list[Study]:
+    rng = np.random.default_rng(1)
+    events = rng.binomial([100, 90, 80, 70], [0.15, 0.25, 0.3, 0.5], (count, 4))
+    return [parse_study(TABLE.format(*row)) for row in events]
+
+
+@pytest.mark.slow
+def test_answers_are_those_of_nuts_under_every_prior():
+    study = load_study("isis2")
+    names = ["weak", *GRID[::4]]
+    answers = fit_many(
+        [Specification(study, "interaction", n) for n in names], effective=4000, draws=4000
+    )
+    assert [one.priors for one in answers] == names
+    table = table_of(answers)
+    for name, row in zip(names, table.to_dict("records"), strict=True):
+        risk = fit(study, "interaction", name)["posterior"]["risk"]
+        own = answers[names.index(name)].waist["risk"]
+        apart = (own.mean(("chain", "draw")) - risk.mean(("chain", "draw"))) / risk.std()
+        assert abs(apart).max() < 0.05
+        odds = risk / (1 - risk)
+        ror = odds.sel(arm="SK+ASA") * odds.sel(arm="none")
+        ror = ror / odds.sel(arm="SK") / odds.sel(arm="ASA")
+        # Synergy is judged on survival, the non-event.
+        expected = float((ror < 1).mean())
+        assert row["ror[SK:ASA] on none"] == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.slow
+def test_a_shape_is_compiled_once(monkeypatch):
+    made = []
+    own = batch.Density
+    monkeypatch.setattr(batch, "Density", lambda built: made.append(built) or own(built))
+    studies = tables(6)
+    specifications = [Specification(s, m) for s in studies for m in ("interaction", "additive")]
+    done = []
+    answers = fit_many(specifications, processes=1, say=lambda one, all_: done.append((one, all_)))
+    assert len(made) == 2
+    assert done == [(at, 12) for at in range(1, 13)]
+    assert [one.study for one in answers] == [one.study for one in specifications]
+    assert [one.model for one in answers] == ["interaction", "additive"] * 6
+    # The share of events in each arm is where each data set has it.
+    for one in answers[::2]:
+        share = one.study.events / one.study.n
+        mean = one.waist["risk"].sel(arm=list(one.study.counted)).mean(("chain", "draw"))
+        assert abs(mean.values - share).max() < 0.08
+        assert one.verdict != BAD
+
+
+@pytest.mark.slow
+def test_processes_share_the_work_and_change_nothing():
+    specifications = [Specification(s, "interaction") for s in tables(4)]
+    specifications += [Specification(s, "additive") for s in tables(4)]
+    alone = fit_many(specifications, processes=1)
+    beside = fit_many(specifications, processes=2)
+    for one, other in zip(alone, beside, strict=True):
+        assert one.study == other.study
+        assert one.model == other.model
+        assert one.log_evidence == pytest.approx(other.log_evidence, abs=0.05)
+
+
+@pytest.mark.slow
+def test_what_cannot_be_trusted_is_listed_without_numbers():
+    study = load_study("sun2024")
+    names = ["weak", "sceptical"]
+    bad = study.under("four-set-products")
+    table = table_of(
+        fit_many(
+            [Specification(s, "interaction", n) for s in (study, bad) for n in names], processes=1
+        )
+    )
+    assert list(table.reading) == ["odds-ratios"] * 2 + ["four-set-products"] * 2
+    assert (table.verdict[2:] == BAD).all()
+    assert (table.verdict[:2] != BAD).all()
+    measures = table.filter(like="ror[")
+    assert measures.shape[1] == 3  # one a pair, the same on every background
+    assert measures[2:].isna().all(axis=None)
+    assert measures[:2].notna().all(axis=None)
+    assert np.isfinite(table.pareto_k).all()
+    # Sequential Monte Carlo found −6.7 under the default reading: results/sun2024.
+    assert table.log_evidence[0] == pytest.approx(-6.7, abs=0.15)
+
+
+def test_a_specification_that_cannot_be_is_refused_before_any_is_fitted():
+    study = load_study("isis2")
+    with pytest.raises(ModelError, match="at least 2 pairs"):
+        fit_many([Specification(study, "interaction"), Specification(study, "exchangeable")])
+
+
+def test_parts_hold_one_shape_and_not_too_many():
+    studies = tables(5)
+    wide = prior_set("weak", studies[0]).change("gamma", sigma=1.0, name="wide", reason="a test")
+    asked = [
+        Specification(s, m, p)
+        for s in studies
+        for m, p in (("interaction", wide), ("additive", "weak"))
+    ]
+    tasks = [batch._task(at, one) for at, one in enumerate(asked)]
+    parts = batch._shared(tasks, 4)
+    assert [len(part) for part in parts] == [3, 3, 2, 2]
+    assert all(len({task.shape for task in part}) == 1 for part in parts)
+    assert sorted(task.at for part in parts for task in part) == list(range(10))
