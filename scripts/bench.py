@@ -46,7 +46,7 @@ def jobs(rounds: int) -> tuple[pd.DataFrame, list[str]]:
 def patients(rounds: int) -> tuple[pd.DataFrame, list[str]]:
     """Time one cohort under cotreat, rstanarm and brms."""
     table = bench_patients.measure(rounds)
-    return table, bench_patients.report(table)
+    return table, [*bench_patients.report(table), bench_patients.report_further()]
 
 
 def scale(rows: int) -> Callable[[int], tuple[pd.DataFrame, list[str]]]:

@@ -87,7 +87,7 @@ def test_its_commands_are_those_of_the_command_line():
     from cotreat.cli import parser
 
     commands = re.findall(r"\.venv/bin/cotreat ([^#\n]+)", "".join(blocks("console")))
-    assert len(commands) == 12
+    assert len(commands) == 13
     for command in commands:
         parser().parse_args(command.split())
 
@@ -101,10 +101,14 @@ def test_its_make_targets_exist():
 
 @pytest.mark.slow
 def test_its_python_runs(tmp_path, monkeypatch, capsys):
-    (code,) = blocks("python")
+    one, many = blocks("python")
     monkeypatch.chdir(tmp_path)
-    exec(code, {})  # noqa: S102 - it is ours
+    exec(one, {})  # noqa: S102 - it is ours
     assert "ror[SK:ASA]" in capsys.readouterr().out
+    exec(many, {})  # noqa: S102
+    said = capsys.readouterr().out
+    assert "grid:optimistic-strong" in said
+    assert "bad" not in said
 
 
 def test_every_result_in_git_is_of_the_packaged_study():

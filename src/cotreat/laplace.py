@@ -30,7 +30,7 @@ GOOD, MIDDLING, BAD = "good", "middling", "bad"
 GOOD_K, BAD_K = 0.5, 0.7
 """Below the first the draws are as good as any; above the second their weights have no finite variance
 that so many draws could show, and they must not be used."""
-SCATTERED, BEST, MOST_STARTS, IN_VAIN = 4096, 400, 24, 5
+SCATTERED, BEST, MOST_STARTS, IN_VAIN = 2048, 256, 24, 5
 """Of so many places around the middle of the prior the best are kept, and of these those that lie far apart;
 modes are looked for from one after the other: until so many more lead to the only mode there is, or, where
 there are several, from all."""
@@ -41,7 +41,9 @@ OUT_OF_REACH = 8.0
 proposal does not reach."""
 STEEPEST, FLATTEST = 1e4, 0.1
 """Curvatures, in units of the last guess, that are believed at once."""
-MOST_STEPS = 25
+LONGEST = 3.0
+"""Steps are no longer than this for each coordinate (in squares), in standard deviations of the last guess."""
+MOST_STEPS = 60
 SETTLED = 0.05
 """A mode is found where the next step is shorter than this, in standard deviations."""
 TRIES = np.array([1.0, 0.5, 0.25, 0.1, 0.03, 0.0])
@@ -68,7 +70,7 @@ MOST_DRAWS = 64_000
 
 
 class Mode(NamedTuple):
-    """A summit: where, how high, and a root of the covariance that the curvature implies."""
+    """A summit: where, a root of the covariance that the curvature implies, and how high."""
 
     at: Array
     root: Array
@@ -175,9 +177,14 @@ def approximate(
     is_searched = True
     if first is None:
         modes, is_searched = find_modes(surface, start, rng)
-        first = _nested(surface, modes, spreads)
-    proposal = _adapted(surface, first, enough, rng)
-    points, logs = _weighed(surface, proposal, ROUND, rng)
+        proposal = _adapted(surface, _nested(surface, modes, spreads), enough, rng)
+        points, logs = _weighed(surface, proposal, ROUND, rng)
+    else:
+        proposal = first
+        points, logs = _weighed(surface, proposal, ROUND, rng)
+        if effective_draws(logs) < enough * ROUND:
+            proposal = _adapted(surface, first, enough, rng)
+            points, logs = _weighed(surface, proposal, ROUND, rng)
     while (found := effective_draws(logs)) < effective and len(points) < MOST_DRAWS:
         more = int(1.2 * len(points) * (effective / found - 1)) + ROUND // 4
         others, other_logs = _weighed(surface, proposal, min(more, MOST_DRAWS - len(points)), rng)
@@ -307,12 +314,14 @@ def climb(surface: Surface, at: Array, root: Array, most: int = MOST_STEPS) -> M
         sizes, axes = np.linalg.eigh(-bend)
         sizes = np.clip(sizes, FLATTEST, STEEPEST)
         uphill = axes.T @ slope
-        way = root @ (axes @ (uphill / sizes))
+        # No further than the differences tell of, whose steps were along the old root.
+        step = uphill / sizes
+        step *= min(1.0, LONGEST * np.sqrt(len(slope)) / max(np.linalg.norm(step), 1e-9))
+        way = root @ (axes @ step)
         root = root @ (axes / np.sqrt(sizes))
         length = np.linalg.norm(uphill / np.sqrt(sizes))
         if length < SETTLED and np.abs(sizes - 1).max() < 0.5:
             return Mode(at, root, height)
-        way *= min(1.0, 3 * np.sqrt(len(slope)) / max(length, 1e-9))
         tries = at + np.outer(TRIES, way)
         at = tries[np.argmax(surface(tries))]
     return Mode(at, root, float(surface(at[None])[0]))
