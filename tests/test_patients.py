@@ -443,11 +443,12 @@ def test_standardised_risk_is_the_mean_over_all_patients(study, fitted, frame):
 def test_rows_one_by_one_have_the_same_posterior_density_as_cells(study, frame):
     # Each patient a cell of his own: Binomial(n, p) differs from n Bernoulli by a constant only.
     priors = prior_set("weak", study).only(MODELS["interaction"], study)
-    cells = build(study, MODELS["interaction"], priors).compile_logp()
+    mode = {"mode": "FAST_COMPILE"}  # through C, compiling takes most of a minute
+    cells = build(study, MODELS["interaction"], priors).compile_logp(**mode)
     single = frame.assign(age=frame.age + 1e-9 * frame.id)
     rows = parse_study(TEXT, patients=single)
     assert len(rows.cells.n) == COUNT
-    apart = build(rows, MODELS["interaction"], priors).compile_logp()
+    apart = build(rows, MODELS["interaction"], priors).compile_logp(**mode)
     rng = np.random.default_rng(1)
     start = build(study, MODELS["interaction"], priors).initial_point()
     gaps = []
