@@ -25,14 +25,10 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pymc as pm  # noqa: E402
-import pytensor.tensor as pt  # noqa: E402
 import xarray as xr  # noqa: E402
 from compiled_nuts import compiled_chains, split  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from pymc.sampling.jax import get_jaxified_graph  # noqa: E402
-from pytensor.graph.basic import Constant  # noqa: E402
-from pytensor.graph.replace import clone_replace  # noqa: E402
-from pytensor.graph.traversal import io_toposort  # noqa: E402
 from scipy.special import logit, ndtri  # noqa: E402
 from simulate_operator import (  # noqa: E402
     ARMS,
@@ -42,8 +38,8 @@ from simulate_operator import (  # noqa: E402
     patients_of,
 )
 
-from cotreat import load_study, parse_study  # noqa: E402
-from cotreat.catalogue import find_model  # noqa: E402
+from cotreat import given, load_study, parse_study  # noqa: E402
+from cotreat.catalogue import Model, find_model  # noqa: E402
 from cotreat.estimands import (  # noqa: E402
     CONDITIONAL,
     PARTS,
@@ -53,9 +49,10 @@ from cotreat.estimands import (  # noqa: E402
     full_label,
 )
 from cotreat.evidence.claims import printed  # noqa: E402
-from cotreat.model import build  # noqa: E402
-from cotreat.priors import prior_set  # noqa: E402
+from cotreat.model import build, given_of, shape_of  # noqa: E402
+from cotreat.priors import PriorSet, prior_set  # noqa: E402
 from cotreat.study import Study  # noqa: E402
+from cotreat.vectorised import in_jax  # noqa: E402
 
 Floats = NDArray[np.float64]
 
@@ -312,46 +309,29 @@ def study_text(name: str, one: Printing) -> str:
 # --- Posteriors ------------------------------------------------------------------------------------
 
 
-def _constants(density: Any) -> list[Constant]:
-    """List the constants of a graph in an order that depends on its structure alone."""
-    inputs = (i for node in io_toposort([], [density]) for i in node.inputs)
-    return list(dict.fromkeys(i for i in inputs if isinstance(i, Constant)))
-
-
-def _differ(one: Constant, other: Constant) -> bool:
-    return not np.array_equal(np.asarray(one.data), np.asarray(other.data))
-
-
 class Sampler:
     """NUTS for the model of any study that prints the same things.
 
-    The constants in which the densities of two studies differ are arguments of the density, so that
-    one compilation serves for all cohorts.
+    What is printed is data of the model, and an argument of the density, so that one compilation serves
+    for all cohorts.
 
     Parameters
     ----------
-    first, second
-        Studies that print different numbers.
+    first
+        A study that prints them.
     model
         Name of the model.
     """
 
-    def __init__(self, first: Study, second: Study, model: str = MODEL) -> None:
+    def __init__(self, first: Study, model: str = MODEL) -> None:
         self._model = model
-        built = self._built(first)
-        density = built.logp()
-        self._fixed = _constants(density)
-        pairs = zip(self._fixed, self._constants_of(second), strict=True)
-        self._at = [at for at, pair in enumerate(pairs) if _differ(*pair)]
-        inputs = [
-            pt.tensor(dtype=c.type.dtype, shape=c.type.shape) for c in self._data(self._fixed)
-        ]
-        replaced = dict(zip(self._data(self._fixed), inputs, strict=True))
+        built, self._shape = build(*self._asked(first)), shape_of(*self._asked(first))
+        inputs, (opened,) = given.opened(built, [built.logp()])
+        self._given = list(inputs)
         self._start = built.initial_point()
         values = built.value_vars
         self._names = [value.name for value in values]
-        (given,) = clone_replace([density], replace=replaced)
-        self._density = get_jaxified_graph(inputs=[*values, *inputs], outputs=[given])
+        self._density = in_jax([*values, *inputs.values()], [opened])
         parts = [built[name] for name in PARTS]
         waist = get_jaxified_graph(inputs=values, outputs=built.replace_rvs_by_values(parts))
         self._waist = jax.jit(jax.vmap(jax.vmap(lambda x: waist(*self._split(x)))))
@@ -360,16 +340,10 @@ class Sampler:
         named = {dim for own in dims.values() for dim in own}
         self._coords = {dim: list(built.coords[dim]) for dim in named}
 
-    def _built(self, study: Study) -> pm.Model:
+    def _asked(self, study: Study) -> tuple[Study, Model, PriorSet]:
         model = find_model(self._model, study)
         told = study.divided(model.division)
-        return build(told, model, prior_set(PRIORS, study).only(model, told))
-
-    def _constants_of(self, study: Study) -> list[Constant]:
-        return _constants(self._built(study).logp())
-
-    def _data(self, constants: list[Constant]) -> list[Constant]:
-        return [constants[at] for at in self._at]
+        return told, model, prior_set(PRIORS, study).only(model, told)
 
     def data(self, study: Study) -> tuple[Any, ...]:
         """Return a study's numbers as the density takes them.
@@ -379,13 +353,11 @@ class Sampler:
         ValueError
             If its density differs in anything else.
         """
-        own = self._constants_of(study)
-        differing = {
-            at for at, pair in enumerate(zip(self._fixed, own, strict=True)) if _differ(*pair)
-        }
-        if not differing <= set(self._at):
+        asked = self._asked(study)
+        if shape_of(*asked) != self._shape:
             raise ValueError(f"the density of {study.id} differs in more than printed numbers")
-        return tuple(jnp.asarray(constant.data) for constant in self._data(own))
+        numbers = given_of(*asked)
+        return tuple(jnp.asarray(numbers[name]) for name in self._given)
 
     @property
     def start(self) -> Floats:
@@ -499,7 +471,7 @@ def run(cohorts: int, seed: int, table: Path) -> None:
         rng = np.random.default_rng([seed, at])
         tried, truth, one = printed_cohort(stores[at * TRIES : (at + 1) * TRIES], rng)
         study = parse_study(study_text(f"recovery-{at:03d}", one))
-        sampler = sampler or Sampler(study, load_study("sun2024"))
+        sampler = sampler or Sampler(study)
         own = pd.DataFrame(rows(study, truth, sampler.sample(study, at)))
         own.insert(0, "cohort", at)
         own.insert(1, "discarded", tried)

@@ -158,8 +158,7 @@ def cohorts(seed: int) -> list[tuple[Truth, Study]]:
 @cache
 def sampler(seed: int) -> Sampler:
     """Return a sampler that serves every cohort."""
-    (_, first), (_, second), *_ = cohorts(seed)
-    return Sampler(first, second, "dose")
+    return Sampler(cohorts(seed)[0][1], "dose")
 
 
 def recovered(seed: int, at: int) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def test_the_density_with_data_as_arguments_is_that_of_the_model(script, cohort,
         parse_study(script.study_text(f"recovery-00{at}", one))
         for at, one in enumerate((cohort, other))
     )
-    sampler = script.Sampler(first, load_study("sun2024"))
+    sampler = script.Sampler(first)
     model = find_model(script.MODEL, third)
     built = build(third, model, prior_set(script.PRIORS, third).only(model, third))
     start = built.initial_point()
@@ -169,8 +169,7 @@ def test_a_cohort_ten_times_as_large_is_recovered_by_narrower_intervals(script, 
         truth = script.truths(7, seed=7, times=times)[6]
         one = script.print_cohort(truth, np.random.default_rng(1))
         cohorts[times] = truth, parse_study(script.study_text(f"big-{times}", one))
-    # They differ in their totals too, so that these are arguments of this sampler's density.
-    sampler = script.Sampler(*(study for _, study in cohorts.values()))
+    sampler = script.Sampler(cohorts[1][1])
     width = {}
     for times, (truth, study) in cohorts.items():
         table = pd.DataFrame(script.rows(study, truth, sampler.sample(study, 1)))

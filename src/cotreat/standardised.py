@@ -16,12 +16,10 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import NDArray
-from pymc.sampling.jax import get_jaxified_graph
 from pytensor.graph.replace import clone_replace
-from pytensor.graph.rewriting.utils import rewrite_graph
 
 from cotreat import given
-from cotreat.vectorised import Draws, untraced
+from cotreat.vectorised import Draws, in_jax, untraced
 
 BLOCK, BLOCKS = 256, 16
 """Points worked out together, so that what they need fits the cache, and how many times in one call."""
@@ -135,7 +133,7 @@ class Density:
             self._parts = coordinates(built)
             inputs, (density,) = given.opened(built, [_log_density(built, self._parts)])
             self.given = {name: built[name].get_value() for name in inputs}
-            function = _in_jax([*(p.z for p in self._parts), *inputs.values()], [density])
+            function = in_jax([*(p.z for p in self._parts), *inputs.values()], [density])
         self._shapes = [part.start.shape for part in self._parts]
         self.built = built
         self._compiled: dict[tuple[str, ...], Callable[..., Draws]] = {}
@@ -212,7 +210,7 @@ class Density:
         """Compile expressions in the coordinates and the data, to be worked out for many points."""
         with untraced():
             inputs, opened = given.opened(self.built, outputs)
-            function = _in_jax([*(p.z for p in self._parts), *inputs.values()], opened)
+            function = in_jax([*(p.z for p in self._parts), *inputs.values()], opened)
         many = jax.jit(jax.vmap(lambda x, told: function(*self._apart(x), *told), (0, None)))
 
         def values(points: NDArray[np.float64], numbers: given.Given) -> Draws:
@@ -235,9 +233,3 @@ def _log_density(built: pm.Model, parts: list[Coordinates]) -> Any:
 
 def _standard_normal(z: Any) -> Any:
     return (-0.5 * z**2 - 0.5 * np.log(2 * np.pi)).sum()
-
-
-def _in_jax(inputs: list[Any], outputs: list[Any]) -> Any:
-    """Translate to JAX, without checks that sigma > 0: JAX has none, and the numbers were read before."""
-    bare = rewrite_graph(outputs, include=("local_remove_check_parameter",), clone=True)
-    return get_jaxified_graph(inputs=inputs, outputs=bare)
