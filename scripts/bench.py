@@ -1,12 +1,14 @@
-"""Time whole processes: the main job, patients beside two peers, and millions of rows.
+"""Time whole processes: the main job, patients beside two peers, millions of rows, and batches of fits.
 
-Run by ``make bench``; ``bench.py jobs``, ``patients`` or ``scale`` runs one part. Prints medians; nothing
+Run by ``make bench``; ``bench.py jobs``, ``patients``, ``scale`` or ``batches`` runs one part. Prints medians; nothing
 here fails for being slow. With ``--save`` the runs are kept in results/benchmarks/.
 """
 
 import argparse
+import json
 import os
 import platform
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,6 +21,7 @@ import pandas as pd
 from processes import run
 
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
+VERDICTS = ("good", "middling", "bad")
 MAIN_JOB = ["-m", "cotreat.cli", "reanalyse", "sun2024", "--quiet"]
 AUDIT = ["-m", "cotreat.cli", "audit", "sun2024"]
 
@@ -59,6 +62,27 @@ def scale(rows: int) -> Callable[[int], tuple[pd.DataFrame, list[str]]]:
     return part
 
 
+BATCHES = {"tables": 30, "cohorts": 300, "specifications": 120}
+"""Batches of 1,000 fits, and how many seconds each may take on 2 cores."""
+
+
+def batches(rounds: int) -> tuple[pd.DataFrame, list[str]]:
+    """Time batches of fits by Laplace's approximation, with cold caches."""
+    rows, lines = [], []
+    for kind, bar in BATCHES.items():
+        for at in range(rounds):
+            ran = run([sys.executable, str(Path(__file__).parent / "fit_batches.py"), kind])
+            said = json.loads(ran.out)
+            rows.append((f"1,000 {kind}", at + 1, ran.seconds))
+        median = statistics.median(seconds for *_, seconds in rows[-rounds:])
+        verdict = "met" if median <= bar else "missed"
+        counts = ", ".join(f"{said.get(word, 0)} {word}" for word in VERDICTS)
+        lines.append(
+            f"1,000 {kind:<15} median {median:6.1f} s of {rounds} runs (bar {bar}: {verdict}); {counts}"
+        )
+    return pd.DataFrame(rows, columns=["what", "round", "seconds"]), lines
+
+
 def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]]) -> None:
     """Keep every run in table.csv, and what they come to in README.md."""
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -80,12 +104,12 @@ def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]]) -> None:
 def main() -> None:
     """Run the parts asked for and print a line for each thing timed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["jobs", "patients", "scale"])
+    parser.add_argument("part", nargs="?", choices=["jobs", "patients", "scale", "batches"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=bench_scale.A_FILE, help="of scale")
     parser.add_argument("--save", action="store_true", help="keep the runs in results/benchmarks/")
     asked = parser.parse_args()
-    parts = {"jobs": jobs, "patients": patients, "scale": scale(asked.rows)}
+    parts = {"jobs": jobs, "patients": patients, "scale": scale(asked.rows), "batches": batches}
     tables, lines = {}, {}
     for name in [asked.part] if asked.part else parts:
         tables[name], lines[name] = parts[name](asked.rounds)

@@ -28,8 +28,8 @@ Surface = Callable[[Array], Array]
 
 GOOD, MIDDLING, BAD = "good", "middling", "bad"
 GOOD_K, BAD_K = 0.5, 0.7
-"""Below the first the draws are as good as any; above the second their weights have no finite variance
-that so many draws could show, and they must not be used."""
+"""Below the first weights have a finite variance; above the second no number of draws that anybody makes
+brings their means near enough, and they must not be used."""
 SCATTERED, BEST, MOST_STARTS, IN_VAIN = 2048, 256, 24, 5
 """Of so many places around the middle of the prior the best are kept, and of these those that lie far apart;
 modes are looked for from one after the other: until so many more lead to the only mode there is, or, where

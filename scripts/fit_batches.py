@@ -1,0 +1,97 @@
+"""Fit a batch in one process and print as JSON what it took: what `bench.py batches` times.
+
+``tables``: data sets of a 2×2 table; ``cohorts``: other responses of the 793 patients of tests/reference;
+``specifications``: readings, models and priors of the flagship. Each once, by Laplace's approximation.
+"""
+
+import argparse
+import json
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cotreat import load_study, parse_study
+from cotreat.batch import Specification, fit_many
+from cotreat.priors import GRID, prior_set
+
+REFERENCE = Path(__file__).parent.parent / "tests" / "reference"
+SIZES = (100, 90, 80, 70)
+RISKS = (0.15, 0.25, 0.3, 0.5)
+TABLE = """
+study = {{ id = "two", title = "Two by two", design = "cohort", source = "made up" }}
+outcome = {{ name = "response", direction = "benefit" }}
+treatments = {{ A = {{ name = "A" }}, B = {{ name = "B" }} }}
+arms = [
+  {{ regimen = "none", n = 100, events = {} }},
+  {{ regimen = "A", n = 90, events = {} }},
+  {{ regimen = "B", n = 80, events = {} }},
+  {{ regimen = "A+B", n = 70, events = {} }},
+]
+"""
+MODELS = {"exchangeable": "mu", "interaction": "gamma", "saturated": "tau_arm", "additive": "alpha"}
+"""Of each model the variable whose SD is varied."""
+
+
+def tables(count: int) -> list[Specification]:
+    """Return so many tables drawn from the same risks."""
+    events = np.random.default_rng(1).binomial(SIZES, RISKS, (count, 4))
+    return [Specification(parse_study(TABLE.format(*row)), "interaction") for row in events]
+
+
+def cohorts(count: int) -> list[Specification]:
+    """Return so many cohorts of the same patients, whose responses are drawn with the share of the cohort."""
+    study = load_study(REFERENCE / "patients.toml")
+    cells = study.told.cells
+    assert cells is not None  # noqa: S101 - for the type checker
+    share = cells.events.sum() / cells.n.sum()
+    draws = np.random.default_rng(1).binomial(cells.n, share, (count, len(cells.n)))
+    return [
+        Specification(
+            replace(study, told=replace(study.told, cells=replace(cells, events=events))),
+            "interaction",
+        )
+        for events in draws
+    ]
+
+
+def specifications(count: int) -> list[Specification]:
+    """Return readings × models × priors of the flagship, the priors' SDs spread as the count needs."""
+    study = load_study("sun2024")
+    beliefs = ("weak", *GRID)
+    pairs = [(reading.id, model) for reading in study.readings for model in MODELS]
+    each = -(-count // len(pairs))
+    found = []
+    for at in range(each):
+        for reading, model in pairs:
+            told = study.under(reading)
+            belief = "weak" if model == "saturated" else beliefs[at % len(beliefs)]
+            scale = 0.5 + 1.5 * at / each
+            base = prior_set(belief, told)
+            sd = scale * (base[MODELS[model]].sigma or 1.0)
+            name = f"{belief}-{at}"
+            one = base.change(MODELS[model], sigma=sd, name=name, reason="a benchmark")
+            found.append(Specification(told, model, one))
+    return found[:count]
+
+
+KINDS = {"tables": tables, "cohorts": cohorts, "specifications": specifications}
+
+
+def main() -> None:
+    """Print how many, seconds in all, verdicts, and the largest Pareto k but of bad ones."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=list(KINDS))
+    parser.add_argument("--count", type=int, default=1000)
+    asked = parser.parse_args()
+    start = time.perf_counter()
+    answers = fit_many(KINDS[asked.kind](asked.count))
+    seconds = time.perf_counter() - start
+    verdicts = Counter(one.verdict for one in answers)
+    print(json.dumps({"count": len(answers), "seconds": seconds, **verdicts}))
+
+
+if __name__ == "__main__":
+    main()
