@@ -29,7 +29,7 @@ test: $(READY)  ## run every test, format, lint and type check
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 bench: $(READY)  ## time whole processes, cold and warm; prints medians
 	@$(BIN)/python scripts/bench.py

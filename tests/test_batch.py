@@ -55,7 +55,9 @@ def test_answers_are_those_of_nuts_under_every_prior():
 def test_a_shape_is_compiled_once(monkeypatch):
     made = []
     own = batch.Density
-    monkeypatch.setattr(batch, "Density", lambda built: made.append(built) or own(built))
+    monkeypatch.setattr(
+        batch, "Density", lambda built, *more: made.append(built) or own(built, *more)
+    )
     studies = tables(6)
     specifications = [Specification(s, m) for s in studies for m in ("interaction", "additive")]
     done = []

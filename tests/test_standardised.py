@@ -9,6 +9,7 @@ from scipy import integrate, stats
 
 from cotreat import given, load_study, parse_study
 from cotreat.catalogue import find_model
+from cotreat.evidence.claims import printed, share_orders
 from cotreat.model import build, given_of, shape_of
 from cotreat.priors import prior_set
 from cotreat.standardised import BLOCK, BLOCKS, Density
@@ -38,18 +39,37 @@ def test_what_no_data_speak_of_is_standard_normal():
     np.testing.assert_allclose(density.surface({})(at), expected, rtol=1e-12)
 
 
-def test_standard_normal_points_become_draws_of_the_prior():
+@pytest.mark.parametrize("orders", [{}, {"share": [2, 0, 3, 1]}])
+def test_standard_normal_points_become_draws_of_the_prior(orders):
     with pm.Model() as built:
         pm.HalfNormal("spread", 0.3)
         pm.Dirichlet("share", np.ones(4))
         pm.Uniform("tail")
-    drawn = Density(built).draws(np.random.default_rng(1).normal(size=(20_000, 5)), {})
+    drawn = Density(built, orders).draws(np.random.default_rng(1).normal(size=(20_000, 5)), {})
     laws = [("spread", stats.halfnorm(scale=0.3)), ("tail", stats.uniform())]
     for name, law in laws:
         assert stats.kstest(drawn[name], law.cdf).pvalue > 0.001
     assert np.allclose(drawn["share"].sum(1), 1)
     for at in range(4):  # each share of a uniform point of the simplex is Beta(1, 3)
         assert stats.kstest(drawn["share"][:, at], stats.beta(1, 3).cdf).pvalue > 0.001
+
+
+def test_shares_are_broken_off_in_the_order_asked_for():
+    with pm.Model() as built:
+        pm.Dirichlet("share", np.ones(3))
+    at = np.array([[5.0, 0.0]])  # nearly all of the stick is broken off first
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        share = Density(built, {"share": order}).draws(at, {})["share"][0]
+        assert share[order[0]] == pytest.approx(1, abs=0.01)
+        assert share[order[1]] == pytest.approx(share[order[2]])
+
+
+def test_the_flagships_shares_begin_with_what_is_printed():
+    numbers = printed(load_study("sun2024"))
+    arms = [numbers.study.present[i] for i in numbers.sizes.blocks[0][0]]
+    orders = share_orders(numbers)
+    assert [arms[i] for i in orders["share_1"]] == ["TAC+CYC", "TAC+MMF", "TAC", "TAC+CYC+MMF"]
+    assert share_orders(None) == {}
 
 
 def test_evidence_by_quadrature_is_that_on_the_variables_own_scale():

@@ -16,6 +16,7 @@ import xarray as xr
 from cotreat import laplace, vectorised
 from cotreat.catalogue import find_model
 from cotreat.estimands import CONDITIONAL, Estimand, full_label, is_beyond_null, judged_measures
+from cotreat.evidence.claims import printed, share_orders
 from cotreat.given import Given
 from cotreat.laplace import Approximation
 from cotreat.model import build, given_of, shape_of
@@ -223,7 +224,8 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
     effective, draws, seed = settings
     prepare_jax(1)
     first, model = part[0], find_model(part[0].model, part[0].study)
-    density = Density(build(first.study, model, first.priors))
+    built = build(first.study, model, first.priors)
+    density = Density(built, share_orders(printed(first.study)))
     before, is_searched = None, True
     for task in part:
         numbers = given_of(task.study, model, task.priors)

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -140,7 +140,8 @@ def fit(
             built, before, study, description, draws=draws, chains=chains, seed=seed, say=progress
         )
     elif engine == "laplace":
-        tree, replaced = _laplace(built, draws=draws, chains=chains, seed=seed)
+        orders = claims.share_orders(claims.printed(study))
+        tree, replaced = _laplace(built, orders, draws=draws, chains=chains, seed=seed)
         engine = "numpyro" if replaced else engine
     if tree is None:
         tree = _SAMPLERS[engine](
@@ -241,11 +242,13 @@ _NUTPIE_STATS = {
 _SAMPLERS: dict[str, Callable[..., xr.DataTree]] = {"numpyro": _numpyro, "nutpie": _nutpie}
 
 
-def _laplace(built: Any, *, draws: int, chains: int, seed: int) -> tuple[xr.DataTree | None, str]:
+def _laplace(
+    built: Any, orders: Mapping[str, Sequence[int]], *, draws: int, chains: int, seed: int
+) -> tuple[xr.DataTree | None, str]:
     """Approximate a posterior; return its draws by weight, or nothing and why they cannot be used."""
     from cotreat.standardised import Density
 
-    density = Density(built)
+    density = Density(built, orders)
     found = laplace.approximate(
         density.surface(density.given),
         density.start,

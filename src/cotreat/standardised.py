@@ -5,7 +5,7 @@ is stated by z = Φ⁻¹(F(x)), F the prior's distribution function, so that z ~
 leave open stays normal. All others stand as samplers walk on them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,6 +25,9 @@ BLOCK, BLOCKS = 256, 16
 """Points worked out together, so that what they need fits the cache, and how many times in one call."""
 NEAREST = 1e-16
 """A probability is no nearer to 1 than that, where its deviate would be infinite."""
+
+
+Orders = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,18 @@ class Coordinates:
         return type(self.rv.owner.op).__name__ == "HalfNormalRV"
 
 
-def coordinates(built: pm.Model) -> list[Coordinates]:
+def coordinates(built: pm.Model, orders: Orders) -> list[Coordinates]:
     """State each free variable of a model in standardised coordinates."""
     begin = built.initial_point()
-    return [_coordinates(built, rv, begin[built.rvs_to_values[rv].name]) for rv in built.free_RVs]
+    return [
+        _coordinates(built, rv, begin[built.rvs_to_values[rv].name], orders.get(rv.name))
+        for rv in built.free_RVs
+    ]
 
 
-def _coordinates(built: pm.Model, rv: Any, begin: NDArray[np.float64]) -> Coordinates:
+def _coordinates(
+    built: pm.Model, rv: Any, begin: NDArray[np.float64], order: Sequence[int] | None
+) -> Coordinates:
     z = pt.tensor(f"{rv.name} standardised", dtype="float64", shape=begin.shape)
     transform, inputs = built.rvs_to_transforms[rv], rv.owner.inputs
     standard = _STANDARD.get(type(rv.owner.op).__name__)
@@ -74,6 +82,8 @@ def _coordinates(built: pm.Model, rv: Any, begin: NDArray[np.float64]) -> Coordi
         own = z if transform is None else transform.backward(z, *inputs)
         return Coordinates(rv, z, z, own, is_standard=False, start=np.asarray(begin, float))
     own = standard(rv, z)
+    if order is not None:
+        own = own[np.argsort(order)]
     value = transform.forward(own, *inputs)
     return Coordinates(rv, z, value, own, is_standard=True, start=np.zeros(begin.shape))
 
@@ -114,6 +124,9 @@ class Density:
     ----------
     built
         The model; its own numbers are ``self.given``.
+    orders
+        By name of a variable of shares, in which order these are broken off a stick; by default as they
+        stand.
 
     Attributes
     ----------
@@ -128,9 +141,9 @@ class Density:
     built : pymc.Model
     """
 
-    def __init__(self, built: pm.Model) -> None:
+    def __init__(self, built: pm.Model, orders: Orders | None = None) -> None:
         with untraced():
-            self._parts = coordinates(built)
+            self._parts = coordinates(built, orders or {})
             inputs, (density,) = given.opened(built, [_log_density(built, self._parts)])
             self.given = {name: built[name].get_value() for name in inputs}
             function = in_jax([*(p.z for p in self._parts), *inputs.values()], [density])

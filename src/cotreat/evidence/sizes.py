@@ -160,9 +160,7 @@ def sizes_of(study: Study) -> Sizes:
         raise ValueError(f"no numbers of patients fit these totals: {_listed(study)}")
     blocks = []
     for at, total in enumerate(totals):
-        arms = tuple(
-            i for i in _told_first(study) if i in free and atom.ravel()[free.index(i)] == at
-        )
+        arms = tuple(i for i, own in zip(free, atom.ravel(), strict=True) if own == at)
         if total < 0.5:
             raise ValueError(
                 "no numbers of patients fit these totals with patients in every arm: "
@@ -173,16 +171,6 @@ def sizes_of(study: Study) -> Sizes:
         else:
             blocks.append((arms, float(total)))
     return Sizes(fixed, tuple(sorted(blocks)))
-
-
-def _told_first(study: Study) -> list[int]:
-    """Order the arms in ``study.present`` by how many printed numbers are about them alone.
-
-    A total that is shared out arm by arm, those first of which most is known, leaves shares that depend
-    little on each other.
-    """
-    words = [word for c in study.claims if c.meaning is not None for word in c.meaning.words]
-    return sorted(range(len(study.present)), key=lambda i: -words.count(study.present[i]))
 
 
 def events_fit(study: Study) -> bool:
