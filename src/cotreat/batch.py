@@ -222,7 +222,7 @@ def _whole_part(part: list[_Task], settings: tuple[int, int, int]) -> dict[int, 
 def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dict[int, Answer]]:
     """Fit tasks of one shape, each begun with what served for the one before."""
     effective, draws, seed = settings
-    prepare_jax(1)
+    prepare_jax()
     first, model = part[0], find_model(part[0].model, part[0].study)
     built = build(first.study, model, first.priors)
     density = Density(built, share_orders(printed(first.study)))

@@ -361,7 +361,7 @@ def _nested(surface: Surface, modes: list[Mode], spreads: NDArray[np.int64]) -> 
     nodes: list[Mode] = []
     for mode in modes:
         is_nested = 0 < len(spreads) < len(mode.at)
-        nodes += _nodes(surface, mode, spreads) if is_nested else [mode]
+        nodes += (list(_nodes(surface, mode, spreads)) if is_nested else []) or [mode]
     # Each in proportion to the mass that its normal would have under the posterior.
     logs = np.array([m.log_mass for m in nodes])
     weights = np.maximum(np.exp(logs - logs.max()), 1e-3)
