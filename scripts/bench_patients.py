@@ -84,8 +84,9 @@ def report(table: pd.DataFrame) -> list[str]:
     medians = table.groupby("what").seconds.median()
     lines = []
     for name, own in table.groupby("what", sort=False):
+        kind = "effective draws" if name == LAPLACE else "least bulk ESS"
         line = (
-            f"{name:<10} {own.draws.iloc[0]:>6,} draws a chain, least bulk ESS {own.ess.min():>6,.0f}, "
+            f"{name:<10} {own.draws.iloc[0]:>6,} draws a chain, {kind} {own.ess.min():>6,.0f}, "
             f"median {statistics.median(own.seconds):6.1f} s of {len(own)} runs"
         )
         for (own_name, peer), bar in BARS.items():

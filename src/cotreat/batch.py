@@ -1,4 +1,4 @@
-"""Many fits at once: data sets, readings, models and priors, each answered in a fraction of a second.
+"""Many fits at once: data sets, readings, models and priors.
 
 Specifications of one shape share a compiled density and hand on their proposals; each comes back with the
 Pareto k of its weights. Bad ones are told, and not fitted by other means.
@@ -139,7 +139,7 @@ def fit_many(
 
 
 def table_of(answers: Sequence[Answer]) -> pd.DataFrame:
-    """List answers, a row each, with the probabilities of synergy of those that are not bad."""
+    """List answers, a row each: of bad ones their Pareto k alone, of others the probabilities of synergy."""
     rows = []
     asked: dict[tuple[str, str, str], list[Estimand]] = {}
     for one in answers:
@@ -150,10 +150,11 @@ def table_of(answers: Sequence[Answer]) -> pd.DataFrame:
             "reading": one.study.reading,
             "pareto_k": one.pareto_k,
             "verdict": one.verdict,
-            "effective": one.effective,
-            "log_evidence": one.log_evidence,
         }
-        rows.append(row | ({} if one.verdict == laplace.BAD else _probabilities(one, asked)))
+        if one.verdict != laplace.BAD:
+            row |= {"effective": one.effective, "log_evidence": one.log_evidence}
+            row |= _probabilities(one, asked)
+        rows.append(row)
     return pd.DataFrame(rows)
 
 

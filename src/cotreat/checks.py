@@ -47,6 +47,8 @@ BFMI = 0.3
 MAX_TREE_DEPTH = 10
 MISFIT = 0.01
 
+REPLACED = "engine replaced"
+"""The check that records that one engine stands in for another."""
 PASS, WARN, FAIL = "pass", "warn", "FAIL"
 
 MORE_DRAWS = "draw more: raise --draws"
@@ -131,8 +133,8 @@ def _weights(stats: xr.Dataset) -> Iterator[Row]:
             k,
             f"< {GOOD_K}",
             False,
-            "a few draws weigh much: means and intervals hold, but what lies far out in the tails is "
-            "uncertain; --engine numpyro knows",
+            "a few draws weigh much, and all estimates are less exact than their number says, those far "
+            "out in the tails least; --engine numpyro has no such weights",
             WARN,
         )
     yield _row(
@@ -186,7 +188,7 @@ def agreement(tree: xr.DataTree, other: xr.DataTree, study: Study, model: Model)
 
 def replaced(by: str, why: str) -> Row:
     """Record that an engine failed, and which one stands in for it."""
-    return _row("engine replaced", why, 1, f"recorded: {by} stands here", True, "")
+    return _row(REPLACED, why, 1, f"recorded: {by} stands here", True, "")
 
 
 def failures(checks: pd.DataFrame) -> list[str]:

@@ -214,7 +214,11 @@ def _sampled(run: _Run, known: _Known) -> tuple[xr.DataTree, pd.DataFrame, float
     more: list[dict[str, Any]] = []
     if engine != "smc" and study.has_uncounted and checks.failures(table):
         names = ", ".join(line.partition(":")[0] for line in checks.failures(table))
-        more.append(checks.replaced("smc", f"{engine} failed: {names}"))
+        failed = sampling.provenance(tree)[
+            "engine"
+        ]  # not the one asked for, where that was replaced
+        more += table[table.check == checks.REPLACED].to_dict("records")
+        more.append(checks.replaced("smc", f"{failed} failed: {names}"))
         tree = sampling.fit(
             study, model.name, run.priors, engine="smc", prior=prior, **run.settings
         )

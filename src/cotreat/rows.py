@@ -38,7 +38,10 @@ def attach(connection: duckdb.DuckDBPyConnection, source: Path | Any, view: str)
     import duckdb
 
     if isinstance(source, Path):
-        read = _read(source)
+        try:
+            read = _read(source)
+        except (OSError, EOFError) as error:  # no right to read it, or no whole .gz
+            raise RowsError(f"cannot be read: {error}") from None
     else:
         connection.register("given", source)
         read = "given"
@@ -94,7 +97,9 @@ def why(source: Path | Any, error: Exception) -> str:
 
 def _why_no_csv(source: Path) -> str:
     """Find the first line that is not as the header promises; empty if all are."""
-    if source.read_bytes()[:2] == b"PK":
+    with source.open("rb") as raw:
+        is_archive = raw.read(2) == b"PK"
+    if is_archive:
         return "the file is a workbook or a zip archive; save its rows as CSV or Parquet"
     with _opened(source, errors="surrogateescape") as lines:
         for at, line in enumerate(lines, 1):
