@@ -346,6 +346,7 @@ BROKEN_FILES = {
         ),
         "is not UTF-8 text; save the file as UTF-8",
     ),
+    "rows.csv.gz": (lambda f, p: p.write_text(rows_as_text(f)), "Not a gzipped file (b'id')"),
     "rows.xlsx": (
         lambda _, p: p.write_bytes(b"PK\x03\x04" + bytes(range(256)) * 9),
         "the file is a workbook or a zip archive; save its rows as CSV or Parquet",

@@ -66,6 +66,8 @@ POINTS_EACH = 20
 FIT_STEPS = 3
 KEPT = 6000
 """A proposal is fitted to so many draws, those that weigh most."""
+BEST_TWO = (0.7, 0.3)
+"""Shares of the best proposal and the next in the last one: what one does not reach the other may."""
 MOST_DRAWS = 64_000
 
 
@@ -470,7 +472,7 @@ def _adapted(surface: Surface, first: Normals, enough: float, rng: np.random.Gen
     # E_q[w]²/E_q[w²] by the draws of all rounds: 1/E_p[p/q].
     worse = logsumexp(heights - densities, b=shares, axis=1)
     best = np.argsort(worse)[:2]
-    return union(*((share, proposals[at]) for share, at in zip((0.7, 0.3), best, strict=False)))
+    return union(*((share, proposals[at]) for share, at in zip(BEST_TWO, best, strict=False)))
 
 
 def _flattened(logs: Array, least: float) -> Array:

@@ -1,4 +1,7 @@
-"""Mixtures of normals in NumPy, fitted to weighted points: what importance sampling proposes from."""
+"""Mixtures of normals in NumPy, fitted to weighted points: what importance sampling proposes from.
+
+`cotreat.mixture` is for loops that are compiled, and fits points that weigh alike; here nothing is compiled.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
