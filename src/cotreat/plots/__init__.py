@@ -194,7 +194,8 @@ FIGURES: dict[str, Figure] = {
             "Marginal density by chain and the draws in their order. Chains that agree lie on top "
             "of each other, and their traces look like noise around one level; ticks on the axis "
             "mark divergent draws. Under sequential Monte Carlo a chain is a run of its own, its draws "
-            "are particles in no order, and none diverges.",
+            "are particles in no order, and none diverges; of Laplace's approximation a chain is a part "
+            "of the draws, taken by weight and in no order, so that there is no walk to see.",
             "One row for each parameter. The left panel overlays one density curve a chain in "
             "different colours and line styles, the right panel the draws of the chains against "
             "their number.",
