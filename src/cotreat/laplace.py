@@ -60,7 +60,7 @@ KERNEL, KERNEL_EACH = 0.6, 0.8
 NEGLIGIBLE, MOST_NODES = 4.0, 6
 """Nodes are added on either side until one has a log mass so far below the heaviest one's, or so many are."""
 ROUND, MOST_ROUNDS = 4000, 14
-ENOUGH, EACH_WANTED = 0.25, 1e-4
+ENOUGH, EACH_WANTED = 0.5, 1.25e-4
 """Rounds end when this share of a round's draws is effective, or less where few are wanted: so much for
 each of them."""
 PILOT, WELL = 500, 0.5
@@ -306,7 +306,11 @@ def _misses_a_mode(
     proposal, summit = brought
     best = next(_starts(surface, start, rng))
     mode = climb(surface, best, summit.root, known=summit)
-    if mode is None or mode is summit or mode.log_mass + 0.5 * len(start) * np.log(2 * np.pi) < evidence - FAR_BELOW:
+    if (
+        mode is None
+        or mode is summit
+        or mode.log_mass + 0.5 * len(start) * np.log(2 * np.pi) < evidence - FAR_BELOW
+    ):
         return False
     weight = mode.log_density - float(proposal.log_density(terms(mode.at[None]))[0])
     return weight - evidence > OUT_OF_REACH
