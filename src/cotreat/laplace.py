@@ -63,9 +63,10 @@ ROUND, MOST_ROUNDS = 4000, 14
 ENOUGH, EACH_WANTED = 0.5, 1.25e-4
 """Rounds end when this share of a round's draws is effective, or less where few are wanted: so much for
 each of them."""
-PILOT, WELL = 500, 0.5
-"""Draws that tell whether the proposal of another distribution may serve, and the share of them that is
-effective where nothing better is looked for."""
+BROUGHT = 0.05
+"""The share for a proposal brought over: more draws of it cost less than to fit it anew."""
+PILOT = 500
+"""Draws that tell whether the proposal of another distribution may serve as it is."""
 HOPELESS = 0.25
 """A proposal brought over, of whose draws less than this share of what is enough turns out to be effective,
 is drawn from no more: its tails are too light, and draws show that only in time."""
@@ -119,6 +120,8 @@ class Approximation:
         From which `points` were drawn.
     summit : Mode
         The heaviest mode, as it was when `proposal` was last made for one.
+    is_adapted : bool
+        Whether `proposal` was fitted to draws, and is not just what modes and nodes make.
     """
 
     points: Array
@@ -130,6 +133,7 @@ class Approximation:
     is_searched: bool
     proposal: Normals
     summit: Mode
+    is_adapted: bool
 
     @property
     def verdict(self) -> str:
@@ -185,21 +189,24 @@ def approximate(
         out to miss one, unless no draws are wanted.
     enough
         Share of a round's draws that must be effective for rounds to end; by default `ENOUGH`, or less
-        where few draws are wanted.
+        where few draws are wanted, and `BROUGHT` of what was found before.
     """
-    enough = min(ENOUGH, EACH_WANTED * effective) if enough is None else enough
+    if enough is None:
+        enough = min(ENOUGH, EACH_WANTED * effective) if first is None else BROUGHT
     rng = np.random.default_rng(seed)
     modes: list[Mode] = []
     is_searched = True
     if first is None:
         modes, is_searched = find_modes(surface, start, rng)
         summit = modes[0]
-        proposal = _adapted(surface, _nested(surface, modes, spreads), enough, rng)
+        nested = _nested(surface, modes, spreads)
+        proposal, is_adapted = _adapted(surface, nested, enough, rng)
     else:
         proposal, summit = _brought(surface, first, spreads, enough, rng)
+        is_adapted = first.is_adapted
     points, logs = _weighed(surface, proposal, ROUND, rng)
     if first is not None and effective_draws(logs) < enough * ROUND:
-        proposal = _adapted(surface, proposal, enough, rng)
+        proposal, is_adapted = _adapted(surface, proposal, enough, rng)
         points, logs = _weighed(surface, proposal, ROUND, rng)
     while (found := effective_draws(logs)) < effective and len(points) < MOST_DRAWS:
         if first is not None and found < HOPELESS * enough * len(points):
@@ -222,6 +229,7 @@ def approximate(
         is_searched,
         proposal,
         summit,
+        is_adapted,
     )
 
 
@@ -558,8 +566,8 @@ def _brought(
 ) -> tuple[Normals, Mode]:
     """Bring over what was found of a similar distribution.
 
-    Its proposal serves as it is, or moved to where the mode is now; or nodes are laid about that mode anew,
-    if that is better.
+    Its proposal serves as it is; or what it was made from is made anew about the mode that is here: nodes, or
+    a fitted proposal by moving it.
     """
     before = first.summit
     if _share(surface, first.proposal, rng) > enough:
@@ -567,14 +575,10 @@ def _brought(
     now = climb(surface, before.at, before.root)
     if now is None:
         return first.proposal, before
+    if len(spreads) and not first.is_adapted:
+        return _nested(surface, [now], spreads), now
     turn = _cholesky(now) @ np.linalg.inv(_cholesky(before))
-    moved = first.proposal.moved(before.at, now.at, turn)
-    share = _share(surface, moved, rng)
-    if share < WELL and len(spreads):
-        nested = _nested(surface, [now], spreads)
-        if _share(surface, nested, rng) > share:
-            return nested, now
-    return moved, now
+    return first.proposal.moved(before.at, now.at, turn), now
 
 
 def _share(surface: Surface, proposal: Normals, rng: np.random.Generator) -> float:
@@ -589,8 +593,12 @@ def _cholesky(mode: Mode) -> Array:
     return found
 
 
-def _adapted(surface: Surface, first: Normals, enough: float, rng: np.random.Generator) -> Normals:
+def _adapted(
+    surface: Surface, first: Normals, enough: float, rng: np.random.Generator
+) -> tuple[Normals, bool]:
     """Fit a proposal to the posterior by rounds of importance sampling, until enough is effective.
+
+    If the first one is good enough it is returned, and False.
 
     The draws of all rounds count, weighed as from the mixture of all their proposals. Of these the two
     that would serve best for all the draws so far are joined.
@@ -610,6 +618,8 @@ def _adapted(surface: Surface, first: Normals, enough: float, rng: np.random.Gen
         densities = np.concatenate([before, own], axis=1)
         logs = heights - logsumexp(densities, axis=0)
         if effective_draws(heights[-ROUND:] - own[-1]) > enough * ROUND:
+            if fitted is None:
+                return first, False
             break
         top = np.argpartition(logs, -KEPT)[-KEPT:] if len(logs) > KEPT else np.arange(len(logs))
         weights = _flattened(logs[top], POINTS_EACH * size)
@@ -622,7 +632,8 @@ def _adapted(surface: Surface, first: Normals, enough: float, rng: np.random.Gen
     # E_q[w]²/E_q[w²] by the draws of all rounds: 1/E_p[p/q].
     worse = logsumexp(heights - densities, b=shares, axis=1)
     best = np.argsort(worse)[:2]
-    return union(*((share, proposals[at]) for share, at in zip(BEST_TWO, best, strict=False)))
+    parts = ((share, proposals[at]) for share, at in zip(BEST_TWO, best, strict=True))
+    return union(*parts), True
 
 
 def _flattened(logs: Array, least: float) -> Array:
