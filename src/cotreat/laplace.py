@@ -170,6 +170,7 @@ def approximate(
     seed: int,
     first: Approximation | None = None,
     enough: float | None = None,
+    most: int = MOST_DRAWS,
 ) -> Approximation:
     """Approximate a distribution from its log density.
 
@@ -182,7 +183,7 @@ def approximate(
     spreads
         Coordinates that are standard deviations of others.
     effective
-        Effective draws that are wanted; there may be fewer, of `MOST_DRAWS` at most.
+        Effective draws that are wanted; there may be fewer.
     first
         What was found of a similar distribution, whose proposal is begun with instead of looking for modes:
         as it is, or moved to where this one's mode is. Modes are looked for all the same where that turns
@@ -190,6 +191,8 @@ def approximate(
     enough
         Share of a round's draws that must be effective for rounds to end; by default `ENOUGH`, or less
         where few draws are wanted, and `BROUGHT` of what was found before.
+    most
+        Draws that are made at most.
     """
     if enough is None:
         enough = min(ENOUGH, EACH_WANTED * effective) if first is None else BROUGHT
@@ -208,17 +211,19 @@ def approximate(
     if first is not None and effective_draws(logs) < enough * ROUND:
         proposal, is_adapted = _adapted(surface, proposal, enough, rng)
         points, logs = _weighed(surface, proposal, ROUND, rng)
-    while (found := effective_draws(logs)) < effective and len(points) < MOST_DRAWS:
+    while (found := effective_draws(logs)) < effective and len(points) < most:
         if first is not None and found < HOPELESS * enough * len(points):
             break
         more = int(1.2 * len(points) * (effective / found - 1)) + ROUND // 4
-        others, other_logs = _weighed(surface, proposal, min(more, MOST_DRAWS - len(points)), rng)
+        others, other_logs = _weighed(surface, proposal, min(more, most - len(points)), rng)
         points, logs = np.concatenate([points, others]), np.concatenate([logs, other_logs])
     weights, k = smoothed(logs)
     evidence = float(logsumexp(logs) - np.log(len(logs)))
     is_doubtful = not modes and effective > 0
     if is_doubtful and _misses_a_mode(surface, start, (proposal, summit), evidence, rng):
-        return approximate(surface, start, spreads, effective=effective, seed=seed, enough=enough)
+        return approximate(
+            surface, start, spreads, effective=effective, seed=seed, enough=enough, most=most
+        )
     return Approximation(
         points,
         weights,
