@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+import pandas as pd
 from scipy.special import logit, ndtr, ndtri
 
 from cotreat.catalogue import MODELS, SUBGROUPS
@@ -154,6 +155,59 @@ def _totals(study: Study) -> str:
         events = "" if total.events is None else f"{total.events} / "
         lines.append(f"  {total.patients}: {events}{total.n}   [{total.source}]")
     return "\n".join(lines)
+
+
+def cells_table(study: Study) -> pd.DataFrame:
+    """Return every regimen with its counts, if anybody printed them: one row each."""
+    return pd.DataFrame([_cell_row(study, regimen) for regimen in study.regimens])
+
+
+def _cell_row(study: Study, regimen: str) -> dict[str, object]:
+    row: dict[str, object] = {"regimen": regimen, "events": None, "patients": None}
+    if regimen not in study.counted:
+        says = "patients, not counted in print" if regimen in study.present else "no patients"
+        says = says if study.is_admitted(regimen) else "empty by design"
+        return {**row, "crude risk": None, "source": says}
+    at = study.counted.index(regimen)
+    events, n = int(study.events[at]), int(study.n[at])
+    risk = None if study.is_case_control else events / n
+    source = study.source_of(regimen)
+    return {
+        "regimen": regimen,
+        "events": events,
+        "patients": n,
+        "crude risk": risk,
+        "source": source,
+    }
+
+
+def printed_table(study: Study) -> pd.DataFrame:
+    """Return every printed odds ratio and p-value, and what becomes of it: one row each."""
+    numbers = printed(study)
+    used = set() if numbers is None else {claim.id for claim in numbers.claims}
+    fates = (
+        {found.claim.id: found.verdict for found in check_claims(study)} if numbers is None else {}
+    )
+    return pd.DataFrame(
+        [
+            {
+                "number": claim.id,
+                "about": _about(claim),
+                "printed": claim.printed,
+                "adjusted": "yes" if claim.adjusted else "no",
+                "use": _use(claim, used, fates),
+                "source": claim.source,
+            }
+            for claim in study.claims
+        ],
+        columns=["number", "about", "printed", "adjusted", "use", "source"],
+    )
+
+
+def _use(claim: Claim, used: set[str], fates: dict[str, str]) -> str:
+    if claim.id in used:
+        return "evidence"
+    return f"checked: {fates[claim.id]}" if claim.id in fates else "shown, not used here"
 
 
 # --- Printed odds ratios against the cells ---------------------------------------------------------
