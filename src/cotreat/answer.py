@@ -568,8 +568,10 @@ def _ruled_out(said: Sequence[_Said]) -> list[str]:
     readings = list(dict.fromkeys(choice[0] for one in said for choice, _ in one.ruled_out))
     if not readings:
         return []
-    what = "readings" if len(readings) > 1 else "reading"
-    return [f"the {what} {_all(readings)} left aside, for other numbers in print contradict that"]
+    what, them = ("readings", "them") if len(readings) > 1 else ("reading", "it")
+    verb = "are" if len(readings) > 1 else "is"
+    why = f"for other numbers in print contradict {them}"
+    return [f"the {what} {_all(readings)} {verb} left aside, {why}"]
 
 
 UNDER = {

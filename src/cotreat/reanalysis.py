@@ -12,7 +12,13 @@ import xarray as xr
 from cotreat import checks, headline, sampling, store
 from cotreat.adjusted import fit_adjusted
 from cotreat.answer import Answer, Question
-from cotreat.auditing import audit, cells_table, printed_table
+from cotreat.auditing import (
+    audit,
+    availability_table,
+    cells_table,
+    open_questions,
+    printed_table,
+)
 from cotreat.catalogue import Model, described
 from cotreat.drawer import Drawer
 from cotreat.estimands import waist_of
@@ -301,6 +307,7 @@ def _write(
         store.write_table(table, writing / store.CHECKS, failed)
         store.write_table(cells_table(study), writing / store.CELLS, failed)
         store.write_table(printed_table(study), writing / store.PRINTED, failed)
+        store.write_table(availability_table(study), writing / store.AVAILABILITY, failed)
         if study.cells is not None and study.is_adjusted:
             overlap = overlap_of(study.cells)
             store.write_table(overlap.regimens, writing / store.OVERLAP, failed)
@@ -337,6 +344,7 @@ def _told(study: Study, result: Result) -> dict[str, Any]:
         "source": f"{study.source}, doi {study.doi}" if study.doi else study.source,
         "question": Question.of(study).as_json(),
         "audit": audit(study),
+        "open": open_questions(study),
         "agreement": [str(a) for a in headline.agreements(result.summary)],
         "cautions": result.cautions,
         "remarks": result.remarks,

@@ -21,6 +21,7 @@ OVERLAP = "overlap.csv"
 BALANCE = "balance.csv"
 CELLS = "cells.csv"
 PRINTED = "printed.csv"
+AVAILABILITY = "availability.csv"
 INFO = "info.json"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -66,8 +65,9 @@ class Fit:
     @property
     def contradiction(self) -> str:
         """Why its reading is contradicted; empty if it is not."""
-        conflict = self.info["conflict"]
-        return f"{conflict['heading']}: {self.info['conflict_words']}" if _speaks(conflict) else ""
+        heading = (self.info["conflict"] or {"heading": ""})["heading"]
+        words = self.info["conflict_words"].replace(f"; {heading}", "")
+        return f"{heading}: {words}" if heading else ""
 
     @property
     def log_evidence(self) -> float:
@@ -79,10 +79,6 @@ class Fit:
     def figures(self) -> dict[str, Picture]:
         """The figures in its folder by name, in the order of `cotreat.plots.FIGURES`."""
         return {n: f for n, f in FIGURES.items() if (self.folder / f.file).exists()}
-
-
-def _speaks(conflict: dict[str, Any] | None) -> bool:
-    return bool(conflict and conflict["heading"])
 
 
 @dataclass(frozen=True)
@@ -176,7 +172,7 @@ def read_results(place: Path) -> Results:
     )
 
 
-def _order(fit: Fit) -> Sequence[Any]:
+def _order(fit: Fit) -> tuple[bool, str, int, float]:
     priors = fit.info["priors"]
     return priors != "weak", priors, rank(fit.info["model"]), _place(fit.info)
 
@@ -192,10 +188,9 @@ def _place(info: dict[str, Any]) -> float:
 def _fit(folder: Path) -> Fit:
     try:
         info = store.read_info(folder)
-        tables = {name: store.read_table(folder / name) for name in (store.CHECKS, store.CELLS)}
-        for name in (store.PRINTED, store.OVERLAP, store.BALANCE):
-            if (folder / name).exists():
-                tables[name] = store.read_table(folder / name)
+        names = [store.CHECKS, store.CELLS, store.PRINTED, store.AVAILABILITY]
+        names += [name for name in (store.OVERLAP, store.BALANCE) if (folder / name).exists()]
+        tables = {name: store.read_table(folder / name) for name in names}
         fit = Fit(folder, info, store.read_table(folder / store.SUMMARY), tables)
         fit.question, fit.model, fit.failed, fit.contradiction  # noqa: B018 - what is missing is found here
     except (KeyError, TypeError, ValueError, FileNotFoundError) as error:

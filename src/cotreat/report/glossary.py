@@ -256,9 +256,8 @@ def _texts(pieces: list[str], within_details: bool) -> Iterator[tuple[int, str]]
             name = re.match(r"</?(\w*)", piece)
             if name and name[1] in depth:
                 depth[name[1]] += -1 if piece.startswith("</") else 1
-        elif piece.strip() and not any(depth[name] for name in SKIPPED):
-            if bool(depth["details"]) == within_details:
-                yield at, piece
+        elif bool(depth["details"]) == within_details and not any(depth[n] for n in SKIPPED):
+            yield at, piece
 
 
 def _marked(text: str, left: dict[int, Term]) -> str:
@@ -273,12 +272,17 @@ def _marked(text: str, left: dict[int, Term]) -> str:
     pattern = "|".join(f"(?P<t{n}>{re.escape(form)}s?)" for n, (form, _) in enumerate(forms))
 
     def replace(match: re.Match[str]) -> str:
-        assert match.lastgroup is not None  # noqa: S101 - one alternative always matches
-        term = left.pop(forms[int(match.lastgroup[1:])][1], None)
-        return match[0] if term is None else _button(match[0], term)
+        (at,) = (at for n, (_, at) in enumerate(forms) if match[f"t{n}"])
+        term = left.pop(at, None)
+        if term is None:
+            return match[0]
+        button = f'<button type="button" popovertarget="{escape(term.id)}">{match["word"]}</button>'
+        return f"<dfn>{match['before']}{button}{match['after']}</dfn>"
 
-    return re.sub(rf"(?<![\w-])(?:{pattern})(?![\w-])", replace, text, flags=re.IGNORECASE)
-
-
-def _button(text: str, term: Term) -> str:
-    return f'<dfn><button type="button" popovertarget="{escape(term.id)}">{text}</button></dfn>'
+    # What touches the word stays with it: a button is a box that lines may break before and after.
+    return re.sub(
+        rf"(?<![\w-])(?P<before>\(*)(?P<word>{pattern})(?![\w-])(?P<after>[.,;:)]*)",
+        replace,
+        text,
+        flags=re.IGNORECASE,
+    )

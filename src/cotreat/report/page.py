@@ -12,18 +12,18 @@ import pandas as pd
 from markupsafe import Markup
 
 from cotreat import store
-from cotreat.answer import FOR, AGAINST, Finding, findings
+from cotreat.answer import AGAINST, FOR, Finding, findings
 from cotreat.engines import ENGINES
 from cotreat.headline import headline, judged, share
 from cotreat.names import CONTRADICTED
 from cotreat.overlap import percent
 from cotreat.parts import BIAS, COMPARISON, PARTS, SENSITIVITY, Part
-from cotreat.plots import FIGURES, STUDY_FIGURES
+from cotreat.plots import STUDY_FIGURES
 from cotreat.report.folder import Fit, Results
 from cotreat.report.glossary import mark
 from cotreat.report.pictures import Embedded, embed
 from cotreat.report.tables import Table, table
-from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR, name_of
+from cotreat.summary import name_of
 
 PLACES = {
     "printed": ("comparison", "parts", "claims"),
@@ -48,17 +48,11 @@ CONTENTS = (
 )
 """Sections of the page, and how they are called beside it."""
 
-FEW_FIGURES = ("parts", "synergy")
-"""What is shown of the other fits; their folders hold the rest."""
+FEW_FIGURES = ("parts",)
+"""What is shown of the other fits, for no other shows it; their folders hold the rest."""
 
 SHOWN = ["estimand", "background", "scale", "availability", "estimate", "lower", "upper"]
 JUDGED = ["probability", "prior_probability", "contraction"]
-RENAMED = {
-    "probability": "P(> null)",
-    "prior_probability": "prior P",
-    "contraction": "learnt",
-    "risk_kind": "kind of risk",
-}
 
 
 @dataclass(frozen=True)
@@ -152,7 +146,8 @@ def _tables(results: Results) -> dict[str, Table]:
     summary = lead.summary.drop(columns=["model", "priors", "reading", "study"])
     captions = {
         "cells": ("Patients and events by regimen", lead.tables[store.CELLS]),
-        "claims": ("Numbers in print", lead.tables.get(store.PRINTED, pd.DataFrame())),
+        "claims": ("Numbers in print", lead.tables[store.PRINTED]),
+        "availability": ("What the evidence determines", lead.tables[store.AVAILABILITY]),
         "overlap": ("Who gets which regimen", _overlap(lead)),
         "balance": ("Covariates by regimen", _balance(lead)),
         "headline": ("Chief estimates", headline(lead.summary)),
@@ -165,7 +160,7 @@ def _tables(results: Results) -> dict[str, Table]:
         "provenance": ("How each fit was made", _provenance(results)),
     }
     return {
-        name: table(data, caption, f"{study}-{name}.csv", lead.failed, **RENAMED)
+        name: table(data, caption, f"{study}-{name}.csv", lead.failed)
         for name, (caption, data) in captions.items()
         if len(data)
     }

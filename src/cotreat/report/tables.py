@@ -10,11 +10,10 @@ from numbers import Integral, Real
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from cotreat.measures import MEASURES
 from cotreat.store import table_text
-from cotreat.summary import name_of
+from cotreat.summary import name_of, subject_of
 
 LONG = 24
 """A table with more rows than this is folded away until it is asked for."""
@@ -31,6 +30,15 @@ NAMES = {
     **{name: measure.words for name, measure in MEASURES.items()},
 }
 """What an estimand is called beside its label."""
+
+
+COLUMNS = {
+    "probability": "P(> null)",
+    "prior_probability": "prior P",
+    "contraction": "learnt",
+    "risk_kind": "kind of risk",
+}
+"""How columns of a summary are called in the page."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,6 @@ def table(
     failed: Sequence[str] = (),
     *,
     saved: bytes | None = None,
-    **renamed: str,
 ) -> Table:
     """Make a table of a page.
 
@@ -84,8 +91,6 @@ def table(
         Failed checks, which stand at the top of the file.
     saved
         The file itself, if there is one.
-    **renamed
-        Columns by names that are shown in place of their own.
     """
     text = b64encode(saved or table_text(data, failed).encode("utf-8")).decode("ascii")
     href = f"data:text/csv;charset=utf-8;base64,{text}"
@@ -94,7 +99,7 @@ def table(
         caption=caption,
         file=file,
         href=href,
-        columns=tuple(renamed.get(name, name.replace("_", " ")) for name in columns),
+        columns=tuple(COLUMNS.get(name, name.replace("_", " ")) for name in columns),
         numeric=tuple(_is_numeric(data[name]) for name in data.columns),
         rows=tuple(
             tuple(_cell(name, value) for name, value in zip(columns, row, strict=True))
@@ -120,8 +125,11 @@ def _cell(column: str, value: Any) -> str:
 
 
 def _estimand(label: str) -> str:
-    """Write an estimand's label with words above it."""
-    words = NAMES.get(name_of(label))
-    if words is None:
+    """Write an estimand's label in words: ``ror[A:B] on C`` as ratio of odds ratios (ror), A × B on C."""
+    name, subject = name_of(label), subject_of(label)
+    if name not in NAMES:
         return label
-    return Markup("{}<br><code>{}</code>").format(words, label)  # noqa: S704 - both are escaped
+    rest = label.partition("]")[2]
+    if name in MEASURES:
+        return f"{NAMES[name]} ({name}), {subject.replace(':', ' × ')}{rest}"
+    return f"{NAMES[name]}, {subject}{rest}"
