@@ -144,7 +144,7 @@ def test_other_choices_that_differ_take_the_decision_back():
             other(0.5, priors="odd", is_bad=True),
         ],
     )
-    assert given.gist == "Hangs on choices"
+    assert given.gist == "Depends on choices"
     assert "decided only under some of the choices tried" in given.sentences[0]
     assert given.sentences[-1] == (
         "Of 3 other choices of reading, model or priors, 2 say otherwise: the priors sceptical leaves it "
@@ -167,12 +167,12 @@ def test_readings_that_other_numbers_contradict_are_left_aside_and_said():
         other(0.99, priors="sceptical", log_evidence=-18.0),
     ]
     given = say(summary(0.99), log_evidence=-10.0, alternatives=rows)
-    assert given.gist == "Hangs on choices"
+    assert given.gist == "Depends on choices"
 
 
 def test_senses_that_differ():
     given = say(summary([0.99, 0.98, 0.01, 0.5, 0.99]))
-    assert given.gist == "Hangs on what synergy means"
+    assert given.gist == "Depends on what synergy means"
     assert (
         "decided in favour by added risks, added odds and independent action, decided against by "
         "multiplied odds, undecided by multiplied risks (probability 0.010 to 0.990)"

@@ -213,7 +213,7 @@ def test_a_report_leaves_out_fits_of_other_data(tmp_path):
         run("reanalyse", path, "--model", model, "--draws", 500, "--out", tmp_path, "--quiet")
     page = (tmp_path / "isis2" / "report.html").read_text()
     assert "344 / 4292" in page
-    assert "words of the model <code>interaction</code>" in page
+    assert "those of the model <code>interaction</code>" in page
     assert "Model additive" not in page
     assert "additive--weak--default.</p>" in " ".join(page.split())
     fit = tmp_path / "isis2" / "interaction--weak--default"

@@ -419,13 +419,13 @@ def _short(one: _Said) -> str:
     if kind == OPEN:
         return "Undecided"
     if one.differ:
-        return "Hangs on choices"
+        return "Depends on choices"
     if not one.finding.is_observed:
         return "Extrapolated, not shown"
     return {
         FOR: "Decided: synergy",
         AGAINST: "Decided: no synergy",
-        MIXED: "Hangs on what synergy means",
+        MIXED: "Depends on what synergy means",
     }[kind]
 
 

@@ -371,7 +371,7 @@ def _result(result: "Reanalysis") -> str:
     lines += [
         f"CAUTION, {_name(result, one)}: {line}" for one in result.results for line in one.cautions
     ]
-    lines += ["", str(result.answer)]
+    lines += ["", *result.answer.sentences]
     lines += ["", headline.headline(leader.summary).to_string(index=False), ""]
     for one in result.results if len(result.study.readings) == 1 else (leader,):
         shown = [f"{_name(result, one)}: {a}" for a in headline.agreements(one.summary)]
