@@ -20,7 +20,7 @@ from cotreat.reanalysis import reanalyse
 from cotreat.report import ReportError
 from cotreat.report.glossary import TERMS, mark
 from cotreat.report.tables import table
-from cotreat.supplement import Checklist, FourCells, Supplement, write_supplement
+from cotreat.supplement import Checklist, PairTable, Supplement, write_supplement
 
 HERE = Path(__file__).parent
 FIT = "interaction--weak--default"
@@ -81,11 +81,13 @@ def add_part(folder, name=parts.COMPARISON, title="Model comparison", tables=Non
 
 
 def add_supplement(folder):
-    cells = pd.DataFrame({"aspirin": ["no", "yes"], "no streptokinase": ["1", "0.79"]})
+    cells = pd.DataFrame(
+        {"": ["without aspirin", "with aspirin"], "without streptokinase": ["1", "0.79"]}
+    )
     items = (("Priors stated", "Yes, with reasons."), ("Loss function", None))
     extra = Supplement(
         digest(folder),
-        (FourCells("streptokinase × aspirin", ("Odds ratios against neither.",), cells),),
+        (PairTable("streptokinase × aspirin", ("Odds ratios against neither.",), cells),),
         (Checklist("BARG (Kruschke 2021)", items),),
     )
     write_supplement(folder, extra)
@@ -159,7 +161,10 @@ def test_parts_and_supplement_are_arranged_and_escaped(folder):
     assert csv_of(page, "isis2-comparison-models.csv") == saved
     cells = page[page.index('id="four-cells"') : page.index('id="priors"')]
     assert "streptokinase × aspirin" in cells
-    assert "0.79" in cells
+    assert re.findall(r'<thead><tr><td></td><th scope="col">(.*?)</th>', cells) == [
+        "without streptokinase"
+    ]
+    assert '<th scope="row">with aspirin</th><td class="short">0.79</td>' in cells
     lists = page[page.index('id="checklists"') : page.index('id="rerun"')]
     assert "BARG (Kruschke 2021): 1 of 2 answered" in lists
     assert re.findall(r"<dt>(.*)</dt>\s*<dd[^>]*>(.*)</dd>", lists) == [

@@ -104,6 +104,13 @@ class Question:
         return f"With which two of {_all(self._treatments())} together is {asked[0]} {asked[1]}"
 
     @property
+    def any_two(self) -> str:
+        """Name the pair, or say that any two of the treatments are meant."""
+        if len(self.pairs) == 1:
+            return self.pair(self.pairs[0], "and")
+        return f"any two of {_all(self._treatments())}"
+
+    @property
     def side(self) -> str:
         """Where the chance of the outcome goes under synergy."""
         return "higher" if self.synergy_on == "event" else "lower"
@@ -303,8 +310,9 @@ def _unanswerable(question: Question, summary: pd.DataFrame) -> Answer:
         reason = "its design does not identify the chances"
     else:
         reason = "the evidence has no measure of synergy that is defined"
-    whether = _whether(question, _all(map(question.pair, question.pairs)))
-    return Answer("No answer", (f"{whether} cannot be answered here: {reason}.",))
+    return Answer(
+        "No answer", (f"{_whether(question, question.any_two)} cannot be answered here: {reason}.",)
+    )
 
 
 # --- What a fit says -------------------------------------------------------------------------------
@@ -445,15 +453,17 @@ def _verdict(question: Question, said: Sequence[_Said]) -> str:
         (one,) = said
         names = question.pair(one.finding.pair, "and") + question.where(one.finding.background)
         return f"{_whether(question, names)} is {_found([one])}."
-    if len(alike) == 1 and not any(one.finding.is_observed for one in said):
-        return f"{_whether(question, 'any two of them')} is {_found(said)}."
+    whether = _whether(question, question.any_two)
+    is_told_apart = any(one.finding.is_observed for one in said) and len(said) <= MANY
+    if len(alike) == 1 and not is_told_apart:
+        return f"{whether} is {_found(said)}."
     clauses = [f"{_found(own)}, for {_named(question, own)}" for own in alike.values()]
-    return f"{_whether(question, 'two of them')} is {'; '.join(clauses)}."
+    return f"{whether} is {'; '.join(clauses)}."
 
 
 def _named(question: Question, said: Sequence[_Said]) -> str:
     names = [question.pair(s.finding.pair) + question.where(s.finding.background) for s in said]
-    return _all(names) if len(names) <= MANY else f"{len(names)} of them"
+    return _all(names) if len(names) <= MANY else f"{len(names)} comparisons"
 
 
 def _found(said: Sequence[_Said]) -> str:

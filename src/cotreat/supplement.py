@@ -19,17 +19,17 @@ INDEX = "supplement.json"
 
 
 @dataclass(frozen=True)
-class FourCells:
-    """The table of a pair's four cells, by Knol & VanderWeele (2012).
+class PairTable:
+    """The table of a pair's four cells, by Knol & VanderWeele (2012), as it is to be shown.
 
     Attributes
     ----------
     pair : str
-        In the treatments' names.
+        In the treatments' names, with the background if there are several.
     words : tuple of str
         Paragraphs above the table.
     table : pandas.DataFrame
-        As it is to be shown: its first column names the rows.
+        Its first column names the rows and may have no name of its own.
     """
 
     pair: str
@@ -69,7 +69,7 @@ class Supplement:
     """
 
     study_digest: str
-    four_cells: tuple[FourCells, ...] = ()
+    four_cells: tuple[PairTable, ...] = ()
     checklists: tuple[Checklist, ...] = ()
 
 
@@ -111,7 +111,7 @@ def read_supplement(folder: Path) -> Supplement | None:
     return Supplement(
         index["study_digest"],
         tuple(
-            FourCells(c["pair"], tuple(c["words"]), store.read_table(place / c["table"]))
+            PairTable(c["pair"], tuple(c["words"]), _read(place / c["table"]))
             for c in index["four_cells"]
         ),
         tuple(
@@ -119,3 +119,9 @@ def read_supplement(folder: Path) -> Supplement | None:
             for c in index["checklists"]
         ),
     )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    table = store.read_table(path)
+    first = str(table.columns[0])
+    return table.rename(columns={first: ""}) if first.startswith("Unnamed: ") else table

@@ -66,48 +66,42 @@ class Shown:
 
 def render(results: Results) -> str:
     """Write a study's page."""
-    lead, place = results.lead, results.folder
-    body = (
-        _environment()
-        .get_template("body.html.jinja")
-        .render(
-            results=results,
-            lead=lead,
-            question=lead.question,
-            answer=results.answer,
-            failed=results.failed,
-            tables=_tables(results),
-            readings=_readings(results),
-            figures={name: _figures(lead, names) for name, names in _placed(lead).items()},
-            study_figures=[
-                embed(place, figure)
-                for figure in STUDY_FIGURES.values()
-                if (place / figure.file).exists()
-            ],
-            others=[_other(fit, place.name) for fit in results.fits[1:]],
-            parts={name: _part(results, name) for name in PARTS},
-            part_names={COMPARISON: "Models", SENSITIVITY: "Priors and choices", BIAS: "Bias"},
-            four_cells=_four_cells(results),
-            rerun=_rerun(results),
-            CONTRADICTED=CONTRADICTED,
-        )
-    )
+    environment = _environment()
+    body = environment.get_template("body.html.jinja").render(_shown(results))
     marked, terms = mark(body)
     style = resources.files("cotreat.report").joinpath("style.css").read_text(encoding="utf-8")
-    page = (
-        _environment()
-        .get_template("page.html.jinja")
-        .render(
-            title=lead.info["title"],
-            source=lead.info["source"],
-            answer=results.answer,
-            contents=CONTENTS,
-            style=style,
-            body=marked,
-            terms=sorted(terms, key=lambda term: term.name.lower()),
-        )
+    return environment.get_template("page.html.jinja").render(
+        title=results.lead.info["title"],
+        source=results.lead.info["source"],
+        answer=results.answer,
+        contents=CONTENTS,
+        style=style,
+        body=marked,
+        terms=sorted(terms, key=lambda term: term.name.lower()),
     )
-    return "\n".join(line.rstrip() for line in page.splitlines() if line.strip()) + "\n"
+
+
+def _shown(results: Results) -> dict[str, Any]:
+    """Collect what the page shows, by the names that its template has for it."""
+    lead, place = results.lead, results.folder
+    pictures = [p for p in STUDY_FIGURES.values() if (place / p.file).exists()]
+    return {
+        "results": results,
+        "lead": lead,
+        "question": lead.question,
+        "answer": results.answer,
+        "failed": results.failed,
+        "tables": _tables(results),
+        "readings": _readings(results),
+        "figures": {name: _figures(lead, names) for name, names in _placed(lead).items()},
+        "study_figures": [embed(place, picture) for picture in pictures],
+        "others": [_other(fit, place.name) for fit in results.fits[1:]],
+        "parts": {name: _part(results, name) for name in PARTS},
+        "part_names": {COMPARISON: "Models", SENSITIVITY: "Priors and choices", BIAS: "Bias"},
+        "four_cells": _four_cells(results),
+        "rerun": _rerun(results),
+        "CONTRADICTED": CONTRADICTED,
+    }
 
 
 def _environment() -> jinja2.Environment:
@@ -216,6 +210,7 @@ def _fits(results: Results) -> pd.DataFrame:
                 "reading": fit.info["reading"],
                 "priors": fit.info["priors"],
                 "checks": "failed" if fit.failed else "passed",
+                "against other numbers": "contradicted" if fit.contradiction else "",
                 "probability of synergy": "; ".join(
                     _in_short(fit, finding) for finding in findings(fit.summary)
                 )
