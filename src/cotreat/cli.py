@@ -211,7 +211,7 @@ def _report(options: argparse.Namespace) -> int:
     from cotreat.report import ReportError, write_report
 
     try:
-        page, failed = write_report(options.folder)
+        page, failed, _ = write_report(options.folder)
     except ReportError as error:
         return _refuse(error)
     print("\n".join([page.as_posix(), *(f"FAILED CHECK: {line}" for line in failed)]))
@@ -371,6 +371,7 @@ def _result(result: "Reanalysis") -> str:
     lines += [
         f"CAUTION, {_name(result, one)}: {line}" for one in result.results for line in one.cautions
     ]
+    lines += ["", *result.answer.sentences]
     lines += ["", headline.headline(leader.summary).to_string(index=False), ""]
     for one in result.results if len(result.study.readings) == 1 else (leader,):
         shown = [f"{_name(result, one)}: {a}" for a in headline.agreements(one.summary)]
