@@ -1,8 +1,9 @@
 """What a prior says of risks, and of all that is asked of them, before any evidence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytensor
 import xarray as xr
@@ -11,10 +12,19 @@ from pytensor.graph.replace import clone_replace
 
 from cotreat import given, vectorised
 from cotreat.catalogue import Model
-from cotreat.estimands import CONDITIONAL
+from cotreat.estimands import (
+    CONDITIONAL,
+    Estimand,
+    Waist,
+    availability,
+    enumerate_estimands,
+    is_beyond_null,
+)
 from cotreat.model import build
+from cotreat.names import EXTRAPOLATED, IMPLIED, INTERVAL, OBSERVED
 from cotreat.priors import PriorSet
 from cotreat.study import Study
+from cotreat.summary import MAX_UNDEFINED
 from cotreat.vectorised import untraced
 
 DRAWS = 4000
@@ -70,3 +80,41 @@ def _numbers(built: pm.Model, priors: PriorSet) -> Mapping[str, object]:
     """Return the data of a model with the numbers of a prior set in the place of its own."""
     own = {variable.name: variable.get_value() for variable in built.data_vars}
     return own | {name: v for row in priors.rows for name, v in row.given().items()}
+
+
+def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
+    """List the estimands that have a distribution, with their availability."""
+    found = [
+        (one, availability(one, study, model, waist)) for one in enumerate_estimands(study, model)
+    ]
+    return [one for one in found if one[1] in (OBSERVED, EXTRAPOLATED, IMPLIED)]
+
+
+def table_of(every: Sequence[tuple[Estimand, str]], prior: Waist, posterior: Waist) -> pd.DataFrame:
+    """Return median and interval of estimands, and P(beyond null), before and after the evidence."""
+    rows = []
+    for one, available in every:
+        row: dict[str, object] = {
+            "estimand": one.label,
+            "background": one.background,
+            "scale": one.scale,
+            "availability": available,
+        }
+        has_probability = one.null is not None and one.is_judged and available != IMPLIED
+        for name, waist in (("prior", prior), ("posterior", posterior)):
+            lower, middle, upper = _quantiles(one, waist)
+            row |= {name: middle, f"{name} lower": lower, f"{name} upper": upper}
+            if has_probability:
+                row[f"{name} probability"] = float(is_beyond_null(one, waist).mean())
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _quantiles(one: Estimand, waist: Waist) -> tuple[float, float, float]:
+    """Return the interval about the median; missing where a synergy index is undefined too often."""
+    draws = one.values(waist).values
+    if np.isnan(draws).mean() >= MAX_UNDEFINED:
+        return np.nan, np.nan, np.nan
+    tail = (1 - INTERVAL) / 2
+    lower, middle, upper = np.nanquantile(draws, [tail, 0.5, 1 - tail])
+    return float(lower), float(middle), float(upper)

@@ -12,6 +12,7 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from cotreat.catalogue import Model
 from cotreat.estimands import (
@@ -29,8 +30,8 @@ from cotreat.study import Study
 
 THRESHOLD = 0.05
 """Sensitivity from which on Kallioinen et al. call it one."""
-HALF, DOUBLE = 0.5, 2.0
-"""Powers at which probabilities of synergy are given too."""
+POWERS = {"probability": 1.0, "at half the prior": 0.5, "at double the prior": 2.0}
+"""Powers of the prior at which P(beyond null) is given too."""
 FLAT = ("share", "tail_", "simplex")
 """Variables whose prior is uniform, and has no power: sizes of arms, places in a tail, shares of a rise."""
 BY_DEFINITION = ("z", "effect_z", "cluster_z", "eta")
@@ -72,8 +73,8 @@ def scaled(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     pandas.DataFrame
         One row an estimand: ``availability``, sensitivity to all priors (``prior``) and to the evidence
         (``likelihood``), ArviZ's ``diagnosis``, a column ``prior of VARIABLE`` for each belief by itself,
-        and for those with a probability that probability at half and at double the power of the prior
-        (missing where the weights cannot be trusted).
+        and of measures P(beyond null), ``at half the prior`` and ``at double the prior`` too (missing
+        where the weights cannot be trusted).
 
     Notes
     -----
@@ -137,15 +138,19 @@ def _quiet() -> Iterator[None]:
 
 
 def _probabilities(wanted: Sequence[Estimand], waist: Waist, log_prior: xr.Dataset) -> pd.DataFrame:
-    """Return P(beyond null) of measures at other powers of the prior, by Pareto-smoothed weights."""
+    """Return P(beyond null) of measures at powers of the prior, by Pareto-smoothed weights."""
     total = log_prior.to_stacked_array("all", ("chain", "draw")).sum("all").values.ravel()
     found = {}
-    for power in (HALF, DOUBLE):
-        weights, k = smoothed((power - 1) * total)
-        found[f"probability at {power:g}× prior"] = [
+    for name, power in POWERS.items():
+        weights, k = smoothed((power - 1) * total) if power != 1 else (_equal(total), 0.0)
+        found[name] = [
             float(is_beyond_null(one, waist).values.ravel() @ weights)
             if one.measure is not None and k < BAD_K
             else np.nan
             for one in wanted
         ]
     return pd.DataFrame(found)
+
+
+def _equal(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.full(values.size, 1 / values.size)

@@ -342,7 +342,7 @@ def prior_set(name: str, study: Study) -> PriorSet:
     ModelError
         If there is no such set.
     """
-    effects, interactions = _believed(name)
+    effects, interactions = beliefs_of(name)
     rows = tuple(_reference(row, study) for row in WEAK)
     for variables, belief in ((EFFECTS, effects), (INTERACTIONS, interactions)):
         if belief:
@@ -359,8 +359,25 @@ def grid_name(effects: str, interactions: str) -> str:
     return ":".join(filter(None, ("grid", effects, interactions)))
 
 
-def _believed(name: str) -> tuple[str, str]:
-    """Return the beliefs about effects and about interactions that a name states; empty for none."""
+def in_words(name: str) -> str:
+    """Say what a prior set believes of what; a set of somebody's own goes by its name."""
+    try:
+        effects, interactions = beliefs_of(name)
+    except ModelError:
+        return name
+    told = {"effects": effects, "interactions": interactions}
+    words = [f"{what}: {belief.replace('-', ', ')}" for what, belief in told.items() if belief]
+    return "; ".join(words) or name
+
+
+def beliefs_of(name: str) -> tuple[str, str]:
+    """Return the beliefs about effects and about interactions that a name states; empty for none.
+
+    Raises
+    ------
+    ModelError
+        If it is no name of a prior set.
+    """
     kind, *beliefs = ALIASES.get(name, name).split(":")
     known = all(belief in BELIEFS for belief in beliefs)
     if kind == "grid" and known and 1 <= len(beliefs) <= 2:
