@@ -238,12 +238,12 @@ class Critical:
     words: str
 
 
-def with_sd(priors: PriorSet, sd: float, *, are_relatives: bool) -> PriorSet:
+def with_sd(priors: PriorSet, sd: float, model: Model) -> PriorSet:
     """Return priors under which each pair's log ratio of odds ratios has a given SD about its mean.
 
     Where pairs are relatives, γ ~ Normal(μ, τ), both spreads are scaled alike.
     """
-    if not are_relatives:
+    if "gamma" in model.parameters:
         chosen = {"gamma": sd}
     else:
         mean, spread = (float(priors[name].sigma or 0) for name in ("mu", "tau"))
@@ -260,9 +260,9 @@ def with_sd(priors: PriorSet, sd: float, *, are_relatives: bool) -> PriorSet:
     return replace(priors, name=name, rows=rows)
 
 
-def sd_of(priors: PriorSet, *, are_relatives: bool) -> float:
+def sd_of(priors: PriorSet, model: Model) -> float:
     """Return the prior SD of each pair's log ratio of odds ratios."""
-    names = ("mu", "tau") if are_relatives else ("gamma",)
+    names = ("gamma",) if "gamma" in model.parameters else ("mu", "tau")
     return float(np.linalg.norm([float(priors[name].sigma or 0) for name in names]))
 
 

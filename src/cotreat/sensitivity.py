@@ -14,12 +14,11 @@ from cotreat.batch import DRAWS, EFFECTIVE, Answer, Specification, fit_many
 from cotreat.catalogue import Model, described, find_model, is_asked_for
 from cotreat.estimands import waist_of
 from cotreat.headline import leader, share
-from cotreat.multiverse import PRIORS, READING, Asked, Base
+from cotreat.multiverse import MODEL, PRIORS, READING, SENSE, Asked, Base
 from cotreat.names import DECIDED, OBSERVED, SEED
 from cotreat.parts import MULTIVERSE, SENSITIVITY, Part, Section, versions, write_part
 from cotreat.plots.canvas import off_screen
-from cotreat.priors import PriorSet, in_words, models_for, prior_set
-from cotreat.reverse_bayes import Critical
+from cotreat.priors import BELIEFS, PriorSet, in_words, models_for, prior_set
 from cotreat.sampling import fit, provenance
 from cotreat.study import Study
 
@@ -126,10 +125,11 @@ def write(
     study = study.under(study.readings[0].id)
     work = _begun(study, fits, priors, seed, say)
     tree, failed = _leading_fit(work)
-    say("what other priors, models and readings say …")
-    parts = [_hinges(work, depth)]
-    if depth != QUICK and work.model.has_products and work.model.has_structure:
-        parts += [_grid(work, depth), _critical_sds(work, depth, thresholds)]
+    plan = _planned(work, depth)
+    work.answers([one for asked in plan.values() for one in asked])  # all in one batch
+    parts = [_hinges(work, plan[MULTIVERSE])]
+    if plan[GRID]:
+        parts += [_grid(work, plan[GRID]), _critical_sds(work, depth, thresholds)]
     say("power scaling, reverse Bayes, the prior of every estimand …")
     parts += [_power_scaling(work, tree), _reverse_bayes(work), _induced(work, tree)]
     say("figures …")
@@ -192,6 +192,34 @@ def _short(table: Table) -> Table:
     return table.assign(**{n: table[n].map(lambda v: float(f"{v:.6g}")) for n in numbers})
 
 
+GRID, SDS = "grid.csv", "critical_sd.csv"
+
+
+def _planned(work: _Work, depth: str) -> dict[str, list[Specification]]:
+    """Return what is to be fitted for each table."""
+    study = work.study
+    # A fit of counts takes a twentieth of a second, one of printed numbers ten times as long.
+    is_full = depth == FULL or not (study.has_uncounted or study.is_adjusted)
+    every = multiverse.every(study, work.models, work.priors, is_full=is_full)
+    plan: dict[str, list[Specification]] = {MULTIVERSE: every, GRID: [], SDS: []}
+    if depth == QUICK:
+        plan[MULTIVERSE] = [one for one in every if one.study.is_default]
+    elif work.model.has_products and work.model.has_structure:
+        plan[GRID] = multiverse.grid(study, work.model.name, is_full=is_full)
+        plan[SDS] = [_with_sd(work, sd) for sd in _sds(work)]
+    return plan
+
+
+def _sds(work: _Work) -> list[float]:
+    """Return the prior SDs of interactions that are tried, that of the analysis among them."""
+    return sorted({*reverse_bayes.SDS, round(reverse_bayes.sd_of(work.priors, work.model), 6)})
+
+
+def _with_sd(work: _Work, sd: float) -> Specification:
+    chosen = reverse_bayes.with_sd(work.priors, sd, work.model)
+    return Specification(work.study, work.model.name, chosen)
+
+
 # --- The parts of it -----------------------------------------------------------------------------------
 
 
@@ -206,17 +234,15 @@ class _Piece:
     failed: tuple[str, ...] = ()
 
 
-def _hinges(work: _Work, depth: str) -> _Piece:
+def _hinges(work: _Work, wanted: list[Specification]) -> _Piece:
     """Change one thing at a time, and cross all."""
     from cotreat.plots import hinges
 
-    wanted = multiverse.every(work.study, work.models, work.priors, is_full=depth == FULL)
-    if depth == QUICK:
-        wanted = [one for one in wanted if one.study.is_default]
     table = work.table(wanted)
     changes = multiverse.hinges(table, work.study, work.base)
-    fits = table.drop_duplicates([READING, "model", PRIORS])
+    fits = table.drop_duplicates([READING, MODEL, PRIORS])
     bad = fits[fits.verdict == laplace.BAD]
+    is_crossed = len(wanted) > len(work.models) + len(work.study.readings) + len(multiverse.SETS)
     words = [
         "The leading answer is the ratio of odds ratios of each pair under "
         f"{work.model.name} and {in_words(work.priors.name)} priors"
@@ -224,8 +250,8 @@ def _hinges(work: _Work, depth: str) -> _Piece:
         + "One thing at a time is changed from it. Of the priors, each set is a belief of moderate strength "
         "about the single effects, or about the interactions, with all else as in the default.",
         f"{len(fits)} combinations of reading, model and priors were fitted"
-        + ("." if depth == FULL else ", one thing changed at a time; --depth full crosses them.")
-        + f" All answers are in {MULTIVERSE}.",
+        + (". " if is_crossed else ", one thing changed at a time; --depth full crosses them. ")
+        + f"All answers are in {MULTIVERSE}.",
     ]
     if len(bad):
         words.append(
@@ -261,27 +287,26 @@ def _hinge_finding(changes: Table) -> str:
     most = moved.loc[moved.difference.abs().idxmax()]
     lead = most.probability - most.difference
     decided = ((moved.probability >= DECIDED) | (moved.probability <= 1 - DECIDED)).sum()
-    to = in_words(most.to) if most["what changes"] == PRIORS else most.to
+    what, how = _FACTOR_WORDS[most["what changes"]]
     return (
-        f"What moves the probability of synergy most is the {_FACTOR_WORDS[most['what changes']]}: for "
-        f"{most.pair} it goes from {share(lead)} to {share(most.probability)} with {to}. Of {len(moved)} single "
-        f"changes {decided or 'none'} give{'s' if decided == 1 or not decided else ''} a decided answer."
+        f"What moves the probability of synergy most is {what}: for {most.pair} it goes from {share(lead)} to "
+        f"{share(most.probability)} {how.format(in_words(most.to))}. Of {len(moved)} single changes "
+        f"{decided or 'none'} give{'s' if decided < 2 else ''} a decided answer."
     )
 
 
 _FACTOR_WORDS = {
-    "sense of synergy": "sense of the word",
-    "model": "model",
-    "reading": "reading of the print",
-    "priors": "prior",
+    SENSE: ("the sense of the word", "if judged as {}"),
+    MODEL: ("the model", "under {}"),
+    READING: ("how the print is read", "under {}"),
+    PRIORS: ("the prior", "with beliefs about {}"),
 }
 
 
-def _grid(work: _Work, depth: str) -> _Piece:
+def _grid(work: _Work, wanted: list[Specification]) -> _Piece:
     """Every belief of every strength about effects and about interactions."""
     from cotreat.plots import prior_grid as plot
 
-    wanted = multiverse.grid(work.study, work.model.name, is_full=depth == FULL)
     table = prior_grid.table_of(work.table(wanted), work.study)
     ranges = prior_grid.ranges(table)
     bad = prior_grid.bad(table)
@@ -292,7 +317,7 @@ def _grid(work: _Work, depth: str) -> _Piece:
         "good, or, of exposures, what is asked about."
         + (
             " Beliefs about both are crossed."
-            if depth == FULL
+            if len(wanted) > 2 * len(BELIEFS) + 1
             else " Each is tried with the other left at the default; --depth full crosses them."
         ),
         f"{len(wanted)} prior sets; all answers are in grid.csv, and how far each number moves below. An "
@@ -337,18 +362,14 @@ def _critical_sds(work: _Work, depth: str, thresholds: Sequence[float]) -> _Piec
     """Find the prior SD at which each interaction falls below a threshold."""
     from cotreat.plots import critical_sd as plot
 
-    are_relatives = work.model.name == "exchangeable"
-
     def probabilities(sds: Sequence[float]) -> list[dict[str, float]]:
-        sets = [reverse_bayes.with_sd(work.priors, sd, are_relatives=are_relatives) for sd in sds]
-        wanted = [Specification(work.study, work.model.name, one) for one in sets]
+        wanted = [_with_sd(work, sd) for sd in sds]
         table = work.table(wanted)
-        return [_interactions(table[table.priors == one.name], work.study) for one in sets]
+        return [_interactions(table[table.priors == _set(one).name], work.study) for one in wanted]
 
-    own = reverse_bayes.sd_of(work.priors, are_relatives=are_relatives)
-    sds = sorted({*reverse_bayes.SDS, round(own, 6)})
+    own = reverse_bayes.sd_of(work.priors, work.model)
     curve, found = reverse_bayes.critical_sds(
-        probabilities, thresholds, sds=sds, rounds=2 if depth == FULL else 0
+        probabilities, thresholds, sds=_sds(work), rounds=2 if depth == FULL else 0
     )
     table = pd.DataFrame([vars(one) for one in found])
     table = table.rename(columns={"sd": "critical prior SD", "words": "in words"})
@@ -452,7 +473,11 @@ def _induced(work: _Work, tree: xr.DataTree) -> _Piece:
     before, after = (waist_of(tree[g].to_dataset()) for g in ("prior", "posterior"))
     every = induced.asked(work.study, work.model, after)
     chief = {one.label for one in multiverse.chief(work.study, work.model.name)}
-    asked = [one for one in every if one[0].label in chief or one[0].label.startswith("risk[")]
+    asked = [
+        one
+        for one in every
+        if one[0].is_judged and (one[0].label in chief or one[0].label.startswith("risk["))
+    ]
     words = (
         "Priors are set on parameters; what they say of risks and of measures of synergy follows, and is "
         "drawn here with the posterior. induced.csv has prior and posterior of every estimand as median and 95% "
