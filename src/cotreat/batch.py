@@ -245,9 +245,9 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
                 is_searched = found.is_searched
             elif found.verdict == laplace.BAD or found.effective < effective:
                 found = approximate(
-                    first=found.proposal, effective=effective, enough=laplace.ENOUGH
+                    first=found, effective=effective, enough=laplace.ENOUGH
                 )
-        before = found.proposal
+        before = found
         answer = _answer(task, found, density, numbers, draws)
         yield {task.at: answer if is_searched else replace(answer, verdict=laplace.BAD)}
 

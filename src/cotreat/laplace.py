@@ -44,22 +44,31 @@ STEEPEST, FLATTEST = 1e4, 0.1
 LONGEST = 3.0
 """Steps are no longer than this for each coordinate (in squares), in standard deviations of the last guess."""
 MOST_STEPS = 60
-SETTLED = 0.05
-"""A mode is found where the next step is shorter than this, in standard deviations."""
+SETTLED = 0.15
+"""A mode is found where the next step is shorter than this, in standard deviations: differences across half
+of one do not tell it more nearly where the density is skew."""
+SHORT = 0.5
+"""A whole step no longer than this, downhill on all sides, needs no other to follow: what is left is its square."""
 TRIES = np.array([1.0, 0.5, 0.25, 0.1, 0.03, 0.0])
 FAR_BELOW = 8.0
 """A mode whose normal has a log mass so far below that of the heaviest one is left out."""
-NODES = {1: (-2.0, -1.0, 0.0, 1.0, 2.0)}
-"""Where one spread is held while all else is centred anew, in standard deviations; of several,
-`NODES_EACH` on the axis of each."""
-NODES_EACH = (-1.5, 1.5)
-KERNEL = {1: 0.6}
-KERNEL_EACH = 0.8
-"""Standard deviation of a spread about its node, in its own."""
+SPACING, SPACING_EACH = 1.0, 1.5
+"""From node to node where one spread is held while all else is centred anew, in standard deviations; and where
+there are several, along the axis of each."""
+KERNEL, KERNEL_EACH = 0.6, 0.8
+"""Standard deviation of a spread about its node, in its own; where there are several."""
+NEGLIGIBLE, MOST_NODES = 4.0, 6
+"""Nodes are added on either side until one has a log mass so far below the heaviest one's, or so many are."""
 ROUND, MOST_ROUNDS = 4000, 14
 ENOUGH, EACH_WANTED = 0.25, 1e-4
 """Rounds end when this share of a round's draws is effective, or less where few are wanted: so much for
 each of them."""
+PILOT, WELL = 500, 0.5
+"""Draws that tell whether the proposal of another distribution may serve, and the share of them that is
+effective where nothing better is looked for."""
+HOPELESS = 0.25
+"""A proposal brought over, of whose draws less than this share of what is enough turns out to be effective,
+is drawn from no more: its tails are too light, and draws show that only in time."""
 COMPONENTS = 8
 POINTS_EACH = 20
 """Weights are flattened until so many draws for each coordinate are effective, before a fit."""
@@ -108,6 +117,8 @@ class Approximation:
         the proposal of a similar distribution was begun with, that is for its own search to say.
     proposal : Normals
         From which `points` were drawn.
+    summit : Mode
+        The heaviest mode, as it was when `proposal` was last made for one.
     """
 
     points: Array
@@ -118,6 +129,7 @@ class Approximation:
     modes: int
     is_searched: bool
     proposal: Normals
+    summit: Mode
 
     @property
     def verdict(self) -> str:
@@ -152,7 +164,7 @@ def approximate(
     *,
     effective: float,
     seed: int,
-    first: Normals | None = None,
+    first: Approximation | None = None,
     enough: float | None = None,
 ) -> Approximation:
     """Approximate a distribution from its log density.
@@ -168,8 +180,9 @@ def approximate(
     effective
         Effective draws that are wanted; there may be fewer, of `MOST_DRAWS` at most.
     first
-        The proposal of a similar distribution, to begin with instead of looking for modes. They are looked
-        for all the same where it turns out to miss one, unless no draws are wanted.
+        What was found of a similar distribution, whose proposal is begun with instead of looking for modes:
+        as it is, or moved to where this one's mode is. Modes are looked for all the same where that turns
+        out to miss one, unless no draws are wanted.
     enough
         Share of a round's draws that must be effective for rounds to end; by default `ENOUGH`, or less
         where few draws are wanted.
@@ -180,22 +193,24 @@ def approximate(
     is_searched = True
     if first is None:
         modes, is_searched = find_modes(surface, start, rng)
+        summit = modes[0]
         proposal = _adapted(surface, _nested(surface, modes, spreads), enough, rng)
-        points, logs = _weighed(surface, proposal, ROUND, rng)
     else:
-        proposal = first
+        proposal, summit = _brought(surface, first, spreads, enough, rng)
+    points, logs = _weighed(surface, proposal, ROUND, rng)
+    if first is not None and effective_draws(logs) < enough * ROUND:
+        proposal = _adapted(surface, proposal, enough, rng)
         points, logs = _weighed(surface, proposal, ROUND, rng)
-        if effective_draws(logs) < enough * ROUND:
-            proposal = _adapted(surface, first, enough, rng)
-            points, logs = _weighed(surface, proposal, ROUND, rng)
     while (found := effective_draws(logs)) < effective and len(points) < MOST_DRAWS:
+        if first is not None and found < HOPELESS * enough * len(points):
+            break
         more = int(1.2 * len(points) * (effective / found - 1)) + ROUND // 4
         others, other_logs = _weighed(surface, proposal, min(more, MOST_DRAWS - len(points)), rng)
         points, logs = np.concatenate([points, others]), np.concatenate([logs, other_logs])
     weights, k = smoothed(logs)
     evidence = float(logsumexp(logs) - np.log(len(logs)))
     is_doubtful = not modes and effective > 0
-    if is_doubtful and _misses_a_mode(surface, start, proposal, evidence, rng):
+    if is_doubtful and _misses_a_mode(surface, start, (proposal, summit), evidence, rng):
         return approximate(surface, start, spreads, effective=effective, seed=seed, enough=enough)
     return Approximation(
         points,
@@ -206,6 +221,7 @@ def approximate(
         len(modes),
         is_searched,
         proposal,
+        summit,
     )
 
 
@@ -280,26 +296,37 @@ def _starts(surface: Surface, start: Array, rng: np.random.Generator) -> Iterato
 
 
 def _misses_a_mode(
-    surface: Surface, start: Array, proposal: Normals, evidence: float, rng: np.random.Generator
+    surface: Surface,
+    start: Array,
+    brought: tuple[Normals, Mode],
+    evidence: float,
+    rng: np.random.Generator,
 ) -> bool:
     """Look for a mode that counts and that a proposal made for another distribution does not reach."""
+    proposal, summit = brought
     best = next(_starts(surface, start, rng))
-    mode = climb(surface, best, np.eye(len(start)) / 2)
-    if mode is None or mode.log_mass + 0.5 * len(start) * np.log(2 * np.pi) < evidence - FAR_BELOW:
+    mode = climb(surface, best, summit.root, known=summit)
+    if mode is None or mode is summit or mode.log_mass + 0.5 * len(start) * np.log(2 * np.pi) < evidence - FAR_BELOW:
         return False
     weight = mode.log_density - float(proposal.log_density(terms(mode.at[None]))[0])
     return weight - evidence > OUT_OF_REACH
 
 
 def _are_same(mode: Mode, other: Mode) -> bool:
-    return bool(np.linalg.norm(np.linalg.solve(other.root, mode.at - other.at)) < 1)
+    return _is_near(mode.at, other)
+
+
+def _is_near(at: Array, mode: Mode) -> bool:
+    return bool(np.linalg.norm(np.linalg.solve(mode.root, at - mode.at)) < 1)
 
 
 def _is_far_below(mode: Mode, found: list[Mode]) -> bool:
     return any(mode.log_mass < other.log_mass - FAR_BELOW for other in found)
 
 
-def climb(surface: Surface, at: Array, root: Array, most: int = MOST_STEPS) -> Mode | None:
+def climb(
+    surface: Surface, at: Array, root: Array, most: int = MOST_STEPS, known: Mode | None = None
+) -> Mode | None:
     """Climb to a summit by Newton's method, along the columns of `root`.
 
     None where the log density is not finite around.
@@ -308,8 +335,12 @@ def climb(surface: Surface, at: Array, root: Array, most: int = MOST_STEPS) -> M
     ----------
     root
         Directions in which to move, as long as standard deviations may be, shape (size, direction).
+    known
+        A summit that is returned as soon as the way comes near it.
     """
     for _ in range(most):
+        if known is not None and _is_near(at, known):
+            return known
         seen = _quadratic(surface, at, root)
         if seen is None:
             return None
@@ -326,7 +357,11 @@ def climb(surface: Surface, at: Array, root: Array, most: int = MOST_STEPS) -> M
         if length < SETTLED and np.abs(sizes - 1).max() < 0.5:
             return Mode(at, root, height)
         tries = at + np.outer(TRIES, way)
-        at = tries[np.argmax(surface(tries))]
+        heights = surface(tries)
+        best = int(np.argmax(heights))
+        at = tries[best]
+        if length < SHORT and best == 0 and sizes.min() > 0.5:
+            return Mode(at, root, float(heights[best]))
     return Mode(at, root, float(surface(at[None])[0]))
 
 
@@ -364,7 +399,7 @@ def _nested(surface: Surface, modes: list[Mode], spreads: NDArray[np.int64]) -> 
     nodes: list[Mode] = []
     for mode in modes:
         is_nested = 0 < len(spreads) < len(mode.at)
-        nodes += (list(_nodes(surface, mode, spreads)) if is_nested else []) or [mode]
+        nodes += (_Nodes(surface, mode, spreads).normals() if is_nested else []) or [mode]
     # Each in proportion to the mass that its normal would have under the posterior.
     logs = np.array([m.log_mass for m in nodes])
     weights = np.maximum(np.exp(logs - logs.max()), 1e-3)
@@ -375,34 +410,105 @@ def _nested(surface: Surface, modes: list[Mode], spreads: NDArray[np.int64]) -> 
     )
 
 
-def _nodes(surface: Surface, mode: Mode, spreads: NDArray[np.int64]) -> Iterator[Mode]:
-    """Hold the spreads at nodes; centre all else anew there, and see how that leans on the spreads."""
-    size, count = len(mode.at), len(spreads)
-    others = np.setdiff1d(np.arange(size), spreads)
-    covariance = mode.root @ mode.root.T
-    own = covariance[np.ix_(spreads, spreads)]
-    lean = np.linalg.solve(own, covariance[np.ix_(spreads, others)]).T
-    rest = covariance[np.ix_(others, others)] - lean @ covariance[np.ix_(spreads, others)]
-    root = np.zeros((size, len(others)))
-    root[others] = np.linalg.cholesky(rest + 1e-12 * np.eye(len(others)))
-    scale = np.sqrt(np.diag(own))
-    axes = np.eye(count)
-    steps = [
-        np.zeros(count),
-        *(t * axis for axis in axes for t in NODES.get(count, NODES_EACH) if t),
-    ]
-    for step in steps:
-        at = mode.at.copy()
-        at[spreads] += step * scale
-        at[others] += lean @ (step * scale)
-        node = climb(surface, at, root, most=10)
-        if node is not None:
-            yield from _leaning(surface, node, spreads, scale, KERNEL.get(count, KERNEL_EACH))
+class _Nodes:
+    """Values of the spreads at each of which all else is centred anew.
+
+    They lie on a grid about a mode, in standard deviations of the spreads, and are worked out when they are
+    asked for. Where the mass is, is not where the density is highest: at a small spread what depends on it
+    has more room.
+    """
+
+    def __init__(self, surface: Surface, mode: Mode, spreads: NDArray[np.int64]) -> None:
+        size, self._count = len(mode.at), len(spreads)
+        self._surface, self._spreads = surface, spreads
+        self._others = np.setdiff1d(np.arange(size), spreads)
+        covariance = mode.root @ mode.root.T
+        own = covariance[np.ix_(spreads, spreads)]
+        across = covariance[np.ix_(spreads, self._others)]
+        self._lean = np.linalg.solve(own, across).T
+        rest = covariance[np.ix_(self._others, self._others)] - self._lean @ across
+        root = np.zeros((size, len(self._others)))
+        root[self._others] = np.linalg.cholesky(rest + 1e-12 * np.eye(len(self._others)))
+        self._scale = np.sqrt(np.diag(own))
+        self._known: dict[tuple[int, ...], Mode | None] = {}
+        self._step(mode.at, root, (0,) * self._count)
+
+    def normals(self) -> list[Mode]:
+        """Return the nodes that have a mass to speak of, widened into the spreads' directions."""
+        kernel = KERNEL if self._count == 1 else KERNEL_EACH
+        found = []
+        for node in self._weighty():
+            seen = _leaning(self._surface, node, self._spreads, self._scale, kernel)
+            found += [] if seen is None else [seen]
+        return found
+
+    def _weighty(self) -> list[Mode]:
+        centre = self._heaviest((0,) * self._count)
+        middle = self._known[centre]
+        if middle is None:
+            return []
+        found, top = [middle], self._mass(centre)
+        for way in self._ways():
+            place = centre
+            for _ in range(MOST_NODES):
+                place, before = _sum(place, way), place
+                node = self._at(place, before)
+                if node is None:
+                    break
+                found.append(node)
+                if self._mass(place) < top - NEGLIGIBLE:
+                    break
+        return found
+
+    def _heaviest(self, place: tuple[int, ...]) -> tuple[int, ...]:
+        """Go from node to neighbour, as long as that one is heavier."""
+        for _ in range(MOST_NODES):
+            for way in self._ways():
+                self._at(_sum(place, way), place)
+            best = max((_sum(place, way) for way in self._ways()), key=self._mass)
+            if self._mass(best) <= self._mass(place):
+                break
+            place = best
+        return place
+
+    def _ways(self) -> list[tuple[int, ...]]:
+        axes = np.eye(self._count, dtype=int)
+        return [tuple(int(x) for x in sign * axis) for axis in axes for sign in (-1, 1)]
+
+    def _mass(self, place: tuple[int, ...]) -> float:
+        node = self._known[place]
+        if node is None:
+            return -np.inf
+        return node.log_density + float(np.linalg.slogdet(node.root[self._others])[1])
+
+    def _at(self, place: tuple[int, ...], before: tuple[int, ...]) -> Mode | None:
+        """Return a node, worked out from its neighbour; None where the log density is not finite."""
+        if place not in self._known:
+            neighbour = self._known[before]
+            if neighbour is None:
+                self._known[place] = None
+            else:
+                self._step(neighbour.at, neighbour.root, place, np.subtract(place, before))
+        return self._known[place]
+
+    def _step(
+        self, start: Array, root: Array, place: tuple[int, ...], by: NDArray[np.int64] | float = 0.0
+    ) -> None:
+        spacing = SPACING if self._count == 1 else SPACING_EACH
+        moved = spacing * self._scale * by
+        at = start.copy()
+        at[self._spreads] += moved
+        at[self._others] += self._lean @ moved
+        self._known[place] = climb(self._surface, at, root, most=10)
+
+
+def _sum(place: tuple[int, ...], way: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(one + other for one, other in zip(place, way, strict=True))
 
 
 def _leaning(
     surface: Surface, node: Mode, spreads: NDArray[np.int64], scale: Array, kernel: float
-) -> Iterator[Mode]:
+) -> Mode | None:
     """Widen a node into the spreads' directions, along which the others' centre moves."""
     size, inner = node.root.shape
     full = np.zeros((size, size))
@@ -410,7 +516,7 @@ def _leaning(
     full[spreads, np.arange(inner, size)] = scale
     seen = _quadratic(surface, node.at, full)
     if seen is None:
-        return
+        return None
     full, (height, _, bend) = seen
     sizes, axes = np.linalg.eigh(-bend[:inner, :inner])
     inverse = (axes / np.clip(sizes, 0.2, 50)) @ axes.T
@@ -418,7 +524,7 @@ def _leaning(
     turned[:inner, :inner] = np.linalg.cholesky(inverse)
     turned[:inner, inner:] = kernel * np.clip(inverse @ bend[:inner, inner:], -3, 3)
     turned[inner:, inner:] = kernel * np.eye(size - inner)
-    yield Mode(node.at, full @ turned, height)
+    return Mode(node.at, full @ turned, height)
 
 
 # --- Importance sampling ---------------------------------------------------------------------------
@@ -437,6 +543,46 @@ def _weighed(
 def _finite(logs: Array) -> Array:
     """Give impossible points so small a weight that it is none, but one that can be reckoned with."""
     return np.maximum(logs, -1e9)
+
+
+def _brought(
+    surface: Surface,
+    first: Approximation,
+    spreads: NDArray[np.int64],
+    enough: float,
+    rng: np.random.Generator,
+) -> tuple[Normals, Mode]:
+    """Bring over what was found of a similar distribution.
+
+    Its proposal serves as it is, or moved to where the mode is now; or nodes are laid about that mode anew,
+    if that is better.
+    """
+    before = first.summit
+    if _share(surface, first.proposal, rng) > enough:
+        return first.proposal, before
+    now = climb(surface, before.at, before.root)
+    if now is None:
+        return first.proposal, before
+    turn = _cholesky(now) @ np.linalg.inv(_cholesky(before))
+    moved = first.proposal.moved(before.at, now.at, turn)
+    share = _share(surface, moved, rng)
+    if share < WELL and len(spreads):
+        nested = _nested(surface, [now], spreads)
+        if _share(surface, nested, rng) > share:
+            return nested, now
+    return moved, now
+
+
+def _share(surface: Surface, proposal: Normals, rng: np.random.Generator) -> float:
+    """Try with few draws what share of them is effective."""
+    _, logs = _weighed(surface, proposal, PILOT, rng)
+    return effective_draws(logs) / PILOT
+
+
+def _cholesky(mode: Mode) -> Array:
+    """Return the root of a mode's covariance that is lower triangular, of which there is but one."""
+    found: Array = np.linalg.cholesky(mode.root @ mode.root.T)
+    return found
 
 
 def _adapted(surface: Surface, first: Normals, enough: float, rng: np.random.Generator) -> Normals:

@@ -96,6 +96,11 @@ class Normals:
         drawn: Array = rng.permutation(np.concatenate(turned) + means)
         return drawn
 
+    def moved(self, before: Array, after: Array, turn: Array) -> "Normals":
+        """Move every point x to after + turn (x − before)."""
+        means = after + (self.means - before) @ turn.T
+        return Normals(self.weights, means, turn @ self.covariances @ turn.T)
+
     def improved(self, table: Array, weights: Array, prior_points: float) -> "Normals":
         """Make one step of expectation–maximisation towards weighted points.
 

@@ -21,7 +21,7 @@ from pytensor.graph.replace import clone_replace
 from cotreat import given
 from cotreat.vectorised import Draws, in_jax, untraced
 
-BLOCK, BLOCKS = 256, 16
+BLOCK, BLOCKS = 64, 64
 """Points worked out together, so that what they need fits the cache, and how many times in one call."""
 NEAREST = 1e-16
 """A probability is no nearer to 1 than that, where its deviate would be infinite."""
