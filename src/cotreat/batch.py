@@ -244,9 +244,7 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
             if found.modes:  # they were looked for anew
                 is_searched = found.is_searched
             elif found.verdict == laplace.BAD or found.effective < effective:
-                found = approximate(
-                    first=found, effective=effective, enough=laplace.ENOUGH
-                )
+                found = approximate(first=found, effective=effective, enough=laplace.ENOUGH)
         before = found
         answer = _answer(task, found, density, numbers, draws)
         yield {task.at: answer if is_searched else replace(answer, verdict=laplace.BAD)}

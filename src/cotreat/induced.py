@@ -29,6 +29,8 @@ from cotreat.vectorised import untraced
 
 DRAWS = 4000
 READ = ("risk", CONDITIONAL)
+SUREST = 1 - 2.0**-53
+"""The risk nearest to 1 that has odds: under a prior of SD 5 some draws are nearer."""
 
 
 class Induced:
@@ -72,8 +74,14 @@ class Induced:
         waist = vectorised.labelled(
             self._built, dict(zip(self._names, values, strict=True)), chains=1
         )
-        risk = waist["risk"].assign_attrs(risk_kind=self._study.risk_kind)
-        return waist.assign(risk=risk)
+        return with_odds(waist, self._study)
+
+
+def with_odds(waist: xr.Dataset, study: Study) -> xr.Dataset:
+    """Keep risks short of 1, so that all have odds, and note what they are."""
+    known = {name: waist[name].clip(max=SUREST) for name in READ if name in waist}
+    known["risk"] = known["risk"].assign_attrs(risk_kind=study.risk_kind)
+    return waist.assign(known)
 
 
 def _numbers(built: pm.Model, priors: PriorSet) -> Mapping[str, object]:

@@ -306,7 +306,11 @@ def _misses_a_mode(
     proposal, summit = brought
     best = next(_starts(surface, start, rng))
     mode = climb(surface, best, summit.root, known=summit)
-    if mode is None or mode is summit or mode.log_mass + 0.5 * len(start) * np.log(2 * np.pi) < evidence - FAR_BELOW:
+    if (
+        mode is None
+        or mode is summit
+        or mode.log_mass + 0.5 * len(start) * np.log(2 * np.pi) < evidence - FAR_BELOW
+    ):
         return False
     weight = mode.log_density - float(proposal.log_density(terms(mode.at[None]))[0])
     return weight - evidence > OUT_OF_REACH

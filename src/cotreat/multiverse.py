@@ -15,13 +15,14 @@ from cotreat.catalogue import Model, ModelError, find_model
 from cotreat.estimands import (
     EVERY,
     Estimand,
+    Waist,
     availability,
     enumerate_estimands,
     is_beyond_null,
     waist_of,
 )
 from cotreat.evidence import claims, contrasts
-from cotreat.induced import Induced
+from cotreat.induced import Induced, with_odds
 from cotreat.measures import MEASURES, REPRESENTATIVE
 from cotreat.names import FIXED, IMPLIED, INTERVAL, is_undefined
 from cotreat.parts import MULTIVERSE_COLUMNS
@@ -33,7 +34,7 @@ from cotreat.summary import name_of
 
 SETS = (
     "weak",
-    *ALIASES,
+    *ALIASES.values(),
     "interactions:pessimistic-moderate",
     "interactions:neutral-moderate",
     "interactions:optimistic-moderate",
@@ -46,34 +47,38 @@ UNTRUSTED = "the fit cannot be trusted"
 # --- What is fitted ------------------------------------------------------------------------------------
 
 
-def every(
+def bases(
     study: Study, models: Sequence[str], priors: PriorSet, *, is_full: bool
 ) -> list[Specification]:
-    """List readings × models × priors.
+    """List readings × models under the priors of the analysis.
 
     Parameters
     ----------
     models
         The first of them leads.
-    priors
-        Those of the analysis; `SETS` stand beside them.
     is_full
-        Whether all are crossed. Otherwise one thing at a time takes the place of the leading model,
-        the default reading and the priors of the analysis.
-
-    Returns
-    -------
-    list of Specification
-        Those that can be had: a model without interactions knows no belief about them.
+        Whether both are crossed; otherwise the leading model takes every reading, and every model the
+        default one.
     """
-    sets = [priors, *(prior_set(name, study) for name in SETS if name != priors.name)]
-    found = []
-    for reading, model, chosen in product(study.readings, models, sets):
-        told = study.under(reading.id)
-        changed = (not told.is_default) + (model != models[0]) + (chosen.name != priors.name)
-        if (is_full or changed <= 1) and _can_go(told, model, chosen):
-            found.append(Specification(told, model, chosen))
-    return found
+    return [
+        Specification(study.under(reading.id), model, priors)
+        for reading, model in product(study.readings, models)
+        if is_full or reading == study.readings[0] or model == models[0]
+    ]
+
+
+def beside(base: Specification) -> list[Specification]:
+    """List `SETS` beside the priors of a specification, those that its model can honour."""
+    study = base.study
+    sets = [prior_set(name, study) for name in SETS if name != name_of_set(base)]
+    return [
+        Specification(study, base.model, one) for one in sets if _can_go(study, base.model, one)
+    ]
+
+
+def name_of_set(one: Specification) -> str:
+    """Return the name of the priors of a specification."""
+    return one.priors if isinstance(one.priors, str) else one.priors.name
 
 
 def _can_go(study: Study, model: str, priors: PriorSet) -> bool:
@@ -140,13 +145,11 @@ class Asked:
         }
         if answer.verdict == laplace.BAD:
             return [row]
+        row["log_evidence"] = answer.log_evidence
         before = self._of(answer, priors).waist(priors)
+        after = with_odds(answer.waist, answer.study)
         return [
-            {
-                **row,
-                "log_evidence": answer.log_evidence,
-                **_answered(one, available, answer, before),
-            }
+            {**row, **_answered(one, available, before, after)}
             for one, available in self._asked(answer)
         ]
 
@@ -192,7 +195,7 @@ def _is_chief_ratio(one: Estimand, study: Study) -> bool:
     return fewer < more and len(more - fewer) == 1 and set(one.arms) <= set(study.present)
 
 
-def _answered(one: Estimand, available: str, answer: Answer, before: Any) -> dict[str, Any]:
+def _answered(one: Estimand, available: str, before: Waist, after: Waist) -> dict[str, Any]:
     row: dict[str, Any] = {
         "estimand": one.label,
         "background": one.background,
@@ -202,10 +205,10 @@ def _answered(one: Estimand, available: str, answer: Answer, before: Any) -> dic
     if is_undefined(available) or available == FIXED:
         return row
     tail = (1 - INTERVAL) / 2
-    lower, middle, upper = np.quantile(one.values(answer.waist), [tail, 0.5, 1 - tail])
+    lower, middle, upper = np.quantile(one.values(after), [tail, 0.5, 1 - tail])
     row |= {"estimate": float(middle), "lower": float(lower), "upper": float(upper)}
     if available != IMPLIED:
-        row["probability"] = float(is_beyond_null(one, answer.waist).mean())
+        row["probability"] = float(is_beyond_null(one, after).mean())
         row["prior_probability"] = float(is_beyond_null(one, before).mean())
     return row
 

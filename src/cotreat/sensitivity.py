@@ -1,5 +1,6 @@
 """What the answers depend on: priors, readings, models, and how much of them is prior at all."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,8 @@ from cotreat.study import Study
 
 QUICK, STANDARD, FULL = "quick", "standard", "full"
 DEPTHS = (QUICK, STANDARD, FULL)
+MANY = 8
+"""So many fits of printed numbers or fewer are not worth the start of another process."""
 Fits = Mapping[tuple[str, str], xr.DataTree]
 Say = Callable[[str], None]
 Table = pd.DataFrame
@@ -31,7 +34,17 @@ Table = pd.DataFrame
 
 @dataclass
 class _Work:
-    """What is being worked out: the study, the leading answer, and fits that are known already."""
+    """What is being worked out: the study, the leading answer, and what is known already.
+
+    Attributes
+    ----------
+    models : list of str
+        The leading one first.
+    known, sampled : dict
+        Answers by model, reading and priors; sampled ones stand in where a batch fails.
+    sets : dict
+        Prior sets by name.
+    """
 
     study: Study
     models: list[str]
@@ -40,6 +53,7 @@ class _Work:
     seed: int
     say: Say
     asked: Asked
+    sampled: dict[tuple[str, str, str], Answer] = field(default_factory=dict)
     known: dict[tuple[str, str, str], Answer] = field(default_factory=dict)
     sets: dict[str, PriorSet] = field(default_factory=dict)
 
@@ -58,10 +72,18 @@ class _Work:
         new = {_key(one): one for one in specifications if _key(one) not in self.known}
         if new:
             self.say(f"{len(new)} fits under other priors, models or readings …")
-            found = fit_many(list(new.values()), seed=self.seed, say=_counted(self.say))
+            processes = os.cpu_count() if self.study.has_uncounted and len(new) > MANY else None
+            found = fit_many(
+                list(new.values()), seed=self.seed, processes=processes, say=_counted(self.say)
+            )
             self.known |= dict(zip(new, found, strict=True))
         self.sets |= {_key(one)[2]: _set(one) for one in specifications}
-        return [self.known[_key(one)] for one in specifications]
+        return [self._best(_key(one)) for one in specifications]
+
+    def _best(self, key: tuple[str, str, str]) -> Answer:
+        """Let a sampled fit stand in for one of a batch that cannot be trusted."""
+        own = self.known[key]
+        return self.sampled.get(key, own) if own.verdict == laplace.BAD else own
 
     def table(self, specifications: Sequence[Specification]) -> Table:
         """Answer what is asked of each, with the columns of the multiverse."""
@@ -72,7 +94,7 @@ class _Work:
 
 
 def _key(one: Specification) -> tuple[str, str, str]:
-    return one.model, one.study.reading, _set(one).name
+    return one.model, one.study.reading, multiverse.name_of_set(one)
 
 
 def _set(one: Specification) -> PriorSet:
@@ -123,7 +145,7 @@ def write(
         The folder.
     """
     study = study.under(study.readings[0].id)
-    work = _begun(study, fits, priors, seed, say)
+    work = _begun(study, fits, priors, depth, seed, say)
     tree, failed = _leading_fit(work)
     plan = _planned(work, depth)
     work.answers([one for asked in plan.values() for one in asked])  # all in one batch
@@ -158,7 +180,7 @@ def write(
     return write_part(Path(folder) / SENSITIVITY, part, tables, figures, failed)
 
 
-def _begun(study: Study, fits: Fits, priors: PriorSet, seed: int, say: Say) -> _Work:
+def _begun(study: Study, fits: Fits, priors: PriorSet, depth: str, seed: int, say: Say) -> _Work:
     """Find the models, and which of the fits at hand can be used as they are."""
     possible, _ = models_for(study, priors)
     own = [model for model, _ in fits if not is_asked_for(model.partition(":")[0])]
@@ -169,8 +191,11 @@ def _begun(study: Study, fits: Fits, priors: PriorSet, seed: int, say: Say) -> _
         told = study.under(reading)
         if model in models and provenance(tree)["priors"] == priors.name:
             answer = multiverse.answer_of(tree, told, find_model(model, told))
+            # What needed sequential Monte Carlo a batch may not be able to fit: only it itself can tell.
+            is_doubtful = depth == FULL and provenance(tree)["engine"] == "smc"
             if answer is not None:
-                work.known[model, reading, priors.name] = answer
+                held = work.sampled if is_doubtful else work.known
+                held[model, reading, priors.name] = answer
     return work
 
 
@@ -200,14 +225,23 @@ def _planned(work: _Work, depth: str) -> dict[str, list[Specification]]:
     study = work.study
     # A fit of counts takes a twentieth of a second, one of printed numbers ten times as long.
     is_full = depth == FULL or not (study.has_uncounted or study.is_adjusted)
-    every = multiverse.every(study, work.models, work.priors, is_full=is_full)
-    plan: dict[str, list[Specification]] = {MULTIVERSE: every, GRID: [], SDS: []}
+    base = multiverse.bases(study, work.models, work.priors, is_full=is_full)
     if depth == QUICK:
-        plan[MULTIVERSE] = [one for one in every if one.study.is_default]
-    elif work.model.has_products and work.model.has_structure:
+        base = [one for one in base if one.study.is_default]
+    # Where a model of a reading is beyond a batch, it is so under other priors too.
+    crossed = _trusted(work, base) if is_full else base[:1]
+    every = base + [other for one in crossed for other in multiverse.beside(one)]
+    plan: dict[str, list[Specification]] = {MULTIVERSE: every, GRID: [], SDS: []}
+    if depth != QUICK and work.model.has_products and work.model.has_structure:
         plan[GRID] = multiverse.grid(study, work.model.name, is_full=is_full)
         plan[SDS] = [_with_sd(work, sd) for sd in _sds(work)]
     return plan
+
+
+def _trusted(work: _Work, base: Sequence[Specification]) -> list[Specification]:
+    """Return those that a batch can fit."""
+    work.answers(base)
+    return [one for one in base if work.known[_key(one)].verdict != laplace.BAD]
 
 
 def _sds(work: _Work) -> list[float]:
@@ -242,7 +276,20 @@ def _hinges(work: _Work, wanted: list[Specification]) -> _Piece:
     changes = multiverse.hinges(table, work.study, work.base)
     fits = table.drop_duplicates([READING, MODEL, PRIORS])
     bad = fits[fits.verdict == laplace.BAD]
-    is_crossed = len(wanted) > len(work.models) + len(work.study.readings) + len(multiverse.SETS)
+    star = len(work.models) + len(work.study.readings) + len(multiverse.SETS)
+    not_crossed = (
+        []
+        if len(wanted) <= star
+        else [
+            f"{model}, reading {reading}: other priors not tried, for a batch cannot fit it under those of the "
+            "analysis"
+            for (model, reading), own in fits.groupby([MODEL, READING], sort=False)
+            if len(own) == 1
+            and multiverse.beside(
+                Specification(work.study.under(str(reading)), str(model), work.priors)
+            )
+        ]
+    )
     words = [
         "The leading answer is the ratio of odds ratios of each pair under "
         f"{work.model.name} and {in_words(work.priors.name)} priors"
@@ -250,7 +297,11 @@ def _hinges(work: _Work, wanted: list[Specification]) -> _Piece:
         + "One thing at a time is changed from it. Of the priors, each set is a belief of moderate strength "
         "about the single effects, or about the interactions, with all else as in the default.",
         f"{len(fits)} combinations of reading, model and priors were fitted"
-        + (". " if is_crossed else ", one thing changed at a time; --depth full crosses them. ")
+        + (
+            ". "
+            if len(wanted) > star
+            else ", one thing changed at a time; --depth full crosses them. "
+        )
         + f"All answers are in {MULTIVERSE}.",
     ]
     if len(bad):
@@ -266,7 +317,7 @@ def _hinges(work: _Work, wanted: list[Specification]) -> _Piece:
         {MULTIVERSE: table, "what_it_hangs_on.csv": changes},
         {hinges.PICTURE.name: lambda: hinges.draw(changes, table, work.study)},
         _hinge_finding(changes),
-        tuple(_bad_in_words(bad)),
+        (*_bad_in_words(bad), *not_crossed),
     )
 
 

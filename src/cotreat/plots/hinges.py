@@ -22,8 +22,8 @@ PICTURE = Picture(
     "hinges",
     "Probability of synergy of each pair when one thing at a time is changed from the leading answer (line): "
     "the sense of the word, the model, the reading of the print, the priors. What moves the mark far is what "
-    "the conclusion hangs on. Pale dots are all other combinations that were fitted; words stand where an "
-    "answer has no probability or its fit cannot be trusted.",
+    "the conclusion hangs on. Pale dots are other combinations that were fitted; words stand where an "
+    "answer has no probability or its fit cannot be trusted. Other backgrounds are in the table.",
     "A panel for each pair. Rows are senses of synergy, models, readings and prior sets, under headings; the "
     "horizontal axis is the probability of synergy from 0 to 1, shaded where decided. A vertical line marks "
     "the leading answer; filled marks joined to it show the answer after one change; pale dots behind show "
@@ -63,6 +63,9 @@ def draw(changes: pd.DataFrame, table: pd.DataFrame, study: Study) -> Figure:
         axes.set_xlabel("← antagonism    synergy →\nP(beyond its null)")
     names = [_name(factor, level) for factor, level in labels]
     label_rows(grid[0], names, FACTORS)
+    for axes in grid[1:]:
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
     left_out = changes.pair.nunique() - len(pairs)
     notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE)]
     notes += [f"{left_out} more pairs are not shown: see hinges.csv"] if left_out else []
@@ -72,21 +75,18 @@ def draw(changes: pd.DataFrame, table: pd.DataFrame, study: Study) -> Figure:
 
 
 def _labels(changes: pd.DataFrame, pairs: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the rows, top to bottom: a heading (an empty level) for each factor, then its levels."""
+    """Return the rows, top to bottom: a heading (an empty level) for each factor, then its levels.
+
+    Senses of synergy are those that are asked of all pairs; backgrounds of their own are in the table.
+    """
+    shown = changes[changes.pair.isin(pairs)]
     rows = []
     for factor in FACTORS:
-        own = changes[changes["what changes"] == factor]
-        levels = own.to.drop_duplicates()
-        if factor == SENSE or len(levels) > 1:
+        asked = shown[shown["what changes"] == factor].groupby("to", sort=False).pair.nunique()
+        levels = asked[asked == len(pairs)].index
+        if len(levels) > 1:
             rows += [(factor, ""), *((factor, str(level)) for level in levels)]
-    return [
-        row for row in rows if row[0] != SENSE or not row[1] or _is_common(changes, row[1], pairs)
-    ]
-
-
-def _is_common(changes: pd.DataFrame, level: str, pairs: Sequence[str]) -> bool:
-    """Tell whether a sense of synergy is asked of a pair that is shown: backgrounds differ by pair."""
-    return bool(((changes.to == level) & changes.pair.isin(pairs)).any())
+    return rows
 
 
 def _name(factor: str, level: str) -> str:
@@ -138,6 +138,6 @@ def _legend() -> list[Line2D | Patch]:
     return [
         Line2D([], [], color=BLUE, ms=4.5, label="leading answer", **MARK),
         Line2D([], [], color=VERMILION, ms=4.5, label="one thing changed", **MARK),
-        Line2D([], [], color=SKY, ms=2.2, label="every other combination", **MARK),
+        Line2D([], [], color=SKY, ms=2.2, label="another combination", **MARK),
         Patch(color=PALE, label=f"decided: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}"),
     ]

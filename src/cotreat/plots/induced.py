@@ -23,7 +23,7 @@ PICTURE = Picture(
     "induced",
     "What the priors alone say of each estimand (grey) with what is left after the evidence (blue, dashed "
     "where extrapolated). Where blue lies on grey, nothing was learnt: the number is the prior. Each shape "
-    "is drawn to the same height; axes end where the outer hundredths of both begin.",
+    "is drawn to the same height; axes end where the outer fortieths of both begin.",
     "Groups of rows, one an estimand: risks, odds ratios, ratios of odds ratios and of risks, differences "
     "of risks, excess of odds ratios. In each row a grey filled density is the prior and a blue line the "
     "posterior.",
@@ -33,7 +33,9 @@ HEIGHT = 0.9
 ROW = 0.19
 MOST = 14
 """Rows of a panel that a page can hold."""
-EDGE = 0.01
+EDGE = 0.025
+LOWEST = 0.004
+"""Heights below this are not drawn: the base line would run through the next row."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def _draw_panel(axes: Axes, title: str, own: Sequence[Drawn]) -> None:
         x, height = density(one.prior, (float(lower), float(upper)), is_log=is_log)
         axes.fill_between(x, at + 0.4, at + 0.4 - HEIGHT * height, color=PALE, lw=0, zorder=1)
         x, height = density(one.posterior, (float(lower), float(upper)), is_log=is_log)
+        height = np.where(height < LOWEST, np.nan, height)
         style = "--" if one.is_extrapolated else "-"
         axes.plot(x, at + 0.4 - HEIGHT * height, color=BLUE, lw=0.9, ls=style, zorder=2)
     label_rows(axes, [one.label for one in own])
