@@ -29,7 +29,6 @@ MANY = 8
 """So many fits of printed numbers or fewer are not worth the start of another process."""
 Fits = Mapping[tuple[str, str], xr.DataTree]
 Say = Callable[[str], None]
-Table = pd.DataFrame
 
 
 @dataclass
@@ -85,7 +84,7 @@ class _Work:
         own = self.known[key]
         return self.sampled.get(key, own) if own.verdict == laplace.BAD else own
 
-    def table(self, specifications: Sequence[Specification]) -> Table:
+    def table(self, specifications: Sequence[Specification]) -> pd.DataFrame:
         """Answer what is asked of each, with the columns of the multiverse."""
         rows: list[dict[str, Any]] = []
         for one in self.answers(specifications):
@@ -211,7 +210,7 @@ def _leading_fit(work: _Work) -> tuple[xr.DataTree, list[str]]:
     return tree, checks.failures(checks.check(tree, work.study, work.model))
 
 
-def _short(table: Table) -> Table:
+def _short(table: pd.DataFrame) -> pd.DataFrame:
     """Keep six digits: the rest is Monte Carlo error."""
     numbers = table.select_dtypes("float").columns
     return table.assign(**{n: table[n].map(lambda v: float(f"{v:.6g}")) for n in numbers})
@@ -262,7 +261,7 @@ class _Piece:
     """Sections with the tables and figures they show, and what a clinician must know of them."""
 
     sections: tuple[Section, ...]
-    tables: dict[str, Table]
+    tables: dict[str, pd.DataFrame]
     figures: dict[str, Callable[[], Any]] = field(default_factory=dict)
     finding: str = ""
     failed: tuple[str, ...] = ()
@@ -321,7 +320,7 @@ def _hinges(work: _Work, wanted: list[Specification]) -> _Piece:
     )
 
 
-def _bad_in_words(bad: Table) -> list[str]:
+def _bad_in_words(bad: pd.DataFrame) -> list[str]:
     return [
         f"{model}, reading {reading}: {len(own)} fit{'s' if len(own) > 1 else ''} not trusted "
         f"(Pareto k up to {own.pareto_k.max():.2f})"
@@ -329,7 +328,7 @@ def _bad_in_words(bad: Table) -> list[str]:
     ]
 
 
-def _hinge_finding(changes: Table) -> str:
+def _hinge_finding(changes: pd.DataFrame) -> str:
     """Say what moves the probability of synergy most, and whether any change decides."""
     known = changes[changes.probability.notna()]
     moved = known[~known["is leading"]]
@@ -389,7 +388,7 @@ def _grid(work: _Work, wanted: list[Specification]) -> _Piece:
     )
 
 
-def _grid_finding(ranges: Table) -> str:
+def _grid_finding(ranges: pd.DataFrame) -> str:
     own = ranges[ranges.number == "P(synergy)"]
     if own.empty:
         return ""
@@ -437,7 +436,7 @@ def _critical_sds(work: _Work, depth: str, thresholds: Sequence[float]) -> _Piec
     )
 
 
-def _interactions(own: Table, study: Study) -> dict[str, float]:
+def _interactions(own: pd.DataFrame, study: Study) -> dict[str, float]:
     """Return P(synergy) of the interaction of each pair; nothing of a bad fit."""
     if (own.verdict == laplace.BAD).any():
         return {}
@@ -470,7 +469,7 @@ def _power_scaling(work: _Work, tree: xr.DataTree) -> _Piece:
     )
 
 
-def _scaling_finding(table: Table) -> str:
+def _scaling_finding(table: pd.DataFrame) -> str:
     """Say of how many measures of synergy the prior says more than the evidence."""
     own = table[table.probability.notna()]
     if own.empty:

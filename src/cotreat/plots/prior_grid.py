@@ -110,7 +110,7 @@ def _draw_marks(axes: Axes, at: int, rows: pd.DataFrame, column: str) -> None:
         offset = 0.0 if belief == WEAK else 0.22 * (list(COLORS).index(belief) - 2)
         size = SIZES[strength] if strength else 3.6
         marker = "D" if belief == WEAK else "o"
-        look = {"color": COLORS[belief], "ms": size, "mew": 0.3, "mec": "white"}
+        look: dict[str, Any] = {"color": COLORS[belief], "ms": size, "mew": 0.3, "mec": "white"}
         axes.plot(row[column], at + offset, marker, alpha=0.9, zorder=3, **look)
 
 
