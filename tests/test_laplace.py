@@ -117,9 +117,7 @@ def test_a_proposal_serves_for_what_is_alike_and_not_for_what_is_elsewhere():
     assert (near.verdict, near.modes) == (GOOD, 0)
     far = normal([5.0, 0.0], 0.2 * np.eye(2), log_mass=5.0)
     both = [normal([0.0, 0.0], np.eye(2)), far]
-    one = found(
-        lambda points: logsumexp([part(points) for part in both], axis=0), 2, first=first
-    )
+    one = found(lambda points: logsumexp([part(points) for part in both], axis=0), 2, first=first)
     share = one.weights[one.points[:, 0] > 3].sum()
     assert one.verdict == BAD or share == pytest.approx(1 / (1 + np.exp(-5)), abs=0.02)
 

@@ -16,15 +16,13 @@ from cotreat.catalogue import Model, described, find_model, is_asked_for
 from cotreat.estimands import waist_of
 from cotreat.headline import leader, share
 from cotreat.multiverse import MODEL, PRIORS, READING, SENSE, Asked, Base
-from cotreat.names import DECIDED, OBSERVED, SEED
+from cotreat.names import DECIDED, FULL, OBSERVED, QUICK, SEED, STANDARD
 from cotreat.parts import MULTIVERSE, SENSITIVITY, Part, Section, versions, write_part
 from cotreat.plots.canvas import off_screen
 from cotreat.priors import BELIEFS, PriorSet, in_words, models_for, prior_set
 from cotreat.sampling import fit, provenance
 from cotreat.study import Study
 
-QUICK, STANDARD, FULL = "quick", "standard", "full"
-DEPTHS = (QUICK, STANDARD, FULL)
 MANY = 8
 """So many fits of printed numbers or fewer are not worth the start of another process."""
 Fits = Mapping[tuple[str, str], xr.DataTree]
@@ -172,6 +170,7 @@ def write(
             "effective draws": EFFECTIVE,
             "draws": DRAWS,
             "thresholds": list(thresholds),
+            "failed checks": failed,
         },
         versions=versions("arviz", "jax", "numpy", "pymc", "pytensor", "scipy"),
     )
