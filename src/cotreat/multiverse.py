@@ -116,7 +116,8 @@ def answer_of(tree: xr.DataTree, study: Study, model: Model) -> Answer | None:
     k, effective = (float(stats[n]) if n in stats else np.nan for n in ("pareto_k", "effective"))
     waist = waist_of(tree["posterior"].to_dataset())
     name = str(fit["priors"])
-    return Answer(study, model.name, name, k, laplace.GOOD, effective, evidence, waist)
+    verdict = laplace.GOOD if np.isnan(k) else laplace.verdict(k)
+    return Answer(study, model.name, name, k, verdict, effective, evidence, waist)
 
 
 # --- What is asked -------------------------------------------------------------------------------------

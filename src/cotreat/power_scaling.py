@@ -5,7 +5,7 @@ Comput 2024;34:57, by ArviZ). What moves with the prior and hardly with the evid
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import arviz as az
@@ -39,11 +39,11 @@ BY_DEFINITION = ("z", "effect_z", "cluster_z", "eta")
 ESTIMAND, VALUE = "estimand", "value"
 
 
-def beliefs(log_prior: xr.Dataset) -> list[str]:
+def beliefs(log_prior: Iterable[Hashable]) -> list[str]:
     """Return the variables that hold a belief: those at the top, for others follow from them."""
     return [
         str(name)
-        for name in log_prior.data_vars
+        for name in log_prior
         if str(name) not in BY_DEFINITION and not str(name).startswith(FLAT)
     ]
 

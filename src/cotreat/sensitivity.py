@@ -338,10 +338,14 @@ def _hinge_finding(changes: pd.DataFrame) -> str:
     decided = ((moved.probability >= DECIDED) | (moved.probability <= 1 - DECIDED)).sum()
     what, how = _FACTOR_WORDS[most["what changes"]]
     return (
-        f"What moves the probability of synergy most is {what}: for {most.pair} it goes from {share(lead)} to "
+        f"What moves the probability of synergy most is {what}: for {_with(most.pair)} it goes from {share(lead)} to "
         f"{share(most.probability)} {how.format(in_words(most.to))}. Of {len(moved)} single changes "
         f"{decided or 'none'} give{'s' if decided < 2 else ''} a decided answer."
     )
+
+
+def _with(pair: str) -> str:
+    return pair.replace(":", " with ")
 
 
 _FACTOR_WORDS = {
@@ -392,7 +396,7 @@ def _grid_finding(ranges: pd.DataFrame) -> str:
     if own.empty:
         return ""
     told = "; ".join(
-        f"{row.pair} {share(row.lowest)} to {share(row.highest)}" for row in own.itertuples()
+        f"{_with(row.pair)} {share(row.lowest)} to {share(row.highest)}" for row in own.itertuples()
     )
     decided = own[own["that decide"] > 0]
     end = (
