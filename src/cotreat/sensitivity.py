@@ -248,7 +248,9 @@ def _sds(work: _Work) -> list[float]:
 
 
 def _with_sd(work: _Work, sd: float) -> Specification:
-    chosen = reverse_bayes.with_sd(work.priors, sd, work.model)
+    """Return the leading fit with another prior SD of the interactions; or itself, if it has that one."""
+    is_own = abs(sd - reverse_bayes.sd_of(work.priors, work.model)) < 1e-6
+    chosen = work.priors if is_own else reverse_bayes.with_sd(work.priors, sd, work.model)
     return Specification(work.study, work.model.name, chosen)
 
 
@@ -361,8 +363,10 @@ def _grid(work: _Work, wanted: list[Specification]) -> _Piece:
     from cotreat.plots import prior_grid as plot
 
     table = prior_grid.table_of(work.table(wanted), work.study)
-    ranges = prior_grid.ranges(table)
     bad = prior_grid.bad(table)
+    if bad == len(wanted):
+        return _Piece((), {}, failed=(f"grid of beliefs: none of {bad} fits can be trusted",))
+    ranges = prior_grid.ranges(table)
     words = [
         "Pessimistic, neutral and optimistic beliefs, each weak, moderate and strong (Zampieri et al. 2021): "
         "about every treatment's effect, with an expected odds ratio of 2, and about every interaction, with "

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.multiverse import FACTORS, MODEL, PRIORS, READING, SENSE, sense_in_words
+from cotreat.multiverse import FACTORS, PRIORS, SENSE, sense_in_words
 from cotreat.names import DECIDED
 from cotreat.plots import Picture
 from cotreat.plots.canvas import BLUE, PALE, SKY, VERMILION, label_rows, write_aside
@@ -103,7 +103,8 @@ def _draw_panel(
         axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
     known = changes.set_index(["what changes", "to"])
     lead = changes[changes["is leading"]].probability.max()
-    axes.axvline(lead, color=BLUE, lw=0.8, zorder=1)
+    if pd.notna(lead):
+        axes.axvline(lead, color=BLUE, lw=0.8, zorder=1)
     for at, place in enumerate(labels):
         if place not in known.index:
             continue
@@ -123,15 +124,15 @@ def _draw_panel(
 def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str) -> list[float]:
     """Return the probability of the same question in every combination with a level."""
     pair = changes.pair.iloc[0]
+    is_lead = (changes["what changes"] == SENSE) & changes["is leading"]
+    asked = [level] if factor == SENSE else changes[is_lead].to.tolist()
     own = table[table.probability.notna()]
     own = own[own.estimand.str.endswith(f"[{pair}]")]
     senses = [sense_in_words(e, b) for e, b in zip(own.estimand, own.background, strict=True)]
-    is_sense = changes["what changes"] == SENSE
-    asked = level if factor == SENSE else changes[is_sense & changes["is leading"]].to.iloc[0]
-    own = own[[sense == asked for sense in senses]]
-    if factor in (MODEL, READING, PRIORS):
-        own = own[own[factor] == level]
-    return own.probability.tolist()
+    is_own = pd.Series(senses, own.index, dtype=object).isin(asked)
+    if factor != SENSE:
+        is_own &= own[factor] == level
+    return [float(value) for value in own.probability[is_own]]
 
 
 def _legend() -> list[Line2D | Patch]:
