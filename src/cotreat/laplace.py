@@ -60,12 +60,13 @@ KERNEL, KERNEL_EACH = 0.6, 0.8
 NEGLIGIBLE, MOST_NODES = 4.0, 6
 """Nodes are added on either side until one has a log mass so far below the heaviest one's, or so many are."""
 ROUND, MOST_ROUNDS = 4000, 14
-ENOUGH, EACH_WANTED = 0.25, 1e-4
+ENOUGH, EACH_WANTED = 0.5, 1.25e-4
 """Rounds end when this share of a round's draws is effective, or less where few are wanted: so much for
 each of them."""
-PILOT, WELL = 500, 0.5
-"""Draws that tell whether the proposal of another distribution may serve, and the share of them that is
-effective where nothing better is looked for."""
+BROUGHT = 0.05
+"""The share for a proposal brought over: more draws of it cost less than to fit it anew."""
+PILOT = 500
+"""Draws that tell whether the proposal of another distribution may serve as it is."""
 HOPELESS = 0.25
 """A proposal brought over, of whose draws less than this share of what is enough turns out to be effective,
 is drawn from no more: its tails are too light, and draws show that only in time."""
@@ -119,6 +120,8 @@ class Approximation:
         From which `points` were drawn.
     summit : Mode
         The heaviest mode, as it was when `proposal` was last made for one.
+    is_adapted : bool
+        Whether `proposal` was fitted to draws, and is not just what modes and nodes make.
     """
 
     points: Array
@@ -130,6 +133,7 @@ class Approximation:
     is_searched: bool
     proposal: Normals
     summit: Mode
+    is_adapted: bool
 
     @property
     def verdict(self) -> str:
@@ -166,6 +170,7 @@ def approximate(
     seed: int,
     first: Approximation | None = None,
     enough: float | None = None,
+    most: int = MOST_DRAWS,
 ) -> Approximation:
     """Approximate a distribution from its log density.
 
@@ -178,40 +183,47 @@ def approximate(
     spreads
         Coordinates that are standard deviations of others.
     effective
-        Effective draws that are wanted; there may be fewer, of `MOST_DRAWS` at most.
+        Effective draws that are wanted; there may be fewer.
     first
         What was found of a similar distribution, whose proposal is begun with instead of looking for modes:
         as it is, or moved to where this one's mode is. Modes are looked for all the same where that turns
         out to miss one, unless no draws are wanted.
     enough
         Share of a round's draws that must be effective for rounds to end; by default `ENOUGH`, or less
-        where few draws are wanted.
+        where few draws are wanted, and `BROUGHT` of what was found before.
+    most
+        Draws that are made at most.
     """
-    enough = min(ENOUGH, EACH_WANTED * effective) if enough is None else enough
+    if enough is None:
+        enough = min(ENOUGH, EACH_WANTED * effective) if first is None else BROUGHT
     rng = np.random.default_rng(seed)
     modes: list[Mode] = []
     is_searched = True
     if first is None:
         modes, is_searched = find_modes(surface, start, rng)
         summit = modes[0]
-        proposal = _adapted(surface, _nested(surface, modes, spreads), enough, rng)
+        nested = _nested(surface, modes, spreads)
+        proposal, is_adapted = _adapted(surface, nested, enough, rng)
     else:
         proposal, summit = _brought(surface, first, spreads, enough, rng)
+        is_adapted = first.is_adapted
     points, logs = _weighed(surface, proposal, ROUND, rng)
     if first is not None and effective_draws(logs) < enough * ROUND:
-        proposal = _adapted(surface, proposal, enough, rng)
+        proposal, is_adapted = _adapted(surface, proposal, enough, rng)
         points, logs = _weighed(surface, proposal, ROUND, rng)
-    while (found := effective_draws(logs)) < effective and len(points) < MOST_DRAWS:
+    while (found := effective_draws(logs)) < effective and len(points) < most:
         if first is not None and found < HOPELESS * enough * len(points):
             break
         more = int(1.2 * len(points) * (effective / found - 1)) + ROUND // 4
-        others, other_logs = _weighed(surface, proposal, min(more, MOST_DRAWS - len(points)), rng)
+        others, other_logs = _weighed(surface, proposal, min(more, most - len(points)), rng)
         points, logs = np.concatenate([points, others]), np.concatenate([logs, other_logs])
     weights, k = smoothed(logs)
     evidence = float(logsumexp(logs) - np.log(len(logs)))
     is_doubtful = not modes and effective > 0
     if is_doubtful and _misses_a_mode(surface, start, (proposal, summit), evidence, rng):
-        return approximate(surface, start, spreads, effective=effective, seed=seed, enough=enough)
+        return approximate(
+            surface, start, spreads, effective=effective, seed=seed, enough=enough, most=most
+        )
     return Approximation(
         points,
         weights,
@@ -222,6 +234,7 @@ def approximate(
         is_searched,
         proposal,
         summit,
+        is_adapted,
     )
 
 
@@ -558,8 +571,8 @@ def _brought(
 ) -> tuple[Normals, Mode]:
     """Bring over what was found of a similar distribution.
 
-    Its proposal serves as it is, or moved to where the mode is now; or nodes are laid about that mode anew,
-    if that is better.
+    Its proposal serves as it is; or what it was made from is made anew about the mode that is here: nodes, or
+    a fitted proposal by moving it.
     """
     before = first.summit
     if _share(surface, first.proposal, rng) > enough:
@@ -567,14 +580,10 @@ def _brought(
     now = climb(surface, before.at, before.root)
     if now is None:
         return first.proposal, before
+    if len(spreads) and not first.is_adapted:
+        return _nested(surface, [now], spreads), now
     turn = _cholesky(now) @ np.linalg.inv(_cholesky(before))
-    moved = first.proposal.moved(before.at, now.at, turn)
-    share = _share(surface, moved, rng)
-    if share < WELL and len(spreads):
-        nested = _nested(surface, [now], spreads)
-        if _share(surface, nested, rng) > share:
-            return nested, now
-    return moved, now
+    return first.proposal.moved(before.at, now.at, turn), now
 
 
 def _share(surface: Surface, proposal: Normals, rng: np.random.Generator) -> float:
@@ -589,8 +598,12 @@ def _cholesky(mode: Mode) -> Array:
     return found
 
 
-def _adapted(surface: Surface, first: Normals, enough: float, rng: np.random.Generator) -> Normals:
+def _adapted(
+    surface: Surface, first: Normals, enough: float, rng: np.random.Generator
+) -> tuple[Normals, bool]:
     """Fit a proposal to the posterior by rounds of importance sampling, until enough is effective.
+
+    If the first one is good enough it is returned, and False.
 
     The draws of all rounds count, weighed as from the mixture of all their proposals. Of these the two
     that would serve best for all the draws so far are joined.
@@ -610,6 +623,8 @@ def _adapted(surface: Surface, first: Normals, enough: float, rng: np.random.Gen
         densities = np.concatenate([before, own], axis=1)
         logs = heights - logsumexp(densities, axis=0)
         if effective_draws(heights[-ROUND:] - own[-1]) > enough * ROUND:
+            if fitted is None:
+                return first, False
             break
         top = np.argpartition(logs, -KEPT)[-KEPT:] if len(logs) > KEPT else np.arange(len(logs))
         weights = _flattened(logs[top], POINTS_EACH * size)
@@ -622,7 +637,8 @@ def _adapted(surface: Surface, first: Normals, enough: float, rng: np.random.Gen
     # E_q[w]²/E_q[w²] by the draws of all rounds: 1/E_p[p/q].
     worse = logsumexp(heights - densities, b=shares, axis=1)
     best = np.argsort(worse)[:2]
-    return union(*((share, proposals[at]) for share, at in zip(BEST_TWO, best, strict=False)))
+    parts = ((share, proposals[at]) for share, at in zip(BEST_TWO, best, strict=True))
+    return union(*parts), True
 
 
 def _flattened(logs: Array, least: float) -> Array:
