@@ -13,6 +13,7 @@ from cotreat import checks, laplace
 from cotreat.batch import Answer, Specification
 from cotreat.catalogue import Model, ModelError, find_model
 from cotreat.estimands import (
+    CONDITIONAL,
     EVERY,
     Estimand,
     Waist,
@@ -133,7 +134,7 @@ class Asked:
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self._known: dict[tuple[str, str, str], list[tuple[Estimand, str]]] = {}
-        self._induced: dict[str, Induced] = {}
+        self._induced: dict[tuple[str, bool], Induced] = {}
 
     def rows(self, answer: Answer, priors: PriorSet) -> list[dict[str, Any]]:
         """Return the rows of the multiverse that one answer makes; of a bad one a row without numbers."""
@@ -155,10 +156,12 @@ class Asked:
         ]
 
     def _of(self, answer: Answer, priors: PriorSet) -> Induced:
-        if answer.model not in self._induced:
+        # A prognostic score is all that readings may have or lack.
+        key = (answer.model, CONDITIONAL in answer.waist)
+        if key not in self._induced:
             model = find_model(answer.model, answer.study)
-            self._induced[answer.model] = Induced(answer.study, model, priors, seed=self._seed)
-        return self._induced[answer.model]
+            self._induced[key] = Induced(answer.study, model, priors, seed=self._seed)
+        return self._induced[key]
 
     def _asked(self, answer: Answer) -> list[tuple[Estimand, str]]:
         study, waist = answer.study, answer.waist
