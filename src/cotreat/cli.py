@@ -1,4 +1,4 @@
-"""The command line: studies, audit, cells, reanalyse, report."""
+"""The command line: studies, audit, cells, reanalyse, sensitivity, report."""
 
 import argparse
 import io
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cotreat.catalogue import MODELS, ModelError
 from cotreat.engines import ENGINES, EngineError, require_engine
-from cotreat.names import CHAINS, DRAWS, SEED
+from cotreat.names import CHAINS, DECIDED, DEPTHS, DRAWS, SEED
 from cotreat.priors import models_for, prior_set
 from cotreat.study import ReadingError, Study
 from cotreat.study_file import StudyError, collapse_of, load_study, packaged
@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     _add_cells(commands)
     _add_simulate(commands)
     _add_reanalyse(commands)
+    _add_sensitivity(commands)
     _add_report(commands)
     return command_line
 
@@ -253,7 +254,8 @@ def _add_reanalyse(commands: Commands) -> None:
         metavar="SET",
         help="weak (default); a belief about the treatments' single effects: sceptical (they work "
         "the wrong way), neutral (near none) or enthusiastic; or one of the grid of belief and "
-        "strength, such as grid:neutral-strong. None of them is a belief about interactions.",
+        "strength, such as grid:neutral-strong; or such a belief about interactions, interactions:optimistic-weak, "
+        "or about effects and then interactions, grid:neutral-strong:optimistic-weak.",
     )
     command.add_argument(
         "--engine",
@@ -346,6 +348,85 @@ def _reanalyse(options: argparse.Namespace) -> int:
     )
     print(_result(result))
     return FAILED_CHECKS if result.failed else 0
+
+
+# --- sensitivity -----------------------------------------------------------------------------------
+
+
+def _add_sensitivity(commands: Commands) -> None:
+    command = commands.add_parser(
+        "sensitivity",
+        help="say what a study's answers depend on: priors, readings, models",
+        description="Fit a study's leading model, and others, under every belief of a grid, other readings "
+        "and models; find which sceptic would not be convinced, and how much of each number is prior. "
+        "Writes tables, figures and about.json into DIR/STUDY/sensitivity.",
+        epilog=EPILOG,
+    )
+    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
+    command.add_argument(
+        "--priors",
+        default="weak",
+        metavar="SET",
+        help="of the analysis, as in reanalyse (%(default)s)",
+    )
+    command.add_argument(
+        "--depth",
+        choices=DEPTHS,
+        default="standard",
+        help="quick: the leading model under other priors, and other models; standard: also every reading and "
+        "belief, one thing changed at a time; full: readings, models and priors crossed (%(default)s)",
+    )
+    command.add_argument(
+        "--threshold",
+        type=_probability,
+        action="append",
+        metavar="P",
+        help="P(synergy) for which the critical prior of each interaction is found; may be given several "
+        f"times ({DECIDED})",
+    )
+    command.add_argument(
+        "--seed", type=_whole(0), default=SEED, metavar="N", help="random seed (%(default)s)"
+    )
+    command.add_argument(
+        "--out", default="results", metavar="DIR", help="where to write (%(default)s)"
+    )
+    command.add_argument("--quiet", action="store_true", help="no progress")
+    command.set_defaults(run=_sensitivity)
+
+
+def _probability(text: str) -> float:
+    value = _positive(text)
+    if not 0.5 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability between 0.5 and 1")
+    return value
+
+
+def _sensitivity(options: argparse.Namespace) -> int:
+    study = load_study(options.study)
+    priors = prior_set(options.priors, study)
+    models_for(study, priors)
+    say = _hush if options.quiet else _announce
+    say("loading PyMC, JAX and ArviZ …")
+    from cotreat.parts import read_part
+    from cotreat.sensitivity import write
+
+    folder = write(
+        study,
+        {},
+        priors,
+        Path(options.out) / study.id,
+        depth=options.depth,
+        seed=options.seed,
+        say=say,
+        thresholds=list(dict.fromkeys(options.threshold or [DECIDED])),
+    )
+    part = read_part(folder)
+    failed = part.settings["failed checks"]
+    lines = [f"FAILED CHECKS: do not use these numbers: {line}" for line in failed]
+    lines += [f"- {line}" for line in part.findings]
+    lines += [f"not answered: {line}" for line in part.failed if line not in failed]
+    print("\n".join([*lines, folder.as_posix()]))
+    return FAILED_CHECKS if failed else 0
 
 
 def _hush(_: str) -> None:
