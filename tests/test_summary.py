@@ -194,7 +194,9 @@ def test_labels_come_apart():
 
 def test_every_combination_given_one_after_the_other_is_told_of_immortal_time():
     (words,) = of_sequences(load_study("sun2024"))
-    assert words.startswith("Cyclophosphamide and mycophenolate mofetil were given one after the other")
+    assert words.startswith(
+        "Cyclophosphamide and mycophenolate mofetil were given one after the other"
+    )
     assert "immortal time" in words
     assert "What is said of CYC+MMF, TAC+CYC+MMF, and" in words
     assert not list(of_sequences(load_study("isis2")))

@@ -32,8 +32,8 @@ def confounded(
 
     Notes
     -----
-    Each bias is mean + SD · z with z ~ Normal(0, 1), so that an SD of 0 states a bias that is known, and
-    a grid of means and SDs is one model with other numbers. After Greenland, J R Stat Soc A
+    Each bias is mean + SD · z with z ~ Normal(0, 1), so that an SD may be 0, and a grid of means and SDs is one
+    model with other numbers; a row without SD states a bias that is known, without z. After Greenland, J R Stat Soc A
     2005;168:267, and McCandless, Gustafson & Levy, Stat Med 2007;26:2331, with the bias itself, not the
     confounder's prevalences and effects, as parameter: data tell of neither.
     """
@@ -47,8 +47,11 @@ def confounded(
 
 def _bias(priors: PriorSet, variable: str, dims: str) -> pt.TensorVariable:
     numbers = numbers_of(priors, variable)
-    z = pm.Normal(f"{variable}_z", 0.0, 1.0, dims=dims)
-    return pm.Deterministic(variable, numbers["mu"] + numbers["sigma"] * z, dims=dims)
+    count = len(pm.modelcontext(None).coords[dims])
+    bias = numbers["mu"] * pt.ones(count)
+    if "sigma" in numbers:
+        bias = bias + numbers["sigma"] * pm.Normal(f"{variable}_z", 0.0, 1.0, dims=dims)
+    return pm.Deterministic(variable, bias, dims=dims)
 
 
 def tell(
