@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from cotreat import laplace
-from cotreat.batch import WAIST, Answer, Specification, fit_many
+from cotreat.batch import WAIST
 from cotreat.catalogue import Model, find_model
 from cotreat.estimands import (
     EVERY,
@@ -27,7 +27,6 @@ from cotreat.estimands import (
     is_measure,
 )
 from cotreat.evidence.claims import printed, share_orders
-from cotreat.given import Given
 from cotreat.model import build, given_of
 from cotreat.names import DECIDED, EXTRAPOLATED, INTERVAL, OBSERVED
 from cotreat.normals import terms
@@ -56,8 +55,6 @@ WIDER = 0.8
 EFFECTIVE, POINTS, LEAST_EFFECTIVE = 4000, 12_000, 100
 """Effective draws that the posterior of what is seen is to have; of its draws so many serve at each bias,
 and there so many must be effective."""
-DRAWS = 4000
-"""Draws of the fit that allows for plausible confounding."""
 
 Array = NDArray[np.float64]
 
@@ -128,6 +125,8 @@ class Surface:
         it cannot be told.
     estimate, lower, upper : ndarray, shape (step, step)
         Posterior median and interval.
+    plausible : dict
+        The same numbers by name where biases are not known but plausible (`with_confounding`).
     """
 
     estimand: Estimand
@@ -138,6 +137,7 @@ class Surface:
     estimate: Array
     lower: Array
     upper: Array
+    plausible: Mapping[str, float]
 
     @property
     def label(self) -> str:
@@ -203,6 +203,8 @@ def surfaces(
 ) -> tuple[list[Surface], list[str]]:
     """Answer every conclusion under a grid of known biases, the same for all treatments and for all pairs.
 
+    And under biases that are not known but plausible, each of its own.
+
     Parameters
     ----------
     model
@@ -231,65 +233,125 @@ def surfaces(
     """
     prepare_jax()
     found = find_model(model, study)
+    seen, pareto_k = _seen(study, found, priors, seed)
+    if seen is None:
+        return [], [f"tipping points: Pareto k {pareto_k:.2f} of the posterior of what is seen"]
     grid = [LARGEST[name] * np.arange(-steps, steps + 1) / steps for name in BIAS]
-
-    def biased(single: float, products: float) -> PriorSet:
-        own = with_confounding(
-            priors, single=(single, None), products=(products, None), reason=KNOWN
-        )
-        return own.only(found, study)
-
-    unbiased = biased(0.0, 0.0)
-    density = Density(build(study, found, unbiased), share_orders(printed(study)))
-    names = ("beta", "mu" if "mu" in found.parameters else "gamma")
-    wide = unbiased
-    for name, largest in zip(names, LARGEST.values(), strict=True):
-        sd = float(np.hypot(unbiased[name].numbers()["sigma"], WIDER * largest))
-        wide = wide.change(name, sigma=sd, name="wide", reason="wide enough for every bias")
-    seen = laplace.approximate(
-        density.surface(given_of(study, found, wide)),
-        density.start,
-        density.spreads,
-        effective=EFFECTIVE,
-        seed=seed,
-    )
-    if seen.verdict == laplace.BAD:
-        return [], [
-            f"tipping points: Pareto k {seen.pareto_k:.2f} of the posterior of what is seen"
-        ]
-    points = seen.points[:POINTS]
-    proposal = seen.proposal.log_density(terms(points))
-    told: dict[tuple[int, int], _Told | None] = {}
-    for at in np.ndindex(*map(len, grid)):
-        bias = [float(own[i]) for own, i in zip(grid, at, strict=True)]
-        numbers = given_of(study, found, biased(*bias))
-        moved = points.copy()
-        for name, own in zip(names, bias, strict=True):
-            moved[:, density.columns(name)] -= own
-        weights, k = laplace.smoothed(density.surface(numbers)(moved) - proposal)
-        usable = k < laplace.BAD_K and 1 / np.sum(weights**2) >= LEAST_EFFECTIVE
-        told[at] = _Told(weights, _waist(density, moved, numbers, study)) if usable else None
+    told = {
+        at: seen.under([float(own[i]) for own, i in zip(grid, at, strict=True)])
+        for at in np.ndindex(*map(len, grid))
+    }
     middle = told[(steps, steps)]
     if middle is None:
         return [], ["tipping points: no draws to be used without bias"]
+    allowed = seen.allowed(seed)
+    words = ["plausible confounding could not be told"] * (allowed is None)
     bad = sum(one is None for one in told.values())
-    words = [f"tipping points: {bad} of {len(told)} biases could not be told"] if bad else []
+    if bad:
+        words.append(f"tipping points: {bad} of {len(told)} biases could not be told")
     asked = conclusions(study, found, middle.waist)
-    return [_surface(e, available, grid, told) for e, available in asked], words
+    return [_surface(e, available, grid, told, allowed) for e, available in asked], words
 
 
 @dataclass(frozen=True)
 class _Told:
-    """Draws under one bias, and their weights."""
+    """Draws under some bias, and their weights."""
 
     weights: Array
     waist: xr.Dataset
 
 
-def _waist(density: Density, points: Array, numbers: Given, study: Study) -> xr.Dataset:
-    waist = labelled(density.built, density.deterministics(WAIST, points, numbers), 1)
-    risk = waist["risk"].assign_attrs(risk_kind=study.risk_kind)
-    return waist.assign(risk=risk)
+@dataclass(frozen=True)
+class _Seen:
+    """Draws of what the evidence sees, in the coordinates of the model with known biases.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The variables that can take a bias of single treatments, and one of products, upon them.
+    proposal : ndarray, shape (draw,)
+        Log density that the points were drawn with.
+    """
+
+    study: Study
+    model: Model
+    priors: PriorSet
+    names: tuple[str, str]
+    density: Density
+    points: Array
+    proposal: Array
+
+    def under(self, bias: Sequence[float]) -> _Told | None:
+        """Weight the draws for a known bias; None where they cannot tell."""
+        points = self.points.copy()
+        for name, own in zip(self.names, bias, strict=True):
+            points[:, self.density.columns(name)] -= own
+        chosen = _known(self.priors, *bias)
+        return self._told(self.density, chosen, points, self.proposal)
+
+    def allowed(self, seed: int) -> _Told | None:
+        """Weight the draws, each with biases of its own drawn from what is plausible.
+
+        Products that are drawn from one distribution take the mean of their biases upon its mean.
+        """
+        chosen = with_confounding(self.priors)
+        density = _density(self.study, self.model, chosen)
+        points = np.empty((len(self.points), density.size))
+        for rv in self.density.built.free_RVs:
+            points[:, density.columns(rv.name)] = self.points[:, self.density.columns(rv.name)]
+        rng = np.random.default_rng(seed)
+        proposal = self.proposal.copy()
+        for variable, name in zip(BIAS, self.names, strict=True):
+            columns = density.columns(f"{variable}_z")
+            z = rng.normal(size=(len(points), len(columns)))
+            points[:, columns] = z
+            proposal -= 0.5 * (z**2 + np.log(2 * np.pi)).sum(1)
+            bias = z * chosen[variable].numbers()["sigma"]
+            own = density.columns(name)
+            points[:, own] -= bias if len(own) == len(columns) else bias.mean(1, keepdims=True)
+        return self._told(density, chosen, points, proposal)
+
+    def _told(
+        self, density: Density, priors: PriorSet, points: Array, proposal: Array
+    ) -> _Told | None:
+        numbers = given_of(self.study, self.model, priors)
+        weights, k = laplace.smoothed(density.surface(numbers)(points) - proposal)
+        if k >= laplace.BAD_K or 1 / np.sum(weights**2) < LEAST_EFFECTIVE:
+            return None
+        waist = labelled(density.built, density.deterministics(WAIST, points, numbers), 1)
+        risk = waist["risk"].assign_attrs(risk_kind=self.study.risk_kind)
+        return _Told(weights, waist.assign(risk=risk))
+
+
+def _known(priors: PriorSet, single: float, products: float) -> PriorSet:
+    return with_confounding(priors, single=(single, None), products=(products, None), reason=KNOWN)
+
+
+def _density(study: Study, model: Model, priors: PriorSet) -> Density:
+    return Density(build(study, model, priors), share_orders(printed(study)))
+
+
+def _seen(study: Study, model: Model, priors: PriorSet, seed: int) -> tuple[_Seen | None, float]:
+    """Approximate the distribution of what is seen; nothing where it cannot be used, and Pareto's k."""
+    priors = priors.only(model, study)
+    wide = _known(priors, 0.0, 0.0).only(model, study)
+    density = _density(study, model, wide)
+    names = ("beta", "mu" if "mu" in model.parameters else "gamma")
+    for name, largest in zip(names, LARGEST.values(), strict=True):
+        sd = float(np.hypot(priors[name].numbers()["sigma"], WIDER * largest))
+        wide = wide.change(name, sigma=sd, name="wide", reason="wide enough for every bias")
+    found = laplace.approximate(
+        density.surface(given_of(study, model, wide)),
+        density.start,
+        density.spreads,
+        effective=EFFECTIVE,
+        seed=seed,
+    )
+    if found.verdict == laplace.BAD:
+        return None, found.pareto_k
+    points = found.points[:POINTS]
+    logs = found.proposal.log_density(terms(points))
+    return _Seen(study, model, priors, names, density, points, logs), found.pareto_k
 
 
 def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
@@ -299,7 +361,8 @@ def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand
     it; then the ratio of odds ratios of each pair and its interaction contrast of risks, or, where risks are
     not identified, of odds, each on the first background where it is observed, or else can be told.
     """
-    ratios, measures = [], {}
+    ratios: list[tuple[Estimand, str]] = []
+    measures: dict[tuple[str, str], tuple[Estimand, str]] = {}
     additive = "reri_or" if study.is_case_control else "ic"
     for e in enumerate_estimands(study, model):
         if e.measure is None and not e.label.startswith("odds_ratio["):
@@ -330,16 +393,24 @@ def _surface(
     estimand: Estimand,
     available: str,
     grid: Sequence[Array],
-    told: Mapping[tuple[int, int], _Told | None],
+    told: Mapping[tuple[int, ...], _Told | None],
+    allowed: _Told | None,
 ) -> Surface:
     values = np.full((len(PARTS), *map(len, grid)), np.nan)
     for at, one in told.items():
-        if one is not None:
-            draws = estimand.values(one.waist).values.ravel()
-            ends = _quantiles(draws, one.weights, [0.5, _TAIL, 1 - _TAIL])
-            beyond = is_beyond_null(estimand, one.waist).values.ravel()
-            values[(slice(None), *at)] = [*ends, float(one.weights @ beyond)]
-    return Surface(estimand, available, *grid, **dict(zip(PARTS, values, strict=True)))
+        values[(slice(None), *at)] = _numbers(estimand, one)
+    plausible = dict(zip(PARTS, _numbers(estimand, allowed), strict=True))
+    parts = dict(zip(PARTS, values, strict=True))
+    return Surface(estimand, available, *grid, **parts, plausible=plausible)
+
+
+def _numbers(estimand: Estimand, one: _Told | None) -> list[float]:
+    """Return the numbers of `PARTS`."""
+    if one is None:
+        return [np.nan] * len(PARTS)
+    draws = estimand.values(one.waist).values.ravel()
+    beyond = is_beyond_null(estimand, one.waist).values.ravel()
+    return [*_quantiles(draws, one.weights, [0.5, _TAIL, 1 - _TAIL]), float(one.weights @ beyond)]
 
 
 _TAIL = (1 - INTERVAL) / 2
@@ -350,47 +421,6 @@ def _quantiles(draws: Array, weights: Array, shares: Sequence[float]) -> Array:
     order = np.argsort(draws)
     own = weights[order]
     return np.interp(shares, np.cumsum(own) - own / 2, draws[order])
-
-
-# --- Confounding that is allowed for ---------------------------------------------------------------
-
-
-def allowed(
-    study: Study, model: str, priors: PriorSet, found: Sequence[Surface], *, seed: int
-) -> tuple[pd.DataFrame, list[str]]:
-    """Answer every conclusion without confounding, and with a plausible one inside the posterior.
-
-    Returns
-    -------
-    DataFrame
-        Two rows for each conclusion, told apart by ``confounding``: ``none`` and ``plausible``.
-    list of str
-        What could not be told, in words.
-    """
-    (answer,) = fit_many(
-        [Specification(study, model, with_confounding(priors))], draws=DRAWS, seed=seed
-    )
-    is_bad = answer.verdict == laplace.BAD
-    rows = []
-    for one in found:
-        after = dict.fromkeys(PARTS, np.nan) if is_bad else _of_answer(one.estimand, answer)
-        for words, told in (("none", one.unbiased), ("plausible", after)):
-            rows.append(
-                {
-                    **_named(one),
-                    "confounding": words,
-                    **told,
-                    "standing": standing(told["probability"]),
-                }
-            )
-    words = [f"plausible confounding: Pareto k {answer.pareto_k:.2f}"] if is_bad else []
-    return pd.DataFrame(rows), words
-
-
-def _of_answer(estimand: Estimand, answer: Answer) -> dict[str, float]:
-    ends = np.quantile(estimand.values(answer.waist).values, [0.5, _TAIL, 1 - _TAIL])
-    beyond = float(is_beyond_null(estimand, answer.waist).mean())
-    return dict(zip(PARTS, [*map(float, ends), beyond], strict=True))
 
 
 # --- As tables -------------------------------------------------------------------------------------
@@ -432,6 +462,16 @@ def _points(one: Surface) -> Iterator[dict[str, Any]]:
             "single_factor": single,
             "product_factor": products,
         }
+
+
+def allowed_table(found: Sequence[Surface]) -> pd.DataFrame:
+    """List each conclusion without confounding, and with a plausible one inside the posterior."""
+    rows = [
+        {**_named(one), "confounding": words, **told, "standing": standing(told["probability"])}
+        for one in found
+        for words, told in (("none", one.unbiased), ("plausible", one.plausible))
+    ]
+    return pd.DataFrame(rows)
 
 
 def _named(one: Surface) -> dict[str, str]:
