@@ -398,10 +398,11 @@ def _surface(
 ) -> Surface:
     values = np.full((len(PARTS), *map(len, grid)), np.nan)
     for at, one in told.items():
-        values[(slice(None), *at)] = _numbers(estimand, one)
+        values[:, at[0], at[1]] = _numbers(estimand, one)
     plausible = dict(zip(PARTS, _numbers(estimand, allowed), strict=True))
     parts = dict(zip(PARTS, values, strict=True))
-    return Surface(estimand, available, *grid, **parts, plausible=plausible)
+    single, products = grid
+    return Surface(estimand, available, single, products, **parts, plausible=plausible)
 
 
 def _numbers(estimand: Estimand, one: _Told | None) -> list[float]:
