@@ -8,7 +8,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from scipy.ndimage import zoom
+from scipy.interpolate import RectBivariateSpline
 from scipy.special import ndtri
 
 from cotreat.confounding import STANDINGS, Surface
@@ -33,15 +33,15 @@ COLUMNS, MOST = 3, 9
 SIDE = 2.3
 SHADES = ("#E69F00", "#F7E1B5", "#BFDDF0", "#0072B2")
 """From decided short of the null to decided beyond it."""
-FINE = 8
-"""Times as many steps as were fitted, for smooth lines."""
+FINE = 60
+"""Steps of smooth lines."""
 TICKS = {"1/3": 1 / 3, "1/2": 1 / 2, "0.7": 0.7, "1": 1.0, "1.4": 1.4, "2": 2.0, "3": 3.0}
 
 
 def draw(study: Study, found: Sequence[Surface], *, model: str, priors: str) -> Figure:
     """Draw a panel for each conclusion, at most `MOST`, the decided odds ratios first."""
     shown = list(found)[:MOST]
-    columns = min(COLUMNS, len(shown))
+    columns = 2 if len(shown) == 4 else min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(SIDE * columns + 0.4, SIDE * rows + 0.9), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -50,19 +50,21 @@ def draw(study: Study, found: Sequence[Surface], *, model: str, priors: str) -> 
         own.tick_params(labelsize=6.5)
         if at % columns:
             own.set_yticklabels([])
+        else:
+            own.set_ylabel("factor: every ratio of odds ratios", fontsize=SMALL)
         if at + columns < len(shown):
             own.set_xticklabels([])
+        else:
+            own.set_xlabel("factor: every treatment's odds ratio", fontsize=SMALL)
     for own in axes[len(shown) :]:
         own.set_axis_off()
-    figure.supxlabel("bias factor of every treatment's odds ratio", fontsize=8)
-    figure.supylabel("bias factor of every pair's ratio of odds ratios", fontsize=8)
     handles: list[Patch | Line2D] = [
         Patch(fc=shade, label=words)
         for shade, words in zip(SHADES, reversed(STANDINGS), strict=True)
     ]
     handles.append(Line2D([], [], color=BLACK, ls="-", label=f"P {DECIDED:g} or {1 - DECIDED:.3g}"))
     handles.append(Line2D([], [], color=BLACK, ls="--", label="P 0.5"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2 if columns < COLUMNS else 3)
     write_below(figure, f"study {study.id} · model {model} · priors {priors}")
     return figure
 
@@ -72,8 +74,11 @@ def _panel(axes: Axes, one: Surface) -> None:
     x, y = np.exp(one.single), np.exp(one.products)
     levels = ndtri([1 - DECIDED, 0.5, DECIDED])
     if not np.isnan(z).any():  # splines know nothing of gaps
-        z = zoom(z, FINE, order=2, grid_mode=False)
-        x, y = (np.geomspace(own[0], own[-1], n) for own, n in zip((x, y), z.T.shape, strict=True))
+        order = min(3, len(x) - 1)
+        spline = RectBivariateSpline(one.single, one.products, z.T, kx=order, ky=order)
+        finer = [np.linspace(own[0], own[-1], FINE) for own in (one.single, one.products)]
+        z = spline(*finer).T
+        x, y = map(np.exp, finer)
     colours = ListedColormap(SHADES)
     norm = BoundaryNorm([-9, *levels, 9], colours.N)
     axes.contourf(x, y, z, levels=[-9, *levels, 9], cmap=colours, norm=norm)
@@ -87,4 +92,4 @@ def _panel(axes: Axes, one: Surface) -> None:
         axis.set_ticks(list(known.values()), list(known))
         axis.set_ticks([], minor=True)
     mark = " †" if one.availability == "extrapolated" else ""
-    axes.set_title(f"{one.label}{mark}", fontsize=SMALL + 0.5)
+    axes.set_title(f"{one.label.replace('_', ' ')}{mark}", fontsize=SMALL + 0.5)
