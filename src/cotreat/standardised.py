@@ -167,6 +167,12 @@ class Density:
 
         self._several = jax.jit(several)
 
+    def columns(self, name: str) -> NDArray[np.int64]:
+        """Return which coordinates are those of a variable of the model, by its name."""
+        sizes = [int(np.prod(shape)) for shape in self._shapes]
+        at = [part.rv.name for part in self._parts].index(name)
+        return np.arange(sizes[at]) + sum(sizes[:at])
+
     def _apart(self, point: Any) -> list[Any]:
         cuts = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1]
         parts = jnp.split(point, cuts)

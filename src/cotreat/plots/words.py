@@ -17,6 +17,8 @@ PARAMETERS = {
     "alpha": ("no treatment", "log-odds α"),
     "beta": ("{}", "log odds ratio β"),
     "gamma": ("{}", "log ratio of odds ratios γ"),
+    "bias_beta": ("{}", "confounding, log odds ratio"),
+    "bias_gamma": ("{}", "confounding, log ratio of odds ratios"),
     "mu": ("mean of all pairs", "log ratio of odds ratios μ"),
     "tau": ("spread between pairs", "SD τ"),
     "z": ("{}", "standardised deviation z"),
