@@ -1,0 +1,87 @@
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from cotreat import parts, store
+from cotreat.parts import Part, PartError, Section, read_part, write_part
+from cotreat.plots import Picture
+
+TABLE = pd.DataFrame({"model": ["additive", "interaction"], "elpd": [-4.5, None]})
+PART = Part(
+    title="Model comparison",
+    study_digest="abc",
+    seed=1,
+    findings=("The data do not tell the models apart.",),
+    failed=("saturated: not refitted.",),
+    settings={"unit": "cell"},
+    sections=(
+        Section(
+            "Left out", ("Each cell in turn.",), "models.csv", Picture("out", "Dots.", "Plot.")
+        ),
+        Section("In words only", ("Nothing to draw.",)),
+    ),
+)
+
+
+def drawn():
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1, 1))
+    figure.subplots().plot([0, 1])
+    return {"out": figure}
+
+
+def test_a_part_comes_back_as_it_was_written(tmp_path):
+    folder = write_part(tmp_path / "comparison", PART, {"models.csv": TABLE}, drawn())
+    back = read_part(folder)
+    assert replace(back, created="") == PART
+    assert back.created.startswith("20")
+    assert sorted(p.name for p in folder.iterdir()) == ["about.json", "models.csv", "out.png"]
+    told = json.loads((folder / parts.ABOUT).read_text())
+    assert told["sections"][0]["figure"] == {"file": "out.png", "caption": "Dots.", "alt": "Plot."}
+    assert told["sections"][1] == {
+        "heading": "In words only",
+        "words": ["Nothing to draw."],
+        "table": None,
+        "figure": None,
+    }
+
+
+def test_failed_checks_stand_above_tables_and_before_what_was_not_answered(tmp_path):
+    figures = drawn()
+    failed = ["additive: R-hat 1.7"]
+    folder = write_part(tmp_path / "comparison", PART, {"models.csv": TABLE}, figures, failed)
+    assert (folder / "models.csv").read_text().startswith("# FAILED CHECK: additive: R-hat 1.7\n")
+    assert len(store.read_table(folder / "models.csv")) == 2
+    assert read_part(folder).failed == ("additive: R-hat 1.7", "saturated: not refitted.")
+    assert "do not use" in figures["out"].texts[0].get_text()
+
+
+@pytest.mark.parametrize(
+    ("part", "tables", "figures", "message"),
+    [
+        (PART, {}, drawn, "no table models.csv"),
+        (PART, {"models.csv": TABLE}, dict, "figures out without section, or sections without"),
+        (
+            replace(PART, findings=("A.",) * 4),
+            {"models.csv": TABLE},
+            drawn,
+            "4 findings, at most 3",
+        ),
+    ],
+)
+def test_a_part_that_promises_what_it_does_not_hold(tmp_path, part, tables, figures, message):
+    with pytest.raises(PartError, match=message):
+        write_part(tmp_path / "comparison", part, tables, figures())
+    assert not (tmp_path / "comparison").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "{}", '{"sections": [{}], "findings": [], "failed": []}']
+)
+def test_a_part_that_cannot_be_read(tmp_path, text):
+    (tmp_path / parts.ABOUT).write_text(text)
+    with pytest.raises(PartError, match="make it again"):
+        read_part(tmp_path)
