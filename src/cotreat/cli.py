@@ -1,4 +1,4 @@
-"""The command line: studies, audit, cells, reanalyse, report."""
+"""The command line: studies, audit, cells, reanalyse, compare, report."""
 
 import argparse
 import io
@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     _add_cells(commands)
     _add_simulate(commands)
     _add_reanalyse(commands)
+    _add_compare(commands)
     _add_report(commands)
     return command_line
 
@@ -346,6 +347,38 @@ def _reanalyse(options: argparse.Namespace) -> int:
     )
     print(_result(result))
     return FAILED_CHECKS if result.failed else 0
+
+
+def _add_compare(commands: Commands) -> None:
+    from cotreat import comparing
+
+    command = commands.add_parser("compare", help=comparing.HELP, description=comparing.DESCRIPTION)
+    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
+    command.add_argument("--reading", metavar="NAME", help="reading (default: the study's default)")
+    command.add_argument("--priors", default="weak", metavar="SET", help="prior set (%(default)s)")
+    command.add_argument(
+        "--depth",
+        choices=["quick", "standard", "full"],
+        default="standard",
+        help="quick: importance weights alone; standard: refits where these fail, and each printed number "
+        "or count left out; full: every unit refitted under every model, and sequential Monte Carlo "
+        "(%(default)s)",
+    )
+    command.add_argument(
+        "--seed", type=_whole(0), default=SEED, metavar="N", help="random seed (%(default)s)"
+    )
+    command.add_argument(
+        "--out", default="results", metavar="DIR", help="where to write (%(default)s)"
+    )
+    command.add_argument(
+        "--quiet",
+        dest="say",
+        action="store_const",
+        const=_hush,
+        default=_announce,
+        help="no progress",
+    )
+    command.set_defaults(run=comparing.run)
 
 
 def _hush(_: str) -> None:

@@ -113,7 +113,10 @@ def units_of(study: Study) -> Units:
     cells = (
         Unit(
             regimen,
-            (("counted n", at, -float(study.n[at])), ("counted events", at, -float(study.events[at]))),
+            (
+                ("counted n", at, -float(study.n[at])),
+                ("counted events", at, -float(study.events[at])),
+            ),
         )
         for at, regimen in enumerate(study.counted)
     )
@@ -226,9 +229,7 @@ def _of_patients(study: Study, posterior: xr.Dataset) -> NDArray[np.float64]:
     return np.stack(found)
 
 
-def _of_claims(
-    numbers: claims.Printed, posterior: xr.Dataset, units: Units
-) -> NDArray[np.float64]:
+def _of_claims(numbers: claims.Printed, posterior: xr.Dataset, units: Units) -> NDArray[np.float64]:
     kept, data = numbers.kept, claims.observed(numbers)
     mean = posterior["claim_mean"].values[..., kept]
     covariance = posterior["claim_covariance"].values[..., kept, :][..., kept]
@@ -292,7 +293,7 @@ def refit(
     is_predicted
         Whether draws of what says what is printed or counted are wanted.
     """
-    found = marginals.found(unit.left_out(marginals.given))
+    found = marginals.found(unit.left_out(marginals.given), is_near=units.kind == PATIENT)
     if laplace.BAD not in (found.verdict, marginals.whole.verdict):
         elpd = marginals.whole.log_evidence - found.log_evidence + unit.constant
         names = ("risk", *LAW)
@@ -436,9 +437,7 @@ def _of_p_value(
     )
 
 
-def _left(
-    name: str, quantity: str, printed: str, value: float, drawn: NDArray[np.float64]
-) -> Left:
+def _left(name: str, quantity: str, printed: str, value: float, drawn: NDArray[np.float64]) -> Left:
     beyond = (1 - INTERVAL) / 2
     ends = np.quantile(drawn, [beyond, 0.25, 0.5, 0.75, 1 - beyond]).tolist()
     # Half of those that are the same: counts are whole numbers.
@@ -450,4 +449,3 @@ def follows(study: Study) -> Sequence[claims.Dependence]:
     """Return the printed numbers that follow from others: to leave one out leaves nothing open."""
     numbers = claims.printed(study)
     return () if numbers is None else numbers.dependences
-

@@ -5,7 +5,7 @@ each answer hands its proposal on to the next.
 """
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 EFFECTIVE, ENOUGH = 2500, 0.1
 """Effective draws that each answer is to have, an error of 0.02 in a log evidence, and the share of draws
 that must be effective for rounds of adaptation to end."""
+FEW = 8
+"""Coordinates of which modes are found in a second."""
 KEPT, ROUNDS = 2000, 12
 """A first proposal is fitted to so many draws of a fit, in so many steps."""
 NODES = {1: 41, 2: 31, 3: 25, 4: 21, 5: 13}
@@ -81,7 +83,9 @@ class Marginals:
         """Return the coordinates of a variable."""
         return range(self.size)[self._density.places[variable]]
 
-    def found(self, numbers: Given, held: Sequence[int] = ()) -> Approximation:
+    def found(
+        self, numbers: Given, held: Sequence[int] = (), *, is_near: bool = True
+    ) -> Approximation:
         """Approximate the posterior under some numbers, with some coordinates held at 0.
 
         Parameters
@@ -91,6 +95,9 @@ class Marginals:
         held
             Coordinates whose prior is normal. ``log_evidence`` is then that of the density at 0: of the
             model without them, times their prior's density there.
+        is_near
+            Whether the posterior is likely to be where that of the fit is. Without a unit of few it is
+            wider, and modes are looked for anew where that takes no time or nothing else helps.
 
         Returns
         -------
@@ -108,28 +115,22 @@ class Marginals:
 
         if at not in self._proposals:
             self._proposals[at] = _given_zero(self._proposal, kept, at)
-        spreads = np.flatnonzero(np.isin(kept, self._density.spreads))
-        start = self._density.start[kept]
-        answer = laplace.approximate(
+        approximate = partial(
+            laplace.approximate,
             surface,
-            start,
-            spreads,
+            self._density.start[kept],
+            np.flatnonzero(np.isin(kept, self._density.spreads)),
             effective=EFFECTIVE,
-            seed=self._seed,
-            first=self._proposals[at],
             enough=ENOUGH,
         )
-        if answer.verdict == laplace.BAD:  # once more, from where this one has come to
-            answer = laplace.approximate(
-                surface,
-                start,
-                spreads,
-                effective=EFFECTIVE,
-                seed=self._seed + 1,
-                first=answer.proposal,
-                enough=laplace.ENOUGH,
-            )
-        if answer.verdict != laplace.BAD:
+        is_afresh = not is_near and len(kept) <= FEW
+        answer = approximate(seed=self._seed, first=None if is_afresh else self._proposals[at])
+        if (
+            answer.verdict == laplace.BAD
+        ):  # once more, from modes or from where this one has come to
+            first = answer.proposal if is_near or is_afresh else None
+            answer = approximate(seed=self._seed + 1, first=first, enough=laplace.ENOUGH)
+        if is_near and answer.verdict != laplace.BAD:
             self._proposals[at] = answer.proposal
         return answer
 
