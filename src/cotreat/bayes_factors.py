@@ -74,7 +74,7 @@ def log_evidence(marginals: Marginals, held: Sequence[int] = (), sd: float = 1.0
     """
     numbers = _wider(marginals.given, sd)
     at = [marginals.place(GAMMA)[pair] for pair in held]
-    found = marginals.found(numbers, at)
+    found = marginals.held_at_zero(at) if sd == 1.0 else marginals.found(numbers, at)
     value = found.log_evidence - len(held) * _at_zero(numbers)
     is_bad = found.verdict == laplace.BAD
     return LogEvidence(float("nan") if is_bad else value, found.pareto_k)
@@ -152,7 +152,12 @@ def grade(factor: float) -> str:
 
 
 def factors_of_interactions(
-    study: Study, marginals: Marginals, fit: xr.DataTree, sds: Sequence[float] = FACTORS
+    study: Study,
+    marginals: Marginals,
+    fit: xr.DataTree,
+    sds: Sequence[float] = FACTORS,
+    *,
+    each: bool = True,
 ) -> list[BayesFactor]:
     """Return the Bayes factors of any interaction and of each, by model `interaction`.
 
@@ -162,6 +167,10 @@ def factors_of_interactions(
         Of model `interaction`.
     fit
         A fit of it, for the Savage–Dickey ratio.
+    sds
+        Prior SDs, in units of the chosen one.
+    each
+        Whether each pair is tested under all of them, not under the chosen one alone.
     """
     pairs = study.pair_labels
     chosen = float(marginals.given[f"{GAMMA} sigma"])
@@ -174,7 +183,7 @@ def factors_of_interactions(
     for factor in sds:
         whole = log_evidence(marginals, (), factor)
         rivals = [(ANY, none, without)]
-        if len(pairs) > 1:
+        if len(pairs) > 1 and (each or factor == 1.0):
             one = (log_evidence(marginals, [at], factor) for at in none)
             rivals += [(p, [at], e) for at, (p, e) in enumerate(zip(pairs, one, strict=True))]
         for of, held, rival in rivals:
@@ -352,7 +361,7 @@ def averaged(study: Study, marginals: Marginals, sets: Sequence[Weighed]) -> xr.
     for one, count in zip(sets, counts.tolist(), strict=True):
         if count:
             absent = [marginals.place(GAMMA)[at] for at in _absent(one.present, len(study.pairs))]
-            found = marginals.found(marginals.given, absent)
+            found = marginals.held_at_zero(absent)
             parts.append(marginals.draws(found, WAIST, count, absent))
     whole = xr.concat(parts, "draw")
     whole = whole.assign_coords(draw=range(whole.sizes["draw"]))

@@ -179,7 +179,7 @@ def _note_factors(
     say("Bayes factors of the interactions")
     own, tree = marginals[INTERACTION], trees[INTERACTION]
     sds = (1.0,) if depth == QUICK else bayes_factors.FACTORS
-    factors = bayes_factors.factors_of_interactions(study, own, tree, sds)
+    factors = bayes_factors.factors_of_interactions(study, own, tree, sds, each=depth == FULL)
     additive = found.evidence.get(ADDITIVE)
     if additive is not None and lead in marginals and lead != INTERACTION:
         needed = [v for v in find_model(lead, study).parameters if v in ("mu", "tau")]

@@ -462,7 +462,7 @@ def _adapted(surface: Surface, first: Normals, enough: float, rng: np.random.Gen
         if effective_draws(heights[-ROUND:] - own[-1]) > enough * ROUND:
             break
         top = np.argpartition(logs, -KEPT)[-KEPT:] if len(logs) > KEPT else np.arange(len(logs))
-        weights = _flattened(logs[top], POINTS_EACH * size)
+        weights = flattened(logs[top], POINTS_EACH * size)
         if fitted is None:
             fitted = scattered(points[top], weights, COMPONENTS, rng)
         for _ in range(FIT_STEPS):
@@ -475,7 +475,7 @@ def _adapted(surface: Surface, first: Normals, enough: float, rng: np.random.Gen
     return union(*((share, proposals[at]) for share, at in zip(BEST_TWO, best, strict=False)))
 
 
-def _flattened(logs: Array, least: float) -> Array:
+def flattened(logs: Array, least: float) -> Array:
     """Return weights, raised to a power at which as many as wanted are effective, adding up to 1."""
     power = 1.0
     while effective_draws(power * logs) < least and power > 1e-3:

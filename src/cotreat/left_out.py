@@ -279,6 +279,7 @@ def refit(
     marginals: Marginals,
     units: Units,
     unit: Unit,
+    densities: xr.DataArray | None,
     *,
     is_predicted: bool = False,
     may_sample: bool = False,
@@ -290,19 +291,21 @@ def refit(
 
     Parameters
     ----------
+    densities
+        What `log_densities` gave for draws of the fit.
     is_predicted
         Whether draws of what says what is printed or counted are wanted.
     """
-    found = marginals.found(unit.left_out(marginals.given), is_near=units.kind == PATIENT)
+    numbers = unit.left_out(marginals.given)
+    weights = None if densities is None else -densities.sel(unit=unit.name, drop=True)
+    found = marginals.found(numbers, weights=weights)
     if laplace.BAD not in (found.verdict, marginals.whole.verdict):
         elpd = marginals.whole.log_evidence - found.log_evidence + unit.constant
         names = ("risk", *LAW)
         draws = marginals.draws(found, names, PREDICTIVE) if is_predicted else None
         return Refit(elpd, found.pareto_k, BY_LAPLACE, draws)
     if may_sample:
-        posterior = marginals.sampled(
-            unit.left_out(marginals.given), draws=NUTS_DRAWS, tune=NUTS_TUNE, chains=NUTS_CHAINS
-        )
+        posterior = marginals.sampled(numbers, draws=NUTS_DRAWS, tune=NUTS_TUNE, chains=NUTS_CHAINS)
         logs = log_densities(study, posterior, units)
         if logs is not None and _has_settled(posterior):
             own = logs.sel(unit=unit.name).values.ravel()

@@ -34,6 +34,8 @@ FEW = 8
 """Coordinates of which modes are found in a second."""
 KEPT, ROUNDS = 2000, 12
 """A first proposal is fitted to so many draws of a fit, in so many steps."""
+FAR, FARTHER = 0.4, 3.0
+"""Where evidence is left out, this share of the first proposal has covariances so many times as large."""
 NODES = {1: 41, 2: 31, 3: 25, 4: 21, 5: 13}
 """Nodes of quadrature for each coordinate, by how many there are; of more coordinates there is none."""
 
@@ -62,6 +64,7 @@ class Marginals:
         self._density = Density(self._built, share_orders(printed(study)))
         self._posterior, self._seed = posterior, seed
         self._proposals: dict[tuple[int, ...], Normals] = {}
+        self._known: dict[tuple[int, ...], Approximation] = {}
         self.given: Given = self._density.given
 
     @property
@@ -72,7 +75,7 @@ class Marginals:
     @cached_property
     def whole(self) -> Approximation:
         """The posterior of the fit itself."""
-        return self.found(self.given)
+        return self.held_at_zero()
 
     @property
     def variables(self) -> list[str]:
@@ -83,8 +86,15 @@ class Marginals:
         """Return the coordinates of a variable."""
         return range(self.size)[self._density.places[variable]]
 
+    def held_at_zero(self, held: Sequence[int] = ()) -> Approximation:
+        """Return `found` under the numbers of the study and of the fit's priors; worked out once."""
+        at = tuple(held)
+        if at not in self._known:
+            self._known[at] = self.found(self.given, at)
+        return self._known[at]
+
     def found(
-        self, numbers: Given, held: Sequence[int] = (), *, is_near: bool = True
+        self, numbers: Given, held: Sequence[int] = (), weights: xr.DataArray | None = None
     ) -> Approximation:
         """Approximate the posterior under some numbers, with some coordinates held at 0.
 
@@ -95,9 +105,9 @@ class Marginals:
         held
             Coordinates whose prior is normal. ``log_evidence`` is then that of the density at 0: of the
             model without them, times their prior's density there.
-        is_near
-            Whether the posterior is likely to be where that of the fit is. Without a unit of few it is
-            wider, and modes are looked for anew where that takes no time or nothing else helps.
+        weights
+            Logs of the weights by which the fit's draws, or some of them, are more like draws of that
+            posterior, dims (chain, draw), where evidence is left out and it is wider than the fit's.
 
         Returns
         -------
@@ -113,8 +123,6 @@ class Marginals:
             full[:, kept] = points
             return whole(full)
 
-        if at not in self._proposals:
-            self._proposals[at] = _given_zero(self._proposal, kept, at)
         approximate = partial(
             laplace.approximate,
             surface,
@@ -123,29 +131,48 @@ class Marginals:
             effective=EFFECTIVE,
             enough=ENOUGH,
         )
-        is_afresh = not is_near and len(kept) <= FEW
-        answer = approximate(seed=self._seed, first=None if is_afresh else self._proposals[at])
-        if (
-            answer.verdict == laplace.BAD
-        ):  # once more, from modes or from where this one has come to
-            first = answer.proposal if is_near or is_afresh else None
-            answer = approximate(seed=self._seed + 1, first=first, enough=laplace.ENOUGH)
-        if is_near and answer.verdict != laplace.BAD:
-            self._proposals[at] = answer.proposal
+        if weights is None:
+            if at not in self._proposals:
+                self._proposals[at] = _given_zero(self._proposal, kept, at)
+            answer = approximate(seed=self._seed, first=self._proposals[at])
+            if answer.verdict != laplace.BAD:
+                self._proposals[at] = answer.proposal
+        elif len(kept) <= FEW:
+            answer = approximate(seed=self._seed)
+        else:
+            answer = approximate(seed=self._seed, first=self._wider(weights))
+        if answer.verdict == laplace.BAD:  # once more, from where this one has come to
+            answer = approximate(seed=self._seed + 1, first=answer.proposal, enough=laplace.ENOUGH)
         return answer
+
+    @cached_property
+    def _points(self) -> Array:
+        """Draws of the fit in coordinates, shape (chain, draw, size)."""
+        shape = (self._posterior.sizes["chain"], self._posterior.sizes["draw"])
+        flat = {
+            n: (v := self._posterior[n].values).reshape(-1, *v.shape[2:]).astype(float)
+            for n in self.variables
+        }
+        return self._density.points(flat).reshape(*shape, self.size)
 
     @cached_property
     def _proposal(self) -> Normals:
         """A mixture of normals fitted to the draws of the fit."""
-        names = [rv.name for rv in self._built.free_RVs]
-        flat = {
-            n: (v := self._posterior[n].values).reshape(-1, *v.shape[2:]).astype(float)
-            for n in names
-        }
-        step = max(1, len(flat[names[0]]) // KEPT)
-        points = self._density.points({n: v[::step] for n, v in flat.items()})
-        table, weights = normals.terms(points), np.full(len(points), 1 / len(points))
-        rng = np.random.default_rng(self._seed)
+        points = self._points.reshape(-1, self.size)
+        return self._fitted(points, np.zeros(len(points)))
+
+    def _wider(self, weights: xr.DataArray) -> Normals:
+        """Fit a mixture to weighted draws, and reach beyond where they are too few."""
+        at = self._posterior.get_index("draw").get_indexer(weights["draw"])
+        points = self._points[:, at].reshape(-1, self.size)
+        near = self._fitted(points, weights.values.ravel())
+        far = Normals(near.weights, near.means, near.covariances * FARTHER)
+        return normals.union((1 - FAR, near), (FAR, far))
+
+    def _fitted(self, points: Array, logs: Array) -> Normals:
+        step = max(1, len(points) // KEPT)
+        points, weights = points[::step], laplace.flattened(logs[::step], 20.0 * self.size)
+        table, rng = normals.terms(points), np.random.default_rng(self._seed)
         fitted = normals.scattered(points, weights, laplace.COMPONENTS, rng)
         for _ in range(ROUNDS):
             fitted = fitted.improved(table, weights, 2.0 * self.size)
@@ -167,7 +194,7 @@ class Marginals:
         kept = np.setdiff1d(np.arange(self.size), held)
         if len(kept) not in NODES:
             return float("nan")
-        about = self.found(self.given, held)
+        about = self.held_at_zero(held)
         mean = about.weights @ about.points
         off = about.points - mean
         root = np.linalg.cholesky((off * about.weights[:, None]).T @ off)
