@@ -22,6 +22,7 @@ from scipy.special import logsumexp
 from cotreat import laplace
 from cotreat.estimands import enumerate_estimands, waist_of
 from cotreat.given import Given
+from cotreat.marginal import DRAWN
 from cotreat.measures import REPRESENTATIVE
 from cotreat.names import INTERVAL
 from cotreat.priors import PriorSet
@@ -37,8 +38,6 @@ FACTORS = (0.5, 1.0, 2.0)
 """Prior SDs of the product terms, in units of the chosen one, under which Bayes factors are given."""
 MOST_SETS = 16
 """Sets of interactions that are averaged over at most: four pairs of treatments."""
-AVERAGED = 8000
-"""Draws of an average."""
 AT_NULL = 1e-9
 """A ratio of odds ratios is 1 where its log is no further from 0: it is worked out from risks."""
 WAIST = ("risk", "conditional_risk", "log_ratio", "size", "sigma")
@@ -355,14 +354,14 @@ def table_of_sets(study: Study, sets: Sequence[Weighed]) -> pd.DataFrame:
 
 def averaged(study: Study, marginals: Marginals, sets: Sequence[Weighed]) -> xr.Dataset:
     """Draw from the posterior averaged over sets of interactions, each in proportion to its probability."""
-    ends = np.round(np.cumsum([one.posterior for one in sets]) * AVERAGED).astype(int)
+    ends = np.round(np.cumsum([one.posterior for one in sets]) * DRAWN).astype(int)
     counts = np.diff(ends, prepend=0)
     parts = []
     for one, count in zip(sets, counts.tolist(), strict=True):
         if count:
             absent = [marginals.place(GAMMA)[at] for at in _absent(one.present, len(study.pairs))]
             found = marginals.held_at_zero(absent)
-            parts.append(marginals.draws(found, WAIST, count, absent))
+            parts.append(marginals.draws(found, WAIST, absent).isel(draw=slice(count)))
     whole = xr.concat(parts, "draw")
     whole = whole.assign_coords(draw=range(whole.sizes["draw"]))
     return whole.assign(risk=whole["risk"].assign_attrs(risk_kind=study.risk_kind))

@@ -36,8 +36,6 @@ UNITS = {
 
 UNREAD = 1e8
 """Variance, in units of its own scale, of the rounding of a number that is left out."""
-PREDICTIVE = 4000
-"""Draws of a predictive distribution."""
 NUTS_DRAWS, NUTS_TUNE, NUTS_CHAINS = 1000, 1000, 4
 
 LAW = ("claim_mean", "claim_covariance", "width_mean", "width_sd")
@@ -302,7 +300,7 @@ def refit(
     if laplace.BAD not in (found.verdict, marginals.whole.verdict):
         elpd = marginals.whole.log_evidence - found.log_evidence + unit.constant
         names = ("risk", *LAW)
-        draws = marginals.draws(found, names, PREDICTIVE) if is_predicted else None
+        draws = marginals.draws(found, names) if is_predicted else None
         return Refit(elpd, found.pareto_k, BY_LAPLACE, draws)
     if may_sample:
         posterior = marginals.sampled(numbers, draws=NUTS_DRAWS, tune=NUTS_TUNE, chains=NUTS_CHAINS)

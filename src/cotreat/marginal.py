@@ -30,6 +30,10 @@ Array = NDArray[np.float64]
 EFFECTIVE, ENOUGH = 2500, 0.1
 """Effective draws that each answer is to have, an error of 0.02 in a log evidence, and the share of draws
 that must be effective for rounds of adaptation to end."""
+EFFECTIVE_LEFT, ENOUGH_LEFT = 1000, 0.04
+"""The same where evidence is left out: an error of 0.03."""
+DRAWN = 4000
+"""Draws of deterministics that are made at a time: one number, for each is compiled for by itself."""
 FEW = 8
 """Coordinates of which modes are found in a second."""
 KEPT, ROUNDS = 2000, 12
@@ -128,8 +132,8 @@ class Marginals:
             surface,
             self._density.start[kept],
             np.flatnonzero(np.isin(kept, self._density.spreads)),
-            effective=EFFECTIVE,
-            enough=ENOUGH,
+            effective=EFFECTIVE if weights is None else EFFECTIVE_LEFT,
+            enough=ENOUGH if weights is None else ENOUGH_LEFT,
         )
         if weights is None:
             if at not in self._proposals:
@@ -210,7 +214,7 @@ class Marginals:
         return float(logsumexp(heights + logs + 0.5 * (grid**2).sum(1))) + volume
 
     def draws(
-        self, answer: Approximation, names: Sequence[str], count: int, held: Sequence[int] = ()
+        self, answer: Approximation, names: Sequence[str], held: Sequence[int] = ()
     ) -> xr.Dataset:
         """Draw deterministics of the model, those of the names that it has, under `given`.
 
@@ -222,13 +226,13 @@ class Marginals:
         Returns
         -------
         xarray.Dataset
-            Dims (chain, draw, …), one chain of draws of equal weight.
+            Dims (chain, draw, …), one chain of `DRAWN` draws of equal weight, in random order.
         """
         kept = np.setdiff1d(np.arange(self.size), held)
-        points = np.zeros((count, self.size))
-        points[:, kept] = answer.resampled(1, count, np.random.default_rng(self._seed))[0]
+        points = np.zeros((DRAWN, self.size))
+        points[:, kept] = answer.resampled(1, DRAWN, np.random.default_rng(self._seed))[0]
         values = self._density.deterministics(tuple(names), points, self.given)
-        return vectorised.labelled(self._built, values, 1).assign_coords(draw=range(count))
+        return vectorised.labelled(self._built, values, 1).assign_coords(draw=range(DRAWN))
 
     def sampled(self, numbers: Given, *, draws: int, tune: int, chains: int) -> xr.Dataset:
         """Sample the posterior under some numbers by NUTS.
