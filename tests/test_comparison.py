@@ -55,9 +55,9 @@ def brute_force(study, without=None, sd=0.5):
 
     none, a, b = (grid(cell) for cell in range(3))
     steps = np.prod([axis[1] - axis[0] for axis in (none, a, b)])
-    both = np.linspace(-14, 14, 5601)
+    both = np.linspace(-14, 14, 1401 if sd else 5601)
     if sd:
-        gamma = np.linspace(-7 * sd, 7 * sd, 401)
+        gamma = np.linspace(-7 * sd, 7 * sd, 301)
         weights = stats.norm.pdf(gamma, 0, sd) * (gamma[1] - gamma[0])
         mixed = np.array([law(3, at + gamma) @ weights for at in both])
     else:
@@ -110,8 +110,10 @@ def test_counts_left_out_agree_with_brute_force_where_k_is_good_and_refits_where
     one, whole = left(name, model)
     exact = brute_force(study, sd=sd) - np.array([brute_force(study, at, sd) for at in range(4)])
     is_good = one.pareto_k <= one.good_k
+    # Weights of 4,000 draws may be off by a tenth where k is nearly 0.5; refits have 1,000 effective draws.
     np.testing.assert_allclose(one.elpd[is_good], exact[is_good], atol=0.1)
-    np.testing.assert_allclose(whole.elpd, exact, atol=0.06)
+    np.testing.assert_allclose(whole.elpd[~is_good], exact[~is_good], atol=0.06)
+    assert np.array_equal(whole.elpd[is_good], one.elpd[is_good])
     assert [how == BY_WEIGHTS for how in whole.how] == is_good.tolist()
     # Where nothing is refitted, what k forbids is not answered.
     assert np.array_equal(np.isnan(good_only(one).elpd), ~is_good)

@@ -339,7 +339,7 @@ def _found_factor(found: Findings) -> list[str]:
     size = 1 / one.factor if less else one.factor
     words = (
         f"The evidence is {size:.2g} times as probable {'without' if less else 'with'} interactions as "
-        f"{'with' if less else 'without'} them, given {one.prior}"
+        f"{'with' if less else 'without'} them (prior: {one.prior})"
     )
     if size < bayes_factors.GRADES[0][0]:
         words += ": it hardly tells whether there are any"
@@ -379,14 +379,14 @@ def _found_models(found: Findings, tables: Mapping[str, pd.DataFrame]) -> list[s
     worse = others[(size > SMALL) & (size > CLEAR * others.difference_se)]
     if not len(worse):
         return [
-            f"Of {unit} left out, no model predicts clearly better than another: prediction does not choose "
+            f"Where {unit} is left out, no model predicts clearly better than another: prediction does not choose "
             f"among {', '.join(told_of.model)}."
         ]
     named = ", ".join(
         f"{row.model} by {-row.difference:.1f} (SE {row.difference_se:.1f})"
         for row in worse.itertuples()
     )
-    words = f"Of {unit} left out, {best.model} predicts better than {named} in log density"
+    words = f"Where {unit} is left out, {best.model} predicts it better than {named} in log density"
     if units.count < FEWEST:
         words += f"; of {units.count} units such a standard error is rough"
     return [words + "."]

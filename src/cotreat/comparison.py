@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from cotreat import bayes_factors, headline, laplace, left_out, sampling
+from cotreat import bayes_factors, checks, headline, laplace, left_out, sampling
 from cotreat.bayes_factors import ANY, BayesFactor, LogEvidence
 from cotreat.catalogue import find_model, is_asked_for
 from cotreat.compared import DEPTHS, FULL, QUICK, STANDARD, Findings, told
@@ -74,7 +74,10 @@ def write(
     found = Findings()
     possible, refused = models_for(study, priors)
     names = [name for name in possible if not is_asked_for(name)]
-    trees = {name: _fit(study, fits, name, priors, seed, say) for name in names}
+    trees, troubles = {}, []
+    for name in names:
+        trees[name], failed = _fit(study, fits, name, priors, seed, say)
+        troubles += [f"{name}: {line}" for line in failed]
     lead = headline.leader(names)
     marginals: dict[str, Marginals] = {}
     for name in names:
@@ -86,15 +89,19 @@ def write(
     if INTERACTION in marginals:
         _note_factors(study, priors, marginals, trees, lead, found, depth, say)
     part, tables, figures = told(study, priors, lead, found, depth, seed, refused)
-    return write_part(folder / COMPARISON, part, tables, figures)
+    return write_part(folder / COMPARISON, part, tables, figures, troubles)
 
 
-def _fit(study: Study, fits: Fits, name: str, priors: PriorSet, seed: int, say: Say) -> xr.DataTree:
+def _fit(
+    study: Study, fits: Fits, name: str, priors: PriorSet, seed: int, say: Say
+) -> tuple[xr.DataTree, list[str]]:
+    """Return a fit, known or made now, and its failed diagnostics."""
     known = fits.get((name, study.reading))
     if known is not None:
-        return known
+        return known, [line for line in [known.attrs.get("failed_checks", "")] if line]
     say(f"fitting {name}")
-    return sampling.fit(study, name, priors, engine="laplace", seed=seed)
+    tree = sampling.fit(study, name, priors, engine="laplace", seed=seed)
+    return tree, checks.failures(checks.check(tree, study, find_model(name, study)))
 
 
 def _leave_out(
