@@ -4,12 +4,12 @@ import xarray as xr
 
 from cotreat import load_study
 from cotreat.catalogue import MODELS
-from cotreat.estimands import enumerate_estimands
+from cotreat.estimands import enumerate_estimands, name_of, subject_of
 from cotreat.frequentist import fit_likelihood
 from cotreat.measures import MEASURES, REPRESENTATIVE
 from cotreat.names import FIXED, IMPLIED, SUMMARY_COLUMNS
 from cotreat.remarks import of_sequences
-from cotreat.summary import LIKELIHOOD, POSTERIOR, is_beyond_null, name_of, subject_of
+from cotreat.summary import LIKELIHOOD, POSTERIOR, is_beyond_null
 from tests.conftest import table_of
 
 

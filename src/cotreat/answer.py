@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.estimands import EVERY
+from cotreat.estimands import EVERY, name_of
 from cotreat.headline import judged, share
 from cotreat.measures import (
     APART,
@@ -29,7 +29,7 @@ from cotreat.names import CONTRADICTED, DECIDED, EXTRAPOLATED, IMPLIED, OBSERVED
 from cotreat.parts import BAD
 from cotreat.regimens import GROUP, LEVEL, NONE, parse
 from cotreat.study import NOT_IDENTIFIED, Study
-from cotreat.summary import POSTERIOR, name_of
+from cotreat.summary import POSTERIOR
 
 MANY = 4
 """So many pairs of treatments are named in one clause; more are counted."""

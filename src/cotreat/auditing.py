@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import logit, ndtr, ndtri
 
 from cotreat.catalogue import MODELS, SUBGROUPS
-from cotreat.estimands import Estimand, Point, determination, enumerate_estimands
+from cotreat.estimands import Estimand, Point, determination, enumerate_estimands, subject_of
 from cotreat.evidence.claims import (
     Printed,
     can_tell,
@@ -28,7 +28,6 @@ from cotreat.overlap import overlap_of
 from cotreat.priors import PRIOR_CONFLICT, distance, prior_set
 from cotreat.regimens import GROUP, LEVEL, NONE
 from cotreat.study import NOT_IDENTIFIED, Claim, DivisionError, Study
-from cotreat.summary import subject_of
 
 RISKS = "risks"
 ODDS_RATIOS = "odds ratios of two regimens"

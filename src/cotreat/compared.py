@@ -106,7 +106,7 @@ def told(
         tuple(_findings(found, tables))[:MOST_FINDINGS],
         tuple(sections),
         tuple(found.failed),
-        {
+        settings={
             "depth": depth,
             "priors": priors.name,
             "reading": study.reading,

@@ -350,7 +350,7 @@ def _seen(study: Study, model: Model, priors: PriorSet, seed: int) -> tuple[_See
     if found.verdict == laplace.BAD:
         return None, found.pareto_k
     points = found.points[:POINTS]
-    logs = found.proposal.log_density(terms(points))
+    logs = found.proposal.normals.log_density(terms(points))
     return _Seen(study, model, priors, names, density, points, logs), found.pareto_k
 
 

@@ -25,11 +25,13 @@ from cotreat.estimands import (
     availability,
     enumerate_estimands,
     is_measure,
+    name_of,
+    subject_of,
 )
 from cotreat.names import INTERVAL, OBSERVED, is_undefined
 from cotreat.regimens import parse
 from cotreat.study import Study
-from cotreat.summary import POSTERIOR, PRINTED, name_of, subject_of
+from cotreat.summary import POSTERIOR, PRINTED
 
 COMMON = 0.15
 """An outcome is common where any risk is above this (VanderWeele & Ding 2017)."""

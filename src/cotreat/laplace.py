@@ -48,6 +48,39 @@ MOST_DRAWS = 64_000
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """What points are drawn from.
+
+    Attributes
+    ----------
+    normals : Normals
+    summit : Mode
+        The heaviest mode, as it was when `normals` were last made for one.
+    is_adapted : bool
+        Whether they were fitted to draws, and are not just what modes and nodes make.
+    """
+
+    normals: Normals
+    summit: Mode
+    is_adapted: bool
+
+    @classmethod
+    def of(cls, normals: Normals) -> "Proposal":
+        """Take a mixture that was fitted to draws by other means."""
+        mean = normals.weights @ normals.means
+        off = normals.means - mean
+        inner = np.einsum("k,kij->ij", normals.weights, normals.covariances)
+        root = np.linalg.cholesky(inner + (normals.weights[:, None] * off).T @ off)
+        return cls(normals, Mode(mean, root, np.nan), is_adapted=True)
+
+    def moved(self, summit: Mode) -> "Proposal":
+        """Move it to another mode."""
+        turn = _cholesky(summit) @ np.linalg.inv(_cholesky(self.summit))
+        normals = self.normals.moved(self.summit.at, summit.at, turn)
+        return Proposal(normals, summit, self.is_adapted)
+
+
+@dataclass(frozen=True)
 class Approximation:
     """Weighted draws from a posterior.
 
@@ -69,12 +102,8 @@ class Approximation:
         Whether there is one, or each was come to from several places. Otherwise there are likely to be
         others that nobody has come to (Good, Biometrika 1953;40:237), and no weight could show it. Where
         the proposal of a similar distribution was begun with, that is for its own search to say.
-    proposal : Normals
+    proposal : Proposal
         From which `points` were drawn.
-    summit : Mode
-        The heaviest mode, as it was when `proposal` was last made for one.
-    is_adapted : bool
-        Whether `proposal` was fitted to draws, and is not just what modes and nodes make.
     """
 
     points: Array
@@ -84,9 +113,7 @@ class Approximation:
     log_evidence: float
     modes: int
     is_searched: bool
-    proposal: Normals
-    summit: Mode
-    is_adapted: bool
+    proposal: Proposal
 
     @property
     def verdict(self) -> str:
@@ -121,7 +148,7 @@ def approximate(
     *,
     effective: float,
     seed: int,
-    first: Approximation | None = None,
+    first: Proposal | None = None,
     enough: float | None = None,
     most: int = MOST_DRAWS,
 ) -> Approximation:
@@ -138,8 +165,7 @@ def approximate(
     effective
         Effective draws that are wanted; there may be fewer.
     first
-        What was found of a similar distribution, whose proposal is begun with instead of looking for modes:
-        as it is, or moved to where this one's mode is. Modes are looked for all the same where that turns
+        The proposal of a similar distribution, begun with instead of looking for modes: as it is, or moved to where this one's mode is. Modes are looked for all the same where that turns
         out to miss one, unless no draws are wanted.
     enough
         Share of a round's draws that must be effective for rounds to end; by default `ENOUGH`, or less
@@ -154,25 +180,24 @@ def approximate(
     is_searched = True
     if first is None:
         modes, is_searched = find_modes(surface, start, rng)
-        summit = modes[0]
-        proposal, is_adapted = _adapted(surface, nested(surface, modes, spreads), enough, rng)
+        begun = Proposal(nested(surface, modes, spreads), modes[0], is_adapted=False)
+        proposal = _adapted(surface, begun, enough, rng)
     else:
-        proposal, summit = _brought(surface, first, spreads, enough, rng)
-        is_adapted = first.is_adapted
-    points, logs = _weighed(surface, proposal, ROUND, rng)
+        proposal = _brought(surface, first, spreads, enough, rng)
+    points, logs = _weighed(surface, proposal.normals, ROUND, rng)
     if first is not None and effective_draws(logs) < enough * ROUND:
-        proposal, is_adapted = _adapted(surface, proposal, enough, rng)
-        points, logs = _weighed(surface, proposal, ROUND, rng)
+        proposal = _adapted(surface, proposal, enough, rng)
+        points, logs = _weighed(surface, proposal.normals, ROUND, rng)
     while (found := effective_draws(logs)) < effective and len(points) < most:
         if first is not None and found < HOPELESS * enough * len(points):
             break
         more = int(1.2 * len(points) * (effective / found - 1)) + ROUND // 4
-        others, other_logs = _weighed(surface, proposal, min(more, most - len(points)), rng)
+        others, other_logs = _weighed(surface, proposal.normals, min(more, most - len(points)), rng)
         points, logs = np.concatenate([points, others]), np.concatenate([logs, other_logs])
     weights, k = smoothed(logs)
     evidence = float(logsumexp(logs) - np.log(len(logs)))
     is_doubtful = not modes and effective > 0
-    if is_doubtful and _misses_a_mode(surface, start, (proposal, summit), evidence, rng):
+    if is_doubtful and _misses_a_mode(surface, start, proposal, evidence, rng):
         return approximate(
             surface, start, spreads, effective=effective, seed=seed, enough=enough, most=most
         )
@@ -185,8 +210,6 @@ def approximate(
         len(modes),
         is_searched,
         proposal,
-        summit,
-        is_adapted,
     )
 
 
@@ -227,37 +250,36 @@ def _weighed(
 
 def _brought(
     surface: Surface,
-    first: Approximation,
+    first: Proposal,
     spreads: NDArray[np.int64],
     enough: float,
     rng: np.random.Generator,
-) -> tuple[Normals, Mode]:
-    """Bring over what was found of a similar distribution.
+) -> Proposal:
+    """Bring over the proposal of a similar distribution.
 
-    Its proposal serves as it is; or what it was made from is made anew about the mode that is here: nodes, or
-    a fitted proposal by moving it.
+    It serves as it is; or what it was made from is made anew about the mode that is here: nodes, or a
+    fitted mixture by moving it.
     """
-    before = first.summit
-    if _share(surface, first.proposal, rng) > enough:
-        return first.proposal, before
-    now = climb(surface, before.at, before.root)
+    _, logs = _weighed(surface, first.normals, PILOT, rng)
+    if effective_draws(logs) > enough * PILOT:
+        return first
+    now = climb(surface, first.summit.at, first.summit.root)
     if now is None:
-        return first.proposal, before
+        return first
     if len(spreads) and not first.is_adapted:
-        return nested(surface, [now], spreads), now
-    turn = _cholesky(now) @ np.linalg.inv(_cholesky(before))
-    return first.proposal.moved(before.at, now.at, turn), now
+        return Proposal(nested(surface, [now], spreads), now, is_adapted=False)
+    return first.moved(now)
 
 
 def _misses_a_mode(
     surface: Surface,
     start: Array,
-    brought: tuple[Normals, Mode],
+    proposal: Proposal,
     evidence: float,
     rng: np.random.Generator,
 ) -> bool:
     """Look for a mode that counts and that a proposal made for another distribution does not reach."""
-    proposal, summit = brought
+    summit = proposal.summit
     best = next(starts(surface, start, rng))
     mode = climb(surface, best, summit.root, known=summit)
     if (
@@ -266,14 +288,8 @@ def _misses_a_mode(
         or mode.log_mass + 0.5 * len(start) * np.log(2 * np.pi) < evidence - FAR_BELOW
     ):
         return False
-    weight = mode.log_density - float(proposal.log_density(terms(mode.at[None]))[0])
+    weight = mode.log_density - float(proposal.normals.log_density(terms(mode.at[None]))[0])
     return weight - evidence > OUT_OF_REACH
-
-
-def _share(surface: Surface, proposal: Normals, rng: np.random.Generator) -> float:
-    """Try with few draws what share of them is effective."""
-    _, logs = _weighed(surface, proposal, PILOT, rng)
-    return effective_draws(logs) / PILOT
 
 
 def _cholesky(mode: Mode) -> Array:
@@ -283,15 +299,14 @@ def _cholesky(mode: Mode) -> Array:
 
 
 def _adapted(
-    surface: Surface, first: Normals, enough: float, rng: np.random.Generator
-) -> tuple[Normals, bool]:
+    surface: Surface, begun: Proposal, enough: float, rng: np.random.Generator
+) -> Proposal:
     """Fit a proposal to the posterior by rounds of importance sampling, until enough is effective.
 
-    If the first one is good enough it is returned, and False.
-
     The draws of all rounds count, weighed as from the mixture of all their proposals. Of these the two
-    that would serve best for all the draws so far are joined.
+    that would serve best for all the draws so far are joined. If the first is good enough it is returned.
     """
+    first = begun.normals
     size = first.means.shape[1]
     proposals, fitted = [first], None
     points, heights, table = np.empty((0, size)), np.empty(0), terms(np.empty((0, size)))
@@ -308,7 +323,7 @@ def _adapted(
         logs = heights - logsumexp(densities, axis=0)
         if effective_draws(heights[-ROUND:] - own[-1]) > enough * ROUND:
             if fitted is None:
-                return first, False
+                return begun
             break
         top = np.argpartition(logs, -KEPT)[-KEPT:] if len(logs) > KEPT else np.arange(len(logs))
         weights = flattened(logs[top], POINTS_EACH * size)
@@ -322,7 +337,7 @@ def _adapted(
     worse = logsumexp(heights - densities, b=shares, axis=1)
     best = np.argsort(worse)[:2]
     parts = ((share, proposals[at]) for share, at in zip(BEST_TWO, best, strict=True))
-    return union(*parts), True
+    return Proposal(union(*parts), begun.summit, is_adapted=True)
 
 
 def flattened(logs: Array, least: float) -> Array:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from cotreat import regimens
 from cotreat.catalogue import described
+from cotreat.estimands import name_of
 from cotreat.evidence.claims import can_tell, printed
 from cotreat.evidence.contrasts import label
 from cotreat.headline import judged, share
@@ -21,7 +22,7 @@ from cotreat.names import (
 )
 from cotreat.overlap import overlap_of
 from cotreat.study import DURATION, Study
-from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, name_of
+from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED
 
 LITTLE_LEARNT = 0.5
 MANY = 6

@@ -13,6 +13,7 @@ import pandas as pd
 from cotreat import store
 from cotreat.answer import AGAINST, FOR, Finding, findings
 from cotreat.engines import ENGINES
+from cotreat.estimands import name_of
 from cotreat.headline import headline, judged, share
 from cotreat.names import CONTRADICTED
 from cotreat.overlap import percent
@@ -22,7 +23,6 @@ from cotreat.report.folder import Fit, Results
 from cotreat.report.glossary import mark
 from cotreat.report.pictures import Embedded, embed
 from cotreat.report.tables import Table, table
-from cotreat.summary import name_of
 
 PLACES = {
     "printed": ("comparison", "parts", "claims"),
