@@ -84,6 +84,9 @@ probability of synergy."""
 CONTRADICTED = 8.0
 """A reading whose log evidence is so far below that of the default one is contradicted."""
 
+DEPTHS = QUICK, STANDARD, FULL = ("quick", "standard", "full")
+"""How much is tried beside the fits of a study."""
+
 CHAINS = 4
 DRAWS = 2000
 TUNE = 1000

@@ -11,7 +11,14 @@ import xarray as xr
 
 from cotreat import checks, headline, sampling, store
 from cotreat.adjusted import fit_adjusted
-from cotreat.auditing import audit
+from cotreat.answer import Answer, Question
+from cotreat.auditing import (
+    audit,
+    availability_table,
+    cells_table,
+    open_questions,
+    printed_table,
+)
 from cotreat.catalogue import Model, described
 from cotreat.drawer import Drawer
 from cotreat.estimands import waist_of
@@ -69,6 +76,7 @@ class Reanalysis:
     results: tuple[Result, ...]
     refused: dict[str, str]
     report: Path
+    answer: Answer
 
     @property
     def failed(self) -> bool:
@@ -178,8 +186,8 @@ def reanalyse(
             results.append(
                 _write(run, known, folder, thresholds, drawer, f"{study.id}: {shown}", say)
             )
-    page, _ = write_report(folder, study)
-    return Reanalysis(study, tuple(results), refused, page)
+    report = write_report(folder, study)
+    return Reanalysis(study, tuple(results), refused, report.page, report.answer)
 
 
 class _Known:
@@ -297,6 +305,9 @@ def _write(
     def tables(writing: Path) -> None:
         store.write_table(summary, writing / store.SUMMARY, failed)
         store.write_table(table, writing / store.CHECKS, failed)
+        store.write_table(cells_table(study), writing / store.CELLS, failed)
+        store.write_table(printed_table(study), writing / store.PRINTED, failed)
+        store.write_table(availability_table(study), writing / store.AVAILABILITY, failed)
         if study.cells is not None and study.is_adjusted:
             overlap = overlap_of(study.cells)
             store.write_table(overlap.regimens, writing / store.OVERLAP, failed)
@@ -330,7 +341,10 @@ def _told(study: Study, result: Result) -> dict[str, Any]:
     return {
         "title": study.title,
         "words": study.read.words,
+        "source": f"{study.source}, doi {study.doi}" if study.doi else study.source,
+        "question": Question.of(study).as_json(),
         "audit": audit(study),
+        "open": open_questions(study),
         "agreement": [str(a) for a in headline.agreements(result.summary)],
         "cautions": result.cautions,
         "remarks": result.remarks,
