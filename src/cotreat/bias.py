@@ -237,8 +237,8 @@ def _tipping_points(
     how = (
         "How much known bias would overturn each conclusion: single_factor if every treatment's odds ratio were "
         "multiplied by it in the evidence, and no pair's; product_factor if every pair's ratio of odds ratios were, "
-        "and no treatment's. Where nothing stands, no factor between 1/3 and 3 (a pair's: 1/2 and 2) does. The whole "
-        "surface is in tipping.csv."
+        "and no treatment's. Where nothing stands, no factor between 1/3 and 3 (a pair's: 1/2 and 2) does. Of a "
+        "probability that stays near one half the factor is Monte Carlo noise. The whole surface is in tipping.csv."
     )
     sections.append(Section("Tipping points", (how,), "tipping_points.csv", PICTURE))
     got.findings += _of_surfaces(found)
@@ -257,7 +257,7 @@ def _of_surfaces(found: Sequence[Surface]) -> list[str]:
             if confounding.standing(one.plausible["probability"]) == one.standing
         ]
         said.append(
-            f"Of {len(told)} conclusions that are decided if nothing is confounded, {len(left)} remain decided if "
+            f"Of {len(told)} conclusions that are decided if nothing is confounded, {len(left)} {'remains' if len(left) == 1 else 'remain'} decided if "
             "confounding may have moved each odds ratio by a factor of up to 2 either way"
             + (f" ({', '.join(one.label for one in left)})." if left else ".")
         )
@@ -278,7 +278,12 @@ def _shown(found: Sequence[Surface]) -> list[Surface]:
 
 def _immortal(study: Study, got: _Gathered) -> list[Section]:
     words = list(of_sequences(study))
-    got.findings += [words[0]] if words else []
+    if words:
+        pairs = " and ".join(" with ".join(one.treatments) for one in study.sequential)
+        got.findings.append(
+            f"Combinations of {pairs} were given one after the other to some or all: what is said of them may be "
+            "entangled with immortal time."
+        )
     if any(own.id == DURATION for own in study.divisions):
         words.append(f"Of the model duration: {OF_DURATION}")
     return [Section("Immortal time", tuple(words))] if words else []

@@ -71,7 +71,7 @@ class FourCells:
         strata = {f"without {self.second}": (none, one), f"with {self.second}": (other, both)}
         rows = []
         for name, (without, with_) in strata.items():
-            row = {"": name}
+            row = {"stratum": name}
             for head, arm in ((f"without {self.first}", without), (f"with {self.first}", with_)):
                 if self.has_risks:
                     row[f"risk {head}"] = self._text(CELL, RISK, arm)
@@ -85,7 +85,7 @@ class FourCells:
                     EFFECT, DIFFERENCE, against
                 )
             rows.append(row)
-        last = {"": f"effect of {self.second}: {words}"}
+        last = {"stratum": f"effect of {self.second}: {words}"}
         for head, own in (("without", (none, other)), ("with", (one, both))):
             last[f"{words} {head} {self.first}"] = self._text(
                 EFFECT, ratio, f"{own[1]} vs {own[0]}"

@@ -23,7 +23,7 @@ PICTURE = Picture(
     "by the factor on the horizontal axis and every pair's ratio of odds ratios by that on the vertical one. The "
     "circle, at 1 and 1, is no confounding. A conclusion hangs on it where a line is near the circle: solid lines "
     "are where it stops being decided (for an odds ratio: where the 95% interval reaches 1), dashed ones where "
-    "the probability is one half. † extrapolated.",
+    "the probability is one half; where it stays near one half, their course is Monte Carlo noise. † extrapolated.",
     "Small panels, one for each conclusion, with logarithmic axes of bias factors. Four shades from dark blue, "
     "decided beyond the null, over pale blue and pale orange to dark orange, decided short of the null, "
     "with contour lines at probabilities 0.975, 0.5 and 0.025 and a circle at no confounding in the middle. White is "
@@ -92,4 +92,4 @@ def _panel(axes: Axes, one: Surface) -> None:
         axis.set_ticks(list(known.values()), list(known))
         axis.set_ticks([], minor=True)
     mark = " †" if one.availability == "extrapolated" else ""
-    axes.set_title(f"{one.label.replace('_', ' ')}{mark}", fontsize=SMALL + 0.5)
+    axes.set_title(f"{one.label}{mark}", fontsize=SMALL + 0.5)
