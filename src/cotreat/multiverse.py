@@ -135,6 +135,7 @@ class Asked:
         self._seed = seed
         self._known: dict[tuple[str, str, str], list[tuple[Estimand, str]]] = {}
         self._induced: dict[tuple[str, bool], Induced] = {}
+        self._waists: dict[tuple[int, str], Waist] = {}
 
     def rows(self, answer: Answer, priors: PriorSet) -> list[dict[str, Any]]:
         """Return the rows of the multiverse that one answer makes; of a bad one a row without numbers."""
@@ -148,12 +149,20 @@ class Asked:
         if answer.verdict == laplace.BAD:
             return [row]
         row["log_evidence"] = answer.log_evidence
-        before = self._of(answer, priors).waist(priors)
+        before = self._before(answer, priors)
         after = with_odds(answer.waist, answer.study)
         return [
             {**row, **_answered(one, available, before, after)}
             for one, available in self._asked(answer)
         ]
+
+    def _before(self, answer: Answer, priors: PriorSet) -> Waist:
+        """Draw the prior, once for all readings and tables that ask for it."""
+        induced = self._of(answer, priors)
+        key = (id(induced), priors.name)
+        if key not in self._waists:
+            self._waists[key] = induced.waist(priors)
+        return self._waists[key]
 
     def _of(self, answer: Answer, priors: PriorSet) -> Induced:
         # A prognostic score is all that readings may have or lack.

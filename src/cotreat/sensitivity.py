@@ -24,7 +24,7 @@ from cotreat.sampling import fit, provenance
 from cotreat.study import Study
 
 MANY = 8
-"""So many fits of printed numbers or fewer are not worth the start of another process."""
+"""So many fits or fewer are not worth the start of another process."""
 Fits = Mapping[tuple[str, str], xr.DataTree]
 Say = Callable[[str], None]
 
@@ -60,6 +60,11 @@ class _Work:
         return described(self.models[0])
 
     @property
+    def is_quick(self) -> bool:
+        """Whether a fit takes a twentieth of a second, as of counts; of printed numbers ten times as long."""
+        return not (self.study.has_uncounted or self.study.is_adjusted)
+
+    @property
     def base(self) -> Base:
         """The leading answer."""
         return Base(self.study.reading, self.model.name, self.priors.name)
@@ -69,7 +74,7 @@ class _Work:
         new = {_key(one): one for one in specifications if _key(one) not in self.known}
         if new:
             self.say(f"{len(new)} fits under other priors, models or readings …")
-            processes = os.cpu_count() if self.study.has_uncounted and len(new) > MANY else None
+            processes = os.cpu_count() if not self.is_quick and len(new) > MANY else 1
             found = fit_many(
                 list(new.values()), seed=self.seed, processes=processes, say=_counted(self.say)
             )
@@ -220,8 +225,7 @@ GRID, SDS = "grid.csv", "critical_sd.csv"
 def _planned(work: _Work, depth: str) -> dict[str, list[Specification]]:
     """Return what is to be fitted for each table."""
     study = work.study
-    # A fit of counts takes a twentieth of a second, one of printed numbers ten times as long.
-    is_full = depth == FULL or not (study.has_uncounted or study.is_adjusted)
+    is_full = depth == FULL or work.is_quick
     base = multiverse.bases(study, work.models, work.priors, is_full=is_full)
     if depth == QUICK:
         base = [one for one in base if one.study.is_default]
