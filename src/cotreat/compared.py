@@ -114,7 +114,7 @@ def told(
             "not_fitted": list(not_fitted),
             "unit": next((one.units.kind for one in found.left.values()), ""),
         },
-        versions(*PACKAGES),
+        versions=versions(*PACKAGES),
     )
     return part, tables, figures
 

@@ -32,6 +32,8 @@ EFFECTIVE, ENOUGH = 2500, 0.1
 that must be effective for rounds of adaptation to end."""
 EFFECTIVE_LEFT, ENOUGH_LEFT = 1000, 0.04
 """The same where evidence is left out: an error of 0.03."""
+TRIES = 2
+"""Times that an answer that cannot be trusted is asked for again."""
 DRAWN = 4000
 """Draws of deterministics that are made at a time: one number, for each is compiled for by itself."""
 FEW = 8
@@ -145,8 +147,12 @@ class Marginals:
             answer = approximate(seed=self._seed)
         else:
             answer = approximate(seed=self._seed, first=Proposal.of(self._wider(weights)))
-        if answer.verdict == laplace.BAD:  # once more, from where this one has come to
-            answer = approximate(seed=self._seed + 1, first=answer.proposal, enough=laplace.ENOUGH)
+        for again in range(1, TRIES + 1):  # from where the one before has come to
+            if answer.verdict != laplace.BAD:
+                break
+            answer = approximate(
+                seed=self._seed + again, first=answer.proposal, enough=laplace.ENOUGH
+            )
         return answer
 
     @cached_property

@@ -72,6 +72,7 @@ def _row(study: Study, names: dict[str, str], left: Left) -> Row:
 
 def _write_numbers(axes: Axes, panel: Panel) -> None:
     """Write at the right what is printed, and what was predicted."""
+    write = number if panel.is_log else "{:.0f}".format
     for at, row in enumerate(panel.rows):
-        text = f"{number(row.printed[0])}; {number(row.wide[0])} to {number(row.wide[1])}"
+        text = f"{write(row.printed[0])}; {write(row.wide[0])} to {write(row.wide[1])}"
         axes.text(1.01, at, text, transform=axes.get_yaxis_transform(), va="center", fontsize=TINY)
