@@ -82,7 +82,10 @@ def add_part(folder, name=parts.COMPARISON, title="Model comparison", tables=Non
 
 def add_supplement(folder):
     cells = pd.DataFrame(
-        {"": ["without aspirin", "with aspirin"], "without streptokinase": ["1", "0.79"]}
+        {
+            "": ["without aspirin", "with aspirin"],
+            "without streptokinase": ["1 (reference)", "0.79"],
+        }
     )
     items = (("Priors stated", "Yes, with reasons."), ("Loss function", None))
     extra = Supplement(
@@ -193,7 +196,9 @@ def test_the_multiverse_takes_part_in_the_answer(folder):
     bad = rows.head(1).assign(priors="odd", verdict=parts.BAD, probability=None)
     both = pd.concat([rows, bad])[list(parts.MULTIVERSE_COLUMNS)]
     add_part(folder, parts.SENSITIVITY, "Sensitivity", {parts.MULTIVERSE: both})
-    assert write_report(folder).answer.sentences[-1] == (
+    report = write_report(folder)
+    assert 'href="sensitivity/multiverse.csv"' in report.page.read_text()
+    assert report.answer.sentences[-1] == (
         "Of one other choice of reading, model or priors, 1 says otherwise: the priors bold decides it in "
         "favour; 1 could not be used."
     )
@@ -252,7 +257,7 @@ def test_cells_of_a_table():
 def test_a_word_is_explained_where_it_first_stands_and_not_in_what_is_folded_away():
     page = (
         "<h2>Posterior</h2><details><p>posterior and Bayes factors</p></details>"
-        "<p><code>posterior</code> (posterior), and the Posterior's ratio of odds ratios.</p>"
+        "<p><code>posterior</code> prior.csv (posterior), and the Posterior's ratio of odds ratios.</p>"
     )
     marked, found = mark(page)
     assert sorted(term.name for term in found) == [
@@ -263,7 +268,7 @@ def test_a_word_is_explained_where_it_first_stands_and_not_in_what_is_folded_awa
     shown = re.sub(r'<button type="button" popovertarget="([\w-]+)">', r"[\1]", marked)
     assert shown.replace("</button>", "") == (
         "<h2>Posterior</h2><details><p>posterior and <dfn>[term-bayes-factor]Bayes factors</dfn></p></details>"
-        "<p><code>posterior</code> <dfn>([term-posterior]posterior),</dfn> and the Posterior's "
+        "<p><code>posterior</code> prior.csv <dfn>([term-posterior]posterior),</dfn> and the Posterior's "
         "<dfn>[term-ratio-of-odds-ratios]ratio of odds ratios.</dfn></p>"
     )
 

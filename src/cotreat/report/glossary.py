@@ -279,7 +279,7 @@ def _marked(text: str, left: dict[int, Term]) -> str:
 
     # What touches the word stays with it: a button is a box that lines may break before and after.
     return re.sub(
-        rf"(?<![\w-])(?P<before>\(*)(?P<word>{pattern})(?![\w-])(?P<after>[.,;:)]*)",
+        rf"(?<![\w-])(?P<before>\(*)(?P<word>{pattern})(?![\w-]|\.\w)(?P<after>[.,;:)]*)",
         replace,
         text,
         flags=re.IGNORECASE,

@@ -17,7 +17,7 @@ from cotreat.estimands import name_of
 from cotreat.headline import headline, judged, share
 from cotreat.names import CONTRADICTED
 from cotreat.overlap import percent
-from cotreat.parts import BIAS, COMPARISON, PARTS, SENSITIVITY, Part
+from cotreat.parts import BIAS, COMPARISON, PARTS, SENSITIVITY, Part, Section
 from cotreat.plots import STUDY_FIGURES
 from cotreat.report.folder import Fit, Results
 from cotreat.report.glossary import mark
@@ -288,13 +288,16 @@ def _part(results: Results, name: str) -> dict[str, Any] | None:
     if part is None:
         return None
     folder = results.folder / name
+    shown = {section.table for section in part.sections}
     return {
         "about": part,
-        "sections": [_section(results, part, folder, at) for at in part.sections],
+        "folder": name,
+        "sections": [_section(results, part, folder, section) for section in part.sections],
+        "linked": sorted(path.name for path in folder.glob("*.csv") if path.name not in shown),
     }
 
 
-def _section(results: Results, part: Part, folder: Path, section: Any) -> Shown:
+def _section(results: Results, part: Part, folder: Path, section: Section) -> Shown:
     shown = None
     if section.table:
         shown = table(
