@@ -282,6 +282,15 @@ def _add_reanalyse(commands: Commands) -> None:
         "--out", default="results", metavar="DIR", help="where to write (%(default)s)"
     )
     command.add_argument(
+        "--depth",
+        choices=DEPTHS,
+        default=STANDARD,
+        help="how much is worked out around the fits. quick: models compared by importance weights, the "
+        "leading one under other priors, a coarse surface of bias; standard: refits where weights fail, "
+        "each printed number or count left out, every reading and belief; full: readings, models and "
+        "priors crossed, sequential Monte Carlo for Bayes factors (%(default)s)",
+    )
+    command.add_argument(
         "--or-threshold",
         type=_positive,
         action="append",
@@ -342,6 +351,7 @@ def _reanalyse(options: argparse.Namespace) -> int:
         thresholds=list(dict.fromkeys(options.or_threshold)),
         say=say,
         engine=options.engine,
+        depth=options.depth,
         draws=options.draws,
         chains=options.chains,
         seed=options.seed,
