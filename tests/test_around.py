@@ -15,9 +15,13 @@ arms = [
   { regimen = "none", n = 120, events = 18 },
   { regimen = "A.low", n = 45, events = 10 },
   { regimen = "A.high", n = 35, events = 12 },
+  { regimen = "B", n = 90, events = 21 },
+  { regimen = "A.low+B", n = 32, events = 12 },
+  { regimen = "A.high+B", n = 28, events = 16 },
 ]
 [treatments]
 A = { name = "drug A", dose = { low = "up to 10 mg", high = "over 10 mg" } }
+B = { name = "drug B" }
 """
 
 
