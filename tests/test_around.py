@@ -72,7 +72,7 @@ def test_the_supplement_has_the_pair_and_both_checklists(made):
     found = read_supplement(result.report.parent)
     assert found.study_digest == result.study.digest
     (pair,) = found.four_cells
-    assert pair.pair == "alcohol and smoking"
+    assert pair.pair == "alcohol × smoking"
     assert "the sampling of a case-control study" in pair.words[-1]
     # Rothman & Keller 1972 by maximum likelihood: 1.204 and 1.086 on the log scale, about 3 each.
     assert pair.table.iloc[0, 1] == "1 (reference)"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
-from cotreat import confounding, e_values, headline, sampling
+from cotreat import confounding, e_values, four_cells, headline, sampling
 from cotreat.catalogue import Model, described, find_model
 from cotreat.confounding import FOR, Surface
 from cotreat.estimands import waist_of
@@ -97,6 +97,7 @@ def write(
         say(f"{study.id}: tipping points")
         found = _tipping_points(study, model, priors, depth, seed, sections, got)
     sections += _immortal(study, got)
+    got.tables["four_cells.csv"] = four_cells.long_table(four_cells.tables(study, summary))
     figures = {}
     if found:
         from cotreat.plots import tipping
@@ -269,7 +270,7 @@ def _shown(found: Sequence[Surface]) -> list[Surface]:
     return sorted(found, key=lambda one: (not one.is_decided, one.standing != FOR))
 
 
-# --- Immortal time ---------------------------------------------------------------------
+# --- Immortal time ----------------------------------------------------------------------------------
 
 
 def _immortal(study: Study, got: _Gathered) -> list[Section]:

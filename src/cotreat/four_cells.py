@@ -199,3 +199,11 @@ def _told(row: Any) -> dict[str, Any]:
     return {
         name: row[name] for name in ("estimate", "lower", "upper", "probability", "availability")
     }
+
+
+def long_table(found: list[FourCells]) -> pd.DataFrame:
+    """Put the rows of several tables together, with pair and background."""
+    parts = [one.rows.assign(pair=one.pair, background=one.background) for one in found]
+    table = pd.concat(parts, ignore_index=True)
+    first = ["pair", "background"]
+    return table[[*first, *(name for name in table if name not in first)]]

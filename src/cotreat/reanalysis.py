@@ -12,6 +12,7 @@ import xarray as xr
 from cotreat import around, checks, headline, sampling, store
 from cotreat.adjusted import fit_adjusted
 from cotreat.answer import Answer, Question
+from cotreat.appendix import write_appendix
 from cotreat.auditing import (
     audit,
     availability_table,
@@ -207,7 +208,8 @@ def reanalyse(
 
 def _report(folder: Path, study: Study, results: list[Result]) -> tuple[Path, Answer]:
     lead = _leader(study, results)
-    around.write_end(study, lead.summary, folder, lead.failed)
+    told = study.under(lead.reading).divided(described(lead.model).division)
+    write_appendix(told, lead.summary, folder, lead.failed)
     report = write_report(folder, study)
     return report.page, report.answer
 
