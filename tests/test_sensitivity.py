@@ -207,3 +207,23 @@ def test_the_picture_says_what_has_no_probability(isis2):
     assert [text.get_text() for text in axes.texts] == ["fit not trusted"]
     marks = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
     assert 0.4 in marks
+
+
+def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
+    study = load_study("sun2024")
+    work = sensitivity._begun(study, {}, prior_set("weak", study), "full", 1, lambda _: None)
+    rows = [
+        ("exchangeable", "odds-ratios", "weak", 0.4, "good"),
+        ("exchangeable", "odds-ratios", "grid:neutral-strong", 0.8, BAD),
+        ("exchangeable", "four-set-products", "weak", 0.4, BAD),
+        ("interaction", "four-set-products", "weak", np.nan, "good"),
+        ("saturated", "four-set-products", "weak", 0.9, BAD),
+    ]
+    fits = pd.DataFrame(rows, columns=["model", "reading", "priors", "pareto_k", "verdict"])
+    assert list(sensitivity._not_answered(work, fits, is_crossed=True)) == [
+        "exchangeable, reading odds-ratios: 1 of 2 fits not trusted (Pareto k up to 0.80)",
+        "exchangeable, reading four-set-products: 1 of 1 fits not trusted (modes found once only); other priors "
+        "not tried, for a batch cannot fit it",
+        "interaction, reading four-set-products: other priors not tried, for a batch cannot fit it",
+        "saturated, reading four-set-products: 1 of 1 fits not trusted (Pareto k up to 0.90)",
+    ]

@@ -1,7 +1,7 @@
 """What the answers depend on: priors, readings, models, and how much of them is prior at all."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -281,19 +281,7 @@ def _hinges(work: _Work, wanted: list[Specification]) -> _Piece:
     fits = table.drop_duplicates([READING, MODEL, PRIORS])
     bad = fits[fits.verdict == laplace.BAD]
     star = len(work.models) + len(work.study.readings) + len(multiverse.SETS)
-    not_crossed = (
-        []
-        if len(wanted) <= star
-        else [
-            f"{model}, reading {reading}: other priors not tried, for a batch cannot fit it under those of the "
-            "analysis"
-            for (model, reading), own in fits.groupby([MODEL, READING], sort=False)
-            if len(own) == 1
-            and multiverse.beside(
-                Specification(work.study.under(str(reading)), str(model), work.priors)
-            )
-        ]
-    )
+    is_crossed = len(wanted) > star
     words = [
         "The leading answer is the ratio of odds ratios of each pair under "
         f"{work.model.name} and {in_words(work.priors.name)} priors"
@@ -321,16 +309,25 @@ def _hinges(work: _Work, wanted: list[Specification]) -> _Piece:
         {MULTIVERSE: table, "what_it_hangs_on.csv": changes},
         {hinges.PICTURE.name: lambda: hinges.draw(changes, table, work.study)},
         _hinge_finding(changes),
-        (*_bad_in_words(bad), *not_crossed),
+        tuple(_not_answered(work, fits, is_crossed=is_crossed)),
     )
 
 
-def _bad_in_words(bad: pd.DataFrame) -> list[str]:
-    return [
-        f"{model}, reading {reading}: {len(own)} fit{'s' if len(own) > 1 else ''} not trusted "
-        f"(Pareto k up to {own.pareto_k.max():.2f})"
-        for (model, reading), own in bad.groupby(["model", "reading"], sort=False)
-    ]
+def _not_answered(work: _Work, fits: pd.DataFrame, *, is_crossed: bool) -> Iterator[str]:
+    """Say which fits cannot be trusted, and where other priors were not tried therefore."""
+    for (model, reading), own in fits.groupby([MODEL, READING], sort=False):
+        base = Specification(work.study.under(str(reading)), str(model), work.priors)
+        is_alone = is_crossed and len(own) == 1 and bool(multiverse.beside(base))
+        bad = own[own.verdict == laplace.BAD]
+        said = []
+        if len(bad):
+            is_k = bad.pareto_k.max() >= laplace.BAD_K
+            why = f"Pareto k up to {bad.pareto_k.max():.2f}" if is_k else "modes found once only"
+            said.append(f"{len(bad)} of {len(own)} fits not trusted ({why})")
+        if is_alone:
+            said.append("other priors not tried, for a batch cannot fit it")
+        if said:
+            yield f"{model}, reading {reading}: {'; '.join(said)}"
 
 
 def _hinge_finding(changes: pd.DataFrame) -> str:
