@@ -105,9 +105,12 @@ def _set(one: Specification) -> PriorSet:
 
 def _counted(say: Say) -> Callable[[int, int], None]:
     """Tell of every tenth part of a batch."""
+    told = 0
 
     def tell(done: int, all_: int) -> None:
-        if done == all_ or done % max(1, all_ // 10) == 0:
+        nonlocal told
+        if done == all_ or done - told >= all_ / 10:
+            told = done
             say(f"  {done} of {all_}")
 
     return tell
@@ -253,9 +256,12 @@ def _sds(work: _Work) -> list[float]:
 
 def _with_sd(work: _Work, sd: float) -> Specification:
     """Return the leading fit with another prior SD of the interactions; or itself, if it has that one."""
-    is_own = abs(sd - reverse_bayes.sd_of(work.priors, work.model)) < 1e-6
-    chosen = work.priors if is_own else reverse_bayes.with_sd(work.priors, sd, work.model)
-    return Specification(work.study, work.model.name, chosen)
+    chosen = reverse_bayes.with_sd(work.priors, sd, work.model)
+    is_own = all(
+        np.allclose([one.mu or 0, one.sigma or 0], [own.mu or 0, own.sigma or 0], atol=1e-6)
+        for one, own in zip(chosen.rows, work.priors.rows, strict=True)
+    )
+    return Specification(work.study, work.model.name, work.priors if is_own else chosen)
 
 
 # --- The parts of it -----------------------------------------------------------------------------------
