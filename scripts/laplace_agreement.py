@@ -32,7 +32,7 @@ from cotreat.study_file import packaged
 OUT = Path(__file__).parents[1] / "results" / "laplace"
 WANTED = 40_000
 MOST_DRAWS = 600_000
-DRAWS, MOST_A_CHAIN, TUNE = 12_500, 60_000, 1500
+DRAWS, MOST_A_CHAIN, TUNE = 12_500, 80_000, 1500
 """Of NUTS, by chain: at first, and at most."""
 MEANS, SDS, CHANCES = 0.05, 0.05, 0.01
 """Bars: in posterior SDs, as a share, and as a probability."""

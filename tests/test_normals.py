@@ -44,6 +44,16 @@ def test_draws_have_the_mixtures_moments():
     np.testing.assert_allclose(np.cov(points.T), covariance, atol=0.03)
 
 
+def test_a_moved_mixture_has_the_density_of_moved_points():
+    before, after = np.array([1.0, 0.0, 2.0]), np.array([-1.0, 3.0, 0.5])
+    turn = np.array([[2.0, 0.0, 0.0], [0.3, 0.5, 0.0], [-0.2, 0.1, 1.5]])
+    points = MIXTURE.draw(20, np.random.default_rng(5))
+    there = after + (points - before) @ turn.T
+    found = MIXTURE.moved(before, after, turn).log_density(terms(there))
+    expected = MIXTURE.log_density(terms(points)) - np.log(np.linalg.det(turn))
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
+
+
 def test_draws_are_in_no_order():
     points = MIXTURE.draw(1000, np.random.default_rng(3))
     first, second = points[:500, 0] > 1.5, points[500:, 0] > 1.5

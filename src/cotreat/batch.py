@@ -262,10 +262,10 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
             if found.modes:  # they were looked for anew
                 is_searched = found.is_searched
             elif is_worth_more and (found.verdict == laplace.BAD or found.effective < effective):
-                found = approximate(first=found, effective=effective, enough=TRIED_AGAIN)
+                found = approximate(first=found.proposal, effective=effective, enough=TRIED_AGAIN)
             # Where what was tried again was bad all the same, its neighbours will be.
             is_worth_more = found.verdict != laplace.BAD
-        before = found
+        before = found.proposal
         answer = _answer(task, found, density, numbers, draws)
         yield {task.at: answer if is_searched else replace(answer, verdict=laplace.BAD)}
 

@@ -1,4 +1,4 @@
-"""The command line: studies, audit, cells, reanalyse, sensitivity, report."""
+"""The command line: studies, audit, cells, simulate, reanalyse, compare, sensitivity, report."""
 
 import argparse
 import io
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cotreat.catalogue import MODELS, ModelError
 from cotreat.engines import ENGINES, EngineError, require_engine
-from cotreat.names import CHAINS, DECIDED, DEPTHS, DRAWS, SEED
-from cotreat.priors import models_for, prior_set
+from cotreat.names import CHAINS, DECIDED, DEPTHS, DRAWS, SEED, STANDARD
+from cotreat.priors import PriorSet, models_for, prior_set
 from cotreat.study import ReadingError, Study
 from cotreat.study_file import StudyError, collapse_of, load_study, packaged
 
@@ -80,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     _add_cells(commands)
     _add_simulate(commands)
     _add_reanalyse(commands)
+    _add_compare(commands)
     _add_sensitivity(commands)
     _add_report(commands)
     return command_line
@@ -212,7 +213,7 @@ def _report(options: argparse.Namespace) -> int:
     from cotreat.report import ReportError, write_report
 
     try:
-        page, failed = write_report(options.folder)
+        page, failed, _ = write_report(options.folder)
     except ReportError as error:
         return _refuse(error)
     print("\n".join([page.as_posix(), *(f"FAILED CHECK: {line}" for line in failed)]))
@@ -281,6 +282,15 @@ def _add_reanalyse(commands: Commands) -> None:
         "--out", default="results", metavar="DIR", help="where to write (%(default)s)"
     )
     command.add_argument(
+        "--depth",
+        choices=DEPTHS,
+        default=STANDARD,
+        help="how much is worked out around the fits. quick: models compared by importance weights, the "
+        "leading one under other priors, a coarse surface of bias; standard: refits where weights fail, "
+        "each printed number or count left out, every reading and belief; full: readings, models and "
+        "priors crossed, sequential Monte Carlo for Bayes factors (%(default)s)",
+    )
+    command.add_argument(
         "--or-threshold",
         type=_positive,
         action="append",
@@ -341,6 +351,7 @@ def _reanalyse(options: argparse.Namespace) -> int:
         thresholds=list(dict.fromkeys(options.or_threshold)),
         say=say,
         engine=options.engine,
+        depth=options.depth,
         draws=options.draws,
         chains=options.chains,
         seed=options.seed,
@@ -350,7 +361,26 @@ def _reanalyse(options: argparse.Namespace) -> int:
     return FAILED_CHECKS if result.failed else 0
 
 
-# --- sensitivity -----------------------------------------------------------------------------------
+# --- compare, sensitivity ----------------------------------------------------------------------------
+
+
+def _add_compare(commands: Commands) -> None:
+    command = commands.add_parser(
+        "compare",
+        help="compare the models of a study: prediction, Bayes factors, averages",
+        description="Fit the models of a study that ask how treatments combine and compare them: "
+        "leave-one-out cross-validation with its unit declared, each printed number or count in what all "
+        "others predict of it, Bayes factors of the interactions with the prior they depend on, and the "
+        "average over whether there are any. Writes DIR/STUDY/comparison.",
+        epilog=EPILOG,
+    )
+    _add_part_options(
+        command,
+        "quick: importance weights alone; standard: refits where these fail, and each printed number "
+        "or count left out; full: every unit refitted under every model, and sequential Monte Carlo",
+    )
+    command.add_argument("--reading", metavar="NAME", help="reading (default: the study's default)")
+    command.set_defaults(run=_compare)
 
 
 def _add_sensitivity(commands: Commands) -> None:
@@ -359,22 +389,13 @@ def _add_sensitivity(commands: Commands) -> None:
         help="say what a study's answers depend on: priors, readings, models",
         description="Fit a study's leading model, and others, under every belief of a grid, other readings "
         "and models; find which sceptic would not be convinced, and how much of each number is prior. "
-        "Writes tables, figures and about.json into DIR/STUDY/sensitivity.",
+        "Writes DIR/STUDY/sensitivity.",
         epilog=EPILOG,
     )
-    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
-    command.add_argument(
-        "--priors",
-        default="weak",
-        metavar="SET",
-        help="of the analysis, as in reanalyse (%(default)s)",
-    )
-    command.add_argument(
-        "--depth",
-        choices=DEPTHS,
-        default="standard",
-        help="quick: the leading model under other priors, and other models; standard: also every reading and "
-        "belief, one thing changed at a time; full: readings, models and priors crossed (%(default)s)",
+    _add_part_options(
+        command,
+        "quick: the leading model under other priors, and other models; standard: also every reading "
+        "and belief, one thing changed at a time; full: readings, models and priors crossed",
     )
     command.add_argument(
         "--threshold",
@@ -384,6 +405,20 @@ def _add_sensitivity(commands: Commands) -> None:
         help="P(synergy) for which the critical prior of each interaction is found; may be given several "
         f"times ({DECIDED})",
     )
+    command.set_defaults(run=_sensitivity)
+
+
+def _add_part_options(command: argparse.ArgumentParser, depths: str) -> None:
+    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
+    command.add_argument(
+        "--priors",
+        default="weak",
+        metavar="SET",
+        help="of the analysis, as in reanalyse (%(default)s)",
+    )
+    command.add_argument(
+        "--depth", choices=DEPTHS, default=STANDARD, help=f"{depths} (%(default)s)"
+    )
     command.add_argument(
         "--seed", type=_whole(0), default=SEED, metavar="N", help="random seed (%(default)s)"
     )
@@ -391,7 +426,6 @@ def _add_sensitivity(commands: Commands) -> None:
         "--out", default="results", metavar="DIR", help="where to write (%(default)s)"
     )
     command.add_argument("--quiet", action="store_true", help="no progress")
-    command.set_defaults(run=_sensitivity)
 
 
 def _probability(text: str) -> float:
@@ -401,31 +435,65 @@ def _probability(text: str) -> float:
     return value
 
 
+def _compare(options: argparse.Namespace) -> int:
+    study = load_study(options.study)
+    study = study.under(options.reading) if options.reading else study
+
+    def write(priors: PriorSet, folder: Path, say: Callable[[str], None]) -> Path:
+        from cotreat.comparison import write
+
+        return write(study, {}, priors, folder, depth=options.depth, seed=options.seed, say=say)
+
+    return _part(options, study, write)
+
+
 def _sensitivity(options: argparse.Namespace) -> int:
     study = load_study(options.study)
+    thresholds = list(dict.fromkeys(options.threshold or [DECIDED]))
+
+    def write(priors: PriorSet, folder: Path, say: Callable[[str], None]) -> Path:
+        from cotreat.sensitivity import write
+
+        return write(
+            study,
+            {},
+            priors,
+            folder,
+            depth=options.depth,
+            seed=options.seed,
+            say=say,
+            thresholds=thresholds,
+        )
+
+    return _part(options, study, write)
+
+
+def _part(
+    options: argparse.Namespace,
+    study: Study,
+    write: Callable[[PriorSet, Path, Callable[[str], None]], Path],
+) -> int:
+    """Write one part of a study's results, and print what it found."""
     priors = prior_set(options.priors, study)
     models_for(study, priors)
+    folder = Path(options.out) / study.id
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return _refuse(error)
+    # What can be refused is refused by now; the heavy libraries take seconds to load.
     say = _hush if options.quiet else _announce
     say("loading PyMC, JAX and ArviZ …")
     from cotreat.parts import read_part
-    from cotreat.sensitivity import write
 
-    folder = write(
-        study,
-        {},
-        priors,
-        Path(options.out) / study.id,
-        depth=options.depth,
-        seed=options.seed,
-        say=say,
-        thresholds=list(dict.fromkeys(options.threshold or [DECIDED])),
-    )
-    part = read_part(folder)
-    failed = part.settings["failed checks"]
-    lines = [f"FAILED CHECKS: do not use these numbers: {line}" for line in failed]
+    written = write(priors, folder, say)
+    part = read_part(written)
+    failed = [f"FAILED CHECKS: do not use these numbers: {line}" for line in part.failed_checks]
+    lines = [f"{study.title}: {part.title.lower()}, {priors.name} priors, depth {options.depth}"]
     lines += [f"- {line}" for line in part.findings]
-    lines += [f"not answered: {line}" for line in part.failed if line not in failed]
-    print("\n".join([*lines, folder.as_posix()]))
+    unanswered = [line for line in part.failed if line not in part.failed_checks]
+    lines += [f"NOT ANSWERED: {line}" for line in unanswered]
+    print("\n".join([*failed, *lines, "", f"written: {written.as_posix()}"]))
     return FAILED_CHECKS if failed else 0
 
 
@@ -452,6 +520,7 @@ def _result(result: "Reanalysis") -> str:
     lines += [
         f"CAUTION, {_name(result, one)}: {line}" for one in result.results for line in one.cautions
     ]
+    lines += ["", *result.answer.sentences]
     lines += ["", headline.headline(leader.summary).to_string(index=False), ""]
     for one in result.results if len(result.study.readings) == 1 else (leader,):
         shown = [f"{_name(result, one)}: {a}" for a in headline.agreements(one.summary)]

@@ -20,6 +20,7 @@ from cotreat.estimands import (
     availability,
     enumerate_estimands,
     is_beyond_null,
+    name_of,
     waist_of,
 )
 from cotreat.evidence import claims, contrasts
@@ -31,7 +32,6 @@ from cotreat.priors import ALIASES, BELIEFS, PriorSet, grid_name, prior_set
 from cotreat.regimens import parse
 from cotreat.sampling import log_evidence, provenance
 from cotreat.study import Study
-from cotreat.summary import name_of
 
 SETS = (
     "weak",

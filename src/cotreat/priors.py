@@ -70,11 +70,21 @@ REFERENCE_RISK = "log-odds without treatment"
 REFERENCE_SHARE = "log-odds of being a case without treatment, set by the sampling"
 ODDS_RATIO = "log odds ratio of a treatment"
 PRODUCT = "log ratio of odds ratios of a pair"
+BIAS_SINGLE = (
+    "log of the factor by which confounding moves a treatment's odds ratio in the evidence"
+)
+BIAS_PRODUCT = (
+    "log of the factor by which confounding moves a pair's ratio of odds ratios in the evidence"
+)
+BIAS = {"bias_beta": BIAS_SINGLE, "bias_gamma": BIAS_PRODUCT}
+"""Variables of unmeasured confounding with their meanings; only sets that ask for them have any."""
 _BACK = {
     REFERENCE_RISK: ("risk", expit),
     REFERENCE_SHARE: ("share of cases", expit),
     ODDS_RATIO: ("odds ratio", np.exp),
     PRODUCT: ("ratio of odds ratios", np.exp),
+    BIAS_SINGLE: ("factor", np.exp),
+    BIAS_PRODUCT: ("factor", np.exp),
 }
 
 
@@ -101,6 +111,9 @@ class PriorSet:
                 "letters, digits, :, - and _"
             )
 
+    def __contains__(self, variable: str) -> bool:
+        return any(row.variable == variable for row in self.rows)
+
     def __getitem__(self, variable: str) -> Prior:
         for row in self.rows:
             if row.variable == variable:
@@ -126,8 +139,14 @@ class PriorSet:
         Raises
         ------
         ModelError
-            If the set is a belief about effects, or about interactions, and the model has none.
+            If the set is a belief about effects, or about interactions, and the model has none, or one
+            about confounding and the study was randomised.
         """
+        if study.design == "randomised" and any(row.variable in BIAS for row in self.rows):
+            raise ModelError(
+                f"the prior set {self.name!r} states unmeasured confounding, and {study.id} was "
+                "randomised: chance alone decided who got what; use a set without bias_beta and bias_gamma"
+            )
         for is_about, words, variables in (
             (self.about_effects, "the treatments' effects", EFFECTS),
             (self.about_interactions, "interactions", INTERACTIONS),
@@ -141,6 +160,7 @@ class PriorSet:
             *model.parameters,
             *parameters(printed(study)),
             *patients.parameters(study.cells),
+            *BIAS,
         }
         return replace(self, rows=tuple(row for row in self.rows if row.variable in needed))
 

@@ -12,7 +12,7 @@ from scipy.special import logit, ndtr
 from cotreat.estimands import CONDITIONAL
 from cotreat.evidence import claims
 from cotreat.evidence.claims import Printed
-from cotreat.names import CONTRADICTED, INTERVAL
+from cotreat.names import CONTRADICTED, INTERVAL, as_seen
 from cotreat.priors import PriorSet
 from cotreat.study import Claim, Study
 
@@ -128,7 +128,7 @@ def _law(
     flat = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
     step = max(1, flat.sizes["sample"] // PREDICTIVE_DRAWS)
     flat = flat.isel(sample=slice(None, None, step))
-    risk = flat[CONDITIONAL if CONDITIONAL in flat else "risk"]
+    risk = as_seen(flat, CONDITIONAL if CONDITIONAL in flat else "risk")
     eta = logit(risk.sel(arm=list(numbers.study.present)).values)
     sizes = flat["size"].values
     shift = priors["shift"].numbers()["sigma"] if numbers.shifted.size else 0.0
@@ -154,12 +154,46 @@ def _predicted(
     rng: np.random.Generator,
 ) -> Prediction:
     """Draw one number given the numbers that both readings understand alike."""
+    centre, sd = conditional(mean, covariance, at, points, data)
+    return predicted(claim, data.values[at], centre, sd, rng)
+
+
+def conditional(
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    at: int,
+    points: list[int],
+    data: claims.Observed,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and SD of one row of the joint law given others, draw by draw, each shape (draw,).
+
+    Parameters
+    ----------
+    mean, covariance
+        The joint law without rounding, shapes (draw, row) and (draw, row, row).
+    """
     inner = covariance[:, points][:, :, points] + np.diag(data.rounding[points])
     across = covariance[:, at][:, points]
     weights = np.linalg.solve(inner, across[..., None])[..., 0]
     centre = mean[:, at] + (weights * (data.values[points] - mean[:, points])).sum(1)
     variance = covariance[:, at, at] - (weights * across).sum(1)
-    sd = np.sqrt(variance)
+    return centre, np.sqrt(variance)
+
+
+def predicted(
+    claim: Claim,
+    value: float,
+    centre: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Prediction:
+    """Show a claim in its predictive distribution: normals on the scale of the joint law, one a draw.
+
+    Parameters
+    ----------
+    value
+        The printed number on that scale.
+    """
     drawn = rng.normal(centre, sd)
     tail = (1 - INTERVAL) / 2
     if claim.is_odds_ratio:
@@ -169,7 +203,7 @@ def _predicted(
         side = {"+": drawn > 0, "-": drawn < 0}.get(claim.sign, np.full(len(p), True))
         shown = np.where(side, p, 1.0)
     lower, median, upper = map(float, np.quantile(shown, [tail, 0.5, 1 - tail]))
-    far = _tail(claim, data.values[at], centre, sd)
+    far = _tail(claim, value, centre, sd)
     return Prediction(claim.id, claim.printed, lower, median, upper, far)
 
 

@@ -178,7 +178,6 @@ def write(
             "effective draws": EFFECTIVE,
             "draws": DRAWS,
             "thresholds": list(thresholds),
-            "failed checks": failed,
         },
         versions=versions("arviz", "jax", "numpy", "pymc", "pytensor", "scipy"),
     )

@@ -17,9 +17,10 @@ import pymc as pm
 import pytensor.tensor as pt
 from numpy.typing import NDArray
 from pytensor.graph.replace import clone_replace
+from scipy.special import erf, ndtri
 
 from cotreat import given
-from cotreat.vectorised import Draws, in_jax, untraced
+from cotreat.vectorised import Draws, evaluate, in_jax, untraced
 
 BLOCK, BLOCKS = 64, 64
 """Points worked out together, so that what they need fits the cache, and how many times in one call."""
@@ -117,6 +118,38 @@ _STANDARD = {"HalfNormalRV": _half_normal, "DirichletRV": _dirichlet, "UniformRV
 """How the prior's quantiles make a variable of a standard normal one."""
 
 
+def _deviate(below: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Φ⁻¹, kept finite."""
+    found: NDArray[np.float64] = ndtri(np.clip(below, NEAREST, 1 - NEAREST))
+    return found
+
+
+def _from_half_normal(rv: Any, own: NDArray[np.float64], _: Any) -> NDArray[np.float64]:
+    _, sigma = rv.owner.op.dist_params(rv.owner)
+    return _deviate(erf(own / (sigma.eval() * np.sqrt(2))))
+
+
+def _from_dirichlet(
+    _: Any, own: NDArray[np.float64], order: Sequence[int] | None
+) -> NDArray[np.float64]:
+    parts = own if order is None else own[:, list(order)]
+    rest = np.flip(np.cumsum(np.flip(parts, 1), axis=1), 1)  # of the stick, before each break
+    left = np.log(np.maximum(rest[:, 1:], 1e-300) / rest[:, :-1])
+    return -_deviate(np.exp(left * np.arange(left.shape[1], 0, -1)))
+
+
+def _from_uniform(_: Any, own: NDArray[np.float64], __: Any) -> NDArray[np.float64]:
+    return _deviate(own)
+
+
+_FROM = {
+    "HalfNormalRV": _from_half_normal,
+    "DirichletRV": _from_dirichlet,
+    "UniformRV": _from_uniform,
+}
+"""The way back: from draws of a variable to the standard normal ones."""
+
+
 class Density:
     """The log density of a model at many points, compiled once for any data and any prior's numbers.
 
@@ -148,6 +181,7 @@ class Density:
             self.given = {name: built[name].get_value() for name in inputs}
             function = in_jax([*(p.z for p in self._parts), *inputs.values()], [density])
         self._shapes = [part.start.shape for part in self._parts]
+        self._orders = orders or {}
         self.built = built
         self._compiled: dict[tuple[str, ...], Callable[..., Draws]] = {}
         self.start = np.concatenate([part.start.ravel() for part in self._parts])
@@ -166,6 +200,12 @@ class Density:
             return jax.lax.fori_loop(0, blocks, block, jnp.zeros(points.shape[:2]))
 
         self._several = jax.jit(several)
+
+    def columns(self, name: str) -> NDArray[np.int64]:
+        """Return which coordinates are those of a variable of the model, by its name."""
+        sizes = [int(np.prod(shape)) for shape in self._shapes]
+        at = [part.rv.name for part in self._parts].index(name)
+        return np.arange(sizes[at]) + sum(sizes[:at])
 
     def _apart(self, point: Any) -> list[Any]:
         cuts = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1]
@@ -197,6 +237,35 @@ class Density:
         blocks = -(-len(points) // BLOCK)
         found = self._several(padded.reshape(BLOCKS, BLOCK, self.size), blocks, told)
         return np.asarray(found).ravel()[: len(points)]
+
+    @cached_property
+    def places(self) -> dict[str, slice]:
+        """Which coordinates of a point are those of a variable, by its name."""
+        ends = np.cumsum([part.start.size for part in self._parts]).tolist()
+        starts = [0, *ends[:-1]]
+        names = [part.rv.name for part in self._parts]
+        return {name: slice(*span) for name, *span in zip(names, starts, ends, strict=True)}
+
+    def points(self, draws: Draws) -> NDArray[np.float64]:
+        """Take draws of the model's free variables to coordinates, under its own numbers.
+
+        Parameters
+        ----------
+        draws
+            By name, the draws along the first axis.
+        """
+        found = []
+        for part in self._parts:
+            own = draws[part.rv.name]
+            back = _FROM.get(type(part.rv.owner.op).__name__)
+            transform = self.built.rvs_to_transforms[part.rv]
+            if back is not None:
+                own = back(part.rv, own, self._orders.get(part.rv.name))
+            elif transform is not None:
+                moved = transform.forward(part.rv, *part.rv.owner.inputs)
+                (own,) = evaluate(self.built, [moved], draws)
+            found.append(own.reshape(len(own), -1))
+        return np.concatenate(found, axis=1)
 
     def draws(self, points: NDArray[np.float64], numbers: given.Given) -> Draws:
         """Take points back to the scale of the model's variables, by name."""

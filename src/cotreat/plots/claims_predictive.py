@@ -72,16 +72,16 @@ def draw(view: View) -> Figure | None:
     grid = figure.add_gridspec(len(lines), 2, height_ratios=[count + 0.5 for count in tall])
     for at, panels in enumerate(lines):
         if len(panels) == 1:
-            _draw_panel(figure.add_subplot(grid[at, :]), panels[0])
+            draw_panel(figure.add_subplot(grid[at, :]), panels[0])
             continue
         for column, panel in enumerate(panels):
             axes = figure.add_subplot(grid[at, column])
-            _draw_panel(axes, panel)
+            draw_panel(axes, panel)
             axes.tick_params(axis="y", labelleft=column == 0)
     names = [row.name for panels in lines for panel in panels for row in panel.rows]
     below = [key(view.study, names), *notes(numbers), fold(OUTSIDE, AXIS_WIDTH + 30)]
     title = "\n".join(filter(None, below))
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, title=title)
+    figure.legend(handles=legend(), loc="outside lower center", ncols=3, title=title)
     return figure
 
 
@@ -182,7 +182,8 @@ def _events(view: View, numbers: claims.Printed) -> Panel:
 # --- Drawing -------------------------------------------------------------------------------------
 
 
-def _draw_panel(axes: Axes, panel: Panel) -> None:
+def draw_panel(axes: Axes, panel: Panel) -> None:
+    """Draw the rows of a panel: predictions as bars, what is printed as diamonds."""
     ends = [end for row in panel.rows for end in (*row.wide, *row.printed)]
     _set_axis(axes, panel, min(ends), max(ends))
     for at, row in enumerate(panel.rows):
@@ -209,9 +210,10 @@ def _set_axis(axes: Axes, panel: Panel, lower: float, upper: float) -> None:
         axes.axvline(1 if panel.is_log else 0, color=GREY, lw=0.6, zorder=0)
 
 
-def _legend() -> list[Line2D]:
+def legend(seen: str = "printed") -> list[Line2D]:
+    """Explain bars and diamonds, which stand at what was `seen`."""
     return [
         Line2D([], [], label="predicted, central 50%", **BAR),
         Line2D([], [], label=f"predicted, central {INTERVAL:.0%}", alpha=0.35, **BAR),
-        Line2D([], [], label="printed", **DIAMOND),
+        Line2D([], [], label=seen, **DIAMOND),
     ]

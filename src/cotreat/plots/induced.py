@@ -10,14 +10,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.estimands import EVERY, Estimand, Waist
+from cotreat.estimands import EVERY, Estimand, Waist, name_of
 from cotreat.measures import REPRESENTATIVE
 from cotreat.names import EXTRAPOLATED
 from cotreat.plots import Picture
 from cotreat.plots.canvas import BLUE, GREY, PALE, label_rows, log_axis
 from cotreat.plots.words import LINE, fold, judged_on, key
 from cotreat.study import Study
-from cotreat.summary import name_of
 
 PICTURE = Picture(
     "induced",

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cotreat.estimands import name_of
 from cotreat.measures import MEASURES, REPRESENTATIVE
 from cotreat.names import OBSERVED
 from cotreat.plots import Picture
@@ -11,7 +12,6 @@ from cotreat.plots.canvas import BLUE, GREY, VERMILION, label_rows
 from cotreat.plots.words import key
 from cotreat.power_scaling import THRESHOLD
 from cotreat.study import Study
-from cotreat.summary import name_of
 
 PICTURE = Picture(
     "power_scaling",

@@ -1,0 +1,78 @@
+"""Each printed number, or count, in what all other evidence predicts of it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cotreat.evidence import claims
+from cotreat.left_out import EVENTS, ODDS_RATIO, P_VALUE, WIDTH, Left
+from cotreat.names import INTERVAL
+from cotreat.plots.canvas import TINY, number, write_below
+from cotreat.plots.claims_predictive import Panel, Row, draw_panel, legend
+from cotreat.plots.printed import row_names
+from cotreat.plots.words import event, fold, key, regimen_name
+from cotreat.study import Study
+
+LABELS = {
+    ODDS_RATIO: "odds ratio",
+    P_VALUE: "p-value",
+    WIDTH: "standard error of the log odds ratio",
+}
+"""What stands below a panel of a quantity, other than events."""
+NOTE = (
+    "each is left out in turn and predicted from all others; one diamond in twenty lies outside its "
+    f"{INTERVAL:.0%} bar by chance alone"
+)
+
+
+def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
+    """Draw what was left out, one panel a quantity."""
+    panels = panels_of(study, predicted)
+    tall = [len(panel.rows) for panel in panels]
+    figure = Figure(figsize=(7, 1.0 + 0.6 * len(panels) + 0.3 * sum(tall)), layout="constrained")
+    grid = figure.subplots(
+        len(panels), 1, squeeze=False, height_ratios=[count + 0.5 for count in tall]
+    )
+    for axes, panel in zip(grid[:, 0], panels, strict=True):
+        draw_panel(axes, panel)
+        _write_numbers(axes, panel)
+    names = [row.name for panel in panels for row in panel.rows]
+    title = "\n".join(filter(None, [key(study, names), fold(NOTE, 100)]))
+    is_counted = all(left.quantity == EVENTS for left in predicted) and bool(study.counted)
+    seen = "counted" if is_counted else "printed"
+    figure.legend(handles=legend(seen), loc="outside lower center", ncols=3, title=title)
+    words = f"study {study.id} · model {model}"
+    write_below(figure, words + (f" · reading {study.reading}" if len(study.readings) > 1 else ""))
+    return figure
+
+
+def panels_of(study: Study, predicted: Sequence[Left]) -> list[Panel]:
+    """Return a panel for each quantity that was predicted."""
+    numbers = claims.printed(study)
+    names = {} if numbers is None else row_names(numbers)
+    found = []
+    for quantity in (ODDS_RATIO, P_VALUE, WIDTH, EVENTS):
+        own = [left for left in predicted if left.quantity == quantity]
+        if own:
+            label = LABELS.get(quantity) or fold(f"patients with {event(study)}", 80)
+            rows = tuple(_row(study, names, left) for left in own)
+            found.append(Panel(label, rows, is_log=quantity != EVENTS))
+    return found
+
+
+def _row(study: Study, names: dict[str, str], left: Left) -> Row:
+    name = names.get(left.unit) or regimen_name(study, left.unit)
+    half = (left.left, left.right)
+    if not np.isfinite(left.left):  # of a p-value only the ends and the middle are known
+        half = (left.median, left.median)
+    return Row(name, (left.value,), (left.lower, left.upper), half)
+
+
+def _write_numbers(axes: Axes, panel: Panel) -> None:
+    """Write at the right what is printed, and what was predicted."""
+    write = number if panel.is_log else "{:.0f}".format
+    for at, row in enumerate(panel.rows):
+        text = f"{write(row.printed[0])}; {write(row.wide[0])} to {write(row.wide[1])}"
+        axes.text(1.01, at, text, transform=axes.get_yaxis_transform(), va="center", fontsize=TINY)
