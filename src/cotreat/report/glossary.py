@@ -224,6 +224,16 @@ SKIPPED = (
 )
 """Elements in which no term is marked."""
 
+# Longer terms first: "ratio of odds ratios" is not an odds ratio.
+_FORMS = sorted(
+    ((form, at) for at, term in enumerate(TERMS) for form in term.forms),
+    key=lambda one: -len(one[0]),
+)
+_ANY = "|".join(f"(?P<t{n}>{re.escape(form)}s?)" for n, (form, _) in enumerate(_FORMS))
+# What touches the word stays with it: a button is a box that lines may break before and after.
+_WORD = re.compile(
+    rf"(?<![\w-])(?P<before>\(*)(?P<word>{_ANY})(?![\w-]|\.\w)(?P<after>[.,;:)]*)", re.IGNORECASE
+)
 _TAG = re.compile(r"(<[^>]*>)")
 
 
@@ -260,27 +270,13 @@ def _texts(pieces: list[str], within_details: bool) -> Iterator[tuple[int, str]]
 
 def _marked(text: str, left: dict[int, Term]) -> str:
     """Mark in one piece of text the terms that are left, each once, and take them from what is left."""
-    if not left:
-        return text
-    # Longer terms first: "ratio of odds ratios" is not an odds ratio.
-    forms = sorted(
-        ((form, at) for at, term in enumerate(TERMS) for form in term.forms),
-        key=lambda one: -len(one[0]),
-    )
-    pattern = "|".join(f"(?P<t{n}>{re.escape(form)}s?)" for n, (form, _) in enumerate(forms))
 
     def replace(match: re.Match[str]) -> str:
-        (at,) = (at for n, (_, at) in enumerate(forms) if match[f"t{n}"])
+        (at,) = (at for n, (_, at) in enumerate(_FORMS) if match[f"t{n}"])
         term = left.pop(at, None)
         if term is None:
             return match[0]
         button = f'<button type="button" popovertarget="{term.id}">{match["word"]}</button>'
         return f"<dfn>{match['before']}{button}{match['after']}</dfn>"
 
-    # What touches the word stays with it: a button is a box that lines may break before and after.
-    return re.sub(
-        rf"(?<![\w-])(?P<before>\(*)(?P<word>{pattern})(?![\w-]|\.\w)(?P<after>[.,;:)]*)",
-        replace,
-        text,
-        flags=re.IGNORECASE,
-    )
+    return _WORD.sub(replace, text)

@@ -41,7 +41,7 @@ def embed(folder: Path, picture: Picture) -> Embedded:
         white.paste(image, mask=image.getchannel("A") if image.mode == "RGBA" else None)
     small = white.quantize(COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     written = BytesIO()
-    small.save(written, "png", compress_level=9)
+    small.save(written, "png")
     width, height = (round(side * PER_INCH) for side in white.size)
     text = b64encode(written.getvalue()).decode("ascii")
     return Embedded(picture, f"data:image/png;base64,{text}", width, height)
