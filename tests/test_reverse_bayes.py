@@ -225,12 +225,13 @@ def test_without_any_fit_it_says_so():
 
 @pytest.mark.parametrize("model", ["interaction", "exchangeable"])
 def test_pairs_have_the_prior_sd_that_is_asked_for(three, model):
-    weak = prior_set("weak", three)
+    optimist = prior_set("interactions:optimistic-strong", three)
     for sd in (0.2, 1.0):
-        chosen = with_sd(weak, sd, MODELS[model])
+        chosen = with_sd(optimist, sd, MODELS[model])
         assert sd_of(chosen, MODELS[model]) == pytest.approx(sd)
         risk = Induced(three, MODELS[model], chosen, seed=1, draws=20_000).waist(chosen)["risk"]
         log = np.log(risk / (1 - risk))
         ror = log.sel(arm="A+B") - log.sel(arm="A") - log.sel(arm="B") + log.sel(arm="none")
         # Of relatives the law has long tails: E τ⁴ = 3 (E τ²)².
         assert float(ror.std()) == pytest.approx(sd, rel=0.03)
+        assert float((ror > 0).mean()) == pytest.approx(0.5, abs=0.015)

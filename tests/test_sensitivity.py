@@ -129,7 +129,6 @@ def test_the_command_says_what_was_found_and_what_failed(monkeypatch, capsys, tm
             findings=("One finding.",),
             sections=(),
             failed=("one fit not trusted",),
-            settings={"failed checks": ["R-hat: 1.2"]},
         )
         return write_part(folder / "sensitivity", part, {}, {}, ["R-hat: 1.2"])
 
@@ -140,12 +139,9 @@ def test_the_command_says_what_was_found_and_what_failed(monkeypatch, capsys, tm
     assert (asked["study"], asked["priors"], asked["fits"]) == ("isis2", "weak", {})
     assert (asked["thresholds"], asked["depth"], asked["seed"]) == ([0.9], "quick", 7)
     told = capsys.readouterr().out.splitlines()
-    assert told[:3] == [
-        "FAILED CHECKS: do not use these numbers: R-hat: 1.2",
-        "- One finding.",
-        "not answered: one fit not trusted",
-    ]
-    assert told[3].endswith("isis2/sensitivity")
+    assert told[0] == "FAILED CHECKS: do not use these numbers: R-hat: 1.2"
+    assert told[2:4] == ["- One finding.", "NOT ANSWERED: one fit not trusted"]
+    assert told[-1].endswith("isis2/sensitivity")
 
 
 # --- What is said ---------------------------------------------------------------------------------------
@@ -207,3 +203,23 @@ def test_the_picture_says_what_has_no_probability(isis2):
     assert [text.get_text() for text in axes.texts] == ["fit not trusted"]
     marks = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
     assert 0.4 in marks
+
+
+def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
+    study = load_study("sun2024")
+    work = sensitivity._begun(study, {}, prior_set("weak", study), "full", 1, lambda _: None)
+    rows = [
+        ("exchangeable", "odds-ratios", "weak", 0.4, "good"),
+        ("exchangeable", "odds-ratios", "grid:neutral-strong", 0.8, BAD),
+        ("exchangeable", "four-set-products", "weak", 0.4, BAD),
+        ("interaction", "four-set-products", "weak", np.nan, "good"),
+        ("saturated", "four-set-products", "weak", 0.9, BAD),
+    ]
+    fits = pd.DataFrame(rows, columns=["model", "reading", "priors", "pareto_k", "verdict"])
+    assert list(sensitivity._not_answered(work, fits, is_crossed=True)) == [
+        "exchangeable, reading odds-ratios: 1 of 2 fits not trusted (Pareto k up to 0.80)",
+        "exchangeable, reading four-set-products: 1 of 1 fits not trusted (modes found once only); other priors "
+        "not tried, for a batch cannot fit it",
+        "interaction, reading four-set-products: other priors not tried, for a batch cannot fit it",
+        "saturated, reading four-set-products: 1 of 1 fits not trusted (Pareto k up to 0.90)",
+    ]

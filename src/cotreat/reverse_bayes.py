@@ -239,7 +239,7 @@ class Critical:
 
 
 def with_sd(priors: PriorSet, sd: float, model: Model) -> PriorSet:
-    """Return priors under which each pair's log ratio of odds ratios has a given SD about its mean.
+    """Return priors under which each pair's log ratio of odds ratios has mean 0 and a given SD.
 
     Where pairs are relatives, γ ~ Normal(μ, τ), both spreads are scaled alike.
     """
@@ -251,7 +251,13 @@ def with_sd(priors: PriorSet, sd: float, model: Model) -> PriorSet:
         chosen = {"mu": factor * mean, "tau": factor * spread}
     reason = f"each pair's log ratio of odds ratios has a prior SD of {sd:.3g}"
     rows = tuple(
-        replace(row, sigma=chosen[row.variable], reason=reason, chosen_by="user")
+        replace(
+            row,
+            mu=None if row.mu is None else 0.0,
+            sigma=chosen[row.variable],
+            reason=reason,
+            chosen_by="user",
+        )
         if row.variable in chosen
         else row
         for row in priors.rows

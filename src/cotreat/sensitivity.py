@@ -1,7 +1,7 @@
 """What the answers depend on: priors, readings, models, and how much of them is prior at all."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,9 +105,12 @@ def _set(one: Specification) -> PriorSet:
 
 def _counted(say: Say) -> Callable[[int, int], None]:
     """Tell of every tenth part of a batch."""
+    told = 0
 
     def tell(done: int, all_: int) -> None:
-        if done == all_ or done % max(1, all_ // 10) == 0:
+        nonlocal told
+        if done == all_ or done - told >= all_ / 10:
+            told = done
             say(f"  {done} of {all_}")
 
     return tell
@@ -252,9 +255,12 @@ def _sds(work: _Work) -> list[float]:
 
 def _with_sd(work: _Work, sd: float) -> Specification:
     """Return the leading fit with another prior SD of the interactions; or itself, if it has that one."""
-    is_own = abs(sd - reverse_bayes.sd_of(work.priors, work.model)) < 1e-6
-    chosen = work.priors if is_own else reverse_bayes.with_sd(work.priors, sd, work.model)
-    return Specification(work.study, work.model.name, chosen)
+    chosen = reverse_bayes.with_sd(work.priors, sd, work.model)
+    is_own = all(
+        np.allclose([one.mu or 0, one.sigma or 0], [own.mu or 0, own.sigma or 0], atol=1e-6)
+        for one, own in zip(chosen.rows, work.priors.rows, strict=True)
+    )
+    return Specification(work.study, work.model.name, work.priors if is_own else chosen)
 
 
 # --- The parts of it -----------------------------------------------------------------------------------
@@ -280,19 +286,7 @@ def _hinges(work: _Work, wanted: list[Specification]) -> _Piece:
     fits = table.drop_duplicates([READING, MODEL, PRIORS])
     bad = fits[fits.verdict == laplace.BAD]
     star = len(work.models) + len(work.study.readings) + len(multiverse.SETS)
-    not_crossed = (
-        []
-        if len(wanted) <= star
-        else [
-            f"{model}, reading {reading}: other priors not tried, for a batch cannot fit it under those of the "
-            "analysis"
-            for (model, reading), own in fits.groupby([MODEL, READING], sort=False)
-            if len(own) == 1
-            and multiverse.beside(
-                Specification(work.study.under(str(reading)), str(model), work.priors)
-            )
-        ]
-    )
+    is_crossed = len(wanted) > star
     words = [
         "The leading answer is the ratio of odds ratios of each pair under "
         f"{work.model.name} and {in_words(work.priors.name)} priors"
@@ -320,16 +314,25 @@ def _hinges(work: _Work, wanted: list[Specification]) -> _Piece:
         {MULTIVERSE: table, "what_it_hangs_on.csv": changes},
         {hinges.PICTURE.name: lambda: hinges.draw(changes, table, work.study)},
         _hinge_finding(changes),
-        (*_bad_in_words(bad), *not_crossed),
+        tuple(_not_answered(work, fits, is_crossed=is_crossed)),
     )
 
 
-def _bad_in_words(bad: pd.DataFrame) -> list[str]:
-    return [
-        f"{model}, reading {reading}: {len(own)} fit{'s' if len(own) > 1 else ''} not trusted "
-        f"(Pareto k up to {own.pareto_k.max():.2f})"
-        for (model, reading), own in bad.groupby(["model", "reading"], sort=False)
-    ]
+def _not_answered(work: _Work, fits: pd.DataFrame, *, is_crossed: bool) -> Iterator[str]:
+    """Say which fits cannot be trusted, and where other priors were not tried therefore."""
+    for (model, reading), own in fits.groupby([MODEL, READING], sort=False):
+        base = Specification(work.study.under(str(reading)), str(model), work.priors)
+        is_alone = is_crossed and len(own) == 1 and bool(multiverse.beside(base))
+        bad = own[own.verdict == laplace.BAD]
+        said = []
+        if len(bad):
+            is_k = bad.pareto_k.max() >= laplace.BAD_K
+            why = f"Pareto k up to {bad.pareto_k.max():.2f}" if is_k else "modes found once only"
+            said.append(f"{len(bad)} of {len(own)} fits not trusted ({why})")
+        if is_alone:
+            said.append("other priors not tried, for a batch cannot fit it")
+        if said:
+            yield f"{model}, reading {reading}: {'; '.join(said)}"
 
 
 def _hinge_finding(changes: pd.DataFrame) -> str:

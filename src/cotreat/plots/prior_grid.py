@@ -85,8 +85,8 @@ def _draw_probabilities(axes: Axes, own: pd.DataFrame) -> None:
         axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
     for at, belief in enumerate(ROWS):
         rows = own[own.interactions == belief]
-        weak = rows[rows.effects == WEAK]
-        axes.plot(weak.prior_probability, [at] * len(weak), zorder=4, **PRIOR)
+        own_prior = rows.prior_probability.dropna()[:1]  # no belief about effects changes it
+        axes.plot(own_prior, [at] * len(own_prior), zorder=4, **PRIOR)
         _draw_marks(axes, at, rows, "probability")
     axes.set_xticks(TICKS, TICK_LABELS, fontsize=6.5)
     axes.set_xlabel("P(synergy)")
