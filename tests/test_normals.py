@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cotreat.normals import FACTOR, WIDER, Normals, scattered, terms, union
+from cotreat.normals import FACTORS, SHARES, Normals, scattered, terms, union
 
 MEANS = np.array([[0.0, 1.0, -1.0], [3.0, 0.0, 2.0]])
 COVARIANCES = np.array(
@@ -22,7 +22,7 @@ def density(mixture, points):
         for weight, mean, covariance in zip(
             mixture.weights, mixture.means, mixture.covariances, strict=True
         )
-        for share, factor in ((1 - WIDER, 1), (WIDER, FACTOR))
+        for share, factor in zip(SHARES, FACTORS, strict=True)
     ]
     return np.sum(parts, axis=0)
 
@@ -37,11 +37,21 @@ def test_draws_have_the_mixtures_moments():
     points = MIXTURE.draw(400_000, np.random.default_rng(2))
     assert len(points) == 400_000
     mean = MIXTURE.weights @ MEANS
-    wider = 1 + WIDER * (FACTOR - 1)
+    wider = SHARES @ FACTORS
     second = [m[:, None] * m + wider * c for m, c in zip(MEANS, COVARIANCES, strict=True)]
     covariance = np.einsum("k,kij->ij", MIXTURE.weights, second) - mean[:, None] * mean
     np.testing.assert_allclose(points.mean(0), mean, atol=0.02)
     np.testing.assert_allclose(np.cov(points.T), covariance, atol=0.03)
+
+
+def test_a_moved_mixture_has_the_density_of_moved_points():
+    before, after = np.array([1.0, 0.0, 2.0]), np.array([-1.0, 3.0, 0.5])
+    turn = np.array([[2.0, 0.0, 0.0], [0.3, 0.5, 0.0], [-0.2, 0.1, 1.5]])
+    points = MIXTURE.draw(20, np.random.default_rng(5))
+    there = after + (points - before) @ turn.T
+    found = MIXTURE.moved(before, after, turn).log_density(terms(there))
+    expected = MIXTURE.log_density(terms(points)) - np.log(np.linalg.det(turn))
+    np.testing.assert_allclose(found, expected, rtol=1e-7)
 
 
 def test_draws_are_in_no_order():

@@ -4,7 +4,7 @@ from scipy import stats
 
 from cotreat import load_study, parse_study
 from cotreat.catalogue import MODELS, ModelError
-from cotreat.priors import GRID, NAMES, distance, prior_set
+from cotreat.priors import BELIEFS, GRID, INTERACTION_GRID, NAMES, distance, grid_name, prior_set
 from tests.conftest import THREE, THREE_CELLS, arms
 
 
@@ -108,3 +108,59 @@ def test_names():
 def test_unknown_set_names_the_known_ones(isis2):
     with pytest.raises(ModelError, match="no prior set 'flat'; the prior sets are weak, sceptical"):
         prior_set("flat", isis2)
+
+
+@pytest.mark.parametrize("variable", ["gamma", "mu"])
+def test_beliefs_about_interactions(three, variable):
+    def row(name):
+        return prior_set(name, three)[variable]
+
+    # Half the size of an effect on the log scale: a ratio of odds ratios of √2, with the same share of
+    # the prior beyond the null; a neutral belief has the SDs of Zampieri et al. 2021.
+    optimist = row("interactions:optimistic-strong")
+    assert optimist.mu == pytest.approx(np.log(2) / 2)
+    assert stats.norm.cdf(0, optimist.mu, optimist.sigma) == pytest.approx(0.05)
+    assert row("interactions:pessimistic-weak").mu == pytest.approx(-np.log(2) / 2)
+    assert (
+        row("interactions:neutral-moderate").mu,
+        row("interactions:neutral-moderate").sigma,
+    ) == (
+        0,
+        0.355,
+    )
+    assert row("grid:optimistic-strong") == row("weak")
+
+
+def test_an_optimist_about_interactions_in_a_harm_expects_less_of_it(isis2):
+    assert prior_set("interactions:optimistic-weak", isis2)["gamma"].mu == pytest.approx(
+        -np.log(2) / 2
+    )
+
+
+def test_beliefs_about_effects_and_interactions_together(three):
+    both = prior_set("grid:neutral-strong:optimistic-weak", three)
+    assert both["beta"] == prior_set("grid:neutral-strong", three)["beta"]
+    assert both["gamma"] == prior_set("interactions:optimistic-weak", three)["gamma"]
+    assert both["alpha"] == prior_set("weak", three)["alpha"]
+
+
+def test_every_pair_of_beliefs_has_a_name(three):
+    beliefs = ("", *BELIEFS)
+    names = {grid_name(one, other) for one in beliefs for other in beliefs}
+    assert len(names) == 100
+    assert all(prior_set(name, three).name == name for name in names)
+    assert {"weak", *GRID, *INTERACTION_GRID} < names
+
+
+def test_a_belief_about_interactions_is_refused_where_there_are_none(isis2):
+    sceptic = prior_set("interactions:neutral-strong", isis2)
+    with pytest.raises(ModelError, match="belief about interactions, and additive has no such"):
+        sceptic.only(MODELS["additive"], isis2)
+
+
+@pytest.mark.parametrize(
+    "name", ["grid:neutral", "interactions:neutral-weak:neutral-weak", "grid", "weak:neutral-weak"]
+)
+def test_half_a_belief_is_none(isis2, name):
+    with pytest.raises(ModelError, match="no prior set"):
+        prior_set(name, isis2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cotreat.study import Claim, Meaning, Printed, Study
+from cotreat.study import Claim, Meaning, Printed, Sequential, Study
 from cotreat.study_file import StudyError, load_study, packaged, parse_study
 
 HEAD = """
@@ -92,7 +92,7 @@ TREATMENT_ID = (
     "a treatment's id must be a letter A-Z or a-z followed by letters, digits or _, and "
     "no word of set expressions or of Python (all, any, none, not, and, is, …)"
 )
-SECTIONS = "study, outcome, baseline, treatments, subgroups, arms, totals, claims, readings, patients, cells"
+SECTIONS = "study, outcome, baseline, treatments, subgroups, sequential, arms, totals, claims, readings, patients, cells"
 
 # Only their length is wrong with them.
 LONG_NUMBER = "9" * 5000
@@ -1137,3 +1137,33 @@ def test_admitted_by_the_inclusion_rule() -> None:
 def test_all_are_admitted_without_a_rule() -> None:
     study = load_study("isis2")
     assert all(study.is_admitted(regimen) for regimen in study.regimens)
+
+
+SEQUENTIAL = """
+[[sequential]]
+treatments = ["TAC", "CYC"]
+source = "Toy 2024, methods"
+"""
+
+
+def test_treatments_given_one_after_the_other():
+    study = parse_study(TOY + SEQUENTIAL)
+    assert study.sequential == (Sequential(("TAC", "CYC"), "Toy 2024, methods"),)
+    assert parse_study(TOY).sequential == ()
+    known = load_study("sun2024").sequential
+    assert [one.treatments for one in known] == [("CYC", "MMF")]
+    assert "sequentially or simultaneously" in known[0].source
+
+
+def test_bad_sequences_are_told_with_their_place():
+    bad = SEQUENTIAL.replace('"CYC"]', '"CYK", "TAC"]').replace("source", "sauce")
+    with pytest.raises(StudyError) as error:
+        parse_study(TOY + bad + '[[sequential]]\ntreatments = ["TAC"]\nsource = "x"\n')
+    assert error.value.problems == (
+        "sequential[1].sauce: unknown key; did you mean source?",
+        "sequential[1].source: missing; it must be a text that is not empty",
+        "sequential[1].treatments: unknown treatment CYK; did you mean CYC?",
+        "sequential[1].treatments: names a treatment twice",
+        "sequential[2].treatments: is ['TAC']; it must be two treatments or more that were given one after the "
+        'other, such as ["A", "B"]',
+    )

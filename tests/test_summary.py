@@ -4,11 +4,12 @@ import xarray as xr
 
 from cotreat import load_study
 from cotreat.catalogue import MODELS
-from cotreat.estimands import enumerate_estimands
+from cotreat.estimands import enumerate_estimands, name_of, subject_of
 from cotreat.frequentist import fit_likelihood
 from cotreat.measures import MEASURES, REPRESENTATIVE
 from cotreat.names import FIXED, IMPLIED, SUMMARY_COLUMNS
-from cotreat.summary import LIKELIHOOD, POSTERIOR, is_beyond_null, name_of, subject_of
+from cotreat.remarks import of_sequences
+from cotreat.summary import LIKELIHOOD, POSTERIOR, is_beyond_null
 from tests.conftest import table_of
 
 
@@ -189,3 +190,13 @@ def test_labels_come_apart():
     assert (name_of("ror[A:B]"), subject_of("ror[A:B]")) == ("ror", "A:B")
     assert subject_of("odds_ratio[A+B vs none] > 1.5") == "A+B vs none"
     assert set(MEASURES) >= set(REPRESENTATIVE.values())
+
+
+def test_every_combination_given_one_after_the_other_is_told_of_immortal_time():
+    (words,) = of_sequences(load_study("sun2024"))
+    assert words.startswith(
+        "Cyclophosphamide and mycophenolate mofetil were given one after the other"
+    )
+    assert "immortal time" in words
+    assert "What is said of CYC+MMF, TAC+CYC+MMF, and" in words
+    assert not list(of_sequences(load_study("isis2")))

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+import pandas as pd
 from scipy.special import logit, ndtr, ndtri
 
 from cotreat.catalogue import MODELS, SUBGROUPS
-from cotreat.estimands import Estimand, Point, determination, enumerate_estimands
+from cotreat.estimands import Estimand, Point, determination, enumerate_estimands, subject_of
 from cotreat.evidence.claims import (
     Printed,
     can_tell,
@@ -30,6 +31,8 @@ from cotreat.study import NOT_IDENTIFIED, Claim, DivisionError, Study
 
 RISKS = "risks"
 ODDS_RATIOS = "odds ratios of two regimens"
+CONTRADICTION = "contradiction"
+"""How the verdict on a printed number begins that the cells do not give."""
 LISTED = 12
 """Odds ratios that the evidence determines are named if they are no more."""
 
@@ -156,6 +159,70 @@ def _totals(study: Study) -> str:
     return "\n".join(lines)
 
 
+def cells_table(study: Study) -> pd.DataFrame:
+    """Return every regimen with its counts, if anybody printed them, and the printed totals: one row each."""
+    rows = [_cell_row(study, regimen) for regimen in study.regimens]
+    rows += [
+        {
+            "regimen": f"{total.patients} (printed total)",
+            "events": total.events,
+            "patients": total.n,
+            "crude risk": None,
+            "source": total.source,
+        }
+        for total in study.totals
+    ]
+    return pd.DataFrame(rows).astype({"events": "Int64", "patients": "Int64"})
+
+
+def _cell_row(study: Study, regimen: str) -> dict[str, object]:
+    row: dict[str, object] = {"regimen": regimen, "events": None, "patients": None}
+    if regimen not in study.counted:
+        says = "patients, not counted in print" if regimen in study.present else "no patients"
+        says = says if study.is_admitted(regimen) else "empty by design"
+        return {**row, "crude risk": None, "source": says}
+    at = study.counted.index(regimen)
+    events, n = int(study.events[at]), int(study.n[at])
+    risk = None if study.is_case_control else events / n
+    source = study.source_of(regimen)
+    return {
+        "regimen": regimen,
+        "events": events,
+        "patients": n,
+        "crude risk": risk,
+        "source": source,
+    }
+
+
+def printed_table(study: Study) -> pd.DataFrame:
+    """Return every printed odds ratio and p-value, and what becomes of it: one row each."""
+    numbers = printed(study)
+    used = set() if numbers is None else {claim.id for claim in numbers.claims}
+    fates = (
+        {found.claim.id: found.verdict for found in check_claims(study)} if numbers is None else {}
+    )
+    return pd.DataFrame(
+        [
+            {
+                "number": claim.id,
+                "about": _about(claim),
+                "printed": claim.printed,
+                "adjusted": "yes" if claim.adjusted else "no",
+                "use": _use(claim, used, fates),
+                "source": claim.source,
+            }
+            for claim in study.claims
+        ],
+        columns=["number", "about", "printed", "adjusted", "use", "source"],
+    )
+
+
+def _use(claim: Claim, used: set[str], fates: dict[str, str]) -> str:
+    if claim.id in used:
+        return "evidence"
+    return f"checked: {fates[claim.id]}" if claim.id in fates else "shown, not used here"
+
+
 # --- Printed odds ratios against the cells ---------------------------------------------------------
 
 
@@ -205,7 +272,9 @@ def _check_claim(study: Study, claim: Claim) -> ClaimCheck:
     printed = (claim.value, *claim.ci)
     # A limit of a printed interval may have been worked out from rounded parts: allow one unit.
     off = [p.value for p, v in zip(printed, implied, strict=True) if abs(p.value - v) > 2 * p.half]
-    verdict = f"contradiction: {', '.join(map(str, off))} not within rounding" if off else "agrees"
+    verdict = (
+        f"{CONTRADICTION}: {', '.join(map(str, off))} not within rounding" if off else "agrees"
+    )
     return ClaimCheck(claim, implied, verdict)
 
 
@@ -213,7 +282,7 @@ def _p_verdict(claim: Claim, p: float) -> str:
     if claim.adjusted or claim.kind == "p_trend":
         return "not comparable: the cells' p is crude, and Wald"
     near = p < claim.value.value if claim.is_below else abs(p - claim.value.value) <= 0.01
-    return "agrees" if near else "contradiction: far from the cells' Wald p"
+    return "agrees" if near else f"{CONTRADICTION}: far from the cells' Wald p"
 
 
 def _claims(study: Study) -> str:
@@ -263,7 +332,7 @@ def _evidence(study: Study, numbers: Printed) -> Iterator[str]:
             f"{verdict[one.agrees]}; its value enters once, its width counts"
         )
     yield "\n".join(lines)
-    odd = [*study.warnings, *_rival_readings(study), *_strange_p_values(study)]
+    odd = open_questions(study)
     if odd:
         yield "\n".join(["What does not fit, or is open:", *(f"  {line}" for line in odd)])
     if len(study.readings) > 1:
@@ -271,6 +340,15 @@ def _evidence(study: Study, numbers: Printed) -> Iterator[str]:
         lines = ["Readings (each is run; compare their log evidence):"]
         lines += [f"  {r.id}{m}: {r.words}" for r, m in zip(study.readings, marks, strict=False)]
         yield "\n".join(lines)
+
+
+def open_questions(study: Study) -> list[str]:
+    """Say what of the printed numbers does not fit, or can be taken in several ways."""
+    if printed(study) is None:
+        checks = check_claims(study)
+        odd = [c for c in checks if c.verdict.startswith(CONTRADICTION)]
+        return [f"{c.claim.id} ({c.claim.printed}), {_about(c.claim)}: {c.verdict}" for c in odd]
+    return [*study.warnings, *_rival_readings(study), *_strange_p_values(study)]
 
 
 def _used_by(study: Study, claim: Claim) -> str:
@@ -332,17 +410,36 @@ def _strange_p_values(study: Study) -> Iterator[str]:
 def _availability(study: Study) -> str:
     lines = ["What the evidence determines (observed), leaves to model and prior (extrapolated),"]
     lines.append("or cannot have (undefined):")
-    found = [(_group(e), _called(e), _status(study, e)) for e in _general(study)]
-    sizes = Counter(group for group, _, _ in found)
-    for (group, status), members in groupby(sorted(found, key=_order), key=lambda f: (f[0], f[2])):
-        names = [name for _, name, _ in members]
-        of = f" ({len(names)} of {sizes[group]})" if len(names) < sizes[group] else ""
+    for group, names, every, status in _determined(study):
+        of = f" ({len(names)} of {every})" if len(names) < every else ""
         is_short = group not in (RISKS, ODDS_RATIOS) or (
             study.has_uncounted and status == OBSERVED and len(names) <= LISTED
         )
         shown = f": {', '.join(names)}" if is_short else of
         lines.append(f"  {group}{shown}: {status}")
     return "\n".join(lines)
+
+
+def availability_table(study: Study) -> pd.DataFrame:
+    """Return what the evidence determines, one row for each kind of number and status."""
+    rows = [
+        {
+            "kind of number": group,
+            "what the evidence says of it": status,
+            "how many": f"{len(names)} of {every}",
+            "which": ", ".join(subject_of(name) or name for name in names),
+        }
+        for group, names, every, status in _determined(study)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _determined(study: Study) -> Iterator[tuple[str, list[str], int, str]]:
+    """Group the estimands alike in kind and status; give how many there are of the kind, too."""
+    found = [(_group(e), _called(e), _status(study, e)) for e in _general(study)]
+    sizes = Counter(group for group, _, _ in found)
+    for (group, status), members in groupby(sorted(found, key=_order), key=lambda f: (f[0], f[2])):
+        yield group, [name for _, name, _ in members], sizes[group], status
 
 
 def _general(study: Study) -> Iterator[Estimand]:

@@ -37,6 +37,8 @@ ONE_THREAD = {
 """Settings of a process beside others: threads of its own would only wait for theirs."""
 PART = 120
 """Specifications of one shape that are fitted one after the other."""
+TRIED_AGAIN = 0.15
+"""Of a fit that turned out bad, the share of draws that must be effective when its proposal is fitted once more."""
 FEW = 40
 """So many specifications or fewer are fitted in this process: another takes seconds to begin."""
 
@@ -192,10 +194,24 @@ def _shared(tasks: list[_Task], processes: int) -> list[list[_Task]]:
     """Share tasks out: those of one shape together, but no part larger than what one process should do."""
     most = min(max(1, -(-len(tasks) // processes)), PART)
     shapes: dict[str, list[_Task]] = {}
-    for task in tasks:
+    for task in _like_after_like(tasks):
         shapes.setdefault(task.shape, []).append(task)
     parts = [own[at : at + most] for own in shapes.values() for at in range(0, len(own), most)]
     return sorted(parts, key=len, reverse=True)
+
+
+def _like_after_like(tasks: list[_Task]) -> list[_Task]:
+    """Order tasks so that priors of one study differ little from one to the next: its proposal serves then."""
+    places: dict[tuple[str, str], int] = {}
+    for task in tasks:
+        places.setdefault((task.study.digest, task.study.reading), len(places))
+
+    def key(task: _Task) -> tuple[float, ...]:
+        numbers = [np.ravel(v) for row in task.priors.rows for v in row.given().values()]
+        place = places[task.study.digest, task.study.reading]
+        return (place, *map(float, np.concatenate(numbers)))
+
+    return sorted(tasks, key=key)
 
 
 def _in_parts(
@@ -227,7 +243,7 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
     first, model = part[0], find_model(part[0].model, part[0].study)
     built = build(first.study, model, first.priors)
     density = Density(built, share_orders(printed(first.study)))
-    before, is_searched = None, True
+    before, is_searched, is_worth_more = None, True, True
     for task in part:
         numbers = given_of(task.study, model, task.priors)
         approximate = partial(
@@ -240,13 +256,15 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
         if not is_searched:  # no draws could mend it
             found = approximate(first=before, effective=0)
         else:
-            found = approximate(first=before, effective=effective)
+            # The first one's proposal is handed on to all.
+            enough = laplace.ENOUGH if before is None else None
+            found = approximate(first=before, effective=effective, enough=enough)
             if found.modes:  # they were looked for anew
                 is_searched = found.is_searched
-            elif found.verdict == laplace.BAD or found.effective < effective:
-                found = approximate(
-                    first=found.proposal, effective=effective, enough=laplace.ENOUGH
-                )
+            elif is_worth_more and (found.verdict == laplace.BAD or found.effective < effective):
+                found = approximate(first=found.proposal, effective=effective, enough=TRIED_AGAIN)
+            # Where what was tried again was bad all the same, its neighbours will be.
+            is_worth_more = found.verdict != laplace.BAD
         before = found.proposal
         answer = _answer(task, found, density, numbers, draws)
         yield {task.at: answer if is_searched else replace(answer, verdict=laplace.BAD)}

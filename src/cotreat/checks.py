@@ -20,7 +20,6 @@ from cotreat.estimands import (
     full_label,
     is_beyond_null,
     judged_measures,
-    risk_of,
     waist_of,
 )
 from cotreat.laplace import BAD_K, GOOD_K
@@ -28,15 +27,17 @@ from cotreat.measures import odds
 from cotreat.names import (
     CALIBRATION,
     CHECK_COLUMNS,
+    CONFOUNDED,
     EVIDENCE_MOVED,
     EXTRAPOLATED,
     IMPLIED,
     OBSERVED,
     PROBABILITY_MOVED,
+    as_seen,
 )
 from cotreat.overlap import MOST_RARE, RARE, overlap_of, percent
 from cotreat.predicted_risk import calibration_of
-from cotreat.priors import PRIOR_CONFLICT, distance
+from cotreat.priors import BIAS, PRIOR_CONFLICT, distance
 from cotreat.sampling import unsettled
 from cotreat.study import Study
 
@@ -227,7 +228,10 @@ def _row(
     }
 
 
-DERIVED = ("claim_mean", "claim_covariance", "width_mean", "width_sd", "conditional_risk")
+DERIVED = (
+    *("claim_mean", "claim_covariance", "width_mean", "width_sd", "conditional_risk"),
+    *(*BIAS, f"{CONFOUNDED}risk", f"{CONFOUNDED}conditional_risk"),
+)
 """Parts of a posterior that follow from parameters and that nobody reads."""
 
 
@@ -404,7 +408,8 @@ def _claims_misfit(tree: xr.DataTree) -> Row:
 
 def _prior_conflict(tree: xr.DataTree, study: Study) -> Row:
     """Measure how many SDs the prior is from the observed log-odds of each counted regimen."""
-    prior = logit(risk_of(tree, "prior").sel(arm=list(study.counted)))
+    seen = as_seen(tree["prior"].to_dataset(), "risk")
+    prior = logit(seen.sel(arm=list(study.counted)))
     dims = ("chain", "draw")
     far = distance(prior.mean(dims).values, prior.var(dims).values, study)
     at = int(far.argmax())
@@ -430,7 +435,8 @@ def _misfit(tree: xr.DataTree, study: Study) -> Row:
     if "expected_events" in again:
         mean = again["expected_events"].values
     else:
-        mean = study.n * risk_of(tree).sel(arm=list(study.counted)).values
+        seen = as_seen(tree["posterior"].to_dataset(), "risk")
+        mean = study.n * seen.sel(arm=list(study.counted)).transpose(..., "arm").values
     variance = mean * (1 - mean / study.n)
     observed = (study.events - mean) ** 2 / variance
     expected = (again["events"].values - mean) ** 2 / variance

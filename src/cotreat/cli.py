@@ -1,4 +1,4 @@
-"""The command line: studies, audit, cells, reanalyse, compare, report."""
+"""The command line: studies, audit, cells, simulate, reanalyse, compare, sensitivity, report."""
 
 import argparse
 import io
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cotreat.catalogue import MODELS, ModelError
 from cotreat.engines import ENGINES, EngineError, require_engine
-from cotreat.names import CHAINS, DRAWS, SEED
-from cotreat.priors import models_for, prior_set
+from cotreat.names import CHAINS, DECIDED, DEPTHS, DRAWS, SEED, STANDARD
+from cotreat.priors import PriorSet, models_for, prior_set
 from cotreat.study import ReadingError, Study
 from cotreat.study_file import StudyError, collapse_of, load_study, packaged
 
@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     _add_simulate(commands)
     _add_reanalyse(commands)
     _add_compare(commands)
+    _add_sensitivity(commands)
     _add_report(commands)
     return command_line
 
@@ -212,7 +213,7 @@ def _report(options: argparse.Namespace) -> int:
     from cotreat.report import ReportError, write_report
 
     try:
-        page, failed = write_report(options.folder)
+        page, failed, _ = write_report(options.folder)
     except ReportError as error:
         return _refuse(error)
     print("\n".join([page.as_posix(), *(f"FAILED CHECK: {line}" for line in failed)]))
@@ -254,7 +255,8 @@ def _add_reanalyse(commands: Commands) -> None:
         metavar="SET",
         help="weak (default); a belief about the treatments' single effects: sceptical (they work "
         "the wrong way), neutral (near none) or enthusiastic; or one of the grid of belief and "
-        "strength, such as grid:neutral-strong. None of them is a belief about interactions.",
+        "strength, such as grid:neutral-strong; or such a belief about interactions, interactions:optimistic-weak, "
+        "or about effects and then interactions, grid:neutral-strong:optimistic-weak.",
     )
     command.add_argument(
         "--engine",
@@ -278,6 +280,15 @@ def _add_reanalyse(commands: Commands) -> None:
     )
     command.add_argument(
         "--out", default="results", metavar="DIR", help="where to write (%(default)s)"
+    )
+    command.add_argument(
+        "--depth",
+        choices=DEPTHS,
+        default=STANDARD,
+        help="how much is worked out around the fits. quick: models compared by importance weights, the "
+        "leading one under other priors, a coarse surface of bias; standard: refits where weights fail, "
+        "each printed number or count left out, every reading and belief; full: readings, models and "
+        "priors crossed, sequential Monte Carlo for Bayes factors (%(default)s)",
     )
     command.add_argument(
         "--or-threshold",
@@ -340,6 +351,7 @@ def _reanalyse(options: argparse.Namespace) -> int:
         thresholds=list(dict.fromkeys(options.or_threshold)),
         say=say,
         engine=options.engine,
+        depth=options.depth,
         draws=options.draws,
         chains=options.chains,
         seed=options.seed,
@@ -349,20 +361,63 @@ def _reanalyse(options: argparse.Namespace) -> int:
     return FAILED_CHECKS if result.failed else 0
 
 
-def _add_compare(commands: Commands) -> None:
-    from cotreat import comparing
+# --- compare, sensitivity ----------------------------------------------------------------------------
 
-    command = commands.add_parser("compare", help=comparing.HELP, description=comparing.DESCRIPTION)
-    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
+
+def _add_compare(commands: Commands) -> None:
+    command = commands.add_parser(
+        "compare",
+        help="compare the models of a study: prediction, Bayes factors, averages",
+        description="Fit the models of a study that ask how treatments combine and compare them: "
+        "leave-one-out cross-validation with its unit declared, each printed number or count in what all "
+        "others predict of it, Bayes factors of the interactions with the prior they depend on, and the "
+        "average over whether there are any. Writes DIR/STUDY/comparison.",
+        epilog=EPILOG,
+    )
+    _add_part_options(
+        command,
+        "quick: importance weights alone; standard: refits where these fail, and each printed number "
+        "or count left out; full: every unit refitted under every model, and sequential Monte Carlo",
+    )
     command.add_argument("--reading", metavar="NAME", help="reading (default: the study's default)")
-    command.add_argument("--priors", default="weak", metavar="SET", help="prior set (%(default)s)")
+    command.set_defaults(run=_compare)
+
+
+def _add_sensitivity(commands: Commands) -> None:
+    command = commands.add_parser(
+        "sensitivity",
+        help="say what a study's answers depend on: priors, readings, models",
+        description="Fit a study's leading model, and others, under every belief of a grid, other readings "
+        "and models; find which sceptic would not be convinced, and how much of each number is prior. "
+        "Writes DIR/STUDY/sensitivity.",
+        epilog=EPILOG,
+    )
+    _add_part_options(
+        command,
+        "quick: the leading model under other priors, and other models; standard: also every reading "
+        "and belief, one thing changed at a time; full: readings, models and priors crossed",
+    )
     command.add_argument(
-        "--depth",
-        choices=["quick", "standard", "full"],
-        default="standard",
-        help="quick: importance weights alone; standard: refits where these fail, and each printed number "
-        "or count left out; full: every unit refitted under every model, and sequential Monte Carlo "
-        "(%(default)s)",
+        "--threshold",
+        type=_probability,
+        action="append",
+        metavar="P",
+        help="P(synergy) for which the critical prior of each interaction is found; may be given several "
+        f"times ({DECIDED})",
+    )
+    command.set_defaults(run=_sensitivity)
+
+
+def _add_part_options(command: argparse.ArgumentParser, depths: str) -> None:
+    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
+    command.add_argument(
+        "--priors",
+        default="weak",
+        metavar="SET",
+        help="of the analysis, as in reanalyse (%(default)s)",
+    )
+    command.add_argument(
+        "--depth", choices=DEPTHS, default=STANDARD, help=f"{depths} (%(default)s)"
     )
     command.add_argument(
         "--seed", type=_whole(0), default=SEED, metavar="N", help="random seed (%(default)s)"
@@ -370,15 +425,76 @@ def _add_compare(commands: Commands) -> None:
     command.add_argument(
         "--out", default="results", metavar="DIR", help="where to write (%(default)s)"
     )
-    command.add_argument(
-        "--quiet",
-        dest="say",
-        action="store_const",
-        const=_hush,
-        default=_announce,
-        help="no progress",
-    )
-    command.set_defaults(run=comparing.run)
+    command.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _probability(text: str) -> float:
+    value = _positive(text)
+    if not 0.5 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a probability between 0.5 and 1")
+    return value
+
+
+def _compare(options: argparse.Namespace) -> int:
+    study = load_study(options.study)
+    study = study.under(options.reading) if options.reading else study
+
+    def write(priors: PriorSet, folder: Path, say: Callable[[str], None]) -> Path:
+        from cotreat.comparison import write
+
+        return write(study, {}, priors, folder, depth=options.depth, seed=options.seed, say=say)
+
+    return _part(options, study, write)
+
+
+def _sensitivity(options: argparse.Namespace) -> int:
+    study = load_study(options.study)
+    thresholds = list(dict.fromkeys(options.threshold or [DECIDED]))
+
+    def write(priors: PriorSet, folder: Path, say: Callable[[str], None]) -> Path:
+        from cotreat.sensitivity import write
+
+        return write(
+            study,
+            {},
+            priors,
+            folder,
+            depth=options.depth,
+            seed=options.seed,
+            say=say,
+            thresholds=thresholds,
+        )
+
+    return _part(options, study, write)
+
+
+def _part(
+    options: argparse.Namespace,
+    study: Study,
+    write: Callable[[PriorSet, Path, Callable[[str], None]], Path],
+) -> int:
+    """Write one part of a study's results, and print what it found."""
+    priors = prior_set(options.priors, study)
+    models_for(study, priors)
+    folder = Path(options.out) / study.id
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return _refuse(error)
+    # What can be refused is refused by now; the heavy libraries take seconds to load.
+    say = _hush if options.quiet else _announce
+    say("loading PyMC, JAX and ArviZ …")
+    from cotreat.parts import read_part
+
+    written = write(priors, folder, say)
+    part = read_part(written)
+    failed = [f"FAILED CHECKS: do not use these numbers: {line}" for line in part.failed_checks]
+    lines = [f"{study.title}: {part.title.lower()}, {priors.name} priors, depth {options.depth}"]
+    lines += [f"- {line}" for line in part.findings]
+    unanswered = [line for line in part.failed if line not in part.failed_checks]
+    lines += [f"NOT ANSWERED: {line}" for line in unanswered]
+    print("\n".join([*failed, *lines, "", f"written: {written.as_posix()}"]))
+    return FAILED_CHECKS if failed else 0
 
 
 def _hush(_: str) -> None:
@@ -404,6 +520,7 @@ def _result(result: "Reanalysis") -> str:
     lines += [
         f"CAUTION, {_name(result, one)}: {line}" for one in result.results for line in one.cautions
     ]
+    lines += ["", *result.answer.sentences]
     lines += ["", headline.headline(leader.summary).to_string(index=False), ""]
     for one in result.results if len(result.study.readings) == 1 else (leader,):
         shown = [f"{_name(result, one)}: {a}" for a in headline.agreements(one.summary)]

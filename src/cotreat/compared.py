@@ -106,7 +106,7 @@ def told(
         tuple(_findings(found, tables))[:MOST_FINDINGS],
         tuple(sections),
         tuple(found.failed),
-        {
+        settings={
             "depth": depth,
             "priors": priors.name,
             "reading": study.reading,
@@ -114,7 +114,7 @@ def told(
             "not_fitted": list(not_fitted),
             "unit": next((one.units.kind for one in found.left.values()), ""),
         },
-        versions(*PACKAGES),
+        versions=versions(*PACKAGES),
     )
     return part, tables, figures
 

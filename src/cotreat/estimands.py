@@ -565,3 +565,13 @@ def judged_measures(study: Study, model: Model, waist: Waist) -> list[Estimand]:
 def full_label(estimand: Estimand) -> str:
     """Name an estimand with its background."""
     return f"{estimand.label} on {estimand.background}" if estimand.background else estimand.label
+
+
+def name_of(label: str) -> str:
+    """Return the name before the bracket of an estimand's label: ``ror`` of ``ror[A:B]``."""
+    return label.partition("[")[0]
+
+
+def subject_of(label: str) -> str:
+    """Return what stands between the brackets of an estimand's label: ``A:B`` of ``ror[A:B]``."""
+    return label.partition("[")[2].partition("]")[0]

@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from cotreat.catalogue import rank
-from cotreat.estimands import EVERY
+from cotreat.estimands import EVERY, name_of, subject_of
 from cotreat.measures import MEASURES, REPRESENTATIVE
 from cotreat.names import DECIDED, OBSERVED, is_undefined
 from cotreat.regimens import parse
 from cotreat.study import NOT_IDENTIFIED
-from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR, name_of, subject_of
+from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR
 
 NOISE = 1e-12
 REPEATED = ("risk_difference", "risk_ratio", "marginal_odds_ratio", "nnt")

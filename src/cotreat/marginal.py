@@ -17,7 +17,7 @@ from cotreat import laplace, normals, nuts, vectorised
 from cotreat.catalogue import Model
 from cotreat.evidence.claims import printed, share_orders
 from cotreat.given import Given
-from cotreat.laplace import Approximation
+from cotreat.laplace import Approximation, Proposal
 from cotreat.model import build, given_of
 from cotreat.normals import Normals
 from cotreat.priors import PriorSet
@@ -69,7 +69,7 @@ class Marginals:
         self._built = build(study, model, priors)
         self._density = Density(self._built, share_orders(printed(study)))
         self._posterior, self._seed = posterior, seed
-        self._proposals: dict[tuple[int, ...], Normals] = {}
+        self._proposals: dict[tuple[int, ...], Proposal] = {}
         self._known: dict[tuple[int, ...], Approximation] = {}
         self.given: Given = self._density.given
         self._every = given_of(study, model, priors)  # of deterministics too
@@ -140,14 +140,14 @@ class Marginals:
         )
         if weights is None:
             if at not in self._proposals:
-                self._proposals[at] = _given_zero(self._proposal, kept, at)
+                self._proposals[at] = Proposal.of(_given_zero(self._proposal, kept, at))
             answer = approximate(seed=self._seed, first=self._proposals[at])
             if answer.verdict != laplace.BAD:
                 self._proposals[at] = answer.proposal
         elif len(kept) <= FEW:
             answer = approximate(seed=self._seed)
         else:
-            answer = approximate(seed=self._seed, first=self._wider(weights))
+            answer = approximate(seed=self._seed, first=Proposal.of(self._wider(weights)))
         for again in range(1, TRIES + 1):  # from where the one before has come to
             if answer.verdict != laplace.BAD:
                 break

@@ -7,7 +7,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from cotreat.catalogue import Model
-from cotreat.effects import numbers_of, state
+from cotreat.effects import confounding, numbers_of, state
 from cotreat.evidence import claims, counts, patients, sizes
 from cotreat.evidence.regression import averages
 from cotreat.given import Given
@@ -23,7 +23,9 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
     study
         With its regimens told by what ``model.division`` says.
     priors
-        A prior for every entry of ``model.parameters`` and of ``claims.parameters``.
+        A prior for every entry of ``model.parameters`` and of ``claims.parameters``. With the rows of
+        `cotreat.priors.BIAS` the evidence is about confounded log-odds, all that estimands read about
+        those without confounding.
 
     Returns
     -------
@@ -33,7 +35,8 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
         numbers as evidence also ``present`` (regimens of the cohort) with the deterministic
         ``size``, what `cotreat.evidence.claims.likelihood` makes, and, where they are adjusted,
         ``conditional_risk``: the risk at the centre of the prognostic score. With patients, what
-        `cotreat.evidence.patients.likelihood` makes.
+        `cotreat.evidence.patients.likelihood` makes. With confounding also
+        ``confounded_risk`` and ``confounded_conditional_risk``: the same as the evidence sees them.
     """
     arms = model.arms(study)
     numbers = claims.printed(study)
@@ -50,18 +53,19 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
     effects = import_module(f"cotreat.effects.{model.states}")
     with pm.Model(coords=coords) as built:
         eta = effects.log_odds(study, arms, priors)
+        seen = confounding.confounded(study, arms, eta, priors)
         if study.is_adjusted:
-            patients.likelihood(study, arms, eta, priors)
+            patients.likelihood(study, arms, eta, priors, seen)
             return built
         sigma = None
         if numbers is not None and numbers.is_adjusted:
             sigma = state(priors, "sigma")
-            pm.Deterministic("conditional_risk", pm.math.invlogit(eta), dims="arm")
-        pm.Deterministic("risk", averages(pt, eta, sigma).risk, dims="arm")
+            confounding.tell("conditional_risk", pm.math.invlogit, eta, seen)
+        confounding.tell("risk", lambda log_odds: averages(pt, log_odds, sigma).risk, eta, seen)
         if study.counted:
-            counts.likelihood(study, arms, eta, sigma)
+            counts.likelihood(study, arms, seen, sigma)
         if numbers is not None:
-            _printed(numbers, arms, eta, sigma, priors)
+            _printed(numbers, arms, eta, seen, sigma, priors)
     return built
 
 
@@ -103,6 +107,7 @@ def _printed(
     numbers: claims.Printed,
     arms: tuple[str, ...],
     eta: pt.TensorVariable,
+    seen: pt.TensorVariable,
     sigma: pt.TensorVariable | None,
     priors: PriorSet,
 ) -> None:
@@ -111,4 +116,5 @@ def _printed(
     pm.Deterministic("size", size, dims="present")
     shift = numbers_of(priors, "shift")["sigma"] if numbers.shifted.size else pt.zeros(())
     at = [arms.index(regimen) for regimen in numbers.study.present]
-    claims.likelihood(numbers, eta[at], sigma, loss, size, shift)
+    unconfounded = None if seen is eta else eta[at]
+    claims.likelihood(numbers, seen[at], sigma, loss, size, shift, unconfounded)

@@ -1,5 +1,12 @@
 """Names and numbers that several modules share, each said once."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import xarray as xr
+
 INTERVAL = 0.95
 """Probability of every interval, credible and confidence alike."""
 
@@ -77,11 +84,23 @@ probability of synergy."""
 CONTRADICTED = 8.0
 """A reading whose log evidence is so far below that of the default one is contradicted."""
 
+DEPTHS = QUICK, STANDARD, FULL = ("quick", "standard", "full")
+"""How much is tried beside the fits of a study."""
+
 CHAINS = 4
 DRAWS = 2000
 TUNE = 1000
 SEED = 1
 """What a fit uses unless told otherwise."""
+
+
+CONFOUNDED = "confounded_"
+"""Before the name of a risk in a fit: as the evidence sees it."""
+
+
+def as_seen(draws: xr.Dataset, name: str) -> xr.DataArray:
+    """Return risks as the evidence sees them: with the confounding, where a fit states some."""
+    return draws[CONFOUNDED + name if CONFOUNDED + name in draws else name]
 
 
 def is_undefined(availability: str) -> bool:

@@ -15,16 +15,16 @@ LEAST_WEIGHT = 1e-4
 """No component weighs less before weights are scaled to add up to 1."""
 ROUNDING = 1e-11
 """Added to covariances, as a share of their trace, so that rounding leaves none of them singular."""
-WIDER, FACTOR = 0.15, 2.0
-"""This share of every component has covariances so many times as large, to reach into tails."""
+SHARES, FACTORS = np.array([0.85, 0.1, 0.05]), np.array([1.0, 2.0, 4.0])
+"""These shares of every component have covariances so many times as large, to reach into tails."""
 
 
 @dataclass(frozen=True)
 class Normals:
     """A mixture of multivariate normals with somewhat heavy tails.
 
-    Each component is itself a mixture of two normals about one mean, a narrow one and, with the weight
-    `WIDER`, one whose covariances are `FACTOR` times as large.
+    Each component is itself a mixture of normals about one mean, a narrow one and, with the weights
+    `SHARES`, some whose covariances are `FACTORS` times as large.
 
     Attributes
     ----------
@@ -60,8 +60,8 @@ class Normals:
         squares = -precisions[:, one, two] * np.where(one == two, 0.5, 1.0)
         return np.concatenate([heights[:, None], slopes, squares], axis=1).T
 
-    def joint(self, table: Array) -> tuple[Array, Array]:
-        """Return log densities together with each component, narrow and wide, each (point, component).
+    def joint(self, table: Array) -> Array:
+        """Return log densities together with each width of each component, shape (width, point, component).
 
         Parameters
         ----------
@@ -72,15 +72,21 @@ class Normals:
         size = self.means.shape[1]
         top = np.log(self.weights) - np.log(np.diagonal(self._roots, axis1=1, axis2=2)).sum(1)
         top -= 0.5 * size * np.log(2 * np.pi)
-        wide = whole / FACTOR + top * (1 - 1 / FACTOR)
-        return whole + np.log1p(-WIDER), wide + np.log(WIDER) - 0.5 * size * np.log(FACTOR)
+        return np.stack(
+            [
+                whole / factor
+                + top * (1 - 1 / factor)
+                + np.log(share)
+                - 0.5 * size * np.log(factor)
+                for share, factor in zip(SHARES, FACTORS, strict=True)
+            ]
+        )
 
     def log_density(self, table: Array) -> Array:
         """Return the log density at points, of which `terms` made a table, shape (point,)."""
-        narrow, wide = self.joint(table)
-        highest = np.maximum(narrow.max(1), wide.max(1))[:, None]
-        total = np.exp(narrow - highest).sum(1) + np.exp(wide - highest).sum(1)
-        found: Array = np.log(total) + highest[:, 0]
+        parts = self.joint(table)
+        highest = parts.max((0, 2))
+        found: Array = np.log(np.exp(parts - highest[:, None]).sum((0, 2))) + highest
         return found
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
@@ -89,12 +95,17 @@ class Normals:
         ends[-1] = count
         counts = np.diff(np.minimum(ends, count), prepend=0)
         noise = rng.normal(size=(count, self.means.shape[1]))
-        noise[rng.random(count) < WIDER] *= np.sqrt(FACTOR)
+        noise *= np.sqrt(rng.choice(FACTORS, count, p=SHARES))[:, None]
         parts = np.split(noise, np.cumsum(counts)[:-1])
         turned = [part @ root.T for part, root in zip(parts, self._roots, strict=True)]
         means = np.repeat(self.means, counts, axis=0)
         drawn: Array = rng.permutation(np.concatenate(turned) + means)
         return drawn
+
+    def moved(self, before: Array, after: Array, turn: Array) -> "Normals":
+        """Move every point x to after + turn (x − before)."""
+        means = after + (self.means - before) @ turn.T
+        return Normals(self.weights, means, turn @ self.covariances @ turn.T)
 
     def improved(self, table: Array, weights: Array, prior_points: float) -> "Normals":
         """Make one step of expectation–maximisation towards weighted points.
@@ -110,12 +121,11 @@ class Normals:
             collapses.
         """
         size, effective = self.means.shape[1], 1 / np.sum(weights**2)
-        narrow, wide = self.joint(table)
-        highest = np.maximum(narrow.max(1), wide.max(1))[:, None]
-        near, far = np.exp(narrow - highest), np.exp(wide - highest)
-        scale = (weights * effective / (near + far).sum(1))[:, None]
-        count = ((near + far) * scale).sum(0)
-        sums = ((near + far / FACTOR) * scale).T @ table
+        parts = self.joint(table)
+        parts = np.exp(parts - parts.max((0, 2))[:, None])
+        parts *= (weights * effective / parts.sum((0, 2)))[:, None]
+        count = parts.sum((0, 1))
+        sums = np.tensordot(1 / FACTORS, parts, 1).T @ table
         precision, first = sums[:, 0], sums[:, 1 : 1 + size]
         # Its own mean as one more point: a component that no point is of stays where it was.
         means = (first + self.means) / (precision + 1)[:, None]

@@ -94,7 +94,9 @@ class Part:
     findings : tuple of str
         What a clinician must know, in at most three plain sentences that say no more than the tables.
     failed : tuple of str
-        What failed or could not be answered, in words.
+        What failed or could not be answered, in words; failed diagnostics first.
+    failed_checks : tuple of str
+        Failed diagnostics of the fits behind the numbers, which must not be used where there are any.
     versions : dict
         Packages that numbers depend on, by name.
     created : str
@@ -107,6 +109,7 @@ class Part:
     findings: tuple[str, ...]
     sections: tuple[Section, ...]
     failed: tuple[str, ...] = ()
+    failed_checks: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
@@ -189,6 +192,7 @@ def _as_json(part: Part, failed: Sequence[str]) -> dict[str, Any]:
         **asdict(part),
         "created": part.created or datetime.now(UTC).isoformat(timespec="seconds"),
         "failed": list(dict.fromkeys([*failed, *part.failed])),
+        "failed_checks": list(failed),
         "sections": [_section_as_json(section) for section in part.sections],
     }
 
@@ -215,7 +219,7 @@ def read_part(folder: Path) -> Part:
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         about["sections"] = tuple(map(_section_of, about["sections"]))
-        about |= {name: tuple(about[name]) for name in ("findings", "failed")}
+        about |= {name: tuple(about[name]) for name in ("findings", "failed", "failed_checks")}
         return Part(**about)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PartError(f"the part in {folder} cannot be read ({error}); make it again") from None

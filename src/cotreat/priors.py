@@ -70,11 +70,21 @@ REFERENCE_RISK = "log-odds without treatment"
 REFERENCE_SHARE = "log-odds of being a case without treatment, set by the sampling"
 ODDS_RATIO = "log odds ratio of a treatment"
 PRODUCT = "log ratio of odds ratios of a pair"
+BIAS_SINGLE = (
+    "log of the factor by which confounding moves a treatment's odds ratio in the evidence"
+)
+BIAS_PRODUCT = (
+    "log of the factor by which confounding moves a pair's ratio of odds ratios in the evidence"
+)
+BIAS = {"bias_beta": BIAS_SINGLE, "bias_gamma": BIAS_PRODUCT}
+"""Variables of unmeasured confounding with their meanings; only sets that ask for them have any."""
 _BACK = {
     REFERENCE_RISK: ("risk", expit),
     REFERENCE_SHARE: ("share of cases", expit),
     ODDS_RATIO: ("odds ratio", np.exp),
     PRODUCT: ("ratio of odds ratios", np.exp),
+    BIAS_SINGLE: ("factor", np.exp),
+    BIAS_PRODUCT: ("factor", np.exp),
 }
 
 
@@ -84,14 +94,15 @@ class PriorSet:
 
     Attributes
     ----------
-    about_effects : bool
-        Whether the set states a belief about the treatments' effects, which a model without such
-        effects could not honour.
+    about_effects, about_interactions : bool
+        Whether the set states a belief about the treatments' effects, or about how they interact, which
+        a model without such parameters could not honour.
     """
 
     name: str
     rows: tuple[Prior, ...]
     about_effects: bool = False
+    about_interactions: bool = False
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9:_-]*", self.name):
@@ -99,6 +110,9 @@ class PriorSet:
                 f"{self.name!r} cannot name a prior set, for it names a folder too: use lower-case "
                 "letters, digits, :, - and _"
             )
+
+    def __contains__(self, variable: str) -> bool:
+        return any(row.variable == variable for row in self.rows)
 
     def __getitem__(self, variable: str) -> Prior:
         for row in self.rows:
@@ -125,17 +139,28 @@ class PriorSet:
         Raises
         ------
         ModelError
-            If the set is a belief about effects and the model has none.
+            If the set is a belief about effects, or about interactions, and the model has none, or one
+            about confounding and the study was randomised.
         """
-        if self.about_effects and "beta" not in model.parameters:
+        if study.design == "randomised" and any(row.variable in BIAS for row in self.rows):
             raise ModelError(
-                f"the prior set {self.name!r} is a belief about the treatments' effects, and "
-                f"{model.name} has no such parameter; use weak"
+                f"the prior set {self.name!r} states unmeasured confounding, and {study.id} was "
+                "randomised: chance alone decided who got what; use a set without bias_beta and bias_gamma"
             )
+        for is_about, words, variables in (
+            (self.about_effects, "the treatments' effects", EFFECTS),
+            (self.about_interactions, "interactions", INTERACTIONS),
+        ):
+            if is_about and not set(variables) & set(model.parameters):
+                raise ModelError(
+                    f"the prior set {self.name!r} is a belief about {words}, and "
+                    f"{model.name} has no such parameter; use weak"
+                )
         needed = {
             *model.parameters,
             *parameters(printed(study)),
             *patients.parameters(study.cells),
+            *BIAS,
         }
         return replace(self, rows=tuple(row for row in self.rows if row.variable in needed))
 
@@ -287,23 +312,34 @@ WEAK = (
     ),
 )
 
+EFFECTS, INTERACTIONS = ("beta",), ("gamma", "mu")
+"""Variables that beliefs about effects, and about interactions, are stated on: of pairs that are
+relatives a belief is about their mean."""
+
 # Zampieri et al., AJRCCM 2021;203:543, on the log odds ratio. A neutral belief is said by its SD; a
 # pessimist or optimist by the share of the prior that lies beyond the null.
 NEUTRAL_SD = {"weak": 5.0, "moderate": 0.355, "strong": 0.205}
 BEYOND_NULL = {"weak": 0.30, "moderate": 0.15, "strong": 0.05}
 EXPECTED_ODDS_RATIO = 2.0
+EXPECTED_PRODUCT = EXPECTED_ODDS_RATIO**0.5
+"""Interactions are expected to be half the size of effects, as in `WEAK`."""
 ALIASES = {
     "sceptical": "grid:pessimistic-moderate",
     "neutral": "grid:neutral-moderate",
     "enthusiastic": "grid:optimistic-moderate",
 }
-GRID = tuple(
-    f"grid:{belief}-{strength}"
+BELIEFS = tuple(
+    f"{belief}-{strength}"
     for belief in ("pessimistic", "neutral", "optimistic")
     for strength in NEUTRAL_SD
 )
-NAMES = ("weak", *ALIASES, *GRID)
-"""Every prior set by name."""
+"""What may be believed, and how strongly."""
+GRID = tuple(f"grid:{belief}" for belief in BELIEFS)
+"""Beliefs about effects; about interactions each set is weak."""
+INTERACTION_GRID = tuple(f"interactions:{belief}" for belief in BELIEFS)
+"""Beliefs about interactions; about effects each set is weak."""
+NAMES = ("weak", *ALIASES, *GRID, *INTERACTION_GRID)
+"""Prior sets by name, besides those that hold a belief about each."""
 
 
 def prior_set(name: str, study: Study) -> PriorSet:
@@ -312,27 +348,68 @@ def prior_set(name: str, study: Study) -> PriorSet:
     Parameters
     ----------
     name
-        ``weak``; ``sceptical``, ``neutral``, ``enthusiastic``; or one of the belief × strength grid
-        such as ``grid:neutral-strong``.
+        ``weak``; ``sceptical``, ``neutral``, ``enthusiastic``; one of the belief × strength grid
+        on effects such as ``grid:neutral-strong``, on interactions such as
+        ``interactions:optimistic-weak``, or on effects and then interactions such as
+        ``grid:neutral-strong:optimistic-weak``.
     study
         Says the risk without treatment if it knows one, and the scale of synergy: an optimist
-        expects every treatment to raise the odds there, of a response, of survival, or, of exposures
-        judged on the event, of the harm.
+        expects every treatment, or every combination beyond its parts, to raise the odds there, of a
+        response, of survival, or, of exposures judged on the event, of the harm.
 
     Raises
     ------
     ModelError
         If there is no such set.
     """
-    if name not in NAMES:
-        raise ModelError(f"no prior set {name!r}; the prior sets are {', '.join(NAMES)}")
+    effects, interactions = beliefs_of(name)
     rows = tuple(_reference(row, study) for row in WEAK)
+    for variables, belief in ((EFFECTS, effects), (INTERACTIONS, interactions)):
+        if belief:
+            rows = tuple(
+                _belief(row, belief, study) if row.variable in variables else row for row in rows
+            )
+    return PriorSet(name, rows, bool(effects), bool(interactions))
+
+
+def grid_name(effects: str, interactions: str) -> str:
+    """Return the name of the set with a belief of `BELIEFS` about each; an empty one is weak."""
+    if not effects:
+        return f"interactions:{interactions}" if interactions else "weak"
+    return ":".join(filter(None, ("grid", effects, interactions)))
+
+
+def in_words(name: str) -> str:
+    """Say what a prior set believes of what; a set of somebody's own goes by its name."""
+    try:
+        effects, interactions = beliefs_of(name)
+    except ModelError:
+        return name
+    told = {"effects": effects, "interactions": interactions}
+    words = [f"{what}: {belief.replace('-', ', ')}" for what, belief in told.items() if belief]
+    return "; ".join(words) or name
+
+
+def beliefs_of(name: str) -> tuple[str, str]:
+    """Return the beliefs about effects and about interactions that a name states; empty for none.
+
+    Raises
+    ------
+    ModelError
+        If it is no name of a prior set.
+    """
+    kind, *beliefs = ALIASES.get(name, name).split(":")
+    known = all(belief in BELIEFS for belief in beliefs)
+    if kind == "grid" and known and 1 <= len(beliefs) <= 2:
+        return beliefs[0], "".join(beliefs[1:])
+    if kind == "interactions" and known and len(beliefs) == 1:
+        return "", beliefs[0]
     if name == "weak":
-        return PriorSet(name, rows)
-    belief, strength = ALIASES.get(name, name).removeprefix("grid:").split("-")
-    effect = _belief(belief, strength, study)
-    rows = tuple(effect if row.variable == "beta" else row for row in rows)
-    return PriorSet(name, rows, about_effects=True)
+        return "", ""
+    raise ModelError(
+        f"no prior set {name!r}; the prior sets are {', '.join(NAMES)}, and beliefs about effects and "
+        "then about interactions such as grid:neutral-strong:optimistic-weak"
+    )
 
 
 def models_for(
@@ -381,14 +458,21 @@ def _reference(row: Prior, study: Study) -> Prior:
     return replace(row, meaning=REFERENCE_SHARE) if study.is_case_control else row
 
 
-def _belief(belief: str, strength: str, study: Study) -> Prior:
-    reason = f"{belief} belief of {strength} strength about every treatment's effect"
-    if belief == "neutral":
-        return Prior("beta", "Normal", 0.0, NEUTRAL_SD[strength], ODDS_RATIO, reason, "user")
-    sign = (1 if belief == "optimistic" else -1) * (
-        1 if study.outcome.synergy_on == "event" else -1
+def _belief(row: Prior, named: str, study: Study) -> Prior:
+    """Replace the numbers of a row by a belief about each effect, or each interaction."""
+    belief, strength = named.split("-")
+    is_effect = row.variable in EFFECTS
+    noun = "an odds ratio" if is_effect else "a ratio of odds ratios"
+    reason = f"{belief} belief of {strength} strength about every " + (
+        "treatment's effect" if is_effect else "interaction"
     )
-    mean = sign * float(np.log(EXPECTED_ODDS_RATIO))
-    sd = abs(mean) / -float(ndtri(BEYOND_NULL[strength]))
-    reason += f", expecting an odds ratio of {np.exp(mean):.3g} of the event"
-    return Prior("beta", "Normal", mean, sd, ODDS_RATIO, reason, "user")
+    if belief == "neutral":
+        mean, sd = 0.0, NEUTRAL_SD[strength]
+    else:
+        sign = (1 if belief == "optimistic" else -1) * (
+            1 if study.outcome.synergy_on == "event" else -1
+        )
+        mean = sign * float(np.log(EXPECTED_ODDS_RATIO if is_effect else EXPECTED_PRODUCT))
+        sd = abs(mean) / -float(ndtri(BEYOND_NULL[strength]))
+        reason += f", expecting {noun} of {np.exp(mean):.3g} of the event"
+    return replace(row, mu=mean, sigma=sd, reason=reason, chosen_by="user")

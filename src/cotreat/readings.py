@@ -12,7 +12,7 @@ from scipy.special import logit, ndtr
 from cotreat.estimands import CONDITIONAL
 from cotreat.evidence import claims
 from cotreat.evidence.claims import Printed
-from cotreat.names import CONTRADICTED, INTERVAL
+from cotreat.names import CONTRADICTED, INTERVAL, as_seen
 from cotreat.priors import PriorSet
 from cotreat.study import Claim, Study
 
@@ -128,7 +128,7 @@ def _law(
     flat = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
     step = max(1, flat.sizes["sample"] // PREDICTIVE_DRAWS)
     flat = flat.isel(sample=slice(None, None, step))
-    risk = flat[CONDITIONAL if CONDITIONAL in flat else "risk"]
+    risk = as_seen(flat, CONDITIONAL if CONDITIONAL in flat else "risk")
     eta = logit(risk.sel(arm=list(numbers.study.present)).values)
     sizes = flat["size"].values
     shift = priors["shift"].numbers()["sigma"] if numbers.shifted.size else 0.0

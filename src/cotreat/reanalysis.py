@@ -9,14 +9,21 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from cotreat import checks, headline, sampling, store
+from cotreat import around, checks, headline, sampling, store
 from cotreat.adjusted import fit_adjusted
-from cotreat.auditing import audit
-from cotreat.catalogue import Model, described
+from cotreat.answer import Answer, Question
+from cotreat.auditing import (
+    audit,
+    availability_table,
+    cells_table,
+    open_questions,
+    printed_table,
+)
+from cotreat.catalogue import Model, described, is_asked_for
 from cotreat.drawer import Drawer
 from cotreat.estimands import waist_of
 from cotreat.frequentist import Regression, fit_likelihood
-from cotreat.names import CHECK_COLUMNS
+from cotreat.names import CHECK_COLUMNS, SEED
 from cotreat.overlap import overlap_of
 from cotreat.plots import View
 from cotreat.priors import PriorSet, models_for, prior_set
@@ -69,6 +76,7 @@ class Reanalysis:
     results: tuple[Result, ...]
     refused: dict[str, str]
     report: Path
+    answer: Answer
 
     @property
     def failed(self) -> bool:
@@ -78,10 +86,14 @@ class Reanalysis:
     @property
     def leader(self) -> Result:
         """The result whose numbers make the headline: the first model, the default reading."""
-        name = headline.leader([result.model for result in self.results])
-        own = [result for result in self.results if result.model == name]
-        default = [result for result in own if result.reading == self.study.readings[0].id]
-        return (default or own)[0]
+        return _leader(self.study, self.results)
+
+
+def _leader(study: Study, results: Sequence[Result]) -> Result:
+    name = headline.leader([result.model for result in results])
+    own = [result for result in results if result.model == name]
+    default = [result for result in own if result.reading == study.readings[0].id]
+    return (default or own)[0]
 
 
 def plan(
@@ -126,6 +138,7 @@ def reanalyse(
     out: str | Path = "results",
     thresholds: Sequence[float] = (),
     engine: str | None = None,
+    depth: str | None = None,
     say: Callable[[str], None] = lambda _: None,
     **settings: Any,
 ) -> Reanalysis:
@@ -147,6 +160,10 @@ def reanalyse(
         ``numpyro``, ``nutpie``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential Monte
         Carlo under readings other than the default, whose log evidence is wanted anyway. With printed
         numbers a NUTS fit that fails its checks is replaced by sequential Monte Carlo.
+    depth
+        How much is worked out around the fits: ``quick``, ``standard`` or ``full``; None stands for the
+        fits alone. Writes ``OUT/STUDY/comparison/``, ``sensitivity/`` and ``bias/``, which the report
+        arranges; where every model is one that only runs when asked for by name, there is nothing around it.
     say
         Called with a line at each step.
     **settings
@@ -167,6 +184,7 @@ def reanalyse(
     folder = Path(out) / study.id
     folder.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out now
     results: list[Result] = []
+    fits: dict[tuple[str, str], xr.DataTree] = {}
     known = _Known(pairs)
     with Drawer(len(pairs)) as drawer:
         for name, reading in pairs:
@@ -175,11 +193,23 @@ def reanalyse(
             model = described(name)
             told = study.under(reading).divided(model.division)
             run = _Run(told, model, chosen, engine, settings)
-            results.append(
-                _write(run, known, folder, thresholds, drawer, f"{study.id}: {shown}", say)
+            tree, result = _write(
+                run, known, folder, thresholds, drawer, f"{study.id}: {shown}", say
             )
-    page, _ = write_report(folder, study)
-    return Reanalysis(study, tuple(results), refused, page)
+            results.append(result)
+            if depth and not is_asked_for(model.name):
+                fits[name, reading] = tree
+    if fits:
+        seed = int(settings.get("seed", SEED))
+        around.write_parts(study, fits, chosen, folder, depth=str(depth), seed=seed, say=say)
+    return Reanalysis(study, tuple(results), refused, *_report(folder, study, results))
+
+
+def _report(folder: Path, study: Study, results: list[Result]) -> tuple[Path, Answer]:
+    lead = _leader(study, results)
+    around.write_end(study, lead.summary, folder, lead.failed)
+    report = write_report(folder, study)
+    return report.page, report.answer
 
 
 class _Known:
@@ -260,7 +290,7 @@ def _write(
     drawer: Drawer,
     shown: str,
     say: Callable[[str], None],
-) -> Result:
+) -> tuple[xr.DataTree, Result]:
     """Make a fit, answer every estimand, and have the fit's folder written."""
     study, model, priors = run.study, run.model, run.priors
     tree, table, evidence = _sampled(run, known)
@@ -297,6 +327,9 @@ def _write(
     def tables(writing: Path) -> None:
         store.write_table(summary, writing / store.SUMMARY, failed)
         store.write_table(table, writing / store.CHECKS, failed)
+        store.write_table(cells_table(study), writing / store.CELLS, failed)
+        store.write_table(printed_table(study), writing / store.PRINTED, failed)
+        store.write_table(availability_table(study), writing / store.AVAILABILITY, failed)
         if study.cells is not None and study.is_adjusted:
             overlap = overlap_of(study.cells)
             store.write_table(overlap.regimens, writing / store.OVERLAP, failed)
@@ -315,7 +348,7 @@ def _write(
         warnings.warn(
             f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
         )
-    return result
+    return tree, result
 
 
 def _likelihood(study: Study, model: Model) -> Regression | None:
@@ -330,7 +363,10 @@ def _told(study: Study, result: Result) -> dict[str, Any]:
     return {
         "title": study.title,
         "words": study.read.words,
+        "source": f"{study.source}, doi {study.doi}" if study.doi else study.source,
+        "question": Question.of(study).as_json(),
         "audit": audit(study),
+        "open": open_questions(study),
         "agreement": [str(a) for a in headline.agreements(result.summary)],
         "cautions": result.cautions,
         "remarks": result.remarks,

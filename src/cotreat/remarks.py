@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
+from cotreat import regimens
 from cotreat.catalogue import described
+from cotreat.estimands import name_of
 from cotreat.evidence.claims import can_tell, printed
 from cotreat.evidence.contrasts import label
 from cotreat.headline import judged, share
@@ -20,7 +22,7 @@ from cotreat.names import (
 )
 from cotreat.overlap import overlap_of
 from cotreat.study import DURATION, Study
-from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, name_of
+from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED
 
 LITTLE_LEARNT = 0.5
 MANY = 6
@@ -46,6 +48,7 @@ def remarks(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -
         *_sparse(summary, study),
         *_calibration(cautions),
         *_levels(summary, study),
+        *of_sequences(study),
         *_subgroups(study),
         *_implied(summary, model),
         *_apart(summary),
@@ -81,11 +84,7 @@ def _levels(summary: pd.DataFrame, study: Study) -> Iterator[str]:
     if not study.levels:
         return
     if study.division == DURATION:
-        yield (
-            "Only who stays on a treatment gets to a long duration of it, and who responds, or does "
-            "not live, may stop early: duration and response may be entangled (immortal time), and "
-            "this model cannot disentangle them."
-        )
+        yield OF_DURATION
     yield (
         "An effect that never turns back has one direction at all levels by assumption, and with it the "
         "product terms: that one level works and that a higher one does more are one probability, not two, "
@@ -112,6 +111,32 @@ def _levels(summary: pd.DataFrame, study: Study) -> Iterator[str]:
             "The maximum likelihood beside this model takes levels as categories without order, each "
             "with product terms of its own."
         )
+
+
+OF_DURATION = (
+    "Only who stays on a treatment gets to a long duration of it, and who responds, or does "
+    "not live, may stop early: duration and response may be entangled (immortal time), and "
+    "this model cannot disentangle them."
+)
+
+
+def of_sequences(study: Study) -> Iterator[str]:
+    """Say of treatments given one after the other what that does to each combination of them."""
+    names = {treatment.id: treatment.name for treatment in study.treatments}
+    for one in study.sequential:
+        told = " and ".join(
+            [", ".join(map(names.__getitem__, one.treatments[:-1])), names[one.treatments[-1]]]
+        )
+        taken = dict.fromkeys(regimens.taken(regimens.parse(arm)) for arm in study.present)
+        own = [study.label(regimen) for regimen in taken if set(one.treatments) <= regimen]
+        if own:
+            yield (
+                f"{told[0].upper()}{told[1:]} were given one after the other to some or all who got them "
+                f"together ({one.source}). Who came to the next drug had been followed until then, and who responded to "
+                "the one before, or did not live, never came to it: the waiting time is credited to the combination "
+                f"(immortal time). What is said of {', '.join(own)}, and every measure that reads them, may be "
+                "entangled with that, and no model here can disentangle them."
+            )
 
 
 def _subgroups(study: Study) -> Iterator[str]:

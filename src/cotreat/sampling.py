@@ -20,7 +20,7 @@ from cotreat.engines import LIBRARIES, EngineError, require_engine
 from cotreat.evidence import claims, counts, patients
 from cotreat.influence import add_influence
 from cotreat.model import build
-from cotreat.names import CHAINS, DRAWS, EVIDENCE_MOVED, PROBABILITY_MOVED, SEED, TUNE
+from cotreat.names import CHAINS, DRAWS, EVIDENCE_MOVED, PROBABILITY_MOVED, SEED, TUNE, as_seen
 from cotreat.priors import PriorSet, prior_set
 from cotreat.study import Study
 from cotreat.vectorised import Draws
@@ -453,7 +453,7 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: i
         known = {"predicted_risk": ("cell", risk), "risk_group_of": ("cell", group)}
         tree["constant_data"] = xr.DataTree(xr.Dataset(known))
     elif study.counted:
-        again["events"] = counts.replicate(study, posterior["risk"], rng)
+        again["events"] = counts.replicate(study, as_seen(posterior, "risk"), rng)
     if "claim_mean" in posterior:
         again |= claims.replicate(posterior, rng)
     tree["posterior_predictive"] = xr.DataTree(_noted(xr.Dataset(again), posterior))

@@ -22,7 +22,7 @@ from scipy.special import erf, ndtri
 from cotreat import given
 from cotreat.vectorised import Draws, evaluate, in_jax, untraced
 
-BLOCK, BLOCKS = 256, 16
+BLOCK, BLOCKS = 64, 64
 """Points worked out together, so that what they need fits the cache, and how many times in one call."""
 NEAREST = 1e-16
 """A probability is no nearer to 1 than that, where its deviate would be infinite."""
@@ -200,6 +200,12 @@ class Density:
             return jax.lax.fori_loop(0, blocks, block, jnp.zeros(points.shape[:2]))
 
         self._several = jax.jit(several)
+
+    def columns(self, name: str) -> NDArray[np.int64]:
+        """Return which coordinates are those of a variable of the model, by its name."""
+        sizes = [int(np.prod(shape)) for shape in self._shapes]
+        at = [part.rv.name for part in self._parts].index(name)
+        return np.arange(sizes[at]) + sum(sizes[:at])
 
     def _apart(self, point: Any) -> list[Any]:
         cuts = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1]

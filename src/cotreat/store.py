@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ SUMMARY = "summary.csv"
 CHECKS = "checks.csv"
 OVERLAP = "overlap.csv"
 BALANCE = "balance.csv"
+CELLS = "cells.csv"
+PRINTED = "printed.csv"
+AVAILABILITY = "availability.csv"
 INFO = "info.json"
 
 
@@ -77,10 +80,13 @@ def write_text(path: Path, text: str) -> None:
 
 def write_table(table: pd.DataFrame, path: Path, failed: list[str]) -> None:
     """Write a CSV file of ten digits; failed checks stand above its header as comment lines."""
+    path.write_text(table_text(table, failed), encoding="utf-8")
+
+
+def table_text(table: pd.DataFrame, failed: Sequence[str] = ()) -> str:
+    """Return what `write_table` writes."""
     warning = [f"# FAILED CHECK: {line}\n" for line in failed]
-    path.write_text(
-        "".join(warning) + table.to_csv(index=False, float_format="%.10g"), encoding="utf-8"
-    )
+    return "".join(warning) + table.to_csv(index=False, float_format="%.10g")
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -230,6 +230,14 @@ class Told:
 
 
 @dataclass(frozen=True)
+class Sequential:
+    """Treatments that some or all who got them together got one after the other, and where that stands."""
+
+    treatments: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
 class Baseline:
     """The central 95 % prior interval of the risk without any treatment, and why."""
 
@@ -250,6 +258,8 @@ class Study:
         What can tell patients of one regimen apart.
     division : str
         Id of the one by which this record does; empty for regimens as they are.
+    sequential : tuple of Sequential
+        Treatments that were given one after the other.
     readings : tuple of Reading
         All ways to understand what was printed, the default first.
     reading : str
@@ -277,6 +287,7 @@ class Study:
     digest: str
     divisions: tuple[Division, ...] = ()
     division: str = ""
+    sequential: tuple[Sequential, ...] = ()
 
     @property
     def risk_kind(self) -> str:

@@ -34,6 +34,7 @@ from cotreat.study import (
     DivisionError,
     Outcome,
     Scale,
+    Sequential,
     Study,
     Told,
     Total,
@@ -45,10 +46,12 @@ from cotreat.toml_tables import (
     Table,
     is_rising,
     is_share,
+    is_text,
     matching,
     nearest,
     one_of,
     read_table,
+    read_tables,
     text,
     unknown_keys,
 )
@@ -206,6 +209,7 @@ SECTIONS = (
     "baseline",
     "treatments",
     "subgroups",
+    "sequential",
     "arms",
     "totals",
     "claims",
@@ -237,6 +241,13 @@ BASELINE = {
     ),
     "source": text(),
 }
+SEQUENTIAL = {
+    "treatments": Key(
+        lambda v: isinstance(v, list) and len(v) > 1 and all(map(is_text, v)),
+        'two treatments or more that were given one after the other, such as ["A", "B"]',
+    ),
+    "source": text(),
+}
 # --- The sections --------------------------------------------------------------------------------
 
 
@@ -253,6 +264,7 @@ def _read(raw: dict[str, Any], given: _Given, problems: Problems) -> Study | Non
     if not treatments:
         return None
     places = Places(tuple(t.id for t in treatments), problems, divisions)
+    sequential = _sequential(raw.get("sequential", []), places)
     inclusion = head["inclusion"] or "all"
     if named := sorted(regimens.named_parts(inclusion)):
         problems.add("study.inclusion", f"names {', '.join(named)}; it may name treatments only")
@@ -324,6 +336,7 @@ def _read(raw: dict[str, Any], given: _Given, problems: Problems) -> Study | Non
         warnings=(),
         digest=given.digest if cells is None else digest_with(given.digest, cells),
         divisions=divisions,
+        sequential=sequential,
     )
     return _check_printed(study, problems)
 
@@ -500,6 +513,22 @@ def _baseline(raw: object, problems: Problems) -> Baseline | None:
         return None
     lower, upper = map(float, table["risk"])
     return Baseline(lower, upper, table["source"])
+
+
+def _sequential(raw: object, places: Places) -> tuple[Sequential, ...]:
+    """Read which treatments were given one after the other; what is not told is not known."""
+    found = []
+    for where, table in read_tables(raw, "sequential", SEQUENTIAL, places.problems):
+        own = table["treatments"] or []
+        place = f"{where}.treatments"
+        for name in (name for name in own if name not in places.treatments):
+            hint = nearest(name, places.treatments)
+            hint = hint or f"the treatments are {', '.join(places.treatments)}"
+            places.problems.add(place, f"unknown treatment {name}; {hint}")
+        if len(set(own)) < len(own):
+            places.problems.add(place, "names a treatment twice")
+        found.append(Sequential(tuple(own), table["source"] or ""))
+    return tuple(found)
 
 
 def _treatments(

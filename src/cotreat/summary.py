@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from cotreat import estimands
 from cotreat.catalogue import Model
-from cotreat.estimands import DIFFERENCE, Estimand, Waist, enumerate_estimands, is_beyond_null
+from cotreat.estimands import (
+    DIFFERENCE,
+    Estimand,
+    Waist,
+    enumerate_estimands,
+    is_beyond_null,
+    name_of,
+    subject_of,
+)
 from cotreat.evidence import claims, contrasts
 from cotreat.frequentist import NO_MAXIMUM, Regression
 from cotreat.intervals import intervals
@@ -35,16 +43,6 @@ MAX_UNDEFINED = 0.01
 """Share of undefined draws from which on a synergy index gets no estimate."""
 
 Row = dict[str, Any]
-
-
-def name_of(label: str) -> str:
-    """Return the name before the bracket of an estimand's label: ``ror`` of ``ror[A:B]``."""
-    return label.partition("[")[0]
-
-
-def subject_of(label: str) -> str:
-    """Return what stands between the brackets of an estimand's label: ``A:B`` of ``ror[A:B]``."""
-    return label.partition("[")[2].partition("]")[0]
 
 
 def summarise(

@@ -41,19 +41,25 @@ def prior(built: pm.Model, count: int, seed: int) -> Draws:
     Each variable is drawn as one array, from a generator of its own: the same draws as
     ``pm.sample_prior_predictive`` makes one by one with that seed.
     """
-    many: dict[Any, Any] = {}
     with untraced():
-        for rv in built.free_RVs:
-            others = [v for v in ancestors([rv], blockers=list(many)) if v in many]
-            if others:
-                wider = {v: many[v] for v in others}
-                (many[rv],) = vectorize_graph([rv], {**wider, **_wider_size(rv, count)})
-            else:
-                many[rv] = change_dist_size(rv, (count,), expand=True)
+        many = enlarged(built, count)
         # By name, for that is the order in which PyMC seeds the generators.
         ordered = sorted(many, key=lambda rv: rv.name)
         draw = pm.compile([], [many[rv] for rv in ordered], random_seed=seed, mode="FAST_COMPILE")
     return {rv.name: values for rv, values in zip(ordered, draw(), strict=True)}
+
+
+def enlarged(built: pm.Model, count: int) -> dict[Any, Any]:
+    """Return each free variable of a model as an array of `count` draws from the prior."""
+    many: dict[Any, Any] = {}
+    for rv in built.free_RVs:
+        others = [v for v in ancestors([rv], blockers=list(many)) if v in many]
+        if others:
+            wider = {v: many[v] for v in others}
+            (many[rv],) = vectorize_graph([rv], {**wider, **_wider_size(rv, count)})
+        else:
+            many[rv] = change_dist_size(rv, (count,), expand=True)
+    return many
 
 
 def _wider_size(rv: Any, count: int) -> dict[Any, Any]:

@@ -689,6 +689,7 @@ def likelihood(
     loss: pt.TensorVariable | None,
     n: pt.TensorVariable,
     shift_sd: pt.TensorVariable,
+    unconfounded: pt.TensorVariable | None = None,
 ) -> None:
     """State the printed numbers in the PyMC model in context.
 
@@ -696,6 +697,8 @@ def likelihood(
     ----------
     log_odds, n
         By arm of ``study.present``.
+    unconfounded
+        Log-odds by arm to make the deterministic ``log_ratio`` of, where the evidence is confounded.
     """
     import jax.numpy as jnp
     import pymc as pm
@@ -711,9 +714,16 @@ def likelihood(
     def inferred_in_jax(log_odds: Any, sigma: Any, n: Any) -> Any:
         return numbers.regressions_inferred.law(jnp, log_odds, sigma, n).mean
 
+    @wrap_jax
+    def ratios_in_jax(log_odds: Any, sigma: Any, n: Any) -> Any:
+        return numbers.regressions.law(jnp, log_odds, sigma, n).mean
+
     law = law_in_jax(log_odds, sigma, loss, n, shift_sd)
-    more = [inferred_in_jax(log_odds, sigma, n)] if numbers.inferred else []
-    pm.Deterministic("log_ratio", pt.concatenate([law.ratios, *more]), dims="claim")
+    ratios, own = law.ratios, log_odds
+    if unconfounded is not None:
+        ratios, own = ratios_in_jax(unconfounded, sigma, n), unconfounded
+    more = [inferred_in_jax(own, sigma, n)] if numbers.inferred else []
+    pm.Deterministic("log_ratio", pt.concatenate([ratios, *more]), dims="claim")
     observe(numbers, law)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cotreat import given
 from cotreat.cells import Cells
+from cotreat.names import as_seen
 from cotreat.study import Study
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ GROUPS, LEAST = 10, 20
 """Groups of predicted risk at most, and patients in each at least."""
 AT_ONCE = 5_000_000
 """Risks, by draw and cell, that are held at once."""
+LARGE = 36.0
+"""Beyond it log(1 + exp x) is x, to the last digit."""
 
 
 def coordinates(study: Study) -> dict[str, tuple[str, ...] | range]:
@@ -55,7 +58,11 @@ def data(cells: Cells, arms: tuple[str, ...]) -> given.Given:
 
 
 def likelihood(
-    study: Study, arms: tuple[str, ...], log_odds: pt.TensorVariable, priors: PriorSet
+    study: Study,
+    arms: tuple[str, ...],
+    log_odds: pt.TensorVariable,
+    priors: PriorSet,
+    seen: pt.TensorVariable,
 ) -> None:
     """State r_c ~ Binomial(n_c, logistic(η_a + x_c δ + u_k)) in the PyMC model in context.
 
@@ -68,12 +75,15 @@ def likelihood(
     arms
         Labels along `log_odds`.
     log_odds
-        η by arm, shape (arm,).
+        η by arm, shape (arm,), of which the risks are made.
+    seen
+        The same with confounding, which the events are about.
     """
     import pymc as pm
     import pytensor.tensor as pt
 
     from cotreat.effects import state
+    from cotreat.effects.confounding import tell
 
     cells = study.cells
     assert cells is not None  # noqa: S101 - for the type checker
@@ -87,15 +97,18 @@ def likelihood(
             "cluster_effect", between * state(priors, "cluster_z", dims="cluster"), dims="cluster"
         )
         shift = shift + off[known["cell cluster"]]
-    risks = pm.math.invlogit(log_odds[:, None] + shift[known["profile cell"]])
     weights = known["profile weights"]
-    standardised = risks @ weights if weights.ndim == 1 else (risks * weights).sum(1)
-    pm.Deterministic("conditional_risk", pm.math.invlogit(log_odds), dims="arm")
-    pm.Deterministic("risk", standardised, dims="arm")
+
+    def standardised(log_odds: pt.TensorVariable) -> pt.TensorVariable:
+        risks = pm.math.invlogit(log_odds[:, None] + shift[known["profile cell"]])
+        return risks @ weights if weights.ndim == 1 else (risks * weights).sum(1)
+
+    tell("conditional_risk", pm.math.invlogit, log_odds, seen)
+    tell("risk", standardised, log_odds, seen)
     pm.CustomDist(
         "events",
         pt.cast(known["cell n"], "int64"),  # JAX makes single precision of functions of int32
-        log_odds[known["cell arm"]] + shift,
+        seen[known["cell arm"]] + shift,
         logp=log_binomial,
         random=_draw_binomial,
         observed=known["cell events"],
@@ -115,7 +128,19 @@ def log_binomial(
     import pytensor.tensor as pt
 
     ways = pt.gammaln(n + 1) - pt.gammaln(events + 1) - pt.gammaln(n - events + 1)
-    return ways + events * log_odds - n * pt.softplus(log_odds)
+    return ways + events * log_odds - n * _softplus(log_odds)
+
+
+def _softplus(x: pt.TensorVariable) -> pt.TensorVariable:
+    """Return log(1 + exp x).
+
+    PyTensor's takes an exact log1p, five times as long as a plain log. What that rounds, 1e-16, is nothing
+    in a sum of logs. The halves keep PyTensor from recognising it.
+    """
+    import pytensor.tensor as pt
+
+    near = pt.minimum(x, LARGE)
+    return pt.where(x > LARGE, x, pt.log(0.5 + 0.5 * pt.exp(near)) + np.log(2))
 
 
 def _draw_binomial(n: Any, log_odds: Any, rng: np.random.Generator, size: Any) -> NDArray[Any]:
@@ -137,7 +162,8 @@ def risks(cells: Cells, posterior: xr.Dataset) -> NDArray[np.float64]:
 
     arms = list(posterior["arm"].values)
     at = [arms.index(regimen) for regimen in cells.regimens]
-    log_odds = logit(posterior["conditional_risk"].transpose("draw", "arm").values)[:, at]
+    seen = as_seen(posterior, "conditional_risk")
+    log_odds = logit(seen.transpose("draw", "arm").values)[:, at]
     if cells.covariates:
         log_odds += posterior["delta"].transpose("draw", "covariate").values @ cells.values.T
     if cells.clusters:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.figure import Figure
 
+from cotreat.estimands import subject_of
 from cotreat.evidence import claims
 from cotreat.names import INTERVAL, OBSERVED
 from cotreat.plots import View
@@ -25,7 +26,7 @@ from cotreat.plots.intervals import (
 )
 from cotreat.plots.words import event, fold, pair_name, regimen_name
 from cotreat.regimens import GROUP, WITHIN, group_of
-from cotreat.summary import POSTERIOR, subject_of
+from cotreat.summary import POSTERIOR
 
 MOST = 24
 """Ratios of odds ratios that a page can hold."""

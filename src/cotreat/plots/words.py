@@ -17,6 +17,8 @@ PARAMETERS = {
     "alpha": ("no treatment", "log-odds α"),
     "beta": ("{}", "log odds ratio β"),
     "gamma": ("{}", "log ratio of odds ratios γ"),
+    "bias_beta": ("{}", "confounding, log odds ratio"),
+    "bias_gamma": ("{}", "confounding, log ratio of odds ratios"),
     "mu": ("mean of all pairs", "log ratio of odds ratios μ"),
     "tau": ("spread between pairs", "SD τ"),
     "z": ("{}", "standardised deviation z"),
@@ -47,7 +49,7 @@ def regimen_name(study: Study, regimen: str) -> str:
     """Write a regimen in the treatments' names where they fit."""
     if regimen == NONE:
         return NONE
-    names, parts = _names(study), parse(regimen)
+    names, parts = part_names(study), parse(regimen)
     taken = [names[part] for part in study.all_parts if part in parts]
     within = [names[part] for part in study.groups if part in parts]
     full = ", ".join(filter(None, [" + ".join(taken) or NONE, *within]))
@@ -56,7 +58,7 @@ def regimen_name(study: Study, regimen: str) -> str:
 
 def pair_name(study: Study, pair: str) -> str:
     """Write a pair ``A:B`` in the treatments' names where they fit."""
-    names = _names(study)
+    names = part_names(study)
     full = " × ".join(names[t] for t in pair.split(":"))
     return full if len(full) <= WIDTH else pair.replace(":", " × ")
 
@@ -76,7 +78,7 @@ def subject(study: Study, index: str) -> str:
     if index in study.pair_labels or index in study.judged_pairs:
         return pair_name(study, index)
     if index in study.groups or index in study.treatment_ids:
-        return _names(study)[index]
+        return part_names(study)[index]
     return regimen_name(study, index) if index in study.regimens else index
 
 
@@ -93,7 +95,7 @@ def judged_on(study: Study) -> str:
 
 def key(study: Study, texts: Iterable[str]) -> str:
     """Explain the ids that stand in texts where names would have been too long."""
-    names = _names(study)
+    names = part_names(study)
     # An id may be a word of a name ("A" of "drug A"), so look for ids outside the whole names.
     whole = "|".join(re.escape(name) for name in sorted(names.values(), key=len, reverse=True))
     text = " ".join(word for text in texts for word in text.split())
@@ -108,7 +110,7 @@ def fold(text: str, width: int) -> str:
     return "\n".join(part for line in lines for part in line)
 
 
-def _names(study: Study) -> dict[str, str]:
+def part_names(study: Study) -> dict[str, str]:
     """Name every treatment, level and subgroup that regimens are told by."""
     names = {treatment.id: treatment.name for treatment in study.treatments}
     told = study.divides.names if study.divides else {}

@@ -1,0 +1,201 @@
+"""The four cells of each pair against one reference, with the effects within strata and the interaction.
+
+The presentation that Knol & VanderWeele (Int J Epidemiol 2012;41:514) recommend, read from a summary: risks and
+odds ratios of the four cells against the one with neither, the effect of each treatment within strata of the
+other, and measures of interaction on the additive and the multiplicative scale, with intervals.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from cotreat.estimands import EVERY, four_cells
+from cotreat.measures import MEASURES
+from cotreat.names import EXTRAPOLATED, is_undefined
+from cotreat.regimens import NONE
+from cotreat.study import Study
+from cotreat.summary import POSTERIOR
+
+RISK, ODDS, RATIO, DIFFERENCE = "risk", "odds_ratio", "risk_ratio", "risk_difference"
+ADDITIVE = ("ic", "reri_rr", "reri_or")
+MULTIPLICATIVE = ("rrr", "ror")
+MARK = " †"
+"""Behind a number that the evidence does not determine."""
+REFERENCE = "1 (reference)"
+CELL, EFFECT, INTERACTION = "cell", "effect within a stratum", "interaction"
+
+
+@dataclass(frozen=True)
+class FourCells:
+    """One pair on one background.
+
+    Attributes
+    ----------
+    first, second : str
+        Names of the two parts.
+    background : str
+        Label of the other treatments, ``none`` for none.
+    rows : pandas.DataFrame
+        One row for each number: ``part`` (`CELL`, `EFFECT` or `INTERACTION`), ``quantity``, ``of`` (a regimen, or one
+        against another), ``n`` and ``events`` where counted, ``estimate``, ``lower``, ``upper``, ``probability``,
+        ``availability``; all on the scale of the event.
+    has_risks : bool
+        Whether risks are identified; in a case-control study only odds ratios are.
+    cells : tuple of str
+        Regimens with neither, the first, the second, both.
+    """
+
+    pair: str
+    first: str
+    second: str
+    background: str
+    rows: pd.DataFrame
+    has_risks: bool
+    cells: tuple[str, str, str, str]
+
+    @property
+    def is_extrapolated(self) -> bool:
+        """Whether any number needs model and prior."""
+        return bool((self.rows.availability == EXTRAPOLATED).any())
+
+    def arranged(self) -> pd.DataFrame:
+        """Arrange the numbers as in print: a row for each stratum of the second treatment.
+
+        Numbers with `MARK` behind them are extrapolated.
+        """
+        none, one, other, both = self.cells
+        ratio = RATIO if self.has_risks else ODDS
+        words = {RATIO: "risk ratio", ODDS: "odds ratio"}[ratio]
+        strata = {f"without {self.second}": (none, one), f"with {self.second}": (other, both)}
+        rows = []
+        for name, (without, with_) in strata.items():
+            row = {"stratum": name}
+            for head, arm in ((f"without {self.first}", without), (f"with {self.first}", with_)):
+                if self.has_risks:
+                    row[f"risk {head}"] = self._text(CELL, RISK, arm)
+                row[f"{words} {head}"] = (
+                    REFERENCE if arm == none else self._text(CELL, ratio, f"{arm} vs {none}")
+                )
+            against = f"{with_} vs {without}"
+            row[f"effect of {self.first}: {words}"] = self._text(EFFECT, ratio, against)
+            if self.has_risks:
+                row[f"effect of {self.first}: risk difference"] = self._text(
+                    EFFECT, DIFFERENCE, against
+                )
+            rows.append(row)
+        last = {"stratum": f"effect of {self.second}: {words}"}
+        for head, own in (("without", (none, other)), ("with", (one, both))):
+            last[f"{words} {head} {self.first}"] = self._text(
+                EFFECT, ratio, f"{own[1]} vs {own[0]}"
+            )
+        return pd.DataFrame([*rows, last]).fillna("")
+
+    def in_words(self) -> tuple[str, str]:
+        """Say the measures of interaction on the additive and on the multiplicative scale."""
+        measures = self.rows[self.rows.part == INTERACTION].set_index("quantity")
+        said = []
+        for scale, names in (("additive", ADDITIVE), ("multiplicative", MULTIPLICATIVE)):
+            own = [n for n in names if n in measures.index]
+            told = "; ".join(f"{MEASURES[n].words} {_text(measures.loc[n])}" for n in own)
+            said.append(f"Interaction on the {scale} scale: {told}.")
+        return said[0], said[1]
+
+    def _text(self, part: str, quantity: str, of: str) -> str:
+        rows = self.rows[
+            (self.rows.part == part) & (self.rows.quantity == quantity) & (self.rows.of == of)
+        ]
+        return _text(rows.iloc[0]) if len(rows) else ""
+
+
+def _text(row: Any) -> str:
+    if is_undefined(row.availability):
+        return row.availability
+    if pd.isna(row.estimate):
+        return "not shown"
+    words = f"{row.estimate:.3g}"
+    if not pd.isna(row.lower):
+        words += f" ({row.lower:.3g} to {row.upper:.3g})"
+    return words + (MARK if row.availability == EXTRAPOLATED else "")
+
+
+def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
+    """Make the table of each pair on the empty background, and on each where all four cells have patients.
+
+    Parameters
+    ----------
+    summary
+        What `cotreat.summary.summarise` returns for regimens that are not told by levels or subgroups.
+    """
+    posterior = summary[(summary.estimator == POSTERIOR) & (summary.scale == "event")]
+    names = {treatment.id: treatment.name for treatment in study.treatments}
+    found = []
+    for pair, parts in study.judged_pairs.items():
+        for others in study.backgrounds(parts):
+            cells = four_cells(study, parts, others)
+            background = study.label(others)
+            if background != NONE and not set(cells) <= set(study.present):
+                continue
+            rows = pd.DataFrame(_rows(study, posterior, pair, cells, background))
+            first, second = (names.get(part, part) for part in parts)
+            found.append(
+                FourCells(pair, first, second, background, rows, not study.is_case_control, cells)
+            )
+    return found
+
+
+def _rows(
+    study: Study,
+    posterior: pd.DataFrame,
+    pair: str,
+    cells: tuple[str, str, str, str],
+    background: str,
+) -> Iterator[dict[str, Any]]:
+    none, one, other, both = cells
+    counts = {
+        arm: (int(n), int(events))
+        for arm, n, events in zip(study.counted, study.n, study.events, strict=True)
+    }
+    by_label = posterior.drop_duplicates("estimand").set_index("estimand")
+    quantities = (ODDS,) if study.is_case_control else (ODDS, RATIO, DIFFERENCE)
+
+    def row(part: str, quantity: str, of: str) -> dict[str, Any]:
+        own = by_label.loc[f"{quantity}[{of}]"]
+        n, events = counts.get(of, (None, None))
+        return {
+            "part": part,
+            "quantity": quantity,
+            "of": of,
+            "n": n,
+            "events": events,
+            **_told(own),
+        }
+
+    for arm in cells:
+        yield row(CELL, RISK, arm)
+    for arm in (one, other, both):
+        for quantity in quantities:
+            yield row(CELL, quantity, f"{arm} vs {none}")
+    for with_, without in ((one, none), (both, other), (other, none), (both, one)):
+        for quantity in quantities:
+            yield row(EFFECT, quantity, f"{with_} vs {without}")
+    for measure in (*ADDITIVE, *MULTIPLICATIVE):
+        if study.is_case_control and MEASURES[measure].needs_risks:
+            continue
+        own = posterior[posterior.estimand == f"{measure}[{pair}]"]
+        own = own[(own.background == background) | own.background.str.startswith(EVERY)]
+        yield {
+            "part": INTERACTION,
+            "quantity": measure,
+            "of": pair,
+            "n": None,
+            "events": None,
+            **_told(own.iloc[0]),
+        }
+
+
+def _told(row: Any) -> dict[str, Any]:
+    return {
+        name: row[name] for name in ("estimate", "lower", "upper", "probability", "availability")
+    }

@@ -1,0 +1,214 @@
+"""What a study's folder of results holds, read for the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cotreat import store
+from cotreat.answer import Alternative, Answer, Choice, Question, alternatives_of, answer
+from cotreat.catalogue import Model, described, rank
+from cotreat.parts import ABOUT, MULTIVERSE, PARTS, SENSITIVITY, Part, PartError, read_part
+from cotreat.plots import FIGURES, Picture
+from cotreat.supplement import FOLDER, Supplement, read_supplement
+
+
+class ReportError(ValueError):
+    """A folder that holds nothing to report."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit's folder.
+
+    Attributes
+    ----------
+    tables : dict
+        The other tables in it by the names of their files.
+    """
+
+    folder: Path
+    info: dict[str, Any]
+    summary: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return self.folder.name
+
+    @property
+    def choice(self) -> Choice:
+        """Its reading, model and priors."""
+        return self.info["reading"], self.info["model"], self.info["priors"]
+
+    @cached_property
+    def model(self) -> Model:
+        """Its model."""
+        return described(self.info["model"])
+
+    @property
+    def question(self) -> Question:
+        """What it was asked."""
+        return Question.from_json(self.info["question"])
+
+    @property
+    def failed(self) -> list[str]:
+        """Its failed checks."""
+        return self.info["failed_checks"]
+
+    @property
+    def contradiction(self) -> str:
+        """Why its reading is contradicted; empty if it is not."""
+        heading = (self.info["conflict"] or {"heading": ""})["heading"]
+        words = self.info["conflict_words"].replace(f"; {heading}", "")
+        return f"{heading}: {words}" if heading else ""
+
+    @property
+    def log_evidence(self) -> float:
+        """Its log evidence; missing where it is not known."""
+        conflict = self.info["conflict"]
+        return float("nan") if conflict is None else float(conflict["log_evidence"])
+
+    @cached_property
+    def figures(self) -> dict[str, Picture]:
+        """The figures in its folder by name, in the order of `cotreat.plots.FIGURES`."""
+        return {n: f for n, f in FIGURES.items() if (self.folder / f.file).exists()}
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything of a study that is from the same evidence as its newest fit.
+
+    Attributes
+    ----------
+    fits : tuple of Fit
+        The leading one first.
+    parts : dict
+        By the names of their folders.
+    outdated : tuple of str
+        Folders left out, for they are from other evidence.
+    """
+
+    folder: Path
+    fits: tuple[Fit, ...]
+    parts: dict[str, Part]
+    supplement: Supplement
+    outdated: tuple[str, ...]
+
+    @property
+    def lead(self) -> Fit:
+        """The fit that speaks."""
+        return self.fits[0]
+
+    @property
+    def failed(self) -> list[str]:
+        """Failed diagnostics of all fits."""
+        return [f"{fit.name}: {line}" for fit in self.fits for line in fit.failed]
+
+    @cached_property
+    def answer(self) -> Answer:
+        """The answer of the leading fit, as far as the others and the multiverse allow it."""
+        lead = self.lead
+        return answer(
+            lead.question,
+            lead.summary,
+            failed=lead.failed,
+            cautions=lead.info["cautions"],
+            contradiction=lead.contradiction,
+            log_evidence=lead.log_evidence,
+            alternatives=self._alternatives(),
+        )
+
+    def _alternatives(self) -> list[Alternative]:
+        """Return every other choice once: by its fit, or else by the multiverse."""
+        fits = [
+            Alternative(fit.choice, fit.summary, fit.log_evidence, bool(fit.failed))
+            for fit in self.fits
+        ]
+        known = {one.choice for one in fits}
+        table = self.folder / SENSITIVITY / MULTIVERSE
+        if SENSITIVITY not in self.parts or not table.exists():
+            return fits
+        return fits + [
+            one for one in alternatives_of(store.read_table(table)) if one.choice not in known
+        ]
+
+
+def read_results(place: Path) -> Results:
+    """Read a study's folder.
+
+    Raises
+    ------
+    ReportError
+        If there is no fit, or one that cannot be read.
+    """
+    found = [_fit(path.parent) for path in sorted(place.glob(f"[!.]*/{store.INFO}"))]
+    if not found:
+        raise ReportError(
+            f"{place} holds no fit; give a study's folder, such as results/isis2, that "
+            "cotreat reanalyse has written"
+        )
+    digest = max(found, key=lambda fit: fit.info["created"]).info["study_digest"]
+    fits = sorted((fit for fit in found if fit.info["study_digest"] == digest), key=_order)
+    parts = _parts(place)
+    extra = _supplement(place) or Supplement(digest)
+    outdated = [fit.name for fit in found if fit not in fits]
+    outdated += [name for name, part in parts.items() if part.study_digest != digest]
+    if extra.study_digest != digest:
+        outdated.append(FOLDER)
+        extra = Supplement(digest)
+    return Results(
+        place,
+        tuple(fits),
+        {name: part for name, part in parts.items() if name not in outdated},
+        extra,
+        tuple(sorted(outdated)),
+    )
+
+
+def _order(fit: Fit) -> tuple[bool, str, int, float]:
+    priors = fit.info["priors"]
+    return priors != "weak", priors, rank(fit.info["model"]), _place(fit.info)
+
+
+def _place(info: dict[str, Any]) -> float:
+    """Sort readings by their log evidence, the default first."""
+    conflict = info["conflict"]
+    if conflict is None:
+        return 0.0
+    return -np.inf if not conflict["predictions"] else -conflict["log_evidence"]
+
+
+def _fit(folder: Path) -> Fit:
+    try:
+        info = store.read_info(folder)
+        names = [store.CHECKS, store.CELLS, store.PRINTED, store.AVAILABILITY]
+        names += [name for name in (store.OVERLAP, store.BALANCE) if (folder / name).exists()]
+        tables = {name: store.read_table(folder / name) for name in names}
+        fit = Fit(folder, info, store.read_table(folder / store.SUMMARY), tables)
+        fit.question, fit.model, fit.failed, fit.contradiction  # noqa: B018 - what is missing is found here
+    except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
+        raise ReportError(f"the fit in {folder} cannot be read ({error}); make it again") from None
+    return fit
+
+
+def _parts(place: Path) -> dict[str, Part]:
+    try:
+        return {n: read_part(place / n) for n in PARTS if (place / n / ABOUT).exists()}
+    except PartError as error:
+        raise ReportError(str(error)) from None
+
+
+def _supplement(place: Path) -> Supplement | None:
+    try:
+        return read_supplement(place)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ReportError(
+            f"the supplement in {place} cannot be read ({error}); make it again"
+        ) from None

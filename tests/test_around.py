@@ -1,0 +1,78 @@
+"""Around the fits: every part is written beside them, belongs to the same evidence, and is in the report."""
+
+import pytest
+
+from cotreat import load_study, parts, reanalyse, store
+from cotreat.parts import read_part
+from cotreat.reanalysis import Result
+from cotreat.supplement import read_supplement
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    said = []
+    result = reanalyse(
+        load_study("oral-cancer"),
+        "interaction",
+        engine="laplace",
+        draws=1000,
+        depth="quick",
+        out=tmp_path_factory.mktemp("results"),
+        say=said.append,
+    )
+    return result, said
+
+
+@pytest.mark.slow
+def test_every_part_is_of_the_evidence_that_was_fitted(made):
+    result, said = made
+    folder = result.report.parent
+    for name in parts.PARTS:
+        part = read_part(folder / name)
+        assert part.study_digest == result.study.digest
+        assert part.settings["depth"] == "quick"
+        assert part.failed_checks == ()
+        assert part.findings
+    # The fit that was made is what the parts speak of: the model is not fitted again.
+    assert "  fitting interaction" not in said
+    assert "  fitting additive" in said
+
+
+@pytest.mark.slow
+def test_the_report_arranges_all_of_it(made):
+    result, _ = made
+    page = result.report.read_text(encoding="utf-8")
+    for name in parts.PARTS:
+        for finding in read_part(result.report.parent / name).findings:
+            assert finding.split(".")[0].split("[")[0][:40] in page
+    assert "Not made." not in page
+    assert "Not filled in." not in page
+
+
+@pytest.mark.slow
+def test_the_supplement_has_the_pair_and_both_checklists(made):
+    result, _ = made
+    found = read_supplement(result.report.parent)
+    assert found.study_digest == result.study.digest
+    (pair,) = found.four_cells
+    assert pair.pair == "alcohol and smoking"
+    assert "the sampling of a case-control study" in pair.words[-1]
+    # Rothman & Keller 1972 by maximum likelihood: 1.204 and 1.086 on the log scale, about 3 each.
+    assert pair.table.iloc[0, 1] == "1 (reference)"
+    barg, robust = found.checklists
+    assert len(robust.items) == 7
+    assert 0 < barg.answered <= len(barg.items)
+    assert robust.answered >= 5
+
+
+@pytest.mark.slow
+def test_models_that_are_asked_for_have_nothing_around_them(tmp_path, monkeypatch):
+    from cotreat import around
+
+    monkeypatch.setattr(around, "write_parts", lambda *_, **__: pytest.fail("parts were written"))
+    study = load_study("printed-subgroups")
+    result = reanalyse(
+        study, "subgroups:activity", engine="laplace", draws=500, depth="quick", out=tmp_path
+    )
+    assert isinstance(result.leader, Result)
+    assert store.read_info(result.leader.folder)["model"] == "subgroups:activity"

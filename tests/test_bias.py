@@ -1,0 +1,252 @@
+"""The bias part, its four-cell tables and the checklists."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cotreat import bias, fit, four_cells, load_study, parse_study, store
+from cotreat.catalogue import MODELS
+from cotreat.checklists import BARG, ROBUST, UNANSWERED, items, table
+from cotreat.four_cells import CELL, EFFECT, INTERACTION, MARK
+from cotreat.parts import Part, read_part, write_part
+from cotreat.plots import tipping
+from cotreat.priors import prior_set
+from cotreat.summary import summarise
+from tests.conftest import THREE, THREE_CELLS, arms
+from tests.test_summary import draws, random_risks
+
+ISIS2 = {"none": 568 / 4300, "SK": 448 / 4300, "ASA": 461 / 4295, "SK+ASA": 343 / 4292}
+
+
+def summary_at(study, model, risk):
+    """Summarise a posterior that is one point, and so has the proportions' own measures."""
+    waist = draws(np.tile([risk[arm] for arm in study.regimens], (4, 1)), study.regimens)
+    labels = {"model": model, "priors": "weak", "reading": study.reading}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return summarise(
+            study,
+            MODELS[model],
+            prior=random_risks(study.regimens),
+            posterior=waist,
+            likelihood=None,
+            labels=labels,
+        )
+
+
+def number(one, part, quantity, of):
+    rows = one.rows
+    (row,) = rows[(rows.part == part) & (rows.quantity == quantity) & (rows.of == of)].itertuples()
+    return row.estimate
+
+
+def test_four_cells_of_isis2():
+    """Ratios of the printed counts, and the measures of facts computed from them: 0.00049 and 0.9453."""
+    study = load_study("isis2")
+    (one,) = four_cells.tables(study, summary_at(study, "interaction", ISIS2))
+    assert (one.first, one.second, one.background) == ("streptokinase", "aspirin", "none")
+    assert number(one, CELL, "risk", "ASA") == pytest.approx(461 / 4295)
+    assert number(one, CELL, "risk_ratio", "SK+ASA vs none") == pytest.approx(
+        343 * 4300 / (4292 * 568)
+    )
+    assert number(one, EFFECT, "odds_ratio", "SK+ASA vs ASA") == pytest.approx(
+        343 * (4295 - 461) / (461 * (4292 - 343))
+    )
+    assert number(one, EFFECT, "risk_difference", "SK+ASA vs SK") == pytest.approx(
+        343 / 4292 - 448 / 4300
+    )
+    assert number(one, INTERACTION, "ic", "SK:ASA") == pytest.approx(0.00049, abs=5e-6)
+    assert number(one, INTERACTION, "ror", "SK:ASA") == pytest.approx(0.9453, abs=5e-5)
+    counts = one.rows[(one.rows.part == CELL) & (one.rows.quantity == "risk")]
+    assert list(zip(counts.events, counts.n, strict=True)) == [
+        (568, 4300),
+        (448, 4300),
+        (461, 4295),
+        (343, 4292),
+    ]
+
+
+def test_four_cells_as_in_print():
+    study = load_study("isis2")
+    (one,) = four_cells.tables(study, summary_at(study, "interaction", ISIS2))
+    shown = one.arranged().set_index("stratum")
+    assert shown.loc["without aspirin", "risk ratio without streptokinase"] == "1 (reference)"
+    assert shown.loc["with aspirin", "risk ratio with streptokinase"].startswith("0.605 ")
+    assert shown.loc["with aspirin", "effect of streptokinase: risk ratio"].startswith("0.745 ")
+    assert shown.loc["effect of aspirin: risk ratio", "risk ratio with streptokinase"].startswith(
+        "0.767 "
+    )
+    additive, multiplicative = one.in_words()
+    assert "interaction contrast of risks 0.000489 (" in additive
+    assert "ratio of odds ratios 0.945 (" in multiplicative
+
+
+def test_four_cells_of_case_control_studies_are_odds_ratios():
+    """Of oral cancer exp(1.20397) = 10/3 and the ratio of odds ratios 0.9149 in print."""
+    study = load_study("oral-cancer")
+    risk = dict(zip(study.counted, study.events / study.n, strict=True))
+    (one,) = four_cells.tables(study, summary_at(study, "interaction", risk))
+    assert not one.has_risks
+    assert number(one, CELL, "odds_ratio", "ALC vs none") == pytest.approx(
+        np.exp(1.20397), rel=1e-5
+    )
+    assert number(one, INTERACTION, "ror", "ALC:SMK") == pytest.approx(0.9149, abs=5e-5)
+    assert set(one.rows.quantity) == {"risk", "odds_ratio", "reri_or", "ror"}
+    assert not any("risk" in name for name in one.arranged())
+
+
+def test_extrapolated_cells_are_marked():
+    study = parse_study(THREE + arms(THREE_CELLS))  # nobody was on none of the drugs
+    risk = {arm: 0.2 + 0.03 * at for at, arm in enumerate(study.regimens)}
+    found = four_cells.tables(study, summary_at(study, "interaction", risk))
+    assert [(one.pair, one.background) for one in found][:2] == [("A:B", "none"), ("A:B", "C")]
+    empty, counted = found[:2]
+    assert empty.is_extrapolated
+    assert empty.arranged().loc[0, "risk without drug A"].endswith(MARK)
+    assert not empty.arranged().loc[0, "risk with drug A"].endswith(MARK)
+    assert not counted.is_extrapolated
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The part of a small cohort at the least depth."""
+    study = parse_study(THREE + arms(THREE_CELLS))
+    tree = fit(study, "interaction", engine="laplace", draws=1000)
+    folder = tmp_path_factory.mktemp("results") / "three"
+    weak = prior_set("weak", study)
+    bias.write(study, {("interaction", study.reading): tree}, weak, folder, depth="quick", seed=1)
+    return study, folder / "bias"
+
+
+@pytest.mark.slow
+def test_part_of_a_cohort(written):
+    study, folder = written
+    part = read_part(folder)
+    assert part.study_digest == study.digest
+    assert part.failed == ()
+    assert 1 <= len(part.findings) <= 3
+    for section in part.sections:
+        assert not section.table or len(store.read_table(folder / section.table))
+        assert section.words
+    assert (folder / tipping.PICTURE.file).stat().st_size > 10_000
+    points = store.read_table(folder / "tipping_points.csv")
+    grid = store.read_table(folder / "tipping.csv")
+    assert len(grid) == 9 * len(set(zip(points.estimand, points.background, strict=True)))
+    unbiased = grid[(grid.single_factor == 1) & (grid.product_factor == 1)]
+    assert not unbiased.is_overturned.any()
+    assert set(store.read_table(folder / "confounding_priors.csv").variable) == {
+        "bias_beta",
+        "bias_gamma",
+    }
+
+
+@pytest.mark.slow
+def test_decided_numbers_widen_when_confounding_is_allowed_for(written):
+    table = store.read_table(written[1] / "confounding.csv")
+    table = table[table.estimand.str.startswith("odds_ratio")]
+    ratios = {
+        word: np.log((own.upper / own.lower).to_numpy(float))
+        for word, own in table.groupby("confounding")
+    }
+    assert len(ratios["none"])
+    assert (ratios["plausible"] > ratios["none"]).all()
+
+
+@pytest.mark.slow
+def test_part_of_a_randomised_study_says_what_does_not_apply(tmp_path):
+    study = load_study("isis2")
+    bias.write(study, {}, prior_set("weak", study), tmp_path, depth="quick", seed=1)
+    part = read_part(tmp_path / "bias")
+    assert part.sections[0].words == (bias.RANDOMISED,)
+    assert [section.table for section in part.sections] == [""]
+    assert "was randomised" in part.findings[0]
+    assert not list((tmp_path / "bias").glob("e_values*"))
+
+
+# --- Checklists -----------------------------------------------------------------------------------
+
+CHECKS = pd.DataFrame(
+    [
+        ("R-hat", "beta", 1.002, "≤ 1.01", "pass", ""),
+        ("bulk ESS", "beta", 3210.0, "≥ 1000", "pass", ""),
+        ("prior conflict", "A", 0.47, "≤ 2.5 SD", "pass", ""),
+    ],
+    columns=["check", "where", "value", "threshold", "verdict", "advice"],
+)
+
+
+def folder_of(place, **changes):
+    info = {
+        "study": "toy",
+        "study_digest": "abcdef0123456789",
+        "model": "interaction",
+        "priors": "weak",
+        "reading": "default",
+        "engine": "numpyro",
+        "seed": 7,
+        "versions": {"pymc": "6.4.0"},
+        "created": "2026-01-01T00:00:00+00:00",
+        "title": "Toy study",
+        "failed_checks": [],
+        "prior_rows": [
+            {
+                "variable": "beta",
+                "mu": 0.0,
+                "sigma": 1.0,
+                "reason": "odds ratios past 7 are rare",
+                "chosen by": "default",
+            }
+        ],
+        **changes,
+    }
+    own = place / f"{info['model']}--weak--default"
+    own.mkdir(parents=True)
+    (own / store.INFO).write_text(json.dumps(info), encoding="utf-8")
+    return own
+
+
+def test_checklists_answer_from_the_folders_and_leave_open_what_is_not_there(tmp_path):
+    own = folder_of(tmp_path)
+    before = {(one.checklist, one.step, one.asks): one for one in items(tmp_path)}
+    assert sum(one.checklist == ROBUST for one in before.values()) == 7
+    steps = dict.fromkeys(one.step for one in before.values() if one.checklist == BARG)
+    assert [step[0] for step in steps] == ["P", "1", "2", "3", "4", "5", "6"]
+    open_ = {asks for (_, _, asks), one in before.items() if not one.is_answered}
+    assert {"convergence", "sensitivity analysis", "to the prior", "central tendency"} <= open_
+    shown = table(items(tmp_path))
+    assert (shown.answer == UNANSWERED).sum() == sum(not one.is_answered for one in before.values())
+
+    store.write_table(CHECKS, own / store.CHECKS, [])
+    store.write_table(pd.DataFrame({"estimand": ["x"]}), own / store.SUMMARY, [])
+    part = Part("Sensitivity", "abcdef0123456789", 1, (), ())
+    write_part(tmp_path / "sensitivity", part, {"multiverse.csv": CHECKS}, {})
+    after = {one.asks: one for one in items(tmp_path)}
+    assert after["convergence"].answer.endswith("1.002; no fit failed a check")
+    assert after["effective sample size"].answer == "smallest 3210"
+    assert after["sensitivity analysis"].where == "sensitivity/multiverse.csv"
+    assert after["central tendency"].where == "interaction--weak--default/summary.csv"
+    assert "defaults: beta" in after["justified"].answer
+    assert not after["loss or utility of each decision"].is_answered
+
+
+def test_checklists_know_nothing_from_a_part_about_other_evidence(tmp_path):
+    folder_of(tmp_path)
+    part = Part("Sensitivity", "of another study", 1, (), ())
+    write_part(tmp_path / "sensitivity", part, {"multiverse.csv": CHECKS}, {})
+    (one,) = [one for one in items(tmp_path) if one.asks == "sensitivity analysis"]
+    assert not one.is_answered
+    with pytest.raises(FileNotFoundError, match="holds no fit"):
+        items(tmp_path / "sensitivity")
+
+
+def test_checklists_tell_of_failed_fits_and_of_engines_without_chains(tmp_path):
+    folder_of(tmp_path)
+    own = folder_of(tmp_path, model="additive", engine="laplace", failed_checks=["R-hat: 1.2"])
+    store.write_table(CHECKS, own / store.CHECKS, [])
+    found = {one.asks: one for one in items(tmp_path)}
+    assert found["convergence"].answer.endswith("; 1 of 2 fits failed a check")
+    assert found["approximations other than MCMC"].answer.startswith("Laplace's approximation")
+    assert found["to the likelihood and the model"].answer.startswith(
+        "models interaction, additive"
+    )

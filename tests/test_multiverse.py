@@ -1,0 +1,218 @@
+"""Readings × models × priors: what is fitted, what is asked, and one thing changed at a time."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import expit
+
+from cotreat import fit, load_study, multiverse, prior_grid
+from cotreat.batch import Specification, fit_many
+from cotreat.catalogue import MODELS
+from cotreat.induced import Induced, asked, table_of
+from cotreat.laplace import BAD
+from cotreat.multiverse import MODEL, PRIORS, SENSE, Asked, Base
+from cotreat.parts import MULTIVERSE_COLUMNS
+from cotreat.priors import GRID, INTERACTION_GRID, prior_set
+
+MODELS_OF_SUN = ["exchangeable", "interaction", "saturated", "additive"]
+NAMES = ["weak", "interactions:optimistic-moderate", "grid:pessimistic-moderate"]
+
+
+@pytest.fixture(scope="module")
+def sun():
+    return load_study("sun2024")
+
+
+@pytest.fixture(scope="module")
+def isis2():
+    return load_study("isis2")
+
+
+# --- What is fitted ------------------------------------------------------------------------------------
+
+
+def test_one_thing_at_a_time_takes_every_reading_or_every_model(sun):
+    star = multiverse.bases(sun, MODELS_OF_SUN, prior_set("weak", sun), is_full=False)
+    assert Counter(one.study.reading for one in star) == {
+        "odds-ratios": 4,
+        "four-set-products": 1,
+        "mutually-adjusted-products": 1,
+        "abstract-wording": 1,
+    }
+    assert {one.model for one in star if not one.study.is_default} == {"exchangeable"}
+    assert (star[0].model, star[0].study.reading) == ("exchangeable", "odds-ratios")
+    every = multiverse.bases(sun, MODELS_OF_SUN, prior_set("weak", sun), is_full=True)
+    assert len({(one.model, one.study.reading) for one in every}) == 16
+
+
+def test_models_are_tried_with_the_beliefs_that_they_can_honour(sun):
+    def names(model):
+        base = Specification(sun, model, prior_set("weak", sun))
+        return [multiverse.name_of_set(one) for one in multiverse.beside(base)]
+
+    assert names("interaction") == list(multiverse.SETS[1:])
+    assert names("additive") == list(multiverse.SETS[1:4])
+    assert names("saturated") == []
+
+
+def test_the_grid_is_crossed_or_a_cross(sun):
+    names = {one.priors for one in multiverse.grid(sun, "interaction", is_full=False)}
+    assert names == {"weak", *GRID, *INTERACTION_GRID}
+    assert len(multiverse.grid(sun, "interaction", is_full=True)) == 100
+    # Without interactions there is no belief about them.
+    assert len(multiverse.grid(sun, "additive", is_full=True)) == 10
+
+
+# --- The induced prior ---------------------------------------------------------------------------------
+
+
+def test_the_prior_of_an_interaction_is_the_belief_itself(isis2):
+    """log ROR = γ: the share of the prior beyond its null is stated, for survival on the other side."""
+    induced = Induced(isis2, MODELS["interaction"], prior_set("weak", isis2), draws=20_000, seed=1)
+    for name, beyond in (
+        ("weak", 0.5),
+        ("interactions:pessimistic-strong", 0.05),
+        ("interactions:pessimistic-weak", 0.30),
+        ("interactions:optimistic-moderate", 0.85),
+        ("grid:optimistic-strong:optimistic-strong", 0.95),
+    ):
+        risk = induced.waist(prior_set(name, isis2))["risk"]
+        log = np.log(risk / (1 - risk))
+        ror = log.sel(arm="SK+ASA") - log.sel(arm="SK") - log.sel(arm="ASA") + log.sel(arm="none")
+        error = np.sqrt(beyond * (1 - beyond) / 20_000)
+        assert float((ror < 0).mean()) == pytest.approx(beyond, abs=4 * error)
+    none = induced.waist(prior_set("weak", isis2))["risk"].sel(arm="none")
+    expected = expit(stats.norm.ppf([0.1, 0.5, 0.9], -1.67, 0.65))
+    assert none.quantile([0.1, 0.5, 0.9]).values == pytest.approx(expected, abs=0.006)
+
+
+def test_the_widest_belief_leaves_risks_that_have_odds(sun):
+    name = "grid:neutral-weak:neutral-weak"
+    waist = Induced(sun, MODELS["interaction"], prior_set(name, sun), seed=1).waist(
+        prior_set(name, sun)
+    )
+    assert np.isfinite(waist["risk"] / (1 - waist["risk"])).all()
+    assert waist["risk"].attrs["risk_kind"] == "implied"
+
+
+# --- What is asked -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def answered(isis2):
+    """Return answers of three models of ISIS-2, and their rows."""
+    wanted = [Specification(isis2, "interaction", name) for name in NAMES]
+    wanted += [Specification(isis2, "saturated"), Specification(isis2, "additive")]
+    answers = fit_many(wanted, effective=4000, draws=4000)
+    asking = Asked(seed=1)
+    sets = [prior_set(one.priors, isis2) for one in answers]
+    rows = [asking.rows(one, chosen) for one, chosen in zip(answers, sets, strict=True)]
+    return answers, multiverse.table_of([row for own in rows for row in own])
+
+
+@pytest.mark.slow
+def test_rows_hold_what_was_asked(answered):
+    answers, table = answered
+    assert tuple(table.columns) == MULTIVERSE_COLUMNS
+    own = table[(table.priors == NAMES[1]) & (table.estimand == "ror[SK:ASA]")].iloc[0]
+    risk = answers[1].waist["risk"]
+    odds = risk / (1 - risk)
+    # Synergy is judged on survival: the ratio of odds ratios of the non-event.
+    ror = odds.sel(arm="SK") * odds.sel(arm="ASA")
+    ror = (ror / odds.sel(arm="SK+ASA") / odds.sel(arm="none")).values.ravel()
+    assert (own.scale, own.availability) == ("non-event", "observed")
+    assert own.probability == (ror > 1).mean()
+    assert own[["lower", "estimate", "upper"]].tolist() == pytest.approx(
+        np.quantile(ror, [0.025, 0.5, 0.975])
+    )
+    assert own.prior_probability == pytest.approx(0.85, abs=0.025)
+    assert np.isfinite(own.log_evidence)
+    additive = table[(table.model == "additive") & (table.estimand == "ror[SK:ASA]")].iloc[0]
+    assert additive.availability == "fixed by the model"
+    assert np.isnan(additive.probability)
+
+
+@pytest.mark.slow
+def test_a_bad_fit_is_one_row_without_numbers(answered, isis2):
+    bad = replace(answered[0][0], verdict=BAD, pareto_k=0.9)
+    (row,) = Asked(seed=1).rows(bad, prior_set("weak", isis2))
+    assert row == {
+        "reading": "default",
+        "model": "interaction",
+        "priors": "weak",
+        "pareto_k": 0.9,
+        "verdict": BAD,
+    }
+
+
+@pytest.mark.slow
+def test_one_thing_is_changed_at_a_time(answered, isis2):
+    _, table = answered
+    changes = multiverse.hinges(table, isis2, Base("default", "interaction", "weak"))
+    lead = table[(table.priors == "weak") & (table.model == "interaction")].set_index("estimand")
+    found = changes.set_index(["what changes", "to"])
+    for name in ("ic", "reri_or", "ror", "rrr", "bliss"):
+        (words,) = [to for what, to in found.index if what == SENSE and f"({name})" in to]
+        row = found.loc[SENSE, words]
+        assert row.probability == lead.probability[f"{name}[SK:ASA]"]
+        assert row["is leading"] == (name == "ror")
+        assert row.difference == row.probability - lead.probability["ror[SK:ASA]"]
+    assert found.loc[(MODEL, "additive"), "words"] == "fixed by the model"
+    optimist = found.loc[(PRIORS, NAMES[1])]
+    assert optimist.probability > lead.probability["ror[SK:ASA]"]
+    # Crossed priors of another model are no single change.
+    assert not (changes.to == "grid:pessimistic-moderate").all()
+
+
+@pytest.mark.slow
+def test_what_cannot_be_trusted_is_said_in_words(answered, isis2):
+    _, table = answered
+    bad = table.copy()
+    is_one = bad.priors == NAMES[1]
+    bad.loc[is_one, "verdict"] = BAD
+    changes = multiverse.hinges(bad, isis2, Base("default", "interaction", "weak"))
+    row = changes.set_index(["what changes", "to"]).loc[(PRIORS, NAMES[1])]
+    assert np.isnan(row.probability)
+    assert row.words == "the fit cannot be trusted"
+
+
+@pytest.mark.slow
+def test_the_grid_says_how_far_each_number_moves(answered, isis2):
+    _, table = answered
+    own = table[table.model == "interaction"].copy()
+    own.loc[own.priors == NAMES[2], "verdict"] = BAD
+    grid = prior_grid.table_of(own, isis2)
+    assert prior_grid.bad(grid) == 1
+    assert grid[grid.verdict == BAD][["estimand", "estimate", "probability"]].isna().all(axis=None)
+    ranges = prior_grid.ranges(grid).set_index("number")
+    probability = own[own.estimand == "ror[SK:ASA]"].set_index("priors").probability
+    row = ranges.loc["P(synergy)"]
+    assert row["under the default priors"] == row.lowest == probability["weak"]
+    assert row.highest == probability[NAMES[1]]
+    assert row["under "] == "effects weak (default), interactions optimistic-moderate"
+    assert row["prior sets"] == 2
+    assert row["that decide"] == 0
+    # Streptokinase with aspirin against one of them: 0.75 (0.64 to 0.87) by maximum likelihood.
+    assert ranges.loc["odds ratio", "that decide"] == 2
+
+
+@pytest.mark.slow
+def test_a_fit_is_an_answer_only_if_it_passes_its_checks(isis2):
+    tree = fit(isis2, "interaction", engine="laplace", draws=1000)
+    answer = multiverse.answer_of(tree, isis2, MODELS["interaction"])
+    assert answer is not None
+    assert answer.pareto_k == float(tree["sample_stats"]["pareto_k"])
+    assert answer.waist["risk"].identical(tree["posterior"]["risk"])
+    every = asked(isis2, MODELS["interaction"], answer.waist)
+    table = table_of(every, tree["prior"].to_dataset(), tree["posterior"].to_dataset())
+    row = table[(table.estimand == "ror[SK:ASA]") & (table.scale == "non-event")].iloc[0]
+    assert row["prior probability"] == pytest.approx(0.5, abs=0.015)
+    # The prior is Normal(0, 0.5) on the log.
+    assert np.log(row["prior upper"]) == pytest.approx(0.98, abs=0.03)
+    chains = tree["posterior"]["risk"].copy()
+    chains[0] *= 1.2
+    tree["posterior"] = tree["posterior"].assign(risk=chains)
+    assert multiverse.answer_of(tree, isis2, MODELS["interaction"]) is None

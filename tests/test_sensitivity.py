@@ -1,0 +1,209 @@
+"""The sensitivity part: what is written, what it says, and that it says no more than its tables."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cotreat import load_study, sensitivity, store
+from cotreat.cli import main
+from cotreat.laplace import BAD
+from cotreat.multiverse import MODEL, PRIORS, READING, SENSE
+from cotreat.names import DEPTHS
+from cotreat.parts import ABOUT, MULTIVERSE, MULTIVERSE_COLUMNS, Part, read_part, write_part
+from cotreat.plots import hinges
+from cotreat.plots.canvas import off_screen
+from cotreat.priors import prior_set
+
+FIGURES = {"hinges", "prior_grid", "critical_sd", "power_scaling", "induced"}
+
+
+@pytest.fixture(scope="module")
+def isis2():
+    return load_study("isis2")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, isis2):
+    """Write the whole part once, with one fit of each batch made bad; return folder and progress."""
+    said = []
+    own = sensitivity.fit_many
+
+    def one_bad(specifications, **settings):
+        answers = own(specifications, **settings)
+        last = len(answers) - 1
+        return [replace(a, verdict=BAD) if at == last else a for at, a in enumerate(answers)]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sensitivity, "fit_many", one_bad)
+        # One thing at a time, as for printed numbers.
+        patch.setattr(type(isis2), "has_uncounted", property(lambda _: True))
+        folder = sensitivity.write(
+            isis2,
+            {},
+            prior_set("weak", isis2),
+            tmp_path_factory.mktemp("results") / "isis2",
+            say=said.append,
+            thresholds=(0.6, 0.975),
+        )
+    return folder, said
+
+
+@pytest.mark.slow
+def test_the_folder_is_a_part_with_all_its_tables_and_figures(written, isis2):
+    folder, said = written
+    part = read_part(folder)
+    assert folder.name == "sensitivity"
+    assert part.study_digest == isis2.digest
+    assert {path.stem for path in folder.glob("*.png")} == FIGURES
+    tables = {path.name for path in folder.glob("*.csv")}
+    assert {section.table for section in part.sections if section.table} < tables
+    assert {MULTIVERSE, "grid.csv", "critical_sd_curve.csv", "induced.csv"} < tables
+    assert 1 <= len(part.findings) <= 3
+    assert all(line.endswith(".") for line in part.findings)
+    assert part.settings["thresholds"] == [0.6, 0.975]
+    assert any("fits under other priors" in line for line in said)
+    assert any(line.strip().endswith("of 26") for line in said)
+    for section in part.sections:
+        assert section.words
+        if section.figure:
+            assert len(section.figure.caption) > 50
+            assert section.figure.alt
+
+
+@pytest.mark.slow
+def test_tables_agree_with_each_other(written):
+    folder, _ = written
+    every = store.read_table(folder / MULTIVERSE)
+    assert tuple(every.columns) == MULTIVERSE_COLUMNS
+    lead = every[(every.model == "interaction") & (every.priors == "weak")]
+    probability = lead[lead.estimand == "ror[SK:ASA]"].probability.iloc[0]
+    changes = store.read_table(folder / "what_it_hangs_on.csv")
+    assert (changes[changes["is leading"]].probability == probability).all()
+    ranges = store.read_table(folder / "grid_ranges.csv").set_index("number")
+    assert ranges.loc["P(synergy)", "under the default priors"] == probability
+    assert ranges.loc["P(synergy)", "prior sets"] == 19
+    beliefs = store.read_table(folder / "beliefs.csv")
+    assert len(beliefs) == 4 * 9
+    found = store.read_table(folder / "critical_sd.csv")
+    assert found.threshold.tolist() == [0.6, 0.975]
+    # P(synergy) is 0.72 at most: it falls below 0.6 somewhere, and never comes to 0.975.
+    assert 0.05 < found["critical prior SD"][0] < 0.5
+    assert pd.isna(found["critical prior SD"][1])
+    assert found["in words"][1].startswith("none: below 0.975 with every prior SD tried")
+
+
+@pytest.mark.slow
+def test_a_bad_fit_is_listed_and_has_no_numbers(written):
+    """The last of the batch is the widest prior of the interaction."""
+    folder, _ = written
+    curve = store.read_table(folder / "critical_sd_curve.csv")
+    assert curve["SK:ASA"].isna().tolist() == [False] * 6 + [True]
+    text = (folder / ABOUT).read_text(encoding="utf-8")
+    assert "NaN" not in text
+
+
+def test_every_depth_is_known():
+    with pytest.raises(SystemExit):
+        main(["sensitivity", "isis2", "--depth", "deep"])
+    assert DEPTHS == ("quick", "standard", "full")
+
+
+@pytest.mark.parametrize("threshold", ["0.5", "1", "x"])
+def test_a_threshold_is_a_probability(capsys, threshold):
+    with pytest.raises(SystemExit):
+        main(["sensitivity", "isis2", "--threshold", threshold])
+    assert "--threshold" in capsys.readouterr().err
+
+
+def test_the_command_says_what_was_found_and_what_failed(monkeypatch, capsys, tmp_path):
+    asked = {}
+
+    def write(study, fits, priors, folder, **settings):
+        asked.update(settings, study=study.id, fits=fits, priors=priors.name)
+        part = Part(
+            title="Sensitivity",
+            study_digest=study.digest,
+            seed=1,
+            findings=("One finding.",),
+            sections=(),
+            failed=("one fit not trusted",),
+            settings={"failed checks": ["R-hat: 1.2"]},
+        )
+        return write_part(folder / "sensitivity", part, {}, {}, ["R-hat: 1.2"])
+
+    monkeypatch.setattr(sensitivity, "write", write)
+    arguments = ["sensitivity", "isis2", "--threshold", "0.9", "--depth", "quick", "--quiet"]
+    status = main([*arguments, "--out", str(tmp_path), "--seed", "7"])
+    assert status == 3
+    assert (asked["study"], asked["priors"], asked["fits"]) == ("isis2", "weak", {})
+    assert (asked["thresholds"], asked["depth"], asked["seed"]) == ([0.9], "quick", 7)
+    told = capsys.readouterr().out.splitlines()
+    assert told[:3] == [
+        "FAILED CHECKS: do not use these numbers: R-hat: 1.2",
+        "- One finding.",
+        "not answered: one fit not trusted",
+    ]
+    assert told[3].endswith("isis2/sensitivity")
+
+
+# --- What is said ---------------------------------------------------------------------------------------
+
+
+def changes(*rows):
+    """Make a table of single changes: pair, factor, level, probability; the first row leads."""
+    lead = rows[0][3]
+    return pd.DataFrame(
+        [
+            {
+                "pair": pair,
+                "what changes": factor,
+                "to": level,
+                "is leading": at == 0,
+                "probability": probability,
+                "difference": probability - lead,
+                "words": "" if np.isfinite(probability) else "the fit cannot be trusted",
+            }
+            for at, (pair, factor, level, probability) in enumerate(rows)
+        ]
+    )
+
+
+LEAD = ("A:B", SENSE, "log-odds (ror), on none", 0.8)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ((PRIORS, "grid:neutral-strong"), "is the prior: for A with B it goes from 0.800 to 0.980 with beliefs about effects: neutral, strong. Of 2 single changes 1 gives a decided answer."),
+        ((READING, "as-printed"), "is how the print is read: for A with B it goes from 0.800 to 0.980 under as-printed."),
+        ((MODEL, "saturated"), "is the model: for A with B it goes from 0.800 to 0.980 under saturated."),
+        ((SENSE, "log-risk (rrr)"), "is the sense of the word: for A with B it goes from 0.800 to 0.980 if judged as log-risk (rrr)."),
+    ],
+)  # fmt: skip
+def test_what_moves_most_is_named(row, words):
+    told = changes(
+        LEAD, ("A:B", *row, 0.98), ("A:B", MODEL, "other", 0.75), ("A:B", MODEL, "bad", np.nan)
+    )
+    assert words in sensitivity._hinge_finding(told)
+
+
+def test_without_a_change_that_can_be_trusted_nothing_is_said():
+    assert sensitivity._hinge_finding(changes(LEAD, ("A:B", MODEL, "bad", np.nan))) == ""
+
+
+def test_the_picture_says_what_has_no_probability(isis2):
+    told = changes(
+        ("SK:ASA", *LEAD[1:]), ("SK:ASA", SENSE, "log-risk (rrr), on none", 0.4),
+        ("SK:ASA", MODEL, "interaction", 0.8), ("SK:ASA", MODEL, "saturated", np.nan),
+    )  # fmt: skip
+    table = pd.DataFrame(columns=list(MULTIVERSE_COLUMNS), dtype=object)
+    with off_screen():
+        figure = hinges.draw(told, table, isis2)
+    (axes,) = figure.axes
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == [SENSE, LEAD[2], "log-risk (rrr), on none", MODEL, "interaction", "saturated"]
+    assert [text.get_text() for text in axes.texts] == ["fit not trusted"]
+    marks = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
+    assert 0.4 in marks
