@@ -440,10 +440,12 @@ def _of_p_value(
 
 def _left(name: str, quantity: str, printed: str, value: float, drawn: NDArray[np.float64]) -> Left:
     beyond = (1 - INTERVAL) / 2
-    ends = np.quantile(drawn, [beyond, 0.25, 0.5, 0.75, 1 - beyond]).tolist()
+    ends = np.quantile(drawn, [beyond, 0.25, 0.5, 0.75, 1 - beyond])
+    lower, left, median, right, upper = map(float, ends)
     # Half of those that are the same: counts are whole numbers.
     above = float((drawn > value).mean() + (drawn == value).mean() / 2)
-    return Left(name, quantity, printed, value, *ends, min(above, 1 - above))
+    tail = min(above, 1 - above)
+    return Left(name, quantity, printed, value, lower, left, median, right, upper, tail)
 
 
 def follows(study: Study) -> Sequence[claims.Dependence]:

@@ -100,7 +100,6 @@ class LeftOut:
             warning=False,
             good_k=self.good_k,
             elpd_i=xr.DataArray(each, dims="unit"),
-            pareto_k=None,
         )
 
 

@@ -18,7 +18,7 @@ from cotreat.catalogue import Model
 from cotreat.evidence.claims import printed, share_orders
 from cotreat.given import Given
 from cotreat.laplace import Approximation, Proposal
-from cotreat.model import build
+from cotreat.model import build, given_of
 from cotreat.normals import Normals
 from cotreat.priors import PriorSet
 from cotreat.sampling import TARGET_ACCEPT
@@ -72,6 +72,7 @@ class Marginals:
         self._proposals: dict[tuple[int, ...], Proposal] = {}
         self._known: dict[tuple[int, ...], Approximation] = {}
         self.given: Given = self._density.given
+        self._every = given_of(study, model, priors)  # of deterministics too
 
     @property
     def size(self) -> int:
@@ -237,7 +238,7 @@ class Marginals:
         kept = np.setdiff1d(np.arange(self.size), held)
         points = np.zeros((DRAWN, self.size))
         points[:, kept] = answer.resampled(1, DRAWN, np.random.default_rng(self._seed))[0]
-        values = self._density.deterministics(tuple(names), points, self.given)
+        values = self._density.deterministics(tuple(names), points, self._every)
         return vectorised.labelled(self._built, values, 1).assign_coords(draw=range(DRAWN))
 
     def sampled(self, numbers: Given, *, draws: int, tune: int, chains: int) -> xr.Dataset:
