@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from cotreat import bias, fit, four_cells, load_study, parse_study, store
+from cotreat.appendix import write_appendix
 from cotreat.catalogue import MODELS
 from cotreat.checklists import BARG, ROBUST, UNANSWERED, items, table
 from cotreat.four_cells import CELL, EFFECT, INTERACTION, MARK
@@ -14,6 +15,7 @@ from cotreat.parts import Part, read_part, write_part
 from cotreat.plots import tipping
 from cotreat.priors import prior_set
 from cotreat.summary import summarise
+from cotreat.supplement import read_supplement
 from tests.conftest import THREE, THREE_CELLS, arms
 from tests.test_summary import draws, random_risks
 
@@ -159,7 +161,11 @@ def test_part_of_a_randomised_study_says_what_does_not_apply(tmp_path):
     bias.write(study, {}, prior_set("weak", study), tmp_path, depth="quick", seed=1)
     part = read_part(tmp_path / "bias")
     assert part.sections[0].words == (bias.RANDOMISED,)
-    assert [section.table for section in part.sections] == ["", "four_cells_SK-ASA_none.csv"]
+    assert len(part.sections) == 1
+    told = read_supplement(tmp_path)
+    assert told is not None
+    assert [one.pair for one in told.four_cells] == ["streptokinase × aspirin"]
+    assert told.checklists == ()  # there is no fit's folder to fill them from
     assert "was randomised" in part.findings[0]
     assert not list((tmp_path / "bias").glob("e_values*"))
 
@@ -228,6 +234,20 @@ def test_checklists_answer_from_the_folders_and_leave_open_what_is_not_there(tmp
     assert after["central tendency"].where == "interaction--weak--default/summary.csv"
     assert "defaults: beta" in after["justified"].answer
     assert not after["loss or utility of each decision"].is_answered
+
+
+def test_appendix_holds_checklists_with_where_their_answers_stand(tmp_path):
+    folder_of(tmp_path)
+    study = load_study("isis2")
+    write_appendix(study, summary_at(study, "interaction", ISIS2), tmp_path)
+    told = read_supplement(tmp_path)
+    assert told is not None
+    assert [one.title.partition(":")[0] for one in told.checklists] == [BARG, ROBUST]
+    answers = dict(told.checklists[1].items)
+    assert len(answers) == 7
+    assert answers["prior: sensitivity analysis"] is None
+    assert answers["prior: justified"].endswith("(interaction--weak--default/info.json)")
+    assert told.four_cells[0].table.shape == (3, 7)
 
 
 def test_checklists_know_nothing_from_a_part_about_other_evidence(tmp_path):

@@ -1,4 +1,4 @@
-"""The bias part: E-values, confounding inside the posterior, tipping points, immortal time, four-cell tables."""
+"""The bias part: E-values, confounding inside the posterior, tipping points, immortal time; and the appendix."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from cotreat import confounding, e_values, four_cells, headline, sampling
+from cotreat.appendix import write_appendix
 from cotreat.catalogue import Model, described, find_model
 from cotreat.confounding import FOR, Surface
 from cotreat.estimands import waist_of
@@ -20,8 +21,6 @@ from cotreat.summary import PRINTED, summarise
 
 STEPS = {"quick": 1, "standard": 2, "full": 4}
 """Biases of a tipping-point surface on each side of none, by depth."""
-MOST_TABLES = 12
-"""So many four-cell tables are arranged; all are in the long one."""
 RANDOMISED = (
     "Chance decided who got what. E-values, confounding inside the posterior and tipping points ask what an unmeasured "
     "cause of treatment could have done, and there was none; they are not given. What can bias a trial (who left "
@@ -55,7 +54,7 @@ def write(
     seed: int,
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Write ``FOLDER/bias/``.
+    """Write ``FOLDER/bias/``, and the appendix ``FOLDER/supplement/`` from all that is in the folder by then.
 
     Parameters
     ----------
@@ -99,8 +98,7 @@ def write(
         say(f"{study.id}: tipping points")
         found = _tipping_points(study, model, priors, depth, seed, sections, got)
     sections += _immortal(study, got)
-    say(f"{study.id}: four-cell tables")
-    sections += _four_cells(study, summary, got)
+    got.tables["four_cells.csv"] = four_cells.long_table(four_cells.tables(study, summary))
     figures = {}
     if found:
         from cotreat.plots import tipping
@@ -125,7 +123,9 @@ def write(
         },
         versions=versions("pymc", "arviz", "jax", "numpy", "scipy"),
     )
-    return write_part(folder / BIAS, part, got.tables, figures)
+    written = write_part(folder / BIAS, part, got.tables, figures)
+    write_appendix(study, summary, folder)
+    return written
 
 
 def _leading(
@@ -273,7 +273,7 @@ def _shown(found: Sequence[Surface]) -> list[Surface]:
     return sorted(found, key=lambda one: (not one.is_decided, one.standing != FOR))
 
 
-# --- Immortal time, four cells ---------------------------------------------------------------------
+# --- Immortal time ----------------------------------------------------------------------------------
 
 
 def _immortal(study: Study, got: _Gathered) -> list[Section]:
@@ -287,27 +287,3 @@ def _immortal(study: Study, got: _Gathered) -> list[Section]:
     if any(own.id == DURATION for own in study.divisions):
         words.append(f"Of the model duration: {OF_DURATION}")
     return [Section("Immortal time", tuple(words))] if words else []
-
-
-def _four_cells(study: Study, summary: pd.DataFrame, got: _Gathered) -> list[Section]:
-    found = four_cells.tables(study, summary)
-    got.tables["four_cells.csv"] = four_cells.long_table(found)
-    sections = []
-    for one in found[:MOST_TABLES]:
-        name = f"four_cells_{one.pair.replace(':', '-')}_{one.background}.csv"
-        got.tables[name] = one.arranged()
-        beside = "" if one.background == "none" else f", beside {one.background}"
-        words = [
-            "The four cells against the one with neither, posterior medians with 95% equal-tailed credible intervals, "
-            "on the scale of the event, as Knol & VanderWeele (2012) recommend; every number is in four_cells.csv.",
-            *one.in_words(),
-        ]
-        if not one.has_risks:
-            words.append("Odds ratios only: the sampling of a case-control study sets the risks.")
-        if one.is_extrapolated:
-            words.append(
-                f"A number with{four_cells.MARK} is extrapolated: model and prior, not the evidence, determine it."
-            )
-        heading = f"{one.first} and {one.second}{beside}: four cells"
-        sections.append(Section(heading[0].upper() + heading[1:], tuple(words), name))
-    return sections
