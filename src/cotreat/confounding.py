@@ -50,9 +50,12 @@ KNOWN = "a bias that is taken to be known, to see what it would do"
 
 LARGEST = {"bias_beta": float(np.log(3)), "bias_gamma": float(np.log(2))}
 """How far a tipping-point surface goes, on the log scale."""
-WIDER = 0.8
-"""Priors that are to hold every bias have this share of the largest one added to their SD, in squares."""
-EFFECTIVE, POINTS, LEAST_EFFECTIVE = 4000, 12_000, 100
+WIDER = 1.2
+"""Priors that are to hold every bias have so many times the largest one added to their SD, in squares: at 0.8 more of
+the far biases of the tacrolimus cohort cannot be told."""
+TRIES = 2
+"""Approximations that are made, with seeds of their own, until one can be used."""
+EFFECTIVE, POINTS, LEAST_EFFECTIVE = 2000, 12_000, 100
 """Effective draws that the posterior of what is seen is to have; of its draws so many serve at each bias,
 and there so many must be effective."""
 
@@ -340,13 +343,13 @@ def _seen(study: Study, model: Model, priors: PriorSet, seed: int) -> tuple[_See
     for name, largest in zip(names, LARGEST.values(), strict=True):
         sd = float(np.hypot(priors[name].numbers()["sigma"], WIDER * largest))
         wide = wide.change(name, sigma=sd, name="wide", reason="wide enough for every bias")
-    found = laplace.approximate(
-        density.surface(given_of(study, model, wide)),
-        density.start,
-        density.spreads,
-        effective=EFFECTIVE,
-        seed=seed,
-    )
+    surface = density.surface(given_of(study, model, wide))
+    for own in range(seed, seed + TRIES):
+        found = laplace.approximate(
+            surface, density.start, density.spreads, effective=EFFECTIVE, seed=own
+        )
+        if found.verdict != laplace.BAD:
+            break
     if found.verdict == laplace.BAD:
         return None, found.pareto_k
     points = found.points[:POINTS]
