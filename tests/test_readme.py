@@ -87,7 +87,7 @@ def test_its_commands_are_those_of_the_command_line():
     from cotreat.cli import parser
 
     commands = re.findall(r"\.venv/bin/cotreat ([^#\n]+)", "".join(blocks("console")))
-    assert len(commands) == 14
+    assert len(commands) == 16
     for command in commands:
         parser().parse_args(command.split())
 
