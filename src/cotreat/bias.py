@@ -11,14 +11,14 @@ from cotreat import confounding, e_values, four_cells, headline, sampling
 from cotreat.catalogue import Model, described, find_model
 from cotreat.confounding import FOR, Surface
 from cotreat.estimands import waist_of
-from cotreat.names import OBSERVED
+from cotreat.names import FULL, OBSERVED, QUICK, STANDARD
 from cotreat.parts import BIAS, Part, Section, versions, write_part
 from cotreat.priors import PriorSet, models_for
 from cotreat.remarks import OF_DURATION, of_sequences
 from cotreat.study import DURATION, Study
 from cotreat.summary import PRINTED, summarise
 
-STEPS = {"quick": 1, "standard": 2, "full": 4}
+STEPS = {QUICK: 1, STANDARD: 2, FULL: 4}
 """Biases of a tipping-point surface on each side of none, by depth."""
 RANDOMISED = (
     "Chance decided who got what. E-values, confounding inside the posterior and tipping points ask what an unmeasured "
@@ -49,7 +49,7 @@ def write(
     priors: PriorSet,
     folder: Path,
     *,
-    depth: str = "standard",
+    depth: str = STANDARD,
     seed: int,
     say: Callable[[str], None] = lambda _: None,
 ) -> Path:

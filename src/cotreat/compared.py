@@ -14,7 +14,7 @@ from cotreat.bayes_factors import ANY, BayesFactor, LogEvidence, Weighed, probab
 from cotreat.headline import share
 from cotreat.left_out import CELL, CLAIM, PATIENT, UNITS, Left
 from cotreat.loo import FEWEST, LeftOut, compare
-from cotreat.names import INTERVAL
+from cotreat.names import INTERVAL, STANDARD
 from cotreat.parts import MOST_FINDINGS, Part, Section, versions
 from cotreat.plots import Picture
 from cotreat.priors import PriorSet
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cotreat.evidence.claims import Dependence
-
-QUICK, STANDARD, FULL = DEPTHS = ("quick", "standard", "full")
-"""How much is worked out."""
 
 LISTED = 20
 """Patients, or cells of them, that are listed of each model: those that move it most."""

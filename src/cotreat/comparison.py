@@ -16,15 +16,14 @@ import xarray as xr
 from cotreat import bayes_factors, checks, headline, laplace, left_out, sampling
 from cotreat.bayes_factors import ANY, BayesFactor, LogEvidence
 from cotreat.catalogue import find_model, is_asked_for
-from cotreat.compared import DEPTHS, FULL, QUICK, STANDARD, Findings, told
+from cotreat.compared import Findings, told
 from cotreat.left_out import PATIENT, UNITS
 from cotreat.loo import good_only, leave_one_out, refitted
 from cotreat.marginal import Marginals
+from cotreat.names import FULL, QUICK, STANDARD
 from cotreat.parts import COMPARISON, write_part
 from cotreat.priors import PriorSet, models_for
 from cotreat.study import Study
-
-__all__ = ["DEPTHS", "FULL", "QUICK", "STANDARD", "write"]
 
 Fits = Mapping[tuple[str, str], xr.DataTree]
 Say = Callable[[str], None]
