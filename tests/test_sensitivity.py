@@ -223,3 +223,29 @@ def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
         "interaction, reading four-set-products: other priors not tried, for a batch cannot fit it",
         "saturated, reading four-set-products: 1 of 1 fits not trusted (Pareto k up to 0.90)",
     ]
+
+
+def test_a_contradicted_reading_is_left_aside():
+    base = sensitivity.Base("one", "exchangeable", "weak")
+    table = pd.DataFrame(
+        [
+            ("one", "exchangeable", "weak", -6.7),
+            ("two", "exchangeable", "weak", -15.0),
+            ("three", "exchangeable", "weak", -12.0),
+            ("two", "interaction", "weak", -2.0),
+        ],
+        columns=["reading", "model", "priors", "log_evidence"],
+    )
+    assert sensitivity._contradicted(table, base) == ["two"]
+    changes = pd.DataFrame(
+        [
+            ("A:B", "reading", "one", True, 0.5, 0.0),
+            ("A:B", "reading", "two", False, 0.99, 0.49),
+            ("A:B", "reading", "three", False, 0.7, 0.2),
+        ],
+        columns=["pair", "what changes", "to", "is leading", "probability", "difference"],
+    )
+    said = sensitivity._hinge_finding(changes, ["two"])
+    assert "goes from 0.500 to 0.700 under three" in said
+    assert "none give a decided answer; two left aside" in said.replace("gives", "give")
+    assert "to 0.990 under two" in sensitivity._hinge_finding(changes)

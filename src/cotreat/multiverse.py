@@ -113,7 +113,9 @@ def answer_of(tree: xr.DataTree, study: Study, model: Model) -> Answer | None:
     if checks.failures(checks.check(tree, study, model)):
         return None
     stats, fit = tree["sample_stats"].to_dataset(), provenance(tree)
-    evidence = log_evidence(tree) if "log_evidence" in stats else np.nan
+    # NUTS has none of its own; sequential Monte Carlo may have run beside it.
+    beside = float(stats.attrs.get("log_evidence", np.nan))
+    evidence = log_evidence(tree) if "log_evidence" in stats else beside
     k, effective = (float(stats[n]) if n in stats else np.nan for n in ("pareto_k", "effective"))
     waist = waist_of(tree["posterior"].to_dataset())
     name = str(fit["priors"])

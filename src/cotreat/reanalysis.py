@@ -263,6 +263,8 @@ def _sampled(run: _Run, known: _Known) -> tuple[xr.DataTree, pd.DataFrame, float
         beside = sampling.temper(tree, study, model.name, run.priors, say=say)
         more += checks.agreement(tree, beside, study, model)
         evidence = sampling.log_evidence(beside)
+        stats = tree["sample_stats"].to_dataset().assign_attrs(log_evidence=evidence)
+        tree["sample_stats"] = xr.DataTree(stats)
     if more:
         table = pd.concat([table, pd.DataFrame(more)[list(CHECK_COLUMNS)]], ignore_index=True)
     return tree, table, evidence

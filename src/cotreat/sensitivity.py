@@ -16,7 +16,7 @@ from cotreat.catalogue import Model, described, find_model, is_asked_for
 from cotreat.estimands import waist_of
 from cotreat.headline import leader, share
 from cotreat.multiverse import MODEL, PRIORS, READING, SENSE, Asked, Base
-from cotreat.names import DECIDED, FULL, OBSERVED, QUICK, SEED, STANDARD
+from cotreat.names import CONTRADICTED, DECIDED, FULL, OBSERVED, QUICK, SEED, STANDARD
 from cotreat.parts import MULTIVERSE, SENSITIVITY, Part, Section, versions, write_part
 from cotreat.plots.canvas import off_screen
 from cotreat.priors import BELIEFS, PriorSet, in_words, models_for, prior_set
@@ -313,7 +313,7 @@ def _hinges(work: _Work, wanted: list[Specification]) -> _Piece:
         (section,),
         {MULTIVERSE: table, "what_it_hangs_on.csv": changes},
         {hinges.PICTURE.name: lambda: hinges.draw(changes, table, work.study)},
-        _hinge_finding(changes),
+        _hinge_finding(changes, _contradicted(table, work.base)),
         tuple(_not_answered(work, fits, is_crossed=is_crossed)),
     )
 
@@ -335,10 +335,14 @@ def _not_answered(work: _Work, fits: pd.DataFrame, *, is_crossed: bool) -> Itera
             yield f"{model}, reading {reading}: {'; '.join(said)}"
 
 
-def _hinge_finding(changes: pd.DataFrame) -> str:
-    """Say what moves the probability of synergy most, and whether any change decides."""
+def _hinge_finding(changes: pd.DataFrame, contradicted: Sequence[str] = ()) -> str:
+    """Say what moves the probability of synergy most, and whether any change decides.
+
+    Readings that the other numbers in print contradict are left aside.
+    """
     known = changes[changes.probability.notna()]
-    moved = known[~known["is leading"]]
+    is_aside = (known["what changes"] == READING) & known.to.isin(contradicted)
+    moved = known[~known["is leading"] & ~is_aside]
     if moved.empty:
         return ""
     most = moved.loc[moved.difference.abs().idxmax()]
@@ -348,8 +352,22 @@ def _hinge_finding(changes: pd.DataFrame) -> str:
     return (
         f"What moves the probability of synergy most is {what}: for {_with(most.pair)} it goes from {share(lead)} to "
         f"{share(most.probability)} {how.format(in_words(most.to))}. Of {len(moved)} single changes "
-        f"{decided or 'none'} give{'s' if decided < 2 else ''} a decided answer."
+        f"{decided or 'none'} give{'s' if decided < 2 else ''} a decided answer"
+        + (
+            f"; {', '.join(contradicted)} left aside, for the other numbers in print contradict it."
+            if is_aside.any()
+            else "."
+        )
     )
+
+
+def _contradicted(table: pd.DataFrame, base: Base) -> list[str]:
+    """Name the readings that the evidence speaks against, under the leading model and priors."""
+    own = table[(table[MODEL] == base.model) & (table[PRIORS] == base.priors)]
+    logs = own.groupby(READING, sort=False).log_evidence.first()
+    if base.reading not in logs:
+        return []
+    return [str(name) for name in logs[logs < logs[base.reading] - CONTRADICTED].index]
 
 
 def _with(pair: str) -> str:

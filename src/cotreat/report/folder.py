@@ -148,17 +148,19 @@ def read_results(place: Path) -> Results:
     ReportError
         If there is no fit, or one that cannot be read.
     """
-    found = [_fit(path.parent) for path in sorted(place.glob(f"[!.]*/{store.INFO}"))]
-    if not found:
+    folders = {path.parent: _info(path.parent) for path in place.glob(f"[!.]*/{store.INFO}")}
+    if not folders:
         raise ReportError(
             f"{place} holds no fit; give a study's folder, such as results/isis2, that "
             "cotreat reanalyse has written"
         )
-    digest = max(found, key=lambda fit: fit.info["created"]).info["study_digest"]
-    fits = sorted((fit for fit in found if fit.info["study_digest"] == digest), key=_order)
+    newest = max(folders, key=lambda folder: folders[folder]["created"])
+    digest = folders[newest]["study_digest"]
+    own = [folder for folder in folders if folders[folder]["study_digest"] == digest]
+    fits = sorted(filter(None, (_fit(folder, folder == newest) for folder in own)), key=_order)
     parts = _parts(place)
     extra = _supplement(place) or Supplement(digest)
-    outdated = [fit.name for fit in found if fit not in fits]
+    outdated = sorted({folder.name for folder in folders} - {fit.name for fit in fits})
     outdated += [name for name, part in parts.items() if part.study_digest != digest]
     if extra.study_digest != digest:
         outdated.append(FOLDER)
@@ -185,7 +187,17 @@ def _place(info: dict[str, Any]) -> float:
     return -np.inf if not conflict["predictions"] else -conflict["log_evidence"]
 
 
-def _fit(folder: Path) -> Fit:
+def _info(folder: Path) -> dict[str, Any]:
+    try:
+        info = store.read_info(folder)
+        info["created"], info["study_digest"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(folder, error) from None
+    return info
+
+
+def _fit(folder: Path, is_newest: bool) -> Fit | None:
+    """Read a fit; None for one that an older version has written, unless it is the newest."""
     try:
         info = store.read_info(folder)
         names = [store.CHECKS, store.CELLS, store.PRINTED, store.AVAILABILITY]
@@ -194,8 +206,14 @@ def _fit(folder: Path) -> Fit:
         fit = Fit(folder, info, store.read_table(folder / store.SUMMARY), tables)
         fit.question, fit.model, fit.failed, fit.contradiction  # noqa: B018 - what is missing is found here
     except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
-        raise ReportError(f"the fit in {folder} cannot be read ({error}); make it again") from None
+        if is_newest:
+            raise _unreadable(folder, error) from None
+        return None
     return fit
+
+
+def _unreadable(folder: Path, error: Exception) -> ReportError:
+    return ReportError(f"the fit in {folder} cannot be read ({error}); make it again")
 
 
 def _parts(place: Path) -> dict[str, Part]:
