@@ -125,9 +125,14 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
 
     Parameters
     ----------
+    study
+        If its regimens are told by levels or subgroups, there are no tables: pairs are many then, and
+        not all four cells are compared.
     summary
-        What `cotreat.summary.summarise` returns for regimens that are not told by levels or subgroups.
+        What `cotreat.summary.summarise` returns.
     """
+    if study.divides:
+        return []
     posterior = summary[(summary.estimator == POSTERIOR) & (summary.scale == "event")]
     names = {treatment.id: treatment.name for treatment in study.treatments}
     found = []
