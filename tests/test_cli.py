@@ -25,12 +25,21 @@ def run(*arguments, cwd=None):
     )
 
 
+def run_without_parts(*arguments):
+    """Run it without what stands around the fits, which takes longer than the fits."""
+    code = "import sys; from cotreat import around; around.write_parts = lambda *_, **__: None; "
+    code += "from cotreat.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A real run of one model, with what it printed."""
     out = tmp_path_factory.mktemp("results")
     return out, run(
-        "reanalyse", "isis2", "--model", "interaction", "--out", out, "--or-threshold", 0.8
+        *("reanalyse", "isis2", "--model", "interaction", "--depth", "quick"),
+        *("--out", out, "--or-threshold", 0.8),
     )
 
 
@@ -183,7 +192,7 @@ def test_report_can_be_written_again_and_shows_every_figure(done):
 @pytest.mark.slow
 def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
     # Far too few draws: effective sample sizes cannot reach their thresholds.
-    process = run(
+    process = run_without_parts(
         *("reanalyse", "factor-v-leiden", "--model", "interaction", "--draws", 100),
         *("--out", tmp_path, "--quiet"),
     )
@@ -210,7 +219,8 @@ def test_a_report_leaves_out_fits_of_other_data(tmp_path):
     path = tmp_path / "isis2.toml"
     for events, model in (("343", "additive"), ("344", "interaction")):
         path.write_text(text.replace("343", events))
-        run("reanalyse", path, "--model", model, "--draws", 500, "--out", tmp_path, "--quiet")
+        options = ("--draws", 500, "--out", tmp_path, "--quiet")
+        run_without_parts("reanalyse", path, "--model", model, *options)
     page = (tmp_path / "isis2" / "report.html").read_text()
     assert "344 / 4292" in page
     assert "those of the model <code>interaction</code>" in page
@@ -224,7 +234,7 @@ def test_a_report_leaves_out_fits_of_other_data(tmp_path):
 def test_the_smallest_run_that_is_allowed_ends_with_failed_checks(tmp_path):
     path = tmp_path / "two.toml"
     path.write_text(THREE + arms({"A": (50, 20), "A+B": (50, 30)}))
-    options = ["--draws", 100, "--chains", 2, "--out", tmp_path, "--quiet"]
+    options = ["--draws", 100, "--chains", 2, "--depth", "quick", "--out", tmp_path, "--quiet"]
     process = run("reanalyse", path, "--model", "saturated", "--model", "saturated", *options)
     assert process.returncode == 3, process.stderr
     assert "undefined: no patients in" in process.stdout

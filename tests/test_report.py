@@ -140,8 +140,9 @@ def test_every_table_is_downloaded_as_it_is_kept(made):
 
 
 @pytest.mark.slow
-def test_what_was_not_made_is_said(made):
-    page = (made / "report.html").read_text()
+def test_what_was_not_made_is_said(folder):
+    shutil.rmtree(folder / "supplement")
+    page = page_of(folder)
     assert page.count("cotreat reanalyse isis2 --depth standard</code> makes it") == 3
     assert "Not filled in." in page
 

@@ -342,7 +342,7 @@ def _hinge_finding(changes: pd.DataFrame, contradicted: Sequence[str] = ()) -> s
     """
     known = changes[changes.probability.notna()]
     is_aside = (known["what changes"] == READING) & known.to.isin(contradicted)
-    moved = known[~known["is leading"] & ~is_aside]
+    moved = known[~known["is leading"] & ~is_aside & known.difference.notna()]
     if moved.empty:
         return ""
     most = moved.loc[moved.difference.abs().idxmax()]
