@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import xarray as xr
@@ -37,10 +38,21 @@ def write_parts(
     """
     from cotreat import bias, comparison, sensitivity
 
-    for name, part in (
-        ("model comparison", comparison),
-        ("sensitivity", sensitivity),
-        ("bias", bias),
-    ):
-        say(f"{study.id}: {name}, depth {depth}")
-        part.write(study, fits, priors, folder, depth=depth, seed=seed, say=lambda x: say(f"  {x}"))
+    with one_thread():
+        for name, part in (
+            ("model comparison", comparison),
+            ("sensitivity", sensitivity),
+            ("bias", bias),
+        ):
+            say(f"{study.id}: {name}, depth {depth}")
+            part.write(
+                study, fits, priors, folder, depth=depth, seed=seed, say=lambda x: say(f"  {x}")
+            )
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Keep BLAS to one thread: on many small matrices several take three times the time of one."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    return limits

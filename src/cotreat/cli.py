@@ -484,9 +484,11 @@ def _part(
     # What can be refused is refused by now; the heavy libraries take seconds to load.
     say = _hush if options.quiet else _announce
     say("loading PyMC, JAX and ArviZ …")
+    from cotreat.around import one_thread
     from cotreat.parts import read_part
 
-    written = write(priors, folder, say)
+    with one_thread():
+        written = write(priors, folder, say)
     part = read_part(written)
     failed = [f"FAILED CHECKS: do not use these numbers: {line}" for line in part.failed_checks]
     lines = [f"{study.title}: {part.title.lower()}, {priors.name} priors, depth {options.depth}"]
