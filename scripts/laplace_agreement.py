@@ -187,15 +187,18 @@ def summed_up(table: pd.DataFrame) -> str:
     ]
     bad = table[table.verdict == laplace.BAD]
     left = ", ".join(f"{r.study} {r.model} (k {r.pareto_k:.2f})" for r in bad.itertuples())
+    done = set(zip(table.study, table.model, strict=True))
+    open_ = ", ".join(f"{s} {m}" for s, m, _ in cases() if (s, m) not in done)
     versions = ", ".join(f"{p} {version(p)}" for p in ("cotreat", "pymc", "jax", "numpyro"))
     return (
         "# Laplace's approximation against long runs of NUTS\n\n"
-        f"Every packaged study and model, weak priors, {WANTED:,} effective draws wanted on both sides. Of all "
+        f"Packaged studies under their default reading, weak priors, {WANTED:,} effective draws wanted on both sides. Of all "
         "parameters and risks the largest difference of means in posterior SDs and of SDs as a share, and of "
         f"all measures the largest difference of P(beyond null). Bars: {MEANS}, {SDS:.0%}, {CHANCES}.\n\n"
         f"Of {len(good)} with k < 0.7, {int(met.sum())} are within all bars, {int(whole.sum())} of them with "
         f"{WANTED:,} effective draws of every quantity on both sides. "
-        f"{f'Not compared, for Pareto k says that they must not be used: {left}.' if left else ''}\n\n"
+        f"{f'Not compared, for Pareto k says that they must not be used: {left}. ' if left else ''}"
+        f"{f'Not compared yet: {open_}.' if open_ else ''}\n\n"
         "| study | model | Pareto k | effective, Laplace | effective, NUTS | means | SDs | P |\n"
         "|---|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
         f"Made by `scripts/laplace_agreement.py`, {datetime.now(UTC):%Y-%m-%d}; {versions}.\n"

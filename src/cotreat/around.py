@@ -51,7 +51,7 @@ def write_parts(
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """Keep BLAS to one thread: on many small matrices several take three times the time of one."""
+    """Keep BLAS to one thread: on many small matrices several burn three times the CPU time of one."""
     from threadpoolctl import threadpool_limits
 
     limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
