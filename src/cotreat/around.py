@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-import xarray as xr
-
+from cotreat.parts import Fits, Say
 from cotreat.priors import PriorSet
 from cotreat.study import Study
-
-Fits = Mapping[tuple[str, str], xr.DataTree]
-Say = Callable[[str], None]
 
 
 def write_parts(

@@ -1,6 +1,6 @@
 """The bias part: E-values, confounding inside the posterior, tipping points, immortal time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from cotreat.catalogue import Model, described, find_model
 from cotreat.confounding import FOR, Surface
 from cotreat.estimands import waist_of
 from cotreat.names import FULL, OBSERVED, QUICK, STANDARD
-from cotreat.parts import BIAS, Part, Section, versions, write_part
+from cotreat.parts import BIAS, Fits, Part, Section, versions, write_part
 from cotreat.priors import PriorSet, models_for
 from cotreat.remarks import OF_DURATION, of_sequences
 from cotreat.study import DURATION, Study
@@ -31,7 +31,6 @@ CASE_CONTROL = (
     "odds ratio has two E-values: if the outcome is rare where the cases come from (the odds ratio is then "
     "nearly the risk ratio), and if it is common (its square root is); these data cannot show which."
 )
-Fits = Mapping[tuple[str, str], xr.DataTree]
 
 
 @dataclass

@@ -6,7 +6,7 @@ printed numbers in their predictive distributions, Bayes factors of interactions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +21,9 @@ from cotreat.left_out import PATIENT, UNITS
 from cotreat.loo import good_only, leave_one_out, refitted
 from cotreat.marginal import Marginals
 from cotreat.names import FULL, QUICK, STANDARD
-from cotreat.parts import COMPARISON, write_part
+from cotreat.parts import COMPARISON, Fits, Say, write_part
 from cotreat.priors import PriorSet, models_for
 from cotreat.study import Study
-
-Fits = Mapping[tuple[str, str], xr.DataTree]
-Say = Callable[[str], None]
 
 MOST_UNITS = 20_000
 """Distinct units beyond which leave-one-out is not worked out."""

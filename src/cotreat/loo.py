@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from cotreat import left_out, sampling
 from cotreat.left_out import Left, Units
+from cotreat.parts import Say
 from cotreat.study import Study
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from cotreat.marginal import Marginals
 
 Array = NDArray[np.float64]
-Say = Callable[[str], None]
 
 FEWEST = 10
 """With fewer units no weights are given: their error is larger than they are."""

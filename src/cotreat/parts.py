@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,7 +20,13 @@ from cotreat.plots import Picture
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
     from matplotlib.figure import Figure
+
+Fits = Mapping[tuple[str, str], "xr.DataTree"]
+"""Fits by model and reading."""
+Say = Callable[[str], None]
+"""Takes a line of progress."""
 
 ABOUT = "about.json"
 """What a part folder holds and no fit's folder does."""

@@ -1,7 +1,7 @@
 """What the answers depend on: priors, readings, models, and how much of them is prior at all."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from cotreat.estimands import waist_of
 from cotreat.headline import leader, share
 from cotreat.multiverse import MODEL, PRIORS, READING, SENSE, Asked, Base
 from cotreat.names import CONTRADICTED, DECIDED, FULL, OBSERVED, QUICK, SEED, STANDARD
-from cotreat.parts import MULTIVERSE, SENSITIVITY, Part, Section, versions, write_part
+from cotreat.parts import MULTIVERSE, SENSITIVITY, Fits, Part, Say, Section, versions, write_part
 from cotreat.plots.canvas import off_screen
 from cotreat.priors import BELIEFS, PriorSet, in_words, models_for, prior_set
 from cotreat.sampling import fit, provenance
@@ -25,8 +25,6 @@ from cotreat.study import Study
 
 MANY = 8
 """So many fits or fewer are not worth the start of another process."""
-Fits = Mapping[tuple[str, str], xr.DataTree]
-Say = Callable[[str], None]
 
 
 @dataclass
