@@ -11,7 +11,6 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from cotreat.estimands import EVERY, Estimand, Waist, name_of
-from cotreat.measures import REPRESENTATIVE
 from cotreat.names import EXTRAPOLATED
 from cotreat.plots import Picture
 from cotreat.plots.canvas import BLUE, GREY, PALE, label_rows, log_axis
@@ -76,11 +75,6 @@ def drawn(asked: Sequence[tuple[Estimand, str]], prior: Waist, posterior: Waist)
         )
         for one, available in asked
     ]
-
-
-def is_drawn(one: Estimand) -> bool:
-    """Tell whether an estimand has a row: risks, odds ratios and a measure of each family."""
-    return name_of(one.label) in {"risk", "odds_ratio", *REPRESENTATIVE.values()}
 
 
 def draw(every: Sequence[Drawn], study: Study) -> Figure:
