@@ -14,7 +14,7 @@ from scipy.special import expit, gammaln, logit, ndtr, ndtri, softmax
 
 from cotreat import load_study, parse_study, vectorised
 from cotreat.catalogue import MODELS
-from cotreat.estimands import Point, determination, enumerate_estimands
+from cotreat.estimands import Determination, Point, enumerate_estimands
 from cotreat.evidence import claims, regression
 from cotreat.evidence.claims import Joint, joint_law, observed, printed
 from cotreat.evidence.sizes import sizes_of, state
@@ -1173,8 +1173,8 @@ def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availabili
     study = parse_study(text)
     estimands = {e.label: e for e in enumerate_estimands(study, MODELS["interaction"])}
     point = Point(np.linspace(-2, 1, len(study.regimens)))
-    assert determination(estimands["product[A:B]"], study, point) == availability
-    assert determination(estimands["odds_ratio[A+B vs B]"], study, point) == "observed"
+    assert Determination(study, point).of(estimands["product[A:B]"]) == availability
+    assert Determination(study, point).of(estimands["odds_ratio[A+B vs B]"]) == "observed"
 
 
 def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():

@@ -11,9 +11,9 @@ from scipy.special import expit, logit
 
 from cotreat.catalogue import MODELS
 from cotreat.estimands import (
+    Determination,
     Point,
     availability,
-    determination,
     enumerate_estimands,
     four_cells,
     gradient,
@@ -292,7 +292,7 @@ def test_observed_means_that_all_its_regimens_were_counted(counted, seed):
         if estimand.measure and not estimand.measure.smooth:
             continue  # a maximum ignores the smaller of two risks, and so does its slope
         expected = "observed" if set(estimand.arms) <= counted else "extrapolated"
-        assert determination(estimand, study, Point(logit(risk))) == expected, estimand.label
+        assert Determination(study, Point(logit(risk))).of(estimand) == expected, estimand.label
 
 
 @pytest.mark.parametrize(

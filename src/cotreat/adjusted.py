@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from cotreat.catalogue import Model
 from cotreat.cells import Cells
-from cotreat.estimands import CONDITIONAL, Estimand, availability
+from cotreat.estimands import CONDITIONAL, Availability, Estimand
 from cotreat.frequentist import NO_MAXIMUM, Regression, design_of, maximise
 from cotreat.loglikelihood import basis
 from cotreat.names import is_undefined
@@ -126,9 +126,13 @@ class Adjusted(Regression):
         every = own[:, None] + shifts @ self.coefficients[count:]
         return every, self.design @ (self._finite @ self.coefficients)[:count]
 
+    @cached_property
+    def _available(self) -> Availability:
+        return Availability(self.study, self.model, self.waist)
+
     def availability(self, estimand: Estimand) -> str:
         """Tell whether an estimand is estimated, and if not, why."""
-        found = availability(estimand, self.study, self.model, self.waist)
+        found = self._available.of(estimand)
         if is_undefined(found):
             return found
         asked = self._asked(estimand)

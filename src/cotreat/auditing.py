@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.special import logit, ndtr, ndtri
 
 from cotreat.catalogue import MODELS, SUBGROUPS
-from cotreat.estimands import Estimand, Point, determination, enumerate_estimands, subject_of
+from cotreat.estimands import Determination, Estimand, Point, enumerate_estimands, subject_of
 from cotreat.evidence.claims import (
     Printed,
     can_tell,
@@ -436,7 +436,8 @@ def availability_table(study: Study) -> pd.DataFrame:
 
 def _determined(study: Study) -> Iterator[tuple[str, list[str], int, str]]:
     """Group the estimands alike in kind and status; give how many there are of the kind, too."""
-    found = [(_group(e), _called(e), _status(study, e)) for e in _general(study)]
+    evidence = Determination(study, _typical(study))
+    found = [(_group(e), _called(e), _status(study, e, evidence)) for e in _general(study)]
     sizes = Counter(group for group, _, _ in found)
     for (group, status), members in groupby(sorted(found, key=_order), key=lambda f: (f[0], f[2])):
         yield group, [name for _, name, _ in members], sizes[group], status
@@ -451,10 +452,10 @@ def _general(study: Study) -> Iterator[Estimand]:
     return (e for e in every if e.is_judged and not e.is_repeated)
 
 
-def _status(study: Study, estimand: Estimand) -> str:
+def _status(study: Study, estimand: Estimand, evidence: Determination) -> str:
     if study.is_case_control and estimand.needs_risks:
         return NOT_IDENTIFIED
-    return determination(estimand, study, _typical(study))
+    return evidence.of(estimand)
 
 
 def _typical(study: Study) -> Point:

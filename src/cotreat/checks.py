@@ -15,7 +15,7 @@ from cotreat.catalogue import Model
 from cotreat.cells import Cells
 from cotreat.estimands import (
     CONDITIONAL,
-    availability,
+    Availability,
     enumerate_estimands,
     full_label,
     is_beyond_null,
@@ -253,6 +253,7 @@ def _quantities(tree: xr.DataTree) -> xr.Dataset:
 
 def _indicators(waist: xr.Dataset, study: Study, model: Model) -> xr.Dataset:
     """Return "beyond its null" by draw for each odds ratio and measure that has a probability."""
+    available = Availability(study, model, waist)
     return xr.Dataset(
         {
             f"P({full_label(e)})": is_beyond_null(e, waist)
@@ -260,7 +261,7 @@ def _indicators(waist: xr.Dataset, study: Study, model: Model) -> xr.Dataset:
             if e.null is not None
             and e.is_judged
             and not e.is_repeated
-            and availability(e, study, model, waist) in (OBSERVED, EXTRAPOLATED)
+            and available.of(e) in (OBSERVED, EXTRAPOLATED)
         }
     ).astype(float)
 
@@ -331,10 +332,11 @@ def _doubling(stats: xr.Dataset) -> Iterator[Row]:
 
 def _undefined(waist: xr.Dataset, study: Study, model: Model) -> Iterator[Row]:
     """Count the draws in which a measure has no value: shown, not judged."""
+    available = Availability(study, model, waist)
     for e in enumerate_estimands(study, model):
         if e.measure is None or not e.is_judged or not e.measure.sign_of:
             continue
-        if availability(e, study, model, waist) not in (OBSERVED, EXTRAPOLATED, IMPLIED):
+        if available.of(e) not in (OBSERVED, EXTRAPOLATED, IMPLIED):
             continue
         missing = int(np.isnan(e.values(waist).values).sum())
         if missing:

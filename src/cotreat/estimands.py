@@ -4,8 +4,9 @@ Everything here reads ``risk(…, arm)`` and needs no PyMC, so posterior draws, 
 likelihood fit and raw proportions are all asked alike.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations, product
 from typing import Any
 
@@ -356,30 +357,46 @@ def risk_of(tree: xr.DataTree, group: str = "posterior") -> xr.DataArray:
     return tree[group].to_dataset()["risk"]
 
 
-def availability(estimand: Estimand, study: Study, model: Model, waist: Waist) -> str:
-    """Tell whether the evidence itself determines an estimand.
+class Availability:
+    """Tells which estimands the evidence itself determines.
 
     Parameters
     ----------
     waist
         Draws under `model`, whose regimens are those it can speak of.
-
-    Returns
-    -------
-    str
-        ``observed``, ``extrapolated``, ``fixed by the model``, ``implied by the model``, or
-        ``undefined: `` and why.
     """
-    if study.is_case_control and estimand.needs_risks:
-        return NOT_IDENTIFIED
-    missing = [arm for arm in estimand.arms if arm not in waist.coords["arm"].values]
-    if missing:
-        return f"undefined: no patients in {', '.join(missing)}"
-    if is_fixed(estimand, model):
-        return FIXED
-    if is_implied(estimand, model):
-        return IMPLIED
-    return determination(estimand, study, point_of(study, waist))
+
+    def __init__(self, study: Study, model: Model, waist: Waist) -> None:
+        self._study, self._model, self._waist = study, model, waist
+
+    @cached_property
+    def _determined(self) -> "Determination":
+        return Determination(self._study, point_of(self._study, self._waist))
+
+    def of(self, estimand: Estimand) -> str:
+        """Return the availability of an estimand.
+
+        Returns
+        -------
+        str
+            ``observed``, ``extrapolated``, ``fixed by the model``, ``implied by the model``, or
+            ``undefined: `` and why.
+        """
+        if self._study.is_case_control and estimand.needs_risks:
+            return NOT_IDENTIFIED
+        missing = [a for a in estimand.arms if a not in self._waist.coords["arm"].values]
+        if missing:
+            return f"undefined: no patients in {', '.join(missing)}"
+        if is_fixed(estimand, self._model):
+            return FIXED
+        if is_implied(estimand, self._model):
+            return IMPLIED
+        return self._determined.of(estimand)
+
+
+def availability(estimand: Estimand, study: Study, model: Model, waist: Waist) -> str:
+    """Return what `Availability` says of one estimand."""
+    return Availability(study, model, waist).of(estimand)
 
 
 def is_fixed(estimand: Estimand, model: Model) -> bool:
@@ -412,34 +429,48 @@ class Point:
     n: NDArray[np.float64] | None = None
 
 
-def determination(estimand: Estimand, study: Study, point: Point) -> str:
-    """Tell by rank whether the evidence determines an estimand near a point.
+class Determination:
+    """Tells by rank what the evidence determines near a point, whatever the model.
 
-    It is *observed* where its gradient in the log-odds of all regimens, and in the sizes that totals
-    leave open, lies in the row space of the evidence's Jacobian, *extrapolated* otherwise.
+    An estimand is *observed* where its gradient in the log-odds of all regimens, and in the sizes that
+    totals leave open, lies in the row space of the evidence's Jacobian, *extrapolated* otherwise.
     """
-    evidence = jacobian(study, point)
 
-    def is_inside(*rows: NDArray[np.float64]) -> str:
-        padded = (np.pad(row, (0, evidence.shape[1] - len(row))) for row in rows)
-        return OBSERVED if all(in_row_space(row, evidence) for row in padded) else EXTRAPOLATED
+    def __init__(self, study: Study, point: Point) -> None:
+        self._study, self._point = study, point
 
-    measure = estimand.measure
-    if measure is not None and not measure.smooth:
-        # Which of two regimens is the better one is known only where both are.
-        single = [[float(r == arm) for r in study.regimens] for arm in estimand.arms[1:]]
-        return is_inside(*np.array(single))
-    if estimand.claim:
-        numbers = claims.printed(study)
-        assert numbers is not None  # noqa: S101 - for the type checker
-        at = [*numbers.names, *numbers.inferred_ids].index(estimand.claim)
-        return is_inside(_of_claims(study, point)[at])
-    slope = gradient(estimand, study.regimens, point)
-    if np.isnan(slope).any() and measure is not None:
-        # A synergy index has no value here, but asks of the evidence what its sign asks.
-        stand_in = on_measure(estimand, MEASURES[measure.sign_of])
-        slope = gradient(stand_in, study.regimens, point)
-    return is_inside(slope)
+    @cached_property
+    def _evidence(self) -> NDArray[np.float64]:
+        return jacobian(self._study, self._point)
+
+    def of(self, estimand: Estimand) -> str:
+        """Return ``observed`` or ``extrapolated``."""
+        width = self._evidence.shape[1]
+        padded = [np.pad(row, (0, width - len(row))) for row in self._asked(estimand)]
+        is_inside = all(in_row_space(row, self._evidence) for row in padded)
+        return OBSERVED if is_inside else EXTRAPOLATED
+
+    def _asked(self, estimand: Estimand) -> Sequence[NDArray[np.float64]]:
+        """Return the directions that the evidence must determine, each shape (regimen,) or with ways."""
+        study, measure = self._study, estimand.measure
+        if measure is not None and not measure.smooth:
+            # Which of two regimens is the better one is known only where both are.
+            return [np.array([float(r == a) for r in study.regimens]) for a in estimand.arms[1:]]
+        if estimand.claim:
+            numbers = claims.printed(study)
+            assert numbers is not None  # noqa: S101 - for the type checker
+            at = [*numbers.names, *numbers.inferred_ids].index(estimand.claim)
+            return [self._claims[at]]
+        slope = gradient(estimand, study.regimens, self._point)
+        if np.isnan(slope).any() and measure is not None:
+            # A synergy index has no value here, but asks of the evidence what its sign asks.
+            stand_in = on_measure(estimand, MEASURES[measure.sign_of])
+            slope = gradient(stand_in, study.regimens, self._point)
+        return [slope]
+
+    @cached_property
+    def _claims(self) -> NDArray[np.float64]:
+        return _of_claims(self._study, self._point)
 
 
 def jacobian(study: Study, point: Point) -> NDArray[np.float64]:
@@ -552,13 +583,14 @@ def is_beyond_null(estimand: Estimand, waist: Waist) -> xr.DataArray:
 
 def judged_measures(study: Study, model: Model, waist: Waist) -> list[Estimand]:
     """List one measure of each family, pair and background that gets a probability."""
+    available = Availability(study, model, waist)
     return [
         estimand
         for estimand in enumerate_estimands(study, model)
         if estimand.measure is not None
         and estimand.measure.name in REPRESENTATIVE.values()
         and estimand.is_judged
-        and availability(estimand, study, model, waist) in (OBSERVED, EXTRAPOLATED)
+        and available.of(estimand) in (OBSERVED, EXTRAPOLATED)
     ]
 
 

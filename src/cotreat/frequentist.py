@@ -14,7 +14,7 @@ from scipy.special import expit
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
 
 from cotreat.catalogue import Model
-from cotreat.estimands import Estimand, Point, Waist, availability, gradient, in_row_space
+from cotreat.estimands import Availability, Estimand, Point, Waist, gradient, in_row_space
 from cotreat.loglikelihood import maximise_penalised
 from cotreat.names import is_undefined
 from cotreat.regimens import group_of
@@ -153,9 +153,13 @@ class Likelihood(Regression):
         risk = self.risk.sel(arm=list(arms)).values.ravel()
         return n * np.minimum(risk, 1 - risk) < SEPARATED
 
+    @cached_property
+    def _available(self) -> Availability:
+        return Availability(self.study, self.model, self.risk)
+
     def availability(self, estimand: Estimand) -> str:
         """Tell whether maximum likelihood estimates an estimand, and if not, why."""
-        found = availability(estimand, self.study, self.model, self.risk)
+        found = self._available.of(estimand)
         if is_undefined(found):
             return found
         separated = np.array(estimand.arms)[self._is_separated(estimand.arms)]

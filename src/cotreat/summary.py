@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cotreat import estimands
 from cotreat.catalogue import Model
 from cotreat.estimands import (
     DIFFERENCE,
+    Availability,
     Estimand,
     Waist,
     enumerate_estimands,
@@ -79,8 +79,10 @@ def summarise(
     """
     numbers = claims.printed(study)
     rows: list[Row] = []
+    availability = Availability(study, model, posterior)
     for estimand in enumerate_estimands(study, model):
-        own = list(_posterior_rows(estimand, study, model, prior, posterior, thresholds))
+        available = availability.of(estimand)
+        own = list(_posterior_rows(estimand, available, prior, posterior, thresholds))
         rows += own + list(_needed_to_treat(own[0], study))
         if numbers is not None:
             rows += _prior_rows(estimand, own[0], prior)
@@ -120,13 +122,11 @@ def _row(estimand: Estimand, estimator: str, risk_kind: str, availability: str) 
 
 def _posterior_rows(
     estimand: Estimand,
-    study: Study,
-    model: Model,
+    available: str,
     prior: Waist,
     posterior: Waist,
     thresholds: Sequence[float],
 ) -> Iterator[Row]:
-    available = estimands.availability(estimand, study, model, posterior)
     row = _row(estimand, POSTERIOR, estimand.risk_kind(posterior), available)
     if is_undefined(available):
         yield row
