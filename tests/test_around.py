@@ -4,7 +4,7 @@ from html import escape
 
 import pytest
 
-from cotreat import load_study, parse_study, parts, reanalyse
+from cotreat import around, load_study, parse_study, parts, reanalyse
 from cotreat.parts import read_part
 from cotreat.supplement import read_supplement
 
@@ -38,6 +38,32 @@ def made(tmp_path_factory):
         say=said.append,
     )
     return result, said
+
+
+def test_an_unknown_depth_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="no depth 'ful'; the depths are quick, standard, full"):
+        reanalyse(load_study("isis2"), depth="ful", out=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_parts_are_made_under_the_reading_that_was_asked_for(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        around, "write_parts", lambda study, fits, *_, **__: given.append((study, fits))
+    )
+    reanalyse(
+        load_study("sun2024"),
+        "additive",
+        readings="abstract-wording",
+        engine="laplace",
+        draws=500,
+        depth="quick",
+        out=tmp_path,
+    )
+    ((study, fits),) = given
+    assert study.reading == "abstract-wording"
+    assert list(fits) == [("additive", "abstract-wording")]
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from cotreat import audit, load_study, store
 from cotreat.catalogue import MODELS, is_asked_for
 from cotreat.checks import FAIL, agreement, check, failures
 from cotreat.estimands import availability, enumerate_estimands, is_beyond_null, waist_of
+from cotreat.marginal import Marginals
 from cotreat.names import CONTRADICTED
 from cotreat.priors import prior_set
 from cotreat.reanalysis import plan
@@ -141,6 +142,16 @@ def test_log_evidence_of_the_default_reading(beside):
     # Three independent prototypes gave -6.6 to -6.7 by random walk and Hamiltonian moves.
     assert log_evidence(beside) == pytest.approx(-6.6, abs=0.3)
     assert float(beside["sample_stats"]["evidence_moved"]) <= 0.3
+
+
+@pytest.mark.slow
+def test_weights_and_sequential_monte_carlo_find_the_same_log_evidence(study, sampled, beside):
+    model = MODELS["exchangeable"]
+    own = prior_set("weak", study).only(model, study)
+    posterior = sampled("exchangeable")["posterior"].to_dataset()
+    whole = Marginals(study, model, own, posterior, seed=1).whole
+    assert whole.verdict != "bad"
+    assert whole.log_evidence == pytest.approx(log_evidence(beside), abs=0.1)
 
 
 @pytest.mark.slow
