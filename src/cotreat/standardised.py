@@ -283,6 +283,19 @@ class Density:
             self._compiled[own] = self._function(own, outputs)
         return self._compiled[own](points, numbers)
 
+    def log_likelihood(self, points: NDArray[np.float64], numbers: given.Given) -> NDArray[np.float64]:
+        """Return the log density of the evidence under some numbers, of points (point, size) to (point,)."""
+        return self._likelihood(points, numbers)["log_likelihood"]
+
+    @cached_property
+    def _likelihood(self) -> Callable[..., Draws]:
+        built = self.built
+        with untraced():
+            density = built.logp(vars=[*built.observed_RVs, *built.potentials])
+            values = {built.rvs_to_values[part.rv]: part.value for part in self._parts}
+            moved = clone_replace([density], replace=values)
+        return self._function(("log_likelihood",), moved)
+
     @cached_property
     def _free(self) -> Callable[..., Draws]:
         names = tuple(part.rv.name for part in self._parts)

@@ -1,0 +1,68 @@
+"""What is ranked: parameters, and the estimands that a model leaves open."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cotreat import vectorised
+from cotreat.calibration.replicates import Job
+from cotreat.estimands import PARTS, Availability, Estimand, enumerate_estimands, full_label, waist_of
+from cotreat.names import EXTRAPOLATED, IMPLIED, OBSERVED
+from cotreat.standardised import Density
+
+Array = NDArray[np.float64]
+
+
+def quantities_of(
+    job: Job, density: Density, points: Array
+) -> Iterator[tuple[str, str, Array]]:
+    """Yield name, kind and values of everything that is ranked.
+
+    Parameters
+    ----------
+    points
+        Shape (replicate, draw, size).
+
+    Yields
+    ------
+    tuple
+        Values have shape (replicate, draw). Of estimands those that have a value everywhere.
+    """
+    flat = points.reshape(-1, points.shape[-1])
+    free = vectorised.labelled(density.built, density.draws(flat, job.numbers), len(points))
+    for name, values in free.items():
+        for label, own in _entries(str(name), values):
+            yield label, "parameter", own
+    held = density.deterministics(PARTS, flat, job.numbers)
+    waist = waist_of(vectorised.labelled(density.built, held, len(points)))
+    risk = waist["risk"].assign_attrs(risk_kind=job.study.risk_kind)
+    for estimand in asked(job, waist := waist.assign(risk=risk)):
+        own = estimand.values(waist).transpose("chain", "draw").values
+        if np.isfinite(own).all():
+            yield full_label(estimand), "estimand", own
+
+
+def asked(job: Job, waist: xr.Dataset) -> list[Estimand]:
+    """List the estimands that the model leaves open, each once: of measures the event's scale."""
+    available = Availability(job.study, job.model, waist)
+    return [
+        one
+        for one in enumerate_estimands(job.study, job.model)
+        if not one.is_repeated
+        and one.is_judged
+        and available.of(one) in (OBSERVED, EXTRAPOLATED, IMPLIED)
+    ]
+
+
+def _entries(name: str, values: xr.DataArray) -> Iterator[tuple[str, Array]]:
+    """Yield every entry of a variable, shape (chain, draw), with its labels."""
+    dims = [dim for dim in values.dims if dim not in ("chain", "draw")]
+    if not dims:
+        yield name, values.transpose("chain", "draw").values
+        return
+    rows = values.stack(entry=dims).transpose("chain", "draw", "entry")
+    for at in range(rows.sizes["entry"]):
+        label = ", ".join(str(rows[dim].values[at]) for dim in dims)
+        yield f"{name}[{label}]", rows.values[..., at]

@@ -1,0 +1,257 @@
+"""Replicates: parameters drawn from the prior, evidence drawn from the likelihood, and the posterior again."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cotreat import laplace, vectorised
+from cotreat.catalogue import Model, ModelError, find_model
+from cotreat.evidence import claims, counts, patients
+from cotreat.evidence.claims import share_orders
+from cotreat.given import Given
+from cotreat.model import build, given_of, shape_of
+from cotreat.names import as_seen
+from cotreat.priors import PriorSet
+from cotreat.sampling import prepare_jax
+from cotreat.standardised import Density
+from cotreat.study import Study
+
+Array = NDArray[np.float64]
+
+RANKED = 99
+"""Draws of each posterior among which the truth is ranked: 100 ranks."""
+EFFECTIVE = 1_000
+"""Effective draws by weight from which these are drawn."""
+PART = 50
+"""Replicates that are worked out one after the other, however many processes there are."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is calibrated.
+
+    Attributes
+    ----------
+    study : Study
+        A template: its regimens, numbers of patients, and which numbers are printed; its events and
+        estimates are replaced by those that are drawn.
+    model : Model
+    priors : PriorSet
+        Only those that the model needs.
+    """
+
+    study: Study
+    model: Model
+    priors: PriorSet
+
+    @classmethod
+    def of(cls, study: Study, model: str, priors: PriorSet) -> "Job":
+        """Take a model by name.
+
+        Raises
+        ------
+        ModelError
+            If the study cannot carry the model, or holds p-values of which only a bound or no sign is
+            known: what would have been printed instead of them is not known.
+        """
+        description = find_model(model, study)
+        study = study.divided(description.division)
+        numbers = claims.printed(study)
+        if numbers is not None and claims.observed(numbers).is_tail.any():
+            raise ModelError(
+                f"{study.id} under {study.reading} prints p-values as bounds or without sign; calibrate a "
+                "reading without them"
+            )
+        return cls(study, description, priors.only(description, study))
+
+    @property
+    def shape(self) -> str:
+        """What tells one compiled density from another."""
+        return shape_of(self.study, self.model, self.priors)
+
+    @property
+    def numbers(self) -> Given:
+        """The numbers that the model is given."""
+        return given_of(self.study, self.model, self.priors)
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """One truth, what was observed of it, and where it lies among draws of the posterior.
+
+    Attributes
+    ----------
+    points : ndarray, shape (1 + RANKED, size)
+        The truth, then draws of the posterior, in the coordinates of `Density`; without draws where
+        the posterior cannot be trusted.
+    log_likelihood : ndarray, shape (1 + RANKED,)
+        Of the replicate's own evidence.
+    pareto_k : float
+    is_dropped : bool
+    """
+
+    points: Array
+    log_likelihood: Array
+    pareto_k: float
+    is_dropped: bool
+
+
+# --- Truths and evidence ---------------------------------------------------------------------------
+
+
+def truths(built: Any, count: int, seed: int) -> tuple[vectorised.Draws, xr.Dataset]:
+    """Draw the free variables from their prior; return them, and with them all that follows."""
+    free = vectorised.prior(built, count, seed)
+    values = {**free, **vectorised.deterministics(built, free)}
+    return free, vectorised.labelled(built, values, 1)
+
+
+def evidence(study: Study, drawn: xr.Dataset, rng: np.random.Generator) -> list[Given]:
+    """Draw what is observed of each truth, under the names by which a model is given it.
+
+    Parameters
+    ----------
+    drawn
+        What `truths` returned: dims (chain, draw, …), one chain.
+    """
+    found: dict[str, NDArray[Any]] = {}
+    if study.is_adjusted and study.cells is not None:
+        risk = patients.risks(study.cells, drawn.isel(chain=0))
+        found["cell events"] = rng.binomial(study.cells.n, risk)
+    elif study.counted:
+        again = counts.replicate(study, as_seen(drawn, "risk"), rng)
+        found["counted events"] = again.transpose("chain", "draw", "counted").values[0]
+    numbers = claims.printed(study)
+    if numbers is not None:
+        printed = claims.replicate(drawn, rng)
+        found["printed points"] = printed["claims"].values[0][:, numbers.kept]
+        if "widths" in printed:
+            found["printed widths"] = printed["widths"].values[0]
+    count = drawn.sizes["draw"]
+    return [{name: values[at] for name, values in found.items()} for at in range(count)]
+
+
+# --- Posteriors ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """Replicates that one process works out.
+
+    Attributes
+    ----------
+    truth : ndarray, shape (replicate, size)
+    seen : list of dict
+        What was observed of each.
+    first : int
+        Number of the first replicate, from which seeds are made.
+    """
+
+    job: Job
+    truth: Array
+    seen: list[Given]
+    first: int
+    seed: int
+
+
+def parts_of(job: Job, count: int, seed: int) -> list[Part]:
+    """Draw truths and evidence, cut into parts of `PART`."""
+    built = build(job.study, job.model, job.priors)
+    density = _density(job)
+    free, drawn = truths(built, count, seed)
+    seen = evidence(job.study, drawn, np.random.default_rng(seed))
+    points = density.points(free)
+    return [
+        Part(job, points[at : at + PART], seen[at : at + PART], at, seed)
+        for at in range(0, count, PART)
+    ]
+
+
+_KNOWN: dict[str, Density] = {}
+
+
+def _density(job: Job) -> Density:
+    """Compile the density of a job, once for each process."""
+    if job.shape not in _KNOWN:
+        prepare_jax()
+        _KNOWN.clear()
+        built = build(job.study, job.model, job.priors)
+        _KNOWN[job.shape] = Density(built, share_orders(claims.printed(job.study)))
+    return _KNOWN[job.shape]
+
+
+def worked_out(part: Part) -> list[Replicate]:
+    """Approximate the posterior of each replicate of a part, and draw from it."""
+    return list(_replicates(part, _density(part.job)))
+
+
+def _replicates(part: Part, density: Density) -> Iterator[Replicate]:
+    base = part.job.numbers
+    for at, (truth, seen) in enumerate(zip(part.truth, part.seen, strict=True)):
+        numbers = {**base, **seen}
+        rng = np.random.default_rng((part.seed, part.first + at))
+        found = laplace.approximate(
+            density.surface(numbers),
+            density.start,
+            density.spreads,
+            effective=EFFECTIVE,
+            seed=int(rng.integers(2**31)),
+        )
+        points = truth[None]
+        is_dropped = found.verdict == laplace.BAD
+        if not is_dropped:
+            drawn = rng.choice(len(found.points), RANKED, p=found.weights)
+            points = np.concatenate([points, found.points[drawn]])
+        logs = density.log_likelihood(points, numbers)
+        yield Replicate(points, logs, found.pareto_k, is_dropped)
+
+
+# --- Ranks -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Where truths lie among the draws of their posteriors.
+
+    Attributes
+    ----------
+    by_quantity : dict
+        Ranks from 0 to `RANKED` by name, each shape (replicate,).
+    kinds : dict
+        ``parameter``, ``estimand`` or ``log-likelihood``, by name.
+    dropped : int
+        Replicates whose posterior could not be trusted.
+    """
+
+    by_quantity: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    dropped: int = 0
+
+
+def ranks_of(job: Job, replicates: Sequence[Replicate], seed: int) -> Ranks:
+    """Rank the truths of replicates in all parameters, estimands and the log-likelihood."""
+    from cotreat.calibration.quantities import quantities_of
+
+    kept = [one for one in replicates if not one.is_dropped]
+    points = np.stack([one.points for one in kept])
+    rng = np.random.default_rng(seed)
+    found = Ranks(dropped=len(replicates) - len(kept))
+    for name, kind, values in quantities_of(job, _density(job), points):
+        found.by_quantity[name] = _ranked(values, rng)
+        found.kinds[name] = kind
+    found.by_quantity["log-likelihood"] = _ranked(
+        np.stack([one.log_likelihood for one in kept]), rng
+    )
+    found.kinds["log-likelihood"] = "log-likelihood"
+    return found
+
+
+def _ranked(values: Array, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rank the first of each row among the others; ties are broken at random."""
+    first, others = values[:, :1], values[:, 1:]
+    below, alike = (others < first).sum(1), (others == first).sum(1)
+    return below + rng.integers(0, alike + 1)
