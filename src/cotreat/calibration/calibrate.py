@@ -1,0 +1,133 @@
+"""Simulation-based calibration of a model under one kind of evidence."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cotreat.calibration.replicates import (
+    RANKED,
+    Job,
+    Ranks,
+    Replicate,
+    parts_of,
+    ranks_of,
+    worked_out,
+)
+from cotreat.calibration.scale import workers
+from cotreat.calibration.uniformity import Uniformity, holm
+from cotreat.names import SEED
+from cotreat.priors import PriorSet, prior_set
+from cotreat.study import Study
+
+REPLICATES = 1_000
+FAMILY_WISE = 0.01
+"""Level at which not one of the quantities of a model under one kind of evidence may fail."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Whether the posteriors of a model are what they say.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        A row for each quantity: ``study``, ``model``, ``priors``, ``quantity``, ``kind``,
+        ``replicates``, ``dropped``, ``mean_rank`` (0.5 where uniform), ``p_value`` and ``passes``.
+    ranks : Ranks
+    """
+
+    job: Job
+    table: pd.DataFrame
+    ranks: Ranks
+    uniformity: Uniformity
+
+    @property
+    def passes(self) -> bool:
+        """Whether every quantity passes at the family-wise level."""
+        return bool(self.table.passes.all())
+
+    @property
+    def worst(self) -> pd.Series:
+        """The row with the least p-value."""
+        return self.table.loc[self.table.p_value.idxmin()]
+
+
+def calibrate(
+    study: Study,
+    model: str,
+    priors: str | PriorSet = "weak",
+    *,
+    replicates: int = REPLICATES,
+    seed: int = SEED,
+    processes: int = 1,
+    dask: str = "",
+    say: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Calibration:
+    """Draw truths from the prior and evidence from the likelihood, and find each truth again.
+
+    Parameters
+    ----------
+    study
+        A template: its regimens, numbers of patients, and which numbers are printed.
+    model
+        Name of a model.
+    replicates
+        Truths.
+    processes
+        Of this machine. They change no number.
+    dask
+        Address of a Dask scheduler to use instead.
+    say
+        Called with how many replicates are done, and of how many.
+
+    Raises
+    ------
+    ModelError
+        If the study cannot carry the model, or prints what cannot be drawn again.
+    ScaleError
+        If there are no workers.
+
+    Notes
+    -----
+    Where truth and evidence are drawn from model and prior, the rank of the truth among independent
+    draws of the posterior is uniform (Talts et al. 2018, arXiv:1804.06788), that of any function of
+    parameters and evidence too (Modrák et al., Bayesian Anal 2025;20:461). It tests the code, not the
+    model. Replicates whose posterior cannot be trusted are dropped and counted: what is left is
+    uniform only where they are few or like the others.
+    """
+    chosen = prior_set(priors, study) if isinstance(priors, str) else priors
+    job = Job.of(study, model, chosen)
+    parts = parts_of(job, replicates, seed)
+    found: list[list[Replicate]] = [[] for _ in parts]
+    with workers(min(processes, len(parts)), dask) as mapped:
+        for at, part in mapped(worked_out, parts):
+            found[at] = part
+            say(sum(map(len, found)), replicates)
+    ranks = ranks_of(job, [one for part in found for one in part], seed)
+    uniformity = Uniformity.of(replicates - ranks.dropped, RANKED)
+    return Calibration(job, table_of(job, ranks, uniformity), ranks, uniformity)
+
+
+def table_of(job: Job, ranks: Ranks, uniformity: Uniformity) -> pd.DataFrame:
+    """Judge every quantity."""
+    table = pd.DataFrame(
+        {
+            "study": job.study.id,
+            "model": job.model.name,
+            "priors": job.priors.name,
+            "quantity": list(ranks.by_quantity),
+            "kind": [ranks.kinds[name] for name in ranks.by_quantity],
+            "replicates": uniformity.count,
+            "dropped": ranks.dropped,
+            "mean_rank": [_mean(own) for own in ranks.by_quantity.values()],
+            "p_value": [uniformity.p_value(own) for own in ranks.by_quantity.values()],
+        }
+    )
+    return table.assign(passes=holm(table.p_value.tolist(), FAMILY_WISE))
+
+
+def _mean(ranks: NDArray[np.int64]) -> float:
+    return float((ranks.mean() + 0.5) / (RANKED + 1))

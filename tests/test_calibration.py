@@ -1,0 +1,121 @@
+"""Calibration: ranks that are uniform where they must be, and are not where a likelihood is wrong."""
+
+from importlib import resources
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cotreat import load_study
+from cotreat.calibration import replicates
+from cotreat.calibration.calibrate import calibrate
+from cotreat.calibration.replicates import RANKED, Job, evidence, parts_of, truths, worked_out
+from cotreat.calibration.uniformity import Uniformity, holm
+from cotreat.catalogue import ModelError
+from cotreat.evidence import claims
+from cotreat.model import build
+from cotreat.priors import prior_set
+
+TEMPLATES = resources.files("cotreat.calibration") / "templates"
+
+
+def template(name):
+    return load_study(str(TEMPLATES / f"{name}.toml"))
+
+
+# --- Uniformity ------------------------------------------------------------------------------------
+
+
+def test_p_values_of_uniform_ranks_are_uniform():
+    rule = Uniformity.of(300, 99)
+    rng = np.random.default_rng(2)
+    p = [rule.p_value(rng.integers(0, 100, 300)) for _ in range(1000)]
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize("level", [0.9, 0.99])
+def test_bands_hold_all_points_as_often_as_they_say(level):
+    rule = Uniformity.of(300, 99)
+    lower, upper = rule.band(level)
+    rng = np.random.default_rng(3)
+    ranks = rng.integers(0, 100, (2000, 300))
+    reached = np.stack([np.cumsum(np.bincount(row, minlength=100))[:-1] for row in ranks]) / 300
+    inside = ((reached >= lower - 1e-12) & (reached <= upper + 1e-12)).all(1).mean()
+    assert inside == pytest.approx(level, abs=3 * np.sqrt(level * (1 - level) / 2000) + 0.003)
+
+
+@pytest.mark.parametrize("shape", [(1.0, 0.8), (0.8, 0.8), (1.25, 1.25)])
+def test_ranks_that_lean_or_are_too_wide_or_narrow_fail(shape):
+    rng = np.random.default_rng(4)
+    ranks = np.floor(100 * rng.beta(*shape, 1000)).astype(int)
+    assert Uniformity.of(1000, 99).p_value(ranks) < 0.001
+
+
+def test_holm_by_hand():
+    # Holm 1979: .01 ≤ .05/4 and .013 ≤ .05/3 are rejected, .03 > .05/2 and all after it stand.
+    assert holm([0.03, 0.01, 0.04, 0.013], 0.05).tolist() == [True, False, True, False]
+
+
+# --- Evidence that is drawn again ------------------------------------------------------------------
+
+
+def test_printed_numbers_are_drawn_from_their_joint_law():
+    study = template("claims")
+    job = Job.of(study, "interaction", prior_set("weak", study))
+    _, drawn = truths(build(job.study, job.model, job.priors), 1, 5)
+    many = drawn.isel(draw=np.zeros(40_000, dtype=int))
+    seen = evidence(job.study, many, np.random.default_rng(6))
+    points = np.stack([one["printed points"] for one in seen])
+    kept = claims.printed(study).kept
+    mean = drawn["claim_mean"].values[0, 0][kept]
+    covariance = drawn["claim_covariance"].values[0, 0][np.ix_(kept, kept)]
+    sd = np.sqrt(np.diag(covariance))
+    assert np.abs((points.mean(0) - mean) / sd).max() < 0.025
+    assert np.allclose(np.cov(points.T) / np.outer(sd, sd), covariance / np.outer(sd, sd), atol=0.03)
+
+
+def test_p_values_without_sign_cannot_be_drawn_again():
+    study = load_study("sun2024").under("four-set-products")
+    with pytest.raises(ModelError, match="calibrate a reading without them"):
+        Job.of(study, "interaction", prior_set("weak", study))
+
+
+# --- Calibrations ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("counts", "interaction"), ("counts", "dose"), ("claims", "interaction"), ("mixed", "additive")],
+)
+@pytest.mark.slow
+def test_models_are_calibrated(name, model):
+    found = calibrate(template(name), model, replicates=200)
+    assert found.passes, found.worst
+    assert found.ranks.dropped <= 10
+    assert {"parameter", "estimand", "log-likelihood"} == set(found.table.kind)
+
+
+def test_parts_give_the_same_alone():
+    study = template("counts")
+    job = Job.of(study, "additive", prior_set("weak", study))
+    first, second = parts_of(job, 60, 1)
+    together = [*worked_out(first), *worked_out(second)]
+    again = worked_out(second)
+    assert len(together) == 60
+    for one, other in zip(together[50:], again, strict=True):
+        assert np.array_equal(one.points, other.points)
+    assert together[0].points.shape[0] == 1 + RANKED
+
+
+@pytest.mark.slow
+def test_a_wrong_likelihood_fails(monkeypatch):
+    """Printed odds ratios that share a comparator are taken for independent."""
+    right = claims._normal_log_density
+
+    def diagonal(value, mean, covariance, *, count):
+        return right(value, mean, covariance * np.eye(count), count=count)
+
+    monkeypatch.setattr(claims, "_normal_log_density", diagonal)
+    monkeypatch.setattr(replicates, "_KNOWN", {})  # what is compiled already is right
+    found = calibrate(template("claims"), "interaction", replicates=5000, seed=7)
+    assert not found.passes
