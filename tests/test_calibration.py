@@ -1,12 +1,15 @@
 """Calibration: ranks that are uniform where they must be, and are not where a likelihood is wrong."""
 
+import os
+import signal
 from importlib import resources
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from cotreat import load_study
+from cotreat import load_study, parse_study
 from cotreat.calibration import replicates
 from cotreat.calibration.calibrate import calibrate
 from cotreat.calibration.replicates import RANKED, Job, evidence, parts_of, truths, worked_out
@@ -17,6 +20,17 @@ from cotreat.model import build
 from cotreat.priors import prior_set
 
 TEMPLATES = resources.files("cotreat.calibration") / "templates"
+
+
+UNSIGNED = """
+[[claims]]
+id = "p-ab"
+kind = "p_value"
+product = ["A", "B"]
+value = 0.04
+adjusted = false
+source = "made up"
+"""
 
 
 def template(name):
@@ -75,7 +89,8 @@ def test_printed_numbers_are_drawn_from_their_joint_law():
 
 
 def test_p_values_without_sign_cannot_be_drawn_again():
-    study = load_study("sun2024").under("four-set-products")
+    text = (TEMPLATES / "claims.toml").read_text(encoding="utf-8") + UNSIGNED
+    study = parse_study(text)
     with pytest.raises(ModelError, match="calibrate a reading without them"):
         Job.of(study, "interaction", prior_set("weak", study))
 
@@ -105,6 +120,32 @@ def test_parts_give_the_same_alone():
     for one, other in zip(together[50:], again, strict=True):
         assert np.array_equal(one.points, other.points)
     assert together[0].points.shape[0] == 1 + RANKED
+
+
+@pytest.mark.slow
+def test_a_killed_worker_changes_no_number():
+    """One of two workers is killed once its first part is done: Dask begins its parts again elsewhere."""
+    study = template("counts")
+    alone = calibrate(study, "interaction", replicates=300)
+    pytest.importorskip("distributed")
+    from distributed import Client, LocalCluster
+
+    killed = []
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+
+        def kill(_done, _all):
+            if not killed:
+                killed.append(next(iter(client.run(os.getpid).values())))
+                os.kill(killed[0], signal.SIGKILL)
+
+        beside = calibrate(
+            study, "interaction", replicates=300, dask=cluster.scheduler_address, say=kill
+        )
+    assert killed
+    pd.testing.assert_frame_equal(alone.table, beside.table)
 
 
 @pytest.mark.slow
