@@ -85,7 +85,9 @@ def test_printed_numbers_are_drawn_from_their_joint_law():
     covariance = drawn["claim_covariance"].values[0, 0][np.ix_(kept, kept)]
     sd = np.sqrt(np.diag(covariance))
     assert np.abs((points.mean(0) - mean) / sd).max() < 0.025
-    assert np.allclose(np.cov(points.T) / np.outer(sd, sd), covariance / np.outer(sd, sd), atol=0.03)
+    assert np.allclose(
+        np.cov(points.T) / np.outer(sd, sd), covariance / np.outer(sd, sd), atol=0.03
+    )
 
 
 def test_p_values_without_sign_cannot_be_drawn_again():
@@ -100,7 +102,12 @@ def test_p_values_without_sign_cannot_be_drawn_again():
 
 @pytest.mark.parametrize(
     ("name", "model"),
-    [("counts", "interaction"), ("counts", "dose"), ("claims", "interaction"), ("mixed", "additive")],
+    [
+        ("counts", "interaction"),
+        ("counts", "dose"),
+        ("claims", "interaction"),
+        ("mixed", "additive"),
+    ],
 )
 @pytest.mark.slow
 def test_models_are_calibrated(name, model):

@@ -283,7 +283,9 @@ class Density:
             self._compiled[own] = self._function(own, outputs)
         return self._compiled[own](points, numbers)
 
-    def log_likelihood(self, points: NDArray[np.float64], numbers: given.Given) -> NDArray[np.float64]:
+    def log_likelihood(
+        self, points: NDArray[np.float64], numbers: given.Given
+    ) -> NDArray[np.float64]:
         """Return the log density of the evidence under some numbers, of points (point, size) to (point,)."""
         return self._likelihood(points, numbers)["log_likelihood"]
 

@@ -8,16 +8,21 @@ from numpy.typing import NDArray
 
 from cotreat import vectorised
 from cotreat.calibration.replicates import Job
-from cotreat.estimands import PARTS, Availability, Estimand, enumerate_estimands, full_label, waist_of
+from cotreat.estimands import (
+    PARTS,
+    Availability,
+    Estimand,
+    enumerate_estimands,
+    full_label,
+    waist_of,
+)
 from cotreat.names import EXTRAPOLATED, IMPLIED, OBSERVED
 from cotreat.standardised import Density
 
 Array = NDArray[np.float64]
 
 
-def quantities_of(
-    job: Job, density: Density, points: Array
-) -> Iterator[tuple[str, str, Array]]:
+def quantities_of(job: Job, density: Density, points: Array) -> Iterator[tuple[str, str, Array]]:
     """Yield name, kind and values of everything that is ranked.
 
     Parameters

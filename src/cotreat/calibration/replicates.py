@@ -161,7 +161,7 @@ class Part:
 def parts_of(job: Job, count: int, seed: int) -> list[Part]:
     """Draw truths and evidence, cut into parts of `PART`."""
     built = build(job.study, job.model, job.priors)
-    density = _density(job)
+    density = density_of(job)
     free, drawn = truths(built, count, seed)
     seen = evidence(job.study, drawn, np.random.default_rng(seed))
     points = density.points(free)
@@ -174,7 +174,7 @@ def parts_of(job: Job, count: int, seed: int) -> list[Part]:
 _KNOWN: dict[str, Density] = {}
 
 
-def _density(job: Job) -> Density:
+def density_of(job: Job) -> Density:
     """Compile the density of a job, once for each process."""
     if job.shape not in _KNOWN:
         prepare_jax()
@@ -186,7 +186,7 @@ def _density(job: Job) -> Density:
 
 def worked_out(part: Part) -> list[Replicate]:
     """Approximate the posterior of each replicate of a part, and draw from it."""
-    return list(_replicates(part, _density(part.job)))
+    return list(_replicates(part, density_of(part.job)))
 
 
 def _replicates(part: Part, density: Density) -> Iterator[Replicate]:
@@ -240,7 +240,7 @@ def ranks_of(job: Job, replicates: Sequence[Replicate], seed: int) -> Ranks:
     points = np.stack([one.points for one in kept])
     rng = np.random.default_rng(seed)
     found = Ranks(dropped=len(replicates) - len(kept))
-    for name, kind, values in quantities_of(job, _density(job), points):
+    for name, kind, values in quantities_of(job, density_of(job), points):
         found.by_quantity[name] = _ranked(values, rng)
         found.kinds[name] = kind
     found.by_quantity["log-likelihood"] = _ranked(

@@ -69,9 +69,7 @@ class Uniformity:
         return lower, upper
 
 
-def _statistics(
-    counts: NDArray[np.int64], tails: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _statistics(counts: NDArray[np.int64], tails: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the least probability over all points, of counts by rank, shape (set, draws + 1)."""
     reached = np.cumsum(counts, axis=1)[:, :-1]
     found: NDArray[np.float64] = tails[reached, np.arange(tails.shape[1])].min(1)
