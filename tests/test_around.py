@@ -91,3 +91,18 @@ def test_models_that_are_asked_for_have_nothing_around_them(tmp_path, monkeypatc
         parse_study(DOSES), "dose", engine="laplace", draws=500, depth="quick", out=tmp_path
     )
     assert result.leader.model == "dose"
+
+
+@pytest.mark.slow
+def test_the_appendix_is_of_the_leading_fit_in_the_folder(tmp_path):
+    """A later run of a model that tells levels apart takes nothing away from it."""
+    study = parse_study(DOSES)
+    made = reanalyse(study, "interaction", engine="laplace", draws=500, out=tmp_path)
+    before = read_supplement(made.report.parent)
+    assert [one.pair for one in before.four_cells] == ["drug A × drug B"]
+    after = read_supplement(
+        reanalyse(study, "dose", engine="laplace", draws=500, out=tmp_path).report.parent
+    )
+    (pair,), (again,) = before.four_cells, after.four_cells
+    assert again.words == pair.words
+    assert again.table.equals(pair.table)

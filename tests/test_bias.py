@@ -110,11 +110,6 @@ def test_extrapolated_cells_are_marked():
     assert not counted.is_extrapolated
 
 
-def test_levels_have_no_four_cell_tables():
-    study = load_study("sun2024").divided("dose")
-    assert four_cells.tables(study, pd.DataFrame()) == []
-
-
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """The part of a small cohort at the least depth."""
