@@ -9,14 +9,13 @@ from cotreat import fit, load_study, parse_study
 from cotreat.batch import Specification, fit_many
 from cotreat.catalogue import MODELS
 from cotreat.induced import Induced
-from cotreat.priors import BELIEFS, prior_set
+from cotreat.priors import BELIEFS, pairs_sd, prior_set
 from cotreat.reverse_bayes import (
     Normal,
     critical,
     critical_odds_ratio,
     critical_sds,
     odds_ratios_of,
-    sd_of,
     under_beliefs,
     with_sd,
 )
@@ -227,8 +226,8 @@ def test_without_any_fit_it_says_so():
 def test_pairs_have_the_prior_sd_that_is_asked_for(three, model):
     optimist = prior_set("interactions:optimistic-strong", three)
     for sd in (0.2, 1.0):
-        chosen = with_sd(optimist, sd, MODELS[model])
-        assert sd_of(chosen, MODELS[model]) == pytest.approx(sd)
+        chosen = with_sd(optimist, sd)
+        assert pairs_sd(chosen, MODELS[model]) == pytest.approx(sd)
         risk = Induced(three, MODELS[model], chosen, seed=1, draws=20_000).waist(chosen)["risk"]
         log = np.log(risk / (1 - risk))
         ror = log.sel(arm="A+B") - log.sel(arm="A") - log.sel(arm="B") + log.sel(arm="none")

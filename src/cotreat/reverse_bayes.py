@@ -19,7 +19,7 @@ from cotreat.evidence import claims, contrasts
 from cotreat.frequentist import fit_likelihood
 from cotreat.intervals import Z, wald
 from cotreat.names import INTERVAL, is_undefined
-from cotreat.priors import BELIEFS, PriorSet, prior_set
+from cotreat.priors import BELIEFS, PriorSet, of_pairs, prior_set
 from cotreat.regimens import parse
 from cotreat.study import Study
 from cotreat.summary import LIKELIHOOD
@@ -238,38 +238,11 @@ class Critical:
     words: str
 
 
-def with_sd(priors: PriorSet, sd: float, model: Model) -> PriorSet:
-    """Return priors under which each pair's log ratio of odds ratios has mean 0 and a given SD.
-
-    Where pairs are relatives, γ ~ Normal(μ, τ), both spreads are scaled alike.
-    """
-    if "gamma" in model.parameters:
-        chosen = {"gamma": sd}
-    else:
-        mean, spread = (float(priors[name].sigma or 0) for name in ("mu", "tau"))
-        factor = sd / float(np.hypot(mean, spread))  # E τ² of a half-normal is its scale squared
-        chosen = {"mu": factor * mean, "tau": factor * spread}
+def with_sd(priors: PriorSet, sd: float) -> PriorSet:
+    """Return priors under which each pair's log ratio of odds ratios has mean 0 and a given SD."""
     reason = f"each pair's log ratio of odds ratios has a prior SD of {sd:.3g}"
-    rows = tuple(
-        replace(
-            row,
-            mu=None if row.mu is None else 0.0,
-            sigma=chosen[row.variable],
-            reason=reason,
-            chosen_by="user",
-        )
-        if row.variable in chosen
-        else row
-        for row in priors.rows
-    )
     name = f"{priors.name}:sd-{sd:.4g}".replace(".", "_")
-    return replace(priors, name=name, rows=rows)
-
-
-def sd_of(priors: PriorSet, model: Model) -> float:
-    """Return the prior SD of each pair's log ratio of odds ratios."""
-    names = ("gamma",) if "gamma" in model.parameters else ("mu", "tau")
-    return float(np.linalg.norm([float(priors[name].sigma or 0) for name in names]))
+    return replace(priors, name=name, rows=of_pairs(priors.rows, 0.0, sd, reason))
 
 
 def critical_sds(

@@ -19,7 +19,7 @@ from cotreat.multiverse import MODEL, PRIORS, READING, SENSE, Asked, Base
 from cotreat.names import CONTRADICTED, DECIDED, FULL, OBSERVED, QUICK, SEED, STANDARD
 from cotreat.parts import MULTIVERSE, SENSITIVITY, Fits, Part, Say, Section, versions, write_part
 from cotreat.plots.canvas import off_screen
-from cotreat.priors import BELIEFS, PriorSet, in_words, models_for, prior_set
+from cotreat.priors import BELIEFS, PriorSet, in_words, models_for, pairs_sd, prior_set
 from cotreat.sampling import fit, provenance
 from cotreat.study import Study
 
@@ -248,12 +248,12 @@ def _trusted(work: _Work, base: Sequence[Specification]) -> list[Specification]:
 
 def _sds(work: _Work) -> list[float]:
     """Return the prior SDs of interactions that are tried, that of the analysis among them."""
-    return sorted({*reverse_bayes.SDS, round(reverse_bayes.sd_of(work.priors, work.model), 6)})
+    return sorted({*reverse_bayes.SDS, round(pairs_sd(work.priors, work.model), 6)})
 
 
 def _with_sd(work: _Work, sd: float) -> Specification:
     """Return the leading fit with another prior SD of the interactions; or itself, if it has that one."""
-    chosen = reverse_bayes.with_sd(work.priors, sd, work.model)
+    chosen = reverse_bayes.with_sd(work.priors, sd)
     is_own = all(
         np.allclose([one.mu or 0, one.sigma or 0], [own.mu or 0, own.sigma or 0], atol=1e-6)
         for one, own in zip(chosen.rows, work.priors.rows, strict=True)
@@ -405,8 +405,10 @@ def _grid(work: _Work, wanted: list[Specification]) -> _Piece:
     ]
     if work.model.name == "exchangeable":
         words.append(
-            "Of pairs that are relatives the belief is about their mean; how far each may be from it is as "
-            "in the default."
+            "Of pairs that are relatives the belief is about each pair too: its ratio has the mean and the SD "
+            "of the belief, shared between the mean of all pairs and how far each is from it as in the default. "
+            "That is no normal law but one with longer tails, so that less of it lies beyond the null than of the "
+            "belief by itself (of the weak pessimist's 0.24 for 0.30); prior_probability has what does."
         )
     return _Piece(
         (Section("Every belief beforehand", tuple(words), "grid_ranges.csv", plot.PICTURE),),
@@ -446,7 +448,7 @@ def _critical_sds(work: _Work, depth: str, thresholds: Sequence[float]) -> _Piec
         table = work.table(wanted)
         return [_interactions(table[table.priors == _set(one).name], work.study) for one in wanted]
 
-    own = reverse_bayes.sd_of(work.priors, work.model)
+    own = pairs_sd(work.priors, work.model)
     curve, found = reverse_bayes.critical_sds(
         probabilities, thresholds, sds=_sds(work), rounds=2 if depth == FULL else 0
     )
