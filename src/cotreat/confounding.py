@@ -24,6 +24,7 @@ from cotreat.estimands import (
     enumerate_estimands,
     full_label,
     is_beyond_null,
+    is_combination_ratio,
     is_measure,
 )
 from cotreat.evidence.claims import printed, share_orders
@@ -31,7 +32,7 @@ from cotreat.model import build, given_of
 from cotreat.names import DECIDED, EXTRAPOLATED, INTERVAL, OBSERVED
 from cotreat.normals import terms
 from cotreat.priors import BIAS, Prior, PriorSet
-from cotreat.regimens import NONE, parse
+from cotreat.regimens import NONE
 from cotreat.sampling import prepare_jax
 from cotreat.standardised import Density
 from cotreat.study import Study
@@ -375,7 +376,7 @@ def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand
             continue
         available = availability(e, study, model, waist)
         if e.measure is None:
-            if available == OBSERVED and _is_less_one(e):
+            if available == OBSERVED and is_combination_ratio(e, against_none=False):
                 ratios.append((e, available))
         elif available in (OBSERVED, EXTRAPOLATED):
             key = (e.measure.name, e.pair)
@@ -383,13 +384,6 @@ def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand
                 measures[key] = (e, available)
     order = sorted(measures, key=lambda key: key[0] != "ror")
     return ratios + [measures[key] for key in order]
-
-
-def _is_less_one(estimand: Estimand) -> bool:
-    if len(estimand.arms) != 2:
-        return False
-    arm, against = map(parse, estimand.arms)
-    return bool(against) and against < arm and len(arm - against) == 1
 
 
 def _surface(

@@ -29,7 +29,7 @@ from cotreat.estimands import (
     subject_of,
 )
 from cotreat.names import INTERVAL, OBSERVED, is_undefined
-from cotreat.regimens import parse
+from cotreat.regimens import adds_one
 from cotreat.study import Study
 from cotreat.summary import POSTERIOR, PRINTED
 
@@ -131,8 +131,7 @@ def _is_asked(row: Any, study: Study) -> bool:
     arm, _, against = subject_of(row.estimand).partition(" vs ")
     if row.estimator != POSTERIOR or not {arm, against} <= set(study.present):
         return False
-    is_less_one = parse(against) < parse(arm) and len(parse(arm) - parse(against)) == 1
-    return row.availability == OBSERVED or is_less_one
+    return row.availability == OBSERVED or adds_one(arm, against)
 
 
 def _e_values(row: Any, ratio: Any, common: bool | None) -> Iterator[dict[str, Any]]:

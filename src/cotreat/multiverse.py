@@ -20,6 +20,7 @@ from cotreat.estimands import (
     availability,
     enumerate_estimands,
     is_beyond_null,
+    is_combination_ratio,
     name_of,
     waist_of,
 )
@@ -29,7 +30,6 @@ from cotreat.measures import MEASURES, REPRESENTATIVE
 from cotreat.names import FIXED, IMPLIED, INTERVAL, is_undefined
 from cotreat.parts import MULTIVERSE_COLUMNS
 from cotreat.priors import ALIASES, BELIEFS, PriorSet, grid_name, prior_set
-from cotreat.regimens import parse
 from cotreat.sampling import log_evidence, provenance
 from cotreat.study import Study
 
@@ -206,8 +206,7 @@ def _is_chief_ratio(one: Estimand, study: Study) -> bool:
     meant = [c.meaning for c in numbers.odds_ratios if c.meaning] if numbers else []
     if one.label in {contrasts.label(meaning) for meaning in meant}:
         return True
-    more, fewer = map(parse, one.arms)
-    return fewer < more and len(more - fewer) == 1 and set(one.arms) <= set(study.present)
+    return set(one.arms) <= set(study.present) and is_combination_ratio(one)
 
 
 def _answered(one: Estimand, available: str, before: Waist, after: Waist) -> dict[str, Any]:

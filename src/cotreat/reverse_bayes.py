@@ -14,13 +14,12 @@ from scipy.special import ndtr
 
 from cotreat.adjusted import fit_adjusted
 from cotreat.catalogue import Model
-from cotreat.estimands import Estimand, enumerate_estimands
+from cotreat.estimands import enumerate_estimands, is_combination_ratio
 from cotreat.evidence import claims, contrasts
 from cotreat.frequentist import fit_likelihood
 from cotreat.intervals import Z, wald
 from cotreat.names import INTERVAL, is_undefined
 from cotreat.priors import BELIEFS, PriorSet, of_pairs, prior_set
-from cotreat.regimens import parse
 from cotreat.study import Study
 from cotreat.summary import LIKELIHOOD
 
@@ -101,7 +100,10 @@ def _estimated(study: Study, model: Model) -> Iterator[Observed]:
         return
     fit = fit_adjusted(study, model) if study.is_adjusted else fit_likelihood(study, model)
     for estimand in enumerate_estimands(study, model):
-        if not _adds_one(estimand, study) or is_undefined(fit.availability(estimand)):
+        is_counted = set(estimand.arms) <= set(study.counted)
+        if not (is_counted and is_combination_ratio(estimand)):
+            continue
+        if is_undefined(fit.availability(estimand)):
             continue
         estimate, interval = fit.estimate(estimand), wald(fit, estimand)
         if interval.lower > 0 and np.isfinite(interval.upper):
@@ -109,14 +111,6 @@ def _estimated(study: Study, model: Model) -> Iterator[Observed]:
             log = Normal(float(np.log(estimate)), sd)
             ends = (interval.lower, interval.upper)
             yield Observed(estimand.label, LIKELIHOOD, estimate, *ends, log)
-
-
-def _adds_one(estimand: Estimand, study: Study) -> bool:
-    """Tell whether an estimand compares counted regimens of which one has one treatment more."""
-    if not estimand.label.startswith("odds_ratio[") or not set(estimand.arms) <= set(study.counted):
-        return False
-    more, fewer = map(parse, estimand.arms)
-    return fewer < more and len(more - fewer) == 1
 
 
 def under_beliefs(study: Study, odds_ratios: Sequence[Observed]) -> pd.DataFrame:
