@@ -244,7 +244,7 @@ def test_bad_fits_leave_a_gap_that_is_told_and_not_bridged():
     curve, (found,) = critical_sds(without(1.0), [0.95])
     assert curve[curve["A:B"].isna()]["prior SD"].tolist() == [1.0]
     assert found.sd == pytest.approx(root, rel=0.1)  # both its neighbours were fitted
-    assert found.words.endswith("(1 of the 7 prior SDs tried could not be fitted)")
+    assert found.words.endswith("(1 of the 9 prior SDs tried could not be fitted)")
     _, (found,) = critical_sds(without(0.35), [0.95])
     assert np.isnan(found.sd)
     assert found.words == (
