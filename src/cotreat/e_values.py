@@ -92,7 +92,7 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``source``, ``comparison``, ``availability``, ``odds_ratio``, ``lower``, ``upper``, what
+        Columns ``source``, ``comparison``, ``background``, ``scale``, ``availability``, ``odds_ratio``, ``lower``, ``upper``, what
         was taken as risk ratio and as its nearer limit (``as_risk_ratio``, ``nearer_limit``), ``from``, in
         words, and the E-values ``e_value`` and ``e_value_limit``. Of a case-control study each odds ratio
         has two rows, for its data cannot show whether the outcome is rare.
@@ -107,6 +107,8 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
         told = {
             "source": row.estimator,
             "comparison": subject,
+            "background": row.background,
+            "scale": row.scale,
             "availability": row.availability,
             "odds_ratio": row.estimate,
             "lower": row.lower,
@@ -261,12 +263,22 @@ def of_interactions(study: Study, model: Model, waist: Waist) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``pair``, ``background``, ``availability``, ``exposure``, ``stratum`` (against which the other one
+        Columns ``pair``, ``background``, ``scale``, ``availability``, ``exposure``, ``stratum`` (against which the other one
         is compared), the contrast ``ic`` with ``lower`` and ``upper``, ``direction`` of the confounding in the
         strata, ``e_value`` and ``e_value_limit``. No rows where risks are not identified, or nowhere have all
         four cells patients.
     """
-    columns = ["pair", "background", "availability", "exposure", "strata", "ic", "lower", "upper"]
+    columns = [
+        "pair",
+        "background",
+        "scale",
+        "availability",
+        "exposure",
+        "strata",
+        "ic",
+        "lower",
+        "upper",
+    ]
     columns += ["direction", "e_value", "e_value_limit"]
     rows = []
     for estimand in enumerate_estimands(study, model):
@@ -302,6 +314,7 @@ def _of_contrast(
             yield {
                 "pair": estimand.pair,
                 "background": estimand.background,
+                "scale": estimand.scale,
                 "availability": available,
                 "exposure": exposure,
                 "strata": strata,

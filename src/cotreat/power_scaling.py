@@ -71,7 +71,7 @@ def scaled(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row an estimand: ``availability``, sensitivity to all priors (``prior``) and to the evidence
+        One row an estimand: ``background``, ``scale``, ``availability``, sensitivity to all priors (``prior``) and to the evidence
         (``likelihood``), ArviZ's ``diagnosis``, a column ``prior of VARIABLE`` for each belief by itself,
         and of measures P(beyond null), ``at half the prior`` and ``at double the prior`` too (missing
         where the weights cannot be trusted).
@@ -101,6 +101,7 @@ def scaled(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
         {
             ESTIMAND: [one.label for one, _ in wanted],
             "background": [one.background for one, _ in wanted],
+            "scale": [one.scale for one, _ in wanted],
             "availability": [available for _, available in wanted],
             "prior": table["prior"].to_numpy(),
             "likelihood": table["likelihood"].to_numpy(),

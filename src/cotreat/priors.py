@@ -427,6 +427,14 @@ def in_words(name: str) -> str:
     return "; ".join(words) or name
 
 
+def is_belief(name: str) -> bool:
+    """Tell whether a name is that of a set that states a belief, and not the default or somebody's own."""
+    try:
+        return any(beliefs_of(name))
+    except ModelError:
+        return False
+
+
 def beliefs_of(name: str) -> tuple[str, str]:
     """Return the beliefs about effects and about interactions that a name states; empty for none.
 
