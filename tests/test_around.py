@@ -75,7 +75,7 @@ def test_the_supplement_has_the_pair_and_both_checklists(made):
     assert pair.pair == "alcohol × smoking"
     assert "the sampling of a case-control study" in pair.words[-1]
     # Rothman & Keller 1972 by maximum likelihood: 1.204 and 1.086 on the log scale, about 3 each.
-    assert pair.table.iloc[0, 1] == "1 (reference)"
+    assert pair.table.iloc[0, 2] == "1 (reference)"
     barg, robust = found.checklists
     assert len(robust.items) == 7
     assert 0 < barg.answered <= len(barg.items)

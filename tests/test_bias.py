@@ -10,7 +10,7 @@ from cotreat import bias, fit, four_cells, load_study, parse_study, store
 from cotreat.appendix import write_appendix
 from cotreat.catalogue import MODELS
 from cotreat.checklists import BARG, ROBUST, UNANSWERED, items, table
-from cotreat.four_cells import CELL, EFFECT, INTERACTION, MARK
+from cotreat.four_cells import CELL, EFFECT, INTERACTION, MARK, FourCells
 from cotreat.parts import Part, read_part, write_part
 from cotreat.plots import tipping
 from cotreat.priors import prior_set
@@ -79,6 +79,11 @@ def test_four_cells_as_in_print():
     assert shown.loc["effect of aspirin: risk ratio", "risk ratio with streptokinase"].startswith(
         "0.767 "
     )
+    assert shown.loc["without aspirin", "events/n with streptokinase"] == "448/4300"
+    # 461/4295 less 568/4300, and 343/4292 less 448/4300.
+    differences = shown.loc["effect of aspirin: risk difference"]
+    assert differences["risk without streptokinase"].startswith("-0.0248 ")
+    assert differences["risk with streptokinase"].startswith("-0.0243 ")
     additive, multiplicative = one.in_words()
     assert "interaction contrast of risks 0.000489 (" in additive
     assert "ratio of odds ratios 0.945 (" in multiplicative
@@ -96,6 +101,38 @@ def test_four_cells_of_case_control_studies_are_odds_ratios():
     assert number(one, INTERACTION, "ror", "ALC:SMK") == pytest.approx(0.9149, abs=5e-5)
     assert set(one.rows.quantity) == {"risk", "odds_ratio", "reri_or", "ror"}
     assert not any("risk" in name for name in one.arranged())
+
+
+def test_printed_odds_ratios_are_shown_as_such():
+    study = load_study("sun2024")
+    ratios = {"TAC": 1.9, "CYC": 0.9, "TAC+CYC": 2.5}
+    rows = pd.DataFrame(
+        [(four_cells.RISK, arm, 0.2) for arm in ("none", *ratios)]
+        + [(four_cells.ODDS, f"{arm} vs none", value) for arm, value in ratios.items()]
+        + [(four_cells.ODDS, "TAC+CYC vs CYC", 2.15)],
+        columns=["quantity", "of", "estimate"],
+    ).assign(part=CELL, n=None, lower=np.nan, upper=np.nan, availability="observed")
+    rows.loc[rows.of.str.contains("vs CYC"), "part"] = EFFECT
+    cells = ("none", "TAC", "CYC", "TAC+CYC")
+    one = FourCells(
+        "TAC:CYC", "tacrolimus", "cyc", "none", rows, True, four_cells.ratio_of(study), cells
+    )
+    shown = one.arranged().set_index("stratum")
+    assert shown.loc["with cyc", "odds ratio with tacrolimus"] == "2.5"
+    assert shown.loc["with cyc", "effect of tacrolimus: odds ratio"] == "2.15"
+    assert not any("risk ratio" in name or "events" in name for name in shown)
+    assert one.lowest == "CYC"
+    assert (
+        four_cells.adjusted_for(study)
+        == "What the printed numbers are adjusted for is not printed."
+    )
+    assert four_cells.adjusted_for(load_study("sun2024-synthetic")).startswith("Adjusted for age")
+
+
+def test_without_four_cells_the_long_table_is_empty():
+    table = four_cells.long_table([])
+    assert table.empty
+    assert set(four_cells.COLUMNS) < set(table)
 
 
 def test_extrapolated_cells_are_marked():
@@ -137,6 +174,9 @@ def test_part_of_a_cohort(written):
     assert len(grid) == 9 * len(set(zip(points.estimand, points.background, strict=True)))
     unbiased = grid[(grid.single_factor == 1) & (grid.product_factor == 1)]
     assert not unbiased.is_overturned.any()
+    told = grid[grid.probability.notna()]
+    assert (told.effective >= 400).all()
+    assert told.mc_error.between(1e-6, 0.03).all()
     assert set(store.read_table(folder / "confounding_priors.csv").variable) == {
         "bias_beta",
         "bias_gamma",
@@ -243,7 +283,10 @@ def test_appendix_holds_checklists_with_where_their_answers_stand(tmp_path):
     assert len(answers) == 7
     assert answers["prior: sensitivity analysis"] is None
     assert answers["prior: justified"].endswith("(interaction--weak--default/info.json)")
-    assert told.four_cells[0].table.shape == (3, 7)
+    (pair,) = told.four_cells
+    assert pair.table.shape == (4, 9)
+    # 343 of 4,292 is the lowest of the four shares.
+    assert pair.words[0].endswith("as reference; here that is SK+ASA. Adjusted for nothing.")
 
 
 def test_checklists_know_nothing_from_a_part_about_other_evidence(tmp_path):
