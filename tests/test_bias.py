@@ -218,6 +218,17 @@ CHECKS = pd.DataFrame(
 )
 
 
+EVERY = pd.DataFrame(
+    [
+        ("default", "interaction", "weak", "good"),
+        ("default", "interaction", "weak", "good"),
+        ("default", "interaction", "neutral", "good"),
+        ("default", "interaction", "sceptical", "bad"),
+    ],
+    columns=["reading", "model", "priors", "verdict"],
+)
+
+
 def folder_of(place, **changes):
     info = {
         "study": "toy",
@@ -262,11 +273,14 @@ def test_checklists_answer_from_the_folders_and_leave_open_what_is_not_there(tmp
     store.write_table(CHECKS, own / store.CHECKS, [])
     store.write_table(pd.DataFrame({"estimand": ["x"]}), own / store.SUMMARY, [])
     part = Part("Sensitivity", "abcdef0123456789", 1, (), ())
-    write_part(tmp_path / "sensitivity", part, {"multiverse.csv": CHECKS}, {})
+    write_part(tmp_path / "sensitivity", part, {"multiverse.csv": EVERY}, {})
     after = {one.asks: one for one in items(tmp_path)}
     assert after["convergence"].answer.endswith("1.002; no fit failed a check")
     assert after["effective sample size"].answer == "smallest 3210"
     assert after["sensitivity analysis"].where == "sensitivity/multiverse.csv"
+    assert after["sensitivity analysis"].answer == (
+        "2 prior sets among 3 combinations of reading, model and priors; 1 of these could not be fitted"
+    )
     assert after["central tendency"].where == "interaction--weak--default/summary.csv"
     assert "defaults: beta" in after["justified"].answer
     assert not after["loss or utility of each decision"].is_answered
@@ -297,6 +311,80 @@ def test_checklists_know_nothing_from_a_part_about_other_evidence(tmp_path):
     assert not one.is_answered
     with pytest.raises(FileNotFoundError, match="holds no fit"):
         items(tmp_path / "sensitivity")
+
+
+def checks_of(*rows):
+    return pd.DataFrame(
+        [(check, "somewhere", value, "", verdict, "") for check, value, verdict in rows],
+        columns=list(CHECKS.columns),
+    )
+
+
+def test_checklists_cite_the_fit_that_holds_the_number(tmp_path):
+    """The leading fit comes first, and the worst values stand in another."""
+    lead, other = folder_of(tmp_path), folder_of(tmp_path, model="additive", engine="smc")
+    rows = [("R-hat", 1.001), ("bulk ESS", 4000.0), ("predicted counts (χ²)", 0.6)]
+    store.write_table(checks_of(*((*row, "pass") for row in rows)), lead / store.CHECKS, [])
+    worse = checks_of(
+        ("R-hat", 1.3, "fail"),
+        ("bulk ESS", 90.0, "fail"),
+        ("predicted counts (χ²)", 0.02, "pass"),
+        ("log evidence, moves doubled", 0.7, "fail"),
+        ("P(synergy), moves doubled", 0.01, "pass"),
+    )
+    store.write_table(worse, other / store.CHECKS, [])
+    found = {one.asks: one for one in items(tmp_path)}
+    for asks, number in (
+        ("convergence", "1.3; "),
+        ("effective sample size", "smallest 90"),
+        ("posterior predictive check", "0.02"),
+        (
+            "approximations other than MCMC",
+            "log evidence, moves doubled at most 0.7; P(synergy), moves doubled at most 0.01; 1 of 2 checks passed",
+        ),
+    ):
+        assert number in found[asks].answer
+        assert found[asks].where == "additive--weak--default/checks.csv"
+
+
+def test_checklists_say_the_evidence_that_there_is(tmp_path):
+    own = folder_of(tmp_path)
+    counts = pd.DataFrame({"regimen": ["A"], "events": [3], "patients": [10]})
+    store.write_table(counts, own / store.CELLS, [])
+    store.write_table(pd.DataFrame(columns=["number", "about"]), own / store.PRINTED, [])
+
+    def likelihood():
+        return next(
+            one.answer for one in items(tmp_path) if one.asks == "likelihood and parameters"
+        )
+
+    assert likelihood().endswith("events of counts are binomial")
+    store.write_table(pd.DataFrame({"number": ["a"], "about": ["x"]}), own / store.PRINTED, [])
+    assert likelihood().endswith("printed numbers are jointly normal")
+
+
+def test_checklists_read_bayes_factors_under_every_prior(tmp_path):
+    folder_of(tmp_path)
+    rows = [
+        ("any interaction", "one", 0.25, "no", 0.95),
+        ("any interaction", "one", 0.5, "yes", 0.73),
+        ("any interaction", "one", 1.0, "no", 0.4),
+        ("A:B", "other", 0.5, "yes", 0.8),
+    ]
+    columns = ["of", "comparison", "prior_sd", "prior_of_the_fits", "bayes_factor"]
+    factors = pd.DataFrame(rows, columns=columns)
+    averaging = pd.DataFrame({"prior_probability": [0.25, 0.75]})
+    part = Part("Model comparison", "abcdef0123456789", 1, (), ())
+    tables = {"bayes_factors.csv": factors, "averaging.csv": averaging}
+    write_part(tmp_path / "comparison", part, tables, {})
+    found = {one.asks: one for one in items(tmp_path)}
+    assert found["Bayes factors, with prior model probabilities"].answer == (
+        "for an interaction against none: any interaction (one) 0.73; A:B (other) 0.8; prior model probabilities "
+        "0.25, 0.75"
+    )
+    by_prior = found["of Bayes factors to the prior"]
+    assert by_prior.answer.endswith("0.95 with SD 0.25, 0.73 with SD 0.5, 0.4 with SD 1")
+    assert by_prior.where == "comparison/bayes_factors.csv"
 
 
 def test_checklists_tell_of_failed_fits_and_of_engines_without_chains(tmp_path):
