@@ -192,7 +192,9 @@ def test_what_is_of_other_data_is_left_out_and_named(folder):
 def test_the_multiverse_takes_part_in_the_answer(folder):
     lead = store.read_table(folder / FIT / "summary.csv")
     lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
-    rows = lead.assign(priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0)
+    rows = lead.assign(
+        priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0, mc_error=0.01
+    )
     rows["probability"] = 0.99
     bad = rows.head(1).assign(priors="odd", verdict=parts.BAD, probability=None)
     both = pd.concat([rows, bad])[list(parts.MULTIVERSE_COLUMNS)]

@@ -53,6 +53,7 @@ MULTIVERSE_COLUMNS = (
     "lower",
     "upper",
     "probability",
+    "mc_error",
     "prior_probability",
 )
 """Its columns, in order."""

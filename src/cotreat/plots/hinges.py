@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.multiverse import FACTORS, PRIORS, SENSE, sense_in_words
+from cotreat.multiverse import FACTORS, HINGES, PRIORS, SENSE, sense_in_words
 from cotreat.names import DECIDED
 from cotreat.plots import Picture
 from cotreat.plots.canvas import BLUE, PALE, SKY, VERMILION, label_rows, write_aside
@@ -23,7 +23,8 @@ PICTURE = Picture(
     "Probability of synergy of each pair when one thing at a time is changed from the leading answer (line): "
     "the sense of the word, the model, the reading of the print, the priors. What moves the mark far is what "
     "the conclusion hangs on. Pale dots are other combinations that were fitted; words stand where an "
-    "answer has no probability or its fit cannot be trusted. Other backgrounds are in the table.",
+    "answer has no probability, its fit cannot be trusted, or it is that on another background. All backgrounds are "
+    "in the table.",
     "A panel for each pair. Rows are senses of synergy, models, readings and prior sets, under headings; the "
     "horizontal axis is the probability of synergy from 0 to 1, shaded where decided. A vertical line marks "
     "the leading answer; filled marks joined to it show the answer after one change; pale dots behind show "
@@ -68,7 +69,7 @@ def draw(changes: pd.DataFrame, table: pd.DataFrame, study: Study) -> Figure:
         axes.spines["left"].set_visible(False)
     left_out = changes.pair.nunique() - len(pairs)
     notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE)]
-    notes += [f"{left_out} more pairs are not shown: see hinges.csv"] if left_out else []
+    notes += [f"{left_out} more pairs are not shown: see {HINGES}"] if left_out else []
     notes += filter(None, [key(study, names)])
     figure.legend(handles=_legend(), loc="outside lower center", ncols=2, title="\n".join(notes))
     return figure
@@ -118,6 +119,9 @@ def _draw_panel(
         color = BLUE if row["is leading"] else VERMILION
         axes.plot([lead, row.probability], [at, at], color=color, lw=1.2, zorder=3)
         axes.plot(row.probability, at, ms=4.5, color=color, zorder=4, clip_on=False, **MARK)
+        if row.words:  # the same on another background is another question
+            left = 0.02 if row.probability > 0.5 else 0.7
+            write_aside(axes, left, at, row.words, transform=axes.get_yaxis_transform(), fontsize=6)
     axes.set_xticks(TICKS, TICK_LABELS, fontsize=6.5)
 
 

@@ -65,7 +65,10 @@ def draw(study: Study, found: Sequence[Surface], *, model: str, priors: str) -> 
     handles.append(Line2D([], [], color=BLACK, ls="-", label=f"P {DECIDED:g} or {1 - DECIDED:.3g}"))
     handles.append(Line2D([], [], color=BLACK, ls="--", label="P 0.5"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2 if columns < COLUMNS else 3)
-    write_below(figure, f"study {study.id} · model {model} · priors {priors}")
+    more = (
+        f" · {len(found) - MOST} more conclusions are in tipping.csv" if len(found) > MOST else ""
+    )
+    write_below(figure, f"study {study.id} · model {model} · priors {priors}{more}")
     return figure
 
 
