@@ -213,6 +213,27 @@ def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_answer_of_another_fit_is_called_that(tmp_path):
+    from cotreat import load_study, reanalyse
+    from cotreat.cli.ending import ending
+
+    isis2, options = load_study("isis2"), {"engine": "laplace", "draws": 1000, "out": tmp_path}
+    first = ending(reanalyse(isis2, "interaction", **options))
+    assert "report's leading fit" not in first
+    bold = reanalyse(isis2, "interaction", "interactions:pessimistic-strong", **options)
+    said = ending(bold)
+    whose = (
+        "report's leading fit: model interaction, weak priors; the answer is of it, the table below of the "
+        "fit just made:"
+    )
+    assert f"{whose}\n{bold.answer.sentences[0]}" in said
+    assert "model interaction, interactions:pessimistic-strong priors" in said
+    # The answer is of the weak fit, and has asked the new one.
+    assert bold.answer.choice == ("default", "interaction", "weak")
+    assert bold.answer.sentences[-1].startswith("One other choice")
+
+
+@pytest.mark.slow
 def test_a_report_leaves_out_fits_of_other_data(tmp_path):
     text = (ROOT / "src/cotreat/studies/isis2.toml").read_text()
     text = text[: text.index("[[totals]]")]

@@ -45,7 +45,7 @@ def elsewhere(
             question, lead, [o for o in echoes if o.spoken and not o.is_whole and not o.senses]
         ),
         *_silent(lead, [one for one in echoes if not one.spoken]),
-        *([f"{bad} could not be used"] if bad and echoes else []),
+        *([f"{bad} could not be used"] if bad and (echoes or ruled_out) else []),
         *_ruled_out(ruled_out),
     ]
     nothing = "no other reading, model or prior that was tried could be used"
