@@ -143,6 +143,13 @@ def test_extrapolated_stays_so_whatever_other_choices_say():
         "(probability 0.990), but not under every choice tried (over senses and choices 0.500 to 0.990)."
     )
     assert say(lead, alternatives=[same]).gist == "Extrapolated, not shown"
+    lead = summary(0.6, availability="extrapolated")
+    bold = other([0.99, 0.5, 0.5, 0.5, 0.5], priors="bold", availability="extrapolated")
+    assert (
+        say(lead, alternatives=[bold])
+        .sentences[-1]
+        .endswith("the prior set bold decides it in favour by added risks (extrapolated).")
+    )
 
 
 def test_extrapolation_confounding_and_cautions_are_said_together():
@@ -229,7 +236,7 @@ def test_other_choices_that_differ_take_the_decision_back():
     )
     assert given.sentences[-1] == (
         "Of 3 other choices of reading, model or priors, 2 say otherwise: the prior set sceptical leaves it "
-        "undecided and the model saturated decides it against; 1 could not be used."
+        "undecided and the model saturated decides it against; 1 fit could not be used."
     )
 
 
@@ -346,7 +353,10 @@ def test_the_multiverse_is_read():
         ("odd", True, -3.0),
     ]
     given = say(summary(0.99), alternatives=found)
-    assert "the prior set sceptical leaves it undecided; 1 could not be used" in given.sentences[-1]
+    assert (
+        "the prior set sceptical leaves it undecided; 1 fit could not be used"
+        in given.sentences[-1]
+    )
 
 
 def test_every_belief_of_the_grid_takes_part_in_the_sense_it_was_asked_of():
@@ -369,8 +379,8 @@ def test_every_belief_of_the_grid_takes_part_in_the_sense_it_was_asked_of():
     assert given.sentences[-1] == (
         "One other choice of reading, model or priors says the same; of 4 more, asked of multiplied odds "
         "alone, the prior sets interactions:optimistic-strong and grid:neutral-weak:optimistic-weak decide "
-        "it in favour and the prior set interactions:pessimistic-strong decides it against; 1 could not be "
-        "used."
+        "it in favour and the prior set interactions:pessimistic-strong decides it against; 1 fit could not "
+        "be used."
     )
     decided = say(summary(0.99), alternatives=found)
     assert decided.gist == "Depends on choices"
@@ -401,8 +411,8 @@ def test_choices_are_counted_by_the_pairs_they_speak_of():
     given = say(lead, question, alternatives=[whole, dose, duration, saturated, additive, mixed])
     assert given.sentences[-1] == (
         "One other choice of reading, model or priors says the same; of drug B with drug C alone the model "
-        "dose says the same; of drug B with drug C alone the model duration decides it in favour for drug B "
-        "with drug C; the models saturated and additive could not be compared."
+        "duration decides it in favour for drug B with drug C; the models saturated and additive could not "
+        "be compared, the model dose says the same of drug B with drug C and of no other pair."
     )
     alone = say(lead, question, alternatives=[saturated]).sentences[-1]
     assert alone == "The model saturated could not be compared."

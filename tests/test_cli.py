@@ -184,7 +184,7 @@ def test_report_can_be_written_again_and_shows_every_figure(done):
     page.unlink()
     assert run("report", out / "isis2").stdout.strip() == str(page)
     assert page.read_text() == first
-    shown = re.findall(r'<img src="data:image/png[^"]+" alt="[^"]+"', first)
+    shown = re.findall(r'<img src="data:image/webp[^"]+" alt="[^"]+"', first)
     assert len(shown) == len(list((out / "isis2").glob("*/*.png")))
     assert "FAILED" not in first
 

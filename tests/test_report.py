@@ -123,8 +123,10 @@ def test_the_page_is_one_file_with_every_figure_of_the_fit(made):
     drawn = sorted(made.glob("*/*.png"))
     images = re.findall(r'<img src="([^"]+)" alt="([^"]+)"', page)
     assert len(images) == len(drawn) > 5
-    assert all(source.startswith("data:image/png;base64,") for source, _ in images)
-    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert all(source.startswith("data:image/webp;base64,") for source, _ in images)
+    assert re.findall(r'(?:src|href)="(?!data:|#)([^"]+)', page) == [
+        f"{FIT}/{file}" for file in ("summary.csv", "info.json")
+    ]
     assert not re.findall(r"url\(|@import|<script", page)
     assert len(page) < 1.5 * 2**20
 
@@ -168,7 +170,7 @@ def test_parts_and_supplement_are_arranged_and_escaped(folder):
     assert re.findall(r'<thead><tr><td></td><th scope="col">(.*?)</th>', cells) == [
         "without streptokinase"
     ]
-    assert '<th scope="row">with aspirin</th><td class="short">0.79</td>' in cells
+    assert '<th scope="row">with aspirin</th><td>0.79</td>' in cells
     lists = page[page.index('id="checklists"') : page.index('id="rerun"')]
     assert "BARG (Kruschke 2021): 1 of 2 answered" in lists
     assert re.findall(r"<dt>(.*)</dt>\s*<dd[^>]*>(.*)</dd>", lists) == [
@@ -200,8 +202,8 @@ def test_the_multiverse_takes_part_in_the_answer(folder):
     report = write_report(folder)
     assert 'href="sensitivity/multiverse.csv"' in report.page.read_text()
     assert report.answer.sentences[-1] == (
-        "Of one other choice of reading, model or priors, 1 says otherwise: the priors bold decides it in "
-        "favour; 1 could not be used."
+        "Of one other choice of reading, model or priors, 1 says otherwise: the prior set bold decides it "
+        "in favour; 1 fit could not be used."
     )
 
 

@@ -38,14 +38,23 @@ def elsewhere(
     bad
         How many choices have a fit that cannot be used.
     """
+    whole = [one for one in echoes if one.is_whole and not one.senses]
+    in_part = [one for one in echoes if one.spoken and not one.is_whole and not one.senses]
     clauses = [
-        *_whole(question, lead, [one for one in echoes if one.is_whole and not one.senses]),
+        *_whole(question, lead, whole),
         *_by_senses(question, lead, [one for one in echoes if one.spoken and one.senses]),
-        *_by_pairs(
-            question, lead, [o for o in echoes if o.spoken and not o.is_whole and not o.senses]
+        *_of_some_pairs(question, lead, [one for one in in_part if one.otherwise]),
+        *_not_compared(
+            question,
+            lead,
+            [one for one in echoes if not one.spoken],
+            [one for one in in_part if not one.otherwise],
         ),
-        *_silent(lead, [one for one in echoes if not one.spoken]),
-        *([f"{bad} could not be used"] if bad and (echoes or ruled_out) else []),
+        *(
+            [f"{bad} {plural('fit', bad)} could not be used"]
+            if bad and (echoes or ruled_out)
+            else []
+        ),
         *_ruled_out(ruled_out),
     ]
     nothing = "no other reading, model or prior that was tried could be used"
@@ -87,33 +96,38 @@ def _of_senses(
     return f"of {number} more, {asked}{_examples(question, lead, differ, ', ', ', among others, ')}"
 
 
-def _by_pairs(question: Question, lead: Choice, echoes: Sequence[Echo]) -> list[str]:
-    """Say what choices find that can speak of some pairs alone."""
+def _of_some_pairs(question: Question, lead: Choice, differ: Sequence[Echo]) -> list[str]:
+    """Say what choices find otherwise that can speak of some pairs alone."""
+    return [
+        f"of {pairs} alone{_examples(question, lead, own, ' ', ', among others, ')}"
+        for pairs, own in _by_pairs(question, differ).items()
+    ]
+
+
+def _not_compared(
+    question: Question, lead: Choice, silent: Sequence[Echo], in_part: Sequence[Echo]
+) -> list[str]:
+    """Name choices that cannot speak of any pair, or say the same of some and cannot of others."""
+    told = [f"{_silent(lead, silent)} could not be compared"] if silent else []
+    for pairs, own in _by_pairs(question, in_part).items():
+        names = _choices([one.choice for one in own], lead)
+        told.append(f"{names} {say(len(own))} the same of {pairs} and of no other pair")
+    return [", ".join(told)] if told else []
+
+
+def _by_pairs(question: Question, echoes: Sequence[Echo]) -> dict[str, list[Echo]]:
     groups: dict[str, list[Echo]] = {}
     for one in echoes:
         groups.setdefault(named(question, one.spoken), []).append(one)
-    clauses = []
-    for pairs, own in groups.items():
-        same = [one.choice for one in own if not one.otherwise]
-        differ = [one for one in own if one.otherwise]
-        if same:
-            clauses.append(f"of {pairs} alone {_choices(same, lead)} {say(len(same))} the same")
-        if differ:
-            clauses.append(
-                f"of {pairs} alone{_examples(question, lead, differ, ' ', ', among others, ')}"
-            )
-    return clauses
+    return groups
 
 
-def _silent(lead: Choice, echoes: Sequence[Echo]) -> list[str]:
-    """Name what cannot speak of any pair: models, for it is them that lack the measures or fix them."""
-    if not echoes:
-        return []
+def _silent(lead: Choice, echoes: Sequence[Echo]) -> str:
+    """Name what cannot speak: models, where it is they that lack the measures or fix them."""
     models = dict.fromkeys(one.choice[1] for one in echoes if one.choice[1] != lead[1])
-    names = [_of_kind("model", list(models))] if models else []
     rest = [one.choice for one in echoes if one.choice[1] == lead[1]]
-    names += [_choices(rest, lead)] if rest else []
-    return [f"{listed(names)} could not be compared"]
+    names = [_of_kind("model", list(models))] if models else []
+    return listed([*names, *([_choices(rest, lead)] if rest else [])])
 
 
 def _ruled_out(readings: Sequence[str]) -> list[str]:
@@ -161,11 +175,15 @@ def _told(question: Question, lead: Sequence[Finding], found: Otherwise, number:
 
 def _under(own: Finding) -> str:
     """Say what a choice finds of a pair, and in which senses."""
+    if own.kind == OPEN:
+        return DECIDE[OPEN]
+    # What the evidence does not determine is shown by no choice, whatever its probability.
+    basis = "" if own.is_observed else " (extrapolated)"
     if own.kind in DECIDE:
-        return DECIDE[own.kind]
+        return DECIDE[own.kind] + basis
     told = {FOR: own.decided_for, AGAINST: own.decided_against}
     return " and ".join(
-        f"{DECIDE[kind]} by {listed(SENSES[family] for family in families)}"
+        f"{DECIDE[kind]} by {listed(SENSES[family] for family in families)}{basis}"
         for kind, families in told.items()
         if families
     )

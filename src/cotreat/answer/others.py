@@ -11,7 +11,7 @@ import pandas as pd
 from cotreat.answer.finding import Finding
 from cotreat.estimands import EVERY
 from cotreat.measures import LOG_ODDS, REPRESENTATIVE
-from cotreat.names import CONTRADICTED
+from cotreat.names import CONTRADICTED, EXTRAPOLATED, OBSERVED
 from cotreat.parts import BAD
 from cotreat.priors import grid_name
 
@@ -29,7 +29,7 @@ class Alternative:
     Attributes
     ----------
     rows : pandas.DataFrame
-        Its posterior rows, with ``estimand``, ``background`` and ``probability``.
+        Its posterior rows, with ``estimand``, ``background``, ``availability`` and ``probability``.
     log_evidence : float
         Missing where it is not known.
     is_bad : bool
@@ -137,7 +137,14 @@ def _asked(other: Alternative, finding: Finding) -> Finding | None:
     if not len(rows):
         return None
     found = dict(zip(rows.estimand.map(names), rows.probability.astype(float), strict=True))
-    return replace(finding, probability=found, prior={}, effective=other.effective)
+    is_observed = (rows.availability == OBSERVED).all()
+    return replace(
+        finding,
+        probability=found,
+        prior={},
+        availability=OBSERVED if is_observed else EXTRAPOLATED,
+        effective=other.effective,
+    )
 
 
 def is_contradicted(
