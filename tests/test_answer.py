@@ -1,9 +1,9 @@
-"""The plain-words answer, on tables made to be decided, undecided, extrapolated, failed, contradicted."""
+"""The plain-words answer, on tables and on whole studies made to be decided, undecided, extrapolated, failed."""
 
 import pandas as pd
 import pytest
 
-from cotreat import load_study, parts
+from cotreat import load_study, parse_study, parts, reanalyse
 from cotreat.answer import (
     Alternative,
     Question,
@@ -13,6 +13,8 @@ from cotreat.answer import (
     findings,
 )
 from cotreat.answer.others import WEAK
+from cotreat.reanalysis import FailedChecks
+from tests.conftest import arms
 
 FAMILIES = ("ic", "reri_or", "ror", "rrr", "bliss")
 SHARED = "every (the same by assumption)"
@@ -424,4 +426,76 @@ def test_the_question_of_a_study_comes_back_from_json():
     assert str(question) == (
         "Is the chance of vascular death (5 weeks) with streptokinase and aspirin together lower than "
         "expected from their separate effects?"
+    )
+
+
+# --- Whole studies -----------------------------------------------------------------------------------
+
+TWO = """
+[study]
+id = "two"
+title = "Two drugs, made up for the tests"
+design = "{}"
+source = "made up"
+{}
+
+[outcome]
+name = "response"
+direction = "benefit"
+
+[treatments]
+A = {{ name = "drug A" }}
+B = {{ name = "drug B" }}
+"""
+MUCH_MORE = {"none": (2000, 200), "A": (2000, 220), "B": (2000, 220), "A+B": (2000, 1200)}
+"""Risks of 0.10, 0.11, 0.11 and 0.60: far beyond whatever separate effects could do, in every sense."""
+
+
+def answered(tmp_path, cells, design="randomised", inclusion="", draws=2000):
+    said = f'inclusion = "{inclusion}"' if inclusion else ""
+    study = parse_study(TWO.format(design, said) + arms(cells))
+    done = reanalyse(study, "interaction", engine="laplace", draws=draws, out=tmp_path)
+    assert done.answer.gist in done.report.read_text(encoding="utf-8")
+    return done.answer
+
+
+@pytest.mark.slow
+def test_a_study_that_decides(tmp_path):
+    given = answered(tmp_path, MUCH_MORE)
+    assert given.gist == "Decided: synergy"
+    assert given.sentences[0] == (
+        "Whether the chance of response with drug A and drug B together is higher than expected from their "
+        "separate effects (synergy) is decided: it is, in all 5 senses of the word (probability > 0.999)."
+    )
+    assert given.choice == ("default", "interaction", "weak")
+
+
+@pytest.mark.slow
+def test_a_study_that_decides_nothing(tmp_path):
+    given = answered(
+        tmp_path, {"none": (60, 12), "A": (60, 18), "B": (60, 17), "A+B": (60, 26)}, "cohort"
+    )
+    assert given.gist == "Undecided"
+    assert "is undecided (probability 0." in given.sentences[0]
+    assert "confounding" not in str(given)
+
+
+@pytest.mark.slow
+def test_a_study_that_can_only_extrapolate(tmp_path):
+    # Nobody has neither drug: whatever synergy is, the risk that it is measured against was not seen.
+    cells = {regimen: cell for regimen, cell in MUCH_MORE.items() if regimen != "none"}
+    given = answered(tmp_path, cells, "cohort", "any(A, B)")
+    assert given.gist == "Extrapolated, not shown"
+    assert "is not shown, though model and prior alone would have it " in given.sentences[0]
+    assert given.sentences[1].startswith("This is extrapolated: the evidence does not determine it")
+
+
+@pytest.mark.slow
+def test_a_study_whose_fit_fails(tmp_path):
+    with pytest.warns(FailedChecks, match="R-hat"):
+        given = answered(tmp_path, MUCH_MORE, draws=100)
+    assert given.gist == "No answer: failed checks"
+    assert given.sentences == (
+        "The sampler's checks failed (R-hat, R-hat of probabilities and 1 more), so none of these numbers is to be used and the "
+        "question is not answered.",
     )

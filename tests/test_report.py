@@ -425,6 +425,22 @@ def test_every_term_has_a_name_of_its_own():
     assert len(set(forms)) == len(forms)
 
 
+# --- The pages of results/ -------------------------------------------------------------------------
+
+STUDIES = sorted(path.parent for path in (HERE.parent / "results").glob("*/report.html"))
+
+
+@pytest.mark.parametrize("place", STUDIES, ids=lambda path: path.name)
+def test_a_page_of_the_results_shows_all_that_was_made(place):
+    page = (place / "report.html").read_text(encoding="utf-8")
+    depends = page[page.index('id="depends"') : page.index('id="diagnostics"')]
+    missing = [name for name in parts.PARTS if not (place / name / parts.ABOUT).exists()]
+    assert depends.count("Not made;") == len(missing)
+    cells = page[page.index('id="four-cells"') : page.index('id="priors"')]
+    assert ("Not made." in cells) is not (place / "bias" / "four_cells.csv").exists()
+    assert "Not filled in." not in page
+
+
 # --- In Chromium -----------------------------------------------------------------------------------
 
 
@@ -460,23 +476,36 @@ def run(*command, cwd):
     )
 
 
+def check(*pages):
+    """Say what is wrong with pages in Chromium, at each width and colour scheme."""
+    chromium, node, npm = programs()
+    done = run(node, "check.js", chromium, *pages, cwd=driver(npm))
+    assert done.returncode == 0, done.stderr
+    looks = json.loads(done.stdout)
+    assert [(look["width"], look["scheme"]) for look in looks] == [
+        (width, scheme) for width in (390, 1400) for scheme in ("light", "dark")
+    ] * len(pages)
+    for look in looks:
+        assert look["explained"], look
+        wrong = ("errors", "outside", "violations", "folded", "unfolded", "images")
+        assert not any(look[name] for name in wrong), look
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["sun2024", "sun2024-synthetic"])
+def test_chromium_shows_the_largest_results(study, tmp_path):
+    place = HERE.parent / "results" / study
+    page = write_report(shutil.copytree(place, tmp_path / study)).page
+    check(page)
+    assert len(page.read_text(encoding="utf-8")) < 1.5 * 2**20
+
+
 @pytest.mark.slow
 def test_chromium_shows_the_page_without_errors_requests_or_barriers(folder):
-    chromium, node, npm = programs()
-    place = driver(npm)
     add_part(folder)
     add_supplement(folder)
     info = store.read_info(folder / FIT)
     info["cautions"] = ["overlap: 0.4, should be ≤ 0.05; restrict the cohort"]
     info["failed_checks"] = ["R-hat: 1.7 (beta), should be ≤ 1.01; draw more"]
     store.write_info(info, folder / FIT / store.INFO)
-    done = run(node, "check.js", chromium, write_report(folder).page, cwd=place)
-    assert done.returncode == 0, done.stderr
-    looks = json.loads(done.stdout)
-    assert [(look["width"], look["scheme"]) for look in looks] == [
-        (width, scheme) for width in (390, 1400) for scheme in ("light", "dark")
-    ]
-    for look in looks:
-        assert look["explained"], look
-        wrong = ("errors", "outside", "violations", "folded", "unfolded", "images")
-        assert not any(look[name] for name in wrong), look
+    check(write_report(folder).page)

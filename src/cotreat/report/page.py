@@ -151,7 +151,7 @@ def _tables(results: Results) -> dict[str, Table]:
         "overlap": ("Who gets which regimen", _overlap(lead)),
         "balance": ("Covariates by regimen", _balance(lead)),
         "headline": ("Chief estimates", headline(lead.summary)),
-        "risks": ("Risks by regimen", _risks(summary)),
+        "risks": ("Risk of each regimen", _risks(summary)),
         "synergy": ("Every measure of synergy", _measures(lead.summary)),
         "fits": ("Every fit", _fits(results)),
         "checks": ("Checks of the leading fit", lead.tables[store.CHECKS]),
