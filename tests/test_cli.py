@@ -208,7 +208,7 @@ def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
     assert warning < page.index('id="answer"')
     assert "none of these numbers is to be used" in page
     assert "none of these numbers is to be used" in process.stdout
-    assert "95% MOVER interval (-5.372 to 143.8) includes 0" in page
+    assert "95% MOVER interval (−5.372 to 143.8) includes 0" in page
     assert process.stderr == ""  # --quiet
 
 
