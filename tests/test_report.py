@@ -384,9 +384,9 @@ def test_a_p_value_expected_on_the_other_side_is_no_p_value_of_1():
     assert expected(0.01, 0.2, 0.9) == "0.2 (0.01 to 0.9)"
     assert expected(0.0023, 0.29, 1.0) == "0.29 (0.0023 up to the other sign)"
     assert expected(0.33, 1.0, 1.0) == (
-        "in more than half of the predictions with the other sign, and with this one hardly ever below 0.33"
+        "the other sign in more than half of cases, and this one with p below 0.33 in 2.5%"
     )
-    assert expected(1.0, 1.0, 1.0) == "nearly always with the other sign"
+    assert expected(1.0, 1.0, 1.0) == "the other sign in nearly all cases"
 
 
 def test_every_measure_is_explained():

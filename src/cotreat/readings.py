@@ -55,11 +55,11 @@ class Prediction:
     def expected(self) -> str:
         """Median and 95% of the predictions; where they reach the other sign of a p-value, in words."""
         if self.lower == OTHER_SIDE:
-            return "nearly always with the other sign"
+            return "the other sign in nearly all cases"
         if self.median == OTHER_SIDE:
             return (
-                "in more than half of the predictions with the other sign, and with this one hardly ever "
-                f"below {self.lower:.2g}"
+                f"the other sign in more than half of cases, and this one with p below {self.lower:.2g} in "
+                f"{(1 - INTERVAL) / 2:.1%}"
             )
         if self.upper == OTHER_SIDE:
             return f"{self.median:.2g} ({self.lower:.2g} up to the other sign)"
