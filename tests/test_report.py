@@ -216,7 +216,7 @@ def bold_multiverse(folder):
     lead = store.read_table(folder / FIT / "summary.csv")
     lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
     rows = lead.assign(priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0)
-    return rows.assign(probability=0.99)[list(parts.MULTIVERSE_COLUMNS)]
+    return rows.assign(probability=0.99).reindex(columns=list(parts.MULTIVERSE_COLUMNS))
 
 
 @pytest.mark.slow
