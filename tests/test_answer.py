@@ -416,6 +416,11 @@ def test_choices_are_counted_by_the_pairs_they_speak_of():
         "duration decides it in favour for drug B with drug C; the models saturated and additive could not "
         "be compared, the model dose says the same of drug B with drug C and of no other pair."
     )
+    ratio = choice(summary(0.5, "B:C").query("estimand == 'ror[B:C]'"), model="dose")
+    assert say(lead, question, alternatives=[whole, ratio]).sentences[-1] == (
+        "One other choice of reading, model or priors says the same; the model dose, asked of multiplied "
+        "odds alone for drug B with drug C, says the same."
+    )
     alone = say(lead, question, alternatives=[saturated]).sentences[-1]
     assert alone == "The model saturated could not be compared."
 

@@ -79,17 +79,18 @@ def _whole(question: Question, lead: Choice, echoes: Sequence[Echo]) -> list[str
 
 def _by_senses(question: Question, lead: Choice, echoes: Sequence[Echo]) -> list[str]:
     """Say what choices find that were asked of some senses alone, such as the grid of beliefs."""
-    groups: dict[tuple[str, ...], list[Echo]] = {}
+    groups: dict[tuple[tuple[str, ...], str], list[Echo]] = {}
     for one in echoes:
-        groups.setdefault(one.senses, []).append(one)
-    return [_of_senses(question, lead, own, families) for families, own in groups.items()]
+        pairs = "" if one.is_whole else f" for {named(question, one.spoken)}"
+        groups.setdefault((one.senses, pairs), []).append(one)
+    return [
+        _of_senses(question, lead, own, f"{listed(SENSES[f] for f in families)} alone{pairs}")
+        for (families, pairs), own in groups.items()
+    ]
 
 
-def _of_senses(
-    question: Question, lead: Choice, echoes: Sequence[Echo], families: Sequence[str]
-) -> str:
-    number = len(echoes)
-    asked = f"asked of {listed(SENSES[family] for family in families)} alone"
+def _of_senses(question: Question, lead: Choice, echoes: Sequence[Echo], what: str) -> str:
+    number, asked = len(echoes), f"asked of {what}"
     differ = [one for one in echoes if one.otherwise]
     if not differ:
         return f"{_choices([one.choice for one in echoes], lead)}, {asked}, {say(number)} the same"
