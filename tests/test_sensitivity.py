@@ -162,7 +162,8 @@ def test_the_command_says_what_was_found_and_what_failed(monkeypatch, capsys, tm
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "FAILED CHECKS: do not use these numbers: R-hat: 1.2"
     assert told[2:4] == ["- One finding.", "NOT ANSWERED: one fit not trusted"]
-    assert told[-1].endswith("isis2/sensitivity")
+    assert told[-2].endswith("isis2/sensitivity")
+    assert told[-1].startswith("to bring it into report.html: cotreat report ")
 
 
 # --- What is said ---------------------------------------------------------------------------------------

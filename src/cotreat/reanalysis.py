@@ -396,6 +396,7 @@ def _told(study: Study, result: Result) -> dict[str, Any]:
     """Collect what the report tells of a fit beside its tables and figures."""
     conflict = result.conflict
     return {
+        "file": study.file,
         "title": study.title,
         "words": study.read.words,
         "source": f"{study.source}, doi {study.doi}" if study.doi else study.source,
