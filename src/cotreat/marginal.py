@@ -30,8 +30,11 @@ Array = NDArray[np.float64]
 EFFECTIVE, ENOUGH = 2500, 0.1
 """Effective draws that each answer is to have, an error of 0.02 in a log evidence, and the share of draws
 that must be effective for rounds of adaptation to end."""
-EFFECTIVE_LEFT, ENOUGH_LEFT = 1000, 0.04
-"""The same where evidence is left out: an error of 0.03."""
+EFFECTIVE_WHOLE, MOST_WHOLE = 20_000, 400_000
+"""The same of the posterior of the fit, an error of 0.007, and draws at most: what is left out is compared
+with this one answer each time, so that its error counts once for each. Draws cost microseconds."""
+EFFECTIVE_LEFT, ENOUGH_LEFT = 2500, 0.04
+"""The same where evidence is left out."""
 TRIES = 2
 """Times that an answer that cannot be trusted is asked for again."""
 DRAWN = 4000
@@ -135,8 +138,7 @@ class Marginals:
             surface,
             self._density.start[kept],
             np.flatnonzero(np.isin(kept, self._density.spreads)),
-            effective=EFFECTIVE if weights is None else EFFECTIVE_LEFT,
-            enough=ENOUGH if weights is None else ENOUGH_LEFT,
+            **_asked_for(is_whole=numbers is self.given and not at, is_left=weights is not None),
         )
         if weights is None:
             if at not in self._proposals:
@@ -160,11 +162,15 @@ class Marginals:
     def _points(self) -> Array:
         """Draws of the fit in coordinates, shape (chain, draw, size)."""
         shape = (self._posterior.sizes["chain"], self._posterior.sizes["draw"])
+        return self._in_coordinates(self._posterior).reshape(*shape, self.size)
+
+    def _in_coordinates(self, draws: xr.Dataset) -> Array:
+        """Take draws of the free variables, dims (chain, draw, …), to points (draw, size)."""
         flat = {
-            n: (v := self._posterior[n].values).reshape(-1, *v.shape[2:]).astype(float)
+            n: (v := draws[n].values).reshape(-1, *v.shape[2:]).astype(float)
             for n in self.variables
         }
-        return self._density.points(flat).reshape(*shape, self.size)
+        return self._density.points(flat)
 
     @cached_property
     def _proposal(self) -> Normals:
@@ -235,11 +241,28 @@ class Marginals:
         xarray.Dataset
             Dims (chain, draw, …), one chain of `DRAWN` draws of equal weight, in random order.
         """
+        return self.worked_out(self.points(answer, DRAWN, held), names)
+
+    def points(self, answer: Approximation, count: int, held: Sequence[int] = ()) -> Array:
+        """Draw points from an answer, with 0 where they are held, shape (count, size)."""
         kept = np.setdiff1d(np.arange(self.size), held)
-        points = np.zeros((DRAWN, self.size))
-        points[:, kept] = answer.resampled(1, DRAWN, np.random.default_rng(self._seed))[0]
+        points = np.zeros((count, self.size))
+        points[:, kept] = answer.resampled(1, count, np.random.default_rng(self._seed))[0]
+        return points
+
+    def prior_points(self, prior: xr.Dataset, held: Sequence[int] = ()) -> Array:
+        """Take draws of the free variables from the prior to points, with 0 where they are held.
+
+        The prior of what is held must be independent of all else: then these are draws given 0.
+        """
+        points = self._in_coordinates(prior)
+        points[:, list(held)] = 0.0
+        return points
+
+    def worked_out(self, points: Array, names: Sequence[str]) -> xr.Dataset:
+        """Work out deterministics at `DRAWN` points, dims (chain, draw, …), those of the names there are."""
         values = self._density.deterministics(tuple(names), points, self._every)
-        return vectorised.labelled(self._built, values, 1).assign_coords(draw=range(DRAWN))
+        return vectorised.labelled(self._built, values, 1).assign_coords(draw=range(len(points)))
 
     def sampled(self, numbers: Given, *, draws: int, tune: int, chains: int) -> xr.Dataset:
         """Sample the posterior under some numbers by NUTS.
@@ -263,6 +286,15 @@ class Marginals:
         flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in run.draws.items()}
         values = {**flat, **vectorised.deterministics(built, flat)}
         return vectorised.labelled(built, values, chains).assign_coords(draw=range(draws))
+
+
+def _asked_for(*, is_whole: bool, is_left: bool) -> dict[str, Any]:
+    """Return how many draws, and how good a proposal, `laplace.approximate` is asked for."""
+    if is_left:
+        return {"effective": EFFECTIVE_LEFT, "enough": ENOUGH_LEFT}
+    if is_whole:
+        return {"effective": EFFECTIVE_WHOLE, "enough": ENOUGH, "most": MOST_WHOLE}
+    return {"effective": EFFECTIVE, "enough": ENOUGH}
 
 
 def _given_zero(one: Normals, kept: NDArray[np.int64], held: tuple[int, ...]) -> Normals:
