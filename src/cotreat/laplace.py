@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from cotreat.modes import FAR_BELOW, Array, Mode, Surface, climb, find_modes, finite, starts
+from cotreat.names import VERDICTS
 from cotreat.nodes import nested
 from cotreat.normals import Normals, scattered, terms, union
 
-GOOD, MIDDLING, BAD = "good", "middling", "bad"
+GOOD, MIDDLING, BAD = VERDICTS
 GOOD_K, BAD_K = 0.5, 0.7
 """Below the first weights have a finite variance; above the second no number of draws that anybody makes
 brings their means near enough, and they must not be used."""

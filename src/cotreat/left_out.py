@@ -377,8 +377,8 @@ def log_mean_errors(logs: xr.DataArray) -> NDArray[np.float64]:
     """Return the Monte Carlo error of the log of a mean over draws, from logs, dims (chain, draw, …)."""
     import arviz as az
 
-    means = np.exp(logs - logs.max(("chain", "draw"))).rename("mean")
-    error = az.mcse(means.to_dataset(), method="mean")["mean"]
+    means: xr.DataArray = xr.ufuncs.exp(logs - logs.max(("chain", "draw")))
+    error = az.mcse(means.to_dataset(name="mean"), method="mean")["mean"]
     found: NDArray[np.float64] = np.asarray(error / means.mean(("chain", "draw")))
     return found
 

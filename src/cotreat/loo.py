@@ -272,7 +272,9 @@ def _compared(name: str, one: LeftOut, ranked: pd.DataFrame, best: float) -> dic
         "elpd_mc_error": NAN if own is None else one.mc_error,
         "difference": NAN if row is None else float(row.elpd_diff),
         "difference_se": NAN if row is None else float(row.dse),
-        "difference_mc_error": _of_difference(one, best, is_best=is_best) if row is not None else NAN,
+        "difference_mc_error": _of_difference(one, best, is_best=is_best)
+        if row is not None
+        else NAN,
         "stacking_weight": float(row.weight) if has_weights and row is not None else NAN,
         "worst_k": _worst(np.max, one.pareto_k),
         "refitted": one.refitted,
