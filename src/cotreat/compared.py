@@ -44,9 +44,10 @@ WHY_UNIT = {
     "well the counts of the other regimens predict what happens on a regimen that they say nothing of by "
     "themselves. That is another question than how well the next patient on a counted regimen is predicted.",
     CLAIM: "The unit that is left out is one printed number with the width of its interval, and its density "
-    "is that of the unit given all others, for all stand on the same patients (Bürkner, Gabry & Vehtari "
-    "2021). Numbers that follow from one another are one unit: while all but one of them are known, that one "
-    "is not left out. Which numbers these are does not depend on the order of the study file.",
+    "is that of the unit given the others, for all stand on the same patients (Bürkner, Gabry & Vehtari "
+    "2021). Where numbers follow from one another, so that any could be told from the rest, the loosest of "
+    "the others is not used either (not_used_either): two estimates are then missing. Which one that is does "
+    "not depend on the order of the study file.",
 }
 SAMPLED = (
     "In a case-control study the share of cases on a regimen is set by how many cases and controls were "
@@ -202,6 +203,7 @@ def _units(name: str, one: LeftOut) -> pd.DataFrame:
             "model": name,
             "unit": one.units.kind,
             "left_out": one.units.names,
+            "not_used_either": [", ".join(part.beside) for part in one.units.parts],
             "alike": one.times,
             "elpd": one.elpd,
             "mc_error": one.error,
@@ -239,7 +241,7 @@ def _of_left_out(
         f"Each {what} is left out in turn, the model fitted to the rest, and the {what} predicted: median "
         f"and central {INTERVAL:.0%} of the predictions stand beside it. tail is the share of predictions at "
         "least as far out, on the nearer side; of numbers that a model fits, one in twenty has less than "
-        "0.025. left_out_with names what was left out at the same time. A wide prediction means that the rest says little about it, and that its effect on the "
+        "0.025. not_used_either names numbers that would have told it. A wide prediction means that the rest says little about it, and that its effect on the "
         "answer is its own."
     ]
     words += [in_words(one, study) for one in left_out.follows(study)]
@@ -257,18 +259,28 @@ def _of_left_out(
 
 
 def in_words(one: Dependence, study: Study) -> str:
-    """Say of a number that it follows from others, and that they are left out together."""
+    """Say of a number that it follows from others, and what that means for leaving it out."""
     told_of = f"{one.name} follows from {', '.join(one.others)}"
     if not np.isnan(one.implied):
         told_of += f", which make it {_implied(one, study)}"
     if one.agrees is False:
         told_of += ", beyond rounding of what is printed"
-    return f"{told_of}: they are left out together, for any of them would be known from the others."
+    if _kinds(study).get(one.name, True):
+        return (
+            f"{told_of}. While all others are used any of them would be known, so where one is left out "
+            "another is not used either, the loosest: not_used_either names it."
+        )
+    return f"{told_of}. It says nothing more than they do, and is not left out by itself."
+
+
+def _kinds(study: Study) -> dict[str, bool]:
+    """Tell of each claim whether it is an odds ratio."""
+    return {claim.id: claim.is_odds_ratio for claim in study.claims}
 
 
 def _implied(one: Dependence, study: Study) -> str:
     """Write what others make of a number: an odds ratio, a p-value or a count."""
-    kinds = {claim.id: claim.is_odds_ratio for claim in study.claims}
+    kinds = _kinds(study)
     if one.name not in kinds:
         return f"{one.implied:.0f} events"
     return f"{one.implied:.3g}" if kinds[one.name] else f"p = {one.implied:.2g}"
@@ -278,7 +290,7 @@ def _left_row(name: str, left: Left) -> dict[str, object]:
     return {
         "model": name,
         "left_out": left.unit,
-        "left_out_with": ", ".join(left.beside),
+        "not_used_either": ", ".join(left.beside),
         "quantity": left.quantity,
         "printed": left.printed,
         "predicted": left.median,

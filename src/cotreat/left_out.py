@@ -1,8 +1,8 @@
 """Leaving evidence out: its units, what each adds to the rest, and what the rest predicts of it.
 
 A unit is what is left out at a time: a patient, the count of a regimen, or a printed number with the width
-of its interval. Numbers that follow from one another are one unit, for while all others but one are known
-that one is not left out. Leaving it out changes numbers that a model is given and nothing else, so that one
+of its interval. Where numbers follow from one another, another of them is not used either, for one that
+the others tell would not be left out. Leaving it out changes numbers that a model is given and nothing else, so that one
 compiled density serves for all: a patient fewer in a cell; a count of none among none, which is as likely
 under any risk; a printed number with so wide a rounding that it could be any.
 """
@@ -56,15 +56,15 @@ class Unit:
         Log density of the unit given the rest is the log evidence, less that under the changes, plus this.
     times : int
         How many units are like it.
-    members : tuple of str
-        The printed numbers that it is made of; empty of anything else.
+    beside : tuple of str
+        Printed numbers that are not used either: with one of them it could be told.
     """
 
     name: str
     changes: tuple[tuple[str, int, float], ...]
     constant: float = 0.0
     times: int = 1
-    members: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
     def left_out(self, numbers: Given) -> Given:
         """Return the numbers that a model is given without it."""
@@ -149,41 +149,51 @@ def _log_orders(n: int, r: int) -> float:
 
 
 def _claims(numbers: claims.Printed) -> Iterator[Unit]:
-    """Yield printed numbers with their widths; those that follow from one another together."""
-    for rows in together(numbers):
+    """Yield printed numbers with their widths."""
+    for at, name in enumerate(numbers.names):
         changes: list[tuple[str, int, float]] = []
-        constant = 0.0
-        for change, density in (one for at in rows for one in _unread(numbers, at)):
-            changes.append(change)
-            constant += density
-        names = tuple(numbers.names[at] for at in rows)
-        yield Unit(", ".join(names), tuple(changes), constant, members=names)
+        point, constant = _point_of(numbers, at)
+        if point is not None:
+            scale = _scale(numbers, point)
+            changes.append(("printed rounding", point, UNREAD * scale))
+            own = numbers.claims[point] if point < len(numbers.claims) else None
+            constant += _log_unread(own, scale)
+        if at < len(numbers.odds_ratios) and numbers.sizes.are_known:
+            changes.append(("width rounding", at, UNREAD))
+            constant += _log_unread(None, 1.0)
+        if changes:
+            yield Unit(name, tuple(changes), constant, beside=_beside(numbers, at, point))
 
 
-def together(numbers: claims.Printed) -> list[list[int]]:
-    """Return the rows of the joint law, those that follow from one another together.
+def _point_of(numbers: claims.Printed, at: int) -> tuple[int | None, float]:
+    """Return the row of the joint law that is left out for a number, and what its log density is more.
 
-    Which of them are told from the rest depends on the order of the file; which belong together does not:
-    they are the components of a matroid.
+    A number that follows from others is left out by leaving out the loosest of these, with which it moves in
+    proportion. A p-value that follows from an odds ratio says nothing more, and is not left out.
     """
-    groups = {name: {name} for name in numbers.names}
-    for one in numbers.dependences:
-        joined = set().union(*(groups[name] for name in (one.name, *one.others)))
-        groups |= dict.fromkeys(joined, joined)
-    rows = (tuple(sorted(map(numbers.names.index, own))) for own in groups.values())
-    return [list(own) for own in dict.fromkeys(rows)]
-
-
-def _unread(numbers: claims.Printed, at: int) -> Iterator[tuple[tuple[str, int, float], float]]:
-    """Yield what makes a row, and its width, so wide that it could be any, with its log density then."""
-    claims_ = len(numbers.claims)
     if at in numbers.kept:
-        # A total is counted in patients, all else is on the scale of log odds or deviates.
-        scale = 1.0 if at < claims_ else float(numbers.totals[at - claims_].n)
-        claim = numbers.claims[at] if at < claims_ else None
-        yield ("printed rounding", at, UNREAD * scale), _log_unread(claim, scale)
-    if at < len(numbers.odds_ratios) and numbers.sizes.are_known:
-        yield ("width rounding", at, UNREAD), _log_unread(None, 1.0)
+        return at, 0.0
+    weights = numbers.follows_from(at)
+    is_p_value = len(numbers.odds_ratios) <= at < len(numbers.claims)
+    if is_p_value or not weights:
+        return None, 0.0
+    point = max(weights, key=numbers.looseness)
+    return point, -float(np.log(abs(weights[point])))
+
+
+def _beside(numbers: claims.Printed, at: int, point: int | None) -> tuple[str, ...]:
+    """Name the numbers that are not used where a row of the joint law is left out for one."""
+    if point is None:
+        return ()
+    rows = range(len(numbers.names))
+    unused = [row for row in rows if row == point or point in numbers.follows_from(row)]
+    return tuple(numbers.names[row] for row in unused if row != at)
+
+
+def _scale(numbers: claims.Printed, at: int) -> float:
+    """A total is counted in patients, all else is on the scale of log odds or deviates."""
+    more = at - len(numbers.claims)
+    return float(numbers.totals[more].n) if more >= 0 else 1.0
 
 
 def _log_unread(claim: Claim | None, scale: float) -> float:
@@ -210,8 +220,8 @@ def log_densities(study: Study, posterior: xr.Dataset, units: Units) -> xr.DataA
 
     Notes
     -----
-    Of printed numbers: the conditional normal of the unit's rows of the joint law given all others (Bürkner,
-    Gabry & Vehtari, Comput Stat 2021;36:1243), times the densities of their widths.
+    Of printed numbers: the conditional normal of one row of the joint law given all others (Bürkner, Gabry
+    & Vehtari, Comput Stat 2021;36:1243), times the density of its width.
     """
     if units.kind == PATIENT:
         values = _of_patients(study, posterior)
@@ -256,31 +266,15 @@ def _of_claims(numbers: claims.Printed, posterior: xr.Dataset, units: Units) -> 
     covariance = posterior["claim_covariance"].values[..., kept, :][..., kept]
     precision = np.linalg.inv(covariance)
     pull = (precision @ (data.values[kept] - mean)[..., None])[..., 0]
-    widths = _of_widths(numbers, posterior)
-    found = []
-    for unit in units.parts:
-        own = [i for i, at in enumerate(kept) if numbers.names[at] in unit.members]
-        at = [i for i, claim in enumerate(numbers.odds_ratios) if claim.id in unit.members]
-        found.append(_given_others(precision, pull, own) + widths[..., at].sum(-1))
-    return np.stack(found, -1)
-
-
-def _given_others(
-    precision: NDArray[np.float64], pull: NDArray[np.float64], rows: list[int]
-) -> NDArray[np.float64]:
-    """Return the log density of some rows of a normal law given all its others, shape (chain, draw).
-
-    Parameters
-    ----------
-    pull
-        The precision times what is seen less its mean.
-    """
-    inner, own = precision[..., rows, :][..., rows], pull[..., rows]
-    squares = (own * np.linalg.solve(inner, own[..., None])[..., 0]).sum(-1)
-    found: NDArray[np.float64] = 0.5 * (
-        np.linalg.slogdet(inner)[1] - squares - len(rows) * np.log(2 * np.pi)
-    )
-    return found
+    inverse = np.diagonal(precision, axis1=-2, axis2=-1)
+    of_rows = 0.5 * (np.log(inverse / (2 * np.pi)) - pull**2 / inverse)
+    logs = np.zeros((*mean.shape[:2], len(numbers.names)))
+    for at in range(len(numbers.names)):
+        point, more = _point_of(numbers, at)
+        if point is not None:
+            logs[..., at] = of_rows[..., kept.index(point)] + more
+    logs[..., : len(numbers.odds_ratios)] += _of_widths(numbers, posterior)
+    return logs[..., [numbers.names.index(name) for name in units.names]]
 
 
 def _of_widths(numbers: claims.Printed, posterior: xr.Dataset) -> NDArray[np.float64]:
@@ -411,7 +405,7 @@ class Left:
     tail : float
         Share of predictions at least as far out, on the nearer side.
     beside : tuple of str
-        What was left out with it.
+        Printed numbers that were not used either.
     """
 
     unit: str
@@ -456,25 +450,24 @@ def predictions(
     numbers = claims.printed(study)
     assert numbers is not None  # noqa: S101 - for the type checker
     flat = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
-    rows = [numbers.names.index(name) for name in unit.members]
-    return [
-        replace(left, beside=tuple(name for name in unit.members if name != left.unit))
-        for at in rows
-        for left in (_of_number(numbers, at, rows, flat, rng), _of_width(numbers, at, flat, rng))
-        if left is not None
-    ]
+    at = numbers.names.index(unit.name)
+    found = [_of_width(numbers, at, flat, rng)]
+    point, _ = _point_of(numbers, at)
+    if point is not None:
+        found.insert(0, _of_number(numbers, at, point, flat, rng))
+    return [replace(left, beside=unit.beside) for left in found if left is not None]
 
 
 def _of_number(
     numbers: claims.Printed,
     at: int,
-    out: list[int],
+    point: int,
     flat: xr.Dataset,
     rng: np.random.Generator,
 ) -> Left:
-    """Predict a row of the joint law from those that are not out."""
+    """Predict a number from the rows of the joint law without the one that was left out for it."""
     name, data = numbers.names[at], claims.observed(numbers)
-    points = [i for i in numbers.kept if i not in out and not data.is_tail[i]]
+    points = [i for i in numbers.kept if i != point and not data.is_tail[i]]
     covariance = flat["claim_covariance"].values - np.diag(data.rounding)
     mean = flat["claim_mean"].values
     centre, sd = readings.conditional(mean, covariance, at, points, data)
@@ -538,6 +531,6 @@ def _left(name: str, quantity: str, printed: str, value: float, drawn: NDArray[n
 
 
 def follows(study: Study) -> Sequence[claims.Dependence]:
-    """Return the printed numbers that follow from others, with which they are left out."""
+    """Return the printed numbers that follow from others."""
     numbers = claims.printed(study)
     return () if numbers is None else numbers.dependences

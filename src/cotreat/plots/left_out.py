@@ -1,6 +1,7 @@
 """Each printed number, or count, in what the evidence that is left in predicts of it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -22,9 +23,11 @@ LABELS = {
 }
 """What stands below a panel of a quantity, other than events."""
 NOTE = (
-    "each is left out in turn, those that follow from one another together, and predicted from the rest; one "
-    f"diamond in twenty lies outside its {INTERVAL:.0%} bar by chance alone"
+    "each is left out in turn and predicted from the rest, without what it could be told from; one diamond in "
+    f"twenty lies outside its {INTERVAL:.0%} bar by chance alone"
 )
+LINE_HEIGHT = 0.17
+"""Inches for a line of words below."""
 HEAD = f"{{seen}}; predicted, {INTERVAL:.0%}"
 """Heading of the numbers at the right."""
 
@@ -33,7 +36,12 @@ def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
     """Draw what was left out, one panel a quantity."""
     panels = panels_of(study, predicted)
     tall = [len(panel.rows) for panel in panels]
-    figure = Figure(figsize=(7, 1.0 + 0.6 * len(panels) + 0.3 * sum(tall)), layout="constrained")
+    names = [row.name for panel in panels for row in panel.rows]
+    numbers = claims.printed(study)
+    below = [key(study, names), *(notes(numbers) if numbers else []), fold(NOTE, 100)]
+    title = "\n".join(filter(None, below))
+    height = 1.0 + 0.6 * len(panels) + 0.3 * sum(tall) + LINE_HEIGHT * title.count("\n")
+    figure = Figure(figsize=(7, height), layout="constrained")
     grid = figure.subplots(
         len(panels), 1, squeeze=False, height_ratios=[count + 0.5 for count in tall]
     )
@@ -42,10 +50,6 @@ def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
     for axes, panel in zip(grid[:, 0], panels, strict=True):
         draw_panel(axes, panel)
         _write_numbers(axes, panel, seen)
-    names = [row.name for panel in panels for row in panel.rows]
-    numbers = claims.printed(study)
-    below = [key(study, names), *(notes(numbers) if numbers else []), fold(NOTE, 100)]
-    title = "\n".join(filter(None, below))
     figure.legend(handles=legend(seen), loc="outside lower center", ncols=3, title=title)
     words = f"study {study.id} · model {model}"
     write_below(figure, words + (f" · reading {study.reading}" if len(study.readings) > 1 else ""))
@@ -83,7 +87,11 @@ def _towards(study: Study, left: Left) -> int:
 def _write_numbers(axes: Axes, panel: Panel, seen: str) -> None:
     """Write at the right what is printed, and what was predicted."""
     write = number if panel.is_log else "{:.0f}".format
-    place = {"transform": axes.get_yaxis_transform(), "va": "center", "fontsize": TINY}
+    place: dict[str, Any] = {
+        "transform": axes.get_yaxis_transform(),
+        "va": "center",
+        "fontsize": TINY,
+    }
     axes.text(1.01, -0.85, HEAD.format(seen=seen), style="italic", **place)
     for at, row in enumerate(panel.rows):
         sign = "<" if row.towards else ""
