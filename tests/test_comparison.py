@@ -255,9 +255,9 @@ def test_averages_over_interactions_of_three_pairs_are_those_of_the_closed_form(
         covariance = single @ single.T + 0.25 * own @ own.T + errors
         logs.append(stats.multivariate_normal(np.zeros(7), covariance).logpdf(seen.values))
         # Of the first pair's product: normal given the evidence where it is there.
-        slope = 0.25 * products[:, 0] @ np.linalg.inv(covariance)
+        slope = 0.25 * (0 in one.present) * products[:, 0] @ np.linalg.inv(covariance)
         sd = np.sqrt(0.25 - 0.25 * slope @ products[:, 0])
-        beyond.append(stats.norm.cdf(slope @ seen.values / sd) if 0 in one.present else 0.0)
+        beyond.append(stats.norm.cdf(slope @ seen.values / sd) * (0 in one.present))
     np.testing.assert_allclose([s.evidence.value for s in sets], logs, atol=0.06)
     joint = np.exp(logs) * [s.prior for s in sets]
     expected = joint / joint.sum()

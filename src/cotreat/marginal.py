@@ -36,7 +36,10 @@ with this one answer each time, so that its error counts once for each. Draws co
 EFFECTIVE_LEFT, ENOUGH_LEFT = 2500, 0.04
 """The same where evidence is left out."""
 TRIES = 2
-"""Times that an answer that cannot be trusted is asked for again."""
+"""Times that an answer that cannot be trusted, or is far from what is wanted, is asked for again."""
+FAR_FROM, ENOUGH_AGAIN = 0.5, 0.25
+"""Less than this share of the effective draws that are wanted is far from it; share of draws that must be
+effective when it is asked for again."""
 DRAWN = 4000
 """Draws of deterministics that are made at a time: one number, for each is compiled for by itself."""
 FEW = 8
@@ -133,12 +136,13 @@ class Marginals:
             full[:, kept] = points
             return whole(full)
 
+        asked = _asked_for(is_whole=numbers is self.given and not at, is_left=weights is not None)
         approximate = partial(
             laplace.approximate,
             surface,
             self._density.start[kept],
             np.flatnonzero(np.isin(kept, self._density.spreads)),
-            **_asked_for(is_whole=numbers is self.given and not at, is_left=weights is not None),
+            **asked,
         )
         if weights is None:
             if at not in self._proposals:
@@ -150,12 +154,14 @@ class Marginals:
             answer = approximate(seed=self._seed)
         else:
             answer = approximate(seed=self._seed, first=Proposal.of(self._wider(weights)))
+        wanted = asked["effective"] * FAR_FROM
         for again in range(1, TRIES + 1):  # from where the one before has come to
-            if answer.verdict != laplace.BAD:
+            is_bad = answer.verdict == laplace.BAD
+            if not is_bad and answer.effective >= wanted:
                 break
-            answer = approximate(
-                seed=self._seed + again, first=answer.proposal, enough=laplace.ENOUGH
-            )
+            enough = laplace.ENOUGH if is_bad else ENOUGH_AGAIN
+            other = approximate(seed=self._seed + again, first=answer.proposal, enough=enough)
+            answer = max(answer, other, key=_worth)
         return answer
 
     @cached_property
@@ -286,6 +292,11 @@ class Marginals:
         flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in run.draws.items()}
         values = {**flat, **vectorised.deterministics(built, flat)}
         return vectorised.labelled(built, values, chains).assign_coords(draw=range(draws))
+
+
+def _worth(answer: Approximation) -> tuple[bool, float]:
+    """Tell which of two answers is better: one that can be trusted, then one with more effective draws."""
+    return answer.verdict != laplace.BAD, answer.effective
 
 
 def _asked_for(*, is_whole: bool, is_left: bool) -> dict[str, Any]:

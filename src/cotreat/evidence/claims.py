@@ -266,14 +266,14 @@ class Printed:
     def looseness(self, at: int) -> tuple[int, float, str]:
         """Tell which of the numbers that follow from one another is told from the others: the loosest.
 
-        Odds ratios come first, by their standard errors, then p-values, tails last, then totals; never by
-        their order in the file, so that no answer depends on it.
+        Odds ratios come first, by their standard errors to two digits, for more are rounding noise, then
+        p-values, tails last, then totals; never by their order in the file, so that no answer depends on it.
         """
         if at >= len(self.claims):
             return 3, 0.0, self.names[at]
         claim = self.claims[at]
         if claim.is_odds_ratio:
-            return 0, standard_error(claim), claim.id
+            return 0, round(standard_error(claim), 2), claim.id
         return 1 + claim.is_below, 0.0, claim.id
 
     def follows_from(self, at: int) -> dict[int, float]:
