@@ -437,6 +437,47 @@ def test_a_patient_left_out_is_one_of_those_alike():
     assert np.dot(is_event, times) == study.events.sum()
 
 
+@pytest.fixture(scope="module")
+def sixty():
+    """Sixty patients with a covariate, of which regimens and events are made up."""
+    rng = np.random.default_rng(5)
+    a, b, female = rng.integers(0, 2, (3, 60))
+    eta = -0.5 + 0.8 * a + 0.4 * b + 0.6 * female
+    rows = {"a": a, "b": b, "female": female, "response": rng.binomial(1, expit(eta))}
+    text = CLAIMS + (
+        '[patients]\nfile = "rows.csv"\noutcome = "response"\n'
+        'treatments = { A = "a", B = "b" }\ncovariates = { female = "binary" }\n'
+    )
+    return parse_study(text, patients=pd.DataFrame(rows))
+
+
+@pytest.mark.slow
+def test_patients_left_out_by_weights_and_by_refits_agree_and_are_stacked(sixty):
+    found, units = {}, units_of(sixty)
+    for model in ("interaction", "additive"):
+        tree, marginals = made_ready(sixty, model)
+        posterior = tree["posterior"].to_dataset()
+        one = leave_one_out(sixty, units, posterior, marginals.variables)
+        found[model] = one
+        assert one.is_answered
+        assert (one.pareto_k < one.good_k).all()
+        for at in (0, len(units.parts) - 1):
+            by_refit = left_out.refit(sixty, marginals, units, units.parts[at], one.densities)
+            error = np.hypot(np.hypot(by_refit.error, marginals.whole.log_error), one.error[at])
+            assert error < 0.05
+            assert one.elpd[at] == pytest.approx(by_refit.elpd, abs=4 * error)
+    table = compare(found).set_index("model")
+    assert (table.units == 60).all()
+    # The weight of two models that maximises the log of what their average predicts, on a grid.
+    times = [part.times for part in units.parts]
+    grid = np.linspace(0, 1, 2001)
+    score = sum(
+        m * np.log(grid * np.exp(a) + (1 - grid) * np.exp(b))
+        for m, a, b in zip(times, found["interaction"].elpd, found["additive"].elpd, strict=True)
+    )
+    assert table.stacking_weight["interaction"] == pytest.approx(grid[np.argmax(score)], abs=0.02)
+
+
 def test_a_count_left_out_is_none_of_none():
     study = load_study("isis2")
     units = units_of(study)
