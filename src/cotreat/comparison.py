@@ -303,6 +303,8 @@ def _note_factors(
         study, evidences, fit, sds, each=task.depth == FULL
     )
     none = evidences.of(every)
+    if ADDITIVE in found.evidence:  # where its own could not be trusted, this one may
+        found.evidence[ADDITIVE] = none
     if lead != INTERACTION:
         needed = [v for v in find_model(lead, study).parameters if v in ("mu", "tau")]
         whole = found.evidence[lead]
