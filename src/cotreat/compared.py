@@ -168,7 +168,8 @@ def _of_models(study: Study, found: Findings, tables: dict[str, pd.DataFrame]) -
         "fewest_effective how good the refits' own weights are, not_answered how many units had no answer. "
         "log_evidence is the log marginal likelihood of the model under its priors.",
         "mc_error is the error of the computation: by so much another seed may give another number. That of "
-        "the whole model's log evidence is shared by all refits, and counts once for each.",
+        "the whole model's log evidence is shared by all refits, and counts once for each. Where a k is above "
+        "0.5 weights have no finite variance, and the error may be about twice what is said.",
         _about_weights(units),
         *([REPEATS] if _is_saturated(study, units) else []),
     ]

@@ -33,8 +33,11 @@ that must be effective for rounds of adaptation to end."""
 EFFECTIVE_WHOLE, MOST_WHOLE = 20_000, 400_000
 """The same of the posterior of the fit, an error of 0.007, and draws at most: what is left out is compared
 with this one answer each time, so that its error counts once for each. Draws cost microseconds."""
-EFFECTIVE_LEFT, ENOUGH_LEFT = 2500, 0.04
-"""The same where evidence is left out."""
+EFFECTIVE_LEFT, ENOUGH_LEFT = 1000, 0.04
+"""The same where evidence is left out, to know what to draw from."""
+EFFECTIVE_WIDE, MOST_WIDE = 5000, 200_000
+"""The same of the draws that are made then, from something wider: what is fitted to few draws is too narrow
+here and there, and lacks up to a tenth of the mass without its weights showing it."""
 TRIES = 2
 """Times that an answer that cannot be trusted, or is far from what is wanted, is asked for again."""
 FAR_FROM, ENOUGH_AGAIN = 0.5, 0.25
@@ -47,7 +50,9 @@ FEW = 8
 KEPT, ROUNDS = 2000, 12
 """A first proposal is fitted to so many draws of a fit, in so many steps."""
 FAR, FARTHER = 0.4, 3.0
-"""Where evidence is left out, this share of the first proposal has covariances so many times as large."""
+"""Where evidence is left out, this share of a proposal has covariances so many times as large."""
+AS_IT_IS = 0.005
+"""With so small a share of draws that must be effective a proposal is not fitted anew."""
 NODES = {1: 41, 2: 31, 3: 25, 4: 21, 5: 13}
 """Nodes of quadrature for each coordinate, by how many there are; of more coordinates there is none."""
 
@@ -162,7 +167,16 @@ class Marginals:
             enough = laplace.ENOUGH if is_bad else ENOUGH_AGAIN
             other = approximate(seed=self._seed + again, first=answer.proposal, enough=enough)
             answer = max(answer, other, key=_worth)
-        return answer
+        if weights is None or answer.verdict == laplace.BAD:
+            return answer
+        other = approximate(
+            seed=self._seed + TRIES + 1,
+            first=Proposal.of(_reaching_beyond(answer.proposal.normals)),
+            effective=EFFECTIVE_WIDE,
+            enough=AS_IT_IS,
+            most=MOST_WIDE,
+        )
+        return other if other.verdict != laplace.BAD else answer
 
     @cached_property
     def _points(self) -> Array:
@@ -188,9 +202,7 @@ class Marginals:
         """Fit a mixture to weighted draws, and reach beyond where they are too few."""
         at = self._posterior.get_index("draw").get_indexer(weights["draw"])
         points = self._points[:, at].reshape(-1, self.size)
-        near = self._fitted(points, weights.values.ravel())
-        far = Normals(near.weights, near.means, near.covariances * FARTHER)
-        return normals.union((1 - FAR, near), (FAR, far))
+        return _reaching_beyond(self._fitted(points, weights.values.ravel()))
 
     def _fitted(self, points: Array, logs: Array) -> Normals:
         step = max(1, len(points) // KEPT)
@@ -292,6 +304,11 @@ class Marginals:
         flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in run.draws.items()}
         values = {**flat, **vectorised.deterministics(built, flat)}
         return vectorised.labelled(built, values, chains).assign_coords(draw=range(draws))
+
+
+def _reaching_beyond(near: Normals) -> Normals:
+    far = Normals(near.weights, near.means, near.covariances * FARTHER)
+    return normals.union((1 - FAR, near), (FAR, far))
 
 
 def _worth(answer: Approximation) -> tuple[bool, float]:
