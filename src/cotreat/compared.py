@@ -163,7 +163,8 @@ def _of_models(study: Study, found: Findings, tables: dict[str, pd.DataFrame]) -
         WHY_UNIT[units.kind],
         *([SAMPLED] if units.kind == CELL and study.is_case_control else []),
         "Densities come by Pareto-smoothed importance sampling from the fit's draws where its Pareto k is "
-        "good, else from a refit without the unit, as the difference of two log evidences; worst_k is the "
+        "good (and, where units are few, their error small), else from a refit without the unit, as the "
+        "difference of two log evidences; worst_k is the "
         "highest k before that, refitted says how many units were refitted, worst_refit_k and "
         "fewest_effective how good the refits' own weights are, not_answered how many units had no answer. "
         "log_evidence is the log marginal likelihood of the model under its priors.",

@@ -29,6 +29,8 @@ FEWEST = 10
 FEW_GOOD_K = 0.5
 """What Pareto k may be where units are so few: weights have a finite variance, and no error averages out.
 Beyond it, at 0.59, one of six was off by 0.5."""
+MOST_ERROR = 0.03
+"""Where units are so few, weights whose Monte Carlo error is larger are not enough either: refits have less."""
 BY_WEIGHTS = "importance weights"
 NAN = float("nan")
 
@@ -190,6 +192,8 @@ def refitted(
 ) -> LeftOut:
     """Replace densities by those of refits: where k is bad, worst first, or of every unit.
 
+    Where units are few, also of those whose weights are good and whose error is large all the same.
+
     Parameters
     ----------
     every
@@ -203,7 +207,8 @@ def refitted(
     elpd, error, how = good.elpd.copy(), good.error.copy(), list(good.how)
     refit_k, effective = one.refit_k.copy(), one.refit_effective.copy()
     k = np.where(np.isnan(one.pareto_k), np.inf, one.pareto_k)
-    wanted = [at for at in np.argsort(-k, kind="stable") if every or np.isnan(elpd[at])]
+    is_wanted = np.isnan(elpd) | every | ((one.units.count < FEWEST) & (error > MOST_ERROR))
+    wanted = [at for at in np.argsort(-k, kind="stable") if is_wanted[at]]
     rng = np.random.default_rng(seed)
     predicted: dict[int, list[Left]] = {}
     for count, at in enumerate(wanted[:most], 1):

@@ -176,7 +176,9 @@ class Marginals:
             enough=AS_IT_IS,
             most=MOST_WIDE,
         )
-        return other if other.verdict != laplace.BAD else answer
+        # What is so wide that few of its draws count is no better than what it was made from.
+        is_far = other.effective < FAR_FROM * EFFECTIVE_WIDE
+        return answer if is_far or other.verdict == laplace.BAD else other
 
     @cached_property
     def _points(self) -> Array:
