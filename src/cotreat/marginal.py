@@ -4,7 +4,7 @@ The density is compiled once. A fit's own draws tell where to look, so that no m
 each answer hands its proposal on to the next.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -167,18 +167,29 @@ class Marginals:
             enough = laplace.ENOUGH if is_bad else ENOUGH_AGAIN
             other = approximate(seed=self._seed + again, first=answer.proposal, enough=enough)
             answer = max(answer, other, key=_worth)
-        if weights is None or answer.verdict == laplace.BAD:
-            return answer
-        other = approximate(
-            seed=self._seed + TRIES + 1,
-            first=Proposal.of(_reaching_beyond(answer.proposal.normals)),
-            effective=EFFECTIVE_WIDE,
-            enough=AS_IT_IS,
-            most=MOST_WIDE,
-        )
-        # What is so wide that few of its draws count is no better than what it was made from.
-        is_far = other.effective < FAR_FROM * EFFECTIVE_WIDE
-        return answer if is_far or other.verdict == laplace.BAD else other
+        return answer if weights is None else self._drawn_wider(approximate, answer)
+
+    def _drawn_wider(
+        self, approximate: Callable[..., Approximation], answer: Approximation
+    ) -> Approximation:
+        """Draw anew from something wider than an answer's proposal, fitted once more if few of them count."""
+        for again in range(TRIES):
+            if answer.verdict == laplace.BAD:
+                break
+            other = approximate(
+                seed=self._seed + TRIES + 1,
+                first=Proposal.of(_reaching_beyond(answer.proposal.normals)),
+                effective=EFFECTIVE_WIDE,
+                enough=AS_IT_IS,
+                most=MOST_WIDE,
+            )
+            if other.verdict != laplace.BAD and other.effective >= FAR_FROM * EFFECTIVE_WIDE:
+                return other
+            if again == 0:
+                first = answer.proposal
+                other = approximate(seed=self._seed + TRIES, first=first, enough=ENOUGH_AGAIN)
+                answer = max(answer, other, key=_worth)
+        return answer
 
     @cached_property
     def _points(self) -> Array:
