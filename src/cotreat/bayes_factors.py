@@ -20,7 +20,7 @@ import xarray as xr
 from scipy.special import logsumexp
 
 from cotreat import laplace, sampling
-from cotreat.estimands import Estimand, availability, enumerate_estimands
+from cotreat.estimands import Availability, Estimand, enumerate_estimands
 from cotreat.given import Given
 from cotreat.laplace import Approximation
 from cotreat.marginal import DRAWN, Array
@@ -515,22 +515,26 @@ def table_of_averages(
         and one.null is not None
         and not (study.is_case_control and one.needs_risks)
     ]
-    return pd.DataFrame([_average_row(study, model, one, average, one_model) for one in asked])
+    available = Availability(study, model, one_model[1])
+    rows = [
+        _average_row(one, available.of(one), average, one_model) | {"one_model": model.name}
+        for one in asked
+    ]
+    return pd.DataFrame(rows)
 
 
 def _average_row(
-    study: Study, model: Model, one: Estimand, average: Waists, one_model: Waists
+    one: Estimand, available: str, average: Waists, one_model: Waists
 ) -> dict[str, object]:
     return {
         "estimand": one.label,
         "background": one.background,
         "scale": one.scale,
-        "availability": availability(one, study, model, one_model[1]),
+        "availability": available,
         "interval": CREDIBLE,
         **_asked(one, average, "averaged"),
         "probability_at_null": _at_null(one, average[1]),
         "prior_probability_at_null": _at_null(one, average[0]),
-        "one_model": model.name,
         **_asked(one, one_model, "one_model"),
     }
 

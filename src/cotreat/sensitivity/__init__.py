@@ -74,6 +74,7 @@ def write(
             "depth": depth,
             "model": work.model.name,
             "priors": priors.name,
+            "reading": study.reading,
             "engine of the leading fit": provenance(tree)["engine"],
             "engine of the others": "laplace, in batches",
             "effective draws": work.effective,
