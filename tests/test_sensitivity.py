@@ -194,7 +194,7 @@ LEAD = ("A:B", SENSE, "log-odds (ror), on none", 0.8)
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ((PRIORS, "grid:neutral-strong"), "is the prior: for A with B it goes from 0.800 to 0.980 with beliefs about effects: neutral, strong. Of 2 single changes 1 gives a decided answer."),
+        ((PRIORS, "grid:neutral-strong"), "is the prior: for A with B it goes from 0.800 to 0.980 with beliefs about effects: neutral, strong. Of 2 single changes, judged by the ratio of odds ratios unless the sense is what changes, 1 gives a decided answer."),
         ((READING, "as-printed"), "is how the print is read: for A with B it goes from 0.800 to 0.980 under as-printed."),
         ((MODEL, "saturated"), "is the model: for A with B it goes from 0.800 to 0.980 under saturated."),
         ((SENSE, "log-risk (rrr)"), "is the sense of the word: for A with B it goes from 0.800 to 0.980 if judged as log-risk (rrr)."),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.multiverse import FACTORS, HINGES, PRIORS, SENSE, sense_in_words
+from cotreat.multiverse import FACTORS, HINGES, PRIORS, READING, SENSE, sense_in_words
 from cotreat.names import DECIDED
 from cotreat.plots import Picture
 from cotreat.plots.canvas import BLUE, PALE, SKY, VERMILION, label_rows, write_aside
@@ -24,7 +24,7 @@ PICTURE = Picture(
     "the sense of the word, the model, the reading of the print, the priors. What moves the mark far is what "
     "the conclusion hangs on. Pale dots are other combinations that were fitted; words stand where an "
     "answer has no probability, its fit cannot be trusted, or it is that on another background. All backgrounds are "
-    "in the table.",
+    "in the table. The other numbers in print speak against a reading that is called contradicted.",
     "A panel for each pair. Rows are senses of synergy, models, readings and prior sets, under headings; the "
     "horizontal axis is the probability of synergy from 0 to 1, shaded where decided. A vertical line marks "
     "the leading answer; filled marks joined to it show the answer after one change; pale dots behind show "
@@ -42,7 +42,9 @@ TITLE_WIDTH = 30
 MARK: dict[str, Any] = {"ls": "none", "marker": "o"}
 
 
-def draw(changes: pd.DataFrame, table: pd.DataFrame, study: Study) -> Figure:
+def draw(
+    changes: pd.DataFrame, table: pd.DataFrame, study: Study, contradicted: Sequence[str] = ()
+) -> Figure:
     """Draw a panel for each pair.
 
     Parameters
@@ -51,6 +53,8 @@ def draw(changes: pd.DataFrame, table: pd.DataFrame, study: Study) -> Figure:
         What `cotreat.multiverse.hinges` returns.
     table
         The multiverse.
+    contradicted
+        Readings that the other numbers in print speak against: their names say so.
     """
     pairs = list(changes.pair.drop_duplicates())[:MOST]
     labels = _labels(changes, pairs)
@@ -62,7 +66,12 @@ def draw(changes: pd.DataFrame, table: pd.DataFrame, study: Study) -> Figure:
         _draw_panel(axes, changes[changes.pair == pair], table, labels)
         axes.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
         axes.set_xlabel("← antagonism    synergy →\nP(beyond its null)")
-    names = [_name(factor, level) for factor, level in labels]
+    names = [
+        f"{_name(*place)} (contradicted)"
+        if place in {(READING, one) for one in contradicted}
+        else _name(*place)
+        for place in labels
+    ]
     label_rows(grid[0], names, FACTORS)
     for axes in grid[1:]:
         axes.tick_params(axis="y", length=0)

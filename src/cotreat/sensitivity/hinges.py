@@ -20,6 +20,7 @@ def hinges_of(work: Work, plan: Plan) -> Piece:
 
     table = work.table(plan.multiverse)
     changes = multiverse.hinges(table, work.study, work.base)
+    aside = contradicted(table, work.base)
     fits = table.drop_duplicates([READING, MODEL, PRIORS])
     bad = fits[fits.verdict == laplace.BAD]
     words = [
@@ -47,8 +48,8 @@ def hinges_of(work: Work, plan: Plan) -> Piece:
     return Piece(
         (section,),
         {MULTIVERSE: table, HINGES: changes},
-        {hinges.PICTURE.name: lambda: hinges.draw(changes, table, work.study)},
-        hinge_finding(changes, contradicted(table, work.base)),
+        {hinges.PICTURE.name: lambda: hinges.draw(changes, table, work.study, aside)},
+        hinge_finding(changes, aside),
         tuple(not_answered(work, fits, is_crossed=plan.is_crossed)),
     )
 
@@ -90,7 +91,8 @@ def hinge_finding(changes: pd.DataFrame, aside: Sequence[str] = ()) -> str:
     where = f" {most.words}" if most.words else ""
     return (
         f"What moves the probability of synergy most is {what}: for {pair_in_words(most.pair)} it goes from "
-        f"{share(lead)} to {share(most.probability)} {how}{where}. Of {len(moved)} single changes "
+        f"{share(lead)} to {share(most.probability)} {how}{where}. Of {len(moved)} single changes, "
+        "judged by the ratio of odds ratios unless the sense is what changes, "
         f"{decided or 'none'} give{'s' if decided < 2 else ''} a decided answer"
         + (
             f"; {', '.join(aside)} left aside, for the other numbers in print contradict it."
