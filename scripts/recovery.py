@@ -43,8 +43,8 @@ from cotreat.catalogue import Model, find_model  # noqa: E402
 from cotreat.estimands import (  # noqa: E402
     CONDITIONAL,
     PARTS,
+    Availability,
     Estimand,
-    availability,
     enumerate_estimands,
     full_label,
 )
@@ -425,7 +425,7 @@ def rows(
         lower, median, upper = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
         yield {
             "estimand": estimand.label,
-            "availability": availability(estimand, study, model, waist),
+            "availability": Availability(study, model, waist).of(estimand),
             "truth": value,
             "estimate": median,
             "lower": lower,

@@ -101,7 +101,7 @@ def test_the_supplement_has_the_pair_and_both_checklists(made):
     assert pair.pair == "alcohol × smoking"
     assert "the sampling of a case-control study" in pair.words[-1]
     # Rothman & Keller 1972 by maximum likelihood: 1.204 and 1.086 on the log scale, about 3 each.
-    assert pair.table.iloc[0, 1] == "1 (reference)"
+    assert pair.table.iloc[0, 2] == "1 (reference)"
     barg, robust = found.checklists
     assert len(robust.items) == 7
     assert 0 < barg.answered <= len(barg.items)
@@ -117,3 +117,18 @@ def test_models_that_are_asked_for_have_nothing_around_them(tmp_path, monkeypatc
         parse_study(DOSES), "dose", engine="laplace", draws=500, depth="quick", out=tmp_path
     )
     assert result.leader.model == "dose"
+
+
+@pytest.mark.slow
+def test_the_appendix_is_of_the_leading_fit_in_the_folder(tmp_path):
+    """A later run of a model that tells levels apart takes nothing away from it."""
+    study = parse_study(DOSES)
+    made = reanalyse(study, "interaction", engine="laplace", draws=500, out=tmp_path)
+    before = read_supplement(made.report.parent)
+    assert [one.pair for one in before.four_cells] == ["drug A × drug B"]
+    after = read_supplement(
+        reanalyse(study, "dose", engine="laplace", draws=500, out=tmp_path).report.parent
+    )
+    (pair,), (again,) = before.four_cells, after.four_cells
+    assert again.words == pair.words
+    assert again.table.equals(pair.table)

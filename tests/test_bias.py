@@ -10,7 +10,7 @@ from cotreat import bias, fit, four_cells, load_study, parse_study, store
 from cotreat.appendix import write_appendix
 from cotreat.catalogue import MODELS
 from cotreat.checklists import BARG, ROBUST, UNANSWERED, items, table
-from cotreat.four_cells import CELL, EFFECT, INTERACTION, MARK
+from cotreat.four_cells import CELL, EFFECT, INTERACTION, MARK, FourCells
 from cotreat.parts import Part, read_part, write_part
 from cotreat.plots import tipping
 from cotreat.priors import prior_set
@@ -79,6 +79,11 @@ def test_four_cells_as_in_print():
     assert shown.loc["effect of aspirin: risk ratio", "risk ratio with streptokinase"].startswith(
         "0.767 "
     )
+    assert shown.loc["without aspirin", "events/n with streptokinase"] == "448/4300"
+    # 461/4295 less 568/4300, and 343/4292 less 448/4300.
+    differences = shown.loc["effect of aspirin: risk difference"]
+    assert differences["risk without streptokinase"].startswith("-0.0248 ")
+    assert differences["risk with streptokinase"].startswith("-0.0243 ")
     additive, multiplicative = one.in_words()
     assert "interaction contrast of risks 0.000489 (" in additive
     assert "ratio of odds ratios 0.945 (" in multiplicative
@@ -98,6 +103,38 @@ def test_four_cells_of_case_control_studies_are_odds_ratios():
     assert not any("risk" in name for name in one.arranged())
 
 
+def test_printed_odds_ratios_are_shown_as_such():
+    study = load_study("sun2024")
+    ratios = {"TAC": 1.9, "CYC": 0.9, "TAC+CYC": 2.5}
+    rows = pd.DataFrame(
+        [(four_cells.RISK, arm, 0.2) for arm in ("none", *ratios)]
+        + [(four_cells.ODDS, f"{arm} vs none", value) for arm, value in ratios.items()]
+        + [(four_cells.ODDS, "TAC+CYC vs CYC", 2.15)],
+        columns=["quantity", "of", "estimate"],
+    ).assign(part=CELL, n=None, lower=np.nan, upper=np.nan, availability="observed")
+    rows.loc[rows.of.str.contains("vs CYC"), "part"] = EFFECT
+    cells = ("none", "TAC", "CYC", "TAC+CYC")
+    one = FourCells(
+        "TAC:CYC", "tacrolimus", "cyc", "none", rows, True, four_cells.ratio_of(study), cells
+    )
+    shown = one.arranged().set_index("stratum")
+    assert shown.loc["with cyc", "odds ratio with tacrolimus"] == "2.5"
+    assert shown.loc["with cyc", "effect of tacrolimus: odds ratio"] == "2.15"
+    assert not any("risk ratio" in name or "events" in name for name in shown)
+    assert one.lowest == "CYC"
+    assert (
+        four_cells.adjusted_for(study)
+        == "What the printed numbers are adjusted for is not printed."
+    )
+    assert four_cells.adjusted_for(load_study("sun2024-synthetic")).startswith("Adjusted for age")
+
+
+def test_without_four_cells_the_long_table_is_empty():
+    table = four_cells.long_table([])
+    assert table.empty
+    assert set(four_cells.COLUMNS) < set(table)
+
+
 def test_extrapolated_cells_are_marked():
     study = parse_study(THREE + arms(THREE_CELLS))  # nobody was on none of the drugs
     risk = {arm: 0.2 + 0.03 * at for at, arm in enumerate(study.regimens)}
@@ -108,11 +145,6 @@ def test_extrapolated_cells_are_marked():
     assert empty.arranged().loc[0, "risk without drug A"].endswith(MARK)
     assert not empty.arranged().loc[0, "risk with drug A"].endswith(MARK)
     assert not counted.is_extrapolated
-
-
-def test_levels_have_no_four_cell_tables():
-    study = load_study("sun2024").divided("dose")
-    assert four_cells.tables(study, pd.DataFrame()) == []
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +174,9 @@ def test_part_of_a_cohort(written):
     assert len(grid) == 9 * len(set(zip(points.estimand, points.background, strict=True)))
     unbiased = grid[(grid.single_factor == 1) & (grid.product_factor == 1)]
     assert not unbiased.is_overturned.any()
+    told = grid[grid.probability.notna()]
+    assert (told.effective >= 400).all()
+    assert told.mc_error.between(1e-6, 0.03).all()
     assert set(store.read_table(folder / "confounding_priors.csv").variable) == {
         "bias_beta",
         "bias_gamma",
@@ -180,6 +215,17 @@ CHECKS = pd.DataFrame(
         ("prior conflict", "A", 0.47, "≤ 2.5 SD", "pass", ""),
     ],
     columns=["check", "where", "value", "threshold", "verdict", "advice"],
+)
+
+
+EVERY = pd.DataFrame(
+    [
+        ("default", "interaction", "weak", "good"),
+        ("default", "interaction", "weak", "good"),
+        ("default", "interaction", "neutral", "good"),
+        ("default", "interaction", "sceptical", "bad"),
+    ],
+    columns=["reading", "model", "priors", "verdict"],
 )
 
 
@@ -227,11 +273,14 @@ def test_checklists_answer_from_the_folders_and_leave_open_what_is_not_there(tmp
     store.write_table(CHECKS, own / store.CHECKS, [])
     store.write_table(pd.DataFrame({"estimand": ["x"]}), own / store.SUMMARY, [])
     part = Part("Sensitivity", "abcdef0123456789", 1, (), ())
-    write_part(tmp_path / "sensitivity", part, {"multiverse.csv": CHECKS}, {})
+    write_part(tmp_path / "sensitivity", part, {"multiverse.csv": EVERY}, {})
     after = {one.asks: one for one in items(tmp_path)}
     assert after["convergence"].answer.endswith("1.002; no fit failed a check")
     assert after["effective sample size"].answer == "smallest 3210"
     assert after["sensitivity analysis"].where == "sensitivity/multiverse.csv"
+    assert after["sensitivity analysis"].answer == (
+        "2 prior sets among 3 combinations of reading, model and priors; 1 of these could not be fitted"
+    )
     assert after["central tendency"].where == "interaction--weak--default/summary.csv"
     assert "defaults: beta" in after["justified"].answer
     assert not after["loss or utility of each decision"].is_answered
@@ -248,7 +297,10 @@ def test_appendix_holds_checklists_with_where_their_answers_stand(tmp_path):
     assert len(answers) == 7
     assert answers["prior: sensitivity analysis"] is None
     assert answers["prior: justified"].endswith("(interaction--weak--default/info.json)")
-    assert told.four_cells[0].table.shape == (3, 7)
+    (pair,) = told.four_cells
+    assert pair.table.shape == (4, 9)
+    # 343 of 4,292 is the lowest of the four shares.
+    assert pair.words[0].endswith("as reference; here that is SK+ASA. Adjusted for nothing.")
 
 
 def test_checklists_know_nothing_from_a_part_about_other_evidence(tmp_path):
@@ -259,6 +311,80 @@ def test_checklists_know_nothing_from_a_part_about_other_evidence(tmp_path):
     assert not one.is_answered
     with pytest.raises(FileNotFoundError, match="holds no fit"):
         items(tmp_path / "sensitivity")
+
+
+def checks_of(*rows):
+    return pd.DataFrame(
+        [(check, "somewhere", value, "", verdict, "") for check, value, verdict in rows],
+        columns=list(CHECKS.columns),
+    )
+
+
+def test_checklists_cite_the_fit_that_holds_the_number(tmp_path):
+    """The leading fit comes first, and the worst values stand in another."""
+    lead, other = folder_of(tmp_path), folder_of(tmp_path, model="additive", engine="smc")
+    rows = [("R-hat", 1.001), ("bulk ESS", 4000.0), ("predicted counts (χ²)", 0.6)]
+    store.write_table(checks_of(*((*row, "pass") for row in rows)), lead / store.CHECKS, [])
+    worse = checks_of(
+        ("R-hat", 1.3, "fail"),
+        ("bulk ESS", 90.0, "fail"),
+        ("predicted counts (χ²)", 0.02, "pass"),
+        ("log evidence, moves doubled", 0.7, "fail"),
+        ("P(synergy), moves doubled", 0.01, "pass"),
+    )
+    store.write_table(worse, other / store.CHECKS, [])
+    found = {one.asks: one for one in items(tmp_path)}
+    for asks, number in (
+        ("convergence", "1.3; "),
+        ("effective sample size", "smallest 90"),
+        ("posterior predictive check", "0.02"),
+        (
+            "approximations other than MCMC",
+            "log evidence, moves doubled at most 0.7; P(synergy), moves doubled at most 0.01; 1 of 2 checks passed",
+        ),
+    ):
+        assert number in found[asks].answer
+        assert found[asks].where == "additive--weak--default/checks.csv"
+
+
+def test_checklists_say_the_evidence_that_there_is(tmp_path):
+    own = folder_of(tmp_path)
+    counts = pd.DataFrame({"regimen": ["A"], "events": [3], "patients": [10]})
+    store.write_table(counts, own / store.CELLS, [])
+    store.write_table(pd.DataFrame(columns=["number", "about"]), own / store.PRINTED, [])
+
+    def likelihood():
+        return next(
+            one.answer for one in items(tmp_path) if one.asks == "likelihood and parameters"
+        )
+
+    assert likelihood().endswith("events of counts are binomial")
+    store.write_table(pd.DataFrame({"number": ["a"], "about": ["x"]}), own / store.PRINTED, [])
+    assert likelihood().endswith("printed numbers are jointly normal")
+
+
+def test_checklists_read_bayes_factors_under_every_prior(tmp_path):
+    folder_of(tmp_path)
+    rows = [
+        ("any interaction", "one", 0.25, "no", 0.95),
+        ("any interaction", "one", 0.5, "yes", 0.73),
+        ("any interaction", "one", 1.0, "no", 0.4),
+        ("A:B", "other", 0.5, "yes", 0.8),
+    ]
+    columns = ["of", "comparison", "prior_sd", "prior_of_the_fits", "bayes_factor"]
+    factors = pd.DataFrame(rows, columns=columns)
+    averaging = pd.DataFrame({"prior_probability": [0.25, 0.75]})
+    part = Part("Model comparison", "abcdef0123456789", 1, (), ())
+    tables = {"bayes_factors.csv": factors, "averaging.csv": averaging}
+    write_part(tmp_path / "comparison", part, tables, {})
+    found = {one.asks: one for one in items(tmp_path)}
+    assert found["Bayes factors, with prior model probabilities"].answer == (
+        "for an interaction against none: any interaction (one) 0.73; A:B (other) 0.8; prior model probabilities "
+        "0.25, 0.75"
+    )
+    by_prior = found["of Bayes factors to the prior"]
+    assert by_prior.answer.endswith("0.95 with SD 0.25, 0.73 with SD 0.5, 0.4 with SD 1")
+    assert by_prior.where == "comparison/bayes_factors.csv"
 
 
 def test_checklists_tell_of_failed_fits_and_of_engines_without_chains(tmp_path):

@@ -184,7 +184,7 @@ def test_report_can_be_written_again_and_shows_every_figure(done):
     page.unlink()
     assert run("report", out / "isis2").stdout.strip() == str(page)
     assert page.read_text() == first
-    shown = re.findall(r'<img src="data:image/png[^"]+" alt="[^"]+"', first)
+    shown = re.findall(r'<img src="data:image/webp[^"]+" alt="[^"]+"', first)
     assert len(shown) == len(list((out / "isis2").glob("*/*.png")))
     assert "FAILED" not in first
 
@@ -208,8 +208,29 @@ def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
     assert warning < page.index('id="answer"')
     assert "none of these numbers is to be used" in page
     assert "none of these numbers is to be used" in process.stdout
-    assert "95% MOVER interval (-5.372 to 143.8) includes 0" in page
+    assert "95% MOVER interval (−5.372 to 143.8) includes 0" in page
     assert process.stderr == ""  # --quiet
+
+
+@pytest.mark.slow
+def test_the_answer_of_another_fit_is_called_that(tmp_path):
+    from cotreat import load_study, reanalyse
+    from cotreat.cli.ending import ending
+
+    isis2, options = load_study("isis2"), {"engine": "laplace", "draws": 1000, "out": tmp_path}
+    first = ending(reanalyse(isis2, "interaction", **options))
+    assert "report's leading fit" not in first
+    bold = reanalyse(isis2, "interaction", "interactions:pessimistic-strong", **options)
+    said = ending(bold)
+    whose = (
+        "report's leading fit: model interaction, weak priors; the answer is of it, the table below of the "
+        "fit just made:"
+    )
+    assert f"{whose}\n{bold.answer.sentences[0]}" in said
+    assert "model interaction, interactions:pessimistic-strong priors" in said
+    # The answer is of the weak fit, and has asked the new one.
+    assert bold.answer.choice == ("default", "interaction", "weak")
+    assert bold.answer.sentences[-1].startswith("One other choice")
 
 
 @pytest.mark.slow

@@ -12,18 +12,23 @@ from cotreat.batch import Specification, fit_many
 from cotreat.catalogue import MODELS, ModelError, find_model
 from cotreat.confounding import (
     LARGEST,
+    PARTS,
     SINGLE_SD,
     STANDINGS,
+    Surface,
     conclusions,
+    grid_table,
     points_table,
     standing,
     surfaces,
     with_confounding,
 )
 from cotreat.e_values import e_value
-from cotreat.estimands import is_beyond_null
+from cotreat.estimands import enumerate_estimands, is_beyond_null
 from cotreat.laplace import BAD
 from cotreat.model import build, shape_of
+from cotreat.plots import tipping
+from cotreat.plots.canvas import off_screen
 from cotreat.priors import prior_set
 from cotreat.vectorised import deterministics, log_densities
 
@@ -258,3 +263,39 @@ def test_conclusions_of_case_control_studies_are_of_odds():
         "ror[ALC:SMK]",
         "reri_or[ALC:SMK]",
     ]
+
+
+def test_the_picture_says_how_many_conclusions_it_leaves_out():
+    study = counted(HUGE, 100)
+    estimand = enumerate_estimands(study, MODELS["interaction"])[-1]
+    steps = np.log([0.5, 1.0, 2.0])
+    flat = np.full((3, 3), 0.7)
+    one = Surface(estimand, "observed", steps, steps, *[flat] * len(PARTS), plausible={})
+    for count, is_told in ((9, False), (11, True)):
+        with off_screen():
+            figure = tipping.draw(study, [one] * count, model="interaction", priors="weak")
+        words = " ".join(text.get_text() for text in figure.texts)
+        assert ("2 more conclusions are in tipping.csv" in words) == is_told
+
+
+def test_where_nothing_is_told_nothing_is_overturned():
+    study = counted(HUGE, 100)
+    estimand = enumerate_estimands(study, MODELS["interaction"])[-1]
+    steps = np.log([0.5, 1.0, 2.0])
+    chances = np.array([[0.99, np.nan, 0.99], [0.99, 0.99, 0.6], [0.99, 0.99, 0.99]])
+    others = [np.where(np.isnan(chances), np.nan, 1.0)] * 2
+    one = Surface(
+        estimand,
+        "observed",
+        steps,
+        steps,
+        chances,
+        chances,
+        chances,
+        chances,
+        *others,
+        plausible={},
+    )
+    table = grid_table([one])
+    assert table.is_overturned.isna().tolist() == np.isnan(chances).ravel().tolist()
+    assert table[table.is_overturned.notna()].is_overturned.sum() == 1

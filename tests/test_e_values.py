@@ -95,7 +95,7 @@ def test_at_the_bias_factor_the_contrast_is_gone():
 
 def summary(rows):
     columns = ["estimator", "estimand", "availability", "estimate", "lower", "upper"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).assign(background="", scale="event")
 
 
 def test_common_outcome_of_printed_numbers_by_square_root():

@@ -10,7 +10,7 @@ import pytest
 from cotreat import audit, load_study, store
 from cotreat.catalogue import MODELS, is_asked_for
 from cotreat.checks import FAIL, agreement, check, failures
-from cotreat.estimands import availability, enumerate_estimands, is_beyond_null, waist_of
+from cotreat.estimands import Availability, enumerate_estimands, is_beyond_null, waist_of
 from cotreat.marginal import Marginals
 from cotreat.names import CONTRADICTED
 from cotreat.priors import prior_set
@@ -88,10 +88,11 @@ def test_default_reading_passes_every_check_under_every_model(study, sampled, mo
 @pytest.mark.parametrize("model", COMBINING)
 def test_exactly_the_compared_regimens_are_observed(study, sampled, model):
     waist = waist_of(sampled(model)["posterior"].to_dataset())
+    availability = Availability(study, MODELS[model], waist)
     found = {
         e.label
         for e in enumerate_estimands(study, MODELS[model])
-        if availability(e, study, MODELS[model], waist) == "observed"
+        if availability.of(e) == "observed"
     }
     # Without products the effect ratio is 1 by assumption.
     fixed = {"effect_ratio[TAC: CYC vs MMF]"} if model == "additive" else set()

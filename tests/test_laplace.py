@@ -1,5 +1,7 @@
 """Laplace's approximation corrected by weights: against closed forms, and against what defeats it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
@@ -7,6 +9,7 @@ from scipy.special import expit, logsumexp
 
 from cotreat import laplace
 from cotreat.laplace import BAD, GOOD, MIDDLING, approximate
+from cotreat.normals import Normals
 
 NONE = np.array([], dtype=int)
 
@@ -62,6 +65,38 @@ def test_evidence_and_moments_are_those_of_quadrature():
     assert one.log_evidence == pytest.approx(np.log(mass), abs=0.03)
     assert own[1] == pytest.approx(mean, abs=0.05 * sd)
     assert np.sqrt(spread[1, 1]) == pytest.approx(sd, rel=0.05)
+
+
+def test_the_error_of_the_log_evidence_is_how_far_seeds_are_apart():
+    # A normal of four coordinates drawn from by one three times as wide: weights are bounded.
+    surface = normal(np.zeros(4), np.eye(4), log_mass=2.0)
+    wide = Normals(np.ones(1), np.zeros((1, 4)), 9 * np.eye(4)[None])
+    begun = laplace.Proposal.of(wide)
+    settings = {"effective": 100, "first": begun, "enough": 0.0}
+    many = [found(surface, 4, seed=seed, **settings) for seed in range(60)]
+    logs = [one.log_evidence for one in many]
+    error = np.mean([one.log_error for one in many])
+    assert np.std(logs) == pytest.approx(error, rel=0.25)
+    assert np.mean(logs) == pytest.approx(2, abs=3 * error / np.sqrt(60) + 0.01)
+
+
+def test_smoothed_weights_make_the_log_evidence():
+    rng = np.random.default_rng(4)
+    logs = 0.6 * rng.exponential(size=4000) + 3  # Pareto weights, k = 0.6
+    weights, k = laplace.smoothed(logs)
+    assert 0.4 < k < 0.8
+    evidence = laplace._log_mean(logs, weights)
+    body = np.argsort(logs)[:2000]  # not smoothed: all were divided by n times the mean
+    own = np.exp(logs[body]) / (4000 * np.exp(evidence))
+    np.testing.assert_allclose(own, weights[body])
+    # The mean of a Pareto law is 1/(1 − k); one huge weight moves it little once it is smoothed.
+    assert evidence == pytest.approx(3 + np.log(1 / 0.4), abs=0.15)
+
+
+def test_few_effective_draws_are_bad_whatever_k_says():
+    one = found(normal(np.zeros(2), np.eye(2)), 2)
+    assert one.verdict == GOOD
+    assert replace(one, effective=99.0).verdict == BAD
 
 
 def test_two_modes_are_both_found_and_weighed():

@@ -56,6 +56,10 @@ def test_models_are_tried_with_the_beliefs_that_they_can_honour(sun):
     assert names("interaction") == list(multiverse.SETS[1:])
     assert names("additive") == list(multiverse.SETS[1:4])
     assert names("saturated") == []
+    # Of two names for one set one is tried.
+    alias = Specification(sun, "interaction", prior_set("sceptical", sun))
+    beside = [multiverse.name_of_set(one) for one in multiverse.beside(alias)]
+    assert beside == [name for name in multiverse.SETS if name != "grid:pessimistic-moderate"]
 
 
 def test_the_grid_is_crossed_or_a_cross(sun):
@@ -163,8 +167,13 @@ def test_one_thing_is_changed_at_a_time(answered, isis2):
     assert found.loc[(MODEL, "additive"), "words"] == "fixed by the model"
     optimist = found.loc[(PRIORS, NAMES[1])]
     assert optimist.probability > lead.probability["ror[SK:ASA]"]
-    # Crossed priors of another model are no single change.
-    assert not (changes.to == "grid:pessimistic-moderate").all()
+    # Each set of priors once, under the leading model: what was crossed with another is no single change.
+    assert changes[changes["what changes"] == PRIORS].to.tolist() == NAMES
+    assert changes[changes["what changes"] == MODEL].to.tolist() == [
+        "interaction",
+        "saturated",
+        "additive",
+    ]
 
 
 @pytest.mark.slow

@@ -59,6 +59,15 @@ def test_failed_checks_stand_above_tables_and_before_what_was_not_answered(tmp_p
     assert "do not use" in figures["out"].texts[0].get_text()
 
 
+def test_failed_checks_of_the_part_are_kept_beside_those_of_the_call(tmp_path):
+    part = replace(PART, failed_checks=("interaction: R-hat 1.5",))
+    failed = ["additive: R-hat 1.7", "interaction: R-hat 1.5"]
+    folder = write_part(tmp_path / "comparison", part, {"models.csv": TABLE}, drawn(), failed)
+    expected = ("interaction: R-hat 1.5", "additive: R-hat 1.7")
+    assert read_part(folder).failed_checks == expected
+    assert (folder / "models.csv").read_text().count("# FAILED CHECK") == 2
+
+
 @pytest.mark.parametrize(
     ("part", "tables", "figures", "message"),
     [

@@ -191,8 +191,8 @@ def test_two_numbers_of_one_contrast_are_told_apart_by_their_ids():
     again = text[text.index("[[claims]]") :].split("[[claims]]")[1].replace('"tac"', '"again"')
     numbers = claims.printed(parse_study(f"{text}\n[[claims]]{again}", "twice.toml"))
     names = printed.row_names(numbers)
-    assert names["tac"] == "TAC vs not TAC (tac)"
-    assert names["again"].startswith("TAC vs not TAC (again)")
+    assert names["again"] == "TAC vs not TAC (again)"
+    assert names["tac"] == "TAC vs not TAC (tac) †"
 
 
 def test_products_are_named_by_their_treatments():

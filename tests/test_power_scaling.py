@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pytest
 
 from cotreat import fit, load_study
 from cotreat.catalogue import MODELS
+from cotreat.plots import power_scaling as plot
+from cotreat.plots.canvas import off_screen
 from cotreat.power_scaling import beliefs, scaled
 from cotreat.priors import prior_set
 
@@ -98,3 +101,20 @@ def test_only_beliefs_are_scaled():
         "cluster_z",
     ]
     assert beliefs(dict.fromkeys(names)) == ["tau", "mu", "alpha", "beta", "sigma"]
+
+
+def test_what_lies_beyond_the_edge_is_an_arrow(isis2):
+    rows = [
+        ("odds_ratio[SK vs none]", "", "observed", 0.02, 0.1),
+        ("ror[SK:ASA]", "none", "observed", 0.4, 0.2),
+    ]
+    columns = ["estimand", "background", "availability", "prior", "likelihood"]
+    with off_screen():
+        figure = plot.draw(pd.DataFrame(rows, columns=columns), isis2)
+    marks = {
+        (line.get_marker(), round(float(line.get_xdata()[0]), 3))
+        for line in figure.axes[0].lines
+        if len(line.get_xdata()) == 1
+    }
+    assert marks == {("s", 0.02), ("o", 0.1), (">", plot.FURTHEST), ("o", 0.2)}
+    assert "Arrows at the edge" in plot.PICTURE.caption

@@ -1,10 +1,19 @@
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from cotreat import load_study, parse_study
 from cotreat.catalogue import MODELS, ModelError
-from cotreat.priors import BELIEFS, GRID, INTERACTION_GRID, NAMES, distance, grid_name, prior_set
+from cotreat.priors import (
+    BELIEFS,
+    GRID,
+    INTERACTION_GRID,
+    NAMES,
+    distance,
+    grid_name,
+    pairs_sd,
+    prior_set,
+)
 from tests.conftest import THREE, THREE_CELLS, arms
 
 
@@ -110,10 +119,9 @@ def test_unknown_set_names_the_known_ones(isis2):
         prior_set("flat", isis2)
 
 
-@pytest.mark.parametrize("variable", ["gamma", "mu"])
-def test_beliefs_about_interactions(three, variable):
+def test_beliefs_about_interactions(three):
     def row(name):
-        return prior_set(name, three)[variable]
+        return prior_set(name, three)["gamma"]
 
     # Half the size of an effect on the log scale: a ratio of odds ratios of √2, with the same share of
     # the prior beyond the null; a neutral belief has the SDs of Zampieri et al. 2021.
@@ -129,6 +137,36 @@ def test_beliefs_about_interactions(three, variable):
         0.355,
     )
     assert row("grid:optimistic-strong") == row("weak")
+
+
+@pytest.mark.parametrize("belief", BELIEFS)
+def test_a_belief_about_relatives_is_the_same_about_each_pair(three, belief):
+    """γ ~ Normal(μ, τ), μ and τ half-normal: mean that of μ, variance Var μ + E τ²."""
+    own = prior_set(f"interactions:{belief}", three)
+    mean, sd = own["gamma"].mu, own["gamma"].sigma
+    mu, tau = own["mu"], own["tau"]
+    assert mu.mu == pytest.approx(mean)
+    of_tau, _ = integrate.quad(lambda t: t**2 * stats.halfnorm.pdf(t, scale=tau.sigma), 0, np.inf)
+    assert np.sqrt(mu.sigma**2 + of_tau) == pytest.approx(sd)
+    assert tau.sigma / mu.sigma == pytest.approx(2)  # as in the default: 0.5 and 0.25
+    assert pairs_sd(own, MODELS["exchangeable"]) == pytest.approx(sd)
+
+
+@pytest.mark.parametrize(
+    ("strength", "beyond"), [("weak", 0.245), ("moderate", 0.109), ("strong", 0.045)]
+)
+def test_of_relatives_somewhat_less_lies_beyond_the_null(three, strength, beyond):
+    """A mixture of normals is narrower in the middle than one normal of its SD, with longer tails."""
+    own = prior_set(f"interactions:pessimistic-{strength}", three)
+    mu, tau = own["mu"], own["tau"]
+    found, _ = integrate.quad(
+        lambda t: (
+            stats.norm.sf(-mu.mu / np.hypot(mu.sigma, t)) * stats.halfnorm.pdf(t, scale=tau.sigma)
+        ),
+        0,
+        np.inf,
+    )
+    assert found == pytest.approx(beyond, abs=0.001)
 
 
 def test_an_optimist_about_interactions_in_a_harm_expects_less_of_it(isis2):

@@ -52,6 +52,50 @@ def test_the_headline_table_is_that_of_the_results():
                 assert abs(float(old) - float(new)) < 0.025
 
 
+def sun2024(model, reading="odds-ratios"):
+    return ROOT / "results" / "sun2024" / f"{model}--weak--{reading}"
+
+
+def posterior(model, estimand):
+    rows = store.read_table(sun2024(model) / store.SUMMARY)
+    (row,) = rows[(rows.estimand == estimand) & (rows.estimator == "posterior")].itertuples()
+    return row
+
+
+def test_the_numbers_of_its_prose_are_those_of_the_results():
+    prose = " ".join(README.split())
+    below = {}
+    for reading in ("four-set-products", "mutually-adjusted-products", "abstract-wording"):
+        conflict = store.read_info(sun2024("exchangeable", reading))["conflict"]
+        below[reading] = f"{-conflict['difference']:.1f}"
+    one, *two = below.values()
+    assert f"log evidence {one} below the default reading" in prose
+    assert f"it lies {two[0]} and {two[1]} below" in prose
+    (tail,) = (p["tail"] for p in conflict["predictions"] if p["claim"] == "tac-cyc-vs-mmf")
+    assert f"{tail:.2%}".replace("%", " %") + " of predictions by the other numbers" in prose
+    ratio = "effect_ratio[TAC: CYC vs MMF]"
+    said = ", ".join(
+        f"`{model}` {posterior(model, ratio).estimate:.2f}"
+        for model in ("saturated", "interaction")
+    )
+    assert f"{said}, and `exchangeable`" in prose
+    assert f"relatives, {posterior('exchangeable', ratio).estimate:.2f}:" in prose
+    for model, level in (("dose", "low"), ("duration", "short")):
+        row = posterior(model, f"odds_ratio[TAC.{level} vs not TAC]")
+        assert f" as {row.estimate:.2f} ({row.lower:.2f} to {row.upper:.2f})" in prose
+    sizes = " ".join(store.read_info(sun2024("dose"))["sizes"])
+    higher = re.search(r"all with TAC.high: (\d+ \(\d+ to \d+\))", sizes)[1]
+    assert f"with {higher} of 244 on the higher one" in prose
+    moved = max(
+        abs(float(row["P(> null)"]) - float(row["prior P"]))
+        for row in headline(store.read_table(sun2024("exchangeable") / store.SUMMARY)).to_dict(
+            "records"
+        )
+        if row["availability"] == "extrapolated"
+    )
+    assert f"from which it moves by at most {moved:.2f} here" in prose
+
+
 def test_what_it_links_to_exists():
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / target).exists(), target
@@ -87,7 +131,7 @@ def test_its_commands_are_those_of_the_command_line():
     from cotreat.cli import parser
 
     commands = re.findall(r"\.venv/bin/cotreat ([^#\n]+)", "".join(blocks("console")))
-    assert len(commands) == 16
+    assert len(commands) == 17
     for command in commands:
         parser().parse_args(command.split())
 

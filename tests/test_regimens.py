@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cotreat import regimens
-from cotreat.regimens import Regimen, Rule
+from cotreat.regimens import Regimen, Rule, adds_one
 
 KNOWN = ("A", "B", "C")
 LATTICE = ("none", "A", "B", "C", "A+B", "A+C", "B+C", "A+B+C")
@@ -308,3 +308,19 @@ def test_parse_refuses_a_treatment_twice(text: str) -> None:
 )
 def test_treatment_ids(text: str, may: bool) -> None:
     assert regimens.is_treatment_id(text) is may
+
+
+@pytest.mark.parametrize(
+    ("arm", "against", "is_one", "is_combination"),
+    [
+        ("A+B", "B", True, True),
+        ("A", "none", True, False),
+        ("A+B+C", "B", False, False),
+        ("B", "A+B", False, False),
+        ("A+B", "C", False, False),
+        ("A+B | age=old", "A | age=old", True, True),
+    ],
+)
+def test_a_regimen_with_one_part_more(arm, against, is_one, is_combination):
+    assert adds_one(arm, against) == is_one
+    assert adds_one(arm, against, against_none=False) == is_combination

@@ -14,12 +14,16 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study, parts, store, write_report
+from cotreat.measures import MEASURES
 from cotreat.parts import Part, PartError, Section, write_part
 from cotreat.plots import Picture
+from cotreat.readings import Prediction
 from cotreat.reanalysis import reanalyse
 from cotreat.report import ReportError
+from cotreat.report.folder import GRID
 from cotreat.report.glossary import TERMS, mark
 from cotreat.report.tables import table
+from cotreat.report.typeset import typeset
 from cotreat.supplement import Checklist, PairTable, Supplement, write_supplement
 
 HERE = Path(__file__).parent
@@ -123,8 +127,10 @@ def test_the_page_is_one_file_with_every_figure_of_the_fit(made):
     drawn = sorted(made.glob("*/*.png"))
     images = re.findall(r'<img src="([^"]+)" alt="([^"]+)"', page)
     assert len(images) == len(drawn) > 5
-    assert all(source.startswith("data:image/png;base64,") for source, _ in images)
-    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert all(source.startswith("data:image/webp;base64,") for source, _ in images)
+    assert re.findall(r'(?:src|href)="(?!data:|#)([^"]+)', page) == [
+        f"{FIT}/{file}" for file in ("summary.csv", "info.json")
+    ]
     assert not re.findall(r"url\(|@import|<script", page)
     assert len(page) < 1.5 * 2**20
 
@@ -168,7 +174,7 @@ def test_parts_and_supplement_are_arranged_and_escaped(folder):
     assert re.findall(r'<thead><tr><td></td><th scope="col">(.*?)</th>', cells) == [
         "without streptokinase"
     ]
-    assert '<th scope="row">with aspirin</th><td class="short">0.79</td>' in cells
+    assert '<th scope="row">with aspirin</th><td>0.79</td>' in cells
     lists = page[page.index('id="checklists"') : page.index('id="rerun"')]
     assert "BARG (Kruschke 2021): 1 of 2 answered" in lists
     assert re.findall(r"<dt>(.*)</dt>\s*<dd[^>]*>(.*)</dd>", lists) == [
@@ -192,7 +198,9 @@ def test_what_is_of_other_data_is_left_out_and_named(folder):
 def test_the_multiverse_takes_part_in_the_answer(folder):
     lead = store.read_table(folder / FIT / "summary.csv")
     lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
-    rows = lead.assign(priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0)
+    rows = lead.assign(
+        priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0, mc_error=0.01
+    )
     rows["probability"] = 0.99
     bad = rows.head(1).assign(priors="odd", verdict=parts.BAD, probability=None)
     both = pd.concat([rows, bad])[list(parts.MULTIVERSE_COLUMNS)]
@@ -200,8 +208,105 @@ def test_the_multiverse_takes_part_in_the_answer(folder):
     report = write_report(folder)
     assert 'href="sensitivity/multiverse.csv"' in report.page.read_text()
     assert report.answer.sentences[-1] == (
-        "Of one other choice of reading, model or priors, 1 says otherwise: the priors bold decides it in "
-        "favour; 1 could not be used."
+        "Of one other choice of reading, model or priors, 1 says otherwise: the prior set bold decides it "
+        "in favour; 1 fit could not be used."
+    )
+
+
+def bold_multiverse(folder):
+    """Make a multiverse in which bolder priors decide what the leading fit leaves open."""
+    lead = store.read_table(folder / FIT / "summary.csv")
+    lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
+    rows = lead.assign(priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0)
+    return rows.assign(probability=0.99).reindex(columns=list(parts.MULTIVERSE_COLUMNS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "other"),
+    [
+        ({"model": "saturated"}, "the model saturated"),
+        (
+            {"model": "interaction", "priors": "sceptical", "reading": "strict"},
+            "the reading strict and the priors sceptical",
+        ),
+        ({"model": "interaction", "priors": "weak", "reading": "default"}, ""),
+    ],
+)
+def test_a_part_of_another_fit_is_called_that_and_takes_no_part_in_the_answer(
+    folder, settings, other
+):
+    add_part(
+        folder,
+        *(parts.SENSITIVITY, "Sensitivity", {parts.MULTIVERSE: bold_multiverse(folder)}),
+        settings=settings,
+    )
+    report = write_report(folder)
+    caution = f"Made of {other}, not of the leading fit:"
+    assert (caution in report.page.read_text()) is bool(other)
+    assert ("bold" in report.answer.sentences[-1]) is not bool(other)
+
+
+@pytest.mark.slow
+def test_the_grid_of_beliefs_takes_part_in_the_answer_once_for_each_set(folder):
+    grid = pd.DataFrame(
+        {
+            "effects": ["weak (default)", "pessimistic-moderate", "neutral-weak", "neutral-strong"],
+            "interactions": ["weak (default)", *["weak (default)"] * 3],
+            "verdict": "good",
+            "estimand": "ror[SK:ASA]",
+            "availability": "observed",
+            "probability": [0.7, 0.7, 0.7, 0.99],
+        }
+    )
+    own = bold_multiverse(folder).assign(priors="sceptical")  # the grid's pessimistic-moderate
+    tables = {parts.MULTIVERSE: own, GRID: grid}
+    add_part(folder, parts.SENSITIVITY, "Sensitivity", tables)
+    assert write_report(folder).answer.sentences[-1] == (
+        "Of one other choice of reading, model or priors, 1 says otherwise: the prior set sceptical decides "
+        "it in favour; of 2 more, asked of multiplied odds alone, the prior set grid:neutral-strong decides "
+        "it in favour."
+    )
+
+
+@pytest.mark.slow
+def test_the_commands_name_the_file_that_they_need(folder):
+    assert "It needs the study file" not in page_of(folder)
+    info = store.read_info(folder / FIT)
+    store.write_info({**info, "file": "my studies/isis2.toml"}, folder / FIT / store.INFO)
+    page = unescape(page_of(folder))
+    assert "cotreat reanalyse 'my studies/isis2.toml' --model interaction" in page
+    assert page.count("cotreat reanalyse 'my studies/isis2.toml' --depth standard") == 3
+    assert "It needs the study file of isis2, read from my studies/isis2.toml; its digest" in page
+    store.write_info({**info, "study": "mine"}, folder / FIT / store.INFO)
+    page = page_of(folder)
+    assert "cotreat reanalyse STUDY.toml --model interaction" in page
+    assert "It needs the study file of mine, whose path is not known" in page
+
+
+@pytest.mark.slow
+def test_what_holds_of_all_fits_is_said_once_and_what_is_not_on_paper_where_it_stood(folder):
+    other = shutil.copytree(folder / FIT, folder / "interaction--sceptical--default")
+    info = store.read_info(other)
+    own = "Said of this fit alone."
+    store.write_info(
+        {**info, "priors": "sceptical", "remarks": [*info["remarks"], own]}, other / store.INFO
+    )
+    long = pd.DataFrame({"n": range(30)})
+    add_part(folder, tables={"models.csv": long}, settings={"models": ["a", "b"], "not_fitted": []})
+    page = page_of(folder)
+    text = re.sub("<[^>]+>", "", unescape(page))
+    assert text.count(own) == 1
+    for line in info["remarks"]:
+        assert typeset(line) in text
+        assert text.count(typeset(line)) == 1
+    assert "models a, b" in text
+    assert "[" not in text[text.index("Model comparison: seed 7") :].partition("\n")[0]
+    left_out = re.findall(r'<p class="on-paper soft">(.*?)</p>', page)
+    assert "On paper its 30 rows are left out" in left_out[-2]
+    assert "On paper the whole audit" in left_out[0]
+    assert page.count('<details class="long">') + page.count('<details class="box long">') == (
+        len(left_out)
     )
 
 
@@ -255,6 +360,48 @@ def test_cells_of_a_table():
     assert made.id == "study-some-name"
 
 
+def test_a_probability_is_headed_by_what_it_is_of():
+    averaging = {"interactions": ["none", "A:B"], "prior_probability": 0.5, "probability": 0.5}
+    made = table(pd.DataFrame(averaging), "Averaging", "averaging.csv")
+    assert made.columns == ("interactions", "prior probability", "probability")
+    assert made.renamed == {"prior_probability": "prior probability"}
+
+
+def test_text_is_typeset_but_for_what_is_to_be_copied():
+    assert typeset("-0.140 to .153 (-6.8, 1e-07), 2010-2021, tac-2, 2026-11-26") == (
+        "−0.140 to .153 (−6.8, 1e−07), 2010-2021, tac-2, 2026-11-26"
+    )
+    assert typeset('<p title="-1">product[A:B]</p><pre>-1 ror[A:B]</pre>') == (
+        '<p title="-1">product term, A × B</p><pre>-1 ror[A:B]</pre>'
+    )
+    assert typeset("P(odds_ratio[A vs not A]) and mutual_product[A:B given A:C]") == (
+        "P(odds ratio, A vs not A) and product term beside another, A × B given A × C"
+    )
+
+
+def test_a_p_value_expected_on_the_other_side_is_no_p_value_of_1():
+    def expected(lower, median, upper):
+        return Prediction("p", "p = 0.04", lower, median, upper, 0.004).expected
+
+    assert expected(0.01, 0.2, 0.9) == "0.2 (0.01 to 0.9)"
+    assert expected(0.0023, 0.29, 1.0) == "0.29 (0.0023 up to the other sign)"
+    assert expected(0.33, 1.0, 1.0) == (
+        "the other sign in more than half of cases, and this one with p below 0.33 in 2.5%"
+    )
+    assert expected(1.0, 1.0, 1.0) == "the other sign in nearly all cases"
+
+
+def test_every_measure_is_explained():
+    forms = {form for term in TERMS for form in term.forms}
+    assert set(MEASURES) - forms == {
+        "s"
+    }  # too short to be marked: it stands with its synergy index
+    assert "synergy index" in forms
+    words = {term.name: term.words for term in TERMS}
+    assert "below 0" in words["learnt"]
+    assert {"product term", "background", "family", "antagonism", "Wald"} <= forms
+
+
 def test_a_word_is_explained_where_it_first_stands_and_not_in_what_is_folded_away():
     page = (
         "<h2>Posterior</h2><details><p>posterior and Bayes factors</p></details>"
@@ -278,6 +425,22 @@ def test_every_term_has_a_name_of_its_own():
     assert len({term.id for term in TERMS}) == len(TERMS)
     forms = [form.lower() for term in TERMS for form in term.forms]
     assert len(set(forms)) == len(forms)
+
+
+# --- The pages of results/ -------------------------------------------------------------------------
+
+STUDIES = sorted(path.parent for path in (HERE.parent / "results").glob("*/report.html"))
+
+
+@pytest.mark.parametrize("place", STUDIES, ids=lambda path: path.name)
+def test_a_page_of_the_results_shows_all_that_was_made(place):
+    page = (place / "report.html").read_text(encoding="utf-8")
+    depends = page[page.index('id="depends"') : page.index('id="diagnostics"')]
+    missing = [name for name in parts.PARTS if not (place / name / parts.ABOUT).exists()]
+    assert depends.count("Not made;") == len(missing)
+    cells = page[page.index('id="four-cells"') : page.index('id="priors"')]
+    assert ("Not made." in cells) is not (place / "bias" / "four_cells.csv").exists()
+    assert "Not filled in." not in page
 
 
 # --- In Chromium -----------------------------------------------------------------------------------
@@ -315,23 +478,36 @@ def run(*command, cwd):
     )
 
 
+def check(*pages):
+    """Say what is wrong with pages in Chromium, at each width and colour scheme."""
+    chromium, node, npm = programs()
+    done = run(node, "check.js", chromium, *pages, cwd=driver(npm))
+    assert done.returncode == 0, done.stderr
+    looks = json.loads(done.stdout)
+    assert [(look["width"], look["scheme"]) for look in looks] == [
+        (width, scheme) for width in (390, 1400) for scheme in ("light", "dark")
+    ] * len(pages)
+    for look in looks:
+        assert look["explained"], look
+        wrong = ("errors", "outside", "violations", "folded", "unfolded", "images")
+        assert not any(look[name] for name in wrong), look
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["sun2024", "sun2024-synthetic"])
+def test_chromium_shows_the_largest_results(study, tmp_path):
+    place = HERE.parent / "results" / study
+    page = write_report(shutil.copytree(place, tmp_path / study)).page
+    check(page)
+    assert len(page.read_text(encoding="utf-8")) < 1.5 * 2**20
+
+
 @pytest.mark.slow
 def test_chromium_shows_the_page_without_errors_requests_or_barriers(folder):
-    chromium, node, npm = programs()
-    place = driver(npm)
     add_part(folder)
     add_supplement(folder)
     info = store.read_info(folder / FIT)
     info["cautions"] = ["overlap: 0.4, should be ≤ 0.05; restrict the cohort"]
     info["failed_checks"] = ["R-hat: 1.7 (beta), should be ≤ 1.01; draw more"]
     store.write_info(info, folder / FIT / store.INFO)
-    done = run(node, "check.js", chromium, write_report(folder).page, cwd=place)
-    assert done.returncode == 0, done.stderr
-    looks = json.loads(done.stdout)
-    assert [(look["width"], look["scheme"]) for look in looks] == [
-        (width, scheme) for width in (390, 1400) for scheme in ("light", "dark")
-    ]
-    for look in looks:
-        assert look["explained"], look
-        wrong = ("errors", "outside", "violations", "folded", "unfolded", "images")
-        assert not any(look[name] for name in wrong), look
+    check(write_report(folder).page)

@@ -9,14 +9,16 @@ from cotreat import fit, load_study, parse_study
 from cotreat.batch import Specification, fit_many
 from cotreat.catalogue import MODELS
 from cotreat.induced import Induced
-from cotreat.priors import BELIEFS, prior_set
+from cotreat.plots import critical_sd
+from cotreat.plots.canvas import off_screen
+from cotreat.priors import BELIEFS, pairs_sd, prior_set
 from cotreat.reverse_bayes import (
+    SDS,
     Normal,
     critical,
     critical_odds_ratio,
     critical_sds,
     odds_ratios_of,
-    sd_of,
     under_beliefs,
     with_sd,
 )
@@ -68,7 +70,10 @@ def test_the_grid_is_that_of_a_sum_over_a_fine_grid():
     study = load_study("sun2024")
     known = odds_ratios_of(study, MODELS["interaction"])
     table = under_beliefs(study, known).set_index(["odds ratio", "belief"])
-    assert len(table) == len(BELIEFS) * len(known) == 45
+    # The effect of tacrolimus, over all and beside each partner; 2.43 and 3.14 change the partner too.
+    assert [one.source for one in known if one.about] == ["tac", "tac-cyc-vs-cyc", "tac-mmf-vs-mmf"]
+    known = [one for one in known if one.about]
+    assert len(table) == len(BELIEFS) * len(known) == 27
     at = np.linspace(-12, 12, 48_001)
     for one in known:
         for belief in BELIEFS:
@@ -86,6 +91,30 @@ def test_the_grid_is_that_of_a_sum_over_a_fine_grid():
             above = weight[at > 1e-9].sum() + weight[abs(at) < 1e-9].sum() / 2
             assert row["P(odds ratio > 1)"] == pytest.approx(above, abs=1e-6)
             assert row["upper"] == pytest.approx(np.exp(mean + 1.959963985 * sd), rel=1e-5)
+
+
+def test_a_belief_turns_with_the_number_it_is_about():
+    """Treated against not 2.43, and not against treated 0.41: one number, and one belief about it."""
+    upside_down = (
+        ONE.replace('["A", "none"]', '["none", "A"]')
+        .replace("value = 2.43", "value = 0.41")
+        .replace("[1.20, 4.92]", "[0.20, 0.83]")
+    )
+    above = []
+    for text in (ONE, upside_down):
+        study = parse_study(text)
+        table = under_beliefs(study, odds_ratios_of(study, MODELS["additive"]))
+        above.append(table.set_index("belief")["P(odds ratio > 1)"]["optimistic-strong"])
+    assert above == pytest.approx([0.998, 0.002], abs=0.0005)
+
+
+def test_a_belief_about_an_interaction_is_about_products():
+    study = load_study("sun2024").under("abstract-wording")
+    known = odds_ratios_of(study, MODELS["interaction"])
+    (product, *_) = [one for one in known if one.label.startswith("product[")]
+    table = under_beliefs(study, [product]).set_index("belief")
+    assert table["prior mean (log)"]["optimistic-weak"] == pytest.approx(np.log(2) / 2)
+    assert table["prior SD (log)"]["neutral-weak"] == 5.0
 
 
 @pytest.fixture(scope="module")
@@ -201,19 +230,45 @@ def test_there_may_be_no_critical_sd():
     _, found = critical_sds(several, [0.95])
     words = {one.interaction: one.words for one in found}
     assert all(np.isnan(one.sd) for one in found)
-    assert words["never"].startswith("none: below 0.95 with every prior SD tried, 0.700 at most")
+    assert words["never"].startswith("none: below 0.95 with every prior SD that was fitted, 0.700")
     assert words["always"] == "none: at least 0.95 even with a prior SD of 0.05"
     assert words["narrow"] == "none: at least 0.95 only with a prior SD of 0.2 or less"
 
 
-def test_bad_fits_leave_a_gap_and_not_a_number():
-    def holed(sds):
-        return [{} if sd == 0.5 else {"A:B": chance(sd)} for sd in sds]
+def test_bad_fits_leave_a_gap_that_is_told_and_not_bridged():
+    data = Normal(0.9, 0.36)
+    root = optimize.brentq(lambda sd: chance(sd, data) - 0.95, 0.05, 2)
+    assert 0.2 < root < 0.35
 
-    curve, (found,) = critical_sds(holed, [0.95])
-    assert curve[curve["A:B"].isna()]["prior SD"].tolist() == [0.5]
-    root = optimize.brentq(lambda sd: chance(sd) - 0.95, 0.05, 2)
-    assert found.sd == pytest.approx(root, rel=0.1)
+    def without(bad):
+        return lambda sds: [{} if sd == bad else {"A:B": chance(sd, data)} for sd in sds]
+
+    curve, (found,) = critical_sds(without(1.0), [0.95])
+    assert curve[curve["A:B"].isna()]["prior SD"].tolist() == [1.0]
+    assert found.sd == pytest.approx(root, rel=0.1)  # both its neighbours were fitted
+    assert found.words.endswith("(1 of the 9 prior SDs tried could not be fitted)")
+    _, (found,) = critical_sds(without(0.35), [0.95])
+    assert np.isnan(found.sd)
+    assert found.words == (
+        "falls below 0.95 between prior SDs of 0.2 and 0.5, where no fit could be used (1 of the 7 prior SDs tried "
+        "could not be fitted)"
+    )
+
+
+def test_the_picture_has_a_gap_where_no_fit_could_be_used(three):
+    curve = pd.DataFrame({"prior SD": [0.1, 0.2, 0.5, 1.0], "A:B": [0.6, np.nan, 0.8, 0.9]})
+    with off_screen():
+        figure = critical_sd.draw(curve, [], 0.5, three)
+    (line,) = [one for one in figure.axes[0].lines if one.get_marker() == "."]
+    assert np.isnan(line.get_ydata()).tolist() == [False, True, False, False]
+
+
+def test_a_curve_that_crosses_more_than_once_has_no_critical_sd():
+    heights = dict(zip(SDS, (0.90, 0.96, 0.94, 0.96, 0.97, 0.98, 0.98), strict=True))
+    _, (found,) = critical_sds(lambda sds: [{"A:B": heights[sd]} for sd in sds], [0.95], rounds=2)
+    assert np.isnan(found.sd)
+    assert "crosses 0.95 more than once, or lies within its Monte Carlo error" in found.words
+    assert "at least 0.95 with prior SDs of 0.1, 0.35, 0.5, 1, 2" in found.words
 
 
 def test_without_any_fit_it_says_so():
@@ -227,8 +282,8 @@ def test_without_any_fit_it_says_so():
 def test_pairs_have_the_prior_sd_that_is_asked_for(three, model):
     optimist = prior_set("interactions:optimistic-strong", three)
     for sd in (0.2, 1.0):
-        chosen = with_sd(optimist, sd, MODELS[model])
-        assert sd_of(chosen, MODELS[model]) == pytest.approx(sd)
+        chosen = with_sd(optimist, sd)
+        assert pairs_sd(chosen, MODELS[model]) == pytest.approx(sd)
         risk = Induced(three, MODELS[model], chosen, seed=1, draws=20_000).waist(chosen)["risk"]
         log = np.log(risk / (1 - risk))
         ror = log.sel(arm="A+B") - log.sel(arm="A") - log.sel(arm="B") + log.sel(arm="none")

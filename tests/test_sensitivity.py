@@ -9,12 +9,14 @@ import pytest
 from cotreat import load_study, sensitivity, store
 from cotreat.cli import main
 from cotreat.laplace import BAD
-from cotreat.multiverse import MODEL, PRIORS, READING, SENSE
+from cotreat.multiverse import HINGES, MODEL, PRIORS, READING, SENSE, Base
 from cotreat.names import DEPTHS
 from cotreat.parts import ABOUT, MULTIVERSE, MULTIVERSE_COLUMNS, Part, read_part, write_part
 from cotreat.plots import hinges
 from cotreat.plots.canvas import off_screen
 from cotreat.priors import prior_set
+from cotreat.sensitivity import beliefs, weights, work
+from cotreat.sensitivity import hinges as hinges_of
 
 FIGURES = {"hinges", "prior_grid", "critical_sd", "power_scaling", "induced"}
 
@@ -28,7 +30,7 @@ def isis2():
 def written(tmp_path_factory, isis2):
     """Write the whole part once, with one fit of each batch made bad; return folder and progress."""
     said = []
-    own = sensitivity.fit_many
+    own = work.fit_many
 
     def one_bad(specifications, **settings):
         answers = own(specifications, **settings)
@@ -36,7 +38,7 @@ def written(tmp_path_factory, isis2):
         return [replace(a, verdict=BAD) if at == last else a for at, a in enumerate(answers)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sensitivity, "fit_many", one_bad)
+        patch.setattr(work, "fit_many", one_bad)
         # One thing at a time, as for printed numbers.
         patch.setattr(type(isis2), "has_uncounted", property(lambda _: True))
         folder = sensitivity.write(
@@ -45,7 +47,7 @@ def written(tmp_path_factory, isis2):
             prior_set("weak", isis2),
             tmp_path_factory.mktemp("results") / "isis2",
             say=said.append,
-            thresholds=(0.6, 0.975),
+            thresholds=(0.68, 0.975),
         )
     return folder, said
 
@@ -62,7 +64,7 @@ def test_the_folder_is_a_part_with_all_its_tables_and_figures(written, isis2):
     assert {MULTIVERSE, "grid.csv", "critical_sd_curve.csv", "induced.csv"} < tables
     assert 1 <= len(part.findings) <= 3
     assert all(line.endswith(".") for line in part.findings)
-    assert part.settings["thresholds"] == [0.6, 0.975]
+    assert part.settings["thresholds"] == [0.68, 0.975]
     assert any("fits under other priors" in line for line in said)
     assert any(line.strip().endswith("of 26") for line in said)
     for section in part.sections:
@@ -79,7 +81,7 @@ def test_tables_agree_with_each_other(written):
     assert tuple(every.columns) == MULTIVERSE_COLUMNS
     lead = every[(every.model == "interaction") & (every.priors == "weak")]
     probability = lead[lead.estimand == "ror[SK:ASA]"].probability.iloc[0]
-    changes = store.read_table(folder / "what_it_hangs_on.csv")
+    changes = store.read_table(folder / HINGES)
     assert (changes[changes["is leading"]].probability == probability).all()
     ranges = store.read_table(folder / "grid_ranges.csv").set_index("number")
     assert ranges.loc["P(synergy)", "under the default priors"] == probability
@@ -87,11 +89,12 @@ def test_tables_agree_with_each_other(written):
     beliefs = store.read_table(folder / "beliefs.csv")
     assert len(beliefs) == 4 * 9
     found = store.read_table(folder / "critical_sd.csv")
-    assert found.threshold.tolist() == [0.6, 0.975]
-    # P(synergy) is 0.72 at most: it falls below 0.6 somewhere, and never comes to 0.975.
-    assert 0.05 < found["critical prior SD"][0] < 0.5
+    assert found.threshold.tolist() == [0.68, 0.975]
+    # P(synergy) is 0.72 at most: it never comes to 0.975. The log ratio of odds ratios of survival is 0.0563 with a
+    # standard error of 0.1005 (facts): by normal and normal P falls below 0.68 at a prior SD of 0.152.
+    assert 0.1 < found["critical prior SD"][0] < 0.2
     assert pd.isna(found["critical prior SD"][1])
-    assert found["in words"][1].startswith("none: below 0.975 with every prior SD tried")
+    assert found["in words"][1].startswith("none: below 0.975 with every prior SD that was fitted")
 
 
 @pytest.mark.slow
@@ -99,9 +102,27 @@ def test_a_bad_fit_is_listed_and_has_no_numbers(written):
     """The last of the batch is the widest prior of the interaction."""
     folder, _ = written
     curve = store.read_table(folder / "critical_sd_curve.csv")
-    assert curve["SK:ASA"].isna().tolist() == [False] * 6 + [True]
+    assert curve.probability.isna().tolist() == [False] * 6 + [True]
     text = (folder / ABOUT).read_text(encoding="utf-8")
     assert "NaN" not in text
+    part = read_part(folder)
+    assert "1 of 7 prior SDs of interactions: fit not trusted" in part.failed
+    (section,) = [one for one in part.sections if one.table == "critical_sd.csv"]
+    assert "Found among fits at 7 SDs, of which 1 could not be used" in section.words[0]
+    found = store.read_table(folder / "critical_sd.csv")
+    assert found["in words"].str.endswith("(1 of the 7 prior SDs tried could not be fitted)").all()
+
+
+@pytest.mark.slow
+def test_probabilities_have_the_error_of_their_effective_draws(written):
+    """p (1 − p) / effective, squared: of counts four effective draws are asked for each of a costly fit."""
+    folder, _ = written
+    for name in (MULTIVERSE, "grid.csv", "critical_sd_curve.csv"):
+        table = store.read_table(folder / name)
+        own = table[table.probability.between(0.01, 0.99)]
+        assert len(own)
+        effective = own.probability * (1 - own.probability) / own.mc_error**2
+        assert effective.between(900, 70_000).all()
 
 
 def test_every_depth_is_known():
@@ -141,7 +162,8 @@ def test_the_command_says_what_was_found_and_what_failed(monkeypatch, capsys, tm
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "FAILED CHECKS: do not use these numbers: R-hat: 1.2"
     assert told[2:4] == ["- One finding.", "NOT ANSWERED: one fit not trusted"]
-    assert told[-1].endswith("isis2/sensitivity")
+    assert told[-2].endswith("isis2/sensitivity")
+    assert told[-1].startswith("to bring it into report.html: cotreat report ")
 
 
 # --- What is said ---------------------------------------------------------------------------------------
@@ -172,7 +194,7 @@ LEAD = ("A:B", SENSE, "log-odds (ror), on none", 0.8)
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ((PRIORS, "grid:neutral-strong"), "is the prior: for A with B it goes from 0.800 to 0.980 with beliefs about effects: neutral, strong. Of 2 single changes 1 gives a decided answer."),
+        ((PRIORS, "grid:neutral-strong"), "is the prior: for A with B it goes from 0.800 to 0.980 with beliefs about effects: neutral, strong. Of 2 single changes, judged by the ratio of odds ratios unless the sense is what changes, 1 gives a decided answer."),
         ((READING, "as-printed"), "is how the print is read: for A with B it goes from 0.800 to 0.980 under as-printed."),
         ((MODEL, "saturated"), "is the model: for A with B it goes from 0.800 to 0.980 under saturated."),
         ((SENSE, "log-risk (rrr)"), "is the sense of the word: for A with B it goes from 0.800 to 0.980 if judged as log-risk (rrr)."),
@@ -182,11 +204,54 @@ def test_what_moves_most_is_named(row, words):
     told = changes(
         LEAD, ("A:B", *row, 0.98), ("A:B", MODEL, "other", 0.75), ("A:B", MODEL, "bad", np.nan)
     )
-    assert words in sensitivity._hinge_finding(told)
+    assert words in hinges_of.hinge_finding(told)
+
+
+def test_the_default_prior_is_no_belief():
+    told = changes(LEAD, ("A:B", PRIORS, "weak", 0.9))
+    assert "goes from 0.800 to 0.900 under weak priors." in hinges_of.hinge_finding(told)
+
+
+def test_an_answer_on_another_background_says_so():
+    told = changes(LEAD, ("A:B", MODEL, "saturated", 0.9))
+    told.loc[1, "words"] = "on C"
+    assert "to 0.900 under saturated on C. Of 1" in hinges_of.hinge_finding(told)
+
+
+def ranges(*rows):
+    columns = ["pair", "number", "lowest", "highest", "prior sets", "that decide"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_the_grid_claims_no_more_sets_than_were_fitted():
+    own = ranges(("A:B", "P(synergy)", 0.1, 0.98, 18, 1), ("A:B", "odds ratio", 1.1, 3.0, 18, 2))
+    assert beliefs.grid_finding(own, 19, 1, is_crossed=False) == (
+        "Over the 18 of 19 prior sets that could be fitted (one belief at a time, not crossed) the probability of "
+        "synergy runs: A with B 0.100 to 0.980; decided under 1 of 18 (A:B)."
+    )
+    own["that decide"] = 0
+    assert beliefs.grid_finding(own, 100, 0, is_crossed=True) == (
+        "Over 100 prior sets (beliefs about effects and about interactions crossed) the probability of synergy runs: "
+        "A with B 0.100 to 0.980; decided under none of them."
+    )
+
+
+def test_a_family_counts_once_where_prior_and_evidence_are_weighed():
+    """Four measures of risks have one sign, and five families stand for all."""
+    names = ("ic", "reri_rr", "ap", "s", "reri_or", "ap_or", "ror", "rrr", "bliss", "hsa")
+    rows = [
+        (f"{name}[A:B]", "none", "extrapolated", 0.8, 0.3, 0.1 if name != "ror" else 0.4)
+        for name in names
+    ]
+    rows.append(("odds_ratio[A+B vs B]", "", "observed", np.nan, 0.1, 0.2))
+    columns = ["estimand", "background", "availability", "probability", "prior", "likelihood"]
+    found = weights.scaling_finding(pd.DataFrame(rows, columns=columns))
+    assert found.startswith("For 4 of 5 answers about synergy")
+    assert "0 of the 1 odds ratios" in found
 
 
 def test_without_a_change_that_can_be_trusted_nothing_is_said():
-    assert sensitivity._hinge_finding(changes(LEAD, ("A:B", MODEL, "bad", np.nan))) == ""
+    assert hinges_of.hinge_finding(changes(LEAD, ("A:B", MODEL, "bad", np.nan))) == ""
 
 
 def test_the_picture_says_what_has_no_probability(isis2):
@@ -207,7 +272,7 @@ def test_the_picture_says_what_has_no_probability(isis2):
 
 def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
     study = load_study("sun2024")
-    work = sensitivity._begun(study, {}, prior_set("weak", study), "full", 1, lambda _: None)
+    held = work.begun(study, {}, prior_set("weak", study), "full", 1, lambda _: None)
     rows = [
         ("exchangeable", "odds-ratios", "weak", 0.4, "good"),
         ("exchangeable", "odds-ratios", "grid:neutral-strong", 0.8, BAD),
@@ -216,7 +281,7 @@ def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
         ("saturated", "four-set-products", "weak", 0.9, BAD),
     ]
     fits = pd.DataFrame(rows, columns=["model", "reading", "priors", "pareto_k", "verdict"])
-    assert list(sensitivity._not_answered(work, fits, is_crossed=True)) == [
+    assert list(hinges_of.not_answered(held, fits, is_crossed=True)) == [
         "exchangeable, reading odds-ratios: 1 of 2 fits not trusted (Pareto k up to 0.80)",
         "exchangeable, reading four-set-products: 1 of 1 fits not trusted (modes found once only); other priors "
         "not tried, for a batch cannot fit it",
@@ -226,7 +291,7 @@ def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
 
 
 def test_a_contradicted_reading_is_left_aside():
-    base = sensitivity.Base("one", "exchangeable", "weak")
+    base = Base("one", "exchangeable", "weak")
     table = pd.DataFrame(
         [
             ("one", "exchangeable", "weak", -6.7),
@@ -236,7 +301,7 @@ def test_a_contradicted_reading_is_left_aside():
         ],
         columns=["reading", "model", "priors", "log_evidence"],
     )
-    assert sensitivity._contradicted(table, base) == ["two"]
+    assert hinges_of.contradicted(table, base) == ["two"]
     changes = pd.DataFrame(
         [
             ("A:B", "reading", "one", True, 0.5, 0.0),
@@ -244,8 +309,8 @@ def test_a_contradicted_reading_is_left_aside():
             ("A:B", "reading", "three", False, 0.7, 0.2),
         ],
         columns=["pair", "what changes", "to", "is leading", "probability", "difference"],
-    )
-    said = sensitivity._hinge_finding(changes, ["two"])
+    ).assign(words="")
+    said = hinges_of.hinge_finding(changes, ["two"])
     assert "goes from 0.500 to 0.700 under three" in said
     assert "none give a decided answer; two left aside" in said.replace("gives", "give")
-    assert "to 0.990 under two" in sensitivity._hinge_finding(changes)
+    assert "to 0.990 under two" in hinges_of.hinge_finding(changes)

@@ -16,9 +16,10 @@ TITLES = {
     checklists.BARG: "BARG: Bayesian analysis reporting guidelines (Kruschke, Nat Hum Behav 2021;5:1282)",
     checklists.ROBUST: "ROBUST: reporting of Bayes used in clinical studies (Sung et al., J Clin Epidemiol 2005;58:261)",
 }
-AS_IN_PRINT = (
+LAID_OUT = (
     "The four cells against the one with neither, posterior medians with 95% equal-tailed credible intervals, on "
-    "the scale of the event, as Knol & VanderWeele (Int J Epidemiol 2012;41:514) recommend."
+    "the scale of the event. Laid out after Knol & VanderWeele (Int J Epidemiol 2012;41:514), who take the cell with "
+    "the lowest risk as reference"
 )
 ODDS_ONLY = "Odds ratios only: the sampling of a case-control study sets the risks."
 
@@ -37,7 +38,9 @@ def write_appendix(
     failed
         Failed diagnostics of the leading fit.
     """
-    tables = tuple(map(_pair_table, four_cells.tables(study, summary)[:MOST_TABLES]))
+    adjusted = four_cells.adjusted_for(study)
+    shown = four_cells.tables(study, summary)[:MOST_TABLES]
+    tables = tuple(_pair_table(one, adjusted) for one in shown)
     try:
         found = checklists.items(folder)
     except FileNotFoundError:
@@ -50,9 +53,10 @@ def write_appendix(
     return write_supplement(folder, Supplement(study.digest, tables, lists), failed)
 
 
-def _pair_table(one: FourCells) -> PairTable:
+def _pair_table(one: FourCells, adjusted: str) -> PairTable:
     beside = "" if one.background == "none" else f", beside {one.background}"
-    words = [AS_IN_PRINT, *one.in_words()]
+    lowest = f"; here that is {one.lowest}" if one.lowest else ""
+    words = [f"{LAID_OUT}{lowest}. {adjusted}", *one.in_words()]
     if not one.has_risks:
         words.append(ODDS_ONLY)
     if one.is_extrapolated:

@@ -28,15 +28,20 @@ from cotreat.study import Study
 
 WAIST = ("risk", CONDITIONAL, "size", "sigma")
 """What answers hold, of a model that has it."""
-EFFECTIVE, DRAWS = 1000, 1000
+EFFECTIVE, DRAWS = 1000, 4000
+"""Effective draws that are wanted, and draws of equal weight that are made of them: so many more that taking
+them adds next to nothing to the Monte Carlo error."""
 ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
 """Settings of a process beside others: threads of its own would only wait for theirs."""
-PART = 120
-"""Specifications of one shape that are fitted one after the other."""
+PART = 40
+"""Specifications of one shape that are fitted one after the other, each begun with what served before:
+however many processes there are, so that these change no number."""
+HELD = 8
+"""Compiled densities that a process keeps."""
 TRIED_AGAIN = 0.15
 """Of a fit that turned out bad, the share of draws that must be effective when its proposal is fitted once more."""
 FEW = 40
@@ -107,7 +112,7 @@ def fit_many(
     draws
         Draws of equal weight that each answer holds.
     seed
-        The same seed and number of processes give the same answers.
+        The same seed gives the same answers, whatever the number of processes.
     processes
         Of this machine; by default one for each core where there are more than `FEW` specifications.
     say
@@ -134,7 +139,7 @@ def fit_many(
         processes = 1 if len(tasks) <= FEW else os.cpu_count() or 1
     found: dict[int, Answer] = {}
     settings = (effective, draws, seed)
-    for part in _in_parts(_shared(tasks, processes), settings, processes):
+    for part in _in_parts(_shared(tasks), settings, processes):
         found.update(part)
         say(len(found), len(tasks))
     return [found[at] for at in range(len(tasks))]
@@ -190,13 +195,12 @@ def _task(at: int, one: Specification) -> _Task:
     return _Task(at, study, model.name, chosen, shape_of(study, model, chosen))
 
 
-def _shared(tasks: list[_Task], processes: int) -> list[list[_Task]]:
-    """Share tasks out: those of one shape together, but no part larger than what one process should do."""
-    most = min(max(1, -(-len(tasks) // processes)), PART)
+def _shared(tasks: list[_Task]) -> list[list[_Task]]:
+    """Share tasks out: those of one shape together, at most `PART` of them."""
     shapes: dict[str, list[_Task]] = {}
     for task in _like_after_like(tasks):
         shapes.setdefault(task.shape, []).append(task)
-    parts = [own[at : at + most] for own in shapes.values() for at in range(0, len(own), most)]
+    parts = [own[at : at + PART] for own in shapes.values() for at in range(0, len(own), PART)]
     return sorted(parts, key=len, reverse=True)
 
 
@@ -240,9 +244,7 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
     """Fit tasks of one shape, each begun with what served for the one before."""
     effective, draws, seed = settings
     prepare_jax()
-    first, model = part[0], find_model(part[0].model, part[0].study)
-    built = build(first.study, model, first.priors)
-    density = Density(built, share_orders(printed(first.study)))
+    model, density = find_model(part[0].model, part[0].study), _compiled(part[0])
     before, is_searched, is_worth_more = None, True, True
     for task in part:
         numbers = given_of(task.study, model, task.priors)
@@ -268,6 +270,21 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
         before = found.proposal
         answer = _answer(task, found, density, numbers, draws)
         yield {task.at: answer if is_searched else replace(answer, verdict=laplace.BAD)}
+
+
+_held: dict[tuple[str, tuple[str, ...]], Density] = {}
+
+
+def _compiled(task: _Task) -> Density:
+    """Return the density of a task's shape, compiled once for all batches of a process."""
+    key = (task.shape, task.study.present)
+    if key not in _held:
+        model = find_model(task.model, task.study)
+        built = build(task.study, model, task.priors)
+        while len(_held) >= HELD:
+            del _held[next(iter(_held))]
+        _held[key] = Density(built, share_orders(printed(task.study)))
+    return _held[key]
 
 
 def _answer(

@@ -8,7 +8,7 @@ independent of all else; so one compiled density gives them all (and with all pr
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -19,12 +19,13 @@ import pandas as pd
 import xarray as xr
 from scipy.special import logsumexp
 
-from cotreat import laplace
-from cotreat.estimands import enumerate_estimands, waist_of
+from cotreat import laplace, sampling
+from cotreat.estimands import Availability, Estimand, enumerate_estimands
 from cotreat.given import Given
-from cotreat.marginal import DRAWN
+from cotreat.laplace import Approximation
+from cotreat.marginal import DRAWN, Array
 from cotreat.measures import REPRESENTATIVE
-from cotreat.names import INTERVAL
+from cotreat.names import CREDIBLE, INTERVAL
 from cotreat.priors import PriorSet
 from cotreat.study import Study
 
@@ -36,14 +37,17 @@ GAMMA = "gamma"
 ANY = "any interaction"
 FACTORS = (0.5, 1.0, 2.0)
 """Prior SDs of the product terms, in units of the chosen one, under which Bayes factors are given."""
-MOST_SETS = 16
-"""Sets of interactions that are averaged over at most: four pairs of treatments."""
+MOST_SETS = 64
+"""Sets of interactions that are averaged over at most: those of six pairs, of four treatments."""
 AT_NULL = 1e-9
 """A ratio of odds ratios is 1 where its log is no further from 0: it is worked out from risks."""
 WAIST = ("risk", "conditional_risk", "log_ratio", "size", "sigma")
 
 GRADES = ((3.0, "not worth more than a bare mention"), (20.0, "positive"), (150.0, "strong"))
 """What Bayes factors up to some size are as evidence: Kass & Raftery, J Am Stat Assoc 1995;90:773."""
+
+
+BY_WEIGHTS, BY_SMC = "importance sampling", "sequential Monte Carlo"
 
 
 @dataclass(frozen=True)
@@ -55,28 +59,81 @@ class LogEvidence:
     value : float
         NaN where it cannot.
     pareto_k : float
+        NaN of sequential Monte Carlo.
+    error : float
+        Monte Carlo error.
+    method : str
     """
 
     value: float
     pareto_k: float
+    error: float = float("nan")
+    method: str = BY_WEIGHTS
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it can be used."""
+        return bool(np.isfinite(self.value))
 
 
-def log_evidence(marginals: Marginals, held: Sequence[int] = (), sd: float = 1.0) -> LogEvidence:
-    """Return the log evidence of `interaction` without some products.
+def by_weights(found: Approximation, at_zero: float = 0.0) -> LogEvidence:
+    """Return the log evidence that importance sampling found, less a log density at 0; NaN if it is bad."""
+    if found.verdict == laplace.BAD:
+        return LogEvidence(float("nan"), found.pareto_k)
+    return LogEvidence(found.log_evidence - at_zero, found.pareto_k, found.log_error)
+
+
+def by_smc(tree: xr.DataTree) -> LogEvidence:
+    """Return the log evidence of a run of sequential Monte Carlo, its error by how far chains are apart."""
+    logs = tree["sample_stats"].to_dataset()["log_evidence"].values
+    error = float(np.std(logs, ddof=1) / np.sqrt(len(logs)))
+    return LogEvidence(sampling.log_evidence(tree), float("nan"), error, BY_SMC)
+
+
+class Evidences:
+    """The log evidences of `interaction` without some products: one number of each for all tables.
 
     Parameters
     ----------
-    held
-        Places of their pairs among all.
-    sd
-        Prior SD of the products, in units of the chosen one.
+    marginals
+        Of model `interaction`.
+    pairs
+        How many products it has.
+    known
+        By the products held at 0, those worked out already: of the model itself, and of `additive`.
     """
+
+    def __init__(
+        self,
+        marginals: Marginals,
+        pairs: int,
+        known: Mapping[tuple[int, ...], LogEvidence] | None = None,
+    ) -> None:
+        self.marginals, self.pairs = marginals, pairs
+        self._found = {(held, 1.0): one for held, one in (known or {}).items() if one.is_known}
+
+    def of(self, held: Sequence[int] = (), sd: float = 1.0) -> LogEvidence:
+        """Return one, worked out once.
+
+        Parameters
+        ----------
+        held
+            Places of the pairs, among all, whose products are held at 0.
+        sd
+            Prior SD of the others, in units of the chosen one.
+        """
+        # Where no product is left none has a prior that could matter.
+        key = (tuple(held), 1.0 if len(held) == self.pairs else sd)
+        if key not in self._found:
+            self._found[key] = _log_evidence(self.marginals, *key)
+        return self._found[key]
+
+
+def _log_evidence(marginals: Marginals, held: Sequence[int], sd: float) -> LogEvidence:
     numbers = _wider(marginals.given, sd)
     at = [marginals.place(GAMMA)[pair] for pair in held]
     found = marginals.held_at_zero(at) if sd == 1.0 else marginals.found(numbers, at)
-    value = found.log_evidence - len(held) * _at_zero(numbers)
-    is_bad = found.verdict == laplace.BAD
-    return LogEvidence(float("nan") if is_bad else value, found.pareto_k)
+    return by_weights(found, len(held) * _at_zero(numbers))
 
 
 def _wider(numbers: Given, factor: float) -> Given:
@@ -113,6 +170,10 @@ class BayesFactor:
         Natural logarithm of the factor; NaN where it cannot be had.
     pareto_k : float
         The worse of the two marginal likelihoods'.
+    error : float
+        Monte Carlo error of `log`.
+    method : str
+        How the marginal likelihoods were worked out.
     savage_dickey, quadrature, smc : float
         The factor by other ways; NaN where they do not apply or were not asked for.
     """
@@ -124,6 +185,8 @@ class BayesFactor:
     is_chosen: bool
     log: float
     pareto_k: float
+    error: float
+    method: str
     savage_dickey: float = float("nan")
     quadrature: float = float("nan")
     smc: float = float("nan")
@@ -152,7 +215,7 @@ def grade(factor: float) -> str:
 
 def factors_of_interactions(
     study: Study,
-    marginals: Marginals,
+    evidences: Evidences,
     fit: xr.DataTree,
     sds: Sequence[float] = FACTORS,
     *,
@@ -162,7 +225,7 @@ def factors_of_interactions(
 
     Parameters
     ----------
-    marginals
+    evidences
         Of model `interaction`.
     fit
         A fit of it, for the Savage–Dickey ratio.
@@ -172,43 +235,53 @@ def factors_of_interactions(
         Whether each pair is tested under all of them, not under the chosen one alone.
     """
     pairs = study.pair_labels
-    chosen = float(marginals.given[f"{GAMMA} sigma"])
-    mu = float(marginals.given[f"{GAMMA} mu"])
-    none = list(range(len(pairs)))
-    every_quadrature = marginals.quadrature()
     ratios = savage_dickey(fit, pairs)
+    every = tuple(range(len(pairs)))
     found = []
-    without = log_evidence(marginals, none)  # no product is left whose prior could matter
     for factor in sds:
-        whole = log_evidence(marginals, (), factor)
-        rivals = [(ANY, none, without)]
+        found.append(_factor(ANY, every, evidences, factor, ratios))
         if len(pairs) > 1 and (each or factor == 1.0):
-            one = (log_evidence(marginals, [at], factor) for at in none)
-            rivals += [(p, [at], e) for at, (p, e) in enumerate(zip(pairs, one, strict=True))]
-        for of, held, rival in rivals:
-            is_chosen = factor == 1.0
-            is_single = len(held) == 1
-            by_nodes = float("nan")
-            if is_chosen and np.isfinite(every_quadrature):
-                at = [marginals.place(GAMMA)[pair] for pair in held]
-                less = marginals.quadrature(at) - len(held) * _at_zero(marginals.given)
-                by_nodes = float(np.exp(every_quadrature - less))
-            found.append(
-                BayesFactor(
-                    of,
-                    "interaction against additive"
-                    if of == ANY
-                    else f"interaction against the same without {of}",
-                    f"each log ratio of odds ratios ~ Normal({mu:g}, {chosen * factor:g})",
-                    chosen * factor,
-                    is_chosen,
-                    whole.value - rival.value,
-                    max(whole.pareto_k, rival.pareto_k),
-                    ratios[held[0]] if is_chosen and is_single else float("nan"),
-                    by_nodes,
-                )
-            )
+            found += [
+                _factor(pair, (at,), evidences, factor, ratios) for at, pair in enumerate(pairs)
+            ]
     return found
+
+
+def _factor(
+    of: str, held: tuple[int, ...], evidences: Evidences, sd: float, ratios: Sequence[float]
+) -> BayesFactor:
+    given = evidences.marginals.given
+    prior_sd = float(given[f"{GAMMA} sigma"]) * sd
+    rival = "additive" if of == ANY else f"the same without {of}"
+    is_chosen = sd == 1.0
+    return BayesFactor(
+        of,
+        f"interaction against {rival}",
+        f"each log ratio of odds ratios ~ Normal({float(given[f'{GAMMA} mu']):g}, {prior_sd:g})",
+        prior_sd,
+        is_chosen,
+        *_between(evidences.of((), sd), evidences.of(held, sd)),
+        savage_dickey=ratios[held[0]] if is_chosen and len(held) == 1 else float("nan"),
+        quadrature=_by_quadrature(evidences.marginals, held) if is_chosen else float("nan"),
+    )
+
+
+def _between(whole: LogEvidence, rival: LogEvidence) -> tuple[float, float, float, str]:
+    """Return log, Pareto k, error and method of a Bayes factor."""
+    return (
+        whole.value - rival.value,
+        float(np.fmax(whole.pareto_k, rival.pareto_k)),
+        float(np.hypot(whole.error, rival.error)),
+        ", ".join(dict.fromkeys([whole.method, rival.method])),
+    )
+
+
+def _by_quadrature(marginals: Marginals, held: Sequence[int]) -> float:
+    whole = marginals.quadrature()
+    if np.isnan(whole):
+        return whole
+    at = [marginals.place(GAMMA)[pair] for pair in held]
+    return float(np.exp(whole - marginals.quadrature(at) + len(held) * _at_zero(marginals.given)))
 
 
 def savage_dickey(fit: xr.DataTree, pairs: Sequence[str]) -> list[float]:
@@ -244,9 +317,8 @@ def factor_of_model(
         f"{name} against additive",
         prior,
         float("nan"),
-        is_chosen=True,
-        log=whole.value - additive.value,
-        pareto_k=max(whole.pareto_k, additive.pareto_k),
+        True,
+        *_between(whole, additive),
     )
 
 
@@ -268,10 +340,12 @@ def table_of(factors: Sequence[BayesFactor]) -> pd.DataFrame:
                 "prior_of_the_fits": "yes" if one.is_chosen else "no",
                 "bayes_factor": one.factor,
                 "log_bayes_factor": one.log,
+                "log_mc_error": one.error,
                 "evidence": one.grade,
                 "savage_dickey": one.savage_dickey,
                 "quadrature": one.quadrature,
                 "smc": one.smc,
+                "method": one.method,
                 "pareto_k": one.pareto_k,
             }
             for one in factors
@@ -292,17 +366,17 @@ class Weighed:
         Places of their pairs among all.
     prior, posterior : float
         Probability that just these are there.
+    evidence : LogEvidence
     """
 
     present: tuple[int, ...]
     prior: float
-    log_evidence: float
-    pareto_k: float
+    evidence: LogEvidence
     posterior: float
 
 
-def weigh(marginals: Marginals, pairs: int) -> list[Weighed]:
-    """Weigh every set of interactions; empty where there are too many, or one cannot be worked out.
+def weigh(evidences: Evidences) -> list[Weighed]:
+    """Weigh every set of interactions; empty where `why_not` says why.
 
     Notes
     -----
@@ -310,19 +384,32 @@ def weigh(marginals: Marginals, pairs: int) -> list[Weighed]:
     interaction is there with probability 1/2, and none and all of them are as probable (Scott & Berger, Ann
     Stat 2010;38:2587).
     """
-    if 2**pairs > MOST_SETS:
+    if why_not(evidences):
         return []
-    every = [own for count in range(pairs + 1) for own in combinations(range(pairs), count)]
+    pairs, every = evidences.pairs, _sets(evidences.pairs)
     priors = [1 / ((pairs + 1) * comb(pairs, len(own))) for own in every]
-    logs = [log_evidence(marginals, _absent(own, pairs)) for own in every]
+    logs = [evidences.of(_absent(own, pairs)) for own in every]
     joint = np.log(priors) + np.array([one.value for one in logs])
-    if np.isnan(joint).any():
-        return []
     after = np.exp(joint - logsumexp(joint))
     return [
-        Weighed(own, prior, one.value, one.pareto_k, float(weight))
+        Weighed(own, prior, one, float(weight))
         for own, prior, one, weight in zip(every, priors, logs, after, strict=True)
     ]
+
+
+def why_not(evidences: Evidences) -> str:
+    """Say why sets of interactions cannot be averaged over; empty where they can."""
+    pairs = evidences.pairs
+    if 2**pairs > MOST_SETS:
+        return f"{pairs} pairs make {2**pairs} sets, and no more than {MOST_SETS} are averaged over"
+    bad = sum(not evidences.of(_absent(own, pairs)).is_known for own in _sets(pairs))
+    return (
+        f"{bad} of {2**pairs} sets have no marginal likelihood that can be trusted" if bad else ""
+    )
+
+
+def _sets(pairs: int) -> list[tuple[int, ...]]:
+    return [own for count in range(pairs + 1) for own in combinations(range(pairs), count)]
 
 
 def _absent(present: Sequence[int], pairs: int) -> list[int]:
@@ -343,68 +430,134 @@ def table_of_sets(study: Study, sets: Sequence[Weighed]) -> pd.DataFrame:
             {
                 "interactions": ", ".join(labels[at] for at in one.present) or "none (additive)",
                 "prior_probability": one.prior,
-                "log_evidence": one.log_evidence,
+                "log_evidence": one.evidence.value,
+                "log_evidence_mc_error": one.evidence.error,
+                "log_evidence_by": one.evidence.method,
                 "probability": one.posterior,
-                "pareto_k": one.pareto_k,
+                "pareto_k": one.evidence.pareto_k,
             }
             for one in sets
         ]
     )
 
 
-def averaged(study: Study, marginals: Marginals, sets: Sequence[Weighed]) -> xr.Dataset:
-    """Draw from the posterior averaged over sets of interactions, each in proportion to its probability."""
-    ends = np.round(np.cumsum([one.posterior for one in sets]) * DRAWN).astype(int)
-    counts = np.diff(ends, prepend=0)
+def averaged(study: Study, marginals: Marginals, sets: Sequence[Weighed]) -> xr.Dataset | None:
+    """Draw from the posterior averaged over sets of interactions, each in proportion to its probability.
+
+    None where the draws of a set that counts cannot be trusted, though its marginal likelihood can.
+    """
     parts = []
-    for one, count in zip(sets, counts.tolist(), strict=True):
+    for one, count in zip(sets, _shares([one.posterior for one in sets]), strict=True):
         if count:
-            absent = [marginals.place(GAMMA)[at] for at in _absent(one.present, len(study.pairs))]
+            absent = _held(study, marginals, one)
             found = marginals.held_at_zero(absent)
-            parts.append(marginals.draws(found, WAIST, absent).isel(draw=slice(count)))
-    whole = xr.concat(parts, "draw")
-    whole = whole.assign_coords(draw=range(whole.sizes["draw"]))
+            if found.verdict == laplace.BAD:
+                return None
+            parts.append(marginals.points(found, count, absent))
+    return _waist(study, marginals, np.concatenate(parts))
+
+
+def averaged_prior(
+    study: Study, marginals: Marginals, sets: Sequence[Weighed], prior: xr.Dataset
+) -> xr.Dataset:
+    """Draw from the prior averaged over sets of interactions.
+
+    Parameters
+    ----------
+    prior
+        Draws of the free variables of `interaction`, at least `DRAWN` of them.
+    """
+    parts, start = [], 0
+    for one, count in zip(sets, _shares([one.prior for one in sets]), strict=True):
+        own = prior.isel(draw=slice(start, start + count))
+        parts.append(marginals.prior_points(own, _held(study, marginals, one)))
+        start += count
+    return _waist(study, marginals, np.concatenate(parts))
+
+
+def _shares(probabilities: Sequence[float]) -> list[int]:
+    """Share draws out by probability."""
+    ends = np.round(np.cumsum(probabilities) * DRAWN).astype(int)
+    return [int(count) for count in np.diff(ends, prepend=0)]
+
+
+def _held(study: Study, marginals: Marginals, one: Weighed) -> list[int]:
+    return [marginals.place(GAMMA)[at] for at in _absent(one.present, len(study.pairs))]
+
+
+def _waist(study: Study, marginals: Marginals, points: Array) -> xr.Dataset:
+    whole = marginals.worked_out(points, WAIST)
     return whole.assign(risk=whole["risk"].assign_attrs(risk_kind=study.risk_kind))
 
 
+Waists = tuple[xr.Dataset, xr.Dataset]
+"""What estimands are asked of, before the evidence and after it."""
+
+
 def table_of_averages(
-    study: Study, model: Model, average: xr.Dataset, fit: xr.DataTree
+    study: Study, model: Model, average: Waists, one_model: Waists
 ) -> pd.DataFrame:
-    """Put measures of synergy averaged over sets of interactions beside those of the model with all.
+    """Put measures of synergy averaged over sets of interactions beside those of one model.
 
     One measure of each family, pair and background, on the scale on which synergy is judged.
+
+    Parameters
+    ----------
+    model
+        The one model, that of the headline.
     """
-    whole = waist_of(fit["posterior"].to_dataset())
-    rows = list(_average_rows(study, model, average, whole))
+    asked = [
+        one
+        for one in enumerate_estimands(study, model)
+        if one.measure is not None
+        and one.is_judged
+        and one.measure.name in REPRESENTATIVE.values()
+        and one.null is not None
+        and not (study.is_case_control and one.needs_risks)
+    ]
+    available = Availability(study, model, one_model[1])
+    rows = [
+        _average_row(one, available.of(one), average, one_model) | {"one_model": model.name}
+        for one in asked
+    ]
     return pd.DataFrame(rows)
 
 
-def _average_rows(
-    study: Study, model: Model, average: xr.Dataset, whole: xr.Dataset
-) -> Iterator[dict[str, object]]:
+def _average_row(
+    one: Estimand, available: str, average: Waists, one_model: Waists
+) -> dict[str, object]:
+    return {
+        "estimand": one.label,
+        "background": one.background,
+        "scale": one.scale,
+        "availability": available,
+        "interval": CREDIBLE,
+        **_asked(one, average, "averaged"),
+        "probability_at_null": _at_null(one, average[1]),
+        "prior_probability_at_null": _at_null(one, average[0]),
+        **_asked(one, one_model, "one_model"),
+    }
+
+
+def _asked(one: Estimand, waists: Waists, name: str) -> dict[str, float]:
     tail = (1 - INTERVAL) / 2
-    for one in enumerate_estimands(study, model):
-        if one.measure is None or not one.is_judged:
-            continue
-        if one.measure.name not in REPRESENTATIVE.values() or one.null is None:
-            continue
-        if study.is_case_control and one.needs_risks:
-            continue
-        row: dict[str, object] = {
-            "estimand": one.label,
-            "background": one.background,
-            "scale": one.scale,
-        }
-        for name, waist in (("averaged", average), ("one_model", whole)):
-            values = one.values(waist).values.ravel()
-            off = np.log(values) if one.log else values - one.null
-            lower, middle, upper = np.quantile(values, [tail, 0.5, 1 - tail])
-            row |= {
-                f"estimate_{name}": middle,
-                f"lower_{name}": lower,
-                f"upper_{name}": upper,
-                f"probability_{name}": float((off > AT_NULL).mean()),
-            }
-            if name == "averaged":
-                row["probability_at_null"] = float((np.abs(off) <= AT_NULL).mean())
-        yield row
+    values = one.values(waists[1]).values
+    lower, middle, upper = map(float, np.quantile(values, [tail, 0.5, 1 - tail]))
+    before, after = (float((_off(one, waist) > AT_NULL).mean()) for waist in waists)
+    return {
+        f"estimate_{name}": middle,
+        f"lower_{name}": lower,
+        f"upper_{name}": upper,
+        f"probability_{name}": after,
+        f"prior_probability_{name}": before,
+    }
+
+
+def _at_null(one: Estimand, waist: xr.Dataset) -> float:
+    return float((np.abs(_off(one, waist)) <= AT_NULL).mean())
+
+
+def _off(one: Estimand, waist: xr.Dataset) -> Array:
+    """Return how far draws are from the null, on the scale on which it is judged."""
+    values: Array = one.values(waist).values
+    return np.log(values) if one.log else values - float(one.null or 0.0)

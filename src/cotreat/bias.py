@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from cotreat import confounding, e_values, four_cells, headline, sampling
 from cotreat.catalogue import Model, described, find_model
-from cotreat.confounding import FOR, Surface
+from cotreat.confounding import COMBINED_SD, FOR, PRODUCT_SD, SINGLE_SD, Surface, within
 from cotreat.estimands import waist_of
 from cotreat.names import FULL, OBSERVED, QUICK, STANDARD
 from cotreat.parts import BIAS, Fits, Part, Section, versions, write_part
@@ -57,7 +58,7 @@ def write(
     Parameters
     ----------
     fits
-        What `cotreat.sampling.fit` returned, by model and reading; the leading model under the default
+        What `cotreat.sampling.fit` returned, by model and reading; the leading model under the study's
         reading speaks here, and is fitted by Laplace's approximation where it is not among them.
     folder
         ``results/STUDY``.
@@ -71,7 +72,7 @@ def write(
     Path
         The part's folder.
     """
-    study = study.under(study.readings[0].id).divided("")
+    study = study.divided("")
     model, tree = _leading(study, fits, priors, seed, say)
     posterior = waist_of(tree["posterior"].to_dataset())
     summary = summarise(
@@ -227,7 +228,10 @@ def _tipping_points(
         "moved by a bias of its own; risks, odds ratios and measures are about those without. The evidence cannot "
         "tell a bias from an effect, so that its prior decides (confounding_priors.csv), and the interval widens. "
         "Rows with confounding none are the model without bias, rows with plausible the model with it. Availability is "
-        f"that of what is seen: the step from there to the effect is the prior of the bias alone. Model {name}."
+        "that of what is seen: the step from there to the effect is the prior of the bias alone. Model "
+        f"{name}{'' if name == model.name else f', for {model.name} has nothing that a bias could move'}. All are draws "
+        "of one distribution, weighed anew for each bias: mc_error is the standard error of a probability, effective "
+        "the draws it rests on; so rows with none differ from the numbers of the fit by the errors of both."
     )
     sections.append(Section("Confounding inside the posterior", (stated,), "confounding.csv"))
     how = (
@@ -242,9 +246,9 @@ def _tipping_points(
 
 
 def _of_surfaces(found: Sequence[Surface]) -> list[str]:
-    """Say what plausible confounding leaves of the decided, and at which bias the first of them tips."""
+    """Say what plausible confounding leaves of the decided, or that nothing is decided anyway."""
     decided = [one for one in found if one.is_decided]
-    told = [one for one in decided if one.plausible["probability"] == one.plausible["probability"]]
+    told = [one for one in decided if np.isfinite(one.plausible["probability"])]
     said = []
     if told:
         left = [
@@ -253,8 +257,11 @@ def _of_surfaces(found: Sequence[Surface]) -> list[str]:
             if confounding.standing(one.plausible["probability"]) == one.standing
         ]
         said.append(
-            f"Of {len(told)} conclusions that are decided if nothing is confounded, {len(left)} {'remains' if len(left) == 1 else 'remain'} decided if "
-            "confounding may have moved each odds ratio by a factor of up to 2 either way"
+            f"Of {len(told)} conclusions that are decided if nothing is confounded, {len(left)} "
+            f"{'remains' if len(left) == 1 else 'remain'} decided if confounding may have moved numbers, with 95% of each "
+            f"treatment's bias within a factor of {within(SINGLE_SD):.2g} either way, of each pair's within "
+            f"{within(PRODUCT_SD):.2g} and, both together, of a combination's against less of it within "
+            f"{within(COMBINED_SD):.2g}"
             + (f" ({', '.join(one.label for one in left)})." if left else ".")
         )
     elif not decided:

@@ -14,10 +14,20 @@ import pandas as pd
 from cotreat import store
 from cotreat.catalogue import described, rank
 from cotreat.engines import LIBRARIES
-from cotreat.parts import ABOUT, COMPARISON, SENSITIVITY, PartError, read_part
+from cotreat.names import DECIDED
+from cotreat.parts import (
+    ABOUT,
+    BAD,
+    COMPARISON,
+    MULTIVERSE,
+    SENSITIVITY,
+    PartError,
+    read_part,
+)
 
 BARG, ROBUST = "BARG", "ROBUST"
 UNANSWERED = "unanswered"
+FACTORS, AVERAGING = "bayes_factors.csv", "averaging.csv"
 
 
 @dataclass(frozen=True)
@@ -56,11 +66,20 @@ class _Fit:
     folder: Path
     info: dict[str, Any]
 
+    @property
+    def is_compared(self) -> bool:
+        """Whether it stands under a reading that is compared with the default one."""
+        return bool((self.info.get("conflict") or {}).get("predictions"))
+
     def has(self, name: str) -> bool:
         return (self.folder / name).exists()
 
     def told(self, *names: str) -> str:
         return ", ".join(f"{self.folder.name}/{name}" for name in names if self.has(name))
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Read a table; empty where there is none."""
+        return store.read_table(self.folder / name) if self.has(name) else pd.DataFrame()
 
 
 class _Folder:
@@ -75,7 +94,7 @@ class _Folder:
             raise FileNotFoundError(f"{place} holds no fit")
         digest = max(found, key=lambda fit: fit.info["created"]).info["study_digest"]
         own = [fit for fit in found if fit.info["study_digest"] == digest]
-        self.fits = sorted(own, key=lambda fit: rank(fit.info["model"]))
+        self.fits = sorted(own, key=lambda fit: (rank(fit.info["model"]), fit.is_compared))
         self.parts = {
             path.parent.name
             for path in place.glob(f"[!.]*/{ABOUT}")
@@ -99,6 +118,16 @@ class _Folder:
         if part not in self.parts:
             return ""
         return ", ".join(f"{part}/{n}" for n in names if (self.place / part / n).exists())
+
+    def table(self, part: str, name: str) -> pd.DataFrame:
+        """Read a table of a part; empty where there is none."""
+        return (
+            store.read_table(self.place / part / name) if self.file(part, name) else pd.DataFrame()
+        )
+
+    def each(self, name: str) -> str:
+        """Name a file that every fit holds."""
+        return self.shows(name) if len(self.fits) == 1 else f"{name} of each fit"
 
     def shows(self, *names: str) -> str:
         """Name the first fit that holds some files, and which of them."""
@@ -158,18 +187,22 @@ def _goal(held: _Folder) -> Answer:
 
 def _likelihood(held: _Folder) -> Answer:
     told = "; ".join(f"{name}: {described(name).predictor}" for name in held.models)
-    return (
-        f"log-odds η of each regimen: {told}. Events of counts are binomial; printed numbers are jointly normal",
-        "",
-    )
+    of = {
+        "events of counts are binomial": any(
+            "events" in table and table.events.notna().any()
+            for table in (fit.table(store.CELLS) for fit in held.fits)
+        ),
+        "printed numbers are jointly normal": any(
+            len(fit.table(store.PRINTED)) for fit in held.fits
+        ),
+    }
+    evidence = "; ".join(words for words, is_there in of.items() if is_there)
+    return (f"log-odds η of each regimen: {told}" + (f"; {evidence}" if evidence else ""), "")
 
 
 def _priors(held: _Folder) -> Answer:
     rows = held.priors
-    return (
-        f"{len(rows)} rows: distribution and numbers of every parameter",
-        held.shows(store.INFO),
-    )
+    return (f"{len(rows)} rows: distribution and numbers of every parameter", held.each(store.INFO))
 
 
 def _reasons(held: _Folder) -> Answer:
@@ -178,35 +211,54 @@ def _reasons(held: _Folder) -> Answer:
         return NONE
     nobody = [row["variable"] for row in rows if row["chosen by"] == "default"]
     words = f"each row has its reason; chosen by nobody, defaults: {', '.join(nobody)}"
-    return (words, held.shows(store.INFO))
+    return (words, held.each(store.INFO))
 
 
 def _sensitivity(held: _Folder) -> Answer:
-    where = held.file(SENSITIVITY, "multiverse.csv")
-    if where:
-        return (f"readings, models and priors varied: {where}", where)
-    sets = {fit.info["priors"] for fit in held.fits}
-    return (f"fitted under {', '.join(sorted(sets))}", "") if len(sets) > 1 else NONE
+    every = held.table(SENSITIVITY, MULTIVERSE)
+    if len(every):
+        fits = every.drop_duplicates(["reading", "model", "priors"])
+        bad = int((fits.verdict == BAD).sum())
+        sets = fits[fits.verdict != BAD].priors.nunique()
+        words = f"{sets} prior sets among {len(fits)} combinations of reading, model and priors"
+        return (
+            words + (f"; {bad} of these could not be fitted" if bad else ""),
+            held.file(SENSITIVITY, MULTIVERSE),
+        )
+    sets_of = {fit.info["priors"] for fit in held.fits}
+    return (f"fitted under {', '.join(sorted(sets_of))}", "") if len(sets_of) > 1 else NONE
 
 
 def _prior_predictive(held: _Folder) -> Answer:
     rows = _checks(held, "prior conflict")
-    if rows is None:
+    if not rows:
         return NONE
-    verdicts = ", ".join(f"{value:.2g} SD ({verdict})" for value, verdict in rows)
+    verdicts = ", ".join(f"{one.value:.2g} SD ({one.verdict})" for one in rows)
     words = f"how far the evidence lies from what the prior predicts, fit by fit: {verdicts}"
-    return (words, held.shows(store.CHECKS))
+    return (words, _all_of(rows))
 
 
-def _checks(held: _Folder, name: str) -> list[tuple[float, str]] | None:
+@dataclass(frozen=True)
+class _Check:
+    """One row of the checks of a fit."""
+
+    fit: _Fit
+    value: float
+    verdict: str
+
+
+def _checks(held: _Folder, name: str) -> list[_Check]:
     found = []
     for fit in held.fits:
-        if not fit.has(store.CHECKS):
-            continue
-        own = store.read_table(fit.folder / store.CHECKS)
-        own = own[own.check == name]
-        found += [(float(v), str(w)) for v, w in zip(own.value, own.verdict, strict=True)]
-    return found or None
+        table = fit.table(store.CHECKS)
+        own = table[table.check == name] if len(table) else table
+        found += [_Check(fit, float(row.value), str(row.verdict)) for row in own.itertuples()]
+    return found
+
+
+def _all_of(rows: Sequence[_Check]) -> str:
+    """Name the checks of all fits that rows are of."""
+    return ", ".join(dict.fromkeys(one.fit.told(store.CHECKS) for one in rows))
 
 
 def _software(held: _Folder) -> Answer:
@@ -219,23 +271,57 @@ def _engines(held: _Folder) -> set[str]:
     return {fit.info["engine"] for fit in held.fits}
 
 
-def _worst(held: _Folder, name: str, pick: Callable[[list[float]], float], words: str) -> Answer:
+Pick = Callable[..., _Check]
+"""Chooses a row by its value: `max` or `min`."""
+
+
+def _extreme(rows: Sequence[_Check], pick: Pick) -> _Check:
+    return pick(rows, key=lambda one: one.value)
+
+
+def _worst(held: _Folder, name: str, pick: Pick, words: str) -> Answer:
+    """Tell the worst value of a check over all fits, and where it stands."""
     rows = _checks(held, name)
-    if rows is None:
+    if not rows:
         return NONE
-    worst = pick([value for value, _ in rows])
-    return (words.format(worst), held.shows(store.CHECKS))
+    worst = _extreme(rows, pick)
+    return (words.format(worst.value), worst.fit.told(store.CHECKS))
 
 
 def _no_mcmc(held: _Folder) -> Answer:
-    others = sorted(_engines(held) & {"laplace", "smc"})
+    others = sorted(_engines(held) & set(_HOW))
     if not others:
         return ("all fits are by Markov chain Monte Carlo", "")
-    how = {
-        "laplace": "Laplace's approximation, corrected by importance sampling: Pareto k",
-        "smc": "sequential Monte Carlo: doubling its moves moves neither log evidence nor probabilities",
-    }
-    return ("; ".join(how[name] for name in others), held.shows(store.CHECKS))
+    told = [_judged(held, name) for name in others]
+    return ("; ".join(words for words, _ in told), ", ".join(filter(None, (w for _, w in told))))
+
+
+_HOW = {
+    "laplace": (
+        "Laplace's approximation, corrected by importance sampling",
+        ("Pareto k of weights",),
+    ),
+    "smc": (
+        "sequential Monte Carlo, judged by what doubling its moves changes",
+        ("log evidence, moves doubled", "P(synergy), moves doubled"),
+    ),
+}
+"""Engines without chains: what they are, and the checks that judge them."""
+
+
+def _judged(held: _Folder, engine: str) -> Answer:
+    words, names = _HOW[engine]
+    rows = [one for name in names for one in _checks(held, name)]
+    rows = [one for one in rows if one.fit.info["engine"] == engine]
+    if not rows:
+        return (words, "")
+    passed = sum(one.verdict == "pass" for one in rows)
+    told = "; ".join(
+        f"{name} at most {_extreme(own, max).value:.3g}"
+        for name in names
+        if (own := [one for one in _checks(held, name) if one.fit.info["engine"] == engine])
+    )
+    return (f"{words}: {told}; {passed} of {len(rows)} checks passed", _all_of(rows))
 
 
 def _failed(held: _Folder) -> str:
@@ -246,9 +332,35 @@ def _failed(held: _Folder) -> str:
 
 
 def _bayes_factors(held: _Folder) -> Answer:
-    where = held.file(COMPARISON, "bayes_factors.csv", "averaging.csv")
-    return _given(
-        where, "of each interaction, with the prior and the prior model probabilities it depends on"
+    found = held.table(COMPARISON, FACTORS)
+    if found.empty:
+        return NONE
+    own = found[found.prior_of_the_fits == "yes"]
+    told = "; ".join(
+        f"{row.of} ({row.comparison}) {row.bayes_factor:.3g}" for row in own.itertuples()
+    )
+    words = f"for an interaction against none: {told}" if told else "with the prior each depends on"
+    averaged = held.table(COMPARISON, AVERAGING)
+    if len(averaged):
+        shares = sorted({f"{p:.2g}" for p in averaged.prior_probability.dropna()})
+        words += f"; prior model probabilities {', '.join(shares)}"
+    return (words, held.file(COMPARISON, FACTORS, AVERAGING))
+
+
+def _bayes_factors_by_prior(held: _Folder) -> Answer:
+    found = held.table(COMPARISON, FACTORS)
+    if found.empty:
+        return NONE
+    told = found.dropna(subset=["prior_sd", "bayes_factor"])
+    told = told[told.of == told.of.iloc[0]] if len(told) else told
+    if told.prior_sd.nunique() < 2:
+        return NONE
+    values = ", ".join(
+        f"{row.bayes_factor:.3g} with SD {row.prior_sd:g}" for row in told.itertuples()
+    )
+    return (
+        f"of {told.of.iloc[0]}, by the prior SD of each log ratio: {values}",
+        held.file(COMPARISON, FACTORS),
     )
 
 
@@ -256,7 +368,7 @@ def _seeds(held: _Folder) -> Answer:
     seeds = sorted({str(fit.info["seed"]) for fit in held.fits})
     digest = held.fits[0].info["study_digest"][:12]
     words = f"seed {', '.join(seeds)}; SHA-256 of the evidence begins {digest}; draws, chains and versions of each fit"
-    return (words, held.shows(store.INFO))
+    return (words, held.each(store.INFO))
 
 
 # --- The checklists ---------------------------------------------------------------------------------
@@ -314,7 +426,10 @@ def _barg(held: _Folder) -> Iterator[Item]:
     yield item(
         decide,
         "decisions and their criteria",
-        ("a sign is called decided at a probability of at least 0.975 or at most 0.025", ""),
+        (
+            f"a sign is called decided at a probability of at least {DECIDED} or at most {1 - DECIDED:.3g}",
+            "",
+        ),
     )
     yield item(decide, "loss or utility of each decision")
     yield item(
@@ -328,7 +443,7 @@ def _barg(held: _Folder) -> Iterator[Item]:
     change = "5 Report sensitivity"
     yield item(change, "to the prior", _sensitivity(held))
     yield item(change, "to the likelihood and the model", _likelihoods(held))
-    yield item(change, "of Bayes factors to the prior")
+    yield item(change, "of Bayes factors to the prior", _bayes_factors_by_prior(held))
     again = "6 Make it reproducible"
     yield item(again, "software and versions", _software(held))
     yield item(again, "script", (f"cotreat reanalyse {held.fits[0].info['study']}", ""))
@@ -339,10 +454,10 @@ def _barg(held: _Folder) -> Iterator[Item]:
 def _predictive(held: _Folder) -> Answer:
     for name in ("predicted counts (χ²)", "predicted claims (χ²)"):
         rows = _checks(held, name)
-        if rows is not None:
-            worst = min(value for value, _ in rows)
-            words = f"{name}, smallest share of replications at least as far off as what was seen: {worst:.3g}"
-            return (words, held.shows("predictive.png", "claims_predictive.png", store.CHECKS))
+        if rows:
+            worst = _extreme(rows, min)
+            words = f"{name}, smallest share of replications at least as far off as what was seen: {worst.value:.3g}"
+            return (words, worst.fit.told("predictive.png", "claims_predictive.png", store.CHECKS))
     return NONE
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from cotreat import bayes_factors, left_out
 from cotreat.bayes_factors import ANY, BayesFactor, LogEvidence, Weighed, probability_of_none
 from cotreat.headline import share
-from cotreat.left_out import CELL, CLAIM, PATIENT, UNITS, Left
+from cotreat.left_out import CELL, CLAIM, PATIENT, UNITS, Left, Units
 from cotreat.loo import FEWEST, LeftOut, compare
 from cotreat.names import INTERVAL, STANDARD
 from cotreat.parts import MOST_FINDINGS, Part, Section, versions
@@ -42,12 +42,28 @@ WHY_UNIT = {
     "patients.",
     CELL: "The unit that is left out is the count of one regimen, with all its patients: the question is how "
     "well the counts of the other regimens predict what happens on a regimen that they say nothing of by "
-    "themselves. That is what the models differ in; of the next patient on a regimen that was counted they "
-    "all say nearly the same.",
-    CLAIM: "The unit that is left out is one printed number with the width of its interval; its density is "
-    "that of one number given all others, for all stand on the same patients (Bürkner, Gabry & Vehtari "
-    "2021). A printed number that follows from others is not counted twice: it counts with its width alone.",
+    "themselves. That is another question than how well the next patient on a counted regimen is predicted.",
+    CLAIM: "The unit that is left out is one printed number with the width of its interval, and its density "
+    "is that of the unit given the others, for all stand on the same patients (Bürkner, Gabry & Vehtari "
+    "2021). Where numbers follow from one another, so that any could be told from the rest, the loosest of "
+    "the others is not used either (not_used_either): two estimates are then missing. Which one that is does "
+    "not depend on the order of the study file.",
 }
+SAMPLED = (
+    "In a case-control study the share of cases on a regimen is set by how many cases and controls were "
+    "drawn: what is predicted is this sample, not the risk of patients."
+)
+FEW_UNITS = (
+    "With {count} units, fewer than {fewest}, there are no stacking weights, and no model is called better: the "
+    "units are few and not exchangeable, each being about something else, so that a standard error made of "
+    "how much they differ describes them and says nothing of how sure a difference is."
+)
+REPEATS = (
+    "The model with interactions has as many parameters as there are counts, and without one of them the "
+    "others hardly tell of the interaction. So the difference of each count is the log Bayes factor of all "
+    "counts less that of the others, which is near 0: each repeats the Bayes factor of the interaction below, "
+    "they do not add to each other, and they depend on the interaction's prior just as it does."
+)
 
 
 @dataclass
@@ -73,6 +89,15 @@ class Findings:
     averages: pd.DataFrame = field(default_factory=pd.DataFrame)
     failed: list[str] = field(default_factory=list)
 
+
+MEASURES = (
+    "Averaged measures of synergy, beside those of the one model that makes the headline, each probability "
+    "beside the same before the evidence. probability_at_null is the probability that the measure is exactly "
+    "at its null, which only ratios of odds ratios can be. Where there is no interaction, measures of the "
+    "other families lie where the single effects put them, not at their nulls: their averaged probabilities "
+    "are partly algebra. There is no contraction of averages, whose quartiles may both be the null; that of "
+    "the one model stands in its summary."
+)
 
 Told = tuple[Part, dict[str, pd.DataFrame], dict[str, "Figure"]]
 
@@ -123,22 +148,31 @@ def _of_models(study: Study, found: Findings, tables: dict[str, pd.DataFrame]) -
     if not found.left:
         return []
     table = compare(found.left)
-    logs = {name: one.value for name, one in found.evidence.items()}
-    tables["models.csv"] = table.assign(log_evidence=table.model.map(logs))
+    of_models = table.model.map(found.evidence)
+    tables["models.csv"] = table.assign(
+        log_evidence=[one.value for one in of_models],
+        log_evidence_mc_error=[one.error for one in of_models],
+        log_evidence_by=[one.method for one in of_models],
+    )
     tables["units.csv"] = pd.concat([_units(name, one) for name, one in found.left.items()])
     units = next(iter(found.left.values())).units
     words = [
         "Each model is asked what it predicts for evidence that is left out: elpd is the sum of the log "
         "densities that the rest predicts for each unit left out, larger is better; difference is that "
-        "less the best model's, with the standard error of the difference beside it. Differences under "
-        f"{SMALL:g}, or under two standard errors, tell no models apart; of few units the standard error "
-        "itself is rough.",
+        "less the best model's, with the standard error of the difference beside it.",
         WHY_UNIT[units.kind],
+        *([SAMPLED] if units.kind == CELL and study.is_case_control else []),
         "Densities come by Pareto-smoothed importance sampling from the fit's draws where its Pareto k is "
-        "good, else from a refit without the unit, as the difference of two log evidences; worst_k is the "
-        "highest k before that, refitted says how many units needed it, not_answered how many had no "
-        "answer. log_evidence is the log marginal likelihood of the model under its priors.",
-        _about_weights(units.count, units.kind),
+        "good (and, where units are few, their error small), else from a refit without the unit, as the "
+        "difference of two log evidences; worst_k is the "
+        "highest k before that, refitted says how many units were refitted, worst_refit_k and "
+        "fewest_effective how good the refits' own weights are, not_answered how many units had no answer. "
+        "log_evidence is the log marginal likelihood of the model under its priors.",
+        "mc_error is the error of the computation: by so much another seed may give another number. That of "
+        "the whole model's log evidence is shared by all refits, and counts once for each. Where a k is above "
+        "0.5 weights have no finite variance, and the error may be about twice what is said.",
+        _about_weights(units),
+        *([REPEATS] if _is_saturated(study, units) else []),
     ]
     if units.kind == CLAIM and study.counted:
         words.append("Regimens that were counted are not left out: all is given their counts.")
@@ -147,16 +181,20 @@ def _of_models(study: Study, found: Findings, tables: dict[str, pd.DataFrame]) -
     ]
 
 
-def _about_weights(count: int, kind: str) -> str:
-    if count < FEWEST:
-        return (
-            f"With {count} units there are no stacking weights: with fewer than {FEWEST} their error would "
-            "be larger than they are."
-        )
+def _is_saturated(study: Study, units: Units) -> bool:
+    """Tell whether no count can be spared if the interactions are to be known."""
+    parameters = 1 + len(study.treatment_ids) + len(study.pairs)
+    return units.kind == CELL and units.count <= parameters
+
+
+def _about_weights(units: Units) -> str:
+    if units.count < FEWEST:
+        return FEW_UNITS.format(count=units.count, fewest=FEWEST)
     return (
-        f"stacking_weight is the share of a model in the average of predictions that predicts {UNITS[kind]} "
-        "best (Yao, Vehtari, Simpson & Gelman 2018). It averages predictions only: it is no probability "
-        "that a model is true, and no probability of synergy is averaged with it."
+        f"Differences under {SMALL:g}, or under two standard errors, tell no models apart. stacking_weight is "
+        f"the share of a model in the average of predictions that predicts {UNITS[units.kind]} best (Yao, "
+        "Vehtari, Simpson & Gelman 2018). It averages predictions only: it is no probability that a model is "
+        "true, and no probability of synergy is averaged with it."
     )
 
 
@@ -167,9 +205,13 @@ def _units(name: str, one: LeftOut) -> pd.DataFrame:
             "model": name,
             "unit": one.units.kind,
             "left_out": one.units.names,
+            "not_used_either": [", ".join(part.beside) for part in one.units.parts],
             "alike": one.times,
             "elpd": one.elpd,
+            "mc_error": one.error,
             "how": one.how,
+            "refit_k": one.refit_k,
+            "refit_effective": one.refit_effective,
             "pareto_k": one.pareto_k,
             "elpd_by_weights": one.by_weights,
         }
@@ -201,10 +243,10 @@ def _of_left_out(
         f"Each {what} is left out in turn, the model fitted to the rest, and the {what} predicted: median "
         f"and central {INTERVAL:.0%} of the predictions stand beside it. tail is the share of predictions at "
         "least as far out, on the nearer side; of numbers that a model fits, one in twenty has less than "
-        "0.025. A wide prediction means that the rest says little about it, and that its effect on the "
+        "0.025. not_used_either names numbers that would have told it. A wide prediction means that the rest says little about it, and that its effect on the "
         "answer is its own."
     ]
-    words += [_in_words(one) for one in left_out.follows(study)]
+    words += [in_words(one, study) for one in left_out.follows(study)]
     if depth == STANDARD and len(found.left) > 1:
         words.append(f"This is model {shown}; depth full leaves them out of every model.")
     figures[LEFT_OUT], caption = _picture(study, shown, found.left[shown].predicted, is_counted)
@@ -218,18 +260,39 @@ def _of_left_out(
     ]
 
 
-def _in_words(one: Dependence) -> str:
-    beyond = "" if one.agrees is not False else ", beyond rounding of what is printed"
-    return (
-        f"{one.name} follows from {', '.join(one.others)}, which make it {one.implied:.3g}{beyond}: left "
-        "out alone it would leave nothing open, so only its width is."
-    )
+def in_words(one: Dependence, study: Study) -> str:
+    """Say of a number that it follows from others, and what that means for leaving it out."""
+    told_of = f"{one.name} follows from {', '.join(one.others)}"
+    if not np.isnan(one.implied):
+        told_of += f", which make it {_implied(one, study)}"
+    if one.agrees is False:
+        told_of += ", beyond rounding of what is printed"
+    if _kinds(study).get(one.name, True):
+        return (
+            f"{told_of}. While all others are used any of them would be known, so where one is left out "
+            "another is not used either, the loosest: not_used_either names it."
+        )
+    return f"{told_of}. It says nothing more than they do, and is not left out by itself."
+
+
+def _kinds(study: Study) -> dict[str, bool]:
+    """Tell of each claim whether it is an odds ratio."""
+    return {claim.id: claim.is_odds_ratio for claim in study.claims}
+
+
+def _implied(one: Dependence, study: Study) -> str:
+    """Write what others make of a number: an odds ratio, a p-value or a count."""
+    kinds = _kinds(study)
+    if one.name not in kinds:
+        return f"{one.implied:.0f} events"
+    return f"{one.implied:.3g}" if kinds[one.name] else f"p = {one.implied:.2g}"
 
 
 def _left_row(name: str, left: Left) -> dict[str, object]:
     return {
         "model": name,
         "left_out": left.unit,
+        "not_used_either": ", ".join(left.beside),
         "quantity": left.quantity,
         "printed": left.printed,
         "predicted": left.median,
@@ -251,7 +314,7 @@ def _picture(
     what = "count" if is_counted else "printed number"
     return figure, Picture(
         LEFT_OUT,
-        f"What all other evidence predicts for each {what} that is left out (bars, central 50% and "
+        f"What the rest of the evidence predicts for each {what} that is left out (bars, central 50% and "
         f"{INTERVAL:.0%}, model {model}) and what is {'counted' if is_counted else 'printed'} (diamonds). A "
         f"diamond far outside its bar is one that the rest contradicts under this model; {outside} of "
         f"{len(predicted)} lie outside.",
@@ -274,9 +337,9 @@ def _of_factors(found: Findings, tables: dict[str, pd.DataFrame]) -> list[Sectio
         "which side the interaction is on, and it depends on the prior of the interaction, which stands in "
         "each row: a wide prior spends its belief on strong interactions, and counts against itself where "
         "the evidence shows none. prior_of_the_fits marks the prior that the other tables use.",
-        "evidence is Kass & Raftery's (1995) word for a factor of that size. It comes from marginal "
-        "likelihoods by importance sampling, whose Pareto k stands at the end; beside it, where they "
-        "apply, are ArviZ's Savage–Dickey ratio (of one product, by densities of the draws), quadrature "
+        "evidence is Kass & Raftery's (1995) word for a factor of that size. method says how the marginal "
+        "likelihoods behind it were worked out, log_mc_error how far their computation may be off, pareto_k "
+        "how good the weights are; beside it, where they apply, are ArviZ's Savage–Dickey ratio (of one product, by densities of the draws), quadrature "
         "(of models with few parameters) and sequential Monte Carlo (at depth full).",
     )
     return [Section("Bayes factors of the interactions", words, "bayes_factors.csv")]
@@ -291,7 +354,6 @@ def _of_averages(
     if not found.sets:
         return []
     tables["averaging.csv"] = bayes_factors.table_of_sets(study, found.sets)
-    tables["averaged.csv"] = found.averages
     prior, after = probability_of_none(found.sets)
     words = [
         "The headline comes from one continuous model that contains the others, in which an interaction of "
@@ -304,16 +366,13 @@ def _of_averages(
     for at, pair in enumerate(study.pair_labels if len(study.pairs) > 1 else ()):
         prior, after = probability_of_none(found.sets, at)
         words.append(f"P(γ = 0) for {pair}: {share(prior)} before, {share(after)} after.")
-    measures = (
-        "Averaged measures of synergy, beside those of the one model. probability_at_null is the probability "
-        "that the measure is exactly at its null, which only ratios of odds ratios can be. Where there is no "
-        "interaction, measures of the other families lie where the single effects put them, not at their "
-        "nulls: their averaged probabilities are partly algebra."
-    )
-    return [
-        Section("Averaging over whether there are interactions", tuple(words), "averaging.csv"),
-        Section("Measures of synergy, averaged", (measures,), "averaged.csv"),
+    sections = [
+        Section("Averaging over whether there are interactions", tuple(words), "averaging.csv")
     ]
+    if len(found.averages):
+        tables["averaged.csv"] = found.averages
+        sections.append(Section("Measures of synergy, averaged", (MEASURES,), "averaged.csv"))
+    return sections
 
 
 # --- Findings --------------------------------------------------------------------------------------
@@ -353,12 +412,12 @@ def _found_outside(found: Findings) -> list[str]:
             named = ", ".join(f"{left.unit} ({left.quantity} {left.printed})" for left in far[:3])
             return [
                 f"Left out in turn, {len(far)} of {len(one.predicted)} numbers lie outside the central "
-                f"{INTERVAL:.0%} of what all others predict under {name}: {named}."
+                f"{INTERVAL:.0%} of what the rest predicts under {name}: {named}."
             ]
         if one.predicted:
             return [
                 f"Left out in turn, each of {len(one.predicted)} numbers lies within the central "
-                f"{INTERVAL:.0%} of what all others predict under {name}."
+                f"{INTERVAL:.0%} of what the rest predicts under {name}."
             ]
     return []
 
@@ -370,10 +429,17 @@ def _found_models(found: Findings, tables: Mapping[str, pd.DataFrame]) -> list[s
     told_of = table[table.difference.notna()]
     if len(told_of) < 2:
         return []
-    best, others = told_of.iloc[0], told_of.iloc[1:]
     units = next(iter(found.left.values())).units
-    unit, size = UNITS[units.kind], -others.difference
-    worse = others[(size > SMALL) & (size > CLEAR * others.difference_se)]
+    unit = UNITS[units.kind]
+    if units.count < FEWEST:
+        return [
+            f"Where {unit} is left out, there are {units.count} units, too few and too unlike each other to call a "
+            f"model better: differences in log density among {', '.join(told_of.model)} are up to "
+            f"{-told_of.difference.min():.1f}."
+        ]
+    best, others = told_of.iloc[0], told_of.iloc[1:]
+    size, error = -others.difference, np.hypot(others.difference_se, others.difference_mc_error)
+    worse = others[(size > SMALL) & (size > CLEAR * error)]
     if not len(worse):
         return [
             f"Where {unit} is left out, no model predicts clearly better than another: prediction does not choose "
@@ -383,7 +449,6 @@ def _found_models(found: Findings, tables: Mapping[str, pd.DataFrame]) -> list[s
         f"{row.model} by {-row.difference:.1f} (SE {row.difference_se:.1f})"
         for row in worse.itertuples()
     )
-    words = f"Where {unit} is left out, {best.model} predicts it better than {named} in log density"
-    if units.count < FEWEST:
-        words += f"; of {units.count} units such a standard error is rough"
-    return [words + "."]
+    return [
+        f"Where {unit} is left out, {best.model} predicts it better than {named} in log density."
+    ]

@@ -3,7 +3,7 @@
 How it is stated is told in `cotreat.effects.confounding`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,12 +18,13 @@ from cotreat.batch import WAIST
 from cotreat.catalogue import Model, find_model
 from cotreat.estimands import (
     EVERY,
+    Availability,
     Estimand,
     Waist,
-    availability,
     enumerate_estimands,
     full_label,
     is_beyond_null,
+    is_combination_ratio,
     is_measure,
 )
 from cotreat.evidence.claims import printed, share_orders
@@ -31,7 +32,7 @@ from cotreat.model import build, given_of
 from cotreat.names import DECIDED, EXTRAPOLATED, INTERVAL, OBSERVED
 from cotreat.normals import terms
 from cotreat.priors import BIAS, Prior, PriorSet
-from cotreat.regimens import NONE, parse
+from cotreat.regimens import NONE
 from cotreat.sampling import prepare_jax
 from cotreat.standardised import Density
 from cotreat.study import Study
@@ -41,11 +42,20 @@ SINGLE_SD = float(np.log(2) / ndtri(0.975))
 PRODUCT_SD = SINGLE_SD / 2
 """SDs of a plausible bias: of an odds ratio 95 % within a factor of 2 either way, and half of that on the
 log scale of a ratio of odds ratios, as interactions are half of effects in the prior set ``weak``."""
+COMBINED_SD = float(np.hypot(SINGLE_SD, PRODUCT_SD))
+"""That of the odds ratio of a combination against itself less one treatment, which both move."""
 PLAUSIBLE = (
     "95 % within a factor of 2 (a pair's: of 1.4) either way: a factor of 2 is the most that a confounder makes "
     "that is 2.2 times (common outcome) to 3.4 times (rare) as frequent with the treatment, and multiplies the "
     "risk as much"
 )
+
+
+def within(sd: float) -> float:
+    """Return the factor within which 95 % of a bias of some SD lies, either way."""
+    return float(np.exp(ndtri(0.975) * sd))
+
+
 KNOWN = "a bias that is taken to be known, to see what it would do"
 
 LARGEST = {"bias_beta": float(np.log(3)), "bias_gamma": float(np.log(2))}
@@ -55,9 +65,10 @@ WIDER = 1.2
 the far biases of the tacrolimus cohort cannot be told."""
 TRIES = 2
 """Approximations that are made, with seeds of their own, until one can be used."""
-EFFECTIVE, POINTS, LEAST_EFFECTIVE = 2000, 12_000, 100
-"""Effective draws that the posterior of what is seen is to have; of its draws so many serve at each bias,
-and there so many must be effective."""
+SEEN_EFFECTIVE = 2000
+"""Effective draws that the posterior of what is seen is to have."""
+POINTS, ROUNDS, LEAST_EFFECTIVE = 12_000, 4, 400
+"""Draws of it that serve at each bias; so many times as many at most where fewer are effective than must be."""
 
 Array = NDArray[np.float64]
 
@@ -128,6 +139,8 @@ class Surface:
         it cannot be told.
     estimate, lower, upper : ndarray, shape (step, step)
         Posterior median and interval.
+    mc_error, effective : ndarray, shape (step, step)
+        Standard error of the probability, and the effective draws behind it.
     plausible : dict
         The same numbers by name where biases are not known but plausible (`with_confounding`).
     """
@@ -140,6 +153,8 @@ class Surface:
     estimate: Array
     lower: Array
     upper: Array
+    mc_error: Array
+    effective: Array
     plausible: Mapping[str, float]
 
     @property
@@ -182,7 +197,7 @@ class Surface:
         )
 
 
-PARTS = ("estimate", "lower", "upper", "probability")
+PARTS = ("estimate", "lower", "upper", "probability", "mc_error", "effective")
 
 
 def _crossing(bias: Array, probability: Array, level: float) -> float:
@@ -232,7 +247,7 @@ def surfaces(
     What the evidence sees, β + bias, has one likelihood under all biases. So one distribution of it is
     approximated, under priors wide enough for every bias, and its draws serve at each: moved by the
     bias, and weighted by that posterior's density over the proposal's. Pareto-smoothed weights say where that
-    cannot be trusted.
+    cannot be trusted; where too few are effective more draws are made, up to `ROUNDS` times as many.
     """
     prepare_jax()
     found = find_model(model, study)
@@ -240,10 +255,11 @@ def surfaces(
     if seen is None:
         return [], [f"tipping points: Pareto k {pareto_k:.2f} of the posterior of what is seen"]
     grid = [LARGEST[name] * np.arange(-steps, steps + 1) / steps for name in BIAS]
-    told = {
-        at: seen.under([float(own[i]) for own, i in zip(grid, at, strict=True)])
+    biases = {
+        at: [float(own[i]) for own, i in zip(grid, at, strict=True)]
         for at in np.ndindex(*map(len, grid))
     }
+    told = {at: seen.under(bias) for at, bias in biases.items()}
     middle = told[(steps, steps)]
     if middle is None:
         return [], ["tipping points: no draws to be used without bias"]
@@ -264,6 +280,9 @@ class _Told:
     waist: xr.Dataset
 
 
+_Round = tuple[Array, Array]
+
+
 @dataclass(frozen=True)
 class _Seen:
     """Draws of what the evidence sees, in the coordinates of the model with known biases.
@@ -272,8 +291,10 @@ class _Seen:
     ----------
     names : tuple of str
         The variables that can take a bias of single treatments, and one of products, upon them.
-    proposal : ndarray, shape (draw,)
-        Log density that the points were drawn with.
+    drawn : list of (ndarray, ndarray)
+        Points, and the log density that they were drawn with, in rounds of `POINTS`.
+    more : callable
+        Draws another round.
     """
 
     study: Study
@@ -281,16 +302,20 @@ class _Seen:
     priors: PriorSet
     names: tuple[str, str]
     density: Density
-    points: Array
-    proposal: Array
+    drawn: list[_Round]
+    more: Callable[[], _Round]
 
     def under(self, bias: Sequence[float]) -> _Told | None:
         """Weight the draws for a known bias; None where they cannot tell."""
-        points = self.points.copy()
-        for name, own in zip(self.names, bias, strict=True):
-            points[:, self.density.columns(name)] -= own
         chosen = _known(self.priors, *bias)
-        return self._told(self.density, chosen, points, self.proposal)
+
+        def moved(points: Array, proposal: Array) -> _Round:
+            points = points.copy()
+            for name, own in zip(self.names, bias, strict=True):
+                points[:, self.density.columns(name)] -= own
+            return points, proposal
+
+        return self._told(self.density, chosen, moved)
 
     def allowed(self, seed: int) -> _Told | None:
         """Weight the draws, each with biases of its own drawn from what is plausible.
@@ -299,27 +324,45 @@ class _Seen:
         """
         chosen = with_confounding(self.priors)
         density = _density(self.study, self.model, chosen)
-        points = np.empty((len(self.points), density.size))
-        for rv in self.density.built.free_RVs:
-            points[:, density.columns(rv.name)] = self.points[:, self.density.columns(rv.name)]
         rng = np.random.default_rng(seed)
-        proposal = self.proposal.copy()
-        for variable, name in zip(BIAS, self.names, strict=True):
-            columns = density.columns(f"{variable}_z")
-            z = rng.normal(size=(len(points), len(columns)))
-            points[:, columns] = z
-            proposal -= 0.5 * (z**2 + np.log(2 * np.pi)).sum(1)
-            bias = z * chosen[variable].numbers()["sigma"]
-            own = density.columns(name)
-            points[:, own] -= bias if len(own) == len(columns) else bias.mean(1, keepdims=True)
-        return self._told(density, chosen, points, proposal)
+
+        def moved(seen: Array, proposal: Array) -> _Round:
+            points, proposal = np.empty((len(seen), density.size)), proposal.copy()
+            for rv in self.density.built.free_RVs:
+                points[:, density.columns(rv.name)] = seen[:, self.density.columns(rv.name)]
+            for variable, name in zip(BIAS, self.names, strict=True):
+                columns = density.columns(f"{variable}_z")
+                z = rng.normal(size=(len(points), len(columns)))
+                points[:, columns] = z
+                proposal -= 0.5 * (z**2 + np.log(2 * np.pi)).sum(1)
+                bias = z * chosen[variable].numbers()["sigma"]
+                own = density.columns(name)
+                points[:, own] -= bias if len(own) == len(columns) else bias.mean(1, keepdims=True)
+            return points, proposal
+
+        return self._told(density, chosen, moved)
 
     def _told(
-        self, density: Density, priors: PriorSet, points: Array, proposal: Array
+        self, density: Density, priors: PriorSet, moved: Callable[[Array, Array], _Round]
     ) -> _Told | None:
+        """Weight rounds of draws, each moved to another posterior, until enough are effective."""
         numbers = given_of(self.study, self.model, priors)
-        weights, k = laplace.smoothed(density.surface(numbers)(points) - proposal)
-        if k >= laplace.BAD_K or 1 / np.sum(weights**2) < LEAST_EFFECTIVE:
+        surface = density.surface(numbers)
+        points, logs = np.empty((0, density.size)), np.empty(0)
+        for at in range(ROUNDS):
+            if at == len(self.drawn):
+                self.drawn.append(self.more())
+            new, proposal = moved(*self.drawn[at])
+            points, logs = (
+                np.concatenate([points, new]),
+                np.concatenate([logs, surface(new) - proposal]),
+            )
+            weights, k = laplace.smoothed(logs)
+            if 1 / np.sum(weights**2) >= LEAST_EFFECTIVE:
+                break
+        else:
+            return None
+        if k >= laplace.BAD_K:
             return None
         waist = labelled(density.built, density.deterministics(WAIST, points, numbers), 1)
         risk = waist["risk"].assign_attrs(risk_kind=self.study.risk_kind)
@@ -346,15 +389,19 @@ def _seen(study: Study, model: Model, priors: PriorSet, seed: int) -> tuple[_See
     surface = density.surface(given_of(study, model, wide))
     for own in range(seed, seed + TRIES):
         found = laplace.approximate(
-            surface, density.start, density.spreads, effective=EFFECTIVE, seed=own
+            surface, density.start, density.spreads, effective=SEEN_EFFECTIVE, seed=own
         )
         if found.verdict != laplace.BAD:
             break
     if found.verdict == laplace.BAD:
         return None, found.pareto_k
-    points = found.points[:POINTS]
-    logs = found.proposal.normals.log_density(terms(points))
-    return _Seen(study, model, priors, names, density, points, logs), found.pareto_k
+    normals, rng = found.proposal.normals, np.random.default_rng(seed)
+
+    def drawn() -> _Round:
+        points = normals.draw(POINTS, rng)
+        return points, normals.log_density(terms(points))
+
+    return _Seen(study, model, priors, names, density, [drawn()], drawn), found.pareto_k
 
 
 def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
@@ -367,15 +414,16 @@ def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand
     ratios: list[tuple[Estimand, str]] = []
     measures: dict[tuple[str, str], tuple[Estimand, str]] = {}
     additive = "reri_or" if study.is_case_control else "ic"
+    availability = Availability(study, model, waist)
     for e in enumerate_estimands(study, model):
         if e.measure is None and not e.label.startswith("odds_ratio["):
             continue
         is_asked = any(is_measure(e, name) for name in ("ror", additive)) and e.is_judged
         if e.measure is not None and not is_asked:
             continue
-        available = availability(e, study, model, waist)
+        available = availability.of(e)
         if e.measure is None:
-            if available == OBSERVED and _is_less_one(e):
+            if available == OBSERVED and is_combination_ratio(e, against_none=False):
                 ratios.append((e, available))
         elif available in (OBSERVED, EXTRAPOLATED):
             key = (e.measure.name, e.pair)
@@ -383,13 +431,6 @@ def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand
                 measures[key] = (e, available)
     order = sorted(measures, key=lambda key: key[0] != "ror")
     return ratios + [measures[key] for key in order]
-
-
-def _is_less_one(estimand: Estimand) -> bool:
-    if len(estimand.arms) != 2:
-        return False
-    arm, against = map(parse, estimand.arms)
-    return bool(against) and against < arm and len(arm - against) == 1
 
 
 def _surface(
@@ -414,7 +455,12 @@ def _numbers(estimand: Estimand, one: _Told | None) -> list[float]:
         return [np.nan] * len(PARTS)
     draws = estimand.values(one.waist).values.ravel()
     beyond = is_beyond_null(estimand, one.waist).values.ravel()
-    return [*_quantiles(draws, one.weights, [0.5, _TAIL, 1 - _TAIL]), float(one.weights @ beyond)]
+    probability = float(one.weights @ beyond)
+    # Of a weighted mean (Owen, Monte Carlo theory, methods and examples, 2013, section 9.2).
+    error = float(np.sqrt(np.sum((one.weights * (beyond - probability)) ** 2)))
+    effective = 1 / float(np.sum(one.weights**2))
+    quantiles = _quantiles(draws, one.weights, [0.5, _TAIL, 1 - _TAIL])
+    return [*quantiles, probability, max(error, 0.5 / effective), effective]
 
 
 _TAIL = (1 - INTERVAL) / 2
@@ -431,7 +477,7 @@ def _quantiles(draws: Array, weights: Array, shares: Sequence[float]) -> Array:
 
 
 def grid_table(found: Sequence[Surface]) -> pd.DataFrame:
-    """List every conclusion at every bias, which stands as a factor."""
+    """List every conclusion at every bias, which stands as a factor; where nothing was told, nothing stands."""
     rows = []
     for one in found:
         for i, j in np.ndindex(*one.probability.shape):
@@ -443,7 +489,7 @@ def grid_table(found: Sequence[Surface]) -> pd.DataFrame:
                     "product_factor": np.exp(one.products[j]),
                     **{name: getattr(one, name)[i, j] for name in PARTS},
                     "standing": now,
-                    "is_overturned": bool(now) and now != one.standing,
+                    "is_overturned": now != one.standing if now else None,
                 }
             )
     return pd.DataFrame(rows)

@@ -20,16 +20,16 @@ from scipy.optimize import brentq
 from cotreat.catalogue import Model
 from cotreat.estimands import (
     RATIO,
+    Availability,
     Estimand,
     Waist,
-    availability,
     enumerate_estimands,
     is_measure,
     name_of,
     subject_of,
 )
 from cotreat.names import INTERVAL, OBSERVED, is_undefined
-from cotreat.regimens import parse
+from cotreat.regimens import adds_one
 from cotreat.study import Study
 from cotreat.summary import POSTERIOR, PRINTED
 
@@ -92,7 +92,7 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``source``, ``comparison``, ``availability``, ``odds_ratio``, ``lower``, ``upper``, what
+        Columns ``source``, ``comparison``, ``background``, ``scale``, ``availability``, ``odds_ratio``, ``lower``, ``upper``, what
         was taken as risk ratio and as its nearer limit (``as_risk_ratio``, ``nearer_limit``), ``from``, in
         words, and the E-values ``e_value`` and ``e_value_limit``. Of a case-control study each odds ratio
         has two rows, for its data cannot show whether the outcome is rare.
@@ -107,6 +107,8 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
         told = {
             "source": row.estimator,
             "comparison": subject,
+            "background": row.background,
+            "scale": row.scale,
             "availability": row.availability,
             "odds_ratio": row.estimate,
             "lower": row.lower,
@@ -131,8 +133,7 @@ def _is_asked(row: Any, study: Study) -> bool:
     arm, _, against = subject_of(row.estimand).partition(" vs ")
     if row.estimator != POSTERIOR or not {arm, against} <= set(study.present):
         return False
-    is_less_one = parse(against) < parse(arm) and len(parse(arm) - parse(against)) == 1
-    return row.availability == OBSERVED or is_less_one
+    return row.availability == OBSERVED or adds_one(arm, against)
 
 
 def _e_values(row: Any, ratio: Any, common: bool | None) -> Iterator[dict[str, Any]]:
@@ -262,17 +263,28 @@ def of_interactions(study: Study, model: Model, waist: Waist) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``pair``, ``background``, ``availability``, ``exposure``, ``stratum`` (against which the other one
+        Columns ``pair``, ``background``, ``scale``, ``availability``, ``exposure``, ``stratum`` (against which the other one
         is compared), the contrast ``ic`` with ``lower`` and ``upper``, ``direction`` of the confounding in the
         strata, ``e_value`` and ``e_value_limit``. No rows where risks are not identified, or nowhere have all
         four cells patients.
     """
-    columns = ["pair", "background", "availability", "exposure", "strata", "ic", "lower", "upper"]
+    columns = [
+        "pair",
+        "background",
+        "scale",
+        "availability",
+        "exposure",
+        "strata",
+        "ic",
+        "lower",
+        "upper",
+    ]
     columns += ["direction", "e_value", "e_value_limit"]
     rows = []
+    availability = Availability(study, model, waist)
     for estimand in enumerate_estimands(study, model):
         if is_measure(estimand, "ic") and estimand.scale == "event":
-            available = availability(estimand, study, model, waist)
+            available = availability.of(estimand)
             if not is_undefined(available) and set(estimand.arms) <= set(study.present):
                 rows += list(_of_contrast(estimand, available, study, waist))
     return pd.DataFrame(rows, columns=columns)
@@ -303,6 +315,7 @@ def _of_contrast(
             yield {
                 "pair": estimand.pair,
                 "background": estimand.background,
+                "scale": estimand.scale,
                 "availability": available,
                 "exposure": exposure,
                 "strata": strata,

@@ -341,6 +341,18 @@ def is_measure(estimand: Estimand, name: str) -> bool:
     return estimand.measure is not None and estimand.measure.name == name
 
 
+def is_combination_ratio(estimand: Estimand, *, against_none: bool = True) -> bool:
+    """Tell whether an estimand is the odds ratio of a regimen against itself less one part.
+
+    Parameters
+    ----------
+    against_none
+        Whether that may leave none at all.
+    """
+    is_ratio = name_of(estimand.label) == "odds_ratio" and len(estimand.arms) == 2
+    return is_ratio and regimens.adds_one(*estimand.arms, against_none=against_none)
+
+
 def on_measure(estimand: Estimand, measure: Measure) -> Estimand:
     """Ask another measure of the same four regimens on the same scale."""
     return replace(
@@ -392,11 +404,6 @@ class Availability:
         if is_implied(estimand, self._model):
             return IMPLIED
         return self._determined.of(estimand)
-
-
-def availability(estimand: Estimand, study: Study, model: Model, waist: Waist) -> str:
-    """Return what `Availability` says of one estimand."""
-    return Availability(study, model, waist).of(estimand)
 
 
 def is_fixed(estimand: Estimand, model: Model) -> bool:

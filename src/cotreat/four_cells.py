@@ -1,8 +1,9 @@
 """The four cells of each pair against one reference, with the effects within strata and the interaction.
 
-The presentation that Knol & VanderWeele (Int J Epidemiol 2012;41:514) recommend, read from a summary: risks and
-odds ratios of the four cells against the one with neither, the effect of each treatment within strata of the
-other, and measures of interaction on the additive and the multiplicative scale, with intervals.
+Laid out after Knol & VanderWeele (Int J Epidemiol 2012;41:514), read from a summary: risks and ratios of the four
+cells against one of them, the effect of each treatment within strata of the other, and measures of interaction on
+the additive and the multiplicative scale, with intervals. They take the cell with the lowest risk as reference;
+here it is the one with neither, so that numbers of several pairs and outcomes read alike.
 """
 
 from collections.abc import Iterator
@@ -24,6 +25,18 @@ MULTIPLICATIVE = ("rrr", "ror")
 MARK = " †"
 """Behind a number that the evidence does not determine."""
 REFERENCE = "1 (reference)"
+COLUMNS = (
+    "part",
+    "quantity",
+    "of",
+    "n",
+    "events",
+    "estimate",
+    "lower",
+    "upper",
+    "probability",
+    "availability",
+)
 CELL, EFFECT, INTERACTION = "cell", "effect within a stratum", "interaction"
 
 
@@ -43,6 +56,8 @@ class FourCells:
         ``availability``; all on the scale of the event.
     has_risks : bool
         Whether risks are identified; in a case-control study only odds ratios are.
+    ratio : str
+        `RATIO`, or `ODDS` where odds ratios are what the evidence is about: in print, or in a case-control study.
     cells : tuple of str
         Regimens with neither, the first, the second, both.
     """
@@ -53,6 +68,7 @@ class FourCells:
     background: str
     rows: pd.DataFrame
     has_risks: bool
+    ratio: str
     cells: tuple[str, str, str, str]
 
     @property
@@ -66,13 +82,14 @@ class FourCells:
         Numbers with `MARK` behind them are extrapolated.
         """
         none, one, other, both = self.cells
-        ratio = RATIO if self.has_risks else ODDS
-        words = {RATIO: "risk ratio", ODDS: "odds ratio"}[ratio]
+        ratio, words = self.ratio, {RATIO: "risk ratio", ODDS: "odds ratio"}[self.ratio]
         strata = {f"without {self.second}": (none, one), f"with {self.second}": (other, both)}
         rows = []
         for name, (without, with_) in strata.items():
             row = {"stratum": name}
             for head, arm in ((f"without {self.first}", without), (f"with {self.first}", with_)):
+                if self.is_counted:
+                    row[f"events/n {head}"] = self._counts(arm)
                 if self.has_risks:
                     row[f"risk {head}"] = self._text(CELL, RISK, arm)
                 row[f"{words} {head}"] = (
@@ -85,12 +102,39 @@ class FourCells:
                     EFFECT, DIFFERENCE, against
                 )
             rows.append(row)
-        last = {"stratum": f"effect of {self.second}: {words}"}
-        for head, own in (("without", (none, other)), ("with", (one, both))):
-            last[f"{words} {head} {self.first}"] = self._text(
-                EFFECT, ratio, f"{own[1]} vs {own[0]}"
-            )
-        return pd.DataFrame([*rows, last]).fillna("")
+        rows.append(self._of_second(ratio, words, f"{words} {{}}"))
+        if self.has_risks:
+            rows.append(self._of_second(DIFFERENCE, "risk difference", "risk {}"))
+        return pd.DataFrame(rows).fillna("")
+
+    def _of_second(self, quantity: str, words: str, column: str) -> dict[str, str]:
+        """Make the row of the second treatment's effect, without and with the first."""
+        none, one, other, both = self.cells
+        row = {"stratum": f"effect of {self.second}: {words}"}
+        for head, against in (("without", f"{other} vs {none}"), ("with", f"{both} vs {one}")):
+            row[column.format(f"{head} {self.first}")] = self._text(EFFECT, quantity, against)
+        return row
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether events were counted in any of the cells."""
+        return bool(self.rows.n.notna().any())
+
+    def _counts(self, arm: str) -> str:
+        own = self.rows[
+            (self.rows.part == CELL) & (self.rows.quantity == RISK) & (self.rows.of == arm)
+        ]
+        row = own.iloc[0]
+        return "" if pd.isna(row.n) else f"{int(row.events)}/{int(row.n)}"
+
+    @property
+    def lowest(self) -> str:
+        """The cell with the lowest risk, or odds, by their medians; empty where not all have any."""
+        against = self.rows[(self.rows.part == CELL) & (self.rows.quantity == ODDS)]
+        if against.estimate.isna().any():
+            return ""
+        ratios = [1.0, *against.estimate]  # of the first against itself
+        return self.cells[ratios.index(min(ratios))]
 
     def in_words(self) -> tuple[str, str]:
         """Say the measures of interaction on the additive and on the multiplicative scale."""
@@ -145,9 +189,34 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
             rows = pd.DataFrame(_rows(study, posterior, pair, cells, background))
             first, second = (names.get(part, part) for part in parts)
             found.append(
-                FourCells(pair, first, second, background, rows, not study.is_case_control, cells)
+                FourCells(
+                    pair,
+                    first,
+                    second,
+                    background,
+                    rows,
+                    not study.is_case_control,
+                    ratio_of(study),
+                    cells,
+                )
             )
     return found
+
+
+def ratio_of(study: Study) -> str:
+    """Return which ratio is shown: of odds, where these are what the evidence is about."""
+    return ODDS if study.is_case_control or study.has_uncounted else RATIO
+
+
+def adjusted_for(study: Study) -> str:
+    """Say what the numbers of a study are adjusted for."""
+    if study.cells is not None and study.is_adjusted:
+        names = [one.name for one in study.cells.covariates]
+        names += ["clusters"] if study.cells.clusters else []
+        return f"Adjusted for {', '.join(names)}."
+    if any(claim.adjusted for claim in study.claims):
+        return "What the printed numbers are adjusted for is not printed."
+    return "Adjusted for nothing."
 
 
 def _rows(
@@ -208,6 +277,8 @@ def _told(row: Any) -> dict[str, Any]:
 
 def long_table(found: list[FourCells]) -> pd.DataFrame:
     """Put the rows of several tables together, with pair and background."""
+    if not found:
+        return pd.DataFrame(columns=["pair", "background", *COLUMNS])
     parts = [one.rows.assign(pair=one.pair, background=one.background) for one in found]
     table = pd.concat(parts, ignore_index=True)
     first = ["pair", "background"]

@@ -10,7 +10,7 @@ from cotreat.catalogue import rank
 from cotreat.estimands import EVERY, name_of, subject_of
 from cotreat.measures import MEASURES, REPRESENTATIVE
 from cotreat.names import DECIDED, OBSERVED, is_undefined
-from cotreat.regimens import parse
+from cotreat.regimens import adds_one
 from cotreat.study import NOT_IDENTIFIED
 from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR
 
@@ -101,9 +101,8 @@ def _is_headline(summary: pd.DataFrame) -> Callable[[str], bool]:
         if name_of(label) != "odds_ratio":
             return name_of(label) in shown
         arm, _, against = subject_of(label).partition(" vs ")
-        without = parse(arm) - parse(against)
-        one_less = parse(against) < parse(arm) and len(without) == 1 and bool(parse(against))
-        return against == reference or one_less or ">" in label
+        is_one_less = adds_one(arm, against, against_none=False)
+        return against == reference or is_one_less or ">" in label
 
     return tell
 

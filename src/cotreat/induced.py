@@ -14,9 +14,9 @@ from cotreat import given, vectorised
 from cotreat.catalogue import Model
 from cotreat.estimands import (
     CONDITIONAL,
+    Availability,
     Estimand,
     Waist,
-    availability,
     enumerate_estimands,
     is_beyond_null,
 )
@@ -92,9 +92,8 @@ def _numbers(built: pm.Model, priors: PriorSet) -> Mapping[str, object]:
 
 def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
     """List the estimands that have a distribution, with their availability."""
-    found = [
-        (one, availability(one, study, model, waist)) for one in enumerate_estimands(study, model)
-    ]
+    availability = Availability(study, model, waist)
+    found = [(one, availability.of(one)) for one in enumerate_estimands(study, model)]
     return [one for one in found if one[1] in (OBSERVED, EXTRAPOLATED, IMPLIED)]
 
 

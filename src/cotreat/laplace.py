@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from cotreat.modes import FAR_BELOW, Array, Mode, Surface, climb, find_modes, finite, starts
+from cotreat.names import VERDICTS
 from cotreat.nodes import nested
 from cotreat.normals import Normals, scattered, terms, union
 
-GOOD, MIDDLING, BAD = "good", "middling", "bad"
+GOOD, MIDDLING, BAD = VERDICTS
 GOOD_K, BAD_K = 0.5, 0.7
 """Below the first weights have a finite variance; above the second no number of draws that anybody makes
 brings their means near enough, and they must not be used."""
@@ -45,6 +46,8 @@ KEPT = 6000
 BEST_TWO = (0.7, 0.3)
 """Shares of the best proposal and the next in the last one: what one does not reach the other may."""
 MOST_DRAWS = 64_000
+FEWEST_EFFECTIVE = 100
+"""With fewer effective draws the error of a log evidence is above 0.1, whatever k says."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Approximation:
     effective : float
         1/Σw²: independent draws that would tell as much.
     log_evidence : float
-        Log marginal likelihood.
+        Log marginal likelihood, of the smoothed weights.
     modes : int
         How many were found; 0 where the proposal of a similar distribution was begun with.
     is_searched : bool
@@ -117,8 +120,14 @@ class Approximation:
 
     @property
     def verdict(self) -> str:
-        """``good``, ``middling`` or ``bad``, by k and by how the modes were found."""
-        return verdict(self.pareto_k) if self.is_searched else BAD
+        """``good``, ``middling`` or ``bad``, by k, by effective draws and by how the modes were found."""
+        is_known = self.is_searched and self.effective >= FEWEST_EFFECTIVE
+        return verdict(self.pareto_k) if is_known else BAD
+
+    @property
+    def log_error(self) -> float:
+        """Monte Carlo error of the log evidence: the relative SE of the mean weight."""
+        return float(np.sqrt(max(1 / self.effective - 1 / len(self.weights), 0.0)))
 
     def resampled(self, chains: int, draws: int, rng: np.random.Generator) -> Array:
         """Draw points by their weights, systematically, in random order, shape (chain, draw, size).
@@ -195,7 +204,7 @@ def approximate(
         others, other_logs = _weighed(surface, proposal.normals, min(more, most - len(points)), rng)
         points, logs = np.concatenate([points, others]), np.concatenate([logs, other_logs])
     weights, k = smoothed(logs)
-    evidence = float(logsumexp(logs) - np.log(len(logs)))
+    evidence = _log_mean(logs, weights)
     is_doubtful = not modes and effective > 0
     if is_doubtful and _misses_a_mode(surface, start, proposal, evidence, rng):
         return approximate(
@@ -228,6 +237,15 @@ def smoothed(logs: Array) -> tuple[Array, float]:
     found, k = array_stats.psislw(-logs)
     weights = np.exp(np.asarray(found) - logsumexp(found))
     return weights, float(k) if np.isfinite(k) else np.inf
+
+
+def _log_mean(logs: Array, weights: Array) -> float:
+    """Return the log of the mean of smoothed weights, in units of those before.
+
+    A middling weight is not smoothed, and tells by how much all were divided to add up to 1.
+    """
+    middle = np.argpartition(logs, len(logs) // 2)[len(logs) // 2]
+    return float(logs[middle] - np.log(weights[middle]) - np.log(len(logs)))
 
 
 def effective_draws(logs: Array) -> float:

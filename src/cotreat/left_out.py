@@ -1,7 +1,8 @@
 """Leaving evidence out: its units, what each adds to the rest, and what the rest predicts of it.
 
 A unit is what is left out at a time: a patient, the count of a regimen, or a printed number with the width
-of its interval. Leaving it out changes numbers that a model is given and nothing else, so that one
+of its interval. Where numbers follow from one another, another of them is not used either, for one that
+the others tell would not be left out. Leaving it out changes numbers that a model is given and nothing else, so that one
 compiled density serves for all: a patient fewer in a cell; a count of none among none, which is as likely
 under any risk; a printed number with so wide a rounding that it could be any.
 """
@@ -9,7 +10,7 @@ under any risk; a printed number with so wide a rounding that it could be any.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,12 +56,15 @@ class Unit:
         Log density of the unit given the rest is the log evidence, less that under the changes, plus this.
     times : int
         How many units are like it.
+    beside : tuple of str
+        Printed numbers that are not used either: with one of them it could be told.
     """
 
     name: str
     changes: tuple[tuple[str, int, float], ...]
     constant: float = 0.0
     times: int = 1
+    beside: tuple[str, ...] = ()
 
     def left_out(self, numbers: Given) -> Given:
         """Return the numbers that a model is given without it."""
@@ -145,22 +149,51 @@ def _log_orders(n: int, r: int) -> float:
 
 
 def _claims(numbers: claims.Printed) -> Iterator[Unit]:
-    """Yield printed numbers: those of the joint law, and widths of those that follow from others."""
-    has_widths = numbers.sizes.are_known
-    claims_, ratios = len(numbers.claims), len(numbers.odds_ratios)
+    """Yield printed numbers with their widths."""
     for at, name in enumerate(numbers.names):
         changes: list[tuple[str, int, float]] = []
-        constant = 0.0
-        if at in numbers.kept:
-            # A total is counted in patients, all else is on the scale of log odds or deviates.
-            scale = 1.0 if at < claims_ else float(numbers.totals[at - claims_].n)
-            changes.append(("printed rounding", at, UNREAD * scale))
-            constant += _log_unread(numbers.claims[at] if at < claims_ else None, scale)
-        if at < ratios and has_widths:
+        point, constant = _point_of(numbers, at)
+        if point is not None:
+            scale = _scale(numbers, point)
+            changes.append(("printed rounding", point, UNREAD * scale))
+            own = numbers.claims[point] if point < len(numbers.claims) else None
+            constant += _log_unread(own, scale)
+        if at < len(numbers.odds_ratios) and numbers.sizes.are_known:
             changes.append(("width rounding", at, UNREAD))
             constant += _log_unread(None, 1.0)
         if changes:
-            yield Unit(name, tuple(changes), constant)
+            yield Unit(name, tuple(changes), constant, beside=_beside(numbers, at, point))
+
+
+def _point_of(numbers: claims.Printed, at: int) -> tuple[int | None, float]:
+    """Return the row of the joint law that is left out for a number, and what its log density is more.
+
+    A number that follows from others is left out by leaving out the loosest of these, with which it moves in
+    proportion. A p-value that follows from an odds ratio says nothing more, and is not left out.
+    """
+    if at in numbers.kept:
+        return at, 0.0
+    weights = numbers.follows_from(at)
+    is_p_value = len(numbers.odds_ratios) <= at < len(numbers.claims)
+    if is_p_value or not weights:
+        return None, 0.0
+    point = max(weights, key=numbers.looseness)
+    return point, -float(np.log(abs(weights[point])))
+
+
+def _beside(numbers: claims.Printed, at: int, point: int | None) -> tuple[str, ...]:
+    """Name the numbers that are not used where a row of the joint law is left out for one."""
+    if point is None:
+        return ()
+    rows = range(len(numbers.names))
+    unused = [row for row in rows if row == point or point in numbers.follows_from(row)]
+    return tuple(numbers.names[row] for row in unused if row != at)
+
+
+def _scale(numbers: claims.Printed, at: int) -> float:
+    """A total is counted in patients, all else is on the scale of log odds or deviates."""
+    more = at - len(numbers.claims)
+    return float(numbers.totals[more].n) if more >= 0 else 1.0
 
 
 def _log_unread(claim: Claim | None, scale: float) -> float:
@@ -236,13 +269,23 @@ def _of_claims(numbers: claims.Printed, posterior: xr.Dataset, units: Units) -> 
     inverse = np.diagonal(precision, axis1=-2, axis2=-1)
     of_rows = 0.5 * (np.log(inverse / (2 * np.pi)) - pull**2 / inverse)
     logs = np.zeros((*mean.shape[:2], len(numbers.names)))
-    logs[..., kept] = of_rows
-    if "width_mean" in posterior:
-        seen = claims.data(numbers)["printed widths"]
-        sd = posterior["width_sd"].values
-        off = (seen - posterior["width_mean"].values) / sd
-        logs[..., : len(seen)] -= 0.5 * (off**2 + np.log(2 * np.pi * sd**2))
+    for at in range(len(numbers.names)):
+        point, more = _point_of(numbers, at)
+        if point is not None:
+            logs[..., at] = of_rows[..., kept.index(point)] + more
+    logs[..., : len(numbers.odds_ratios)] += _of_widths(numbers, posterior)
     return logs[..., [numbers.names.index(name) for name in units.names]]
+
+
+def _of_widths(numbers: claims.Printed, posterior: xr.Dataset) -> NDArray[np.float64]:
+    """Return the log density of each printed width, 0 where they are no evidence."""
+    if "width_mean" not in posterior:
+        shape = posterior["claim_mean"].shape[:2]
+        return np.zeros((*shape, len(numbers.odds_ratios)))
+    sd = posterior["width_sd"].values
+    off = (claims.data(numbers)["printed widths"] - posterior["width_mean"].values) / sd
+    logs: NDArray[np.float64] = -0.5 * (off**2 + np.log(2 * np.pi * sd**2))
+    return logs
 
 
 # --- Exact refits ----------------------------------------------------------------------------------
@@ -256,8 +299,11 @@ class Refit:
     ----------
     elpd : float
         Log density that the rest predicts for the unit; NaN where it could not be worked out.
-    pareto_k : float
-        Of the refit's own weights; NaN of NUTS.
+    pareto_k, effective : float
+        Of the refit's own weights, and their effective draws; NaN of NUTS.
+    error : float
+        Monte Carlo error of the refit's part of it; that of the whole model's log evidence, which all refits
+        share, is not in it.
     how : str
     posterior : xarray.Dataset or None
         Draws of the refit, of ``risk`` and of what says what is printed, if they were asked for.
@@ -265,11 +311,19 @@ class Refit:
 
     elpd: float
     pareto_k: float
+    effective: float
+    error: float
     how: str
     posterior: xr.Dataset | None = None
 
 
-BY_LAPLACE, BY_NUTS, NONE = "refit", "refit by NUTS", "not answered"
+BY_LAPLACE, BY_NUTS = "refit", "refit by NUTS"
+NOT_REFITTED, TOO_MANY, NOT_TRUSTED = (
+    "weights not trusted, no refit",
+    "weights not trusted, beyond the most refits",
+    "neither weights nor refit trusted",
+)
+"""Why there is no answer."""
 
 
 def refit(
@@ -301,15 +355,26 @@ def refit(
         elpd = marginals.whole.log_evidence - found.log_evidence + unit.constant
         names = ("risk", *LAW)
         draws = marginals.draws(found, names) if is_predicted else None
-        return Refit(elpd, found.pareto_k, BY_LAPLACE, draws)
+        return Refit(elpd, found.pareto_k, found.effective, found.log_error, BY_LAPLACE, draws)
     if may_sample:
         posterior = marginals.sampled(numbers, draws=NUTS_DRAWS, tune=NUTS_TUNE, chains=NUTS_CHAINS)
         logs = log_densities(study, posterior, units)
         if logs is not None and _has_settled(posterior):
-            own = logs.sel(unit=unit.name).values.ravel()
-            elpd = float(logsumexp(own) - np.log(len(own)))
-            return Refit(elpd, float("nan"), BY_NUTS, posterior)
-    return Refit(float("nan"), found.pareto_k, NONE)
+            own = logs.sel(unit=unit.name)
+            elpd = float(logsumexp(own) - np.log(own.size))
+            error = float(log_mean_errors(own))
+            return Refit(elpd, float("nan"), float("nan"), error, BY_NUTS, posterior)
+    return Refit(float("nan"), found.pareto_k, found.effective, float("nan"), NOT_TRUSTED)
+
+
+def log_mean_errors(logs: xr.DataArray) -> NDArray[np.float64]:
+    """Return the Monte Carlo error of the log of a mean over draws, from logs, dims (chain, draw, …)."""
+    import arviz as az
+
+    means: xr.DataArray = xr.ufuncs.exp(logs - logs.max(("chain", "draw")))
+    error = az.mcse(means.to_dataset(name="mean"), method="mean")["mean"]
+    found: NDArray[np.float64] = np.asarray(error / means.mean(("chain", "draw")))
+    return found
 
 
 def _has_settled(posterior: xr.Dataset) -> bool:
@@ -324,7 +389,7 @@ def _has_settled(posterior: xr.Dataset) -> bool:
 
 @dataclass(frozen=True)
 class Left:
-    """A printed number, or a count, in what all others predict of it.
+    """A printed number, or a count, in what the evidence that is not left out with it predicts of it.
 
     Attributes
     ----------
@@ -339,6 +404,8 @@ class Left:
         Ends of the central 95 and 50 % of the predictive distribution, and its middle.
     tail : float
         Share of predictions at least as far out, on the nearer side.
+    beside : tuple of str
+        Printed numbers that were not used either.
     """
 
     unit: str
@@ -351,6 +418,7 @@ class Left:
     right: float
     upper: float
     tail: float
+    beside: tuple[str, ...] = ()
 
     @property
     def is_outside(self) -> bool:
@@ -381,37 +449,51 @@ def predictions(
         return [_left(unit.name, EVENTS, f"{own:.0f} of {study.n[at]}", own, drawn)]
     numbers = claims.printed(study)
     assert numbers is not None  # noqa: S101 - for the type checker
-    return list(_of_numbers(numbers, numbers.names.index(unit.name), posterior, rng))
-
-
-def _of_numbers(
-    numbers: claims.Printed, at: int, posterior: xr.Dataset, rng: np.random.Generator
-) -> Iterator[Left]:
-    name, data = numbers.names[at], claims.observed(numbers)
     flat = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
-    if at in numbers.kept:
-        points = [i for i in numbers.kept if i != at and not data.is_tail[i]]
-        covariance = flat["claim_covariance"].values - np.diag(data.rounding)
-        mean = flat["claim_mean"].values
-        centre, sd = readings.conditional(mean, covariance, at, points, data)
-        drawn = rng.normal(centre, sd)
-        if at < len(numbers.odds_ratios):
-            claim = numbers.claims[at]
-            yield _left(name, ODDS_RATIO, str(claim.value), claim.value.value, np.exp(drawn))
-        elif at < len(numbers.claims):
-            yield _of_p_value(numbers.claims[at], float(data.values[at]), centre, sd, rng)
-        else:
-            value = float(data.values[at])
-            total = numbers.totals[at - len(numbers.claims)].n
-            yield _left(name, EVENTS, f"{value:.0f} of {total}", value, drawn)
-    if at < len(numbers.odds_ratios) and "width_mean" in flat:
-        claim = numbers.odds_ratios[at]
-        sd = flat["width_sd"].isel(odds_ratio=at).values
-        widths = np.exp(rng.normal(flat["width_mean"].isel(odds_ratio=at).values, sd))
-        value = claims.standard_error(claim)
-        assert claim.ci is not None  # noqa: S101 - for the type checker
-        interval = f"{value:.3f} ({claim.ci[0]}–{claim.ci[1]})"
-        yield _left(name, WIDTH, interval, value, widths)
+    at = numbers.names.index(unit.name)
+    found = [_of_width(numbers, at, flat, rng)]
+    point, _ = _point_of(numbers, at)
+    if point is not None:
+        found.insert(0, _of_number(numbers, at, point, flat, rng))
+    return [replace(left, beside=unit.beside) for left in found if left is not None]
+
+
+def _of_number(
+    numbers: claims.Printed,
+    at: int,
+    point: int,
+    flat: xr.Dataset,
+    rng: np.random.Generator,
+) -> Left:
+    """Predict a number from the rows of the joint law without the one that was left out for it."""
+    name, data = numbers.names[at], claims.observed(numbers)
+    points = [i for i in numbers.kept if i != point and not data.is_tail[i]]
+    covariance = flat["claim_covariance"].values - np.diag(data.rounding)
+    mean = flat["claim_mean"].values
+    centre, sd = readings.conditional(mean, covariance, at, points, data)
+    value, drawn = float(data.values[at]), rng.normal(centre, sd)
+    if at < len(numbers.odds_ratios):
+        claim = numbers.claims[at]
+        return _left(name, ODDS_RATIO, str(claim.value), claim.value.value, np.exp(drawn))
+    if at < len(numbers.claims):
+        return _of_p_value(numbers.claims[at], value, centre, sd, rng)
+    total = numbers.totals[at - len(numbers.claims)].n
+    return _left(name, EVENTS, f"{value:.0f} of {total}", value, drawn)
+
+
+def _of_width(
+    numbers: claims.Printed, at: int, flat: xr.Dataset, rng: np.random.Generator
+) -> Left | None:
+    """Predict the width of an odds ratio; None of what has none."""
+    if at >= len(numbers.odds_ratios) or "width_mean" not in flat:
+        return None
+    claim = numbers.odds_ratios[at]
+    sd = flat["width_sd"].isel(odds_ratio=at).values
+    widths = np.exp(rng.normal(flat["width_mean"].isel(odds_ratio=at).values, sd))
+    value = claims.standard_error(claim)
+    assert claim.ci is not None  # noqa: S101 - for the type checker
+    interval = f"{value:.3f} ({claim.ci[0]}–{claim.ci[1]})"
+    return _left(claim.id, WIDTH, interval, value, widths)
 
 
 def _of_p_value(
@@ -449,6 +531,6 @@ def _left(name: str, quantity: str, printed: str, value: float, drawn: NDArray[n
 
 
 def follows(study: Study) -> Sequence[claims.Dependence]:
-    """Return the printed numbers that follow from others: to leave one out leaves nothing open."""
+    """Return the printed numbers that follow from others."""
     numbers = claims.printed(study)
     return () if numbers is None else numbers.dependences

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ FEWEST = 10
 FEW_GOOD_K = 0.5
 """What Pareto k may be where units are so few: weights have a finite variance, and no error averages out.
 Beyond it, at 0.59, one of six was off by 0.5."""
+MOST_ERROR = 0.03
+"""Where units are so few, weights whose Monte Carlo error is larger are not enough either: refits have less."""
 BY_WEIGHTS = "importance weights"
 NAN = float("nan")
 
@@ -46,10 +48,16 @@ class LeftOut:
         Of the importance weights; NaN where none were made.
     by_weights : ndarray, shape (part,)
         What Pareto-smoothed importance sampling says, good or not.
-    how : list of str
-        By part: ``importance weights`` or how it was refitted.
+    how : tuple of str
+        By part: ``importance weights``, how it was refitted, or why there is no answer.
     good_k : float
         What k may be.
+    error : ndarray, shape (part,)
+        Monte Carlo error of each part's own, without what refits share.
+    refit_k, refit_effective : ndarray, shape (part,)
+        Pareto k and effective draws of refits; NaN where there was none by importance sampling.
+    shared_error : float
+        Monte Carlo error of the whole model's log evidence, from which every refit's is subtracted.
     densities : xarray.DataArray or None
         What `left_out.log_densities` gave for the draws that were weighed.
     predicted : tuple of Left
@@ -62,6 +70,10 @@ class LeftOut:
     by_weights: Array
     how: tuple[str, ...]
     good_k: float
+    error: Array
+    refit_k: Array
+    refit_effective: Array
+    shared_error: float = 0.0
     densities: xr.DataArray | None = None
     predicted: tuple[Left, ...] = ()
 
@@ -79,6 +91,17 @@ class LeftOut:
     def refitted(self) -> int:
         """Parts that were left out by refitting."""
         return sum(how in (left_out.BY_LAPLACE, left_out.BY_NUTS) for how in self.how)
+
+    @property
+    def mc_error(self) -> float:
+        """Monte Carlo error of the sum over all units: what is shared counts once for each refit."""
+        by_laplace = np.array([how == left_out.BY_LAPLACE for how in self.how])
+        shared = self.shared_error * float(self.times[by_laplace].sum())
+        return float(np.sqrt(shared**2 + np.sum((self.times * self.error) ** 2)))
+
+    def unanswered_by(self, reason: str) -> int:
+        """Count the units that have no density for a reason."""
+        return int(self.times[[how == reason for how in self.how]].sum())
 
     @property
     def is_answered(self) -> bool:
@@ -131,8 +154,8 @@ def leave_one_out(
     logs = left_out.log_densities(study, some, units)
     if logs is None:
         none = np.full(len(units.parts), NAN)
-        how = (left_out.NONE,) * len(none)
-        return LeftOut(units, none, none, none, how, FEW_GOOD_K)
+        how = (left_out.NOT_REFITTED,) * len(none)
+        return LeftOut(units, none, none, none, how, FEW_GOOD_K, none, none, none)
     parts = {"posterior": some[list(names)], "log_likelihood": logs.to_dataset()}
     with warnings.catch_warnings():
         # What it warns of stands in the tables.
@@ -141,14 +164,19 @@ def leave_one_out(
     elpd, k = found.elpd_i.values, found.pareto_k.values
     how = (BY_WEIGHTS,) * len(elpd)
     good = float(found.good_k) if units.count >= FEWEST else min(found.good_k, FEW_GOOD_K)
-    return LeftOut(units, elpd, k, elpd, how, good, logs)
+    none = np.full(len(elpd), NAN)
+    # Of the mean of 1/density: its log is minus this log density.
+    error = left_out.log_mean_errors(-logs)
+    return LeftOut(units, elpd, k, elpd, how, good, error, none, none, densities=logs)
 
 
 def good_only(one: LeftOut) -> LeftOut:
     """Take away the densities that Pareto k forbids to use."""
     is_bad = ~(one.pareto_k <= one.good_k)
-    how = tuple(left_out.NONE if bad else how for bad, how in zip(is_bad, one.how, strict=True))
-    return replace(one, elpd=np.where(is_bad, NAN, one.elpd), how=how)
+    pairs = zip(is_bad, one.how, strict=True)
+    how = tuple(left_out.NOT_REFITTED if bad else how for bad, how in pairs)
+    elpd, error = (np.where(is_bad, NAN, values) for values in (one.elpd, one.error))
+    return replace(one, elpd=elpd, error=error, how=how)
 
 
 def refitted(
@@ -164,6 +192,8 @@ def refitted(
 ) -> LeftOut:
     """Replace densities by those of refits: where k is bad, worst first, or of every unit.
 
+    Where units are few, also of those whose weights are good and whose error is large all the same.
+
     Parameters
     ----------
     every
@@ -173,11 +203,14 @@ def refitted(
     may_sample
         Whether NUTS may stand in where Laplace's approximation cannot be trusted.
     """
-    elpd, how = good_only(one).elpd.copy(), list(good_only(one).how)
+    good = good_only(one)
+    elpd, error, how = good.elpd.copy(), good.error.copy(), list(good.how)
+    refit_k, effective = one.refit_k.copy(), one.refit_effective.copy()
     k = np.where(np.isnan(one.pareto_k), np.inf, one.pareto_k)
-    wanted = [at for at in np.argsort(-k) if every or np.isnan(elpd[at])]
+    is_wanted = np.isnan(elpd) | every | ((one.units.count < FEWEST) & (error > MOST_ERROR))
+    wanted = [at for at in np.argsort(-k, kind="stable") if is_wanted[at]]
     rng = np.random.default_rng(seed)
-    predicted: list[Left] = []
+    predicted: dict[int, list[Left]] = {}
     for count, at in enumerate(wanted[:most], 1):
         unit = one.units.parts[at]
         say(f"without {unit.name} ({count} of {min(len(wanted), most)})")
@@ -190,13 +223,23 @@ def refitted(
             is_predicted=every,
             may_sample=may_sample,
         )
-        if np.isfinite(got.elpd):
-            elpd[at], how[at] = got.elpd, got.how
+        refit_k[at], effective[at] = got.pareto_k, got.effective
+        if np.isfinite(got.elpd) or np.isnan(elpd[at]):
+            elpd[at], error[at], how[at] = got.elpd, got.error, got.how
         if every and got.posterior is not None:
-            predicted += left_out.predictions(study, one.units, unit, got.posterior, rng)
-    order = {name: place for place, name in enumerate(one.units.names)}
-    predicted.sort(key=lambda left: order[left.unit])
-    return replace(one, elpd=elpd, how=tuple(how), predicted=tuple(predicted))
+            predicted[at] = left_out.predictions(study, one.units, unit, got.posterior, rng)
+    for at in wanted[most:]:
+        how[at] = left_out.TOO_MANY if np.isnan(elpd[at]) else how[at]
+    return replace(
+        one,
+        elpd=elpd,
+        error=error,
+        how=tuple(how),
+        refit_k=refit_k,
+        refit_effective=effective,
+        shared_error=marginals.whole.log_error if wanted else 0.0,
+        predicted=tuple(left for at in sorted(predicted) for left in predicted[at]),
+    )
 
 
 def compare(found: Mapping[str, LeftOut]) -> pd.DataFrame:
@@ -215,24 +258,43 @@ def compare(found: Mapping[str, LeftOut]) -> pd.DataFrame:
         data = {name: one.as_arviz() for name, one in whole.items()}
         ranked = az.compare(data, method="stacking", round_to="none") if len(data) > 1 else ranked
     names = [*ranked.index, *(name for name in found if name not in ranked.index)]
-    return pd.DataFrame([_compared(name, found[name], ranked) for name in names])
+    best = found[names[0]].mc_error if len(ranked) else NAN
+    return pd.DataFrame([_compared(name, found[name], ranked, best) for name in names])
 
 
-def _compared(name: str, one: LeftOut, ranked: pd.DataFrame) -> dict[str, Any]:
+def _compared(name: str, one: LeftOut, ranked: pd.DataFrame, best: float) -> dict[str, Any]:
+    """Return the row of a model, given the Monte Carlo error of the best one's elpd."""
     row = ranked.loc[name] if name in ranked.index else None
+    is_best = len(ranked) > 0 and name == ranked.index[0]
     own = one.as_arviz() if one.is_answered else None
     has_weights = row is not None and one.units.count >= FEWEST
-    k = one.pareto_k[np.isfinite(one.pareto_k)]
     return {
         "model": name,
         "unit": one.units.kind,
         "units": one.units.count,
         "elpd": NAN if own is None else own.elpd,
         "elpd_se": NAN if own is None else own.se,
+        "elpd_mc_error": NAN if own is None else one.mc_error,
         "difference": NAN if row is None else float(row.elpd_diff),
         "difference_se": NAN if row is None else float(row.dse),
+        "difference_mc_error": _of_difference(one, best, is_best=is_best)
+        if row is not None
+        else NAN,
         "stacking_weight": float(row.weight) if has_weights and row is not None else NAN,
-        "worst_k": float(k.max()) if len(k) else NAN,
+        "worst_k": _worst(np.max, one.pareto_k),
         "refitted": one.refitted,
+        "worst_refit_k": _worst(np.max, one.refit_k),
+        "fewest_effective": _worst(np.min, one.refit_effective),
         "not_answered": one.unanswered,
     }
+
+
+def _of_difference(one: LeftOut, best: float, *, is_best: bool) -> float:
+    """Return the Monte Carlo error of a difference of two models, whose draws are independent."""
+    return 0.0 if is_best else float(np.hypot(one.mc_error, best))
+
+
+def _worst(of: Callable[[Array], Any], values: Array) -> float:
+    """Return the worst of those that there are; NaN of none."""
+    known = values[~np.isnan(values)]
+    return float(of(known)) if len(known) else NAN

@@ -4,7 +4,7 @@ The density is compiled once. A fit's own draws tell where to look, so that no m
 each answer hands its proposal on to the next.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import Any
 
@@ -30,10 +30,19 @@ Array = NDArray[np.float64]
 EFFECTIVE, ENOUGH = 2500, 0.1
 """Effective draws that each answer is to have, an error of 0.02 in a log evidence, and the share of draws
 that must be effective for rounds of adaptation to end."""
+EFFECTIVE_WHOLE, MOST_WHOLE = 20_000, 400_000
+"""The same of the posterior of the fit, an error of 0.007, and draws at most: what is left out is compared
+with this one answer each time, so that its error counts once for each. Draws cost microseconds."""
 EFFECTIVE_LEFT, ENOUGH_LEFT = 1000, 0.04
-"""The same where evidence is left out: an error of 0.03."""
+"""The same where evidence is left out, to know what to draw from."""
+EFFECTIVE_WIDE, MOST_WIDE = 5000, 200_000
+"""The same of the draws that are made then, from something wider: what is fitted to few draws is too narrow
+here and there, and lacks up to a tenth of the mass without its weights showing it."""
 TRIES = 2
-"""Times that an answer that cannot be trusted is asked for again."""
+"""Times that an answer that cannot be trusted, or is far from what is wanted, is asked for again."""
+FAR_FROM, ENOUGH_AGAIN = 0.5, 0.25
+"""Less than this share of the effective draws that are wanted is far from it; share of draws that must be
+effective when it is asked for again."""
 DRAWN = 4000
 """Draws of deterministics that are made at a time: one number, for each is compiled for by itself."""
 FEW = 8
@@ -41,7 +50,9 @@ FEW = 8
 KEPT, ROUNDS = 2000, 12
 """A first proposal is fitted to so many draws of a fit, in so many steps."""
 FAR, FARTHER = 0.4, 3.0
-"""Where evidence is left out, this share of the first proposal has covariances so many times as large."""
+"""Where evidence is left out, this share of a proposal has covariances so many times as large."""
+AS_IT_IS = 0.005
+"""With so small a share of draws that must be effective a proposal is not fitted anew."""
 NODES = {1: 41, 2: 31, 3: 25, 4: 21, 5: 13}
 """Nodes of quadrature for each coordinate, by how many there are; of more coordinates there is none."""
 
@@ -130,13 +141,13 @@ class Marginals:
             full[:, kept] = points
             return whole(full)
 
+        asked = _asked_for(is_whole=numbers is self.given and not at, is_left=weights is not None)
         approximate = partial(
             laplace.approximate,
             surface,
             self._density.start[kept],
             np.flatnonzero(np.isin(kept, self._density.spreads)),
-            effective=EFFECTIVE if weights is None else EFFECTIVE_LEFT,
-            enough=ENOUGH if weights is None else ENOUGH_LEFT,
+            **asked,
         )
         if weights is None:
             if at not in self._proposals:
@@ -148,23 +159,51 @@ class Marginals:
             answer = approximate(seed=self._seed)
         else:
             answer = approximate(seed=self._seed, first=Proposal.of(self._wider(weights)))
+        wanted = asked["effective"] * FAR_FROM
         for again in range(1, TRIES + 1):  # from where the one before has come to
-            if answer.verdict != laplace.BAD:
+            is_bad = answer.verdict == laplace.BAD
+            if not is_bad and answer.effective >= wanted:
                 break
-            answer = approximate(
-                seed=self._seed + again, first=answer.proposal, enough=laplace.ENOUGH
+            enough = laplace.ENOUGH if is_bad else ENOUGH_AGAIN
+            other = approximate(seed=self._seed + again, first=answer.proposal, enough=enough)
+            answer = max(answer, other, key=_worth)
+        return answer if weights is None else self._drawn_wider(approximate, answer)
+
+    def _drawn_wider(
+        self, approximate: Callable[..., Approximation], answer: Approximation
+    ) -> Approximation:
+        """Draw anew from something wider than an answer's proposal, fitted once more if few of them count."""
+        for again in range(TRIES):
+            if answer.verdict == laplace.BAD:
+                break
+            other = approximate(
+                seed=self._seed + TRIES + 1,
+                first=Proposal.of(_reaching_beyond(answer.proposal.normals)),
+                effective=EFFECTIVE_WIDE,
+                enough=AS_IT_IS,
+                most=MOST_WIDE,
             )
+            if other.verdict != laplace.BAD and other.effective >= FAR_FROM * EFFECTIVE_WIDE:
+                return other
+            if again == 0:
+                first = answer.proposal
+                other = approximate(seed=self._seed + TRIES, first=first, enough=ENOUGH_AGAIN)
+                answer = max(answer, other, key=_worth)
         return answer
 
     @cached_property
     def _points(self) -> Array:
         """Draws of the fit in coordinates, shape (chain, draw, size)."""
         shape = (self._posterior.sizes["chain"], self._posterior.sizes["draw"])
+        return self._in_coordinates(self._posterior).reshape(*shape, self.size)
+
+    def _in_coordinates(self, draws: xr.Dataset) -> Array:
+        """Take draws of the free variables, dims (chain, draw, …), to points (draw, size)."""
         flat = {
-            n: (v := self._posterior[n].values).reshape(-1, *v.shape[2:]).astype(float)
+            n: (v := draws[n].values).reshape(-1, *v.shape[2:]).astype(float)
             for n in self.variables
         }
-        return self._density.points(flat).reshape(*shape, self.size)
+        return self._density.points(flat)
 
     @cached_property
     def _proposal(self) -> Normals:
@@ -176,9 +215,7 @@ class Marginals:
         """Fit a mixture to weighted draws, and reach beyond where they are too few."""
         at = self._posterior.get_index("draw").get_indexer(weights["draw"])
         points = self._points[:, at].reshape(-1, self.size)
-        near = self._fitted(points, weights.values.ravel())
-        far = Normals(near.weights, near.means, near.covariances * FARTHER)
-        return normals.union((1 - FAR, near), (FAR, far))
+        return _reaching_beyond(self._fitted(points, weights.values.ravel()))
 
     def _fitted(self, points: Array, logs: Array) -> Normals:
         step = max(1, len(points) // KEPT)
@@ -235,11 +272,28 @@ class Marginals:
         xarray.Dataset
             Dims (chain, draw, …), one chain of `DRAWN` draws of equal weight, in random order.
         """
+        return self.worked_out(self.points(answer, DRAWN, held), names)
+
+    def points(self, answer: Approximation, count: int, held: Sequence[int] = ()) -> Array:
+        """Draw points from an answer, with 0 where they are held, shape (count, size)."""
         kept = np.setdiff1d(np.arange(self.size), held)
-        points = np.zeros((DRAWN, self.size))
-        points[:, kept] = answer.resampled(1, DRAWN, np.random.default_rng(self._seed))[0]
+        points = np.zeros((count, self.size))
+        points[:, kept] = answer.resampled(1, count, np.random.default_rng(self._seed))[0]
+        return points
+
+    def prior_points(self, prior: xr.Dataset, held: Sequence[int] = ()) -> Array:
+        """Take draws of the free variables from the prior to points, with 0 where they are held.
+
+        The prior of what is held must be independent of all else: then these are draws given 0.
+        """
+        points = self._in_coordinates(prior)
+        points[:, list(held)] = 0.0
+        return points
+
+    def worked_out(self, points: Array, names: Sequence[str]) -> xr.Dataset:
+        """Work out deterministics at `DRAWN` points, dims (chain, draw, …), those of the names there are."""
         values = self._density.deterministics(tuple(names), points, self._every)
-        return vectorised.labelled(self._built, values, 1).assign_coords(draw=range(DRAWN))
+        return vectorised.labelled(self._built, values, 1).assign_coords(draw=range(len(points)))
 
     def sampled(self, numbers: Given, *, draws: int, tune: int, chains: int) -> xr.Dataset:
         """Sample the posterior under some numbers by NUTS.
@@ -263,6 +317,25 @@ class Marginals:
         flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in run.draws.items()}
         values = {**flat, **vectorised.deterministics(built, flat)}
         return vectorised.labelled(built, values, chains).assign_coords(draw=range(draws))
+
+
+def _reaching_beyond(near: Normals) -> Normals:
+    far = Normals(near.weights, near.means, near.covariances * FARTHER)
+    return normals.union((1 - FAR, near), (FAR, far))
+
+
+def _worth(answer: Approximation) -> tuple[bool, float]:
+    """Tell which of two answers is better: one that can be trusted, then one with more effective draws."""
+    return answer.verdict != laplace.BAD, answer.effective
+
+
+def _asked_for(*, is_whole: bool, is_left: bool) -> dict[str, Any]:
+    """Return how many draws, and how good a proposal, `laplace.approximate` is asked for."""
+    if is_left:
+        return {"effective": EFFECTIVE_LEFT, "enough": ENOUGH_LEFT}
+    if is_whole:
+        return {"effective": EFFECTIVE_WHOLE, "enough": ENOUGH, "most": MOST_WHOLE}
+    return {"effective": EFFECTIVE, "enough": ENOUGH}
 
 
 def _given_zero(one: Normals, kept: NDArray[np.int64], held: tuple[int, ...]) -> Normals:

@@ -46,6 +46,9 @@ otherwise, so it gets neither a probability nor a contraction."""
 GIVEN_NONE = f"{CREDIBLE}, given no interaction"
 """How the interval of an implied measure is labelled."""
 
+VERDICTS = ("good", "middling", "bad")
+"""What weighted draws may be, best first; numbers of bad ones must not be used."""
+
 READING = "default"
 """The reading of a study file whose wording leaves nothing open."""
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cotreat import store
+from cotreat.names import VERDICTS
 from cotreat.plots import Picture
 
 if TYPE_CHECKING:
@@ -53,11 +54,12 @@ MULTIVERSE_COLUMNS = (
     "lower",
     "upper",
     "probability",
+    "mc_error",
     "prior_probability",
 )
 """Its columns, in order."""
 
-BAD = "bad"
+BAD = VERDICTS[-1]
 """Verdict of a fit of the multiverse that cannot be used: one row, its numbers missing."""
 
 MOST_FINDINGS = 3
@@ -147,8 +149,8 @@ def write_part(
     figures
         By name of their `Picture`, without ending; drawn within `cotreat.plots.canvas.off_screen`.
     failed
-        Failed diagnostics of the fits behind the numbers: they stand above every table, in every figure,
-        and before ``part.failed`` in ``about.json``.
+        Failed diagnostics of the fits behind the numbers, besides ``part.failed_checks``: all of them stand
+        above every table, in every figure, and before ``part.failed`` in ``about.json``.
 
     Returns
     -------
@@ -161,9 +163,10 @@ def write_part(
         If a section shows what is not there, a figure is shown by none, or there are too many findings.
     """
     _agree(part, set(tables), set(figures))
+    failed = list(dict.fromkeys([*part.failed_checks, *failed]))
     with store.whole_folder(folder) as writing:
         for name, table in tables.items():
-            store.write_table(table, writing / name, list(failed))
+            store.write_table(table, writing / name, failed)
         if figures:
             _draw(writing, figures, failed)
         store.write_info(_as_json(part, failed), writing / ABOUT)

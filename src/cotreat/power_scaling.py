@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from cotreat.catalogue import Model
 from cotreat.estimands import (
+    Availability,
     Estimand,
     Waist,
-    availability,
     enumerate_estimands,
     full_label,
     is_beyond_null,
@@ -51,10 +51,11 @@ def beliefs(log_prior: Iterable[Hashable]) -> list[str]:
 def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
     """List the estimands that have a posterior, a measure of each sign once, with their availability."""
     found = []
+    availability = Availability(study, model, waist)
     for one in enumerate_estimands(study, model):
         if one.is_repeated or not one.is_judged or (one.measure and one.measure.sign_of):
             continue
-        available = availability(one, study, model, waist)
+        available = availability.of(one)
         if available in (OBSERVED, EXTRAPOLATED):
             found.append((one, available))
     return found
@@ -71,7 +72,7 @@ def scaled(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row an estimand: ``availability``, sensitivity to all priors (``prior``) and to the evidence
+        One row an estimand: ``background``, ``scale``, ``availability``, sensitivity to all priors (``prior``) and to the evidence
         (``likelihood``), ArviZ's ``diagnosis``, a column ``prior of VARIABLE`` for each belief by itself,
         and of measures P(beyond null), ``at half the prior`` and ``at double the prior`` too (missing
         where the weights cannot be trusted).
@@ -101,6 +102,7 @@ def scaled(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
         {
             ESTIMAND: [one.label for one, _ in wanted],
             "background": [one.background for one, _ in wanted],
+            "scale": [one.scale for one, _ in wanted],
             "availability": [available for _, available in wanted],
             "prior": table["prior"].to_numpy(),
             "likelihood": table["likelihood"].to_numpy(),

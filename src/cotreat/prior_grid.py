@@ -18,11 +18,14 @@ COLUMNS = (
     "verdict",
     "pair",
     "estimand",
+    "background",
+    "scale",
     "availability",
     "estimate",
     "lower",
     "upper",
     "probability",
+    "mc_error",
     "prior_probability",
 )
 """Columns of the table, in order; an empty belief is the weak prior."""
@@ -41,8 +44,9 @@ def table_of(multiverse: pd.DataFrame, study: Study) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        For each prior set and pair a row of the interaction, with P(synergy), and one of the odds ratio
-        of both treatments against the second; of bad fits one row without numbers.
+        For each prior set and pair a row of the interaction, with P(synergy), and one of the odds ratio of both
+        treatments against the second, or against the first where the evidence determines that one only; of bad
+        fits one row without numbers.
     """
     asked = {pair: _asked(multiverse, study, pair) for pair in study.pair_labels}
     rows: list[dict[str, Any]] = []
@@ -70,7 +74,7 @@ def _answers(
             if question in known.index:
                 row = known.loc[question]
                 kept = {name: row[name] for name in COLUMNS if name in row.index}
-                kept |= {"pair": pair, "estimand": question[0]}
+                kept |= {"pair": pair, "estimand": question[0], "background": question[1]}
                 yield {k: v for k, v in kept.items() if k not in ("pareto_k", "verdict")}
 
 
@@ -81,14 +85,11 @@ def _asked(multiverse: pd.DataFrame, study: Study, pair: str) -> list[tuple[str,
     one, other = pair.split(":")
     both = study.label(frozenset({one, other}))
     labels = [f"odds_ratio[{both} vs {single}]" for single in (other, one)]
-    ratios = first[first.estimand.isin(labels)].sort_values(
-        "availability", key=_rank, kind="stable"
+    available = first.set_index("estimand").availability if len(first) else {}
+    ratios = sorted(
+        (label for label in labels if label in available), key=lambda n: available[n] != OBSERVED
     )
-    return [leading_sense(first, study, pair), *((label, "") for label in ratios.estimand[:1])]
-
-
-def _rank(available: pd.Series) -> pd.Series:
-    return available != OBSERVED
+    return [leading_sense(first, study, pair), *((label, "") for label in ratios[:1])]
 
 
 def ranges(table: pd.DataFrame) -> pd.DataFrame:
@@ -118,6 +119,8 @@ def ranges(table: pd.DataFrame) -> pd.DataFrame:
             {
                 "pair": pair,
                 "estimand": estimand,
+                "background": own.background.iloc[0],
+                "scale": own.scale.iloc[0],
                 "number": "odds ratio" if is_ratio else "P(synergy)",
                 "availability": own.availability.iloc[0],
                 "under the default priors": values[is_weak].max(),

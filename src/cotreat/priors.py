@@ -1,7 +1,7 @@
 """Prior sets as tables: variable, distribution, numbers, reason, and who chose them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -312,9 +312,8 @@ WEAK = (
     ),
 )
 
-EFFECTS, INTERACTIONS = ("beta",), ("gamma", "mu")
-"""Variables that beliefs about effects, and about interactions, are stated on: of pairs that are
-relatives a belief is about their mean."""
+EFFECTS, INTERACTIONS = ("beta",), ("gamma", "mu", "tau")
+"""Variables that beliefs about effects, and about interactions, are stated on."""
 
 # Zampieri et al., AJRCCM 2021;203:543, on the log odds ratio. A neutral belief is said by its SD; a
 # pessimist or optimist by the share of the prior that lies beyond the null.
@@ -364,12 +363,50 @@ def prior_set(name: str, study: Study) -> PriorSet:
     """
     effects, interactions = beliefs_of(name)
     rows = tuple(_reference(row, study) for row in WEAK)
-    for variables, belief in ((EFFECTS, effects), (INTERACTIONS, interactions)):
-        if belief:
-            rows = tuple(
-                _belief(row, belief, study) if row.variable in variables else row for row in rows
-            )
+    if effects:
+        rows = tuple(
+            _effect(row, effects, study) if row.variable in EFFECTS else row for row in rows
+        )
+    if interactions:
+        mean, sd, reason = _stated(interactions, False, study)
+        rows = of_pairs(rows, mean, sd, reason)
     return PriorSet(name, rows, bool(effects), bool(interactions))
+
+
+def of_pairs(rows: Sequence[Prior], mean: float, sd: float, reason: str) -> tuple[Prior, ...]:
+    """Give each pair's log ratio of odds ratios a prior mean and SD, whatever a model draws it from.
+
+    Of pairs that are relatives, γ ~ Normal(μ, τ), the mean is that of μ, and both spreads are scaled alike.
+    """
+    numbers = {row.variable: row for row in rows}
+    spreads = {name: float(numbers[name].sigma or 0) for name in INTERACTIONS if name in numbers}
+    related = _pairs_sd(spreads, ("mu", "tau"))
+    chosen = {
+        name: sd if name == "gamma" else sd * spread / related for name, spread in spreads.items()
+    }
+    return tuple(
+        replace(
+            row,
+            mu=None if row.mu is None else mean,
+            sigma=chosen[row.variable],
+            reason=reason,
+            chosen_by="user",
+        )
+        if row.variable in chosen
+        else row
+        for row in rows
+    )
+
+
+def pairs_sd(priors: PriorSet, model: Model) -> float:
+    """Return the prior SD of each pair's log ratio of odds ratios under a model."""
+    own = [name for name in INTERACTIONS if name in model.parameters]
+    return _pairs_sd({name: float(priors[name].sigma or 0) for name in own}, own)
+
+
+def _pairs_sd(spreads: Mapping[str, float], names: Sequence[str]) -> float:
+    # E τ² of a half-normal is its scale squared, so that variances add up.
+    return float(np.linalg.norm([spreads[name] for name in names if name in spreads]))
 
 
 def grid_name(effects: str, interactions: str) -> str:
@@ -388,6 +425,14 @@ def in_words(name: str) -> str:
     told = {"effects": effects, "interactions": interactions}
     words = [f"{what}: {belief.replace('-', ', ')}" for what, belief in told.items() if belief]
     return "; ".join(words) or name
+
+
+def is_belief(name: str) -> bool:
+    """Tell whether a name is that of a set that states a belief, and not the default or somebody's own."""
+    try:
+        return any(beliefs_of(name))
+    except ModelError:
+        return False
 
 
 def beliefs_of(name: str) -> tuple[str, str]:
@@ -458,21 +503,36 @@ def _reference(row: Prior, study: Study) -> Prior:
     return replace(row, meaning=REFERENCE_SHARE) if study.is_case_control else row
 
 
-def _belief(row: Prior, named: str, study: Study) -> Prior:
-    """Replace the numbers of a row by a belief about each effect, or each interaction."""
+def _effect(row: Prior, named: str, study: Study) -> Prior:
+    """Replace the numbers of a row by a belief about each effect."""
+    mean, sd, reason = _stated(named, True, study)
+    return replace(row, mu=mean, sigma=sd, reason=reason, chosen_by="user")
+
+
+def believed(named: str, study: Study, *, of_effects: bool) -> tuple[float, float]:
+    """Return mean and SD of the log odds ratio of each treatment, or of each pair's ratio of them, under a belief.
+
+    Parameters
+    ----------
+    named
+        One of `BELIEFS`.
+    """
+    mean, sd, _ = _stated(named, of_effects, study)
+    return mean, sd
+
+
+def _stated(named: str, is_effect: bool, study: Study) -> tuple[float, float, str]:
+    """Return mean, SD and reason of a belief about each effect, or each interaction."""
     belief, strength = named.split("-")
-    is_effect = row.variable in EFFECTS
     noun = "an odds ratio" if is_effect else "a ratio of odds ratios"
     reason = f"{belief} belief of {strength} strength about every " + (
         "treatment's effect" if is_effect else "interaction"
     )
     if belief == "neutral":
-        mean, sd = 0.0, NEUTRAL_SD[strength]
-    else:
-        sign = (1 if belief == "optimistic" else -1) * (
-            1 if study.outcome.synergy_on == "event" else -1
-        )
-        mean = sign * float(np.log(EXPECTED_ODDS_RATIO if is_effect else EXPECTED_PRODUCT))
-        sd = abs(mean) / -float(ndtri(BEYOND_NULL[strength]))
-        reason += f", expecting {noun} of {np.exp(mean):.3g} of the event"
-    return replace(row, mu=mean, sigma=sd, reason=reason, chosen_by="user")
+        return 0.0, NEUTRAL_SD[strength], reason
+    sign = (1 if belief == "optimistic" else -1) * (
+        1 if study.outcome.synergy_on == "event" else -1
+    )
+    mean = sign * float(np.log(EXPECTED_ODDS_RATIO if is_effect else EXPECTED_PRODUCT))
+    sd = abs(mean) / -float(ndtri(BEYOND_NULL[strength]))
+    return mean, sd, f"{reason}, expecting {noun} of {np.exp(mean):.3g} of the event"

@@ -17,6 +17,8 @@ from cotreat.priors import PriorSet
 from cotreat.study import Claim, Study
 
 PREDICTIVE_DRAWS = 2000
+OTHER_SIDE = 1.0
+"""Place of all predictions with the other sign among p-values: no p-value of the printed sign is 1."""
 HEADING = "contradicted by the other numbers in print"
 
 
@@ -29,7 +31,8 @@ class Prediction:
     printed : str
         The number as it stands in print.
     lower, median, upper : float
-        Of the odds ratio, or of the p-value, in print again.
+        Of the odds ratio, or of the p-value, in print again; `OTHER_SIDE` stands for p-values of an
+        estimate with the other sign than the printed one's.
     tail : float
         Share of predictions at least as far out as the printed number, on the nearer side.
     """
@@ -44,9 +47,23 @@ class Prediction:
     def __str__(self) -> str:
         share = f"{self.tail:.1%}" if self.tail >= 0.001 else "fewer than 0.1%"
         return (
-            f"{self.claim}, printed {self.printed}: predicted without it {self.median:.2g} "
-            f"({self.lower:.2g} to {self.upper:.2g}), {share} of predictions as far out"
+            f"{self.claim}, printed {self.printed}: predicted without it {self.expected}, {share} of "
+            "predictions as far out"
         )
+
+    @property
+    def expected(self) -> str:
+        """Median and 95% of the predictions; where they reach the other sign of a p-value, in words."""
+        if self.lower == OTHER_SIDE:
+            return "the other sign in nearly all cases"
+        if self.median == OTHER_SIDE:
+            return (
+                f"the other sign in more than half of cases, and this one with p below {self.lower:.2g} in "
+                f"{(1 - INTERVAL) / 2:.1%}"
+            )
+        if self.upper == OTHER_SIDE:
+            return f"{self.median:.2g} ({self.lower:.2g} up to the other sign)"
+        return f"{self.median:.2g} ({self.lower:.2g} to {self.upper:.2g})"
 
 
 @dataclass(frozen=True)
@@ -198,10 +215,10 @@ def predicted(
     tail = (1 - INTERVAL) / 2
     if claim.is_odds_ratio:
         shown = np.exp(drawn)
-    else:  # the p-values of those deviates; on the side that is not printed, 1
+    else:  # the p-values of those deviates; the other sign lies beyond all of them
         p = 2 * ndtr(-np.abs(drawn))
         side = {"+": drawn > 0, "-": drawn < 0}.get(claim.sign, np.full(len(p), True))
-        shown = np.where(side, p, 1.0)
+        shown = np.where(side, p, OTHER_SIDE)
     lower, median, upper = map(float, np.quantile(shown, [tail, 0.5, 1 - tail]))
     far = _tail(claim, value, centre, sd)
     return Prediction(claim.id, claim.printed, lower, median, upper, far)

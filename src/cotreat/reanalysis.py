@@ -32,6 +32,7 @@ from cotreat.priors import PriorSet, models_for, prior_set
 from cotreat.readings import Conflict, predict, size_changes
 from cotreat.remarks import remarks
 from cotreat.report import write_report
+from cotreat.report.folder import read_results
 from cotreat.study import Study
 from cotreat.summary import summarise
 
@@ -210,12 +211,17 @@ def reanalyse(
         seed = int(settings.get("seed", SEED))
         told = study.under(_leader(study, results).reading)
         around.write_parts(told, fits, chosen, folder, depth=depth, seed=seed, say=say)
-    return Reanalysis(study, tuple(results), refused, *_report(folder, study, results))
+    return Reanalysis(study, tuple(results), refused, *_report(folder, study))
 
 
-def _report(folder: Path, study: Study, results: list[Result]) -> tuple[Path, Answer]:
-    lead = _leader(study, results)
-    told = study.under(lead.reading).divided(described(lead.model).division)
+def _report(folder: Path, study: Study) -> tuple[Path, Answer]:
+    """Write appendix and report of all that is in a folder, whichever of it this run has made.
+
+    Who leads among models that tell patients apart by levels or subgroups has no four cells to show.
+    """
+    fits = read_results(folder).fits
+    lead = next((fit for fit in fits if not fit.model.division), fits[0])
+    told = study.under(lead.choice[0]).divided(lead.model.division)
     write_appendix(told, lead.summary, folder, lead.failed)
     report = write_report(folder, study)
     return report.page, report.answer
@@ -390,6 +396,7 @@ def _told(study: Study, result: Result) -> dict[str, Any]:
     """Collect what the report tells of a fit beside its tables and figures."""
     conflict = result.conflict
     return {
+        "file": study.file,
         "title": study.title,
         "words": study.read.words,
         "source": f"{study.source}, doi {study.doi}" if study.doi else study.source,

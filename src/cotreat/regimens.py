@@ -65,6 +65,18 @@ def taken(regimen: Regimen) -> Regimen:
     return frozenset(treatment_of(part) for part in regimen if GROUP not in part)
 
 
+def adds_one(arm: str, against: str, *, against_none: bool = True) -> bool:
+    """Tell whether the regimen of a label is that of another with one part more.
+
+    Parameters
+    ----------
+    against_none
+        Whether the other may be `NONE`: a treatment against nothing is no combination.
+    """
+    more, fewer = parse(arm), parse(against)
+    return fewer < more and len(more - fewer) == 1 and (against_none or against != NONE)
+
+
 def group_of(label: str) -> str:
     """Return the subgroup in the label of a regimen; empty for none."""
     return label.partition(WITHIN)[2]

@@ -7,6 +7,7 @@ Matthews, R Soc Open Sci 2018;5:171047; Held et al., Res Synth Methods 2022;13:2
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,14 +15,14 @@ from scipy.special import ndtr
 
 from cotreat.adjusted import fit_adjusted
 from cotreat.catalogue import Model
-from cotreat.estimands import Estimand, enumerate_estimands
+from cotreat.estimands import enumerate_estimands, is_combination_ratio
 from cotreat.evidence import claims, contrasts
 from cotreat.frequentist import fit_likelihood
 from cotreat.intervals import Z, wald
 from cotreat.names import INTERVAL, is_undefined
-from cotreat.priors import BELIEFS, PriorSet, prior_set
-from cotreat.regimens import parse
-from cotreat.study import Study
+from cotreat.priors import BELIEFS, PriorSet, believed, of_pairs
+from cotreat.regimens import adds_one
+from cotreat.study import Meaning, Study
 from cotreat.summary import LIKELIHOOD
 
 
@@ -52,6 +53,9 @@ class Normal:
         return self.mean - Z * self.sd, self.mean + Z * self.sd
 
 
+EFFECT, INTERACTION = "effect", "interaction"
+
+
 @dataclass(frozen=True)
 class Observed:
     """An odds ratio with its 95 % interval, as an observation of the log odds ratio.
@@ -64,6 +68,10 @@ class Observed:
         Id of the claim, or the estimator.
     log : Normal
         Log odds ratio and its standard error.
+    about : str
+        `EFFECT` of one treatment, `INTERACTION` of a pair, or empty: what beliefs can be about.
+    sign : int
+        -1 for the effect upside down, of a regimen against itself with one treatment more.
     """
 
     label: str
@@ -72,6 +80,8 @@ class Observed:
     lower: float
     upper: float
     log: Normal
+    about: str
+    sign: int = 1
 
 
 # --- Under each belief --------------------------------------------------------------------------------
@@ -92,7 +102,9 @@ def odds_ratios_of(study: Study, model: Model) -> list[Observed]:
             if claim.level != INTERVAL:  # to that of all other intervals
                 ends = [float(end) for end in np.exp(log.interval)]
             name = contrasts.label(claim.meaning)
-            found.append(Observed(name, claim.id, claim.value.value, ends[0], ends[1], log))
+            about, sign = _about(claim.meaning)
+            value = claim.value.value
+            found.append(Observed(name, claim.id, value, ends[0], ends[1], log, about, sign))
     return found or list(_estimated(study, model))
 
 
@@ -101,26 +113,43 @@ def _estimated(study: Study, model: Model) -> Iterator[Observed]:
         return
     fit = fit_adjusted(study, model) if study.is_adjusted else fit_likelihood(study, model)
     for estimand in enumerate_estimands(study, model):
-        if not _adds_one(estimand, study) or is_undefined(fit.availability(estimand)):
+        is_counted = set(estimand.arms) <= set(study.counted)
+        if not (is_counted and is_combination_ratio(estimand)):
+            continue
+        if is_undefined(fit.availability(estimand)):
             continue
         estimate, interval = fit.estimate(estimand), wald(fit, estimand)
         if interval.lower > 0 and np.isfinite(interval.upper):
             sd = float(np.log(interval.upper / interval.lower)) / (2 * Z)
             log = Normal(float(np.log(estimate)), sd)
             ends = (interval.lower, interval.upper)
-            yield Observed(estimand.label, LIKELIHOOD, estimate, *ends, log)
+            yield Observed(estimand.label, LIKELIHOOD, estimate, *ends, log, EFFECT)
 
 
-def _adds_one(estimand: Estimand, study: Study) -> bool:
-    """Tell whether an estimand compares counted regimens of which one has one treatment more."""
-    if not estimand.label.startswith("odds_ratio[") or not set(estimand.arms) <= set(study.counted):
-        return False
-    more, fewer = map(parse, estimand.arms)
-    return fewer < more and len(more - fewer) == 1
+def _about(meaning: Meaning) -> tuple[str, int]:
+    """Tell what a printed number is about, and which way round; about nothing that a belief is stated on."""
+    kind = contrasts.KINDS[meaning.kind]
+    if kind.holds == "treatments":
+        return INTERACTION, 1
+    if len(meaning.words) == 2:
+        first, second = meaning.words
+        if _is_effect(meaning.kind, first, second):
+            return EFFECT, 1
+        if _is_effect(meaning.kind, second, first):
+            return EFFECT, -1
+    return "", 1
+
+
+def _is_effect(kind: str, first: str, second: str) -> bool:
+    if kind == "regimens":
+        return adds_one(first, second)
+    return kind == "sets" and second == f"not {first}"
 
 
 def under_beliefs(study: Study, odds_ratios: Sequence[Observed]) -> pd.DataFrame:
     """Update each belief of the grid by each odds ratio alone, in closed form.
+
+    Numbers that are the effect of no one treatment and no interaction are left out: no belief is about them.
 
     Returns
     -------
@@ -128,30 +157,32 @@ def under_beliefs(study: Study, odds_ratios: Sequence[Observed]) -> pd.DataFrame
         One row for each odds ratio and belief about it: prior mean and SD of its log, posterior odds
         ratio with interval, and P(odds ratio > 1) before and after.
     """
-    rows = []
-    for one in odds_ratios:
-        for belief in BELIEFS:
-            row = prior_set(f"grid:{belief}", study)["beta"]
-            prior = Normal(float(row.mu or 0), float(row.sigma or np.nan))
-            after = prior.given(one.log)
-            rows.append(
-                {
-                    "odds ratio": one.label,
-                    "belief": belief,
-                    "prior mean (log)": prior.mean,
-                    "prior SD (log)": prior.sd,
-                    "data mean (log)": one.log.mean,
-                    "data SE (log)": one.log.sd,
-                    "posterior mean (log)": after.mean,
-                    "posterior SD (log)": after.sd,
-                    "estimate": float(np.exp(after.mean)),
-                    "lower": float(np.exp(after.interval[0])),
-                    "upper": float(np.exp(after.interval[1])),
-                    "P(odds ratio > 1)": after.above,
-                    "prior P(odds ratio > 1)": prior.above,
-                }
-            )
-    return pd.DataFrame(rows)
+    asked = [one for one in odds_ratios if one.about]
+    return pd.DataFrame([_updated(study, one, belief) for one in asked for belief in BELIEFS])
+
+
+def _updated(study: Study, one: Observed, belief: str) -> dict[str, Any]:
+    mean, sd = believed(belief, study, of_effects=one.about == EFFECT)
+    prior = Normal(one.sign * mean, sd)
+    after = prior.given(one.log)
+    return {
+        "odds ratio": one.label,
+        "from": one.source,
+        "scale": "event",
+        "about": one.about,
+        "belief": belief,
+        "prior mean (log)": prior.mean,
+        "prior SD (log)": prior.sd,
+        "data mean (log)": one.log.mean,
+        "data SE (log)": one.log.sd,
+        "posterior mean (log)": after.mean,
+        "posterior SD (log)": after.sd,
+        "estimate": float(np.exp(after.mean)),
+        "lower": float(np.exp(after.interval[0])),
+        "upper": float(np.exp(after.interval[1])),
+        "P(odds ratio > 1)": after.above,
+        "prior P(odds ratio > 1)": prior.above,
+    }
 
 
 # --- The critical sceptical prior of an odds ratio -----------------------------------------------------
@@ -199,6 +230,7 @@ def critical(odds_ratios: Sequence[Observed]) -> pd.DataFrame:
             {
                 "odds ratio": one.label,
                 "from": one.source,
+                "scale": "event",
                 "estimate": one.estimate,
                 "lower": one.lower,
                 "upper": one.upper,
@@ -238,38 +270,11 @@ class Critical:
     words: str
 
 
-def with_sd(priors: PriorSet, sd: float, model: Model) -> PriorSet:
-    """Return priors under which each pair's log ratio of odds ratios has mean 0 and a given SD.
-
-    Where pairs are relatives, γ ~ Normal(μ, τ), both spreads are scaled alike.
-    """
-    if "gamma" in model.parameters:
-        chosen = {"gamma": sd}
-    else:
-        mean, spread = (float(priors[name].sigma or 0) for name in ("mu", "tau"))
-        factor = sd / float(np.hypot(mean, spread))  # E τ² of a half-normal is its scale squared
-        chosen = {"mu": factor * mean, "tau": factor * spread}
+def with_sd(priors: PriorSet, sd: float) -> PriorSet:
+    """Return priors under which each pair's log ratio of odds ratios has mean 0 and a given SD."""
     reason = f"each pair's log ratio of odds ratios has a prior SD of {sd:.3g}"
-    rows = tuple(
-        replace(
-            row,
-            mu=None if row.mu is None else 0.0,
-            sigma=chosen[row.variable],
-            reason=reason,
-            chosen_by="user",
-        )
-        if row.variable in chosen
-        else row
-        for row in priors.rows
-    )
     name = f"{priors.name}:sd-{sd:.4g}".replace(".", "_")
-    return replace(priors, name=name, rows=rows)
-
-
-def sd_of(priors: PriorSet, model: Model) -> float:
-    """Return the prior SD of each pair's log ratio of odds ratios."""
-    names = ("gamma",) if "gamma" in model.parameters else ("mu", "tau")
-    return float(np.linalg.norm([float(priors[name].sigma or 0) for name in names]))
+    return replace(priors, name=name, rows=of_pairs(priors.rows, 0.0, sd, reason))
 
 
 def critical_sds(
@@ -321,49 +326,67 @@ def _names(curve: pd.DataFrame) -> list[str]:
     return [str(name) for name in curve.columns if name != SD]
 
 
+def _turns(own: pd.Series, threshold: float) -> list[tuple[float, float]]:
+    """Return the prior SDs, of those that were fitted, between which a curve comes to the other side."""
+    told = own.dropna()
+    sds, is_over = told.index.to_numpy(), told.to_numpy() >= threshold
+    return [
+        (float(sds[at]), float(sds[at + 1])) for at in np.flatnonzero(is_over[:-1] != is_over[1:])
+    ]
+
+
+def _is_gap(own: pd.Series, ends: tuple[float, float]) -> bool:
+    """Tell whether an SD between two others was tried and could not be fitted."""
+    return bool(own.loc[ends[0] : ends[1]].isna().any())
+
+
 def _bracket(curve: pd.DataFrame, name: str, threshold: float) -> tuple[float, float] | None:
-    """Return the widest SD that is below the threshold with a wider one that is not, and the next."""
-    own = curve[[SD, name]].dropna()
-    sds, over = own[SD].to_numpy(), own[name].to_numpy() >= threshold
-    rises = np.flatnonzero(~over[:-1] & over[1:])
-    return (float(sds[rises[-1]]), float(sds[rises[-1] + 1])) if len(rises) else None
+    """Return the neighbouring SDs between which the curve rises over a threshold, if it does so once."""
+    own = curve.set_index(SD)[name]
+    match _turns(own, threshold):
+        case [ends] if own[ends[0]] < threshold and not _is_gap(own, ends):
+            return ends
+    return None
 
 
 def _critical(curve: pd.DataFrame, name: str, threshold: float) -> Critical:
-    own = curve[[SD, name]].dropna().set_index(SD)[name]
+    own = curve.set_index(SD)[name]
     ends = _bracket(curve, name, threshold)
-    if own.empty:
-        return Critical(name, threshold, np.nan, "no fit can be used")
     if ends is not None:
         sd = _between(own, ends, threshold)
         reach = float(np.exp(Z * sd))
-        return Critical(
-            name,
-            threshold,
-            sd,
-            f"falls below {threshold:g} where the prior SD is under {sd:.2f}, that is, for whoever takes "
-            f"ratios of odds ratios beyond {reach:.2f} or below {1 / reach:.2f} for all but impossible",
+        words = (
+            f"falls below {threshold:g} where the prior SD is under {sd:.2f}, that is, for whoever has ratios of "
+            f"odds ratios beyond {reach:.2f} or below {1 / reach:.2f} outside about 95% of the prior"
         )
-    if (own >= threshold).all():
-        narrow = f"{own.index[0]:g}"
-        return Critical(
-            name,
-            threshold,
-            np.nan,
-            f"none: at least {threshold:g} even with a prior SD of {narrow}",
+    else:
+        sd, words = np.nan, _why_none(own, threshold)
+    bad = int(own.isna().sum())
+    if bad:
+        words += f" ({bad} of the {len(own)} prior SDs tried could not be fitted)"
+    return Critical(name, threshold, sd, words)
+
+
+def _why_none(own: pd.Series, threshold: float) -> str:
+    """Say how a curve lies about a threshold that it does not rise over once, between two SDs that were fitted."""
+    told = own.dropna()
+    is_over = told >= threshold
+    if is_over.all():
+        return f"none: at least {threshold:g} even with a prior SD of {told.index[0]:g}"
+    if not is_over.any():
+        best = f"{told.max():.3f} at most, with a prior SD of {told.idxmax():g}"
+        return f"none: below {threshold:g} with every prior SD that was fitted, {best}"
+    over = ", ".join(f"{sd:g}" for sd in told.index[is_over])
+    turns = _turns(own, threshold)
+    if len(turns) > 1:
+        return (
+            f"not told: the curve crosses {threshold:g} more than once, or lies within its Monte Carlo error; it is at "
+            f"least {threshold:g} with prior SDs of {over}, and below with the others"
         )
-    if (own < threshold).all():
-        best = f"{own.max():.3f} at most, with a prior SD of {own.idxmax():g}"
-        return Critical(
-            name, threshold, np.nan, f"none: below {threshold:g} with every prior SD tried, {best}"
-        )
-    wide = f"{own.index[own.to_numpy() >= threshold][-1]:g}"
-    return Critical(
-        name,
-        threshold,
-        np.nan,
-        f"none: at least {threshold:g} only with a prior SD of {wide} or less",
-    )
+    ((narrow, wide),) = turns
+    if is_over.iloc[0]:
+        return f"none: at least {threshold:g} only with a prior SD of {narrow:g} or less"
+    return f"falls below {threshold:g} between prior SDs of {narrow:g} and {wide:g}, where no fit could be used"
 
 
 def _between(own: pd.Series, ends: tuple[float, float], threshold: float) -> float:

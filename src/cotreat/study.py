@@ -1,7 +1,7 @@
 """A study as a frozen record: what was given, what was counted, what was printed."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, product
 from typing import Any, Literal
@@ -269,6 +269,8 @@ class Study:
     digest : str
         SHA-256 of the study file's text and of its patients; two fits with the same digest saw the
         same evidence.
+    file : str
+        The path it was read from, as it was given; empty for packaged studies.
     """
 
     id: str
@@ -288,6 +290,7 @@ class Study:
     divisions: tuple[Division, ...] = ()
     division: str = ""
     sequential: tuple[Sequential, ...] = ()
+    file: str = field(default="", compare=False)
 
     @property
     def risk_kind(self) -> str:

@@ -106,7 +106,8 @@ def load_study(study: str | Path, patients: Any | None = None) -> Study:
     try:
         # Editors on Windows put a byte-order mark first, which TOML does not know.
         text = path.read_text(encoding="utf-8-sig")
-        return parse_study(text, path.name, patients, folder=path.parent)
+        read = parse_study(text, path.name, patients, folder=path.parent)
+        return replace(read, file=path.as_posix())
     except FileNotFoundError:
         raise StudyError(repr(str(study)), [_no_such_study(path)]) from None
     except UnicodeDecodeError:

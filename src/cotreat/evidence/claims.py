@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Array = Any
 
+NO_WEIGHT = 1e-9
+"""Size of a weight that is rounding noise."""
 WIDTH_ERROR = 0.05
 """SD of the log of a printed standard error about that of the regression on arms alone."""
 FAR_OUT = -20.0
@@ -250,7 +252,35 @@ class Printed:
 
     @cached_property
     def _split(self) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
-        return self.split(range(len(self.names)))
+        kept, others = self.split(sorted(range(len(self.names)), key=self.looseness))
+        # In the order of the joint law, whichever were taken first.
+        order = np.argsort(kept)
+        return sorted(kept), {at: self._placed(others[at], order) for at in sorted(others)}
+
+    @staticmethod
+    def _placed(weights: NDArray[np.float64], order: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Put the weights of a row in those kept before it into the order of all."""
+        padded = np.pad(weights, (0, len(order) - len(weights)))
+        return padded[order]
+
+    def looseness(self, at: int) -> tuple[int, float, str]:
+        """Tell which of the numbers that follow from one another is told from the others: the loosest.
+
+        Odds ratios come first, by their standard errors to two digits, for more are rounding noise, then
+        p-values, tails last, then totals; never by their order in the file, so that no answer depends on it.
+        """
+        if at >= len(self.claims):
+            return 3, 0.0, self.names[at]
+        claim = self.claims[at]
+        if claim.is_odds_ratio:
+            return 0, round(standard_error(claim), 2), claim.id
+        return 1 + claim.is_below, 0.0, claim.id
+
+    def follows_from(self, at: int) -> dict[int, float]:
+        """Return the rows that a row follows from, with its weights in them; none of those kept."""
+        kept, others = self._split
+        weights = others.get(at, np.zeros(0))
+        return {kept[i]: float(w) for i, w in enumerate(weights) if abs(w) > NO_WEIGHT}
 
     def split(self, rows: Iterable[int]) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
         """Return the rows that depend on no earlier one, and for the others their weights in those."""
@@ -268,17 +298,16 @@ class Printed:
 
     @property
     def kept(self) -> list[int]:
-        """Rows that enter the joint law: those that do not follow from earlier ones."""
+        """Rows that enter the joint law: those that do not follow from others."""
         return self._split[0]
 
     @cached_property
     def dependences(self) -> tuple[Dependence, ...]:
-        """Return the rows that follow from earlier ones, each checked within rounding."""
-        kept, others = self._split
-        return tuple(self._dependence(at, kept, weights) for at, weights in others.items())
+        """Return the rows that follow from others, each checked within rounding."""
+        return tuple(map(self._dependence, self._split[1]))
 
-    def _dependence(self, at: int, kept: list[int], weights: NDArray[np.float64]) -> Dependence:
-        used = [(kept[i], w) for i, w in enumerate(weights) if abs(w) > 1e-9]
+    def _dependence(self, at: int) -> Dependence:
+        used = list(self.follows_from(at).items())
         names = tuple(self.names[i] for i, _ in used)
         ratios, claims = len(self.odds_ratios), len(self.claims)
         if at >= claims:

@@ -16,7 +16,8 @@ PICTURE = Picture(
     "critical_sd",
     "Probability of synergy (ratio of odds ratios beyond 1) against the prior SD of each pair's log ratio of "
     "odds ratios: the narrower the prior, the nearer to one half. A mark shows where a pair falls below a "
-    "threshold; a curve that stays below it has no such prior. The dotted line is the prior of the analysis.",
+    "threshold; a curve that stays below it, or crosses it more than once, has no such prior. Where a line is "
+    "broken the fit in between could not be used. The dotted line is the prior of the analysis.",
     "Curves, one a pair, of the probability of synergy from 0 to 1 against the prior standard deviation on "
     "a logarithmic axis; dashed horizontal lines are thresholds, a dotted vertical line is the prior of the "
     "analysis, and circles mark crossings.",
@@ -43,8 +44,7 @@ def draw(curve: pd.DataFrame, found: Sequence[Critical], own: float, study: Stud
     pairs = [str(name) for name in curve.columns if name != SD]
     for at, pair in enumerate(pairs):
         color = LOOKS[at % len(LOOKS)]
-        told = curve[[SD, pair]].dropna()
-        axes.plot(told[SD], told[pair], color=color, marker=".", ms=4, lw=1.2)
+        axes.plot(curve[SD], curve[pair], color=color, marker=".", ms=4, lw=1.2)
         handles.append(Line2D([], [], color=color, label=pair_name(study, pair)))
     for one in found:
         axes.axhline(one.threshold, color=GREY, lw=0.7, ls="--", zorder=0)

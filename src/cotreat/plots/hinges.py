@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.multiverse import FACTORS, PRIORS, SENSE, sense_in_words
+from cotreat.multiverse import FACTORS, HINGES, PRIORS, READING, SENSE, sense_in_words
 from cotreat.names import DECIDED
 from cotreat.plots import Picture
 from cotreat.plots.canvas import BLUE, PALE, SKY, VERMILION, label_rows, write_aside
@@ -23,7 +23,8 @@ PICTURE = Picture(
     "Probability of synergy of each pair when one thing at a time is changed from the leading answer (line): "
     "the sense of the word, the model, the reading of the print, the priors. What moves the mark far is what "
     "the conclusion hangs on. Pale dots are other combinations that were fitted; words stand where an "
-    "answer has no probability or its fit cannot be trusted. Other backgrounds are in the table.",
+    "answer has no probability, its fit cannot be trusted, or it is that on another background. All backgrounds are "
+    "in the table. The other numbers in print speak against a reading that is called contradicted.",
     "A panel for each pair. Rows are senses of synergy, models, readings and prior sets, under headings; the "
     "horizontal axis is the probability of synergy from 0 to 1, shaded where decided. A vertical line marks "
     "the leading answer; filled marks joined to it show the answer after one change; pale dots behind show "
@@ -41,7 +42,9 @@ TITLE_WIDTH = 30
 MARK: dict[str, Any] = {"ls": "none", "marker": "o"}
 
 
-def draw(changes: pd.DataFrame, table: pd.DataFrame, study: Study) -> Figure:
+def draw(
+    changes: pd.DataFrame, table: pd.DataFrame, study: Study, contradicted: Sequence[str] = ()
+) -> Figure:
     """Draw a panel for each pair.
 
     Parameters
@@ -50,6 +53,8 @@ def draw(changes: pd.DataFrame, table: pd.DataFrame, study: Study) -> Figure:
         What `cotreat.multiverse.hinges` returns.
     table
         The multiverse.
+    contradicted
+        Readings that the other numbers in print speak against: their names say so.
     """
     pairs = list(changes.pair.drop_duplicates())[:MOST]
     labels = _labels(changes, pairs)
@@ -61,14 +66,19 @@ def draw(changes: pd.DataFrame, table: pd.DataFrame, study: Study) -> Figure:
         _draw_panel(axes, changes[changes.pair == pair], table, labels)
         axes.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
         axes.set_xlabel("← antagonism    synergy →\nP(beyond its null)")
-    names = [_name(factor, level) for factor, level in labels]
+    names = [
+        f"{_name(*place)} (contradicted)"
+        if place in {(READING, one) for one in contradicted}
+        else _name(*place)
+        for place in labels
+    ]
     label_rows(grid[0], names, FACTORS)
     for axes in grid[1:]:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     left_out = changes.pair.nunique() - len(pairs)
     notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE)]
-    notes += [f"{left_out} more pairs are not shown: see hinges.csv"] if left_out else []
+    notes += [f"{left_out} more pairs are not shown: see {HINGES}"] if left_out else []
     notes += filter(None, [key(study, names)])
     figure.legend(handles=_legend(), loc="outside lower center", ncols=2, title="\n".join(notes))
     return figure
@@ -118,6 +128,9 @@ def _draw_panel(
         color = BLUE if row["is leading"] else VERMILION
         axes.plot([lead, row.probability], [at, at], color=color, lw=1.2, zorder=3)
         axes.plot(row.probability, at, ms=4.5, color=color, zorder=4, clip_on=False, **MARK)
+        if row.words:  # the same on another background is another question
+            left = 0.02 if row.probability > 0.5 else 0.7
+            write_aside(axes, left, at, row.words, transform=axes.get_yaxis_transform(), fontsize=6)
     axes.set_xticks(TICKS, TICK_LABELS, fontsize=6.5)
 
 

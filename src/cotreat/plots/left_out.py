@@ -1,6 +1,7 @@
-"""Each printed number, or count, in what all other evidence predicts of it."""
+"""Each printed number, or count, in what the evidence that is left in predicts of it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from cotreat.left_out import EVENTS, ODDS_RATIO, P_VALUE, WIDTH, Left
 from cotreat.names import INTERVAL
 from cotreat.plots.canvas import TINY, number, write_below
 from cotreat.plots.claims_predictive import Panel, Row, draw_panel, legend
-from cotreat.plots.printed import row_names
+from cotreat.plots.printed import notes, row_names
 from cotreat.plots.words import event, fold, key, regimen_name
 from cotreat.study import Study
 
@@ -22,26 +23,33 @@ LABELS = {
 }
 """What stands below a panel of a quantity, other than events."""
 NOTE = (
-    "each is left out in turn and predicted from all others; one diamond in twenty lies outside its "
-    f"{INTERVAL:.0%} bar by chance alone"
+    "each is left out in turn and predicted from the rest, without what it could be told from; one diamond in "
+    f"twenty lies outside its {INTERVAL:.0%} bar by chance alone"
 )
+LINE_HEIGHT = 0.17
+"""Inches for a line of words below."""
+HEAD = f"{{seen}}; predicted, {INTERVAL:.0%}"
+"""Heading of the numbers at the right."""
 
 
 def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
     """Draw what was left out, one panel a quantity."""
     panels = panels_of(study, predicted)
     tall = [len(panel.rows) for panel in panels]
-    figure = Figure(figsize=(7, 1.0 + 0.6 * len(panels) + 0.3 * sum(tall)), layout="constrained")
+    names = [row.name for panel in panels for row in panel.rows]
+    numbers = claims.printed(study)
+    below = [key(study, names), *(notes(numbers) if numbers else []), fold(NOTE, 100)]
+    title = "\n".join(filter(None, below))
+    height = 1.0 + 0.6 * len(panels) + 0.3 * sum(tall) + LINE_HEIGHT * title.count("\n")
+    figure = Figure(figsize=(7, height), layout="constrained")
     grid = figure.subplots(
         len(panels), 1, squeeze=False, height_ratios=[count + 0.5 for count in tall]
     )
-    for axes, panel in zip(grid[:, 0], panels, strict=True):
-        draw_panel(axes, panel)
-        _write_numbers(axes, panel)
-    names = [row.name for panel in panels for row in panel.rows]
-    title = "\n".join(filter(None, [key(study, names), fold(NOTE, 100)]))
     is_counted = all(left.quantity == EVENTS for left in predicted) and bool(study.counted)
     seen = "counted" if is_counted else "printed"
+    for axes, panel in zip(grid[:, 0], panels, strict=True):
+        draw_panel(axes, panel)
+        _write_numbers(axes, panel, seen)
     figure.legend(handles=legend(seen), loc="outside lower center", ncols=3, title=title)
     words = f"study {study.id} · model {model}"
     write_below(figure, words + (f" · reading {study.reading}" if len(study.readings) > 1 else ""))
@@ -67,12 +75,25 @@ def _row(study: Study, names: dict[str, str], left: Left) -> Row:
     half = (left.left, left.right)
     if not np.isfinite(left.left):  # of a p-value only the ends and the middle are known
         half = (left.median, left.median)
-    return Row(name, (left.value,), (left.lower, left.upper), half)
+    return Row(name, (left.value,), (left.lower, left.upper), half, _towards(study, left))
 
 
-def _write_numbers(axes: Axes, panel: Panel) -> None:
+def _towards(study: Study, left: Left) -> int:
+    """Return where a number lies that is no point: a p-value printed as "<" is smaller."""
+    below = {claim.id for claim in study.claims if claim.is_below}
+    return -1 if left.quantity == P_VALUE and left.unit in below else 0
+
+
+def _write_numbers(axes: Axes, panel: Panel, seen: str) -> None:
     """Write at the right what is printed, and what was predicted."""
     write = number if panel.is_log else "{:.0f}".format
+    place: dict[str, Any] = {
+        "transform": axes.get_yaxis_transform(),
+        "va": "center",
+        "fontsize": TINY,
+    }
+    axes.text(1.01, -0.85, HEAD.format(seen=seen), style="italic", **place)
     for at, row in enumerate(panel.rows):
-        text = f"{write(row.printed[0])}; {write(row.wide[0])} to {write(row.wide[1])}"
-        axes.text(1.01, at, text, transform=axes.get_yaxis_transform(), va="center", fontsize=TINY)
+        sign = "<" if row.towards else ""
+        text = f"{sign}{write(row.printed[0])}; {write(row.wide[0])} to {write(row.wide[1])}"
+        axes.text(1.01, at, text, **place)

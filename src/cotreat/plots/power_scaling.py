@@ -1,6 +1,7 @@
 """Sensitivity of estimands to the weight of prior and of evidence."""
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -17,7 +18,8 @@ PICTURE = Picture(
     "power_scaling",
     "How far a little more weight on the priors (square) or on the evidence (circle) would move each "
     "estimand. Where the square lies right of the circle, the number is more prior than evidence. Right of "
-    "the line at 0.05 a sensitivity counts as one (Kallioinen et al. 2024).",
+    "the line at 0.05 a sensitivity counts as one (Kallioinen et al. 2024). Arrows at the edge stand for what lies "
+    "beyond it; the table has their numbers.",
     "Rows are estimands, first those that the evidence determines; a square for the sensitivity to the "
     "priors and a circle for that to the evidence stand on one line, on an axis from 0 up, with a vertical "
     "line at 0.05.",
@@ -55,10 +57,10 @@ def draw(table: pd.DataFrame, study: Study) -> Figure:
     axes.axvline(THRESHOLD, color=GREY, lw=0.7, ls="--")
     places = [at for at, name in enumerate(names) if name not in set(rows.availability)]
     for at, row in zip(places, rows.itertuples(), strict=True):
-        prior, likelihood = (min(value, FURTHEST) for value in (row.prior, row.likelihood))
-        axes.plot([prior, likelihood], [at, at], color=GREY, lw=0.6, zorder=1)
-        axes.plot(prior, at, "s", color=VERMILION, ms=4, zorder=3)
-        axes.plot(likelihood, at, "o", color=BLUE, ms=4, zorder=2)
+        ends = [min(value, FURTHEST) for value in (row.prior, row.likelihood)]
+        axes.plot(ends, [at, at], color=GREY, lw=0.6, zorder=1)
+        _mark(axes, row.likelihood, at, "o", BLUE)
+        _mark(axes, row.prior, at, "s", VERMILION)
     most = max(float(rows[["prior", "likelihood"]].to_numpy().max()), 2 * THRESHOLD)
     axes.set_xlim(0, min(most, FURTHEST) * 1.05)
     axes.set_xlabel("sensitivity (cumulative Jensen–Shannon distance by doubling of the weight)")
@@ -74,6 +76,12 @@ def draw(table: pd.DataFrame, study: Study) -> Figure:
     below = "\n".join(filter(None, notes))
     figure.legend(handles=handles, loc="outside lower center", ncols=2, title=below)
     return figure
+
+
+def _mark(axes: Axes, value: float, at: int, marker: str, color: str) -> None:
+    """Draw a sensitivity; one beyond the edge as an arrow there."""
+    is_beyond = value > FURTHEST
+    axes.plot(min(value, FURTHEST), at, ">" if is_beyond else marker, color=color, ms=4, zorder=3)
 
 
 def _name(row: object) -> str:

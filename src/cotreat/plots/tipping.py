@@ -12,7 +12,7 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.special import ndtri
 
 from cotreat.confounding import STANDINGS, Surface
-from cotreat.names import DECIDED
+from cotreat.names import DECIDED, EXTRAPOLATED
 from cotreat.plots import Picture
 from cotreat.plots.canvas import BLACK, SMALL, write_below
 from cotreat.study import Study
@@ -65,7 +65,11 @@ def draw(study: Study, found: Sequence[Surface], *, model: str, priors: str) -> 
     handles.append(Line2D([], [], color=BLACK, ls="-", label=f"P {DECIDED:g} or {1 - DECIDED:.3g}"))
     handles.append(Line2D([], [], color=BLACK, ls="--", label="P 0.5"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2 if columns < COLUMNS else 3)
-    write_below(figure, f"study {study.id} · model {model} · priors {priors}")
+    dagger = " · †: extrapolated" if any(one.availability == EXTRAPOLATED for one in shown) else ""
+    more = (
+        f" · {len(found) - MOST} more conclusions are in tipping.csv" if len(found) > MOST else ""
+    )
+    write_below(figure, f"study {study.id} · model {model} · priors {priors}{dagger}{more}")
     return figure
 
 
@@ -91,5 +95,5 @@ def _panel(axes: Axes, one: Surface) -> None:
             known = {w: v for w, v in known.items() if w not in ("0.7", "1.4")}
         axis.set_ticks(list(known.values()), list(known))
         axis.set_ticks([], minor=True)
-    mark = " †" if one.availability == "extrapolated" else ""
+    mark = " †" if one.availability == EXTRAPOLATED else ""
     axes.set_title(f"{one.label}{mark}", fontsize=SMALL + 0.5)

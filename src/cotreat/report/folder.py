@@ -11,11 +11,26 @@ import numpy as np
 import pandas as pd
 
 from cotreat import store
-from cotreat.answer import Alternative, Answer, Choice, Question, alternatives_of, answer
-from cotreat.catalogue import Model, described, rank
+from cotreat.answer import (
+    Alternative,
+    Answer,
+    Choice,
+    Question,
+    alternatives_of,
+    answer,
+    beliefs_of_grid,
+)
+from cotreat.catalogue import Model, ModelError, described, rank
 from cotreat.parts import ABOUT, MULTIVERSE, PARTS, SENSITIVITY, Part, PartError, read_part
 from cotreat.plots import FIGURES, Picture
+from cotreat.priors import beliefs_of, grid_name
 from cotreat.supplement import FOLDER, Supplement, read_supplement
+
+GRID = "grid.csv"
+"""Table of the sensitivity part with every belief of the grid, which the answer reads too."""
+
+INDEPENDENT = ("ESS of probabilities", "effective draws")
+"""Checks that tell how many independent draws a probability is worth."""
 
 
 class ReportError(ValueError):
@@ -75,6 +90,13 @@ class Fit:
         conflict = self.info["conflict"]
         return float("nan") if conflict is None else float(conflict["log_evidence"])
 
+    @property
+    def effective(self) -> float:
+        """How many independent draws its probabilities are worth."""
+        checks = self.tables[store.CHECKS]
+        told = pd.to_numeric(checks.value[checks.check.isin(INDEPENDENT)])
+        return float(told.min()) if len(told) else float(self.info["draws"] * self.info["chains"])
+
     @cached_property
     def figures(self) -> dict[str, Picture]:
         """The figures in its folder by name, in the order of `cotreat.plots.FIGURES`."""
@@ -122,22 +144,61 @@ class Results:
             cautions=lead.info["cautions"],
             contradiction=lead.contradiction,
             log_evidence=lead.log_evidence,
+            effective=lead.effective,
             alternatives=self._alternatives(),
         )
 
+    def other_base(self, name: str) -> str:
+        """Say what a part was made of, where that is not what the leading fit is of; else empty."""
+        told = self.parts[name].settings
+        reading, model, priors = self.lead.choice
+        changed = [
+            f"{what} {told[key]}"
+            for what, key, own in (
+                ("the reading", "reading", reading),
+                ("the model", "model", model),
+                ("the priors", "priors", priors),
+            )
+            if told.get(key, own) != own
+        ]
+        return " and ".join(changed)
+
     def _alternatives(self) -> list[Alternative]:
-        """Return every other choice once: by its fit, or else by the multiverse."""
-        fits = [
-            Alternative(fit.choice, fit.summary, fit.log_evidence, bool(fit.failed))
+        """Return every other choice once: by its fit, by the multiverse, or by the grid of beliefs."""
+        found: dict[Choice, Alternative] = {}
+        for one in (*self._fitted(), *self._around()):
+            found.setdefault(_same(one.choice), one)
+        return list(found.values())
+
+    def _fitted(self) -> list[Alternative]:
+        return [
+            Alternative(fit.choice, fit.summary, fit.log_evidence, bool(fit.failed), fit.effective)
             for fit in self.fits
         ]
-        known = {one.choice for one in fits}
-        table = self.folder / SENSITIVITY / MULTIVERSE
-        if SENSITIVITY not in self.parts or not table.exists():
-            return fits
-        return fits + [
-            one for one in alternatives_of(store.read_table(table)) if one.choice not in known
-        ]
+
+    def _around(self) -> list[Alternative]:
+        """Return the choices of the sensitivity part, if it is around the leading fit."""
+        if SENSITIVITY not in self.parts or self.other_base(SENSITIVITY):
+            return []
+        told, folder = self.parts[SENSITIVITY].settings, self.folder / SENSITIVITY
+        effective = float(told.get("effective draws", np.inf))
+        found = []
+        if (folder / MULTIVERSE).exists():
+            found += alternatives_of(store.read_table(folder / MULTIVERSE), effective)
+        if (folder / GRID).exists():
+            reading, model, _ = self.lead.choice
+            grid = store.read_table(folder / GRID)
+            found += beliefs_of_grid(grid, reading, model, effective)
+        return found
+
+
+def _same(choice: Choice) -> Choice:
+    """Return a choice with the one name of its priors of those that mean the same."""
+    reading, model, priors = choice
+    try:
+        return reading, model, grid_name(*beliefs_of(priors))
+    except ModelError:  # a set of somebody's own
+        return choice
 
 
 def read_results(place: Path) -> Results:

@@ -87,17 +87,72 @@ TERMS = tuple(
             "a treatment by those without it. 1 means no difference.",
         ),
         (
-            "ratio of odds ratios|ratios of odds ratios|product term",
+            "ratio of odds ratios|ratios of odds ratios|ror",
             "The odds ratio of one treatment in patients who get the other, divided by that in patients who do "
             "not. 1 means that odds ratios multiply.",
         ),
         (
-            "interaction contrast",
-            "How far the risk with both is from the sum of the separate risk differences.",
+            "product term",
+            "The coefficient of two treatments together in a logistic regression, as printed: a ratio of odds "
+            "ratios in the patients, and among the other terms, that the regression has. Beside another means "
+            "that one regression holds both.",
+        ),
+        (
+            "interaction contrast|ic",
+            "How far the risk with both is from the sum of the separate risk differences (ic). 0 means that "
+            "risks add.",
+        ),
+        (
+            "relative excess risk|reri_rr|reri_or|RERI",
+            "The interaction contrast in units of the risk without either treatment, from risk ratios (reri_rr) "
+            "or, where the outcome is rare, from odds ratios (reri_or). 0 means that risks add.",
+        ),
+        (
+            "attributable proportion|ap|ap_or",
+            "The share of the risk with both that is due to their interaction, from risk ratios (ap) or odds "
+            "ratios (ap_or). 0 means that risks add.",
+        ),
+        (
+            "synergy index|s_or",
+            "The excess with both divided by the sum of the separate excesses, from risk ratios (s) or odds "
+            "ratios (s_or). 1 means that risks add; undefined where the separate excesses add up to none.",
+        ),
+        (
+            "ratio of risk ratios|rrr",
+            "The risk ratio of one treatment in patients who get the other, divided by that in patients who do "
+            "not (rrr). 1 means that risk ratios multiply.",
+        ),
+        (
+            "excess over independent action|bliss",
+            "How far the risk with both is from what two treatments would reach if each acted on the patients "
+            "whom the other leaves (bliss). 0 means independent action.",
+        ),
+        (
+            "excess over the better single treatment|hsa",
+            "How far the risk with both is from that with the better of the two alone (hsa, highest single "
+            "agent). Above 0 the combination is better than either; that is not evidence of synergy.",
+        ),
+        (
+            "family|families",
+            "Measures of synergy with the same sense of the word; they have one sign and count once.",
+        ),
+        (
+            "antagonism",
+            "The combination does less than its treatments' separate effects lead one to expect.",
+        ),
+        (
+            "background",
+            "The other treatments that patients get while two are judged: on none, no other; on C, treatment C "
+            "as well.",
+        ),
+        (
+            "Wald",
+            "An interval or a p-value made of an estimate and its standard error, as most in print are.",
         ),
         (
             "learnt|contraction",
-            "How much narrower the posterior is than the prior, from 0, nothing was learnt, to 1.",
+            "How much narrower the posterior is than the prior: 1, everything was learnt; 0, it is as wide; below "
+            "0, it is the wider one, as where the evidence moves a ratio to where it is less certain.",
         ),
         (
             "reading",

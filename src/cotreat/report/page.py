@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,10 +21,13 @@ from cotreat.names import CONTRADICTED
 from cotreat.overlap import percent
 from cotreat.parts import BIAS, COMPARISON, PARTS, SENSITIVITY, Part, Section
 from cotreat.plots import STUDY_FIGURES
+from cotreat.readings import Prediction
 from cotreat.report.folder import Fit, Results
 from cotreat.report.glossary import mark
 from cotreat.report.pictures import Embedded, embed
 from cotreat.report.tables import Table, table
+from cotreat.report.typeset import typeset
+from cotreat.study_file import packaged
 
 PLACES = {
     "printed": ("comparison", "parts", "claims"),
@@ -47,8 +52,8 @@ CONTENTS = (
 )
 """Sections of the page, and how they are called beside it."""
 
-FEW_FIGURES = ("parts",)
-"""What is shown of the other fits, for no other shows it; their folders hold the rest."""
+NO_PATH = "STUDY.toml"
+"""Stands for a study file whose path is not known."""
 
 SHOWN = ["estimand", "background", "scale", "availability", "estimate", "lower", "upper"]
 JUDGED = ["probability", "prior_probability", "contraction"]
@@ -68,7 +73,7 @@ def render(results: Results) -> str:
     """Write a study's page."""
     environment = _environment()
     body = environment.get_template("body.html.jinja").render(_shown(results))
-    marked, terms = mark(body)
+    marked, terms = mark(typeset(body))
     style = resources.files("cotreat.report").joinpath("style.css").read_text(encoding="utf-8")
     return environment.get_template("page.html.jinja").render(
         title=results.lead.info["title"],
@@ -95,11 +100,13 @@ def _shown(results: Results) -> dict[str, Any]:
         "readings": _readings(results),
         "figures": {name: _figures(lead, names) for name, names in _placed(lead).items()},
         "study_figures": [embed(place, picture) for picture in pictures],
-        "others": [_other(fit, place.name) for fit in results.fits[1:]],
+        "others": [_other(fit, results) for fit in results.fits[1:]],
         "parts": {name: _part(results, name) for name in PARTS},
         "part_names": {COMPARISON: "Models", SENSITIVITY: "Priors and choices", BIAS: "Bias"},
         "four_cells": _four_cells(results),
         "rerun": _rerun(results),
+        "file": _file(results),
+        "needed": _needed(results),
         "CONTRADICTED": CONTRADICTED,
     }
 
@@ -144,12 +151,11 @@ def _tables(results: Results) -> dict[str, Table]:
         "overlap": ("Who gets which regimen", _overlap(lead)),
         "balance": ("Covariates by regimen", _balance(lead)),
         "headline": ("Chief estimates", headline(lead.summary)),
-        "risks": ("Risks by regimen", _risks(summary)),
+        "risks": ("Risk of each regimen", _risks(summary)),
         "synergy": ("Every measure of synergy", _measures(lead.summary)),
         "fits": ("Every fit", _fits(results)),
         "checks": ("Checks of the leading fit", lead.tables[store.CHECKS]),
         "priors": ("Priors of the leading fit", pd.DataFrame(lead.info["prior_rows"])),
-        "estimands": ("Every estimand of the leading fit", summary),
         "provenance": ("How each fit was made", _provenance(results)),
     }
     return {
@@ -247,9 +253,8 @@ def _readings(results: Results) -> Table | None:
                 "against the default": conflict["difference"],
                 "verdict": conflict["heading"] or _mild(conflict["difference"]),
                 "as the default reading predicts them": "; ".join(
-                    f"{p['claim']} printed {p['printed']}, predicted {p['median']:.2g} "
-                    f"({p['lower']:.2g} to {p['upper']:.2g}), tail {p['tail']:.3f}"
-                    for p in conflict["predictions"]
+                    f"{p.claim} printed {p.printed}, predicted {p.expected}, tail {p.tail:.3f}"
+                    for p in (Prediction(**told) for told in conflict["predictions"])
                 ),
             }
         )
@@ -266,16 +271,16 @@ def _mild(difference: float | None) -> str:
     return "the default reading" if difference == 0 else f"not {CONTRADICTED:g} units below"
 
 
-def _other(fit: Fit, study: str) -> dict[str, Any]:
-    """Collect what is shown of a fit that is not the leading one."""
-    name = f"{study}-{fit.name}"
+def _other(fit: Fit, results: Results) -> dict[str, Any]:
+    """Collect what is shown of a fit that is not the leading one: what that one does not say already."""
+    name, said = f"{results.folder.name}-{fit.name}", results.lead.info["remarks"]
     return {
         "fit": fit,
+        "remarks": [line for line in fit.info["remarks"] if line not in said],
         "headline": table(
             headline(fit.summary), f"Chief estimates of {fit.name}", f"{name}.csv", fit.failed
         ),
-        "figures": _figures(fit, FEW_FIGURES),
-        "linked": [figure for key, figure in fit.figures.items() if key not in FEW_FIGURES],
+        "linked": list(fit.figures.values()),
     }
 
 
@@ -291,10 +296,16 @@ def _part(results: Results, name: str) -> dict[str, Any] | None:
     shown = {section.table for section in part.sections}
     return {
         "about": part,
+        "other_base": results.other_base(name),
+        "settings": {key: _setting(value) for key, value in part.settings.items() if value != []},
         "folder": name,
         "sections": [_section(results, part, folder, section) for section in part.sections],
         "linked": sorted(path.name for path in folder.glob("*.csv") if path.name not in shown),
     }
+
+
+def _setting(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _section(results: Results, part: Part, folder: Path, section: Section) -> Shown:
@@ -307,7 +318,15 @@ def _section(results: Results, part: Part, folder: Path, section: Section) -> Sh
             saved=(folder / section.table).read_bytes(),
         )
     figure = embed(folder, section.figure) if section.figure else None
-    return Shown(section.heading, section.words, shown, figure)
+    words = tuple(_as_headed(line, shown) for line in section.words)
+    return Shown(section.heading, words, shown, figure)
+
+
+def _as_headed(line: str, shown: Table | None) -> str:
+    """Call columns in a line as the table below it does: worst_k is headed worst k."""
+    for name, words in shown.renamed.items() if shown else ():
+        line = re.sub(rf"(?<![\w.]){name}(?!\w|\.\w)", words, line)
+    return line
 
 
 def _four_cells(results: Results) -> list[tuple[Any, Table]]:
@@ -334,10 +353,26 @@ def _provenance(results: Results) -> pd.DataFrame:
     return pd.DataFrame([{key: fit.info[key] for key in keys} for fit in results.fits])
 
 
+def _file(results: Results) -> str:
+    """Return what to call the study in a command: the path it was read from, or its name if packaged."""
+    info = results.lead.info
+    path = info.get("file") or (info["study"] if info["study"] in packaged() else NO_PATH)
+    return shlex.quote(path)
+
+
+def _needed(results: Results) -> str:
+    """Say which study file the command needs; empty where it is packaged."""
+    info = results.lead.info
+    if not info.get("file") and info["study"] in packaged():
+        return ""
+    where = f", read from {info['file']}" if info.get("file") else ", whose path is not known"
+    return f"It needs the study file of {info['study']}{where}; its digest must be the one below."
+
+
 def _rerun(results: Results) -> str:
     """Return the command that makes the leading fit again."""
     info = results.lead.info
-    words = ["cotreat reanalyse", info["study"], f"--model {info['model']}"]
+    words = ["cotreat reanalyse", _file(results), f"--model {info['model']}"]
     words += [f"--reading {info['reading']}", f"--priors {info['priors']}"]
     words += [f"--engine {info['engine']}"] if info["engine"] in ENGINES else []
     words += [f"--draws {info['draws']}", f"--chains {info['chains']}", f"--seed {info['seed']}"]

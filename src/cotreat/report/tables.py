@@ -26,11 +26,15 @@ NAMES = {
     "marginal_odds_ratio": "marginal odds ratio",
     "nnt": "number needed to treat",
     "effect_ratio": "ratio of a treatment's odds ratios with two partners",
+    "product": "product term",
+    "mutual_product": "product term beside another",
     "size": "patients",
     **{name: measure.words for name, measure in MEASURES.items()},
 }
 """What an estimand is called beside its label."""
 
+PRODUCTS = ("product", "mutual_product")
+"""Names of what stands for a pair of treatments."""
 
 COLUMNS = {
     "probability": "P(> null)",
@@ -38,7 +42,7 @@ COLUMNS = {
     "contraction": "learnt",
     "risk_kind": "kind of risk",
 }
-"""How columns of a summary are called in the page."""
+"""How columns are called where a row is an estimand; elsewhere a probability is of something else."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Table:
         The CSV file, as a ``data:`` address.
     numeric : tuple of bool
         For each column, whether it holds numbers.
+    renamed : dict
+        Columns that are called otherwise than in the file and have a name of several words there.
     """
 
     caption: str
@@ -61,6 +67,7 @@ class Table:
     columns: tuple[str, ...]
     numeric: tuple[bool, ...]
     rows: tuple[tuple[str, ...], ...]
+    renamed: dict[str, str]
 
     @property
     def id(self) -> str:
@@ -95,16 +102,19 @@ def table(
     text = b64encode(saved or table_text(data, failed).encode("utf-8")).decode("ascii")
     href = f"data:text/csv;charset=utf-8;base64,{text}"
     columns = tuple(map(str, data.columns))
+    called = {name: name.replace("_", " ") for name in columns}
+    called |= {name: words for name, words in COLUMNS.items() if "estimand" in columns}
     return Table(
         caption=caption,
         file=file,
         href=href,
-        columns=tuple(COLUMNS.get(name, name.replace("_", " ")) for name in columns),
+        columns=tuple(called[name] for name in columns),
         numeric=tuple(_is_numeric(data[name]) for name in data.columns),
         rows=tuple(
             tuple(_cell(name, value) for name, value in zip(columns, row, strict=True))
             for row in data.itertuples(index=False, name=None)
         ),
+        renamed={name: words for name, words in called.items() if "_" in name and name in columns},
     )
 
 
@@ -121,10 +131,10 @@ def _cell(column: str, value: Any) -> str:
         return str(int(value))
     if isinstance(value, Real):
         return f"{float(value):.4g}"
-    return _estimand(str(value)) if column == "estimand" else str(value)
+    return in_words(str(value)) if column == "estimand" else str(value)
 
 
-def _estimand(label: str) -> str:
+def in_words(label: str) -> str:
     """Write an estimand's label in words: ``ror[A:B] on C`` as ratio of odds ratios (ror), A × B on C."""
     name, subject = name_of(label), subject_of(label)
     if name not in NAMES:
@@ -132,4 +142,4 @@ def _estimand(label: str) -> str:
     rest = label.partition("]")[2]
     if name in MEASURES:
         return f"{NAMES[name]} ({name}), {subject.replace(':', ' × ')}{rest}"
-    return f"{NAMES[name]}, {subject}{rest}"
+    return f"{NAMES[name]}, {subject.replace(':', ' × ') if name in PRODUCTS else subject}{rest}"

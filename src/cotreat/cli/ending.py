@@ -1,0 +1,54 @@
+"""The text that ends a reanalysis."""
+
+from typing import TYPE_CHECKING
+
+from cotreat import headline
+
+if TYPE_CHECKING:
+    from cotreat.reanalysis import Reanalysis, Result
+
+
+def ending(result: "Reanalysis") -> str:
+    """Write a reanalysis as the text that ends a run."""
+    leader = result.leader
+    lines = []
+    for one in result.results:
+        if one.failed:
+            lines.append(f"FAILED CHECKS: do not use the numbers of {_name(result, one)}:")
+            lines += [f"  {line}" for line in one.failed]
+    priors = leader.summary.priors.iloc[0]
+    lines += [f"{result.study.title}: model {_name(result, leader)}, {priors} priors"]
+    lines += [
+        f"CAUTION, {_name(result, one)}: {line}" for one in result.results for line in one.cautions
+    ]
+    lines += ["", *_whose(result), *result.answer.sentences]
+    lines += ["", headline.headline(leader.summary).to_string(index=False), ""]
+    for one in result.results if len(result.study.readings) == 1 else (leader,):
+        shown = [f"{_name(result, one)}: {a}" for a in headline.agreements(one.summary)]
+        lines += shown
+    lines += [
+        f"{_name(result, one)}: {one.conflict}"
+        for one in result.results
+        if one.conflict is not None
+    ]
+    lines += [f"{name}: not run: {why}" for name, why in result.refused.items()]
+    lines += [f"- {remark}" for remark in leader.remarks]
+    return "\n".join([*lines, "", f"report: {result.report}"])
+
+
+def _whose(result: "Reanalysis") -> list[str]:
+    """Name the fit that the report's answer is of, where it is none that leads this run."""
+    leader = result.leader
+    reading, model, priors = result.answer.choice
+    if (reading, model, priors) == (leader.reading, leader.model, leader.summary.priors.iloc[0]):
+        return []
+    under = f", reading {reading}" if len(result.study.readings) > 1 else ""
+    return [
+        f"report's leading fit: model {model}, {priors} priors{under}; the answer is of it, the table below "
+        "of the fit just made:"
+    ]
+
+
+def _name(result: "Reanalysis", one: "Result") -> str:
+    """Name a fit: its model, and its reading where the study has several."""
+    return one.model if len(result.study.readings) == 1 else f"{one.model}, {one.reading}"
