@@ -2,25 +2,23 @@
 
 import os
 import signal
-from importlib import resources
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from cotreat import load_study, parse_study
+from cotreat import parse_study
 from cotreat.calibration import replicates
 from cotreat.calibration.calibrate import calibrate
+from cotreat.calibration.kept import template, template_text
 from cotreat.calibration.replicates import RANKED, Job, evidence, parts_of, truths, worked_out
+from cotreat.calibration.scale import workers
 from cotreat.calibration.uniformity import Uniformity, holm
 from cotreat.catalogue import ModelError
 from cotreat.evidence import claims
 from cotreat.model import build
 from cotreat.priors import prior_set
-
-TEMPLATES = resources.files("cotreat.calibration") / "templates"
-
 
 UNSIGNED = """
 [[claims]]
@@ -31,10 +29,6 @@ value = 0.04
 adjusted = false
 source = "made up"
 """
-
-
-def template(name):
-    return load_study(str(TEMPLATES / f"{name}.toml"))
 
 
 # --- Uniformity ------------------------------------------------------------------------------------
@@ -91,7 +85,7 @@ def test_printed_numbers_are_drawn_from_their_joint_law():
 
 
 def test_p_values_without_sign_cannot_be_drawn_again():
-    text = (TEMPLATES / "claims.toml").read_text(encoding="utf-8") + UNSIGNED
+    text = template_text("claims") + UNSIGNED
     study = parse_study(text)
     with pytest.raises(ModelError, match="calibrate a reading without them"):
         Job.of(study, "interaction", prior_set("weak", study))
@@ -148,9 +142,8 @@ def test_a_killed_worker_changes_no_number():
                 killed.append(next(iter(client.run(os.getpid).values())))
                 os.kill(killed[0], signal.SIGKILL)
 
-        beside = calibrate(
-            study, "interaction", replicates=300, dask=cluster.scheduler_address, say=kill
-        )
+        with workers(2, cluster.scheduler_address) as mapped:
+            beside = calibrate(study, "interaction", replicates=300, mapped=mapped, say=kill)
     assert killed
     pd.testing.assert_frame_equal(alone.table, beside.table)
 
@@ -165,5 +158,5 @@ def test_a_wrong_likelihood_fails(monkeypatch):
 
     monkeypatch.setattr(claims, "_normal_log_density", diagonal)
     monkeypatch.setattr(replicates, "_KNOWN", {})  # what is compiled already is right
-    found = calibrate(template("claims"), "interaction", replicates=5000, seed=7)
+    found = calibrate(template("claims"), "interaction", replicates=1000, seed=7)
     assert not found.passes

@@ -16,7 +16,7 @@ from cotreat.calibration.replicates import (
     ranks_of,
     worked_out,
 )
-from cotreat.calibration.scale import workers
+from cotreat.calibration.scale import Mapped, in_turn
 from cotreat.calibration.uniformity import Uniformity, holm
 from cotreat.names import SEED
 from cotreat.priors import PriorSet, prior_set
@@ -50,6 +50,17 @@ class Calibration:
         return bool(self.table.passes.all())
 
     @property
+    def sentence(self) -> str:
+        """What came of it, in a line."""
+        worst, count = self.worst, len(self.table)
+        dropped = f", {self.ranks.dropped:,} dropped" if self.ranks.dropped else ""
+        return (
+            f"{self.job.model.name} on {self.job.study.id}: {'passes' if self.passes else 'FAILS'}; "
+            f"{count} quantities, {self.uniformity.count:,} replicates{dropped}; least p {worst.p_value:.2g} "
+            f"({worst.quantity})"
+        )
+
+    @property
     def worst(self) -> pd.Series:
         """The row with the least p-value."""
         return self.table.loc[self.table.p_value.idxmin()]
@@ -62,8 +73,7 @@ def calibrate(
     *,
     replicates: int = REPLICATES,
     seed: int = SEED,
-    processes: int = 1,
-    dask: str = "",
+    mapped: Mapped = in_turn,
     say: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Calibration:
     """Draw truths from the prior and evidence from the likelihood, and find each truth again.
@@ -76,10 +86,8 @@ def calibrate(
         Name of a model.
     replicates
         Truths.
-    processes
-        Of this machine. They change no number.
-    dask
-        Address of a Dask scheduler to use instead.
+    mapped
+        What `cotreat.calibration.scale.workers` gives; it changes no number.
     say
         Called with how many replicates are done, and of how many.
 
@@ -87,8 +95,6 @@ def calibrate(
     ------
     ModelError
         If the study cannot carry the model, or prints what cannot be drawn again.
-    ScaleError
-        If there are no workers.
 
     Notes
     -----
@@ -102,10 +108,9 @@ def calibrate(
     job = Job.of(study, model, chosen)
     parts = parts_of(job, replicates, seed)
     found: list[list[Replicate]] = [[] for _ in parts]
-    with workers(min(processes, len(parts)), dask) as mapped:
-        for at, part in mapped(worked_out, parts):
-            found[at] = part
-            say(sum(map(len, found)), replicates)
+    for at, part in mapped(worked_out, parts):
+        found[at] = part
+        say(sum(map(len, found)), replicates)
     ranks = ranks_of(job, [one for part in found for one in part], seed)
     uniformity = Uniformity.of(replicates - ranks.dropped, RANKED)
     return Calibration(job, table_of(job, ranks, uniformity), ranks, uniformity)

@@ -1,19 +1,20 @@
 """Calibrations that are kept: written with what they hold for, and known to be stale when that has changed."""
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from cotreat import store
-from cotreat.calibration.calibrate import FAMILY_WISE, Calibration
+from cotreat.calibration.calibrate import Calibration
 from cotreat.calibration.replicates import Job, density_of
-from cotreat.priors import prior_set
+from cotreat.catalogue import MODELS, is_asked_for
+from cotreat.priors import models_for, prior_set
 from cotreat.sampling import PACKAGES
 from cotreat.study import Study
 from cotreat.study_file import load_study
@@ -30,7 +31,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 }
 """Made-up studies that calibration draws evidence for, by kind of evidence, and the models of each."""
 
-TABLE, BINS, DENSITIES, ABOUT = "sbc.csv", "ranks.csv", "densities.csv", "about.json"
+TABLE, BINS, DENSITIES, ABOUT = "sbc.csv", "ranks.csv", "densities.csv", "made.csv"
 POINTS = 5
 """Fixed points at which a model's log density is kept."""
 SAME = 1e-6
@@ -40,7 +41,16 @@ SHOWN_BINS = 20
 
 def template(name: str) -> Study:
     """Read a study of `TEMPLATES`."""
-    return load_study(str(resources.files("cotreat.calibration") / "templates" / f"{name}.toml"))
+    return load_study(str(_path(name)))
+
+
+def template_text(name: str) -> str:
+    """Return the study file of a template."""
+    return _path(name).read_text(encoding="utf-8")
+
+
+def _path(name: str) -> Any:
+    return resources.files("cotreat.calibration") / "templates" / f"{name}.toml"
 
 
 def jobs(model: str = "") -> Iterator[tuple[str, str]]:
@@ -70,19 +80,65 @@ def densities(job: Job) -> pd.DataFrame:
     )
 
 
-def write(folder: Path, found: Sequence[Calibration], seed: int) -> None:
-    """Write calibrations with their versions, date and log densities."""
+def wanted(target: str, models: Sequence[str], priors: str) -> Iterator[tuple[Study, str]]:
+    """Yield studies and models that a user asks for.
+
+    Parameters
+    ----------
+    target
+        A model, of all of `TEMPLATES` that are for it; a study; empty for all templates and models.
+    models
+        Of a study, those wanted; none stands for all that ask how treatments combine.
+
+    Raises
+    ------
+    StudyError
+        If there is no such study or model.
+    ModelError
+        If the study cannot carry a model.
+    """
+    if target in ("", *MODELS):
+        yield from ((template(name), one) for name, one in jobs(target))
+        return
+    study = load_study(target)
+    possible, _ = models_for(study, prior_set(priors, study), models)
+    yield from ((study, one) for one in possible if models or not is_asked_for(one))
+
+
+def add(folder: Path, found: Calibration, seed: int) -> None:
+    """Keep a calibration, in the place of an earlier one of the same study and model."""
+    from cotreat.plots.calibration import draw
+    from cotreat.plots.canvas import off_screen, save
+
     folder.mkdir(parents=True, exist_ok=True)
-    store.write_table(pd.concat([one.table for one in found]), folder / TABLE, [])
-    store.write_table(pd.concat([_bins(one) for one in found]), folder / BINS, [])
-    store.write_table(pd.concat([densities(one.job) for one in found]), folder / DENSITIES, [])
     about = {
         "made": datetime.now(UTC).date().isoformat(),
         "seed": seed,
-        "family_wise_level": FAMILY_WISE,
-        "versions": {name: version(name) for name in PACKAGES},
+        **{name: version(name) for name in PACKAGES},
     }
-    store.write_text(folder / ABOUT, json.dumps(about, indent=2) + "\n")
+    for name, table in (
+        (TABLE, found.table),
+        (BINS, _bins(found)),
+        (DENSITIES, densities(found.job)),
+        (ABOUT, pd.DataFrame([{**_key(found), **about}])),
+    ):
+        _put(folder / name, table, found)
+    with off_screen():
+        name = f"{found.job.model.name}--{found.job.study.id}.png".replace(":", "-")
+        save(draw(found), folder / name)
+
+
+def _key(found: Calibration) -> dict[str, str]:
+    return {"study": found.job.study.id, "model": found.job.model.name}
+
+
+def _put(path: Path, table: pd.DataFrame, found: Calibration) -> None:
+    """Put rows in the place of those of the same study and model."""
+    if path.exists():
+        before = store.read_table(path)
+        is_own = (before[list(_key(found))] == list(_key(found).values())).all(axis=1)
+        table = pd.concat([before[~is_own], table])
+    store.write_table(table, path, [])
 
 
 def _bins(one: Calibration) -> pd.DataFrame:

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+Mapped = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[tuple[int, Any]]]
+"""Maps a function over parts; yields the place and the result of each, when it is there."""
+
 RETRIES = 3
 """Times that a part is begun again when its worker is gone."""
 
@@ -12,8 +15,13 @@ class ScaleError(ValueError):
     """Workers that cannot be had."""
 
 
+def in_turn(function: Callable[[Any], Any], parts: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    """Map a function over parts in this process."""
+    return ((at, function(part)) for at, part in enumerate(parts))
+
+
 @contextmanager
-def workers(count: int, address: str = "") -> Iterator[Callable[..., Iterator[tuple[int, Any]]]]:
+def workers(count: int, address: str = "") -> Iterator[Mapped]:
     """Give a function that maps another over parts, and yields each place and result when it is there.
 
     Parameters
@@ -29,7 +37,7 @@ def workers(count: int, address: str = "") -> Iterator[Callable[..., Iterator[tu
         If Dask is not installed, or nobody answers.
     """
     if count == 1 and not address:
-        yield lambda function, parts: ((at, function(part)) for at, part in enumerate(parts))
+        yield in_turn
         return
     with _client(count, address) as client:
         yield lambda function, parts: _mapped(client, function, parts)

@@ -1,4 +1,4 @@
-"""The command line: studies, audit, cells, simulate, reanalyse, compare, sensitivity, report."""
+"""The command line: studies, audit, cells, simulate, reanalyse, compare, sensitivity, calibrate, report."""
 
 import argparse
 import io
@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from cotreat.catalogue import ModelError
 from cotreat.cli.around import add_compare, add_sensitivity
+from cotreat.cli.calibrating import add_calibrate
 from cotreat.cli.common import EPILOG, INTERRUPTED, OTHER, refuse
 from cotreat.cli.looking import add_audit, add_cells, add_report, add_simulate, add_studies
 from cotreat.cli.reanalysing import add_reanalyse
@@ -60,5 +61,6 @@ def parser() -> argparse.ArgumentParser:
     add_reanalyse(commands)
     add_compare(commands)
     add_sensitivity(commands)
+    add_calibrate(commands)
     add_report(commands)
     return command_line

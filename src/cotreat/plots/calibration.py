@@ -1,47 +1,38 @@
 """Ranks of truths: how far their distribution functions are from that of uniform ranks."""
 
-from collections.abc import Sequence
-
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from cotreat.calibration.calibrate import FAMILY_WISE, Calibration
 from cotreat.plots.canvas import BLUE, GREEN, GREY, PALE, SMALL, VERMILION
 
-COLUMNS = 4
 COLOURS = {"parameter": BLUE, "estimand": GREY, "log-likelihood": GREEN}
 CAPTION = (
     "Ranks of truths among draws of their posteriors: share of ranks up to each, less the share that uniform "
-    "ranks have; a line for each quantity, a panel for each model and study. Pale: where all of a line lies "
+    "ranks have; a line for each quantity. Pale: where all of a line lies "
     f"with a probability of {1 - FAMILY_WISE:.0%} if it is right. A line above to the left: posteriors too "
     "high; below left and above right: too wide; the other way round: too narrow. Red: what fails."
 )
 
 
-def draw(found: Sequence[Calibration]) -> Figure:
-    """Draw a panel for each calibration."""
-    rows = -(-len(found) // COLUMNS)
-    figure, axes = plt.subplots(
-        rows,
-        COLUMNS,
-        figsize=(7.2, 0.5 + 1.55 * rows),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
-    for place, one in zip(axes.flat, found, strict=False):
-        _panel(place, one)
-    for place in axes.flat[len(found) :]:
-        place.set_axis_off()
-    figure.supxlabel("rank of the truth, as a share", fontsize=8)
-    figure.supylabel("share of ranks up to it, less uniform", fontsize=8)
-    kinds = [plt.Line2D([], [], color=c, label=kind) for kind, c in COLOURS.items()]
-    kinds.append(plt.Line2D([], [], color=VERMILION, label="fails"))
-    figure.legend(handles=kinds, loc="outside lower center", ncols=4)
+def draw(found: Calibration) -> Figure:
+    """Draw the ranks of every quantity of a calibration."""
+    figure = Figure(figsize=(4.2, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    _panel(axes, found)
+    axes.set_xlabel("rank of the truth, as a share of all")
+    axes.set_ylabel("share of ranks up to it,\nless that of uniform ranks")
+    shown = {kind: c for kind, c in COLOURS.items() if kind in set(found.table.kind)}
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], color=c, label=kind) for kind, c in shown.items()
+    ]
+    handles += [] if found.passes else [Line2D([], [], color=VERMILION, label="fails")]
+    handles += [Patch(color=PALE, label=f"{1 - FAMILY_WISE:.0%} band")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
 
 

@@ -1,0 +1,107 @@
+"""The command that calibrates models."""
+
+import argparse
+import os
+from pathlib import Path
+
+from cotreat.cli.common import (
+    EPILOG,
+    FAILED_CHECKS,
+    Commands,
+    announce,
+    hush,
+    refuse,
+    whole,
+)
+from cotreat.names import SEED
+
+REPLICATES = 1_000
+
+
+def add_calibrate(commands: Commands) -> None:
+    """Add the command that finds out whether posteriors are what they say."""
+    command = commands.add_parser(
+        "calibrate",
+        help="draw truths and evidence from a model, and see whether its posteriors find them",
+        description="Simulation-based calibration: truths are drawn from the prior, evidence from the "
+        "likelihood, and where each truth lies among draws of its posterior is uniform if the code is right. "
+        "Of a MODEL under every kind of evidence, on made-up studies; of the models of a STUDY on its own "
+        "regimens and numbers of patients. Writes DIR/calibration.",
+        epilog=EPILOG,
+    )
+    command.add_argument(
+        "target",
+        metavar="MODEL|STUDY",
+        nargs="?",
+        default="",
+        help="name of a model; name of a packaged study or path of a study file (default: every model)",
+    )
+    command.add_argument(
+        "--model", action="append", metavar="NAME", help="of a study: this model alone"
+    )
+    command.add_argument(
+        "--priors", default="weak", metavar="SET", help="prior set, as in reanalyse (%(default)s)"
+    )
+    command.add_argument(
+        "--replicates",
+        type=whole(20),
+        default=REPLICATES,
+        metavar="N",
+        help="truths of each model (%(default)s)",
+    )
+    command.add_argument(
+        "--seed", type=whole(0), default=SEED, metavar="N", help="random seed (%(default)s)"
+    )
+    command.add_argument(
+        "--processes",
+        type=whole(1),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="processes of this machine, by Dask if more than one; they change no number (%(default)s)",
+    )
+    command.add_argument(
+        "--dask", default="", metavar="ADDRESS", help="a Dask scheduler to use, as tcp://host:8786"
+    )
+    command.add_argument(
+        "--out", default="results", metavar="DIR", help="where to write (%(default)s)"
+    )
+    command.add_argument("--quiet", action="store_true", help="no progress")
+    command.set_defaults(run=_calibrate)
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from cotreat.calibration import kept
+    from cotreat.calibration.calibrate import calibrate
+    from cotreat.calibration.scale import ScaleError, workers
+    from cotreat.catalogue import ModelError
+    from cotreat.priors import prior_set
+    from cotreat.study_file import StudyError
+
+    try:
+        wanted = list(kept.wanted(options.target, options.model or (), options.priors))
+    except (StudyError, ModelError) as error:
+        return refuse(error)
+    say = hush if options.quiet else announce
+    failed = False
+    try:
+        with workers(options.processes, options.dask) as mapped:
+            for study, model in wanted:
+                found = calibrate(
+                    study,
+                    model,
+                    prior_set(options.priors, study),
+                    replicates=options.replicates,
+                    seed=options.seed,
+                    mapped=mapped,
+                    say=lambda done, all_, s=study, m=model: say(
+                        f"{m} on {s.id}: {done} of {all_}"
+                    ),
+                )
+                folder = Path(options.out) / "calibration"
+                kept.add(folder, found, options.seed)
+                print(found.sentence, flush=True)
+                failed |= not found.passes
+    except ScaleError as error:
+        return refuse(error)
+    print(f"written: {folder}")
+    return FAILED_CHECKS if failed else 0
