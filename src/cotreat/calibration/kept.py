@@ -156,7 +156,8 @@ def stale(folder: Path) -> list[str]:
     """Name the calibrations whose model has another log density now than when they were made."""
     kept = store.read_table(folder / DENSITIES)
     changed = []
-    for (study, model, priors), rows in kept.groupby(["study", "model", "priors"], sort=False):
+    own_ones = kept[kept.study.isin(list(TEMPLATES))]
+    for (study, model, priors), rows in own_ones.groupby(["study", "model", "priors"], sort=False):
         own = template(str(study))
         job = Job.of(own, str(model), prior_set(str(priors), own))
         now = densities(job).log_density.to_numpy()

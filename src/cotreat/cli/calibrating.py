@@ -2,6 +2,8 @@
 
 import argparse
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from cotreat.cli.common import (
@@ -69,6 +71,10 @@ def add_calibrate(commands: Commands) -> None:
     command.set_defaults(run=_calibrate)
 
 
+def _tell(say: Callable[[str], None], what: str, done: int, all_: int) -> None:
+    say(f"{what}: {done:,} of {all_:,}")
+
+
 def _calibrate(options: argparse.Namespace) -> int:
     from cotreat.calibration import kept
     from cotreat.calibration.calibrate import calibrate
@@ -93,9 +99,7 @@ def _calibrate(options: argparse.Namespace) -> int:
                     replicates=options.replicates,
                     seed=options.seed,
                     mapped=mapped,
-                    say=lambda done, all_, s=study, m=model: say(
-                        f"{m} on {s.id}: {done} of {all_}"
-                    ),
+                    say=partial(_tell, say, f"{model} on {study.id}"),
                 )
                 folder = Path(options.out) / "calibration"
                 kept.add(folder, found, options.seed)
