@@ -439,7 +439,7 @@ def test_a_page_of_the_results_shows_all_that_was_made(place):
     missing = [name for name in parts.PARTS if not (place / name / parts.ABOUT).exists()]
     assert depends.count("Not made;") == len(missing)
     cells = page[page.index('id="four-cells"') : page.index('id="priors"')]
-    assert ("Not made." in cells) is not (place / "bias" / "four_cells.csv").exists()
+    assert ("Not made." in cells) is not (place / "supplement" / "four_cells_1.csv").exists()
     assert "Not filled in." not in page
 
 
