@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from cotreat.catalogue import MODELS
-from cotreat.estimands import availability, enumerate_estimands
+from cotreat.estimands import Availability, enumerate_estimands
 from cotreat.frequentist import fit_likelihood
 from cotreat.intervals import Z, intervals
 from cotreat.measures import MEASURES
@@ -519,5 +519,7 @@ def test_a_regimen_nobody_got_is_extrapolated_under_maximum_likelihood_too(model
         coords={"arm": list(study.regimens)},
     )
     assert (
-        fit.availability(risk) == availability(risk, study, MODELS[model], draws) == "extrapolated"
+        fit.availability(risk)
+        == Availability(study, MODELS[model], draws).of(risk)
+        == "extrapolated"
     )

@@ -289,7 +289,8 @@ def test_overlap_stands_in_the_folder_and_in_the_report(study, tmp_path):  # noq
     assert str(found) in result.leader.remarks
     page = result.report.read_text(encoding="utf-8")
     for row in found.balance[found.balance.covariate == "age"].itertuples():
-        assert f">{row.mean:.4g} ({row.difference:+.2f})</td>" in page
+        shown = f"{row.mean:.4g} ({row.difference:+.2f})".replace("-", "−")
+        assert f">{shown}</td>" in page
     for name in ("calibration", "influence"):
         assert f'aria-label="Figure: {name}"' in page
     assert "calibration (χ²)" in set(result.leader.checks.check)

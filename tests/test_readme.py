@@ -170,12 +170,12 @@ def test_the_scripts_page_says_what_the_catalogue_says():
 
 SCRIPTS = sorted((ROOT / "models").glob("*.py"))
 LONG = {
-    "synergy": "interaction",
-    "tacrolimus": "interaction",
-    "dose": "duration",
-    "subgroups": "subgroups",
+    "synergy": ("interaction", "laplace"),
+    "tacrolimus": ("interaction", "laplace"),
+    "dose": ("duration", "numpyro"),
+    "subgroups": ("subgroups", "numpyro"),
 }
-"""Scripts of many or long fits, which are run with one of them."""
+"""Scripts of many or long fits, which are run with one of them, by the engine that takes least."""
 
 
 @pytest.mark.slow
@@ -197,7 +197,10 @@ def test_long_scripts_run_with_one_fit(tmp_path, monkeypatch, capsys, name):
 
     def short(study, *_, **__):
         if not done:
-            done.append(reanalyse(study, [LONG[name]], readings=[study.reading], out=tmp_path))
+            model, engine = LONG[name]
+            done.append(
+                reanalyse(study, [model], readings=[study.reading], engine=engine, out=tmp_path)
+            )
         return done[0]
 
     monkeypatch.setattr(cotreat, "reanalyse", short)

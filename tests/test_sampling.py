@@ -279,7 +279,6 @@ def test_numpyro_draws_are_those_it_gives_through_pymc():
         ("isis2", "saturated"),
         ("oral-cancer", "interaction"),
         ("three", "exchangeable"),
-        ("sun2024", "interaction"),
         ("sun2024-synthetic", "interaction"),
     ],
 )
