@@ -107,8 +107,8 @@ def wanted(target: str, models: Sequence[str], priors: str) -> Iterator[tuple[St
 
 def add(folder: Path, found: Calibration, seed: int) -> None:
     """Keep a calibration, in the place of an earlier one of the same study and model."""
-    from cotreat.plots.calibration import draw
     from cotreat.plots.canvas import off_screen, save
+    from cotreat.plots.ranks import draw
 
     folder.mkdir(parents=True, exist_ok=True)
     about = {

@@ -1,56 +1,63 @@
-"""Ranks of truths: how far their distribution functions are from that of uniform ranks."""
+"""Calibration: share of patients with the event against predicted risk, in groups."""
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from numpy.typing import NDArray
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from cotreat.calibration.calibrate import FAMILY_WISE, Calibration
-from cotreat.plots.canvas import BLUE, GREEN, GREY, PALE, SMALL, VERMILION
+from cotreat.names import INTERVAL
+from cotreat.plots import View
+from cotreat.plots.canvas import BLUE, GREY, SMALL, VERMILION
+from cotreat.plots.words import event, fold
+from cotreat.predicted_risk import Calibration, calibration_of
 
-COLOURS = {"parameter": BLUE, "estimand": GREY, "log-likelihood": GREEN}
-CAPTION = (
-    "Ranks of truths among draws of their posteriors: share of ranks up to each, less the share that uniform "
-    "ranks have; a line for each quantity. Pale: where all of a line lies "
-    f"with a probability of {1 - FAMILY_WISE:.0%} if it is right. A line above to the left: posteriors too "
-    "high; below left and above right: too wide; the other way round: too narrow. Red: what fails."
-)
+LABEL_WIDTH = 44
 
 
-def draw(found: Calibration) -> Figure:
-    """Draw the ranks of every quantity of a calibration."""
-    figure = Figure(figsize=(4.2, 3.2), layout="constrained")
-    axes = figure.add_subplot()
-    _panel(axes, found)
-    axes.set_xlabel("rank of the truth, as a share of all")
-    axes.set_ylabel("share of ranks up to it,\nless that of uniform ranks")
-    shown = {kind: c for kind, c in COLOURS.items() if kind in set(found.table.kind)}
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=c, label=kind) for kind, c in shown.items()
-    ]
-    handles += [] if found.passes else [Line2D([], [], color=VERMILION, label="fails")]
-    handles += [Patch(color=PALE, label=f"{1 - FAMILY_WISE:.0%} band")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+def draw(view: View) -> Figure | None:
+    """Draw groups of patients; None where no more than their regimen is known of them."""
+    cells = view.study.cells
+    if cells is None or not view.study.is_adjusted:
+        return None
+    found = calibration_of(view.tree, cells)
+    figure = Figure(figsize=(5.2, 4.0), layout="constrained")
+    axes = figure.subplots()
+    _draw_groups(axes, found)
+    axes.set_xlabel(fold(f"predicted risk of {event(view.study)}", LABEL_WIDTH))
+    axes.set_ylabel("share of patients with the event")
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3)
     return figure
 
 
-def _panel(axes: Axes, one: Calibration) -> None:
-    draws = one.uniformity.draws
-    at = (np.arange(draws) + 1) / (draws + 1)
-    lower, upper = one.uniformity.band(1 - FAMILY_WISE)
-    axes.fill_between(at, lower - at, upper - at, color=PALE, lw=0, step="mid")
-    for row in one.table.sort_values("p_value", ascending=False).itertuples():
-        colour = COLOURS[row.kind] if row.passes else VERMILION
-        off = _reached(one.ranks.by_quantity[row.quantity], draws) - at
-        axes.plot(at, off, color=colour, lw=0.5, alpha=0.8)
-    axes.set_title(f"{one.job.model.name}: {one.job.study.id}", fontsize=SMALL)
-    axes.axhline(0, color=GREY, lw=0.4)
+def _draw_groups(axes: Axes, found: Calibration) -> None:
+    groups = found.groups
+    ends = groups[["predicted", "observed", "lower", "upper"]].to_numpy()
+    lowest, highest = max(0.0, ends.min() - 0.03), min(1.0, ends.max() + 0.03)
+    axes.plot([lowest, highest], [lowest, highest], color=GREY, lw=0.8, ls="--", zorder=1)
+    axes.vlines(groups.predicted, groups.lower, groups.upper, color=BLUE, lw=2.5, alpha=0.5)
+    axes.plot(groups.predicted, groups.observed, ls="", marker="D", ms=4.5, color=VERMILION)
+    axes.set_xlim(lowest, highest)
+    axes.set_ylim(lowest, highest)
+    axes.set_title(words(found), loc="left", fontsize=SMALL)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(6))
+        axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
 
 
-def _reached(ranks: NDArray[np.int64], draws: int) -> NDArray[np.float64]:
-    """Return the share of ranks up to each but the last."""
-    counts = np.bincount(ranks, minlength=draws + 1)
-    reached: NDArray[np.float64] = np.cumsum(counts)[:-1] / len(ranks)
-    return reached
+def words(found: Calibration) -> str:
+    """Say in two lines what the picture comes to."""
+    least, most = found.groups.patients.min(), found.groups.patients.max()
+    sizes = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    p = f"= {found.share:.2f}" if found.share >= 0.005 else "< 0.005"
+    return (
+        f"{len(found.groups)} groups of {sizes} patients, those that the model was fitted to\n"
+        f"calibration {found}; posterior predictive p {p}"
+    )
+
+
+def _legend() -> list[Line2D]:
+    return [
+        Line2D([], [], color=BLUE, lw=2.5, alpha=0.5, label=f"predicted, central {INTERVAL:.0%}"),
+        Line2D([], [], color=VERMILION, marker="D", ls="", ms=4.5, label="counted"),
+        Line2D([], [], color=GREY, lw=0.8, ls="--", label="equal"),
+    ]
