@@ -95,6 +95,8 @@ DRAWS = 2000
 TUNE = 1000
 SEED = 1
 """What a fit uses unless told otherwise."""
+REPLICATES = 1000
+"""Truths that a calibration draws unless told otherwise."""
 
 
 CONFOUNDED = "confounded_"

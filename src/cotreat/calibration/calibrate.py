@@ -18,13 +18,15 @@ from cotreat.calibration.replicates import (
 )
 from cotreat.calibration.scale import Mapped, in_turn
 from cotreat.calibration.uniformity import Uniformity, holm
-from cotreat.names import SEED
+from cotreat.names import REPLICATES, SEED
 from cotreat.priors import PriorSet, prior_set
 from cotreat.study import Study
 
-REPLICATES = 1_000
 FAMILY_WISE = 0.01
 """Level at which not one of the quantities of a model under one kind of evidence may fail."""
+MOST_DROPPED = 0.05
+"""Share of replicates without a posterior that can be trusted, beyond which a calibration tells nothing: those
+dropped are not like the others."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,24 @@ class Calibration:
     uniformity: Uniformity
 
     @property
+    def is_told(self) -> bool:
+        """Whether so few replicates were dropped that those left speak for all."""
+        return self.ranks.dropped <= MOST_DROPPED * (self.ranks.dropped + self.uniformity.count)
+
+    @property
     def passes(self) -> bool:
-        """Whether every quantity passes at the family-wise level."""
-        return bool(self.table.passes.all())
+        """Whether every quantity passes at the family-wise level, and few replicates were dropped."""
+        return self.is_told and bool(self.table.passes.all())
 
     @property
     def sentence(self) -> str:
         """What came of it, in a line."""
         worst, count = self.worst, len(self.table)
         dropped = f", {self.ranks.dropped:,} dropped" if self.ranks.dropped else ""
+        verdict = "passes" if self.passes else "FAILS"
+        verdict = verdict if self.is_told else "NOT TOLD, for too many are dropped"
         return (
-            f"{self.job.model.name} on {self.job.study.id}: {'passes' if self.passes else 'FAILS'}; "
+            f"{self.job.model.name} on {self.job.study.id}: {verdict}; "
             f"{count} quantities, {self.uniformity.count:,} replicates{dropped}; least p {worst.p_value:.2g} "
             f"({worst.quantity})"
         )

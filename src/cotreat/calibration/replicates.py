@@ -160,9 +160,8 @@ class Part:
 
 def parts_of(job: Job, count: int, seed: int) -> list[Part]:
     """Draw truths and evidence, cut into parts of `PART`."""
-    built = build(job.study, job.model, job.priors)
     density = density_of(job)
-    free, drawn = truths(built, count, seed)
+    free, drawn = truths(density.built, count, seed)
     seen = evidence(job.study, drawn, np.random.default_rng(seed))
     points = density.points(free)
     return [
@@ -237,6 +236,10 @@ def ranks_of(job: Job, replicates: Sequence[Replicate], seed: int) -> Ranks:
     from cotreat.calibration.quantities import quantities_of
 
     kept = [one for one in replicates if not one.is_dropped]
+    if not kept:
+        raise ModelError(
+            f"no posterior of {job.model.name} on {job.study.id} can be trusted: nothing to rank"
+        )
     points = np.stack([one.points for one in kept])
     rng = np.random.default_rng(seed)
     found = Ranks(dropped=len(replicates) - len(kept))

@@ -4,6 +4,7 @@ import argparse
 import os
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from cotreat.cli.common import (
@@ -15,9 +16,7 @@ from cotreat.cli.common import (
     refuse,
     whole,
 )
-from cotreat.names import SEED
-
-REPLICATES = 1_000
+from cotreat.names import REPLICATES, SEED
 
 
 def add_calibrate(commands: Commands) -> None:
@@ -57,9 +56,10 @@ def add_calibrate(commands: Commands) -> None:
     command.add_argument(
         "--processes",
         type=whole(1),
-        default=os.cpu_count() or 1,
+        default=(os.cpu_count() or 1) if find_spec("distributed") else 1,
         metavar="N",
-        help="processes of this machine, by Dask if more than one; they change no number (%(default)s)",
+        help="processes of this machine, by Dask (cotreat[dask]) if more than one; they change no number "
+        "(%(default)s)",
     )
     command.add_argument(
         "--dask", default="", metavar="ADDRESS", help="a Dask scheduler to use, as tcp://host:8786"
@@ -79,14 +79,9 @@ def _calibrate(options: argparse.Namespace) -> int:
     from cotreat.calibration import kept
     from cotreat.calibration.calibrate import calibrate
     from cotreat.calibration.scale import ScaleError, workers
-    from cotreat.catalogue import ModelError
     from cotreat.priors import prior_set
-    from cotreat.study_file import StudyError
 
-    try:
-        wanted = list(kept.wanted(options.target, options.model or (), options.priors))
-    except (StudyError, ModelError) as error:
-        return refuse(error)
+    wanted = list(kept.wanted(options.target, options.model or (), options.priors))
     say = hush if options.quiet else announce
     failed = False
     try:

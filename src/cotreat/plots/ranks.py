@@ -11,16 +11,14 @@ from cotreat.calibration.calibrate import FAMILY_WISE, Calibration
 from cotreat.plots.canvas import BLUE, GREEN, GREY, PALE, SMALL, VERMILION
 
 COLOURS = {"parameter": BLUE, "estimand": GREY, "log-likelihood": GREEN}
-CAPTION = (
-    "Ranks of truths among draws of their posteriors: share of ranks up to each, less the share that uniform "
-    "ranks have; a line for each quantity. Pale: where all of a line lies "
-    f"with a probability of {1 - FAMILY_WISE:.0%} if it is right. A line above to the left: posteriors too "
-    "high; below left and above right: too wide; the other way round: too narrow. Red: what fails."
-)
 
 
 def draw(found: Calibration) -> Figure:
-    """Draw the ranks of every quantity of a calibration."""
+    """Draw the ranks of every quantity of a calibration: shares of ranks up to each, less the uniform ones.
+
+    A line above to the left means posteriors too high; below left and above right, too wide; the other way
+    round, too narrow. In the pale band all of a line lies with the probability it says, if it is right.
+    """
     figure = Figure(figsize=(4.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
     _panel(axes, found)
