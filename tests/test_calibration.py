@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cotreat import parse_study, store
-from cotreat.calibration import replicates
+from cotreat import batch, parse_study, store
 from cotreat.calibration.calibrate import calibrate
 from cotreat.calibration.kept import TEMPLATES, stale, template, template_text
 from cotreat.calibration.replicates import RANKED, Job, evidence, parts_of, truths, worked_out
@@ -85,6 +84,17 @@ def test_printed_numbers_are_drawn_from_their_joint_law():
     )
 
 
+def test_truths_are_drawn_from_the_priors_that_are_asked_for():
+    """Both sets have one shape, and one compiled density: its own numbers are those of the first."""
+    study = template("counts")
+    for name, sd in (("weak", 0.5), ("interactions:neutral-strong", 0.205)):
+        job = Job.of(study, "interaction", prior_set(name, study))
+        worked_out(parts_of(job, 1, 1)[0])
+        truth = np.concatenate([part.truth for part in parts_of(job, 4000, 1)])
+        (at,) = job.density.columns("gamma")
+        assert truth[:, at].std() == pytest.approx(sd, rel=0.05)
+
+
 def test_p_values_without_sign_cannot_be_drawn_again():
     text = template_text("claims") + UNSIGNED
     study = parse_study(text)
@@ -158,7 +168,7 @@ def test_a_wrong_likelihood_fails(monkeypatch):
         return right(value, mean, covariance * np.eye(count), count=count)
 
     monkeypatch.setattr(claims, "_normal_log_density", diagonal)
-    monkeypatch.setattr(replicates, "_KNOWN", {})  # what is compiled already is right
+    monkeypatch.setattr(batch, "_held", {})  # what is compiled already is right
     found = calibrate(template("claims"), "interaction", replicates=1000, seed=7)
     assert not found.passes
 

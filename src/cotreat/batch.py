@@ -14,7 +14,7 @@ import pandas as pd
 import xarray as xr
 
 from cotreat import laplace, vectorised
-from cotreat.catalogue import find_model
+from cotreat.catalogue import Model, find_model
 from cotreat.estimands import CONDITIONAL, Estimand, full_label, is_beyond_null, judged_measures
 from cotreat.evidence.claims import printed, share_orders
 from cotreat.given import Given
@@ -244,7 +244,8 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
     """Fit tasks of one shape, each begun with what served for the one before."""
     effective, draws, seed = settings
     prepare_jax()
-    model, density = find_model(part[0].model, part[0].study), _compiled(part[0])
+    model = find_model(part[0].model, part[0].study)
+    density = compiled(part[0].study, model, part[0].priors)
     before, is_searched, is_worth_more = None, True, True
     for task in part:
         numbers = given_of(task.study, model, task.priors)
@@ -275,15 +276,23 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
 _held: dict[tuple[str, tuple[str, ...]], Density] = {}
 
 
-def _compiled(task: _Task) -> Density:
-    """Return the density of a task's shape, compiled once for all batches of a process."""
-    key = (task.shape, task.study.present)
+def compiled(study: Study, model: Model, priors: PriorSet) -> Density:
+    """Return the density of a model of a study, compiled once in a process for all of its shape.
+
+    The numbers it holds, and those of ``built``, are the study's and the priors' that it was first asked for.
+
+    Parameters
+    ----------
+    priors
+        Only those that the model needs.
+    """
+    key = (shape_of(study, model, priors), study.present)
     if key not in _held:
-        model = find_model(task.model, task.study)
-        built = build(task.study, model, task.priors)
+        prepare_jax()
+        built = build(study, model, priors)
         while len(_held) >= HELD:
             del _held[next(iter(_held))]
-        _held[key] = Density(built, share_orders(printed(task.study)))
+        _held[key] = Density(built, share_orders(printed(study)))
     return _held[key]
 
 

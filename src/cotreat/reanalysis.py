@@ -165,9 +165,10 @@ def reanalyse(
         numbers a NUTS fit that fails its checks is replaced by sequential Monte Carlo.
     depth
         How much is worked out around the fits: ``quick``, ``standard`` or ``full``; None stands for the
-        fits alone. At ``full``, and where nothing is worked out around them, sequential Monte Carlo stands
-        beside NUTS where readings are compared; otherwise importance sampling does. Writes ``OUT/STUDY/comparison/``, ``sensitivity/`` and ``bias/``, which the report
-        arranges; where every model is one that only runs when asked for by name, there is nothing around it.
+        fits alone. Writes ``OUT/STUDY/comparison/``, ``sensitivity/`` and ``bias/``, which the report
+        arranges; where every model is one that only runs when asked for by name, there is nothing around
+        it. Where readings are compared, the log evidence beside NUTS is that of sequential Monte Carlo at
+        ``full`` and None, and of importance sampling, where its weights can be trusted, otherwise.
     say
         Called with a line at each step.
     **settings
@@ -287,7 +288,7 @@ def _sampled(run: _Run, known: _Known) -> tuple[xr.DataTree, pd.DataFrame, float
 
 
 def _evidence_by_weights(run: _Run, tree: xr.DataTree) -> float | None:
-    """Find the log evidence of a fit by importance sampling about its draws, in a tenth of the time.
+    """Find the log evidence of a fit by importance sampling about its draws: a few seconds.
 
     Such weights cannot show a mode that the draws have missed, as sequential Monte Carlo can, which begins
     from the prior: where depth is ``full`` or nobody asked for speed, and where the weights cannot be

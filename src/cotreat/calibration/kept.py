@@ -12,7 +12,7 @@ import pandas as pd
 
 from cotreat import store
 from cotreat.calibration.calibrate import Calibration
-from cotreat.calibration.replicates import Job, density_of
+from cotreat.calibration.replicates import Job
 from cotreat.catalogue import MODELS, is_asked_for
 from cotreat.priors import models_for, prior_set
 from cotreat.sampling import PACKAGES
@@ -67,7 +67,7 @@ def densities(job: Job) -> pd.DataFrame:
     pandas.DataFrame
         Columns ``study``, ``model``, ``priors``, ``point`` and ``log_density``.
     """
-    density = density_of(job)
+    density = job.density
     points = 0.5 * np.random.default_rng(0).normal(size=(POINTS, density.size))
     return pd.DataFrame(
         {

@@ -9,14 +9,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat import laplace, vectorised
+from cotreat.batch import compiled
 from cotreat.catalogue import Model, ModelError, find_model
 from cotreat.evidence import claims, counts, patients
 from cotreat.evidence.claims import share_orders
 from cotreat.given import Given
-from cotreat.model import build, given_of, shape_of
+from cotreat.model import build, given_of
 from cotreat.names import as_seen
 from cotreat.priors import PriorSet
-from cotreat.sampling import prepare_jax
 from cotreat.standardised import Density
 from cotreat.study import Study
 
@@ -69,9 +69,9 @@ class Job:
         return cls(study, description, priors.only(description, study))
 
     @property
-    def shape(self) -> str:
-        """What tells one compiled density from another."""
-        return shape_of(self.study, self.model, self.priors)
+    def density(self) -> Density:
+        """The density of its shape, compiled once in a process; it is to be asked under `numbers`."""
+        return compiled(self.study, self.model, self.priors)
 
     @property
     def numbers(self) -> Given:
@@ -160,32 +160,20 @@ class Part:
 
 def parts_of(job: Job, count: int, seed: int) -> list[Part]:
     """Draw truths and evidence, cut into parts of `PART`."""
-    density = density_of(job)
-    free, drawn = truths(density.built, count, seed)
+    # Not the one that is held for all of its shape, whose own priors may be others.
+    own = Density(build(job.study, job.model, job.priors), share_orders(claims.printed(job.study)))
+    free, drawn = truths(own.built, count, seed)
     seen = evidence(job.study, drawn, np.random.default_rng(seed))
-    points = density.points(free)
+    points = own.points(free)
     return [
         Part(job, points[at : at + PART], seen[at : at + PART], at, seed)
         for at in range(0, count, PART)
     ]
 
 
-_KNOWN: dict[str, Density] = {}
-
-
-def density_of(job: Job) -> Density:
-    """Compile the density of a job, once for each process."""
-    if job.shape not in _KNOWN:
-        prepare_jax()
-        _KNOWN.clear()
-        built = build(job.study, job.model, job.priors)
-        _KNOWN[job.shape] = Density(built, share_orders(claims.printed(job.study)))
-    return _KNOWN[job.shape]
-
-
 def worked_out(part: Part) -> list[Replicate]:
     """Approximate the posterior of each replicate of a part, and draw from it."""
-    return list(_replicates(part, density_of(part.job)))
+    return list(_replicates(part, part.job.density))
 
 
 def _replicates(part: Part, density: Density) -> Iterator[Replicate]:
@@ -243,7 +231,7 @@ def ranks_of(job: Job, replicates: Sequence[Replicate], seed: int) -> Ranks:
     points = np.stack([one.points for one in kept])
     rng = np.random.default_rng(seed)
     found = Ranks(dropped=len(replicates) - len(kept))
-    for name, kind, values in quantities_of(job, density_of(job), points):
+    for name, kind, values in quantities_of(job, job.density, points):
         found.by_quantity[name] = _ranked(values, rng)
         found.kinds[name] = kind
     found.by_quantity["log-likelihood"] = _ranked(
