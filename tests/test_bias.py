@@ -195,6 +195,19 @@ def test_decided_numbers_widen_when_confounding_is_allowed_for(written):
     assert (ratios["plausible"] > ratios["none"]).all()
 
 
+def test_a_part_of_a_fit_that_failed_says_so(tmp_path):
+    study = load_study("isis2")
+    few = fit(
+        study, "additive", draws=50, tune=200, seed=1
+    )  # too few for any effective sample size
+    weak = prior_set("weak", study)
+    bias.write(study, {("additive", study.reading): few}, weak, tmp_path, depth="quick", seed=1)
+    failed = read_part(tmp_path / "bias").failed_checks
+    assert any(line.startswith("bulk ESS") for line in failed)
+    above = (tmp_path / "bias" / "four_cells.csv").read_text(encoding="utf-8").splitlines()[0]
+    assert above.startswith("# FAILED CHECK: ")
+
+
 @pytest.mark.slow
 def test_part_of_a_randomised_study_says_what_does_not_apply(tmp_path):
     study = load_study("isis2")

@@ -314,3 +314,13 @@ def test_a_contradicted_reading_is_left_aside():
     assert "goes from 0.500 to 0.700 under three" in said
     assert "none give a decided answer; two left aside" in said.replace("gives", "give")
     assert "to 0.990 under two" in hinges_of.hinge_finding(changes)
+
+
+def test_quick_starts_from_the_reading_that_is_asked_for():
+    study = load_study("sun2024").under("abstract-wording")
+    held = work.begun(study, {}, prior_set("weak", study), "quick", 1, lambda _: None)
+    plan = work.planned(held, "quick")
+    assert {one.study.reading for one in plan.multiverse} == {"abstract-wording"}
+    assert {one.model for one in plan.multiverse} == set(held.models)
+    leading = [one for one in plan.multiverse if one.model == held.models[0]]
+    assert len(leading) > 3  # under the priors of the analysis, and under others

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cotreat import confounding, e_values, four_cells, headline, sampling
+from cotreat import checks, confounding, e_values, four_cells, headline, sampling
 from cotreat.catalogue import Model, described, find_model
 from cotreat.confounding import COMBINED_SD, FOR, PRODUCT_SD, SINGLE_SD, Surface, within
 from cotreat.estimands import waist_of
@@ -122,7 +122,8 @@ def write(
         },
         versions=versions("pymc", "arviz", "jax", "numpy", "scipy"),
     )
-    return write_part(folder / BIAS, part, got.tables, figures)
+    failed = checks.failures(checks.check(tree, study, model))
+    return write_part(folder / BIAS, part, got.tables, figures, failed)
 
 
 def _leading(

@@ -44,7 +44,7 @@ def grid_of(work: Work, plan: Plan) -> Piece:
             "Of pairs that are relatives the belief is about each pair too: its ratio has the mean and the SD "
             "of the belief, shared between the mean of all pairs and how far each is from it as in the default. "
             "That is no normal law but one with longer tails, so that less of it lies beyond the null than of the "
-            "belief by itself (of the weak pessimist's 0.24 for 0.30); prior_probability has what does."
+            "belief by itself; prior_probability has what does."
         )
     return Piece(
         (Section("Every belief beforehand", tuple(words), "grid_ranges.csv", plot.PICTURE),),

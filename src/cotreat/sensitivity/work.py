@@ -189,10 +189,11 @@ def planned(work: Work, depth: str) -> Plan:
     study = work.study
     is_crossed = depth == FULL or work.is_quick
     base = multiverse.bases(study, work.models, work.priors, is_full=is_crossed)
+    own = [one for one in base if one.study.reading == study.reading]  # the leading answer first
     if depth == QUICK:
-        base = [one for one in base if one.study.is_default]
+        base = own
     # Where a model of a reading is beyond a batch, it is so under other priors too.
-    chosen = _trusted(work, base) if is_crossed else base[:1]
+    chosen = _trusted(work, base) if is_crossed else own[:1]
     every = base + [other for one in chosen for other in multiverse.beside(one)]
     if depth == QUICK or not (work.model.has_products and work.model.has_structure):
         return Plan(every, [], [], is_crossed)
