@@ -10,7 +10,7 @@ from scipy import stats
 
 from cotreat import batch, parse_study, store
 from cotreat.calibration.calibrate import calibrate
-from cotreat.calibration.kept import TEMPLATES, stale, template, template_text
+from cotreat.calibration.kept import TEMPLATES, stale, template, template_path
 from cotreat.calibration.replicates import RANKED, Job, evidence, parts_of, truths, worked_out
 from cotreat.calibration.scale import workers
 from cotreat.calibration.uniformity import Uniformity, holm
@@ -96,7 +96,7 @@ def test_truths_are_drawn_from_the_priors_that_are_asked_for():
 
 
 def test_p_values_without_sign_cannot_be_drawn_again():
-    text = template_text("claims") + UNSIGNED
+    text = template_path("claims").read_text(encoding="utf-8") + UNSIGNED
     study = parse_study(text)
     with pytest.raises(ModelError, match="calibrate a reading without them"):
         Job.of(study, "interaction", prior_set("weak", study))

@@ -11,7 +11,16 @@ import xarray as xr
 from scipy import stats
 from scipy.special import expit
 
-from cotreat import bayes_factors, comparison, left_out, load_study, parse_study, sampling, store
+from cotreat import (
+    averaging,
+    bayes_factors,
+    comparison,
+    left_out,
+    load_study,
+    parse_study,
+    sampling,
+    store,
+)
 from cotreat.bayes_factors import Evidences, LogEvidence, grade
 from cotreat.catalogue import find_model
 from cotreat.cli import main
@@ -193,7 +202,7 @@ def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
     any_, *_ = bayes_factors.factors_of_interactions(linear, evidences, tree, (1.0,))
     odds = np.exp(logs[0] - logs[1])
     assert any_.factor == pytest.approx(odds, rel=0.05)
-    sets = bayes_factors.weigh(evidences)
+    sets = averaging.weigh(evidences)
     expected = [1 / (1 + odds), odds / (1 + odds)]
     assert [s.posterior for s in sets] == pytest.approx(expected, abs=0.01)
 
@@ -248,7 +257,7 @@ def test_averages_over_interactions_of_three_pairs_are_those_of_the_closed_form(
     )
     tree, marginals = made_ready(three, "interaction")
     evidences = Evidences(marginals, 3)
-    sets = bayes_factors.weigh(evidences)
+    sets = averaging.weigh(evidences)
     assert len(sets) == 8
     logs, beyond = [], []
     for one in sets:
@@ -271,12 +280,12 @@ def test_averages_over_interactions_of_three_pairs_are_those_of_the_closed_form(
     )
     assert of_pair.log == sets[-1].evidence.value - sets[5].evidence.value
     assert sets[5].present == (0, 2)
-    average = bayes_factors.averaged(three, marginals, sets)
+    average = averaging.averaged(three, marginals, sets)
     prior = tree["prior"].to_dataset()
-    before = bayes_factors.averaged_prior(three, marginals, sets, prior)
+    before = averaging.averaged_prior(three, marginals, sets, prior)
     model = find_model("interaction", three)
     waists = tuple(waist_of(tree[group].to_dataset()) for group in ("prior", "posterior"))
-    table = bayes_factors.table_of_averages(three, model, (before, average), waists)
+    table = averaging.table_of_averages(three, model, (before, average), waists)
     row = table.set_index("estimand").loc["ror[A:B]"]
     assert row.probability_averaged == pytest.approx(float(expected @ beyond), abs=0.03)
     none = sum(p for p, one in zip(expected, sets, strict=True) if 0 not in one.present)
@@ -706,18 +715,16 @@ def test_sets_of_interactions_are_as_probable_by_their_number():
             found = {"log_evidence": zero, "verdict": "good", "pareto_k": 0.1, "log_error": 0.01}
             return type("Found", (), found)
 
-    sets = bayes_factors.weigh(Evidences(Known(), 3))
+    sets = averaging.weigh(Evidences(Known(), 3))
     assert len(sets) == 8
     assert [s.prior for s in sets] == pytest.approx([1 / 4, *[1 / 12] * 6, 1 / 4])
     # Evidence that favours none of them leaves the prior.
     assert [s.posterior for s in sets] == pytest.approx([s.prior for s in sets])
-    assert bayes_factors.probability_of_none(sets) == pytest.approx((0.25, 0.25))
-    assert bayes_factors.probability_of_none(sets, 1) == pytest.approx((0.5, 0.5))
-    assert len(bayes_factors.weigh(Evidences(Known(), 6))) == 64
-    assert bayes_factors.weigh(Evidences(Known(), 7)) == []
-    assert "7 pairs make 128 sets, and no more than 64" in bayes_factors.why_not(
-        Evidences(Known(), 7)
-    )
+    assert averaging.probability_of_none(sets) == pytest.approx((0.25, 0.25))
+    assert averaging.probability_of_none(sets, 1) == pytest.approx((0.5, 0.5))
+    assert len(averaging.weigh(Evidences(Known(), 6))) == 64
+    assert averaging.weigh(Evidences(Known(), 7)) == []
+    assert "7 pairs make 128 sets, and no more than 64" in averaging.why_not(Evidences(Known(), 7))
 
 
 def test_one_log_evidence_serves_all_tables():
@@ -749,7 +756,7 @@ def test_one_log_evidence_serves_all_tables():
     assert any_.pareto_k == 0.3  # what has none does not hide the other's
     assert any_.method == "sequential Monte Carlo, importance sampling"
     assert all(np.isnan(one.log) and one.pareto_k == 0.9 for one in others)
-    assert "2 of 4 sets have no marginal likelihood" in bayes_factors.why_not(evidences)
+    assert "2 of 4 sets have no marginal likelihood" in averaging.why_not(evidences)
     priors = prior_set("weak", load_study("sun2024"))
     lead = bayes_factors.factor_of_model("exchangeable", priors, ["mu"], additive, tempered)
     assert lead.factor == pytest.approx(np.e)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cotreat import bayes_factors, left_out
-from cotreat.bayes_factors import ANY, BayesFactor, LogEvidence, Weighed, probability_of_none
+from cotreat import averaging, bayes_factors, left_out
+from cotreat.averaging import Weighed, probability_of_none
+from cotreat.bayes_factors import ANY, BayesFactor, LogEvidence
 from cotreat.headline import share
 from cotreat.left_out import CELL, CLAIM, PATIENT, UNITS, Left, Units
 from cotreat.loo import FEWEST, LeftOut, compare
@@ -353,7 +354,7 @@ def _of_averages(
 ) -> list[Section]:
     if not found.sets:
         return []
-    tables["averaging.csv"] = bayes_factors.table_of_sets(study, found.sets)
+    tables["averaging.csv"] = averaging.table_of_sets(study, found.sets)
     prior, after = probability_of_none(found.sets)
     words = [
         "The headline comes from one continuous model that contains the others, in which an interaction of "

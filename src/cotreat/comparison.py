@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from cotreat import bayes_factors, checks, headline, left_out, sampling
+from cotreat import averaging, bayes_factors, checks, headline, left_out, sampling
 from cotreat.batch import ONE_THREAD
 from cotreat.bayes_factors import ANY, BayesFactor, LogEvidence
 from cotreat.catalogue import find_model, is_asked_for
@@ -324,23 +324,23 @@ def _note_averages(
     worked: Mapping[str, Worked],
     found: Findings,
 ) -> None:
-    if why := bayes_factors.why_not(evidences):
+    if why := averaging.why_not(evidences):
         found.failed.append(f"the average over sets of interactions: {why}")
         return
     study, own = task.study, evidences.marginals
-    found.sets = bayes_factors.weigh(evidences)
-    average = bayes_factors.averaged(study, own, found.sets)
+    found.sets = averaging.weigh(evidences)
+    average = averaging.averaged(study, own, found.sets)
     if average is None:
         found.failed.append("averaged measures of synergy: draws of a set cannot be trusted")
         return
     prior = worked[INTERACTION].tree["prior"].to_dataset()
-    before = bayes_factors.averaged_prior(study, own, found.sets, prior)
+    before = averaging.averaged_prior(study, own, found.sets, prior)
     lead = worked[task.lead].tree
     one_model = (
         waist_of(lead["prior"].to_dataset()),
         waist_of(lead["posterior"].to_dataset()),
     )
-    found.averages = bayes_factors.table_of_averages(
+    found.averages = averaging.table_of_averages(
         study, find_model(task.lead, study), (before, average), one_model
     )
 

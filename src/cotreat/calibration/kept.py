@@ -41,15 +41,11 @@ SHOWN_BINS = 20
 
 def template(name: str) -> Study:
     """Read a study of `TEMPLATES`."""
-    return load_study(str(_path(name)))
+    return load_study(str(template_path(name)))
 
 
-def template_text(name: str) -> str:
-    """Return the study file of a template."""
-    return _path(name).read_text(encoding="utf-8")
-
-
-def _path(name: str) -> Any:
+def template_path(name: str) -> Any:
+    """Return where the study file of a template is."""
     return resources.files("cotreat.calibration") / "templates" / f"{name}.toml"
 
 
