@@ -126,7 +126,7 @@ class Worked:
 def _worked(
     task: Task, names: Sequence[str], fits: Fits, say: Say
 ) -> tuple[dict[str, Worked], dict[str, Marginals]]:
-    """Work on all models, those of the Bayes factors here and the others in a process beside.
+    """Work on all models, those of the Bayes factors here and one that asks as much in a process beside.
 
     Returns
     -------
@@ -136,8 +136,9 @@ def _worked(
         Of the models that were worked on here.
     """
     known = {name: fits.get((name, task.study.reading)) for name in names}
-    beside = [name for name in names if name not in (INTERACTION, ADDITIVE)]
-    if task.depth == QUICK or len(beside) == len(names):
+    others = [name for name in names if name not in (INTERACTION, ADDITIVE)]
+    beside = [task.lead] if task.lead in others else others  # every unit is left out of the leader
+    if task.depth == QUICK or len(others) == len(names):
         beside = []  # what is little is done before a process has begun
     with _beside(bool(beside)) as pool:
         told_of = {name: known[name] for name in beside}

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +161,10 @@ def reanalyse(
     thresholds
         Odds ratios for which P(odds ratio > threshold) is wanted.
     engine
-        ``numpyro``, ``nutpie``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential Monte
-        Carlo under readings other than the default, whose log evidence is wanted anyway. With printed
-        numbers a NUTS fit that fails its checks is replaced by sequential Monte Carlo.
+        ``numpyro``, ``nutpie``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential
+        Monte Carlo under readings other than the default, whose log evidence is wanted anyway; models that
+        do not make the headline are approximated by ``laplace`` at depths ``quick`` and ``standard``. With
+        printed numbers a fit that fails its checks is replaced by sequential Monte Carlo.
     depth
         How much is worked out around the fits: ``quick``, ``standard`` or ``full``; None stands for the
         fits alone. Writes ``OUT/STUDY/comparison/``, ``sensitivity/`` and ``bias/``, which the report
@@ -190,6 +192,7 @@ def reanalyse(
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     possible, refused = models_for(study, chosen, models)
     pairs = plan(study, possible, models, readings)
+    lead = headline.leader(list(possible))
     folder = Path(out) / study.id
     folder.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out now
     results: list[Result] = []
@@ -201,7 +204,8 @@ def reanalyse(
             say(f"{study.id}: {shown}, {chosen.name} priors")
             model = described(name)
             told = study.under(reading).divided(model.division)
-            run = _Run(told, model, chosen, engine, settings, depth)
+            own = _engine(told, depth, is_leader=name == lead)
+            run = _Run(told, model, chosen, engine or own, settings, depth)
             tree, result = _write(
                 run, known, folder, thresholds, drawer, f"{study.id}: {shown}", say
             )
@@ -245,30 +249,32 @@ class _Run:
     study: Study
     model: Model
     priors: PriorSet
-    engine: str | None
+    engine: str
     settings: dict[str, Any]
     depth: str | None
+
+
+def _engine(study: Study, depth: str | None, *, is_leader: bool) -> str:
+    """Choose an engine: what makes the headline is sampled at any depth, its rivals if time allows."""
+    if not study.is_default:
+        return "smc"
+    return "numpyro" if is_leader or depth not in (QUICK, STANDARD) else "laplace"
 
 
 def _sampled(run: _Run, known: _Known) -> tuple[xr.DataTree, pd.DataFrame, float | None]:
     """Fit, replacing NUTS that fails; return the fit, its checks and the log evidence if wanted."""
     study, model = run.study, run.model
-    engine = run.engine or ("numpyro" if study.is_default else "smc")
-    prior = known.prior.get(model.name)
-    tree = sampling.fit(study, model.name, run.priors, engine=engine, prior=prior, **run.settings)
+    fit = partial(sampling.fit, study, model.name, run.priors, **run.settings)
+    tree = fit(engine=run.engine, prior=known.prior.get(model.name))
     known.prior[model.name] = prior = tree["prior"].to_dataset()
     table = checks.check(tree, study, model)
     more: list[dict[str, Any]] = []
+    engine = sampling.provenance(tree)["engine"]  # not the one asked for, where that was replaced
     if engine != "smc" and study.has_uncounted and checks.failures(table):
         names = ", ".join(line.partition(":")[0] for line in checks.failures(table))
-        failed = sampling.provenance(tree)[
-            "engine"
-        ]  # not the one asked for, where that was replaced
         more += table[table.check == checks.REPLACED].to_dict("records")
-        more.append(checks.replaced("smc", f"{failed} failed: {names}"))
-        tree = sampling.fit(
-            study, model.name, run.priors, engine="smc", prior=prior, **run.settings
-        )
+        more.append(checks.replaced("smc", f"{engine} failed: {names}"))
+        tree = fit(engine="smc", prior=prior)
         table = checks.check(tree, study, model)
     evidence = None
     if "log_evidence" in tree["sample_stats"]:

@@ -63,8 +63,9 @@ def add_reanalyse(commands: Commands) -> None:
         "--engine",
         choices=list(ENGINES),
         help="; ".join(f"{name}: {words}" for name, words in ENGINES.items())
-        + ". Without it, readings other than the default are sampled by smc, and with printed numbers "
-        "a NUTS fit that fails its checks is replaced by smc.",
+        + ". Without it readings other than the default are sampled by smc, and at depths quick and standard "
+        "models that do not make the headline are approximated by laplace. With printed numbers a fit "
+        "that fails its checks is replaced by smc.",
     )
     command.add_argument(
         "--draws",
