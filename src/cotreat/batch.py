@@ -246,8 +246,14 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
     prepare_jax()
     model = find_model(part[0].model, part[0].study)
     density = compiled(part[0].study, model, part[0].priors)
-    before, is_searched, is_worth_more = None, True, True
+    before, is_searched, is_worth_more, evidence = None, True, True, ("", "")
     for task in part:
+        if not is_searched and evidence != (evidence := (task.study.digest, task.study.reading)):
+            before, is_searched, is_worth_more = (
+                None,
+                True,
+                True,
+            )  # that was for other numbers to say
         numbers = given_of(task.study, model, task.priors)
         approximate = partial(
             laplace.approximate,

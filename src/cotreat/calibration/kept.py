@@ -32,6 +32,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 """Made-up studies that calibration draws evidence for, by kind of evidence, and the models of each."""
 
 TABLE, BINS, DENSITIES, ABOUT = "sbc.csv", "ranks.csv", "densities.csv", "made.csv"
+PUBLISHED, RATES = "published", "rates.csv"
 POINTS = 5
 """Fixed points at which a model's log density is kept."""
 SAME = 1e-6
@@ -107,21 +108,37 @@ def add(folder: Path, found: Calibration, seed: int) -> None:
     from cotreat.plots.ranks import draw
 
     folder.mkdir(parents=True, exist_ok=True)
-    about = {
-        "made": datetime.now(UTC).date().isoformat(),
-        "seed": seed,
-        **{name: version(name) for name in PACKAGES},
-    }
     for name, table in (
         (TABLE, found.table),
         (BINS, _bins(found)),
         (DENSITIES, densities(found.job)),
-        (ABOUT, pd.DataFrame([{**_key(found), **about}])),
+        (ABOUT, pd.DataFrame([{**_key(found), **_about(seed)}])),
     ):
         _put(folder / name, table, found)
     with off_screen():
         name = f"{found.job.model.name}--{found.job.study.id}.png".replace(":", "-")
         save(draw(found), folder / name)
+
+
+def add_published(folder: Path, study: Study, rows: pd.DataFrame, seed: int) -> None:
+    """Keep what print leaves of known truths: rates, what they were made with, and a figure."""
+    from cotreat.calibration.published import rates
+    from cotreat.plots.canvas import off_screen, save
+    from cotreat.plots.published import draw
+
+    target = folder / PUBLISHED / study.id
+    target.mkdir(parents=True, exist_ok=True)
+    table = rates(rows)
+    store.write_table(table, target / RATES, [])
+    store.write_table(pd.DataFrame([{"study": study.id, **_about(seed)}]), target / ABOUT, [])
+    with off_screen():
+        save(draw(table), target / "rates.png")
+
+
+def _about(seed: int) -> dict[str, str | int]:
+    """Say when something was made, and with what."""
+    made = datetime.now(UTC).date().isoformat()
+    return {"made": made, "seed": seed, **{name: version(name) for name in PACKAGES}}
 
 
 def _key(found: Calibration) -> dict[str, str]:

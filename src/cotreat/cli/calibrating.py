@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cotreat.cli.common import (
     EPILOG,
@@ -16,7 +17,10 @@ from cotreat.cli.common import (
     refuse,
     whole,
 )
-from cotreat.names import REPLICATES, SEED
+from cotreat.names import COHORTS, REPLICATES, SEED
+
+if TYPE_CHECKING:
+    from cotreat.calibration.scale import Mapped
 
 
 def add_calibrate(commands: Commands) -> None:
@@ -27,7 +31,10 @@ def add_calibrate(commands: Commands) -> None:
         description="Simulation-based calibration: truths are drawn from the prior, evidence from the "
         "likelihood, and where each truth lies among draws of its posterior is uniform if the code is right. "
         "Of a MODEL under every kind of evidence, on made-up studies; of the models of a STUDY on its own "
-        "regimens and numbers of patients. Writes DIR/calibration.",
+        "regimens and numbers of patients. With --published, cohorts in the image of a STUDY of which only "
+        "numbers are printed are drawn patient by patient from worlds in which risks add, odds multiply, or "
+        "treatments are synergistic; what the study prints of them is reanalysed, and P(synergy) compared "
+        "with the truth. Writes DIR/calibration.",
         epilog=EPILOG,
     )
     command.add_argument(
@@ -36,6 +43,18 @@ def add_calibrate(commands: Commands) -> None:
         nargs="?",
         default="",
         help="name of a model; name of a packaged study or path of a study file (default: every model)",
+    )
+    command.add_argument(
+        "--published",
+        action="store_true",
+        help="of a study: draw cohorts, print what it prints, and reanalyse that",
+    )
+    command.add_argument(
+        "--cohorts",
+        type=whole(1),
+        default=COHORTS,
+        metavar="N",
+        help="with --published, cohorts of each world (%(default)s)",
     )
     command.add_argument(
         "--model", action="append", metavar="NAME", help="of a study: this model alone"
@@ -76,31 +95,60 @@ def _tell(say: Callable[[str], None], what: str, done: int, all_: int) -> None:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from cotreat.calibration import kept
-    from cotreat.calibration.calibrate import calibrate
     from cotreat.calibration.scale import ScaleError, workers
-    from cotreat.priors import prior_set
+    from cotreat.simulate import SimulationError
 
-    wanted = list(kept.wanted(options.target, options.model or (), options.priors))
-    say = hush if options.quiet else announce
-    failed = False
+    if options.published and not options.target:
+        return refuse(ValueError("--published needs a study of printed numbers, such as sun2024"))
+    folder = Path(options.out) / "calibration"
+    work = _published if options.published else _ranked
     try:
         with workers(options.processes, options.dask) as mapped:
-            for study, model in wanted:
-                found = calibrate(
-                    study,
-                    model,
-                    prior_set(options.priors, study),
-                    replicates=options.replicates,
-                    seed=options.seed,
-                    mapped=mapped,
-                    say=partial(_tell, say, f"{model} on {study.id}"),
-                )
-                folder = Path(options.out) / "calibration"
-                kept.add(folder, found, options.seed)
-                print(found.sentence, flush=True)
-                failed |= not found.passes
-    except ScaleError as error:
+            failed = work(options, mapped, folder)
+    except (ScaleError, SimulationError) as error:
         return refuse(error)
     print(f"written: {folder}")
     return FAILED_CHECKS if failed else 0
+
+
+def _ranked(options: argparse.Namespace, mapped: "Mapped", folder: Path) -> bool:
+    """Calibrate all that is asked for; tell whether any of it failed."""
+    from cotreat.calibration import kept
+    from cotreat.calibration.calibrate import calibrate
+    from cotreat.priors import prior_set
+
+    say = hush if options.quiet else announce
+    failed = False
+    for study, model in kept.wanted(options.target, options.model or (), options.priors):
+        found = calibrate(
+            study,
+            model,
+            prior_set(options.priors, study),
+            replicates=options.replicates,
+            seed=options.seed,
+            mapped=mapped,
+            say=partial(_tell, say, f"{model} on {study.id}"),
+        )
+        kept.add(folder, found, options.seed)
+        print(found.sentence, flush=True)
+        failed |= not found.passes
+    return failed
+
+
+def _published(options: argparse.Namespace, mapped: "Mapped", folder: Path) -> bool:
+    """Reanalyse what would be printed of cohorts in the image of a study."""
+    from cotreat.calibration import kept
+    from cotreat.calibration.published import reanalyse_published
+    from cotreat.study_file import load_study
+
+    study = load_study(options.target)
+    say = hush if options.quiet else announce
+    rows = reanalyse_published(
+        study,
+        cohorts=options.cohorts,
+        seed=options.seed,
+        mapped=mapped,
+        say=partial(_tell, say, f"parts of {study.id}"),
+    )
+    kept.add_published(folder, study, rows, options.seed)
+    return False

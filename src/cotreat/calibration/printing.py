@@ -1,0 +1,277 @@
+"""What a paper prints of a cohort: logistic regressions on its patients, rounded; and what more it could."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from cotreat import regimens
+from cotreat.calibration.worlds import Cohort
+from cotreat.evidence.claims import cohort_of, is_used
+from cotreat.evidence.contrasts import coefficient_of
+from cotreat.study import Arm, Claim, Meaning, Printed, Reading, Study, Told, Total
+
+LEVEL = 0.95
+DECIMALS, P_DECIMALS = 2, 3
+CERTAIN = 10.0
+"""A log odds ratio with a standard error beyond that is infinite: some side has no event, or no other."""
+Floats = NDArray[np.float64]
+
+
+class UnprintableError(ValueError):
+    """A cohort of which a paper could not print what is asked: an odds ratio of it is not finite."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A coefficient: log odds ratio and standard error."""
+
+    log: float
+    error: float
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, by Wald."""
+        return float(2 * ndtr(-abs(self.log) / self.error))
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A logistic regression of a paper.
+
+    Attributes
+    ----------
+    columns : ndarray, shape (regimen, coefficient)
+    members : ndarray of bool, shape (regimen,)
+        Regimens whose patients are in it.
+    is_adjusted : bool
+        For the score.
+    """
+
+    columns: Floats
+    members: NDArray[np.bool_]
+    is_adjusted: bool
+
+    def fitted(self, cohort: Cohort) -> tuple[Floats, Floats]:
+        """Return coefficients and their covariance, without those of the score.
+
+        Raises
+        ------
+        UnprintableError
+            If there is no finite maximum.
+        """
+        import statsmodels.api as sm
+        from statsmodels.tools.sm_exceptions import PerfectSeparationError
+
+        own = self.members[cohort.regimen]
+        design = self.columns[cohort.regimen[own]]
+        if self.is_adjusted:
+            design = np.column_stack([design, cohort.score[own]])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what does not converge shows in its errors
+                found = sm.Logit(cohort.event[own], design).fit(disp=0, maxiter=50)
+        except (PerfectSeparationError, np.linalg.LinAlgError) as error:
+            raise UnprintableError(str(error)) from None
+        count = design.shape[1] - self.is_adjusted
+        covariance = found.cov_params()[:count, :count]
+        errors = np.sqrt(np.diag(covariance))
+        if not found.mle_retvals["converged"] or not (errors < CERTAIN).all():
+            raise UnprintableError("an odds ratio is not finite")
+        return found.params[:count], covariance
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What claims a regression is to give, and by which weights of its coefficients."""
+
+    analysis: Analysis
+    weights: dict[str, tuple[float, ...]]
+
+
+@lru_cache(maxsize=64)
+def analyses(study: Study, claims: tuple[Claim, ...]) -> tuple[Asked, ...]:
+    """Lay out the regressions that claims are coefficients of.
+
+    Odds ratios of regimens that are said to be of one model come from one regression on all of them.
+    """
+    found: dict[object, Asked] = {}
+    for claim in claims:
+        assert claim.meaning is not None  # noqa: S101 - for the type checker
+        if claim.meaning.kind == "regimens":
+            key: object = (claim.model or claim.id, claim.adjusted)
+            own = [c for c in claims if _is_beside(c, claim)]
+            analysis, labels = _of_regimens(study, own)
+            words = claim.meaning.words
+            weights = np.array([(one == words[0]) - float(one == words[1]) for one in labels])
+        else:
+            one = coefficient_of(claim.meaning, cohort_of(study), is_adjusted=claim.adjusted)
+            key, weights = one.equation, one.weights
+            members = one.groups.any(0)
+            analysis = Analysis(one.groups.T @ one.columns, members, claim.adjusted)
+        asked = found.setdefault(key, Asked(analysis, {}))
+        asked.weights[claim.id] = tuple(weights.tolist())
+    return tuple(found.values())
+
+
+def _is_beside(one: Claim, other: Claim) -> bool:
+    """Tell whether two claims are odds ratios of regimens of one regression."""
+    is_alike = one.meaning is not None and one.meaning.kind == "regimens"
+    is_named = one.model == other.model != "" and one.adjusted == other.adjusted
+    return one.id == other.id or (is_alike and is_named)
+
+
+def _of_regimens(study: Study, claims: Sequence[Claim]) -> tuple[Analysis, list[str]]:
+    named = {word for claim in claims if claim.meaning for word in claim.meaning.words}
+    labels = [label for label in study.present if label in named]
+    columns = np.array([[float(one == label) for label in labels] for one in study.present])
+    return Analysis(columns, np.isin(study.present, labels), claims[0].adjusted), labels
+
+
+def estimates(study: Study, claims: tuple[Claim, ...], cohort: Cohort) -> dict[str, Estimate]:
+    """Analyse a cohort as claims say, by id.
+
+    Raises
+    ------
+    UnprintableError
+        If some estimate is not finite.
+    """
+    found = {}
+    for asked in analyses(study, claims):
+        coefficients, covariance = asked.analysis.fitted(cohort)
+        for name, weights in asked.weights.items():
+            w = np.array(weights)
+            found[name] = Estimate(float(w @ coefficients), float(np.sqrt(w @ covariance @ w)))
+    return found
+
+
+def published(
+    study: Study,
+    cohort: Cohort,
+    name: str,
+    *,
+    more: tuple[Claim, ...] = (),
+    counted: Sequence[str] = (),
+) -> Study:
+    """Return the study that would be read in print of a cohort.
+
+    Parameters
+    ----------
+    study
+        Without levels, under the reading by which the paper means what it prints.
+    name
+        Stands for the digest: what differs needs another.
+    more
+        Claims that are printed beside those of the study.
+    counted
+        Regimens of which patients and events are printed.
+
+    Raises
+    ------
+    UnprintableError
+        If some odds ratio is not finite, or rounds to 0.
+    """
+    claims = (*used_claims(study), *more)
+    found = estimates(study, claims, cohort)
+    own = tuple(_printed(claim, found[claim.id]) for claim in claims)
+    events = np.bincount(cohort.regimen, cohort.event, len(study.present))
+    n = np.bincount(cohort.regimen, minlength=len(study.present))
+    labels = study.present
+    arms = tuple(
+        Arm(regimens.parse(label), int(n[at]), int(events[at]), SIMULATED)
+        for at, label in enumerate(labels)
+        if label in counted
+    )
+    reading = Reading(study.reading, study.read.words, own)
+    told = Told(arms, tuple(_total(study, total, n, events) for total in study.totals))
+    return replace(study, told=told, readings=(reading,), digest=name)
+
+
+SIMULATED = "simulated"
+
+
+def counted_wholly(study: Study, cohort: Cohort, name: str) -> Study:
+    """Return the study of which patients and events of every regimen are known, and nothing else."""
+    whole = published(
+        replace(study, readings=(replace(study.read, claims=()),)),
+        cohort,
+        name,
+        counted=study.present,
+    )
+    return replace(whole, told=replace(whole.told, totals=()))
+
+
+def used_claims(study: Study) -> tuple[Claim, ...]:
+    """Return the claims that are evidence under a study's reading."""
+    return tuple(claim for claim in study.claims if is_used(study, claim))
+
+
+def reread(study: Study, reading: Study) -> Study:
+    """Return what is printed by one reading, its numbers taken for what another says they mean.
+
+    Raises
+    ------
+    ValueError
+        If the other reads numbers that are not printed.
+    """
+    printed = {claim.id: claim for claim in study.claims}
+    asked = used_claims(reading)
+    if missing := [claim.id for claim in asked if claim.id not in printed]:
+        raise ValueError(f"{missing[0]} is not printed by {study.reading}")
+    claims = tuple(replace(printed[c.id], meaning=c.meaning, model=c.model) for c in asked)
+    own = Reading(reading.reading, reading.read.words, claims)
+    return replace(
+        study,
+        readings=(own,),
+        reading=reading.reading,
+        digest=f"{study.digest} as {reading.reading}",
+    )
+
+
+def _printed(claim: Claim, one: Estimate) -> Claim:
+    """Round an estimate as a paper does, and put it in a claim's place."""
+    if not claim.is_odds_ratio:
+        least = 10.0**-P_DECIMALS
+        p = round(one.p_value, P_DECIMALS)
+        return replace(
+            claim,
+            value=Printed(max(p, least), 0.0 if p < least else least / 2),
+            is_below=p < least,
+            sign="+" if one.log > 0 else "-",
+        )
+    ends = np.exp(one.log + np.array([0, -1, 1]) * ndtri(0.5 + LEVEL / 2) * one.error)
+    value, lower, upper = (Printed(round(float(x), DECIMALS), 0.5 * 10.0**-DECIMALS) for x in ends)
+    if lower.value <= 0:
+        raise UnprintableError(f"an interval of {claim.id} begins at 0.00")
+    return replace(claim, value=value, ci=(lower, upper), level=LEVEL, interval="wald")
+
+
+def _total(study: Study, total: Total, n: NDArray[Any], events: NDArray[Any]) -> Total:
+    own = study.members(total.patients, study.present)
+    count = None if total.events is None else int(events[own].sum())
+    return replace(total, n=int(n[own].sum()), events=count, source=SIMULATED)
+
+
+def odds_ratio_of(meaning: Meaning, name: str, model: str) -> Claim:
+    """Return an adjusted odds ratio that is not printed yet."""
+    nothing = Printed(1.0, 0.005)
+    return Claim(
+        name,
+        "odds_ratio",
+        meaning,
+        "",
+        nothing,
+        False,
+        (nothing, nothing),
+        LEVEL,
+        "wald",
+        True,
+        model,
+        "",
+        SIMULATED,
+    )
