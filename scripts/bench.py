@@ -1,7 +1,6 @@
-"""Time whole processes: the main job, patients beside two peers, millions of rows, and batches of fits.
+"""Time whole processes: the main job, patients beside three peers, millions of rows, batches of fits, calibration.
 
-Run by ``make bench``; ``bench.py jobs``, ``patients``, ``scale`` or ``batches`` runs one part. Prints medians; nothing
-here fails for being slow. With ``--save`` the runs are kept in results/benchmarks/.
+Run by ``make bench``; with the name of a part it runs that alone. Prints medians; nothing here fails for being slow. With ``--save`` the runs are kept in results/benchmarks/.
 """
 
 import argparse
@@ -46,7 +45,7 @@ def jobs(rounds: int) -> tuple[pd.DataFrame, list[str]]:
 
 
 def patients(rounds: int) -> tuple[pd.DataFrame, list[str]]:
-    """Time one cohort under cotreat, rstanarm and brms."""
+    """Time one cohort under cotreat, rstanarm, brms and bambi."""
     table = bench_patients.measure(rounds)
     return table, [*bench_patients.report(table), bench_patients.report_further()]
 
@@ -82,6 +81,29 @@ def batches(rounds: int) -> tuple[pd.DataFrame, list[str]]:
     return pd.DataFrame(rows, columns=["what", "round", "seconds"]), lines
 
 
+REPLICATES, REPLICATES_BAR = 1000, 60
+"""Replicates of a calibration of `interaction` on counts of four regimens, and how many seconds they may take."""
+
+
+def calibration(rounds: int) -> tuple[pd.DataFrame, list[str]]:
+    """Time a calibration, with cold caches and all cores."""
+    from cotreat.calibration.kept import template_path
+
+    command = ["-m", "cotreat.cli", "calibrate", str(template_path("counts")), "--quiet"]
+    command += ["--model", "interaction", "--replicates", str(REPLICATES)]
+    rows = []
+    for at in range(rounds):
+        with tempfile.TemporaryDirectory() as out:
+            ran = run([sys.executable, *command, "--out", out])
+        rows.append((f"{REPLICATES:,} replicates", at + 1, ran.seconds))
+    median = statistics.median(seconds for *_, seconds in rows)
+    verdict = "met" if median <= REPLICATES_BAR else "missed"
+    return pd.DataFrame(rows, columns=["what", "round", "seconds"]), [
+        f"{REPLICATES:,} replicates of interaction on counts: median {median:.1f} s of {rounds} runs, "
+        f"{REPLICATES / median:.0f} a second (bar {REPLICATES_BAR} s: {verdict})"
+    ]
+
+
 def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]]) -> None:
     """Keep every run in table.csv, and what they come to in README.md."""
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -100,15 +122,19 @@ def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]]) -> None:
     )
 
 
+PARTS = ("jobs", "patients", "scale", "batches", "calibration")
+
+
 def main() -> None:
     """Run the parts asked for and print a line for each thing timed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["jobs", "patients", "scale", "batches"])
+    parser.add_argument("part", nargs="?", choices=PARTS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=bench_scale.A_FILE, help="of scale")
     parser.add_argument("--save", action="store_true", help="keep the runs in results/benchmarks/")
     asked = parser.parse_args()
-    parts = {"jobs": jobs, "patients": patients, "scale": scale(asked.rows), "batches": batches}
+    every = (jobs, patients, scale(asked.rows), batches, calibration)
+    parts = dict(zip(PARTS, every, strict=True))
     tables, lines = {}, {}
     for name in [asked.part] if asked.part else parts:
         tables[name], lines[name] = parts[name](asked.rounds)

@@ -1,7 +1,7 @@
-"""Time cotreat, rstanarm and brms on one cohort under the same priors, from cold, side by side.
+"""Time cotreat, rstanarm, brms and bambi on one cohort under the same priors, from cold, side by side.
 
 Each is a whole process: cotreat with empty caches, rstanarm with the model that its package brings
-compiled, brms with Stan code that it has to compile. Each draws 1,000 to warm up in each of four chains
+compiled, brms with Stan code that it has to compile, bambi in an environment of its own, made before. Each draws 1,000 to warm up in each of four chains
 and then so many that the least bulk ESS of a coefficient is at least 4,000; cotreat's engine laplace has no
 warm-up and makes 4,000 effective draws.
 """
@@ -12,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +24,7 @@ LAPLACE = "laplace"
 """cotreat with this engine."""
 WANTED = 4000
 """Bulk ESS that every coefficient must reach."""
-DRAWS = {"cotreat": 1300, LAPLACE: 2000, "rstanarm": 2700, "brms": 2400}
+DRAWS = {"cotreat": 1300, LAPLACE: 2000, "rstanarm": 2700, "brms": 2400, "bambi": 2400}
 """Draws a chain, found by trial: the fewest hundreds that reach it."""
 BARS = {
     ("cotreat", "rstanarm"): 1 / 3,
@@ -31,12 +32,13 @@ BARS = {
     (LAPLACE, "rstanarm"): 1 / 2,
 }
 """What cotreat, or its engine laplace, may take at most of a peer's time."""
+BAMBI = "bambi==0.21.0"
 FURTHER, AGAIN = 20, 0.5
 """Further fits by laplace in the same process, and how many seconds each may take."""
 
 
-def programs() -> dict[str, list[str]]:
-    """Return the command of each program that is installed."""
+def programs(place: Path) -> dict[str, list[str]]:
+    """Return the command of each program that is installed, or can be in a folder."""
     once = [sys.executable, str(HERE / "fit_once.py"), str(REFERENCE / "patients.toml")]
     commands = {
         "cotreat": [*once, "--draws", str(DRAWS["cotreat"])],
@@ -47,7 +49,22 @@ def programs() -> dict[str, list[str]]:
             commands[peer] = ["Rscript", str(REFERENCE / script), str(DRAWS[peer])]
         else:
             print(f"{peer} is skipped: R with the packages {peer} and posterior is not installed")
+    if python := _with_bambi(place):
+        commands["bambi"] = [python, str(REFERENCE / "patients_bambi.py"), str(DRAWS["bambi"])]
     return commands
+
+
+def _with_bambi(place: Path) -> str | None:
+    """Make an environment with bambi; return its Python, or nothing where bambi cannot be had."""
+    uv, python = Path(sys.executable).with_name("uv"), str(place / "bin" / "python")
+    for command in (
+        [str(uv), "venv", "--quiet", "--python", sys.executable, "--clear", str(place)],
+        [str(uv), "pip", "install", "--quiet", "--system-certs", "--python", python, BAMBI],
+    ):
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            print(f"bambi is skipped: {' '.join(command[:3])} failed")
+            return None
+    return python
 
 
 def _has(package: str) -> bool:
@@ -70,13 +87,15 @@ def ess_of(ran: Ran) -> float:
 
 def measure(rounds: int) -> pd.DataFrame:
     """Run the programs one after the other, `rounds` times; a row a run."""
-    rows, commands = [], programs()
-    for at in range(rounds):
-        for name, command in commands.items():
-            ran = run(command)
-            print(f"  round {at + 1}, {name}: {ran.seconds:.1f} s", file=sys.stderr)
-            rows.append((name, at + 1, DRAWS[name], ess_of(ran), ran.seconds))
-    return pd.DataFrame(rows, columns=["what", "round", "draws", "ess", "seconds"])
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        commands = programs(Path(place))
+        for at in range(rounds):
+            for name, command in commands.items():
+                ran = run(command)
+                print(f"  round {at + 1}, {name}: {ran.seconds:.1f} s", file=sys.stderr)
+                rows.append((name, at + 1, DRAWS[name], ess_of(ran), ran.seconds, ran.mib))
+    return pd.DataFrame(rows, columns=["what", "round", "draws", "ess", "seconds", "mib"])
 
 
 def report(table: pd.DataFrame) -> list[str]:

@@ -17,7 +17,9 @@ STUDY = "sun2024"
 ROR, IC = "ror", "ic"
 
 
-def cell(table: pd.DataFrame, of: str, world: str, measure: str, *, is_synergy: bool) -> pd.DataFrame:
+def cell(
+    table: pd.DataFrame, of: str, world: str, measure: str, *, is_synergy: bool
+) -> pd.DataFrame:
     """Pick the rows of one kind of cohorts, world and measure, by what is printed and how it is read."""
     is_own = (table.of == of) & (table.world == world) & (table.measure == measure)
     return table[is_own & (table.is_synergy == is_synergy)].set_index(["paper", "read_as"])

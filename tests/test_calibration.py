@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,8 +10,8 @@ import pytest
 from scipy import stats
 
 from cotreat import batch, parse_study, store
-from cotreat.calibration.calibrate import calibrate
-from cotreat.calibration.kept import TEMPLATES, stale, template, template_path
+from cotreat.calibration.calibrate import MOST_DROPPED, calibrate
+from cotreat.calibration.kept import TEMPLATES, jobs, stale, template, template_path
 from cotreat.calibration.replicates import RANKED, Job, evidence, parts_of, truths, worked_out
 from cotreat.calibration.scale import workers
 from cotreat.calibration.uniformity import Uniformity, holm
@@ -20,6 +21,7 @@ from cotreat.evidence import claims
 from cotreat.model import build
 from cotreat.priors import prior_set
 
+RESULTS = Path(__file__).parents[1] / "results" / "calibration"
 UNSIGNED = """
 [[claims]]
 id = "p-ab"
@@ -173,6 +175,14 @@ def test_a_wrong_likelihood_fails(monkeypatch):
     assert not found.passes
 
 
+def test_a_wrong_likelihood_has_failed_at_five_thousand():
+    """The same at 5,000 replicates takes minutes; made by scripts/wrong_likelihood.py."""
+    table = store.read_table(RESULTS / "wrong_likelihood.csv")
+    assert (table.replicates + table.dropped == 5000).all()
+    assert not table.passes.all()
+    assert table.p_value.min() < 1e-4
+
+
 # --- What is kept ----------------------------------------------------------------------------------
 
 
@@ -197,3 +207,18 @@ def test_a_calibration_is_kept_until_the_model_changes(tmp_path, capsys):
     again = store.read_table(folder / "sbc.csv")
     assert not again.duplicated(["study", "model", "quantity"]).any()
     assert set(again.study) == {*table.study, "isis2"}
+
+
+def test_kept_calibrations_are_those_of_the_models_as_they_are():
+    assert stale(RESULTS) == []
+
+
+def test_every_model_under_every_kind_of_evidence_is_kept_and_passes():
+    table = store.read_table(RESULTS / "sbc.csv")
+    kept = table.groupby(["study", "model"])
+    assert set(kept.groups) == set(jobs())
+    for _, rows in kept:
+        count, dropped = int(rows.replicates.iloc[0]), int(rows.dropped.iloc[0])
+        assert count + dropped >= 1000
+        assert dropped <= MOST_DROPPED * (count + dropped)
+        assert rows.passes.all()

@@ -26,8 +26,13 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "counts-subgroups": ("subgroups",),
     "claims": ("additive", "interaction", "saturated"),
     "claims-three": ("exchangeable",),
+    "claims-levels": ("dose", "duration"),
+    "claims-subgroups": ("subgroups",),
+    "claims-adjusted": ("additive", "interaction", "saturated"),
     "mixed": ("additive", "interaction", "saturated"),
+    "mixed-three": ("exchangeable",),
     "patients": ("additive", "interaction", "saturated", "dose", "duration", "subgroups"),
+    "patients-three": ("exchangeable",),
 }
 """Made-up studies that calibration draws evidence for, by kind of evidence, and the models of each."""
 

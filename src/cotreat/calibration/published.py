@@ -34,6 +34,8 @@ from cotreat.study import Claim, Meaning, Study
 
 PART = 10
 """Cohorts that are drawn and reanalysed together, whatever the number of processes."""
+EFFECTIVE_AGAIN, AGAIN = 4_000, 2
+"""Effective draws of an answer that could not be trusted and is asked for again, and how often that is done."""
 TRIES = 2_000
 """Cohorts drawn for one that can be printed, or in which a synergy is claimed, at most."""
 SURE, SIGNIFICANT = 0.95, 0.05
@@ -196,7 +198,7 @@ def reanalysed(part: Part) -> pd.DataFrame:
         ):
             specifications.append(Specification(study, MODEL, PRIORS))
             asked.append({"cohort": at, "paper": paper, "read_as": read_as})
-    answers = fit_many(specifications, seed=part.seed + part.first, processes=1)
+    answers = _answered(specifications, part.seed + part.first)
     pairs = part.study.pair_labels[:1] if part.of == CLAIMED else part.study.pair_labels
     rows = [
         {"of": part.of, "world": part.world.name, **of, **row}
@@ -204,6 +206,18 @@ def reanalysed(part: Part) -> pd.DataFrame:
         for row in _rows(part.world, answer, pairs)
     ]
     return pd.DataFrame(rows)
+
+
+def _answered(specifications: Sequence[Specification], seed: int) -> list[Answer]:
+    """Fit all, and what cannot be trusted again, by itself and with more draws."""
+    answers = fit_many(specifications, seed=seed, processes=1)
+    for at, one in enumerate(specifications):
+        for again in range(1, AGAIN + 1):
+            if answers[at].verdict != laplace.BAD:
+                break
+            more = fit_many([one], effective=EFFECTIVE_AGAIN, seed=seed + again, processes=1)
+            answers[at] = more[0]
+    return answers
 
 
 def _printable(part: Part, at: int, rng: np.random.Generator) -> tuple[Cohort, list[Study]]:

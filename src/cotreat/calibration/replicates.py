@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ RANKED = 99
 """Draws of each posterior among which the truth is ranked: 100 ranks."""
 EFFECTIVE = 1_000
 """Effective draws by weight from which these are drawn."""
+AGAIN, TRIES = 4_000, 2
+"""The same where an answer could not be trusted and is asked for again, and how often that is done: of 15
+that could not, 14 then could."""
 PART = 50
 """Replicates that are worked out one after the other, however many processes there are."""
 
@@ -181,13 +185,7 @@ def _replicates(part: Part, density: Density) -> Iterator[Replicate]:
     for at, (truth, seen) in enumerate(zip(part.truth, part.seen, strict=True)):
         numbers = {**base, **seen}
         rng = np.random.default_rng((part.seed, part.first + at))
-        found = laplace.approximate(
-            density.surface(numbers),
-            density.start,
-            density.spreads,
-            effective=EFFECTIVE,
-            seed=int(rng.integers(2**31)),
-        )
+        found = _approximated(density, numbers, rng)
         points = truth[None]
         is_dropped = found.verdict == laplace.BAD
         if not is_dropped:
@@ -195,6 +193,22 @@ def _replicates(part: Part, density: Density) -> Iterator[Replicate]:
             points = np.concatenate([points, found.points[drawn]])
         logs = density.log_likelihood(points, numbers)
         yield Replicate(points, logs, found.pareto_k, is_dropped)
+
+
+def _approximated(
+    density: Density, numbers: Given, rng: np.random.Generator
+) -> laplace.Approximation:
+    """Approximate a posterior, with more draws and rounds if it cannot be trusted at first."""
+    approximate = partial(
+        laplace.approximate, density.surface(numbers), density.start, density.spreads
+    )
+    found = approximate(effective=EFFECTIVE, seed=int(rng.integers(2**31)))
+    for _ in range(TRIES):
+        if found.verdict != laplace.BAD:
+            break
+        seed = int(rng.integers(2**31))
+        found = approximate(effective=AGAIN, seed=seed, enough=laplace.ENOUGH)
+    return found
 
 
 # --- Ranks -----------------------------------------------------------------------------------------

@@ -1,0 +1,39 @@
+"""Show that calibration finds a wrong likelihood: printed odds ratios that share a comparator, taken for independent.
+
+Writes results/calibration/wrong_likelihood.csv; minutes. The test of it runs 1,000 replicates, and reads this.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cotreat import store
+from cotreat.calibration.calibrate import calibrate
+from cotreat.calibration.kept import template
+from cotreat.evidence import claims
+
+OUT = Path(__file__).parents[1] / "results" / "calibration" / "wrong_likelihood.csv"
+REPLICATES = 5_000
+
+
+def main() -> None:
+    """Run it."""
+    right = claims._normal_log_density
+
+    def diagonal(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:
+        return right(value, mean, covariance * np.eye(count), count=count)
+
+    claims._normal_log_density = diagonal
+    found = calibrate(template("claims"), "interaction", replicates=REPLICATES, say=_tell)
+    store.write_table(found.table, OUT, [])
+    print(found.sentence)
+
+
+def _tell(done: int, every: int) -> None:
+    if done % 500 == 0:
+        print(f"{done:,} of {every:,}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
