@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cotreat import batch, laplace, load_study
-from cotreat.calibration import published
+from cotreat import batch, laplace, load_study, store
+from cotreat.calibration import kept, published
 from cotreat.calibration.printing import (
     UnprintableError,
+    claims_synergy,
     counted_wholly,
     estimates,
     odds_ratio_of,
@@ -17,11 +18,12 @@ from cotreat.calibration.printing import (
     used_claims,
 )
 from cotreat.calibration.printing import published as in_print
-from cotreat.calibration.worlds import Cohort, draw, plain, worlds
+from cotreat.calibration.worlds import WORLDS, Cohort, draw, plain, worlds
 from cotreat.cli import main
-from cotreat.estimands import subject_of
-from cotreat.evidence.claims import contradictions
-from cotreat.study import Meaning
+from cotreat.evidence.claims import contradictions, printed
+from cotreat.priors import prior_set
+from cotreat.simulate import SimulationError
+from cotreat.study import Meaning, Printed
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +46,42 @@ def cohort(world_of):
 
 def _truths(study, world, measure):
     truth = world.truth(is_crude=False)
-    return {
-        subject_of(one.label): float(one.values(truth))
-        for one in published.measures_of(study)
-        if one.measure.name == measure
-    }
+    found = published.measures_of(study, measure)
+    return {pair: float(one.values(truth)) for pair, one in found.items()}
 
 
 def test_worlds_combine_treatments_as_they_say(study, world_of):
-    for value in _truths(study, world_of["additive"], "ic").values():
-        assert value == pytest.approx(0, abs=1e-4)
-    for value in _truths(study, world_of["multiplicative"], "ror").values():
-        assert value == pytest.approx(1)
-    assert _truths(study, world_of["synergistic"], "ror") == pytest.approx(
-        {"TAC:CYC": 2, "TAC:MMF": 2, "CYC:MMF": 1}
-    )
+    for name, world in world_of.items():
+        truths = _truths(study, world, world.measure)
+        if name == "additive":
+            assert truths == pytest.approx(dict.fromkeys(study.pair_labels, 0), abs=1e-3)
+        elif name == "synergistic":
+            assert truths == pytest.approx({"TAC:CYC": 2, "TAC:MMF": 2, "CYC:MMF": 1})
+        else:
+            assert truths == pytest.approx(dict.fromkeys(study.pair_labels, 1))
+    assert set(world_of) == set(WORLDS)
+
+
+def test_the_odds_without_treatment_are_moved_by_an_sd_of_their_prior(world_of):
+    at = {name: world.log_odds["none"] for name, world in world_of.items()}
+    for name in ("multiplicative", "additive", "synergistic"):
+        assert at[name] == pytest.approx(-1.67)
+    assert at["multiplicative, rare without"] == pytest.approx(-1.67 - 0.65)
+    assert at["multiplicative, common without"] == pytest.approx(-1.67 + 0.65)
+
+
+def test_worlds_are_in_the_image_of_what_is_printed(study, world_of):
+    """Every one makes, on average, what is printed: none can be told from another by it."""
+    numbers = printed(study)
+    for world in world_of.values():
+        log_odds = np.array([world.log_odds[label] for label in study.present])
+        sizes = np.array(list(world.sizes.values()), dtype=float)
+        means = np.exp(numbers.regressions.law(np, log_odds, world.sigma, sizes).mean)
+        for claim, mean in zip(numbers.odds_ratios, means, strict=True):
+            assert claim.ci[0].value < mean < claim.ci[1].value
+            assert abs(np.log(mean / claim.value.value)) < 0.36  # an SE or less
+        events = sum(world.risk[label] * n for label, n in world.sizes.items())
+        assert events == pytest.approx(221, abs=2)
 
 
 def test_worlds_have_the_patients_that_are_printed(study, world_of):
@@ -68,14 +91,21 @@ def test_worlds_have_the_patients_that_are_printed(study, world_of):
         assert tuple(world.sizes) == study.present
 
 
+def test_synergy_of_a_harm_is_asked_of_those_who_escape_it(study):
+    harm = replace(study, outcome=replace(study.outcome, direction="harm", synergy_on="non-event"))
+    (world,) = (world for world in worlds(harm) if world.name == "synergistic")
+    assert _truths(harm, world, "ror")["TAC:CYC"] == pytest.approx(2)
+
+
+def test_cases_and_controls_are_refused(study):
+    with pytest.raises(SimulationError, match="cases and controls were sampled"):
+        next(worlds(replace(study, design="case-control")))
+
+
 def test_counts_know_mean_risks_alone(study, world_of):
     """Without a score odds ratios are nearer to 1 (Robinson & Jewell, Int Stat Rev 1991;59:227)."""
     truth = world_of["synergistic"].truth(is_crude=True)
-    (ror,) = (
-        float(one.values(truth))
-        for one in published.measures_of(study)
-        if one.label == "ror[TAC:CYC]"
-    )
+    ror = float(published.measures_of(study, "ror")["TAC:CYC"].values(truth))
     assert 1.5 < ror < 2
 
 
@@ -116,12 +146,10 @@ def test_adjusted_odds_ratios_are_those_at_one_score(study, world_of):
 
 def test_what_is_printed_does_not_contradict_itself(study, cohort):
     for reading in study.readings:
-        printed = in_print(study.under(reading.id), cohort, "x")
-        assert [c.id for c in printed.claims] == [
-            c.id for c in used_claims(study.under(reading.id))
-        ]
-        assert contradictions(printed) == []
-        assert printed.totals[0].events == cohort.event.sum()
+        found = in_print(study.under(reading.id), cohort, "x")
+        assert [c.id for c in found.claims] == [c.id for c in used_claims(study.under(reading.id))]
+        assert contradictions(found) == []
+        assert found.totals[0].events == cohort.event.sum()
 
 
 def test_p_values_are_rounded_and_have_the_side_of_their_product(study, cohort):
@@ -136,12 +164,12 @@ def test_p_values_are_rounded_and_have_the_side_of_their_product(study, cohort):
 
 
 def test_a_misreading_changes_meanings_and_no_number(study, cohort):
-    printed = in_print(study, cohort, "x")
-    other = reread(printed, study.under("abstract-wording"))
-    assert [c.printed for c in other.claims] == [c.printed for c in printed.claims]
+    own = in_print(study, cohort, "x")
+    other = reread(own, study.under("abstract-wording"))
+    assert [c.printed for c in other.claims] == [c.printed for c in own.claims]
     assert {c.id: c.meaning.kind for c in other.claims}["tac-cyc-vs-mmf"] == "product"
     with pytest.raises(ValueError, match="p-tac-cyc is not printed"):
-        reread(printed, study.under("four-set-products"))
+        reread(own, study.under("four-set-products"))
 
 
 def test_without_events_nothing_can_be_printed(study, world_of):
@@ -161,11 +189,48 @@ def test_counts_of_every_patient(study, cohort):
 
 def test_papers_of_the_flagship(study):
     found = list(published.papers(study))
-    assert [(p.printed_by, p.read_as) for p in found if p.is_misread] == [
-        ("odds-ratios", "abstract-wording")
+    assert [p.label for p in found[:4]] == [reading.id for reading in study.readings]
+    assert found[4].label == "odds-ratios, misread as abstract-wording"
+    assert [len(p.more) or len(p.counted) for p in found[5:]] == [3, 3, 3]
+    assert [c.meaning.words for c in found[5].more] == [
+        ("TAC", "CYC"),
+        ("CYC+MMF", "CYC"),
+        ("TAC+CYC+MMF", "CYC"),
     ]
-    assert [len(p.more) or len(p.counted) for p in found if p.is_more] == [3, 3, 3]
-    assert [p.name for p in found[:4]] == [reading.id for reading in study.readings]
+
+
+@pytest.mark.parametrize(
+    ("reading", "claim", "change", "expected"),
+    [
+        ("four-set-products", "p-tac-cyc", {"value": Printed(0.04, 0.0005), "sign": "+"}, True),
+        ("four-set-products", "p-tac-cyc", {"value": Printed(0.04, 0.0005), "sign": "-"}, False),
+        ("four-set-products", "p-tac-cyc", {"value": Printed(0.06, 0.0005), "sign": "+"}, False),
+        ("mutually-adjusted-products", "p-tac-mmf", {"value": Printed(0.01, 0.0005)}, False),
+        (
+            "abstract-wording",
+            "tac-cyc-vs-mmf",
+            {"ci": (Printed(1.01, 0.005), Printed(9, 0.005))},
+            True,
+        ),
+        (
+            "abstract-wording",
+            "tac-cyc-vs-mmf",
+            {"ci": (Printed(0.99, 0.005), Printed(9, 0.005))},
+            False,
+        ),
+        ("odds-ratios", "tac", {}, True),
+    ],
+)
+def test_a_paper_claims_what_its_own_number_shows(study, reading, claim, change, expected):
+    """Of the first pair: its product, in whatever form it is printed; without one, combination against partner."""
+    under = study.under(reading)
+    quiet = {"value": Printed(0.5, 0.0005)}
+    claims = tuple(
+        replace(c, **change) if c.id == claim else replace(c, **quiet) if c.ci is None else c
+        for c in used_claims(under)
+    )
+    own = replace(under, readings=(replace(under.read, claims=claims),))
+    assert claims_synergy(own) == expected
 
 
 # --- Reanalysis ------------------------------------------------------------------------------------
@@ -181,56 +246,79 @@ def test_a_search_that_came_to_nothing_is_not_held_against_other_data(study, coh
         return replace(found, is_searched=False, modes=2) if len(calls) == 1 else found
 
     monkeypatch.setattr(batch.laplace, "approximate", approximate)
-    cohorts = [counted_wholly(study, cohort, "first"), counted_wholly(study, cohort, "second")]
-    answers = batch.fit_many([batch.Specification(one, "exchangeable") for one in cohorts])
-    assert answers[0].verdict == laplace.BAD
-    assert answers[1].verdict != laplace.BAD
-    assert calls[:2] == [None, None]
+    first, second = (counted_wholly(study, cohort, name) for name in ("first", "second"))
+    weak = prior_set("weak", study)
+    wider = weak.change("mu", sigma=0.3, name="wider", reason="a test")
+    asked = [(first, weak), (first, wider), (second, weak)]
+    answers = batch.fit_many([batch.Specification(one, "exchangeable", own) for one, own in asked])
+    # Under another prior it is the same evidence, whose modes were come to once only.
+    assert [one.verdict == laplace.BAD for one in answers] == [True, True, False]
+    assert [call is None for call in calls] == [True, False, True]
+
+
+def _row(cohort, probability, lower, upper, **others):
+    return {
+        "of": "all",
+        "world": "multiplicative",
+        "measure": "ror",
+        "paper": "p",
+        "pair": "A:B",
+        "cohort": cohort,
+        "truth": 1.0,
+        "verdict": "good",
+        "lower": lower,
+        "upper": upper,
+        "probability": probability,
+        "is_claimed": cohort == 0,
+        "tried": 1,
+    } | others
 
 
 def test_rates_by_hand():
-    rows = pd.DataFrame(
-        {
-            "of": "all",
-            "world": "additive",
-            "paper": "p",
-            "read_as": "p",
-            "measure": "ror",
-            "is_synergy": False,
-            "cohort": [0, 0, 1, 1, 2, 2],
-            "verdict": ["good", "good", "middling", "good", "bad", "bad"],
-            "truth": 1.0,
-            "estimate": 1.0,
-            "lower": [0.5, 1.1, 0.5, 0.5, np.nan, np.nan],
-            "upper": [2.0, 4.4, 2.0, 2.0, np.nan, np.nan],
-            "probability": [0.5, 0.99, 0.5, 0.5, np.nan, np.nan],
-        }
-    )
-    (row,) = published.rates(rows).to_dict("records")
-    assert (row["cohorts"], row["answers"], row["dropped"]) == (2, 6, 2)
-    assert row["sure"] == 0.25
-    assert row["coverage"] == 0.75
+    nothing = float("nan")
+    rows = [
+        _row(0, 0.5, 0.5, 2.0),
+        _row(1, 0.99, 1.1, 4.4),
+        _row(2, 0.5, 0.5, 2.0, verdict="middling"),
+        _row(3, 0.5, 0.5, 2.0),
+        _row(4, nothing, nothing, nothing, verdict="bad"),
+        _row(0, nothing, nothing, nothing, verdict="bad", paper="q"),
+        _row(0, 0.9, -0.1, 0.2, measure="ic", truth=0.0),
+    ]
+    row, bad, ic = published.rates(pd.DataFrame(rows)).to_dict("records")
+    assert (row["cohorts"], row["dropped"], row["claims"]) == (5, 1, 0.2)
+    assert (row["sure"], row["coverage"]) == (0.25, 0.75)
     assert row["width"] == pytest.approx(np.log(4))
-    # Wilson, J Am Stat Assoc 1927;22:209, of a quarter of two cohorts.
+    # Wilson, J Am Stat Assoc 1927;22:209, of one cohort in four.
     z = 1.959964
-    middle, half = 0.25 + z**2 / 4, z * np.sqrt(0.25 * 0.75 / 2 + z**2 / 16)
-    ends = ((middle - half) / (1 + z**2 / 2), (middle + half) / (1 + z**2 / 2))
+    middle, half = 0.25 + z**2 / 8, z * np.sqrt(0.25 * 0.75 / 4 + z**2 / 64)
+    ends = ((middle - half) / (1 + z**2 / 4), (middle + half) / (1 + z**2 / 4))
     assert (row["sure_lower"], row["sure_upper"]) == pytest.approx(ends)
+    assert bad["dropped"] == 1
+    assert np.isnan(bad["sure"])
+    assert ic["width"] == pytest.approx(0.3)
 
 
 @pytest.mark.slow
-def test_cohorts_are_printed_and_reanalysed_the_same_alone(study):
+def test_cohorts_are_printed_reanalysed_and_kept(study, tmp_path):
+    """A cohort of one world as they come, and one drawn until its paper claims synergy; the same in any process."""
+    every = published.parts_of(study, 1, 1)
     parts = [
-        replace(part, papers=part.papers[:1], count=1, study=study)
-        for part in published.parts_of(study, 1, 1)
-        if part.world.name == "multiplicative"
+        next(replace(p, papers=p.papers[:1]) for p in every if p.of == "all"),
+        next(p for p in every if p.of == "claimed" and p.papers[0].label == "four-set-products"),
     ]
-    every, claimed = (published.reanalysed(part) for part in parts)
-    assert set(every.pair) == {"TAC:CYC", "TAC:MMF", "CYC:MMF"}
-    assert set(claimed.pair) == {"TAC:CYC"}
-    assert set(every.paper) == {"odds-ratios", published.WHOLE}
-    again = published.reanalysed(parts[0])
-    pd.testing.assert_frame_equal(every, again)
+    common, claimed = map(published.reanalysed, parts)
+    assert set(common.pair) == {"TAC:CYC", "TAC:MMF", "CYC:MMF"}
+    assert set(common.paper) == {"odds-ratios", published.WHOLE}
+    assert set(claimed.paper) == {"four-set-products"}
+    assert claimed.is_claimed.all()
+    assert claimed.tried.iloc[0] > 1
+    pd.testing.assert_frame_equal(common, published.reanalysed(parts[0]))
+    kept.add_published(tmp_path, load_study("sun2024"), pd.concat([common, claimed]), 1)
+    folder = tmp_path / "published" / "sun2024"
+    assert len(pd.read_csv(folder / "rows.csv.gz")) == 9
+    assert len(store.read_table(folder / "rates.csv")) == 9
+    assert (folder / "rates.png").stat().st_size > 10_000
 
 
 # --- Command ---------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """A synthetic cohort in the image of a study of which only printed numbers are known."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from cotreat.study import Division, Study
 SYNTHETIC = "synthetic"
 SIGMA = 0.8
 """SD of the log-odds between patients of one regimen: assumed, nobody printed it."""
+MIDDLE = float(np.log(0.28 / 0.72))
+"""Log-odds of a regimen of which print says nothing."""
 WEAK_SD, SHARE_SD = 1.0, 1.0
 """How far log-odds and sizes that print leaves open may lie from the middle."""
 CONTINUOUS = ("age", "activity")
@@ -88,15 +91,7 @@ def truth_of(study: Study, patients: int) -> Truth:
     first, *others = [own.id for own in study.divisions if own.is_graded] or [""]
     told = study.divided(first)
     log_odds, n = _solved(told)
-    shares = n * patients / n.sum()
-    sizes = np.zeros(len(n), int)
-    # Set by set, so that the printed totals hold.
-    within = np.array([told.members(total.patients, told.present) for total in told.totals])
-    _, atom = np.unique(within, axis=1, return_inverse=True)
-    blocks = [np.flatnonzero(atom.ravel() == at) for at in range(atom.max() + 1)]
-    whole = rounded(np.array([shares[arms].sum() for arms in blocks]), patients)
-    for arms, total in zip(blocks, whole, strict=True):
-        sizes[arms] = rounded(shares[arms], total)
+    sizes = whole_sizes(told, n, patients)
     levels: dict[str, Level] = {}
     for other in others:
         levels |= _levels(study.divided(other), told, log_odds, n)
@@ -108,19 +103,60 @@ def truth_of(study: Study, patients: int) -> Truth:
     )
 
 
+def whole_sizes(study: Study, n: NDArray[np.float64], patients: int) -> NDArray[np.int64]:
+    """Round sizes by regimen to so many patients, set by set, so that the printed totals hold."""
+    shares = n * patients / n.sum()
+    sizes = np.zeros(len(n), int)
+    within = np.array([study.members(total.patients, study.present) for total in study.totals])
+    _, atom = np.unique(within, axis=1, return_inverse=True)
+    blocks = [np.flatnonzero(atom.ravel() == at) for at in range(atom.max() + 1)]
+    whole = rounded(np.array([shares[arms].sum() for arms in blocks]), patients)
+    for arms, total in zip(blocks, whole, strict=True):
+        sizes[arms] = rounded(shares[arms], total)
+    return sizes
+
+
 def _solved(study: Study) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return log-odds and sizes by regimen that make what is printed, each of shape (present,)."""
+    _, log_odds, sizes = solved(study, lambda free: free, np.full(len(study.present), MIDDLE))
+    return log_odds, sizes
+
+
+def solved(
+    study: Study,
+    log_odds_of: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    start: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Find parameters of log-odds, and sizes, that make what is printed, as near the middle as may be.
+
+    Parameters
+    ----------
+    log_odds_of
+        Log-odds by regimen, shape (present,), of parameters of the shape of `start`.
+
+    Returns
+    -------
+    parameters, log_odds, sizes : ndarray
+
+    Raises
+    ------
+    SimulationError
+        If the study prints no totals and odds ratios to be matched.
+    """
     numbers = printed(study)
     if numbers is None or not numbers.sizes.are_known or numbers.sizes.polytope is not None:
         raise SimulationError(
             f"{study.id} cannot be simulated: a cohort is made in the image of printed odds ratios and "
             "of totals that do not overlap"
         )
-    count = len(study.present)
-    middle = np.log(0.28 / 0.72)
-    start = np.concatenate([np.full(count, middle), np.zeros(count)])
-    found = least_squares(lambda at: _misfit(numbers, at, middle), start)
-    return found.x[:count], _sizes(numbers, found.x[count:])
+
+    def misfit(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        log_odds = log_odds_of(at[: len(start)])
+        return _misfit(numbers, np.concatenate([log_odds, at[len(start) :]]), MIDDLE)
+
+    found = least_squares(misfit, np.concatenate([start, np.zeros(len(study.present))])).x
+    own = found[: len(start)]
+    return own, log_odds_of(own), _sizes(numbers, found[len(start) :])
 
 
 def _levels(

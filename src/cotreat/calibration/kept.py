@@ -37,7 +37,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 """Made-up studies that calibration draws evidence for, by kind of evidence, and the models of each."""
 
 TABLE, BINS, DENSITIES, ABOUT = "sbc.csv", "ranks.csv", "densities.csv", "made.csv"
-PUBLISHED, RATES = "published", "rates.csv"
+PUBLISHED, RATES, ROWS = "published", "rates.csv", "rows.csv.gz"
 POINTS = 5
 """Fixed points at which a model's log density is kept."""
 SAME = 1e-6
@@ -126,18 +126,32 @@ def add(folder: Path, found: Calibration, seed: int) -> None:
 
 
 def add_published(folder: Path, study: Study, rows: pd.DataFrame, seed: int) -> None:
-    """Keep what print leaves of known truths: rates, what they were made with, and a figure."""
+    """Keep what print leaves of known truths: every row, rates, what they were made with, and a figure."""
     from cotreat.calibration.published import rates
     from cotreat.plots.canvas import off_screen, save
     from cotreat.plots.published import draw
 
     target = folder / PUBLISHED / study.id
     target.mkdir(parents=True, exist_ok=True)
-    table = rates(rows)
+    table, job = rates(rows), _job_of_print(study)
+    about = {"study": study.id, "model": job.model.name, "priors": job.priors.name, **_about(seed)}
     store.write_table(table, target / RATES, [])
-    store.write_table(pd.DataFrame([{"study": study.id, **_about(seed)}]), target / ABOUT, [])
+    store.write_table(densities(job), target / DENSITIES, [])
+    store.write_table(pd.DataFrame([about]), target / ABOUT, [])
+    # Thousands of rows: the same bytes each time.
+    packed = {"method": "gzip", "mtime": 0}
+    rows.to_csv(target / ROWS, index=False, float_format="%.6g", compression=packed)
     with off_screen():
         save(draw(table), target / "rates.png")
+
+
+def _job_of_print(study: Study) -> Job:
+    """Return the model by which print is reanalysed, under the default reading."""
+    from cotreat.calibration.published import MODEL, PRIORS
+    from cotreat.calibration.worlds import plain
+
+    own = plain(study)
+    return Job.of(own, MODEL, prior_set(PRIORS, own))
 
 
 def _about(seed: int) -> dict[str, str | int]:
@@ -177,9 +191,16 @@ def stale(folder: Path) -> list[str]:
     own_ones = kept[kept.study.isin(list(TEMPLATES))]
     for (study, model, priors), rows in own_ones.groupby(["study", "model", "priors"], sort=False):
         own = template(str(study))
-        job = Job.of(own, str(model), prior_set(str(priors), own))
-        now = densities(job).log_density.to_numpy()
-        before = rows.log_density.to_numpy()
-        if now.shape != before.shape or not np.allclose(now, before, rtol=SAME, atol=SAME):
+        if _is_changed(Job.of(own, str(model), prior_set(str(priors), own)), rows):
             changed.append(f"{model} on {study}")
-    return changed
+    published = sorted(folder.glob(f"{PUBLISHED}/*/{DENSITIES}"))
+    return changed + [
+        f"what is printed of {path.parent.name}"
+        for path in published
+        if _is_changed(_job_of_print(load_study(path.parent.name)), store.read_table(path))
+    ]
+
+
+def _is_changed(job: Job, rows: pd.DataFrame) -> bool:
+    now, before = densities(job).log_density.to_numpy(), rows.log_density.to_numpy()
+    return now.shape != before.shape or not np.allclose(now, before, rtol=SAME, atol=SAME)

@@ -14,9 +14,11 @@ from cotreat import regimens
 from cotreat.calibration.worlds import Cohort
 from cotreat.evidence.claims import cohort_of, is_used
 from cotreat.evidence.contrasts import coefficient_of
+from cotreat.names import INTERVAL
 from cotreat.study import Arm, Claim, Meaning, Printed, Reading, Study, Told, Total
 
-LEVEL = 0.95
+SIGNIFICANT = 0.05
+"""Below that a p-value is called significant."""
 DECIMALS, P_DECIMALS = 2, 3
 CERTAIN = 10.0
 """A log odds ratio with a standard error beyond that is infinite: some side has no event, or no other."""
@@ -211,6 +213,43 @@ def used_claims(study: Study) -> tuple[Claim, ...]:
     return tuple(claim for claim in study.claims if is_used(study, claim))
 
 
+def claims_synergy(study: Study) -> bool:
+    """Tell whether a paper claims that the first two treatments are synergistic.
+
+    By a product term of the two in print: a p-value below 0.05, or an interval beyond 1. Where there is
+    none, by the odds ratio of their combination against one of them.
+    """
+    first, second = study.pairs[0]
+    is_up = study.outcome.synergy_on == "event"
+    own = [claim for claim in study.claims if claim.meaning is not None]
+    products = [c for c in own if _pair_of(c) == {first, second}]
+    combined = [
+        c
+        for c in own
+        if c.meaning is not None
+        and c.meaning.kind == "regimens"
+        and regimens.parse(c.meaning.words[0]) == {first, second}
+        and regimens.parse(c.meaning.words[1]) in ({first}, {second})
+    ]
+    return any(_is_shown(claim, is_up=is_up) for claim in products or combined)
+
+
+def _pair_of(claim: Claim) -> set[str]:
+    """Return the two treatments of which a claim is the product; nothing of any other claim."""
+    assert claim.meaning is not None  # noqa: S101 - for the type checker
+    words = claim.meaning.words
+    if claim.meaning.kind == "products":
+        return set(words[0])
+    return set(words) if "product" in claim.meaning.kind else set()
+
+
+def _is_shown(claim: Claim, *, is_up: bool) -> bool:
+    if claim.ci is None:
+        is_small = claim.value.value < SIGNIFICANT
+        return is_small and claim.sign == ("+" if is_up else "-")
+    return claim.ci[0].value > 1 if is_up else claim.ci[1].value < 1
+
+
 def reread(study: Study, reading: Study) -> Study:
     """Return what is printed by one reading, its numbers taken for what another says they mean.
 
@@ -244,11 +283,11 @@ def _printed(claim: Claim, one: Estimate) -> Claim:
             is_below=p < least,
             sign="+" if one.log > 0 else "-",
         )
-    ends = np.exp(one.log + np.array([0, -1, 1]) * ndtri(0.5 + LEVEL / 2) * one.error)
+    ends = np.exp(one.log + np.array([0, -1, 1]) * ndtri(0.5 + INTERVAL / 2) * one.error)
     value, lower, upper = (Printed(round(float(x), DECIMALS), 0.5 * 10.0**-DECIMALS) for x in ends)
     if lower.value <= 0:
         raise UnprintableError(f"an interval of {claim.id} begins at 0.00")
-    return replace(claim, value=value, ci=(lower, upper), level=LEVEL, interval="wald")
+    return replace(claim, value=value, ci=(lower, upper), level=INTERVAL, interval="wald")
 
 
 def _total(study: Study, total: Total, n: NDArray[Any], events: NDArray[Any]) -> Total:
@@ -268,7 +307,7 @@ def odds_ratio_of(meaning: Meaning, name: str, model: str) -> Claim:
         nothing,
         False,
         (nothing, nothing),
-        LEVEL,
+        INTERVAL,
         "wald",
         True,
         model,

@@ -16,37 +16,54 @@ from cotreat import laplace
 from cotreat.batch import Answer, Specification, fit_many
 from cotreat.calibration.printing import (
     UnprintableError,
+    claims_synergy,
     counted_wholly,
-    estimates,
     odds_ratio_of,
     published,
     reread,
     used_claims,
 )
 from cotreat.calibration.scale import Mapped, in_turn
-from cotreat.calibration.worlds import SYNERGISTIC, Cohort, World, draw, plain, worlds
+from cotreat.calibration.worlds import (
+    ADDITIVE,
+    MULTIPLICATIVE,
+    SYNERGISTIC,
+    Cohort,
+    World,
+    draw,
+    plain,
+    worlds,
+)
 from cotreat.catalogue import ModelError, find_model
-from cotreat.estimands import Estimand, enumerate_estimands, is_beyond_null, subject_of
-from cotreat.measures import REPRESENTATIVE
-from cotreat.names import COHORTS, SEED
+from cotreat.estimands import (
+    CONDITIONAL,
+    Estimand,
+    enumerate_estimands,
+    is_beyond_null,
+    subject_of,
+)
+from cotreat.measures import MEASURES
+from cotreat.names import COHORTS, INTERVAL, SEED
 from cotreat.regimens import NONE
 from cotreat.study import Claim, Meaning, Study
 
 PART = 10
 """Cohorts that are drawn and reanalysed together, whatever the number of processes."""
-EFFECTIVE_AGAIN, AGAIN = 4_000, 2
+EFFECTIVE_AGAIN, TIMES_AGAIN = 4_000, 2
 """Effective draws of an answer that could not be trusted and is asked for again, and how often that is done."""
-TRIES = 2_000
-"""Cohorts drawn for one that can be printed, or in which a synergy is claimed, at most."""
-SURE, SIGNIFICANT = 0.95, 0.05
-"""P(synergy) beyond which a reader would call it shown, and p below which a paper does."""
-NULL = 1e-3
-"""Truths that are no farther beyond their null than that are not synergistic."""
+TRIES = 5_000
+"""Cohorts drawn for one that can be printed, or whose paper claims a synergy, at most."""
+SURE = 0.95
+"""P(synergy) beyond which a reader would call it shown."""
 MODEL, PRIORS = "exchangeable", "weak"
-WHOLE = "every patient"
+WHOLE = "counts of every patient"
+MORE_IN = (MULTIPLICATIVE, SYNERGISTIC)
+"""Worlds in which papers that print more are looked at."""
+CLAIMED_IN = (MULTIPLICATIVE, ADDITIVE)
+"""Worlds without synergy of which cohorts are drawn until a paper claims it."""
 ALL, CLAIMED = "all", "claimed"
 """Cohorts as they come, and those whose paper claims the synergy of the first pair."""
-KEYS = ["of", "world", "paper", "read_as", "measure", "is_synergy"]
+KEYS = ["of", "world", "measure", "paper", "pair"]
 
 
 @dataclass(frozen=True)
@@ -57,82 +74,80 @@ class Paper:
     ----------
     printed_by, read_as : str
         Readings: by which the paper means its numbers, and by which they are taken.
-    name : str
-        What is printed, in words.
     more : tuple of Claim
     counted : tuple of str
         Regimens of which patients and events are printed.
+    words : str
+        What is printed beside the numbers of the study.
     """
 
-    name: str
     printed_by: str
     read_as: str
     more: tuple[Claim, ...] = ()
     counted: tuple[str, ...] = ()
+    words: str = ""
 
     @property
-    def is_more(self) -> bool:
-        """Whether more is printed than the study prints."""
-        return bool(self.more or self.counted)
-
-    @property
-    def is_misread(self) -> bool:
-        """Whether it is taken for what it does not mean."""
-        return self.printed_by != self.read_as
+    def label(self) -> str:
+        """Name it."""
+        if self.read_as != self.printed_by:
+            return f"{self.printed_by}, misread as {self.read_as}"
+        return f"{self.printed_by}, and {self.words}" if self.words else self.printed_by
 
     def of(self, study: Study, cohort: Cohort, name: str) -> Study:
         """Print a cohort, and read it."""
         by = study.under(self.printed_by)
-        found = published(by, cohort, f"{name}, {self.name}", more=self.more, counted=self.counted)
-        return reread(found, study.under(self.read_as)) if self.is_misread else found
+        found = published(by, cohort, f"{name}, {self.label}", more=self.more, counted=self.counted)
+        if self.read_as == self.printed_by:
+            return found
+        return reread(found, study.under(self.read_as))
 
 
 def papers(study: Study) -> Iterator[Paper]:
-    """Yield what is printed: each reading read as it is meant, the default misread, and three numbers more."""
-    plain_study = plain(study)
-    default = plain_study.readings[0].id
-    for reading in plain_study.readings:
-        yield Paper(reading.id, reading.id, reading.id)
-    printed = {claim.id for claim in used_claims(plain_study.under(default))}
-    for reading in plain_study.readings[1:]:
-        own = {claim.id for claim in used_claims(plain_study.under(reading.id))}
-        if own <= printed:
-            yield Paper(default, default, reading.id)
-    for name, more, counted in _three_more(plain_study.under(default)):
-        yield Paper(f"{default}, and {name}", default, default, more, counted)
+    """Yield what is printed: each reading read as it is meant, the default misread, and some numbers more.
+
+    Parameters
+    ----------
+    study
+        Without levels and subgroups.
+    """
+    default = study.under(study.readings[0].id)
+    for reading in study.readings:
+        yield Paper(reading.id, reading.id)
+    printed = {claim.id for claim in used_claims(default)}
+    for reading in study.readings[1:]:
+        if {claim.id for claim in used_claims(study.under(reading.id))} <= printed:
+            yield Paper(default.reading, reading.id)
+    yield from _with_more(default)
 
 
-def _three_more(study: Study) -> Iterator[tuple[str, tuple[Claim, ...], tuple[str, ...]]]:
-    """Yield three numbers that could be printed beside those of a study, in words, as claims and as counts."""
-    compared = [
-        c.meaning.words for c in used_claims(study) if c.meaning and c.meaning.kind == "regimens"
-    ]
-    model = next(
-        (c.model for c in used_claims(study) if c.meaning and c.meaning.kind == "regimens"), ""
-    )
-    against = [words[1] for words in compared]
+def _with_more(study: Study) -> Iterator[Paper]:
+    """Yield papers that print more: regimens of which nothing is said, products, or counts."""
+
+    def paper(words: str, more: tuple[Claim, ...] = (), counted: tuple[str, ...] = ()) -> Paper:
+        return Paper(study.reading, study.reading, more, counted, words)
+
+    of_regimens = [c for c in used_claims(study) if c.meaning and c.meaning.kind == "regimens"]
+    compared = [c.meaning.words for c in of_regimens if c.meaning]
     left = [r for r in study.present if r not in {word for words in compared for word in words}]
-    if against and len(left) == THREE:
-        base = against[0]
-        claims = tuple(
+    if compared and left:
+        base, model = compared[0][1], of_regimens[0].model
+        more = tuple(
             odds_ratio_of(Meaning("regimens", (label, base)), f"{label} vs {base}", model)
             for label in left
         )
-        yield f"odds ratios of {', '.join(left)} against {base}", claims, ()
-    if len(study.pairs) == THREE:
+        yield paper(f"odds ratios of {', '.join(left)} against {base}", more)
+    if len(study.pairs) > 1:
         ends = [(pair, *(other for other in study.pairs if other != pair)) for pair in study.pairs]
-        claims = tuple(
+        more = tuple(
             odds_ratio_of(Meaning("products", words), f"product {':'.join(words[0])}", "products")
             for words in ends
         )
-        yield "the products of one regression with their intervals", claims, ()
+        yield paper("odds ratios of the products of every pair", more)
     first, second = study.treatment_ids[:2]
     counted = (first, second, f"{first}+{second}")
     if set(counted) <= set(study.present):
-        yield f"events and patients on {', '.join(counted)}", (), counted
-
-
-THREE = 3
+        yield paper(f"events and patients on {', '.join(counted)}", counted=counted)
 
 
 @dataclass(frozen=True)
@@ -142,7 +157,7 @@ class Part:
     Attributes
     ----------
     of : str
-        `ALL` or `CLAIMED`: of what is drawn, all, or what a paper would print because its p is small.
+        `ALL`; or `CLAIMED`, those in which the one paper claims the synergy of the first pair.
     """
 
     study: Study
@@ -167,14 +182,28 @@ def parts_of(study: Study, cohorts: int, seed: int) -> list[Part]:
     every = list(worlds(study))
     find_model(MODEL, study)
     own = plain(study)
-    found = tuple(papers(study))
+    found = tuple(papers(own))
+    alone = tuple(paper for paper in found if not paper.words)
+    kinds: list[tuple[World, str, tuple[Paper, ...]]] = [
+        (world, ALL, found if world.name in MORE_IN else alone) for world in every
+    ]
+    # Of a paper without such a number of its own the claim is an odds ratio of the combination, which is
+    # there in nearly all cohorts.
+    kinds += [
+        (world, CLAIMED, (paper,))
+        for world in every
+        for paper in alone
+        if world.name in CLAIMED_IN and _has_product(own.under(paper.printed_by))
+    ]
     return [
         Part(own, world, kept, of, first, min(PART, cohorts - first), seed)
-        for world in every
-        for of, kept in ((ALL, found), (CLAIMED, tuple(p for p in found if not p.is_more)))
-        if of == ALL or world.name != SYNERGISTIC  # a claim of what is so is no false one
+        for world, of, kept in kinds
         for first in range(0, cohorts, PART)
     ]
+
+
+def _has_product(study: Study) -> bool:
+    return any("product" in c.meaning.kind for c in used_claims(study) if c.meaning)
 
 
 def reanalysed(part: Part) -> pd.DataFrame:
@@ -183,36 +212,41 @@ def reanalysed(part: Part) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row for each cohort, paper and measure of a pair: ``truth``, ``is_synergy`` of the truth,
-        ``estimate``, ``lower``, ``upper``, ``probability`` and ``verdict``. Of `CLAIMED` the first pair alone.
+        A row for each cohort, paper and pair, of the measure whose truth the world fixes: ``truth``,
+        ``is_claimed`` by the paper, of the first pair; ``estimate``, ``lower``, ``upper``, ``probability`` of
+        synergy, ``verdict`` and ``tried``, cohorts that were drawn for it.
     """
     asked: list[dict[str, object]] = []
     specifications = []
     for at in range(part.first, part.first + part.count):
-        rng = np.random.default_rng((part.seed, at, *f"{part.world.name} {part.of}".encode()))
-        cohort, printed = _printable(part, at, rng)
-        whole = counted_wholly(part.study, cohort, f"{part.world.name} {part.of} {at}, whole")
-        names = [(paper.name, paper.read_as) for paper in part.papers]
-        for (paper, read_as), study in zip(
-            [*names, (WHOLE, WHOLE)], [*printed, whole], strict=True
-        ):
+        rng = np.random.default_rng((part.seed, at, *_name(part, "").encode()))
+        cohort, printed, tried = _printable(part, at, rng)
+        labels = [paper.label for paper in part.papers]
+        if part.of == ALL:
+            labels.append(WHOLE)
+            printed.append(counted_wholly(part.study, cohort, _name(part, f"{at}, whole")))
+        for label, study in zip(labels, printed, strict=True):
             specifications.append(Specification(study, MODEL, PRIORS))
-            asked.append({"cohort": at, "paper": paper, "read_as": read_as})
+            is_claimed = claims_synergy(study)
+            asked.append({"cohort": at, "paper": label, "is_claimed": is_claimed, "tried": tried})
     answers = _answered(specifications, part.seed + part.first)
-    pairs = part.study.pair_labels[:1] if part.of == CLAIMED else part.study.pair_labels
     rows = [
-        {"of": part.of, "world": part.world.name, **of, **row}
+        {"of": part.of, "world": part.world.name, "measure": part.world.measure, **of, **row}
         for of, answer in zip(asked, answers, strict=True)
-        for row in _rows(part.world, answer, pairs)
+        for row in _rows(part.world, answer)
     ]
     return pd.DataFrame(rows)
+
+
+def _name(part: Part, more: str) -> str:
+    return f"{part.world.name}, {part.of}, {part.papers[0].label}: {more}"
 
 
 def _answered(specifications: Sequence[Specification], seed: int) -> list[Answer]:
     """Fit all, and what cannot be trusted again, by itself and with more draws."""
     answers = fit_many(specifications, seed=seed, processes=1)
     for at, one in enumerate(specifications):
-        for again in range(1, AGAIN + 1):
+        for again in range(1, TIMES_AGAIN + 1):
             if answers[at].verdict != laplace.BAD:
                 break
             more = fit_many([one], effective=EFFECTIVE_AGAIN, seed=seed + again, processes=1)
@@ -220,60 +254,48 @@ def _answered(specifications: Sequence[Specification], seed: int) -> list[Answer
     return answers
 
 
-def _printable(part: Part, at: int, rng: np.random.Generator) -> tuple[Cohort, list[Study]]:
+def _printable(part: Part, at: int, rng: np.random.Generator) -> tuple[Cohort, list[Study], int]:
     """Draw a cohort that every paper can print, and whose synergy it claims where that is asked."""
-    study = part.study
-    claim = (odds_ratio_of(Meaning("product", study.pairs[0]), study.pair_labels[0], ""),)
-    for _ in range(TRIES):
+    for tried in range(1, TRIES + 1):
         cohort = draw(part.world, rng)
         try:
-            if part.of == CLAIMED:
-                (one,) = estimates(study, claim, cohort).values()
-                if one.log < 0 or one.p_value >= SIGNIFICANT:
-                    continue
-            name = f"{part.world.name} {part.of} {at}"
-            return cohort, [paper.of(study, cohort, name) for paper in part.papers]
+            printed = [paper.of(part.study, cohort, _name(part, str(at))) for paper in part.papers]
         except UnprintableError:
             continue
+        if part.of == ALL or claims_synergy(printed[0]):
+            return cohort, printed, tried
     raise ModelError(
-        f"of {TRIES:,} cohorts of the {part.world.name} world in the image of {study.id} none can be printed"
+        f"of {TRIES:,} cohorts of the world {part.world.name} in the image of {part.study.id} none can be "
+        "printed as asked"
     )
 
 
-def measures_of(study: Study) -> list[Estimand]:
-    """List one measure of each family and pair, on top of no other treatment."""
-    return [
-        one
+def measures_of(study: Study, name: str) -> dict[str, Estimand]:
+    """Return a measure of every pair, on top of no other treatment."""
+    return {
+        subject_of(one.label): one
         for one in enumerate_estimands(study, find_model(MODEL, study))
         if one.measure is not None
-        and one.measure.name in REPRESENTATIVE.values()
+        and one.measure.name == name
         and one.is_judged
         and (one.background == NONE or one.background.startswith("every"))
-    ]
+    }
 
 
-def _rows(world: World, answer: Answer, pairs: Sequence[str]) -> Iterator[dict[str, object]]:
-    truth = world.truth(is_crude=not answer.study.has_uncounted)
+def _rows(world: World, answer: Answer) -> Iterator[dict[str, object]]:
+    truth = world.truth(is_crude=CONDITIONAL not in answer.waist)
     is_bad = answer.verdict == laplace.BAD
-    for one in measures_of(answer.study):
-        if subject_of(one.label) not in pairs:
-            continue
-        assert one.measure is not None  # noqa: S101 - for the type checker
-        assert one.null is not None  # noqa: S101
-        true = float(one.values(truth))
-        row = {
-            "measure": one.measure.name,
-            "pair": subject_of(one.label),
-            "truth": true,
-            "is_synergy": true > one.null + NULL,
-            "verdict": answer.verdict,
-        }
-        yield row if is_bad else {**row, **_told(one, answer.waist)}
+    for pair, one in measures_of(answer.study, world.measure).items():
+        row = {"pair": pair, "truth": float(one.values(truth)), "verdict": answer.verdict}
+        yield {**row, **_told(one, answer.waist, is_bad=is_bad)}
 
 
-def _told(one: Estimand, waist: xr.Dataset) -> dict[str, float]:
+def _told(one: Estimand, waist: xr.Dataset, *, is_bad: bool) -> dict[str, float]:
+    if is_bad:
+        return dict.fromkeys(("estimate", "lower", "upper", "probability"), float("nan"))
     values = one.values(waist).values.ravel()
-    lower, middle, upper = np.quantile(values, [0.025, 0.5, 0.975])
+    tail = (1 - INTERVAL) / 2
+    lower, middle, upper = np.quantile(values, [tail, 0.5, 1 - tail])
     beyond = float(is_beyond_null(one, waist).mean())
     return {"estimate": middle, "lower": lower, "upper": upper, "probability": beyond}
 
@@ -316,54 +338,50 @@ def reanalyse_published(
 
 
 def rates(rows: pd.DataFrame) -> pd.DataFrame:
-    """Sum up over cohorts and pairs.
+    """Sum up over cohorts.
 
     Returns
     -------
     pandas.DataFrame
-        By `KEYS`: ``cohorts`` and ``answers`` (a cohort has one for each pair), of which ``dropped`` have
-        a posterior that cannot be trusted; ``sure``, the share of the others with P(synergy) above
-        `SURE`, false where ``is_synergy`` is not so, with an interval that counts cohorts alone, for
-        the pairs of one are not independent; ``coverage`` of 95 % intervals; ``width``, their median width, on
-        the log scale of ratios; and the mean ``probability``.
+        By `KEYS`: ``truth``; ``cohorts``, of which ``dropped`` have a posterior that cannot be trusted;
+        ``claims``, the share of cohorts drawn whose paper claims the synergy of the first pair; ``sure``, the
+        share of those not dropped with P(synergy) above `SURE`, and its interval; ``coverage`` of 95 %
+        intervals; ``width``, their median width, on the log scale of ratios; and the mean ``probability``.
     """
-    is_kept = rows.verdict != laplace.BAD
-    is_ratio = rows.measure.isin(RATIOS)
-    lower, upper = rows.lower.where(~is_ratio, np.log(rows.lower)), rows.upper
-    wide = upper.where(~is_ratio, np.log(upper)) - lower
-    kept = rows.assign(
-        is_kept=is_kept,
-        sure=(rows.probability > SURE).where(is_kept),
-        covered=((rows.lower <= rows.truth) & (rows.truth <= rows.upper)).where(is_kept),
-        width=wide,
-        own=rows.cohort.where(is_kept),
+    return pd.DataFrame(
+        [
+            {**dict(zip(KEYS, key, strict=True)), **_summed(own)}
+            for key, own in rows.groupby(KEYS, sort=False)
+        ]
     )
-    table = (
-        kept.groupby(KEYS, sort=False)
-        .agg(
-            cohorts=("own", "nunique"),
-            answers=("is_kept", "size"),
-            dropped=("is_kept", lambda own: int((~own).sum())),
-            sure=("sure", "mean"),
-            coverage=("covered", "mean"),
-            width=("width", "median"),
-            probability=("probability", "mean"),
-        )
-        .reset_index()
-    )
-    ends = [_wilson(float(row.sure), int(row.cohorts)) for row in table.itertuples()]
-    table[["sure_lower", "sure_upper"]] = ends
-    return table
 
 
-RATIOS = ("ror", "rrr")
+def _summed(rows: pd.DataFrame) -> dict[str, float]:
+    kept = rows[rows.verdict != laplace.BAD]
+    is_log = MEASURES[rows.measure.iloc[0]].log
+    ends = [np.log(end) if is_log else end for end in (kept.lower, kept.upper)]
+    sure = (kept.probability > SURE).sum()
+    lower, upper = _wilson(int(sure), len(kept))
+    is_covered = (kept.lower <= kept.truth) & (kept.truth <= kept.upper)
+    return {
+        "truth": rows.truth.iloc[0],
+        "cohorts": len(rows),
+        "dropped": len(rows) - len(kept),
+        "claims": rows.is_claimed.sum() / rows.tried.sum(),
+        "sure": sure / len(kept) if len(kept) else float("nan"),
+        "sure_lower": lower,
+        "sure_upper": upper,
+        "coverage": is_covered.mean(),
+        "width": (ends[1] - ends[0]).median(),
+        "probability": kept.probability.mean(),
+    }
 
 
-def _wilson(share: float, count: int) -> tuple[float, float]:
+def _wilson(hits: int, count: int) -> tuple[float, float]:
     """Return the 95 % interval of a share."""
-    if not count:
-        return float("nan"), float("nan")
     from statsmodels.stats.proportion import proportion_confint
 
-    lower, upper = proportion_confint(share * count, count, method="wilson")
+    if not count:
+        return float("nan"), float("nan")
+    lower, upper = proportion_confint(hits, count, alpha=1 - INTERVAL, method="wilson")
     return float(lower), float(upper)

@@ -13,18 +13,49 @@ from cotreat import regimens
 from cotreat.estimands import CONDITIONAL
 from cotreat.evidence.regression import averages, centre
 from cotreat.priors import prior_set
-from cotreat.simulate import SimulationError, truth_of
+from cotreat.simulate import SIGMA, SimulationError, solved, whole_sizes
 from cotreat.study import Study
 
 ADDITIVE, MULTIPLICATIVE, SYNERGISTIC = "additive", "multiplicative", "synergistic"
-WORLDS = {
-    ADDITIVE: "risks add: no interaction contrast",
-    MULTIPLICATIVE: "odds ratios multiply: every ratio of odds ratios is 1",
-    SYNERGISTIC: "odds ratios multiply, and the ratio of odds ratios of the first treatment and any other is 2",
-}
-"""How treatments combine, by name."""
+RARE, COMMON = "rare", "common"
 RATIO = 2.0
 """Ratio of odds ratios of a synergistic pair."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How treatments combine.
+
+    Attributes
+    ----------
+    measure : str
+        The measure of synergy whose truth the rule fixes.
+    ratio : float
+        Of odds ratios, of the first treatment and any other; all others are 1.
+    none : float
+        The log-odds without treatment, in SDs of its ``weak`` prior from the middle of that.
+    """
+
+    words: str
+    measure: str = "ror"
+    ratio: float = 1.0
+    none: float = 0.0
+
+
+WORLDS = {
+    MULTIPLICATIVE: Rule("odds ratios multiply"),
+    f"{MULTIPLICATIVE}, {RARE} without": Rule(
+        "the same, and the odds without treatment lie an SD of their prior below its middle",
+        none=-1.0,
+    ),
+    f"{MULTIPLICATIVE}, {COMMON} without": Rule("the same, and they lie an SD above it", none=1.0),
+    ADDITIVE: Rule("risks add", "ic"),
+    SYNERGISTIC: Rule(
+        "odds ratios multiply, but the ratio of odds ratios of the first treatment and any other is 2",
+        ratio=RATIO,
+    ),
+}
+"""How treatments combine, by name."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +64,8 @@ class World:
 
     Attributes
     ----------
+    measure : str
+        Whose truth its rule fixes.
     log_odds : dict
         By regimen, that without treatment too, at the centre of the prognostic score.
     sizes : dict
@@ -42,6 +75,7 @@ class World:
     """
 
     name: str
+    measure: str
     log_odds: Mapping[str, float]
     sizes: Mapping[str, int]
     sigma: float
@@ -53,7 +87,7 @@ class World:
         return dict(zip(self.log_odds, averages(np, at, self.sigma).risk.tolist(), strict=True))
 
     def truth(self, *, is_crude: bool) -> xr.Dataset:
-        """Lay it out as estimands ask it: of a fit to counts, which knows no score, by mean risks alone."""
+        """Lay it out as estimands ask it: of a fit that knows no score, by mean risks alone."""
         at = self.risk.values() if is_crude else expit(list(self.log_odds.values()))
         return xr.Dataset(
             {"risk": ("arm", list(self.risk.values())), CONDITIONAL: ("arm", list(at))},
@@ -78,15 +112,18 @@ def plain(study: Study) -> Study:
 def worlds(study: Study) -> Iterator[World]:
     """Make the worlds of `WORLDS` in the image of a study of printed numbers.
 
-    Sizes and the odds of single treatments are such that what is printed comes out, as near the middle as
-    may be; the odds without treatment are the middle of the ``weak`` prior.
+    Under each rule the odds of single treatments, and the sizes, are those that make what is printed, as near
+    as the rule lets them. A world whose risks would have to leave 0 to 1 is left out.
 
     Raises
     ------
     SimulationError
-        If the study prints no totals and odds ratios to be matched, or has no patients on some single
-        treatment.
+        If the study prints no totals and odds ratios to be matched, or samples cases and controls.
     """
+    if study.is_case_control:
+        raise SimulationError(
+            f"{study.id} cannot be simulated: its cases and controls were sampled"
+        )
     own = plain(study)
     patients = sum(total.n for total in own.totals if total.patients == "all")
     if not patients:
@@ -94,45 +131,46 @@ def worlds(study: Study) -> Iterator[World]:
             f"{study.id} cannot be simulated: a cohort is made in the image of printed odds ratios and of the "
             'number of all patients, [[totals]] patients = "all"'
         )
-    image = truth_of(own, patients)
-    missing = [t for t in own.treatment_ids if t not in image.log_odds]
-    if missing:
-        raise SimulationError(f"{study.id} has no patients on {missing[0]} alone to be matched")
-    none = float(prior_set("weak", own)["alpha"].numbers()["mu"])
-    single = {t: image.log_odds[t] for t in own.treatment_ids}
-    for name in WORLDS:
-        log_odds = {
-            label: _combined(name, none, single, regimens.taken(regimens.parse(label)), image.sigma)
-            for label in own.regimens
-        }
-        yield World(name, log_odds, image.sizes, image.sigma)
+    for name, rule in WORLDS.items():
+        world = _world(own, name, rule, patients)
+        if all(np.isfinite(list(world.log_odds.values()))):
+            yield world
 
 
-def _combined(
-    name: str, none: float, single: Mapping[str, float], on: frozenset[str], sigma: float
-) -> float:
-    """Return the log-odds of a regimen by the rule of a world.
+def _world(study: Study, name: str, rule: Rule, patients: int) -> World:
+    prior = prior_set("weak", study)["alpha"].numbers()
+    none = float(prior["mu"] + rule.none * prior["sigma"])
+    # Synergy of a harm is a larger chance to escape it.
+    ratio = rule.ratio if study.outcome.synergy_on == "event" else 1 / rule.ratio
+    taken = [regimens.taken(regimens.parse(label)) for label in study.regimens]
+    on = np.array([[t in own for t in study.treatment_ids] for own in taken])
+    pairs = np.where(on[:, 0], on.sum(1) - 1, 0)
+    at_present = [study.regimens.index(label) for label in study.present]
 
-    Parameters
-    ----------
-    none, single
-        Log-odds without treatment, and of each treatment alone, the first one first.
-    on
-        Treatments of the regimen.
-    """
-    if name == ADDITIVE:
-        at = np.array([none, *(single[t] for t in single if t in on)])
-        base, *risks = averages(np, at, sigma).risk
-        risk = base + sum(one - base for one in risks)
-        if not 0 < risk < 1:
-            raise SimulationError(
-                f"risks cannot add: that of {'+'.join(on)} would be {risk:.2f}; the other worlds need no "
-                "such sum"
-            )
-        return float(centre(np, np.array([risk]), sigma)[0])
-    pairs = len(on) - 1 if next(iter(single)) in on else 0
-    more = pairs * float(np.log(RATIO)) if name == SYNERGISTIC else 0.0
-    return none + sum(single[t] - none for t in on) + more
+    def every(single: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the log-odds of all regimens, of those of single treatments."""
+        if rule.measure == "ic":
+            base, *risks = averages(np, np.array([none, *single]), SIGMA).risk
+            risk = base + on @ (np.array(risks) - base)
+            return centre(np, np.where((risk > 0) & (risk < 1), risk, np.nan), SIGMA)
+        return none + on @ (single - none) + pairs * np.log(ratio)
+
+    def present(single: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.nan_to_num(every(single)[at_present], nan=FAR)
+
+    single, _, n = solved(study, present, np.full(len(study.treatment_ids), none))
+    sizes = whole_sizes(study, n, patients)
+    return World(
+        name,
+        rule.measure,
+        dict(zip(study.regimens, every(single).tolist(), strict=True)),
+        dict(zip(study.present, sizes.tolist(), strict=True)),
+        SIGMA,
+    )
+
+
+FAR = -8.0
+"""Log-odds in place of those of a risk that cannot be: far from anything that is printed."""
 
 
 def draw(world: World, rng: np.random.Generator) -> Cohort:

@@ -1,77 +1,71 @@
 """What print leaves of known truths: how often synergy is found where there is none, and where there is some."""
 
-import numpy as np
+import textwrap
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
-from cotreat.calibration.published import ALL, CLAIMED, SURE, WHOLE
-from cotreat.calibration.worlds import ADDITIVE, MULTIPLICATIVE, SYNERGISTIC
-from cotreat.plots.canvas import BLUE, GREY, PALE, SMALL, VERMILION
+from cotreat.calibration.published import ALL, CLAIMED, SURE
+from cotreat.calibration.worlds import ADDITIVE, COMMON, MULTIPLICATIVE, RARE, SYNERGISTIC
+from cotreat.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, SMALL, VERMILION
 
-PANELS = (
-    (MULTIPLICATIVE, "ror", False, "false: odds multiply,\nP(ror > 1) > 0.95"),
-    (ADDITIVE, "ic", False, "false: risks add,\nP(ic > 0) > 0.95"),
-    (SYNERGISTIC, "ror", True, "found: true ror of 2,\nP(ror > 1) > 0.95"),
+Mark = tuple[str, str, str, str, str]
+"""World, cohorts, colour, marker and words of a mark."""
+
+NONE: tuple[Mark, ...] = (
+    (f"{MULTIPLICATIVE}, {RARE} without", ALL, ORANGE, "v", "true risk without treatment: low"),
+    (MULTIPLICATIVE, ALL, BLUE, "o", "as the prior has it"),
+    (f"{MULTIPLICATIVE}, {COMMON} without", ALL, GREEN, "^", "high"),
+    (MULTIPLICATIVE, CLAIMED, VERMILION, "D", "the paper claims the synergy"),
 )
-"""World, measure, whether there is synergy, and what a panel shows."""
+ADD: tuple[Mark, ...] = (
+    (ADDITIVE, ALL, BLUE, "o", ""),
+    (ADDITIVE, CLAIMED, VERMILION, "D", ""),
+)
+SOME: tuple[Mark, ...] = ((SYNERGISTIC, ALL, BLACK, "s", "true ratio of odds ratios 2"),)
+PANELS = (
+    (NONE, f"false: odds multiply,\nP(ror > 1) > {SURE:g}"),
+    (ADD, f"false: risks add,\nP(ic > 0) > {SURE:g}"),
+    (SOME, f"found: true ror of 2,\nP(ror > 1) > {SURE:g}"),
+)
+WIDE = 36
+"""Characters of a label, before it is broken."""
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw the shares of cohorts that make a reader sure of synergy, by what is printed and how it is read.
+    """Draw the shares of cohorts that make a reader sure of the synergy of the first pair.
 
     Parameters
     ----------
     table
         What `cotreat.calibration.published.rates` returns.
     """
-    papers = table[["paper", "read_as"]].drop_duplicates().itertuples(index=False)
-    rows = {(one.paper, one.read_as): at for at, one in enumerate(papers)}
-    height = 1.3 + 0.34 * len(rows)
-    figure = Figure(figsize=(7.2, height), layout="constrained")
+    own = table[table.pair == table.pair.iloc[0]]
+    papers = list(dict.fromkeys(own.paper))
+    figure = Figure(figsize=(7.2, 1.6 + 0.42 * len(papers)), layout="constrained")
     panels = figure.subplots(1, len(PANELS), sharey=True)
-    for axes, (world, measure, is_synergy, title) in zip(panels, PANELS, strict=True):
-        is_own = (table.world == world) & (table.measure == measure)
-        _panel(axes, table[is_own & (table.is_synergy == is_synergy)], rows)
+    for axes, (marks, title) in zip(panels, PANELS, strict=True):
+        for at, mark in enumerate(marks):
+            _drawn(axes, own, papers, mark, (at - (len(marks) - 1) / 2) * 0.16)
         axes.set_title(title, fontsize=SMALL)
-        if not is_synergy:
+        axes.grid(axis="y", color=PALE, lw=0.4)
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.set_xlim(left=-0.01)
+        if marks is not SOME:
             axes.axvline(1 - SURE, color=GREY, lw=0.6, ls=":")
-    panels[0].set_yticks(list(rows.values()), [_label(*key) for key in rows], fontsize=SMALL)
+    labels = [textwrap.fill(paper, WIDE) for paper in papers]
+    panels[0].set_yticks(range(len(papers)), labels, fontsize=SMALL)
     panels[0].invert_yaxis()
     panels[1].set_xlabel("share of cohorts, with 95 % interval")
-    handles = [
-        Line2D([], [], color=colour, marker=marker, ls="", label=label)
-        for colour, marker, label in (
-            (BLUE, "o", "all cohorts"),
-            (VERMILION, "D", "cohorts whose paper claims the synergy, p < 0.05"),
-        )
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=SMALL)
     return figure
 
 
-def _panel(axes: Axes, table: pd.DataFrame, rows: dict[tuple[str, str], int]) -> None:
-    for of, colour, marker, shift in ((ALL, BLUE, "o", -0.12), (CLAIMED, VERMILION, "D", 0.12)):
-        own = table[(table.of == of) & (table.cohorts > 0)]
-        at = np.array([rows[key] for key in zip(own.paper, own.read_as, strict=True)]) + shift
-        axes.hlines(at, own.sure_lower, own.sure_upper, color=colour, lw=0.8)
-        axes.plot(own.sure, at, marker, color=colour, ms=3.5)
-    axes.grid(axis="y", color=PALE, lw=0.4)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_xlim(left=-0.01)
-
-
-def _label(paper: str, read_as: str) -> str:
-    if WHOLE in (paper, read_as):
-        return WHOLE.replace("every patient", "counts of every patient")
-    if paper == read_as or ", and " in paper:
-        return _broken(paper)
-    return _broken(f"{paper}, misread as {read_as}")
-
-
-def _broken(text: str, width: int = 38) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(text, width))
+def _drawn(axes: Axes, table: pd.DataFrame, papers: list[str], mark: Mark, shift: float) -> None:
+    world, of, colour, marker, words = mark
+    own = table[(table.world == world) & (table.of == of) & (table.cohorts > table.dropped)]
+    at = [papers.index(paper) + shift for paper in own.paper]
+    axes.hlines(at, own.sure_lower, own.sure_upper, color=colour, lw=0.8)
+    axes.plot(own.sure, at, marker, color=colour, ms=3.2, label=words or None)
