@@ -248,7 +248,7 @@ def test_a_search_that_came_to_nothing_is_not_held_against_other_data(study, coh
     monkeypatch.setattr(batch.laplace, "approximate", approximate)
     first, second = (counted_wholly(study, cohort, name) for name in ("first", "second"))
     weak = prior_set("weak", study)
-    wider = weak.change("mu", sigma=0.3, name="wider", reason="a test")
+    wider = weak.change("alpha", sigma=0.7, name="wider", reason="a test")
     asked = [(first, weak), (first, wider), (second, weak)]
     answers = batch.fit_many([batch.Specification(one, "exchangeable", own) for one, own in asked])
     # Under another prior it is the same evidence, whose modes were come to once only.

@@ -248,12 +248,10 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
     density = compiled(part[0].study, model, part[0].priors)
     before, is_searched, is_worth_more, evidence = None, True, True, ("", "")
     for task in part:
-        if not is_searched and evidence != (evidence := (task.study.digest, task.study.reading)):
-            before, is_searched, is_worth_more = (
-                None,
-                True,
-                True,
-            )  # that was for other numbers to say
+        now = (task.study.digest, task.study.reading)
+        if now != evidence:  # whether its modes can be found, and more draws help, is for it to say
+            before, is_searched, is_worth_more = before if is_searched else None, True, True
+        evidence = now
         numbers = given_of(task.study, model, task.priors)
         approximate = partial(
             laplace.approximate,
