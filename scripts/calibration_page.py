@@ -8,76 +8,80 @@ import pandas as pd
 from cotreat.calibration.calibrate import FAMILY_WISE, MOST_DROPPED
 from cotreat.calibration.kept import ABOUT, PUBLISHED, RATES, TABLE
 from cotreat.calibration.published import ALL, CLAIMED, SURE, WHOLE
-from cotreat.calibration.worlds import ADDITIVE, MULTIPLICATIVE, SYNERGISTIC, WORLDS
+from cotreat.calibration.worlds import (
+    ADDITIVE,
+    COMMON,
+    MULTIPLICATIVE,
+    RARE,
+    SYNERGISTIC,
+    WORLDS,
+)
 from cotreat.study_file import load_study
 
 FOLDER = Path(__file__).parents[1] / "results" / "calibration"
 STUDY = "sun2024"
 """The study in whose image cohorts are drawn."""
-ROR, IC = "ror", "ic"
+LOW, HIGH = (f"{MULTIPLICATIVE}, {level} without" for level in (RARE, COMMON))
+COLUMNS = (
+    ("odds multiply", MULTIPLICATIVE, ALL),
+    ("… low risk without", LOW, ALL),
+    ("… high risk without", HIGH, ALL),
+    ("… the paper claims it", MULTIPLICATIVE, CLAIMED),
+    ("risks add", ADDITIVE, ALL),
+    ("true ratio of 2", SYNERGISTIC, ALL),
+)
+"""Head, world and cohorts of each column of the table of rates."""
 
 
-def cell(
-    table: pd.DataFrame, of: str, world: str, measure: str, *, is_synergy: bool
-) -> pd.DataFrame:
-    """Pick the rows of one kind of cohorts, world and measure, by what is printed and how it is read."""
-    is_own = (table.of == of) & (table.world == world) & (table.measure == measure)
-    return table[is_own & (table.is_synergy == is_synergy)].set_index(["paper", "read_as"])
+class Rates:
+    """The table of rates, of the first pair."""
+
+    def __init__(self, table: pd.DataFrame) -> None:
+        self.pair = str(table.pair.iloc[0])
+        self.table = table[table.pair == self.pair].set_index(["world", "of", "paper"])
+        self.papers = list(dict.fromkeys(table.paper))
+
+    def row(self, world: str, of: str, paper: str) -> pd.Series | None:
+        """Return one row; nothing where there is none, or every answer was dropped."""
+        if (world, of, paper) not in self.table.index:
+            return None
+        row = self.table.loc[(world, of, paper)]
+        return row if row.cohorts > row.dropped else None
+
+    def share(self, world: str, of: str, paper: str) -> str:
+        """Write the share of cohorts that make a reader sure, with its interval."""
+        row = self.row(world, of, paper)
+        if row is None:
+            return ""
+        return f"{row.sure:.0%} ({row.sure_lower:.0%} to {row.sure_upper:.0%})"
 
 
-def share(row: pd.Series) -> str:
-    """Write a share with its interval; nothing where no answer was left."""
-    if not row.cohorts:
-        return "–"
-    return f"{row.sure:.0%} ({row.sure_lower:.0%} to {row.sure_upper:.0%})"
-
-
-def name(paper: str, read_as: str) -> str:
-    """Name what is printed and how it is read."""
-    if WHOLE in (paper, read_as):
-        return "counts of every patient"
-    is_misread = paper != read_as and ", and " not in paper
-    return f"{paper}, **misread** as {read_as}" if is_misread else paper
-
-
-def false_rates(table: pd.DataFrame) -> Iterator[str]:
+def false_rates(rates: Rates) -> Iterator[str]:
     """Write how often P(synergy) is large where there is none, and where there is."""
-    none = cell(table, ALL, MULTIPLICATIVE, ROR, is_synergy=False)
-    columns = [
-        none,
-        cell(table, CLAIMED, MULTIPLICATIVE, ROR, is_synergy=False),
-        cell(table, ALL, ADDITIVE, IC, is_synergy=False),
-        cell(table, CLAIMED, ADDITIVE, IC, is_synergy=False),
-        cell(table, ALL, SYNERGISTIC, ROR, is_synergy=True),
-    ]
-    yield (
-        "| printed, and read as | odds multiply: P(ror > 1) | … of papers that claim it | risks add: P(ic > 0) "
-        "| … of papers that claim it | true ror of 2: P(ror > 1) |"
-    )
-    yield "|---|---|---|---|---|---|"
-    for key in none.index:
-        shown = [share(one.loc[key]) if key in one.index else "" for one in columns]
-        yield f"| {name(*key)} | {' | '.join(shown)} |"
+    yield f"| printed, and read as | {' | '.join(head for head, *_ in COLUMNS)} |"
+    yield "|---|" + "---|" * len(COLUMNS)
+    for paper in rates.papers:
+        shown = [rates.share(world, of, paper) for _, world, of in COLUMNS]
+        yield f"| {paper} | {' | '.join(shown)} |"
 
 
-def widths(table: pd.DataFrame) -> Iterator[str]:
-    """Write coverage and width of intervals beside those of the counts of every patient."""
-    yield (
-        "| printed, and read as | dropped | coverage of ror | coverage of ic | width of log ror | width of ic |"
-    )
-    yield "|---|---|---|---|---|---|"
-    own = table[table.of == ALL]
-    for key, rows in own.groupby(["paper", "read_as"], sort=False):
-        ror, ic = (rows[rows.measure == measure] for measure in (ROR, IC))
-        kept = rows.answers - rows.dropped
-        dropped = rows.dropped.sum() / rows.answers.sum()
-        coverage = [
-            (one.coverage * kept[one.index]).sum() / kept[one.index].sum() for one in (ror, ic)
-        ]
-        width = [(one.width * kept[one.index]).sum() / kept[one.index].sum() for one in (ror, ic)]
-        yield (
-            f"| {name(*key)} | {dropped:.0%} | {coverage[0]:.0%} | {coverage[1]:.0%} | {width[0]:.2f} | {width[1]:.2f} |"
-        )
+def widths(rates: Rates) -> Iterator[str]:
+    """Write coverage and width of intervals, and the mean P(synergy), in two worlds."""
+    worlds = (MULTIPLICATIVE, SYNERGISTIC)
+    heads = ("dropped", "coverage", "width", "mean P")
+    yield "| printed, and read as |" + "".join(f" {h}, {w} |" for w in worlds for h in heads)
+    yield "|---|" + "---|" * (len(worlds) * len(heads))
+    for paper in rates.papers:
+        cells = []
+        for world in worlds:
+            row = rates.row(world, ALL, paper)
+            if row is None:
+                cells += [""] * len(heads)
+                continue
+            dropped = row.dropped / row.cohorts
+            cells += [f"{dropped:.0%}", f"{row.coverage:.0%}", f"{row.width:.2f}"]
+            cells.append(f"{row.probability:.2f}")
+        yield f"| {paper} | {' | '.join(cells)} |"
 
 
 def verdicts(table: pd.DataFrame) -> Iterator[str]:
@@ -94,39 +98,75 @@ def verdicts(table: pd.DataFrame) -> Iterator[str]:
         )
 
 
+def answer(rates: Rates, default: str, misread: str) -> str:
+    """Answer the question in words, from the table."""
+
+    def share(world: str, of: str, paper: str) -> str:
+        return rates.share(world, of, paper) or "no cohort that could be answered"
+
+    def middle(world: str, paper: str) -> str:
+        row = rates.row(world, ALL, paper)
+        return "–" if row is None else f"{row.probability:.2f}"
+
+    selected = [p for p in rates.papers if rates.row(MULTIPLICATIVE, CLAIMED, p) is not None]
+    claimed = "; ".join(f"{p}, {share(MULTIPLICATIVE, CLAIMED, p)}" for p in selected)
+    return f"""**Seldom by itself.** Every world below prints, on average, what {STUDY} prints, whether {rates.pair} has a ratio of odds
+ratios of 1 or of 2: print of this kind hardly tells them apart, and the probability is mostly that of the prior and of what the
+prior says of patients without treatment, of whom there are none.
+
+- **Read as it is meant** (`{default}`), P(synergy) > {SURE:g} is false in {share(MULTIPLICATIVE, ALL, default)} of cohorts in which odds
+  multiply, in {share(LOW, ALL, default)} where the risk without treatment lies an SD of its prior lower, and in
+  {share(ADDITIVE, ALL, default)} where risks add. It is as seldom right: where the true ratio is 2 it is found in
+  {share(SYNERGISTIC, ALL, default)}; the mean P(synergy) is {middle(MULTIPLICATIVE, default)} with a ratio of 1 and
+  {middle(SYNERGISTIC, default)} with one of 2. The counts of every patient make it {middle(MULTIPLICATIVE, WHOLE)} and
+  {middle(SYNERGISTIC, WHOLE)}.
+- **Misread**, it is worth nothing: odds ratios of regimens that are taken for ratios of odds ratios make
+  {share(MULTIPLICATIVE, ALL, misread)} of cohorts without synergy sure of it.
+- **A paper that claims the synergy** by its own product is one of a selection. Without synergy, P > {SURE:g} then is false in:
+  {claimed}.
+- **So trust it** where the measure is *observed* and not extrapolated, where the reading is beyond doubt, where it holds under
+  other priors of the risk without treatment, and where the product was not printed because it was significant. Such numbers
+  are what `cotreat audit`, `sensitivity` and the readings of `reanalyse` ask for."""
+
+
 def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:
     """Write the page."""
     study = load_study(STUDY)
+    default = study.readings[0].id
+    rates = Rates(published)
+    (misread,) = (paper for paper in rates.papers if ", misread as " in paper)
     cohorts = int(published[published.of == ALL].cohorts.max())
-    words = "\n".join(f"- **{world}**: {text};" for world, text in WORLDS.items())
+    words = "\n".join(f"- **{name}**: {rule.words};" for name, rule in WORLDS.items())
     return f"""# When may a probability of synergy be trusted that was computed from printed odds ratios?
 
-{answer(published, study.readings[0].id)}
+{answer(rates, default, misread)}
 
 ![False-synergy rates by what is printed and how it is read]({PUBLISHED}/{STUDY}/rates.png)
 
-*Share of cohorts in which a reader would be sure of synergy, P > {SURE:.2f}: where there is none (left and middle; dotted,
-{1 - SURE:.0%}), and where there is (right). Each row is one way to print a cohort and to read what is printed.*
+*Share of cohorts in which a reader would be sure that {rates.pair} is synergistic: where it is not (left and middle; dotted,
+{1 - SURE:.0%}), and where it is (right). Each row is one way to print the same cohorts, and to read what is printed.*
 
-{chr(10).join(false_rates(published))}
+{chr(10).join(false_rates(rates))}
+
+## What print costs, and which numbers more would help
+
+{chr(10).join(widths(rates))}
+
+Of 95 % intervals of the ratio of odds ratios: share that holds the truth, and median width on the log scale. Answers whose Pareto
+k is too high are dropped. Counts know no score: their ratio of odds ratios is that of mean risks, a little nearer to 1.
 
 ## What was done
 
-{cohorts} cohorts of each of three worlds, shaped like the flagship ({STUDY}): its sizes, its odds on single drugs as far as
-print tells them, the middle of the `weak` prior without treatment, and a prognostic score.
+{cohorts} cohorts of each world, drawn patient by patient. Sizes and the odds of single treatments are those that make what
+{STUDY} prints, as near as the rule of the world lets them; the odds without treatment are the middle of the `weak` prior where
+nothing else is said. Patients differ by one normal score, independent of the regimen, which papers adjust for without error.
 
 {words}
 
-Of each cohort a paper prints what the flagship prints, as each reading means it: adjusted logistic regressions on its
-patients, rounded to two decimals, and p-values to three. The print alone is reanalysed (`exchangeable`, `weak` priors);
-beside it, the counts of every patient. *Papers that claim it*: of as many further cohorts as it takes, those
-in which the product of the first two drugs has p < 0.05. Intervals count cohorts, not pairs.
-
-## What print costs, and which three numbers more would help most
-
-{chr(10).join(widths(published))}
-
-Widths are medians of 95 % intervals. Answers whose Pareto k is too high are dropped and counted.
+A paper prints what {STUDY} prints, as the reading means it: logistic regressions on its patients, rounded to two decimals, and
+p-values to three. The print alone is reanalysed (`exchangeable`, `weak` priors). *The paper claims it*: cohorts are drawn until
+the paper's own product of {rates.pair} has p < 0.05, or an interval beyond 1. With covariates that go with the drugs, or other
+ones in each regression, all of this is a best case.
 
 ## Is the code right?
 
@@ -136,10 +176,12 @@ Holm at {FAMILY_WISE:.0%} over those of a model under one kind of evidence.
 
 {chr(10).join(verdicts(ranked))}
 
-All numbers: [{PUBLISHED}/{STUDY}/{RATES}]({PUBLISHED}/{STUDY}/{RATES}), [{TABLE}]({TABLE}), ranks in `ranks.csv`. Made by
-`cotreat calibrate` and `cotreat calibrate {STUDY} --published` on {made.made}, cotreat {made.cotreat}, pymc {made.pymc}, jax {made.jax}; a
-test fails when a model's log density is no longer the one in `densities.csv`. This page is written by
-`scripts/calibration_page.py`.
+A likelihood made wrong on purpose (claims that share a comparator, taken for independent) fails: [wrong_likelihood.csv](wrong_likelihood.csv).
+
+All numbers: [{RATES}]({PUBLISHED}/{STUDY}/{RATES}), every row in `rows.csv.gz` beside it, [{TABLE}]({TABLE}), ranks in
+`ranks.csv`. Made by `cotreat calibrate` and `cotreat calibrate {STUDY} --published --cohorts {cohorts}` on {made.made}, cotreat
+{made.cotreat}, pymc {made.pymc}, jax {made.jax}; a test fails when a model's log density is no longer the one in `densities.csv`. This
+page is written by `scripts/calibration_page.py`.
 """
 
 

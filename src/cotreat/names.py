@@ -97,7 +97,7 @@ SEED = 1
 """What a fit uses unless told otherwise."""
 REPLICATES = 1000
 """Truths that a calibration draws unless told otherwise."""
-COHORTS = 50
+COHORTS = 30
 """Cohorts of each world that are published and reanalysed unless told otherwise."""
 
 

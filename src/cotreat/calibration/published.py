@@ -25,7 +25,6 @@ from cotreat.calibration.printing import (
 )
 from cotreat.calibration.scale import Mapped, in_turn
 from cotreat.calibration.worlds import (
-    ADDITIVE,
     MULTIPLICATIVE,
     SYNERGISTIC,
     Cohort,
@@ -49,18 +48,18 @@ from cotreat.study import Claim, Meaning, Study
 
 PART = 10
 """Cohorts that are drawn and reanalysed together, whatever the number of processes."""
-EFFECTIVE_AGAIN, TIMES_AGAIN = 4_000, 2
-"""Effective draws of an answer that could not be trusted and is asked for again, and how often that is done."""
+EFFECTIVE_AGAIN = 4_000
+"""Effective draws of an answer that could not be trusted and is asked for once more."""
 TRIES = 5_000
 """Cohorts drawn for one that can be printed, or whose paper claims a synergy, at most."""
 SURE = 0.95
 """P(synergy) beyond which a reader would call it shown."""
 MODEL, PRIORS = "exchangeable", "weak"
 WHOLE = "counts of every patient"
-MORE_IN = (MULTIPLICATIVE, SYNERGISTIC)
-"""Worlds in which papers that print more are looked at."""
-CLAIMED_IN = (MULTIPLICATIVE, ADDITIVE)
-"""Worlds without synergy of which cohorts are drawn until a paper claims it."""
+EVERY_PAPER_IN = (MULTIPLICATIVE, SYNERGISTIC)
+"""Worlds in which every paper is looked at; in the others the default one, and how it is misread."""
+CLAIMED_IN = MULTIPLICATIVE
+"""The world without synergy of which cohorts are drawn until a paper claims it."""
 ALL, CLAIMED = "all", "claimed"
 """Cohorts as they come, and those whose paper claims the synergy of the first pair."""
 KEYS = ["of", "world", "measure", "paper", "pair"]
@@ -183,17 +182,17 @@ def parts_of(study: Study, cohorts: int, seed: int) -> list[Part]:
     find_model(MODEL, study)
     own = plain(study)
     found = tuple(papers(own))
-    alone = tuple(paper for paper in found if not paper.words)
+    default = tuple(p for p in found if p.printed_by == own.readings[0].id and not p.words)
     kinds: list[tuple[World, str, tuple[Paper, ...]]] = [
-        (world, ALL, found if world.name in MORE_IN else alone) for world in every
+        (world, ALL, found if world.name in EVERY_PAPER_IN else default) for world in every
     ]
-    # Of a paper without such a number of its own the claim is an odds ratio of the combination, which is
-    # there in nearly all cohorts.
+    # Of a paper without a product of its own the claim is an odds ratio of the combination, which is there
+    # in nearly all cohorts.
     kinds += [
         (world, CLAIMED, (paper,))
         for world in every
-        for paper in alone
-        if world.name in CLAIMED_IN and _has_product(own.under(paper.printed_by))
+        for paper in found
+        if world.name == CLAIMED_IN and _has_product(own.under(paper.printed_by))
     ]
     return [
         Part(own, world, kept, of, first, min(PART, cohorts - first), seed)
@@ -246,11 +245,8 @@ def _answered(specifications: Sequence[Specification], seed: int) -> list[Answer
     """Fit all, and what cannot be trusted again, by itself and with more draws."""
     answers = fit_many(specifications, seed=seed, processes=1)
     for at, one in enumerate(specifications):
-        for again in range(1, TIMES_AGAIN + 1):
-            if answers[at].verdict != laplace.BAD:
-                break
-            more = fit_many([one], effective=EFFECTIVE_AGAIN, seed=seed + again, processes=1)
-            answers[at] = more[0]
+        if answers[at].verdict == laplace.BAD:
+            (answers[at],) = fit_many([one], effective=EFFECTIVE_AGAIN, seed=seed + 1, processes=1)
     return answers
 
 

@@ -60,7 +60,7 @@ def _client(count: int, address: str) -> Iterator[Any]:
     from cotreat.batch import ONE_THREAD
 
     cluster = LocalCluster(
-        n_workers=count, threads_per_worker=1, dashboard_address=None, env=ONE_THREAD
+        n_workers=count, threads_per_worker=1, dashboard_address=":0", env=ONE_THREAD
     )
     with cluster, Client(cluster) as client:
         yield client

@@ -20,10 +20,7 @@ NONE: tuple[Mark, ...] = (
     (f"{MULTIPLICATIVE}, {COMMON} without", ALL, GREEN, "^", "high"),
     (MULTIPLICATIVE, CLAIMED, VERMILION, "D", "the paper claims the synergy"),
 )
-ADD: tuple[Mark, ...] = (
-    (ADDITIVE, ALL, BLUE, "o", ""),
-    (ADDITIVE, CLAIMED, VERMILION, "D", ""),
-)
+ADD: tuple[Mark, ...] = ((ADDITIVE, ALL, BLUE, "o", ""),)
 SOME: tuple[Mark, ...] = ((SYNERGISTIC, ALL, BLACK, "s", "true ratio of odds ratios 2"),)
 PANELS = (
     (NONE, f"false: odds multiply,\nP(ror > 1) > {SURE:g}"),
