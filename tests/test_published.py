@@ -326,7 +326,11 @@ def test_cohorts_are_printed_reanalysed_and_kept(study, tmp_path):
 
 @pytest.mark.parametrize(
     ("target", "said"),
-    [([], "needs a study of printed numbers"), (["isis2"], "cannot be simulated")],
+    [
+        ([], "needs a study of printed numbers"),
+        (["isis2"], "cannot be simulated"),
+        (["sun2024", "--priors", "sceptical"], "takes no --model, --priors"),
+    ],
 )
 def test_what_cannot_be_published_is_refused(target, said, capsys, tmp_path):
     options = ["--published", "--processes", "1", "--out", str(tmp_path)]

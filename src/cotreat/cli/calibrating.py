@@ -94,12 +94,26 @@ def _tell(say: Callable[[str], None], what: str, done: int, all_: int) -> None:
     say(f"{what}: {done:,} of {all_:,}")
 
 
+def _refused(options: argparse.Namespace) -> str:
+    """Say what of the options does not go together; nothing if all does."""
+    if not options.published:
+        return ""
+    if not options.target:
+        return "--published needs a study of printed numbers, such as sun2024"
+    if options.model or (options.priors, options.replicates) != ("weak", REPLICATES):
+        return (
+            "--published takes no --model, --priors or --replicates: what is printed is reanalysed by "
+            "exchangeable under weak priors, so many --cohorts of each world"
+        )
+    return ""
+
+
 def _calibrate(options: argparse.Namespace) -> int:
     from cotreat.calibration.scale import ScaleError, workers
     from cotreat.simulate import SimulationError
 
-    if options.published and not options.target:
-        return refuse(ValueError("--published needs a study of printed numbers, such as sun2024"))
+    if why := _refused(options):
+        return refuse(ValueError(why))
     folder = Path(options.out) / "calibration"
     work = _published if options.published else _ranked
     try:
