@@ -240,7 +240,7 @@ def test_a_report_leaves_out_fits_of_other_data(tmp_path):
     path = tmp_path / "isis2.toml"
     for events, model in (("343", "additive"), ("344", "interaction")):
         path.write_text(text.replace("343", events))
-        options = ("--draws", 500, "--out", tmp_path, "--quiet")
+        options = ("--engine", "laplace", "--draws", 500, "--out", tmp_path, "--quiet")
         run_without_parts("reanalyse", path, "--model", model, *options)
     page = (tmp_path / "isis2" / "report.html").read_text()
     assert "344 / 4292" in page
@@ -255,8 +255,9 @@ def test_a_report_leaves_out_fits_of_other_data(tmp_path):
 def test_the_smallest_run_that_is_allowed_ends_with_failed_checks(tmp_path):
     path = tmp_path / "two.toml"
     path.write_text(THREE + arms({"A": (50, 20), "A+B": (50, 30)}))
-    options = ["--draws", 100, "--chains", 2, "--depth", "quick", "--out", tmp_path, "--quiet"]
-    process = run("reanalyse", path, "--model", "saturated", "--model", "saturated", *options)
+    options = ["--draws", 100, "--chains", 2, "--engine", "laplace", "--depth", "quick", "--quiet"]
+    models = ["--model", "saturated", "--model", "saturated", "--out", tmp_path]
+    process = run("reanalyse", path, *models, *options)
     assert process.returncode == 3, process.stderr
     assert "undefined: no patients in" in process.stdout
     assert len(list((tmp_path / "three").glob("*/summary.csv"))) == 1
