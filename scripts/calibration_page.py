@@ -110,7 +110,7 @@ def answer(rates: Rates, default: str, misread: str) -> str:
 
     selected = [p for p in rates.papers if rates.row(MULTIPLICATIVE, CLAIMED, p) is not None]
     claimed = "; ".join(f"{p}, {share(MULTIPLICATIVE, CLAIMED, p)}" for p in selected)
-    return f"""**Seldom by itself.** Every world below prints, on average, what {STUDY} prints, whether {rates.pair} has a ratio of odds
+    return f"""**Seldom by itself, as far as these cohorts tell.** Every world below prints, on average, what {STUDY} prints, whether {rates.pair} has a ratio of odds
 ratios of 1 or of 2: print of this kind hardly tells them apart, and the probability is mostly that of the prior and of what the
 prior says of patients without treatment, of whom there are none.
 
@@ -120,13 +120,16 @@ prior says of patients without treatment, of whom there are none.
   {share(SYNERGISTIC, ALL, default)}; the mean P(synergy) is {middle(MULTIPLICATIVE, default)} with a ratio of 1 and
   {middle(SYNERGISTIC, default)} with one of 2. The counts of every patient make it {middle(MULTIPLICATIVE, WHOLE)} and
   {middle(SYNERGISTIC, WHOLE)}.
-- **Misread**, it is worth nothing: odds ratios of regimens that are taken for ratios of odds ratios make
-  {share(MULTIPLICATIVE, ALL, misread)} of cohorts without synergy sure of it.
+- **Misread**, odds ratios of regimens taken for ratios of odds ratios, it is false in {share(MULTIPLICATIVE, ALL, misread)} where
+  odds multiply, in {share(LOW, ALL, misread)} and {share(HIGH, ALL, misread)} where the risk without treatment is lower or higher, and
+  in {share(ADDITIVE, ALL, misread)} where risks add; the mean P(synergy) is {middle(MULTIPLICATIVE, misread)} without any.
 - **A paper that claims the synergy** by its own product is one of a selection. Without synergy, P > {SURE:g} then is false in:
   {claimed}.
 - **So trust it** where the measure is *observed* and not extrapolated, where the reading is beyond doubt, where it holds under
   other priors of the risk without treatment, and where the product was not printed because it was significant. Such numbers
-  are what `cotreat audit`, `sensitivity` and the readings of `reanalyse` ask for."""
+  are what `cotreat audit`, `sensitivity` and the readings of `reanalyse` ask for.
+
+**Few cohorts so far**: the intervals are wide, and no share here can be told from {1 - SURE:.0%} unless its interval says so."""
 
 
 def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:
