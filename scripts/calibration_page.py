@@ -33,6 +33,10 @@ COLUMNS = (
 """Head, world and cohorts of each column of the table of rates."""
 
 
+MARK = "†"
+"""Stands at shares of which so many answers were dropped that those left do not speak for all."""
+
+
 class Rates:
     """The table of rates, of the first pair."""
 
@@ -53,7 +57,8 @@ class Rates:
         row = self.row(world, of, paper)
         if row is None:
             return ""
-        return f"{row.sure:.0%} ({row.sure_lower:.0%} to {row.sure_upper:.0%})"
+        mark = MARK if row.dropped > MOST_DROPPED * row.cohorts else ""
+        return f"{row.sure:.0%} ({row.sure_lower:.0%} to {row.sure_upper:.0%}){mark}"
 
 
 def false_rates(rates: Rates) -> Iterator[str]:
@@ -110,9 +115,9 @@ def answer(rates: Rates, default: str, misread: str) -> str:
 
     selected = [p for p in rates.papers if rates.row(MULTIPLICATIVE, CLAIMED, p) is not None]
     claimed = "; ".join(f"{p}, {share(MULTIPLICATIVE, CLAIMED, p)}" for p in selected)
-    return f"""**Seldom by itself, as far as these cohorts tell.** Every world below prints, on average, what {STUDY} prints, whether {rates.pair} has a ratio of odds
-ratios of 1 or of 2: print of this kind hardly tells them apart, and the probability is mostly that of the prior and of what the
-prior says of patients without treatment, of whom there are none.
+    return f"""**Seldom by itself, as far as these cohorts tell.** Every world below prints, on average, what {STUDY}
+prints, whether {rates.pair} has a ratio of odds ratios of 1 or of 2, and read as it is meant the print makes P(synergy) much the
+same in both.
 
 - **Read as it is meant** (`{default}`), P(synergy) > {SURE:g} is false in {share(MULTIPLICATIVE, ALL, default)} of cohorts in which odds
   multiply, in {share(LOW, ALL, default)} where the risk without treatment lies an SD of its prior lower, and in
@@ -125,11 +130,11 @@ prior says of patients without treatment, of whom there are none.
   in {share(ADDITIVE, ALL, misread)} where risks add; the mean P(synergy) is {middle(MULTIPLICATIVE, misread)} without any.
 - **A paper that claims the synergy** by its own product is one of a selection. Without synergy, P > {SURE:g} then is false in:
   {claimed}.
-- **So trust it** where the measure is *observed* and not extrapolated, where the reading is beyond doubt, where it holds under
-  other priors of the risk without treatment, and where the product was not printed because it was significant. Such numbers
-  are what `cotreat audit`, `sensitivity` and the readings of `reanalyse` ask for.
+- **What these cohorts do not tell**: whether measures that print *determines* can be trusted, for it determines none here, and
+  other priors. What a probability hangs on beside, `cotreat audit`, `cotreat sensitivity` and the readings of `reanalyse` say.
 
-**Few cohorts so far**: the intervals are wide, and no share here can be told from {1 - SURE:.0%} unless its interval says so."""
+**Few cohorts so far**: the intervals are wide, and no share here can be told from {1 - SURE:.0%} unless its interval says so.
+{MARK} More than {MOST_DROPPED:.0%} of the answers could not be trusted (Pareto k) and are left out: those left do not speak for all."""
 
 
 def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:

@@ -126,7 +126,7 @@ class Worked:
 def _worked(
     task: Task, names: Sequence[str], fits: Fits, say: Say
 ) -> tuple[dict[str, Worked], dict[str, Marginals]]:
-    """Work on all models, those of the Bayes factors here and one that asks as much in a process beside.
+    """Work on all models, those of the Bayes factors here and the leader, or else the others, in a process beside.
 
     Returns
     -------

@@ -118,15 +118,14 @@ def whole_sizes(study: Study, n: NDArray[np.float64], patients: int) -> NDArray[
 
 def _solved(study: Study) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return log-odds and sizes by regimen that make what is printed, each of shape (present,)."""
-    _, log_odds, sizes = solved(study, lambda free: free, np.full(len(study.present), MIDDLE))
-    return log_odds, sizes
+    return solved(study, lambda log_odds: log_odds, np.full(len(study.present), MIDDLE))
 
 
 def solved(
     study: Study,
     log_odds_of: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     start: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Find parameters of log-odds, and sizes, that make what is printed, as near the middle as may be.
 
     Parameters
@@ -136,7 +135,7 @@ def solved(
 
     Returns
     -------
-    parameters, log_odds, sizes : ndarray
+    parameters, sizes : ndarray
 
     Raises
     ------
@@ -155,8 +154,7 @@ def solved(
         return _misfit(numbers, np.concatenate([log_odds, at[len(start) :]]), MIDDLE)
 
     found = least_squares(misfit, np.concatenate([start, np.zeros(len(study.present))])).x
-    own = found[: len(start)]
-    return own, log_odds_of(own), _sizes(numbers, found[len(start) :])
+    return found[: len(start)], _sizes(numbers, found[len(start) :])
 
 
 def _levels(

@@ -158,7 +158,7 @@ def _world(study: Study, name: str, rule: Rule, patients: int) -> World:
     def present(single: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.nan_to_num(every(single)[at_present], nan=FAR)
 
-    single, _, n = solved(study, present, np.full(len(study.treatment_ids), none))
+    single, n = solved(study, present, np.full(len(study.treatment_ids), none))
     sizes = whole_sizes(study, n, patients)
     return World(
         name,

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from cotreat.calibration.calibrate import MOST_DROPPED
 from cotreat.calibration.published import ALL, CLAIMED, SURE
 from cotreat.calibration.worlds import ADDITIVE, COMMON, MULTIPLICATIVE, RARE, SYNERGISTIC
 from cotreat.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, SMALL, VERMILION
@@ -37,7 +38,7 @@ def draw(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        What `cotreat.calibration.published.rates` returns.
+        What `cotreat.calibration.published.rates` returns. Marks are open where many answers were dropped.
     """
     own = table[table.pair == table.pair.iloc[0]]
     papers = list(dict.fromkeys(own.paper))
@@ -65,4 +66,8 @@ def _drawn(axes: Axes, table: pd.DataFrame, papers: list[str], mark: Mark, shift
     own = table[(table.world == world) & (table.of == of) & (table.cohorts > table.dropped)]
     at = [papers.index(paper) + shift for paper in own.paper]
     axes.hlines(at, own.sure_lower, own.sure_upper, color=colour, lw=0.8)
-    axes.plot(own.sure, at, marker, color=colour, ms=3.2, label=words or None)
+    axes.plot([], [], marker, color=colour, ms=3.2, label=words or None)
+    for y, row in zip(at, own.itertuples(), strict=True):
+        # Open where so many answers were dropped that those left do not speak for all.
+        inside = "white" if row.dropped > MOST_DROPPED * row.cohorts else colour
+        axes.plot(row.sure, y, marker, color=colour, mfc=inside, ms=3.2)
