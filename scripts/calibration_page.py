@@ -152,7 +152,8 @@ def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:
 ![False-synergy rates by what is printed and how it is read]({PUBLISHED}/{STUDY}/rates.png)
 
 *Share of cohorts in which a reader would be sure that {rates.pair} is synergistic: where it is not (left and middle; dotted,
-{1 - SURE:.0%}), and where it is (right). Each row is one way to print the same cohorts, and to read what is printed.*
+{1 - SURE:.0%}), and where it is (right). Each row is one way to print the same cohorts, and to read what is printed.
+Open marks are the shares with {MARK}.*
 
 {chr(10).join(false_rates(rates))}
 
