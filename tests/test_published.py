@@ -274,6 +274,13 @@ def _row(cohort, probability, lower, upper, **others):
     } | others
 
 
+def _wilson(hits: int, count: int, side: int) -> float:
+    """End of a 95 % interval: Wilson, J Am Stat Assoc 1927;22:209."""
+    z, share = 1.959964, hits / count
+    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
+    return (share + z**2 / (2 * count) + side * half) / (1 + z**2 / count)
+
+
 def test_rates_by_hand():
     nothing = float("nan")
     rows = [
@@ -289,13 +296,12 @@ def test_rates_by_hand():
     assert (row["cohorts"], row["dropped"], row["claims"]) == (5, 1, 0.2)
     assert (row["sure"], row["coverage"]) == (0.25, 0.75)
     assert row["width"] == pytest.approx(np.log(4))
-    # Wilson, J Am Stat Assoc 1927;22:209, of one cohort in four.
-    z = 1.959964
-    middle, half = 0.25 + z**2 / 8, z * np.sqrt(0.25 * 0.75 / 4 + z**2 / 64)
-    ends = ((middle - half) / (1 + z**2 / 4), (middle + half) / (1 + z**2 / 4))
-    assert (row["sure_lower"], row["sure_upper"]) == pytest.approx(ends)
+    # From the lower end of one cohort in five to the upper one of two: the dropped one may be sure or not.
+    assert row["sure_lower"] == pytest.approx(_wilson(1, 5, -1))
+    assert row["sure_upper"] == pytest.approx(_wilson(2, 5, 1))
     assert bad["dropped"] == 1
     assert np.isnan(bad["sure"])
+    assert (bad["sure_lower"], bad["sure_upper"]) == pytest.approx((0, 1))
     assert ic["width"] == pytest.approx(0.3)
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from cotreat.catalogue import Model, find_model
 from cotreat.estimands import CONDITIONAL, Estimand, full_label, is_beyond_null, judged_measures
 from cotreat.evidence.claims import printed, share_orders
 from cotreat.given import Given
-from cotreat.laplace import Approximation
+from cotreat.laplace import USUAL, Approximation, Effort
 from cotreat.model import build, given_of, shape_of
 from cotreat.names import SEED
 from cotreat.priors import PriorSet, prior_set
@@ -101,6 +102,7 @@ def fit_many(
     draws: int = DRAWS,
     seed: int = SEED,
     processes: int | None = None,
+    effort: Effort = USUAL,
     say: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> list[Answer]:
     """Fit many specifications by Laplace's approximation with importance sampling.
@@ -115,6 +117,8 @@ def fit_many(
         The same seed gives the same answers, whatever the number of processes.
     processes
         Of this machine; by default one for each core where there are more than `FEW` specifications.
+    effort
+        Of fitting a proposal where modes are looked for: `cotreat.laplace.USUAL` or ``CAREFUL``.
     say
         Called with how many are done, and of how many.
 
@@ -138,7 +142,7 @@ def fit_many(
     if processes is None:
         processes = 1 if len(tasks) <= FEW else os.cpu_count() or 1
     found: dict[int, Answer] = {}
-    settings = (effective, draws, seed)
+    settings = _Settings(effective, draws, seed, effort)
     for part in _in_parts(_shared(tasks), settings, processes):
         found.update(part)
         say(len(found), len(tasks))
@@ -176,6 +180,13 @@ def _probabilities(
     if key not in asked:
         asked[key] = judged_measures(one.study, find_model(one.model, one.study), one.waist)
     return {full_label(e): float(is_beyond_null(e, one.waist).mean()) for e in asked[key]}
+
+
+class _Settings(NamedTuple):
+    effective: int
+    draws: int
+    seed: int
+    effort: Effort
 
 
 @dataclass(frozen=True)
@@ -219,7 +230,7 @@ def _like_after_like(tasks: list[_Task]) -> list[_Task]:
 
 
 def _in_parts(
-    parts: list[list[_Task]], settings: tuple[int, int, int], processes: int
+    parts: list[list[_Task]], settings: _Settings, processes: int
 ) -> Iterator[dict[int, Answer]]:
     if processes == 1:
         for part in parts:
@@ -233,16 +244,15 @@ def _in_parts(
             yield one.result()
 
 
-def _whole_part(part: list[_Task], settings: tuple[int, int, int]) -> dict[int, Answer]:
+def _whole_part(part: list[_Task], settings: _Settings) -> dict[int, Answer]:
     found: dict[int, Answer] = {}
     for one in _fit_part(part, settings):
         found |= one
     return found
 
 
-def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dict[int, Answer]]:
+def _fit_part(part: list[_Task], settings: _Settings) -> Iterator[dict[int, Answer]]:
     """Fit tasks of one shape, each begun with what served for the one before."""
-    effective, draws, seed = settings
     prepare_jax()
     model = find_model(part[0].model, part[0].study)
     density = compiled(part[0].study, model, part[0].priors)
@@ -258,22 +268,27 @@ def _fit_part(part: list[_Task], settings: tuple[int, int, int]) -> Iterator[dic
             density.surface(numbers),
             density.start,
             density.spreads,
-            seed=seed + task.at,
+            seed=settings.seed + task.at,
+            effort=settings.effort,
         )
         if not is_searched:  # no draws could mend it
             found = approximate(first=before, effective=0)
         else:
             # The first one's proposal is handed on to all.
             enough = laplace.ENOUGH if before is None else None
-            found = approximate(first=before, effective=effective, enough=enough)
+            found = approximate(first=before, effective=settings.effective, enough=enough)
             if found.modes:  # they were looked for anew
                 is_searched = found.is_searched
-            elif is_worth_more and (found.verdict == laplace.BAD or found.effective < effective):
-                found = approximate(first=found.proposal, effective=effective, enough=TRIED_AGAIN)
+            elif is_worth_more and (
+                found.verdict == laplace.BAD or found.effective < settings.effective
+            ):
+                found = approximate(
+                    first=found.proposal, effective=settings.effective, enough=TRIED_AGAIN
+                )
             # Where what was tried again was bad all the same, its neighbours will be.
             is_worth_more = found.verdict != laplace.BAD
         before = found.proposal
-        answer = _answer(task, found, density, numbers, draws)
+        answer = _answer(task, found, density, numbers, settings.draws)
         yield {task.at: answer if is_searched else replace(answer, verdict=laplace.BAD)}
 
 

@@ -221,7 +221,7 @@ class Marginals:
         step = max(1, len(points) // KEPT)
         points, weights = points[::step], laplace.flattened(logs[::step], 20.0 * self.size)
         table, rng = normals.terms(points), np.random.default_rng(self._seed)
-        fitted = normals.scattered(points, weights, laplace.COMPONENTS, rng)
+        fitted = normals.scattered(points, weights, laplace.USUAL.components, rng)
         for _ in range(ROUNDS):
             fitted = fitted.improved(table, weights, 2.0 * self.size)
         return fitted

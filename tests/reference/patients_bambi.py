@@ -19,21 +19,22 @@ def main() -> None:
     data = pd.read_csv("tests/reference/patients.csv")
     for name in COVARIATES:
         data[name] = (data[name] - data[name].mean()) / data[name].std(ddof=0)
-    # The constant stands among the predictors: bambi's own intercept is that of centred predictors.
-    data["one"] = 1.0
     for drug in DRUGS:
         data[f"drug_{drug}"] = data[drug]
     data["ab"], data["ac"] = data.a * data.b, data.a * data.c
-    normal = {"one": (-1.67, 0.65), **{f"drug_{drug}": (0.0, 1.0) for drug in DRUGS}}
+    normal = {f"drug_{drug}": (0.0, 1.0) for drug in DRUGS}
     normal |= {"ab": (0.0, 0.5), "ac": (0.0, 0.5), **dict.fromkeys(COVARIATES, (0.0, 1.0))}
+    predictors = list(normal)
+    normal["Intercept"] = (-1.67, 0.65)
     priors = {name: bmb.Prior("Normal", mu=mu, sigma=sd) for name, (mu, sd) in normal.items()}
     between = bmb.Prior("HalfNormal", sigma=0.5)
     priors["1|hospital"] = bmb.Prior("Normal", mu=0, sigma=between)
     model = bmb.Model(
-        f"response ~ 0 + {' + '.join(normal)} + (1|hospital)",
+        f"response ~ {' + '.join(predictors)} + (1|hospital)",
         data,
         family="bernoulli",
         priors=priors,
+        center_predictors=False,  # else the prior of the intercept is that of centred predictors
     )
     tree = model.fit(
         draws=int(sys.argv[1]), tune=1000, chains=4, cores=2, random_seed=1, progressbar=False

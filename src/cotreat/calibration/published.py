@@ -242,11 +242,17 @@ def _name(part: Part, more: str) -> str:
 
 
 def _answered(specifications: Sequence[Specification], seed: int) -> list[Answer]:
-    """Fit all, and what cannot be trusted again, by itself and with more draws."""
+    """Fit all, and what cannot be trusted again, by itself and with care."""
     answers = fit_many(specifications, seed=seed, processes=1)
     for at, one in enumerate(specifications):
         if answers[at].verdict == laplace.BAD:
-            (answers[at],) = fit_many([one], effective=EFFECTIVE_AGAIN, seed=seed + 1, processes=1)
+            (answers[at],) = fit_many(
+                [one],
+                effective=EFFECTIVE_AGAIN,
+                seed=seed + 1,
+                processes=1,
+                effort=laplace.CAREFUL,
+            )
     return answers
 
 
@@ -341,8 +347,9 @@ def rates(rows: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         By `KEYS`: ``truth``; ``cohorts``, of which ``dropped`` have a posterior that cannot be trusted;
         ``claims``, the share of cohorts drawn whose paper claims the synergy of the first pair; ``sure``, the
-        share of those not dropped with P(synergy) above `SURE`, and its interval; ``coverage`` of 95 %
-        intervals; ``width``, their median width, on the log scale of ratios; and the mean ``probability``.
+        share of those not dropped with P(synergy) above `SURE`, and its interval, from that of none of the
+        dropped to that of all; ``coverage`` of 95 % intervals; ``width``, their median width, on the log
+        scale of ratios; and the mean ``probability``.
     """
     return pd.DataFrame(
         [
@@ -356,13 +363,13 @@ def _summed(rows: pd.DataFrame) -> dict[str, float]:
     kept = rows[rows.verdict != laplace.BAD]
     is_log = MEASURES[rows.measure.iloc[0]].log
     ends = [np.log(end) if is_log else end for end in (kept.lower, kept.upper)]
-    sure = (kept.probability > SURE).sum()
-    lower, upper = _wilson(int(sure), len(kept))
+    sure, dropped = int((kept.probability > SURE).sum()), len(rows) - len(kept)
+    (lower, _), (_, upper) = (_wilson(hits, len(rows)) for hits in (sure, sure + dropped))
     is_covered = (kept.lower <= kept.truth) & (kept.truth <= kept.upper)
     return {
         "truth": rows.truth.iloc[0],
         "cohorts": len(rows),
-        "dropped": len(rows) - len(kept),
+        "dropped": dropped,
         "claims": rows.is_claimed.sum() / rows.tried.sum(),
         "sure": sure / len(kept) if len(kept) else float("nan"),
         "sure_lower": lower,
@@ -377,7 +384,5 @@ def _wilson(hits: int, count: int) -> tuple[float, float]:
     """Return the 95 % interval of a share."""
     from statsmodels.stats.proportion import proportion_confint
 
-    if not count:
-        return float("nan"), float("nan")
     lower, upper = proportion_confint(hits, count, alpha=1 - INTERVAL, method="wilson")
     return float(lower), float(upper)
