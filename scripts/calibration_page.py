@@ -134,7 +134,8 @@ same in both.
   other priors. What a probability hangs on beside, `cotreat audit`, `cotreat sensitivity` and the readings of `reanalyse` say.
 
 **Few cohorts so far**: the intervals are wide, and no share here can be told from {1 - SURE:.0%} unless its interval says so.
-{MARK} More than {MOST_DROPPED:.0%} of the answers could not be trusted (Pareto k) and are left out: those left do not speak for all."""
+{MARK} More than {MOST_DROPPED:.0%} of the answers could not be trusted (Pareto k) and are left out: the share is
+that of those left, and the interval runs from none of the others being sure to all of them."""
 
 
 def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:

@@ -1,0 +1,101 @@
+"""Check calibration against simuk: it draws truths and evidence by PyMC, and samples each posterior by NUTS.
+
+The same evidence is then given to `fit_many`. Where each truth lies in the two posteriors must agree to
+within their Monte Carlo error. Writes results/calibration/simuk.csv; minutes, for NUTS is compiled each time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import simuk
+
+from cotreat import store
+from cotreat.batch import Specification, fit_many
+from cotreat.calibration.kept import template
+from cotreat.calibration.replicates import Job
+from cotreat.model import build
+from cotreat.priors import prior_set
+from cotreat.sampling import prepare_jax
+from cotreat.study import Study
+
+OUT = Path(__file__).parents[1] / "results" / "calibration" / "simuk.csv"
+WANTED = (("counts", "interaction"), ("counts-three", "exchangeable"))
+SIMULATIONS = 25
+"""Of each model: 50 in all."""
+PRIORS, CHAINS, DRAWS = "weak", 2, 500
+
+
+class Recording(simuk.SBC):  # type: ignore[misc]
+    """simuk, with the evidence it has drawn kept."""
+
+    def __init__(self, built: Any) -> None:
+        super().__init__(
+            built,
+            num_simulations=SIMULATIONS,
+            seed=1,
+            sample_kwargs={
+                "nuts_sampler": "numpyro",
+                "chains": CHAINS,
+                "draws": DRAWS,
+                "tune": DRAWS,
+            },
+        )
+        self.seen: list[dict[str, Any]] = []
+
+    def _get_posterior_samples(self, replicated_data: dict[str, Any]) -> Any:
+        self.seen.append(replicated_data)
+        return super()._get_posterior_samples(replicated_data)
+
+
+def compared(study: Study, model: str) -> Iterator[dict[str, object]]:
+    """Yield, for each simulation and regimen, the share of either posterior that lies below the true risk."""
+    job = Job.of(study, model, prior_set(PRIORS, study))
+    check = Recording(build(job.study, job.model, job.priors))
+    check.run_simulations()
+    asked = [
+        Specification(_with(study, one["events"], at), model, PRIORS)
+        for at, one in enumerate(check.seen)
+    ]
+    for at, answer in enumerate(fit_many(asked)):
+        truth = check.ref_params["risk"].isel(sample=at)
+        for regimen in study.regimens:
+            true = float(truth.sel(arm=regimen))
+            theirs = check.posteriors[at]["risk"].sel(arm=regimen).values
+            own = answer.waist["risk"].sel(arm=regimen).values
+            yield {
+                "study": study.id,
+                "model": model,
+                "simulation": at,
+                "regimen": regimen,
+                "truth": true,
+                "verdict": answer.verdict,
+                "below_simuk": float(np.mean(theirs < true)),
+                "below": float(np.mean(own < true)),
+            }
+
+
+def _with(study: Study, events: Any, at: int) -> Study:
+    arms = tuple(
+        replace(arm, events=int(count)) for arm, count in zip(study.arms, events, strict=True)
+    )
+    return replace(study, told=replace(study.told, arms=arms), digest=f"simulation {at}")
+
+
+def main() -> None:
+    """Run it."""
+    prepare_jax(CHAINS)
+    rows = [row for name, model in WANTED for row in compared(template(name), model)]
+    table = pd.DataFrame(rows)
+    store.write_table(table, OUT, [])
+    apart = table.below - table.below_simuk
+    print(
+        f"mean difference {apart.mean():.4f}, SD {apart.std():.4f}, largest {apart.abs().max():.3f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
