@@ -453,6 +453,26 @@ def test_counts_that_would_count_patients_twice_or_in_part_are_refused(case):
     assert any(line.startswith(words) for line in found), found
 
 
+def test_levels_may_be_printed_of_treatments_that_no_counted_regimen_holds():
+    """A regimen without A says all that its dose would know of it; who has A stands in the totals."""
+    text = "".join(map(arm, ("none", "B"))) + "".join(
+        f'[[totals]]\npatients = "{who}"\nn = {n}\n' for who, n in (("all", 500), ("A.high", 120))
+    )
+    for own in ("A.low", "A.high", "A.high+B"):
+        text += f'[[claims]]\nid = "{own}"\nkind = "odds_ratio"\nregimens = ["{own}", "none"]\n'
+        text += 'value = 2.0\nci = [1.0, 4.0]\nsource = "x"\n'
+    study = parse_study(HEAD + text).divided("dose")
+    assert study.counted == ("none", "B")
+    assert set(study.present) > {"A.low", "A.high", "A.high+B"}
+    assert {claim.id for claim in study.claims if claims.is_used(study, claim)} == {
+        "A.low",
+        "A.high",
+        "A.high+B",
+    }
+    few = text.replace("n = 500", "n = 5")
+    assert any("its arms add up to" in line for line in problems(HEAD + few))
+
+
 def test_inclusion_names_treatments_only():
     text = HEAD.replace('source = "made up"', 'source = "made up", inclusion = "not A.high"')
     assert "study.inclusion: names A.high; it may name treatments only" in problems(text + ARMS)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from cotreat import regimens
 from cotreat.places import Places
 from cotreat.regimens import Regimen
-from cotreat.study import Arm, Total
+from cotreat.study import Arm, Division, Total
 from cotreat.toml_tables import Key, is_text, read_tables, text, whole
 
 ARM = {
@@ -137,7 +137,8 @@ def read_totals(
                 f"{where}.patients", f"names {', '.join(named)}, which the rows of patients count"
             )
             continue
-        if named and arms and not any(regimens.named_parts(places.label(arm)) for arm in arms):
+        by = [d for d in places.divisions if not set(named).isdisjoint(map(_written, d.names))]
+        if not all(own.tells(arm) for own in by for arm in arms):
             places.problems.add(
                 f"{where}.patients", f"names {', '.join(named)}, by which the arms are not told"
             )
@@ -152,7 +153,7 @@ def read_totals(
             ("n", table["n"], sum(arm.n for arm in inside)),
             ("events", table["events"], sum(arm.events for arm in inside)),
         ):
-            more = not arms or any(map(member, may_be_more))
+            more = not arms or any(map(member, _told_by(by, may_be_more, places)))
             if printed is not None and (printed < summed if more else printed != summed):
                 places.problems.add(
                     f"{where}.{what}",
@@ -162,6 +163,21 @@ def read_totals(
             Total(table["patients"], table["n"] or 0, table["events"], table["source"] or source)
         )
     return tuple(totals)
+
+
+def _written(part: str) -> str:
+    """Write a level or subgroup as set expressions do."""
+    return part.replace(regimens.GROUP, regimens.LEVEL)
+
+
+def _told_by(by: list[Division], plain: set[Regimen], places: Places) -> set[Regimen]:
+    """Tell regimens by the levels or subgroups of each of some divisions."""
+    return plain | {
+        one
+        for own in by
+        for one in regimens.lattice(places.treatments, own.levels, own.groups)
+        if regimens.taken(one) in plain
+    }
 
 
 def without_parts(arms: Mapping[Regimen, Arm]) -> dict[Regimen, Arm]:

@@ -107,6 +107,16 @@ class Division:
         """Parts that are subgroups; empty for levels."""
         return () if self.is_graded else tuple(self.names)
 
+    def tells(self, regimen: Regimen) -> bool:
+        """Tell whether a regimen says all that the division would know of it."""
+        if self.groups:
+            return bool(regimen & set(self.groups))
+        return all(
+            bool(regimen & set(own))
+            for treatment, own in self.levels.items()
+            if treatment in regimens.taken(regimen)
+        )
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -349,7 +359,7 @@ class Study:
             raise DivisionError(f"{self.id} has no {what} {division}{has}")
         own = known[division]
         cells = self.told.cells
-        untold = [arm for arm in self.told.arms if not _is_told(arm.regimen, own)]
+        untold = [arm for arm in self.told.arms if not own.tells(arm.regimen)]
         if untold or (cells is not None and division not in cells.divisions):
             example = next(iter(own.names))
             if own.groups:
@@ -571,14 +581,3 @@ class Study:
     def is_admitted(self, regimen: str) -> bool:
         """Tell whether the inclusion rule lets a regimen into the study."""
         return self.holds(self.inclusion, regimens.parse(regimen))
-
-
-def _is_told(regimen: Regimen, division: Division) -> bool:
-    """Tell whether a regimen says all that a division would know of it."""
-    if division.groups:
-        return bool(regimen & set(division.groups))
-    return all(
-        bool(regimen & set(own))
-        for treatment, own in division.levels.items()
-        if treatment in regimens.taken(regimen)
-    )

@@ -31,6 +31,8 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "claims-adjusted": ("additive", "interaction", "saturated"),
     "mixed": ("additive", "interaction", "saturated"),
     "mixed-three": ("exchangeable",),
+    "mixed-levels": ("dose", "duration"),
+    "mixed-subgroups": ("subgroups",),
     "patients": ("additive", "interaction", "saturated", "dose", "duration", "subgroups"),
     "patients-three": ("exchangeable",),
 }
