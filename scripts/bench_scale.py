@@ -84,10 +84,10 @@ def measure(rows: int, rounds: int) -> pd.DataFrame:
                 found.append((f"{said['rows']:,} rows", at + 1, said, ran))
     return pd.DataFrame(
         [
-            (what, at, said["cells"], ran.seconds, said["fit"], ran.mib)
+            (what, at, said["cells"], ran.seconds, said["read"], said["fit"], ran.mib)
             for what, at, said, ran in found
         ],
-        columns=["what", "round", "cells", "seconds", "fit_seconds", "mib"],
+        columns=["what", "round", "cells", "seconds", "read_seconds", "fit_seconds", "mib"],
     )
 
 
@@ -96,9 +96,11 @@ def report(table: pd.DataFrame) -> list[str]:
     lines, fits = [], []
     for name, own in table.groupby("what", sort=False):
         fits.append(own.fit_seconds.median())
+        count = int(str(name).split()[0].replace(",", ""))
         lines.append(
             f"{name:<16} {own.cells.iloc[0]:>6,} cells, median {own.seconds.median():5.1f} s of {len(own)} "
-            f"runs, after the collapse {fits[-1]:5.1f} s, peak {own.mib.max():,.0f} MiB"
+            f"runs, collapsed at {count / own.read_seconds.median():,.0f} rows a second, "
+            f"after that {fits[-1]:5.1f} s, peak {own.mib.max():,.0f} MiB"
         )
     lines.append(f"after the collapse many rows take {fits[0] / fits[-1]:.2f} of the time of few")
     many = table[table.what == f"{A_FILE:,} rows"]

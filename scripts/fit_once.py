@@ -23,14 +23,16 @@ WANTED = 4000
 
 
 def main() -> None:
-    """Print rows, cells, seconds from study to posterior, and the least bulk ESS of a coefficient."""
+    """Print rows, cells, seconds to cells and from these to the posterior, and the least bulk ESS of a coefficient."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", help="a study file with patients")
     parser.add_argument("--draws", type=int, default=DRAWS, help="draws a chain, after 1,000")
     parser.add_argument("--engine", default="numpyro", choices=["numpyro", "laplace"])
     parser.add_argument("--again", type=int, default=0, help="further fits, by laplace")
     asked = parser.parse_args()
+    start = time.perf_counter()
     study = cotreat.load_study(asked.study)
+    read = time.perf_counter() - start
     start = time.perf_counter()
     tree = cotreat.fit(study, "interaction", engine=asked.engine, draws=asked.draws)
     seconds = time.perf_counter() - start
@@ -40,7 +42,13 @@ def main() -> None:
     else:
         ess = ess_of(posterior[[name for name in COEFFICIENTS if name in posterior]], method="bulk")
         least = min(float(value.min()) for value in ess.data_vars.values())
-    said = {"rows": study.cells.rows, "cells": len(study.cells.n), "fit": seconds, "ess": least}
+    said = {
+        "rows": study.cells.rows,
+        "cells": len(study.cells.n),
+        "read": read,
+        "fit": seconds,
+        "ess": least,
+    }
     if asked.again:
         said["again"] = further(study, asked.again)
     print(json.dumps(said))

@@ -182,6 +182,26 @@ def test_a_wrong_likelihood_has_failed_at_five_thousand():
     assert table.p_value.min() < 1e-4
 
 
+def test_simuk_finds_truths_where_calibration_does():
+    """simuk 0.3 draws truths and evidence by PyMC and samples by NUTS; made by scripts/simuk_check.py.
+
+    1,000 draws of NUTS and as many effective ones by weight tell a share of one half to within .022.
+    """
+    table = store.read_table(RESULTS / "simuk.csv")
+    assert set(table.model) == {"interaction", "exchangeable"}
+    assert table.groupby("model").simulation.nunique().eq(25).all()
+    assert (table.verdict != "bad").all()
+    apart = table.below - table.below_simuk
+    assert apart.std() < 0.022
+    assert apart.abs().max() < 4 * 0.022
+    assert abs(apart.mean()) < 3 * 0.022 / np.sqrt(
+        table.groupby("model").simulation.nunique().sum()
+    )
+    # And its shares by themselves are those of a uniform law, regimen by regimen.
+    for _, own in table.groupby(["model", "regimen"]):
+        assert stats.kstest(own.below_simuk, "uniform").pvalue > 0.001
+
+
 # --- What is kept ----------------------------------------------------------------------------------
 
 
