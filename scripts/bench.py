@@ -1,6 +1,7 @@
-"""Time whole processes: the main job, patients beside three peers, millions of rows, batches of fits, calibration.
+"""Time whole processes: start, the main job, patients beside three peers, millions of rows, batches, calibration.
 
-Run by ``make bench``; with the name of a part it runs that alone. Prints medians; nothing here fails for being slow. With ``--save`` the runs are kept in results/benchmarks/.
+Run by ``make bench``; with names of parts it runs those alone. Prints medians; nothing here fails for being
+slow. With ``--save`` the runs are kept in results/benchmarks/, in the place of earlier ones.
 """
 
 import argparse
@@ -22,21 +23,32 @@ from processes import run
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
 MAIN_JOB = ["-m", "cotreat.cli", "reanalyse", "sun2024", "--quiet"]
 AUDIT = ["-m", "cotreat.cli", "audit", "sun2024"]
+FIRST = ["-m", "cotreat.cli", "reanalyse", "isis2", "--model", "interaction", "--depth", "quick"]
+COLD, KEPT = "cold caches", "caches kept"
+
+
+def start(rounds: int) -> tuple[pd.DataFrame, list[str]]:
+    """Time what a new user types first."""
+    return _timed(
+        {"audit sun2024": AUDIT, "isis2, quick, interaction": [*FIRST, "--quiet"]}, rounds
+    )
 
 
 def jobs(rounds: int) -> tuple[pd.DataFrame, list[str]]:
-    """Time the main job with cold caches, and with caches kept and results removed."""
+    """Time the main job."""
+    return _timed({"main job": MAIN_JOB}, rounds)
+
+
+def _timed(commands: dict[str, list[str]], rounds: int) -> tuple[pd.DataFrame, list[str]]:
+    """Time commands with cold caches, and again with caches kept and results removed."""
     rows = []
     for at in range(rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            place = Path(folder)
-            for what, command in (
-                ("main job, cold caches", [*MAIN_JOB, "--out", str(place / "first")]),
-                ("main job, caches kept, results removed", [*MAIN_JOB, "--out", str(place / "2")]),
-                ("audit sun2024", AUDIT),
-            ):
-                ran = run([sys.executable, *command], place)
-                rows.append((what, at + 1, ran.seconds))
+        for what, command in commands.items():
+            with tempfile.TemporaryDirectory() as folder:
+                for caches in (COLD, KEPT):
+                    out = [] if command is AUDIT else ["--out", str(Path(folder) / caches)]
+                    ran = run([sys.executable, *command, *out], Path(folder))
+                    rows.append((f"{what}, {caches}", at + 1, ran.seconds))
     table = pd.DataFrame(rows, columns=["what", "round", "seconds"])
     medians = table.groupby("what", sort=False).seconds.median()
     return table, [
@@ -116,27 +128,31 @@ def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]]) -> None:
     (RESULTS / "README.md").write_text(
         "# Benchmarks\n\n"
         f"Whole processes on {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{datetime.now(UTC):%Y-%m-%d}; table.csv has every run. Made by `scripts/bench.py --save`.\n\n"
+        f"{datetime.now(UTC):%Y-%m-%d}; table.csv has every run. Caches are empty at the start of each unless it is "
+        "said; memory is that of the largest single process. Made by "
+        f"`scripts/bench.py {' '.join(tables)} --save`.\n\n"
         f"{parts}\n",
         encoding="utf-8",
     )
 
 
-PARTS = ("jobs", "patients", "scale", "batches", "calibration")
+PARTS = ("start", "jobs", "patients", "scale", "batches", "calibration")
 
 
 def main() -> None:
     """Run the parts asked for and print a line for each thing timed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", choices=PARTS)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (all)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=bench_scale.A_FILE, help="of scale")
     parser.add_argument("--save", action="store_true", help="keep the runs in results/benchmarks/")
     asked = parser.parse_args()
-    every = (jobs, patients, scale(asked.rows), batches, calibration)
+    if unknown := [name for name in asked.parts if name not in PARTS]:
+        parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    every = (start, jobs, patients, scale(asked.rows), batches, calibration)
     parts = dict(zip(PARTS, every, strict=True))
     tables, lines = {}, {}
-    for name in [asked.part] if asked.part else parts:
+    for name in asked.parts or parts:
         tables[name], lines[name] = parts[name](asked.rounds)
         print("\n".join(lines[name]), flush=True)
     if asked.save:
