@@ -116,7 +116,7 @@ def calibration(rounds: int) -> tuple[pd.DataFrame, list[str]]:
     ]
 
 
-def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]]) -> None:
+def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]], command: str) -> None:
     """Keep every run in table.csv, and what they come to in README.md."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     runs = [table.assign(part=name) for name, table in tables.items()]
@@ -130,7 +130,7 @@ def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]]) -> None:
         f"Whole processes on {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"{datetime.now(UTC):%Y-%m-%d}; table.csv has every run. Caches are empty at the start of each unless it is "
         "said; memory is that of the largest single process. Made by "
-        f"`scripts/bench.py {' '.join(tables)} --save`.\n\n"
+        f"`scripts/bench.py {command}`.\n\n"
         f"{parts}\n",
         encoding="utf-8",
     )
@@ -156,7 +156,7 @@ def main() -> None:
         tables[name], lines[name] = parts[name](asked.rounds)
         print("\n".join(lines[name]), flush=True)
     if asked.save:
-        save(tables, lines)
+        save(tables, lines, " ".join(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def report(table: pd.DataFrame) -> list[str]:
         count = int(str(name).split()[0].replace(",", ""))
         lines.append(
             f"{name:<16} {own.cells.iloc[0]:>6,} cells, median {own.seconds.median():5.1f} s of {len(own)} "
-            f"runs, collapsed at {count / own.read_seconds.median():,.0f} rows a second, "
+            f"runs, read and collapsed at {count / own.read_seconds.median():,.0f} rows a second, "
             f"after that {fits[-1]:5.1f} s, peak {own.mib.max():,.0f} MiB"
         )
     lines.append(f"after the collapse many rows take {fits[0] / fits[-1]:.2f} of the time of few")
