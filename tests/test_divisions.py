@@ -453,24 +453,44 @@ def test_counts_that_would_count_patients_twice_or_in_part_are_refused(case):
     assert any(line.startswith(words) for line in found), found
 
 
-def test_levels_may_be_printed_of_treatments_that_no_counted_regimen_holds():
-    """A regimen without A says all that its dose would know of it; who has A stands in the totals."""
-    text = "".join(map(arm, ("none", "B"))) + "".join(
-        f'[[totals]]\npatients = "{who}"\nn = {n}\n' for who, n in (("all", 500), ("A.high", 120))
-    )
+def by_level(*totals):
+    """Write a study of which none and B are counted, and A is printed by its dose."""
+    text = "".join(map(arm, ("none", "B")))
+    for who, n, *events in (("all", 500), *totals):
+        text += f'[[totals]]\npatients = "{who}"\nn = {n}\n'
+        text += "".join(f"events = {count}\n" for count in events)
     for own in ("A.low", "A.high", "A.high+B"):
         text += f'[[claims]]\nid = "{own}"\nkind = "odds_ratio"\nregimens = ["{own}", "none"]\n'
         text += 'value = 2.0\nci = [1.0, 4.0]\nsource = "x"\n'
-    study = parse_study(HEAD + text).divided("dose")
+    return HEAD + text
+
+
+def test_levels_may_be_printed_of_treatments_that_no_counted_regimen_holds():
+    """A regimen without A says all that its dose would know of it; who has A stands in the totals."""
+    study = parse_study(by_level(("A.high", 120))).divided("dose")
     assert study.counted == ("none", "B")
     assert set(study.present) > {"A.low", "A.high", "A.high+B"}
-    assert {claim.id for claim in study.claims if claims.is_used(study, claim)} == {
-        "A.low",
-        "A.high",
-        "A.high+B",
-    }
-    few = text.replace("n = 500", "n = 5")
-    assert any("its arms add up to" in line for line in problems(HEAD + few))
+    used = {claim.id for claim in study.claims if claims.is_used(study, claim)}
+    assert used == {"A.low", "A.high", "A.high+B"}
+
+
+@pytest.mark.parametrize(
+    ("total", "words"),
+    [
+        (("B and not A.high", 5), "5 printed for 'B and not A.high', but its arms add up to 50"),
+        (
+            ("not A.low and not A.mid and not A.high", 100, 37),
+            "37 printed for 'not A.low and not A.mid and not A.high', but its arms add up to 30",
+        ),
+        (
+            ("A.high and A.short", 20),
+            "names levels or subgroups of several divisions (dose, duration); one can be told",
+        ),
+    ],
+)
+def test_totals_by_level_are_held_against_the_counts(total, words):
+    found = problems(by_level(total))
+    assert any(words in line for line in found), found
 
 
 def test_inclusion_names_treatments_only():

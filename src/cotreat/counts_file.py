@@ -138,12 +138,21 @@ def read_totals(
             )
             continue
         by = [d for d in places.divisions if not set(named).isdisjoint(map(_written, d.names))]
-        if not all(own.tells(arm) for own in by for arm in arms):
+        if len(by) > 1:
+            words = ", ".join(own.id for own in by)
+            places.problems.add(
+                f"{where}.patients",
+                f"names levels or subgroups of several divisions ({words}); one can be told",
+            )
+            continue
+        if by and not all(map(by[0].tells, arms)):
             places.problems.add(
                 f"{where}.patients", f"names {', '.join(named)}, by which the arms are not told"
             )
             continue
         inside = [arm for regimen, arm in arms.items() if member(regimen)]
+        uncounted = _told_by(by[0], may_be_more, places) if by else may_be_more
+        more = not arms or any(map(member, uncounted))
         n, events = table["n"], table["events"]
         if n is not None and events is not None and events > n:
             places.problems.add(
@@ -153,7 +162,6 @@ def read_totals(
             ("n", table["n"], sum(arm.n for arm in inside)),
             ("events", table["events"], sum(arm.events for arm in inside)),
         ):
-            more = not arms or any(map(member, _told_by(by, may_be_more, places)))
             if printed is not None and (printed < summed if more else printed != summed):
                 places.problems.add(
                     f"{where}.{what}",
@@ -170,14 +178,10 @@ def _written(part: str) -> str:
     return part.replace(regimens.GROUP, regimens.LEVEL)
 
 
-def _told_by(by: list[Division], plain: set[Regimen], places: Places) -> set[Regimen]:
-    """Tell regimens by the levels or subgroups of each of some divisions."""
-    return plain | {
-        one
-        for own in by
-        for one in regimens.lattice(places.treatments, own.levels, own.groups)
-        if regimens.taken(one) in plain
-    }
+def _told_by(division: Division, plain: set[Regimen], places: Places) -> set[Regimen]:
+    """Tell regimens by the levels or subgroups of a division."""
+    told = regimens.lattice(places.treatments, division.levels, division.groups)
+    return {one for one in told if regimens.taken(one) in plain}
 
 
 def without_parts(arms: Mapping[Regimen, Arm]) -> dict[Regimen, Arm]:
