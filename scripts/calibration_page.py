@@ -113,6 +113,9 @@ def answer(rates: Rates, default: str, misread: str) -> str:
         row = rates.row(world, ALL, paper)
         return "–" if row is None else f"{row.probability:.2f}"
 
+    more = [p for p in rates.papers if p.startswith(f"{default}, and ")]
+    found = {p: row.sure for p in more if (row := rates.row(SYNERGISTIC, ALL, p)) is not None}
+    best = max(found, key=lambda p: found[p])
     selected = [p for p in rates.papers if rates.row(MULTIPLICATIVE, CLAIMED, p) is not None]
     claimed = "; ".join(f"{p}, {share(MULTIPLICATIVE, CLAIMED, p)}" for p in selected)
     return f"""**Seldom by itself, as far as these cohorts tell.** Every world below prints, on average, what {STUDY}
@@ -130,10 +133,13 @@ same in both.
   in {share(ADDITIVE, ALL, misread)} where risks add; the mean P(synergy) is {middle(MULTIPLICATIVE, misread)} without any.
 - **A paper that claims the synergy** by its own product is one of a selection. Without synergy, P > {SURE:g} then is false in:
   {claimed}.
+- **Three numbers more** that would tell most, of those tried: {best.removeprefix(f"{default}, and ")}. A true ratio of 2 is then
+  found in {share(SYNERGISTIC, ALL, best)}, one of 1 taken for synergy in {share(MULTIPLICATIVE, ALL, best)}; the counts of every
+  patient find it in {share(SYNERGISTIC, ALL, WHOLE)}.
 - **What these cohorts do not tell**: whether measures that print *determines* can be trusted, for it determines none here, and
   other priors. What a probability hangs on beside, `cotreat audit`, `cotreat sensitivity` and the readings of `reanalyse` say.
 
-**Few cohorts so far**: the intervals are wide, and no share here can be told from {1 - SURE:.0%} unless its interval says so.
+A share whose interval holds {1 - SURE:.0%} cannot be told from it: cohorts are few.
 {MARK} More than {MOST_DROPPED:.0%} of the answers could not be trusted (Pareto k) and are left out: the share is
 that of those left, and the interval runs from none of the others being sure to all of them."""
 
@@ -195,12 +201,17 @@ page is written by `scripts/calibration_page.py`.
 """
 
 
-def main() -> None:
-    """Write the page."""
+def current() -> str:
+    """Write the page from the tables that are kept."""
     published = pd.read_csv(FOLDER / PUBLISHED / STUDY / RATES)
     made = pd.read_csv(FOLDER / PUBLISHED / STUDY / ABOUT).iloc[0]
     ranked = pd.read_csv(FOLDER / TABLE)
-    (FOLDER / "README.md").write_text(page(published, ranked, made), encoding="utf-8")
+    return page(published, ranked, made)
+
+
+def main() -> None:
+    """Keep the page."""
+    (FOLDER / "README.md").write_text(current(), encoding="utf-8")
 
 
 if __name__ == "__main__":

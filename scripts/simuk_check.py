@@ -1,10 +1,11 @@
-"""Check calibration against simuk: it draws truths and evidence by PyMC, and samples each posterior by NUTS.
+"""Check posteriors against simuk: it draws truths and evidence by PyMC, and samples each posterior by NUTS.
 
-The same evidence is then given to `fit_many`. Where each truth lies in the two posteriors must agree to
-within their Monte Carlo error. Writes results/calibration/simuk.csv; minutes, for NUTS is compiled each time.
+The same evidence is then given to `fit_many`, by which calibration approximates. Where each truth lies in the
+two posteriors must agree to within their Monte Carlo error. Writes results/calibration/simuk.csv; minutes, for
+NUTS is compiled each time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,14 @@ def compared(study: Study, model: str) -> Iterator[dict[str, object]]:
     job = Job.of(study, model, prior_set(PRIORS, study))
     check = Recording(build(job.study, job.model, job.priors))
     check.run_simulations()
+    seen = [dict(zip(study.counted, map(int, one["events"]), strict=True)) for one in check.seen]
     asked = [
-        Specification(_with(study, one["events"], at), model, PRIORS)
-        for at, one in enumerate(check.seen)
+        Specification(with_events(study, own, str(at)), model, PRIORS)
+        for at, own in enumerate(seen)
     ]
     for at, answer in enumerate(fit_many(asked)):
         truth = check.ref_params["risk"].isel(sample=at)
-        for regimen in study.regimens:
+        for regimen in study.counted:
             true = float(truth.sel(arm=regimen))
             theirs = check.posteriors[at]["risk"].sel(arm=regimen).values
             own = answer.waist["risk"].sel(arm=regimen).values
@@ -72,6 +74,7 @@ def compared(study: Study, model: str) -> Iterator[dict[str, object]]:
                 "model": model,
                 "simulation": at,
                 "regimen": regimen,
+                "events": seen[at][regimen],
                 "truth": true,
                 "verdict": answer.verdict,
                 "below_simuk": float(np.mean(theirs < true)),
@@ -79,11 +82,10 @@ def compared(study: Study, model: str) -> Iterator[dict[str, object]]:
             }
 
 
-def _with(study: Study, events: Any, at: int) -> Study:
-    arms = tuple(
-        replace(arm, events=int(count)) for arm, count in zip(study.arms, events, strict=True)
-    )
-    return replace(study, told=replace(study.told, arms=arms), digest=f"simulation {at}")
+def with_events(study: Study, events: Mapping[str, int], name: str) -> Study:
+    """Put other events, by regimen, into a study; its digest must be another, which is made of a name."""
+    arms = tuple(replace(arm, events=events[study.label(arm.regimen)]) for arm in study.arms)
+    return replace(study, told=replace(study.told, arms=arms), digest=f"simulation {name}")
 
 
 def main() -> None:

@@ -209,6 +209,25 @@ def test_what_defeats_it_is_bad(surface, size, seed):
     assert one.verdict == BAD, (one.pareto_k, one.modes)
 
 
+@pytest.mark.parametrize(
+    ("surface", "size", "is_sure"), [(cauchy, 12, True), (many_modes, 4, False)]
+)
+def test_care_is_taken_only_where_modes_are_found_for_sure(surface, size, is_sure):
+    def drawn(effort):
+        seen = []
+
+        def counted(points):
+            seen.append(len(points))
+            return surface(points)
+
+        assert found(counted, size, effort=effort).is_searched == is_sure
+        return sum(seen)
+
+    usual, careful = map(drawn, (laplace.USUAL, laplace.CAREFUL))
+    assert (careful > 1.5 * usual) == is_sure
+    assert (careful == usual) != is_sure
+
+
 def test_a_density_that_is_nowhere_finite_is_refused():
     with pytest.raises(ValueError, match="not finite anywhere"):
         found(lambda points: np.full(len(points), -np.inf), 2)

@@ -1,12 +1,16 @@
 """Simulate, publish, reanalyse: worlds are what they say, print is what a paper would print, and rates are shares."""
 
+import runpy
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from cotreat import batch, laplace, load_study, store
+from cotreat.batch import Specification
 from cotreat.calibration import kept, published
 from cotreat.calibration.printing import (
     UnprintableError,
@@ -24,6 +28,8 @@ from cotreat.evidence.claims import contradictions, printed
 from cotreat.priors import prior_set
 from cotreat.simulate import SimulationError
 from cotreat.study import Meaning, Printed
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +309,34 @@ def test_rates_by_hand():
     assert np.isnan(bad["sure"])
     assert (bad["sure_lower"], bad["sure_upper"]) == pytest.approx((0, 1))
     assert ic["width"] == pytest.approx(0.3)
+
+
+def test_what_cannot_be_trusted_is_asked_for_again_with_care(study, monkeypatch):
+    asked = []
+
+    def fitted(specifications, **settings):
+        asked.append((list(specifications), settings))
+        verdict = laplace.GOOD if len(asked) > 1 else laplace.BAD
+        return [SimpleNamespace(verdict=v) for v in (laplace.GOOD, verdict)[-len(specifications) :]]
+
+    monkeypatch.setattr(published, "fit_many", fitted)
+    one, other = (Specification(study, name) for name in ("additive", "exchangeable"))
+    answers = published._answered([one, other], 1)
+    assert [answer.verdict for answer in answers] == [laplace.GOOD, laplace.GOOD]
+    (_, (again, settings)) = asked
+    assert again == [other]
+    assert settings["effort"] == laplace.CAREFUL
+    assert settings["effective"] == published.EFFECTIVE_AGAIN
+
+
+def test_rates_and_the_page_that_are_kept_are_those_of_the_rows():
+    folder = ROOT / "results" / "calibration"
+    own = folder / "published" / "sun2024"
+    pd.testing.assert_frame_equal(
+        published.rates(pd.read_csv(own / "rows.csv.gz")), pd.read_csv(own / "rates.csv"), rtol=1e-4
+    )
+    script = runpy.run_path(str(ROOT / "scripts" / "calibration_page.py"))
+    assert script["current"]() == (folder / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -118,7 +118,7 @@ def fit_many(
     processes
         Of this machine; by default one for each core where there are more than `FEW` specifications.
     effort
-        Of fitting a proposal where modes are looked for: `cotreat.laplace.USUAL` or ``CAREFUL``.
+        What is spent on each proposal: `cotreat.laplace.USUAL` or ``CAREFUL``.
     say
         Called with how many are done, and of how many.
 

@@ -54,8 +54,8 @@ class Effort:
 
     Attributes
     ----------
-    round : int
-        Draws of a round.
+    draws : int
+        Of a round.
     rounds : int
         How many are made at most.
     components : int
@@ -64,15 +64,15 @@ class Effort:
         Draws that it is fitted to: those that weigh most.
     """
 
-    round: int
+    draws: int
     rounds: int
     components: int
     kept: int
 
 
-USUAL = Effort(round=4000, rounds=14, components=8, kept=6000)
-CAREFUL = Effort(round=6000, rounds=30, components=16, kept=12_000)
-"""Three to four times the work. Of the tacrolimus cohort's readings with two modes the tails of the weights
+USUAL = Effort(draws=4000, rounds=14, components=8, kept=6000)
+CAREFUL = Effort(draws=6000, rounds=30, components=16, kept=12_000)
+"""Three times the draws and some twice the time. Of the tacrolimus cohort's readings with two modes the tails of the weights
 became light enough then (k .70-.85 -> .55-.64 in three of three)."""
 
 
@@ -224,14 +224,14 @@ def approximate(
         proposal = _adapted(surface, begun, enough, effort, rng)
     else:
         proposal = _brought(surface, first, spreads, enough, rng)
-    points, logs = _weighed(surface, proposal.normals, effort.round, rng)
-    if first is not None and effective_draws(logs) < enough * effort.round:
+    points, logs = _weighed(surface, proposal.normals, effort.draws, rng)
+    if first is not None and effective_draws(logs) < enough * effort.draws:
         proposal = _adapted(surface, proposal, enough, effort, rng)
-        points, logs = _weighed(surface, proposal.normals, effort.round, rng)
+        points, logs = _weighed(surface, proposal.normals, effort.draws, rng)
     while (found := effective_draws(logs)) < effective and len(points) < most:
         if first is not None and found < HOPELESS * enough * len(points):
             break
-        more = int(1.2 * len(points) * (effective / found - 1)) + effort.round // 4
+        more = int(1.2 * len(points) * (effective / found - 1)) + effort.draws // 4
         others, other_logs = _weighed(surface, proposal.normals, min(more, most - len(points)), rng)
         points, logs = np.concatenate([points, others]), np.concatenate([logs, other_logs])
     weights, k = smoothed(logs)
@@ -368,16 +368,16 @@ def _adapted(
     points, heights, table = np.empty((0, size)), np.empty(0), terms(np.empty((0, size)))
     densities = np.empty((0, 0))
     for _ in range(effort.rounds):
-        new = proposals[-1].draw(effort.round, rng)
+        new = proposals[-1].draw(effort.draws, rng)
         points, table = np.concatenate([points, new]), np.concatenate([table, terms(new)])
         heights = np.concatenate([heights, finite(surface(new))])
         # Of old points under the newest proposal, and of new points under all.
-        own = np.stack([one.log_density(table[-effort.round :]) for one in proposals])
-        newest = proposals[-1].log_density(table[: -effort.round])[None]
+        own = np.stack([one.log_density(table[-effort.draws :]) for one in proposals])
+        newest = proposals[-1].log_density(table[: -effort.draws])[None]
         before = np.concatenate([densities, newest])
         densities = np.concatenate([before, own], axis=1)
         logs = heights - logsumexp(densities, axis=0)
-        if effective_draws(heights[-effort.round :] - own[-1]) > enough * effort.round:
+        if effective_draws(heights[-effort.draws :] - own[-1]) > enough * effort.draws:
             if fitted is None:
                 return begun
             break
