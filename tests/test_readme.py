@@ -96,6 +96,21 @@ def test_the_numbers_of_its_prose_are_those_of_the_results():
     assert f"from which it moves by at most {moved:.2f} here" in prose
 
 
+def test_its_ratios_of_times_are_those_of_the_benchmarks():
+    table = store.read_table(ROOT / "results" / "benchmarks" / "table.csv")
+    seconds = table[table.part == "patients"].groupby("what").seconds.median()
+    own, laplace = (
+        [f"{seconds[peer] / seconds[us]:.1f}" for peer in ("rstanarm", "bambi", "brms")]
+        for us in ("cotreat", "laplace")
+    )
+    prose = " ".join(README.split())
+    assert (
+        f"rstanarm takes {own[0]}, bambi {own[1]} and brms {own[2]} times as long as `cotreat`, and "
+        f"{laplace[0]}, {laplace[1]} and {laplace[2]} times as long as its engine `laplace`"
+        in prose
+    )
+
+
 def test_what_it_links_to_exists():
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert (ROOT / target).exists(), target
