@@ -140,7 +140,7 @@ same in both.
   other priors. What a probability hangs on beside, `cotreat audit`, `cotreat sensitivity` and the readings of `reanalyse` say.
 
 A share whose interval holds {1 - SURE:.0%} cannot be told from it: cohorts are few.
-{MARK} More than {MOST_DROPPED:.0%} of the answers could not be trusted (Pareto k) and are left out: the share is
+{MARK} More than {MOST_DROPPED:.0%} of the answers could not be trusted (Pareto k, or a mode come to only once) and are left out: the share is
 that of those left, and the interval runs from none of the others being sure to all of them."""
 
 
@@ -168,8 +168,8 @@ Open marks are the shares with {MARK}.*
 
 {chr(10).join(widths(rates))}
 
-Of 95 % intervals of the ratio of odds ratios: share that holds the truth, and median width on the log scale. Answers whose Pareto
-k is too high are dropped. Counts know no score: their ratio of odds ratios is that of mean risks, a little nearer to 1.
+Of 95 % intervals of the ratio of odds ratios: share that holds the truth, and median width on the log scale. Answers that
+cannot be trusted are dropped. Counts know no score: their ratio of odds ratios is that of mean risks, a little nearer to 1.
 
 ## What was done
 
@@ -193,6 +193,7 @@ Holm at {FAMILY_WISE:.0%} over those of a model under one kind of evidence.
 {chr(10).join(verdicts(ranked))}
 
 A likelihood made wrong on purpose (claims that share a comparator, taken for independent) fails: [wrong_likelihood.csv](wrong_likelihood.csv).
+Of 50 truths and evidence drawn by simuk and sampled by NUTS, the truths lie where these posteriors have them: [simuk.csv](simuk.csv).
 
 All numbers: [{RATES}]({PUBLISHED}/{STUDY}/{RATES}), every row in `rows.csv.gz` beside it, [{TABLE}]({TABLE}), ranks in
 `ranks.csv`. Made by `cotreat calibrate` and `cotreat calibrate {STUDY} --published --cohorts {cohorts}` on {made.made}, cotreat
