@@ -25,7 +25,7 @@ LAPLACE = "laplace"
 WANTED = 4000
 """Bulk ESS that every coefficient must reach."""
 DRAWS = {"cotreat": 1300, LAPLACE: 2000, "rstanarm": 2700, "brms": 2400, "bambi": 2200}
-"""Draws a chain, found by trial: the fewest hundreds that reach it."""
+"""Draws a chain, found by trial: hundreds that reach it, few more than are needed."""
 BARS = {
     ("cotreat", "rstanarm"): 1 / 3,
     ("cotreat", "brms"): 1 / 6,

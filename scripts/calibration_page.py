@@ -115,7 +115,7 @@ def answer(rates: Rates, default: str, misread: str) -> str:
 
     more = [p for p in rates.papers if p.startswith(f"{default}, and ")]
     found = {p: row.sure for p in more if (row := rates.row(SYNERGISTIC, ALL, p)) is not None}
-    best = max(found, key=lambda p: found[p])
+    best, second = sorted(found, key=lambda p: -found[p])[:2]
     selected = [p for p in rates.papers if rates.row(MULTIPLICATIVE, CLAIMED, p) is not None]
     claimed = "; ".join(f"{p}, {share(MULTIPLICATIVE, CLAIMED, p)}" for p in selected)
     return f"""**Seldom by itself, as far as these cohorts tell.** Every world below prints, on average, what {STUDY}
@@ -133,9 +133,10 @@ same in both.
   in {share(ADDITIVE, ALL, misread)} where risks add; the mean P(synergy) is {middle(MULTIPLICATIVE, misread)} without any.
 - **A paper that claims the synergy** by its own product is one of a selection. Without synergy, P > {SURE:g} then is false in:
   {claimed}.
-- **Three numbers more** that would tell most, of those tried: {best.removeprefix(f"{default}, and ")}. A true ratio of 2 is then
-  found in {share(SYNERGISTIC, ALL, best)}, one of 1 taken for synergy in {share(MULTIPLICATIVE, ALL, best)}; the counts of every
-  patient find it in {share(SYNERGISTIC, ALL, WHOLE)}.
+- **Three numbers more**: of the threes tried, {best.removeprefix(f"{default}, and ")} told most in these cohorts. A true ratio
+  of 2 is then found in {share(SYNERGISTIC, ALL, best)}, one of 1 taken for synergy in {share(MULTIPLICATIVE, ALL, best)}. The next
+  best ({second.removeprefix(f"{default}, and ")}) find it in {share(SYNERGISTIC, ALL, second)}, the counts of every patient in
+  {share(SYNERGISTIC, ALL, WHOLE)}.
 - **What these cohorts do not tell**: whether measures that print *determines* can be trusted, for it determines none here, and
   other priors. What a probability hangs on beside, `cotreat audit`, `cotreat sensitivity` and the readings of `reanalyse` say.
 

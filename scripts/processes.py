@@ -19,7 +19,7 @@ class Ran:
     seconds : float
         Wall time from its start to its end.
     mib : float
-        Most memory that it held, in MiB, without that of its own children.
+        Most memory that it, or any one process it waited for, held, in MiB.
     out : str
         What it printed.
     """

@@ -185,8 +185,6 @@ def test_the_scripts_page_says_what_the_catalogue_says():
 
 SCRIPTS = sorted((ROOT / "models").glob("*.py"))
 LONG = {
-    "combination": ("exchangeable", "laplace"),
-    "saturated": ("saturated", "laplace"),
     "synergy": ("interaction", "laplace"),
     "tacrolimus": ("interaction", "laplace"),
     "dose": ("duration", "numpyro"),
@@ -225,8 +223,6 @@ def test_long_scripts_run_with_one_fit(tmp_path, monkeypatch, capsys, name):
         runpy.run_path(str(ROOT / "models" / f"{name}.py"))
     assert ended.value.code == 0
     said = {
-        "combination": "effect_ratio[TAC: CYC vs MMF]",
-        "saturated": "ror[SK:ASA]",
         "synergy": "odds-ratios",
         "tacrolimus": "interaction",
         "dose": "is inferred",

@@ -26,7 +26,7 @@ from cotreat.evidence.regression import Regressions
 from cotreat.names import CONDITIONAL_ONLY, OBSERVED, STANDARDISED
 from cotreat.overlap import overlap_of
 from cotreat.priors import PRIOR_CONFLICT, distance, prior_set
-from cotreat.regimens import GROUP, LEVEL, NONE
+from cotreat.regimens import NONE
 from cotreat.study import NOT_IDENTIFIED, Claim, DivisionError, Study
 
 RISKS = "risks"
@@ -359,7 +359,7 @@ def _used_by(study: Study, claim: Claim) -> str:
     models = [
         f"{SUBGROUPS}:{own.id}" if own.groups else own.id
         for own in study.divisions
-        if named <= {part.replace(GROUP, LEVEL) for part in own.names}
+        if named <= own.written
     ]
     return f"; evidence of the model {', '.join(models)}"
 

@@ -128,7 +128,7 @@ class Patients:
             If it names those of several divisions.
         """
         named = named_parts(meaning)
-        own = [d for d in self.divisions if named & {p.replace("=", ".") for p in d.names}]
+        own = [d for d in self.divisions if named & d.written]
         if len(own) > 1:
             words = ", ".join(division.id for division in own)
             raise ValueError(

@@ -137,7 +137,7 @@ def read_totals(
                 f"{where}.patients", f"names {', '.join(named)}, which the rows of patients count"
             )
             continue
-        by = [d for d in places.divisions if not set(named).isdisjoint(map(_written, d.names))]
+        by = [d for d in places.divisions if not d.written.isdisjoint(named)]
         if len(by) > 1:
             words = ", ".join(own.id for own in by)
             places.problems.add(
@@ -145,7 +145,7 @@ def read_totals(
                 f"names levels or subgroups of several divisions ({words}); one can be told",
             )
             continue
-        if by and not all(map(by[0].tells, arms)):
+        if by and not all(map(by[0].is_told, arms)):
             places.problems.add(
                 f"{where}.patients", f"names {', '.join(named)}, by which the arms are not told"
             )
@@ -171,11 +171,6 @@ def read_totals(
             Total(table["patients"], table["n"] or 0, table["events"], table["source"] or source)
         )
     return tuple(totals)
-
-
-def _written(part: str) -> str:
-    """Write a level or subgroup as set expressions do."""
-    return part.replace(regimens.GROUP, regimens.LEVEL)
 
 
 def _told_by(division: Division, plain: set[Regimen], places: Places) -> set[Regimen]:

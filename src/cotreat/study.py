@@ -107,7 +107,12 @@ class Division:
         """Parts that are subgroups; empty for levels."""
         return () if self.is_graded else tuple(self.names)
 
-    def tells(self, regimen: Regimen) -> bool:
+    @cached_property
+    def written(self) -> frozenset[str]:
+        """Parts as set expressions write them: ``TAC.high``, ``kidney.severe``."""
+        return frozenset(part.replace(GROUP, LEVEL) for part in self.names)
+
+    def is_told(self, regimen: Regimen) -> bool:
         """Tell whether a regimen says all that the division would know of it."""
         if self.groups:
             return bool(regimen & set(self.groups))
@@ -359,7 +364,7 @@ class Study:
             raise DivisionError(f"{self.id} has no {what} {division}{has}")
         own = known[division]
         cells = self.told.cells
-        untold = [arm for arm in self.told.arms if not own.tells(arm.regimen)]
+        untold = [arm for arm in self.told.arms if not own.is_told(arm.regimen)]
         if untold or (cells is not None and division not in cells.divisions):
             example = next(iter(own.names))
             if own.groups:
