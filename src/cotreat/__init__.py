@@ -1,18 +1,19 @@
 """Bayesian reanalysis of studies that give treatments in combination and count a yes/no outcome.
 
-The heavy libraries load with the first call that needs them, so that reading and auditing a study
-stays quick.
+Each name loads its module when it is first used, so that reading and auditing a study stay quick.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cotreat.study import Study
-from cotreat.study_file import StudyError, load_study, packaged, parse_study
-
 _LAZY = {
+    "Study": "cotreat.study",
+    "StudyError": "cotreat.study_file",
     "audit": "cotreat.auditing",
     "fit": "cotreat.sampling",
+    "load_study": "cotreat.study_file",
+    "packaged": "cotreat.study_file",
+    "parse_study": "cotreat.study_file",
     "prior_set": "cotreat.priors",
     "reanalyse": "cotreat.reanalysis",
     "write_report": "cotreat.report",
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from cotreat.reanalysis import reanalyse
     from cotreat.report import write_report
     from cotreat.sampling import fit
+    from cotreat.study import Study
+    from cotreat.study_file import StudyError, load_study, packaged, parse_study
 
 
 def __getattr__(name: str) -> Any:

@@ -1,153 +1,136 @@
-"""Commands for what stands around the fits: compare, sensitivity."""
+"""The commands of supplementary analyses: compare, sensitivity."""
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from cotreat.cli.common import (
-    EPILOG,
-    FAILED_CHECKS,
-    STUDY_HELP,
-    Commands,
-    announce,
-    hush,
-    probability,
-    refuse,
-    whole,
-)
-from cotreat.names import DECIDED, DEPTHS, SEED, STANDARD
-from cotreat.priors import PriorSet, models_for, prior_set
-from cotreat.study import Study
-from cotreat.study_file import load_study
+import typer
 
+from cotreat.cli import completion, options
+from cotreat.cli.common import FAILED_CHECKS, make_folder, progress
+from cotreat.cli.options import RESULTS, WEAK, Depth
+from cotreat.names import SEED
 
-def add_compare(commands: Commands) -> None:
-    """Add the command that compares the models of a study."""
-    command = commands.add_parser(
-        "compare",
-        help="compare the models of a study: prediction, Bayes factors, averages",
-        description="Fit the models of a study that ask how treatments combine and compare them: "
-        "leave-one-out cross-validation with its unit declared, each printed number or count in what all "
-        "others predict of it, Bayes factors of the interactions with the prior they depend on, and the "
-        "average over whether there are any. Writes DIR/STUDY/comparison.",
-        epilog=EPILOG,
-    )
-    _add_part_options(
-        command,
-        "quick: importance weights alone; standard: refits where these fail, and each printed number "
-        "or count left out; full: every unit refitted under every model, and sequential Monte Carlo",
-    )
-    command.add_argument("--reading", metavar="NAME", help="reading (default: the study's default)")
-    command.set_defaults(run=_compare)
+if TYPE_CHECKING:
+    from cotreat.parts import Part
+    from cotreat.priors import PriorSet
+    from cotreat.study import Study
+
+Write = Callable[["PriorSet", Path], Path]
 
 
-def add_sensitivity(commands: Commands) -> None:
-    """Add the command that says what a study's answers depend on."""
-    command = commands.add_parser(
-        "sensitivity",
-        help="say what a study's answers depend on: priors, readings, models",
-        description="Fit a study's leading model, and others, under every belief of a grid, other readings "
-        "and models; find which sceptic would not be convinced, and how much of each number is prior. "
-        "Writes DIR/STUDY/sensitivity.",
-        epilog=EPILOG,
-    )
-    _add_part_options(
-        command,
-        "quick: the leading model under other priors, and other models; standard: also every reading "
-        "and belief, one thing changed at a time; full: readings, models and priors crossed",
-    )
-    command.add_argument(
-        "--threshold",
-        type=probability,
-        action="append",
-        metavar="P",
-        help="P(synergy) for which the critical prior of each interaction is found; may be given several "
-        f"times ({DECIDED})",
-    )
-    command.set_defaults(run=_sensitivity)
+def compare(
+    study: options.Study,
+    interpretation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Interpretation of ambiguous statements. Without it: the study's default.",
+            autocompletion=completion.interpretations,
+        ),
+    ] = None,
+    priors: options.Priors = WEAK,
+    depth: Annotated[
+        Depth,
+        typer.Option(
+            help="quick: importance weights alone; standard: refits where importance weights fail, and "
+            "each reported estimate or count left out; full: every unit refitted under every model, "
+            "and sequential Monte Carlo."
+        ),
+    ] = Depth.STANDARD,
+    seed: options.Seed = SEED,
+    out: options.Out = RESULTS,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compare the models of a study: prediction and Bayes factors.
 
+    Fits the models that ask how treatments combine, then computes leave-one-out cross-validation with
+    its unit declared, the prediction of each reported estimate or count from all others, Bayes factors
+    of the interactions with the prior they depend on, and the probability of no interaction. Writes
+    DIR/STUDY/comparison.
+    """
+    from cotreat.study_file import load_study
 
-def _add_part_options(command: argparse.ArgumentParser, depths: str) -> None:
-    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
-    command.add_argument(
-        "--priors",
-        default="weak",
-        metavar="SET",
-        help="of the analysis, as in reanalyse (%(default)s)",
-    )
-    command.add_argument(
-        "--depth", choices=DEPTHS, default=STANDARD, help=f"{depths} (%(default)s)"
-    )
-    command.add_argument(
-        "--seed", type=whole(0), default=SEED, metavar="N", help="random seed (%(default)s)"
-    )
-    command.add_argument(
-        "--out", default="results", metavar="DIR", help="where to write (%(default)s)"
-    )
-    command.add_argument("--quiet", action="store_true", help="no progress")
+    record = load_study(study)
+    record = record.under(interpretation) if interpretation else record
+    say = progress(quiet)
 
-
-def _compare(options: argparse.Namespace) -> int:
-    study = load_study(options.study)
-    study = study.under(options.reading) if options.reading else study
-
-    def write(priors: PriorSet, folder: Path, say: Callable[[str], None]) -> Path:
+    def write(priors: "PriorSet", folder: Path) -> Path:
         from cotreat.comparison import write
 
-        return write(study, {}, priors, folder, depth=options.depth, seed=options.seed, say=say)
+        return write(record, {}, priors, folder, depth=depth.value, seed=seed, say=say)
 
-    return _part(options, study, write)
+    _run(record, priors, depth, out / record.id, say, write)
 
 
-def _sensitivity(options: argparse.Namespace) -> int:
-    study = load_study(options.study)
-    thresholds = list(dict.fromkeys(options.threshold or [DECIDED]))
+def sensitivity(
+    study: options.Study,
+    priors: options.Priors = WEAK,
+    depth: Annotated[
+        Depth,
+        typer.Option(
+            help="quick: the primary model under other priors, and other models; standard: also every "
+            "interpretation and belief, one change at a time; full: interpretations, models and "
+            "priors crossed."
+        ),
+    ] = Depth.STANDARD,
+    seed: options.Seed = SEED,
+    out: options.Out = RESULTS,
+    quiet: options.Quiet = False,
+) -> None:
+    """Analyse the sensitivity to priors and interpretations.
 
-    def write(priors: PriorSet, folder: Path, say: Callable[[str], None]) -> Path:
+    Fits the primary model, and others, under every belief of a grid, other interpretations and other
+    models; finds which sceptical prior would make a result inconclusive, and measures posterior
+    contraction. Writes DIR/STUDY/sensitivity.
+    """
+    from cotreat.study_file import load_study
+
+    record = load_study(study)
+    say = progress(quiet)
+
+    def write(priors: "PriorSet", folder: Path) -> Path:
         from cotreat.sensitivity import write
 
-        return write(
-            study,
-            {},
-            priors,
-            folder,
-            depth=options.depth,
-            seed=options.seed,
-            say=say,
-            thresholds=thresholds,
-        )
+        return write(record, {}, priors, folder, depth=depth.value, seed=seed, say=say)
 
-    return _part(options, study, write)
+    _run(record, priors, depth, out / record.id, say, write)
 
 
-def _part(
-    options: argparse.Namespace,
-    study: Study,
-    write: Callable[[PriorSet, Path, Callable[[str], None]], Path],
-) -> int:
-    """Write one part of a study's results, and print what it found."""
-    priors = prior_set(options.priors, study)
-    models_for(study, priors)
-    folder = Path(options.out) / study.id
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return refuse(error)
-    # What can be refused is refused by now; the heavy libraries take seconds to load.
-    say = hush if options.quiet else announce
+def _run(
+    study: "Study",
+    priors: str,
+    depth: Depth,
+    folder: Path,
+    say: Callable[[str], None],
+    write: Write,
+) -> None:
+    """Write one supplementary analysis, and print its findings."""
+    from cotreat.priors import models_for, prior_set
+
+    chosen = prior_set(priors, study)
+    models_for(study, chosen)
+    make_folder(folder)
+    # The heavy libraries take seconds to load: all input that can be refused is refused before.
     say("loading PyMC, JAX and ArviZ …")
     from cotreat.around import one_thread
     from cotreat.parts import read_part
 
     with one_thread():
-        written = write(priors, folder, say)
+        written = write(chosen, folder)
     part = read_part(written)
-    failed = [f"FAILED CHECKS: do not use these numbers: {line}" for line in part.failed_checks]
-    lines = [f"{study.title}: {part.title.lower()}, {priors.name} priors, depth {options.depth}"]
-    lines += [f"- {line}" for line in part.findings]
-    unanswered = [line for line in part.failed if line not in part.failed_checks]
-    lines += [f"NOT ANSWERED: {line}" for line in unanswered]
+    heading = f"{study.title}: {part.title.lower()}, {chosen.name} priors, depth {depth.value}"
+    print(_summary(part, heading, written))
+    if part.failed_checks:
+        raise typer.Exit(FAILED_CHECKS)
+
+
+def _summary(part: "Part", heading: str, written: Path) -> str:
+    """Return the text that ends a supplementary analysis: failed checks first."""
+    lines = [f"FAILED CHECKS: do not use these numbers: {line}" for line in part.failed_checks]
+    lines += [heading, *(f"- {line}" for line in part.findings)]
+    absent = [line for line in part.failed if line not in part.failed_checks]
+    lines += [f"NOT ANSWERED: {line}" for line in absent]
     lines += ["", f"written: {written.as_posix()}"]
-    lines += [f"to bring it into report.html: cotreat report {folder.as_posix()}"]
-    print("\n".join([*failed, *lines]))
-    return FAILED_CHECKS if failed else 0
+    lines += [f"to add it to report.html: cotreat report {written.parent.as_posix()}"]
+    return "\n".join(lines)

@@ -1,95 +1,85 @@
-"""Commands that sample nothing: studies, audit, cells, simulate, report."""
+"""The commands that fit nothing: studies, audit, cells, report, schema."""
 
-import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from cotreat.cli.common import (
-    FAILED_CHECKS,
-    STUDY_HELP,
-    Commands,
-    announce,
-    refuse,
-    whole,
-)
-from cotreat.names import SEED
-from cotreat.study import Study
-from cotreat.study_file import collapse_of, load_study, packaged
+import typer
+
+from cotreat.cli import options
+from cotreat.cli.common import FAILED_CHECKS, print_note, stop
+
+if TYPE_CHECKING:
+    from cotreat.study import Study
 
 
-def add_studies(commands: Commands) -> None:
-    """Add the command that lists the packaged studies."""
-    help_ = "list the packaged studies"
-    commands.add_parser("studies", help=help_, description=help_).set_defaults(run=_studies)
+def studies() -> None:
+    """List the packaged studies."""
+    from cotreat.study_file import load_study, packaged
 
-
-def _studies(_: argparse.Namespace) -> int:
     for name in packaged():
         study = load_study(name)
         print(f"{name:<16} {study.title} ({study.design}, {_patients(study)})")
-    return 0
 
 
-def _patients(study: Study) -> str:
-    """Say how many patients a study has, as far as its numbers tell."""
+def _patients(study: "Study") -> str:
+    """Return how many patients a study has, as far as it reports them."""
     if not study.has_uncounted:
         return f"{int(study.n.sum()):,} patients"
     most = max((total.n for total in study.totals), default=0)
-    return (f"{most:,} patients, " if most else "") + "printed numbers only"
+    return (f"{most:,} patients, " if most else "") + "reported estimates only"
 
 
-def add_audit(commands: Commands) -> None:
-    """Add the command that says what a study's numbers determine."""
-    command = commands.add_parser(
-        "audit",
-        help="say what a study's numbers determine, without sampling",
-        description="Show a study's cells, check its printed margins and odds ratios against them, "
-        "and say which estimands the evidence determines.",
+def audit(study: options.Study) -> None:
+    """Show what a study's evidence identifies, without sampling.
+
+    Shows the counts, checks reported totals and odds ratios against them, and lists which estimands
+    the evidence identifies.
+    """
+    from cotreat.auditing import audit as audit_of
+    from cotreat.study_file import load_study
+
+    print(audit_of(load_study(study)))
+
+
+def cells(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="Path of a study file with [patients].")
+    ],
+    print_sql: Annotated[
+        bool, typer.Option("--print-sql", help="Print the aggregation as SQL; read no patients.")
+    ] = False,
+) -> None:
+    """Aggregate individual patient data to covariate patterns.
+
+    Shows how many patterns of regimen, covariates and cluster the patients under [patients] have. For
+    patients in a database: run the SQL of --print-sql there, save its result as CSV or Parquet, and name
+    that file under [cells]; the posterior is the same.
+    """
+    from cotreat.study_file import load_study
+
+    if print_sql:
+        _print_sql(study)
+        return
+    record = load_study(study)
+    if record.cells is None:
+        raise stop(f"{record.id} has no [patients] or [cells]")
+    print(record.cells)
+
+
+def _print_sql(study: str) -> None:
+    """Print the query on standard output, and how to use it on standard error."""
+    from cotreat.study_file import collapse_of
+
+    query, check, section = collapse_of(study)
+    print(f"{query};")
+    print_note(
+        "\nThe query omits rows with a missing value, and levels without their treatment, and counts "
+        f"each row as one patient.\nFirst count the rows it would omit:\n\n{check};"
     )
-    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
-    command.set_defaults(run=_audit)
-
-
-def _audit(options: argparse.Namespace) -> int:
-    from cotreat.auditing import audit
-
-    print(audit(load_study(options.study)))
-    return 0
-
-
-def add_cells(commands: Commands) -> None:
-    """Add the command for the collapse of patients to cells."""
-    command = commands.add_parser(
-        "cells",
-        help="say what collapsing a study's patients to cells achieves, or print it as SQL",
-        description="Collapse the rows under [patients] to cells: patients alike in regimen, "
-        "covariates and cluster. Where the rows are in a database, run the SQL of --print-sql there, "
-        "save its result as CSV or Parquet, and name that file under [cells]: the posterior is the same.",
-    )
-    command.add_argument("study", metavar="STUDY", help="path of a study file with [patients]")
-    command.add_argument(
-        "--print-sql", action="store_true", help="print the collapse as SQL; the rows are not read"
-    )
-    command.set_defaults(run=_cells)
-
-
-def _cells(options: argparse.Namespace) -> int:
-    if options.print_sql:
-        query, check, section = collapse_of(options.study)
-        print(f"{query};")
-        announce(
-            "\nThe query leaves out rows that lack a value, and levels without their treatment, and takes "
-            f"each row for a patient.\nCount first what it would leave out:\n\n{check};"
-        )
-        lines = ["[cells]", 'file = "cells.csv"  # the result of this query']
-        lines += [f"{key} = {_toml(value)}" for key, value in section.items()]
-        announce("\nIn the study file, in place of [patients]:\n" + "\n".join(lines))
-        return 0
-    study = load_study(options.study)
-    if study.cells is None:
-        return refuse(ValueError(f"{study.id} has no [patients] or [cells]"))
-    print(study.cells)
-    return 0
+    lines = ["[cells]", 'file = "cells.csv"  # the result of this query']
+    lines += [f"{key} = {_toml(value)}" for key, value in section.items()]
+    print_note("\nIn the study file, in place of [patients]:\n" + "\n".join(lines))
 
 
 def _toml(value: str | dict[str, str]) -> str:
@@ -99,55 +89,28 @@ def _toml(value: str | dict[str, str]) -> str:
     return f"{{ {', '.join(pairs)} }}"
 
 
-def add_simulate(commands: Commands) -> None:
-    """Add the command that makes a synthetic cohort."""
-    command = commands.add_parser(
-        "simulate",
-        help="write a synthetic cohort in the image of a study's printed numbers",
-        description="Find risks and sizes of arms that make a study's printed numbers, draw patients "
-        "from them, and write rows, study file and truth into DIR/STUDY-synthetic.",
-    )
-    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
-    command.add_argument(
-        "--patients", type=whole(50), default=793, metavar="N", help="how many (%(default)s)"
-    )
-    command.add_argument(
-        "--seed", type=whole(0), default=SEED, metavar="N", help="random seed (%(default)s)"
-    )
-    command.add_argument("--out", default=".", metavar="DIR", help="where to write (%(default)s)")
-    command.set_defaults(run=_simulate)
-
-
-def _simulate(options: argparse.Namespace) -> int:
-    from cotreat.simulate import SimulationError, simulate
-
-    try:
-        path = simulate(
-            load_study(options.study), options.patients, options.seed, Path(options.out)
-        )
-    except (SimulationError, OSError) as error:
-        return refuse(error)
-    print(f"SYNTHETIC cohort: {path.as_posix()}")
-    return 0
-
-
-def add_report(commands: Commands) -> None:
-    """Add the command that writes a report again."""
-    command = commands.add_parser(
-        "report",
-        help="write a study's report.html again from its results",
-        description="Write report.html from the fits in a study's folder of results.",
-    )
-    command.add_argument("folder", metavar="DIR", help="folder of a study, such as results/isis2")
-    command.set_defaults(run=_report)
-
-
-def _report(options: argparse.Namespace) -> int:
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Results of a study, such as results/isis2.")
+    ],
+) -> None:
+    """Write a study's report.html again from its results."""
     from cotreat.report import ReportError, write_report
 
     try:
-        page, failed, _ = write_report(options.folder)
+        page, failed, _ = write_report(folder)
     except ReportError as error:
-        return refuse(error)
+        raise stop(error) from error
     print("\n".join([page.as_posix(), *(f"FAILED CHECK: {line}" for line in failed)]))
-    return FAILED_CHECKS if failed else 0
+    if failed:
+        raise typer.Exit(FAILED_CHECKS)
+
+
+def schema() -> None:
+    """Print the JSON Schema of study files.
+
+    Editors check and complete study files with it.
+    """
+    from cotreat.study_file import schema as schema_of  # type: ignore[attr-defined]
+
+    print(json.dumps(schema_of(), indent=2, ensure_ascii=False))

@@ -1,145 +1,153 @@
-"""The command that does everything: reanalyse."""
+"""The command that fits the models of a study and writes everything about them."""
 
-import argparse
 import sys
 import warnings
-from pathlib import Path
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cotreat.catalogue import MODELS
-from cotreat.cli.common import (
-    EPILOG,
-    FAILED_CHECKS,
-    STUDY_HELP,
-    Commands,
-    announce,
-    hush,
-    positive,
-    refuse,
-    whole,
-)
+import typer
+from typer.core import TyperCommand
+
+from cotreat.cli import completion, options
+from cotreat.cli.common import FAILED_CHECKS, make_folder, progress
+from cotreat.cli.options import RESULTS, WEAK, Depth
 from cotreat.engines import ENGINES, require_engine
-from cotreat.names import CHAINS, DEPTHS, DRAWS, SEED, STANDARD
-from cotreat.priors import models_for, prior_set
-from cotreat.study_file import load_study
+from cotreat.names import CHAINS, DRAWS, SEED
 
+if TYPE_CHECKING:
+    from cotreat.priors import PriorSet
+    from cotreat.study import Study
 
-def add_reanalyse(commands: Commands) -> None:
-    """Add the command that samples the models of a study."""
-    command = commands.add_parser(
-        "reanalyse",
-        help="sample the models of a study and write tables, figures and report",
-        description="Sample prior and posterior of a study under one or more models; write for each "
-        "of them summary.csv, checks.csv, figures and the draws, and one report.html.",
-        epilog=EPILOG,
-    )
-    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
-    command.add_argument(
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
         "--model",
-        action="append",
         metavar="NAME",
-        help="how treatments combine; may be given several times (default: exchangeable, interaction, "
-        "saturated and additive, as far as the study can carry them; others answer questions of their "
-        "own). " + " ".join(f"{m.name}: {m.sentence}" for m in MODELS.values()) + " Of several "
-        "subgroups one is named after a colon, such as subgroups:age.",
-    )
-    command.add_argument(
-        "--reading",
-        action="append",
+        help="How treatments combine (see Models below); may be given several times. Without it: "
+        "exchangeable, interaction, saturated and additive, as far as the study identifies them.",
+        autocompletion=completion.models,
+    ),
+]
+Interpretations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--interpretation",
         metavar="NAME",
-        help="how to take words in print that leave something open, or all; may be given several times "
-        "(default: the leading model under every reading of the study file, other models under its "
-        "default one)",
-    )
-    command.add_argument(
-        "--priors",
-        default="weak",
-        metavar="SET",
-        help="weak (default); a belief about the treatments' single effects: sceptical (they work "
-        "the wrong way), neutral (near none) or enthusiastic; or one of the grid of belief and "
-        "strength, such as grid:neutral-strong; or such a belief about interactions, interactions:optimistic-weak, "
-        "or about effects and then interactions, grid:neutral-strong:optimistic-weak.",
-    )
-    command.add_argument(
-        "--engine",
-        choices=list(ENGINES),
+        help="Interpretation of an ambiguous statement, or all; may be given several times. Without it: "
+        "every interpretation of the study file for the primary model, the default one for the others.",
+        autocompletion=completion.interpretations,
+    ),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(ENGINES),
         help="; ".join(f"{name}: {words}" for name, words in ENGINES.items())
-        + ". Without it readings other than the default are sampled by smc, and at depths quick and standard "
-        "models that do not make the headline are approximated by laplace. With printed numbers a fit "
-        "that fails its checks is replaced by smc.",
-    )
-    command.add_argument(
-        "--draws",
-        type=whole(100),
-        default=DRAWS,
-        metavar="N",
-        help="kept draws a chain (%(default)s)",
-    )
-    command.add_argument(
-        "--chains", type=whole(2), default=CHAINS, metavar="N", help="chains (%(default)s)"
-    )
-    command.add_argument(
-        "--seed", type=whole(0), default=SEED, metavar="N", help="random seed (%(default)s)"
-    )
-    command.add_argument(
-        "--out", default="results", metavar="DIR", help="where to write (%(default)s)"
-    )
-    command.add_argument(
-        "--depth",
-        choices=DEPTHS,
-        default=STANDARD,
-        help="how much is worked out around the fits. quick: models compared by importance weights, the "
-        "leading one under other priors, a coarse surface of bias; standard: refits where weights fail, "
-        "each printed number or count left out, every reading and belief; full: readings, models and "
-        "priors crossed, sequential Monte Carlo for Bayes factors (%(default)s)",
-    )
-    command.add_argument(
+        + ". Without it, interpretations other than the default one are sampled by smc, and at the "
+        "depths quick and standard models other than the primary one are approximated by laplace. With "
+        "reported estimates, smc replaces a fit that fails its checks.",
+        autocompletion=completion.engines,
+    ),
+]
+Thresholds = Annotated[
+    list[float] | None,
+    typer.Option(
         "--or-threshold",
-        type=positive,
-        action="append",
-        default=[],
         metavar="X",
-        help="also give P(odds ratio > X); may be given several times",
-    )
-    command.add_argument(
-        "--quiet", action="store_true", help="no progress, only the results at the end"
-    )
-    command.set_defaults(run=_reanalyse)
+        parser=options.positive,
+        help="Report P(OR > X) as well; may be given several times.",
+    ),
+]
+DepthOption = Annotated[
+    Depth,
+    typer.Option(
+        help="Supplementary analyses. quick: models compared by importance weights, the primary model under "
+        "other priors, a coarse bias surface; standard: refits where importance weights fail, each "
+        "reported estimate or count left out, every interpretation and belief; full: interpretations, "
+        "models and priors crossed, sequential Monte Carlo for Bayes factors."
+    ),
+]
 
 
-def _reanalyse(options: argparse.Namespace) -> int:
-    study = load_study(options.study)
-    priors = prior_set(options.priors, study)
-    models_for(study, priors, options.model or ())
-    for reading in options.reading or ():
-        if reading != "all":
-            study.under(reading)
-    require_engine(options.engine or next(iter(ENGINES)))
-    try:
-        Path(options.out).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return refuse(error)
+class CommandWithModels(TyperCommand):
+    """A command whose help ends with the models, read from their registry when it is shown."""
 
-    # What can be refused is refused by now; the heavy libraries take seconds to load.
-    say = hush if options.quiet else announce
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the models, then the exit statuses."""
+        with formatter.section("Models"):
+            formatter.write_dl(list(completion.models()))
+            formatter.write_text(
+                "Where a study has several subgroups, name one after a colon: subgroups:age."
+            )
+        super().format_epilog(ctx, formatter)
+
+
+def reanalyse(
+    study: options.Study,
+    model: Models = None,
+    interpretation: Interpretations = None,
+    priors: options.Priors = WEAK,
+    engine: Engine = None,
+    draws: Annotated[int, typer.Option(metavar="N", min=100, help="Draws kept per chain.")] = DRAWS,
+    chains: Annotated[int, typer.Option(metavar="N", min=2, help="Chains.")] = CHAINS,
+    seed: options.Seed = SEED,
+    out: options.Out = RESULTS,
+    depth: DepthOption = Depth.STANDARD,
+    or_threshold: Thresholds = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Fit the models of a study and write a report.
+
+    Each model gets a folder with summary.csv, checks.csv, figures and the draws of prior and posterior;
+    the study gets one report.html.
+    """
+    from cotreat.priors import prior_set
+    from cotreat.study_file import load_study
+
+    record = load_study(study)
+    prior = prior_set(priors, record)
+    _refuse(record, prior, model or (), interpretation or (), engine)
+    make_folder(out)
+    # The heavy libraries take seconds to load: all input that can be refused is refused before.
+    say = progress(quiet)
     say("loading PyMC, JAX and ArviZ …")
-    from cotreat.cli.ending import ending
-    from cotreat.reanalysis import FailedChecks, reanalyse
+    from cotreat.cli.summary import text_of
+    from cotreat.reanalysis import FailedChecks
+    from cotreat.reanalysis import reanalyse as fit_and_write
 
-    warnings.simplefilter("ignore", FailedChecks)  # what failed is printed on top, once
-    result = reanalyse(
-        study,
-        options.model or (),
-        priors,
-        readings=options.reading or (),
-        out=options.out,
-        thresholds=list(dict.fromkeys(options.or_threshold)),
+    warnings.simplefilter("ignore", FailedChecks)  # printed once, at the top of the summary
+    result = fit_and_write(
+        record,
+        model or (),
+        prior,
+        readings=interpretation or (),
+        out=out,
+        thresholds=list(dict.fromkeys(or_threshold or ())),
         say=say,
-        engine=options.engine,
-        depth=options.depth,
-        draws=options.draws,
-        chains=options.chains,
-        seed=options.seed,
-        progress=sys.stderr.isatty() and not options.quiet,
+        engine=engine,
+        depth=depth.value,
+        draws=draws,
+        chains=chains,
+        seed=seed,
+        progress=sys.stderr.isatty() and not quiet,
     )
-    print(ending(result))
-    return FAILED_CHECKS if result.failed else 0
+    print(text_of(result))
+    if result.failed:
+        raise typer.Exit(FAILED_CHECKS)
+
+
+def _refuse(
+    study: "Study",
+    priors: "PriorSet",
+    models: Sequence[str],
+    interpretations: Sequence[str],
+    engine: str | None,
+) -> None:
+    """Raise the error of a model, an interpretation or an engine that the study cannot have."""
+    from cotreat.priors import models_for
+
+    models_for(study, priors, models)
+    for name in interpretations:
+        if name != "all":
+            study.under(name)
+    require_engine(engine or next(iter(ENGINES)))
