@@ -61,7 +61,7 @@ MODELS: dict[str, Model] = {
     for model in (
         Model(
             "exchangeable",
-            "The pairs' factors are relatives: each informs the others through a common distribution.",
+            "Interactions are exchangeable across pairs (partial pooling).",
             "η = α + Σ β_d x_d + Σ (μ + τ z_de) x_d x_e",
             ("alpha", "beta", "mu", "tau", "z"),
             min_pairs=2,
@@ -88,7 +88,7 @@ MODELS: dict[str, Model] = {
         ),
         Model(
             "dose",
-            "Levels of a treatment are steps of one effect that never turns back.",
+            "Levels of a treatment are steps of one monotone effect.",
             "η = α + Σ β_d x_d + Σ γ_de x_d x_e, x_d in [0, 1] rising with the level",
             ("alpha", "beta", "gamma", "simplex"),
             division=DOSE,

@@ -42,8 +42,10 @@ def interpretations(ctx: typer.Context) -> list[str]:
     """Return the interpretations of the study on the command line; none if it cannot be read."""
     from cotreat.study_file import StudyError, load_study
 
+    # An option that still lacks its value ends the parsing before the study is assigned.
+    words = [ctx.params.get("study"), *ctx.args]
     try:
-        study = load_study(ctx.params["study"])
-    except (StudyError, KeyError, TypeError):
+        study = load_study(next(word for word in words if word))
+    except (StudyError, StopIteration):
         return []
     return [interpretation.id for interpretation in study.readings]
