@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cotreat import store
-from cotreat.names import SUMMARY_COLUMNS
+from cotreat.core.constants import SUMMARY_COLUMNS
+from cotreat.results import store
 from tests.conftest import THREE, arms
 
 ROOT = Path(__file__).parent.parent

@@ -8,9 +8,8 @@ from scipy.special import expit, logit
 from scipy.stats import binom
 
 from cotreat import fit, load_study, parse_study
-from cotreat.batch import Specification, fit_many
-from cotreat.catalogue import MODELS, ModelError, find_model
-from cotreat.confounding import (
+from cotreat.bias.e_values import e_value
+from cotreat.bias.unmeasured_confounding import (
     LARGEST,
     PARTS,
     SINGLE_SD,
@@ -23,14 +22,15 @@ from cotreat.confounding import (
     surfaces,
     with_confounding,
 )
-from cotreat.e_values import e_value
-from cotreat.estimands import enumerate_estimands, is_beyond_null
-from cotreat.laplace import BAD
-from cotreat.model import build, shape_of
+from cotreat.estimands.estimand import enumerate_estimands, is_beyond_null
+from cotreat.inference.batch import Specification, fit_many
+from cotreat.inference.laplace import BAD
+from cotreat.inference.vectorise import deterministics, log_densities
+from cotreat.models.build import build, shape_of
+from cotreat.models.registry import MODELS, ModelError, find_model
 from cotreat.plots import tipping
-from cotreat.plots.canvas import off_screen
-from cotreat.priors import prior_set
-from cotreat.vectorised import deterministics, log_densities
+from cotreat.plots.style import off_screen
+from cotreat.priors.sets import prior_set
 
 TWO = """
 study = { id = "two", title = "two", design = "cohort", source = "s" }

@@ -7,9 +7,9 @@ from scipy import stats
 from scipy.special import expit
 
 from cotreat import load_study
-from cotreat.catalogue import MODELS, ModelError, find_model
-from cotreat.model import build
-from cotreat.priors import prior_set
+from cotreat.models.build import build
+from cotreat.models.registry import MODELS, ModelError, find_model
+from cotreat.priors.sets import prior_set
 
 
 def cells(study):

@@ -15,18 +15,18 @@ from scipy import stats
 from scipy.special import expit
 
 from cotreat import StudyError, load_study, parse_study
-from cotreat.adjusted import fit_adjusted
-from cotreat.catalogue import MODELS
-from cotreat.checks import check, failures
 from cotreat.cli import main
-from cotreat.estimands import enumerate_estimands, waist_of
+from cotreat.diagnostics.checks import check, failures
+from cotreat.estimands.estimand import enumerate_estimands, waist_of
 from cotreat.evidence import patients
-from cotreat.intervals import intervals
-from cotreat.model import build
-from cotreat.priors import prior_set
-from cotreat.sampling import fit
+from cotreat.frequentist.g_computation import fit_adjusted
+from cotreat.frequentist.intervals import intervals
+from cotreat.inference.sampling import fit
+from cotreat.models.build import build
+from cotreat.models.registry import MODELS
+from cotreat.priors.sets import prior_set
+from cotreat.results.summary import summarise
 from cotreat.study_file import collapse_of
-from cotreat.summary import summarise
 
 HEAD = """
 study = { id = "rows", title = "Rows, made up", design = "cohort", source = "made up", inclusion = "any(A, B)" }

@@ -3,8 +3,8 @@ import pytest
 from scipy import integrate, stats
 
 from cotreat import load_study, parse_study
-from cotreat.catalogue import MODELS, ModelError
-from cotreat.priors import (
+from cotreat.models.registry import MODELS, ModelError
+from cotreat.priors.sets import (
     BELIEFS,
     GRID,
     INTERACTION_GRID,

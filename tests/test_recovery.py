@@ -10,11 +10,11 @@ import pytest
 from scipy.special import logit
 
 from cotreat import load_study, parse_study
-from cotreat.catalogue import find_model
-from cotreat.evidence.claims import contradictions, log_estimate, printed
-from cotreat.model import build
-from cotreat.names import OBSERVED
-from cotreat.priors import prior_set
+from cotreat.core.constants import OBSERVED
+from cotreat.evidence.reported import contradictions, log_estimate, printed
+from cotreat.models.build import build
+from cotreat.models.registry import find_model
+from cotreat.priors.sets import prior_set
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "recovery"

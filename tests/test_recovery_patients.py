@@ -14,10 +14,10 @@ import xarray as xr
 from scipy import stats
 from scipy.special import expit, logit
 
-from cotreat.checks import check, failures
-from cotreat.model import build
-from cotreat.priors import prior_set
-from cotreat.sampling import fit
+from cotreat.diagnostics.checks import check, failures
+from cotreat.inference.sampling import fit
+from cotreat.models.build import build
+from cotreat.priors.sets import prior_set
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "results" / "recovery" / "patients.csv"

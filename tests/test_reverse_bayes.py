@@ -6,13 +6,13 @@ import pytest
 from scipy import optimize, stats
 
 from cotreat import fit, load_study, parse_study
-from cotreat.batch import Specification, fit_many
-from cotreat.catalogue import MODELS
-from cotreat.induced import Induced
+from cotreat.inference.batch import Specification, fit_many
+from cotreat.models.registry import MODELS
 from cotreat.plots import critical_sd
-from cotreat.plots.canvas import off_screen
-from cotreat.priors import BELIEFS, pairs_sd, prior_set
-from cotreat.reverse_bayes import (
+from cotreat.plots.style import off_screen
+from cotreat.priors.sets import BELIEFS, pairs_sd, prior_set
+from cotreat.sensitivity.prior_predictive import Induced
+from cotreat.sensitivity.reverse_bayes import (
     SDS,
     Normal,
     critical,

@@ -7,14 +7,14 @@ stays quick.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cotreat.study import Study
+from cotreat.study.study import Study
 from cotreat.study_file import StudyError, load_study, packaged, parse_study
 
 _LAZY = {
-    "audit": "cotreat.auditing",
-    "fit": "cotreat.sampling",
-    "prior_set": "cotreat.priors",
-    "reanalyse": "cotreat.reanalysis",
+    "audit": "cotreat.audit.audit",
+    "fit": "cotreat.inference.sampling",
+    "prior_set": "cotreat.priors.sets",
+    "reanalyse": "cotreat.workflow.reanalyse",
     "write_report": "cotreat.report",
 }
 
@@ -33,11 +33,11 @@ __all__ = [
 
 
 if TYPE_CHECKING:
-    from cotreat.auditing import audit
-    from cotreat.priors import prior_set
-    from cotreat.reanalysis import reanalyse
+    from cotreat.audit.audit import audit
+    from cotreat.inference.sampling import fit
+    from cotreat.priors.sets import prior_set
     from cotreat.report import write_report
-    from cotreat.sampling import fit
+    from cotreat.workflow.reanalyse import reanalyse
 
 
 def __getattr__(name: str) -> Any:

@@ -15,9 +15,9 @@ from cotreat.cli.common import (
     refuse,
     whole,
 )
-from cotreat.names import DECIDED, DEPTHS, SEED, STANDARD
-from cotreat.priors import PriorSet, models_for, prior_set
-from cotreat.study import Study
+from cotreat.core.constants import DECIDED, DEPTHS, SEED, STANDARD
+from cotreat.priors.sets import PriorSet, models_for, prior_set
+from cotreat.study.study import Study
 from cotreat.study_file import load_study
 
 
@@ -92,7 +92,7 @@ def _compare(options: argparse.Namespace) -> int:
     study = study.under(options.reading) if options.reading else study
 
     def write(priors: PriorSet, folder: Path, say: Callable[[str], None]) -> Path:
-        from cotreat.comparison import write
+        from cotreat.comparison.compare import write
 
         return write(study, {}, priors, folder, depth=options.depth, seed=options.seed, say=say)
 
@@ -104,7 +104,7 @@ def _sensitivity(options: argparse.Namespace) -> int:
     thresholds = list(dict.fromkeys(options.threshold or [DECIDED]))
 
     def write(priors: PriorSet, folder: Path, say: Callable[[str], None]) -> Path:
-        from cotreat.sensitivity import write
+        from cotreat.report.sections.sensitivity import write
 
         return write(
             study,
@@ -136,8 +136,8 @@ def _part(
     # What can be refused is refused by now; the heavy libraries take seconds to load.
     say = hush if options.quiet else announce
     say("loading PyMC, JAX and ArviZ …")
-    from cotreat.around import one_thread
-    from cotreat.parts import read_part
+    from cotreat.results.supplementary import read_part
+    from cotreat.workflow.analyses import one_thread
 
     with one_thread():
         written = write(priors, folder, say)

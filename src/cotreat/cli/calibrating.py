@@ -17,10 +17,10 @@ from cotreat.cli.common import (
     refuse,
     whole,
 )
-from cotreat.names import COHORTS, REPLICATES, SEED
+from cotreat.core.constants import COHORTS, REPLICATES, SEED
 
 if TYPE_CHECKING:
-    from cotreat.calibration.scale import Mapped
+    from cotreat.calibration.parallel import Mapped
 
 
 def add_calibrate(commands: Commands) -> None:
@@ -109,7 +109,7 @@ def _refused(options: argparse.Namespace) -> str:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from cotreat.calibration.scale import ScaleError, workers
+    from cotreat.calibration.parallel import ScaleError, workers
     from cotreat.simulate import SimulationError
 
     if why := _refused(options):
@@ -128,8 +128,8 @@ def _calibrate(options: argparse.Namespace) -> int:
 def _ranked(options: argparse.Namespace, mapped: "Mapped", folder: Path) -> bool:
     """Calibrate all that is asked for; tell whether any of it failed."""
     from cotreat.calibration import kept
-    from cotreat.calibration.calibrate import calibrate
-    from cotreat.priors import prior_set
+    from cotreat.calibration.sbc import calibrate
+    from cotreat.priors.sets import prior_set
 
     say = hush if options.quiet else announce
     failed = False

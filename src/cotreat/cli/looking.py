@@ -12,8 +12,8 @@ from cotreat.cli.common import (
     refuse,
     whole,
 )
-from cotreat.names import SEED
-from cotreat.study import Study
+from cotreat.core.constants import SEED
+from cotreat.study.study import Study
 from cotreat.study_file import collapse_of, load_study, packaged
 
 
@@ -51,7 +51,7 @@ def add_audit(commands: Commands) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from cotreat.auditing import audit
+    from cotreat.audit.audit import audit
 
     print(audit(load_study(options.study)))
     return 0

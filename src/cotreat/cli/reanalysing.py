@@ -5,7 +5,6 @@ import sys
 import warnings
 from pathlib import Path
 
-from cotreat.catalogue import MODELS
 from cotreat.cli.common import (
     EPILOG,
     FAILED_CHECKS,
@@ -17,9 +16,10 @@ from cotreat.cli.common import (
     refuse,
     whole,
 )
-from cotreat.engines import ENGINES, require_engine
-from cotreat.names import CHAINS, DEPTHS, DRAWS, SEED, STANDARD
-from cotreat.priors import models_for, prior_set
+from cotreat.core.constants import CHAINS, DEPTHS, DRAWS, SEED, STANDARD
+from cotreat.inference.engines import ENGINES, require_engine
+from cotreat.models.registry import MODELS
+from cotreat.priors.sets import models_for, prior_set
 from cotreat.study_file import load_study
 
 
@@ -123,7 +123,7 @@ def _reanalyse(options: argparse.Namespace) -> int:
     say = hush if options.quiet else announce
     say("loading PyMC, JAX and ArviZ …")
     from cotreat.cli.ending import ending
-    from cotreat.reanalysis import FailedChecks, reanalyse
+    from cotreat.workflow.reanalyse import FailedChecks, reanalyse
 
     warnings.simplefilter("ignore", FailedChecks)  # what failed is printed on top, once
     result = reanalyse(
