@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.special import expit
 
 from cotreat import StudyError, audit, load_study, parse_study
+from cotreat.core.errors import ModelError
 from cotreat.diagnostics.checks import check, failures
 from cotreat.estimands.estimand import enumerate_estimands, spoken_background, waist_of
 from cotreat.evidence import reported
@@ -21,7 +22,8 @@ from cotreat.frequentist.intervals import intervals
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.inference.sampling import fit
 from cotreat.models.build import build
-from cotreat.models.registry import MODELS, ModelError, find_model
+from cotreat.models.registry import MODELS, find_model
+from cotreat.models.select import priors_for
 from cotreat.plots import View, levels
 from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
@@ -569,7 +571,7 @@ def test_too_many_levels_are_refused():
 def stated(study, name):
     model = find_model(name, study)
     told = study.divided(model.division)
-    return told, build(told, model, prior_set("weak", study).only(model, told))
+    return told, build(told, model, priors_for(prior_set("weak", study), model, told))
 
 
 def test_log_density_of_dose_is_the_plain_sum(counted):

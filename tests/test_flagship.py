@@ -14,6 +14,7 @@ from cotreat.estimands.estimand import Availability, enumerate_estimands, is_bey
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.inference.sampling import fit, log_evidence, temper
 from cotreat.models.registry import MODELS, is_asked_for
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
 from cotreat.results.summary import PRINTED, summarise
@@ -149,7 +150,7 @@ def test_log_evidence_of_the_default_reading(beside):
 @pytest.mark.slow
 def test_weights_and_sequential_monte_carlo_find_the_same_log_evidence(study, sampled, beside):
     model = MODELS["exchangeable"]
-    own = prior_set("weak", study).only(model, study)
+    own = priors_for(prior_set("weak", study), model, study)
     posterior = sampled("exchangeable")["posterior"].to_dataset()
     whole = Marginals(study, model, own, posterior, seed=1).whole
     assert whole.verdict != "bad"

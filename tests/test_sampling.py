@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from cotreat import load_study
+from cotreat.core.errors import ModelError
 from cotreat.diagnostics import checks
 from cotreat.diagnostics.checks import check, failures
 from cotreat.estimands.estimand import enumerate_estimands, risk_of
@@ -20,7 +21,8 @@ from cotreat.inference import laplace, nuts, vectorise
 from cotreat.inference.engines import EngineError
 from cotreat.inference.sampling import fit, provenance
 from cotreat.models.build import build
-from cotreat.models.registry import MODELS, ModelError, find_model, is_asked_for
+from cotreat.models.registry import MODELS, find_model, is_asked_for
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.store import read_draws, write_draws
 from cotreat.results.summary import is_beyond_null
@@ -221,7 +223,7 @@ def test_a_model_the_study_cannot_carry_is_refused():
 def stated(study, model):
     description = find_model(model, study)
     told = study.divided(description.division)
-    return build(told, description, prior_set("weak", told).only(description, told))
+    return build(told, description, priors_for(prior_set("weak", told), description, told))
 
 
 @pytest.mark.slow

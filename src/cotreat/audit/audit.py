@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.special import logit, ndtr, ndtri
 
 from cotreat.audit.overlap import overlap_of
+from cotreat.audit.prior_conflict import PRIOR_CONFLICT, distance
 from cotreat.core.constants import CONDITIONAL_ONLY, OBSERVED, STANDARDISED
 from cotreat.estimands.estimand import (
     Determination,
@@ -31,7 +32,7 @@ from cotreat.evidence.reported import (
     wald_p,
 )
 from cotreat.models.registry import MODELS, SUBGROUPS
-from cotreat.priors.sets import PRIOR_CONFLICT, distance, prior_set
+from cotreat.priors.sets import prior_set
 from cotreat.study.regimens import NONE
 from cotreat.study.study import NOT_IDENTIFIED, Claim, DivisionError, Study
 

@@ -34,7 +34,9 @@ from cotreat.inference.standard_coordinates import Density
 from cotreat.inference.vectorise import labelled
 from cotreat.models.build import build, given_of
 from cotreat.models.registry import Model, find_model
-from cotreat.priors.sets import BIAS, Prior, PriorSet
+from cotreat.models.select import priors_for
+from cotreat.priors.defaults import BIAS
+from cotreat.priors.prior import PriorSet
 from cotreat.study.regimens import NONE
 from cotreat.study.study import Study
 
@@ -101,7 +103,7 @@ def with_confounding(
     """
     chosen_by = "default" if reason == PLAUSIBLE else "user"
     rows = tuple(
-        Prior(variable, "Normal", *numbers, BIAS[variable], reason, chosen_by)
+        replace(BIAS[variable], mu=numbers[0], sigma=numbers[1], reason=reason, chosen_by=chosen_by)
         for variable, numbers in zip(BIAS, (single, products), strict=True)
     )
     others = tuple(row for row in priors.rows if row.variable not in BIAS)
@@ -379,8 +381,8 @@ def _density(study: Study, model: Model, priors: PriorSet) -> Density:
 
 def _seen(study: Study, model: Model, priors: PriorSet, seed: int) -> tuple[_Seen | None, float]:
     """Approximate the distribution of what is seen; nothing where it cannot be used, and Pareto's k."""
-    priors = priors.only(model, study)
-    wide = _known(priors, 0.0, 0.0).only(model, study)
+    priors = priors_for(priors, model, study)
+    wide = priors_for(_known(priors, 0.0, 0.0), model, study)
     density = _density(study, model, wide)
     names = ("beta", "mu" if "mu" in model.parameters else "gamma")
     for name, largest in zip(names, LARGEST.values(), strict=True):

@@ -27,7 +27,8 @@ from cotreat.inference import sampling
 from cotreat.inference.batch import ONE_THREAD
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.models.registry import find_model, is_asked_for
-from cotreat.priors.sets import PriorSet, models_for
+from cotreat.models.select import models_for, priors_for
+from cotreat.priors.prior import PriorSet
 from cotreat.report.sections.comparison import Findings, told
 from cotreat.results.supplementary import COMPARISON, Fits, Say, write_part
 from cotreat.study.study import Study
@@ -189,7 +190,7 @@ def _of_model(
     """Fit a model where no fit is known, leave evidence out of it, and work out its log evidence."""
     study, model = task.study, find_model(name, task.study)
     tree, troubles = _fit(task, name, known, say)
-    own = task.priors.only(model, study)
+    own = priors_for(task.priors, model, study)
     marginals = Marginals(study, model, own, tree["posterior"].to_dataset(), task.seed)
     left, failed = _left_out(task, name, marginals, tree, say)
     evidence = _evidence(task, name, marginals, tree, say)

@@ -29,8 +29,10 @@ from cotreat.inference.sampling import prepare_jax
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of, shape_of
 from cotreat.models.registry import Model, find_model
+from cotreat.models.select import priors_for
 from cotreat.priors.model_data import Given
-from cotreat.priors.sets import PriorSet, prior_set
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 
 WAIST = ("risk", CONDITIONAL, "size", "sigma")
@@ -208,7 +210,7 @@ def _task(at: int, one: Specification) -> _Task:
     model = find_model(one.model, one.study)
     study = one.study.divided(model.division)
     chosen = prior_set(one.priors, study) if isinstance(one.priors, str) else one.priors
-    chosen = chosen.only(model, study)
+    chosen = priors_for(chosen, model, study)
     return _Task(at, study, model.name, chosen, shape_of(study, model, chosen))
 
 

@@ -31,7 +31,9 @@ from cotreat.inference.influence import add_influence
 from cotreat.inference.vectorise import Draws
 from cotreat.models.build import build
 from cotreat.models.registry import Model, find_model
-from cotreat.priors.sets import PriorSet, prior_set
+from cotreat.models.select import priors_for
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 
 MIN_CHAINS = 2
@@ -136,7 +138,7 @@ def fit(
     description = find_model(model, study)
     study = study.divided(description.division)
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
-    chosen = chosen.only(description, study)
+    chosen = priors_for(chosen, description, study)
     require_engine(engine)
     if chains < MIN_CHAINS:
         raise EngineError(f"{chains} chain cannot be checked against others; use {CHAINS}")
@@ -335,7 +337,7 @@ def temper(
         Groups ``posterior`` and ``sample_stats``.
     """
     description = find_model(model, study)
-    built = build(study, description, priors.only(description, study))
+    built = build(study, description, priors_for(priors, description, study))
     used = provenance(tree)
     prior = _prior(built, used["chains"] * used["draws"], used["seed"], tree["prior"].to_dataset())
     return _smc(

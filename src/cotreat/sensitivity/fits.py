@@ -16,7 +16,10 @@ from cotreat.inference import laplace
 from cotreat.inference.batch import EFFECTIVE, Answer, Specification, fit_many
 from cotreat.inference.sampling import fit, provenance
 from cotreat.models.registry import Model, described, find_model, is_asked_for
-from cotreat.priors.sets import PriorSet, models_for, pairs_sd, prior_set
+from cotreat.models.select import models_for
+from cotreat.priors.belief_grid import pairs_sd
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.results.supplementary import Fits, Say, Section
 from cotreat.sensitivity import multiverse, reverse_bayes
 from cotreat.sensitivity.multiverse import Asked, Base
@@ -211,7 +214,7 @@ def _trusted(work: Work, base: Sequence[Specification]) -> list[Specification]:
 
 def sds_of(work: Work) -> list[float]:
     """Return the prior SDs of interactions that are tried, that of the analysis among them."""
-    return sorted({*reverse_bayes.SDS, round(pairs_sd(work.priors, work.model), 6)})
+    return sorted({*reverse_bayes.SDS, round(pairs_sd(work.priors, work.model.parameters), 6)})
 
 
 def with_sd(work: Work, sd: float) -> Specification:

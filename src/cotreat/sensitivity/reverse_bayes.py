@@ -20,7 +20,8 @@ from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import Z, wald
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import Model
-from cotreat.priors.sets import BELIEFS, PriorSet, believed, of_pairs
+from cotreat.priors.belief_grid import BELIEFS, believed, of_pairs
+from cotreat.priors.prior import PriorSet
 from cotreat.results.summary import LIKELIHOOD
 from cotreat.study.regimens import adds_one
 from cotreat.study.study import Meaning, Study

@@ -30,8 +30,10 @@ from cotreat.frequentist.logistic import Regression, fit_likelihood
 from cotreat.inference import laplace, sampling
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.models.registry import Model, described, is_asked_for
+from cotreat.models.select import models_for, priors_for
 from cotreat.plots import View
-from cotreat.priors.sets import PriorSet, models_for, prior_set
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.remarks import remarks
 from cotreat.report import write_report
 from cotreat.report.folder import read_results
@@ -306,7 +308,7 @@ def _evidence_by_weights(run: _Run, tree: xr.DataTree) -> float | None:
     """
     if run.depth not in (QUICK, STANDARD):
         return None
-    priors, seed = run.priors.only(run.model, run.study), sampling.provenance(tree)["seed"]
+    priors, seed = priors_for(run.priors, run.model, run.study), sampling.provenance(tree)["seed"]
     posterior = tree["posterior"].to_dataset()
     whole = Marginals(run.study, run.model, priors, posterior, seed).whole
     return None if whole.verdict == laplace.BAD else whole.log_evidence

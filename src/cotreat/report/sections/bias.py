@@ -23,7 +23,8 @@ from cotreat.diagnostics import checks
 from cotreat.estimands.estimand import waist_of
 from cotreat.inference import sampling
 from cotreat.models.registry import Model, described, find_model
-from cotreat.priors.sets import PriorSet, models_for
+from cotreat.models.select import models_for
+from cotreat.priors.prior import PriorSet
 from cotreat.remarks import OF_DURATION, of_sequences
 from cotreat.results import four_cells
 from cotreat.results.summary import PRINTED, summarise

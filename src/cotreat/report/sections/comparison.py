@@ -18,7 +18,7 @@ from cotreat.comparison.loo import FEWEST, LeftOut, compare
 from cotreat.core.constants import INTERVAL, STANDARD
 from cotreat.headline import share
 from cotreat.plots import Picture
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.results.supplementary import MOST_FINDINGS, Part, Section, versions
 from cotreat.study.study import Study
 
