@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from cotreat.calibration.calibrate import FAMILY_WISE, MOST_DROPPED
 from cotreat.calibration.kept import ABOUT, PUBLISHED, RATES, TABLE
 from cotreat.calibration.published import ALL, CLAIMED, SURE, WHOLE
+from cotreat.calibration.sbc import FAMILY_WISE, MOST_DROPPED
 from cotreat.calibration.worlds import (
     ADDITIVE,
     COMMON,

@@ -1,6 +1,6 @@
 """NUTS compiled once for any data: what the recovery studies share.
 
-`cotreat.sampling.fit` compiles anew for every study, because its data are constants of the density.
+`cotreat.inference.sampling.fit` compiles anew for every study, because its data are constants of the density.
 Here they are arguments, so that one compilation serves for hundreds of simulated cohorts.
 """
 

@@ -13,9 +13,9 @@ from itertools import pairwise
 from arviz_stats import ess as ess_of  # what arviz gives, without its figures
 
 import cotreat
-from cotreat.names import DRAWS
-from cotreat.priors import prior_set
-from cotreat.study import Study
+from cotreat.core.constants import DRAWS
+from cotreat.priors.sets import prior_set
+from cotreat.study.study import Study
 
 COEFFICIENTS = ("alpha", "beta", "gamma", "delta")
 WANTED = 4000
@@ -56,7 +56,7 @@ def main() -> None:
 
 def further(study: Study, count: int) -> float:
     """Return the median of seconds that a further fit takes, under another prior of the effects."""
-    from cotreat.batch import Specification, fit_many
+    from cotreat.inference.batch import Specification, fit_many
 
     weak = prior_set("weak", study)
     sets = [

@@ -15,7 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cotreat.sampling import prepare_jax
+from cotreat.inference.sampling import prepare_jax
+from cotreat.models.select import priors_for
 
 prepare_jax()  # before anything starts JAX
 
@@ -38,9 +39,8 @@ from simulate_operator import (  # noqa: E402
     patients_of,
 )
 
-from cotreat import given, load_study, parse_study  # noqa: E402
-from cotreat.catalogue import Model, find_model  # noqa: E402
-from cotreat.estimands import (  # noqa: E402
+from cotreat import load_study, parse_study  # noqa: E402
+from cotreat.estimands.estimand import (  # noqa: E402
     CONDITIONAL,
     PARTS,
     Availability,
@@ -48,11 +48,14 @@ from cotreat.estimands import (  # noqa: E402
     enumerate_estimands,
     full_label,
 )
-from cotreat.evidence.claims import printed  # noqa: E402
-from cotreat.model import build, given_of, shape_of  # noqa: E402
-from cotreat.priors import PriorSet, prior_set  # noqa: E402
-from cotreat.study import Study  # noqa: E402
-from cotreat.vectorised import in_jax  # noqa: E402
+from cotreat.evidence.reported import printed  # noqa: E402
+from cotreat.inference.vectorise import in_jax  # noqa: E402
+from cotreat.models.build import build, given_of, shape_of  # noqa: E402
+from cotreat.models.registry import Model, find_model  # noqa: E402
+from cotreat.priors import model_data  # noqa: E402
+from cotreat.priors.prior import PriorSet  # noqa: E402
+from cotreat.priors.sets import prior_set  # noqa: E402
+from cotreat.study.study import Study  # noqa: E402
 
 Floats = NDArray[np.float64]
 
@@ -155,7 +158,7 @@ def truths(count: int, seed: int, times: int = 1) -> list[Truth]:
     """
     study = load_study("sun2024")
     model = find_model(MODEL, study)
-    chosen = prior_set(PRIORS, study).only(model, study)
+    chosen = priors_for(prior_set(PRIORS, study), model, study)
     built = build(study, model, chosen)
     names = ["risk", CONDITIONAL, "size", "sigma", "loss"]
     with built:
@@ -326,7 +329,7 @@ class Sampler:
     def __init__(self, first: Study, model: str = MODEL) -> None:
         self._model = model
         built, self._shape = build(*self._asked(first)), shape_of(*self._asked(first))
-        inputs, (opened,) = given.opened(built, [built.logp()])
+        inputs, (opened,) = model_data.opened(built, [built.logp()])
         self._given = list(inputs)
         self._start = built.initial_point()
         values = built.value_vars
@@ -343,7 +346,7 @@ class Sampler:
     def _asked(self, study: Study) -> tuple[Study, Model, PriorSet]:
         model = find_model(self._model, study)
         told = study.divided(model.division)
-        return told, model, prior_set(PRIORS, study).only(model, told)
+        return told, model, priors_for(prior_set(PRIORS, study), model, told)
 
     def data(self, study: Study) -> tuple[Any, ...]:
         """Return a study's numbers as the density takes them.
@@ -590,7 +593,7 @@ on one core, and goes on where it was stopped.
    and four odds ratios of one regression on CYC, MMF, TAC+CYC and TAC+MMF, with Wald 95 % intervals,
    to two decimals; totals; total events. No p-values, for the default reading uses none.
 4. **Reanalysis** of these numbers alone, under the same model and prior set: {chains} chains of {tune} + {draws}
-   draws. The density is that of `cotreat.model.build`; NUTS is run on it directly, at a target acceptance of {accept},
+   draws. The density is that of `cotreat.models.build.build`; NUTS is run on it directly, at a target acceptance of {accept},
    because `fit` compiles anew for each cohort.
 
 **Observed odds ratios: their 95 % intervals hold the truth in {without:.1%} (Monte Carlo error

@@ -26,12 +26,13 @@ from recovery import CHAINS, DRAWS, LEVEL, RHAT, TARGET_ACCEPT, TUNE, Sampler, w
 from scipy.special import expit, logit, ndtri
 
 from cotreat import load_study, parse_study
-from cotreat.catalogue import find_model
-from cotreat.evidence.claims import printed
-from cotreat.model import build
-from cotreat.priors import prior_set
-from cotreat.sampling import PACKAGES
-from cotreat.study import Study
+from cotreat.evidence.reported import printed
+from cotreat.inference.sampling import PACKAGES
+from cotreat.models.build import build
+from cotreat.models.registry import find_model
+from cotreat.models.select import priors_for
+from cotreat.priors.sets import prior_set
+from cotreat.study.study import Study
 
 OUT = Path(__file__).parents[1] / "results" / "recovery"
 COHORTS, SEED, STORE = 100, 3, 400
@@ -71,7 +72,7 @@ def stated() -> tuple[Study, pm.Model, float]:
     """Return the flagship told by dose, its model, and the SD of a regression's shift."""
     study = load_study("sun2024").divided("dose")
     model = find_model("dose", study)
-    priors = prior_set("weak", study).only(model, study)
+    priors = priors_for(prior_set("weak", study), model, study)
     return study, build(study, model, priors), priors["shift"].numbers()["sigma"]
 
 
@@ -219,7 +220,7 @@ error {error:.1%}); its median width is {width:.2f} of that of the prior, on the
    decimals; the number of patients, of those on tacrolimus, and of events. Cohorts with fewer than {fewest} events or non-events in
    a group are not printed: {left_out} of {drawn} truths.
 4. **Reanalysis** of these numbers alone by the model `dose`: {chains} chains of {tune} + {draws} draws of NUTS on the
-   density of `cotreat.model.build`, target acceptance {accept}.
+   density of `cotreat.models.build.build`, target acceptance {accept}.
 
 {failed} of {cohorts} fits have a divergence or an R-hat over {rhat}; they are in all numbers above.
 

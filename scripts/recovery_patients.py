@@ -18,7 +18,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cotreat.sampling import PACKAGES, prepare_jax
+from cotreat.inference.sampling import PACKAGES, prepare_jax
+from cotreat.models.select import priors_for
 
 prepare_jax(1)  # before anything starts JAX; the chains of a fit go in step on one device
 
@@ -36,15 +37,15 @@ from pytensor.graph.traversal import io_toposort  # noqa: E402
 from scipy.special import bdtr  # noqa: E402
 
 from cotreat import load_study, parse_study  # noqa: E402
-from cotreat.catalogue import find_model  # noqa: E402
-from cotreat.checks import ESS, RHAT  # noqa: E402
-from cotreat.estimands import enumerate_estimands, full_label, waist_of  # noqa: E402
-from cotreat.model import build  # noqa: E402
-from cotreat.names import CHAINS, INTERVAL  # noqa: E402
-from cotreat.priors import prior_set  # noqa: E402
+from cotreat.core.constants import CHAINS, INTERVAL  # noqa: E402
+from cotreat.diagnostics.checks import ESS, RHAT  # noqa: E402
+from cotreat.estimands.estimand import enumerate_estimands, full_label, waist_of  # noqa: E402
+from cotreat.inference.vectorise import function_of_draws  # noqa: E402
+from cotreat.models.build import build  # noqa: E402
+from cotreat.models.registry import find_model  # noqa: E402
+from cotreat.priors.sets import prior_set  # noqa: E402
 from cotreat.simulate import simulate  # noqa: E402
-from cotreat.study import Study  # noqa: E402
-from cotreat.vectorised import function_of_draws  # noqa: E402
+from cotreat.study.study import Study  # noqa: E402
 
 OUT = Path(__file__).parents[1] / "results" / "recovery"
 MODELS = ("interaction", "exchangeable")
@@ -99,7 +100,7 @@ class Experiment:
     def __init__(self, model: str, seed: int, worlds: int) -> None:
         self.study, self._named = cohort(seed), {"model": model, "seed": seed}
         self.model = find_model(model, self.study)
-        priors = prior_set("weak", self.study).only(self.model, self.study)
+        priors = priors_for(prior_set("weak", self.study), self.model, self.study)
         self.built, self._worlds = build(self.study, self.model, priors), worlds
         self._start = self.built.initial_point()
         self.shapes = [np.shape(self._start[v.name]) for v in self.built.value_vars]
@@ -338,7 +339,7 @@ PAGE = """# Known truths, recovered from patients: `{model}`
 1. **Design.** Regimens and covariates are those of the synthetic cohort that `cotreat simulate sun2024
    --patients {patients} --seed {seed}` writes: three treatments in seven regimens, two continuous covariates and one
    of three levels. Six made-up centres, independent of everything else, take the place of its three periods.
-2. **Truth.** The model `{model}` under the `weak` priors, as `cotreat.model.build` states it, draws its own
+2. **Truth.** The model `{model}` under the `weak` priors, as `cotreat.models.build.build` states it, draws its own
    parameters (reference risk, effects, product terms, covariates, spread of the centres, effect of
    each) and then the response of each patient. No cohort is discarded.
 3. **Fit.** The same model, fitted to these responses by NUTS: {chains} chains of {tune} + {draws} draws, target

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import simuk
 
-from cotreat import store
-from cotreat.batch import Specification, fit_many
 from cotreat.calibration.kept import template
 from cotreat.calibration.replicates import Job
-from cotreat.model import build
-from cotreat.priors import prior_set
-from cotreat.sampling import prepare_jax
-from cotreat.study import Study
+from cotreat.inference.batch import Specification, fit_many
+from cotreat.inference.sampling import prepare_jax
+from cotreat.models.build import build
+from cotreat.priors.sets import prior_set
+from cotreat.results import store
+from cotreat.study.study import Study
 
 OUT = Path(__file__).parents[1] / "results" / "calibration" / "simuk.csv"
 WANTED = (("counts", "interaction"), ("counts-three", "exchangeable"))

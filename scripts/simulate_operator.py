@@ -3,7 +3,7 @@
 Patients have a regimen and a continuous prognostic score, respond with probability
 logistic(η + σu), and are analysed as a paper would: logistic regressions with and without the score.
 Means, standard deviations, correlations and printed standard errors of everything stand beside
-`cotreat.evidence.claims.joint_law` in results/operator/table.csv and README.md.
+`cotreat.evidence.reported.joint_law` in results/operator/table.csv and README.md.
 
 Designs and Newton's method are written anew here, so that nothing is compared with itself. The name
 is not operator.py because Python puts this folder first on its path, and the standard library has an
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from cotreat import parse_study
-from cotreat.evidence.claims import WIDTH_ERROR, Joint, Printed, joint_law, printed
+from cotreat.evidence.reported import WIDTH_ERROR, Joint, Printed, joint_law, printed
 
 Floats = NDArray[np.float64]
 

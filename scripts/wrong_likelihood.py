@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from cotreat import store
-from cotreat.calibration.calibrate import calibrate
 from cotreat.calibration.kept import template
-from cotreat.evidence import claims
+from cotreat.calibration.sbc import calibrate
+from cotreat.evidence import reported
+from cotreat.results import store
 
 OUT = Path(__file__).parents[1] / "results" / "calibration" / "wrong_likelihood.csv"
 REPLICATES = 5_000
@@ -19,12 +19,12 @@ REPLICATES = 5_000
 
 def main() -> None:
     """Run it."""
-    right = claims._normal_log_density
+    right = reported._normal_log_density
 
     def diagonal(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:
         return right(value, mean, covariance * np.eye(count), count=count)
 
-    claims._normal_log_density = diagonal
+    reported._normal_log_density = diagonal
     found = calibrate(template("claims"), "interaction", replicates=REPLICATES, say=_tell)
     store.write_table(found.table, OUT, [])
     print(found.sentence)

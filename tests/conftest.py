@@ -3,11 +3,11 @@ from functools import cache
 import pytest
 
 from cotreat import load_study, parse_study
-from cotreat.catalogue import MODELS
-from cotreat.estimands import risk_of
-from cotreat.frequentist import fit_likelihood
-from cotreat.sampling import fit, prepare_jax
-from cotreat.summary import summarise
+from cotreat.estimands.estimand import risk_of
+from cotreat.frequentist.logistic import fit_likelihood
+from cotreat.inference.sampling import fit, prepare_jax
+from cotreat.models.registry import MODELS
+from cotreat.results.summary import summarise
 
 # Before any test starts JAX: one host device a chain.
 prepare_jax()

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from cotreat import load_study, parse_study, parts, reanalyse
+from cotreat import load_study, parse_study, reanalyse
 from cotreat.answer import (
     Alternative,
     Question,
@@ -13,7 +13,8 @@ from cotreat.answer import (
     findings,
 )
 from cotreat.answer.others import WEAK
-from cotreat.reanalysis import FailedChecks
+from cotreat.results import supplementary
+from cotreat.workflow.reanalyse import FailedChecks
 from tests.conftest import arms
 
 FAMILIES = ("ic", "reri_or", "ror", "rrr", "bliss")
@@ -348,7 +349,7 @@ def test_no_measure_has_a_probability(availability, reason):
 
 def test_the_multiverse_is_read():
     good = summary(0.6).assign(priors="sceptical", verdict="good", log_evidence=-3.0)
-    bad = good.head(1).assign(priors="odd", verdict=parts.BAD, probability=float("nan"))
+    bad = good.head(1).assign(priors="odd", verdict=supplementary.BAD, probability=float("nan"))
     found = alternatives_of(pd.concat([good, bad]))
     assert [(a.choice[2], a.is_bad, a.log_evidence) for a in found] == [
         ("sceptical", False, -3.0),
@@ -374,7 +375,7 @@ def test_every_belief_of_the_grid_takes_part_in_the_sense_it_was_asked_of():
             {"estimand": "odds_ratio[A+B vs B]", "availability": "observed", "probability": 0.9},
         )
     ]
-    bad = {"effects": "optimistic-strong", "interactions": WEAK, "verdict": parts.BAD}
+    bad = {"effects": "optimistic-strong", "interactions": WEAK, "verdict": supplementary.BAD}
     found = beliefs_of_grid(pd.DataFrame([*rows, bad]), "default", "interaction")
     assert [one.choice[2] for one in found if one.is_bad] == ["grid:optimistic-strong"]
     given = say(summary(0.6), alternatives=[other(0.5, priors="sceptical"), *found])
@@ -389,9 +390,9 @@ def test_every_belief_of_the_grid_takes_part_in_the_sense_it_was_asked_of():
 
 
 def test_the_default_belief_is_called_as_in_the_grid():
-    from cotreat import prior_grid
+    from cotreat.sensitivity import belief_grid
 
-    assert WEAK == prior_grid.WEAK
+    assert WEAK == belief_grid.WEAK
 
 
 def test_choices_are_counted_by_the_pairs_they_speak_of():

@@ -4,9 +4,11 @@ from html import escape
 
 import pytest
 
-from cotreat import around, load_study, parse_study, parts, reanalyse
-from cotreat.parts import read_part
-from cotreat.supplement import read_supplement
+from cotreat import load_study, parse_study, reanalyse
+from cotreat.report.supplement import read_supplement
+from cotreat.results import supplementary
+from cotreat.results.supplementary import read_part
+from cotreat.workflow import analyses
 
 DOSES = """
 study = { id = "doses", title = "Two doses", design = "cohort", source = "made up" }
@@ -50,7 +52,7 @@ def test_an_unknown_depth_is_refused_before_anything_is_written(tmp_path):
 def test_parts_are_made_under_the_reading_that_was_asked_for(tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(
-        around, "write_parts", lambda study, fits, *_, **__: given.append((study, fits))
+        analyses, "write_parts", lambda study, fits, *_, **__: given.append((study, fits))
     )
     reanalyse(
         load_study("sun2024"),
@@ -70,7 +72,7 @@ def test_parts_are_made_under_the_reading_that_was_asked_for(tmp_path, monkeypat
 def test_every_part_is_of_the_evidence_that_was_fitted(made):
     result, said = made
     folder = result.report.parent
-    for name in parts.PARTS:
+    for name in supplementary.PARTS:
         part = read_part(folder / name)
         assert part.study_digest == result.study.digest
         assert part.settings["depth"] == "quick"
@@ -85,7 +87,7 @@ def test_every_part_is_of_the_evidence_that_was_fitted(made):
 def test_the_report_arranges_all_of_it(made):
     result, _ = made
     page = result.report.read_text(encoding="utf-8")
-    for name in parts.PARTS:
+    for name in supplementary.PARTS:
         for section in read_part(result.report.parent / name).sections:
             assert f">{escape(section.heading, quote=False)}</h" in page
     assert "Not made." not in page
@@ -110,9 +112,7 @@ def test_the_supplement_has_the_pair_and_both_checklists(made):
 
 @pytest.mark.slow
 def test_models_that_are_asked_for_have_nothing_around_them(tmp_path, monkeypatch):
-    from cotreat import around
-
-    monkeypatch.setattr(around, "write_parts", lambda *_, **__: pytest.fail("parts were written"))
+    monkeypatch.setattr(analyses, "write_parts", lambda *_, **__: pytest.fail("parts were written"))
     result = reanalyse(
         parse_study(DOSES), "dose", engine="laplace", draws=500, depth="quick", out=tmp_path
     )

@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cotreat import bias, fit, four_cells, load_study, parse_study, store
+from cotreat import fit, load_study, parse_study
 from cotreat.appendix import write_appendix
-from cotreat.catalogue import MODELS
 from cotreat.checklists import BARG, ROBUST, UNANSWERED, items, table
-from cotreat.four_cells import CELL, EFFECT, INTERACTION, MARK, FourCells
-from cotreat.parts import Part, read_part, write_part
+from cotreat.models.registry import MODELS
 from cotreat.plots import tipping
-from cotreat.priors import prior_set
-from cotreat.summary import summarise
-from cotreat.supplement import read_supplement
+from cotreat.priors.sets import prior_set
+from cotreat.report.sections import bias
+from cotreat.report.supplement import read_supplement
+from cotreat.results import four_cells, store
+from cotreat.results.four_cells import CELL, EFFECT, INTERACTION, MARK, FourCells
+from cotreat.results.summary import summarise
+from cotreat.results.supplementary import Part, read_part, write_part
 from tests.conftest import THREE, THREE_CELLS, arms
 from tests.test_summary import draws, random_risks
 

@@ -10,19 +10,21 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cotreat import batch, parse_study, store
-from cotreat.batch import Specification, fit_many
+from cotreat import parse_study
 from cotreat.calibration import kept
-from cotreat.calibration.calibrate import MOST_DROPPED, calibrate
 from cotreat.calibration.kept import jobs, stale, template, template_path
+from cotreat.calibration.parallel import workers
 from cotreat.calibration.replicates import RANKED, Job, evidence, parts_of, truths, worked_out
-from cotreat.calibration.scale import workers
+from cotreat.calibration.sbc import MOST_DROPPED, calibrate
 from cotreat.calibration.uniformity import Uniformity, holm
-from cotreat.catalogue import ModelError
 from cotreat.cli import main
-from cotreat.evidence import claims
-from cotreat.model import build
-from cotreat.priors import prior_set
+from cotreat.core.errors import ModelError
+from cotreat.evidence import reported
+from cotreat.inference import batch
+from cotreat.inference.batch import Specification, fit_many
+from cotreat.models.build import build
+from cotreat.priors.sets import prior_set
+from cotreat.results import store
 
 ROOT = Path(__file__).parents[1]
 RESULTS, SCRIPTS = ROOT / "results" / "calibration", ROOT / "scripts"
@@ -80,7 +82,7 @@ def test_printed_numbers_are_drawn_from_their_joint_law():
     many = drawn.isel(draw=np.zeros(40_000, dtype=int))
     seen = evidence(job.study, many, np.random.default_rng(6))
     points = np.stack([one["printed points"] for one in seen])
-    kept = claims.printed(study).kept
+    kept = reported.printed(study).kept
     mean = drawn["claim_mean"].values[0, 0][kept]
     covariance = drawn["claim_covariance"].values[0, 0][np.ix_(kept, kept)]
     sd = np.sqrt(np.diag(covariance))
@@ -166,12 +168,12 @@ def test_a_killed_worker_changes_no_number():
 @pytest.mark.slow
 def test_a_wrong_likelihood_fails(monkeypatch):
     """Printed odds ratios that share a comparator are taken for independent."""
-    right = claims._normal_log_density
+    right = reported._normal_log_density
 
     def diagonal(value, mean, covariance, *, count):
         return right(value, mean, covariance * np.eye(count), count=count)
 
-    monkeypatch.setattr(claims, "_normal_log_density", diagonal)
+    monkeypatch.setattr(reported, "_normal_log_density", diagonal)
     monkeypatch.setattr(batch, "_held", {})  # what is compiled already is right
     found = calibrate(template("claims"), "interaction", replicates=1000, seed=7)
     assert not found.passes

@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 
 from cotreat import audit, fit, load_study, parse_study
-from cotreat.catalogue import MODELS
-from cotreat.checks import FAIL, WARN, cautions, check, failures
-from cotreat.names import CHECK_COLUMNS
+from cotreat.core.constants import CHECK_COLUMNS
+from cotreat.diagnostics.checks import FAIL, WARN, cautions, check, failures
+from cotreat.models.registry import MODELS
 from tests.conftest import THREE, arms
 
 

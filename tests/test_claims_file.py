@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 from scipy.linalg import null_space
 from scipy.stats import beta, kstest, uniform
 
-from cotreat.evidence.claims import contradictions, is_used, joint_law, printed
-from cotreat.evidence.sizes import Polytope, sizes_of
-from cotreat.study import Claim, Meaning, Printed, ReadingError, Study
+from cotreat.evidence.arm_sizes import Polytope, sizes_of
+from cotreat.evidence.reported import contradictions, is_used, joint_law, printed
+from cotreat.study.study import Claim, Meaning, Printed, ReadingError, Study
 from cotreat.study_file import StudyError, load_study, parse_study
 
 HEAD = """

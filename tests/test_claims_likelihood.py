@@ -12,17 +12,19 @@ from scipy import integrate, stats
 from scipy.spatial import ConvexHull, HalfspaceIntersection
 from scipy.special import expit, gammaln, logit, ndtr, ndtri, softmax
 
-from cotreat import load_study, parse_study, vectorised
-from cotreat.catalogue import MODELS
-from cotreat.estimands import Determination, Point, enumerate_estimands
-from cotreat.evidence import claims, regression
-from cotreat.evidence.claims import Joint, joint_law, observed, printed
-from cotreat.evidence.sizes import sizes_of, state
-from cotreat.model import build
-from cotreat.priors import prior_set
-from cotreat.readings import predict
-from cotreat.sampling import log_mean_exp
-from cotreat.smc import Sampler
+from cotreat import load_study, parse_study
+from cotreat.estimands.estimand import Determination, Point, enumerate_estimands
+from cotreat.evidence import logistic_operator, reported
+from cotreat.evidence.arm_sizes import sizes_of, state
+from cotreat.evidence.reported import Joint, joint_law, observed, printed
+from cotreat.inference import vectorise
+from cotreat.inference.sampling import log_mean_exp
+from cotreat.inference.smc import Sampler
+from cotreat.models.build import build
+from cotreat.models.registry import MODELS
+from cotreat.models.select import priors_for
+from cotreat.priors.sets import prior_set
+from cotreat.sensitivity.interpretations import predict
 
 HEAD = """
 [study]
@@ -92,7 +94,7 @@ PRODUCT, OTHER_PRODUCT = 'product = ["A", "B"]', 'product = ["A", "C"]'
 
 
 def stated(study, model="interaction"):
-    return build(study, MODELS[model], prior_set("weak", study).only(MODELS[model], study))
+    return build(study, MODELS[model], priors_for(prior_set("weak", study), MODELS[model], study))
 
 
 # --- The plain law, from first principles --------------------------------------------------------------
@@ -338,8 +340,8 @@ def flagship_points(built, count):
 @pytest.mark.parametrize("name", FLAGSHIP)
 def test_log_density_of_the_flagship_is_the_plain_sum(name, monkeypatch):
     # The model stops after few steps, near enough (tests/test_regression.py); here it goes on.
-    monkeypatch.setattr(regression, "CENTRE_STEPS", 2)
-    monkeypatch.setattr(regression, "FIT_STEPS", 4)
+    monkeypatch.setattr(logistic_operator, "CENTRE_STEPS", 2)
+    monkeypatch.setattr(logistic_operator, "FIT_STEPS", 4)
     model, rows, width_only = FLAGSHIP[name]
     built = stated(load_study("sun2024").under(name), model)
     terms = [built.varlogp, built.logp(vars=built["claims"]), built.logp(vars=built["widths"])]
@@ -403,8 +405,8 @@ def fixed(study, level=LEVELS, n=SIZES):
     """State the printed numbers alone, at fixed log-odds and sizes; return numbers, law and model."""
     numbers = printed(study)
     law = joint_law(np, numbers, level, None, None, n, 0.0)
-    with pm.Model(coords=claims.coordinates(numbers)) as built:
-        claims.observe(numbers, Joint(*map(pt.as_tensor, law)))
+    with pm.Model(coords=reported.coordinates(numbers)) as built:
+        reported.observe(numbers, Joint(*map(pt.as_tensor, law)))
     return numbers, law, built
 
 
@@ -858,8 +860,8 @@ def test_without_totals_claims_are_independent_normals():
     shares = SIZES / SIZES.sum()
     numbers = printed(study)
     assert not numbers.sizes.are_known
-    with pm.Model(coords=claims.coordinates(numbers)) as built:
-        claims.likelihood(
+    with pm.Model(coords=reported.coordinates(numbers)) as built:
+        reported.likelihood(
             numbers,
             pt.as_tensor(LEVELS),
             pt.as_tensor(0.8),
@@ -913,11 +915,11 @@ def test_vectorised_values_are_pymcs_own(three):
     )
     flat = {name: values.reshape(6, *values.shape[2:]) for name, values in draws.items()}
     options = {"model": built, "progressbar": False, "compile_kwargs": {"mode": "FAST_COMPILE"}}
-    log_likelihood = vectorised.log_densities(built, built.observed_RVs, flat)
-    log_prior = vectorised.log_densities(built, built.free_RVs, flat)
+    log_likelihood = vectorise.log_densities(built, built.observed_RVs, flat)
+    log_prior = vectorise.log_densities(built, built.free_RVs, flat)
     for own, theirs in (
         (
-            vectorised.deterministics(built, flat),
+            vectorise.deterministics(built, flat),
             pm.compute_deterministics(tree["posterior"].to_dataset(), **options),
         ),
         (
@@ -933,7 +935,7 @@ def test_vectorised_values_are_pymcs_own(three):
         for name, values in own.items():
             expected = theirs[name].values
             np.testing.assert_allclose(values.reshape(expected.shape), expected, rtol=1e-10)
-    for rv, values in zip(built.free_RVs, vectorised.unconstrained(built, flat), strict=True):
+    for rv, values in zip(built.free_RVs, vectorise.unconstrained(built, flat), strict=True):
         transform, value = built.rvs_to_transforms[rv], built.rvs_to_values[rv].type()
         back = value if transform is None else transform.backward(value, *rv.owner.inputs)
         undo = pytensor.function([value], back, mode="FAST_COMPILE", on_unused_input="ignore")
@@ -1180,11 +1182,11 @@ def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availabili
 def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
     other = ratio("other", 'regimens = ["A+C", "C"]', 1.5, 0.2, "two", adjusted=True)
     study = parse_study(HEAD + ADJUSTED_RATIO + other)
-    numbers = claims.printed(study)
-    assert "loss" not in claims.parameters(numbers)
+    numbers = reported.printed(study)
+    assert "loss" not in reported.parameters(numbers)
     arms = np.full(len(study.present), -1.0)
-    law = claims.joint_law(np, numbers, arms, 0.5, None, np.ones(len(arms)), 0.1)
-    errors = [claims.standard_error(claim) for claim in numbers.odds_ratios]
+    law = reported.joint_law(np, numbers, arms, 0.5, None, np.ones(len(arms)), 0.1)
+    errors = [reported.standard_error(claim) for claim in numbers.odds_ratios]
     np.testing.assert_allclose(law.covariance, np.diag(np.square(errors) + 0.1**2))
     built = build(study, MODELS["interaction"], prior_set("weak", study))
     assert "loss" not in {rv.name for rv in built.free_RVs}

@@ -17,12 +17,14 @@ from typing import NamedTuple
 import pytest
 from typer.main import get_command
 
-from cotreat import around, load_study, store, study_file
-from cotreat.catalogue import MODELS
+from cotreat import load_study, study_file
 from cotreat.cli import app, main
 from cotreat.cli.options import Depth
-from cotreat.names import DEPTHS, SUMMARY_COLUMNS
+from cotreat.core.constants import DEPTHS, SUMMARY_COLUMNS
+from cotreat.models.registry import MODELS
+from cotreat.results import store
 from cotreat.study_file import packaged
+from cotreat.workflow import analyses
 from tests.conftest import THREE, arms
 
 ROOT = Path(__file__).parent.parent
@@ -52,7 +54,7 @@ def run(*arguments, cwd="."):
 @pytest.fixture
 def fits_alone(monkeypatch):
     """Leave out the supplementary analyses, which take longer than the fits."""
-    monkeypatch.setattr(around, "write_parts", lambda *_, **__: None)
+    monkeypatch.setattr(analyses, "write_parts", lambda *_, **__: None)
 
 
 def python(code, **environment):

@@ -11,30 +11,34 @@ import xarray as xr
 from scipy import stats
 from scipy.special import expit
 
-from cotreat import (
-    averaging,
-    bayes_factors,
-    comparison,
-    left_out,
-    load_study,
-    parse_study,
-    sampling,
-    store,
-)
-from cotreat.bayes_factors import Evidences, LogEvidence, grade
-from cotreat.catalogue import find_model
+from cotreat import averaging, load_study, parse_study
 from cotreat.cli import main
-from cotreat.compared import Findings, in_words, told
-from cotreat.comparison import Task, Worked, why_unanswered, write
-from cotreat.estimands import waist_of
-from cotreat.evidence import claims
-from cotreat.left_out import Unit, Units, units_of
-from cotreat.loo import BY_WEIGHTS, MOST_ERROR, LeftOut, compare, good_only, leave_one_out, refitted
-from cotreat.marginal import Marginals, _given_zero
-from cotreat.normals import Normals, terms
-from cotreat.parts import read_part
+from cotreat.comparison import bayes_factors, leave_out
+from cotreat.comparison import compare as comparison
+from cotreat.comparison.bayes_factors import Evidences, LogEvidence, grade
+from cotreat.comparison.compare import Task, Worked, why_unanswered, write
+from cotreat.comparison.leave_out import Unit, Units, units_of
+from cotreat.comparison.loo import (
+    BY_WEIGHTS,
+    MOST_ERROR,
+    LeftOut,
+    compare,
+    good_only,
+    leave_one_out,
+    refitted,
+)
+from cotreat.estimands.estimand import waist_of
+from cotreat.evidence import reported
+from cotreat.inference import sampling
+from cotreat.inference.gaussian_mixture import Normals, terms
+from cotreat.inference.marginal_likelihood import Marginals, _given_zero
+from cotreat.models.registry import find_model
+from cotreat.models.select import priors_for
 from cotreat.plots.left_out import draw, panels_of
-from cotreat.priors import prior_set
+from cotreat.priors.sets import prior_set
+from cotreat.report.sections.comparison import Findings, in_words, told
+from cotreat.results import store
+from cotreat.results.supplementary import read_part
 
 COUNTS = ("isis2", "oral-cancer", "factor-v-leiden")
 
@@ -87,7 +91,7 @@ def made_ready(study, model, draws=1000):
     """Fit by Laplace's approximation; return the fit and the model's marginal likelihoods."""
     tree = sampling.fit(study, model, engine="laplace", draws=draws, seed=1)
     own = find_model(model, study)
-    priors = prior_set("weak", study).only(own, study)
+    priors = priors_for(prior_set("weak", study), own, study)
     return tree, Marginals(study, own, priors, tree["posterior"].to_dataset(), 1)
 
 
@@ -168,11 +172,11 @@ def linear():
 
 def normal_law(study, *, has_gamma=True):
     """Mean 0 and covariance of the log odds ratios under the priors, and what is printed."""
-    numbers = claims.printed(study)
+    numbers = reported.printed(study)
     design = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1]], dtype=float)
     spread = design @ np.diag([1.0, 1.0, 0.25 * has_gamma]) @ design.T
-    errors = [claims.standard_error(c) ** 2 for c in numbers.odds_ratios]
-    seen = claims.observed(numbers)
+    errors = [reported.standard_error(c) ** 2 for c in numbers.odds_ratios]
+    seen = reported.observed(numbers)
     return spread + np.diag(errors + seen.rounding), seen.values
 
 
@@ -216,13 +220,13 @@ def test_nuts_stands_in_for_refits_that_cannot_be_trusted(linear, monkeypatch):
     whole = marginals.whole
     monkeypatch.setattr(marginals, "found", lambda *_, **__: replace(whole, pareto_k=np.inf))
     arguments = (linear, marginals, units, units.parts[0], one.densities)
-    bad = left_out.refit(*arguments)
-    assert (np.isnan(bad.elpd), bad.how) == (True, left_out.NOT_TRUSTED)
-    by_nuts = left_out.refit(*arguments, may_sample=True)
+    bad = leave_out.refit(*arguments)
+    assert (np.isnan(bad.elpd), bad.how) == (True, leave_out.NOT_TRUSTED)
+    by_nuts = leave_out.refit(*arguments, may_sample=True)
     slope = np.linalg.solve(covariance[1:, 1:], covariance[1:, 0])
     sd = np.sqrt(covariance[0, 0] - slope @ covariance[1:, 0])
     expected = stats.norm.logpdf(values[0], slope @ values[1:], sd)
-    assert by_nuts.how == left_out.BY_NUTS
+    assert by_nuts.how == leave_out.BY_NUTS
     assert 0 < by_nuts.error < 0.05
     assert by_nuts.elpd == pytest.approx(expected, abs=4 * by_nuts.error)
 
@@ -250,9 +254,9 @@ def test_averages_over_interactions_of_three_pairs_are_those_of_the_closed_form(
     single = np.array([[t in r.split("+") for t in "ABC"] for r in REGIMENS], dtype=float)
     pairs = [(0, 1), (0, 2), (1, 2)]
     products = np.stack([single[:, i] * single[:, j] for i, j in pairs], axis=1)
-    numbers = claims.printed(three)
-    seen = claims.observed(numbers)
-    errors = np.diag([claims.standard_error(c) ** 2 for c in numbers.odds_ratios]) + np.diag(
+    numbers = reported.printed(three)
+    seen = reported.observed(numbers)
+    errors = np.diag([reported.standard_error(c) ** 2 for c in numbers.odds_ratios]) + np.diag(
         seen.rounding
     )
     tree, marginals = made_ready(three, "interaction")
@@ -300,7 +304,7 @@ def test_averages_over_interactions_of_three_pairs_are_those_of_the_closed_form(
 
 def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
     study = load_study("sun2024")
-    numbers = claims.printed(study)
+    numbers = reported.printed(study)
     rng = np.random.default_rng(1)
     count, ratios = len(numbers.names), len(numbers.odds_ratios)
     root = rng.normal(size=(2, 3, count, count))
@@ -319,9 +323,9 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
         }
     )
     units = units_of(study)
-    logs = left_out.log_densities(study, posterior, units)
+    logs = leave_out.log_densities(study, posterior, units)
     assert logs.dims == ("chain", "draw", "unit")
-    values, kept = claims.observed(numbers).values, numbers.kept
+    values, kept = reported.observed(numbers).values, numbers.kept
     own = stats.multivariate_normal(mean[1, 2][kept], covariance[1, 2][np.ix_(kept, kept)])
     for name in units.names:
         at, expected = numbers.names.index(name), 0.0
@@ -331,7 +335,7 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
         less = stats.multivariate_normal(mean[1, 2][rest], covariance[1, 2][np.ix_(rest, rest)])
         expected += own.logpdf(values[kept]) - less.logpdf(values[rest])
         if (place := numbers.names.index(name)) < ratios:
-            seen = np.log(claims.standard_error(numbers.odds_ratios[place]))
+            seen = np.log(reported.standard_error(numbers.odds_ratios[place]))
             expected += stats.norm.logpdf(seen, widths["width_mean"][1, 2, place], 0.3)
         assert float(logs.sel(unit=name)[1, 2]) == pytest.approx(expected)
     assert len(kept) == count - 1
@@ -370,10 +374,10 @@ def test_a_number_that_others_tell_is_left_out_with_one_of_them_in_any_order_of_
 def at_points(study, model, units, count=4):
     """Log density of each unit given parameters and the rest, by leaving it out and by the law."""
     own = find_model(model, study)
-    priors = prior_set("weak", study).only(own, study)
+    priors = priors_for(prior_set("weak", study), own, study)
     marginals = Marginals(study, own, priors, xr.Dataset(), 1)
     points = 0.3 * np.random.default_rng(3).normal(size=(count, marginals.size))
-    law = marginals.worked_out(points, left_out.LAW)
+    law = marginals.worked_out(points, leave_out.LAW)
     surface = marginals._density.surface
     whole = surface(marginals.given)(points)
     left = [whole - surface(u.left_out(marginals.given))(points) + u.constant for u in units.parts]
@@ -388,7 +392,7 @@ def test_what_leaving_out_changes_is_the_density_of_what_is_left_out():
         own = with_claims(study, ORDERS[name])
         units = units_of(own)
         left, law = at_points(own, "interaction", units)
-        expected = left_out.log_densities(own, law, units).values[0].T
+        expected = leave_out.log_densities(own, law, units).values[0].T
         np.testing.assert_allclose(left, expected, atol=2e-4)
         found[name] = dict(zip(units.names, left, strict=True))
     for unit, densities in found["print"].items():
@@ -398,15 +402,15 @@ def test_what_leaving_out_changes_is_the_density_of_what_is_left_out():
 @pytest.mark.parametrize(("sign", "is_below"), [("+", True), ("-", True), ("", True), ("", False)])
 def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
     study = load_study("sun2024").under("four-set-products")
-    p_values = [c.id for c in claims.printed(study).p_values]
+    p_values = [c.id for c in reported.printed(study).p_values]
     changed = {p_values[0]: {"sign": sign, "is_below": is_below}, p_values[1]: {"meaning": None}}
     own = with_claims(study, lambda of: (replace(c, **changed.get(c.id, {})) for c in of))
-    assert len(claims.printed(own).p_values) == 1
+    assert len(reported.printed(own).p_values) == 1
     units = units_of(own)
     left, law = at_points(own, "interaction", units)
     place = units.names.index(p_values[0])
-    numbers = claims.printed(own)
-    at, seen = numbers.names.index(p_values[0]), claims.observed(numbers)
+    numbers = reported.printed(own)
+    at, seen = numbers.names.index(p_values[0]), reported.observed(numbers)
     rest = [i for i in numbers.kept if i != at]
     laws = zip(law["claim_mean"].values[0], law["claim_covariance"].values[0], strict=True)
     for (mean, covariance), density in zip(laws, left[place], strict=True):
@@ -472,7 +476,7 @@ def test_patients_left_out_by_weights_and_by_refits_agree_and_are_stacked(sixty)
         assert one.is_answered
         assert (one.pareto_k < one.good_k).all()
         for at in (0, len(units.parts) - 1):
-            by_refit = left_out.refit(sixty, marginals, units, units.parts[at], one.densities)
+            by_refit = leave_out.refit(sixty, marginals, units, units.parts[at], one.densities)
             error = np.hypot(np.hypot(by_refit.error, marginals.whole.log_error), one.error[at])
             assert error < 0.05
             assert one.elpd[at] == pytest.approx(by_refit.elpd, abs=4 * error)
@@ -500,7 +504,7 @@ def test_a_count_left_out_is_none_of_none():
 def test_tails_have_no_normal_density():
     study = load_study("sun2024").under("four-set-products")
     unsigned = with_claims(study, lambda of: (replace(c, sign="") for c in of))
-    assert left_out.log_densities(unsigned, xr.Dataset(), units_of(unsigned)) is None
+    assert leave_out.log_densities(unsigned, xr.Dataset(), units_of(unsigned)) is None
 
 
 # --- Comparing -------------------------------------------------------------------------------------
@@ -517,7 +521,7 @@ def stub(elpd, times=1, kind="patient", how=BY_WEIGHTS, error=0.0, shared=0.0):
 
 
 def test_the_error_of_the_whole_counts_once_for_each_refit():
-    one = stub([-1.0] * 4, times=2, how=left_out.BY_LAPLACE, error=0.03, shared=0.02)
+    one = stub([-1.0] * 4, times=2, how=leave_out.BY_LAPLACE, error=0.03, shared=0.02)
     assert one.mc_error == pytest.approx(np.sqrt((8 * 0.02) ** 2 + 4 * (2 * 0.03) ** 2))
     by_weights = stub([-2.0] * 4, times=2, error=0.03, shared=0.02)
     assert by_weights.mc_error == pytest.approx(np.sqrt(4) * 2 * 0.03)
@@ -562,13 +566,13 @@ def test_many_units_find_a_better_model_beyond_both_errors():
 
 def test_why_units_have_no_answer_is_told_reason_by_reason():
     one = stub([np.nan, np.nan, np.nan, -1.0], times=2)
-    hows = (left_out.NOT_TRUSTED, left_out.TOO_MANY, left_out.TOO_MANY, BY_WEIGHTS)
+    hows = (leave_out.NOT_TRUSTED, leave_out.TOO_MANY, leave_out.TOO_MANY, BY_WEIGHTS)
     words = why_unanswered(replace(one, how=hows), "standard", 12)
     assert "6 of 8 units" in words
     assert "4 were not refitted, as depth standard refits no more than 12" in words
     assert "2 were refitted, and the refit could not be trusted" in words
     assert "refits nothing" not in words
-    quick = replace(one, how=(left_out.NOT_REFITTED,) * 3 + (BY_WEIGHTS,))
+    quick = replace(one, how=(leave_out.NOT_REFITTED,) * 3 + (BY_WEIGHTS,))
     assert "6 were not refitted, as depth quick refits nothing" in why_unanswered(quick, "quick", 0)
     assert why_unanswered(stub([-1.0]), "standard", 12) == ""
 
@@ -585,7 +589,7 @@ def test_few_units_are_refitted_where_the_error_of_good_weights_is_large():
     settings = {"every": False, "most": 9, "may_sample": False, "seed": 1}
     few = replace(stub([-1.0, -2.5, -3.0]), error=np.array([0.01, 0.05, 0.01]))
     found = refitted(load_study("isis2"), Marginal(), few, **settings)
-    assert found.how == (BY_WEIGHTS, left_out.BY_LAPLACE, BY_WEIGHTS)
+    assert found.how == (BY_WEIGHTS, leave_out.BY_LAPLACE, BY_WEIGHTS)
     assert found.elpd.tolist() == [-1, -2, -3]
     assert found.error.tolist() == [0.01, 0.02, 0.01]
     many = replace(stub([-1.0] * 12), error=np.full(12, 0.05))
@@ -604,7 +608,7 @@ def test_refits_beyond_the_most_are_told_from_those_that_failed():
     one = replace(stub([-1.0, -2.0, -3.0]), pareto_k=np.array([0.8, 0.1, 0.9]))
     settings = {"every": False, "most": 1, "may_sample": False, "seed": 1}
     found = refitted(load_study("isis2"), Marginal(), one, **settings)
-    assert found.how == (left_out.TOO_MANY, BY_WEIGHTS, left_out.NOT_TRUSTED)
+    assert found.how == (leave_out.TOO_MANY, BY_WEIGHTS, leave_out.NOT_TRUSTED)
     assert found.refit_k[2] == 0.9
     assert found.refit_effective[2] == 20
     assert np.isnan(found.elpd).tolist() == [True, False, True]
@@ -612,7 +616,7 @@ def test_refits_beyond_the_most_are_told_from_those_that_failed():
 
 def test_what_follows_from_others_is_worded_by_its_kind():
     study = load_study("sun2024")
-    (one,) = left_out.follows(study)
+    (one,) = leave_out.follows(study)
     words = in_words(one, study)
     assert "which make it 3.55" in words
     assert "another is not used either" in words
@@ -868,12 +872,12 @@ def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
 
 def test_numbers_that_are_no_points_are_drawn_as_what_they_are():
     study = load_study("sun2024").under("four-set-products")
-    p_value = claims.printed(study).p_values[0]
+    p_value = reported.printed(study).p_values[0]
     own = with_claims(study, lambda of: (replace(c, is_below=c.id == p_value.id) for c in of))
     none = float("nan")
     shown = (
-        left_out.Left("tac", "odds ratio", "2.82", 2.82, 1, 2, 3, 4, 5, 0.5),
-        left_out.Left(p_value.id, "p-value", "p < 0.043", 0.043, 0.01, none, 0.2, none, 0.9, 0.1),
+        leave_out.Left("tac", "odds ratio", "2.82", 2.82, 1, 2, 3, 4, 5, 0.5),
+        leave_out.Left(p_value.id, "p-value", "p < 0.043", 0.043, 0.01, none, 0.2, none, 0.9, 0.1),
     )
     ratios, p_values = panels_of(own, shown)
     assert (ratios.rows[0].wide, ratios.rows[0].towards) == ((1, 5), 0)

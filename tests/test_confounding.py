@@ -8,9 +8,8 @@ from scipy.special import expit, logit
 from scipy.stats import binom
 
 from cotreat import fit, load_study, parse_study
-from cotreat.batch import Specification, fit_many
-from cotreat.catalogue import MODELS, ModelError, find_model
-from cotreat.confounding import (
+from cotreat.bias.e_values import e_value
+from cotreat.bias.unmeasured_confounding import (
     LARGEST,
     PARTS,
     SINGLE_SD,
@@ -23,14 +22,17 @@ from cotreat.confounding import (
     surfaces,
     with_confounding,
 )
-from cotreat.e_values import e_value
-from cotreat.estimands import enumerate_estimands, is_beyond_null
-from cotreat.laplace import BAD
-from cotreat.model import build, shape_of
+from cotreat.core.errors import ModelError
+from cotreat.estimands.estimand import enumerate_estimands, is_beyond_null
+from cotreat.inference.batch import Specification, fit_many
+from cotreat.inference.laplace import BAD
+from cotreat.inference.vectorise import deterministics, log_densities
+from cotreat.models.build import build, shape_of
+from cotreat.models.registry import MODELS, find_model
+from cotreat.models.select import priors_for
 from cotreat.plots import tipping
-from cotreat.plots.canvas import off_screen
-from cotreat.priors import prior_set
-from cotreat.vectorised import deterministics, log_densities
+from cotreat.plots.style import off_screen
+from cotreat.priors.sets import prior_set
 
 TWO = """
 study = { id = "two", title = "two", design = "cohort", source = "s" }
@@ -70,7 +72,7 @@ def test_evidence_is_about_effects_and_bias_together_estimands_about_effects(nam
     study = load_study(name.removesuffix("-cohort"))
     study = replace(study, design="cohort")
     model = MODELS["interaction"]
-    weak = prior_set("weak", study).only(model, study)
+    weak = priors_for(prior_set("weak", study), model, study)
     biased = with_confounding(weak, single=(0.4, 0.2), products=(-0.3, 0.1))
     rng = np.random.default_rng(3)
     built = build(study, model, biased)
@@ -103,7 +105,7 @@ def test_counts_see_confounded_log_odds_under_every_model(name):
     study = counted(HUGE, 400)
     model = MODELS[name]
     priors = with_confounding(
-        prior_set("weak", study).only(model, study), single=(0.4, 0.0), products=(-0.3, None)
+        priors_for(prior_set("weak", study), model, study), single=(0.4, 0.0), products=(-0.3, None)
     )
     built = build(study, model, priors)
     rng = np.random.default_rng(1)
@@ -185,7 +187,7 @@ def test_randomised_studies_have_no_confounding_to_state():
 def test_numbers_of_a_bias_are_data_and_a_known_one_has_another_shape():
     study = counted(HUGE, 100)
     model = MODELS["interaction"]
-    weak = prior_set("weak", study).only(model, study)
+    weak = priors_for(prior_set("weak", study), model, study)
     one, other = (with_confounding(weak, single=(b, 0.0)) for b in (0.1, 0.7))
     known = with_confounding(weak, single=(0.1, None))
     shapes = [shape_of(study, model, own) for own in (one, other, known, weak)]

@@ -11,21 +11,24 @@ import statsmodels.api as sm
 from scipy import stats
 from scipy.special import expit
 
-from cotreat import StudyError, audit, load_study, parse_study, regimens
-from cotreat.adjusted import fit_adjusted
-from cotreat.catalogue import MODELS, ModelError, find_model
-from cotreat.checks import check, failures
-from cotreat.estimands import enumerate_estimands, spoken_background, waist_of
-from cotreat.evidence import claims
-from cotreat.evidence.regression import averages
-from cotreat.frequentist import fit_likelihood
-from cotreat.intervals import intervals
-from cotreat.model import build
-from cotreat.plots import View, parts
-from cotreat.priors import prior_set
-from cotreat.sampling import fit
+from cotreat import StudyError, audit, load_study, parse_study
+from cotreat.core.errors import ModelError
+from cotreat.diagnostics.checks import check, failures
+from cotreat.estimands.estimand import enumerate_estimands, spoken_background, waist_of
+from cotreat.evidence import reported
+from cotreat.evidence.logistic_operator import averages
+from cotreat.frequentist.g_computation import fit_adjusted
+from cotreat.frequentist.intervals import intervals
+from cotreat.frequentist.logistic import fit_likelihood
+from cotreat.inference.sampling import fit
+from cotreat.models.build import build
+from cotreat.models.registry import MODELS, find_model
+from cotreat.models.select import priors_for
+from cotreat.plots import View, levels
+from cotreat.priors.sets import prior_set
+from cotreat.results.summary import summarise
+from cotreat.study import regimens
 from cotreat.study_file import collapse_of
-from cotreat.summary import summarise
 from tests.test_model import binomial, points, reference, zero_sum
 
 HEAD = """
@@ -470,7 +473,7 @@ def test_levels_may_be_printed_of_treatments_that_no_counted_regimen_holds():
     study = parse_study(by_level(("A.high", 120))).divided("dose")
     assert study.counted == ("none", "B")
     assert set(study.present) > {"A.low", "A.high", "A.high+B"}
-    used = {claim.id for claim in study.claims if claims.is_used(study, claim)}
+    used = {claim.id for claim in study.claims if reported.is_used(study, claim)}
     assert used == {"A.low", "A.high", "A.high+B"}
 
 
@@ -568,7 +571,7 @@ def test_too_many_levels_are_refused():
 def stated(study, name):
     model = find_model(name, study)
     told = study.divided(model.division)
-    return told, build(told, model, prior_set("weak", study).only(model, told))
+    return told, build(told, model, priors_for(prior_set("weak", study), model, told))
 
 
 def test_log_density_of_dose_is_the_plain_sum(counted):
@@ -690,7 +693,7 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
     alone = ml.loc["effect_ratio[A: age=old vs age=young]"]
     assert abs(np.log(modification.estimate)) < abs(np.log(alone.estimate))
     assert modification.upper / modification.lower < alone.upper / alone.lower
-    rows = parts.rows_to_draw(View(tree, told, model, table))
+    rows = levels.rows_to_draw(View(tree, told, model, table))
     assert [row.name for row in rows] == [
         "drug A, against none",
         "up to 40 years",
@@ -814,7 +817,7 @@ def sun():
 
 def test_a_claim_about_a_level_is_evidence_only_where_levels_are_told(sun):
     used = {
-        division: {c.id for c in claims.printed(sun.divided(division)).claims}
+        division: {c.id for c in reported.printed(sun.divided(division)).claims}
         for division in ("", "dose", "duration")
     }
     assert used["dose"] == used[""] | {"dose"}
@@ -824,7 +827,7 @@ def test_a_claim_about_a_level_is_evidence_only_where_levels_are_told(sun):
 
 def test_regimens_without_levels_mean_all_levels(sun):
     told = sun.divided("dose")
-    numbers = claims.printed(told)
+    numbers = reported.printed(told)
     at = [c.id for c in numbers.claims].index("tac-cyc-vs-cyc")
     one = numbers.regressions.coefficients[at]
     arms = {told.present[i] for group in one.groups for i in np.flatnonzero(group)}
@@ -832,10 +835,10 @@ def test_regimens_without_levels_mean_all_levels(sun):
 
 
 def test_the_level_that_nobody_printed_is_inferred(sun):
-    numbers = claims.printed(sun.divided("dose"))
+    numbers = reported.printed(sun.divided("dose"))
     assert numbers.inferred_ids == ("inferred odds_ratio[TAC.low vs not TAC]",)
-    assert claims.printed(sun).inferred == ()
-    assert claims.printed(sun.divided("duration")).inferred_ids == (
+    assert reported.printed(sun).inferred == ()
+    assert reported.printed(sun.divided("duration")).inferred_ids == (
         "inferred odds_ratio[TAC.short vs not TAC]",
     )
 
@@ -858,31 +861,31 @@ HIGH = 'kind = "odds_ratio", sets = ["A.high", "not A"], value = 3.0, ci = [1.5,
 
 
 def test_what_is_printed_in_other_words_or_as_a_p_value_is_not_inferred():
-    assert claims.printed(printed_levels({"high": HIGH})).inferred_ids == (
+    assert reported.printed(printed_levels({"high": HIGH})).inferred_ids == (
         "inferred odds_ratio[A.low vs not A]",
     )
     turned = HIGH.replace('"A.high", "not A"', '"A and A.high", "B and not A"')
-    numbers = claims.printed(printed_levels({"high": turned}))
+    numbers = reported.printed(printed_levels({"high": turned}))
     assert numbers.inferred_ids == ("inferred odds_ratio[A.low vs not A]",)
     assert numbers.of_parts["A", "A.high"].words == ("A and A.high", "B and not A")
     low = 'kind = "p_value", sets = ["A.low", "not A"], value = 0.03, sign = "+"'
-    numbers = claims.printed(printed_levels({"high": HIGH, "low": low}))
+    numbers = reported.printed(printed_levels({"high": HIGH, "low": low}))
     assert numbers.inferred == ()
 
 
 def test_levels_are_a_mixture_only_where_the_whole_is_printed(sun):
-    assert claims.printed(sun.divided("dose")).is_mixed("TAC")
-    assert not claims.printed(printed_levels({"high": HIGH})).is_mixed("A")
+    assert reported.printed(sun.divided("dose")).is_mixed("TAC")
+    assert not reported.printed(printed_levels({"high": HIGH})).is_mixed("A")
 
 
 def test_the_overall_odds_ratio_is_a_mixture_of_the_levels(sun):
     # With the score's SD 0, collapsing levels is exact: pooled risks of all patients on tacrolimus.
     told = sun.divided("dose")
-    numbers = claims.printed(told)
+    numbers = reported.printed(told)
     rng = np.random.default_rng(3)
     count = len(told.present)
     eta, n = rng.normal(-1, 0.8, count), rng.uniform(5, 200, count)
-    law = claims.joint_law(np, numbers, eta, 1e-9, 0.0, n, 0.0)
+    law = reported.joint_law(np, numbers, eta, 1e-9, 0.0, n, 0.0)
     risk = averages(np, eta, None).risk
     on = told.members("TAC", told.present)
 
@@ -919,7 +922,7 @@ def test_the_flagship_teaches_its_lower_dose(sun):
     # As a prototype had it: an odds ratio near 2.5, and about 35 patients on the higher dose.
     assert 2.0 < low.estimate < 2.8
     assert 20 < size.estimate < 50
-    heading, lower, higher = parts.rows_to_draw(View(tree, told, MODELS["dose"], table))
+    heading, lower, higher = levels.rows_to_draw(View(tree, told, MODELS["dose"], table))
     assert (heading.name, heading.is_heading) == ("tacrolimus, against none", True)
     assert [line.is_printed for line in higher.lines] == [False, True]
     assert len(lower.lines) == 1
@@ -945,7 +948,7 @@ claims = [
     study = parse_study(text)
     assert [total.patients for total in study.totals] == ["all", "A"]
     told = study.divided("age")
-    numbers = claims.printed(told)
+    numbers = reported.printed(told)
     assert [c.id for c in numbers.claims] == ["all", "old"]
     assert numbers.inferred_ids == (
         "inferred odds_ratio[A and age.young vs not A and age.young]",

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study
-from cotreat.catalogue import MODELS
-from cotreat.e_values import (
+from cotreat.bias.e_values import (
     ANY,
     SAME,
     Stratum,
@@ -20,7 +19,8 @@ from cotreat.e_values import (
     of_interactions,
     of_ratios,
 )
-from cotreat.summary import POSTERIOR, PRINTED
+from cotreat.models.registry import MODELS
+from cotreat.results.summary import POSTERIOR, PRINTED
 from tests.test_summary import draws
 
 with (Path(__file__).parent / "reference" / "e_values.csv").open(encoding="utf-8") as file:

@@ -9,8 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from cotreat.catalogue import MODELS
-from cotreat.estimands import (
+from cotreat.core.constants import FIXED, IMPLIED
+from cotreat.estimands.estimand import (
     Availability,
     Determination,
     Point,
@@ -21,9 +21,9 @@ from cotreat.estimands import (
     is_fixed,
     on_measure,
 )
-from cotreat.measures import MEASURES
-from cotreat.names import FIXED, IMPLIED
-from cotreat.study import NOT_IDENTIFIED
+from cotreat.estimands.measures import MEASURES
+from cotreat.models.registry import MODELS
+from cotreat.study.study import NOT_IDENTIFIED
 from cotreat.study_file import load_study, parse_study
 
 ALL = ("none", "A", "B", "C", "A+B", "A+C", "B+C", "A+B+C")

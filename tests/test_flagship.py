@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cotreat import audit, load_study, store
-from cotreat.catalogue import MODELS, is_asked_for
-from cotreat.checks import FAIL, agreement, check, failures
-from cotreat.estimands import Availability, enumerate_estimands, is_beyond_null, waist_of
-from cotreat.marginal import Marginals
-from cotreat.names import CONTRADICTED
-from cotreat.priors import prior_set
-from cotreat.reanalysis import plan
-from cotreat.sampling import fit, log_evidence, temper
+from cotreat import audit, load_study
+from cotreat.core.constants import CONTRADICTED
+from cotreat.diagnostics.checks import FAIL, agreement, check, failures
+from cotreat.estimands.estimand import Availability, enumerate_estimands, is_beyond_null, waist_of
+from cotreat.inference.marginal_likelihood import Marginals
+from cotreat.inference.sampling import fit, log_evidence, temper
+from cotreat.models.registry import MODELS, is_asked_for
+from cotreat.models.select import priors_for
+from cotreat.priors.sets import prior_set
+from cotreat.results import store
+from cotreat.results.summary import PRINTED, summarise
 from cotreat.study_file import parse_study
-from cotreat.summary import PRINTED, summarise
+from cotreat.workflow.reanalyse import plan
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "sun2024"
@@ -148,7 +150,7 @@ def test_log_evidence_of_the_default_reading(beside):
 @pytest.mark.slow
 def test_weights_and_sequential_monte_carlo_find_the_same_log_evidence(study, sampled, beside):
     model = MODELS["exchangeable"]
-    own = prior_set("weak", study).only(model, study)
+    own = priors_for(prior_set("weak", study), model, study)
     posterior = sampled("exchangeable")["posterior"].to_dataset()
     whole = Marginals(study, model, own, posterior, seed=1).whole
     assert whole.verdict != "bad"

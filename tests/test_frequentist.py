@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from cotreat.catalogue import MODELS
-from cotreat.estimands import Availability, enumerate_estimands
-from cotreat.frequentist import fit_likelihood
-from cotreat.intervals import Z, intervals
-from cotreat.measures import MEASURES
-from cotreat.names import FIXED, IMPLIED
-from cotreat.study import NOT_IDENTIFIED
+from cotreat.core.constants import FIXED, IMPLIED
+from cotreat.estimands.estimand import Availability, enumerate_estimands
+from cotreat.estimands.measures import MEASURES
+from cotreat.frequentist.intervals import Z, intervals
+from cotreat.frequentist.logistic import fit_likelihood
+from cotreat.models.registry import MODELS
+from cotreat.study.study import NOT_IDENTIFIED
 from cotreat.study_file import load_study, parse_study
 
 DRUGS = {"isis2": ("SK", "ASA"), "oral-cancer": ("ALC", "SMK"), "factor-v-leiden": ("FVL", "OC")}

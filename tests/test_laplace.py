@@ -7,9 +7,9 @@ import pytest
 from scipy import integrate, stats
 from scipy.special import expit, logsumexp
 
-from cotreat import laplace
-from cotreat.laplace import BAD, GOOD, MIDDLING, approximate
-from cotreat.normals import Normals
+from cotreat.inference import laplace
+from cotreat.inference.gaussian_mixture import Normals
+from cotreat.inference.laplace import BAD, GOOD, MIDDLING, approximate
 
 NONE = np.array([], dtype=int)
 

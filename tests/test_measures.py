@@ -8,7 +8,7 @@ import xarray as xr
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cotreat.measures import APART, MEASURES, REPRESENTATIVE, odds
+from cotreat.estimands.measures import APART, MEASURES, REPRESENTATIVE, odds
 
 CELLS = ("r00", "r10", "r01", "r11")
 INDEX_OF = {"s": lambda risk: risk, "s_or": odds}  # a synergy index is a ratio of these excesses

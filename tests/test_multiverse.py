@@ -8,14 +8,16 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
-from cotreat import fit, load_study, multiverse, prior_grid
-from cotreat.batch import Specification, fit_many
-from cotreat.catalogue import MODELS
-from cotreat.induced import Induced, asked, table_of
-from cotreat.laplace import BAD
-from cotreat.multiverse import MODEL, PRIORS, SENSE, Asked, Base
-from cotreat.parts import MULTIVERSE_COLUMNS
-from cotreat.priors import GRID, INTERACTION_GRID, prior_set
+from cotreat import fit, load_study
+from cotreat.inference.batch import Specification, fit_many
+from cotreat.inference.laplace import BAD
+from cotreat.models.registry import MODELS
+from cotreat.priors.belief_grid import GRID, INTERACTION_GRID
+from cotreat.priors.sets import prior_set
+from cotreat.results.supplementary import MULTIVERSE_COLUMNS
+from cotreat.sensitivity import belief_grid, multiverse
+from cotreat.sensitivity.multiverse import MODEL, PRIORS, SENSE, Asked, Base
+from cotreat.sensitivity.prior_predictive import Induced, asked, table_of
 
 MODELS_OF_SUN = ["exchangeable", "interaction", "saturated", "additive"]
 NAMES = ["weak", "interactions:optimistic-moderate", "grid:pessimistic-moderate"]
@@ -193,10 +195,10 @@ def test_the_grid_says_how_far_each_number_moves(answered, isis2):
     _, table = answered
     own = table[table.model == "interaction"].copy()
     own.loc[own.priors == NAMES[2], "verdict"] = BAD
-    grid = prior_grid.table_of(own, isis2)
-    assert prior_grid.bad(grid) == 1
+    grid = belief_grid.table_of(own, isis2)
+    assert belief_grid.bad(grid) == 1
     assert grid[grid.verdict == BAD][["estimand", "estimate", "probability"]].isna().all(axis=None)
-    ranges = prior_grid.ranges(grid).set_index("number")
+    ranges = belief_grid.ranges(grid).set_index("number")
     probability = own[own.estimand == "ror[SK:ASA]"].set_index("priors").probability
     row = ranges.loc["P(synergy)"]
     assert row["under the default priors"] == row.lowest == probability["weak"]

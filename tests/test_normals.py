@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cotreat.normals import FACTORS, SHARES, Normals, scattered, terms, union
+from cotreat.inference.gaussian_mixture import FACTORS, SHARES, Normals, scattered, terms, union
 
 MEANS = np.array([[0.0, 1.0, -1.0], [3.0, 0.0, 2.0]])
 COVARIANCES = np.array(

@@ -8,8 +8,8 @@ import pytest
 import statsmodels.api as sm
 
 from cotreat import audit, parse_study
-from cotreat.cells import Cells, Covariate, Labels
-from cotreat.overlap import MOST_RARE, RARE, UNLIKE, overlap_of, propensities
+from cotreat.audit.overlap import MOST_RARE, RARE, UNLIKE, overlap_of, propensities
+from cotreat.study.covariate_patterns import Cells, Covariate, Labels
 from tests.test_patients import TEXT, frame, study  # noqa: F401 - fixtures
 
 REFERENCE = Path(__file__).parent / "reference"

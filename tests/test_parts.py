@@ -4,9 +4,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from cotreat import parts, store
-from cotreat.parts import Part, PartError, Section, read_part, write_part
 from cotreat.plots import Picture
+from cotreat.results import store, supplementary
+from cotreat.results.supplementary import Part, PartError, Section, read_part, write_part
 
 TABLE = pd.DataFrame({"model": ["additive", "interaction"], "elpd": [-4.5, None]})
 PART = Part(
@@ -39,7 +39,7 @@ def test_a_part_comes_back_as_it_was_written(tmp_path):
     assert replace(back, created="") == PART
     assert back.created.startswith("20")
     assert sorted(p.name for p in folder.iterdir()) == ["about.json", "models.csv", "out.png"]
-    told = json.loads((folder / parts.ABOUT).read_text())
+    told = json.loads((folder / supplementary.ABOUT).read_text())
     assert told["sections"][0]["figure"] == {"file": "out.png", "caption": "Dots.", "alt": "Plot."}
     assert told["sections"][1] == {
         "heading": "In words only",
@@ -91,6 +91,6 @@ def test_a_part_that_promises_what_it_does_not_hold(tmp_path, part, tables, figu
     "text", ["", "{", "{}", '{"sections": [{}], "findings": [], "failed": []}']
 )
 def test_a_part_that_cannot_be_read(tmp_path, text):
-    (tmp_path / parts.ABOUT).write_text(text)
+    (tmp_path / supplementary.ABOUT).write_text(text)
     with pytest.raises(PartError, match="make it again"):
         read_part(tmp_path)

@@ -8,19 +8,20 @@ import xarray as xr
 from scipy.special import expit, logit
 from scipy.stats import betabinom, binom
 
-from cotreat import influence, parse_study, sampling
-from cotreat.catalogue import MODELS
-from cotreat.cells import Cells, Covariate, Labels
-from cotreat.checks import FAIL, PASS, WARN, cautions, check
-from cotreat.estimands import waist_of
+from cotreat import parse_study
+from cotreat.audit.overlap import overlap_of
+from cotreat.diagnostics.checks import FAIL, PASS, WARN, cautions, check
+from cotreat.diagnostics.risk_calibration import calibration_of, recalibrated
+from cotreat.estimands.estimand import waist_of
 from cotreat.evidence import patients
-from cotreat.influence import add_influence
-from cotreat.overlap import overlap_of
-from cotreat.predicted_risk import calibration_of, recalibrated
-from cotreat.reanalysis import reanalyse
+from cotreat.inference import influence, sampling
+from cotreat.inference.influence import add_influence
+from cotreat.inference.sampling import fit, thinned
+from cotreat.models.registry import MODELS
 from cotreat.remarks import remarks
-from cotreat.sampling import fit, thinned
-from cotreat.summary import summarise
+from cotreat.results.summary import summarise
+from cotreat.study.covariate_patterns import Cells, Covariate, Labels
+from cotreat.workflow.reanalyse import reanalyse
 from tests.test_patients import TEXT, frame, study  # noqa: F401 - fixtures
 
 CHAINS, DRAWS = 2, 200

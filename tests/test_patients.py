@@ -15,18 +15,19 @@ from scipy import stats
 from scipy.special import expit
 
 from cotreat import StudyError, load_study, parse_study
-from cotreat.adjusted import fit_adjusted
-from cotreat.catalogue import MODELS
-from cotreat.checks import check, failures
 from cotreat.cli import main
-from cotreat.estimands import enumerate_estimands, waist_of
+from cotreat.diagnostics.checks import check, failures
+from cotreat.estimands.estimand import enumerate_estimands, waist_of
 from cotreat.evidence import patients
-from cotreat.intervals import intervals
-from cotreat.model import build
-from cotreat.priors import prior_set
-from cotreat.sampling import fit
+from cotreat.frequentist.g_computation import fit_adjusted
+from cotreat.frequentist.intervals import intervals
+from cotreat.inference.sampling import fit
+from cotreat.models.build import build
+from cotreat.models.registry import MODELS
+from cotreat.models.select import priors_for
+from cotreat.priors.sets import prior_set
+from cotreat.results.summary import summarise
 from cotreat.study_file import collapse_of
-from cotreat.summary import summarise
 
 HEAD = """
 study = { id = "rows", title = "Rows, made up", design = "cohort", source = "made up", inclusion = "any(A, B)" }
@@ -443,7 +444,7 @@ def test_standardised_risk_is_the_mean_over_all_patients(study, fitted, frame):
 @pytest.mark.slow
 def test_rows_one_by_one_have_the_same_posterior_density_as_cells(study, frame):
     # Each patient a cell of his own: Binomial(n, p) differs from n Bernoulli by a constant only.
-    priors = prior_set("weak", study).only(MODELS["interaction"], study)
+    priors = priors_for(prior_set("weak", study), MODELS["interaction"], study)
     mode = {"mode": "FAST_COMPILE"}  # through C, compiling takes most of a minute
     cells = build(study, MODELS["interaction"], priors).compile_logp(**mode)
     single = frame.assign(age=frame.age + 1e-9 * frame.id)

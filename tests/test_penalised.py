@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from cotreat import intervals as intervals_of
-from cotreat.adjusted import fit_adjusted
-from cotreat.catalogue import MODELS
-from cotreat.estimands import enumerate_estimands
-from cotreat.frequentist import NO_MAXIMUM, fit_likelihood
+from cotreat.estimands.estimand import enumerate_estimands
+from cotreat.frequentist import intervals as intervals_of
+from cotreat.frequentist.firth import LogLikelihood, climb, maximise_penalised
+from cotreat.frequentist.g_computation import fit_adjusted
+from cotreat.frequentist.intervals import Z, intervals
+from cotreat.frequentist.logistic import NO_MAXIMUM, fit_likelihood
 from cotreat.headline import headline
-from cotreat.intervals import Z, intervals
-from cotreat.loglikelihood import LogLikelihood, climb, maximise_penalised
+from cotreat.models.registry import MODELS
 from cotreat.plots import View
-from cotreat.plots.comparison import rows_to_draw
-from cotreat.plots.intervals import NOT_ESTIMABLE, looks
+from cotreat.plots.interval_rows import NOT_ESTIMABLE, looks
+from cotreat.plots.odds_ratios import rows_to_draw
 from cotreat.remarks import remarks
+from cotreat.results.summary import LIKELIHOOD, PENALISED, summarise
 from cotreat.study_file import load_study, parse_study
-from cotreat.summary import LIKELIHOOD, PENALISED, summarise
 from tests.test_frequentist import EIGHT, TABLE, study_of, terms
 from tests.test_summary import random_risks
 

@@ -12,23 +12,23 @@ import xarray as xr
 from matplotlib.lines import Line2D
 from scipy.special import expit
 
-from cotreat.catalogue import MODELS
-from cotreat.frequentist import fit_likelihood
+from cotreat.frequentist.logistic import fit_likelihood
+from cotreat.models.registry import MODELS
 from cotreat.plots import (
     FIGURES,
     View,
-    canvas,
-    comparison,
     draw_figures,
-    intervals,
+    interval_rows,
+    labels,
+    odds_ratios,
     parameters,
     predictive,
     risks,
+    style,
     synergy,
-    words,
 )
+from cotreat.results.summary import POSTERIOR, summarise
 from cotreat.study_file import load_study, parse_study
-from cotreat.summary import POSTERIOR, summarise
 
 THREE = """
 [study]
@@ -167,7 +167,7 @@ def three():
 
 
 def draw(name, view):
-    with canvas.off_screen():
+    with style.off_screen():
         return FIGURES[name].make(view)
 
 
@@ -206,29 +206,29 @@ def test_every_figure_is_written(tmp_path, study, model, left_out):
 
 def test_a_failed_check_stands_in_red_above_every_figure(tmp_path, monkeypatch, isis2):
     saved = []
-    monkeypatch.setattr(canvas, "save", lambda figure, _, failed: saved.append((figure, failed)))
+    monkeypatch.setattr(style, "save", lambda figure, _, failed: saved.append((figure, failed)))
     draw_figures(tmp_path, isis2, ["R-hat: 1.53 (alpha), should be ≤ 1.01", "another"])
     assert len(saved) == len(FIGURES) - len(ELSEWHERE)
     for figure, failed in saved:
-        canvas.warn(figure, failed[0])
+        style.warn(figure, failed[0])
         line = figure.texts[-1]
         line.set_in_layout(False)
         assert line.get_text().startswith("FAILED CHECKS: do not use these numbers\nR-hat: 1.53")
         assert "another" not in line.get_text()
-        assert line.get_color() == canvas.WARNING
+        assert line.get_color() == style.WARNING
         assert line.get_window_extent().y0 / figure.dpi > figure.get_tightbbox().y1
 
 
 def test_no_red_line_without_a_failure(tmp_path, isis2):
     figure = draw("comparison", isis2)
-    canvas.save(figure, tmp_path / "a.png")
+    style.save(figure, tmp_path / "a.png")
     assert "FAILED" not in " ".join(texts(figure))
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in ELSEWHERE])
 def test_a_line_below_every_figure_names_the_fit(isis2, name):
     figure = draw(name, isis2)
-    canvas.sign(figure, isis2)
+    style.sign(figure, isis2)
     line = figure.texts[-1]
     assert line.get_text() == "study isis2 · model interaction · priors weak"
     line.set_in_layout(False)
@@ -237,21 +237,21 @@ def test_a_line_below_every_figure_names_the_fit(isis2, name):
 
 def test_the_legend_stays_above_the_line_when_the_figure_is_cut(tmp_path, monkeypatch, isis2):
     figure = draw("comparison", isis2)
-    canvas.sign(figure, isis2)
+    style.sign(figure, isis2)
     line, (legend,), gaps = figure.texts[-1], figure.legends, []
 
     def spy(renderer):
         gaps.append(legend.get_window_extent(renderer).y0 - line.get_window_extent(renderer).y1)
 
     monkeypatch.setattr(line, "draw", spy)
-    canvas.save(figure, tmp_path / "a.png")
+    style.save(figure, tmp_path / "a.png")
     assert gaps[-1] > 0
 
 
 @pytest.mark.parametrize("name", ["comparison", "synergy", "rank"])
 def test_the_same_fit_gives_the_same_bytes(tmp_path, isis2, name):
     for copy in ("a", "b"):
-        canvas.save(draw(name, isis2), tmp_path / f"{copy}.png")
+        style.save(draw(name, isis2), tmp_path / f"{copy}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -272,7 +272,7 @@ def test_pyplot_is_left_as_it_was(isis2):
 
 def test_an_error_leaves_no_figure_behind():
     def stumble():
-        with canvas.off_screen():
+        with style.off_screen():
             plt.figure()
             raise ZeroDivisionError
 
@@ -300,7 +300,7 @@ def test_the_registry_says_what_each_figure_shows():
 def test_comparison_draws_the_numbers_of_the_summary(isis2):
     summary = isis2.summary[isis2.summary.scale == "event"]
     wanted = [f"odds_ratio[{arm} vs none]" for arm in ("SK", "ASA", "SK+ASA")] + ["ror[SK:ASA]"]
-    rows = [row for row in comparison.rows_to_draw(isis2) if not row.is_heading]
+    rows = [row for row in odds_ratios.rows_to_draw(isis2) if not row.is_heading]
     assert len(rows) == len(wanted)
     for row, estimand in zip(rows, wanted, strict=True):
         expected = summary[summary.estimand == estimand]
@@ -319,12 +319,12 @@ def test_comparison_draws_the_numbers_of_the_summary(isis2):
 
 
 def test_comparison_names_what_the_model_fixes():
-    rows = comparison.rows_to_draw(fake_view("isis2", "additive"))
+    rows = odds_ratios.rows_to_draw(fake_view("isis2", "additive"))
     assert [line.words for line in rows[-1].lines] == ["fixed by the model"]
 
 
 def test_comparison_says_that_maximum_likelihood_is_silent(three):
-    row = comparison.rows_to_draw(three)[-1]
+    row = odds_ratios.rows_to_draw(three)[-1]
     posterior, likelihood = row.lines
     assert posterior.is_extrapolated
     assert likelihood.words == "not estimable"
@@ -337,7 +337,7 @@ def test_comparison_says_that_maximum_likelihood_is_silent(three):
 
 def test_comparison_sums_up_the_backgrounds_without_patients():
     view = fake_view("three", "saturated")
-    *_, heading, last = comparison.rows_to_draw(view)
+    *_, heading, last = odds_ratios.rows_to_draw(view)
     assert heading.is_heading
     assert last.name == "6 pairs and backgrounds"
     assert last.lines[0].words.startswith("undefined: no patients")
@@ -345,16 +345,16 @@ def test_comparison_sums_up_the_backgrounds_without_patients():
 
 def test_an_endless_interval_ends_in_an_arrowhead():
     lines = (
-        intervals.Line("posterior, 95%", 2.0, 1.0, 4.0),
-        intervals.Line("maximum likelihood, 95% profile", 3.0, 0.5, np.inf),
+        interval_rows.Line("posterior, 95%", 2.0, 1.0, 4.0),
+        interval_rows.Line("maximum likelihood, 95% profile", 3.0, 0.5, np.inf),
     )
-    rows = [intervals.Row("a", lines)]
-    lower, upper = comparison.limits(rows)
+    rows = [interval_rows.Row("a", lines)]
+    lower, upper = odds_ratios.limits(rows)
     assert lower < 0.5
-    assert 4.0 < upper < 4.0 * comparison.REACH * 1.2
+    assert 4.0 < upper < 4.0 * odds_ratios.REACH * 1.2
     axes = mpl.figure.Figure().add_subplot()
-    canvas.log_axis(axes, lower, upper)
-    intervals.draw_rows(axes, rows, look=intervals.looks(rows))
+    style.log_axis(axes, lower, upper)
+    interval_rows.draw_rows(axes, rows, look=interval_rows.looks(rows))
     assert [x for x, _ in markers(axes, ">")] == [upper]
     assert markers(axes, "<") == []
 
@@ -522,7 +522,7 @@ def test_predictive_draws_the_counted_events(arms):
     study = STUDIES["isis2"]
     told = dataclasses.replace(study.told, arms=study.told.arms[:arms], totals=())
     few = dataclasses.replace(study, told=told)
-    with canvas.off_screen():
+    with style.off_screen():
         tree = xr.DataTree.from_dict({"posterior_predictive": again})
         (axes,) = predictive.plot(tree, few).axes
         (points,) = [c.get_offsets() for c in axes.collections]
@@ -571,31 +571,31 @@ def test_of_many_parameters_the_worst_are_shown(three):
 
 def test_names_give_way_to_ids_where_they_are_too_long():
     study = STUDIES["three"]
-    assert words.regimen_name(study, "none") == "none"
-    assert words.regimen_name(study, "TAC+CYC") == "tacrolimus + cyclophosphamide"
-    assert words.regimen_name(study, "TAC+CYC+MMF") == "TAC+CYC+MMF"
-    assert words.key(study, ["TAC+CYC+MMF"]).startswith("TAC: tacrolimus; CYC: ")
-    assert words.key(study, ["tacrolimus + cyclophosphamide"]) == ""
+    assert labels.regimen_name(study, "none") == "none"
+    assert labels.regimen_name(study, "TAC+CYC") == "tacrolimus + cyclophosphamide"
+    assert labels.regimen_name(study, "TAC+CYC+MMF") == "TAC+CYC+MMF"
+    assert labels.key(study, ["TAC+CYC+MMF"]).startswith("TAC: tacrolimus; CYC: ")
+    assert labels.key(study, ["tacrolimus + cyclophosphamide"]) == ""
 
 
 def test_an_id_that_is_a_word_of_a_name_is_explained():
     study = parse_study(THREE.replace('"tacrolimus"', '"drug TAC (new)"'), "three.toml")
-    assert words.key(study, ["TAC+CYC"]).startswith("TAC: drug TAC (new); CYC: ")
-    assert words.key(study, ["drug TAC\n(new) + cyclophosphamide"]) == ""
+    assert labels.key(study, ["TAC+CYC"]).startswith("TAC: drug TAC (new); CYC: ")
+    assert labels.key(study, ["drug TAC\n(new) + cyclophosphamide"]) == ""
 
 
 def test_parameters_are_called_by_what_they_are():
     study = STUDIES["isis2"]
-    assert words.parameter_name(study, "beta", "SK") == "streptokinase\nlog odds ratio β"
-    assert words.parameter_name(study, "unheard", "x") == "unheard x"
-    assert words.parameter_name(study, "unheard") == "unheard"
+    assert labels.parameter_name(study, "beta", "SK") == "streptokinase\nlog odds ratio β"
+    assert labels.parameter_name(study, "unheard", "x") == "unheard x"
+    assert labels.parameter_name(study, "unheard") == "unheard"
 
 
 def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
     study = parse_study(THREE.replace("tacrolimus", "$10 drug_1^2 $"), "three.toml")
     view = fake_view("three", "interaction")
     figure = draw("comparison", View(view.tree, study, view.model, view.summary))
-    canvas.save(figure, tmp_path / "a.png")
+    style.save(figure, tmp_path / "a.png")
     assert any("$10 drug_1^2 $" in text for text in texts(figure))
 
 
@@ -604,7 +604,7 @@ def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
     [(0.9453, "0.95"), (0.0123, "0.012"), (0.0, "0.00"), (13.34, "13.3"), (154.2, "154")],
 )
 def test_numbers_have_two_or_three_digits(value, text):
-    assert canvas.number(value) == text
+    assert style.number(value) == text
 
 
 @pytest.mark.parametrize(
@@ -616,11 +616,11 @@ def test_numbers_have_two_or_three_digits(value, text):
     ],
 )
 def test_log_ticks_are_few_and_round(lower, upper, ticks):
-    assert canvas.log_ticks(lower, upper) == pytest.approx(ticks)
+    assert style.log_ticks(lower, upper) == pytest.approx(ticks)
 
 
 def test_legend_marks_differ_in_shape_too(isis2):
-    looks = intervals.looks(comparison.rows_to_draw(isis2))
+    looks = interval_rows.looks(odds_ratios.rows_to_draw(isis2))
     assert len({look["marker"] for look in looks.values()}) == len(looks) == 3
     legend = draw("comparison", isis2).legends[0]
     assert len(legend.findobj(Line2D)) >= 3

@@ -6,9 +6,9 @@ import pytest
 import xarray as xr
 
 from cotreat import load_study
-from cotreat.catalogue import MODELS
-from cotreat.plots import View, canvas
-from cotreat.predicted_risk import calibration_of
+from cotreat.diagnostics.risk_calibration import calibration_of
+from cotreat.models.registry import MODELS
+from cotreat.plots import View, style
 from tests.test_patient_checks import posterior_of, tree_of
 from tests.test_patients import frame, study  # noqa: F401 - fixtures
 from tests.test_plots import OF_PATIENTS, draw, markers
@@ -69,7 +69,7 @@ def test_predictive_draws_the_events_of_regimens_not_of_cells(cohort):
 @pytest.mark.parametrize("name", sorted(OF_PATIENTS))
 def test_no_text_of_patients_figures_is_cut_or_runs_into_another(cohort, name):
     figure = draw(name, cohort)
-    canvas.sign(figure, cohort)
+    style.sign(figure, cohort)
     figure.draw_without_rendering()
     (axes,) = figure.axes
     boxes = [t.get_window_extent() for t in axes.get_yticklabels()]

@@ -9,30 +9,30 @@ import pytest
 import xarray as xr
 
 from cotreat import load_study
-from cotreat.catalogue import MODELS
-from cotreat.estimands import waist_of
-from cotreat.evidence import claims
-from cotreat.names import SUMMARY_COLUMNS
+from cotreat.core.constants import SUMMARY_COLUMNS
+from cotreat.estimands.estimand import waist_of
+from cotreat.evidence import reported
+from cotreat.inference.sampling import fit
+from cotreat.models.registry import MODELS
 from cotreat.plots import (
     FIGURES,
     STUDY_FIGURES,
     View,
-    canvas,
-    claims_predictive,
-    comparison,
+    arm_sizes,
     draw_figures,
-    intervals,
+    interpretations,
+    interval_rows,
+    labels,
+    odds_ratios,
     parameters,
-    printed,
-    readings,
+    reported_labels,
+    reported_predictive,
     risks,
-    sizes,
-    words,
+    style,
 )
-from cotreat.plots import claims as claims_figure
-from cotreat.sampling import fit
+from cotreat.plots import reported as claims_figure
+from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR, summarise
 from cotreat.study_file import parse_study
-from cotreat.summary import POSTERIOR, PRINTED, PRIOR, summarise
 from tests.test_plots import OF_PARTS, OF_PATIENTS
 
 SUN = load_study("sun2024")
@@ -69,7 +69,7 @@ def smc_fit(printed_fit):
 
 
 def draw(name, view):
-    with canvas.off_screen():
+    with style.off_screen():
         return FIGURES[name].make(view)
 
 
@@ -120,7 +120,7 @@ def test_every_figure_is_written(tmp_path, request, sampler, left_out):
 )
 def test_no_text_is_cut_or_runs_into_another(printed_fit, name):
     figure = draw(name, printed_fit)
-    canvas.sign(figure, printed_fit)
+    style.sign(figure, printed_fit)
     figure.draw_without_rendering()
     legends = [legend.get_window_extent() for legend in figure.legends]
     for axes in figure.axes:
@@ -136,7 +136,7 @@ def test_no_text_is_cut_or_runs_into_another(printed_fit, name):
 @pytest.mark.slow
 def test_the_line_below_a_figure_names_the_reading(printed_fit):
     figure = draw("sizes", printed_fit)
-    canvas.sign(figure, printed_fit)
+    style.sign(figure, printed_fit)
     words_below = "study sun2024 · model exchangeable · priors weak · reading four-set-products"
     assert figure.texts[-1].get_text() == words_below
 
@@ -179,8 +179,8 @@ def test_claims_are_written_as_printed(printed_fit):
 
 
 def test_a_crude_number_among_adjusted_ones_is_called_so():
-    numbers = claims.printed(_sun_with("adjusted = false", claim="tac"))
-    names = printed.row_names(numbers)
+    numbers = reported.printed(_sun_with("adjusted = false", claim="tac"))
+    names = reported_labels.row_names(numbers)
     assert names["tac"] == "TAC vs not TAC, crude"
     assert names["tac-cyc-vs-cyc"] == "TAC+CYC vs CYC"
     assert names["events[all]"] == "all patients"
@@ -189,14 +189,14 @@ def test_a_crude_number_among_adjusted_ones_is_called_so():
 def test_two_numbers_of_one_contrast_are_told_apart_by_their_ids():
     text = _text().split("# --- Readings")[0]
     again = text[text.index("[[claims]]") :].split("[[claims]]")[1].replace('"tac"', '"again"')
-    numbers = claims.printed(parse_study(f"{text}\n[[claims]]{again}", "twice.toml"))
-    names = printed.row_names(numbers)
+    numbers = reported.printed(parse_study(f"{text}\n[[claims]]{again}", "twice.toml"))
+    names = reported_labels.row_names(numbers)
     assert names["again"] == "TAC vs not TAC (again)"
     assert names["tac"] == "TAC vs not TAC (tac) †"
 
 
 def test_products_are_named_by_their_treatments():
-    names = printed.row_names(claims.printed(SUN.under("mutually-adjusted-products")))
+    names = reported_labels.row_names(reported.printed(SUN.under("mutually-adjusted-products")))
     assert names["p-tac-cyc"] == "product TAC × CYC given TAC × MMF"
 
 
@@ -218,7 +218,7 @@ def _sun_with(line, claim):
 def test_diamonds_stand_at_the_printed_numbers(printed_fit):
     figure = draw("claims_predictive", printed_fit)
     ratios, errors, deviates, events = figure.axes
-    data = claims.observed(claims.printed(printed_fit.study))
+    data = reported.observed(reported.printed(printed_fit.study))
     at = [[x for x, _ in markers(axes, "D")] for axes in figure.axes]
     np.testing.assert_allclose(np.log(at[0]), data.values[:5])
     np.testing.assert_allclose(np.log(at[1]), printed_fit.tree["observed_data"]["widths"])
@@ -251,8 +251,8 @@ def test_a_p_value_stands_on_the_side_that_is_known(value, sign, at, towards):
     text = _text().replace('value = 0.043\nsign = "+"', f"value = {value}\n{sign}")
     study = parse_study(text, "x.toml").under(READING)
     (claim,) = [claim for claim in study.claims if claim.id == "p-tac-cyc"]
-    assert claims_predictive._printed_deviates(claim) == pytest.approx(at, abs=1e-3)
-    assert claims_predictive._towards(claim) == towards
+    assert reported_predictive._printed_deviates(claim) == pytest.approx(at, abs=1e-3)
+    assert reported_predictive._towards(claim) == towards
 
 
 # --- Sizes ---------------------------------------------------------------------------------------
@@ -279,13 +279,15 @@ def test_sizes_that_are_known_are_said_and_not_drawn_as_guesses():
     study = parse_study(_text().replace("[[claims]]", f"{arms}\n[[claims]]", 1), "x.toml")
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
     view = View(xr.DataTree(), study, MODELS["exchangeable"], table)
-    found = sizes.known(view, claims.printed(study))
+    found = arm_sizes.known(view, reported.printed(study))
     assert {study.present[at]: size for at, size in found.items()} == {
         "CYC": (100, "counted"),
         "MMF": (100, "counted"),
         "CYC+MMF": (349, "what the totals leave"),
     }
-    assert sizes.notes(claims.printed(study))[0].startswith("nobody printed the size of these arms")
+    assert arm_sizes.notes(reported.printed(study))[0].startswith(
+        "nobody printed the size of these arms"
+    )
 
 
 # --- Comparison and risks --------------------------------------------------------------------------
@@ -293,8 +295,8 @@ def test_sizes_that_are_known_are_said_and_not_drawn_as_guesses():
 
 @pytest.mark.slow
 def test_comparison_is_with_a_printed_reference(printed_fit):
-    assert comparison.reference(printed_fit) == "CYC"
-    rows = {row.name: row for row in comparison.rows_to_draw(printed_fit)}
+    assert odds_ratios.reference(printed_fit) == "CYC"
+    rows = {row.name: row for row in odds_ratios.rows_to_draw(printed_fit)}
     printed_row = rows["tacrolimus + cyclophosphamide"]
     kinds = [line.kind.partition(",")[0] for line in printed_row.lines]
     assert kinds == [POSTERIOR, PRINTED]
@@ -306,7 +308,7 @@ def test_comparison_is_with_a_printed_reference(printed_fit):
 
 @pytest.mark.slow
 def test_an_odds_ratio_is_turned_round_where_the_summary_has_it_so(printed_fit):
-    rows = {row.name: row for row in comparison.rows_to_draw(printed_fit)}
+    rows = {row.name: row for row in odds_ratios.rows_to_draw(printed_fit)}
     (line,) = rows["tacrolimus"].lines
     summary = of(printed_fit, POSTERIOR, "odds_ratio[CYC vs TAC]").iloc[0]
     assert line.estimate == pytest.approx(1 / summary.estimate)
@@ -315,7 +317,7 @@ def test_an_odds_ratio_is_turned_round_where_the_summary_has_it_so(printed_fit):
 
 @pytest.mark.slow
 def test_comparison_sets_apart_what_is_extrapolated(printed_fit):
-    rows = comparison.rows_to_draw(printed_fit)
+    rows = odds_ratios.rows_to_draw(printed_fit)
     for row in rows:
         posterior = [line for line in row.lines if line.is_posterior]
         assert (row.prior is not None) == any(line.is_extrapolated for line in posterior)
@@ -328,15 +330,15 @@ def test_comparison_sets_apart_what_is_extrapolated(printed_fit):
 
 def test_printed_numbers_are_filled_diamonds_and_thin():
     lines = (
-        intervals.Line("posterior, 95%", 2.0, 1.0, 4.0, "", True),
-        intervals.Line("printed, 95% Wald", 3.0, 1.5, 6.0),
+        interval_rows.Line("posterior, 95%", 2.0, 1.0, 4.0, "", True),
+        interval_rows.Line("printed, 95% Wald", 3.0, 1.5, 6.0),
     )
-    rows = [intervals.Row("a", lines)]
+    rows = [interval_rows.Row("a", lines)]
     axes = mpl.figure.Figure().add_subplot()
-    intervals.draw_rows(axes, rows, look=intervals.looks(rows))
+    interval_rows.draw_rows(axes, rows, look=interval_rows.looks(rows))
     faces = {line.get_marker(): line.get_markerfacecolor() for line in axes.get_lines()}
     assert faces["o"] == "white"
-    assert faces["D"] == canvas.VERMILION
+    assert faces["D"] == style.VERMILION
     widths = [line.get_linewidth() for line in axes.get_lines() if len(line.get_xdata()) == 2]
     assert widths == [2.0, 1.0]
 
@@ -370,7 +372,7 @@ def test_parameters_of_the_evidence_are_among_those_shown(printed_fit):
 
 
 def test_parameters_of_the_evidence_have_names():
-    called = words.parameter_name
+    called = labels.parameter_name
     assert called(SUN, "sigma", between=": ") == "prognostic score: SD σ, log-odds"
     assert called(SUN, "loss", between=": ") == "adjustment: loss of precision"
     assert called(SUN, "share_2", "CYC", between=": ") == "cyclophosphamide: share of its total"
@@ -414,7 +416,7 @@ def summaries():
 
 
 def test_readings_are_written_as_two_figures(tmp_path, summaries):
-    paths = readings.draw_readings(tmp_path / "new", SUN, summaries)
+    paths = interpretations.draw_readings(tmp_path / "new", SUN, summaries)
     assert [path.stem for path in paths] == list(STUDY_FIGURES)
     assert all(path.read_bytes().startswith(PNG) for path in paths)
 
@@ -427,11 +429,11 @@ def test_the_registry_says_what_the_figures_of_a_study_show():
 
 
 def test_readings_draw_the_probabilities_of_the_summaries(summaries):
-    figure = readings.draw_synergy(SUN, summaries, {})
-    look = readings.looks(SUN)
+    figure = interpretations.draw_synergy(SUN, summaries, {})
+    look = interpretations.looks(SUN)
     assert len(set(look.values())) == len({color for color, _ in look.values()}) == 4
     assert len({marker for _, marker in look.values()}) == 4
-    drawn = zip(figure.axes, readings.panels(SUN, summaries), SUN.pair_labels, strict=True)
+    drawn = zip(figure.axes, interpretations.panels(SUN, summaries), SUN.pair_labels, strict=True)
     for axes, panel, pair in drawn:
         labels = [row.name for row in panel.rows if row.marks]
         assert len(labels) == 2 * 4 + 1  # four families by background, and one for all of them
@@ -449,7 +451,7 @@ def test_readings_draw_the_probabilities_of_the_summaries(summaries):
 
 
 def test_each_panel_names_its_own_backgrounds(summaries):
-    figure = readings.draw_synergy(SUN, summaries, {})
+    figure = interpretations.draw_synergy(SUN, summaries, {})
     headings = [[t for t in texts(axes) if t.startswith("on ")] for axes in figure.axes]
     assert [own[1] for own in headings] == [
         "on mycophenolate mofetil",
@@ -463,16 +465,16 @@ def test_a_measure_without_probability_is_words(summaries):
         silent = table.estimand == "ic[TAC:CYC]"
         table.loc[silent, ["probability", "prior_probability"]] = np.nan
         table.loc[silent, "availability"] = "implied by the model"
-    axes = readings.draw_synergy(SUN, summaries, {}).axes[0]
+    axes = interpretations.draw_synergy(SUN, summaries, {}).axes[0]
     assert texts(axes).count("implied by the model") == 2
     for table in summaries.values():
         table[["probability", "prior_probability"]] = np.nan
-    assert readings.draw_synergy(SUN, summaries, {}) is None
+    assert interpretations.draw_synergy(SUN, summaries, {}) is None
 
 
 def test_sizes_by_reading_stand_before_the_prior(summaries):
-    (axes,) = readings.draw_sizes(SUN, summaries, {}).axes
-    for name, (_, marker) in readings.looks(SUN).items():
+    (axes,) = interpretations.draw_sizes(SUN, summaries, {}).axes
+    for name, (_, marker) in interpretations.looks(SUN).items():
         table = summaries[name]
         is_size = table.estimand.str.startswith("size[") & (table.estimator == POSTERIOR)
         np.testing.assert_array_equal(
@@ -484,7 +486,7 @@ def test_sizes_by_reading_stand_before_the_prior(summaries):
 
 def test_a_reading_keeps_its_look_where_another_is_missing(summaries):
     kept = {name: table for name, table in summaries.items() if name != SUN.readings[1].id}
-    figure = readings.draw_sizes(SUN, kept, {SUN.readings[3].id: "contradicted"})
+    figure = interpretations.draw_sizes(SUN, kept, {SUN.readings[3].id: "contradicted"})
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels[:3] == [
@@ -493,7 +495,7 @@ def test_a_reading_keeps_its_look_where_another_is_missing(summaries):
         "abstract-wording: contradicted",
     ]
     colors = [line.get_color() for line in legend.get_lines()]
-    every = [color for color, _ in readings.looks(SUN).values()]
+    every = [color for color, _ in interpretations.looks(SUN).values()]
     assert colors == [every[0], every[2], every[3]]
 
 
@@ -505,6 +507,6 @@ def test_a_counted_study_has_no_figure_of_printed_numbers():
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
     view = View(xr.DataTree(), study, MODELS["interaction"], table)
     assert claims_figure.draw(view) is None
-    assert claims_predictive.draw(view) is None
-    assert sizes.draw(view) is None
-    assert readings.draw_sizes(study, {"default": table}, {}) is None
+    assert reported_predictive.draw(view) is None
+    assert arm_sizes.draw(view) is None
+    assert interpretations.draw_sizes(study, {"default": table}, {}) is None

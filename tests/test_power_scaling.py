@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from cotreat import fit, load_study
-from cotreat.catalogue import MODELS
+from cotreat.models.registry import MODELS
 from cotreat.plots import power_scaling as plot
-from cotreat.plots.canvas import off_screen
-from cotreat.power_scaling import beliefs, scaled
-from cotreat.priors import prior_set
+from cotreat.plots.style import off_screen
+from cotreat.priors.sets import prior_set
+from cotreat.sensitivity.power_scaling import beliefs, scaled
 
 
 @pytest.fixture(scope="module")

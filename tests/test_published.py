@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cotreat import batch, laplace, load_study, store
-from cotreat.batch import Specification
+from cotreat import load_study
 from cotreat.calibration import kept, published
 from cotreat.calibration.printing import (
     UnprintableError,
@@ -23,10 +22,13 @@ from cotreat.calibration.printing import (
 )
 from cotreat.calibration.printing import published as in_print
 from cotreat.calibration.worlds import WORLDS, Cohort, draw, plain, worlds
-from cotreat.evidence.claims import contradictions, printed
-from cotreat.priors import prior_set
+from cotreat.evidence.reported import contradictions, printed
+from cotreat.inference import batch, laplace
+from cotreat.inference.batch import Specification
+from cotreat.priors.sets import prior_set
+from cotreat.results import store
 from cotreat.simulate import SimulationError
-from cotreat.study import Meaning, Printed
+from cotreat.study.study import Meaning, Printed
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 import cotreat
-from cotreat import load_study, parse_study, reanalyse, store
-from cotreat.catalogue import MODELS
+from cotreat import load_study, parse_study, reanalyse
 from cotreat.headline import headline
+from cotreat.models.registry import MODELS
+from cotreat.results import store
 from cotreat.study_file import packaged
 
 ROOT = Path(__file__).parent.parent

@@ -9,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 from scipy.special import expit
 
-from cotreat.evidence.claims import log_estimate, printed
+from cotreat.evidence.reported import log_estimate, printed
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "recovery"

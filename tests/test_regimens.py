@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cotreat import regimens
-from cotreat.regimens import Regimen, Rule, adds_one
+from cotreat.study import regimens
+from cotreat.study.regimens import Regimen, Rule, adds_one
 
 KNOWN = ("A", "B", "C")
 LATTICE = ("none", "A", "B", "C", "A+B", "A+C", "B+C", "A+B+C")

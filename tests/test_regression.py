@@ -14,11 +14,12 @@ import statsmodels.api as sm
 from scipy.optimize import root
 from scipy.special import expit, logit
 
-from cotreat import load_study, regimens
-from cotreat.evidence.claims import joint_law, printed
+from cotreat import load_study
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of
-from cotreat.evidence.regression import Regressions, averages, centre
-from cotreat.study import Meaning
+from cotreat.evidence.logistic_operator import Regressions, averages, centre
+from cotreat.evidence.reported import joint_law, printed
+from cotreat.study import regimens
+from cotreat.study.study import Meaning
 
 DRUGS = ("A", "B", "C")
 LABELS = ("A", "B", "C", "A+B", "A+C", "B+C", "A+B+C")

@@ -13,18 +13,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cotreat import load_study, parts, store, write_report
-from cotreat.measures import MEASURES
-from cotreat.parts import Part, PartError, Section, write_part
+from cotreat import load_study, write_report
+from cotreat.estimands.measures import MEASURES
 from cotreat.plots import Picture
-from cotreat.readings import Prediction
-from cotreat.reanalysis import reanalyse
 from cotreat.report import ReportError
 from cotreat.report.folder import GRID
 from cotreat.report.glossary import TERMS, mark
+from cotreat.report.supplement import Checklist, PairTable, Supplement, write_supplement
 from cotreat.report.tables import table
 from cotreat.report.typeset import typeset
-from cotreat.supplement import Checklist, PairTable, Supplement, write_supplement
+from cotreat.results import store, supplementary
+from cotreat.results.supplementary import Part, PartError, Section, write_part
+from cotreat.sensitivity.interpretations import Prediction
+from cotreat.workflow.reanalyse import reanalyse
 
 HERE = Path(__file__).parent
 FIT = "interaction--weak--default"
@@ -59,7 +60,9 @@ def digest(folder):
     return store.read_info(folder / FIT)["study_digest"]
 
 
-def add_part(folder, name=parts.COMPARISON, title="Model comparison", tables=None, **changed):
+def add_part(
+    folder, name=supplementary.COMPARISON, title="Model comparison", tables=None, **changed
+):
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4, 2))
@@ -202,9 +205,9 @@ def test_the_multiverse_takes_part_in_the_answer(folder):
         priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0, mc_error=0.01
     )
     rows["probability"] = 0.99
-    bad = rows.head(1).assign(priors="odd", verdict=parts.BAD, probability=None)
-    both = pd.concat([rows, bad])[list(parts.MULTIVERSE_COLUMNS)]
-    add_part(folder, parts.SENSITIVITY, "Sensitivity", {parts.MULTIVERSE: both})
+    bad = rows.head(1).assign(priors="odd", verdict=supplementary.BAD, probability=None)
+    both = pd.concat([rows, bad])[list(supplementary.MULTIVERSE_COLUMNS)]
+    add_part(folder, supplementary.SENSITIVITY, "Sensitivity", {supplementary.MULTIVERSE: both})
     report = write_report(folder)
     assert 'href="sensitivity/multiverse.csv"' in report.page.read_text()
     assert report.answer.sentences[-1] == (
@@ -218,7 +221,7 @@ def bold_multiverse(folder):
     lead = store.read_table(folder / FIT / "summary.csv")
     lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
     rows = lead.assign(priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0)
-    return rows.assign(probability=0.99).reindex(columns=list(parts.MULTIVERSE_COLUMNS))
+    return rows.assign(probability=0.99).reindex(columns=list(supplementary.MULTIVERSE_COLUMNS))
 
 
 @pytest.mark.slow
@@ -238,7 +241,11 @@ def test_a_part_of_another_fit_is_called_that_and_takes_no_part_in_the_answer(
 ):
     add_part(
         folder,
-        *(parts.SENSITIVITY, "Sensitivity", {parts.MULTIVERSE: bold_multiverse(folder)}),
+        *(
+            supplementary.SENSITIVITY,
+            "Sensitivity",
+            {supplementary.MULTIVERSE: bold_multiverse(folder)},
+        ),
         settings=settings,
     )
     report = write_report(folder)
@@ -260,8 +267,8 @@ def test_the_grid_of_beliefs_takes_part_in_the_answer_once_for_each_set(folder):
         }
     )
     own = bold_multiverse(folder).assign(priors="sceptical")  # the grid's pessimistic-moderate
-    tables = {parts.MULTIVERSE: own, GRID: grid}
-    add_part(folder, parts.SENSITIVITY, "Sensitivity", tables)
+    tables = {supplementary.MULTIVERSE: own, GRID: grid}
+    add_part(folder, supplementary.SENSITIVITY, "Sensitivity", tables)
     assert write_report(folder).answer.sentences[-1] == (
         "Of one other choice of reading, model or priors, 1 says otherwise: the prior set sceptical decides "
         "it in favour; of 2 more, asked of multiplied odds alone, the prior set grid:neutral-strong decides "
@@ -436,7 +443,9 @@ STUDIES = sorted(path.parent for path in (HERE.parent / "results").glob("*/repor
 def test_a_page_of_the_results_shows_all_that_was_made(place):
     page = (place / "report.html").read_text(encoding="utf-8")
     depends = page[page.index('id="depends"') : page.index('id="diagnostics"')]
-    missing = [name for name in parts.PARTS if not (place / name / parts.ABOUT).exists()]
+    missing = [
+        name for name in supplementary.PARTS if not (place / name / supplementary.ABOUT).exists()
+    ]
     assert depends.count("Not made;") == len(missing)
     cells = page[page.index('id="four-cells"') : page.index('id="priors"')]
     assert ("Not made." in cells) is not (place / "supplement" / "four_cells_1.csv").exists()

@@ -11,17 +11,21 @@ import pymc as pm
 import pytest
 import xarray as xr
 
-from cotreat import checks, laplace, load_study, nuts, vectorised
-from cotreat.catalogue import MODELS, ModelError, find_model, is_asked_for
-from cotreat.checks import check, failures
-from cotreat.engines import EngineError
-from cotreat.estimands import enumerate_estimands, risk_of
-from cotreat.frequentist import fit_likelihood
-from cotreat.model import build
-from cotreat.priors import prior_set
-from cotreat.sampling import fit, provenance
-from cotreat.store import read_draws, write_draws
-from cotreat.summary import is_beyond_null
+from cotreat import load_study
+from cotreat.core.errors import ModelError
+from cotreat.diagnostics import checks
+from cotreat.diagnostics.checks import check, failures
+from cotreat.estimands.estimand import enumerate_estimands, risk_of
+from cotreat.frequentist.logistic import fit_likelihood
+from cotreat.inference import laplace, nuts, vectorise
+from cotreat.inference.engines import EngineError
+from cotreat.inference.sampling import fit, provenance
+from cotreat.models.build import build
+from cotreat.models.registry import MODELS, find_model, is_asked_for
+from cotreat.models.select import priors_for
+from cotreat.priors.sets import prior_set
+from cotreat.results.store import read_draws, write_draws
+from cotreat.results.summary import is_beyond_null
 
 REFERENCE = Path(__file__).parent / "reference" / "posterior.csv"
 SHORT = {"draws": 200, "tune": 200}
@@ -198,7 +202,7 @@ def test_unknown_engine_names_the_known_ones():
 
 
 def test_a_missing_engine_says_how_to_get_it(monkeypatch):
-    monkeypatch.setattr("cotreat.engines.find_spec", lambda _: None)
+    monkeypatch.setattr("cotreat.inference.engines.find_spec", lambda _: None)
     with pytest.raises(EngineError, match=r'pip install "cotreat\[nutpie\]"'):
         fit(load_study("isis2"), engine="nutpie", **SHORT)
 
@@ -219,7 +223,7 @@ def test_a_model_the_study_cannot_carry_is_refused():
 def stated(study, model):
     description = find_model(model, study)
     told = study.divided(description.division)
-    return build(told, description, prior_set("weak", told).only(description, told))
+    return build(told, description, priors_for(prior_set("weak", told), description, told))
 
 
 @pytest.mark.slow
@@ -235,7 +239,7 @@ def stated(study, model):
 )
 def test_prior_draws_are_those_of_pymc(name, model, three):
     built = stated(study_of(name, three), model)
-    drawn = vectorised.prior(built, 40, 3)
+    drawn = vectorise.prior(built, 40, 3)
     with built, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The effect of Potentials")
         theirs = pm.sample_prior_predictive(

@@ -6,17 +6,26 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cotreat import load_study, sensitivity, store
+from cotreat import load_study
 from cotreat.cli import main
-from cotreat.laplace import BAD
-from cotreat.multiverse import HINGES, MODEL, PRIORS, READING, SENSE, Base
-from cotreat.names import DEPTHS
-from cotreat.parts import ABOUT, MULTIVERSE, MULTIVERSE_COLUMNS, Part, read_part, write_part
-from cotreat.plots import hinges
-from cotreat.plots.canvas import off_screen
-from cotreat.priors import prior_set
-from cotreat.sensitivity import beliefs, weights, work
-from cotreat.sensitivity import hinges as hinges_of
+from cotreat.core.constants import DEPTHS
+from cotreat.inference.laplace import BAD
+from cotreat.plots import specification_curve
+from cotreat.plots.style import off_screen
+from cotreat.priors.sets import prior_set
+from cotreat.report.sections import sensitivity, sensitivity_beliefs, sensitivity_weights
+from cotreat.report.sections import sensitivity_choices as hinges_of
+from cotreat.results import store
+from cotreat.results.supplementary import (
+    ABOUT,
+    MULTIVERSE,
+    MULTIVERSE_COLUMNS,
+    Part,
+    read_part,
+    write_part,
+)
+from cotreat.sensitivity import fits
+from cotreat.sensitivity.multiverse import HINGES, MODEL, PRIORS, READING, SENSE, Base
 
 FIGURES = {"hinges", "prior_grid", "critical_sd", "power_scaling", "induced"}
 
@@ -30,7 +39,7 @@ def isis2():
 def written(tmp_path_factory, isis2):
     """Write the whole part once, with one fit of each batch made bad; return folder and progress."""
     said = []
-    own = work.fit_many
+    own = fits.fit_many
 
     def one_bad(specifications, **settings):
         answers = own(specifications, **settings)
@@ -38,7 +47,7 @@ def written(tmp_path_factory, isis2):
         return [replace(a, verdict=BAD) if at == last else a for at, a in enumerate(answers)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(work, "fit_many", one_bad)
+        patch.setattr(fits, "fit_many", one_bad)
         # One thing at a time, as for printed numbers.
         patch.setattr(type(isis2), "has_uncounted", property(lambda _: True))
         folder = sensitivity.write(
@@ -217,12 +226,12 @@ def ranges(*rows):
 
 def test_the_grid_claims_no_more_sets_than_were_fitted():
     own = ranges(("A:B", "P(synergy)", 0.1, 0.98, 18, 1), ("A:B", "odds ratio", 1.1, 3.0, 18, 2))
-    assert beliefs.grid_finding(own, 19, 1, is_crossed=False) == (
+    assert sensitivity_beliefs.grid_finding(own, 19, 1, is_crossed=False) == (
         "Over the 18 of 19 prior sets that could be fitted (one belief at a time, not crossed) the probability of "
         "synergy runs: A with B 0.100 to 0.980; decided under 1 of 18 (A:B)."
     )
     own["that decide"] = 0
-    assert beliefs.grid_finding(own, 100, 0, is_crossed=True) == (
+    assert sensitivity_beliefs.grid_finding(own, 100, 0, is_crossed=True) == (
         "Over 100 prior sets (beliefs about effects and about interactions crossed) the probability of synergy runs: "
         "A with B 0.100 to 0.980; decided under none of them."
     )
@@ -237,7 +246,7 @@ def test_a_family_counts_once_where_prior_and_evidence_are_weighed():
     ]
     rows.append(("odds_ratio[A+B vs B]", "", "observed", np.nan, 0.1, 0.2))
     columns = ["estimand", "background", "availability", "probability", "prior", "likelihood"]
-    found = weights.scaling_finding(pd.DataFrame(rows, columns=columns))
+    found = sensitivity_weights.scaling_finding(pd.DataFrame(rows, columns=columns))
     assert found.startswith("For 4 of 5 answers about synergy")
     assert "0 of the 1 odds ratios" in found
 
@@ -253,7 +262,7 @@ def test_the_picture_says_what_has_no_probability(isis2):
     )  # fmt: skip
     table = pd.DataFrame(columns=list(MULTIVERSE_COLUMNS), dtype=object)
     with off_screen():
-        figure = hinges.draw(told, table, isis2)
+        figure = specification_curve.draw(told, table, isis2)
     (axes,) = figure.axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels == [SENSE, LEAD[2], "log-risk (rrr), on none", MODEL, "interaction", "saturated"]
@@ -264,7 +273,7 @@ def test_the_picture_says_what_has_no_probability(isis2):
 
 def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
     study = load_study("sun2024")
-    held = work.begun(study, {}, prior_set("weak", study), "full", 1, lambda _: None)
+    held = fits.begun(study, {}, prior_set("weak", study), "full", 1, lambda _: None)
     rows = [
         ("exchangeable", "odds-ratios", "weak", 0.4, "good"),
         ("exchangeable", "odds-ratios", "grid:neutral-strong", 0.8, BAD),
@@ -272,8 +281,8 @@ def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
         ("interaction", "four-set-products", "weak", np.nan, "good"),
         ("saturated", "four-set-products", "weak", 0.9, BAD),
     ]
-    fits = pd.DataFrame(rows, columns=["model", "reading", "priors", "pareto_k", "verdict"])
-    assert list(hinges_of.not_answered(held, fits, is_crossed=True)) == [
+    table = pd.DataFrame(rows, columns=["model", "reading", "priors", "pareto_k", "verdict"])
+    assert list(hinges_of.not_answered(held, table, is_crossed=True)) == [
         "exchangeable, reading odds-ratios: 1 of 2 fits not trusted (Pareto k up to 0.80)",
         "exchangeable, reading four-set-products: 1 of 1 fits not trusted (modes found once only); other priors "
         "not tried, for a batch cannot fit it",
@@ -310,8 +319,8 @@ def test_a_contradicted_reading_is_left_aside():
 
 def test_quick_starts_from_the_reading_that_is_asked_for():
     study = load_study("sun2024").under("abstract-wording")
-    held = work.begun(study, {}, prior_set("weak", study), "quick", 1, lambda _: None)
-    plan = work.planned(held, "quick")
+    held = fits.begun(study, {}, prior_set("weak", study), "quick", 1, lambda _: None)
+    plan = fits.planned(held, "quick")
     assert {one.study.reading for one in plan.multiverse} == {"abstract-wording"}
     assert {one.model for one in plan.multiverse} == set(held.models)
     leading = [one for one in plan.multiverse if one.model == held.models[0]]

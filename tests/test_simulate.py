@@ -8,7 +8,7 @@ import pytest
 import statsmodels.api as sm
 
 from cotreat import load_study
-from cotreat.evidence.claims import joint_law, printed
+from cotreat.evidence.reported import joint_law, printed
 from cotreat.simulate import SIGMA, draw_cohort, simulate, truth_of
 from cotreat.study_file import packaged
 

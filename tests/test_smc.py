@@ -6,7 +6,7 @@ import pytensor.tensor as pt
 import pytest
 from scipy import stats
 
-from cotreat.sampling import log_mean_exp, prepare_jax
+from cotreat.inference.sampling import log_mean_exp, prepare_jax
 
 CHAINS, PARTICLES = 4, 1000
 
@@ -18,7 +18,7 @@ def _devices():
 
 def tempered(built: pm.Model, steps: int):
     """Run SMC on a model whose only free variable is x ~ Normal(0, 5)."""
-    from cotreat.smc import Sampler
+    from cotreat.inference.smc import Sampler
 
     (x,) = built.free_RVs
     shape = tuple(x.shape.eval())
@@ -69,7 +69,7 @@ def test_chains_that_have_no_device_of_their_own_share_one():
     with pm.Model() as built:
         x = pm.Normal("x", 0, 5)
         pm.Normal("y", x, 1, observed=7.0)
-    from cotreat.smc import Sampler
+    from cotreat.inference.smc import Sampler
 
     chains = 6  # of four devices
     prior = {"x": np.random.default_rng(1).normal(0, 5, chains * 500)}
@@ -93,13 +93,17 @@ def _known():
     """Return a mixture of eight components of unlike shape, as SciPy's and as ours."""
     import jax.numpy as jnp
 
-    from cotreat import mixture
+    from cotreat.inference import gaussian_mixture_jax
 
     rng = np.random.default_rng(3)
-    weights = rng.dirichlet(np.full(mixture.COMPONENTS, 5.0))
-    means = rng.normal(0, 4, (mixture.COMPONENTS, 2))
-    roots = np.tril(rng.normal(0, 0.5, (mixture.COMPONENTS, 2, 2)), -1) + 0.7 * np.eye(2)
-    ours = mixture.Mixture(*map(jnp.asarray, (np.log(weights), means, roots, np.linalg.inv(roots))))
+    weights = rng.dirichlet(np.full(gaussian_mixture_jax.COMPONENTS, 5.0))
+    means = rng.normal(0, 4, (gaussian_mixture_jax.COMPONENTS, 2))
+    roots = np.tril(rng.normal(0, 0.5, (gaussian_mixture_jax.COMPONENTS, 2, 2)), -1) + 0.7 * np.eye(
+        2
+    )
+    ours = gaussian_mixture_jax.Mixture(
+        *map(jnp.asarray, (np.log(weights), means, roots, np.linalg.inv(roots)))
+    )
     scipys = [stats.multivariate_normal(m, r @ r.T) for m, r in zip(means, roots, strict=True)]
     return ours, weights, scipys
 
@@ -114,7 +118,7 @@ def test_density_of_a_mixture_is_scipys():
 def test_draws_of_a_mixture_have_its_moments_and_a_fit_its_density():
     import jax
 
-    from cotreat import mixture
+    from cotreat.inference import gaussian_mixture_jax
 
     ours, weights, parts = _known()
     draws = jax.vmap(ours.draw)(jax.random.split(jax.random.PRNGKey(0), 20_000))
@@ -125,9 +129,9 @@ def test_draws_of_a_mixture_have_its_moments_and_a_fit_its_density():
     )
     np.testing.assert_allclose(draws.mean(0), mean, atol=0.1)
     np.testing.assert_allclose(draws.T @ draws / len(draws), second, rtol=0.05, atol=0.3)
-    fitted = mixture.scattered(draws, jax.random.PRNGKey(1))
+    fitted = gaussian_mixture_jax.scattered(draws, jax.random.PRNGKey(1))
     for _ in range(5):
-        fitted = mixture.fitted(draws, fitted)
+        fitted = gaussian_mixture_jax.fitted(draws, fitted)
     lost = jax.vmap(ours.log_density)(draws) - jax.vmap(fitted.log_density)(draws)
     # The Kullback–Leibler divergence, beside that of one normal with these moments.
     one = stats.multivariate_normal(draws.mean(0), np.cov(draws.T)).logpdf(draws)

@@ -7,12 +7,14 @@ import pymc as pm
 import pytest
 from scipy import integrate, stats
 
-from cotreat import given, load_study, parse_study
-from cotreat.catalogue import find_model
-from cotreat.evidence.claims import printed, share_orders
-from cotreat.model import build, given_of, shape_of
-from cotreat.priors import prior_set
-from cotreat.standardised import BLOCK, BLOCKS, Density
+from cotreat import load_study, parse_study
+from cotreat.evidence.reported import printed, share_orders
+from cotreat.inference.standard_coordinates import BLOCK, BLOCKS, Density
+from cotreat.models.build import build, given_of, shape_of
+from cotreat.models.registry import find_model
+from cotreat.models.select import priors_for
+from cotreat.priors import model_data
+from cotreat.priors.sets import prior_set
 from cotreat.study_file import packaged
 from tests.conftest import THREE, THREE_CELLS
 
@@ -110,7 +112,7 @@ def specification(study, model, priors):
     found = find_model(model, study)
     told = study.divided(found.division)
     chosen = prior_set(priors, told) if isinstance(priors, str) else priors
-    return told, found, chosen.only(found, told)
+    return told, found, priors_for(chosen, found, told)
 
 
 def otherwise(text):
@@ -205,7 +207,7 @@ def test_given_names_are_those_of_the_model():
 
 def test_data_stated_twice_are_one():
     with pm.Model() as built:
-        (one,) = given.state({"a": 1.0}).values()
-        (two,) = given.state({"a": 1.0}).values()
+        (one,) = model_data.state({"a": 1.0}).values()
+        (two,) = model_data.state({"a": 1.0}).values()
     assert one is two
     assert [v.name for v in built.data_vars] == ["a"]

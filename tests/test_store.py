@@ -9,7 +9,7 @@ import time
 import pandas as pd
 import pytest
 
-from cotreat import store
+from cotreat.results import store
 
 
 def write(folder, text):

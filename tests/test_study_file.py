@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cotreat.study import Claim, Meaning, Printed, Sequential, Study
+from cotreat.study.study import Claim, Meaning, Printed, Sequential, Study
 from cotreat.study_file import StudyError, load_study, packaged, parse_study
 
 HEAD = """

@@ -3,13 +3,13 @@ import pytest
 import xarray as xr
 
 from cotreat import load_study
-from cotreat.catalogue import MODELS
-from cotreat.estimands import enumerate_estimands, name_of, subject_of
-from cotreat.frequentist import fit_likelihood
-from cotreat.measures import MEASURES, REPRESENTATIVE
-from cotreat.names import FIXED, IMPLIED, SUMMARY_COLUMNS
+from cotreat.core.constants import FIXED, IMPLIED, SUMMARY_COLUMNS
+from cotreat.estimands.estimand import enumerate_estimands, name_of, subject_of
+from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
+from cotreat.frequentist.logistic import fit_likelihood
+from cotreat.models.registry import MODELS
 from cotreat.remarks import of_sequences
-from cotreat.summary import LIKELIHOOD, POSTERIOR, is_beyond_null
+from cotreat.results.summary import LIKELIHOOD, POSTERIOR, is_beyond_null
 from tests.conftest import table_of
 
 

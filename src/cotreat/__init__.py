@@ -7,15 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 _LAZY = {
-    "Study": "cotreat.study",
+    "Study": "cotreat.study.study",
     "StudyError": "cotreat.study_file",
-    "audit": "cotreat.auditing",
-    "fit": "cotreat.sampling",
+    "audit": "cotreat.audit.audit",
+    "fit": "cotreat.inference.sampling",
     "load_study": "cotreat.study_file",
     "packaged": "cotreat.study_file",
     "parse_study": "cotreat.study_file",
-    "prior_set": "cotreat.priors",
-    "reanalyse": "cotreat.reanalysis",
+    "prior_set": "cotreat.priors.sets",
+    "reanalyse": "cotreat.workflow.reanalyse",
     "write_report": "cotreat.report",
 }
 
@@ -34,13 +34,13 @@ __all__ = [
 
 
 if TYPE_CHECKING:
-    from cotreat.auditing import audit
-    from cotreat.priors import prior_set
-    from cotreat.reanalysis import reanalyse
+    from cotreat.audit.audit import audit
+    from cotreat.inference.sampling import fit
+    from cotreat.priors.sets import prior_set
     from cotreat.report import write_report
-    from cotreat.sampling import fit
-    from cotreat.study import Study
+    from cotreat.study.study import Study
     from cotreat.study_file import StudyError, load_study, packaged, parse_study
+    from cotreat.workflow.reanalyse import reanalyse
 
 
 def __getattr__(name: str) -> Any:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from cotreat import checklists, four_cells
-from cotreat.four_cells import FourCells
-from cotreat.study import Study
-from cotreat.supplement import Checklist, PairTable, Supplement, write_supplement
+from cotreat import checklists
+from cotreat.report.supplement import Checklist, PairTable, Supplement, write_supplement
+from cotreat.results import four_cells
+from cotreat.results.four_cells import FourCells
+from cotreat.study.study import Study
 
 MOST_TABLES = 12
 """So many four-cell tables are arranged; all are in the long one."""

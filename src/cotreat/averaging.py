@@ -12,14 +12,14 @@ import pandas as pd
 import xarray as xr
 from scipy.special import logsumexp
 
-from cotreat import laplace
-from cotreat.bayes_factors import GAMMA, Evidences, LogEvidence
-from cotreat.catalogue import Model
-from cotreat.estimands import PARTS, Availability, Estimand, enumerate_estimands
-from cotreat.marginal import DRAWN, Array, Marginals
-from cotreat.measures import REPRESENTATIVE
-from cotreat.names import CREDIBLE, INTERVAL
-from cotreat.study import Study
+from cotreat.comparison.bayes_factors import GAMMA, Evidences, LogEvidence
+from cotreat.core.constants import CREDIBLE, INTERVAL
+from cotreat.estimands.estimand import PARTS, Availability, Estimand, enumerate_estimands
+from cotreat.estimands.measures import REPRESENTATIVE
+from cotreat.inference import laplace
+from cotreat.inference.marginal_likelihood import DRAWN, Array, Marginals
+from cotreat.models.registry import Model
+from cotreat.study.study import Study
 
 MOST_SETS = 64
 """Sets of interactions that are averaged over at most: those of six pairs, of four treatments."""

@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat import store
-from cotreat.catalogue import described, rank
-from cotreat.engines import LIBRARIES
-from cotreat.names import DECIDED
-from cotreat.parts import (
+from cotreat.core.constants import DECIDED
+from cotreat.inference.engines import LIBRARIES
+from cotreat.models.registry import described, rank
+from cotreat.results import store
+from cotreat.results.supplementary import (
     ABOUT,
     BAD,
     COMPARISON,

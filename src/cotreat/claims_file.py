@@ -8,12 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of, named_parts
-from cotreat.names import READING
-from cotreat.places import Places
-from cotreat.regimens import Regimen, taken
-from cotreat.study import Claim, Division, Meaning, Printed, Reading
-from cotreat.toml_tables import (
+from cotreat.core.constants import READING
+from cotreat.core.toml_tables import (
     Key,
     Problems,
     Table,
@@ -28,6 +24,10 @@ from cotreat.toml_tables import (
     read_table,
     text,
 )
+from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of, named_parts
+from cotreat.places import Places
+from cotreat.study.regimens import Regimen, taken
+from cotreat.study.study import Claim, Division, Meaning, Printed, Reading
 
 BELOW = re.compile(r"<\s*(0?\.\d+|1)")
 MEANINGS = {name: Key(kind.accepts, kind.right, False) for name, kind in KINDS.items()}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotreat.cells import BINARY, CATEGORICAL, CONTINUOUS
+from cotreat.core.toml_tables import nearest
 from cotreat.rows import RowsError, attach, why
-from cotreat.toml_tables import nearest
+from cotreat.study.covariate_patterns import BINARY, CATEGORICAL, CONTINUOUS
 
 if TYPE_CHECKING:
     import duckdb

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from cotreat import regimens
+from cotreat.core.toml_tables import Key, is_text, read_tables, text, whole
 from cotreat.places import Places
-from cotreat.regimens import Regimen
-from cotreat.study import Arm, Division, Total
-from cotreat.toml_tables import Key, is_text, read_tables, text, whole
+from cotreat.study import regimens
+from cotreat.study.regimens import Regimen
+from cotreat.study.study import Arm, Division, Total
 
 ARM = {
     "regimen": Key(is_text, 'treatments joined by "+", or "none"'),

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator, Mapping
 
-from cotreat.regimens import RESERVED
-from cotreat.study import GRADINGS, Division, Treatment
-from cotreat.toml_tables import Key, Problems, is_text, read_table, text
+from cotreat.core.toml_tables import Key, Problems, is_text, read_table, text
+from cotreat.study.regimens import RESERVED
+from cotreat.study.study import GRADINGS, Division, Treatment
 
 LEVELS = Key(
     lambda v: isinstance(v, dict) and len(v) > 1 and all(map(is_text, v.values())),

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from loky import ProcessPoolExecutor
 
-from cotreat import store
 from cotreat.plots import View, draw_figures
+from cotreat.results import store
 
 
 class Drawer:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.catalogue import rank
-from cotreat.estimands import EVERY, name_of, subject_of
-from cotreat.measures import MEASURES, REPRESENTATIVE
-from cotreat.names import DECIDED, OBSERVED, is_undefined
-from cotreat.regimens import adds_one
-from cotreat.study import NOT_IDENTIFIED
-from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR
+from cotreat.core.constants import DECIDED, OBSERVED, is_undefined
+from cotreat.estimands.estimand import EVERY, name_of, subject_of
+from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
+from cotreat.models.registry import rank
+from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR
+from cotreat.study.regimens import adds_one
+from cotreat.study.study import NOT_IDENTIFIED
 
 NOISE = 1e-12
 REPEATED = ("risk_difference", "risk_ratio", "marginal_odds_ratio", "nnt")

@@ -9,13 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cotreat import regimens
-from cotreat.cells import CATEGORICAL, CONTINUOUS, KINDS, Cells, Covariate, Labels
 from cotreat.collapse import EVENTS, Collapsed, CollapseError, Columns, N, Parted, collapse
+from cotreat.core.toml_tables import Key, Problems, Table, is_text, one_of, read_table, text
 from cotreat.places import Places
-from cotreat.regimens import GROUP, LEVEL
-from cotreat.study import GRADINGS, Division
-from cotreat.toml_tables import Key, Problems, Table, is_text, one_of, read_table, text
+from cotreat.study import regimens
+from cotreat.study.covariate_patterns import (
+    CATEGORICAL,
+    CONTINUOUS,
+    KINDS,
+    Cells,
+    Covariate,
+    Labels,
+)
+from cotreat.study.regimens import GROUP, LEVEL
+from cotreat.study.study import GRADINGS, Division
 
 PATIENTS, CELLS = "patients", "cells"
 FILE = "a CSV or Parquet file, or a folder of Parquet files, beside the study file"

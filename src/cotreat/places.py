@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from cotreat import regimens
-from cotreat.regimens import NONE, Regimen
-from cotreat.study import Division
-from cotreat.toml_tables import Problems, nearest
+from cotreat.core.toml_tables import Problems, nearest
+from cotreat.study import regimens
+from cotreat.study.regimens import NONE, Regimen
+from cotreat.study.study import Division
 
 
 @dataclass(frozen=True)

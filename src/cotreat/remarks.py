@@ -4,14 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
-from cotreat import regimens
-from cotreat.catalogue import described
-from cotreat.estimands import name_of
-from cotreat.evidence.claims import can_tell, printed
-from cotreat.evidence.contrasts import label
-from cotreat.headline import judged, share
-from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
-from cotreat.names import (
+from cotreat.audit.overlap import overlap_of
+from cotreat.core.constants import (
     CALIBRATION,
     CONDITIONAL_ONLY,
     DECIDED,
@@ -20,9 +14,15 @@ from cotreat.names import (
     OBSERVED,
     STANDARDISED,
 )
-from cotreat.overlap import overlap_of
-from cotreat.study import DURATION, Study
-from cotreat.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED
+from cotreat.estimands.estimand import name_of
+from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
+from cotreat.evidence.contrasts import label
+from cotreat.evidence.reported import can_tell, printed
+from cotreat.headline import judged, share
+from cotreat.models.registry import described
+from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED
+from cotreat.study import regimens
+from cotreat.study.study import DURATION, Study
 
 LITTLE_LEARNT = 0.5
 MANY = 6
@@ -38,7 +38,7 @@ def remarks(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -
     Parameters
     ----------
     cautions
-        What `cotreat.checks.cautions` returns.
+        What `cotreat.diagnostics.checks.cautions` returns.
     """
     model = summary.model.iloc[0]
     return [

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import expit, softmax
 
-from cotreat.evidence.claims import (
+from cotreat.evidence.logistic_operator import Coefficient, Regressions, coefficient
+from cotreat.evidence.reported import (
     Printed,
     joint_law,
     log_estimate,
@@ -19,9 +20,8 @@ from cotreat.evidence.claims import (
     printed,
     standard_error,
 )
-from cotreat.evidence.regression import Coefficient, Regressions, coefficient
-from cotreat.regimens import parse, treatment_of
-from cotreat.study import Division, Study
+from cotreat.study.regimens import parse, treatment_of
+from cotreat.study.study import Division, Study
 
 SYNTHETIC = "synthetic"
 SIGMA = 0.8

@@ -9,7 +9,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from cotreat import regimens
 from cotreat.claims_file import (
     Patients,
     RawClaim,
@@ -19,28 +18,7 @@ from cotreat.claims_file import (
     read_readings,
 )
 from cotreat.collapse import check_sql, collapse_sql
-from cotreat.counts_file import partly_told, read_arms, read_totals, without_parts
-from cotreat.divisions_file import read_subgroups, read_treatments
-from cotreat.evidence.claims import contradictions, is_used
-from cotreat.evidence.contrasts import KINDS, Cohort
-from cotreat.evidence.sizes import events_fit, listed_events, sizes_of
-from cotreat.patients_file import CELLS, PATIENTS, digest_with, read_columns, read_patients
-from cotreat.places import Places
-from cotreat.regimens import Regimen
-from cotreat.study import (
-    Arm,
-    Baseline,
-    Division,
-    DivisionError,
-    Outcome,
-    Scale,
-    Sequential,
-    Study,
-    Told,
-    Total,
-    Treatment,
-)
-from cotreat.toml_tables import (
+from cotreat.core.toml_tables import (
     Key,
     Problems,
     Table,
@@ -54,6 +32,28 @@ from cotreat.toml_tables import (
     read_tables,
     text,
     unknown_keys,
+)
+from cotreat.counts_file import partly_told, read_arms, read_totals, without_parts
+from cotreat.divisions_file import read_subgroups, read_treatments
+from cotreat.evidence.arm_sizes import events_fit, listed_events, sizes_of
+from cotreat.evidence.contrasts import KINDS, Cohort
+from cotreat.evidence.reported import contradictions, is_used
+from cotreat.patients_file import CELLS, PATIENTS, digest_with, read_columns, read_patients
+from cotreat.places import Places
+from cotreat.study import regimens
+from cotreat.study.regimens import Regimen
+from cotreat.study.study import (
+    Arm,
+    Baseline,
+    Division,
+    DivisionError,
+    Outcome,
+    Scale,
+    Sequential,
+    Study,
+    Told,
+    Total,
+    Treatment,
 )
 
 MAX_TREATMENTS = 6  # 64 regimens and 2,016 odds ratios: past that no table is readable

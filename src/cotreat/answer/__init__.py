@@ -2,7 +2,7 @@
 
 The first sentence says what is decided of synergy, the second what that rests on, the third what other
 choices of reading, model and priors would say. *Decided* means a probability of at least
-`cotreat.names.DECIDED`, or at most its complement, by more than the error of sampling.
+`cotreat.core.constants.DECIDED`, or at most its complement, by more than the error of sampling.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from cotreat.answer.others import (
 from cotreat.answer.question import Question
 from cotreat.answer.verdict import FEW, Answer, Said, basis, gist, verdict
 from cotreat.answer.words import some
-from cotreat.estimands import name_of
-from cotreat.measures import REPRESENTATIVE
-from cotreat.names import IMPLIED
-from cotreat.study import NOT_IDENTIFIED
-from cotreat.summary import POSTERIOR
+from cotreat.core.constants import IMPLIED
+from cotreat.estimands.estimand import name_of
+from cotreat.estimands.measures import REPRESENTATIVE
+from cotreat.results.summary import POSTERIOR
+from cotreat.study.study import NOT_IDENTIFIED
 
 __all__ = [
     "AGAINST",
@@ -65,9 +65,9 @@ def answer(
     Parameters
     ----------
     summary
-        What `cotreat.summary.summarise` returns of the leading fit.
+        What `cotreat.results.summary.summarise` returns of the leading fit.
     failed, cautions
-        Its failed checks and its cautions, as `cotreat.checks` words them.
+        Its failed checks and its cautions, as `cotreat.diagnostics.checks` words them.
     contradiction
         Why its reading is contradicted by other numbers in print; empty if it is not.
     log_evidence

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cotreat.estimands import EVERY
-from cotreat.headline import judged
-from cotreat.measures import (
+from cotreat.core.constants import DECIDED, EXTRAPOLATED, OBSERVED
+from cotreat.estimands.estimand import EVERY
+from cotreat.estimands.measures import (
     INDEPENDENCE,
     LOG_ODDS,
     LOG_RISK,
@@ -18,7 +18,7 @@ from cotreat.measures import (
     REPRESENTATIVE,
     RISK_ADDITIVE,
 )
-from cotreat.names import DECIDED, EXTRAPOLATED, OBSERVED
+from cotreat.headline import judged
 
 SENSES = {
     RISK_ADDITIVE: "added risks",

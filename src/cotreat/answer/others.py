@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from cotreat.answer.finding import Finding
-from cotreat.estimands import EVERY
-from cotreat.measures import LOG_ODDS, REPRESENTATIVE
-from cotreat.names import CONTRADICTED, EXTRAPOLATED, OBSERVED
-from cotreat.parts import BAD
-from cotreat.priors import grid_name
+from cotreat.core.constants import CONTRADICTED, EXTRAPOLATED, OBSERVED
+from cotreat.estimands.estimand import EVERY
+from cotreat.estimands.measures import LOG_ODDS, REPRESENTATIVE
+from cotreat.priors.belief_grid import grid_name
+from cotreat.results.supplementary import BAD
 
 Choice = tuple[str, str, str]
 """A reading, a model and a set of priors."""
 
 WEAK = "weak (default)"
-"""How the grid of beliefs calls the default, which `cotreat.prior_grid` says too, but loads PyMC."""
+"""How the grid of beliefs calls the default, which `cotreat.sensitivity.belief_grid` says too, but loads PyMC."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Alternative:
 
 
 def alternatives_of(multiverse: pd.DataFrame, effective: float = math.inf) -> list[Alternative]:
-    """Return the choices of a table with the columns of `cotreat.parts.MULTIVERSE_COLUMNS`."""
+    """Return the choices of a table with the columns of `cotreat.results.supplementary.MULTIVERSE_COLUMNS`."""
     found = []
     for choice, rows in multiverse.groupby(["reading", "model", "priors"], sort=False):
         reading, model, priors = map(str, choice)
@@ -61,7 +61,7 @@ def alternatives_of(multiverse: pd.DataFrame, effective: float = math.inf) -> li
 def beliefs_of_grid(
     grid: pd.DataFrame, reading: str, model: str, effective: float = math.inf
 ) -> list[Alternative]:
-    """Return the prior sets of a table with the columns of ``cotreat.prior_grid.COLUMNS``.
+    """Return the prior sets of a table with the columns of ``cotreat.sensitivity.belief_grid.COLUMNS``.
 
     They speak of the ratio of odds ratios alone, which is the same on every background.
     """

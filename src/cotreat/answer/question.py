@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cotreat.answer.words import listed
-from cotreat.regimens import GROUP, LEVEL, NONE, parse
-from cotreat.study import Study
+from cotreat.study.regimens import GROUP, LEVEL, NONE, parse
+from cotreat.study.study import Study
 
 EXPECTED = "expected from their separate effects"
 """What synergy goes beyond, in words that fit every sense of it."""
@@ -40,7 +40,7 @@ class Question:
     @classmethod
     def of(cls, study: Study) -> Question:
         """Return the question of a study."""
-        from cotreat.plots.words import event, part_names
+        from cotreat.plots.labels import event, part_names
 
         return cls(
             design=study.design,

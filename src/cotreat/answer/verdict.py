@@ -11,9 +11,9 @@ from cotreat.answer.finding import AGAINST, FOR, MIXED, OPEN, SENSES, Finding
 from cotreat.answer.others import Choice, Echo
 from cotreat.answer.question import RANDOMISED, Question
 from cotreat.answer.words import between, listed, sentence, some, span
+from cotreat.core.constants import DECIDED, OBSERVED
+from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, RISK_ADDITIVE
 from cotreat.headline import judged, share
-from cotreat.measures import APART, MEASURES, ODDS_ADDITIVE, RISK_ADDITIVE
-from cotreat.names import DECIDED, OBSERVED
 
 MANY = 4
 """So many pairs of treatments are named in one clause; more are counted."""

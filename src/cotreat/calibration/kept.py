@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cotreat import store
-from cotreat.calibration.calibrate import Calibration
 from cotreat.calibration.replicates import Job
-from cotreat.catalogue import MODELS, is_asked_for
-from cotreat.priors import models_for, prior_set
-from cotreat.sampling import PACKAGES
-from cotreat.study import Study
+from cotreat.calibration.sbc import Calibration
+from cotreat.inference.sampling import PACKAGES
+from cotreat.models.registry import MODELS, is_asked_for
+from cotreat.models.select import models_for
+from cotreat.priors.sets import prior_set
+from cotreat.results import store
+from cotreat.study.study import Study
 from cotreat.study_file import load_study
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
@@ -111,8 +112,8 @@ def wanted(target: str, models: Sequence[str], priors: str) -> Iterator[tuple[St
 
 def add(folder: Path, found: Calibration, seed: int) -> None:
     """Keep a calibration, in the place of an earlier one of the same study and model."""
-    from cotreat.plots.canvas import off_screen, save
     from cotreat.plots.ranks import draw
+    from cotreat.plots.style import off_screen, save
 
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in (
@@ -130,8 +131,8 @@ def add(folder: Path, found: Calibration, seed: int) -> None:
 def add_published(folder: Path, study: Study, rows: pd.DataFrame, seed: int) -> None:
     """Keep what print leaves of known truths: every row, rates, what they were made with, and a figure."""
     from cotreat.calibration.published import rates
-    from cotreat.plots.canvas import off_screen, save
     from cotreat.plots.published import draw
+    from cotreat.plots.style import off_screen, save
 
     target = folder / PUBLISHED / study.id
     target.mkdir(parents=True, exist_ok=True)

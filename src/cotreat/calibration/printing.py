@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from cotreat import regimens
 from cotreat.calibration.worlds import Cohort
-from cotreat.evidence.claims import cohort_of, is_used
+from cotreat.core.constants import INTERVAL
 from cotreat.evidence.contrasts import coefficient_of
-from cotreat.names import INTERVAL
-from cotreat.study import Arm, Claim, Meaning, Printed, Reading, Study, Told, Total
+from cotreat.evidence.reported import cohort_of, is_used
+from cotreat.study import regimens
+from cotreat.study.study import Arm, Claim, Meaning, Printed, Reading, Study, Told, Total
 
 SIGNIFICANT = 0.05
 """Below that a p-value is called significant."""

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cotreat import laplace
-from cotreat.batch import Answer, Specification, fit_many
+from cotreat.calibration.parallel import Mapped, in_turn
 from cotreat.calibration.printing import (
     UnprintableError,
     claims_synergy,
@@ -23,7 +22,6 @@ from cotreat.calibration.printing import (
     reread,
     used_claims,
 )
-from cotreat.calibration.scale import Mapped, in_turn
 from cotreat.calibration.worlds import (
     MULTIPLICATIVE,
     SYNERGISTIC,
@@ -33,18 +31,21 @@ from cotreat.calibration.worlds import (
     plain,
     worlds,
 )
-from cotreat.catalogue import ModelError, find_model
-from cotreat.estimands import (
+from cotreat.core.constants import COHORTS, INTERVAL, SEED
+from cotreat.core.errors import ModelError
+from cotreat.estimands.estimand import (
     CONDITIONAL,
     Estimand,
     enumerate_estimands,
     is_beyond_null,
     subject_of,
 )
-from cotreat.measures import MEASURES
-from cotreat.names import COHORTS, INTERVAL, SEED
-from cotreat.regimens import NONE
-from cotreat.study import Claim, Meaning, Study
+from cotreat.estimands.measures import MEASURES
+from cotreat.inference import laplace
+from cotreat.inference.batch import Answer, Specification, fit_many
+from cotreat.models.registry import find_model
+from cotreat.study.regimens import NONE
+from cotreat.study.study import Claim, Meaning, Study
 
 PART = 10
 """Cohorts that are drawn and reanalysed together, whatever the number of processes."""
@@ -319,7 +320,7 @@ def reanalyse_published(
     cohorts
         Of each world.
     mapped
-        What `cotreat.calibration.scale.workers` gives; it changes no number.
+        What `cotreat.calibration.parallel.workers` gives; it changes no number.
     say
         Called with how many parts are done, and of how many.
 

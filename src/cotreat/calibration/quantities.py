@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cotreat import vectorised
 from cotreat.calibration.replicates import Job
-from cotreat.estimands import (
+from cotreat.core.constants import EXTRAPOLATED, IMPLIED, OBSERVED
+from cotreat.estimands.estimand import (
     PARTS,
     Availability,
     Estimand,
@@ -16,8 +16,8 @@ from cotreat.estimands import (
     full_label,
     waist_of,
 )
-from cotreat.names import EXTRAPOLATED, IMPLIED, OBSERVED
-from cotreat.standardised import Density
+from cotreat.inference import vectorise
+from cotreat.inference.standard_coordinates import Density
 
 Array = NDArray[np.float64]
 
@@ -36,12 +36,12 @@ def quantities_of(job: Job, density: Density, points: Array) -> Iterator[tuple[s
         Values have shape (replicate, draw). Of estimands those that have a value everywhere.
     """
     flat = points.reshape(-1, points.shape[-1])
-    free = vectorised.labelled(density.built, density.draws(flat, job.numbers), len(points))
+    free = vectorise.labelled(density.built, density.draws(flat, job.numbers), len(points))
     for name, values in free.items():
         for label, own in _entries(str(name), values):
             yield label, "parameter", own
     held = density.deterministics(PARTS, flat, job.numbers)
-    waist = waist_of(vectorised.labelled(density.built, held, len(points)))
+    waist = waist_of(vectorise.labelled(density.built, held, len(points)))
     risk = waist["risk"].assign_attrs(risk_kind=job.study.risk_kind)
     for estimand in asked(job, waist := waist.assign(risk=risk)):
         own = estimand.values(waist).transpose("chain", "draw").values

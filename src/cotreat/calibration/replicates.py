@@ -9,17 +9,19 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cotreat import laplace, vectorised
-from cotreat.batch import compiled
-from cotreat.catalogue import Model, ModelError, find_model
-from cotreat.evidence import claims, counts, patients
-from cotreat.evidence.claims import share_orders
-from cotreat.given import Given
-from cotreat.model import build, given_of
-from cotreat.names import as_seen
-from cotreat.priors import PriorSet
-from cotreat.standardised import Density
-from cotreat.study import Study
+from cotreat.core.constants import as_seen
+from cotreat.core.errors import ModelError
+from cotreat.evidence import counts, patients, reported
+from cotreat.evidence.reported import share_orders
+from cotreat.inference import laplace, vectorise
+from cotreat.inference.batch import compiled
+from cotreat.inference.standard_coordinates import Density
+from cotreat.models.build import build, given_of
+from cotreat.models.registry import Model, find_model
+from cotreat.models.select import priors_for
+from cotreat.priors.model_data import Given
+from cotreat.priors.prior import PriorSet
+from cotreat.study.study import Study
 
 Array = NDArray[np.float64]
 
@@ -64,13 +66,13 @@ class Job:
         """
         description = find_model(model, study)
         study = study.divided(description.division)
-        numbers = claims.printed(study)
-        if numbers is not None and claims.observed(numbers).is_tail.any():
+        numbers = reported.printed(study)
+        if numbers is not None and reported.observed(numbers).is_tail.any():
             raise ModelError(
                 f"{study.id} under {study.reading} prints p-values as bounds or without sign; calibrate a "
                 "reading without them"
             )
-        return cls(study, description, priors.only(description, study))
+        return cls(study, description, priors_for(priors, description, study))
 
     @property
     def density(self) -> Density:
@@ -107,11 +109,11 @@ class Replicate:
 # --- Truths and evidence ---------------------------------------------------------------------------
 
 
-def truths(built: Any, count: int, seed: int) -> tuple[vectorised.Draws, xr.Dataset]:
+def truths(built: Any, count: int, seed: int) -> tuple[vectorise.Draws, xr.Dataset]:
     """Draw the free variables from their prior; return them, and with them all that follows."""
-    free = vectorised.prior(built, count, seed)
-    values = {**free, **vectorised.deterministics(built, free)}
-    return free, vectorised.labelled(built, values, 1)
+    free = vectorise.prior(built, count, seed)
+    values = {**free, **vectorise.deterministics(built, free)}
+    return free, vectorise.labelled(built, values, 1)
 
 
 def evidence(study: Study, drawn: xr.Dataset, rng: np.random.Generator) -> list[Given]:
@@ -129,9 +131,9 @@ def evidence(study: Study, drawn: xr.Dataset, rng: np.random.Generator) -> list[
     elif study.counted:
         again = counts.replicate(study, as_seen(drawn, "risk"), rng)
         found["counted events"] = again.transpose("chain", "draw", "counted").values[0]
-    numbers = claims.printed(study)
+    numbers = reported.printed(study)
     if numbers is not None:
-        printed = claims.replicate(drawn, rng)
+        printed = reported.replicate(drawn, rng)
         found["printed points"] = printed["claims"].values[0][:, numbers.kept]
         if "widths" in printed:
             found["printed widths"] = printed["widths"].values[0]
@@ -165,7 +167,9 @@ class Part:
 def parts_of(job: Job, count: int, seed: int) -> list[Part]:
     """Draw truths and evidence, cut into parts of `PART`."""
     # Not the one that is held for all of its shape, whose own priors may be others.
-    own = Density(build(job.study, job.model, job.priors), share_orders(claims.printed(job.study)))
+    own = Density(
+        build(job.study, job.model, job.priors), share_orders(reported.printed(job.study))
+    )
     free, drawn = truths(own.built, count, seed)
     seen = evidence(job.study, drawn, np.random.default_rng(seed))
     points = own.points(free)

@@ -9,12 +9,12 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from cotreat import regimens
-from cotreat.estimands import CONDITIONAL
-from cotreat.evidence.regression import averages, centre
-from cotreat.priors import prior_set
+from cotreat.estimands.estimand import CONDITIONAL
+from cotreat.evidence.logistic_operator import averages, centre
+from cotreat.priors.sets import prior_set
 from cotreat.simulate import SIGMA, SimulationError, solved, whole_sizes
-from cotreat.study import Study
+from cotreat.study import regimens
+from cotreat.study.study import Study
 
 ADDITIVE, MULTIPLICATIVE, SYNERGISTIC = "additive", "multiplicative", "synergistic"
 RARE, COMMON = "rare", "common"

@@ -9,12 +9,12 @@ import typer
 from cotreat.cli import completion, options
 from cotreat.cli.common import FAILED_CHECKS, make_folder, progress
 from cotreat.cli.options import RESULTS, WEAK, Depth
-from cotreat.names import SEED
+from cotreat.core.constants import SEED
 
 if TYPE_CHECKING:
-    from cotreat.parts import Part
-    from cotreat.priors import PriorSet
-    from cotreat.study import Study
+    from cotreat.priors.prior import PriorSet
+    from cotreat.results.supplementary import Part
+    from cotreat.study.study import Study
 
 Write = Callable[["PriorSet", Path], Path]
 
@@ -56,7 +56,7 @@ def compare(
     say = progress(quiet)
 
     def write(priors: "PriorSet", folder: Path) -> Path:
-        from cotreat.comparison import write
+        from cotreat.comparison.compare import write
 
         return write(record, {}, priors, folder, depth=depth.value, seed=seed, say=say)
 
@@ -90,7 +90,7 @@ def sensitivity(
     say = progress(quiet)
 
     def write(priors: "PriorSet", folder: Path) -> Path:
-        from cotreat.sensitivity import write
+        from cotreat.report.sections.sensitivity import write
 
         return write(record, {}, priors, folder, depth=depth.value, seed=seed, say=say)
 
@@ -106,15 +106,16 @@ def _run(
     write: Write,
 ) -> None:
     """Write one supplementary analysis, and print its findings."""
-    from cotreat.priors import models_for, prior_set
+    from cotreat.models.select import models_for
+    from cotreat.priors.sets import prior_set
 
     chosen = prior_set(priors, study)
     models_for(study, chosen)
     make_folder(folder)
     # The heavy libraries take seconds to load: all input that can be refused is refused before.
     say("loading PyMC, JAX and ArviZ …")
-    from cotreat.around import one_thread
-    from cotreat.parts import read_part
+    from cotreat.results.supplementary import read_part
+    from cotreat.workflow.analyses import one_thread
 
     with one_thread():
         written = write(chosen, folder)

@@ -12,11 +12,11 @@ import typer
 from cotreat.cli import completion, options
 from cotreat.cli.common import FAILED_CHECKS, progress, stop
 from cotreat.cli.options import RESULTS, WEAK
-from cotreat.names import REPLICATES, SEED
+from cotreat.core.constants import REPLICATES, SEED
 
 if TYPE_CHECKING:
-    from cotreat.calibration.scale import Mapped
-    from cotreat.study import Study
+    from cotreat.calibration.parallel import Mapped
+    from cotreat.study.study import Study
 
 PROCESSES = (os.cpu_count() or 1) if find_spec("distributed") else 1
 
@@ -67,7 +67,7 @@ def calibrate(
     Writes DIR/calibration.
     """
     from cotreat.calibration import kept
-    from cotreat.calibration.scale import ScaleError, workers
+    from cotreat.calibration.parallel import ScaleError, workers
 
     folder, say = out / "calibration", progress(quiet)
     failed = False
@@ -94,8 +94,8 @@ def _calibrate(
 ) -> bool:
     """Calibrate one model on one study and write the result; return whether it passes."""
     from cotreat.calibration import kept
-    from cotreat.calibration.calibrate import calibrate
-    from cotreat.priors import prior_set
+    from cotreat.calibration.sbc import calibrate
+    from cotreat.priors.sets import prior_set
 
     found = calibrate(
         study,

@@ -43,9 +43,9 @@ class CommandGroup(TyperGroup):
 
 def _input_errors() -> tuple[type[Exception], ...]:
     """Return the errors of unusable input; their modules load only where an error is raised."""
-    from cotreat.catalogue import ModelError
-    from cotreat.engines import EngineError
-    from cotreat.study import ReadingError
+    from cotreat.core.errors import ModelError
+    from cotreat.inference.engines import EngineError
+    from cotreat.study.study import ReadingError
     from cotreat.study_file import StudyError
 
     return StudyError, ModelError, EngineError, ReadingError

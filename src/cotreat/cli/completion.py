@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import typer
 
-from cotreat.engines import ENGINES
+from cotreat.inference.engines import ENGINES
 
 
 def studies() -> list[str]:
@@ -16,7 +16,7 @@ def studies() -> list[str]:
 
 def models() -> Iterator[tuple[str, str]]:
     """Yield the name and the description of each model."""
-    from cotreat.catalogue import MODELS
+    from cotreat.models.registry import MODELS
 
     return ((model.name, model.sentence) for model in MODELS.values())
 
@@ -28,7 +28,7 @@ def models_and_studies() -> list[str]:
 
 def priors() -> tuple[str, ...]:
     """Return the names of the prior sets."""
-    from cotreat.priors import NAMES
+    from cotreat.priors.belief_grid import NAMES
 
     return NAMES
 

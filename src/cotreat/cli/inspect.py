@@ -10,7 +10,7 @@ from cotreat.cli import options
 from cotreat.cli.common import FAILED_CHECKS, print_note, stop
 
 if TYPE_CHECKING:
-    from cotreat.study import Study
+    from cotreat.study.study import Study
 
 
 def studies() -> None:
@@ -36,7 +36,7 @@ def audit(study: options.Study) -> None:
     Shows the counts, checks reported totals and odds ratios against them, and lists which estimands
     the evidence identifies.
     """
-    from cotreat.auditing import audit as audit_of
+    from cotreat.audit.audit import audit as audit_of
     from cotreat.study_file import load_study
 
     print(audit_of(load_study(study)))

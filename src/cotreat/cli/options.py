@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from cotreat import names
 from cotreat.cli import completion
+from cotreat.core import constants
 
 
 class Depth(StrEnum):
     """How many supplementary analyses are done."""
 
-    QUICK = names.QUICK
-    STANDARD = names.STANDARD
-    FULL = names.FULL
+    QUICK = constants.QUICK
+    STANDARD = constants.STANDARD
+    FULL = constants.FULL
 
 
 def positive(text: str) -> float:

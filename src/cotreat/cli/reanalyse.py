@@ -11,12 +11,12 @@ from typer.core import TyperCommand
 from cotreat.cli import completion, options
 from cotreat.cli.common import FAILED_CHECKS, make_folder, progress
 from cotreat.cli.options import RESULTS, WEAK, Depth
-from cotreat.engines import ENGINES, require_engine
-from cotreat.names import CHAINS, DRAWS, SEED
+from cotreat.core.constants import CHAINS, DRAWS, SEED
+from cotreat.inference.engines import ENGINES, require_engine
 
 if TYPE_CHECKING:
-    from cotreat.priors import PriorSet
-    from cotreat.study import Study
+    from cotreat.priors.prior import PriorSet
+    from cotreat.study.study import Study
 
 Models = Annotated[
     list[str] | None,
@@ -101,7 +101,7 @@ def reanalyse(
     Each model gets a folder with summary.csv, checks.csv, figures and the draws of prior and posterior;
     the study gets one report.html.
     """
-    from cotreat.priors import prior_set
+    from cotreat.priors.sets import prior_set
     from cotreat.study_file import load_study
 
     record = load_study(study)
@@ -112,8 +112,8 @@ def reanalyse(
     say = progress(quiet)
     say("loading PyMC, JAX and ArviZ …")
     from cotreat.cli.summary import text_of
-    from cotreat.reanalysis import FailedChecks
-    from cotreat.reanalysis import reanalyse as fit_and_write
+    from cotreat.workflow.reanalyse import FailedChecks
+    from cotreat.workflow.reanalyse import reanalyse as fit_and_write
 
     warnings.simplefilter("ignore", FailedChecks)  # printed once, at the top of the summary
     result = fit_and_write(
@@ -144,7 +144,7 @@ def _refuse(
     engine: str | None,
 ) -> None:
     """Raise the error of a model, an interpretation or an engine that the study cannot have."""
-    from cotreat.priors import models_for
+    from cotreat.models.select import models_for
 
     models_for(study, priors, models)
     for name in interpretations:

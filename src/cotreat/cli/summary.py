@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from cotreat import headline
 
 if TYPE_CHECKING:
-    from cotreat.reanalysis import Reanalysis, Result
+    from cotreat.workflow.reanalyse import Reanalysis, Result
 
 
 def text_of(result: "Reanalysis") -> str:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cotreat import regimens
-from cotreat.evidence.regression import Coefficient, coefficient
-from cotreat.regimens import Regimen
-from cotreat.study import Division, Meaning
-from cotreat.toml_tables import is_text, is_two
+from cotreat.core.toml_tables import is_text, is_two
+from cotreat.evidence.logistic_operator import Coefficient, coefficient
+from cotreat.study import regimens
+from cotreat.study.regimens import Regimen
+from cotreat.study.study import Division, Meaning
 
 
 @dataclass(frozen=True)

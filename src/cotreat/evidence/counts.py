@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from cotreat import given
-from cotreat.evidence.regression import averages
-from cotreat.study import Study
+from cotreat.evidence.logistic_operator import averages
+from cotreat.priors import model_data
+from cotreat.study.study import Study
 
 if TYPE_CHECKING:
     import pytensor.tensor as pt
     import xarray as xr
 
 
-def data(study: Study) -> given.Given:
+def data(study: Study) -> model_data.Given:
     """Return the counts as data of a PyMC model."""
     return {"counted n": study.n, "counted events": study.events}
 
@@ -46,7 +46,7 @@ def likelihood(
         risk = {"logit_p": log_odds[at]}
     else:
         risk = {"p": averages(pt, log_odds[at], sigma).risk}
-    n, events = given.state(data(study)).values()
+    n, events = model_data.state(data(study)).values()
     # PyMC keeps whole numbers as int32, of which JAX makes functions in single precision.
     n = pt.cast(n, "int64")
     pm.Binomial("events", n=n, observed=events, dims="counted", **risk)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cotreat import given
-from cotreat.cells import Cells
-from cotreat.names import as_seen
-from cotreat.study import Study
+from cotreat.core.constants import as_seen
+from cotreat.priors import model_data
+from cotreat.study.covariate_patterns import Cells
+from cotreat.study.study import Study
 
 if TYPE_CHECKING:
     import pytensor.tensor as pt
     import xarray as xr
 
-    from cotreat.priors import PriorSet
+    from cotreat.priors.prior import PriorSet
 
 GROUPS, LEAST = 10, 20
 """Groups of predicted risk at most, and patients in each at least."""
@@ -43,7 +43,7 @@ def parameters(cells: Cells | None) -> tuple[str, ...]:
     return (*(("delta",) if cells.covariates else ()), *of_clusters)
 
 
-def data(cells: Cells, arms: tuple[str, ...]) -> given.Given:
+def data(cells: Cells, arms: tuple[str, ...]) -> model_data.Given:
     """Return the patients as data of a PyMC model that speaks of some arms."""
     weights = cells.weights(arms)
     return {
@@ -82,12 +82,12 @@ def likelihood(
     import pymc as pm
     import pytensor.tensor as pt
 
-    from cotreat.effects import state
-    from cotreat.effects.confounding import tell
+    from cotreat.models.confounding import tell
+    from cotreat.priors.declare import state
 
     cells = study.cells
     assert cells is not None  # noqa: S101 - for the type checker
-    known = given.state(data(cells, arms))
+    known = model_data.state(data(cells, arms))
     shift = pt.zeros(len(cells.n))
     if cells.covariates:
         shift = shift + known["cell covariates"] @ state(priors, "delta", dims="covariate")

@@ -52,9 +52,19 @@ class Figure(Picture):
     """
 
     def make(self, view: View) -> matplotlib.figure.Figure | None:
-        """Draw the figure of a fit, within `cotreat.plots.canvas.off_screen`, without saving it."""
-        return import_module(f"{__name__}.{self.name}").draw(view)
+        """Draw the figure of a fit, within `cotreat.plots.style.off_screen`, without saving it."""
+        return import_module(f"{__name__}.{_MODULES.get(self.name, self.name)}").draw(view)
 
+
+_MODULES = {
+    "comparison": "odds_ratios",
+    "parts": "levels",
+    "claims": "reported",
+    "sizes": "arm_sizes",
+    "calibration": "risk_calibration",
+    "claims_predictive": "reported_predictive",
+}
+"""Modules of figures whose file has another name."""
 
 FIGURES: dict[str, Figure] = {
     figure.name: figure
@@ -253,7 +263,7 @@ STUDY_FIGURES: dict[str, Picture] = {
         ),
     )
 }
-"""What `cotreat.plots.readings.draw_readings` draws of all readings of a study."""
+"""What `cotreat.plots.interpretations.draw_readings` draws of all readings of a study."""
 
 
 def draw_figures(folder: Path, view: View, failed: Sequence[str] = ()) -> list[str]:
@@ -264,14 +274,14 @@ def draw_figures(folder: Path, view: View, failed: Sequence[str] = ()) -> list[s
     folder
         Where to; made if it is not there.
     failed
-        What `cotreat.checks.failures` returns; if there is anything, each figure says so in red.
+        What `cotreat.diagnostics.checks.failures` returns; if there is anything, each figure says so in red.
 
     Returns
     -------
     list of str
         Names of the figures written as ``NAME.png``: those of `FIGURES` that the study has.
     """
-    from cotreat.plots.canvas import off_screen, save, sign
+    from cotreat.plots.style import off_screen, save, sign
 
     folder.mkdir(parents=True, exist_ok=True)
     written = []

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cotreat.plots import Picture
-from cotreat.plots.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, log_axis
-from cotreat.plots.words import LINE, fold, judged_on, key, pair_name
-from cotreat.reverse_bayes import SD, Critical
-from cotreat.study import Study
+from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name
+from cotreat.plots.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION, log_axis
+from cotreat.sensitivity.reverse_bayes import SD, Critical
+from cotreat.study.study import Study
 
 PICTURE = Picture(
     "critical_sd",
@@ -31,7 +31,7 @@ def draw(curve: pd.DataFrame, found: Sequence[Critical], own: float, study: Stud
     Parameters
     ----------
     curve, found
-        What `cotreat.reverse_bayes.critical_sds` returns.
+        What `cotreat.sensitivity.reverse_bayes.critical_sds` returns.
     own
         Prior SD of the analysis.
     """

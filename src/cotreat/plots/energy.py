@@ -4,7 +4,7 @@ import arviz as az
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cotreat.checks import BFMI
+from cotreat.diagnostics.checks import BFMI
 from cotreat.plots import View
 
 

@@ -4,10 +4,10 @@ import arviz as az
 import xarray as xr
 from matplotlib.figure import Figure
 
-from cotreat.names import INTERVAL
+from cotreat.core.constants import INTERVAL
 from cotreat.plots import View
-from cotreat.plots.canvas import GREY
 from cotreat.plots.parameters import labeller, note, scalars
+from cotreat.plots.style import GREY
 
 
 def draw(view: View) -> Figure:

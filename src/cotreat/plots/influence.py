@@ -5,10 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from cotreat.influence import GROUP, unit
+from cotreat.inference.influence import GROUP, unit
 from cotreat.plots import View
-from cotreat.plots.canvas import BLUE, GREY, SMALL, VERMILION, label_rows
-from cotreat.plots.words import key, regimen_name
+from cotreat.plots.labels import key, regimen_name
+from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION, label_rows
 
 ROW, SPREAD = 0.22, 0.32
 """Inches a regimen takes, and how far its cells stray from the middle of its row, in rows."""

@@ -7,14 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cotreat.evidence import claims
-from cotreat.left_out import EVENTS, ODDS_RATIO, P_VALUE, WIDTH, Left
-from cotreat.names import INTERVAL
-from cotreat.plots.canvas import TINY, number, write_below
-from cotreat.plots.claims_predictive import Panel, Row, draw_panel, legend
-from cotreat.plots.printed import notes, row_names
-from cotreat.plots.words import event, fold, key, regimen_name
-from cotreat.study import Study
+from cotreat.comparison.leave_out import EVENTS, ODDS_RATIO, P_VALUE, WIDTH, Left
+from cotreat.core.constants import INTERVAL
+from cotreat.evidence import reported
+from cotreat.plots.labels import event, fold, key, regimen_name
+from cotreat.plots.reported_labels import notes, row_names
+from cotreat.plots.reported_predictive import Panel, Row, draw_panel, legend
+from cotreat.plots.style import TINY, number, write_below
+from cotreat.study.study import Study
 
 LABELS = {
     ODDS_RATIO: "odds ratio",
@@ -37,7 +37,7 @@ def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
     panels = panels_of(study, predicted)
     tall = [len(panel.rows) for panel in panels]
     names = [row.name for panel in panels for row in panel.rows]
-    numbers = claims.printed(study)
+    numbers = reported.printed(study)
     below = [key(study, names), *(notes(numbers) if numbers else []), fold(NOTE, 100)]
     title = "\n".join(filter(None, below))
     height = 1.0 + 0.6 * len(panels) + 0.3 * sum(tall) + LINE_HEIGHT * title.count("\n")
@@ -58,7 +58,7 @@ def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
 
 def panels_of(study: Study, predicted: Sequence[Left]) -> list[Panel]:
     """Return a panel for each quantity that was predicted."""
-    numbers = claims.printed(study)
+    numbers = reported.printed(study)
     names = {} if numbers is None else row_names(numbers)
     found = []
     for quantity in (ODDS_RATIO, P_VALUE, WIDTH, EVENTS):

@@ -5,14 +5,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cotreat.estimands import name_of
-from cotreat.measures import MEASURES, REPRESENTATIVE
-from cotreat.names import OBSERVED
+from cotreat.core.constants import OBSERVED
+from cotreat.estimands.estimand import name_of
+from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
 from cotreat.plots import Picture
-from cotreat.plots.canvas import BLUE, GREY, VERMILION, label_rows
-from cotreat.plots.words import key
-from cotreat.power_scaling import THRESHOLD
-from cotreat.study import Study
+from cotreat.plots.labels import key
+from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows
+from cotreat.sensitivity.power_scaling import THRESHOLD
+from cotreat.study.study import Study
 
 PICTURE = Picture(
     "power_scaling",
@@ -46,7 +46,7 @@ def draw(table: pd.DataFrame, study: Study) -> Figure:
     Parameters
     ----------
     table
-        What `cotreat.power_scaling.scaled` returns.
+        What `cotreat.sensitivity.power_scaling.scaled` returns.
     """
     rows = chosen(table)
     names = []

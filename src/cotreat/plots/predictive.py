@@ -7,11 +7,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cotreat.names import INTERVAL
+from cotreat.core.constants import INTERVAL
 from cotreat.plots import View
-from cotreat.plots.canvas import BLUE, VERMILION
-from cotreat.plots.words import event, fold, key, regimen_name
-from cotreat.study import Study
+from cotreat.plots.labels import event, fold, key, regimen_name
+from cotreat.plots.style import BLUE, VERMILION
+from cotreat.study.study import Study
 
 NAME_WIDTH = 18
 UPRIGHT = 6  # more names than this stand askew

@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cotreat.plots import View
-from cotreat.plots.canvas import BLUE, VERMILION
 from cotreat.plots.parameters import labeller, note, sampled, scalars, variables
+from cotreat.plots.style import BLUE, VERMILION
 
 MOST = 24  # ArviZ refuses more than 40 panels, and paper more than this
 COLUMNS = 4

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from cotreat.calibration.calibrate import MOST_DROPPED
 from cotreat.calibration.published import ALL, CLAIMED, SURE
+from cotreat.calibration.sbc import MOST_DROPPED
 from cotreat.calibration.worlds import ADDITIVE, COMMON, MULTIPLICATIVE, RARE, SYNERGISTIC
-from cotreat.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, SMALL, VERMILION
+from cotreat.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, SMALL, VERMILION
 
 Mark = tuple[str, str, str, str, str]
 """World, cohorts, colour, marker and words of a mark."""

@@ -4,8 +4,8 @@ import arviz as az
 from matplotlib.figure import Figure
 
 from cotreat.plots import View
-from cotreat.plots.canvas import GREY, SMALL
 from cotreat.plots.parameters import chain_key, evenly_thinned, labeller, note, sampled
+from cotreat.plots.style import GREY, SMALL
 
 MOST = 12
 COLUMNS = 4

@@ -7,8 +7,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.calibration.calibrate import FAMILY_WISE, Calibration
-from cotreat.plots.canvas import BLUE, GREEN, GREY, PALE, SMALL, VERMILION
+from cotreat.calibration.sbc import FAMILY_WISE, Calibration
+from cotreat.plots.style import BLUE, GREEN, GREY, PALE, SMALL, VERMILION
 
 COLOURS = {"parameter": BLUE, "estimand": GREY, "log-likelihood": GREEN}
 

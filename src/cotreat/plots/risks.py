@@ -5,10 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from cotreat.evidence import claims
-from cotreat.names import INTERVAL
+from cotreat.core.constants import INTERVAL
+from cotreat.evidence import reported
 from cotreat.plots import View
-from cotreat.plots.intervals import (
+from cotreat.plots.interval_rows import (
     Row,
     add_legend,
     band_handle,
@@ -19,7 +19,7 @@ from cotreat.plots.intervals import (
     row_height,
     write_numbers,
 )
-from cotreat.plots.words import event, fold, regimen_name
+from cotreat.plots.labels import event, fold, regimen_name
 
 LABEL_WIDTH = 40
 
@@ -52,7 +52,7 @@ def draw(view: View) -> Figure | None:
 
 def kind(view: View) -> str:
     """Say that risks are implied, where nobody counted all of them, or standardised."""
-    if claims.printed(view.study) is not None:
+    if reported.printed(view.study) is not None:
         return "implied "
     return "standardised " if view.study.is_adjusted else ""
 

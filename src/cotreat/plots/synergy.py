@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.estimands import EVERY
+from cotreat.core.constants import DECIDED, EXTRAPOLATED
+from cotreat.estimands.estimand import EVERY
+from cotreat.estimands.measures import APART, MEASURES, Measure
 from cotreat.headline import share
-from cotreat.measures import APART, MEASURES, Measure
-from cotreat.names import DECIDED, EXTRAPOLATED
 from cotreat.plots import View
-from cotreat.plots.canvas import BLUE, GREY, PALE, SMALL, label_rows, write_aside
-from cotreat.plots.words import LINE, fold, judged_on, key, pair_name, regimen_name
-from cotreat.summary import POSTERIOR
+from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name, regimen_name
+from cotreat.plots.style import BLUE, GREY, PALE, SMALL, label_rows, write_aside
+from cotreat.results.summary import POSTERIOR
 
 MOST = 8
 """Panels that a page can hold."""

@@ -11,11 +11,11 @@ from matplotlib.patches import Patch
 from scipy.interpolate import RectBivariateSpline
 from scipy.special import ndtri
 
-from cotreat.confounding import STANDINGS, Surface
-from cotreat.names import DECIDED, EXTRAPOLATED
+from cotreat.bias.unmeasured_confounding import STANDINGS, Surface
+from cotreat.core.constants import DECIDED, EXTRAPOLATED
 from cotreat.plots import Picture
-from cotreat.plots.canvas import BLACK, SMALL, write_below
-from cotreat.study import Study
+from cotreat.plots.style import BLACK, SMALL, write_below
+from cotreat.study.study import Study
 
 PICTURE = Picture(
     "tipping",

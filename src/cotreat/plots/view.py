@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from cotreat.catalogue import Model
-    from cotreat.study import Study
+    from cotreat.models.registry import Model
+    from cotreat.study.study import Study
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class View:
     Attributes
     ----------
     tree : xarray.DataTree
-        What `cotreat.sampling.fit` returns.
+        What `cotreat.inference.sampling.fit` returns.
     summary : pandas.DataFrame
-        What `cotreat.summary.summarise` returns.
+        What `cotreat.results.summary.summarise` returns.
     """
 
     tree: xr.DataTree

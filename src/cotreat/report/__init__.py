@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from cotreat import store
 from cotreat.answer import Answer
-from cotreat.catalogue import rank
+from cotreat.models.registry import rank
 from cotreat.report.folder import Fit, ReportError, Results, read_results
 from cotreat.report.page import render
-from cotreat.study import Study
+from cotreat.results import store
+from cotreat.study.study import Study
 
 __all__ = ["REPORT", "Report", "ReportError", "write_report"]
 
@@ -60,7 +60,7 @@ def write_report(folder: str | Path, study: Study | None = None) -> Report:
 
 def _draw_readings(results: Results, study: Study) -> None:
     """Draw what compares the readings of the leading model."""
-    from cotreat.plots.readings import draw_readings
+    from cotreat.plots.interpretations import draw_readings
 
     models = [fit.info["model"] for fit in results.fits]
     compared = sorted({m for m in models if models.count(m) > 1}, key=rank)

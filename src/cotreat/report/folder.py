@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cotreat import store
 from cotreat.answer import (
     Alternative,
     Answer,
@@ -20,11 +19,21 @@ from cotreat.answer import (
     answer,
     beliefs_of_grid,
 )
-from cotreat.catalogue import Model, ModelError, described, rank
-from cotreat.parts import ABOUT, MULTIVERSE, PARTS, SENSITIVITY, Part, PartError, read_part
+from cotreat.core.errors import ModelError
+from cotreat.models.registry import Model, described, rank
 from cotreat.plots import FIGURES, Picture
-from cotreat.priors import beliefs_of, grid_name
-from cotreat.supplement import FOLDER, Supplement, read_supplement
+from cotreat.priors.belief_grid import beliefs_of, grid_name
+from cotreat.report.supplement import FOLDER, Supplement, read_supplement
+from cotreat.results import store
+from cotreat.results.supplementary import (
+    ABOUT,
+    MULTIVERSE,
+    PARTS,
+    SENSITIVITY,
+    Part,
+    PartError,
+    read_part,
+)
 
 GRID = "grid.csv"
 """Table of the sensitivity part with every belief of the grid, which the answer reads too."""

@@ -12,21 +12,21 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from cotreat import store
 from cotreat.answer import AGAINST, FOR, Finding, findings
-from cotreat.engines import ENGINES
-from cotreat.estimands import name_of
+from cotreat.audit.overlap import percent
+from cotreat.core.constants import CONTRADICTED
+from cotreat.estimands.estimand import name_of
 from cotreat.headline import headline, judged, share
-from cotreat.names import CONTRADICTED
-from cotreat.overlap import percent
-from cotreat.parts import BIAS, COMPARISON, PARTS, SENSITIVITY, Part, Section
+from cotreat.inference.engines import ENGINES
 from cotreat.plots import STUDY_FIGURES
-from cotreat.readings import Prediction
 from cotreat.report.folder import Fit, Results
 from cotreat.report.glossary import mark
 from cotreat.report.pictures import Embedded, embed
 from cotreat.report.tables import Table, table
 from cotreat.report.typeset import typeset
+from cotreat.results import store
+from cotreat.results.supplementary import BIAS, COMPARISON, PARTS, SENSITIVITY, Part, Section
+from cotreat.sensitivity.interpretations import Prediction
 from cotreat.study_file import packaged
 
 PLACES = {

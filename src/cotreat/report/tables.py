@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.estimands import name_of, subject_of
-from cotreat.measures import MEASURES
-from cotreat.store import table_text
+from cotreat.estimands.estimand import name_of, subject_of
+from cotreat.estimands.measures import MEASURES
+from cotreat.results.store import table_text
 
 LONG = 24
 """A table with more rows than this is folded away until it is asked for."""

@@ -1,0 +1,1 @@
+"""What the evidence of a study identifies, without sampling."""

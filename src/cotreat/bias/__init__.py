@@ -1,0 +1,1 @@
+"""Bias analyses: unmeasured confounding and E-values."""

@@ -1,0 +1,1 @@
+"""Comparison of models: leave-one-out prediction and Bayes factors."""

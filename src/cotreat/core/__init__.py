@@ -1,0 +1,1 @@
+"""Constants, columns of tables, errors and formats."""

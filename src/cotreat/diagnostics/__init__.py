@@ -1,0 +1,1 @@
+"""Checks of a fit: convergence, predictive checks and calibration of predicted risks."""

@@ -1,0 +1,566 @@
+"""Diagnostics as rows: name, where, value, threshold, verdict, advice."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.special import chdtrc, logit, ndtr, ndtri
+
+from cotreat.audit.overlap import MOST_RARE, RARE, overlap_of, percent
+from cotreat.audit.prior_conflict import PRIOR_CONFLICT, distance
+from cotreat.core.constants import (
+    CALIBRATION,
+    CHECK_COLUMNS,
+    CONFOUNDED,
+    EVIDENCE_MOVED,
+    EXTRAPOLATED,
+    IMPLIED,
+    OBSERVED,
+    PROBABILITY_MOVED,
+    as_seen,
+)
+from cotreat.diagnostics.risk_calibration import calibration_of
+from cotreat.estimands.estimand import (
+    CONDITIONAL,
+    Availability,
+    enumerate_estimands,
+    full_label,
+    is_beyond_null,
+    judged_measures,
+    waist_of,
+)
+from cotreat.estimands.measures import odds
+from cotreat.inference import influence
+from cotreat.inference.laplace import BAD_K, GOOD_K
+from cotreat.inference.sampling import unsettled
+from cotreat.models.registry import Model
+from cotreat.priors.defaults import BIAS
+from cotreat.study.covariate_patterns import Cells
+from cotreat.study.study import Study
+
+RHAT = 1.01
+ESS = 1000
+MCSE = 0.05
+BFMI = 0.3
+MAX_TREE_DEPTH = 10
+MISFIT = 0.01
+
+REPLACED = "engine replaced"
+"""The check that records that one engine stands in for another."""
+PASS, WARN, FAIL = "pass", "warn", "FAIL"
+
+MORE_DRAWS = "draw more: raise --draws"
+MORE_MOVES = (
+    "sequential Monte Carlo has not settled after its last doubling: do not use these numbers; raise "
+    "--draws, which are its particles"
+)
+NOT_MIXED = "the chains disagree: do not use these numbers; raise --draws, then try another --engine or model"
+MEANS_APART = 0.05
+DISAGREE = "two samplers disagree about the same posterior: raise --draws and look again"
+Row = dict[str, Any]
+
+
+def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
+    """Run every diagnostic of a fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a diagnostic with the columns of `cotreat.core.constants.CHECK_COLUMNS`; ``where`` names the
+        quantity that is worst.
+
+    Notes
+    -----
+    R-hat and effective sample sizes after Vehtari et al., Bayesian Anal 2021;16:667, energy after
+    Betancourt 2016. Parameters, risks and log odds ratios need all of them, the indicator behind
+    each probability of an odds ratio or measure its R-hat and the effective sample size of its mean.
+
+    The last rows are about the model, not the sampler, and warn: whether the prior expected
+    anything like the counts, and whether the fitted model predicts them (Box 1980; Rubin 1984); of
+    patients with covariates also whether predicted risks are calibrated (`cotreat.diagnostics.risk_calibration`),
+    whether single cells move the posterior (`cotreat.inference.influence`) and whether the regimens' patients are
+    alike (`cotreat.audit.overlap`).
+    """
+    quantities = _quantities(tree)
+    waist = waist_of(tree["posterior"].to_dataset())
+    indicators = _indicators(waist, study, model)
+    stats = tree["sample_stats"].to_dataset()
+    rows = [
+        *_agreement(quantities, indicators),
+        *_by_engine(stats, quantities, indicators),
+        _chains(tree["posterior"].sizes["chain"]),
+        *_undefined(waist, study, model),
+        *_conflict_and_misfit(tree, study),
+        *(_patients(tree, study.cells) if study.is_adjusted and study.cells else ()),
+    ]
+    return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
+
+
+def _by_engine(stats: xr.Dataset, quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
+    """Run the diagnostics that only one kind of sampler has."""
+    if "pareto_k" in stats:
+        yield from _weights(stats)
+        yield from _between(quantities)
+    elif "log_evidence" in stats:
+        yield from _between(quantities)
+        yield from _doubling(stats)
+    else:
+        yield from _size(quantities, indicators)
+        yield from _precision(quantities)
+        yield from _sampler(stats)
+        if "replaced" in stats.attrs:
+            yield replaced("numpyro", stats.attrs["replaced"])
+
+
+def _weights(stats: xr.Dataset) -> Iterator[Row]:
+    """Judge whether weights have corrected Laplace's approximation, and how many draws they leave."""
+    k, effective = float(stats["pareto_k"]), float(stats["effective"])
+    where = f"{int(stats['modes'])} mode" + ("s" if int(stats["modes"]) > 1 else "")
+    yield _row(
+        "Pareto k of weights",
+        where,
+        k,
+        f"< {BAD_K}",
+        k < BAD_K,
+        "Laplace's approximation does not cover the posterior: use --engine numpyro or smc",
+    )
+    if GOOD_K <= k < BAD_K:
+        yield _row(
+            "Pareto k of weights, middling",
+            where,
+            k,
+            f"< {GOOD_K}",
+            False,
+            "a few draws weigh much, and all estimates are less exact than their number says, those far "
+            "out in the tails least; --engine numpyro has no such weights",
+            WARN,
+        )
+    yield _row(
+        "effective draws",
+        "by weight",
+        effective,
+        f"≥ {ESS}",
+        effective >= ESS,
+        "use --engine numpyro",
+    )
+
+
+def agreement(tree: xr.DataTree, other: xr.DataTree, study: Study, model: Model) -> list[Row]:
+    """Compare a fit with one by sequential Monte Carlo: rows that warn where they differ."""
+    one, two = (_quantities(t)[["risk", "log_odds_ratio"]] for t in (tree, other))
+    dims = ("chain", "draw")
+    apart = abs(one.mean(dims) - two.mean(dims)) / one.std(dims)
+    where, value = _worst(apart, max)
+    yield_mean = _row(
+        "NUTS against SMC: means",
+        where,
+        value,
+        f"≤ {MEANS_APART} SD",
+        value <= MEANS_APART,
+        DISAGREE,
+        WARN,
+    )
+    waist, beside = (waist_of(t["posterior"].to_dataset()) for t in (tree, other))
+    gaps = {
+        full_label(e): abs(
+            float(is_beyond_null(e, waist).mean()) - float(is_beyond_null(e, beside).mean())
+        )
+        for e in judged_measures(study, model, waist)
+    }
+    if not gaps:
+        return [yield_mean]
+    name = max(gaps, key=lambda label: gaps[label])
+    return [
+        yield_mean,
+        _row(
+            "NUTS against SMC: P(synergy)",
+            name,
+            gaps[name],
+            f"≤ {PROBABILITY_MOVED}",
+            gaps[name] <= PROBABILITY_MOVED,
+            DISAGREE,
+            WARN,
+        ),
+    ]
+
+
+def replaced(by: str, why: str) -> Row:
+    """Record that an engine failed, and which one stands in for it."""
+    return _row(REPLACED, why, 1, f"recorded: {by} stands here", True, "")
+
+
+def failures(checks: pd.DataFrame) -> list[str]:
+    """Say each failed diagnostic in a line."""
+    return _lines(checks, FAIL)
+
+
+def cautions(checks: pd.DataFrame) -> list[str]:
+    """Say in a line each where prior or model and the counts do not go together."""
+    return _lines(checks, WARN)
+
+
+def _lines(checks: pd.DataFrame, verdict: str) -> list[str]:
+    return [
+        f"{row.check}: {row.value:.4g} ({row.where}), should be {row.threshold}; {row.advice}"
+        for row in checks[checks.verdict == verdict].itertuples()
+    ]
+
+
+def _row(
+    check: str,
+    where: str,
+    value: float,
+    threshold: str,
+    passed: bool,
+    advice: str,
+    otherwise: str = FAIL,
+) -> Row:
+    return {
+        "check": check,
+        "where": where,
+        "value": value,
+        "threshold": threshold,
+        "verdict": PASS if passed else otherwise,
+        "advice": "" if passed else advice,
+    }
+
+
+DERIVED = (
+    *("claim_mean", "claim_covariance", "width_mean", "width_sd", "conditional_risk"),
+    *(*BIAS, f"{CONFOUNDED}risk", f"{CONFOUNDED}conditional_risk"),
+)
+"""Parts of a posterior that follow from parameters and that nobody reads."""
+
+
+def _quantities(tree: xr.DataTree) -> xr.Dataset:
+    """Return parameters, risks and log odds ratios of every pair of regimens."""
+    posterior = tree["posterior"].to_dataset()
+    log_odds = np.log(odds(posterior[CONDITIONAL if CONDITIONAL in posterior else "risk"]))
+    pairs = list(combinations(log_odds.coords["arm"].values, 2))
+    contrasts = xr.concat(
+        [log_odds.sel(arm=b, drop=True) - log_odds.sel(arm=a, drop=True) for a, b in pairs],
+        dim="contrast",
+    ).assign_coords(contrast=[f"{b} vs {a}" for a, b in pairs])
+    return (
+        unsettled(posterior)
+        .drop_vars(DERIVED, errors="ignore")
+        .assign(log_odds_ratio=contrasts.transpose("chain", "draw", "contrast"))
+    )
+
+
+def _indicators(waist: xr.Dataset, study: Study, model: Model) -> xr.Dataset:
+    """Return "beyond its null" by draw for each odds ratio and measure that has a probability."""
+    available = Availability(study, model, waist)
+    return xr.Dataset(
+        {
+            f"P({full_label(e)})": is_beyond_null(e, waist)
+            for e in enumerate_estimands(study, model)
+            if e.null is not None
+            and e.is_judged
+            and not e.is_repeated
+            and available.of(e) in (OBSERVED, EXTRAPOLATED)
+        }
+    ).astype(float)
+
+
+def _varying(indicators: xr.Dataset) -> xr.Dataset:
+    """Leave out indicators that never change: they have no Monte Carlo error to see, and no R-hat."""
+    return indicators[[n for n, v in indicators.items() if float(v.min()) < float(v.max())]]
+
+
+def _agreement(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
+    for name, data, method in (
+        ("R-hat", quantities, "rank"),
+        ("R-hat of probabilities", _varying(indicators), "split"),
+    ):
+        if data:
+            where, value = _worst(az.rhat(data, method=method), max)
+            yield _row(name, where, value, f"≤ {RHAT}", value <= RHAT, NOT_MIXED)
+
+
+def _size(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
+    for name, data, method in (
+        ("bulk ESS", quantities, "bulk"),
+        ("tail ESS", quantities, "tail"),
+        ("ESS of probabilities", _varying(indicators), "mean"),
+    ):
+        if data:
+            where, value = _worst(az.ess(data, method=method), min)
+            yield _row(name, where, value, f"≥ {ESS}", value >= ESS, MORE_DRAWS)
+
+
+def _precision(quantities: xr.Dataset) -> Iterator[Row]:
+    relative = az.mcse(quantities) / quantities.std(("chain", "draw"))
+    where, value = _worst(relative, max)
+    yield _row("MCSE / SD", where, value, f"≤ {MCSE}", value <= MCSE, MORE_DRAWS)
+
+
+def _between(quantities: xr.Dataset) -> Iterator[Row]:
+    """Judge precision by how far apart the chains are: particles of one share their ancestors."""
+    error = quantities.mean("draw").std("chain", ddof=1) / np.sqrt(quantities.sizes["chain"])
+    where, value = _worst(error / quantities.std(("chain", "draw")), max)
+    yield _row("SE between runs / SD", where, value, f"≤ {MCSE}", value <= MCSE, MORE_DRAWS)
+
+
+def _doubling(stats: xr.Dataset) -> Iterator[Row]:
+    """Judge whether doubling the moves at each stage still changes what a reader would read."""
+    moved = float(stats["evidence_moved"])
+    where = f"{int(stats['steps'])} moves against half as many"
+    yield _row(
+        "log evidence, moves doubled",
+        where,
+        moved,
+        f"≤ {EVIDENCE_MOVED}",
+        moved <= EVIDENCE_MOVED,
+        MORE_MOVES,
+    )
+    if stats.sizes["measure"]:
+        changes = stats["probability_moved"].values
+        at, moved = int(changes.argmax()), float(changes.max())
+        yield _row(
+            "P(synergy), moves doubled",
+            str(stats["measure"].values[at]),
+            moved,
+            f"≤ {PROBABILITY_MOVED}",
+            moved <= PROBABILITY_MOVED,
+            MORE_MOVES,
+        )
+
+
+def _undefined(waist: xr.Dataset, study: Study, model: Model) -> Iterator[Row]:
+    """Count the draws in which a measure has no value: shown, not judged."""
+    available = Availability(study, model, waist)
+    for e in enumerate_estimands(study, model):
+        if e.measure is None or not e.is_judged or not e.measure.sign_of:
+            continue
+        if available.of(e) not in (OBSERVED, EXTRAPOLATED, IMPLIED):
+            continue
+        missing = int(np.isnan(e.values(waist).values).sum())
+        if missing:
+            yield _row("undefined draws", full_label(e), missing, "shown, not judged", True, "")
+
+
+def _conflict_and_misfit(tree: xr.DataTree, study: Study) -> Iterator[Row]:
+    if study.counted:
+        yield _prior_conflict(tree, study)
+        yield _misfit(tree, study)
+    if "claim_mean" in tree["posterior"]:
+        yield _claims_unexpected(tree)
+        yield _claims_misfit(tree)
+
+
+def _claims_unexpected(tree: xr.DataTree) -> Row:
+    """Measure where each printed number lies in what the prior predicts, as a normal deviate."""
+    seen = tree["observed_data"]["claims"]
+    prior = tree["prior"].to_dataset()
+    mean = prior["claim_mean"].sel(row=seen.point.values).values.reshape(-1, seen.size)
+    at = [list(prior["row"].values).index(name) for name in seen.point.values]
+    variance = prior["claim_covariance"].values.reshape(
+        len(mean), *prior["claim_covariance"].shape[2:]
+    )
+    spread = np.sqrt(np.diagonal(variance, axis1=1, axis2=2)[:, at])
+    below = ndtr((seen.values - mean) / spread).mean(0)
+    far = -ndtri(np.minimum(below, 1 - below))
+    worst = int(far.argmax())
+    return _row(
+        "prior conflict",
+        str(seen.point.values[worst]),
+        float(far[worst]),
+        f"≤ {PRIOR_CONFLICT} SD",
+        float(far[worst]) <= PRIOR_CONFLICT,
+        "the prior did not expect such a number and may distort every estimate, also of synergy: say "
+        "in the study file what is known of the risk without treatment, "
+        "[baseline] risk = [lower, upper]",
+        WARN,
+    )
+
+
+def _claims_misfit(tree: xr.DataTree) -> Row:
+    """Compare the printed numbers with their law by χ²; name the one that fits worst."""
+    posterior, seen = tree["posterior"].to_dataset(), tree["observed_data"].to_dataset()
+    points = seen["point"].values
+    off = seen["claims"].values - posterior["claim_mean"].sel(row=points).values
+    at = [list(posterior["row"].values).index(name) for name in points]
+    covariance = posterior["claim_covariance"].values[..., at, :][..., at]
+    distance = (off * np.linalg.solve(covariance, off[..., None])[..., 0]).sum(-1)
+    single = np.abs(off / np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))).mean((0, 1))
+    names, count = list(points), len(points)
+    if "widths" in seen:
+        width = (seen["widths"].values - posterior["width_mean"].values) / posterior[
+            "width_sd"
+        ].values
+        distance, count = distance + (width**2).sum(-1), count + width.shape[-1]
+        single = np.r_[single, np.abs(width).mean((0, 1))]
+        names += [f"width of {name}" for name in seen["odds_ratio"].values]
+    share = float(chdtrc(count, distance).mean())
+    return _row(
+        "predicted claims (χ²)",
+        names[int(single.argmax())],
+        share,
+        f"≥ {MISFIT}",
+        share >= MISFIT,
+        "the printed numbers do not fit together under this model, prior and reading: look at the "
+        "figure of the claims, and at other readings",
+        WARN,
+    )
+
+
+def _prior_conflict(tree: xr.DataTree, study: Study) -> Row:
+    """Measure how many SDs the prior is from the observed log-odds of each counted regimen."""
+    seen = as_seen(tree["prior"].to_dataset(), "risk")
+    prior = logit(seen.sel(arm=list(study.counted)))
+    dims = ("chain", "draw")
+    far = distance(prior.mean(dims).values, prior.var(dims).values, study)
+    at = int(far.argmax())
+    return _row(
+        "prior conflict",
+        study.counted[at],
+        float(far[at]),
+        f"≤ {PRIOR_CONFLICT} SD",
+        float(far[at]) <= PRIOR_CONFLICT,
+        "the prior did not expect such a risk and distorts every estimate, also of synergy: say in "
+        "the study file what is known of the risk without treatment, [baseline] risk = [lower, upper]",
+        WARN,
+    )
+
+
+def _misfit(tree: xr.DataTree, study: Study) -> Row:
+    """Compare the counts with replicated ones by χ²; name the regimen that fits worst.
+
+    Gelman, Meng & Stern, Stat Sinica 1996;6:733: the share of draws whose replicated counts lie at
+    least as far from their expectation as the observed ones.
+    """
+    again = tree["posterior_predictive"].to_dataset()
+    if "expected_events" in again:
+        mean = again["expected_events"].values
+    else:
+        seen = as_seen(tree["posterior"].to_dataset(), "risk")
+        mean = study.n * seen.sel(arm=list(study.counted)).transpose(..., "arm").values
+    variance = mean * (1 - mean / study.n)
+    observed = (study.events - mean) ** 2 / variance
+    expected = (again["events"].values - mean) ** 2 / variance
+    share = float(np.mean(expected.sum(-1) >= observed.sum(-1)))
+    return _row(
+        "predicted counts (χ²)",
+        study.counted[int(observed.mean((0, 1)).argmax())],
+        share,
+        f"≥ {MISFIT}",
+        share >= MISFIT,
+        "the model with these priors does not reproduce the counts, and its effects are averages of "
+        "unlike ones: mend a prior conflict first, then use a freer model (interaction, saturated)",
+        WARN,
+    )
+
+
+def _patients(tree: xr.DataTree, cells: Cells) -> Iterator[Row]:
+    yield _calibration(tree, cells)
+    yield _influence(tree, cells)
+    yield from _overlap(cells)
+
+
+def _calibration(tree: xr.DataTree, cells: Cells) -> Row:
+    """Compare events with predicted risk; name the group of patients that fits worst."""
+    found = calibration_of(tree, cells)
+    return _row(
+        CALIBRATION,
+        f"{found.worst}; {found}",
+        found.share,
+        f"≥ {MISFIT}",
+        found.share >= MISFIT,
+        "predicted risks are off even in the patients they were fitted to: look at the figure of "
+        "calibration; a covariate may not act linearly on the log-odds, or not alike under all regimens",
+        WARN,
+    )
+
+
+def _influence(tree: xr.DataTree, cells: Cells) -> Row:
+    """Count the cells without which the posterior would be elsewhere; describe the worst."""
+    unit, name = influence.unit(cells), "influence (Pareto k)"
+    if influence.GROUP not in tree.children:
+        words = f"not worked out: {len(cells.n):,} cells are more than {influence.MOST:,}"
+        return _row(name, words, np.nan, "shown, not judged", True, "")
+    found = tree[influence.GROUP].to_dataset()
+    k, good = found["pareto_k"].values, float(found.attrs["good_k"])
+    worst, count = int(k.argmax()), int((k > good).sum())
+    return _row(
+        name,
+        f"one {unit} left out at a time; largest k {k[worst]:.2f}, {influence.described(cells, worst)}",
+        count,
+        f"= 0 above {good:.2g}",
+        count == 0,
+        "the posterior leans on them: look at them, and do not trust leave-one-out sums",
+        WARN,
+    )
+
+
+def _overlap(cells: Cells) -> Iterator[Row]:
+    """Judge whether patients could have had any regimen, and how unlike those of one are."""
+    found = overlap_of(cells)
+    rare, unlike = found.rarest, found.most_unlike
+    yield _row(
+        "overlap",
+        f"share of patients with an estimated probability under {RARE} of "
+        + (f"{rare.regimen}, which {percent(rare.share)} got" if rare.rare else "any regimen"),
+        float(rare.rare),
+        f"≤ {MOST_RARE}",
+        not found.is_rare,
+        "what the standardised risk of this regimen takes for them is extrapolated by the covariates' "
+        "effects: prefer odds ratios, or restrict the cohort to patients who could have had any regimen",
+        WARN,
+    )
+    yield _row(
+        "balance",
+        f"standardised difference, {unlike.covariate}, {unlike.regimen} against all others",
+        abs(float(unlike.difference)),
+        f"≤ {found.allowed:.2f}",
+        not found.is_unlike,
+        "the patients of this regimen are unlike the others, and its numbers lean on the form of the "
+        "covariates' effects, linear on the log-odds",
+        WARN,
+    )
+
+
+def _sampler(stats: xr.Dataset) -> Iterator[Row]:
+    diverging = int(stats["diverging"].sum())
+    advice = "parts of the posterior were not reached: another model, or tighter priors"
+    yield _row("divergences", "all chains", diverging, "= 0", diverging == 0, advice)
+    energy = az.bfmi(xr.DataTree.from_dict({"sample_stats": stats}))
+    bfmi = float(energy["energy"].min())
+    advice = "heavy tails slow the sampler: another model, or tighter priors"
+    yield _row("energy (BFMI)", "worst chain", bfmi, f"≥ {BFMI}", bfmi >= BFMI, advice)
+    depth = int(stats["tree_depth"].max())
+    yield _row(
+        "tree depth",
+        "deepest draw",
+        depth,
+        f"< {MAX_TREE_DEPTH}",
+        depth < MAX_TREE_DEPTH,
+        "the sampler gave up long trajectories: draws are few for their number",
+    )
+
+
+def _chains(chains: int) -> Row:
+    return _row(
+        "chains", "all", chains, "≥ 4", chains >= 4, "R-hat needs several chains: --chains 4"
+    )
+
+
+def _worst(by_variable: xr.Dataset, pick: Any) -> tuple[str, float]:
+    """Return the name and value of the largest or smallest entry; NaN is worse than any number."""
+    entries = [
+        (f"{name}[{', '.join(map(str, index))}]" if index else str(name), float(value))
+        for name, array in by_variable.data_vars.items()
+        for index, value in _entries(array)
+    ]
+    missing = [entry for entry in entries if np.isnan(entry[1])]
+    return missing[0] if missing else pick(entries, key=lambda entry: entry[1])
+
+
+def _entries(array: xr.DataArray) -> Iterator[tuple[tuple[Any, ...], float]]:
+    for index in np.ndindex(array.shape):
+        labels = (array[dim].values[i] for dim, i in zip(array.dims, index, strict=True))
+        yield tuple(labels), float(array.values[index])

@@ -1,0 +1,103 @@
+"""Calibration of predicted risk: events against what was predicted, in the patients fitted to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from cotreat.core.constants import INTERVAL
+from cotreat.frequentist.logistic import maximise
+from cotreat.study.covariate_patterns import Cells
+
+FLAT = 1e-6
+"""Predicted log-odds with a smaller SD than this have no slope."""
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Events against predicted risk.
+
+    Attributes
+    ----------
+    groups : pandas.DataFrame
+        A row a group of patients by quantile of predicted risk (posterior mean): ``patients``,
+        ``least`` and ``most`` predicted risk, mean ``predicted`` risk, ``observed`` share with the event,
+        ``lower`` and ``upper`` end of the posterior predictive interval of that share, ``off`` (mean
+        squared distance of the events from what a draw expects, in variances).
+    in_the_large : float
+        What is to be added to the predicted log-odds so that as many events are predicted as there were.
+    slope : float
+        Coefficient of the predicted log-odds in a logistic regression of the events: under 1 where
+        predictions are too extreme. NaN where all predictions are alike.
+    share : float
+        Posterior predictive p-value: share of draws whose replicated events are at least as far from
+        their expectation, by χ² over the groups, as the observed ones.
+    """
+
+    groups: pd.DataFrame
+    in_the_large: float
+    slope: float
+    share: float
+
+    @property
+    def worst(self) -> str:
+        """Describe the group whose events are furthest from what is predicted."""
+        row = self.groups.loc[self.groups.off.idxmax()]
+        return f"patients with a predicted risk of {row.least:.0%} to {row.most:.0%}"
+
+    def __str__(self) -> str:
+        """Say calibration in the large and slope."""
+        return f"in the large {self.in_the_large:+.2f} (log-odds), slope {self.slope:.2f}"
+
+
+def calibration_of(tree: xr.DataTree, cells: Cells) -> Calibration:
+    """Judge a fit's predicted risks in the patients that it was fitted to.
+
+    Notes
+    -----
+    In-the-large and slope after Cox, Biometrika 1958;45:562, with posterior mean risks as predictions;
+    the p-value after Gelman, Meng & Stern, Stat Sinica 1996;6:733. Patients' own events have gone into
+    their predictions, so that all of this is more favourable than it would be in new patients.
+    """
+    known, again = tree["constant_data"].to_dataset(), tree["posterior_predictive"].to_dataset()
+    risk, group = known["predicted_risk"].values, known["risk_group_of"].values
+    patients, events = (np.bincount(group, weights) for weights in (cells.n, cells.events))
+    drawn = again["events_by_risk"].values.reshape(-1, len(patients))
+    expected = again["expected_by_risk"].values.reshape(-1, len(patients))
+    variance = again["variance_by_risk"].values.reshape(-1, len(patients))
+    seen, replicated = ((e - expected) ** 2 / variance for e in (events, drawn))
+    tail = (1 - INTERVAL) / 2
+    lower, upper = np.quantile(drawn, [tail, 1 - tail], axis=0) / patients
+    ends = pd.Series(risk).groupby(group).agg(["min", "max"])
+    groups = pd.DataFrame(
+        {
+            "patients": patients.astype(int),
+            "least": ends["min"],
+            "most": ends["max"],
+            "predicted": np.bincount(group, cells.n * risk) / patients,
+            "observed": events / patients,
+            "lower": lower,
+            "upper": upper,
+            "off": seen.mean(0),
+        }
+    )
+    share = float((replicated.sum(1) >= seen.sum(1)).mean())
+    return Calibration(groups, *recalibrated(risk, cells.n, cells.events), share)
+
+
+def recalibrated(
+    risk: NDArray[np.float64], n: NDArray[np.int64], events: NDArray[np.int64]
+) -> tuple[float, float]:
+    """Return calibration in the large and slope of predicted risks, by cell."""
+    score = logit(risk)
+    if not 0 < events.sum() < n.sum():
+        return float("nan"), float("nan")
+    shift = brentq(lambda a: float(n @ expit(a + score)) - events.sum(), -50, 50)
+    if np.sqrt(np.cov(score, fweights=n)) < FLAT:
+        return float(shift), float("nan")
+    slope = maximise(events, n, np.column_stack([np.ones_like(score), score]))[1]
+    return float(shift), float(slope)

@@ -1,0 +1,319 @@
+"""How many patients each arm may have: what printed totals leave open, and its uniform prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from cotreat.priors import model_data
+from cotreat.study.study import Study
+
+if TYPE_CHECKING:
+    import pytensor.tensor as pt
+
+SHARE = "share"
+"""Name of the variables that share a total out among its arms."""
+TOLERANCE = 1e-6
+DIRECTIONS = 200_000
+"""Directions in which the walls of a polytope are looked for, to know its volume."""
+BURN_IN = 30
+"""Hit-and-run steps for each free dimension, from the centre, before a draw is kept."""
+
+
+@dataclass(frozen=True)
+class Polytope:
+    """All sizes of some arms that fit overlapping totals: centre + basis · t ≥ 0.
+
+    Attributes
+    ----------
+    centre : ndarray, shape (arm,)
+        A point inside.
+    basis : ndarray, shape (arm, dimension)
+        Orthonormal directions that leave every total as it is.
+    """
+
+    centre: NDArray[np.float64]
+    basis: NDArray[np.float64]
+
+    def draws(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Draw t uniformly by hit-and-run, many chains at once, shape (count, dimension)."""
+        dimension = self.basis.shape[1]
+        at = np.zeros((count, dimension))
+        for _ in range(BURN_IN * dimension):
+            way = rng.normal(size=at.shape)
+            sizes, slopes = self.centre + at @ self.basis.T, way @ self.basis.T
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ends = -sizes / slopes
+            lower = np.where(slopes > 0, ends, -np.inf).max(1)
+            upper = np.where(slopes < 0, ends, np.inf).min(1)
+            at += rng.uniform(lower, upper)[:, None] * way
+        return at
+
+    def log_volume(self, rng: np.random.Generator) -> float:
+        """Return the log of the volume, by the mean over directions of the ball that reaches as far."""
+        dimension = self.basis.shape[1]
+        way = rng.normal(size=(DIRECTIONS, dimension))
+        way /= np.linalg.norm(way, axis=1, keepdims=True)
+        reach = 1 / np.max(-(way @ self.basis.T) / self.centre, axis=1)
+        ball = dimension / 2 * np.log(np.pi) - gammaln(dimension / 2 + 1)
+        return float(ball + np.log(np.mean(reach**dimension)))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What the totals and counts say of the sizes of the arms of a cohort.
+
+    Attributes
+    ----------
+    fixed : ndarray, shape (arm,)
+        Patients where the number is known, else 0.
+    blocks : tuple of (arms, total)
+        Disjoint sets of arms whose total is known, to be shared out.
+    polytope : Polytope or None
+        For arms of overlapping totals.
+    loose : tuple of int
+        Arms that the polytope is about.
+    are_known : bool
+        False where no total is printed; the one block then holds shares of an unknown number.
+    """
+
+    fixed: NDArray[np.float64]
+    blocks: tuple[tuple[tuple[int, ...], float], ...]
+    polytope: Polytope | None = None
+    loose: tuple[int, ...] = ()
+    are_known: bool = True
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the random variables that `state` makes."""
+        names = [f"{SHARE}_{at}" for at in range(1, len(self.blocks) + 1)]
+        return (*names, SHARE) if self.polytope else tuple(names)
+
+    @property
+    def data(self) -> model_data.Given:
+        """What `state` takes as data of a PyMC model: totals to be shared out, and known sizes."""
+        totals = {f"{n} total": t for n, (_, t) in zip(self.variables, self.blocks, strict=False)}
+        return {"fixed sizes": self.fixed, **totals}
+
+    @property
+    def ways(self) -> NDArray[np.float64]:
+        """Directions in which sizes may move and leave every total as it is, shape (arm, direction)."""
+        found = []
+        for arms, total in self.blocks:
+            own = np.zeros((len(self.fixed), len(arms) - 1))
+            # Columns of a matrix that centres span all ways of adding up to nothing.
+            own[list(arms)] = (np.eye(len(arms)) - 1 / len(arms))[:, 1:] * total / len(arms)
+            found.append(own)
+        if self.polytope is not None:
+            own = np.zeros((len(self.fixed), self.polytope.basis.shape[1]))
+            own[list(self.loose)] = self.polytope.basis * self.polytope.centre.mean()
+            found.append(own)
+        return np.hstack(found) if found else np.zeros((len(self.fixed), 0))
+
+    @property
+    def typical(self) -> NDArray[np.float64]:
+        """Sizes in the middle of what is possible, shape (arm,)."""
+        n = self.fixed.copy()
+        for arms, total in self.blocks:
+            n[list(arms)] = total / len(arms)
+        if self.polytope is not None:
+            n[list(self.loose)] = self.polytope.centre
+        return n
+
+
+def sizes_of(study: Study) -> Sizes:
+    """Work out what is known of the sizes of the arms in ``study.present``.
+
+    Raises
+    ------
+    ValueError
+        If no sizes fit the totals and the counts, or some regimen stands in no total.
+    """
+    labels = study.present
+    fixed = np.array([study.n[study.counted.index(r)] if r in study.counted else 0 for r in labels])
+    fixed = fixed.astype(float)
+    free = [i for i, r in enumerate(labels) if r not in study.counted]
+    if not free:
+        return Sizes(fixed, ())
+    if not study.totals:
+        return Sizes(fixed, ((tuple(free), 1.0),), are_known=False)
+    within = np.array([study.members(total.patients, labels) for total in study.totals], float)
+    left = np.array([total.n for total in study.totals]) - within @ fixed
+    within = within[:, free]
+    unbounded = [labels[i] for i, column in zip(free, within.T, strict=True) if not column.any()]
+    if unbounded:
+        raise ValueError(
+            f"no total holds {', '.join(unbounded)}, so nothing says how many patients they are; "
+            'print the number of patients = "all"'
+        )
+    atoms, atom = np.unique(within, axis=1, return_inverse=True)
+    totals, *_ = np.linalg.lstsq(atoms, left, rcond=None)
+    if np.abs(atoms @ totals - left).max() > TOLERANCE * max(1.0, left.max()):
+        raise ValueError(f"no numbers of patients fit these totals: {_listed(study)}")
+    if np.linalg.matrix_rank(atoms) < atoms.shape[1]:
+        return _loose(study, fixed, free, within, left)
+    if totals.min() < -TOLERANCE * max(1.0, left.max()):
+        raise ValueError(f"no numbers of patients fit these totals: {_listed(study)}")
+    blocks = []
+    for at, total in enumerate(totals):
+        arms = tuple(i for i, own in zip(free, atom.ravel(), strict=True) if own == at)
+        if total < 0.5:
+            raise ValueError(
+                "no numbers of patients fit these totals with patients in every arm: "
+                f"{_listed(study)}"
+            )
+        if len(arms) == 1:
+            fixed[list(arms)] = total
+        else:
+            blocks.append((arms, float(total)))
+    return Sizes(fixed, tuple(sorted(blocks)))
+
+
+def events_fit(study: Study) -> bool:
+    """Tell whether some numbers of patients and events fit all totals, and the counts."""
+    from scipy.optimize import linprog
+
+    labels, count = study.present, len(study.present)
+    rows, right = [], []
+    for total in study.totals:
+        inside = study.members(total.patients, labels).astype(float)
+        rows.append(np.r_[inside, np.zeros(count)])
+        right.append(float(total.n))
+        if total.events is not None:
+            rows.append(np.r_[np.zeros(count), inside])
+            right.append(float(total.events))
+    if not rows:
+        return True
+    arms = {study.label(arm.regimen): arm for arm in study.arms}
+    bounds = [(arms[r].n,) * 2 if r in arms else (0, None) for r in labels]
+    bounds += [(arms[r].events,) * 2 if r in arms else (0, None) for r in labels]
+    found = linprog(
+        c=np.zeros(2 * count),
+        A_ub=np.hstack([-np.eye(count), np.eye(count)]),
+        b_ub=np.zeros(count),
+        A_eq=np.array(rows),
+        b_eq=np.array(right),
+        bounds=bounds,
+    )
+    return found.status == 0
+
+
+def listed_events(study: Study) -> str:
+    """Write the totals' events."""
+    counted = f", with {int(study.events.sum())} of {int(study.n.sum())} counted by regimen"
+    totals = [t for t in study.totals if t.events is not None]
+    words = ", ".join(f"{t.patients} {t.events} of {t.n}" for t in totals)
+    return words + (counted if study.arms else "")
+
+
+def _loose(
+    study: Study,
+    fixed: NDArray[np.float64],
+    free: list[int],
+    within: NDArray[np.float64],
+    left: NDArray[np.float64],
+) -> Sizes:
+    """Find a centre of the sizes that overlapping totals allow, and the ways to move in them."""
+    from scipy.linalg import null_space
+    from scipy.optimize import linprog
+
+    # The smallest arm as large as may be.
+    count = len(free)
+    found = linprog(
+        c=np.r_[np.zeros(count), -1.0],
+        A_ub=np.column_stack([-np.eye(count), np.ones(count)]),
+        b_ub=np.zeros(count),
+        A_eq=np.column_stack([within, np.zeros(len(within))]),
+        b_eq=left,
+        bounds=[(0, None)] * (count + 1),
+    )
+    if found.status != 0 or found.x[-1] < TOLERANCE:
+        raise ValueError(
+            f"no numbers of patients fit these totals with patients in every arm: {_listed(study)}"
+        )
+    return Sizes(fixed, (), Polytope(found.x[:-1], null_space(within)), tuple(free))
+
+
+def _listed(study: Study) -> str:
+    counted = f", with {int(study.n.sum())} counted by regimen" if study.arms else ""
+    return ", ".join(f"{total.patients} {total.n}" for total in study.totals) + counted
+
+
+# --- In a PyMC model -------------------------------------------------------------------------------
+
+
+def state(sizes: Sizes) -> pt.TensorVariable:
+    """State the sizes of the PyMC model in context, uniform on what is possible, shape (arm,)."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    parts: list[Any] = []
+    places: list[int] = []
+    known = model_data.state(sizes.data)
+    for name, (arms, _) in zip(sizes.variables, sizes.blocks, strict=False):
+        parts.append(known[f"{name} total"] * pm.Dirichlet(name, np.ones(len(arms))))
+        places += arms
+    if sizes.polytope is not None:
+        at = _uniform(sizes.polytope)
+        parts.append(sizes.polytope.centre + sizes.polytope.basis @ at)
+        places += sizes.loose
+    if not parts:
+        return known["fixed sizes"]
+    where = np.zeros((len(sizes.fixed), len(places)))
+    where[places, range(len(places))] = 1.0
+    return known["fixed sizes"] + where @ pt.concatenate(parts)
+
+
+def _uniform(polytope: Polytope) -> pt.TensorVariable:
+    """State the uniform distribution on a polytope.
+
+    Samplers move y in all of space: t = tanh(|y|) R(y/|y|) y/|y|, with R the distance from the
+    centre to the wall. In polar coordinates the Jacobian is R^d (tanh ρ/ρ)^(d−1) / cosh² ρ.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    dimension = polytope.basis.shape[1]
+
+    def reach(direction: Any) -> Any:
+        towards = -(polytope.basis @ direction) / polytope.centre
+        return 1 / pt.max(towards)
+
+    def length(y: Any) -> Any:
+        return pt.sqrt((y**2).sum() + 1e-12)
+
+    class Inside(pm.distributions.transforms.Transform):
+        name = "inside"
+
+        def backward(self, value: Any, *_: Any) -> Any:
+            rho = length(value)
+            return pt.tanh(rho) * reach(value / rho) * value / rho
+
+        def forward(self, value: Any, *_: Any) -> Any:
+            rho = length(value)
+            return pt.arctanh(rho / reach(value / rho)) * value / rho
+
+        def log_jac_det(self, value: Any, *_: Any) -> Any:
+            rho = length(value)
+            radial = (dimension - 1) * pt.log(pt.tanh(rho) / rho) - 2 * pt.log(pt.cosh(rho))
+            return dimension * pt.log(reach(value / rho)) + radial
+
+    rng = np.random.default_rng(0)
+    pool, log_volume = polytope.draws(4000, rng), polytope.log_volume(rng)
+
+    def random(_: Any, rng: np.random.Generator, size: Any = None) -> NDArray[np.float64]:
+        return pool[rng.integers(len(pool), size=size)]
+
+    return pm.CustomDist(
+        SHARE,
+        np.zeros(dimension),  # for its shape
+        logp=lambda value, _: pt.zeros(value.shape[:-1]) - log_volume,
+        random=random,
+        support_point=lambda *_: pt.as_tensor(pool[0]),  # the centre has no direction
+        signature="(d)->(d)",
+        default_transform=Inside(),
+    )

@@ -1,0 +1,1 @@
+"""Maximum likelihood, g-computation, Firth penalisation and confidence intervals."""

@@ -1,0 +1,200 @@
+"""Confidence intervals of an estimand by every method that suits it, the usual one first."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, logit, ndtri
+
+from cotreat.core.constants import INTERVAL
+from cotreat.estimands.estimand import Estimand, is_measure
+from cotreat.frequentist.firth import LogLikelihood, basis, climb
+from cotreat.frequentist.logistic import Likelihood, Regression
+
+MOST_CELLS = 10_000
+"""With more cells than this a profile takes seconds, and a table may need dozens."""
+Z = float(ndtri(0.5 + INTERVAL / 2))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval and the method behind it; NaN, and why, where there is none."""
+
+    lower: float
+    upper: float
+    method: str
+    why_none: str = ""
+
+    @property
+    def label(self) -> str:
+        """How it is labelled in every table."""
+        return f"none: {self.why_none}" if self.why_none else f"{INTERVAL:.0%} {self.method}"
+
+
+def intervals(fit: Regression, estimand: Estimand) -> Iterator[Interval]:
+    """Yield the Wald or delta interval, then profile or MOVER where an estimand has one.
+
+    Of a penalised likelihood whatever is a contrast of coefficients has its profile alone: next to a
+    separated regimen the likelihood is far from symmetric, and the Wald interval far off (Heinze &
+    Schemper, Stat Med 2002;21:2409).
+
+    Parameters
+    ----------
+    estimand
+        One whose ``fit.availability`` is not undefined.
+    """
+    if fit.is_penalised and _is_contrast(fit, estimand) and len(fit.counts[0]) <= MOST_CELLS:
+        yield _profile(fit, estimand)
+        return
+    yield wald(fit, estimand)
+    name = estimand.measure.name if estimand.measure else ""
+    if name in FURTHER and isinstance(fit, Likelihood) and not fit.is_penalised:
+        yield FURTHER[name](fit, estimand)
+
+
+def _is_contrast(fit: Regression, estimand: Estimand) -> bool:
+    """Tell whether an estimand is a function of one contrast of coefficients; no standardised risk is."""
+    if _is_risk(estimand):
+        return estimand.risk_kind(fit.waist) == "crude"
+    is_of_odds = estimand.measure is None or is_measure(estimand, "ror")
+    return is_of_odds and not estimand.needs_risks
+
+
+def _is_risk(estimand: Estimand) -> bool:
+    return len(estimand.arms) == 1
+
+
+def wald(fit: Regression, estimand: Estimand) -> Interval:
+    """Return the Wald interval; for measures of synergy this is the delta method.
+
+    It is taken on the log scale for ratios and on the logit scale for risks.
+    """
+    value = fit.estimate(estimand)
+    is_contrast = estimand.measure is None or is_measure(estimand, "ror")
+    method = ("Wald" if is_contrast else "delta") + (", robust" if fit.is_robust else "")
+    if estimand.measure is not None and not estimand.measure.smooth:
+        return Interval(np.nan, np.nan, method, "the maximum of two risks is not smooth")
+    slope = fit.slope(estimand)
+    se = float(np.sqrt(slope @ fit.covariance @ slope))
+    if estimand.log:
+        if not value > 0:
+            return Interval(np.nan, np.nan, method, "a ratio of 0 or less has no logarithm")
+        with np.errstate(over="ignore"):  # an upper limit past every float is infinite
+            ends = value * np.exp(Z * se / value * np.array([-1, 1]))
+        return Interval(float(ends[0]), float(ends[1]), method)
+    if _is_risk(estimand):
+        ends = expit(logit(value) + Z * se / (value * (1 - value)) * np.array([-1, 1]))
+        return Interval(float(ends[0]), float(ends[1]), method)
+    return Interval(value - Z * se, value + Z * se, method)
+
+
+def _direction(estimand: Estimand) -> int:
+    """Return −1 on the scale of the non-event, where every log odds ratio changes its sign."""
+    return 1 if estimand.scale == "event" else -1
+
+
+# --- Profile likelihood ----------------------------------------------------------------------------
+
+
+def _profile(fit: Regression, estimand: Estimand) -> Interval:
+    """Invert the likelihood-ratio test of a contrast of coefficients, with the penalty if there is one."""
+    events, n, rows = fit.counts
+    base = basis(rows)
+    surface = LogLikelihood(events, n, rows @ base, fit.is_penalised)
+    contrast, summit = base.T @ fit.contrast(estimand), base.T @ fit.coefficients
+    centre = float(contrast @ summit)
+    se = float(np.sqrt(contrast @ base.T @ fit.covariance @ base @ contrast))
+    # Coordinates in which the contrast is fixed and the rest is free.
+    along = contrast / (contrast @ contrast)
+    free = np.linalg.svd(contrast[None, :])[2][1:].T
+    found, best = climb(surface, free.T @ summit, along * centre, free)
+
+    def excess(value: float) -> float:
+        nonlocal found  # the next value is not far
+        found, deviance = climb(surface, found, along * value, free)
+        return deviance - best - Z**2
+
+    ends = sorted(_direction(estimand) * _root(excess, centre, side * se) for side in (-1, 1))
+    with np.errstate(over="ignore"):
+        lower, upper = expit(ends) if _is_risk(estimand) else np.exp(ends)
+    return Interval(float(lower), float(upper), "profile")
+
+
+def _root(excess: Callable[[float], float], centre: float, step: float) -> float:
+    """Walk from the maximum in steps of one SE until the test rejects, then close in."""
+    for k in range(1, 30):
+        if excess(centre + k * step) > 0:
+            return float(brentq(excess, *sorted((centre + (k - 1) * step, centre + k * step))))
+    return float(np.sign(step) * np.inf)
+
+
+# --- MOVER: intervals of a sum from the intervals of its parts ---------------------------------------
+
+
+def _mover(fit: Likelihood, estimand: Estimand, pairs: list[tuple[int, int]]) -> Interval:
+    """Recover the interval of OR_1 − OR_2 − OR_3 + 1 from the Wald intervals of three odds ratios.
+
+    Parameters
+    ----------
+    pairs
+        The three odds ratios, each "cell against cell" by place in 00, 10, 01, 11.
+
+    Notes
+    -----
+    Zou, Am J Epidemiol 2008;168:212: method of variance estimates recovery.
+    """
+    rows = _direction(estimand) * _against(fit, estimand, pairs) @ fit.design
+    covariance = rows @ fit.covariance @ rows.T
+    se = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(se, se)
+    log_parts = rows @ fit.coefficients
+    parts = np.exp(log_parts)
+    below, above = parts - np.exp(log_parts - Z * se), np.exp(log_parts + Z * se) - parts
+    signs = np.array([1.0, -1.0, -1.0])
+    down = signs * np.where(signs > 0, below, above)
+    up = signs * np.where(signs > 0, above, below)
+    value = signs @ parts + 1
+    return Interval(
+        float(value - np.sqrt(down @ correlation @ down)),
+        float(value + np.sqrt(up @ correlation @ up)),
+        "MOVER",
+    )
+
+
+def _against(
+    fit: Likelihood, estimand: Estimand, pairs: list[tuple[int, int]]
+) -> NDArray[np.float64]:
+    """Return the log-odds contrasts of pairs of the estimand's cells, shape (pair, arm)."""
+    contrasts = np.zeros((len(pairs), len(fit.arms)))
+    at = [fit.arms.index(arm) for arm in estimand.arms]
+    for row, (i, j) in enumerate(pairs):
+        contrasts[row, at[i]] += 1
+        contrasts[row, at[j]] -= 1
+    return contrasts
+
+
+def _mover_reri(fit: Likelihood, estimand: Estimand) -> Interval:
+    """RERI = OR11 − OR10 − OR01 + 1."""
+    return _mover(fit, estimand, [(3, 0), (1, 0), (2, 0)])
+
+
+def _mover_ap(fit: Likelihood, estimand: Estimand) -> Interval:
+    """AP = 1/OR11 − OR10/OR11 − OR01/OR11 + 1."""
+    return _mover(fit, estimand, [(0, 3), (1, 3), (2, 3)])
+
+
+def _mover_s(fit: Likelihood, estimand: Estimand) -> Interval:
+    """Return the interval of log S, whose MOVER form equals the delta method."""
+    delta = wald(fit, estimand)
+    return Interval(delta.lower, delta.upper, "MOVER", delta.why_none)
+
+
+FURTHER: dict[str, Callable[[Likelihood, Estimand], Interval]] = {
+    "ror": _profile,
+    "reri_or": _mover_reri,
+    "ap_or": _mover_ap,
+    "s_or": _mover_s,
+}
+"""The method beside Wald or delta, by measure."""

@@ -1,0 +1,229 @@
+"""Maximum likelihood beside the posterior: the same models, risks and estimands, without priors."""
+
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import statsmodels.api as sm
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import expit
+from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
+
+from cotreat.core.constants import is_undefined
+from cotreat.estimands.estimand import Availability, Estimand, Point, Waist, gradient, in_row_space
+from cotreat.frequentist.firth import maximise_penalised
+from cotreat.models.registry import Model
+from cotreat.study.regimens import group_of
+from cotreat.study.study import Study
+
+SEPARATED = 1e-4
+"""With fewer events, or non-events, fitted than this a coefficient is on its way to infinity."""
+
+
+NO_MAXIMUM = "undefined: maximum likelihood has no finite estimate"
+"""How the availability of an estimand begins that separation takes from maximum likelihood."""
+
+
+@dataclass(frozen=True)
+class Regression(ABC):
+    """A logistic regression without priors, of which the estimands can be asked.
+
+    Attributes
+    ----------
+    arms : tuple of str
+        Regimens the model can speak of; rows of `design`.
+    design : ndarray, shape (arm, coefficient of regimens)
+    coefficients : ndarray, shape (coefficient,)
+        Of the regimens first.
+    is_penalised : bool
+        Whether the coefficients maximise Firth's penalised likelihood.
+    """
+
+    study: Study
+    model: Model
+    arms: tuple[str, ...]
+    design: NDArray[np.float64]
+    coefficients: NDArray[np.float64]
+    is_penalised: bool = field(default=False, kw_only=True)
+
+    @property
+    @abstractmethod
+    def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Events and sizes of the cells, and the regression's design, shape (cell, coefficient)."""
+
+    @property
+    @abstractmethod
+    def waist(self) -> Waist:
+        """Risks in the shape of a posterior of one draw."""
+
+    @property
+    @abstractmethod
+    def covariance(self) -> NDArray[np.float64]:
+        """Covariance of the coefficients."""
+
+    @property
+    def is_robust(self) -> bool:
+        """Whether `covariance` holds without the model."""
+        return False
+
+    @abstractmethod
+    def availability(self, estimand: Estimand) -> str:
+        """Tell whether an estimand is estimated, and if not, why."""
+
+    @abstractmethod
+    def slope(self, estimand: Estimand) -> NDArray[np.float64]:
+        """Differentiate an estimand in the coefficients, shape (coefficient,)."""
+
+    @cached_property
+    def penalised(self) -> Self:
+        """The same regression by penalised likelihood; fitted when it is first asked for."""
+        return replace(self, coefficients=maximise_penalised(*self.counts), is_penalised=True)
+
+    def risk_kind(self, estimand: Estimand) -> str:
+        """Say what risks an estimand is made of."""
+        return estimand.risk_kind(self.waist)
+
+    def estimate(self, estimand: Estimand) -> float:
+        """Answer an estimand at the maximum."""
+        return estimand.values(self.waist).item()
+
+    def contrast(self, estimand: Estimand) -> NDArray[np.float64]:
+        """Return the coefficients' weights in a log-odds, a log odds ratio or a log ratio of these."""
+        signs = dict(zip(estimand.arms, (1.0, -1.0, -1.0, 1.0), strict=False))
+        own = np.array([signs.get(arm, 0.0) for arm in self.arms]) @ self.design
+        return np.concatenate([own, np.zeros(len(self.coefficients) - len(own))])
+
+
+@dataclass(frozen=True)
+class Likelihood(Regression):
+    """A logistic regression on cell counts."""
+
+    @property
+    def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """Events, sizes and rows of the design of the counted regimens."""
+        return self.study.events, self.study.n, self.counted_design
+
+    @property
+    def waist(self) -> xr.DataArray:
+        """The risks."""
+        return self.risk
+
+    @cached_property
+    def risk(self) -> xr.DataArray:
+        """Risk by regimen in the shape of a posterior: dims (chain, draw, arm), one draw."""
+        return xr.DataArray(
+            expit(self.design @ self.coefficients)[None, None, :],
+            dims=("chain", "draw", "arm"),
+            coords={"arm": list(self.arms)},
+            attrs={"risk_kind": "crude"},
+        )
+
+    @cached_property
+    def counted_design(self) -> NDArray[np.float64]:
+        """Rows of the design that have patients, shape (counted, coefficient)."""
+        return self.design[[self.arms.index(arm) for arm in self.study.counted]]
+
+    @cached_property
+    def informative_design(self) -> NDArray[np.float64]:
+        """Rows of `counted_design` that are not fitted by a risk of 0 or 1."""
+        return self.counted_design[~self._is_separated(self.study.counted)]
+
+    @cached_property
+    def covariance(self) -> NDArray[np.float64]:
+        """Inverse of the information at the maximum, shape (coefficient, coefficient).
+
+        Regimens on their way to a risk of 0 or 1 carry none; leaving them in would drown the others
+        in rounding. What has no information has no covariance either (`availability` says so).
+        """
+        kept = ~self._is_separated(self.study.counted)
+        risk = self.risk.sel(arm=list(self.study.counted)).values.ravel()[kept]
+        weights = self.study.n[kept] * risk * (1 - risk)
+        rows = self.informative_design
+        return np.linalg.pinv((rows.T * weights) @ rows, hermitian=True)
+
+    def _is_separated(self, arms: tuple[str, ...]) -> NDArray[np.bool_]:
+        if self.is_penalised:
+            return np.zeros(len(arms), dtype=bool)
+        size = dict(zip(self.study.counted, self.study.n, strict=True))
+        n = np.array([size.get(arm, max(size.values())) for arm in arms])
+        risk = self.risk.sel(arm=list(arms)).values.ravel()
+        return n * np.minimum(risk, 1 - risk) < SEPARATED
+
+    @cached_property
+    def _available(self) -> Availability:
+        return Availability(self.study, self.model, self.risk)
+
+    def availability(self, estimand: Estimand) -> str:
+        """Tell whether maximum likelihood estimates an estimand, and if not, why."""
+        found = self._available.of(estimand)
+        if is_undefined(found):
+            return found
+        separated = np.array(estimand.arms)[self._is_separated(estimand.arms)]
+        if separated.size:
+            return f"{NO_MAXIMUM}, for it fits a risk of 0 or 1 in {', '.join(separated)}"
+        slope = self.slope(estimand)
+        if np.isnan(slope).any():
+            return "undefined: the single effects add up to no excess"
+        if not in_row_space(slope, self.informative_design):
+            return "undefined: not estimable from the counted regimens"
+        return found
+
+    def slope(self, estimand: Estimand) -> NDArray[np.float64]:
+        """Differentiate an estimand in the coefficients, shape (coefficient,)."""
+        point = Point(self.design @ self.coefficients)
+        return gradient(estimand, self.arms, point) @ self.design
+
+
+def fit_likelihood(study: Study, model: Model) -> Likelihood:
+    """Fit a model's linear predictor to the counts by maximum likelihood.
+
+    Parameters
+    ----------
+    model
+        ``exchangeable`` has no counterpart without a prior and is fitted as ``interaction``.
+    """
+    arms = model.arms(study)
+    design = design_of(study, model, arms)
+    rows = [arms.index(arm) for arm in study.counted]
+    coefficients = maximise(study.events, study.n, design[rows])
+    return Likelihood(study, model, arms, design, coefficients)
+
+
+def design_of(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return the design of a model's regimens, shape (arm, coefficient).
+
+    Levels are categories here, without order, and treatments have effects of their own in each
+    subgroup.
+    """
+    if not model.has_structure:
+        return np.eye(len(arms))
+    parts = study.part_content(arms)
+    columns = [np.ones((len(arms), 1)), parts]
+    if model.has_products:
+        at = list(study.all_parts)
+        pairs = [(at.index(a), at.index(b)) for a, b in study.judged_pairs.values()]
+        columns += [parts[:, [i]] * parts[:, [j]] for i, j in pairs]
+    for group in study.groups[1:]:
+        own = np.array([[float(group_of(arm) == group)] for arm in arms])
+        columns += [own, own * parts]
+    return np.hstack(columns)
+
+
+def maximise(
+    events: NDArray[np.int64], n: NDArray[np.int64], design: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the coefficients that make counts likeliest, shape (coefficient,)."""
+    outcome = np.column_stack([events, n - events])
+    with warnings.catch_warnings():
+        # A saturated fit of cells is exact by construction, which statsmodels takes for separation;
+        # real separation is told by fitted risks of 0 or 1, and a design that the counted regimens
+        # do not fill by its row space (`Likelihood.availability`).
+        warnings.simplefilter("ignore", PerfectSeparationWarning)
+        warnings.simplefilter("ignore", SingularMatrixWarning)
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="statsmodels")
+        model = sm.GLM(outcome, design, family=sm.families.Binomial())
+        return np.asarray(model.fit(tol=1e-12, maxiter=200).params)

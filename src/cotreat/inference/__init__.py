@@ -1,0 +1,1 @@
+"""Fits: NUTS, sequential Monte Carlo, Laplace approximation and marginal likelihood."""

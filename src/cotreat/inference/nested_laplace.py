@@ -1,0 +1,151 @@
+"""Nested Laplace: normals at several values of the spreads, all else centred anew at each.
+
+Rue, Martino & Chopin, J R Stat Soc B 2009;71:319.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotreat.inference.gaussian_mixture import Normals
+from cotreat.inference.modes import Array, Mode, Surface, climb, quadratic
+
+SPACING, SPACING_EACH = 1.0, 1.5
+"""From node to node where one spread is held while all else is centred anew, in standard deviations; and where
+there are several, along the axis of each."""
+KERNEL, KERNEL_EACH = 0.6, 0.8
+"""Standard deviation of a spread about its node, in its own; where there are several."""
+NEGLIGIBLE, MOST_NODES = 4.0, 6
+"""Nodes are added on either side until one has a log mass so far below the heaviest one's, or so many are."""
+
+
+def nested(surface: Surface, modes: list[Mode], spreads: NDArray[np.int64]) -> Normals:
+    """Put normals at the modes, or, where there are spreads, at nodes of these around each mode."""
+    nodes: list[Mode] = []
+    for mode in modes:
+        is_nested = 0 < len(spreads) < len(mode.at)
+        nodes += (_Nodes(surface, mode, spreads).normals() if is_nested else []) or [mode]
+    # Each in proportion to the mass that its normal would have under the posterior.
+    logs = np.array([m.log_mass for m in nodes])
+    weights = np.maximum(np.exp(logs - logs.max()), 1e-3)
+    return Normals(
+        weights / weights.sum(),
+        np.array([m.at for m in nodes]),
+        np.array([m.root @ m.root.T for m in nodes]),
+    )
+
+
+class _Nodes:
+    """Values of the spreads at each of which all else is centred anew.
+
+    They lie on a grid about a mode, in standard deviations of the spreads, and are worked out when they are
+    asked for. Where the mass is, is not where the density is highest: at a small spread what depends on it
+    has more room.
+    """
+
+    def __init__(self, surface: Surface, mode: Mode, spreads: NDArray[np.int64]) -> None:
+        size, self._count = len(mode.at), len(spreads)
+        self._surface, self._spreads = surface, spreads
+        self._others = np.setdiff1d(np.arange(size), spreads)
+        covariance = mode.root @ mode.root.T
+        own = covariance[np.ix_(spreads, spreads)]
+        across = covariance[np.ix_(spreads, self._others)]
+        self._lean = np.linalg.solve(own, across).T
+        rest = covariance[np.ix_(self._others, self._others)] - self._lean @ across
+        root = np.zeros((size, len(self._others)))
+        root[self._others] = np.linalg.cholesky(rest + 1e-12 * np.eye(len(self._others)))
+        self._scale = np.sqrt(np.diag(own))
+        self._known: dict[tuple[int, ...], Mode | None] = {}
+        self._step(mode.at, root, (0,) * self._count)
+
+    def normals(self) -> list[Mode]:
+        """Return the nodes that have a mass to speak of, widened into the spreads' directions."""
+        kernel = KERNEL if self._count == 1 else KERNEL_EACH
+        found = []
+        for node in self._weighty():
+            seen = _leaning(self._surface, node, self._spreads, self._scale, kernel)
+            found += [] if seen is None else [seen]
+        return found
+
+    def _weighty(self) -> list[Mode]:
+        centre = self._heaviest((0,) * self._count)
+        middle = self._known[centre]
+        if middle is None:
+            return []
+        found, top = [middle], self._mass(centre)
+        for way in self._ways():
+            place = centre
+            for _ in range(MOST_NODES):
+                place, before = _sum(place, way), place
+                node = self._at(place, before)
+                if node is None:
+                    break
+                found.append(node)
+                if self._mass(place) < top - NEGLIGIBLE:
+                    break
+        return found
+
+    def _heaviest(self, place: tuple[int, ...]) -> tuple[int, ...]:
+        """Go from node to neighbour, as long as that one is heavier."""
+        for _ in range(MOST_NODES):
+            for way in self._ways():
+                self._at(_sum(place, way), place)
+            best = max((_sum(place, way) for way in self._ways()), key=self._mass)
+            if self._mass(best) <= self._mass(place):
+                break
+            place = best
+        return place
+
+    def _ways(self) -> list[tuple[int, ...]]:
+        axes = np.eye(self._count, dtype=int)
+        return [tuple(int(x) for x in sign * axis) for axis in axes for sign in (-1, 1)]
+
+    def _mass(self, place: tuple[int, ...]) -> float:
+        node = self._known[place]
+        if node is None:
+            return -np.inf
+        return node.log_density + float(np.linalg.slogdet(node.root[self._others])[1])
+
+    def _at(self, place: tuple[int, ...], before: tuple[int, ...]) -> Mode | None:
+        """Return a node, worked out from its neighbour; None where the log density is not finite."""
+        if place not in self._known:
+            neighbour = self._known[before]
+            if neighbour is None:
+                self._known[place] = None
+            else:
+                self._step(neighbour.at, neighbour.root, place, np.subtract(place, before))
+        return self._known[place]
+
+    def _step(
+        self, start: Array, root: Array, place: tuple[int, ...], by: NDArray[np.int64] | float = 0.0
+    ) -> None:
+        spacing = SPACING if self._count == 1 else SPACING_EACH
+        moved = spacing * self._scale * by
+        at = start.copy()
+        at[self._spreads] += moved
+        at[self._others] += self._lean @ moved
+        self._known[place] = climb(self._surface, at, root, most=10)
+
+
+def _sum(place: tuple[int, ...], way: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(one + other for one, other in zip(place, way, strict=True))
+
+
+def _leaning(
+    surface: Surface, node: Mode, spreads: NDArray[np.int64], scale: Array, kernel: float
+) -> Mode | None:
+    """Widen a node into the spreads' directions, along which the others' centre moves."""
+    size, inner = node.root.shape
+    full = np.zeros((size, size))
+    full[:, :inner] = node.root
+    full[spreads, np.arange(inner, size)] = scale
+    seen = quadratic(surface, node.at, full)
+    if seen is None:
+        return None
+    full, (height, _, bend) = seen
+    sizes, axes = np.linalg.eigh(-bend[:inner, :inner])
+    inverse = (axes / np.clip(sizes, 0.2, 50)) @ axes.T
+    turned = np.zeros((size, size))
+    turned[:inner, :inner] = np.linalg.cholesky(inverse)
+    turned[:inner, inner:] = kernel * np.clip(inverse @ bend[:inner, inner:], -3, 3)
+    turned[inner:, inner:] = kernel * np.eye(size - inner)
+    return Mode(node.at, full @ turned, height)

@@ -1,0 +1,290 @@
+"""Tempered sequential Monte Carlo: for posteriors that NUTS cannot walk, and for log evidence."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pymc as pm
+from blackjax.mcmc import random_walk
+from blackjax.smc import adaptive_tempered, resampling
+from numpy.typing import NDArray
+from pymc.sampling.jax import get_jaxified_graph
+
+from cotreat.inference import gaussian_mixture_jax
+from cotreat.inference.vectorise import Draws, function_of_draws, unconstrained
+
+TARGET_ESS = jnp.array([0.7, 0.5])
+"""The next temperature keeps this share of the particles effective, in the second and first pass."""
+ACCEPTANCE = 0.22
+"""Share of accepted moves along differences that the step size is steered to."""
+SHARES = jnp.array([0.2, 0.4, 1.0])
+"""Shares of the coordinates that a proposal moves, one of them at random (Vrugt 2009)."""
+JUMP = 0.1
+"""Share of moves by a whole difference of two particles, which carries from mode to mode."""
+JITTER = 0.1
+"""Size of the noise that is added to a difference, in SDs."""
+SNAPSHOTS = 3
+"""Times that the particles are kept at the end of the second pass, a stage's moves apart."""
+BATCH = 250
+"""Particles moved together: what they need fits the processor's cache."""
+IMPOSSIBLE = -1e10
+FRESH = 1
+"""The second of the two kinds of moves: a draw from a mixture."""
+
+
+@dataclass(frozen=True)
+class Particles:
+    """What a run gives.
+
+    Attributes
+    ----------
+    draws : dict
+        Free variables on their own scale, shape (chain, particle, …).
+    log_evidence : ndarray, shape (chain,)
+        Log marginal likelihood, one estimate a chain.
+    stages : ndarray of int, shape (chain,)
+        Temperatures of the second pass.
+    acceptance : ndarray, shape (chain,)
+        Share of accepted draws from the mixture, at the end.
+    steps : int
+        Moves of each kind of each particle at each stage.
+    """
+
+    draws: Draws
+    log_evidence: NDArray[np.float64]
+    stages: NDArray[np.int64]
+    acceptance: NDArray[np.float64]
+    steps: int
+
+
+class Sampler:
+    """A model made ready once, to be run with any number of steps without compiling again.
+
+    Tempering goes twice from a distribution that can be drawn from to the posterior: from the prior,
+    and then, in few stages, from a mixture of normals fitted to what the first pass has found. The
+    first pass finds the modes but weighs them badly; the second weighs them.
+
+    Half of the moves are those of differential evolution (ter Braak 2006), along the difference of
+    two particles of the stage before, so that proposals have the shape of the posterior; the others
+    are draws from a mixture fitted to these particles. The tempering, resampling and Metropolis step
+    are blackjax's. Chains share nothing.
+
+    Parameters
+    ----------
+    prior
+        Draws of the free variables from the prior, at least ``chains × particles``.
+    """
+
+    def __init__(self, built: pm.Model, prior: Draws, *, chains: int, particles: int) -> None:
+        first = {name: values[: chains * particles] for name, values in prior.items()}
+        parts = unconstrained(built, first)
+        self._built = built
+        self._shape = (chains, particles)
+        self._shapes = [part.shape[1:] for part in parts]
+        self._start = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+        # With fewer host devices than chains (JAX was started by somebody else) they share one program.
+        each = jax.pmap if jax.local_device_count() >= chains else _together
+        self._scatter = each(
+            lambda points, key: (points, gaussian_mixture_jax.scattered(points, key))
+        )
+        self._pass = each(self._tempered(), in_axes=(0, 0, 0, None, None))
+        self._again = each(self._from_mixture)
+
+    def run(self, steps: int, seed: int) -> Particles:
+        """Temper from prior to posterior, and again from a mixture, `steps` moves a stage."""
+        chains, particles = self._shape
+        keys = jax.random.split(jax.random.PRNGKey(seed), (4, chains))
+        start = self._start.reshape(chains, particles, -1)
+        start, shape = self._scatter(start, keys[0])
+        found = self._pass(keys[1], start, shape, jnp.array(True), steps)
+        start, shape = self._again(found[0], found[-1], keys[2])
+        found = self._pass(keys[3], start, shape, jnp.array(False), steps)
+        at, evidence, stages, acceptance = map(np.asarray, found[:-1])
+        return Particles(self._constrained(at), evidence, stages, acceptance, steps)
+
+    def _constrained(self, at: NDArray[np.float64]) -> Draws:
+        """Take particles (chain, particle, …) back to the scale of the model's variables."""
+        on_own_scale = self._built.unobserved_value_vars
+        names = {variable.name: variable for variable in on_own_scale}
+        outputs = [names[rv.name] for rv in self._built.free_RVs]
+        function = get_jaxified_graph(inputs=list(self._built.value_vars), outputs=outputs)
+        values = function_of_draws(lambda row: function(*self._apart(row)))(
+            at.reshape(-1, at.shape[-1])
+        )
+        return {
+            rv.name: np.asarray(value).reshape(*at.shape[:2], *value.shape[1:])
+            for rv, value in zip(self._built.free_RVs, values, strict=True)
+        }
+
+    def _apart(self, row: Any) -> list[Any]:
+        """Split a particle into the model's value variables."""
+        cuts = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1]
+        parts = jnp.split(row, cuts)
+        return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+    def _density(self, term: Any) -> Callable[[Any], Any]:
+        function = get_jaxified_graph(inputs=list(self._built.value_vars), outputs=[term])
+
+        def density(row: Any) -> Any:
+            value = function(*self._apart(row))[0]
+            return jnp.where(jnp.isnan(value), IMPOSSIBLE, jnp.maximum(value, IMPOSSIBLE))
+
+        return density
+
+    def _from_mixture(self, points: Any, shape: Any, key: Any) -> tuple[Any, Any]:
+        """Fit a mixture to all that a chain has kept, and draw its particles from that."""
+        fitted = gaussian_mixture_jax.fitted(points, shape)
+        return jax.vmap(fitted.draw)(jax.random.split(key, self._shape[1])), fitted
+
+    def _tempered(self) -> Callable[..., Any]:
+        """Return one pass of one chain: tempered until prior and likelihood count in full."""
+        particles = self._shape[1]
+        prior, likelihood = map(self._density, (self._built.varlogp, self._built.datalogp))
+
+        def chain(key: Any, start: Any, shape: Any, is_first: Any, steps: Any) -> tuple[Any, ...]:
+            def begun(row: Any) -> Any:
+                return jnp.where(is_first, prior(row), shape.log_density(row))
+
+            def left(row: Any) -> Any:
+                return likelihood(row) + prior(row) - begun(row)
+
+            kernel = adaptive_tempered.build_kernel(
+                begun,
+                left,
+                _step,
+                random_walk.init,
+                resampling.systematic,
+                TARGET_ESS[is_first.astype(int)],
+                update_strategy=_moves,
+            )
+
+            def stage(carry: _Carry) -> _Carry:
+                key, for_pool, for_kernel = jax.random.split(carry.key, 3)
+                state = carry.state
+                pool = state.particles[resampling.systematic(for_pool, state.weights, particles)]
+                # Resampled already, so that the kernel picks the next temperature for these.
+                state = state._replace(particles=pool, weights=jnp.full(particles, 1 / particles))
+                fitted = gaussian_mixture_jax.fitted(pool, carry.shape)
+                tuned = {
+                    "pool": pool,
+                    "root": jnp.linalg.cholesky(gaussian_mixture_jax.covariance(pool)),
+                    "scale": carry.scale,
+                }
+                shared = {n: value[None] for n, value in (tuned | fitted._asdict()).items()}
+                after, info = kernel(for_kernel, state, steps, shared)
+                along, fresh = info.update_info.mean(0)
+                # The kernel moves before it reweighs: the stage begun at 1 is the last.
+                is_done = (state.tempering_param >= 1).astype(int)
+                # Into all places left: the first pass ends before it has filled them one by one.
+                is_left = jnp.arange(SNAPSHOTS)[:, None, None] >= carry.done
+                kept = jnp.where(is_left, after.particles, carry.kept)
+                return _Carry(
+                    key,
+                    after,
+                    carry.evidence + info.log_likelihood_increment,
+                    carry.scale * jnp.exp(along - ACCEPTANCE),
+                    fitted,
+                    carry.stages + 1 - is_done,
+                    fresh,
+                    carry.done + is_done,
+                    kept,
+                )
+
+            state = adaptive_tempered.init(start)._replace(tempering_param=jnp.array(0.0))
+            kept = jnp.zeros((SNAPSHOTS, *start.shape))
+            zero = jnp.array(0.0)
+            first = _Carry(key, state, zero, jnp.array(1.0), shape, 0, zero, 0, kept)
+            last = jnp.where(is_first, 1, SNAPSHOTS)
+            end = jax.lax.while_loop(lambda carry: carry.done < last, stage, first)
+            points = jax.random.permutation(end.key, end.kept.reshape(-1, start.shape[1]))
+            return points, end.evidence, end.stages, end.acceptance, end.shape
+
+        return chain
+
+
+def _together(function: Callable[..., Any], in_axes: Any = 0) -> Callable[..., Any]:
+    return jax.jit(jax.vmap(function, in_axes))
+
+
+class _Carry(NamedTuple):
+    """What one stage hands to the next."""
+
+    key: Any
+    state: Any
+    evidence: Any
+    scale: Any
+    shape: Any
+    stages: Any
+    acceptance: Any
+    done: Any
+    kept: Any
+
+
+def _step(
+    key: Any,
+    state: Any,
+    density: Any,
+    is_fresh: bool,
+    pool: Any,
+    root: Any,
+    scale: Any,
+    **shape: Any,
+) -> Any:
+    """Propose a fresh draw or a move along the difference of two particles, and accept or not."""
+    if is_fresh:
+        fitted = gaussian_mixture_jax.Mixture(**shape)
+        return random_walk.build_rmh()(
+            key,
+            state,
+            density,
+            lambda key, _: fitted.draw(key),
+            lambda _, to: fitted.log_density(to.position),
+        )
+    return random_walk.build_rmh()(
+        key, state, density, lambda key, at: at + _along(key, at, pool, root, scale)
+    )
+
+
+def _along(key: Any, at: Any, pool: Any, root: Any, scale: Any) -> Any:
+    """Draw a move along the difference of two particles, of some or all coordinates."""
+    for_pair, for_kind, for_noise = jax.random.split(key, 3)
+    pair = jax.random.randint(for_pair, (2,), 0, len(pool))
+    kind = jax.random.uniform(for_kind, (2 + at.size,), jnp.float32)
+    is_jump = kind[0] < JUMP
+    share = SHARES[(kind[1] * len(SHARES)).astype(int)]
+    is_moved = (kind[2:] < share) | is_jump
+    step = scale * 2.38 / jnp.sqrt(2 * jnp.maximum(is_moved.sum(), 1))
+    factor = jnp.where(is_jump, 1.0, step)
+    # Any symmetric noise will do; uniform numbers of single precision are cheap.
+    noise = jax.random.uniform(for_noise, at.shape, jnp.float32, -1.7, 1.7)
+    along = pool[pair[0]] - pool[pair[1]] + JITTER * (root @ noise.astype(at.dtype))
+    return is_moved * factor * along
+
+
+def _moves(
+    init: Any, density: Any, step: Any, num_mcmc_steps: Any, n_particles: Any, **_: Any
+) -> tuple[Any, Any]:
+    """Make so many moves of both kinds, a number that need not be known when compiling."""
+
+    def move(key: Any, at: Any, parameters: Any) -> tuple[Any, Any]:
+        def once(i: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+            state, accepted = carry
+            shares = []
+            for kind, key_of_kind in enumerate(jax.random.split(jax.random.fold_in(key, i))):
+                state, info = step(key_of_kind, state, density, kind == FRESH, **parameters)
+                shares.append(info.acceptance_rate)
+            return state, accepted + jnp.stack(shares)
+
+        begun = (init(at, density), jnp.zeros(2))
+        state, accepted = jax.lax.fori_loop(0, num_mcmc_steps, once, begun)
+        return state.position, accepted / num_mcmc_steps
+
+    def in_batches(keys: Any, particles: Any, parameters: Any) -> tuple[Any, Any]:
+        return jax.lax.map(
+            lambda one: move(one[0], one[1], parameters), (keys, particles), batch_size=BATCH
+        )
+
+    return in_batches, n_particles

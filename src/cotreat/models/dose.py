@@ -1,0 +1,39 @@
+"""Ordered levels of treatments: an effect that never turns back on the way to the highest."""
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from cotreat.priors.declare import state
+from cotreat.priors.prior import PriorSet
+from cotreat.study.study import Study
+
+
+def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.TensorVariable:
+    """State the log-odds by arm, shape (arm,), with x_d in [0, 1] the dose of treatment d.
+
+    Notes
+    -----
+    x rises from 0 without the treatment to 1 at its highest level by the steps of a Dirichlet simplex
+    (Bürkner & Charpentier, Br J Math Stat Psychol 2020;73:420); products take the same x, so that the
+    odds rise or fall with the level on every background.
+    """
+    alpha, beta = state(priors, "alpha"), state(priors, "beta", dims="treatment")
+    gamma = state(priors, "gamma", dims="pair")
+    x = {t: _dose(study, arms, t, priors) for t in study.treatment_ids}
+    eta = alpha + pt.stack(list(x.values()), axis=1) @ beta
+    return eta + pt.stack([x[a] * x[b] for a, b in study.pairs], axis=1) @ gamma
+
+
+def _dose(study: Study, arms: tuple[str, ...], treatment: str, priors: PriorSet) -> Any:
+    """State x by arm, shape (arm,): 0 or 1 for a treatment without levels."""
+    at = study.ranks(arms, treatment)
+    levels = study.levels.get(treatment)
+    if levels is None:
+        return pt.as_tensor(at.astype(float))
+    concentration = np.ones(len(levels))
+    variable = f"{priors['simplex'].variable}_{treatment}"
+    steps = pm.Dirichlet(variable, concentration, dims=f"level_{treatment}")
+    return pt.concatenate([pt.zeros(1), pt.cumsum(steps)])[at]

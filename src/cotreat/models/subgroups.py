@@ -1,0 +1,34 @@
+"""Effects of treatments that differ between subgroups, and are shrunk towards the common one."""
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from cotreat.priors.declare import numbers_of, state
+from cotreat.priors.prior import PriorSet
+from cotreat.study.regimens import group_of
+from cotreat.study.study import Study
+
+
+def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.TensorVariable:
+    """State the log-odds by arm, shape (arm,), with β_dg ~ Normal(β_d, τ_d) in subgroup g.
+
+    Notes
+    -----
+    After Dixon & Simon, Biometrics 1991;47:871. Stated, as `cotreat.priors.declare.relatives` is, by the
+    effects' own mean and deviations that sum to 0, with the common mean integrated out. Product terms
+    are the same in all subgroups.
+    """
+    at = np.array([study.groups.index(group_of(arm)) for arm in arms])
+    sd = numbers_of(priors, "beta")["sigma"]
+    tau = state(priors, "spread", dims="treatment")
+    spread_of_mean = pm.math.sqrt(sd**2 + tau**2 / len(study.groups))
+    beta = state(priors, "beta", dims="treatment", sigma=spread_of_mean)
+    z = pm.ZeroSumNormal("effect_z", 1.0, dims=("treatment", "group"))
+    effect = pm.Deterministic(
+        "group_effect", beta[:, None] + tau[:, None] * z, dims=("treatment", "group")
+    )
+    level = state(priors, "alpha") + state(priors, "alpha_group", dims="group")
+    gamma = state(priors, "gamma", dims="pair")
+    singles = (study.content(arms) * effect.T[at]).sum(axis=1)
+    return level[at] + singles + study.products(arms) @ gamma

@@ -1,0 +1,139 @@
+"""Probability of synergy and odds ratios over the whole belief × strength grid."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from cotreat.core.constants import DECIDED, EXTRAPOLATED
+from cotreat.plots import Picture
+from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name
+from cotreat.plots.style import BLUE, GREEN, GREY, ORANGE, PALE, label_rows, log_axis
+from cotreat.plots.synergy import TICK_LABELS, TICKS
+from cotreat.priors.belief_grid import BELIEFS
+from cotreat.sensitivity.belief_grid import WEAK, pairs_of
+from cotreat.study.study import Study
+
+PICTURE = Picture(
+    "prior_grid",
+    "Probability of synergy (ratio of odds ratios beyond 1), above, and the odds ratio of both treatments "
+    "against one, below, under every belief. Rows are beliefs about interactions; marks in a row are beliefs "
+    "about the single effects, by colour, the stronger the larger; a black tick is what the belief itself "
+    "says of synergy before the evidence. Marks that follow the ticks from row to row are mostly prior; "
+    "marks that spread within a row hang on beliefs about effects.",
+    "Two rows of panels, a column for each pair. In each panel ten rows are beliefs about interactions, weak "
+    "first, then pessimistic, neutral and optimistic, each weak, moderate and strong. Coloured dots stand for "
+    "beliefs about effects; the upper panels have an axis from 0 to 1, shaded where decided, the lower ones "
+    "a logarithmic axis of the odds ratio with a line at 1.",
+)
+MOST = 3
+"""Pairs that a page can hold."""
+ROWS = (WEAK, *BELIEFS)
+COLORS = {"weak (default)": GREY, "pessimistic": ORANGE, "neutral": GREEN, "optimistic": BLUE}
+SIZES = {"weak": 2.6, "moderate": 4.0, "strong": 5.6}
+TITLE_WIDTH = 30
+PRIOR: dict[str, Any] = {"ls": "none", "marker": "|", "ms": 8, "mew": 1.6, "color": "black"}
+
+
+def draw(table: pd.DataFrame, study: Study) -> Figure:
+    """Draw two panels for each pair.
+
+    Parameters
+    ----------
+    table
+        What `cotreat.sensitivity.belief_grid.table_of` returns.
+    """
+    every = pairs_of(table)
+    pairs = every[:MOST]
+    figure = Figure(figsize=(2.0 + 1.95 * len(pairs), 6.6), layout="constrained")
+    grid = figure.subplots(2, len(pairs), squeeze=False)
+    is_ratio = table.estimand.fillna("").str.startswith("odds_ratio")
+    limits = _limits(table[is_ratio])
+    names = []
+    for column, pair in enumerate(pairs):
+        own = table.pair == pair
+        above, below = grid[:, column]
+        _draw_probabilities(above, table[own & ~is_ratio])
+        above.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
+        _draw_ratios(below, table[own & is_ratio], limits)
+        names += [pair_name(study, pair), below.get_xlabel()]
+        for axes in (above, below):
+            label_rows(axes, ROWS if column == 0 else [""] * len(ROWS))
+            axes.axhline(0.5, color=GREY, lw=0.5)
+    grid[0, 0].set_ylabel("belief about interactions")
+    grid[1, 0].set_ylabel("belief about interactions")
+    notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE)]
+    if len(every) > len(pairs):
+        notes.append(f"{len(every) - len(pairs)} more pairs are not shown: see grid.csv")
+    notes += filter(None, [key(study, names)])
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, title="\n".join(notes))
+    return figure
+
+
+def _limits(ratios: pd.DataFrame) -> tuple[float, float]:
+    known = [1.0, *ratios.estimate.dropna()]
+    margin = (max(known) / min(known)) ** 0.08
+    return min(known) / margin, max(known) * margin
+
+
+def _draw_probabilities(axes: Axes, own: pd.DataFrame) -> None:
+    axes.set_xlim(-0.03, 1.03)
+    for left, right in ((-0.03, 1 - DECIDED), (DECIDED, 1.03)):
+        axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
+    for at, belief in enumerate(ROWS):
+        rows = own[own.interactions == belief]
+        own_prior = rows.prior_probability.dropna()[:1]  # no belief about effects changes it
+        axes.plot(own_prior, [at] * len(own_prior), zorder=4, **PRIOR)
+        _draw_marks(axes, at, rows, "probability")
+    axes.set_xticks(TICKS, TICK_LABELS, fontsize=6.5)
+    axes.set_xlabel("P(synergy)")
+
+
+def _draw_ratios(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -> None:
+    log_axis(axes, *limits, most=5)
+    axes.axvline(1, color=GREY, lw=0.6, zorder=0)
+    for at, belief in enumerate(ROWS):
+        _draw_marks(axes, at, own[own.interactions == belief], "estimate")
+    if len(own):
+        label = own.estimand.iloc[0].removeprefix("odds_ratio[").removesuffix("]")
+        note = f"\n({EXTRAPOLATED})" if own.availability.iloc[0] == EXTRAPOLATED else ""
+        axes.set_xlabel(f"odds ratio, median\n{label}{note}")
+
+
+def _draw_marks(axes: Axes, at: int, rows: pd.DataFrame, column: str) -> None:
+    """Draw a mark for each belief about effects, those of one belief side by side."""
+    for row in rows.dropna(subset=column).to_dict("records"):
+        belief, _, strength = row["effects"].partition("-")
+        offset = 0.0 if belief == WEAK else 0.22 * (list(COLORS).index(belief) - 2)
+        size = SIZES[strength] if strength else 3.6
+        marker = "D" if belief == WEAK else "o"
+        look: dict[str, Any] = {"color": COLORS[belief], "ms": size, "mew": 0.3, "mec": "white"}
+        axes.plot(row[column], at + offset, marker, alpha=0.9, zorder=3, **look)
+
+
+def _legend() -> list[Line2D | Patch]:
+    none: dict[str, Any] = {"ls": "none"}
+    handles: list[Line2D | Patch] = [
+        Line2D(
+            [],
+            [],
+            color=color,
+            marker="D" if belief == WEAK else "o",
+            ms=4,
+            label=f"effects: {belief}",
+            **none,
+        )
+        for belief, color in COLORS.items()
+    ]
+    handles += [
+        Line2D([], [], color=GREY, marker="o", ms=size, label=strength, **none)
+        for strength, size in SIZES.items()
+    ]
+    return [
+        *handles,
+        Line2D([], [], label="P(synergy) of the prior itself", **PRIOR),
+        Patch(color=PALE, label=f"decided: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}"),
+    ]

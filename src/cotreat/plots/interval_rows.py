@@ -1,0 +1,297 @@
+"""Rows of intervals of one estimand, posterior and others, read from the summary."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
+
+from cotreat.core.constants import EXTRAPOLATED, FIXED, INTERVAL, is_undefined
+from cotreat.plots.labels import fold, key
+from cotreat.plots.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    PALE,
+    PURPLE,
+    VERMILION,
+    label_rows,
+    number,
+    write_aside,
+)
+from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR
+from cotreat.study.study import Study
+
+NOT_ESTIMABLE = "not estimable"
+NAME_WIDTH = 30
+WORDS_WIDTH = 64
+STEP = 0.28
+"""Distance between the intervals of one row, in rows."""
+BAND = 0.8
+"""Height of the prior's band behind a row, in rows."""
+COLUMN = 1.2
+"""Inches between two columns of numbers."""
+DASHED = (0, (2.2, 1.0))
+"""Line style of what is extrapolated: short gaps, so that one sees where it ends."""
+POSTERIOR_HEAD = f"posterior median ({INTERVAL:.0%})"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One estimate with its interval, or the words that stand in its place.
+
+    Attributes
+    ----------
+    kind : str
+        Estimator and interval, as the legend says them.
+    lower, upper : float
+        NaN where there is no interval.
+    """
+
+    kind: str
+    estimate: float
+    lower: float
+    upper: float
+    words: str = ""
+    is_extrapolated: bool = False
+
+    @property
+    def is_posterior(self) -> bool:
+        """Whether this is the Bayesian answer."""
+        return self.kind.startswith(POSTERIOR)
+
+    @property
+    def is_printed(self) -> bool:
+        """Whether this is what was printed."""
+        return self.kind.startswith(PRINTED)
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether its mark is filled: what the evidence itself says, or the posterior made of it."""
+        return self.is_printed or (self.is_posterior and not self.is_extrapolated)
+
+    def turned(self) -> "Line":
+        """Return the interval of the inverse ratio."""
+        if self.words:
+            return self
+        lower, upper = 1 / self.upper, 1 / self.lower
+        return replace(self, estimate=1 / self.estimate, lower=lower, upper=upper)
+
+    @property
+    def text(self) -> str:
+        """The numbers, for people."""
+        if np.isnan(self.lower):
+            return number(self.estimate)
+        return f"{number(self.estimate)} ({number(self.lower)} to {number(self.upper)})"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A named row of intervals, or a heading; the prior, if there, is a band behind them."""
+
+    name: str
+    lines: tuple[Line, ...] = ()
+    is_heading: bool = False
+    prior: Line | None = None
+
+    @property
+    def label(self) -> str:
+        """The name, in lines that fit beside a picture."""
+        return self.name if self.is_heading else fold(self.name, NAME_WIDTH)
+
+
+def read_lines(rows: pd.DataFrame) -> tuple[Line, ...]:
+    """Read the summary's rows of one estimand on the event scale but the prior, posterior first."""
+    others = rows[rows.estimator != PRIOR].to_dict("records")
+    ordered = sorted(others, key=lambda row: row["estimator"] != POSTERIOR)
+    reasons = {row["availability"] for row in ordered if _is_silent(row["availability"])}
+    if len(reasons) == 1 and all(_is_silent(row["availability"]) for row in ordered):
+        return (_words(*reasons),)
+    return tuple(_line(row) for row in ordered)
+
+
+def read_prior(rows: pd.DataFrame) -> Line | None:
+    """Read the prior of one estimand, if the summary has it."""
+    own = rows[rows.estimator == PRIOR].to_dict("records")
+    return _line(own[0]) if own else None
+
+
+def _is_silent(availability: str) -> bool:
+    return availability == FIXED or is_undefined(availability)
+
+
+def _line(row: dict[str, Any]) -> Line:
+    available = row["availability"]
+    if _is_silent(available):
+        return _words(available if row["estimator"] == POSTERIOR else NOT_ESTIMABLE)
+    kind = f"{row['estimator']}, {row['interval']}"
+    extrapolated = available == EXTRAPOLATED and row["estimator"] != PRINTED
+    return Line(kind, row["estimate"], row["lower"], row["upper"], "", extrapolated)
+
+
+def words_row(name: str, words: str) -> Row:
+    """Return a row that holds words only."""
+    return Row(name, (_words(words),))
+
+
+def _words(words: str) -> Line:
+    return Line("", np.nan, np.nan, np.nan, words)
+
+
+# --- Drawing -------------------------------------------------------------------------------------
+
+POSTERIOR_LOOK = {"color": BLUE, "marker": "o"}
+OTHER_LOOKS = (
+    {"color": VERMILION, "marker": "s"},
+    {"color": GREEN, "marker": "^"},
+    {"color": PURPLE, "marker": "D"},
+)
+PRINTED_LOOKS = (
+    {"color": VERMILION, "marker": "D"},
+    {"color": GREEN, "marker": "D"},
+    {"color": BLACK, "marker": "D"},
+)
+
+
+def looks(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """Give each kind of line that is drawn a colour and a marker, the posterior its own."""
+    kinds = dict.fromkeys(line.kind for row in rows for line in row.lines if not line.words)
+    others, printed = iter(OTHER_LOOKS * len(kinds)), iter(PRINTED_LOOKS * len(kinds))
+
+    def choose(kind: str) -> dict[str, Any]:
+        if kind.startswith(POSTERIOR):
+            return POSTERIOR_LOOK
+        return next(printed if kind.startswith(PRINTED) else others)
+
+    return {kind: choose(kind) for kind in kinds}
+
+
+def row_height(rows: Sequence[Row]) -> float:
+    """Return the inches that a row needs for its name and for its intervals."""
+    return max(0.34, 0.15 * max(row.label.count("\n") + 1 for row in rows))
+
+
+def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, dict[str, Any]]) -> None:
+    """Draw rows of intervals from the top; the limits of the axis must stand already.
+
+    An interval that leaves the axis ends in an arrowhead.
+    """
+    for at, row in enumerate(rows):
+        if row.prior is not None:
+            draw_band(axes, at, row.prior.lower, row.prior.upper)
+        for line, y in zip(row.lines, _slots(at, len(row.lines)), strict=True):
+            if line.words:
+                _write_words(axes, row, y, line.words)
+            else:
+                _draw_line(axes, line, y, look[line.kind])
+    headings = [row.name for row in rows if row.is_heading]
+    label_rows(axes, [row.label for row in rows], headings)
+
+
+def draw_band(axes: Axes, at: float, lower: float, upper: float, height: float = BAND) -> None:
+    """Draw a prior interval pale behind a row."""
+    axes.barh(at, upper - lower, left=lower, height=height, color=PALE, zorder=0)
+
+
+def band_handle(name: str = f"prior, {INTERVAL:.0%}") -> Patch:
+    """Return what explains the band."""
+    return Patch(color=PALE, label=name)
+
+
+def _write_words(axes: Axes, row: Row, y: float, words: str) -> None:
+    """Write under the row's estimate, if it has one, what stands in another one's place."""
+    drawn = [line.estimate for line in row.lines if not line.words]
+    if drawn:
+        write_aside(axes, drawn[0], y, words, ha="center")
+    else:
+        words = shorten(words, WORDS_WIDTH, placeholder=" …")
+        write_aside(axes, 0.01, y, words, transform=axes.get_yaxis_transform())
+
+
+def _slots(at: int, count: int) -> Iterator[float]:
+    return (at + STEP * (i - (count - 1) / 2) for i in range(count))
+
+
+def _draw_line(axes: Axes, line: Line, y: float, look: dict[str, Any]) -> None:
+    color, width = look["color"], 2.0 if line.is_posterior else 1.0
+    style: Any = DASHED if line.is_extrapolated else "-"
+    if not np.isnan(line.lower):
+        bar: dict[str, Any] = {"color": color, "lw": width, "solid_capstyle": "butt"}
+        axes.plot([line.lower, line.upper], [y, y], ls=style, zorder=2, **bar)
+        _arrowheads(axes, line, y, color)
+    face = color if line.is_filled else "white"
+    axes.plot(line.estimate, y, look["marker"], color=color, mfc=face, ms=4.5, mew=1, zorder=3)
+
+
+def _arrowheads(axes: Axes, line: Line, y: float, color: str) -> None:
+    left, right = axes.get_xlim()
+    for end, beyond, marker in ((left, line.lower < left, "<"), (right, line.upper > right, ">")):
+        if beyond:
+            axes.plot(end, y, marker, color=color, ms=4, clip_on=False, zorder=4)
+
+
+def posterior_text(row: Row) -> str:
+    """Return the posterior's numbers, if the row has any."""
+    return next((line.text for line in row.lines if line.is_posterior and not line.words), "")
+
+
+def write_numbers(axes: Axes, texts: Sequence[str], head: str, column: int = 0) -> None:
+    """Print a column of texts right of the axes, one a row, under a heading."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # noqa: S101 - for the type checker
+    move = ScaledTranslation(column * COLUMN, 0, figure.dpi_scale_trans)
+    place: dict[str, Any] = {"transform": axes.get_yaxis_transform() + move, "fontsize": 7.5}
+    axes.text(1.03, -0.6, head, va="bottom", style="italic", **place)
+    for at, text in enumerate(texts):
+        axes.text(1.03, at, text, va="center", **place)
+
+
+def add_legend(
+    figure: Figure,
+    study: Study,
+    rows: Sequence[Row],
+    look: dict[str, dict[str, Any]],
+    others: Sequence[Artist] = (),
+    notes: Sequence[str] = (),
+) -> None:
+    """Explain below a figure its ids and kinds of line, and what else there is."""
+    handles: list[Artist] = [
+        *(_handle(*kind, look[kind[0]]) for kind in _kinds(rows)),
+        *others,
+    ]
+    words = [line.words for row in rows for line in row.lines]
+    title = [key(study, [row.name for row in rows] + words + list(notes))]
+    if NOT_ESTIMABLE in words:
+        title.append(f"{NOT_ESTIMABLE}: no finite or no single maximum likelihood estimate")
+    below = "\n".join(filter(None, [*title, *notes]))
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, title=below)
+
+
+def _kinds(rows: Sequence[Row]) -> list[tuple[str, bool]]:
+    """Return each kind of line that is drawn and whether it is extrapolated, the solid ones first."""
+    drawn = [line for row in rows for line in row.lines if not line.words]
+    order = list(dict.fromkeys(line.kind for line in drawn))
+    kinds = {(line.kind, line.is_extrapolated) for line in drawn}
+    return sorted(kinds, key=lambda one: (order.index(one[0]), one[1]))
+
+
+def _handle(kind: str, is_extrapolated: bool, look: dict[str, Any]) -> Line2D:
+    line = Line(kind, 1.0, 1.0, 1.0, "", is_extrapolated)
+    return Line2D(
+        [],
+        [],
+        label=f"{kind}, {EXTRAPOLATED}" if is_extrapolated else kind,
+        **look,
+        mfc=look["color"] if line.is_filled else "white",
+        lw=2.0 if line.is_posterior else 1.0,
+        ls=DASHED if is_extrapolated else "-",
+        ms=4.5,
+    )

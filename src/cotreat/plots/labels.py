@@ -1,0 +1,108 @@
+"""How treatments, regimens and parameters are called in a picture."""
+
+import re
+import textwrap
+from collections.abc import Iterable
+
+from cotreat.priors.defaults import BIAS, PARAMETERS
+from cotreat.study.regimens import GROUP, NONE, parse, treatment_of
+from cotreat.study.study import Study
+
+WIDTH = 44
+"""Letters that a name may have; longer ones give way to the ids of the study file."""
+
+LINE = 110
+"""Letters in a line across a whole figure."""
+
+COORDINATES = {
+    "share": ("direction {}", "coordinate of the arm sizes"),
+    "tail": ("{}", "position within its tail"),
+}
+"""What coordinates of unreported quantities are; ``{}`` takes what follows the underscore at their end."""
+
+
+_ID = re.compile(r"\w+(?:[.=]\w+)?")
+
+
+def regimen_name(study: Study, regimen: str) -> str:
+    """Write a regimen in the treatments' names where they fit."""
+    if regimen == NONE:
+        return NONE
+    names, parts = part_names(study), parse(regimen)
+    taken = [names[part] for part in study.all_parts if part in parts]
+    within = [names[part] for part in study.groups if part in parts]
+    full = ", ".join(filter(None, [" + ".join(taken) or NONE, *within]))
+    return full if len(full) <= WIDTH else regimen
+
+
+def pair_name(study: Study, pair: str) -> str:
+    """Write a pair ``A:B`` in the treatments' names where they fit."""
+    names = part_names(study)
+    full = " × ".join(names[t] for t in pair.split(":"))
+    return full if len(full) <= WIDTH else pair.replace(":", " × ")
+
+
+def parameter_name(study: Study, variable: str, index: str = "", *, between: str = "\n") -> str:
+    """Return what an entry of a variable refers to and, after `between`, what it is.
+
+    A variable without a row in `PARAMETERS` or `BIAS` has its own name.
+    """
+    rows = {**PARAMETERS, **BIAS}
+    stem, _, rest = variable.partition("_")
+    if variable in COORDINATES:
+        about, symbol = COORDINATES[variable]
+    elif variable in rows:
+        about, symbol = rows[variable].about, rows[variable].symbol
+    elif rest and (stem in COORDINATES or stem in rows):
+        index = index or rest
+        about = "{}"
+        symbol = rows[stem].symbol if stem in rows else COORDINATES[stem][1]
+    else:
+        about, symbol = f"{variable} {{}}", ""
+    about = about.format(subject(study, index)).strip()
+    return f"{about}{between}{symbol}" if symbol else about
+
+
+def subject(study: Study, index: str) -> str:
+    """Name a regimen, a pair, or whatever else a variable runs over."""
+    if index in study.pair_labels or index in study.judged_pairs:
+        return pair_name(study, index)
+    if index in study.groups or index in study.treatment_ids:
+        return part_names(study)[index]
+    return regimen_name(study, index) if index in study.regimens else index
+
+
+def event(study: Study) -> str:
+    """Name the outcome, with its time."""
+    outcome = study.outcome
+    return f"{outcome.name} ({outcome.time})" if outcome.time else outcome.name
+
+
+def judged_on(study: Study) -> str:
+    """Name the side of the outcome on which synergy is judged."""
+    return event(study) if study.outcome.synergy_on == "event" else f"no {event(study)}"
+
+
+def key(study: Study, texts: Iterable[str]) -> str:
+    """Explain the ids that stand in texts where names would have been too long."""
+    names = part_names(study)
+    # An id may be a word of a name ("A" of "drug A"), so look for ids outside the whole names.
+    whole = "|".join(re.escape(name) for name in sorted(names.values(), key=len, reverse=True))
+    text = " ".join(word for text in texts for word in text.split())
+    used = set(_ID.findall(re.sub(rf"(?<!\w)(?:{whole})(?!\w)", " ", text)))
+    return fold("; ".join(f"{t}: {name}" for t, name in names.items() if t in used), LINE)
+
+
+def fold(text: str, width: int) -> str:
+    """Break each line of a name where it is too long."""
+    wrapper = textwrap.TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    lines = (wrapper.wrap(line) for line in text.split("\n"))
+    return "\n".join(part for line in lines for part in line)
+
+
+def part_names(study: Study) -> dict[str, str]:
+    """Name every treatment, level and subgroup that regimens are told by."""
+    names = {treatment.id: treatment.name for treatment in study.treatments}
+    told = study.divides.names if study.divides else {}
+    levels = {p: f"{names[treatment_of(p)]} {name}" for p, name in told.items() if GROUP not in p}
+    return {**names, **told, **levels}

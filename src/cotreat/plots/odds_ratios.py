@@ -1,0 +1,176 @@
+"""The posterior beside maximum likelihood or what was printed: ratios of odds, and of these."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cotreat.core.constants import INTERVAL, OBSERVED
+from cotreat.estimands.estimand import subject_of
+from cotreat.evidence import reported
+from cotreat.plots import View
+from cotreat.plots.interval_rows import (
+    POSTERIOR_HEAD,
+    Row,
+    add_legend,
+    band_handle,
+    draw_rows,
+    looks,
+    posterior_text,
+    read_lines,
+    read_prior,
+    row_height,
+    words_row,
+    write_numbers,
+)
+from cotreat.plots.labels import event, fold, pair_name, regimen_name
+from cotreat.plots.style import GREY, log_axis
+from cotreat.results.summary import POSTERIOR
+from cotreat.study.regimens import GROUP, WITHIN, group_of
+
+MOST = 24
+"""Ratios of odds ratios that a page can hold."""
+LABEL_WIDTH = 60
+BAND_NAME = f"prior, {INTERVAL:.0%}, where extrapolated"
+REACH = 5.0
+"""Factor by which the axis goes beyond the posterior; sparse data make other intervals endless."""
+
+
+def draw(view: View) -> Figure:
+    """Draw intervals of each regimen against one, of each pair's product, and of their ratios."""
+    return forest(view, rows_to_draw(view), f"ratio, on the event scale: {event(view.study)}")
+
+
+def forest(view: View, rows: list[Row], label: str) -> Figure:
+    """Draw rows of ratios on a logarithmic axis, with the posterior's numbers beside them."""
+    look = looks(rows)
+    figure = Figure(figsize=(7, 1.2 + row_height(rows) * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    log_axis(axes, *limits(rows))
+    axes.axvline(1, color=GREY, lw=0.6, zorder=0)
+    draw_rows(axes, rows, look=look)
+    write_numbers(axes, [posterior_text(row) for row in rows], POSTERIOR_HEAD)
+    axes.set_xlabel(fold(label, LABEL_WIDTH))
+    bands = [band_handle(BAND_NAME)] if any(row.prior for row in rows) else []
+    add_legend(figure, view.study, rows, look, bands)
+    return figure
+
+
+def rows_to_draw(view: View) -> list[Row]:
+    """Return headings and rows, top to bottom, from the summary alone."""
+    first = reference(view)
+    rows = [
+        Row(f"odds ratio against {_beside(view, first)}", is_heading=True),
+        *_odds_ratios(view, first),
+        Row("ratio of odds ratios", is_heading=True),
+        *_products(view),
+    ]
+    is_asked = view.study.groups or reported.printed(view.study) is not None
+    effects = list(_effect_ratios(view)) if is_asked else []
+    if effects:
+        own = "in one subgroup" if view.study.groups else "with one partner"
+        rows.append(Row(f"effect {own} vs another", is_heading=True))
+    return [*rows, *_first(effects)]
+
+
+def _beside(view: View, first: str) -> str:
+    """Name what regimens are compared with: of subgroups, the same regimen in each."""
+    plain, _, group = first.partition(WITHIN)
+    name = regimen_name(view.study, plain)
+    return f"{name} in the same subgroup" if group else name
+
+
+def reference(view: View) -> str:
+    """Return the regimen that the others are compared with: the first that the evidence speaks of.
+
+    The first counted one; or that of a printed odds ratio; or that of an observed one.
+    """
+    study, numbers, rows = view.study, reported.printed(view.study), view.summary
+    ratios = numbers.odds_ratios if numbers is not None else ()
+    meanings = [claim.meaning for claim in ratios if claim.meaning is not None]
+    printed = [meaning.words[1] for meaning in meanings if meaning.kind == "regimens"]
+    observed = rows[(rows.estimator == POSTERIOR) & (rows.availability == OBSERVED)].estimand
+    against = [subject_of(label).partition(" vs ")[2] for label in observed]
+    for known in (study.counted, printed, against):
+        found = [arm for arm in study.present if arm in known]
+        if found:
+            return found[0]
+    return study.present[0]
+
+
+def _odds_ratios(view: View, first: str) -> Iterator[Row]:
+    plain = first.partition(WITHIN)[0]
+    for arm in view.study.present:
+        beside = WITHIN.join(filter(None, [plain, group_of(arm)]))
+        if arm != beside and beside in view.study.regimens:
+            yield _odds_ratio(view, arm, beside)
+
+
+def _odds_ratio(view: View, arm: str, first: str) -> Row:
+    """Return an odds ratio, turned round where the summary has it so."""
+    name, labels = regimen_name(view.study, arm), view.summary.estimand
+    rows = view.summary[labels == f"odds_ratio[{arm.partition(WITHIN)[0]} vs {first}]"]
+    if len(rows):
+        return _row(name, rows)
+    turned = f"odds_ratio[{first.partition(WITHIN)[0]} vs {arm}]"
+    row = _row(name, view.summary[labels == turned])
+    prior = row.prior.turned() if row.prior is not None else None
+    return Row(name, tuple(line.turned() for line in row.lines), prior=prior)
+
+
+def _row(name: str, rows: pd.DataFrame) -> Row:
+    """Return a row, with the prior behind what needs one."""
+    lines = read_lines(rows)
+    is_extrapolated = any(line.is_extrapolated for line in lines if line.is_posterior)
+    return Row(name, lines, prior=read_prior(rows) if is_extrapolated else None)
+
+
+def _effect_ratios(view: View) -> Iterator[Row]:
+    own = view.summary[view.summary.estimand.str.startswith("effect_ratio[")]
+    if view.study.groups:  # of partners it is the same in all of them
+        own = own[own.estimand.str.contains(GROUP, regex=False)]
+    for label, rows in own.groupby("estimand", sort=False):
+        yield _row(subject_of(str(label)), rows)
+
+
+def _first(rows: list[Row]) -> Iterator[Row]:
+    """Yield what a page can hold."""
+    yield from rows[:MOST]
+    if len(rows) > MOST:
+        yield words_row(f"{len(rows) - MOST} more", "not shown: see the summary")
+
+
+def _products(view: View) -> Iterator[Row]:
+    rows = list(_every_product(view))
+    if len(rows) <= len(view.study.judged_pairs):
+        yield from rows
+        return
+    # Without structure there is one on each background, and most of those have no patients.
+    speaking = [row for row in rows if not all(line.words for line in row.lines)]
+    yield from _first(speaking)
+    if silent := len(rows) - len(speaking):
+        words = "undefined: no patients in one or more of the four regimens"
+        yield words_row(f"{silent} pairs and backgrounds", words)
+
+
+def _every_product(view: View) -> Iterator[Row]:
+    on_event = view.summary[view.summary.scale == "event"]
+    for pair in view.study.judged_pairs:
+        own = on_event[on_event.estimand == f"ror[{pair}]"]
+        several = own.background.nunique() > 1
+        for background, rows in own.groupby("background", sort=False):
+            name = pair_name(view.study, pair)
+            if several:
+                name += f" on {regimen_name(view.study, background)}"
+            yield _row(name, rows)
+
+
+def limits(rows: list[Row]) -> tuple[float, float]:
+    """Return the ends of the axis: all there is, but not endlessly beyond the posterior and 1."""
+    drawn = [line for row in rows for line in row.lines if line.lower > 0]
+    main = [line for line in drawn if line.is_posterior] or drawn
+    low, high = (min([1, *(m.lower for m in main)]), max([1, *(m.upper for m in main)]))
+    lower = max(min([low, *(line.lower for line in drawn)]), low / REACH)
+    upper = min(max([high, *(line.upper for line in drawn)]), high * REACH)
+    margin = (upper / lower) ** 0.04
+    return lower / margin, upper * margin

@@ -1,0 +1,74 @@
+"""How printed numbers are called in a picture, and what is said of them below it."""
+
+from collections import Counter
+
+from cotreat.evidence.contrasts import KINDS
+from cotreat.evidence.reported import Dependence, Printed
+from cotreat.plots.labels import LINE, fold
+from cotreat.plots.style import number
+from cotreat.study.study import Claim, Total
+
+MARK = " †"
+"""What stands behind a number that follows from others."""
+
+
+def row_names(numbers: Printed) -> dict[str, str]:
+    """Name each row of the joint law by what it is about; those that follow from others are marked."""
+    plain = {claim.id: _about(claim, is_mixed=_is_mixed(numbers)) for claim in numbers.claims}
+    often = Counter(plain.values())
+    names = {
+        claim: about if often[about] == 1 else f"{about} ({claim})"
+        for claim, about in plain.items()
+    }
+    names |= {f"events[{total.patients}]": patients(total) for total in numbers.totals}
+    follows = {one.name for one in numbers.dependences}
+    return {row: name + MARK * (row in follows) for row, name in names.items()}
+
+
+def _about(claim: Claim, *, is_mixed: bool) -> str:
+    """Say of which contrast a number is, in the ids of the study file."""
+    assert claim.meaning is not None  # noqa: S101 - for the type checker: evidence has one
+    kind = KINDS[claim.meaning.kind]
+    about = kind.subject(claim.meaning.words).replace(":", " × ")
+    if kind.name != "odds_ratio":
+        about = f"{kind.name.removeprefix('mutual_').replace('_', ' ')} {about}"
+    return f"{about}, crude" if is_mixed and not claim.adjusted else about
+
+
+def _is_mixed(numbers: Printed) -> bool:
+    return len({claim.adjusted for claim in numbers.claims}) > 1
+
+
+def patients(total: Total) -> str:
+    """Name the patients of a total."""
+    return "all patients" if total.patients == "all" else total.patients
+
+
+def notes(numbers: Printed) -> list[str]:
+    """Say which numbers follow from others, and which are not used, in lines that fit."""
+    lines = [_follows(one, numbers) for one in numbers.dependences]
+    used = {claim.id for claim in numbers.claims}
+    unused = [claim.id for claim in numbers.study.claims if claim.id not in used]
+    if unused:
+        reading = " in this reading" if len(numbers.study.readings) > 1 else ""
+        lines.append(f"printed, but not used{reading}: {', '.join(unused)}")
+    return [fold(line, LINE) for line in lines]
+
+
+def _follows(one: Dependence, numbers: Printed) -> str:
+    names = {row: name.removesuffix(MARK) for row, name in row_names(numbers).items()}
+    others = ", ".join(names[other] for other in one.others)
+    line = f"†: {names[one.name]} follows from {others}"
+    if one.agrees is not None:
+        beyond = "within rounding" if one.agrees else "which it contradicts beyond rounding"
+        line += f", which make it {number(one.implied)}: {beyond}"
+    return f"{line}; it is not counted twice"
+
+
+def totals(numbers: Printed) -> str:
+    """List the totals as printed."""
+    return "; ".join(
+        f"{patients(total)}: {total.n}"
+        + ("" if total.events is None else f", {total.events} with the event")
+        for total in numbers.study.totals
+    )

@@ -1,0 +1,219 @@
+"""Posterior predictive check of the printed numbers, one panel a kind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from cotreat.core.constants import INTERVAL
+from cotreat.evidence import reported
+from cotreat.plots import View
+from cotreat.plots.interval_rows import NAME_WIDTH
+from cotreat.plots.labels import event, fold, key
+from cotreat.plots.reported import text
+from cotreat.plots.reported_labels import notes, row_names
+from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows, log_axis
+from cotreat.study.study import Claim
+
+MARGIN = 0.06
+BAR: dict[str, Any] = {"color": BLUE, "lw": 3.5, "solid_capstyle": "butt"}
+DIAMOND: dict[str, Any] = {"color": VERMILION, "ls": "none", "marker": "D", "ms": 4.5, "zorder": 4}
+AXIS_WIDTH = 80
+OUTSIDE = (
+    "one diamond in twenty lies outside its 95% interval by chance alone; those of one cohort "
+    "stand on the same patients and stray together"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A printed number in its predictive distribution.
+
+    Attributes
+    ----------
+    printed : tuple of float
+        Where the diamonds stand: one, or two for a p-value whose side is not known.
+    wide, half : tuple of float
+        Ends of the 95 % and of the 50 % interval.
+    towards : int
+        −1 or 1 where the number is known only to lie that way from the diamond, as of "<".
+    """
+
+    name: str
+    printed: tuple[float, ...]
+    wide: tuple[float, float]
+    half: tuple[float, float]
+    towards: int = 0
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Rows on one axis."""
+
+    label: str
+    rows: tuple[Row, ...]
+    is_log: bool = False
+
+
+def draw(view: View) -> Figure | None:
+    """Draw what the fit predicts to be printed, and what is; None where no printed number is used."""
+    numbers = reported.printed(view.study)
+    if numbers is None or not numbers.names:
+        return None
+    lines = lines_of_panels(view, numbers)
+    tall = [len(panels[0].rows) for panels in lines]
+    figure = Figure(figsize=(7.5, 0.9 + 0.62 * len(lines) + 0.3 * sum(tall)), layout="constrained")
+    grid = figure.add_gridspec(len(lines), 2, height_ratios=[count + 0.5 for count in tall])
+    for at, panels in enumerate(lines):
+        if len(panels) == 1:
+            draw_panel(figure.add_subplot(grid[at, :]), panels[0])
+            continue
+        for column, panel in enumerate(panels):
+            axes = figure.add_subplot(grid[at, column])
+            draw_panel(axes, panel)
+            axes.tick_params(axis="y", labelleft=column == 0)
+    names = [row.name for panels in lines for panel in panels for row in panel.rows]
+    below = [key(view.study, names), *notes(numbers), fold(OUTSIDE, AXIS_WIDTH + 30)]
+    title = "\n".join(filter(None, below))
+    figure.legend(handles=legend(), loc="outside lower center", ncols=3, title=title)
+    return figure
+
+
+def lines_of_panels(view: View, numbers: reported.Printed) -> list[list[Panel]]:
+    """Return the panels that stand side by side, from the top: they are about the same numbers."""
+    ratios = _ratios(view, numbers)
+    lines = [
+        [ratios, *_errors(view, numbers)],
+        [_deviates(view, numbers)],
+        [_events(view, numbers)],
+    ]
+    return [panels for panels in lines if panels[0].rows]
+
+
+# --- What is drawn -------------------------------------------------------------------------------
+
+
+def _row(
+    name: str,
+    draws: Any,
+    *printed: float,
+    scale: Callable[..., Any] = lambda value: value,
+    towards: int = 0,
+) -> Row:
+    tail = (1 - INTERVAL) / 2
+    ends: NDArray[np.float64] = scale(np.quantile(draws, [tail, 0.25, 0.75, 1 - tail]))
+    lower, left, right, upper = map(float, ends)
+    return Row(name, printed, (lower, upper), (left, right), towards)
+
+
+def _replicated(view: View, row: str) -> Any:
+    return view.tree["posterior_predictive"]["claims"].sel(row=row).values
+
+
+def _ratios(view: View, numbers: reported.Printed) -> Panel:
+    names = row_names(numbers)
+    rows = (
+        _row(names[c.id], _replicated(view, c.id), c.value.value, scale=np.exp)
+        for c in numbers.odds_ratios
+    )
+    return Panel("odds ratio, or ratio of them", tuple(rows), is_log=True)
+
+
+def _errors(view: View, numbers: reported.Printed) -> list[Panel]:
+    """Return the standard errors, which tell of the arms' sizes where the totals are printed."""
+    groups = view.tree["posterior_predictive"]
+    if "widths" not in groups:
+        return []
+    names, widths = row_names(numbers), groups["widths"]
+    rows = (
+        _row(
+            names[c.id],
+            widths.sel(odds_ratio=c.id).values,
+            reported.standard_error(c),
+            scale=np.exp,
+        )
+        for c in numbers.odds_ratios
+    )
+    return [Panel("standard error of its log", tuple(rows), is_log=True)]
+
+
+def _deviates(view: View, numbers: reported.Printed) -> Panel:
+    names = row_names(numbers)
+    rows = tuple(
+        _row(
+            f"{names[c.id]}: {text(c)}",
+            _replicated(view, c.id),
+            *_printed_deviates(c),
+            towards=_towards(c),
+        )
+        for c in numbers.p_values
+    )
+    return Panel("normal deviate of the p-value; ±1.96 is p = 0.05", rows)
+
+
+def _printed_deviates(claim: Claim) -> tuple[float, ...]:
+    size = reported.z_value(claim.value.value)
+    return {"+": (size,), "-": (-size,)}.get(claim.sign, (-size, size))
+
+
+def _towards(claim: Claim) -> int:
+    return {"+": 1, "-": -1}.get(claim.sign, 0) if claim.is_below else 0
+
+
+def _events(view: View, numbers: reported.Printed) -> Panel:
+    names = row_names(numbers)
+    rows = tuple(
+        _row(
+            f"{names[row]} ({total.n})",
+            _replicated(view, row),
+            float(total.events or 0),
+        )
+        for row, total in zip(numbers.names[len(numbers.claims) :], numbers.totals, strict=True)
+    )
+    return Panel(fold(f"patients with {event(view.study)}", AXIS_WIDTH), rows)
+
+
+# --- Drawing -------------------------------------------------------------------------------------
+
+
+def draw_panel(axes: Axes, panel: Panel) -> None:
+    """Draw the rows of a panel: predictions as bars, what is printed as diamonds."""
+    ends = [end for row in panel.rows for end in (*row.wide, *row.printed)]
+    _set_axis(axes, panel, min(ends), max(ends))
+    for at, row in enumerate(panel.rows):
+        axes.plot(row.wide, [at, at], alpha=0.35, **BAR)
+        axes.plot(row.half, [at, at], **BAR)
+        axes.plot(row.printed, [at] * len(row.printed), **DIAMOND)
+        if row.towards:
+            arrow = {"arrowstyle": "->", "color": VERMILION}
+            start, span = row.printed[0], 0.08 * np.ptp(axes.get_xlim())
+            axes.annotate("", (start + row.towards * span, at), (start, at), arrowprops=arrow)
+    label_rows(axes, [fold(row.name, NAME_WIDTH) for row in panel.rows])
+    axes.set_xlabel(panel.label)
+
+
+def _set_axis(axes: Axes, panel: Panel, lower: float, upper: float) -> None:
+    if panel.is_log:
+        margin = (upper / lower) ** MARGIN
+        log_axis(axes, lower / margin, upper * margin, most=6)
+    else:
+        margin = MARGIN * (upper - lower)
+        axes.set_xlim(lower - margin, upper + margin)
+        axes.xaxis.set_major_locator(MaxNLocator(7))
+    if panel.rows and panel.label.startswith(("odds", "normal")):
+        axes.axvline(1 if panel.is_log else 0, color=GREY, lw=0.6, zorder=0)
+
+
+def legend(seen: str = "printed") -> list[Line2D]:
+    """Explain bars and diamonds, which stand at what was `seen`."""
+    return [
+        Line2D([], [], label="predicted, central 50%", **BAR),
+        Line2D([], [], label=f"predicted, central {INTERVAL:.0%}", alpha=0.35, **BAR),
+        Line2D([], [], label=seen, **DIAMOND),
+    ]

@@ -1,0 +1,63 @@
+"""Calibration: share of patients with the event against predicted risk, in groups."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from cotreat.core.constants import INTERVAL
+from cotreat.diagnostics.risk_calibration import Calibration, calibration_of
+from cotreat.plots import View
+from cotreat.plots.labels import event, fold
+from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION
+
+LABEL_WIDTH = 44
+
+
+def draw(view: View) -> Figure | None:
+    """Draw groups of patients; None where no more than their regimen is known of them."""
+    cells = view.study.cells
+    if cells is None or not view.study.is_adjusted:
+        return None
+    found = calibration_of(view.tree, cells)
+    figure = Figure(figsize=(5.2, 4.0), layout="constrained")
+    axes = figure.subplots()
+    _draw_groups(axes, found)
+    axes.set_xlabel(fold(f"predicted risk of {event(view.study)}", LABEL_WIDTH))
+    axes.set_ylabel("share of patients with the event")
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3)
+    return figure
+
+
+def _draw_groups(axes: Axes, found: Calibration) -> None:
+    groups = found.groups
+    ends = groups[["predicted", "observed", "lower", "upper"]].to_numpy()
+    lowest, highest = max(0.0, ends.min() - 0.03), min(1.0, ends.max() + 0.03)
+    axes.plot([lowest, highest], [lowest, highest], color=GREY, lw=0.8, ls="--", zorder=1)
+    axes.vlines(groups.predicted, groups.lower, groups.upper, color=BLUE, lw=2.5, alpha=0.5)
+    axes.plot(groups.predicted, groups.observed, ls="", marker="D", ms=4.5, color=VERMILION)
+    axes.set_xlim(lowest, highest)
+    axes.set_ylim(lowest, highest)
+    axes.set_title(words(found), loc="left", fontsize=SMALL)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(6))
+        axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+
+
+def words(found: Calibration) -> str:
+    """Say in two lines what the picture comes to."""
+    least, most = found.groups.patients.min(), found.groups.patients.max()
+    sizes = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    p = f"= {found.share:.2f}" if found.share >= 0.005 else "< 0.005"
+    return (
+        f"{len(found.groups)} groups of {sizes} patients, those that the model was fitted to\n"
+        f"calibration {found}; posterior predictive p {p}"
+    )
+
+
+def _legend() -> list[Line2D]:
+    return [
+        Line2D([], [], color=BLUE, lw=2.5, alpha=0.5, label=f"predicted, central {INTERVAL:.0%}"),
+        Line2D([], [], color=VERMILION, marker="D", ls="", ms=4.5, label="counted"),
+        Line2D([], [], color=GREY, lw=0.8, ls="--", label="equal"),
+    ]

@@ -1,0 +1,1 @@
+"""Prior distributions: rows, sets, defaults, and their declaration in a PyMC model."""

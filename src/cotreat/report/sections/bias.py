@@ -1,0 +1,307 @@
+"""The bias part: E-values, confounding inside the posterior, tipping points, immortal time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from cotreat import headline
+from cotreat.bias import e_values, unmeasured_confounding
+from cotreat.bias.unmeasured_confounding import (
+    COMBINED_SD,
+    FOR,
+    PRODUCT_SD,
+    SINGLE_SD,
+    Surface,
+    within,
+)
+from cotreat.core.constants import FULL, OBSERVED, QUICK, STANDARD
+from cotreat.diagnostics import checks
+from cotreat.estimands.estimand import waist_of
+from cotreat.inference import sampling
+from cotreat.models.registry import Model, described, find_model
+from cotreat.models.select import models_for
+from cotreat.priors.prior import PriorSet
+from cotreat.remarks import OF_DURATION, of_sequences
+from cotreat.results import four_cells
+from cotreat.results.summary import PRINTED, summarise
+from cotreat.results.supplementary import BIAS, Fits, Part, Section, versions, write_part
+from cotreat.study.study import DURATION, Study
+
+STEPS = {QUICK: 1, STANDARD: 2, FULL: 4}
+"""Biases of a tipping-point surface on each side of none, by depth."""
+RANDOMISED = (
+    "Chance decided who got what. E-values, confounding inside the posterior and tipping points ask what an unmeasured "
+    "cause of treatment could have done, and there was none; they are not given. What can bias a trial (who left "
+    "it, who did not take what they were given, who knew) is another question, which these counts cannot answer."
+)
+CASE_CONTROL = (
+    "The sampling of a case-control study fixes the share of cases, so that no risk is identified, and no "
+    "interaction of risks either: there is no E-value for effect heterogeneity on the risk-difference scale. Each "
+    "odds ratio has two E-values: if the outcome is rare where the cases come from (the odds ratio is then "
+    "nearly the risk ratio), and if it is common (its square root is); these data cannot show which."
+)
+
+
+@dataclass
+class _Gathered:
+    """What the sections need, and what they say they could not do."""
+
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+def write(
+    study: Study,
+    fits: Fits,
+    priors: PriorSet,
+    folder: Path,
+    *,
+    depth: str = STANDARD,
+    seed: int,
+    say: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Write ``FOLDER/bias/``.
+
+    Parameters
+    ----------
+    fits
+        What `cotreat.inference.sampling.fit` returned, by model and reading; the leading model under the study's
+        reading speaks here, and is fitted by Laplace's approximation where it is not among them.
+    folder
+        ``results/STUDY``.
+    depth
+        ``quick``, ``standard`` or ``full``: how fine the tipping-point surface is.
+    say
+        Takes a line at each step.
+
+    Returns
+    -------
+    Path
+        The part's folder.
+    """
+    study = study.divided("")
+    model, tree = _leading(study, fits, priors, seed, say)
+    posterior = waist_of(tree["posterior"].to_dataset())
+    summary = summarise(
+        study,
+        model,
+        prior=waist_of(tree["prior"].to_dataset()),
+        posterior=posterior,
+        likelihood=None,
+        labels={"model": model.name, "priors": priors.name, "reading": study.reading},
+    )
+    got = _Gathered()
+    sections: list[Section] = []
+    found: list[Surface] = []
+    if study.design == "randomised":
+        got.findings.append(
+            f"{study.id} was randomised: there is no confounding by who got what to allow for."
+        )
+        sections.append(Section("Unmeasured confounding", (RANDOMISED,)))
+    else:
+        say(f"{study.id}: E-values")
+        sections += _e_values(study, model, summary, posterior, got)
+        say(f"{study.id}: tipping points")
+        found = _tipping_points(study, model, priors, depth, seed, sections, got)
+    sections += _immortal(study, got)
+    got.tables["four_cells.csv"] = four_cells.long_table(four_cells.tables(study, summary))
+    figures = {}
+    if found:
+        from cotreat.plots import tipping
+        from cotreat.plots.style import off_screen
+
+        with off_screen():
+            picture = tipping.draw(study, _shown(found), model=model.name, priors=priors.name)
+        figures = {tipping.PICTURE.name: picture}
+    part = Part(
+        title="Bias",
+        study_digest=study.digest,
+        seed=seed,
+        findings=tuple(got.findings[:3]),
+        sections=tuple(sections),
+        failed=tuple(got.failed),
+        settings={
+            "depth": depth,
+            "model": model.name,
+            "priors": priors.name,
+            "reading": study.reading,
+            "engine": sampling.provenance(tree)["engine"],
+        },
+        versions=versions("pymc", "arviz", "jax", "numpy", "scipy"),
+    )
+    failed = checks.failures(checks.check(tree, study, model))
+    return write_part(folder / BIAS, part, got.tables, figures, failed)
+
+
+def _leading(
+    study: Study, fits: Fits, priors: PriorSet, seed: int, say: Callable[[str], None]
+) -> tuple[Model, xr.DataTree]:
+    """Return the model that speaks in the headline with its fit, fitted now if nobody has."""
+    own = [name for name, reading in fits if reading == study.reading]
+    own = [name for name in own if not described(name).division]
+    if own:
+        name = headline.leader(own)
+        return described(name), fits[name, study.reading]
+    possible, _ = models_for(study, priors)
+    name = headline.leader(possible)
+    say(f"{study.id}: {name} by Laplace's approximation")
+    return find_model(name, study), sampling.fit(study, name, priors, engine="laplace", seed=seed)
+
+
+# --- E-values --------------------------------------------------------------------------------------
+
+
+def _e_values(
+    study: Study, model: Model, summary: pd.DataFrame, posterior: xr.Dataset, got: _Gathered
+) -> list[Section]:
+    ratios = e_values.of_ratios(study, summary)
+    got.tables["e_values.csv"] = ratios
+    words = [
+        "An E-value is the least strength, as a risk ratio, that an unmeasured confounder must have with both treatment "
+        "and outcome, given what is adjusted for, to explain a number away (VanderWeele & Ding 2017); "
+        "e_value is that of the estimate, e_value_limit that of the interval's limit nearer the null, 1 where "
+        "the interval holds it. as_risk_ratio is what was taken as risk ratio, and from says of what it was made. "
+        "It is a bound for one confounder that works against one comparison, not a measure of how likely one is."
+    ]
+    if study.is_case_control:
+        words.append(CASE_CONTROL)
+    finding = _of_e_values(ratios)
+    if finding:
+        got.findings.append(finding)
+    sections = [Section("E-values of odds ratios", tuple(words), "e_values.csv")]
+    if study.is_case_control:
+        return sections
+    interactions = e_values.of_interactions(study, model, posterior)
+    heading = "E-values of interactions"
+    if interactions.empty:
+        why = (
+            "There is none: on no background do all four cells of a pair have patients whose risks could be "
+            "compared."
+        )
+        return [*sections, Section(heading, (why,))]
+    got.tables["e_values_interaction.csv"] = interactions
+    about = (
+        "Of an interaction contrast ic of risks: the least strength of association with exposure and outcome that "
+        "confounders must have to make it 0 (Mathur et al. 2022; evalues.IC of the R package EValue). Where direction is "
+        "any, they may raise the exposure's effect in one stratum and lower it in the other, and must be as strong in both; "
+        "where it is the same, the strength must be reached in one stratum. Strata are ordered so that the contrast is "
+        "positive. Limits are those of draws, not of large samples. No E-value is given of a ratio of odds ratios: none "
+        "is known."
+    )
+    return [*sections, Section(heading, (about,), "e_values_interaction.csv")]
+
+
+def _of_e_values(ratios: pd.DataFrame) -> str:
+    """Say the weakest of the odds ratios whose interval leaves out 1."""
+    own = ratios[(ratios.availability == OBSERVED) & (ratios.e_value_limit > 1)]
+    posterior = own[own.source != PRINTED]
+    own = posterior if len(posterior) else own
+    if own.empty:
+        return ""
+    row = own.loc[own.e_value_limit.idxmin()]
+    assumed = f", {row['from'].partition(', ')[2]}" if "if the" in row["from"] else ""
+    return (
+        f"Of {len(own)} E-values of odds ratios whose interval leaves out 1 the smallest is that of {row.comparison}: a "
+        f"confounder tied to both treatment and outcome by a risk ratio of {row.e_value:.2f} could explain the "
+        f"estimate away, one of {row.e_value_limit:.2f} could take the interval to 1{assumed}."
+    )
+
+
+# --- Confounding -----------------------------------------------------------------------------------
+
+
+def _tipping_points(
+    study: Study,
+    model: Model,
+    priors: PriorSet,
+    depth: str,
+    seed: int,
+    sections: list[Section],
+    got: _Gathered,
+) -> list[Surface]:
+    from cotreat.plots.tipping import PICTURE
+
+    name = model.name if unmeasured_confounding.tips(model) else "interaction"
+    found, failed = unmeasured_confounding.surfaces(
+        study, name, priors, steps=STEPS[depth], seed=seed
+    )
+    got.failed += failed
+    if not found:
+        return []
+    got.tables["confounding.csv"] = unmeasured_confounding.allowed_table(found)
+    got.tables["tipping.csv"] = unmeasured_confounding.grid_table(found)
+    got.tables["tipping_points.csv"] = unmeasured_confounding.points_table(found)
+    rows = unmeasured_confounding.with_confounding(priors).table()
+    got.tables["confounding_priors.csv"] = rows[rows.variable.isin(unmeasured_confounding.BIAS)]
+    stated = (
+        "Unmeasured confounding as part of the model: the evidence is about log-odds that each treatment and each pair has "
+        "moved by a bias of its own; risks, odds ratios and measures are about those without. The evidence cannot "
+        "tell a bias from an effect, so that its prior decides (confounding_priors.csv), and the interval widens. "
+        "Rows with confounding none are the model without bias, rows with plausible the model with it. Availability is "
+        "that of what is seen: the step from there to the effect is the prior of the bias alone. Model "
+        f"{name}{'' if name == model.name else f', for {model.name} has nothing that a bias could move'}. All are draws "
+        "of one distribution, weighed anew for each bias: mc_error is the standard error of a probability, effective "
+        "the draws it rests on; so rows with none differ from the numbers of the fit by the errors of both."
+    )
+    sections.append(Section("Confounding inside the posterior", (stated,), "confounding.csv"))
+    how = (
+        "How much known bias would overturn each conclusion: single_factor if every treatment's odds ratio were "
+        "multiplied by it in the evidence, and no pair's; product_factor if every pair's ratio of odds ratios were, "
+        "and no treatment's. Where nothing stands, no factor between 1/3 and 3 (a pair's: 1/2 and 2) does. Of a "
+        "probability that stays near one half the factor is Monte Carlo noise. The whole surface is in tipping.csv."
+    )
+    sections.append(Section("Tipping points", (how,), "tipping_points.csv", PICTURE))
+    got.findings += _of_surfaces(found)
+    return found
+
+
+def _of_surfaces(found: Sequence[Surface]) -> list[str]:
+    """Say what plausible confounding leaves of the decided, or that nothing is decided anyway."""
+    decided = [one for one in found if one.is_decided]
+    told = [one for one in decided if np.isfinite(one.plausible["probability"])]
+    said = []
+    if told:
+        left = [
+            one
+            for one in told
+            if unmeasured_confounding.standing(one.plausible["probability"]) == one.standing
+        ]
+        said.append(
+            f"Of {len(told)} conclusions that are decided if nothing is confounded, {len(left)} "
+            f"{'remains' if len(left) == 1 else 'remain'} decided if confounding may have moved numbers, with 95% of each "
+            f"treatment's bias within a factor of {within(SINGLE_SD):.2g} either way, of each pair's within "
+            f"{within(PRODUCT_SD):.2g} and, both together, of a combination's against less of it within "
+            f"{within(COMBINED_SD):.2g}"
+            + (f" ({', '.join(one.label for one in left)})." if left else ".")
+        )
+    elif not decided:
+        said.append(
+            "Nothing here is decided even if nothing is confounded, so that there is little to overturn."
+        )
+    return said
+
+
+def _shown(found: Sequence[Surface]) -> list[Surface]:
+    """Order conclusions for the figure: decided ones first."""
+    return sorted(found, key=lambda one: (not one.is_decided, one.standing != FOR))
+
+
+# --- Immortal time ----------------------------------------------------------------------------------
+
+
+def _immortal(study: Study, got: _Gathered) -> list[Section]:
+    words = list(of_sequences(study))
+    if words:
+        pairs = " and ".join(" with ".join(one.treatments) for one in study.sequential)
+        got.findings.append(
+            f"Combinations of {pairs} were given one after the other to some or all: what is said of them may be "
+            "entangled with immortal time."
+        )
+    if any(own.id == DURATION for own in study.divisions):
+        words.append(f"Of the model duration: {OF_DURATION}")
+    return [Section("Immortal time", tuple(words))] if words else []

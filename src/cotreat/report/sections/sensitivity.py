@@ -1,0 +1,93 @@
+"""What the answers depend on: priors, readings, models, and how much of them is prior at all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from cotreat.core.constants import DECIDED, SEED, STANDARD
+from cotreat.inference.batch import DRAWS
+from cotreat.inference.sampling import provenance
+from cotreat.plots.style import off_screen
+from cotreat.priors.prior import PriorSet
+from cotreat.report.sections.sensitivity_beliefs import critical_sds_of, grid_of, reverse_bayes_of
+from cotreat.report.sections.sensitivity_choices import hinges_of
+from cotreat.report.sections.sensitivity_weights import induced_of, power_scaling_of
+from cotreat.results.supplementary import SENSITIVITY, Fits, Part, Say, versions, write_part
+from cotreat.sensitivity.fits import begun, leading_fit, planned
+from cotreat.study.study import Study
+
+
+def write(
+    study: Study,
+    fits: Fits,
+    priors: PriorSet,
+    folder: Path,
+    *,
+    depth: str = STANDARD,
+    seed: int = SEED,
+    say: Say = lambda _: None,
+    thresholds: Sequence[float] = (DECIDED,),
+) -> Path:
+    """Work out what the answers of a study depend on, and write ``FOLDER/sensitivity/``.
+
+    Parameters
+    ----------
+    fits
+        By model and reading, under `priors`; what is needed and not there is fitted. May be empty.
+    folder
+        ``results/STUDY``.
+    depth
+        ``quick``: the leading model under other priors, the other models, no grid; ``standard``: also
+        every reading, and the belief × strength grid on effects and on interactions by itself;
+        ``full``: readings × models × priors and both grids crossed.
+    say
+        Called with lines of progress.
+    thresholds
+        Of P(synergy), for each of which the critical prior SD of every interaction is found.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    work = begun(study, fits, priors, depth, seed, say)
+    tree, failed = leading_fit(work)
+    plan = planned(work, depth)
+    work.answers(plan.every)  # all in one batch
+    parts = [hinges_of(work, plan)]
+    if plan.grid:
+        parts += [grid_of(work, plan), critical_sds_of(work, depth, thresholds)]
+    say("power scaling, reverse Bayes, the prior of every estimand …")
+    parts += [power_scaling_of(work, tree), reverse_bayes_of(work), induced_of(work, tree)]
+    say("figures …")
+    with off_screen():
+        figures = {k: draw() for part in parts for k, draw in part.figures.items()}
+    part = Part(
+        title="Sensitivity",
+        study_digest=study.digest,
+        seed=seed,
+        findings=tuple(one.finding for one in parts if one.finding)[:3],
+        sections=tuple(section for one in parts for section in one.sections),
+        failed=tuple(line for one in parts for line in one.failed),
+        settings={
+            "depth": depth,
+            "model": work.model.name,
+            "priors": priors.name,
+            "reading": study.reading,
+            "engine of the leading fit": provenance(tree)["engine"],
+            "engine of the others": "laplace, in batches",
+            "effective draws": work.effective,
+            "draws": DRAWS,
+            "thresholds": list(thresholds),
+        },
+        versions=versions("arviz", "jax", "numpy", "pymc", "pytensor", "scipy"),
+    )
+    tables = {k: _short(table) for one in parts for k, table in one.tables.items()}
+    return write_part(Path(folder) / SENSITIVITY, part, tables, figures, failed)
+
+
+def _short(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep six digits: the rest is Monte Carlo error."""
+    numbers = table.select_dtypes("float").columns
+    return table.assign(**{n: table[n].map(lambda v: float(f"{v:.6g}")) for n in numbers})

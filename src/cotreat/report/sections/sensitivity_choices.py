@@ -1,0 +1,130 @@
+"""What moves the answer: one thing changed at a time, or all crossed."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from cotreat.core.constants import CONTRADICTED, DECIDED
+from cotreat.headline import share
+from cotreat.inference import laplace
+from cotreat.inference.batch import Specification
+from cotreat.priors.belief_grid import in_words, is_belief
+from cotreat.results.supplementary import MULTIVERSE, Section
+from cotreat.sensitivity import multiverse
+from cotreat.sensitivity.fits import Piece, Plan, Work, pair_in_words
+from cotreat.sensitivity.multiverse import HINGES, MODEL, PRIORS, READING, SENSE, Base
+
+
+def hinges_of(work: Work, plan: Plan) -> Piece:
+    """Change one thing at a time, and cross all."""
+    from cotreat.plots import specification_curve
+
+    table = work.table(plan.multiverse)
+    changes = multiverse.hinges(table, work.study, work.base)
+    aside = contradicted(table, work.base)
+    fits = table.drop_duplicates([READING, MODEL, PRIORS])
+    bad = fits[fits.verdict == laplace.BAD]
+    words = [
+        "The leading answer is the ratio of odds ratios of each pair under "
+        f"{work.model.name} and {in_words(work.priors.name)} priors"
+        + (f", reading {work.study.reading}. " if len(work.study.readings) > 1 else ". ")
+        + "One thing at a time is changed from it. Of the priors, each set is a belief of moderate strength "
+        "about the single effects, or about the interactions, with all else as in the default. Where an answer is "
+        "that on another background, words say which.",
+        f"{len(fits)} combinations of reading, model and priors were fitted"
+        + (
+            ". "
+            if plan.is_crossed
+            else ", one thing changed at a time; --depth full crosses them. "
+        )
+        + f"All answers are in {MULTIVERSE}; mc_error is the standard error of a probability by the effective draws, "
+        "and up to twice that where Pareto k nears 0.7.",
+    ]
+    if len(bad):
+        words.append(
+            f"{len(bad)} of them cannot be trusted (Pareto k of the weights, or modes that were come to "
+            "once only) and are listed there without numbers."
+        )
+    section = Section(
+        "What the conclusion hangs on", tuple(words), HINGES, specification_curve.PICTURE
+    )
+    return Piece(
+        (section,),
+        {MULTIVERSE: table, HINGES: changes},
+        {
+            specification_curve.PICTURE.name: lambda: specification_curve.draw(
+                changes, table, work.study, aside
+            )
+        },
+        hinge_finding(changes, aside),
+        tuple(not_answered(work, fits, is_crossed=plan.is_crossed)),
+    )
+
+
+def not_answered(work: Work, fits: pd.DataFrame, *, is_crossed: bool) -> Iterator[str]:
+    """Say which fits cannot be trusted, and where other priors were not tried therefore."""
+    for (model, reading), own in fits.groupby([MODEL, READING], sort=False):
+        base = Specification(work.study.under(str(reading)), str(model), work.priors)
+        is_alone = is_crossed and len(own) == 1 and bool(multiverse.beside(base))
+        bad = own[own.verdict == laplace.BAD]
+        said = []
+        if len(bad):
+            is_k = bad.pareto_k.max() >= laplace.BAD_K
+            why = f"Pareto k up to {bad.pareto_k.max():.2f}" if is_k else "modes found once only"
+            said.append(f"{len(bad)} of {len(own)} fits not trusted ({why})")
+        if is_alone:
+            said.append("other priors not tried, for a batch cannot fit it")
+        if said:
+            yield f"{model}, reading {reading}: {'; '.join(said)}"
+
+
+def hinge_finding(changes: pd.DataFrame, aside: Sequence[str] = ()) -> str:
+    """Say what moves the probability of synergy most, and whether any change decides.
+
+    Parameters
+    ----------
+    aside
+        Readings that the other numbers in print contradict.
+    """
+    known = changes[changes.probability.notna()]
+    is_aside = (known["what changes"] == READING) & known.to.isin(aside)
+    moved = known[~known["is leading"] & ~is_aside & known.difference.notna()]
+    if moved.empty:
+        return ""
+    most = moved.loc[moved.difference.abs().idxmax()]
+    lead = most.probability - most.difference
+    decided = ((moved.probability >= DECIDED) | (moved.probability <= 1 - DECIDED)).sum()
+    what, how = _change_in_words(most["what changes"], most.to)
+    where = f" {most.words}" if most.words else ""
+    return (
+        f"What moves the probability of synergy most is {what}: for {pair_in_words(most.pair)} it goes from "
+        f"{share(lead)} to {share(most.probability)} {how}{where}. Of {len(moved)} single changes, "
+        "judged by the ratio of odds ratios unless the sense is what changes, "
+        f"{decided or 'none'} give{'s' if decided < 2 else ''} a decided answer"
+        + (
+            f"; {', '.join(aside)} left aside, for the other numbers in print contradict it."
+            if is_aside.any()
+            else "."
+        )
+    )
+
+
+def _change_in_words(factor: str, to: str) -> tuple[str, str]:
+    """Name what was changed, and say to what."""
+    if factor == SENSE:
+        return "the sense of the word", f"if judged as {to}"
+    if factor == PRIORS:
+        told = in_words(to)
+        return "the prior", f"with beliefs about {told}" if is_belief(
+            to
+        ) else f"under {told} priors"
+    return {MODEL: "the model", READING: "how the print is read"}[factor], f"under {to}"
+
+
+def contradicted(table: pd.DataFrame, base: Base) -> list[str]:
+    """Name the readings that the evidence speaks against, under the leading model and priors."""
+    own = table[(table[MODEL] == base.model) & (table[PRIORS] == base.priors)]
+    logs = own.groupby(READING, sort=False).log_evidence.first()
+    if base.reading not in logs:
+        return []
+    return [str(name) for name in logs[logs < logs[base.reading] - CONTRADICTED].index]

@@ -1,0 +1,75 @@
+"""Prior or evidence: power scaling, and what the priors say of every estimand."""
+
+import pandas as pd
+import xarray as xr
+
+from cotreat.core.constants import OBSERVED
+from cotreat.estimands.estimand import name_of, waist_of
+from cotreat.estimands.measures import REPRESENTATIVE
+from cotreat.results.supplementary import Section
+from cotreat.sensitivity import multiverse, power_scaling, prior_predictive
+from cotreat.sensitivity.fits import Piece, Work
+
+
+def power_scaling_of(work: Work, tree: xr.DataTree) -> Piece:
+    """Weigh prior and evidence a little more and less."""
+    from cotreat.plots import power_scaling as plot
+
+    table = power_scaling.scaled(tree, work.study, work.model)
+    words = (
+        "Sensitivity is how far the posterior of an estimand moves when the priors (column prior), or the "
+        "evidence (likelihood), count a little more or less; from 0.05 on it counts as one (Kallioinen et al. "
+        "2024, by ArviZ). Priors that follow from others by definition, and uniform ones of sizes, are not "
+        "scaled. The columns 'prior of …' scale one prior alone; the last two give P(synergy) with the priors "
+        "at half and at double their weight.",
+    )
+    return Piece(
+        (Section("Prior or evidence", words, "power_scaling.csv", plot.PICTURE),),
+        {"power_scaling.csv": table},
+        {plot.PICTURE.name: lambda: plot.draw(table, work.study)},
+        scaling_finding(table),
+    )
+
+
+def scaling_finding(table: pd.DataFrame) -> str:
+    """Say of how many answers about synergy, one a family, the prior says more than the evidence."""
+    is_family = table.estimand.map(name_of).isin(REPRESENTATIVE.values())
+    own = table[is_family & table.probability.notna()]
+    if own.empty:
+        return ""
+    more = int((own.prior > own.likelihood).sum())
+    seen = table[table.estimand.str.startswith("odds_ratio[") & (table.availability == OBSERVED)]
+    beside = (
+        f", and for {int((seen.prior > seen.likelihood).sum())} of the {len(seen)} odds ratios that the "
+        "evidence determines"
+        if len(seen)
+        else ""
+    )
+    return (
+        f"For {more} of {len(own)} answers about synergy, one for each family, pair and background, the answer moves "
+        f"more with the priors than with the evidence{beside}."
+    )
+
+
+def induced_of(work: Work, tree: xr.DataTree) -> Piece:
+    """Show what the priors say of every estimand."""
+    from cotreat.plots import prior_predictive as plot
+
+    before, after = (waist_of(tree[g].to_dataset()) for g in ("prior", "posterior"))
+    every = prior_predictive.asked(work.study, work.model, after)
+    chief = {one.label for one in multiverse.chief(work.study, work.model.name)}
+    asked = [
+        one
+        for one in every
+        if one[0].is_judged and (one[0].label in chief or one[0].label.startswith("risk["))
+    ]
+    words = (
+        "Priors are set on parameters; what they say of risks and of measures of synergy follows, and is "
+        "drawn here with the posterior. induced.csv has prior and posterior of every estimand as median and 95% "
+        "interval.",
+    )
+    return Piece(
+        (Section("What the priors say of every estimand", words, "", plot.PICTURE),),
+        {"induced.csv": prior_predictive.table_of(every, before, after)},
+        {plot.PICTURE.name: lambda: plot.draw(plot.drawn(asked, before, after), work.study)},
+    )

@@ -1,0 +1,1 @@
+"""The summary table of a fit, tables of four regimens, and storage."""

@@ -1,0 +1,247 @@
+"""What is fitted to find out what the answers of a study depend on."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from cotreat.core.constants import FULL, QUICK
+from cotreat.diagnostics import checks
+from cotreat.headline import leader
+from cotreat.inference import laplace
+from cotreat.inference.batch import EFFECTIVE, Answer, Specification, fit_many
+from cotreat.inference.sampling import fit, provenance
+from cotreat.models.registry import Model, described, find_model, is_asked_for
+from cotreat.models.select import models_for
+from cotreat.priors.belief_grid import pairs_sd
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
+from cotreat.results.supplementary import Fits, Say, Section
+from cotreat.sensitivity import multiverse, reverse_bayes
+from cotreat.sensitivity.multiverse import Asked, Base
+from cotreat.study.study import Study
+
+Key = tuple[str, str, str]
+"""Model, reading and priors."""
+
+MANY = 8
+"""So many costly fits or fewer are not worth the start of another process."""
+CHEAP = 4 * EFFECTIVE
+"""Effective draws where a fit takes a twentieth of a second."""
+
+
+@dataclass
+class Work:
+    """What is being worked out: the study, the leading answer, and what is known already.
+
+    Attributes
+    ----------
+    models : list of str
+        The leading one first.
+    known, sampled : dict
+        Answers by model, reading and priors; sampled ones stand in where a batch fails.
+    rows : dict
+        What is asked of each answer.
+    """
+
+    study: Study
+    models: list[str]
+    priors: PriorSet
+    fits: Fits
+    seed: int
+    say: Say
+    asked: Asked
+    sampled: dict[Key, Answer] = field(default_factory=dict)
+    known: dict[Key, Answer] = field(default_factory=dict)
+    rows: dict[Key, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Model:
+        """The leading model."""
+        return described(self.models[0])
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether a fit takes a twentieth of a second, as of counts; of printed numbers ten times as long."""
+        return not (self.study.has_uncounted or self.study.is_adjusted)
+
+    @property
+    def effective(self) -> int:
+        """Effective draws that each answer is to have."""
+        return CHEAP if self.is_quick else EFFECTIVE
+
+    @property
+    def base(self) -> Base:
+        """The leading answer."""
+        return Base(self.study.reading, self.model.name, self.priors.name)
+
+    def answers(self, specifications: Sequence[Specification]) -> list[Answer]:
+        """Fit what is not known yet, and return all in order."""
+        new = {_key(one): one for one in specifications if _key(one) not in self.known}
+        if new:
+            self.say(f"{len(new)} fits under other priors, models or readings …")
+            found = fit_many(
+                list(new.values()),
+                effective=self.effective,
+                seed=self.seed,
+                processes=os.cpu_count() if not self.is_quick and len(new) > MANY else 1,
+                say=_counted(self.say),
+            )
+            self.known |= dict(zip(new, found, strict=True))
+        return [self._best(_key(one)) for one in specifications]
+
+    def _best(self, key: Key) -> Answer:
+        """Let a sampled fit stand in for one of a batch that cannot be trusted."""
+        own = self.known[key]
+        return self.sampled.get(key, own) if own.verdict == laplace.BAD else own
+
+    def table(self, specifications: Sequence[Specification]) -> pd.DataFrame:
+        """Answer what is asked of each, with the columns of the multiverse."""
+        rows: list[dict[str, Any]] = []
+        for one, answer in zip(specifications, self.answers(specifications), strict=True):
+            key = _key(one)
+            if key not in self.rows:
+                self.rows[key] = self.asked.rows(answer, _set_of(one))
+            rows += self.rows[key]
+        return multiverse.table_of(rows)
+
+
+def _key(one: Specification) -> Key:
+    return one.model, one.study.reading, multiverse.name_of_set(one)
+
+
+def _set_of(one: Specification) -> PriorSet:
+    return prior_set(one.priors, one.study) if isinstance(one.priors, str) else one.priors
+
+
+def _counted(say: Say) -> Callable[[int, int], None]:
+    """Tell of every tenth part of a batch."""
+    told = 0
+
+    def tell(done: int, all_: int) -> None:
+        nonlocal told
+        if done == all_ or done - told >= all_ / 10:
+            told = done
+            say(f"  {done} of {all_}")
+
+    return tell
+
+
+def begun(study: Study, fits: Fits, priors: PriorSet, depth: str, seed: int, say: Say) -> Work:
+    """Find the models, and which of the fits at hand can be used as they are."""
+    possible, _ = models_for(study, priors)
+    own = [model for model, _ in fits if not is_asked_for(model.partition(":")[0])]
+    lead = leader(own or possible)
+    models = [lead, *(model for model in possible if model != lead)]
+    work = Work(study, models, priors, fits, seed, say, Asked(seed))
+    for (model, reading), tree in fits.items():
+        told = study.under(reading)
+        if model in models and provenance(tree)["priors"] == priors.name:
+            answer = multiverse.answer_of(tree, told, find_model(model, told))
+            # What needed sequential Monte Carlo a batch may not be able to fit: only it itself can tell.
+            is_doubtful = depth == FULL and provenance(tree)["engine"] == "smc"
+            if answer is not None:
+                held = work.sampled if is_doubtful else work.known
+                held[model, reading, priors.name] = answer
+    return work
+
+
+def leading_fit(work: Work) -> tuple[xr.DataTree, list[str]]:
+    """Return the fit of the leading answer, and its failed checks."""
+    tree = work.fits.get((work.model.name, work.study.reading))
+    if tree is None:
+        work.say(f"{work.study.id}: {work.model.name}, {work.priors.name} priors …")
+        tree = fit(work.study, work.model.name, work.priors, engine="laplace", seed=work.seed)
+        answer = multiverse.answer_of(tree, work.study, work.model)
+        if answer is not None:
+            work.known[work.model.name, work.study.reading, work.priors.name] = answer
+    return tree, checks.failures(checks.check(tree, work.study, work.model))
+
+
+# --- What is to be fitted ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be fitted for each table.
+
+    Attributes
+    ----------
+    multiverse, grid, sds : list of Specification
+        The last two are empty where they are not asked for, or the leading model has no interactions.
+    is_crossed : bool
+        Whether readings, models and priors, and beliefs about effects and interactions, are crossed, and not
+        changed one at a time.
+    """
+
+    multiverse: list[Specification]
+    grid: list[Specification]
+    sds: list[Specification]
+    is_crossed: bool
+
+    @property
+    def every(self) -> list[Specification]:
+        """All of it, for one batch."""
+        return [*self.multiverse, *self.grid, *self.sds]
+
+
+def planned(work: Work, depth: str) -> Plan:
+    """Return what is to be fitted."""
+    study = work.study
+    is_crossed = depth == FULL or work.is_quick
+    base = multiverse.bases(study, work.models, work.priors, is_full=is_crossed)
+    own = [one for one in base if one.study.reading == study.reading]  # the leading answer first
+    if depth == QUICK:
+        base = own
+    # Where a model of a reading is beyond a batch, it is so under other priors too.
+    chosen = _trusted(work, base) if is_crossed else own[:1]
+    every = base + [other for one in chosen for other in multiverse.beside(one)]
+    if depth == QUICK or not (work.model.has_products and work.model.has_structure):
+        return Plan(every, [], [], is_crossed)
+    grid = multiverse.grid(study, work.model.name, is_full=is_crossed)
+    return Plan(every, grid, [with_sd(work, sd) for sd in sds_of(work)], is_crossed)
+
+
+def _trusted(work: Work, base: Sequence[Specification]) -> list[Specification]:
+    """Return those that a batch can fit."""
+    work.answers(base)
+    return [one for one in base if work.known[_key(one)].verdict != laplace.BAD]
+
+
+def sds_of(work: Work) -> list[float]:
+    """Return the prior SDs of interactions that are tried, that of the analysis among them."""
+    return sorted({*reverse_bayes.SDS, round(pairs_sd(work.priors, work.model.parameters), 6)})
+
+
+def with_sd(work: Work, sd: float) -> Specification:
+    """Return the leading fit with another prior SD of the interactions; or itself, if it has that one."""
+    chosen = reverse_bayes.with_sd(work.priors, sd)
+    is_own = all(
+        np.allclose([one.mu or 0, one.sigma or 0], [own.mu or 0, own.sigma or 0], atol=1e-6)
+        for one, own in zip(chosen.rows, work.priors.rows, strict=True)
+        if own.variable in work.model.parameters
+    )
+    return Specification(work.study, work.model.name, work.priors if is_own else chosen)
+
+
+# --- What is made of it --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Sections with the tables and figures they show, and what a clinician must know of them."""
+
+    sections: tuple[Section, ...]
+    tables: dict[str, pd.DataFrame]
+    figures: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    finding: str = ""
+    failed: tuple[str, ...] = ()
+
+
+def pair_in_words(pair: str) -> str:
+    """Write ``A:B`` as two treatments."""
+    return pair.replace(":", " with ")

@@ -1,0 +1,129 @@
+"""What a prior says of risks, and of all that is asked of them, before any evidence."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import pytensor
+import xarray as xr
+from pymc.pytensorf import find_rng_nodes, reseed_rngs
+from pytensor.graph.replace import clone_replace
+
+from cotreat.core.constants import EXTRAPOLATED, IMPLIED, INTERVAL, OBSERVED
+from cotreat.estimands.estimand import (
+    CONDITIONAL,
+    Availability,
+    Estimand,
+    Waist,
+    enumerate_estimands,
+    is_beyond_null,
+)
+from cotreat.inference import vectorise
+from cotreat.inference.vectorise import untraced
+from cotreat.models.build import build
+from cotreat.models.registry import Model
+from cotreat.models.select import priors_for
+from cotreat.priors import model_data
+from cotreat.priors.prior import PriorSet
+from cotreat.results.summary import MAX_UNDEFINED
+from cotreat.study.study import Study
+
+DRAWS = 4000
+READ = ("risk", CONDITIONAL)
+SUREST = 1 - 2.0**-53
+"""The risk nearest to 1 that has odds: under a prior of SD 5 some draws are nearer."""
+
+
+class Induced:
+    """Prior draws of the risks under a model, compiled once for any numbers of its priors.
+
+    The same random numbers serve all of them, so that what differs between two prior sets is the sets.
+
+    Parameters
+    ----------
+    study
+        Under any of its readings: no prior depends on them.
+    priors
+        With the distributions, if not the numbers, of all that are asked about.
+    """
+
+    def __init__(
+        self, study: Study, model: Model, priors: PriorSet, *, draws: int = DRAWS, seed: int
+    ) -> None:
+        built = build(study, model, priors_for(priors, model, study))
+        self._built, self._study = built, study
+        self._names = [name for name in READ if name in built.named_vars]
+        with untraced():
+            many = vectorise.enlarged(built, draws)
+            self._inputs, drawn = model_data.opened(built, list(many.values()))
+            reseed_rngs(find_rng_nodes(drawn), seed)
+            # Not PyMC's own: its functions take other random numbers at each call.
+            self._draw = pytensor.function(
+                list(self._inputs.values()), drawn, mode="FAST_COMPILE", on_unused_input="ignore"
+            )
+            values = {rv: rv.type(rv.name) for rv in many}
+            outputs = clone_replace([built[name] for name in self._names], replace=values)
+            self._function = vectorise.function_of_draws(
+                vectorise.in_jax(list(values.values()), outputs)
+            )
+
+    def waist(self, priors: PriorSet) -> xr.Dataset:
+        """Return draws of the risks by chain (one), draw and arm under other numbers."""
+        known = _numbers(self._built, priors)
+        drawn = self._draw(*(known[name] for name in self._inputs))
+        values = [np.asarray(value) for value in self._function(*drawn)]
+        waist = vectorise.labelled(
+            self._built, dict(zip(self._names, values, strict=True)), chains=1
+        )
+        return with_odds(waist, self._study)
+
+
+def with_odds(waist: xr.Dataset, study: Study) -> xr.Dataset:
+    """Keep risks short of 1, so that all have odds, and note what they are."""
+    known = {name: waist[name].clip(max=SUREST) for name in READ if name in waist}
+    known["risk"] = known["risk"].assign_attrs(risk_kind=study.risk_kind)
+    return waist.assign(known)
+
+
+def _numbers(built: pm.Model, priors: PriorSet) -> Mapping[str, object]:
+    """Return the data of a model with the numbers of a prior set in the place of its own."""
+    own = {variable.name: variable.get_value() for variable in built.data_vars}
+    return own | {name: v for row in priors.rows for name, v in row.given().items()}
+
+
+def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
+    """List the estimands that have a distribution, with their availability."""
+    availability = Availability(study, model, waist)
+    found = [(one, availability.of(one)) for one in enumerate_estimands(study, model)]
+    return [one for one in found if one[1] in (OBSERVED, EXTRAPOLATED, IMPLIED)]
+
+
+def table_of(every: Sequence[tuple[Estimand, str]], prior: Waist, posterior: Waist) -> pd.DataFrame:
+    """Return median and interval of estimands, and P(beyond null), before and after the evidence."""
+    rows = []
+    for one, available in every:
+        row: dict[str, object] = {
+            "estimand": one.label,
+            "background": one.background,
+            "scale": one.scale,
+            "availability": available,
+        }
+        has_probability = one.null is not None and one.is_judged and available != IMPLIED
+        for name, waist in (("prior", prior), ("posterior", posterior)):
+            lower, middle, upper = _quantiles(one, waist)
+            row |= {name: middle, f"{name} lower": lower, f"{name} upper": upper}
+            if has_probability:
+                row[f"{name} probability"] = float(is_beyond_null(one, waist).mean())
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _quantiles(one: Estimand, waist: Waist) -> tuple[float, float, float]:
+    """Return the interval about the median; missing where a synergy index is undefined too often."""
+    draws = one.values(waist).values
+    if np.isnan(draws).mean() >= MAX_UNDEFINED:
+        return np.nan, np.nan, np.nan
+    tail = (1 - INTERVAL) / 2
+    lower, middle, upper = np.nanquantile(draws, [tail, 0.5, 1 - tail])
+    return float(lower), float(middle), float(upper)

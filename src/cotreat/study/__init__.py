@@ -1,0 +1,1 @@
+"""Records of a study: treatments, regimens, counts, covariate patterns and reported estimates."""

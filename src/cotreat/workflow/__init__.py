@@ -1,0 +1,1 @@
+"""The reanalysis of a study from fit to report."""

@@ -1,0 +1,425 @@
+"""The whole way: fit every model and reading, answer every estimand, check, draw, write."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from cotreat import headline
+from cotreat.answer import Answer, Question
+from cotreat.appendix import write_appendix
+from cotreat.audit.audit import (
+    audit,
+    availability_table,
+    cells_table,
+    open_questions,
+    printed_table,
+)
+from cotreat.audit.overlap import overlap_of
+from cotreat.core.constants import CHECK_COLUMNS, DEPTHS, QUICK, SEED, STANDARD
+from cotreat.diagnostics import checks
+from cotreat.drawer import Drawer
+from cotreat.estimands.estimand import waist_of
+from cotreat.frequentist.g_computation import fit_adjusted
+from cotreat.frequentist.logistic import Regression, fit_likelihood
+from cotreat.inference import laplace, sampling
+from cotreat.inference.marginal_likelihood import Marginals
+from cotreat.models.registry import Model, described, is_asked_for
+from cotreat.models.select import models_for, priors_for
+from cotreat.plots import View
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
+from cotreat.remarks import remarks
+from cotreat.report import write_report
+from cotreat.report.folder import read_results
+from cotreat.results import store
+from cotreat.results.summary import summarise
+from cotreat.sensitivity.interpretations import Conflict, predict, size_changes
+from cotreat.study.study import Study
+from cotreat.workflow import analyses
+
+
+class FailedChecks(UserWarning):
+    """A fit whose diagnostics failed: its numbers must not be used."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one model of a reanalysis gave under one reading.
+
+    Attributes
+    ----------
+    failed : list of str
+        Failed diagnostics in words; numbers with any must not be used.
+    cautions : list of str
+        Where prior or model and the evidence do not go together.
+    remarks : list of str
+        What a reader of the numbers must not overlook.
+    conflict : Conflict or None
+        How the reading stands to the default one, where several are compared.
+    changes : str
+        How the fit differs from the one that was in the folder before.
+    """
+
+    folder: Path
+    model: str
+    reading: str
+    summary: pd.DataFrame
+    checks: pd.DataFrame
+    failed: list[str]
+    cautions: list[str]
+    remarks: list[str]
+    conflict: Conflict | None
+    changes: str
+
+
+@dataclass(frozen=True)
+class Reanalysis:
+    """What a reanalysis gave: one result a fit, and the models that the study cannot carry."""
+
+    study: Study
+    results: tuple[Result, ...]
+    refused: dict[str, str]
+    report: Path
+    answer: Answer
+
+    @property
+    def failed(self) -> bool:
+        """Whether any reported fit has a failed diagnostic."""
+        return any(result.failed for result in self.results)
+
+    @property
+    def leader(self) -> Result:
+        """The result whose numbers make the headline: the first model, the default reading."""
+        return _leader(self.study, self.results)
+
+
+def _leader(study: Study, results: Sequence[Result]) -> Result:
+    name = headline.leader([result.model for result in results])
+    own = [result for result in results if result.model == name]
+    default = [result for result in own if result.reading == study.readings[0].id]
+    return (default or own)[0]
+
+
+def plan(
+    study: Study, models: Sequence[str], asked_models: Sequence[str], readings: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Return which model is to be run under which reading.
+
+    Unless models or readings are asked for: the leading model under every reading, and every other
+    model under the default one.
+
+    Parameters
+    ----------
+    models
+        Those that can be run.
+    readings
+        Those asked for; ``all`` stands for every one.
+
+    Raises
+    ------
+    ReadingError
+        If the study has no such reading.
+    """
+    every = [reading.id for reading in study.readings]
+    for name in set(readings) - {"all"}:
+        study.under(name)
+    # In the order of the study file: the default one, to which the others are compared, comes first.
+    chosen = [name for name in every if name in readings or "all" in readings]
+    if asked_models or chosen:
+        own = list(models) if asked_models else [headline.leader(list(models))]
+        return [(model, reading) for model in own for reading in (chosen or [study.reading])]
+    lead = headline.leader(list(models))
+    pairs = [(lead, reading) for reading in every]
+    return pairs + [(model, every[0]) for model in models if model != lead]
+
+
+def reanalyse(
+    study: Study,
+    models: str | Sequence[str] = (),
+    priors: str | PriorSet = "weak",
+    *,
+    readings: str | Sequence[str] = (),
+    out: str | Path = "results",
+    thresholds: Sequence[float] = (),
+    engine: str | None = None,
+    depth: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    **settings: Any,
+) -> Reanalysis:
+    """Reanalyse a study and write ``OUT/STUDY/MODEL--PRIORS--READING/`` and ``OUT/STUDY/report.html``.
+
+    Parameters
+    ----------
+    models
+        Name or names of models; none stands for every model that the study and the priors can carry.
+    priors
+        Name of a prior set, or a set of your own.
+    readings
+        Names of readings, or ``all``; see `plan` for what none stands for.
+    out
+        Folder for the results of all studies.
+    thresholds
+        Odds ratios for which P(odds ratio > threshold) is wanted.
+    engine
+        ``numpyro``, ``nutpie``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential
+        Monte Carlo under readings other than the default, whose log evidence is wanted anyway; models that
+        do not make the headline are approximated by ``laplace`` at depths ``quick`` and ``standard``. With
+        printed numbers a fit that fails its checks is replaced by sequential Monte Carlo.
+    depth
+        How much is worked out around the fits: ``quick``, ``standard`` or ``full``; None stands for the
+        fits alone. Writes ``OUT/STUDY/comparison/``, ``sensitivity/`` and ``bias/``, which the report
+        arranges; where every model is one that only runs when asked for by name, there is nothing around
+        it. Where readings are compared, the log evidence beside NUTS is that of sequential Monte Carlo at
+        ``full`` and None, and of importance sampling, where its weights can be trusted, otherwise.
+    say
+        Called with a line at each step.
+    **settings
+        ``draws``, ``tune``, ``chains``, ``seed``, ``progress`` of `sampling.fit`.
+
+    Raises
+    ------
+    ModelError
+        If a model that was asked for by name cannot be had; nothing is written then.
+    ReadingError
+        If the study has no such reading.
+    ValueError
+        If there is no such depth.
+    """
+    if depth is not None and depth not in DEPTHS:
+        raise ValueError(f"no depth {depth!r}; the depths are {', '.join(DEPTHS)}")
+    models = (models,) if isinstance(models, str) else models
+    readings = (readings,) if isinstance(readings, str) else readings
+    chosen = prior_set(priors, study) if isinstance(priors, str) else priors
+    possible, refused = models_for(study, chosen, models)
+    pairs = plan(study, possible, models, readings)
+    lead = headline.leader(list(possible))
+    folder = Path(out) / study.id
+    folder.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out now
+    results: list[Result] = []
+    fits: dict[tuple[str, str], xr.DataTree] = {}
+    known = _Known(pairs)
+    with Drawer(len(pairs)) as drawer:
+        for name, reading in pairs:
+            shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
+            say(f"{study.id}: {shown}, {chosen.name} priors")
+            model = described(name)
+            told = study.under(reading).divided(model.division)
+            own = _engine(told, depth, is_leader=name == lead)
+            run = _Run(told, model, chosen, engine or own, settings, depth)
+            tree, result = _write(
+                run, known, folder, thresholds, drawer, f"{study.id}: {shown}", say
+            )
+            results.append(result)
+            if depth and not is_asked_for(model.name):
+                fits[name, reading] = tree
+    if fits and depth:
+        seed = int(settings.get("seed", SEED))
+        told = study.under(_leader(study, results).reading)
+        analyses.write_parts(told, fits, chosen, folder, depth=depth, seed=seed, say=say)
+    return Reanalysis(study, tuple(results), refused, *_report(folder, study))
+
+
+def _report(folder: Path, study: Study) -> tuple[Path, Answer]:
+    """Write appendix and report of all that is in a folder, whichever of it this run has made.
+
+    Who leads among models that tell patients apart by levels or subgroups has no four cells to show.
+    """
+    fits = read_results(folder).fits
+    lead = next((fit for fit in fits if not fit.model.division), fits[0])
+    told = study.under(lead.choice[0]).divided(lead.model.division)
+    write_appendix(told, lead.summary, folder, lead.failed)
+    report = write_report(folder, study)
+    return report.page, report.answer
+
+
+class _Known:
+    """What later fits of a run can use of earlier ones: the prior's draws and the default reading."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        models = [model for model, _ in pairs]
+        self.compared = {model for model in models if models.count(model) > 1}
+        self.prior: dict[str, xr.Dataset] = {}
+        self.default: dict[str, tuple[xr.Dataset, float]] = {}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One fit to be made: a study under a reading, a model, priors, how to sample, and how deep to look."""
+
+    study: Study
+    model: Model
+    priors: PriorSet
+    engine: str
+    settings: dict[str, Any]
+    depth: str | None
+
+
+def _engine(study: Study, depth: str | None, *, is_leader: bool) -> str:
+    """Choose an engine: what makes the headline is sampled at any depth, its rivals if time allows."""
+    if not study.is_default:
+        return "smc"
+    return "numpyro" if is_leader or depth not in (QUICK, STANDARD) else "laplace"
+
+
+def _sampled(run: _Run, known: _Known) -> tuple[xr.DataTree, pd.DataFrame, float | None]:
+    """Fit, replacing NUTS that fails; return the fit, its checks and the log evidence if wanted."""
+    study, model = run.study, run.model
+    fit = partial(sampling.fit, study, model.name, run.priors, **run.settings)
+    tree = fit(engine=run.engine, prior=known.prior.get(model.name))
+    known.prior[model.name] = prior = tree["prior"].to_dataset()
+    table = checks.check(tree, study, model)
+    more: list[dict[str, Any]] = []
+    engine = sampling.provenance(tree)["engine"]  # not the one asked for, where that was replaced
+    if engine != "smc" and study.has_uncounted and checks.failures(table):
+        names = ", ".join(line.partition(":")[0] for line in checks.failures(table))
+        more += table[table.check == checks.REPLACED].to_dict("records")
+        more.append(checks.replaced("smc", f"{engine} failed: {names}"))
+        tree = fit(engine="smc", prior=prior)
+        table = checks.check(tree, study, model)
+    evidence = None
+    if "log_evidence" in tree["sample_stats"]:
+        evidence = sampling.log_evidence(tree)
+    elif model.name in known.compared:
+        evidence = _evidence_by_weights(run, tree)
+        if evidence is None:
+            say = bool(run.settings.get("progress"))
+            beside = sampling.temper(tree, study, model.name, run.priors, say=say)
+            more += checks.agreement(tree, beside, study, model)
+            evidence = sampling.log_evidence(beside)
+        stats = tree["sample_stats"].to_dataset().assign_attrs(log_evidence=evidence)
+        tree["sample_stats"] = xr.DataTree(stats)
+    if more:
+        table = pd.concat([table, pd.DataFrame(more)[list(CHECK_COLUMNS)]], ignore_index=True)
+    return tree, table, evidence
+
+
+def _evidence_by_weights(run: _Run, tree: xr.DataTree) -> float | None:
+    """Find the log evidence of a fit by importance sampling about its draws: a few seconds.
+
+    Such weights cannot show a mode that the draws have missed, as sequential Monte Carlo can, which begins
+    from the prior: where depth is ``full`` or nobody asked for speed, and where the weights cannot be
+    trusted, there is none.
+    """
+    if run.depth not in (QUICK, STANDARD):
+        return None
+    priors, seed = priors_for(run.priors, run.model, run.study), sampling.provenance(tree)["seed"]
+    posterior = tree["posterior"].to_dataset()
+    whole = Marginals(run.study, run.model, priors, posterior, seed).whole
+    return None if whole.verdict == laplace.BAD else whole.log_evidence
+
+
+def _conflict(
+    run: _Run, known: _Known, tree: xr.DataTree, evidence: float | None
+) -> Conflict | None:
+    """Compare a reading with the default one, if both are run."""
+    if evidence is None:
+        return None
+    name = run.model.name
+    if run.study.is_default:
+        known.default[name] = (tree["posterior"].to_dataset(), evidence)
+    if name not in known.default:
+        return Conflict(run.study.reading, evidence, float("nan"), ())
+    posterior, default = known.default[name]
+    predictions = predict(run.study, run.priors, posterior, run.settings.get("seed", 1))
+    return Conflict(run.study.reading, evidence, evidence - default, predictions)
+
+
+def _write(
+    run: _Run,
+    known: _Known,
+    folder: Path,
+    thresholds: Sequence[float],
+    drawer: Drawer,
+    shown: str,
+    say: Callable[[str], None],
+) -> tuple[xr.DataTree, Result]:
+    """Make a fit, answer every estimand, and have the fit's folder written."""
+    study, model, priors = run.study, run.model, run.priors
+    tree, table, evidence = _sampled(run, known)
+    conflict = _conflict(run, known, tree, evidence)
+    summary = summarise(
+        study,
+        model,
+        prior=waist_of(tree["prior"].to_dataset()),
+        posterior=waist_of(tree["posterior"].to_dataset()),
+        likelihood=_likelihood(study, model),
+        labels={"model": model.name, "priors": priors.name, "reading": study.reading},
+        thresholds=thresholds,
+    )
+    failed = checks.failures(table)
+    cautions = checks.cautions(table)
+    if conflict is not None and conflict.is_contradicted:
+        cautions = [f"reading {study.reading}, {conflict}", *cautions]
+    target = folder / f"{model.name}--{priors.name}--{study.reading}".replace(":", "-")
+    info = {"failed_checks": failed, **sampling.provenance(tree)}
+    result = Result(
+        target,
+        model.name,
+        study.reading,
+        summary,
+        table,
+        failed,
+        cautions,
+        remarks(summary, study, cautions),
+        conflict,
+        store.changes(target, info),
+    )
+    tree.attrs["failed_checks"] = "; ".join(failed)
+
+    def tables(writing: Path) -> None:
+        store.write_table(summary, writing / store.SUMMARY, failed)
+        store.write_table(table, writing / store.CHECKS, failed)
+        store.write_table(cells_table(study), writing / store.CELLS, failed)
+        store.write_table(printed_table(study), writing / store.PRINTED, failed)
+        store.write_table(availability_table(study), writing / store.AVAILABILITY, failed)
+        if study.cells is not None and study.is_adjusted:
+            overlap = overlap_of(study.cells)
+            store.write_table(overlap.regimens, writing / store.OVERLAP, failed)
+            store.write_table(overlap.balance, writing / store.BALANCE, failed)
+        store.write_draws(tree, writing / store.DRAWS)
+        store.write_info({**info, **_told(study, result)}, writing / store.INFO)
+
+    drawer.write(
+        target,
+        tables,
+        View(tree, study, model, summary),
+        failed,
+        finished=lambda: say(f"{shown}: {target} ({result.changes})"),
+    )
+    if failed:
+        warnings.warn(
+            f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
+        )
+    return tree, result
+
+
+def _likelihood(study: Study, model: Model) -> Regression | None:
+    if study.is_adjusted:
+        return fit_adjusted(study, model)
+    return fit_likelihood(study, model) if study.counted else None
+
+
+def _told(study: Study, result: Result) -> dict[str, Any]:
+    """Collect what the report tells of a fit beside its tables and figures."""
+    conflict = result.conflict
+    return {
+        "file": study.file,
+        "title": study.title,
+        "words": study.read.words,
+        "source": f"{study.source}, doi {study.doi}" if study.doi else study.source,
+        "question": Question.of(study).as_json(),
+        "audit": audit(study),
+        "open": open_questions(study),
+        "agreement": [str(a) for a in headline.agreements(result.summary)],
+        "cautions": result.cautions,
+        "remarks": result.remarks,
+        "conflict": None if conflict is None else conflict.as_json(),
+        "conflict_words": "" if conflict is None else str(conflict),
+        "sizes": size_changes(result.summary),
+    }
