@@ -1,7 +1,7 @@
 """Model comparison: how well each model predicts evidence that it was not given, and how probable each makes it.
 
 Writes the part ``comparison`` of a study's results: leave-one-out cross-validation with its unit declared,
-printed numbers in their predictive distributions, Bayes factors of interactions and averages over them.
+printed numbers in their predictive distributions, Bayes factors of interactions and P(no interaction).
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from cotreat import averaging, bayes_factors, checks, headline, left_out, sampling
+from cotreat import bayes_factors, checks, headline, left_out, sampling
 from cotreat.batch import ONE_THREAD
 from cotreat.bayes_factors import ANY, BayesFactor, LogEvidence
 from cotreat.catalogue import find_model, is_asked_for
 from cotreat.compared import Findings, told
-from cotreat.estimands import waist_of
 from cotreat.left_out import PATIENT, UNITS
 from cotreat.loo import LeftOut, good_only, leave_one_out, refitted
 from cotreat.marginal import Marginals
@@ -290,7 +289,7 @@ def _note_factors(
     found: Findings,
     say: Say,
 ) -> None:
-    """Note Bayes factors of interactions, and averages over them, from the evidence of the models."""
+    """Note Bayes factors of interactions and P(no interaction), from the evidence of the models."""
     study, lead = task.study, task.lead
     say("Bayes factors of the interactions")
     every = tuple(range(len(study.pairs)))
@@ -315,35 +314,10 @@ def _note_factors(
     found.factors = factors
     if any(np.isnan(one.log) for one in factors):
         found.failed.append("some Bayes factors: a marginal likelihood of theirs cannot be trusted")
-    say("averaging over sets of interactions")
-    _note_averages(task, evidences, worked, found)
-
-
-def _note_averages(
-    task: Task,
-    evidences: bayes_factors.Evidences,
-    worked: Mapping[str, Worked],
-    found: Findings,
-) -> None:
-    if why := averaging.why_not(evidences):
-        found.failed.append(f"the average over sets of interactions: {why}")
-        return
-    study, own = task.study, evidences.marginals
-    found.sets = averaging.weigh(evidences)
-    average = averaging.averaged(study, own, found.sets)
-    if average is None:
-        found.failed.append("averaged measures of synergy: draws of a set cannot be trusted")
-        return
-    prior = worked[INTERACTION].tree["prior"].to_dataset()
-    before = averaging.averaged_prior(study, own, found.sets, prior)
-    lead = worked[task.lead].tree
-    one_model = (
-        waist_of(lead["prior"].to_dataset()),
-        waist_of(lead["posterior"].to_dataset()),
-    )
-    found.averages = averaging.table_of_averages(
-        study, find_model(task.lead, study), (before, average), one_model
-    )
+    if why := bayes_factors.why_no_probability(evidences):
+        found.failed.append(f"P(no interaction): {why}")
+    else:
+        found.no_interaction = bayes_factors.probability_of_none(evidences)
 
 
 def _with_smc(

@@ -25,11 +25,11 @@ def add_compare(commands: Commands) -> None:
     """Add the command that compares the models of a study."""
     command = commands.add_parser(
         "compare",
-        help="compare the models of a study: prediction, Bayes factors, averages",
+        help="compare the models of a study: prediction, Bayes factors",
         description="Fit the models of a study that ask how treatments combine and compare them: "
         "leave-one-out cross-validation with its unit declared, each printed number or count in what all "
         "others predict of it, Bayes factors of the interactions with the prior they depend on, and the "
-        "average over whether there are any. Writes DIR/STUDY/comparison.",
+        "probability that there are none. Writes DIR/STUDY/comparison.",
         epilog=EPILOG,
     )
     _add_part_options(
