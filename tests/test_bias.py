@@ -174,9 +174,7 @@ def test_part_of_a_cohort(written):
     assert len(grid) == 9 * len(set(zip(points.estimand, points.background, strict=True)))
     unbiased = grid[(grid.single_factor == 1) & (grid.product_factor == 1)]
     assert not unbiased.is_overturned.any()
-    told = grid[grid.probability.notna()]
-    assert (told.effective >= 400).all()
-    assert told.mc_error.between(1e-6, 0.03).all()
+    assert grid.probability.notna().all()
     assert set(store.read_table(folder / "confounding_priors.csv").variable) == {
         "bias_beta",
         "bias_gamma",

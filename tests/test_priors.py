@@ -11,7 +11,6 @@ from cotreat.priors import (
     NAMES,
     distance,
     grid_name,
-    pairs_sd,
     prior_set,
 )
 from tests.conftest import THREE, THREE_CELLS, arms
@@ -149,7 +148,6 @@ def test_a_belief_about_relatives_is_the_same_about_each_pair(three, belief):
     of_tau, _ = integrate.quad(lambda t: t**2 * stats.halfnorm.pdf(t, scale=tau.sigma), 0, np.inf)
     assert np.sqrt(mu.sigma**2 + of_tau) == pytest.approx(sd)
     assert tau.sigma / mu.sigma == pytest.approx(2)  # as in the default: 0.5 and 0.25
-    assert pairs_sd(own, MODELS["exchangeable"]) == pytest.approx(sd)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Prior sets as tables: variable, distribution, numbers, reason, and who chose them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -380,7 +380,8 @@ def of_pairs(rows: Sequence[Prior], mean: float, sd: float, reason: str) -> tupl
     """
     numbers = {row.variable: row for row in rows}
     spreads = {name: float(numbers[name].sigma or 0) for name in INTERACTIONS if name in numbers}
-    related = _pairs_sd(spreads, ("mu", "tau"))
+    # E τ² of a half-normal is its scale squared, so that variances add up.
+    related = float(np.linalg.norm([spreads[name] for name in ("mu", "tau") if name in spreads]))
     chosen = {
         name: sd if name == "gamma" else sd * spread / related for name, spread in spreads.items()
     }
@@ -396,17 +397,6 @@ def of_pairs(rows: Sequence[Prior], mean: float, sd: float, reason: str) -> tupl
         else row
         for row in rows
     )
-
-
-def pairs_sd(priors: PriorSet, model: Model) -> float:
-    """Return the prior SD of each pair's log ratio of odds ratios under a model."""
-    own = [name for name in INTERACTIONS if name in model.parameters]
-    return _pairs_sd({name: float(priors[name].sigma or 0) for name in own}, own)
-
-
-def _pairs_sd(spreads: Mapping[str, float], names: Sequence[str]) -> float:
-    # E τ² of a half-normal is its scale squared, so that variances add up.
-    return float(np.linalg.norm([spreads[name] for name in names if name in spreads]))
 
 
 def grid_name(effects: str, interactions: str) -> str:

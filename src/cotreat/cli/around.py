@@ -11,11 +11,10 @@ from cotreat.cli.common import (
     Commands,
     announce,
     hush,
-    probability,
     refuse,
     whole,
 )
-from cotreat.names import DECIDED, DEPTHS, SEED, STANDARD
+from cotreat.names import DEPTHS, SEED, STANDARD
 from cotreat.priors import PriorSet, models_for, prior_set
 from cotreat.study import Study
 from cotreat.study_file import load_study
@@ -56,14 +55,6 @@ def add_sensitivity(commands: Commands) -> None:
         "quick: the leading model under other priors, and other models; standard: also every reading "
         "and belief, one thing changed at a time; full: readings, models and priors crossed",
     )
-    command.add_argument(
-        "--threshold",
-        type=probability,
-        action="append",
-        metavar="P",
-        help="P(synergy) for which the critical prior of each interaction is found; may be given several "
-        f"times ({DECIDED})",
-    )
     command.set_defaults(run=_sensitivity)
 
 
@@ -101,21 +92,11 @@ def _compare(options: argparse.Namespace) -> int:
 
 def _sensitivity(options: argparse.Namespace) -> int:
     study = load_study(options.study)
-    thresholds = list(dict.fromkeys(options.threshold or [DECIDED]))
 
     def write(priors: PriorSet, folder: Path, say: Callable[[str], None]) -> Path:
         from cotreat.sensitivity import write
 
-        return write(
-            study,
-            {},
-            priors,
-            folder,
-            depth=options.depth,
-            seed=options.seed,
-            say=say,
-            thresholds=thresholds,
-        )
+        return write(study, {}, priors, folder, depth=options.depth, seed=options.seed, say=say)
 
     return _part(options, study, write)
 

@@ -46,14 +46,6 @@ def positive(text: str) -> float:
     return value
 
 
-def probability(text: str) -> float:
-    """Read a probability that may decide something."""
-    value = positive(text)
-    if not 0.5 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability between 0.5 and 1")
-    return value
-
-
 def hush(_: str) -> None:
     """Keep progress to oneself."""
 
