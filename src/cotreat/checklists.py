@@ -472,7 +472,7 @@ def _robust(held: _Folder) -> Iterator[Item]:
     yield item("prior", "justified", _reasons(held))
     yield item("prior", "sensitivity analysis", _sensitivity(held))
     yield item("analysis", "statistical model", _likelihood(held))
-    named = {"numpyro": "NUTS by NumPyro", "nutpie": "NUTS by nutpie", **_OTHERS}
+    named = {"numpyro": "NUTS by NumPyro", **_OTHERS}
     told = ", ".join(named.get(one, LIBRARIES.get(one, one)) for one in sorted(_engines(held)))
     yield item("analysis", "analytical technique", (told, held.shows(store.INFO)))
     shown = held.shows(store.SUMMARY)

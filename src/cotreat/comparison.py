@@ -6,17 +6,15 @@ printed numbers in their predictive distributions, Bayes factors of interactions
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from cotreat import bayes_factors, checks, headline, left_out, sampling
-from cotreat.batch import ONE_THREAD
+from cotreat.batch import beside, prepare_process
 from cotreat.bayes_factors import ANY, BayesFactor, LogEvidence
 from cotreat.catalogue import find_model, is_asked_for
 from cotreat.compared import Findings, told
@@ -27,9 +25,6 @@ from cotreat.names import FULL, QUICK, STANDARD
 from cotreat.parts import COMPARISON, Fits, Say, write_part
 from cotreat.priors import PriorSet, models_for
 from cotreat.study import Study
-
-if TYPE_CHECKING:
-    from loky import ProcessPoolExecutor
 
 MOST_UNITS = 20_000
 """Distinct units beyond which leave-one-out is not worked out."""
@@ -136,41 +131,27 @@ def _worked(
     """
     known = {name: fits.get((name, task.study.reading)) for name in names}
     others = [name for name in names if name not in (INTERACTION, ADDITIVE)]
-    beside = [task.lead] if task.lead in others else others  # every unit is left out of the leader
+    if task.lead in others:  # every unit is left out of the leader
+        others = [task.lead]
     if task.depth == QUICK or len(others) == len(names):
-        beside = []  # what is little is done before a process has begun
-    with _beside(bool(beside)) as pool:
-        told_of = {name: known[name] for name in beside}
-        asked = pool and pool.submit(_of_models_beside, task, told_of)
-        if beside:
-            say(f"in a process beside: {', '.join(beside)}")
-        worked, own = {}, {}
-        for name in names:
-            if name not in beside:
-                worked[name], own[name] = _of_model(task, name, known[name], say)
-        worked |= asked.result() if asked else {}
+        others = []  # what is little is done before a process has begun
+    told_of = {name: known[name] for name in others}
+    found = beside([(_of_models_beside, (task, told_of))], 2) if others else iter(())
+    if others:
+        say(f"in a process beside: {', '.join(others)}")
+    worked, own = {}, {}
+    for name in names:
+        if name not in others:
+            worked[name], own[name] = _of_model(task, name, known[name], say)
+    for one in found:
+        worked |= one
     return {name: worked[name] for name in names}, own
-
-
-@contextmanager
-def _beside(is_wanted: bool) -> Iterator[ProcessPoolExecutor | None]:
-    """Give a process beside this one, which ends with what is done here."""
-    if not is_wanted:
-        yield None
-        return
-    from loky import ProcessPoolExecutor
-
-    pool = ProcessPoolExecutor(max_workers=1, env=ONE_THREAD)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(kill_workers=True)
 
 
 def _of_models_beside(task: Task, fits: Mapping[str, xr.DataTree | None]) -> dict[str, Worked]:
     from cotreat.around import one_thread
 
-    sampling.prepare_jax()
+    prepare_process()
     with one_thread():
         return {name: _of_model(task, name, fit, _hush)[0] for name, fit in fits.items()}
 
