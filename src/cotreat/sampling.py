@@ -480,11 +480,6 @@ def _label(tree: xr.DataTree, study: Study) -> None:
         tree[group] = xr.DataTree(data.assign(risk=risk))
 
 
-def _as_numpy(tree: xr.DataTree) -> xr.DataTree:
-    """Replace JAX arrays, on which ArviZ's figures warn."""
-    return tree.map_over_datasets(lambda data: data.map(np.asarray, keep_attrs=True))
-
-
 def _versions(engine: str) -> dict[str, str]:
     named = dict.fromkeys((*PACKAGES, LIBRARIES.get(engine, engine)))
     return {"python": sys.version.split()[0], **{name: version(name) for name in named}}
