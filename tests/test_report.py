@@ -368,9 +368,9 @@ def test_cells_of_a_table():
 
 
 def test_a_probability_is_headed_by_what_it_is_of():
-    averaging = {"interactions": ["none", "A:B"], "prior_probability": 0.5, "probability": 0.5}
-    made = table(pd.DataFrame(averaging), "Averaging", "averaging.csv")
-    assert made.columns == ("interactions", "prior probability", "probability")
+    frame = {"pair": ["A:C", "A:B"], "prior_probability": 0.5, "probability": 0.5}
+    made = table(pd.DataFrame(frame), "Probabilities", "probabilities.csv")
+    assert made.columns == ("pair", "prior probability", "probability")
     assert made.renamed == {"prior_probability": "prior probability"}
 
 

@@ -27,7 +27,7 @@ from cotreat.results.supplementary import (
 
 BARG, ROBUST = "BARG", "ROBUST"
 UNANSWERED = "unanswered"
-FACTORS, AVERAGING = "bayes_factors.csv", "averaging.csv"
+FACTORS = "bayes_factors.csv"
 
 
 @dataclass(frozen=True)
@@ -340,11 +340,7 @@ def _bayes_factors(held: _Folder) -> Answer:
         f"{row.of} ({row.comparison}) {row.bayes_factor:.3g}" for row in own.itertuples()
     )
     words = f"for an interaction against none: {told}" if told else "with the prior each depends on"
-    averaged = held.table(COMPARISON, AVERAGING)
-    if len(averaged):
-        shares = sorted({f"{p:.2g}" for p in averaged.prior_probability.dropna()})
-        words += f"; prior model probabilities {', '.join(shares)}"
-    return (words, held.file(COMPARISON, FACTORS, AVERAGING))
+    return (words, held.file(COMPARISON, FACTORS))
 
 
 def _bayes_factors_by_prior(held: _Folder) -> Answer:
@@ -476,7 +472,7 @@ def _robust(held: _Folder) -> Iterator[Item]:
     yield item("prior", "justified", _reasons(held))
     yield item("prior", "sensitivity analysis", _sensitivity(held))
     yield item("analysis", "statistical model", _likelihood(held))
-    named = {"numpyro": "NUTS by NumPyro", "nutpie": "NUTS by nutpie", **_OTHERS}
+    named = {"numpyro": "NUTS by NumPyro", **_OTHERS}
     told = ", ".join(named.get(one, LIBRARIES.get(one, one)) for one in sorted(_engines(held)))
     yield item("analysis", "analytical technique", (told, held.shows(store.INFO)))
     shown = held.shows(store.SUMMARY)

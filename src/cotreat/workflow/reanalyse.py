@@ -23,7 +23,6 @@ from cotreat.audit.audit import (
 from cotreat.audit.overlap import overlap_of
 from cotreat.core.constants import CHECK_COLUMNS, DEPTHS, QUICK, SEED, STANDARD
 from cotreat.diagnostics import checks
-from cotreat.drawer import Drawer
 from cotreat.estimands.estimand import waist_of
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.logistic import Regression, fit_likelihood
@@ -31,7 +30,7 @@ from cotreat.inference import laplace, sampling
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.models.registry import Model, described, is_asked_for
 from cotreat.models.select import models_for, priors_for
-from cotreat.plots import View
+from cotreat.plots import View, draw_figures
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.remarks import remarks
@@ -167,7 +166,7 @@ def reanalyse(
     thresholds
         Odds ratios for which P(odds ratio > threshold) is wanted.
     engine
-        ``numpyro``, ``nutpie``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential
+        ``numpyro``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential
         Monte Carlo under readings other than the default, whose log evidence is wanted anyway; models that
         do not make the headline are approximated by ``laplace`` at depths ``quick`` and ``standard``. With
         printed numbers a fit that fails its checks is replaced by sequential Monte Carlo.
@@ -204,20 +203,17 @@ def reanalyse(
     results: list[Result] = []
     fits: dict[tuple[str, str], xr.DataTree] = {}
     known = _Known(pairs)
-    with Drawer(len(pairs)) as drawer:
-        for name, reading in pairs:
-            shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
-            say(f"{study.id}: {shown}, {chosen.name} priors")
-            model = described(name)
-            told = study.under(reading).divided(model.division)
-            own = _engine(told, depth, is_leader=name == lead)
-            run = _Run(told, model, chosen, engine or own, settings, depth)
-            tree, result = _write(
-                run, known, folder, thresholds, drawer, f"{study.id}: {shown}", say
-            )
-            results.append(result)
-            if depth and not is_asked_for(model.name):
-                fits[name, reading] = tree
+    for name, reading in pairs:
+        shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
+        say(f"{study.id}: {shown}, {chosen.name} priors")
+        model = described(name)
+        told = study.under(reading).divided(model.division)
+        own = _engine(told, depth, is_leader=name == lead)
+        run = _Run(told, model, chosen, engine or own, settings, depth)
+        tree, result = _write(run, known, folder, thresholds, f"{study.id}: {shown}", say)
+        results.append(result)
+        if depth and not is_asked_for(model.name):
+            fits[name, reading] = tree
     if fits and depth:
         seed = int(settings.get("seed", SEED))
         told = study.under(_leader(study, results).reading)
@@ -335,11 +331,10 @@ def _write(
     known: _Known,
     folder: Path,
     thresholds: Sequence[float],
-    drawer: Drawer,
     shown: str,
     say: Callable[[str], None],
 ) -> tuple[xr.DataTree, Result]:
-    """Make a fit, answer every estimand, and have the fit's folder written."""
+    """Make a fit, answer every estimand, and write the fit's folder."""
     study, model, priors = run.study, run.model, run.priors
     tree, table, evidence = _sampled(run, known)
     conflict = _conflict(run, known, tree, evidence)
@@ -372,7 +367,7 @@ def _write(
     )
     tree.attrs["failed_checks"] = "; ".join(failed)
 
-    def tables(writing: Path) -> None:
+    with store.whole_folder(target) as writing:
         store.write_table(summary, writing / store.SUMMARY, failed)
         store.write_table(table, writing / store.CHECKS, failed)
         store.write_table(cells_table(study), writing / store.CELLS, failed)
@@ -384,14 +379,8 @@ def _write(
             store.write_table(overlap.balance, writing / store.BALANCE, failed)
         store.write_draws(tree, writing / store.DRAWS)
         store.write_info({**info, **_told(study, result)}, writing / store.INFO)
-
-    drawer.write(
-        target,
-        tables,
-        View(tree, study, model, summary),
-        failed,
-        finished=lambda: say(f"{shown}: {target} ({result.changes})"),
-    )
+        draw_figures(writing, View(tree, study, model, summary), failed)
+    say(f"{shown}: {target} ({result.changes})")
     if failed:
         warnings.warn(
             f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
