@@ -15,7 +15,7 @@ from cotreat.estimands import waist_of
 from cotreat.names import FULL, OBSERVED, QUICK, STANDARD
 from cotreat.parts import BIAS, Fits, Part, Section, versions, write_part
 from cotreat.priors import PriorSet, models_for
-from cotreat.remarks import OF_DURATION, of_sequences
+from cotreat.report.caveats import OF_DURATION, of_sequences
 from cotreat.study import DURATION, Study
 from cotreat.summary import PRINTED, summarise
 
@@ -281,7 +281,7 @@ def _shown(found: Sequence[Surface]) -> list[Surface]:
 
 
 def _immortal(study: Study, got: _Gathered) -> list[Section]:
-    words = list(of_sequences(study))
+    words = [caveat.text for caveat in of_sequences(study)]
     if words:
         pairs = " and ".join(" with ".join(one.treatments) for one in study.sequential)
         got.findings.append(

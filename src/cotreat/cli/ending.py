@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from cotreat import headline
+from cotreat.report.lines import four_lines, verdict
 
 if TYPE_CHECKING:
     from cotreat.reanalysis import Reanalysis, Result
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
 def ending(result: "Reanalysis") -> str:
     """Write a reanalysis as the text that ends a run."""
-    leader = result.leader
+    leader, found = result.leader, result.conclusion
     lines = []
     for one in result.results:
         if one.failed:
@@ -21,7 +22,7 @@ def ending(result: "Reanalysis") -> str:
     lines += [
         f"CAUTION, {_name(result, one)}: {line}" for one in result.results for line in one.cautions
     ]
-    lines += ["", *_whose(result), *result.answer.sentences]
+    lines += ["", *_whose(result), verdict(found), *map(str, four_lines(found))]
     lines += ["", headline.headline(leader.summary).to_string(index=False), ""]
     for one in result.results if len(result.study.readings) == 1 else (leader,):
         shown = [f"{_name(result, one)}: {a}" for a in headline.agreements(one.summary)]
@@ -32,20 +33,20 @@ def ending(result: "Reanalysis") -> str:
         if one.conflict is not None
     ]
     lines += [f"{name}: not run: {why}" for name, why in result.refused.items()]
-    lines += [f"- {remark}" for remark in leader.remarks]
+    lines += [f"- {caveat}" for caveat in leader.caveats]
     return "\n".join([*lines, "", f"report: {result.report}"])
 
 
 def _whose(result: "Reanalysis") -> list[str]:
-    """Name the fit that the report's answer is of, where it is none that leads this run."""
+    """Name the primary analysis of the report, where it is none of this run."""
     leader = result.leader
-    reading, model, priors = result.answer.choice
+    reading, model, priors = result.conclusion.choice
     if (reading, model, priors) == (leader.reading, leader.model, leader.summary.priors.iloc[0]):
         return []
-    under = f", reading {reading}" if len(result.study.readings) > 1 else ""
+    under = f", interpretation {reading}" if len(result.study.readings) > 1 else ""
     return [
-        f"report's leading fit: model {model}, {priors} priors{under}; the answer is of it, the table below "
-        "of the fit just made:"
+        f"primary analysis of the report: model {model}, {priors} priors{under}; the conclusion is of it, the "
+        "table below of the fit just made:"
     ]
 
 
