@@ -128,7 +128,7 @@ def _patients(study: Study) -> Iterator[Caveat]:
         yield Caveat("adjustment", NOTE, capital(CONDITIONAL_ONLY))
     elif cells is not None and study.is_adjusted:
         yield Caveat("adjustment", NOTE, capital(STANDARDISED))
-        yield Caveat("overlap", CAUTION, str(overlap_of(cells)))
+        yield Caveat("overlap", CAUTION, capital(str(overlap_of(cells)).removeprefix("Overlap: ")))
     if cells is not None and cells.dropped:
         yield Caveat("missing values", CAUTION, f"{cells}.")
 
@@ -325,7 +325,7 @@ def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
     likelihood = table[(table.estimator == LIKELIHOOD) & table.lower.notna()]
     keys = ["estimand", "background", "judged_on"]
     found = conclusive.merge(likelihood, on=keys, suffixes=("", "_ml"))
-    nulls = found.measure.map(_null)
+    nulls = [_null(measure) for measure in found.measure]
     found = found[(found.lower_ml <= nulls) & (found.upper_ml >= nulls)]
     why = "the prior, or the method of the interval, makes the difference."
     if len(found) > MANY:

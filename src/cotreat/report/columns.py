@@ -28,22 +28,21 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
         ``co_treatment``, ``stratum``, ``scale`` (reference model of no interaction) and
         ``identified``.
     """
-    measure = table.estimand.map(name_of)
-    subject = table.estimand.map(subject_of)
-    is_synergy = measure.isin(MEASURES)
-    background = table.background.fillna("").astype(str)
-    parts = background.str.partition(" | ")
-    is_shared = background.str.startswith(EVERY)
-    scale = [MEASURES[name].family if name in MEASURES else "" for name in measure]
+    measure = [name_of(label) for label in table.estimand]
+    subject = [subject_of(label) for label in table.estimand]
+    background = ["" if pd.isna(text) else str(text) for text in table.background]
+    places = [
+        (ANY, "") if text.startswith(EVERY) else text.partition(" | ")[::2] for text in background
+    ]
     return table.rename(columns={"scale": "judged_on"}).assign(
         measure=measure,
-        contrast=subject.where(~is_synergy, ""),
-        pair=subject.where(is_synergy, ""),
-        co_treatment=parts[0].where(~is_shared, ANY),
-        stratum=parts[2].where(~is_shared, ""),
-        scale=scale,
+        contrast=["" if m in MEASURES else s for m, s in zip(measure, subject, strict=True)],
+        pair=[s if m in MEASURES else "" for m, s in zip(measure, subject, strict=True)],
+        co_treatment=[co_treatment for co_treatment, _ in places],
+        stratum=[stratum for _, stratum in places],
+        scale=[MEASURES[name].family if name in MEASURES else "" for name in measure],
         identified=table.availability == OBSERVED,
-        has_threshold=table.estimand.str.contains(">", regex=False),
+        has_threshold=[">" in label for label in table.estimand],
     )
 
 

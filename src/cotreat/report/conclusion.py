@@ -354,13 +354,14 @@ def assessments(summary: pd.DataFrame, effective: float = math.inf) -> list[Asse
     for pair, own in rows.groupby("pair", sort=False):
         shared = own.co_treatment == ANY
         places = own[~shared][["co_treatment", "stratum"]].drop_duplicates()
-        sets = [
+        sets: list[list[Assessment]] = [
             _assessed(str(pair), co, stratum, own[shared | _at(own, co, stratum)], effective)
             for co, stratum in places.itertuples(index=False)
         ] or [_assessed(str(pair), "", "", own, effective)]
         for stratum in dict.fromkeys(one[0].stratum for one in sets):
             within = [one for one in sets if one[0].stratum == stratum]
-            found += max(within, key=lambda s: (s[0].identified, len(s)))
+            best: list[Assessment] = max(within, key=lambda s: (s[0].identified, len(s)))
+            found += best
     return found
 
 

@@ -16,6 +16,7 @@ from cotreat.measures import (
     RISK_ADDITIVE,
 )
 from cotreat.names import DECIDED
+from cotreat.regimens import NONE
 from cotreat.report.conclusion import (
     AGAINST,
     ASSESSED,
@@ -53,6 +54,10 @@ SAYS, SHOWS, CANNOT, SETTLES = (
 
 MANY = 6
 """So many items are named in one line; more are counted."""
+REPORTED = 8
+"""So many reported numbers are listed."""
+FEW = 3
+"""So many choices are named in a cell of a table."""
 
 UNIDENTIFIED = "not identified (prior-dependent)"
 KINDS = ("interpretation", "model", "priors")
@@ -122,7 +127,12 @@ def _verdict(rows: Sequence[Sensitivity]) -> str:
 def _says(reported: Sequence[Reported]) -> str:
     if not reported:
         return "nothing that this analysis uses."
-    return f"{some([f'{one.subject} {interval(one.value)}' for one in reported], MANY)}."
+    kinds: dict[str, list[str]] = {}
+    for one in reported[:REPORTED]:
+        kinds.setdefault(one.kind, []).append(f"{one.subject} {interval(one.value)}")
+    said = "; ".join(f"{kind} {', '.join(own)}".strip() for kind, own in kinds.items())
+    more = len(reported) - REPORTED
+    return f"{said}; and {more} more." if more > 0 else f"{said}."
 
 
 # --- These data show -------------------------------------------------------------------------------
@@ -201,35 +211,33 @@ def _probabilities(rows: Sequence[Sensitivity]) -> str:
 
 
 def _cannot(found: Conclusion) -> str:
-    question = found.question
-    whether = f"whether {question.risk} with two treatments together is {question.side} than {EXPECTED} (synergy)"
-    if question.is_case_control:
-        whether = whether.replace(" together is ", " together are ")
+    whether = _whether(found.question)
     if found.status == NOT_ESTIMABLE:
         return f"{whether}: {NOT_ESTIMABLE}, because {found.reasons[0]}."
     if found.status != ASSESSED:
         return f"{whether}: {found.status}."
-    said = [
-        *_not_identified(found),
-        *_inconclusive(found),
-        *_taken_back(found),
-        *_better(found),
-    ]
-    if not said:
-        return "nothing of what was asked; the next line says what the conclusion rests on."
-    is_open = any(
-        not _is_shown(r) or r.assessment.direction == INCONCLUSIVE for r in found.sensitivity
-    )
-    return f"{whether}: {'; '.join(said)}." if is_open else f"{capital('; '.join(said))}."
+    said = [*_not_identified(found), *_inconclusive(found), *_taken_back(found)]
+    parts = [f"{whether}: {'; '.join(said)}."] if said else []
+    return " ".join([*parts, *_better(found)]) or "nothing that was asked of synergy is left open."
+
+
+def _whether(question: Question) -> str:
+    both = "any two of the treatments"
+    if len(question.pairs) == 1:
+        both = question.pair(question.pairs[0], "and")
+    verb = "are" if question.is_case_control else "is"
+    return f"whether {question.risk} with {both} together {verb} {question.side} than {EXPECTED} (synergy)"
 
 
 def _not_identified(found: Conclusion) -> Iterator[str]:
     own = [row for row in found.sensitivity if not row.assessment.identified]
     if own:
         before = between(row.assessment.prior_probability for row in own)
+        over = between([min(row.lowest for row in own), max(row.highest for row in own)])
+        others = f", {over} over all choices" if any(row.alternatives for row in own) else ""
         yield (
             f"{UNIDENTIFIED} for {_pairs(found, own)}, P(synergy) {_probabilities(own)} by model and "
-            f"prior, {before} before the data"
+            f"prior, {before} before the data{others}"
         )
 
 
@@ -281,8 +289,8 @@ def _better(found: Conclusion) -> Iterator[str]:
     least = share(min(p for _, p in found.better_than_either))
     limit = least if least.startswith(">") else f"at least {least}"
     yield (
-        f"{question.risk} with both is {question.side} than with the better single treatment for {pairs} "
-        f"(probability {limit}), which is not evidence of synergy"
+        f"{capital(question.risk)} with both is {question.side} than with the better single treatment for "
+        f"{pairs} (probability {limit}), but that is not evidence of synergy."
     )
 
 
@@ -312,9 +320,8 @@ def _needs(found: Conclusion) -> Iterator[str]:
     if found.rival_interpretations:
         yield "which interpretation of the reported estimates is right, from the authors"
     if (is_open or found.status == NOT_ESTIMABLE) and question.without_patients:
-        yield (
-            f"patients who received {some(question.without_patients, MANY)}, whom this study does not have"
-        )
+        absent = ["no study drug" if r == NONE else r for r in question.without_patients]
+        yield f"patients who received {some(absent, MANY)}, whom this study does not have"
     if unshown and not is_open and found.status == ASSESSED:
         yield "more patients in these regimens"
     if found.status == NOT_ESTIMABLE and question.is_case_control:
@@ -339,6 +346,7 @@ def sensitivity_table(found: Conclusion) -> pd.DataFrame:
                 FOR: row.supporting,
                 INCONCLUSIVE: row.inconclusive,
                 AGAINST: row.opposing,
+                "not identified": row.not_identified,
                 "other direction under": _choices(row.differing, found.choice),
             }
             for row in found.sensitivity
@@ -358,8 +366,9 @@ def sensitivity_notes(found: Conclusion) -> list[str]:
     if found.unusable:
         number = found.unusable
         notes.append(
-            f"{number} other {plural('fit', number)} failed diagnostics, and are not counted."
+            f"Not counted, because diagnostics failed: {number} other {plural('fit', number)}."
         )
+
     if found.not_comparable:
         names = _choices(found.not_comparable, found.choice)
         notes.append(f"Not comparable, because these measures are not assessed: {names}.")
@@ -377,4 +386,4 @@ def _choices(choices: Sequence[Choice], primary: Choice) -> str:
         " with ".join(f"{KINDS[at]} {c[at]}" for at in range(len(KINDS)) if c[at] != primary[at])
         for c in choices
     ]
-    return some(names, MANY)
+    return some(names, FEW)

@@ -139,15 +139,6 @@ def _cell(column: str, value: Any) -> str:
     return _WORDS.get(column, str)(str(value))
 
 
-_WORDS = {
-    "availability": status,
-    IDENTIFICATION: status,
-    "background": lambda value: "no other study drug" if value == NONE else value,
-    "estimand": lambda value: in_words(value),
-}
-"""How texts of a column are worded."""
-
-
 def in_words(label: str) -> str:
     """Write an estimand's label in words: ``ror[A:B] on C`` as ratio of odds ratios (ror), A × B on C."""
     name, subject = name_of(label), subject_of(label)
@@ -157,6 +148,15 @@ def in_words(label: str) -> str:
     if name in MEASURES:
         return f"{NAMES[name]} ({name}), {subject.replace(':', ' × ')}{rest}"
     return f"{NAMES[name]}, {subject.replace(':', ' × ') if name in PRODUCTS else subject}{rest}"
+
+
+_WORDS = {
+    "availability": status,
+    IDENTIFICATION: status,
+    "background": lambda value: "no other study drug" if value == NONE else value,
+    "estimand": in_words,
+}
+"""How texts of a column are worded."""
 
 
 # --- Typesetting: minus signs for hyphens before numbers, words for labels of estimands --------------
