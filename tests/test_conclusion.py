@@ -217,8 +217,9 @@ def test_a_probability_within_monte_carlo_error_of_a_threshold_is_inconclusive()
     table = summary([0.7, 0.97525, 0.7, 0.7, 0.7])
     found = found_in(table, effective=4395)
     assert verdict(found) == "Inconclusive"
-    assert "at the threshold within Monte Carlo error on the scale RERI from odds ratios" in (
-        lines(found)[CANNOT]
+    assert (
+        "at the threshold within Monte Carlo error on the scale RERI from odds ratios"
+        in (lines(found)[CANNOT])
     )
     precise = {one.scale: one.direction for one in assessments(table, 4_000_000)}
     assert precise["odds-additive"] == FOR  # the error is 0.00008
@@ -571,7 +572,9 @@ def test_a_study_that_is_inconclusive(tmp_path):
     cells = {"none": (60, 12), "A": (60, 18), "B": (60, 17), "A+B": (60, 26)}
     found = concluded(tmp_path, cells, "cohort")
     assert verdict(found) == "Inconclusive"
-    assert "inconclusive for drug A with drug B over 5 scales, P(synergy) 0." in lines(found)[CANNOT]
+    assert (
+        "inconclusive for drug A with drug B over 5 scales, P(synergy) 0." in lines(found)[CANNOT]
+    )
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ import pandas as pd
 
 from cotreat import store
 from cotreat.names import DECIDED
-from cotreat.parts import BAD, MULTIVERSE, SENSITIVITY
+from cotreat.parts import BAD, COMPARISON, MULTIVERSE, SENSITIVITY
 from cotreat.report.folder import Fit, Results
 from cotreat.report.lines import SCALES
 from cotreat.report.wording import capital, listed, plural
@@ -26,6 +26,7 @@ ENGINES = {
     "laplace": "Laplace's approximation, corrected by importance sampling",
     "smc": "sequential Monte Carlo",
 }
+FACTORS = "bayes_factors.csv"
 SAMPLED = ("numpyro", "nutpie")
 PACKAGES = ("cotreat", "pymc", "numpyro", "arviz")
 
@@ -45,7 +46,10 @@ WORST = {
     ),
 }
 """How the worst value of a diagnostic check is reported."""
-PREDICTIVE = ("predicted counts (χ²)", "predicted claims (χ²)")
+PREDICTIVE = {
+    "predicted counts (χ²)": "counts",
+    "predicted claims (χ²)": "reported estimates",
+}
 
 
 def methods(results: Results) -> str:
@@ -83,12 +87,13 @@ def _facts(results: Results) -> dict[str, Any]:
         "versions": ", ".join(
             f"{p} {info['versions'][p]}" for p in PACKAGES if p in info["versions"]
         ),
-        "diagnostics": list(_diagnostics(fit)),
+        "diagnostics": list(diagnostics(fit.tables[store.CHECKS])),
         "failed": fit.failed,
         "scales": listed(SCALES.values()),
         "threshold": f"{DECIDED:g}",
         "complement": f"{1 - DECIDED:.3g}",
         "sensitivity": _sensitivity(results),
+        "bayes_factors": _bayes_factors(results),
         "checks": _others_failed(results),
         "digest": info["study_digest"][:12],
     }
@@ -119,9 +124,14 @@ def _prior(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _diagnostics(fit: Fit) -> Iterator[str]:
-    """Report the worst value of each kind of check."""
-    table = fit.tables[store.CHECKS]
+def diagnostics(table: pd.DataFrame) -> Iterator[str]:
+    """Report the worst value of each kind of check.
+
+    Parameters
+    ----------
+    table
+        The checks of a fit: ``check`` and ``value``.
+    """
     said = []
     for check, (words, worst, form) in WORST.items():
         values = _values(table, check)
@@ -129,10 +139,10 @@ def _diagnostics(fit: Fit) -> Iterator[str]:
             said.append(f"{words} {worst(values):{form}}")
     if said:
         yield f"{capital('; '.join(said))}."
-    for check in PREDICTIVE:
+    for check, words in PREDICTIVE.items():
         values = _values(table, check)
         if len(values):
-            yield f"Posterior predictive check, {check}: smallest p {min(values):.2g}."
+            yield f"Posterior predictive check, {words}: smallest p {min(values):.2g}."
     values = _values(table, "prior conflict")
     if len(values):
         yield f"The evidence lay at most {max(values):.2g} SD from the prior predictive mean."
@@ -159,6 +169,19 @@ def _sensitivity(results: Results) -> str:
         return "No sensitivity analysis was made."
     fitted = f"Sensitivity was examined with {listed(said)}." if said else ""
     return " ".join(filter(None, [fitted, multiverse]))
+
+
+def _bayes_factors(results: Results) -> str:
+    """Report the Bayes factors for an interaction under the priors of the fits."""
+    path = results.folder / COMPARISON / FACTORS
+    if COMPARISON not in results.parts or results.other_base(COMPARISON) or not path.exists():
+        return ""
+    found = store.read_table(path)
+    own = found[(found.prior_of_the_fits == "yes") & found.bayes_factor.notna()]
+    if own.empty:
+        return ""
+    said = listed(f"{row.of} ({row.comparison}) {row.bayes_factor:.3g}" for row in own.itertuples())
+    return f"Bayes factors for an interaction against none were {said}."
 
 
 def _multiverse(results: Results) -> str:
