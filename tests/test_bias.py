@@ -1,6 +1,5 @@
 """The bias part, and its four-cell tables."""
 
-
 import numpy as np
 import pandas as pd
 import pytest
