@@ -289,5 +289,5 @@ def _immortal(study: Study, got: _Gathered) -> list[Section]:
             "entangled with immortal time."
         )
     if any(own.id == DURATION for own in study.divisions):
-        words.append(f"Of the model duration: {OF_DURATION}")
+        words.append(f"Of the model duration: {OF_DURATION.text}")
     return [Section("Immortal time", tuple(words))] if words else []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 import pandas as pd
@@ -53,12 +55,18 @@ class Caveat:
     def __str__(self) -> str:
         return f"{capital(self.subject)}: {self.text}"
 
+    @classmethod
+    def of(cls, key: str, **facts: Any) -> Caveat:
+        """Return a caveat of ``caveats.toml``, filled with facts."""
+        words = _WORDS[key]
+        return cls(words["subject"], words["severity"], words["text"].format(**facts))
 
-OF_DURATION = (
-    "Only patients who stay on a treatment reach a long duration of it, and those who respond, or die, may "
-    "stop early: duration and response may be subject to immortal-time bias, and this model cannot "
-    "separate them."
+
+_WORDS = tomllib.loads(
+    resources.files("cotreat.report").joinpath("caveats.toml").read_text(encoding="utf-8")
 )
+
+OF_DURATION = Caveat.of("duration")
 
 
 def caveats(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -> list[Caveat]:
@@ -102,35 +110,25 @@ def _reported_only(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
         return
     own = rows[rows.identified]
     if not (own.scale != "").any():
-        yield Caveat(
-            "identification",
-            SERIOUS,
-            f"The reported estimates identify {len(own)} ratios, of regimens that were compared, and no risk "
-            "and no measure of synergy: synergy is prior-dependent, and P(synergy) is shown with its value "
-            "before the data.",
-        )
+        yield Caveat.of("reported_only", number=len(own))
     for claim in study.claims:
         number = f"{claim.id}, {interval(str(claim.printed))}"
         if claim.meaning is None:
-            yield Caveat("reported, not used", NOTE, f"{number}: {claim.about}.")
+            yield Caveat.of("no_meaning", number=number, about=claim.about)
         elif not can_tell(study, claim.meaning):
-            yield Caveat(
-                "reported, not used",
-                NOTE,
-                f"{number}: {label(claim.meaning)}; it is evidence in models with its levels or subgroups "
-                "(dose, duration and subgroups).",
-            )
+            yield Caveat.of("other_models", number=number, about=label(claim.meaning))
 
 
 def _patients(study: Study) -> Iterator[Caveat]:
     cells = study.cells
     if study.is_adjusted and study.is_case_control:
-        yield Caveat("adjustment", NOTE, capital(CONDITIONAL_ONLY))
+        yield Caveat.of("adjustment", words=capital(CONDITIONAL_ONLY))
     elif cells is not None and study.is_adjusted:
-        yield Caveat("adjustment", NOTE, capital(STANDARDISED))
-        yield Caveat("overlap", CAUTION, capital(str(overlap_of(cells)).removeprefix("Overlap: ")))
+        yield Caveat.of("adjustment", words=capital(STANDARDISED))
+        overlap = str(overlap_of(cells)).removeprefix("Overlap: ")
+        yield Caveat.of("overlap", words=capital(overlap))
     if cells is not None and cells.dropped:
-        yield Caveat("missing values", CAUTION, f"{cells}.")
+        yield Caveat.of("dropped", cells=cells)
 
 
 def _separated(summary: pd.DataFrame, study: Study) -> Iterator[Caveat]:
@@ -142,24 +140,14 @@ def _separated(summary: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     said = [f"no patient in {none}"] * bool(none) + [f"every patient in {every}"] * bool(every)
     what = f"{' and '.join(said)} had the event" if said else ""
     what = what or "covariates or clusters separate patients with the event from those without"
-    yield Caveat(
-        "separation",
-        CAUTION,
-        f"{capital(what)}. What maximum likelihood cannot estimate for that reason is finite by the prior, and "
-        "in the rows of penalised likelihood by Firth's penalty, not by the data.",
-    )
+    yield Caveat.of("separation", what=capital(what))
 
 
 def _sparse(summary: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     least = 0 if _has_penalised(summary) else -1
     few = _counted(study, lambda events, n: least < min(events, n - events) < FEW)
     if few:
-        yield Caveat(
-            "sparse data",
-            CAUTION,
-            f"Fewer than {FEW} events or non-events: {few}. Large-sample intervals are rough there, and the "
-            "prior weighs more.",
-        )
+        yield Caveat.of("sparse", few=FEW, regimens=few)
 
 
 def _has_penalised(summary: pd.DataFrame) -> bool:
@@ -176,12 +164,7 @@ def _counted(study: Study, is_wanted: Callable[[int, int], bool]) -> str:
 
 def _calibration(cautions: Sequence[str]) -> Iterator[Caveat]:
     if any(line.startswith(CALIBRATION) for line in cautions):
-        yield Caveat(
-            "calibration",
-            CAUTION,
-            "Predicted risks do not agree with the events, even in the patients they were fitted to: "
-            "standardised risks, which are their means, may be wrong as well.",
-        )
+        yield Caveat.of("calibration")
 
 
 # --- Levels, sequences, subgroups ------------------------------------------------------------------
@@ -192,22 +175,11 @@ def _levels(table: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     if not study.levels:
         return
     if study.division == DURATION:
-        yield Caveat("immortal-time bias", SERIOUS, OF_DURATION)
-    yield Caveat(
-        "monotone effect",
-        NOTE,
-        "An effect that is monotone in the level has one direction at all levels by assumption, and with it "
-        "the product terms: that one level has an effect and that a higher one has more are one probability, "
-        "not two, and no evidence that the response follows the level.",
-    )
+        yield OF_DURATION
+    yield Caveat.of("monotone")
     yield from _inferred(table[table.estimator == POSTERIOR], study)
     if (table.estimator == LIKELIHOOD).any():
-        yield Caveat(
-            "maximum likelihood",
-            NOTE,
-            "The maximum likelihood shown with this model takes levels as categories without order, each with "
-            "its own product terms.",
-        )
+        yield Caveat.of("levels_likelihood")
 
 
 def _inferred(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
@@ -217,20 +189,15 @@ def _inferred(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
         return
     own = rows.set_index("estimand")
     for (treatment, _), meaning in numbers.of_parts.items():
-        if meaning not in numbers.inferred:
-            continue
-        row = own.loc[label(meaning)]
-        why = (
-            "because the overall odds ratio is a mixture of the levels'"
-            if numbers.is_mixed(treatment) and not study.counted
-            else "by model and prior, and by what else is known of the levels"
-        )
-        yield Caveat(
-            "not reported",
-            CAUTION,
-            f"{row.name} is inferred, not reported: {row.estimate:.3g} ({row.lower:.3g} to {row.upper:.3g}, "
-            f"{row.interval}), {why}.",
-        )
+        if meaning in numbers.inferred:
+            is_mixed = numbers.is_mixed(treatment) and not study.counted
+            why = (
+                "because the overall odds ratio is a mixture of the levels'"
+                if is_mixed
+                else "by model and prior, and by what else is known of the levels"
+            )
+            numbers_of = own.loc[label(meaning), ["estimate", "lower", "upper", "interval"]]
+            yield Caveat.of("inferred", label=label(meaning), why=why, **numbers_of)
 
 
 def of_sequences(study: Study) -> Iterator[Caveat]:
@@ -240,31 +207,19 @@ def of_sequences(study: Study) -> Iterator[Caveat]:
         taken = dict.fromkeys(regimens.taken(regimens.parse(arm)) for arm in study.present)
         own = [study.label(regimen) for regimen in taken if set(one.treatments) <= regimen]
         if own:
-            yield Caveat(
-                "immortal-time bias",
-                SERIOUS,
-                f"{capital(listed(map(names.__getitem__, one.treatments)))} were given one after the other to "
-                f"some or all who received both ({one.source}). Patients who came to the next drug had been "
-                "followed until then, and those who responded to the one before, or died, never came to it: "
-                "the waiting time is credited to the combination (immortal time). Estimates of "
-                f"{', '.join(own)}, and every measure that uses them, may be subject to immortal-time bias, "
-                "and no model here can remove it.",
+            yield Caveat.of(
+                "sequence",
+                treatments=capital(listed(map(names.__getitem__, one.treatments))),
+                source=one.source,
+                regimens=", ".join(own),
             )
 
 
 def _subgroups(study: Study) -> Iterator[Caveat]:
-    if not study.groups:
-        return
-    is_standardised = study.is_adjusted and not study.is_case_control
-    risks = ", and risks are standardised over the patients of their subgroup"
-    yield Caveat(
-        "subgroups",
-        NOTE,
-        "The posterior effects in subgroups are partially pooled: they shrink towards a common effect of each "
-        "treatment. They are shown with the effects of each subgroup alone (maximum likelihood, or as "
-        "reported). Product terms of treatments are assumed the same in all subgroups"
-        f"{risks if is_standardised else ''}.",
-    )
+    if study.groups:
+        is_standardised = study.is_adjusted and not study.is_case_control
+        risks = ", and risks are standardised over the patients of their subgroup"
+        yield Caveat.of("subgroups", risks=risks if is_standardised else "")
 
 
 # --- The measures ----------------------------------------------------------------------------------
@@ -272,50 +227,26 @@ def _subgroups(study: Study) -> Iterator[Caveat]:
 
 def _implied(rows: pd.DataFrame) -> Iterator[Caveat]:
     if (rows.availability == IMPLIED).any():
-        yield Caveat(
-            "model",
-            SERIOUS,
-            f"The model {rows.model.iloc[0]} has no interaction. Without a product term, the signs of the "
-            "measures of synergy follow by algebra from the single effects and the reference risk, and no data "
-            "could show otherwise: they get no probability.",
-        )
+        yield Caveat.of("implied", model=rows.model.iloc[0])
 
 
 def _better_than_either(rows: pd.DataFrame) -> Iterator[Caveat]:
-    own = rows[(rows.scale == APART) & (rows.probability >= DECIDED)]
-    for row in own.itertuples():
-        yield Caveat(
-            "better than either",
-            CAUTION,
-            f"{_full(row)} is conclusive (P {share(row.probability)}): the combination is better than the "
-            "better single treatment. That is not evidence of synergy.",
-        )
+    for row in rows[(rows.scale == APART) & (rows.probability >= DECIDED)].itertuples():
+        yield Caveat.of("better_than_either", label=_full(row), probability=share(row.probability))
 
 
 def _odds_for_risks(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     if not described(rows.model.iloc[0]).has_products:
         return
-    names = (
-        f"The {ODDS_ADDITIVE} measures (reri_or, ap_or, s_or) approximate the risk-additive ones"
-    )
     if study.is_case_control:
-        yield Caveat(
-            "rare outcome",
-            CAUTION,
-            f"{names} only if the outcome is rare in every group, which these data cannot show.",
-        )
+        yield Caveat.of("rare_unknown")
         return
     risks = study.events / study.n
     if not study.counted:
         risks = rows[rows.measure == "risk"].estimate.dropna().to_numpy()
     highest = max(risks if study.outcome.synergy_on == "event" else 1 - risks)
     if highest > COMMON:
-        yield Caveat(
-            "rare outcome",
-            CAUTION,
-            f"{names} only where the outcome is rare; on the side on which synergy is judged "
-            f"({study.outcome.synergy_on}) it reaches {highest:.0%} here, and they mislead.",
-        )
+        yield Caveat.of("rare", side=study.outcome.synergy_on, highest=highest)
 
 
 def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
@@ -327,22 +258,19 @@ def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
     found = conclusive.merge(likelihood, on=keys, suffixes=("", "_ml"))
     nulls = [_null(measure) for measure in found.measure]
     found = found[(found.lower_ml <= nulls) & (found.upper_ml >= nulls)]
-    why = "the prior, or the method of the interval, makes the difference."
     if len(found) > MANY:
-        names = ", ".join(_full(row) for row in found.head(MANY).itertuples())
-        yield Caveat(
-            "prior and interval",
-            CAUTION,
-            f"{len(found)} questions are conclusive by the posterior, yet the interval of maximum likelihood "
-            f"includes the null ({names}, …): {why}",
-        )
+        labels = ", ".join(_full(row) for row in found.head(MANY).itertuples())
+        yield Caveat.of("intervals_many", number=len(found), labels=labels)
         return
     for row in found.itertuples():
-        yield Caveat(
-            "prior and interval",
-            CAUTION,
-            f"{_full(row)} is conclusive (P {share(row.probability)}), yet the {row.interval_ml} interval "
-            f"({row.lower_ml:.4g} to {row.upper_ml:.4g}) includes {_null(row.measure):g}: {why}",
+        yield Caveat.of(
+            "interval",
+            label=_full(row),
+            probability=share(row.probability),
+            interval=row.interval_ml,
+            lower=row.lower_ml,
+            upper=row.upper_ml,
+            null=_null(row.measure),
         )
 
 
@@ -358,47 +286,26 @@ def _little_contraction(rows: pd.DataFrame, *, has_reported: bool) -> Iterator[C
     own = rows[rows.measure.isin(REPRESENTATIVE.values()) & rows.probability.notna()]
     own = own[own.contraction < LITTLE_CONTRACTION]
     if len(own) and (has_reported or len(own) > MANY):
-        yield Caveat(
-            "posterior contraction",
-            CAUTION,
-            f"Posterior contraction is below {LITTLE_CONTRACTION} for {len(own)} measures of synergy: their "
-            "posteriors largely reflect their priors.",
-        )
+        yield Caveat.of("contraction_many", limit=LITTLE_CONTRACTION, number=len(own))
         return
     for row in own.itertuples():
-        words = (
-            f"{_full(row)}: the posterior is wider than the prior (contraction {row.contraction:.3g}), as can "
-            "happen to a measure whose spread grows with its value."
-            if row.contraction < 0
-            else f"{_full(row)}: posterior contraction is {row.contraction:.2f}; the posterior largely reflects "
-            "the prior."
-        )
-        yield Caveat("posterior contraction", CAUTION, words)
+        key = "wider" if row.contraction < 0 else "contraction"
+        yield Caveat.of(key, label=_full(row), contraction=row.contraction)
 
 
 def _not_identified(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     own = rows[~rows.identified & (rows.measure == REPRESENTATIVE[ODDS_ADDITIVE])]
     own = own[own.probability.notna()]
-    without = [regimen for regimen in study.regimens if regimen not in study.present]
+    without = ", ".join(regimen for regimen in study.regimens if regimen not in study.present)
     if len(own) and not study.has_uncounted:
         where = "; ".join(f"{row.pair} {_given(row)}" for row in own.itertuples())
-        yield Caveat(
-            "identification",
-            SERIOUS,
-            f"Synergy is not identified (prior-dependent) for {where}: it needs the risk of regimens without "
-            f"patients ({', '.join(without)}), which model and prior supply.",
-        )
+        yield Caveat.of("not_identified", where=where, regimens=without)
 
 
 def _other_likelihood(summary: pd.DataFrame) -> Iterator[Caveat]:
     is_fitted = (summary.estimator == LIKELIHOOD).any()
     if summary.model.iloc[0] == "exchangeable" and is_fitted:
-        yield Caveat(
-            "maximum likelihood",
-            NOTE,
-            "The maximum likelihood shown with this model is that of the model interaction: partial pooling "
-            "of pairs has no counterpart without a prior.",
-        )
+        yield Caveat.of("pooled_likelihood")
 
 
 def _full(row: Any) -> str:
