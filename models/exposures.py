@@ -17,6 +17,6 @@ for name in ("oral-cancer", "factor-v-leiden"):
     rows = table[table.estimand.str.startswith(("reri_or", "ror"))]
     columns = ["estimator", "estimand", "estimate", "lower", "upper", "interval", "probability"]
     print(rows[columns].to_string(index=False))
-    print(*agreements(table), *analysis.leader.remarks, sep="\n")
+    print(*agreements(table), *analysis.leader.caveats, sep="\n")
 
 sys.exit(3 if failed else 0)

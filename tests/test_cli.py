@@ -20,6 +20,7 @@ from typer.main import get_command
 from cotreat import load_study, study_file
 from cotreat.cli import app, main
 from cotreat.cli.options import Depth
+from cotreat.cli.summary import text_of
 from cotreat.core.constants import DEPTHS, SUMMARY_COLUMNS
 from cotreat.models.registry import MODELS
 from cotreat.results import store
@@ -400,33 +401,36 @@ def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
     assert next(iter(json.loads((fit / "info.json").read_text()))) == "failed_checks"
     assert "bulk ESS" in store.read_draws(fit / "draws.nc").attrs["failed_checks"]
     page = (tmp_path / "factor-v-leiden" / "report.html").read_text()
-    warning = page.index("Failed checks: do not use the numbers of these fits")
+    warning = page.index("Failed diagnostics: do not use the numbers of these fits")
     assert warning < page.index('id="answer"')
-    assert "none of these numbers is to be used" in page
-    assert "none of these numbers is to be used" in process.stdout
+    assert "do not use the numbers of this fit" in page
+    assert "Not assessed: diagnostics failed" in process.stdout
+    assert "do not use the numbers of this fit" in process.stdout
     assert "95% MOVER interval (−5.372 to 143.8) includes 0" in page
     assert process.stderr == ""  # --quiet
 
 
 @pytest.mark.slow
-def test_the_answer_of_another_fit_is_called_that(tmp_path):
-    from cotreat import reanalyse
+def test_the_conclusion_of_another_fit_is_called_that(tmp_path):
     from cotreat.cli.summary import text_of
+
+    from cotreat import load_study, reanalyse
+    from cotreat.report.lines import verdict
 
     isis2, options = load_study("isis2"), {"engine": "laplace", "draws": 1000, "out": tmp_path}
     first = text_of(reanalyse(isis2, "interaction", **options))
-    assert "report's primary fit" not in first
+    assert "primary analysis of the report" not in first
     bold = reanalyse(isis2, "interaction", "interactions:pessimistic-strong", **options)
     said = text_of(bold)
     whose = (
-        "The conclusion is of the report's primary fit (model interaction, weak priors); the table below is of the "
-        "fit just made:"
+        "primary analysis of the report: model interaction, weak priors; the conclusion is of it, the table "
+        "below of the fit just made:"
     )
-    assert f"{whose}\n{bold.answer.sentences[0]}" in said
+    assert f"{whose}\n{verdict(bold.conclusion)}\nThe paper says: " in said
     assert "model interaction, interactions:pessimistic-strong priors" in said
-    # The answer is of the weak fit, and has asked the new one.
-    assert bold.answer.choice == ("default", "interaction", "weak")
-    assert bold.answer.sentences[-1].startswith("One other choice")
+    # The conclusion is of the weak fit, and its sensitivity counts the new one.
+    assert bold.conclusion.choice == ("default", "interaction", "weak")
+    assert {row.alternatives for row in bold.conclusion.sensitivity} == {1}
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import pandas as pd
 import xarray as xr
 
 from cotreat import headline
-from cotreat.answer import Answer, Question
 from cotreat.appendix import write_appendix
 from cotreat.audit.audit import (
     audit,
@@ -33,9 +32,11 @@ from cotreat.models.select import models_for, priors_for
 from cotreat.plots import View, draw_figures
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
-from cotreat.remarks import remarks
 from cotreat.report import write_report
+from cotreat.report.caveats import Caveat, caveats
+from cotreat.report.conclusion import Conclusion
 from cotreat.report.folder import read_results
+from cotreat.report.question import Question
 from cotreat.results import store
 from cotreat.results.summary import summarise
 from cotreat.sensitivity.interpretations import Conflict, predict, size_changes
@@ -57,7 +58,7 @@ class Result:
         Failed diagnostics in words; numbers with any must not be used.
     cautions : list of str
         Where prior or model and the evidence do not go together.
-    remarks : list of str
+    caveats : list of Caveat
         What a reader of the numbers must not overlook.
     conflict : Conflict or None
         How the reading stands to the default one, where several are compared.
@@ -72,7 +73,7 @@ class Result:
     checks: pd.DataFrame
     failed: list[str]
     cautions: list[str]
-    remarks: list[str]
+    caveats: list[Caveat]
     conflict: Conflict | None
     changes: str
 
@@ -85,7 +86,7 @@ class Reanalysis:
     results: tuple[Result, ...]
     refused: dict[str, str]
     report: Path
-    answer: Answer
+    conclusion: Conclusion
 
     @property
     def failed(self) -> bool:
@@ -221,7 +222,7 @@ def reanalyse(
     return Reanalysis(study, tuple(results), refused, *_report(folder, study))
 
 
-def _report(folder: Path, study: Study) -> tuple[Path, Answer]:
+def _report(folder: Path, study: Study) -> tuple[Path, Conclusion]:
     """Write appendix and report of all that is in a folder, whichever of it this run has made.
 
     Who leads among models that tell patients apart by levels or subgroups has no four cells to show.
@@ -231,7 +232,7 @@ def _report(folder: Path, study: Study) -> tuple[Path, Answer]:
     told = study.under(lead.choice[0]).divided(lead.model.division)
     write_appendix(told, lead.summary, folder, lead.failed)
     report = write_report(folder, study)
-    return report.page, report.answer
+    return report.page, report.conclusion
 
 
 class _Known:
@@ -361,7 +362,7 @@ def _write(
         table,
         failed,
         cautions,
-        remarks(summary, study, cautions),
+        caveats(summary, study, cautions),
         conflict,
         store.changes(target, info),
     )
@@ -407,7 +408,7 @@ def _told(study: Study, result: Result) -> dict[str, Any]:
         "open": open_questions(study),
         "agreement": [str(a) for a in headline.agreements(result.summary)],
         "cautions": result.cautions,
-        "remarks": result.remarks,
+        "caveats": [asdict(caveat) for caveat in result.caveats],
         "conflict": None if conflict is None else conflict.as_json(),
         "conflict_words": "" if conflict is None else str(conflict),
         "sizes": size_changes(result.summary),

@@ -24,7 +24,7 @@ from cotreat.inference import sampling
 from cotreat.models.registry import Model, described, find_model
 from cotreat.models.select import models_for
 from cotreat.priors.prior import PriorSet
-from cotreat.remarks import OF_DURATION, of_sequences
+from cotreat.report.caveats import OF_DURATION, of_sequences
 from cotreat.results import four_cells
 from cotreat.results.summary import PRINTED, summarise
 from cotreat.results.supplementary import BIAS, Fits, Part, Section, versions, write_part
@@ -269,7 +269,7 @@ def _shown(found: Sequence[Surface]) -> list[Surface]:
 
 
 def _immortal(study: Study, got: _Gathered) -> list[Section]:
-    words = list(of_sequences(study))
+    words = [caveat.text for caveat in of_sequences(study)]
     if words:
         pairs = " and ".join(" with ".join(one.treatments) for one in study.sequential)
         got.findings.append(
@@ -277,5 +277,5 @@ def _immortal(study: Study, got: _Gathered) -> list[Section]:
             "entangled with immortal time."
         )
     if any(own.id == DURATION for own in study.divisions):
-        words.append(f"Of the model duration: {OF_DURATION}")
+        words.append(f"Of the model duration: {OF_DURATION.text}")
     return [Section("Immortal time", tuple(words))] if words else []
