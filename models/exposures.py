@@ -7,7 +7,7 @@ reri_or stands in for the risk-additive family if the diseases are rare.
 import sys
 
 from cotreat import load_study, reanalyse
-from cotreat.headline import agreements
+from cotreat.results.headline import agreements
 
 failed = False
 for name in ("oral-cancer", "factor-v-leiden"):

@@ -7,7 +7,7 @@ expects interactions half the size of effects.
 import sys
 
 from cotreat import load_study, reanalyse
-from cotreat.headline import agreements
+from cotreat.results.headline import agreements
 
 study = load_study("isis2")
 analysis = reanalyse(study, ["interaction"], say=print)

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from cotreat import fit, load_study, parse_study
-from cotreat.appendix import write_appendix
 from cotreat.models.registry import MODELS
 from cotreat.plots import tipping
 from cotreat.priors.sets import prior_set
+from cotreat.report.appendix import write_appendix
 from cotreat.report.sections import bias
 from cotreat.report.supplement import read_supplement
 from cotreat.results import four_cells, store

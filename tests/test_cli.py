@@ -412,7 +412,6 @@ def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
 
 @pytest.mark.slow
 def test_the_conclusion_of_another_fit_is_called_that(tmp_path):
-    from cotreat.cli.summary import text_of
 
     from cotreat import load_study, reanalyse
     from cotreat.report.lines import verdict

@@ -29,7 +29,6 @@ from cotreat.comparison.loo import (
     refitted,
 )
 from cotreat.evidence import reported
-from cotreat.headline import share
 from cotreat.inference import sampling
 from cotreat.inference.gaussian_mixture import Normals, terms
 from cotreat.inference.marginal_likelihood import Marginals, _given_zero
@@ -39,6 +38,7 @@ from cotreat.plots.left_out import draw, panels_of
 from cotreat.priors.sets import prior_set
 from cotreat.report.sections.comparison import Findings, in_words, told
 from cotreat.results import store
+from cotreat.results.headline import share
 from cotreat.results.supplementary import read_part
 
 COUNTS = ("isis2", "oral-cancer", "factor-v-leiden")

@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study
-from cotreat.headline import IDENTIFICATION, PROBABILITY, agreements, headline, leader
 from cotreat.report.caveats import CAUTION, NOTE, SERIOUS, caveats
+from cotreat.results.headline import IDENTIFICATION, PROBABILITY, agreements, headline, leader
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,13 @@ import xarray as xr
 from scipy.special import expit, logit
 from scipy.stats import betabinom, binom
 
-from cotreat.inference import influence
 from cotreat import parse_study
 from cotreat.audit.overlap import overlap_of
 from cotreat.diagnostics.checks import FAIL, PASS, WARN, cautions, check
 from cotreat.diagnostics.risk_calibration import calibration_of, recalibrated
 from cotreat.estimands.estimand import waist_of
 from cotreat.evidence import patients
-from cotreat.inference import sampling
+from cotreat.inference import influence, sampling
 from cotreat.inference.influence import add_influence
 from cotreat.inference.sampling import fit, thinned
 from cotreat.models.registry import MODELS

@@ -17,12 +17,12 @@ from cotreat.frequentist.firth import LogLikelihood, climb, maximise_penalised
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import Z, intervals
 from cotreat.frequentist.logistic import NO_MAXIMUM, fit_likelihood
-from cotreat.headline import headline
 from cotreat.models.registry import MODELS
 from cotreat.plots import View
 from cotreat.plots.interval_rows import NOT_ESTIMABLE, looks
 from cotreat.plots.odds_ratios import rows_to_draw
 from cotreat.report.caveats import caveats
+from cotreat.results.headline import headline
 from cotreat.results.summary import LIKELIHOOD, PENALISED, summarise
 from cotreat.study_file import load_study, parse_study
 from tests.test_frequentist import EIGHT, TABLE, study_of, terms

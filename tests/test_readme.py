@@ -12,9 +12,9 @@ import pytest
 
 import cotreat
 from cotreat import load_study, parse_study, reanalyse
-from cotreat.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY, headline
 from cotreat.models.registry import MODELS
 from cotreat.results import store
+from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY, headline
 from cotreat.study_file import packaged
 
 ROOT = Path(__file__).parent.parent

@@ -13,10 +13,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cotreat.workflow.reanalyse import reanalyse
 from cotreat import load_study, write_report
 from cotreat.estimands.measures import MEASURES
-from cotreat.headline import PROBABILITY
 from cotreat.plots import Picture
 from cotreat.report import ReportError
 from cotreat.report.folder import GRID, read_results
@@ -26,8 +24,10 @@ from cotreat.report.methods import diagnostics, methods
 from cotreat.report.supplement import PairTable, Supplement, write_supplement
 from cotreat.report.tables import table, typeset
 from cotreat.results import store, supplementary
+from cotreat.results.headline import PROBABILITY
 from cotreat.results.supplementary import Part, PartError, Section, write_part
 from cotreat.sensitivity.interpretations import Prediction
+from cotreat.workflow.reanalyse import reanalyse
 
 HERE = Path(__file__).parent
 FIT = "interaction--weak--default"

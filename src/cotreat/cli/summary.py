@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from cotreat import headline
 from cotreat.report.lines import four_lines, verdict
+from cotreat.results import headline
 
 if TYPE_CHECKING:
     from cotreat.workflow.reanalyse import Reanalysis, Result

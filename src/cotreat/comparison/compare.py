@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from cotreat import headline
 from cotreat.comparison import bayes_factors, leave_out
 from cotreat.comparison.bayes_factors import ANY, BayesFactor, LogEvidence
 from cotreat.comparison.leave_out import PATIENT, UNITS
@@ -27,6 +26,7 @@ from cotreat.models.registry import find_model, is_asked_for
 from cotreat.models.select import models_for, priors_for
 from cotreat.priors.prior import PriorSet
 from cotreat.report.sections.comparison import Findings, told
+from cotreat.results import headline
 from cotreat.results.supplementary import COMPARISON, Fits, Say, write_part
 from cotreat.study.study import Study
 

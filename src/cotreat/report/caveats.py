@@ -15,10 +15,10 @@ from cotreat.core.constants import CALIBRATION, CONDITIONAL_ONLY, DECIDED, IMPLI
 from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
 from cotreat.evidence.contrasts import label
 from cotreat.evidence.reported import can_tell, printed
-from cotreat.headline import share
 from cotreat.models.registry import described
 from cotreat.report.columns import ANY, tidy
 from cotreat.report.wording import capital, interval, listed
+from cotreat.results.headline import share
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED
 from cotreat.study import regimens
 from cotreat.study.study import DURATION, Study

@@ -15,7 +15,6 @@ from cotreat.estimands.measures import (
     ODDS_ADDITIVE,
     RISK_ADDITIVE,
 )
-from cotreat.headline import digits, share
 from cotreat.report.conclusion import (
     AGAINST,
     ASSESSED,
@@ -33,6 +32,7 @@ from cotreat.report.conclusion import (
 )
 from cotreat.report.question import EXPECTED, Question
 from cotreat.report.wording import between, capital, interval, listed, plural, some
+from cotreat.results.headline import digits, share
 from cotreat.study.regimens import NONE
 
 SCALES = {

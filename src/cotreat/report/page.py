@@ -15,7 +15,6 @@ import pandas as pd
 from cotreat.audit.overlap import percent
 from cotreat.core.constants import CONTRADICTED
 from cotreat.estimands.estimand import name_of
-from cotreat.headline import IDENTIFICATION, headline, judged
 from cotreat.inference.engines import ENGINES
 from cotreat.plots import STUDY_FIGURES
 from cotreat.report.conclusion import Assessment, assessments
@@ -27,6 +26,7 @@ from cotreat.report.methods import methods
 from cotreat.report.tables import Table, table, typeset
 from cotreat.report.wording import between
 from cotreat.results import store
+from cotreat.results.headline import IDENTIFICATION, headline, judged
 from cotreat.results.supplementary import BIAS, COMPARISON, PARTS, SENSITIVITY, Part, Section
 from cotreat.sensitivity.interpretations import Prediction
 from cotreat.study_file import packaged

@@ -13,7 +13,7 @@ import pandas as pd
 
 from cotreat.estimands.estimand import name_of, subject_of
 from cotreat.estimands.measures import MEASURES
-from cotreat.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY, status
+from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY, status
 from cotreat.results.store import table_text
 from cotreat.study.regimens import NONE
 

@@ -10,7 +10,6 @@ import xarray as xr
 
 from cotreat.core.constants import FULL, QUICK
 from cotreat.diagnostics import checks
-from cotreat.headline import leader
 from cotreat.inference import laplace
 from cotreat.inference.batch import EFFECTIVE, Answer, Specification, fit_many
 from cotreat.inference.sampling import fit, provenance
@@ -18,6 +17,7 @@ from cotreat.models.registry import Model, described, find_model, is_asked_for
 from cotreat.models.select import models_for
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
+from cotreat.results.headline import leader
 from cotreat.results.supplementary import Fits, Say, Section
 from cotreat.sensitivity import multiverse
 from cotreat.sensitivity.multiverse import Asked, Base

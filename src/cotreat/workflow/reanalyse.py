@@ -10,8 +10,6 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from cotreat import headline
-from cotreat.appendix import write_appendix
 from cotreat.audit.audit import (
     audit,
     availability_table,
@@ -33,11 +31,12 @@ from cotreat.plots import View, draw_figures
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.report import write_report
+from cotreat.report.appendix import write_appendix
 from cotreat.report.caveats import Caveat, caveats
 from cotreat.report.conclusion import Conclusion
 from cotreat.report.folder import read_results
 from cotreat.report.question import Question
-from cotreat.results import store
+from cotreat.results import headline, store
 from cotreat.results.summary import summarise
 from cotreat.sensitivity.interpretations import Conflict, predict, size_changes
 from cotreat.study.study import Study

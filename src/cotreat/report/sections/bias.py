@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
-from cotreat import headline
 from cotreat.bias import e_values, unmeasured_confounding
 from cotreat.bias.unmeasured_confounding import (
     COMBINED_SD,
@@ -25,7 +24,7 @@ from cotreat.models.registry import Model, described, find_model
 from cotreat.models.select import models_for
 from cotreat.priors.prior import PriorSet
 from cotreat.report.caveats import OF_DURATION, of_sequences
-from cotreat.results import four_cells
+from cotreat.results import four_cells, headline
 from cotreat.results.summary import PRINTED, summarise
 from cotreat.results.supplementary import BIAS, Fits, Part, Section, versions, write_part
 from cotreat.study.study import DURATION, Study

@@ -14,9 +14,9 @@ from cotreat.comparison.bayes_factors import ANY, BayesFactor, LogEvidence
 from cotreat.comparison.leave_out import CELL, CLAIM, PATIENT, UNITS, Left, Units
 from cotreat.comparison.loo import FEWEST, LeftOut, compare
 from cotreat.core.constants import INTERVAL, STANDARD
-from cotreat.headline import share
 from cotreat.plots import Picture
 from cotreat.priors.prior import PriorSet
+from cotreat.results.headline import share
 from cotreat.results.supplementary import MOST_FINDINGS, Part, Section, versions
 from cotreat.study.study import Study
 

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from cotreat.core.constants import DECIDED
-from cotreat.headline import share
+from cotreat.results.headline import share
 from cotreat.results.supplementary import Section
 from cotreat.sensitivity import belief_grid, reverse_bayes
 from cotreat.sensitivity.fits import Piece, Plan, Work, pair_in_words
