@@ -183,7 +183,7 @@ def test_a_printed_number_is_split_too_and_predicted_with_its_bias():
 
 def test_randomised_studies_have_no_confounding_to_state():
     study = load_study("isis2")
-    with pytest.raises(ModelError, match="isis2 was randomised: chance alone decided who got what"):
+    with pytest.raises(ModelError, match="unmeasured confounding, but isis2 was randomised"):
         fit(study, "interaction", with_confounding(prior_set("weak", study)))
 
 

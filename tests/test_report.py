@@ -16,7 +16,7 @@ import pytest
 from cotreat import load_study, write_report
 from cotreat.estimands.measures import MEASURES
 from cotreat.plots import Picture
-from cotreat.report import ReportError
+from cotreat.report import ReportError, lines
 from cotreat.report.folder import GRID, read_results
 from cotreat.report.glossary import TERMS, mark
 from cotreat.report.lines import CANNOT, SAYS, SETTLES, SHOWS, verdict
@@ -144,7 +144,7 @@ BANNED = (
 
 def test_the_words_of_the_report_are_those_of_the_field():
     """Its own words, in templates and strings; those of tables and figures are their makers'."""
-    place = Path(store.__file__).parent / "report"
+    place = Path(lines.__file__).parent
     files = [*place.glob("*.py"), *place.glob("*.jinja")]
     assert len(files) > 10
     for path in files:

@@ -190,7 +190,7 @@ def test_unknown_engine_names_the_known_ones():
 
 
 def test_a_missing_engine_says_what_it_needs(monkeypatch):
-    monkeypatch.setattr("cotreat.engines.find_spec", lambda _: None)
+    monkeypatch.setattr("cotreat.inference.engines.find_spec", lambda _: None)
     with pytest.raises(EngineError, match="the engine smc needs blackjax"):
         fit(load_study("isis2"), engine="smc", **SHORT)
 
