@@ -9,6 +9,7 @@ from cotreat.parts import read_part
 from cotreat.supplement import read_supplement
 
 DOSES = """
+format = 1
 study = { id = "doses", title = "Two doses", design = "cohort", source = "made up" }
 outcome = { name = "remission", direction = "benefit" }
 arms = [

@@ -27,10 +27,10 @@ from cotreat.priors import prior_set
 ROOT = Path(__file__).parents[1]
 RESULTS, SCRIPTS = ROOT / "results" / "calibration", ROOT / "scripts"
 UNSIGNED = """
-[[claims]]
+[[reported]]
 id = "p-ab"
 kind = "p_value"
-product = ["A", "B"]
+contrast = "A x B"
 value = 0.04
 adjusted = false
 source = "made up"

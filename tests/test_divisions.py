@@ -29,6 +29,7 @@ from cotreat.summary import summarise
 from tests.test_model import binomial, points, reference, zero_sum
 
 HEAD = """
+format = 1
 study = { id = "rows", title = "Rows, made up", design = "cohort", source = "made up" }
 outcome = { name = "response", direction = "benefit" }
 [treatments.A]
@@ -435,7 +436,7 @@ WRONG_COUNTS = {
     "a level left out while more patients are printed": (
         "".join(map(arm, ("none", "A.high", "B")))
         + '[[totals]]\npatients = "all"\nn = 200\n'
-        + '[[claims]]\nid = "low"\nkind = "odds_ratio"\nsets = ["A.low", "not A"]\nvalue = 2.0\n'
+        + '[[reported]]\nid = "low"\nkind = "odds_ratio"\nsets = ["A.low", "not A"]\nvalue = 2.0\n'
         + 'ci = [1.0, 4.0]\nsource = "x"\n',
         "arms: A is not counted at each of its levels, or in each subgroup, though the totals hold more",
     ),
@@ -460,7 +461,7 @@ def by_level(*totals):
         text += f'[[totals]]\npatients = "{who}"\nn = {n}\n'
         text += "".join(f"events = {count}\n" for count in events)
     for own in ("A.low", "A.high", "A.high+B"):
-        text += f'[[claims]]\nid = "{own}"\nkind = "odds_ratio"\nregimens = ["{own}", "none"]\n'
+        text += f'[[reported]]\nid = "{own}"\nkind = "odds_ratio"\nregimens = ["{own}", "none"]\n'
         text += 'value = 2.0\nci = [1.0, 4.0]\nsource = "x"\n'
     return HEAD + text
 
@@ -842,11 +843,12 @@ def test_the_level_that_nobody_printed_is_inferred(sun):
 
 def printed_levels(claims_):
     text = """
+format = 1
 study = { id = "printed", title = "Made up", design = "cohort", source = "made up", inclusion = "any(A, B)" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "a", dose = { low = "low", high = "high" } }, B = { name = "b" } }
 totals = [{ patients = "all", n = 400, events = 120 }, { patients = "A", n = 150 }]
-claims = [
+reported = [
 """
     own = "".join(
         f'  {{ id = "{name}", {what}, source = "x" }},\n' for name, what in claims_.items()
@@ -854,7 +856,7 @@ claims = [
     return parse_study(text + own + "]\n").divided("dose")
 
 
-HIGH = 'kind = "odds_ratio", sets = ["A.high", "not A"], value = 3.0, ci = [1.5, 6.0]'
+HIGH = 'kind = "odds_ratio", contrast = "A.high vs not A", value = 3.0, ci = [1.5, 6.0]'
 
 
 def test_what_is_printed_in_other_words_or_as_a_p_value_is_not_inferred():
@@ -865,7 +867,7 @@ def test_what_is_printed_in_other_words_or_as_a_p_value_is_not_inferred():
     numbers = claims.printed(printed_levels({"high": turned}))
     assert numbers.inferred_ids == ("inferred odds_ratio[A.low vs not A]",)
     assert numbers.of_parts["A", "A.high"].words == ("A and A.high", "B and not A")
-    low = 'kind = "p_value", sets = ["A.low", "not A"], value = 0.03, sign = "+"'
+    low = 'kind = "p_value", contrast = "A.low vs not A", value = 0.03, sign = "+"'
     numbers = claims.printed(printed_levels({"high": HIGH, "low": low}))
     assert numbers.inferred == ()
 
@@ -928,6 +930,7 @@ def test_the_flagship_teaches_its_lower_dose(sun):
 
 def test_printed_subgroups_are_evidence_of_their_subgroups():
     text = """
+format = 1
 study = { id = "printed", title = "Made up", design = "cohort", source = "made up", inclusion = "any(A, B)" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "a" }, B = { name = "b" } }
@@ -937,9 +940,9 @@ totals = [
   { patients = "A", n = 150 },
   { patients = "age.old", n = 180, events = 60 },
 ]
-claims = [
-  { id = "all", kind = "odds_ratio", sets = ["A", "not A"], value = 2.0, ci = [1.3, 3.08], source = "x" },
-  { id = "old", kind = "odds_ratio", sets = ["A and age.old", "not A and age.old"], value = 3.0, ci = [1.5, 6.0], source = "x" },
+reported = [
+  { id = "all", kind = "odds_ratio", contrast = "A vs not A", value = 2.0, ci = [1.3, 3.08], source = "x" },
+  { id = "old", kind = "odds_ratio", contrast = "A and age.old vs not A and age.old", value = 3.0, ci = [1.5, 6.0], source = "x" },
 ]
 """
     study = parse_study(text)

@@ -29,6 +29,7 @@ from cotreat.study_file import collapse_of
 from cotreat.summary import summarise
 
 HEAD = """
+format = 1
 study = { id = "rows", title = "Rows, made up", design = "cohort", source = "made up", inclusion = "any(A, B)" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "drug A" }, B = { name = "drug B" } }

@@ -31,6 +31,8 @@ from cotreat.study_file import load_study, parse_study
 from cotreat.summary import POSTERIOR, summarise
 
 THREE = """
+format = 1
+
 [study]
 id = "three"
 title = "Three drugs"

@@ -24,6 +24,8 @@ from cotreat.reverse_bayes import (
 )
 
 ONE = """
+format = 1
+
 [study]
 id = "one"
 title = "One printed odds ratio, with nothing around it"
@@ -38,10 +40,10 @@ direction = "benefit"
 A = { name = "drug A" }
 B = { name = "drug B" }
 
-[[claims]]
+[[reported]]
 id = "a"
 kind = "odds_ratio"
-regimens = ["A", "none"]
+contrast = "A vs none"
 value = 2.43
 ci = [1.20, 4.92]
 adjusted = false
