@@ -298,10 +298,7 @@ MEANINGS = {
     ),
     "unknown treatment in a product, none near": (
         meaning('contrast = "TAC x rituximab | treatments"'),
-        (
-            "reported[2].contrast: unknown treatment rituximab; "
-            "the treatments are TAC, CYC, MMF",
-        ),
+        ("reported[2].contrast: unknown treatment rituximab; the treatments are TAC, CYC, MMF",),
     ),
     "unknown treatment in products": (
         meaning('contrast = "TAC x CYC | TAC x AZA"'),
@@ -326,7 +323,10 @@ MEANINGS = {
         meaning('contrast = "all with TAC vs none"'),
         ("reported[2].contrast: no regimen of the cohort belongs to 'none'",),
     ),
-    "sides that share patients": (meaning('contrast = "all with TAC vs all with CYC"'), (f"reported[2].contrast: {SHARE}",)),
+    "sides that share patients": (
+        meaning('contrast = "all with TAC vs all with CYC"'),
+        (f"reported[2].contrast: {SHARE}",),
+    ),
     "regimen against itself": (
         meaning('contrast = "TAC+CYC vs CYC+TAC"'),
         (f"reported[2].contrast: {SHARE}",),
@@ -371,7 +371,7 @@ MEANINGS = {
     "product adjusted for what is no product": (
         meaning('contrast = "TAC x CYC | MMF"'),
         (
-            "reported[2].contrast: is 'TAC x CYC | MMF'; after \"|\" it must have \"treatments\", or "
+            'reported[2].contrast: is \'TAC x CYC | MMF\'; after "|" it must have "treatments", or '
             'products such as "A x C, B x C"',
         ),
     ),
@@ -380,7 +380,9 @@ MEANINGS = {
         told("reported[2].contrast", "mutual_product[TAC:CYC given CYC:TAC]"),
     ),
     "no usable claim": (
-        HEAD + TOTALS + P_VALUE.replace('contrast = "TAC x CYC"', 'contrast = "unspecified: synergy"'),
+        HEAD
+        + TOTALS
+        + P_VALUE.replace('contrast = "TAC x CYC"', 'contrast = "unspecified: synergy"'),
         ("reported: no reported estimate has a contrast that a model can use",),
     ),
     # A test for trend of a product is shown, and no model reads it.
@@ -503,11 +505,15 @@ DEPENDENT = {
 READINGS = {
     "unknown claim, one near": (
         TRIO + reading("a", 'p-tac-cyx = { contrast = "TAC x MMF" }', default=True),
-        ("interpretations[1].means.p-tac-cyx: no reported estimate has this id; did you mean p-tac-cyc?",),
+        (
+            "interpretations[1].means.p-tac-cyx: no reported estimate has this id; did you mean p-tac-cyc?",
+        ),
     ),
     "unknown claim, none near": (
         TRIO + reading("a", 'dose = { contrast = "TAC x MMF" }', default=True),
-        ("interpretations[1].means.dose: no reported estimate has this id; the ids are tac, p-tac-cyc",),
+        (
+            "interpretations[1].means.dose: no reported estimate has this id; the ids are tac, p-tac-cyc",
+        ),
     ),
     # The claim is there, if broken: that there is none would be false.
     "broken claim": (
@@ -548,7 +554,9 @@ READINGS = {
         + told("interpretations[1].means.p-tac-cyc.contrast", "product[TAC:CYC]"),
     ),
     "sides that share patients": (
-        TRIO + reading("a", default=True) + reading("b", 'tac = { contrast = "all with TAC vs all with CYC" }'),
+        TRIO
+        + reading("a", default=True)
+        + reading("b", 'tac = { contrast = "all with TAC vs all with CYC" }'),
         (f"interpretations[2].means.tac.contrast: {SHARE}",),
     ),
     "forbidden regimen": (
@@ -610,7 +618,9 @@ READINGS = {
         + P_VALUE.replace('contrast = "TAC x CYC"', 'contrast = "unspecified: synergy"')
         + reading("a", default=True)
         + reading("b", 'p-tac-cyc = { contrast = "TAC x CYC" }'),
-        ("interpretations: b: p-values need to know how many patients there were; write [[totals]]",),
+        (
+            "interpretations: b: p-values need to know how many patients there were; write [[totals]]",
+        ),
     ),
 }
 

@@ -125,7 +125,12 @@ Probability = Annotated[
     Decimal | str,
     Tested(
         _is_p_value,
-        {"anyOf": [{**_NUMBER, "maximum": 1}, {"type": "string", "pattern": BELOW.pattern}]},
+        {
+            "anyOf": [
+                {**_NUMBER, "maximum": 1},
+                {"type": "string", "pattern": rf"^\s*{BELOW.pattern}\s*$"},
+            ]
+        },
     ),
     Right('a number above 0 and at most 1, or as text "<0.001"'),
 ]

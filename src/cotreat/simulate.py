@@ -369,7 +369,7 @@ format = 1
 
 [study]
 id = {text(name)}
-title = {text("SYNTHETIC cohort in the image of: " + study.title)}
+title = {text("SYNTHETIC cohort calibrated to: " + study.title)}
 design = {text(study.design)}
 source = {text("simulated; see truth.json")}
 inclusion = {text(study.inclusion)}

@@ -384,14 +384,10 @@ def _read_more(
 
 def _contrasts(file: StudyFile) -> list[str]:
     """Return the contrasts of all estimates under all interpretations."""
-    tables = [table for _, table in numbered("", file.reported)]
-    means = [
-        one
-        for _, table in numbered("", file.interpretations)
-        for one in (table.means or {}).values()
-        if one is not None
-    ]
-    return [one.contrast for one in (*tables, *means) if one.contrast]
+    found = [table.contrast for _, table in numbered("reported", file.reported)]
+    for _, table in numbered("interpretations", file.interpretations):
+        found += [one.contrast for one in (table.means or {}).values() if one is not None]
+    return [text for text in found if text]
 
 
 def _is_contrast(text: str) -> bool:
