@@ -140,6 +140,12 @@ def read_patients(
         return None
     cells = cells_of(collapsed, asked.columns, places.treatments)
     before = len(problems.found)
+    for covariate, values in zip(cells.covariates, cells.values.T, strict=True):
+        if not np.isfinite(values).all():
+            problems.add(
+                f"{section}.covariates.{covariate.column}",
+                "has values that are too large to be scaled; correct or rescale them",
+            )
     _check(cells, section, inclusion, admitted, problems)
     return cells if len(problems.found) == before else None
 
@@ -190,7 +196,7 @@ def cells_of(collapsed: Collapsed, columns: Columns, treatments: tuple[str, ...]
         columns.cluster
     )
     texts += [one.column for one in columns.parted if one.column not in names]
-    frame = frame.assign(**{name: frame[name].astype(str) for name in texts})
+    frame = frame.astype(dict.fromkeys(texts, str))
     frame = frame.sort_values(list(columns.keys), ignore_index=True)
     n = frame[N].to_numpy(np.int64)
     covariates, values = [], []
@@ -261,10 +267,14 @@ def _design(column: pd.Series, kind: str) -> list[tuple[str, Any]]:
 
 
 def _scaled(label: str, name: str, column: Any, n: Any, kind: str) -> tuple[Covariate, Any]:
-    mean = float(np.average(column, weights=n)) if len(n) else 0.0
-    off = column - mean
-    scale = float(np.sqrt(np.average(off**2, weights=n))) if kind == CONTINUOUS and len(n) else 1.0
-    return Covariate(label, mean, scale, name), off / scale
+    mean, scale = 0.0, 1.0
+    with np.errstate(over="ignore", invalid="ignore"):  # read_patients refuses what is not finite
+        if len(n):
+            mean = float(np.average(column, weights=n))
+        off = column - mean
+        if kind == CONTINUOUS and len(n):
+            scale = float(np.sqrt(np.average(off**2, weights=n)))
+        return Covariate(label, mean, scale, name), off / scale
 
 
 def digest_with(digest: str, cells: Cells) -> str:
