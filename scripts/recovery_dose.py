@@ -61,7 +61,7 @@ CYC = {{ name = "cyclophosphamide" }}
 MMF = {{ name = "mycophenolate mofetil" }}
 """
 CLAIM = (
-    '  {{ id = "{id}", kind = "odds_ratio", sets = {sets}, value = {value}, ci = [{lower}, {upper}], '
+    '  {{ id = "{id}", kind = "odds_ratio", contrast = "{contrast}", value = {value}, ci = [{lower}, {upper}], '
     'adjusted = true, model = "{id}", source = "simulated" }},'
 )
 Truth = dict[str, Any]
@@ -132,7 +132,9 @@ def print_cohort(truth: Truth, rng: np.random.Generator, at: int) -> Study | Non
         ends = np.exp(fitted.params[0] + shift + np.array([0, -half, half]))
         value, lower, upper = (f"{end:.2f}" for end in ends)
         claims.append(
-            CLAIM.format(id=name, sets=json.dumps(words), value=value, lower=lower, upper=upper)
+            CLAIM.format(
+                id=name, contrast=" vs ".join(words), value=value, lower=lower, upper=upper
+            )
         )
     text = STUDY.format(
         at=at,

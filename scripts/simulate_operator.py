@@ -136,6 +136,7 @@ def numbers_of(n: Iterable[float]) -> Printed:
     )
     total = round(sum(n))
     text = (
+        "format = 1\n"
         'study = { id = "operator", title = "Simulated", design = "cohort", source = "simulated", '
         'inclusion = "any(TAC, CYC, MMF)" }\n'
         'outcome = { name = "response", direction = "benefit" }\n'

@@ -391,7 +391,7 @@ def test_a_frame_needs_its_columns_named(frame):
         f'[[arms]]\nregimen = "{regimen}"\nn = 9\nevents = 3\n' for regimen in ("A", "B")
     )
     assert problems(text, patients=frame)[0].startswith(
-        "patients: missing; it must say which column"
+        "patients: missing; it must name the columns"
     )
 
 

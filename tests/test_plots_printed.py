@@ -187,7 +187,7 @@ def test_a_crude_number_among_adjusted_ones_is_called_so():
 
 
 def test_two_numbers_of_one_contrast_are_told_apart_by_their_ids():
-    text = _text().split("# --- Readings")[0]
+    text = _text().split("# --- Interpretations")[0]
     again = text[text.index("[[reported]]") :].split("[[reported]]")[1].replace('"tac"', '"again"')
     numbers = claims.printed(parse_study(f"{text}\n[[reported]]{again}", "twice.toml"))
     names = printed.row_names(numbers)
@@ -207,7 +207,7 @@ def _text():
 
 
 def _sun_with(line, claim):
-    before, after = _text().split("# --- Readings")[0].split(f'id = "{claim}"\n')
+    before, after = _text().split("# --- Interpretations")[0].split(f'id = "{claim}"\n')
     return parse_study(f'{before}id = "{claim}"\n{after.replace("adjusted = true", line, 1)}', "x")
 
 

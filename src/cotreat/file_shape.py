@@ -175,7 +175,7 @@ Indicators = Annotated[
 class FileTable(BaseModel):
     """A table of a study file; keys that it does not have are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class StudyTable(FileTable):
