@@ -419,7 +419,7 @@ def arm(regimen, n=50, events=15):
 WRONG_COUNTS = {
     "told by dose and by age": (
         "".join(map(arm, ("none", "A.low", "A.mid", "A.high", "B | age=young", "B | age=old"))),
-        "arms: are counted by dose and by age, so that patients stand in two of them; tell all by one",
+        "arms: are counted by dose and by age, so that patients stand in two of them; count all by one",
     ),
     "told by dose and by duration": (
         "".join(map(arm, ("none", "A.low", "A.short", "B"))),

@@ -283,7 +283,7 @@ WRONG_TEXT = {
     "unknown kind": (TEXT.replace('"continuous"', '"number"'), "patients.covariates: is"),
     "arms too": (
         TEXT + '[[arms]]\nregimen = "A"\nn = 3\nevents = 1\n',
-        "arms: cannot stand beside [patients]",
+        "arms: cannot be given with [patients]",
     ),
     "column for two": (
         TEXT.replace('B = "b"', 'B = "a"'),

@@ -308,7 +308,6 @@ def _counts(
     if frame is not None and not section:
         problems.add(PATIENTS, "missing; it must name the columns of the frame")
     if not section:
-        before = _count(problems, "arms")
         arms = read_arms(
             file.arms,
             source or "",
@@ -317,16 +316,16 @@ def _counts(
             places,
             has_reported=bool(raw.get("reported") or raw.get("claims")),
         )
-        is_wrong = before or _count(problems, "arms")
-        return None, None if is_wrong else arms
+        return None, None if _count(problems, "arms") else arms
+    before = len(problems.found)
     for other in ("arms", "reported", "claims", PATIENTS, CELLS):
         if other in raw and other != section:
-            problems.add(other, f"cannot stand beside [{section}], which counts all patients")
+            problems.add(other, f"cannot be given with [{section}], which counts all patients")
     table: PatientsTable | AggregatedTable | None = getattr(file, section)
     if table is None or _count(problems, section):
         return None, None
     cells = read_patients(table, frame, folder, inclusion, admitted, places)
-    if cells is None or problems.found:
+    if cells is None or len(problems.found) > before:
         return cells, None
     counts = cells.counts.items()
     return cells, {regimens.parse(r): Arm(regimens.parse(r), *n, source or "") for r, n in counts}
