@@ -98,7 +98,7 @@ def test_the_grid_is_that_of_a_sum_over_a_fine_grid():
 def test_a_belief_turns_with_the_number_it_is_about():
     """Treated against not 2.43, and not against treated 0.41: one number, and one belief about it."""
     upside_down = (
-        ONE.replace('["A", "none"]', '["none", "A"]')
+        ONE.replace('"A vs none"', '"none vs A"')
         .replace("value = 2.43", "value = 0.41")
         .replace("[1.20, 4.92]", "[0.20, 0.83]")
     )
