@@ -11,6 +11,7 @@ from cotreat.results.supplementary import read_part
 from cotreat.workflow import analyses
 
 DOSES = """
+format = 1
 study = { id = "doses", title = "Two doses", design = "cohort", source = "made up" }
 outcome = { name = "remission", direction = "benefit" }
 arms = [

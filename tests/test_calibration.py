@@ -29,10 +29,10 @@ from cotreat.results import store
 ROOT = Path(__file__).parents[1]
 RESULTS, SCRIPTS = ROOT / "results" / "calibration", ROOT / "scripts"
 UNSIGNED = """
-[[claims]]
+[[reported]]
 id = "p-ab"
 kind = "p_value"
-product = ["A", "B"]
+contrast = "A x B"
 value = 0.04
 adjusted = false
 source = "made up"

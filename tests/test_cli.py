@@ -227,10 +227,10 @@ def test_audit_compares_printed_odds_ratios_with_the_cells():
 
 def test_audit_shows_a_contradiction_and_empty_cells(tmp_path):
     claim = """
-[[claims]]
+[[reported]]
 id = "odd"
 kind = "odds_ratio"
-regimens = ["A", "B"]
+contrast = "A vs B"
 value = 2.0
 ci = [1.0, 4.0]
 source = "nowhere"

@@ -146,6 +146,8 @@ def test_some_counts_are_left_out_by_weights_and_some_by_refits(left):
 # --- Claims: linear and normal, so that all has a closed form --------------------------------------
 
 CLAIMS = """
+format = 1
+
 [study]
 id = "linear"
 title = "Odds ratios without sizes, made up"
@@ -164,7 +166,7 @@ PRINTED = {"A": (1.8, 1.1, 2.95), "B": (1.4, 0.8, 2.45), "A+B": (4.2, 2.2, 8.02)
 @pytest.fixture(scope="module")
 def linear():
     text = CLAIMS + "".join(
-        f'[[claims]]\nid = "{r}"\nkind = "odds_ratio"\nregimens = ["{r}", "none"]\n'
+        f'[[reported]]\nid = "{r}"\nkind = "odds_ratio"\ncontrast = "{r} vs none"\n'
         f'value = {v}\nci = [{low}, {high}]\nadjusted = false\nsource = "made up"\n'
         for r, (v, low, high) in PRINTED.items()
     )
@@ -243,7 +245,7 @@ def three():
     for regimen, value in zip(REGIMENS, RATIOS, strict=True):
         low, high = (round(value * np.exp(side * 1.96 * 0.3), 3) for side in (-1, 1))
         text += (
-            f'[[claims]]\nid = "{regimen}"\nkind = "odds_ratio"\nregimens = ["{regimen}", "none"]\n'
+            f'[[reported]]\nid = "{regimen}"\nkind = "odds_ratio"\ncontrast = "{regimen} vs none"\n'
             f'value = {value}\nci = [{low}, {high}]\nadjusted = false\nsource = "made up"\n'
         )
     return parse_study(text)

@@ -38,6 +38,7 @@ from cotreat.priors.sets import prior_set
 from tests.test_summary import draws as draws_of
 
 TWO = """
+format = 1
 study = { id = "two", title = "two", design = "cohort", source = "s" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "drug A" }, B = { name = "drug B" } }
@@ -164,7 +165,7 @@ def test_a_printed_number_is_split_too_and_predicted_with_its_bias():
     half = 0.1 * 1.959964
     ends = [round(float(4 * np.exp(s * half)), 4) for s in (-1, 1)]
     claim = (
-        f'[[claims]]\nid = "one"\nkind = "odds_ratio"\nregimens = ["A", "none"]\nvalue = 4.0000\nci = {ends}\n'
+        f'[[reported]]\nid = "one"\nkind = "odds_ratio"\ncontrast = "A vs none"\nvalue = 4.0000\nci = {ends}\n'
         'source = "s"\n'
     )
     study = parse_study(TWO + claim)

@@ -33,6 +33,7 @@ STRUCTURED = [name for name, model in MODELS.items() if model.has_structure]
 
 def three_treatments(counted, design="cohort"):
     head = f"""
+        format = 1
         study = {{ id = "x", title = "x", design = "{design}", source = "x" }}
         outcome = {{ name = "x", direction = "benefit", synergy_on = "event" }}
         treatments = {{ A = {{ name = "a" }}, B = {{ name = "b" }}, C = {{ name = "c" }} }}

@@ -199,6 +199,7 @@ def test_plan_runs_the_leader_under_every_reading_and_the_others_under_the_defau
 
 def test_audit_takes_products_about_counted_patients():
     text = """
+format = 1
 study = { id = "six", title = "six", design = "cohort", source = "s", inclusion = "any(A, B, C)" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "a" }, B = { name = "b" }, C = { name = "c" } }
@@ -210,10 +211,10 @@ arms = [
   { regimen = "A+C", n = 60, events = 28 },
   { regimen = "B+C", n = 60, events = 18 },
 ]
-[[claims]]
+[[reported]]
 id = "both"
 kind = "odds_ratio"
-products = [["A", "B"], ["A", "C"]]
+contrast = "A x B | A x C"
 value = 1.5
 ci = [0.8, 2.8]
 source = "Table 2"

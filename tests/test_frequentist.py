@@ -29,6 +29,7 @@ def study_of(cells, design="cohort"):
     """Make a study of {regimen: (events, non-events)}."""
     treatments = sorted({part for regimen in cells for part in regimen.split("+")} - {"none"})
     lines = [
+        "format = 1",
         f'study = {{ id = "x", title = "x", design = "{design}", source = "x" }}',
         'outcome = { name = "x", direction = "benefit", synergy_on = "event" }',
         *(f'[treatments.{t}]\nname = "{t}"' for t in treatments),

@@ -37,6 +37,7 @@ ROWS = {
 }
 SEPARATED = {**TABLE, "A": (0, 40), "B": (25, 85)}
 PATIENTS = """
+format = 1
 study = { id = "patients", title = "Made up", design = "cohort", source = "made up" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "a" }, B = { name = "b" }, C = { name = "c" } }

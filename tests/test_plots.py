@@ -31,6 +31,8 @@ from cotreat.results.summary import POSTERIOR, summarise
 from cotreat.study_file import load_study, parse_study
 
 THREE = """
+format = 1
+
 [study]
 id = "three"
 title = "Three drugs"

@@ -137,7 +137,7 @@ def test_its_study_file_is_read():
     assert parse_study(rows, patients=frame).counted == ("A", "B", "A+B")
     assert study.counted == ()
     assert study.present == ("A", "B", "A+B")
-    assert len(text.splitlines()) == 10
+    assert len(text.splitlines()) == 11
     assert tomllib.loads(text)
     assert parse_study(text).counted == ("none", "A", "B", "A+B")
     assert parse_study(text.replace("arms = [", f"{baseline}arms = [")).baseline.lower == 0.08

@@ -18,6 +18,8 @@ from cotreat.sensitivity.reverse_bayes import (
 )
 
 ONE = """
+format = 1
+
 [study]
 id = "one"
 title = "One printed odds ratio, with nothing around it"
@@ -32,10 +34,10 @@ direction = "benefit"
 A = { name = "drug A" }
 B = { name = "drug B" }
 
-[[claims]]
+[[reported]]
 id = "a"
 kind = "odds_ratio"
-regimens = ["A", "none"]
+contrast = "A vs none"
 value = 2.43
 ci = [1.20, 4.92]
 adjusted = false
@@ -90,7 +92,7 @@ def test_the_grid_is_that_of_a_sum_over_a_fine_grid():
 def test_a_belief_turns_with_the_number_it_is_about():
     """Treated against not 2.43, and not against treated 0.41: one number, and one belief about it."""
     upside_down = (
-        ONE.replace('["A", "none"]', '["none", "A"]')
+        ONE.replace('"A vs none"', '"none vs A"')
         .replace("value = 2.43", "value = 0.41")
         .replace("[1.20, 4.92]", "[0.20, 0.83]")
     )

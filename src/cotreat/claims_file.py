@@ -1,106 +1,33 @@
-"""Printed numbers and readings of a study file."""
+"""Reported estimates and interpretations of a study file."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from cotreat.contrasts_file import UNSPECIFIED, parse_contrast
 from cotreat.core.constants import READING
-from cotreat.core.toml_tables import (
-    Key,
-    Problems,
-    Table,
-    flag,
-    is_positive,
-    is_rising,
-    is_share,
-    is_text,
-    matching,
-    nearest,
-    one_of,
-    read_table,
-    text,
-)
+from cotreat.core.toml_tables import Problems, nearest
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of, named_parts
+from cotreat.file_errors import numbered
+from cotreat.file_shape import (
+    InterpretationTable,
+    MeansTable,
+    OddsRatioTable,
+    PValueTable,
+    ReportedTable,
+    below,
+)
 from cotreat.places import Places
 from cotreat.study.regimens import Regimen, taken
 from cotreat.study.study import Claim, Division, Meaning, Printed, Reading
 
-BELOW = re.compile(r"<\s*(0?\.\d+|1)")
-MEANINGS = {name: Key(kind.accepts, kind.right, False) for name, kind in KINDS.items()}
-ABOUT = {"about": Key(is_text, "words, for a number that is shown and not used", False)}
-COMMON = {
-    "id": text(),
-    "kind": one_of("odds_ratio", "p_value", "p_trend"),
-    **MEANINGS,
-    **ABOUT,
-    "adjusted": flag(),
-    "model": text(required=False),
-    "source": text(),
-}
-ODDS_RATIO = {
-    **COMMON,
-    "value": Key(is_positive, "a number above 0"),
-    "ci": Key(lambda v: is_rising(v, is_positive), "[lower, upper] with 0 < lower < upper"),
-    "level": Key(is_share, "a number between 0 and 1, such as 0.95", False),
-    "interval": one_of("wald", "profile", "exact", required=False),
-}
-P_VALUE = {
-    **COMMON,
-    "value": Key(
-        lambda v: is_probability(v) or is_below(v),
-        'a number above 0 and at most 1, or as text "<0.001"',
-    ),
-    "sign": one_of("+", "-", required=False),
-}
-CLAIM_OF = {"odds_ratio": ODDS_RATIO, "p_value": P_VALUE, "p_trend": P_VALUE}
-SOME_KIND = {
-    **{key: Key(lambda _: True, "", False) for key in (*ODDS_RATIO, *P_VALUE)},
-    **COMMON,
-}
-"""Keys of a claim whose kind is missing or wrong: what else it must have cannot be told."""
-ONE_MEANING = (
-    'must have exactly one of regimens = ["A+B", "none"] or sets = ["A", "not A"], or of '
-    f"{', '.join(name for name in KINDS if name not in ('regimens', 'sets'))} or about"
-)
-
-READING_KEYS = {
-    "id": matching(
-        r"[a-z0-9][a-z0-9_-]*", "lower-case letters, digits, - and _ (it names a folder)"
-    ),
-    "words": text(),
-    "default": flag(),
-    "means": Key(
-        lambda v: isinstance(v, dict) and bool(v),
-        'a table of claims and what they mean here, such as { p1 = { product = ["A", "B"] } }',
-        False,
-    ),
-}
-
-
-def is_probability(value: object) -> bool:
-    """Tell whether a value is a number above 0 and at most 1."""
-    return is_positive(value) and float(value) <= 1  # type: ignore[arg-type]
-
-
-def is_below(value: object) -> bool:
-    """Tell whether a value is a p-value printed as "<"."""
-    if not isinstance(value, str) or BELOW.fullmatch(value.strip()) is None:
-        return False
-    return is_positive(below(value))
-
-
-def below(value: str) -> Decimal:
-    """Return the number of a p-value printed as "<"."""
-    return Decimal(value.strip().removeprefix("<").strip())
-
 
 @dataclass(frozen=True)
 class Patients:
-    """Who may stand in a printed number.
+    """The patients that a reported estimate may be about.
 
     Attributes
     ----------
@@ -120,7 +47,7 @@ class Patients:
     divisions: tuple[Division, ...] = ()
 
     def told(self, meaning: Meaning) -> Cohort:
-        """Return the cohort with regimens told by the levels or subgroups that a meaning names.
+        """Return the cohort by the levels or subgroups that a meaning names.
 
         Raises
         ------
@@ -132,166 +59,124 @@ class Patients:
         if len(own) > 1:
             words = ", ".join(division.id for division in own)
             raise ValueError(
-                f"names levels or subgroups of several divisions ({words}); one can be told"
+                f"names levels or subgroups of several divisions ({words}); a contrast can name one"
             )
         return self.cohort.told_by(own[0]) if own else self.cohort
 
 
-@dataclass(frozen=True)
-class RawClaim:
-    """A claim's table, read but for what it means."""
-
-    where: str
-    table: Table
-    kind: str
-
-
-def raw_claims(raw: object, problems: Problems) -> list[RawClaim]:
-    """Read every [[claims]] table against the keys of its kind."""
-    if not isinstance(raw, list):
-        problems.add("claims", "must be a list of tables, each begun by [[claims]]")
-        return []
-    found = []
-    for number, item in enumerate(raw, start=1):
-        where = f"claims[{number}]"
-        kind = item.get("kind") if isinstance(item, dict) else None
-        keys = SOME_KIND if isinstance(item, dict) else ODDS_RATIO
-        if isinstance(kind, str):
-            keys = CLAIM_OF.get(kind, keys)
-        if keys is P_VALUE and "ci" in item:
-            problems.add(f"{where}.ci", "a p-value has no interval; leave it out")
-        table = read_table(_without_interval(item, keys), where, keys, problems)
-        if table is not None:
-            found.append(RawClaim(where, table, table["kind"] or ""))
-    return found
-
-
-def _without_interval(item: Any, keys: Mapping[str, Key]) -> Any:
-    """Leave out an interval that was already spoken of."""
-    if keys is P_VALUE:
-        return {key: value for key, value in item.items() if key != "ci"}
-    return item
-
-
 def read_claims(
-    raw: list[RawClaim], patients: Patients | None, places: Places
+    tables: Sequence[ReportedTable | None] | None, patients: Patients | None, places: Places
 ) -> tuple[Claim, ...]:
-    """Turn tables into claims; `patients` is None where the arms could not be read."""
-    problems = places.problems
+    """Turn tables into reported estimates; `patients` is None where the arms could not be read."""
     claims: list[Claim] = []
     ids: set[str] = set()
-    for one in raw:
-        where, table = one.where, one.table
-        if table["id"] in ids:
-            problems.add(f"{where}.id", f"{table['id']} stands in a claim above")
-        ids |= {table["id"]} - {None}
-        meaning = _meaning(where, table, patients, places)
-        if table["value"] is None or not one.kind:
-            continue
-        claim = _ratio(one, meaning, problems) if one.kind == "odds_ratio" else _p(one, meaning)
+    for where, table in numbered("reported", tables):
+        if table.id in ids:
+            places.problems.add(f"{where}.id", f"{table.id} is the id of an estimate above")
+        ids |= {table.id} - {None}
+        meaning, about = _meaning(where, table.contrast, patients, places)
+        claim = _claim(where, table, meaning, about, places.problems)
         if claim is not None:
-            _check_coefficient(where, claim, patients, problems)
+            _check_coefficient(where, claim, patients, places.problems)
             claims.append(claim)
-    _check_models(claims, "claims", problems)
+    _check_models(claims, "reported", places.problems)
     return tuple(claims)
 
 
-def _ratio(one: RawClaim, meaning: Meaning | None, problems: Problems) -> Claim | None:
-    where, table = one.where, one.table
-    if table["ci"] is None:
-        return None
-    lower, upper = table["ci"]
-    if not lower <= table["value"] <= upper:
-        problems.add(
-            f"{where}.ci", f"({lower}, {upper}) does not hold the estimate {table['value']}"
-        )
-    return replace(
-        _common(one, meaning),
-        value=printed(table["value"]),
-        ci=(printed(lower), printed(upper)),
-        level=float(table["level"] or 0.95),
-        interval=table["interval"] or "wald",
-    )
-
-
-def _p(one: RawClaim, meaning: Meaning | None) -> Claim:
-    value = one.table["value"]
-    number = below(value) if is_text(value) else value
-    return replace(
-        _common(one, meaning),
-        value=printed(number),
-        is_below=isinstance(value, str),
-        sign=one.table["sign"] or "",
-    )
-
-
-def _common(one: RawClaim, meaning: Meaning | None) -> Claim:
-    table = one.table
-    return Claim(
-        id=table["id"],
-        kind=one.kind,
+def _claim(
+    where: str, table: ReportedTable, meaning: Meaning | None, about: str, problems: Problems
+) -> Claim | None:
+    """Return the estimate; None where its kind, value or interval is missing or wrong."""
+    common = Claim(
+        id=table.id,
+        kind=table.kind,
         meaning=meaning,
-        about=table["about"] or "",
+        about=about,
         value=Printed(1.0, 0.0),
         is_below=False,
         ci=None,
         level=0.95,
         interval="",
-        adjusted=bool(table["adjusted"]),
-        model=table["model"] or "",
+        adjusted=bool(table.adjusted),
+        model=table.model or "",
         sign="",
-        source=table["source"],
+        source=table.source,
+    )
+    if isinstance(table, OddsRatioTable) and table.value is not None and table.ci is not None:
+        return _odds_ratio(where, table, common, problems)
+    if isinstance(table, PValueTable) and table.value is not None:
+        is_below = isinstance(table.value, str)
+        number = below(table.value) if isinstance(table.value, str) else table.value
+        return replace(common, value=printed(number), is_below=is_below, sign=table.sign or "")
+    return None
+
+
+def _odds_ratio(where: str, table: OddsRatioTable, common: Claim, problems: Problems) -> Claim:
+    lower, upper = table.ci
+    if not lower <= table.value <= upper:
+        problems.add(
+            f"{where}.ci", f"({lower}, {upper}) does not contain the estimate {table.value}"
+        )
+    return replace(
+        common,
+        value=printed(table.value),
+        ci=(printed(lower), printed(upper)),
+        level=float(table.level or 0.95),
+        interval=table.interval or "wald",
     )
 
 
 def printed(number: int | Decimal) -> Printed:
-    """Read a printed number with half a unit of its last digit."""
+    """Read a reported number with half a unit of its last digit."""
     exponent = Decimal(number).as_tuple().exponent
-    assert isinstance(exponent, int)  # noqa: S101 - infinities were refused by the key's test
+    assert isinstance(exponent, int)  # noqa: S101 - infinities were refused by the shape
     return Printed(float(number), 0.5 * 10.0**exponent)
 
 
-# --- What a claim means ----------------------------------------------------------------------------
+# --- Contrasts -------------------------------------------------------------------------------------
 
 
-def _meaning(where: str, table: Table, patients: Patients | None, places: Places) -> Meaning | None:
-    """Read which coefficient a number is; None also for one that is only shown."""
-    given = sorted(table.given & {*KINDS, "about"})
-    if len(given) != 1:
-        places.problems.add(where, ONE_MEANING)
-        return None
-    kind = given[0]
-    if kind == "about" or table[kind] is None:
-        return None
-    words = table[kind]
+def _meaning(
+    where: str, text: str | None, patients: Patients | None, places: Places
+) -> tuple[Meaning | None, str]:
+    """Read which coefficient a number estimates, or the words of one that is only shown."""
+    if text is None:
+        return None, ""
+    place = f"{where}.contrast"
     before = len(places.problems.found)
-    for word in dict.fromkeys(_flat(words)):
-        _check_word(f"{where}.{kind}", KINDS[kind].holds, word, places)
-    _check_repeated(f"{where}.{kind}", words, places.problems)
+    try:
+        meaning = parse_contrast(text)
+    except ValueError as error:
+        places.problems.add(place, str(error))
+        return None, ""
+    if meaning.kind == UNSPECIFIED:
+        return None, meaning.words[0]
+    for word in dict.fromkeys(_flat(meaning.words)):
+        _check_word(place, KINDS[meaning.kind].holds, word, places)
+    _check_repeated(place, meaning.words, places.problems)
     if len(places.problems.found) > before or patients is None:
-        return None
-    if kind == "regimens":
-        _check_forbidden(where, words, patients, places)
-        return Meaning(
-            kind, tuple(places.label(places.regimen(where, w) or frozenset()) for w in words)
-        )
-    return Meaning(kind, tuple(tuple(w) if isinstance(w, list) else w for w in words))
+        return None, ""
+    if meaning.kind == "regimens":
+        _check_forbidden(place, meaning.words, patients, places)
+        read = (places.regimen(place, word) or frozenset() for word in meaning.words)
+        meaning = Meaning("regimens", tuple(map(places.label, read)))
+    return meaning, ""
 
 
-def _flat(words: list[Any]) -> Iterator[str]:
+def _flat(words: Iterable[Any]) -> Iterator[str]:
     for word in words:
-        if isinstance(word, list):
+        if isinstance(word, tuple):
             yield from word
         else:
             yield word
 
 
-def _check_repeated(where: str, words: list[Any], problems: Problems) -> None:
-    """Refuse a treatment, set or regimen that stands against itself, and a pair named twice."""
-    for group in (words, *(word for word in words if isinstance(word, list))):
+def _check_repeated(where: str, words: Sequence[Any], problems: Problems) -> None:
+    """Refuse a treatment, set or regimen against itself, and a pair that is named twice."""
+    for group in (words, *(word for word in words if isinstance(word, tuple))):
         alike = [word for at, word in enumerate(group) if word in group[:at]]
         if alike:
-            name = " and ".join(alike[0]) if isinstance(alike[0], list) else alike[0]
+            name = " x ".join(alike[0]) if isinstance(alike[0], tuple) else alike[0]
             problems.add(where, f"names {name} twice; name different ones")
 
 
@@ -306,24 +191,24 @@ def _check_word(where: str, holds: str, word: str, places: Places) -> None:
         places.problems.add(where, f"unknown treatment {word}; {hint}")
 
 
-def _check_forbidden(where: str, words: list[str], patients: Patients, places: Places) -> None:
+def _check_forbidden(where: str, words: Sequence[str], patients: Patients, places: Places) -> None:
     for word in words:
         regimen = places.regimen(where, word)
         if regimen is not None and taken(regimen) not in patients.admitted:
             places.problems.add(
-                f"{where}.regimens",
-                f"{word} is forbidden by study.inclusion = {patients.inclusion!r}",
+                where, f"{word} is forbidden by study.inclusion = {patients.inclusion!r}"
             )
 
 
 def _check_coefficient(
     where: str, claim: Claim, patients: Patients | None, problems: Problems
 ) -> None:
-    """Refuse a coefficient that the cohort's regimens cannot tell."""
+    """Refuse a coefficient that no regression of the cohort's regimens has."""
     if claim.meaning is None or patients is None:
         return
+    place = f"{where}.contrast"
     if claim.meaning.kind == "regimens" and any(
-        line.startswith(f"{where}.regimens: ") and "forbidden" in line for line in problems.found
+        line.startswith(f"{place}: ") and "forbidden" in line for line in problems.found
     ):
         return
     try:
@@ -333,11 +218,11 @@ def _check_coefficient(
         words = str(error)
         if patients.is_counted:
             words = words.replace("no regimen of the cohort", "no counted arm")
-        problems.add(where, words)
+        problems.add(place, words)
 
 
 def _check_models(claims: Iterable[Claim], where: str, problems: Problems) -> None:
-    """Refuse a regression some of whose claims are adjusted and others are not."""
+    """Refuse a regression some of whose estimates are adjusted and others are not."""
     for model in dict.fromkeys(claim.model for claim in claims if claim.model):
         own = {claim.adjusted for claim in claims if claim.model == model}
         if len(own) > 1:
@@ -351,7 +236,7 @@ def _check_models(claims: Iterable[Claim], where: str, problems: Problems) -> No
 
 
 def check_symmetry(claim: Claim) -> str:
-    """Say that an interval is not symmetric about its estimate on the log scale, within rounding."""
+    """Return a warning for a Wald interval that is not symmetric on the log scale; empty for none."""
     if claim.ci is None or claim.interval != "wald":
         return ""
     middle = sum(np.log(end.value) for end in claim.ci) / 2
@@ -361,72 +246,65 @@ def check_symmetry(claim: Claim) -> str:
         return ""
     return (
         f"({claim.ci[0].value:g}, {claim.ci[1].value:g}) is not symmetric about {claim.value.value:g} "
-        f"on the log scale (its middle is {np.exp(middle):.4g}), as a Wald interval is; mend a digit, "
-        'or say interval = "profile" or "exact"'
+        f"on the log scale (its middle is {np.exp(middle):.4g}), as a Wald interval is; correct a digit, "
+        'or write interval = "profile" or "exact"'
     )
 
 
-# --- Readings --------------------------------------------------------------------------------------
+# --- Interpretations -------------------------------------------------------------------------------
 
 
 def read_readings(
-    raw: object,
+    tables: Sequence[InterpretationTable | None] | None,
     claims: tuple[Claim, ...],
     names: tuple[str, ...],
     patients: Patients | None,
     places: Places,
 ) -> tuple[Reading, ...]:
-    """Read [[readings]]: the default first; without any there is one of the name "default"."""
+    """Read [[interpretations]]: the default first; without any there is one with the id "default"."""
     problems = places.problems
-    if raw is None:
+    if tables is None:
         return (Reading(READING, "as the file says", claims),)
-    if not isinstance(raw, list) or not raw:
-        problems.add("readings", "must be a list of tables, each begun by [[readings]]")
-        return ()
+    if not tables:
+        problems.add(
+            "interpretations",
+            "must be a list of tables, each begun by [[interpretations]]",
+        )
     found: list[tuple[bool, Reading]] = []
-    is_told = True
-    for number, item in enumerate(raw, start=1):
-        where = f"readings[{number}]"
-        table = read_table(item, where, READING_KEYS, problems)
-        if table is None:
-            is_told = False
-            continue
-        is_told &= not ("default" in table.given and table["default"] is None)
-        if table["id"] is not None and table["id"] in [reading.id for _, reading in found]:
-            problems.add(f"{where}.id", f"{table['id']} stands in a reading above")
-        meant = _means(f"{where}.means", table["means"] or {}, claims, names, patients, places)
-        found.append((bool(table["default"]), Reading(table["id"], table["words"] or "", meant)))
-    if is_told and sum(is_default for is_default, _ in found) != 1:
-        problems.add("readings", "exactly one must say default = true")
+    for where, table in numbered("interpretations", tables):
+        if table.id is not None and table.id in [reading.id for _, reading in found]:
+            problems.add(f"{where}.id", f"{table.id} is the id of an interpretation above")
+        meant = _means(f"{where}.means", table.means or {}, claims, names, patients, places)
+        found.append((bool(table.default), Reading(table.id, table.words or "", meant)))
+    is_sound = all(table is not None and table.default is not None for table in tables)
+    if tables and is_sound and sum(is_default for is_default, _ in found) != 1:
+        problems.add("interpretations", "exactly one must say default = true")
     return tuple(reading for _, reading in sorted(found, key=lambda one: not one[0]))
 
 
 def _means(
     where: str,
-    means: Mapping[str, Any],
+    means: Mapping[str, MeansTable | None],
     claims: tuple[Claim, ...],
     names: tuple[str, ...],
     patients: Patients | None,
     places: Places,
 ) -> tuple[Claim, ...]:
-    """Give the claims the meanings of a reading."""
+    """Give the estimates the contrasts of an interpretation."""
     ids = [claim.id for claim in claims]
     changed: dict[str, Claim] = {}
-    for name, raw in means.items():
+    for name, table in means.items():
         place = f"{where}.{name}"
         if name not in names:
-            hint = nearest(name, names) or f"the claims are {', '.join(names) or 'none'}"
-            places.problems.add(place, f"no such claim; {hint}")
-        if name not in ids:
+            hint = nearest(name, names) or f"the ids are {', '.join(names) or 'none'}"
+            places.problems.add(place, f"no reported estimate has this id; {hint}")
+        if name not in ids or table is None:
             continue
-        keys = {**MEANINGS, **ABOUT, "model": text(required=False)}
-        table = read_table(raw, place, keys, places.problems)
-        if table is None:
-            continue
-        meaning = _meaning(place, table, patients, places)
+        meaning, about = _meaning(place, table.contrast, patients, places)
         own = claims[ids.index(name)]
-        own = replace(own, meaning=meaning, model=table["model"] or own.model)
-        own = replace(own, about=table["about"] or own.about)
+        own = replace(
+            own, meaning=meaning, model=table.model or own.model, about=about or own.about
+        )
         _check_coefficient(place, own, patients, places.problems)
         changed[name] = own
     meant = tuple(changed.get(claim.id, claim) for claim in claims)

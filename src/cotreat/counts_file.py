@@ -1,65 +1,55 @@
 """Counts of a study file: ``[[arms]]`` and ``[[totals]]``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cotreat.core.toml_tables import Key, is_text, read_tables, text, whole
+from cotreat.file_errors import numbered
+from cotreat.file_shape import ArmTable, TotalTable
 from cotreat.places import Places
 from cotreat.study import regimens
 from cotreat.study.regimens import Regimen
 from cotreat.study.study import Arm, Division, Total
 
-ARM = {
-    "regimen": Key(is_text, 'treatments joined by "+", or "none"'),
-    "n": whole(1),
-    "events": whole(0),
-    "source": text(required=False),
-}
-TOTAL = {
-    "patients": text(),
-    "n": whole(1),
-    "events": whole(0, required=False),
-    "source": text(required=False),
-}
-
 
 def read_arms(
-    raw: object,
+    tables: Sequence[ArmTable | None] | None,
     source: str,
     inclusion: str,
     admitted: regimens.Rule,
     places: Places,
     *,
-    has_claims: bool,
+    has_reported: bool,
 ) -> dict[Regimen, Arm]:
-    """Read counts by regimen, which may be told by level or subgroup; problems are noted.
+    """Read counts by regimen, which may name levels or subgroups; problems are noted.
 
     Parameters
     ----------
+    tables
+        The tables under [[arms]]; None where they are no list.
     source
-        Where a count stands that does not say so itself.
+        The source of a count that names none itself.
     inclusion, admitted
         The rule that admits regimens, in words and as a test.
-    has_claims
-        Whether printed numbers can stand for arms.
+    has_reported
+        Whether reported estimates can stand for arms.
     """
     problems = places.problems
     arms: dict[Regimen, Arm] = {}
-    if isinstance(raw, list) and len(raw) < 2 and not (has_claims and not raw):
+    if tables is not None and len(tables) < 2 and not (has_reported and not tables):
         problems.add(
             "arms",
             "at least two regimens must have patients; write one [[arms]] for each of them"
-            + ("" if has_claims else ", or [[claims]] for what was printed"),
+            + ("" if has_reported else ", or [[reported]] for each published estimate"),
         )
-    for where, table in read_tables(raw, "arms", ARM, problems):
-        regimen = places.regimen(f"{where}.regimen", table["regimen"])
-        n, events = table["n"], table["events"]
+    for where, table in numbered("arms", tables):
+        regimen = places.regimen(f"{where}.regimen", table.regimen)
+        n, events = table.n, table.events
         if n is not None and events is not None and events > n:
             problems.add(f"{where}.events", f"{events} events in {n} patients; at most {n} can be")
         if regimen is None:
             continue
         if regimen in arms:
-            problems.add(f"{where}.regimen", f"{places.label(regimen)} stands in an arm above")
+            problems.add(f"{where}.regimen", f"{places.label(regimen)} is counted in an arm above")
         elif any(regimens.fits(a, regimen) or regimens.fits(regimen, a) for a in arms):
             problems.add(
                 f"{where}.regimen", f"{places.label(regimen)} shares patients with an arm above"
@@ -69,19 +59,19 @@ def read_arms(
                 f"{where}.regimen",
                 f"{places.label(regimen)} is forbidden by study.inclusion = {inclusion!r}",
             )
-        arms[regimen] = Arm(regimen, n or 0, events or 0, table["source"] or source)
-    _check_told(arms, places)
+        arms[regimen] = Arm(regimen, n or 0, events or 0, table.source or source)
+    _check_divisions(arms, places)
     return arms
 
 
-def _check_told(arms: Mapping[Regimen, Arm], places: Places) -> None:
-    """Refuse arms told by several divisions, which would count patients twice, or by subgroup in part."""
+def _check_divisions(arms: Mapping[Regimen, Arm], places: Places) -> None:
+    """Refuse arms by several divisions, which would count patients twice, or by subgroup in part."""
     by = [d for d in places.divisions if any(arm & set(d.names) for arm in arms)]
     if len(by) > 1:
         places.problems.add(
             "arms",
-            f"are told by {' and by '.join(d.id for d in by)}, so that patients stand in two of them; "
-            "tell all by one",
+            f"are counted by {' and by '.join(d.id for d in by)}, so that patients stand in two of them; "
+            "count all by one",
         )
     for division in by:
         untold = [places.label(arm) for arm in arms if not arm & set(division.groups)]
@@ -107,7 +97,7 @@ def partly_told(arms: Mapping[Regimen, Arm], places: Places) -> list[str]:
 
 
 def read_totals(
-    raw: object,
+    tables: Sequence[TotalTable | None] | None,
     source: str,
     arms: Mapping[Regimen, Arm] | None,
     may_be_more: set[Regimen],
@@ -115,23 +105,23 @@ def read_totals(
     *,
     is_rows: bool,
 ) -> tuple[Total, ...]:
-    """Read printed margins, and check each against the arms inside it; problems are noted.
+    """Read reported totals, and check each against the arms inside it; problems are noted.
 
     Parameters
     ----------
     arms
         As they were read; None where they could not be.
     may_be_more
-        Regimens with patients that nobody counted.
+        Regimens that may have patients and are not counted.
     is_rows
         Whether rows of patients are the counts.
     """
     totals = []
-    for where, table in read_tables(raw, "totals", TOTAL, places.problems):
-        member = places.rule(f"{where}.patients", table["patients"])
+    for where, table in numbered("totals", tables):
+        member = places.rule(f"{where}.patients", table.patients)
         if member is None or arms is None:
             continue
-        named = sorted(regimens.named_parts(table["patients"]))
+        named = sorted(regimens.named_parts(table.patients))
         if named and is_rows:
             places.problems.add(
                 f"{where}.patients", f"names {', '.join(named)}, which the rows of patients count"
@@ -142,34 +132,32 @@ def read_totals(
             words = ", ".join(own.id for own in by)
             places.problems.add(
                 f"{where}.patients",
-                f"names levels or subgroups of several divisions ({words}); one can be told",
+                f"names levels or subgroups of several divisions ({words}); a total can name one",
             )
             continue
         if by and not all(map(by[0].is_told, arms)):
             places.problems.add(
-                f"{where}.patients", f"names {', '.join(named)}, by which the arms are not told"
+                f"{where}.patients", f"names {', '.join(named)}, by which the arms are not counted"
             )
             continue
         inside = [arm for regimen, arm in arms.items() if member(regimen)]
         uncounted = _told_by(by[0], may_be_more, places) if by else may_be_more
         more = not arms or any(map(member, uncounted))
-        n, events = table["n"], table["events"]
+        n, events = table.n, table.events
         if n is not None and events is not None and events > n:
             places.problems.add(
                 f"{where}.events", f"{events} events in {n} patients; at most {n} can be"
             )
-        for what, printed, summed in (
-            ("n", table["n"], sum(arm.n for arm in inside)),
-            ("events", table["events"], sum(arm.events for arm in inside)),
+        for what, reported, summed in (
+            ("n", n, sum(arm.n for arm in inside)),
+            ("events", events, sum(arm.events for arm in inside)),
         ):
-            if printed is not None and (printed < summed if more else printed != summed):
+            if reported is not None and (reported < summed if more else reported != summed):
                 places.problems.add(
                     f"{where}.{what}",
-                    f"{printed} printed for {table['patients']!r}, but its arms add up to {summed}",
+                    f"{reported} reported for {table.patients!r}, but its arms add up to {summed}",
                 )
-        totals.append(
-            Total(table["patients"], table["n"] or 0, table["events"], table["source"] or source)
-        )
+        totals.append(Total(table.patients, n or 0, events, table.source or source))
     return tuple(totals)
 
 

@@ -10,17 +10,11 @@ import numpy as np
 import pandas as pd
 
 from cotreat.collapse import EVENTS, Collapsed, CollapseError, Columns, N, Parted, collapse
-from cotreat.core.toml_tables import Key, Problems, Table, is_text, one_of, read_table, text
+from cotreat.core.toml_tables import Problems
+from cotreat.file_shape import AggregatedTable, PatientsTable
 from cotreat.places import Places
 from cotreat.study import regimens
-from cotreat.study.covariate_patterns import (
-    CATEGORICAL,
-    CONTINUOUS,
-    KINDS,
-    Cells,
-    Covariate,
-    Labels,
-)
+from cotreat.study.covariate_patterns import CATEGORICAL, CONTINUOUS, Cells, Covariate, Labels
 from cotreat.study.regimens import GROUP, LEVEL
 from cotreat.study.study import GRADINGS, Division
 
@@ -28,54 +22,9 @@ PATIENTS, CELLS = "patients", "cells"
 FILE = "a CSV or Parquet file, or a folder of Parquet files, beside the study file"
 
 
-def _is_named(value: object, accepts: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and all(map(accepts, value.values()))
-
-
-_COVARIATES = Key(
-    lambda v: _is_named(v, lambda kind: kind in KINDS),
-    'a table such as { age = "continuous", sex = "binary", class = "categorical" }',
-    required=False,
-)
-_BY_TREATMENT = Key(
-    lambda v: _is_named(v, is_text),
-    'a table such as { A = "column of the level of A" }',
-    required=False,
-)
-_PARTED = {
-    **dict.fromkeys(GRADINGS, _BY_TREATMENT),
-    "subgroups": Key(
-        lambda v: _is_named(v, is_text),
-        'a table such as { age = "column of the age group" }',
-        required=False,
-    ),
-}
-KEYS: dict[str, dict[str, Key]] = {
-    PATIENTS: {
-        "file": text(required=False),
-        "outcome": text(),
-        "treatments": Key(
-            lambda v: _is_named(v, is_text),
-            'a table such as { A = "column of A", B = "column of B" }',
-        ),
-        "covariates": _COVARIATES,
-        **_PARTED,
-        "cluster": text(required=False),
-        "patient": text(required=False),
-        "missing": one_of("drop", required=False),
-    },
-    CELLS: {
-        "file": text(required=False),
-        "covariates": _COVARIATES,
-        **_PARTED,
-        "cluster": text(required=False),
-    },
-}
-
-
 @dataclass(frozen=True)
 class Asked:
-    """What a section says: its columns, its file, and whether rows that lack values may be dropped."""
+    """What a section states: its columns, its file, and whether rows that lack values may be dropped."""
 
     columns: Columns
     file: str
@@ -83,94 +32,95 @@ class Asked:
 
 
 def read_columns(
-    raw: object,
-    section: str,
+    table: PatientsTable | AggregatedTable,
     treatments: tuple[str, ...],
     divisions: tuple[Division, ...],
     problems: Problems,
 ) -> Asked | None:
     """Read which column holds what; None where there are problems, which are noted."""
+    section = CELLS if isinstance(table, AggregatedTable) else PATIENTS
     before = len(problems.found)
-    table = read_table(raw, section, KEYS[section], problems)
-    if table is None or len(problems.found) > before:
-        return None
-    covariates = tuple((table["covariates"] or {}).items())
-    cluster = table["cluster"] or ""
     parted = tuple(_parted(table, section, divisions, problems))
-    if section == CELLS:
+    covariates = tuple((table.covariates or {}).items())
+    if isinstance(table, AggregatedTable):
         own = tuple((name, name) for name in treatments)
-        columns = Columns(EVENTS, own, covariates, cluster, n=N, parted=parted)
-        sound = len(problems.found) == before
-        return Asked(columns, table["file"] or "", False) if sound else None
-    given = table["treatments"]
-    for name in treatments:
-        if name not in given:
+        columns = Columns(EVENTS, own, covariates, table.cluster or "", n=N, parted=parted)
+        is_lossy = False
+    else:
+        given = table.treatments
+        for name in treatments:
+            if name not in given:
+                problems.add(
+                    f"{section}.treatments.{name}",
+                    "missing; it must be the column of the treatment",
+                )
+        for name in sorted(set(given) - set(treatments)):
             problems.add(
-                f"{section}.treatments.{name}", "missing; it must be the column of the treatment"
+                f"{section}.treatments.{name}",
+                f"no such treatment; they are {', '.join(treatments)}",
             )
-    for name in set(given) - set(treatments):
-        problems.add(
-            f"{section}.treatments.{name}", f"no such treatment; they are {', '.join(treatments)}"
+        own = tuple((name, given[name]) for name in treatments if name in given)
+        columns = Columns(
+            table.outcome, own, covariates, table.cluster or "", table.patient or "", parted=parted
         )
-    if len(problems.found) > before:
-        return None
-    own = tuple((name, given[name]) for name in treatments)
-    columns = Columns(
-        table["outcome"], own, covariates, cluster, table["patient"] or "", parted=parted
-    )
-    return Asked(columns, table["file"] or "", table["missing"] == "drop")
+        is_lossy = table.missing == "drop"
+    sound = len(problems.found) == before
+    return Asked(columns, table.file or "", is_lossy) if sound else None
 
 
 def _parted(
-    table: Table, section: str, divisions: tuple[Division, ...], problems: Problems
+    table: PatientsTable | AggregatedTable,
+    section: str,
+    divisions: tuple[Division, ...],
+    problems: Problems,
 ) -> Iterator[Parted]:
     """Read which column holds the levels of a treatment, or subgroups, that the file declares."""
     known = {division.id: dict(division.owners) for division in divisions}
     for division in GRADINGS:
-        for treatment, column in (table[division] or {}).items():
+        columns: dict[str, str] = getattr(table, division) or {}
+        for treatment, column in columns.items():
             own = known.get(division, {}).get(treatment)
             if own is None:
                 problems.add(
                     f"{section}.{division}.{treatment}",
-                    f"the study file says no {division} of {treatment}; write [treatments.{treatment}] "
+                    f"the study file has no {division} of {treatment}; write [treatments.{treatment}] "
                     f'{division} = {{ low = "…", high = "…" }}',
                 )
             else:
                 yield Parted(division, treatment, column, tuple(i for i, _ in own))
-        for treatment in set(known.get(division, {})) - set(table[division] or {}):
+        for treatment in sorted(set(known.get(division, {})) - set(columns)):
             problems.add(
                 f"{section}.{division}.{treatment}",
                 "missing; it must be the column of these levels",
             )
-    for name, column in (table["subgroups"] or {}).items():
+    subgroups = table.subgroups or {}
+    for name, column in subgroups.items():
         if name in GRADINGS or name not in known:
             problems.add(
                 f"{section}.subgroups.{name}",
-                f"the study file says no such subgroups; write [subgroups.{name}]",
+                f"the study file has no such subgroups; write [subgroups.{name}]",
             )
         else:
             yield Parted(name, "", column, tuple(i for i, _ in known[name][name]))
-    for name in set(known) - set(table["subgroups"] or {}) - set(GRADINGS):
+    for name in sorted(set(known) - set(subgroups) - set(GRADINGS)):
         problems.add(
             f"{section}.subgroups.{name}", "missing; it must be the column of these groups"
         )
 
 
 def read_patients(
-    raw: object,
-    section: str,
+    table: PatientsTable | AggregatedTable,
     given: Any | None,
     folder: Path,
     inclusion: str,
     admitted: regimens.Rule,
-    divisions: tuple[Division, ...],
     places: Places,
 ) -> Cells | None:
     """Read rows or cells, and collapse them.
 
     Parameters
     ----------
-    raw
+    table
         The section of the study file.
     given
         A frame that stands for the file.
@@ -183,12 +133,19 @@ def read_patients(
         None where there are problems, which are noted.
     """
     problems = places.problems
-    asked = read_columns(raw, section, places.treatments, divisions, problems)
+    section = CELLS if isinstance(table, AggregatedTable) else PATIENTS
+    asked = read_columns(table, places.treatments, places.divisions, problems)
     collapsed = None if asked is None else _collapsed(asked, section, given, folder, problems)
     if asked is None or collapsed is None:
         return None
     cells = cells_of(collapsed, asked.columns, places.treatments)
     before = len(problems.found)
+    for covariate, values in zip(cells.covariates, cells.values.T, strict=True):
+        if not np.isfinite(values).all():
+            problems.add(
+                f"{section}.covariates.{covariate.column}",
+                "has values that are too large to be scaled; correct or rescale them",
+            )
     _check(cells, section, inclusion, admitted, problems)
     return cells if len(problems.found) == before else None
 
@@ -239,7 +196,7 @@ def cells_of(collapsed: Collapsed, columns: Columns, treatments: tuple[str, ...]
         columns.cluster
     )
     texts += [one.column for one in columns.parted if one.column not in names]
-    frame = frame.assign(**{name: frame[name].astype(str) for name in texts})
+    frame = frame.astype(dict.fromkeys(texts, str))
     frame = frame.sort_values(list(columns.keys), ignore_index=True)
     n = frame[N].to_numpy(np.int64)
     covariates, values = [], []
@@ -310,10 +267,14 @@ def _design(column: pd.Series, kind: str) -> list[tuple[str, Any]]:
 
 
 def _scaled(label: str, name: str, column: Any, n: Any, kind: str) -> tuple[Covariate, Any]:
-    mean = float(np.average(column, weights=n)) if len(n) else 0.0
-    off = column - mean
-    scale = float(np.sqrt(np.average(off**2, weights=n))) if kind == CONTINUOUS and len(n) else 1.0
-    return Covariate(label, mean, scale, name), off / scale
+    mean, scale = 0.0, 1.0
+    with np.errstate(over="ignore", invalid="ignore"):  # read_patients refuses what is not finite
+        if len(n):
+            mean = float(np.average(column, weights=n))
+        off = column - mean
+        if kind == CONTINUOUS and len(n):
+            scale = float(np.sqrt(np.average(off**2, weights=n)))
+        return Covariate(label, mean, scale, name), off / scale
 
 
 def digest_with(digest: str, cells: Cells) -> str:

@@ -91,7 +91,10 @@ def why(source: Path | Any, error: Exception) -> str:
             f"{which or source} is no whole Parquet file: it was cut short, or is of another kind"
         )
     if isinstance(source, Path) and source.is_file() and source.suffix.lower() not in PARQUET:
-        return _why_no_csv(source) or f"cannot be read: {said}"
+        try:
+            return _why_no_csv(source) or f"cannot be read: {said}"
+        except EOFError:
+            return "the file is cut short; copy it again"
     return f"cannot be read: {said}"
 
 

@@ -20,6 +20,7 @@ from cotreat.evidence.reported import (
     printed,
     standard_error,
 )
+from cotreat.file_shape import SCHEMA_LINE
 from cotreat.study.regimens import parse, treatment_of
 from cotreat.study.study import Division, Study
 
@@ -361,11 +362,14 @@ def _study_file(study: Study, name: str) -> str:
         f"[treatments.{t.id}]\nname = {text(t.name)}\n{levels(t.id)}\n" for t in study.treatments
     )
     columns = ", ".join(f"{t} = {text(t.lower())}" for t in study.treatment_ids)
-    return f"""# SYNTHETIC: no patient of this cohort is real. truth.json says what it was drawn from.
+    return f"""{SCHEMA_LINE}
+# SYNTHETIC: no patient of this cohort is real. truth.json says what it was drawn from.
+
+format = 1
 
 [study]
 id = {text(name)}
-title = {text("SYNTHETIC cohort in the image of: " + study.title)}
+title = {text("SYNTHETIC cohort calibrated to: " + study.title)}
 design = {text(study.design)}
 source = {text("simulated; see truth.json")}
 inclusion = {text(study.inclusion)}

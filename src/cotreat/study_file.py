@@ -1,46 +1,47 @@
 """Study files: TOML to `Study`, with every problem of a file listed at once."""
 
 import hashlib
+import json
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from cotreat.claims_file import (
-    Patients,
-    RawClaim,
-    check_symmetry,
-    raw_claims,
-    read_claims,
-    read_readings,
-)
+from cotreat.claims_file import Patients, check_symmetry, read_claims, read_readings
 from cotreat.collapse import check_sql, collapse_sql
-from cotreat.core.toml_tables import (
-    Key,
-    Problems,
-    Table,
-    is_rising,
-    is_share,
-    is_text,
-    matching,
-    nearest,
-    one_of,
-    read_table,
-    read_tables,
-    text,
-    unknown_keys,
-)
+from cotreat.contrasts_file import UNSPECIFIED, parse_contrast
+from cotreat.core.toml_tables import Problems, nearest, show_key
 from cotreat.counts_file import partly_told, read_arms, read_totals, without_parts
 from cotreat.divisions_file import read_subgroups, read_treatments
 from cotreat.evidence.arm_sizes import events_fit, listed_events, sizes_of
-from cotreat.evidence.contrasts import KINDS, Cohort
+from cotreat.evidence.contrasts import Cohort
 from cotreat.evidence.reported import contradictions, is_used
+from cotreat.file_errors import checked, numbered
+from cotreat.file_shape import (
+    SCHEMA_FILE,
+    SCHEMA_LINE,
+    SECTIONS,
+    AggregatedTable,
+    BaselineTable,
+    FileTable,
+    OutcomeTable,
+    PatientsTable,
+    SequentialTable,
+    StudyFile,
+    StudyTable,
+    SubgroupsTable,
+    TreatmentTable,
+    schema,
+)
+from cotreat.old_format import RENAMED, renewed
 from cotreat.patients_file import CELLS, PATIENTS, digest_with, read_columns, read_patients
 from cotreat.places import Places
 from cotreat.study import regimens
+from cotreat.study.covariate_patterns import Cells
 from cotreat.study.regimens import Regimen
 from cotreat.study.study import (
     Arm,
@@ -55,6 +56,17 @@ from cotreat.study.study import (
     Total,
     Treatment,
 )
+
+__all__ = [
+    "SCHEMA_FILE",
+    "SCHEMA_LINE",
+    "StudyError",
+    "collapse_of",
+    "load_study",
+    "packaged",
+    "parse_study",
+    "schema",
+]
 
 MAX_TREATMENTS = 6  # 64 regimens and 2,016 odds ratios: past that no table is readable
 
@@ -141,21 +153,37 @@ def parse_study(
         If the text has problems; all of them are listed.
     """
     try:
-        # Decimals keep the digits as printed: 2.40 is known to 0.005, 2.4 to 0.05.
+        # Decimals keep the digits as published: 2.40 is known to 0.005, 2.4 to 0.05.
         raw = tomllib.loads(text, parse_float=Decimal)
     except (ValueError, ArithmeticError, RecursionError) as error:
         # Not only bad TOML: numbers of thousands of digits, and brackets nested as deep.
         raise StudyError(name, [f"not TOML: {error}"]) from None
     problems = Problems()
-    given = _Given(patients, folder, hashlib.sha256(text.encode()).hexdigest())
-    study = _read(raw, given, problems)
+    study = _read(raw, patients, folder, problems)
     if problems.found or study is None:
-        raise StudyError(name, problems.found)
+        raise StudyError(name, sorted(problems.found, key=_position))
     return study
 
 
+def _position(problem: str) -> tuple[int, float]:
+    """Return where a problem stands in a file: its section, and its table in a list of tables."""
+    found = re.match(r"(\w*)(?:\[(\d+)\])?", problem)
+    section, number = found.groups() if found else ("", None)
+    section = RENAMED.get(section, section)
+    order = SECTIONS.index(section) if section in SECTIONS else -1
+    return order, float(number) if number else float("inf")
+
+
+class _RowsFile(FileTable, extra="ignore"):
+    """What of a study file says how its rows are aggregated."""
+
+    treatments: dict[str, TreatmentTable]
+    subgroups: dict[str, SubgroupsTable] = {}  # noqa: RUF012 - Pydantic copies it
+    patients: PatientsTable
+
+
 def collapse_of(study: str | Path) -> tuple[str, str, dict[str, Any]]:
-    """Return the collapse of a study's rows as SQL, a query that checks them, and the section for cells.
+    """Return the aggregation of a study's rows as SQL, a query that checks them, and the section for cells.
 
     The rows themselves are not read: they may be in a database elsewhere.
 
@@ -170,9 +198,12 @@ def collapse_of(study: str | Path) -> tuple[str, str, dict[str, Any]]:
         raw = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
     except (OSError, ValueError) as error:
         raise StudyError(str(study), [f"the file cannot be read: {_why(error)}"]) from None
-    treatments, divisions = _treatments(raw, problems)
+    file = checked(_RowsFile, {PATIENTS: {}, **raw}, problems)
+    treatments, divisions = _treatments(file.treatments, file.subgroups, problems)
+    if problems.found:
+        raise StudyError(path.name, problems.found)
     own = tuple(t.id for t in treatments)
-    asked = read_columns(raw.get(PATIENTS, {}), PATIENTS, own, divisions, problems)
+    asked = read_columns(file.patients, own, divisions, problems)
     if asked is None or problems.found:
         raise StudyError(path.name, problems.found)
     columns = asked.columns
@@ -195,199 +226,183 @@ def _no_such_study(path: Path) -> str:
     return f"no such file and no packaged study{hint}; packaged are {', '.join(packaged())}"
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What stands beside the text: a frame of patients, the folder of files, the text's digest."""
-
-    patients: Any | None
-    folder: Path
-    digest: str
-
-
-SECTIONS = (
-    "study",
-    "outcome",
-    "baseline",
-    "treatments",
-    "subgroups",
-    "sequential",
-    "arms",
-    "totals",
-    "claims",
-    "readings",
-    PATIENTS,
-    CELLS,
-)
-
-STUDY = {
-    "id": matching(
-        r"[a-z0-9][a-z0-9_-]*", "lower-case letters, digits, - and _ (it names a folder)"
-    ),
-    "title": text(),
-    "design": one_of("cohort", "randomised", "case-control"),
-    "source": text(),
-    "doi": text(required=False),
-    "inclusion": text(required=False),
-}
-OUTCOME = {
-    "name": text(),
-    "time": text(required=False),
-    "direction": one_of("benefit", "harm"),
-    "synergy_on": one_of("event", "non-event", required=False),
-}
-BASELINE = {
-    "risk": Key(
-        lambda v: is_rising(v, is_share),
-        "[lower, upper] with 0 < lower < upper < 1, the central 95 % of the risk without treatment",
-    ),
-    "source": text(),
-}
-SEQUENTIAL = {
-    "treatments": Key(
-        lambda v: isinstance(v, list) and len(v) > 1 and all(map(is_text, v)),
-        'two treatments or more that were given one after the other, such as ["A", "B"]',
-    ),
-    "source": text(),
-}
 # --- The sections --------------------------------------------------------------------------------
 
 
-def _read(raw: dict[str, Any], given: _Given, problems: Problems) -> Study | None:
+def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Problems) -> Study | None:
     if isinstance(raw.get("study"), list):
         problems.add("study", "several studies in one file are not supported; write one file each")
         return None
-    unknown_keys(raw, "", SECTIONS, problems)
-    head = read_table(raw.get("study", {}), "study", STUDY, problems)
-    head = head or Table(dict.fromkeys(STUDY), frozenset())
-    outcome = _outcome(raw.get("outcome", {}), head["design"], problems)
-    baseline = _baseline(raw["baseline"], problems) if "baseline" in raw else None
-    treatments, divisions = _treatments(raw, problems)
+    file = checked(StudyFile, {"study": {}, "outcome": {}, **renewed(raw, problems)}, problems)
+    treatments, divisions = _treatments(file.treatments, file.subgroups, problems)
     if not treatments:
         return None
     places = Places(tuple(t.id for t in treatments), problems, divisions)
-    sequential = _sequential(raw.get("sequential", []), places)
-    inclusion = head["inclusion"] or "all"
-    if named := sorted(regimens.named_parts(inclusion)):
-        problems.add("study.inclusion", f"names {', '.join(named)}; it may name treatments only")
-    admitted = places.rule("study.inclusion", inclusion) or regimens.everyone
-    source = head["source"] or ""
-    before = len(problems.found)
-    has_claims = bool(raw.get("claims"))
-    cells = None
-    section = next((name for name in (PATIENTS, CELLS) if name in raw), "")
-    if section:
-        _only_patients(raw, section, problems)
-        cells = read_patients(
-            raw[section],
-            section,
-            given.patients,
-            given.folder,
-            inclusion,
-            admitted,
-            divisions,
-            places,
-        )
-        counts = {} if cells is None else cells.counts
-        arms = {regimens.parse(r): Arm(regimens.parse(r), *n, source) for r, n in counts.items()}
-    else:
-        arms = read_arms(
-            raw.get("arms", []), source, inclusion, admitted, places, has_claims=has_claims
-        )
-    if given.patients is not None and not section:
-        problems.add(PATIENTS, "missing; it must say which column of the frame holds what")
-    # Sums over arms that were not read right would only add false problems.
-    told = arms if len(problems.found) == before else None
-    sound = None if told is None else without_parts(told)
-    later = Problems()  # of claims, to be told after those of totals
-    claim_tables = raw_claims(raw.get("claims", []), later)
-    may_be_more = _read_more(claim_tables, raw.get("readings"), sound, admitted, places)
-    before = len(problems.found)
-    totals = read_totals(
-        raw.get("totals", []), source, told, may_be_more, places, is_rows=cells is not None
-    )
-    if may_be_more and len(problems.found) > before:
-        sound = None  # who else is in the cohort stands in the totals
-    problems.found.extend(later.found)
-    patients = _patients(totals, sound, admitted, inclusion, places)
-    if told and patients is not None and not patients.is_counted and cells is None:
-        for name in partly_told(told, places):
-            problems.add(
-                "arms",
-                f"{name} is not counted at each of its levels, or in each subgroup, though the totals hold "
-                "more patients; count it at each, or not at all",
-            )
-    claims = read_claims(claim_tables, patients, places)
-    names = tuple(one.table["id"] for one in claim_tables if one.table["id"])
-    readings = read_readings(raw.get("readings"), claims, names, patients, places)
+    head = file.study or StudyTable.model_construct(**dict.fromkeys(StudyTable.model_fields))
+    outcome = _outcome(file.outcome, head.design, problems)
+    sequential = _sequential(file.sequential, places)
+    inclusion, admitted = _inclusion(head.inclusion, places)
+    cells, arms = _counts(file, raw, frame, folder, inclusion, admitted, places)
+    totals, patients = _cohort(file, arms, cells, inclusion, admitted, places)
+    claims = read_claims(file.reported, patients, places)
+    names = tuple(table.id for _, table in numbered("reported", file.reported) if table.id)
+    readings = read_readings(file.interpretations, claims, names, patients, places)
     if problems.found or outcome is None:
         return None
+    digest = _digest(file)
     study = Study(
-        id=head["id"],
-        title=head["title"],
-        design=head["design"],
-        source=source,
-        doi=head["doi"] or "",
+        id=head.id,
+        title=head.title,
+        design=head.design,
+        source=head.source,
+        doi=head.doi or "",
         inclusion=inclusion,
         outcome=outcome,
         treatments=treatments,
-        told=Told(() if cells is not None else tuple(arms.values()), totals, cells),
-        baseline=baseline,
+        told=Told(() if cells is not None else tuple((arms or {}).values()), totals, cells),
+        baseline=_baseline(file.baseline),
         readings=readings,
         reading=readings[0].id,
         warnings=(),
-        digest=given.digest if cells is None else digest_with(given.digest, cells),
+        digest=digest if cells is None else digest_with(digest, cells),
         divisions=divisions,
         sequential=sequential,
     )
     return _check_printed(study, problems)
 
 
-def _only_patients(raw: Mapping[str, Any], section: str, problems: Problems) -> None:
-    """Refuse what would count the patients twice."""
-    for other in ("arms", "claims", PATIENTS, CELLS):
+def _digest(file: StudyFile) -> str:
+    """Return the SHA-256 of what a file contains, whatever its comments and its layout.
+
+    Keys stand in the order of the schema; treatments, levels and groups, whose order has a meaning, in
+    that of the file. Numbers keep their digits, and what equals a default is left out.
+    """
+    content = file.model_dump(exclude_defaults=True)
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
+
+
+def _inclusion(text: str | None, places: Places) -> tuple[str, regimens.Rule]:
+    inclusion = text or "all"
+    if named := sorted(regimens.named_parts(inclusion)):
+        places.problems.add(
+            "study.inclusion", f"names {', '.join(named)}; it may name treatments only"
+        )
+    return inclusion, places.rule("study.inclusion", inclusion) or regimens.everyone
+
+
+def _counts(
+    file: StudyFile,
+    raw: Mapping[str, Any],
+    frame: Any | None,
+    folder: Path,
+    inclusion: str,
+    admitted: regimens.Rule,
+    places: Places,
+) -> tuple[Cells | None, dict[Regimen, Arm] | None]:
+    """Read the covariate patterns of individual patients, if there are any, and the counts by regimen.
+
+    The counts are None where they could not be read: sums over them would only add false problems.
+    """
+    problems, source = places.problems, file.study.source if file.study else None
+    section = next((name for name in (PATIENTS, CELLS) if name in raw), "")
+    if frame is not None and not section:
+        problems.add(PATIENTS, "missing; it must name the columns of the frame")
+    if not section:
+        arms = read_arms(
+            file.arms,
+            source or "",
+            inclusion,
+            admitted,
+            places,
+            has_reported=bool(raw.get("reported") or raw.get("claims")),
+        )
+        return None, None if _count(problems, "arms") else arms
+    before = len(problems.found)
+    for other in ("arms", "reported", "claims", PATIENTS, CELLS):
         if other in raw and other != section:
-            problems.add(other, f"cannot stand beside [{section}], which counts all patients")
+            problems.add(other, f"cannot be given with [{section}], which counts all patients")
+    table: PatientsTable | AggregatedTable | None = getattr(file, section)
+    if table is None or _count(problems, section):
+        return None, None
+    cells = read_patients(table, frame, folder, inclusion, admitted, places)
+    if cells is None or len(problems.found) > before:
+        return cells, None
+    counts = cells.counts.items()
+    return cells, {regimens.parse(r): Arm(regimens.parse(r), *n, source or "") for r, n in counts}
+
+
+def _count(problems: Problems, section: str) -> int:
+    """Count the problems of a section."""
+    return sum(re.match(rf"{section}\b", line) is not None for line in problems.found)
+
+
+def _cohort(
+    file: StudyFile,
+    arms: dict[Regimen, Arm] | None,
+    cells: Cells | None,
+    inclusion: str,
+    admitted: regimens.Rule,
+    places: Places,
+) -> tuple[tuple[Total, ...], Patients | None]:
+    """Read the totals, and who may stand in a reported estimate."""
+    problems = places.problems
+    sound = None if arms is None else without_parts(arms)
+    may_be_more = _read_more(file, sound, admitted, places)
+    source = (file.study and file.study.source) or ""
+    totals = read_totals(file.totals, source, arms, may_be_more, places, is_rows=cells is not None)
+    if may_be_more and _count(problems, "totals"):
+        sound = None  # who else is in the cohort stands in the totals
+    patients = _patients(totals, sound, admitted, inclusion, places)
+    if arms and patients is not None and not patients.is_counted and cells is None:
+        for name in partly_told(arms, places):
+            problems.add(
+                "arms",
+                f"{name} is not counted at each of its levels, or in each subgroup, though the totals "
+                "contain more patients; count it at each, or not at all",
+            )
+    return totals, patients
 
 
 def _read_more(
-    tables: list[RawClaim],
-    readings: object,
+    file: StudyFile,
     arms: Mapping[Regimen, Arm] | None,
     admitted: regimens.Rule,
     places: Places,
 ) -> set[Regimen]:
-    """Return regimens that are admitted, not counted, and read by some claim."""
+    """Return regimens that are admitted, not counted, and in the contrast of some estimate."""
     if not arms:
         return set()
-    possible = [r for r in regimens.lattice(places.treatments) if admitted(r) and r not in arms]
-    meanings = [one.table.values for one in tables] + _meanings_of(readings)
-    words = [word for one in meanings for word in one.get("regimens") or ()]
+    possible = {r for r in regimens.lattice(places.treatments) if admitted(r) and r not in arms}
+    meanings = [parse_contrast(text) for text in _contrasts(file) if _is_contrast(text)]
+    words = [word for one in meanings if one.kind == "regimens" for word in one.words]
     named = {regimens.taken(one) for one in map(_parsed, words) if one is not None}
-    wide = any(one.get(kind) for one in meanings for kind in KINDS if kind != "regimens")
+    wide = any(one.kind not in ("regimens", UNSPECIFIED) for one in meanings)
     # Whoever has one uncounted regimen may have any other.
-    return set(possible) if wide or named & set(possible) else set()
+    return possible if wide or named & possible else set()
 
 
-def _parsed(word: object) -> Regimen | None:
+def _contrasts(file: StudyFile) -> list[str]:
+    """Return the contrasts of all estimates under all interpretations."""
+    found = [table.contrast for _, table in numbered("reported", file.reported)]
+    for _, table in numbered("interpretations", file.interpretations):
+        found += [one.contrast for one in (table.means or {}).values() if one is not None]
+    return [text for text in found if text]
+
+
+def _is_contrast(text: str) -> bool:
+    try:
+        parse_contrast(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(word: str) -> Regimen | None:
     """Read a regimen that was not checked yet; None where it is none."""
     try:
-        return regimens.parse(word) if isinstance(word, str) else None
+        return regimens.parse(word)
     except ValueError:
         return None
-
-
-def _meanings_of(readings: object) -> list[Mapping[str, Any]]:
-    """Return the tables under `means` of every reading, not yet checked."""
-    found = []
-    for one in readings if isinstance(readings, list) else []:
-        means = one.get("means") if isinstance(one, dict) else None
-        found += [
-            m for m in (means.values() if isinstance(means, dict) else ()) if isinstance(m, dict)
-        ]
-    return [
-        {kind: words for kind, words in m.items() if kind in KINDS and KINDS[kind].accepts(words)}
-        for m in found
-    ]
 
 
 def _patients(
@@ -397,7 +412,7 @@ def _patients(
     inclusion: str,
     places: Places,
 ) -> Patients | None:
-    """Say who may stand in a printed number: the counted arms, or all that are admitted."""
+    """Return who may stand in a reported estimate: the counted arms, or all that are admitted."""
     if arms is None:
         return None
     every = tuple(filter(admitted, regimens.lattice(places.treatments)))
@@ -415,7 +430,7 @@ def _patients(
 
 
 def _check_printed(study: Study, problems: Problems) -> Study | None:
-    """Check what only the whole tells: sizes, dependent claims, odd intervals."""
+    """Check what depends on the whole file: arm sizes, dependent estimates, odd intervals."""
     odd: list[str] = []
     if study.has_uncounted:
         try:
@@ -434,7 +449,7 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
     for at, claim in enumerate(study.claims, start=1):
         words = check_symmetry(claim)
         if words and claim.model:
-            problems.add(f"claims[{at}].ci", words)
+            problems.add(f"reported[{at}].ci", words)
         elif words:
             odd.append(f"{claim.id}: {words}")
     if problems.found:
@@ -442,9 +457,9 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
     for reading in study.readings:
         for wrong, is_error in contradictions(study.under(reading.id)):
             if is_error and reading is study.readings[0]:
-                problems.add("totals" if wrong.startswith("events[") else "claims", wrong)
+                problems.add("totals" if wrong.startswith("events[") else "reported", wrong)
             else:
-                where = "" if len(study.readings) == 1 else f"reading {reading.id}: "
+                where = "" if len(study.readings) == 1 else f"interpretation {reading.id}: "
                 odd.append(where + wrong)
     if study.has_uncounted and not problems.found and not events_fit(study):
         problems.add("totals", f"no numbers of events fit these totals: {listed_events(study)}")
@@ -452,7 +467,7 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
 
 
 def _check_divided(study: Study, problems: Problems) -> None:
-    """Check sizes and printed numbers of regimens told by levels or subgroups."""
+    """Check arm sizes and reported estimates by levels or subgroups."""
     for division in _divisions(study):
         told = study.divided(division)
         try:
@@ -462,11 +477,11 @@ def _check_divided(study: Study, problems: Problems) -> None:
             continue
         for wrong, is_error in contradictions(told):
             if is_error:
-                problems.add("claims", f"by {division}: {wrong}")
+                problems.add("reported", f"by {division}: {wrong}")
 
 
 def _divisions(study: Study) -> list[str]:
-    """Name the divisions by which a study tells its patients."""
+    """Name the divisions by which a study counts its patients."""
     found = []
     for division in study.divisions:
         try:
@@ -480,47 +495,47 @@ def _check_used(study: Study, problems: Problems) -> None:
     for reading in study.readings:
         told = [study, *map(study.divided, _divisions(study))]
         used = [c for c in reading.claims if any(is_used(s.under(reading.id), c) for s in told)]
-        where = "claims" if len(study.readings) == 1 else f"readings: {reading.id}"
+        where = "reported" if len(study.readings) == 1 else f"interpretations: {reading.id}"
         if not used:
-            problems.add(where, "no printed number has a meaning that a model can use")
+            problems.add(where, "no reported estimate has a contrast that a model can use")
         if not study.totals and any(not claim.is_odds_ratio for claim in used):
             problems.add(
                 where, "p-values need to know how many patients there were; write [[totals]]"
             )
 
 
-def _outcome(raw: object, design: str | None, problems: Problems) -> Outcome | None:
-    table = read_table(raw, "outcome", OUTCOME, problems)
+def _outcome(table: OutcomeTable | None, design: str | None, problems: Problems) -> Outcome | None:
     if table is None:
         return None
-    if design == "case-control" and "synergy_on" not in table.given:
+    if design == "case-control" and "synergy_on" not in table.model_fields_set:
         problems.add(
             "outcome.synergy_on",
             'missing; a case-control study must say "event" or "non-event" '
             "(additive measures differ between the two)",
         )
-    usual: Scale = "non-event" if table["direction"] == "harm" else "event"
+    usual: Scale = "non-event" if table.direction == "harm" else "event"
     return Outcome(
-        name=table["name"],
-        time=table["time"] or "",
-        direction=table["direction"],
-        synergy_on=table["synergy_on"] or usual,
+        name=table.name,
+        time=table.time or "",
+        direction=table.direction,
+        synergy_on=table.synergy_on or usual,
     )
 
 
-def _baseline(raw: object, problems: Problems) -> Baseline | None:
-    table = read_table(raw, "baseline", BASELINE, problems)
-    if table is None or None in table.values.values():
+def _baseline(table: BaselineTable | None) -> Baseline | None:
+    if table is None:
         return None
-    lower, upper = map(float, table["risk"])
-    return Baseline(lower, upper, table["source"])
+    lower, upper = map(float, table.risk)
+    return Baseline(lower, upper, table.source)
 
 
-def _sequential(raw: object, places: Places) -> tuple[Sequential, ...]:
-    """Read which treatments were given one after the other; what is not told is not known."""
+def _sequential(
+    tables: Sequence[SequentialTable | None] | None, places: Places
+) -> tuple[Sequential, ...]:
+    """Read which treatments were given one after the other."""
     found = []
-    for where, table in read_tables(raw, "sequential", SEQUENTIAL, places.problems):
-        own = table["treatments"] or []
+    for where, table in numbered("sequential", tables):
+        own = table.treatments or []
         place = f"{where}.treatments"
         for name in (name for name in own if name not in places.treatments):
             hint = nearest(name, places.treatments)
@@ -528,30 +543,31 @@ def _sequential(raw: object, places: Places) -> tuple[Sequential, ...]:
             places.problems.add(place, f"unknown treatment {name}; {hint}")
         if len(set(own)) < len(own):
             places.problems.add(place, "names a treatment twice")
-        found.append(Sequential(tuple(own), table["source"] or ""))
+        found.append(Sequential(tuple(own), table.source or ""))
     return tuple(found)
 
 
 def _treatments(
-    raw: Mapping[str, Any], problems: Problems
+    tables: Mapping[str, TreatmentTable | None] | None,
+    subgroups: Mapping[str, SubgroupsTable | None] | None,
+    problems: Problems,
 ) -> tuple[tuple[Treatment, ...], tuple[Division, ...]]:
     """Read treatments, and what divides the patients of one regimen."""
-    right = 'at least two tables such as [treatments.A] with name = "drug A"'
-    own = raw.get("treatments", {})
-    if not isinstance(own, dict) or len(own) < 2:
-        problems.add("treatments", f"must be {right}")
+    if tables is None:
         return (), ()
-    if len(own) > MAX_TREATMENTS:
-        problems.add("treatments", f"{len(own)} treatments; at most {MAX_TREATMENTS} are supported")
+    if len(tables) > MAX_TREATMENTS:
+        problems.add(
+            "treatments", f"{len(tables)} treatments; at most {MAX_TREATMENTS} are supported"
+        )
         return (), ()
-    for name in own:
+    for name in tables:
         if not regimens.is_treatment_id(name):
             problems.add(
-                f"treatments.{name}",
+                f"treatments.{show_key(name)}",
                 "a treatment's id must be a letter A-Z or a-z followed by letters, digits or _, and "
                 f"no word of set expressions or of Python ({', '.join(sorted(regimens.RESERVED))}, "
                 "not, and, is, …)",
             )
-    treatments, graded = read_treatments(own, problems)
-    grouped = read_subgroups(raw.get("subgroups", {}), tuple(own), problems)
+    treatments, graded = read_treatments(tables, problems)
+    grouped = read_subgroups(subgroups or {}, tuple(tables), problems)
     return treatments, (*graded, *grouped)

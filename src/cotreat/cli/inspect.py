@@ -111,6 +111,6 @@ def schema() -> None:
 
     Editors check and complete study files with it.
     """
-    from cotreat.study_file import schema as schema_of  # type: ignore[attr-defined]
+    from cotreat.study_file import schema as schema_of
 
     print(json.dumps(schema_of(), indent=2, ensure_ascii=False))
