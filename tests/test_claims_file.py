@@ -9,7 +9,7 @@ from scipy.stats import beta, kstest, uniform
 from cotreat.evidence.arm_sizes import Polytope, sizes_of
 from cotreat.evidence.reported import contradictions, is_used, joint_law, printed
 from cotreat.study.study import Claim, Meaning, Printed, ReadingError, Study
-from cotreat.study_file import StudyError, load_study, parse_study
+from cotreat.study_file.reader import StudyError, load_study, parse_study
 
 HEAD = """
 format = 1

@@ -28,7 +28,7 @@ from cotreat.plots import View, levels
 from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
 from cotreat.study import regimens
-from cotreat.study_file import collapse_of
+from cotreat.study_file.reader import collapse_of
 from tests.test_model import binomial, points, reference, zero_sum
 
 HEAD = """

@@ -24,7 +24,7 @@ from cotreat.estimands.estimand import (
 from cotreat.estimands.measures import MEASURES
 from cotreat.models.registry import MODELS
 from cotreat.study.study import NOT_IDENTIFIED
-from cotreat.study_file import load_study, parse_study
+from cotreat.study_file.reader import load_study, parse_study
 
 ALL = ("none", "A", "B", "C", "A+B", "A+C", "B+C", "A+B+C")
 TREATED = ALL[1:]

@@ -18,7 +18,7 @@ from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
 from cotreat.results.summary import PRINTED, summarise
-from cotreat.study_file import parse_study
+from cotreat.study_file.reader import parse_study
 from cotreat.workflow.reanalyse import plan
 
 ROOT = Path(__file__).parent.parent

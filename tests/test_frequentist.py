@@ -19,7 +19,7 @@ from cotreat.frequentist.intervals import Z, intervals
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
 from cotreat.study.study import NOT_IDENTIFIED
-from cotreat.study_file import load_study, parse_study
+from cotreat.study_file.reader import load_study, parse_study
 
 DRUGS = {"isis2": ("SK", "ASA"), "oral-cancer": ("ALC", "SMK"), "factor-v-leiden": ("FVL", "OC")}
 FOUR = ("none", "A", "B", "A+B")

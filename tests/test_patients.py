@@ -27,7 +27,7 @@ from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
-from cotreat.study_file import collapse_of
+from cotreat.study_file.reader import collapse_of
 
 HEAD = """
 format = 1

@@ -24,7 +24,7 @@ from cotreat.plots.odds_ratios import rows_to_draw
 from cotreat.report.caveats import caveats
 from cotreat.results.headline import headline
 from cotreat.results.summary import LIKELIHOOD, PENALISED, summarise
-from cotreat.study_file import load_study, parse_study
+from cotreat.study_file.reader import load_study, parse_study
 from tests.test_frequentist import EIGHT, TABLE, study_of, terms
 from tests.test_summary import random_risks
 

@@ -32,7 +32,7 @@ from cotreat.plots import (
 )
 from cotreat.plots import reported as claims_figure
 from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR, summarise
-from cotreat.study_file import parse_study
+from cotreat.study_file.reader import parse_study
 from tests.test_plots import OF_PARTS, OF_PATIENTS
 
 SUN = load_study("sun2024")

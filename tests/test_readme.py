@@ -15,7 +15,7 @@ from cotreat import load_study, parse_study, reanalyse
 from cotreat.models.registry import MODELS
 from cotreat.results import store
 from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY, headline
-from cotreat.study_file import packaged
+from cotreat.study_file.reader import packaged
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

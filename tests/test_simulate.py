@@ -10,7 +10,7 @@ import statsmodels.api as sm
 from cotreat import load_study
 from cotreat.evidence.reported import joint_law, printed
 from cotreat.simulate import SIGMA, draw_cohort, simulate, truth_of
-from cotreat.study_file import packaged
+from cotreat.study_file.reader import packaged
 
 MANY = 200_000
 

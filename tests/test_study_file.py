@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cotreat.study.study import Claim, Meaning, Printed, Sequential, Study
-from cotreat.study_file import StudyError, load_study, packaged, parse_study
+from cotreat.study_file.reader import StudyError, load_study, packaged, parse_study
 
 HEAD = """
 format = 1

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cotreat.contrasts_file import UNSPECIFIED, format_contrast, parse_contrast
 from cotreat.evidence.contrasts import KINDS
 from cotreat.study.study import Meaning, Study
-from cotreat.study_file import (
+from cotreat.study_file.contrast import UNSPECIFIED, format_contrast, parse_contrast
+from cotreat.study_file.reader import (
     SCHEMA_FILE,
     SCHEMA_LINE,
     StudyError,

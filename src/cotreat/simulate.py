@@ -20,9 +20,9 @@ from cotreat.evidence.reported import (
     printed,
     standard_error,
 )
-from cotreat.file_shape import SCHEMA_LINE
 from cotreat.study.regimens import parse, treatment_of
 from cotreat.study.study import Division, Study
+from cotreat.study_file.shape import SCHEMA_LINE
 
 SYNTHETIC = "synthetic"
 SIGMA = 0.8

@@ -129,7 +129,7 @@ KINDS: dict[str, Kind] = {
         ),
     ),
 }
-"""Every kind of regression coefficient; `cotreat.contrasts_file` has the text of each."""
+"""Every kind of regression coefficient; `cotreat.study_file.contrast` has the text of each."""
 
 
 def label(meaning: Meaning) -> str:

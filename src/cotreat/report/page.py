@@ -29,7 +29,7 @@ from cotreat.results import store
 from cotreat.results.headline import IDENTIFICATION, headline, judged
 from cotreat.results.supplementary import BIAS, COMPARISON, PARTS, SENSITIVITY, Part, Section
 from cotreat.sensitivity.interpretations import Prediction
-from cotreat.study_file import packaged
+from cotreat.study_file.reader import packaged
 
 PLACES = {
     "printed": ("comparison", "parts", "claims"),

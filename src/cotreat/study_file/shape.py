@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJson
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
-from cotreat.contrasts_file import DESCRIPTION, FORMS
 from cotreat.core.toml_tables import LARGEST, is_positive, is_rising, is_share
+from cotreat.study_file.contrast import DESCRIPTION, FORMS
 
 SCHEMA_FILE = "cotreat-study.schema.json"
 """Name of the JSON Schema of study files."""
@@ -379,7 +379,7 @@ def schema() -> dict[str, Any]:
     -------
     dict
         A schema of draft 2020-12, for editors and other validators. It describes the shape of a file;
-        what several values must fulfil together, `cotreat.study_file.load_study` tests besides.
+        what several values must fulfil together, `cotreat.study_file.reader.load_study` tests besides.
     """
     found = StudyFile.model_json_schema(schema_generator=_Schema)
     return {"$schema": GenerateJsonSchema.schema_dialect, "$id": SCHEMA_FILE, **found}

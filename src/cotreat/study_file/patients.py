@@ -9,14 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cotreat.collapse import EVENTS, Collapsed, CollapseError, Columns, N, Parted, collapse
 from cotreat.core.toml_tables import Problems
-from cotreat.file_shape import AggregatedTable, PatientsTable
-from cotreat.places import Places
 from cotreat.study import regimens
 from cotreat.study.covariate_patterns import CATEGORICAL, CONTINUOUS, Cells, Covariate, Labels
 from cotreat.study.regimens import GROUP, LEVEL
 from cotreat.study.study import GRADINGS, Division
+from cotreat.study_file.aggregate import (
+    EVENTS,
+    Collapsed,
+    CollapseError,
+    Columns,
+    N,
+    Parted,
+    collapse,
+)
+from cotreat.study_file.parsing import Places
+from cotreat.study_file.shape import AggregatedTable, PatientsTable
 
 PATIENTS, CELLS = "patients", "cells"
 FILE = "a CSV or Parquet file, or a folder of Parquet files, beside the study file"

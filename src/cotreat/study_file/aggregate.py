@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cotreat.core.toml_tables import nearest
-from cotreat.rows import RowsError, attach, why
 from cotreat.study.covariate_patterns import BINARY, CATEGORICAL, CONTINUOUS
+from cotreat.study_file.rows import RowsError, attach, why
 
 if TYPE_CHECKING:
     import duckdb

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cotreat.contrasts_file import FORMS, UNSPECIFIED, format_contrast
 from cotreat.core.toml_tables import Problems, nearest
 from cotreat.study.study import Meaning
+from cotreat.study_file.contrast import FORMS, UNSPECIFIED, format_contrast
 
 RENAMED = {"claims": "reported", "readings": "interpretations"}
 OLD_FORMAT = (

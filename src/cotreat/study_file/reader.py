@@ -11,35 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from cotreat.claims_file import Patients, check_symmetry, read_claims, read_readings
-from cotreat.collapse import check_sql, collapse_sql
-from cotreat.contrasts_file import UNSPECIFIED, parse_contrast
 from cotreat.core.toml_tables import Problems, nearest, show_key
-from cotreat.counts_file import partly_told, read_arms, read_totals, without_parts
-from cotreat.divisions_file import read_subgroups, read_treatments
 from cotreat.evidence.arm_sizes import events_fit, listed_events, sizes_of
 from cotreat.evidence.contrasts import Cohort
 from cotreat.evidence.reported import contradictions, is_used
-from cotreat.file_errors import checked, numbered
-from cotreat.file_shape import (
-    SCHEMA_FILE,
-    SCHEMA_LINE,
-    SECTIONS,
-    AggregatedTable,
-    BaselineTable,
-    FileTable,
-    OutcomeTable,
-    PatientsTable,
-    SequentialTable,
-    StudyFile,
-    StudyTable,
-    SubgroupsTable,
-    TreatmentTable,
-    schema,
-)
-from cotreat.old_format import RENAMED, renewed
-from cotreat.patients_file import CELLS, PATIENTS, digest_with, read_columns, read_patients
-from cotreat.places import Places
 from cotreat.study import regimens
 from cotreat.study.covariate_patterns import Cells
 from cotreat.study.regimens import Regimen
@@ -56,6 +31,31 @@ from cotreat.study.study import (
     Total,
     Treatment,
 )
+from cotreat.study_file.aggregate import check_sql, collapse_sql
+from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
+from cotreat.study_file.counts import partly_told, read_arms, read_totals, without_parts
+from cotreat.study_file.errors import checked, numbered
+from cotreat.study_file.old_format import RENAMED, renewed
+from cotreat.study_file.parsing import Places
+from cotreat.study_file.patients import CELLS, PATIENTS, digest_with, read_columns, read_patients
+from cotreat.study_file.reported import Patients, check_symmetry, read_claims, read_readings
+from cotreat.study_file.shape import (
+    SCHEMA_FILE,
+    SCHEMA_LINE,
+    SECTIONS,
+    AggregatedTable,
+    BaselineTable,
+    FileTable,
+    OutcomeTable,
+    PatientsTable,
+    SequentialTable,
+    StudyFile,
+    StudyTable,
+    SubgroupsTable,
+    TreatmentTable,
+    schema,
+)
+from cotreat.study_file.strata import read_subgroups, read_treatments
 
 __all__ = [
     "SCHEMA_FILE",

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from cotreat.contrasts_file import UNSPECIFIED, parse_contrast
 from cotreat.core.constants import READING
 from cotreat.core.toml_tables import Problems, nearest
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of, named_parts
-from cotreat.file_errors import numbered
-from cotreat.file_shape import (
+from cotreat.study.regimens import Regimen, taken
+from cotreat.study.study import Claim, Division, Meaning, Printed, Reading
+from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
+from cotreat.study_file.errors import numbered
+from cotreat.study_file.parsing import Places
+from cotreat.study_file.shape import (
     InterpretationTable,
     MeansTable,
     OddsRatioTable,
@@ -20,9 +23,6 @@ from cotreat.file_shape import (
     ReportedTable,
     below,
 )
-from cotreat.places import Places
-from cotreat.study.regimens import Regimen, taken
-from cotreat.study.study import Claim, Division, Meaning, Printed, Reading
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from cotreat.file_errors import numbered
-from cotreat.file_shape import ArmTable, TotalTable
-from cotreat.places import Places
 from cotreat.study import regimens
 from cotreat.study.regimens import Regimen
 from cotreat.study.study import Arm, Division, Total
+from cotreat.study_file.errors import numbered
+from cotreat.study_file.parsing import Places
+from cotreat.study_file.shape import ArmTable, TotalTable
 
 
 def read_arms(

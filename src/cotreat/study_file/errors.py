@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from cotreat.core.toml_tables import Problems, nearest, show, show_key
-from cotreat.file_shape import AnyKindTable, PValueTable, Right
+from cotreat.study_file.shape import AnyKindTable, PValueTable, Right
 
 Path = tuple[str | int, ...]
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 
 from cotreat.core.toml_tables import Problems, show_key
-from cotreat.file_shape import SubgroupsTable, TreatmentTable
 from cotreat.study.regimens import RESERVED
 from cotreat.study.study import GRADINGS, Division, Treatment
+from cotreat.study_file.shape import SubgroupsTable, TreatmentTable
 
 PART = re.compile(r"[A-Za-z0-9_]+")
 
