@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 _LAZY = {
     "Study": "cotreat.study.study",
     "StudyError": "cotreat.study_file.reader",
-    "audit": "cotreat.audit.audit",
     "fit": "cotreat.inference.sampling",
     "load_study": "cotreat.study_file.reader",
     "packaged": "cotreat.study_file.reader",
@@ -34,13 +33,34 @@ __all__ = [
 
 
 if TYPE_CHECKING:
-    from cotreat.audit.audit import audit
     from cotreat.inference.sampling import fit
     from cotreat.priors.sets import prior_set
     from cotreat.report import write_report
     from cotreat.study.study import Study
     from cotreat.study_file.reader import StudyError, load_study, packaged, parse_study
     from cotreat.workflow.reanalyse import reanalyse
+
+
+# The first import of a sub-package sets its name here, so it must come before the function of that name.
+import_module("cotreat.audit")
+
+
+def audit(study: "Study") -> str:
+    """Return in words what the evidence of a study identifies, without sampling.
+
+    Parameters
+    ----------
+    study
+        What `load_study` or `parse_study` returns.
+
+    Returns
+    -------
+    str
+        Tables and sentences: the evidence, what follows from other numbers, and what is identified.
+    """
+    from cotreat.audit.audit import audit as audit_of
+
+    return audit_of(study)
 
 
 def __getattr__(name: str) -> Any:
