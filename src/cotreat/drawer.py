@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from loky import ProcessPoolExecutor
 
-from cotreat.plots import View, draw_figures
+from cotreat.plots import FIT, View, draw_each, figures
 from cotreat.results import store
 
 
@@ -61,7 +61,7 @@ class Drawer:
         tables
             Writes all but the figures into the folder it is called with.
         view, failed
-            What `draw_figures` takes.
+            Record of the figures, and the failed diagnostics.
         finished
             Called when the folder is in its place: at once, or during a later call.
         """
@@ -74,12 +74,13 @@ class Drawer:
             finished()
 
         self._left -= 1
+        chosen = list(figures(FIT).values())  # the other process may not have registered all
         if self._beside is not None and self._left:
             self._wait()
-            self._drawn = self._beside.submit(draw_figures, folder, view, failed)
+            self._drawn = self._beside.submit(draw_each, chosen, view, folder, failed)
             self._finish = finish
         else:
-            draw_figures(folder, view, failed)
+            draw_each(chosen, view, folder, failed)
             self._wait()
             finish()
 

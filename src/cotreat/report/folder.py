@@ -20,7 +20,7 @@ from cotreat.answer import (
     beliefs_of_grid,
 )
 from cotreat.models.registry import Model, ModelError, described, rank
-from cotreat.plots import FIGURES, Picture
+from cotreat.plots import FIT, RegisteredFigure, figures
 from cotreat.priors.sets import beliefs_of, grid_name
 from cotreat.report.supplement import FOLDER, Supplement, read_supplement
 from cotreat.results import store
@@ -106,9 +106,9 @@ class Fit:
         return float(told.min()) if len(told) else float(self.info["draws"] * self.info["chains"])
 
     @cached_property
-    def figures(self) -> dict[str, Picture]:
-        """The figures in its folder by name, in the order of `cotreat.plots.FIGURES`."""
-        return {n: f for n, f in FIGURES.items() if (self.folder / f.file).exists()}
+    def figures(self) -> dict[str, RegisteredFigure]:
+        """The figures in its folder by name, in the order of the registry."""
+        return {n: f for n, f in figures(FIT).items() if (self.folder / f.file).exists()}
 
 
 @dataclass(frozen=True)

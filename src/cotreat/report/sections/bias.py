@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from cotreat.diagnostics import checks
 from cotreat.estimands.estimand import waist_of
 from cotreat.inference import sampling
 from cotreat.models.registry import Model, described, find_model
+from cotreat.plots import draw, picture
+from cotreat.plots import records as plots
 from cotreat.priors.sets import PriorSet, models_for
 from cotreat.remarks import OF_DURATION, of_sequences
 from cotreat.results import four_cells
@@ -109,14 +112,7 @@ def write(
         found = _tipping_points(study, model, priors, depth, seed, sections, got)
     sections += _immortal(study, got)
     got.tables["four_cells.csv"] = four_cells.long_table(four_cells.tables(study, summary))
-    figures = {}
-    if found:
-        from cotreat.plots import tipping
-        from cotreat.plots.style import off_screen
-
-        with off_screen():
-            picture = tipping.draw(study, _shown(found), model=model.name, priors=priors.name)
-        figures = {tipping.PICTURE.name: picture}
+    record = plots.Bias(study, model.name, priors.name, _shown(found))
     part = Part(
         title="Bias",
         study_digest=study.digest,
@@ -134,7 +130,7 @@ def write(
         versions=versions("pymc", "arviz", "jax", "numpy", "scipy"),
     )
     failed = checks.failures(checks.check(tree, study, model))
-    return write_part(folder / BIAS, part, got.tables, figures, failed)
+    return write_part(folder / BIAS, part, got.tables, partial(draw, BIAS, record), failed)
 
 
 def _leading(
@@ -223,8 +219,6 @@ def _tipping_points(
     sections: list[Section],
     got: _Gathered,
 ) -> list[Surface]:
-    from cotreat.plots.tipping import PICTURE
-
     name = model.name if unmeasured_confounding.tips(model) else "interaction"
     found, failed = unmeasured_confounding.surfaces(
         study, name, priors, steps=STEPS[depth], seed=seed
@@ -254,7 +248,9 @@ def _tipping_points(
         "and no treatment's. Where nothing stands, no factor between 1/3 and 3 (a pair's: 1/2 and 2) does. Of a "
         "probability that stays near one half the factor is Monte Carlo noise. The whole surface is in tipping.csv."
     )
-    sections.append(Section("Tipping points", (how,), "tipping_points.csv", PICTURE))
+    sections.append(
+        Section("Tipping points", (how,), "tipping_points.csv", picture(BIAS, "tipping"))
+    )
     got.findings += _of_surfaces(found)
     return found
 

@@ -8,6 +8,7 @@ import pandas as pd
 from cotreat.core.constants import DECIDED, FULL
 from cotreat.headline import share
 from cotreat.inference import laplace
+from cotreat.plots import SENSITIVITY, picture
 from cotreat.priors.sets import pairs_sd
 from cotreat.results.supplementary import Section
 from cotreat.sensitivity import belief_grid, multiverse, reverse_bayes
@@ -18,8 +19,6 @@ from cotreat.study.study import Study
 
 def grid_of(work: Work, plan: Plan) -> Piece:
     """Every belief of every strength about effects and about interactions."""
-    from cotreat.plots import belief_grid as plot
-
     wanted = plan.grid
     table = belief_grid.table_of(work.table(wanted), work.study)
     bad = belief_grid.bad(table)
@@ -48,9 +47,16 @@ def grid_of(work: Work, plan: Plan) -> Piece:
             "belief by itself; prior_probability has what does."
         )
     return Piece(
-        (Section("Every belief beforehand", tuple(words), "grid_ranges.csv", plot.PICTURE),),
+        (
+            Section(
+                "Every belief beforehand",
+                tuple(words),
+                "grid_ranges.csv",
+                picture(SENSITIVITY, "belief_grid"),
+            ),
+        ),
         {"grid.csv": table, "grid_ranges.csv": ranges},
-        {plot.PICTURE.name: lambda: plot.draw(table, work.study)},
+        {"grid": table},
         grid_finding(ranges, len(wanted), bad, is_crossed=plan.is_crossed),
         (f"{bad} of {len(wanted)} prior sets of the grid: fit not trusted",) if bad else (),
     )
@@ -91,8 +97,6 @@ CURVE = "critical_sd_curve.csv"
 
 def critical_sds_of(work: Work, depth: str, thresholds: Sequence[float]) -> Piece:
     """Find the prior SD at which each interaction falls below a threshold."""
-    from cotreat.plots import critical_sd as plot
-
     def probabilities(sds: Sequence[float]) -> list[dict[str, float]]:
         work.answers([with_sd(work, sd) for sd in sds])  # all in one batch
         return [{row["pair"]: row["probability"] for row in _at(work, sd)} for sd in sds]
@@ -118,9 +122,8 @@ def critical_sds_of(work: Work, depth: str, thresholds: Sequence[float]) -> Piec
         f"is in {CURVE}.",
     )
     return Piece(
-        (Section("How sceptical of interactions", words, "critical_sd.csv", plot.PICTURE),),
+        (Section("How sceptical of interactions", words, "critical_sd.csv"),),
         {"critical_sd.csv": table, CURVE: every},
-        {plot.PICTURE.name: lambda: plot.draw(curve, found, own, work.study)},
         failed=failed,
     )
 
