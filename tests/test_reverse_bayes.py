@@ -8,8 +8,6 @@ from scipy import optimize, stats
 from cotreat import fit, load_study, parse_study
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.models.registry import MODELS
-from cotreat.plots import critical_sd
-from cotreat.plots.style import off_screen
 from cotreat.priors.sets import BELIEFS, pairs_sd, prior_set
 from cotreat.sensitivity.prior_predictive import Induced
 from cotreat.sensitivity.reverse_bayes import (
@@ -253,14 +251,6 @@ def test_bad_fits_leave_a_gap_that_is_told_and_not_bridged():
         "falls below 0.95 between prior SDs of 0.2 and 0.5, where no fit could be used (1 of the 7 prior SDs tried "
         "could not be fitted)"
     )
-
-
-def test_the_picture_has_a_gap_where_no_fit_could_be_used(three):
-    curve = pd.DataFrame({"prior SD": [0.1, 0.2, 0.5, 1.0], "A:B": [0.6, np.nan, 0.8, 0.9]})
-    with off_screen():
-        figure = critical_sd.draw(curve, [], 0.5, three)
-    (line,) = [one for one in figure.axes[0].lines if one.get_marker() == "."]
-    assert np.isnan(line.get_ydata()).tolist() == [False, True, False, False]
 
 
 def test_a_curve_that_crosses_more_than_once_has_no_critical_sd():
