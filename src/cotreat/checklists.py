@@ -457,7 +457,7 @@ def _predictive(held: _Folder) -> Answer:
         if rows:
             worst = _extreme(rows, min)
             words = f"{name}, smallest share of replications at least as far off as what was seen: {worst.value:.3g}"
-            return (words, worst.fit.told("predictive.png", "claims_predictive.png", store.CHECKS))
+            return (words, worst.fit.told("predictive.png", "reported_predictive.png", store.CHECKS))
     return NONE
 
 
