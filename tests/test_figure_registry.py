@@ -81,7 +81,7 @@ def shown(page, caption, alt):
 
 
 @pytest.mark.parametrize("section", ["risks", "diagnostics"])
-def test_a_figure_of_a_fit(added, report_folder, tmp_path, section):
+def test_a_figure_of_a_fit(added, report_folder, section):
     @added(FIT, section=section, caption="Most draws are near 0.", alt="One grey bar.")
     def draws_of_alpha(view):
         return bars([view.tree["posterior"].sizes["draw"]])
@@ -128,17 +128,18 @@ def test_a_figure_of_a_study(added, report_folder, isis2):
     shown(page, "Regimens are of similar size.", "Four bars of one height.")
 
 
-def test_a_figure_in_a_module_of_the_package_is_found(monkeypatch, tmp_path, added):
+@pytest.mark.usefixtures("added")
+def test_a_figure_in_a_module_of_the_package_is_found(monkeypatch, tmp_path):
     import cotreat.plots
 
-    module = '''
+    module = """
 from matplotlib.figure import Figure
 from cotreat.plots.registry import STUDY, figure_of
 
 @figure_of(STUDY, order=0, caption="A message.", alt="An empty figure.")
 def from_a_file(record):
     return Figure()
-'''
+"""
     (tmp_path / "from_a_file.py").write_text(module)
     monkeypatch.setattr(cotreat.plots, "__path__", [*cotreat.plots.__path__, str(tmp_path)])
     assert next(iter(figures(STUDY))) == "from_a_file"
@@ -160,7 +161,10 @@ def test_a_failed_check_stands_in_every_figure(tmp_path, isis2):
     record = Comparison(isis2, "interaction", [LEFT])
     for name, failed in (("good", []), ("bad", ["R-hat: 1.7"])):
         draw(COMPARISON, record, tmp_path / name, failed)
-    heights = [Image.open(tmp_path / name / "left_out.png").height for name in ("good", "bad")]
+    heights = []
+    for name in ("good", "bad"):
+        with Image.open(tmp_path / name / "left_out.png") as image:
+            heights.append(image.height)
     assert heights[0] < heights[1]  # the red lines stand above the figure
 
 
@@ -179,10 +183,12 @@ def test_what_a_figure_is_of_must_be_known(added):
 
 
 def test_no_figure_takes_the_name_of_another(added):
-    def risks(view):
+    def risks(_):
         return None
 
-    with pytest.raises(ValueError, match="cotreat.plots.risks has a figure of a fit named 'risks'"):
+    with pytest.raises(
+        ValueError, match=r"cotreat\.plots\.risks has a figure of a fit named 'risks'"
+    ):
         added(FIT, caption="", alt="")(risks)
 
 
@@ -205,7 +211,16 @@ def test_the_registry_loads_no_library_that_draws_or_samples():
 
 
 def test_captions_have_none_of_the_banned_phrases():
-    banned = ["printed", "print", "claim", "claims", "extrapolated", "decided", "undecided", "hangs"]
+    banned = [
+        "printed",
+        "print",
+        "claim",
+        "claims",
+        "extrapolated",
+        "decided",
+        "undecided",
+        "hangs",
+    ]
     banned += ["reading", "readings", "background", "on none", "learnt", "tells", "told", "nobody"]
     for kind in KINDS:
         for one in figures(kind).values():

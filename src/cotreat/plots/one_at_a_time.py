@@ -73,7 +73,7 @@ def one_at_a_time(record: Sensitivity) -> Figure | None:
         axes.spines["left"].set_visible(False)
     left_out = changes.pair.nunique() - len(pairs)
     notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE)]
-    notes += [f"{left_out} more pairs are in what_it_hangs_on.csv"] if left_out else []
+    notes += [f"{left_out} more pairs are in the table"] if left_out else []
     notes += filter(None, [key(study, names)])
     figure.legend(handles=_legend(), loc="outside lower center", ncols=2, title="\n".join(notes))
     return figure
