@@ -94,7 +94,7 @@ def _draw_probabilities(axes: Axes, own: pd.DataFrame) -> None:
 
 
 def _draw_ratios(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -> None:
-    log_axis(axes, *limits, most=5)
+    log_axis(axes, *limits, most=4)
     axes.axvline(1, color=GREY, lw=0.6, zorder=0)
     for at, belief in enumerate(ROWS):
         _draw_marks(axes, at, own[own.interactions == belief], "estimate")
