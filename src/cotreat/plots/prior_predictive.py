@@ -9,11 +9,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.estimands.estimand import name_of
-from cotreat.plots.labels import LINE, NOT_IDENTIFIED, fold, judged_on, key
+from cotreat.estimands.estimand import EVERY, name_of
+from cotreat.plots.labels import LINE, NOT_IDENTIFIED, co_treatment, fold, judged_on, key
 from cotreat.plots.records import PriorPosterior, Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, GREY, PALE, label_rows, log_axis
+from cotreat.study.study import Study
 
 HEIGHT = 0.9
 """Height of a density, in rows."""
@@ -41,8 +42,7 @@ COLUMNS = (("risks", "odds ratios"), tuple(PANELS)[2:])
     order=4,
     caption="Where the posterior (blue) coincides with the prior (grey), the evidence adds no "
     "information about the estimand. A dashed posterior is not identified: the number depends "
-    "on the prior. Each density is drawn to the same height; each axis covers the central 95% "
-    "of prior and posterior together.",
+    "on the prior. Each density is drawn to the same height.",
     alt="Groups of rows, one per estimand: risks, odds ratios and measures of synergy. In each "
     "row a grey filled density is the prior and a blue line the posterior.",
 )
@@ -66,8 +66,8 @@ def prior_predictive(record: Sensitivity) -> Figure | None:
         ratios = [len(panels[title]) + 4 for title in column]
         grid = part.subplots(len(column), 1, squeeze=False, height_ratios=ratios)[:, 0]
         for axes, title in zip(grid, column, strict=True):
-            _draw_panel(axes, title, panels[title])
-    names = [one.label for own in panels.values() for one in own]
+            _draw_panel(axes, title, panels[title], study)
+    names = [_name(one, study) for own in panels.values() for one in own]
     notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE), key(study, names)]
     if sum(map(len, panels.values())) < len(every):
         notes.append("further estimands are in induced.csv")
@@ -80,7 +80,7 @@ def prior_predictive(record: Sensitivity) -> Figure | None:
     return figure
 
 
-def _draw_panel(axes: Axes, title: str, own: Sequence[PriorPosterior]) -> None:
+def _draw_panel(axes: Axes, title: str, own: Sequence[PriorPosterior], study: Study) -> None:
     is_log, is_risk = own[0].estimand.log, own[0].estimand.null is None
     both = np.concatenate([draws for one in own for draws in (one.prior, one.posterior)])
     ends = np.quantile(np.concatenate([one.posterior for one in own]), [EDGE, 1 - EDGE])
@@ -100,9 +100,18 @@ def _draw_panel(axes: Axes, title: str, own: Sequence[PriorPosterior]) -> None:
         height = np.where(height < LOWEST, np.nan, height)
         style = "--" if one.is_extrapolated else "-"
         axes.plot(x, at + 0.4 - HEIGHT * height, color=BLUE, lw=0.9, ls=style, zorder=2)
-    label_rows(axes, [one.label for one in own])
+    label_rows(axes, [_name(one, study) for one in own])
     axes.tick_params(axis="y", labelsize=6.5)
     axes.set_title(title, loc="left", fontsize=8)
+
+
+def _name(one: PriorPosterior, study: Study) -> str:
+    """Name the row of an estimand."""
+    name, background = one.estimand.label, one.estimand.background
+    name = name.removeprefix("odds_ratio[").removesuffix("]") if name[:4] == "odds" else name
+    if not background or background.startswith(EVERY):
+        return name
+    return f"{name}, {co_treatment(study, background)}"
 
 
 def density(

@@ -55,15 +55,6 @@ class PriorPosterior:
         before, after = (estimand.values(draws).values.ravel() for draws in (prior, posterior))
         return cls(estimand, before, after, status == EXTRAPOLATED)
 
-    @property
-    def label(self) -> str:
-        """Name of its row."""
-        name, background = self.estimand.label, self.estimand.background
-        name = name.removeprefix("odds_ratio[").removesuffix("]") if name[:4] == "odds" else name
-        return (
-            name if not background or background.startswith("every") else f"{name} on {background}"
-        )
-
 
 class Record(Protocol):
     """What every record of figures has."""

@@ -1,5 +1,9 @@
 """Figure of a bias analysis: conclusions over a grid of confounding biases."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
@@ -9,17 +13,26 @@ from matplotlib.patches import Patch
 from scipy.interpolate import RectBivariateSpline
 from scipy.special import ndtri
 
-from cotreat.bias.unmeasured_confounding import STANDINGS, Surface
 from cotreat.core.constants import DECIDED, EXTRAPOLATED
 from cotreat.plots.labels import NOT_IDENTIFIED
 from cotreat.plots.records import Bias
 from cotreat.plots.registry import BIAS, figure_of
 from cotreat.plots.style import BLACK, SMALL
 
+if TYPE_CHECKING:
+    from cotreat.bias.unmeasured_confounding import Surface
+
 COLUMNS, MOST = 3, 9
 SIDE = 2.3
 SHADES = ("#E69F00", "#F7E1B5", "#BFDDF0", "#0072B2")
 """From conclusive on one side to conclusive on the other."""
+LEGEND = (
+    f"probability ≤ {1 - DECIDED:.3f}: conclusive",
+    f"{1 - DECIDED:.3f} to 0.5",
+    f"0.5 to {DECIDED}",
+    f"≥ {DECIDED}: conclusive",
+)
+"""Meaning of the shades."""
 FINE = 60
 """Steps of smooth lines."""
 TICKS = {"1/3": 1 / 3, "1/2": 1 / 2, "0.7": 0.7, "1": 1.0, "1.4": 1.4, "2": 2.0, "3": 3.0}
@@ -64,8 +77,7 @@ def tipping(record: Bias) -> Figure | None:
     for own in axes[len(shown) :]:
         own.set_axis_off()
     handles: list[Patch | Line2D] = [
-        Patch(fc=shade, label=words)
-        for shade, words in zip(SHADES, reversed(STANDINGS), strict=True)
+        Patch(fc=shade, label=words) for shade, words in zip(SHADES, LEGEND, strict=True)
     ]
     handles.append(Line2D([], [], color=BLACK, ls="-", label=f"P {DECIDED:g} or {1 - DECIDED:.3g}"))
     handles.append(Line2D([], [], color=BLACK, ls="--", label="P 0.5"))
