@@ -45,13 +45,11 @@ TICKS = {"1/3": 1 / 3, "1/2": 1 / 2, "0.7": 0.7, "1": 1.0, "1.4": 1.4, "2": 2.0,
     "circle. Each panel shows a conclusion if confounding had multiplied every treatment's "
     "odds ratio (horizontal axis) and every pair's ratio of odds ratios (vertical axis) in "
     "the evidence; the circle, at 1 and 1, is no confounding. Solid lines: the conclusion "
-    "stops being conclusive. Dashed lines: the probability is one half; where it stays near "
-    "one half, their course is Monte Carlo error.",
+    "stops being conclusive. Dashed lines: the probability is one half.",
     alt="Small panels, one per conclusion, with logarithmic axes of bias factors. Four shades "
     "from dark blue, conclusive on the side of synergy or benefit, over pale blue and pale "
     "orange to dark orange, conclusive on the other side, with contour lines at probabilities "
-    "0.975, 0.5 and 0.025 and a circle at no confounding. White is where no probability could "
-    "be calculated.",
+    "0.975, 0.5 and 0.025 and a circle at no confounding.",
 )
 def tipping(record: Bias) -> Figure | None:
     """Draw a panel per conclusion, at most `MOST`; None without surfaces."""
