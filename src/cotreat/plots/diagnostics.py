@@ -192,9 +192,9 @@ def energy(view: View) -> Figure | None:
 @figure_of(
     FIT,
     order=11,
-    caption="A coefficient whose interval excludes 0 shows an effect, or an interaction, on the "
-    "log-odds scale. Dot: posterior median; thick bar: 50%, thin bar: 95% equal-tailed "
-    "credible interval.",
+    caption="An interval that excludes 0 excludes no effect, or no interaction, of that coefficient on "
+    "the log-odds scale. Dot: posterior median; thick bar: 50%, thin bar: 95% equal-tailed credible "
+    "interval.",
     alt="Forest plot on the log-odds axis with one row per coefficient: a dot, a thick bar and a "
     "thin bar.",
 )
