@@ -34,6 +34,6 @@ for study in (parse_study(PRINTED), load_study("sun2024-synthetic")):
     own |= table.estimand.str.startswith("odds_ratio[TAC and") & (table.estimator != "prior")
     columns = ["estimator", "estimand", "availability", "estimate", "lower", "upper", "interval"]
     print(f"\n{study.title}\n{table[own][columns].to_string(index=False)}")
-    print(*analysis.leader.remarks, sep="\n")
+    print(*analysis.leader.caveats, sep="\n")
 
 sys.exit(3 if failed else 0)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cotreat.inference.sampling import prepare_jax
+from cotreat.models.select import priors_for
 
 prepare_jax()  # before anything starts JAX
 
@@ -52,7 +53,8 @@ from cotreat.inference.vectorise import in_jax  # noqa: E402
 from cotreat.models.build import build, given_of, shape_of  # noqa: E402
 from cotreat.models.registry import Model, find_model  # noqa: E402
 from cotreat.priors import model_data  # noqa: E402
-from cotreat.priors.sets import PriorSet, prior_set  # noqa: E402
+from cotreat.priors.prior import PriorSet  # noqa: E402
+from cotreat.priors.sets import prior_set  # noqa: E402
 from cotreat.study.study import Study  # noqa: E402
 
 Floats = NDArray[np.float64]
@@ -156,7 +158,7 @@ def truths(count: int, seed: int, times: int = 1) -> list[Truth]:
     """
     study = load_study("sun2024")
     model = find_model(MODEL, study)
-    chosen = prior_set(PRIORS, study).only(model, study)
+    chosen = priors_for(prior_set(PRIORS, study), model, study)
     built = build(study, model, chosen)
     names = ["risk", CONDITIONAL, "size", "sigma", "loss"]
     with built:
@@ -344,7 +346,7 @@ class Sampler:
     def _asked(self, study: Study) -> tuple[Study, Model, PriorSet]:
         model = find_model(self._model, study)
         told = study.divided(model.division)
-        return told, model, prior_set(PRIORS, study).only(model, told)
+        return told, model, priors_for(prior_set(PRIORS, study), model, told)
 
     def data(self, study: Study) -> tuple[Any, ...]:
         """Return a study's numbers as the density takes them.

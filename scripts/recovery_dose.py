@@ -30,6 +30,7 @@ from cotreat.evidence.reported import printed
 from cotreat.inference.sampling import PACKAGES
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 
@@ -71,7 +72,7 @@ def stated() -> tuple[Study, pm.Model, float]:
     """Return the flagship told by dose, its model, and the SD of a regression's shift."""
     study = load_study("sun2024").divided("dose")
     model = find_model("dose", study)
-    priors = prior_set("weak", study).only(model, study)
+    priors = priors_for(prior_set("weak", study), model, study)
     return study, build(study, model, priors), priors["shift"].numbers()["sigma"]
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cotreat.inference.sampling import PACKAGES, prepare_jax
+from cotreat.models.select import priors_for
 
 prepare_jax(1)  # before anything starts JAX; the chains of a fit go in step on one device
 
@@ -99,7 +100,7 @@ class Experiment:
     def __init__(self, model: str, seed: int, worlds: int) -> None:
         self.study, self._named = cohort(seed), {"model": model, "seed": seed}
         self.model = find_model(model, self.study)
-        priors = prior_set("weak", self.study).only(self.model, self.study)
+        priors = priors_for(prior_set("weak", self.study), self.model, self.study)
         self.built, self._worlds = build(self.study, self.model, priors), worlds
         self._start = self.built.initial_point()
         self.shapes = [np.shape(self._start[v.name]) for v in self.built.value_vars]

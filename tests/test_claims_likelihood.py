@@ -22,6 +22,7 @@ from cotreat.inference.sampling import log_mean_exp
 from cotreat.inference.smc import Sampler
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.sensitivity.interpretations import predict
 
@@ -93,7 +94,7 @@ PRODUCT, OTHER_PRODUCT = 'product = ["A", "B"]', 'product = ["A", "C"]'
 
 
 def stated(study, model="interaction"):
-    return build(study, MODELS[model], prior_set("weak", study).only(MODELS[model], study))
+    return build(study, MODELS[model], priors_for(prior_set("weak", study), MODELS[model], study))
 
 
 # --- The plain law, from first principles --------------------------------------------------------------

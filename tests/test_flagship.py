@@ -14,6 +14,7 @@ from cotreat.estimands.estimand import Availability, enumerate_estimands, is_bey
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.inference.sampling import fit, log_evidence, temper
 from cotreat.models.registry import MODELS, is_asked_for
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
 from cotreat.results.summary import PRINTED, summarise
@@ -149,7 +150,7 @@ def test_log_evidence_of_the_default_reading(beside):
 @pytest.mark.slow
 def test_weights_and_sequential_monte_carlo_find_the_same_log_evidence(study, sampled, beside):
     model = MODELS["exchangeable"]
-    own = prior_set("weak", study).only(model, study)
+    own = priors_for(prior_set("weak", study), model, study)
     posterior = sampled("exchangeable")["posterior"].to_dataset()
     whole = Marginals(study, model, own, posterior, seed=1).whole
     assert whole.verdict != "bad"
@@ -169,7 +170,6 @@ def test_synergy_is_little_more_than_its_prior(study, sampled):
 def test_audit_says_what_the_print_carries(study):
     text = audit(study)
     for words in (
-        "none         empty by design",
         "log 0.7655, SE 0.3193, Wald p 0.0165",
         "tac-mmf-vs-mmf follows from tac-cyc-vs-cyc, tac-mmf-vs-cyc, tac-cyc-vs-mmf: implied 3.549",
         "p-tac-cyc (p = 0.043) is the Wald p-value of no printed odds ratio",
@@ -178,6 +178,7 @@ def test_audit_says_what_the_print_carries(study):
         "immortal time",
     ):
         assert words in text, words
+    assert re.search(r"none +empty by design", text)
     (line,) = [line for line in text.splitlines() if line.endswith(": observed")]
     assert set(re.findall(r"\w+\[[^\]]+\]", line)) == OBSERVED
 
@@ -217,13 +218,13 @@ value = 1.5
 ci = [0.8, 2.8]
 source = "Table 2"
 """
-    assert "both: mutual_product[A:B given A:C]: printed 1.5" in audit(parse_study(text))
+    assert re.search(r"both +mutual_product\[A:B given A:C\] +1\.5 ", audit(parse_study(text)))
 
 
 def test_report_shows_the_audit_of_the_default_reading():
     page = (RESULTS / "report.html").read_text(encoding="utf-8")
-    assert "Printed numbers that are evidence, reading odds-ratios:" in page
-    assert "Printed numbers that are evidence, reading four" not in page
+    assert re.search(r"Printed numbers( that are evidence)?, reading odds-ratios:", page)
+    assert not re.search(r"Printed numbers( that are evidence)?, reading four", page)
 
 
 def results(reading):

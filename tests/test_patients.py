@@ -24,6 +24,7 @@ from cotreat.frequentist.intervals import intervals
 from cotreat.inference.sampling import fit
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
 from cotreat.study_file import collapse_of
@@ -443,7 +444,7 @@ def test_standardised_risk_is_the_mean_over_all_patients(study, fitted, frame):
 @pytest.mark.slow
 def test_rows_one_by_one_have_the_same_posterior_density_as_cells(study, frame):
     # Each patient a cell of his own: Binomial(n, p) differs from n Bernoulli by a constant only.
-    priors = prior_set("weak", study).only(MODELS["interaction"], study)
+    priors = priors_for(prior_set("weak", study), MODELS["interaction"], study)
     mode = {"mode": "FAST_COMPILE"}  # through C, compiling takes most of a minute
     cells = build(study, MODELS["interaction"], priors).compile_logp(**mode)
     single = frame.assign(age=frame.age + 1e-9 * frame.id)

@@ -14,6 +14,7 @@ from cotreat.core.constants import OBSERVED
 from cotreat.evidence.reported import contradictions, log_estimate, printed
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 
 ROOT = Path(__file__).parents[1]
@@ -143,7 +144,7 @@ def test_the_density_with_data_as_arguments_is_that_of_the_model(script, cohort,
     )
     sampler = script.Sampler(first)
     model = find_model(script.MODEL, third)
-    built = build(third, model, prior_set(script.PRIORS, third).only(model, third))
+    built = build(third, model, priors_for(prior_set(script.PRIORS, third), model, third))
     start = built.initial_point()
     expected = built.compile_logp(mode="FAST_COMPILE")(start)
     own = float(sampler.log_density(sampler.start, sampler.data(third)))

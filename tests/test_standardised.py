@@ -12,6 +12,7 @@ from cotreat.evidence.reported import printed, share_orders
 from cotreat.inference.standard_coordinates import BLOCK, BLOCKS, Density
 from cotreat.models.build import build, given_of, shape_of
 from cotreat.models.registry import find_model
+from cotreat.models.select import priors_for
 from cotreat.priors import model_data
 from cotreat.priors.sets import prior_set
 from cotreat.study_file import packaged
@@ -111,7 +112,7 @@ def specification(study, model, priors):
     found = find_model(model, study)
     told = study.divided(found.division)
     chosen = prior_set(priors, told) if isinstance(priors, str) else priors
-    return told, found, chosen.only(found, told)
+    return told, found, priors_for(chosen, found, told)
 
 
 def otherwise(text):

@@ -10,15 +10,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat.core.constants import as_seen
+from cotreat.core.errors import ModelError
 from cotreat.evidence import counts, patients, reported
 from cotreat.evidence.reported import share_orders
 from cotreat.inference import laplace, vectorise
 from cotreat.inference.batch import compiled
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of
-from cotreat.models.registry import Model, ModelError, find_model
+from cotreat.models.registry import Model, find_model
+from cotreat.models.select import priors_for
 from cotreat.priors.model_data import Given
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 Array = NDArray[np.float64]
@@ -70,7 +72,7 @@ class Job:
                 f"{study.id} under {study.reading} prints p-values as bounds or without sign; calibrate a "
                 "reading without them"
             )
-        return cls(study, description, priors.only(description, study))
+        return cls(study, description, priors_for(priors, description, study))
 
     @property
     def density(self) -> Density:

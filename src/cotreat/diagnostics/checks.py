@@ -11,6 +11,7 @@ import xarray as xr
 from scipy.special import chdtrc, logit, ndtr, ndtri
 
 from cotreat.audit.overlap import MOST_RARE, RARE, overlap_of, percent
+from cotreat.audit.prior_conflict import PRIOR_CONFLICT, distance
 from cotreat.core.constants import (
     BFMI,
     CALIBRATION,
@@ -38,7 +39,7 @@ from cotreat.inference import influence
 from cotreat.inference.laplace import BAD_K, GOOD_K
 from cotreat.inference.sampling import unsettled
 from cotreat.models.registry import Model
-from cotreat.priors.sets import BIAS, PRIOR_CONFLICT, distance
+from cotreat.priors.defaults import BIAS
 from cotreat.study.covariate_patterns import Cells
 from cotreat.study.study import Study
 

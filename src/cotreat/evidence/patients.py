@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pytensor.tensor as pt
     import xarray as xr
 
-    from cotreat.priors.sets import PriorSet
+    from cotreat.priors.prior import PriorSet
 
 GROUPS, LEAST = 10, 20
 """Groups of predicted risk at most, and patients in each at least."""

@@ -22,7 +22,7 @@ from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of
 from cotreat.models.registry import Model
 from cotreat.priors.model_data import Given
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 Array = NDArray[np.float64]
@@ -63,7 +63,7 @@ class Marginals:
     Parameters
     ----------
     priors
-        Only those that the model needs (`PriorSet.only`).
+        Only those that the model needs (`cotreat.models.select.priors_for`).
     posterior
         Draws of a fit of the same model, priors and study, dims (chain, draw, …).
 
@@ -279,15 +279,6 @@ class Marginals:
         kept = np.setdiff1d(np.arange(self.size), held)
         points = np.zeros((count, self.size))
         points[:, kept] = answer.resampled(1, count, np.random.default_rng(self._seed))[0]
-        return points
-
-    def prior_points(self, prior: xr.Dataset, held: Sequence[int] = ()) -> Array:
-        """Take draws of the free variables from the prior to points, with 0 where they are held.
-
-        The prior of what is held must be independent of all else: then these are draws given 0.
-        """
-        points = self._in_coordinates(prior)
-        points[:, list(held)] = 0.0
         return points
 
     def worked_out(self, points: Array, names: Sequence[str]) -> xr.Dataset:

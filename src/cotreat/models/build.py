@@ -12,7 +12,7 @@ from cotreat.models import confounding
 from cotreat.models.registry import Model
 from cotreat.priors.declare import numbers_of, state
 from cotreat.priors.model_data import Given
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 
@@ -51,7 +51,7 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
         **({} if numbers is None else reported.coordinates(numbers)),
         **(patients.coordinates(study) if study.is_adjusted else {}),
     }
-    effects = import_module(f"cotreat.models.{model.states}")
+    effects = import_module(model.states)
     with pm.Model(coords=coords) as built:
         eta = effects.log_odds(study, arms, priors)
         seen = confounding.confounded(study, arms, eta, priors)

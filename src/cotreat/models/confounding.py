@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 
 from cotreat.core.constants import CONFOUNDED
 from cotreat.priors.declare import numbers_of
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 

@@ -14,7 +14,7 @@ from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, GREEN, GREY, ORANGE, PALE, label_rows, log_axis
 from cotreat.plots.synergy import TICK_LABELS, TICKS
-from cotreat.priors.sets import BELIEFS
+from cotreat.priors.belief_grid import BELIEFS
 
 WEAK = "weak (default)"
 """Name of the default priors in the grid."""

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterable
 
 from cotreat.core.constants import DECIDED
+from cotreat.priors.defaults import BIAS, PARAMETERS
 from cotreat.study.regimens import GROUP, NONE, parse, treatment_of
 from cotreat.study.study import Study
 
@@ -23,33 +24,11 @@ CONCLUSIVE = f"conclusive: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}"
 PROBABILITY_AXIS = "← antagonism    synergy →\nP(synergy)"
 """Label of an axis of the probability of synergy."""
 
-PARAMETERS = {
-    "alpha": ("no treatment", "log-odds α"),
-    "beta": ("{}", "log odds ratio β"),
-    "gamma": ("{}", "log ratio of odds ratios γ"),
-    "bias_beta": ("{}", "confounding, log odds ratio"),
-    "bias_gamma": ("{}", "confounding, log ratio of odds ratios"),
-    "mu": ("mean of all pairs", "log ratio of odds ratios μ"),
-    "tau": ("SD between pairs", "SD τ"),
-    "z": ("{}", "standardised deviation z"),
-    "m": ("mean of all regimens", "log-odds m"),
-    "tau_arm": ("SD between regimens", "SD τ of log-odds"),
-    "eta": ("{}", "log-odds η"),
-    "delta": ("{}", "log odds ratio δ"),
-    "between": ("SD between clusters", "SD of log-odds"),
-    "cluster_z": ("{}", "standardised deviation z"),
-    "simplex_": ("{}", "share of the effect's rise"),
-    "alpha_group": ("{}", "log-odds about their mean"),
-    "spread": ("{}", "SD τ between subgroups"),
-    "effect_z": ("{}", "standardised deviation z"),
-    "sigma": ("latent prognostic score", "SD σ, log-odds"),
-    "loss": ("covariate adjustment", "precision loss"),
+COORDINATES = {
     "share": ("direction {}", "coordinate of the arm sizes"),
-    "share_": ("{}", "share of its total"),
-    "tail_": ("{}", "position within its tail"),
+    "tail": ("{}", "position within its tail"),
 }
-"""Subject and meaning of each variable of a fit; ``{}`` is replaced by its treatment, pair or regimen,
-or by the text after the underscore at its end. Other variables are labelled by their own names."""
+"""What coordinates of unreported quantities are; ``{}`` takes what follows the underscore at their end."""
 
 
 _ID = re.compile(r"\w+(?:[.=]\w+)?")
@@ -74,13 +53,24 @@ def pair_name(study: Study, pair: str) -> str:
 
 
 def parameter_name(study: Study, variable: str, index: str = "", *, between: str = "\n") -> str:
-    """Return subject and, after `between`, meaning of an entry of a variable."""
-    stem, line, rest = variable.partition("_")
-    if variable not in PARAMETERS and stem + line in PARAMETERS:
-        variable, index = stem + line, index or rest
-    about, kind = PARAMETERS.get(variable, (f"{variable} {{}}", ""))
+    """Return what an entry of a variable refers to and, after `between`, what it is.
+
+    A variable without a row in `PARAMETERS` or `BIAS` has its own name.
+    """
+    rows = {**PARAMETERS, **BIAS}
+    stem, _, rest = variable.partition("_")
+    if variable in COORDINATES:
+        about, symbol = COORDINATES[variable]
+    elif variable in rows:
+        about, symbol = rows[variable].about, rows[variable].symbol
+    elif rest and (stem in COORDINATES or stem in rows):
+        index = index or rest
+        about = "{}"
+        symbol = rows[stem].symbol if stem in rows else COORDINATES[stem][1]
+    else:
+        about, symbol = f"{variable} {{}}", ""
     about = about.format(subject(study, index)).strip()
-    return f"{about}{between}{kind}" if kind else about
+    return f"{about}{between}{symbol}" if symbol else about
 
 
 def subject(study: Study, index: str) -> str:

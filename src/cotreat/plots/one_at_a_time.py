@@ -15,7 +15,7 @@ from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, PALE, SKY, VERMILION, label_rows, write_aside
 from cotreat.plots.synergy import TICK_LABELS, TICKS
-from cotreat.priors.sets import in_words
+from cotreat.priors.belief_grid import in_words
 
 READING, PRIORS, SENSE = "reading", "priors", "sense of synergy"
 """Choices, as the tables name them."""

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from cotreat.core.constants import DECIDED, EXTRAPOLATED
 from cotreat.estimands.estimand import EVERY
 from cotreat.estimands.measures import APART, MEASURES, Measure
-from cotreat.headline import share
 from cotreat.plots.labels import (
     CONCLUSIVE,
     LINE,
@@ -31,6 +30,7 @@ from cotreat.plots.labels import (
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.style import BLUE, GREY, PALE, SMALL, label_rows, write_aside
+from cotreat.results.headline import share
 from cotreat.results.summary import POSTERIOR
 
 MOST = 8

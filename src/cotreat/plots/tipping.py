@@ -90,14 +90,12 @@ def tipping(record: Bias) -> Figure | None:
 
 def _panel(axes: Axes, one: Surface) -> None:
     z = ndtri(np.clip(one.probability, 1e-3, 1 - 1e-3)).T
-    x, y = np.exp(one.single), np.exp(one.products)
     levels = ndtri([1 - DECIDED, 0.5, DECIDED])
-    if not np.isnan(z).any():  # splines need a grid without gaps
-        order = min(3, len(x) - 1)
-        spline = RectBivariateSpline(one.single, one.products, z.T, kx=order, ky=order)
-        finer = [np.linspace(own[0], own[-1], FINE) for own in (one.single, one.products)]
-        z = spline(*finer).T
-        x, y = map(np.exp, finer)
+    order = min(3, len(one.single) - 1)
+    spline = RectBivariateSpline(one.single, one.products, z.T, kx=order, ky=order)
+    finer = [np.linspace(own[0], own[-1], FINE) for own in (one.single, one.products)]
+    z = spline(*finer).T
+    x, y = map(np.exp, finer)
     colours = ListedColormap(SHADES)
     norm = BoundaryNorm([-9, *levels, 9], colours.N)
     axes.contourf(x, y, z, levels=[-9, *levels, 9], cmap=colours, norm=norm)

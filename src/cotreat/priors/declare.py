@@ -6,7 +6,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from cotreat.priors import model_data
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 
 
 def state(

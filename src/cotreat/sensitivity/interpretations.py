@@ -13,7 +13,7 @@ from cotreat.core.constants import CONTRADICTED, INTERVAL, as_seen
 from cotreat.estimands.estimand import CONDITIONAL
 from cotreat.evidence import reported
 from cotreat.evidence.reported import Printed
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Claim, Study
 
 PREDICTIVE_DRAWS = 2000

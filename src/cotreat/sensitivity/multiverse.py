@@ -11,6 +11,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from cotreat.core.constants import FIXED, IMPLIED, INTERVAL, is_undefined
+from cotreat.core.errors import ModelError
 from cotreat.diagnostics import checks
 from cotreat.estimands.estimand import (
     CONDITIONAL,
@@ -29,8 +30,11 @@ from cotreat.evidence import contrasts, reported
 from cotreat.inference import laplace
 from cotreat.inference.batch import Answer, Specification
 from cotreat.inference.sampling import log_evidence, provenance
-from cotreat.models.registry import Model, ModelError, find_model
-from cotreat.priors.sets import ALIASES, BELIEFS, PriorSet, grid_name, prior_set
+from cotreat.models.registry import Model, find_model
+from cotreat.models.select import priors_for
+from cotreat.priors.belief_grid import ALIASES, BELIEFS, grid_name
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.results.supplementary import MULTIVERSE_COLUMNS
 from cotreat.sensitivity.prior_predictive import Induced, with_odds
 from cotreat.study.study import Study
@@ -86,7 +90,7 @@ def name_of_set(one: Specification) -> str:
 
 def _can_go(study: Study, model: str, priors: PriorSet) -> bool:
     try:
-        priors.only(find_model(model, study), study)
+        priors_for(priors, find_model(model, study), study)
     except ModelError:
         return False
     return True

@@ -23,8 +23,9 @@ from cotreat.inference import vectorise
 from cotreat.inference.vectorise import untraced
 from cotreat.models.build import build
 from cotreat.models.registry import Model
+from cotreat.models.select import priors_for
 from cotreat.priors import model_data
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.results.summary import MAX_UNDEFINED
 from cotreat.study.study import Study
 
@@ -50,7 +51,7 @@ class Induced:
     def __init__(
         self, study: Study, model: Model, priors: PriorSet, *, draws: int = DRAWS, seed: int
     ) -> None:
-        built = build(study, model, priors.only(model, study))
+        built = build(study, model, priors_for(priors, model, study))
         self._built, self._study = built, study
         self._names = [name for name in READ if name in built.named_vars]
         with untraced():

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,6 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from cotreat import headline
-from cotreat.answer import Answer, Question
-from cotreat.appendix import write_appendix
 from cotreat.audit.audit import (
     audit,
     availability_table,
@@ -23,19 +20,23 @@ from cotreat.audit.audit import (
 from cotreat.audit.overlap import overlap_of
 from cotreat.core.constants import CHECK_COLUMNS, DEPTHS, QUICK, SEED, STANDARD
 from cotreat.diagnostics import checks
-from cotreat.drawer import Drawer
 from cotreat.estimands.estimand import waist_of
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.logistic import Regression, fit_likelihood
 from cotreat.inference import laplace, sampling
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.models.registry import Model, described, is_asked_for
-from cotreat.plots import View
-from cotreat.priors.sets import PriorSet, models_for, prior_set
-from cotreat.remarks import remarks
+from cotreat.models.select import models_for, priors_for
+from cotreat.plots import FIT, View, draw
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.report import write_report
+from cotreat.report.appendix import write_appendix
+from cotreat.report.caveats import Caveat, caveats
+from cotreat.report.conclusion import Conclusion
 from cotreat.report.folder import read_results
-from cotreat.results import store
+from cotreat.report.question import Question
+from cotreat.results import headline, store
 from cotreat.results.summary import summarise
 from cotreat.sensitivity.interpretations import Conflict, predict, size_changes
 from cotreat.study.study import Study
@@ -56,7 +57,7 @@ class Result:
         Failed diagnostics in words; numbers with any must not be used.
     cautions : list of str
         Where prior or model and the evidence do not go together.
-    remarks : list of str
+    caveats : list of Caveat
         What a reader of the numbers must not overlook.
     conflict : Conflict or None
         How the reading stands to the default one, where several are compared.
@@ -71,7 +72,7 @@ class Result:
     checks: pd.DataFrame
     failed: list[str]
     cautions: list[str]
-    remarks: list[str]
+    caveats: list[Caveat]
     conflict: Conflict | None
     changes: str
 
@@ -84,7 +85,7 @@ class Reanalysis:
     results: tuple[Result, ...]
     refused: dict[str, str]
     report: Path
-    answer: Answer
+    conclusion: Conclusion
 
     @property
     def failed(self) -> bool:
@@ -165,7 +166,7 @@ def reanalyse(
     thresholds
         Odds ratios for which P(odds ratio > threshold) is wanted.
     engine
-        ``numpyro``, ``nutpie``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential
+        ``numpyro``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential
         Monte Carlo under readings other than the default, whose log evidence is wanted anyway; models that
         do not make the headline are approximated by ``laplace`` at depths ``quick`` and ``standard``. With
         printed numbers a fit that fails its checks is replaced by sequential Monte Carlo.
@@ -202,20 +203,17 @@ def reanalyse(
     results: list[Result] = []
     fits: dict[tuple[str, str], xr.DataTree] = {}
     known = _Known(pairs)
-    with Drawer(len(pairs)) as drawer:
-        for name, reading in pairs:
-            shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
-            say(f"{study.id}: {shown}, {chosen.name} priors")
-            model = described(name)
-            told = study.under(reading).divided(model.division)
-            own = _engine(told, depth, is_leader=name == lead)
-            run = _Run(told, model, chosen, engine or own, settings, depth)
-            tree, result = _write(
-                run, known, folder, thresholds, drawer, f"{study.id}: {shown}", say
-            )
-            results.append(result)
-            if depth and not is_asked_for(model.name):
-                fits[name, reading] = tree
+    for name, reading in pairs:
+        shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
+        say(f"{study.id}: {shown}, {chosen.name} priors")
+        model = described(name)
+        told = study.under(reading).divided(model.division)
+        own = _engine(told, depth, is_leader=name == lead)
+        run = _Run(told, model, chosen, engine or own, settings, depth)
+        tree, result = _write(run, known, folder, thresholds, f"{study.id}: {shown}", say)
+        results.append(result)
+        if depth and not is_asked_for(model.name):
+            fits[name, reading] = tree
     if fits and depth:
         seed = int(settings.get("seed", SEED))
         told = study.under(_leader(study, results).reading)
@@ -223,7 +221,7 @@ def reanalyse(
     return Reanalysis(study, tuple(results), refused, *_report(folder, study))
 
 
-def _report(folder: Path, study: Study) -> tuple[Path, Answer]:
+def _report(folder: Path, study: Study) -> tuple[Path, Conclusion]:
     """Write appendix and report of all that is in a folder, whichever of it this run has made.
 
     Who leads among models that tell patients apart by levels or subgroups has no four cells to show.
@@ -233,7 +231,7 @@ def _report(folder: Path, study: Study) -> tuple[Path, Answer]:
     told = study.under(lead.choice[0]).divided(lead.model.division)
     write_appendix(told, lead.summary, folder, lead.failed)
     report = write_report(folder, study)
-    return report.page, report.answer
+    return report.page, report.conclusion
 
 
 class _Known:
@@ -306,7 +304,7 @@ def _evidence_by_weights(run: _Run, tree: xr.DataTree) -> float | None:
     """
     if run.depth not in (QUICK, STANDARD):
         return None
-    priors, seed = run.priors.only(run.model, run.study), sampling.provenance(tree)["seed"]
+    priors, seed = priors_for(run.priors, run.model, run.study), sampling.provenance(tree)["seed"]
     posterior = tree["posterior"].to_dataset()
     whole = Marginals(run.study, run.model, priors, posterior, seed).whole
     return None if whole.verdict == laplace.BAD else whole.log_evidence
@@ -333,11 +331,10 @@ def _write(
     known: _Known,
     folder: Path,
     thresholds: Sequence[float],
-    drawer: Drawer,
     shown: str,
     say: Callable[[str], None],
 ) -> tuple[xr.DataTree, Result]:
-    """Make a fit, answer every estimand, and have the fit's folder written."""
+    """Make a fit, answer every estimand, and write the fit's folder."""
     study, model, priors = run.study, run.model, run.priors
     tree, table, evidence = _sampled(run, known)
     conflict = _conflict(run, known, tree, evidence)
@@ -364,13 +361,13 @@ def _write(
         table,
         failed,
         cautions,
-        remarks(summary, study, cautions),
+        caveats(summary, study, cautions),
         conflict,
         store.changes(target, info),
     )
     tree.attrs["failed_checks"] = "; ".join(failed)
 
-    def tables(writing: Path) -> None:
+    with store.whole_folder(target) as writing:
         store.write_table(summary, writing / store.SUMMARY, failed)
         store.write_table(table, writing / store.CHECKS, failed)
         store.write_table(cells_table(study), writing / store.CELLS, failed)
@@ -382,14 +379,8 @@ def _write(
             store.write_table(overlap.balance, writing / store.BALANCE, failed)
         store.write_draws(tree, writing / store.DRAWS)
         store.write_info({**info, **_told(study, result)}, writing / store.INFO)
-
-    drawer.write(
-        target,
-        tables,
-        View(tree, study, model, summary),
-        failed,
-        finished=lambda: say(f"{shown}: {target} ({result.changes})"),
-    )
+        draw(FIT, View(tree, study, model, summary), writing, failed)
+    say(f"{shown}: {target} ({result.changes})")
     if failed:
         warnings.warn(
             f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
@@ -416,7 +407,7 @@ def _told(study: Study, result: Result) -> dict[str, Any]:
         "open": open_questions(study),
         "agreement": [str(a) for a in headline.agreements(result.summary)],
         "cautions": result.cautions,
-        "remarks": result.remarks,
+        "caveats": [asdict(caveat) for caveat in result.caveats],
         "conflict": None if conflict is None else conflict.as_json(),
         "conflict_words": "" if conflict is None else str(conflict),
         "sizes": size_changes(result.summary),

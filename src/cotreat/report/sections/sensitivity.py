@@ -1,18 +1,17 @@
 """What the answers depend on: priors, readings, models, and how much of them is prior at all."""
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from cotreat.core.constants import DECIDED, SEED, STANDARD
+from cotreat.core.constants import SEED, STANDARD
 from cotreat.inference.batch import DRAWS
 from cotreat.inference.sampling import provenance
 from cotreat.plots import SENSITIVITY, draw
 from cotreat.plots.records import Sensitivity
-from cotreat.priors.sets import PriorSet
-from cotreat.report.sections.sensitivity_beliefs import critical_sds_of, grid_of, reverse_bayes_of
+from cotreat.priors.prior import PriorSet
+from cotreat.report.sections.sensitivity_beliefs import grid_of, reverse_bayes_of
 from cotreat.report.sections.sensitivity_choices import hinges_of
 from cotreat.report.sections.sensitivity_weights import induced_of, power_scaling_of
 from cotreat.results.supplementary import Fits, Part, Say, versions, write_part
@@ -29,7 +28,6 @@ def write(
     depth: str = STANDARD,
     seed: int = SEED,
     say: Say = lambda _: None,
-    thresholds: Sequence[float] = (DECIDED,),
 ) -> Path:
     """Work out what the answers of a study depend on, and write ``FOLDER/sensitivity/``.
 
@@ -45,8 +43,6 @@ def write(
         ``full``: readings × models × priors and both grids crossed.
     say
         Called with lines of progress.
-    thresholds
-        Of P(synergy), for each of which the critical prior SD of every interaction is found.
 
     Returns
     -------
@@ -59,7 +55,7 @@ def write(
     work.answers(plan.every)  # all in one batch
     parts = [hinges_of(work, plan)]
     if plan.grid:
-        parts += [grid_of(work, plan), critical_sds_of(work, depth, thresholds)]
+        parts.append(grid_of(work, plan))
     say("power scaling, reverse Bayes, the prior of every estimand …")
     parts += [power_scaling_of(work, tree), reverse_bayes_of(work), induced_of(work, tree)]
     say("figures …")
@@ -80,7 +76,6 @@ def write(
             "engine of the others": "laplace, in batches",
             "effective draws": work.effective,
             "draws": DRAWS,
-            "thresholds": list(thresholds),
         },
         versions=versions("arviz", "jax", "numpy", "pymc", "pytensor", "scipy"),
     )

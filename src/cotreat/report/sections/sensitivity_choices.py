@@ -7,11 +7,11 @@ import pandas as pd
 from cotreat.core.constants import CONTRADICTED, DECIDED
 from cotreat.estimands.estimand import name_of
 from cotreat.estimands.measures import MEASURES
-from cotreat.headline import share
 from cotreat.inference import laplace
 from cotreat.inference.batch import Specification
 from cotreat.plots import SENSITIVITY, picture
-from cotreat.priors.sets import in_words, is_belief
+from cotreat.priors.belief_grid import in_words, is_belief
+from cotreat.results.headline import share
 from cotreat.results.supplementary import MULTIVERSE, Section
 from cotreat.sensitivity import multiverse
 from cotreat.sensitivity.fits import Piece, Plan, Work, pair_in_words

@@ -1,4 +1,4 @@
-"""What a reader is told first: the headline table, and how far the families agree."""
+"""Build the headline table, and count the scales that agree on synergy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.core.constants import DECIDED, OBSERVED, is_undefined
+from cotreat.core.constants import DECIDED, EXTRAPOLATED, OBSERVED, is_undefined
 from cotreat.estimands.estimand import EVERY, name_of, subject_of
 from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
 from cotreat.models.registry import rank
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR
-from cotreat.study.regimens import adds_one
+from cotreat.study.regimens import NONE, adds_one
 from cotreat.study.study import NOT_IDENTIFIED
 
 NOISE = 1e-12
@@ -19,6 +19,21 @@ REPEATED = ("risk_difference", "risk_ratio", "marginal_odds_ratio", "nnt")
 """Contrasts of risks, which a summary has beside odds ratios."""
 KEYS = ["estimand", "background", "scale"]
 """What tells the questions of a summary apart."""
+
+IDENTIFICATION = "identification"
+PROBABILITY = "P(ratio > 1) or P(synergy)"
+PRIOR_PROBABILITY = "prior P"
+"""Headings of columns: whether the evidence alone determines a row, and its probabilities. Of an odds ratio
+the probability is that it is above 1, of a measure of synergy P(synergy)."""
+
+STATUS = {OBSERVED: "identified", EXTRAPOLATED: "not identified"}
+
+
+def status(availability: str) -> str:
+    """Write the identification of an estimand: identified, not identified, or not estimable and why."""
+    if is_undefined(availability):
+        return availability.replace("undefined", "not estimable", 1)
+    return STATUS.get(availability, availability)
 
 
 def leader(models: list[str]) -> str:
@@ -30,13 +45,12 @@ def leader(models: list[str]) -> str:
 
 
 def headline(summary: pd.DataFrame) -> pd.DataFrame:
-    """Reduce a summary to its chief odds ratios and one measure of each family.
+    """Reduce a summary to its main odds ratios and one measure per scale.
 
-    The odds ratios are those against the first regimen that the evidence observes, those of a
-    combination against itself less one treatment, and any with a threshold.
-
-    Of printed numbers it holds all ratios that they determine, then the measures on the empty
-    background, which they do not, with prior beside posterior.
+    The odds ratios are those against the first regimen with patients, those of a combination against the
+    same without one treatment, and any with a threshold. Of reported estimates the table holds all ratios
+    that they identify, then the measures with no other study drug, which they do not, with prior and
+    posterior.
 
     Returns
     -------
@@ -50,8 +64,8 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
         beside = summary[summary.estimator == name].drop_duplicates(KEYS)
         beside = beside[[*KEYS, "availability", "estimate", "lower", "upper"]]
         rows = rows.merge(beside, on=KEYS, how="left", suffixes=("", suffix))
-    # Of a measure on two scales the first, judged one is shown; of the ratio of odds ratios both, for
-    # its value in print is that of the event.
+    # Of a measure judged on two sides the first is shown; of the ratio of odds ratios both, because the
+    # reported one is of the event.
     keep = ~rows.duplicated(["estimand", "background"]) | (rows.estimand.map(name_of) == "ror")
     return pd.DataFrame([_headline_row(row) for row in rows[keep].itertuples()])
 
@@ -64,7 +78,7 @@ def _of_printed(summary: pd.DataFrame) -> pd.DataFrame:
         rows = rows.merge(beside, on=KEYS, how="left", suffixes=("", f"_{name}"))
     names = rows.estimand.map(name_of)
     on_none = (rows.background == "none") | rows.background.str.startswith(EVERY)
-    # What a level or subgroup was not printed of is what such a model is run for.
+    # Levels and subgroups that are not reported are what such a model is run for.
     is_set = rows.estimand.str.contains(" vs not ", regex=False)
     is_ratio = ~names.isin([*MEASURES, "risk", *REPEATED]) & (
         (rows.availability == OBSERVED) | is_set
@@ -77,14 +91,14 @@ def _of_printed(summary: pd.DataFrame) -> pd.DataFrame:
 
 def _printed_row(row: Any) -> dict[str, str]:
     cells = _headline_row(row)
-    del cells["maximum likelihood (95%)"], cells["scale"]
+    del cells["maximum likelihood (95%)"], cells["judged on"]
     posterior = cells.pop("posterior (95% credible)")
     prior = _numbers(row.estimate_prior, row.lower_prior, row.upper_prior)
     return {
         "estimand": cells.pop("estimand"),
-        "availability": cells.pop("availability"),
+        IDENTIFICATION: cells.pop(IDENTIFICATION),
         "posterior (95% credible)": posterior,
-        "printed (95%)": _numbers(row.estimate_printed, row.lower_printed, row.upper_printed),
+        "reported (95%)": _numbers(row.estimate_printed, row.lower_printed, row.upper_printed),
         "prior (95%)": prior,
         **cells,
     }
@@ -110,16 +124,16 @@ def _is_headline(summary: pd.DataFrame) -> Callable[[str], bool]:
 def _headline_row(row: Any) -> dict[str, str]:
     label = row.estimand
     if name_of(label) in MEASURES and not row.background.startswith(EVERY):
-        label += f" on {row.background}" if row.background != "none" else ""
+        label += f" with {row.background}" if row.background != "none" else ""
     return {
         "estimand": label,
-        "scale": row.scale,
+        "judged on": row.scale,
         "posterior (95% credible)": _numbers(row.estimate, row.lower, row.upper),
         "maximum likelihood (95%)": _likelihood(row) if hasattr(row, "estimate_ml") else "",
-        "P(> null)": share(row.probability),
-        "prior P": share(row.prior_probability),
-        "learnt": _learnt(row.contraction),
-        "availability": row.availability,
+        PROBABILITY: share(row.probability),
+        PRIOR_PROBABILITY: share(row.prior_probability),
+        "posterior contraction": _contraction(row.contraction),
+        IDENTIFICATION: status(row.availability),
     }
 
 
@@ -134,17 +148,17 @@ def _likelihood(row: Any) -> str:
 def _numbers(estimate: float, lower: float, upper: float) -> str:
     if pd.isna(estimate):
         return ""
-    interval = "" if pd.isna(lower) else f" ({_digits(lower)} to {_digits(upper)})"
-    return _digits(estimate) + interval
+    interval = "" if pd.isna(lower) else f" ({digits(lower)} to {digits(upper)})"
+    return digits(estimate) + interval
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
     """Write three significant digits, zeros at the end included; rounding noise is 0."""
     value = 0.0 if abs(value) < NOISE else value
     return f"{value:#.3g}".rstrip(".")
 
 
-def _learnt(contraction: float) -> str:
+def _contraction(contraction: float) -> str:
     if pd.isna(contraction):
         return ""
     return "< 0" if contraction < 0 else f"{contraction:.2f}"
@@ -159,7 +173,7 @@ def share(probability: float) -> str:
     return f"{probability:.3f}"
 
 
-# --- Agreement of the families ---------------------------------------------------------------------
+# --- Agreement of the scales -------------------------------------------------------------------------
 
 
 def judged(summary: pd.DataFrame) -> pd.DataFrame:
@@ -171,46 +185,47 @@ def judged(summary: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many of the five families of synergy say the same of a pair on a background.
+    """How many of the five scales of synergy agree on a pair with a co-treatment.
 
     Attributes
     ----------
-    families : int
-        Families that have a probability at all: defined, and not fixed by the model.
+    scales : int
+        Scales that have a probability at all: defined, and not fixed by the model.
     agree : int
-        Families on the side where most of them are.
+        Scales on the side where most of them are.
     towards : str
         That side: ``synergy`` or ``antagonism``.
-    decided_for, decided_against : int
-        Families with P ≥ 0.975 and with P ≤ 0.025.
-    availability : str
-        That of the background's measures: ``observed`` or ``extrapolated``.
+    conclusive_for, conclusive_against : int
+        Scales with P(synergy) ≥ 0.975 and with P(synergy) ≤ 0.025.
+    identified : bool
+        Whether the evidence alone determines the measures.
     """
 
     pair: str
-    background: str
-    families: int
+    co_treatment: str
+    scales: int
     agree: int
     towards: str
-    decided_for: int
-    decided_against: int
-    availability: str
+    conclusive_for: int
+    conclusive_against: int
+    identified: bool
 
     def __str__(self) -> str:
-        undecided = self.families - self.decided_for - self.decided_against
-        where = f" on background {self.background}" if self.background else ""
-        how = "" if self.availability == OBSERVED else f" ({self.availability})"
-        decided = self.decided_for + self.decided_against
-        agree = "agree on" if decided == self.families else "agree in leaning towards"
+        none = "no other study drug" if self.co_treatment == NONE else self.co_treatment
+        where = f" with {none}" if self.co_treatment else ""
+        conclusive = self.conclusive_for + self.conclusive_against
+        agree = "agree on" if conclusive == self.scales else "point to"
+        found = f"{self.pair}{where}: {self.agree} of {self.scales} scales {agree} {self.towards}; "
+        if not self.identified:
+            return f"{found}none is identified"
         return (
-            f"{self.pair}{where}{how}: {self.agree} of {self.families} families {agree} "
-            f"{self.towards}; decided for synergy {self.decided_for}, against "
-            f"{self.decided_against}, undecided {undecided}"
+            f"{found}conclusive for synergy {self.conclusive_for}, against {self.conclusive_against}, "
+            f"inconclusive {self.scales - conclusive}"
         )
 
 
 def agreements(summary: pd.DataFrame) -> list[Agreement]:
-    """Count the families behind each pair of treatments and each background of a summary."""
+    """Count the scales that agree on each pair of treatments and co-treatment of a summary."""
     rows = judged(summary)
     rows = rows[rows.measure.isin(REPRESENTATIVE.values())]
     shared = rows.background.str.startswith(EVERY)
@@ -220,17 +235,17 @@ def agreements(summary: pd.DataFrame) -> list[Agreement]:
     ]
 
 
-def _count(pair: str, background: str, rows: pd.DataFrame) -> Agreement:
+def _count(pair: str, co_treatment: str, rows: pd.DataFrame) -> Agreement:
     probability = rows.probability
     towards_synergy = int((probability > 0.5).sum())
     agree = max(towards_synergy, len(probability) - towards_synergy)
     return Agreement(
         pair=pair,
-        background=background,
-        families=len(probability),
+        co_treatment=co_treatment,
+        scales=len(probability),
         agree=agree,
         towards="synergy" if agree == towards_synergy else "antagonism",
-        decided_for=int((probability >= DECIDED).sum()),
-        decided_against=int((probability <= 1 - DECIDED).sum()),
-        availability=rows.availability.iloc[0],
+        conclusive_for=int((probability >= DECIDED).sum()),
+        conclusive_against=int((probability <= 1 - DECIDED).sum()),
+        identified=bool((rows.availability == OBSERVED).iloc[0]),
     )
