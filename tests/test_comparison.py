@@ -34,7 +34,8 @@ from cotreat.inference.gaussian_mixture import Normals, terms
 from cotreat.inference.marginal_likelihood import Marginals, _given_zero
 from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
-from cotreat.plots.left_out import draw, panels_of
+from cotreat.plots.left_out import left_out, panels_of
+from cotreat.plots.records import Comparison
 from cotreat.priors.sets import prior_set
 from cotreat.report.sections.comparison import Findings, in_words, told
 from cotreat.results import store
@@ -854,10 +855,10 @@ def test_numbers_that_are_no_points_are_drawn_as_what_they_are():
     ratios, p_values = panels_of(own, shown)
     assert (ratios.rows[0].wide, ratios.rows[0].towards) == ((1, 5), 0)
     assert p_values.rows[0].towards == -1
-    figure = draw(own, "interaction", shown)
+    figure = left_out(Comparison(own, "interaction", shown))
     words = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert "<0.043; 0.01 to 0.90" in words
-    assert words.count("printed; predicted, 95%") == 2
+    assert words.count("reported; predicted, 95%") == 2
     (legend,) = figure.legends
     assert "†: " in legend.get_title().get_text()
 

@@ -33,6 +33,7 @@ from cotreat.models.build import build, shape_of
 from cotreat.models.registry import MODELS, find_model
 from cotreat.models.select import priors_for
 from cotreat.plots import tipping
+from cotreat.plots.records import Bias
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
 from tests.test_summary import draws as draws_of
@@ -305,8 +306,8 @@ def test_the_picture_says_how_many_conclusions_it_leaves_out():
     one = Surface(estimand, "observed", steps, steps, *[flat] * len(PARTS), plausible={})
     for count, is_told in ((9, False), (11, True)):
         with off_screen():
-            figure = tipping.draw(study, [one] * count, model="interaction", priors="weak")
-        words = " ".join(text.get_text() for text in figure.texts)
+            figure = tipping.tipping(Bias(study, "interaction", "weak", [one] * count))
+        words = figure.legends[0].get_title().get_text()
         assert ("2 more conclusions are in tipping.csv" in words) == is_told
 
 

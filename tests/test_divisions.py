@@ -696,10 +696,10 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
     assert modification.upper / modification.lower < alone.upper / alone.lower
     rows = levels.rows_to_draw(View(tree, told, model, table))
     assert [row.name for row in rows] == [
-        "drug A, against none",
+        "drug A vs none",
         "up to 40 years",
         "over 40 years",
-        "drug B, against none",
+        "drug B vs none",
         "up to 40 years",
         "over 40 years",
     ]
@@ -925,8 +925,8 @@ def test_the_flagship_teaches_its_lower_dose(sun):
     assert 2.0 < low.estimate < 2.8
     assert 20 < size.estimate < 50
     heading, lower, higher = levels.rows_to_draw(View(tree, told, MODELS["dose"], table))
-    assert (heading.name, heading.is_heading) == ("tacrolimus, against none", True)
-    assert [line.is_printed for line in higher.lines] == [False, True]
+    assert (heading.name, heading.is_heading) == ("tacrolimus vs none", True)
+    assert [line.is_reported for line in higher.lines] == [False, True]
     assert len(lower.lines) == 1
     assert lower.prior is not None
 

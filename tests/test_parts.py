@@ -4,7 +4,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from cotreat.plots import Picture
+from cotreat.core.figures import Picture
+from cotreat.plots.style import save
 from cotreat.results import store, supplementary
 from cotreat.results.supplementary import Part, PartError, Section, read_part, write_part
 
@@ -25,16 +26,24 @@ PART = Part(
 )
 
 
-def drawn():
+def drawer(*names):
+    """Return what draws one figure per name, and the figures that it has drawn."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(1, 1))
-    figure.subplots().plot([0, 1])
-    return {"out": figure}
+    figures = {name: Figure(figsize=(1, 1)) for name in names}
+
+    def draw(folder, failed):
+        for name, figure in figures.items():
+            figure.subplots().plot([0, 1])
+            save(figure, folder / f"{name}.png", failed)
+        return [Picture(name, "Dots.", "Plot.") for name in figures]
+
+    return draw, figures
 
 
 def test_a_part_comes_back_as_it_was_written(tmp_path):
-    folder = write_part(tmp_path / "comparison", PART, {"models.csv": TABLE}, drawn())
+    draw, _ = drawer("out")
+    folder = write_part(tmp_path / "comparison", PART, {"models.csv": TABLE}, draw)
     back = read_part(folder)
     assert replace(back, created="") == PART
     assert back.created.startswith("20")
@@ -50,9 +59,9 @@ def test_a_part_comes_back_as_it_was_written(tmp_path):
 
 
 def test_failed_checks_stand_above_tables_and_before_what_was_not_answered(tmp_path):
-    figures = drawn()
+    draw, figures = drawer("out")
     failed = ["additive: R-hat 1.7"]
-    folder = write_part(tmp_path / "comparison", PART, {"models.csv": TABLE}, figures, failed)
+    folder = write_part(tmp_path / "comparison", PART, {"models.csv": TABLE}, draw, failed)
     assert (folder / "models.csv").read_text().startswith("# FAILED CHECK: additive: R-hat 1.7\n")
     assert len(store.read_table(folder / "models.csv")) == 2
     assert read_part(folder).failed == ("additive: R-hat 1.7", "saturated: not refitted.")
@@ -62,7 +71,8 @@ def test_failed_checks_stand_above_tables_and_before_what_was_not_answered(tmp_p
 def test_failed_checks_of_the_part_are_kept_beside_those_of_the_call(tmp_path):
     part = replace(PART, failed_checks=("interaction: R-hat 1.5",))
     failed = ["additive: R-hat 1.7", "interaction: R-hat 1.5"]
-    folder = write_part(tmp_path / "comparison", part, {"models.csv": TABLE}, drawn(), failed)
+    draw, _ = drawer("out")
+    folder = write_part(tmp_path / "comparison", part, {"models.csv": TABLE}, draw, failed)
     expected = ("interaction: R-hat 1.5", "additive: R-hat 1.7")
     assert read_part(folder).failed_checks == expected
     assert (folder / "models.csv").read_text().count("# FAILED CHECK") == 2
@@ -71,20 +81,28 @@ def test_failed_checks_of_the_part_are_kept_beside_those_of_the_call(tmp_path):
 @pytest.mark.parametrize(
     ("part", "tables", "figures", "message"),
     [
-        (PART, {}, drawn, "no table models.csv"),
-        (PART, {"models.csv": TABLE}, dict, "figures out without section, or sections without"),
+        (PART, {}, ["out"], "no table models.csv"),
+        (PART, {"models.csv": TABLE}, ["other"], "no figure out"),
         (
             replace(PART, findings=("A.",) * 4),
             {"models.csv": TABLE},
-            drawn,
+            ["out"],
             "4 findings, at most 3",
         ),
     ],
 )
 def test_a_part_that_promises_what_it_does_not_hold(tmp_path, part, tables, figures, message):
     with pytest.raises(PartError, match=message):
-        write_part(tmp_path / "comparison", part, tables, figures())
+        write_part(tmp_path / "comparison", part, tables, drawer(*figures)[0])
     assert not (tmp_path / "comparison").exists()
+
+
+def test_a_figure_without_section_gets_one(tmp_path):
+    draw, _ = drawer("out", "one_more")
+    folder = write_part(tmp_path / "comparison", PART, {"models.csv": TABLE}, draw)
+    *own, last = read_part(folder).sections
+    assert tuple(own) == PART.sections
+    assert last == Section("One more", figure=Picture("one_more", "Dots.", "Plot."))
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from scipy.special import expit
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
 from cotreat.plots import (
-    FIGURES,
+    FIT,
+    KINDS,
     View,
-    draw_figures,
+    figures,
     interval_rows,
     labels,
     odds_ratios,
@@ -27,6 +28,7 @@ from cotreat.plots import (
     style,
     synergy,
 )
+from cotreat.plots import draw as draw_all
 from cotreat.results.summary import POSTERIOR, summarise
 from cotreat.study_file.reader import load_study, parse_study
 
@@ -76,12 +78,14 @@ STUDIES = {
     "three": parse_study(THREE, "three.toml"),
 }
 PNG = b"\x89PNG\r\n\x1a\n"
-OF_PRINTED = {"claims", "claims_predictive", "sizes"}
-"""Figures that only studies with printed numbers, or levels or subgroups, have; tested elsewhere."""
-OF_PATIENTS = {"calibration", "influence"}
-OF_PARTS = {"parts"}
-"""Figures that only patients with covariates have; their tests are in test_plots_patients.py."""
+OF_PRINTED = {"reported", "reported_predictive", "arm_sizes"}
+"""Figures that only studies with reported estimates have."""
+OF_PATIENTS = {"risk_calibration", "influence"}
+"""Figures that only patients with covariates have."""
+OF_PARTS = {"levels"}
+"""Figures that only studies with levels or subgroups have."""
 ELSEWHERE = OF_PRINTED | OF_PATIENTS | OF_PARTS
+FIGURES = figures(FIT)
 
 
 # --- A fit without sampling ----------------------------------------------------------------------
@@ -170,7 +174,7 @@ def three():
 
 def draw(name, view):
     with style.off_screen():
-        return FIGURES[name].make(view)
+        return FIGURES[name].drawing(view)
 
 
 def markers(axes, *shapes):
@@ -194,7 +198,8 @@ def texts(figure):
     ],
 )
 def test_every_figure_is_written(tmp_path, study, model, left_out):
-    written = draw_figures(tmp_path / "new", fake_view(study, model))
+    drawn = draw_all(FIT, fake_view(study, model), tmp_path / "new")
+    written = [picture.name for picture in drawn]
     assert written == [name for name in FIGURES if name not in left_out]
     files = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert files == sorted(f"{name}.png" for name in written)
@@ -209,7 +214,7 @@ def test_every_figure_is_written(tmp_path, study, model, left_out):
 def test_a_failed_check_stands_in_red_above_every_figure(tmp_path, monkeypatch, isis2):
     saved = []
     monkeypatch.setattr(style, "save", lambda figure, _, failed: saved.append((figure, failed)))
-    draw_figures(tmp_path, isis2, ["R-hat: 1.53 (alpha), should be ≤ 1.01", "another"])
+    draw_all(FIT, isis2, tmp_path, ["R-hat: 1.53 (alpha), should be ≤ 1.01", "another"])
     assert len(saved) == len(FIGURES) - len(ELSEWHERE)
     for figure, failed in saved:
         style.warn(figure, failed[0])
@@ -222,7 +227,7 @@ def test_a_failed_check_stands_in_red_above_every_figure(tmp_path, monkeypatch, 
 
 
 def test_no_red_line_without_a_failure(tmp_path, isis2):
-    figure = draw("comparison", isis2)
+    figure = draw("odds_ratios", isis2)
     style.save(figure, tmp_path / "a.png")
     assert "FAILED" not in " ".join(texts(figure))
 
@@ -230,7 +235,7 @@ def test_no_red_line_without_a_failure(tmp_path, isis2):
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in ELSEWHERE])
 def test_a_line_below_every_figure_names_the_fit(isis2, name):
     figure = draw(name, isis2)
-    style.sign(figure, isis2)
+    style.write_below(figure, isis2.footer)
     line = figure.texts[-1]
     assert line.get_text() == "study isis2 · model interaction · priors weak"
     line.set_in_layout(False)
@@ -238,8 +243,8 @@ def test_a_line_below_every_figure_names_the_fit(isis2, name):
 
 
 def test_the_legend_stays_above_the_line_when_the_figure_is_cut(tmp_path, monkeypatch, isis2):
-    figure = draw("comparison", isis2)
-    style.sign(figure, isis2)
+    figure = draw("odds_ratios", isis2)
+    style.write_below(figure, isis2.footer)
     line, (legend,), gaps = figure.texts[-1], figure.legends, []
 
     def spy(renderer):
@@ -250,7 +255,7 @@ def test_the_legend_stays_above_the_line_when_the_figure_is_cut(tmp_path, monkey
     assert gaps[-1] > 0
 
 
-@pytest.mark.parametrize("name", ["comparison", "synergy", "rank"])
+@pytest.mark.parametrize("name", ["odds_ratios", "synergy", "rank"])
 def test_the_same_fit_gives_the_same_bytes(tmp_path, isis2, name):
     for copy in ("a", "b"):
         style.save(draw(name, isis2), tmp_path / f"{copy}.png")
@@ -290,10 +295,11 @@ def test_importing_the_registry_is_light():
 
 
 def test_the_registry_says_what_each_figure_shows():
-    for name, figure in FIGURES.items():
-        assert figure.name == name
-        assert figure.caption.endswith(".")
-        assert figure.alt.endswith(".")
+    for kind in KINDS:
+        for name, figure in figures(kind).items():
+            assert (figure.name, figure.of, figure.file) == (name, kind, f"{name}.png")
+            assert figure.caption.endswith(".")
+            assert figure.alt.endswith(".")
 
 
 # --- Comparison ----------------------------------------------------------------------------------
@@ -308,7 +314,7 @@ def test_comparison_draws_the_numbers_of_the_summary(isis2):
         expected = summary[summary.estimand == estimand]
         got = [(line.estimate, line.lower, line.upper) for line in row.lines]
         np.testing.assert_array_equal(got, expected[["estimate", "lower", "upper"]].to_numpy())
-    (axes,) = draw("comparison", isis2).axes
+    (axes,) = draw("odds_ratios", isis2).axes
     drawn = sorted(x for x, _ in markers(axes, "o", "s", "^"))
     shown = summary[summary.estimand.isin(wanted)]
     np.testing.assert_array_equal(drawn, sorted(shown.estimate))
@@ -330,7 +336,7 @@ def test_comparison_says_that_maximum_likelihood_is_silent(three):
     posterior, likelihood = row.lines
     assert posterior.is_extrapolated
     assert likelihood.words == "not estimable"
-    figure = draw("comparison", three)
+    figure = draw("odds_ratios", three)
     (axes,) = figure.axes
     places = [text.get_position()[0] for text in axes.texts if text.get_text() == "not estimable"]
     assert posterior.estimate in places
@@ -341,8 +347,8 @@ def test_comparison_sums_up_the_backgrounds_without_patients():
     view = fake_view("three", "saturated")
     *_, heading, last = odds_ratios.rows_to_draw(view)
     assert heading.is_heading
-    assert last.name == "6 pairs and backgrounds"
-    assert last.lines[0].words.startswith("undefined: no patients")
+    assert last.name == "6 pairs and co-treatments"
+    assert last.lines[0].words.startswith("not estimable: no patients")
 
 
 def test_an_endless_interval_ends_in_an_arrowhead():
@@ -446,7 +452,10 @@ def test_synergy_says_what_a_design_leaves_undefined():
 
 def test_synergy_marks_extrapolation_and_names_backgrounds(three):
     every = synergy.panels(three)
-    assert [panel.background for panel in every[:2]] == ["none", "mycophenolate mofetil"]
+    assert [panel.co_treatment for panel in every[:2]] == [
+        "with no other study drug",
+        "with mycophenolate mofetil",
+    ]
     rors = [
         row for panel in every for row in panel.rows if row.measure and row.measure.name == "ror"
     ]
@@ -456,7 +465,7 @@ def test_synergy_marks_extrapolation_and_names_backgrounds(three):
         assert one.probability == other.probability  # one for each pair, on every background
     figure = draw("synergy", three)
     assert markers(figure.axes[0], "D")
-    assert "extrapolated" in texts(figure)
+    assert "not identified" in texts(figure)
 
 
 @pytest.mark.parametrize("ends", [(0.2, 0.6), (0.4, 0.9), (0.3, 0.75), (0.25, 0.95)])
@@ -468,7 +477,7 @@ def test_the_word_beside_an_extrapolated_row_stays_in_the_panel(three, ends):
     axes = grid[0, 0]
     synergy._draw_panel(axes, synergy.Panel("a", "b", (row, one.rows[-2])))
     figure.draw_without_rendering()
-    (word,) = [text for text in axes.texts if text.get_text() == "extrapolated"]
+    (word,) = [text for text in axes.texts if text.get_text() == "not identified"]
     extent, panel = word.get_window_extent(), axes.get_window_extent()
     assert panel.x0 < extent.x0
     assert extent.x1 < panel.x1
@@ -596,7 +605,7 @@ def test_parameters_are_called_by_what_they_are():
 def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
     study = parse_study(THREE.replace("tacrolimus", "$10 drug_1^2 $"), "three.toml")
     view = fake_view("three", "interaction")
-    figure = draw("comparison", View(view.tree, study, view.model, view.summary))
+    figure = draw("odds_ratios", View(view.tree, study, view.model, view.summary))
     style.save(figure, tmp_path / "a.png")
     assert any("$10 drug_1^2 $" in text for text in texts(figure))
 
@@ -624,5 +633,5 @@ def test_log_ticks_are_few_and_round(lower, upper, ticks):
 def test_legend_marks_differ_in_shape_too(isis2):
     looks = interval_rows.looks(odds_ratios.rows_to_draw(isis2))
     assert len({look["marker"] for look in looks.values()}) == len(looks) == 3
-    legend = draw("comparison", isis2).legends[0]
+    legend = draw("odds_ratios", isis2).legends[0]
     assert len(legend.findobj(Line2D)) >= 3

@@ -28,7 +28,7 @@ def cohort(study):  # noqa: F811
 
 def test_calibration_draws_groups_of_predicted_risk(cohort):
     found = calibration_of(cohort.tree, cohort.study.cells)
-    figure = draw("calibration", cohort)
+    figure = draw("risk_calibration", cohort)
     (axes,) = figure.axes
     groups = found.groups
     assert markers(axes, "D") == list(zip(groups.predicted, groups.observed, strict=True))
@@ -36,7 +36,7 @@ def test_calibration_draws_groups_of_predicted_risk(cohort):
     ends = np.array([segment[:, 1] for segment in bars.get_segments()])
     np.testing.assert_allclose(ends, groups[["lower", "upper"]])
     words = axes.get_title(loc="left")
-    assert words.startswith("10 groups of 30 patients, those that the model was fitted to\n")
+    assert words.startswith("10 groups of 30 patients, the same that the model was fitted to\n")
     assert f"slope {found.slope:.2f}" in words
     # The observed share of a group is its events over its patients, cell by cell.
     group = cohort.tree["constant_data"]["risk_group_of"].values
@@ -54,10 +54,10 @@ def test_influence_draws_cells_in_the_rows_of_their_regimens(cohort):
     for row, regimen in enumerate(cohort.study.counted):
         inside = np.abs(drawn[:, 1] - row) < 0.5
         assert sorted(drawn[inside, 0]) == sorted(k[regimens == regimen])
-    assert axes.get_title(loc="left") == f"2 of {len(k)} cells above 0.7"
+    assert axes.get_title(loc="left") == f"2 of {len(k)} covariate patterns above 0.7"
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names == ["drug A", "drug B", "drug A + drug B"]
-    assert axes.get_xlabel() == "Pareto k of leaving a cell out"
+    assert axes.get_xlabel() == "Pareto k of leaving one covariate pattern out"
 
 
 def test_predictive_draws_the_events_of_regimens_not_of_cells(cohort):
@@ -69,7 +69,7 @@ def test_predictive_draws_the_events_of_regimens_not_of_cells(cohort):
 @pytest.mark.parametrize("name", sorted(OF_PATIENTS))
 def test_no_text_of_patients_figures_is_cut_or_runs_into_another(cohort, name):
     figure = draw(name, cohort)
-    style.sign(figure, cohort)
+    style.write_below(figure, cohort.footer)
     figure.draw_without_rendering()
     (axes,) = figure.axes
     boxes = [t.get_window_extent() for t in axes.get_yticklabels()]
@@ -81,7 +81,7 @@ def test_no_text_of_patients_figures_is_cut_or_runs_into_another(cohort, name):
 
 def test_counts_have_no_figures_of_patients(cohort):
     isis2 = View(cohort.tree, load_study("isis2"), cohort.model, cohort.summary)
-    assert draw("calibration", isis2) is None
+    assert draw("risk_calibration", isis2) is None
     assert draw("influence", isis2) is None
 
 

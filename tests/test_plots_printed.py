@@ -15,12 +15,13 @@ from cotreat.evidence import reported
 from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.plots import (
-    FIGURES,
-    STUDY_FIGURES,
+    FIT,
+    STUDY,
     View,
     arm_sizes,
-    draw_figures,
+    figures,
     interpretations,
+    interpretations_arm_sizes,
     interval_rows,
     labels,
     odds_ratios,
@@ -30,7 +31,9 @@ from cotreat.plots import (
     risks,
     style,
 )
-from cotreat.plots import reported as claims_figure
+from cotreat.plots import draw as draw_all
+from cotreat.plots import reported as reported_figure
+from cotreat.plots.records import Interpretations
 from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR, summarise
 from cotreat.study_file.reader import parse_study
 from tests.test_plots import OF_PARTS, OF_PATIENTS
@@ -38,6 +41,7 @@ from tests.test_plots import OF_PARTS, OF_PATIENTS
 SUN = load_study("sun2024")
 READING = "four-set-products"
 RATIOS = ["tac", "tac-cyc-vs-cyc", "tac-mmf-vs-cyc", "tac-cyc-vs-mmf", "tac-mmf-vs-mmf"]
+FIGURES = figures(FIT)
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -70,7 +74,7 @@ def smc_fit(printed_fit):
 
 def draw(name, view):
     with style.off_screen():
-        return FIGURES[name].make(view)
+        return FIGURES[name].drawing(view)
 
 
 def markers(axes, *shapes):
@@ -101,7 +105,8 @@ def of(view, estimator, *estimands):
     [("printed_fit", {"predictive"}), ("smc_fit", {"predictive", "energy"})],
 )
 def test_every_figure_is_written(tmp_path, request, sampler, left_out):
-    written = draw_figures(tmp_path, request.getfixturevalue(sampler))
+    drawn = draw_all(FIT, request.getfixturevalue(sampler), tmp_path)
+    written = [picture.name for picture in drawn]
     assert written == [name for name in FIGURES if name not in left_out | OF_PATIENTS | OF_PARTS]
     for name in written:
         content = (tmp_path / f"{name}.png").read_bytes()
@@ -120,7 +125,7 @@ def test_every_figure_is_written(tmp_path, request, sampler, left_out):
 )
 def test_no_text_is_cut_or_runs_into_another(printed_fit, name):
     figure = draw(name, printed_fit)
-    style.sign(figure, printed_fit)
+    style.write_below(figure, printed_fit.footer)
     figure.draw_without_rendering()
     legends = [legend.get_window_extent() for legend in figure.legends]
     for axes in figure.axes:
@@ -135,9 +140,11 @@ def test_no_text_is_cut_or_runs_into_another(printed_fit, name):
 
 @pytest.mark.slow
 def test_the_line_below_a_figure_names_the_reading(printed_fit):
-    figure = draw("sizes", printed_fit)
-    style.sign(figure, printed_fit)
-    words_below = "study sun2024 · model exchangeable · priors weak · reading four-set-products"
+    figure = draw("arm_sizes", printed_fit)
+    style.write_below(figure, printed_fit.footer)
+    words_below = (
+        "study sun2024 · model exchangeable · priors weak · interpretation four-set-products"
+    )
     assert figure.texts[-1].get_text() == words_below
 
 
@@ -155,7 +162,7 @@ def test_claims_stand_beside_the_posterior_of_the_summary(printed_fit):
         "product[TAC:CYC]",
         "product[TAC:MMF]",
     ]
-    (axes,) = draw("claims", printed_fit).axes
+    (axes,) = draw("reported", printed_fit).axes
     columns = ["estimate", "lower", "upper"]
     posterior = of(printed_fit, POSTERIOR, *labels)[columns]
     seen = of(printed_fit, PRINTED, *labels[:5])[columns]
@@ -168,14 +175,14 @@ def test_claims_stand_beside_the_posterior_of_the_summary(printed_fit):
 
 @pytest.mark.slow
 def test_claims_are_written_as_printed(printed_fit):
-    figure = draw("claims", printed_fit)
+    figure = draw("reported", printed_fit)
     written = texts(figure)
     assert "2.82 (1.89–4.22)" in written
     assert "p = 0.043 (> 1)" in written
     assert "TAC+MMF vs MMF †" in written
     below = " ".join(written).replace("\n", " ")
     assert "TAC+MMF vs MMF follows from TAC+CYC vs CYC, TAC+MMF vs CYC, TAC+CYC vs MMF" in below
-    assert "not used in this reading: dose, dose-trend, duration, duration-trend" in below
+    assert "not used under this interpretation: dose, dose-trend, duration, duration-trend" in below
 
 
 def test_a_crude_number_among_adjusted_ones_is_called_so():
@@ -216,7 +223,7 @@ def _sun_with(line, claim):
 
 @pytest.mark.slow
 def test_diamonds_stand_at_the_printed_numbers(printed_fit):
-    figure = draw("claims_predictive", printed_fit)
+    figure = draw("reported_predictive", printed_fit)
     ratios, errors, deviates, events = figure.axes
     data = reported.observed(reported.printed(printed_fit.study))
     at = [[x for x, _ in markers(axes, "D")] for axes in figure.axes]
@@ -235,7 +242,7 @@ def test_diamonds_stand_at_the_printed_numbers(printed_fit):
         for low, high in ((0.025, 0.975), (0.25, 0.75)):
             for wanted in draws.quantile([low, high], ("chain", "draw")).values.T:
                 assert np.isclose(drawn, wanted, rtol=0.01).all(1).any()
-    assert "one diamond in twenty" in " ".join(texts(figure)).replace("\n", " ")
+    assert "one diamond in twenty is expected" in " ".join(texts(figure)).replace("\n", " ")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +267,7 @@ def test_a_p_value_stands_on_the_side_that_is_known(value, sign, at, towards):
 
 @pytest.mark.slow
 def test_sizes_draw_prior_and_posterior_of_the_summary(printed_fit):
-    (axes,) = draw("sizes", printed_fit).axes
+    (axes,) = draw("arm_sizes", printed_fit).axes
     labels = [f"size[{arm}]" for arm in printed_fit.study.present]
     posterior, prior = of(printed_fit, POSTERIOR, *labels), of(printed_fit, PRIOR, *labels)
     np.testing.assert_array_equal([x for x, _ in markers(axes, "o")], posterior.estimate)
@@ -268,9 +275,9 @@ def test_sizes_draw_prior_and_posterior_of_the_summary(printed_fit):
         assert tuple(interval) in ends(axes)
     bands = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
     np.testing.assert_allclose(bands, prior[["lower", "upper"]])
-    below = " ".join(texts(draw("sizes", printed_fit)))
-    assert "nobody printed the size of any arm" in below
-    assert "printed: all patients: 793, 221 with the event; TAC: 244; not TAC: 549" in below
+    below = " ".join(texts(draw("arm_sizes", printed_fit)))
+    assert "the size of any arm is not reported" in below
+    assert "reported: all patients: 793, 221 with the event; TAC: 244; not TAC: 549" in below
 
 
 def test_sizes_that_are_known_are_said_and_not_drawn_as_guesses():
@@ -283,10 +290,10 @@ def test_sizes_that_are_known_are_said_and_not_drawn_as_guesses():
     assert {study.present[at]: size for at, size in found.items()} == {
         "CYC": (100, "counted"),
         "MMF": (100, "counted"),
-        "CYC+MMF": (349, "what the totals leave"),
+        "CYC+MMF": (349, "fixed by the totals"),
     }
     assert arm_sizes.notes(reported.printed(study))[0].startswith(
-        "nobody printed the size of these arms"
+        "the size of these arms is not reported"
     )
 
 
@@ -299,7 +306,7 @@ def test_comparison_is_with_a_printed_reference(printed_fit):
     rows = {row.name: row for row in odds_ratios.rows_to_draw(printed_fit)}
     printed_row = rows["tacrolimus + cyclophosphamide"]
     kinds = [line.kind.partition(",")[0] for line in printed_row.lines]
-    assert kinds == [POSTERIOR, PRINTED]
+    assert kinds == [POSTERIOR, interval_rows.REPORTED]
     assert printed_row.lines[1].estimate == 2.15
     assert not printed_row.lines[1].is_extrapolated
     effect = of(printed_fit, POSTERIOR, "effect_ratio[TAC: CYC vs MMF]").iloc[0]
@@ -323,7 +330,7 @@ def test_comparison_sets_apart_what_is_extrapolated(printed_fit):
         assert (row.prior is not None) == any(line.is_extrapolated for line in posterior)
     bands = [row.prior for row in rows if row.prior is not None]
     assert bands
-    (axes,) = draw("comparison", printed_fit).axes
+    (axes,) = draw("odds_ratios", printed_fit).axes
     drawn = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches]
     np.testing.assert_allclose(drawn, [(band.lower, band.upper) for band in bands])
 
@@ -331,7 +338,7 @@ def test_comparison_sets_apart_what_is_extrapolated(printed_fit):
 def test_printed_numbers_are_filled_diamonds_and_thin():
     lines = (
         interval_rows.Line("posterior, 95%", 2.0, 1.0, 4.0, "", True),
-        interval_rows.Line("printed, 95% Wald", 3.0, 1.5, 6.0),
+        interval_rows.Line("reported, 95% Wald", 3.0, 1.5, 6.0),
     )
     rows = [interval_rows.Row("a", lines)]
     axes = mpl.figure.Figure().add_subplot()
@@ -347,7 +354,7 @@ def test_printed_numbers_are_filled_diamonds_and_thin():
 def test_risks_say_that_nobody_counted(printed_fit):
     figure = draw("risks", printed_fit)
     wide, close = figure.axes
-    assert texts(close).count("nobody counted") == 7
+    assert texts(close).count("not reported") == 7
     assert texts(close).count("no patients") == 1  # with none of the drugs nobody is in the cohort
     assert close.get_xlabel().startswith("implied risk of complete renal response")
     labels = [f"risk[{arm}]" for arm in printed_fit.study.regimens]
@@ -373,11 +380,11 @@ def test_parameters_of_the_evidence_are_among_those_shown(printed_fit):
 
 def test_parameters_of_the_evidence_have_names():
     called = labels.parameter_name
-    assert called(SUN, "sigma", between=": ") == "prognostic score: SD σ, log-odds"
-    assert called(SUN, "loss", between=": ") == "adjustment: loss of precision"
+    assert called(SUN, "sigma", between=": ") == "latent prognostic score: SD σ, log-odds"
+    assert called(SUN, "loss", between=": ") == "covariate adjustment: precision loss"
     assert called(SUN, "share_2", "CYC", between=": ") == "cyclophosphamide: share of its total"
-    assert called(SUN, "tail_p-tac-cyc", between=": ") == "p-tac-cyc: place within its tail"
-    assert called(SUN, "share", "2", between=": ") == "direction 2: coordinate of the sizes"
+    assert called(SUN, "tail_p-tac-cyc", between=": ") == "p-tac-cyc: position within its tail"
+    assert called(SUN, "share", "2", between=": ") == "direction 2: coordinate of the arm sizes"
 
 
 # --- Readings ------------------------------------------------------------------------------------
@@ -416,20 +423,20 @@ def summaries():
 
 
 def test_readings_are_written_as_two_figures(tmp_path, summaries):
-    paths = interpretations.draw_readings(tmp_path / "new", SUN, summaries)
-    assert [path.stem for path in paths] == list(STUDY_FIGURES)
+    drawn = draw_all(STUDY, Interpretations(SUN, summaries), tmp_path / "new")
+    assert [picture.name for picture in drawn] == list(figures(STUDY))
+    paths = [tmp_path / "new" / picture.file for picture in drawn]
     assert all(path.read_bytes().startswith(PNG) for path in paths)
 
 
-def test_the_registry_says_what_the_figures_of_a_study_show():
-    for name, picture in STUDY_FIGURES.items():
-        assert picture.file == f"{name}.png"
-        assert picture.caption.endswith(".")
-        assert picture.alt.endswith(".")
+def test_the_line_below_the_figures_of_a_study_counts_interpretations(summaries):
+    kept = dict(list(summaries.items())[:3])
+    footer = "study sun2024 · model exchangeable · priors weak · 3 of 4 interpretations"
+    assert Interpretations(SUN, kept).footer == footer
 
 
 def test_readings_draw_the_probabilities_of_the_summaries(summaries):
-    figure = interpretations.draw_synergy(SUN, summaries, {})
+    figure = interpretations.interpretations(Interpretations(SUN, summaries))
     look = interpretations.looks(SUN)
     assert len(set(look.values())) == len({color for color, _ in look.values()}) == 4
     assert len({marker for _, marker in look.values()}) == 4
@@ -451,12 +458,12 @@ def test_readings_draw_the_probabilities_of_the_summaries(summaries):
 
 
 def test_each_panel_names_its_own_backgrounds(summaries):
-    figure = interpretations.draw_synergy(SUN, summaries, {})
-    headings = [[t for t in texts(axes) if t.startswith("on ")] for axes in figure.axes]
+    figure = interpretations.interpretations(Interpretations(SUN, summaries))
+    headings = [[t for t in texts(axes) if t.startswith("with ")] for axes in figure.axes]
     assert [own[1] for own in headings] == [
-        "on mycophenolate mofetil",
-        "on cyclophosphamide",
-        "on tacrolimus",
+        "with mycophenolate mofetil",
+        "with cyclophosphamide",
+        "with tacrolimus",
     ]
 
 
@@ -465,15 +472,17 @@ def test_a_measure_without_probability_is_words(summaries):
         silent = table.estimand == "ic[TAC:CYC]"
         table.loc[silent, ["probability", "prior_probability"]] = np.nan
         table.loc[silent, "availability"] = "implied by the model"
-    axes = interpretations.draw_synergy(SUN, summaries, {}).axes[0]
+    axes = interpretations.interpretations(Interpretations(SUN, summaries)).axes[0]
     assert texts(axes).count("implied by the model") == 2
     for table in summaries.values():
         table[["probability", "prior_probability"]] = np.nan
-    assert interpretations.draw_synergy(SUN, summaries, {}) is None
+    assert interpretations.interpretations(Interpretations(SUN, summaries)) is None
 
 
 def test_sizes_by_reading_stand_before_the_prior(summaries):
-    (axes,) = interpretations.draw_sizes(SUN, summaries, {}).axes
+    (axes,) = interpretations_arm_sizes.interpretations_arm_sizes(
+        Interpretations(SUN, summaries)
+    ).axes
     for name, (_, marker) in interpretations.looks(SUN).items():
         table = summaries[name]
         is_size = table.estimand.str.startswith("size[") & (table.estimator == POSTERIOR)
@@ -486,7 +495,9 @@ def test_sizes_by_reading_stand_before_the_prior(summaries):
 
 def test_a_reading_keeps_its_look_where_another_is_missing(summaries):
     kept = {name: table for name, table in summaries.items() if name != SUN.readings[1].id}
-    figure = interpretations.draw_sizes(SUN, kept, {SUN.readings[3].id: "contradicted"})
+    notes = {SUN.readings[3].id: "contradicted"}
+    record = Interpretations(SUN, kept, notes)
+    figure = interpretations_arm_sizes.interpretations_arm_sizes(record)
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels[:3] == [
@@ -506,7 +517,8 @@ def test_a_counted_study_has_no_figure_of_printed_numbers():
     study = load_study("isis2")
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
     view = View(xr.DataTree(), study, MODELS["interaction"], table)
-    assert claims_figure.draw(view) is None
-    assert reported_predictive.draw(view) is None
-    assert arm_sizes.draw(view) is None
-    assert interpretations.draw_sizes(study, {"default": table}, {}) is None
+    assert reported_figure.reported(view) is None
+    assert reported_predictive.reported_predictive(view) is None
+    assert arm_sizes.arm_sizes(view) is None
+    record = Interpretations(study, {"default": table})
+    assert interpretations_arm_sizes.interpretations_arm_sizes(record) is None

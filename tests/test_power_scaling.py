@@ -9,7 +9,9 @@ import pytest
 
 from cotreat import fit, load_study
 from cotreat.models.registry import MODELS
+from cotreat.plots import SENSITIVITY, picture
 from cotreat.plots import power_scaling as plot
+from cotreat.plots.records import Sensitivity
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
 from cotreat.sensitivity.power_scaling import beliefs, scaled
@@ -110,11 +112,12 @@ def test_what_lies_beyond_the_edge_is_an_arrow(isis2):
     ]
     columns = ["estimand", "background", "availability", "prior", "likelihood"]
     with off_screen():
-        figure = plot.draw(pd.DataFrame(rows, columns=columns), isis2)
+        table = pd.DataFrame(rows, columns=columns)
+        figure = plot.power_scaling(Sensitivity(isis2, scaling=table))
     marks = {
         (line.get_marker(), round(float(line.get_xdata()[0]), 3))
         for line in figure.axes[0].lines
         if len(line.get_xdata()) == 1
     }
     assert marks == {("s", 0.02), ("o", 0.1), (">", plot.FURTHEST), ("o", 0.2)}
-    assert "Arrows at the edge" in plot.PICTURE.caption
+    assert "arrow at the edge" in picture(SENSITIVITY, "power_scaling").caption

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study, write_report
+from cotreat.core.figures import Picture
 from cotreat.estimands.measures import MEASURES
-from cotreat.plots import Picture
+from cotreat.plots.style import save
 from cotreat.report import ReportError, lines
 from cotreat.report.folder import GRID, read_results
 from cotreat.report.glossary import TERMS, mark
@@ -86,7 +87,12 @@ def add_part(
         "sections": (section,),
     }
     part = Part(title=title, **{**about, **changed})
-    write_part(folder / name, part, {"models.csv": data, **(tables or {})}, {"out": figure})
+
+    def draw(target, failed):
+        save(figure, target / "out.png", failed)
+        return [section.figure]
+
+    write_part(folder / name, part, {"models.csv": data, **(tables or {})}, draw)
 
 
 def add_supplement(folder):

@@ -10,7 +10,8 @@ from cotreat import load_study
 from cotreat.cli import main
 from cotreat.core.constants import DEPTHS
 from cotreat.inference.laplace import BAD
-from cotreat.plots import specification_curve
+from cotreat.plots.one_at_a_time import one_at_a_time
+from cotreat.plots.records import Sensitivity
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
 from cotreat.report.sections import sensitivity, sensitivity_beliefs, sensitivity_weights
@@ -27,7 +28,7 @@ from cotreat.results.supplementary import (
 from cotreat.sensitivity import fits
 from cotreat.sensitivity.multiverse import HINGES, MODEL, PRIORS, READING, SENSE, Base
 
-FIGURES = {"hinges", "prior_grid", "power_scaling", "induced"}
+FIGURES = {"one_at_a_time", "belief_grid", "power_scaling", "prior_predictive"}
 
 
 @pytest.fixture(scope="module")
@@ -248,13 +249,15 @@ def test_the_picture_says_what_has_no_probability(isis2):
         ("SK:ASA", *LEAD[1:]), ("SK:ASA", SENSE, "log-risk (rrr), on none", 0.4),
         ("SK:ASA", MODEL, "interaction", 0.8), ("SK:ASA", MODEL, "saturated", np.nan),
     )  # fmt: skip
-    table = pd.DataFrame(columns=list(MULTIVERSE_COLUMNS), dtype=object)
+    table = pd.DataFrame(columns=[*MULTIVERSE_COLUMNS, SENSE], dtype=object)
     with off_screen():
-        figure = specification_curve.draw(told, table, isis2)
+        figure = one_at_a_time(Sensitivity(isis2, told, table))
     (axes,) = figure.axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert labels == [SENSE, LEAD[2], "log-risk (rrr), on none", MODEL, "interaction", "saturated"]
-    assert [text.get_text() for text in axes.texts] == ["fit not trusted"]
+    assert labels == [
+        "scale of synergy", LEAD[2], "log-risk (rrr), on none", MODEL, "interaction", "saturated",
+    ]  # fmt: skip
+    assert [text.get_text() for text in axes.texts] == ["unreliable fit"]
     marks = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
     assert 0.4 in marks
 

@@ -112,7 +112,7 @@ def wanted(target: str, models: Sequence[str], priors: str) -> Iterator[tuple[St
 
 def add(folder: Path, found: Calibration, seed: int) -> None:
     """Keep a calibration, in the place of an earlier one of the same study and model."""
-    from cotreat.plots.ranks import draw
+    from cotreat.plots.ranks import ranks
     from cotreat.plots.style import off_screen, save
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def add(folder: Path, found: Calibration, seed: int) -> None:
         _put(folder / name, table, found)
     with off_screen():
         name = f"{found.job.model.name}--{found.job.study.id}.png".replace(":", "-")
-        save(draw(found), folder / name)
+        save(ranks(found), folder / name)
 
 
 def add_published(folder: Path, study: Study, rows: pd.DataFrame, seed: int) -> None:

@@ -76,6 +76,9 @@ SUMMARY_COLUMNS = (
 CHECK_COLUMNS = ("check", "where", "value", "threshold", "verdict", "advice")
 """Columns of ``checks.csv``, in order."""
 
+BFMI = 0.3
+"""Bayesian fraction of missing information that each chain should exceed (Betancourt 2016)."""
+
 CALIBRATION = "calibration (χ²)"
 """The check of predicted risks against events."""
 

@@ -13,6 +13,7 @@ from scipy.special import chdtrc, logit, ndtr, ndtri
 from cotreat.audit.overlap import MOST_RARE, RARE, overlap_of, percent
 from cotreat.audit.prior_conflict import PRIOR_CONFLICT, distance
 from cotreat.core.constants import (
+    BFMI,
     CALIBRATION,
     CHECK_COLUMNS,
     CONFOUNDED,
@@ -45,7 +46,6 @@ from cotreat.study.study import Study
 RHAT = 1.01
 ESS = 1000
 MCSE = 0.05
-BFMI = 0.3
 MAX_TREE_DEPTH = 10
 MISFIT = 0.01
 

@@ -1,10 +1,9 @@
-"""Sizes of the arms that nobody counted: prior and posterior."""
+"""Figure of a fit: arm sizes that are not reported, prior and posterior."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotreat.evidence import reported
-from cotreat.plots import View
 from cotreat.plots.interval_rows import (
     POSTERIOR_HEAD,
     Row,
@@ -19,16 +18,31 @@ from cotreat.plots.interval_rows import (
     write_numbers,
 )
 from cotreat.plots.labels import LINE, fold, regimen_name
+from cotreat.plots.records import View
+from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.reported_labels import totals
 from cotreat.plots.style import BLACK
 
 MARGIN = 1.03
 COUNTED = "counted"
-LEFT = "what the totals leave"
+LEFT = "fixed by the totals"
 
 
-def draw(view: View) -> Figure | None:
-    """Draw what is known of each arm's size; None where all sizes are known."""
+@figure_of(
+    FIT,
+    section="risks",
+    order=5,
+    caption="A posterior bar shorter than its prior band means that the reported standard errors are "
+    "informative about the size of an arm. The band is the 95% prior interval, uniform on the "
+    "sizes that the reported totals allow; the bar is the 95% posterior interval. These sizes "
+    "are not reported.",
+    alt="Horizontal intervals with one row per regimen on an axis of patients: a pale band for "
+    "the prior, an open circle with a dashed bar for the posterior, a black tick where counts "
+    "or totals fix the size. The posterior median and interval are written at the right, the "
+    "reported totals below.",
+)
+def arm_sizes(view: View) -> Figure | None:
+    """Draw prior and posterior of each arm size; None where all sizes are known."""
     numbers = reported.printed(view.study)
     rows = rows_to_draw(view)
     if numbers is None or not any(row.lines for row in rows):
@@ -45,15 +59,13 @@ def draw(view: View) -> Figure | None:
         texts[at] = f"{n:g}, {why}"
     write_numbers(axes, texts, POSTERIOR_HEAD)
     are_known = numbers.sizes.are_known
-    axes.set_xlabel(
-        "patients" if are_known else "share of the patients, of whom no total is printed"
-    )
+    axes.set_xlabel("patients" if are_known else "share of the patients (no total is reported)")
     add_legend(figure, view.study, rows, look, [band_handle()], below)
     return figure
 
 
 def rows_to_draw(view: View) -> list[Row]:
-    """Return a row for each arm of the cohort, from the summary; empty where its size is known."""
+    """Return a row per arm of the cohort, from the summary; empty where its size is known."""
     rows = []
     for arm in view.study.present:
         own = view.summary[view.summary.estimand == f"size[{arm}]"]
@@ -62,7 +74,7 @@ def rows_to_draw(view: View) -> list[Row]:
 
 
 def known(view: View, numbers: reported.Printed) -> dict[int, tuple[float, str]]:
-    """Return the sizes that counts or totals fix, and which of the two, by row."""
+    """Return the sizes that counts or totals fix, with their source, by row."""
     counted, fixed = view.study.counted, numbers.sizes.fixed
     return {
         at: (round(float(fixed[at])), COUNTED if arm in counted else LEFT)
@@ -72,16 +84,16 @@ def known(view: View, numbers: reported.Printed) -> dict[int, tuple[float, str]]
 
 
 def notes(numbers: reported.Printed) -> list[str]:
-    """Say where sizes come from."""
+    """Return the source of the sizes, in lines that fit."""
     arms = "these arms" if numbers.study.counted else "any arm"
-    lines = [f"nobody printed the size of {arms}: prior and posterior are all there is"]
+    lines = [f"the size of {arms} is not reported"]
     if numbers.study.totals:
-        lines.append(f"printed: {totals(numbers)}")
+        lines.append(f"reported: {totals(numbers)}")
     return [fold(line, LINE) for line in lines]
 
 
 def _patients(row: Row) -> str:
-    """Return the posterior's numbers as whole patients."""
+    """Return posterior median and interval as whole patients."""
     line = next((line for line in row.lines if line.is_posterior and not line.words), None)
     return "" if line is None else f"{line.estimate:.0f} ({line.lower:.0f} to {line.upper:.0f})"
 

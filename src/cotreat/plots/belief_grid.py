@@ -1,4 +1,4 @@
-"""Probability of synergy and odds ratios over the whole belief × strength grid."""
+"""Figure of a sensitivity analysis: probability of synergy and odds ratios over the belief × strength grid."""
 
 from typing import Any
 
@@ -9,26 +9,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from cotreat.core.constants import DECIDED, EXTRAPOLATED
-from cotreat.plots import Picture
-from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name
+from cotreat.plots.labels import CONCLUSIVE, LINE, NOT_IDENTIFIED, fold, judged_on, key, pair_name
+from cotreat.plots.records import Sensitivity
+from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, GREEN, GREY, ORANGE, PALE, label_rows, log_axis
 from cotreat.plots.synergy import TICK_LABELS, TICKS
 from cotreat.priors.belief_grid import BELIEFS
-from cotreat.sensitivity.belief_grid import WEAK, pairs_of
-from cotreat.study.study import Study
 
-PICTURE = Picture(
-    "prior_grid",
-    "Probability of synergy (ratio of odds ratios beyond 1), above, and the odds ratio of both treatments "
-    "against one, below, under every belief. Rows are beliefs about interactions; marks in a row are beliefs "
-    "about the single effects, by colour, the stronger the larger; a black tick is what the belief itself "
-    "says of synergy before the evidence. Marks that follow the ticks from row to row are mostly prior; "
-    "marks that spread within a row hang on beliefs about effects.",
-    "Two rows of panels, a column for each pair. In each panel ten rows are beliefs about interactions, weak "
-    "first, then pessimistic, neutral and optimistic, each weak, moderate and strong. Coloured dots stand for "
-    "beliefs about effects; the upper panels have an axis from 0 to 1, shaded where decided, the lower ones "
-    "a logarithmic axis of the odds ratio with a line at 1.",
-)
+WEAK = "weak (default)"
+"""Name of the default priors in the grid."""
 MOST = 3
 """Pairs that a page can hold."""
 ROWS = (WEAK, *BELIEFS)
@@ -38,15 +27,27 @@ TITLE_WIDTH = 30
 PRIOR: dict[str, Any] = {"ls": "none", "marker": "|", "ms": 8, "mew": 1.6, "color": "black"}
 
 
-def draw(table: pd.DataFrame, study: Study) -> Figure:
-    """Draw two panels for each pair.
-
-    Parameters
-    ----------
-    table
-        What `cotreat.sensitivity.belief_grid.table_of` returns.
-    """
-    every = pairs_of(table)
+@figure_of(
+    SENSITIVITY,
+    order=2,
+    caption="Marks that follow the black ticks from row to row are dominated by the prior on "
+    "interactions; marks that spread within a row depend on the prior on single effects. "
+    "Above: probability of synergy (ratio of odds ratios on the side of synergy); below: odds "
+    "ratio of both treatments against one. Rows are beliefs about interactions; marks are "
+    "beliefs about single effects, by colour, larger for stronger beliefs. A black tick is "
+    "the probability of synergy before the evidence.",
+    alt="Two rows of panels, a column per pair. In each panel ten rows are beliefs about "
+    "interactions, weak first, then pessimistic, neutral and optimistic, each weak, moderate "
+    "and strong. Coloured marks are beliefs about single effects; the upper panels have an "
+    "axis from 0 to 1 with shaded conclusive zones, the lower ones a logarithmic axis of the "
+    "odds ratio with a line at 1.",
+)
+def belief_grid(record: Sensitivity) -> Figure | None:
+    """Draw two panels per pair; None without a grid."""
+    table, study = record.grid, record.study
+    if table is None:
+        return None
+    every = [str(pair) for pair in table.pair.dropna().drop_duplicates()]
     pairs = every[:MOST]
     figure = Figure(figsize=(2.0 + 1.95 * len(pairs), 6.6), layout="constrained")
     grid = figure.subplots(2, len(pairs), squeeze=False)
@@ -67,7 +68,7 @@ def draw(table: pd.DataFrame, study: Study) -> Figure:
     grid[1, 0].set_ylabel("belief about interactions")
     notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE)]
     if len(every) > len(pairs):
-        notes.append(f"{len(every) - len(pairs)} more pairs are not shown: see grid.csv")
+        notes.append(f"{len(every) - len(pairs)} more pairs are in grid.csv")
     notes += filter(None, [key(study, names)])
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, title="\n".join(notes))
     return figure
@@ -93,18 +94,18 @@ def _draw_probabilities(axes: Axes, own: pd.DataFrame) -> None:
 
 
 def _draw_ratios(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -> None:
-    log_axis(axes, *limits, most=5)
+    log_axis(axes, *limits, most=4)
     axes.axvline(1, color=GREY, lw=0.6, zorder=0)
     for at, belief in enumerate(ROWS):
         _draw_marks(axes, at, own[own.interactions == belief], "estimate")
     if len(own):
         label = own.estimand.iloc[0].removeprefix("odds_ratio[").removesuffix("]")
-        note = f"\n({EXTRAPOLATED})" if own.availability.iloc[0] == EXTRAPOLATED else ""
+        note = f"\n({NOT_IDENTIFIED})" if own.availability.iloc[0] == EXTRAPOLATED else ""
         axes.set_xlabel(f"odds ratio, median\n{label}{note}")
 
 
 def _draw_marks(axes: Axes, at: int, rows: pd.DataFrame, column: str) -> None:
-    """Draw a mark for each belief about effects, those of one belief side by side."""
+    """Draw a mark per belief about single effects, side by side."""
     for row in rows.dropna(subset=column).to_dict("records"):
         belief, _, strength = row["effects"].partition("-")
         offset = 0.0 if belief == WEAK else 0.22 * (list(COLORS).index(belief) - 2)
@@ -134,6 +135,6 @@ def _legend() -> list[Line2D | Patch]:
     ]
     return [
         *handles,
-        Line2D([], [], label="P(synergy) of the prior itself", **PRIOR),
-        Patch(color=PALE, label=f"decided: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}"),
+        Line2D([], [], label="prior P(synergy)", **PRIOR),
+        Patch(color=PALE, label=CONCLUSIVE),
     ]

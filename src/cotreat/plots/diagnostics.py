@@ -1,17 +1,14 @@
-"""Figures of parameters and of the sampler by ArviZ: traces, ranks, pairs, energy, forest, prior and posterior."""
+"""Figures of a fit by ArviZ: its parameters and the diagnostics of the sampler."""
 
 from collections.abc import Iterable
 from typing import Any
 
-import arviz as az
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from cotreat.core.constants import INTERVAL
-from cotreat.diagnostics.checks import BFMI
-from cotreat.plots import View
+from cotreat.core.constants import BFMI, INTERVAL
 from cotreat.plots.parameters import (
     chain_key,
     evenly_thinned,
@@ -22,6 +19,8 @@ from cotreat.plots.parameters import (
     thinned,
     variables,
 )
+from cotreat.plots.records import View
+from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION
 
 MOST = {"trace": 8, "rank": 12, "pair": 6, "prior_posterior": 24}
@@ -33,8 +32,20 @@ BY_CHAIN = {"color": ["chain"], "linestyle": ["chain"], "overlay": ["chain"]}
 LOOK = {"prior": (VERMILION, "--"), "posterior": (BLUE, "-")}
 
 
+@figure_of(
+    FIT,
+    order=17,
+    caption="Chains that agree lie on top of each other, and their traces look like noise around one "
+    "level. Left: marginal density per chain; right: draws in their order, with ticks on the "
+    "axis at divergent draws. Under sequential Monte Carlo a chain is an independent run, and "
+    "under Laplace's approximation a part of the weighted draws; their draws have no order.",
+    alt="One row per parameter. The left panel overlays one density curve per chain in different "
+    "colours and line styles, the right panel the draws of the chains against their number.",
+)
 def trace(view: View) -> Figure:
-    """Draw the sampled parameters: density by chain, and draws in their order."""
+    """Draw density per chain and draws in their order."""
+    import arviz as az
+
     data = sampled(view, MOST["trace"])
     plot = az.plot_trace_dist(
         thinned(view, data),
@@ -61,8 +72,19 @@ def trace(view: View) -> Figure:
     return figure
 
 
+@figure_of(
+    FIT,
+    order=18,
+    caption="Chains that mix well stay near 0. Each curve is the rank distribution of one chain less "
+    "a uniform one; p is the test that the ranks are uniform, and black dots mark where they "
+    "are not.",
+    alt="One small panel per parameter with one jagged curve per chain around a level of 0, and a "
+    "p-value in the corner.",
+)
 def rank(view: View) -> Figure:
-    """Draw for each parameter how the ranks of each chain depart from uniform."""
+    """Draw the departure of each chain's ranks from uniform ones."""
+    import arviz as az
+
     data = sampled(view, MOST["rank"])
     plot = az.plot_rank(
         evenly_thinned(data),
@@ -87,8 +109,20 @@ def rank(view: View) -> Figure:
     return figure
 
 
+@figure_of(
+    FIT,
+    order=20,
+    caption="Parameters with narrow, tilted or curved clouds are hard to separate from this evidence. "
+    "Each panel shows the posterior draws of two parameters, with marginal densities on the "
+    "diagonal; divergent draws, if any, are orange crosses, and a cluster of them marks a "
+    "region that the sampler could not explore.",
+    alt="Lower triangle of scatter plots, one per pair of parameters, with density curves on the "
+    "diagonal.",
+)
 def pair(view: View) -> Figure:
-    """Draw each two parameters, with divergent draws."""
+    """Draw each pair of parameters, with divergent draws."""
+    import arviz as az
+
     data = sampled(view, MOST["pair"])
     size = 0.6 + 1.2 * len(data)
     plot = az.plot_pair(
@@ -120,8 +154,19 @@ def _ends(ticks: Iterable[float], lower: float, upper: float) -> list[float]:
     return inside if len(inside) < 3 else [inside[0], inside[-1]]
 
 
+@figure_of(
+    FIT,
+    order=19,
+    caption="The sampler reached the tails where the two curves at the right have a similar width. "
+    "Right: marginal energy and its change between draws; left: the ratio of their variances "
+    "per chain (BFMI), which should exceed 0.3, the dashed line.",
+    alt="Two panels: on the left one dot per chain and a dashed line at 0.3, on the right two "
+    "overlaid density curves.",
+)
 def energy(view: View) -> Figure | None:
-    """Draw BFMI by chain, and the energies whose ratio it is; None for a sampler without energy."""
+    """Draw BFMI per chain and both energies; None for a sampler without energy."""
+    import arviz as az
+
     if "energy" not in view.tree["sample_stats"]:
         return None
     plot = az.plot_energy(
@@ -138,14 +183,25 @@ def energy(view: View) -> Figure | None:
     bfmi.set_xlim(left=0)
     bfmi.yaxis.set_major_locator(MaxNLocator(integer=True))
     bfmi.set(xlabel="BFMI", ylabel="chain")
-    energies.set_xlabel("energy about its mean (marginal), and its change (transition)")
+    energies.set_xlabel("marginal energy about its mean, and energy transition")
     energies.set_ylim(bottom=0)
     energies.legend(energies.get_lines(), ["marginal", "transition"], loc="upper right")
     return figure
 
 
+@figure_of(
+    FIT,
+    order=11,
+    caption="An interval that excludes 0 excludes no effect, or no interaction, of that coefficient on "
+    "the log-odds scale. Dot: posterior median; thick bar: 50%, thin bar: 95% equal-tailed credible "
+    "interval.",
+    alt="Forest plot on the log-odds axis with one row per coefficient: a dot, a thick bar and a "
+    "thin bar.",
+)
 def forest(view: View) -> Figure:
-    """Draw effects and products, or the regimens' log-odds where a model has no effects; covariates too."""
+    """Draw log odds ratios and interactions, or the log-odds of the regimens; covariates too."""
+    import arviz as az
+
     names = (*(("beta", "gamma") if view.model.has_structure else ("eta",)), "delta")
     data = scalars(view, [name for name in names if name in view.tree["posterior"]])
     plot = az.plot_forest(
@@ -170,8 +226,18 @@ def forest(view: View) -> Figure:
     return figure
 
 
+@figure_of(
+    FIT,
+    order=12,
+    caption="Where the prior (dashed) and the posterior (solid) density coincide, the evidence adds "
+    "little information about the parameter.",
+    alt="One small panel per parameter with two density curves, a dashed one for the prior and a "
+    "solid one for the posterior.",
+)
 def prior_posterior(view: View) -> Figure:
-    """Draw for each parameter its density before and after the data."""
+    """Draw prior and posterior density per parameter."""
+    import arviz as az
+
     data = sampled(view, MOST["prior_posterior"])
     prior = scalars(view, variables(view), "prior")[list(data)]
     plot = az.plot_prior_posterior(
@@ -206,7 +272,7 @@ def _rows(data: xr.Dataset) -> int:
 
 
 def _noted(plot: Any, view: View, data: xr.Dataset) -> Figure:
-    """Return the figure of an ArviZ plot, with a note of what its ids mean."""
+    """Return the figure of an ArviZ plot, with its ids explained."""
     figure: Figure = plot.viz["figure"].item()
     note(figure, view, data)
     return figure

@@ -1,4 +1,4 @@
-"""Influence of each cell of patients: Pareto k of leaving it out, by regimen."""
+"""Figure of a fit: influence of each covariate pattern, by Pareto k of leaving it out."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,16 +6,27 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from cotreat.inference.influence import GROUP, unit
-from cotreat.plots import View
 from cotreat.plots.labels import key, regimen_name
+from cotreat.plots.records import View
+from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION, label_rows
 
+PATTERN = "covariate pattern"
 ROW, SPREAD = 0.22, 0.32
-"""Inches a regimen takes, and how far its cells stray from the middle of its row, in rows."""
+"""Inches per regimen, and how far its patterns spread from the middle of its row, in rows."""
 
 
-def draw(view: View) -> Figure | None:
-    """Draw Pareto k by cell, a row a regimen; None where none was worked out."""
+@figure_of(
+    FIT,
+    order=15,
+    caption="Covariate patterns to the right of the dashed line dominate the fit: leaving one out "
+    "cannot be estimated from the draws. Each dot is the Pareto k of leaving one covariate "
+    "pattern out, often a single patient.",
+    alt="One row of small dots per regimen, a dot per covariate pattern at its Pareto k, with a "
+    "dashed vertical line at about 0.7; patterns beyond it are diamonds.",
+)
+def influence(view: View) -> Figure | None:
+    """Draw Pareto k per covariate pattern, a row per regimen; None where it was not calculated."""
     cells = view.study.cells
     if cells is None or GROUP not in view.tree.children:
         return None
@@ -27,9 +38,10 @@ def draw(view: View) -> Figure | None:
     _draw_cells(axes, k, _rows(cells.regimens, labels), good)
     names = [regimen_name(view.study, label) for label in labels]
     label_rows(axes, names)
-    axes.set_xlabel(f"Pareto k of leaving a {unit(cells)} out")
+    one = PATTERN if unit(cells) == "cell" else unit(cells)
+    axes.set_xlabel(f"Pareto k of leaving one {one} out")
     beyond = int((k > good).sum())
-    several = unit(cells) if len(k) == 1 else f"{unit(cells)}s"
+    several = one if len(k) == 1 else f"{one}s"
     axes.set_title(
         f"{beyond:,} of {len(k):,} {several} above {good:.2g}", loc="left", fontsize=SMALL
     )
@@ -40,7 +52,7 @@ def draw(view: View) -> Figure | None:
 
 
 def _rows(regimens: tuple[str, ...], labels: list[str]) -> NDArray[np.float64]:
-    """Return the height of each cell: in its regimen's row, the cells of a row in their order."""
+    """Return the height of each pattern: in the row of its regimen, in order."""
     own, height = np.array(regimens), np.empty(len(regimens))
     for row, label in enumerate(labels):
         at = np.flatnonzero(own == label)
@@ -51,7 +63,7 @@ def _rows(regimens: tuple[str, ...], labels: list[str]) -> NDArray[np.float64]:
 def _draw_cells(
     axes: Axes, k: NDArray[np.float64], height: NDArray[np.float64], good: float
 ) -> None:
-    """Draw the cells, those beyond what k may be apart."""
+    """Draw the patterns; those with an unreliable k as diamonds."""
     far = k > good
     axes.axvline(good, color=VERMILION, lw=0.8, ls="--")
     axes.axvline(0, color=GREY, lw=0.4)

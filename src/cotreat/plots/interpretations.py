@@ -1,9 +1,8 @@
-"""All readings of a study beside each other: probabilities of synergy, and sizes of arms."""
+"""Figure of a study: probability of synergy under each interpretation."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
@@ -15,11 +14,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.core.constants import CREDIBLE, DECIDED, EXTRAPOLATED
+from cotreat.core.constants import DECIDED, EXTRAPOLATED
 from cotreat.estimands.estimand import EVERY
 from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
-from cotreat.plots.interval_rows import Line, band_handle, draw_band, read_lines, read_prior
-from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name, regimen_name
+from cotreat.plots.labels import (
+    CONCLUSIVE,
+    LINE,
+    NOT_IDENTIFIED,
+    PROBABILITY_AXIS,
+    co_treatment,
+    fold,
+    judged_on,
+    key,
+    pair_name,
+)
+from cotreat.plots.records import Interpretations
+from cotreat.plots.registry import STUDY, figure_of
 from cotreat.plots.style import (
     BLACK,
     BLUE,
@@ -30,17 +40,14 @@ from cotreat.plots.style import (
     PURPLE,
     SKY,
     VERMILION,
-    off_screen,
-    save,
     write_aside,
-    write_below,
 )
 from cotreat.plots.synergy import TICK_LABELS, TICKS
 from cotreat.results.summary import POSTERIOR
 from cotreat.study.study import Study
 
 Tables = Mapping[str, pd.DataFrame]
-"""Summaries by reading."""
+"""Summaries by interpretation."""
 
 LOOKS = (
     (BLUE, "o"),
@@ -56,7 +63,7 @@ MOST_PAIRS = 6
 MOST_BACKGROUNDS = 4
 """What a page can hold."""
 SLOT, PAD, HEADING = 0.1, 0.1, 0.24
-"""Inches that a reading, the space around a row, and a heading take."""
+"""Inches of an interpretation, of the space around a row, and of a heading."""
 NAME_WIDTH, WORDS_WIDTH, LEGEND_WIDTH = 26, 34, 90
 ROR = "ror"
 MARK: dict[str, Any] = {"ls": "none", "ms": 4, "mew": 0.9}
@@ -64,7 +71,7 @@ MARK: dict[str, Any] = {"ls": "none", "ms": 4, "mew": 0.9}
 
 @dataclass(frozen=True)
 class Mark:
-    """What one reading makes of a measure."""
+    """A measure under one interpretation."""
 
     reading: str
     probability: float
@@ -74,7 +81,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """A measure with its marks, or the words in their place; a heading has neither."""
+    """A measure with its marks, or with words instead; a heading has neither."""
 
     name: str
     marks: tuple[Mark, ...] = ()
@@ -82,60 +89,20 @@ class Row:
 
     @property
     def is_heading(self) -> bool:
-        """Whether it is about the rows below it."""
+        """Whether it is a heading."""
         return not self.marks and not self.words
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What is known of a pair."""
+    """The rows of a pair."""
 
     pair: str
     rows: tuple[Row, ...]
 
 
-def draw_readings(
-    folder: Path,
-    study: Study,
-    summaries: Tables,
-    *,
-    failed: Sequence[str] = (),
-    notes: Mapping[str, str] | None = None,
-) -> list[Path]:
-    """Write the figures of `cotreat.plots.STUDY_FIGURES`, those that the study has.
-
-    Parameters
-    ----------
-    folder
-        Where to; made if it is not there.
-    summaries
-        What `cotreat.results.summary.summarise` returns, by id of the reading, all of one model.
-    failed
-        Failed checks of any of the fits; if there is anything, each figure says so in red.
-    notes
-        What to write behind a reading in the legend, such as that other numbers contradict it.
-
-    Returns
-    -------
-    list of Path
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    known = {r.id: summaries[r.id] for r in study.readings if r.id in summaries}
-    written = []
-    for name, draw in (("readings", draw_synergy), ("readings_sizes", draw_sizes)):
-        with off_screen():
-            picture = draw(study, known, notes or {})
-            if picture is not None:
-                fit = next(iter(known.values())).iloc[0]
-                words = f"study {fit.study} · model {fit.model} · priors {fit.priors}"
-                write_below(picture, f"{words} · {len(known)} of {len(study.readings)} readings")
-                save(picture, folder / f"{name}.png", failed)
-                written.append(folder / f"{name}.png")
-    return written
-
-
 def looks(study: Study) -> dict[str, tuple[str, str]]:
-    """Give each reading a colour and a marker, the same in all figures."""
+    """Give each interpretation a colour and a marker, the same in all figures."""
     return {reading.id: look for reading, look in zip(study.readings, cycle(LOOKS), strict=False)}
 
 
@@ -158,10 +125,10 @@ def _rows(study: Study, summaries: Tables, pair: str, sides: tuple[str, str]) ->
     backgrounds = [study.label(background) for background in study.backgrounds(sides)]
     for background in backgrounds[:MOST_BACKGROUNDS]:
         here = {reading: t[t.background == background] for reading, t in own.items()}
-        yield Row(f"on {regimen_name(study, background)}")
+        yield Row(co_treatment(study, background))
         yield from (_row(name, here, pair) for name in measures)
     if is_once:
-        yield Row("on every background")
+        yield Row("with any co-treatment")
         yield _row(ROR, once, pair)
 
 
@@ -172,7 +139,7 @@ def _of_pair(study: Study, table: pd.DataFrame, pair: str) -> pd.DataFrame:
 
 
 def _row(name: str, tables: Tables, pair: str) -> Row:
-    """Return a measure's marks; words where no reading gives it a probability."""
+    """Return the marks of a measure; words where it has a probability under no interpretation."""
     label = f"{name}[{pair}]"
     found = {reading: t[t.estimand == label].iloc[0] for reading, t in tables.items()}
     marks = tuple(
@@ -192,8 +159,26 @@ def _row(name: str, tables: Tables, pair: str) -> Row:
 # --- Synergy: drawing ----------------------------------------------------------------------------
 
 
-def draw_synergy(study: Study, summaries: Tables, notes: Mapping[str, str]) -> Figure | None:
-    """Draw P(beyond its null) by pair, background, family and reading; None where there is none."""
+@figure_of(
+    STUDY,
+    order=1,
+    caption="The interpretation matters where the filled marks of one row lie in different zones. "
+    "Filled marks are posterior, open marks prior probabilities of synergy, per "
+    "interpretation (colour and shape), for one measure per scale. Only marks in the shaded "
+    "zones are conclusive: at least 0.975 for synergy, at most 0.025 against it.",
+    alt="Dot plot with one panel per pair of treatments and one row per measure and co-treatment, "
+    "within which each interpretation has its own line, colour and marker. The axis runs from "
+    "0, antagonism, to 1, synergy, with narrow shaded zones at both ends. Open marks are "
+    "prior, filled or half-filled ones posterior probabilities.",
+)
+def interpretations(record: Interpretations) -> Figure | None:
+    """Draw P(synergy) by pair, co-treatment, scale and interpretation.
+
+    None where the study has one interpretation, or no measure a probability.
+    """
+    study, summaries, notes = record.study, record.summaries, record.notes
+    if len(study.readings) < 2:
+        return None
     every = panels(study, summaries)
     speaking = [panel for panel in every if any(row.marks for row in panel.rows)]
     if not speaking:
@@ -211,7 +196,7 @@ def draw_synergy(study: Study, summaries: Tables, notes: Mapping[str, str]) -> F
         _draw_panel(axes, panel, places, list(summaries), look)
         axes.tick_params(axis="y", labelleft=axes in grid[:, 0])
     for axes in grid.flat[max(0, len(shown) - columns) : len(shown)]:
-        axes.set_xlabel("← antagonism    synergy →\nP(measure beyond its null)")
+        axes.set_xlabel(PROBABILITY_AXIS)
     title = "\n".join(_notes(study, every, shown))
     handles = [*reading_handles(list(summaries), look, notes), *_mark_handles(shown)]
     figure.legend(handles=handles, loc="outside lower center", ncols=2, title=title)
@@ -224,7 +209,7 @@ def _notes(study: Study, every: list[Panel], shown: list[Panel]) -> list[str]:
         lines.append(f"{len(every) - len(shown)} more pairs are not shown")
     backgrounds = 2 ** (len(study.treatment_ids) - 2)
     if backgrounds > MOST_BACKGROUNDS:
-        lines.append(f"{backgrounds - MOST_BACKGROUNDS} more backgrounds are not shown")
+        lines.append(f"{backgrounds - MOST_BACKGROUNDS} more co-treatments are not shown")
     names = [panel.pair for panel in shown] + [row.name for p in shown for row in p.rows]
     explained = key(study, names)
     return [*lines, explained] if explained else lines
@@ -268,7 +253,7 @@ def _draw_panel(
 
 
 def slot(at: int, count: int) -> float:
-    """Return how far below the middle of its row a reading stands."""
+    """Return how far below the middle of its row an interpretation is drawn."""
     return SLOT * (at - (count - 1) / 2)
 
 
@@ -294,7 +279,7 @@ def _label(axes: Axes, places: Sequence[float], rows: Sequence[Row], readings: i
 def reading_handles(
     readings: Sequence[str], look: dict[str, tuple[str, str]], notes: Mapping[str, str]
 ) -> list[Artist]:
-    """Explain the readings by their colours and markers."""
+    """Return the legend of the interpretations."""
     return [
         Line2D([], [], color=color, marker=marker, lw=1, ms=4, label=_reading(reading, notes))
         for reading, (color, marker) in look.items()
@@ -312,64 +297,8 @@ def _mark_handles(shown: Sequence[Panel]) -> list[Artist]:
     handles: list[Artist] = [
         Line2D([], [], color=GREY, marker="o", mfc="white", label="prior", **MARK)
     ]
-    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {EXTRAPOLATED}")):
+    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
         if any(mark.is_extrapolated == is_extrapolated for mark in marks):
             fill = _fill(is_extrapolated)
             handles.append(Line2D([], [], color=GREY, marker="o", label=name, **MARK, **fill))
-    return [*handles, Patch(color=PALE, label=f"decided: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}")]
-
-
-# --- Sizes ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Arm:
-    """The size of an arm under each reading, before the prior they share."""
-
-    name: str
-    prior: Line
-    sizes: dict[str, Line]
-
-
-def arms(study: Study, summaries: Tables) -> list[Arm]:
-    """Return the arms that nobody counted, from the summaries alone."""
-    found = []
-    for label in study.present:
-        own = {reading: t[t.estimand == f"size[{label}]"] for reading, t in summaries.items()}
-        sizes = {reading: read_lines(rows)[0] for reading, rows in own.items() if len(rows)}
-        priors = [read_prior(rows) for rows in own.values() if len(rows)]
-        if priors and priors[0] is not None:
-            found.append(Arm(regimen_name(study, label), priors[0], sizes))
-    return found
-
-
-def draw_sizes(study: Study, summaries: Tables, notes: Mapping[str, str]) -> Figure | None:
-    """Draw the sizes of the arms by reading; None where nobody needs to guess them."""
-    every, look = arms(study, summaries), looks(study)
-    if not every:
-        return None
-    step = PAD + 0.13 * len(summaries)
-    figure = Figure(figsize=(7, 1.2 + step * len(every)), layout="constrained")
-    axes = figure.add_subplot()
-    for at, arm in enumerate(every):
-        draw_band(axes, at, arm.prior.lower, arm.prior.upper)
-        for reading, line in arm.sizes.items():
-            offset = 0.13 / step * (list(summaries).index(reading) - (len(summaries) - 1) / 2)
-            _draw_size(axes, at + offset, line, *look[reading])
-    axes.set_yticks(range(len(every)), [fold(arm.name, NAME_WIDTH) for arm in every])
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.set_ylim(len(every) - 0.45, -0.55)
-    axes.set_xlim(left=0)
-    axes.set_xlabel("patients" if study.totals else "share of the patients")
-    handles = [*reading_handles(list(summaries), look, notes), band_handle()]
-    title = [key(study, [arm.name for arm in every]), f"median and {CREDIBLE} interval by reading"]
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=2, title="\n".join(filter(None, title))
-    )
-    return figure
-
-
-def _draw_size(axes: Axes, at: float, line: Line, color: str, marker: str) -> None:
-    axes.plot([line.lower, line.upper], [at, at], color=color, lw=1.4, solid_capstyle="butt")
-    axes.plot(line.estimate, at, marker, color=color, ms=4)
+    return [*handles, Patch(color=PALE, label=CONCLUSIVE)]

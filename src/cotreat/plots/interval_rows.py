@@ -1,4 +1,4 @@
-"""Rows of intervals of one estimand, posterior and others, read from the summary."""
+"""Rows of intervals, one estimand per row, posterior and usual estimates, from the summary."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
 from cotreat.core.constants import EXTRAPOLATED, FIXED, INTERVAL, is_undefined
-from cotreat.plots.labels import fold, key
+from cotreat.plots.labels import NOT_IDENTIFIED, fold, key
 from cotreat.plots.style import (
     BLACK,
     BLUE,
@@ -31,6 +31,8 @@ from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR
 from cotreat.study.study import Study
 
 NOT_ESTIMABLE = "not estimable"
+REPORTED = "reported"
+"""Estimator of a reported estimate, as figures write it."""
 NAME_WIDTH = 30
 WORDS_WIDTH = 64
 STEP = 0.28
@@ -40,18 +42,18 @@ BAND = 0.8
 COLUMN = 1.2
 """Inches between two columns of numbers."""
 DASHED = (0, (2.2, 1.0))
-"""Line style of what is extrapolated: short gaps, so that one sees where it ends."""
+"""Line style of an estimand that is not identified: short gaps, so that its ends are visible."""
 POSTERIOR_HEAD = f"posterior median ({INTERVAL:.0%})"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One estimate with its interval, or the words that stand in its place.
+    """One estimate with its interval, or words instead.
 
     Attributes
     ----------
     kind : str
-        Estimator and interval, as the legend says them.
+        Estimator and interval, as in the legend.
     lower, upper : float
         NaN where there is no interval.
     """
@@ -65,18 +67,18 @@ class Line:
 
     @property
     def is_posterior(self) -> bool:
-        """Whether this is the Bayesian answer."""
+        """Whether this is the posterior."""
         return self.kind.startswith(POSTERIOR)
 
     @property
-    def is_printed(self) -> bool:
-        """Whether this is what was printed."""
-        return self.kind.startswith(PRINTED)
+    def is_reported(self) -> bool:
+        """Whether this is a reported estimate."""
+        return self.kind.startswith(REPORTED)
 
     @property
     def is_filled(self) -> bool:
-        """Whether its mark is filled: what the evidence itself says, or the posterior made of it."""
-        return self.is_printed or (self.is_posterior and not self.is_extrapolated)
+        """Whether its mark is filled: a reported estimate, or an identified posterior."""
+        return self.is_reported or (self.is_posterior and not self.is_extrapolated)
 
     def turned(self) -> "Line":
         """Return the interval of the inverse ratio."""
@@ -87,7 +89,7 @@ class Line:
 
     @property
     def text(self) -> str:
-        """The numbers, for people."""
+        """Estimate and interval."""
         if np.isnan(self.lower):
             return number(self.estimate)
         return f"{number(self.estimate)} ({number(self.lower)} to {number(self.upper)})"
@@ -95,7 +97,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Row:
-    """A named row of intervals, or a heading; the prior, if there, is a band behind them."""
+    """A named row of intervals, or a heading; the prior, if any, is a band behind them."""
 
     name: str
     lines: tuple[Line, ...] = ()
@@ -104,12 +106,12 @@ class Row:
 
     @property
     def label(self) -> str:
-        """The name, in lines that fit beside a picture."""
+        """The name, folded to the width of the labels."""
         return self.name if self.is_heading else fold(self.name, NAME_WIDTH)
 
 
 def read_lines(rows: pd.DataFrame) -> tuple[Line, ...]:
-    """Read the summary's rows of one estimand on the event scale but the prior, posterior first."""
+    """Read the rows of one estimand except the prior, posterior first."""
     others = rows[rows.estimator != PRIOR].to_dict("records")
     ordered = sorted(others, key=lambda row: row["estimator"] != POSTERIOR)
     reasons = {row["availability"] for row in ordered if _is_silent(row["availability"])}
@@ -132,13 +134,14 @@ def _line(row: dict[str, Any]) -> Line:
     available = row["availability"]
     if _is_silent(available):
         return _words(available if row["estimator"] == POSTERIOR else NOT_ESTIMABLE)
-    kind = f"{row['estimator']}, {row['interval']}"
+    estimator = REPORTED if row["estimator"] == PRINTED else row["estimator"]
+    kind = f"{estimator}, {row['interval']}"
     extrapolated = available == EXTRAPOLATED and row["estimator"] != PRINTED
     return Line(kind, row["estimate"], row["lower"], row["upper"], "", extrapolated)
 
 
 def words_row(name: str, words: str) -> Row:
-    """Return a row that holds words only."""
+    """Return a row with words only."""
     return Row(name, (_words(words),))
 
 
@@ -154,7 +157,7 @@ OTHER_LOOKS = (
     {"color": GREEN, "marker": "^"},
     {"color": PURPLE, "marker": "D"},
 )
-PRINTED_LOOKS = (
+REPORTED_LOOKS = (
     {"color": VERMILION, "marker": "D"},
     {"color": GREEN, "marker": "D"},
     {"color": BLACK, "marker": "D"},
@@ -162,14 +165,14 @@ PRINTED_LOOKS = (
 
 
 def looks(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """Give each kind of line that is drawn a colour and a marker, the posterior its own."""
+    """Give each kind of line a colour and a marker."""
     kinds = dict.fromkeys(line.kind for row in rows for line in row.lines if not line.words)
-    others, printed = iter(OTHER_LOOKS * len(kinds)), iter(PRINTED_LOOKS * len(kinds))
+    others, reported = iter(OTHER_LOOKS * len(kinds)), iter(REPORTED_LOOKS * len(kinds))
 
     def choose(kind: str) -> dict[str, Any]:
         if kind.startswith(POSTERIOR):
             return POSTERIOR_LOOK
-        return next(printed if kind.startswith(PRINTED) else others)
+        return next(reported if kind.startswith(REPORTED) else others)
 
     return {kind: choose(kind) for kind in kinds}
 
@@ -180,7 +183,7 @@ def row_height(rows: Sequence[Row]) -> float:
 
 
 def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, dict[str, Any]]) -> None:
-    """Draw rows of intervals from the top; the limits of the axis must stand already.
+    """Draw rows of intervals from the top, after the limits of the axis are set.
 
     An interval that leaves the axis ends in an arrowhead.
     """
@@ -202,12 +205,12 @@ def draw_band(axes: Axes, at: float, lower: float, upper: float, height: float =
 
 
 def band_handle(name: str = f"prior, {INTERVAL:.0%}") -> Patch:
-    """Return what explains the band."""
+    """Return the legend of the band."""
     return Patch(color=PALE, label=name)
 
 
 def _write_words(axes: Axes, row: Row, y: float, words: str) -> None:
-    """Write under the row's estimate, if it has one, what stands in another one's place."""
+    """Write words instead of an estimate, below the other estimate of the row if there is one."""
     drawn = [line.estimate for line in row.lines if not line.words]
     if drawn:
         write_aside(axes, drawn[0], y, words, ha="center")
@@ -239,12 +242,12 @@ def _arrowheads(axes: Axes, line: Line, y: float, color: str) -> None:
 
 
 def posterior_text(row: Row) -> str:
-    """Return the posterior's numbers, if the row has any."""
+    """Return posterior median and interval of a row, empty if it has none."""
     return next((line.text for line in row.lines if line.is_posterior and not line.words), "")
 
 
 def write_numbers(axes: Axes, texts: Sequence[str], head: str, column: int = 0) -> None:
-    """Print a column of texts right of the axes, one a row, under a heading."""
+    """Write a column of texts at the right of the axes, one per row, under a heading."""
     figure = axes.get_figure(root=True)
     assert figure is not None  # noqa: S101 - for the type checker
     move = ScaledTranslation(column * COLUMN, 0, figure.dpi_scale_trans)
@@ -262,7 +265,7 @@ def add_legend(
     others: Sequence[Artist] = (),
     notes: Sequence[str] = (),
 ) -> None:
-    """Explain below a figure its ids and kinds of line, and what else there is."""
+    """Add the legend below a figure: ids, kinds of line, and notes."""
     handles: list[Artist] = [
         *(_handle(*kind, look[kind[0]]) for kind in _kinds(rows)),
         *others,
@@ -276,7 +279,7 @@ def add_legend(
 
 
 def _kinds(rows: Sequence[Row]) -> list[tuple[str, bool]]:
-    """Return each kind of line that is drawn and whether it is extrapolated, the solid ones first."""
+    """Return each kind of line and whether it is not identified, identified ones first."""
     drawn = [line for row in rows for line in row.lines if not line.words]
     order = list(dict.fromkeys(line.kind for line in drawn))
     kinds = {(line.kind, line.is_extrapolated) for line in drawn}
@@ -288,7 +291,7 @@ def _handle(kind: str, is_extrapolated: bool, look: dict[str, Any]) -> Line2D:
     return Line2D(
         [],
         [],
-        label=f"{kind}, {EXTRAPOLATED}" if is_extrapolated else kind,
+        label=f"{kind}, {NOT_IDENTIFIED}" if is_extrapolated else kind,
         **look,
         mfc=look["color"] if line.is_filled else "white",
         lw=2.0 if line.is_posterior else 1.0,

@@ -1,9 +1,10 @@
-"""How treatments, regimens and parameters are called in a picture."""
+"""Names of treatments, regimens and parameters in figures."""
 
 import re
 import textwrap
 from collections.abc import Iterable
 
+from cotreat.core.constants import DECIDED
 from cotreat.priors.defaults import BIAS, PARAMETERS
 from cotreat.study.regimens import GROUP, NONE, parse, treatment_of
 from cotreat.study.study import Study
@@ -13,6 +14,15 @@ WIDTH = 44
 
 LINE = 110
 """Letters in a line across a whole figure."""
+
+NOT_IDENTIFIED = "not identified"
+"""Status of a number that depends on the prior, as figures write it."""
+
+CONCLUSIVE = f"conclusive: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}"
+"""Legend of the shaded zones of a probability."""
+
+PROBABILITY_AXIS = "← antagonism    synergy →\nP(synergy)"
+"""Label of an axis of the probability of synergy."""
 
 COORDINATES = {
     "share": ("direction {}", "coordinate of the arm sizes"),
@@ -25,7 +35,7 @@ _ID = re.compile(r"\w+(?:[.=]\w+)?")
 
 
 def regimen_name(study: Study, regimen: str) -> str:
-    """Write a regimen in the treatments' names where they fit."""
+    """Write a regimen with the names of its treatments, or their ids where the names are too long."""
     if regimen == NONE:
         return NONE
     names, parts = part_names(study), parse(regimen)
@@ -36,7 +46,7 @@ def regimen_name(study: Study, regimen: str) -> str:
 
 
 def pair_name(study: Study, pair: str) -> str:
-    """Write a pair ``A:B`` in the treatments' names where they fit."""
+    """Write a pair ``A:B`` with the names of its treatments, or their ids where the names are too long."""
     names = part_names(study)
     full = " × ".join(names[t] for t in pair.split(":"))
     return full if len(full) <= WIDTH else pair.replace(":", " × ")
@@ -64,12 +74,19 @@ def parameter_name(study: Study, variable: str, index: str = "", *, between: str
 
 
 def subject(study: Study, index: str) -> str:
-    """Name a regimen, a pair, or whatever else a variable runs over."""
+    """Name a regimen, a pair, or another index of a variable."""
     if index in study.pair_labels or index in study.judged_pairs:
         return pair_name(study, index)
     if index in study.groups or index in study.treatment_ids:
         return part_names(study)[index]
     return regimen_name(study, index) if index in study.regimens else index
+
+
+def co_treatment(study: Study, regimen: str) -> str:
+    """Name the other treatments that patients of a comparison receive."""
+    if regimen == NONE:
+        return "with no other study drug"
+    return f"with {regimen_name(study, regimen)}"
 
 
 def event(study: Study) -> str:
@@ -84,7 +101,7 @@ def judged_on(study: Study) -> str:
 
 
 def key(study: Study, texts: Iterable[str]) -> str:
-    """Explain the ids that stand in texts where names would have been too long."""
+    """Explain the ids in texts where names would have been too long."""
     names = part_names(study)
     # An id may be a word of a name ("A" of "drug A"), so look for ids outside the whole names.
     whole = "|".join(re.escape(name) for name in sorted(names.values(), key=len, reverse=True))
@@ -101,7 +118,7 @@ def fold(text: str, width: int) -> str:
 
 
 def part_names(study: Study) -> dict[str, str]:
-    """Name every treatment, level and subgroup that regimens are told by."""
+    """Name every treatment, level and subgroup of the regimens."""
     names = {treatment.id: treatment.name for treatment in study.treatments}
     told = study.divides.names if study.divides else {}
     levels = {p: f"{names[treatment_of(p)]} {name}" for p, name in told.items() if GROUP not in p}

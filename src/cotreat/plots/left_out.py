@@ -1,30 +1,38 @@
-"""Each printed number, or count, in what the evidence that is left in predicts of it."""
+"""Figure of a comparison: reported numbers or counts with their predictions by the rest of the evidence."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cotreat.comparison.leave_out import EVENTS, ODDS_RATIO, P_VALUE, WIDTH, Left
 from cotreat.core.constants import INTERVAL
 from cotreat.evidence import reported
 from cotreat.plots.labels import event, fold, key, regimen_name
+from cotreat.plots.records import Comparison
+from cotreat.plots.registry import COMPARISON, figure_of
 from cotreat.plots.reported_labels import notes, row_names
 from cotreat.plots.reported_predictive import Panel, Row, draw_panel, legend
-from cotreat.plots.style import TINY, number, write_below
+from cotreat.plots.style import TINY, number
 from cotreat.study.study import Study
 
+if TYPE_CHECKING:
+    from cotreat.comparison.leave_out import Left
+
+ODDS_RATIO, P_VALUE, WIDTH, EVENTS = "odds ratio", "p-value", "standard error", "events"
+"""Quantities that are left out."""
 LABELS = {
     ODDS_RATIO: "odds ratio",
     P_VALUE: "p-value",
     WIDTH: "standard error of the log odds ratio",
 }
-"""What stands below a panel of a quantity, other than events."""
+"""Axis labels of quantities other than events."""
 NOTE = (
-    "each is left out in turn and predicted from the rest, without what it could be told from; one diamond in "
-    f"twenty lies outside its {INTERVAL:.0%} bar by chance alone"
+    "each is left out in turn and predicted from the rest, without estimates that would determine it; {outside} "
+    f"of {{every}} lie outside the {INTERVAL:.0%} interval, one in twenty is expected by chance"
 )
 LINE_HEIGHT = 0.17
 """Inches for a line of words below."""
@@ -32,13 +40,27 @@ HEAD = f"{{seen}}; predicted, {INTERVAL:.0%}"
 """Heading of the numbers at the right."""
 
 
-def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
-    """Draw what was left out, one panel a quantity."""
+@figure_of(
+    COMPARISON,
+    order=1,
+    caption="An estimate or count far outside its bar is incompatible with the rest of the evidence "
+    "under this model. Each is left out in turn and predicted from the rest: bars are the "
+    "central 50% and 95% of the predictions, diamonds the observed numbers.",
+    alt="Horizontal bars, one row per estimate or count: a thick bar for the central half of the "
+    "predictions, a pale one for 95%, and a diamond at the observed number.",
+)
+def left_out(record: Comparison) -> Figure | None:
+    """Draw what was left out, one panel per quantity; None where nothing was."""
+    study, predicted = record.study, record.predicted
+    if not predicted:
+        return None
     panels = panels_of(study, predicted)
     tall = [len(panel.rows) for panel in panels]
     names = [row.name for panel in panels for row in panel.rows]
     numbers = reported.printed(study)
-    below = [key(study, names), *(notes(numbers) if numbers else []), fold(NOTE, 100)]
+    outside = sum(left.is_outside for left in predicted)
+    note = fold(NOTE.format(outside=outside, every=len(predicted)), 100)
+    below = [key(study, names), *(notes(numbers) if numbers else []), note]
     title = "\n".join(filter(None, below))
     height = 1.0 + 0.6 * len(panels) + 0.3 * sum(tall) + LINE_HEIGHT * title.count("\n")
     figure = Figure(figsize=(7, height), layout="constrained")
@@ -46,18 +68,16 @@ def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
         len(panels), 1, squeeze=False, height_ratios=[count + 0.5 for count in tall]
     )
     is_counted = all(left.quantity == EVENTS for left in predicted) and bool(study.counted)
-    seen = "counted" if is_counted else "printed"
+    seen = "counted" if is_counted else "reported"
     for axes, panel in zip(grid[:, 0], panels, strict=True):
         draw_panel(axes, panel)
         _write_numbers(axes, panel, seen)
     figure.legend(handles=legend(seen), loc="outside lower center", ncols=3, title=title)
-    words = f"study {study.id} · model {model}"
-    write_below(figure, words + (f" · reading {study.reading}" if len(study.readings) > 1 else ""))
     return figure
 
 
 def panels_of(study: Study, predicted: Sequence[Left]) -> list[Panel]:
-    """Return a panel for each quantity that was predicted."""
+    """Return a panel per quantity that was predicted."""
     numbers = reported.printed(study)
     names = {} if numbers is None else row_names(numbers)
     found = []
@@ -79,13 +99,13 @@ def _row(study: Study, names: dict[str, str], left: Left) -> Row:
 
 
 def _towards(study: Study, left: Left) -> int:
-    """Return where a number lies that is no point: a p-value printed as "<" is smaller."""
+    """Return the direction of a number that is a bound: a p-value reported as "<" is smaller."""
     below = {claim.id for claim in study.claims if claim.is_below}
     return -1 if left.quantity == P_VALUE and left.unit in below else 0
 
 
 def _write_numbers(axes: Axes, panel: Panel, seen: str) -> None:
-    """Write at the right what is printed, and what was predicted."""
+    """Write the observed and the predicted number at the right."""
     write = number if panel.is_log else "{:.0f}".format
     place: dict[str, Any] = {
         "transform": axes.get_yaxis_transform(),

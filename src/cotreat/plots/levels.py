@@ -1,4 +1,4 @@
-"""Effects of treatments by level, or in each subgroup, beside what shrinks or orders nothing."""
+"""Figure of a fit: odds ratios of treatments per level or subgroup, posterior and usual estimates."""
 
 from collections.abc import Iterator
 
@@ -9,19 +9,32 @@ from cotreat.evidence import contrasts, reported
 from cotreat.plots.interval_rows import Row, read_lines, read_prior
 from cotreat.plots.labels import event, regimen_name, subject
 from cotreat.plots.odds_ratios import forest
-from cotreat.plots.view import View
+from cotreat.plots.records import View
+from cotreat.plots.registry import FIT, figure_of
 from cotreat.study.study import Study
 
 
-def draw(view: View) -> Figure | None:
-    """Draw a row for each level or subgroup of each treatment; None where regimens are told by none."""
+@figure_of(
+    FIT,
+    section="estimates",
+    order=2,
+    caption="The posterior shares information between the rows of one treatment; the usual estimates "
+    "use each row alone. Each row is the odds ratio of a treatment against no such treatment, "
+    "at one level or in one subgroup; posterior odds ratios are monotone across levels and "
+    "partially pooled across subgroups. Intervals cover 95%.",
+    alt="Forest plot on a logarithmic axis with a vertical line at 1, a heading per treatment, "
+    "and one row per level or subgroup. A circle with a thick bar is the posterior; other "
+    "marks with thin bars are the usual estimates.",
+)
+def levels(view: View) -> Figure | None:
+    """Draw a row per level or subgroup of each treatment; None without levels and subgroups."""
     if view.study.divides is None:
         return None
     return forest(view, rows_to_draw(view), f"odds ratio: {event(view.study)}")
 
 
 def rows_to_draw(view: View) -> list[Row]:
-    """Return a heading for each treatment and a row for each of its levels, or for each subgroup."""
+    """Return a heading per treatment and a row per level or subgroup."""
     numbers = reported.printed(view.study)
     rows: list[Row] = []
     for treatment in view.study.treatment_ids if view.study.groups else view.study.levels:
@@ -35,12 +48,12 @@ def rows_to_draw(view: View) -> list[Row]:
 
 
 def _told(treatment: str, study: Study) -> dict[str, str]:
-    """Label the odds ratio of each part of a treatment by name; the first entry is the heading."""
+    """Return the label of the odds ratio of each level or subgroup by name; the first is the heading."""
     background = spoken_background(study, treatment)
-    heading = f"{subject(study, treatment)}, against none"
+    heading = f"{subject(study, treatment)} vs none"
     if background:
         other = regimen_name(study, study.label(background))
-        heading = f"{subject(study, treatment)} added to {other}, against that alone"
+        heading = f"{subject(study, treatment)} + {other} vs {other}"
     found = {heading: ""}
     for group in study.groups or ("",):
         own = background | ({group} if group else set())
@@ -53,8 +66,8 @@ def _told(treatment: str, study: Study) -> dict[str, str]:
 
 
 def _printed(treatment: str, study: Study, numbers: reported.Printed) -> dict[str, str]:
-    """Label what is printed of each part of a treatment, or could have been, by its name."""
-    found = {f"{subject(study, treatment)}, against none": ""}
+    """Return the label of the reported odds ratio of each level or subgroup by name."""
+    found = {f"{subject(study, treatment)} vs none": ""}
     for (owner, part), meaning in numbers.of_parts.items():
         if owner == treatment:
             found[_named(study, part)] = contrasts.label(meaning)

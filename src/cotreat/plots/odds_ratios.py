@@ -1,4 +1,4 @@
-"""The posterior beside maximum likelihood or what was printed: ratios of odds, and of these."""
+"""Figure of a fit: odds ratios and ratios of odds ratios, posterior and usual estimates."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from cotreat.core.constants import INTERVAL, OBSERVED
 from cotreat.estimands.estimand import subject_of
 from cotreat.evidence import reported
-from cotreat.plots import View
 from cotreat.plots.interval_rows import (
     POSTERIOR_HEAD,
     Row,
@@ -23,7 +22,9 @@ from cotreat.plots.interval_rows import (
     words_row,
     write_numbers,
 )
-from cotreat.plots.labels import event, fold, pair_name, regimen_name
+from cotreat.plots.labels import NOT_IDENTIFIED, co_treatment, event, fold, pair_name, regimen_name
+from cotreat.plots.records import View
+from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.style import GREY, log_axis
 from cotreat.results.summary import POSTERIOR
 from cotreat.study.regimens import GROUP, WITHIN, group_of
@@ -31,14 +32,30 @@ from cotreat.study.regimens import GROUP, WITHIN, group_of
 MOST = 24
 """Ratios of odds ratios that a page can hold."""
 LABEL_WIDTH = 60
-BAND_NAME = f"prior, {INTERVAL:.0%}, where extrapolated"
+BAND_NAME = f"prior, {INTERVAL:.0%}, where {NOT_IDENTIFIED}"
 REACH = 5.0
-"""Factor by which the axis goes beyond the posterior; sparse data make other intervals endless."""
+"""Factor by which the axis extends beyond the posterior; sparse data make other intervals infinite."""
 
 
-def draw(view: View) -> Figure:
-    """Draw intervals of each regimen against one, of each pair's product, and of their ratios."""
-    return forest(view, rows_to_draw(view), f"ratio, on the event scale: {event(view.study)}")
+@figure_of(
+    FIT,
+    section="estimates",
+    order=1,
+    caption="The posterior of each ratio is compared with the usual estimate of the same ratio. An "
+    "odds ratio above 1 means a higher chance of the event than under the reference regimen; "
+    "a ratio of odds ratios above 1 means that each treatment's odds ratio is larger in the "
+    "presence of the other. Intervals cover 95%.",
+    alt="Forest plot on a logarithmic axis with a vertical line at 1 and one row per comparison. "
+    "A circle with a thick bar is the posterior; other marks with thin bars are the usual "
+    "estimates. The posterior median and its interval are written at the right.",
+)
+def odds_ratios(view: View) -> Figure:
+    """Draw each regimen against the reference, the ratio of odds ratios of each pair, and contrasts of co-treatments."""
+    return forest(
+        view,
+        rows_to_draw(view),
+        f"odds ratio, or ratio of odds ratios, of the event: {event(view.study)}",
+    )
 
 
 def forest(view: View, rows: list[Row], label: str) -> Figure:
@@ -68,8 +85,8 @@ def rows_to_draw(view: View) -> list[Row]:
     is_asked = view.study.groups or reported.printed(view.study) is not None
     effects = list(_effect_ratios(view)) if is_asked else []
     if effects:
-        own = "in one subgroup" if view.study.groups else "with one partner"
-        rows.append(Row(f"effect {own} vs another", is_heading=True))
+        own = "in one subgroup" if view.study.groups else "with one co-treatment"
+        rows.append(Row(f"odds ratio {own} vs another", is_heading=True))
     return [*rows, *_first(effects)]
 
 
@@ -81,9 +98,9 @@ def _beside(view: View, first: str) -> str:
 
 
 def reference(view: View) -> str:
-    """Return the regimen that the others are compared with: the first that the evidence speaks of.
+    """Return the reference regimen.
 
-    The first counted one; or that of a printed odds ratio; or that of an observed one.
+    The first counted one; else that of a reported odds ratio; else that of an identified one.
     """
     study, numbers, rows = view.study, reported.printed(view.study), view.summary
     ratios = numbers.odds_ratios if numbers is not None else ()
@@ -107,7 +124,7 @@ def _odds_ratios(view: View, first: str) -> Iterator[Row]:
 
 
 def _odds_ratio(view: View, arm: str, first: str) -> Row:
-    """Return an odds ratio, turned round where the summary has it so."""
+    """Return an odds ratio, inverted where the summary has the inverse."""
     name, labels = regimen_name(view.study, arm), view.summary.estimand
     rows = view.summary[labels == f"odds_ratio[{arm.partition(WITHIN)[0]} vs {first}]"]
     if len(rows):
@@ -119,7 +136,7 @@ def _odds_ratio(view: View, arm: str, first: str) -> Row:
 
 
 def _row(name: str, rows: pd.DataFrame) -> Row:
-    """Return a row, with the prior behind what needs one."""
+    """Return a row, with the prior where it is not identified."""
     lines = read_lines(rows)
     is_extrapolated = any(line.is_extrapolated for line in lines if line.is_posterior)
     return Row(name, lines, prior=read_prior(rows) if is_extrapolated else None)
@@ -134,10 +151,10 @@ def _effect_ratios(view: View) -> Iterator[Row]:
 
 
 def _first(rows: list[Row]) -> Iterator[Row]:
-    """Yield what a page can hold."""
+    """Yield as many rows as a page can hold."""
     yield from rows[:MOST]
     if len(rows) > MOST:
-        yield words_row(f"{len(rows) - MOST} more", "not shown: see the summary")
+        yield words_row(f"{len(rows) - MOST} more", "in summary.csv")
 
 
 def _products(view: View) -> Iterator[Row]:
@@ -145,12 +162,12 @@ def _products(view: View) -> Iterator[Row]:
     if len(rows) <= len(view.study.judged_pairs):
         yield from rows
         return
-    # Without structure there is one on each background, and most of those have no patients.
+    # A saturated model has one per co-treatment, most of them without patients.
     speaking = [row for row in rows if not all(line.words for line in row.lines)]
     yield from _first(speaking)
     if silent := len(rows) - len(speaking):
-        words = "undefined: no patients in one or more of the four regimens"
-        yield words_row(f"{silent} pairs and backgrounds", words)
+        words = "not estimable: no patients in one or more of the four regimens"
+        yield words_row(f"{silent} pairs and co-treatments", words)
 
 
 def _every_product(view: View) -> Iterator[Row]:
@@ -161,12 +178,12 @@ def _every_product(view: View) -> Iterator[Row]:
         for background, rows in own.groupby("background", sort=False):
             name = pair_name(view.study, pair)
             if several:
-                name += f" on {regimen_name(view.study, background)}"
+                name += f", {co_treatment(view.study, background)}"
             yield _row(name, rows)
 
 
 def limits(rows: list[Row]) -> tuple[float, float]:
-    """Return the ends of the axis: all there is, but not endlessly beyond the posterior and 1."""
+    """Return the limits of the axis: all intervals, within a factor of the posterior and 1."""
     drawn = [line for row in rows for line in row.lines if line.lower > 0]
     main = [line for line in drawn if line.is_posterior] or drawn
     low, high = (min([1, *(m.lower for m in main)]), max([1, *(m.upper for m in main)]))

@@ -1,44 +1,49 @@
-"""The parameters of a fit as scalars, which is how ArviZ's pictures take them best.
+"""The parameters of a fit as scalars for the figures of ArviZ.
 
-One variable for each scalar lets every ArviZ figure have one panel a scalar, with a name that says
-what it is instead of ``beta[SK]``.
+Every ArviZ figure has one panel per variable; a variable per scalar gives each panel a name in words
+instead of ``beta[SK]``.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from __future__ import annotations
 
-import arviz as az
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import xarray as xr
-from arviz_base.labels import MapLabeller
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cotreat.evidence import patients, reported
 from cotreat.plots.labels import fold, key, parameter_name, subject
-from cotreat.plots.view import View
+from cotreat.plots.records import View
+
+if TYPE_CHECKING:
+    from arviz_base.labels import MapLabeller
 
 SAMPLE_DIMS = ("chain", "draw")
 DRAWS = 500
-"""Draws of a chain that a diagnostic picture needs; more only make the lines thicker."""
+"""Draws per chain in a diagnostic figure."""
 
 
 def sampled(view: View, most: int) -> xr.Dataset:
     """Return the posterior of the sampled parameters; of many, those that mixed worst."""
+    import arviz as az
+
     posterior = scalars(view, variables(view))
     if len(posterior) <= most:
         return posterior
     rhat = az.rhat(posterior)
-    # A chain that never moved has none, and nothing is worse.
+    # A chain that never moved has no R-hat, which counts as the worst.
     worst = sorted(posterior, key=lambda name: -float(rhat[name].fillna(np.inf)))[:most]
     kept = posterior[[name for name in posterior if name in worst]]
     return kept.assign_attrs(chosen_from=len(posterior))
 
 
 def variables(view: View) -> list[str]:
-    """Name what was sampled: the model's own parameters, then those of printed numbers or patients."""
+    """Return the sampled variables: those of the model, then those of the evidence."""
     posterior = view.tree["posterior"]
-    # A variable for each treatment that has levels goes by the name of its prior and that treatment's.
+    # A treatment with levels has a variable of its own, named after the prior and the treatment.
     own = [
         name
         for known in view.model.parameters
@@ -57,7 +62,7 @@ def _of_treatments(view: View, known: str) -> list[str]:
 
 
 def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Dataset:
-    """Take variables apart into scalars named ``variable`` or ``variable[index]``."""
+    """Split variables into scalars named ``variable`` or ``variable[index]``."""
     entries = {}
     for variable in names:
         array = view.tree[group][variable]
@@ -73,7 +78,7 @@ def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Da
 
 
 def _place(view: View, variable: str, at: int) -> str:
-    """Name an entry of a dim without coordinates: the arm whose share it is, or its number."""
+    """Name an entry of a dimension without coordinates: the arm of a share, or its number."""
     numbers = reported.printed(view.study)
     if numbers is not None:
         for name, (arms, _) in zip(numbers.sizes.variables, numbers.sizes.blocks, strict=False):
@@ -83,7 +88,9 @@ def _place(view: View, variable: str, at: int) -> str:
 
 
 def labeller(view: View, data: xr.Dataset, *, between: str = "\n", width: int = 60) -> MapLabeller:
-    """Return what tells ArviZ the scalars' names, in lines of at most `width` letters."""
+    """Return the ArviZ labeller of the scalars, in lines of at most `width` characters."""
+    from arviz_base.labels import MapLabeller
+
     names: dict[Any, Any] = {
         name: fold(parameter_name(view.study, variable, index, between=between), width)
         for name, (variable, index) in _parts(data).items()
@@ -97,7 +104,7 @@ def _parts(data: xr.Dataset) -> dict[str, tuple[str, str]]:
 
 
 def note(figure: Figure, view: View, data: xr.Dataset) -> None:
-    """Say above a figure what its ids mean, and of how many parameters `sampled` chose these."""
+    """Explain the ids above a figure, and from how many parameters `sampled` chose these."""
     subjects = [subject(view.study, index) for _, index in _parts(data).values()]
     lines = [key(view.study, subjects)]
     if "chosen_from" in data.attrs:
@@ -110,7 +117,7 @@ def note(figure: Figure, view: View, data: xr.Dataset) -> None:
 def chain_key(
     figure: Figure, lines: Sequence[Line2D], chains: Iterable[Any], title: str = ""
 ) -> None:
-    """Explain below a figure its chains by the lines that one panel has of them, in their order."""
+    """Add a legend of the chains from the lines of one panel, in their order."""
     handles = [
         Line2D([], [], color=line.get_color(), ls=line.get_linestyle(), label=f"chain {chain}")
         for line, chain in zip(lines, chains, strict=False)
@@ -119,10 +126,7 @@ def chain_key(
 
 
 def thinned(view: View, data: xr.Dataset) -> xr.DataTree:
-    """Return every k-th draw, with the sampler's flags, if it has any.
-
-    All divergent draws stay: they are few, and what such a picture is looked at for.
-    """
+    """Return every k-th draw and all divergent draws, with the flags of the sampler, if any."""
     if "diverging" not in view.tree["sample_stats"]:
         return evenly_thinned(data)
     flags = view.tree["sample_stats"].to_dataset()[["diverging"]]
@@ -134,6 +138,6 @@ def thinned(view: View, data: xr.Dataset) -> xr.DataTree:
 
 
 def evenly_thinned(data: xr.Dataset) -> xr.DataTree:
-    """Return every k-th draw: ranks and densities want them evenly spaced."""
+    """Return every k-th draw, evenly spaced, as ranks and densities need."""
     step = max(1, data.sizes["draw"] // DRAWS)
     return xr.DataTree.from_dict({"posterior": data.isel(draw=slice(None, None, step))})

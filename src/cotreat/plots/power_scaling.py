@@ -1,37 +1,30 @@
-"""Sensitivity of estimands to the weight of prior and of evidence."""
+"""Figure of a sensitivity analysis: sensitivity to the weight of priors and of evidence."""
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cotreat.core.constants import OBSERVED
+from cotreat.core.constants import EXTRAPOLATED, OBSERVED
 from cotreat.estimands.estimand import name_of
 from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
-from cotreat.plots import Picture
-from cotreat.plots.labels import key
+from cotreat.plots.labels import NOT_IDENTIFIED, co_treatment, key
+from cotreat.plots.records import Sensitivity
+from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows
-from cotreat.sensitivity.power_scaling import THRESHOLD
 from cotreat.study.study import Study
 
-PICTURE = Picture(
-    "power_scaling",
-    "How far a little more weight on the priors (square) or on the evidence (circle) would move each "
-    "estimand. Where the square lies right of the circle, the number is more prior than evidence. Right of "
-    "the line at 0.05 a sensitivity counts as one (Kallioinen et al. 2024). Arrows at the edge stand for what lies "
-    "beyond it; the table has their numbers.",
-    "Rows are estimands, first those that the evidence determines; a square for the sensitivity to the "
-    "priors and a circle for that to the evidence stand on one line, on an axis from 0 up, with a vertical "
-    "line at 0.05.",
-)
+THRESHOLD = 0.05
+"""Sensitivity above which it is relevant (Kallioinen et al. 2024)."""
 MOST = 44
 """Rows that a page can hold."""
+HEADINGS = {OBSERVED: "identified", EXTRAPOLATED: f"{NOT_IDENTIFIED} (prior-dependent)"}
 FURTHEST = 0.25
 """Sensitivities beyond this are drawn at the edge."""
 
 
 def chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows to draw: odds ratios, risks and a measure of each family, the observed ones first."""
+    """Return the rows to draw: identified odds ratios, a measure per scale, and risks; identified ones first."""
     names = table.estimand.map(name_of)
     is_measure = names.isin(REPRESENTATIVE.values())
     is_ratio = ~names.isin([*MEASURES, "risk"]) & (table.availability == OBSERVED)
@@ -40,22 +33,35 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
     return own.loc[order.sort_values(kind="stable").index].head(MOST)
 
 
-def draw(table: pd.DataFrame, study: Study) -> Figure:
-    """Draw two marks for each estimand.
-
-    Parameters
-    ----------
-    table
-        What `cotreat.sensitivity.power_scaling.scaled` returns.
-    """
+@figure_of(
+    SENSITIVITY,
+    order=3,
+    caption="An estimand depends more on the priors than on the evidence where its square lies to the "
+    "right of its circle. Each mark shows how far the posterior moves when the priors "
+    "(square) or the evidence (circle) get more or less weight. A sensitivity above 0.05, "
+    "right of the dashed line, is relevant (Kallioinen et al. 2024). An arrow at the edge is "
+    "a sensitivity beyond the axis.",
+    alt="Rows are estimands, first those that the evidence identifies; a square for the "
+    "sensitivity to the priors and a circle for the sensitivity to the evidence lie on one "
+    "line, on an axis from 0, with a dashed vertical line at 0.05.",
+)
+def power_scaling(record: Sensitivity) -> Figure | None:
+    """Draw two marks per estimand; None without power scaling."""
+    table, study = record.scaling, record.study
+    if table is None:
+        return None
     rows = chosen(table)
     names = []
     for available, own in rows.groupby("availability", sort=False):
-        names += [str(available), *(_name(row) for row in own.itertuples())]
+        names += [
+            HEADINGS.get(str(available), str(available)),
+            *(_name(row, study) for row in own.itertuples()),
+        ]
     figure = Figure(figsize=(6.5, 1.1 + 0.17 * len(names)), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(THRESHOLD, color=GREY, lw=0.7, ls="--")
-    places = [at for at, name in enumerate(names) if name not in set(rows.availability)]
+    headings = [HEADINGS.get(name, name) for name in rows.availability.unique()]
+    places = [at for at, name in enumerate(names) if name not in headings]
     for at, row in zip(places, rows.itertuples(), strict=True):
         ends = [min(value, FURTHEST) for value in (row.prior, row.likelihood)]
         axes.plot(ends, [at, at], color=GREY, lw=0.6, zorder=1)
@@ -63,8 +69,8 @@ def draw(table: pd.DataFrame, study: Study) -> Figure:
         _mark(axes, row.prior, at, "s", VERMILION)
     most = max(float(rows[["prior", "likelihood"]].to_numpy().max()), 2 * THRESHOLD)
     axes.set_xlim(0, min(most, FURTHEST) * 1.05)
-    axes.set_xlabel("sensitivity (cumulative Jensen–Shannon distance by doubling of the weight)")
-    label_rows(axes, names, list(rows.availability))
+    axes.set_xlabel("sensitivity (cumulative Jensen–Shannon distance per doubling of the weight)")
+    label_rows(axes, names, headings)
     axes.tick_params(axis="y", labelsize=6.5)
     handles = [
         Line2D([], [], color=VERMILION, marker="s", ls="none", ms=4, label="to the priors"),
@@ -79,12 +85,16 @@ def draw(table: pd.DataFrame, study: Study) -> Figure:
 
 
 def _mark(axes: Axes, value: float, at: int, marker: str, color: str) -> None:
-    """Draw a sensitivity; one beyond the edge as an arrow there."""
+    """Draw a sensitivity, as an arrow at the edge if it lies beyond."""
     is_beyond = value > FURTHEST
     axes.plot(min(value, FURTHEST), at, ">" if is_beyond else marker, color=color, ms=4, zorder=3)
 
 
-def _name(row: object) -> str:
+def _name(row: object, study: Study) -> str:
     background = getattr(row, "background", "")
-    where = "" if not background or background.startswith("every") else f" on {background}"
+    where = (
+        ""
+        if not background or background.startswith("every")
+        else f", {co_treatment(study, background)}"
+    )
     return f"{getattr(row, 'estimand')}{where}"  # noqa: B009 - rows have no type

@@ -1,24 +1,34 @@
-"""Posterior predictive check of the events by counted regimen (ArviZ)."""
+"""Figure of a fit: posterior predictive check of the events per counted regimen (ArviZ)."""
 
 from typing import Any
 
-import arviz as az
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cotreat.core.constants import INTERVAL
-from cotreat.plots import View
 from cotreat.plots.labels import event, fold, key, regimen_name
+from cotreat.plots.records import View
+from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.style import BLUE, VERMILION
 from cotreat.study.study import Study
 
 NAME_WIDTH = 18
-UPRIGHT = 6  # more names than this stand askew
+UPRIGHT = 6  # more names than this are rotated
 
 
-def draw(view: View) -> Figure | None:
-    """Draw predicted and counted events; None where nobody counted any."""
+@figure_of(
+    FIT,
+    order=13,
+    caption="A count far outside its interval is not reproduced by the model. Bars are the events "
+    "that the fitted model predicts per counted regimen (50% and 95% intervals), diamonds the "
+    "events counted. About one diamond in twenty is expected outside its 95% interval by "
+    "chance.",
+    alt="Vertical intervals, one per counted regimen, with a thick 50% and a pale 95% part, and a "
+    "diamond at the number of events counted.",
+)
+def predictive(view: View) -> Figure | None:
+    """Draw predicted and counted events; None where no regimen is counted."""
     if not view.study.counted:
         return None
     figure = plot(view.tree, view.study)
@@ -27,9 +37,11 @@ def draw(view: View) -> Figure | None:
 
 
 def plot(tree: xr.DataTree, study: Study) -> Figure:
-    """Draw ArviZ's picture, whose rows go by number."""
+    """Draw the intervals by ArviZ, which numbers its rows."""
+    import arviz as az
+
     again = tree["posterior_predictive"].to_dataset()[["events"]]
-    # Not what was observed by the model, which of patients is by cell.
+    # The observed data of the model are by covariate pattern where the evidence is patients.
     counted = xr.Dataset({"events": ("counted", study.events)}, {"counted": again["counted"]})
     longest = max(map(len, study.counted)) if len(study.counted) > UPRIGHT else 0
     plot = az.plot_ppc_interval(
@@ -49,7 +61,7 @@ def plot(tree: xr.DataTree, study: Study) -> Figure:
 
 
 def _label(figure: Figure, view: View) -> None:
-    """Write the regimens in the place of ArviZ's row numbers, and explain the marks."""
+    """Write regimens instead of the row numbers of ArviZ, and add a legend."""
     (axes,) = figure.axes
     counted = view.study.counted
     upright = len(counted) <= UPRIGHT

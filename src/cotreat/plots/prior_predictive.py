@@ -1,7 +1,6 @@
-"""What the prior says of every estimand, drawn with what the posterior says."""
+"""Figure of a sensitivity analysis: prior and posterior of the estimands."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,22 +9,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.core.constants import EXTRAPOLATED
-from cotreat.estimands.estimand import EVERY, Estimand, Waist, name_of
-from cotreat.plots import Picture
-from cotreat.plots.labels import LINE, fold, judged_on, key
+from cotreat.estimands.estimand import EVERY, name_of
+from cotreat.plots.labels import LINE, NOT_IDENTIFIED, co_treatment, fold, judged_on, key
+from cotreat.plots.records import PriorPosterior, Sensitivity
+from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, GREY, PALE, label_rows, log_axis
 from cotreat.study.study import Study
 
-PICTURE = Picture(
-    "induced",
-    "What the priors alone say of each estimand (grey) with what is left after the evidence (blue, dashed "
-    "where extrapolated). Where blue lies on grey, nothing was learnt: the number is the prior. Each shape "
-    "is drawn to the same height; axes end where the outer fortieths of both begin.",
-    "Groups of rows, one an estimand: risks, odds ratios, ratios of odds ratios and of risks, differences "
-    "of risks, excess of odds ratios. In each row a grey filled density is the prior and a blue line the "
-    "posterior.",
-)
 HEIGHT = 0.9
 """Height of a density, in rows."""
 ROW = 0.19
@@ -34,23 +24,6 @@ MOST = 14
 EDGE = 0.025
 LOWEST = 0.004
 """Heights below this are not drawn: the base line would run through the next row."""
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """An estimand with its draws before and after the evidence."""
-
-    estimand: Estimand
-    prior: NDArray[np.float64]
-    posterior: NDArray[np.float64]
-    is_extrapolated: bool
-
-    @property
-    def label(self) -> str:
-        """How its row is called."""
-        name, background = self.estimand.label, self.estimand.background
-        name = name.removeprefix("odds_ratio[").removesuffix("]") if name[:4] == "odds" else name
-        return name if not background or background.startswith(EVERY) else f"{name} on {background}"
 
 
 PANELS = {
@@ -64,21 +37,20 @@ PANELS = {
 COLUMNS = (("risks", "odds ratios"), tuple(PANELS)[2:])
 
 
-def drawn(asked: Sequence[tuple[Estimand, str]], prior: Waist, posterior: Waist) -> list[Drawn]:
-    """Answer estimands before and after the evidence."""
-    return [
-        Drawn(
-            one,
-            one.values(prior).values.ravel(),
-            one.values(posterior).values.ravel(),
-            available == EXTRAPOLATED,
-        )
-        for one, available in asked
-    ]
-
-
-def draw(every: Sequence[Drawn], study: Study) -> Figure:
-    """Draw a row for each estimand, in panels of one axis each."""
+@figure_of(
+    SENSITIVITY,
+    order=4,
+    caption="Where the posterior (blue) coincides with the prior (grey), the evidence adds no "
+    "information about the estimand. A dashed posterior is not identified: the number depends "
+    "on the prior. Each density is drawn to the same height.",
+    alt="Groups of rows, one per estimand: risks, odds ratios and measures of synergy. In each "
+    "row a grey filled density is the prior and a blue line the posterior.",
+)
+def prior_predictive(record: Sensitivity) -> Figure | None:
+    """Draw a row per estimand, in panels of one axis each; None without estimands."""
+    every, study = record.estimands, record.study
+    if not every:
+        return None
     panels = {
         title: [one for one in every if name_of(one.estimand.label) in names][:MOST]
         for title, names in PANELS.items()
@@ -94,11 +66,11 @@ def draw(every: Sequence[Drawn], study: Study) -> Figure:
         ratios = [len(panels[title]) + 4 for title in column]
         grid = part.subplots(len(column), 1, squeeze=False, height_ratios=ratios)[:, 0]
         for axes, title in zip(grid, column, strict=True):
-            _draw_panel(axes, title, panels[title])
-    names = [one.label for own in panels.values() for one in own]
+            _draw_panel(axes, title, panels[title], study)
+    names = [_name(one, study) for own in panels.values() for one in own]
     notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE), key(study, names)]
     if sum(map(len, panels.values())) < len(every):
-        notes.append("what does not fit is in induced.csv")
+        notes.append("further estimands are in induced.csv")
     figure.legend(
         handles=_legend(every),
         loc="outside lower center",
@@ -108,7 +80,7 @@ def draw(every: Sequence[Drawn], study: Study) -> Figure:
     return figure
 
 
-def _draw_panel(axes: Axes, title: str, own: Sequence[Drawn]) -> None:
+def _draw_panel(axes: Axes, title: str, own: Sequence[PriorPosterior], study: Study) -> None:
     is_log, is_risk = own[0].estimand.log, own[0].estimand.null is None
     both = np.concatenate([draws for one in own for draws in (one.prior, one.posterior)])
     ends = np.quantile(np.concatenate([one.posterior for one in own]), [EDGE, 1 - EDGE])
@@ -128,9 +100,18 @@ def _draw_panel(axes: Axes, title: str, own: Sequence[Drawn]) -> None:
         height = np.where(height < LOWEST, np.nan, height)
         style = "--" if one.is_extrapolated else "-"
         axes.plot(x, at + 0.4 - HEIGHT * height, color=BLUE, lw=0.9, ls=style, zorder=2)
-    label_rows(axes, [one.label for one in own])
+    label_rows(axes, [_name(one, study) for one in own])
     axes.tick_params(axis="y", labelsize=6.5)
     axes.set_title(title, loc="left", fontsize=8)
+
+
+def _name(one: PriorPosterior, study: Study) -> str:
+    """Name the row of an estimand."""
+    name, background = one.estimand.label, one.estimand.background
+    name = name.removeprefix("odds_ratio[").removesuffix("]") if name[:4] == "odds" else name
+    if not background or background.startswith(EVERY):
+        return name
+    return f"{name}, {co_treatment(study, background)}"
 
 
 def density(
@@ -152,9 +133,9 @@ def density(
     return (np.exp(x) if is_log else x), np.asarray(height / height.max())
 
 
-def _legend(every: Sequence[Drawn]) -> list[Line2D | Patch]:
+def _legend(every: Sequence[PriorPosterior]) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [Patch(color=PALE, label="prior")]
-    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {EXTRAPOLATED}")):
+    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
         if any(one.is_extrapolated == is_extrapolated for one in every):
             style = "--" if is_extrapolated else "-"
             handles.append(Line2D([], [], color=BLUE, ls=style, lw=0.9, label=name))

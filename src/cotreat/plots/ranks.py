@@ -1,4 +1,4 @@
-"""Ranks of truths: how far their distribution functions are from that of uniform ranks."""
+"""Figure of a calibration: distribution of the ranks of the true values, less the uniform one."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,17 +8,24 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from cotreat.calibration.sbc import FAMILY_WISE, Calibration
+from cotreat.plots.registry import CALIBRATION, figure_of
 from cotreat.plots.style import BLUE, GREEN, GREY, PALE, SMALL, VERMILION
 
 COLOURS = {"parameter": BLUE, "estimand": GREY, "log-likelihood": GREEN}
 
 
-def draw(found: Calibration) -> Figure:
-    """Draw the ranks of every quantity of a calibration: shares of ranks up to each, less the uniform ones.
-
-    A line above to the left means posteriors too high; below left and above right, too wide; the other way
-    round, too narrow. In the pale band all of a line lies with the probability it says, if it is right.
-    """
+@figure_of(
+    CALIBRATION,
+    order=1,
+    caption="A posterior is calibrated where its line stays within the band. Each line is a parameter "
+    "or estimand: the share of ranks of the true value up to each rank, less that of uniform "
+    "ranks. A line above the band at the left means posteriors that are too high; below at "
+    "the left and above at the right, too wide; the reverse, too narrow.",
+    alt="Lines around 0 over an axis of ranks from 0 to 1, with a pale band; lines that fail are "
+    "orange.",
+)
+def ranks(found: Calibration) -> Figure:
+    """Draw the ranks of every quantity of a calibration: shares of ranks up to each, less the uniform ones."""
     figure = Figure(figsize=(4.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
     _panel(axes, found)

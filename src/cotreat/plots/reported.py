@@ -1,4 +1,4 @@
-"""Printed odds ratios and p-values beside the posterior of the same coefficients."""
+"""Figure of a fit: reported odds ratios and p-values with the posterior of the same coefficients."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cotreat.core.constants import CREDIBLE, INTERVAL
-from cotreat.evidence import reported
-from cotreat.plots import View
+from cotreat.evidence.reported import Printed, printed
 from cotreat.plots.interval_rows import (
     POSTERIOR_HEAD,
+    REPORTED,
     Line,
     Row,
     add_legend,
@@ -21,17 +21,33 @@ from cotreat.plots.interval_rows import (
 )
 from cotreat.plots.labels import event, fold
 from cotreat.plots.odds_ratios import limits
+from cotreat.plots.records import View
+from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.reported_labels import notes, row_names
 from cotreat.plots.style import GREY, log_axis
-from cotreat.results.summary import POSTERIOR, PRINTED
+from cotreat.results.summary import POSTERIOR
 from cotreat.study.study import Claim
 
 LABEL_WIDTH = 50
 
 
-def draw(view: View) -> Figure | None:
-    """Draw a row for each printed number that is evidence; None where there is none."""
-    numbers = reported.printed(view.study)
+@figure_of(
+    FIT,
+    section="estimates",
+    order=3,
+    caption="Each reported estimate is compared with the posterior of the coefficient that it "
+    "estimates. The circle is the posterior median with its 95% equal-tailed credible "
+    "interval; the diamond is the reported estimate with its reported interval. Where only a "
+    "p-value is reported, the row shows the posterior alone, and the p-value is written at "
+    "the right.",
+    alt="Forest plot on a logarithmic axis with a vertical line at 1 and one row per reported "
+    "odds ratio or p-value: a filled circle with a thick bar is the posterior, a filled "
+    "diamond with a thin bar the reported interval. Two columns at the right give the "
+    "reported number and the posterior.",
+)
+def reported(view: View) -> Figure | None:
+    """Draw a row per reported estimate that is used; None where there is none."""
+    numbers = printed(view.study)
     if numbers is None or not numbers.claims:
         return None
     rows = rows_to_draw(view, numbers)
@@ -43,51 +59,51 @@ def draw(view: View) -> Figure | None:
     log_axis(axes, *limits(rows))
     axes.axvline(1, color=GREY, lw=0.6, zorder=0)
     draw_rows(axes, rows, look=look)
-    write_numbers(axes, texts(rows, numbers), "printed")
+    write_numbers(axes, texts(rows, numbers), REPORTED)
     write_numbers(axes, [posterior_text(row) for row in rows], POSTERIOR_HEAD, column=1)
-    axes.set_xlabel(fold(f"odds ratio, or ratio of them: {event(view.study)}", LABEL_WIDTH))
+    axes.set_xlabel(fold(f"odds ratio, or ratio of odds ratios: {event(view.study)}", LABEL_WIDTH))
     add_legend(figure, view.study, rows, look, notes=below)
     return figure
 
 
-def rows_to_draw(view: View, numbers: reported.Printed) -> list[Row]:
-    """Return headings and rows, top to bottom: odds ratios, then what p-values are of."""
+def rows_to_draw(view: View, numbers: Printed) -> list[Row]:
+    """Return headings and rows, top to bottom: odds ratios, then the coefficients of p-values."""
     ratios = list(_rows(view, numbers, numbers.odds_ratios))
     tests = list(_rows(view, numbers, numbers.p_values))
     return [
-        *([Row("printed with an interval", is_heading=True), *ratios] if ratios else []),
-        *([Row("printed as a p-value", is_heading=True), *tests] if tests else []),
+        *([Row("reported with an interval", is_heading=True), *ratios] if ratios else []),
+        *([Row("reported as a p-value", is_heading=True), *tests] if tests else []),
     ]
 
 
-def _rows(view: View, numbers: reported.Printed, chosen: Sequence[Claim]) -> Iterator[Row]:
+def _rows(view: View, numbers: Printed, chosen: Sequence[Claim]) -> Iterator[Row]:
     names = row_names(numbers)
     for claim in chosen:
-        yield Row(names[claim.id], (_posterior(view, claim), *_printed(claim)))
+        yield Row(names[claim.id], (_posterior(view, claim), *_reported(claim)))
 
 
 def _posterior(view: View, claim: Claim) -> Line:
-    """Return the posterior of the very coefficient that a claim is, adjusted or crude as it is."""
+    """Return the posterior of the coefficient that was reported, adjusted or crude."""
     draws = view.tree["posterior"]["log_ratio"].sel(claim=claim.id)
     tail = (1 - INTERVAL) / 2
     lower, middle, upper = np.quantile(np.exp(draws), [tail, 0.5, 1 - tail])
     return Line(f"{POSTERIOR}, {CREDIBLE}", float(middle), float(lower), float(upper))
 
 
-def _printed(claim: Claim) -> Iterator[Line]:
+def _reported(claim: Claim) -> Iterator[Line]:
     if claim.ci is not None:
         interval = {"wald": "Wald"}.get(claim.interval, claim.interval)
-        kind = f"{PRINTED}, {claim.level:.0%} {interval}"
+        kind = f"{REPORTED}, {claim.level:.0%} {interval}"
         yield Line(kind, claim.value.value, claim.ci[0].value, claim.ci[1].value)
 
 
-def texts(rows: Sequence[Row], numbers: reported.Printed) -> list[str]:
-    """Return what is printed, for each row."""
+def texts(rows: Sequence[Row], numbers: Printed) -> list[str]:
+    """Return the reported number per row."""
     claim_of = dict(zip(row_names(numbers).values(), numbers.claims, strict=False))
     return ["" if row.is_heading else text(claim_of[row.name]) for row in rows]
 
 
 def text(claim: Claim) -> str:
-    """Write a number as printed; of a p-value also the side, where it is known."""
+    """Write a number as reported; of a p-value also its side, where known."""
     side = {"+": " (> 1)", "-": " (< 1)"}.get(claim.sign, "")
     return claim.printed if claim.is_odds_ratio else claim.printed + side

@@ -1,4 +1,4 @@
-"""How printed numbers are called in a picture, and what is said of them below it."""
+"""Names of reported numbers in figures, and notes on them."""
 
 from collections import Counter
 
@@ -9,11 +9,11 @@ from cotreat.plots.style import number
 from cotreat.study.study import Claim, Total
 
 MARK = " †"
-"""What stands behind a number that follows from others."""
+"""Mark of a number that follows from others."""
 
 
 def row_names(numbers: Printed) -> dict[str, str]:
-    """Name each row of the joint law by what it is about; those that follow from others are marked."""
+    """Name each reported number by its contrast; mark those that follow from others."""
     plain = {claim.id: _about(claim, is_mixed=_is_mixed(numbers)) for claim in numbers.claims}
     often = Counter(plain.values())
     names = {
@@ -26,7 +26,7 @@ def row_names(numbers: Printed) -> dict[str, str]:
 
 
 def _about(claim: Claim, *, is_mixed: bool) -> str:
-    """Say of which contrast a number is, in the ids of the study file."""
+    """Return the contrast of a number, in the ids of the study file."""
     assert claim.meaning is not None  # noqa: S101 - for the type checker: evidence has one
     kind = KINDS[claim.meaning.kind]
     about = kind.subject(claim.meaning.words).replace(":", " × ")
@@ -45,13 +45,13 @@ def patients(total: Total) -> str:
 
 
 def notes(numbers: Printed) -> list[str]:
-    """Say which numbers follow from others, and which are not used, in lines that fit."""
+    """Return which numbers follow from others, and which are not used, in lines that fit."""
     lines = [_follows(one, numbers) for one in numbers.dependences]
     used = {claim.id for claim in numbers.claims}
     unused = [claim.id for claim in numbers.study.claims if claim.id not in used]
     if unused:
-        reading = " in this reading" if len(numbers.study.readings) > 1 else ""
-        lines.append(f"printed, but not used{reading}: {', '.join(unused)}")
+        where = " under this interpretation" if len(numbers.study.readings) > 1 else ""
+        lines.append(f"reported, but not used{where}: {', '.join(unused)}")
     return [fold(line, LINE) for line in lines]
 
 
@@ -60,13 +60,13 @@ def _follows(one: Dependence, numbers: Printed) -> str:
     others = ", ".join(names[other] for other in one.others)
     line = f"†: {names[one.name]} follows from {others}"
     if one.agrees is not None:
-        beyond = "within rounding" if one.agrees else "which it contradicts beyond rounding"
+        beyond = "within rounding" if one.agrees else "incompatible beyond rounding"
         line += f", which make it {number(one.implied)}: {beyond}"
     return f"{line}; it is not counted twice"
 
 
 def totals(numbers: Printed) -> str:
-    """List the totals as printed."""
+    """List the totals as reported."""
     return "; ".join(
         f"{patients(total)}: {total.n}"
         + ("" if total.events is None else f", {total.events} with the event")

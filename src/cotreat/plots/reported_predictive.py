@@ -1,4 +1,4 @@
-"""Posterior predictive check of the printed numbers, one panel a kind."""
+"""Figure of a fit: posterior predictive check of the reported numbers, one panel per kind."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from cotreat.core.constants import INTERVAL
 from cotreat.evidence import reported
-from cotreat.plots import View
 from cotreat.plots.interval_rows import NAME_WIDTH
 from cotreat.plots.labels import event, fold, key
+from cotreat.plots.records import View
+from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.reported import text
 from cotreat.plots.reported_labels import notes, row_names
 from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows, log_axis
@@ -26,23 +27,23 @@ BAR: dict[str, Any] = {"color": BLUE, "lw": 3.5, "solid_capstyle": "butt"}
 DIAMOND: dict[str, Any] = {"color": VERMILION, "ls": "none", "marker": "D", "ms": 4.5, "zorder": 4}
 AXIS_WIDTH = 80
 OUTSIDE = (
-    "one diamond in twenty lies outside its 95% interval by chance alone; those of one cohort "
-    "stand on the same patients and stray together"
+    "one diamond in twenty is expected outside its 95% interval by chance; all come from the same "
+    "patients and deviate together"
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """A printed number in its predictive distribution.
+    """A reported number in its predictive distribution.
 
     Attributes
     ----------
     printed : tuple of float
-        Where the diamonds stand: one, or two for a p-value whose side is not known.
+        Positions of the diamonds: one, or two for a p-value whose side is not known.
     wide, half : tuple of float
         Ends of the 95 % and of the 50 % interval.
     towards : int
-        −1 or 1 where the number is known only to lie that way from the diamond, as of "<".
+        −1 or 1 where the number is a bound, such as "<", with the direction of the number.
     """
 
     name: str
@@ -61,8 +62,19 @@ class Panel:
     is_log: bool = False
 
 
-def draw(view: View) -> Figure | None:
-    """Draw what the fit predicts to be printed, and what is; None where no printed number is used."""
+@figure_of(
+    FIT,
+    order=16,
+    caption="A reported number far outside its interval is not reproduced by the model. Bars are what "
+    "the fitted model predicts (50% and 95% intervals), diamonds the reported numbers, with "
+    "one panel per kind of number. About one diamond in twenty is expected outside its 95% "
+    "interval by chance; all come from the same patients, so they deviate together.",
+    alt="Panels of horizontal intervals, one row per reported number, with a thick 50% and a pale "
+    "95% part and a diamond at the reported number. Axes of odds ratios and of standard "
+    "errors are logarithmic.",
+)
+def reported_predictive(view: View) -> Figure | None:
+    """Draw predicted and reported numbers; None where no reported number is used."""
     numbers = reported.printed(view.study)
     if numbers is None or not numbers.names:
         return None
@@ -86,7 +98,7 @@ def draw(view: View) -> Figure | None:
 
 
 def lines_of_panels(view: View, numbers: reported.Printed) -> list[list[Panel]]:
-    """Return the panels that stand side by side, from the top: they are about the same numbers."""
+    """Return the panels of each line, from the top; those of one line share their rows."""
     ratios = _ratios(view, numbers)
     lines = [
         [ratios, *_errors(view, numbers)],
@@ -122,11 +134,11 @@ def _ratios(view: View, numbers: reported.Printed) -> Panel:
         _row(names[c.id], _replicated(view, c.id), c.value.value, scale=np.exp)
         for c in numbers.odds_ratios
     )
-    return Panel("odds ratio, or ratio of them", tuple(rows), is_log=True)
+    return Panel("odds ratio, or ratio of odds ratios", tuple(rows), is_log=True)
 
 
 def _errors(view: View, numbers: reported.Printed) -> list[Panel]:
-    """Return the standard errors, which tell of the arms' sizes where the totals are printed."""
+    """Return the standard errors, which are informative about arm sizes where totals are reported."""
     groups = view.tree["posterior_predictive"]
     if "widths" not in groups:
         return []
@@ -183,7 +195,7 @@ def _events(view: View, numbers: reported.Printed) -> Panel:
 
 
 def draw_panel(axes: Axes, panel: Panel) -> None:
-    """Draw the rows of a panel: predictions as bars, what is printed as diamonds."""
+    """Draw the rows of a panel: predictions as bars, reported numbers as diamonds."""
     ends = [end for row in panel.rows for end in (*row.wide, *row.printed)]
     _set_axis(axes, panel, min(ends), max(ends))
     for at, row in enumerate(panel.rows):
@@ -210,8 +222,8 @@ def _set_axis(axes: Axes, panel: Panel, lower: float, upper: float) -> None:
         axes.axvline(1 if panel.is_log else 0, color=GREY, lw=0.6, zorder=0)
 
 
-def legend(seen: str = "printed") -> list[Line2D]:
-    """Explain bars and diamonds, which stand at what was `seen`."""
+def legend(seen: str = "reported") -> list[Line2D]:
+    """Return the legend of bars and diamonds; `seen` names the diamonds."""
     return [
         Line2D([], [], label="predicted, central 50%", **BAR),
         Line2D([], [], label=f"predicted, central {INTERVAL:.0%}", alpha=0.35, **BAR),

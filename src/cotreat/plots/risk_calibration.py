@@ -1,4 +1,4 @@
-"""Calibration: share of patients with the event against predicted risk, in groups."""
+"""Figure of a fit: share of patients with the event against predicted risk, in groups."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,15 +7,29 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cotreat.core.constants import INTERVAL
 from cotreat.diagnostics.risk_calibration import Calibration, calibration_of
-from cotreat.plots import View
 from cotreat.plots.labels import event, fold
+from cotreat.plots.records import View
+from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION
 
 LABEL_WIDTH = 44
 
 
-def draw(view: View) -> Figure | None:
-    """Draw groups of patients; None where no more than their regimen is known of them."""
+@figure_of(
+    FIT,
+    order=14,
+    caption="Predicted risks are well calibrated where the diamonds follow the dashed line. Patients "
+    "are grouped by quantile of predicted risk: diamonds are the shares of patients with the "
+    "event, bars the 95% posterior predictive intervals. A calibration slope below 1 means "
+    "that predictions are too extreme. The model was fitted to these patients; calibration in "
+    "new patients would be worse.",
+    alt="One panel with predicted risk on the horizontal and the share of patients with the event "
+    "on the vertical axis: a dashed diagonal, and per group of patients a vertical bar and a "
+    "diamond. Two lines of text above give the sizes of the groups, the calibration in the "
+    "large, the slope, and a posterior predictive p-value.",
+)
+def risk_calibration(view: View) -> Figure | None:
+    """Draw groups of patients; None without covariates."""
     cells = view.study.cells
     if cells is None or not view.study.is_adjusted:
         return None
@@ -45,12 +59,12 @@ def _draw_groups(axes: Axes, found: Calibration) -> None:
 
 
 def words(found: Calibration) -> str:
-    """Say in two lines what the picture comes to."""
+    """Return sizes of the groups, calibration and p-value in two lines."""
     least, most = found.groups.patients.min(), found.groups.patients.max()
     sizes = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     p = f"= {found.share:.2f}" if found.share >= 0.005 else "< 0.005"
     return (
-        f"{len(found.groups)} groups of {sizes} patients, those that the model was fitted to\n"
+        f"{len(found.groups)} groups of {sizes} patients, the same that the model was fitted to\n"
         f"calibration {found}; posterior predictive p {p}"
     )
 

@@ -1,4 +1,4 @@
-"""Risk by regimen: prior, posterior, maximum likelihood."""
+"""Figure of a fit: risk per regimen, prior, posterior and maximum likelihood."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -7,7 +7,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cotreat.core.constants import INTERVAL
 from cotreat.evidence import reported
-from cotreat.plots import View
 from cotreat.plots.interval_rows import (
     Row,
     add_legend,
@@ -20,12 +19,26 @@ from cotreat.plots.interval_rows import (
     write_numbers,
 )
 from cotreat.plots.labels import event, fold, regimen_name
+from cotreat.plots.records import View
+from cotreat.plots.registry import FIT, figure_of
 
 LABEL_WIDTH = 40
 
 
-def draw(view: View) -> Figure | None:
-    """Draw intervals by regimen; None for a case-control study, whose design fixes its risks."""
+@figure_of(
+    FIT,
+    section="risks",
+    order=4,
+    caption="The shorter the posterior bar within its prior band, the more the evidence contributes "
+    "to a risk. Left: 95% prior interval (band) and 95% posterior interval of each regimen's "
+    "risk of the event, with a tick at the median. Right: the posterior on a finer axis.",
+    alt="Two panels of horizontal intervals with one row per regimen. The left panel shows pale "
+    "prior bands behind posterior intervals with a tick at the median; the right panel shows "
+    "the posterior intervals on a finer axis, with circles at the medians. Events and "
+    "patients are written at the right.",
+)
+def risks(view: View) -> Figure | None:
+    """Draw intervals per regimen; None for a case-control study, whose design fixes the risks."""
     if view.study.is_case_control:
         return None
     rows, prior = rows_to_draw(view), prior_intervals(view)
@@ -42,23 +55,23 @@ def draw(view: View) -> Figure | None:
     draw_rows(close, rows, look=look)
     close.tick_params(axis="y", labelleft=False)
     write_numbers(close, [_counts(view, arm) for arm in view.study.regimens], "events / n")
-    wide.set_title("with the prior", loc="left")
+    wide.set_title("prior and posterior", loc="left")
     wide.set_xlabel(f"{kind(view)}risk")
-    close.set_title("close up", loc="left")
+    close.set_title("posterior", loc="left")
     close.set_xlabel(fold(f"{kind(view)}risk of {event(view.study)}", LABEL_WIDTH))
     add_legend(figure, view.study, rows, look, [band_handle()])
     return figure
 
 
 def kind(view: View) -> str:
-    """Say that risks are implied, where nobody counted all of them, or standardised."""
+    """Return "implied" where risks follow from reported estimates, or "standardised"."""
     if reported.printed(view.study) is not None:
         return "implied "
     return "standardised " if view.study.is_adjusted else ""
 
 
 def rows_to_draw(view: View) -> list[Row]:
-    """Return a row for each regimen, from the summary; the counts beside it say why one is empty."""
+    """Return a row per regimen, from the summary; empty where no estimate exists."""
     rows = []
     for arm in view.study.regimens:
         lines = read_lines(view.summary[view.summary.estimand == f"risk[{arm}]"])
@@ -68,7 +81,7 @@ def rows_to_draw(view: View) -> list[Row]:
 
 
 def prior_intervals(view: View) -> list[tuple[float, float]]:
-    """Return the prior's interval of each regimen's risk; NaN where the model is silent on it."""
+    """Return the prior interval of the risk per regimen; NaN where the model does not define it."""
     risk = view.tree["prior"]["risk"]
     tail = (1 - INTERVAL) / 2
     ends = risk.quantile([tail, 1 - tail], ("chain", "draw")).reindex(arm=list(view.study.regimens))
@@ -92,6 +105,6 @@ def _span(rows: list[Row], prior: list[tuple[float, float]]) -> tuple[float, flo
 def _counts(view: View, arm: str) -> str:
     counted = view.study.counted
     if arm not in counted:
-        return "nobody counted" if arm in view.study.present else "no patients"
+        return "not reported" if arm in view.study.present else "no patients"
     at = counted.index(arm)
     return f"{view.study.events[at]} / {view.study.n[at]}"

@@ -1,4 +1,4 @@
-"""The common look of all figures, and how they are drawn without a window and saved."""
+"""Common style of all figures; drawing without a window, saving, and the lines above and below."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
-
-from cotreat.plots.view import View
 
 # Okabe & Ito 2008: told apart with any colour vision.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -47,7 +45,7 @@ DPI = 150
 
 @contextmanager
 def off_screen() -> Iterator[None]:
-    """Draw in the house style by Agg; afterwards pyplot is as it was, and no figure is left in it."""
+    """Draw with the common style and the Agg backend; restore the state of pyplot afterwards."""
     # ArviZ makes its figures through pyplot, whose backend may be one that opens windows.
     backend, others = mpl.get_backend(), set(plt.get_fignums())
     with mpl.style.context(["default", STYLE]):
@@ -68,20 +66,11 @@ def save(figure: Figure, path: Path, failed: Sequence[str] = ()) -> None:
 
 
 def warn(figure: Figure, failure: str) -> None:
-    """Write in red above a figure that its numbers are not to be used, and why."""
+    """Write in red above a figure that its numbers must not be used, and the failed check."""
     lines = textwrap.wrap(failure, width=int(14 * figure.get_figwidth()), break_on_hyphens=False)
     text = "\n".join(["FAILED CHECKS: do not use these numbers", *lines])
     top = (_extent(figure).y1 + 0.08) / figure.get_figheight()
     figure.text(0, top, text, color=WARNING, fontweight="bold", va="bottom", ha="left")
-
-
-def sign(figure: Figure, view: View) -> None:
-    """Write small below a figure which fit it shows."""
-    fit = view.summary.iloc[0]
-    text = f"study {fit.study} · model {fit.model} · priors {fit.priors}"
-    if len(view.study.readings) > 1:
-        text += f" · reading {fit.reading}"
-    write_below(figure, text)
 
 
 def write_below(figure: Figure, text: str) -> None:
@@ -120,7 +109,7 @@ def write_aside(axes: Axes, x: float, y: float, words: str, **place: Any) -> Non
 
 
 def log_axis(axes: Axes, lower: float, upper: float, most: int = 8) -> None:
-    """Give a logarithmic x axis at most `most` ticks that read as plain numbers."""
+    """Set a logarithmic x axis with at most `most` ticks, written as plain numbers."""
     axes.set_xscale("log")
     axes.set_xlim(lower, upper)
     axes.xaxis.set_major_locator(FixedLocator(log_ticks(lower, upper, most)))

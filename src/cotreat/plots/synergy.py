@@ -1,4 +1,4 @@
-"""The panel of synergy: how probable it is by each measure, before and after the data."""
+"""Figure of a fit: probability of synergy by each measure, before and after the evidence."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +16,19 @@ from numpy.typing import NDArray
 from cotreat.core.constants import DECIDED, EXTRAPOLATED
 from cotreat.estimands.estimand import EVERY
 from cotreat.estimands.measures import APART, MEASURES, Measure
-from cotreat.plots import View
-from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name, regimen_name
+from cotreat.plots.labels import (
+    CONCLUSIVE,
+    LINE,
+    NOT_IDENTIFIED,
+    PROBABILITY_AXIS,
+    co_treatment,
+    fold,
+    judged_on,
+    key,
+    pair_name,
+)
+from cotreat.plots.records import View
+from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.style import BLUE, GREY, PALE, SMALL, label_rows, write_aside
 from cotreat.results.headline import share
 from cotreat.results.summary import POSTERIOR
@@ -25,11 +36,11 @@ from cotreat.results.summary import POSTERIOR
 MOST = 8
 """Panels that a page can hold."""
 LISTED = 6
-"""Pairs and backgrounds without an answer that are named below the panels."""
+"""Pairs and co-treatments without a probability that are named below the panels."""
 TICKS = (1 - DECIDED, 0.25, 0.5, 0.75, DECIDED)
 TICK_LABELS = tuple(f"{tick:.3g}" for tick in TICKS)
 ROOM = 0.32
-"""Part of the axis that the word beside an extrapolated row takes."""
+"""Part of the axis that the words at a row that is not identified take."""
 TITLE_WIDTH = 34
 WORDS_WIDTH = 36
 NOT_EVIDENCE = "not evidence of synergy"
@@ -40,9 +51,9 @@ PRIOR: dict[str, Any] = {"color": GREY, "ls": "none", "marker": "o", "mfc": "whi
 
 @dataclass(frozen=True)
 class Row:
-    """A measure with its probabilities, or with the words in their place.
+    """A measure with its probabilities, or with words instead.
 
-    A row without a measure is the heading of a family, whose words are a remark.
+    A row without a measure is the heading of a scale; its words are a remark.
     """
 
     name: str
@@ -55,26 +66,26 @@ class Row:
 
 @dataclass(frozen=True)
 class Panel:
-    """What is known of a pair, and on which background, both by name."""
+    """The measures of a pair with one co-treatment."""
 
     pair: str
-    background: str
+    co_treatment: str
     rows: tuple[Row, ...]
 
     @property
     def title(self) -> str:
-        """How it is called among several."""
-        return f"{self.pair}, background: {self.background}"
+        """Pair and co-treatment."""
+        return f"{self.pair}, {self.co_treatment}"
 
     @property
     def silence(self) -> str:
-        """The reason why no measure has an answer, if it is the same for all."""
+        """The reason why no measure has a probability, if it is the same for all."""
         reasons = {row.words for row in self.rows if row.measure is not None}
         return reasons.pop() if len(reasons) == 1 else ""
 
     @property
     def weight(self) -> int:
-        """How much it has to say: measures with a probability, twice where observed."""
+        """Number of measures with a probability; identified ones count twice."""
         known = [row for row in self.rows if not np.isnan(row.probability)]
         return len(known) + sum(not row.is_extrapolated for row in known)
 
@@ -83,13 +94,13 @@ class Panel:
 
 
 def panels(view: View) -> list[Panel]:
-    """Return a panel for each pair and background, from the summary alone."""
+    """Return a panel per pair and co-treatment, from the summary alone."""
     rows = view.summary
     rows = rows[(rows.estimator == POSTERIOR) & (rows.scale == view.study.outcome.synergy_on)]
     return [
         Panel(
             pair_name(view.study, pair),
-            regimen_name(view.study, background),
+            co_treatment(view.study, background),
             tuple(_rows(rows, pair, background)),
         )
         for pair, sides in view.study.judged_pairs.items()
@@ -104,7 +115,7 @@ def _rows(summary: pd.DataFrame, pair: str, background: str) -> Iterator[Row]:
             family = measure.family
             yield Row(family, words=NOT_EVIDENCE if family == APART else "")
         own = summary[summary.estimand == f"{measure.name}[{pair}]"]
-        # Under a model with structure one ratio of odds ratios holds on every background.
+        # Under a structured model one ratio of odds ratios holds with every co-treatment.
         own = own[(own.background == background) | own.background.str.startswith(EVERY)]
         yield _row(measure, own.iloc[0])
 
@@ -118,22 +129,22 @@ def _row(measure: Measure, row: pd.Series) -> Row:
 
 
 def most_telling(every: list[Panel]) -> list[Panel]:
-    """Return the panels that a page can hold, in their order: those with most to say."""
+    """Return the panels that a page can hold, in their order: those with most probabilities."""
     speaking = [panel for panel in every if not panel.silence]
     best = sorted(speaking, key=lambda panel: -panel.weight)[:MOST]
     return [panel for panel in speaking if panel in best]
 
 
 def notes(view: View, every: list[Panel], shown: list[Panel]) -> list[str]:
-    """Return what stands below the panels: the scale, what is left out, what has no answer."""
+    """Return the notes below the panels: side of the outcome, omitted panels, missing probabilities."""
     silent = [panel for panel in every if panel.silence]
     left_out = len(every) - len(silent) - len(shown)
     lines = [fold(f"synergy is judged on: {judged_on(view.study)}", LINE)]
     if left_out:
-        lines.append(f"{left_out} more pairs and backgrounds are not shown: see the summary")
+        lines.append(f"{left_out} more pairs and co-treatments are in summary.csv")
     lines += [fold(f"{panel.title}: {panel.silence}", LINE) for panel in silent[:LISTED]]
     if len(silent) > LISTED:
-        lines.append(f"{len(silent) - LISTED} more pairs and backgrounds have no answer")
+        lines.append(f"{len(silent) - LISTED} more pairs and co-treatments have no probability")
     words = [row.words for panel in shown for row in panel.rows]
     explained = key(view.study, [*lines, *words, *(panel.title for panel in shown)])
     return [*lines, explained] if explained else lines
@@ -142,8 +153,23 @@ def notes(view: View, every: list[Panel], shown: list[Panel]) -> list[str]:
 # --- Drawing -------------------------------------------------------------------------------------
 
 
-def draw(view: View) -> Figure:
-    """Draw a panel for each pair and background, or say why there is none."""
+@figure_of(
+    FIT,
+    section="synergy",
+    order=6,
+    caption="A measure is conclusive only where its filled mark lies in a shaded zone: at least 0.975 "
+    "is conclusive for synergy, at most 0.025 conclusive against it. Filled marks are "
+    "posterior and open circles prior probabilities of synergy. Measures are grouped by "
+    "scale, that is, by their reference model of no interaction. Words replace the marks of a "
+    "measure without a probability.",
+    alt="Dot plot with one panel per pair of treatments and co-treatment, and one row per "
+    "measure, grouped by scale. The axis runs from 0, antagonism, to 1, synergy, with narrow "
+    "shaded zones at both ends. Open circles are prior, filled marks posterior probabilities. "
+    "The excess over the better single treatment is below a line and marked as not evidence "
+    "of synergy.",
+)
+def synergy(view: View) -> Figure:
+    """Draw a panel per pair and co-treatment, or list the reasons why there is none."""
     every = panels(view)
     shown = most_telling(every)
     below = "\n".join(notes(view, every, shown))
@@ -171,7 +197,7 @@ def _grid(count: int, rows: int, notes: int) -> tuple[Figure, NDArray[np.object_
     for axes in grid.flat[count:]:
         axes.set_axis_off()
     for axes in grid.flat[max(0, count - columns) : count]:
-        axes.set_xlabel("← antagonism        synergy →\nP(measure beyond its null)")
+        axes.set_xlabel(PROBABILITY_AXIS)
     return figure, grid
 
 
@@ -203,13 +229,13 @@ def _draw_row(axes: Axes, at: int, row: Row) -> None:
         _write_beside(axes, at, min(ends), max(ends))
 
 
-def _is_decided(probability: float) -> bool:
+def _is_conclusive(probability: float) -> bool:
     return not 1 - DECIDED < probability < DECIDED
 
 
 def _level(probability: float) -> float:
-    """Put a mark above the zones only if it is in one; of any other they cover what would reach in."""
-    return ZONES + 1 if _is_decided(probability) else ZONES - 1
+    """Draw a mark above the zones only if it is inside one; the zones cover the edge of other marks."""
+    return ZONES + 1 if _is_conclusive(probability) else ZONES - 1
 
 
 def _look(is_extrapolated: bool) -> dict[str, Any]:
@@ -220,11 +246,11 @@ def _look(is_extrapolated: bool) -> dict[str, Any]:
 
 
 def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:
-    """Mark a row as extrapolated on the side where there is more room, or else between the marks."""
+    """Write "not identified" on the side with more room, otherwise between the marks."""
     x, side = (left - 0.04, "right") if left > 1 - right else (right + 0.04, "left")
     if max(left, 1 - right) < ROOM:
         x, side = (left + right) / 2, "center"
-    write_aside(axes, x, at, EXTRAPOLATED, ha=side, fontsize=6.5, zorder=ZONES + 0.5)
+    write_aside(axes, x, at, NOT_IDENTIFIED, ha=side, fontsize=6.5, zorder=ZONES + 0.5)
 
 
 def _legend(shown: list[Panel]) -> list[Line2D | Patch]:
@@ -232,7 +258,7 @@ def _legend(shown: list[Panel]) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = []
     if known:
         handles.append(Line2D([], [], label="prior", **PRIOR))
-    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {EXTRAPOLATED}")):
+    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
         if any(row.is_extrapolated == is_extrapolated for row in known):
             handles.append(Line2D([], [], label=name, **_look(is_extrapolated)))
-    return [*handles, Patch(color=PALE, label=f"decided: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}")]
+    return [*handles, Patch(color=PALE, label=CONCLUSIVE)]

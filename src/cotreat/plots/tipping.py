@@ -1,6 +1,8 @@
-"""How much confounding would overturn each conclusion: probabilities over a grid of biases."""
+"""Figure of a bias analysis: conclusions over a grid of confounding biases."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,34 +13,49 @@ from matplotlib.patches import Patch
 from scipy.interpolate import RectBivariateSpline
 from scipy.special import ndtri
 
-from cotreat.bias.unmeasured_confounding import STANDINGS, Surface
 from cotreat.core.constants import DECIDED, EXTRAPOLATED
-from cotreat.plots import Picture
-from cotreat.plots.style import BLACK, SMALL, write_below
-from cotreat.study.study import Study
+from cotreat.plots.labels import NOT_IDENTIFIED
+from cotreat.plots.records import Bias
+from cotreat.plots.registry import BIAS, figure_of
+from cotreat.plots.style import BLACK, SMALL
 
-PICTURE = Picture(
-    "tipping",
-    "What would be concluded if unmeasured confounding had multiplied, in the evidence, every treatment's odds ratio "
-    "by the factor on the horizontal axis and every pair's ratio of odds ratios by that on the vertical one. The "
-    "circle, at 1 and 1, is no confounding. A conclusion hangs on it where a line is near the circle: solid lines "
-    "are where it stops being decided (for an odds ratio: where the 95% interval reaches 1), dashed ones where "
-    "the probability is one half. † extrapolated.",
-    "Small panels, one for each conclusion, with logarithmic axes of bias factors. Four shades from dark blue, "
-    "decided beyond the null, over pale blue and pale orange to dark orange, decided short of the null, "
-    "with contour lines at probabilities 0.975, 0.5 and 0.025 and a circle at no confounding in the middle.",
-)
+if TYPE_CHECKING:
+    from cotreat.bias.unmeasured_confounding import Surface
+
 COLUMNS, MOST = 3, 9
 SIDE = 2.3
 SHADES = ("#E69F00", "#F7E1B5", "#BFDDF0", "#0072B2")
-"""From decided short of the null to decided beyond it."""
+"""From conclusive on one side to conclusive on the other."""
+LEGEND = (
+    f"probability ≤ {1 - DECIDED:.3f}: conclusive",
+    f"{1 - DECIDED:.3f} to 0.5",
+    f"0.5 to {DECIDED}",
+    f"≥ {DECIDED}: conclusive",
+)
+"""Meaning of the shades."""
 FINE = 60
 """Steps of smooth lines."""
 TICKS = {"1/3": 1 / 3, "1/2": 1 / 2, "0.7": 0.7, "1": 1.0, "1.4": 1.4, "2": 2.0, "3": 3.0}
 
 
-def draw(study: Study, found: Sequence[Surface], *, model: str, priors: str) -> Figure:
-    """Draw a panel for each conclusion, at most `MOST`, the decided odds ratios first."""
+@figure_of(
+    BIAS,
+    order=1,
+    caption="A conclusion is sensitive to unmeasured confounding where a line lies close to the "
+    "circle. Each panel shows a conclusion if confounding had multiplied every treatment's "
+    "odds ratio (horizontal axis) and every pair's ratio of odds ratios (vertical axis) in "
+    "the evidence; the circle, at 1 and 1, is no confounding. Solid lines: the conclusion "
+    "stops being conclusive. Dashed lines: the probability is one half.",
+    alt="Small panels, one per conclusion, with logarithmic axes of bias factors. Four shades "
+    "from dark blue, conclusive on the side of synergy or benefit, over pale blue and pale "
+    "orange to dark orange, conclusive on the other side, with contour lines at probabilities "
+    "0.975, 0.5 and 0.025 and a circle at no confounding.",
+)
+def tipping(record: Bias) -> Figure | None:
+    """Draw a panel per conclusion, at most `MOST`; None without surfaces."""
+    found = record.surfaces
+    if not found:
+        return None
     shown = list(found)[:MOST]
     columns = 2 if len(shown) == 4 else min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
@@ -58,17 +75,16 @@ def draw(study: Study, found: Sequence[Surface], *, model: str, priors: str) -> 
     for own in axes[len(shown) :]:
         own.set_axis_off()
     handles: list[Patch | Line2D] = [
-        Patch(fc=shade, label=words)
-        for shade, words in zip(SHADES, reversed(STANDINGS), strict=True)
+        Patch(fc=shade, label=words) for shade, words in zip(SHADES, LEGEND, strict=True)
     ]
     handles.append(Line2D([], [], color=BLACK, ls="-", label=f"P {DECIDED:g} or {1 - DECIDED:.3g}"))
     handles.append(Line2D([], [], color=BLACK, ls="--", label="P 0.5"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2 if columns < COLUMNS else 3)
-    dagger = " · †: extrapolated" if any(one.availability == EXTRAPOLATED for one in shown) else ""
-    more = (
-        f" · {len(found) - MOST} more conclusions are in tipping.csv" if len(found) > MOST else ""
-    )
-    write_below(figure, f"study {study.id} · model {model} · priors {priors}{dagger}{more}")
+    notes = [f"† {NOT_IDENTIFIED}"] if any(map(_is_marked, shown)) else []
+    if len(found) > MOST:
+        notes.append(f"{len(found) - MOST} more conclusions are in tipping.csv")
+    columns = 2 if columns < COLUMNS else 3
+    title = "; ".join(notes)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=title)
     return figure
 
 
@@ -92,5 +108,10 @@ def _panel(axes: Axes, one: Surface) -> None:
             known = {w: v for w, v in known.items() if w not in ("0.7", "1.4")}
         axis.set_ticks(list(known.values()), list(known))
         axis.set_ticks([], minor=True)
-    mark = " †" if one.availability == EXTRAPOLATED else ""
+    mark = " †" if _is_marked(one) else ""
     axes.set_title(f"{one.label}{mark}", fontsize=SMALL + 0.5)
+
+
+def _is_marked(one: Surface) -> bool:
+    """Whether the evidence alone does not identify what a conclusion is about."""
+    return one.availability == EXTRAPOLATED

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cotreat.models.registry import rank
+from cotreat.plots import STUDY, draw
+from cotreat.plots.records import Interpretations
 from cotreat.report.conclusion import Conclusion
 from cotreat.report.folder import Fit, ReportError, Results, read_results
 from cotreat.report.page import render
@@ -41,7 +43,7 @@ def write_report(folder: str | Path, study: Study | None = None) -> Report:
     folder
         ``results/STUDY``, or one fit's folder inside it.
     study
-        The study, if it is at hand, for the figures that compare its interpretations.
+        The study, if it is available, for its own figures.
 
     Raises
     ------
@@ -53,30 +55,25 @@ def write_report(folder: str | Path, study: Study | None = None) -> Report:
         place = place.parent
     results = read_results(place)
     if study is not None:
-        _draw_readings(results, study)
+        _draw_study(results, study)
     store.write_text(place / REPORT, render(results))
     return Report(place / REPORT, results.failed, results.conclusion)
 
 
-def _draw_readings(results: Results, study: Study) -> None:
-    """Draw the comparison of interpretations under the primary model."""
-    from cotreat.plots.interpretations import draw_readings
-
+def _draw_study(results: Results, study: Study) -> None:
+    """Draw the figures of a study from the fits of one model and one prior set, by interpretation."""
     models = [fit.info["model"] for fit in results.fits]
     compared = sorted({m for m in models if models.count(m) > 1}, key=rank)
-    if len(study.readings) < 2 or not compared:
-        return
+    model = compared[0] if compared else results.lead.info["model"]
     own: dict[str, Fit] = {
         fit.info["reading"]: fit
         for fit in results.fits
-        if fit.info["model"] == compared[0] and fit.info["priors"] == results.lead.info["priors"]
+        if fit.info["model"] == model and fit.info["priors"] == results.lead.info["priors"]
     }
     order = [reading.id for reading in study.readings if reading.id in own]
+    if not order:
+        return
     headings = {r: (own[r].info["conflict"] or {}).get("heading", "") for r in order}
-    draw_readings(
-        results.folder,
-        study,
-        {r: own[r].summary for r in order},
-        failed=[line for r in order for line in own[r].failed],
-        notes={r: heading for r, heading in headings.items() if heading},
-    )
+    notes = {r: heading for r, heading in headings.items() if heading}
+    record = Interpretations(study, {r: own[r].summary for r in order}, notes)
+    draw(STUDY, record, results.folder, [line for r in order for line in own[r].failed])

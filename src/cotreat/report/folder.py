@@ -13,7 +13,7 @@ import pandas as pd
 
 from cotreat.core.errors import ModelError
 from cotreat.models.registry import Model, described, rank
-from cotreat.plots import FIGURES, Picture
+from cotreat.plots import FIT, RegisteredFigure, figures
 from cotreat.priors.belief_grid import beliefs_of, grid_name
 from cotreat.report.caveats import Caveat
 from cotreat.report.columns import kind_and_contrast, tidy
@@ -117,9 +117,9 @@ class Fit:
         return float(told.min()) if len(told) else float(self.info["draws"] * self.info["chains"])
 
     @cached_property
-    def figures(self) -> dict[str, Picture]:
-        """The figures in its folder by name, in the order of `cotreat.plots.FIGURES`."""
-        return {n: f for n, f in FIGURES.items() if (self.folder / f.file).exists()}
+    def figures(self) -> dict[str, RegisteredFigure]:
+        """The figures in its folder by name, in the order of the registry."""
+        return {n: f for n, f in figures(FIT).items() if (self.folder / f.file).exists()}
 
 
 @dataclass(frozen=True)

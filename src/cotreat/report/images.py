@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cotreat.plots import Picture
+from cotreat.core.figures import Picture
 
 COLOURS = 32
 """Enough for line drawings with smooth edges; a figure with photographs would need more."""

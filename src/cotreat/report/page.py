@@ -16,7 +16,8 @@ from cotreat.audit.overlap import percent
 from cotreat.core.constants import CONTRADICTED
 from cotreat.estimands.estimand import name_of
 from cotreat.inference.engines import ENGINES
-from cotreat.plots import STUDY_FIGURES
+from cotreat.plots import STUDY, figures
+from cotreat.plots.registry import DIAGNOSTICS
 from cotreat.report.conclusion import Assessment, assessments
 from cotreat.report.folder import Fit, Results
 from cotreat.report.glossary import mark
@@ -31,12 +32,8 @@ from cotreat.results.supplementary import BIAS, COMPARISON, PARTS, SENSITIVITY, 
 from cotreat.sensitivity.interpretations import Prediction
 from cotreat.study_file.reader import packaged
 
-PLACES = {
-    "printed": ("comparison", "parts", "claims"),
-    "risks": ("risks", "sizes"),
-    "synergy": ("synergy",),
-}
-"""Section of each figure of the primary analysis; all others are diagnostics."""
+PLACES = ("estimates", "risks", "synergy", DIAGNOSTICS)
+"""Sections that show figures of the primary fit; a figure of no such section is a diagnostic."""
 
 CONTENTS = (
     ("answer", "Conclusion"),
@@ -92,7 +89,7 @@ def render(results: Results) -> str:
 def _shown(results: Results) -> dict[str, Any]:
     """Collect what the page shows, by the names that its template has for it."""
     lead, place = results.lead, results.folder
-    pictures = [p for p in STUDY_FIGURES.values() if (place / p.file).exists()]
+    pictures = [p for p in figures(STUDY).values() if (place / p.file).exists()]
     return {
         "results": results,
         "lead": lead,
@@ -104,7 +101,7 @@ def _shown(results: Results) -> dict[str, Any]:
         "failed": results.failed,
         "tables": _tables(results),
         "readings": _readings(results),
-        "figures": {name: _figures(lead, names) for name, names in _placed(lead).items()},
+        "figures": {section: _figures(lead, section) for section in PLACES},
         "study_figures": [embed(place, picture) for picture in pictures],
         "others": [_other(fit, results) for fit in results.fits[1:]],
         "parts": {name: _part(results, name) for name in PARTS},
@@ -136,15 +133,13 @@ def _environment() -> jinja2.Environment:
 # --- Figures ---------------------------------------------------------------------------------------
 
 
-def _placed(fit: Fit) -> dict[str, list[str]]:
-    """Return the names of a fit's figures by the part of the page in which they stand."""
-    taken = {name for names in PLACES.values() for name in names}
-    places = {place: [n for n in names if n in fit.figures] for place, names in PLACES.items()}
-    return {**places, "diagnostics": [name for name in fit.figures if name not in taken]}
-
-
-def _figures(fit: Fit, names: list[str] | tuple[str, ...]) -> list[Embedded]:
-    return [embed(fit.folder, fit.figures[name]) for name in names if name in fit.figures]
+def _figures(fit: Fit, section: str) -> list[Embedded]:
+    """Return the figures of a fit that a section of the page shows."""
+    return [
+        embed(fit.folder, one)
+        for one in fit.figures.values()
+        if section == (one.section if one.section in PLACES else DIAGNOSTICS)
+    ]
 
 
 # --- Tables of the primary analysis ---------------------------------------------------------------------

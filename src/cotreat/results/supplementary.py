@@ -9,25 +9,26 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cotreat.core.constants import VERDICTS
-from cotreat.plots import Picture
+from cotreat.core.figures import Picture
 from cotreat.results import store
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
-    from matplotlib.figure import Figure
 
 Fits = Mapping[tuple[str, str], "xr.DataTree"]
 """Fits by model and reading."""
 Say = Callable[[str], None]
 """Takes a line of progress."""
+Draw = Callable[[Path, Sequence[str]], Sequence[Picture]]
+"""Draws figures into a folder, with the failed diagnostics in red, and returns what it has drawn."""
 
 ABOUT = "about.json"
 """What a part folder holds and no fit's folder does."""
@@ -135,7 +136,7 @@ def write_part(
     folder: Path,
     part: Part,
     tables: Mapping[str, pd.DataFrame],
-    figures: Mapping[str, Figure],
+    draw: Draw | None = None,
     failed: Sequence[str] = (),
 ) -> Path:
     """Write a part's folder, whole or not at all.
@@ -146,8 +147,8 @@ def write_part(
         ``results/STUDY/NAME``; what is there is replaced.
     tables
         By name of their files, such as ``models.csv``; also those that no section shows.
-    figures
-        By name of their `Picture`, without ending; drawn within `cotreat.plots.style.off_screen`.
+    draw
+        Draws the figures; one that no section shows gets a section of its own at the end.
     failed
         Failed diagnostics of the fits behind the numbers, besides ``part.failed_checks``: all of them stand
         above every table, in every figure, and before ``part.failed`` in ``about.json``.
@@ -160,40 +161,37 @@ def write_part(
     Raises
     ------
     PartError
-        If a section shows what is not there, a figure is shown by none, or there are too many findings.
+        If a section shows a table or figure that does not exist, or there are too many findings.
     """
-    _agree(part, set(tables), set(figures))
+    _agree(part, set(tables))
     failed = list(dict.fromkeys([*part.failed_checks, *failed]))
     with store.whole_folder(folder) as writing:
         for name, table in tables.items():
             store.write_table(table, writing / name, failed)
-        if figures:
-            _draw(writing, figures, failed)
-        store.write_info(_as_json(part, failed), writing / ABOUT)
+        drawn = draw(writing, failed) if draw else ()
+        shown = replace(part, sections=_with_figures(part, drawn))
+        store.write_info(_as_json(shown, failed), writing / ABOUT)
     return folder
 
 
-def _agree(part: Part, tables: set[str], figures: set[str]) -> None:
+def _agree(part: Part, tables: set[str]) -> None:
     """Refuse a part that promises what it does not hold."""
     told = {section.table for section in part.sections if section.table}
-    drawn = {section.figure.name for section in part.sections if section.figure}
     if told - tables:
         raise PartError(f"{part.title}: no table {', '.join(sorted(told - tables))}")
-    if drawn != figures:
-        raise PartError(
-            f"{part.title}: figures {', '.join(sorted(drawn ^ figures))} without section, or sections "
-            "without figure"
-        )
     if len(part.findings) > MOST_FINDINGS:
         raise PartError(f"{part.title}: {len(part.findings)} findings, at most {MOST_FINDINGS}")
 
 
-def _draw(writing: Path, figures: Mapping[str, Figure], failed: Sequence[str]) -> None:
-    from cotreat.plots.style import off_screen, save
-
-    with off_screen():
-        for name, figure in figures.items():
-            save(figure, writing / f"{name}.png", failed)
+def _with_figures(part: Part, drawn: Sequence[Picture]) -> tuple[Section, ...]:
+    """Return the sections, and one more for each figure that none of them shows."""
+    shown = {section.figure.name for section in part.sections if section.figure}
+    missing = shown - {picture.name for picture in drawn}
+    if missing:
+        raise PartError(f"{part.title}: no figure {', '.join(sorted(missing))}")
+    others = [picture for picture in drawn if picture.name not in shown]
+    more = (Section(picture.title.capitalize(), figure=picture) for picture in others)
+    return (*part.sections, *more)
 
 
 def _as_json(part: Part, failed: Sequence[str]) -> dict[str, Any]:

@@ -214,11 +214,17 @@ def _trusted(work: Work, base: Sequence[Specification]) -> list[Specification]:
 
 @dataclass(frozen=True)
 class Piece:
-    """Sections with the tables and figures they show, and what a clinician must know of them."""
+    """Sections with their tables, what their figures are drawn from, and the finding for clinicians.
+
+    Attributes
+    ----------
+    shown : dict
+        Fields of `cotreat.plots.records.Sensitivity` by name.
+    """
 
     sections: tuple[Section, ...]
     tables: dict[str, pd.DataFrame]
-    figures: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    shown: dict[str, Any] = field(default_factory=dict)
     finding: str = ""
     failed: tuple[str, ...] = ()
 

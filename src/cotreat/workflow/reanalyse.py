@@ -27,7 +27,7 @@ from cotreat.inference import laplace, sampling
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.models.registry import Model, described, is_asked_for
 from cotreat.models.select import models_for, priors_for
-from cotreat.plots import View, draw_figures
+from cotreat.plots import FIT, View, draw
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.report import write_report
@@ -379,7 +379,7 @@ def _write(
             store.write_table(overlap.balance, writing / store.BALANCE, failed)
         store.write_draws(tree, writing / store.DRAWS)
         store.write_info({**info, **_told(study, result)}, writing / store.INFO)
-        draw_figures(writing, View(tree, study, model, summary), failed)
+        draw(FIT, View(tree, study, model, summary), writing, failed)
     say(f"{shown}: {target} ({result.changes})")
     if failed:
         warnings.warn(

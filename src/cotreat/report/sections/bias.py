@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,8 @@ from cotreat.estimands.estimand import waist_of
 from cotreat.inference import sampling
 from cotreat.models.registry import Model, described, find_model
 from cotreat.models.select import models_for
+from cotreat.plots import draw, picture
+from cotreat.plots import records as plots
 from cotreat.priors.prior import PriorSet
 from cotreat.report.caveats import OF_DURATION, of_sequences
 from cotreat.results import four_cells, headline
@@ -107,14 +110,7 @@ def write(
         found = _tipping_points(study, model, priors, posterior, depth, seed, sections, got)
     sections += _immortal(study, got)
     got.tables["four_cells.csv"] = four_cells.long_table(four_cells.tables(study, summary))
-    figures = {}
-    if found:
-        from cotreat.plots import tipping
-        from cotreat.plots.style import off_screen
-
-        with off_screen():
-            picture = tipping.draw(study, _shown(found), model=model.name, priors=priors.name)
-        figures = {tipping.PICTURE.name: picture}
+    record = plots.Bias(study, model.name, priors.name, _shown(found))
     part = Part(
         title="Bias",
         study_digest=study.digest,
@@ -132,7 +128,7 @@ def write(
         versions=versions("pymc", "arviz", "jax", "numpy", "scipy"),
     )
     failed = checks.failures(checks.check(tree, study, model))
-    return write_part(folder / BIAS, part, got.tables, figures, failed)
+    return write_part(folder / BIAS, part, got.tables, partial(draw, BIAS, record), failed)
 
 
 def _leading(
@@ -200,8 +196,6 @@ def _tipping_points(
     sections: list[Section],
     got: _Gathered,
 ) -> list[Surface]:
-    from cotreat.plots.tipping import PICTURE
-
     found, failed = unmeasured_confounding.surfaces(
         study, model, priors, posterior, steps=STEPS[depth], seed=seed
     )
@@ -228,7 +222,9 @@ def _tipping_points(
         "and no treatment's. Where nothing stands, no factor between 1/3 and 3 (a pair's: 1/2 and 2) does. Each factor is "
         "divided out of the posterior draws. The whole surface is in tipping.csv."
     )
-    sections.append(Section("Tipping points", (how,), "tipping_points.csv", PICTURE))
+    sections.append(
+        Section("Tipping points", (how,), "tipping_points.csv", picture(BIAS, "tipping"))
+    )
     got.findings += _of_surfaces(found)
     return found
 

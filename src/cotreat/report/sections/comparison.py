@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,15 +15,14 @@ from cotreat.comparison.bayes_factors import ANY, BayesFactor, LogEvidence
 from cotreat.comparison.leave_out import CELL, CLAIM, PATIENT, UNITS, Left, Units
 from cotreat.comparison.loo import FEWEST, LeftOut, compare
 from cotreat.core.constants import INTERVAL, STANDARD
-from cotreat.plots import Picture
+from cotreat.plots import COMPARISON, draw, picture
+from cotreat.plots.records import Comparison
 from cotreat.priors.prior import PriorSet
 from cotreat.results.headline import share
-from cotreat.results.supplementary import MOST_FINDINGS, Part, Section, versions
+from cotreat.results.supplementary import MOST_FINDINGS, Draw, Part, Section, versions
 from cotreat.study.study import Study
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from cotreat.evidence.reported import Dependence
 
 LISTED = 20
@@ -89,7 +89,7 @@ class Findings:
     failed: list[str] = field(default_factory=list)
 
 
-Told = tuple[Part, dict[str, pd.DataFrame], dict[str, "Figure"]]
+Told = tuple[Part, dict[str, pd.DataFrame], Draw]
 
 
 def told(
@@ -103,10 +103,9 @@ def told(
 ) -> Told:
     """Return the part with its tables and figures."""
     tables: dict[str, pd.DataFrame] = {}
-    figures: dict[str, Figure] = {}
     sections = [
         *_of_models(study, found, tables),
-        *_of_left_out(study, lead, found, tables, figures, depth),
+        *_of_left_out(study, lead, found, tables, depth),
         *_of_factors(found, tables),
     ]
     not_fitted = tuple(f"{name} is not compared: {why}" for name, why in refused.items())
@@ -127,7 +126,22 @@ def told(
         },
         versions=versions(*PACKAGES),
     )
-    return part, tables, figures
+    return part, tables, partial(draw, COMPARISON, _record(study, lead, found, tables))
+
+
+def _record(
+    study: Study, lead: str, found: Findings, tables: Mapping[str, pd.DataFrame]
+) -> Comparison:
+    """Return what figures of a comparison are drawn from."""
+    model = _model_shown(lead, found)
+    predicted = found.left[model].predicted if model in found.left else ()
+    return Comparison(study, model, predicted, tables.get("models.csv"), found.factors)
+
+
+def _model_shown(lead: str, found: Findings) -> str:
+    """Name the model whose predictions of left-out evidence are shown: the primary one, if it has any."""
+    having = [name for name, one in found.left.items() if one.predicted]
+    return lead if lead in having or not having else having[0]
 
 
 # --- Models ----------------------------------------------------------------------------------------
@@ -217,7 +231,6 @@ def _of_left_out(
     lead: str,
     found: Findings,
     tables: dict[str, pd.DataFrame],
-    figures: dict[str, Figure],
     depth: str,
 ) -> list[Section]:
     rows = [_left_row(name, left) for name, one in found.left.items() for left in one.predicted]
@@ -226,7 +239,7 @@ def _of_left_out(
     tables["left_out.csv"] = pd.DataFrame(rows)
     is_counted = next(iter(found.left.values())).units.kind == CELL
     what = "count of a regimen" if is_counted else "printed number"
-    shown = lead if found.left[lead].predicted else str(rows[0]["model"])
+    shown = _model_shown(lead, found)
     words = [
         f"Each {what} is left out in turn, the model fitted to the rest, and the {what} predicted: median "
         f"and central {INTERVAL:.0%} of the predictions stand beside it. tail is the share of predictions at "
@@ -237,13 +250,12 @@ def _of_left_out(
     words += [in_words(one, study) for one in leave_out.follows(study)]
     if depth == STANDARD and len(found.left) > 1:
         words.append(f"This is model {shown}; depth full leaves them out of every model.")
-    figures[LEFT_OUT], caption = _picture(study, shown, found.left[shown].predicted, is_counted)
     return [
         Section(
             "Each count left out" if is_counted else "Each printed number left out",
             tuple(words),
             "left_out.csv",
-            caption,
+            picture(COMPARISON, "left_out"),
         )
     ]
 
@@ -288,27 +300,6 @@ def _left_row(name: str, left: Left) -> dict[str, object]:
         "upper": left.upper,
         "tail": left.tail,
     }
-
-
-def _picture(
-    study: Study, model: str, predicted: tuple[Left, ...], is_counted: bool
-) -> tuple[Figure, Picture]:
-    from cotreat.plots.left_out import draw
-    from cotreat.plots.style import off_screen
-
-    with off_screen():
-        figure = draw(study, model, predicted)
-    outside = sum(left.is_outside for left in predicted)
-    what = "count" if is_counted else "printed number"
-    return figure, Picture(
-        LEFT_OUT,
-        f"What the rest of the evidence predicts for each {what} that is left out (bars, central 50% and "
-        f"{INTERVAL:.0%}, model {model}) and what is {'counted' if is_counted else 'printed'} (diamonds). A "
-        f"diamond far outside its bar is one that the rest contradicts under this model; {outside} of "
-        f"{len(predicted)} lie outside.",
-        f"Horizontal bars, one row for each {what}: a thick bar for the central half of the predictions, a "
-        "pale one for 95%, and a diamond at the number itself.",
-    )
 
 
 # --- Bayes factors ---------------------------------------------------------------------------------

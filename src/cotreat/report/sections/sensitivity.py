@@ -1,5 +1,6 @@
 """What the answers depend on: priors, readings, models, and how much of them is prior at all."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -7,12 +8,13 @@ import pandas as pd
 from cotreat.core.constants import SEED, STANDARD
 from cotreat.inference.batch import DRAWS
 from cotreat.inference.sampling import provenance
-from cotreat.plots.style import off_screen
+from cotreat.plots import SENSITIVITY, draw
+from cotreat.plots.records import Sensitivity
 from cotreat.priors.prior import PriorSet
 from cotreat.report.sections.sensitivity_beliefs import grid_of, reverse_bayes_of
 from cotreat.report.sections.sensitivity_choices import hinges_of
 from cotreat.report.sections.sensitivity_weights import induced_of, power_scaling_of
-from cotreat.results.supplementary import SENSITIVITY, Fits, Part, Say, versions, write_part
+from cotreat.results.supplementary import Fits, Part, Say, versions, write_part
 from cotreat.sensitivity.fits import begun, leading_fit, planned
 from cotreat.study.study import Study
 
@@ -57,8 +59,7 @@ def write(
     say("power scaling, reverse Bayes, the prior of every estimand …")
     parts += [power_scaling_of(work, tree), reverse_bayes_of(work), induced_of(work, tree)]
     say("figures …")
-    with off_screen():
-        figures = {k: draw() for part in parts for k, draw in part.figures.items()}
+    record = Sensitivity(study, **{k: v for one in parts for k, v in one.shown.items()})
     part = Part(
         title="Sensitivity",
         study_digest=study.digest,
@@ -79,7 +80,8 @@ def write(
         versions=versions("arviz", "jax", "numpy", "pymc", "pytensor", "scipy"),
     )
     tables = {k: _short(table) for one in parts for k, table in one.tables.items()}
-    return write_part(Path(folder) / SENSITIVITY, part, tables, figures, failed)
+    target = Path(folder) / SENSITIVITY
+    return write_part(target, part, tables, partial(draw, SENSITIVITY, record), failed)
 
 
 def _short(table: pd.DataFrame) -> pd.DataFrame:

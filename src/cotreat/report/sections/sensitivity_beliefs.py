@@ -3,6 +3,7 @@
 import pandas as pd
 
 from cotreat.core.constants import DECIDED
+from cotreat.plots import SENSITIVITY, picture
 from cotreat.results.headline import share
 from cotreat.results.supplementary import Section
 from cotreat.sensitivity import belief_grid, reverse_bayes
@@ -11,8 +12,6 @@ from cotreat.sensitivity.fits import Piece, Plan, Work, pair_in_words
 
 def grid_of(work: Work, plan: Plan) -> Piece:
     """Every belief of every strength about effects and about interactions."""
-    from cotreat.plots import belief_grid as plot
-
     wanted = plan.grid
     table = belief_grid.table_of(work.table(wanted), work.study)
     bad = belief_grid.bad(table)
@@ -41,9 +40,16 @@ def grid_of(work: Work, plan: Plan) -> Piece:
             "belief by itself; prior_probability has what does."
         )
     return Piece(
-        (Section("Every belief beforehand", tuple(words), "grid_ranges.csv", plot.PICTURE),),
+        (
+            Section(
+                "Every belief beforehand",
+                tuple(words),
+                "grid_ranges.csv",
+                picture(SENSITIVITY, "belief_grid"),
+            ),
+        ),
         {"grid.csv": table, "grid_ranges.csv": ranges},
-        {plot.PICTURE.name: lambda: plot.draw(table, work.study)},
+        {"grid": table},
         grid_finding(ranges, len(wanted), bad, is_crossed=plan.is_crossed),
         (f"{bad} of {len(wanted)} prior sets of the grid: fit not trusted",) if bad else (),
     )

@@ -5,8 +5,11 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from cotreat.core.constants import CONTRADICTED, DECIDED
+from cotreat.estimands.estimand import name_of
+from cotreat.estimands.measures import MEASURES
 from cotreat.inference import laplace
 from cotreat.inference.batch import Specification
+from cotreat.plots import SENSITIVITY, picture
 from cotreat.priors.belief_grid import in_words, is_belief
 from cotreat.results.headline import share
 from cotreat.results.supplementary import MULTIVERSE, Section
@@ -17,8 +20,6 @@ from cotreat.sensitivity.multiverse import HINGES, MODEL, PRIORS, READING, SENSE
 
 def hinges_of(work: Work, plan: Plan) -> Piece:
     """Change one thing at a time, and cross all."""
-    from cotreat.plots import specification_curve
-
     table = work.table(plan.multiverse)
     changes = multiverse.hinges(table, work.study, work.base)
     aside = contradicted(table, work.base)
@@ -45,20 +46,25 @@ def hinges_of(work: Work, plan: Plan) -> Piece:
             f"{len(bad)} of them cannot be trusted (Pareto k of the weights, or modes that were come to "
             "once only) and are listed there without numbers."
         )
-    section = Section(
-        "What the conclusion hangs on", tuple(words), HINGES, specification_curve.PICTURE
-    )
+    heading = "One-at-a-time sensitivity analysis"
+    section = Section(heading, tuple(words), HINGES, picture(SENSITIVITY, "one_at_a_time"))
     return Piece(
         (section,),
         {MULTIVERSE: table, HINGES: changes},
-        {
-            specification_curve.PICTURE.name: lambda: specification_curve.draw(
-                changes, table, work.study, aside
-            )
-        },
+        {"changes": changes, "combinations": _with_scales(table), "incompatible": aside},
         hinge_finding(changes, aside),
         tuple(not_answered(work, fits, is_crossed=plan.is_crossed)),
     )
+
+
+def _with_scales(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the measures of synergy with a probability, with their scale as the changes name it."""
+    own = table[table.probability.notna() & table.estimand.map(name_of).isin(MEASURES)]
+    scales = [
+        multiverse.sense_in_words(estimand, background)
+        for estimand, background in zip(own.estimand, own.background, strict=True)
+    ]
+    return own.assign(**{SENSE: pd.Series(scales, own.index, dtype=object)})
 
 
 def not_answered(work: Work, fits: pd.DataFrame, *, is_crossed: bool) -> Iterator[str]:

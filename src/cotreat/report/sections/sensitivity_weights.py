@@ -6,6 +6,8 @@ import xarray as xr
 from cotreat.core.constants import OBSERVED
 from cotreat.estimands.estimand import name_of, waist_of
 from cotreat.estimands.measures import REPRESENTATIVE
+from cotreat.plots import SENSITIVITY, picture
+from cotreat.plots.records import PriorPosterior
 from cotreat.results.supplementary import Section
 from cotreat.sensitivity import multiverse, power_scaling, prior_predictive
 from cotreat.sensitivity.fits import Piece, Work
@@ -13,8 +15,6 @@ from cotreat.sensitivity.fits import Piece, Work
 
 def power_scaling_of(work: Work, tree: xr.DataTree) -> Piece:
     """Weigh prior and evidence a little more and less."""
-    from cotreat.plots import power_scaling as plot
-
     table = power_scaling.scaled(tree, work.study, work.model)
     words = (
         "Sensitivity is how far the posterior of an estimand moves when the priors (column prior), or the "
@@ -24,9 +24,16 @@ def power_scaling_of(work: Work, tree: xr.DataTree) -> Piece:
         "at half and at double their weight.",
     )
     return Piece(
-        (Section("Prior or evidence", words, "power_scaling.csv", plot.PICTURE),),
+        (
+            Section(
+                "Prior or evidence",
+                words,
+                "power_scaling.csv",
+                picture(SENSITIVITY, "power_scaling"),
+            ),
+        ),
         {"power_scaling.csv": table},
-        {plot.PICTURE.name: lambda: plot.draw(table, work.study)},
+        {"scaling": table},
         scaling_finding(table),
     )
 
@@ -53,8 +60,6 @@ def scaling_finding(table: pd.DataFrame) -> str:
 
 def induced_of(work: Work, tree: xr.DataTree) -> Piece:
     """Show what the priors say of every estimand."""
-    from cotreat.plots import prior_predictive as plot
-
     before, after = (waist_of(tree[g].to_dataset()) for g in ("prior", "posterior"))
     every = prior_predictive.asked(work.study, work.model, after)
     chief = {one.label for one in multiverse.chief(work.study, work.model.name)}
@@ -69,7 +74,14 @@ def induced_of(work: Work, tree: xr.DataTree) -> Piece:
         "interval.",
     )
     return Piece(
-        (Section("What the priors say of every estimand", words, "", plot.PICTURE),),
+        (
+            Section(
+                "What the priors say of every estimand",
+                words,
+                "",
+                picture(SENSITIVITY, "prior_predictive"),
+            ),
+        ),
         {"induced.csv": prior_predictive.table_of(every, before, after)},
-        {plot.PICTURE.name: lambda: plot.draw(plot.drawn(asked, before, after), work.study)},
+        {"estimands": [PriorPosterior.of(*one, before, after) for one in asked]},
     )

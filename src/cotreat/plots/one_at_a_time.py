@@ -1,4 +1,4 @@
-"""What the conclusion hangs on: one thing changed at a time, before all combinations of all things."""
+"""Figure of a sensitivity analysis: one choice changed at a time, and all combinations."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,31 +10,21 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from cotreat.core.constants import DECIDED
-from cotreat.plots import Picture
-from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name
+from cotreat.plots.labels import CONCLUSIVE, LINE, PROBABILITY_AXIS, fold, judged_on, key, pair_name
+from cotreat.plots.records import Sensitivity
+from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, PALE, SKY, VERMILION, label_rows, write_aside
 from cotreat.plots.synergy import TICK_LABELS, TICKS
 from cotreat.priors.belief_grid import in_words
-from cotreat.sensitivity.multiverse import FACTORS, HINGES, PRIORS, READING, SENSE, sense_in_words
-from cotreat.study.study import Study
 
-PICTURE = Picture(
-    "hinges",
-    "Probability of synergy of each pair when one thing at a time is changed from the leading answer (line): "
-    "the sense of the word, the model, the reading of the print, the priors. What moves the mark far is what "
-    "the conclusion hangs on. Pale dots are other combinations that were fitted; words stand where an "
-    "answer has no probability, its fit cannot be trusted, or it is that on another background. All backgrounds are "
-    "in the table. The other numbers in print speak against a reading that is called contradicted.",
-    "A panel for each pair. Rows are senses of synergy, models, readings and prior sets, under headings; the "
-    "horizontal axis is the probability of synergy from 0 to 1, shaded where decided. A vertical line marks "
-    "the leading answer; filled marks joined to it show the answer after one change; pale dots behind show "
-    "all combinations.",
-)
+READING, PRIORS, SENSE = "reading", "priors", "sense of synergy"
+"""Choices, as the tables name them."""
+HEADINGS = {SENSE: "scale of synergy", READING: "interpretation"}
 MOST = 3
 """Pairs that a page can hold."""
 ROW = 0.2
 WORDS = {
-    "the fit cannot be trusted": "fit not trusted",
+    "the fit cannot be trusted": "unreliable fit",
     "fixed by the model": "fixed by the model",
     "implied by the model": "implied by the model",
 }
@@ -42,20 +32,24 @@ TITLE_WIDTH = 30
 MARK: dict[str, Any] = {"ls": "none", "marker": "o"}
 
 
-def draw(
-    changes: pd.DataFrame, table: pd.DataFrame, study: Study, contradicted: Sequence[str] = ()
-) -> Figure:
-    """Draw a panel for each pair.
-
-    Parameters
-    ----------
-    changes
-        What `cotreat.sensitivity.multiverse.hinges` returns.
-    table
-        The multiverse.
-    contradicted
-        Readings that the other numbers in print speak against: their names say so.
-    """
+@figure_of(
+    SENSITIVITY,
+    order=1,
+    caption="The further a mark lies from the vertical line, the more the conclusion depends on that "
+    "choice. The line is the probability of synergy in the primary analysis; each mark "
+    "changes one choice: the scale of synergy, the model, the interpretation, or the priors. "
+    "Pale dots are other combinations of choices. Words replace a mark where a measure has no "
+    "probability or the fit is unreliable.",
+    alt="A panel per pair. Rows are scales of synergy, models, interpretations and prior sets, "
+    "under headings; the horizontal axis is the probability of synergy from 0 to 1, with "
+    "shaded conclusive zones. A vertical line marks the primary analysis; filled marks joined "
+    "to it show the analysis with one choice changed; pale dots show all combinations.",
+)
+def one_at_a_time(record: Sensitivity) -> Figure | None:
+    """Draw a panel per pair; None without changes."""
+    changes, table, study = record.changes, record.combinations, record.study
+    if changes is None or table is None:
+        return None
     pairs = list(changes.pair.drop_duplicates())[:MOST]
     labels = _labels(changes, pairs)
     figure = Figure(
@@ -65,20 +59,21 @@ def draw(
     for axes, pair in zip(grid, pairs, strict=True):
         _draw_panel(axes, changes[changes.pair == pair], table, labels)
         axes.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
-        axes.set_xlabel("← antagonism    synergy →\nP(beyond its null)")
+        axes.set_xlabel(PROBABILITY_AXIS)
     names = [
-        f"{_name(*place)} (contradicted)"
-        if place in {(READING, one) for one in contradicted}
+        f"{_name(*place)} (incompatible)"
+        if place in {(READING, one) for one in record.incompatible}
         else _name(*place)
         for place in labels
     ]
-    label_rows(grid[0], names, FACTORS)
+    headings = [_name(*place) for place in labels if not place[1]]
+    label_rows(grid[0], names, headings)
     for axes in grid[1:]:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     left_out = changes.pair.nunique() - len(pairs)
     notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE)]
-    notes += [f"{left_out} more pairs are not shown: see {HINGES}"] if left_out else []
+    notes += [f"{left_out} more pairs are in the table"] if left_out else []
     notes += filter(None, [key(study, names)])
     figure.legend(handles=_legend(), loc="outside lower center", ncols=2, title="\n".join(notes))
     return figure
@@ -87,11 +82,11 @@ def draw(
 def _labels(changes: pd.DataFrame, pairs: Sequence[str]) -> list[tuple[str, str]]:
     """Return the rows, top to bottom: a heading (an empty level) for each factor, then its levels.
 
-    Senses of synergy are those that are asked of all pairs; backgrounds of their own are in the table.
+    Scales of synergy are those that all pairs share; co-treatments of one pair are in the table.
     """
     shown = changes[changes.pair.isin(pairs)]
     rows = []
-    for factor in FACTORS:
+    for factor in changes["what changes"].drop_duplicates():
         asked = shown[shown["what changes"] == factor].groupby("to", sort=False).pair.nunique()
         levels = asked[asked == len(pairs)].index
         if len(levels) > 1:
@@ -101,7 +96,7 @@ def _labels(changes: pd.DataFrame, pairs: Sequence[str]) -> list[tuple[str, str]
 
 def _name(factor: str, level: str) -> str:
     if not level:
-        return factor
+        return HEADINGS.get(factor, factor)
     return in_words(level) if factor == PRIORS else level
 
 
@@ -128,21 +123,19 @@ def _draw_panel(
         color = BLUE if row["is leading"] else VERMILION
         axes.plot([lead, row.probability], [at, at], color=color, lw=1.2, zorder=3)
         axes.plot(row.probability, at, ms=4.5, color=color, zorder=4, clip_on=False, **MARK)
-        if row.words:  # the same on another background is another question
+        if row.words:  # another co-treatment is another estimand
             left = 0.02 if row.probability > 0.5 else 0.7
             write_aside(axes, left, at, row.words, transform=axes.get_yaxis_transform(), fontsize=6)
     axes.set_xticks(TICKS, TICK_LABELS, fontsize=6.5)
 
 
 def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str) -> list[float]:
-    """Return the probability of the same question in every combination with a level."""
+    """Return the probability of the same estimand in every combination with a level."""
     pair = changes.pair.iloc[0]
     is_lead = (changes["what changes"] == SENSE) & changes["is leading"]
     asked = [level] if factor == SENSE else changes[is_lead].to.tolist()
-    own = table[table.probability.notna()]
-    own = own[own.estimand.str.endswith(f"[{pair}]")]
-    senses = [sense_in_words(e, b) for e, b in zip(own.estimand, own.background, strict=True)]
-    is_own = pd.Series(senses, own.index, dtype=object).isin(asked)
+    own = table[table.estimand.str.endswith(f"[{pair}]")]
+    is_own = own[SENSE].isin(asked)
     if factor != SENSE:
         is_own &= own[factor] == level
     return [float(value) for value in own.probability[is_own]]
@@ -150,8 +143,8 @@ def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str)
 
 def _legend() -> list[Line2D | Patch]:
     return [
-        Line2D([], [], color=BLUE, ms=4.5, label="leading answer", **MARK),
-        Line2D([], [], color=VERMILION, ms=4.5, label="one thing changed", **MARK),
+        Line2D([], [], color=BLUE, ms=4.5, label="primary analysis", **MARK),
+        Line2D([], [], color=VERMILION, ms=4.5, label="one choice changed", **MARK),
         Line2D([], [], color=SKY, ms=2.2, label="another combination", **MARK),
-        Patch(color=PALE, label=f"decided: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}"),
+        Patch(color=PALE, label=CONCLUSIVE),
     ]

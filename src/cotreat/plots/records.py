@@ -1,0 +1,206 @@
+"""Records that figures are drawn from, one per kind of figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from cotreat.core.constants import EXTRAPOLATED
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from cotreat.bias.unmeasured_confounding import Surface
+    from cotreat.comparison.bayes_factors import BayesFactor
+    from cotreat.comparison.leave_out import Left
+    from cotreat.estimands.estimand import Estimand, Waist
+    from cotreat.models.registry import Model
+    from cotreat.study.study import Study
+
+
+@dataclass(frozen=True)
+class PriorPosterior:
+    """An estimand with its draws before and after the evidence.
+
+    Attributes
+    ----------
+    estimand : Estimand
+    prior, posterior : array
+        Draws.
+    is_extrapolated : bool
+        Whether the evidence alone does not identify it.
+    """
+
+    estimand: Estimand
+    prior: NDArray[np.float64]
+    posterior: NDArray[np.float64]
+    is_extrapolated: bool
+
+    @classmethod
+    def of(cls, estimand: Estimand, status: str, prior: Waist, posterior: Waist) -> PriorPosterior:
+        """Evaluate an estimand before and after the evidence.
+
+        Parameters
+        ----------
+        estimand
+        status
+            Its identification status.
+        prior, posterior
+            Draws of the risks.
+        """
+        before, after = (estimand.values(draws).values.ravel() for draws in (prior, posterior))
+        return cls(estimand, before, after, status == EXTRAPOLATED)
+
+
+class Record(Protocol):
+    """What every record of figures has."""
+
+    @property
+    def footer(self) -> str:
+        """Line below each figure that names study, model and priors; empty for none."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A fit with its study and its summary: the record of figures of a fit.
+
+    Attributes
+    ----------
+    tree : xarray.DataTree
+        Draws, as `cotreat.inference.sampling.fit` returns them.
+    study : Study
+    model : Model
+    summary : pandas.DataFrame
+        Table that `cotreat.results.summary.summarise` returns.
+    """
+
+    tree: xr.DataTree
+    study: Study
+    model: Model
+    summary: pd.DataFrame
+
+    @property
+    def footer(self) -> str:
+        """Study, model, priors and, if there are several, interpretation."""
+        return _footer(self.study, self.summary.iloc[0])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison of models: the record of figures of a comparison.
+
+    Attributes
+    ----------
+    study : Study
+    model : str
+        The model whose predictions of left-out evidence are shown.
+    predicted : sequence of Left
+        Each estimate or count that was left out, with its prediction by the rest of the evidence.
+    models : pandas.DataFrame
+        Models with their expected log predictive densities; empty where none was worked out.
+    factors : sequence of BayesFactor
+    """
+
+    study: Study
+    model: str
+    predicted: Sequence[Left] = ()
+    models: pd.DataFrame | None = None
+    factors: Sequence[BayesFactor] = ()
+
+    @property
+    def footer(self) -> str:
+        """Study, model and, if there are several, interpretation."""
+        words = f"study {self.study.id} · model {self.model}"
+        several = len(self.study.readings) > 1
+        return words + (f" · interpretation {self.study.reading}" if several else "")
+
+
+@dataclass(frozen=True)
+class Interpretations:
+    """A study under each of its interpretations: the record of figures of a study.
+
+    Attributes
+    ----------
+    study : Study
+    summaries : mapping of pandas.DataFrame
+        Summaries of one model and one prior set by id of the interpretation.
+    notes : mapping of str
+        Remarks on interpretations for the legend, such as that other numbers contradict one.
+    """
+
+    study: Study
+    summaries: Mapping[str, pd.DataFrame]
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def footer(self) -> str:
+        """Study, model, priors, and how many interpretations are shown."""
+        fit = next(iter(self.summaries.values())).iloc[0]
+        words = f"study {fit.study} · model {fit.model} · priors {fit.priors}"
+        every = len(self.study.readings)
+        return words + (f" · {len(self.summaries)} of {every} interpretations" * (every > 1))
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """A sensitivity analysis: the record of its figures.
+
+    Attributes
+    ----------
+    study : Study
+    changes : pandas.DataFrame or None
+        The primary analysis with one choice changed at a time.
+    combinations : pandas.DataFrame or None
+        The multiverse, with a column of the scale of synergy in words.
+    incompatible : sequence of str
+        Interpretations that the other reported estimates are incompatible with.
+    grid : pandas.DataFrame or None
+        The belief × strength grid.
+    scaling : pandas.DataFrame or None
+        Sensitivity to the weight of priors and of evidence.
+    estimands : sequence of PriorPosterior
+        Estimands with their prior and posterior draws.
+    """
+
+    study: Study
+    changes: pd.DataFrame | None = None
+    combinations: pd.DataFrame | None = None
+    incompatible: Sequence[str] = ()
+    grid: pd.DataFrame | None = None
+    scaling: pd.DataFrame | None = None
+    estimands: Sequence[PriorPosterior] = ()
+    footer: str = ""
+
+
+@dataclass(frozen=True)
+class Bias:
+    """A bias analysis: the record of its figures.
+
+    Attributes
+    ----------
+    study : Study
+    model, priors : str
+        Names of the model and of the prior set.
+    surfaces : sequence of Surface
+        Conclusions over a grid of confounding biases.
+    """
+
+    study: Study
+    model: str
+    priors: str
+    surfaces: Sequence[Surface] = ()
+
+    @property
+    def footer(self) -> str:
+        """Study, model and priors."""
+        return f"study {self.study.id} · model {self.model} · priors {self.priors}"
+
+
+def _footer(study: Study, fit: pd.Series) -> str:
+    words = f"study {fit.study} · model {fit.model} · priors {fit.priors}"
+    several = len(study.readings) > 1
+    return words + (f" · interpretation {fit.reading}" if several else "")
