@@ -13,7 +13,7 @@ from cotreat.catalogue import ModelError
 from cotreat.laplace import BAD
 from cotreat.priors import GRID, prior_set
 
-SCRIPTS = Path(__file__).parent.parent / "scripts"
+SCRIPTS = Path(__file__).parent.parent / "validation" / "scripts"
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from cotreat.model import build
 from cotreat.priors import prior_set
 
 ROOT = Path(__file__).parents[1]
-RESULTS, SCRIPTS = ROOT / "results" / "calibration", ROOT / "scripts"
+RESULTS = ROOT / "results" / "calibration"
 UNSIGNED = """
 [[claims]]
 id = "p-ab"
@@ -178,7 +178,7 @@ def test_a_wrong_likelihood_fails(monkeypatch):
 
 
 def test_a_wrong_likelihood_has_failed_at_five_thousand():
-    """The same at 5,000 replicates takes minutes; made by scripts/wrong_likelihood.py."""
+    """The same at 5,000 replicates takes minutes; made by validation/scripts/wrong_likelihood.py."""
     table = store.read_table(RESULTS / "wrong_likelihood.csv")
     assert (table.replicates + table.dropped == 5000).all()
     assert not table.passes.all()
@@ -194,7 +194,7 @@ NOISE = 0.022
     ("name", "model"), [("counts", "interaction"), ("counts-three", "exchangeable")]
 )
 def test_truths_lie_where_nuts_has_them_by_evidence_that_simuk_has_drawn(name, model):
-    """simuk 0.3 draws truths and evidence by PyMC, and samples by NUTS; made by scripts/simuk_check.py."""
+    """simuk 0.3 draws truths and evidence by PyMC, and samples by NUTS; made by validation/scripts/simuk_check.py."""
     with_events = runpy.run_path(str(SCRIPTS / "simuk_check.py"))["with_events"]
     study = template(name)
     kept = store.read_table(RESULTS / "simuk.csv").query("model == @model")

@@ -1,6 +1,5 @@
 """Simulate, publish, reanalyse: worlds are what they say, print is what a paper would print, and rates are shares."""
 
-import runpy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +10,7 @@ import pytest
 
 from cotreat import batch, laplace, load_study, store
 from cotreat.batch import Specification
-from cotreat.calibration import kept, published
-from cotreat.calibration.printing import (
+from validation.published_paper import (
     UnprintableError,
     claims_synergy,
     counted_wholly,
@@ -21,13 +19,15 @@ from cotreat.calibration.printing import (
     reread,
     used_claims,
 )
-from cotreat.calibration.printing import published as in_print
-from cotreat.calibration.worlds import WORLDS, Cohort, draw, plain, worlds
-from cotreat.cli import main
+from validation.published_paper import published as in_print
+from validation.true_cohorts import WORLDS, Cohort, draw, plain, worlds
 from cotreat.evidence.claims import contradictions, printed
 from cotreat.priors import prior_set
-from cotreat.simulate import SimulationError
+from validation.simulate import SimulationError
 from cotreat.study import Meaning, Printed
+from validation import publish_and_reanalyse as published
+from validation import records
+from validation.scripts import calibration_page
 
 ROOT = Path(__file__).parents[1]
 
@@ -335,8 +335,7 @@ def test_rates_and_the_page_that_are_kept_are_those_of_the_rows():
     pd.testing.assert_frame_equal(
         published.rates(pd.read_csv(own / "rows.csv.gz")), pd.read_csv(own / "rates.csv"), rtol=1e-4
     )
-    script = runpy.run_path(str(ROOT / "scripts" / "calibration_page.py"))
-    assert script["current"]() == (folder / "README.md").read_text(encoding="utf-8")
+    assert calibration_page.current() == (folder / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -354,26 +353,8 @@ def test_cohorts_are_printed_reanalysed_and_kept(study, tmp_path):
     assert claimed.is_claimed.all()
     assert claimed.tried.iloc[0] > 1
     pd.testing.assert_frame_equal(common, published.reanalysed(parts[0]))
-    kept.add_published(tmp_path, load_study("sun2024"), pd.concat([common, claimed]), 1)
+    records.add_published(tmp_path, load_study("sun2024"), pd.concat([common, claimed]), 1)
     folder = tmp_path / "published" / "sun2024"
     assert len(pd.read_csv(folder / "rows.csv.gz")) == 9
     assert len(store.read_table(folder / "rates.csv")) == 9
     assert (folder / "rates.png").stat().st_size > 10_000
-
-
-# --- Command ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("target", "said"),
-    [
-        ([], "needs a study of printed numbers"),
-        (["isis2"], "cannot be simulated"),
-        (["sun2024", "--priors", "sceptical"], "takes no --model, --priors"),
-    ],
-)
-def test_what_cannot_be_published_is_refused(target, said, capsys, tmp_path):
-    options = ["--published", "--processes", "1", "--out", str(tmp_path)]
-    assert main(["calibrate", *target, *options]) == 2
-    assert said in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())

@@ -24,9 +24,7 @@ SIZES = (24, 230, 220, 95, 95, 99, 30)
 
 @pytest.fixture(scope="module")
 def script():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "scripts")  # where its helpers are, too
-        return import_module("recovery")
+    return import_module("validation.scripts.recovery")
 
 
 def truth_of(script, conditional, n=SIZES, loss=0.1, shifts=(0.0, 0.0)):

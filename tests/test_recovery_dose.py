@@ -17,9 +17,7 @@ RESULTS = ROOT / "results" / "recovery"
 
 @pytest.fixture(scope="module")
 def script():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "scripts")  # where its helpers are, too
-        return import_module("recovery_dose")
+    return import_module("validation.scripts.recovery_dose")
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,7 @@ TABLE = ROOT / "results" / "recovery" / "patients.csv"
 
 @pytest.fixture(scope="module")
 def script():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "scripts")  # where its helpers are, too
-        yield import_module("recovery_patients")  # where processes that are started look, too
+    return import_module("validation.scripts.recovery_patients")
 
 
 @pytest.fixture(scope="module")

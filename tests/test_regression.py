@@ -308,20 +308,9 @@ def test_coefficients_do_not_depend_on_what_stands_beside_them():
 # --- Simulated patients ----------------------------------------------------------------------------
 
 
-@cache
-def simulation():
-    path = Path(__file__).parents[1] / "scripts" / "simulate_operator.py"
-    spec = importlib.util.spec_from_file_location("simulate_operator", path)
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up while it is being executed.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
 def test_the_joint_law_is_that_of_simulated_patients():
-    script, cohorts_simulated = simulation(), 3000
+    script, cohorts_simulated = simulate_operator, 3000
     (setting,) = (c for c in script.CONFIGURATIONS if c.name == "big, σ 0.8")
     table = script.run(setting, cohorts_simulated, seed=1)
     assert setting.fewest > script.ENOUGH

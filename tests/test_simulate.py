@@ -1,6 +1,7 @@
 """Synthetic cohorts: their truth makes what is printed, and their patients show it again."""
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,10 @@ import pytest
 import statsmodels.api as sm
 
 from cotreat import load_study
-from cotreat.cli import main
 from cotreat.evidence.claims import joint_law, printed
-from cotreat.simulate import SIGMA, draw_cohort, simulate, truth_of
+from validation.simulate import SIGMA, SimulationError, draw_cohort, simulate, truth_of
 from cotreat.study_file import packaged
+from validation.scripts import synthetic_cohort
 
 MANY = 200_000
 
@@ -98,8 +99,9 @@ def test_the_packaged_cohort_is_the_one_of_seed_1(study, tmp_path):
     assert cohort.digest == load_study(path).digest
 
 
-def test_simulate_command(tmp_path, capsys):
-    assert main(["simulate", "sun2024", "--patients", "300", "--out", str(tmp_path)]) == 0
+def test_the_script_writes_a_cohort(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["synthetic_cohort", "--patients", "300", "--out", str(tmp_path)])
+    synthetic_cohort.main()
     assert capsys.readouterr().out.startswith("SYNTHETIC cohort: ")
-    assert main(["simulate", "isis2", "--out", str(tmp_path)]) == 2
-    assert "isis2 cannot be simulated" in capsys.readouterr().err
+    with pytest.raises(SimulationError, match="isis2 cannot be simulated"):
+        simulate(load_study("isis2"), 300, 1, tmp_path)

@@ -1,4 +1,4 @@
-"""The command line: studies, audit, cells, simulate, reanalyse, compare, sensitivity, calibrate, report."""
+"""The command line: studies, audit, cells, reanalyse, compare, sensitivity, calibrate, report."""
 
 import argparse
 import io
@@ -11,7 +11,7 @@ from cotreat.catalogue import ModelError
 from cotreat.cli.around import add_compare, add_sensitivity
 from cotreat.cli.calibrating import add_calibrate
 from cotreat.cli.common import EPILOG, INTERRUPTED, OTHER, refuse
-from cotreat.cli.looking import add_audit, add_cells, add_report, add_simulate, add_studies
+from cotreat.cli.looking import add_audit, add_cells, add_report, add_studies
 from cotreat.cli.reanalysing import add_reanalyse
 from cotreat.engines import EngineError
 from cotreat.study import ReadingError
@@ -57,7 +57,6 @@ def parser() -> argparse.ArgumentParser:
     add_studies(commands)
     add_audit(commands)
     add_cells(commands)
-    add_simulate(commands)
     add_reanalyse(commands)
     add_compare(commands)
     add_sensitivity(commands)

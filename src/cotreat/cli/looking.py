@@ -1,8 +1,7 @@
-"""Commands that sample nothing: studies, audit, cells, simulate, report."""
+"""Commands that sample nothing: studies, audit, cells, report."""
 
 import argparse
 import json
-from pathlib import Path
 
 from cotreat.cli.common import (
     FAILED_CHECKS,
@@ -10,9 +9,7 @@ from cotreat.cli.common import (
     Commands,
     announce,
     refuse,
-    whole,
 )
-from cotreat.names import SEED
 from cotreat.study import Study
 from cotreat.study_file import collapse_of, load_study, packaged
 
@@ -97,38 +94,6 @@ def _toml(value: str | dict[str, str]) -> str:
         return json.dumps(value, ensure_ascii=False)
     pairs = (f"{json.dumps(k, ensure_ascii=False)} = {_toml(v)}" for k, v in value.items())
     return f"{{ {', '.join(pairs)} }}"
-
-
-def add_simulate(commands: Commands) -> None:
-    """Add the command that makes a synthetic cohort."""
-    command = commands.add_parser(
-        "simulate",
-        help="write a synthetic cohort in the image of a study's printed numbers",
-        description="Find risks and sizes of arms that make a study's printed numbers, draw patients "
-        "from them, and write rows, study file and truth into DIR/STUDY-synthetic.",
-    )
-    command.add_argument("study", metavar="STUDY", help=STUDY_HELP)
-    command.add_argument(
-        "--patients", type=whole(50), default=793, metavar="N", help="how many (%(default)s)"
-    )
-    command.add_argument(
-        "--seed", type=whole(0), default=SEED, metavar="N", help="random seed (%(default)s)"
-    )
-    command.add_argument("--out", default=".", metavar="DIR", help="where to write (%(default)s)")
-    command.set_defaults(run=_simulate)
-
-
-def _simulate(options: argparse.Namespace) -> int:
-    from cotreat.simulate import SimulationError, simulate
-
-    try:
-        path = simulate(
-            load_study(options.study), options.patients, options.seed, Path(options.out)
-        )
-    except (SimulationError, OSError) as error:
-        return refuse(error)
-    print(f"SYNTHETIC cohort: {path.as_posix()}")
-    return 0
 
 
 def add_report(commands: Commands) -> None:

@@ -23,7 +23,7 @@ from cotreat.priors import prior_set
 from cotreat.sampling import prepare_jax
 from cotreat.study import Study
 
-OUT = Path(__file__).parents[1] / "results" / "calibration" / "simuk.csv"
+OUT = Path(__file__).parents[2] / "results" / "calibration" / "simuk.csv"
 WANTED = (("counts", "interaction"), ("counts-three", "exchangeable"))
 SIMULATIONS = 25
 """Of each model: 50 in all."""

@@ -29,7 +29,7 @@ from cotreat.sampling import TARGET_ACCEPT, prepare_jax
 from cotreat.standardised import Density
 from cotreat.study_file import packaged
 
-OUT = Path(__file__).parents[1] / "results" / "laplace"
+OUT = Path(__file__).parents[2] / "results" / "laplace"
 WANTED = 40_000
 MOST_DRAWS = 600_000
 DRAWS, MOST_A_CHAIN, TUNE = 12_500, 80_000, 1500
@@ -201,7 +201,7 @@ def summed_up(table: pd.DataFrame) -> str:
         f"{f'Not compared yet: {open_}.' if open_ else ''}\n\n"
         "| study | model | Pareto k | effective, Laplace | effective, NUTS | means | SDs | P |\n"
         "|---|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
-        f"Made by `scripts/laplace_agreement.py`, {datetime.now(UTC):%Y-%m-%d}; {versions}.\n"
+        f"Made by `validation/scripts/laplace_agreement.py`, {datetime.now(UTC):%Y-%m-%d}; {versions}.\n"
     )
 
 

@@ -13,7 +13,7 @@ from cotreat import regimens
 from cotreat.estimands import CONDITIONAL
 from cotreat.evidence.regression import averages, centre
 from cotreat.priors import prior_set
-from cotreat.simulate import SIGMA, SimulationError, solved, whole_sizes
+from validation.simulate import SIGMA, SimulationError, solved, whole_sizes
 from cotreat.study import Study
 
 ADDITIVE, MULTIPLICATIVE, SYNERGISTIC = "additive", "multiplicative", "synergistic"

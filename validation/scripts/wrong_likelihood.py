@@ -13,7 +13,7 @@ from cotreat.calibration.calibrate import calibrate
 from cotreat.calibration.kept import template
 from cotreat.evidence import claims
 
-OUT = Path(__file__).parents[1] / "results" / "calibration" / "wrong_likelihood.csv"
+OUT = Path(__file__).parents[2] / "results" / "calibration" / "wrong_likelihood.csv"
 REPLICATES = 5_000
 
 

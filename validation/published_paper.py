@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from cotreat import regimens
-from cotreat.calibration.worlds import Cohort
+from validation.true_cohorts import Cohort
 from cotreat.evidence.claims import cohort_of, is_used
 from cotreat.evidence.contrasts import coefficient_of
 from cotreat.names import INTERVAL

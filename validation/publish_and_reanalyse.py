@@ -14,7 +14,7 @@ import xarray as xr
 
 from cotreat import laplace
 from cotreat.batch import Answer, Specification, fit_many
-from cotreat.calibration.printing import (
+from validation.published_paper import (
     UnprintableError,
     claims_synergy,
     counted_wholly,
@@ -24,7 +24,7 @@ from cotreat.calibration.printing import (
     used_claims,
 )
 from cotreat.calibration.scale import Mapped, in_turn
-from cotreat.calibration.worlds import (
+from validation.true_cohorts import (
     MULTIPLICATIVE,
     SYNERGISTIC,
     Cohort,
@@ -42,7 +42,7 @@ from cotreat.estimands import (
     subject_of,
 )
 from cotreat.measures import MEASURES
-from cotreat.names import COHORTS, INTERVAL, SEED
+from cotreat.names import INTERVAL, SEED
 from cotreat.regimens import NONE
 from cotreat.study import Claim, Meaning, Study
 
@@ -50,6 +50,8 @@ PART = 10
 """Cohorts that are drawn and reanalysed together, whatever the number of processes."""
 EFFECTIVE_AGAIN = 4_000
 """Effective draws of an answer that could not be trusted and is asked for once more."""
+COHORTS = 30
+"""Cohorts of each true cohort that are published and reanalysed, unless another number is given."""
 TRIES = 5_000
 """Cohorts drawn for one that can be printed, or whose paper claims a synergy, at most."""
 SURE = 0.95

@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from cotreat.calibration.calibrate import FAMILY_WISE, MOST_DROPPED
-from cotreat.calibration.kept import ABOUT, PUBLISHED, RATES, TABLE
-from cotreat.calibration.published import ALL, CLAIMED, SURE, WHOLE
-from cotreat.calibration.worlds import (
+from cotreat.calibration.kept import ABOUT, TABLE
+from validation.publish_and_reanalyse import ALL, CLAIMED, SURE, WHOLE
+from validation.true_cohorts import (
     ADDITIVE,
     COMMON,
     MULTIPLICATIVE,
@@ -17,8 +17,9 @@ from cotreat.calibration.worlds import (
     WORLDS,
 )
 from cotreat.study_file import load_study
+from validation.records import PUBLISHED, RATES
 
-FOLDER = Path(__file__).parents[1] / "results" / "calibration"
+FOLDER = Path(__file__).parents[2] / "results" / "calibration"
 STUDY = "sun2024"
 """The study in whose image cohorts are drawn."""
 LOW, HIGH = (f"{MULTIPLICATIVE}, {level} without" for level in (RARE, COMMON))
@@ -199,7 +200,7 @@ Of 50 truths and evidence drawn by simuk and sampled by NUTS, the truths lie whe
 All numbers: [{RATES}]({PUBLISHED}/{STUDY}/{RATES}), every row in `rows.csv.gz` beside it, [{TABLE}]({TABLE}), ranks in
 `ranks.csv`. Made by `cotreat calibrate` and `cotreat calibrate {STUDY} --published --cohorts {cohorts}` on {made.made}, cotreat
 {made.cotreat}, pymc {made.pymc}, jax {made.jax}; a test fails when a model's log density is no longer the one in `densities.csv`. This
-page is written by `scripts/calibration_page.py`.
+page is written by `validation/scripts/calibration_page.py`.
 """
 
 
