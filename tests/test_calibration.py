@@ -1,7 +1,6 @@
 """Calibration: ranks that are uniform where they must be, and are not where a likelihood is wrong."""
 
 import os
-import runpy
 import signal
 from pathlib import Path
 
@@ -195,13 +194,12 @@ NOISE = 0.022
 )
 def test_truths_lie_where_nuts_has_them_by_evidence_that_simuk_has_drawn(name, model):
     """simuk 0.3 draws truths and evidence by PyMC, and samples by NUTS; made by validation/scripts/simuk_check.py."""
-    with_events = runpy.run_path(str(SCRIPTS / "simuk_check.py"))["with_events"]
     study = template(name)
     kept = store.read_table(RESULTS / "simuk.csv").query("model == @model")
     groups = [rows.set_index("regimen") for _, rows in kept.groupby("simulation")]
     assert len(groups) == 25
     asked = [
-        Specification(with_events(study, rows.events.to_dict(), str(at)), model)
+        Specification(simuk_check.with_events(study, rows.events.to_dict(), str(at)), model)
         for at, rows in enumerate(groups)
     ]
     apart = np.array(

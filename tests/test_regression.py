@@ -1,10 +1,6 @@
 """Coefficients of regressions on arms against statsmodels, direct solutions and simulated patients."""
 
-import importlib.util
-import sys
 from dataclasses import asdict, replace
-from functools import cache
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +15,7 @@ from cotreat.evidence.claims import joint_law, printed
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of
 from cotreat.evidence.regression import Regressions, averages, centre
 from cotreat.study import Meaning
+from validation.scripts import simulate_operator
 
 DRUGS = ("A", "B", "C")
 LABELS = ("A", "B", "C", "A+B", "A+C", "B+C", "A+B+C")
@@ -332,7 +329,7 @@ def test_the_joint_law_is_that_of_simulated_patients():
 
 @pytest.mark.slow
 def test_what_adjustment_loses_is_independent_of_the_crude_number():
-    script = simulation()
+    script = simulate_operator
     (setting,) = (c for c in script.CONFIGURATIONS if c.pull)
     found, plain = (script.simulate(s, 1500, 2) for s in (setting, replace(setting, pull=0.0)))
     lines = script.covariate_lines(setting, found, plain)

@@ -214,14 +214,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--study", action="append", help="only these")
+    parser.add_argument("--model", help="only this one, again if the table has it")
     asked = parser.parse_args()
     prepare_jax()
     asked.out.mkdir(parents=True, exist_ok=True)
     path = asked.out / "table.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    if asked.model:
+        rows = [r for r in rows if (r["study"], r["model"]) != (asked.study[0], asked.model)]
     done = {(r["study"], r["model"], r["reading"]) for r in rows}
     for case in cases():
         if case in done or (asked.study and case[0] not in asked.study):
+            continue
+        if asked.model not in (None, case[1]):
             continue
         print(*case, file=sys.stderr, flush=True)
         try:
