@@ -1,3 +1,6 @@
+import os
+import shutil
+import tempfile
 from functools import cache
 
 import pytest
@@ -6,8 +9,9 @@ from cotreat import load_study, parse_study
 from cotreat.catalogue import MODELS
 from cotreat.estimands import risk_of
 from cotreat.frequentist import fit_likelihood
-from cotreat.sampling import fit, prepare_jax
+from cotreat.sampling import prepare_jax
 from cotreat.summary import summarise
+from tests.shared import FOLDER, fit
 
 # Before any test starts JAX: one host device a chain.
 prepare_jax()
@@ -47,10 +51,22 @@ def arms(cells):
     )
 
 
+def pytest_configure(config):
+    """Make the folder of shared fits before the workers start, which inherit its name."""
+    if not hasattr(config, "workerinput"):
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="cotreat-fits-")
+
+
+def pytest_unconfigure(config):
+    """Remove it when all are done."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(FOLDER, ""), ignore_errors=True)
+
+
 def pytest_collection_modifyitems(items):
     """Mark as slow whatever samples: it uses a fit, directly or through another fixture."""
     for item in items:
-        if {"fits", "tables"} & set(item.fixturenames):
+        if {"fits", "tables", "nuts"} & set(item.fixturenames):
             item.add_marker("slow")
 
 
@@ -69,7 +85,18 @@ def gap():
 
 @pytest.fixture(scope="session")
 def fits(three):
-    """Fits by (study, model), each sampled once for all tests with the defaults of `fit`."""
+    """Fits by (study, model), by Laplace's approximation, shared by all tests of a run."""
+
+    @cache
+    def fitted(name, model):
+        return fit(three if name == "three" else load_study(name), model, engine="laplace")
+
+    return fitted
+
+
+@pytest.fixture(scope="session")
+def nuts(three):
+    """Fits by (study, model), sampled with the defaults of `fit`, shared by all tests of a run."""
 
     @cache
     def sampled(name, model):

@@ -23,10 +23,10 @@ from cotreat.intervals import intervals
 from cotreat.model import build
 from cotreat.plots import View, parts
 from cotreat.priors import prior_set
-from cotreat.sampling import fit
 from cotreat.study_file import collapse_of
 from cotreat.summary import summarise
 from tests.test_model import binomial, points, reference, zero_sum
+from tests.shared import fit
 
 HEAD = """
 study = { id = "rows", title = "Rows, made up", design = "cohort", source = "made up" }
@@ -629,7 +629,7 @@ def test_log_density_of_subgroups_is_that_of_the_multivariate_normal(frame):
 
 @pytest.fixture(scope="module")
 def by_dose(counted):
-    return fit(counted, "dose")
+    return fit(counted, "dose", engine="laplace", draws=1000)
 
 
 @pytest.mark.slow
@@ -657,7 +657,7 @@ def test_with_the_highest_level_alone_the_model_is_interaction():
         ("dose", [a for a, *_ in arms]),
         ("interaction", ["none", "A", "B", "A+B"]),
     ):
-        risk = fit(study, model, draws=4000)["posterior"]["risk"].sel(arm=labels)
+        risk = fit(study, model, engine="laplace", draws=4000)["posterior"]["risk"].sel(arm=labels)
         means.append((risk.mean(("chain", "draw")).values, risk.std(("chain", "draw")).values))
     assert np.abs(means[0][0] - means[1][0]).max() < 0.05 * means[1][1].max()
     assert means[0][1] == pytest.approx(means[1][1], rel=0.05)
@@ -667,7 +667,7 @@ def test_with_the_highest_level_alone_the_model_is_interaction():
 def test_summary_by_subgroup_asks_within_subgroups_only(study):
     model = find_model("subgroups", study)
     told = study.divided("age")
-    tree = fit(study, "subgroups", draws=1000)
+    tree = fit(study, "subgroups", engine="laplace", draws=1000)
     assert failures(check(tree, told, model)) == []
     table = summarise(
         told,
@@ -774,7 +774,7 @@ def test_numbers_needed_to_treat_go_through_infinity(direction):
         '[[arms]]\nregimen = "B"\nn = 200\nevents = 44\n'
     )
     study = parse_study(text)
-    tree = fit(study, "additive", draws=500)
+    tree = fit(study, "additive", engine="laplace", draws=1000)
     waists = [waist_of(tree[group].to_dataset()) for group in ("prior", "posterior")]
     table = summarise(
         study,
@@ -902,7 +902,7 @@ def test_the_overall_odds_ratio_is_a_mixture_of_the_levels(sun):
 
 @pytest.mark.slow
 def test_the_flagship_teaches_its_lower_dose(sun):
-    tree = fit(sun, "dose", draws=1500)
+    tree = fit(sun, "dose", engine="laplace", draws=1500)
     told = sun.divided("dose")
     assert failures(check(tree, told, MODELS["dose"])) == []
     table = summarise(

@@ -30,10 +30,10 @@ from cotreat.plots import (
     words,
 )
 from cotreat.plots import claims as claims_figure
-from cotreat.sampling import fit
 from cotreat.study_file import parse_study
 from cotreat.summary import POSTERIOR, PRINTED, PRIOR, summarise
 from tests.test_plots import OF_PARTS, OF_PATIENTS
+from tests.shared import fit
 
 SUN = load_study("sun2024")
 READING = "four-set-products"

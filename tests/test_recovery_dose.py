@@ -85,7 +85,7 @@ def test_the_lower_dose_is_recovered(script):
     assert f"in {found['coverage']:.0%} of {len(table)} cohorts" in page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_cohort_of_the_table_is_recovered_again(script):
     before = pd.read_csv(RESULTS / "dose.csv").set_index("cohort").loc[1]
     again = script.recovered(script.SEED, 1)

@@ -17,7 +17,7 @@ from scipy.special import expit, logit
 from cotreat.checks import check, failures
 from cotreat.model import build
 from cotreat.priors import prior_set
-from cotreat.sampling import fit
+from tests.shared import fit
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "results" / "recovery" / "patients.csv"
@@ -129,7 +129,7 @@ def test_the_density_given_responses_is_that_of_a_model_built_on_them(script, mo
         assert abs(float(own.log_density(x, unlike)) - float(expected(point))) > 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_posterior_is_that_of_fit(experiment):
     """Means and SDs of all effects differ by Monte Carlo error: 46 × 2 numbers, none over 4.5 of it."""
     study = experiment.study
@@ -144,7 +144,7 @@ def test_the_posterior_is_that_of_fit(experiment):
         assert float((abs(moment(own, dims) - moment(other, dims)) / error).max()) < 4.5, method
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_cohorts_end_to_end(script, tmp_path, monkeypatch, capsys):
     argv = ["recovery_patients.py", "--replicates", "2", "--out", str(tmp_path), "--processes", "2"]
     monkeypatch.setattr(sys, "argv", argv)

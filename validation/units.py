@@ -192,5 +192,27 @@ def _reanalyses() -> Iterator[Unit]:
         )
 
 
-UNITS = (*_calibrations(), *_laplace(), *_others(), *_reanalyses())
+ISIS2 = tuple(Case("isis2", model) for model in ("interaction", "saturated", "additive"))
+LONG_TESTS: dict[str, tuple[float, tuple[Case, ...]]] = {
+    "test_calibration": (8.0, (Case("counts", "interaction"), Case("claims", "interaction"))),
+    "test_checks": (3.0, ()),
+    "test_comparison": (2.0, ISIS2[:1]),
+    "test_flagship": (8.0, DEFAULT),
+    "test_patients": (3.0, ()),
+    "test_recovery": (3.0, DEFAULT[:1]),
+    "test_recovery_dose": (2.0, ()),
+    "test_recovery_patients": (4.0, SYNTHETIC[:1]),
+    "test_reverse_bayes": (1.0, ()),
+    "test_sampling": (6.0, (*ISIS2, *STUDIES["oral-cancer"], *STUDIES["factor-v-leiden"])),
+}
+"""Files with tests marked ``long``: estimated CPU-minutes, and the densities they are about."""
+
+
+def _long_tests() -> Iterator[Unit]:
+    for name, (minutes, cases) in LONG_TESTS.items():
+        asked = ("-m", "validation.scripts.long_tests", name, "--out", "{work}")
+        yield Unit(f"tests/{name}", asked, (f"verify/tests/{name}.txt",), minutes, cases)
+
+
+UNITS = (*_calibrations(), *_laplace(), *_others(), *_long_tests(), *_reanalyses())
 """Every unit, in the order in which they are run."""
