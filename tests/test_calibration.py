@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from validation.scripts import simuk_check
 
 from cotreat import batch, parse_study, store
 from cotreat.batch import Specification, fit_many
@@ -22,7 +23,6 @@ from cotreat.cli import main
 from cotreat.evidence import claims
 from cotreat.model import build
 from cotreat.priors import prior_set
-from validation.scripts import simuk_check
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "calibration"

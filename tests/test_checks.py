@@ -157,7 +157,10 @@ def test_a_count_that_the_model_does_not_reproduce_is_said():
     line = cautions(check(fit(study, "additive", engine="laplace"), study, MODELS["additive"]))[0]
     assert line.startswith("predicted counts (χ²): 0")
     assert "with these priors does not reproduce the counts" in line
-    assert cautions(check(fit(study, "interaction", engine="laplace"), study, MODELS["interaction"])) == []
+    assert (
+        cautions(check(fit(study, "interaction", engine="laplace"), study, MODELS["interaction"]))
+        == []
+    )
 
 
 def test_a_warning_is_not_a_failure(tree, study):

@@ -1,16 +1,20 @@
-"""The command line as its users meet it: in processes of their own."""
+"""The command line as its users meet it, run in this process but where that would hide something."""
 
+import contextlib
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from cotreat import store
+from cotreat import around, store
+from cotreat.cli import main
 from cotreat.names import SUMMARY_COLUMNS
 from tests.conftest import THREE, arms
 
@@ -18,19 +22,22 @@ ROOT = Path(__file__).parent.parent
 HEAVY = ("scipy.stats", "statsmodels", "matplotlib", "arviz", "pymc", "jax", "arviz_base")
 
 
-def run(*arguments, cwd=None):
-    command = [sys.executable, "-m", "cotreat.cli", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False
-    )
+def run(*arguments, cwd="."):
+    """Run the command line in this process; return status and output as `subprocess.run` does."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        try:
+            status = main(list(map(str, arguments)))
+        except SystemExit as ended:
+            status = ended.code
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
 
 def run_without_parts(*arguments):
     """Run it without what stands around the fits, which takes longer than the fits."""
-    code = "import sys; from cotreat import around; around.write_parts = lambda *_, **__: None; "
-    code += "from cotreat.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(around, "write_parts", lambda *_, **__: None)
+        return run(*arguments)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +46,7 @@ def done(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     return out, run(
         *("reanalyse", "isis2", "--model", "interaction", "--depth", "quick"),
+        *("--engine", "laplace", "--draws", 1000),
         *("--out", out, "--or-threshold", 0.8),
     )
 

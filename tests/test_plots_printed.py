@@ -32,8 +32,8 @@ from cotreat.plots import (
 from cotreat.plots import claims as claims_figure
 from cotreat.study_file import parse_study
 from cotreat.summary import POSTERIOR, PRINTED, PRIOR, summarise
-from tests.test_plots import OF_PARTS, OF_PATIENTS
 from tests.shared import fit
+from tests.test_plots import OF_PARTS, OF_PATIENTS
 
 SUN = load_study("sun2024")
 READING = "four-set-products"

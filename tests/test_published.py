@@ -7,9 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-
-from cotreat import batch, laplace, load_study, store
-from cotreat.batch import Specification
+from validation import publish_and_reanalyse as published
+from validation import records
 from validation.published_paper import (
     UnprintableError,
     claims_synergy,
@@ -20,14 +19,15 @@ from validation.published_paper import (
     used_claims,
 )
 from validation.published_paper import published as in_print
+from validation.scripts import calibration_page
+from validation.simulate import SimulationError
 from validation.true_cohorts import WORLDS, Cohort, draw, plain, worlds
+
+from cotreat import batch, laplace, load_study, store
+from cotreat.batch import Specification
 from cotreat.evidence.claims import contradictions, printed
 from cotreat.priors import prior_set
-from validation.simulate import SimulationError
 from cotreat.study import Meaning, Printed
-from validation import publish_and_reanalyse as published
-from validation import records
-from validation.scripts import calibration_page
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,13 +9,13 @@ import pytest
 import statsmodels.api as sm
 from scipy.optimize import root
 from scipy.special import expit, logit
+from validation.scripts import simulate_operator
 
 from cotreat import load_study, regimens
 from cotreat.evidence.claims import joint_law, printed
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of
 from cotreat.evidence.regression import Regressions, averages, centre
 from cotreat.study import Meaning
-from validation.scripts import simulate_operator
 
 DRUGS = ("A", "B", "C")
 LABELS = ("A", "B", "C", "A+B", "A+C", "B+C", "A+B+C")

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from validation.scripts import synthetic_cohort
+from validation.simulate import SIGMA, SimulationError, draw_cohort, simulate, truth_of
 
 from cotreat import load_study
 from cotreat.evidence.claims import joint_law, printed
-from validation.simulate import SIGMA, SimulationError, draw_cohort, simulate, truth_of
 from cotreat.study_file import packaged
-from validation.scripts import synthetic_cohort
 
 MANY = 200_000
 
@@ -100,7 +100,9 @@ def test_the_packaged_cohort_is_the_one_of_seed_1(study, tmp_path):
 
 
 def test_the_script_writes_a_cohort(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["synthetic_cohort", "--patients", "300", "--out", str(tmp_path)])
+    monkeypatch.setattr(
+        sys, "argv", ["synthetic_cohort", "--patients", "300", "--out", str(tmp_path)]
+    )
     synthetic_cohort.main()
     assert capsys.readouterr().out.startswith("SYNTHETIC cohort: ")
     with pytest.raises(SimulationError, match="isis2 cannot be simulated"):

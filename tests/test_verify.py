@@ -9,12 +9,12 @@ import jax
 import numpy as np
 import pytest
 from pymc.sampling.jax import get_jaxified_logp
-
-from cotreat.calibration.kept import jobs
 from validation import densities as made_of
 from validation import units, verify
 from validation.densities import DENSITY, Case, agree, densities
 from validation.units import UNITS, Unit
+
+from cotreat.calibration.kept import jobs
 
 ROOT = Path(__file__).parents[1]
 PENDING = re.compile(r"Pending: `([^`]+)`")
@@ -34,7 +34,10 @@ def test_densities_and_gradients_are_those_that_jax_compiles(case):
     shapes = [built.initial_point()[value.name].shape for value in built.value_vars]
     for point, rows in densities(case).groupby("point"):
         is_density = rows.parameter == DENSITY
-        at = np.split(rows.loc[~is_density, "at"].to_numpy(), np.cumsum([int(np.prod(s)) for s in shapes])[:-1])
+        at = np.split(
+            rows.loc[~is_density, "at"].to_numpy(),
+            np.cumsum([int(np.prod(s)) for s in shapes])[:-1],
+        )
         value, gradient = own([part.reshape(shape) for part, shape in zip(at, shapes, strict=True)])
         assert float(value) == pytest.approx(rows[is_density].value.iloc[0], rel=1e-8), point
         found = np.concatenate([np.ravel(part) for part in gradient])
@@ -79,7 +82,9 @@ def test_every_file_with_long_tests_and_every_script_has_a_unit():
 def test_stale_results_are_those_that_are_listed_and_pages_mark_them():
     listed = verify.pending()
     assert set(verify.stale()) == set(listed)
-    assert all(one["why"] and re.fullmatch(r"[0-9a-f]{7,40}", one["since"]) for one in listed.values())
+    assert all(
+        one["why"] and re.fullmatch(r"[0-9a-f]{7,40}", one["since"]) for one in listed.values()
+    )
     pages = [ROOT / "README.md", *(ROOT / "results").glob("**/README.md")]
     marked = {name for page in pages for name in PENDING.findall(page.read_text(encoding="utf-8"))}
     assert marked == set(listed)
@@ -127,7 +132,8 @@ def test_a_unit_that_fails_changes_nothing_and_goes_on_where_it_was(place):
     assert (verify.WORK / "one" / "half").exists()
 
 
-def test_what_is_listed_has_a_name_a_reason_and_a_commit(place):
+@pytest.mark.usefixtures("place")
+def test_what_is_listed_has_a_name_a_reason_and_a_commit():
     assert verify.pending() == {}
     verify.FOLDER.mkdir()
     verify.PENDING.write_text('[[pending]]\nname = "one"\nwhy = "a prior"\nsince = "abcdef1"\n')

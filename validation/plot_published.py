@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from cotreat.calibration.calibrate import MOST_DROPPED
+from cotreat.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, SMALL, VERMILION
 from validation.publish_and_reanalyse import ALL, CLAIMED, SURE
 from validation.true_cohorts import ADDITIVE, COMMON, MULTIPLICATIVE, RARE, SYNERGISTIC
-from cotreat.plots.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, SMALL, VERMILION
 
 Mark = tuple[str, str, str, str, str]
 """World, cohorts, colour, marker and words of a mark."""

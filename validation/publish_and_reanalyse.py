@@ -14,25 +14,7 @@ import xarray as xr
 
 from cotreat import laplace
 from cotreat.batch import Answer, Specification, fit_many
-from validation.published_paper import (
-    UnprintableError,
-    claims_synergy,
-    counted_wholly,
-    odds_ratio_of,
-    published,
-    reread,
-    used_claims,
-)
 from cotreat.calibration.scale import Mapped, in_turn
-from validation.true_cohorts import (
-    MULTIPLICATIVE,
-    SYNERGISTIC,
-    Cohort,
-    World,
-    draw,
-    plain,
-    worlds,
-)
 from cotreat.catalogue import ModelError, find_model
 from cotreat.estimands import (
     CONDITIONAL,
@@ -45,6 +27,24 @@ from cotreat.measures import MEASURES
 from cotreat.names import INTERVAL, SEED
 from cotreat.regimens import NONE
 from cotreat.study import Claim, Meaning, Study
+from validation.published_paper import (
+    UnprintableError,
+    claims_synergy,
+    counted_wholly,
+    odds_ratio_of,
+    published,
+    reread,
+    used_claims,
+)
+from validation.true_cohorts import (
+    MULTIPLICATIVE,
+    SYNERGISTIC,
+    Cohort,
+    World,
+    draw,
+    plain,
+    worlds,
+)
 
 PART = 10
 """Cohorts that are drawn and reanalysed together, whatever the number of processes."""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from cotreat import regimens
-from validation.true_cohorts import Cohort
 from cotreat.evidence.claims import cohort_of, is_used
 from cotreat.evidence.contrasts import coefficient_of
 from cotreat.names import INTERVAL
 from cotreat.study import Arm, Claim, Meaning, Printed, Reading, Study, Told, Total
+from validation.true_cohorts import Cohort
 
 SIGNIFICANT = 0.05
 """Below that a p-value is called significant."""

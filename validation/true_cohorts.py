@@ -13,8 +13,8 @@ from cotreat import regimens
 from cotreat.estimands import CONDITIONAL
 from cotreat.evidence.regression import averages, centre
 from cotreat.priors import prior_set
-from validation.simulate import SIGMA, SimulationError, solved, whole_sizes
 from cotreat.study import Study
+from validation.simulate import SIGMA, SimulationError, solved, whole_sizes
 
 ADDITIVE, MULTIPLICATIVE, SYNERGISTIC = "additive", "multiplicative", "synergistic"
 RARE, COMMON = "rare", "common"

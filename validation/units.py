@@ -16,6 +16,16 @@ RESULTS = ROOT / "results"
 SCRIPT = "validation.scripts."
 
 
+def _move(unit: "Unit", work: Path) -> None:
+    """Move the files of a unit, or folders, from where it wrote them to where they are kept."""
+    for name in unit.files:
+        target = RESULTS / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            shutil.rmtree(target)
+        shutil.move(work / Path(name).name, target)
+
+
 @dataclass(frozen=True)
 class Unit:
     """One long run whose result is kept.
@@ -44,7 +54,7 @@ class Unit:
     minutes: float
     cases: tuple[Case, ...] = ()
     row: dict[str, str] = field(default_factory=dict)
-    keep: Callable[["Unit", Path], None] = lambda unit, work: _move(unit, work)
+    keep: Callable[["Unit", Path], None] = _move
 
     @property
     def is_done(self) -> bool:
@@ -56,16 +66,6 @@ class Unit:
 
 def _is_row(table: pd.DataFrame, unit: Unit) -> pd.Series:
     return (table[list(unit.row)] == list(unit.row.values())).all(axis=1)
-
-
-def _move(unit: Unit, work: Path) -> None:
-    """Move the files of a unit, or folders, from where it wrote them to where they are kept."""
-    for name in unit.files:
-        target = RESULTS / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            shutil.rmtree(target)
-        shutil.move(work / Path(name).name, target)
 
 
 def _merge(unit: Unit, work: Path) -> None:
@@ -197,8 +197,10 @@ LONG_TESTS: dict[str, tuple[float, tuple[Case, ...]]] = {
     "test_calibration": (8.0, (Case("counts", "interaction"), Case("claims", "interaction"))),
     "test_checks": (3.0, ()),
     "test_comparison": (2.0, ISIS2[:1]),
+    "test_divisions": (2.0, LEVELS[:1]),
     "test_flagship": (8.0, DEFAULT),
     "test_patients": (3.0, ()),
+    "test_readme": (12.0, ()),
     "test_recovery": (3.0, DEFAULT[:1]),
     "test_recovery_dose": (2.0, ()),
     "test_recovery_patients": (4.0, SYNTHETIC[:1]),

@@ -46,7 +46,9 @@ def read_densities() -> pd.DataFrame:
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=columns)
-    return store.read_table(path).fillna({"interpretation": ""})
+    table = store.read_table(path)
+    own = table.interpretation.astype(object)
+    return table.assign(interpretation=own.where(own.notna(), ""))
 
 
 def stale() -> list[str]:

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from validation.scripts import bench_patients
-from validation.scripts import bench_scale
 import pandas as pd
+
+from validation.scripts import bench_patients, bench_scale
 from validation.scripts.processes import run
 
 RESULTS = Path(__file__).parents[2] / "results" / "benchmarks"

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+
 from validation.scripts.processes import Ran, run
 
 HERE = Path(__file__).parent

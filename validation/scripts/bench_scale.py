@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
+
 from validation.scripts.processes import run
 
 HERE = Path(__file__).parent

@@ -7,7 +7,9 @@ import pandas as pd
 
 from cotreat.calibration.calibrate import FAMILY_WISE, MOST_DROPPED
 from cotreat.calibration.kept import ABOUT, TABLE
+from cotreat.study_file import load_study
 from validation.publish_and_reanalyse import ALL, CLAIMED, SURE, WHOLE
+from validation.records import PUBLISHED, RATES
 from validation.true_cohorts import (
     ADDITIVE,
     COMMON,
@@ -16,8 +18,6 @@ from validation.true_cohorts import (
     SYNERGISTIC,
     WORLDS,
 )
-from cotreat.study_file import load_study
-from validation.records import PUBLISHED, RATES
 
 FOLDER = Path(__file__).parents[2] / "results" / "calibration"
 STUDY = "sun2024"

@@ -26,17 +26,9 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pymc as pm  # noqa: E402
 import xarray as xr  # noqa: E402
-from validation.scripts.compiled_nuts import compiled_chains, split  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from pymc.sampling.jax import get_jaxified_graph  # noqa: E402
 from scipy.special import logit, ndtri  # noqa: E402
-from validation.scripts.simulate_operator import (  # noqa: E402
-    ARMS,
-    REGRESSIONS,
-    Configuration,
-    analysed,
-    patients_of,
-)
 
 from cotreat import given, load_study, parse_study  # noqa: E402
 from cotreat.catalogue import Model, find_model  # noqa: E402
@@ -53,6 +45,14 @@ from cotreat.model import build, given_of, shape_of  # noqa: E402
 from cotreat.priors import PriorSet, prior_set  # noqa: E402
 from cotreat.study import Study  # noqa: E402
 from cotreat.vectorised import in_jax  # noqa: E402
+from validation.scripts.compiled_nuts import compiled_chains, split  # noqa: E402
+from validation.scripts.simulate_operator import (  # noqa: E402
+    ARMS,
+    REGRESSIONS,
+    Configuration,
+    analysed,
+    patients_of,
+)
 
 Floats = NDArray[np.float64]
 

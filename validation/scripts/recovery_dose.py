@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import statsmodels.api as sm
-from validation.scripts.recovery import CHAINS, DRAWS, LEVEL, RHAT, TARGET_ACCEPT, TUNE, Sampler, whole
 from scipy.special import expit, logit, ndtri
 
 from cotreat import load_study, parse_study
@@ -32,6 +31,16 @@ from cotreat.model import build
 from cotreat.priors import prior_set
 from cotreat.sampling import PACKAGES
 from cotreat.study import Study
+from validation.scripts.recovery import (
+    CHAINS,
+    DRAWS,
+    LEVEL,
+    RHAT,
+    TARGET_ACCEPT,
+    TUNE,
+    Sampler,
+    whole,
+)
 
 OUT = Path(__file__).parents[2] / "results" / "recovery"
 COHORTS, SEED, STORE = 100, 3, 400

@@ -28,7 +28,6 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pymc as pm  # noqa: E402
 import xarray as xr  # noqa: E402
-from validation.scripts.compiled_nuts import compiled_chains, split  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from pymc.sampling.jax import get_jaxified_graph  # noqa: E402
 from pytensor.graph.replace import clone_replace  # noqa: E402
@@ -42,9 +41,10 @@ from cotreat.estimands import enumerate_estimands, full_label, waist_of  # noqa:
 from cotreat.model import build  # noqa: E402
 from cotreat.names import CHAINS, INTERVAL  # noqa: E402
 from cotreat.priors import prior_set  # noqa: E402
-from validation.simulate import simulate  # noqa: E402
 from cotreat.study import Study  # noqa: E402
 from cotreat.vectorised import function_of_draws  # noqa: E402
+from validation.scripts.compiled_nuts import compiled_chains, split  # noqa: E402
+from validation.simulate import simulate  # noqa: E402
 
 OUT = Path(__file__).parents[2] / "results" / "recovery"
 MODELS = ("interaction", "exchangeable")

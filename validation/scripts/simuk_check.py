@@ -5,9 +5,9 @@ two posteriors must agree to within their Monte Carlo error. Writes results/cali
 NUTS is compiled each time.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-import sys
 from pathlib import Path
 from typing import Any
 
