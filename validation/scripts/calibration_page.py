@@ -198,7 +198,7 @@ A likelihood made wrong on purpose (claims that share a comparator, taken for in
 Of 50 truths and evidence drawn by simuk and sampled by NUTS, the truths lie where these posteriors have them: [simuk.csv](simuk.csv).
 
 All numbers: [{RATES}]({PUBLISHED}/{STUDY}/{RATES}), every row in `rows.csv.gz` beside it, [{TABLE}]({TABLE}), ranks in
-`ranks.csv`. Made by `cotreat calibrate` and `cotreat calibrate {STUDY} --published --cohorts {cohorts}` on {made.made}, cotreat
+`ranks.csv`. Made by `cotreat calibrate` and `python -m validation.scripts.published --cohorts {cohorts}` on {made.made}, cotreat
 {made.cotreat}, pymc {made.pymc}, jax {made.jax}; a test fails when a model's log density is no longer the one in `densities.csv`. This
 page is written by `validation/scripts/calibration_page.py`.
 """
