@@ -284,7 +284,7 @@ def test_numpyro_draws_are_those_it_gives_through_pymc():
 # --- Laplace's approximation -----------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("study", "model"),
     [
