@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reanalysis test lint bench lock wheel clean
+.PHONY: help setup reanalysis test verify verify-status bench lock wheel clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY)  ## make the environment in .venv from requirements.lock
 
@@ -25,14 +25,20 @@ reanalysis: $(READY)  ## reanalyse the tacrolimus cohort under every model and r
 	@$(BIN)/cotreat reanalyse sun2024
 	@$(BIN)/cotreat reanalyse isis2 --model interaction
 
-test: $(READY)  ## run every test, format, lint and type check
+test: $(READY)  ## run the tests, format, lint and type check
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+verify: $(READY)  ## run the long checks that are missing or stale; hours at first
+	@$(BIN)/python -m validation.verify
+
+verify-status: $(READY)  ## list the long checks that are missing or stale, with CPU-minutes
+	@$(BIN)/python -m validation.verify --status
 
 bench: $(READY)  ## time whole processes, cold and warm; prints medians
-	@$(BIN)/python scripts/bench.py
+	@$(BIN)/python -m validation.scripts.bench
 
 lock: $(READY)  ## renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.12 \

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from cotreat import load_study, reanalyse
-from cotreat.simulate import simulate
 
-path = simulate(load_study("sun2024"), patients=793, seed=1, out=Path("results"))
-truth = json.loads((path.parent / "truth.json").read_text(encoding="utf-8"))["log_odds"]
-analysis = reanalyse(load_study(path), ["interaction", "dose"], say=print)
+kept = Path(__file__).parents[1] / "results" / "sun2024-synthetic" / "truth.json"
+truth = json.loads(kept.read_text(encoding="utf-8"))["log_odds"]
+analysis = reanalyse(load_study("sun2024-synthetic"), ["interaction", "dose"], say=print)
 
 by_regimen, by_dose = (result.summary.set_index("estimand") for result in analysis.results)
 own = by_dose[by_dose.estimator == "posterior"]

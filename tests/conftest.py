@@ -1,3 +1,6 @@
+import os
+import shutil
+import tempfile
 from functools import cache
 
 import pytest
@@ -5,9 +8,10 @@ import pytest
 from cotreat import load_study, parse_study
 from cotreat.estimands.estimand import risk_of
 from cotreat.frequentist.logistic import fit_likelihood
-from cotreat.inference.sampling import fit, prepare_jax
+from cotreat.inference.sampling import prepare_jax
 from cotreat.models.registry import MODELS
 from cotreat.results.summary import summarise
+from tests.shared import FOLDER, fit
 
 # Before any test starts JAX: one host device a chain.
 prepare_jax()
@@ -49,10 +53,22 @@ def arms(cells):
     )
 
 
+def pytest_configure(config):
+    """Make the folder of shared fits before the workers start, which inherit its name."""
+    if not hasattr(config, "workerinput"):
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="cotreat-fits-")
+
+
+def pytest_unconfigure(config):
+    """Remove it when all are done."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(FOLDER, ""), ignore_errors=True)
+
+
 def pytest_collection_modifyitems(items):
     """Mark as slow whatever samples: it uses a fit, directly or through another fixture."""
     for item in items:
-        if {"fits", "tables"} & set(item.fixturenames):
+        if {"fits", "tables", "nuts"} & set(item.fixturenames):
             item.add_marker("slow")
 
 
@@ -71,7 +87,18 @@ def gap():
 
 @pytest.fixture(scope="session")
 def fits(three):
-    """Fits by (study, model), each sampled once for all tests with the defaults of `fit`."""
+    """Fits by (study, model), by Laplace's approximation, shared by all tests of a run."""
+
+    @cache
+    def fitted(name, model):
+        return fit(three if name == "three" else load_study(name), model, engine="laplace")
+
+    return fitted
+
+
+@pytest.fixture(scope="session")
+def nuts(three):
+    """Fits by (study, model), sampled with the defaults of `fit`, shared by all tests of a run."""
 
     @cache
     def sampled(name, model):

@@ -1,7 +1,6 @@
 """Calibration: ranks that are uniform where they must be, and are not where a likelihood is wrong."""
 
 import os
-import runpy
 import signal
 from pathlib import Path
 
@@ -9,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from validation.scripts import simuk_check
 
 from cotreat import parse_study
 from cotreat.calibration import kept
-from cotreat.calibration.kept import jobs, stale, template, template_path
+from cotreat.calibration.kept import jobs, template, template_path
 from cotreat.calibration.parallel import workers
 from cotreat.calibration.replicates import RANKED, Job, evidence, parts_of, truths, worked_out
 from cotreat.calibration.sbc import MOST_DROPPED, calibrate
@@ -27,7 +27,7 @@ from cotreat.priors.sets import prior_set
 from cotreat.results import store
 
 ROOT = Path(__file__).parents[1]
-RESULTS, SCRIPTS = ROOT / "results" / "calibration", ROOT / "scripts"
+RESULTS = ROOT / "results" / "calibration"
 UNSIGNED = """
 [[reported]]
 id = "p-ab"
@@ -131,7 +131,7 @@ def test_p_values_without_sign_cannot_be_drawn_again():
         ("claims", "interaction"),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.long
 def test_models_are_calibrated(name, model):
     found = calibrate(template(name), model, replicates=100)
     assert found.passes, found.worst
@@ -155,7 +155,7 @@ def test_parts_give_the_same_alone():
 def test_a_killed_worker_changes_no_number():
     """One of two workers is killed once its first part is done: Dask begins its parts again elsewhere."""
     study = template("counts")
-    alone = calibrate(study, "interaction", replicates=200)
+    alone = calibrate(study, "interaction", replicates=100)
     pytest.importorskip("distributed")
     from distributed import Client, LocalCluster
 
@@ -171,12 +171,12 @@ def test_a_killed_worker_changes_no_number():
                 os.kill(killed[0], signal.SIGKILL)
 
         with workers(2, cluster.scheduler_address) as mapped:
-            beside = calibrate(study, "interaction", replicates=200, mapped=mapped, say=kill)
+            beside = calibrate(study, "interaction", replicates=100, mapped=mapped, say=kill)
     assert killed
     pd.testing.assert_frame_equal(alone.table, beside.table)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_wrong_likelihood_fails(monkeypatch):
     """Printed odds ratios that share a comparator are taken for independent."""
     right = reported._normal_log_density
@@ -191,7 +191,7 @@ def test_a_wrong_likelihood_fails(monkeypatch):
 
 
 def test_a_wrong_likelihood_has_failed_at_five_thousand():
-    """The same at 5,000 replicates takes minutes; made by scripts/wrong_likelihood.py."""
+    """The same at 5,000 replicates takes minutes; made by validation/scripts/wrong_likelihood.py."""
     table = store.read_table(RESULTS / "wrong_likelihood.csv")
     assert (table.replicates + table.dropped == 5000).all()
     assert not table.passes.all()
@@ -202,19 +202,18 @@ NOISE = 0.022
 """Error of a share of one half by 1,000 draws of NUTS less that by 1,000 by weight."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "model"), [("counts", "interaction"), ("counts-three", "exchangeable")]
 )
 def test_truths_lie_where_nuts_has_them_by_evidence_that_simuk_has_drawn(name, model):
-    """simuk 0.3 draws truths and evidence by PyMC, and samples by NUTS; made by scripts/simuk_check.py."""
-    with_events = runpy.run_path(str(SCRIPTS / "simuk_check.py"))["with_events"]
+    """simuk 0.3 draws truths and evidence by PyMC, and samples by NUTS; made by validation/scripts/simuk_check.py."""
     study = template(name)
     kept = store.read_table(RESULTS / "simuk.csv").query("model == @model")
     groups = [rows.set_index("regimen") for _, rows in kept.groupby("simulation")]
     assert len(groups) == 25
     asked = [
-        Specification(with_events(study, rows.events.to_dict(), str(at)), model)
+        Specification(simuk_check.with_events(study, rows.events.to_dict(), str(at)), model)
         for at, rows in enumerate(groups)
     ]
     apart = np.array(
@@ -234,7 +233,7 @@ def test_truths_lie_where_nuts_has_them_by_evidence_that_simuk_has_drawn(name, m
 
 
 @pytest.mark.slow
-def test_a_calibration_is_kept_until_the_model_changes(tmp_path, capsys, monkeypatch):
+def test_a_calibration_is_kept(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(kept, "TEMPLATES", {"counts": ("additive",), "claims": ("additive",)})
     out = ["--out", str(tmp_path), "--processes", "1", "--replicates", "60", "--quiet"]
     assert main(["calibrate", "additive", *out]) == 0
@@ -244,22 +243,12 @@ def test_a_calibration_is_kept_until_the_model_changes(tmp_path, capsys, monkeyp
     table = store.read_table(folder / "sbc.csv")
     assert set(table.study) == {"counts", "claims"}
     assert (folder / "additive--claims.png").exists()
-    assert stale(folder) == []
-    rows = store.read_table(folder / "densities.csv")
-    rows.loc[rows.study == "claims", "log_density"] += 1e-3
-    store.write_table(rows, folder / "densities.csv", [])
-    assert stale(folder) == ["additive on claims"]
     # Again, in the place of the first: no row twice.
     assert main(["calibrate", str(tmp_path / "no.toml"), *out]) == 2
     assert main(["calibrate", "isis2", "--model", "additive", *out]) == 0
     again = store.read_table(folder / "sbc.csv")
     assert not again.duplicated(["study", "model", "quantity"]).any()
     assert set(again.study) == {*table.study, "isis2"}
-
-
-@pytest.mark.slow
-def test_kept_calibrations_are_those_of_the_models_as_they_are():
-    assert stale(RESULTS) == []
 
 
 def test_every_model_under_every_kind_of_evidence_is_kept_and_passes():

@@ -17,8 +17,8 @@ def study():
 
 
 @pytest.fixture
-def tree(fits):
-    return fits("isis2", "interaction").copy(deep=True)
+def tree(nuts):
+    return nuts("isis2", "interaction").copy(deep=True)
 
 
 def failed(tree, study):
@@ -129,7 +129,7 @@ def rare(events, baseline=""):
 @pytest.mark.slow
 def test_a_prior_that_never_expected_the_counts_is_said():
     study = rare([8, 16, 14, 40])
-    table = check(fit(study, "interaction"), study, MODELS["interaction"])
+    table = check(fit(study, "interaction", engine="laplace"), study, MODELS["interaction"])
     (line,) = cautions(table)
     assert line.startswith("prior conflict: 7.")
     assert "[baseline] risk = [lower, upper]" in line
@@ -140,7 +140,7 @@ def test_a_prior_that_never_expected_the_counts_is_said():
 @pytest.mark.slow
 def test_a_baseline_of_the_study_file_ends_the_conflict():
     study = rare([8, 16, 14, 40], '[baseline]\nrisk = [0.0002, 0.005]\nsource = "registry"\n')
-    tree = fit(study, "interaction")
+    tree = fit(study, "interaction", engine="laplace")
     assert cautions(check(tree, study, MODELS["interaction"])) == []
     assert "PRIOR CONFLICT" not in audit(study)
     # 8 of 10,000 is inside the prior, so the reference risk stays where it was counted.
@@ -154,10 +154,13 @@ def test_a_count_that_the_model_does_not_reproduce_is_said():
     text = (resources.files("cotreat.studies") / "isis2.toml").read_text()
     text = text[: text.index("[[totals]]")].replace("events = 343", "events = 250")
     study = parse_study(text)
-    line = cautions(check(fit(study, "additive"), study, MODELS["additive"]))[0]
+    line = cautions(check(fit(study, "additive", engine="laplace"), study, MODELS["additive"]))[0]
     assert line.startswith("predicted counts (χ²): 0")
     assert "with these priors does not reproduce the counts" in line
-    assert cautions(check(fit(study, "interaction"), study, MODELS["interaction"])) == []
+    assert (
+        cautions(check(fit(study, "interaction", engine="laplace"), study, MODELS["interaction"]))
+        == []
+    )
 
 
 def test_a_warning_is_not_a_failure(tree, study):
@@ -166,7 +169,7 @@ def test_a_warning_is_not_a_failure(tree, study):
     assert {"prior conflict", "predicted counts (χ²)"} <= set(table.check)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("n", [40, 1000])
 def test_regimens_that_are_all_alike_can_be_sampled(n):
     # A spread near 0 is a funnel for a careless statement of the saturated model.

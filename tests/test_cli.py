@@ -73,6 +73,7 @@ def done(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     return out, run(
         *("reanalyse", "isis2", "--model", "interaction", "--depth", "quick"),
+        *("--engine", "laplace", "--draws", 1000),
         *("--out", out, "--or-threshold", 0.8),
     )
 

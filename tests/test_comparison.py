@@ -677,7 +677,7 @@ def test_bayes_factors_of_two_by_two_tables_are_those_of_brute_force(ready, name
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sequential_monte_carlo_finds_the_same_bayes_factor(ready):
     study = load_study("oral-cancer")
     logs = [

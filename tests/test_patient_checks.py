@@ -251,7 +251,7 @@ def some_draws(study):  # noqa: F811
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sampling, "WHOLE", 1000)
         patched.setattr(sampling, "FEW", 200)
-        return fit(study, "additive", draws=500)
+        return fit(study, "additive", engine="laplace", draws=500)
 
 
 @pytest.mark.slow
@@ -282,7 +282,7 @@ def test_rows_about_patients_are_there(study, some_draws):  # noqa: F811
 
 @pytest.mark.slow
 def test_overlap_stands_in_the_folder_and_in_the_report(study, tmp_path):  # noqa: F811
-    result = reanalyse(study, "additive", out=tmp_path)
+    result = reanalyse(study, "additive", engine="laplace", draws=1000, out=tmp_path)
     folder, found = result.leader.folder, overlap_of(study.cells)
     written = [pd.read_csv(folder / name) for name in ("overlap.csv", "balance.csv")]
     for table, own in zip(written, (found.regimens, found.balance), strict=True):

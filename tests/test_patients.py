@@ -21,13 +21,13 @@ from cotreat.estimands.estimand import enumerate_estimands, waist_of
 from cotreat.evidence import patients
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import intervals
-from cotreat.inference.sampling import fit
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
 from cotreat.study_file.reader import collapse_of
+from tests.shared import fit
 
 HEAD = """
 format = 1
@@ -401,7 +401,7 @@ def test_a_frame_needs_its_columns_named(frame):
 
 @pytest.fixture(scope="module")
 def fitted(study):
-    return fit(study, "interaction")
+    return fit(study, "interaction", engine="laplace", draws=1000)
 
 
 @pytest.mark.slow
@@ -418,7 +418,7 @@ def test_without_covariates_the_draws_are_those_of_counts_by_regimen(frame):
         for arm, n, events in zip(rows.counted, rows.n, rows.events, strict=True)
     )
     draws = [
-        fit(study, "interaction", draws=200)["posterior"]["risk"].values
+        fit(study, "interaction", draws=200, tune=200)["posterior"]["risk"].values
         for study in (rows, parse_study(HEAD + counts))
     ]
     assert np.array_equal(*draws)
@@ -582,12 +582,12 @@ def test_sums_by_regimen(study):
 # --- Peers -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def of_peers():
+@pytest.fixture(scope="module", params=["laplace", pytest.param("numpyro", marks=pytest.mark.long)])
+def of_peers(request):
     """Posterior of the study that rstanarm and brms fitted too."""
     study = load_study(REFERENCE / "patients.toml")
     assert not {"B+C", "A+B+C"} & set(study.counted)
-    return fit(study, "interaction", draws=8000)["posterior"].to_dataset()
+    return fit(study, "interaction", engine=request.param, draws=8000)["posterior"].to_dataset()
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ from cotreat import load_study
 from cotreat.core.constants import SUMMARY_COLUMNS
 from cotreat.estimands.estimand import waist_of
 from cotreat.evidence import reported
-from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.plots import (
     FIT,
@@ -36,6 +35,7 @@ from cotreat.plots import reported as reported_figure
 from cotreat.plots.records import Interpretations
 from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR, summarise
 from cotreat.study_file.reader import parse_study
+from tests.shared import fit
 from tests.test_plots import OF_PARTS, OF_PATIENTS
 
 SUN = load_study("sun2024")

@@ -1,6 +1,5 @@
 """Simulate, publish, reanalyse: worlds are what they say, print is what a paper would print, and rates are shares."""
 
-import runpy
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,10 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-
-from cotreat import load_study
-from cotreat.calibration import kept, published
-from cotreat.calibration.printing import (
+from validation import publish_and_reanalyse as published
+from validation import records
+from validation.published_paper import (
     UnprintableError,
     claims_synergy,
     counted_wholly,
@@ -20,14 +18,17 @@ from cotreat.calibration.printing import (
     reread,
     used_claims,
 )
-from cotreat.calibration.printing import published as in_print
-from cotreat.calibration.worlds import WORLDS, Cohort, draw, plain, worlds
+from validation.published_paper import published as in_print
+from validation.scripts import calibration_page
+from validation.simulate import SimulationError
+from validation.true_cohorts import WORLDS, Cohort, draw, plain, worlds
+
+from cotreat import load_study
 from cotreat.evidence.reported import contradictions, printed
 from cotreat.inference import batch, laplace
 from cotreat.inference.batch import Specification
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
-from cotreat.simulate import SimulationError
 from cotreat.study.study import Meaning, Printed
 
 ROOT = Path(__file__).parents[1]
@@ -336,8 +337,7 @@ def test_rates_and_the_page_that_are_kept_are_those_of_the_rows():
     pd.testing.assert_frame_equal(
         published.rates(pd.read_csv(own / "rows.csv.gz")), pd.read_csv(own / "rates.csv"), rtol=1e-4
     )
-    script = runpy.run_path(str(ROOT / "scripts" / "calibration_page.py"))
-    assert script["current"]() == (folder / "README.md").read_text(encoding="utf-8")
+    assert calibration_page.current() == (folder / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -355,7 +355,7 @@ def test_cohorts_are_printed_reanalysed_and_kept(study, tmp_path):
     assert claimed.is_claimed.all()
     assert claimed.tried.iloc[0] > 1
     pd.testing.assert_frame_equal(common, published.reanalysed(parts[0]))
-    kept.add_published(tmp_path, load_study("sun2024"), pd.concat([common, claimed]), 1)
+    records.add_published(tmp_path, load_study("sun2024"), pd.concat([common, claimed]), 1)
     folder = tmp_path / "published" / "sun2024"
     assert len(pd.read_csv(folder / "rows.csv.gz")) == 9
     assert len(store.read_table(folder / "rates.csv")) == 9

@@ -199,7 +199,7 @@ LONG = {
 """Scripts of many or long fits, which are run with one of them, by the engine that takes least."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "script", [s for s in SCRIPTS if s.stem not in LONG], ids=lambda path: path.stem
 )
@@ -212,7 +212,13 @@ def test_every_script_runs(tmp_path, script):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if engine == "laplace" else pytest.param(name, marks=pytest.mark.long)
+        for name, (_, engine) in LONG.items()
+    ],
+)
 def test_long_scripts_run_with_one_fit(tmp_path, monkeypatch, capsys, name):
     done = []
 

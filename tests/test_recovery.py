@@ -25,9 +25,7 @@ SIZES = (24, 230, 220, 95, 95, 99, 30)
 
 @pytest.fixture(scope="module")
 def script():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "scripts")  # where its helpers are, too
-        return import_module("recovery")
+    return import_module("validation.scripts.recovery")
 
 
 def truth_of(script, conditional, n=SIZES, loss=0.1, shifts=(0.0, 0.0)):
@@ -160,7 +158,7 @@ def test_a_run_goes_on_after_the_last_whole_cohort(script, tmp_path):
     assert len(pd.read_csv(table)) == len(script.ASKED)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_cohort_ten_times_as_large_is_recovered_by_narrower_intervals(script, monkeypatch):
     # Of as many draws as in the study, one fit in twenty has an R-hat just above its bar by chance.
     monkeypatch.setattr(script, "DRAWS", 2000)

@@ -17,9 +17,7 @@ RESULTS = ROOT / "results" / "recovery"
 
 @pytest.fixture(scope="module")
 def script():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "scripts")  # where its helpers are, too
-        return import_module("recovery_dose")
+    return import_module("validation.scripts.recovery_dose")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +85,7 @@ def test_the_lower_dose_is_recovered(script):
     assert f"in {found['coverage']:.0%} of {len(table)} cohorts" in page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_cohort_of_the_table_is_recovered_again(script):
     before = pd.read_csv(RESULTS / "dose.csv").set_index("cohort").loc[1]
     again = script.recovered(script.SEED, 1)

@@ -15,10 +15,10 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from cotreat.diagnostics.checks import check, failures
-from cotreat.inference.sampling import fit
 from cotreat.models.build import build
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
+from tests.shared import fit
 
 ROOT = Path(__file__).parents[1]
 TABLE = ROOT / "results" / "recovery" / "patients.csv"
@@ -26,9 +26,7 @@ TABLE = ROOT / "results" / "recovery" / "patients.csv"
 
 @pytest.fixture(scope="module")
 def script():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "scripts")  # where its helpers are, too
-        yield import_module("recovery_patients")  # where processes that are started look, too
+    return import_module("validation.scripts.recovery_patients")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +130,7 @@ def test_the_density_given_responses_is_that_of_a_model_built_on_them(script, mo
         assert abs(float(own.log_density(x, unlike)) - float(expected(point))) > 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_posterior_is_that_of_fit(experiment):
     """Means and SDs of all effects differ by Monte Carlo error: 46 × 2 numbers, none over 4.5 of it."""
     study = experiment.study
@@ -147,7 +145,7 @@ def test_the_posterior_is_that_of_fit(experiment):
         assert float((abs(moment(own, dims) - moment(other, dims)) / error).max()) < 4.5, method
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_cohorts_end_to_end(script, tmp_path, monkeypatch, capsys):
     argv = ["recovery_patients.py", "--replicates", "2", "--out", str(tmp_path), "--processes", "2"]
     monkeypatch.setattr(sys, "argv", argv)

@@ -1,10 +1,6 @@
 """Coefficients of regressions on arms against statsmodels, direct solutions and simulated patients."""
 
-import importlib.util
-import sys
 from dataclasses import asdict, replace
-from functools import cache
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +9,7 @@ import pytest
 import statsmodels.api as sm
 from scipy.optimize import root
 from scipy.special import expit, logit
+from validation.scripts import simulate_operator
 
 from cotreat import load_study
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of
@@ -309,20 +306,9 @@ def test_coefficients_do_not_depend_on_what_stands_beside_them():
 # --- Simulated patients ----------------------------------------------------------------------------
 
 
-@cache
-def simulation():
-    path = Path(__file__).parents[1] / "scripts" / "simulate_operator.py"
-    spec = importlib.util.spec_from_file_location("simulate_operator", path)
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up while it is being executed.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
 def test_the_joint_law_is_that_of_simulated_patients():
-    script, cohorts_simulated = simulation(), 3000
+    script, cohorts_simulated = simulate_operator, 3000
     (setting,) = (c for c in script.CONFIGURATIONS if c.name == "big, σ 0.8")
     table = script.run(setting, cohorts_simulated, seed=1)
     assert setting.fewest > script.ENOUGH
@@ -344,7 +330,7 @@ def test_the_joint_law_is_that_of_simulated_patients():
 
 @pytest.mark.slow
 def test_what_adjustment_loses_is_independent_of_the_crude_number():
-    script = simulation()
+    script = simulate_operator
     (setting,) = (c for c in script.CONFIGURATIONS if c.pull)
     found, plain = (script.simulate(s, 1500, 2) for s in (setting, replace(setting, pull=0.0)))
     lines = script.covariate_lines(setting, found, plain)

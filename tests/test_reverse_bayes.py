@@ -129,7 +129,7 @@ def test_fits_of_one_claim_are_the_closed_form_within_monte_carlo_error(one_clai
         _agrees(answer.waist["risk"], row)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_nuts_of_one_claim_is_the_closed_form_within_monte_carlo_error(one_claim):
     tree = fit(one_claim, "additive", "sceptical", draws=2000, tune=500, chains=2)
     closed = under_beliefs(one_claim, odds_ratios_of(one_claim, MODELS["additive"]))

@@ -37,17 +37,30 @@ ALL = [
 ]
 
 
+BRIEF = [("isis2", "interaction"), ("three", "exchangeable")]
+"""Those that are sampled in every run; `make verify` samples all."""
+
+
+@pytest.fixture(params=["laplace", pytest.param("numpyro", marks=pytest.mark.long)])
+def fitted(request, fits, nuts):
+    """Fits by either engine."""
+    return fits if request.param == "laplace" else nuts
+
+
 def study_of(name, three):
     return three if name == "three" else load_study(name)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "model"), ALL)
-def test_every_diagnostic_passes(name, model, fits, three):
-    assert failures(check(fits(name, model), study_of(name, three), MODELS[model])) == []
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [one if one in BRIEF else pytest.param(*one, marks=pytest.mark.long) for one in ALL],
+)
+def test_every_diagnostic_passes(name, model, nuts, three):
+    assert failures(check(nuts(name, model), study_of(name, three), MODELS[model])) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_with_wide_priors_the_posterior_is_maximum_likelihood():
     study = load_study("isis2")
     wide = prior_set("weak", study)
@@ -97,9 +110,9 @@ STUDIES = ("isis2", "oral-cancer", "factor-v-leiden")
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["additive", "interaction"])
 @pytest.mark.parametrize("name", STUDIES)
-def test_posteriors_agree_with_rstanarm(name, model, fits):
+def test_posteriors_agree_with_rstanarm(name, model, fitted):
     expected = reference(name, model)
-    for quantity, draws in by_reference_name(fits(name, model)).items():
+    for quantity, draws in by_reference_name(fitted(name, model)).items():
         row = expected.loc[quantity]
         assert abs(float(draws.mean()) - row["mean"]) < 0.05 * row["sd"], quantity
         assert float(draws.std()) == pytest.approx(row["sd"], rel=0.05), quantity
@@ -107,10 +120,10 @@ def test_posteriors_agree_with_rstanarm(name, model, fits):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", STUDIES)
-def test_probabilities_of_synergy_agree_with_rstanarm(name, fits):
+def test_probabilities_of_synergy_agree_with_rstanarm(name, fitted):
     study, model = load_study(name), MODELS["interaction"]
     expected = reference(name, "interaction")
-    risk = risk_of(fits(name, "interaction"))
+    risk = risk_of(fitted(name, "interaction"))
     compared = 0
     for estimand in enumerate_estimands(study, model):
         suffix = "_nonevent" if estimand.scale == "non-event" else ""
@@ -133,8 +146,22 @@ def test_a_seed_gives_the_same_draws():
         assert not first[group].to_dataset().equals(other[group].to_dataset()), group
 
 
-def test_a_fit_has_its_groups_and_says_where_it_came_from(fits):
-    tree = fits("isis2", "interaction")
+@pytest.mark.long
+def test_nutpie_agrees_with_numpyro_and_repeats_itself(nuts):
+    study = load_study("isis2")
+    tree = fit(study, "interaction", engine="nutpie")
+    assert failures(check(tree, study, MODELS["interaction"])) == []
+    ours, theirs = risk_of(nuts("isis2", "interaction")), risk_of(tree)
+    shift = (ours.mean(("chain", "draw")) - theirs.mean(("chain", "draw"))) / ours.std(
+        ("chain", "draw")
+    )
+    assert float(abs(shift).max()) < 0.06
+    again = fit(study, "interaction", engine="nutpie")
+    assert tree["posterior"].to_dataset().equals(again["posterior"].to_dataset())
+
+
+def test_a_fit_has_its_groups_and_says_where_it_came_from(nuts):
+    tree = nuts("isis2", "interaction")
     assert set(tree.children) == {
         "prior",
         "posterior",
@@ -157,10 +184,10 @@ def test_a_fit_has_its_groups_and_says_where_it_came_from(fits):
     assert {"pymc", "jax", "numpyro", "arviz", "python"} <= set(source["versions"])
 
 
-def test_pointwise_log_densities_are_those_of_the_model(fits):
+def test_pointwise_log_densities_are_those_of_the_model(nuts):
     from scipy import stats
 
-    tree = fits("isis2", "interaction")
+    tree = nuts("isis2", "interaction")
     study = load_study("isis2")
     risk = risk_of(tree).isel(draw=slice(50))
     expected = stats.binom.logpmf(study.events, study.n, risk.values)
@@ -172,8 +199,8 @@ def test_pointwise_log_densities_are_those_of_the_model(fits):
     )
 
 
-def test_draws_survive_the_file(tmp_path, fits):
-    tree = fits("isis2", "interaction")
+def test_draws_survive_the_file(tmp_path, nuts):
+    tree = nuts("isis2", "interaction")
     write_draws(tree, tmp_path / "draws.nc")
     again = read_draws(tmp_path / "draws.nc")
     assert json.loads(again.attrs["provenance"]) == provenance(tree)
@@ -263,7 +290,7 @@ def test_numpyro_draws_are_those_it_gives_through_pymc():
 # --- Laplace's approximation -----------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("study", "model"),
     [

@@ -1,15 +1,17 @@
 """Synthetic cohorts: their truth makes what is printed, and their patients show it again."""
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from validation.scripts import synthetic_cohort
+from validation.simulate import SIGMA, SimulationError, draw_cohort, simulate, truth_of
 
 from cotreat import load_study
 from cotreat.evidence.reported import joint_law, printed
-from cotreat.simulate import SIGMA, draw_cohort, simulate, truth_of
 from cotreat.study_file.reader import packaged
 
 MANY = 200_000
@@ -95,3 +97,13 @@ def test_the_packaged_cohort_is_the_one_of_seed_1(study, tmp_path):
     cohort = load_study("sun2024-synthetic")
     assert "sun2024-synthetic" in packaged()
     assert cohort.digest == load_study(path).digest
+
+
+def test_the_script_writes_a_cohort(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        sys, "argv", ["synthetic_cohort", "--patients", "300", "--out", str(tmp_path)]
+    )
+    synthetic_cohort.main()
+    assert capsys.readouterr().out.startswith("SYNTHETIC cohort: ")
+    with pytest.raises(SimulationError, match="isis2 cannot be simulated"):
+        simulate(load_study("isis2"), 300, 1, tmp_path)

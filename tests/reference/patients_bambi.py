@@ -2,7 +2,7 @@
 
     python tests/reference/patients_bambi.py DRAWS    that many a chain: prints the least bulk ESS
 
-Needs an environment with bambi; scripts/bench_patients.py makes one.
+Needs an environment with bambi; validation/scripts/bench_patients.py makes one.
 """
 
 import sys

@@ -100,8 +100,6 @@ SEED = 1
 """What a fit uses unless told otherwise."""
 REPLICATES = 1000
 """Truths that a calibration draws unless told otherwise."""
-COHORTS = 30
-"""Cohorts of each world that are published and reanalysed unless told otherwise."""
 
 
 CONFOUNDED = "confounded_"

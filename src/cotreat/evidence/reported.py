@@ -6,7 +6,7 @@ is moved by the arms' counts through its lever (`cotreat.evidence.logistic_opera
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from itertools import product
@@ -730,31 +730,40 @@ def likelihood(
     unconfounded
         Log-odds by arm to make the deterministic ``log_ratio`` of, where the evidence is confounded.
     """
-    import jax.numpy as jnp
     import pymc as pm
     import pytensor.tensor as pt
-    from pytensor import wrap_jax
 
-    # One node of the graph: spelled out it has thousands, and PyTensor takes seconds to rewrite them.
-    @wrap_jax
-    def law_in_jax(log_odds: Any, sigma: Any, loss: Any, n: Any, shift_sd: Any) -> Joint:
-        return joint_law(jnp, numbers, log_odds, sigma, loss, n, shift_sd)
+    def law_of(xp: Any, log_odds: Any, sigma: Any, loss: Any, n: Any, shift_sd: Any) -> Joint:
+        return joint_law(xp, numbers, log_odds, sigma, loss, n, shift_sd)
 
-    @wrap_jax
-    def inferred_in_jax(log_odds: Any, sigma: Any, n: Any) -> Any:
-        return numbers.regressions_inferred.law(jnp, log_odds, sigma, n).mean
+    def inferred_of(xp: Any, log_odds: Any, sigma: Any, n: Any) -> Any:
+        return numbers.regressions_inferred.law(xp, log_odds, sigma, n).mean
 
-    @wrap_jax
-    def ratios_in_jax(log_odds: Any, sigma: Any, n: Any) -> Any:
-        return numbers.regressions.law(jnp, log_odds, sigma, n).mean
+    def ratios_of(xp: Any, log_odds: Any, sigma: Any, n: Any) -> Any:
+        return numbers.regressions.law(xp, log_odds, sigma, n).mean
 
-    law = law_in_jax(log_odds, sigma, loss, n, shift_sd)
+    law = one_node(law_of)(log_odds, sigma, loss, n, shift_sd)
     ratios, own = law.ratios, log_odds
     if unconfounded is not None:
-        ratios, own = ratios_in_jax(unconfounded, sigma, n), unconfounded
-    more = [inferred_in_jax(own, sigma, n)] if numbers.inferred else []
+        ratios, own = one_node(ratios_of)(unconfounded, sigma, n), unconfounded
+    more = [one_node(inferred_of)(own, sigma, n)] if numbers.inferred else []
     pm.Deterministic("log_ratio", pt.concatenate([ratios, *more]), dims="claim")
     observe(numbers, law)
+
+
+def one_node(law: Callable[..., Any]) -> Callable[..., Any]:
+    """State a function of an array module and arrays as one node of a PyTensor graph, through JAX.
+
+    Spelled out it has thousands of nodes, and PyTensor takes seconds to rewrite them.
+    """
+    import jax.numpy as jnp
+    from pytensor import wrap_jax
+
+    @wrap_jax
+    def in_jax(*given: Any) -> Any:
+        return law(jnp, *given)
+
+    return in_jax
 
 
 def observe(numbers: Printed, law: Joint) -> None:

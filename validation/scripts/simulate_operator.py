@@ -25,7 +25,7 @@ from cotreat.evidence.reported import WIDTH_ERROR, Joint, Printed, joint_law, pr
 
 Floats = NDArray[np.float64]
 
-OUT = Path(__file__).parents[1] / "results" / "operator"
+OUT = Path(__file__).parents[2] / "results" / "operator"
 COHORTS, SEED = 20_000, 68
 CHUNK = 200
 """Cohorts at a time: what is in use then fits a processor's cache."""
@@ -515,7 +515,7 @@ def _page(tables: list[pd.DataFrame], cohorts: int, seed: int) -> str:
 
 PAGE = """# The joint law of printed numbers against simulated patients
 
-Made by `.venv/bin/python scripts/simulate_operator.py --cohorts {cohorts} --seed {seed}`; all numbers
+Made by `.venv/bin/python -m validation.scripts.simulate_operator --cohorts {cohorts} --seed {seed}`; all numbers
 are in `table.csv`.
 
 Cohorts of seven regimens of three treatments, nobody on none. Each patient has a continuous

@@ -3,6 +3,7 @@
 Writes results/calibration/wrong_likelihood.csv; minutes. The test of it runs 1,000 replicates, and reads this.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,13 @@ from cotreat.calibration.sbc import calibrate
 from cotreat.evidence import reported
 from cotreat.results import store
 
-OUT = Path(__file__).parents[1] / "results" / "calibration" / "wrong_likelihood.csv"
+OUT = Path(__file__).parents[2] / "results" / "calibration" / "wrong_likelihood.csv"
 REPLICATES = 5_000
+
+
+def path_of(arguments: list[str]) -> Path:
+    """Return where to write: into the folder that is given, or to `OUT`."""
+    return Path(arguments[1]) / OUT.name if len(arguments) > 1 else OUT
 
 
 def main() -> None:
@@ -26,7 +32,7 @@ def main() -> None:
 
     reported._normal_log_density = diagonal
     found = calibrate(template("claims"), "interaction", replicates=REPLICATES, say=_tell)
-    store.write_table(found.table, OUT, [])
+    store.write_table(found.table, path_of(sys.argv), [])
     print(found.sentence)
 
 

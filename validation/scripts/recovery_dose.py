@@ -22,7 +22,6 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import statsmodels.api as sm
-from recovery import CHAINS, DRAWS, LEVEL, RHAT, TARGET_ACCEPT, TUNE, Sampler, whole
 from scipy.special import expit, logit, ndtri
 
 from cotreat import load_study, parse_study
@@ -33,8 +32,18 @@ from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
+from validation.scripts.recovery import (
+    CHAINS,
+    DRAWS,
+    LEVEL,
+    RHAT,
+    TARGET_ACCEPT,
+    TUNE,
+    Sampler,
+    whole,
+)
 
-OUT = Path(__file__).parents[1] / "results" / "recovery"
+OUT = Path(__file__).parents[2] / "results" / "recovery"
 COHORTS, SEED, STORE = 100, 3, 400
 """Cohorts printed, and truths in store: as many may be left out as nobody would print."""
 FEWEST = 5
@@ -45,8 +54,7 @@ INFERRED = ("TAC.low", "not TAC")
 COVERAGE_BAR, WIDTH_BAR = 0.90, 0.7
 
 STUDY = """
-format = 1
-study = {{ id = "cohort-{at}", title = "Simulated", design = "cohort", source = "scripts/recovery_dose.py", inclusion = "any(TAC, CYC, MMF)" }}
+study = {{ id = "cohort-{at}", title = "Simulated", design = "cohort", source = "validation/scripts/recovery_dose.py", inclusion = "any(TAC, CYC, MMF)" }}
 outcome = {{ name = "response", direction = "benefit" }}
 totals = [
   {{ patients = "all", n = {n}, events = {events} }},
@@ -229,7 +237,7 @@ error {error:.1%}); its median width is {width:.2f} of that of the prior, on the
 
 Made on {date} with seed {seed}, {versions}. Again:
 
-    .venv/bin/python scripts/recovery_dose.py --processes 2
+    .venv/bin/python -m validation.scripts.recovery_dose --processes 2
 """
 
 

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from cotreat.calibration.published import ALL, CLAIMED, SURE
 from cotreat.calibration.sbc import MOST_DROPPED
-from cotreat.calibration.worlds import ADDITIVE, COMMON, MULTIPLICATIVE, RARE, SYNERGISTIC
 from cotreat.plots.style import BLACK, BLUE, GREEN, GREY, ORANGE, PALE, SMALL, VERMILION
+from validation.publish_and_reanalyse import ALL, CLAIMED, SURE
+from validation.true_cohorts import ADDITIVE, COMMON, MULTIPLICATIVE, RARE, SYNERGISTIC
 
 Mark = tuple[str, str, str, str, str]
 """World, cohorts, colour, marker and words of a mark."""
@@ -38,7 +38,7 @@ def draw(table: pd.DataFrame) -> Figure:
     Parameters
     ----------
     table
-        What `cotreat.calibration.published.rates` returns. Marks are open where many answers were dropped.
+        What `validation.publish_and_reanalyse.rates` returns. Marks are open where many answers were dropped.
     """
     own = table[table.pair == table.pair.iloc[0]]
     papers = list(dict.fromkeys(own.paper))

@@ -12,9 +12,9 @@ from scipy.special import expit
 from cotreat.estimands.estimand import CONDITIONAL
 from cotreat.evidence.logistic_operator import averages, centre
 from cotreat.priors.sets import prior_set
-from cotreat.simulate import SIGMA, SimulationError, solved, whole_sizes
 from cotreat.study import regimens
 from cotreat.study.study import Study
+from validation.simulate import SIGMA, SimulationError, solved, whole_sizes
 
 ADDITIVE, MULTIPLICATIVE, SYNERGISTIC = "additive", "multiplicative", "synergistic"
 RARE, COMMON = "rare", "common"

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from cotreat.calibration.kept import ABOUT, PUBLISHED, RATES, TABLE
-from cotreat.calibration.published import ALL, CLAIMED, SURE, WHOLE
+from cotreat.calibration.kept import ABOUT, TABLE
 from cotreat.calibration.sbc import FAMILY_WISE, MOST_DROPPED
-from cotreat.calibration.worlds import (
+from cotreat.study_file.reader import load_study
+from validation.publish_and_reanalyse import ALL, CLAIMED, SURE, WHOLE
+from validation.records import PUBLISHED, RATES
+from validation.true_cohorts import (
     ADDITIVE,
     COMMON,
     MULTIPLICATIVE,
@@ -16,9 +18,8 @@ from cotreat.calibration.worlds import (
     SYNERGISTIC,
     WORLDS,
 )
-from cotreat.study_file.reader import load_study
 
-FOLDER = Path(__file__).parents[1] / "results" / "calibration"
+FOLDER = Path(__file__).parents[2] / "results" / "calibration"
 STUDY = "sun2024"
 """The study in whose image cohorts are drawn."""
 LOW, HIGH = (f"{MULTIPLICATIVE}, {level} without" for level in (RARE, COMMON))
@@ -197,9 +198,9 @@ A likelihood made wrong on purpose (claims that share a comparator, taken for in
 Of 50 truths and evidence drawn by simuk and sampled by NUTS, the truths lie where these posteriors have them: [simuk.csv](simuk.csv).
 
 All numbers: [{RATES}]({PUBLISHED}/{STUDY}/{RATES}), every row in `rows.csv.gz` beside it, [{TABLE}]({TABLE}), ranks in
-`ranks.csv`. Made by `cotreat calibrate` and `cotreat calibrate {STUDY} --published --cohorts {cohorts}` on {made.made}, cotreat
+`ranks.csv`. Made by `cotreat calibrate` and `python -m validation.scripts.published --cohorts {cohorts}` on {made.made}, cotreat
 {made.cotreat}, pymc {made.pymc}, jax {made.jax}; a test fails when a model's log density is no longer the one in `densities.csv`. This
-page is written by `scripts/calibration_page.py`.
+page is written by `validation/scripts/calibration_page.py`.
 """
 
 

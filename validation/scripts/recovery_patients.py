@@ -29,7 +29,6 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pymc as pm  # noqa: E402
 import xarray as xr  # noqa: E402
-from compiled_nuts import compiled_chains, split  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from pymc.sampling.jax import get_jaxified_graph  # noqa: E402
 from pytensor.graph.replace import clone_replace  # noqa: E402
@@ -44,10 +43,11 @@ from cotreat.inference.vectorise import function_of_draws  # noqa: E402
 from cotreat.models.build import build  # noqa: E402
 from cotreat.models.registry import find_model  # noqa: E402
 from cotreat.priors.sets import prior_set  # noqa: E402
-from cotreat.simulate import simulate  # noqa: E402
 from cotreat.study.study import Study  # noqa: E402
+from validation.scripts.compiled_nuts import compiled_chains, split  # noqa: E402
+from validation.simulate import simulate  # noqa: E402
 
-OUT = Path(__file__).parents[1] / "results" / "recovery"
+OUT = Path(__file__).parents[2] / "results" / "recovery"
 MODELS = ("interaction", "exchangeable")
 PATIENTS, CENTRES = 793, tuple("ABCDEF")
 PARAMETERS = ("beta", "gamma", "mu", "tau", "delta", "between", "cluster_effect")
@@ -369,7 +369,7 @@ not expect, or of covariates that were left out.
 
 Made on {date} with seed {seed}, Python {python}, {versions}. Again, about 20 minutes on two cores:
 
-    .venv/bin/python scripts/recovery_patients.py --model {model} --replicates {replicates} --seed {seed} --processes 2
+    .venv/bin/python -m validation.scripts.recovery_patients --model {model} --replicates {replicates} --seed {seed} --processes 2
 """
 
 

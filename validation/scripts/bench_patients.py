@@ -16,10 +16,11 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
-from processes import Ran, run
+
+from validation.scripts.processes import Ran, run
 
 HERE = Path(__file__).parent
-REFERENCE = HERE.parent / "tests" / "reference"
+REFERENCE = HERE.parents[1] / "tests" / "reference"
 LAPLACE = "laplace"
 """cotreat with this engine."""
 WANTED = 4000

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import bench_patients
-import bench_scale
 import pandas as pd
-from processes import run
 
-RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
+from validation.scripts import bench_patients, bench_scale
+from validation.scripts.processes import run
+
+RESULTS = Path(__file__).parents[2] / "results" / "benchmarks"
 MAIN_JOB = ["-m", "cotreat.cli", "reanalyse", "sun2024", "--quiet"]
 AUDIT = ["-m", "cotreat.cli", "audit", "sun2024"]
 FIRST = ["-m", "cotreat.cli", "reanalyse", "isis2", "--model", "interaction", "--depth", "quick"]
@@ -130,7 +130,7 @@ def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]], command: 
         f"Whole processes on {os.cpu_count()} cores, Python {platform.python_version()}, "
         f"{datetime.now(UTC):%Y-%m-%d}; table.csv has every run. Caches are empty at the start of each unless it is "
         "said; memory is that of the largest single process. Made by "
-        f"`scripts/bench.py {command}`.\n\n"
+        f"`validation/scripts/bench.py {command}`.\n\n"
         f"{parts}\n",
         encoding="utf-8",
     )

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
-from processes import run
+
+from validation.scripts.processes import run
 
 HERE = Path(__file__).parent
 A_FILE = 10_000_000

@@ -13,25 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from cotreat.calibration.parallel import Mapped, in_turn
-from cotreat.calibration.printing import (
-    UnprintableError,
-    claims_synergy,
-    counted_wholly,
-    odds_ratio_of,
-    published,
-    reread,
-    used_claims,
-)
-from cotreat.calibration.worlds import (
-    MULTIPLICATIVE,
-    SYNERGISTIC,
-    Cohort,
-    World,
-    draw,
-    plain,
-    worlds,
-)
-from cotreat.core.constants import COHORTS, INTERVAL, SEED
+from cotreat.core.constants import INTERVAL, SEED
 from cotreat.core.errors import ModelError
 from cotreat.estimands.estimand import (
     CONDITIONAL,
@@ -46,11 +28,31 @@ from cotreat.inference.batch import Answer, Specification, fit_many
 from cotreat.models.registry import find_model
 from cotreat.study.regimens import NONE
 from cotreat.study.study import Claim, Meaning, Study
+from validation.published_paper import (
+    UnprintableError,
+    claims_synergy,
+    counted_wholly,
+    odds_ratio_of,
+    published,
+    reread,
+    used_claims,
+)
+from validation.true_cohorts import (
+    MULTIPLICATIVE,
+    SYNERGISTIC,
+    Cohort,
+    World,
+    draw,
+    plain,
+    worlds,
+)
 
 PART = 10
 """Cohorts that are drawn and reanalysed together, whatever the number of processes."""
 EFFECTIVE_AGAIN = 4_000
 """Effective draws of an answer that could not be trusted and is asked for once more."""
+COHORTS = 30
+"""Cohorts of each true cohort that are published and reanalysed, unless another number is given."""
 TRIES = 5_000
 """Cohorts drawn for one that can be printed, or whose paper claims a synergy, at most."""
 SURE = 0.95

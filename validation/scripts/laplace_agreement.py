@@ -32,7 +32,7 @@ from cotreat.models.select import models_for, priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.study_file.reader import packaged
 
-OUT = Path(__file__).parents[1] / "results" / "laplace"
+OUT = Path(__file__).parents[2] / "results" / "laplace"
 WANTED = 40_000
 MOST_DRAWS = 600_000
 DRAWS, MOST_A_CHAIN, TUNE = 12_500, 80_000, 1500
@@ -204,7 +204,7 @@ def summed_up(table: pd.DataFrame) -> str:
         f"{f'Not compared yet: {open_}.' if open_ else ''}\n\n"
         "| study | model | Pareto k | effective, Laplace | effective, NUTS | means | SDs | P |\n"
         "|---|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
-        f"Made by `scripts/laplace_agreement.py`, {datetime.now(UTC):%Y-%m-%d}; {versions}.\n"
+        f"Made by `validation/scripts/laplace_agreement.py`, {datetime.now(UTC):%Y-%m-%d}; {versions}.\n"
     )
 
 
@@ -217,14 +217,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--study", action="append", help="only these")
+    parser.add_argument("--model", help="only this one, again if the table has it")
     asked = parser.parse_args()
     prepare_jax()
     asked.out.mkdir(parents=True, exist_ok=True)
     path = asked.out / "table.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    if asked.model:
+        rows = [r for r in rows if (r["study"], r["model"]) != (asked.study[0], asked.model)]
     done = {(r["study"], r["model"], r["reading"]) for r in rows}
     for case in cases():
         if case in done or (asked.study and case[0] not in asked.study):
+            continue
+        if asked.model not in (None, case[1]):
             continue
         print(*case, file=sys.stderr, flush=True)
         try:

@@ -5,6 +5,7 @@ two posteriors must agree to within their Monte Carlo error. Writes results/cali
 NUTS is compiled each time.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from cotreat.priors.sets import prior_set
 from cotreat.results import store
 from cotreat.study.study import Study
 
-OUT = Path(__file__).parents[1] / "results" / "calibration" / "simuk.csv"
+OUT = Path(__file__).parents[2] / "results" / "calibration" / "simuk.csv"
 WANTED = (("counts", "interaction"), ("counts-three", "exchangeable"))
 SIMULATIONS = 25
 """Of each model: 50 in all."""
@@ -88,12 +89,17 @@ def with_events(study: Study, events: Mapping[str, int], name: str) -> Study:
     return replace(study, told=replace(study.told, arms=arms), digest=f"simulation {name}")
 
 
+def path_of(arguments: list[str]) -> Path:
+    """Return where to write: into the folder that is given, or to `OUT`."""
+    return Path(arguments[1]) / OUT.name if len(arguments) > 1 else OUT
+
+
 def main() -> None:
     """Run it."""
     prepare_jax(CHAINS)
     rows = [row for name, model in WANTED for row in compared(template(name), model)]
     table = pd.DataFrame(rows)
-    store.write_table(table, OUT, [])
+    store.write_table(table, path_of(sys.argv), [])
     apart = table.below - table.below_simuk
     print(
         f"mean difference {apart.mean():.4f}, SD {apart.std():.4f}, largest {apart.abs().max():.3f}"

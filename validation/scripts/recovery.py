@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from cotreat.inference.sampling import prepare_jax
+from cotreat.models.registry import Model, find_model
 from cotreat.models.select import priors_for
+from cotreat.priors import model_data
 
 prepare_jax()  # before anything starts JAX
 
@@ -27,17 +29,9 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 import pymc as pm  # noqa: E402
 import xarray as xr  # noqa: E402
-from compiled_nuts import compiled_chains, split  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from pymc.sampling.jax import get_jaxified_graph  # noqa: E402
 from scipy.special import logit, ndtri  # noqa: E402
-from simulate_operator import (  # noqa: E402
-    ARMS,
-    REGRESSIONS,
-    Configuration,
-    analysed,
-    patients_of,
-)
 
 from cotreat import load_study, parse_study  # noqa: E402
 from cotreat.estimands.estimand import (  # noqa: E402
@@ -51,15 +45,21 @@ from cotreat.estimands.estimand import (  # noqa: E402
 from cotreat.evidence.reported import printed  # noqa: E402
 from cotreat.inference.vectorise import in_jax  # noqa: E402
 from cotreat.models.build import build, given_of, shape_of  # noqa: E402
-from cotreat.models.registry import Model, find_model  # noqa: E402
-from cotreat.priors import model_data  # noqa: E402
 from cotreat.priors.prior import PriorSet  # noqa: E402
 from cotreat.priors.sets import prior_set  # noqa: E402
 from cotreat.study.study import Study  # noqa: E402
+from validation.scripts.compiled_nuts import compiled_chains, split  # noqa: E402
+from validation.scripts.simulate_operator import (  # noqa: E402
+    ARMS,
+    REGRESSIONS,
+    Configuration,
+    analysed,
+    patients_of,
+)
 
 Floats = NDArray[np.float64]
 
-OUT = Path(__file__).parents[1] / "results" / "recovery"
+OUT = Path(__file__).parents[2] / "results" / "recovery"
 COHORTS, MOST, SEED = 110, 200, 24
 TRIES = 50
 """Truths each cohort has in store: as many as may be discarded before one is printed."""
@@ -257,7 +257,7 @@ format = 1
 id = "{id}"
 title = "Simulated as the flagship"
 design = "cohort"
-source = "scripts/recovery.py"
+source = "validation/scripts/recovery.py"
 inclusion = "any(TAC, CYC, MMF)"
 
 [outcome]
@@ -580,7 +580,7 @@ PAGE = """# Known truths, recovered from what a paper would print
 This page is about cohorts of which only printed numbers are known. [patients.md](patients.md) recovers truths from rows of
 patients, [dose.md](dose.md) the dose that nobody printed.
 
-Made by `.venv/bin/python scripts/recovery.py`; all rows are in `table.csv`. The run takes about 20 minutes
+Made by `.venv/bin/python -m validation.scripts.recovery`; all rows are in `table.csv`. The run takes about 20 minutes
 on one core, and goes on where it was stopped.
 
 1. **Truth.** A draw from the prior of `exchangeable` with the `weak` prior set under the default

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from cotreat.calibration.worlds import Cohort
 from cotreat.core.constants import INTERVAL
 from cotreat.evidence.contrasts import coefficient_of
 from cotreat.evidence.reported import cohort_of, is_used
 from cotreat.study import regimens
 from cotreat.study.study import Arm, Claim, Meaning, Printed, Reading, Study, Told, Total
+from validation.true_cohorts import Cohort
 
 SIGNIFICANT = 0.05
 """Below that a p-value is called significant."""

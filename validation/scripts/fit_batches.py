@@ -18,7 +18,7 @@ from cotreat.inference.batch import Specification, fit_many
 from cotreat.priors.belief_grid import GRID
 from cotreat.priors.sets import prior_set
 
-REFERENCE = Path(__file__).parent.parent / "tests" / "reference"
+REFERENCE = Path(__file__).parents[2] / "tests" / "reference"
 REGIMENS, SIZES, RISKS = ("none", "A", "B", "A+B"), (100, 90, 80, 70), (0.15, 0.25, 0.3, 0.5)
 ARM = '{{ regimen = "{}", n = {}, events = {} }},'
 TABLE = """

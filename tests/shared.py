@@ -1,0 +1,40 @@
+"""Fits that tests share: each is made once in a test run, whatever the number of workers."""
+
+import hashlib
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from cotreat.inference import sampling
+from cotreat.results import store
+
+FOLDER = "COTREAT_TEST_FITS"
+"""The environment variable with the folder of this run; workers inherit it."""
+
+
+@cache
+def folder():
+    """Return the folder in which this run keeps its fits."""
+    return Path(os.environ.get(FOLDER) or tempfile.mkdtemp(prefix="cotreat-fits-"))
+
+
+def fit(study, model="interaction", priors="weak", **settings):
+    """Fit as `cotreat.inference.sampling.fit` does, or read the same fit of another test of this run.
+
+    The key is all that determines a fit: study, interpretation, counts, model, priors and settings. The
+    source does not change during a run, and the next run begins with an empty folder.
+    """
+    rows = priors if isinstance(priors, str) else priors.table().to_csv()
+    counts = [np.asarray(study.n).tolist(), np.asarray(study.events).tolist()]
+    own = (study.digest, study.reading, counts, model, rows, sorted(settings.items()))
+    path = folder() / f"{hashlib.sha256(repr(own).encode()).hexdigest()[:32]}.nc"
+    with FileLock(path.with_suffix(".lock")):
+        if not path.exists():
+            writing = path.with_suffix(".writing")
+            store.write_draws(sampling.fit(study, model, priors, **settings), writing)
+            writing.rename(path)
+    return store.read_draws(path)

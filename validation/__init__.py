@@ -1,0 +1,1 @@
+"""Long checks of the package, outside the wheel: recovery, calibration, agreement, published-paper simulation."""

@@ -1,0 +1,154 @@
+"""Log densities and gradients of models at stored points: what a kept result holds for.
+
+A kept result is stale when its models no longer have the log density, constants included, or the gradient
+that they had when it was made. PyTensor evaluates both in Python, without compiling and without JAX; the
+tests compare this with what JAX compiles.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+from numpy.typing import NDArray
+from pytensor.compile.mode import Mode
+
+from cotreat.calibration.kept import TEMPLATES, template
+from cotreat.evidence import reported
+from cotreat.inference.vectorise import untraced
+from cotreat.models.build import build
+from cotreat.models.registry import find_model
+from cotreat.models.select import priors_for
+from cotreat.priors.sets import prior_set
+from cotreat.study.study import Study
+from cotreat.study_file.reader import load_study
+
+POINTS = 3
+"""Points at which every density is kept."""
+SPREAD = 0.5
+"""Their standard deviation on the unconstrained scale."""
+SAME = 1e-8
+"""Largest relative difference of two densities, or gradients, that are the same."""
+DENSITY = "log density"
+KEY = ["study", "interpretation", "model"]
+COLUMNS = [*KEY, "point", "parameter", "at", "value"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model under one body of evidence.
+
+    Attributes
+    ----------
+    study : str
+        A calibration template or a packaged study.
+    model : str
+    interpretation : str
+        Of ambiguous statements; empty for the study's default.
+    """
+
+    study: str
+    model: str
+    interpretation: str = ""
+
+
+def study_of(case: Case) -> Study:
+    """Read the study of a case, under its interpretation."""
+    study = template(case.study) if case.study in TEMPLATES else load_study(case.study)
+    return study.under(case.interpretation) if case.interpretation else study
+
+
+@cache
+def densities(case: Case) -> pd.DataFrame:
+    """Return log densities and gradients of a case at fixed points.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of `COLUMNS`. For each point one row of the log density and one row for each
+        unconstrained coordinate, with the coordinate in ``at`` and the derivative in ``value``.
+    """
+    with untraced(), _spelled_out():
+        built = _built(case)
+        function = _function(built)
+    start = built.initial_point()
+    shapes = [start[value.name].shape for value in built.value_vars]
+    names = [
+        f"{value.name}[{at}]"
+        for value, shape in zip(built.value_vars, shapes, strict=True)
+        for at in range(int(np.prod(shape)))
+    ]
+    rows = []
+    for point in range(POINTS):
+        rng = np.random.default_rng(point)
+        values = [SPREAD * rng.normal(size=shape) for shape in shapes]
+        density, *gradient = function(*values)
+        rows.append((point, DENSITY, np.nan, float(density)))
+        rows += [(point, *row) for row in zip(names, _flat(values), _flat(gradient), strict=True)]
+    table = pd.DataFrame(rows, columns=COLUMNS[len(KEY) :])
+    return table.assign(**_labels(case))[COLUMNS]
+
+
+def agree(now: pd.DataFrame, before: pd.DataFrame) -> bool:
+    """Return whether two tables of `densities` of one case are the same to `SAME`.
+
+    A gradient is compared relative to its largest entry at that point, which is what rounding is
+    relative to. Names of parameters do not count.
+    """
+    if len(now) != len(before):
+        return False
+    first, second = (_by_point(table) for table in (now, before))
+    return all(
+        _close(one[:1], other[:1]) and _close(one[1:], other[1:])
+        for one, other in zip(first, second, strict=True)
+    )
+
+
+def _by_point(table: pd.DataFrame) -> list[NDArray[np.float64]]:
+    return [rows.value.to_numpy() for _, rows in table.groupby("point", sort=True)]
+
+
+def _close(now: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
+    if now.shape != before.shape:
+        return False
+    scale = max(float(np.abs(before).max(initial=0.0)), 1e-12)
+    return bool((np.abs(now - before) <= SAME * scale).all())
+
+
+def _labels(case: Case) -> dict[str, str]:
+    return {"study": case.study, "interpretation": case.interpretation, "model": case.model}
+
+
+def _built(case: Case) -> pm.Model:
+    study = study_of(case)
+    model = find_model(case.model, study)
+    divided = study.divided(model.division)
+    return build(divided, model, priors_for(prior_set("weak", study), model, divided))
+
+
+@contextmanager
+def _spelled_out() -> Iterator[None]:
+    """State sampling distributions of reported estimates in PyTensor instead of one JAX node."""
+    one_node = reported.one_node
+    reported.one_node = lambda law: partial(law, pt)
+    try:
+        yield
+    finally:
+        reported.one_node = one_node
+
+
+def _function(built: pm.Model) -> Any:
+    density = built.logp()
+    gradient = pytensor.gradient.grad(density, built.value_vars)
+    mode = Mode(linker="py", optimizer=None)
+    return pytensor.function(built.value_vars, [density, *gradient], mode=mode)
+
+
+def _flat(values: list[Any]) -> NDArray[np.float64]:
+    return np.concatenate([np.ravel(value) for value in values])

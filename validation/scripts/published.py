@@ -1,0 +1,31 @@
+"""Run the published-paper simulation of a study: ``python -m validation.scripts.published``."""
+
+import argparse
+from pathlib import Path
+
+from cotreat.calibration.parallel import workers
+from cotreat.core.constants import SEED
+from cotreat.study_file.reader import load_study
+from validation.publish_and_reanalyse import reanalyse_published
+from validation.records import FOLDER, add_published
+
+COHORTS = 40
+
+
+def main() -> None:
+    """Draw cohorts, report what the study reports of them, reanalyse that, and keep the rates."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--study", default="sun2024")
+    parser.add_argument("--cohorts", type=int, default=COHORTS)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=FOLDER)
+    given = parser.parse_args()
+    study = load_study(given.study)
+    with workers(given.processes, "") as mapped:
+        rows = reanalyse_published(study, cohorts=given.cohorts, seed=given.seed, mapped=mapped)
+    add_published(given.out, study, rows, given.seed)
+
+
+if __name__ == "__main__":
+    main()

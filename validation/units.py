@@ -1,0 +1,220 @@
+"""The units of `make verify`: what runs long, what each writes, and what its result holds for."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from cotreat.calibration.kept import ABOUT, BINS, TABLE, jobs, template_path
+from cotreat.results import store
+from validation.densities import Case
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+SCRIPT = "validation.scripts."
+
+
+def _move(unit: "Unit", work: Path) -> None:
+    """Move the files of a unit, or folders, from where it wrote them to where they are kept."""
+    for name in unit.files:
+        target = RESULTS / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.is_dir():
+            shutil.rmtree(target)
+        shutil.move(work / Path(name).name, target)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One long run whose result is kept.
+
+    Attributes
+    ----------
+    name : str
+        With the folder below ``results`` first.
+    command : tuple of str
+        Arguments of the Python interpreter; ``{work}`` stands for the folder that it writes to.
+    files : tuple of str
+        What it keeps below ``results``.
+    minutes : float
+        Estimated CPU-minutes.
+    cases : tuple of Case
+        The densities that the result holds for.
+    row : dict
+        If several units share a table: the row of its first file by which this one is known.
+    keep : callable
+        Moves what was written in the working folder to its place.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    files: tuple[str, ...]
+    minutes: float
+    cases: tuple[Case, ...] = ()
+    row: dict[str, str] = field(default_factory=dict)
+    keep: Callable[["Unit", Path], None] = _move
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its result is there."""
+        if not all((RESULTS / name).exists() for name in self.files):
+            return False
+        return not self.row or bool(_is_row(store.read_table(RESULTS / self.files[0]), self).any())
+
+
+def _is_row(table: pd.DataFrame, unit: Unit) -> pd.Series:
+    return (table[list(unit.row)] == list(unit.row.values())).all(axis=1)
+
+
+def _merge(unit: Unit, work: Path) -> None:
+    """Put the rows of a unit in the place of its earlier ones, and its figure beside the tables."""
+    folder = RESULTS / "calibration"
+    for name in (TABLE, BINS, ABOUT):
+        before = store.read_table(folder / name)
+        after = store.read_table(work / "calibration" / name)
+        store.write_table(pd.concat([before[~_is_row(before, unit)], after]), folder / name, [])
+    for figure in (work / "calibration").glob("*.png"):
+        shutil.move(figure, folder / figure.name)
+
+
+def _calibrations() -> Iterator[Unit]:
+    for study, model in jobs():
+        # The templates name one subgroup, by age.
+        own = "subgroups:age" if model == "subgroups" else model
+        command = ("-m", "cotreat.cli", "calibrate", str(template_path(study)), "--model", own)
+        yield Unit(
+            f"calibration/{model}--{study}",
+            (*command, "--quiet", "--out", "{work}"),
+            (f"calibration/{TABLE}",),
+            6.0 if study.startswith(("claims", "mixed")) else 2.0,
+            (Case(study, model),),
+            row={"study": study, "model": own},
+            keep=_merge,
+        )
+
+
+def _laplace() -> Iterator[Unit]:
+    two = ("interaction", "saturated", "additive")
+    studies = dict.fromkeys(("factor-v-leiden", "isis2", "oral-cancer"), two)
+    studies |= dict.fromkeys(("sun2024", "sun2024-synthetic"), ("exchangeable", *two))
+    for study, models in studies.items():
+        for model in models:
+            yield Unit(
+                f"laplace/{study}--{model}",
+                ("-m", f"{SCRIPT}laplace_agreement", "--study", study, "--model", model),
+                ("laplace/table.csv",),
+                30.0 if study.startswith("sun2024") else 4.0,
+                (Case(study, model),),
+                row={"study": study, "model": model},
+                keep=lambda _unit, _work: None,  # the script adds the row to the table itself
+            )
+
+
+DEFAULT = tuple(
+    Case("sun2024", model) for model in ("exchangeable", "interaction", "saturated", "additive")
+)
+LEVELS = (Case("sun2024", "dose"), Case("sun2024", "duration"))
+AMBIGUOUS = tuple(
+    Case("sun2024", "exchangeable", name)
+    for name in ("four-set-products", "mutually-adjusted-products", "abstract-wording")
+)
+SYNTHETIC = (
+    Case("sun2024-synthetic", "interaction"),
+    Case("sun2024-synthetic", "dose"),
+    Case("sun2024-synthetic", "subgroups:kidney"),
+)
+
+
+def _others() -> Iterator[Unit]:
+    flagship = DEFAULT[:1]
+    recovery = "-m", f"{SCRIPT}recovery", "--out", "{work}"
+    files = "recovery/table.csv", "recovery/README.md"
+    yield Unit("recovery/reported", recovery, files, 25.0, flagship)
+    dose = "-m", f"{SCRIPT}recovery_dose", "--out", "{work}"
+    yield Unit("recovery/dose", dose, ("recovery/dose.csv", "recovery/dose.md"), 20.0)
+    patients = "-m", f"{SCRIPT}recovery_patients", "--replicates", "200", "--out", "{work}"
+    files = "recovery/patients.csv", "recovery/patients.md"
+    yield Unit("recovery/patients", patients, files, 60.0, SYNTHETIC[:1])
+    operator = "-m", f"{SCRIPT}simulate_operator", "--cohorts", "20000", "--seed", "68"
+    files = "operator/table.csv", "operator/README.md"
+    yield Unit("operator", (*operator, "--out", "{work}"), files, 90.0)
+    published = "-m", f"{SCRIPT}published", "--cohorts", "40", "--out", "{work}"
+    yield Unit(
+        *("calibration/published", published, ("calibration/published/sun2024",), 180.0),
+        (*flagship, *AMBIGUOUS),
+        keep=lambda _unit, work: _replace(work / "published", RESULTS / "calibration/published"),
+    )
+    wrong = "-m", f"{SCRIPT}wrong_likelihood", "{work}"
+    yield Unit("calibration/wrong_likelihood", wrong, ("calibration/wrong_likelihood.csv",), 20.0)
+    simuk = "-m", f"{SCRIPT}simuk_check", "{work}"
+    cases = Case("counts", "interaction"), Case("counts-three", "exchangeable")
+    yield Unit("calibration/simuk", simuk, ("calibration/simuk.csv",), 30.0, cases)
+
+
+def _replace(source: Path, target: Path) -> None:
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.move(source, target)
+
+
+STUDIES: dict[str, tuple[Case, ...]] = {
+    "factor-v-leiden": (Case("factor-v-leiden", "interaction"),),
+    "isis2": (Case("isis2", "interaction"),),
+    "oral-cancer": (Case("oral-cancer", "interaction"),),
+    "sun2024": (*DEFAULT, *AMBIGUOUS, *LEVELS),
+    "sun2024-synthetic": SYNTHETIC,
+}
+"""Kept reanalyses of packaged studies, and the models and interpretations in them."""
+MADE_BY = {
+    "combination": DEFAULT[:1],
+    "dose": LEVELS,
+    "exposures": (*STUDIES["oral-cancer"], *STUDIES["factor-v-leiden"]),
+    "interaction": STUDIES["isis2"],
+    "patients": SYNTHETIC[:2],
+    "saturated": (Case("isis2", "interaction"), Case("isis2", "saturated")),
+    "subgroups": SYNTHETIC[2:],
+    "synergy": (*DEFAULT, *AMBIGUOUS),
+    "tacrolimus": DEFAULT,
+}
+"""The scripts in models, and the densities that their output holds for."""
+
+
+def _reanalyses() -> Iterator[Unit]:
+    for study, cases in STUDIES.items():
+        asked = ("-m", "validation.scripts.reanalyse_kept", study, "--out", "{work}")
+        yield Unit(f"studies/{study}", asked, (study,), 3.0 * len(cases), cases)
+    for name, cases in MADE_BY.items():
+        asked = ("-m", "validation.scripts.run_script", name, "--out", "{work}")
+        yield Unit(
+            *(f"scripts/{name}", asked, (f"verify/scripts/{name}.txt",)), 3.0 * len(cases), cases
+        )
+
+
+ISIS2 = tuple(Case("isis2", model) for model in ("interaction", "saturated", "additive"))
+LONG_TESTS: dict[str, tuple[float, tuple[Case, ...]]] = {
+    "test_calibration": (8.0, (Case("counts", "interaction"), Case("claims", "interaction"))),
+    "test_checks": (3.0, ()),
+    "test_comparison": (2.0, ISIS2[:1]),
+    "test_divisions": (2.0, LEVELS[:1]),
+    "test_flagship": (8.0, DEFAULT),
+    "test_patients": (3.0, ()),
+    "test_readme": (12.0, ()),
+    "test_recovery": (3.0, DEFAULT[:1]),
+    "test_recovery_dose": (2.0, ()),
+    "test_recovery_patients": (4.0, SYNTHETIC[:1]),
+    "test_reverse_bayes": (1.0, ()),
+    "test_sampling": (6.0, (*ISIS2, *STUDIES["oral-cancer"], *STUDIES["factor-v-leiden"])),
+}
+"""Files with tests marked ``long``: estimated CPU-minutes, and the densities they are about."""
+
+
+def _long_tests() -> Iterator[Unit]:
+    for name, (minutes, cases) in LONG_TESTS.items():
+        asked = ("-m", "validation.scripts.long_tests", name, "--out", "{work}")
+        yield Unit(f"tests/{name}", asked, (f"verify/tests/{name}.txt",), minutes, cases)
+
+
+UNITS = (*_calibrations(), *_laplace(), *_others(), *_long_tests(), *_reanalyses())
+"""Every unit, in the order in which they are run."""
