@@ -21,13 +21,16 @@ from numpy.typing import NDArray
 from cotreat import load_study
 from cotreat.core.constants import CHAINS, SEED
 from cotreat.estimands.estimand import full_label, is_beyond_null, judged_measures, waist_of
-from cotreat.evidence.reported import printed, share_orders
+from cotreat.evidence.reported import reported_estimates
+from cotreat.evidence.reported_data import share_orders
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, nuts, vectorise
 from cotreat.inference.sampling import TARGET_ACCEPT, prepare_jax
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build
 from cotreat.models.registry import ModelError, find_model
-from cotreat.priors.sets import models_for, prior_set
+from cotreat.models.select import models_for, priors_for
+from cotreat.priors.sets import prior_set
 from cotreat.study_file import packaged
 
 OUT = Path(__file__).parents[1] / "results" / "laplace"
@@ -66,12 +69,12 @@ class Case:
         study = load_study(study_id).under(reading)
         self.model = find_model(model, study)
         self.study = study.divided(self.model.division)
-        self.priors = prior_set("weak", self.study).only(self.model, self.study)
+        self.priors = priors_for(self.model, self.study, prior_set("weak", self.study))
         self.built = build(self.study, self.model, self.priors)
 
     def by_laplace(self) -> tuple[Side, laplace.Approximation]:
         """Approximate with so many draws that enough are effective."""
-        density = Density(self.built, share_orders(printed(self.study)))
+        density = Density(self.built, share_orders(reported_estimates(self.study)))
         found = laplace.approximate(
             density.surface(density.given),
             density.start,
@@ -126,7 +129,7 @@ class Case:
         }
         chances = {
             full_label(e): float(share @ is_beyond_null(e, waist).values.ravel())
-            for e in judged_measures(self.study, self.model, waist)
+            for e in judged_measures(self.study, self.model, waist, resolve(self.study))
         }
         if weights is None:
             table = az.ess(posterior[[*flat, "risk"]])

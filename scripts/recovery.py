@@ -15,7 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cotreat.evidence.resolve import resolve
 from cotreat.inference.sampling import prepare_jax
+from cotreat.models.select import priors_for
 
 prepare_jax()  # before anything starts JAX
 
@@ -47,7 +49,7 @@ from cotreat.estimands.estimand import (  # noqa: E402
     enumerate_estimands,
     full_label,
 )
-from cotreat.evidence.reported import printed  # noqa: E402
+from cotreat.evidence.reported import reported_estimates  # noqa: E402
 from cotreat.inference.vectorise import in_jax  # noqa: E402
 from cotreat.models.build import build, given_of, shape_of  # noqa: E402
 from cotreat.models.registry import Model, find_model  # noqa: E402
@@ -156,7 +158,7 @@ def truths(count: int, seed: int, times: int = 1) -> list[Truth]:
     """
     study = load_study("sun2024")
     model = find_model(MODEL, study)
-    chosen = prior_set(PRIORS, study).only(model, study)
+    chosen = priors_for(model, study, prior_set(PRIORS, study))
     built = build(study, model, chosen)
     names = ["risk", CONDITIONAL, "size", "sigma", "loss"]
     with built:
@@ -192,7 +194,7 @@ def truths(count: int, seed: int, times: int = 1) -> list[Truth]:
 
 def waist_at(truth: Truth, study: Study) -> xr.Dataset:
     """Lay a truth out as estimands ask it."""
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     assert numbers is not None  # noqa: S101 - for the type checker: nothing is counted
     regimens = list(truth.risk)
     log_odds = logit([truth.conditional[arm] for arm in study.present])
@@ -344,7 +346,7 @@ class Sampler:
     def _asked(self, study: Study) -> tuple[Study, Model, PriorSet]:
         model = find_model(self._model, study)
         told = study.divided(model.division)
-        return told, model, prior_set(PRIORS, study).only(model, told)
+        return told, model, priors_for(model, told, prior_set(PRIORS, study))
 
     def data(self, study: Study) -> tuple[Any, ...]:
         """Return a study's numbers as the density takes them.
@@ -403,7 +405,7 @@ class Sampler:
 def asked(study: Study) -> list[Estimand]:
     """Return the estimands of the table."""
     found: dict[str, Estimand] = {}
-    for estimand in enumerate_estimands(study, find_model(MODEL, study)):
+    for estimand in enumerate_estimands(study, find_model(MODEL, study), resolve(study)):
         # An interaction contrast has several backgrounds; the first is none.
         found.setdefault(estimand.label, estimand)
     return [found[label] for label in ASKED]
@@ -426,7 +428,7 @@ def rows(
         lower, median, upper = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
         yield {
             "estimand": estimand.label,
-            "availability": Availability(study, model, waist).of(estimand),
+            "availability": Availability(study, model, waist, resolve(study)).of(estimand),
             "truth": value,
             "estimate": median,
             "lower": lower,

@@ -18,7 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cotreat.evidence.resolve import resolve
 from cotreat.inference.sampling import PACKAGES, prepare_jax
+from cotreat.models.select import priors_for
 
 prepare_jax(1)  # before anything starts JAX; the chains of a fit go in step on one device
 
@@ -99,7 +101,7 @@ class Experiment:
     def __init__(self, model: str, seed: int, worlds: int) -> None:
         self.study, self._named = cohort(seed), {"model": model, "seed": seed}
         self.model = find_model(model, self.study)
-        priors = prior_set("weak", self.study).only(self.model, self.study)
+        priors = priors_for(self.model, self.study, prior_set("weak", self.study))
         self.built, self._worlds = build(self.study, self.model, priors), worlds
         self._start = self.built.initial_point()
         self.shapes = [np.shape(self._start[v.name]) for v in self.built.value_vars]
@@ -181,7 +183,7 @@ class Experiment:
                 labels = [str(own[dim].values) for dim in draws[name].dims[2:]]
                 found[f"{name}[{', '.join(labels)}]" if labels else name] = own
         waist = waist_of(draws)
-        for estimand in enumerate_estimands(self.study, self.model):
+        for estimand in enumerate_estimands(self.study, self.model, resolve(self.study)):
             kind, arms = estimand.label.partition("[")[0], set(estimand.arms)
             is_ratio = kind == "odds_ratio" and REFERENCE in arms <= set(self.study.counted)
             if is_ratio or kind in ("risk", "ic", "ror"):

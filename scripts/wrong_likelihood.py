@@ -10,7 +10,7 @@ import numpy as np
 
 from cotreat.calibration.kept import template
 from cotreat.calibration.sbc import calibrate
-from cotreat.evidence import reported
+from cotreat.evidence import reported_likelihood
 from cotreat.results import store
 
 OUT = Path(__file__).parents[1] / "results" / "calibration" / "wrong_likelihood.csv"
@@ -19,12 +19,12 @@ REPLICATES = 5_000
 
 def main() -> None:
     """Run it."""
-    right = reported._normal_log_density
+    right = reported_likelihood._normal_log_density
 
     def diagonal(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:
         return right(value, mean, covariance * np.eye(count), count=count)
 
-    reported._normal_log_density = diagonal
+    reported_likelihood._normal_log_density = diagonal
     found = calibrate(template("claims"), "interaction", replicates=REPLICATES, say=_tell)
     store.write_table(found.table, OUT, [])
     print(found.sentence)

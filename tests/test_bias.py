@@ -9,6 +9,7 @@ import pytest
 from cotreat import fit, load_study, parse_study
 from cotreat.appendix import write_appendix
 from cotreat.checklists import BARG, ROBUST, UNANSWERED, items, table
+from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS
 from cotreat.plots import tipping
 from cotreat.priors.sets import prior_set
@@ -31,7 +32,7 @@ def summary_at(study, model, risk):
     with np.errstate(divide="ignore", invalid="ignore"):
         return summarise(
             study,
-            MODELS[model],
+            MODELS[model], resolve(study),
             prior=random_risks(study.regimens),
             posterior=waist,
             likelihood=None,

@@ -28,11 +28,12 @@ from cotreat.comparison.loo import (
     refitted,
 )
 from cotreat.estimands.estimand import waist_of
-from cotreat.evidence import reported
+from cotreat.evidence import reported, reported_data
 from cotreat.inference import sampling
 from cotreat.inference.gaussian_mixture import Normals, terms
 from cotreat.inference.marginal_likelihood import Marginals, _given_zero
 from cotreat.models.registry import find_model
+from cotreat.models.select import priors_for
 from cotreat.plots.left_out import draw, panels_of
 from cotreat.priors.sets import prior_set
 from cotreat.report.sections.comparison import Findings, in_words, told
@@ -90,7 +91,7 @@ def made_ready(study, model, draws=1000):
     """Fit by Laplace's approximation; return the fit and the model's marginal likelihoods."""
     tree = sampling.fit(study, model, engine="laplace", draws=draws, seed=1)
     own = find_model(model, study)
-    priors = prior_set("weak", study).only(own, study)
+    priors = priors_for(own, study, prior_set("weak", study))
     return tree, Marginals(study, own, priors, tree["posterior"].to_dataset(), 1)
 
 
@@ -171,11 +172,11 @@ def linear():
 
 def normal_law(study, *, has_gamma=True):
     """Mean 0 and covariance of the log odds ratios under the priors, and what is printed."""
-    numbers = reported.printed(study)
+    numbers = reported.reported_estimates(study)
     design = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1]], dtype=float)
     spread = design @ np.diag([1.0, 1.0, 0.25 * has_gamma]) @ design.T
     errors = [reported.standard_error(c) ** 2 for c in numbers.odds_ratios]
-    seen = reported.observed(numbers)
+    seen = reported_data.observed(numbers)
     return spread + np.diag(errors + seen.rounding), seen.values
 
 
@@ -253,8 +254,8 @@ def test_averages_over_interactions_of_three_pairs_are_those_of_the_closed_form(
     single = np.array([[t in r.split("+") for t in "ABC"] for r in REGIMENS], dtype=float)
     pairs = [(0, 1), (0, 2), (1, 2)]
     products = np.stack([single[:, i] * single[:, j] for i, j in pairs], axis=1)
-    numbers = reported.printed(three)
-    seen = reported.observed(numbers)
+    numbers = reported.reported_estimates(three)
+    seen = reported_data.observed(numbers)
     errors = np.diag([reported.standard_error(c) ** 2 for c in numbers.odds_ratios]) + np.diag(
         seen.rounding
     )
@@ -303,7 +304,7 @@ def test_averages_over_interactions_of_three_pairs_are_those_of_the_closed_form(
 
 def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
     study = load_study("sun2024")
-    numbers = reported.printed(study)
+    numbers = reported.reported_estimates(study)
     rng = np.random.default_rng(1)
     count, ratios = len(numbers.names), len(numbers.odds_ratios)
     root = rng.normal(size=(2, 3, count, count))
@@ -324,7 +325,7 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
     units = units_of(study)
     logs = leave_out.log_densities(study, posterior, units)
     assert logs.dims == ("chain", "draw", "unit")
-    values, kept = reported.observed(numbers).values, numbers.kept
+    values, kept = reported_data.observed(numbers).values, numbers.kept
     own = stats.multivariate_normal(mean[1, 2][kept], covariance[1, 2][np.ix_(kept, kept)])
     for name in units.names:
         at, expected = numbers.names.index(name), 0.0
@@ -373,7 +374,7 @@ def test_a_number_that_others_tell_is_left_out_with_one_of_them_in_any_order_of_
 def at_points(study, model, units, count=4):
     """Log density of each unit given parameters and the rest, by leaving it out and by the law."""
     own = find_model(model, study)
-    priors = prior_set("weak", study).only(own, study)
+    priors = priors_for(own, study, prior_set("weak", study))
     marginals = Marginals(study, own, priors, xr.Dataset(), 1)
     points = 0.3 * np.random.default_rng(3).normal(size=(count, marginals.size))
     law = marginals.worked_out(points, leave_out.LAW)
@@ -401,15 +402,15 @@ def test_what_leaving_out_changes_is_the_density_of_what_is_left_out():
 @pytest.mark.parametrize(("sign", "is_below"), [("+", True), ("-", True), ("", True), ("", False)])
 def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
     study = load_study("sun2024").under("four-set-products")
-    p_values = [c.id for c in reported.printed(study).p_values]
+    p_values = [c.id for c in reported.reported_estimates(study).p_values]
     changed = {p_values[0]: {"sign": sign, "is_below": is_below}, p_values[1]: {"meaning": None}}
     own = with_claims(study, lambda of: (replace(c, **changed.get(c.id, {})) for c in of))
-    assert len(reported.printed(own).p_values) == 1
+    assert len(reported.reported_estimates(own).p_values) == 1
     units = units_of(own)
     left, law = at_points(own, "interaction", units)
     place = units.names.index(p_values[0])
-    numbers = reported.printed(own)
-    at, seen = numbers.names.index(p_values[0]), reported.observed(numbers)
+    numbers = reported.reported_estimates(own)
+    at, seen = numbers.names.index(p_values[0]), reported_data.observed(numbers)
     rest = [i for i in numbers.kept if i != at]
     laws = zip(law["claim_mean"].values[0], law["claim_covariance"].values[0], strict=True)
     for (mean, covariance), density in zip(laws, left[place], strict=True):
@@ -871,7 +872,7 @@ def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
 
 def test_numbers_that_are_no_points_are_drawn_as_what_they_are():
     study = load_study("sun2024").under("four-set-products")
-    p_value = reported.printed(study).p_values[0]
+    p_value = reported.reported_estimates(study).p_values[0]
     own = with_claims(study, lambda of: (replace(c, is_below=c.id == p_value.id) for c in of))
     none = float("nan")
     shown = (

@@ -23,11 +23,13 @@ from cotreat.bias.unmeasured_confounding import (
     with_confounding,
 )
 from cotreat.estimands.estimand import enumerate_estimands, is_beyond_null
+from cotreat.evidence.resolve import resolve
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import BAD
 from cotreat.inference.vectorise import deterministics, log_densities
 from cotreat.models.build import build, shape_of
 from cotreat.models.registry import MODELS, ModelError, find_model
+from cotreat.models.select import priors_for
 from cotreat.plots import tipping
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
@@ -70,7 +72,7 @@ def test_evidence_is_about_effects_and_bias_together_estimands_about_effects(nam
     study = load_study(name.removesuffix("-cohort"))
     study = replace(study, design="cohort")
     model = MODELS["interaction"]
-    weak = prior_set("weak", study).only(model, study)
+    weak = priors_for(model, study, prior_set("weak", study))
     biased = with_confounding(weak, single=(0.4, 0.2), products=(-0.3, 0.1))
     rng = np.random.default_rng(3)
     built = build(study, model, biased)
@@ -103,7 +105,7 @@ def test_counts_see_confounded_log_odds_under_every_model(name):
     study = counted(HUGE, 400)
     model = MODELS[name]
     priors = with_confounding(
-        prior_set("weak", study).only(model, study), single=(0.4, 0.0), products=(-0.3, None)
+        priors_for(model, study, prior_set("weak", study)), single=(0.4, 0.0), products=(-0.3, None)
     )
     built = build(study, model, priors)
     rng = np.random.default_rng(1)
@@ -185,7 +187,7 @@ def test_randomised_studies_have_no_confounding_to_state():
 def test_numbers_of_a_bias_are_data_and_a_known_one_has_another_shape():
     study = counted(HUGE, 100)
     model = MODELS["interaction"]
-    weak = prior_set("weak", study).only(model, study)
+    weak = priors_for(model, study, prior_set("weak", study))
     one, other = (with_confounding(weak, single=(b, 0.0)) for b in (0.1, 0.7))
     known = with_confounding(weak, single=(0.1, None))
     shapes = [shape_of(study, model, own) for own in (one, other, known, weak)]
@@ -267,7 +269,7 @@ def test_conclusions_of_case_control_studies_are_of_odds():
 
 def test_the_picture_says_how_many_conclusions_it_leaves_out():
     study = counted(HUGE, 100)
-    estimand = enumerate_estimands(study, MODELS["interaction"])[-1]
+    estimand = enumerate_estimands(study, MODELS["interaction"], resolve(study))[-1]
     steps = np.log([0.5, 1.0, 2.0])
     flat = np.full((3, 3), 0.7)
     one = Surface(estimand, "observed", steps, steps, *[flat] * len(PARTS), plausible={})
@@ -280,7 +282,7 @@ def test_the_picture_says_how_many_conclusions_it_leaves_out():
 
 def test_where_nothing_is_told_nothing_is_overturned():
     study = counted(HUGE, 100)
-    estimand = enumerate_estimands(study, MODELS["interaction"])[-1]
+    estimand = enumerate_estimands(study, MODELS["interaction"], resolve(study))[-1]
     steps = np.log([0.5, 1.0, 2.0])
     chances = np.array([[0.99, np.nan, 0.99], [0.99, 0.99, 0.6], [0.99, 0.99, 0.99]])
     others = [np.where(np.isnan(chances), np.nan, 1.0)] * 2

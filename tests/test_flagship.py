@@ -11,9 +11,11 @@ from cotreat import audit, load_study
 from cotreat.core.constants import CONTRADICTED
 from cotreat.diagnostics.checks import FAIL, agreement, check, failures
 from cotreat.estimands.estimand import Availability, enumerate_estimands, is_beyond_null, waist_of
+from cotreat.evidence.resolve import resolve
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.inference.sampling import fit, log_evidence, temper
 from cotreat.models.registry import MODELS, is_asked_for
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
 from cotreat.results.summary import PRINTED, summarise
@@ -67,7 +69,7 @@ def beside(study, sampled):
 def table(study, model, tree):
     return summarise(
         study,
-        MODELS[model],
+        MODELS[model], resolve(study),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
@@ -89,10 +91,10 @@ def test_default_reading_passes_every_check_under_every_model(study, sampled, mo
 @pytest.mark.parametrize("model", COMBINING)
 def test_exactly_the_compared_regimens_are_observed(study, sampled, model):
     waist = waist_of(sampled(model)["posterior"].to_dataset())
-    availability = Availability(study, MODELS[model], waist)
+    availability = Availability(study, MODELS[model], waist, resolve(study))
     found = {
         e.label
-        for e in enumerate_estimands(study, MODELS[model])
+        for e in enumerate_estimands(study, MODELS[model], resolve(study))
         if availability.of(e) == "observed"
     }
     # Without products the effect ratio is 1 by assumption.
@@ -149,7 +151,7 @@ def test_log_evidence_of_the_default_reading(beside):
 @pytest.mark.slow
 def test_weights_and_sequential_monte_carlo_find_the_same_log_evidence(study, sampled, beside):
     model = MODELS["exchangeable"]
-    own = prior_set("weak", study).only(model, study)
+    own = priors_for(model, study, prior_set("weak", study))
     posterior = sampled("exchangeable")["posterior"].to_dataset()
     whole = Marginals(study, model, own, posterior, seed=1).whole
     assert whole.verdict != "bad"
@@ -160,7 +162,7 @@ def test_weights_and_sequential_monte_carlo_find_the_same_log_evidence(study, sa
 def test_synergy_is_little_more_than_its_prior(study, sampled):
     tree, model = sampled("exchangeable"), MODELS["exchangeable"]
     after, before = (waist_of(tree[g].to_dataset()) for g in ("posterior", "prior"))
-    for e in enumerate_estimands(study, model):
+    for e in enumerate_estimands(study, model, resolve(study)):
         if e.label in ("ror[TAC:CYC]", "ror[TAC:MMF]"):
             moved = is_beyond_null(e, after).mean() - is_beyond_null(e, before).mean()
             assert abs(float(moved)) < 0.25

@@ -9,6 +9,7 @@ from scipy.special import expit
 from cotreat import load_study
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS, ModelError, find_model
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 
 
@@ -101,7 +102,7 @@ def case(request):
 
 
 def stated(study, model):
-    return build(study, model, prior_set("weak", study).only(model, study))
+    return build(study, model, priors_for(model, study, prior_set("weak", study)))
 
 
 def points(built, count):

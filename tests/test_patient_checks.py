@@ -14,6 +14,7 @@ from cotreat.diagnostics.checks import FAIL, PASS, WARN, cautions, check
 from cotreat.diagnostics.risk_calibration import calibration_of, recalibrated
 from cotreat.estimands.estimand import waist_of
 from cotreat.evidence import patients
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import influence, sampling
 from cotreat.inference.influence import add_influence
 from cotreat.inference.sampling import fit, thinned
@@ -311,7 +312,7 @@ def test_risks_that_are_off_are_said(study, some_draws):  # noqa: F811
     assert table.set_index("check").verdict["calibration (χ²)"] == WARN
     summary = summarise(
         study,
-        MODELS["additive"],
+        MODELS["additive"], resolve(study),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,

@@ -19,11 +19,13 @@ from cotreat.cli import main
 from cotreat.diagnostics.checks import check, failures
 from cotreat.estimands.estimand import enumerate_estimands, waist_of
 from cotreat.evidence import patients
+from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import intervals
 from cotreat.inference.sampling import fit
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
 from cotreat.study_file import collapse_of
@@ -443,7 +445,7 @@ def test_standardised_risk_is_the_mean_over_all_patients(study, fitted, frame):
 @pytest.mark.slow
 def test_rows_one_by_one_have_the_same_posterior_density_as_cells(study, frame):
     # Each patient a cell of his own: Binomial(n, p) differs from n Bernoulli by a constant only.
-    priors = prior_set("weak", study).only(MODELS["interaction"], study)
+    priors = priors_for(MODELS["interaction"], study, prior_set("weak", study))
     mode = {"mode": "FAST_COMPILE"}  # through C, compiling takes most of a minute
     cells = build(study, MODELS["interaction"], priors).compile_logp(**mode)
     single = frame.assign(age=frame.age + 1e-9 * frame.id)
@@ -484,7 +486,7 @@ def test_replicated_events_are_those_of_the_cells(study, fitted):
 def test_summary_tells_conditional_from_standardised(study, fitted):
     rows = summarise(
         study,
-        MODELS["interaction"],
+        MODELS["interaction"], resolve(study),
         prior=waist_of(fitted["prior"].to_dataset()),
         posterior=waist_of(fitted["posterior"].to_dataset()),
         likelihood=None,
@@ -513,7 +515,7 @@ def of_rows(frame):
 def estimand_of(study, label, background=None):
     (found,) = [
         e
-        for e in enumerate_estimands(study, MODELS["interaction"])
+        for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))
         if e.label == label and (background is None or e.background == background)
     ]
     return found
@@ -522,7 +524,7 @@ def estimand_of(study, label, background=None):
 @pytest.fixture(scope="module")
 def three_arms(study):
     # No patient has neither drug, so that the product and the single effects cannot be told apart.
-    return fit_adjusted(study, MODELS["additive"])
+    return fit_adjusted(study, MODELS["additive"], resolve(study))
 
 
 def test_conditional_odds_ratio_and_its_robust_interval_are_those_of_statsmodels(
@@ -561,12 +563,12 @@ def test_standardised_difference_is_that_of_predictions_for_every_patient(frame,
 
 
 def test_what_maximum_likelihood_cannot_estimate_says_why(study, frame):
-    fitted = fit_adjusted(study, MODELS["interaction"])
+    fitted = fit_adjusted(study, MODELS["interaction"], resolve(study))
     assert fitted.availability(estimand_of(study, "ror[A:B]")) == (
         "undefined: not estimable from the counted regimens"
     )
     cured = parse_study(TEXT, patients=frame.assign(response=frame.response.where(frame.b == 0, 1)))
-    separated = fit_adjusted(cured, MODELS["saturated"])
+    separated = fit_adjusted(cured, MODELS["saturated"], resolve(cured))
     words = "undefined: maximum likelihood has no finite estimate (separation)"
     assert separated.availability(estimand_of(cured, "risk[A+B]")) == words
     assert separated.availability(estimand_of(cured, "risk[A]")) == "observed"

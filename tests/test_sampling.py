@@ -15,12 +15,14 @@ from cotreat import load_study
 from cotreat.diagnostics import checks
 from cotreat.diagnostics.checks import check, failures
 from cotreat.estimands.estimand import enumerate_estimands, risk_of
+from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.inference import laplace, nuts, vectorise
 from cotreat.inference.engines import EngineError
 from cotreat.inference.sampling import fit, provenance
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS, ModelError, find_model, is_asked_for
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.store import read_draws, write_draws
 from cotreat.results.summary import is_beyond_null
@@ -54,7 +56,7 @@ def test_with_wide_priors_the_posterior_is_maximum_likelihood():
             variable, mu=0.0, sigma=10.0, name="wide", reason="to see the data alone"
         )
     tree = fit(study, "interaction", wide, draws=5000)
-    likelihood = fit_likelihood(study, MODELS["interaction"])
+    likelihood = fit_likelihood(study, MODELS["interaction"], resolve(study))
     posterior = tree["posterior"].to_dataset()
     draws = np.concatenate(
         [posterior["beta"].values.reshape(-1, 2), posterior["gamma"].values.reshape(-1, 1)], axis=1
@@ -110,7 +112,7 @@ def test_probabilities_of_synergy_agree_with_rstanarm(name, fits):
     expected = reference(name, "interaction")
     risk = risk_of(fits(name, "interaction"))
     compared = 0
-    for estimand in enumerate_estimands(study, model):
+    for estimand in enumerate_estimands(study, model, resolve(study)):
         suffix = "_nonevent" if estimand.scale == "non-event" else ""
         quantity = f"P({estimand.measure.name}{suffix})" if estimand.measure else ""
         if quantity in expected.index:
@@ -221,7 +223,7 @@ def test_a_model_the_study_cannot_carry_is_refused():
 def stated(study, model):
     description = find_model(model, study)
     told = study.divided(description.division)
-    return build(told, description, prior_set("weak", told).only(description, told))
+    return build(told, description, priors_for(description, told, prior_set("weak", told)))
 
 
 @pytest.mark.slow

@@ -8,10 +8,12 @@ import pytest
 from scipy import integrate, stats
 
 from cotreat import load_study, parse_study
-from cotreat.evidence.reported import printed, share_orders
+from cotreat.evidence.reported import reported_estimates
+from cotreat.evidence.reported_data import share_orders
 from cotreat.inference.standard_coordinates import BLOCK, BLOCKS, Density
 from cotreat.models.build import build, given_of, shape_of
 from cotreat.models.registry import find_model
+from cotreat.models.select import priors_for
 from cotreat.priors import model_data
 from cotreat.priors.sets import prior_set
 from cotreat.study_file import packaged
@@ -66,7 +68,7 @@ def test_shares_are_broken_off_in_the_order_asked_for():
 
 
 def test_the_flagships_shares_begin_with_what_is_printed():
-    numbers = printed(load_study("sun2024"))
+    numbers = reported_estimates(load_study("sun2024"))
     arms = [numbers.study.present[i] for i in numbers.sizes.blocks[0][0]]
     orders = share_orders(numbers)
     assert [arms[i] for i in orders["share_1"]] == ["TAC+CYC", "TAC+MMF", "TAC", "TAC+CYC+MMF"]
@@ -111,7 +113,7 @@ def specification(study, model, priors):
     found = find_model(model, study)
     told = study.divided(found.division)
     chosen = prior_set(priors, told) if isinstance(priors, str) else priors
-    return told, found, chosen.only(found, told)
+    return told, found, priors_for(found, told, chosen)
 
 
 def otherwise(text):

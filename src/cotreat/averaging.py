@@ -16,6 +16,7 @@ from cotreat.comparison.bayes_factors import GAMMA, Evidences, LogEvidence
 from cotreat.core.constants import CREDIBLE, INTERVAL
 from cotreat.estimands.estimand import PARTS, Availability, Estimand, enumerate_estimands
 from cotreat.estimands.measures import REPRESENTATIVE
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
 from cotreat.inference.marginal_likelihood import DRAWN, Array, Marginals
 from cotreat.models.registry import Model
@@ -179,14 +180,14 @@ def table_of_averages(
     """
     asked = [
         one
-        for one in enumerate_estimands(study, model)
+        for one in enumerate_estimands(study, model, resolve(study))
         if one.measure is not None
         and one.is_judged
         and one.measure.name in REPRESENTATIVE.values()
         and one.null is not None
         and not (study.is_case_control and one.needs_risks)
     ]
-    available = Availability(study, model, one_model[1])
+    available = Availability(study, model, one_model[1], resolve(study))
     rows = [
         _average_row(one, available.of(one), average, one_model) | {"one_model": model.name}
         for one in asked

@@ -17,7 +17,7 @@ from cotreat.core.constants import (
 from cotreat.estimands.estimand import name_of
 from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
 from cotreat.evidence.contrasts import label
-from cotreat.evidence.reported import can_tell, printed
+from cotreat.evidence.reported import can_tell, reported_estimates
 from cotreat.headline import judged, share
 from cotreat.models.registry import described
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED
@@ -90,7 +90,7 @@ def _levels(summary: pd.DataFrame, study: Study) -> Iterator[str]:
         "product terms: that one level works and that a higher one does more are one probability, not two, "
         "and no evidence that the response follows the level."
     )
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     own = summary[summary.estimator == POSTERIOR].set_index("estimand")
     asked = numbers.of_parts if numbers is not None else {}
     for (treatment, _), meaning in asked.items():

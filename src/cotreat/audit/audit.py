@@ -20,16 +20,18 @@ from cotreat.estimands.estimand import (
 )
 from cotreat.evidence.contrasts import coefficient_of, label, named_parts
 from cotreat.evidence.logistic_operator import Regressions
+from cotreat.evidence.protocol import SCORE, parameters_of
 from cotreat.evidence.reported import (
-    Printed,
+    ReportedEstimates,
     can_tell,
     cohort_of,
     log_estimate,
     p_agrees,
-    printed,
+    reported_in,
     standard_error,
     wald_p,
 )
+from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS, SUBGROUPS
 from cotreat.priors.sets import PRIOR_CONFLICT, distance, prior_set
 from cotreat.study.regimens import NONE
@@ -202,7 +204,7 @@ def _cell_row(study: Study, regimen: str) -> dict[str, object]:
 
 def printed_table(study: Study) -> pd.DataFrame:
     """Return every printed odds ratio and p-value, and what becomes of it: one row each."""
-    numbers = printed(study)
+    numbers = reported_in(resolve(study))
     used = set() if numbers is None else {claim.id for claim in numbers.claims}
     fates = (
         {found.claim.id: found.verdict for found in check_claims(study)} if numbers is None else {}
@@ -229,7 +231,7 @@ def _use(claim: Claim, used: set[str], fates: dict[str, str]) -> str:
     return f"checked: {fates[claim.id]}" if claim.id in fates else "shown, not used here"
 
 
-# --- Printed odds ratios against the cells ---------------------------------------------------------
+# --- ReportedEstimates odds ratios against the cells ---------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -294,7 +296,7 @@ def _p_verdict(claim: Claim, p: float) -> str:
 def _claims(study: Study) -> str:
     if not study.claims:
         return ""
-    numbers = printed(study)
+    numbers = reported_in(resolve(study))
     if numbers is not None:
         return "\n\n".join(_evidence(study, numbers))
     lines = ["Printed numbers about counted patients: checked against the cells, not used again:"]
@@ -311,10 +313,10 @@ def _claims(study: Study) -> str:
     return "\n".join(lines)
 
 
-# --- Printed numbers as evidence -------------------------------------------------------------------
+# --- ReportedEstimates numbers as evidence -------------------------------------------------------------------
 
 
-def _evidence(study: Study, numbers: Printed) -> Iterator[str]:
+def _evidence(study: Study, numbers: ReportedEstimates) -> Iterator[str]:
     """Say what is printed, what of it is independent, and what does not fit."""
     reading = f", reading {study.reading}" if len(study.readings) > 1 else ""
     used = {claim.id for claim in numbers.claims}
@@ -350,7 +352,7 @@ def _evidence(study: Study, numbers: Printed) -> Iterator[str]:
 
 def open_questions(study: Study) -> list[str]:
     """Say what of the printed numbers does not fit, or can be taken in several ways."""
-    if printed(study) is None:
+    if reported_in(resolve(study)) is None:
         checks = check_claims(study)
         odd = [c for c in checks if c.verdict.startswith(CONTRADICTION)]
         return [f"{c.claim.id} ({c.claim.printed}), {_about(c.claim)}: {c.verdict}" for c in odd]
@@ -442,7 +444,7 @@ def availability_table(study: Study) -> pd.DataFrame:
 
 def _determined(study: Study) -> Iterator[tuple[str, list[str], int, str]]:
     """Group the estimands alike in kind and status; give how many there are of the kind, too."""
-    evidence = Determination(study, _typical(study))
+    evidence = Determination(study, _typical(study), resolve(study))
     found = [(_group(e), _called(e), _status(study, e, evidence)) for e in _general(study)]
     sizes = Counter(group for group, _, _ in found)
     for (group, status), members in groupby(sorted(found, key=_order), key=lambda f: (f[0], f[2])):
@@ -454,7 +456,7 @@ def _general(study: Study) -> Iterator[Estimand]:
 
     A contrast of two risks asks of the evidence what the two risks ask.
     """
-    every = enumerate_estimands(study, MODELS["saturated"])
+    every = enumerate_estimands(study, MODELS["saturated"], resolve(study))
     return (e for e in every if e.is_judged and not e.is_repeated)
 
 
@@ -471,8 +473,7 @@ def _typical(study: Study) -> Point:
     log_odds = dict(zip(study.regimens, logit(share) + unlike, strict=True))
     own = logit((study.events + 0.5) / (study.n + 1))
     log_odds.update(zip(study.counted, own, strict=True))
-    numbers = printed(study)
-    sigma = 0.7 if numbers is not None and numbers.is_adjusted else None
+    sigma = 0.7 if SCORE in parameters_of(resolve(study)) else None
     return Point(np.array(list(log_odds.values())), sigma)
 
 

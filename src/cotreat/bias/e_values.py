@@ -28,6 +28,7 @@ from cotreat.estimands.estimand import (
     name_of,
     subject_of,
 )
+from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import Model
 from cotreat.results.summary import POSTERIOR, PRINTED
 from cotreat.study.regimens import adds_one
@@ -281,8 +282,8 @@ def of_interactions(study: Study, model: Model, waist: Waist) -> pd.DataFrame:
     ]
     columns += ["direction", "e_value", "e_value_limit"]
     rows = []
-    availability = Availability(study, model, waist)
-    for estimand in enumerate_estimands(study, model):
+    availability = Availability(study, model, waist, resolve(study))
+    for estimand in enumerate_estimands(study, model, resolve(study)):
         if is_measure(estimand, "ic") and estimand.scale == "event":
             available = availability.of(estimand)
             if not is_undefined(available) and set(estimand.arms) <= set(study.present):

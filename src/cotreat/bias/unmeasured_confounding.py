@@ -25,7 +25,8 @@ from cotreat.estimands.estimand import (
     is_combination_ratio,
     is_measure,
 )
-from cotreat.evidence.reported import printed, share_orders
+from cotreat.evidence.protocol import share_orders_of
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
 from cotreat.inference.batch import WAIST
 from cotreat.inference.gaussian_mixture import terms
@@ -34,6 +35,7 @@ from cotreat.inference.standard_coordinates import Density
 from cotreat.inference.vectorise import labelled
 from cotreat.models.build import build, given_of
 from cotreat.models.registry import Model, find_model
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import BIAS, Prior, PriorSet
 from cotreat.study.regimens import NONE
 from cotreat.study.study import Study
@@ -374,13 +376,13 @@ def _known(priors: PriorSet, single: float, products: float) -> PriorSet:
 
 
 def _density(study: Study, model: Model, priors: PriorSet) -> Density:
-    return Density(build(study, model, priors), share_orders(printed(study)))
+    return Density(build(study, model, priors), share_orders_of(resolve(study)))
 
 
 def _seen(study: Study, model: Model, priors: PriorSet, seed: int) -> tuple[_Seen | None, float]:
     """Approximate the distribution of what is seen; nothing where it cannot be used, and Pareto's k."""
-    priors = priors.only(model, study)
-    wide = _known(priors, 0.0, 0.0).only(model, study)
+    priors = priors_for(model, study, priors)
+    wide = priors_for(model, study, _known(priors, 0.0, 0.0))
     density = _density(study, model, wide)
     names = ("beta", "mu" if "mu" in model.parameters else "gamma")
     for name, largest in zip(names, LARGEST.values(), strict=True):
@@ -414,8 +416,8 @@ def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand
     ratios: list[tuple[Estimand, str]] = []
     measures: dict[tuple[str, str], tuple[Estimand, str]] = {}
     additive = "reri_or" if study.is_case_control else "ic"
-    availability = Availability(study, model, waist)
-    for e in enumerate_estimands(study, model):
+    availability = Availability(study, model, waist, resolve(study))
+    for e in enumerate_estimands(study, model, resolve(study)):
         if e.measure is None and not e.label.startswith("odds_ratio["):
             continue
         is_asked = any(is_measure(e, name) for name in ("ror", additive)) and e.is_judged

@@ -14,7 +14,8 @@ from cotreat.calibration.replicates import Job
 from cotreat.calibration.sbc import Calibration
 from cotreat.inference.sampling import PACKAGES
 from cotreat.models.registry import MODELS, is_asked_for
-from cotreat.priors.sets import models_for, prior_set
+from cotreat.models.select import models_for
+from cotreat.priors.sets import prior_set
 from cotreat.results import store
 from cotreat.study.study import Study
 from cotreat.study_file import load_study

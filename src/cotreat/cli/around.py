@@ -16,7 +16,8 @@ from cotreat.cli.common import (
     whole,
 )
 from cotreat.core.constants import DECIDED, DEPTHS, SEED, STANDARD
-from cotreat.priors.sets import PriorSet, models_for, prior_set
+from cotreat.models.select import models_for
+from cotreat.priors.sets import PriorSet, prior_set
 from cotreat.study.study import Study
 from cotreat.study_file import load_study
 

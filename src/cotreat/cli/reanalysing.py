@@ -19,7 +19,8 @@ from cotreat.cli.common import (
 from cotreat.core.constants import CHAINS, DEPTHS, DRAWS, SEED, STANDARD
 from cotreat.inference.engines import ENGINES, require_engine
 from cotreat.models.registry import MODELS
-from cotreat.priors.sets import models_for, prior_set
+from cotreat.models.select import models_for
+from cotreat.priors.sets import prior_set
 from cotreat.study_file import load_study
 
 

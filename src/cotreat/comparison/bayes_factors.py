@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from cotreat.evidence.protocol import Given
 from cotreat.inference import laplace, sampling
 from cotreat.inference.laplace import Approximation
-from cotreat.priors.model_data import Given
 from cotreat.priors.sets import PriorSet
 from cotreat.study.study import Study
 

@@ -18,16 +18,18 @@ import xarray as xr
 from cotreat import averaging, headline
 from cotreat.comparison import bayes_factors, leave_out
 from cotreat.comparison.bayes_factors import ANY, BayesFactor, LogEvidence
-from cotreat.comparison.leave_out import PATIENT, UNITS
 from cotreat.comparison.loo import LeftOut, good_only, leave_one_out, refitted
 from cotreat.core.constants import FULL, QUICK, STANDARD
 from cotreat.diagnostics import checks
 from cotreat.estimands.estimand import waist_of
+from cotreat.evidence.folds import UNITS
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import sampling
 from cotreat.inference.batch import ONE_THREAD
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.models.registry import find_model, is_asked_for
-from cotreat.priors.sets import PriorSet, models_for
+from cotreat.models.select import models_for, priors_for
+from cotreat.priors.sets import PriorSet
 from cotreat.report.sections.comparison import Findings, told
 from cotreat.results.supplementary import COMPARISON, Fits, Say, write_part
 from cotreat.study.study import Study
@@ -189,7 +191,7 @@ def _of_model(
     """Fit a model where no fit is known, leave evidence out of it, and work out its log evidence."""
     study, model = task.study, find_model(name, task.study)
     tree, troubles = _fit(task, name, known, say)
-    own = task.priors.only(model, study)
+    own = priors_for(model, study, task.priors)
     marginals = Marginals(study, model, own, tree["posterior"].to_dataset(), task.seed)
     left, failed = _left_out(task, name, marginals, tree, say)
     evidence = _evidence(task, name, marginals, tree, say)
@@ -203,30 +205,29 @@ def _fit(
     if known is not None:
         return known, [line for line in [known.attrs.get("failed_checks", "")] if line]
     say(f"fitting {name}")
-    study = task.study
-    tree = sampling.fit(study, name, task.priors, engine="laplace", seed=task.seed)
-    return tree, checks.failures(checks.check(tree, study, find_model(name, study)))
+    fit = sampling.fit_model(task.study, name, task.priors, engine="laplace", seed=task.seed)
+    return fit.draws, checks.failures(checks.checks(fit))
 
 
 def _left_out(
     task: Task, name: str, marginals: Marginals, tree: xr.DataTree, say: Say
 ) -> tuple[LeftOut | None, list[str]]:
     """Leave each unit out of a model; return what came of it, and what could not be answered."""
-    study, depth = task.study, task.depth
-    units = leave_out.units_of(study)
+    depth, evidence = task.depth, resolve(task.study)
+    units = leave_out.folds_of(evidence)
     if len(units.parts) > MOST_UNITS:
         many = f"{len(units.parts):,} cells of patients are more than the {MOST_UNITS:,} worked out"
         return None, [f"leave-one-out: {many}"]
     say(f"leaving out {UNITS[units.kind]} at a time: {name}")
-    one = leave_one_out(study, units, tree["posterior"].to_dataset(), marginals.variables)
+    one = leave_one_out(evidence, units, tree["posterior"].to_dataset(), marginals.variables)
     if depth == QUICK:
         one = good_only(one)
     else:
         one = refitted(
-            study,
+            evidence,
             marginals,
             one,
-            every=units.kind != PATIENT and (name == task.lead or depth == FULL),
+            every=not units.are_patients and (name == task.lead or depth == FULL),
             most=MOST_REFITS[depth],
             may_sample=depth == FULL,
             seed=task.seed,

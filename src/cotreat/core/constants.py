@@ -101,6 +101,8 @@ COHORTS = 30
 """Cohorts of each world that are published and reanalysed unless told otherwise."""
 
 
+CONDITIONAL = "conditional_risk"
+"""Risks by arm at the centre of the prognostic score, or at the means of the covariates, in a fit."""
 CONFOUNDED = "confounded_"
 """Before the name of a risk in a fit: as the evidence sees it."""
 

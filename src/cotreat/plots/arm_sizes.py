@@ -29,7 +29,7 @@ LEFT = "what the totals leave"
 
 def draw(view: View) -> Figure | None:
     """Draw what is known of each arm's size; None where all sizes are known."""
-    numbers = reported.printed(view.study)
+    numbers = reported.reported_estimates(view.study)
     rows = rows_to_draw(view)
     if numbers is None or not any(row.lines for row in rows):
         return None
@@ -61,7 +61,7 @@ def rows_to_draw(view: View) -> list[Row]:
     return rows
 
 
-def known(view: View, numbers: reported.Printed) -> dict[int, tuple[float, str]]:
+def known(view: View, numbers: reported.ReportedEstimates) -> dict[int, tuple[float, str]]:
     """Return the sizes that counts or totals fix, and which of the two, by row."""
     counted, fixed = view.study.counted, numbers.sizes.fixed
     return {
@@ -71,7 +71,7 @@ def known(view: View, numbers: reported.Printed) -> dict[int, tuple[float, str]]
     }
 
 
-def notes(numbers: reported.Printed) -> list[str]:
+def notes(numbers: reported.ReportedEstimates) -> list[str]:
     """Say where sizes come from."""
     arms = "these arms" if numbers.study.counted else "any arm"
     lines = [f"nobody printed the size of {arms}: prior and posterior are all there is"]

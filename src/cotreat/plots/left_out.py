@@ -37,7 +37,7 @@ def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
     panels = panels_of(study, predicted)
     tall = [len(panel.rows) for panel in panels]
     names = [row.name for panel in panels for row in panel.rows]
-    numbers = reported.printed(study)
+    numbers = reported.reported_estimates(study)
     below = [key(study, names), *(notes(numbers) if numbers else []), fold(NOTE, 100)]
     title = "\n".join(filter(None, below))
     height = 1.0 + 0.6 * len(panels) + 0.3 * sum(tall) + LINE_HEIGHT * title.count("\n")
@@ -58,7 +58,7 @@ def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
 
 def panels_of(study: Study, predicted: Sequence[Left]) -> list[Panel]:
     """Return a panel for each quantity that was predicted."""
-    numbers = reported.printed(study)
+    numbers = reported.reported_estimates(study)
     names = {} if numbers is None else row_names(numbers)
     found = []
     for quantity in (ODDS_RATIO, P_VALUE, WIDTH, EVENTS):

@@ -22,7 +22,7 @@ def draw(view: View) -> Figure | None:
 
 def rows_to_draw(view: View) -> list[Row]:
     """Return a heading for each treatment and a row for each of its levels, or for each subgroup."""
-    numbers = reported.printed(view.study)
+    numbers = reported.reported_estimates(view.study)
     rows: list[Row] = []
     for treatment in view.study.treatment_ids if view.study.groups else view.study.levels:
         own = (
@@ -52,7 +52,7 @@ def _told(treatment: str, study: Study) -> dict[str, str]:
     return found
 
 
-def _printed(treatment: str, study: Study, numbers: reported.Printed) -> dict[str, str]:
+def _printed(treatment: str, study: Study, numbers: reported.ReportedEstimates) -> dict[str, str]:
     """Label what is printed of each part of a treatment, or could have been, by its name."""
     found = {f"{subject(study, treatment)}, against none": ""}
     for (owner, part), meaning in numbers.of_parts.items():

@@ -44,7 +44,7 @@ def variables(view: View) -> list[str]:
         for known in view.model.parameters
         for name in ([known] if known in posterior else _of_treatments(view, known))
     ]
-    numbers = reported.printed(view.study)
+    numbers = reported.reported_estimates(view.study)
     if numbers is None:
         return [*own, *patients.parameters(view.study.cells)]
     tails = [f"tail_{claim.id}" for claim in numbers.p_values]
@@ -74,7 +74,7 @@ def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Da
 
 def _place(view: View, variable: str, at: int) -> str:
     """Name an entry of a dim without coordinates: the arm whose share it is, or its number."""
-    numbers = reported.printed(view.study)
+    numbers = reported.reported_estimates(view.study)
     if numbers is not None:
         for name, (arms, _) in zip(numbers.sizes.variables, numbers.sizes.blocks, strict=False):
             if name == variable:

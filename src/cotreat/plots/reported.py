@@ -31,7 +31,7 @@ LABEL_WIDTH = 50
 
 def draw(view: View) -> Figure | None:
     """Draw a row for each printed number that is evidence; None where there is none."""
-    numbers = reported.printed(view.study)
+    numbers = reported.reported_estimates(view.study)
     if numbers is None or not numbers.claims:
         return None
     rows = rows_to_draw(view, numbers)
@@ -50,7 +50,7 @@ def draw(view: View) -> Figure | None:
     return figure
 
 
-def rows_to_draw(view: View, numbers: reported.Printed) -> list[Row]:
+def rows_to_draw(view: View, numbers: reported.ReportedEstimates) -> list[Row]:
     """Return headings and rows, top to bottom: odds ratios, then what p-values are of."""
     ratios = list(_rows(view, numbers, numbers.odds_ratios))
     tests = list(_rows(view, numbers, numbers.p_values))
@@ -60,7 +60,9 @@ def rows_to_draw(view: View, numbers: reported.Printed) -> list[Row]:
     ]
 
 
-def _rows(view: View, numbers: reported.Printed, chosen: Sequence[Claim]) -> Iterator[Row]:
+def _rows(
+    view: View, numbers: reported.ReportedEstimates, chosen: Sequence[Claim]
+) -> Iterator[Row]:
     names = row_names(numbers)
     for claim in chosen:
         yield Row(names[claim.id], (_posterior(view, claim), *_printed(claim)))
@@ -81,7 +83,7 @@ def _printed(claim: Claim) -> Iterator[Line]:
         yield Line(kind, claim.value.value, claim.ci[0].value, claim.ci[1].value)
 
 
-def texts(rows: Sequence[Row], numbers: reported.Printed) -> list[str]:
+def texts(rows: Sequence[Row], numbers: reported.ReportedEstimates) -> list[str]:
     """Return what is printed, for each row."""
     claim_of = dict(zip(row_names(numbers).values(), numbers.claims, strict=False))
     return ["" if row.is_heading else text(claim_of[row.name]) for row in rows]

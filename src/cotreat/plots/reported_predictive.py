@@ -63,7 +63,7 @@ class Panel:
 
 def draw(view: View) -> Figure | None:
     """Draw what the fit predicts to be printed, and what is; None where no printed number is used."""
-    numbers = reported.printed(view.study)
+    numbers = reported.reported_estimates(view.study)
     if numbers is None or not numbers.names:
         return None
     lines = lines_of_panels(view, numbers)
@@ -85,7 +85,7 @@ def draw(view: View) -> Figure | None:
     return figure
 
 
-def lines_of_panels(view: View, numbers: reported.Printed) -> list[list[Panel]]:
+def lines_of_panels(view: View, numbers: reported.ReportedEstimates) -> list[list[Panel]]:
     """Return the panels that stand side by side, from the top: they are about the same numbers."""
     ratios = _ratios(view, numbers)
     lines = [
@@ -116,7 +116,7 @@ def _replicated(view: View, row: str) -> Any:
     return view.tree["posterior_predictive"]["claims"].sel(row=row).values
 
 
-def _ratios(view: View, numbers: reported.Printed) -> Panel:
+def _ratios(view: View, numbers: reported.ReportedEstimates) -> Panel:
     names = row_names(numbers)
     rows = (
         _row(names[c.id], _replicated(view, c.id), c.value.value, scale=np.exp)
@@ -125,7 +125,7 @@ def _ratios(view: View, numbers: reported.Printed) -> Panel:
     return Panel("odds ratio, or ratio of them", tuple(rows), is_log=True)
 
 
-def _errors(view: View, numbers: reported.Printed) -> list[Panel]:
+def _errors(view: View, numbers: reported.ReportedEstimates) -> list[Panel]:
     """Return the standard errors, which tell of the arms' sizes where the totals are printed."""
     groups = view.tree["posterior_predictive"]
     if "widths" not in groups:
@@ -143,7 +143,7 @@ def _errors(view: View, numbers: reported.Printed) -> list[Panel]:
     return [Panel("standard error of its log", tuple(rows), is_log=True)]
 
 
-def _deviates(view: View, numbers: reported.Printed) -> Panel:
+def _deviates(view: View, numbers: reported.ReportedEstimates) -> Panel:
     names = row_names(numbers)
     rows = tuple(
         _row(
@@ -166,7 +166,7 @@ def _towards(claim: Claim) -> int:
     return {"+": 1, "-": -1}.get(claim.sign, 0) if claim.is_below else 0
 
 
-def _events(view: View, numbers: reported.Printed) -> Panel:
+def _events(view: View, numbers: reported.ReportedEstimates) -> Panel:
     names = row_names(numbers)
     rows = tuple(
         _row(

@@ -52,7 +52,7 @@ def draw(view: View) -> Figure | None:
 
 def kind(view: View) -> str:
     """Say that risks are implied, where nobody counted all of them, or standardised."""
-    if reported.printed(view.study) is not None:
+    if reported.reported_estimates(view.study) is not None:
         return "implied "
     return "standardised " if view.study.is_adjusted else ""
 

@@ -10,9 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
-from cotreat.evidence import patients
-from cotreat.evidence.reported import parameters, printed
-from cotreat.models.registry import MODELS, Model, ModelError, find_model, is_asked_for
+from cotreat.models.registry import Model, ModelError
 from cotreat.study.study import Study
 
 Distribution = Literal["Normal", "HalfNormal", "ZeroSumNormal", "Dirichlet"]
@@ -132,37 +130,6 @@ class PriorSet:
         new = replace(self[variable], reason=reason, chosen_by="user", **numbers)  # type: ignore[arg-type]
         rows = tuple(new if row.variable == variable else row for row in self.rows)
         return replace(self, name=name, rows=rows)
-
-    def only(self, model: Model, study: Study) -> Self:
-        """Return the rows that `model` and the printed numbers of `study` need.
-
-        Raises
-        ------
-        ModelError
-            If the set is a belief about effects, or about interactions, and the model has none, or one
-            about confounding and the study was randomised.
-        """
-        if study.design == "randomised" and any(row.variable in BIAS for row in self.rows):
-            raise ModelError(
-                f"the prior set {self.name!r} states unmeasured confounding, and {study.id} was "
-                "randomised: chance alone decided who got what; use a set without bias_beta and bias_gamma"
-            )
-        for is_about, words, variables in (
-            (self.about_effects, "the treatments' effects", EFFECTS),
-            (self.about_interactions, "interactions", INTERACTIONS),
-        ):
-            if is_about and not set(variables) & set(model.parameters):
-                raise ModelError(
-                    f"the prior set {self.name!r} is a belief about {words}, and "
-                    f"{model.name} has no such parameter; use weak"
-                )
-        needed = {
-            *model.parameters,
-            *parameters(printed(study)),
-            *patients.parameters(study.cells),
-            *BIAS,
-        }
-        return replace(self, rows=tuple(row for row in self.rows if row.variable in needed))
 
     def table(self) -> pd.DataFrame:
         """Return the set as a table, one row a variable."""
@@ -455,34 +422,6 @@ def beliefs_of(name: str) -> tuple[str, str]:
         f"no prior set {name!r}; the prior sets are {', '.join(NAMES)}, and beliefs about effects and "
         "then about interactions such as grid:neutral-strong:optimistic-weak"
     )
-
-
-def models_for(
-    study: Study, priors: PriorSet, asked: Sequence[str] = ()
-) -> tuple[list[str], dict[str, str]]:
-    """Return the models that a study and a prior set can carry, and why they cannot carry others.
-
-    Parameters
-    ----------
-    asked
-        Models wanted by name; none stands for all that ask how treatments combine.
-
-    Raises
-    ------
-    ModelError
-        If one that was asked for by name cannot be had.
-    """
-    possible, refused = [], {}
-    for name in dict.fromkeys(asked) or (name for name in MODELS if not is_asked_for(name)):
-        try:
-            model = find_model(name, study)
-            priors.only(model, study.divided(model.division))
-            possible.append(model.name)
-        except ModelError as error:
-            if asked:
-                raise
-            refused[name] = str(error)
-    return possible, refused
 
 
 def _reference(row: Prior, study: Study) -> Prior:

@@ -14,9 +14,10 @@ from cotreat.diagnostics import checks
 from cotreat.headline import leader
 from cotreat.inference import laplace
 from cotreat.inference.batch import EFFECTIVE, Answer, Specification, fit_many
-from cotreat.inference.sampling import fit, provenance
+from cotreat.inference.sampling import fit, fit_of, provenance
 from cotreat.models.registry import Model, described, find_model, is_asked_for
-from cotreat.priors.sets import PriorSet, models_for, pairs_sd, prior_set
+from cotreat.models.select import models_for
+from cotreat.priors.sets import PriorSet, pairs_sd, prior_set
 from cotreat.results.supplementary import Fits, Say, Section
 from cotreat.sensitivity import multiverse, reverse_bayes
 from cotreat.sensitivity.multiverse import Asked, Base
@@ -156,7 +157,7 @@ def leading_fit(work: Work) -> tuple[xr.DataTree, list[str]]:
         answer = multiverse.answer_of(tree, work.study, work.model)
         if answer is not None:
             work.known[work.model.name, work.study.reading, work.priors.name] = answer
-    return tree, checks.failures(checks.check(tree, work.study, work.model))
+    return tree, checks.failures(checks.checks(fit_of(work.study, work.model, tree)))
 
 
 # --- What is to be fitted ------------------------------------------------------------------------------

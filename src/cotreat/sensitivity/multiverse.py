@@ -25,11 +25,14 @@ from cotreat.estimands.estimand import (
     waist_of,
 )
 from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
-from cotreat.evidence import contrasts, reported
+from cotreat.evidence import contrasts
+from cotreat.evidence.reported import reported_in
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
 from cotreat.inference.batch import Answer, Specification
-from cotreat.inference.sampling import log_evidence, provenance
+from cotreat.inference.sampling import fit_of, log_evidence, provenance
 from cotreat.models.registry import Model, ModelError, find_model
+from cotreat.models.select import priors_for
 from cotreat.priors.sets import ALIASES, BELIEFS, PriorSet, grid_name, prior_set
 from cotreat.results.supplementary import MULTIVERSE_COLUMNS
 from cotreat.sensitivity.prior_predictive import Induced, with_odds
@@ -86,7 +89,7 @@ def name_of_set(one: Specification) -> str:
 
 def _can_go(study: Study, model: str, priors: PriorSet) -> bool:
     try:
-        priors.only(find_model(model, study), study)
+        priors_for(find_model(model, study), study, priors)
     except ModelError:
         return False
     return True
@@ -112,7 +115,7 @@ def grid(study: Study, model: str, *, is_full: bool) -> list[Specification]:
 
 def answer_of(tree: xr.DataTree, study: Study, model: Model) -> Answer | None:
     """Return a fit that passes its checks as an answer like those of a batch; None if it fails them."""
-    if checks.failures(checks.check(tree, study, model)):
+    if checks.failures(checks.checks(fit_of(study, model, tree))):
         return None
     stats, fit = tree["sample_stats"].to_dataset(), provenance(tree)
     # NUTS has none of its own; sequential Monte Carlo may have run beside it.
@@ -181,7 +184,7 @@ class Asked:
         key = (study.digest, study.reading, answer.model)
         if key not in self._known:
             model = find_model(answer.model, study)
-            available = Availability(study, model, waist)
+            available = Availability(study, model, waist, resolve(study))
             self._known[key] = [(one, available.of(one)) for one in chief(study, answer.model)]
         return self._known[key]
 
@@ -191,7 +194,7 @@ def chief(study: Study, model: str) -> list[Estimand]:
     description = find_model(model, study)
     return [
         one
-        for one in enumerate_estimands(study, description)
+        for one in enumerate_estimands(study, description, resolve(study))
         if _is_judged(one) or _is_chief_ratio(one, study)
     ]
 
@@ -203,7 +206,7 @@ def _is_judged(one: Estimand) -> bool:
 def _is_chief_ratio(one: Estimand, study: Study) -> bool:
     if name_of(one.label) != "odds_ratio" or one.claim:
         return False
-    numbers = reported.printed(study)
+    numbers = reported_in(resolve(study))
     meant = [c.meaning for c in numbers.odds_ratios if c.meaning] if numbers else []
     if one.label in {contrasts.label(meaning) for meaning in meant}:
         return True

@@ -19,10 +19,12 @@ from cotreat.estimands.estimand import (
     enumerate_estimands,
     is_beyond_null,
 )
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
 from cotreat.inference.vectorise import untraced
 from cotreat.models.build import build
 from cotreat.models.registry import Model
+from cotreat.models.select import priors_for
 from cotreat.priors import model_data
 from cotreat.priors.sets import PriorSet
 from cotreat.results.summary import MAX_UNDEFINED
@@ -50,7 +52,7 @@ class Induced:
     def __init__(
         self, study: Study, model: Model, priors: PriorSet, *, draws: int = DRAWS, seed: int
     ) -> None:
-        built = build(study, model, priors.only(model, study))
+        built = build(study, model, priors_for(model, study, priors))
         self._built, self._study = built, study
         self._names = [name for name in READ if name in built.named_vars]
         with untraced():
@@ -93,8 +95,10 @@ def _numbers(built: pm.Model, priors: PriorSet) -> Mapping[str, object]:
 
 def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
     """List the estimands that have a distribution, with their availability."""
-    availability = Availability(study, model, waist)
-    found = [(one, availability.of(one)) for one in enumerate_estimands(study, model)]
+    availability = Availability(study, model, waist, resolve(study))
+    found = [
+        (one, availability.of(one)) for one in enumerate_estimands(study, model, resolve(study))
+    ]
     return [one for one in found if one[1] in (OBSERVED, EXTRAPOLATED, IMPLIED)]
 
 

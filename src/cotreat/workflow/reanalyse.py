@@ -25,13 +25,15 @@ from cotreat.core.constants import CHECK_COLUMNS, DEPTHS, QUICK, SEED, STANDARD
 from cotreat.diagnostics import checks
 from cotreat.drawer import Drawer
 from cotreat.estimands.estimand import waist_of
+from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.logistic import Regression, fit_likelihood
 from cotreat.inference import laplace, sampling
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.models.registry import Model, described, is_asked_for
+from cotreat.models.select import models_for, priors_for
 from cotreat.plots import View
-from cotreat.priors.sets import PriorSet, models_for, prior_set
+from cotreat.priors.sets import PriorSet, prior_set
 from cotreat.remarks import remarks
 from cotreat.report import write_report
 from cotreat.report.folder import read_results
@@ -306,7 +308,7 @@ def _evidence_by_weights(run: _Run, tree: xr.DataTree) -> float | None:
     """
     if run.depth not in (QUICK, STANDARD):
         return None
-    priors, seed = run.priors.only(run.model, run.study), sampling.provenance(tree)["seed"]
+    priors, seed = priors_for(run.model, run.study, run.priors), sampling.provenance(tree)["seed"]
     posterior = tree["posterior"].to_dataset()
     whole = Marginals(run.study, run.model, priors, posterior, seed).whole
     return None if whole.verdict == laplace.BAD else whole.log_evidence
@@ -344,6 +346,7 @@ def _write(
     summary = summarise(
         study,
         model,
+        resolve(study),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=_likelihood(study, model),
@@ -399,8 +402,8 @@ def _write(
 
 def _likelihood(study: Study, model: Model) -> Regression | None:
     if study.is_adjusted:
-        return fit_adjusted(study, model)
-    return fit_likelihood(study, model) if study.counted else None
+        return fit_adjusted(study, model, resolve(study))
+    return fit_likelihood(study, model, resolve(study)) if study.counted else None
 
 
 def _told(study: Study, result: Result) -> dict[str, Any]:

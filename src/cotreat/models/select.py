@@ -1,0 +1,65 @@
+"""Which models a study and a prior set can carry, and the priors that each of them needs."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cotreat.evidence.protocol import parameters_of
+from cotreat.evidence.resolve import resolve
+from cotreat.models.registry import MODELS, Model, ModelError, find_model, is_asked_for
+from cotreat.priors.sets import BIAS, EFFECTS, INTERACTIONS, PriorSet
+from cotreat.study.study import Study
+
+
+def priors_for(model: Model, study: Study, priors: PriorSet) -> PriorSet:
+    """Return the rows of a prior set that a model and the evidence of a study need.
+
+    Raises
+    ------
+    ModelError
+        If the set is a belief about effects, or about interactions, and the model has none, or one
+        about confounding and the study was randomised.
+    """
+    if study.design == "randomised" and any(row.variable in BIAS for row in priors.rows):
+        raise ModelError(
+            f"the prior set {priors.name!r} states unmeasured confounding, and {study.id} was "
+            "randomised: chance alone decided who got what; use a set without bias_beta and bias_gamma"
+        )
+    for is_about, words, variables in (
+        (priors.about_effects, "the treatments' effects", EFFECTS),
+        (priors.about_interactions, "interactions", INTERACTIONS),
+    ):
+        if is_about and not set(variables) & set(model.parameters):
+            raise ModelError(
+                f"the prior set {priors.name!r} is a belief about {words}, and "
+                f"{model.name} has no such parameter; use weak"
+            )
+    needed = {*model.parameters, *parameters_of(resolve(study)), *BIAS}
+    return replace(priors, rows=tuple(row for row in priors.rows if row.variable in needed))
+
+
+def models_for(
+    study: Study, priors: PriorSet, asked: Sequence[str] = ()
+) -> tuple[list[str], dict[str, str]]:
+    """Return the models that a study and a prior set can carry, and why they cannot carry others.
+
+    Parameters
+    ----------
+    asked
+        Models wanted by name; none stands for all that ask how treatments combine.
+
+    Raises
+    ------
+    ModelError
+        If one that was asked for by name cannot be had.
+    """
+    possible, refused = [], {}
+    for name in dict.fromkeys(asked) or (name for name in MODELS if not is_asked_for(name)):
+        try:
+            model = find_model(name, study)
+            priors_for(model, study.divided(model.division), priors)
+            possible.append(model.name)
+        except ModelError as error:
+            if asked:
+                raise
+            refused[name] = str(error)
+    return possible, refused
