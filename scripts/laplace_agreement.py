@@ -69,7 +69,7 @@ class Case:
         study = load_study(study_id).under(reading)
         self.model = find_model(model, study)
         self.study = study.divided(self.model.division)
-        self.priors = priors_for(self.model, self.study, prior_set("weak", self.study))
+        self.priors = priors_for(prior_set("weak", self.study), self.model, self.study)
         self.built = build(self.study, self.model, self.priors)
 
     def by_laplace(self) -> tuple[Side, laplace.Approximation]:

@@ -158,7 +158,7 @@ def truths(count: int, seed: int, times: int = 1) -> list[Truth]:
     """
     study = load_study("sun2024")
     model = find_model(MODEL, study)
-    chosen = priors_for(model, study, prior_set(PRIORS, study))
+    chosen = priors_for(prior_set(PRIORS, study), model, study)
     built = build(study, model, chosen)
     names = ["risk", CONDITIONAL, "size", "sigma", "loss"]
     with built:
@@ -346,7 +346,7 @@ class Sampler:
     def _asked(self, study: Study) -> tuple[Study, Model, PriorSet]:
         model = find_model(self._model, study)
         told = study.divided(model.division)
-        return told, model, priors_for(model, told, prior_set(PRIORS, study))
+        return told, model, priors_for(prior_set(PRIORS, study), model, told)
 
     def data(self, study: Study) -> tuple[Any, ...]:
         """Return a study's numbers as the density takes them.

@@ -72,7 +72,7 @@ def stated() -> tuple[Study, pm.Model, float]:
     """Return the flagship told by dose, its model, and the SD of a regression's shift."""
     study = load_study("sun2024").divided("dose")
     model = find_model("dose", study)
-    priors = priors_for(model, study, prior_set("weak", study))
+    priors = priors_for(prior_set("weak", study), model, study)
     return study, build(study, model, priors), priors["shift"].numbers()["sigma"]
 
 

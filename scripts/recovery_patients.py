@@ -101,7 +101,7 @@ class Experiment:
     def __init__(self, model: str, seed: int, worlds: int) -> None:
         self.study, self._named = cohort(seed), {"model": model, "seed": seed}
         self.model = find_model(model, self.study)
-        priors = priors_for(self.model, self.study, prior_set("weak", self.study))
+        priors = priors_for(prior_set("weak", self.study), self.model, self.study)
         self.built, self._worlds = build(self.study, self.model, priors), worlds
         self._start = self.built.initial_point()
         self.shapes = [np.shape(self._start[v.name]) for v in self.built.value_vars]

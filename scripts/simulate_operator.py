@@ -350,7 +350,9 @@ def simulate(setting: Configuration, cohorts: int, seed: int) -> Simulated:
 def law_of(setting: Configuration, loss: float = 0.0) -> Joint:
     """Return the joint law of everything at the truth."""
     n = np.array(setting.n, dtype=float)
-    return joint_distribution(np, numbers_of(n), setting.log_odds, setting.sigma, loss, n, shift_sd=0.0)
+    return joint_distribution(
+        np, numbers_of(n), setting.log_odds, setting.sigma, loss, n, shift_sd=0.0
+    )
 
 
 def _correlations(covariance: Floats) -> Floats:

@@ -82,7 +82,8 @@ def fits(three):
 def table_of(study, model, prior, posterior, **options):
     return summarise(
         study,
-        MODELS[model], resolve(study),
+        MODELS[model],
+        resolve(study),
         prior=prior,
         posterior=posterior,
         likelihood=fit_likelihood(study, MODELS[model], resolve(study)),

@@ -32,7 +32,8 @@ def summary_at(study, model, risk):
     with np.errstate(divide="ignore", invalid="ignore"):
         return summarise(
             study,
-            MODELS[model], resolve(study),
+            MODELS[model],
+            resolve(study),
             prior=random_risks(study.regimens),
             posterior=waist,
             likelihood=None,

@@ -103,7 +103,7 @@ PRODUCT, OTHER_PRODUCT = 'product = ["A", "B"]', 'product = ["A", "C"]'
 
 
 def stated(study, model="interaction"):
-    return build(study, MODELS[model], priors_for(MODELS[model], study, prior_set("weak", study)))
+    return build(study, MODELS[model], priors_for(prior_set("weak", study), MODELS[model], study))
 
 
 # --- The plain law, from first principles --------------------------------------------------------------
@@ -657,7 +657,9 @@ def test_law_given_the_counts_is_that_of_simulated_cohorts():
     rows += [drawn.sum(1), drawn[:, [0, 3, 4, 6]].sum(1)]
 
     sd = np.sqrt(np.diag(law.covariance))
-    free = joint_distribution(np, reported_estimates(parse_study(uncounted_twin(study))), LEVELS, None, None, MANY, 0.0)
+    free = joint_distribution(
+        np, reported_estimates(parse_study(uncounted_twin(study))), LEVELS, None, None, MANY, 0.0
+    )
     # The counts matter: they narrow every row and move most by half an SD or more.
     assert (sd < 0.97 * np.sqrt(np.diag(free.covariance))).all()
     assert np.sum(np.abs(law.mean - free.mean) / sd > 0.5) >= 4
@@ -696,7 +698,9 @@ def test_counted_arms_are_binomial_and_claims_of_them_alone_are_no_evidence():
     study = parse_study(SMALL)
     more = parse_study(SMALL + ratio("counted", 'regimens = ["A+B", "B"]', 9.0))
     assert [c.id for c in more.claims] == ["sets", "counted"]
-    assert reported_estimates(more).names == reported_estimates(study).names == ("sets", "events[all]")
+    assert (
+        reported_estimates(more).names == reported_estimates(study).names == ("sets", "events[all]")
+    )
     built, again = stated(study), stated(more)
     both = [m.compile_logp(mode="FAST_COMPILE") for m in (built, again)]
     counts = built.compile_logp(vars=built["events"], mode="FAST_COMPILE")
@@ -1182,10 +1186,15 @@ def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availabili
     claim = f'[[claims]]\nid = "p"\nkind = "p_value"\n{PRODUCT}\n{printed}\nsource = "made up"\n'
     text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + claim
     study = parse_study(text)
-    estimands = {e.label: e for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))}
+    estimands = {
+        e.label: e for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))
+    }
     point = Point(np.linspace(-2, 1, len(study.regimens)))
     assert Determination(study, point, resolve(study)).of(estimands["product[A:B]"]) == availability
-    assert Determination(study, point, resolve(study)).of(estimands["odds_ratio[A+B vs B]"]) == "observed"
+    assert (
+        Determination(study, point, resolve(study)).of(estimands["odds_ratio[A+B vs B]"])
+        == "observed"
+    )
 
 
 def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
@@ -1194,7 +1203,9 @@ def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
     numbers = reported.reported_estimates(study)
     assert "loss" not in reported.parameters(numbers)
     arms = np.full(len(study.present), -1.0)
-    law = joint_distribution.joint_distribution(np, numbers, arms, 0.5, None, np.ones(len(arms)), 0.1)
+    law = joint_distribution.joint_distribution(
+        np, numbers, arms, 0.5, None, np.ones(len(arms)), 0.1
+    )
     errors = [reported.standard_error(claim) for claim in numbers.odds_ratios]
     np.testing.assert_allclose(law.covariance, np.diag(np.square(errors) + 0.1**2))
     built = build(study, MODELS["interaction"], prior_set("weak", study))
@@ -1204,7 +1215,9 @@ def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
 def test_the_coefficient_of_a_crude_number_is_not_called_conditional():
     text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + SETS_RATIO
     study = parse_study(text)
-    (own,) = [e for e in enumerate_estimands(study, MODELS["interaction"], resolve(study)) if e.claim]
+    (own,) = [
+        e for e in enumerate_estimands(study, MODELS["interaction"], resolve(study)) if e.claim
+    ]
     risk = xr.DataArray(np.zeros((1, 1)), dims=("chain", "draw"), attrs={"risk_kind": "implied"})
     waist = xr.Dataset({"risk": risk, "conditional_risk": risk, "log_ratio": risk})
     assert own.risk_kind(waist) == "crude"

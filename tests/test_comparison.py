@@ -91,7 +91,7 @@ def made_ready(study, model, draws=1000):
     """Fit by Laplace's approximation; return the fit and the model's marginal likelihoods."""
     tree = sampling.fit(study, model, engine="laplace", draws=draws, seed=1)
     own = find_model(model, study)
-    priors = priors_for(own, study, prior_set("weak", study))
+    priors = priors_for(prior_set("weak", study), own, study)
     return tree, Marginals(study, own, priors, tree["posterior"].to_dataset(), 1)
 
 
@@ -374,7 +374,7 @@ def test_a_number_that_others_tell_is_left_out_with_one_of_them_in_any_order_of_
 def at_points(study, model, units, count=4):
     """Log density of each unit given parameters and the rest, by leaving it out and by the law."""
     own = find_model(model, study)
-    priors = priors_for(own, study, prior_set("weak", study))
+    priors = priors_for(prior_set("weak", study), own, study)
     marginals = Marginals(study, own, priors, xr.Dataset(), 1)
     points = 0.3 * np.random.default_rng(3).normal(size=(count, marginals.size))
     law = marginals.worked_out(points, leave_out.LAW)

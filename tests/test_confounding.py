@@ -72,7 +72,7 @@ def test_evidence_is_about_effects_and_bias_together_estimands_about_effects(nam
     study = load_study(name.removesuffix("-cohort"))
     study = replace(study, design="cohort")
     model = MODELS["interaction"]
-    weak = priors_for(model, study, prior_set("weak", study))
+    weak = priors_for(prior_set("weak", study), model, study)
     biased = with_confounding(weak, single=(0.4, 0.2), products=(-0.3, 0.1))
     rng = np.random.default_rng(3)
     built = build(study, model, biased)
@@ -105,7 +105,7 @@ def test_counts_see_confounded_log_odds_under_every_model(name):
     study = counted(HUGE, 400)
     model = MODELS[name]
     priors = with_confounding(
-        priors_for(model, study, prior_set("weak", study)), single=(0.4, 0.0), products=(-0.3, None)
+        priors_for(prior_set("weak", study), model, study), single=(0.4, 0.0), products=(-0.3, None)
     )
     built = build(study, model, priors)
     rng = np.random.default_rng(1)
@@ -187,7 +187,7 @@ def test_randomised_studies_have_no_confounding_to_state():
 def test_numbers_of_a_bias_are_data_and_a_known_one_has_another_shape():
     study = counted(HUGE, 100)
     model = MODELS["interaction"]
-    weak = priors_for(model, study, prior_set("weak", study))
+    weak = priors_for(prior_set("weak", study), model, study)
     one, other = (with_confounding(weak, single=(b, 0.0)) for b in (0.1, 0.7))
     known = with_confounding(weak, single=(0.1, None))
     shapes = [shape_of(study, model, own) for own in (one, other, known, weak)]

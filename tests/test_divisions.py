@@ -571,7 +571,7 @@ def test_too_many_levels_are_refused():
 def stated(study, name):
     model = find_model(name, study)
     told = study.divided(model.division)
-    return told, build(told, model, priors_for(model, told, prior_set("weak", study)))
+    return told, build(told, model, priors_for(prior_set("weak", study), model, told))
 
 
 def test_log_density_of_dose_is_the_plain_sum(counted):
@@ -674,7 +674,8 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
     assert failures(check(tree, told, model)) == []
     table = summarise(
         told,
-        model, resolve(told),
+        model,
+        resolve(told),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=fit_adjusted(told, model, resolve(told)),
@@ -713,7 +714,9 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
 
 def test_the_synergy_surface_has_a_point_for_each_pair_of_levels(counted):
     told = counted.divided("dose")
-    listed = [e for e in enumerate_estimands(told, MODELS["dose"], resolve(told)) if e.measure is not None]
+    listed = [
+        e for e in enumerate_estimands(told, MODELS["dose"], resolve(told)) if e.measure is not None
+    ]
     assert {e.pair for e in listed} == {"A.low:B", "A.mid:B", "A.high:B"}
     (ic,) = [e for e in listed if e.label == "ic[A.mid:B]"]
     assert ic.arms == ("none", "A.mid", "B", "A.mid+B")
@@ -727,8 +730,15 @@ def test_an_effect_in_subgroups_is_read_where_it_is_counted(study, frame):
 
 
 def test_maximum_likelihood_takes_levels_as_categories(counted):
-    fitted = fit_likelihood(counted.divided("dose"), MODELS["dose"], resolve(counted.divided("dose")))
-    wanted = {e.label: e for e in enumerate_estimands(counted.divided("dose"), MODELS["dose"], resolve(counted.divided("dose")))}
+    fitted = fit_likelihood(
+        counted.divided("dose"), MODELS["dose"], resolve(counted.divided("dose"))
+    )
+    wanted = {
+        e.label: e
+        for e in enumerate_estimands(
+            counted.divided("dose"), MODELS["dose"], resolve(counted.divided("dose"))
+        )
+    }
     # Saturated in four by two cells: raw proportions.
     assert fitted.estimate(wanted["odds_ratio[A.mid+B vs B]"]) == pytest.approx(
         (14 / 21) / (16 / 64)
@@ -757,7 +767,10 @@ def test_maximum_likelihood_in_subgroups_is_that_of_statsmodels(study, frame):
         }
     )
     theirs = sm.GLM(frame.response, design, family=sm.families.Binomial()).fit(cov_type="HC0")
-    wanted = {e.label: e for e in enumerate_estimands(study.divided("age"), model, resolve(study.divided("age")))}
+    wanted = {
+        e.label: e
+        for e in enumerate_estimands(study.divided("age"), model, resolve(study.divided("age")))
+    }
     modification = wanted["effect_ratio[A: age=old vs age=young]"]
     (interval,) = intervals(fitted, modification)
     assert fitted.estimate(modification) == pytest.approx(np.exp(theirs.params["a_old"]), rel=1e-6)
@@ -781,7 +794,8 @@ def test_numbers_needed_to_treat_go_through_infinity(direction):
     waists = [waist_of(tree[group].to_dataset()) for group in ("prior", "posterior")]
     table = summarise(
         study,
-        MODELS["additive"], resolve(study),
+        MODELS["additive"],
+        resolve(study),
         prior=waists[0],
         posterior=waists[1],
         likelihood=fit_likelihood(study, MODELS["additive"], resolve(study)),
@@ -910,7 +924,8 @@ def test_the_flagship_teaches_its_lower_dose(sun):
     assert failures(check(tree, told, MODELS["dose"])) == []
     table = summarise(
         told,
-        MODELS["dose"], resolve(told),
+        MODELS["dose"],
+        resolve(told),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,

@@ -100,7 +100,9 @@ def test_no_question_is_asked_twice(study, model):
 
 
 def test_a_harm_judged_on_the_non_event_keeps_both_scales():
-    listed = enumerate_estimands(load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2")))
+    listed = enumerate_estimands(
+        load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2"))
+    )
     measures = {(e.measure.name, e.scale): e.is_judged for e in listed if e.measure}
     assert measures == {
         (name, scale): scale == "non-event" for name in MEASURES for scale in ("event", "non-event")
@@ -108,13 +110,17 @@ def test_a_harm_judged_on_the_non_event_keeps_both_scales():
 
 
 def test_risks_and_odds_ratios_stay_on_the_event_scale():
-    listed = enumerate_estimands(load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2")))
+    listed = enumerate_estimands(
+        load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2"))
+    )
     assert {e.scale for e in listed if e.measure is None} == {"event"}
 
 
 @pytest.mark.parametrize("study", ["oral-cancer", "factor-v-leiden"])
 def test_a_study_judged_on_the_event_has_one_scale(study):
-    listed = enumerate_estimands(load_study(study), MODELS["interaction"], resolve(load_study(study)))
+    listed = enumerate_estimands(
+        load_study(study), MODELS["interaction"], resolve(load_study(study))
+    )
     assert {(e.scale, e.is_judged) for e in listed} == {("event", True)}
 
 
@@ -123,7 +129,9 @@ def test_a_study_judged_on_the_event_has_one_scale(study):
 @pytest.mark.parametrize("model", ["interaction", "saturated"])
 def test_backgrounds_are_the_sets_of_the_other_treatments(pair, measure, model):
     (other,) = set("ABC") - set(pair.split(":"))
-    listed = enumerate_estimands(three_treatments(TREATED), MODELS[model], resolve(three_treatments(TREATED)))
+    listed = enumerate_estimands(
+        three_treatments(TREATED), MODELS[model], resolve(three_treatments(TREATED))
+    )
     found = [e.background for e in listed if e.label == f"{measure}[{pair}]"]
     assert found == ["none", other]
 
@@ -293,7 +301,9 @@ def test_observed_means_that_all_its_regimens_were_counted(counted, seed):
         if estimand.measure and not estimand.measure.smooth:
             continue  # a maximum ignores the smaller of two risks, and so does its slope
         expected = "observed" if set(estimand.arms) <= counted else "extrapolated"
-        assert Determination(study, Point(logit(risk)), resolve(study)).of(estimand) == expected, estimand.label
+        assert Determination(study, Point(logit(risk)), resolve(study)).of(estimand) == expected, (
+            estimand.label
+        )
 
 
 @pytest.mark.parametrize(
@@ -321,18 +331,25 @@ def test_an_index_without_a_value_is_as_available_as_its_sign():
     protective = draws(study.regimens, np.array([0.0, -1.0, -1.0, -2.0])[None, None, :])
     index = find(study, "s[SK:ASA]", scale="event")
     assert np.isnan(index.values(protective)).all()
-    assert Availability(study, MODELS["interaction"], protective, resolve(study)).of(index) == "observed"
+    assert (
+        Availability(study, MODELS["interaction"], protective, resolve(study)).of(index)
+        == "observed"
+    )
 
 
 @pytest.mark.parametrize(
     "estimand",
-    enumerate_estimands(load_study("oral-cancer"), MODELS["interaction"], resolve(load_study("oral-cancer"))),
+    enumerate_estimands(
+        load_study("oral-cancer"), MODELS["interaction"], resolve(load_study("oral-cancer"))
+    ),
     ids=lambda e: e.label,
 )
 def test_a_case_control_study_answers_odds_ratios_only(estimand):
     study = load_study("oral-cancer")
     known = estimand.label.partition("[")[0] in {"odds_ratio", "ror", "reri_or", "ap_or", "s_or"}
-    available = Availability(study, MODELS["interaction"], draws(study.regimens), resolve(study)).of(estimand)
+    available = Availability(
+        study, MODELS["interaction"], draws(study.regimens), resolve(study)
+    ).of(estimand)
     assert available == ("observed" if known else NOT_IDENTIFIED)
 
 
@@ -375,7 +392,9 @@ def test_a_case_control_study_under_additive_says_first_what_its_design_forbids(
     risk = additive_draws(study)
     for label, expected in [("ic", NOT_IDENTIFIED), ("ror", FIXED), ("reri_or", IMPLIED)]:
         estimand = find(study, f"{label}[ALC:SMK]", "additive")
-        assert Availability(study, MODELS["additive"], risk, resolve(study)).of(estimand) == expected
+        assert (
+            Availability(study, MODELS["additive"], risk, resolve(study)).of(estimand) == expected
+        )
 
 
 @pytest.mark.parametrize("empty", range(4))
@@ -388,11 +407,15 @@ def test_raw_proportions_with_an_empty_numerator_can_be_asked(empty):
         coords={"arm": list(study.counted)},
     )
     for estimand in enumerate_estimands(study, MODELS["saturated"], resolve(study)):
-        assert Availability(study, MODELS["saturated"], raw, resolve(study)).of(estimand) == "observed"
+        assert (
+            Availability(study, MODELS["saturated"], raw, resolve(study)).of(estimand) == "observed"
+        )
 
 
 def test_the_better_single_is_not_observed_where_the_other_was_not_counted():
     study = three_treatments(["none", "A", "A+B", "C"])
     high_a = draws(study.regimens, np.where(np.array(study.regimens) == "A", 1.0, -1.0)[None, None])
     hsa = find(study, "hsa[A:B]", background="none")
-    assert Availability(study, MODELS["interaction"], high_a, resolve(study)).of(hsa) == "extrapolated"
+    assert (
+        Availability(study, MODELS["interaction"], high_a, resolve(study)).of(hsa) == "extrapolated"
+    )

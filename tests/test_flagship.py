@@ -69,7 +69,8 @@ def beside(study, sampled):
 def table(study, model, tree):
     return summarise(
         study,
-        MODELS[model], resolve(study),
+        MODELS[model],
+        resolve(study),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
@@ -151,7 +152,7 @@ def test_log_evidence_of_the_default_reading(beside):
 @pytest.mark.slow
 def test_weights_and_sequential_monte_carlo_find_the_same_log_evidence(study, sampled, beside):
     model = MODELS["exchangeable"]
-    own = priors_for(model, study, prior_set("weak", study))
+    own = priors_for(prior_set("weak", study), model, study)
     posterior = sampled("exchangeable")["posterior"].to_dataset()
     whole = Marginals(study, model, own, posterior, seed=1).whole
     assert whole.verdict != "bad"

@@ -120,7 +120,9 @@ def test_published_estimate_and_interval(study, label, method, printed, rtol):
     ],
 )
 def test_published_coefficients_of_oral_cancer(at, coefficient, standard_error):
-    fit = fit_likelihood(load_study("oral-cancer"), MODELS["interaction"], resolve(load_study("oral-cancer")))
+    fit = fit_likelihood(
+        load_study("oral-cancer"), MODELS["interaction"], resolve(load_study("oral-cancer"))
+    )
     assert_prints_as(fit.coefficients[at], coefficient)
     assert_prints_as(np.sqrt(fit.covariance[at, at]), standard_error, EARLY_STOP)
 
@@ -152,7 +154,9 @@ def ours(study, quantity, method):
             f"odds_ratio[{arms[quantity]} vs none]" if quantity in arms else f"{quantity}[{a}:{b}]"
         )
         return answer(study, "interaction", label, METHODS[method])
-    fit = fit_likelihood(load_study(study), MODELS[method.removeprefix("glm_")], resolve(load_study(study)))
+    fit = fit_likelihood(
+        load_study(study), MODELS[method.removeprefix("glm_")], resolve(load_study(study))
+    )
     kind, _, name = quantity.partition("_")
     if kind == "risk":
         arm = {"neither": "none", "A": a, "B": b, "both": both}[name]
@@ -221,7 +225,10 @@ def test_delta_interval_of_the_interaction_contrast():
 def test_two_treatments_counted_in_full_are_saturated_by_their_product(study):
     # The same fit in two parametrisations, so whatever has an interval has the same one.
     study = load_study(study)
-    fits = [fit_likelihood(study, MODELS[model], resolve(study)) for model in ("interaction", "saturated")]
+    fits = [
+        fit_likelihood(study, MODELS[model], resolve(study))
+        for model in ("interaction", "saturated")
+    ]
     for estimand in enumerate_estimands(study, MODELS["interaction"], resolve(study)):
         one, other = ([fit.estimate(estimand)] for fit in fits)
         available = {fit.availability(estimand) for fit in fits}
@@ -310,7 +317,9 @@ EXTREMES = [(0, 40), (40, 0)]  # nobody, and everybody
 
 
 def estimands_of(study, model):
-    return [e for e in enumerate_estimands(study, MODELS[model], resolve(study)) if e.scale == "event"]
+    return [
+        e for e in enumerate_estimands(study, MODELS[model], resolve(study)) if e.scale == "event"
+    ]
 
 
 @pytest.mark.parametrize("extreme", EXTREMES, ids=["zero events", "all events"])
@@ -420,7 +429,10 @@ def test_the_profile_does_not_depend_on_which_treatment_is_the_first():
 
 
 def test_exchangeable_is_fitted_as_interaction():
-    fits = [fit_likelihood(study_of(EIGHT), MODELS[m], resolve(study_of(EIGHT))) for m in ("exchangeable", "interaction")]
+    fits = [
+        fit_likelihood(study_of(EIGHT), MODELS[m], resolve(study_of(EIGHT)))
+        for m in ("exchangeable", "interaction")
+    ]
     np.testing.assert_array_equal(*(fit.coefficients for fit in fits))
 
 

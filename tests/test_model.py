@@ -102,7 +102,7 @@ def case(request):
 
 
 def stated(study, model):
-    return build(study, model, priors_for(model, study, prior_set("weak", study)))
+    return build(study, model, priors_for(prior_set("weak", study), model, study))
 
 
 def points(built, count):

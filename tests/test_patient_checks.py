@@ -312,7 +312,8 @@ def test_risks_that_are_off_are_said(study, some_draws):  # noqa: F811
     assert table.set_index("check").verdict["calibration (χ²)"] == WARN
     summary = summarise(
         study,
-        MODELS["additive"], resolve(study),
+        MODELS["additive"],
+        resolve(study),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,

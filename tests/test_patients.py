@@ -445,7 +445,7 @@ def test_standardised_risk_is_the_mean_over_all_patients(study, fitted, frame):
 @pytest.mark.slow
 def test_rows_one_by_one_have_the_same_posterior_density_as_cells(study, frame):
     # Each patient a cell of his own: Binomial(n, p) differs from n Bernoulli by a constant only.
-    priors = priors_for(MODELS["interaction"], study, prior_set("weak", study))
+    priors = priors_for(prior_set("weak", study), MODELS["interaction"], study)
     mode = {"mode": "FAST_COMPILE"}  # through C, compiling takes most of a minute
     cells = build(study, MODELS["interaction"], priors).compile_logp(**mode)
     single = frame.assign(age=frame.age + 1e-9 * frame.id)
@@ -486,7 +486,8 @@ def test_replicated_events_are_those_of_the_cells(study, fitted):
 def test_summary_tells_conditional_from_standardised(study, fitted):
     rows = summarise(
         study,
-        MODELS["interaction"], resolve(study),
+        MODELS["interaction"],
+        resolve(study),
         prior=waist_of(fitted["prior"].to_dataset()),
         posterior=waist_of(fitted["posterior"].to_dataset()),
         likelihood=None,

@@ -73,7 +73,8 @@ def table(study, model, likelihood=None):
     risks = random_risks(MODELS[model].arms(study))
     return summarise(
         study,
-        MODELS[model], resolve(study),
+        MODELS[model],
+        resolve(study),
         prior=risks,
         posterior=risks,
         likelihood=likelihood or fit_likelihood(study, MODELS[model], resolve(study)),
@@ -99,7 +100,9 @@ LABELS = {
 @pytest.mark.parametrize(("model", "quantity"), LABELS)
 def test_log_ratio_is_that_of_brglm2_and_its_profile_that_of_optim(model, quantity, patients):
     if model == "table":
-        fit = fit_likelihood(study_of(SEPARATED), MODELS["interaction"], resolve(study_of(SEPARATED))).penalised
+        fit = fit_likelihood(
+            study_of(SEPARATED), MODELS["interaction"], resolve(study_of(SEPARATED))
+        ).penalised
     else:
         fit = fit_adjusted(patients, MODELS[model], resolve(patients)).penalised
     wanted = ask(fit, LABELS[model, quantity])
@@ -191,7 +194,9 @@ def test_slope_is_that_of_the_likelihood(is_penalised):
 
 
 def test_limits_of_a_risk_are_where_the_penalised_deviance_rises_by_z_squared():
-    fit = fit_likelihood(study_of(SEPARATED), MODELS["interaction"], resolve(study_of(SEPARATED))).penalised
+    fit = fit_likelihood(
+        study_of(SEPARATED), MODELS["interaction"], resolve(study_of(SEPARATED))
+    ).penalised
     found = limits(fit, ask(fit, "risk[A]"))
     # One cell on its own in a saturated table: the penalty is half the log information of it.
     n = 40
@@ -257,7 +262,11 @@ def test_a_hospital_of_one_outcome_leaves_odds_ratios_and_takes_risks(south, sha
 def test_separation_is_seen_among_many_patients():
     made = clustered(60_000).assign(hospital="one")
     made.loc[(made.a == 1) & (made.b == 1) & (made.c == 0), "response"] = 0
-    fit = fit_adjusted(parse_study(PATIENTS, patients=made), MODELS["saturated"], resolve(parse_study(PATIENTS, patients=made)))
+    fit = fit_adjusted(
+        parse_study(PATIENTS, patients=made),
+        MODELS["saturated"],
+        resolve(parse_study(PATIENTS, patients=made)),
+    )
     for arm in fit.arms:
         expected = f"{NO_MAXIMUM} (separation)" if arm == "A+B" else "observed"
         assert fit.availability(ask(fit, f"risk[{arm}]")) == expected

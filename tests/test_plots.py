@@ -148,7 +148,8 @@ def fake_view(study_id, model_name):
     tree = fake_tree(study, model)
     summary = summarise(
         study,
-        model, resolve(study),
+        model,
+        resolve(study),
         prior=tree["prior"]["risk"],
         posterior=tree["posterior"]["risk"],
         likelihood=fit_likelihood(study, model, resolve(study)),

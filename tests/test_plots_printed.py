@@ -49,7 +49,8 @@ def printed_fit():
     tree = fit(study, model.name, draws=200, tune=300, chains=2)
     summary = summarise(
         study,
-        model, resolve(study),
+        model,
+        resolve(study),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
@@ -197,7 +198,9 @@ def test_two_numbers_of_one_contrast_are_told_apart_by_their_ids():
 
 
 def test_products_are_named_by_their_treatments():
-    names = reported_labels.row_names(reported.reported_estimates(SUN.under("mutually-adjusted-products")))
+    names = reported_labels.row_names(
+        reported.reported_estimates(SUN.under("mutually-adjusted-products"))
+    )
     assert names["p-tac-cyc"] == "product TAC × CYC given TAC × MMF"
 
 

@@ -32,7 +32,7 @@ def test_the_baseline_of_a_case_control_study_is_no_risk():
 def test_every_parameter_of_every_model_has_a_row_with_a_reason(isis2):
     weak = prior_set("weak", isis2)
     for model in MODELS.values():
-        rows = priors_for(model, isis2, weak).rows
+        rows = priors_for(weak, model, isis2).rows
         assert {row.variable for row in rows} == set(model.parameters)
         assert all(row.reason and row.meaning for row in rows)
 
@@ -107,7 +107,7 @@ def test_a_changed_row_is_marked_as_the_users(isis2):
 
 def test_a_belief_about_effects_is_refused_where_there_are_none(isis2):
     with pytest.raises(ModelError, match="saturated has no such parameter"):
-        priors_for(MODELS["saturated"], isis2, prior_set("sceptical", isis2))
+        priors_for(prior_set("sceptical", isis2), MODELS["saturated"], isis2)
 
 
 def test_names():
@@ -194,7 +194,7 @@ def test_every_pair_of_beliefs_has_a_name(three):
 def test_a_belief_about_interactions_is_refused_where_there_are_none(isis2):
     sceptic = prior_set("interactions:neutral-strong", isis2)
     with pytest.raises(ModelError, match="belief about interactions, and additive has no such"):
-        priors_for(MODELS["additive"], isis2, sceptic)
+        priors_for(sceptic, MODELS["additive"], isis2)
 
 
 @pytest.mark.parametrize(

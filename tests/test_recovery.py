@@ -144,7 +144,7 @@ def test_the_density_with_data_as_arguments_is_that_of_the_model(script, cohort,
     )
     sampler = script.Sampler(first)
     model = find_model(script.MODEL, third)
-    built = build(third, model, priors_for(model, third, prior_set(script.PRIORS, third)))
+    built = build(third, model, priors_for(prior_set(script.PRIORS, third), model, third))
     start = built.initial_point()
     expected = built.compile_logp(mode="FAST_COMPILE")(start)
     own = float(sampler.log_density(sampler.start, sampler.data(third)))

@@ -223,7 +223,7 @@ def test_a_model_the_study_cannot_carry_is_refused():
 def stated(study, model):
     description = find_model(model, study)
     told = study.divided(description.division)
-    return build(told, description, priors_for(description, told, prior_set("weak", told)))
+    return build(told, description, priors_for(prior_set("weak", told), description, told))
 
 
 @pytest.mark.slow

@@ -113,7 +113,7 @@ def specification(study, model, priors):
     found = find_model(model, study)
     told = study.divided(found.division)
     chosen = prior_set(priors, told) if isinstance(priors, str) else priors
-    return told, found, priors_for(found, told, chosen)
+    return told, found, priors_for(chosen, found, told)
 
 
 def otherwise(text):

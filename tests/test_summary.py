@@ -39,7 +39,9 @@ def test_columns_and_one_row_an_estimand(tables):
     table = tables("isis2", "interaction")
     assert tuple(table.columns) == SUMMARY_COLUMNS
     posterior = table[table.estimator == POSTERIOR]
-    listed = enumerate_estimands(load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2")))
+    listed = enumerate_estimands(
+        load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2"))
+    )
     needed = posterior.estimand.str.startswith("nnt[")  # a row beside each risk difference
     assert list(posterior[~needed].estimand) == [estimand.label for estimand in listed]
     assert needed.sum() == posterior.estimand.str.startswith("risk_difference[").sum() == 6

@@ -381,8 +381,8 @@ def _density(study: Study, model: Model, priors: PriorSet) -> Density:
 
 def _seen(study: Study, model: Model, priors: PriorSet, seed: int) -> tuple[_Seen | None, float]:
     """Approximate the distribution of what is seen; nothing where it cannot be used, and Pareto's k."""
-    priors = priors_for(model, study, priors)
-    wide = priors_for(model, study, _known(priors, 0.0, 0.0))
+    priors = priors_for(priors, model, study)
+    wide = priors_for(_known(priors, 0.0, 0.0), model, study)
     density = _density(study, model, wide)
     names = ("beta", "mu" if "mu" in model.parameters else "gamma")
     for name, largest in zip(names, LARGEST.values(), strict=True):

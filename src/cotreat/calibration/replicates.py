@@ -68,7 +68,7 @@ class Job:
                 f"{study.id} under {study.reading} prints p-values as bounds or without sign; calibrate a "
                 "reading without them"
             )
-        return cls(study, description, priors_for(description, study, priors))
+        return cls(study, description, priors_for(priors, description, study))
 
     @property
     def density(self) -> Density:

@@ -191,7 +191,7 @@ def _of_model(
     """Fit a model where no fit is known, leave evidence out of it, and work out its log evidence."""
     study, model = task.study, find_model(name, task.study)
     tree, troubles = _fit(task, name, known, say)
-    own = priors_for(model, study, task.priors)
+    own = priors_for(task.priors, model, study)
     marginals = Marginals(study, model, own, tree["posterior"].to_dataset(), task.seed)
     left, failed = _left_out(task, name, marginals, tree, say)
     evidence = _evidence(task, name, marginals, tree, say)

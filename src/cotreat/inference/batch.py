@@ -210,7 +210,7 @@ def _task(at: int, one: Specification) -> _Task:
     model = find_model(one.model, one.study)
     study = one.study.divided(model.division)
     chosen = prior_set(one.priors, study) if isinstance(one.priors, str) else one.priors
-    chosen = priors_for(model, study, chosen)
+    chosen = priors_for(chosen, model, study)
     return _Task(at, study, model.name, chosen, shape_of(study, model, chosen))
 
 

@@ -164,7 +164,7 @@ def fit_model(
     study = study.divided(description.division)
     evidence = resolve(study)
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
-    chosen = priors_for(description, study, chosen)
+    chosen = priors_for(chosen, description, study)
     require_engine(engine)
     if chains < MIN_CHAINS:
         raise EngineError(f"{chains} chain cannot be checked against others; use {CHAINS}")
@@ -415,7 +415,7 @@ def temper(
         Groups ``posterior`` and ``sample_stats``.
     """
     description = find_model(model, study)
-    built = build(study, description, priors_for(description, study, priors))
+    built = build(study, description, priors_for(priors, description, study))
     used = provenance(tree)
     prior = _prior(built, used["chains"] * used["draws"], used["seed"], tree["prior"].to_dataset())
     return _smc(

@@ -10,7 +10,7 @@ from cotreat.priors.sets import BIAS, EFFECTS, INTERACTIONS, PriorSet
 from cotreat.study.study import Study
 
 
-def priors_for(model: Model, study: Study, priors: PriorSet) -> PriorSet:
+def priors_for(priors: PriorSet, model: Model, study: Study) -> PriorSet:
     """Return the rows of a prior set that a model and the evidence of a study need.
 
     Raises
@@ -56,7 +56,7 @@ def models_for(
     for name in dict.fromkeys(asked) or (name for name in MODELS if not is_asked_for(name)):
         try:
             model = find_model(name, study)
-            priors_for(model, study.divided(model.division), priors)
+            priors_for(priors, model, study.divided(model.division))
             possible.append(model.name)
         except ModelError as error:
             if asked:

@@ -89,7 +89,7 @@ def name_of_set(one: Specification) -> str:
 
 def _can_go(study: Study, model: str, priors: PriorSet) -> bool:
     try:
-        priors_for(find_model(model, study), study, priors)
+        priors_for(priors, find_model(model, study), study)
     except ModelError:
         return False
     return True

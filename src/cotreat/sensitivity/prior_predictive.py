@@ -52,7 +52,7 @@ class Induced:
     def __init__(
         self, study: Study, model: Model, priors: PriorSet, *, draws: int = DRAWS, seed: int
     ) -> None:
-        built = build(study, model, priors_for(model, study, priors))
+        built = build(study, model, priors_for(priors, model, study))
         self._built, self._study = built, study
         self._names = [name for name in READ if name in built.named_vars]
         with untraced():

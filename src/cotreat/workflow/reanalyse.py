@@ -308,7 +308,7 @@ def _evidence_by_weights(run: _Run, tree: xr.DataTree) -> float | None:
     """
     if run.depth not in (QUICK, STANDARD):
         return None
-    priors, seed = priors_for(run.model, run.study, run.priors), sampling.provenance(tree)["seed"]
+    priors, seed = priors_for(run.priors, run.model, run.study), sampling.provenance(tree)["seed"]
     posterior = tree["posterior"].to_dataset()
     whole = Marginals(run.study, run.model, priors, posterior, seed).whole
     return None if whole.verdict == laplace.BAD else whole.log_evidence
