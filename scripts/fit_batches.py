@@ -15,7 +15,8 @@ import numpy as np
 
 from cotreat import load_study, parse_study
 from cotreat.inference.batch import Specification, fit_many
-from cotreat.priors.sets import GRID, prior_set
+from cotreat.priors.belief_grid import GRID
+from cotreat.priors.sets import prior_set
 
 REFERENCE = Path(__file__).parent.parent / "tests" / "reference"
 REGIMENS, SIZES, RISKS = ("none", "A", "B", "A+B"), (100, 90, 80, 70), (0.15, 0.25, 0.3, 0.5)

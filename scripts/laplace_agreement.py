@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from cotreat import load_study
 from cotreat.core.constants import CHAINS, SEED
+from cotreat.core.errors import ModelError
 from cotreat.estimands.estimand import full_label, is_beyond_null, judged_measures, waist_of
 from cotreat.evidence.reported import reported_estimates
 from cotreat.evidence.reported_data import share_orders
@@ -28,7 +29,7 @@ from cotreat.inference import laplace, nuts, vectorise
 from cotreat.inference.sampling import TARGET_ACCEPT, prepare_jax
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build
-from cotreat.models.registry import ModelError, find_model
+from cotreat.models.registry import find_model
 from cotreat.models.select import models_for, priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.study_file import packaged

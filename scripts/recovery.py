@@ -54,7 +54,8 @@ from cotreat.inference.vectorise import in_jax  # noqa: E402
 from cotreat.models.build import build, given_of, shape_of  # noqa: E402
 from cotreat.models.registry import Model, find_model  # noqa: E402
 from cotreat.priors import model_data  # noqa: E402
-from cotreat.priors.sets import PriorSet, prior_set  # noqa: E402
+from cotreat.priors.prior import PriorSet  # noqa: E402
+from cotreat.priors.sets import prior_set  # noqa: E402
 from cotreat.study.study import Study  # noqa: E402
 
 Floats = NDArray[np.float64]

@@ -8,11 +8,12 @@ import pytest
 import xarray as xr
 
 from cotreat import fit, load_study
+from cotreat.core.errors import ModelError
 from cotreat.inference import batch
 from cotreat.inference.batch import Specification, fit_many, table_of
 from cotreat.inference.laplace import BAD
-from cotreat.models.registry import ModelError
-from cotreat.priors.sets import GRID, prior_set
+from cotreat.priors.belief_grid import GRID
+from cotreat.priors.sets import prior_set
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 

@@ -18,11 +18,11 @@ from cotreat.calibration.replicates import RANKED, Job, evidence, parts_of, trut
 from cotreat.calibration.sbc import MOST_DROPPED, calibrate
 from cotreat.calibration.uniformity import Uniformity, holm
 from cotreat.cli import main
+from cotreat.core.errors import ModelError
 from cotreat.evidence import reported, reported_likelihood
 from cotreat.inference import batch
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.models.build import build
-from cotreat.models.registry import ModelError
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
 

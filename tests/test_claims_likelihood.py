@@ -13,18 +13,20 @@ from scipy.spatial import ConvexHull, HalfspaceIntersection
 from scipy.special import expit, gammaln, logit, ndtr, ndtri, softmax
 
 from cotreat import load_study, parse_study
-from cotreat.estimands.estimand import Determination, Point, enumerate_estimands
+from cotreat.estimands.estimand import Determination, enumerate_estimands
 from cotreat.evidence import (
-    joint_distribution,
     logistic_operator,
     reported,
     reported_data,
     reported_likelihood,
 )
-from cotreat.evidence.arm_sizes import sizes_of, state
+from cotreat.evidence.arm_sizes import sizes_of
+from cotreat.evidence.arm_sizes_prior import state
 from cotreat.evidence.joint_distribution import Joint, joint_distribution
+from cotreat.evidence.protocol import Point, parameters_of
 from cotreat.evidence.reported import reported_estimates
 from cotreat.evidence.reported_data import observed
+from cotreat.evidence.reported_predictive import predict
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
 from cotreat.inference.sampling import log_mean_exp
@@ -33,7 +35,6 @@ from cotreat.models.build import build
 from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
-from cotreat.sensitivity.interpretations import predict
 
 HEAD = """
 [study]
@@ -1201,11 +1202,9 @@ def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
     other = ratio("other", 'regimens = ["A+C", "C"]', 1.5, 0.2, "two", adjusted=True)
     study = parse_study(HEAD + ADJUSTED_RATIO + other)
     numbers = reported.reported_estimates(study)
-    assert "loss" not in reported.parameters(numbers)
+    assert "loss" not in parameters_of(resolve(study))
     arms = np.full(len(study.present), -1.0)
-    law = joint_distribution.joint_distribution(
-        np, numbers, arms, 0.5, None, np.ones(len(arms)), 0.1
-    )
+    law = joint_distribution(np, numbers, arms, 0.5, None, np.ones(len(arms)), 0.1)
     errors = [reported.standard_error(claim) for claim in numbers.odds_ratios]
     np.testing.assert_allclose(law.covariance, np.diag(np.square(errors) + 0.1**2))
     built = build(study, MODELS["interaction"], prior_set("weak", study))

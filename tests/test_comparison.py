@@ -17,7 +17,7 @@ from cotreat.comparison import bayes_factors, leave_out
 from cotreat.comparison import compare as comparison
 from cotreat.comparison.bayes_factors import Evidences, LogEvidence, grade
 from cotreat.comparison.compare import Task, Worked, why_unanswered, write
-from cotreat.comparison.leave_out import Unit, Units, units_of
+from cotreat.comparison.leave_out import folds_of
 from cotreat.comparison.loo import (
     BY_WEIGHTS,
     MOST_ERROR,
@@ -29,6 +29,7 @@ from cotreat.comparison.loo import (
 )
 from cotreat.estimands.estimand import waist_of
 from cotreat.evidence import reported, reported_data
+from cotreat.evidence.folds import Fold, FoldPrediction, Folds
 from cotreat.inference import sampling
 from cotreat.inference.gaussian_mixture import Normals, terms
 from cotreat.inference.marginal_likelihood import Marginals, _given_zero
@@ -108,7 +109,7 @@ def left(ready):
         tree, marginals = ready(name, model)
         study = load_study(name)
         posterior = tree["posterior"].to_dataset()
-        one = leave_one_out(study, units_of(study), posterior, marginals.variables)
+        one = leave_one_out(study, folds_of(study), posterior, marginals.variables)
         whole = refitted(study, marginals, one, every=False, most=9, may_sample=False, seed=1)
         return one, whole
 
@@ -184,7 +185,7 @@ def normal_law(study, *, has_gamma=True):
 def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
     covariance, values = normal_law(linear)
     tree, marginals = made_ready(linear, "interaction")
-    units = units_of(linear)
+    units = folds_of(linear)
     assert (units.kind, units.names) == ("claim", ["A", "B", "A+B"])
     one = leave_one_out(linear, units, tree["posterior"].to_dataset(), marginals.variables)
     whole = refitted(linear, marginals, one, every=True, most=9, may_sample=False, seed=1)
@@ -215,7 +216,7 @@ def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
 def test_nuts_stands_in_for_refits_that_cannot_be_trusted(linear, monkeypatch):
     covariance, values = normal_law(linear)
     tree, marginals = made_ready(linear, "interaction")
-    units = units_of(linear)
+    units = folds_of(linear)
     one = leave_one_out(linear, units, tree["posterior"].to_dataset(), marginals.variables)
     whole = marginals.whole
     monkeypatch.setattr(marginals, "found", lambda *_, **__: replace(whole, pareto_k=np.inf))
@@ -322,7 +323,7 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
             **{name: ((*dims, "odds_ratio"), value) for name, value in widths.items()},
         }
     )
-    units = units_of(study)
+    units = folds_of(study)
     logs = leave_out.log_densities(study, posterior, units)
     assert logs.dims == ("chain", "draw", "unit")
     values, kept = reported_data.observed(numbers).values, numbers.kept
@@ -367,7 +368,7 @@ LOOSEST = {
 def test_a_number_that_others_tell_is_left_out_with_one_of_them_in_any_order_of_the_file():
     study = load_study("sun2024")
     for order in ORDERS.values():
-        parts = units_of(with_claims(study, order)).parts
+        parts = folds_of(with_claims(study, order)).parts
         assert {unit.name: unit.beside for unit in parts} == LOOSEST
 
 
@@ -390,7 +391,7 @@ def test_what_leaving_out_changes_is_the_density_of_what_is_left_out():
     found = {}
     for name in ("print", "turned"):
         own = with_claims(study, ORDERS[name])
-        units = units_of(own)
+        units = folds_of(own)
         left, law = at_points(own, "interaction", units)
         expected = leave_out.log_densities(own, law, units).values[0].T
         np.testing.assert_allclose(left, expected, atol=2e-4)
@@ -406,7 +407,7 @@ def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
     changed = {p_values[0]: {"sign": sign, "is_below": is_below}, p_values[1]: {"meaning": None}}
     own = with_claims(study, lambda of: (replace(c, **changed.get(c.id, {})) for c in of))
     assert len(reported.reported_estimates(own).p_values) == 1
-    units = units_of(own)
+    units = folds_of(own)
     left, law = at_points(own, "interaction", units)
     place = units.names.index(p_values[0])
     numbers = reported.reported_estimates(own)
@@ -425,12 +426,12 @@ def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
         assert density == pytest.approx(np.log(sides.get(sign, sum(sides.values()))), abs=2e-3)
 
 
-# --- Units -----------------------------------------------------------------------------------------
+# --- Folds -----------------------------------------------------------------------------------------
 
 
 def test_a_patient_left_out_is_one_of_those_alike():
     study = load_study("sun2024-synthetic")
-    units = units_of(study)
+    units = folds_of(study)
     assert (units.kind, units.count) == ("patient", int(study.n.sum()))
     cells = study.cells
     at = int(np.argmax(cells.n))
@@ -467,7 +468,7 @@ def sixty():
 
 @pytest.mark.slow
 def test_patients_left_out_by_weights_and_by_refits_agree_and_are_stacked(sixty):
-    found, units = {}, units_of(sixty)
+    found, units = {}, folds_of(sixty)
     for model in ("interaction", "additive"):
         tree, marginals = made_ready(sixty, model)
         posterior = tree["posterior"].to_dataset()
@@ -494,7 +495,7 @@ def test_patients_left_out_by_weights_and_by_refits_agree_and_are_stacked(sixty)
 
 def test_a_count_left_out_is_none_of_none():
     study = load_study("isis2")
-    units = units_of(study)
+    units = folds_of(study)
     assert (units.kind, units.names) == ("cell", list(study.counted))
     given = units.parts[1].left_out({"counted n": study.n, "counted events": study.events})
     assert given["counted n"].tolist() == [4300, 0, 4295, 4292]
@@ -504,7 +505,7 @@ def test_a_count_left_out_is_none_of_none():
 def test_tails_have_no_normal_density():
     study = load_study("sun2024").under("four-set-products")
     unsigned = with_claims(study, lambda of: (replace(c, sign="") for c in of))
-    assert leave_out.log_densities(unsigned, xr.Dataset(), units_of(unsigned)) is None
+    assert leave_out.log_densities(unsigned, xr.Dataset(), folds_of(unsigned)) is None
 
 
 # --- Comparing -------------------------------------------------------------------------------------
@@ -512,11 +513,11 @@ def test_tails_have_no_normal_density():
 
 def stub(elpd, times=1, kind="patient", how=BY_WEIGHTS, error=0.0, shared=0.0):
     elpd = np.array(elpd)
-    parts = tuple(Unit(f"unit {at}", (), times=times) for at in range(len(elpd)))
+    parts = tuple(Fold(f"unit {at}", (), times=times) for at in range(len(elpd)))
     none, errors = np.zeros(len(elpd)), np.full(len(elpd), error)
     hows = (how,) * len(elpd)
     return LeftOut(
-        Units(kind, parts), elpd, none, elpd, hows, 0.7, errors, none, none, shared_error=shared
+        Folds(kind, parts), elpd, none, elpd, hows, 0.7, errors, none, none, shared_error=shared
     )
 
 
@@ -550,7 +551,7 @@ def test_few_units_find_no_better_model_whatever_their_standard_error():
     assert "not exchangeable" in words
     assert "repeats the Bayes factor" in words
     assert "drawn" not in words
-    left = {name: replace(one, units=Units("cell", one.units.parts)) for name, one in left.items()}
+    left = {name: replace(one, units=Folds("cell", one.units.parts)) for name, one in left.items()}
     part, _ = findings(left, "oral-cancer")
     assert "not the risk of patients" in " ".join(part.sections[0].words)
 
@@ -876,8 +877,8 @@ def test_numbers_that_are_no_points_are_drawn_as_what_they_are():
     own = with_claims(study, lambda of: (replace(c, is_below=c.id == p_value.id) for c in of))
     none = float("nan")
     shown = (
-        leave_out.Left("tac", "odds ratio", "2.82", 2.82, 1, 2, 3, 4, 5, 0.5),
-        leave_out.Left(p_value.id, "p-value", "p < 0.043", 0.043, 0.01, none, 0.2, none, 0.9, 0.1),
+        FoldPrediction("tac", "odds ratio", "2.82", 2.82, 1, 2, 3, 4, 5, 0.5),
+        FoldPrediction(p_value.id, "p-value", "p < 0.043", 0.043, 0.01, none, 0.2, none, 0.9, 0.1),
     )
     ratios, p_values = panels_of(own, shown)
     assert (ratios.rows[0].wide, ratios.rows[0].towards) == ((1, 5), 0)

@@ -22,13 +22,14 @@ from cotreat.bias.unmeasured_confounding import (
     surfaces,
     with_confounding,
 )
+from cotreat.core.errors import ModelError
 from cotreat.estimands.estimand import enumerate_estimands, is_beyond_null
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import BAD
 from cotreat.inference.vectorise import deterministics, log_densities
 from cotreat.models.build import build, shape_of
-from cotreat.models.registry import MODELS, ModelError, find_model
+from cotreat.models.registry import MODELS, find_model
 from cotreat.models.select import priors_for
 from cotreat.plots import tipping
 from cotreat.plots.style import off_screen

@@ -12,7 +12,8 @@ from scipy import stats
 from scipy.special import expit
 
 from cotreat import StudyError, audit, load_study, parse_study
-from cotreat.diagnostics.checks import check, failures
+from cotreat.core.errors import ModelError
+from cotreat.diagnostics.checks import checks, failures
 from cotreat.estimands.estimand import enumerate_estimands, spoken_background, waist_of
 from cotreat.evidence import joint_distribution, reported
 from cotreat.evidence.logistic_operator import averages
@@ -20,9 +21,9 @@ from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import intervals
 from cotreat.frequentist.logistic import fit_likelihood
-from cotreat.inference.sampling import fit
+from cotreat.inference.sampling import fit, fit_of
 from cotreat.models.build import build
-from cotreat.models.registry import MODELS, ModelError, find_model
+from cotreat.models.registry import MODELS, find_model
 from cotreat.models.select import priors_for
 from cotreat.plots import View, levels
 from cotreat.priors.sets import prior_set
@@ -638,7 +639,7 @@ def by_dose(counted):
 @pytest.mark.slow
 def test_an_effect_never_turns_back_on_any_background(counted, by_dose):
     posterior = by_dose["posterior"].to_dataset()
-    assert failures(check(by_dose, counted.divided("dose"), MODELS["dose"])) == []
+    assert failures(checks(fit_of(counted.divided("dose"), MODELS["dose"], by_dose))) == []
     risk = posterior["risk"]
     for background in ("", "+B"):
         steps = [risk.sel(arm="none" if not background else "B")]
@@ -671,7 +672,7 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
     model = find_model("subgroups", study)
     told = study.divided("age")
     tree = fit(study, "subgroups", draws=1000)
-    assert failures(check(tree, told, model)) == []
+    assert failures(checks(fit_of(told, model, tree))) == []
     table = summarise(
         told,
         model,
@@ -921,7 +922,7 @@ def test_the_overall_odds_ratio_is_a_mixture_of_the_levels(sun):
 def test_the_flagship_teaches_its_lower_dose(sun):
     tree = fit(sun, "dose", draws=1500)
     told = sun.divided("dose")
-    assert failures(check(tree, told, MODELS["dose"])) == []
+    assert failures(checks(fit_of(told, MODELS["dose"], tree))) == []
     table = summarise(
         told,
         MODELS["dose"],

@@ -13,7 +13,6 @@ from cotreat.core.constants import FIXED, IMPLIED
 from cotreat.estimands.estimand import (
     Availability,
     Determination,
-    Point,
     enumerate_estimands,
     four_cells,
     gradient,
@@ -22,6 +21,7 @@ from cotreat.estimands.estimand import (
     on_measure,
 )
 from cotreat.estimands.measures import MEASURES
+from cotreat.evidence.protocol import Point
 from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS
 from cotreat.study.study import NOT_IDENTIFIED

@@ -9,11 +9,11 @@ import pytest
 
 from cotreat import audit, load_study
 from cotreat.core.constants import CONTRADICTED
-from cotreat.diagnostics.checks import FAIL, agreement, check, failures
+from cotreat.diagnostics.checks import FAIL, agreement, checks, failures
 from cotreat.estimands.estimand import Availability, enumerate_estimands, is_beyond_null, waist_of
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.marginal_likelihood import Marginals
-from cotreat.inference.sampling import fit, log_evidence, temper
+from cotreat.inference.sampling import fit, fit_of, log_evidence, temper
 from cotreat.models.registry import MODELS, is_asked_for
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
@@ -81,7 +81,7 @@ def table(study, model, tree):
 @pytest.mark.slow
 @pytest.mark.parametrize("model", COMBINING)
 def test_default_reading_passes_every_check_under_every_model(study, sampled, model):
-    checked = check(sampled(model), study, MODELS[model])
+    checked = checks(fit_of(study, MODELS[model], sampled(model)))
     assert failures(checked) == []
     assert {"R-hat", "bulk ESS", "tail ESS", "ESS of probabilities", "divergences"} <= set(
         checked.check

@@ -7,8 +7,9 @@ from scipy import stats
 from scipy.special import expit
 
 from cotreat import load_study
+from cotreat.core.errors import ModelError
 from cotreat.models.build import build
-from cotreat.models.registry import MODELS, ModelError, find_model
+from cotreat.models.registry import MODELS, find_model
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 

@@ -12,7 +12,8 @@ from cotreat import fit, load_study
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import BAD
 from cotreat.models.registry import MODELS
-from cotreat.priors.sets import GRID, INTERACTION_GRID, prior_set
+from cotreat.priors.belief_grid import GRID, INTERACTION_GRID
+from cotreat.priors.sets import prior_set
 from cotreat.results.supplementary import MULTIVERSE_COLUMNS
 from cotreat.sensitivity import belief_grid, multiverse
 from cotreat.sensitivity.multiverse import MODEL, PRIORS, SENSE, Asked, Base

@@ -16,13 +16,13 @@ from scipy.special import expit
 
 from cotreat import StudyError, load_study, parse_study
 from cotreat.cli import main
-from cotreat.diagnostics.checks import check, failures
+from cotreat.diagnostics.checks import checks, failures
 from cotreat.estimands.estimand import enumerate_estimands, waist_of
 from cotreat.evidence import patients
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import intervals
-from cotreat.inference.sampling import fit
+from cotreat.inference.sampling import fit, fit_of
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
@@ -406,7 +406,7 @@ def fitted(study):
 
 @pytest.mark.slow
 def test_patients_pass_every_check(study, fitted):
-    assert failures(check(fitted, study, MODELS["interaction"])) == []
+    assert failures(checks(fit_of(study, MODELS["interaction"], fitted))) == []
 
 
 @pytest.mark.slow

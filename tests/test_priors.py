@@ -3,18 +3,12 @@ import pytest
 from scipy import integrate, stats
 
 from cotreat import load_study, parse_study
-from cotreat.models.registry import MODELS, ModelError
+from cotreat.core.errors import ModelError
+from cotreat.evidence.prior_conflict import distance
+from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
-from cotreat.priors.sets import (
-    BELIEFS,
-    GRID,
-    INTERACTION_GRID,
-    NAMES,
-    distance,
-    grid_name,
-    pairs_sd,
-    prior_set,
-)
+from cotreat.priors.belief_grid import BELIEFS, GRID, INTERACTION_GRID, NAMES, grid_name, pairs_sd
+from cotreat.priors.sets import prior_set
 from tests.conftest import THREE, THREE_CELLS, arms
 
 
@@ -150,7 +144,7 @@ def test_a_belief_about_relatives_is_the_same_about_each_pair(three, belief):
     of_tau, _ = integrate.quad(lambda t: t**2 * stats.halfnorm.pdf(t, scale=tau.sigma), 0, np.inf)
     assert np.sqrt(mu.sigma**2 + of_tau) == pytest.approx(sd)
     assert tau.sigma / mu.sigma == pytest.approx(2)  # as in the default: 0.5 and 0.25
-    assert pairs_sd(own, MODELS["exchangeable"]) == pytest.approx(sd)
+    assert pairs_sd(own, MODELS["exchangeable"].parameters) == pytest.approx(sd)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +187,7 @@ def test_every_pair_of_beliefs_has_a_name(three):
 
 def test_a_belief_about_interactions_is_refused_where_there_are_none(isis2):
     sceptic = prior_set("interactions:neutral-strong", isis2)
-    with pytest.raises(ModelError, match="belief about interactions, and additive has no such"):
+    with pytest.raises(ModelError, match="belief about interactions, but additive has no such"):
         priors_for(sceptic, MODELS["additive"], isis2)
 
 

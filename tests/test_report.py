@@ -15,6 +15,7 @@ import pytest
 
 from cotreat import load_study, write_report
 from cotreat.estimands.measures import MEASURES
+from cotreat.evidence.reported_predictive import Prediction
 from cotreat.plots import Picture
 from cotreat.report import ReportError
 from cotreat.report.folder import GRID
@@ -24,7 +25,6 @@ from cotreat.report.tables import table
 from cotreat.report.typeset import typeset
 from cotreat.results import store, supplementary
 from cotreat.results.supplementary import Part, PartError, Section, write_part
-from cotreat.sensitivity.interpretations import Prediction
 from cotreat.workflow.reanalyse import reanalyse
 
 HERE = Path(__file__).parent

@@ -10,7 +10,8 @@ from cotreat.inference.batch import Specification, fit_many
 from cotreat.models.registry import MODELS
 from cotreat.plots import critical_sd
 from cotreat.plots.style import off_screen
-from cotreat.priors.sets import BELIEFS, pairs_sd, prior_set
+from cotreat.priors.belief_grid import BELIEFS, pairs_sd
+from cotreat.priors.sets import prior_set
 from cotreat.sensitivity.prior_predictive import Induced
 from cotreat.sensitivity.reverse_bayes import (
     SDS,
@@ -283,7 +284,7 @@ def test_pairs_have_the_prior_sd_that_is_asked_for(three, model):
     optimist = prior_set("interactions:optimistic-strong", three)
     for sd in (0.2, 1.0):
         chosen = with_sd(optimist, sd)
-        assert pairs_sd(chosen, MODELS[model]) == pytest.approx(sd)
+        assert pairs_sd(chosen, MODELS[model].parameters) == pytest.approx(sd)
         risk = Induced(three, MODELS[model], chosen, seed=1, draws=20_000).waist(chosen)["risk"]
         log = np.log(risk / (1 - risk))
         ror = log.sel(arm="A+B") - log.sel(arm="A") - log.sel(arm="B") + log.sel(arm="none")

@@ -12,16 +12,16 @@ import pytest
 import xarray as xr
 
 from cotreat import load_study
-from cotreat.diagnostics import checks
-from cotreat.diagnostics.checks import check, failures
+from cotreat.core.errors import ModelError
+from cotreat.diagnostics.checks import _weights, checks, failures
 from cotreat.estimands.estimand import enumerate_estimands, risk_of
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.inference import laplace, nuts, vectorise
 from cotreat.inference.engines import EngineError
-from cotreat.inference.sampling import fit, provenance
+from cotreat.inference.sampling import fit, fit_of, provenance
 from cotreat.models.build import build
-from cotreat.models.registry import MODELS, ModelError, find_model, is_asked_for
+from cotreat.models.registry import MODELS, find_model, is_asked_for
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.store import read_draws, write_draws
@@ -44,7 +44,7 @@ def study_of(name, three):
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "model"), ALL)
 def test_every_diagnostic_passes(name, model, fits, three):
-    assert failures(check(fits(name, model), study_of(name, three), MODELS[model])) == []
+    assert failures(checks(fit_of(study_of(name, three), MODELS[model], fits(name, model)))) == []
 
 
 @pytest.mark.slow
@@ -137,7 +137,7 @@ def test_a_seed_gives_the_same_draws():
 def test_nutpie_agrees_with_numpyro_and_repeats_itself(fits):
     study = load_study("isis2")
     tree = fit(study, "interaction", engine="nutpie")
-    assert failures(check(tree, study, MODELS["interaction"])) == []
+    assert failures(checks(fit_of(study, MODELS["interaction"], tree))) == []
     ours, theirs = risk_of(fits("isis2", "interaction")), risk_of(tree)
     shift = (ours.mean(("chain", "draw")) - theirs.mean(("chain", "draw"))) / ours.std(
         ("chain", "draw")
@@ -292,7 +292,7 @@ def test_laplace_agrees_with_nuts(study, model, three):
     assert provenance(tree)["engine"] == "laplace"
     stats = tree["sample_stats"].to_dataset()
     assert float(stats["pareto_k"]) < 0.7
-    table = check(tree, one, MODELS[model])
+    table = checks(fit_of(one, MODELS[model], tree))
     assert failures(table) == []
     assert {"Pareto k of weights", "effective draws"} <= set(table.check)
     own, other = (
@@ -310,7 +310,7 @@ def test_where_laplace_is_bad_nuts_stands_in_and_the_checks_say_so(monkeypatch):
     tree = fit(study, "interaction", engine="laplace", draws=500)
     assert provenance(tree)["engine"] == "numpyro"
     assert provenance(tree)["tune"] == 1000
-    table = check(tree, study, MODELS["interaction"])
+    table = checks(fit_of(study, MODELS["interaction"], tree))
     (row,) = table[table.check == "engine replaced"].to_dict("records")
     assert row["where"].startswith("laplace: Pareto k 0.90, ")
     assert row["threshold"] == "recorded: numpyro stands here"
@@ -319,7 +319,7 @@ def test_where_laplace_is_bad_nuts_stands_in_and_the_checks_say_so(monkeypatch):
 
 def test_a_middling_k_is_said():
     stats = xr.Dataset({"pareto_k": 0.6, "effective": 1500.0, "modes": 1})
-    rows = {row["check"]: row["verdict"] for row in checks._weights(stats)}
+    rows = {row["check"]: row["verdict"] for row in _weights(stats)}
     assert rows == {
         "Pareto k of weights": "pass",
         "Pareto k of weights, middling": "warn",
@@ -327,6 +327,6 @@ def test_a_middling_k_is_said():
     }
     rows = {
         row["check"]: row["verdict"]
-        for row in checks._weights(stats.assign(pareto_k=0.8, effective=300.0))
+        for row in _weights(stats.assign(pareto_k=0.8, effective=300.0))
     }
     assert rows == {"Pareto k of weights": "FAIL", "effective draws": "FAIL"}

@@ -12,7 +12,7 @@ from cotreat.answer.finding import Finding
 from cotreat.core.constants import CONTRADICTED, EXTRAPOLATED, OBSERVED
 from cotreat.estimands.estimand import EVERY
 from cotreat.estimands.measures import LOG_ODDS, REPRESENTATIVE
-from cotreat.priors.sets import grid_name
+from cotreat.priors.belief_grid import grid_name
 from cotreat.results.supplementary import BAD
 
 Choice = tuple[str, str, str]

@@ -11,16 +11,11 @@ from scipy.special import logit, ndtr, ndtri
 
 from cotreat.audit.overlap import overlap_of
 from cotreat.core.constants import CONDITIONAL_ONLY, OBSERVED, STANDARDISED
-from cotreat.estimands.estimand import (
-    Determination,
-    Estimand,
-    Point,
-    enumerate_estimands,
-    subject_of,
-)
+from cotreat.estimands.estimand import Determination, Estimand, enumerate_estimands, subject_of
 from cotreat.evidence.contrasts import coefficient_of, label, named_parts
 from cotreat.evidence.logistic_operator import Regressions
-from cotreat.evidence.protocol import SCORE, parameters_of
+from cotreat.evidence.prior_conflict import PRIOR_CONFLICT, distance
+from cotreat.evidence.protocol import SCORE, Point, parameters_of
 from cotreat.evidence.reported import (
     ReportedEstimates,
     can_tell,
@@ -33,7 +28,7 @@ from cotreat.evidence.reported import (
 )
 from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS, SUBGROUPS
-from cotreat.priors.sets import PRIOR_CONFLICT, distance, prior_set
+from cotreat.priors.sets import prior_set
 from cotreat.study.regimens import NONE
 from cotreat.study.study import NOT_IDENTIFIED, Claim, DivisionError, Study
 

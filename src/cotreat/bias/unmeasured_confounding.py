@@ -36,7 +36,8 @@ from cotreat.inference.vectorise import labelled
 from cotreat.models.build import build, given_of
 from cotreat.models.registry import Model, find_model
 from cotreat.models.select import priors_for
-from cotreat.priors.sets import BIAS, Prior, PriorSet
+from cotreat.priors.defaults import BIAS
+from cotreat.priors.prior import PriorSet
 from cotreat.study.regimens import NONE
 from cotreat.study.study import Study
 
@@ -103,7 +104,7 @@ def with_confounding(
     """
     chosen_by = "default" if reason == PLAUSIBLE else "user"
     rows = tuple(
-        Prior(variable, "Normal", *numbers, BIAS[variable], reason, chosen_by)
+        replace(BIAS[variable], mu=numbers[0], sigma=numbers[1], reason=reason, chosen_by=chosen_by)
         for variable, numbers in zip(BIAS, (single, products), strict=True)
     )
     others = tuple(row for row in priors.rows if row.variable not in BIAS)

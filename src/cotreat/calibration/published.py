@@ -32,6 +32,7 @@ from cotreat.calibration.worlds import (
     worlds,
 )
 from cotreat.core.constants import COHORTS, INTERVAL, SEED
+from cotreat.core.errors import ModelError
 from cotreat.estimands.estimand import (
     CONDITIONAL,
     Estimand,
@@ -43,7 +44,7 @@ from cotreat.estimands.measures import MEASURES
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
 from cotreat.inference.batch import Answer, Specification, fit_many
-from cotreat.models.registry import ModelError, find_model
+from cotreat.models.registry import find_model
 from cotreat.study.regimens import NONE
 from cotreat.study.study import Claim, Meaning, Study
 

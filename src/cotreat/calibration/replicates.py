@@ -9,15 +9,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from cotreat.core.errors import ModelError
 from cotreat.evidence.protocol import Given, share_orders_of
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, vectorise
 from cotreat.inference.batch import compiled
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of
-from cotreat.models.registry import Model, ModelError, find_model
+from cotreat.models.registry import Model, find_model
 from cotreat.models.select import priors_for
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 Array = NDArray[np.float64]

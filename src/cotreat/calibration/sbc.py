@@ -19,7 +19,8 @@ from cotreat.calibration.replicates import (
 )
 from cotreat.calibration.uniformity import Uniformity, holm
 from cotreat.core.constants import REPLICATES, SEED
-from cotreat.priors.sets import PriorSet, prior_set
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 
 FAMILY_WISE = 0.01

@@ -12,8 +12,8 @@ from cotreat.cli.calibrating import add_calibrate
 from cotreat.cli.common import EPILOG, INTERRUPTED, OTHER, refuse
 from cotreat.cli.looking import add_audit, add_cells, add_report, add_simulate, add_studies
 from cotreat.cli.reanalysing import add_reanalyse
+from cotreat.core.errors import ModelError
 from cotreat.inference.engines import EngineError
-from cotreat.models.registry import ModelError
 from cotreat.study.study import ReadingError
 from cotreat.study_file import StudyError
 

@@ -17,7 +17,8 @@ from cotreat.cli.common import (
 )
 from cotreat.core.constants import DECIDED, DEPTHS, SEED, STANDARD
 from cotreat.models.select import models_for
-from cotreat.priors.sets import PriorSet, prior_set
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 from cotreat.study_file import load_study
 

@@ -19,7 +19,7 @@ import xarray as xr
 from cotreat.evidence.protocol import Given
 from cotreat.inference import laplace, sampling
 from cotreat.inference.laplace import Approximation
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from cotreat.inference.batch import ONE_THREAD
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.models.registry import find_model, is_asked_for
 from cotreat.models.select import models_for, priors_for
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.report.sections.comparison import Findings, told
 from cotreat.results.supplementary import COMPARISON, Fits, Say, write_part
 from cotreat.study.study import Study

@@ -31,12 +31,13 @@ from cotreat.estimands.estimand import (
     waist_of,
 )
 from cotreat.estimands.measures import odds
+from cotreat.evidence.prior_conflict import PRIOR_CONFLICT
 from cotreat.evidence.protocol import Evidences
 from cotreat.inference import influence
 from cotreat.inference.laplace import BAD_K, GOOD_K
 from cotreat.inference.record import Fit
 from cotreat.inference.sampling import unsettled
-from cotreat.priors.sets import BIAS, PRIOR_CONFLICT
+from cotreat.priors.defaults import BIAS
 from cotreat.study.covariate_patterns import Cells
 
 RHAT = 1.01

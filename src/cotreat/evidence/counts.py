@@ -22,13 +22,13 @@ from cotreat.evidence.folds import (
     summarise_prediction,
 )
 from cotreat.evidence.logistic_operator import averages
+from cotreat.evidence.prior_conflict import distance
 from cotreat.evidence.protocol import Discrepancy, Evidence, Given, Point, Predictor
 from cotreat.priors import model_data
-from cotreat.priors.sets import distance
 from cotreat.study.study import Study
 
 if TYPE_CHECKING:
-    from cotreat.priors.sets import PriorSet
+    from cotreat.priors.prior import PriorSet
 
 Array = NDArray[np.float64]
 

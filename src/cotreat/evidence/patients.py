@@ -22,7 +22,7 @@ from cotreat.study.study import Study
 if TYPE_CHECKING:
     import pytensor.tensor as pt
 
-    from cotreat.priors.sets import PriorSet
+    from cotreat.priors.prior import PriorSet
 
 Array = NDArray[np.float64]
 

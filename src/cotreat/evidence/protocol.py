@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pytensor.tensor as pt
     import xarray as xr
 
-    from cotreat.priors.sets import PriorSet
+    from cotreat.priors.prior import PriorSet
     from cotreat.study.study import Study
 
 Array = NDArray[np.float64]

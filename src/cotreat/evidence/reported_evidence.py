@@ -28,7 +28,7 @@ from cotreat.evidence.reported import ReportedEstimates, inferred_id
 from cotreat.priors.declare import numbers_of, state
 
 if TYPE_CHECKING:
-    from cotreat.priors.sets import PriorSet
+    from cotreat.priors.prior import PriorSet
 
 Array = NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from cotreat.evidence.reported_data import Observed, observed
 from cotreat.study.study import Claim, Study
 
 if TYPE_CHECKING:
-    from cotreat.priors.sets import PriorSet
+    from cotreat.priors.prior import PriorSet
 
 PREDICTIVE_DRAWS = 2000
 OTHER_SIDE = 1.0

@@ -14,8 +14,8 @@ from scipy.special import expit
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
 
 from cotreat.core.constants import is_undefined
-from cotreat.estimands.estimand import Availability, Estimand, Point, Waist, gradient, in_row_space
-from cotreat.evidence.protocol import Evidences
+from cotreat.estimands.estimand import Availability, Estimand, Waist, gradient, in_row_space
+from cotreat.evidence.protocol import Evidences, Point
 from cotreat.frequentist.firth import maximise_penalised
 from cotreat.models.registry import Model
 from cotreat.study.regimens import group_of

@@ -31,7 +31,8 @@ from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of, shape_of
 from cotreat.models.registry import Model, find_model
 from cotreat.models.select import priors_for
-from cotreat.priors.sets import PriorSet, prior_set
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 
 WAIST = ("risk", CONDITIONAL, "size", "sigma")

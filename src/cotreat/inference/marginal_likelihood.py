@@ -22,7 +22,7 @@ from cotreat.inference.sampling import target_accept_of
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of
 from cotreat.models.registry import Model
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 Array = NDArray[np.float64]
@@ -63,7 +63,7 @@ class Marginals:
     Parameters
     ----------
     priors
-        Only those that the model needs (`PriorSet.only`).
+        Only those that the model needs (`cotreat.models.select.priors_for`).
     posterior
         Draws of a fit of the same model, priors and study, dims (chain, draw, …).
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from cotreat.evidence.protocol import Evidences
     from cotreat.models.registry import Model
-    from cotreat.priors.sets import PriorSet
+    from cotreat.priors.prior import PriorSet
     from cotreat.study.study import Study
 
 

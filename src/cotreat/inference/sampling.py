@@ -33,7 +33,8 @@ from cotreat.inference.vectorise import Draws
 from cotreat.models.build import build
 from cotreat.models.registry import Model, find_model
 from cotreat.models.select import priors_for
-from cotreat.priors.sets import Prior, PriorSet, prior_set
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 
 MIN_CHAINS = 2
@@ -222,41 +223,21 @@ def fit_model(
     return Fit(study, evidence, description, chosen, tree)
 
 
-def fit_of(study: Study, model: Model, draws: xr.DataTree) -> Fit:
+def fit_of(study: Study, model: Model, draws: xr.DataTree, priors: str | PriorSet = "weak") -> Fit:
     """Return the record of a fit whose draws were kept.
 
     Parameters
     ----------
     study
-        Under the interpretation, and with the strata, that the fit was made with.
+        Under the interpretation that the fit was made with.
     draws
-        What `fit` returned; its provenance names the priors.
+        What `fit` returned.
+    priors
+        What the fit was made with.
     """
-    return Fit(study, resolve(study), model, _priors_of(draws), draws)
-
-
-def _priors_of(tree: xr.DataTree) -> PriorSet:
-    """Read the priors of a fit from its provenance."""
-    used = provenance(tree)
-    rows = (
-        {name: None if _is_missing(value) else value for name, value in row.items()}
-        for row in used["prior_rows"]
-    )
-    return PriorSet(
-        used["priors"],
-        tuple(
-            Prior(
-                *(row[name] for name in ("variable", "distribution", "mu", "sigma", "meaning")),
-                reason=row["reason"],
-                chosen_by=row["chosen by"],
-            )
-            for row in rows
-        ),
-    )
-
-
-def _is_missing(value: object) -> bool:
-    return isinstance(value, float) and bool(np.isnan(value))
+    study = study.divided(model.division)
+    chosen = prior_set(priors, study) if isinstance(priors, str) else priors
+    return Fit(study, resolve(study), model, priors_for(chosen, model, study), draws)
 
 
 def target_accept_of(evidence: Evidences) -> float:

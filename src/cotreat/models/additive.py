@@ -3,7 +3,7 @@
 import pytensor.tensor as pt
 
 from cotreat.priors.declare import state
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 

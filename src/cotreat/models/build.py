@@ -12,7 +12,7 @@ from cotreat.evidence.resolve import resolve
 from cotreat.models import confounding
 from cotreat.models.registry import Model
 from cotreat.priors.declare import state, state_risk
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 
@@ -39,7 +39,7 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
         the evidence sees them.
     """
     arms, evidence = model.arms(study), resolve(study)
-    effects = import_module(f"cotreat.models.{model.states}")
+    effects = import_module(model.states)
     with pm.Model(coords=_coords(study, arms, evidence)) as built:
         eta = effects.log_odds(study, arms, priors)
         seen = confounding.confounded(study, arms, eta, priors)

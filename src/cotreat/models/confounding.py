@@ -4,7 +4,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from cotreat.priors.declare import numbers_of
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 

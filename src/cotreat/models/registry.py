@@ -1,45 +1,52 @@
-"""The models: what each says of treatments and their combinations, and what it needs.
+"""The models: what each assumes of treatments and their combinations, and what it needs.
 
-This catalogue describes them without loading PyMC. A new model is one module of `cotreat.priors.declare`
-with one function ``log_odds``, and one entry here.
+The registry describes them without loading PyMC. A new model is one module with one function
+``log_odds``, and one call of `register`, which also takes the priors of its own parameters.
 """
 
 from dataclasses import dataclass, replace
 
+from cotreat.core.errors import ModelError
 from cotreat.core.toml_tables import nearest
+from cotreat.priors.defaults import BASELINE_MEANING, PARAMETERS, STANDARDISED
+from cotreat.priors.prior import RATIO_OF_ODDS_RATIOS, RISK, Prior
 from cotreat.study.study import DOSE, DURATION, DivisionError, Study
-
-
-class ModelError(ValueError):
-    """A model that a study, or a prior set, cannot go with."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """What a reader must know of a model.
+    """A model of the log-odds of each regimen.
 
     Attributes
     ----------
+    sentence : str
+        What it assumes, in one sentence.
+    predictor : str
+        Its linear predictor.
     parameters : tuple of str
         Variables that need a prior.
+    priors : tuple of Prior
+        Priors of those of them that no other registered model has.
     has_structure : bool
-        Whether arms inform each other through treatments, so that empty cells get a risk and the
-        ratio of odds ratios is the same on every background.
+        Whether regimens inform each other through treatments, so that regimens without patients get a
+        risk and the ratio of odds ratios is the same with every co-treatment.
     has_products : bool
-        Whether combinations may differ from what the single effects make of them.
+        Whether it has interactions.
     min_pairs : int
-        Pairs of treatments without which the model cannot be told from a simpler one.
+        Pairs of treatments that it needs at least.
     module : str
-        Module of `cotreat.priors.declare`, where it has another name.
+        Module with its function ``log_odds``: one of `cotreat.models`, or a full dotted path. Empty for the
+        module of the model's name.
     division : str
-        What it tells patients of one regimen apart by, and whose question it therefore asks: such a
-        model is run where it is asked for by name.
+        Strata by which it divides the patients of one regimen. Such a model runs only when it is asked for
+        by name.
     """
 
     name: str
     sentence: str
     predictor: str
     parameters: tuple[str, ...]
+    priors: tuple[Prior, ...] = ()
     has_structure: bool = True
     has_products: bool = True
     min_pairs: int = 1
@@ -48,69 +55,200 @@ class Model:
 
     @property
     def states(self) -> str:
-        """The module of `cotreat.priors.declare` that states it."""
-        return self.module or self.name
+        """Dotted path of the module with its function ``log_odds``."""
+        module = self.module or self.name
+        return module if "." in module else f"cotreat.models.{module}"
 
     def arms(self, study: Study) -> tuple[str, ...]:
-        """Regimens whose risk the model can speak of."""
+        """Return the regimens whose risk the model estimates."""
         return study.regimens if self.has_structure else study.present
 
 
-MODELS: dict[str, Model] = {
-    model.name: model
-    for model in (
-        Model(
-            "exchangeable",
-            "The pairs' factors are relatives: each informs the others through a common distribution.",
-            "η = α + Σ β_d x_d + Σ (μ + τ z_de) x_d x_e",
-            ("alpha", "beta", "mu", "tau", "z"),
-            min_pairs=2,
-        ),
-        Model(
-            "interaction",
-            "Each pair of treatments has a factor of its own besides the two single ones.",
-            "η = α + Σ β_d x_d + Σ γ_de x_d x_e",
-            ("alpha", "beta", "gamma"),
-        ),
-        Model(
-            "saturated",
-            "Each regimen has a log-odds of its own, drawn from one common distribution.",
-            "η_a ~ Normal(m, τ_arm)",
-            ("m", "tau_arm", "eta"),
-            has_structure=False,
-        ),
-        Model(
-            "additive",
-            "Each treatment multiplies the odds by its own factor, whatever else is given.",
-            "η = α + Σ β_d x_d",
-            ("alpha", "beta"),
-            has_products=False,
-        ),
-        Model(
-            "dose",
-            "Levels of a treatment are steps of one effect that never turns back.",
-            "η = α + Σ β_d x_d + Σ γ_de x_d x_e, x_d in [0, 1] rising with the level",
-            ("alpha", "beta", "gamma", "simplex"),
-            division=DOSE,
-        ),
-        Model(
-            "duration",
-            "As dose, with levels of duration; only who stays on a drug gets to a long one.",
-            "η = α + Σ β_d x_d + Σ γ_de x_d x_e, x_d in [0, 1] rising with the level",
-            ("alpha", "beta", "gamma", "simplex"),
-            module="dose",
-            division=DURATION,
-        ),
-        Model(
-            "subgroups",
-            "Effects of each treatment differ between subgroups, and are shrunk towards a common one.",
-            "η = α + α_g + Σ β_dg x_d + Σ γ_de x_d x_e, β_dg ~ Normal(β_d, τ_d)",
-            ("alpha", "alpha_group", "beta", "spread", "effect_z", "gamma"),
+MODELS: dict[str, Model] = {}
+"""Every model by name. The primary model is the first of them that was run: models that contain others come
+before those."""
+
+
+def register(model: Model) -> None:
+    """Add a model to `MODELS`, and the priors of its own parameters to the default prior set.
+
+    Examples
+    --------
+    >>> register(Model("mine", "…", "η = …", ("alpha", "mine"), priors=(row,), module="my_module"))
+    """
+    MODELS[model.name] = model
+    PARAMETERS.update({row.variable: row for row in model.priors})
+
+
+_DOSE_PREDICTOR = "η = α + Σ β_d x_d + Σ γ_de x_d x_e, x_d in [0, 1] increasing with the level"
+
+register(
+    Model(
+        "exchangeable",
+        "Interactions are exchangeable across pairs (partial pooling).",
+        "η = α + Σ β_d x_d + Σ (μ + τ z_de) x_d x_e",
+        ("alpha", "beta", "mu", "tau", "z"),
+        min_pairs=2,
+        priors=(
+            Prior(
+                "mu",
+                "Normal",
+                0.0,
+                0.25,
+                "mean log ratio of odds ratios of all pairs",
+                "the mean of the pairs is closer to 0 than any one of them",
+                scale=RATIO_OF_ODDS_RATIOS,
+                about="mean of all pairs",
+                symbol="log ratio of odds ratios μ",
+            ),
+            Prior(
+                "tau",
+                "HalfNormal",
+                None,
+                0.5,
+                "SD of the interactions between pairs",
+                "as wide as one interaction",
+                about="SD between pairs",
+                symbol="SD τ",
+            ),
+            Prior(
+                "z",
+                "Normal",
+                0.0,
+                1.0,
+                "standardised deviation of a pair",
+                "by definition",
+                symbol=STANDARDISED,
+            ),
         ),
     )
-}
-"""Every model by name. The first of them that was run speaks in the headline: those that contain
-others come before them."""
+)
+register(
+    Model(
+        "interaction",
+        "Each pair of treatments has an interaction of its own.",
+        "η = α + Σ β_d x_d + Σ γ_de x_d x_e",
+        ("alpha", "beta", "gamma"),
+    )
+)
+register(
+    Model(
+        "saturated",
+        "The log-odds of the regimens are exchangeable, without a structure by treatment.",
+        "η_a ~ Normal(m, τ_arm)",
+        ("m", "tau_arm", "eta"),
+        has_structure=False,
+        priors=(
+            Prior(
+                "m",
+                "Normal",
+                -1.67,
+                0.65,
+                BASELINE_MEANING,
+                "as the risk without treatment",
+                scale=RISK,
+                about="mean of all regimens",
+                symbol="log-odds m",
+            ),
+            Prior(
+                "tau_arm",
+                "HalfNormal",
+                None,
+                1.0,
+                "SD of the log-odds between regimens",
+                "regimens may differ as much as by a treatment effect",
+                about="SD between regimens",
+                symbol="SD τ of log-odds",
+            ),
+            Prior(
+                "eta",
+                "Normal",
+                None,
+                None,
+                "log-odds of a regimen",
+                "mean m and SD tau_arm by definition",
+                symbol="log-odds η",
+            ),
+        ),
+    )
+)
+register(
+    Model(
+        "additive",
+        "No interaction on the log-odds scale: odds ratios multiply.",
+        "η = α + Σ β_d x_d",
+        ("alpha", "beta"),
+        has_products=False,
+    )
+)
+register(
+    Model(
+        "dose",
+        "The effect of a treatment is monotone in its dose level.",
+        _DOSE_PREDICTOR,
+        ("alpha", "beta", "gamma", "simplex"),
+        division=DOSE,
+        priors=(
+            Prior(
+                "simplex",
+                "Dirichlet",
+                None,
+                None,
+                "shares of a treatment effect by step between levels",
+                "uniform on all monotone effects",
+                symbol="share of the effect",
+            ),
+        ),
+    )
+)
+register(
+    Model(
+        "duration",
+        "The effect of a treatment is monotone in its duration; long durations are subject to "
+        "immortal-time bias.",
+        _DOSE_PREDICTOR,
+        ("alpha", "beta", "gamma", "simplex"),
+        module="dose",
+        division=DURATION,
+    )
+)
+register(
+    Model(
+        "subgroups",
+        "Treatment effects differ between subgroups and shrink towards a common effect.",
+        "η = α + α_g + Σ β_dg x_d + Σ γ_de x_d x_e, β_dg ~ Normal(β_d, τ_d)",
+        ("alpha", "alpha_group", "beta", "spread", "effect_z", "gamma"),
+        priors=(
+            Prior(
+                "alpha_group",
+                "ZeroSumNormal",
+                None,
+                0.5**0.5,
+                "deviation of a subgroup's log-odds from their mean",
+                "two subgroups differ as by a covariate: log odds ratio ~ Normal(0, 1)",
+                symbol="log-odds, deviation from the mean",
+            ),
+            Prior(
+                "spread",
+                "HalfNormal",
+                None,
+                0.5,
+                "SD of a treatment effect between subgroups",
+                "an effect differs between subgroups about as much as one interaction",
+                symbol="SD τ between subgroups",
+            ),
+            Prior(
+                "effect_z",
+                "Normal",
+                0.0,
+                1.0,
+                "standardised deviation of an effect in a subgroup",
+                "by definition",
+                symbol=STANDARDISED,
+            ),
+        ),
+    )
+)
 
 SUBGROUPS = "subgroups"
 """The model that takes the id of the subgroups after a colon: ``subgroups:age``."""

@@ -1,12 +1,15 @@
-"""Which models a study and a prior set can carry, and the priors that each of them needs."""
+"""Which models a study and a prior set allow, and which priors a model needs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from cotreat.core.errors import ModelError
 from cotreat.evidence.protocol import parameters_of
 from cotreat.evidence.resolve import resolve
-from cotreat.models.registry import MODELS, Model, ModelError, find_model, is_asked_for
-from cotreat.priors.sets import BIAS, EFFECTS, INTERACTIONS, PriorSet
+from cotreat.models.registry import MODELS, Model, find_model, is_asked_for
+from cotreat.priors.belief_grid import EFFECTS, INTERACTIONS
+from cotreat.priors.defaults import BIAS
+from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 
@@ -16,22 +19,22 @@ def priors_for(priors: PriorSet, model: Model, study: Study) -> PriorSet:
     Raises
     ------
     ModelError
-        If the set is a belief about effects, or about interactions, and the model has none, or one
-        about confounding and the study was randomised.
+        If the set is a belief about effects, or about interactions, and the model has no such parameter, or
+        if it states unmeasured confounding of a randomised study.
     """
     if study.design == "randomised" and any(row.variable in BIAS for row in priors.rows):
         raise ModelError(
-            f"the prior set {priors.name!r} states unmeasured confounding, and {study.id} was "
-            "randomised: chance alone decided who got what; use a set without bias_beta and bias_gamma"
+            f"the prior set {priors.name!r} states unmeasured confounding, but {study.id} was "
+            "randomised; use a set without bias_beta and bias_gamma"
         )
     for is_about, words, variables in (
-        (priors.about_effects, "the treatments' effects", EFFECTS),
+        (priors.about_effects, "treatment effects", EFFECTS),
         (priors.about_interactions, "interactions", INTERACTIONS),
     ):
         if is_about and not set(variables) & set(model.parameters):
             raise ModelError(
-                f"the prior set {priors.name!r} is a belief about {words}, and "
-                f"{model.name} has no such parameter; use weak"
+                f"the prior set {priors.name!r} is a belief about {words}, but {model.name} has no such "
+                "parameter; use weak"
             )
     needed = {*model.parameters, *parameters_of(resolve(study)), *BIAS}
     return replace(priors, rows=tuple(row for row in priors.rows if row.variable in needed))

@@ -5,7 +5,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from cotreat.priors.declare import numbers_of, state
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.study.regimens import group_of
 from cotreat.study.study import Study
 

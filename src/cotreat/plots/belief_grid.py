@@ -13,7 +13,7 @@ from cotreat.plots import Picture
 from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name
 from cotreat.plots.style import BLUE, GREEN, GREY, ORANGE, PALE, label_rows, log_axis
 from cotreat.plots.synergy import TICK_LABELS, TICKS
-from cotreat.priors.sets import BELIEFS
+from cotreat.priors.belief_grid import BELIEFS
 from cotreat.sensitivity.belief_grid import WEAK, pairs_of
 from cotreat.study.study import Study
 

@@ -4,6 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
+from cotreat.priors.defaults import BIAS, PARAMETERS
 from cotreat.study.regimens import GROUP, NONE, parse, treatment_of
 from cotreat.study.study import Study
 
@@ -13,33 +14,11 @@ WIDTH = 44
 LINE = 110
 """Letters in a line across a whole figure."""
 
-PARAMETERS = {
-    "alpha": ("no treatment", "log-odds α"),
-    "beta": ("{}", "log odds ratio β"),
-    "gamma": ("{}", "log ratio of odds ratios γ"),
-    "bias_beta": ("{}", "confounding, log odds ratio"),
-    "bias_gamma": ("{}", "confounding, log ratio of odds ratios"),
-    "mu": ("mean of all pairs", "log ratio of odds ratios μ"),
-    "tau": ("spread between pairs", "SD τ"),
-    "z": ("{}", "standardised deviation z"),
-    "m": ("mean of all regimens", "log-odds m"),
-    "tau_arm": ("spread between regimens", "SD τ of log-odds"),
-    "eta": ("{}", "log-odds η"),
-    "delta": ("{}", "log odds ratio δ"),
-    "between": ("spread between clusters", "SD of log-odds"),
-    "cluster_z": ("{}", "standardised deviation z"),
-    "simplex_": ("{}", "share of the effect's rise"),
-    "alpha_group": ("{}", "log-odds about their mean"),
-    "spread": ("{}", "SD τ between subgroups"),
-    "effect_z": ("{}", "standardised deviation z"),
-    "sigma": ("prognostic score", "SD σ, log-odds"),
-    "loss": ("adjustment", "loss of precision"),
-    "share": ("direction {}", "coordinate of the sizes"),
-    "share_": ("{}", "share of its total"),
-    "tail_": ("{}", "place within its tail"),
+COORDINATES = {
+    "share": ("direction {}", "coordinate of the arm sizes"),
+    "tail": ("{}", "position within its tail"),
 }
-"""What a variable of a fit is about and what it is; ``{}`` takes its treatment, pair or regimen, or
-what follows the underscore at its end. A variable that is not here goes by its own name."""
+"""What coordinates of unreported quantities are; ``{}`` takes what follows the underscore at their end."""
 
 
 _ID = re.compile(r"\w+(?:[.=]\w+)?")
@@ -64,13 +43,24 @@ def pair_name(study: Study, pair: str) -> str:
 
 
 def parameter_name(study: Study, variable: str, index: str = "", *, between: str = "\n") -> str:
-    """Say what an entry of a variable is about and, after `between`, what it is."""
-    stem, line, rest = variable.partition("_")
-    if variable not in PARAMETERS and stem + line in PARAMETERS:
-        variable, index = stem + line, index or rest
-    about, kind = PARAMETERS.get(variable, (f"{variable} {{}}", ""))
+    """Return what an entry of a variable refers to and, after `between`, what it is.
+
+    A variable without a row in `PARAMETERS` or `BIAS` has its own name.
+    """
+    rows = {**PARAMETERS, **BIAS}
+    stem, _, rest = variable.partition("_")
+    if variable in COORDINATES:
+        about, symbol = COORDINATES[variable]
+    elif variable in rows:
+        about, symbol = rows[variable].about, rows[variable].symbol
+    elif rest and (stem in COORDINATES or stem in rows):
+        index = index or rest
+        about = "{}"
+        symbol = rows[stem].symbol if stem in rows else COORDINATES[stem][1]
+    else:
+        about, symbol = f"{variable} {{}}", ""
     about = about.format(subject(study, index)).strip()
-    return f"{about}{between}{kind}" if kind else about
+    return f"{about}{between}{symbol}" if symbol else about
 
 
 def subject(study: Study, index: str) -> str:

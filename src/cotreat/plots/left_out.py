@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cotreat.comparison.leave_out import EVENTS, ODDS_RATIO, P_VALUE, WIDTH, Left
 from cotreat.core.constants import INTERVAL
 from cotreat.evidence import reported
+from cotreat.evidence.folds import EVENTS, ODDS_RATIO, P_VALUE, WIDTH, FoldPrediction
 from cotreat.plots.labels import event, fold, key, regimen_name
 from cotreat.plots.reported_labels import notes, row_names
 from cotreat.plots.reported_predictive import Panel, Row, draw_panel, legend
@@ -32,7 +32,7 @@ HEAD = f"{{seen}}; predicted, {INTERVAL:.0%}"
 """Heading of the numbers at the right."""
 
 
-def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
+def draw(study: Study, model: str, predicted: Sequence[FoldPrediction]) -> Figure:
     """Draw what was left out, one panel a quantity."""
     panels = panels_of(study, predicted)
     tall = [len(panel.rows) for panel in panels]
@@ -56,7 +56,7 @@ def draw(study: Study, model: str, predicted: Sequence[Left]) -> Figure:
     return figure
 
 
-def panels_of(study: Study, predicted: Sequence[Left]) -> list[Panel]:
+def panels_of(study: Study, predicted: Sequence[FoldPrediction]) -> list[Panel]:
     """Return a panel for each quantity that was predicted."""
     numbers = reported.reported_estimates(study)
     names = {} if numbers is None else row_names(numbers)
@@ -70,7 +70,7 @@ def panels_of(study: Study, predicted: Sequence[Left]) -> list[Panel]:
     return found
 
 
-def _row(study: Study, names: dict[str, str], left: Left) -> Row:
+def _row(study: Study, names: dict[str, str], left: FoldPrediction) -> Row:
     name = names.get(left.unit) or regimen_name(study, left.unit)
     half = (left.left, left.right)
     if not np.isfinite(left.left):  # of a p-value only the ends and the middle are known
@@ -78,7 +78,7 @@ def _row(study: Study, names: dict[str, str], left: Left) -> Row:
     return Row(name, (left.value,), (left.lower, left.upper), half, _towards(study, left))
 
 
-def _towards(study: Study, left: Left) -> int:
+def _towards(study: Study, left: FoldPrediction) -> int:
     """Return where a number lies that is no point: a p-value printed as "<" is smaller."""
     below = {claim.id for claim in study.claims if claim.is_below}
     return -1 if left.quantity == P_VALUE and left.unit in below else 0

@@ -14,11 +14,13 @@ from arviz_base.labels import MapLabeller
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cotreat.evidence import patients, reported
+from cotreat.evidence import reported
 from cotreat.plots.labels import fold, key, parameter_name, subject
 from cotreat.plots.view import View
 
 SAMPLE_DIMS = ("chain", "draw")
+OF_EVIDENCE = ("delta", "between", "cluster_z", "sigma", "loss")
+"""Parameters of covariates and clusters, and of adjusted estimates."""
 DRAWS = 500
 """Draws of a chain that a diagnostic picture needs; more only make the lines thicker."""
 
@@ -45,10 +47,9 @@ def variables(view: View) -> list[str]:
         for name in ([known] if known in posterior else _of_treatments(view, known))
     ]
     numbers = reported.reported_estimates(view.study)
-    if numbers is None:
-        return [*own, *patients.parameters(view.study.cells)]
-    tails = [f"tail_{claim.id}" for claim in numbers.p_values]
-    ours = ("sigma", "loss", *numbers.sizes.variables, *tails)
+    shares = () if numbers is None else numbers.sizes.variables
+    tails = () if numbers is None else [f"tail_{claim.id}" for claim in numbers.p_values]
+    ours = (*OF_EVIDENCE, *shares, *tails)
     return [*own, *(name for name in ours if name in posterior)]
 
 

@@ -14,7 +14,7 @@ from cotreat.plots import Picture
 from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name
 from cotreat.plots.style import BLUE, PALE, SKY, VERMILION, label_rows, write_aside
 from cotreat.plots.synergy import TICK_LABELS, TICKS
-from cotreat.priors.sets import in_words
+from cotreat.priors.belief_grid import in_words
 from cotreat.sensitivity.multiverse import FACTORS, HINGES, PRIORS, READING, SENSE, sense_in_words
 from cotreat.study.study import Study
 

@@ -11,7 +11,7 @@ from cotreat.priors import model_data
 if TYPE_CHECKING:
     import pytensor.tensor as pt
 
-    from cotreat.priors.sets import PriorSet
+    from cotreat.priors.prior import PriorSet
 
 
 def state(

@@ -19,9 +19,10 @@ from cotreat.answer import (
     answer,
     beliefs_of_grid,
 )
-from cotreat.models.registry import Model, ModelError, described, rank
+from cotreat.core.errors import ModelError
+from cotreat.models.registry import Model, described, rank
 from cotreat.plots import FIGURES, Picture
-from cotreat.priors.sets import beliefs_of, grid_name
+from cotreat.priors.belief_grid import beliefs_of, grid_name
 from cotreat.report.supplement import FOLDER, Supplement, read_supplement
 from cotreat.results import store
 from cotreat.results.supplementary import (

@@ -16,6 +16,7 @@ from cotreat.answer import AGAINST, FOR, Finding, findings
 from cotreat.audit.overlap import percent
 from cotreat.core.constants import CONTRADICTED
 from cotreat.estimands.estimand import name_of
+from cotreat.evidence.reported_predictive import Prediction
 from cotreat.headline import headline, judged, share
 from cotreat.inference.engines import ENGINES
 from cotreat.plots import STUDY_FIGURES
@@ -26,7 +27,6 @@ from cotreat.report.tables import Table, table
 from cotreat.report.typeset import typeset
 from cotreat.results import store
 from cotreat.results.supplementary import BIAS, COMPARISON, PARTS, SENSITIVITY, Part, Section
-from cotreat.sensitivity.interpretations import Prediction
 from cotreat.study_file import packaged
 
 PLACES = {

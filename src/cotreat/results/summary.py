@@ -26,12 +26,15 @@ from cotreat.estimands.estimand import (
     is_beyond_null,
     name_of,
     subject_of,
+    waist_of,
 )
 from cotreat.evidence import contrasts
 from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import ReportedEstimates, reported_in
+from cotreat.frequentist.fit import fit_frequentist
 from cotreat.frequentist.intervals import intervals
 from cotreat.frequentist.logistic import NO_MAXIMUM, Regression
+from cotreat.inference.record import Fit
 from cotreat.models.registry import Model
 from cotreat.study.regimens import parse
 from cotreat.study.study import Meaning, Study
@@ -102,6 +105,35 @@ def summarise(
         rows += _size_rows(study, prior, posterior)
     table = pd.DataFrame(rows).assign(study=study.id, **labels)
     return table[list(SUMMARY_COLUMNS)]
+
+
+def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
+    """Answer every estimand by the posterior of a fit and by maximum likelihood.
+
+    Parameters
+    ----------
+    thresholds
+        Odds ratios for which P(odds ratio > threshold) is wanted besides P(odds ratio > 1).
+
+    Returns
+    -------
+    pandas.DataFrame
+        What `summarise` returns.
+    """
+    return summarise(
+        fit.study,
+        fit.model,
+        fit.evidence,
+        prior=waist_of(fit.prior),
+        posterior=waist_of(fit.posterior),
+        likelihood=fit_frequentist(fit.study, fit.model, fit.evidence),
+        labels={
+            "model": fit.model.name,
+            "priors": fit.priors.name,
+            "reading": fit.interpretation,
+        },
+        thresholds=thresholds,
+    )
 
 
 def _row(estimand: Estimand, estimator: str, risk_kind: str, availability: str) -> Row:

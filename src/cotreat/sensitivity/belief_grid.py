@@ -7,7 +7,7 @@ import pandas as pd
 
 from cotreat.core.constants import DECIDED, OBSERVED
 from cotreat.inference import laplace
-from cotreat.priors.sets import beliefs_of
+from cotreat.priors.belief_grid import beliefs_of
 from cotreat.sensitivity.multiverse import leading_sense
 from cotreat.study.study import Study
 

@@ -14,10 +14,12 @@ from cotreat.diagnostics import checks
 from cotreat.headline import leader
 from cotreat.inference import laplace
 from cotreat.inference.batch import EFFECTIVE, Answer, Specification, fit_many
-from cotreat.inference.sampling import fit, fit_of, provenance
+from cotreat.inference.sampling import fit_model, fit_of, provenance
 from cotreat.models.registry import Model, described, find_model, is_asked_for
 from cotreat.models.select import models_for
-from cotreat.priors.sets import PriorSet, pairs_sd, prior_set
+from cotreat.priors.belief_grid import pairs_sd
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.results.supplementary import Fits, Say, Section
 from cotreat.sensitivity import multiverse, reverse_bayes
 from cotreat.sensitivity.multiverse import Asked, Base
@@ -139,7 +141,7 @@ def begun(study: Study, fits: Fits, priors: PriorSet, depth: str, seed: int, say
     for (model, reading), tree in fits.items():
         told = study.under(reading)
         if model in models and provenance(tree)["priors"] == priors.name:
-            answer = multiverse.answer_of(tree, told, find_model(model, told))
+            answer = multiverse.answer_of(fit_of(told, find_model(model, told), tree, priors))
             # What needed sequential Monte Carlo a batch may not be able to fit: only it itself can tell.
             is_doubtful = depth == FULL and provenance(tree)["engine"] == "smc"
             if answer is not None:
@@ -153,11 +155,11 @@ def leading_fit(work: Work) -> tuple[xr.DataTree, list[str]]:
     tree = work.fits.get((work.model.name, work.study.reading))
     if tree is None:
         work.say(f"{work.study.id}: {work.model.name}, {work.priors.name} priors …")
-        tree = fit(work.study, work.model.name, work.priors, engine="laplace", seed=work.seed)
-        answer = multiverse.answer_of(tree, work.study, work.model)
+        made = fit_model(work.study, work.model.name, work.priors, engine="laplace", seed=work.seed)
+        tree, answer = made.draws, multiverse.answer_of(made)
         if answer is not None:
             work.known[work.model.name, work.study.reading, work.priors.name] = answer
-    return tree, checks.failures(checks.checks(fit_of(work.study, work.model, tree)))
+    return tree, checks.failures(checks.checks(fit_of(work.study, work.model, tree, work.priors)))
 
 
 # --- What is to be fitted ------------------------------------------------------------------------------
@@ -212,7 +214,7 @@ def _trusted(work: Work, base: Sequence[Specification]) -> list[Specification]:
 
 def sds_of(work: Work) -> list[float]:
     """Return the prior SDs of interactions that are tried, that of the analysis among them."""
-    return sorted({*reverse_bayes.SDS, round(pairs_sd(work.priors, work.model), 6)})
+    return sorted({*reverse_bayes.SDS, round(pairs_sd(work.priors, work.model.parameters), 6)})
 
 
 def with_sd(work: Work, sd: float) -> Specification:

@@ -11,6 +11,7 @@ import xarray as xr
 from arviz_stats.base import array_stats
 
 from cotreat.core.constants import FIXED, IMPLIED, INTERVAL, is_undefined
+from cotreat.core.errors import ModelError
 from cotreat.diagnostics import checks
 from cotreat.estimands.estimand import (
     CONDITIONAL,
@@ -30,10 +31,13 @@ from cotreat.evidence.reported import reported_in
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
 from cotreat.inference.batch import Answer, Specification
-from cotreat.inference.sampling import fit_of, log_evidence, provenance
-from cotreat.models.registry import Model, ModelError, find_model
+from cotreat.inference.record import Fit
+from cotreat.inference.sampling import log_evidence, provenance
+from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
-from cotreat.priors.sets import ALIASES, BELIEFS, PriorSet, grid_name, prior_set
+from cotreat.priors.belief_grid import ALIASES, BELIEFS, grid_name
+from cotreat.priors.prior import PriorSet
+from cotreat.priors.sets import prior_set
 from cotreat.results.supplementary import MULTIVERSE_COLUMNS
 from cotreat.sensitivity.prior_predictive import Induced, with_odds
 from cotreat.study.study import Study
@@ -113,19 +117,20 @@ def grid(study: Study, model: str, *, is_full: bool) -> list[Specification]:
     ]
 
 
-def answer_of(tree: xr.DataTree, study: Study, model: Model) -> Answer | None:
+def answer_of(fit: Fit) -> Answer | None:
     """Return a fit that passes its checks as an answer like those of a batch; None if it fails them."""
-    if checks.failures(checks.checks(fit_of(study, model, tree))):
+    if checks.failures(checks.checks(fit)):
         return None
-    stats, fit = tree["sample_stats"].to_dataset(), provenance(tree)
+    tree = fit.draws
+    stats, used = tree["sample_stats"].to_dataset(), provenance(tree)
     # NUTS has none of its own; sequential Monte Carlo may have run beside it.
     beside = float(stats.attrs.get("log_evidence", np.nan))
     evidence = log_evidence(tree) if "log_evidence" in stats else beside
     k, effective = (float(stats[n]) if n in stats else np.nan for n in ("pareto_k", "effective"))
     waist = waist_of(tree["posterior"].to_dataset())
-    name = str(fit["priors"])
+    name = str(used["priors"])
     verdict = laplace.GOOD if np.isnan(k) else laplace.verdict(k)
-    return Answer(study, model.name, name, k, verdict, effective, evidence, waist)
+    return Answer(fit.study, fit.model.name, name, k, verdict, effective, evidence, waist)
 
 
 # --- What is asked -------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from cotreat.models.build import build
 from cotreat.models.registry import Model
 from cotreat.models.select import priors_for
 from cotreat.priors import model_data
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.results.summary import MAX_UNDEFINED
 from cotreat.study.study import Study
 

@@ -21,7 +21,8 @@ from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.fit import fit_frequentist
 from cotreat.frequentist.intervals import Z, wald
 from cotreat.models.registry import Model
-from cotreat.priors.sets import BELIEFS, PriorSet, believed, of_pairs
+from cotreat.priors.belief_grid import BELIEFS, believed, of_pairs
+from cotreat.priors.prior import PriorSet
 from cotreat.results.summary import LIKELIHOOD
 from cotreat.study.regimens import adds_one
 from cotreat.study.study import Meaning, Study

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.results.supplementary import Fits, Say
 from cotreat.study.study import Study
 

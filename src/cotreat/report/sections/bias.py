@@ -25,7 +25,7 @@ from cotreat.evidence.resolve import resolve
 from cotreat.inference import sampling
 from cotreat.models.registry import Model, described, find_model
 from cotreat.models.select import models_for
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.remarks import OF_DURATION, of_sequences
 from cotreat.results import four_cells
 from cotreat.results.summary import PRINTED, summarise
@@ -136,7 +136,7 @@ def write(
         },
         versions=versions("pymc", "arviz", "jax", "numpy", "scipy"),
     )
-    failed = checks.failures(checks.checks(sampling.fit_of(study, model, tree)))
+    failed = checks.failures(checks.checks(sampling.fit_of(study, model, tree, priors)))
     return write_part(folder / BIAS, part, got.tables, figures, failed)
 
 

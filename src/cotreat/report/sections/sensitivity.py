@@ -9,7 +9,7 @@ from cotreat.core.constants import DECIDED, SEED, STANDARD
 from cotreat.inference.batch import DRAWS
 from cotreat.inference.sampling import provenance
 from cotreat.plots.style import off_screen
-from cotreat.priors.sets import PriorSet
+from cotreat.priors.prior import PriorSet
 from cotreat.report.sections.sensitivity_beliefs import critical_sds_of, grid_of, reverse_bayes_of
 from cotreat.report.sections.sensitivity_choices import hinges_of
 from cotreat.report.sections.sensitivity_weights import induced_of, power_scaling_of

@@ -8,7 +8,7 @@ import pandas as pd
 from cotreat.core.constants import DECIDED, FULL
 from cotreat.headline import share
 from cotreat.inference import laplace
-from cotreat.priors.sets import pairs_sd
+from cotreat.priors.belief_grid import pairs_sd
 from cotreat.results.supplementary import Section
 from cotreat.sensitivity import belief_grid, multiverse, reverse_bayes
 from cotreat.sensitivity.fits import Piece, Plan, Work, pair_in_words, sds_of, with_sd
@@ -97,7 +97,7 @@ def critical_sds_of(work: Work, depth: str, thresholds: Sequence[float]) -> Piec
         work.answers([with_sd(work, sd) for sd in sds])  # all in one batch
         return [{row["pair"]: row["probability"] for row in _at(work, sd)} for sd in sds]
 
-    own = pairs_sd(work.priors, work.model)
+    own = pairs_sd(work.priors, work.model.parameters)
     curve, found = reverse_bayes.critical_sds(
         probabilities, thresholds, sds=sds_of(work), rounds=2 if depth == FULL else 0
     )
