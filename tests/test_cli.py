@@ -1,36 +1,68 @@
-"""The command line as its users meet it: in processes of their own."""
+"""The command line as its users meet it; in this process, except for what a process alone shows."""
 
+import io
 import json
+import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from typer.main import get_command
 
-from cotreat.core.constants import SUMMARY_COLUMNS
+from cotreat import load_study, study_file
+from cotreat.cli import app, main
+from cotreat.cli.options import Depth
+from cotreat.core.constants import DEPTHS, SUMMARY_COLUMNS
+from cotreat.models.registry import MODELS
 from cotreat.results import store
+from cotreat.study_file import packaged
+from cotreat.workflow import analyses
 from tests.conftest import THREE, arms
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("scipy.stats", "statsmodels", "matplotlib", "arviz", "pymc", "jax", "arviz_base")
+SAMPLERS = ("pymc", "pytensor", "jax", "arviz", "arviz_base", "matplotlib", "statsmodels")
+HEAVY = ("scipy.stats", *SAMPLERS)
+COMMANDS = [
+    *("studies", "audit", "cells", "reanalyse", "compare", "sensitivity", "calibrate"),
+    *("report", "schema"),
+]
 
 
-def run(*arguments, cwd=None):
-    command = [sys.executable, "-m", "cotreat.cli", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, timeout=300, check=False
-    )
+class Done(NamedTuple):
+    """What a command gave: exit status, standard output and standard error."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def run_without_parts(*arguments):
-    """Run it without what stands around the fits, which takes longer than the fits."""
-    code = "import sys; from cotreat import around; around.write_parts = lambda *_, **__: None; "
-    code += "from cotreat.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+def run(*arguments, cwd="."):
+    out, err = io.StringIO(), io.StringIO()
+    with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
+        status = main([str(word) for word in arguments])
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def fits_alone(monkeypatch):
+    """Leave out the supplementary analyses, which take longer than the fits."""
+    monkeypatch.setattr(analyses, "write_parts", lambda *_, **__: None)
+
+
+def python(code, **environment):
+    """Run code in a process of its own; return its last line."""
+    own = {**os.environ, **environment}
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, capture_output=True, text=True, check=True, env=own)
+    return process.stdout.splitlines()[-1]
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +75,133 @@ def done(tmp_path_factory):
     )
 
 
+# --- Start -----------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
-    "code",
+    "arguments",
+    [["--help"], ["studies"], ["cells", "isis2"], *(["audit", n] for n in packaged()[:4])],
+    ids=" ".join,
+)
+def test_quick_commands_load_nothing_heavy(arguments):
+    code = f"import sys; from cotreat.cli import main; main({arguments!r}); "
+    assert python(f"{code} print([m for m in {HEAVY!r} if m in sys.modules])") == "[]"
+
+
+def test_import_and_help_load_no_arrays():
+    arrays = ("numpy", "pandas", "scipy", "xarray", "rich", "pydantic", *HEAVY)
+    for code in ("import cotreat, sys", "import sys; from cotreat.cli import main; main(['-h'])"):
+        assert python(f"{code}; print([m for m in {arrays!r} if m in sys.modules])") == "[]"
+
+
+def test_help_takes_half_a_second_at_most():
+    """Of processor time, which others on the machine do not lengthen as they do the wall clock's."""
+    taken = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, "-m", "cotreat.cli", "--help"]
+        process = subprocess.run(command, capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert process.stdout.startswith("Usage: cotreat ")
+    assert min(taken) <= 0.5
+
+
+# --- Completion ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
     [
-        "import cotreat",
-        "from cotreat.cli import main; main(['studies'])",
-        "from cotreat.cli import main; main(['audit', 'isis2'])",
-        "from cotreat.cli import main; main(['audit', 'factor-v-leiden'])",
-        "from cotreat.cli import main; main(['audit', 'sun2024'])",
-        "from cotreat.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        ("cotreat ", set(COMMANDS)),
+        ("cotreat s", {"studies", "sensitivity", "schema"}),
+        ("cotreat audit ", set(packaged())),
+        ("cotreat reanalyse isis2 --interp", {"--interpretation"}),
+        (
+            "cotreat compare sun2024 --interpretation ",
+            {reading.id for reading in load_study("sun2024").readings},
+        ),
+        ("cotreat compare no-such --interpretation ", set()),
+        ("cotreat compare --interpretation ", set()),
+        ("cotreat reanalyse isis2 --model ", set(MODELS)),
+        ("cotreat reanalyse isis2 --depth ", set(DEPTHS)),
+        ("cotreat reanalyse isis2 --engine l", {"laplace"}),
+        ("cotreat reanalyse isis2 --priors grid:neutral-s", {"grid:neutral-strong"}),
+        ("cotreat calibrate isis", {"isis2"}),
+        ("cotreat calibrate dos", {"dose"}),
     ],
 )
-def test_quick_commands_load_nothing_heavy(code):
-    check = f"import sys; print([m for m in {HEAVY!r} if m in sys.modules])"
-    process = subprocess.run(
-        [sys.executable, "-c", f"{code}\n{check}"], capture_output=True, text=True, check=True
-    )
-    assert process.stdout.splitlines()[-1] == "[]"
+def test_completion_offers_names(monkeypatch, line, offered):
+    *words, _ = line.split(" ")
+    monkeypatch.setenv("_COTREAT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(len(words)))
+    assert set(run().stdout.split()) == offered
+
+
+def test_completion_loads_no_sampler():
+    code = "import sys; from cotreat.cli import main; main([]); "
+    code += f"print([m for m in {SAMPLERS!r} if m in sys.modules])"
+    line = {"COMP_WORDS": "cotreat reanalyse sun2024 --interpretation ", "COMP_CWORD": "4"}
+    assert python(code, _COTREAT_COMPLETE="complete_bash", **line) == "[]"
+
+
+def test_completion_can_be_installed():
+    text = run("--help").stdout
+    assert "--install-completion" in text
+    assert "--show-completion" in text
+
+
+# --- Help ------------------------------------------------------------------------------------------
+
+
+def helps() -> Iterator[str]:
+    """Yield the help of everything, in one line each."""
+    for arguments in ([], *([name] for name in COMMANDS)):
+        done = run(*arguments, "--help")
+        assert (done.returncode, done.stderr) == (0, "")
+        yield " ".join(done.stdout.split())
+
+
+def test_each_command_has_help_with_exit_statuses():
+    first, *rest = helps()
+    assert list(get_command(app).commands) == COMMANDS
+    assert "..." not in first.partition("Commands:")[2]  # each line fits
+    for name, text in zip(COMMANDS, rest, strict=True):
+        assert text.startswith(f"Usage: cotreat {name} ")
+        assert "Exit status: 0 done;" in text
+        assert f" {name} " in first
+
+
+def test_help_has_no_banned_phrase():
+    banned = (ROOT / "tests" / "banned.txt").read_text(encoding="utf-8").splitlines()
+    phrases = "|".join(re.escape(line) for line in banned if line and not line.startswith("#"))
+    for text in helps():
+        assert re.findall(rf"\b(?:{phrases})\b", text, re.IGNORECASE) == []
+
+
+def test_the_help_of_reanalyse_describes_every_model():
+    text = " ".join(run("reanalyse", "--help").stdout.split())
+    for model in MODELS.values():
+        assert f"{model.name} {model.sentence}" in text
+
+
+def test_cotreat_alone_shows_help():
+    done = run()
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.strip() == run("--help").stdout.strip()
+
+
+def test_depths_are_those_of_the_analyses():
+    assert tuple(Depth) == DEPTHS
+
+
+def test_version_is_printed():
+    assert re.fullmatch(r"cotreat \d+\.\d+\.\d+\S*\n", run("--version").stdout)
+
+
+# --- Commands that fit nothing ---------------------------------------------------------------------
 
 
 def test_studies_are_listed():
@@ -71,7 +213,7 @@ def test_studies_are_listed():
         "sun2024",
         "sun2024-synthetic",
     ]
-    assert "793 patients, printed numbers only" in lines[3]
+    assert "793 patients, reported estimates only" in lines[3]
     assert "17,187 patients" in lines[1]
 
 
@@ -126,17 +268,69 @@ def test_bad_input_is_one_message_and_status_2(tmp_path):
         (["isis2", "--model", "saturated", "--priors", "sceptical"], "no such parameter"),
         (["isis2", "--priors", "flat"], "no prior set 'flat'"),
         (["isis2", "--model", "probit"], "no model 'probit'; the models are exchangeable"),
-        (["isis2", "--chains", "1"], "'1' is not a whole number from 2 up"),
-        (["isis2", "--draws", "ten"], "'ten' is not a whole number from 100 up"),
+        (["isis2", "--engine", "stan"], "no engine 'stan'; the engines are numpyro"),
+        (["sun2024", "--interpretation", "abstract"], "abstract-wording"),
+        (["isis2", "--chains", "1"], "'--chains': Input should be greater than or equal to 2"),
+        (["isis2", "--draws", "ten"], "'--draws'"),
+        (["isis2", "--depth", "deep"], "'deep' is not one of 'quick', 'standard', 'full'"),
+        (["isis2", "--dep", "quick"], "No such option: --dep (Possible options: --depth"),
+        (["isis2", "--modle", "additive"], "(Possible options: --model)"),
+        ([], "Missing argument 'STUDY'"),
         (["isis2", "--or-threshold", "-1"], "'-1' is not a number above 0"),
+        (["isis2", "--or-threshold", "nan"], "'nan' is not a number above 0"),
+        (["isis2", "--or-threshold", "inf"], "'inf' is not a number above 0"),
     ],
 )
 def test_what_cannot_be_run_is_refused_with_status_2(tmp_path, arguments, says):
     process = run("reanalyse", *arguments, cwd=tmp_path)
     assert process.returncode == 2
     assert says in process.stderr
-    assert "Traceback" not in process.stderr
+    assert process.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_does_not_exist_has_a_suggestion():
+    done = run("reanalyze", "isis2")
+    assert done.returncode == 2
+    assert "No such command 'reanalyze'. Did you mean 'reanalyse'?" in done.stderr
+
+
+def test_cells_of_a_study_without_patients():
+    assert run("cells", "isis2") == (2, "", "cotreat: isis2 has no [patients] or [cells]\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (OSError("No space left"), 1, "cotreat: No space left\n"),
+        (KeyboardInterrupt(), 130, "cotreat: interrupted; the folders of unfinished models are"),
+    ],
+)
+def test_other_errors_have_statuses_of_their_own(monkeypatch, error, status, message):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(study_file, "packaged", fail)
+    done = run("studies")
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith(message)
+
+
+def test_an_unexpected_error_keeps_its_traceback(monkeypatch):
+    def fail():
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(study_file, "packaged", fail)
+    with pytest.raises(ZeroDivisionError):
+        run("studies")
+
+
+@pytest.mark.skipif(not hasattr(study_file, "schema"), reason="the schema is written elsewhere")
+def test_the_schema_is_printed_as_json():
+    done = run("schema")
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == study_file.schema()
+    assert {"study", "outcome", "treatments"} <= json.loads(done.stdout)["properties"].keys()
 
 
 def test_a_reader_who_has_seen_enough_is_no_error():
@@ -155,7 +349,8 @@ def test_an_output_folder_that_is_a_file(tmp_path):
     (tmp_path / "results").write_text("")
     process = run("reanalyse", "isis2", "--model", "additive", "--draws", 100, cwd=tmp_path)
     assert process.returncode == 2
-    assert "Traceback" not in process.stderr
+    assert process.stdout == ""
+    assert "results" in process.stderr
 
 
 @pytest.mark.slow
@@ -190,9 +385,10 @@ def test_report_can_be_written_again_and_shows_every_figure(done):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fits_alone")
 def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
     # Far too few draws: effective sample sizes cannot reach their thresholds.
-    process = run_without_parts(
+    process = run(
         *("reanalyse", "factor-v-leiden", "--model", "interaction", "--draws", 100),
         *("--out", tmp_path, "--quiet"),
     )
@@ -214,16 +410,16 @@ def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
 
 @pytest.mark.slow
 def test_the_answer_of_another_fit_is_called_that(tmp_path):
-    from cotreat import load_study, reanalyse
-    from cotreat.cli.ending import ending
+    from cotreat import reanalyse
+    from cotreat.cli.summary import text_of
 
     isis2, options = load_study("isis2"), {"engine": "laplace", "draws": 1000, "out": tmp_path}
-    first = ending(reanalyse(isis2, "interaction", **options))
-    assert "report's leading fit" not in first
+    first = text_of(reanalyse(isis2, "interaction", **options))
+    assert "report's primary fit" not in first
     bold = reanalyse(isis2, "interaction", "interactions:pessimistic-strong", **options)
-    said = ending(bold)
+    said = text_of(bold)
     whose = (
-        "report's leading fit: model interaction, weak priors; the answer is of it, the table below of the "
+        "The conclusion is of the report's primary fit (model interaction, weak priors); the table below is of the "
         "fit just made:"
     )
     assert f"{whose}\n{bold.answer.sentences[0]}" in said
@@ -234,6 +430,7 @@ def test_the_answer_of_another_fit_is_called_that(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fits_alone")
 def test_a_report_leaves_out_fits_of_other_data(tmp_path):
     text = (ROOT / "src/cotreat/studies/isis2.toml").read_text()
     text = text[: text.index("[[totals]]")]
@@ -241,7 +438,7 @@ def test_a_report_leaves_out_fits_of_other_data(tmp_path):
     for events, model in (("343", "additive"), ("344", "interaction")):
         path.write_text(text.replace("343", events))
         options = ("--engine", "laplace", "--draws", 500, "--out", tmp_path, "--quiet")
-        run_without_parts("reanalyse", path, "--model", model, *options)
+        run("reanalyse", path, "--model", model, *options)
     page = (tmp_path / "isis2" / "report.html").read_text()
     assert "344 / 4292" in page
     assert "those of the model <code>interaction</code>" in page

@@ -892,7 +892,7 @@ def test_numbers_that_are_no_points_are_drawn_as_what_they_are():
 
 
 def test_the_command_refuses_what_is_not_there(tmp_path, capsys):
-    assert main(["compare", "isis2", "--reading", "no-such", "--out", str(tmp_path)]) == 2
+    assert main(["compare", "isis2", "--interpretation", "no-such", "--out", str(tmp_path)]) == 2
     assert "no-such" in capsys.readouterr().err
     assert main(["compare", "isis2", "--priors", "no-such", "--out", str(tmp_path)]) == 2
     assert not list(tmp_path.iterdir())

@@ -55,7 +55,8 @@ def registered(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_model_with_a_new_parameter_needs_one_module_and_one_registration(registered, tmp_path):
+@pytest.mark.usefixtures("registered")
+def test_a_model_with_a_new_parameter_needs_one_module_and_one_registration(tmp_path):
     result = reanalyse(
         load_study("isis2"), "common", engine="laplace", draws=500, thresholds=(1.1,), out=tmp_path
     )
@@ -72,8 +73,8 @@ def test_a_model_with_a_new_parameter_needs_one_module_and_one_registration(regi
         assert text in page
 
 
-@pytest.mark.slow
-def test_its_parameter_is_in_the_figures_under_its_own_name(registered):
+@pytest.mark.usefixtures("registered")
+def test_its_parameter_is_in_the_figures_under_its_own_name():
     from cotreat.plots.labels import parameter_name
 
     assert parameter_name(load_study("isis2"), "theta") == "every combination\nlog odds ratio θ"

@@ -22,7 +22,6 @@ from cotreat.calibration.printing import (
 )
 from cotreat.calibration.printing import published as in_print
 from cotreat.calibration.worlds import WORLDS, Cohort, draw, plain, worlds
-from cotreat.cli import main
 from cotreat.evidence.reported import contradictions, reported_estimates
 from cotreat.inference import batch, laplace
 from cotreat.inference.batch import Specification
@@ -361,21 +360,3 @@ def test_cohorts_are_printed_reanalysed_and_kept(study, tmp_path):
     assert len(pd.read_csv(folder / "rows.csv.gz")) == 9
     assert len(store.read_table(folder / "rates.csv")) == 9
     assert (folder / "rates.png").stat().st_size > 10_000
-
-
-# --- Command ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("target", "said"),
-    [
-        ([], "needs a study of printed numbers"),
-        (["isis2"], "cannot be simulated"),
-        (["sun2024", "--priors", "sceptical"], "takes no --model, --priors"),
-    ],
-)
-def test_what_cannot_be_published_is_refused(target, said, capsys, tmp_path):
-    options = ["--published", "--processes", "1", "--out", str(tmp_path)]
-    assert main(["calibrate", *target, *options]) == 2
-    assert said in capsys.readouterr().err
-    assert not list(tmp_path.iterdir())

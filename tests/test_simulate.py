@@ -8,7 +8,6 @@ import pytest
 import statsmodels.api as sm
 
 from cotreat import load_study
-from cotreat.cli import main
 from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.reported import reported_estimates
 from cotreat.simulate import SIGMA, draw_cohort, simulate, truth_of
@@ -97,10 +96,3 @@ def test_the_packaged_cohort_is_the_one_of_seed_1(study, tmp_path):
     cohort = load_study("sun2024-synthetic")
     assert "sun2024-synthetic" in packaged()
     assert cohort.digest == load_study(path).digest
-
-
-def test_simulate_command(tmp_path, capsys):
-    assert main(["simulate", "sun2024", "--patients", "300", "--out", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.startswith("SYNTHETIC cohort: ")
-    assert main(["simulate", "isis2", "--out", str(tmp_path)]) == 2
-    assert "isis2 cannot be simulated" in capsys.readouterr().err

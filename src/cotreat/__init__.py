@@ -1,18 +1,19 @@
 """Bayesian reanalysis of studies that give treatments in combination and count a yes/no outcome.
 
-The heavy libraries load with the first call that needs them, so that reading and auditing a study
-stays quick.
+Each name loads its module when it is first used, so that reading and auditing a study stay quick.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cotreat.study.study import Study
-from cotreat.study_file import StudyError, load_study, packaged, parse_study
-
 _LAZY = {
+    "Study": "cotreat.study.study",
+    "StudyError": "cotreat.study_file",
     "audit": "cotreat.audit.audit",
     "fit": "cotreat.inference.sampling",
+    "load_study": "cotreat.study_file",
+    "packaged": "cotreat.study_file",
+    "parse_study": "cotreat.study_file",
     "prior_set": "cotreat.priors.sets",
     "reanalyse": "cotreat.workflow.reanalyse",
     "write_report": "cotreat.report",
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from cotreat.inference.sampling import fit
     from cotreat.priors.sets import prior_set
     from cotreat.report import write_report
+    from cotreat.study.study import Study
+    from cotreat.study_file import StudyError, load_study, packaged, parse_study
     from cotreat.workflow.reanalyse import reanalyse
 
 

@@ -1,66 +1,81 @@
-"""The command line: studies, audit, cells, simulate, reanalyse, compare, sensitivity, calibrate, report."""
+"""The command line: a thin command for each step; the heavy libraries load inside the commands."""
 
-import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from typing import Annotated
 
-from cotreat.cli.around import add_compare, add_sensitivity
-from cotreat.cli.calibrating import add_calibrate
-from cotreat.cli.common import EPILOG, INTERRUPTED, OTHER, refuse
-from cotreat.cli.looking import add_audit, add_cells, add_report, add_simulate, add_studies
-from cotreat.cli.reanalysing import add_reanalyse
-from cotreat.core.errors import ModelError
-from cotreat.inference.engines import EngineError
-from cotreat.study.study import ReadingError
-from cotreat.study_file import StudyError
+import typer
+from typer.main import get_command
+
+from cotreat.cli.analyses import compare, sensitivity
+from cotreat.cli.calibrate import calibrate
+from cotreat.cli.common import EXIT_STATUSES, CommandGroup
+from cotreat.cli.inspect import audit, cells, report, schema, studies
+from cotreat.cli.reanalyse import CommandWithModels, reanalyse
+
+app = typer.Typer(
+    cls=CommandGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # Rich takes longer to load than the help takes to print
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+register = app.command(epilog=EXIT_STATUSES)
+register(studies)
+register(audit)
+register(cells)
+app.command(cls=CommandWithModels, epilog=EXIT_STATUSES)(reanalyse)
+register(compare)
+register(sensitivity)
+register(calibrate)
+register(report)
+register(schema)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"cotreat {version('cotreat')}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EXIT_STATUSES)
+def cotreat(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Reanalyse studies that give treatments in combination and count a yes/no outcome.
+
+    Bayesian estimates of risks, odds ratios and the probability of synergy on every scale, shown with the
+    frequentist estimates.
+    """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-    options = parser().parse_args(arguments)
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments
+        Words after ``cotreat``; None stands for those of this process.
+
+    Returns
+    -------
+    int
+        Exit status: 0 done, 1 another error, 2 unusable input, 3 a reported fit failed its checks,
+        130 interrupted.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without β must not end a run
             stream.reconfigure(errors="replace")
     try:
-        return options.run(options)
-    except (StudyError, ModelError, EngineError, ReadingError) as error:
-        return refuse(error)
-    except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        print(f"cotreat: {error}", file=sys.stderr)
-        return OTHER
-    except KeyboardInterrupt:
-        print(
-            "cotreat: interrupted; folders of models not finished are as they were", file=sys.stderr
-        )
-        return INTERRUPTED
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
-    command_line = argparse.ArgumentParser(
-        prog="cotreat",
-        description="Bayesian reanalysis of studies that give treatments in combination and count a "
-        "yes/no outcome: risks, odds ratios, the probability of synergy in every sense of the word, "
-        "beside the frequentist estimates.",
-        epilog=EPILOG,
-    )
-    command_line.add_argument(
-        "--version", action="version", version=f"cotreat {version('cotreat')}"
-    )
-    commands = command_line.add_subparsers(required=True, metavar="COMMAND")
-    add_studies(commands)
-    add_audit(commands)
-    add_cells(commands)
-    add_simulate(commands)
-    add_reanalyse(commands)
-    add_compare(commands)
-    add_sensitivity(commands)
-    add_calibrate(commands)
-    add_report(commands)
-    return command_line
+        get_command(app)(args=arguments, prog_name="cotreat")
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0

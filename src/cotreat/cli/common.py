@@ -1,63 +1,80 @@
-"""What the commands share: exit statuses, kinds of numbers, and how to speak."""
+"""What the commands share: exit statuses, error messages, progress."""
 
-import argparse
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-Commands = Any  # argparse does not name the type of its subparsers
+import typer
+from typer.core import TyperGroup
 
 OTHER = 1
 BAD_INPUT = 2
 FAILED_CHECKS = 3
 INTERRUPTED = 130
 
-STUDY_HELP = "name of a packaged study (see cotreat studies) or path of a study file"
-EPILOG = """exit status: 0 done; 2 the input cannot be used, nothing was written; 3 done, but a reported
-fit failed its checks, which everything written says at its top; 1 anything else, such as a full
-disk; 130 interrupted"""
+EXIT_STATUSES = (
+    "Exit status: 0 done; 1 another error, such as a full disk; 2 the input cannot be used, and "
+    "nothing was written; 3 done, but a reported fit failed its checks, as stated at the top of "
+    "everything written; 130 interrupted."
+)
 
 
-def refuse(error: Exception) -> int:
-    """Say why input cannot be used; return the exit status of that."""
+class CommandGroup(TyperGroup):
+    """The group of commands: each expected error becomes one message and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the user named."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.TyperException):
+            raise
+        except BrokenPipeError:  # the reader of the output closed it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            raise stop(error, OTHER) from error
+        except KeyboardInterrupt as error:
+            unchanged = "interrupted; the folders of unfinished models are unchanged"
+            raise stop(unchanged, INTERRUPTED) from error
+        except _input_errors() as error:
+            raise stop(error) from error
+
+
+def _input_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of unusable input; their modules load only where an error is raised."""
+    from cotreat.core.errors import ModelError
+    from cotreat.inference.engines import EngineError
+    from cotreat.study.study import ReadingError
+    from cotreat.study_file import StudyError
+
+    return StudyError, ModelError, EngineError, ReadingError
+
+
+def stop(error: Exception | str, status: int = BAD_INPUT) -> typer.Exit:
+    """Print why a command cannot go on; return the exit to raise."""
     print(f"cotreat: {error}", file=sys.stderr)
-    return BAD_INPUT
+    return typer.Exit(status)
 
 
-def whole(minimum: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers from a minimum up."""
-
-    def convert(text: str) -> int:
-        if not text.isdecimal() or int(text) < minimum:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} up")
-        return int(text)
-
-    return convert
-
-
-def positive(text: str) -> float:
-    """Read a number above 0."""
+def make_folder(path: Path) -> Path:
+    """Make the folder of results, or stop before anything is fitted."""
     try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise stop(error) from error
+    return path
 
 
-def probability(text: str) -> float:
-    """Read a probability that may decide something."""
-    value = positive(text)
-    if not 0.5 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a probability between 0.5 and 1")
-    return value
+def progress(quiet: bool) -> Callable[[str], None]:
+    """Return the function that reports progress on standard error, or discards it."""
+    return _discard if quiet else print_note
 
 
-def hush(_: str) -> None:
-    """Keep progress to oneself."""
-
-
-def announce(line: str) -> None:
-    """Say a line of progress where it is not in the way of results."""
+def print_note(line: str) -> None:
+    """Print a line on standard error, apart from the results."""
     print(line, file=sys.stderr, flush=True)
+
+
+def _discard(_: str) -> None:
+    """Report no progress."""

@@ -4,14 +4,15 @@ Everything here reads ``risk(…, arm)`` and needs no PyMC, so posterior draws, 
 likelihood fit and raw proportions are all asked alike.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logit
 
@@ -23,13 +24,17 @@ from cotreat.models.registry import Model
 from cotreat.study import regimens
 from cotreat.study.study import NOT_IDENTIFIED, Scale, Study
 
+if TYPE_CHECKING:
+    import xarray as xr
+    from typing_extensions import TypeIs
+
 EVERY = "every ("
 """How the background of a number that a model holds the same on all of them begins."""
 
 ROW_SPACE_TOLERANCE = 1e-6
 
 
-Waist = xr.DataArray | xr.Dataset
+type Waist = xr.DataArray | xr.Dataset
 """Risks by arm; or, of printed numbers, a dataset that also holds conditional risks, the claims'
 coefficients, sizes of arms and the SD of the prognostic score."""
 PARTS = ("risk", CONDITIONAL, "log_ratio", "size", "sigma")
@@ -38,6 +43,11 @@ PARTS = ("risk", CONDITIONAL, "log_ratio", "size", "sigma")
 def waist_of(draws: xr.Dataset) -> xr.Dataset:
     """Return what estimands are asked of, from a group of a fit."""
     return draws[[name for name in PARTS if name in draws]]
+
+
+def _is_array(waist: Waist) -> TypeIs[xr.DataArray]:
+    """Return whether risks come without a dataset around them; does not load xarray."""
+    return not hasattr(waist, "data_vars")
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ class Estimand:
         Where numbers are adjusted for covariates nobody can see, odds ratios and what is made of them
         are conditional on these, as printed; risks and what is made of them are means over them.
         """
-        if isinstance(waist, xr.DataArray):
+        if _is_array(waist):
             return waist
         if self.claim:
             return waist["log_ratio"]
@@ -101,13 +111,15 @@ class Estimand:
         if self.is_crude:
             return "crude"
         array = self.reads(waist)
-        is_conditional = not isinstance(waist, xr.DataArray) and CONDITIONAL in waist
+        is_conditional = not _is_array(waist) and CONDITIONAL in waist
         if is_conditional and not self.needs_risks:
             return "conditional"
         return (array if "risk_kind" in array.attrs else waist["risk"]).attrs["risk_kind"]
 
     def values(self, waist: Waist) -> xr.DataArray:
         """Answer for each draw: the dims of the waist without ``arm``."""
+        import xarray as xr
+
         risk = self.reads(waist)
         if self.claim:
             return xr.ufuncs.exp(risk.sel(claim=self.claim, drop=True))
@@ -366,7 +378,7 @@ class Availability:
         self._study, self._model, self._waist, self._evidence = study, model, waist, evidence
 
     @cached_property
-    def _determined(self) -> "Determination":
+    def _determined(self) -> Determination:
         return Determination(self._study, point_of(self._study, self._waist), self._evidence)
 
     def of(self, estimand: Estimand) -> str:
@@ -491,7 +503,7 @@ def in_row_space(vector: NDArray[np.float64], rows: NDArray[np.float64]) -> bool
 
 def point_of(study: Study, waist: Waist) -> Point:
     """Return the posterior mean; regimens the model is silent on get the mean of the others."""
-    if isinstance(waist, xr.DataArray):
+    if _is_array(waist):
         return Point(_log_odds(study, waist))
     mean = {name: float(waist[name].mean()) for name in ("sigma",) if name in waist}
     dims = [dim for dim in ("chain", "draw") if dim in waist.dims]

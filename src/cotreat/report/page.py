@@ -373,7 +373,7 @@ def _rerun(results: Results) -> str:
     """Return the command that makes the leading fit again."""
     info = results.lead.info
     words = ["cotreat reanalyse", _file(results), f"--model {info['model']}"]
-    words += [f"--reading {info['reading']}", f"--priors {info['priors']}"]
+    words += [f"--interpretation {info['reading']}", f"--priors {info['priors']}"]
     words += [f"--engine {info['engine']}"] if info["engine"] in ENGINES else []
     words += [f"--draws {info['draws']}", f"--chains {info['chains']}", f"--seed {info['seed']}"]
     return " ".join(words)

@@ -1,0 +1,137 @@
+"""The commands of supplementary analyses: compare, sensitivity."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cotreat.cli import completion, options
+from cotreat.cli.common import FAILED_CHECKS, make_folder, progress
+from cotreat.cli.options import RESULTS, WEAK, Depth
+from cotreat.core.constants import SEED
+
+if TYPE_CHECKING:
+    from cotreat.priors.prior import PriorSet
+    from cotreat.results.supplementary import Part
+    from cotreat.study.study import Study
+
+Write = Callable[["PriorSet", Path], Path]
+
+
+def compare(
+    study: options.Study,
+    interpretation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Interpretation of ambiguous statements. Without it: the study's default.",
+            autocompletion=completion.interpretations,
+        ),
+    ] = None,
+    priors: options.Priors = WEAK,
+    depth: Annotated[
+        Depth,
+        typer.Option(
+            help="quick: importance weights alone; standard: refits where importance weights fail, and "
+            "each reported estimate or count left out; full: every unit refitted under every model, "
+            "and sequential Monte Carlo."
+        ),
+    ] = Depth.STANDARD,
+    seed: options.Seed = SEED,
+    out: options.Out = RESULTS,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compare the models of a study: prediction and Bayes factors.
+
+    Fits the models that ask how treatments combine, then computes leave-one-out cross-validation with
+    its unit declared, the prediction of each reported estimate or count from all others, Bayes factors
+    of the interactions with the prior they depend on, and the probability of no interaction. Writes
+    DIR/STUDY/comparison.
+    """
+    from cotreat.study_file import load_study
+
+    record = load_study(study)
+    record = record.under(interpretation) if interpretation else record
+    say = progress(quiet)
+
+    def write(priors: "PriorSet", folder: Path) -> Path:
+        from cotreat.comparison.compare import write
+
+        return write(record, {}, priors, folder, depth=depth.value, seed=seed, say=say)
+
+    _run(record, priors, depth, out / record.id, say, write)
+
+
+def sensitivity(
+    study: options.Study,
+    priors: options.Priors = WEAK,
+    depth: Annotated[
+        Depth,
+        typer.Option(
+            help="quick: the primary model under other priors, and other models; standard: also every "
+            "interpretation and belief, one change at a time; full: interpretations, models and "
+            "priors crossed."
+        ),
+    ] = Depth.STANDARD,
+    seed: options.Seed = SEED,
+    out: options.Out = RESULTS,
+    quiet: options.Quiet = False,
+) -> None:
+    """Analyse the sensitivity to priors and interpretations.
+
+    Fits the primary model, and others, under every belief of a grid, other interpretations and other
+    models; finds which sceptical prior would make a result inconclusive, and measures posterior
+    contraction. Writes DIR/STUDY/sensitivity.
+    """
+    from cotreat.study_file import load_study
+
+    record = load_study(study)
+    say = progress(quiet)
+
+    def write(priors: "PriorSet", folder: Path) -> Path:
+        from cotreat.report.sections.sensitivity import write
+
+        return write(record, {}, priors, folder, depth=depth.value, seed=seed, say=say)
+
+    _run(record, priors, depth, out / record.id, say, write)
+
+
+def _run(
+    study: "Study",
+    priors: str,
+    depth: Depth,
+    folder: Path,
+    say: Callable[[str], None],
+    write: Write,
+) -> None:
+    """Write one supplementary analysis, and print its findings."""
+    from cotreat.models.select import models_for
+    from cotreat.priors.sets import prior_set
+
+    chosen = prior_set(priors, study)
+    models_for(study, chosen)
+    make_folder(folder)
+    # The heavy libraries take seconds to load: all input that can be refused is refused before.
+    say("loading PyMC, JAX and ArviZ …")
+    from cotreat.results.supplementary import read_part
+    from cotreat.workflow.analyses import one_thread
+
+    with one_thread():
+        written = write(chosen, folder)
+    part = read_part(written)
+    heading = f"{study.title}: {part.title.lower()}, {chosen.name} priors, depth {depth.value}"
+    print(_summary(part, heading, written))
+    if part.failed_checks:
+        raise typer.Exit(FAILED_CHECKS)
+
+
+def _summary(part: "Part", heading: str, written: Path) -> str:
+    """Return the text that ends a supplementary analysis: failed checks first."""
+    lines = [f"FAILED CHECKS: do not use these numbers: {line}" for line in part.failed_checks]
+    lines += [heading, *(f"- {line}" for line in part.findings)]
+    absent = [line for line in part.failed if line not in part.failed_checks]
+    lines += [f"NOT ANSWERED: {line}" for line in absent]
+    lines += ["", f"written: {written.as_posix()}"]
+    lines += [f"to add it to report.html: cotreat report {written.parent.as_posix()}"]
+    return "\n".join(lines)

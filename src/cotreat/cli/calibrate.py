@@ -1,0 +1,115 @@
+"""The command that calibrates models by simulation."""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cotreat.cli import completion, options
+from cotreat.cli.common import FAILED_CHECKS, progress, stop
+from cotreat.cli.options import RESULTS, WEAK
+from cotreat.core.constants import REPLICATES, SEED
+
+if TYPE_CHECKING:
+    from cotreat.calibration.parallel import Mapped
+    from cotreat.study.study import Study
+
+PROCESSES = (os.cpu_count() or 1) if find_spec("distributed") else 1
+
+Replicates = Annotated[
+    int, typer.Option(metavar="N", min=20, help="Parameter sets drawn per model.")
+]
+Processes = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Processes on this machine, by Dask (cotreat[dask]) if more than one; the numbers are the same.",
+    ),
+]
+
+
+def calibrate(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|STUDY",
+            help="Name of a model, or name or path of a study. Without it: every model.",
+            autocompletion=completion.models_and_studies,
+            show_default=False,
+        ),
+    ] = "",
+    model: options.Models = None,
+    priors: options.Priors = WEAK,
+    replicates: Replicates = REPLICATES,
+    seed: options.Seed = SEED,
+    processes: Processes = PROCESSES,
+    dask: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Dask scheduler to use instead, such as tcp://host:8786.",
+            show_default=False,
+        ),
+    ] = "",
+    out: options.Out = RESULTS,
+    quiet: options.Quiet = False,
+) -> None:
+    """Calibrate models by simulation (SBC).
+
+    Simulation-based calibration draws parameters from the prior and evidence from the likelihood: if the code is right, the rank of
+    each parameter among draws of its posterior is uniform. Calibrates a MODEL under every kind of
+    evidence, on made-up studies, or the models of a STUDY on its regimens and numbers of patients.
+    Writes DIR/calibration.
+    """
+    from cotreat.calibration import kept
+    from cotreat.calibration.parallel import ScaleError, workers
+
+    folder, say = out / "calibration", progress(quiet)
+    failed = False
+    try:
+        with workers(processes, dask) as mapped:
+            for study, name in kept.wanted(target, model or (), priors):
+                failed |= not _calibrate(study, name, priors, replicates, seed, mapped, folder, say)
+    except ScaleError as error:
+        raise stop(error) from error
+    print(f"written: {folder}")
+    if failed:
+        raise typer.Exit(FAILED_CHECKS)
+
+
+def _calibrate(
+    study: "Study",
+    model: str,
+    priors: str,
+    replicates: int,
+    seed: int,
+    mapped: "Mapped",
+    folder: Path,
+    say: Callable[[str], None],
+) -> bool:
+    """Calibrate one model on one study and write the result; return whether it passes."""
+    from cotreat.calibration import kept
+    from cotreat.calibration.sbc import calibrate
+    from cotreat.priors.sets import prior_set
+
+    found = calibrate(
+        study,
+        model,
+        prior_set(priors, study),
+        replicates=replicates,
+        seed=seed,
+        mapped=mapped,
+        say=partial(_report, say, f"{model} on {study.id}"),
+    )
+    kept.add(folder, found, seed)
+    print(found.sentence, flush=True)
+    return found.passes
+
+
+def _report(say: Callable[[str], None], what: str, done: int, total: int) -> None:
+    say(f"{what}: {done:,} of {total:,}")

@@ -1,0 +1,51 @@
+"""Shell completion of names; nothing here loads a sampler."""
+
+from collections.abc import Iterator
+
+import typer
+
+from cotreat.inference.engines import ENGINES
+
+
+def studies() -> list[str]:
+    """Return the names of the packaged studies."""
+    from cotreat.study_file import packaged
+
+    return list(packaged())
+
+
+def models() -> Iterator[tuple[str, str]]:
+    """Yield the name and the description of each model."""
+    from cotreat.models.registry import MODELS
+
+    return ((model.name, model.sentence) for model in MODELS.values())
+
+
+def models_and_studies() -> list[str]:
+    """Return the names of the models, then those of the packaged studies."""
+    return [*(name for name, _ in models()), *studies()]
+
+
+def priors() -> tuple[str, ...]:
+    """Return the names of the prior sets."""
+    from cotreat.priors.belief_grid import NAMES
+
+    return NAMES
+
+
+def engines() -> list[tuple[str, str]]:
+    """Return the name and the description of each engine."""
+    return list(ENGINES.items())
+
+
+def interpretations(ctx: typer.Context) -> list[str]:
+    """Return the interpretations of the study on the command line; none if it cannot be read."""
+    from cotreat.study_file import StudyError, load_study
+
+    # An option that still lacks its value ends the parsing before the study is assigned.
+    words = [ctx.params.get("study"), *ctx.args]
+    try:
+        study = load_study(next(word for word in words if word))
+    except (StudyError, StopIteration):
+        return []
+    return [interpretation.id for interpretation in study.readings]
