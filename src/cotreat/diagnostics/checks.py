@@ -35,8 +35,7 @@ from cotreat.evidence.prior_conflict import PRIOR_CONFLICT
 from cotreat.evidence.protocol import Evidences
 from cotreat.inference import influence
 from cotreat.inference.laplace import BAD_K, GOOD_K
-from cotreat.inference.record import Fit
-from cotreat.inference.sampling import unsettled
+from cotreat.inference.record import Fit, unsettled
 from cotreat.priors.defaults import BIAS
 from cotreat.study.covariate_patterns import Cells
 

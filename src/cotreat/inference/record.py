@@ -52,3 +52,11 @@ class Fit:
     def posterior(self) -> xr.Dataset:
         """Draws from the posterior."""
         return self.draws["posterior"].to_dataset()
+
+
+def unsettled(posterior: xr.Dataset) -> xr.Dataset:
+    """Leave out the arm sizes that the totals settle: they have no spread to check."""
+    if "size" not in posterior:
+        return posterior
+    spread = posterior["size"].std(("chain", "draw")).values
+    return posterior.assign(size=posterior["size"].sel(present=spread > 1e-9))

@@ -28,7 +28,7 @@ from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, vectorise
 from cotreat.inference.engines import LIBRARIES, EngineError, require_engine
 from cotreat.inference.influence import add_influence
-from cotreat.inference.record import Fit
+from cotreat.inference.record import Fit, unsettled
 from cotreat.inference.vectorise import Draws
 from cotreat.models.build import build
 from cotreat.models.registry import Model, find_model
@@ -471,14 +471,6 @@ def chains_agree(tree: xr.DataTree) -> bool:
     return max(worst) <= CHAINS_APART and all(
         float(v.max()) <= ERROR_BETWEEN for v in error.data_vars.values()
     )
-
-
-def unsettled(posterior: xr.Dataset) -> xr.Dataset:
-    """Leave out the arm sizes that the totals settle: they have no spread to check."""
-    if "size" not in posterior:
-        return posterior
-    spread = posterior["size"].std(("chain", "draw")).values
-    return posterior.assign(size=posterior["size"].sel(present=spread > 1e-9))
 
 
 def log_mean_exp(logs: np.ndarray) -> float:
