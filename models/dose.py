@@ -18,6 +18,9 @@ for result in analysis.results:
     about = table.estimand.str.contains(" vs not TAC]", regex=False)
     about |= table.estimand.str.startswith("size[all with")
     print(f"\n{result.model}\n{table[about][columns].to_string(index=False)}")
-    print(*(line for line in result.remarks if "infer" in line or "immortal" in line), sep="\n")
+    print(
+        *(one for one in result.caveats if one.subject in ("not reported", "immortal-time bias")),
+        sep="\n",
+    )
 
 sys.exit(3 if analysis.failed else 0)

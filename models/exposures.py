@@ -7,7 +7,7 @@ reri_or stands in for the risk-additive family if the diseases are rare.
 import sys
 
 from cotreat import load_study, reanalyse
-from cotreat.headline import agreements
+from cotreat.results.headline import agreements
 
 failed = False
 for name in ("oral-cancer", "factor-v-leiden"):
@@ -17,6 +17,6 @@ for name in ("oral-cancer", "factor-v-leiden"):
     rows = table[table.estimand.str.startswith(("reri_or", "ror"))]
     columns = ["estimator", "estimand", "estimate", "lower", "upper", "interval", "probability"]
     print(rows[columns].to_string(index=False))
-    print(*agreements(table), *analysis.leader.remarks, sep="\n")
+    print(*agreements(table), *analysis.leader.caveats, sep="\n")
 
 sys.exit(3 if failed else 0)

@@ -7,7 +7,7 @@ expects interactions half the size of effects.
 import sys
 
 from cotreat import load_study, reanalyse
-from cotreat.headline import agreements
+from cotreat.results.headline import agreements
 
 study = load_study("isis2")
 analysis = reanalyse(study, ["interaction"], say=print)
@@ -15,6 +15,6 @@ analysis = reanalyse(study, ["interaction"], say=print)
 table = analysis.leader.summary
 judged = table[table.estimand.str.contains(":") & table.probability.notna()]
 print(judged[["estimand", "scale", "probability", "prior_probability"]].to_string(index=False))
-print(*agreements(table), *analysis.leader.remarks, sep="\n")
+print(*agreements(table), *analysis.leader.caveats, sep="\n")
 
 sys.exit(3 if analysis.failed else 0)

@@ -32,6 +32,6 @@ for drug in ("CYC", "MMF"):
 shown = by_regimen.loc[["risk_difference[TAC+CYC vs CYC]", "nnt[TAC+CYC vs CYC]", "ic[TAC:CYC]"]]
 columns = ["estimator", "background", "risk_kind", "availability", "estimate", "lower", "upper"]
 print(shown[columns].to_string())
-print(*analysis.leader.remarks, sep="\n")
+print(*analysis.leader.caveats, sep="\n")
 
 sys.exit(3 if analysis.failed else 0)

@@ -10,6 +10,7 @@ import sys
 from cotreat import load_study, parse_study, reanalyse
 
 PRINTED = """
+format = 1
 study = { id = "printed-subgroups", title = "MADE UP: subgroups in print", design = "cohort", source = "made up", inclusion = "any(TAC, CYC, MMF)" }
 outcome = { name = "complete renal response", direction = "benefit" }
 treatments = { TAC = { name = "tacrolimus" }, CYC = { name = "cyclophosphamide" }, MMF = { name = "mycophenolate mofetil" } }
@@ -19,9 +20,9 @@ totals = [
   { patients = "TAC", n = 244 },
   { patients = "not TAC", n = 549 },
 ]
-claims = [
-  { id = "mild", kind = "odds_ratio", sets = ["TAC and activity.mild", "not TAC and activity.mild"], value = 1.60, ci = [0.85, 3.01], adjusted = true, model = "mild", source = "made up" },
-  { id = "severe", kind = "odds_ratio", sets = ["TAC and activity.severe", "not TAC and activity.severe"], value = 3.90, ci = [2.30, 6.61], adjusted = true, model = "severe", source = "made up" },
+reported = [
+  { id = "mild", kind = "odds_ratio", contrast = "TAC and activity.mild vs not TAC and activity.mild", value = 1.60, ci = [0.85, 3.01], adjusted = true, model = "mild", source = "made up" },
+  { id = "severe", kind = "odds_ratio", contrast = "TAC and activity.severe vs not TAC and activity.severe", value = 3.90, ci = [2.30, 6.61], adjusted = true, model = "severe", source = "made up" },
 ]
 """
 
@@ -34,6 +35,6 @@ for study in (parse_study(PRINTED), load_study("sun2024-synthetic")):
     own |= table.estimand.str.startswith("odds_ratio[TAC and") & (table.estimator != "prior")
     columns = ["estimator", "estimand", "availability", "estimate", "lower", "upper", "interval"]
     print(f"\n{study.title}\n{table[own][columns].to_string(index=False)}")
-    print(*analysis.leader.remarks, sep="\n")
+    print(*analysis.leader.caveats, sep="\n")
 
 sys.exit(3 if failed else 0)

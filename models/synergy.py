@@ -7,7 +7,7 @@ prior, and each reading beside its log evidence.
 import sys
 
 from cotreat import load_study, reanalyse
-from cotreat.headline import agreements, judged
+from cotreat.results.headline import agreements, judged
 
 study = load_study("sun2024")
 analysis = reanalyse(study, say=print)

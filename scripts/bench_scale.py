@@ -24,6 +24,7 @@ LEVELS = {"sex": 2, "smoker": 2, "prior_event": 2, "diabetes": 2, "stage": 3, "r
 SHARES = {"a": 0.4, "b": 0.55, "c": 0.45}
 COLUMNS = len(LEVELS) + len(SHARES) + 1
 STUDY = """
+format = 1
 study = { id = "scale", title = "Made up", design = "cohort", source = "made up" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "a" }, B = { name = "b" }, C = { name = "c" } }

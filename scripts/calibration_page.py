@@ -16,7 +16,7 @@ from cotreat.calibration.worlds import (
     SYNERGISTIC,
     WORLDS,
 )
-from cotreat.study_file import load_study
+from cotreat.study_file.reader import load_study
 
 FOLDER = Path(__file__).parents[1] / "results" / "calibration"
 STUDY = "sun2024"

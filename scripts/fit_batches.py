@@ -22,6 +22,7 @@ REFERENCE = Path(__file__).parent.parent / "tests" / "reference"
 REGIMENS, SIZES, RISKS = ("none", "A", "B", "A+B"), (100, 90, 80, 70), (0.15, 0.25, 0.3, 0.5)
 ARM = '{{ regimen = "{}", n = {}, events = {} }},'
 TABLE = """
+format = 1
 study = { id = "two", title = "Two by two", design = "cohort", source = "made up" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "A" }, B = { name = "B" } }

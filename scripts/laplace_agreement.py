@@ -32,7 +32,7 @@ from cotreat.models.build import build
 from cotreat.models.registry import find_model
 from cotreat.models.select import models_for, priors_for
 from cotreat.priors.sets import prior_set
-from cotreat.study_file import packaged
+from cotreat.study_file.reader import packaged
 
 OUT = Path(__file__).parents[1] / "results" / "laplace"
 WANTED = 40_000

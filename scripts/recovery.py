@@ -78,11 +78,11 @@ FOUR = ("CYC", "MMF", "TAC+CYC", "TAC+MMF")
 """The arms of the printed combination odds ratios."""
 PRINTED = (REGRESSIONS["tacrolimus"], REGRESSIONS["combinations"])
 CLAIMS = {
-    "tac": ('sets = ["TAC", "not TAC"]', "tacrolimus"),
-    "tac-cyc-vs-cyc": ('regimens = ["TAC+CYC", "CYC"]', "combinations"),
-    "tac-mmf-vs-cyc": ('regimens = ["TAC+MMF", "CYC"]', "combinations"),
-    "tac-cyc-vs-mmf": ('regimens = ["TAC+CYC", "MMF"]', "combinations"),
-    "tac-mmf-vs-mmf": ('regimens = ["TAC+MMF", "MMF"]', "combinations"),
+    "tac": ('contrast = "TAC vs not TAC"', "tacrolimus"),
+    "tac-cyc-vs-cyc": ('contrast = "TAC+CYC vs CYC"', "combinations"),
+    "tac-mmf-vs-cyc": ('contrast = "TAC+MMF vs CYC"', "combinations"),
+    "tac-cyc-vs-mmf": ('contrast = "TAC+CYC vs MMF"', "combinations"),
+    "tac-mmf-vs-mmf": ('contrast = "TAC+MMF vs MMF"', "combinations"),
 }
 """Meaning and regression of each claim, by its id in the flagship's study file."""
 OBSERVED_RATIOS = (
@@ -252,6 +252,8 @@ def print_cohort(truth: Truth, rng: np.random.Generator) -> Printing | None:
 
 
 STUDY = """
+format = 1
+
 [study]
 id = "{id}"
 title = "Simulated as the flagship"
@@ -285,7 +287,7 @@ n = {off}
 source = "simulated"
 {claims}"""
 CLAIM = """
-[[claims]]
+[[reported]]
 id = "{id}"
 kind = "odds_ratio"
 {meaning}

@@ -45,6 +45,7 @@ INFERRED = ("TAC.low", "not TAC")
 COVERAGE_BAR, WIDTH_BAR = 0.90, 0.7
 
 STUDY = """
+format = 1
 study = {{ id = "cohort-{at}", title = "Simulated", design = "cohort", source = "scripts/recovery_dose.py", inclusion = "any(TAC, CYC, MMF)" }}
 outcome = {{ name = "response", direction = "benefit" }}
 totals = [
@@ -52,7 +53,7 @@ totals = [
   {{ patients = "TAC", n = {on} }},
   {{ patients = "not TAC", n = {off} }},
 ]
-claims = [
+reported = [
 {claims}
 ]
 [treatments]
@@ -61,7 +62,7 @@ CYC = {{ name = "cyclophosphamide" }}
 MMF = {{ name = "mycophenolate mofetil" }}
 """
 CLAIM = (
-    '  {{ id = "{id}", kind = "odds_ratio", sets = {sets}, value = {value}, ci = [{lower}, {upper}], '
+    '  {{ id = "{id}", kind = "odds_ratio", contrast = "{contrast}", value = {value}, ci = [{lower}, {upper}], '
     'adjusted = true, model = "{id}", source = "simulated" }},'
 )
 Truth = dict[str, Any]
@@ -132,7 +133,9 @@ def print_cohort(truth: Truth, rng: np.random.Generator, at: int) -> Study | Non
         ends = np.exp(fitted.params[0] + shift + np.array([0, -half, half]))
         value, lower, upper = (f"{end:.2f}" for end in ends)
         claims.append(
-            CLAIM.format(id=name, sets=json.dumps(words), value=value, lower=lower, upper=upper)
+            CLAIM.format(
+                id=name, contrast=" vs ".join(words), value=value, lower=lower, upper=upper
+            )
         )
     text = STUDY.format(
         at=at,

@@ -104,14 +104,14 @@ CRUDE = ("tac", "tac-cyc-vs-cyc", "product-tac-cyc")
 P_VALUES = ("mutual-tac-cyc", "mutual-tac-mmf")
 """Numbers whose p-value is printed too, as ``p-…``."""
 MEANINGS = {
-    "tac": 'sets = ["TAC", "not TAC"]',
-    "tac-cyc-vs-cyc": 'regimens = ["TAC+CYC", "CYC"]',
-    "tac-mmf-vs-cyc": 'regimens = ["TAC+MMF", "CYC"]',
-    "tac-cyc-vs-mmf": 'regimens = ["TAC+CYC", "MMF"]',
-    "tac-mmf-vs-mmf": 'regimens = ["TAC+MMF", "MMF"]',
-    "product-tac-cyc": 'product = ["TAC", "CYC"]',
-    "mutual-tac-cyc": 'products = [["TAC", "CYC"], ["TAC", "MMF"]]',
-    "mutual-tac-mmf": 'products = [["TAC", "MMF"], ["TAC", "CYC"]]',
+    "tac": 'contrast = "TAC vs not TAC"',
+    "tac-cyc-vs-cyc": 'contrast = "TAC+CYC vs CYC"',
+    "tac-mmf-vs-cyc": 'contrast = "TAC+MMF vs CYC"',
+    "tac-cyc-vs-mmf": 'contrast = "TAC+CYC vs MMF"',
+    "tac-mmf-vs-mmf": 'contrast = "TAC+MMF vs MMF"',
+    "product-tac-cyc": 'contrast = "TAC x CYC"',
+    "mutual-tac-cyc": 'contrast = "TAC x CYC | TAC x MMF"',
+    "mutual-tac-mmf": 'contrast = "TAC x MMF | TAC x CYC"',
 }
 EVENTS = "events[all]"
 RATIOS = (*MEANINGS, *(f"{name}-crude" for name in CRUDE))
@@ -131,12 +131,13 @@ def numbers_of(n: Iterable[float]) -> ReportedEstimates:
         ),
     ]
     claims = "".join(
-        f'[[claims]]\nid = "{own}"\n{kind}\n{MEANINGS[name]}\nadjusted = {str(adjusted).lower()}\n'
+        f'[[reported]]\nid = "{own}"\n{kind}\n{MEANINGS[name]}\nadjusted = {str(adjusted).lower()}\n'
         f'model = "{model[name] if adjusted else "crude"}"\nsource = "simulated"\n'
         for own, kind, name, adjusted in tables
     )
     total = round(sum(n))
     text = (
+        "format = 1\n"
         'study = { id = "operator", title = "Simulated", design = "cohort", source = "simulated", '
         'inclusion = "any(TAC, CYC, MMF)" }\n'
         'outcome = { name = "response", direction = "benefit" }\n'

@@ -14,6 +14,8 @@ from cotreat.results.summary import summarise
 prepare_jax()
 
 THREE = """
+format = 1
+
 [study]
 id = "three"
 title = "Three drugs, made up for the tests"

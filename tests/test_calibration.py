@@ -16,7 +16,7 @@ from cotreat.calibration.kept import jobs, stale, template, template_path
 from cotreat.calibration.parallel import workers
 from cotreat.calibration.replicates import RANKED, Job, evidence, parts_of, truths, worked_out
 from cotreat.calibration.sbc import MOST_DROPPED, calibrate
-from cotreat.calibration.uniformity import Uniformity, holm
+from cotreat.calibration.uniformity import Uniformity, holm, p_value_by_arviz
 from cotreat.cli import main
 from cotreat.core.errors import ModelError
 from cotreat.evidence import reported, reported_likelihood
@@ -29,10 +29,10 @@ from cotreat.results import store
 ROOT = Path(__file__).parents[1]
 RESULTS, SCRIPTS = ROOT / "results" / "calibration", ROOT / "scripts"
 UNSIGNED = """
-[[claims]]
+[[reported]]
 id = "p-ab"
 kind = "p_value"
-product = ["A", "B"]
+contrast = "A x B"
 value = 0.04
 adjusted = false
 source = "made up"
@@ -47,6 +47,17 @@ def test_p_values_of_uniform_ranks_are_uniform():
     rng = np.random.default_rng(2)
     p = [rule.p_value(rng.integers(0, 100, 300)) for _ in range(1000)]
     assert stats.kstest(p, "uniform").pvalue > 0.01
+
+
+def test_the_exact_p_value_orders_ranks_as_that_of_arviz_does():
+    rule = Uniformity.of(300, 99)
+    every = np.random.default_rng(5).integers(0, 100, (400, 300))
+    exact = np.array([rule.p_value(ranks) for ranks in every])
+    other = np.array([p_value_by_arviz(ranks, 99) for ranks in every])
+    assert stats.spearmanr(exact, other).statistic > 0.85
+    assert 0.02 < (other <= 0.05).mean() < 0.12
+    far = np.floor(100 * np.random.default_rng(6).beta(1.0, 0.8, 1000)).astype(int)
+    assert p_value_by_arviz(far, 99) < 0.001
 
 
 @pytest.mark.parametrize("level", [0.9, 0.99])

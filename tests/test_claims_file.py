@@ -10,9 +10,11 @@ from cotreat.evidence.arm_sizes import Polytope, sizes_of
 from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.reported import contradictions, is_used, reported_estimates
 from cotreat.study.study import Claim, Meaning, Printed, ReadingError, Study
-from cotreat.study_file import StudyError, load_study, parse_study
+from cotreat.study_file.reader import StudyError, load_study, parse_study
 
 HEAD = """
+format = 1
+
 [study]
 id = "trio"
 title = "Three drugs, of which nobody saw a count by regimen"
@@ -42,10 +44,10 @@ n = 150
 """
 
 RATIO = """
-[[claims]]
+[[reported]]
 id = "tac"
 kind = "odds_ratio"
-sets = ["TAC", "not TAC"]
+contrast = "TAC vs not TAC"
 value = 2.00
 ci = [1.25, 3.20]
 adjusted = true
@@ -54,10 +56,10 @@ source = "abstract"
 """
 
 P_VALUE = """
-[[claims]]
+[[reported]]
 id = "p-tac-cyc"
 kind = "p_value"
-product = ["TAC", "CYC"]
+contrast = "TAC x CYC"
 value = 0.040
 sign = "+"
 adjusted = true
@@ -87,27 +89,28 @@ events = 32
 
 TEXT = "a text that is not empty"
 P = 'a number above 0 and at most 1, or as text "<0.001"'
-RATIO_KEYS = (
-    "id, kind, regimens, sets, trend, product, adjusted_product, products, about, adjusted, model, "
-    "source, value, ci, level, interval"
-)
+RATIO_KEYS = "id, kind, contrast, adjusted, model, source, value, ci, level, interval"
 P_KEYS = RATIO_KEYS.replace("ci, level, interval", "sign")
-MEANS_KEYS = "regimens, sets, trend, product, adjusted_product, products, about, model"
-ONE_MEANING = (
-    'must have exactly one of regimens = ["A+B", "none"] or sets = ["A", "not A"], '
-    "or of trend, product, adjusted_product, products or about"
+MEANS_KEYS = "contrast, model"
+CONTRAST = (
+    'a contrast such as "A+B vs B", "A vs not A", "all with A vs all with B", '
+    '"not A < A and not B < A and B", "A x B", "A x B | treatments", "A x B | A x C", '
+    '"unspecified: WORDS"'
 )
 SHARE = "the sides share patients; they must be disjoint"
 NOT_INDEPENDENT = "its columns are not independent, so no regression has that coefficient"
 FORBIDDEN = "none is forbidden by study.inclusion = 'any(TAC, CYC, MMF)'"
 SKEWED = (
     "(1.25, 3.9) is not symmetric about 2 on the log scale (its middle is 2.208), as a Wald interval "
-    'is; mend a digit, or say interval = "profile" or "exact"'
+    'is; correct a digit, or write interval = "profile" or "exact"'
 )
 ALL_TOTAL = 'so nothing says how many patients they are; print the number of patients = "all"'
 READING_ID = "lower-case letters, digits, - and _ (it names a folder)"
-MEANS = 'a table of claims and what they mean here, such as { p1 = { product = ["A", "B"] } }'
-ONE_DEFAULT = "readings: exactly one must say default = true"
+MEANS = (
+    "a table of ids of reported estimates, each with its contrast here, such as "
+    '{ p1 = { contrast = "A x B" } }'
+)
+ONE_DEFAULT = "interpretations: exactly one must say default = true"
 
 
 def swap(*edits: tuple[str, str], text: str = TRIO) -> str:
@@ -123,8 +126,8 @@ def p_value(written: str) -> str:
 
 
 def meaning(written: str) -> str:
-    """Write the meaning of claims[2], the p-value."""
-    return swap(('product = ["TAC", "CYC"]', written))
+    """Write the meaning of reported[2], the p-value."""
+    return swap(('contrast = "TAC x CYC"', written))
 
 
 def total(patients: str, n: int, events: int | None = None) -> str:
@@ -138,21 +141,21 @@ def with_totals(*totals: str) -> str:
 
 def ratio(name: str, about: str, value: str, ci: str, more: str = 'model = "combined"') -> str:
     return (
-        f'\n[[claims]]\nid = "{name}"\nkind = "odds_ratio"\n{about}\n'
+        f'\n[[reported]]\nid = "{name}"\nkind = "odds_ratio"\n{about}\n'
         f'value = {value}\nci = {ci}\n{more}\nsource = "table 2"\n'
     )
 
 
-def mixed(*parts: str, about: str = 'regimens = ["TAC+MMF", "CYC"]') -> str:
+def mixed(*parts: str, about: str = 'contrast = "TAC+MMF vs CYC"') -> str:
     """Count three regimens and print an odds ratio, by default against one that is not counted."""
     return HEAD + ARMS + "".join(parts) + ratio("m", about, "2.00", "[1.00, 4.00]")
 
 
 def reading(name: str, means: str = "", *, default: bool = False) -> str:
     return (
-        f'\n[[readings]]\nid = "{name}"\nwords = "as {name} says"\n'
+        f'\n[[interpretations]]\nid = "{name}"\nwords = "as {name} says"\n'
         + "default = true\n" * default
-        + (f"[readings.means]\n{means}\n" if means else "")
+        + (f"[interpretations.means]\n{means}\n" if means else "")
     )
 
 
@@ -161,10 +164,10 @@ def four(last: str, more: str = 'model = "combined"', more_of_last: str = "") ->
     return (
         HEAD
         + TOTALS
-        + ratio("a", 'regimens = ["TAC+CYC", "CYC"]', "2.00", "[1.00, 4.00]", more)
-        + ratio("b", 'regimens = ["TAC+MMF", "CYC"]', "3.00", "[1.50, 6.00]", more)
-        + ratio("c", 'regimens = ["TAC+CYC", "MMF"]', "2.50", "[1.25, 5.00]", more)
-        + ratio("d", 'regimens = ["TAC+MMF", "MMF"]', *last.split(" ", 1), more + more_of_last)
+        + ratio("a", 'contrast = "TAC+CYC vs CYC"', "2.00", "[1.00, 4.00]", more)
+        + ratio("b", 'contrast = "TAC+MMF vs CYC"', "3.00", "[1.50, 6.00]", more)
+        + ratio("c", 'contrast = "TAC+CYC vs MMF"', "2.50", "[1.25, 5.00]", more)
+        + ratio("d", 'contrast = "TAC+MMF vs MMF"', *last.split(" ", 1), more + more_of_last)
     )
 
 
@@ -173,7 +176,7 @@ CONTRADICTION = "d is printed as 4.75 (2.38–9.50), but a, b, c make it 3.75, b
 
 
 def bad_p(shown: str) -> tuple[str, ...]:
-    return (f"claims[2].value: is {shown}; it must be {P}",)
+    return (f"reported[2].value: is {shown}; it must be {P}",)
 
 
 def told(where: str, label: str) -> tuple[str, ...]:
@@ -188,23 +191,23 @@ def no_sizes(words: str, *, everywhere: bool = False) -> tuple[str, ...]:
 NUMBERS = {
     "interval without its estimate": (
         swap(("[1.25, 3.20]", "[2.25, 3.20]")),
-        ("claims[1].ci: (2.25, 3.20) does not hold the estimate 2.00",),
+        ("reported[1].ci: (2.25, 3.20) does not contain the estimate 2.00",),
     ),
     "no interval": (
         swap(("ci = [1.25, 3.20]\n", "")),
-        ("claims[1].ci: missing; it must be [lower, upper] with 0 < lower < upper",),
+        ("reported[1].ci: missing; it must be [lower, upper] with 0 < lower < upper",),
     ),
     "asymmetric Wald interval of a model": (
         swap(("3.20", "3.90")),
-        (f"claims[1].ci: {SKEWED}",),
+        (f"reported[1].ci: {SKEWED}",),
     ),
     "unknown interval": (
         swap(("[1.25, 3.20]", '[1.25, 3.20]\ninterval = "score"')),
-        ('claims[1].interval: is \'score\'; it must be "wald" or "profile" or "exact"',),
+        ('reported[1].interval: is \'score\'; it must be "wald" or "profile" or "exact"',),
     ),
     "sign of an odds ratio": (
         swap(("value = 2.00", 'value = 2.00\nsign = "+"')),
-        (f"claims[1].sign: unknown key; known are {RATIO_KEYS}",),
+        (f"reported[1].sign: unknown key; known are {RATIO_KEYS}",),
     ),
     "p-value 0": (p_value("0"), bad_p("0")),
     "p-value above 1": (p_value("1.2"), bad_p("1.2")),
@@ -220,179 +223,177 @@ NUMBERS = {
     "p-value in words": (p_value('"NS"'), bad_p("'NS'")),
     "interval of a p-value": (
         p_value("0.040\nci = [1.0, 2.0]"),
-        ("claims[2].ci: a p-value has no interval; leave it out",),
+        ("reported[2].ci: a p-value has no interval; leave it out",),
     ),
     "level of a p-value": (
         p_value("0.040\nlevel = 0.9"),
-        (f"claims[2].level: unknown key; known are {P_KEYS}",),
+        (f"reported[2].level: unknown key; known are {P_KEYS}",),
     ),
     "bad sign": (
         swap(('sign = "+"', 'sign = "positive"')),
-        ('claims[2].sign: is \'positive\'; it must be "+" or "-"',),
+        ('reported[2].sign: is \'positive\'; it must be "+" or "-"',),
     ),
     "sign as a number": (
         swap(('sign = "+"', "sign = 1")),
-        ('claims[2].sign: is 1; it must be "+" or "-"',),
+        ('reported[2].sign: is 1; it must be "+" or "-"',),
     ),
     # What else such a claim must have depends on its kind: nothing may be said about sign and ci.
     "misspelt kind": (
         swap(('"p_value"', '"p-value"')),
-        ('claims[2].kind: is \'p-value\'; it must be "odds_ratio" or "p_value" or "p_trend"',),
+        ('reported[2].kind: is \'p-value\'; it must be "odds_ratio" or "p_value" or "p_trend"',),
     ),
     "kind is a list": (
         swap(('"p_value"', '["p_value"]')),
-        ('claims[2].kind: is [\'p_value\']; it must be "odds_ratio" or "p_value" or "p_trend"',),
+        ('reported[2].kind: is [\'p_value\']; it must be "odds_ratio" or "p_value" or "p_trend"',),
     ),
     "no source": (
         HEAD + TOTALS + RATIO + P_VALUE.replace('source = "abstract"\n', ""),
-        (f"claims[2].source: missing; it must be {TEXT}",),
+        (f"reported[2].source: missing; it must be {TEXT}",),
     ),
-    "id twice": (TRIO + P_VALUE, ("claims[3].id: p-tac-cyc stands in a claim above",)),
+    "id twice": (TRIO + P_VALUE, ("reported[3].id: p-tac-cyc is the id of an estimate above",)),
     "model partly adjusted": (
         swap(('adjusted = true\nmodel = "products"', 'model = "main"')),
-        ("claims: of model 'main' some are adjusted and others not; one regression is either",),
+        ("reported: of model 'main' some are adjusted and others not; one regression is either",),
     ),
     "claim is no table": (
-        "claims = [1]\n" + HEAD + TOTALS,
-        (f"claims[1]: must be a table with the keys {RATIO_KEYS}",),
+        "reported = [1]\n" + HEAD + TOTALS,
+        (f"reported[1]: must be a table with the keys {RATIO_KEYS}",),
     ),
     "claims are a table": (
-        HEAD + TOTALS + RATIO.replace("[[claims]]", "[claims]"),
-        ("claims: must be a list of tables, each begun by [[claims]]",),
+        HEAD + TOTALS + RATIO.replace("[[reported]]", "[reported]"),
+        ("reported: must be a list of tables, each begun by [[reported]]",),
     ),
     "empty list of claims": (
-        "claims = []\n" + HEAD + TOTALS,
+        "reported = []\n" + HEAD + TOTALS,
         (
             "arms: at least two regimens must have patients; write one [[arms]] for each of them, "
-            "or [[claims]] for what was printed",
+            "or [[reported]] for each published estimate",
         ),
     ),
 }
 
 MEANINGS = {
-    "no meaning": (meaning(""), (f"claims[2]: {ONE_MEANING}",)),
-    "two meanings": (
-        meaning('product = ["TAC", "CYC"]\nsets = ["TAC", "not TAC"]'),
-        (f"claims[2]: {ONE_MEANING}",),
+    "no contrast": (
+        meaning(""),
+        (f"reported[2].contrast: missing; it must be {CONTRAST}",),
     ),
-    "a meaning and words": (
-        meaning('product = ["TAC", "CYC"]\nabout = "synergy"'),
-        (f"claims[2]: {ONE_MEANING}",),
+    "a contrast and a key of version 0.1": (
+        meaning('contrast = "TAC x CYC"\nabout = "synergy"'),
+        ('reported[2].about: is now contrast = "unspecified: synergy"',),
     ),
-    "about nothing": (
-        meaning('about = " "'),
-        ("claims[2].about: is ' '; it must be words, for a number that is shown and not used",),
+    "unspecified, without words": (
+        meaning('contrast = "unspecified: "'),
+        (f"reported[2].contrast: is 'unspecified:'; it must be {CONTRAST}",),
     ),
     "unknown treatment in regimens": (
-        meaning('regimens = ["TAC+AZA", "CYC"]'),
-        ("claims[2].regimens: unknown treatment AZA; the treatments are TAC, CYC, MMF",),
+        meaning('contrast = "TAC+AZA vs CYC"'),
+        ("reported[2].contrast: unknown treatment AZA; the treatments are TAC, CYC, MMF",),
     ),
     "unknown treatment in sets": (
-        meaning('sets = ["AZA", "not TAC"]'),
-        ("claims[2].sets: 'AZA' names AZA; the treatments are CYC, MMF, TAC",),
+        meaning('contrast = "AZA vs not TAC"'),
+        ("reported[2].contrast: 'AZA' names AZA; the treatments are CYC, MMF, TAC",),
     ),
     "unknown treatment in a product, one near": (
-        meaning('product = ["TAC", "MMV"]'),
-        ("claims[2].product: unknown treatment MMV; did you mean MMF?",),
+        meaning('contrast = "TAC x MMV"'),
+        ("reported[2].contrast: unknown treatment MMV; did you mean MMF?",),
     ),
     "unknown treatment in a product, none near": (
-        meaning('adjusted_product = ["TAC", "rituximab"]'),
-        (
-            "claims[2].adjusted_product: unknown treatment rituximab; "
-            "the treatments are TAC, CYC, MMF",
-        ),
+        meaning('contrast = "TAC x rituximab | treatments"'),
+        ("reported[2].contrast: unknown treatment rituximab; the treatments are TAC, CYC, MMF",),
     ),
     "unknown treatment in products": (
-        meaning('products = [["TAC", "CYC"], ["TAC", "AZA"]]'),
-        ("claims[2].products: unknown treatment AZA; the treatments are TAC, CYC, MMF",),
+        meaning('contrast = "TAC x CYC | TAC x AZA"'),
+        ("reported[2].contrast: unknown treatment AZA; the treatments are TAC, CYC, MMF",),
     ),
     "regimen in a product": (
-        meaning('product = ["TAC+CYC", "MMF"]'),
-        ("claims[2].product: unknown treatment TAC+CYC; did you mean TAC?",),
+        meaning('contrast = "TAC+CYC x MMF"'),
+        ("reported[2].contrast: unknown treatment TAC+CYC; did you mean TAC?",),
     ),
     "empty part of a regimen": (
-        meaning('regimens = ["TAC+", "CYC"]'),
+        meaning('contrast = "TAC+ vs CYC"'),
         (
-            "claims[2].regimens: 'TAC+' has an empty part; write treatments joined by \"+\", or "
+            "reported[2].contrast: 'TAC+' has an empty part; write treatments joined by \"+\", or "
             '"none"',
         ),
     ),
     "forbidden regimen": (
-        meaning('regimens = ["TAC", "none"]'),
-        (f"claims[2].regimens: {FORBIDDEN}",),
+        meaning('contrast = "TAC vs none"'),
+        (f"reported[2].contrast: {FORBIDDEN}",),
     ),
     "set without a regimen": (
-        meaning('sets = ["TAC", "none"]'),
-        ("claims[2]: no regimen of the cohort belongs to 'none'",),
+        meaning('contrast = "all with TAC vs none"'),
+        ("reported[2].contrast: no regimen of the cohort belongs to 'none'",),
     ),
-    "sides that share patients": (meaning('sets = ["TAC", "CYC"]'), (f"claims[2]: {SHARE}",)),
+    "sides that share patients": (
+        meaning('contrast = "all with TAC vs all with CYC"'),
+        (f"reported[2].contrast: {SHARE}",),
+    ),
     "regimen against itself": (
-        meaning('regimens = ["TAC+CYC", "CYC+TAC"]'),
-        (f"claims[2]: {SHARE}",),
+        meaning('contrast = "TAC+CYC vs CYC+TAC"'),
+        (f"reported[2].contrast: {SHARE}",),
     ),
     "trend of sets that overlap": (
-        meaning('trend = ["not TAC", "TAC and not CYC", "TAC"]'),
-        (f"claims[2]: {SHARE}",),
+        meaning('contrast = "not TAC < TAC and not CYC < TAC"'),
+        (f"reported[2].contrast: {SHARE}",),
     ),
     "trend with an empty set": (
-        meaning('trend = ["none", "TAC", "not TAC"]'),
-        ("claims[2]: no regimen of the cohort belongs to 'none'",),
+        meaning('contrast = "none < TAC < not TAC"'),
+        ("reported[2].contrast: no regimen of the cohort belongs to 'none'",),
     ),
     "trend of one set": (
-        meaning('trend = ["TAC"]'),
-        (
-            "claims[2].trend: is ['TAC']; it must be "
-            '["not A", "A and not B", "A and B"], disjoint sets scored 0, 1, 2, …',
-        ),
+        meaning('contrast = "TAC < "'),
+        (f"reported[2].contrast: is 'TAC <'; it must be {CONTRAST}",),
     ),
     "product of a treatment with itself": (
-        meaning('product = ["TAC", "TAC"]'),
-        ("claims[2].product: names TAC twice; name different ones",),
+        meaning('contrast = "TAC x TAC"'),
+        ("reported[2].contrast: names TAC twice; name different ones",),
     ),
     "products of one pair twice": (
-        meaning('products = [["TAC", "CYC"], ["TAC", "CYC"]]'),
-        ("claims[2].products: names TAC and CYC twice; name different ones",),
+        meaning('contrast = "TAC x CYC | TAC x CYC"'),
+        ("reported[2].contrast: names TAC x CYC twice; name different ones",),
     ),
     "adjusted product of a treatment with itself": (
-        meaning('adjusted_product = ["CYC", "CYC"]'),
-        ("claims[2].adjusted_product: names CYC twice; name different ones",),
+        meaning('contrast = "CYC x CYC | treatments"'),
+        ("reported[2].contrast: names CYC twice; name different ones",),
     ),
     "product of one treatment": (
-        meaning('product = ["TAC"]'),
-        (
-            "claims[2].product: is ['TAC']; it must be "
-            '["A", "B"], the product of two treatments over the four sets they make',
-        ),
+        meaning('contrast = "TAC x "'),
+        (f"reported[2].contrast: is 'TAC x'; it must be {CONTRAST}",),
     ),
     # Whoever is in has TAC or CYC, so nobody has neither.
     "product without one of its four sets": (
         swap(("any(TAC, CYC, MMF)", "any(TAC, CYC)")),
-        told("claims[2]", "product[TAC:CYC]"),
+        told("reported[2].contrast", "product[TAC:CYC]"),
     ),
     "one product of products": (
-        meaning('products = [["TAC", "CYC"]]'),
+        meaning('contrast = "TAC x CYC | "'),
+        (f"reported[2].contrast: is 'TAC x CYC |'; it must be {CONTRAST}",),
+    ),
+    "product adjusted for what is no product": (
+        meaning('contrast = "TAC x CYC | MMF"'),
         (
-            "claims[2].products: is [['TAC', 'CYC']]; it must be "
-            '[["A", "B"], ["A", "C"]], the first product adjusted for the others and for every '
-            "treatment",
+            'reported[2].contrast: is \'TAC x CYC | MMF\'; after "|" it must have "treatments", or '
+            'products such as "A x C, B x C"',
         ),
     ),
     "product given itself": (
-        meaning('products = [["TAC", "CYC"], ["CYC", "TAC"]]'),
-        told("claims[2]", "mutual_product[TAC:CYC given CYC:TAC]"),
+        meaning('contrast = "TAC x CYC | CYC x TAC"'),
+        told("reported[2].contrast", "mutual_product[TAC:CYC given CYC:TAC]"),
     ),
     "no usable claim": (
-        HEAD + TOTALS + P_VALUE.replace('product = ["TAC", "CYC"]', 'about = "synergy"'),
-        ("claims: no printed number has a meaning that a model can use",),
+        HEAD
+        + TOTALS
+        + P_VALUE.replace('contrast = "TAC x CYC"', 'contrast = "unspecified: synergy"'),
+        ("reported: no reported estimate has a contrast that a model can use",),
     ),
     # A test for trend of a product is shown, and no model reads it.
     "only a p-value for trend": (
         HEAD + TOTALS + P_VALUE.replace('"p_value"', '"p_trend"'),
-        ("claims: no printed number has a meaning that a model can use",),
+        ("reported: no reported estimate has a contrast that a model can use",),
     ),
     "p-values without totals": (
         HEAD + RATIO + P_VALUE,
-        ("claims: p-values need to know how many patients there were; write [[totals]]",),
+        ("reported: p-values need to know how many patients there were; write [[totals]]",),
     ),
 }
 
@@ -450,11 +451,11 @@ SIZES = {
     ),
     "total below the counted arms": (
         mixed(total("all", 170)),
-        ("totals[1].n: 170 printed for 'all', but its arms add up to 180",),
+        ("totals[1].n: 170 reported for 'all', but its arms add up to 180",),
     ),
     "events below those counted": (
         mixed(total("all", 200, 58)),
-        ("totals[1].events: 58 printed for 'all', but its arms add up to 59",),
+        ("totals[1].events: 58 reported for 'all', but its arms add up to 59",),
     ),
     "more events than patients outside the counted arms": (
         mixed(total("all", 200, 100)),
@@ -465,11 +466,11 @@ SIZES = {
     ),
     "nobody outside the counted arms": (
         mixed(total("all", 180)),
-        ("claims[1]: no counted arm belongs to 'TAC+MMF'",),
+        ("reported[1].contrast: no counted arm belongs to 'TAC+MMF'",),
     ),
     "total larger than the counted arms, which are all that is claimed": (
-        mixed(total("all", 200), about='regimens = ["TAC+CYC", "CYC"]'),
-        ("totals[1].n: 200 printed for 'all', but its arms add up to 180",),
+        mixed(total("all", 200), about='contrast = "TAC+CYC vs CYC"'),
+        ("totals[1].n: 200 reported for 'all', but its arms add up to 180",),
     ),
     # Whether TAC+MMF has patients would stand in the total: nothing may be said about the claim.
     "broken number of a total": (
@@ -483,37 +484,41 @@ SIZES = {
 }
 
 DEPENDENT = {
-    "redundant odds ratios of one model": (four(CONTRADICTS), (f"claims: {CONTRADICTION}",)),
+    "redundant odds ratios of one model": (four(CONTRADICTS), (f"reported: {CONTRADICTION}",)),
     "the same odds ratio upside down": (
         HEAD
         + TOTALS
-        + ratio("a", 'sets = ["TAC", "not TAC"]', "2.00", "[1.00, 4.00]")
-        + ratio("b", 'sets = ["not TAC", "TAC"]', "0.60", "[0.30, 1.20]"),
-        ("claims: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
+        + ratio("a", 'contrast = "TAC vs not TAC"', "2.00", "[1.00, 4.00]")
+        + ratio("b", 'contrast = "not TAC vs TAC"', "0.60", "[0.30, 1.20]"),
+        ("reported: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
     ),
     "in the default reading": (
         HEAD
         + TOTALS
-        + ratio("a", 'sets = ["TAC", "not TAC"]', "2.00", "[1.00, 4.00]")
-        + ratio("b", 'about = "no TAC"', "0.60", "[0.30, 1.20]")
+        + ratio("a", 'contrast = "TAC vs not TAC"', "2.00", "[1.00, 4.00]")
+        + ratio("b", 'contrast = "unspecified: no TAC"', "0.60", "[0.30, 1.20]")
         + reading("shown")
-        + reading("used", 'b = { sets = ["not TAC", "TAC"] }', default=True),
-        ("claims: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
+        + reading("used", 'b = { contrast = "not TAC vs TAC" }', default=True),
+        ("reported: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
     ),
 }
 
 READINGS = {
     "unknown claim, one near": (
-        TRIO + reading("a", 'p-tac-cyx = { product = ["TAC", "MMF"] }', default=True),
-        ("readings[1].means.p-tac-cyx: no such claim; did you mean p-tac-cyc?",),
+        TRIO + reading("a", 'p-tac-cyx = { contrast = "TAC x MMF" }', default=True),
+        (
+            "interpretations[1].means.p-tac-cyx: no reported estimate has this id; did you mean p-tac-cyc?",
+        ),
     ),
     "unknown claim, none near": (
-        TRIO + reading("a", 'dose = { product = ["TAC", "MMF"] }', default=True),
-        ("readings[1].means.dose: no such claim; the claims are tac, p-tac-cyc",),
+        TRIO + reading("a", 'dose = { contrast = "TAC x MMF" }', default=True),
+        (
+            "interpretations[1].means.dose: no reported estimate has this id; the ids are tac, p-tac-cyc",
+        ),
     ),
     # The claim is there, if broken: that there is none would be false.
     "broken claim": (
-        p_value("1.2") + reading("a", 'p-tac-cyc = { product = ["TAC", "MMF"] }', default=True),
+        p_value("1.2") + reading("a", 'p-tac-cyc = { contrast = "TAC x MMF" }', default=True),
         bad_p("1.2"),
     ),
     "two defaults": (
@@ -523,78 +528,80 @@ READINGS = {
     "no default": (TRIO + reading("a") + reading("b"), (ONE_DEFAULT,)),
     "id twice": (
         TRIO + reading("a", default=True) + reading("a"),
-        ("readings[2].id: a stands in a reading above",),
+        ("interpretations[2].id: a is the id of an interpretation above",),
     ),
     "two bad ids": (
         TRIO + reading("A", default=True) + reading("B"),
         (
-            f"readings[1].id: is 'A'; it must be {READING_ID}",
-            f"readings[2].id: is 'B'; it must be {READING_ID}",
+            f"interpretations[1].id: is 'A'; it must be {READING_ID}",
+            f"interpretations[2].id: is 'B'; it must be {READING_ID}",
         ),
     ),
     "no words": (
         TRIO + reading("a", default=True).replace('words = "as a says"\n', ""),
-        (f"readings[1].words: missing; it must be {TEXT}",),
+        (f"interpretations[1].words: missing; it must be {TEXT}",),
     ),
     "unknown treatment": (
-        TRIO + reading("a", 'p-tac-cyc = { product = ["TAC", "AZA"] }', default=True),
+        TRIO + reading("a", 'p-tac-cyc = { contrast = "TAC x AZA" }', default=True),
         (
-            "readings[1].means.p-tac-cyc.product: unknown treatment AZA; "
+            "interpretations[1].means.p-tac-cyc.contrast: unknown treatment AZA; "
             "the treatments are TAC, CYC, MMF",
         ),
     ),
     "coefficient that no regression has": (
         swap(("any(TAC, CYC, MMF)", "any(TAC, CYC)"))
-        + reading("a", 'p-tac-cyc = { product = ["TAC", "CYC"] }', default=True),
-        told("claims[2]", "product[TAC:CYC]")
-        + told("readings[1].means.p-tac-cyc", "product[TAC:CYC]"),
+        + reading("a", 'p-tac-cyc = { contrast = "TAC x CYC" }', default=True),
+        told("reported[2].contrast", "product[TAC:CYC]")
+        + told("interpretations[1].means.p-tac-cyc.contrast", "product[TAC:CYC]"),
     ),
     "sides that share patients": (
-        TRIO + reading("a", default=True) + reading("b", 'tac = { sets = ["TAC", "CYC"] }'),
-        (f"readings[2].means.tac: {SHARE}",),
+        TRIO
+        + reading("a", default=True)
+        + reading("b", 'tac = { contrast = "all with TAC vs all with CYC" }'),
+        (f"interpretations[2].means.tac.contrast: {SHARE}",),
     ),
     "forbidden regimen": (
-        TRIO + reading("a", 'tac = { regimens = ["TAC", "none"] }', default=True),
-        (f"readings[1].means.tac.regimens: {FORBIDDEN}",),
+        TRIO + reading("a", 'tac = { contrast = "TAC vs none" }', default=True),
+        (f"interpretations[1].means.tac.contrast: {FORBIDDEN}",),
     ),
     "forbidden regimen, and a claim whose id begins alike": (
         swap(('"p-tac-cyc"', '"ta"'))
         + reading(
             "a",
-            'tac = { regimens = ["TAC", "none"] }\nta = { regimens = ["TAC", "TAC"] }',
+            'tac = { contrast = "TAC vs none" }\nta = { contrast = "TAC vs TAC" }',
             default=True,
         ),
         (
-            f"readings[1].means.tac.regimens: {FORBIDDEN}",
-            "readings[1].means.ta.regimens: names TAC twice; name different ones",
+            f"interpretations[1].means.tac.contrast: {FORBIDDEN}",
+            "interpretations[1].means.ta.contrast: names TAC twice; name different ones",
         ),
     ),
     "only a model": (
         TRIO + reading("a", 'tac = { model = "other" }', default=True),
-        (f"readings[1].means.tac: {ONE_MEANING}",),
+        (f"interpretations[1].means.tac.contrast: missing; it must be {CONTRAST}",),
     ),
     "meaning is no table": (
         TRIO + reading("a", 'tac = "product"', default=True),
-        (f"readings[1].means.tac: must be a table with the keys {MEANS_KEYS}",),
+        (f"interpretations[1].means.tac: must be a table with the keys {MEANS_KEYS}",),
     ),
     "means nothing": (
         TRIO + reading("a", default=True) + "means = {}\n",
-        (f"readings[1].means: is {{}}; it must be {MEANS}",),
+        (f"interpretations[1].means: must be {MEANS}",),
     ),
     "value of a claim": (
-        TRIO + reading("a", 'tac = { value = 2.1, sets = ["CYC", "not CYC"] }', default=True),
-        (f"readings[1].means.tac.value: unknown key; known are {MEANS_KEYS}",),
+        TRIO + reading("a", 'tac = { value = 2.1, contrast = "CYC vs not CYC" }', default=True),
+        (f"interpretations[1].means.tac.value: unknown key; known are {MEANS_KEYS}",),
     ),
     "readings are a table": (
-        TRIO + "[readings]\nid = 'a'\n",
-        ("readings: must be a list of tables, each begun by [[readings]]",),
+        TRIO + "[interpretations]\nid = 'a'\n",
+        ("interpretations: must be a list of tables, each begun by [[interpretations]]",),
     ),
     "model partly adjusted": (
         swap(('adjusted = true\nmodel = "products"', ""))
         + reading("a", default=True)
-        + reading("b", 'p-tac-cyc = { product = ["TAC", "CYC"], model = "main" }'),
+        + reading("b", 'p-tac-cyc = { contrast = "TAC x CYC", model = "main" }'),
         (
-            "readings[2].means: of model 'main' some are adjusted and others not; "
+            "interpretations[2].means: of model 'main' some are adjusted and others not; "
             "one regression is either",
         ),
     ),
@@ -603,16 +610,18 @@ READINGS = {
         + TOTALS
         + RATIO
         + reading("a", default=True)
-        + reading("b", 'tac = { about = "response to tacrolimus" }'),
-        ("readings: b: no printed number has a meaning that a model can use",),
+        + reading("b", 'tac = { contrast = "unspecified: response to tacrolimus" }'),
+        ("interpretations: b: no reported estimate has a contrast that a model can use",),
     ),
     "p-values without totals": (
         HEAD
         + RATIO
-        + P_VALUE.replace('product = ["TAC", "CYC"]', 'about = "synergy"')
+        + P_VALUE.replace('contrast = "TAC x CYC"', 'contrast = "unspecified: synergy"')
         + reading("a", default=True)
-        + reading("b", 'p-tac-cyc = { product = ["TAC", "CYC"] }'),
-        ("readings: b: p-values need to know how many patients there were; write [[totals]]",),
+        + reading("b", 'p-tac-cyc = { contrast = "TAC x CYC" }'),
+        (
+            "interpretations: b: p-values need to know how many patients there were; write [[totals]]",
+        ),
     ),
 }
 
@@ -672,20 +681,20 @@ def test_contradiction_in_another_reading_is_a_warning() -> None:
     study = parse_study(
         HEAD
         + TOTALS
-        + ratio("a", 'sets = ["TAC", "not TAC"]', "2.00", "[1.00, 4.00]")
-        + ratio("b", 'about = "no TAC"', "0.60", "[0.30, 1.20]")
+        + ratio("a", 'contrast = "TAC vs not TAC"', "2.00", "[1.00, 4.00]")
+        + ratio("b", 'contrast = "unspecified: no TAC"', "0.60", "[0.30, 1.20]")
         + reading("shown", default=True)
-        + reading("used", 'b = { sets = ["not TAC", "TAC"] }')
+        + reading("used", 'b = { contrast = "not TAC vs TAC" }')
     )
     assert study.warnings == (
-        "reading used: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",
+        "interpretation used: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",
     )
 
 
 def p_of_tac(value: str, sign: str) -> Study:
     """Print 2.00 (1.00–4.00), whose p-value is 0.0500, and a p-value of the same coefficient."""
     text = swap(
-        ('product = ["TAC", "CYC"]', 'sets = ["TAC", "not TAC"]'),
+        ('contrast = "TAC x CYC"', 'contrast = "TAC vs not TAC"'),
         ('id = "p-tac-cyc"', 'id = "p"'),
         ("0.040", value),
         ('sign = "+"', sign),
@@ -693,7 +702,7 @@ def p_of_tac(value: str, sign: str) -> Study:
         ('"products"', '"combined"'),
         text=P_VALUE,
     )
-    one = ratio("a", 'sets = ["TAC", "not TAC"]', "2.00", "[1.00, 4.00]")
+    one = ratio("a", 'contrast = "TAC vs not TAC"', "2.00", "[1.00, 4.00]")
     return parse_study(HEAD + TOTALS + one + text)
 
 
@@ -738,8 +747,8 @@ def test_claims_of_a_study_with_all_counted_stay_checks() -> None:
         HEAD
         + ARMS
         + total("all", 180, 59)
-        + ratio("a", 'regimens = ["TAC+CYC", "CYC"]', "2.00", "[1.00, 4.00]")
-        + ratio("b", 'regimens = ["CYC", "TAC+CYC"]', "0.60", "[0.30, 1.20]")
+        + ratio("a", 'contrast = "TAC+CYC vs CYC"', "2.00", "[1.00, 4.00]")
+        + ratio("b", 'contrast = "CYC vs TAC+CYC"', "0.60", "[0.30, 1.20]")
     )
     assert (study.has_uncounted, study.present) == (False, ("TAC", "CYC", "TAC+CYC"))
     assert not any(is_used(study, claim) for claim in study.claims)
@@ -796,15 +805,15 @@ def test_what_a_claim_turns_into() -> None:
 @pytest.mark.parametrize(
     ("written", "kind", "words"),
     [
-        ('regimens = ["MMF+TAC", "CYC"]', "regimens", ("TAC+MMF", "CYC")),
-        ('adjusted_product = ["MMF", "CYC"]', "adjusted_product", ("MMF", "CYC")),
+        ('contrast = "MMF+TAC vs CYC"', "regimens", ("TAC+MMF", "CYC")),
+        ('contrast = "MMF x CYC | treatments"', "adjusted_product", ("MMF", "CYC")),
         (
-            'products = [["TAC", "CYC"], ["TAC", "MMF"]]',
+            'contrast = "TAC x CYC | TAC x MMF"',
             "products",
             (("TAC", "CYC"), ("TAC", "MMF")),
         ),
         (
-            'trend = ["not TAC", "TAC and not CYC", "TAC and CYC"]',
+            'contrast = "not TAC < TAC and not CYC < TAC and CYC"',
             "trend",
             ("not TAC", "TAC and not CYC", "TAC and CYC"),
         ),
@@ -818,7 +827,7 @@ def test_what_is_used() -> None:
     study = parse_study(
         TRIO
         + P_VALUE.replace('"p-tac-cyc"', '"shown"').replace(
-            'product = ["TAC", "CYC"]', 'about = "dose"'
+            'contrast = "TAC x CYC"', 'contrast = "unspecified: dose"'
         )
         + P_VALUE.replace('"p-tac-cyc"', '"trend"').replace('"p_value"', '"p_trend"')
     )
@@ -848,9 +857,9 @@ def test_flagship_is_redundant_and_agrees() -> None:
 
 THREE_READINGS = (
     TRIO
-    + reading("other", 'p-tac-cyc = { product = ["TAC", "MMF"], model = "mmf" }')
+    + reading("other", 'p-tac-cyc = { contrast = "TAC x MMF", model = "mmf" }')
     + reading("plain", default=True)
-    + reading("shown", 'p-tac-cyc = { about = "synergy" }')
+    + reading("shown", 'p-tac-cyc = { contrast = "unspecified: synergy" }')
 )
 
 
@@ -916,17 +925,17 @@ SEVEN = ("TAC", "CYC", "MMF", "TAC+CYC", "TAC+MMF", "CYC+MMF", "TAC+CYC+MMF")
     [
         mixed(total("all", 200)),
         mixed(total("all", 200, 70)),
-        mixed(total("all", 200), about='sets = ["TAC", "not TAC"]'),
-        mixed(total("all", 200), about='product = ["TAC", "MMF"]'),
+        mixed(total("all", 200), about='contrast = "TAC vs not TAC"'),
+        mixed(total("all", 200), about='contrast = "TAC x MMF"'),
         pytest.param(
-            mixed(total("all", 200), about='regimens = ["MMF+TAC", "CYC"]'),
+            mixed(total("all", 200), about='contrast = "MMF+TAC vs CYC"'),
         ),
         pytest.param(
             mixed(total("all", 200), total("CYC", 150)),
         ),
         pytest.param(
-            mixed(total("all", 200), about='about = "in words"')
-            + reading("a", 'm = { regimens = ["TAC+MMF", "CYC"] }', default=True),
+            mixed(total("all", 200), about='contrast = "unspecified: in words"')
+            + reading("a", 'm = { contrast = "TAC+MMF vs CYC" }', default=True),
         ),
     ],
     ids=["n", "events", "sets", "product", "another order", "two totals", "reading"],
@@ -942,7 +951,7 @@ def test_mixed_study(text: str) -> None:
 def test_claim_of_counted_arms_says_nothing_more_in_a_mixed_study() -> None:
     study = parse_study(
         mixed(total("all", 200))
-        + ratio("counted", 'regimens = ["TAC+CYC", "CYC"]', "2.00", "[1.00, 4.00]")
+        + ratio("counted", 'contrast = "TAC+CYC vs CYC"', "2.00", "[1.00, 4.00]")
     )
     assert [is_used(study, claim) for claim in study.claims] == [True, False]
 
@@ -955,7 +964,7 @@ def test_claims_alone() -> None:
 
 
 # All who had TAC are counted, so nobody had TAC with MMF.
-EXHAUSTED = mixed(total("all", 200), total("TAC", 120), about='regimens = ["CYC+MMF", "CYC"]')
+EXHAUSTED = mixed(total("all", 200), total("TAC", 120), about='contrast = "CYC+MMF vs CYC"')
 
 
 def test_regimens_that_a_total_leaves_nobody_for_are_not_present() -> None:

@@ -37,6 +37,8 @@ from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 
 HEAD = """
+format = 1
+
 [study]
 id = "printed"
 title = "Printed numbers, made up for the tests"
@@ -67,7 +69,7 @@ def total(patients, n, events=None):
 def ratio(name, about, value=2.0, se=0.3, model="", *, adjusted=False):
     lower, upper = value * np.exp(np.array([-1, 1]) * se * ndtri(0.975))
     return (
-        f'[[claims]]\nid = "{name}"\nkind = "odds_ratio"\n{about}\nvalue = {value:.2f}\n'
+        f'[[reported]]\nid = "{name}"\nkind = "odds_ratio"\n{about}\nvalue = {value:.2f}\n'
         f"ci = [{lower:.2f}, {upper:.2f}]\n{tail_of(model, adjusted)}"
     )
 
@@ -75,7 +77,7 @@ def ratio(name, about, value=2.0, se=0.3, model="", *, adjusted=False):
 def p_value(name, about, value, sign="", model="", *, adjusted=False):
     side = f'sign = "{sign}"\n' if sign else ""
     return (
-        f'[[claims]]\nid = "{name}"\nkind = "p_value"\n{about}\nvalue = {value}\n{side}'
+        f'[[reported]]\nid = "{name}"\nkind = "p_value"\n{about}\nvalue = {value}\n{side}'
         f"{tail_of(model, adjusted)}"
     )
 
@@ -91,16 +93,16 @@ def arm(regimen, n, events):
 
 def reading(name, means="", *, default=False):
     return (
-        f'[[readings]]\nid = "{name}"\nwords = "as {name} says"\n'
+        f'[[interpretations]]\nid = "{name}"\nwords = "as {name} says"\n'
         + "default = true\n" * default
-        + (f"[readings.means]\n{means}\n" if means else "")
+        + (f"[interpretations.means]\n{means}\n" if means else "")
     )
 
 
 TOTALS = total("all", 800, 220) + total("A", 300)
-SETS_RATIO = ratio("sets", 'sets = ["A", "not A"]', 1.9, 0.17)
-ARM_RATIO = ratio("arms", 'regimens = ["A+B", "B"]', 2.4, 0.27)
-PRODUCT, OTHER_PRODUCT = 'product = ["A", "B"]', 'product = ["A", "C"]'
+SETS_RATIO = ratio("sets", 'contrast = "A vs not A"', 1.9, 0.17)
+ARM_RATIO = ratio("arms", 'contrast = "A+B vs B"', 2.4, 0.27)
+PRODUCT, OTHER_PRODUCT = 'contrast = "A x B"', 'contrast = "A x C"'
 
 
 def stated(study, model="interaction"):
@@ -382,9 +384,9 @@ MIXED_ROWS = [
 MIXED_TEXT = (
     total("all", 800, 220)
     + total("A", 300, 110)
-    + ratio("sets", 'sets = ["A", "not A"]', 1.9, 0.17, "main", adjusted=True)
-    + ratio("arms", 'regimens = ["A+B", "B"]', 2.4, 0.27)
-    + ratio("others", 'regimens = ["A+C", "B"]', 1.5, 0.3, "second", adjusted=True)
+    + ratio("sets", 'contrast = "A vs not A"', 1.9, 0.17, "main", adjusted=True)
+    + ratio("arms", 'contrast = "A+B vs B"', 2.4, 0.27)
+    + ratio("others", 'contrast = "A+C vs B"', 1.5, 0.3, "second", adjusted=True)
     + p_value("crude", PRODUCT, 0.040, "+")
     + p_value("adjusted", OTHER_PRODUCT, 0.200, "+", "second", adjusted=True)
 )
@@ -634,9 +636,9 @@ def test_law_given_the_counts_is_that_of_simulated_cohorts():
         + "".join(arm(LABELS[at], int(MANY[at]), r) for at, r in events.items())
         + total("all", int(MANY.sum()), 500_000)
         + total("A", int(MANY[[0, 3, 4, 6]].sum()), 240_000)
-        + ratio("sets", 'sets = ["A", "not A"]')
-        + ratio("arms", 'regimens = ["A+C", "B"]')
-        + ratio("beside", 'adjusted_product = ["A", "C"]')
+        + ratio("sets", 'contrast = "A vs not A"')
+        + ratio("arms", 'contrast = "A+C vs B"')
+        + ratio("beside", 'contrast = "A x C | treatments"')
         + p_value("p", PRODUCT, "0.040", "+")
     )
     numbers = reported_estimates(study)
@@ -677,9 +679,9 @@ def uncounted_twin(study):
     return (
         HEAD
         + "".join(total(t.patients, t.n, t.events) for t in study.totals)
-        + ratio("sets", 'sets = ["A", "not A"]')
-        + ratio("arms", 'regimens = ["A+C", "B"]')
-        + ratio("beside", 'adjusted_product = ["A", "C"]')
+        + ratio("sets", 'contrast = "A vs not A"')
+        + ratio("arms", 'contrast = "A+C vs B"')
+        + ratio("beside", 'contrast = "A x C | treatments"')
         + p_value("p", PRODUCT, "0.040", "+")
     )
 
@@ -690,14 +692,14 @@ SMALL = (
     + arm("B", 210, 40)
     + arm("A+B", 110, 45)
     + total("all", 800, 220)
-    + ratio("sets", 'sets = ["A", "not A"]', 1.9, 0.17, adjusted=True)
+    + ratio("sets", 'contrast = "A vs not A"', 1.9, 0.17, adjusted=True)
 )
 
 
 @pytest.mark.slow
 def test_counted_arms_are_binomial_and_claims_of_them_alone_are_no_evidence():
     study = parse_study(SMALL)
-    more = parse_study(SMALL + ratio("counted", 'regimens = ["A+B", "B"]', 9.0))
+    more = parse_study(SMALL + ratio("counted", 'contrast = "A+B vs B"', 9.0))
     assert [c.id for c in more.claims] == ["sets", "counted"]
     assert (
         reported_estimates(more).names == reported_estimates(study).names == ("sets", "events[all]")
@@ -868,8 +870,8 @@ def test_two_free_sizes_fill_the_whole_polygon():
 def test_without_totals_claims_are_independent_normals():
     study = parse_study(
         HEAD
-        + ratio("one", 'regimens = ["A+B", "B"]', 2.4, 0.27, adjusted=True)
-        + ratio("two", 'sets = ["A", "not A"]', 1.9, 0.17)
+        + ratio("one", 'contrast = "A+B vs B"', 2.4, 0.27, adjusted=True)
+        + ratio("two", 'contrast = "A vs not A"', 1.9, 0.17)
     )
     shares = SIZES / SIZES.sum()
     numbers = reported_estimates(study)
@@ -900,7 +902,7 @@ def test_without_totals_claims_are_independent_normals():
 
 @pytest.mark.slow
 def test_a_study_without_totals_can_be_stated():
-    study = parse_study(HEAD + ratio("one", 'regimens = ["A+B", "B"]', 2.4, 0.27))
+    study = parse_study(HEAD + ratio("one", 'contrast = "A+B vs B"', 2.4, 0.27))
     built = stated(study, "additive")
     assert [rv.name for rv in built.free_RVs] == ["alpha", "beta", "share_1"]
     density = built.compile_logp(mode="FAST_COMPILE")
@@ -1079,7 +1081,7 @@ def prediction(text, means, level=LEVELS):
 
 
 def shown(name, value, sign):
-    return p_value(name, 'about = "synergy"', value, sign)
+    return p_value(name, 'contrast = "unspecified: synergy"', value, sign)
 
 
 def two_sided(z):
@@ -1105,8 +1107,8 @@ def test_prediction_of_a_p_value_is_the_conditional_normal(sign, side):
 
 
 def test_prediction_of_an_odds_ratio_is_the_conditional_normal():
-    text = HEAD + TOTALS + SETS_RATIO + ratio("m", 'regimens = ["A+C", "B"]', 4.0, 0.4)
-    found, mean, sd = prediction(text, 'm = { regimens = ["A+B", "B"] }')
+    text = HEAD + TOTALS + SETS_RATIO + ratio("m", 'contrast = "A+C vs B"', 4.0, 0.4)
+    found, mean, sd = prediction(text, 'm = { contrast = "A+B vs B" }')
     assert np.log(found.median) == pytest.approx(mean, abs=5 * 1.25 * sd / np.sqrt(DRAWS))
     for end, side in ((found.lower, -1), (found.upper, 1)):
         expected = mean + side * stats.norm.ppf(0.975) * sd
@@ -1119,7 +1121,7 @@ def test_a_p_value_that_another_number_determines_is_predicted_so():
     level = LEVELS.copy()
     for value, contradicted in (("0.001", False), ("0.300", True)):
         text = HEAD + TOTALS + ARM_RATIO + shown("p", value, "+")
-        found, mean, sd = prediction(text, 'p = { regimens = ["A+B", "B"] }', level)
+        found, mean, sd = prediction(text, 'p = { contrast = "A+B vs B" }', level)
         error = np.sqrt(
             sum(1 / (SIZES[at] * expit(LEVELS[at]) * expit(-LEVELS[at])) for at in (1, 3))
         )
@@ -1132,16 +1134,16 @@ def test_a_p_value_that_another_number_determines_is_predicted_so():
 
 
 FOUR = (
-    ratio("b", 'regimens = ["A+C", "B"]', 3.0, 0.35)
-    + ratio("c", 'regimens = ["A+B", "C"]', 2.5, 0.35)
-    + ratio("d", 'regimens = ["A+C", "C"]', 3.75, 0.35)
+    ratio("b", 'contrast = "A+C vs B"', 3.0, 0.35)
+    + ratio("c", 'contrast = "A+B vs C"', 2.5, 0.35)
+    + ratio("d", 'contrast = "A+C vs C"', 3.75, 0.35)
 )
 
 
 def test_a_number_is_predicted_from_all_that_both_readings_understand_alike():
     # a = b · c / d: with a among them d would follow from the rest, but a is what is predicted.
-    text = HEAD + TOTALS + ratio("a", 'sets = ["A", "not A"]', 2.0, 0.3) + FOUR
-    found, mean, sd = prediction(text, 'a = { regimens = ["A+B", "B"] }')
+    text = HEAD + TOTALS + ratio("a", 'contrast = "A vs not A"', 2.0, 0.3) + FOUR
+    found, mean, sd = prediction(text, 'a = { contrast = "A+B vs B" }')
     assert np.exp(mean) == pytest.approx(3.0 * 2.5 / 3.75, rel=0.01)
     assert sd < 0.02
     assert np.log(found.median) == pytest.approx(mean, abs=0.005)
@@ -1171,7 +1173,7 @@ def test_a_prediction_far_below_a_bound_does_not_contradict_it():
     assert found.tail > 0.99
 
 
-ADJUSTED_RATIO = ratio("ratio", 'regimens = ["A+B", "B"]', 2.1, 0.27, "one", adjusted=True)
+ADJUSTED_RATIO = ratio("ratio", 'contrast = "A+B vs B"', 2.1, 0.27, "one", adjusted=True)
 
 
 @pytest.mark.parametrize(
@@ -1184,7 +1186,7 @@ ADJUSTED_RATIO = ratio("ratio", 'regimens = ["A+B", "B"]', 2.1, 0.27, "one", adj
     ],
 )
 def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availability):
-    claim = f'[[claims]]\nid = "p"\nkind = "p_value"\n{PRODUCT}\n{printed}\nsource = "made up"\n'
+    claim = f'[[reported]]\nid = "p"\nkind = "p_value"\n{PRODUCT}\n{printed}\nsource = "made up"\n'
     text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + claim
     study = parse_study(text)
     estimands = {
@@ -1199,7 +1201,7 @@ def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availabili
 
 
 def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
-    other = ratio("other", 'regimens = ["A+C", "C"]', 1.5, 0.2, "two", adjusted=True)
+    other = ratio("other", 'contrast = "A+C vs C"', 1.5, 0.2, "two", adjusted=True)
     study = parse_study(HEAD + ADJUSTED_RATIO + other)
     numbers = reported.reported_estimates(study)
     assert "loss" not in parameters_of(resolve(study))

@@ -17,13 +17,15 @@ from typing import NamedTuple
 import pytest
 from typer.main import get_command
 
-from cotreat import load_study, study_file
+from cotreat import load_study
 from cotreat.cli import app, main
 from cotreat.cli.options import Depth
+from cotreat.cli.summary import text_of
 from cotreat.core.constants import DEPTHS, SUMMARY_COLUMNS
 from cotreat.models.registry import MODELS
 from cotreat.results import store
-from cotreat.study_file import packaged
+from cotreat.study_file import reader
+from cotreat.study_file.reader import packaged
 from cotreat.workflow import analyses
 from tests.conftest import THREE, arms
 
@@ -219,17 +221,17 @@ def test_studies_are_listed():
 
 def test_audit_compares_printed_odds_ratios_with_the_cells():
     text = run("audit", "factor-v-leiden").stdout
-    assert "printed 34.7 (7.8–154), cells 34.72 (7.827–154): agrees" in text
+    assert re.search(r"34\.7 \(7\.8–154\) +no +cells 34\.72 \(7\.827–154\) +checked: agrees", text)
     assert "risks: undefined: not identified by design" in text
     assert "reri_or, ap_or, s_or, ror: observed" in text
 
 
 def test_audit_shows_a_contradiction_and_empty_cells(tmp_path):
     claim = """
-[[claims]]
+[[reported]]
 id = "odd"
 kind = "odds_ratio"
-regimens = ["A", "B"]
+contrast = "A vs B"
 value = 2.0
 ci = [1.0, 4.0]
 source = "nowhere"
@@ -310,7 +312,7 @@ def test_other_errors_have_statuses_of_their_own(monkeypatch, error, status, mes
     def fail():
         raise error
 
-    monkeypatch.setattr(study_file, "packaged", fail)
+    monkeypatch.setattr(reader, "packaged", fail)
     done = run("studies")
     assert (done.returncode, done.stdout) == (status, "")
     assert done.stderr.startswith(message)
@@ -320,16 +322,15 @@ def test_an_unexpected_error_keeps_its_traceback(monkeypatch):
     def fail():
         raise ZeroDivisionError
 
-    monkeypatch.setattr(study_file, "packaged", fail)
+    monkeypatch.setattr(reader, "packaged", fail)
     with pytest.raises(ZeroDivisionError):
         run("studies")
 
 
-@pytest.mark.skipif(not hasattr(study_file, "schema"), reason="the schema is written elsewhere")
 def test_the_schema_is_printed_as_json():
     done = run("schema")
     assert done.returncode == 0
-    assert json.loads(done.stdout) == study_file.schema()
+    assert json.loads(done.stdout) == reader.schema()
     assert {"study", "outcome", "treatments"} <= json.loads(done.stdout)["properties"].keys()
 
 
@@ -400,33 +401,35 @@ def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
     assert next(iter(json.loads((fit / "info.json").read_text()))) == "failed_checks"
     assert "bulk ESS" in store.read_draws(fit / "draws.nc").attrs["failed_checks"]
     page = (tmp_path / "factor-v-leiden" / "report.html").read_text()
-    warning = page.index("Failed checks: do not use the numbers of these fits")
+    warning = page.index("Failed diagnostics: do not use the numbers of these fits")
     assert warning < page.index('id="answer"')
-    assert "none of these numbers is to be used" in page
-    assert "none of these numbers is to be used" in process.stdout
+    assert "do not use the numbers of this fit" in page
+    assert "Not assessed: diagnostics failed" in process.stdout
+    assert "do not use the numbers of this fit" in process.stdout
     assert "95% MOVER interval (−5.372 to 143.8) includes 0" in page
     assert process.stderr == ""  # --quiet
 
 
 @pytest.mark.slow
-def test_the_answer_of_another_fit_is_called_that(tmp_path):
-    from cotreat import reanalyse
-    from cotreat.cli.summary import text_of
+def test_the_conclusion_of_another_fit_is_called_that(tmp_path):
+
+    from cotreat import load_study, reanalyse
+    from cotreat.report.lines import verdict
 
     isis2, options = load_study("isis2"), {"engine": "laplace", "draws": 1000, "out": tmp_path}
     first = text_of(reanalyse(isis2, "interaction", **options))
-    assert "report's primary fit" not in first
+    assert "primary analysis of the report" not in first
     bold = reanalyse(isis2, "interaction", "interactions:pessimistic-strong", **options)
     said = text_of(bold)
     whose = (
-        "The conclusion is of the report's primary fit (model interaction, weak priors); the table below is of the "
-        "fit just made:"
+        "primary analysis of the report: model interaction, weak priors; the conclusion is of it, the table "
+        "below of the fit just made:"
     )
-    assert f"{whose}\n{bold.answer.sentences[0]}" in said
+    assert f"{whose}\n{verdict(bold.conclusion)}\nThe paper says: " in said
     assert "model interaction, interactions:pessimistic-strong priors" in said
-    # The answer is of the weak fit, and has asked the new one.
-    assert bold.answer.choice == ("default", "interaction", "weak")
-    assert bold.answer.sentences[-1].startswith("One other choice")
+    # The conclusion is of the weak fit, and its sensitivity counts the new one.
+    assert bold.conclusion.choice == ("default", "interaction", "weak")
+    assert {row.alternatives for row in bold.conclusion.sensitivity} == {1}
 
 
 @pytest.mark.slow

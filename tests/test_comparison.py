@@ -1,7 +1,8 @@
-"""Model comparison: leave-one-out, Bayes factors and averages, against closed forms and brute force."""
+"""Model comparison: leave-one-out, Bayes factors and P(no interaction), against closed forms and brute force."""
 
 from dataclasses import replace
 from functools import cache
+from itertools import combinations
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ import xarray as xr
 from scipy import stats
 from scipy.special import expit
 
-from cotreat import averaging, load_study, parse_study
+from cotreat import load_study, parse_study
 from cotreat.cli import main
 from cotreat.comparison import bayes_factors, leave_out
 from cotreat.comparison import compare as comparison
@@ -27,7 +28,6 @@ from cotreat.comparison.loo import (
     leave_one_out,
     refitted,
 )
-from cotreat.estimands.estimand import waist_of
 from cotreat.evidence import reported, reported_data
 from cotreat.evidence.folds import Fold, FoldPrediction, Folds
 from cotreat.evidence.resolve import resolve
@@ -40,6 +40,7 @@ from cotreat.plots.left_out import draw, panels_of
 from cotreat.priors.sets import prior_set
 from cotreat.report.sections.comparison import Findings, in_words, told
 from cotreat.results import store
+from cotreat.results.headline import share
 from cotreat.results.supplementary import read_part
 
 COUNTS = ("isis2", "oral-cancer", "factor-v-leiden")
@@ -151,6 +152,8 @@ def test_some_counts_are_left_out_by_weights_and_some_by_refits(left):
 # --- Claims: linear and normal, so that all has a closed form --------------------------------------
 
 CLAIMS = """
+format = 1
+
 [study]
 id = "linear"
 title = "Odds ratios without sizes, made up"
@@ -169,7 +172,7 @@ PRINTED = {"A": (1.8, 1.1, 2.95), "B": (1.4, 0.8, 2.45), "A+B": (4.2, 2.2, 8.02)
 @pytest.fixture(scope="module")
 def linear():
     text = CLAIMS + "".join(
-        f'[[claims]]\nid = "{r}"\nkind = "odds_ratio"\nregimens = ["{r}", "none"]\n'
+        f'[[reported]]\nid = "{r}"\nkind = "odds_ratio"\ncontrast = "{r} vs none"\n'
         f'value = {v}\nci = [{low}, {high}]\nadjusted = false\nsource = "made up"\n'
         for r, (v, low, high) in PRINTED.items()
     )
@@ -212,9 +215,8 @@ def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
     any_, *_ = bayes_factors.factors_of_interactions(linear, evidences, tree, (1.0,))
     odds = np.exp(logs[0] - logs[1])
     assert any_.factor == pytest.approx(odds, rel=0.05)
-    sets = averaging.weigh(evidences)
-    expected = [1 / (1 + odds), odds / (1 + odds)]
-    assert [s.posterior for s in sets] == pytest.approx(expected, abs=0.01)
+    none = bayes_factors.probability_of_none(evidences)
+    assert none == pytest.approx((0.5, 1 / (1 + odds)), abs=0.01)
 
 
 @pytest.mark.slow
@@ -249,14 +251,14 @@ def three():
     for regimen, value in zip(REGIMENS, RATIOS, strict=True):
         low, high = (round(value * np.exp(side * 1.96 * 0.3), 3) for side in (-1, 1))
         text += (
-            f'[[claims]]\nid = "{regimen}"\nkind = "odds_ratio"\nregimens = ["{regimen}", "none"]\n'
+            f'[[reported]]\nid = "{regimen}"\nkind = "odds_ratio"\ncontrast = "{regimen} vs none"\n'
             f'value = {value}\nci = [{low}, {high}]\nadjusted = false\nsource = "made up"\n'
         )
     return parse_study(text)
 
 
 @pytest.mark.slow
-def test_averages_over_interactions_of_three_pairs_are_those_of_the_closed_form(three):
+def test_no_interaction_of_three_pairs_is_as_probable_as_in_closed_form(three):
     single = np.array([[t in r.split("+") for t in "ABC"] for r in REGIMENS], dtype=float)
     pairs = [(0, 1), (0, 2), (1, 2)]
     products = np.stack([single[:, i] * single[:, j] for i, j in pairs], axis=1)
@@ -267,45 +269,26 @@ def test_averages_over_interactions_of_three_pairs_are_those_of_the_closed_form(
     )
     tree, marginals = made_ready(three, "interaction")
     evidences = Evidences(marginals, 3)
-    sets = averaging.weigh(evidences)
-    assert len(sets) == 8
-    logs, beyond = [], []
-    for one in sets:
-        own = products[:, list(one.present)]
+    assert bayes_factors.why_no_probability(evidences) == ""
+    sets = [own for count in range(4) for own in combinations(range(3), count)]
+    logs = []
+    for present in sets:
+        own = products[:, list(present)]
         covariance = single @ single.T + 0.25 * own @ own.T + errors
         logs.append(stats.multivariate_normal(np.zeros(7), covariance).logpdf(seen.values))
-        # Of the first pair's product: normal given the evidence where it is there.
-        slope = 0.25 * (0 in one.present) * products[:, 0] @ np.linalg.inv(covariance)
-        sd = np.sqrt(0.25 - 0.25 * slope @ products[:, 0])
-        beyond.append(stats.norm.cdf(slope @ seen.values / sd) * (0 in one.present))
-    np.testing.assert_allclose([s.evidence.value for s in sets], logs, atol=0.06)
-    joint = np.exp(logs) * [s.prior for s in sets]
-    expected = joint / joint.sum()
-    np.testing.assert_allclose([s.posterior for s in sets], expected, atol=0.01)
+    found = [evidences.of([at for at in range(3) if at not in present]) for present in sets]
+    np.testing.assert_allclose([one.value for one in found], logs, atol=0.06)
+    joint = np.exp(logs) * [1 / 4, *[1 / 12] * 6, 1 / 4]
+    none = bayes_factors.probability_of_none(evidences)
+    assert none == pytest.approx((0.25, joint[0] / joint.sum()), abs=0.01)
     # One table after another reads the same number.
     (of_pair,) = (
         f
         for f in bayes_factors.factors_of_interactions(three, evidences, tree, (1.0,))
         if f.of == "A:C"
     )
-    assert of_pair.log == sets[-1].evidence.value - sets[5].evidence.value
-    assert sets[5].present == (0, 2)
-    average = averaging.averaged(three, marginals, sets)
-    prior = tree["prior"].to_dataset()
-    before = averaging.averaged_prior(three, marginals, sets, prior)
-    model = find_model("interaction", three)
-    waists = tuple(waist_of(tree[group].to_dataset()) for group in ("prior", "posterior"))
-    table = averaging.table_of_averages(three, model, (before, average), waists)
-    row = table.set_index("estimand").loc["ror[A:B]"]
-    assert row.probability_averaged == pytest.approx(float(expected @ beyond), abs=0.03)
-    none = sum(p for p, one in zip(expected, sets, strict=True) if 0 not in one.present)
-    assert row.probability_at_null == pytest.approx(none, abs=0.01)
-    # Before the evidence each is there with probability 1/2, and then on either side alike.
-    assert row.prior_probability_at_null == pytest.approx(0.5, abs=0.001)
-    assert row.prior_probability_averaged == pytest.approx(0.25, abs=0.02)
-    assert row.prior_probability_one_model == pytest.approx(0.5, abs=0.02)
-    assert (row.one_model, row.availability) == ("interaction", "observed")
-    assert row.interval == "95% equal-tailed credible"
+    assert sets[5] == (0, 2)
+    assert of_pair.log == found[7].value - found[5].value
 
 
 def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
@@ -730,16 +713,13 @@ def test_sets_of_interactions_are_as_probable_by_their_number():
             found = {"log_evidence": zero, "verdict": "good", "pareto_k": 0.1, "log_error": 0.01}
             return type("Found", (), found)
 
-    sets = averaging.weigh(Evidences(Known(), 3))
-    assert len(sets) == 8
-    assert [s.prior for s in sets] == pytest.approx([1 / 4, *[1 / 12] * 6, 1 / 4])
-    # Evidence that favours none of them leaves the prior.
-    assert [s.posterior for s in sets] == pytest.approx([s.prior for s in sets])
-    assert averaging.probability_of_none(sets) == pytest.approx((0.25, 0.25))
-    assert averaging.probability_of_none(sets, 1) == pytest.approx((0.5, 0.5))
-    assert len(averaging.weigh(Evidences(Known(), 6))) == 64
-    assert averaging.weigh(Evidences(Known(), 7)) == []
-    assert "7 pairs make 128 sets, and no more than 64" in averaging.why_not(Evidences(Known(), 7))
+    # Evidence that favours none of them leaves the prior: every number of interactions is as probable.
+    for pairs in (1, 3, 6):
+        none = bayes_factors.probability_of_none(Evidences(Known(), pairs))
+        assert none == pytest.approx((1 / (pairs + 1),) * 2)
+    why = bayes_factors.why_no_probability
+    assert why(Evidences(Known(), 6)) == ""
+    assert "7 pairs make 128 sets, and no more than 64" in why(Evidences(Known(), 7))
 
 
 def test_one_log_evidence_serves_all_tables():
@@ -771,7 +751,7 @@ def test_one_log_evidence_serves_all_tables():
     assert any_.pareto_k == 0.3  # what has none does not hide the other's
     assert any_.method == "sequential Monte Carlo, importance sampling"
     assert all(np.isnan(one.log) and one.pareto_k == 0.9 for one in others)
-    assert "2 of 4 sets have no marginal likelihood" in averaging.why_not(evidences)
+    assert "2 of 4 sets have no marginal likelihood" in bayes_factors.why_no_probability(evidences)
     priors = prior_set("weak", load_study("sun2024"))
     lead = bayes_factors.factor_of_model("exchangeable", priors, ["mu"], additive, tempered)
     assert lead.factor == pytest.approx(np.e)
@@ -859,24 +839,16 @@ def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
     assert part.failed == ()
     assert len(tables["left_out.csv"]) == 4
     assert tables["bayes_factors.csv"].prior.str.contains("Normal").all()
-    ror = tables["averaged.csv"].set_index("estimand").loc["ror[SK:ASA]"]
-    none = tables["averaging.csv"].probability[0]
-    # One log evidence of a model, whatever table it stands in.
     logs = tables["models.csv"].set_index("model").log_evidence
-    sets = tables["averaging.csv"].set_index("interactions").log_evidence
-    assert sets["none (additive)"] == logs["additive"]
-    assert sets["SK:ASA"] == logs["interaction"]
     chosen = tables["bayes_factors.csv"].query("prior_of_the_fits == 'yes'").iloc[0]
     assert chosen.log_bayes_factor == pytest.approx(logs["interaction"] - logs["additive"])
     assert (tables["models.csv"].elpd_mc_error < 0.1).all()
     assert not any("predicts it better" in finding for finding in part.findings)
-    assert ror.prior_probability_at_null == pytest.approx(0.5, abs=0.001)
-    assert ror.prior_probability_averaged == pytest.approx(0.25, abs=0.02)
-    # 4,000 draws are shared out by probability; draws without interaction are at the null to rounding.
-    assert ror.probability_at_null == pytest.approx(none, abs=0.001)
-    assert ror.estimate_averaged == pytest.approx(1, abs=1e-9)
-    expected = 1 / (1 + np.exp(brute_force(study) - brute_force(study, sd=0)))
-    assert none == pytest.approx(expected, abs=0.02)
+    none = 1 / (1 + np.exp(logs["interaction"] - logs["additive"]))
+    exact = 1 / (1 + np.exp(brute_force(study) - brute_force(study, sd=0)))
+    assert none == pytest.approx(exact, abs=0.02)
+    (finding,) = (finding for finding in part.findings if "there is none goes from" in finding)
+    assert finding.endswith(f"goes from 0.500 to {share(none)}.")
     assert any("Normal(0, 0.5)" in finding for finding in part.findings)
     assert any(s.figure is not None for s in part.sections)
 

@@ -15,12 +15,14 @@ from cotreat.bias.unmeasured_confounding import (
     SINGLE_SD,
     STANDINGS,
     Surface,
+    allowed_table,
     conclusions,
     grid_table,
     points_table,
     standing,
     surfaces,
     with_confounding,
+    without_bias,
 )
 from cotreat.core.errors import ModelError
 from cotreat.estimands.estimand import enumerate_estimands, is_beyond_null
@@ -34,8 +36,10 @@ from cotreat.models.select import priors_for
 from cotreat.plots import tipping
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
+from tests.test_summary import draws as draws_of
 
 TWO = """
+format = 1
 study = { id = "two", title = "two", design = "cohort", source = "s" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "drug A" }, B = { name = "drug B" } }
@@ -162,7 +166,7 @@ def test_a_printed_number_is_split_too_and_predicted_with_its_bias():
     half = 0.1 * 1.959964
     ends = [round(float(4 * np.exp(s * half)), 4) for s in (-1, 1)]
     claim = (
-        f'[[claims]]\nid = "one"\nkind = "odds_ratio"\nregimens = ["A", "none"]\nvalue = 4.0000\nci = {ends}\n'
+        f'[[reported]]\nid = "one"\nkind = "odds_ratio"\ncontrast = "A vs none"\nvalue = 4.0000\nci = {ends}\n'
         'source = "s"\n'
     )
     study = parse_study(TWO + claim)
@@ -181,7 +185,7 @@ def test_a_printed_number_is_split_too_and_predicted_with_its_bias():
 
 def test_randomised_studies_have_no_confounding_to_state():
     study = load_study("isis2")
-    with pytest.raises(ModelError, match="isis2 was randomised: chance alone decided who got what"):
+    with pytest.raises(ModelError, match="unmeasured confounding, but isis2 was randomised"):
         fit(study, "interaction", with_confounding(prior_set("weak", study)))
 
 
@@ -216,50 +220,76 @@ def test_standing_is_decided_at_the_thresholds_themselves():
     assert found == [STANDINGS[at] for at in (0, 1, 1, 2, 2, 3)]
 
 
-@pytest.mark.slow
-def test_surface_is_that_of_fits_one_by_one_and_of_the_exact_shift():
+def normal_draws(study, sd=0.1, count=4000):
+    """Draw independent normal log-odds about those of the counts, with their risks."""
+    eta = logit(study.events / study.n) + np.random.default_rng(1).normal(0, sd, (1, count, 4))
+    return eta, draws_of(expit(eta[0]), study.regimens).to_dataset(name="risk")
+
+
+def test_a_surface_shifts_the_draws_by_the_bias():
     study = counted({"none": 0.2, "A": 0.3, "B": 0.25, "A+B": 0.5}, 300)
     weak = prior_set("weak", study)
-    found, failed = surfaces(study, "interaction", weak, steps=1, seed=1)
+    eta, waist = normal_draws(study)
+    found, failed = surfaces(study, MODELS["interaction"], weak, waist, steps=1, seed=1)
     assert failed == []
     assert [one.label for one in found] == [
         *(f"odds_ratio[A+B vs {one}]" for one in "AB"),
         "ror[A:B]",
         "ic[A:B]",
     ]
-    single, products = found[0].single, found[0].products
-    places = list(np.ndindex(3, 3))
-    sets = [
-        with_confounding(weak, single=(float(single[i]), None), products=(float(products[j]), None))
-        for i, j in places
-    ]
-    sets.append(with_confounding(weak))
-    answers = fit_many(
-        [Specification(study, "interaction", own) for own in sets], effective=3000, draws=4000
-    )
-    for one in found:
-        for at, answer in zip(places, answers, strict=False):
-            draws = one.estimand.values(answer.waist).values
-            assert one.estimate[at] == pytest.approx(np.median(draws), abs=0.12 * draws.std())
-            beyond = float(is_beyond_null(one.estimand, answer.waist).mean())
-            assert one.probability[at] == pytest.approx(beyond, abs=0.03)
-        draws = one.estimand.values(answers[-1].waist).values
-        assert one.plausible["estimate"] == pytest.approx(np.median(draws), abs=0.12 * draws.std())
-    # With flat priors an odds ratio tips where the bias is the distance of its limit, or of itself, from 1.
+    none, a, b, both = np.moveaxis(eta[0], -1, 0)
+    against_a, _, ror, ic = found
+    for i, j in np.ndindex(3, 3):
+        single, product = against_a.single[i], against_a.products[j]
+        log_or = both - a - single - product  # one treatment and one pair more
+        log_ror = both - a - b + none - product
+        for one, log in ((against_a, log_or), (ror, log_ror)):
+            assert one.probability[i, j] == pytest.approx((log > 0).mean())
+            limits = np.exp(np.quantile(log, [0.025, 0.5, 0.975]))
+            own = [getattr(one, name)[i, j] for name in ("lower", "estimate", "upper")]
+            assert own == pytest.approx(limits, rel=1e-6)
+        risks = [none, a - single, b - single, both - 2 * single - product]
+        contrast = np.array([1, -1, -1, 1]) @ expit(risks)
+        assert ic.estimate[i, j] == pytest.approx(np.median(contrast))
+    # An odds ratio tips where the bias is the distance of its limit, or of itself, from 1.
     table = points_table(found)
     rows = table[table.estimand == "odds_ratio[A+B vs A]"]
     assert list(rows.tips_at) == ["P 0.975: interval reaches the null", "P 0.5"]
-    assert rows.single_factor.iloc[0] == pytest.approx(rows.lower.iloc[0], rel=0.2)
-    assert rows.single_factor.iloc[1] == pytest.approx(rows.estimate.iloc[1], rel=0.2)
+    expected = [rows.lower.iloc[0], rows.estimate.iloc[1]]
+    fine, _ = surfaces(study, MODELS["interaction"], weak, waist, steps=20, seed=1)
+    assert fine[0].tipping(0.975)[0] == pytest.approx(expected[0], rel=0.01)
+    assert fine[0].tipping(0.5)[0] == pytest.approx(expected[1], rel=0.01)
+    assert rows.single_factor.tolist() == pytest.approx(expected, rel=0.2)
     assert set(LARGEST) == {"bias_beta", "bias_gamma"}
+
+
+@pytest.mark.slow
+def test_the_shift_is_that_of_fits_with_the_bias_where_priors_say_little():
+    study = counted({"none": 0.2, "A": 0.3, "B": 0.25, "A+B": 0.5}, 3000)
+    weak = prior_set("weak", study)
+    known = {"single": (np.log(1.5), None), "products": (np.log(1.2), None)}
+    plain, biased, plausible = fit_many(
+        [
+            Specification(study, "interaction", own)
+            for own in (weak, with_confounding(weak, **known), with_confounding(weak))
+        ],
+        effective=3000,
+        draws=4000,
+    )
+    shifted = without_bias(study, plain.waist, np.log(1.5), np.log(1.2))
+    found, _ = surfaces(study, MODELS["interaction"], weak, plain.waist, steps=1, seed=1)
+    for one in found:
+        draws, exact = (one.estimand.values(w).values for w in (shifted, biased.waist))
+        assert np.median(draws) == pytest.approx(np.median(exact), abs=0.2 * exact.std())
+        exact = one.estimand.values(plausible.waist).values
+        assert one.plausible["estimate"] == pytest.approx(np.median(exact), abs=0.12 * exact.std())
+        beyond = float(is_beyond_null(one.estimand, plausible.waist).mean())
+        assert one.plausible["probability"] == pytest.approx(beyond, abs=0.03)
 
 
 def test_conclusions_of_case_control_studies_are_of_odds():
     study, model = load_study("oral-cancer"), MODELS["interaction"]
-    risk = np.full((1, 5, 4), 0.3)
-    from tests.test_summary import draws
-
-    found = conclusions(study, model, draws(risk[0], study.regimens))
+    found = conclusions(study, model, draws_of(np.full((5, 4), 0.3), study.regimens))
     assert [e.label for e, _ in found] == [
         "odds_ratio[ALC+SMK vs ALC]",
         "odds_ratio[ALC+SMK vs SMK]",
@@ -281,24 +311,13 @@ def test_the_picture_says_how_many_conclusions_it_leaves_out():
         assert ("2 more conclusions are in tipping.csv" in words) == is_told
 
 
-def test_where_nothing_is_told_nothing_is_overturned():
+def test_a_conclusion_is_overturned_where_its_standing_changes():
     study = counted(HUGE, 100)
     estimand = enumerate_estimands(study, MODELS["interaction"], resolve(study))[-1]
     steps = np.log([0.5, 1.0, 2.0])
-    chances = np.array([[0.99, np.nan, 0.99], [0.99, 0.99, 0.6], [0.99, 0.99, 0.99]])
-    others = [np.where(np.isnan(chances), np.nan, 1.0)] * 2
-    one = Surface(
-        estimand,
-        "observed",
-        steps,
-        steps,
-        chances,
-        chances,
-        chances,
-        chances,
-        *others,
-        plausible={},
-    )
+    chances = np.array([[0.99, 0.98, 0.99], [0.99, 0.99, 0.6], [0.99, 0.99, 0.01]])
+    one = Surface(estimand, "observed", steps, steps, *[chances] * len(PARTS), plausible={})
     table = grid_table([one])
-    assert table.is_overturned.isna().tolist() == np.isnan(chances).ravel().tolist()
-    assert table[table.is_overturned.notna()].is_overturned.sum() == 1
+    assert np.flatnonzero(table.is_overturned).tolist() == [5, 8]
+    assert table.standing.tolist()[5::3] == [STANDINGS[1], STANDINGS[3]]
+    assert list(allowed_table([one]).confounding) == ["none"]  # no plausible bias could be fitted

@@ -29,10 +29,11 @@ from cotreat.plots import View, levels
 from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
 from cotreat.study import regimens
-from cotreat.study_file import collapse_of
+from cotreat.study_file.reader import collapse_of
 from tests.test_model import binomial, points, reference, zero_sum
 
 HEAD = """
+format = 1
 study = { id = "rows", title = "Rows, made up", design = "cohort", source = "made up" }
 outcome = { name = "response", direction = "benefit" }
 [treatments.A]
@@ -373,11 +374,11 @@ WRONG_TEXT = {
     ),
     "a column for no dose": (
         TEXT.replace('dose = { A = "a_dose" }', 'dose = { A = "a_dose", B = "b" }'),
-        "patients.dose.B: the study file says no dose of B",
+        "patients.dose.B: the study file has no dose of B",
     ),
     "a column for no subgroups": (
         TEXT.replace("subgroups = { age", "subgroups = { sex"),
-        "patients.subgroups.sex: the study file says no such subgroups",
+        "patients.subgroups.sex: the study file has no such subgroups",
     ),
     "a dose without a column": (
         TEXT.replace('dose = { A = "a_dose" }\n', ""),
@@ -422,11 +423,11 @@ def arm(regimen, n=50, events=15):
 WRONG_COUNTS = {
     "told by dose and by age": (
         "".join(map(arm, ("none", "A.low", "A.mid", "A.high", "B | age=young", "B | age=old"))),
-        "arms: are told by dose and by age, so that patients stand in two of them; tell all by one",
+        "arms: are counted by dose and by age, so that patients stand in two of them; count all by one",
     ),
     "told by dose and by duration": (
         "".join(map(arm, ("none", "A.low", "A.short", "B"))),
-        "arms: are told by dose and by duration",
+        "arms: are counted by dose and by duration",
     ),
     "some without their age": (
         "".join(map(arm, ("none", "A | age=old", "A | age=young", "B"))),
@@ -439,13 +440,13 @@ WRONG_COUNTS = {
     "a level left out while more patients are printed": (
         "".join(map(arm, ("none", "A.high", "B")))
         + '[[totals]]\npatients = "all"\nn = 200\n'
-        + '[[claims]]\nid = "low"\nkind = "odds_ratio"\nsets = ["A.low", "not A"]\nvalue = 2.0\n'
+        + '[[reported]]\nid = "low"\nkind = "odds_ratio"\ncontrast = "A.low vs not A"\nvalue = 2.0\n'
         + 'ci = [1.0, 4.0]\nsource = "x"\n',
-        "arms: A is not counted at each of its levels, or in each subgroup, though the totals hold more",
+        "arms: A is not counted at each of its levels, or in each subgroup, though the totals contain more",
     ),
     "a total of a level that no arm tells": (
         "".join(map(arm, ("none", "A", "B"))) + '[[totals]]\npatients = "A.high"\nn = 20\n',
-        "totals[1].patients: names A.high, by which the arms are not told",
+        "totals[1].patients: names A.high, by which the arms are not counted",
     ),
 }
 
@@ -464,7 +465,7 @@ def by_level(*totals):
         text += f'[[totals]]\npatients = "{who}"\nn = {n}\n'
         text += "".join(f"events = {count}\n" for count in events)
     for own in ("A.low", "A.high", "A.high+B"):
-        text += f'[[claims]]\nid = "{own}"\nkind = "odds_ratio"\nregimens = ["{own}", "none"]\n'
+        text += f'[[reported]]\nid = "{own}"\nkind = "odds_ratio"\ncontrast = "{own} vs none"\n'
         text += 'value = 2.0\nci = [1.0, 4.0]\nsource = "x"\n'
     return HEAD + text
 
@@ -481,14 +482,14 @@ def test_levels_may_be_printed_of_treatments_that_no_counted_regimen_holds():
 @pytest.mark.parametrize(
     ("total", "words"),
     [
-        (("B and not A.high", 5), "5 printed for 'B and not A.high', but its arms add up to 50"),
+        (("B and not A.high", 5), "5 reported for 'B and not A.high', but its arms add up to 50"),
         (
             ("not A.low and not A.mid and not A.high", 100, 37),
-            "37 printed for 'not A.low and not A.mid and not A.high', but its arms add up to 30",
+            "37 reported for 'not A.low and not A.mid and not A.high', but its arms add up to 30",
         ),
         (
             ("A.high and A.short", 20),
-            "names levels or subgroups of several divisions (dose, duration); one can be told",
+            "names levels or subgroups of several divisions (dose, duration); a total can name one",
         ),
     ],
 )
@@ -526,15 +527,15 @@ def test_models_need_patients_told_by_what_they_ask(counted, model, words):
 
 def test_the_audit_counts_by_every_division_or_says_that_it_cannot(study, counted):
     text = audit(counted)
-    assert "Cells by dose (events / patients, crude risk):" in text
-    assert "  A.mid         14 / 50       0.280" in text
+    assert "Cells by dose:" in text
+    assert re.search(r"  A\.mid +14 +50 +0\.280", text)
     assert (
         "No cells by duration: the patients of rows are not counted by duration; write regimens such as "
         "A.short in [[arms]], or name its column under [patients]."
     ) in text
     assert "write regimens such as A | age=young in [[arms]]" in text
     assert "No cells" not in audit(study)
-    assert "Cells by age (events / patients, crude risk):" in audit(study)
+    assert "Cells by age:" in audit(study)
 
 
 def test_a_study_without_levels_has_no_such_model():
@@ -860,11 +861,12 @@ def test_the_level_that_nobody_printed_is_inferred(sun):
 
 def printed_levels(claims_):
     text = """
+format = 1
 study = { id = "printed", title = "Made up", design = "cohort", source = "made up", inclusion = "any(A, B)" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "a", dose = { low = "low", high = "high" } }, B = { name = "b" } }
 totals = [{ patients = "all", n = 400, events = 120 }, { patients = "A", n = 150 }]
-claims = [
+reported = [
 """
     own = "".join(
         f'  {{ id = "{name}", {what}, source = "x" }},\n' for name, what in claims_.items()
@@ -872,18 +874,18 @@ claims = [
     return parse_study(text + own + "]\n").divided("dose")
 
 
-HIGH = 'kind = "odds_ratio", sets = ["A.high", "not A"], value = 3.0, ci = [1.5, 6.0]'
+HIGH = 'kind = "odds_ratio", contrast = "A.high vs not A", value = 3.0, ci = [1.5, 6.0]'
 
 
 def test_what_is_printed_in_other_words_or_as_a_p_value_is_not_inferred():
     assert reported.reported_estimates(printed_levels({"high": HIGH})).inferred_ids == (
         "inferred odds_ratio[A.low vs not A]",
     )
-    turned = HIGH.replace('"A.high", "not A"', '"A and A.high", "B and not A"')
+    turned = HIGH.replace('"A.high vs not A"', '"A and A.high vs B and not A"')
     numbers = reported.reported_estimates(printed_levels({"high": turned}))
     assert numbers.inferred_ids == ("inferred odds_ratio[A.low vs not A]",)
     assert numbers.of_parts["A", "A.high"].words == ("A and A.high", "B and not A")
-    low = 'kind = "p_value", sets = ["A.low", "not A"], value = 0.03, sign = "+"'
+    low = 'kind = "p_value", contrast = "A.low vs not A", value = 0.03, sign = "+"'
     numbers = reported.reported_estimates(printed_levels({"high": HIGH, "low": low}))
     assert numbers.inferred == ()
 
@@ -947,6 +949,7 @@ def test_the_flagship_teaches_its_lower_dose(sun):
 
 def test_printed_subgroups_are_evidence_of_their_subgroups():
     text = """
+format = 1
 study = { id = "printed", title = "Made up", design = "cohort", source = "made up", inclusion = "any(A, B)" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "a" }, B = { name = "b" } }
@@ -956,9 +959,9 @@ totals = [
   { patients = "A", n = 150 },
   { patients = "age.old", n = 180, events = 60 },
 ]
-claims = [
-  { id = "all", kind = "odds_ratio", sets = ["A", "not A"], value = 2.0, ci = [1.3, 3.08], source = "x" },
-  { id = "old", kind = "odds_ratio", sets = ["A and age.old", "not A and age.old"], value = 3.0, ci = [1.5, 6.0], source = "x" },
+reported = [
+  { id = "all", kind = "odds_ratio", contrast = "A vs not A", value = 2.0, ci = [1.3, 3.08], source = "x" },
+  { id = "old", kind = "odds_ratio", contrast = "A and age.old vs not A and age.old", value = 3.0, ci = [1.5, 6.0], source = "x" },
 ]
 """
     study = parse_study(text)

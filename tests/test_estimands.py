@@ -25,7 +25,7 @@ from cotreat.evidence.protocol import Point
 from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS
 from cotreat.study.study import NOT_IDENTIFIED
-from cotreat.study_file import load_study, parse_study
+from cotreat.study_file.reader import load_study, parse_study
 
 ALL = ("none", "A", "B", "C", "A+B", "A+C", "B+C", "A+B+C")
 TREATED = ALL[1:]
@@ -34,6 +34,7 @@ STRUCTURED = [name for name, model in MODELS.items() if model.has_structure]
 
 def three_treatments(counted, design="cohort"):
     head = f"""
+        format = 1
         study = {{ id = "x", title = "x", design = "{design}", source = "x" }}
         outcome = {{ name = "x", direction = "benefit", synergy_on = "event" }}
         treatments = {{ A = {{ name = "a" }}, B = {{ name = "b" }}, C = {{ name = "c" }} }}

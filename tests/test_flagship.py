@@ -19,7 +19,7 @@ from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
 from cotreat.results.summary import PRINTED, summarise
-from cotreat.study_file import parse_study
+from cotreat.study_file.reader import parse_study
 from cotreat.workflow.reanalyse import plan
 
 ROOT = Path(__file__).parent.parent
@@ -172,7 +172,6 @@ def test_synergy_is_little_more_than_its_prior(study, sampled):
 def test_audit_says_what_the_print_carries(study):
     text = audit(study)
     for words in (
-        "none         empty by design",
         "log 0.7655, SE 0.3193, Wald p 0.0165",
         "tac-mmf-vs-mmf follows from tac-cyc-vs-cyc, tac-mmf-vs-cyc, tac-cyc-vs-mmf: implied 3.549",
         "p-tac-cyc (p = 0.043) is the Wald p-value of no printed odds ratio",
@@ -181,6 +180,7 @@ def test_audit_says_what_the_print_carries(study):
         "immortal time",
     ):
         assert words in text, words
+    assert re.search(r"none +empty by design", text)
     (line,) = [line for line in text.splitlines() if line.endswith(": observed")]
     assert set(re.findall(r"\w+\[[^\]]+\]", line)) == OBSERVED
 
@@ -201,6 +201,7 @@ def test_plan_runs_the_leader_under_every_reading_and_the_others_under_the_defau
 
 def test_audit_takes_products_about_counted_patients():
     text = """
+format = 1
 study = { id = "six", title = "six", design = "cohort", source = "s", inclusion = "any(A, B, C)" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "a" }, B = { name = "b" }, C = { name = "c" } }
@@ -212,21 +213,21 @@ arms = [
   { regimen = "A+C", n = 60, events = 28 },
   { regimen = "B+C", n = 60, events = 18 },
 ]
-[[claims]]
+[[reported]]
 id = "both"
 kind = "odds_ratio"
-products = [["A", "B"], ["A", "C"]]
+contrast = "A x B | A x C"
 value = 1.5
 ci = [0.8, 2.8]
 source = "Table 2"
 """
-    assert "both: mutual_product[A:B given A:C]: printed 1.5" in audit(parse_study(text))
+    assert re.search(r"both +mutual_product\[A:B given A:C\] +1\.5 ", audit(parse_study(text)))
 
 
 def test_report_shows_the_audit_of_the_default_reading():
     page = (RESULTS / "report.html").read_text(encoding="utf-8")
-    assert "Printed numbers that are evidence, reading odds-ratios:" in page
-    assert "Printed numbers that are evidence, reading four" not in page
+    assert re.search(r"Printed numbers( that are evidence)?, reading odds-ratios:", page)
+    assert not re.search(r"Printed numbers( that are evidence)?, reading four", page)
 
 
 def results(reading):

@@ -20,7 +20,7 @@ from cotreat.frequentist.intervals import Z, intervals
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
 from cotreat.study.study import NOT_IDENTIFIED
-from cotreat.study_file import load_study, parse_study
+from cotreat.study_file.reader import load_study, parse_study
 
 DRUGS = {"isis2": ("SK", "ASA"), "oral-cancer": ("ALC", "SMK"), "factor-v-leiden": ("FVL", "OC")}
 FOUR = ("none", "A", "B", "A+B")
@@ -30,6 +30,7 @@ def study_of(cells, design="cohort"):
     """Make a study of {regimen: (events, non-events)}."""
     treatments = sorted({part for regimen in cells for part in regimen.split("+")} - {"none"})
     lines = [
+        "format = 1",
         f'study = {{ id = "x", title = "x", design = "{design}", source = "x" }}',
         'outcome = { name = "x", direction = "benefit", synergy_on = "event" }',
         *(f'[treatments.{t}]\nname = "{t}"' for t in treatments),

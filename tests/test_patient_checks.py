@@ -19,7 +19,7 @@ from cotreat.inference import influence, sampling
 from cotreat.inference.influence import add_influence
 from cotreat.inference.sampling import fit, fit_of, thinned
 from cotreat.models.registry import MODELS
-from cotreat.remarks import remarks
+from cotreat.report.caveats import caveats
 from cotreat.results.summary import summarise
 from cotreat.study.covariate_patterns import Cells, Covariate, Labels
 from cotreat.workflow.reanalyse import reanalyse
@@ -288,7 +288,8 @@ def test_overlap_stands_in_the_folder_and_in_the_report(study, tmp_path):  # noq
     written = [pd.read_csv(folder / name) for name in ("overlap.csv", "balance.csv")]
     for table, own in zip(written, (found.regimens, found.balance), strict=True):
         pd.testing.assert_frame_equal(table, own, check_dtype=False)
-    assert str(found) in result.leader.remarks
+    (caveat,) = [one for one in result.leader.caveats if one.subject == "overlap"]
+    assert str(found) == f"Overlap: {caveat.text[0].lower()}{caveat.text[1:]}"
     page = result.report.read_text(encoding="utf-8")
     for row in found.balance[found.balance.covariate == "age"].itertuples():
         shown = f"{row.mean:.4g} ({row.difference:+.2f})".replace("-", "−")
@@ -320,6 +321,8 @@ def test_risks_that_are_off_are_said(study, some_draws):  # noqa: F811
         labels={"model": "additive", "priors": "weak", "reading": study.reading},
     )
     words = "Predicted risks do not agree with the events"
-    assert sum(one.startswith(words) for one in remarks(summary, study, cautions(table))) == 1
-    assert not any(one.startswith(words) for one in remarks(summary, study))
-    assert sum(one.startswith("Overlap: ") for one in remarks(summary, study)) == 1
+    (caveat,) = [c for c in caveats(summary, study, cautions(table)) if c.subject == "calibration"]
+    assert caveat.text.startswith(words)
+    subjects = [one.subject for one in caveats(summary, study)]
+    assert "calibration" not in subjects
+    assert subjects.count("overlap") == 1

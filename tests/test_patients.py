@@ -28,9 +28,10 @@ from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
-from cotreat.study_file import collapse_of
+from cotreat.study_file.reader import collapse_of
 
 HEAD = """
+format = 1
 study = { id = "rows", title = "Rows, made up", design = "cohort", source = "made up", inclusion = "any(A, B)" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "drug A" }, B = { name = "drug B" } }
@@ -284,7 +285,7 @@ WRONG_TEXT = {
     "unknown kind": (TEXT.replace('"continuous"', '"number"'), "patients.covariates: is"),
     "arms too": (
         TEXT + '[[arms]]\nregimen = "A"\nn = 3\nevents = 1\n',
-        "arms: cannot stand beside [patients]",
+        "arms: cannot be given with [patients]",
     ),
     "column for two": (
         TEXT.replace('B = "b"', 'B = "a"'),
@@ -392,7 +393,7 @@ def test_a_frame_needs_its_columns_named(frame):
         f'[[arms]]\nregimen = "{regimen}"\nn = 9\nevents = 3\n' for regimen in ("A", "B")
     )
     assert problems(text, patients=frame)[0].startswith(
-        "patients: missing; it must say which column"
+        "patients: missing; it must name the columns"
     )
 
 

@@ -18,14 +18,14 @@ from cotreat.frequentist.firth import LogLikelihood, climb, maximise_penalised
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import Z, intervals
 from cotreat.frequentist.logistic import NO_MAXIMUM, fit_likelihood
-from cotreat.headline import headline
 from cotreat.models.registry import MODELS
 from cotreat.plots import View
 from cotreat.plots.interval_rows import NOT_ESTIMABLE, looks
 from cotreat.plots.odds_ratios import rows_to_draw
-from cotreat.remarks import remarks
+from cotreat.report.caveats import caveats
+from cotreat.results.headline import headline
 from cotreat.results.summary import LIKELIHOOD, PENALISED, summarise
-from cotreat.study_file import load_study, parse_study
+from cotreat.study_file.reader import load_study, parse_study
 from tests.test_frequentist import EIGHT, TABLE, study_of, terms
 from tests.test_summary import random_risks
 
@@ -38,6 +38,7 @@ ROWS = {
 }
 SEPARATED = {**TABLE, "A": (0, 40), "B": (25, 85)}
 PATIENTS = """
+format = 1
 study = { id = "patients", title = "Made up", design = "cohort", source = "made up" }
 outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "a" }, B = { name = "b" }, C = { name = "c" } }
@@ -254,9 +255,9 @@ def test_a_hospital_of_one_outcome_leaves_odds_ratios_and_takes_risks(south, sha
         list(fitted.conf_int().loc["a"]), abs=1e-6
     )
     assert 0 < fit.penalised.estimate(risk) < 1
-    lines = remarks(table(study, "additive", fit), study)
-    said = "Covariates or clusters separate those with the event"
-    assert any(line.startswith(said) for line in lines)
+    found = caveats(table(study, "additive", fit), study)
+    (separation,) = [one for one in found if one.subject == "separation"]
+    assert separation.text.startswith("Covariates or clusters separate patients with the event")
 
 
 def test_separation_is_seen_among_many_patients():
@@ -366,26 +367,25 @@ def test_the_comparison_draws_it_with_a_marker_of_its_own():
     assert [own["marker"] for own in look.values()].count(look[line.kind]["marker"]) == 1
 
 
-def test_remarks_name_separated_and_sparse_regimens():
+def test_caveats_name_separated_and_sparse_regimens():
     study = study_of({**SEPARATED, "A+B": (60, 0), "B": (3, 85)})
-    lines = remarks(table(study, "interaction"), study)
-    (separated,) = (line for line in lines if "had the event" in line)
-    assert separated.startswith(
-        "Nobody in A (0 of 40) and everybody in A+B (60 of 60) had the event."
+    found = {one.subject: one.text for one in caveats(table(study, "interaction"), study)}
+    assert found["separation"].startswith(
+        "No patient in A (0 of 40) and every patient in A+B (60 of 60) had the event."
     )
-    assert "not by the data" in separated
-    (sparse,) = (line for line in lines if "Fewer than 5" in line)
-    assert sparse.startswith("Fewer than 5 events or non-events: B (3 of 88).")
+    assert "not by the data" in found["separation"]
+    assert found["sparse data"].startswith("Fewer than 5 events or non-events: B (3 of 88).")
 
 
-def test_remarks_call_an_extreme_regimen_sparse_where_the_model_has_an_estimate():
+def test_caveats_call_an_extreme_regimen_sparse_where_the_model_has_an_estimate():
     study = study_of(SEPARATED)
-    lines = remarks(table(study, "additive"), study)
-    assert not any("had the event" in line for line in lines)
-    assert any("non-events: A (0 of 40)." in line for line in lines)
+    found = {one.subject: one.text for one in caveats(table(study, "additive"), study)}
+    assert "separation" not in found
+    assert "non-events: A (0 of 40)." in found["sparse data"]
 
 
-def test_remarks_are_silent_where_every_regimen_has_enough():
+def test_caveats_are_silent_where_every_regimen_has_enough():
     study = load_study("isis2")
-    lines = remarks(table(study, "interaction"), study)
-    assert not any("had the event" in line or "Fewer than 5" in line for line in lines)
+    subjects = {one.subject for one in caveats(table(study, "interaction"), study)}
+    assert subjects
+    assert not {"separation", "sparse data"} & subjects

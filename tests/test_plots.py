@@ -29,9 +29,11 @@ from cotreat.plots import (
     synergy,
 )
 from cotreat.results.summary import POSTERIOR, summarise
-from cotreat.study_file import load_study, parse_study
+from cotreat.study_file.reader import load_study, parse_study
 
 THREE = """
+format = 1
+
 [study]
 id = "three"
 title = "Three drugs"

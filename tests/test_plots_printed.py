@@ -33,7 +33,7 @@ from cotreat.plots import (
 )
 from cotreat.plots import reported as claims_figure
 from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR, summarise
-from cotreat.study_file import parse_study
+from cotreat.study_file.reader import parse_study
 from tests.test_plots import OF_PARTS, OF_PATIENTS
 
 SUN = load_study("sun2024")
@@ -189,9 +189,9 @@ def test_a_crude_number_among_adjusted_ones_is_called_so():
 
 
 def test_two_numbers_of_one_contrast_are_told_apart_by_their_ids():
-    text = _text().split("# --- Readings")[0]
-    again = text[text.index("[[claims]]") :].split("[[claims]]")[1].replace('"tac"', '"again"')
-    numbers = reported.reported_estimates(parse_study(f"{text}\n[[claims]]{again}", "twice.toml"))
+    text = _text().split("# --- Interpretations")[0]
+    again = text[text.index("[[reported]]") :].split("[[reported]]")[1].replace('"tac"', '"again"')
+    numbers = reported.reported_estimates(parse_study(f"{text}\n[[reported]]{again}", "twice.toml"))
     names = reported_labels.row_names(numbers)
     assert names["again"] == "TAC vs not TAC (again)"
     assert names["tac"] == "TAC vs not TAC (tac) †"
@@ -211,7 +211,7 @@ def _text():
 
 
 def _sun_with(line, claim):
-    before, after = _text().split("# --- Readings")[0].split(f'id = "{claim}"\n')
+    before, after = _text().split("# --- Interpretations")[0].split(f'id = "{claim}"\n')
     return parse_study(f'{before}id = "{claim}"\n{after.replace("adjusted = true", line, 1)}', "x")
 
 
@@ -280,7 +280,7 @@ def test_sizes_draw_prior_and_posterior_of_the_summary(printed_fit):
 def test_sizes_that_are_known_are_said_and_not_drawn_as_guesses():
     arm = '[[arms]]\nregimen = "{}"\nn = 100\nevents = 20\n'
     arms = arm.format("CYC") + arm.format("MMF")  # which leaves one arm of those without TAC
-    study = parse_study(_text().replace("[[claims]]", f"{arms}\n[[claims]]", 1), "x.toml")
+    study = parse_study(_text().replace("[[reported]]", f"{arms}\n[[reported]]", 1), "x.toml")
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
     view = View(xr.DataTree(), study, MODELS["exchangeable"], table)
     found = arm_sizes.known(view, reported.reported_estimates(study))

@@ -7,7 +7,7 @@ from cotreat.core.errors import ModelError
 from cotreat.evidence.prior_conflict import distance
 from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
-from cotreat.priors.belief_grid import BELIEFS, GRID, INTERACTION_GRID, NAMES, grid_name, pairs_sd
+from cotreat.priors.belief_grid import BELIEFS, GRID, INTERACTION_GRID, NAMES, grid_name
 from cotreat.priors.sets import prior_set
 from tests.conftest import THREE, THREE_CELLS, arms
 
@@ -144,7 +144,6 @@ def test_a_belief_about_relatives_is_the_same_about_each_pair(three, belief):
     of_tau, _ = integrate.quad(lambda t: t**2 * stats.halfnorm.pdf(t, scale=tau.sigma), 0, np.inf)
     assert np.sqrt(mu.sigma**2 + of_tau) == pytest.approx(sd)
     assert tau.sigma / mu.sigma == pytest.approx(2)  # as in the default: 0.5 and 0.25
-    assert pairs_sd(own, MODELS["exchangeable"].parameters) == pytest.approx(sd)
 
 
 @pytest.mark.parametrize(

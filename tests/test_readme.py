@@ -12,10 +12,10 @@ import pytest
 
 import cotreat
 from cotreat import load_study, parse_study, reanalyse
-from cotreat.headline import headline
 from cotreat.models.registry import MODELS
 from cotreat.results import store
-from cotreat.study_file import packaged
+from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY, headline
+from cotreat.study_file.reader import packaged
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,14 +41,14 @@ def test_the_headline_table_is_that_of_the_results():
     for found, row in zip(
         headline(store.read_table(ROOT / source)).to_dict("records"), printed, strict=True
     ):
-        for column in ("estimand", "printed (95%)", "availability"):
+        for column in ("estimand", "reported (95%)", IDENTIFICATION):
             assert row[column] == found[column]
         # Another processor samples other draws: what differs by Monte Carlo error is not stale.
         estimate, lower, upper = map(float, NUMBER.findall(row["posterior (95% credible)"]))
         again = map(float, NUMBER.findall(found["posterior (95% credible)"]))
         for old, new in zip((estimate, lower, upper), again, strict=True):
             assert abs(old - new) < 0.05 * (upper - lower)
-        for column in ("P(> null)", "prior P", "learnt"):
+        for column in (PROBABILITY, PRIOR_PROBABILITY, "posterior contraction"):
             for old, new in zip(*(NUMBER.findall(r[column]) for r in (row, found)), strict=True):
                 assert abs(float(old) - float(new)) < 0.025
 
@@ -88,11 +88,11 @@ def test_the_numbers_of_its_prose_are_those_of_the_results():
     higher = re.search(r"all with TAC.high: (\d+ \(\d+ to \d+\))", sizes)[1]
     assert f"with {higher} of 244 on the higher one" in prose
     moved = max(
-        abs(float(row["P(> null)"]) - float(row["prior P"]))
+        abs(float(row[PROBABILITY]) - float(row[PRIOR_PROBABILITY]))
         for row in headline(store.read_table(sun2024("exchangeable") / store.SUMMARY)).to_dict(
             "records"
         )
-        if row["availability"] == "extrapolated"
+        if row[IDENTIFICATION] == "not identified"
     )
     assert f"from which it moves by at most {moved:.2f} here" in prose
 
@@ -137,7 +137,7 @@ def test_its_study_file_is_read():
     assert parse_study(rows, patients=frame).counted == ("A", "B", "A+B")
     assert study.counted == ()
     assert study.present == ("A", "B", "A+B")
-    assert len(text.splitlines()) == 10
+    assert len(text.splitlines()) == 11
     assert tomllib.loads(text)
     assert parse_study(text).counted == ("none", "A", "B", "A+B")
     assert parse_study(text.replace("arms = [", f"{baseline}arms = [")).baseline.lower == 0.08
@@ -231,7 +231,7 @@ def test_long_scripts_run_with_one_fit(tmp_path, monkeypatch, capsys, name):
     said = {
         "synergy": "odds-ratios",
         "tacrolimus": "interaction",
-        "dose": "is inferred",
+        "dose": "is inferred, not reported",
         "subgroups": "TAC and activity.mild",
     }
     assert said[name] in capsys.readouterr().out

@@ -1,30 +1,25 @@
-"""One odds ratio in closed form, the sceptics it does not convince, and the prior SD of an interaction."""
+"""One odds ratio in closed form, and the sceptics it does not convince."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from scipy import optimize, stats
+from scipy import stats
 
 from cotreat import fit, load_study, parse_study
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.models.registry import MODELS
-from cotreat.plots import critical_sd
-from cotreat.plots.style import off_screen
-from cotreat.priors.belief_grid import BELIEFS, pairs_sd
+from cotreat.priors.belief_grid import BELIEFS
 from cotreat.priors.sets import prior_set
-from cotreat.sensitivity.prior_predictive import Induced
 from cotreat.sensitivity.reverse_bayes import (
-    SDS,
     Normal,
     critical,
     critical_odds_ratio,
-    critical_sds,
     odds_ratios_of,
     under_beliefs,
-    with_sd,
 )
 
 ONE = """
+format = 1
+
 [study]
 id = "one"
 title = "One printed odds ratio, with nothing around it"
@@ -39,10 +34,10 @@ direction = "benefit"
 A = { name = "drug A" }
 B = { name = "drug B" }
 
-[[claims]]
+[[reported]]
 id = "a"
 kind = "odds_ratio"
-regimens = ["A", "none"]
+contrast = "A vs none"
 value = 2.43
 ci = [1.20, 4.92]
 adjusted = false
@@ -97,7 +92,7 @@ def test_the_grid_is_that_of_a_sum_over_a_fine_grid():
 def test_a_belief_turns_with_the_number_it_is_about():
     """Treated against not 2.43, and not against treated 0.41: one number, and one belief about it."""
     upside_down = (
-        ONE.replace('["A", "none"]', '["none", "A"]')
+        ONE.replace('"A vs none"', '"none vs A"')
         .replace("value = 2.43", "value = 0.41")
         .replace("[1.20, 4.92]", "[0.20, 0.83]")
     )
@@ -205,89 +200,3 @@ def test_odds_ratios_of_counts_are_those_of_two_by_two_tables():
     one = known["odds_ratio[SK vs none]"].log
     assert one.mean == pytest.approx(np.log(448 * (4300 - 568) / (568 * (4300 - 448))), rel=1e-6)
     assert one.sd == pytest.approx(np.sqrt((1 / cells).sum()), rel=1e-4)
-
-
-# --- The critical prior SD of an interaction -----------------------------------------------------------
-
-
-def chance(sd, data=Normal(0.9, 0.36)):  # noqa: B008 - frozen
-    return Normal(0, sd).given(data).above
-
-
-def test_the_critical_sd_is_the_root_of_the_closed_form():
-    curve, (found,) = critical_sds(
-        lambda sds: [{"A:B": chance(sd)} for sd in sds], [0.95], rounds=4
-    )
-    root = optimize.brentq(lambda sd: chance(sd) - 0.95, 0.05, 2)
-    assert found.sd == pytest.approx(root, rel=1e-3)
-    assert f"{root:.2f}" in found.words
-    assert curve["prior SD"].is_monotonic_increasing
-
-
-def test_there_may_be_no_critical_sd():
-    def several(sds):
-        return [{"never": 0.7, "always": 0.99, "narrow": 0.99 if sd < 0.3 else 0.6} for sd in sds]
-
-    _, found = critical_sds(several, [0.95])
-    words = {one.interaction: one.words for one in found}
-    assert all(np.isnan(one.sd) for one in found)
-    assert words["never"].startswith("none: below 0.95 with every prior SD that was fitted, 0.700")
-    assert words["always"] == "none: at least 0.95 even with a prior SD of 0.05"
-    assert words["narrow"] == "none: at least 0.95 only with a prior SD of 0.2 or less"
-
-
-def test_bad_fits_leave_a_gap_that_is_told_and_not_bridged():
-    data = Normal(0.9, 0.36)
-    root = optimize.brentq(lambda sd: chance(sd, data) - 0.95, 0.05, 2)
-    assert 0.2 < root < 0.35
-
-    def without(bad):
-        return lambda sds: [{} if sd == bad else {"A:B": chance(sd, data)} for sd in sds]
-
-    curve, (found,) = critical_sds(without(1.0), [0.95])
-    assert curve[curve["A:B"].isna()]["prior SD"].tolist() == [1.0]
-    assert found.sd == pytest.approx(root, rel=0.1)  # both its neighbours were fitted
-    assert found.words.endswith("(1 of the 9 prior SDs tried could not be fitted)")
-    _, (found,) = critical_sds(without(0.35), [0.95])
-    assert np.isnan(found.sd)
-    assert found.words == (
-        "falls below 0.95 between prior SDs of 0.2 and 0.5, where no fit could be used (1 of the 7 prior SDs tried "
-        "could not be fitted)"
-    )
-
-
-def test_the_picture_has_a_gap_where_no_fit_could_be_used(three):
-    curve = pd.DataFrame({"prior SD": [0.1, 0.2, 0.5, 1.0], "A:B": [0.6, np.nan, 0.8, 0.9]})
-    with off_screen():
-        figure = critical_sd.draw(curve, [], 0.5, three)
-    (line,) = [one for one in figure.axes[0].lines if one.get_marker() == "."]
-    assert np.isnan(line.get_ydata()).tolist() == [False, True, False, False]
-
-
-def test_a_curve_that_crosses_more_than_once_has_no_critical_sd():
-    heights = dict(zip(SDS, (0.90, 0.96, 0.94, 0.96, 0.97, 0.98, 0.98), strict=True))
-    _, (found,) = critical_sds(lambda sds: [{"A:B": heights[sd]} for sd in sds], [0.95], rounds=2)
-    assert np.isnan(found.sd)
-    assert "crosses 0.95 more than once, or lies within its Monte Carlo error" in found.words
-    assert "at least 0.95 with prior SDs of 0.1, 0.35, 0.5, 1, 2" in found.words
-
-
-def test_without_any_fit_it_says_so():
-    curve, found = critical_sds(lambda sds: [{} for _ in sds], [0.95])
-    assert list(curve.columns) == ["prior SD"]
-    assert found == []
-    assert isinstance(curve, pd.DataFrame)
-
-
-@pytest.mark.parametrize("model", ["interaction", "exchangeable"])
-def test_pairs_have_the_prior_sd_that_is_asked_for(three, model):
-    optimist = prior_set("interactions:optimistic-strong", three)
-    for sd in (0.2, 1.0):
-        chosen = with_sd(optimist, sd)
-        assert pairs_sd(chosen, MODELS[model].parameters) == pytest.approx(sd)
-        risk = Induced(three, MODELS[model], chosen, seed=1, draws=20_000).waist(chosen)["risk"]
-        log = np.log(risk / (1 - risk))
-        ror = log.sel(arm="A+B") - log.sel(arm="A") - log.sel(arm="B") + log.sel(arm="none")
-        # Of relatives the law has long tails: E τ⁴ = 3 (E τ²)².
-        assert float(ror.std()) == pytest.approx(sd, rel=0.03)
-        assert float((ror > 0).mean()) == pytest.approx(0.5, abs=0.015)

@@ -27,7 +27,7 @@ from cotreat.results.supplementary import (
 from cotreat.sensitivity import fits
 from cotreat.sensitivity.multiverse import HINGES, MODEL, PRIORS, READING, SENSE, Base
 
-FIGURES = {"hinges", "prior_grid", "critical_sd", "power_scaling", "induced"}
+FIGURES = {"hinges", "prior_grid", "power_scaling", "induced"}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,6 @@ def written(tmp_path_factory, isis2):
             prior_set("weak", isis2),
             tmp_path_factory.mktemp("results") / "isis2",
             say=said.append,
-            thresholds=(0.68, 0.975),
         )
     return folder, said
 
@@ -70,12 +69,11 @@ def test_the_folder_is_a_part_with_all_its_tables_and_figures(written, isis2):
     assert {path.stem for path in folder.glob("*.png")} == FIGURES
     tables = {path.name for path in folder.glob("*.csv")}
     assert {section.table for section in part.sections if section.table} < tables
-    assert {MULTIVERSE, "grid.csv", "critical_sd_curve.csv", "induced.csv"} < tables
+    assert {MULTIVERSE, "grid.csv", "induced.csv"} < tables
     assert 1 <= len(part.findings) <= 3
     assert all(line.endswith(".") for line in part.findings)
-    assert part.settings["thresholds"] == [0.68, 0.975]
     assert any("fits under other priors" in line for line in said)
-    assert any(line.strip().endswith("of 26") for line in said)
+    assert any(line.strip().endswith("of 20") for line in said)
     for section in part.sections:
         assert section.words
         if section.figure:
@@ -94,39 +92,29 @@ def test_tables_agree_with_each_other(written):
     assert (changes[changes["is leading"]].probability == probability).all()
     ranges = store.read_table(folder / "grid_ranges.csv").set_index("number")
     assert ranges.loc["P(synergy)", "under the default priors"] == probability
-    assert ranges.loc["P(synergy)", "prior sets"] == 19
+    assert ranges.loc["P(synergy)", "prior sets"] == 18  # one of 19 is bad
     beliefs = store.read_table(folder / "beliefs.csv")
     assert len(beliefs) == 4 * 9
-    found = store.read_table(folder / "critical_sd.csv")
-    assert found.threshold.tolist() == [0.68, 0.975]
-    # P(synergy) is 0.72 at most: it never comes to 0.975. The log ratio of odds ratios of survival is 0.0563 with a
-    # standard error of 0.1005 (facts): by normal and normal P falls below 0.68 at a prior SD of 0.152.
-    assert 0.1 < found["critical prior SD"][0] < 0.2
-    assert pd.isna(found["critical prior SD"][1])
-    assert found["in words"][1].startswith("none: below 0.975 with every prior SD that was fitted")
 
 
 @pytest.mark.slow
 def test_a_bad_fit_is_listed_and_has_no_numbers(written):
-    """The last of the batch is the widest prior of the interaction."""
+    """The last of the batch is the most optimistic belief about effects."""
     folder, _ = written
-    curve = store.read_table(folder / "critical_sd_curve.csv")
-    assert curve.probability.isna().tolist() == [False] * 6 + [True]
-    text = (folder / ABOUT).read_text(encoding="utf-8")
-    assert "NaN" not in text
+    grid = store.read_table(folder / "grid.csv")
+    bad = grid[grid.verdict == BAD]
+    assert bad.effects.tolist() == ["optimistic-strong"]
+    assert bad.probability.isna().all()
+    assert "NaN" not in (folder / ABOUT).read_text(encoding="utf-8")
     part = read_part(folder)
-    assert "1 of 7 prior SDs of interactions: fit not trusted" in part.failed
-    (section,) = [one for one in part.sections if one.table == "critical_sd.csv"]
-    assert "Found among fits at 7 SDs, of which 1 could not be used" in section.words[0]
-    found = store.read_table(folder / "critical_sd.csv")
-    assert found["in words"].str.endswith("(1 of the 7 prior SDs tried could not be fitted)").all()
+    assert "1 of 19 prior sets of the grid: fit not trusted" in part.failed
 
 
 @pytest.mark.slow
 def test_probabilities_have_the_error_of_their_effective_draws(written):
     """p (1 − p) / effective, squared: of counts four effective draws are asked for each of a costly fit."""
     folder, _ = written
-    for name in (MULTIVERSE, "grid.csv", "critical_sd_curve.csv"):
+    for name in (MULTIVERSE, "grid.csv"):
         table = store.read_table(folder / name)
         own = table[table.probability.between(0.01, 0.99)]
         assert len(own)

@@ -11,7 +11,7 @@ from cotreat import load_study
 from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.reported import reported_estimates
 from cotreat.simulate import SIGMA, draw_cohort, simulate, truth_of
-from cotreat.study_file import packaged
+from cotreat.study_file.reader import packaged
 
 MANY = 200_000
 

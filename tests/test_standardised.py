@@ -18,7 +18,7 @@ from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
 from cotreat.priors import model_data
 from cotreat.priors.sets import prior_set
-from cotreat.study_file import packaged
+from cotreat.study_file.reader import packaged
 from tests.conftest import THREE, THREE_CELLS
 
 ARMS = "".join(

@@ -1,6 +1,5 @@
 """Study files: what is wrong with a broken one, and what a good one turns into."""
 
-import hashlib
 import pickle
 import re
 from pathlib import Path
@@ -9,9 +8,11 @@ import numpy as np
 import pytest
 
 from cotreat.study.study import Claim, Meaning, Printed, Sequential, Study
-from cotreat.study_file import StudyError, load_study, packaged, parse_study
+from cotreat.study_file.reader import StudyError, load_study, packaged, parse_study
 
 HEAD = """
+format = 1
+
 [study]
 id = "toy"
 title = "Toy study"
@@ -64,10 +65,10 @@ events = 44
 """
 
 CLAIM = """
-[[claims]]
+[[reported]]
 id = "joint"
 kind = "odds_ratio"
-regimens = ["TAC+CYC", "CYC"]
+contrast = "TAC+CYC vs CYC"
 value = 2.40
 ci = [1.15, 5.00]
 source = "Toy 2024, table 2"
@@ -78,9 +79,10 @@ TOY = HEAD + ARMS + TOTAL + CLAIM
 NOT_A_SET = (
     "is not a set of patients; write for example all, none, A, not A, any(A, B), A and not B"
 )
-ONE_MEANING = (
-    'claims[1]: must have exactly one of regimens = ["A+B", "none"] or sets = ["A", "not A"], '
-    "or of trend, product, adjusted_product, products or about",
+CONTRAST = (
+    'a contrast such as "A+B vs B", "A vs not A", "all with A vs all with B", '
+    '"not A < A and not B < A and B", "A x B", "A x B | treatments", "A x B | A x C", '
+    '"unspecified: WORDS"'
 )
 TEXT = "a text that is not empty"
 COUNT = "a whole number from 0 to 1,000,000,000"
@@ -90,9 +92,9 @@ INTERVAL = "[lower, upper] with 0 < lower < upper"
 RISK = "[lower, upper] with 0 < lower < upper < 1, the central 95 % of the risk without treatment"
 TREATMENT_ID = (
     "a treatment's id must be a letter A-Z or a-z followed by letters, digits or _, and "
-    "no word of set expressions or of Python (all, any, none, not, and, is, …)"
+    "no word of set expressions or of Python (all, any, none, vs, not, and, is, …)"
 )
-SECTIONS = "study, outcome, baseline, treatments, subgroups, sequential, arms, totals, claims, readings, patients, cells"
+SECTIONS = "format, study, outcome, baseline, treatments, subgroups, sequential, arms, totals, reported, interpretations, patients, cells"
 
 # Only their length is wrong with them.
 LONG_NUMBER = "9" * 5000
@@ -125,7 +127,7 @@ def with_total(patients: str, n: int) -> str:
 
 
 def with_sides(text: str) -> str:
-    return swap(('regimens = ["TAC+CYC", "CYC"]\n', text))
+    return swap(('contrast = "TAC+CYC vs CYC"\n', text))
 
 
 def n_of_cyc(value: str) -> str:
@@ -162,15 +164,15 @@ def bad_n(shown: str) -> tuple[str, ...]:
 
 
 def bad_value(shown: str) -> tuple[str, ...]:
-    return (f"claims[1].value: is {shown}; it must be {POSITIVE}",)
+    return (f"reported[1].value: is {shown}; it must be {POSITIVE}",)
 
 
 def bad_ci(shown: str) -> tuple[str, ...]:
-    return (f"claims[1].ci: is {shown}; it must be {INTERVAL}",)
+    return (f"reported[1].ci: is {shown}; it must be {INTERVAL}",)
 
 
 def bad_level(shown: str) -> tuple[str, ...]:
-    return (f"claims[1].level: is {shown}; it must be a number between 0 and 1, such as 0.95",)
+    return (f"reported[1].level: is {shown}; it must be a number between 0 and 1, such as 0.95",)
 
 
 def bad_risk(shown: str) -> tuple[str, ...]:
@@ -185,11 +187,11 @@ def bad_id(shown: str) -> tuple[str, ...]:
 FILES = {
     "not TOML": (
         swap(('title = "Toy study"', "title: Toy study")),
-        ("not TOML: Expected '=' after a key in a key/value pair (at line 4, column 6)",),
+        ("not TOML: Expected '=' after a key in a key/value pair (at line 6, column 6)",),
     ),
     "key twice": (
         swap(('id = "toy"', 'id = "toy"\nid = "toy"')),
-        ("not TOML: Cannot overwrite a value (at line 4, column 11)",),
+        ("not TOML: Cannot overwrite a value (at line 6, column 11)",),
     ),
     "unknown section, one near": (
         TOY.replace("[[totals]]", "[[total]]"),
@@ -219,7 +221,7 @@ FILES = {
         ("baseline: must be a table with the keys risk, source",),
     ),
     "study is no table": (
-        'study = "toy"\n' + TOY[TOY.index("[outcome]") :],
+        'format = 1\nstudy = "toy"\n' + TOY[TOY.index("[outcome]") :],
         ("study: must be a table with the keys id, title, design, source, doi, inclusion",),
     ),
     "outcome is no table": (
@@ -231,24 +233,24 @@ FILES = {
         (
             "outcome: must be a table with the keys name, time, direction, synergy_on",
             "arms[2].events: 61 events in 60 patients; at most 60 can be",
-            "claims[1].ci: (2.50, 5.00) does not hold the estimate 2.40",
+            "reported[1].ci: (2.50, 5.00) does not contain the estimate 2.40",
         ),
     ),
     "outcome is no table, totals are wrong": (
         without_outcome(("n = 120", "n = 121")),
         (
             "outcome: must be a table with the keys name, time, direction, synergy_on",
-            "totals[1].n: 121 printed for 'TAC', but its arms add up to 120",
+            "totals[1].n: 121 reported for 'TAC', but its arms add up to 120",
         ),
     ),
     "reading without its keys": (
-        TOY + '[[readings]]\nreader = "A"\n',
+        TOY + '[[interpretations]]\nreader = "A"\n',
         (
-            "readings[1].reader: unknown key; known are id, words, default, means",
-            "readings[1].id: missing; it must be lower-case letters, digits, - and _ "
+            "interpretations[1].reader: unknown key; known are id, words, default, means",
+            "interpretations[1].id: missing; it must be lower-case letters, digits, - and _ "
             "(it names a folder)",
-            f"readings[1].words: missing; it must be {TEXT}",
-            "readings: exactly one must say default = true",
+            f"interpretations[1].words: missing; it must be {TEXT}",
+            "interpretations: exactly one must say default = true",
         ),
     ),
     "number of thousands of digits": (
@@ -412,10 +414,10 @@ ARM_CASES = {
         with_arm("CYC+MMF+CYC"),
         ("arms[4].regimen: 'CYC+MMF+CYC' names a treatment twice",),
     ),
-    "arm twice": (with_arm("CYC", 60, 15), ("arms[4].regimen: CYC stands in an arm above",)),
+    "arm twice": (with_arm("CYC", 60, 15), ("arms[4].regimen: CYC is counted in an arm above",)),
     "arm twice in another order": (
         with_arm("TAC+CYC", 80, 32),
-        ("arms[4].regimen: TAC+CYC stands in an arm above",),
+        ("arms[4].regimen: TAC+CYC is counted in an arm above",),
     ),
     "arm forbidden": (
         with_arm("MMF"),
@@ -429,7 +431,7 @@ ARM_CASES = {
         HEAD,
         (
             "arms: at least two regimens must have patients; write one [[arms]] for each of them, "
-            "or [[claims]] for what was printed",
+            "or [[reported]] for each published estimate",
         ),
     ),
     "arms are a table": (
@@ -467,21 +469,21 @@ ARM_CASES = {
     ),
     "twice, in the total": (
         with_arm("TAC"),
-        ("arms[4].regimen: TAC stands in an arm above",),
+        ("arms[4].regimen: TAC is counted in an arm above",),
     ),
     # What is wrong with the total and the claim by themselves is said all the same.
     "wrong as well as total and claim": (
         swap(
             ("n = 80", "n = 0"),
             ('patients = "TAC"', 'patients = "TAC+CYC"'),
-            ('regimens = ["TAC+CYC", "CYC"]', 'sets = ["AZA", "CYC"]'),
+            ('contrast = "TAC+CYC vs CYC"', 'contrast = "all with AZA vs all with CYC"'),
             ("[1.15, 5.00]", "[2.50, 5.00]"),
         ),
         (
             f"arms[1].n: is 0; it must be {COUNT_FROM_1}",
             f"totals[1].patients: 'TAC+CYC' {NOT_A_SET}",
-            "claims[1].sets: 'AZA' names AZA; the treatments are CYC, MMF, TAC",
-            "claims[1].ci: (2.50, 5.00) does not hold the estimate 2.40",
+            "reported[1].contrast: 'AZA' names AZA; the treatments are CYC, MMF, TAC",
+            "reported[1].ci: (2.50, 5.00) does not contain the estimate 2.40",
         ),
     ),
 }
@@ -489,11 +491,11 @@ ARM_CASES = {
 TOTALS = {
     "n does not add up": (
         swap(("n = 120", "n = 121")),
-        ("totals[1].n: 121 printed for 'TAC', but its arms add up to 120",),
+        ("totals[1].n: 121 reported for 'TAC', but its arms add up to 120",),
     ),
     "events do not add up": (
         swap(("events = 44", "events = 43")),
-        ("totals[1].events: 43 printed for 'TAC', but its arms add up to 44",),
+        ("totals[1].events: 43 reported for 'TAC', but its arms add up to 44",),
     ),
     "unknown treatment": (
         with_total("not AZA", 180),
@@ -520,7 +522,7 @@ TOTALS = {
 CLAIMS = {
     "interval without its estimate": (
         ci_of_claim("[2.50, 5.00]"),
-        ("claims[1].ci: (2.50, 5.00) does not hold the estimate 2.40",),
+        ("reported[1].ci: (2.50, 5.00) does not contain the estimate 2.40",),
     ),
     "interval reversed": (
         ci_of_claim("[5.00, 1.15]"),
@@ -534,64 +536,59 @@ CLAIMS = {
         ci_of_claim(f"[1.15, {10**309}]"),
         bad_ci("[1.15, a number of many digits]"),
     ),
-    "no sides": (with_sides(""), ONE_MEANING),
-    "regimens and sets": (
-        with_sides('regimens = ["TAC+CYC", "CYC"]\nsets = ["TAC", "not TAC"]\n'),
-        ONE_MEANING,
+    "no contrast": (
+        with_sides(""),
+        (f"reported[1].contrast: missing; it must be {CONTRAST}",),
     ),
-    "regimens and sets, of which one is wrong": (
-        with_sides('regimens = ["TAC+CYC", "CYC"]\nsets = "TAC"\n'),
-        (
-            'claims[1].sets: is \'TAC\'; it must be ["A", "not A"], the first against the second',
-            *ONE_MEANING,
-        ),
+    "contrast and a key of version 0.1": (
+        with_sides('contrast = "TAC+CYC vs CYC"\nsets = ["TAC", "not TAC"]\n'),
+        ('reported[1].sets: is now contrast = "TAC vs not TAC"',),
     ),
-    # A wrong value is there: that one of the two is missing would be false.
-    "regimens are one text": (
-        with_sides('regimens = "TAC+CYC"\n'),
-        (
-            "claims[1].regimens: is 'TAC+CYC'; "
-            'it must be ["A+B", "none"], the first against the second',
-        ),
+    "contrast is no text": (
+        with_sides('contrast = ["TAC", "not TAC"]\n'),
+        (f"reported[1].contrast: is ['TAC', 'not TAC']; it must be {CONTRAST}",),
     ),
-    "three sets": (
-        with_sides('sets = ["TAC", "CYC", "MMF"]\n'),
-        (
-            "claims[1].sets: is ['TAC', 'CYC', 'MMF']; "
-            'it must be ["A", "not A"], the first against the second',
-        ),
+    "contrast of one regimen": (
+        with_sides('contrast = "TAC+CYC"\n'),
+        (f"reported[1].contrast: is 'TAC+CYC'; it must be {CONTRAST}",),
+    ),
+    "contrast of three sets": (
+        with_sides('contrast = "TAC vs CYC vs MMF"\n'),
+        (f"reported[1].contrast: is 'TAC vs CYC vs MMF'; it must be {CONTRAST}",),
     ),
     "set too long": (
-        with_sides(f'sets = ["{LONG_SET}", "not TAC"]\n'),
-        (f"claims[1].sets: {LONG_SET!r} {NOT_A_SET}",),
+        with_sides(f'contrast = "{LONG_SET} vs not TAC"\n'),
+        (f"reported[1].contrast: {LONG_SET!r} {NOT_A_SET}",),
     ),
     "sides overlap": (
-        with_sides('sets = ["TAC", "CYC"]\n'),
-        ("claims[1]: the sides share patients; they must be disjoint",),
+        with_sides('contrast = "all with TAC vs all with CYC"\n'),
+        ("reported[1].contrast: the sides share patients; they must be disjoint",),
     ),
     "arm against itself": (
-        with_sides('regimens = ["TAC+CYC", "CYC+TAC"]\n'),
-        ("claims[1]: the sides share patients; they must be disjoint",),
+        with_sides('contrast = "TAC+CYC vs CYC+TAC"\n'),
+        ("reported[1].contrast: the sides share patients; they must be disjoint",),
     ),
     "uncounted arm": (
-        with_sides('regimens = ["TAC+MMF", "CYC"]\n'),
-        ("claims[1]: no counted arm belongs to 'TAC+MMF'",),
+        with_sides('contrast = "TAC+MMF vs CYC"\n'),
+        ("reported[1].contrast: no counted arm belongs to 'TAC+MMF'",),
     ),
     "set without an arm": (
-        with_sides('sets = ["MMF", "not MMF"]\n'),
-        ("claims[1]: no counted arm belongs to 'MMF'",),
+        with_sides('contrast = "MMF vs not MMF"\n'),
+        ("reported[1].contrast: no counted arm belongs to 'MMF'",),
     ),
     "side with an unknown treatment": (
-        with_sides('regimens = ["TAC+CYC", "CYX"]\n'),
-        ("claims[1].regimens: unknown treatment CYX; did you mean CYC?",),
+        with_sides('contrast = "TAC+CYC vs CYX"\n'),
+        ("reported[1].contrast: unknown treatment CYX; did you mean CYC?",),
     ),
     "no source": (
         drop('source = "Toy 2024, table 2"'),
-        (f"claims[1].source: missing; it must be {TEXT}",),
+        (f"reported[1].source: missing; it must be {TEXT}",),
     ),
     "unknown kind": (
         swap(('"odds_ratio"', '"hazard_ratio"')),
-        ('claims[1].kind: is \'hazard_ratio\'; it must be "odds_ratio" or "p_value" or "p_trend"',),
+        (
+            'reported[1].kind: is \'hazard_ratio\'; it must be "odds_ratio" or "p_value" or "p_trend"',
+        ),
     ),
     "level in per cent": (level("95"), bad_level("95")),
     "level 0": (level("0.0"), bad_level("0.0")),
@@ -600,7 +597,7 @@ CLAIMS = {
     "level inf": (level("inf"), bad_level("infinity")),
     "adjusted is text": (
         swap(("value = 2.40", 'value = 2.40\nadjusted = "yes"')),
-        ("claims[1].adjusted: is 'yes'; it must be true or false",),
+        ("reported[1].adjusted: is 'yes'; it must be true or false",),
     ),
     "value 0": (value_of_claim("0"), bad_value("0")),
     "value on the log scale": (value_of_claim("-0.87"), bad_value("-0.87")),
@@ -613,26 +610,26 @@ CLAIMS = {
         value_of_claim(str(10**309)),
         bad_value("a number of many digits"),
     ),
-    "id twice": (TOY + CLAIM, ("claims[2].id: joint stands in a claim above",)),
+    "id twice": (TOY + CLAIM, ("reported[2].id: joint is the id of an estimate above",)),
     "id twice, the first broken": (
         value_of_claim("0") + CLAIM,
-        (*bad_value("0"), "claims[2].id: joint stands in a claim above"),
+        (*bad_value("0"), "reported[2].id: joint is the id of an estimate above"),
     ),
     "id three times, each broken": (
         ci_of_claim("[2.50, 5.00]") + CLAIM.replace("1.15", "2.50") * 2,
         (
-            "claims[1].ci: (2.50, 5.00) does not hold the estimate 2.40",
-            "claims[2].id: joint stands in a claim above",
-            "claims[2].ci: (2.50, 5.00) does not hold the estimate 2.40",
-            "claims[3].id: joint stands in a claim above",
-            "claims[3].ci: (2.50, 5.00) does not hold the estimate 2.40",
+            "reported[1].ci: (2.50, 5.00) does not contain the estimate 2.40",
+            "reported[2].id: joint is the id of an estimate above",
+            "reported[2].ci: (2.50, 5.00) does not contain the estimate 2.40",
+            "reported[3].id: joint is the id of an estimate above",
+            "reported[3].ci: (2.50, 5.00) does not contain the estimate 2.40",
         ),
     ),
     "no ids": (
         drop('id = "joint"') + CLAIM.replace('id = "joint"\n', ""),
         (
-            f"claims[1].id: missing; it must be {TEXT}",
-            f"claims[2].id: missing; it must be {TEXT}",
+            f"reported[1].id: missing; it must be {TEXT}",
+            f"reported[2].id: missing; it must be {TEXT}",
         ),
     ),
 }
@@ -682,7 +679,7 @@ def test_problems_of_all_sections_come_in_one_error() -> None:
         f"treatments.MMF.name: missing; it must be {TEXT}",
         "arms[2].events: 61 events in 60 patients; at most 60 can be",
         f"totals[1].n: is 0; it must be {COUNT_FROM_1}",
-        "claims[1].ci: (2.50, 5.00) does not hold the estimate 2.40",
+        "reported[1].ci: (2.50, 5.00) does not contain the estimate 2.40",
     )
     assert caught.value.problems == problems
     assert str(caught.value) == "\n  ".join(["toy.toml has 8 problems:", *problems])
@@ -694,7 +691,7 @@ def test_totals_and_claims_are_checked_against_arms_when_other_sections_are_wron
         ('name = "mycophenolate"', 'nmae = "mycophenolate"'),
         ("n = 120", "n = 121"),
         # Sets would also be read on regimens that were not counted, and allow for a larger total.
-        ('regimens = ["TAC+CYC", "CYC"]', 'regimens = ["TAC+CYC", "CYC+TAC"]'),
+        ('contrast = "TAC+CYC vs CYC"', 'contrast = "TAC+CYC vs CYC+TAC"'),
     )
     with pytest.raises(StudyError) as caught:
         parse_study(text)
@@ -702,8 +699,8 @@ def test_totals_and_claims_are_checked_against_arms_when_other_sections_are_wron
         f"study.title: missing; it must be {TEXT}",
         "treatments.MMF.nmae: unknown key; did you mean name?",
         f"treatments.MMF.name: missing; it must be {TEXT}",
-        "totals[1].n: 121 printed for 'TAC', but its arms add up to 120",
-        "claims[1]: the sides share patients; they must be disjoint",
+        "totals[1].n: 121 reported for 'TAC', but its arms add up to 120",
+        "reported[1].contrast: the sides share patients; they must be disjoint",
     )
 
 
@@ -907,13 +904,33 @@ def odds(study: Study, side: set[str]) -> float:
 # --- What a good file turns into -----------------------------------------------------------------
 
 
-def test_digest_is_of_the_text() -> None:
+def test_digest_is_of_the_content() -> None:
     digest = parse_study(TOY).digest
     assert digest == parse_study(TOY, "another name").digest
-    assert digest == hashlib.sha256(TOY.encode()).hexdigest()
-    # A comment may hold the reason for a number, so it is part of the evidence's identity.
-    assert digest != parse_study(TOY + "# seen again").digest
-    assert digest != parse_study(swap(("2.40", "2.4"))).digest
+    assert re.fullmatch("[0-9a-f]{64}", digest)
+    for same in (
+        "#:schema ./cotreat-study.schema.json\n" + TOY + "# seen again",
+        TOY.replace("\n[[", "\n\n\n[["),
+        TOY.replace("ci = [1.15, 5.00]", "ci = [\n  1.15, # lower\n  5.00,\n]"),
+        swap(
+            (
+                'name = "remission"\ndirection = "benefit"',
+                'direction = "benefit"\nname = "remission"',
+            )
+        ),
+        swap(("value = 2.40", "value = 2.40\nadjusted = false")),
+    ):
+        assert parse_study(same).digest == digest
+    for other in (
+        swap(("2.40", "2.4")),
+        swap(("events = 15", "events = 16"), ("events = 44", "events = 44")),
+        swap(("Toy 2024, table 2", "Toy 2024, table 3")),
+        swap(
+            ('[treatments.TAC]\nname = "tacrolimus"\n\n', ""),
+            ("[treatments.MMF]", '[treatments.TAC]\nname = "tacrolimus"\n\n[treatments.MMF]'),
+        ),
+    ):
+        assert parse_study(other).digest != digest
 
 
 @pytest.mark.parametrize(
@@ -1020,17 +1037,17 @@ def test_limits_are_allowed(text: str) -> None:
     ("written", "meaning", "sides"),
     [
         (
-            'regimens = ["CYC+TAC", "CYC"]',
+            'contrast = "CYC+TAC vs CYC"',
             Meaning("regimens", ("TAC+CYC", "CYC")),
             ({"TAC+CYC"}, {"CYC"}),
         ),
         (
-            'sets = ["TAC", "not TAC"]',
+            'contrast = "TAC vs not TAC"',
             Meaning("sets", ("TAC", "not TAC")),
             ({"TAC", "TAC+CYC"}, {"CYC"}),
         ),
         (
-            'sets = ["TAC and not CYC", "CYC"]',
+            'contrast = "TAC and not CYC vs CYC"',
             Meaning("sets", ("TAC and not CYC", "CYC")),
             ({"TAC"}, {"CYC", "TAC+CYC"}),
         ),
@@ -1044,14 +1061,14 @@ def test_meaning_of_a_claim(written: str, meaning: Meaning, sides: tuple[set[str
 
 
 def test_a_claim_that_is_only_shown_means_nothing() -> None:
-    (claim,) = parse_study(with_sides('about = "dose"\n')).claims
+    (claim,) = parse_study(with_sides('contrast = "unspecified: dose"\n')).claims
     assert (claim.meaning, claim.about) == (None, "dose")
 
 
 def test_none_is_a_set() -> None:
     none = '\n[[arms]]\nregimen = "none"\nn = 10\nevents = 5\n'
     total = '\n[[totals]]\npatients = "none"\nn = 10\nevents = 5\n'
-    sides = ('regimens = ["TAC+CYC", "CYC"]', 'sets = ["not none", "none"]')
+    sides = ('contrast = "TAC+CYC vs CYC"', 'contrast = "not none vs none"')
     study = parse_study(swap(('"any(TAC, CYC)"', '"none or TAC or CYC"'), sides) + none + total)
     assert [t.patients for t in study.totals] == ["TAC", "none"]
     (claim,) = study.claims

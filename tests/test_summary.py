@@ -9,7 +9,7 @@ from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
-from cotreat.remarks import of_sequences
+from cotreat.report.caveats import SERIOUS, of_sequences
 from cotreat.results.summary import LIKELIHOOD, POSTERIOR, is_beyond_null
 from tests.conftest import table_of
 
@@ -196,10 +196,12 @@ def test_labels_come_apart():
 
 
 def test_every_combination_given_one_after_the_other_is_told_of_immortal_time():
-    (words,) = of_sequences(load_study("sun2024"))
+    (caveat,) = of_sequences(load_study("sun2024"))
+    assert (caveat.subject, caveat.severity) == ("immortal-time bias", SERIOUS)
+    words = caveat.text
     assert words.startswith(
         "Cyclophosphamide and mycophenolate mofetil were given one after the other"
     )
     assert "immortal time" in words
-    assert "What is said of CYC+MMF, TAC+CYC+MMF, and" in words
+    assert "Estimates of CYC+MMF, TAC+CYC+MMF, and every measure that uses them" in words
     assert not list(of_sequences(load_study("isis2")))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 _LAZY = {
     "Study": "cotreat.study.study",
-    "StudyError": "cotreat.study_file",
+    "StudyError": "cotreat.study_file.reader",
     "audit": "cotreat.audit.audit",
     "fit": "cotreat.inference.sampling",
-    "load_study": "cotreat.study_file",
-    "packaged": "cotreat.study_file",
-    "parse_study": "cotreat.study_file",
+    "load_study": "cotreat.study_file.reader",
+    "packaged": "cotreat.study_file.reader",
+    "parse_study": "cotreat.study_file.reader",
     "prior_set": "cotreat.priors.sets",
     "reanalyse": "cotreat.workflow.reanalyse",
     "write_report": "cotreat.report",
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from cotreat.priors.sets import prior_set
     from cotreat.report import write_report
     from cotreat.study.study import Study
-    from cotreat.study_file import StudyError, load_study, packaged, parse_study
+    from cotreat.study_file.reader import StudyError, load_study, packaged, parse_study
     from cotreat.workflow.reanalyse import reanalyse
 
 

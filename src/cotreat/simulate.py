@@ -22,6 +22,7 @@ from cotreat.evidence.reported import (
 from cotreat.evidence.reported_data import observed
 from cotreat.study.regimens import parse, treatment_of
 from cotreat.study.study import Division, Study
+from cotreat.study_file.shape import SCHEMA_LINE
 
 SYNTHETIC = "synthetic"
 SIGMA = 0.8
@@ -363,11 +364,14 @@ def _study_file(study: Study, name: str) -> str:
         f"[treatments.{t.id}]\nname = {text(t.name)}\n{levels(t.id)}\n" for t in study.treatments
     )
     columns = ", ".join(f"{t} = {text(t.lower())}" for t in study.treatment_ids)
-    return f"""# SYNTHETIC: no patient of this cohort is real. truth.json says what it was drawn from.
+    return f"""{SCHEMA_LINE}
+# SYNTHETIC: no patient of this cohort is real. truth.json says what it was drawn from.
+
+format = 1
 
 [study]
 id = {text(name)}
-title = {text("SYNTHETIC cohort in the image of: " + study.title)}
+title = {text("SYNTHETIC cohort calibrated to: " + study.title)}
 design = {text(study.design)}
 source = {text("simulated; see truth.json")}
 inclusion = {text(study.inclusion)}

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,6 @@ from cotreat.evidence.logistic_operator import Regressions
 from cotreat.evidence.prior_conflict import PRIOR_CONFLICT, distance
 from cotreat.evidence.protocol import SCORE, Point, parameters_of
 from cotreat.evidence.reported import (
-    ReportedEstimates,
     can_tell,
     cohort_of,
     log_estimate,
@@ -48,8 +48,8 @@ def audit(study: Study) -> str:
         *_divided_cells(study),
         _patients(study),
         _prior_conflict(study),
-        _totals(study),
-        _claims(study),
+        _numbers(study),
+        *_evidence(study),
         _availability(study),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -96,24 +96,24 @@ def _divided_cells(study: Study) -> Iterator[str]:
 
 
 def _cells(study: Study, title: str = "Cells") -> str:
-    width = max(map(len, study.regimens))
-    what = "events / patients" + ("" if study.is_case_control else ", crude risk")
-    lines = [
-        f"{title} ({what}):" if study.counted else f"{title} (nobody printed a count by regimen):"
-    ]
-    for regimen in study.regimens:
-        if regimen in study.counted:
-            i = study.counted.index(regimen)
-            risk = "" if study.is_case_control else f"   {study.events[i] / study.n[i]:.3f}"
-            says = f"{study.events[i]:>6} / {study.n[i]:<6}{risk}"
-            own = study.source_of(regimen)
-            says += f"   [{own}]" if own != study.source else ""
-        elif regimen in study.present:
-            says = "patients, but their number is not printed"
-        else:
-            says = "no patients" if study.is_admitted(regimen) else "empty by design"
-        lines.append(f"  {regimen:<{width}}  {says}")
-    return "\n".join(lines)
+    if not study.counted:
+        title += " (nobody printed a count by regimen)"
+    return _as_text(title, cells_table(study).replace({"source": {study.source: ""}}))
+
+
+def _as_text(title: str, table: pd.DataFrame) -> str:
+    """Write a table as lines under a title, its columns aligned to the left."""
+    columns = [[name, *map(_as_cell, table[name])] for name in table]
+    wide = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
+    return "\n".join(
+        [f"{title}:", *("  " + "  ".join(row).rstrip() for row in zip(*wide, strict=True))]
+    )
+
+
+def _as_cell(value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def _patients(study: Study) -> str:
@@ -149,17 +149,6 @@ def _prior_conflict(study: Study) -> str:
         f"central 95% ({lower:.2g} to {upper:.2g}).\nSay what is known of it in the study file, "
         "[baseline] risk = [lower, upper], or every estimate is distorted."
     )
-
-
-def _totals(study: Study) -> str:
-    if not study.totals:
-        return ""
-    sums = "Printed margins, each equal to the sum of its cells:"
-    lines = [sums if not study.has_uncounted else "Printed margins, which are evidence:"]
-    for total in study.totals:
-        events = "" if total.events is None else f"{total.events} / "
-        lines.append(f"  {total.patients}: {events}{total.n}   [{total.source}]")
-    return "\n".join(lines)
 
 
 def cells_table(study: Study) -> pd.DataFrame:
@@ -288,44 +277,45 @@ def _p_verdict(claim: Claim, p: float) -> str:
     return "agrees" if near else f"{CONTRADICTION}: far from the cells' Wald p"
 
 
-def _claims(study: Study) -> str:
+def _numbers(study: Study) -> str:
+    """Show the printed numbers, with what the cells or their intervals make of them."""
     if not study.claims:
         return ""
-    numbers = reported_in(resolve(study))
-    if numbers is not None:
-        return "\n\n".join(_evidence(study, numbers))
-    lines = ["Printed numbers about counted patients: checked against the cells, not used again:"]
-    for found in check_claims(study):
-        claim = found.claim
-        shown = [f"{value:.4g}" for value in found.implied if not np.isnan(value)]
-        implied = (
-            f"{shown[0]} ({shown[1]}–{shown[2]})" if len(shown) == 3 else "".join(shown) or "nan"
-        )
-        lines.append(
-            f"  {claim.id}: {_about(claim)}: printed {claim.printed}, "
-            f"cells {implied}: {found.verdict}   [{claim.source}]"
-        )
-    return "\n".join(lines)
+    if reported_in(resolve(study)) is None:
+        known = {check.claim.id: _implied(check) for check in check_claims(study)}
+    else:
+        known = {claim.id: _as_evidence(claim) for claim in study.claims}
+    table = printed_table(study)
+    table.insert(4, "implies", table.number.map(known))
+    table["use"] += [_used_by(study, claim) for claim in study.claims]
+    reading = f", reading {study.reading}" if len(study.readings) > 1 else ""
+    return _as_text(f"Printed numbers{reading}", table)
+
+
+def _implied(found: ClaimCheck) -> str:
+    shown = [f"{value:.4g}" for value in found.implied if not np.isnan(value)]
+    return (
+        f"cells {shown[0]}" + (f" ({shown[1]}–{shown[2]})" if len(shown) == 3 else "")
+        if shown
+        else ""
+    )
+
+
+def _as_evidence(claim: Claim) -> str:
+    if not claim.is_odds_ratio:
+        return ""
+    log, error = log_estimate(claim), standard_error(claim)
+    return f"log {log:.4f}, SE {error:.4f}, Wald p {wald_p(claim):.3g}"
 
 
 # --- ReportedEstimates numbers as evidence -------------------------------------------------------------------
 
 
-def _evidence(study: Study, numbers: ReportedEstimates) -> Iterator[str]:
-    """Say what is printed, what of it is independent, and what does not fit."""
-    reading = f", reading {study.reading}" if len(study.readings) > 1 else ""
-    used = {claim.id for claim in numbers.claims}
-    shown = [_printed_line(claim) for claim in study.claims if claim.id in used]
-    if shown:
-        yield "\n".join([f"Printed numbers that are evidence{reading}:", *shown])
-    unused = [claim for claim in study.claims if claim.id not in used]
-    if unused:
-        lines = [f"Printed numbers that are shown and not used{reading}:"]
-        lines += [
-            f"  {c.id}: {c.about or _about(c)}: {c.printed}{_used_by(study, c)}   [{c.source}]"
-            for c in unused
-        ]
-        yield "\n".join(lines)
+def _evidence(study: Study) -> Iterator[str]:
+    """Say what of the printed numbers is independent, and what does not fit."""
+    numbers = reported_in(resolve(study))
+    if numbers is None:
+        return
     rows, kept = len(numbers.names), len(numbers.kept)
     lines = [f"Rank: {kept} of these {rows} numbers (events of totals included) are independent."]
     for one in numbers.dependences:
@@ -369,17 +359,6 @@ def _used_by(study: Study, claim: Claim) -> str:
 
 def _about(claim: Claim) -> str:
     return label(claim.meaning) if claim.meaning else claim.about
-
-
-def _printed_line(claim: Claim) -> str:
-    implied = ""
-    if claim.is_odds_ratio:
-        implied = (
-            f"; log {log_estimate(claim):.4f}, SE {standard_error(claim):.4f}, "
-            f"Wald p {wald_p(claim):.3g}"
-        )
-    kind = "adjusted" if claim.adjusted else "crude"
-    return f"  {claim.id}: {_about(claim)}: {claim.printed}, {kind}{implied}   [{claim.source}]"
 
 
 def _rival_readings(study: Study) -> Iterator[str]:

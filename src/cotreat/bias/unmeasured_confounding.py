@@ -3,7 +3,7 @@
 How it is stated is told in `cotreat.models.confounding`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from scipy.special import ndtri
 
 from cotreat.core.constants import DECIDED, EXTRAPOLATED, INTERVAL, OBSERVED
 from cotreat.estimands.estimand import (
+    CONDITIONAL,
     EVERY,
     Availability,
     Estimand,
@@ -25,17 +26,11 @@ from cotreat.estimands.estimand import (
     is_combination_ratio,
     is_measure,
 )
-from cotreat.evidence.protocol import share_orders_of
+from cotreat.estimands.measures import odds
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
-from cotreat.inference.batch import WAIST
-from cotreat.inference.gaussian_mixture import terms
-from cotreat.inference.sampling import prepare_jax
-from cotreat.inference.standard_coordinates import Density
-from cotreat.inference.vectorise import labelled
-from cotreat.models.build import build, given_of
-from cotreat.models.registry import Model, find_model
-from cotreat.models.select import priors_for
+from cotreat.inference.batch import Specification, fit_many
+from cotreat.models.registry import Model
 from cotreat.priors.defaults import BIAS
 from cotreat.priors.prior import PriorSet
 from cotreat.study.regimens import NONE
@@ -59,19 +54,12 @@ def within(sd: float) -> float:
     return float(np.exp(ndtri(0.975) * sd))
 
 
-KNOWN = "a bias that is taken to be known, to see what it would do"
-
 LARGEST = {"bias_beta": float(np.log(3)), "bias_gamma": float(np.log(2))}
 """How far a tipping-point surface goes, on the log scale."""
-WIDER = 1.2
-"""Priors that are to hold every bias have so many times the largest one added to their SD, in squares: at 0.8 more of
-the far biases of the tacrolimus cohort cannot be told."""
-TRIES = 2
-"""Approximations that are made, with seeds of their own, until one can be used."""
-SEEN_EFFECTIVE = 2000
-"""Effective draws that the posterior of what is seen is to have."""
-POINTS, ROUNDS, LEAST_EFFECTIVE = 12_000, 4, 400
-"""Draws of it that serve at each bias; so many times as many at most where fewer are effective than must be."""
+EFFECTIVE = 2000
+"""Effective draws that the posterior with a plausible bias is to have."""
+RAREST = 1e-4
+"""Of some thousand draws no probability nearer to 0 or 1 is known."""
 
 Array = NDArray[np.float64]
 
@@ -123,9 +111,7 @@ FOR, TOWARDS, AGAINST_LEANS, AGAINST = STANDINGS = (
 
 
 def standing(probability: float) -> str:
-    """Say where a probability of lying beyond the null stands; empty for none."""
-    if np.isnan(probability):
-        return ""
+    """Say where a probability of lying beyond the null stands."""
     return STANDINGS[sum((probability < DECIDED, probability < 0.5, probability <= 1 - DECIDED))]
 
 
@@ -137,27 +123,23 @@ class Surface:
     ----------
     single, products : ndarray, shape (step,)
         Log of the factors, from below 0 to above it.
-    probability : ndarray, shape (step, step)
-        Of lying beyond the null, by bias of single treatments (rows) and of products (columns); NaN where
-        it cannot be told.
     estimate, lower, upper : ndarray, shape (step, step)
-        Posterior median and interval.
-    mc_error, effective : ndarray, shape (step, step)
-        Standard error of the probability, and the effective draws behind it.
+        Posterior median and interval, by bias of single treatments (rows) and of products (columns).
+    probability : ndarray, shape (step, step)
+        Posterior probability of lying beyond the null.
     plausible : dict
-        The same numbers by name where biases are not known but plausible (`with_confounding`).
+        The same numbers by name where biases are not known but plausible (`with_confounding`); empty where
+        that posterior could not be approximated.
     """
 
     estimand: Estimand
     availability: str
     single: Array
     products: Array
-    probability: Array
     estimate: Array
     lower: Array
     upper: Array
-    mc_error: Array
-    effective: Array
+    probability: Array
     plausible: Mapping[str, float]
 
     @property
@@ -200,13 +182,12 @@ class Surface:
         )
 
 
-PARTS = ("estimate", "lower", "upper", "probability", "mc_error", "effective")
+PARTS = ("estimate", "lower", "upper", "probability")
 
 
 def _crossing(bias: Array, probability: Array, level: float) -> float:
     """Interpolate on the scale of normal deviates, where a normal posterior's probability is a line."""
-    # As many draws as there are tell no deviate beyond that of one of them.
-    z = ndtri(np.clip(probability, 1 / POINTS, 1 - 1 / POINTS)) - ndtri(level)
+    z = ndtri(np.clip(probability, RAREST, 1 - RAREST)) - ndtri(level)
     at = np.flatnonzero(z[:-1] * z[1:] <= 0)
     if not len(at):
         return np.nan
@@ -214,31 +195,26 @@ def _crossing(bias: Array, probability: Array, level: float) -> float:
     return float(np.exp(found[np.abs(found).argmin()]))
 
 
-def tips(model: Model) -> bool:
-    """Tell whether `surfaces` takes a model: one whose parameters can take all of a bias upon them."""
-    return {"beta", "gamma"} <= set(model.parameters) or {"beta", "mu"} <= set(model.parameters)
-
-
 def surfaces(
-    study: Study, model: str, priors: PriorSet, *, steps: int, seed: int
+    study: Study, model: Model, priors: PriorSet, waist: xr.Dataset, *, steps: int, seed: int
 ) -> tuple[list[Surface], list[str]]:
     """Answer every conclusion under a grid of known biases, the same for all treatments and for all pairs.
 
-    And under biases that are not known but plausible, each of its own.
+    And under biases that are not known but plausible, each with a prior of its own.
 
     Parameters
     ----------
-    model
-        One that `tips` takes.
+    waist
+        Posterior draws of the risks under `model` without confounding.
     steps
         Biases on each side of 0.
 
     Returns
     -------
     list of Surface
-        One for each entry of `conclusions`; none where the fit could not be used.
+        One for each entry of `conclusions`.
     list of str
-        What could not be told, in words.
+        What could not be answered, in words.
 
     Raises
     ------
@@ -247,164 +223,47 @@ def surfaces(
 
     Notes
     -----
-    What the evidence sees, β + bias, has one likelihood under all biases. So one distribution of it is
-    approximated, under priors wide enough for every bias, and its draws serve at each: moved by the
-    bias, and weighted by that posterior's density over the proposal's. Pareto-smoothed weights say where that
-    cannot be trusted; where too few are effective more draws are made, up to `ROUNDS` times as many.
+    A known bias c on the log scale shifts the posterior: log OR seen = log OR + c. So each draw's log odds are
+    moved by the bias of its regimen (`without_bias`), as in a probabilistic bias analysis (Greenland, J R Stat Soc A
+    2005;168:267). The prior of the analysis is then about what is seen. The posterior with plausible biases
+    is a fit by itself.
     """
-    prepare_jax()
-    found = find_model(model, study)
-    seen, pareto_k = _seen(study, found, priors, seed)
-    if seen is None:
-        return [], [f"tipping points: Pareto k {pareto_k:.2f} of the posterior of what is seen"]
+    (allowed,) = fit_many(
+        [Specification(study, model.name, with_confounding(priors))], effective=EFFECTIVE, seed=seed
+    )
+    is_bad = allowed.verdict == laplace.BAD
     grid = [LARGEST[name] * np.arange(-steps, steps + 1) / steps for name in BIAS]
-    biases = {
-        at: [float(own[i]) for own, i in zip(grid, at, strict=True)]
-        for at in np.ndindex(*map(len, grid))
+    moved = {
+        (i, j): without_bias(study, waist, float(grid[0][i]), float(grid[1][j]))
+        for i, j in np.ndindex(len(grid[0]), len(grid[1]))
     }
-    told = {at: seen.under(bias) for at, bias in biases.items()}
-    middle = told[(steps, steps)]
-    if middle is None:
-        return [], ["tipping points: no draws to be used without bias"]
-    allowed = seen.allowed(seed)
-    words = ["plausible confounding could not be told"] * (allowed is None)
-    bad = sum(one is None for one in told.values())
-    if bad:
-        words.append(f"tipping points: {bad} of {len(told)} biases could not be told")
-    asked = conclusions(study, found, middle.waist)
-    return [_surface(e, available, grid, told, allowed) for e, available in asked], words
+    found = [
+        _surface(estimand, available, grid, moved, None if is_bad else allowed.waist)
+        for estimand, available in conclusions(study, model, waist)
+    ]
+    return found, ["plausible confounding: the fit cannot be trusted"] * is_bad
 
 
-@dataclass(frozen=True)
-class _Told:
-    """Draws under some bias, and their weights."""
+def without_bias(study: Study, waist: xr.Dataset, single: float, products: float) -> xr.Dataset:
+    """Take known biases out of draws of risks.
 
-    weights: Array
-    waist: xr.Dataset
-
-
-_Round = tuple[Array, Array]
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Draws of what the evidence sees, in the coordinates of the model with known biases.
-
-    Attributes
+    Parameters
     ----------
-    names : tuple of str
-        The variables that can take a bias of single treatments, and one of products, upon them.
-    drawn : list of (ndarray, ndarray)
-        Points, and the log density that they were drawn with, in rounds of `POINTS`.
-    more : callable
-        Draws another round.
+    single, products
+        Log of the factor by which confounding has multiplied each treatment's odds ratio, and each pair's ratio
+        of odds ratios.
+
+    Returns
+    -------
+    xarray.Dataset
+        Where the log odds of a regimen are less by `single` for each of its treatments, and by `products` for
+        each pair of them.
     """
-
-    study: Study
-    model: Model
-    priors: PriorSet
-    names: tuple[str, str]
-    density: Density
-    drawn: list[_Round]
-    more: Callable[[], _Round]
-
-    def under(self, bias: Sequence[float]) -> _Told | None:
-        """Weight the draws for a known bias; None where they cannot tell."""
-        chosen = _known(self.priors, *bias)
-
-        def moved(points: Array, proposal: Array) -> _Round:
-            points = points.copy()
-            for name, own in zip(self.names, bias, strict=True):
-                points[:, self.density.columns(name)] -= own
-            return points, proposal
-
-        return self._told(self.density, chosen, moved)
-
-    def allowed(self, seed: int) -> _Told | None:
-        """Weight the draws, each with biases of its own drawn from what is plausible.
-
-        Products that are drawn from one distribution take the mean of their biases upon its mean.
-        """
-        chosen = with_confounding(self.priors)
-        density = _density(self.study, self.model, chosen)
-        rng = np.random.default_rng(seed)
-
-        def moved(seen: Array, proposal: Array) -> _Round:
-            points, proposal = np.empty((len(seen), density.size)), proposal.copy()
-            for rv in self.density.built.free_RVs:
-                points[:, density.columns(rv.name)] = seen[:, self.density.columns(rv.name)]
-            for variable, name in zip(BIAS, self.names, strict=True):
-                columns = density.columns(f"{variable}_z")
-                z = rng.normal(size=(len(points), len(columns)))
-                points[:, columns] = z
-                proposal -= 0.5 * (z**2 + np.log(2 * np.pi)).sum(1)
-                bias = z * chosen[variable].numbers()["sigma"]
-                own = density.columns(name)
-                points[:, own] -= bias if len(own) == len(columns) else bias.mean(1, keepdims=True)
-            return points, proposal
-
-        return self._told(density, chosen, moved)
-
-    def _told(
-        self, density: Density, priors: PriorSet, moved: Callable[[Array, Array], _Round]
-    ) -> _Told | None:
-        """Weight rounds of draws, each moved to another posterior, until enough are effective."""
-        numbers = given_of(self.study, self.model, priors)
-        surface = density.surface(numbers)
-        points, logs = np.empty((0, density.size)), np.empty(0)
-        for at in range(ROUNDS):
-            if at == len(self.drawn):
-                self.drawn.append(self.more())
-            new, proposal = moved(*self.drawn[at])
-            points, logs = (
-                np.concatenate([points, new]),
-                np.concatenate([logs, surface(new) - proposal]),
-            )
-            weights, k = laplace.smoothed(logs)
-            if 1 / np.sum(weights**2) >= LEAST_EFFECTIVE:
-                break
-        else:
-            return None
-        if k >= laplace.BAD_K:
-            return None
-        waist = labelled(density.built, density.deterministics(WAIST, points, numbers), 1)
-        risk = waist["risk"].assign_attrs(risk_kind=self.study.risk_kind)
-        return _Told(weights, waist.assign(risk=risk))
-
-
-def _known(priors: PriorSet, single: float, products: float) -> PriorSet:
-    return with_confounding(priors, single=(single, None), products=(products, None), reason=KNOWN)
-
-
-def _density(study: Study, model: Model, priors: PriorSet) -> Density:
-    return Density(build(study, model, priors), share_orders_of(resolve(study)))
-
-
-def _seen(study: Study, model: Model, priors: PriorSet, seed: int) -> tuple[_Seen | None, float]:
-    """Approximate the distribution of what is seen; nothing where it cannot be used, and Pareto's k."""
-    priors = priors_for(priors, model, study)
-    wide = priors_for(_known(priors, 0.0, 0.0), model, study)
-    density = _density(study, model, wide)
-    names = ("beta", "mu" if "mu" in model.parameters else "gamma")
-    for name, largest in zip(names, LARGEST.values(), strict=True):
-        sd = float(np.hypot(priors[name].numbers()["sigma"], WIDER * largest))
-        wide = wide.change(name, sigma=sd, name="wide", reason="wide enough for every bias")
-    surface = density.surface(given_of(study, model, wide))
-    for own in range(seed, seed + TRIES):
-        found = laplace.approximate(
-            surface, density.start, density.spreads, effective=SEEN_EFFECTIVE, seed=own
-        )
-        if found.verdict != laplace.BAD:
-            break
-    if found.verdict == laplace.BAD:
-        return None, found.pareto_k
-    normals, rng = found.proposal.normals, np.random.default_rng(seed)
-
-    def drawn() -> _Round:
-        points = normals.draw(POINTS, rng)
-        return points, normals.log_density(terms(points))
-
-    return _Seen(study, model, priors, names, density, [drawn()], drawn), found.pareto_k
+    arms = tuple(waist["arm"].values)
+    bias = single * study.content(arms).sum(1) + products * study.products(arms).sum(1)
+    factor = xr.DataArray(np.exp(bias), dims="arm")
+    seen = {name: odds(waist[name]) / factor for name in ("risk", CONDITIONAL) if name in waist}
+    return waist.assign({name: own / (1 + own) for name, own in seen.items()})
 
 
 def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
@@ -440,47 +299,32 @@ def _surface(
     estimand: Estimand,
     available: str,
     grid: Sequence[Array],
-    told: Mapping[tuple[int, ...], _Told | None],
-    allowed: _Told | None,
+    moved: Mapping[tuple[int, int], xr.Dataset],
+    allowed: xr.Dataset | None,
 ) -> Surface:
-    values = np.full((len(PARTS), *map(len, grid)), np.nan)
-    for at, one in told.items():
-        values[:, at[0], at[1]] = _numbers(estimand, one)
-    plausible = dict(zip(PARTS, _numbers(estimand, allowed), strict=True))
-    parts = dict(zip(PARTS, values, strict=True))
+    values = np.empty((len(PARTS), *map(len, grid)))
+    for (i, j), waist in moved.items():
+        values[:, i, j] = _numbers(estimand, waist)
+    plausible = (
+        {} if allowed is None else dict(zip(PARTS, _numbers(estimand, allowed), strict=True))
+    )
     single, products = grid
+    parts = dict(zip(PARTS, values, strict=True))
     return Surface(estimand, available, single, products, **parts, plausible=plausible)
 
 
-def _numbers(estimand: Estimand, one: _Told | None) -> list[float]:
+def _numbers(estimand: Estimand, waist: xr.Dataset) -> list[float]:
     """Return the numbers of `PARTS`."""
-    if one is None:
-        return [np.nan] * len(PARTS)
-    draws = estimand.values(one.waist).values.ravel()
-    beyond = is_beyond_null(estimand, one.waist).values.ravel()
-    probability = float(one.weights @ beyond)
-    # Of a weighted mean (Owen, Monte Carlo theory, methods and examples, 2013, section 9.2).
-    error = float(np.sqrt(np.sum((one.weights * (beyond - probability)) ** 2)))
-    effective = 1 / float(np.sum(one.weights**2))
-    quantiles = _quantiles(draws, one.weights, [0.5, _TAIL, 1 - _TAIL])
-    return [*quantiles, probability, max(error, 0.5 / effective), effective]
-
-
-_TAIL = (1 - INTERVAL) / 2
-
-
-def _quantiles(draws: Array, weights: Array, shares: Sequence[float]) -> Array:
-    """Return quantiles of weighted draws."""
-    order = np.argsort(draws)
-    own = weights[order]
-    return np.interp(shares, np.cumsum(own) - own / 2, draws[order])
+    tail = (1 - INTERVAL) / 2
+    quantiles = np.quantile(estimand.values(waist).values, [0.5, tail, 1 - tail])
+    return [*map(float, quantiles), float(is_beyond_null(estimand, waist).mean())]
 
 
 # --- As tables -------------------------------------------------------------------------------------
 
 
 def grid_table(found: Sequence[Surface]) -> pd.DataFrame:
-    """List every conclusion at every bias, which stands as a factor; where nothing was told, nothing stands."""
+    """List every conclusion at every bias, which stands as a factor."""
     rows = []
     for one in found:
         for i, j in np.ndindex(*one.probability.shape):
@@ -492,7 +336,7 @@ def grid_table(found: Sequence[Surface]) -> pd.DataFrame:
                     "product_factor": np.exp(one.products[j]),
                     **{name: getattr(one, name)[i, j] for name in PARTS},
                     "standing": now,
-                    "is_overturned": now != one.standing if now else None,
+                    "is_overturned": now != one.standing,
                 }
             )
     return pd.DataFrame(rows)
@@ -523,6 +367,7 @@ def allowed_table(found: Sequence[Surface]) -> pd.DataFrame:
         {**_named(one), "confounding": words, **told, "standing": standing(told["probability"])}
         for one in found
         for words, told in (("none", one.unbiased), ("plausible", one.plausible))
+        if told
     ]
     return pd.DataFrame(rows)
 

@@ -18,7 +18,7 @@ from cotreat.models.select import models_for
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
 from cotreat.study.study import Study
-from cotreat.study_file import load_study
+from cotreat.study_file.reader import load_study
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
     "counts": ("additive", "interaction", "saturated", "dose"),

@@ -17,7 +17,7 @@ from cotreat.calibration.replicates import (
     ranks_of,
     worked_out,
 )
-from cotreat.calibration.uniformity import Uniformity, holm
+from cotreat.calibration.uniformity import Uniformity, holm, p_value_by_arviz
 from cotreat.core.constants import REPLICATES, SEED
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
@@ -38,7 +38,8 @@ class Calibration:
     ----------
     table : pandas.DataFrame
         A row for each quantity: ``study``, ``model``, ``priors``, ``quantity``, ``kind``,
-        ``replicates``, ``dropped``, ``mean_rank`` (0.5 where uniform), ``p_value`` and ``passes``.
+        ``replicates``, ``dropped``, ``mean_rank`` (0.5 where uniform), ``p_value`` and ``passes``; and
+        ``p_value_by_arviz``, which decides nothing.
     ranks : Ranks
     """
 
@@ -139,6 +140,9 @@ def table_of(job: Job, ranks: Ranks, uniformity: Uniformity) -> pd.DataFrame:
             "dropped": ranks.dropped,
             "mean_rank": [_mean(own) for own in ranks.by_quantity.values()],
             "p_value": [uniformity.p_value(own) for own in ranks.by_quantity.values()],
+            "p_value_by_arviz": [
+                p_value_by_arviz(own, uniformity.draws) for own in ranks.by_quantity.values()
+            ],
         }
     )
     return table.assign(passes=holm(table.p_value.tolist(), FAMILY_WISE))

@@ -49,7 +49,7 @@ def compare(
     of the interactions with the prior they depend on, and the probability of no interaction. Writes
     DIR/STUDY/comparison.
     """
-    from cotreat.study_file import load_study
+    from cotreat.study_file.reader import load_study
 
     record = load_study(study)
     record = record.under(interpretation) if interpretation else record
@@ -84,7 +84,7 @@ def sensitivity(
     models; finds which sceptical prior would make a result inconclusive, and measures posterior
     contraction. Writes DIR/STUDY/sensitivity.
     """
-    from cotreat.study_file import load_study
+    from cotreat.study_file.reader import load_study
 
     record = load_study(study)
     say = progress(quiet)

@@ -46,7 +46,7 @@ def _input_errors() -> tuple[type[Exception], ...]:
     from cotreat.core.errors import ModelError
     from cotreat.inference.engines import EngineError
     from cotreat.study.study import ReadingError
-    from cotreat.study_file import StudyError
+    from cotreat.study_file.reader import StudyError
 
     return StudyError, ModelError, EngineError, ReadingError
 

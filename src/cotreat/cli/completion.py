@@ -9,7 +9,7 @@ from cotreat.inference.engines import ENGINES
 
 def studies() -> list[str]:
     """Return the names of the packaged studies."""
-    from cotreat.study_file import packaged
+    from cotreat.study_file.reader import packaged
 
     return list(packaged())
 
@@ -40,7 +40,7 @@ def engines() -> list[tuple[str, str]]:
 
 def interpretations(ctx: typer.Context) -> list[str]:
     """Return the interpretations of the study on the command line; none if it cannot be read."""
-    from cotreat.study_file import StudyError, load_study
+    from cotreat.study_file.reader import StudyError, load_study
 
     # An option that still lacks its value ends the parsing before the study is assigned.
     words = [ctx.params.get("study"), *ctx.args]

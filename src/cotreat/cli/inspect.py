@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def studies() -> None:
     """List the packaged studies."""
-    from cotreat.study_file import load_study, packaged
+    from cotreat.study_file.reader import load_study, packaged
 
     for name in packaged():
         study = load_study(name)
@@ -37,7 +37,7 @@ def audit(study: options.Study) -> None:
     the evidence identifies.
     """
     from cotreat.audit.audit import audit as audit_of
-    from cotreat.study_file import load_study
+    from cotreat.study_file.reader import load_study
 
     print(audit_of(load_study(study)))
 
@@ -56,7 +56,7 @@ def cells(
     patients in a database: run the SQL of --print-sql there, save its result as CSV or Parquet, and name
     that file under [cells]; the posterior is the same.
     """
-    from cotreat.study_file import load_study
+    from cotreat.study_file.reader import load_study
 
     if print_sql:
         _print_sql(study)
@@ -69,7 +69,7 @@ def cells(
 
 def _print_sql(study: str) -> None:
     """Print the query on standard output, and how to use it on standard error."""
-    from cotreat.study_file import collapse_of
+    from cotreat.study_file.reader import collapse_of
 
     query, check, section = collapse_of(study)
     print(f"{query};")
@@ -111,6 +111,6 @@ def schema() -> None:
 
     Editors check and complete study files with it.
     """
-    from cotreat.study_file import schema as schema_of  # type: ignore[attr-defined]
+    from cotreat.study_file.reader import schema as schema_of
 
     print(json.dumps(schema_of(), indent=2, ensure_ascii=False))

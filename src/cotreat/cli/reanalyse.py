@@ -102,7 +102,7 @@ def reanalyse(
     the study gets one report.html.
     """
     from cotreat.priors.sets import prior_set
-    from cotreat.study_file import load_study
+    from cotreat.study_file.reader import load_study
 
     record = load_study(study)
     prior = prior_set(priors, record)

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from cotreat import headline
+from cotreat.report.lines import four_lines, verdict
+from cotreat.results import headline
 
 if TYPE_CHECKING:
     from cotreat.workflow.reanalyse import Reanalysis, Result
@@ -15,14 +16,15 @@ def text_of(result: "Reanalysis") -> str:
     lines = [line for fit in result.results for line in _failed(result, fit)]
     lines += [f"{result.study.title}: model {_name(result, primary)}, {_priors(primary)} priors"]
     lines += [f"CAUTION, {_name(result, fit)}: {c}" for fit in result.results for c in fit.cautions]
-    lines += ["", *_other_fit(result), *result.answer.sentences]
+    lines += ["", *_other_fit(result)]
+    lines += [verdict(result.conclusion), *map(str, four_lines(result.conclusion))]
     lines += ["", headline.headline(primary.summary).to_string(index=False), ""]
     lines += [
         f"{_name(result, fit)}: {a}" for fit in shown for a in headline.agreements(fit.summary)
     ]
     lines += [f"{_name(result, fit)}: {fit.conflict}" for fit in result.results if fit.conflict]
     lines += [f"{name}: not run: {why}" for name, why in result.refused.items()]
-    lines += [f"- {remark}" for remark in primary.remarks]
+    lines += [f"- {caveat}" for caveat in primary.caveats]
     return "\n".join([*lines, "", f"report: {result.report}"])
 
 
@@ -37,13 +39,13 @@ def _failed(result: "Reanalysis", fit: "Result") -> list[str]:
 def _other_fit(result: "Reanalysis") -> list[str]:
     """Name the fit of the report's conclusion, where it is not the primary fit of this run."""
     primary = result.leader
-    interpretation, model, priors = result.answer.choice
+    interpretation, model, priors = result.conclusion.choice
     if (interpretation, model, priors) == (primary.reading, primary.model, _priors(primary)):
         return []
     under = f", interpretation {interpretation}" if len(result.study.readings) > 1 else ""
     return [
-        f"The conclusion is of the report's primary fit (model {model}, {priors} priors{under}); "
-        "the table below is of the fit just made:"
+        f"primary analysis of the report: model {model}, {priors} priors{under}; the conclusion is of it, the "
+        "table below of the fit just made:"
     ]
 
 

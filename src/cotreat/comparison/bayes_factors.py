@@ -10,11 +10,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.special import logsumexp
 
 from cotreat.evidence.protocol import Given
 from cotreat.inference import laplace, sampling
@@ -29,6 +32,8 @@ GAMMA = "gamma"
 ANY = "any interaction"
 FACTORS = (0.5, 1.0, 2.0)
 """Prior SDs of the product terms, in units of the chosen one, under which Bayes factors are given."""
+MOST_SETS = 64
+"""Sets of interactions that are summed over for P(no interaction) at most: those of six pairs."""
 
 GRADES = ((3.0, "not worth more than a bare mention"), (20.0, "positive"), (150.0, "strong"))
 """What Bayes factors up to some size are as evidence: Kass & Raftery, J Am Stat Assoc 1995;90:773."""
@@ -313,6 +318,39 @@ def _in_words(priors: PriorSet, variable: str) -> str:
     row = priors[variable]
     numbers = ", ".join(f"{value:g}" for value in row.numbers().values())
     return f"{variable} ~ {row.distribution}({numbers})"
+
+
+# --- P(no interaction) -----------------------------------------------------------------------------
+
+
+def why_no_probability(evidences: Evidences) -> str:
+    """Say why P(no interaction) cannot be worked out; empty where it can."""
+    pairs = evidences.pairs
+    if 2**pairs > MOST_SETS:
+        return f"{pairs} pairs make {2**pairs} sets, and no more than {MOST_SETS} are summed over"
+    bad = sum(not evidences.of(held).is_known for held in _every_held(pairs))
+    return (
+        f"{bad} of {2**pairs} sets have no marginal likelihood that can be trusted" if bad else ""
+    )
+
+
+def probability_of_none(evidences: Evidences) -> tuple[float, float]:
+    """Return the probability that there is no interaction, before and after the evidence.
+
+    Notes
+    -----
+    All numbers of interactions have the same prior probability, and all sets of one number: each
+    interaction is present with probability 1/2, and none and all of them are as probable (Scott & Berger, Ann
+    Stat 2010;38:2587).
+    """
+    pairs, every = evidences.pairs, _every_held(evidences.pairs)
+    logs = [evidences.of(held).value - np.log(comb(pairs, len(held))) for held in every]
+    return 1 / (pairs + 1), float(np.exp(logs[-1] - logsumexp(logs)))
+
+
+def _every_held(pairs: int) -> list[tuple[int, ...]]:
+    """List the sets of products held at 0, from none to all."""
+    return [held for count in range(pairs + 1) for held in combinations(range(pairs), count)]
 
 
 def table_of(factors: Sequence[BayesFactor]) -> pd.DataFrame:

@@ -1,41 +1,35 @@
 """Model comparison: how well each model predicts evidence that it was not given, and how probable each makes it.
 
 Writes the part ``comparison`` of a study's results: leave-one-out cross-validation with its unit declared,
-printed numbers in their predictive distributions, Bayes factors of interactions and averages over them.
+printed numbers in their predictive distributions, Bayes factors of interactions and P(no interaction).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
-from cotreat import averaging, headline
 from cotreat.comparison import bayes_factors, leave_out
 from cotreat.comparison.bayes_factors import ANY, BayesFactor, LogEvidence
 from cotreat.comparison.loo import LeftOut, good_only, leave_one_out, refitted
 from cotreat.core.constants import FULL, QUICK, STANDARD
 from cotreat.diagnostics import checks
-from cotreat.estimands.estimand import waist_of
 from cotreat.evidence.folds import UNITS
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import sampling
-from cotreat.inference.batch import ONE_THREAD
+from cotreat.inference.batch import beside, prepare_process
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.models.registry import find_model, is_asked_for
 from cotreat.models.select import models_for, priors_for
 from cotreat.priors.prior import PriorSet
 from cotreat.report.sections.comparison import Findings, told
+from cotreat.results import headline
 from cotreat.results.supplementary import COMPARISON, Fits, Say, write_part
 from cotreat.study.study import Study
-
-if TYPE_CHECKING:
-    from loky import ProcessPoolExecutor
 
 MOST_UNITS = 20_000
 """Distinct units beyond which leave-one-out is not worked out."""
@@ -142,41 +136,27 @@ def _worked(
     """
     known = {name: fits.get((name, task.study.reading)) for name in names}
     others = [name for name in names if name not in (INTERACTION, ADDITIVE)]
-    beside = [task.lead] if task.lead in others else others  # every unit is left out of the leader
+    if task.lead in others:  # every unit is left out of the leader
+        others = [task.lead]
     if task.depth == QUICK or len(others) == len(names):
-        beside = []  # what is little is done before a process has begun
-    with _beside(bool(beside)) as pool:
-        told_of = {name: known[name] for name in beside}
-        asked = pool and pool.submit(_of_models_beside, task, told_of)
-        if beside:
-            say(f"in a process beside: {', '.join(beside)}")
-        worked, own = {}, {}
-        for name in names:
-            if name not in beside:
-                worked[name], own[name] = _of_model(task, name, known[name], say)
-        worked |= asked.result() if asked else {}
+        others = []  # what is little is done before a process has begun
+    told_of = {name: known[name] for name in others}
+    found = beside([(_of_models_beside, (task, told_of))], 2) if others else iter(())
+    if others:
+        say(f"in a process beside: {', '.join(others)}")
+    worked, own = {}, {}
+    for name in names:
+        if name not in others:
+            worked[name], own[name] = _of_model(task, name, known[name], say)
+    for one in found:
+        worked |= one
     return {name: worked[name] for name in names}, own
-
-
-@contextmanager
-def _beside(is_wanted: bool) -> Iterator[ProcessPoolExecutor | None]:
-    """Give a process beside this one, which ends with what is done here."""
-    if not is_wanted:
-        yield None
-        return
-    from loky import ProcessPoolExecutor
-
-    pool = ProcessPoolExecutor(max_workers=1, env=ONE_THREAD)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(kill_workers=True)
 
 
 def _of_models_beside(task: Task, fits: Mapping[str, xr.DataTree | None]) -> dict[str, Worked]:
     from cotreat.workflow.analyses import one_thread
 
-    sampling.prepare_jax()
+    prepare_process()
     with one_thread():
         return {name: _of_model(task, name, fit, _hush)[0] for name, fit in fits.items()}
 
@@ -294,7 +274,7 @@ def _note_factors(
     found: Findings,
     say: Say,
 ) -> None:
-    """Note Bayes factors of interactions, and averages over them, from the evidence of the models."""
+    """Note Bayes factors of interactions and P(no interaction), from the evidence of the models."""
     study, lead = task.study, task.lead
     say("Bayes factors of the interactions")
     every = tuple(range(len(study.pairs)))
@@ -319,35 +299,10 @@ def _note_factors(
     found.factors = factors
     if any(np.isnan(one.log) for one in factors):
         found.failed.append("some Bayes factors: a marginal likelihood of theirs cannot be trusted")
-    say("averaging over sets of interactions")
-    _note_averages(task, evidences, worked, found)
-
-
-def _note_averages(
-    task: Task,
-    evidences: bayes_factors.Evidences,
-    worked: Mapping[str, Worked],
-    found: Findings,
-) -> None:
-    if why := averaging.why_not(evidences):
-        found.failed.append(f"the average over sets of interactions: {why}")
-        return
-    study, own = task.study, evidences.marginals
-    found.sets = averaging.weigh(evidences)
-    average = averaging.averaged(study, own, found.sets)
-    if average is None:
-        found.failed.append("averaged measures of synergy: draws of a set cannot be trusted")
-        return
-    prior = worked[INTERACTION].tree["prior"].to_dataset()
-    before = averaging.averaged_prior(study, own, found.sets, prior)
-    lead = worked[task.lead].tree
-    one_model = (
-        waist_of(lead["prior"].to_dataset()),
-        waist_of(lead["posterior"].to_dataset()),
-    )
-    found.averages = averaging.table_of_averages(
-        study, find_model(task.lead, study), (before, average), one_model
-    )
+    if why := bayes_factors.why_no_probability(evidences):
+        found.failed.append(f"P(no interaction): {why}")
+    else:
+        found.no_interaction = bayes_factors.probability_of_none(evidences)
 
 
 def _with_smc(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cotreat.core.toml_tables import is_text, is_two
 from cotreat.evidence.logistic_operator import Coefficient, coefficient
 from cotreat.study import regimens
 from cotreat.study.regimens import Regimen
@@ -97,18 +96,12 @@ def _against(words: Sequence[Any]) -> str:
     return f"{words[0]} vs {words[1]}"
 
 
-def _is_pairs(value: object) -> bool:
-    return isinstance(value, list) and len(value) > 1 and all(is_two(v, is_text) for v in value)
-
-
 @dataclass(frozen=True)
 class Kind:
     """An entry of the registry.
 
     Attributes
     ----------
-    right : str
-        What the key of this name in a study file must be.
     name_of : str
         What a table calls the estimand.
     holds : str
@@ -116,66 +109,19 @@ class Kind:
     """
 
     columns: Callable[[Sequence[Any], Cohort], Columns]
-    accepts: Callable[[Any], bool]
-    right: str
     holds: str
     name: str
     subject: Callable[[Sequence[Any]], str]
 
 
-def _is_texts(value: object) -> bool:
-    return isinstance(value, list) and len(value) > 1 and all(map(is_text, value))
-
-
-def _is_pair(value: object) -> bool:
-    return is_two(value, is_text)
-
-
 KINDS: dict[str, Kind] = {
-    "regimens": Kind(
-        _regimens,
-        _is_pair,
-        '["A+B", "none"], the first against the second',
-        "regimens",
-        "odds_ratio",
-        _against,
-    ),
-    "sets": Kind(
-        _sets,
-        _is_pair,
-        '["A", "not A"], the first against the second',
-        "sets",
-        "odds_ratio",
-        _against,
-    ),
-    "trend": Kind(
-        _trend,
-        _is_texts,
-        '["not A", "A and not B", "A and B"], disjoint sets scored 0, 1, 2, …',
-        "sets",
-        "trend",
-        " < ".join,
-    ),
-    "product": Kind(
-        _product,
-        _is_pair,
-        '["A", "B"], the product of two treatments over the four sets they make',
-        "treatments",
-        "product",
-        ":".join,
-    ),
-    "adjusted_product": Kind(
-        _adjusted_product,
-        _is_pair,
-        '["A", "B"], the product of two treatments beside a column for every treatment',
-        "treatments",
-        "adjusted_product",
-        ":".join,
-    ),
+    "regimens": Kind(_regimens, "regimens", "odds_ratio", _against),
+    "sets": Kind(_sets, "sets", "odds_ratio", _against),
+    "trend": Kind(_trend, "sets", "trend", " < ".join),
+    "product": Kind(_product, "treatments", "product", ":".join),
+    "adjusted_product": Kind(_adjusted_product, "treatments", "adjusted_product", ":".join),
     "products": Kind(
         _products,
-        _is_pairs,
-        '[["A", "B"], ["A", "C"]], the first product adjusted for the others and for every treatment',
         "treatments",
         "mutual_product",
         lambda words: (
@@ -183,7 +129,7 @@ KINDS: dict[str, Kind] = {
         ),
     ),
 }
-"""Every kind of regression coefficient by its key in a study file."""
+"""Every kind of regression coefficient; `cotreat.study_file.contrast` has the text of each."""
 
 
 def label(meaning: Meaning) -> str:

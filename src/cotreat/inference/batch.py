@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -245,15 +245,39 @@ def _in_parts(
         for part in parts:
             yield from _fit_part(part, settings)
         return
-    from loky import ProcessPoolExecutor, as_completed
+    calls = [(_whole_part, (part, settings)) for part in parts]
+    yield from beside(calls, min(processes, len(parts)))
 
-    with ProcessPoolExecutor(max_workers=min(processes, len(parts)), env=ONE_THREAD) as pool:
-        asked = [pool.submit(_whole_part, part, settings) for part in parts]
-        for one in as_completed(asked):
-            yield one.result()
+
+def beside(
+    calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], processes: int
+) -> Iterator[Any]:
+    """Begin calls in processes beside this one; yield what they return, in the order in which they end.
+
+    Parameters
+    ----------
+    calls
+        Functions, each with its arguments. They call `prepare_process` before JAX starts there.
+    processes
+        At least 2: with 1 joblib works in this process.
+    """
+    from joblib import Parallel, delayed, parallel_config
+
+    begun = (delayed(function)(*arguments) for function, arguments in calls)
+    with parallel_config("loky", inner_max_num_threads=1):
+        pool = Parallel(processes, return_as="generator_unordered", batch_size=1, max_nbytes=None)
+        found: Iterator[Any] = pool(begun)
+    return found
+
+
+def prepare_process() -> None:
+    """Keep XLA to one thread in a process beside others: threads of its own would only wait for theirs."""
+    os.environ["XLA_FLAGS"] = ONE_THREAD["XLA_FLAGS"]
+    prepare_jax()
 
 
 def _whole_part(part: list[_Task], settings: _Settings) -> dict[int, Answer]:
+    prepare_process()
     found: dict[int, Answer] = {}
     for one in _fit_part(part, settings):
         found |= one

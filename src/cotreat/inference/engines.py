@@ -4,7 +4,6 @@ from importlib.util import find_spec
 
 ENGINES = {
     "numpyro": "NUTS by NumPyro on JAX (the default)",
-    "nutpie": "NUTS by nutpie, with the extra cotreat[nutpie]",
     "laplace": "Laplace's approximation corrected by importance sampling: seconds, without warm-up; NUTS "
     "where its Pareto k is bad",
     "smc": "tempered sequential Monte Carlo on blackjax, slower; for posteriors that NUTS cannot walk",
@@ -31,4 +30,6 @@ def require_engine(name: str) -> None:
     if name not in ENGINES:
         raise EngineError(f"no engine {name!r}; the engines are {', '.join(ENGINES)}")
     if find_spec(LIBRARIES.get(name, name)) is None:
-        raise EngineError(f'the engine {name} is not installed; pip install "cotreat[{name}]"')
+        raise EngineError(
+            f"the engine {name} needs {LIBRARIES.get(name, name)}, which is not installed"
+        )

@@ -282,15 +282,6 @@ class Marginals:
         points[:, kept] = answer.resampled(1, count, np.random.default_rng(self._seed))[0]
         return points
 
-    def prior_points(self, prior: xr.Dataset, held: Sequence[int] = ()) -> Array:
-        """Take draws of the free variables from the prior to points, with 0 where they are held.
-
-        The prior of what is held must be independent of all else: then these are draws given 0.
-        """
-        points = self._in_coordinates(prior)
-        points[:, list(held)] = 0.0
-        return points
-
     def worked_out(self, points: Array, names: Sequence[str]) -> xr.Dataset:
         """Work out deterministics at `DRAWN` points, dims (chain, draw, …), those of the names there are."""
         values = self._density.deterministics(tuple(names), points, self._every)

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -93,7 +93,7 @@ def fit(
     priors
         Name of a prior set, or a set of your own.
     engine
-        ``numpyro``, ``nutpie``, ``laplace`` or ``smc``. Where ``laplace`` cannot be trusted, by its Pareto
+        ``numpyro``, ``laplace`` or ``smc``. Where ``laplace`` cannot be trusted, by its Pareto
         k or because too few of its draws are effective, ``numpyro`` stands in, and
         ``attrs["replaced"]`` of ``sample_stats`` says so.
     draws, tune
@@ -183,17 +183,15 @@ def fit_model(
         )
         engine = "numpyro" if replaced else engine
     if tree is None:
-        tree = _SAMPLERS[engine](
+        tree = _numpyro(
             built,
             draws=draws,
             tune=tune,
             chains=chains,
             target_accept=target_accept_of(evidence),
-            random_seed=seed,
-            progressbar=progress,
-            var_names=[rv.name for rv in built.free_RVs],
+            seed=seed,
+            progress=progress,
         )
-        tree = _as_numpy(tree)
         if replaced:
             stats = tree["sample_stats"].to_dataset()
             tree["sample_stats"] = xr.DataTree(stats.assign_attrs(replaced=replaced))
@@ -212,7 +210,7 @@ def fit_model(
                 "reading": study.reading,
                 "engine": engine,
                 "draws": draws,
-                "tune": tune if engine in _SAMPLERS else 0,
+                "tune": tune if engine == "numpyro" else 0,
                 "chains": chains,
                 "seed": seed,
                 "versions": _versions(engine),
@@ -259,55 +257,15 @@ def provenance(tree: xr.DataTree) -> dict[str, Any]:
     return json.loads(tree.attrs["provenance"])
 
 
-def _numpyro(built: Any, *, chains: int, target_accept: float, **settings: Any) -> xr.DataTree:
+def _numpyro(built: Any, *, draws: int, chains: int, **settings: Any) -> xr.DataTree:
     from cotreat.inference import nuts
 
-    run = nuts.run(
-        built,
-        draws=settings["draws"],
-        tune=settings["tune"],
-        chains=chains,
-        target_accept=target_accept,
-        seed=settings["random_seed"],
-        progress=settings["progressbar"],
-    )
+    run = nuts.run(built, draws=draws, chains=chains, **settings)
     flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in run.draws.items()}
-    posterior = vectorise.labelled(built, flat, chains).assign_coords(draw=range(settings["draws"]))
+    posterior = vectorise.labelled(built, flat, chains).assign_coords(draw=range(draws))
     stats = {name: (("chain", "draw"), values) for name, values in run.stats.items()}
     sample_stats = xr.Dataset(stats, {d: posterior[d] for d in ("chain", "draw")})
     return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": sample_stats})
-
-
-def _nutpie(built: Any, *, target_accept: float, **settings: Any) -> xr.DataTree:
-    import pymc as pm
-
-    tree = pm.sample(
-        model=built,
-        nuts_sampler="nutpie",
-        # Through numba the first run compiles for 40 s, and its draws depend on numba's cache.
-        backend="jax",
-        nuts={"target_accept": target_accept},
-        compute_convergence_checks=False,
-        quiet=not settings["progressbar"],
-        **settings,
-    )
-    stats = tree["sample_stats"].to_dataset()[list(_NUTPIE_STATS)].rename(_NUTPIE_STATS)
-    tree["sample_stats"] = xr.DataTree(stats)
-    return tree
-
-
-_NUTPIE_STATS = {
-    "diverging": "diverging",
-    "energy": "energy",
-    "depth": "tree_depth",
-    "n_steps": "n_steps",
-    "step_size": "step_size",
-    "mean_tree_accept": "acceptance_rate",
-    "logp": "lp",
-}
-"""Statistics of nutpie under the names that NumPyro's have."""
-
-_SAMPLERS: dict[str, Callable[..., xr.DataTree]] = {"numpyro": _numpyro, "nutpie": _nutpie}
 
 
 def _laplace(
@@ -575,11 +533,6 @@ def _label(tree: xr.DataTree, study: Study) -> None:
         data = tree[group].to_dataset()
         risk = data["risk"].assign_attrs(risk_kind=study.risk_kind)
         tree[group] = xr.DataTree(data.assign(risk=risk))
-
-
-def _as_numpy(tree: xr.DataTree) -> xr.DataTree:
-    """Replace JAX arrays, on which ArviZ's figures warn."""
-    return tree.map_over_datasets(lambda data: data.map(np.asarray, keep_attrs=True))
 
 
 def _versions(engine: str) -> dict[str, str]:

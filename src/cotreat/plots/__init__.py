@@ -47,13 +47,17 @@ class Picture:
 class Figure(Picture):
     """A picture of a fit.
 
-    Its name is that of a module of this package whose function ``draw(view)`` makes it, or returns
-    None where the study, or the sampler, has no such picture.
+    The function ``draw(view)`` of the module of this package that has its name makes it, or the function of
+    its name in `module`; either returns None where the study, or the sampler, has no such picture.
     """
+
+    module: str = ""
 
     def make(self, view: View) -> matplotlib.figure.Figure | None:
         """Draw the figure of a fit, within `cotreat.plots.style.off_screen`, without saving it."""
-        return import_module(f"{__name__}.{_MODULES.get(self.name, self.name)}").draw(view)
+        module = self.module or _MODULES.get(self.name, self.name)
+        own = import_module(f"{__name__}.{module}")
+        return getattr(own, self.name if self.module else "draw")(view)
 
 
 _MODULES = {
@@ -66,6 +70,7 @@ _MODULES = {
 }
 """Modules of figures whose file has another name."""
 
+DIAGNOSTICS = "diagnostics"
 FIGURES: dict[str, Figure] = {
     figure.name: figure
     for figure in (
@@ -152,6 +157,7 @@ FIGURES: dict[str, Figure] = {
             "(thick) and 95% equal-tailed credible interval (thin).",
             "Forest plot on the log-odds axis with one row for each coefficient: a dot, a thick bar "
             "and a thin bar.",
+            module=DIAGNOSTICS,
         ),
         Figure(
             "prior_posterior",
@@ -159,6 +165,7 @@ FIGURES: dict[str, Figure] = {
             "alike, the data said little about it.",
             "One small panel for each parameter with two density curves, a dashed one for the prior "
             "and a solid one for the posterior.",
+            module=DIAGNOSTICS,
         ),
         Figure(
             "predictive",
@@ -209,6 +216,7 @@ FIGURES: dict[str, Figure] = {
             "One row for each parameter. The left panel overlays one density curve a chain in "
             "different colours and line styles, the right panel the draws of the chains against "
             "their number.",
+            module=DIAGNOSTICS,
         ),
         Figure(
             "rank",
@@ -217,6 +225,7 @@ FIGURES: dict[str, Figure] = {
             "sequential Monte Carlo a chain is a run of its own.",
             "One small panel for each parameter with one jagged curve a chain around a level of 0, "
             "and a p-value in the corner.",
+            module=DIAGNOSTICS,
         ),
         Figure(
             "energy",
@@ -225,6 +234,7 @@ FIGURES: dict[str, Figure] = {
             "which should lie right of the dashed line.",
             "Two panels: on the left one dot a chain right or left of a dashed line at 0.3, on the "
             "right two overlaid density curves.",
+            module=DIAGNOSTICS,
         ),
         Figure(
             "pair",
@@ -233,6 +243,7 @@ FIGURES: dict[str, Figure] = {
             "that the sampler could not explore.",
             "Lower triangle of scatter plots, one for each two parameters, with density curves on "
             "the diagonal.",
+            module=DIAGNOSTICS,
         ),
     )
 }

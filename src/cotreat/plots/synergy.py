@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from cotreat.core.constants import DECIDED, EXTRAPOLATED
 from cotreat.estimands.estimand import EVERY
 from cotreat.estimands.measures import APART, MEASURES, Measure
-from cotreat.headline import share
 from cotreat.plots import View
 from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name, regimen_name
 from cotreat.plots.style import BLUE, GREY, PALE, SMALL, label_rows, write_aside
+from cotreat.results.headline import share
 from cotreat.results.summary import POSTERIOR
 
 MOST = 8

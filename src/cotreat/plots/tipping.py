@@ -23,11 +23,10 @@ PICTURE = Picture(
     "by the factor on the horizontal axis and every pair's ratio of odds ratios by that on the vertical one. The "
     "circle, at 1 and 1, is no confounding. A conclusion hangs on it where a line is near the circle: solid lines "
     "are where it stops being decided (for an odds ratio: where the 95% interval reaches 1), dashed ones where "
-    "the probability is one half; where it stays near one half, their course is Monte Carlo noise. † extrapolated.",
+    "the probability is one half. † extrapolated.",
     "Small panels, one for each conclusion, with logarithmic axes of bias factors. Four shades from dark blue, "
     "decided beyond the null, over pale blue and pale orange to dark orange, decided short of the null, "
-    "with contour lines at probabilities 0.975, 0.5 and 0.025 and a circle at no confounding in the middle. White is "
-    "what could not be told.",
+    "with contour lines at probabilities 0.975, 0.5 and 0.025 and a circle at no confounding in the middle.",
 )
 COLUMNS, MOST = 3, 9
 SIDE = 2.3
@@ -75,14 +74,12 @@ def draw(study: Study, found: Sequence[Surface], *, model: str, priors: str) -> 
 
 def _panel(axes: Axes, one: Surface) -> None:
     z = ndtri(np.clip(one.probability, 1e-3, 1 - 1e-3)).T
-    x, y = np.exp(one.single), np.exp(one.products)
     levels = ndtri([1 - DECIDED, 0.5, DECIDED])
-    if not np.isnan(z).any():  # splines know nothing of gaps
-        order = min(3, len(x) - 1)
-        spline = RectBivariateSpline(one.single, one.products, z.T, kx=order, ky=order)
-        finer = [np.linspace(own[0], own[-1], FINE) for own in (one.single, one.products)]
-        z = spline(*finer).T
-        x, y = map(np.exp, finer)
+    order = min(3, len(one.single) - 1)
+    spline = RectBivariateSpline(one.single, one.products, z.T, kx=order, ky=order)
+    finer = [np.linspace(own[0], own[-1], FINE) for own in (one.single, one.products)]
+    z = spline(*finer).T
+    x, y = map(np.exp, finer)
     colours = ListedColormap(SHADES)
     norm = BoundaryNorm([-9, *levels, 9], colours.N)
     axes.contourf(x, y, z, levels=[-9, *levels, 9], cmap=colours, norm=norm)

@@ -3,14 +3,14 @@
 Zampieri et al., Am J Respir Crit Care Med 2021;203:543.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from scipy.special import ndtri
 
 from cotreat.core.errors import ModelError
-from cotreat.priors.prior import Prior, PriorSet
+from cotreat.priors.prior import Prior
 from cotreat.study.study import Study
 
 EFFECTS, INTERACTIONS = ("beta",), ("gamma", "mu", "tau")
@@ -49,7 +49,8 @@ def of_pairs(rows: Sequence[Prior], mean: float, sd: float, reason: str) -> tupl
     """
     numbers = {row.variable: row for row in rows}
     spreads = {name: float(numbers[name].sigma or 0) for name in INTERACTIONS if name in numbers}
-    related = _pairs_sd(spreads, ("mu", "tau"))
+    # E τ² of a half-normal distribution is its scale squared, so variances add up.
+    related = float(np.linalg.norm([spreads[n] for n in ("mu", "tau") if n in spreads]))
     chosen = {
         name: sd if name == "gamma" else sd * spread / related for name, spread in spreads.items()
     }
@@ -65,17 +66,6 @@ def of_pairs(rows: Sequence[Prior], mean: float, sd: float, reason: str) -> tupl
         else row
         for row in rows
     )
-
-
-def pairs_sd(priors: PriorSet, parameters: Sequence[str]) -> float:
-    """Return the prior SD of each pair's log ratio of odds ratios under a model with these parameters."""
-    own = [name for name in INTERACTIONS if name in parameters]
-    return _pairs_sd({name: float(priors[name].sigma or 0) for name in own}, own)
-
-
-def _pairs_sd(spreads: Mapping[str, float], names: Sequence[str]) -> float:
-    # E τ² of a half-normal is its scale squared, so that variances add up.
-    return float(np.linalg.norm([spreads[name] for name in names if name in spreads]))
 
 
 def grid_name(effects: str, interactions: str) -> str:

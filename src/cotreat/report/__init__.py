@@ -1,10 +1,10 @@
-"""The report: a page that arranges what the folders of a study hold and says what does not exist."""
+"""The report: one page from the folders of a study, which also names what was not made."""
 
 from pathlib import Path
 from typing import NamedTuple
 
-from cotreat.answer import Answer
 from cotreat.models.registry import rank
+from cotreat.report.conclusion import Conclusion
 from cotreat.report.folder import Fit, ReportError, Results, read_results
 from cotreat.report.page import render
 from cotreat.results import store
@@ -24,13 +24,13 @@ class Report(NamedTuple):
         One file that needs no other.
     failed : list of str
         The failed diagnostics it warns of.
-    answer : Answer
-        The answer that stands on top.
+    conclusion : Conclusion
+        That of the primary analysis, which stands on top.
     """
 
     page: Path
     failed: list[str]
-    answer: Answer
+    conclusion: Conclusion
 
 
 def write_report(folder: str | Path, study: Study | None = None) -> Report:
@@ -41,7 +41,7 @@ def write_report(folder: str | Path, study: Study | None = None) -> Report:
     folder
         ``results/STUDY``, or one fit's folder inside it.
     study
-        The study, if it is at hand, for the figures that compare its readings.
+        The study, if it is at hand, for the figures that compare its interpretations.
 
     Raises
     ------
@@ -55,11 +55,11 @@ def write_report(folder: str | Path, study: Study | None = None) -> Report:
     if study is not None:
         _draw_readings(results, study)
     store.write_text(place / REPORT, render(results))
-    return Report(place / REPORT, results.failed, results.answer)
+    return Report(place / REPORT, results.failed, results.conclusion)
 
 
 def _draw_readings(results: Results, study: Study) -> None:
-    """Draw what compares the readings of the leading model."""
+    """Draw the comparison of interpretations under the primary model."""
     from cotreat.plots.interpretations import draw_readings
 
     models = [fit.info["model"] for fit in results.fits]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,20 +11,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cotreat.answer import (
-    Alternative,
-    Answer,
-    Choice,
-    Question,
-    alternatives_of,
-    answer,
-    beliefs_of_grid,
-)
 from cotreat.core.errors import ModelError
 from cotreat.models.registry import Model, described, rank
 from cotreat.plots import FIGURES, Picture
 from cotreat.priors.belief_grid import beliefs_of, grid_name
+from cotreat.report.caveats import Caveat
+from cotreat.report.columns import kind_and_contrast, tidy
+from cotreat.report.conclusion import (
+    Alternative,
+    Choice,
+    Conclusion,
+    Reported,
+    alternatives_of,
+    beliefs_of_grid,
+    conclude,
+)
+from cotreat.report.question import Question
 from cotreat.report.supplement import FOLDER, Supplement, read_supplement
+from cotreat.report.tables import NAMES
 from cotreat.results import store
 from cotreat.results.supplementary import (
     ABOUT,
@@ -36,10 +41,10 @@ from cotreat.results.supplementary import (
 )
 
 GRID = "grid.csv"
-"""Table of the sensitivity part with every belief of the grid, which the answer reads too."""
+"""Table of the sensitivity part with every belief of the grid, which the conclusion reads too."""
 
 INDEPENDENT = ("ESS of probabilities", "effective draws")
-"""Checks that tell how many independent draws a probability is worth."""
+"""Checks whose value is how many independent draws a probability is worth."""
 
 
 class ReportError(ValueError):
@@ -68,7 +73,7 @@ class Fit:
 
     @property
     def choice(self) -> Choice:
-        """Its reading, model and priors."""
+        """Its interpretation, model and priors."""
         return self.info["reading"], self.info["model"], self.info["priors"]
 
     @cached_property
@@ -78,7 +83,7 @@ class Fit:
 
     @property
     def question(self) -> Question:
-        """What it was asked."""
+        """The question of its study."""
         return Question.from_json(self.info["question"])
 
     @property
@@ -87,8 +92,13 @@ class Fit:
         return self.info["failed_checks"]
 
     @property
+    def caveats(self) -> list[Caveat]:
+        """Its caveats, the most serious first."""
+        return [Caveat(**fields) for fields in self.info["caveats"]]
+
+    @property
     def contradiction(self) -> str:
-        """Why its reading is contradicted; empty if it is not."""
+        """Why other reported estimates are incompatible with its interpretation; empty if not."""
         heading = (self.info["conflict"] or {"heading": ""})["heading"]
         words = self.info["conflict_words"].replace(f"; {heading}", "")
         return f"{heading}: {words}" if heading else ""
@@ -119,11 +129,11 @@ class Results:
     Attributes
     ----------
     fits : tuple of Fit
-        The leading one first.
+        That of the primary analysis first.
     parts : dict
         By the names of their folders.
     outdated : tuple of str
-        Folders left out, for they are from other evidence.
+        Folders left out, because they are from other evidence.
     """
 
     folder: Path
@@ -134,7 +144,7 @@ class Results:
 
     @property
     def lead(self) -> Fit:
-        """The fit that speaks."""
+        """The fit of the primary analysis."""
         return self.fits[0]
 
     @property
@@ -143,12 +153,13 @@ class Results:
         return [f"{fit.name}: {line}" for fit in self.fits for line in fit.failed]
 
     @cached_property
-    def answer(self) -> Answer:
-        """The answer of the leading fit, as far as the others and the multiverse allow it."""
+    def conclusion(self) -> Conclusion:
+        """The conclusion of the primary analysis, with its sensitivity to the other fits and the multiverse."""
         lead = self.lead
-        return answer(
+        return conclude(
             lead.question,
             lead.summary,
+            reported=_reported(lead),
             failed=lead.failed,
             cautions=lead.info["cautions"],
             contradiction=lead.contradiction,
@@ -158,13 +169,13 @@ class Results:
         )
 
     def other_base(self, name: str) -> str:
-        """Say what a part was made of, where that is not what the leading fit is of; else empty."""
+        """Name what a part was made of, where that is not the primary analysis; otherwise empty."""
         told = self.parts[name].settings
         reading, model, priors = self.lead.choice
         changed = [
             f"{what} {told[key]}"
             for what, key, own in (
-                ("the reading", "reading", reading),
+                ("the interpretation", "reading", reading),
                 ("the model", "model", model),
                 ("the priors", "priors", priors),
             )
@@ -186,7 +197,7 @@ class Results:
         ]
 
     def _around(self) -> list[Alternative]:
-        """Return the choices of the sensitivity part, if it is around the leading fit."""
+        """Return the choices of the sensitivity part, if it is of the primary analysis."""
         if SENSITIVITY not in self.parts or self.other_base(SENSITIVITY):
             return []
         told, folder = self.parts[SENSITIVITY].settings, self.folder / SENSITIVITY
@@ -199,6 +210,36 @@ class Results:
             grid = store.read_table(folder / GRID)
             found += beliefs_of_grid(grid, reading, model, effective)
         return found
+
+
+def _reported(fit: Fit) -> list[Reported]:
+    """List the numbers of the paper: estimates that are evidence, counts, other estimates, totals."""
+    cells, estimates = fit.tables[store.CELLS], fit.tables[store.PRINTED]
+    counted = cells[cells.events.notna()]
+    is_arm, is_used = counted.regimen.isin(_regimens(fit)), estimates.use == "evidence"
+    return [
+        *_estimates(estimates[is_used]),
+        *_counts(counted[is_arm]),
+        *_estimates(estimates[~is_used]),
+        *_counts(counted[~is_arm]),
+    ]
+
+
+def _regimens(fit: Fit) -> set[str]:
+    """Return the regimens of a fit, which its table of counts lists with totals of several."""
+    return set(tidy(fit.summary[fit.summary.estimand.str.startswith("risk[")]).contrast)
+
+
+def _estimates(rows: pd.DataFrame) -> Iterator[Reported]:
+    for row in rows.itertuples():
+        measure, contrast = kind_and_contrast(row.about)
+        yield Reported(NAMES.get(measure, measure), contrast, row.printed)
+
+
+def _counts(rows: pd.DataFrame) -> Iterator[Reported]:
+    for row in rows.itertuples():
+        subject = row.regimen.removesuffix(" (printed total)")
+        yield Reported("events", subject, f"{row.events} of {row.patients}")
 
 
 def _same(choice: Choice) -> Choice:
@@ -250,7 +291,7 @@ def _order(fit: Fit) -> tuple[bool, str, int, float]:
 
 
 def _place(info: dict[str, Any]) -> float:
-    """Sort readings by their log evidence, the default first."""
+    """Sort interpretations by their log evidence, the default first."""
     conflict = info["conflict"]
     if conflict is None:
         return 0.0
@@ -274,7 +315,7 @@ def _fit(folder: Path, is_newest: bool) -> Fit | None:
         names += [name for name in (store.OVERLAP, store.BALANCE) if (folder / name).exists()]
         tables = {name: store.read_table(folder / name) for name in names}
         fit = Fit(folder, info, store.read_table(folder / store.SUMMARY), tables)
-        fit.question, fit.model, fit.failed, fit.contradiction  # noqa: B018 - what is missing is found here
+        fit.question, fit.model, fit.failed, fit.caveats, fit.contradiction  # noqa: B018 - what is missing is found here
     except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
         if is_newest:
             raise _unreadable(folder, error) from None

@@ -1,10 +1,10 @@
-"""The page: what a study's folder holds, arranged in the order in which a reader asks."""
+"""The page: the contents of a study's folder, in the order in which a reader asks."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,45 +12,47 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from cotreat.answer import AGAINST, FOR, Finding, findings
 from cotreat.audit.overlap import percent
 from cotreat.core.constants import CONTRADICTED
 from cotreat.estimands.estimand import name_of
 from cotreat.evidence.reported_predictive import Prediction
-from cotreat.headline import headline, judged, share
 from cotreat.inference.engines import ENGINES
 from cotreat.plots import STUDY_FIGURES
+from cotreat.report.conclusion import Assessment, assessments
 from cotreat.report.folder import Fit, Results
 from cotreat.report.glossary import mark
-from cotreat.report.pictures import Embedded, embed
-from cotreat.report.tables import Table, table
-from cotreat.report.typeset import typeset
+from cotreat.report.images import Embedded, embed
+from cotreat.report.lines import four_lines, sensitivity_notes, sensitivity_table, verdict
+from cotreat.report.methods import methods
+from cotreat.report.tables import Table, table, typeset
+from cotreat.report.wording import between
 from cotreat.results import store
+from cotreat.results.headline import IDENTIFICATION, headline, judged
 from cotreat.results.supplementary import BIAS, COMPARISON, PARTS, SENSITIVITY, Part, Section
-from cotreat.study_file import packaged
+from cotreat.study_file.reader import packaged
 
 PLACES = {
     "printed": ("comparison", "parts", "claims"),
     "risks": ("risks", "sizes"),
     "synergy": ("synergy",),
 }
-"""Where figures of the leading fit stand; all others are diagnostics."""
+"""Section of each figure of the primary analysis; all others are diagnostics."""
 
 CONTENTS = (
-    ("answer", "Question and answer"),
-    ("evidence", "The evidence"),
+    ("answer", "Conclusion"),
+    ("evidence", "Evidence"),
     ("estimates", "Estimates"),
     ("risks", "Risks by regimen"),
     ("synergy", "Synergy"),
-    ("depends", "What it depends on"),
+    ("depends", "Sensitivity"),
     ("diagnostics", "Diagnostics"),
     ("four-cells", "Four-cell tables"),
     ("priors", "Priors"),
-    ("checklists", "Checklists"),
-    ("rerun", "How to do it again"),
-    ("words", "Words explained"),
+    ("methods", "Methods"),
+    ("rerun", "Reproducibility"),
+    ("words", "Glossary"),
 )
-"""Sections of the page, and how they are called beside it."""
+"""Sections of the page, as its table of contents names them."""
 
 NO_PATH = "STUDY.toml"
 """Stands for a study file whose path is not known."""
@@ -78,7 +80,8 @@ def render(results: Results) -> str:
     return environment.get_template("page.html.jinja").render(
         title=results.lead.info["title"],
         source=results.lead.info["source"],
-        answer=results.answer,
+        verdict=verdict(results.conclusion),
+        lines=four_lines(results.conclusion),
         contents=CONTENTS,
         style=style,
         body=marked,
@@ -94,7 +97,10 @@ def _shown(results: Results) -> dict[str, Any]:
         "results": results,
         "lead": lead,
         "question": lead.question,
-        "answer": results.answer,
+        "verdict": verdict(results.conclusion),
+        "lines": four_lines(results.conclusion),
+        "sensitivity_notes": sensitivity_notes(results.conclusion),
+        "methods": methods(results),
         "failed": results.failed,
         "tables": _tables(results),
         "readings": _readings(results),
@@ -102,7 +108,11 @@ def _shown(results: Results) -> dict[str, Any]:
         "study_figures": [embed(place, picture) for picture in pictures],
         "others": [_other(fit, results) for fit in results.fits[1:]],
         "parts": {name: _part(results, name) for name in PARTS},
-        "part_names": {COMPARISON: "Models", SENSITIVITY: "Priors and choices", BIAS: "Bias"},
+        "part_names": {
+            COMPARISON: "Model comparison",
+            SENSITIVITY: "Sensitivity analyses",
+            BIAS: "Bias analyses",
+        },
         "four_cells": _four_cells(results),
         "rerun": _rerun(results),
         "file": _file(results),
@@ -137,32 +147,48 @@ def _figures(fit: Fit, names: list[str] | tuple[str, ...]) -> list[Embedded]:
     return [embed(fit.folder, fit.figures[name]) for name in names if name in fit.figures]
 
 
-# --- Tables of the leading fit ---------------------------------------------------------------------
+# --- Tables of the primary analysis ---------------------------------------------------------------------
 
 
 def _tables(results: Results) -> dict[str, Table]:
-    """Make the tables of the leading fit by name."""
+    """Make the tables of the primary analysis by name."""
     lead, study = results.lead, results.folder.name
     summary = lead.summary.drop(columns=["model", "priors", "reading", "study"])
     captions = {
+        "sensitivity": (
+            "Sensitivity of the conclusion to interpretation, model and priors",
+            sensitivity_table(results.conclusion),
+        ),
         "cells": ("Patients and events by regimen", lead.tables[store.CELLS]),
-        "claims": ("Numbers in print", lead.tables[store.PRINTED]),
-        "availability": ("What the evidence determines", lead.tables[store.AVAILABILITY]),
-        "overlap": ("Who gets which regimen", _overlap(lead)),
+        "claims": ("Reported estimates", lead.tables[store.PRINTED]),
+        "availability": ("What the evidence identifies", _identified(lead)),
+        "overlap": ("Overlap of regimens", _overlap(lead)),
         "balance": ("Covariates by regimen", _balance(lead)),
-        "headline": ("Chief estimates", headline(lead.summary)),
-        "risks": ("Risk of each regimen", _risks(summary)),
-        "synergy": ("Every measure of synergy", _measures(lead.summary)),
-        "fits": ("Every fit", _fits(results)),
-        "checks": ("Checks of the leading fit", lead.tables[store.CHECKS]),
-        "priors": ("Priors of the leading fit", pd.DataFrame(lead.info["prior_rows"])),
-        "provenance": ("How each fit was made", _provenance(results)),
+        "headline": ("Main estimates", headline(lead.summary)),
+        "risks": ("Risk by regimen", _risks(summary)),
+        "synergy": ("All measures of synergy", _measures(lead.summary)),
+        "caveats": ("Caveats", _caveats(lead)),
+        "fits": ("All fits", _fits(results)),
+        "checks": ("Diagnostic checks of the primary analysis", lead.tables[store.CHECKS]),
+        "priors": ("Priors of the primary analysis", pd.DataFrame(lead.info["prior_rows"])),
+        "provenance": ("Settings of each fit", _provenance(results)),
     }
     return {
         name: table(data, caption, f"{study}-{name}.csv", lead.failed)
         for name, (caption, data) in captions.items()
         if len(data)
     }
+
+
+def _caveats(fit: Fit) -> pd.DataFrame:
+    return pd.DataFrame([asdict(one) for one in fit.caveats])
+
+
+def _identified(fit: Fit) -> pd.DataFrame:
+    """Make the table of what the evidence identifies, in the words of the glossary."""
+    return fit.tables[store.AVAILABILITY].rename(
+        columns={"what the evidence says of it": IDENTIFICATION}
+    )
 
 
 def _risks(summary: pd.DataFrame) -> pd.DataFrame:
@@ -177,7 +203,7 @@ def _measures(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _overlap(fit: Fit) -> pd.DataFrame:
-    """Make a table of who gets what; empty where there is none."""
+    """Make the table of overlap; empty where there is none."""
     if store.OVERLAP not in fit.tables:
         return pd.DataFrame()
     regimens = fit.tables[store.OVERLAP]
@@ -202,42 +228,47 @@ def _balance(fit: Fit) -> pd.DataFrame:
     return wide
 
 
-# --- The fits beside each other --------------------------------------------------------------------
+# --- All fits --------------------------------------------------------------------
 
 
 def _fits(results: Results) -> pd.DataFrame:
-    """Make a table of all fits, with what each says of synergy; empty where there is but one."""
+    """Make a table of all fits with their P(synergy); empty where there is only one."""
     if len(results.fits) < 2:
         return pd.DataFrame()
     return pd.DataFrame(
         [
             {
                 "model": fit.info["model"],
-                "reading": fit.info["reading"],
+                "interpretation": fit.info["reading"],
                 "priors": fit.info["priors"],
-                "checks": "failed" if fit.failed else "passed",
-                "against other numbers": "contradicted" if fit.contradiction else "",
-                "probability of synergy": "; ".join(
-                    _in_short(fit, finding) for finding in findings(fit.summary)
-                )
-                or "has none: no interaction in the model",
+                "diagnostics": "failed" if fit.failed else "passed",
+                "other reported estimates": "incompatible" if fit.contradiction else "",
+                "P(synergy)": "; ".join(_in_short(fit, own) for own in _by_pair(fit))
+                or "none: no interaction in the model",
             }
             for fit in results.fits
         ]
     )
 
 
-def _in_short(fit: Fit, finding: Finding) -> str:
-    values = finding.probability.values()
-    lower, upper = share(min(values)), share(max(values))
-    span = lower if lower == upper else f"{lower} to {upper}"
-    name = fit.question.pair(finding.pair) + fit.question.where(finding.background)
-    kind = "" if finding.kind not in (FOR, AGAINST) else f", {finding.kind}"
-    return f"{name} {span}{kind} ({finding.availability})"
+def _by_pair(fit: Fit) -> list[list[Assessment]]:
+    pairs: dict[tuple[str, str, str], list[Assessment]] = {}
+    for one in assessments(fit.summary, fit.effective):
+        pairs.setdefault((one.pair, one.co_treatment, one.stratum), []).append(one)
+    return list(pairs.values())
+
+
+def _in_short(fit: Fit, own: list[Assessment]) -> str:
+    """Write the range of P(synergy) of a pair over its scales; its direction only where identified."""
+    one = own[0]
+    name = fit.question.pair(one.pair) + fit.question.where(one.co_treatment, one.stratum)
+    directions = {a.direction for a in own} if one.identified else {"not identified"}
+    said = directions.pop() if len(directions) == 1 else "depends on the scale"
+    return f"{name} {between(a.probability for a in own)}, {said}"
 
 
 def _readings(results: Results) -> Table | None:
-    """Make a table of the readings beside each other; None where there is but one."""
+    """Make a table of the interpretations; None where there is only one."""
     rows = []
     for fit in results.fits:
         conflict = fit.info["conflict"]
@@ -245,40 +276,45 @@ def _readings(results: Results) -> Table | None:
             continue
         rows.append(
             {
-                "reading": fit.info["reading"],
+                "interpretation": fit.info["reading"],
                 "model": fit.info["model"],
-                "what the words are taken to mean": fit.info["words"],
+                "meaning of the reported words": fit.info["words"],
                 "engine": fit.info["engine"],
                 "log evidence": conflict["log_evidence"],
-                "against the default": conflict["difference"],
-                "verdict": conflict["heading"] or _mild(conflict["difference"]),
-                "as the default reading predicts them": "; ".join(
-                    f"{p.claim} printed {p.printed}, predicted {p.expected}, tail {p.tail:.3f}"
+                "difference from the default": conflict["difference"],
+                "verdict": _compatibility(fit),
+                "predicted by the default interpretation": "; ".join(
+                    f"{p.claim} reported {p.printed}, predicted {p.expected}, tail {p.tail:.3f}"
                     for p in (Prediction(**told) for told in conflict["predictions"])
                 ),
             }
         )
     if len(rows) < 2:
         return None
-    name = f"{results.folder.name}-readings.csv"
-    return table(pd.DataFrame(rows), "Readings beside each other", name, results.lead.failed)
+    name = f"{results.folder.name}-interpretations.csv"
+    return table(
+        pd.DataFrame(rows), "Interpretations of the reported estimates", name, results.lead.failed
+    )
 
 
-def _mild(difference: float | None) -> str:
-    """Say what is to be said of a reading that is not contradicted."""
+def _compatibility(fit: Fit) -> str:
+    """Say how an interpretation compares with the default one."""
+    difference = fit.info["conflict"]["difference"]
+    if fit.contradiction:
+        return "incompatible with the other reported estimates"
     if difference is None:
-        return "not compared: the default reading was not run"
-    return "the default reading" if difference == 0 else f"not {CONTRADICTED:g} units below"
+        return "not compared: the default interpretation was not analysed"
+    return "default" if difference == 0 else f"less than {CONTRADICTED:g} units below the default"
 
 
 def _other(fit: Fit, results: Results) -> dict[str, Any]:
-    """Collect what is shown of a fit that is not the leading one: what that one does not say already."""
-    name, said = f"{results.folder.name}-{fit.name}", results.lead.info["remarks"]
+    """Collect what is shown of a fit that is not the primary analysis: what that one does not show already."""
+    name, shown = f"{results.folder.name}-{fit.name}", results.lead.caveats
     return {
         "fit": fit,
-        "remarks": [line for line in fit.info["remarks"] if line not in said],
+        "caveats": [one for one in fit.caveats if one not in shown],
         "headline": table(
-            headline(fit.summary), f"Chief estimates of {fit.name}", f"{name}.csv", fit.failed
+            headline(fit.summary), f"Main estimates of {fit.name}", f"{name}.csv", fit.failed
         ),
         "linked": list(fit.figures.values()),
     }
@@ -288,7 +324,7 @@ def _other(fit: Fit, results: Results) -> dict[str, Any]:
 
 
 def _part(results: Results, name: str) -> dict[str, Any] | None:
-    """Bring a part into the page's form; None where it was not made."""
+    """Return a part as the page shows it; None where it was not made."""
     part = results.parts.get(name)
     if part is None:
         return None
@@ -323,7 +359,7 @@ def _section(results: Results, part: Part, folder: Path, section: Section) -> Sh
 
 
 def _as_headed(line: str, shown: Table | None) -> str:
-    """Call columns in a line as the table below it does: worst_k is headed worst k."""
+    """Name columns in a line as the table below it does: ``worst_k`` as worst k."""
     for name, words in shown.renamed.items() if shown else ():
         line = re.sub(rf"(?<![\w.]){name}(?!\w|\.\w)", words, line)
     return line
@@ -345,7 +381,7 @@ def _four_cells(results: Results) -> list[tuple[Any, Table]]:
     ]
 
 
-# --- How to do it again ----------------------------------------------------------------------------
+# --- Reproducibility ----------------------------------------------------------------------------
 
 
 def _provenance(results: Results) -> pd.DataFrame:
@@ -354,14 +390,14 @@ def _provenance(results: Results) -> pd.DataFrame:
 
 
 def _file(results: Results) -> str:
-    """Return what to call the study in a command: the path it was read from, or its name if packaged."""
+    """Return the study in a command: the path it was read from, or its name if packaged."""
     info = results.lead.info
     path = info.get("file") or (info["study"] if info["study"] in packaged() else NO_PATH)
     return shlex.quote(path)
 
 
 def _needed(results: Results) -> str:
-    """Say which study file the command needs; empty where it is packaged."""
+    """Name the study file that the command needs; empty where it is packaged."""
     info = results.lead.info
     if not info.get("file") and info["study"] in packaged():
         return ""
@@ -370,7 +406,7 @@ def _needed(results: Results) -> str:
 
 
 def _rerun(results: Results) -> str:
-    """Return the command that makes the leading fit again."""
+    """Return the command that repeats the primary analysis."""
     info = results.lead.info
     words = ["cotreat reanalyse", _file(results), f"--model {info['model']}"]
     words += [f"--interpretation {info['reading']}", f"--priors {info['priors']}"]

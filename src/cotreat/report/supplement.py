@@ -1,4 +1,4 @@
-"""What stands at the end of a report for who wants to check it: four-cell tables and checklists.
+"""The four-cell tables of a study, shown at the end of its report.
 
 They are kept in ``results/STUDY/supplement/``, so that the report can be written again without a fit.
 """
@@ -38,29 +38,8 @@ class PairTable:
 
 
 @dataclass(frozen=True)
-class Checklist:
-    """A published checklist, as far as a fit answers it.
-
-    Attributes
-    ----------
-    title : str
-        With its source.
-    items : tuple of (str, str or None)
-        What is asked, and the answer; None where nobody has answered it.
-    """
-
-    title: str
-    items: tuple[tuple[str, str | None], ...]
-
-    @property
-    def answered(self) -> int:
-        """How many of its items have an answer."""
-        return sum(answer is not None for _, answer in self.items)
-
-
-@dataclass(frozen=True)
 class Supplement:
-    """The four-cell tables and checklists of a study.
+    """The four-cell tables of a study.
 
     Attributes
     ----------
@@ -70,7 +49,6 @@ class Supplement:
 
     study_digest: str
     four_cells: tuple[PairTable, ...] = ()
-    checklists: tuple[Checklist, ...] = ()
 
 
 def write_supplement(folder: Path, supplement: Supplement, failed: Sequence[str] = ()) -> Path:
@@ -84,19 +62,15 @@ def write_supplement(folder: Path, supplement: Supplement, failed: Sequence[str]
         Failed diagnostics of the fit behind the tables; they stand above each.
     """
     with store.whole_folder(folder / FOLDER) as writing:
-        told = []
+        tables = []
         for at, one in enumerate(supplement.four_cells, start=1):
             store.write_table(one.table, writing / f"four_cells_{at}.csv", list(failed))
-            told.append(
+            tables.append(
                 {"pair": one.pair, "words": list(one.words), "table": f"four_cells_{at}.csv"}
             )
         index = {
             "study_digest": supplement.study_digest,
-            "four_cells": told,
-            "checklists": [
-                {"title": c.title, "items": [list(item) for item in c.items]}
-                for c in supplement.checklists
-            ],
+            "four_cells": tables,
         }
         store.write_info(index, writing / INDEX)
     return folder / FOLDER
@@ -113,10 +87,6 @@ def read_supplement(folder: Path) -> Supplement | None:
         tuple(
             PairTable(c["pair"], tuple(c["words"]), _read(place / c["table"]))
             for c in index["four_cells"]
-        ),
-        tuple(
-            Checklist(c["title"], tuple((item, answer) for item, answer in c["items"]))
-            for c in index["checklists"]
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Tables for the page: cells as text, and the whole table as a CSV file that the page carries."""
+"""Tables and text of the page: cells as text, each table as a CSV file within the page, typesetting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import pandas as pd
 
 from cotreat.estimands.estimand import name_of, subject_of
 from cotreat.estimands.measures import MEASURES
+from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY, status
 from cotreat.results.store import table_text
+from cotreat.study.regimens import NONE
 
 LONG = 24
 """A table with more rows than this is folded away until it is asked for."""
@@ -25,24 +27,27 @@ NAMES = {
     "risk_ratio": "risk ratio",
     "marginal_odds_ratio": "marginal odds ratio",
     "nnt": "number needed to treat",
-    "effect_ratio": "ratio of a treatment's odds ratios with two partners",
+    "effect_ratio": "ratio of a treatment's odds ratios with two co-treatments",
     "product": "product term",
-    "mutual_product": "product term beside another",
+    "mutual_product": "product term, mutually adjusted",
     "size": "patients",
     **{name: measure.words for name, measure in MEASURES.items()},
 }
-"""What an estimand is called beside its label."""
+"""Names of estimands in words."""
 
 PRODUCTS = ("product", "mutual_product")
 """Names of what stands for a pair of treatments."""
 
 COLUMNS = {
-    "probability": "P(> null)",
-    "prior_probability": "prior P",
-    "contraction": "learnt",
+    "background": "co-treatment",
+    "scale": "judged on",
+    "availability": IDENTIFICATION,
+    "probability": PROBABILITY,
+    "prior_probability": PRIOR_PROBABILITY,
+    "contraction": "posterior contraction",
     "risk_kind": "kind of risk",
 }
-"""How columns are called where a row is an estimand; elsewhere a probability is of something else."""
+"""Headings of columns where a row is an estimand; elsewhere a probability is of something else."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Table:
     numeric : tuple of bool
         For each column, whether it holds numbers.
     renamed : dict
-        Columns that are called otherwise than in the file and have a name of several words there.
+        Columns whose heading is not their name in the file, by that name.
     """
 
     caption: str
@@ -131,7 +136,7 @@ def _cell(column: str, value: Any) -> str:
         return str(int(value))
     if isinstance(value, Real):
         return f"{float(value):.4g}"
-    return in_words(str(value)) if column == "estimand" else str(value)
+    return _WORDS.get(column, str)(str(value))
 
 
 def in_words(label: str) -> str:
@@ -143,3 +148,43 @@ def in_words(label: str) -> str:
     if name in MEASURES:
         return f"{NAMES[name]} ({name}), {subject.replace(':', ' × ')}{rest}"
     return f"{NAMES[name]}, {subject.replace(':', ' × ') if name in PRODUCTS else subject}{rest}"
+
+
+_WORDS = {
+    "availability": status,
+    IDENTIFICATION: status,
+    "background": lambda value: "no other study drug" if value == NONE else value,
+    "estimand": in_words,
+}
+"""How texts of a column are worded."""
+
+
+# --- Typesetting: minus signs for hyphens before numbers, words for labels of estimands --------------
+
+AS_IT_IS = ("script", "style", "code", "pre")
+"""Elements whose text is to be copied, or is no text."""
+
+_TAG = re.compile(r"(<[^>]*>)")
+_MINUS = re.compile(r"(?<![\w.\-\]–+/=:])-(?=\d|\.\d)|(?<=\de)-(?=\d\d)")
+_LABEL = re.compile(rf"(?<![\w])({'|'.join(sorted(NAMES, key=len, reverse=True))})\[[^\]<]+\]")
+
+
+def typeset(page: str) -> str:
+    """Return a page with its text typeset.
+
+    Parameters
+    ----------
+    page
+        HTML in which ``<`` and ``>`` stand for tags alone.
+    """
+    pieces, depth = _TAG.split(page), 0
+    for at, piece in enumerate(pieces):
+        if not piece.startswith("<"):
+            pieces[at] = piece if depth else _text(piece)
+        elif (name := re.match(r"</?(\w*)", piece)) and name[1] in AS_IT_IS:
+            depth += -1 if piece.startswith("</") else 1
+    return "".join(pieces)
+
+
+def _text(text: str) -> str:
+    return _MINUS.sub("−", _LABEL.sub(lambda match: in_words(match[0]), text))

@@ -5,23 +5,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from cotreat.core.constants import FULL, QUICK
 from cotreat.diagnostics import checks
-from cotreat.headline import leader
 from cotreat.inference import laplace
 from cotreat.inference.batch import EFFECTIVE, Answer, Specification, fit_many
 from cotreat.inference.sampling import fit_model, fit_of, provenance
 from cotreat.models.registry import Model, described, find_model, is_asked_for
 from cotreat.models.select import models_for
-from cotreat.priors.belief_grid import pairs_sd
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
+from cotreat.results.headline import leader
 from cotreat.results.supplementary import Fits, Say, Section
-from cotreat.sensitivity import multiverse, reverse_bayes
+from cotreat.sensitivity import multiverse
 from cotreat.sensitivity.multiverse import Asked, Base
 from cotreat.study.study import Study
 
@@ -171,8 +169,8 @@ class Plan:
 
     Attributes
     ----------
-    multiverse, grid, sds : list of Specification
-        The last two are empty where they are not asked for, or the leading model has no interactions.
+    multiverse, grid : list of Specification
+        The grid is empty where it is not asked for, or the leading model has no interactions.
     is_crossed : bool
         Whether readings, models and priors, and beliefs about effects and interactions, are crossed, and not
         changed one at a time.
@@ -180,13 +178,12 @@ class Plan:
 
     multiverse: list[Specification]
     grid: list[Specification]
-    sds: list[Specification]
     is_crossed: bool
 
     @property
     def every(self) -> list[Specification]:
         """All of it, for one batch."""
-        return [*self.multiverse, *self.grid, *self.sds]
+        return [*self.multiverse, *self.grid]
 
 
 def planned(work: Work, depth: str) -> Plan:
@@ -201,31 +198,15 @@ def planned(work: Work, depth: str) -> Plan:
     chosen = _trusted(work, base) if is_crossed else own[:1]
     every = base + [other for one in chosen for other in multiverse.beside(one)]
     if depth == QUICK or not (work.model.has_products and work.model.has_structure):
-        return Plan(every, [], [], is_crossed)
+        return Plan(every, [], is_crossed)
     grid = multiverse.grid(study, work.model.name, is_full=is_crossed)
-    return Plan(every, grid, [with_sd(work, sd) for sd in sds_of(work)], is_crossed)
+    return Plan(every, grid, is_crossed)
 
 
 def _trusted(work: Work, base: Sequence[Specification]) -> list[Specification]:
     """Return those that a batch can fit."""
     work.answers(base)
     return [one for one in base if work.known[_key(one)].verdict != laplace.BAD]
-
-
-def sds_of(work: Work) -> list[float]:
-    """Return the prior SDs of interactions that are tried, that of the analysis among them."""
-    return sorted({*reverse_bayes.SDS, round(pairs_sd(work.priors, work.model.parameters), 6)})
-
-
-def with_sd(work: Work, sd: float) -> Specification:
-    """Return the leading fit with another prior SD of the interactions; or itself, if it has that one."""
-    chosen = reverse_bayes.with_sd(work.priors, sd)
-    is_own = all(
-        np.allclose([one.mu or 0, one.sigma or 0], [own.mu or 0, own.sigma or 0], atol=1e-6)
-        for one, own in zip(chosen.rows, work.priors.rows, strict=True)
-        if own.variable in work.model.parameters
-    )
-    return Specification(work.study, work.model.name, work.priors if is_own else chosen)
 
 
 # --- What is made of it --------------------------------------------------------------------------------

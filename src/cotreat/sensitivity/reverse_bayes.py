@@ -5,8 +5,8 @@ closed form. Reverse Bayes asks the other way round, which prior would just undo
 Matthews, R Soc Open Sci 2018;5:171047; Held et al., Res Synth Methods 2022;13:295).
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,7 @@ from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.fit import fit_frequentist
 from cotreat.frequentist.intervals import Z, wald
 from cotreat.models.registry import Model
-from cotreat.priors.belief_grid import BELIEFS, believed, of_pairs
-from cotreat.priors.prior import PriorSet
+from cotreat.priors.belief_grid import BELIEFS, believed
 from cotreat.results.summary import LIKELIHOOD
 from cotreat.study.regimens import adds_one
 from cotreat.study.study import Meaning, Study
@@ -243,157 +242,3 @@ def critical(odds_ratios: Sequence[Observed]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-# --- The critical prior SD of an interaction -----------------------------------------------------------
-
-SDS = (0.05, 0.1, 0.2, 0.35, 0.5, 1.0, 2.0)
-"""Prior SDs of each pair's log ratio of odds ratios that are tried first: from ratios that stay within a
-tenth of 1 to ratios up to 50."""
-
-Probabilities = Callable[[Sequence[float]], list[dict[str, float]]]
-"""P(synergy) of each interaction by name at each of several prior SDs; empty where the fit is bad."""
-
-
-@dataclass(frozen=True)
-class Critical:
-    """Where P(synergy) of an interaction crosses a threshold as its prior narrows.
-
-    Attributes
-    ----------
-    sd : float
-        Prior SD below which the probability is below the threshold; NaN where there is none.
-    words : str
-        What that means, or why there is none.
-    """
-
-    interaction: str
-    threshold: float
-    sd: float
-    words: str
-
-
-def with_sd(priors: PriorSet, sd: float) -> PriorSet:
-    """Return priors under which each pair's log ratio of odds ratios has mean 0 and a given SD."""
-    reason = f"each pair's log ratio of odds ratios has a prior SD of {sd:.3g}"
-    name = f"{priors.name}:sd-{sd:.4g}".replace(".", "_")
-    return replace(priors, name=name, rows=of_pairs(priors.rows, 0.0, sd, reason))
-
-
-def critical_sds(
-    probabilities: Probabilities,
-    thresholds: Sequence[float],
-    *,
-    sds: Sequence[float] = SDS,
-    rounds: int = 2,
-) -> tuple[pd.DataFrame, list[Critical]]:
-    """Find the prior SD at which P(synergy) of each interaction falls below each threshold.
-
-    Parameters
-    ----------
-    probabilities
-        Fits, at several prior SDs at once.
-    rounds
-        How often each crossing is closed in on by another fit.
-
-    Returns
-    -------
-    curve : pandas.DataFrame
-        Prior SD, and P(synergy) of each interaction, a column each, missing where the fit is bad.
-    found : list of Critical
-        By interaction and threshold.
-    """
-    known: dict[float, dict[str, float]] = {}
-
-    def learn(wanted: Sequence[float]) -> None:
-        new = sorted({round(sd, 6) for sd in wanted} - set(known))
-        known.update(zip(new, probabilities(new) if new else [], strict=True))
-
-    learn(sds)
-    for _ in range(rounds):
-        curve = _curve(known)
-        brackets = [_bracket(curve, n, t) for n in _names(curve) for t in thresholds]
-        learn([float(np.exp(np.mean(np.log(ends)))) for ends in brackets if ends is not None])
-    curve = _curve(known)
-    return curve, [_critical(curve, name, t) for t in thresholds for name in _names(curve)]
-
-
-SD = "prior SD"
-
-
-def _curve(known: dict[float, dict[str, float]]) -> pd.DataFrame:
-    return pd.DataFrame([{SD: sd, **known[sd]} for sd in sorted(known)])
-
-
-def _names(curve: pd.DataFrame) -> list[str]:
-    return [str(name) for name in curve.columns if name != SD]
-
-
-def _turns(own: pd.Series, threshold: float) -> list[tuple[float, float]]:
-    """Return the prior SDs, of those that were fitted, between which a curve comes to the other side."""
-    told = own.dropna()
-    sds, is_over = told.index.to_numpy(), told.to_numpy() >= threshold
-    return [
-        (float(sds[at]), float(sds[at + 1])) for at in np.flatnonzero(is_over[:-1] != is_over[1:])
-    ]
-
-
-def _is_gap(own: pd.Series, ends: tuple[float, float]) -> bool:
-    """Tell whether an SD between two others was tried and could not be fitted."""
-    return bool(own.loc[ends[0] : ends[1]].isna().any())
-
-
-def _bracket(curve: pd.DataFrame, name: str, threshold: float) -> tuple[float, float] | None:
-    """Return the neighbouring SDs between which the curve rises over a threshold, if it does so once."""
-    own = curve.set_index(SD)[name]
-    match _turns(own, threshold):
-        case [ends] if own[ends[0]] < threshold and not _is_gap(own, ends):
-            return ends
-    return None
-
-
-def _critical(curve: pd.DataFrame, name: str, threshold: float) -> Critical:
-    own = curve.set_index(SD)[name]
-    ends = _bracket(curve, name, threshold)
-    if ends is not None:
-        sd = _between(own, ends, threshold)
-        reach = float(np.exp(Z * sd))
-        words = (
-            f"falls below {threshold:g} where the prior SD is under {sd:.2f}, that is, for whoever has ratios of "
-            f"odds ratios beyond {reach:.2f} or below {1 / reach:.2f} outside about 95% of the prior"
-        )
-    else:
-        sd, words = np.nan, _why_none(own, threshold)
-    bad = int(own.isna().sum())
-    if bad:
-        words += f" ({bad} of the {len(own)} prior SDs tried could not be fitted)"
-    return Critical(name, threshold, sd, words)
-
-
-def _why_none(own: pd.Series, threshold: float) -> str:
-    """Say how a curve lies about a threshold that it does not rise over once, between two SDs that were fitted."""
-    told = own.dropna()
-    is_over = told >= threshold
-    if is_over.all():
-        return f"none: at least {threshold:g} even with a prior SD of {told.index[0]:g}"
-    if not is_over.any():
-        best = f"{told.max():.3f} at most, with a prior SD of {told.idxmax():g}"
-        return f"none: below {threshold:g} with every prior SD that was fitted, {best}"
-    over = ", ".join(f"{sd:g}" for sd in told.index[is_over])
-    turns = _turns(own, threshold)
-    if len(turns) > 1:
-        return (
-            f"not told: the curve crosses {threshold:g} more than once, or lies within its Monte Carlo error; it is at "
-            f"least {threshold:g} with prior SDs of {over}, and below with the others"
-        )
-    ((narrow, wide),) = turns
-    if is_over.iloc[0]:
-        return f"none: at least {threshold:g} only with a prior SD of {narrow:g} or less"
-    return f"falls below {threshold:g} between prior SDs of {narrow:g} and {wide:g}, where no fit could be used"
-
-
-def _between(own: pd.Series, ends: tuple[float, float], threshold: float) -> float:
-    """Interpolate on the logarithm of the SD."""
-    low, high = np.log(ends)
-    below, above = own[ends[0]], own[ends[1]]
-    return float(np.exp(low + (high - low) * (threshold - below) / (above - below)))

@@ -14,7 +14,7 @@ from itertools import combinations, product
 NONE = "none"
 """Label of the empty regimen."""
 
-RESERVED = frozenset({"all", "any", NONE})
+RESERVED = frozenset({"all", "any", "vs", NONE})
 LEVEL, GROUP, WITHIN = ".", "=", " | "
 """What stands before a level, before a subgroup's id, and between a regimen and its subgroup."""
 

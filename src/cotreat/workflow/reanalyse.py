@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,6 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from cotreat import headline
-from cotreat.answer import Answer, Question
-from cotreat.appendix import write_appendix
 from cotreat.audit.audit import (
     audit,
     availability_table,
@@ -23,20 +20,22 @@ from cotreat.audit.audit import (
 from cotreat.audit.overlap import overlap_of
 from cotreat.core.constants import CHECK_COLUMNS, DEPTHS, QUICK, SEED, STANDARD
 from cotreat.diagnostics import checks
-from cotreat.drawer import Drawer
 from cotreat.evidence.reported_predictive import predict
 from cotreat.inference import laplace, sampling
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.inference.record import Fit
 from cotreat.models.registry import Model, described, is_asked_for
 from cotreat.models.select import models_for
-from cotreat.plots import View
+from cotreat.plots import View, draw_figures
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
-from cotreat.remarks import remarks
 from cotreat.report import write_report
+from cotreat.report.appendix import write_appendix
+from cotreat.report.caveats import Caveat, caveats
+from cotreat.report.conclusion import Conclusion
 from cotreat.report.folder import read_results
-from cotreat.results import store
+from cotreat.report.question import Question
+from cotreat.results import headline, store
 from cotreat.results.summary import summary_of
 from cotreat.sensitivity.interpretations import Conflict, size_changes
 from cotreat.study.study import Study
@@ -57,7 +56,7 @@ class Result:
         Failed diagnostics in words; numbers with any must not be used.
     cautions : list of str
         Where prior or model and the evidence do not go together.
-    remarks : list of str
+    caveats : list of Caveat
         What a reader of the numbers must not overlook.
     conflict : Conflict or None
         How the reading stands to the default one, where several are compared.
@@ -72,7 +71,7 @@ class Result:
     checks: pd.DataFrame
     failed: list[str]
     cautions: list[str]
-    remarks: list[str]
+    caveats: list[Caveat]
     conflict: Conflict | None
     changes: str
 
@@ -85,7 +84,7 @@ class Reanalysis:
     results: tuple[Result, ...]
     refused: dict[str, str]
     report: Path
-    answer: Answer
+    conclusion: Conclusion
 
     @property
     def failed(self) -> bool:
@@ -166,7 +165,7 @@ def reanalyse(
     thresholds
         Odds ratios for which P(odds ratio > threshold) is wanted.
     engine
-        ``numpyro``, ``nutpie``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential
+        ``numpyro``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential
         Monte Carlo under readings other than the default, whose log evidence is wanted anyway; models that
         do not make the headline are approximated by ``laplace`` at depths ``quick`` and ``standard``. With
         printed numbers a fit that fails its checks is replaced by sequential Monte Carlo.
@@ -203,20 +202,17 @@ def reanalyse(
     results: list[Result] = []
     fits: dict[tuple[str, str], xr.DataTree] = {}
     known = _Known(pairs)
-    with Drawer(len(pairs)) as drawer:
-        for name, reading in pairs:
-            shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
-            say(f"{study.id}: {shown}, {chosen.name} priors")
-            model = described(name)
-            told = study.under(reading).divided(model.division)
-            own = _engine(told, depth, is_leader=name == lead)
-            run = _Run(told, model, chosen, engine or own, settings, depth)
-            tree, result = _write(
-                run, known, folder, thresholds, drawer, f"{study.id}: {shown}", say
-            )
-            results.append(result)
-            if depth and not is_asked_for(model.name):
-                fits[name, reading] = tree
+    for name, reading in pairs:
+        shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
+        say(f"{study.id}: {shown}, {chosen.name} priors")
+        model = described(name)
+        told = study.under(reading).divided(model.division)
+        own = _engine(told, depth, is_leader=name == lead)
+        run = _Run(told, model, chosen, engine or own, settings, depth)
+        tree, result = _write(run, known, folder, thresholds, f"{study.id}: {shown}", say)
+        results.append(result)
+        if depth and not is_asked_for(model.name):
+            fits[name, reading] = tree
     if fits and depth:
         seed = int(settings.get("seed", SEED))
         told = study.under(_leader(study, results).reading)
@@ -224,7 +220,7 @@ def reanalyse(
     return Reanalysis(study, tuple(results), refused, *_report(folder, study))
 
 
-def _report(folder: Path, study: Study) -> tuple[Path, Answer]:
+def _report(folder: Path, study: Study) -> tuple[Path, Conclusion]:
     """Write appendix and report of all that is in a folder, whichever of it this run has made.
 
     Who leads among models that tell patients apart by levels or subgroups has no four cells to show.
@@ -234,7 +230,7 @@ def _report(folder: Path, study: Study) -> tuple[Path, Answer]:
     told = study.under(lead.choice[0]).divided(lead.model.division)
     write_appendix(told, lead.summary, folder, lead.failed)
     report = write_report(folder, study)
-    return report.page, report.answer
+    return report.page, report.conclusion
 
 
 class _Known:
@@ -333,7 +329,6 @@ def _write(
     known: _Known,
     folder: Path,
     thresholds: Sequence[float],
-    drawer: Drawer,
     shown: str,
     say: Callable[[str], None],
 ) -> tuple[xr.DataTree, Result]:
@@ -356,13 +351,13 @@ def _write(
         table,
         failed,
         cautions,
-        remarks(summary, study, cautions),
+        caveats(summary, study, cautions),
         conflict,
         store.changes(target, info),
     )
     tree.attrs["failed_checks"] = "; ".join(failed)
 
-    def tables(writing: Path) -> None:
+    with store.whole_folder(target) as writing:
         store.write_table(summary, writing / store.SUMMARY, failed)
         store.write_table(table, writing / store.CHECKS, failed)
         store.write_table(cells_table(study), writing / store.CELLS, failed)
@@ -374,14 +369,8 @@ def _write(
             store.write_table(overlap.balance, writing / store.BALANCE, failed)
         store.write_draws(tree, writing / store.DRAWS)
         store.write_info({**info, **_told(study, result)}, writing / store.INFO)
-
-    drawer.write(
-        target,
-        tables,
-        View(tree, study, model, summary),
-        failed,
-        finished=lambda: say(f"{shown}: {target} ({result.changes})"),
-    )
+        draw_figures(writing, View(tree, study, model, summary), failed)
+    say(f"{shown}: {target} ({result.changes})")
     if failed:
         warnings.warn(
             f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
@@ -402,7 +391,7 @@ def _told(study: Study, result: Result) -> dict[str, Any]:
         "open": open_questions(study),
         "agreement": [str(a) for a in headline.agreements(result.summary)],
         "cautions": result.cautions,
-        "remarks": result.remarks,
+        "caveats": [asdict(caveat) for caveat in result.caveats],
         "conflict": None if conflict is None else conflict.as_json(),
         "conflict_words": "" if conflict is None else str(conflict),
         "sizes": size_changes(result.summary),

@@ -4,11 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cotreat import headline
 from cotreat.bias import e_values, unmeasured_confounding
 from cotreat.bias.unmeasured_confounding import (
     COMBINED_SD,
@@ -26,8 +24,8 @@ from cotreat.inference import sampling
 from cotreat.models.registry import Model, described, find_model
 from cotreat.models.select import models_for
 from cotreat.priors.prior import PriorSet
-from cotreat.remarks import OF_DURATION, of_sequences
-from cotreat.results import four_cells
+from cotreat.report.caveats import OF_DURATION, of_sequences
+from cotreat.results import four_cells, headline
 from cotreat.results.summary import PRINTED, summarise
 from cotreat.results.supplementary import BIAS, Fits, Part, Section, versions, write_part
 from cotreat.study.study import DURATION, Study
@@ -40,8 +38,7 @@ RANDOMISED = (
     "it, who did not take what they were given, who knew) is another question, which these counts cannot answer."
 )
 CASE_CONTROL = (
-    "The sampling of a case-control study fixes the share of cases, so that no risk is identified, and no "
-    "interaction of risks either: there is no E-value for effect heterogeneity on the risk-difference scale. Each "
+    "The sampling of a case-control study fixes the share of cases, so that no risk is identified. Each "
     "odds ratio has two E-values: if the outcome is rare where the cases come from (the odds ratio is then "
     "nearly the risk ratio), and if it is common (its square root is); these data cannot show which."
 )
@@ -107,9 +104,9 @@ def write(
         sections.append(Section("Unmeasured confounding", (RANDOMISED,)))
     else:
         say(f"{study.id}: E-values")
-        sections += _e_values(study, model, summary, posterior, got)
+        sections += _e_values(study, summary, got)
         say(f"{study.id}: tipping points")
-        found = _tipping_points(study, model, priors, depth, seed, sections, got)
+        found = _tipping_points(study, model, priors, posterior, depth, seed, sections, got)
     sections += _immortal(study, got)
     got.tables["four_cells.csv"] = four_cells.long_table(four_cells.tables(study, summary))
     figures = {}
@@ -158,9 +155,7 @@ def _leading(
 # --- E-values --------------------------------------------------------------------------------------
 
 
-def _e_values(
-    study: Study, model: Model, summary: pd.DataFrame, posterior: xr.Dataset, got: _Gathered
-) -> list[Section]:
+def _e_values(study: Study, summary: pd.DataFrame, got: _Gathered) -> list[Section]:
     ratios = e_values.of_ratios(study, summary)
     got.tables["e_values.csv"] = ratios
     words = [
@@ -175,27 +170,7 @@ def _e_values(
     finding = _of_e_values(ratios)
     if finding:
         got.findings.append(finding)
-    sections = [Section("E-values of odds ratios", tuple(words), "e_values.csv")]
-    if study.is_case_control:
-        return sections
-    interactions = e_values.of_interactions(study, model, posterior)
-    heading = "E-values of interactions"
-    if interactions.empty:
-        why = (
-            "There is none: on no background do all four cells of a pair have patients whose risks could be "
-            "compared."
-        )
-        return [*sections, Section(heading, (why,))]
-    got.tables["e_values_interaction.csv"] = interactions
-    about = (
-        "Of an interaction contrast ic of risks: the least strength of association with exposure and outcome that "
-        "confounders must have to make it 0 (Mathur et al. 2022; evalues.IC of the R package EValue). Where direction is "
-        "any, they may raise the exposure's effect in one stratum and lower it in the other, and must be as strong in both; "
-        "where it is the same, the strength must be reached in one stratum. Strata are ordered so that the contrast is "
-        "positive. Limits are those of draws, not of large samples. No E-value is given of a ratio of odds ratios: none "
-        "is known."
-    )
-    return [*sections, Section(heading, (about,), "e_values_interaction.csv")]
+    return [Section("E-values of odds ratios", tuple(words), "e_values.csv")]
 
 
 def _of_e_values(ratios: pd.DataFrame) -> str:
@@ -221,6 +196,7 @@ def _tipping_points(
     study: Study,
     model: Model,
     priors: PriorSet,
+    posterior: xr.Dataset,
     depth: str,
     seed: int,
     sections: list[Section],
@@ -228,9 +204,8 @@ def _tipping_points(
 ) -> list[Surface]:
     from cotreat.plots.tipping import PICTURE
 
-    name = model.name if unmeasured_confounding.tips(model) else "interaction"
     found, failed = unmeasured_confounding.surfaces(
-        study, name, priors, steps=STEPS[depth], seed=seed
+        study, model, priors, posterior, steps=STEPS[depth], seed=seed
     )
     got.failed += failed
     if not found:
@@ -246,16 +221,14 @@ def _tipping_points(
         "tell a bias from an effect, so that its prior decides (confounding_priors.csv), and the interval widens. "
         "Rows with confounding none are the model without bias, rows with plausible the model with it. Availability is "
         "that of what is seen: the step from there to the effect is the prior of the bias alone. Model "
-        f"{name}{'' if name == model.name else f', for {model.name} has nothing that a bias could move'}. All are draws "
-        "of one distribution, weighed anew for each bias: mc_error is the standard error of a probability, effective "
-        "the draws it rests on; so rows with none differ from the numbers of the fit by the errors of both."
+        f"{model.name}; with bias by Laplace's approximation."
     )
     sections.append(Section("Confounding inside the posterior", (stated,), "confounding.csv"))
     how = (
         "How much known bias would overturn each conclusion: single_factor if every treatment's odds ratio were "
         "multiplied by it in the evidence, and no pair's; product_factor if every pair's ratio of odds ratios were, "
-        "and no treatment's. Where nothing stands, no factor between 1/3 and 3 (a pair's: 1/2 and 2) does. Of a "
-        "probability that stays near one half the factor is Monte Carlo noise. The whole surface is in tipping.csv."
+        "and no treatment's. Where nothing stands, no factor between 1/3 and 3 (a pair's: 1/2 and 2) does. Each factor is "
+        "divided out of the posterior draws. The whole surface is in tipping.csv."
     )
     sections.append(Section("Tipping points", (how,), "tipping_points.csv", PICTURE))
     got.findings += _of_surfaces(found)
@@ -265,7 +238,7 @@ def _tipping_points(
 def _of_surfaces(found: Sequence[Surface]) -> list[str]:
     """Say what plausible confounding leaves of the decided, or that nothing is decided anyway."""
     decided = [one for one in found if one.is_decided]
-    told = [one for one in decided if np.isfinite(one.plausible["probability"])]
+    told = [one for one in decided if one.plausible]
     said = []
     if told:
         left = [
@@ -297,7 +270,7 @@ def _shown(found: Sequence[Surface]) -> list[Surface]:
 
 
 def _immortal(study: Study, got: _Gathered) -> list[Section]:
-    words = list(of_sequences(study))
+    words = [caveat.text for caveat in of_sequences(study)]
     if words:
         pairs = " and ".join(" with ".join(one.treatments) for one in study.sequential)
         got.findings.append(
@@ -305,5 +278,5 @@ def _immortal(study: Study, got: _Gathered) -> list[Section]:
             "entangled with immortal time."
         )
     if any(own.id == DURATION for own in study.divisions):
-        words.append(f"Of the model duration: {OF_DURATION}")
+        words.append(f"Of the model duration: {OF_DURATION.text}")
     return [Section("Immortal time", tuple(words))] if words else []

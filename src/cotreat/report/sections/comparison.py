@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from cotreat import averaging
-from cotreat.averaging import Weighed, probability_of_none
 from cotreat.comparison import bayes_factors, leave_out
 from cotreat.comparison.bayes_factors import ANY, BayesFactor, LogEvidence
 from cotreat.comparison.loo import FEWEST, LeftOut, compare
 from cotreat.core.constants import INTERVAL, STANDARD
 from cotreat.evidence.folds import CELL, CLAIM, PATIENT, UNITS, FoldPrediction, Folds
 from cotreat.evidence.resolve import resolve
-from cotreat.headline import share
 from cotreat.plots import Picture
 from cotreat.priors.prior import PriorSet
+from cotreat.results.headline import share
 from cotreat.results.supplementary import MOST_FINDINGS, Part, Section, versions
 from cotreat.study.study import Study
 
@@ -80,27 +78,17 @@ class Findings:
     evidence : dict
         Log evidence by model.
     factors : list of BayesFactor
-    sets : list of Weighed
-    averages : pandas.DataFrame
+    no_interaction : tuple of float
+        P(no interaction) before and after the evidence; empty where it cannot be had.
     failed : list of str
     """
 
     left: dict[str, LeftOut] = field(default_factory=dict)
     evidence: dict[str, LogEvidence] = field(default_factory=dict)
     factors: list[BayesFactor] = field(default_factory=list)
-    sets: list[Weighed] = field(default_factory=list)
-    averages: pd.DataFrame = field(default_factory=pd.DataFrame)
+    no_interaction: tuple[float, ...] = ()
     failed: list[str] = field(default_factory=list)
 
-
-MEASURES = (
-    "Averaged measures of synergy, beside those of the one model that makes the headline, each probability "
-    "beside the same before the evidence. probability_at_null is the probability that the measure is exactly "
-    "at its null, which only ratios of odds ratios can be. Where there is no interaction, measures of the "
-    "other families lie where the single effects put them, not at their nulls: their averaged probabilities "
-    "are partly algebra. There is no contraction of averages, whose quartiles may both be the null; that of "
-    "the one model stands in its summary."
-)
 
 Told = tuple[Part, dict[str, pd.DataFrame], dict[str, "Figure"]]
 
@@ -121,7 +109,6 @@ def told(
         *_of_models(study, found, tables),
         *_of_left_out(study, lead, found, tables, figures, depth),
         *_of_factors(found, tables),
-        *_of_averages(study, lead, found, tables),
     ]
     not_fitted = tuple(f"{name} is not compared: {why}" for name, why in refused.items())
     part = Part(
@@ -196,8 +183,7 @@ def _about_weights(units: Folds) -> str:
     return (
         f"Differences under {SMALL:g}, or under two standard errors, tell no models apart. stacking_weight is "
         f"the share of a model in the average of predictions that predicts {UNITS[units.kind]} best (Yao, "
-        "Vehtari, Simpson & Gelman 2018). It averages predictions only: it is no probability that a model is "
-        "true, and no probability of synergy is averaged with it."
+        "Vehtari, Simpson & Gelman 2018). It averages predictions only: it is no probability that a model is true."
     )
 
 
@@ -334,7 +320,7 @@ def _of_factors(found: Findings, tables: dict[str, pd.DataFrame]) -> list[Sectio
         return []
     table = bayes_factors.table_of(found.factors)
     tables["bayes_factors.csv"] = table
-    words = (
+    words = [
         "bayes_factor is how many times as probable the evidence is with the interaction as without it: "
         "above 1 it speaks for an interaction, of either direction, below 1 against one. It says nothing of "
         "which side the interaction is on, and it depends on the prior of the interaction, which stands in "
@@ -344,38 +330,14 @@ def _of_factors(found: Findings, tables: dict[str, pd.DataFrame]) -> list[Sectio
         "likelihoods behind it were worked out, log_mc_error how far their computation may be off, pareto_k "
         "how good the weights are; beside it, where they apply, are ArviZ's Savage–Dickey ratio (of one product, by densities of the draws), quadrature "
         "(of models with few parameters) and sequential Monte Carlo (at depth full).",
-    )
-    return [Section("Bayes factors of the interactions", words, "bayes_factors.csv")]
-
-
-# --- Averages --------------------------------------------------------------------------------------
-
-
-def _of_averages(
-    study: Study, lead: str, found: Findings, tables: dict[str, pd.DataFrame]
-) -> list[Section]:
-    if not found.sets:
-        return []
-    tables["averaging.csv"] = averaging.table_of_sets(study, found.sets)
-    prior, after = probability_of_none(found.sets)
-    words = [
-        "The headline comes from one continuous model that contains the others, in which an interaction of "
-        f"exactly none has no probability of its own ({lead}). Beside it stands the average over models in "
-        "which each interaction is there or not, weighed by their marginal likelihoods. Prior "
-        "probabilities: every number of interactions is as probable as any other, and every set of one "
-        "number (Scott & Berger 2010), so each interaction is there with probability 1/2.",
-        f"P(γ = 0) for all pairs: {share(prior)} before the evidence, {share(after)} after it.",
     ]
-    for at, pair in enumerate(study.pair_labels if len(study.pairs) > 1 else ()):
-        prior, after = probability_of_none(found.sets, at)
-        words.append(f"P(γ = 0) for {pair}: {share(prior)} before, {share(after)} after.")
-    sections = [
-        Section("Averaging over whether there are interactions", tuple(words), "averaging.csv")
-    ]
-    if len(found.averages):
-        tables["averaged.csv"] = found.averages
-        sections.append(Section("Measures of synergy, averaged", (MEASURES,), "averaged.csv"))
-    return sections
+    if found.no_interaction:
+        prior, after = map(share, found.no_interaction)
+        words.append(
+            f"P(no interaction) is {prior} before the evidence and {after} after it, if every number of interactions "
+            "is as probable as any other, and every set of one number (Scott & Berger 2010)."
+        )
+    return [Section("Bayes factors of the interactions", tuple(words), "bayes_factors.csv")]
 
 
 # --- Findings --------------------------------------------------------------------------------------
@@ -402,8 +364,8 @@ def _found_factor(found: Findings) -> list[str]:
     )
     if size < bayes_factors.GRADES[0][0]:
         words += ": it hardly tells whether there are any"
-    if found.sets:
-        prior, after = probability_of_none(found.sets)
+    if found.no_interaction:
+        prior, after = found.no_interaction
         words += f"; the probability that there is none goes from {share(prior)} to {share(after)}"
     return [words + "."]
 

@@ -1,16 +1,15 @@
 """What the answers depend on: priors, readings, models, and how much of them is prior at all."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from cotreat.core.constants import DECIDED, SEED, STANDARD
+from cotreat.core.constants import SEED, STANDARD
 from cotreat.inference.batch import DRAWS
 from cotreat.inference.sampling import provenance
 from cotreat.plots.style import off_screen
 from cotreat.priors.prior import PriorSet
-from cotreat.report.sections.sensitivity_beliefs import critical_sds_of, grid_of, reverse_bayes_of
+from cotreat.report.sections.sensitivity_beliefs import grid_of, reverse_bayes_of
 from cotreat.report.sections.sensitivity_choices import hinges_of
 from cotreat.report.sections.sensitivity_weights import induced_of, power_scaling_of
 from cotreat.results.supplementary import SENSITIVITY, Fits, Part, Say, versions, write_part
@@ -27,7 +26,6 @@ def write(
     depth: str = STANDARD,
     seed: int = SEED,
     say: Say = lambda _: None,
-    thresholds: Sequence[float] = (DECIDED,),
 ) -> Path:
     """Work out what the answers of a study depend on, and write ``FOLDER/sensitivity/``.
 
@@ -43,8 +41,6 @@ def write(
         ``full``: readings × models × priors and both grids crossed.
     say
         Called with lines of progress.
-    thresholds
-        Of P(synergy), for each of which the critical prior SD of every interaction is found.
 
     Returns
     -------
@@ -57,7 +53,7 @@ def write(
     work.answers(plan.every)  # all in one batch
     parts = [hinges_of(work, plan)]
     if plan.grid:
-        parts += [grid_of(work, plan), critical_sds_of(work, depth, thresholds)]
+        parts.append(grid_of(work, plan))
     say("power scaling, reverse Bayes, the prior of every estimand …")
     parts += [power_scaling_of(work, tree), reverse_bayes_of(work), induced_of(work, tree)]
     say("figures …")
@@ -79,7 +75,6 @@ def write(
             "engine of the others": "laplace, in batches",
             "effective draws": work.effective,
             "draws": DRAWS,
-            "thresholds": list(thresholds),
         },
         versions=versions("arviz", "jax", "numpy", "pymc", "pytensor", "scipy"),
     )

@@ -1,19 +1,12 @@
-"""What is believed beforehand: the grid, how sceptical one must be, and one odds ratio by itself."""
-
-from collections.abc import Iterator, Sequence
-from typing import Any
+"""What is believed beforehand: the grid, and one odds ratio by itself."""
 
 import pandas as pd
 
-from cotreat.core.constants import DECIDED, FULL
-from cotreat.headline import share
-from cotreat.inference import laplace
-from cotreat.priors.belief_grid import pairs_sd
+from cotreat.core.constants import DECIDED
+from cotreat.results.headline import share
 from cotreat.results.supplementary import Section
-from cotreat.sensitivity import belief_grid, multiverse, reverse_bayes
-from cotreat.sensitivity.fits import Piece, Plan, Work, pair_in_words, sds_of, with_sd
-from cotreat.sensitivity.reverse_bayes import SD
-from cotreat.study.study import Study
+from cotreat.sensitivity import belief_grid, reverse_bayes
+from cotreat.sensitivity.fits import Piece, Plan, Work, pair_in_words
 
 
 def grid_of(work: Work, plan: Plan) -> Piece:
@@ -82,68 +75,6 @@ def grid_finding(ranges: pd.DataFrame, sets: int, bad: int, *, is_crossed: bool)
     ]
     end = f"decided under {'; '.join(decided)}" if decided else "decided under none of them"
     return f"Over {fitted} ({which}) the probability of synergy runs: {told}; {end}."
-
-
-# --- How sceptical of interactions ---------------------------------------------------------------------
-
-CURVE = "critical_sd_curve.csv"
-
-
-def critical_sds_of(work: Work, depth: str, thresholds: Sequence[float]) -> Piece:
-    """Find the prior SD at which each interaction falls below a threshold."""
-    from cotreat.plots import critical_sd as plot
-
-    def probabilities(sds: Sequence[float]) -> list[dict[str, float]]:
-        work.answers([with_sd(work, sd) for sd in sds])  # all in one batch
-        return [{row["pair"]: row["probability"] for row in _at(work, sd)} for sd in sds]
-
-    own = pairs_sd(work.priors, work.model.parameters)
-    curve, found = reverse_bayes.critical_sds(
-        probabilities, thresholds, sds=sds_of(work), rounds=2 if depth == FULL else 0
-    )
-    every = pd.DataFrame([row for sd in curve[SD] for row in _at(work, sd) or [{SD: sd}]])
-    bad = int(curve.drop(columns=SD).isna().all(axis=1).sum())
-    failed = (f"{bad} of {len(curve)} prior SDs of interactions: fit not trusted",) if bad else ()
-    if not found:
-        return Piece((), {}, failed=failed)
-    table = pd.DataFrame([vars(one) for one in found])
-    table = table.rename(columns={"sd": "critical prior SD", "words": "in words"})
-    table["scale"] = work.study.outcome.synergy_on
-    words = (
-        "How narrow must a prior about the interactions be, centred at none, for P(synergy), the ratio of "
-        "odds ratios beyond 1, to fall below a threshold? All pairs' priors narrow together; those of the "
-        f"analysis have an SD of {own:.3g}. Found among fits at {len(curve)} SDs"
-        + (f", of which {bad} could not be used" if bad else "")
-        + f"; the standard errors of their probabilities are {_span(every.mc_error)}, by the effective draws. The curve "
-        f"is in {CURVE}.",
-    )
-    return Piece(
-        (Section("How sceptical of interactions", words, "critical_sd.csv", plot.PICTURE),),
-        {"critical_sd.csv": table, CURVE: every},
-        {plot.PICTURE.name: lambda: plot.draw(curve, found, own, work.study)},
-        failed=failed,
-    )
-
-
-def _span(errors: pd.Series) -> str:
-    low, high = (f"{error:.2g}" for error in (errors.min(), errors.max()))
-    return low if low == high else f"{low} to {high}"
-
-
-def _at(work: Work, sd: float) -> list[dict[str, Any]]:
-    """Return P(synergy) of the interaction of each pair at a prior SD; nothing of a bad fit."""
-    return list(_interactions(work.table([with_sd(work, sd)]), work.study, sd))
-
-
-def _interactions(own: pd.DataFrame, study: Study, sd: float) -> Iterator[dict[str, Any]]:
-    if (own.verdict == laplace.BAD).any():
-        return
-    kept = ["estimand", "background", "scale", "probability", "mc_error", "pareto_k"]
-    for pair in study.pair_labels:
-        estimand, background = multiverse.leading_sense(own, study, pair)
-        rows = own[(own.estimand == estimand) & (own.background == background)]
-        if len(rows) and rows.probability.notna().all():
-            yield {SD: sd, "pair": pair, **rows.iloc[0][kept].to_dict()}
 
 
 # --- One odds ratio by itself --------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from cotreat.core.constants import CONTRADICTED, DECIDED
-from cotreat.headline import share
 from cotreat.inference import laplace
 from cotreat.inference.batch import Specification
 from cotreat.priors.belief_grid import in_words, is_belief
+from cotreat.results.headline import share
 from cotreat.results.supplementary import MULTIVERSE, Section
 from cotreat.sensitivity import multiverse
 from cotreat.sensitivity.fits import Piece, Plan, Work, pair_in_words

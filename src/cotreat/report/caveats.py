@@ -1,0 +1,321 @@
+"""Caveats of a fit: what a reader of its table must not overlook, one record each."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+
+from cotreat.audit.overlap import overlap_of
+from cotreat.core.constants import CALIBRATION, CONDITIONAL_ONLY, DECIDED, IMPLIED, STANDARDISED
+from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
+from cotreat.evidence.contrasts import label
+from cotreat.evidence.reported import can_tell, reported_estimates
+from cotreat.models.registry import described
+from cotreat.report.columns import ANY, tidy
+from cotreat.report.wording import capital, interval, listed
+from cotreat.results.headline import share
+from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED
+from cotreat.study import regimens
+from cotreat.study.study import DURATION, Study
+
+SERIOUS, CAUTION, NOTE = "serious", "caution", "note"
+"""Severities: may overturn a conclusion; weakens one; explains what is shown."""
+
+LITTLE_CONTRACTION = 0.5
+MANY = 6
+"""So many caveats of one kind are listed; more are counted in one."""
+COMMON = 0.1
+FEW = 5
+"""Events, or non-events, below which a regimen is called sparse."""
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """One caveat.
+
+    Attributes
+    ----------
+    subject : str
+        What it is about, in a word or two.
+    severity : str
+        `SERIOUS`, `CAUTION` or `NOTE`.
+    text : str
+        Whole sentences.
+    """
+
+    subject: str
+    severity: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{capital(self.subject)}: {self.text}"
+
+    @classmethod
+    def of(cls, key: str, **facts: Any) -> Caveat:
+        """Return a caveat of ``caveats.toml``, filled with facts."""
+        words = _WORDS[key]
+        return cls(words["subject"], words["severity"], words["text"].format(**facts))
+
+
+_WORDS = tomllib.loads(
+    resources.files("cotreat.report").joinpath("caveats.toml").read_text(encoding="utf-8")
+)
+
+OF_DURATION = Caveat.of("duration")
+
+
+def caveats(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -> list[Caveat]:
+    """List the caveats of a fit, the most serious first.
+
+    Parameters
+    ----------
+    summary
+        As `cotreat.results.summary.summarise` returns it.
+    cautions
+        As `cotreat.diagnostics.checks.cautions` returns them.
+    """
+    table = tidy(summary)
+    rows = table[table.estimator == POSTERIOR]
+    found = [
+        *_reported_only(rows, study),
+        *_patients(study),
+        *_separated(summary, study),
+        *_sparse(summary, study),
+        *_calibration(cautions),
+        *_levels(table, study),
+        *of_sequences(study),
+        *_subgroups(study),
+        *_implied(rows),
+        *_better_than_either(rows),
+        *_odds_for_risks(rows, study),
+        *_against_intervals(table),
+        *_little_contraction(rows, has_reported=bool((summary.estimator == PRINTED).any())),
+        *_not_identified(rows, study),
+        *_other_likelihood(summary),
+    ]
+    return sorted(found, key=lambda one: (SERIOUS, CAUTION, NOTE).index(one.severity))
+
+
+# --- The evidence ----------------------------------------------------------------------------------
+
+
+def _reported_only(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
+    """Name what the reported estimates identify, and those that are not used."""
+    if not study.has_uncounted:
+        return
+    own = rows[rows.identified]
+    if not (own.scale != "").any():
+        yield Caveat.of("reported_only", number=len(own))
+    for claim in study.claims:
+        number = f"{claim.id}, {interval(str(claim.printed))}"
+        if claim.meaning is None:
+            yield Caveat.of("no_meaning", number=number, about=claim.about)
+        elif not can_tell(study, claim.meaning):
+            yield Caveat.of("other_models", number=number, about=label(claim.meaning))
+
+
+def _patients(study: Study) -> Iterator[Caveat]:
+    cells = study.cells
+    if study.is_adjusted and study.is_case_control:
+        yield Caveat.of("adjustment", words=capital(CONDITIONAL_ONLY))
+    elif cells is not None and study.is_adjusted:
+        yield Caveat.of("adjustment", words=capital(STANDARDISED))
+        overlap = str(overlap_of(cells)).removeprefix("Overlap: ")
+        yield Caveat.of("overlap", words=capital(overlap))
+    if cells is not None and cells.dropped:
+        yield Caveat.of("dropped", cells=cells)
+
+
+def _separated(summary: pd.DataFrame, study: Study) -> Iterator[Caveat]:
+    """Say where the data alone have no finite estimate."""
+    if not _has_penalised(summary):
+        return
+    none = _counted(study, lambda events, _: events == 0)
+    every = _counted(study, lambda events, n: events == n)
+    said = [f"no patient in {none}"] * bool(none) + [f"every patient in {every}"] * bool(every)
+    what = f"{' and '.join(said)} had the event" if said else ""
+    what = what or "covariates or clusters separate patients with the event from those without"
+    yield Caveat.of("separation", what=capital(what))
+
+
+def _sparse(summary: pd.DataFrame, study: Study) -> Iterator[Caveat]:
+    least = 0 if _has_penalised(summary) else -1
+    few = _counted(study, lambda events, n: least < min(events, n - events) < FEW)
+    if few:
+        yield Caveat.of("sparse", few=FEW, regimens=few)
+
+
+def _has_penalised(summary: pd.DataFrame) -> bool:
+    return bool((summary.estimator == PENALISED).any())
+
+
+def _counted(study: Study, is_wanted: Callable[[int, int], bool]) -> str:
+    """Name the counted regimens whose events and patients are as wanted, with these."""
+    counts = zip(study.counted, study.events, study.n, strict=True)
+    return ", ".join(
+        f"{arm} ({events} of {n})" for arm, events, n in counts if is_wanted(events, n)
+    )
+
+
+def _calibration(cautions: Sequence[str]) -> Iterator[Caveat]:
+    if any(line.startswith(CALIBRATION) for line in cautions):
+        yield Caveat.of("calibration")
+
+
+# --- Levels, sequences, subgroups ------------------------------------------------------------------
+
+
+def _levels(table: pd.DataFrame, study: Study) -> Iterator[Caveat]:
+    """Say what is assumed of levels, which of them are not reported, and what a duration hides."""
+    if not study.levels:
+        return
+    if study.division == DURATION:
+        yield OF_DURATION
+    yield Caveat.of("monotone")
+    yield from _inferred(table[table.estimator == POSTERIOR], study)
+    if (table.estimator == LIKELIHOOD).any():
+        yield Caveat.of("levels_likelihood")
+
+
+def _inferred(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
+    """Name the odds ratios of levels that the paper does not report."""
+    numbers = reported_estimates(study)
+    if numbers is None:
+        return
+    own = rows.set_index("estimand")
+    for (treatment, _), meaning in numbers.of_parts.items():
+        if meaning in numbers.inferred:
+            is_mixed = numbers.is_mixed(treatment) and not study.counted
+            why = (
+                "because the overall odds ratio is a mixture of the levels'"
+                if is_mixed
+                else "by model and prior, and by what else is known of the levels"
+            )
+            numbers_of = own.loc[label(meaning), ["estimate", "lower", "upper", "interval"]]
+            yield Caveat.of("inferred", label=label(meaning), why=why, **numbers_of)
+
+
+def of_sequences(study: Study) -> Iterator[Caveat]:
+    """Say what giving treatments one after the other does to each combination of them."""
+    names = {treatment.id: treatment.name for treatment in study.treatments}
+    for one in study.sequential:
+        taken = dict.fromkeys(regimens.taken(regimens.parse(arm)) for arm in study.present)
+        own = [study.label(regimen) for regimen in taken if set(one.treatments) <= regimen]
+        if own:
+            yield Caveat.of(
+                "sequence",
+                treatments=capital(listed(map(names.__getitem__, one.treatments))),
+                source=one.source,
+                regimens=", ".join(own),
+            )
+
+
+def _subgroups(study: Study) -> Iterator[Caveat]:
+    if study.groups:
+        is_standardised = study.is_adjusted and not study.is_case_control
+        risks = ", and risks are standardised over the patients of their subgroup"
+        yield Caveat.of("subgroups", risks=risks if is_standardised else "")
+
+
+# --- The measures ----------------------------------------------------------------------------------
+
+
+def _implied(rows: pd.DataFrame) -> Iterator[Caveat]:
+    if (rows.availability == IMPLIED).any():
+        yield Caveat.of("implied", model=rows.model.iloc[0])
+
+
+def _better_than_either(rows: pd.DataFrame) -> Iterator[Caveat]:
+    for row in rows[(rows.scale == APART) & (rows.probability >= DECIDED)].itertuples():
+        yield Caveat.of("better_than_either", label=_full(row), probability=share(row.probability))
+
+
+def _odds_for_risks(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
+    if not described(rows.model.iloc[0]).has_products:
+        return
+    if study.is_case_control:
+        yield Caveat.of("rare_unknown")
+        return
+    risks = study.events / study.n
+    if not study.counted:
+        risks = rows[rows.measure == "risk"].estimate.dropna().to_numpy()
+    highest = max(risks if study.outcome.synergy_on == "event" else 1 - risks)
+    if highest > COMMON:
+        yield Caveat.of("rare", side=study.outcome.synergy_on, highest=highest)
+
+
+def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
+    """Name each conclusive question on which a confidence interval is inconclusive."""
+    rows = table[(table.estimator == POSTERIOR) & table.measure.isin(_ASKED)]
+    conclusive = rows[(rows.probability - 0.5).abs() >= DECIDED - 0.5]
+    likelihood = table[(table.estimator == LIKELIHOOD) & table.lower.notna()]
+    keys = ["estimand", "background", "judged_on"]
+    found = conclusive.merge(likelihood, on=keys, suffixes=("", "_ml"))
+    nulls = [_null(measure) for measure in found.measure]
+    found = found[(found.lower_ml <= nulls) & (found.upper_ml >= nulls)]
+    if len(found) > MANY:
+        labels = ", ".join(_full(row) for row in found.head(MANY).itertuples())
+        yield Caveat.of("intervals_many", number=len(found), labels=labels)
+        return
+    for row in found.itertuples():
+        yield Caveat.of(
+            "interval",
+            label=_full(row),
+            probability=share(row.probability),
+            interval=row.interval_ml,
+            lower=row.lower_ml,
+            upper=row.upper_ml,
+            null=_null(row.measure),
+        )
+
+
+_ASKED = ("odds_ratio", *REPRESENTATIVE.values())
+
+
+def _null(measure: str) -> float:
+    """Return the null of a measure of synergy, or of a ratio."""
+    return float(MEASURES[measure].null) if measure in MEASURES else 1.0
+
+
+def _little_contraction(rows: pd.DataFrame, *, has_reported: bool) -> Iterator[Caveat]:
+    own = rows[rows.measure.isin(REPRESENTATIVE.values()) & rows.probability.notna()]
+    own = own[own.contraction < LITTLE_CONTRACTION]
+    if len(own) and (has_reported or len(own) > MANY):
+        yield Caveat.of("contraction_many", limit=LITTLE_CONTRACTION, number=len(own))
+        return
+    for row in own.itertuples():
+        key = "wider" if row.contraction < 0 else "contraction"
+        yield Caveat.of(key, label=_full(row), contraction=row.contraction)
+
+
+def _not_identified(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
+    own = rows[~rows.identified & (rows.measure == REPRESENTATIVE[ODDS_ADDITIVE])]
+    own = own[own.probability.notna()]
+    without = ", ".join(regimen for regimen in study.regimens if regimen not in study.present)
+    if len(own) and not study.has_uncounted:
+        where = "; ".join(f"{row.pair} {_given(row)}" for row in own.itertuples())
+        yield Caveat.of("not_identified", where=where, regimens=without)
+
+
+def _other_likelihood(summary: pd.DataFrame) -> Iterator[Caveat]:
+    is_fitted = (summary.estimator == LIKELIHOOD).any()
+    if summary.model.iloc[0] == "exchangeable" and is_fitted:
+        yield Caveat.of("pooled_likelihood")
+
+
+def _full(row: Any) -> str:
+    """Name an estimand with its co-treatment and subgroup, if it has any."""
+    given = "" if row.co_treatment in ("", ANY, regimens.NONE) and not row.stratum else _given(row)
+    return f"{row.estimand} {given}".strip()
+
+
+def _given(row: Any) -> str:
+    """Name the co-treatment and subgroup of a measure of synergy."""
+    is_none = row.co_treatment == regimens.NONE
+    given = "with no other study drug" if is_none else f"with {row.co_treatment}"
+    return f"{given} in {row.stratum}" if row.stratum else given

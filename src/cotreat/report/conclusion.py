@@ -1,0 +1,477 @@
+"""The conclusion of a reanalysis as a record of facts; `cotreat.report.lines` words it.
+
+An assessment is of one pair of treatments on one scale. It is conclusive where its probability is at
+least `cotreat.core.constants.DECIDED`, or at most the complement, by more than the Monte Carlo error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from cotreat.core.constants import CONTRADICTED, DECIDED, IMPLIED
+from cotreat.estimands.estimand import EVERY
+from cotreat.estimands.measures import APART, LOG_ODDS, ODDS_ADDITIVE, REPRESENTATIVE, RISK_ADDITIVE
+from cotreat.priors.belief_grid import grid_name
+from cotreat.report.columns import ANY, is_measure, tidy
+from cotreat.report.question import Question
+from cotreat.results.summary import POSTERIOR
+from cotreat.results.supplementary import BAD
+from cotreat.study.regimens import adds_one
+from cotreat.study.study import NOT_IDENTIFIED
+
+Choice = tuple[str, str, str]
+"""An interpretation, a model and a set of priors."""
+
+WEAK = "weak (default)"
+"""The default belief in the grid of beliefs, as in `cotreat.sensitivity.belief_grid`, which loads PyMC."""
+
+ERRORS = 2
+"""A probability within so many Monte Carlo standard errors of a threshold is at the threshold."""
+
+FOR = "conclusive for synergy"
+AGAINST = "conclusive against synergy"
+INCONCLUSIVE = "inconclusive"
+
+ASSESSED = "assessed"
+FAILED = "not assessed: diagnostics failed"
+INCOMPATIBLE = "not assessed: interpretation incompatible with the other reported estimates"
+NOT_ESTIMABLE = "not estimable"
+
+
+# --- Records ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A number of the paper: its kind, such as odds ratio, what it is of, and the number itself."""
+
+    kind: str
+    subject: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A conclusive, identified odds ratio of a regimen against the same without one treatment."""
+
+    contrast: str
+    estimate: float
+    lower: float
+    upper: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What an analysis finds of the synergy of one pair on one scale.
+
+    Attributes
+    ----------
+    co_treatment, stratum : str
+        Other treatments given to both sides, and the subgroup; empty for none.
+    scale : str
+        Reference model of no interaction, an entry of `cotreat.estimands.measures.REPRESENTATIVE`.
+    identified : bool
+        Whether the evidence alone determines the measure.
+    probability, prior_probability : float
+        P(synergy) after and before the data.
+    effective : float
+        How many independent draws the probability is worth.
+    """
+
+    pair: str
+    co_treatment: str
+    stratum: str
+    scale: str
+    identified: bool
+    probability: float
+    prior_probability: float = math.nan
+    effective: float = math.inf
+
+    @property
+    def is_at_threshold(self) -> bool:
+        """Whether the Monte Carlo error does not tell on which side of a threshold it lies."""
+        p = self.probability
+        error = math.sqrt(p * (1 - p) / self.effective)
+        return min(abs(p - DECIDED), abs(p - (1 - DECIDED))) < ERRORS * error
+
+    @property
+    def direction(self) -> str:
+        """`FOR`, `AGAINST` or `INCONCLUSIVE`, whether or not the measure is identified."""
+        if self.is_at_threshold or 1 - DECIDED < self.probability < DECIDED:
+            return INCONCLUSIVE
+        return FOR if self.probability >= DECIDED else AGAINST
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """An assessment under every other choice of interpretation, model and priors that allows it.
+
+    Attributes
+    ----------
+    supporting, opposing, inconclusive : int
+        How many of the other choices identify the measure, and are conclusive for synergy, against it, or
+        neither.
+    not_identified : int
+        How many assess the measure, but do not identify it.
+    lowest, highest : float
+        Range of P(synergy), that of the primary analysis included.
+    differing : tuple of Choice
+        Those that lead to another direction than the primary analysis.
+    """
+
+    assessment: Assessment
+    supporting: int
+    opposing: int
+    inconclusive: int
+    not_identified: int
+    lowest: float
+    highest: float
+    differing: tuple[Choice, ...]
+
+    @property
+    def alternatives(self) -> int:
+        """The one denominator: choices that assess this pair on this scale."""
+        return self.supporting + self.opposing + self.inconclusive + self.not_identified
+
+    @property
+    def differs(self) -> bool:
+        """Whether any of them leads to another direction."""
+        return bool(self.differing)
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """The posterior rows of another choice of interpretation, model and priors.
+
+    Attributes
+    ----------
+    rows : pandas.DataFrame
+        With ``estimand``, ``background``, ``availability`` and ``probability``.
+    log_evidence : float
+        Missing where it is not known.
+    is_bad : bool
+        Whether its diagnostics failed.
+    effective : float
+        How many independent draws its probabilities are worth.
+    """
+
+    choice: Choice
+    rows: pd.DataFrame
+    log_evidence: float = math.nan
+    is_bad: bool = False
+    effective: float = math.inf
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a study and its reanalysis show, as facts.
+
+    Attributes
+    ----------
+    choice : Choice
+        Interpretation, model and priors of the primary analysis.
+    status : str
+        `ASSESSED`, `FAILED`, `INCOMPATIBLE` or `NOT_ESTIMABLE`; only the first has assessments.
+    reasons : tuple of str
+        Why it is not assessed.
+    reported : tuple of Reported
+        What the paper reports.
+    comparisons : tuple of Comparison
+        Conclusive identified comparisons.
+    better_than_either : tuple of (str, float)
+        Pairs conclusively better than the better single treatment, with the probability.
+    sensitivity : tuple of Sensitivity
+        One for each assessment.
+    unusable : int
+        Other choices whose diagnostics failed.
+    not_comparable : tuple of Choice
+        Other choices that assess none of these pairs.
+    incompatible : tuple of str
+        Interpretations set aside because the other reported estimates are incompatible with them.
+    cautions : tuple of str
+        Checks that advise caution.
+    rival_interpretations : bool
+        Whether several interpretations were analysed.
+    """
+
+    question: Question
+    choice: Choice
+    status: str
+    reasons: tuple[str, ...] = ()
+    reported: tuple[Reported, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    better_than_either: tuple[tuple[str, float], ...] = ()
+    sensitivity: tuple[Sensitivity, ...] = ()
+    unusable: int = 0
+    not_comparable: tuple[Choice, ...] = ()
+    incompatible: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+    rival_interpretations: bool = False
+
+    @property
+    def assessments(self) -> tuple[Assessment, ...]:
+        """The primary analysis of each pair on each scale."""
+        return tuple(one.assessment for one in self.sensitivity)
+
+    @property
+    def rests_on_rare_outcome(self) -> bool:
+        """Whether an odds-based measure is conclusive where the risk-based one is not.
+
+        RERI from odds ratios approximates RERI from risk ratios only where the outcome is rare.
+        """
+        found: dict[tuple[str, str], dict[str, str]] = {}
+        for one in self.assessments:
+            found.setdefault((one.pair, one.stratum), {})[one.scale] = one.direction
+        return any(
+            own.get(ODDS_ADDITIVE, INCONCLUSIVE) not in (INCONCLUSIVE, own.get(RISK_ADDITIVE))
+            for own in found.values()
+        )
+
+
+# --- Making it -------------------------------------------------------------------------------------
+
+
+def conclude(
+    question: Question,
+    summary: pd.DataFrame,
+    *,
+    reported: Iterable[Reported] = (),
+    failed: Sequence[str] = (),
+    cautions: Sequence[str] = (),
+    contradiction: str = "",
+    log_evidence: float = math.nan,
+    effective: float = math.inf,
+    alternatives: Iterable[Alternative] = (),
+) -> Conclusion:
+    """Return the conclusion of a reanalysis.
+
+    Parameters
+    ----------
+    summary
+        Of the primary analysis, as `cotreat.results.summary.summarise` returns it.
+    failed, cautions
+        Failed checks and cautions of the primary analysis, as `cotreat.diagnostics.checks` words them.
+    contradiction
+        Why its interpretation is incompatible with other reported estimates; empty if it is not.
+    log_evidence
+        Of the primary analysis, to which that of other interpretations is compared.
+    effective
+        How many independent draws its probabilities are worth.
+    alternatives
+        Other choices of interpretation, model and priors.
+    """
+    choice = (summary.reading.iloc[0], summary.model.iloc[0], summary.priors.iloc[0])
+    others = [one for one in alternatives if one.choice != choice]
+    bare = Conclusion(
+        question,
+        choice,
+        ASSESSED,
+        reported=tuple(reported),
+        cautions=_names(cautions, ","),
+        rival_interpretations=any(one.choice[0] != choice[0] for one in others),
+    )
+    if failed:
+        return replace(bare, status=FAILED, reasons=_names(failed))
+    if contradiction:
+        return replace(bare, status=INCOMPATIBLE, reasons=(contradiction,))
+    rows = tidy(summary[summary.estimator == POSTERIOR])
+    shown = replace(bare, comparisons=tuple(_comparisons(rows)))
+    found = assessments(summary, effective)
+    if not found:
+        return replace(shown, status=NOT_ESTIMABLE, reasons=(_why_not(rows, choice[1]),))
+    usable = [one for one in others if not one.is_bad]
+    aside = [one for one in usable if _is_incompatible(one, others, choice, log_evidence)]
+    kept = [one for one in usable if one not in aside]
+    answers = [(one.choice, [_under(one, own) for own in found]) for one in kept]
+    return replace(
+        shown,
+        better_than_either=tuple(_better(rows, found)),
+        sensitivity=tuple(
+            _sensitivity(own, [(choice, under[at]) for choice, under in answers])
+            for at, own in enumerate(found)
+        ),
+        unusable=len(others) - len(usable),
+        not_comparable=tuple(one for one, under in answers if not any(under)),
+        incompatible=tuple(dict.fromkeys(one.choice[0] for one in aside)),
+    )
+
+
+def _names(lines: Sequence[str], end: str = ":") -> tuple[str, ...]:
+    """Return the names of checks, without what was found."""
+    return tuple(dict.fromkeys(line.partition(":")[0].partition(end)[0] for line in lines))
+
+
+def _why_not(rows: pd.DataFrame, model: str) -> str:
+    statuses = set(rows[rows.measure.isin(REPRESENTATIVE.values())].availability)
+    if IMPLIED in statuses:
+        return f"the model {model} has no interaction and assumes what is asked"
+    if NOT_IDENTIFIED in statuses:
+        return "the design does not identify risks"
+    return "no measure of synergy is defined for this evidence"
+
+
+def _comparisons(rows: pd.DataFrame) -> Iterator[Comparison]:
+    own = rows[(rows.measure == "odds_ratio") & rows.identified & rows.probability.notna()]
+    for row in own[~own.has_threshold & (own.judged_on == "event")].itertuples():
+        arm, _, against = row.contrast.partition(" vs ")
+        if 1 - DECIDED < row.probability < DECIDED:
+            continue
+        if against.startswith("not ") or adds_one(arm, against):
+            yield Comparison(row.contrast, row.estimate, row.lower, row.upper, row.probability)
+
+
+def _better(rows: pd.DataFrame, found: Sequence[Assessment]) -> Iterator[tuple[str, float]]:
+    """Find the pairs that are better than the better single treatment, which is not synergy."""
+    assessed = {(one.pair, one.co_treatment, one.stratum) for one in found}
+    own = rows[(rows.scale == APART) & rows.identified & (rows.probability >= DECIDED)]
+    for row in own.itertuples():
+        if (row.pair, row.co_treatment, row.stratum) in assessed:
+            yield row.pair, float(row.probability)
+
+
+# --- Assessments -----------------------------------------------------------------------------------
+
+
+def assessments(summary: pd.DataFrame, effective: float = math.inf) -> list[Assessment]:
+    """Return what a fit finds of each pair, on each scale, where the evidence determines most.
+
+    Of a pair's co-treatments the one is taken under which most scales are identified, none if they are
+    alike; one for each subgroup. Only identified scales are assessed where there are any.
+
+    Parameters
+    ----------
+    effective
+        How many independent draws the probabilities are worth.
+    """
+    rows = tidy(summary[(summary.estimator == POSTERIOR) & summary.probability.notna()])
+    rows = rows[rows.measure.isin(REPRESENTATIVE.values())]
+    found: list[Assessment] = []
+    for pair, own in rows.groupby("pair", sort=False):
+        shared = own.co_treatment == ANY
+        places = own[~shared][["co_treatment", "stratum"]].drop_duplicates()
+        sets: list[list[Assessment]] = [
+            _assessed(str(pair), co, stratum, own[shared | _at(own, co, stratum)], effective)
+            for co, stratum in places.itertuples(index=False)
+        ] or [_assessed(str(pair), "", "", own, effective)]
+        for stratum in dict.fromkeys(one[0].stratum for one in sets):
+            within = [one for one in sets if one[0].stratum == stratum]
+            best: list[Assessment] = max(within, key=lambda s: (s[0].identified, len(s)))
+            found += best
+    return found
+
+
+def _at(rows: pd.DataFrame, co_treatment: str, stratum: str) -> pd.Series:
+    return (rows.co_treatment == co_treatment) & (rows.stratum == stratum)
+
+
+def _assessed(
+    pair: str, co_treatment: str, stratum: str, rows: pd.DataFrame, effective: float
+) -> list[Assessment]:
+    used = rows[rows.identified] if rows.identified.any() else rows
+    return [
+        Assessment(
+            pair,
+            co_treatment,
+            stratum,
+            row.scale,
+            bool(row.identified),
+            float(row.probability),
+            float(row.prior_probability),
+            effective,
+        )
+        for row in used.drop_duplicates("scale").itertuples()
+    ]
+
+
+# --- Other choices ---------------------------------------------------------------------------------
+
+
+def _under(other: Alternative, one: Assessment) -> Assessment | None:
+    """Return the same assessment under another choice; None where it has none."""
+    rows = tidy(other.rows[other.rows.probability.notna()])
+    rows = rows[(rows.measure == REPRESENTATIVE[one.scale]) & (rows.pair == one.pair)]
+    rows = rows[(rows.co_treatment == ANY) | _at(rows, one.co_treatment, one.stratum)]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    return replace(
+        one,
+        identified=bool(row.identified),
+        probability=float(row.probability),
+        prior_probability=math.nan,
+        effective=other.effective,
+    )
+
+
+def _sensitivity(
+    own: Assessment, others: Sequence[tuple[Choice, Assessment | None]]
+) -> Sensitivity:
+    found = [(choice, one) for choice, one in others if one is not None]
+    directions = [one.direction for _, one in found if one.identified]
+    values = [own.probability, *(one.probability for _, one in found)]
+    return Sensitivity(
+        own,
+        directions.count(FOR),
+        directions.count(AGAINST),
+        directions.count(INCONCLUSIVE),
+        len(found) - len(directions),
+        min(values),
+        max(values),
+        tuple(choice for choice, one in found if _leads_elsewhere(one, own)),
+    )
+
+
+def _leads_elsewhere(other: Assessment, own: Assessment) -> bool:
+    """Whether another choice takes back a direction, or identifies what the primary analysis does not.
+
+    A direction that is not identified can take one back, but makes none.
+    """
+    return (own.identified or other.identified) and other.direction != own.direction
+
+
+def _is_incompatible(
+    other: Alternative, others: Sequence[Alternative], primary: Choice, log_evidence: float
+) -> bool:
+    """Whether an interpretation's evidence is far below the primary one's, all else alike."""
+    interpretation, *rest = other.choice
+    if interpretation == primary[0]:
+        return False
+    alike = [one.log_evidence for one in others if one.choice == (primary[0], *rest)]
+    if tuple(rest) == primary[1:]:
+        alike.append(log_evidence)
+    return any(other.log_evidence - default < -CONTRADICTED for default in alike)
+
+
+def alternatives_of(multiverse: pd.DataFrame, effective: float = math.inf) -> list[Alternative]:
+    """Return the choices of a table with the columns of `cotreat.results.supplementary.MULTIVERSE_COLUMNS`."""
+    found = []
+    for choice, rows in multiverse.groupby(["reading", "model", "priors"], sort=False):
+        interpretation, model, priors = map(str, choice)
+        evidence = float(rows.log_evidence.astype(float).max())
+        is_bad = bool((rows.verdict == BAD).any())
+        found.append(
+            Alternative((interpretation, model, priors), rows, evidence, is_bad, effective)
+        )
+    return found
+
+
+def beliefs_of_grid(
+    grid: pd.DataFrame, interpretation: str, model: str, effective: float = math.inf
+) -> list[Alternative]:
+    """Return the prior sets of a table with the columns of ``cotreat.sensitivity.belief_grid.COLUMNS``.
+
+    They assess the ratio of odds ratios alone, which is the same for every co-treatment.
+    """
+    found = []
+    for (effects, interactions), rows in grid.groupby(["effects", "interactions"], sort=False):
+        beliefs = ["" if belief == WEAK else str(belief) for belief in (effects, interactions)]
+        is_bad = bool((rows.verdict == BAD).any())
+        own = rows[is_measure(rows, REPRESENTATIVE[LOG_ODDS])].assign(background=EVERY)
+        choice = (interpretation, model, grid_name(*beliefs))
+        found.append(Alternative(choice, own, is_bad=is_bad, effective=effective))
+    return found

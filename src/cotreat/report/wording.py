@@ -1,0 +1,42 @@
+"""Small words: lists, counts, probabilities, intervals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from cotreat.results.headline import share
+
+
+def listed(names: Iterable[str]) -> str:
+    """Write names as a list that ends in "and"."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def some(names: Sequence[str], most: int, between: str = ", ") -> str:
+    """Name the first `most`, and count the others."""
+    shown = between.join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def between(probabilities: Iterable[float]) -> str:
+    """Write the range of probabilities, or their one value."""
+    values = list(probabilities)
+    lower, upper = share(min(values)), share(max(values))
+    return lower if lower == upper else f"{lower} to {upper}"
+
+
+def plural(word: str, number: int) -> str:
+    """Write a noun in the number that fits a count."""
+    return word if number == 1 else f"{word}s"
+
+
+def capital(text: str) -> str:
+    """Begin a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def interval(reported: str) -> str:
+    """Write a reported interval in the one format of the report: ``2.15 (1.15 to 4.02)``."""
+    return re.sub(r"(?<=\d)–(?=\d)", " to ", reported)

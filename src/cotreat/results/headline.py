@@ -1,0 +1,251 @@
+"""Build the headline table, and count the scales that agree on synergy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from cotreat.core.constants import DECIDED, EXTRAPOLATED, OBSERVED, is_undefined
+from cotreat.estimands.estimand import EVERY, name_of, subject_of
+from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
+from cotreat.models.registry import rank
+from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR
+from cotreat.study.regimens import NONE, adds_one
+from cotreat.study.study import NOT_IDENTIFIED
+
+NOISE = 1e-12
+REPEATED = ("risk_difference", "risk_ratio", "marginal_odds_ratio", "nnt")
+"""Contrasts of risks, which a summary has beside odds ratios."""
+KEYS = ["estimand", "background", "scale"]
+"""What tells the questions of a summary apart."""
+
+IDENTIFICATION = "identification"
+PROBABILITY = "P(ratio > 1) or P(synergy)"
+PRIOR_PROBABILITY = "prior P"
+"""Headings of columns: whether the evidence alone determines a row, and its probabilities. Of an odds ratio
+the probability is that it is above 1, of a measure of synergy P(synergy)."""
+
+STATUS = {OBSERVED: "identified", EXTRAPOLATED: "not identified"}
+
+
+def status(availability: str) -> str:
+    """Write the identification of an estimand: identified, not identified, or not estimable and why."""
+    if is_undefined(availability):
+        return availability.replace("undefined", "not estimable", 1)
+    return STATUS.get(availability, availability)
+
+
+def leader(models: list[str]) -> str:
+    """Return the model whose numbers make the headline."""
+    return min(models, key=rank)
+
+
+# --- The headline table ----------------------------------------------------------------------------
+
+
+def headline(summary: pd.DataFrame) -> pd.DataFrame:
+    """Reduce a summary to its main odds ratios and one measure per scale.
+
+    The odds ratios are those against the first regimen with patients, those of a combination against the
+    same without one treatment, and any with a threshold. Of reported estimates the table holds all ratios
+    that they identify, then the measures with no other study drug, which they do not, with prior and
+    posterior.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Text cells, ready to print.
+    """
+    if (summary.estimator == PRINTED).any():
+        return _of_printed(summary)
+    rows = summary[(summary.estimator == POSTERIOR) & summary.estimand.map(_is_headline(summary))]
+    for name, suffix in ((LIKELIHOOD, "_ml"), (PENALISED, "_penalised")):
+        beside = summary[summary.estimator == name].drop_duplicates(KEYS)
+        beside = beside[[*KEYS, "availability", "estimate", "lower", "upper"]]
+        rows = rows.merge(beside, on=KEYS, how="left", suffixes=("", suffix))
+    # Of a measure judged on two sides the first is shown; of the ratio of odds ratios both, because the
+    # reported one is of the event.
+    keep = ~rows.duplicated(["estimand", "background"]) | (rows.estimand.map(name_of) == "ror")
+    return pd.DataFrame([_headline_row(row) for row in rows[keep].itertuples()])
+
+
+def _of_printed(summary: pd.DataFrame) -> pd.DataFrame:
+    rows = summary[(summary.estimator == POSTERIOR) & ~summary.scale.isin(["patients", "share"])]
+    for name in (PRIOR, PRINTED):
+        beside = summary[summary.estimator == name].drop_duplicates(KEYS)
+        beside = beside[[*KEYS, "estimate", "lower", "upper"]]
+        rows = rows.merge(beside, on=KEYS, how="left", suffixes=("", f"_{name}"))
+    names = rows.estimand.map(name_of)
+    on_none = (rows.background == "none") | rows.background.str.startswith(EVERY)
+    # Levels and subgroups that are not reported are what such a model is run for.
+    is_set = rows.estimand.str.contains(" vs not ", regex=False)
+    is_ratio = ~names.isin([*MEASURES, "risk", *REPEATED]) & (
+        (rows.availability == OBSERVED) | is_set
+    )
+    is_measure = names.isin(REPRESENTATIVE.values()) & on_none & rows.probability.notna()
+    asked = rows.estimand.str.contains(">", regex=False)
+    shown = pd.concat([rows[is_ratio | asked], rows[is_measure & ~is_ratio]])
+    return pd.DataFrame([_printed_row(row) for row in shown.itertuples()])
+
+
+def _printed_row(row: Any) -> dict[str, str]:
+    cells = _headline_row(row)
+    del cells["maximum likelihood (95%)"], cells["judged on"]
+    posterior = cells.pop("posterior (95% credible)")
+    prior = _numbers(row.estimate_prior, row.lower_prior, row.upper_prior)
+    return {
+        "estimand": cells.pop("estimand"),
+        IDENTIFICATION: cells.pop(IDENTIFICATION),
+        "posterior (95% credible)": posterior,
+        "reported (95%)": _numbers(row.estimate_printed, row.lower_printed, row.upper_printed),
+        "prior (95%)": prior,
+        **cells,
+    }
+
+
+def _is_headline(summary: pd.DataFrame) -> Callable[[str], bool]:
+    risks = summary[summary.estimand.str.startswith("risk[")]
+    # In a case-control study no risk is observed, but every counted odds ratio is.
+    observed = risks[risks.availability.isin([OBSERVED, NOT_IDENTIFIED])].estimand
+    reference = subject_of(observed.iloc[0] if len(observed) else risks.estimand.iloc[0])
+    shown = {*REPRESENTATIVE.values(), "hsa"}
+
+    def tell(label: str) -> bool:
+        if name_of(label) != "odds_ratio":
+            return name_of(label) in shown
+        arm, _, against = subject_of(label).partition(" vs ")
+        is_one_less = adds_one(arm, against, against_none=False)
+        return against == reference or is_one_less or ">" in label
+
+    return tell
+
+
+def _headline_row(row: Any) -> dict[str, str]:
+    label = row.estimand
+    if name_of(label) in MEASURES and not row.background.startswith(EVERY):
+        label += f" with {row.background}" if row.background != "none" else ""
+    return {
+        "estimand": label,
+        "judged on": row.scale,
+        "posterior (95% credible)": _numbers(row.estimate, row.lower, row.upper),
+        "maximum likelihood (95%)": _likelihood(row) if hasattr(row, "estimate_ml") else "",
+        PROBABILITY: share(row.probability),
+        PRIOR_PROBABILITY: share(row.prior_probability),
+        "posterior contraction": _contraction(row.contraction),
+        IDENTIFICATION: status(row.availability),
+    }
+
+
+def _likelihood(row: Any) -> str:
+    numbers = _numbers(row.estimate_ml, row.lower_ml, row.upper_ml)
+    if is_undefined(row.availability) or not is_undefined(str(row.availability_ml)):
+        return numbers
+    penalised = _numbers(row.estimate_penalised, row.lower_penalised, row.upper_penalised)
+    return f"penalised: {penalised}" if penalised else "not estimable"
+
+
+def _numbers(estimate: float, lower: float, upper: float) -> str:
+    if pd.isna(estimate):
+        return ""
+    interval = "" if pd.isna(lower) else f" ({digits(lower)} to {digits(upper)})"
+    return digits(estimate) + interval
+
+
+def digits(value: float) -> str:
+    """Write three significant digits, zeros at the end included; rounding noise is 0."""
+    value = 0.0 if abs(value) < NOISE else value
+    return f"{value:#.3g}".rstrip(".")
+
+
+def _contraction(contraction: float) -> str:
+    if pd.isna(contraction):
+        return ""
+    return "< 0" if contraction < 0 else f"{contraction:.2f}"
+
+
+def share(probability: float) -> str:
+    """Write a probability so that one of 8,000 draws is not rounded to certainty."""
+    if pd.isna(probability):
+        return ""
+    if probability < 0.0005 or probability > 0.9995:
+        return "< 0.001" if probability < 0.5 else "> 0.999"
+    return f"{probability:.3f}"
+
+
+# --- Agreement of the scales -------------------------------------------------------------------------
+
+
+def judged(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the measures that have a probability, with their name and pair."""
+    rows = summary[(summary.estimator == POSTERIOR) & summary.probability.notna()]
+    rows = rows.assign(measure=rows.estimand.map(name_of), pair=rows.estimand.map(subject_of))
+    return rows[rows.measure.isin(MEASURES)]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many of the five scales of synergy agree on a pair with a co-treatment.
+
+    Attributes
+    ----------
+    scales : int
+        Scales that have a probability at all: defined, and not fixed by the model.
+    agree : int
+        Scales on the side where most of them are.
+    towards : str
+        That side: ``synergy`` or ``antagonism``.
+    conclusive_for, conclusive_against : int
+        Scales with P(synergy) ≥ 0.975 and with P(synergy) ≤ 0.025.
+    identified : bool
+        Whether the evidence alone determines the measures.
+    """
+
+    pair: str
+    co_treatment: str
+    scales: int
+    agree: int
+    towards: str
+    conclusive_for: int
+    conclusive_against: int
+    identified: bool
+
+    def __str__(self) -> str:
+        none = "no other study drug" if self.co_treatment == NONE else self.co_treatment
+        where = f" with {none}" if self.co_treatment else ""
+        conclusive = self.conclusive_for + self.conclusive_against
+        agree = "agree on" if conclusive == self.scales else "point to"
+        found = f"{self.pair}{where}: {self.agree} of {self.scales} scales {agree} {self.towards}; "
+        if not self.identified:
+            return f"{found}none is identified"
+        return (
+            f"{found}conclusive for synergy {self.conclusive_for}, against {self.conclusive_against}, "
+            f"inconclusive {self.scales - conclusive}"
+        )
+
+
+def agreements(summary: pd.DataFrame) -> list[Agreement]:
+    """Count the scales that agree on each pair of treatments and co-treatment of a summary."""
+    rows = judged(summary)
+    rows = rows[rows.measure.isin(REPRESENTATIVE.values())]
+    shared = rows.background.str.startswith(EVERY)
+    return [
+        _count(pair, background, pd.concat([own, rows[shared & (rows.pair == pair)]]))
+        for (pair, background), own in rows[~shared].groupby(["pair", "background"], sort=False)
+    ]
+
+
+def _count(pair: str, co_treatment: str, rows: pd.DataFrame) -> Agreement:
+    probability = rows.probability
+    towards_synergy = int((probability > 0.5).sum())
+    agree = max(towards_synergy, len(probability) - towards_synergy)
+    return Agreement(
+        pair=pair,
+        co_treatment=co_treatment,
+        scales=len(probability),
+        agree=agree,
+        towards="synergy" if agree == towards_synergy else "antagonism",
+        conclusive_for=int((probability >= DECIDED).sum()),
+        conclusive_against=int((probability <= 1 - DECIDED).sum()),
+        identified=bool((rows.availability == OBSERVED).iloc[0]),
+    )

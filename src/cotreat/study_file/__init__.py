@@ -1,0 +1,1 @@
+"""Reading of study files: their shape, contrasts, counts, patients and reported estimates."""

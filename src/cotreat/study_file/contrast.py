@@ -1,0 +1,127 @@
+"""The grammar of ``contrast``: which coefficient a reported number estimates, written as one text."""
+
+import re
+from collections.abc import Sequence
+
+from cotreat.study.regimens import NONE
+from cotreat.study.study import Meaning
+
+UNSPECIFIED = "unspecified"
+"""Kind of a number that is shown and not used, because its source does not state the coefficient."""
+
+GRAMMAR = (
+    (
+        "A+B vs B",
+        "patients on exactly A and B against patients on exactly B (regimens; none is one)",
+    ),
+    ("A vs not A", "all patients with A against all without (sets: not, and, or, any(), all())"),
+    (
+        "all with A vs all with B",
+        "two sets that are named by one treatment, level or subgroup each",
+    ),
+    ("not A < A and not B < A and B", "trend over disjoint sets, scored 0, 1, 2, …"),
+    ("A x B", "product of A and B over the four sets of patients that they make"),
+    ("A x B | treatments", "product of A and B, adjusted for every treatment"),
+    ("A x B | A x C", "product of A and B, adjusted for A x C and for every treatment"),
+    ("unspecified: WORDS", "a number that is shown and not used"),
+)
+"""Each form of a contrast, and what it means."""
+
+FORMS = "a contrast such as " + ", ".join(f'"{form}"' for form, _ in GRAMMAR)
+DESCRIPTION = (
+    "The coefficient that the number estimates. "
+    + "; ".join(f"{form}: {words}" for form, words in GRAMMAR)
+    + ". In a comparison (vs), a plain name is a regimen, unless the other side is written as a set: "
+    "with not, and, or, any(), all(), parentheses, all, or all with."
+)
+
+_SET = re.compile(r"(?<![\w.=])(?:and|or|not|any|all)(?!\w)|[(),]")
+_PAIR = r"([^\s|,]+)\s+[x×]\s+([^\s|,]+)"
+_PRODUCT = re.compile(rf"{_PAIR}(?:\s*\|\s*(.+))?")
+_WHOLE = "all with "
+_TREATMENTS = "treatments"
+
+
+def parse_contrast(text: str) -> Meaning:
+    """Read a contrast.
+
+    Parameters
+    ----------
+    text : str
+        One of the forms of `GRAMMAR`.
+
+    Returns
+    -------
+    Meaning
+        Its kind is an entry of `cotreat.evidence.contrasts.KINDS`, or `UNSPECIFIED`.
+
+    Raises
+    ------
+    ValueError
+        If the text has none of these forms.
+    """
+    text = text.strip()
+    kind, colon, words = text.partition(":")
+    if kind == UNSPECIFIED and colon and words.strip():
+        return Meaning(UNSPECIFIED, (words.strip(),))
+    if product := _PRODUCT.fullmatch(text):
+        return _product(text, product)
+    if len(sides := _split(text, " vs ")) == 2:
+        return _comparison(sides)
+    if len(sides := _split(text, " < ")) > 1:
+        return Meaning("trend", tuple(map(_without_prefix, sides)))
+    raise ValueError(f"is {text!r}; it must be {FORMS}")
+
+
+def _split(text: str, mark: str) -> list[str]:
+    """Split a text at a mark; empty where a part has nothing in it."""
+    parts = [part.strip() for part in f" {text} ".split(mark)]
+    return parts if all(parts) else []
+
+
+def _product(text: str, found: re.Match[str]) -> Meaning:
+    first, second, adjusted = found.groups()
+    if adjusted is None:
+        return Meaning("product", (first, second))
+    if adjusted == _TREATMENTS:
+        return Meaning("adjusted_product", (first, second))
+    others = [re.fullmatch(_PAIR, part.strip()) for part in adjusted.split(",")]
+    pairs = [other.groups() for other in others if other is not None]
+    if len(pairs) < len(others):
+        raise ValueError(
+            f'is {text!r}; after "|" it must have "treatments", or products such as "A x C, B x C"'
+        )
+    return Meaning("products", ((first, second), *pairs))
+
+
+def _comparison(sides: Sequence[str]) -> Meaning:
+    if any(map(_SET.search, sides)):
+        return Meaning("sets", tuple(map(_without_prefix, sides)))
+    return Meaning("regimens", tuple(sides))
+
+
+def _without_prefix(side: str) -> str:
+    """Leave out "all with" before one name."""
+    name = side.removeprefix(_WHOLE).strip()
+    return name if re.fullmatch(r"[\w.]+", name) else side
+
+
+def format_contrast(meaning: Meaning) -> str:
+    """Write a meaning as the contrast that `parse_contrast` reads as the same meaning."""
+    words = meaning.words
+    match meaning.kind:
+        case "product" | "adjusted_product":
+            more = f" | {_TREATMENTS}" * (meaning.kind == "adjusted_product")
+            return " x ".join(words) + more
+        case "products":
+            first, *others = (" x ".join(pair) for pair in words)
+            return f"{first} | {', '.join(others)}"
+        case "sets":
+            is_plain = not any(map(_SET.search, words))
+            return " vs ".join(_WHOLE + w if is_plain and w != NONE else w for w in words)
+        case "trend":
+            return " < ".join(words)
+        case "regimens":
+            return " vs ".join(words)
+        case _:
+            return f"{UNSPECIFIED}: {words[0]}"

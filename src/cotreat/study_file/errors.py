@@ -1,0 +1,210 @@
+"""Errors of Pydantic as problems of a study file, and tables made of what is right in it."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from cotreat.core.toml_tables import Problems, nearest, show, show_key
+from cotreat.study_file.shape import AnyKindTable, PValueTable, Right
+
+Path = tuple[str | int, ...]
+
+NO_INTERVAL = "a p-value has no interval; leave it out"
+
+
+def checked[T: BaseModel](model: type[T], raw: Mapping[str, Any], problems: Problems) -> T:
+    """Check the shape of a file, and make its tables of what is right.
+
+    Parameters
+    ----------
+    model
+        The model of the whole file.
+    raw
+        The file as TOML gives it.
+    problems
+        Everything that is wrong is noted here.
+
+    Returns
+    -------
+    BaseModel
+        None stands for each value, and for each table of a list, that is missing or wrong.
+    """
+    errors = list(_errors(model, raw))
+    for path, words in errors:
+        problems.add(place(path), words)
+    made = _made(model, raw, (), {path for path, _ in errors})
+    assert isinstance(made, model)  # noqa: S101 - for mypy: the whole file is a table
+    return made
+
+
+def numbered[T](name: str, tables: Iterable[T | None] | None) -> Iterator[tuple[str, T]]:
+    """Yield the tables of a list that are tables, each with its place."""
+    for at, table in enumerate(tables or (), start=1):
+        if table is not None:
+            yield f"{name}[{at}]", table
+
+
+# --- Errors ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _At:
+    """The value that an error is about: its place, its type, and the field that holds it."""
+
+    path: Path
+    kind: Any
+    field: FieldInfo | None
+    is_unknown: bool = False
+
+    @property
+    def right(self) -> str:
+        """What the value must be, in words."""
+        if self.field is None:
+            return ""
+        nested = (m for one in get_args(self.field.annotation) for m in _metadata(one))
+        words = [m.words for m in (*self.field.metadata, *nested) if isinstance(m, Right)]
+        choices = get_args(self.kind) if get_origin(self.kind) is Literal else ()
+        return words[0] if words else " or ".join(map(json.dumps, choices))
+
+
+def _errors(model: type[BaseModel], raw: Any, within: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Yield the place and the words of every error, each place once."""
+    try:
+        model.model_validate(raw)
+    except ValidationError as error:
+        seen: set[Path] = set()
+        found = error.errors(include_url=False, include_context=False)
+        # Unknown keys first: a slip of a key explains why the right one is missing.
+        for one in sorted(found, key=lambda one: one["type"] != "extra_forbidden"):
+            at = _at(model, one["loc"])
+            if at.path not in seen:
+                seen.add(at.path)
+                yield from _in_words(at, one, raw, within)
+
+
+def _in_words(at: _At, error: ErrorDetails, raw: Any, within: Path) -> Iterator[tuple[Path, str]]:
+    where = (*within, *at.path)
+    tables = _tables(at.kind)
+    is_table = isinstance(error["input"], dict)
+    if at.is_unknown:
+        yield where, _unknown(str(where[-1]), tables[0])
+    elif error["type"] == "missing":
+        yield where, f"missing; it must be {at.right}"
+    elif len(tables) > 1 and is_table:
+        yield from _errors(AnyKindTable, error["input"], where)
+    elif tables:
+        yield where, f"must be a table with the keys {', '.join(tables[0].model_fields)}"
+    elif get_origin(at.kind) is list and _tables(_plain(get_args(at.kind)[0])):
+        yield where, f"must be a list of tables, each begun by [[{where[-1]}]]"
+    elif get_origin(at.kind) is dict and _tables(_plain(get_args(at.kind)[1])):
+        yield where, f"must be {at.right}"
+    else:
+        yield where, f"is {show(_value(raw, at.path))}; it must be {at.right}"
+
+
+def _unknown(name: str, table: type[BaseModel]) -> str:
+    if table is PValueTable and name == "ci":
+        return NO_INTERVAL
+    known = list(table.model_fields)
+    return f"unknown key; {nearest(name, known) or f'known are {", ".join(known)}'}"
+
+
+def _value(raw: Any, path: Path) -> Any:
+    for part in path:
+        raw = raw[part]
+    return raw
+
+
+def place(path: Path) -> str:
+    """Write the place of a value: ``reported[3].ci``, with lists counted from 1."""
+    words = "".join(
+        f"[{part + 1}]" if isinstance(part, int) else f".{show_key(part)}" for part in path
+    )
+    return words.removeprefix(".")
+
+
+# --- Types -----------------------------------------------------------------------------------------
+
+
+def _at(model: type[BaseModel], location: tuple[int | str, ...]) -> _At:
+    """Follow the location of an error to the key whose value is wrong."""
+    at = _At((), model, None)
+    for part in location:
+        tables = _tables(at.kind)
+        if len(tables) > 1:  # the part is the kind of the number, and no key
+            at = replace(at, kind=_of_kind(tables, part))
+        elif tables and part in tables[0].model_fields:
+            field = tables[0].model_fields[str(part)]
+            at = _At((*at.path, part), _plain(field.annotation), field)
+        elif tables:
+            return replace(at, path=(*at.path, part), is_unknown=True)
+        elif get_origin(at.kind) in (list, dict) and _tables(_plain(get_args(at.kind)[-1])):
+            at = replace(at, path=(*at.path, part), kind=_plain(get_args(at.kind)[-1]))
+    return at
+
+
+def _metadata(annotation: Any) -> tuple[Any, ...]:
+    return getattr(annotation, "__metadata__", ())
+
+
+def _plain(annotation: Any) -> Any:
+    """Return a type without its annotations, and without None."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return _plain(kinds[0]) if len(kinds) == 1 else annotation
+    return annotation
+
+
+def _tables(kind: Any) -> tuple[type[BaseModel], ...]:
+    """Return the tables that a type consists of: one, several, or none for values."""
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return kinds if all(isinstance(k, type) and issubclass(k, BaseModel) for k in kinds) else ()
+
+
+def _of_kind(tables: tuple[type[BaseModel], ...], kind: Any) -> type[BaseModel]:
+    found = [t for t in tables if kind in get_args(t.model_fields["kind"].annotation)]
+    return found[0] if found else AnyKindTable
+
+
+# --- Tables ----------------------------------------------------------------------------------------
+
+
+def _made(annotation: Any, raw: Any, path: Path, bad: set[Path]) -> Any:
+    """Make the tables of what is right; None for what is not."""
+    if path in bad:
+        return None
+    kind = _plain(annotation)
+    if tables := _tables(kind):
+        return _table(
+            tables[0] if len(tables) == 1 else _of_kind(tables, raw.get("kind")), raw, path, bad
+        )
+    if get_origin(kind) is list and _tables(_plain(get_args(kind)[0])):
+        return [_made(get_args(kind)[0], one, (*path, at), bad) for at, one in enumerate(raw)]
+    if get_origin(kind) is dict and _tables(_plain(get_args(kind)[1])):
+        return {
+            name: _made(get_args(kind)[1], one, (*path, name), bad) for name, one in raw.items()
+        }
+    return raw
+
+
+def _table(table: type[BaseModel], raw: Mapping[str, Any], path: Path, bad: set[Path]) -> BaseModel:
+    fields = table.model_fields
+    missing = {
+        name: None if field.is_required() else field.get_default(call_default_factory=True)
+        for name, field in fields.items()
+        if name not in raw
+    }
+    given = {
+        name: _made(fields[name].annotation, value, (*path, name), bad)
+        for name, value in raw.items()
+        if name in fields
+    }
+    return table.model_construct(set(given), **missing, **given)

@@ -1,0 +1,313 @@
+"""Reported estimates and interpretations of a study file."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from cotreat.core.constants import READING
+from cotreat.core.toml_tables import Problems, nearest
+from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of, named_parts
+from cotreat.study.regimens import Regimen, taken
+from cotreat.study.study import Claim, Division, Meaning, Printed, Reading
+from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
+from cotreat.study_file.errors import numbered
+from cotreat.study_file.parsing import Places
+from cotreat.study_file.shape import (
+    InterpretationTable,
+    MeansTable,
+    OddsRatioTable,
+    PValueTable,
+    ReportedTable,
+    below,
+)
+
+
+@dataclass(frozen=True)
+class Patients:
+    """The patients that a reported estimate may be about.
+
+    Attributes
+    ----------
+    cohort : Cohort
+        Regimens that have patients, or may have.
+    is_counted : bool
+        Whether all of these are counted.
+    admitted : tuple of Regimen
+    inclusion : str
+        The rule that admits them.
+    """
+
+    cohort: Cohort
+    is_counted: bool
+    admitted: tuple[Regimen, ...]
+    inclusion: str
+    divisions: tuple[Division, ...] = ()
+
+    def told(self, meaning: Meaning) -> Cohort:
+        """Return the cohort by the levels or subgroups that a meaning names.
+
+        Raises
+        ------
+        ValueError
+            If it names those of several divisions.
+        """
+        named = named_parts(meaning)
+        own = [d for d in self.divisions if named & d.written]
+        if len(own) > 1:
+            words = ", ".join(division.id for division in own)
+            raise ValueError(
+                f"names levels or subgroups of several divisions ({words}); a contrast can name one"
+            )
+        return self.cohort.told_by(own[0]) if own else self.cohort
+
+
+def read_claims(
+    tables: Sequence[ReportedTable | None] | None, patients: Patients | None, places: Places
+) -> tuple[Claim, ...]:
+    """Turn tables into reported estimates; `patients` is None where the arms could not be read."""
+    claims: list[Claim] = []
+    ids: set[str] = set()
+    for where, table in numbered("reported", tables):
+        if table.id in ids:
+            places.problems.add(f"{where}.id", f"{table.id} is the id of an estimate above")
+        ids |= {table.id} - {None}
+        meaning, about = _meaning(where, table.contrast, patients, places)
+        claim = _claim(where, table, meaning, about, places.problems)
+        if claim is not None:
+            _check_coefficient(where, claim, patients, places.problems)
+            claims.append(claim)
+    _check_models(claims, "reported", places.problems)
+    return tuple(claims)
+
+
+def _claim(
+    where: str, table: ReportedTable, meaning: Meaning | None, about: str, problems: Problems
+) -> Claim | None:
+    """Return the estimate; None where its kind, value or interval is missing or wrong."""
+    common = Claim(
+        id=table.id,
+        kind=table.kind,
+        meaning=meaning,
+        about=about,
+        value=Printed(1.0, 0.0),
+        is_below=False,
+        ci=None,
+        level=0.95,
+        interval="",
+        adjusted=bool(table.adjusted),
+        model=table.model or "",
+        sign="",
+        source=table.source,
+    )
+    if isinstance(table, OddsRatioTable) and table.value is not None and table.ci is not None:
+        return _odds_ratio(where, table, common, problems)
+    if isinstance(table, PValueTable) and table.value is not None:
+        is_below = isinstance(table.value, str)
+        number = below(table.value) if isinstance(table.value, str) else table.value
+        return replace(common, value=printed(number), is_below=is_below, sign=table.sign or "")
+    return None
+
+
+def _odds_ratio(where: str, table: OddsRatioTable, common: Claim, problems: Problems) -> Claim:
+    lower, upper = table.ci
+    if not lower <= table.value <= upper:
+        problems.add(
+            f"{where}.ci", f"({lower}, {upper}) does not contain the estimate {table.value}"
+        )
+    return replace(
+        common,
+        value=printed(table.value),
+        ci=(printed(lower), printed(upper)),
+        level=float(table.level or 0.95),
+        interval=table.interval or "wald",
+    )
+
+
+def printed(number: int | Decimal) -> Printed:
+    """Read a reported number with half a unit of its last digit."""
+    exponent = Decimal(number).as_tuple().exponent
+    assert isinstance(exponent, int)  # noqa: S101 - infinities were refused by the shape
+    return Printed(float(number), 0.5 * 10.0**exponent)
+
+
+# --- Contrasts -------------------------------------------------------------------------------------
+
+
+def _meaning(
+    where: str, text: str | None, patients: Patients | None, places: Places
+) -> tuple[Meaning | None, str]:
+    """Read which coefficient a number estimates, or the words of one that is only shown."""
+    if text is None:
+        return None, ""
+    place = f"{where}.contrast"
+    before = len(places.problems.found)
+    try:
+        meaning = parse_contrast(text)
+    except ValueError as error:
+        places.problems.add(place, str(error))
+        return None, ""
+    if meaning.kind == UNSPECIFIED:
+        return None, meaning.words[0]
+    for word in dict.fromkeys(_flat(meaning.words)):
+        _check_word(place, KINDS[meaning.kind].holds, word, places)
+    _check_repeated(place, meaning.words, places.problems)
+    if len(places.problems.found) > before or patients is None:
+        return None, ""
+    if meaning.kind == "regimens":
+        _check_forbidden(place, meaning.words, patients, places)
+        read = (places.regimen(place, word) or frozenset() for word in meaning.words)
+        meaning = Meaning("regimens", tuple(map(places.label, read)))
+    return meaning, ""
+
+
+def _flat(words: Iterable[Any]) -> Iterator[str]:
+    for word in words:
+        if isinstance(word, tuple):
+            yield from word
+        else:
+            yield word
+
+
+def _check_repeated(where: str, words: Sequence[Any], problems: Problems) -> None:
+    """Refuse a treatment, set or regimen against itself, and a pair that is named twice."""
+    for group in (words, *(word for word in words if isinstance(word, tuple))):
+        alike = [word for at, word in enumerate(group) if word in group[:at]]
+        if alike:
+            name = " x ".join(alike[0]) if isinstance(alike[0], tuple) else alike[0]
+            problems.add(where, f"names {name} twice; name different ones")
+
+
+def _check_word(where: str, holds: str, word: str, places: Places) -> None:
+    if holds == "regimens":
+        places.regimen(where, word)
+    elif holds == "sets":
+        places.rule(where, word)
+    elif word not in places.treatments:
+        hint = nearest(word, places.treatments)
+        hint = hint or f"the treatments are {', '.join(places.treatments)}"
+        places.problems.add(where, f"unknown treatment {word}; {hint}")
+
+
+def _check_forbidden(where: str, words: Sequence[str], patients: Patients, places: Places) -> None:
+    for word in words:
+        regimen = places.regimen(where, word)
+        if regimen is not None and taken(regimen) not in patients.admitted:
+            places.problems.add(
+                where, f"{word} is forbidden by study.inclusion = {patients.inclusion!r}"
+            )
+
+
+def _check_coefficient(
+    where: str, claim: Claim, patients: Patients | None, problems: Problems
+) -> None:
+    """Refuse a coefficient that no regression of the cohort's regimens has."""
+    if claim.meaning is None or patients is None:
+        return
+    place = f"{where}.contrast"
+    if claim.meaning.kind == "regimens" and any(
+        line.startswith(f"{place}: ") and "forbidden" in line for line in problems.found
+    ):
+        return
+    try:
+        cohort = patients.told(claim.meaning)
+        coefficient_of(claim.meaning, cohort, is_adjusted=claim.adjusted)
+    except ValueError as error:
+        words = str(error)
+        if patients.is_counted:
+            words = words.replace("no regimen of the cohort", "no counted arm")
+        problems.add(place, words)
+
+
+def _check_models(claims: Iterable[Claim], where: str, problems: Problems) -> None:
+    """Refuse a regression some of whose estimates are adjusted and others are not."""
+    for model in dict.fromkeys(claim.model for claim in claims if claim.model):
+        own = {claim.adjusted for claim in claims if claim.model == model}
+        if len(own) > 1:
+            problems.add(
+                where,
+                f"of model {model!r} some are adjusted and others not; one regression is either",
+            )
+
+
+# --- Odd intervals ---------------------------------------------------------------------------------
+
+
+def check_symmetry(claim: Claim) -> str:
+    """Return a warning for a Wald interval that is not symmetric on the log scale; empty for none."""
+    if claim.ci is None or claim.interval != "wald":
+        return ""
+    middle = sum(np.log(end.value) for end in claim.ci) / 2
+    slack = sum(end.half / end.value for end in claim.ci) / 2 + claim.value.half / claim.value.value
+    off = abs(middle - np.log(claim.value.value))
+    if off <= 1.05 * slack:
+        return ""
+    return (
+        f"({claim.ci[0].value:g}, {claim.ci[1].value:g}) is not symmetric about {claim.value.value:g} "
+        f"on the log scale (its middle is {np.exp(middle):.4g}), as a Wald interval is; correct a digit, "
+        'or write interval = "profile" or "exact"'
+    )
+
+
+# --- Interpretations -------------------------------------------------------------------------------
+
+
+def read_readings(
+    tables: Sequence[InterpretationTable | None] | None,
+    claims: tuple[Claim, ...],
+    names: tuple[str, ...],
+    patients: Patients | None,
+    places: Places,
+) -> tuple[Reading, ...]:
+    """Read [[interpretations]]: the default first; without any there is one with the id "default"."""
+    problems = places.problems
+    if tables is None:
+        return (Reading(READING, "as the file says", claims),)
+    if not tables:
+        problems.add(
+            "interpretations",
+            "must be a list of tables, each begun by [[interpretations]]",
+        )
+    found: list[tuple[bool, Reading]] = []
+    for where, table in numbered("interpretations", tables):
+        if table.id is not None and table.id in [reading.id for _, reading in found]:
+            problems.add(f"{where}.id", f"{table.id} is the id of an interpretation above")
+        meant = _means(f"{where}.means", table.means or {}, claims, names, patients, places)
+        found.append((bool(table.default), Reading(table.id, table.words or "", meant)))
+    is_sound = all(table is not None and table.default is not None for table in tables)
+    if tables and is_sound and sum(is_default for is_default, _ in found) != 1:
+        problems.add("interpretations", "exactly one must say default = true")
+    return tuple(reading for _, reading in sorted(found, key=lambda one: not one[0]))
+
+
+def _means(
+    where: str,
+    means: Mapping[str, MeansTable | None],
+    claims: tuple[Claim, ...],
+    names: tuple[str, ...],
+    patients: Patients | None,
+    places: Places,
+) -> tuple[Claim, ...]:
+    """Give the estimates the contrasts of an interpretation."""
+    ids = [claim.id for claim in claims]
+    changed: dict[str, Claim] = {}
+    for name, table in means.items():
+        place = f"{where}.{name}"
+        if name not in names:
+            hint = nearest(name, names) or f"the ids are {', '.join(names) or 'none'}"
+            places.problems.add(place, f"no reported estimate has this id; {hint}")
+        if name not in ids or table is None:
+            continue
+        meaning, about = _meaning(place, table.contrast, patients, places)
+        own = claims[ids.index(name)]
+        own = replace(
+            own, meaning=meaning, model=table.model or own.model, about=about or own.about
+        )
+        _check_coefficient(place, own, patients, places.problems)
+        changed[name] = own
+    meant = tuple(changed.get(claim.id, claim) for claim in claims)
+    if changed:
+        _check_models(meant, where, places.problems)
+    return meant

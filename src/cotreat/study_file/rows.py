@@ -1,0 +1,123 @@
+"""Rows of a file, a folder or a frame, as a view of DuckDB; and in plain words why they cannot be one."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+if TYPE_CHECKING:
+    import duckdb
+
+DELIMITERS = (",", ";", "\t", "|")
+PARQUET = (".parquet", ".pq")
+
+
+class RowsError(ValueError):
+    """Rows that cannot be read."""
+
+
+def attach(connection: duckdb.DuckDBPyConnection, source: Path | Any, view: str) -> dict[str, str]:
+    """Make rows known to DuckDB under a name.
+
+    Parameters
+    ----------
+    source
+        A CSV or Parquet file, a folder of Parquet files, or a frame of pandas or polars.
+
+    Returns
+    -------
+    dict of str to str
+        The type of each column, without its precision.
+
+    Raises
+    ------
+    RowsError
+    """
+    import duckdb
+
+    if isinstance(source, Path):
+        try:
+            read = _read(source)
+        except (OSError, EOFError) as error:  # no right to read it, or no whole .gz
+            raise RowsError(f"cannot be read: {error}") from None
+    else:
+        connection.register("given", source)
+        read = "given"
+    try:
+        connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {read}")
+        described = connection.execute(f"DESCRIBE {view}").fetchall()
+    except duckdb.Error as error:
+        raise RowsError(why(source, error)) from None
+    return {name: str(kind).partition("(")[0] for name, kind, *_ in described}
+
+
+def _read(source: Path) -> str:
+    """Write the table function of DuckDB that reads a file."""
+    name = str(source).replace("'", "''")
+    if source.is_dir():
+        if not any(source.glob("*.parquet")):
+            raise RowsError("the folder holds no .parquet file")
+        return f"read_parquet('{name}/*.parquet', union_by_name = true)"
+    if not source.stat().st_size:
+        raise RowsError("the file is empty")
+    if source.suffix.lower() in PARQUET:
+        return f"read_parquet('{name}')"
+    # Left to find the delimiter itself, DuckDB takes a file with one cut row for one wide column.
+    return (
+        f"read_csv('{name}', header = true, nullstr = ['', 'NA'], sample_size = -1, "
+        f"delim = '{_delimiter(source)}', quote = '\"', escape = '\"')"
+    )
+
+
+def _opened(source: Path, **how: Any) -> TextIO:
+    opener = gzip.open if source.suffix.lower() == ".gz" else open
+    return cast(TextIO, opener(source, "rt", encoding="utf-8-sig", newline="", **how))
+
+
+def _delimiter(source: Path) -> str:
+    with _opened(source, errors="replace") as lines:
+        header = lines.readline()
+    return max(DELIMITERS, key=header.count)
+
+
+def why(source: Path | Any, error: Exception) -> str:
+    """Say why rows cannot be read; in DuckDB's words where there are no better ones."""
+    said = str(error).strip().splitlines()[0]
+    if "No magic bytes" in said or "Invalid Input Error: File" in said:
+        which = said.rpartition("'")[0].rpartition("/")[2].rpartition("'")[2]
+        return (
+            f"{which or source} is no whole Parquet file: it was cut short, or is of another kind"
+        )
+    if isinstance(source, Path) and source.is_file() and source.suffix.lower() not in PARQUET:
+        try:
+            return _why_no_csv(source) or f"cannot be read: {said}"
+        except EOFError:
+            return "the file is cut short; copy it again"
+    return f"cannot be read: {said}"
+
+
+def _why_no_csv(source: Path) -> str:
+    """Find the first line that is not as the header promises; empty if all are."""
+    with source.open("rb") as raw:
+        is_archive = raw.read(2) == b"PK"
+    if is_archive:
+        return "the file is a workbook or a zip archive; save its rows as CSV or Parquet"
+    with _opened(source, errors="surrogateescape") as lines:
+        for at, line in enumerate(lines, 1):
+            if any("\udc80" <= letter <= "\udcff" for letter in line):
+                return f"line {at} is not UTF-8 text; save the file as UTF-8"
+    with _opened(source) as lines:
+        reader = csv.reader(lines, delimiter=_delimiter(source), strict=True)
+        try:
+            header = next(reader)
+            for row in reader:
+                if row and len(row) != len(header):
+                    return (
+                        f"line {reader.line_num} has {len(row)} values, and the header names "
+                        f"{len(header)} columns"
+                    )
+        except csv.Error as error:
+            return f"cannot be read to line {reader.line_num} ({error}); is a quotation mark left open?"
+    return ""

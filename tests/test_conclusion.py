@@ -1,0 +1,598 @@
+"""The conclusion and its four lines, on tables and on whole studies of which the result is known."""
+
+import re
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from cotreat import load_study, parse_study, reanalyse
+from cotreat.report.conclusion import (
+    AGAINST,
+    ASSESSED,
+    FAILED,
+    FOR,
+    INCOMPATIBLE,
+    INCONCLUSIVE,
+    NOT_ESTIMABLE,
+    WEAK,
+    Alternative,
+    Reported,
+    alternatives_of,
+    assessments,
+    beliefs_of_grid,
+    conclude,
+)
+from cotreat.report.lines import (
+    CANNOT,
+    SAYS,
+    SETTLES,
+    SHOWS,
+    four_lines,
+    sensitivity_notes,
+    sensitivity_table,
+    verdict,
+)
+from cotreat.report.question import Question
+from cotreat.results import supplementary
+from cotreat.workflow.reanalyse import FailedChecks
+from tests.conftest import arms
+
+SCALES = ("ic", "reri_or", "ror", "rrr", "bliss")
+SHARED = "every (the same by assumption)"
+QUESTION = Question(
+    design="randomised",
+    outcome="death (30 days)",
+    synergy_on="non-event",
+    names={"A": "drug A", "B": "drug B", "C": "drug C"},
+    pairs=("A:B",),
+)
+NOT_SHOWN = "No identified comparison is conclusive."
+
+
+def summary(
+    probabilities,
+    pair="A:B",
+    background="none",
+    availability="observed",
+    hsa=0.5,
+    prior=0.4,
+    **more,
+):
+    """Make the posterior rows of one measure per scale, and of the better single treatment."""
+    measures = [*SCALES, "hsa"]
+    values = [probabilities] * 5 if isinstance(probabilities, float) else list(probabilities)
+    return pd.DataFrame(
+        {
+            "estimator": "posterior",
+            "model": "interaction",
+            "priors": "weak",
+            "reading": "default",
+            "estimand": [f"{name}[{pair}]" for name in measures],
+            "background": [SHARED if name == "ror" else background for name in measures],
+            "scale": "non-event",
+            "availability": availability,
+            "estimate": 1.0,
+            "lower": 0.5,
+            "upper": 2.0,
+            "probability": [*values, hsa],
+            "prior_probability": prior,
+            **more,
+        }
+    )
+
+
+def odds_ratio(contrast, probability, availability="observed", **more):
+    row = {"estimand": f"odds_ratio[{contrast}]", "background": "", "scale": "event", **more}
+    numbers = {"estimate": 2.478806, "lower": 1.396966, "upper": 4.173175}
+    own = {"availability": availability, "probability": probability, "prior_probability": 0.5}
+    return summary(0.5).head(1).assign(**row, **numbers, **own)
+
+
+def other(probabilities, *, reading="default", model="interaction", priors="weak", **more):
+    evidence, is_bad = more.pop("log_evidence", float("nan")), more.pop("is_bad", False)
+    return Alternative((reading, model, priors), summary(probabilities, **more), evidence, is_bad)
+
+
+def found_in(table, question=QUESTION, **more):
+    found = conclude(question, table, **more)
+    for line in four_lines(found):
+        assert line.text.endswith(".")
+        assert ".." not in line.text
+    return found
+
+
+def lines(found):
+    return {line.heading: line.text for line in four_lines(found)}
+
+
+def design(name):
+    return Question(**{**QUESTION.as_json(), "design": name})
+
+
+# --- The four lines --------------------------------------------------------------------------------
+
+
+def test_the_four_lines_are_fixed():
+    found = found_in(summary(0.5))
+    assert [line.heading for line in four_lines(found)] == [SAYS, SHOWS, CANNOT, SETTLES]
+
+
+def test_the_paper_says_what_it_reports_in_one_format():
+    ratio = Reported("odds ratio", "A vs B", "2.15 (1.15–4.02)")
+    found = found_in(summary(0.5), reported=[ratio, Reported("events", "A", "3 of 9")])
+    assert lines(found)[SAYS] == "odds ratio A vs B 2.15 (1.15 to 4.02); events A 3 of 9."
+    many = [Reported("events", f"A{n}", f"{n} of 90") for n in range(12)]
+    assert lines(found_in(summary(0.5), reported=many))[SAYS].endswith("A7 7 of 90; and 4 more.")
+
+
+def test_conclusive_for_synergy():
+    found = found_in(summary(0.99), alternatives=[other(0.98, priors="sceptical")])
+    assert verdict(found) == "Conclusive for synergy"
+    assert lines(found)[SHOWS] == (
+        "Conclusive for synergy: drug A with drug B, on all 5 scales (P(synergy) 0.990)."
+    )
+    assert lines(found)[CANNOT] == "nothing that was asked of synergy is left open."
+    assert {one.direction for one in found.assessments} == {FOR}
+    assert {(row.alternatives, row.supporting, row.differs) for row in found.sensitivity} == {
+        (1, 1, False)
+    }
+
+
+def test_conclusive_against_synergy():
+    found = found_in(summary(0.01))
+    assert verdict(found) == "Conclusive against synergy"
+    assert lines(found)[SHOWS].startswith("Conclusive against synergy: drug A with drug B")
+    assert {one.direction for one in found.assessments} == {AGAINST}
+    assert sensitivity_notes(found) == ["No other interpretation, model or prior set was tried."]
+    found = found_in(summary(0.01), alternatives=[other(0.5, priors="odd", is_bad=True)])
+    assert verdict(found) == "Conclusive against synergy"
+    assert sensitivity_notes(found) == [
+        "No other interpretation, model or prior set could be used.",
+        "Not counted, because diagnostics failed: 1 other fit.",
+    ]
+
+
+@pytest.mark.parametrize("value", [0.975, 0.9749])
+def test_where_a_result_becomes_conclusive(value):
+    is_conclusive = value >= 0.975
+    assert (verdict(found_in(summary(value))) == "Conclusive for synergy") == is_conclusive
+    against = verdict(found_in(summary(1 - value)))
+    assert (against == "Conclusive against synergy") == is_conclusive
+
+
+def test_conclusive_identified_comparisons_are_shown_with_their_intervals():
+    rows = [
+        odds_ratio("A+B vs B", 0.998),
+        odds_ratio("A vs not A", 0.001),
+        odds_ratio("A+B vs A", 0.9),
+        odds_ratio("A+B vs C", 0.999),
+        odds_ratio("A+C vs C", 0.999, "extrapolated"),
+    ]
+    found = found_in(pd.concat([summary(0.5), *rows]))
+    assert [one.contrast for one in found.comparisons] == ["A+B vs B", "A vs not A"]
+    assert lines(found)[SHOWS] == (
+        "Odds ratios of death (30 days) (posterior median, 95% credible interval): A+B vs B 2.48 (1.40 to "
+        "4.17), A vs not A 2.48 (1.40 to 4.17)."
+    )
+
+
+def test_confounding_and_cautions_are_said_where_something_is_shown():
+    cautions = ["overlap: 0.4 (…)", "prior, beta: far (…)"]
+    found = found_in(summary(0.99), design("cohort"), cautions=cautions)
+    assert lines(found)[SHOWS].endswith(
+        "Patients were not assigned at random, so confounding may explain this. Checks advise caution "
+        "(overlap, prior)."
+    )
+    assert "random assignment" in lines(found)[SETTLES]
+    open_ = lines(found_in(summary(0.5), design("cohort"), cautions=cautions))[SHOWS]
+    assert open_ == f"{NOT_SHOWN} Checks advise caution (overlap, prior)."
+
+
+def test_better_than_either_alone_is_not_synergy():
+    found = found_in(summary([0.3, 0.6, 0.5, 0.9, 0.45], hsa=0.9999))
+    assert verdict(found) == "Inconclusive"
+    assert lines(found)[SHOWS] == NOT_SHOWN
+    assert lines(found)[CANNOT] == (
+        "whether the risk of death (30 days) with drug A and drug B together is lower than expected from "
+        "their separate effects (synergy): inconclusive for drug A with drug B over 5 scales, P(synergy) "
+        "0.300 to 0.900, where 0.975 or more, or 0.025 or less, is conclusive. The risk of death (30 days) "
+        "with both is lower than with the better single treatment for drug A with drug B (probability "
+        "> 0.999), but that is not evidence of synergy."
+    )
+
+
+def test_scales_that_differ():
+    found = found_in(summary([0.99, 0.98, 0.01, 0.5, 0.99]))
+    assert verdict(found) == "Depends on the scale"
+    assert lines(found)[SHOWS] == (
+        "Conclusive for synergy: drug A with drug B, on the scales additive, RERI from odds ratios and Bliss "
+        "independence (P(synergy) 0.980 to 0.990). Conclusive against synergy: drug A with drug B, on the "
+        "scale multiplicative odds (P(synergy) 0.010)."
+    )
+    assert "on the scale multiplicative risks, P(synergy) 0.500" in lines(found)[CANNOT]
+
+
+def test_a_probability_within_monte_carlo_error_of_a_threshold_is_inconclusive():
+    # The error of 0.97525 from 4,395 independent draws is 0.0023; it lies 0.00025 above the threshold.
+    table = summary([0.7, 0.97525, 0.7, 0.7, 0.7])
+    found = found_in(table, effective=4395)
+    assert verdict(found) == "Inconclusive"
+    assert (
+        "at the threshold within Monte Carlo error on the scale RERI from odds ratios"
+        in (lines(found)[CANNOT])
+    )
+    precise = {one.scale: one.direction for one in assessments(table, 4_000_000)}
+    assert precise["odds-additive"] == FOR  # the error is 0.00008
+    mixed = {
+        one.scale: (one.direction, one.is_at_threshold)
+        for one in assessments(summary([0.99, 0.0245, 0.02, 0.5, 0.5]), 4395)
+    }
+    assert mixed["risk-additive"] == (FOR, False)
+    assert mixed["odds-additive"] == (INCONCLUSIVE, True)
+    assert mixed["log-odds"] == (AGAINST, False)
+
+
+# --- Not identified --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0.7, 0.99, 0.01])
+def test_what_is_not_identified_is_never_conclusive(value):
+    table = summary(value, availability="extrapolated", hsa=0.999)
+    found = found_in(table, alternatives=[other(value, priors="same", availability="extrapolated")])
+    assert verdict(found) == "Not identified (prior-dependent)"
+    assert lines(found)[SHOWS] == NOT_SHOWN
+    assert (
+        "(synergy): not identified (prior-dependent) for drug A with drug B, P(synergy) "
+        f"{value:.3f} by model and prior, 0.400 before the data, {value:.3f} over all choices."
+    ) in lines(found)[CANNOT]
+    assert "conclusive" not in " ".join(map(str, four_lines(found))).replace(NOT_SHOWN, "")
+    assert {(r.supporting, r.opposing, r.not_identified) for r in found.sensitivity} == {(0, 0, 1)}
+    # That the combination is better than either is not identified either.
+    assert "better single treatment" not in lines(found)[CANNOT]
+
+
+def test_another_choice_that_does_not_identify_it_makes_no_conclusion():
+    bold = other([0.99, 0.5, 0.5, 0.5, 0.5], priors="bold", availability="extrapolated")
+    found = found_in(summary(0.6, availability="extrapolated"), alternatives=[bold])
+    assert [row.differing for row in found.sensitivity] == [()] * 5
+    assert sensitivity_table(found)[FOR].tolist() == [0] * 5
+    assert sensitivity_table(found)["not identified"].tolist() == [1] * 5
+    # It can take a conclusion back all the same.
+    vague = other(0.6, priors="vague", availability="extrapolated")
+    assert verdict(found_in(summary(0.99), alternatives=[vague])).startswith("Depends on")
+
+
+def test_once_a_section_not_once_a_pair():
+    table = pd.concat([summary(0.7, pair, availability="extrapolated") for pair in ("A:B", "A:C")])
+    text = lines(found_in(table, Question(**{**QUESTION.as_json(), "pairs": ("A:B", "A:C")})))
+    assert text[CANNOT].count("not identified") == 1
+
+
+def test_a_scale_that_is_not_identified_is_not_assessed_where_another_is():
+    table = summary(0.5)
+    table["availability"] = ["extrapolated"] * 2 + ["observed"] + ["extrapolated"] * 3
+    table.loc[2, "probability"] = 0.99
+    (one,) = assessments(table)
+    assert (one.scale, one.probability, one.identified) == ("log-odds", 0.99, True)
+    assert "on the scale multiplicative odds" in lines(found_in(table))[SHOWS]
+
+
+def test_the_co_treatment_with_most_identified_scales_is_assessed():
+    apart = summary(0.99, availability="extrapolated")
+    table = pd.concat([apart, summary(0.6, background="C")])
+    found = assessments(table)
+    assert {(one.co_treatment, one.identified) for one in found} == {("C", True)}
+    assert "drug A with drug B (with drug C as co-treatment)" in lines(found_in(table))[CANNOT]
+
+
+def test_what_would_settle_it_names_what_is_not_reported():
+    question = replace(
+        design("cohort"), not_counted=("A", "A+B"), without_patients=("none",), pairs=("A:B",)
+    )
+    table = summary(0.7, availability="extrapolated")
+    rival = other(0.7, reading="rival", availability="extrapolated")
+    assert lines(found_in(table, question, alternatives=[rival]))[SETTLES] == (
+        "patients and events of A, A+B, from the authors; which interpretation of the reported estimates is "
+        "right, from the authors; patients who received no study drug, whom this study does not have; random "
+        "assignment, or adjustment for what confounds the comparison."
+    )
+    assert lines(found_in(summary(0.5)))[SETTLES] == "more patients in these regimens."
+    assert lines(found_in(summary(0.99)))[SETTLES] == "nothing more is needed for what was asked."
+
+
+# --- No conclusion ---------------------------------------------------------------------------------
+
+
+def test_failed_diagnostics_leave_no_number_and_no_conclusion():
+    failed = ["R-hat: 1.7 (beta), should be ≤ 1.01; draw more", "R-hat: 1.6 (gamma), …", "ESS: 30"]
+    table = pd.concat([summary(0.99), odds_ratio("A+B vs B", 0.998)])
+    found = found_in(table, failed=failed)
+    assert verdict(found) == "Not assessed: diagnostics failed"
+    assert (found.status, found.assessments, found.comparisons) == (FAILED, (), ())
+    assert lines(found)[SHOWS] == (
+        "nothing: diagnostics failed (R-hat, ESS); do not use the numbers of this fit."
+    )
+    assert lines(found)[CANNOT].endswith("(synergy): not assessed: diagnostics failed.")
+    assert not re.search(r"0\.99|2\.48", " ".join(map(str, four_lines(found))))
+
+
+def test_an_incompatible_interpretation_gives_no_conclusion():
+    table = pd.concat([summary(0.99), odds_ratio("A+B vs B", 0.998)])
+    found = found_in(table, contradiction="incompatible with the other reported estimates")
+    assert (found.status, found.assessments, found.comparisons) == (INCOMPATIBLE, (), ())
+    assert lines(found)[SHOWS].startswith("nothing under the interpretation default")
+    assert not re.search(r"0\.99|2\.48", " ".join(map(str, four_lines(found))))
+
+
+@pytest.mark.parametrize(
+    ("availability", "reason"),
+    [
+        ("implied by the model", "the model interaction has no interaction"),
+        ("undefined: not identified by design", "the design does not identify risks"),
+        ("undefined: no patients", "no measure of synergy is defined"),
+    ],
+)
+def test_no_measure_has_a_probability(availability, reason):
+    found = found_in(summary(0.5).assign(availability=availability, probability=float("nan")))
+    assert (found.status, verdict(found)) == (NOT_ESTIMABLE, "Not estimable")
+    assert f"not estimable, because {reason}" in lines(found)[CANNOT]
+
+
+def test_in_case_control_studies_odds_are_compared_and_the_rare_outcome_is_named():
+    question = design("case-control")
+    assert str(question).startswith("Are the odds of death (30 days) with drug A and drug B")
+    table = summary([0.99, 0.99, 0.5, 0.5, 0.5])
+    odds_alone = table[table.estimand.isin(["reri_or[A:B]", "ror[A:B]"])]
+    found = found_in(odds_alone, question)
+    assert "whether the odds of death (30 days) with drug A and drug B" in lines(found)[CANNOT]
+    assert "together are lower than expected" in lines(found)[CANNOT]
+    rare = "RERI from odds ratios approximates that from risk ratios only where the outcome is rare"
+    assert f"{rare}, which this design cannot show." in lines(found)[SHOWS]
+    # Where the additive scale is as conclusive, nothing rests on odds; where it is not, it does.
+    assert "rare" not in lines(found_in(table))[SHOWS]
+    assert f"{rare}." in lines(found_in(summary([0.5, 0.99, 0.5, 0.5, 0.5])))[SHOWS]
+
+
+# --- Sensitivity -----------------------------------------------------------------------------------
+
+
+def test_other_choices_that_differ_take_a_conclusion_back():
+    alternatives = [
+        other(0.8, priors="sceptical"),
+        other(0.99, reading="strict"),
+        other(0.01, model="saturated"),
+        other(0.5, priors="odd", is_bad=True),
+    ]
+    found = found_in(summary(0.99), alternatives=alternatives)
+    assert verdict(found) == "Depends on interpretation, model or priors"
+    assert lines(found)[SHOWS] == NOT_SHOWN
+    assert lines(found)[CANNOT].endswith(
+        "conclusive in the primary analysis for drug A with drug B over 5 scales, P(synergy) 0.990, but not "
+        "under every interpretation, model and prior set tried, 0.010 to 0.990."
+    )
+    table = sensitivity_table(found)
+    assert table.scale.tolist() == [
+        *("additive", "RERI from odds ratios", "multiplicative odds", "multiplicative risks"),
+        "Bliss independence",
+    ]
+    assert table.iloc[0].to_dict() == {
+        "pair": "drug A with drug B",
+        "scale": "additive",
+        "P(synergy)": "0.990",
+        "range over all choices": "0.010 to 0.990",
+        "other choices": 3,
+        FOR: 1,
+        INCONCLUSIVE: 1,
+        AGAINST: 1,
+        "not identified": 0,
+        "other direction under": "priors sceptical, model saturated",
+    }
+    assert sensitivity_notes(found) == ["Not counted, because diagnostics failed: 1 other fit."]
+
+
+def test_each_row_has_one_denominator():
+    half = summary([0.99, 0.5, 0.5, 0.5, 0.5]).head(2)
+    only_two = Alternative(("default", "dose", "weak"), half)
+    found = found_in(summary(0.5), alternatives=[other(0.01, priors="p"), only_two])
+    assert [row.alternatives for row in found.sensitivity] == [2, 2, 1, 1, 1]
+    for row in found.sensitivity:
+        counts = (row.supporting, row.opposing, row.inconclusive, row.not_identified)
+        assert sum(counts) == row.alternatives
+
+
+def test_directions_are_compared_scale_by_scale():
+    primary = summary([0.99, 0.5, 0.5, 0.5, 0.5])
+    opposite = other([0.01, 0.5, 0.5, 0.5, 0.5], priors="opposite")
+    elsewhere = other([0.5, 0.99, 0.5, 0.5, 0.5], priors="elsewhere")
+    alike = other([0.98, 0.3, 0.7, 0.5, 0.5], priors="alike")
+    found = found_in(primary, alternatives=[opposite, elsewhere, alike])
+    assert verdict(found) == "Depends on the scale, and on other choices"
+    names = [[choice[2] for choice in row.differing] for row in found.sensitivity]
+    assert names == [["opposite", "elsewhere"], ["elsewhere"], [], [], []]
+
+
+def test_incompatible_interpretations_are_set_aside_and_named():
+    rival = other(0.5, reading="rival", log_evidence=-20.0)
+    near = other(0.99, reading="near", log_evidence=-12.0)
+    found = found_in(summary(0.99), log_evidence=-10.0, alternatives=[rival, near])
+    assert (found.status, verdict(found)) == (ASSESSED, "Conclusive for synergy")
+    assert found.incompatible == ("rival",)
+    assert {row.alternatives for row in found.sensitivity} == {1}
+    assert sensitivity_notes(found) == [
+        "Set aside, because the other reported estimates are incompatible: interpretation rival."
+    ]
+    # Under other priors it is compared with the primary interpretation under the same priors.
+    rows = [
+        other(0.5, reading="rival", priors="sceptical", log_evidence=-20.0),
+        other(0.99, priors="sceptical", log_evidence=-18.0),
+    ]
+    found = found_in(summary(0.99), log_evidence=-10.0, alternatives=rows)
+    assert found.incompatible == ()
+    assert verdict(found) == "Depends on interpretation, model or priors"
+
+
+def test_several_pairs():
+    question = Question(**{**QUESTION.as_json(), "pairs": ("A:B", "A:C", "B:C")})
+    assert str(question) == (
+        "With which two of drug A, drug B and drug C together is the risk of death (30 days) lower "
+        "than expected from their separate effects?"
+    )
+    table = pd.concat([summary(0.99), summary(0.5, "A:C"), summary(0.6, "B:C")])
+    found = found_in(table, question)
+    assert verdict(found) == "Not the same for every pair"
+    assert "drug A with drug B, on all 5 scales (P(synergy) 0.990)" in lines(found)[SHOWS]
+    assert "for drug A with drug C and drug B with drug C over 5 scales" in lines(found)[CANNOT]
+
+
+def test_choices_that_assess_no_pair_are_named():
+    question = Question(**{**QUESTION.as_json(), "pairs": ("A:B", "A:C", "B:C")})
+    primary = pd.concat([summary(0.5), summary(0.5, "A:C"), summary(0.5, "B:C")])
+    elsewhere = summary(0.5, background="C").query("not estimand.str.startswith('ror')")
+    given = {
+        "dose": summary(0.99, "B:C"),
+        "saturated": elsewhere,
+        "additive": primary.assign(probability=float("nan")),
+    }
+    alternatives = [Alternative(("default", m, "weak"), rows) for m, rows in given.items()]
+    found = found_in(primary, question, alternatives=alternatives)
+    assert [choice[1] for choice in found.not_comparable] == ["saturated", "additive"]
+    assert sensitivity_notes(found) == [
+        "Not comparable, because these measures are not assessed: model saturated, model additive."
+    ]
+    counted = {row.assessment.pair: (row.alternatives, row.supporting) for row in found.sensitivity}
+    assert counted == {"A:B": (0, 0), "A:C": (0, 0), "B:C": (1, 1)}
+    assert set(sensitivity_table(found).pair) == {"drug B with drug C"}
+
+
+def test_the_multiverse_is_read():
+    good = summary(0.6).assign(priors="sceptical", verdict="good", log_evidence=-3.0)
+    bad = good.head(1).assign(priors="odd", verdict=supplementary.BAD, probability=float("nan"))
+    read = alternatives_of(pd.concat([good, bad]))
+    assert [(a.choice[2], a.is_bad, a.log_evidence) for a in read] == [
+        ("sceptical", False, -3.0),
+        ("odd", True, -3.0),
+    ]
+    found = found_in(summary(0.99), alternatives=read)
+    assert found.unusable == 1
+    assert {row.differing for row in found.sensitivity} == {
+        (("default", "interaction", "sceptical"),)
+    }
+
+
+def test_each_belief_of_the_grid_counts_on_the_scale_that_it_assesses():
+    beliefs = [
+        *((WEAK, WEAK, 0.6), (WEAK, "optimistic-strong", 0.99), (WEAK, "pessimistic-strong", 0.01)),
+        *(("neutral-weak", "optimistic-weak", 0.98), ("neutral-weak", WEAK, 0.5)),
+    ]
+    rows = [
+        {"effects": effects, "interactions": about, "verdict": "good", **row}
+        for effects, about, p in beliefs
+        for row in (
+            {"estimand": "ror[A:B]", "availability": "observed", "probability": p},
+            {"estimand": "odds_ratio[A+B vs B]", "availability": "observed", "probability": 0.9},
+        )
+    ]
+    bad = {"effects": "optimistic-strong", "interactions": WEAK, "verdict": supplementary.BAD}
+    read = beliefs_of_grid(pd.DataFrame([*rows, bad]), "default", "interaction")
+    assert [one.choice[2] for one in read if one.is_bad] == ["grid:optimistic-strong"]
+    found = found_in(summary(0.6), alternatives=[other(0.5, priors="sceptical"), *read])
+    by_scale = {row.assessment.scale: row for row in found.sensitivity}
+    ratio = by_scale.pop("log-odds")
+    # The grid's own default is the primary analysis, and is not counted again.
+    assert (ratio.supporting, ratio.inconclusive, ratio.opposing) == (2, 2, 1)
+    assert [choice[2] for choice in ratio.differing] == [
+        "interactions:optimistic-strong",
+        "interactions:pessimistic-strong",
+        "grid:neutral-weak:optimistic-weak",
+    ]
+    assert {row.alternatives for row in by_scale.values()} == {1}
+    assert found.unusable == 1
+    assert verdict(found_in(summary(0.99), alternatives=read)).startswith("Depends on")
+
+
+def test_the_default_belief_is_named_as_in_the_grid():
+    from cotreat.sensitivity import belief_grid
+
+    assert WEAK == belief_grid.WEAK
+
+
+def test_the_question_of_a_study_comes_back_from_json():
+    for name in ("isis2", "sun2024"):
+        question = Question.of(load_study(name))
+        assert Question.from_json(question.as_json()) == question
+    assert question.not_counted[:2] == ("TAC", "CYC")
+    assert question.without_patients == ("none",)
+    assert str(Question.of(load_study("isis2"))) == (
+        "Is the risk of vascular death (5 weeks) with streptokinase and aspirin together lower than "
+        "expected from their separate effects?"
+    )
+
+
+# --- Whole studies ---------------------------------------------------------------------------------
+
+TWO = """
+[study]
+id = "two"
+title = "Two drugs, made up for the tests"
+design = "{}"
+source = "made up"
+{}
+
+[outcome]
+name = "response"
+direction = "benefit"
+
+[treatments]
+A = {{ name = "drug A" }}
+B = {{ name = "drug B" }}
+"""
+MUCH_MORE = {"none": (2000, 200), "A": (2000, 220), "B": (2000, 220), "A+B": (2000, 1200)}
+"""Risks of 0.10, 0.11, 0.11 and 0.60: far beyond what separate effects could do, on every scale."""
+
+
+def concluded(tmp_path, cells, design="randomised", inclusion="", draws=2000):
+    own = f'inclusion = "{inclusion}"' if inclusion else ""
+    study = parse_study(TWO.format(design, own) + arms(cells))
+    done = reanalyse(study, "interaction", engine="laplace", draws=draws, out=tmp_path)
+    assert verdict(done.conclusion) in done.report.read_text(encoding="utf-8")
+    return done.conclusion
+
+
+@pytest.mark.slow
+def test_a_study_that_is_conclusive(tmp_path):
+    found = concluded(tmp_path, MUCH_MORE)
+    assert verdict(found) == "Conclusive for synergy"
+    assert lines(found)[SAYS].startswith("events none 200 of 2000, A 220 of 2000, B 220 of 2000")
+    assert "drug A with drug B, on all 5 scales (P(synergy) > 0.999)." in lines(found)[SHOWS]
+    assert found.choice == ("default", "interaction", "weak")
+
+
+@pytest.mark.slow
+def test_a_study_that_is_inconclusive(tmp_path):
+    cells = {"none": (60, 12), "A": (60, 18), "B": (60, 17), "A+B": (60, 26)}
+    found = concluded(tmp_path, cells, "cohort")
+    assert verdict(found) == "Inconclusive"
+    assert (
+        "inconclusive for drug A with drug B over 5 scales, P(synergy) 0." in lines(found)[CANNOT]
+    )
+
+
+@pytest.mark.slow
+def test_a_study_that_cannot_identify_synergy(tmp_path):
+    # Nobody has neither drug: the reference risk of every scale was not observed.
+    cells = {regimen: cell for regimen, cell in MUCH_MORE.items() if regimen != "none"}
+    found = concluded(tmp_path, cells, "cohort", "any(A, B)")
+    assert verdict(found) == "Not identified (prior-dependent)"
+    assert "Conclusive for synergy" not in lines(found)[SHOWS]
+    assert "A+B vs B" in lines(found)[SHOWS]
+    assert "confounding may explain this" in lines(found)[SHOWS]
+    assert "patients who received no study drug" in lines(found)[SETTLES]
+
+
+@pytest.mark.slow
+def test_a_study_whose_fit_fails(tmp_path):
+    with pytest.warns(FailedChecks, match="R-hat"):
+        found = concluded(tmp_path, MUCH_MORE, draws=100)
+    assert verdict(found) == "Not assessed: diagnostics failed"
+    assert "(R-hat, R-hat of probabilities and 1 more)" in lines(found)[SHOWS]
