@@ -7,6 +7,7 @@ import pytest
 
 from cotreat import load_study, parse_study
 from cotreat.estimands.estimand import risk_of
+from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.inference.sampling import prepare_jax
 from cotreat.models.registry import MODELS
@@ -111,9 +112,10 @@ def table_of(study, model, prior, posterior, **options):
     return summarise(
         study,
         MODELS[model],
+        resolve(study),
         prior=prior,
         posterior=posterior,
-        likelihood=fit_likelihood(study, MODELS[model]),
+        likelihood=fit_likelihood(study, MODELS[model], resolve(study)),
         labels={"model": model, "priors": "weak", "reading": "default"},
         **options,
     )

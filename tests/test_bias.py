@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from cotreat import fit, load_study, parse_study
+from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
 from cotreat.report.appendix import write_appendix
@@ -28,6 +29,7 @@ def summary_at(study, model, risk):
         return summarise(
             study,
             MODELS[model],
+            resolve(study),
             prior=random_risks(study.regimens),
             posterior=waist,
             likelihood=None,

@@ -19,7 +19,7 @@ from cotreat.calibration.sbc import MOST_DROPPED, calibrate
 from cotreat.calibration.uniformity import Uniformity, holm, p_value_by_arviz
 from cotreat.cli import main
 from cotreat.core.errors import ModelError
-from cotreat.evidence import reported
+from cotreat.evidence import reported, reported_likelihood
 from cotreat.inference import batch
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.models.build import build
@@ -93,7 +93,7 @@ def test_printed_numbers_are_drawn_from_their_joint_law():
     many = drawn.isel(draw=np.zeros(40_000, dtype=int))
     seen = evidence(job.study, many, np.random.default_rng(6))
     points = np.stack([one["printed points"] for one in seen])
-    kept = reported.printed(study).kept
+    kept = reported.reported_estimates(study).kept
     mean = drawn["claim_mean"].values[0, 0][kept]
     covariance = drawn["claim_covariance"].values[0, 0][np.ix_(kept, kept)]
     sd = np.sqrt(np.diag(covariance))
@@ -179,12 +179,12 @@ def test_a_killed_worker_changes_no_number():
 @pytest.mark.long
 def test_a_wrong_likelihood_fails(monkeypatch):
     """Printed odds ratios that share a comparator are taken for independent."""
-    right = reported._normal_log_density
+    right = reported_likelihood._normal_log_density
 
     def diagonal(value, mean, covariance, *, count):
         return right(value, mean, covariance * np.eye(count), count=count)
 
-    monkeypatch.setattr(reported, "_normal_log_density", diagonal)
+    monkeypatch.setattr(reported_likelihood, "_normal_log_density", diagonal)
     monkeypatch.setattr(batch, "_held", {})  # what is compiled already is right
     found = calibrate(template("claims"), "interaction", replicates=1000, seed=7)
     assert not found.passes

@@ -6,7 +6,8 @@ import xarray as xr
 
 from cotreat import audit, fit, load_study, parse_study
 from cotreat.core.constants import CHECK_COLUMNS
-from cotreat.diagnostics.checks import FAIL, WARN, cautions, check, failures
+from cotreat.diagnostics.checks import FAIL, WARN, cautions, checks, failures
+from cotreat.inference.sampling import fit_of
 from cotreat.models.registry import MODELS
 from tests.conftest import THREE, arms
 
@@ -22,7 +23,7 @@ def tree(nuts):
 
 
 def failed(tree, study):
-    table = check(tree, study, MODELS["interaction"])
+    table = checks(fit_of(study, MODELS["interaction"], tree))
     return table[table.verdict == FAIL].set_index("check")
 
 
@@ -39,7 +40,7 @@ def with_stat(tree, name, values):
 
 
 def test_a_sound_fit_passes_every_row(tree, study):
-    table = check(tree, study, MODELS["interaction"])
+    table = checks(fit_of(study, MODELS["interaction"], tree))
     assert tuple(table.columns) == CHECK_COLUMNS
     assert set(table.check) >= {
         *("R-hat", "R-hat of probabilities", "bulk ESS", "tail ESS", "ESS of probabilities"),
@@ -108,7 +109,9 @@ def test_a_quantity_that_is_not_a_number_fails(tree, study):
 
 def test_failures_are_sentences_with_value_threshold_and_advice(tree, study):
     diverging = np.ones((4, 2000), dtype=bool)
-    (line,) = failures(check(with_stat(tree, "diverging", diverging), study, MODELS["interaction"]))
+    (line,) = failures(
+        checks(fit_of(study, MODELS["interaction"], with_stat(tree, "diverging", diverging)))
+    )
     assert line == (
         "divergences: 8000 (all chains), should be = 0; parts of the posterior were not reached: "
         "another model, or tighter priors"
@@ -116,7 +119,7 @@ def test_failures_are_sentences_with_value_threshold_and_advice(tree, study):
 
 
 def test_probabilities_that_are_not_reported_are_not_checked(fits, study):
-    table = check(fits("isis2", "additive"), study, MODELS["additive"])
+    table = checks(fit_of(study, MODELS["additive"], fits("isis2", "additive")))
     assert not table["where"].str.contains(r"ic\[").any()
 
 
@@ -129,7 +132,9 @@ def rare(events, baseline=""):
 @pytest.mark.slow
 def test_a_prior_that_never_expected_the_counts_is_said():
     study = rare([8, 16, 14, 40])
-    table = check(fit(study, "interaction", engine="laplace"), study, MODELS["interaction"])
+    table = checks(
+        fit_of(study, MODELS["interaction"], fit(study, "interaction", engine="laplace"))
+    )
     (line,) = cautions(table)
     assert line.startswith("prior conflict: 7.")
     assert "[baseline] risk = [lower, upper]" in line
@@ -141,7 +146,7 @@ def test_a_prior_that_never_expected_the_counts_is_said():
 def test_a_baseline_of_the_study_file_ends_the_conflict():
     study = rare([8, 16, 14, 40], '[baseline]\nrisk = [0.0002, 0.005]\nsource = "registry"\n')
     tree = fit(study, "interaction", engine="laplace")
-    assert cautions(check(tree, study, MODELS["interaction"])) == []
+    assert cautions(checks(fit_of(study, MODELS["interaction"], tree))) == []
     assert "PRIOR CONFLICT" not in audit(study)
     # 8 of 10,000 is inside the prior, so the reference risk stays where it was counted.
     assert float(tree["posterior"]["risk"].sel(arm="none").median()) == pytest.approx(
@@ -154,17 +159,23 @@ def test_a_count_that_the_model_does_not_reproduce_is_said():
     text = (resources.files("cotreat.studies") / "isis2.toml").read_text()
     text = text[: text.index("[[totals]]")].replace("events = 343", "events = 250")
     study = parse_study(text)
-    line = cautions(check(fit(study, "additive", engine="laplace"), study, MODELS["additive"]))[0]
+    line = cautions(
+        checks(fit_of(study, MODELS["additive"], fit(study, "additive", engine="laplace")))
+    )[0]
     assert line.startswith("predicted counts (χ²): 0")
     assert "with these priors does not reproduce the counts" in line
     assert (
-        cautions(check(fit(study, "interaction", engine="laplace"), study, MODELS["interaction"]))
+        cautions(
+            checks(
+                fit_of(study, MODELS["interaction"], fit(study, "interaction", engine="laplace"))
+            )
+        )
         == []
     )
 
 
 def test_a_warning_is_not_a_failure(tree, study):
-    table = check(tree, study, MODELS["interaction"])
+    table = checks(fit_of(study, MODELS["interaction"], tree))
     assert WARN not in set(table.verdict)
     assert {"prior conflict", "predicted counts (χ²)"} <= set(table.check)
 
@@ -176,7 +187,7 @@ def test_regimens_that_are_all_alike_can_be_sampled(n):
     cells = dict.fromkeys(("A", "B", "C", "A+B", "A+C", "B+C", "A+B+C"), (n, n // 5))
     study = parse_study(THREE + arms(cells))
     for model in ("saturated", "exchangeable"):
-        table = check(fit(study, model), study, MODELS[model])
+        table = checks(fit_of(study, MODELS[model], fit(study, model)))
         found = table.set_index("check").value
         assert found["divergences"] <= 1, model
         assert found["R-hat"] <= 1.01, model

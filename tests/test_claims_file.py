@@ -7,7 +7,8 @@ from scipy.linalg import null_space
 from scipy.stats import beta, kstest, uniform
 
 from cotreat.evidence.arm_sizes import Polytope, sizes_of
-from cotreat.evidence.reported import contradictions, is_used, joint_law, printed
+from cotreat.evidence.joint_distribution import joint_distribution
+from cotreat.evidence.reported import contradictions, is_used, reported_estimates
 from cotreat.study.study import Claim, Meaning, Printed, ReadingError, Study
 from cotreat.study_file.reader import StudyError, load_study, parse_study
 
@@ -751,7 +752,7 @@ def test_claims_of_a_study_with_all_counted_stay_checks() -> None:
     )
     assert (study.has_uncounted, study.present) == (False, ("TAC", "CYC", "TAC+CYC"))
     assert not any(is_used(study, claim) for claim in study.claims)
-    assert printed(study) is None
+    assert reported_estimates(study) is None
     assert contradictions(study) == []
     assert study.warnings == ()
     assert sizes_of(study).fixed.tolist() == [40, 60, 80]
@@ -841,7 +842,7 @@ def test_what_is_used() -> None:
 def test_flagship_is_redundant_and_agrees() -> None:
     study = load_study("sun2024")
     assert study.warnings == ()
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     assert numbers is not None
     four_ids = ("tac-cyc-vs-cyc", "tac-mmf-vs-cyc", "tac-cyc-vs-mmf", "tac-mmf-vs-mmf")
     assert tuple(numbers.names[at] for at in numbers.kept) == ("tac", *four_ids[:3], "events[all]")
@@ -974,11 +975,11 @@ def test_regimens_that_a_total_leaves_nobody_for_are_not_present() -> None:
 
 def test_law_is_finite_where_a_total_leaves_nobody_for_a_regimen() -> None:
     study = parse_study(EXHAUSTED)
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     assert numbers is not None
     at = np.zeros(len(study.present))
     with np.errstate(all="ignore"):
-        law = joint_law(np, numbers, at, None, None, sizes_of(study).typical, 0.0)
+        law = joint_distribution(np, numbers, at, None, None, sizes_of(study).typical, 0.0)
     assert np.isfinite(law.mean).all()
     assert np.isfinite(law.covariance).all()
 

@@ -13,10 +13,21 @@ from scipy.spatial import ConvexHull, HalfspaceIntersection
 from scipy.special import expit, gammaln, logit, ndtr, ndtri, softmax
 
 from cotreat import load_study, parse_study
-from cotreat.estimands.estimand import Determination, Point, enumerate_estimands
-from cotreat.evidence import logistic_operator, reported
-from cotreat.evidence.arm_sizes import sizes_of, state
-from cotreat.evidence.reported import Joint, joint_law, observed, printed
+from cotreat.estimands.estimand import Determination, enumerate_estimands
+from cotreat.evidence import (
+    logistic_operator,
+    reported,
+    reported_data,
+    reported_likelihood,
+)
+from cotreat.evidence.arm_sizes import sizes_of
+from cotreat.evidence.arm_sizes_prior import state
+from cotreat.evidence.joint_distribution import Joint, joint_distribution
+from cotreat.evidence.protocol import Point, parameters_of
+from cotreat.evidence.reported import reported_estimates
+from cotreat.evidence.reported_data import observed
+from cotreat.evidence.reported_predictive import predict
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
 from cotreat.inference.sampling import log_mean_exp
 from cotreat.inference.smc import Sampler
@@ -24,7 +35,6 @@ from cotreat.models.build import build
 from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
-from cotreat.sensitivity.interpretations import predict
 
 HEAD = """
 format = 1
@@ -386,9 +396,9 @@ COUNTED = {0: 25, 1: 40, 2: 60}  # of A, B and C
 @pytest.mark.parametrize("is_counted", [False, True])
 def test_joint_law_adjusted_beside_crude_is_the_plain_one(is_counted):
     counts = [arm(LABELS[at], int(SIZES[at]), r) for at, r in COUNTED.items()]
-    numbers = printed(parse_study(HEAD + "".join(counts) * is_counted + MIXED_TEXT))
+    numbers = reported_estimates(parse_study(HEAD + "".join(counts) * is_counted + MIXED_TEXT))
     sigma, loss = 0.8, 0.12
-    law = joint_law(np, numbers, LEVELS, sigma, loss, SIZES, 0.1)
+    law = joint_distribution(np, numbers, LEVELS, sigma, loss, SIZES, 0.1)
     counted = COUNTED if is_counted else {}
     mean, covariance, widths = plain_law(MIXED_ROWS, SETS, LEVELS, sigma, loss, SIZES, counted)
     scale = np.sqrt(np.diag(covariance))
@@ -405,10 +415,10 @@ def test_joint_law_adjusted_beside_crude_is_the_plain_one(is_counted):
 
 def fixed(study, level=LEVELS, n=SIZES):
     """State the printed numbers alone, at fixed log-odds and sizes; return numbers, law and model."""
-    numbers = printed(study)
-    law = joint_law(np, numbers, level, None, None, n, 0.0)
-    with pm.Model(coords=reported.coordinates(numbers)) as built:
-        reported.observe(numbers, Joint(*map(pt.as_tensor, law)))
+    numbers = reported_estimates(study)
+    law = joint_distribution(np, numbers, level, None, None, n, 0.0)
+    with pm.Model(coords=reported_data.coordinates(numbers)) as built:
+        reported_likelihood.observe(numbers, Joint(*map(pt.as_tensor, law)))
     return numbers, law, built
 
 
@@ -429,7 +439,7 @@ def tails_of(built):
 
 def conditional(study, law, tails):
     """Return mean and covariance of some rows given all others, by SciPy's inverse."""
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     data = observed(numbers)
     covariance = law.covariance + np.diag(data.rounding)
     given = [at for at in numbers.kept if at not in tails]
@@ -449,7 +459,7 @@ def p_study(value, sign, *more):
 
 
 def joint_density(study, law, values):
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     covariance = law.covariance + np.diag(observed(numbers).rounding)
     return stats.multivariate_normal.logpdf(values, law.mean, covariance)
 
@@ -631,9 +641,9 @@ def test_law_given_the_counts_is_that_of_simulated_cohorts():
         + ratio("beside", 'contrast = "A x C | treatments"')
         + p_value("p", PRODUCT, "0.040", "+")
     )
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     assert numbers.names == ("sets", "arms", "beside", "p", "events[all]", "events[A]")
-    law = joint_law(np, numbers, LEVELS, None, None, MANY, 0.0)
+    law = joint_distribution(np, numbers, LEVELS, None, None, MANY, 0.0)
 
     drawn = np.random.default_rng(7).binomial(MANY.astype(int), expit(LEVELS), (COHORTS, 7))
     for at, count in events.items():
@@ -650,7 +660,9 @@ def test_law_given_the_counts_is_that_of_simulated_cohorts():
     rows += [drawn.sum(1), drawn[:, [0, 3, 4, 6]].sum(1)]
 
     sd = np.sqrt(np.diag(law.covariance))
-    free = joint_law(np, printed(parse_study(uncounted_twin(study))), LEVELS, None, None, MANY, 0.0)
+    free = joint_distribution(
+        np, reported_estimates(parse_study(uncounted_twin(study))), LEVELS, None, None, MANY, 0.0
+    )
     # The counts matter: they narrow every row and move most by half an SD or more.
     assert (sd < 0.97 * np.sqrt(np.diag(free.covariance))).all()
     assert np.sum(np.abs(law.mean - free.mean) / sd > 0.5) >= 4
@@ -689,7 +701,9 @@ def test_counted_arms_are_binomial_and_claims_of_them_alone_are_no_evidence():
     study = parse_study(SMALL)
     more = parse_study(SMALL + ratio("counted", 'contrast = "A+B vs B"', 9.0))
     assert [c.id for c in more.claims] == ["sets", "counted"]
-    assert printed(more).names == printed(study).names == ("sets", "events[all]")
+    assert (
+        reported_estimates(more).names == reported_estimates(study).names == ("sets", "events[all]")
+    )
     built, again = stated(study), stated(more)
     both = [m.compile_logp(mode="FAST_COMPILE") for m in (built, again)]
     counts = built.compile_logp(vars=built["events"], mode="FAST_COMPILE")
@@ -860,10 +874,10 @@ def test_without_totals_claims_are_independent_normals():
         + ratio("two", 'contrast = "A vs not A"', 1.9, 0.17)
     )
     shares = SIZES / SIZES.sum()
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     assert not numbers.sizes.are_known
-    with pm.Model(coords=reported.coordinates(numbers)) as built:
-        reported.likelihood(
+    with pm.Model(coords=reported_data.coordinates(numbers)) as built:
+        reported_likelihood.likelihood(
             numbers,
             pt.as_tensor(LEVELS),
             pt.as_tensor(0.8),
@@ -1054,8 +1068,8 @@ def prediction(text, means, level=LEVELS):
     study = parse_study(text + reading("plain", default=True) + reading("other", means))
     study = study.under("other")
     (found,) = predict(study, prior_set("weak", study), posterior_of(study, level), seed=3)
-    numbers = printed(study)
-    law = joint_law(np, numbers, level, None, None, SIZES, 0.0)
+    numbers = reported_estimates(study)
+    law = joint_distribution(np, numbers, level, None, None, SIZES, 0.0)
     data = observed(numbers)
     at = numbers.names.index(found.claim)
     given = [i for i in range(len(numbers.names)) if i != at]
@@ -1175,19 +1189,24 @@ def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availabili
     claim = f'[[reported]]\nid = "p"\nkind = "p_value"\n{PRODUCT}\n{printed}\nsource = "made up"\n'
     text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + claim
     study = parse_study(text)
-    estimands = {e.label: e for e in enumerate_estimands(study, MODELS["interaction"])}
+    estimands = {
+        e.label: e for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))
+    }
     point = Point(np.linspace(-2, 1, len(study.regimens)))
-    assert Determination(study, point).of(estimands["product[A:B]"]) == availability
-    assert Determination(study, point).of(estimands["odds_ratio[A+B vs B]"]) == "observed"
+    assert Determination(study, point, resolve(study)).of(estimands["product[A:B]"]) == availability
+    assert (
+        Determination(study, point, resolve(study)).of(estimands["odds_ratio[A+B vs B]"])
+        == "observed"
+    )
 
 
 def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
     other = ratio("other", 'contrast = "A+C vs C"', 1.5, 0.2, "two", adjusted=True)
     study = parse_study(HEAD + ADJUSTED_RATIO + other)
-    numbers = reported.printed(study)
-    assert "loss" not in reported.parameters(numbers)
+    numbers = reported.reported_estimates(study)
+    assert "loss" not in parameters_of(resolve(study))
     arms = np.full(len(study.present), -1.0)
-    law = reported.joint_law(np, numbers, arms, 0.5, None, np.ones(len(arms)), 0.1)
+    law = joint_distribution(np, numbers, arms, 0.5, None, np.ones(len(arms)), 0.1)
     errors = [reported.standard_error(claim) for claim in numbers.odds_ratios]
     np.testing.assert_allclose(law.covariance, np.diag(np.square(errors) + 0.1**2))
     built = build(study, MODELS["interaction"], prior_set("weak", study))
@@ -1197,7 +1216,9 @@ def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
 def test_the_coefficient_of_a_crude_number_is_not_called_conditional():
     text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + SETS_RATIO
     study = parse_study(text)
-    (own,) = [e for e in enumerate_estimands(study, MODELS["interaction"]) if e.claim]
+    (own,) = [
+        e for e in enumerate_estimands(study, MODELS["interaction"], resolve(study)) if e.claim
+    ]
     risk = xr.DataArray(np.zeros((1, 1)), dims=("chain", "draw"), attrs={"risk_kind": "implied"})
     waist = xr.Dataset({"risk": risk, "conditional_risk": risk, "log_ratio": risk})
     assert own.risk_kind(waist) == "crude"

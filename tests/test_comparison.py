@@ -18,7 +18,7 @@ from cotreat.comparison import bayes_factors, leave_out
 from cotreat.comparison import compare as comparison
 from cotreat.comparison.bayes_factors import Evidences, LogEvidence, grade
 from cotreat.comparison.compare import Task, Worked, why_unanswered, write
-from cotreat.comparison.leave_out import Unit, Units, units_of
+from cotreat.comparison.leave_out import folds_of
 from cotreat.comparison.loo import (
     BY_WEIGHTS,
     MOST_ERROR,
@@ -28,7 +28,9 @@ from cotreat.comparison.loo import (
     leave_one_out,
     refitted,
 )
-from cotreat.evidence import reported
+from cotreat.evidence import reported, reported_data
+from cotreat.evidence.folds import Fold, FoldPrediction, Folds
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import sampling
 from cotreat.inference.gaussian_mixture import Normals, terms
 from cotreat.inference.marginal_likelihood import Marginals, _given_zero
@@ -110,8 +112,12 @@ def left(ready):
         tree, marginals = ready(name, model)
         study = load_study(name)
         posterior = tree["posterior"].to_dataset()
-        one = leave_one_out(study, units_of(study), posterior, marginals.variables)
-        whole = refitted(study, marginals, one, every=False, most=9, may_sample=False, seed=1)
+        one = leave_one_out(
+            resolve(study), folds_of(resolve(study)), posterior, marginals.variables
+        )
+        whole = refitted(
+            resolve(study), marginals, one, every=False, most=9, may_sample=False, seed=1
+        )
         return one, whole
 
     return cache(found)
@@ -176,11 +182,11 @@ def linear():
 
 def normal_law(study, *, has_gamma=True):
     """Mean 0 and covariance of the log odds ratios under the priors, and what is printed."""
-    numbers = reported.printed(study)
+    numbers = reported.reported_estimates(study)
     design = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1]], dtype=float)
     spread = design @ np.diag([1.0, 1.0, 0.25 * has_gamma]) @ design.T
     errors = [reported.standard_error(c) ** 2 for c in numbers.odds_ratios]
-    seen = reported.observed(numbers)
+    seen = reported_data.observed(numbers)
     return spread + np.diag(errors + seen.rounding), seen.values
 
 
@@ -188,10 +194,10 @@ def normal_law(study, *, has_gamma=True):
 def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
     covariance, values = normal_law(linear)
     tree, marginals = made_ready(linear, "interaction")
-    units = units_of(linear)
+    units = folds_of(resolve(linear))
     assert (units.kind, units.names) == ("claim", ["A", "B", "A+B"])
-    one = leave_one_out(linear, units, tree["posterior"].to_dataset(), marginals.variables)
-    whole = refitted(linear, marginals, one, every=True, most=9, may_sample=False, seed=1)
+    one = leave_one_out(resolve(linear), units, tree["posterior"].to_dataset(), marginals.variables)
+    whole = refitted(resolve(linear), marginals, one, every=True, most=9, may_sample=False, seed=1)
     for at in range(3):
         rest = [i for i in range(3) if i != at]
         slope = np.linalg.solve(covariance[np.ix_(rest, rest)], covariance[rest, at])
@@ -218,11 +224,11 @@ def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
 def test_nuts_stands_in_for_refits_that_cannot_be_trusted(linear, monkeypatch):
     covariance, values = normal_law(linear)
     tree, marginals = made_ready(linear, "interaction")
-    units = units_of(linear)
-    one = leave_one_out(linear, units, tree["posterior"].to_dataset(), marginals.variables)
+    units = folds_of(resolve(linear))
+    one = leave_one_out(resolve(linear), units, tree["posterior"].to_dataset(), marginals.variables)
     whole = marginals.whole
     monkeypatch.setattr(marginals, "found", lambda *_, **__: replace(whole, pareto_k=np.inf))
-    arguments = (linear, marginals, units, units.parts[0], one.densities)
+    arguments = (resolve(linear), marginals, units, units.parts[0], one.densities)
     bad = leave_out.refit(*arguments)
     assert (np.isnan(bad.elpd), bad.how) == (True, leave_out.NOT_TRUSTED)
     by_nuts = leave_out.refit(*arguments, may_sample=True)
@@ -257,8 +263,8 @@ def test_no_interaction_of_three_pairs_is_as_probable_as_in_closed_form(three):
     single = np.array([[t in r.split("+") for t in "ABC"] for r in REGIMENS], dtype=float)
     pairs = [(0, 1), (0, 2), (1, 2)]
     products = np.stack([single[:, i] * single[:, j] for i, j in pairs], axis=1)
-    numbers = reported.printed(three)
-    seen = reported.observed(numbers)
+    numbers = reported.reported_estimates(three)
+    seen = reported_data.observed(numbers)
     errors = np.diag([reported.standard_error(c) ** 2 for c in numbers.odds_ratios]) + np.diag(
         seen.rounding
     )
@@ -288,7 +294,7 @@ def test_no_interaction_of_three_pairs_is_as_probable_as_in_closed_form(three):
 
 def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
     study = load_study("sun2024")
-    numbers = reported.printed(study)
+    numbers = reported.reported_estimates(study)
     rng = np.random.default_rng(1)
     count, ratios = len(numbers.names), len(numbers.odds_ratios)
     root = rng.normal(size=(2, 3, count, count))
@@ -306,10 +312,10 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
             **{name: ((*dims, "odds_ratio"), value) for name, value in widths.items()},
         }
     )
-    units = units_of(study)
-    logs = leave_out.log_densities(study, posterior, units)
+    units = folds_of(resolve(study))
+    logs = leave_out.log_densities(resolve(study), posterior, units)
     assert logs.dims == ("chain", "draw", "unit")
-    values, kept = reported.observed(numbers).values, numbers.kept
+    values, kept = reported_data.observed(numbers).values, numbers.kept
     own = stats.multivariate_normal(mean[1, 2][kept], covariance[1, 2][np.ix_(kept, kept)])
     for name in units.names:
         at, expected = numbers.names.index(name), 0.0
@@ -351,7 +357,7 @@ LOOSEST = {
 def test_a_number_that_others_tell_is_left_out_with_one_of_them_in_any_order_of_the_file():
     study = load_study("sun2024")
     for order in ORDERS.values():
-        parts = units_of(with_claims(study, order)).parts
+        parts = folds_of(resolve(with_claims(study, order))).parts
         assert {unit.name: unit.beside for unit in parts} == LOOSEST
 
 
@@ -374,9 +380,9 @@ def test_what_leaving_out_changes_is_the_density_of_what_is_left_out():
     found = {}
     for name in ("print", "turned"):
         own = with_claims(study, ORDERS[name])
-        units = units_of(own)
+        units = folds_of(resolve(own))
         left, law = at_points(own, "interaction", units)
-        expected = leave_out.log_densities(own, law, units).values[0].T
+        expected = leave_out.log_densities(resolve(own), law, units).values[0].T
         np.testing.assert_allclose(left, expected, atol=2e-4)
         found[name] = dict(zip(units.names, left, strict=True))
     for unit, densities in found["print"].items():
@@ -386,15 +392,15 @@ def test_what_leaving_out_changes_is_the_density_of_what_is_left_out():
 @pytest.mark.parametrize(("sign", "is_below"), [("+", True), ("-", True), ("", True), ("", False)])
 def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
     study = load_study("sun2024").under("four-set-products")
-    p_values = [c.id for c in reported.printed(study).p_values]
+    p_values = [c.id for c in reported.reported_estimates(study).p_values]
     changed = {p_values[0]: {"sign": sign, "is_below": is_below}, p_values[1]: {"meaning": None}}
     own = with_claims(study, lambda of: (replace(c, **changed.get(c.id, {})) for c in of))
-    assert len(reported.printed(own).p_values) == 1
-    units = units_of(own)
+    assert len(reported.reported_estimates(own).p_values) == 1
+    units = folds_of(resolve(own))
     left, law = at_points(own, "interaction", units)
     place = units.names.index(p_values[0])
-    numbers = reported.printed(own)
-    at, seen = numbers.names.index(p_values[0]), reported.observed(numbers)
+    numbers = reported.reported_estimates(own)
+    at, seen = numbers.names.index(p_values[0]), reported_data.observed(numbers)
     rest = [i for i in numbers.kept if i != at]
     laws = zip(law["claim_mean"].values[0], law["claim_covariance"].values[0], strict=True)
     for (mean, covariance), density in zip(laws, left[place], strict=True):
@@ -409,12 +415,12 @@ def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
         assert density == pytest.approx(np.log(sides.get(sign, sum(sides.values()))), abs=2e-3)
 
 
-# --- Units -----------------------------------------------------------------------------------------
+# --- Folds -----------------------------------------------------------------------------------------
 
 
 def test_a_patient_left_out_is_one_of_those_alike():
     study = load_study("sun2024-synthetic")
-    units = units_of(study)
+    units = folds_of(resolve(study))
     assert (units.kind, units.count) == ("patient", int(study.n.sum()))
     cells = study.cells
     at = int(np.argmax(cells.n))
@@ -451,16 +457,18 @@ def sixty():
 
 @pytest.mark.slow
 def test_patients_left_out_by_weights_and_by_refits_agree_and_are_stacked(sixty):
-    found, units = {}, units_of(sixty)
+    found, units = {}, folds_of(resolve(sixty))
     for model in ("interaction", "additive"):
         tree, marginals = made_ready(sixty, model)
         posterior = tree["posterior"].to_dataset()
-        one = leave_one_out(sixty, units, posterior, marginals.variables)
+        one = leave_one_out(resolve(sixty), units, posterior, marginals.variables)
         found[model] = one
         assert one.is_answered
         assert (one.pareto_k < one.good_k).all()
         for at in (0, len(units.parts) - 1):
-            by_refit = leave_out.refit(sixty, marginals, units, units.parts[at], one.densities)
+            by_refit = leave_out.refit(
+                resolve(sixty), marginals, units, units.parts[at], one.densities
+            )
             error = np.hypot(np.hypot(by_refit.error, marginals.whole.log_error), one.error[at])
             assert error < 0.05
             assert one.elpd[at] == pytest.approx(by_refit.elpd, abs=4 * error)
@@ -478,7 +486,7 @@ def test_patients_left_out_by_weights_and_by_refits_agree_and_are_stacked(sixty)
 
 def test_a_count_left_out_is_none_of_none():
     study = load_study("isis2")
-    units = units_of(study)
+    units = folds_of(resolve(study))
     assert (units.kind, units.names) == ("cell", list(study.counted))
     given = units.parts[1].left_out({"counted n": study.n, "counted events": study.events})
     assert given["counted n"].tolist() == [4300, 0, 4295, 4292]
@@ -488,7 +496,10 @@ def test_a_count_left_out_is_none_of_none():
 def test_tails_have_no_normal_density():
     study = load_study("sun2024").under("four-set-products")
     unsigned = with_claims(study, lambda of: (replace(c, sign="") for c in of))
-    assert leave_out.log_densities(unsigned, xr.Dataset(), units_of(unsigned)) is None
+    assert (
+        leave_out.log_densities(resolve(unsigned), xr.Dataset(), folds_of(resolve(unsigned)))
+        is None
+    )
 
 
 # --- Comparing -------------------------------------------------------------------------------------
@@ -496,11 +507,11 @@ def test_tails_have_no_normal_density():
 
 def stub(elpd, times=1, kind="patient", how=BY_WEIGHTS, error=0.0, shared=0.0):
     elpd = np.array(elpd)
-    parts = tuple(Unit(f"unit {at}", (), times=times) for at in range(len(elpd)))
+    parts = tuple(Fold(f"unit {at}", (), times=times) for at in range(len(elpd)))
     none, errors = np.zeros(len(elpd)), np.full(len(elpd), error)
     hows = (how,) * len(elpd)
     return LeftOut(
-        Units(kind, parts), elpd, none, elpd, hows, 0.7, errors, none, none, shared_error=shared
+        Folds(kind, parts), elpd, none, elpd, hows, 0.7, errors, none, none, shared_error=shared
     )
 
 
@@ -534,7 +545,7 @@ def test_few_units_find_no_better_model_whatever_their_standard_error():
     assert "not exchangeable" in words
     assert "repeats the Bayes factor" in words
     assert "drawn" not in words
-    left = {name: replace(one, units=Units("cell", one.units.parts)) for name, one in left.items()}
+    left = {name: replace(one, units=Folds("cell", one.units.parts)) for name, one in left.items()}
     part, _ = findings(left, "oral-cancer")
     assert "not the risk of patients" in " ".join(part.sections[0].words)
 
@@ -572,12 +583,12 @@ def test_few_units_are_refitted_where_the_error_of_good_weights_is_large():
 
     settings = {"every": False, "most": 9, "may_sample": False, "seed": 1}
     few = replace(stub([-1.0, -2.5, -3.0]), error=np.array([0.01, 0.05, 0.01]))
-    found = refitted(load_study("isis2"), Marginal(), few, **settings)
+    found = refitted(resolve(load_study("isis2")), Marginal(), few, **settings)
     assert found.how == (BY_WEIGHTS, leave_out.BY_LAPLACE, BY_WEIGHTS)
     assert found.elpd.tolist() == [-1, -2, -3]
     assert found.error.tolist() == [0.01, 0.02, 0.01]
     many = replace(stub([-1.0] * 12), error=np.full(12, 0.05))
-    found = refitted(load_study("isis2"), Marginal(), many, **settings)
+    found = refitted(resolve(load_study("isis2")), Marginal(), many, **settings)
     assert set(found.how) == {BY_WEIGHTS}
 
 
@@ -591,7 +602,7 @@ def test_refits_beyond_the_most_are_told_from_those_that_failed():
 
     one = replace(stub([-1.0, -2.0, -3.0]), pareto_k=np.array([0.8, 0.1, 0.9]))
     settings = {"every": False, "most": 1, "may_sample": False, "seed": 1}
-    found = refitted(load_study("isis2"), Marginal(), one, **settings)
+    found = refitted(resolve(load_study("isis2")), Marginal(), one, **settings)
     assert found.how == (leave_out.TOO_MANY, BY_WEIGHTS, leave_out.NOT_TRUSTED)
     assert found.refit_k[2] == 0.9
     assert found.refit_effective[2] == 20
@@ -600,7 +611,7 @@ def test_refits_beyond_the_most_are_told_from_those_that_failed():
 
 def test_what_follows_from_others_is_worded_by_its_kind():
     study = load_study("sun2024")
-    (one,) = leave_out.follows(study)
+    (one,) = leave_out.follows(resolve(study))
     words = in_words(one, study)
     assert "which make it 3.55" in words
     assert "another is not used either" in words
@@ -845,12 +856,12 @@ def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
 
 def test_numbers_that_are_no_points_are_drawn_as_what_they_are():
     study = load_study("sun2024").under("four-set-products")
-    p_value = reported.printed(study).p_values[0]
+    p_value = reported.reported_estimates(study).p_values[0]
     own = with_claims(study, lambda of: (replace(c, is_below=c.id == p_value.id) for c in of))
     none = float("nan")
     shown = (
-        leave_out.Left("tac", "odds ratio", "2.82", 2.82, 1, 2, 3, 4, 5, 0.5),
-        leave_out.Left(p_value.id, "p-value", "p < 0.043", 0.043, 0.01, none, 0.2, none, 0.9, 0.1),
+        FoldPrediction("tac", "odds ratio", "2.82", 2.82, 1, 2, 3, 4, 5, 0.5),
+        FoldPrediction(p_value.id, "p-value", "p < 0.043", 0.043, 0.01, none, 0.2, none, 0.9, 0.1),
     )
     ratios, p_values = panels_of(own, shown)
     assert (ratios.rows[0].wide, ratios.rows[0].towards) == ((1, 5), 0)

@@ -26,6 +26,7 @@ from cotreat.bias.unmeasured_confounding import (
 )
 from cotreat.core.errors import ModelError
 from cotreat.estimands.estimand import enumerate_estimands, is_beyond_null
+from cotreat.evidence.resolve import resolve
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import BAD
 from cotreat.inference.vectorise import deterministics, log_densities
@@ -300,7 +301,7 @@ def test_conclusions_of_case_control_studies_are_of_odds():
 
 def test_the_picture_says_how_many_conclusions_it_leaves_out():
     study = counted(HUGE, 100)
-    estimand = enumerate_estimands(study, MODELS["interaction"])[-1]
+    estimand = enumerate_estimands(study, MODELS["interaction"], resolve(study))[-1]
     steps = np.log([0.5, 1.0, 2.0])
     flat = np.full((3, 3), 0.7)
     one = Surface(estimand, "observed", steps, steps, *[flat] * len(PARTS), plausible={})
@@ -313,7 +314,7 @@ def test_the_picture_says_how_many_conclusions_it_leaves_out():
 
 def test_a_conclusion_is_overturned_where_its_standing_changes():
     study = counted(HUGE, 100)
-    estimand = enumerate_estimands(study, MODELS["interaction"])[-1]
+    estimand = enumerate_estimands(study, MODELS["interaction"], resolve(study))[-1]
     steps = np.log([0.5, 1.0, 2.0])
     chances = np.array([[0.99, 0.98, 0.99], [0.99, 0.99, 0.6], [0.99, 0.99, 0.01]])
     one = Surface(estimand, "observed", steps, steps, *[chances] * len(PARTS), plausible={})

@@ -14,13 +14,15 @@ from scipy.special import expit
 
 from cotreat import StudyError, audit, load_study, parse_study
 from cotreat.core.errors import ModelError
-from cotreat.diagnostics.checks import check, failures
+from cotreat.diagnostics.checks import checks, failures
 from cotreat.estimands.estimand import enumerate_estimands, spoken_background, waist_of
-from cotreat.evidence import reported
+from cotreat.evidence import joint_distribution, reported
 from cotreat.evidence.logistic_operator import averages
+from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import intervals
 from cotreat.frequentist.logistic import fit_likelihood
+from cotreat.inference.sampling import fit_of
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS, find_model
 from cotreat.models.select import priors_for
@@ -643,7 +645,7 @@ def by_dose(counted):
 @pytest.mark.slow
 def test_an_effect_never_turns_back_on_any_background(counted, by_dose):
     posterior = by_dose["posterior"].to_dataset()
-    assert failures(check(by_dose, counted.divided("dose"), MODELS["dose"])) == []
+    assert failures(checks(fit_of(counted.divided("dose"), MODELS["dose"], by_dose))) == []
     risk = posterior["risk"]
     for background in ("", "+B"):
         steps = [risk.sel(arm="none" if not background else "B")]
@@ -676,13 +678,14 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
     model = find_model("subgroups", study)
     told = study.divided("age")
     tree = fit(study, "subgroups", engine="laplace", draws=1000)
-    assert failures(check(tree, told, model)) == []
+    assert failures(checks(fit_of(told, model, tree))) == []
     table = summarise(
         told,
         model,
+        resolve(told),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
-        likelihood=fit_adjusted(told, model),
+        likelihood=fit_adjusted(told, model, resolve(told)),
         labels={"model": model.name, "priors": "weak", "reading": told.reading},
     )
     odds_ratios = table[table.estimand.str.startswith("odds_ratio[")]
@@ -718,7 +721,9 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
 
 def test_the_synergy_surface_has_a_point_for_each_pair_of_levels(counted):
     told = counted.divided("dose")
-    listed = [e for e in enumerate_estimands(told, MODELS["dose"]) if e.measure is not None]
+    listed = [
+        e for e in enumerate_estimands(told, MODELS["dose"], resolve(told)) if e.measure is not None
+    ]
     assert {e.pair for e in listed} == {"A.low:B", "A.mid:B", "A.high:B"}
     (ic,) = [e for e in listed if e.label == "ic[A.mid:B]"]
     assert ic.arms == ("none", "A.mid", "B", "A.mid+B")
@@ -732,8 +737,15 @@ def test_an_effect_in_subgroups_is_read_where_it_is_counted(study, frame):
 
 
 def test_maximum_likelihood_takes_levels_as_categories(counted):
-    fitted = fit_likelihood(counted.divided("dose"), MODELS["dose"])
-    wanted = {e.label: e for e in enumerate_estimands(counted.divided("dose"), MODELS["dose"])}
+    fitted = fit_likelihood(
+        counted.divided("dose"), MODELS["dose"], resolve(counted.divided("dose"))
+    )
+    wanted = {
+        e.label: e
+        for e in enumerate_estimands(
+            counted.divided("dose"), MODELS["dose"], resolve(counted.divided("dose"))
+        )
+    }
     # Saturated in four by two cells: raw proportions.
     assert fitted.estimate(wanted["odds_ratio[A.mid+B vs B]"]) == pytest.approx(
         (14 / 21) / (16 / 64)
@@ -747,7 +759,7 @@ def test_maximum_likelihood_takes_levels_as_categories(counted):
 
 def test_maximum_likelihood_in_subgroups_is_that_of_statsmodels(study, frame):
     model = find_model("subgroups", study)
-    fitted = fit_adjusted(study.divided("age"), model)
+    fitted = fit_adjusted(study.divided("age"), model, resolve(study.divided("age")))
     old = (frame.group == "old").astype(float)
     design = pd.DataFrame(
         {
@@ -762,7 +774,10 @@ def test_maximum_likelihood_in_subgroups_is_that_of_statsmodels(study, frame):
         }
     )
     theirs = sm.GLM(frame.response, design, family=sm.families.Binomial()).fit(cov_type="HC0")
-    wanted = {e.label: e for e in enumerate_estimands(study.divided("age"), model)}
+    wanted = {
+        e.label: e
+        for e in enumerate_estimands(study.divided("age"), model, resolve(study.divided("age")))
+    }
     modification = wanted["effect_ratio[A: age=old vs age=young]"]
     (interval,) = intervals(fitted, modification)
     assert fitted.estimate(modification) == pytest.approx(np.exp(theirs.params["a_old"]), rel=1e-6)
@@ -787,9 +802,10 @@ def test_numbers_needed_to_treat_go_through_infinity(direction):
     table = summarise(
         study,
         MODELS["additive"],
+        resolve(study),
         prior=waists[0],
         posterior=waists[1],
-        likelihood=fit_likelihood(study, MODELS["additive"]),
+        likelihood=fit_likelihood(study, MODELS["additive"], resolve(study)),
         labels={"model": "additive", "priors": "weak", "reading": study.reading},
     )
     sign = 1 if direction == "benefit" else -1
@@ -822,7 +838,7 @@ def sun():
 
 def test_a_claim_about_a_level_is_evidence_only_where_levels_are_told(sun):
     used = {
-        division: {c.id for c in reported.printed(sun.divided(division)).claims}
+        division: {c.id for c in reported.reported_estimates(sun.divided(division)).claims}
         for division in ("", "dose", "duration")
     }
     assert used["dose"] == used[""] | {"dose"}
@@ -832,7 +848,7 @@ def test_a_claim_about_a_level_is_evidence_only_where_levels_are_told(sun):
 
 def test_regimens_without_levels_mean_all_levels(sun):
     told = sun.divided("dose")
-    numbers = reported.printed(told)
+    numbers = reported.reported_estimates(told)
     at = [c.id for c in numbers.claims].index("tac-cyc-vs-cyc")
     one = numbers.regressions.coefficients[at]
     arms = {told.present[i] for group in one.groups for i in np.flatnonzero(group)}
@@ -840,10 +856,10 @@ def test_regimens_without_levels_mean_all_levels(sun):
 
 
 def test_the_level_that_nobody_printed_is_inferred(sun):
-    numbers = reported.printed(sun.divided("dose"))
+    numbers = reported.reported_estimates(sun.divided("dose"))
     assert numbers.inferred_ids == ("inferred odds_ratio[TAC.low vs not TAC]",)
-    assert reported.printed(sun).inferred == ()
-    assert reported.printed(sun.divided("duration")).inferred_ids == (
+    assert reported.reported_estimates(sun).inferred == ()
+    assert reported.reported_estimates(sun.divided("duration")).inferred_ids == (
         "inferred odds_ratio[TAC.short vs not TAC]",
     )
 
@@ -867,31 +883,31 @@ HIGH = 'kind = "odds_ratio", contrast = "A.high vs not A", value = 3.0, ci = [1.
 
 
 def test_what_is_printed_in_other_words_or_as_a_p_value_is_not_inferred():
-    assert reported.printed(printed_levels({"high": HIGH})).inferred_ids == (
+    assert reported.reported_estimates(printed_levels({"high": HIGH})).inferred_ids == (
         "inferred odds_ratio[A.low vs not A]",
     )
     turned = HIGH.replace('"A.high vs not A"', '"A and A.high vs B and not A"')
-    numbers = reported.printed(printed_levels({"high": turned}))
+    numbers = reported.reported_estimates(printed_levels({"high": turned}))
     assert numbers.inferred_ids == ("inferred odds_ratio[A.low vs not A]",)
     assert numbers.of_parts["A", "A.high"].words == ("A and A.high", "B and not A")
     low = 'kind = "p_value", contrast = "A.low vs not A", value = 0.03, sign = "+"'
-    numbers = reported.printed(printed_levels({"high": HIGH, "low": low}))
+    numbers = reported.reported_estimates(printed_levels({"high": HIGH, "low": low}))
     assert numbers.inferred == ()
 
 
 def test_levels_are_a_mixture_only_where_the_whole_is_printed(sun):
-    assert reported.printed(sun.divided("dose")).is_mixed("TAC")
-    assert not reported.printed(printed_levels({"high": HIGH})).is_mixed("A")
+    assert reported.reported_estimates(sun.divided("dose")).is_mixed("TAC")
+    assert not reported.reported_estimates(printed_levels({"high": HIGH})).is_mixed("A")
 
 
 def test_the_overall_odds_ratio_is_a_mixture_of_the_levels(sun):
     # With the score's SD 0, collapsing levels is exact: pooled risks of all patients on tacrolimus.
     told = sun.divided("dose")
-    numbers = reported.printed(told)
+    numbers = reported.reported_estimates(told)
     rng = np.random.default_rng(3)
     count = len(told.present)
     eta, n = rng.normal(-1, 0.8, count), rng.uniform(5, 200, count)
-    law = reported.joint_law(np, numbers, eta, 1e-9, 0.0, n, 0.0)
+    law = joint_distribution.joint_distribution(np, numbers, eta, 1e-9, 0.0, n, 0.0)
     risk = averages(np, eta, None).risk
     on = told.members("TAC", told.present)
 
@@ -927,10 +943,11 @@ def test_the_kept_flagship_infers_its_lower_dose():
 def test_the_flagship_teaches_its_lower_dose(sun):
     tree = fit(sun, "dose", draws=1500)
     told = sun.divided("dose")
-    assert failures(check(tree, told, MODELS["dose"])) == []
+    assert failures(checks(fit_of(told, MODELS["dose"], tree))) == []
     table = summarise(
         told,
         MODELS["dose"],
+        resolve(told),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
@@ -964,7 +981,7 @@ reported = [
     study = parse_study(text)
     assert [total.patients for total in study.totals] == ["all", "A"]
     told = study.divided("age")
-    numbers = reported.printed(told)
+    numbers = reported.reported_estimates(told)
     assert [c.id for c in numbers.claims] == ["all", "old"]
     assert numbers.inferred_ids == (
         "inferred odds_ratio[A and age.young vs not A and age.young]",

@@ -13,7 +13,6 @@ from cotreat.core.constants import FIXED, IMPLIED
 from cotreat.estimands.estimand import (
     Availability,
     Determination,
-    Point,
     enumerate_estimands,
     four_cells,
     gradient,
@@ -22,6 +21,8 @@ from cotreat.estimands.estimand import (
     on_measure,
 )
 from cotreat.estimands.measures import MEASURES
+from cotreat.evidence.protocol import Point
+from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS
 from cotreat.study.study import NOT_IDENTIFIED
 from cotreat.study_file.reader import load_study, parse_study
@@ -57,14 +58,14 @@ def additive_draws(study, n_draws=50):
 def find(study, label, model="interaction", **wanted):
     (found,) = (
         e
-        for e in enumerate_estimands(study, MODELS[model])
+        for e in enumerate_estimands(study, MODELS[model], resolve(study))
         if e.label == label and all(getattr(e, key) == v for key, v in wanted.items())
     )
     return found
 
 
 def kinds(study, model):
-    listed = enumerate_estimands(study, MODELS[model])
+    listed = enumerate_estimands(study, MODELS[model], resolve(study))
     return Counter(e.measure.name if e.measure else e.label.partition("[")[0] for e in listed)
 
 
@@ -95,12 +96,14 @@ def test_three_treatments_ask_each_measure_on_each_background(counted, model):
 @pytest.mark.parametrize("model", MODELS)
 def test_no_question_is_asked_twice(study, model):
     study = three_treatments(TREATED) if study == "three" else load_study(study)
-    listed = enumerate_estimands(study, MODELS[model])
+    listed = enumerate_estimands(study, MODELS[model], resolve(study))
     assert len({(e.label, e.background, e.scale) for e in listed}) == len(listed)
 
 
 def test_a_harm_judged_on_the_non_event_keeps_both_scales():
-    listed = enumerate_estimands(load_study("isis2"), MODELS["interaction"])
+    listed = enumerate_estimands(
+        load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2"))
+    )
     measures = {(e.measure.name, e.scale): e.is_judged for e in listed if e.measure}
     assert measures == {
         (name, scale): scale == "non-event" for name in MEASURES for scale in ("event", "non-event")
@@ -108,13 +111,17 @@ def test_a_harm_judged_on_the_non_event_keeps_both_scales():
 
 
 def test_risks_and_odds_ratios_stay_on_the_event_scale():
-    listed = enumerate_estimands(load_study("isis2"), MODELS["interaction"])
+    listed = enumerate_estimands(
+        load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2"))
+    )
     assert {e.scale for e in listed if e.measure is None} == {"event"}
 
 
 @pytest.mark.parametrize("study", ["oral-cancer", "factor-v-leiden"])
 def test_a_study_judged_on_the_event_has_one_scale(study):
-    listed = enumerate_estimands(load_study(study), MODELS["interaction"])
+    listed = enumerate_estimands(
+        load_study(study), MODELS["interaction"], resolve(load_study(study))
+    )
     assert {(e.scale, e.is_judged) for e in listed} == {("event", True)}
 
 
@@ -123,7 +130,9 @@ def test_a_study_judged_on_the_event_has_one_scale(study):
 @pytest.mark.parametrize("model", ["interaction", "saturated"])
 def test_backgrounds_are_the_sets_of_the_other_treatments(pair, measure, model):
     (other,) = set("ABC") - set(pair.split(":"))
-    listed = enumerate_estimands(three_treatments(TREATED), MODELS[model])
+    listed = enumerate_estimands(
+        three_treatments(TREATED), MODELS[model], resolve(three_treatments(TREATED))
+    )
     found = [e.background for e in listed if e.label == f"{measure}[{pair}]"]
     assert found == ["none", other]
 
@@ -230,7 +239,7 @@ ISIS2 = load_study("isis2")
 
 @pytest.mark.parametrize(
     "estimand",
-    enumerate_estimands(ISIS2, MODELS["interaction"]),
+    enumerate_estimands(ISIS2, MODELS["interaction"], resolve(ISIS2)),
     ids=lambda e: f"{e.label}-{e.scale}",
 )
 @settings(max_examples=20, deadline=None)
@@ -289,11 +298,13 @@ def test_observed_means_that_all_its_regimens_were_counted(counted, seed):
     study = three_treatments(sorted(counted))
     # Random, for at round numbers a slope can vanish and even an uncounted regimen not matter.
     risk = np.random.default_rng(seed).uniform(0.05, 0.95, len(ALL))
-    for estimand in enumerate_estimands(study, MODELS["saturated"]):
+    for estimand in enumerate_estimands(study, MODELS["saturated"], resolve(study)):
         if estimand.measure and not estimand.measure.smooth:
             continue  # a maximum ignores the smaller of two risks, and so does its slope
         expected = "observed" if set(estimand.arms) <= counted else "extrapolated"
-        assert Determination(study, Point(logit(risk))).of(estimand) == expected, estimand.label
+        assert Determination(study, Point(logit(risk)), resolve(study)).of(estimand) == expected, (
+            estimand.label
+        )
 
 
 @pytest.mark.parametrize(
@@ -313,7 +324,7 @@ def test_availability_without_an_untreated_arm(label, background, expected):
     study = three_treatments(TREATED)
     estimand = find(study, label, background=background)
     model = MODELS["interaction"]
-    assert Availability(study, model, draws(ALL)).of(estimand) == expected
+    assert Availability(study, model, draws(ALL), resolve(study)).of(estimand) == expected
 
 
 def test_an_index_without_a_value_is_as_available_as_its_sign():
@@ -321,18 +332,25 @@ def test_an_index_without_a_value_is_as_available_as_its_sign():
     protective = draws(study.regimens, np.array([0.0, -1.0, -1.0, -2.0])[None, None, :])
     index = find(study, "s[SK:ASA]", scale="event")
     assert np.isnan(index.values(protective)).all()
-    assert Availability(study, MODELS["interaction"], protective).of(index) == "observed"
+    assert (
+        Availability(study, MODELS["interaction"], protective, resolve(study)).of(index)
+        == "observed"
+    )
 
 
 @pytest.mark.parametrize(
     "estimand",
-    enumerate_estimands(load_study("oral-cancer"), MODELS["interaction"]),
+    enumerate_estimands(
+        load_study("oral-cancer"), MODELS["interaction"], resolve(load_study("oral-cancer"))
+    ),
     ids=lambda e: e.label,
 )
 def test_a_case_control_study_answers_odds_ratios_only(estimand):
     study = load_study("oral-cancer")
     known = estimand.label.partition("[")[0] in {"odds_ratio", "ror", "reri_or", "ap_or", "s_or"}
-    available = Availability(study, MODELS["interaction"], draws(study.regimens)).of(estimand)
+    available = Availability(
+        study, MODELS["interaction"], draws(study.regimens), resolve(study)
+    ).of(estimand)
     assert available == ("observed" if known else NOT_IDENTIFIED)
 
 
@@ -352,12 +370,12 @@ def test_saturated_is_silent_on_empty_cells(label, background, expected):
     study = three_treatments(TREATED[:-1])
     estimand = find(study, label, "saturated", background=background)
     model = MODELS["saturated"]
-    assert Availability(study, model, draws(study.counted)).of(estimand) == expected
+    assert Availability(study, model, draws(study.counted), resolve(study)).of(estimand) == expected
 
 
 @pytest.mark.parametrize(
     "estimand",
-    enumerate_estimands(three_treatments(ALL), MODELS["additive"]),
+    enumerate_estimands(three_treatments(ALL), MODELS["additive"], resolve(three_treatments(ALL))),
     ids=lambda e: f"{e.label}-{e.background}",
 )
 def test_additive_fixes_or_implies_every_measure_of_synergy(estimand):
@@ -366,7 +384,7 @@ def test_additive_fixes_or_implies_every_measure_of_synergy(estimand):
     is_ratio_of_effects = estimand.label.startswith("effect_ratio")
     expected = {"ror": FIXED, "": FIXED if is_ratio_of_effects else "observed"}.get(name, IMPLIED)
     model, risk = MODELS["additive"], additive_draws(study)
-    assert Availability(study, model, risk).of(estimand) == expected
+    assert Availability(study, model, risk, resolve(study)).of(estimand) == expected
     assert is_fixed(estimand, model) == (name == "ror" or is_ratio_of_effects)
 
 
@@ -375,7 +393,9 @@ def test_a_case_control_study_under_additive_says_first_what_its_design_forbids(
     risk = additive_draws(study)
     for label, expected in [("ic", NOT_IDENTIFIED), ("ror", FIXED), ("reri_or", IMPLIED)]:
         estimand = find(study, f"{label}[ALC:SMK]", "additive")
-        assert Availability(study, MODELS["additive"], risk).of(estimand) == expected
+        assert (
+            Availability(study, MODELS["additive"], risk, resolve(study)).of(estimand) == expected
+        )
 
 
 @pytest.mark.parametrize("empty", range(4))
@@ -387,12 +407,16 @@ def test_raw_proportions_with_an_empty_numerator_can_be_asked(empty):
         dims=("chain", "draw", "arm"),
         coords={"arm": list(study.counted)},
     )
-    for estimand in enumerate_estimands(study, MODELS["saturated"]):
-        assert Availability(study, MODELS["saturated"], raw).of(estimand) == "observed"
+    for estimand in enumerate_estimands(study, MODELS["saturated"], resolve(study)):
+        assert (
+            Availability(study, MODELS["saturated"], raw, resolve(study)).of(estimand) == "observed"
+        )
 
 
 def test_the_better_single_is_not_observed_where_the_other_was_not_counted():
     study = three_treatments(["none", "A", "A+B", "C"])
     high_a = draws(study.regimens, np.where(np.array(study.regimens) == "A", 1.0, -1.0)[None, None])
     hsa = find(study, "hsa[A:B]", background="none")
-    assert Availability(study, MODELS["interaction"], high_a).of(hsa) == "extrapolated"
+    assert (
+        Availability(study, MODELS["interaction"], high_a, resolve(study)).of(hsa) == "extrapolated"
+    )

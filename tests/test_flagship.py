@@ -9,10 +9,11 @@ import pytest
 
 from cotreat import audit, load_study
 from cotreat.core.constants import CONTRADICTED
-from cotreat.diagnostics.checks import FAIL, agreement, check, failures
+from cotreat.diagnostics.checks import FAIL, agreement, checks, failures
 from cotreat.estimands.estimand import Availability, enumerate_estimands, is_beyond_null, waist_of
+from cotreat.evidence.resolve import resolve
 from cotreat.inference.marginal_likelihood import Marginals
-from cotreat.inference.sampling import log_evidence, temper
+from cotreat.inference.sampling import fit_of, log_evidence, temper
 from cotreat.models.registry import MODELS, is_asked_for
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
@@ -73,6 +74,7 @@ def table(study, model, tree):
     return summarise(
         study,
         MODELS[model],
+        resolve(study),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
@@ -83,7 +85,7 @@ def table(study, model, tree):
 @pytest.mark.long
 @pytest.mark.parametrize("model", COMBINING)
 def test_default_reading_passes_every_check_under_every_model(study, walked, model):
-    checked = check(walked(model), study, MODELS[model])
+    checked = checks(fit_of(study, MODELS[model], walked(model)))
     assert failures(checked) == []
     assert {"R-hat", "bulk ESS", "tail ESS", "ESS of probabilities", "divergences"} <= set(
         checked.check
@@ -94,10 +96,10 @@ def test_default_reading_passes_every_check_under_every_model(study, walked, mod
 @pytest.mark.parametrize("model", ["exchangeable", "interaction"])
 def test_exactly_the_compared_regimens_are_observed(study, sampled, model):
     waist = waist_of(sampled(model)["posterior"].to_dataset())
-    availability = Availability(study, MODELS[model], waist)
+    availability = Availability(study, MODELS[model], waist, resolve(study))
     found = {
         e.label
-        for e in enumerate_estimands(study, MODELS[model])
+        for e in enumerate_estimands(study, MODELS[model], resolve(study))
         if availability.of(e) == "observed"
     }
     assert found == OBSERVED
@@ -163,7 +165,7 @@ def test_weights_and_sequential_monte_carlo_find_the_same_log_evidence(study, wa
 def test_synergy_is_little_more_than_its_prior(study, sampled):
     tree, model = sampled("exchangeable"), MODELS["exchangeable"]
     after, before = (waist_of(tree[g].to_dataset()) for g in ("posterior", "prior"))
-    for e in enumerate_estimands(study, model):
+    for e in enumerate_estimands(study, model, resolve(study)):
         if e.label in ("ror[TAC:CYC]", "ror[TAC:MMF]"):
             moved = is_beyond_null(e, after).mean() - is_beyond_null(e, before).mean()
             assert abs(float(moved)) < 0.25

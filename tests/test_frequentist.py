@@ -15,6 +15,7 @@ from scipy.special import expit, logit
 from cotreat.core.constants import FIXED, IMPLIED
 from cotreat.estimands.estimand import Availability, enumerate_estimands
 from cotreat.estimands.measures import MEASURES
+from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.intervals import Z, intervals
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
@@ -43,10 +44,10 @@ def study_of(cells, design="cohort"):
 
 def ask(study, model, label, background=None):
     """Fit, and return the fit with one estimand on the event scale."""
-    fit = fit_likelihood(study, MODELS[model])
+    fit = fit_likelihood(study, MODELS[model], resolve(study))
     (found,) = (
         e
-        for e in enumerate_estimands(study, MODELS[model])
+        for e in enumerate_estimands(study, MODELS[model], resolve(study))
         if e.label == label and e.scale == "event" and background in (None, e.background)
     )
     return fit, found
@@ -120,7 +121,9 @@ def test_published_estimate_and_interval(study, label, method, printed, rtol):
     ],
 )
 def test_published_coefficients_of_oral_cancer(at, coefficient, standard_error):
-    fit = fit_likelihood(load_study("oral-cancer"), MODELS["interaction"])
+    fit = fit_likelihood(
+        load_study("oral-cancer"), MODELS["interaction"], resolve(load_study("oral-cancer"))
+    )
     assert_prints_as(fit.coefficients[at], coefficient)
     assert_prints_as(np.sqrt(fit.covariance[at, at]), standard_error, EARLY_STOP)
 
@@ -152,7 +155,9 @@ def ours(study, quantity, method):
             f"odds_ratio[{arms[quantity]} vs none]" if quantity in arms else f"{quantity}[{a}:{b}]"
         )
         return answer(study, "interaction", label, METHODS[method])
-    fit = fit_likelihood(load_study(study), MODELS[method.removeprefix("glm_")])
+    fit = fit_likelihood(
+        load_study(study), MODELS[method.removeprefix("glm_")], resolve(load_study(study))
+    )
     kind, _, name = quantity.partition("_")
     if kind == "risk":
         arm = {"neither": "none", "A": a, "B": b, "both": both}[name]
@@ -221,8 +226,11 @@ def test_delta_interval_of_the_interaction_contrast():
 def test_two_treatments_counted_in_full_are_saturated_by_their_product(study):
     # The same fit in two parametrisations, so whatever has an interval has the same one.
     study = load_study(study)
-    fits = [fit_likelihood(study, MODELS[model]) for model in ("interaction", "saturated")]
-    for estimand in enumerate_estimands(study, MODELS["interaction"]):
+    fits = [
+        fit_likelihood(study, MODELS[model], resolve(study))
+        for model in ("interaction", "saturated")
+    ]
+    for estimand in enumerate_estimands(study, MODELS["interaction"], resolve(study)):
         one, other = ([fit.estimate(estimand)] for fit in fits)
         available = {fit.availability(estimand) for fit in fits}
         assert len(available) == 1
@@ -310,7 +318,9 @@ EXTREMES = [(0, 40), (40, 0)]  # nobody, and everybody
 
 
 def estimands_of(study, model):
-    return [e for e in enumerate_estimands(study, MODELS[model]) if e.scale == "event"]
+    return [
+        e for e in enumerate_estimands(study, MODELS[model], resolve(study)) if e.scale == "event"
+    ]
 
 
 @pytest.mark.parametrize("extreme", EXTREMES, ids=["zero events", "all events"])
@@ -318,7 +328,7 @@ def estimands_of(study, model):
 @pytest.mark.parametrize("model", ["interaction", "saturated"])
 def test_an_extreme_cell_undoes_only_what_reads_it(model, arm, extreme):
     study = study_of({**TABLE, arm: extreme})
-    fit = fit_likelihood(study, MODELS[model])
+    fit = fit_likelihood(study, MODELS[model], resolve(study))
     for estimand in estimands_of(study, model):
         available = fit.availability(estimand)
         if arm in estimand.arms:
@@ -344,7 +354,7 @@ def test_an_extreme_cell_undoes_only_what_reads_it(model, arm, extreme):
 def test_an_extreme_cell_of_the_additive_model_need_not_be_fitted_as_such(extreme):
     # Another arm shares its treatment, so every coefficient stays finite.
     study = study_of({**TABLE, "A": extreme})
-    fit = fit_likelihood(study, MODELS["additive"])
+    fit = fit_likelihood(study, MODELS["additive"], resolve(study))
     assert {fit.availability(e) for e in estimands_of(study, "additive")} <= {
         *("observed", FIXED, IMPLIED),
         "undefined: the single effects add up to no excess",
@@ -363,7 +373,7 @@ def test_a_treatment_without_any_event_is_undefined_under_additive_too():
 @pytest.mark.parametrize("study", DRUGS)
 def test_additive_fixes_the_ratio_of_odds_ratios_and_implies_the_rest(study):
     study = load_study(study)
-    fit = fit_likelihood(study, MODELS["additive"])
+    fit = fit_likelihood(study, MODELS["additive"], resolve(study))
     for estimand in estimands_of(study, "additive"):
         available = fit.availability(estimand)
         if study.is_case_control and estimand.needs_risks:
@@ -381,7 +391,7 @@ def test_additive_fixes_the_ratio_of_odds_ratios_and_implies_the_rest(study):
 def test_saturated_says_which_regimens_have_no_patients():
     cells = {arm: EIGHT[arm] for arm in ("none", "A", "B", "A+B", "A+B+C")}
     study = study_of(cells)
-    fit = fit_likelihood(study, MODELS["saturated"])
+    fit = fit_likelihood(study, MODELS["saturated"], resolve(study))
     for estimand in estimands_of(study, "saturated"):
         empty = [arm for arm in estimand.arms if arm not in cells]
         undefined = f"undefined: no patients in {', '.join(empty)}"
@@ -420,7 +430,10 @@ def test_the_profile_does_not_depend_on_which_treatment_is_the_first():
 
 
 def test_exchangeable_is_fitted_as_interaction():
-    fits = [fit_likelihood(study_of(EIGHT), MODELS[m]) for m in ("exchangeable", "interaction")]
+    fits = [
+        fit_likelihood(study_of(EIGHT), MODELS[m], resolve(study_of(EIGHT)))
+        for m in ("exchangeable", "interaction")
+    ]
     np.testing.assert_array_equal(*(fit.coefficients for fit in fits))
 
 
@@ -453,7 +466,7 @@ def test_profile_of_a_sparse_table_by_r():
 )
 def test_an_extreme_cell_leaves_the_intervals_of_other_arms_alone(table, arm, extreme):
     study = study_of({**table, arm: extreme})
-    fit = fit_likelihood(study, MODELS["interaction"])
+    fit = fit_likelihood(study, MODELS["interaction"], resolve(study))
     for estimand in estimands_of(study, "interaction"):
         if estimand.label.startswith("odds_ratio") and arm not in estimand.arms:
             lower, upper = interval(fit, estimand, "Wald")
@@ -465,7 +478,7 @@ def test_an_extreme_cell_leaves_the_intervals_of_other_arms_alone(table, arm, ex
 def test_what_the_counted_regimens_cannot_estimate_is_undefined(uncounted):
     cells = {arm: pair for arm, pair in EIGHT.items() if arm not in uncounted}
     study = study_of(cells)
-    fit = fit_likelihood(study, MODELS["interaction"])
+    fit = fit_likelihood(study, MODELS["interaction"], resolve(study))
     said = {
         fit.availability(e)
         for e in estimands_of(study, "interaction")
@@ -492,11 +505,11 @@ def test_equal_proportions_do_not_make_the_model_fix_a_measure():
 @pytest.mark.parametrize("name", ["ror", "reri_or", "ap_or"])
 def test_every_interval_is_on_the_scale_of_its_estimand(name):
     study = load_study("isis2")
-    fit = fit_likelihood(study, MODELS["interaction"])
+    fit = fit_likelihood(study, MODELS["interaction"], resolve(study))
     event, other = (
         next(
             e
-            for e in enumerate_estimands(study, MODELS["interaction"])
+            for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))
             if e.label.startswith(name + "[") and e.scale == s
         )
         for s in ("event", "non-event")
@@ -521,6 +534,6 @@ def test_a_regimen_nobody_got_is_extrapolated_under_maximum_likelihood_too(model
     )
     assert (
         fit.availability(risk)
-        == Availability(study, MODELS[model], draws).of(risk)
+        == Availability(study, MODELS[model], draws, resolve(study)).of(risk)
         == "extrapolated"
     )

@@ -10,13 +10,14 @@ from scipy.stats import betabinom, binom
 
 from cotreat import parse_study
 from cotreat.audit.overlap import overlap_of
-from cotreat.diagnostics.checks import FAIL, PASS, WARN, cautions, check
+from cotreat.diagnostics.checks import FAIL, PASS, WARN, cautions, checks
 from cotreat.diagnostics.risk_calibration import calibration_of, recalibrated
 from cotreat.estimands.estimand import waist_of
 from cotreat.evidence import patients
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import influence, sampling
 from cotreat.inference.influence import add_influence
-from cotreat.inference.sampling import fit, thinned
+from cotreat.inference.sampling import fit, fit_of, thinned
 from cotreat.models.registry import MODELS
 from cotreat.report.caveats import caveats
 from cotreat.results.summary import summarise
@@ -272,7 +273,7 @@ def test_log_likelihood_of_some_draws_is_theirs(study, some_draws):  # noqa: F81
 
 @pytest.mark.slow
 def test_rows_about_patients_are_there(study, some_draws):  # noqa: F811
-    table = check(some_draws, study, MODELS["additive"]).set_index("check")
+    table = checks(fit_of(study, MODELS["additive"], some_draws)).set_index("check")
     rows = table.loc[["calibration (χ²)", "influence (Pareto k)", "overlap", "balance"]]
     assert FAIL not in set(rows.verdict)
     assert rows.verdict["calibration (χ²)"] == PASS
@@ -306,13 +307,14 @@ def test_risks_that_are_off_are_said(study, some_draws):  # noqa: F811
         off[name] = off[name] / 3
     off["events_by_risk"] = off["events_by_risk"] // 3
     tree["posterior_predictive"] = xr.DataTree(off)
-    table = check(tree, study, MODELS["additive"])
+    table = checks(fit_of(study, MODELS["additive"], tree))
     (line,) = [line for line in cautions(table) if line.startswith("calibration")]
     assert "in the large" in line
     assert table.set_index("check").verdict["calibration (χ²)"] == WARN
     summary = summarise(
         study,
         MODELS["additive"],
+        resolve(study),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,

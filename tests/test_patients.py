@@ -16,11 +16,13 @@ from scipy.special import expit
 
 from cotreat import StudyError, load_study, parse_study
 from cotreat.cli import main
-from cotreat.diagnostics.checks import check, failures
+from cotreat.diagnostics.checks import checks, failures
 from cotreat.estimands.estimand import enumerate_estimands, waist_of
 from cotreat.evidence import patients
+from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import intervals
+from cotreat.inference.sampling import fit_of
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
@@ -406,7 +408,7 @@ def fitted(study):
 
 @pytest.mark.slow
 def test_patients_pass_every_check(study, fitted):
-    assert failures(check(fitted, study, MODELS["interaction"])) == []
+    assert failures(checks(fit_of(study, MODELS["interaction"], fitted))) == []
 
 
 @pytest.mark.slow
@@ -487,6 +489,7 @@ def test_summary_tells_conditional_from_standardised(study, fitted):
     rows = summarise(
         study,
         MODELS["interaction"],
+        resolve(study),
         prior=waist_of(fitted["prior"].to_dataset()),
         posterior=waist_of(fitted["posterior"].to_dataset()),
         likelihood=None,
@@ -515,7 +518,7 @@ def of_rows(frame):
 def estimand_of(study, label, background=None):
     (found,) = [
         e
-        for e in enumerate_estimands(study, MODELS["interaction"])
+        for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))
         if e.label == label and (background is None or e.background == background)
     ]
     return found
@@ -524,7 +527,7 @@ def estimand_of(study, label, background=None):
 @pytest.fixture(scope="module")
 def three_arms(study):
     # No patient has neither drug, so that the product and the single effects cannot be told apart.
-    return fit_adjusted(study, MODELS["additive"])
+    return fit_adjusted(study, MODELS["additive"], resolve(study))
 
 
 def test_conditional_odds_ratio_and_its_robust_interval_are_those_of_statsmodels(
@@ -563,12 +566,12 @@ def test_standardised_difference_is_that_of_predictions_for_every_patient(frame,
 
 
 def test_what_maximum_likelihood_cannot_estimate_says_why(study, frame):
-    fitted = fit_adjusted(study, MODELS["interaction"])
+    fitted = fit_adjusted(study, MODELS["interaction"], resolve(study))
     assert fitted.availability(estimand_of(study, "ror[A:B]")) == (
         "undefined: not estimable from the counted regimens"
     )
     cured = parse_study(TEXT, patients=frame.assign(response=frame.response.where(frame.b == 0, 1)))
-    separated = fit_adjusted(cured, MODELS["saturated"])
+    separated = fit_adjusted(cured, MODELS["saturated"], resolve(cured))
     words = "undefined: maximum likelihood has no finite estimate (separation)"
     assert separated.availability(estimand_of(cured, "risk[A+B]")) == words
     assert separated.availability(estimand_of(cured, "risk[A]")) == "observed"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from cotreat.estimands.estimand import enumerate_estimands
+from cotreat.evidence.resolve import resolve
 from cotreat.frequentist import intervals as intervals_of
 from cotreat.frequentist.firth import LogLikelihood, climb, maximise_penalised
 from cotreat.frequentist.g_computation import fit_adjusted
@@ -57,7 +58,7 @@ def patients():
 def ask(fit, label, background=None):
     (found,) = (
         e
-        for e in enumerate_estimands(fit.study, fit.model)
+        for e in enumerate_estimands(fit.study, fit.model, resolve(fit.study))
         if e.label == label and e.scale == "event" and background in (None, e.background)
     )
     return found
@@ -74,9 +75,10 @@ def table(study, model, likelihood=None):
     return summarise(
         study,
         MODELS[model],
+        resolve(study),
         prior=risks,
         posterior=risks,
-        likelihood=likelihood or fit_likelihood(study, MODELS[model]),
+        likelihood=likelihood or fit_likelihood(study, MODELS[model], resolve(study)),
         labels={"model": model, "priors": "weak", "reading": "default"},
     )
 
@@ -99,9 +101,11 @@ LABELS = {
 @pytest.mark.parametrize(("model", "quantity"), LABELS)
 def test_log_ratio_is_that_of_brglm2_and_its_profile_that_of_optim(model, quantity, patients):
     if model == "table":
-        fit = fit_likelihood(study_of(SEPARATED), MODELS["interaction"]).penalised
+        fit = fit_likelihood(
+            study_of(SEPARATED), MODELS["interaction"], resolve(study_of(SEPARATED))
+        ).penalised
     else:
-        fit = fit_adjusted(patients, MODELS[model]).penalised
+        fit = fit_adjusted(patients, MODELS[model], resolve(patients)).penalised
     wanted = ask(fit, LABELS[model, quantity])
     estimate, se, lower, upper = ROWS[model, quantity]
     assert np.log(fit.estimate(wanted)) == pytest.approx(estimate, abs=1e-6)
@@ -113,7 +117,7 @@ def test_log_ratio_is_that_of_brglm2_and_its_profile_that_of_optim(model, quanti
 
 
 def test_standardised_risk_is_that_of_brglm2_with_the_models_own_covariance(patients):
-    fit = fit_adjusted(patients, MODELS["saturated"]).penalised
+    fit = fit_adjusted(patients, MODELS["saturated"], resolve(patients)).penalised
     wanted = ask(fit, "risk[A+B]")
     estimate, se, *_ = ROWS["saturated", "risk110"]
     assert fit.estimate(wanted) == pytest.approx(estimate, rel=1e-6)
@@ -191,7 +195,9 @@ def test_slope_is_that_of_the_likelihood(is_penalised):
 
 
 def test_limits_of_a_risk_are_where_the_penalised_deviance_rises_by_z_squared():
-    fit = fit_likelihood(study_of(SEPARATED), MODELS["interaction"]).penalised
+    fit = fit_likelihood(
+        study_of(SEPARATED), MODELS["interaction"], resolve(study_of(SEPARATED))
+    ).penalised
     found = limits(fit, ask(fit, "risk[A]"))
     # One cell on its own in a saturated table: the penalty is half the log information of it.
     n = 40
@@ -235,7 +241,7 @@ def clustered(rows, south=0, share=1 / 3, seed=3):
 def test_a_hospital_of_one_outcome_leaves_odds_ratios_and_takes_risks(south, share):
     made = clustered(900, south, share)
     study = parse_study(PATIENTS + 'cluster = "hospital"', patients=made)
-    fit = fit_adjusted(study, MODELS["additive"])
+    fit = fit_adjusted(study, MODELS["additive"], resolve(study))
     ratio, risk = ask(fit, "odds_ratio[A vs none]"), ask(fit, "risk[A]")
     assert fit.availability(ratio) == "observed"
     assert fit.availability(risk) == f"{NO_MAXIMUM} (separation)"
@@ -257,7 +263,11 @@ def test_a_hospital_of_one_outcome_leaves_odds_ratios_and_takes_risks(south, sha
 def test_separation_is_seen_among_many_patients():
     made = clustered(60_000).assign(hospital="one")
     made.loc[(made.a == 1) & (made.b == 1) & (made.c == 0), "response"] = 0
-    fit = fit_adjusted(parse_study(PATIENTS, patients=made), MODELS["saturated"])
+    fit = fit_adjusted(
+        parse_study(PATIENTS, patients=made),
+        MODELS["saturated"],
+        resolve(parse_study(PATIENTS, patients=made)),
+    )
     for arm in fit.arms:
         expected = f"{NO_MAXIMUM} (separation)" if arm == "A+B" else "observed"
         assert fit.availability(ask(fit, f"risk[{arm}]")) == expected
@@ -273,7 +283,7 @@ def test_rare_events_are_no_separation():
     made["x"] = np.random.default_rng(5).normal(size=len(made))
     made["response"] = np.random.default_rng(6).binomial(1, 3e-4, len(made))
     study = parse_study(PATIENTS, patients=made)
-    fit = fit_adjusted(study, MODELS["additive"])
+    fit = fit_adjusted(study, MODELS["additive"], resolve(study))
     assert fit.availability(ask(fit, "risk[A]")) == "observed"
 
 
@@ -315,7 +325,7 @@ def test_a_regimen_without_patients_stays_undefined():
 
 
 def test_patients_with_covariates_have_penalised_rows_too(patients):
-    likelihood = fit_adjusted(patients, MODELS["saturated"])
+    likelihood = fit_adjusted(patients, MODELS["saturated"], resolve(patients))
     found = table(patients, "saturated", likelihood)
     own = found[found.estimator == PENALISED].set_index("estimand")
     ratios = [label for label in own.index if label.startswith(("risk[", "odds_ratio["))]
@@ -329,7 +339,7 @@ def test_patients_with_covariates_have_penalised_rows_too(patients):
 
 def test_a_profile_of_too_many_cells_is_not_walked(patients, monkeypatch):
     monkeypatch.setattr(intervals_of, "MOST_CELLS", 10)
-    fit = fit_adjusted(patients, MODELS["saturated"]).penalised
+    fit = fit_adjusted(patients, MODELS["saturated"], resolve(patients)).penalised
     found = limits(fit, ask(fit, "odds_ratio[A+B vs none]"))
     estimate, se, *_ = ROWS["saturated", "regimen110"]
     assert found.label == "95% Wald"

@@ -12,6 +12,7 @@ import xarray as xr
 from matplotlib.lines import Line2D
 from scipy.special import expit
 
+from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
 from cotreat.plots import (
@@ -154,9 +155,10 @@ def fake_view(study_id, model_name):
     summary = summarise(
         study,
         model,
+        resolve(study),
         prior=tree["prior"]["risk"],
         posterior=tree["posterior"]["risk"],
-        likelihood=fit_likelihood(study, model),
+        likelihood=fit_likelihood(study, model, resolve(study)),
         labels={"model": model_name, "priors": "weak", "reading": "default"},
     )
     return View(tree, study, model, summary)

@@ -11,7 +11,8 @@ import xarray as xr
 from cotreat import load_study
 from cotreat.core.constants import SUMMARY_COLUMNS
 from cotreat.estimands.estimand import waist_of
-from cotreat.evidence import reported
+from cotreat.evidence import reported, reported_data
+from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS
 from cotreat.plots import (
     FIT,
@@ -53,6 +54,7 @@ def printed_fit():
     summary = summarise(
         study,
         model,
+        resolve(study),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
@@ -186,7 +188,7 @@ def test_claims_are_written_as_printed(printed_fit):
 
 
 def test_a_crude_number_among_adjusted_ones_is_called_so():
-    numbers = reported.printed(_sun_with("adjusted = false", claim="tac"))
+    numbers = reported.reported_estimates(_sun_with("adjusted = false", claim="tac"))
     names = reported_labels.row_names(numbers)
     assert names["tac"] == "TAC vs not TAC, crude"
     assert names["tac-cyc-vs-cyc"] == "TAC+CYC vs CYC"
@@ -196,14 +198,16 @@ def test_a_crude_number_among_adjusted_ones_is_called_so():
 def test_two_numbers_of_one_contrast_are_told_apart_by_their_ids():
     text = _text().split("# --- Interpretations")[0]
     again = text[text.index("[[reported]]") :].split("[[reported]]")[1].replace('"tac"', '"again"')
-    numbers = reported.printed(parse_study(f"{text}\n[[reported]]{again}", "twice.toml"))
+    numbers = reported.reported_estimates(parse_study(f"{text}\n[[reported]]{again}", "twice.toml"))
     names = reported_labels.row_names(numbers)
     assert names["again"] == "TAC vs not TAC (again)"
     assert names["tac"] == "TAC vs not TAC (tac) †"
 
 
 def test_products_are_named_by_their_treatments():
-    names = reported_labels.row_names(reported.printed(SUN.under("mutually-adjusted-products")))
+    names = reported_labels.row_names(
+        reported.reported_estimates(SUN.under("mutually-adjusted-products"))
+    )
     assert names["p-tac-cyc"] == "product TAC × CYC given TAC × MMF"
 
 
@@ -225,7 +229,7 @@ def _sun_with(line, claim):
 def test_diamonds_stand_at_the_printed_numbers(printed_fit):
     figure = draw("reported_predictive", printed_fit)
     ratios, errors, deviates, events = figure.axes
-    data = reported.observed(reported.printed(printed_fit.study))
+    data = reported_data.observed(reported.reported_estimates(printed_fit.study))
     at = [[x for x, _ in markers(axes, "D")] for axes in figure.axes]
     np.testing.assert_allclose(np.log(at[0]), data.values[:5])
     np.testing.assert_allclose(np.log(at[1]), printed_fit.tree["observed_data"]["widths"])
@@ -286,13 +290,13 @@ def test_sizes_that_are_known_are_said_and_not_drawn_as_guesses():
     study = parse_study(_text().replace("[[reported]]", f"{arms}\n[[reported]]", 1), "x.toml")
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
     view = View(xr.DataTree(), study, MODELS["exchangeable"], table)
-    found = arm_sizes.known(view, reported.printed(study))
+    found = arm_sizes.known(view, reported.reported_estimates(study))
     assert {study.present[at]: size for at, size in found.items()} == {
         "CYC": (100, "counted"),
         "MMF": (100, "counted"),
         "CYC+MMF": (349, "fixed by the totals"),
     }
-    assert arm_sizes.notes(reported.printed(study))[0].startswith(
+    assert arm_sizes.notes(reported.reported_estimates(study))[0].startswith(
         "the size of these arms is not reported"
     )
 

@@ -3,8 +3,8 @@ import pytest
 from scipy import integrate, stats
 
 from cotreat import load_study, parse_study
-from cotreat.audit.prior_conflict import distance
 from cotreat.core.errors import ModelError
+from cotreat.evidence.prior_conflict import distance
 from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
 from cotreat.priors.belief_grid import BELIEFS, GRID, INTERACTION_GRID, NAMES, grid_name

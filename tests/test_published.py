@@ -24,7 +24,7 @@ from validation.simulate import SimulationError
 from validation.true_cohorts import WORLDS, Cohort, draw, plain, worlds
 
 from cotreat import load_study
-from cotreat.evidence.reported import contradictions, printed
+from cotreat.evidence.reported import contradictions, reported_estimates
 from cotreat.inference import batch, laplace
 from cotreat.inference.batch import Specification
 from cotreat.priors.sets import prior_set
@@ -80,7 +80,7 @@ def test_the_odds_without_treatment_are_moved_by_an_sd_of_their_prior(world_of):
 
 def test_worlds_are_in_the_image_of_what_is_printed(study, world_of):
     """Every one makes, on average, what is printed: none can be told from another by it."""
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     for world in world_of.values():
         log_odds = np.array([world.log_odds[label] for label in study.present])
         sizes = np.array(list(world.sizes.values()), dtype=float)

@@ -11,7 +11,7 @@ from scipy.special import logit
 
 from cotreat import load_study, parse_study
 from cotreat.core.constants import OBSERVED
-from cotreat.evidence.reported import contradictions, log_estimate, printed
+from cotreat.evidence.reported import contradictions, log_estimate, reported_estimates
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
@@ -95,7 +95,7 @@ def test_printed_numbers_have_two_decimals_and_contradict_nothing(script, cohort
 
 def test_the_study_says_what_the_flagship_says(script, cohort):
     study = parse_study(script.study_text("recovery-000", cohort))
-    own, flagship = printed(study), printed(load_study("sun2024"))
+    own, flagship = reported_estimates(study), reported_estimates(load_study("sun2024"))
     assert own.names == flagship.names
     assert own.kept == flagship.kept
     assert own.sizes.blocks == flagship.sizes.blocks

@@ -9,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 from scipy.special import expit
 
-from cotreat.evidence.reported import log_estimate, printed
+from cotreat.evidence.reported import log_estimate, reported_estimates
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "recovery"
@@ -51,7 +51,7 @@ def test_a_printed_cohort_has_the_higher_dose_and_not_the_lower(script):
         for at, one in enumerate(script.truths(20, 5))
     )
     study = next(one for one in printings if one is not None)
-    numbers = printed(study.divided("dose"))
+    numbers = reported_estimates(study.divided("dose"))
     assert [claim.id for claim in numbers.odds_ratios] == ["tac", "dose"]
     assert numbers.inferred_ids == ("inferred odds_ratio[TAC.low vs not TAC]",)
     assert study.totals[0].n == 793

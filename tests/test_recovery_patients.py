@@ -14,7 +14,8 @@ import xarray as xr
 from scipy import stats
 from scipy.special import expit, logit
 
-from cotreat.diagnostics.checks import check, failures
+from cotreat.diagnostics.checks import checks, failures
+from cotreat.inference.sampling import fit_of
 from cotreat.models.build import build
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
@@ -137,7 +138,7 @@ def test_the_posterior_is_that_of_fit(experiment):
     draws, _ = experiment.sample(study.cells.events, seed=5)
     tree = fit(study, "interaction", draws=1500, seed=6)
     own, other = (experiment.effects(d) for d in (draws, tree["posterior"].to_dataset()))
-    assert not failures(check(tree, study, experiment.model))
+    assert not failures(checks(fit_of(study, experiment.model, tree)))
     pair = [xr.Dataset({"e": e}) for e in (own, other)]
     dims = ("chain", "draw")
     for method, moment in (("mean", xr.DataArray.mean), ("sd", xr.DataArray.std)):

@@ -13,8 +13,9 @@ from validation.scripts import simulate_operator
 
 from cotreat import load_study
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of
+from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.logistic_operator import Regressions, averages, centre
-from cotreat.evidence.reported import joint_law, printed
+from cotreat.evidence.reported import reported_estimates
 from cotreat.study import regimens
 from cotreat.study.study import Meaning
 
@@ -256,10 +257,10 @@ def test_jax_and_numpy_give_the_same_numbers():
 
 
 def test_the_joint_law_is_the_same_in_jax_and_numpy():
-    numbers = printed(load_study("sun2024").under("mutually-adjusted-products"))
-    compiled = jax.jit(lambda *given: joint_law(jnp, numbers, *given, 0.1)._asdict())
+    numbers = reported_estimates(load_study("sun2024").under("mutually-adjusted-products"))
+    compiled = jax.jit(lambda *given: joint_distribution(jnp, numbers, *given, 0.1)._asdict())
     for at, size in cohorts(5):
-        own = joint_law(np, numbers, at, 0.8, 0.1, size, 0.1)
+        own = joint_distribution(np, numbers, at, 0.8, 0.1, size, 0.1)
         assert_alike(compiled(at, 0.8, 0.1, size), own._asdict())
 
 

@@ -16,6 +16,7 @@ import pytest
 from cotreat import load_study, write_report
 from cotreat.core.figures import Picture
 from cotreat.estimands.measures import MEASURES
+from cotreat.evidence.reported_predictive import Prediction
 from cotreat.plots.style import save
 from cotreat.report import ReportError, lines
 from cotreat.report.folder import GRID, read_results
@@ -27,7 +28,6 @@ from cotreat.report.tables import table, typeset
 from cotreat.results import store, supplementary
 from cotreat.results.headline import PROBABILITY
 from cotreat.results.supplementary import Part, PartError, Section, write_part
-from cotreat.sensitivity.interpretations import Prediction
 from cotreat.workflow.reanalyse import reanalyse
 
 HERE = Path(__file__).parent

@@ -11,7 +11,8 @@ from validation.scripts import synthetic_cohort
 from validation.simulate import SIGMA, SimulationError, draw_cohort, simulate, truth_of
 
 from cotreat import load_study
-from cotreat.evidence.reported import joint_law, printed
+from cotreat.evidence.joint_distribution import joint_distribution
+from cotreat.evidence.reported import reported_estimates
 from cotreat.study_file.reader import packaged
 
 MANY = 200_000
@@ -29,11 +30,11 @@ def truth(study):
 
 def test_truth_makes_the_printed_numbers(study, truth):
     told = study.divided("dose")
-    numbers = printed(told)
+    numbers = reported_estimates(told)
     assert [claim.id for claim in numbers.odds_ratios][-1] == "dose"
     log_odds = np.array([truth.log_odds[arm] for arm in told.present])
     n = np.array([float(truth.sizes[arm]) for arm in told.present])
-    law = joint_law(np, numbers, log_odds, SIGMA, 0.0, n, 0.0)
+    law = joint_distribution(np, numbers, log_odds, SIGMA, 0.0, n, 0.0)
     for claim, found in zip(numbers.odds_ratios, np.exp(law.ratios), strict=True):
         assert found == pytest.approx(claim.value.value, rel=0.03), claim.id
     assert law.mean[-1] == pytest.approx(221, abs=2)

@@ -8,7 +8,10 @@ import pytest
 from scipy import integrate, stats
 
 from cotreat import load_study, parse_study
-from cotreat.evidence.reported import printed, share_orders
+from cotreat.evidence.protocol import share_orders_of
+from cotreat.evidence.reported import reported_estimates
+from cotreat.evidence.reported_data import share_orders
+from cotreat.evidence.resolve import resolve
 from cotreat.inference.standard_coordinates import BLOCK, BLOCKS, Density
 from cotreat.models.build import build, given_of, shape_of
 from cotreat.models.registry import find_model
@@ -67,11 +70,11 @@ def test_shares_are_broken_off_in_the_order_asked_for():
 
 
 def test_the_flagships_shares_begin_with_what_is_printed():
-    numbers = printed(load_study("sun2024"))
+    numbers = reported_estimates(load_study("sun2024"))
     arms = [numbers.study.present[i] for i in numbers.sizes.blocks[0][0]]
     orders = share_orders(numbers)
     assert [arms[i] for i in orders["share_1"]] == ["TAC+CYC", "TAC+MMF", "TAC", "TAC+CYC+MMF"]
-    assert share_orders(None) == {}
+    assert share_orders_of(resolve(load_study("isis2"))) == {}
 
 
 def test_evidence_by_quadrature_is_that_on_the_variables_own_scale():

@@ -6,6 +6,7 @@ from cotreat import load_study
 from cotreat.core.constants import FIXED, IMPLIED, SUMMARY_COLUMNS
 from cotreat.estimands.estimand import enumerate_estimands, name_of, subject_of
 from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
+from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
 from cotreat.report.caveats import SERIOUS, of_sequences
@@ -38,7 +39,9 @@ def test_columns_and_one_row_an_estimand(tables):
     table = tables("isis2", "interaction")
     assert tuple(table.columns) == SUMMARY_COLUMNS
     posterior = table[table.estimator == POSTERIOR]
-    listed = enumerate_estimands(load_study("isis2"), MODELS["interaction"])
+    listed = enumerate_estimands(
+        load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2"))
+    )
     needed = posterior.estimand.str.startswith("nnt[")  # a row beside each risk difference
     assert list(posterior[~needed].estimand) == [estimand.label for estimand in listed]
     assert needed.sum() == posterior.estimand.str.startswith("risk_difference[").sum() == 6
@@ -171,7 +174,7 @@ def test_thresholds_are_given_where_asked(tables, fits):
 
 
 def test_a_risk_has_no_null_to_lie_beyond(three):
-    estimand = enumerate_estimands(three, MODELS["interaction"])[0]
+    estimand = enumerate_estimands(three, MODELS["interaction"], resolve(three))[0]
     with pytest.raises(ValueError, match=r"risk\[none\] has no null"):
         is_beyond_null(estimand, random_risks(three.regimens))
 
@@ -179,8 +182,8 @@ def test_a_risk_has_no_null_to_lie_beyond(three):
 def test_posterior_and_proportions_are_asked_by_the_same_formula():
     study = load_study("isis2")
     proportions = draws([study.events / study.n], study.counted)
-    likelihood = fit_likelihood(study, MODELS["saturated"])
-    for estimand in enumerate_estimands(study, MODELS["saturated"]):
+    likelihood = fit_likelihood(study, MODELS["saturated"], resolve(study))
+    for estimand in enumerate_estimands(study, MODELS["saturated"], resolve(study)):
         found = estimand.values(proportions).item()
         if likelihood.availability(estimand) == "observed":
             assert likelihood.estimate(estimand) == pytest.approx(found, rel=1e-9)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pytensor.compile.mode import Mode
 
 from cotreat.calibration.kept import TEMPLATES, template
-from cotreat.evidence import reported
+from cotreat.evidence import reported_likelihood
 from cotreat.inference.vectorise import untraced
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
@@ -135,12 +135,12 @@ def _built(case: Case) -> pm.Model:
 @contextmanager
 def _spelled_out() -> Iterator[None]:
     """State sampling distributions of reported estimates in PyTensor instead of one JAX node."""
-    one_node = reported.one_node
-    reported.one_node = lambda law: partial(law, pt)
+    one_node = reported_likelihood.one_node
+    reported_likelihood.one_node = lambda law: partial(law, pt)
     try:
         yield
     finally:
-        reported.one_node = one_node
+        reported_likelihood.one_node = one_node
 
 
 def _function(built: pm.Model) -> Any:

@@ -23,6 +23,7 @@ from cotreat.estimands.estimand import (
     subject_of,
 )
 from cotreat.estimands.measures import MEASURES
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
 from cotreat.inference.batch import Answer, Specification, fit_many
 from cotreat.models.registry import find_model
@@ -279,7 +280,7 @@ def measures_of(study: Study, name: str) -> dict[str, Estimand]:
     """Return a measure of every pair, on top of no other treatment."""
     return {
         subject_of(one.label): one
-        for one in enumerate_estimands(study, find_model(MODEL, study))
+        for one in enumerate_estimands(study, find_model(MODEL, study), resolve(study))
         if one.measure is not None
         and one.measure.name == name
         and one.is_judged

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import expit, softmax
 
+from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.logistic_operator import Coefficient, Regressions, coefficient
 from cotreat.evidence.reported import (
-    Printed,
-    joint_law,
+    ReportedEstimates,
     log_estimate,
-    observed,
-    printed,
+    reported_estimates,
     standard_error,
 )
+from cotreat.evidence.reported_data import observed
 from cotreat.study.regimens import parse, treatment_of
 from cotreat.study.study import Division, Study
 from cotreat.study_file.shape import SCHEMA_LINE
@@ -143,7 +143,7 @@ def solved(
     SimulationError
         If the study prints no totals and odds ratios to be matched.
     """
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     if numbers is None or not numbers.sizes.are_known or numbers.sizes.polytope is not None:
         raise SimulationError(
             f"{study.id} cannot be simulated: a cohort is made in the image of printed odds ratios and "
@@ -172,7 +172,7 @@ def _levels(
     told
         Told by the first one, with `log_odds` and sizes `n` by regimen.
     """
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     assert numbers is not None  # noqa: S101 - `_solved` was asked before
     _, sizes = _solved(study)
     found: dict[str, Level] = {}
@@ -232,18 +232,20 @@ def rounded(parts: NDArray[np.float64], total: int) -> NDArray[np.int64]:
     return whole
 
 
-def _sizes(numbers: Printed, free: NDArray[np.float64]) -> NDArray[np.float64]:
+def _sizes(numbers: ReportedEstimates, free: NDArray[np.float64]) -> NDArray[np.float64]:
     n = numbers.sizes.fixed.copy()
     for arms, total in numbers.sizes.blocks:
         n[list(arms)] = total * softmax(free[list(arms)])
     return n
 
 
-def _misfit(numbers: Printed, at: NDArray[np.float64], middle: float) -> NDArray[np.float64]:
+def _misfit(
+    numbers: ReportedEstimates, at: NDArray[np.float64], middle: float
+) -> NDArray[np.float64]:
     """Measure in SDs how far a point is from what is printed, and from the middle."""
     count = len(numbers.study.present)
     log_odds, free = at[:count], at[count:]
-    law = joint_law(np, numbers, log_odds, SIGMA, 0.0, _sizes(numbers, free), 0.0)
+    law = joint_distribution(np, numbers, log_odds, SIGMA, 0.0, _sizes(numbers, free), 0.0)
     data = observed(numbers)
     kept = [row for row in numbers.kept if not data.is_tail[row]]
     # Ten times tighter than sampling error: the cohort then differs from print by that error alone.

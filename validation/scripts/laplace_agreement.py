@@ -22,7 +22,9 @@ from cotreat import load_study
 from cotreat.core.constants import CHAINS, SEED
 from cotreat.core.errors import ModelError
 from cotreat.estimands.estimand import full_label, is_beyond_null, judged_measures, waist_of
-from cotreat.evidence.reported import printed, share_orders
+from cotreat.evidence.reported import reported_estimates
+from cotreat.evidence.reported_data import share_orders
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, nuts, vectorise
 from cotreat.inference.sampling import TARGET_ACCEPT, prepare_jax
 from cotreat.inference.standard_coordinates import Density
@@ -73,7 +75,7 @@ class Case:
 
     def by_laplace(self) -> tuple[Side, laplace.Approximation]:
         """Approximate with so many draws that enough are effective."""
-        density = Density(self.built, share_orders(printed(self.study)))
+        density = Density(self.built, share_orders(reported_estimates(self.study)))
         found = laplace.approximate(
             density.surface(density.given),
             density.start,
@@ -128,7 +130,7 @@ class Case:
         }
         chances = {
             full_label(e): float(share @ is_beyond_null(e, waist).values.ravel())
-            for e in judged_measures(self.study, self.model, waist)
+            for e in judged_measures(self.study, self.model, waist, resolve(self.study))
         }
         if weights is None:
             table = az.ess(posterior[[*flat, "risk"]])

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cotreat.evidence.resolve import resolve
 from cotreat.inference.sampling import prepare_jax
 from cotreat.models.registry import Model, find_model
 from cotreat.models.select import priors_for
@@ -42,7 +43,7 @@ from cotreat.estimands.estimand import (  # noqa: E402
     enumerate_estimands,
     full_label,
 )
-from cotreat.evidence.reported import printed  # noqa: E402
+from cotreat.evidence.reported import reported_estimates  # noqa: E402
 from cotreat.inference.vectorise import in_jax  # noqa: E402
 from cotreat.models.build import build, given_of, shape_of  # noqa: E402
 from cotreat.priors.prior import PriorSet  # noqa: E402
@@ -194,7 +195,7 @@ def truths(count: int, seed: int, times: int = 1) -> list[Truth]:
 
 def waist_at(truth: Truth, study: Study) -> xr.Dataset:
     """Lay a truth out as estimands ask it."""
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     assert numbers is not None  # noqa: S101 - for the type checker: nothing is counted
     regimens = list(truth.risk)
     log_odds = logit([truth.conditional[arm] for arm in study.present])
@@ -407,7 +408,7 @@ class Sampler:
 def asked(study: Study) -> list[Estimand]:
     """Return the estimands of the table."""
     found: dict[str, Estimand] = {}
-    for estimand in enumerate_estimands(study, find_model(MODEL, study)):
+    for estimand in enumerate_estimands(study, find_model(MODEL, study), resolve(study)):
         # An interaction contrast has several backgrounds; the first is none.
         found.setdefault(estimand.label, estimand)
     return [found[label] for label in ASKED]
@@ -430,7 +431,7 @@ def rows(
         lower, median, upper = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
         yield {
             "estimand": estimand.label,
-            "availability": Availability(study, model, waist).of(estimand),
+            "availability": Availability(study, model, waist, resolve(study)).of(estimand),
             "truth": value,
             "estimate": median,
             "lower": lower,

@@ -25,7 +25,7 @@ import statsmodels.api as sm
 from scipy.special import expit, logit, ndtri
 
 from cotreat import load_study, parse_study
-from cotreat.evidence.reported import printed
+from cotreat.evidence.reported import reported_estimates
 from cotreat.inference.sampling import PACKAGES
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
@@ -109,7 +109,7 @@ def truths(count: int, seed: int) -> Iterator[Truth]:
 
 def true_ratio(truth: Truth) -> float:
     """Return the conditional odds ratio of the lower dose against none that the truth has."""
-    numbers = printed(stated()[0])
+    numbers = reported_estimates(stated()[0])
     assert numbers is not None  # noqa: S101 - for the type checker
     law = numbers.regressions_inferred.law(
         np, truth["log_odds"], truth["sigma"], truth["n"].astype(float)
@@ -177,7 +177,7 @@ def recovered(seed: int, at: int) -> dict[str, Any]:
     """Fit one cohort and compare what it says of the lower dose with the truth."""
     truth, study = cohorts(seed)[at]
     waist, x, diverging = sampler(seed).sample(study, seed + at)
-    numbers = printed(study.divided("dose"))
+    numbers = reported_estimates(study.divided("dose"))
     assert numbers is not None  # noqa: S101 - for the type checker
     draws = waist["log_ratio"].sel(claim=numbers.inferred_ids[0])
     lower, median, upper = np.exp(np.quantile(draws, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2]))

@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cotreat.evidence.resolve import resolve
 from cotreat.inference.sampling import PACKAGES, prepare_jax
 from cotreat.models.select import priors_for
 
@@ -182,7 +183,7 @@ class Experiment:
                 labels = [str(own[dim].values) for dim in draws[name].dims[2:]]
                 found[f"{name}[{', '.join(labels)}]" if labels else name] = own
         waist = waist_of(draws)
-        for estimand in enumerate_estimands(self.study, self.model):
+        for estimand in enumerate_estimands(self.study, self.model, resolve(self.study)):
             kind, arms = estimand.label.partition("[")[0], set(estimand.arms)
             is_ratio = kind == "odds_ratio" and REFERENCE in arms <= set(self.study.counted)
             if is_ratio or kind in ("risk", "ic", "ror"):

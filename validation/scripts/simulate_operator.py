@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from cotreat import parse_study
-from cotreat.evidence.reported import WIDTH_ERROR, Joint, Printed, joint_law, printed
+from cotreat.evidence.joint_distribution import WIDTH_ERROR, Joint, joint_distribution
+from cotreat.evidence.reported import ReportedEstimates, reported_estimates
 
 Floats = NDArray[np.float64]
 
@@ -117,7 +118,7 @@ RATIOS = (*MEANINGS, *(f"{name}-crude" for name in CRUDE))
 ROWS = (*RATIOS, *(f"p-{name}" for name in P_VALUES), EVENTS)
 
 
-def numbers_of(n: Iterable[float]) -> Printed:
+def numbers_of(n: Iterable[float]) -> ReportedEstimates:
     """Return the printed numbers of a study that prints all of `ROWS`; their values do not matter."""
     model = {name: m for m, one in REGRESSIONS.items() for name in one.meant}
     ratio = 'kind = "odds_ratio"\nvalue = 1.0\nci = [0.5, 2.0]'
@@ -145,7 +146,7 @@ def numbers_of(n: Iterable[float]) -> Printed:
         + claims
     )
     study = parse_study(text)
-    found = printed(study)
+    found = reported_estimates(study)
     if study.present != ARMS or found is None or found.names != ROWS:
         raise ValueError("arms or printed numbers are not in the order that the simulation takes")
     return found
@@ -350,7 +351,9 @@ def simulate(setting: Configuration, cohorts: int, seed: int) -> Simulated:
 def law_of(setting: Configuration, loss: float = 0.0) -> Joint:
     """Return the joint law of everything at the truth."""
     n = np.array(setting.n, dtype=float)
-    return joint_law(np, numbers_of(n), setting.log_odds, setting.sigma, loss, n, shift_sd=0.0)
+    return joint_distribution(
+        np, numbers_of(n), setting.log_odds, setting.sigma, loss, n, shift_sd=0.0
+    )
 
 
 def _correlations(covariance: Floats) -> Floats:
@@ -524,7 +527,7 @@ patients, with u as one covariate and its slope estimated, give TAC against not 
 combination odds ratios (one regression on four arms), the product TAC:CYC over four sets and the
 two mutually adjusted products; p-values of the latter; three of them without u; and total events.
 Means, SDs, correlations and printed standard errors over {cohorts} cohorts stand beside
-`joint_law(loss=0, shift_sd=0)` at the truth.
+`joint_distribution(loss=0, shift_sd=0)` at the truth.
 
 **Bars**, where every arm expects at least {enough} events and {enough} non-events: SDs and printed standard errors
 within 3 %, correlations within 0.03; {bars} lines have one. Monte Carlo error is

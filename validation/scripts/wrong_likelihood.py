@@ -11,7 +11,7 @@ import numpy as np
 
 from cotreat.calibration.kept import template
 from cotreat.calibration.sbc import calibrate
-from cotreat.evidence import reported
+from cotreat.evidence import reported_likelihood
 from cotreat.results import store
 
 OUT = Path(__file__).parents[2] / "results" / "calibration" / "wrong_likelihood.csv"
@@ -25,12 +25,12 @@ def path_of(arguments: list[str]) -> Path:
 
 def main() -> None:
     """Run it."""
-    right = reported._normal_log_density
+    right = reported_likelihood._normal_log_density
 
     def diagonal(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:
         return right(value, mean, covariance * np.eye(count), count=count)
 
-    reported._normal_log_density = diagonal
+    reported_likelihood._normal_log_density = diagonal
     found = calibrate(template("claims"), "interaction", replicates=REPLICATES, say=_tell)
     store.write_table(found.table, path_of(sys.argv), [])
     print(found.sentence)

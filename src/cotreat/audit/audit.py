@@ -11,26 +11,22 @@ import pandas as pd
 from scipy.special import logit, ndtr, ndtri
 
 from cotreat.audit.overlap import overlap_of
-from cotreat.audit.prior_conflict import PRIOR_CONFLICT, distance
 from cotreat.core.constants import CONDITIONAL_ONLY, OBSERVED, STANDARDISED
-from cotreat.estimands.estimand import (
-    Determination,
-    Estimand,
-    Point,
-    enumerate_estimands,
-    subject_of,
-)
+from cotreat.estimands.estimand import Determination, Estimand, enumerate_estimands, subject_of
 from cotreat.evidence.contrasts import coefficient_of, label, named_parts
 from cotreat.evidence.logistic_operator import Regressions
+from cotreat.evidence.prior_conflict import PRIOR_CONFLICT, distance
+from cotreat.evidence.protocol import SCORE, Point, parameters_of
 from cotreat.evidence.reported import (
     can_tell,
     cohort_of,
     log_estimate,
     p_agrees,
-    printed,
+    reported_in,
     standard_error,
     wald_p,
 )
+from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS, SUBGROUPS
 from cotreat.priors.sets import prior_set
 from cotreat.study.regimens import NONE
@@ -192,7 +188,7 @@ def _cell_row(study: Study, regimen: str) -> dict[str, object]:
 
 def printed_table(study: Study) -> pd.DataFrame:
     """Return every printed odds ratio and p-value, and what becomes of it: one row each."""
-    numbers = printed(study)
+    numbers = reported_in(resolve(study))
     used = set() if numbers is None else {claim.id for claim in numbers.claims}
     fates = (
         {found.claim.id: found.verdict for found in check_claims(study)} if numbers is None else {}
@@ -219,7 +215,7 @@ def _use(claim: Claim, used: set[str], fates: dict[str, str]) -> str:
     return f"checked: {fates[claim.id]}" if claim.id in fates else "shown, not used here"
 
 
-# --- Printed odds ratios against the cells ---------------------------------------------------------
+# --- ReportedEstimates odds ratios against the cells ---------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -285,7 +281,7 @@ def _numbers(study: Study) -> str:
     """Show the printed numbers, with what the cells or their intervals make of them."""
     if not study.claims:
         return ""
-    if printed(study) is None:
+    if reported_in(resolve(study)) is None:
         known = {check.claim.id: _implied(check) for check in check_claims(study)}
     else:
         known = {claim.id: _as_evidence(claim) for claim in study.claims}
@@ -312,12 +308,12 @@ def _as_evidence(claim: Claim) -> str:
     return f"log {log:.4f}, SE {error:.4f}, Wald p {wald_p(claim):.3g}"
 
 
-# --- Printed numbers as evidence -------------------------------------------------------------------
+# --- ReportedEstimates numbers as evidence -------------------------------------------------------------------
 
 
 def _evidence(study: Study) -> Iterator[str]:
     """Say what of the printed numbers is independent, and what does not fit."""
-    numbers = printed(study)
+    numbers = reported_in(resolve(study))
     if numbers is None:
         return
     rows, kept = len(numbers.names), len(numbers.kept)
@@ -341,7 +337,7 @@ def _evidence(study: Study) -> Iterator[str]:
 
 def open_questions(study: Study) -> list[str]:
     """Say what of the printed numbers does not fit, or can be taken in several ways."""
-    if printed(study) is None:
+    if reported_in(resolve(study)) is None:
         checks = check_claims(study)
         odd = [c for c in checks if c.verdict.startswith(CONTRADICTION)]
         return [f"{c.claim.id} ({c.claim.printed}), {_about(c.claim)}: {c.verdict}" for c in odd]
@@ -422,7 +418,7 @@ def availability_table(study: Study) -> pd.DataFrame:
 
 def _determined(study: Study) -> Iterator[tuple[str, list[str], int, str]]:
     """Group the estimands alike in kind and status; give how many there are of the kind, too."""
-    evidence = Determination(study, _typical(study))
+    evidence = Determination(study, _typical(study), resolve(study))
     found = [(_group(e), _called(e), _status(study, e, evidence)) for e in _general(study)]
     sizes = Counter(group for group, _, _ in found)
     for (group, status), members in groupby(sorted(found, key=_order), key=lambda f: (f[0], f[2])):
@@ -434,7 +430,7 @@ def _general(study: Study) -> Iterator[Estimand]:
 
     A contrast of two risks asks of the evidence what the two risks ask.
     """
-    every = enumerate_estimands(study, MODELS["saturated"])
+    every = enumerate_estimands(study, MODELS["saturated"], resolve(study))
     return (e for e in every if e.is_judged and not e.is_repeated)
 
 
@@ -451,8 +447,7 @@ def _typical(study: Study) -> Point:
     log_odds = dict(zip(study.regimens, logit(share) + unlike, strict=True))
     own = logit((study.events + 0.5) / (study.n + 1))
     log_odds.update(zip(study.counted, own, strict=True))
-    numbers = printed(study)
-    sigma = 0.7 if numbers is not None and numbers.is_adjusted else None
+    sigma = 0.7 if SCORE in parameters_of(resolve(study)) else None
     return Point(np.array(list(log_odds.values())), sigma)
 
 

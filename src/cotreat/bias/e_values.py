@@ -13,7 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cotreat.core.constants import OBSERVED, is_undefined
-from cotreat.estimands.estimand import RATIO, name_of, subject_of
+from cotreat.estimands.estimand import (
+    RATIO,
+    name_of,
+    subject_of,
+)
 from cotreat.results.summary import POSTERIOR, PRINTED
 from cotreat.study.regimens import adds_one
 from cotreat.study.study import Study

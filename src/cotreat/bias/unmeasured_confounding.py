@@ -27,6 +27,7 @@ from cotreat.estimands.estimand import (
     is_measure,
 )
 from cotreat.estimands.measures import odds
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.models.registry import Model
@@ -275,8 +276,8 @@ def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand
     ratios: list[tuple[Estimand, str]] = []
     measures: dict[tuple[str, str], tuple[Estimand, str]] = {}
     additive = "reri_or" if study.is_case_control else "ic"
-    availability = Availability(study, model, waist)
-    for e in enumerate_estimands(study, model):
+    availability = Availability(study, model, waist, resolve(study))
+    for e in enumerate_estimands(study, model, resolve(study)):
         if e.measure is None and not e.label.startswith("odds_ratio["):
             continue
         is_asked = any(is_measure(e, name) for name in ("ror", additive)) and e.is_judged

@@ -16,6 +16,7 @@ from cotreat.estimands.estimand import (
     full_label,
     waist_of,
 )
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
 from cotreat.inference.standard_coordinates import Density
 
@@ -51,10 +52,10 @@ def quantities_of(job: Job, density: Density, points: Array) -> Iterator[tuple[s
 
 def asked(job: Job, waist: xr.Dataset) -> list[Estimand]:
     """List the estimands that the model leaves open, each once: of measures the event's scale."""
-    available = Availability(job.study, job.model, waist)
+    available = Availability(job.study, job.model, waist, resolve(job.study))
     return [
         one
-        for one in enumerate_estimands(job.study, job.model)
+        for one in enumerate_estimands(job.study, job.model, resolve(job.study))
         if not one.is_repeated
         and one.is_judged
         and available.of(one) in (OBSERVED, EXTRAPOLATED, IMPLIED)

@@ -9,17 +9,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cotreat.core.constants import as_seen
 from cotreat.core.errors import ModelError
-from cotreat.evidence import counts, patients, reported
-from cotreat.evidence.reported import share_orders
+from cotreat.evidence.protocol import Given, share_orders_of
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, vectorise
 from cotreat.inference.batch import compiled
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of
 from cotreat.models.registry import Model, find_model
 from cotreat.models.select import priors_for
-from cotreat.priors.model_data import Given
 from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
@@ -66,8 +64,7 @@ class Job:
         """
         description = find_model(model, study)
         study = study.divided(description.division)
-        numbers = reported.printed(study)
-        if numbers is not None and reported.observed(numbers).is_tail.any():
+        if not all(one.is_replicable for one in resolve(study)):
             raise ModelError(
                 f"{study.id} under {study.reading} prints p-values as bounds or without sign; calibrate a "
                 "reading without them"
@@ -125,18 +122,8 @@ def evidence(study: Study, drawn: xr.Dataset, rng: np.random.Generator) -> list[
         What `truths` returned: dims (chain, draw, …), one chain.
     """
     found: dict[str, NDArray[Any]] = {}
-    if study.is_adjusted and study.cells is not None:
-        risk = patients.risks(study.cells, drawn.isel(chain=0))
-        found["cell events"] = rng.binomial(study.cells.n, risk)
-    elif study.counted:
-        again = counts.replicate(study, as_seen(drawn, "risk"), rng)
-        found["counted events"] = again.transpose("chain", "draw", "counted").values[0]
-    numbers = reported.printed(study)
-    if numbers is not None:
-        printed = reported.replicate(drawn, rng)
-        found["printed points"] = printed["claims"].values[0][:, numbers.kept]
-        if "widths" in printed:
-            found["printed widths"] = printed["widths"].values[0]
+    for one in resolve(study):
+        found |= one.replicate_data(drawn, rng)
     count = drawn.sizes["draw"]
     return [{name: values[at] for name, values in found.items()} for at in range(count)]
 
@@ -167,9 +154,8 @@ class Part:
 def parts_of(job: Job, count: int, seed: int) -> list[Part]:
     """Draw truths and evidence, cut into parts of `PART`."""
     # Not the one that is held for all of its shape, whose own priors may be others.
-    own = Density(
-        build(job.study, job.model, job.priors), share_orders(reported.printed(job.study))
-    )
+    orders = share_orders_of(resolve(job.study))
+    own = Density(build(job.study, job.model, job.priors), orders)
     free, drawn = truths(own.built, count, seed)
     seen = evidence(job.study, drawn, np.random.default_rng(seed))
     points = own.points(free)

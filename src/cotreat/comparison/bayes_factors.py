@@ -19,9 +19,9 @@ import pandas as pd
 import xarray as xr
 from scipy.special import logsumexp
 
+from cotreat.evidence.protocol import Given
 from cotreat.inference import laplace, sampling
 from cotreat.inference.laplace import Approximation
-from cotreat.priors.model_data import Given
 from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 

@@ -15,10 +15,11 @@ import xarray as xr
 
 from cotreat.comparison import bayes_factors, leave_out
 from cotreat.comparison.bayes_factors import ANY, BayesFactor, LogEvidence
-from cotreat.comparison.leave_out import PATIENT, UNITS
 from cotreat.comparison.loo import LeftOut, good_only, leave_one_out, refitted
 from cotreat.core.constants import FULL, QUICK, STANDARD
 from cotreat.diagnostics import checks
+from cotreat.evidence.folds import UNITS
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import sampling
 from cotreat.inference.batch import beside, prepare_process
 from cotreat.inference.marginal_likelihood import Marginals
@@ -184,30 +185,29 @@ def _fit(
     if known is not None:
         return known, [line for line in [known.attrs.get("failed_checks", "")] if line]
     say(f"fitting {name}")
-    study = task.study
-    tree = sampling.fit(study, name, task.priors, engine="laplace", seed=task.seed)
-    return tree, checks.failures(checks.check(tree, study, find_model(name, study)))
+    fit = sampling.fit_model(task.study, name, task.priors, engine="laplace", seed=task.seed)
+    return fit.draws, checks.failures(checks.checks(fit))
 
 
 def _left_out(
     task: Task, name: str, marginals: Marginals, tree: xr.DataTree, say: Say
 ) -> tuple[LeftOut | None, list[str]]:
     """Leave each unit out of a model; return what came of it, and what could not be answered."""
-    study, depth = task.study, task.depth
-    units = leave_out.units_of(study)
+    depth, evidence = task.depth, resolve(task.study)
+    units = leave_out.folds_of(evidence)
     if len(units.parts) > MOST_UNITS:
         many = f"{len(units.parts):,} cells of patients are more than the {MOST_UNITS:,} worked out"
         return None, [f"leave-one-out: {many}"]
     say(f"leaving out {UNITS[units.kind]} at a time: {name}")
-    one = leave_one_out(study, units, tree["posterior"].to_dataset(), marginals.variables)
+    one = leave_one_out(evidence, units, tree["posterior"].to_dataset(), marginals.variables)
     if depth == QUICK:
         one = good_only(one)
     else:
         one = refitted(
-            study,
+            evidence,
             marginals,
             one,
-            every=units.kind != PATIENT and (name == task.lead or depth == FULL),
+            every=not units.are_patients and (name == task.lead or depth == FULL),
             most=MOST_REFITS[depth],
             may_sample=depth == FULL,
             seed=task.seed,

@@ -13,10 +13,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat.comparison import leave_out
-from cotreat.comparison.leave_out import Left, Units
+from cotreat.evidence.folds import FoldPrediction, Folds
+from cotreat.evidence.protocol import Evidences
 from cotreat.inference import sampling
 from cotreat.results.supplementary import Say
-from cotreat.study.study import Study
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOO
@@ -42,7 +42,7 @@ class LeftOut:
 
     Attributes
     ----------
-    units : Units
+    units : Folds
     elpd : ndarray, shape (part,)
         Log density that the rest predicts for a unit of each part; NaN where it was not answered.
     pareto_k : ndarray, shape (part,)
@@ -61,11 +61,11 @@ class LeftOut:
         Monte Carlo error of the whole model's log evidence, from which every refit's is subtracted.
     densities : xarray.DataArray or None
         What `leave_out.log_densities` gave for the draws that were weighed.
-    predicted : tuple of Left
+    predicted : tuple of FoldPrediction
         What refits predict of what was left out.
     """
 
-    units: Units
+    units: Folds
     elpd: Array
     pareto_k: Array
     by_weights: Array
@@ -76,7 +76,7 @@ class LeftOut:
     refit_effective: Array
     shared_error: float = 0.0
     densities: xr.DataArray | None = None
-    predicted: tuple[Left, ...] = ()
+    predicted: tuple[FoldPrediction, ...] = ()
 
     @property
     def times(self) -> NDArray[np.int64]:
@@ -128,7 +128,7 @@ class LeftOut:
 
 
 def leave_one_out(
-    study: Study, units: Units, posterior: xr.Dataset, names: Iterable[str]
+    evidence: Evidences, units: Folds, posterior: xr.Dataset, names: Iterable[str]
 ) -> LeftOut:
     """Leave out each unit by Pareto-smoothed importance sampling, as ArviZ does it.
 
@@ -152,7 +152,7 @@ def leave_one_out(
 
     at = sampling.thinned(posterior.sizes["chain"], posterior.sizes["draw"], len(units.parts))
     some = posterior.assign_coords(draw=posterior.get_index("draw")).isel(draw=at)
-    logs = leave_out.log_densities(study, some, units)
+    logs = leave_out.log_densities(evidence, some, units)
     if logs is None:
         none = np.full(len(units.parts), NAN)
         how = (leave_out.NOT_REFITTED,) * len(none)
@@ -181,7 +181,7 @@ def good_only(one: LeftOut) -> LeftOut:
 
 
 def refitted(
-    study: Study,
+    evidence: Evidences,
     marginals: Marginals,
     one: LeftOut,
     *,
@@ -217,12 +217,12 @@ def refitted(
     is_wanted = np.isnan(elpd) | every | ((one.units.count < FEWEST) & (error > MOST_ERROR))
     wanted = [at for at in np.argsort(-k, kind="stable") if is_wanted[at]]
     rng = np.random.default_rng(seed)
-    predicted: dict[int, list[Left]] = {}
+    predicted: dict[int, list[FoldPrediction]] = {}
     for count, at in enumerate(wanted[:most], 1):
         unit = one.units.parts[at]
         say(f"without {unit.name} ({count} of {min(len(wanted), most)})")
         got = leave_out.refit(
-            study,
+            evidence,
             marginals,
             one.units,
             unit,
@@ -234,7 +234,7 @@ def refitted(
         if np.isfinite(got.elpd) or np.isnan(elpd[at]):
             elpd[at], error[at], how[at] = got.elpd, got.error, got.how
         if every and got.posterior is not None:
-            predicted[at] = leave_out.predictions(study, one.units, unit, got.posterior, rng)
+            predicted[at] = leave_out.predictions(evidence, unit, got.posterior, rng)
     for at in wanted[most:]:
         how[at] = leave_out.TOO_MANY if np.isnan(elpd[at]) else how[at]
     return replace(

@@ -102,6 +102,8 @@ REPLICATES = 1000
 """Truths that a calibration draws unless told otherwise."""
 
 
+CONDITIONAL = "conditional_risk"
+"""Risks by arm at the centre of the prognostic score, or at the means of the covariates, in a fit."""
 CONFOUNDED = "confounded_"
 """Before the name of a risk in a fit: as the evidence sees it."""
 

@@ -8,10 +8,8 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import chdtrc, logit, ndtr, ndtri
 
 from cotreat.audit.overlap import MOST_RARE, RARE, overlap_of, percent
-from cotreat.audit.prior_conflict import PRIOR_CONFLICT, distance
 from cotreat.core.constants import (
     BFMI,
     CALIBRATION,
@@ -22,7 +20,6 @@ from cotreat.core.constants import (
     IMPLIED,
     OBSERVED,
     PROBABILITY_MOVED,
-    as_seen,
 )
 from cotreat.diagnostics.risk_calibration import calibration_of
 from cotreat.estimands.estimand import (
@@ -35,13 +32,13 @@ from cotreat.estimands.estimand import (
     waist_of,
 )
 from cotreat.estimands.measures import odds
+from cotreat.evidence.prior_conflict import PRIOR_CONFLICT
+from cotreat.evidence.protocol import Evidences
 from cotreat.inference import influence
 from cotreat.inference.laplace import BAD_K, GOOD_K
-from cotreat.inference.sampling import unsettled
-from cotreat.models.registry import Model
+from cotreat.inference.record import Fit, unsettled
 from cotreat.priors.defaults import BIAS
 from cotreat.study.covariate_patterns import Cells
-from cotreat.study.study import Study
 
 RHAT = 1.01
 ESS = 1000
@@ -64,7 +61,7 @@ DISAGREE = "two samplers disagree about the same posterior: raise --draws and lo
 Row = dict[str, Any]
 
 
-def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
+def checks(fit: Fit) -> pd.DataFrame:
     """Run every diagnostic of a fit.
 
     Returns
@@ -85,17 +82,18 @@ def check(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     whether single cells move the posterior (`cotreat.inference.influence`) and whether the regimens' patients are
     alike (`cotreat.audit.overlap`).
     """
+    tree = fit.draws
     quantities = _quantities(tree)
     waist = waist_of(tree["posterior"].to_dataset())
-    indicators = _indicators(waist, study, model)
+    indicators = _indicators(waist, fit)
     stats = tree["sample_stats"].to_dataset()
     rows = [
         *_agreement(quantities, indicators),
         *_by_engine(stats, quantities, indicators),
         _chains(tree["posterior"].sizes["chain"]),
-        *_undefined(waist, study, model),
-        *_conflict_and_misfit(tree, study),
-        *(_patients(tree, study.cells) if study.is_adjusted and study.cells else ()),
+        *_undefined(waist, fit),
+        *_conflict_and_misfit(tree, fit.evidence),
+        *(_patients(tree, fit.study.cells) if fit.study.is_adjusted and fit.study.cells else ()),
     ]
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
 
@@ -149,8 +147,9 @@ def _weights(stats: xr.Dataset) -> Iterator[Row]:
     )
 
 
-def agreement(tree: xr.DataTree, other: xr.DataTree, study: Study, model: Model) -> list[Row]:
+def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
     """Compare a fit with one by sequential Monte Carlo: rows that warn where they differ."""
+    tree = fit.draws
     one, two = (_quantities(t)[["risk", "log_odds_ratio"]] for t in (tree, other))
     dims = ("chain", "draw")
     apart = abs(one.mean(dims) - two.mean(dims)) / one.std(dims)
@@ -169,7 +168,7 @@ def agreement(tree: xr.DataTree, other: xr.DataTree, study: Study, model: Model)
         full_label(e): abs(
             float(is_beyond_null(e, waist).mean()) - float(is_beyond_null(e, beside).mean())
         )
-        for e in judged_measures(study, model, waist)
+        for e in judged_measures(fit.study, fit.model, waist, fit.evidence)
     }
     if not gaps:
         return [yield_mean]
@@ -252,13 +251,13 @@ def _quantities(tree: xr.DataTree) -> xr.Dataset:
     )
 
 
-def _indicators(waist: xr.Dataset, study: Study, model: Model) -> xr.Dataset:
+def _indicators(waist: xr.Dataset, fit: Fit) -> xr.Dataset:
     """Return "beyond its null" by draw for each odds ratio and measure that has a probability."""
-    available = Availability(study, model, waist)
+    available = Availability(fit.study, fit.model, waist, fit.evidence)
     return xr.Dataset(
         {
             f"P({full_label(e)})": is_beyond_null(e, waist)
-            for e in enumerate_estimands(study, model)
+            for e in enumerate_estimands(fit.study, fit.model, fit.evidence)
             if e.null is not None
             and e.is_judged
             and not e.is_repeated
@@ -331,10 +330,10 @@ def _doubling(stats: xr.Dataset) -> Iterator[Row]:
         )
 
 
-def _undefined(waist: xr.Dataset, study: Study, model: Model) -> Iterator[Row]:
+def _undefined(waist: xr.Dataset, fit: Fit) -> Iterator[Row]:
     """Count the draws in which a measure has no value: shown, not judged."""
-    available = Availability(study, model, waist)
-    for e in enumerate_estimands(study, model):
+    available = Availability(fit.study, fit.model, waist, fit.evidence)
+    for e in enumerate_estimands(fit.study, fit.model, fit.evidence):
         if e.measure is None or not e.is_judged or not e.measure.sign_of:
             continue
         if available.of(e) not in (OBSERVED, EXTRAPOLATED, IMPLIED):
@@ -344,116 +343,18 @@ def _undefined(waist: xr.Dataset, study: Study, model: Model) -> Iterator[Row]:
             yield _row("undefined draws", full_label(e), missing, "shown, not judged", True, "")
 
 
-def _conflict_and_misfit(tree: xr.DataTree, study: Study) -> Iterator[Row]:
-    if study.counted:
-        yield _prior_conflict(tree, study)
-        yield _misfit(tree, study)
-    if "claim_mean" in tree["posterior"]:
-        yield _claims_unexpected(tree)
-        yield _claims_misfit(tree)
-
-
-def _claims_unexpected(tree: xr.DataTree) -> Row:
-    """Measure where each printed number lies in what the prior predicts, as a normal deviate."""
-    seen = tree["observed_data"]["claims"]
-    prior = tree["prior"].to_dataset()
-    mean = prior["claim_mean"].sel(row=seen.point.values).values.reshape(-1, seen.size)
-    at = [list(prior["row"].values).index(name) for name in seen.point.values]
-    variance = prior["claim_covariance"].values.reshape(
-        len(mean), *prior["claim_covariance"].shape[2:]
-    )
-    spread = np.sqrt(np.diagonal(variance, axis1=1, axis2=2)[:, at])
-    below = ndtr((seen.values - mean) / spread).mean(0)
-    far = -ndtri(np.minimum(below, 1 - below))
-    worst = int(far.argmax())
-    return _row(
-        "prior conflict",
-        str(seen.point.values[worst]),
-        float(far[worst]),
-        f"≤ {PRIOR_CONFLICT} SD",
-        float(far[worst]) <= PRIOR_CONFLICT,
-        "the prior did not expect such a number and may distort every estimate, also of synergy: say "
-        "in the study file what is known of the risk without treatment, "
-        "[baseline] risk = [lower, upper]",
-        WARN,
-    )
-
-
-def _claims_misfit(tree: xr.DataTree) -> Row:
-    """Compare the printed numbers with their law by χ²; name the one that fits worst."""
-    posterior, seen = tree["posterior"].to_dataset(), tree["observed_data"].to_dataset()
-    points = seen["point"].values
-    off = seen["claims"].values - posterior["claim_mean"].sel(row=points).values
-    at = [list(posterior["row"].values).index(name) for name in points]
-    covariance = posterior["claim_covariance"].values[..., at, :][..., at]
-    distance = (off * np.linalg.solve(covariance, off[..., None])[..., 0]).sum(-1)
-    single = np.abs(off / np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))).mean((0, 1))
-    names, count = list(points), len(points)
-    if "widths" in seen:
-        width = (seen["widths"].values - posterior["width_mean"].values) / posterior[
-            "width_sd"
-        ].values
-        distance, count = distance + (width**2).sum(-1), count + width.shape[-1]
-        single = np.r_[single, np.abs(width).mean((0, 1))]
-        names += [f"width of {name}" for name in seen["odds_ratio"].values]
-    share = float(chdtrc(count, distance).mean())
-    return _row(
-        "predicted claims (χ²)",
-        names[int(single.argmax())],
-        share,
-        f"≥ {MISFIT}",
-        share >= MISFIT,
-        "the printed numbers do not fit together under this model, prior and reading: look at the "
-        "figure of the claims, and at other readings",
-        WARN,
-    )
-
-
-def _prior_conflict(tree: xr.DataTree, study: Study) -> Row:
-    """Measure how many SDs the prior is from the observed log-odds of each counted regimen."""
-    seen = as_seen(tree["prior"].to_dataset(), "risk")
-    prior = logit(seen.sel(arm=list(study.counted)))
-    dims = ("chain", "draw")
-    far = distance(prior.mean(dims).values, prior.var(dims).values, study)
-    at = int(far.argmax())
-    return _row(
-        "prior conflict",
-        study.counted[at],
-        float(far[at]),
-        f"≤ {PRIOR_CONFLICT} SD",
-        float(far[at]) <= PRIOR_CONFLICT,
-        "the prior did not expect such a risk and distorts every estimate, also of synergy: say in "
-        "the study file what is known of the risk without treatment, [baseline] risk = [lower, upper]",
-        WARN,
-    )
-
-
-def _misfit(tree: xr.DataTree, study: Study) -> Row:
-    """Compare the counts with replicated ones by χ²; name the regimen that fits worst.
-
-    Gelman, Meng & Stern, Stat Sinica 1996;6:733: the share of draws whose replicated counts lie at
-    least as far from their expectation as the observed ones.
-    """
-    again = tree["posterior_predictive"].to_dataset()
-    if "expected_events" in again:
-        mean = again["expected_events"].values
-    else:
-        seen = as_seen(tree["posterior"].to_dataset(), "risk")
-        mean = study.n * seen.sel(arm=list(study.counted)).transpose(..., "arm").values
-    variance = mean * (1 - mean / study.n)
-    observed = (study.events - mean) ** 2 / variance
-    expected = (again["events"].values - mean) ** 2 / variance
-    share = float(np.mean(expected.sum(-1) >= observed.sum(-1)))
-    return _row(
-        "predicted counts (χ²)",
-        study.counted[int(observed.mean((0, 1)).argmax())],
-        share,
-        f"≥ {MISFIT}",
-        share >= MISFIT,
-        "the model with these priors does not reproduce the counts, and its effects are averages of "
-        "unlike ones: mend a prior conflict first, then use a freer model (interaction, saturated)",
-        WARN,
-    )
+def _conflict_and_misfit(tree: xr.DataTree, evidence: Evidences) -> Iterator[Row]:
+    """Judge each piece of evidence against what prior and posterior predict of it."""
+    for one in evidence:
+        far = one.prior_conflict(tree)
+        if far is not None:
+            passed = far.value <= PRIOR_CONFLICT
+            threshold = f"≤ {PRIOR_CONFLICT} SD"
+            yield _row("prior conflict", far.where, far.value, threshold, passed, far.advice, WARN)
+        off = one.misfit(tree)
+        if off is not None:
+            passed, name = off.value >= MISFIT, f"predicted {one.kind} (χ²)"
+            yield _row(name, off.where, off.value, f"≥ {MISFIT}", passed, off.advice, WARN)
 
 
 def _patients(tree: xr.DataTree, cells: Cells) -> Iterator[Row]:

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from cotreat.core.constants import EXTRAPOLATED, FIXED, IMPLIED, OBSERVED
+from cotreat.core.constants import CONDITIONAL, EXTRAPOLATED, FIXED, IMPLIED, OBSERVED
 from cotreat.estimands.measures import MEASURES, REPRESENTATIVE, Measure, odds
-from cotreat.evidence import contrasts, counts, reported
 from cotreat.evidence.logistic_operator import averages
+from cotreat.evidence.protocol import Evidences, Point, stacked
 from cotreat.models.registry import Model
 from cotreat.study import regimens
 from cotreat.study.study import NOT_IDENTIFIED, Scale, Study
@@ -34,7 +34,6 @@ EVERY = "every ("
 ROW_SPACE_TOLERANCE = 1e-6
 
 
-CONDITIONAL = "conditional_risk"
 type Waist = xr.DataArray | xr.Dataset
 """Risks by arm; or, of printed numbers, a dataset that also holds conditional risks, the claims'
 coefficients, sizes of arms and the SD of the prognostic score."""
@@ -132,7 +131,7 @@ class Estimand:
         return xr.DataArray(self.of(*arrays[at]), dims=dims, coords=coords)
 
 
-def enumerate_estimands(study: Study, model: Model) -> list[Estimand]:
+def enumerate_estimands(study: Study, model: Model, evidence: Evidences) -> list[Estimand]:
     """List every estimand of a study: risks, odds ratios of all pairs of regimens, measures, ….
 
     Parameters
@@ -140,46 +139,29 @@ def enumerate_estimands(study: Study, model: Model) -> list[Estimand]:
     model
         Under a model with structure the ratio of odds ratios is the same on every background, so it
         is listed once for each pair of treatments.
+    evidence
+        What the study resolves to.
     """
     return [
         *_risks(study),
         *_odds_ratios(study),
         *_risk_contrasts(study),
-        *_printed(study),
-        *_inferred(study),
+        *_coefficients(evidence),
         *_effect_ratios(study),
         *_effect_modification(study),
         *_measures(study, model),
     ]
 
 
-def _printed(study: Study) -> Iterator[Estimand]:
-    """Yield the coefficients that are printed and are no odds ratio of two regimens."""
-    numbers = reported.printed(study)
+def _coefficients(evidence: Evidences) -> Iterator[Estimand]:
+    """Yield the coefficients that are reported, or could have been, and are no odds ratio of two regimens."""
     known: set[str] = set()
-    for claim in numbers.claims if numbers is not None else ():
-        if claim.meaning is None or claim.meaning.kind == "regimens":
+    for one in (own for of in evidence for own in of.coefficients):
+        if one.is_ratio_of_regimens or one.label in known:
             continue
-        label = contrasts.label(claim.meaning)
-        if label not in known:
-            known.add(label)
-            yield Estimand(
-                label,
-                (),
-                np.exp,
-                null=1.0,
-                log=True,
-                claim=claim.id,
-                is_crude=not claim.adjusted,
-            )
-
-
-def _inferred(study: Study) -> Iterator[Estimand]:
-    """Yield what print could have said of each level and subgroup, and did not."""
-    numbers = reported.printed(study)
-    for one in numbers.inferred if numbers is not None else ():
+        known.add(one.label)
         yield Estimand(
-            contrasts.label(one), (), np.exp, null=1.0, log=True, claim=reported.inferred_id(one)
+            one.label, (), np.exp, null=1.0, log=True, claim=one.id, is_crude=one.is_crude
         )
 
 
@@ -388,14 +370,16 @@ class Availability:
     ----------
     waist
         Draws under `model`, whose regimens are those it can speak of.
+    evidence
+        What the study resolves to.
     """
 
-    def __init__(self, study: Study, model: Model, waist: Waist) -> None:
-        self._study, self._model, self._waist = study, model, waist
+    def __init__(self, study: Study, model: Model, waist: Waist, evidence: Evidences) -> None:
+        self._study, self._model, self._waist, self._evidence = study, model, waist, evidence
 
     @cached_property
     def _determined(self) -> Determination:
-        return Determination(self._study, point_of(self._study, self._waist))
+        return Determination(self._study, point_of(self._study, self._waist), self._evidence)
 
     def of(self, estimand: Estimand) -> str:
         """Return the availability of an estimand.
@@ -429,25 +413,6 @@ def is_implied(estimand: Estimand, model: Model) -> bool:
     return estimand.measure is not None and not model.has_products
 
 
-@dataclass(frozen=True)
-class Point:
-    """Where the evidence is differentiated.
-
-    Attributes
-    ----------
-    log_odds : ndarray, shape (regimen,)
-        Conditional log-odds of all regimens; any value for those the model is silent on.
-    sigma : float or None
-        SD of the prognostic score; None for none.
-    n : ndarray or None, shape (present,)
-        Patients by regimen of the cohort.
-    """
-
-    log_odds: NDArray[np.float64]
-    sigma: float | None = None
-    n: NDArray[np.float64] | None = None
-
-
 class Determination:
     """Tells by rank what the evidence determines near a point, whatever the model.
 
@@ -455,18 +420,18 @@ class Determination:
     totals leave open, lies in the row space of the evidence's Jacobian, *extrapolated* otherwise.
     """
 
-    def __init__(self, study: Study, point: Point) -> None:
-        self._study, self._point = study, point
+    def __init__(self, study: Study, point: Point, evidence: Evidences) -> None:
+        self._study, self._point, self._evidence = study, point, evidence
 
     @cached_property
-    def _evidence(self) -> NDArray[np.float64]:
-        return jacobian(self._study, self._point)
+    def _jacobian(self) -> NDArray[np.float64]:
+        return jacobian(self._evidence, self._point)
 
     def of(self, estimand: Estimand) -> str:
         """Return ``observed`` or ``extrapolated``."""
-        width = self._evidence.shape[1]
+        width = self._jacobian.shape[1]
         padded = [np.pad(row, (0, width - len(row))) for row in self._asked(estimand)]
-        is_inside = all(in_row_space(row, self._evidence) for row in padded)
+        is_inside = all(in_row_space(row, self._jacobian) for row in padded)
         return OBSERVED if is_inside else EXTRAPOLATED
 
     def _asked(self, estimand: Estimand) -> Sequence[NDArray[np.float64]]:
@@ -476,10 +441,7 @@ class Determination:
             # Which of two regimens is the better one is known only where both are.
             return [np.array([float(r == a) for r in study.regimens]) for a in estimand.arms[1:]]
         if estimand.claim:
-            numbers = reported.printed(study)
-            assert numbers is not None  # noqa: S101 - for the type checker
-            at = [*numbers.names, *numbers.inferred_ids].index(estimand.claim)
-            return [self._claims[at]]
+            return [self._coefficients[estimand.claim]]
         slope = gradient(estimand, study.regimens, self._point)
         if np.isnan(slope).any() and measure is not None:
             # A synergy index has no value here, but asks of the evidence what its sign asks.
@@ -488,45 +450,24 @@ class Determination:
         return [slope]
 
     @cached_property
-    def _claims(self) -> NDArray[np.float64]:
-        return _of_claims(self._study, self._point)
+    def _coefficients(self) -> dict[str, NDArray[np.float64]]:
+        """Gradient of each reported coefficient, by its id."""
+        blocks = [one.coefficient_jacobian(self._point) for one in self._evidence]
+        ids = [own.id for one in self._evidence for own in one.coefficients]
+        rows = np.vstack(stacked(blocks, len(self._study.regimens)))
+        return dict(zip(ids, rows, strict=True))
 
 
-def jacobian(study: Study, point: Point) -> NDArray[np.float64]:
+def jacobian(evidence: Evidences, point: Point) -> NDArray[np.float64]:
     """Differentiate the expectation of all evidence in the log-odds of all regimens, and in sizes.
 
     Returns
     -------
     ndarray
-        Counts, then printed numbers that are points, shape (row, regimen + way): ways are those in
-        which totals leave sizes open. A "<", or a p-value whose sign nobody printed, narrows a
-        coefficient but does not determine it; nor does a printed width determine a size.
+        Rows of all evidence, shape (row, regimen + way): ways are those in which totals leave sizes open.
     """
-    weight = averages(np, point.log_odds, point.sigma).weight
-    rows = counts.jacobian(study, weight)
-    numbers = reported.printed(study)
-    if numbers is None:
-        return rows
-    every = _of_claims(study, point)
-    rows = np.pad(rows, ((0, 0), (0, every.shape[1] - rows.shape[1])))
-    printed = every[: len(numbers.names)]
-    return np.vstack([rows, printed[~reported.observed(numbers).is_tail]])
-
-
-def _of_claims(study: Study, point: Point) -> NDArray[np.float64]:
-    """Differentiate the expectation of all printed numbers, and of those that could have been printed.
-
-    Shape (row, regimen + way).
-    """
-    numbers = reported.printed(study)
-    assert numbers is not None  # noqa: S101 - for the type checker
-    at = [study.regimens.index(regimen) for regimen in study.present]
-    n = numbers.sizes.typical if point.n is None else point.n
-    own = reported.jacobian(numbers, point.log_odds[at], point.sigma, n)
-    wide = np.zeros((len(own), len(study.regimens) + own.shape[1] - len(at)))
-    wide[:, at] = own[:, : len(at)]
-    wide[:, len(study.regimens) :] = own[:, len(at) :]
-    return wide
+    blocks = [one.jacobian(point) for one in evidence]
+    return np.vstack(stacked(blocks, len(point.log_odds)))
 
 
 def gradient(estimand: Estimand, arms: tuple[str, ...], point: Point) -> NDArray[np.float64]:
@@ -600,12 +541,14 @@ def is_beyond_null(estimand: Estimand, waist: Waist) -> xr.DataArray:
     return estimand.values(waist) > null
 
 
-def judged_measures(study: Study, model: Model, waist: Waist) -> list[Estimand]:
+def judged_measures(
+    study: Study, model: Model, waist: Waist, evidence: Evidences
+) -> list[Estimand]:
     """List one measure of each family, pair and background that gets a probability."""
-    available = Availability(study, model, waist)
+    available = Availability(study, model, waist, evidence)
     return [
         estimand
-        for estimand in enumerate_estimands(study, model)
+        for estimand in enumerate_estimands(study, model, evidence)
         if estimand.measure is not None
         and estimand.measure.name in REPRESENTATIVE.values()
         and estimand.is_judged

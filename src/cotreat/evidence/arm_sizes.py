@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from cotreat.priors import model_data
 from cotreat.study.study import Study
-
-if TYPE_CHECKING:
-    import pytensor.tensor as pt
 
 SHARE = "share"
 """Name of the variables that share a total out among its arms."""
@@ -94,7 +90,7 @@ class Sizes:
         return (*names, SHARE) if self.polytope else tuple(names)
 
     @property
-    def data(self) -> model_data.Given:
+    def data(self) -> dict[str, Any]:
         """What `state` takes as data of a PyMC model: totals to be shared out, and known sizes."""
         totals = {f"{n} total": t for n, (_, t) in zip(self.variables, self.blocks, strict=False)}
         return {"fixed sizes": self.fixed, **totals}
@@ -241,79 +237,3 @@ def _loose(
 def _listed(study: Study) -> str:
     counted = f", with {int(study.n.sum())} counted by regimen" if study.arms else ""
     return ", ".join(f"{total.patients} {total.n}" for total in study.totals) + counted
-
-
-# --- In a PyMC model -------------------------------------------------------------------------------
-
-
-def state(sizes: Sizes) -> pt.TensorVariable:
-    """State the sizes of the PyMC model in context, uniform on what is possible, shape (arm,)."""
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    parts: list[Any] = []
-    places: list[int] = []
-    known = model_data.state(sizes.data)
-    for name, (arms, _) in zip(sizes.variables, sizes.blocks, strict=False):
-        parts.append(known[f"{name} total"] * pm.Dirichlet(name, np.ones(len(arms))))
-        places += arms
-    if sizes.polytope is not None:
-        at = _uniform(sizes.polytope)
-        parts.append(sizes.polytope.centre + sizes.polytope.basis @ at)
-        places += sizes.loose
-    if not parts:
-        return known["fixed sizes"]
-    where = np.zeros((len(sizes.fixed), len(places)))
-    where[places, range(len(places))] = 1.0
-    return known["fixed sizes"] + where @ pt.concatenate(parts)
-
-
-def _uniform(polytope: Polytope) -> pt.TensorVariable:
-    """State the uniform distribution on a polytope.
-
-    Samplers move y in all of space: t = tanh(|y|) R(y/|y|) y/|y|, with R the distance from the
-    centre to the wall. In polar coordinates the Jacobian is R^d (tanh ρ/ρ)^(d−1) / cosh² ρ.
-    """
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    dimension = polytope.basis.shape[1]
-
-    def reach(direction: Any) -> Any:
-        towards = -(polytope.basis @ direction) / polytope.centre
-        return 1 / pt.max(towards)
-
-    def length(y: Any) -> Any:
-        return pt.sqrt((y**2).sum() + 1e-12)
-
-    class Inside(pm.distributions.transforms.Transform):
-        name = "inside"
-
-        def backward(self, value: Any, *_: Any) -> Any:
-            rho = length(value)
-            return pt.tanh(rho) * reach(value / rho) * value / rho
-
-        def forward(self, value: Any, *_: Any) -> Any:
-            rho = length(value)
-            return pt.arctanh(rho / reach(value / rho)) * value / rho
-
-        def log_jac_det(self, value: Any, *_: Any) -> Any:
-            rho = length(value)
-            radial = (dimension - 1) * pt.log(pt.tanh(rho) / rho) - 2 * pt.log(pt.cosh(rho))
-            return dimension * pt.log(reach(value / rho)) + radial
-
-    rng = np.random.default_rng(0)
-    pool, log_volume = polytope.draws(4000, rng), polytope.log_volume(rng)
-
-    def random(_: Any, rng: np.random.Generator, size: Any = None) -> NDArray[np.float64]:
-        return pool[rng.integers(len(pool), size=size)]
-
-    return pm.CustomDist(
-        SHARE,
-        np.zeros(dimension),  # for its shape
-        logp=lambda value, _: pt.zeros(value.shape[:-1]) - log_volume,
-        random=random,
-        support_point=lambda *_: pt.as_tensor(pool[0]),  # the centre has no direction
-        signature="(d)->(d)",
-        default_transform=Inside(),
-    )

@@ -1,23 +1,30 @@
-"""Patients by cell: events among those alike in regimen, covariates and cluster."""
+"""Patients by covariate pattern: events among those alike in regimen, covariates and cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat.core.constants import as_seen
+from cotreat.evidence.counts import counts_conflict, counts_jacobian, counts_misfit, counts_rows
+from cotreat.evidence.folds import PATIENT, Fold, FoldPrediction, Folds, log_orders
+from cotreat.evidence.protocol import Discrepancy, Evidence, Given, Point, Predictor
 from cotreat.priors import model_data
+from cotreat.priors.declare import state, state_risk
 from cotreat.study.covariate_patterns import Cells
 from cotreat.study.study import Study
 
 if TYPE_CHECKING:
     import pytensor.tensor as pt
-    import xarray as xr
 
     from cotreat.priors.prior import PriorSet
+
+Array = NDArray[np.float64]
 
 GROUPS, LEAST = 10, 20
 """Groups of predicted risk at most, and patients in each at least."""
@@ -27,93 +34,175 @@ LARGE = 36.0
 """Beyond it log(1 + exp x) is x, to the last digit."""
 
 
-def coordinates(study: Study) -> dict[str, tuple[str, ...] | range]:
-    """Name the entries of everything that `likelihood` makes."""
-    cells = study.cells
-    assert cells is not None  # noqa: S101 - for the type checker
-    named = {"covariate": cells.names, "cluster": cells.clusters}
-    return {"cell": range(len(cells.n)), **{dim: own for dim, own in named.items() if own}}
+class Patients(Evidence):
+    """The patients of a study, with covariates or clusters, by covariate pattern."""
 
+    kind = "counts"
+    standardises = True
+    target_accept = 0.995
 
-def parameters(cells: Cells | None) -> tuple[str, ...]:
-    """Name the rows of a prior set that patients need besides those of the model."""
-    if cells is None:
-        return ()
-    of_clusters = ("between", "cluster_z") if cells.clusters else ()
-    return (*(("delta",) if cells.covariates else ()), *of_clusters)
+    def __init__(self, study: Study) -> None:
+        assert study.cells is not None  # noqa: S101 - for the type checker
+        self.study, self.cells = study, study.cells
+        self.patterns = len(self.cells.n)
 
+    # --- In a model ------------------------------------------------------------------------------
 
-def data(cells: Cells, arms: tuple[str, ...]) -> model_data.Given:
-    """Return the patients as data of a PyMC model that speaks of some arms."""
-    weights = cells.weights(arms)
-    return {
-        "cell n": cells.n,
-        "cell events": cells.events,
-        "cell arm": np.array([arms.index(regimen) for regimen in cells.regimens]),
-        **({"cell covariates": cells.values} if cells.covariates else {}),
-        **({"cell cluster": cells.cluster} if cells.clusters else {}),
-        "profile cell": cells.profiles,
-        "profile weights": weights[0] if len(weights) == 1 else weights,
-    }
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Rows of a prior set that it needs besides those of the model."""
+        of_clusters = ("between", "cluster_z") if self.cells.clusters else ()
+        return (*(("delta",) if self.cells.covariates else ()), *of_clusters)
 
+    def coords(self) -> dict[str, tuple[str, ...] | range]:
+        """Return the entries of the dimensions of everything that `likelihood` makes."""
+        named = {"covariate": self.cells.names, "cluster": self.cells.clusters}
+        own = {dim: entries for dim, entries in named.items() if entries}
+        return {"cell": range(len(self.cells.n)), **own}
 
-def likelihood(
-    study: Study,
-    arms: tuple[str, ...],
-    log_odds: pt.TensorVariable,
-    priors: PriorSet,
-    seen: pt.TensorVariable,
-) -> None:
-    """State r_c ~ Binomial(n_c, logistic(η_a + x_c δ + u_k)) in the PyMC model in context.
+    def data(self, arms: tuple[str, ...]) -> Given:
+        """Return the patients of a model that speaks of some arms, by name."""
+        cells = self.cells
+        weights = cells.weights(arms)
+        return {
+            "cell n": cells.n,
+            "cell events": cells.events,
+            "cell arm": np.array([arms.index(regimen) for regimen in cells.regimens]),
+            **({"cell covariates": cells.values} if cells.covariates else {}),
+            **({"cell cluster": cells.cluster} if cells.clusters else {}),
+            "profile cell": cells.profiles,
+            "profile weights": weights[0] if len(weights) == 1 else weights,
+        }
 
-    With it, as deterministics by arm, ``conditional_risk``, that of a patient whose covariates have
-    their means, in a cluster in the middle, and ``risk``, standardised: the mean over the covariates
-    and clusters of all patients, whatever their regimen.
+    def shape(self) -> Hashable:
+        """Return all that `likelihood` is made of besides `data`."""
+        return ("patients", self.study.counted, self.cells.names, self.cells.clusters)
 
-    Parameters
-    ----------
-    arms
-        Labels along `log_odds`.
-    log_odds
-        η by arm, shape (arm,), of which the risks are made.
-    seen
-        The same with confounding, which the events are about.
-    """
-    import pymc as pm
-    import pytensor.tensor as pt
+    def likelihood(self, predictor: Predictor, priors: PriorSet) -> None:
+        """State r_c ~ Binomial(n_c, logistic(η_a + x_c δ + u_k)) in the PyMC model in context.
 
-    from cotreat.models.confounding import tell
-    from cotreat.priors.declare import state
+        With it, as deterministics by arm, ``conditional_risk``, that of a patient whose covariates have
+        their means, in a cluster in the middle, and ``risk``, standardised: the mean over the covariates
+        and clusters of all patients, whatever their regimen.
+        """
+        import pymc as pm
+        import pytensor.tensor as pt
 
-    cells = study.cells
-    assert cells is not None  # noqa: S101 - for the type checker
-    known = model_data.state(data(cells, arms))
-    shift = pt.zeros(len(cells.n))
-    if cells.covariates:
-        shift = shift + known["cell covariates"] @ state(priors, "delta", dims="covariate")
-    if cells.clusters:
-        between = state(priors, "between")
-        off = pm.Deterministic(
-            "cluster_effect", between * state(priors, "cluster_z", dims="cluster"), dims="cluster"
+        cells = self.cells
+        known = model_data.state(self.data(predictor.arms))
+        shift = pt.zeros(len(cells.n))
+        if cells.covariates:
+            shift = shift + known["cell covariates"] @ state(priors, "delta", dims="covariate")
+        if cells.clusters:
+            between = state(priors, "between")
+            off = pm.Deterministic(
+                "cluster_effect",
+                between * state(priors, "cluster_z", dims="cluster"),
+                dims="cluster",
+            )
+            shift = shift + off[known["cell cluster"]]
+        weights = known["profile weights"]
+
+        def standardised(log_odds: pt.TensorVariable) -> pt.TensorVariable:
+            risks = pm.math.invlogit(log_odds[:, None] + shift[known["profile cell"]])
+            return risks @ weights if weights.ndim == 1 else (risks * weights).sum(1)
+
+        state_risk("conditional_risk", pm.math.invlogit, predictor.log_odds, predictor.seen)
+        state_risk("risk", standardised, predictor.log_odds, predictor.seen)
+        pm.CustomDist(
+            "events",
+            pt.cast(known["cell n"], "int64"),  # JAX makes single precision of functions of int32
+            predictor.seen[known["cell arm"]] + shift,
+            logp=log_binomial,
+            random=_draw_binomial,
+            observed=known["cell events"],
+            dims="cell",
         )
-        shift = shift + off[known["cell cluster"]]
-    weights = known["profile weights"]
 
-    def standardised(log_odds: pt.TensorVariable) -> pt.TensorVariable:
-        risks = pm.math.invlogit(log_odds[:, None] + shift[known["profile cell"]])
-        return risks @ weights if weights.ndim == 1 else (risks * weights).sum(1)
+    # --- Identification --------------------------------------------------------------------------
 
-    tell("conditional_risk", pm.math.invlogit, log_odds, seen)
-    tell("risk", standardised, log_odds, seen)
-    pm.CustomDist(
-        "events",
-        pt.cast(known["cell n"], "int64"),  # JAX makes single precision of functions of int32
-        seen[known["cell arm"]] + shift,
-        logp=log_binomial,
-        random=_draw_binomial,
-        observed=known["cell events"],
-        dims="cell",
-    )
+    def jacobian(self, point: Point) -> Array:
+        """Differentiate the expected events by regimen in the log-odds of all regimens."""
+        return counts_jacobian(self.study, point)
+
+    # --- Predictions -----------------------------------------------------------------------------
+
+    def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
+        """Draw the events again, and sum them up by regimen and by group of predicted risk.
+
+        Returns
+        -------
+        Dataset
+            ``events`` by regimen and ``events_by_risk`` by group, what they were expected to be,
+            ``expected_events`` and ``expected_by_risk``, and the variance of the latter,
+            ``variance_by_risk``; and by covariate pattern the constants ``predicted_risk`` and
+            ``risk_group_of``.
+        """
+        risk = mean_risks(self.cells, draws)
+        group = groups_of(risk, self.cells.n)
+        again = replicate(self.study, draws, group, rng)
+        known = {"predicted_risk": ("cell", risk), "risk_group_of": ("cell", group)}
+        return xr.Dataset({**again, **known})
+
+    def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
+        """Draw the events again, under the names of `data`."""
+        risk = risks(self.cells, draws.isel(chain=0))
+        return {"cell events": rng.binomial(self.cells.n, risk)}
+
+    def folds(self) -> Folds:
+        """Cut off of each cell of patients who are alike one with the event and one without.
+
+        Patients who are alike are as likely in any order: the binomial density of their cell counts the
+        orders.
+        """
+        return Folds(PATIENT, tuple(_folds(self.cells)))
+
+    def fold_densities(self, draws: xr.Dataset, folds: Folds) -> Array:  # noqa: ARG002
+        """Return the log density of a patient of each fold, shape (chain, draw, fold)."""
+        cells, found = self.cells, []
+        for chain in range(draws.sizes["chain"]):
+            risk = risks(cells, draws.isel(chain=chain))
+            both = np.stack([np.log(risk), np.log1p(-risk)], axis=-1)
+            is_there = np.stack([cells.events > 0, cells.events < cells.n], axis=-1)
+            found.append(both[:, is_there])
+        return np.stack(found)
+
+    def predict_fold(
+        self,
+        fold: Fold,  # noqa: ARG002
+        draws: xr.Dataset,  # noqa: ARG002
+        rng: np.random.Generator,  # noqa: ARG002
+    ) -> list[FoldPrediction]:
+        """Show nothing of single patients."""
+        return []
+
+    # --- Checks and tables -----------------------------------------------------------------------
+
+    def prior_conflict(self, tree: xr.DataTree) -> Discrepancy:
+        """Measure how many SDs the prior is from the observed log-odds of each counted regimen."""
+        return counts_conflict(self.study, tree)
+
+    def misfit(self, tree: xr.DataTree) -> Discrepancy:
+        """Compare the events by regimen with replicated ones by χ²."""
+        mean = tree["posterior_predictive"].to_dataset()["expected_events"].values
+        return counts_misfit(self.study, tree, mean)
+
+    def rows(self) -> pd.DataFrame:
+        """Return the counts by regimen: ``id``, what it is ``about``, as ``reported``, ``source``."""
+        return counts_rows(self.study)
+
+
+def _folds(cells: Cells) -> Iterator[Fold]:
+    for at, (n, r) in enumerate(zip(cells.n.tolist(), cells.events.tolist(), strict=True)):
+        for events, times, word in ((1, r, "with"), (0, n - r, "without")):
+            if times:
+                orders = log_orders(n - 1, r - events) - log_orders(n, r)
+                yield Fold(
+                    f"cell {at}, {cells.regimens[at]}, {word} event",
+                    (("cell n", at, -1.0), ("cell events", at, -float(events))),
+                    orders,
+                    times,
+                )
 
 
 def log_binomial(
@@ -204,12 +293,8 @@ def replicate(
     Returns
     -------
     dict
-        ``events`` by regimen and ``events_by_risk`` by group, what they were expected to be,
-        ``expected_events`` and ``expected_by_risk``, and the variance of the latter,
-        ``variance_by_risk``.
+        What `Patients.replicate` returns, without the constants.
     """
-    import xarray as xr
-
     cells = study.cells
     assert cells is not None  # noqa: S101 - for the type checker
     by_group = np.eye(group.max() + 1)[group]

@@ -1,4 +1,4 @@
-"""Printed numbers: what odds ratios, p-values and totals of one cohort say together.
+"""ReportedEstimates numbers: what odds ratios, p-values and totals of one cohort say together.
 
 All of them stand on the same hidden counts, so their errors are correlated, and how is known: each
 is moved by the arms' counts through its lever (`cotreat.evidence.logistic_operator.Law`).
@@ -6,16 +6,14 @@ is moved by the arms' counts through its lever (`cotreat.evidence.logistic_opera
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
-from itertools import product
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from cotreat.evidence.arm_sizes import Sizes, sizes_of
 from cotreat.evidence.contrasts import (
@@ -25,24 +23,16 @@ from cotreat.evidence.contrasts import (
     members,
     named_parts,
 )
-from cotreat.evidence.logistic_operator import Averages, Law, Regressions, averages
-from cotreat.priors import model_data
+from cotreat.evidence.logistic_operator import Regressions
 from cotreat.study import regimens
 from cotreat.study.regimens import GROUP, LEVEL
 from cotreat.study.study import Claim, Meaning, Study, Total
 
 if TYPE_CHECKING:
-    import pytensor.tensor as pt
-    import xarray as xr
-
-Array = Any
+    from cotreat.evidence.protocol import Evidence
 
 NO_WEIGHT = 1e-9
 """Size of a weight that is rounding noise."""
-WIDTH_ERROR = 0.05
-"""SD of the log of a printed standard error about that of the regression on arms alone."""
-FAR_OUT = -20.0
-"""Log of a tail's probability below which the inverse of erf is too coarse."""
 
 
 def log_estimate(claim: Claim) -> float:
@@ -82,8 +72,6 @@ def z_rounding(claim: Claim) -> float:
 
 def wald_p(claim: Claim) -> float:
     """Return the two-sided Wald p-value that a printed odds ratio implies."""
-    from scipy.special import ndtr
-
     return float(2 * ndtr(-abs(log_estimate(claim)) / standard_error(claim)))
 
 
@@ -106,7 +94,7 @@ class Dependence:
 
 
 @dataclass(frozen=True)
-class Printed:
+class ReportedEstimates:
     """The printed numbers of a study that are evidence in its reading, in the order of the joint law.
 
     Attributes
@@ -344,7 +332,7 @@ def contradictions(study: Study) -> list[tuple[str, bool]]:
     list of (str, bool)
         Words, and whether it is an error: all are Wald odds ratios of one regression, or counts.
     """
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     if numbers is None:
         return []
     found = []
@@ -400,7 +388,7 @@ def can_tell(study: Study, meaning: Meaning) -> bool:
 
 
 @lru_cache(maxsize=64)
-def printed(study: Study) -> Printed | None:
+def reported_estimates(study: Study) -> ReportedEstimates | None:
     """Collect the printed numbers that are evidence; None where all patients are counted."""
     if not study.has_uncounted:
         return None
@@ -408,7 +396,7 @@ def printed(study: Study) -> Printed | None:
     # Tails of "<" come last: their probability is taken given all others.
     p_values = sorted((c for c in used if not c.is_odds_ratio), key=lambda c: c.is_below)
     uncounted = [t for t in study.totals if t.events is not None and _says_more(study, t)]
-    return Printed(
+    return ReportedEstimates(
         study,
         sizes_of(study),
         tuple(claim for claim in used if claim.is_odds_ratio),
@@ -417,505 +405,15 @@ def printed(study: Study) -> Printed | None:
     )
 
 
-def parameters(numbers: Printed | None) -> tuple[str, ...]:
-    """Name the rows of a prior set that printed numbers need besides those of the model."""
-    if numbers is None:
-        return ()
-    return (
-        *(("sigma",) if numbers.is_adjusted else ()),
-        *(("loss",) if numbers.has_loss else ()),
-        *(("shift",) if numbers.shifted.size else ()),
-        *(("share",) if numbers.sizes.variables else ()),
-    )
+def reported_in(evidence: Iterable[Evidence]) -> ReportedEstimates | None:
+    """Return the reported estimates among the evidence of a study; None where there are none.
+
+    For tables, figures and analyses that are about reported estimates alone.
+    """
+    found = (getattr(one, "reported", None) for one in evidence)
+    return next((one for one in found if one is not None), None)
 
 
 def _says_more(study: Study, total: Total) -> bool:
     inside = np.array(study.present)[study.members(total.patients, study.present)]
     return not set(inside) <= set(study.counted)
-
-
-# --- The joint law ---------------------------------------------------------------------------------
-
-
-class Joint(NamedTuple):
-    """The law of the printed numbers given the arms.
-
-    Attributes
-    ----------
-    mean, covariance : shape (row,), (row, row)
-        Of log odds ratios, normal deviates of p-values and events.
-    ratios : shape (claim,)
-        Log of the coefficients that the claims are about, without the counts' noise.
-    width, width_sd : shape (odds ratio,)
-        Expected log of the printed standard errors, and its SD; empty where sizes are not known.
-    """
-
-    mean: Array
-    covariance: Array
-    ratios: Array
-    width: Array
-    width_sd: Array
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """All printed numbers on the scale of their joint law: shape (row,) or (row, arm)."""
-
-    mean: Array
-    lever: Array
-    scale: Array
-
-
-def joint_law(
-    xp: ModuleType,
-    numbers: Printed,
-    log_odds: Array,
-    sigma: Array | None,
-    loss: Array | None,
-    n: Array,
-    shift_sd: float,
-) -> Joint:
-    """State the multivariate normal law of all printed numbers of a cohort.
-
-    Parameters
-    ----------
-    log_odds
-        Conditional log-odds by arm of ``study.present``, shape (arm,).
-    sigma
-        SD of the latent prognostic score; None where nothing is adjusted for.
-    loss
-        Adjusted standard errors are 1 + loss times as large as the score alone makes them; None
-        where nothing is adjusted for.
-    n
-        Patients by arm, or shares of them where sizes are not known, shape (arm,).
-    shift_sd
-        SD of the shift that a regression with covariates of its own has, integrated out.
-
-    Notes
-    -----
-    The counts' noise in an arm has two parts: within values of the prognostic score, variance
-    n E q(1 − q), which moves every number, and between them, n (p(1 − p) − E q(1 − q)), which
-    adjusted claims do not feel. What adjustment loses is independent of the crude numbers, as the
-    difference of any estimate to an efficient one is of that. Of counted arms the noise is known.
-    """
-    arms = averages(xp, log_odds, sigma)
-    law = numbers.regressions.law(xp, log_odds, sigma, n)
-    if not numbers.sizes.are_known:
-        variance = np.diag([standard_error(claim) ** 2 for claim in numbers.odds_ratios])
-        variance = variance + shift_sd**2 * (numbers.shifted @ numbers.shifted.T)
-        return Joint(law.mean, variance, law.mean, np.zeros(0), np.zeros(0))
-    own = np.array([float(claim.adjusted) for claim in numbers.claims])
-    kappa = 1.0 if loss is None else 1 + loss
-    log_error = 0.5 * xp.log(law.variance) + own * xp.log(kappa)
-    rows = _rows(xp, numbers, law, log_error, n, arms)
-    mean, covariance = _counted_known(numbers, rows, n, arms, kappa)
-    shifts = np.pad(numbers.shifted, ((0, len(numbers.totals)), (0, 0)))
-    covariance = covariance + shift_sd**2 * (shifts @ shifts.T) * rows.scale[:, None] * rows.scale
-    count = len(numbers.odds_ratios)
-    noise = n * arms.risk * (1 - arms.risk)
-    width_sd = xp.sqrt(WIDTH_ERROR**2 + (law.drift[:count] ** 2 * noise).sum(1))
-    return Joint(mean, covariance, law.mean, log_error[:count], width_sd)
-
-
-def _rows(
-    xp: ModuleType,
-    numbers: Printed,
-    law: Law,
-    log_error: Array,
-    n: Array,
-    arms: Averages,
-) -> _Rows:
-    """Put p-values on the scale of their deviates, and add the events of totals.
-
-    A deviate b/SE moves with both: by lever/SE − z · drift.
-    """
-    at, more = len(numbers.odds_ratios), len(numbers.totals)
-    scale = xp.concatenate([np.ones(at), xp.exp(-log_error[at:]), np.ones(more)])
-    means = xp.concatenate([law.mean, numbers.within @ (n * arms.risk)]) * scale
-    levers = xp.concatenate([law.lever, numbers.within]) * scale[:, None]
-    moving = xp.concatenate([0 * law.drift[:at], law.drift[at:], np.zeros(numbers.within.shape)])
-    return _Rows(means, levers - means[:, None] * moving, scale)
-
-
-def _counted_known(
-    numbers: Printed, rows: _Rows, n: Array, arms: Averages, kappa: Array
-) -> tuple[Array, Array]:
-    """Return mean and covariance of the rows given the counts of the counted arms."""
-    study = numbers.study
-    adjusted = np.array([float(c.adjusted) for c in numbers.claims] + [0.0] * len(numbers.totals))
-    crude_lever = rows.lever * (1 - adjusted)[:, None]
-    adjusted_lever = rows.lever * adjusted[:, None]
-    total = n * arms.risk * (1 - arms.risk)
-    within = n * arms.weight
-    part = within / total
-    known = np.array([float(label in study.counted) for label in study.present])
-    events = np.zeros(len(known))
-    events[known > 0] = study.events
-    residual = known * (events - n * arms.risk)
-    mean = rows.mean + crude_lever @ residual + adjusted_lever @ (part * residual)
-    covariance = (
-        (rows.lever * (within * (1 - known))) @ rows.lever.T
-        + (crude_lever * ((total - within) * (1 - known))) @ crude_lever.T
-        + (adjusted_lever * (within * (kappa**2 - 1 + known * (1 - part)))) @ adjusted_lever.T
-    )
-    return mean, covariance
-
-
-STEP = 1e-20
-
-
-def jacobian(
-    numbers: Printed,
-    log_odds: NDArray[np.float64],
-    sigma: float | None,
-    n: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Differentiate coefficients and expected events in the log-odds, and in the sizes left open.
-
-    Returns
-    -------
-    ndarray
-        Printed numbers in the order of the joint law, then what could have been printed, shape
-        (row, arm + way): ways are those of ``numbers.sizes.ways``.
-    """
-    arms = averages(np, log_odds, sigma)
-    laws = (numbers.regressions, numbers.regressions_inferred)
-    levers = [one.law(np, log_odds, sigma, n).lever for one in laws]
-    in_odds = np.vstack([levers[0], numbers.within, levers[1]]) * (n * arms.weight)
-    ways = numbers.sizes.ways
-    # By the complex step, exact: the coefficients move with the sizes, for sets are mixtures of arms.
-    moved = [_means(numbers, log_odds, sigma, n + 1j * STEP * way).imag / STEP for way in ways.T]
-    in_sizes = np.array(moved).reshape(len(moved), len(in_odds)).T
-    return np.hstack([in_odds, in_sizes])
-
-
-def _means(
-    numbers: Printed, log_odds: NDArray[np.float64], sigma: float | None, n: NDArray[Any]
-) -> NDArray[Any]:
-    """Return coefficients and expected events, printed and not, at complex sizes, shape (row,)."""
-    risk = averages(np, log_odds, sigma).risk
-    laws = (numbers.regressions, numbers.regressions_inferred)
-    means = [one.law(np, log_odds, sigma, n).mean for one in laws]
-    return np.concatenate([means[0], numbers.within @ (n * risk), means[1]])
-
-
-# --- What was observed -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Observed:
-    """The printed numbers as data.
-
-    Attributes
-    ----------
-    values : ndarray, shape (row,)
-        Log odds ratios, deviates of p-values by their sign (+ where it is not known), events.
-    rounding : ndarray, shape (row,)
-        Variance by rounding.
-    is_tail : ndarray of bool, shape (row,)
-        Rows that are "<" or whose sign is not known: not a point but a part of the line.
-    """
-
-    values: NDArray[np.float64]
-    rounding: NDArray[np.float64]
-    is_tail: NDArray[np.bool_]
-
-
-def observed(numbers: Printed) -> Observed:
-    """Return the printed numbers on the scale of the joint law."""
-    values, halves = [], []
-    for claim in numbers.claims:
-        if claim.is_odds_ratio:
-            values.append(log_estimate(claim))
-            halves.append(estimate_rounding(claim))
-        else:
-            values.append((-1 if claim.sign == "-" else 1) * z_value(claim.value.value))
-            halves.append(0.0 if claim.is_below else z_rounding(claim))
-    values += [float(total.events or 0) for total in numbers.totals]
-    halves += [0.0] * len(numbers.totals)
-    tails = [not c.is_odds_ratio and (c.is_below or not c.sign) for c in numbers.claims]
-    return Observed(
-        np.array(values),
-        np.array(halves) ** 2 / 3,
-        np.array(tails + [False] * len(numbers.totals), dtype=bool),
-    )
-
-
-def data(numbers: Printed) -> model_data.Given:
-    """Return the printed numbers as data of a PyMC model."""
-    seen = observed(numbers)
-    points = [at for at in numbers.kept if not seen.is_tail[at]]
-    known = {"printed points": seen.values[points], "printed rounding": seen.rounding}
-    if numbers.sizes.are_known and numbers.odds_ratios:
-        known["printed widths"] = np.log([standard_error(claim) for claim in numbers.odds_ratios])
-        rounding = np.array([width_rounding(claim) for claim in numbers.odds_ratios])
-        known["width rounding"] = rounding**2 / 3
-    return {**known, **numbers.sizes.data}
-
-
-def share_orders(numbers: Printed | None) -> dict[str, list[int]]:
-    """Order the shares of each total that is shared out, by variable: first those print tells most of.
-
-    A total that is shared out arm by arm in this order leaves shares that depend little on each other.
-    """
-    if numbers is None:
-        return {}
-    words = [w for c in numbers.claims if c.meaning is not None for w in c.meaning.words]
-    told = [words.count(regimen) for regimen in numbers.study.present]
-    sizes = numbers.sizes
-    return {
-        name: sorted(range(len(arms)), key=lambda at, arms=arms: -told[arms[at]])  # type: ignore[misc]
-        for name, (arms, _) in zip(sizes.variables, sizes.blocks, strict=False)
-    }
-
-
-def shape(numbers: Printed) -> tuple[Any, ...]:
-    """Return all that the joint law is made of besides `data`: equal shapes have one law."""
-    sizes, study = numbers.sizes, numbers.study
-    claims = [
-        (
-            claim.kind,
-            claim.meaning,
-            claim.adjusted,
-            claim.model,
-            claim.sign,
-            claim.is_below,
-            # What is no point stands in the law as it is, and so do errors where sizes are not known.
-            None if claim.is_odds_ratio or (claim.sign and not claim.is_below) else claim.value,
-            None if sizes.are_known else (claim.ci, claim.level),
-        )
-        for claim in numbers.claims
-    ]
-    loose = sizes.polytope and (sizes.polytope.centre.tolist(), sizes.polytope.basis.tolist())
-    return (
-        tuple(claims),
-        tuple(total.patients for total in numbers.totals),
-        numbers.inferred,
-        (study.present, study.counted, tuple(study.n.tolist()), tuple(study.events.tolist())),
-        (tuple(arms for arms, _ in sizes.blocks), str(loose), sizes.loose, sizes.are_known),
-    )
-
-
-def coordinates(numbers: Printed) -> dict[str, tuple[str, ...]]:
-    """Name the entries of everything that `likelihood` makes."""
-    tails = observed(numbers).is_tail
-    return {
-        "present": numbers.study.present,
-        "claim": (*(claim.id for claim in numbers.claims), *numbers.inferred_ids),
-        "odds_ratio": tuple(claim.id for claim in numbers.odds_ratios),
-        "row": numbers.names,
-        "row_": numbers.names,
-        "point": tuple(numbers.names[at] for at in numbers.kept if not tails[at]),
-    }
-
-
-# --- In a PyMC model -------------------------------------------------------------------------------
-
-
-def likelihood(
-    numbers: Printed,
-    log_odds: pt.TensorVariable,
-    sigma: pt.TensorVariable | None,
-    loss: pt.TensorVariable | None,
-    n: pt.TensorVariable,
-    shift_sd: pt.TensorVariable,
-    unconfounded: pt.TensorVariable | None = None,
-) -> None:
-    """State the printed numbers in the PyMC model in context.
-
-    Parameters
-    ----------
-    log_odds, n
-        By arm of ``study.present``.
-    unconfounded
-        Log-odds by arm to make the deterministic ``log_ratio`` of, where the evidence is confounded.
-    """
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    def law_of(xp: Any, log_odds: Any, sigma: Any, loss: Any, n: Any, shift_sd: Any) -> Joint:
-        return joint_law(xp, numbers, log_odds, sigma, loss, n, shift_sd)
-
-    def inferred_of(xp: Any, log_odds: Any, sigma: Any, n: Any) -> Any:
-        return numbers.regressions_inferred.law(xp, log_odds, sigma, n).mean
-
-    def ratios_of(xp: Any, log_odds: Any, sigma: Any, n: Any) -> Any:
-        return numbers.regressions.law(xp, log_odds, sigma, n).mean
-
-    law = one_node(law_of)(log_odds, sigma, loss, n, shift_sd)
-    ratios, own = law.ratios, log_odds
-    if unconfounded is not None:
-        ratios, own = one_node(ratios_of)(unconfounded, sigma, n), unconfounded
-    more = [one_node(inferred_of)(own, sigma, n)] if numbers.inferred else []
-    pm.Deterministic("log_ratio", pt.concatenate([ratios, *more]), dims="claim")
-    observe(numbers, law)
-
-
-def one_node(law: Callable[..., Any]) -> Callable[..., Any]:
-    """State a function of an array module and arrays as one node of a PyTensor graph, through JAX.
-
-    Spelled out it has thousands of nodes, and PyTensor takes seconds to rewrite them.
-    """
-    import jax.numpy as jnp
-    from pytensor import wrap_jax
-
-    @wrap_jax
-    def in_jax(*given: Any) -> Any:
-        return law(jnp, *given)
-
-    return in_jax
-
-
-def observe(numbers: Printed, law: Joint) -> None:
-    """State the printed numbers, given their law, in the PyMC model in context.
-
-    Makes the observed ``claims`` (points of the joint law) and ``widths`` (log standard errors), the
-    potential ``tails``, and as deterministics the laws of all of them, of claims that follow from
-    others too.
-    """
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    is_tail, known = observed(numbers).is_tail, model_data.state(data(numbers))
-    covariance = law.covariance + pt.diag(known["printed rounding"])
-    pm.Deterministic("claim_mean", law.mean, dims="row")
-    pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))
-    points = [at for at in numbers.kept if not is_tail[at]]
-    tails = [at for at in numbers.kept if is_tail[at]]
-    values = known["printed points"]
-    inner = covariance[points][:, points]
-    pm.CustomDist(
-        "claims",
-        law.mean[points],
-        inner,
-        logp=partial(_normal_log_density, count=len(points)),
-        signature="(k),(k,k)->(k)",
-        observed=values,
-        dims="point",
-    )
-    if tails:
-        across = covariance[tails][:, points]
-        weights = pt.linalg.solve(inner, across.T, assume_a="pos").T
-        mean = law.mean[tails] + weights @ (values - law.mean[points])
-        rest = covariance[tails][:, tails] - weights @ across.T
-        pm.Potential("tails", _tails([numbers.claims[at] for at in tails], mean, rest))
-    if numbers.sizes.are_known and numbers.odds_ratios:
-        mean = pm.Deterministic("width_mean", law.width, dims="odds_ratio")
-        sd = pt.sqrt(law.width_sd**2 + known["width rounding"])
-        sd = pm.Deterministic("width_sd", sd, dims="odds_ratio")
-        pm.Normal("widths", mean, sd, observed=known["printed widths"], dims="odds_ratio")
-
-
-def _normal_log_density(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:
-    """Return the log density of a multivariate normal, row after row given the rows before.
-
-    Written out, for there are few rows: calls into a linear algebra library for each of thousands of
-    particles took most of the time.
-    """
-    import pytensor.tensor as pt
-
-    off, rest, total = value - mean, covariance, pt.zeros(())
-    for _ in range(count):
-        variance, across = rest[0, 0], rest[0, 1:]
-        total -= 0.5 * (off[0] ** 2 / variance + pt.log(2 * np.pi * variance))
-        weights = across / variance
-        off = off[1:] - weights * off[0]
-        rest = rest[1:, 1:] - weights[:, None] * across
-    return total
-
-
-def replicate(posterior: xr.Dataset, rng: np.random.Generator) -> dict[str, xr.DataArray]:
-    """Draw the printed numbers again: ``claims`` by row, and ``widths`` where they are evidence."""
-    mean, covariance = posterior["claim_mean"], posterior["claim_covariance"]
-    root = np.linalg.cholesky(covariance.values)
-    noise = rng.normal(size=mean.shape)
-    values = mean.values + (root @ noise[..., None])[..., 0]
-    drawn = {"claims": mean.copy(data=values)}
-    if "width_mean" in posterior:
-        sd = posterior["width_sd"].values
-        drawn["widths"] = posterior["width_mean"] + sd * rng.normal(size=sd.shape)
-    return drawn
-
-
-def _tails(
-    claims: list[Claim], mean: pt.TensorVariable, covariance: pt.TensorVariable
-) -> pt.TensorVariable:
-    """Return the log probability of p-values whose deviate is not a point, given all other numbers.
-
-    One after the other (Geweke, Hajivassiliou & Keane): each but the last tail is drawn through a
-    uniform variable of its own, so that the next is conditional on it. Signs that nobody printed are
-    summed over.
-    """
-    import pymc as pm
-    import pytensor.tensor as pt
-
-    chol = pt.linalg.cholesky(covariance)
-    latent = [
-        pm.Uniform(f"tail_{c.id}") if c.is_below and at < len(claims) - 1 else None
-        for at, c in enumerate(claims)
-    ]
-    free = [at for at, c in enumerate(claims) if not c.is_below]
-    patterns = list(product((1.0, -1.0), repeat=len(free)))
-    logs = []
-    for pattern in patterns:
-        signs = dict(zip(free, pattern, strict=True))
-        total: Any = 0.0
-        errors: list[Any] = []
-        for at, claim in enumerate(claims):
-            z = z_value(claim.value.value)
-            centre = mean[at] + sum((chol[at, j] * errors[j] for j in range(at)), start=0.0)
-            if claim.is_below:
-                mass, error = _beyond(z, centre, chol[at, at], claim.sign, latent[at])
-            else:
-                error = (signs[at] * z - centre) / chol[at, at]
-                mass = pm.logp(pm.Normal.dist(), error) - pt.log(chol[at, at])
-            total = total + mass
-            errors.append(error)
-        logs.append(total)
-    return pt.logsumexp(pt.stack(logs))
-
-
-def _beyond(
-    z: float, centre: Any, spread: Any, sign: str, latent: pt.TensorVariable | None
-) -> tuple[Any, Any]:
-    """Return the log probability of |deviate| > z on the side of `sign`, and a standard error in it."""
-    import pytensor.tensor as pt
-
-    upper = _log_cdf((centre - z) / spread) if sign != "-" else -np.inf
-    lower = _log_cdf((-z - centre) / spread) if sign != "+" else -np.inf
-    mass = {"+": upper, "-": lower}.get(sign)
-    mass = pt.logaddexp(upper, lower) if mass is None else mass
-    if latent is None:
-        return mass, 0.0
-    above, below = pt.log(latent) + mass, pt.log1p(-latent) + mass
-    inside = above < upper  # never where there is no upper tail
-    return mass, pt.switch(inside, -_quantile(above), _quantile(below))
-
-
-def _log_cdf(z: Any) -> Any:
-    """Return the log of the normal distribution function.
-
-    Neither branch overflows where the other one counts: JAX differentiates both.
-    """
-    import pytensor.tensor as pt
-
-    low, high = pt.minimum(z, -1.0), pt.maximum(z, -1.0)
-    return pt.switch(
-        pt.lt(z, -1.0),
-        pt.log(pt.erfcx(-low / np.sqrt(2)) / 2) - low**2 / 2,
-        pt.log1p(-pt.erfc(high / np.sqrt(2)) / 2),
-    )
-
-
-def _quantile(log_p: Any) -> Any:
-    """Return the standard normal deviate below which a probability lies, given its log."""
-    import pytensor.tensor as pt
-
-    near = np.sqrt(2) * pt.erfinv(2 * pt.exp(pt.maximum(log_p, FAR_OUT)) - 1)
-    low = pt.minimum(log_p, FAR_OUT)
-    far = -pt.sqrt(-2 * low - pt.log(-4 * np.pi * low))
-    for _ in range(3):  # Newton's method in the log of the distribution function
-        log_cdf = _log_cdf(far)
-        slope = pt.exp(-0.5 * far**2 - 0.5 * np.log(2 * np.pi) - log_cdf)
-        far = far - (log_cdf - low) / slope
-    return pt.switch(log_p > FAR_OUT, near, far)

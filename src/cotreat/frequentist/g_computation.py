@@ -10,6 +10,7 @@ from scipy.special import expit
 
 from cotreat.core.constants import is_undefined
 from cotreat.estimands.estimand import CONDITIONAL, Availability, Estimand
+from cotreat.evidence.protocol import Evidences
 from cotreat.frequentist.firth import basis
 from cotreat.frequentist.logistic import NO_MAXIMUM, Regression, design_of, maximise
 from cotreat.models.registry import Model
@@ -128,7 +129,7 @@ class Adjusted(Regression):
 
     @cached_property
     def _available(self) -> Availability:
-        return Availability(self.study, self.model, self.waist)
+        return Availability(self.study, self.model, self.waist, self.evidence)
 
     def availability(self, estimand: Estimand) -> str:
         """Tell whether an estimand is estimated, and if not, why."""
@@ -185,7 +186,7 @@ def _is_within(rows: NDArray[np.float64], projector: NDArray[np.float64]) -> boo
     return bool(np.allclose(rows @ projector, rows, atol=1e-6))
 
 
-def fit_adjusted(study: Study, model: Model) -> Adjusted:
+def fit_adjusted(study: Study, model: Model, evidence: Evidences) -> Adjusted:
     """Fit a model's linear predictor with covariates to the patients by maximum likelihood.
 
     Clusters get coefficients of their own, which without a prior stand for the random intercept.
@@ -199,4 +200,4 @@ def fit_adjusted(study: Study, model: Model) -> Adjusted:
     shifts = np.hstack([cells.values, indicators])
     rows = np.hstack([design[[arms.index(r) for r in cells.regimens]], shifts])
     coefficients = maximise(cells.events, cells.n, rows)
-    return Adjusted(study, model, arms, design, coefficients, cells, shifts)
+    return Adjusted(study, model, arms, design, coefficients, evidence, cells, shifts)

@@ -14,7 +14,8 @@ from scipy.special import expit
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
 
 from cotreat.core.constants import is_undefined
-from cotreat.estimands.estimand import Availability, Estimand, Point, Waist, gradient, in_row_space
+from cotreat.estimands.estimand import Availability, Estimand, Waist, gradient, in_row_space
+from cotreat.evidence.protocol import Evidences, Point
 from cotreat.frequentist.firth import maximise_penalised
 from cotreat.models.registry import Model
 from cotreat.study.regimens import group_of
@@ -39,6 +40,8 @@ class Regression(ABC):
     design : ndarray, shape (arm, coefficient of regimens)
     coefficients : ndarray, shape (coefficient,)
         Of the regimens first.
+    evidence : tuple of Evidence
+        What the study resolves to: it says what is identified.
     is_penalised : bool
         Whether the coefficients maximise Firth's penalised likelihood.
     """
@@ -48,6 +51,7 @@ class Regression(ABC):
     arms: tuple[str, ...]
     design: NDArray[np.float64]
     coefficients: NDArray[np.float64]
+    evidence: Evidences
     is_penalised: bool = field(default=False, kw_only=True)
 
     @property
@@ -155,7 +159,7 @@ class Likelihood(Regression):
 
     @cached_property
     def _available(self) -> Availability:
-        return Availability(self.study, self.model, self.risk)
+        return Availability(self.study, self.model, self.risk, self.evidence)
 
     def availability(self, estimand: Estimand) -> str:
         """Tell whether maximum likelihood estimates an estimand, and if not, why."""
@@ -178,19 +182,21 @@ class Likelihood(Regression):
         return gradient(estimand, self.arms, point) @ self.design
 
 
-def fit_likelihood(study: Study, model: Model) -> Likelihood:
+def fit_likelihood(study: Study, model: Model, evidence: Evidences) -> Likelihood:
     """Fit a model's linear predictor to the counts by maximum likelihood.
 
     Parameters
     ----------
     model
         ``exchangeable`` has no counterpart without a prior and is fitted as ``interaction``.
+    evidence
+        What the study resolves to: it says what is identified.
     """
     arms = model.arms(study)
     design = design_of(study, model, arms)
     rows = [arms.index(arm) for arm in study.counted]
     coefficients = maximise(study.events, study.n, design[rows])
-    return Likelihood(study, model, arms, design, coefficients)
+    return Likelihood(study, model, arms, design, coefficients, evidence)
 
 
 def design_of(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.float64]:

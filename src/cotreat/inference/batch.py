@@ -22,7 +22,8 @@ from cotreat.estimands.estimand import (
     is_beyond_null,
     judged_measures,
 )
-from cotreat.evidence.reported import printed, share_orders
+from cotreat.evidence.protocol import Given, share_orders_of
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, vectorise
 from cotreat.inference.laplace import USUAL, Approximation, Effort
 from cotreat.inference.sampling import prepare_jax
@@ -30,7 +31,6 @@ from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of, shape_of
 from cotreat.models.registry import Model, find_model
 from cotreat.models.select import priors_for
-from cotreat.priors.model_data import Given
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
@@ -186,7 +186,8 @@ def _probabilities(
     """
     key = (one.study.digest, one.study.reading, one.model)
     if key not in asked:
-        asked[key] = judged_measures(one.study, find_model(one.model, one.study), one.waist)
+        model = find_model(one.model, one.study)
+        asked[key] = judged_measures(one.study, model, one.waist, resolve(one.study))
     return {full_label(e): float(is_beyond_null(e, one.waist).mean()) for e in asked[key]}
 
 
@@ -343,7 +344,7 @@ def compiled(study: Study, model: Model, priors: PriorSet) -> Density:
         built = build(study, model, priors)
         while len(_held) >= HELD:
             del _held[next(iter(_held))]
-        _held[key] = Density(built, share_orders(printed(study)))
+        _held[key] = Density(built, share_orders_of(resolve(study)))
     return _held[key]
 
 

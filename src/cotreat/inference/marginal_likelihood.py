@@ -13,15 +13,15 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from cotreat.evidence.reported import printed, share_orders
+from cotreat.evidence.protocol import Given, share_orders_of
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import gaussian_mixture, laplace, nuts, vectorise
 from cotreat.inference.gaussian_mixture import Normals
 from cotreat.inference.laplace import Approximation, Proposal
-from cotreat.inference.sampling import TARGET_ACCEPT
+from cotreat.inference.sampling import target_accept_of
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of
 from cotreat.models.registry import Model
-from cotreat.priors.model_data import Given
 from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
@@ -76,9 +76,10 @@ class Marginals:
     def __init__(
         self, study: Study, model: Model, priors: PriorSet, posterior: xr.Dataset, seed: int
     ) -> None:
-        self._is_counted = bool(study.counted)
+        evidence = resolve(study)
+        self._target_accept = target_accept_of(evidence)
         self._built = build(study, model, priors)
-        self._density = Density(self._built, share_orders(printed(study)))
+        self._density = Density(self._built, share_orders_of(evidence))
         self._posterior, self._seed = posterior, seed
         self._proposals: dict[tuple[int, ...], Proposal] = {}
         self._known: dict[tuple[int, ...], Approximation] = {}
@@ -295,7 +296,7 @@ class Marginals:
             Free variables, and the deterministics under `given`, dims (chain, draw, …).
         """
         built: Any = self._built
-        accept = TARGET_ACCEPT["counts" if self._is_counted else "printed"]
+        accept = self._target_accept
         try:
             for name in self.given:
                 built[name].set_value(np.asarray(numbers[name]))

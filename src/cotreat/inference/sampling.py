@@ -21,13 +21,14 @@ from cotreat.core.constants import (
     PROBABILITY_MOVED,
     SEED,
     TUNE,
-    as_seen,
 )
 from cotreat.estimands import estimand
-from cotreat.evidence import counts, patients, reported
+from cotreat.evidence.protocol import Evidences, share_orders_of
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, vectorise
 from cotreat.inference.engines import LIBRARIES, EngineError, require_engine
 from cotreat.inference.influence import add_influence
+from cotreat.inference.record import Fit, unsettled
 from cotreat.inference.vectorise import Draws
 from cotreat.models.build import build
 from cotreat.models.registry import Model, find_model
@@ -38,12 +39,6 @@ from cotreat.study.study import Study
 
 MIN_CHAINS = 2
 PRIOR_DRAWS = 20_000
-TARGET_ACCEPT = {"counts": 0.995, "printed": 0.98}
-"""Where many were counted, models with a spread of their own are narrow and bent, and long steps
-diverge: over 8 seeds of `saturated` on ISIS-2 63, 15 and 6 draws at 0.98, 0.99 and 0.995. So do the
-spreads of clusters and subgroups: of 300 and of 793 patients some draw diverges at 0.95. Posteriors of
-printed numbers alone are wide: over 12 fits of the tacrolimus cohort none diverges at 0.98, and at
-0.995 some trajectories are cut short."""
 SMC_STEPS = (10, 20, 40, 80, 160)
 """Moves at each stage, doubled until that changes nothing."""
 EFFECTIVE, MIN_EFFECTIVE = 4000, 1000
@@ -135,8 +130,40 @@ def fit(
     >>> draws = fit(load_study("isis2"), "interaction", seed=1)
     >>> draws["posterior"]["risk"].mean(("chain", "draw"))
     """
+    return fit_model(
+        study,
+        model,
+        priors,
+        engine=engine,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        seed=seed,
+        progress=progress,
+        prior=prior,
+    ).draws
+
+
+def fit_model(
+    study: Study,
+    model: str = "interaction",
+    priors: str | PriorSet = "weak",
+    *,
+    engine: str = "numpyro",
+    draws: int = DRAWS,
+    tune: int = TUNE,
+    chains: int = CHAINS,
+    seed: int = SEED,
+    progress: bool = False,
+    prior: xr.Dataset | None = None,
+) -> Fit:
+    """Sample prior and posterior of a model of a study, and return the record of the fit.
+
+    Parameters, errors and draws are those of `fit`.
+    """
     description = find_model(model, study)
     study = study.divided(description.division)
+    evidence = resolve(study)
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     chosen = priors_for(chosen, description, study)
     require_engine(engine)
@@ -151,8 +178,9 @@ def fit(
             built, before, study, description, draws=draws, chains=chains, seed=seed, say=progress
         )
     elif engine == "laplace":
-        orders = reported.share_orders(reported.printed(study))
-        tree, replaced = _laplace(built, orders, draws=draws, chains=chains, seed=seed)
+        tree, replaced = _laplace(
+            built, share_orders_of(evidence), draws=draws, chains=chains, seed=seed
+        )
         engine = "numpyro" if replaced else engine
     if tree is None:
         tree = _numpyro(
@@ -160,15 +188,15 @@ def fit(
             draws=draws,
             tune=tune,
             chains=chains,
-            target_accept=TARGET_ACCEPT["counts" if study.counted else "printed"],
+            target_accept=target_accept_of(evidence),
             seed=seed,
             progress=progress,
         )
         if replaced:
             stats = tree["sample_stats"].to_dataset()
             tree["sample_stats"] = xr.DataTree(stats.assign_attrs(replaced=replaced))
-    _complete(tree, built, before, study, seed)
-    if study.is_adjusted:
+    _complete(tree, built, before, evidence, seed)
+    if any(one.patterns for one in evidence):
         add_influence(tree, [rv.name for rv in built.free_RVs])
     _label(tree, study)
     tree.attrs = {
@@ -190,7 +218,38 @@ def fit(
             }
         )
     }
-    return tree
+    return Fit(study, evidence, description, chosen, tree)
+
+
+def fit_of(study: Study, model: Model, draws: xr.DataTree, priors: str | PriorSet = "weak") -> Fit:
+    """Return the record of a fit whose draws were kept.
+
+    Parameters
+    ----------
+    study
+        Under the interpretation that the fit was made with.
+    draws
+        What `fit` returned.
+    priors
+        What the fit was made with.
+    """
+    study = study.divided(model.division)
+    chosen = prior_set(priors, study) if isinstance(priors, str) else priors
+    return Fit(study, resolve(study), model, priors_for(chosen, model, study), draws)
+
+
+def target_accept_of(evidence: Evidences) -> float:
+    """Return the acceptance rate that NUTS needs for evidence.
+
+    Notes
+    -----
+    Where many were counted, models with a spread of their own are narrow and bent, and long steps diverge:
+    over 8 seeds of `saturated` on ISIS-2 63, 15 and 6 draws at 0.98, 0.99 and 0.995. So do the spreads of
+    clusters and subgroups: of 300 and of 793 patients some draw diverges at 0.95. Posteriors of reported
+    estimates alone are wide: over 12 fits of the tacrolimus cohort none diverges at 0.98, and at 0.995 some
+    trajectories are cut short.
+    """
+    return max(one.target_accept for one in evidence)
 
 
 def provenance(tree: xr.DataTree) -> dict[str, Any]:
@@ -323,7 +382,7 @@ def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
     waist = estimand.waist_of(posterior)
     chances = {
         estimand.full_label(e): estimand.is_beyond_null(e, waist).mean("draw").values
-        for e in estimand.judged_measures(study, model, waist)
+        for e in estimand.judged_measures(study, model, waist, resolve(study))
     }
     stats = xr.Dataset(
         {
@@ -372,20 +431,12 @@ def chains_agree(tree: xr.DataTree) -> bool:
     )
 
 
-def unsettled(posterior: xr.Dataset) -> xr.Dataset:
-    """Leave out the arm sizes that the totals settle: they have no spread to check."""
-    if "size" not in posterior:
-        return posterior
-    spread = posterior["size"].std(("chain", "draw")).values
-    return posterior.assign(size=posterior["size"].sel(present=spread > 1e-9))
-
-
 def log_mean_exp(logs: np.ndarray) -> float:
     """Average on the scale of the numbers whose logs are given."""
     return float(logsumexp(logs) - np.log(len(logs)))
 
 
-def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: int) -> None:
+def _complete(tree: xr.DataTree, built: Any, prior: Draws, evidence: Evidences, seed: int) -> None:
     """Add what the sampler does not return: prior, predictions, log densities by point."""
     posterior = tree["posterior"].to_dataset()
     chains = posterior.sizes["chain"]
@@ -399,8 +450,7 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: i
     before = {**kept, **vectorise.deterministics(built, kept)}
     tree["prior"] = xr.DataTree(vectorise.labelled(built, before, 1))
     posterior = tree["posterior"].to_dataset()
-    cells = study.cells if study.is_adjusted else None
-    count = 0 if cells is None else len(cells.n)
+    count = max(one.patterns for one in evidence)
     at = thinned(chains, posterior.sizes["draw"], count, THIN)
     few = flat
     if len(at) < posterior.sizes["draw"]:
@@ -412,18 +462,12 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, study: Study, seed: i
     tree["log_likelihood"] = xr.DataTree(_noted(logs, posterior))
     some = posterior.isel(draw=thinned(chains, posterior.sizes["draw"], count))
     rng = np.random.default_rng(seed)
-    again: dict[str, xr.DataArray] = {}
-    if cells is not None:
-        risk = patients.mean_risks(cells, some)
-        group = patients.groups_of(risk, cells.n)
-        again |= patients.replicate(study, some, group, rng)
-        known = {"predicted_risk": ("cell", risk), "risk_group_of": ("cell", group)}
-        tree["constant_data"] = xr.DataTree(xr.Dataset(known))
-    elif study.counted:
-        again["events"] = counts.replicate(study, as_seen(posterior, "risk"), rng)
-    if "claim_mean" in posterior:
-        again |= reported.replicate(posterior, rng)
-    tree["posterior_predictive"] = xr.DataTree(_noted(xr.Dataset(again), posterior))
+    made = [one.replicate(some, rng) for one in evidence]
+    again = xr.Dataset({name: values for own in made for name, values in own.items()})
+    known = [name for name, values in again.items() if "draw" not in values.dims]
+    if known:
+        tree["constant_data"] = xr.DataTree(again[known])
+    tree["posterior_predictive"] = xr.DataTree(_noted(again.drop_vars(known), posterior))
     seen = {rv.name: built.rvs_to_values[rv].eval() for rv in built.observed_RVs}
     dims = {name: built.named_vars_to_dims[name] for name in seen}
     tree["observed_data"] = xr.DataTree(

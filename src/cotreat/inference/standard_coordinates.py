@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pytensor.graph.replace import clone_replace
 from scipy.special import erf, ndtri
 
+from cotreat.evidence.protocol import Given
 from cotreat.inference.vectorise import Draws, evaluate, in_jax, untraced
 from cotreat.priors import model_data
 
@@ -212,9 +213,7 @@ class Density:
         parts = jnp.split(point, cuts)
         return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
-    def surface(
-        self, numbers: model_data.Given
-    ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    def surface(self, numbers: Given) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
         """Return the log density under some numbers, of points (point, size) to (point,).
 
         Impossible points have minus infinity.
@@ -269,12 +268,12 @@ class Density:
             found.append(own.reshape(len(own), -1))
         return np.concatenate(found, axis=1)
 
-    def draws(self, points: NDArray[np.float64], numbers: model_data.Given) -> Draws:
+    def draws(self, points: NDArray[np.float64], numbers: Given) -> Draws:
         """Take points back to the scale of the model's variables, by name."""
         return self._free(points, numbers)
 
     def deterministics(
-        self, names: Sequence[str], points: NDArray[np.float64], numbers: model_data.Given
+        self, names: Sequence[str], points: NDArray[np.float64], numbers: Given
     ) -> Draws:
         """Work out some of the model's deterministics, those of the names that it has."""
         own = tuple(name for name in names if name in self.built.named_vars)
@@ -285,9 +284,7 @@ class Density:
             self._compiled[own] = self._function(own, outputs)
         return self._compiled[own](points, numbers)
 
-    def log_likelihood(
-        self, points: NDArray[np.float64], numbers: model_data.Given
-    ) -> NDArray[np.float64]:
+    def log_likelihood(self, points: NDArray[np.float64], numbers: Given) -> NDArray[np.float64]:
         """Return the log density of the evidence under some numbers, of points (point, size) to (point,)."""
         return self._likelihood(points, numbers)["log_likelihood"]
 
@@ -312,7 +309,7 @@ class Density:
             function = in_jax([*(p.z for p in self._parts), *inputs.values()], opened)
         many = jax.jit(jax.vmap(lambda x, told: function(*self._apart(x), *told), (0, None)))
 
-        def values(points: NDArray[np.float64], numbers: model_data.Given) -> Draws:
+        def values(points: NDArray[np.float64], numbers: Given) -> Draws:
             found = many(points, [jnp.asarray(numbers[name]) for name in inputs])
             return {name: np.asarray(v) for name, v in zip(names, found, strict=True)}
 

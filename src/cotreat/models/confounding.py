@@ -1,12 +1,8 @@
 """Unmeasured confounding: the log-odds that the evidence is about, beside those that treatments make."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pymc as pm
 import pytensor.tensor as pt
 
-from cotreat.core.constants import CONFOUNDED
 from cotreat.priors.declare import numbers_of
 from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
@@ -52,12 +48,3 @@ def _bias(priors: PriorSet, variable: str, dims: str) -> pt.TensorVariable:
     if "sigma" in numbers:
         bias = bias + numbers["sigma"] * pm.Normal(f"{variable}_z", 0.0, 1.0, dims=dims)
     return pm.Deterministic(variable, bias, dims=dims)
-
-
-def tell(
-    name: str, of: Callable[..., Any], log_odds: pt.TensorVariable, seen: pt.TensorVariable
-) -> None:
-    """State a risk by arm as a deterministic and, where there is confounding, as the evidence sees it."""
-    pm.Deterministic(name, of(log_odds), dims="arm")
-    if seen is not log_odds:
-        pm.Deterministic(CONFOUNDED + name, of(seen), dims="arm")

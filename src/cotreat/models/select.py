@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cotreat.core.errors import ModelError
-from cotreat.evidence import patients
-from cotreat.evidence.reported import parameters, printed
+from cotreat.evidence.protocol import parameters_of
+from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS, Model, find_model, is_asked_for
 from cotreat.priors.belief_grid import EFFECTS, INTERACTIONS
 from cotreat.priors.defaults import BIAS
@@ -36,12 +36,7 @@ def priors_for(priors: PriorSet, model: Model, study: Study) -> PriorSet:
                 f"the prior set {priors.name!r} is a belief about {words}, but {model.name} has no such "
                 "parameter; use weak"
             )
-    needed = {
-        *model.parameters,
-        *parameters(printed(study)),
-        *patients.parameters(study.cells),
-        *BIAS,
-    }
+    needed = {*model.parameters, *parameters_of(resolve(study)), *BIAS}
     return replace(priors, rows=tuple(row for row in priors.rows if row.variable in needed))
 
 

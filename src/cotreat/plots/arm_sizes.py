@@ -43,7 +43,7 @@ LEFT = "fixed by the totals"
 )
 def arm_sizes(view: View) -> Figure | None:
     """Draw prior and posterior of each arm size; None where all sizes are known."""
-    numbers = reported.printed(view.study)
+    numbers = reported.reported_estimates(view.study)
     rows = rows_to_draw(view)
     if numbers is None or not any(row.lines for row in rows):
         return None
@@ -73,7 +73,7 @@ def rows_to_draw(view: View) -> list[Row]:
     return rows
 
 
-def known(view: View, numbers: reported.Printed) -> dict[int, tuple[float, str]]:
+def known(view: View, numbers: reported.ReportedEstimates) -> dict[int, tuple[float, str]]:
     """Return the sizes that counts or totals fix, with their source, by row."""
     counted, fixed = view.study.counted, numbers.sizes.fixed
     return {
@@ -83,7 +83,7 @@ def known(view: View, numbers: reported.Printed) -> dict[int, tuple[float, str]]
     }
 
 
-def notes(numbers: reported.Printed) -> list[str]:
+def notes(numbers: reported.ReportedEstimates) -> list[str]:
     """Return the source of the sizes, in lines that fit."""
     arms = "these arms" if numbers.study.counted else "any arm"
     lines = [f"the size of {arms} is not reported"]

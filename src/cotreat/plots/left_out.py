@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from cotreat.core.constants import INTERVAL
 from cotreat.evidence import reported
+from cotreat.evidence.folds import EVENTS, ODDS_RATIO, P_VALUE, WIDTH, FoldPrediction
 from cotreat.plots.labels import event, fold, key, regimen_name
 from cotreat.plots.records import Comparison
 from cotreat.plots.registry import COMPARISON, figure_of
@@ -19,11 +20,6 @@ from cotreat.plots.reported_predictive import Panel, Row, draw_panel, legend
 from cotreat.plots.style import TINY, number
 from cotreat.study.study import Study
 
-if TYPE_CHECKING:
-    from cotreat.comparison.leave_out import Left
-
-ODDS_RATIO, P_VALUE, WIDTH, EVENTS = "odds ratio", "p-value", "standard error", "events"
-"""Quantities that are left out."""
 LABELS = {
     ODDS_RATIO: "odds ratio",
     P_VALUE: "p-value",
@@ -57,7 +53,7 @@ def left_out(record: Comparison) -> Figure | None:
     panels = panels_of(study, predicted)
     tall = [len(panel.rows) for panel in panels]
     names = [row.name for panel in panels for row in panel.rows]
-    numbers = reported.printed(study)
+    numbers = reported.reported_estimates(study)
     outside = sum(left.is_outside for left in predicted)
     note = fold(NOTE.format(outside=outside, every=len(predicted)), 100)
     below = [key(study, names), *(notes(numbers) if numbers else []), note]
@@ -76,9 +72,9 @@ def left_out(record: Comparison) -> Figure | None:
     return figure
 
 
-def panels_of(study: Study, predicted: Sequence[Left]) -> list[Panel]:
+def panels_of(study: Study, predicted: Sequence[FoldPrediction]) -> list[Panel]:
     """Return a panel per quantity that was predicted."""
-    numbers = reported.printed(study)
+    numbers = reported.reported_estimates(study)
     names = {} if numbers is None else row_names(numbers)
     found = []
     for quantity in (ODDS_RATIO, P_VALUE, WIDTH, EVENTS):
@@ -90,7 +86,7 @@ def panels_of(study: Study, predicted: Sequence[Left]) -> list[Panel]:
     return found
 
 
-def _row(study: Study, names: dict[str, str], left: Left) -> Row:
+def _row(study: Study, names: dict[str, str], left: FoldPrediction) -> Row:
     name = names.get(left.unit) or regimen_name(study, left.unit)
     half = (left.left, left.right)
     if not np.isfinite(left.left):  # of a p-value only the ends and the middle are known
@@ -98,7 +94,7 @@ def _row(study: Study, names: dict[str, str], left: Left) -> Row:
     return Row(name, (left.value,), (left.lower, left.upper), half, _towards(study, left))
 
 
-def _towards(study: Study, left: Left) -> int:
+def _towards(study: Study, left: FoldPrediction) -> int:
     """Return the direction of a number that is a bound: a p-value reported as "<" is smaller."""
     below = {claim.id for claim in study.claims if claim.is_below}
     return -1 if left.quantity == P_VALUE and left.unit in below else 0

@@ -35,7 +35,7 @@ def levels(view: View) -> Figure | None:
 
 def rows_to_draw(view: View) -> list[Row]:
     """Return a heading per treatment and a row per level or subgroup."""
-    numbers = reported.printed(view.study)
+    numbers = reported.reported_estimates(view.study)
     rows: list[Row] = []
     for treatment in view.study.treatment_ids if view.study.groups else view.study.levels:
         own = (
@@ -65,7 +65,7 @@ def _told(treatment: str, study: Study) -> dict[str, str]:
     return found
 
 
-def _printed(treatment: str, study: Study, numbers: reported.Printed) -> dict[str, str]:
+def _printed(treatment: str, study: Study, numbers: reported.ReportedEstimates) -> dict[str, str]:
     """Return the label of the reported odds ratio of each level or subgroup by name."""
     found = {f"{subject(study, treatment)} vs none": ""}
     for (owner, part), meaning in numbers.of_parts.items():

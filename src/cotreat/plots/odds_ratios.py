@@ -82,7 +82,7 @@ def rows_to_draw(view: View) -> list[Row]:
         Row("ratio of odds ratios", is_heading=True),
         *_products(view),
     ]
-    is_asked = view.study.groups or reported.printed(view.study) is not None
+    is_asked = view.study.groups or reported.reported_estimates(view.study) is not None
     effects = list(_effect_ratios(view)) if is_asked else []
     if effects:
         own = "in one subgroup" if view.study.groups else "with one co-treatment"
@@ -102,7 +102,7 @@ def reference(view: View) -> str:
 
     The first counted one; else that of a reported odds ratio; else that of an identified one.
     """
-    study, numbers, rows = view.study, reported.printed(view.study), view.summary
+    study, numbers, rows = view.study, reported.reported_estimates(view.study), view.summary
     ratios = numbers.odds_ratios if numbers is not None else ()
     meanings = [claim.meaning for claim in ratios if claim.meaning is not None]
     printed = [meaning.words[1] for meaning in meanings if meaning.kind == "regimens"]

@@ -14,7 +14,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cotreat.evidence import patients, reported
+from cotreat.evidence import reported
 from cotreat.plots.labels import fold, key, parameter_name, subject
 from cotreat.plots.records import View
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from arviz_base.labels import MapLabeller
 
 SAMPLE_DIMS = ("chain", "draw")
+OF_EVIDENCE = ("delta", "between", "cluster_z", "sigma", "loss")
+"""Parameters of covariates and clusters, and of adjusted estimates."""
 DRAWS = 500
 """Draws per chain in a diagnostic figure."""
 
@@ -49,11 +51,10 @@ def variables(view: View) -> list[str]:
         for known in view.model.parameters
         for name in ([known] if known in posterior else _of_treatments(view, known))
     ]
-    numbers = reported.printed(view.study)
-    if numbers is None:
-        return [*own, *patients.parameters(view.study.cells)]
-    tails = [f"tail_{claim.id}" for claim in numbers.p_values]
-    ours = ("sigma", "loss", *numbers.sizes.variables, *tails)
+    numbers = reported.reported_estimates(view.study)
+    shares = () if numbers is None else numbers.sizes.variables
+    tails = () if numbers is None else [f"tail_{claim.id}" for claim in numbers.p_values]
+    ours = (*OF_EVIDENCE, *shares, *tails)
     return [*own, *(name for name in ours if name in posterior)]
 
 
@@ -79,7 +80,7 @@ def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Da
 
 def _place(view: View, variable: str, at: int) -> str:
     """Name an entry of a dimension without coordinates: the arm of a share, or its number."""
-    numbers = reported.printed(view.study)
+    numbers = reported.reported_estimates(view.study)
     if numbers is not None:
         for name, (arms, _) in zip(numbers.sizes.variables, numbers.sizes.blocks, strict=False):
             if name == variable:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from cotreat.bias.unmeasured_confounding import Surface
     from cotreat.comparison.bayes_factors import BayesFactor
-    from cotreat.comparison.leave_out import Left
     from cotreat.estimands.estimand import Estimand, Waist
+    from cotreat.evidence.folds import FoldPrediction
     from cotreat.models.registry import Model
     from cotreat.study.study import Study
 
@@ -98,7 +98,7 @@ class Comparison:
     study : Study
     model : str
         The model whose predictions of left-out evidence are shown.
-    predicted : sequence of Left
+    predicted : sequence of FoldPrediction
         Each estimate or count that was left out, with its prediction by the rest of the evidence.
     models : pandas.DataFrame
         Models with their expected log predictive densities; empty where none was worked out.
@@ -107,7 +107,7 @@ class Comparison:
 
     study: Study
     model: str
-    predicted: Sequence[Left] = ()
+    predicted: Sequence[FoldPrediction] = ()
     models: pd.DataFrame | None = None
     factors: Sequence[BayesFactor] = ()
 

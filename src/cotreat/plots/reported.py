@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cotreat.core.constants import CREDIBLE, INTERVAL
-from cotreat.evidence.reported import Printed, printed
+from cotreat.evidence.reported import ReportedEstimates, reported_estimates
 from cotreat.plots.interval_rows import (
     POSTERIOR_HEAD,
     REPORTED,
@@ -47,7 +47,7 @@ LABEL_WIDTH = 50
 )
 def reported(view: View) -> Figure | None:
     """Draw a row per reported estimate that is used; None where there is none."""
-    numbers = printed(view.study)
+    numbers = reported_estimates(view.study)
     if numbers is None or not numbers.claims:
         return None
     rows = rows_to_draw(view, numbers)
@@ -66,7 +66,7 @@ def reported(view: View) -> Figure | None:
     return figure
 
 
-def rows_to_draw(view: View, numbers: Printed) -> list[Row]:
+def rows_to_draw(view: View, numbers: ReportedEstimates) -> list[Row]:
     """Return headings and rows, top to bottom: odds ratios, then the coefficients of p-values."""
     ratios = list(_rows(view, numbers, numbers.odds_ratios))
     tests = list(_rows(view, numbers, numbers.p_values))
@@ -76,7 +76,7 @@ def rows_to_draw(view: View, numbers: Printed) -> list[Row]:
     ]
 
 
-def _rows(view: View, numbers: Printed, chosen: Sequence[Claim]) -> Iterator[Row]:
+def _rows(view: View, numbers: ReportedEstimates, chosen: Sequence[Claim]) -> Iterator[Row]:
     names = row_names(numbers)
     for claim in chosen:
         yield Row(names[claim.id], (_posterior(view, claim), *_reported(claim)))
@@ -97,7 +97,7 @@ def _reported(claim: Claim) -> Iterator[Line]:
         yield Line(kind, claim.value.value, claim.ci[0].value, claim.ci[1].value)
 
 
-def texts(rows: Sequence[Row], numbers: Printed) -> list[str]:
+def texts(rows: Sequence[Row], numbers: ReportedEstimates) -> list[str]:
     """Return the reported number per row."""
     claim_of = dict(zip(row_names(numbers).values(), numbers.claims, strict=False))
     return ["" if row.is_heading else text(claim_of[row.name]) for row in rows]

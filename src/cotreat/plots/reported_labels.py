@@ -3,7 +3,7 @@
 from collections import Counter
 
 from cotreat.evidence.contrasts import KINDS
-from cotreat.evidence.reported import Dependence, Printed
+from cotreat.evidence.reported import Dependence, ReportedEstimates
 from cotreat.plots.labels import LINE, fold
 from cotreat.plots.style import number
 from cotreat.study.study import Claim, Total
@@ -12,7 +12,7 @@ MARK = " †"
 """Mark of a number that follows from others."""
 
 
-def row_names(numbers: Printed) -> dict[str, str]:
+def row_names(numbers: ReportedEstimates) -> dict[str, str]:
     """Name each reported number by its contrast; mark those that follow from others."""
     plain = {claim.id: _about(claim, is_mixed=_is_mixed(numbers)) for claim in numbers.claims}
     often = Counter(plain.values())
@@ -35,7 +35,7 @@ def _about(claim: Claim, *, is_mixed: bool) -> str:
     return f"{about}, crude" if is_mixed and not claim.adjusted else about
 
 
-def _is_mixed(numbers: Printed) -> bool:
+def _is_mixed(numbers: ReportedEstimates) -> bool:
     return len({claim.adjusted for claim in numbers.claims}) > 1
 
 
@@ -44,7 +44,7 @@ def patients(total: Total) -> str:
     return "all patients" if total.patients == "all" else total.patients
 
 
-def notes(numbers: Printed) -> list[str]:
+def notes(numbers: ReportedEstimates) -> list[str]:
     """Return which numbers follow from others, and which are not used, in lines that fit."""
     lines = [_follows(one, numbers) for one in numbers.dependences]
     used = {claim.id for claim in numbers.claims}
@@ -55,7 +55,7 @@ def notes(numbers: Printed) -> list[str]:
     return [fold(line, LINE) for line in lines]
 
 
-def _follows(one: Dependence, numbers: Printed) -> str:
+def _follows(one: Dependence, numbers: ReportedEstimates) -> str:
     names = {row: name.removesuffix(MARK) for row, name in row_names(numbers).items()}
     others = ", ".join(names[other] for other in one.others)
     line = f"†: {names[one.name]} follows from {others}"
@@ -65,7 +65,7 @@ def _follows(one: Dependence, numbers: Printed) -> str:
     return f"{line}; it is not counted twice"
 
 
-def totals(numbers: Printed) -> str:
+def totals(numbers: ReportedEstimates) -> str:
     """List the totals as reported."""
     return "; ".join(
         f"{patients(total)}: {total.n}"

@@ -75,7 +75,7 @@ class Panel:
 )
 def reported_predictive(view: View) -> Figure | None:
     """Draw predicted and reported numbers; None where no reported number is used."""
-    numbers = reported.printed(view.study)
+    numbers = reported.reported_estimates(view.study)
     if numbers is None or not numbers.names:
         return None
     lines = lines_of_panels(view, numbers)
@@ -97,7 +97,7 @@ def reported_predictive(view: View) -> Figure | None:
     return figure
 
 
-def lines_of_panels(view: View, numbers: reported.Printed) -> list[list[Panel]]:
+def lines_of_panels(view: View, numbers: reported.ReportedEstimates) -> list[list[Panel]]:
     """Return the panels of each line, from the top; those of one line share their rows."""
     ratios = _ratios(view, numbers)
     lines = [
@@ -128,7 +128,7 @@ def _replicated(view: View, row: str) -> Any:
     return view.tree["posterior_predictive"]["claims"].sel(row=row).values
 
 
-def _ratios(view: View, numbers: reported.Printed) -> Panel:
+def _ratios(view: View, numbers: reported.ReportedEstimates) -> Panel:
     names = row_names(numbers)
     rows = (
         _row(names[c.id], _replicated(view, c.id), c.value.value, scale=np.exp)
@@ -137,7 +137,7 @@ def _ratios(view: View, numbers: reported.Printed) -> Panel:
     return Panel("odds ratio, or ratio of odds ratios", tuple(rows), is_log=True)
 
 
-def _errors(view: View, numbers: reported.Printed) -> list[Panel]:
+def _errors(view: View, numbers: reported.ReportedEstimates) -> list[Panel]:
     """Return the standard errors, which are informative about arm sizes where totals are reported."""
     groups = view.tree["posterior_predictive"]
     if "widths" not in groups:
@@ -155,7 +155,7 @@ def _errors(view: View, numbers: reported.Printed) -> list[Panel]:
     return [Panel("standard error of its log", tuple(rows), is_log=True)]
 
 
-def _deviates(view: View, numbers: reported.Printed) -> Panel:
+def _deviates(view: View, numbers: reported.ReportedEstimates) -> Panel:
     names = row_names(numbers)
     rows = tuple(
         _row(
@@ -178,7 +178,7 @@ def _towards(claim: Claim) -> int:
     return {"+": 1, "-": -1}.get(claim.sign, 0) if claim.is_below else 0
 
 
-def _events(view: View, numbers: reported.Printed) -> Panel:
+def _events(view: View, numbers: reported.ReportedEstimates) -> Panel:
     names = row_names(numbers)
     rows = tuple(
         _row(

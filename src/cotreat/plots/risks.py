@@ -30,7 +30,7 @@ LABEL_WIDTH = 40
     section="risks",
     order=4,
     caption="The shorter the posterior bar within its prior band, the more the evidence contributes "
-    "to a risk. Left: 95% prior interval (band) and 95% posterior interval of each regimen's "
+    "to a risk. FoldPrediction: 95% prior interval (band) and 95% posterior interval of each regimen's "
     "risk of the event, with a tick at the median. Right: the posterior on a finer axis.",
     alt="Two panels of horizontal intervals with one row per regimen. The left panel shows pale "
     "prior bands behind posterior intervals with a tick at the median; the right panel shows "
@@ -65,7 +65,7 @@ def risks(view: View) -> Figure | None:
 
 def kind(view: View) -> str:
     """Return "implied" where risks follow from reported estimates, or "standardised"."""
-    if reported.printed(view.study) is not None:
+    if reported.reported_estimates(view.study) is not None:
         return "implied "
     return "standardised " if view.study.is_adjusted else ""
 

@@ -1,18 +1,25 @@
-"""The PyMC statements of the models, one a module: the log-odds of each regimen."""
+"""State variables of a prior set, and risks by arm, in a PyMC model."""
 
-from typing import Any
+from __future__ import annotations
 
-import pymc as pm
-import pytensor.tensor as pt
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from cotreat.core.constants import CONFOUNDED
 from cotreat.priors import model_data
-from cotreat.priors.prior import PriorSet
+
+if TYPE_CHECKING:
+    import pytensor.tensor as pt
+
+    from cotreat.priors.prior import PriorSet
 
 
 def state(
     priors: PriorSet, variable: str, dims: str | None = None, **others: Any
 ) -> pt.TensorVariable:
     """State one variable of the PyMC model in context from its row of the prior set."""
+    import pymc as pm
+
     numbers = {**numbers_of(priors, variable), **others}
     return getattr(pm, priors[variable].distribution)(variable, **numbers, dims=dims)
 
@@ -33,8 +40,21 @@ def relatives(
     variance σ² + spread²/count), but the data pin each part down by itself: stated one by one,
     centred or not, alike relatives make a funnel in which samplers diverge.
     """
+    import pymc as pm
+
     sd = numbers_of(priors, mean)["sigma"]
     tau = state(priors, spread)
     own_mean = state(priors, mean, sigma=pm.math.sqrt(sd**2 + tau**2 / count))
     z = pm.ZeroSumNormal("z", 1.0, dims=dims)
     return pm.Deterministic(variable, own_mean + tau * z, dims=dims)
+
+
+def state_risk(
+    name: str, of: Callable[..., Any], log_odds: pt.TensorVariable, seen: pt.TensorVariable
+) -> None:
+    """State a risk by arm as a deterministic and, where there is confounding, as the evidence sees it."""
+    import pymc as pm
+
+    pm.Deterministic(name, of(log_odds), dims="arm")
+    if seen is not log_odds:
+        pm.Deterministic(CONFOUNDED + name, of(seen), dims="arm")

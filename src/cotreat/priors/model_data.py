@@ -10,9 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     import pymc as pm
 
-Given = dict[str, Any]
-"""Numbers and arrays by name."""
-
 
 def state(given: Mapping[str, Any]) -> dict[str, Any]:
     """State numbers as data of the PyMC model in context; return them as variables by name."""

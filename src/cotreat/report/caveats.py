@@ -14,7 +14,7 @@ from cotreat.audit.overlap import overlap_of
 from cotreat.core.constants import CALIBRATION, CONDITIONAL_ONLY, DECIDED, IMPLIED, STANDARDISED
 from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
 from cotreat.evidence.contrasts import label
-from cotreat.evidence.reported import can_tell, printed
+from cotreat.evidence.reported import can_tell, reported_estimates
 from cotreat.models.registry import described
 from cotreat.report.columns import ANY, tidy
 from cotreat.report.wording import capital, interval, listed
@@ -184,7 +184,7 @@ def _levels(table: pd.DataFrame, study: Study) -> Iterator[Caveat]:
 
 def _inferred(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     """Name the odds ratios of levels that the paper does not report."""
-    numbers = printed(study)
+    numbers = reported_estimates(study)
     if numbers is None:
         return
     own = rows.set_index("estimand")

@@ -15,6 +15,7 @@ import pandas as pd
 from cotreat.audit.overlap import percent
 from cotreat.core.constants import CONTRADICTED
 from cotreat.estimands.estimand import name_of
+from cotreat.evidence.reported_predictive import Prediction
 from cotreat.inference.engines import ENGINES
 from cotreat.plots import STUDY, figures
 from cotreat.plots.registry import DIAGNOSTICS
@@ -29,7 +30,6 @@ from cotreat.report.wording import between
 from cotreat.results import store
 from cotreat.results.headline import IDENTIFICATION, headline, judged
 from cotreat.results.supplementary import BIAS, COMPARISON, PARTS, SENSITIVITY, Part, Section
-from cotreat.sensitivity.interpretations import Prediction
 from cotreat.study_file.reader import packaged
 
 PLACES = ("estimates", "risks", "synergy", DIAGNOSTICS)

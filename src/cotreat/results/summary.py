@@ -26,10 +26,15 @@ from cotreat.estimands.estimand import (
     is_beyond_null,
     name_of,
     subject_of,
+    waist_of,
 )
-from cotreat.evidence import contrasts, reported
+from cotreat.evidence import contrasts
+from cotreat.evidence.protocol import Evidences
+from cotreat.evidence.reported import ReportedEstimates, reported_in
+from cotreat.frequentist.fit import fit_frequentist
 from cotreat.frequentist.intervals import intervals
 from cotreat.frequentist.logistic import NO_MAXIMUM, Regression
+from cotreat.inference.record import Fit
 from cotreat.models.registry import Model
 from cotreat.study.regimens import parse
 from cotreat.study.study import Meaning, Study
@@ -48,6 +53,7 @@ Row = dict[str, Any]
 def summarise(
     study: Study,
     model: Model,
+    evidence: Evidences,
     *,
     prior: Waist,
     posterior: Waist,
@@ -59,6 +65,8 @@ def summarise(
 
     Parameters
     ----------
+    evidence
+        What the study resolves to.
     prior, posterior
         What estimands are asked of: draws of ``risk``, dims (chain, draw, arm), and of what stands
         with it in `cotreat.estimands.estimand.waist_of`.
@@ -77,10 +85,10 @@ def summarise(
         missing, and ``availability`` says why. Where printed numbers are evidence, the prior of
         each estimand and of the arms' sizes, and what is printed, are rows too.
     """
-    numbers = reported.printed(study)
+    numbers = reported_in(evidence)
     rows: list[Row] = []
-    availability = Availability(study, model, posterior)
-    for estimand in enumerate_estimands(study, model):
+    availability = Availability(study, model, posterior, evidence)
+    for estimand in enumerate_estimands(study, model, evidence):
         available = availability.of(estimand)
         own = list(_posterior_rows(estimand, available, prior, posterior, thresholds))
         rows += own + list(_needed_to_treat(own[0], study))
@@ -97,6 +105,35 @@ def summarise(
         rows += _size_rows(study, prior, posterior)
     table = pd.DataFrame(rows).assign(study=study.id, **labels)
     return table[list(SUMMARY_COLUMNS)]
+
+
+def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
+    """Answer every estimand by the posterior of a fit and by maximum likelihood.
+
+    Parameters
+    ----------
+    thresholds
+        Odds ratios for which P(odds ratio > threshold) is wanted besides P(odds ratio > 1).
+
+    Returns
+    -------
+    pandas.DataFrame
+        What `summarise` returns.
+    """
+    return summarise(
+        fit.study,
+        fit.model,
+        fit.evidence,
+        prior=waist_of(fit.prior),
+        posterior=waist_of(fit.posterior),
+        likelihood=fit_frequentist(fit.study, fit.model, fit.evidence),
+        labels={
+            "model": fit.model.name,
+            "priors": fit.priors.name,
+            "reading": fit.interpretation,
+        },
+        thresholds=thresholds,
+    )
 
 
 def _row(estimand: Estimand, estimator: str, risk_kind: str, availability: str) -> Row:
@@ -238,7 +275,7 @@ def _no_probability() -> Row:
     return dict.fromkeys(("probability", "prior_probability", "contraction"), np.nan)
 
 
-def _printed_rows(estimand: Estimand, posterior: Row, numbers: reported.Printed) -> Iterator[Row]:
+def _printed_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimates) -> Iterator[Row]:
     """Give what is printed of an estimand, turned round where it is printed so."""
     for claim in numbers.odds_ratios:
         if claim.meaning is None or claim.ci is None:

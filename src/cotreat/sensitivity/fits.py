@@ -12,7 +12,7 @@ from cotreat.core.constants import FULL, QUICK
 from cotreat.diagnostics import checks
 from cotreat.inference import laplace
 from cotreat.inference.batch import EFFECTIVE, Answer, Specification, fit_many
-from cotreat.inference.sampling import fit, provenance
+from cotreat.inference.sampling import fit_model, fit_of, provenance
 from cotreat.models.registry import Model, described, find_model, is_asked_for
 from cotreat.models.select import models_for
 from cotreat.priors.prior import PriorSet
@@ -139,7 +139,7 @@ def begun(study: Study, fits: Fits, priors: PriorSet, depth: str, seed: int, say
     for (model, reading), tree in fits.items():
         told = study.under(reading)
         if model in models and provenance(tree)["priors"] == priors.name:
-            answer = multiverse.answer_of(tree, told, find_model(model, told))
+            answer = multiverse.answer_of(fit_of(told, find_model(model, told), tree, priors))
             # What needed sequential Monte Carlo a batch may not be able to fit: only it itself can tell.
             is_doubtful = depth == FULL and provenance(tree)["engine"] == "smc"
             if answer is not None:
@@ -153,11 +153,11 @@ def leading_fit(work: Work) -> tuple[xr.DataTree, list[str]]:
     tree = work.fits.get((work.model.name, work.study.reading))
     if tree is None:
         work.say(f"{work.study.id}: {work.model.name}, {work.priors.name} priors …")
-        tree = fit(work.study, work.model.name, work.priors, engine="laplace", seed=work.seed)
-        answer = multiverse.answer_of(tree, work.study, work.model)
+        made = fit_model(work.study, work.model.name, work.priors, engine="laplace", seed=work.seed)
+        tree, answer = made.draws, multiverse.answer_of(made)
         if answer is not None:
             work.known[work.model.name, work.study.reading, work.priors.name] = answer
-    return tree, checks.failures(checks.check(tree, work.study, work.model))
+    return tree, checks.failures(checks.checks(fit_of(work.study, work.model, tree, work.priors)))
 
 
 # --- What is to be fitted ------------------------------------------------------------------------------

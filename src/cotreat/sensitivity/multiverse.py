@@ -26,11 +26,14 @@ from cotreat.estimands.estimand import (
     waist_of,
 )
 from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
-from cotreat.evidence import contrasts, reported
+from cotreat.evidence import contrasts
+from cotreat.evidence.reported import reported_in
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
 from cotreat.inference.batch import Answer, Specification
+from cotreat.inference.record import Fit
 from cotreat.inference.sampling import log_evidence, provenance
-from cotreat.models.registry import Model, find_model
+from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
 from cotreat.priors.belief_grid import ALIASES, BELIEFS, grid_name
 from cotreat.priors.prior import PriorSet
@@ -114,19 +117,20 @@ def grid(study: Study, model: str, *, is_full: bool) -> list[Specification]:
     ]
 
 
-def answer_of(tree: xr.DataTree, study: Study, model: Model) -> Answer | None:
+def answer_of(fit: Fit) -> Answer | None:
     """Return a fit that passes its checks as an answer like those of a batch; None if it fails them."""
-    if checks.failures(checks.check(tree, study, model)):
+    if checks.failures(checks.checks(fit)):
         return None
-    stats, fit = tree["sample_stats"].to_dataset(), provenance(tree)
+    tree = fit.draws
+    stats, used = tree["sample_stats"].to_dataset(), provenance(tree)
     # NUTS has none of its own; sequential Monte Carlo may have run beside it.
     beside = float(stats.attrs.get("log_evidence", np.nan))
     evidence = log_evidence(tree) if "log_evidence" in stats else beside
     k, effective = (float(stats[n]) if n in stats else np.nan for n in ("pareto_k", "effective"))
     waist = waist_of(tree["posterior"].to_dataset())
-    name = str(fit["priors"])
+    name = str(used["priors"])
     verdict = laplace.GOOD if np.isnan(k) else laplace.verdict(k)
-    return Answer(study, model.name, name, k, verdict, effective, evidence, waist)
+    return Answer(fit.study, fit.model.name, name, k, verdict, effective, evidence, waist)
 
 
 # --- What is asked -------------------------------------------------------------------------------------
@@ -185,7 +189,7 @@ class Asked:
         key = (study.digest, study.reading, answer.model)
         if key not in self._known:
             model = find_model(answer.model, study)
-            available = Availability(study, model, waist)
+            available = Availability(study, model, waist, resolve(study))
             self._known[key] = [(one, available.of(one)) for one in chief(study, answer.model)]
         return self._known[key]
 
@@ -195,7 +199,7 @@ def chief(study: Study, model: str) -> list[Estimand]:
     description = find_model(model, study)
     return [
         one
-        for one in enumerate_estimands(study, description)
+        for one in enumerate_estimands(study, description, resolve(study))
         if _is_judged(one) or _is_chief_ratio(one, study)
     ]
 
@@ -207,7 +211,7 @@ def _is_judged(one: Estimand) -> bool:
 def _is_chief_ratio(one: Estimand, study: Study) -> bool:
     if name_of(one.label) != "odds_ratio" or one.claim:
         return False
-    numbers = reported.printed(study)
+    numbers = reported_in(resolve(study))
     meant = [c.meaning for c in numbers.odds_ratios if c.meaning] if numbers else []
     if one.label in {contrasts.label(meaning) for meaning in meant}:
         return True

@@ -24,6 +24,7 @@ from cotreat.estimands.estimand import (
     is_beyond_null,
     waist_of,
 )
+from cotreat.evidence.resolve import resolve
 from cotreat.inference.laplace import BAD_K, smoothed
 from cotreat.models.registry import Model
 from cotreat.study.study import Study
@@ -51,8 +52,8 @@ def beliefs(log_prior: Iterable[Hashable]) -> list[str]:
 def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
     """List the estimands that have a posterior, a measure of each sign once, with their availability."""
     found = []
-    availability = Availability(study, model, waist)
-    for one in enumerate_estimands(study, model):
+    availability = Availability(study, model, waist, resolve(study))
+    for one in enumerate_estimands(study, model, resolve(study)):
         if one.is_repeated or not one.is_judged or (one.measure and one.measure.sign_of):
             continue
         available = availability.of(one)

@@ -19,6 +19,7 @@ from cotreat.estimands.estimand import (
     enumerate_estimands,
     is_beyond_null,
 )
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
 from cotreat.inference.vectorise import untraced
 from cotreat.models.build import build
@@ -94,8 +95,10 @@ def _numbers(built: pm.Model, priors: PriorSet) -> Mapping[str, object]:
 
 def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
     """List the estimands that have a distribution, with their availability."""
-    availability = Availability(study, model, waist)
-    found = [(one, availability.of(one)) for one in enumerate_estimands(study, model)]
+    availability = Availability(study, model, waist, resolve(study))
+    found = [
+        (one, availability.of(one)) for one in enumerate_estimands(study, model, resolve(study))
+    ]
     return [one for one in found if one[1] in (OBSERVED, EXTRAPOLATED, IMPLIED)]
 
 

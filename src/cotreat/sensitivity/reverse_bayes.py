@@ -15,10 +15,11 @@ from scipy.special import ndtr
 
 from cotreat.core.constants import INTERVAL, is_undefined
 from cotreat.estimands.estimand import enumerate_estimands, is_combination_ratio
-from cotreat.evidence import contrasts, reported
-from cotreat.frequentist.g_computation import fit_adjusted
+from cotreat.evidence import contrasts
+from cotreat.evidence.reported import log_estimate, reported_in, standard_error
+from cotreat.evidence.resolve import resolve
+from cotreat.frequentist.fit import fit_frequentist
 from cotreat.frequentist.intervals import Z, wald
-from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import Model
 from cotreat.priors.belief_grid import BELIEFS, believed
 from cotreat.results.summary import LIKELIHOOD
@@ -93,11 +94,11 @@ def odds_ratios_of(study: Study, model: Model) -> list[Observed]:
     Those that are printed; or else, of regimens that were counted and differ by one treatment, the
     maximum likelihood estimates under `model`.
     """
-    numbers = reported.printed(study)
+    numbers = reported_in(resolve(study))
     found = []
     for claim in numbers.odds_ratios if numbers is not None else ():
         if claim.meaning is not None and claim.ci is not None:
-            log = Normal(reported.log_estimate(claim), reported.standard_error(claim))
+            log = Normal(log_estimate(claim), standard_error(claim))
             ends = [end.value for end in claim.ci]
             if claim.level != INTERVAL:  # to that of all other intervals
                 ends = [float(end) for end in np.exp(log.interval)]
@@ -109,10 +110,11 @@ def odds_ratios_of(study: Study, model: Model) -> list[Observed]:
 
 
 def _estimated(study: Study, model: Model) -> Iterator[Observed]:
-    if not study.counted:
+    evidence = resolve(study)
+    fit = fit_frequentist(study, model, evidence)
+    if fit is None:
         return
-    fit = fit_adjusted(study, model) if study.is_adjusted else fit_likelihood(study, model)
-    for estimand in enumerate_estimands(study, model):
+    for estimand in enumerate_estimands(study, model, evidence):
         is_counted = set(estimand.arms) <= set(study.counted)
         if not (is_counted and is_combination_ratio(estimand)):
             continue

@@ -20,13 +20,12 @@ from cotreat.audit.audit import (
 from cotreat.audit.overlap import overlap_of
 from cotreat.core.constants import CHECK_COLUMNS, DEPTHS, QUICK, SEED, STANDARD
 from cotreat.diagnostics import checks
-from cotreat.estimands.estimand import waist_of
-from cotreat.frequentist.g_computation import fit_adjusted
-from cotreat.frequentist.logistic import Regression, fit_likelihood
+from cotreat.evidence.reported_predictive import predict
 from cotreat.inference import laplace, sampling
 from cotreat.inference.marginal_likelihood import Marginals
+from cotreat.inference.record import Fit
 from cotreat.models.registry import Model, described, is_asked_for
-from cotreat.models.select import models_for, priors_for
+from cotreat.models.select import models_for
 from cotreat.plots import FIT, View, draw
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
@@ -37,8 +36,8 @@ from cotreat.report.conclusion import Conclusion
 from cotreat.report.folder import read_results
 from cotreat.report.question import Question
 from cotreat.results import headline, store
-from cotreat.results.summary import summarise
-from cotreat.sensitivity.interpretations import Conflict, predict, size_changes
+from cotreat.results.summary import summary_of
+from cotreat.sensitivity.interpretations import Conflict, size_changes
 from cotreat.study.study import Study
 from cotreat.workflow import analyses
 
@@ -263,39 +262,41 @@ def _engine(study: Study, depth: str | None, *, is_leader: bool) -> str:
     return "numpyro" if is_leader or depth not in (QUICK, STANDARD) else "laplace"
 
 
-def _sampled(run: _Run, known: _Known) -> tuple[xr.DataTree, pd.DataFrame, float | None]:
+def _sampled(run: _Run, known: _Known) -> tuple[Fit, pd.DataFrame, float | None]:
     """Fit, replacing NUTS that fails; return the fit, its checks and the log evidence if wanted."""
     study, model = run.study, run.model
-    fit = partial(sampling.fit, study, model.name, run.priors, **run.settings)
-    tree = fit(engine=run.engine, prior=known.prior.get(model.name))
-    known.prior[model.name] = prior = tree["prior"].to_dataset()
-    table = checks.check(tree, study, model)
+    sample = partial(sampling.fit_model, study, model.name, run.priors, **run.settings)
+    fit = sample(engine=run.engine, prior=known.prior.get(model.name))
+    known.prior[model.name] = prior = fit.prior
+    table = checks.checks(fit)
     more: list[dict[str, Any]] = []
-    engine = sampling.provenance(tree)["engine"]  # not the one asked for, where that was replaced
+    engine = sampling.provenance(fit.draws)[
+        "engine"
+    ]  # not the one asked for, where that was replaced
     if engine != "smc" and study.has_uncounted and checks.failures(table):
         names = ", ".join(line.partition(":")[0] for line in checks.failures(table))
         more += table[table.check == checks.REPLACED].to_dict("records")
         more.append(checks.replaced("smc", f"{engine} failed: {names}"))
-        tree = fit(engine="smc", prior=prior)
-        table = checks.check(tree, study, model)
-    evidence = None
+        fit = sample(engine="smc", prior=prior)
+        table = checks.checks(fit)
+    tree, evidence = fit.draws, None
     if "log_evidence" in tree["sample_stats"]:
         evidence = sampling.log_evidence(tree)
     elif model.name in known.compared:
-        evidence = _evidence_by_weights(run, tree)
+        evidence = _evidence_by_weights(run, fit)
         if evidence is None:
             say = bool(run.settings.get("progress"))
             beside = sampling.temper(tree, study, model.name, run.priors, say=say)
-            more += checks.agreement(tree, beside, study, model)
+            more += checks.agreement(fit, beside)
             evidence = sampling.log_evidence(beside)
         stats = tree["sample_stats"].to_dataset().assign_attrs(log_evidence=evidence)
         tree["sample_stats"] = xr.DataTree(stats)
     if more:
         table = pd.concat([table, pd.DataFrame(more)[list(CHECK_COLUMNS)]], ignore_index=True)
-    return tree, table, evidence
+    return fit, table, evidence
 
 
-def _evidence_by_weights(run: _Run, tree: xr.DataTree) -> float | None:
+def _evidence_by_weights(run: _Run, fit: Fit) -> float | None:
     """Find the log evidence of a fit by importance sampling about its draws: a few seconds.
 
     Such weights cannot show a mode that the draws have missed, as sequential Monte Carlo can, which begins
@@ -304,21 +305,18 @@ def _evidence_by_weights(run: _Run, tree: xr.DataTree) -> float | None:
     """
     if run.depth not in (QUICK, STANDARD):
         return None
-    priors, seed = priors_for(run.priors, run.model, run.study), sampling.provenance(tree)["seed"]
-    posterior = tree["posterior"].to_dataset()
-    whole = Marginals(run.study, run.model, priors, posterior, seed).whole
+    seed = sampling.provenance(fit.draws)["seed"]
+    whole = Marginals(fit.study, fit.model, fit.priors, fit.posterior, seed).whole
     return None if whole.verdict == laplace.BAD else whole.log_evidence
 
 
-def _conflict(
-    run: _Run, known: _Known, tree: xr.DataTree, evidence: float | None
-) -> Conflict | None:
+def _conflict(run: _Run, known: _Known, fit: Fit, evidence: float | None) -> Conflict | None:
     """Compare a reading with the default one, if both are run."""
     if evidence is None:
         return None
     name = run.model.name
     if run.study.is_default:
-        known.default[name] = (tree["posterior"].to_dataset(), evidence)
+        known.default[name] = (fit.posterior, evidence)
     if name not in known.default:
         return Conflict(run.study.reading, evidence, float("nan"), ())
     posterior, default = known.default[name]
@@ -334,19 +332,11 @@ def _write(
     shown: str,
     say: Callable[[str], None],
 ) -> tuple[xr.DataTree, Result]:
-    """Make a fit, answer every estimand, and write the fit's folder."""
-    study, model, priors = run.study, run.model, run.priors
-    tree, table, evidence = _sampled(run, known)
-    conflict = _conflict(run, known, tree, evidence)
-    summary = summarise(
-        study,
-        model,
-        prior=waist_of(tree["prior"].to_dataset()),
-        posterior=waist_of(tree["posterior"].to_dataset()),
-        likelihood=_likelihood(study, model),
-        labels={"model": model.name, "priors": priors.name, "reading": study.reading},
-        thresholds=thresholds,
-    )
+    """Make a fit, answer every estimand, and have the fit's folder written."""
+    fit, table, evidence = _sampled(run, known)
+    study, model, priors, tree = fit.study, fit.model, fit.priors, fit.draws
+    conflict = _conflict(run, known, fit, evidence)
+    summary = summary_of(fit, thresholds)
     failed = checks.failures(table)
     cautions = checks.cautions(table)
     if conflict is not None and conflict.is_contradicted:
@@ -386,12 +376,6 @@ def _write(
             f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
         )
     return tree, result
-
-
-def _likelihood(study: Study, model: Model) -> Regression | None:
-    if study.is_adjusted:
-        return fit_adjusted(study, model)
-    return fit_likelihood(study, model) if study.counted else None
 
 
 def _told(study: Study, result: Result) -> dict[str, Any]:

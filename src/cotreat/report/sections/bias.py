@@ -20,6 +20,7 @@ from cotreat.bias.unmeasured_confounding import (
 from cotreat.core.constants import FULL, OBSERVED, QUICK, STANDARD
 from cotreat.diagnostics import checks
 from cotreat.estimands.estimand import waist_of
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import sampling
 from cotreat.models.registry import Model, described, find_model
 from cotreat.models.select import models_for
@@ -90,6 +91,7 @@ def write(
     summary = summarise(
         study,
         model,
+        resolve(study),
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=posterior,
         likelihood=None,
@@ -127,7 +129,7 @@ def write(
         },
         versions=versions("pymc", "arviz", "jax", "numpy", "scipy"),
     )
-    failed = checks.failures(checks.check(tree, study, model))
+    failed = checks.failures(checks.checks(sampling.fit_of(study, model, tree, priors)))
     return write_part(folder / BIAS, part, got.tables, partial(draw, BIAS, record), failed)
 
 

@@ -12,9 +12,10 @@ import pandas as pd
 
 from cotreat.comparison import bayes_factors, leave_out
 from cotreat.comparison.bayes_factors import ANY, BayesFactor, LogEvidence
-from cotreat.comparison.leave_out import CELL, CLAIM, PATIENT, UNITS, Left, Units
 from cotreat.comparison.loo import FEWEST, LeftOut, compare
 from cotreat.core.constants import INTERVAL, STANDARD
+from cotreat.evidence.folds import CELL, CLAIM, PATIENT, UNITS, FoldPrediction, Folds
+from cotreat.evidence.resolve import resolve
 from cotreat.plots import COMPARISON, draw, picture
 from cotreat.plots.records import Comparison
 from cotreat.priors.prior import PriorSet
@@ -184,13 +185,13 @@ def _of_models(study: Study, found: Findings, tables: dict[str, pd.DataFrame]) -
     ]
 
 
-def _is_saturated(study: Study, units: Units) -> bool:
+def _is_saturated(study: Study, units: Folds) -> bool:
     """Tell whether no count can be spared if the interactions are to be known."""
     parameters = 1 + len(study.treatment_ids) + len(study.pairs)
     return units.kind == CELL and units.count <= parameters
 
 
-def _about_weights(units: Units) -> str:
+def _about_weights(units: Folds) -> str:
     if units.count < FEWEST:
         return FEW_UNITS.format(count=units.count, fewest=FEWEST)
     return (
@@ -223,7 +224,7 @@ def _units(name: str, one: LeftOut) -> pd.DataFrame:
     return table
 
 
-# --- Left out --------------------------------------------------------------------------------------
+# --- FoldPrediction out --------------------------------------------------------------------------------------
 
 
 def _of_left_out(
@@ -247,7 +248,7 @@ def _of_left_out(
         "0.025. not_used_either names numbers that would have told it. A wide prediction means that the rest says little about it, and that its effect on the "
         "answer is its own."
     ]
-    words += [in_words(one, study) for one in leave_out.follows(study)]
+    words += [in_words(one, study) for one in leave_out.follows(resolve(study))]
     if depth == STANDARD and len(found.left) > 1:
         words.append(f"This is model {shown}; depth full leaves them out of every model.")
     return [
@@ -288,7 +289,7 @@ def _implied(one: Dependence, study: Study) -> str:
     return f"{one.implied:.3g}" if kinds[one.name] else f"p = {one.implied:.2g}"
 
 
-def _left_row(name: str, left: Left) -> dict[str, object]:
+def _left_row(name: str, left: FoldPrediction) -> dict[str, object]:
     return {
         "model": name,
         "left_out": left.unit,
@@ -366,12 +367,12 @@ def _found_outside(found: Findings) -> list[str]:
         if far:
             named = ", ".join(f"{left.unit} ({left.quantity} {left.printed})" for left in far[:3])
             return [
-                f"Left out in turn, {len(far)} of {len(one.predicted)} numbers lie outside the central "
+                f"FoldPrediction out in turn, {len(far)} of {len(one.predicted)} numbers lie outside the central "
                 f"{INTERVAL:.0%} of what the rest predicts under {name}: {named}."
             ]
         if one.predicted:
             return [
-                f"Left out in turn, each of {len(one.predicted)} numbers lies within the central "
+                f"FoldPrediction out in turn, each of {len(one.predicted)} numbers lies within the central "
                 f"{INTERVAL:.0%} of what the rest predicts under {name}."
             ]
     return []

@@ -1,0 +1,185 @@
+"""The joint sampling distribution of reported estimates, p-values and totals of one cohort.
+
+All of them are calculated from the same counts, which are not reported, so their errors are correlated:
+each moves with the arms' counts through its lever (`cotreat.evidence.logistic_operator.Law`). No PyMC
+here: the functions take their array library as an argument.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotreat.evidence.logistic_operator import Averages, Law, averages
+from cotreat.evidence.reported import ReportedEstimates, standard_error
+
+Array = Any
+
+WIDTH_ERROR = 0.05
+"""SD of the log of a reported standard error about that of the regression on arms alone."""
+
+
+class Joint(NamedTuple):
+    """The joint sampling distribution of the reported estimates given the arms.
+
+    Attributes
+    ----------
+    mean, covariance : shape (row,), (row, row)
+        Of log odds ratios, normal deviates of p-values and events.
+    ratios : shape (claim,)
+        Log of the coefficients that the claims are about, without the counts' noise.
+    width, width_sd : shape (odds ratio,)
+        Expected log of the printed standard errors, and its SD; empty where sizes are not known.
+    """
+
+    mean: Array
+    covariance: Array
+    ratios: Array
+    width: Array
+    width_sd: Array
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All printed numbers on the scale of their joint law: shape (row,) or (row, arm)."""
+
+    mean: Array
+    lever: Array
+    scale: Array
+
+
+def joint_distribution(
+    xp: ModuleType,
+    numbers: ReportedEstimates,
+    log_odds: Array,
+    sigma: Array | None,
+    loss: Array | None,
+    n: Array,
+    shift_sd: float,
+) -> Joint:
+    """State the multivariate normal law of all printed numbers of a cohort.
+
+    Parameters
+    ----------
+    log_odds
+        Conditional log-odds by arm of ``study.present``, shape (arm,).
+    sigma
+        SD of the latent prognostic score; None where nothing is adjusted for.
+    loss
+        Adjusted standard errors are 1 + loss times as large as the score alone makes them; None
+        where nothing is adjusted for.
+    n
+        Patients by arm, or shares of them where sizes are not known, shape (arm,).
+    shift_sd
+        SD of the shift that a regression with covariates of its own has, integrated out.
+
+    Notes
+    -----
+    The counts' noise in an arm has two parts: within values of the prognostic score, variance
+    n E q(1 − q), which moves every number, and between them, n (p(1 − p) − E q(1 − q)), which
+    adjusted claims do not feel. What adjustment loses is independent of the crude numbers, as the
+    difference of any estimate to an efficient one is of that. Of counted arms the noise is known.
+    """
+    arms = averages(xp, log_odds, sigma)
+    law = numbers.regressions.law(xp, log_odds, sigma, n)
+    if not numbers.sizes.are_known:
+        variance = np.diag([standard_error(claim) ** 2 for claim in numbers.odds_ratios])
+        variance = variance + shift_sd**2 * (numbers.shifted @ numbers.shifted.T)
+        return Joint(law.mean, variance, law.mean, np.zeros(0), np.zeros(0))
+    own = np.array([float(claim.adjusted) for claim in numbers.claims])
+    kappa = 1.0 if loss is None else 1 + loss
+    log_error = 0.5 * xp.log(law.variance) + own * xp.log(kappa)
+    rows = _rows(xp, numbers, law, log_error, n, arms)
+    mean, covariance = _counted_known(numbers, rows, n, arms, kappa)
+    shifts = np.pad(numbers.shifted, ((0, len(numbers.totals)), (0, 0)))
+    covariance = covariance + shift_sd**2 * (shifts @ shifts.T) * rows.scale[:, None] * rows.scale
+    count = len(numbers.odds_ratios)
+    noise = n * arms.risk * (1 - arms.risk)
+    width_sd = xp.sqrt(WIDTH_ERROR**2 + (law.drift[:count] ** 2 * noise).sum(1))
+    return Joint(mean, covariance, law.mean, log_error[:count], width_sd)
+
+
+def _rows(
+    xp: ModuleType,
+    numbers: ReportedEstimates,
+    law: Law,
+    log_error: Array,
+    n: Array,
+    arms: Averages,
+) -> _Rows:
+    """Put p-values on the scale of their deviates, and add the events of totals.
+
+    A deviate b/SE moves with both: by lever/SE − z · drift.
+    """
+    at, more = len(numbers.odds_ratios), len(numbers.totals)
+    scale = xp.concatenate([np.ones(at), xp.exp(-log_error[at:]), np.ones(more)])
+    means = xp.concatenate([law.mean, numbers.within @ (n * arms.risk)]) * scale
+    levers = xp.concatenate([law.lever, numbers.within]) * scale[:, None]
+    moving = xp.concatenate([0 * law.drift[:at], law.drift[at:], np.zeros(numbers.within.shape)])
+    return _Rows(means, levers - means[:, None] * moving, scale)
+
+
+def _counted_known(
+    numbers: ReportedEstimates, rows: _Rows, n: Array, arms: Averages, kappa: Array
+) -> tuple[Array, Array]:
+    """Return mean and covariance of the rows given the counts of the counted arms."""
+    study = numbers.study
+    adjusted = np.array([float(c.adjusted) for c in numbers.claims] + [0.0] * len(numbers.totals))
+    crude_lever = rows.lever * (1 - adjusted)[:, None]
+    adjusted_lever = rows.lever * adjusted[:, None]
+    total = n * arms.risk * (1 - arms.risk)
+    within = n * arms.weight
+    part = within / total
+    known = np.array([float(label in study.counted) for label in study.present])
+    events = np.zeros(len(known))
+    events[known > 0] = study.events
+    residual = known * (events - n * arms.risk)
+    mean = rows.mean + crude_lever @ residual + adjusted_lever @ (part * residual)
+    covariance = (
+        (rows.lever * (within * (1 - known))) @ rows.lever.T
+        + (crude_lever * ((total - within) * (1 - known))) @ crude_lever.T
+        + (adjusted_lever * (within * (kappa**2 - 1 + known * (1 - part)))) @ adjusted_lever.T
+    )
+    return mean, covariance
+
+
+STEP = 1e-20
+
+
+def jacobian(
+    numbers: ReportedEstimates,
+    log_odds: NDArray[np.float64],
+    sigma: float | None,
+    n: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Differentiate coefficients and expected events in the log-odds, and in the sizes left open.
+
+    Returns
+    -------
+    ndarray
+        ReportedEstimates numbers in the order of the joint law, then what could have been printed, shape
+        (row, arm + way): ways are those of ``numbers.sizes.ways``.
+    """
+    arms = averages(np, log_odds, sigma)
+    laws = (numbers.regressions, numbers.regressions_inferred)
+    levers = [one.law(np, log_odds, sigma, n).lever for one in laws]
+    in_odds = np.vstack([levers[0], numbers.within, levers[1]]) * (n * arms.weight)
+    ways = numbers.sizes.ways
+    # By the complex step, exact: the coefficients move with the sizes, for sets are mixtures of arms.
+    moved = [_means(numbers, log_odds, sigma, n + 1j * STEP * way).imag / STEP for way in ways.T]
+    in_sizes = np.array(moved).reshape(len(moved), len(in_odds)).T
+    return np.hstack([in_odds, in_sizes])
+
+
+def _means(
+    numbers: ReportedEstimates, log_odds: NDArray[np.float64], sigma: float | None, n: NDArray[Any]
+) -> NDArray[Any]:
+    """Return coefficients and expected events, printed and not, at complex sizes, shape (row,)."""
+    risk = averages(np, log_odds, sigma).risk
+    laws = (numbers.regressions, numbers.regressions_inferred)
+    means = [one.law(np, log_odds, sigma, n).mean for one in laws]
+    return np.concatenate([means[0], numbers.within @ (n * risk), means[1]])

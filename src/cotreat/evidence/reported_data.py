@@ -1,0 +1,128 @@
+"""Reported estimates as data: on the scale of their joint distribution, with rounding, by name.
+
+No PyMC here: leaving out, checks and figures read these numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cotreat.evidence.protocol import Given
+from cotreat.evidence.reported import (
+    ReportedEstimates,
+    estimate_rounding,
+    log_estimate,
+    standard_error,
+    width_rounding,
+    z_rounding,
+    z_value,
+)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The printed numbers as data.
+
+    Attributes
+    ----------
+    values : ndarray, shape (row,)
+        Log odds ratios, deviates of p-values by their sign (+ where it is not known), events.
+    rounding : ndarray, shape (row,)
+        Variance by rounding.
+    is_tail : ndarray of bool, shape (row,)
+        Rows that are "<" or whose sign is not known: not a point but a part of the line.
+    """
+
+    values: NDArray[np.float64]
+    rounding: NDArray[np.float64]
+    is_tail: NDArray[np.bool_]
+
+
+def observed(numbers: ReportedEstimates) -> Observed:
+    """Return the printed numbers on the scale of the joint law."""
+    values, halves = [], []
+    for claim in numbers.claims:
+        if claim.is_odds_ratio:
+            values.append(log_estimate(claim))
+            halves.append(estimate_rounding(claim))
+        else:
+            values.append((-1 if claim.sign == "-" else 1) * z_value(claim.value.value))
+            halves.append(0.0 if claim.is_below else z_rounding(claim))
+    values += [float(total.events or 0) for total in numbers.totals]
+    halves += [0.0] * len(numbers.totals)
+    tails = [not c.is_odds_ratio and (c.is_below or not c.sign) for c in numbers.claims]
+    return Observed(
+        np.array(values),
+        np.array(halves) ** 2 / 3,
+        np.array(tails + [False] * len(numbers.totals), dtype=bool),
+    )
+
+
+def data(numbers: ReportedEstimates) -> Given:
+    """Return the printed numbers as data of a PyMC model."""
+    seen = observed(numbers)
+    points = [at for at in numbers.kept if not seen.is_tail[at]]
+    known = {"printed points": seen.values[points], "printed rounding": seen.rounding}
+    if numbers.sizes.are_known and numbers.odds_ratios:
+        known["printed widths"] = np.log([standard_error(claim) for claim in numbers.odds_ratios])
+        rounding = np.array([width_rounding(claim) for claim in numbers.odds_ratios])
+        known["width rounding"] = rounding**2 / 3
+    return {**known, **numbers.sizes.data}
+
+
+def share_orders(numbers: ReportedEstimates) -> dict[str, list[int]]:
+    """Order the shares of each total that is shared out, by variable: the most often reported arms first.
+
+    A total that is shared out arm by arm in this order leaves shares that depend little on each other.
+    """
+    words = [w for c in numbers.claims if c.meaning is not None for w in c.meaning.words]
+    told = [words.count(regimen) for regimen in numbers.study.present]
+    sizes = numbers.sizes
+    return {
+        name: sorted(range(len(arms)), key=lambda at, arms=arms: -told[arms[at]])  # type: ignore[misc]
+        for name, (arms, _) in zip(sizes.variables, sizes.blocks, strict=False)
+    }
+
+
+def shape(numbers: ReportedEstimates) -> tuple[Any, ...]:
+    """Return all that the joint law is made of besides `data`: equal shapes have one law."""
+    sizes, study = numbers.sizes, numbers.study
+    claims = [
+        (
+            claim.kind,
+            claim.meaning,
+            claim.adjusted,
+            claim.model,
+            claim.sign,
+            claim.is_below,
+            # What is no point stands in the law as it is, and so do errors where sizes are not known.
+            None if claim.is_odds_ratio or (claim.sign and not claim.is_below) else claim.value,
+            None if sizes.are_known else (claim.ci, claim.level),
+        )
+        for claim in numbers.claims
+    ]
+    loose = sizes.polytope and (sizes.polytope.centre.tolist(), sizes.polytope.basis.tolist())
+    return (
+        tuple(claims),
+        tuple(total.patients for total in numbers.totals),
+        numbers.inferred,
+        (study.present, study.counted, tuple(study.n.tolist()), tuple(study.events.tolist())),
+        (tuple(arms for arms, _ in sizes.blocks), str(loose), sizes.loose, sizes.are_known),
+    )
+
+
+def coordinates(numbers: ReportedEstimates) -> dict[str, tuple[str, ...]]:
+    """Name the entries of everything that `likelihood` makes."""
+    tails = observed(numbers).is_tail
+    return {
+        "present": numbers.study.present,
+        "claim": (*(claim.id for claim in numbers.claims), *numbers.inferred_ids),
+        "odds_ratio": tuple(claim.id for claim in numbers.odds_ratios),
+        "row": numbers.names,
+        "row_": numbers.names,
+        "point": tuple(numbers.names[at] for at in numbers.kept if not tails[at]),
+    }

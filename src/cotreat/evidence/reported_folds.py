@@ -1,0 +1,209 @@
+"""Leaving out reported estimates: what is left out with one, its density and what the rest predicts of it.
+
+Where estimates follow from one another, another of them is not used either, because one that could be
+calculated from the others would not be left out. An estimate is left out by so wide a rounding that it
+could be any. No PyMC here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from cotreat.evidence.folds import (
+    EVENTS,
+    ODDS_RATIO,
+    P_VALUE,
+    WIDTH,
+    Fold,
+    FoldPrediction,
+    Folds,
+    summarise_prediction,
+)
+from cotreat.evidence.reported import ReportedEstimates, standard_error
+from cotreat.evidence.reported_data import data, observed
+from cotreat.evidence.reported_predictive import conditional, predicted
+from cotreat.study.study import Claim
+
+UNREAD = 1e8
+"""Variance, in units of its own scale, of the rounding of an estimate that is left out."""
+
+
+def folds_of(numbers: ReportedEstimates) -> Iterator[Fold]:
+    """Yield reported estimates with their widths."""
+    for at, name in enumerate(numbers.names):
+        changes: list[tuple[str, int, float]] = []
+        point, constant = _point_of(numbers, at)
+        if point is not None:
+            scale = _scale(numbers, point)
+            changes.append(("printed rounding", point, UNREAD * scale))
+            own = numbers.claims[point] if point < len(numbers.claims) else None
+            constant += _log_unread(own, scale)
+        if at < len(numbers.odds_ratios) and numbers.sizes.are_known:
+            changes.append(("width rounding", at, UNREAD))
+            constant += _log_unread(None, 1.0)
+        if changes:
+            yield Fold(name, tuple(changes), constant, beside=_beside(numbers, at, point))
+
+
+def _point_of(numbers: ReportedEstimates, at: int) -> tuple[int | None, float]:
+    """Return the row of the joint distribution that is left out for a number, and what its log density is more.
+
+    A number that follows from others is left out by leaving out the loosest of these, with which it moves in
+    proportion. A p-value that follows from an odds ratio says nothing more, and is not left out.
+    """
+    if at in numbers.kept:
+        return at, 0.0
+    weights = numbers.follows_from(at)
+    is_p_value = len(numbers.odds_ratios) <= at < len(numbers.claims)
+    if is_p_value or not weights:
+        return None, 0.0
+    point = max(weights, key=numbers.looseness)
+    return point, -float(np.log(abs(weights[point])))
+
+
+def _beside(numbers: ReportedEstimates, at: int, point: int | None) -> tuple[str, ...]:
+    """Name the numbers that are not used where a row of the joint distribution is left out for one."""
+    if point is None:
+        return ()
+    rows = range(len(numbers.names))
+    unused = [row for row in rows if row == point or point in numbers.follows_from(row)]
+    return tuple(numbers.names[row] for row in unused if row != at)
+
+
+def _scale(numbers: ReportedEstimates, at: int) -> float:
+    """A total is counted in patients, all else is on the scale of log odds or deviates."""
+    more = at - len(numbers.claims)
+    return float(numbers.totals[more].n) if more >= 0 else 1.0
+
+
+def _log_unread(claim: Claim | None, scale: float) -> float:
+    """Return the log density of a number that could be any, as the changed numbers have it."""
+    flat = -0.5 * float(np.log(2 * np.pi * UNREAD * scale))
+    if claim is None or claim.is_odds_ratio:
+        return flat
+    if claim.is_below:  # half of all deviates lie on its side, or nearly all beyond it on either
+        return float(np.log(0.5)) if claim.sign else 0.0
+    return flat if claim.sign else flat + float(np.log(2))
+
+
+def densities(
+    numbers: ReportedEstimates, posterior: xr.Dataset, folds: Folds
+) -> NDArray[np.float64]:
+    """Return the log density of each fold given the parameters and the other folds, draw by draw.
+
+    Returns
+    -------
+    ndarray, shape (chain, draw, fold)
+
+    Notes
+    -----
+    The conditional normal of one row of the joint distribution given all others (Bürkner, Gabry & Vehtari,
+    Comput Stat 2021;36:1243), times the density of its width.
+    """
+    kept, data = numbers.kept, observed(numbers)
+    mean = posterior["claim_mean"].values[..., kept]
+    covariance = posterior["claim_covariance"].values[..., kept, :][..., kept]
+    precision = np.linalg.inv(covariance)
+    pull = (precision @ (data.values[kept] - mean)[..., None])[..., 0]
+    inverse = np.diagonal(precision, axis1=-2, axis2=-1)
+    of_rows = 0.5 * (np.log(inverse / (2 * np.pi)) - pull**2 / inverse)
+    logs = np.zeros((*mean.shape[:2], len(numbers.names)))
+    for at in range(len(numbers.names)):
+        point, more = _point_of(numbers, at)
+        if point is not None:
+            logs[..., at] = of_rows[..., kept.index(point)] + more
+    logs[..., : len(numbers.odds_ratios)] += _of_widths(numbers, posterior)
+    return logs[..., [numbers.names.index(name) for name in folds.names]]
+
+
+def _of_widths(numbers: ReportedEstimates, posterior: xr.Dataset) -> NDArray[np.float64]:
+    """Return the log density of each printed width, 0 where they are no evidence."""
+    if "width_mean" not in posterior:
+        shape = posterior["claim_mean"].shape[:2]
+        return np.zeros((*shape, len(numbers.odds_ratios)))
+    sd = posterior["width_sd"].values
+    off = (data(numbers)["printed widths"] - posterior["width_mean"].values) / sd
+    logs: NDArray[np.float64] = -0.5 * (off**2 + np.log(2 * np.pi * sd**2))
+    return logs
+
+
+def _of_number(
+    numbers: ReportedEstimates,
+    at: int,
+    point: int,
+    flat: xr.Dataset,
+    rng: np.random.Generator,
+) -> FoldPrediction:
+    """Predict a number from the rows of the joint distribution without the one that was left out for it."""
+    name, data = numbers.names[at], observed(numbers)
+    points = [i for i in numbers.kept if i != point and not data.is_tail[i]]
+    covariance = flat["claim_covariance"].values - np.diag(data.rounding)
+    mean = flat["claim_mean"].values
+    centre, sd = conditional(mean, covariance, at, points, data)
+    value, drawn = float(data.values[at]), rng.normal(centre, sd)
+    if at < len(numbers.odds_ratios):
+        claim = numbers.claims[at]
+        return summarise_prediction(
+            name, ODDS_RATIO, str(claim.value), claim.value.value, np.exp(drawn)
+        )
+    if at < len(numbers.claims):
+        return _of_p_value(numbers.claims[at], value, centre, sd, rng)
+    total = numbers.totals[at - len(numbers.claims)].n
+    return summarise_prediction(name, EVENTS, f"{value:.0f} of {total}", value, drawn)
+
+
+def _of_width(
+    numbers: ReportedEstimates, at: int, flat: xr.Dataset, rng: np.random.Generator
+) -> FoldPrediction | None:
+    """Predict the width of an odds ratio; None of what has none."""
+    if at >= len(numbers.odds_ratios) or "width_mean" not in flat:
+        return None
+    claim = numbers.odds_ratios[at]
+    sd = flat["width_sd"].isel(odds_ratio=at).values
+    widths = np.exp(rng.normal(flat["width_mean"].isel(odds_ratio=at).values, sd))
+    value = standard_error(claim)
+    assert claim.ci is not None  # noqa: S101 - for the type checker
+    interval = f"{value:.3f} ({claim.ci[0]}–{claim.ci[1]})"
+    return summarise_prediction(claim.id, WIDTH, interval, value, widths)
+
+
+def _of_p_value(
+    claim: Claim,
+    value: float,
+    centre: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> FoldPrediction:
+    one = predicted(claim, value, centre, sd, rng)
+    shown = claim.value.value
+    none = float("nan")
+    return FoldPrediction(
+        claim.id,
+        P_VALUE,
+        claim.printed,
+        shown,
+        one.lower,
+        none,
+        one.median,
+        none,
+        one.upper,
+        one.tail,
+    )
+
+
+def predict_fold(
+    numbers: ReportedEstimates, fold: Fold, draws: xr.Dataset, rng: np.random.Generator
+) -> list[FoldPrediction]:
+    """Predict a reported estimate, and its width, from draws of a fit without it."""
+    flat = draws.stack(sample=("chain", "draw")).transpose("sample", ...)
+    at = numbers.names.index(fold.name)
+    found = [_of_width(numbers, at, flat, rng)]
+    point, _ = _point_of(numbers, at)
+    if point is not None:
+        found.insert(0, _of_number(numbers, at, point, flat, rng))
+    return [replace(one, beside=fold.beside) for one in found if one is not None]

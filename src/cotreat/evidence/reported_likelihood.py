@@ -1,0 +1,218 @@
+"""Reported estimates in a PyMC model: points, tails and widths of their joint sampling distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cotreat.evidence.joint_distribution import Joint, joint_distribution
+from cotreat.evidence.reported import ReportedEstimates, z_value
+from cotreat.evidence.reported_data import data, observed
+from cotreat.priors import model_data
+from cotreat.study.study import Claim
+
+if TYPE_CHECKING:
+    import pytensor.tensor as pt
+
+FAR_OUT = -20.0
+"""Log of a tail's probability below which the inverse of erf is too coarse."""
+
+
+def likelihood(
+    numbers: ReportedEstimates,
+    log_odds: pt.TensorVariable,
+    sigma: pt.TensorVariable | None,
+    loss: pt.TensorVariable | None,
+    n: pt.TensorVariable,
+    shift_sd: pt.TensorVariable,
+    unconfounded: pt.TensorVariable | None = None,
+) -> None:
+    """State the printed numbers in the PyMC model in context.
+
+    Parameters
+    ----------
+    log_odds, n
+        By arm of ``study.present``.
+    unconfounded
+        Log-odds by arm to make the deterministic ``log_ratio`` of, where the evidence is confounded.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    def law_of(xp: Any, log_odds: Any, sigma: Any, loss: Any, n: Any, shift_sd: Any) -> Joint:
+        return joint_distribution(xp, numbers, log_odds, sigma, loss, n, shift_sd)
+
+    def inferred_of(xp: Any, log_odds: Any, sigma: Any, n: Any) -> Any:
+        return numbers.regressions_inferred.law(xp, log_odds, sigma, n).mean
+
+    def ratios_of(xp: Any, log_odds: Any, sigma: Any, n: Any) -> Any:
+        return numbers.regressions.law(xp, log_odds, sigma, n).mean
+
+    law = one_node(law_of)(log_odds, sigma, loss, n, shift_sd)
+    ratios, own = law.ratios, log_odds
+    if unconfounded is not None:
+        ratios, own = one_node(ratios_of)(unconfounded, sigma, n), unconfounded
+    more = [one_node(inferred_of)(own, sigma, n)] if numbers.inferred else []
+    pm.Deterministic("log_ratio", pt.concatenate([ratios, *more]), dims="claim")
+    observe(numbers, law)
+
+
+def one_node(law: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of an array module and arrays as one node of a PyTensor graph, through JAX.
+
+    In PyTensor alone it has thousands of nodes, which take seconds to rewrite.
+    """
+    import jax.numpy as jnp
+    from pytensor import wrap_jax
+
+    @wrap_jax
+    def in_jax(*given: Any) -> Any:
+        return law(jnp, *given)
+
+    return in_jax
+
+
+def observe(numbers: ReportedEstimates, law: Joint) -> None:
+    """State the printed numbers, given their law, in the PyMC model in context.
+
+    Makes the observed ``claims`` (points of the joint law) and ``widths`` (log standard errors), the
+    potential ``tails``, and as deterministics the laws of all of them, of claims that follow from
+    others too.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    is_tail, known = observed(numbers).is_tail, model_data.state(data(numbers))
+    covariance = law.covariance + pt.diag(known["printed rounding"])
+    pm.Deterministic("claim_mean", law.mean, dims="row")
+    pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))
+    points = [at for at in numbers.kept if not is_tail[at]]
+    tails = [at for at in numbers.kept if is_tail[at]]
+    values = known["printed points"]
+    inner = covariance[points][:, points]
+    pm.CustomDist(
+        "claims",
+        law.mean[points],
+        inner,
+        logp=partial(_normal_log_density, count=len(points)),
+        signature="(k),(k,k)->(k)",
+        observed=values,
+        dims="point",
+    )
+    if tails:
+        across = covariance[tails][:, points]
+        weights = pt.linalg.solve(inner, across.T, assume_a="pos").T
+        mean = law.mean[tails] + weights @ (values - law.mean[points])
+        rest = covariance[tails][:, tails] - weights @ across.T
+        pm.Potential("tails", _tails([numbers.claims[at] for at in tails], mean, rest))
+    if numbers.sizes.are_known and numbers.odds_ratios:
+        mean = pm.Deterministic("width_mean", law.width, dims="odds_ratio")
+        sd = pt.sqrt(law.width_sd**2 + known["width rounding"])
+        sd = pm.Deterministic("width_sd", sd, dims="odds_ratio")
+        pm.Normal("widths", mean, sd, observed=known["printed widths"], dims="odds_ratio")
+
+
+def _normal_log_density(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:
+    """Return the log density of a multivariate normal, row after row given the rows before.
+
+    Written out, for there are few rows: calls into a linear algebra library for each of thousands of
+    particles took most of the time.
+    """
+    import pytensor.tensor as pt
+
+    off, rest, total = value - mean, covariance, pt.zeros(())
+    for _ in range(count):
+        variance, across = rest[0, 0], rest[0, 1:]
+        total -= 0.5 * (off[0] ** 2 / variance + pt.log(2 * np.pi * variance))
+        weights = across / variance
+        off = off[1:] - weights * off[0]
+        rest = rest[1:, 1:] - weights[:, None] * across
+    return total
+
+
+def _tails(
+    claims: list[Claim], mean: pt.TensorVariable, covariance: pt.TensorVariable
+) -> pt.TensorVariable:
+    """Return the log probability of p-values whose deviate is not a point, given all other numbers.
+
+    One after the other (Geweke, Hajivassiliou & Keane): each but the last tail is drawn through a
+    uniform variable of its own, so that the next is conditional on it. Signs that nobody printed are
+    summed over.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    chol = pt.linalg.cholesky(covariance)
+    latent = [
+        pm.Uniform(f"tail_{c.id}") if c.is_below and at < len(claims) - 1 else None
+        for at, c in enumerate(claims)
+    ]
+    free = [at for at, c in enumerate(claims) if not c.is_below]
+    patterns = list(product((1.0, -1.0), repeat=len(free)))
+    logs = []
+    for pattern in patterns:
+        signs = dict(zip(free, pattern, strict=True))
+        total: Any = 0.0
+        errors: list[Any] = []
+        for at, claim in enumerate(claims):
+            z = z_value(claim.value.value)
+            centre = mean[at] + sum((chol[at, j] * errors[j] for j in range(at)), start=0.0)
+            if claim.is_below:
+                mass, error = _beyond(z, centre, chol[at, at], claim.sign, latent[at])
+            else:
+                error = (signs[at] * z - centre) / chol[at, at]
+                mass = pm.logp(pm.Normal.dist(), error) - pt.log(chol[at, at])
+            total = total + mass
+            errors.append(error)
+        logs.append(total)
+    return pt.logsumexp(pt.stack(logs))
+
+
+def _beyond(
+    z: float, centre: Any, spread: Any, sign: str, latent: pt.TensorVariable | None
+) -> tuple[Any, Any]:
+    """Return the log probability of |deviate| > z on the side of `sign`, and a standard error in it."""
+    import pytensor.tensor as pt
+
+    upper = _log_cdf((centre - z) / spread) if sign != "-" else -np.inf
+    lower = _log_cdf((-z - centre) / spread) if sign != "+" else -np.inf
+    mass = {"+": upper, "-": lower}.get(sign)
+    mass = pt.logaddexp(upper, lower) if mass is None else mass
+    if latent is None:
+        return mass, 0.0
+    above, below = pt.log(latent) + mass, pt.log1p(-latent) + mass
+    inside = above < upper  # never where there is no upper tail
+    return mass, pt.switch(inside, -_quantile(above), _quantile(below))
+
+
+def _log_cdf(z: Any) -> Any:
+    """Return the log of the normal distribution function.
+
+    Neither branch overflows where the other one counts: JAX differentiates both.
+    """
+    import pytensor.tensor as pt
+
+    low, high = pt.minimum(z, -1.0), pt.maximum(z, -1.0)
+    return pt.switch(
+        pt.lt(z, -1.0),
+        pt.log(pt.erfcx(-low / np.sqrt(2)) / 2) - low**2 / 2,
+        pt.log1p(-pt.erfc(high / np.sqrt(2)) / 2),
+    )
+
+
+def _quantile(log_p: Any) -> Any:
+    """Return the standard normal deviate below which a probability lies, given its log."""
+    import pytensor.tensor as pt
+
+    near = np.sqrt(2) * pt.erfinv(2 * pt.exp(pt.maximum(log_p, FAR_OUT)) - 1)
+    low = pt.minimum(log_p, FAR_OUT)
+    far = -pt.sqrt(-2 * low - pt.log(-4 * np.pi * low))
+    for _ in range(3):  # Newton's method in the log of the distribution function
+        log_cdf = _log_cdf(far)
+        slope = pt.exp(-0.5 * far**2 - 0.5 * np.log(2 * np.pi) - log_cdf)
+        far = far - (log_cdf - low) / slope
+    return pt.switch(log_p > FAR_OUT, near, far)

@@ -1,0 +1,204 @@
+"""Reported estimates in their predictive distributions, by fits that did not use them so.
+
+No PyMC here: the joint sampling distribution is evaluated at draws of a fit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import logit, ndtr
+
+from cotreat.core.constants import CONDITIONAL, INTERVAL, as_seen
+from cotreat.evidence.joint_distribution import joint_distribution
+from cotreat.evidence.reported import ReportedEstimates, reported_estimates
+from cotreat.evidence.reported_data import Observed, observed
+from cotreat.study.study import Claim, Study
+
+if TYPE_CHECKING:
+    from cotreat.priors.prior import PriorSet
+
+PREDICTIVE_DRAWS = 2000
+OTHER_SIDE = 1.0
+"""Place of all predictions with the other sign among p-values: no p-value of the reported sign is 1."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A printed number in its predictive distribution, by a fit that did not use it so.
+
+    Attributes
+    ----------
+    printed : str
+        The number as it stands in print.
+    lower, median, upper : float
+        Of the odds ratio, or of the p-value, in print again; `OTHER_SIDE` stands for p-values of an
+        estimate with the other sign than the printed one's.
+    tail : float
+        Share of predictions at least as far out as the printed number, on the nearer side.
+    """
+
+    claim: str
+    printed: str
+    lower: float
+    median: float
+    upper: float
+    tail: float
+
+    def __str__(self) -> str:
+        share = f"{self.tail:.1%}" if self.tail >= 0.001 else "fewer than 0.1%"
+        return (
+            f"{self.claim}, printed {self.printed}: predicted without it {self.expected}, {share} of "
+            "predictions as far out"
+        )
+
+    @property
+    def expected(self) -> str:
+        """Median and 95% of the predictions; where they reach the other sign of a p-value, in words."""
+        if self.lower == OTHER_SIDE:
+            return "the other sign in nearly all cases"
+        if self.median == OTHER_SIDE:
+            return (
+                f"the other sign in more than half of cases, and this one with p below {self.lower:.2g} in "
+                f"{(1 - INTERVAL) / 2:.1%}"
+            )
+        if self.upper == OTHER_SIDE:
+            return f"{self.median:.2g} ({self.lower:.2g} up to the other sign)"
+        return f"{self.median:.2g} ({self.lower:.2g} to {self.upper:.2g})"
+
+
+def predict(
+    study: Study, priors: PriorSet, default: xr.Dataset, seed: int
+) -> tuple[Prediction, ...]:
+    """Predict the numbers that a reading understands in another way from the default reading's fit.
+
+    Parameters
+    ----------
+    study
+        Under the reading.
+    default
+        Posterior of the same model under the default reading.
+    """
+    numbers = reported_estimates(study)
+    if numbers is None:
+        return ()
+    meant = {claim.id: claim.meaning for claim in study.readings[0].claims}
+    new = [c for c in numbers.claims if meant[c.id] != c.meaning]
+    if not new:
+        return ()
+    mean, covariance = _law(numbers, priors, default)
+    data = observed(numbers)
+    alike = set(numbers.names) - {c.id for c in new}
+    points, _ = numbers.split(
+        at for at, name in enumerate(numbers.names) if name in alike and not data.is_tail[at]
+    )
+    rng = np.random.default_rng(seed)
+    return tuple(
+        _predicted(claim, numbers.names.index(claim.id), mean, covariance, points, data, rng)
+        for claim in new
+    )
+
+
+def _law(
+    numbers: ReportedEstimates, priors: PriorSet, posterior: xr.Dataset
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Evaluate the law of a reading's numbers at draws of another reading's posterior."""
+    flat = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
+    step = max(1, flat.sizes["sample"] // PREDICTIVE_DRAWS)
+    flat = flat.isel(sample=slice(None, None, step))
+    risk = as_seen(flat, CONDITIONAL if CONDITIONAL in flat else "risk")
+    eta = logit(risk.sel(arm=list(numbers.study.present)).values)
+    sizes = flat["size"].values
+    shift = priors["shift"].numbers()["sigma"] if numbers.shifted.size else 0.0
+    sigma = flat["sigma"].values if "sigma" in flat else None
+    loss = flat["loss"].values if "loss" in flat else None
+    means, covariances = [], []
+    for at, log_odds in enumerate(eta):
+        own = None if sigma is None else float(sigma[at])
+        lost = None if loss is None else float(loss[at])
+        law = joint_distribution(np, numbers, log_odds, own, lost, sizes[at], shift)
+        means.append(law.mean)
+        covariances.append(law.covariance)
+    return np.array(means), np.array(covariances)
+
+
+def _predicted(
+    claim: Claim,
+    at: int,
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    points: list[int],
+    data: Observed,
+    rng: np.random.Generator,
+) -> Prediction:
+    """Draw one number given the numbers that both readings understand alike."""
+    centre, sd = conditional(mean, covariance, at, points, data)
+    return predicted(claim, data.values[at], centre, sd, rng)
+
+
+def conditional(
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    at: int,
+    points: list[int],
+    data: Observed,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and SD of one row of the joint distribution given others, draw by draw, each shape (draw,).
+
+    Parameters
+    ----------
+    mean, covariance
+        The joint distribution without rounding, shapes (draw, row) and (draw, row, row).
+    """
+    inner = covariance[:, points][:, :, points] + np.diag(data.rounding[points])
+    across = covariance[:, at][:, points]
+    weights = np.linalg.solve(inner, across[..., None])[..., 0]
+    centre = mean[:, at] + (weights * (data.values[points] - mean[:, points])).sum(1)
+    variance = covariance[:, at, at] - (weights * across).sum(1)
+    return centre, np.sqrt(variance)
+
+
+def predicted(
+    claim: Claim,
+    value: float,
+    centre: NDArray[np.float64],
+    sd: NDArray[np.float64],
+    rng: np.random.Generator,
+) -> Prediction:
+    """Show a claim in its predictive distribution: normals on the scale of the joint distribution, one a draw.
+
+    Parameters
+    ----------
+    value
+        The printed number on that scale.
+    """
+    drawn = rng.normal(centre, sd)
+    tail = (1 - INTERVAL) / 2
+    if claim.is_odds_ratio:
+        shown = np.exp(drawn)
+    else:  # the p-values of those deviates; the other sign lies beyond all of them
+        p = 2 * ndtr(-np.abs(drawn))
+        side = {"+": drawn > 0, "-": drawn < 0}.get(claim.sign, np.full(len(p), True))
+        shown = np.where(side, p, OTHER_SIDE)
+    lower, median, upper = map(float, np.quantile(shown, [tail, 0.5, 1 - tail]))
+    far = _tail(claim, value, centre, sd)
+    return Prediction(claim.id, claim.printed, lower, median, upper, far)
+
+
+def _tail(
+    claim: Claim, value: float, centre: NDArray[np.float64], sd: NDArray[np.float64]
+) -> float:
+    """Return the share of predictions as far out as a printed number; for "<", that fulfil it."""
+    above = ndtr((centre - value) / sd)
+    if claim.is_odds_ratio or claim.sign == "+":
+        beyond = above
+    elif claim.sign == "-":  # its deviate is negative
+        beyond = 1 - above
+    else:  # as far out on either side
+        beyond = above + ndtr((-value - centre) / sd)
+    share = float(beyond.mean())
+    return share if claim.is_below else min(share, 1 - share)
