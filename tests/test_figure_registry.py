@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from cotreat import load_study
-from cotreat.comparison.leave_out import Left
+from cotreat.evidence.folds import FoldPrediction
 from cotreat.plots import (
     COMPARISON,
     FIT,
@@ -37,7 +37,7 @@ from tests.test_plots import fake_view
 
 FIT_FOLDER = "interaction--weak--default"
 KEPT = Path(__file__).parents[1] / "results" / "isis2"
-LEFT = Left("none", "events", "568 / 4300", 568, 500, 530, 560, 590, 620, 0.4)
+LEFT = FoldPrediction("none", "events", "568 / 4300", 568, 500, 530, 560, 590, 620, 0.4)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from cotreat.evidence.reported import reported_estimates
 from cotreat.evidence.reported_data import share_orders
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, nuts, vectorise
-from cotreat.inference.sampling import TARGET_ACCEPT, prepare_jax
+from cotreat.inference.sampling import prepare_jax, target_accept_of
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
@@ -97,7 +97,7 @@ class Case:
                 draws=draws,
                 tune=TUNE,
                 chains=CHAINS,
-                target_accept=TARGET_ACCEPT["counts" if self.study.counted else "printed"],
+                target_accept=target_accept_of(resolve(self.study)),
                 seed=SEED,
             )
             flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in run.draws.items()}
