@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from cotreat import load_study
 from cotreat.core.constants import CHAINS, SEED
-from cotreat.estimands.estimand import full_label, is_beyond_null, judged_measures, waist_of
+from cotreat.estimands.enumerate import judged_measures
+from cotreat.estimands.estimand import is_beyond_null, waist_of
 from cotreat.evidence.reported import printed, share_orders
 from cotreat.inference import laplace, nuts, vectorise
 from cotreat.inference.sampling import TARGET_ACCEPT, prepare_jax
@@ -125,7 +126,7 @@ class Case:
             name: float(np.sqrt(share @ (own - means[name]) ** 2)) for name, own in named.items()
         }
         chances = {
-            full_label(e): float(share @ is_beyond_null(e, waist).values.ravel())
+            e.code: float(share @ is_beyond_null(e, waist).values.ravel())
             for e in judged_measures(self.study, self.model, waist)
         }
         if weights is None:

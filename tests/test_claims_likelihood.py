@@ -13,7 +13,8 @@ from scipy.spatial import ConvexHull, HalfspaceIntersection
 from scipy.special import expit, gammaln, logit, ndtr, ndtri, softmax
 
 from cotreat import load_study, parse_study
-from cotreat.estimands.estimand import Determination, Point, enumerate_estimands
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.identification import Determination, Point
 from cotreat.evidence import logistic_operator, reported
 from cotreat.evidence.arm_sizes import sizes_of, state
 from cotreat.evidence.reported import Joint, joint_law, observed, printed

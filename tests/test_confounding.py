@@ -22,7 +22,8 @@ from cotreat.bias.unmeasured_confounding import (
     surfaces,
     with_confounding,
 )
-from cotreat.estimands.estimand import enumerate_estimands, is_beyond_null
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import is_beyond_null
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import BAD
 from cotreat.inference.vectorise import deterministics, log_densities

@@ -13,7 +13,8 @@ from scipy.special import expit
 
 from cotreat import StudyError, audit, load_study, parse_study
 from cotreat.diagnostics.checks import check, failures
-from cotreat.estimands.estimand import enumerate_estimands, spoken_background, waist_of
+from cotreat.estimands.enumerate import enumerate_estimands, spoken_background
+from cotreat.estimands.estimand import waist_of
 from cotreat.evidence import reported
 from cotreat.evidence.logistic_operator import averages
 from cotreat.frequentist.g_computation import fit_adjusted

@@ -10,17 +10,9 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from cotreat.core.constants import FIXED, IMPLIED
-from cotreat.estimands.estimand import (
-    Availability,
-    Determination,
-    Point,
-    enumerate_estimands,
-    four_cells,
-    gradient,
-    in_row_space,
-    is_fixed,
-    on_measure,
-)
+from cotreat.estimands.enumerate import enumerate_estimands, four_cells
+from cotreat.estimands.estimand import on_measure
+from cotreat.estimands.identification import Determination, Identification, Point, gradient, in_row_space, is_fixed
 from cotreat.estimands.measures import MEASURES
 from cotreat.models.registry import MODELS
 from cotreat.study.study import NOT_IDENTIFIED
@@ -312,7 +304,7 @@ def test_availability_without_an_untreated_arm(label, background, expected):
     study = three_treatments(TREATED)
     estimand = find(study, label, background=background)
     model = MODELS["interaction"]
-    assert Availability(study, model, draws(ALL)).of(estimand) == expected
+    assert Identification(study, model, draws(ALL)).of(estimand) == expected
 
 
 def test_an_index_without_a_value_is_as_available_as_its_sign():
@@ -320,7 +312,7 @@ def test_an_index_without_a_value_is_as_available_as_its_sign():
     protective = draws(study.regimens, np.array([0.0, -1.0, -1.0, -2.0])[None, None, :])
     index = find(study, "s[SK:ASA]", scale="event")
     assert np.isnan(index.values(protective)).all()
-    assert Availability(study, MODELS["interaction"], protective).of(index) == "observed"
+    assert Identification(study, MODELS["interaction"], protective).of(index) == "observed"
 
 
 @pytest.mark.parametrize(
@@ -331,7 +323,7 @@ def test_an_index_without_a_value_is_as_available_as_its_sign():
 def test_a_case_control_study_answers_odds_ratios_only(estimand):
     study = load_study("oral-cancer")
     known = estimand.label.partition("[")[0] in {"odds_ratio", "ror", "reri_or", "ap_or", "s_or"}
-    available = Availability(study, MODELS["interaction"], draws(study.regimens)).of(estimand)
+    available = Identification(study, MODELS["interaction"], draws(study.regimens)).of(estimand)
     assert available == ("observed" if known else NOT_IDENTIFIED)
 
 
@@ -351,7 +343,7 @@ def test_saturated_is_silent_on_empty_cells(label, background, expected):
     study = three_treatments(TREATED[:-1])
     estimand = find(study, label, "saturated", background=background)
     model = MODELS["saturated"]
-    assert Availability(study, model, draws(study.counted)).of(estimand) == expected
+    assert Identification(study, model, draws(study.counted)).of(estimand) == expected
 
 
 @pytest.mark.parametrize(
@@ -365,7 +357,7 @@ def test_additive_fixes_or_implies_every_measure_of_synergy(estimand):
     is_ratio_of_effects = estimand.label.startswith("effect_ratio")
     expected = {"ror": FIXED, "": FIXED if is_ratio_of_effects else "observed"}.get(name, IMPLIED)
     model, risk = MODELS["additive"], additive_draws(study)
-    assert Availability(study, model, risk).of(estimand) == expected
+    assert Identification(study, model, risk).of(estimand) == expected
     assert is_fixed(estimand, model) == (name == "ror" or is_ratio_of_effects)
 
 
@@ -374,7 +366,7 @@ def test_a_case_control_study_under_additive_says_first_what_its_design_forbids(
     risk = additive_draws(study)
     for label, expected in [("ic", NOT_IDENTIFIED), ("ror", FIXED), ("reri_or", IMPLIED)]:
         estimand = find(study, f"{label}[ALC:SMK]", "additive")
-        assert Availability(study, MODELS["additive"], risk).of(estimand) == expected
+        assert Identification(study, MODELS["additive"], risk).of(estimand) == expected
 
 
 @pytest.mark.parametrize("empty", range(4))
@@ -387,11 +379,11 @@ def test_raw_proportions_with_an_empty_numerator_can_be_asked(empty):
         coords={"arm": list(study.counted)},
     )
     for estimand in enumerate_estimands(study, MODELS["saturated"]):
-        assert Availability(study, MODELS["saturated"], raw).of(estimand) == "observed"
+        assert Identification(study, MODELS["saturated"], raw).of(estimand) == "observed"
 
 
 def test_the_better_single_is_not_observed_where_the_other_was_not_counted():
     study = three_treatments(["none", "A", "A+B", "C"])
     high_a = draws(study.regimens, np.where(np.array(study.regimens) == "A", 1.0, -1.0)[None, None])
     hsa = find(study, "hsa[A:B]", background="none")
-    assert Availability(study, MODELS["interaction"], high_a).of(hsa) == "extrapolated"
+    assert Identification(study, MODELS["interaction"], high_a).of(hsa) == "extrapolated"

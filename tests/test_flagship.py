@@ -10,7 +10,9 @@ import pytest
 from cotreat import audit, load_study
 from cotreat.core.constants import CONTRADICTED
 from cotreat.diagnostics.checks import FAIL, agreement, check, failures
-from cotreat.estimands.estimand import Availability, enumerate_estimands, is_beyond_null, waist_of
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import is_beyond_null, waist_of
+from cotreat.estimands.identification import Identification
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.inference.sampling import fit, log_evidence, temper
 from cotreat.models.registry import MODELS, is_asked_for
@@ -89,7 +91,7 @@ def test_default_reading_passes_every_check_under_every_model(study, sampled, mo
 @pytest.mark.parametrize("model", COMBINING)
 def test_exactly_the_compared_regimens_are_observed(study, sampled, model):
     waist = waist_of(sampled(model)["posterior"].to_dataset())
-    availability = Availability(study, MODELS[model], waist)
+    availability = Identification(study, MODELS[model], waist)
     found = {
         e.label
         for e in enumerate_estimands(study, MODELS[model])

@@ -13,7 +13,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from cotreat.core.constants import FIXED, IMPLIED
-from cotreat.estimands.estimand import Availability, enumerate_estimands
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.identification import Identification
 from cotreat.estimands.measures import MEASURES
 from cotreat.frequentist.intervals import Z, intervals
 from cotreat.frequentist.logistic import fit_likelihood
@@ -520,6 +521,6 @@ def test_a_regimen_nobody_got_is_extrapolated_under_maximum_likelihood_too(model
     )
     assert (
         fit.availability(risk)
-        == Availability(study, MODELS[model], draws).of(risk)
+        == Identification(study, MODELS[model], draws).of(risk)
         == "extrapolated"
     )

@@ -17,7 +17,8 @@ from scipy.special import expit
 from cotreat import StudyError, load_study, parse_study
 from cotreat.cli import main
 from cotreat.diagnostics.checks import check, failures
-from cotreat.estimands.estimand import enumerate_estimands, waist_of
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import waist_of
 from cotreat.evidence import patients
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import intervals

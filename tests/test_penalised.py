@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from cotreat.estimands.estimand import enumerate_estimands
+from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.frequentist import intervals as intervals_of
 from cotreat.frequentist.firth import LogLikelihood, climb, maximise_penalised
 from cotreat.frequentist.g_computation import fit_adjusted

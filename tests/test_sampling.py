@@ -14,7 +14,8 @@ import xarray as xr
 from cotreat import load_study
 from cotreat.diagnostics import checks
 from cotreat.diagnostics.checks import check, failures
-from cotreat.estimands.estimand import enumerate_estimands, risk_of
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import risk_of
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.inference import laplace, nuts, vectorise
 from cotreat.inference.engines import EngineError

@@ -4,7 +4,8 @@ import xarray as xr
 
 from cotreat import load_study
 from cotreat.core.constants import FIXED, IMPLIED, SUMMARY_COLUMNS
-from cotreat.estimands.estimand import enumerate_estimands, name_of, subject_of
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.results.old_columns import name_of, subject_of
 from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS

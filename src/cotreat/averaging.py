@@ -14,8 +14,10 @@ from scipy.special import logsumexp
 
 from cotreat.comparison.bayes_factors import GAMMA, Evidences, LogEvidence
 from cotreat.core.constants import CREDIBLE, INTERVAL
-from cotreat.estimands.estimand import PARTS, Availability, Estimand, enumerate_estimands
-from cotreat.estimands.measures import REPRESENTATIVE
+from cotreat.estimands.enumerate import enumerate_estimands, is_representative
+from cotreat.estimands.estimand import PARTS, Estimand
+from cotreat.estimands.identification import Identification, Status
+from cotreat.estimands.identification import asked as columns_of
 from cotreat.inference import laplace
 from cotreat.inference.marginal_likelihood import DRAWN, Array, Marginals
 from cotreat.models.registry import Model
@@ -180,28 +182,24 @@ def table_of_averages(
     asked = [
         one
         for one in enumerate_estimands(study, model)
-        if one.measure is not None
-        and one.is_judged
-        and one.measure.name in REPRESENTATIVE.values()
+        if one.is_judged
+        and is_representative(one)
         and one.null is not None
         and not (study.is_case_control and one.needs_risks)
     ]
-    available = Availability(study, model, one_model[1])
+    identification = Identification(study, model, one_model[1])
     rows = [
-        _average_row(one, available.of(one), average, one_model) | {"one_model": model.name}
+        _average_row(one, identification.of(one), average, one_model) | {"one_model": model.name}
         for one in asked
     ]
     return pd.DataFrame(rows)
 
 
 def _average_row(
-    one: Estimand, available: str, average: Waists, one_model: Waists
+    one: Estimand, status: Status, average: Waists, one_model: Waists
 ) -> dict[str, object]:
     return {
-        "estimand": one.label,
-        "background": one.background,
-        "scale": one.scale,
-        "availability": available,
+        **columns_of(one, status),
         "interval": CREDIBLE,
         **_asked(one, average, "averaged"),
         "probability_at_null": _at_null(one, average[1]),

@@ -6,13 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.core.constants import DECIDED, OBSERVED, is_undefined
-from cotreat.estimands.estimand import EVERY, name_of, subject_of
+from cotreat.core.constants import DECIDED
 from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
 from cotreat.models.registry import rank
+from cotreat.results.old_columns import (
+    EVERY,
+    OBSERVED,
+    is_undefined,
+    name_of,
+    old_columns,
+    subject_of,
+)
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR
 from cotreat.study.regimens import adds_one
-from cotreat.study.study import NOT_IDENTIFIED
+from cotreat.study.study import BY_DESIGN
 
 NOISE = 1e-12
 REPEATED = ("risk_difference", "risk_ratio", "marginal_odds_ratio", "nnt")
@@ -43,6 +50,7 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Text cells, ready to print.
     """
+    summary = old_columns(summary)
     if (summary.estimator == PRINTED).any():
         return _of_printed(summary)
     rows = summary[(summary.estimator == POSTERIOR) & summary.estimand.map(_is_headline(summary))]
@@ -93,7 +101,7 @@ def _printed_row(row: Any) -> dict[str, str]:
 def _is_headline(summary: pd.DataFrame) -> Callable[[str], bool]:
     risks = summary[summary.estimand.str.startswith("risk[")]
     # In a case-control study no risk is observed, but every counted odds ratio is.
-    observed = risks[risks.availability.isin([OBSERVED, NOT_IDENTIFIED])].estimand
+    observed = risks[risks.availability.isin([OBSERVED, f"undefined: {BY_DESIGN}"])].estimand
     reference = subject_of(observed.iloc[0] if len(observed) else risks.estimand.iloc[0])
     shown = {*REPRESENTATIVE.values(), "hsa"}
 
@@ -164,6 +172,7 @@ def share(probability: float) -> str:
 
 def judged(summary: pd.DataFrame) -> pd.DataFrame:
     """Return the measures that have a probability, with their name and pair."""
+    summary = old_columns(summary)
     rows = summary[(summary.estimator == POSTERIOR) & summary.probability.notna()]
     rows = rows.assign(measure=rows.estimand.map(name_of), pair=rows.estimand.map(subject_of))
     return rows[rows.measure.isin(MEASURES)]
@@ -171,7 +180,7 @@ def judged(summary: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many of the five families of synergy say the same of a pair on a background.
+    """How many of the families of synergy say the same of a pair on a background.
 
     Attributes
     ----------

@@ -5,21 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 import pandas as pd
 
 from cotreat.audit.overlap import overlap_of
-from cotreat.core.constants import (
-    CALIBRATION,
-    CONDITIONAL_ONLY,
-    DECIDED,
-    EXTRAPOLATED,
-    IMPLIED,
-    OBSERVED,
-    STANDARDISED,
-)
-from cotreat.estimands.estimand import name_of
+from cotreat.core.constants import CALIBRATION, CONDITIONAL_ONLY, DECIDED, IMPLIED, STANDARDISED
 from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
 from cotreat.evidence.contrasts import label
 from cotreat.evidence.reported import can_tell, printed
 from cotreat.headline import judged, share
 from cotreat.models.registry import described
+from cotreat.results.old_columns import EXTRAPOLATED, OBSERVED, name_of, old_columns
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED
 from cotreat.study import regimens
 from cotreat.study.study import DURATION, Study
@@ -40,6 +32,7 @@ def remarks(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -
     cautions
         What `cotreat.diagnostics.checks.cautions` returns.
     """
+    summary = old_columns(summary)
     model = summary.model.iloc[0]
     return [
         *_printed_only(summary, study),
@@ -201,7 +194,7 @@ def _implied(summary: pd.DataFrame, model: str) -> Iterator[str]:
 
 def _apart(summary: pd.DataFrame) -> Iterator[str]:
     for row in judged(summary).itertuples():
-        if MEASURES[row.measure].family == APART and row.probability >= DECIDED:
+        if MEASURES[row.measure].family.name == APART and row.probability >= DECIDED:
             yield (
                 f"{_full(row)} is decided (P {share(row.probability)}): the combination is better "
                 "than the better single treatment. That is not evidence of synergy."

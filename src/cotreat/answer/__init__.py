@@ -26,10 +26,10 @@ from cotreat.answer.question import Question
 from cotreat.answer.verdict import FEW, Answer, Said, basis, gist, verdict
 from cotreat.answer.words import some
 from cotreat.core.constants import IMPLIED
-from cotreat.estimands.estimand import name_of
 from cotreat.estimands.measures import REPRESENTATIVE
+from cotreat.results.old_columns import name_of, old_columns
 from cotreat.results.summary import POSTERIOR
-from cotreat.study.study import NOT_IDENTIFIED
+from cotreat.study.study import BY_DESIGN
 
 __all__ = [
     "AGAINST",
@@ -77,6 +77,7 @@ def answer(
     alternatives
         Other choices of reading, model and priors.
     """
+    summary = old_columns(summary)
     lead = (summary.reading.iloc[0], summary.model.iloc[0], summary.priors.iloc[0])
     if failed:
         return _failed(failed, lead)
@@ -139,7 +140,7 @@ def _unanswerable(question: Question, summary: pd.DataFrame, lead: Choice) -> An
     why = set(measures.availability)
     if IMPLIED in why:
         reason = f"the model {lead[1]} has no interaction and takes for granted what is asked"
-    elif NOT_IDENTIFIED in why:
+    elif f"undefined: {BY_DESIGN}" in why:
         reason = "its design does not identify the chances"
     else:
         reason = "the evidence has no measure of synergy that is defined"

@@ -7,26 +7,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cotreat.core.constants import DECIDED, EXTRAPOLATED, OBSERVED
-from cotreat.estimands.estimand import EVERY
+from cotreat.core.constants import DECIDED
 from cotreat.estimands.measures import (
-    INDEPENDENCE,
-    LOG_ODDS,
-    LOG_RISK,
     MEASURES,
-    ODDS_ADDITIVE,
     REPRESENTATIVE,
-    RISK_ADDITIVE,
+    families,
 )
 from cotreat.headline import judged
+from cotreat.results.old_columns import EVERY, EXTRAPOLATED, OBSERVED
 
-SENSES = {
-    RISK_ADDITIVE: "added risks",
-    ODDS_ADDITIVE: "added odds",
-    LOG_ODDS: "multiplied odds",
-    LOG_RISK: "multiplied risks",
-    INDEPENDENCE: "independent action",
-}
+SENSES = {name: family.phrase for name, family in families().items()}
 """What separate effects are taken to do together, in each sense of synergy."""
 
 ERRORS = 2
@@ -142,7 +132,7 @@ def _group(finding: Finding) -> str:
 def _finding(pair: str, background: str, rows: pd.DataFrame, effective: float) -> Finding:
     observed = rows[rows.availability == OBSERVED]
     used = observed if len(observed) else rows
-    used = used.assign(family=[MEASURES[name].family for name in used.measure])
+    used = used.assign(family=[MEASURES[name].family.name for name in used.measure])
     used = used.drop_duplicates("family").set_index("family")
     return Finding(
         pair,

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from cotreat.answer.finding import Finding
-from cotreat.core.constants import CONTRADICTED, EXTRAPOLATED, OBSERVED
-from cotreat.estimands.estimand import EVERY
+from cotreat.core.constants import CONTRADICTED
 from cotreat.estimands.measures import LOG_ODDS, REPRESENTATIVE
 from cotreat.priors.sets import grid_name
+from cotreat.results.old_columns import EVERY, EXTRAPOLATED, OBSERVED, old_columns
 from cotreat.results.supplementary import BAD
 
 Choice = tuple[str, str, str]
@@ -48,6 +48,7 @@ class Alternative:
 def alternatives_of(multiverse: pd.DataFrame, effective: float = math.inf) -> list[Alternative]:
     """Return the choices of a table with the columns of `cotreat.results.supplementary.MULTIVERSE_COLUMNS`."""
     found = []
+    multiverse = old_columns(multiverse)
     for choice, rows in multiverse.groupby(["reading", "model", "priors"], sort=False):
         reading, model, priors = map(str, choice)
         evidence = rows.log_evidence.astype(float).max()
@@ -66,6 +67,7 @@ def beliefs_of_grid(
     They speak of the ratio of odds ratios alone, which is the same on every background.
     """
     found = []
+    grid = old_columns(grid)
     for (effects, interactions), rows in grid.groupby(["effects", "interactions"], sort=False):
         beliefs = ["" if belief == WEAK else str(belief) for belief in (effects, interactions)]
         is_ratio = rows.estimand.fillna("").str.startswith(f"{REPRESENTATIVE[LOG_ODDS]}[")

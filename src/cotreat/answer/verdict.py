@@ -11,9 +11,10 @@ from cotreat.answer.finding import AGAINST, FOR, MIXED, OPEN, SENSES, Finding
 from cotreat.answer.others import Choice, Echo
 from cotreat.answer.question import RANDOMISED, Question
 from cotreat.answer.words import between, listed, sentence, some, span
-from cotreat.core.constants import DECIDED, OBSERVED
+from cotreat.core.constants import DECIDED
 from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, RISK_ADDITIVE
 from cotreat.headline import judged, share
+from cotreat.results.old_columns import OBSERVED
 
 MANY = 4
 """So many pairs of treatments are named in one clause; more are counted."""
@@ -214,7 +215,7 @@ def _stand_in(question: Question, said: Sequence[Said]) -> list[str]:
 def _apart(question: Question, said: Sequence[Said], summary: pd.DataFrame) -> list[str]:
     """Say that a combination beats each of its treatments, which is less than synergy."""
     rows = judged(summary)
-    rows = rows[rows.measure.map(lambda name: MEASURES[name].family == APART)]
+    rows = rows[rows.measure.map(lambda name: MEASURES[name].family.name == APART)]
     rows = rows[(rows.probability >= DECIDED) & (rows.availability == OBSERVED)]
     of = {(one.finding.pair, one.finding.background) for one in said}
     own = [row for row in rows.itertuples() if (row.pair, row.background) in of]

@@ -13,18 +13,16 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from cotreat.core.constants import DECIDED, EXTRAPOLATED, INTERVAL, OBSERVED
+from cotreat.core.constants import DECIDED, IDENTIFIED, INTERVAL
+from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import (
-    EVERY,
-    Availability,
     Estimand,
     Waist,
-    enumerate_estimands,
-    full_label,
     is_beyond_null,
     is_combination_ratio,
     is_measure,
 )
+from cotreat.estimands.identification import Identification, Status, asked
 from cotreat.evidence.reported import printed, share_orders
 from cotreat.inference import laplace
 from cotreat.inference.batch import WAIST
@@ -35,7 +33,6 @@ from cotreat.inference.vectorise import labelled
 from cotreat.models.build import build, given_of
 from cotreat.models.registry import Model, find_model
 from cotreat.priors.sets import BIAS, Prior, PriorSet
-from cotreat.study.regimens import NONE
 from cotreat.study.study import Study
 
 SINGLE_SD = float(np.log(2) / ndtri(0.975))
@@ -146,7 +143,7 @@ class Surface:
     """
 
     estimand: Estimand
-    availability: str
+    status: Status
     single: Array
     products: Array
     probability: Array
@@ -159,11 +156,8 @@ class Surface:
 
     @property
     def label(self) -> str:
-        """The estimand with its background, if that tells anything."""
-        background = self.estimand.background
-        if background == NONE or background.startswith(EVERY):
-            return self.estimand.label
-        return full_label(self.estimand)
+        """The estimand with its co-treatment."""
+        return self.estimand.label
 
     @property
     def centre(self) -> tuple[int, int]:
@@ -268,8 +262,8 @@ def surfaces(
     bad = sum(one is None for one in told.values())
     if bad:
         words.append(f"tipping points: {bad} of {len(told)} biases could not be told")
-    asked = conclusions(study, found, middle.waist)
-    return [_surface(e, available, grid, told, allowed) for e, available in asked], words
+    wanted = conclusions(study, found, middle.waist)
+    return [_surface(e, status, grid, told, allowed) for e, status in wanted], words
 
 
 @dataclass(frozen=True)
@@ -404,38 +398,38 @@ def _seen(study: Study, model: Model, priors: PriorSet, seed: int) -> tuple[_See
     return _Seen(study, model, priors, names, density, [drawn()], drawn), found.pareto_k
 
 
-def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
-    """List what confounding might overturn, with availabilities.
+def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, Status]]:
+    """List what confounding might overturn, with their identification.
 
     First the odds ratio of each combination against itself less one treatment, where the evidence determines
     it; then the ratio of odds ratios of each pair and its interaction contrast of risks, or, where risks are
     not identified, of odds, each on the first background where it is observed, or else can be told.
     """
-    ratios: list[tuple[Estimand, str]] = []
-    measures: dict[tuple[str, str], tuple[Estimand, str]] = {}
+    ratios: list[tuple[Estimand, Status]] = []
+    measures: dict[tuple[str, str], tuple[Estimand, Status]] = {}
     additive = "reri_or" if study.is_case_control else "ic"
-    availability = Availability(study, model, waist)
+    identification = Identification(study, model, waist)
     for e in enumerate_estimands(study, model):
-        if e.measure is None and not e.label.startswith("odds_ratio["):
+        if e.synergy is None and not e.is_odds_ratio:
             continue
         is_asked = any(is_measure(e, name) for name in ("ror", additive)) and e.is_judged
-        if e.measure is not None and not is_asked:
+        if e.synergy is not None and not is_asked:
             continue
-        available = availability.of(e)
-        if e.measure is None:
-            if available == OBSERVED and is_combination_ratio(e, against_none=False):
-                ratios.append((e, available))
-        elif available in (OBSERVED, EXTRAPOLATED):
-            key = (e.measure.name, e.pair)
-            if key not in measures or (available == OBSERVED != measures[key][1]):
-                measures[key] = (e, available)
+        status = identification.of(e)
+        if e.synergy is None:
+            if status.name == IDENTIFIED and is_combination_ratio(e, against_none=False):
+                ratios.append((e, status))
+        elif status.is_open:
+            key = (e.measure, e.pair)
+            if key not in measures or (status.name == IDENTIFIED != measures[key][1].name):
+                measures[key] = (e, status)
     order = sorted(measures, key=lambda key: key[0] != "ror")
     return ratios + [measures[key] for key in order]
 
 
 def _surface(
     estimand: Estimand,
-    available: str,
+    status: Status,
     grid: Sequence[Array],
     told: Mapping[tuple[int, ...], _Told | None],
     allowed: _Told | None,
@@ -446,7 +440,7 @@ def _surface(
     plausible = dict(zip(PARTS, _numbers(estimand, allowed), strict=True))
     parts = dict(zip(PARTS, values, strict=True))
     single, products = grid
-    return Surface(estimand, available, single, products, **parts, plausible=plausible)
+    return Surface(estimand, status, single, products, **parts, plausible=plausible)
 
 
 def _numbers(estimand: Estimand, one: _Told | None) -> list[float]:
@@ -525,10 +519,4 @@ def allowed_table(found: Sequence[Surface]) -> pd.DataFrame:
 
 
 def _named(one: Surface) -> dict[str, str]:
-    e = one.estimand
-    return {
-        "estimand": e.label,
-        "background": e.background,
-        "scale": e.scale,
-        "availability": one.availability,
-    }
+    return asked(one.estimand, one.status)

@@ -7,15 +7,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat.calibration.replicates import Job
-from cotreat.core.constants import EXTRAPOLATED, IMPLIED, OBSERVED
-from cotreat.estimands.estimand import (
-    PARTS,
-    Availability,
-    Estimand,
-    enumerate_estimands,
-    full_label,
-    waist_of,
-)
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import PARTS, Estimand, waist_of
+from cotreat.estimands.identification import Identification
 from cotreat.inference import vectorise
 from cotreat.inference.standard_coordinates import Density
 
@@ -46,18 +40,16 @@ def quantities_of(job: Job, density: Density, points: Array) -> Iterator[tuple[s
     for estimand in asked(job, waist := waist.assign(risk=risk)):
         own = estimand.values(waist).transpose("chain", "draw").values
         if np.isfinite(own).all():
-            yield full_label(estimand), "estimand", own
+            yield estimand.code, "estimand", own
 
 
 def asked(job: Job, waist: xr.Dataset) -> list[Estimand]:
     """List the estimands that the model leaves open, each once: of measures the event's scale."""
-    available = Availability(job.study, job.model, waist)
+    identification = Identification(job.study, job.model, waist)
     return [
         one
         for one in enumerate_estimands(job.study, job.model)
-        if not one.is_repeated
-        and one.is_judged
-        and available.of(one) in (OBSERVED, EXTRAPOLATED, IMPLIED)
+        if not one.is_repeated and one.is_judged and identification.of(one).has_draws
     ]
 
 

@@ -15,13 +15,8 @@ import pandas as pd
 import xarray as xr
 
 from cotreat.core.constants import SEED
-from cotreat.estimands.estimand import (
-    CONDITIONAL,
-    Estimand,
-    full_label,
-    is_beyond_null,
-    judged_measures,
-)
+from cotreat.estimands.enumerate import judged_measures
+from cotreat.estimands.estimand import CONDITIONAL, Estimand, is_beyond_null
 from cotreat.evidence.reported import printed, share_orders
 from cotreat.inference import laplace, vectorise
 from cotreat.inference.laplace import USUAL, Approximation, Effort
@@ -185,7 +180,7 @@ def _probabilities(
     key = (one.study.digest, one.study.reading, one.model)
     if key not in asked:
         asked[key] = judged_measures(one.study, find_model(one.model, one.study), one.waist)
-    return {full_label(e): float(is_beyond_null(e, one.waist).mean()) for e in asked[key]}
+    return {e.code: float(is_beyond_null(e, one.waist).mean()) for e in asked[key]}
 
 
 class _Settings(NamedTuple):

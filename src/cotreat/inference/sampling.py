@@ -23,7 +23,8 @@ from cotreat.core.constants import (
     TUNE,
     as_seen,
 )
-from cotreat.estimands import estimand
+from cotreat.estimands.enumerate import judged_measures
+from cotreat.estimands.estimand import is_beyond_null, waist_of
 from cotreat.evidence import counts, patients, reported
 from cotreat.inference import laplace, vectorise
 from cotreat.inference.engines import LIBRARIES, EngineError, require_engine
@@ -360,10 +361,10 @@ def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
     flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in run.draws.items()}
     values = {**flat, **vectorise.deterministics(built, flat)}
     posterior = vectorise.labelled(built, values, run.log_evidence.size)
-    waist = estimand.waist_of(posterior)
+    waist = waist_of(posterior)
     chances = {
-        estimand.full_label(e): estimand.is_beyond_null(e, waist).mean("draw").values
-        for e in estimand.judged_measures(study, model, waist)
+        e.code: is_beyond_null(e, waist).mean("draw").values
+        for e in judged_measures(study, model, waist)
     }
     stats = xr.Dataset(
         {

@@ -3,6 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cotreat.estimands.estimand import SIZE
 from cotreat.evidence import reported
 from cotreat.plots import View
 from cotreat.plots.interval_rows import (
@@ -21,6 +22,7 @@ from cotreat.plots.interval_rows import (
 from cotreat.plots.labels import LINE, fold, regimen_name
 from cotreat.plots.reported_labels import totals
 from cotreat.plots.style import BLACK
+from cotreat.results.summary import rows_of
 
 MARGIN = 1.03
 COUNTED = "counted"
@@ -56,7 +58,7 @@ def rows_to_draw(view: View) -> list[Row]:
     """Return a row for each arm of the cohort, from the summary; empty where its size is known."""
     rows = []
     for arm in view.study.present:
-        own = view.summary[view.summary.estimand == f"size[{arm}]"]
+        own = rows_of(view.summary, SIZE, arm)
         rows.append(Row(regimen_name(view.study, arm), read_lines(own), prior=read_prior(own)))
     return rows
 

@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.core.constants import CREDIBLE, DECIDED, EXTRAPOLATED
-from cotreat.estimands.estimand import EVERY
-from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
+from cotreat.core.constants import ANY, CREDIBLE, DECIDED, NOT_IDENTIFIED
+from cotreat.estimands.enumerate import named_co_treatment
+from cotreat.estimands.estimand import SIZE
+from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.plots.interval_rows import Line, band_handle, draw_band, read_lines, read_prior
 from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name, regimen_name
 from cotreat.plots.style import (
@@ -36,7 +37,7 @@ from cotreat.plots.style import (
     write_below,
 )
 from cotreat.plots.synergy import TICK_LABELS, TICKS
-from cotreat.results.summary import POSTERIOR
+from cotreat.results.summary import POSTERIOR, rows_of
 from cotreat.study.study import Study
 
 Tables = Mapping[str, pd.DataFrame]
@@ -58,7 +59,6 @@ MOST_BACKGROUNDS = 4
 SLOT, PAD, HEADING = 0.1, 0.1, 0.24
 """Inches that a reading, the space around a row, and a heading take."""
 NAME_WIDTH, WORDS_WIDTH, LEGEND_WIDTH = 26, 34, 90
-ROR = "ror"
 MARK: dict[str, Any] = {"ls": "none", "ms": 4, "mew": 0.9}
 
 
@@ -152,41 +152,49 @@ def panels(study: Study, summaries: Tables) -> list[Panel]:
 
 def _rows(study: Study, summaries: Tables, pair: str, sides: tuple[str, str]) -> Iterator[Row]:
     own = {reading: _of_pair(study, table, pair) for reading, table in summaries.items()}
-    once = {reading: t[t.background.str.startswith(EVERY)] for reading, t in own.items()}
-    is_once = all(len(table) for table in once.values())
-    measures = [name for name in REPRESENTATIVE.values() if not (is_once and name == ROR)]
+    once = {reading: t[t.co_treatment == ANY] for reading, t in own.items()}
+    shared = [
+        name
+        for name in representatives().values()
+        if all((table.measure == name).any() for table in once.values())
+    ]
+    measures = [name for name in representatives().values() if name not in shared]
     backgrounds = [study.label(background) for background in study.backgrounds(sides)]
     for background in backgrounds[:MOST_BACKGROUNDS]:
-        here = {reading: t[t.background == background] for reading, t in own.items()}
-        yield Row(f"on {regimen_name(study, background)}")
-        yield from (_row(name, here, pair) for name in measures)
-    if is_once:
-        yield Row("on every background")
-        yield _row(ROR, once, pair)
+        at = named_co_treatment(background)
+        here = {
+            reading: t[(t.co_treatment == at["co_treatment"]) & (t.stratum == at["stratum"])]
+            for reading, t in own.items()
+        }
+        yield Row(f"with {regimen_name(study, background)}")
+        yield from (_row(name, here) for name in measures)
+    if shared:
+        yield Row("with any co-treatment")
+        yield from (_row(name, once) for name in shared)
 
 
 def _of_pair(study: Study, table: pd.DataFrame, pair: str) -> pd.DataFrame:
-    labels = [f"{name}[{pair}]" for name in REPRESENTATIVE.values()]
-    is_own = table.estimand.isin(labels) & (table.scale == study.outcome.synergy_on)
+    is_own = table.measure.isin(representatives().values()) & (table.pair == pair)
+    is_own &= table.judged_on == study.outcome.synergy_on
     return table[is_own & (table.estimator == POSTERIOR)]
 
 
-def _row(name: str, tables: Tables, pair: str) -> Row:
+def _row(name: str, tables: Tables) -> Row:
     """Return a measure's marks; words where no reading gives it a probability."""
-    label = f"{name}[{pair}]"
-    found = {reading: t[t.estimand == label].iloc[0] for reading, t in tables.items()}
+    found = {reading: t[t.measure == name].iloc[0] for reading, t in tables.items()}
     marks = tuple(
         Mark(
             reading,
             float(row.probability),
             float(row.prior_probability),
-            row.availability == EXTRAPOLATED,
+            row.status == NOT_IDENTIFIED,
         )
         for reading, row in found.items()
         if not pd.isna(row.probability)
     )
-    words = "" if marks else next(iter(found.values())).availability
-    return Row(f"{MEASURES[name].family} ({name})", marks, words)
+    first = next(iter(found.values()))
+    words = "" if marks else first.reason or first.status
+    return Row(f"{MEASURES[name].family.name} ({name})", marks, words)
 
 
 # --- Synergy: drawing ----------------------------------------------------------------------------
@@ -312,7 +320,7 @@ def _mark_handles(shown: Sequence[Panel]) -> list[Artist]:
     handles: list[Artist] = [
         Line2D([], [], color=GREY, marker="o", mfc="white", label="prior", **MARK)
     ]
-    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {EXTRAPOLATED}")):
+    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
         if any(mark.is_extrapolated == is_extrapolated for mark in marks):
             fill = _fill(is_extrapolated)
             handles.append(Line2D([], [], color=GREY, marker="o", label=name, **MARK, **fill))
@@ -335,7 +343,7 @@ def arms(study: Study, summaries: Tables) -> list[Arm]:
     """Return the arms that nobody counted, from the summaries alone."""
     found = []
     for label in study.present:
-        own = {reading: t[t.estimand == f"size[{label}]"] for reading, t in summaries.items()}
+        own = {reading: rows_of(t, SIZE, label) for reading, t in summaries.items()}
         sizes = {reading: read_lines(rows)[0] for reading, rows in own.items() if len(rows)}
         priors = [read_prior(rows) for rows in own.values() if len(rows)]
         if priors and priors[0] is not None:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
-from cotreat.core.constants import EXTRAPOLATED, FIXED, INTERVAL, is_undefined
+from cotreat.core.constants import FIXED, INTERVAL, NOT_ESTIMABLE, NOT_IDENTIFIED
 from cotreat.plots.labels import fold, key
 from cotreat.plots.style import (
     BLACK,
@@ -30,7 +30,6 @@ from cotreat.plots.style import (
 from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR
 from cotreat.study.study import Study
 
-NOT_ESTIMABLE = "not estimable"
 NAME_WIDTH = 30
 WORDS_WIDTH = 64
 STEP = 0.28
@@ -40,7 +39,7 @@ BAND = 0.8
 COLUMN = 1.2
 """Inches between two columns of numbers."""
 DASHED = (0, (2.2, 1.0))
-"""Line style of what is extrapolated: short gaps, so that one sees where it ends."""
+"""Line style of what is not identified: short gaps, so that one sees where it ends."""
 POSTERIOR_HEAD = f"posterior median ({INTERVAL:.0%})"
 
 
@@ -112,8 +111,8 @@ def read_lines(rows: pd.DataFrame) -> tuple[Line, ...]:
     """Read the summary's rows of one estimand on the event scale but the prior, posterior first."""
     others = rows[rows.estimator != PRIOR].to_dict("records")
     ordered = sorted(others, key=lambda row: row["estimator"] != POSTERIOR)
-    reasons = {row["availability"] for row in ordered if _is_silent(row["availability"])}
-    if len(reasons) == 1 and all(_is_silent(row["availability"]) for row in ordered):
+    reasons = {_why_none(row) for row in ordered if _is_silent(row)}
+    if len(reasons) == 1 and all(map(_is_silent, ordered)):
         return (_words(*reasons),)
     return tuple(_line(row) for row in ordered)
 
@@ -124,16 +123,20 @@ def read_prior(rows: pd.DataFrame) -> Line | None:
     return _line(own[0]) if own else None
 
 
-def _is_silent(availability: str) -> bool:
-    return availability == FIXED or is_undefined(availability)
+def _is_silent(row: dict[str, Any]) -> bool:
+    return row["status"] in (FIXED, NOT_ESTIMABLE)
+
+
+def _why_none(row: dict[str, Any]) -> str:
+    """Return what stands in the place of an estimate."""
+    return f"{NOT_ESTIMABLE}: {row['reason']}" if row["status"] == NOT_ESTIMABLE else row["status"]
 
 
 def _line(row: dict[str, Any]) -> Line:
-    available = row["availability"]
-    if _is_silent(available):
-        return _words(available if row["estimator"] == POSTERIOR else NOT_ESTIMABLE)
+    if _is_silent(row):
+        return _words(_why_none(row) if row["estimator"] == POSTERIOR else NOT_ESTIMABLE)
     kind = f"{row['estimator']}, {row['interval']}"
-    extrapolated = available == EXTRAPOLATED and row["estimator"] != PRINTED
+    extrapolated = row["status"] == NOT_IDENTIFIED and row["estimator"] != PRINTED
     return Line(kind, row["estimate"], row["lower"], row["upper"], "", extrapolated)
 
 
@@ -288,7 +291,7 @@ def _handle(kind: str, is_extrapolated: bool, look: dict[str, Any]) -> Line2D:
     return Line2D(
         [],
         [],
-        label=f"{kind}, {EXTRAPOLATED}" if is_extrapolated else kind,
+        label=f"{kind}, {NOT_IDENTIFIED}" if is_extrapolated else kind,
         **look,
         mfc=look["color"] if line.is_filled else "white",
         lw=2.0 if line.is_posterior else 1.0,

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cotreat.core.constants import INTERVAL, OBSERVED
-from cotreat.estimands.estimand import subject_of
+from cotreat.core.constants import ANY, IDENTIFIED, INTERVAL
+from cotreat.estimands.enumerate import compared, modifications
+from cotreat.estimands.estimand import EFFECT_RATIO, ODDS_RATIO
 from cotreat.evidence import reported
 from cotreat.plots import View
 from cotreat.plots.interval_rows import (
@@ -25,13 +26,13 @@ from cotreat.plots.interval_rows import (
 )
 from cotreat.plots.labels import event, fold, pair_name, regimen_name
 from cotreat.plots.style import GREY, log_axis
-from cotreat.results.summary import POSTERIOR
-from cotreat.study.regimens import GROUP, WITHIN, group_of
+from cotreat.results.summary import POSTERIOR, rows_of
+from cotreat.study.regimens import WITHIN, group_of, without_group
 
 MOST = 24
 """Ratios of odds ratios that a page can hold."""
 LABEL_WIDTH = 60
-BAND_NAME = f"prior, {INTERVAL:.0%}, where extrapolated"
+BAND_NAME = f"prior, {INTERVAL:.0%}, where not identified"
 REACH = 5.0
 """Factor by which the axis goes beyond the posterior; sparse data make other intervals endless."""
 
@@ -75,9 +76,8 @@ def rows_to_draw(view: View) -> list[Row]:
 
 def _beside(view: View, first: str) -> str:
     """Name what regimens are compared with: of subgroups, the same regimen in each."""
-    plain, _, group = first.partition(WITHIN)
-    name = regimen_name(view.study, plain)
-    return f"{name} in the same subgroup" if group else name
+    name = regimen_name(view.study, without_group(first))
+    return f"{name} in the same subgroup" if group_of(first) else name
 
 
 def reference(view: View) -> str:
@@ -89,8 +89,9 @@ def reference(view: View) -> str:
     ratios = numbers.odds_ratios if numbers is not None else ()
     meanings = [claim.meaning for claim in ratios if claim.meaning is not None]
     printed = [meaning.words[1] for meaning in meanings if meaning.kind == "regimens"]
-    observed = rows[(rows.estimator == POSTERIOR) & (rows.availability == OBSERVED)].estimand
-    against = [subject_of(label).partition(" vs ")[2] for label in observed]
+    known_rows = rows[(rows.estimator == POSTERIOR) & (rows.status == IDENTIFIED)]
+    identified = set(zip(known_rows.contrast, known_rows.stratum, strict=True))
+    against = [arms[1] for key, arms in compared(study).items() if key in identified]
     for known in (study.counted, printed, against):
         found = [arm for arm in study.present if arm in known]
         if found:
@@ -99,7 +100,7 @@ def reference(view: View) -> str:
 
 
 def _odds_ratios(view: View, first: str) -> Iterator[Row]:
-    plain = first.partition(WITHIN)[0]
+    plain = without_group(first)
     for arm in view.study.present:
         beside = WITHIN.join(filter(None, [plain, group_of(arm)]))
         if arm != beside and beside in view.study.regimens:
@@ -108,12 +109,11 @@ def _odds_ratios(view: View, first: str) -> Iterator[Row]:
 
 def _odds_ratio(view: View, arm: str, first: str) -> Row:
     """Return an odds ratio, turned round where the summary has it so."""
-    name, labels = regimen_name(view.study, arm), view.summary.estimand
-    rows = view.summary[labels == f"odds_ratio[{arm.partition(WITHIN)[0]} vs {first}]"]
+    name = regimen_name(view.study, arm)
+    rows = rows_of(view.summary, ODDS_RATIO, arm, first)
     if len(rows):
         return _row(name, rows)
-    turned = f"odds_ratio[{first.partition(WITHIN)[0]} vs {arm}]"
-    row = _row(name, view.summary[labels == turned])
+    row = _row(name, rows_of(view.summary, ODDS_RATIO, first, arm))
     prior = row.prior.turned() if row.prior is not None else None
     return Row(name, tuple(line.turned() for line in row.lines), prior=prior)
 
@@ -126,11 +126,11 @@ def _row(name: str, rows: pd.DataFrame) -> Row:
 
 
 def _effect_ratios(view: View) -> Iterator[Row]:
-    own = view.summary[view.summary.estimand.str.startswith("effect_ratio[")]
+    own = view.summary[view.summary.measure == EFFECT_RATIO]
     if view.study.groups:  # of partners it is the same in all of them
-        own = own[own.estimand.str.contains(GROUP, regex=False)]
-    for label, rows in own.groupby("estimand", sort=False):
-        yield _row(subject_of(str(label)), rows)
+        own = own[own.contrast.isin(modifications(view.study))]
+    for contrast_, rows in own.groupby("contrast", sort=False):
+        yield _row(str(contrast_), rows)
 
 
 def _first(rows: list[Row]) -> Iterator[Row]:
@@ -149,19 +149,20 @@ def _products(view: View) -> Iterator[Row]:
     speaking = [row for row in rows if not all(line.words for line in row.lines)]
     yield from _first(speaking)
     if silent := len(rows) - len(speaking):
-        words = "undefined: no patients in one or more of the four regimens"
+        words = "not estimable: no patients in one or more of the four regimens"
         yield words_row(f"{silent} pairs and backgrounds", words)
 
 
 def _every_product(view: View) -> Iterator[Row]:
-    on_event = view.summary[view.summary.scale == "event"]
+    on_event = view.summary[(view.summary.judged_on == "event") & (view.summary.measure == "ror")]
     for pair in view.study.judged_pairs:
-        own = on_event[on_event.estimand == f"ror[{pair}]"]
-        several = own.background.nunique() > 1
-        for background, rows in own.groupby("background", sort=False):
+        own = on_event[on_event.pair == pair]
+        by = own.groupby(["co_treatment", "stratum"], sort=False)
+        for (co_treatment, stratum), rows in by:
             name = pair_name(view.study, pair)
-            if several:
-                name += f" on {regimen_name(view.study, background)}"
+            if co_treatment != ANY and len(by) > 1:
+                given = WITHIN.join(filter(None, [str(co_treatment), str(stratum)]))
+                name += f" with {regimen_name(view.study, given)}"
             yield _row(name, rows)
 
 

@@ -5,9 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cotreat.core.constants import OBSERVED
-from cotreat.estimands.estimand import name_of
-from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
+from cotreat.core.constants import IDENTIFIED
+from cotreat.estimands.estimand import RISK
+from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.plots import Picture
 from cotreat.plots.labels import key
 from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows
@@ -31,12 +31,12 @@ FURTHEST = 0.25
 
 
 def chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows to draw: odds ratios, risks and a measure of each family, the observed ones first."""
-    names = table.estimand.map(name_of)
-    is_measure = names.isin(REPRESENTATIVE.values())
-    is_ratio = ~names.isin([*MEASURES, "risk"]) & (table.availability == OBSERVED)
-    own = table[is_measure | is_ratio | (names == "risk")]
-    order = own.availability.map(lambda available: available != OBSERVED)
+    """Return the rows to draw: odds ratios, risks and a measure of each family, the identified ones first."""
+    names = table.measure
+    is_measure = names.isin(representatives().values())
+    is_ratio = ~names.isin([*MEASURES, RISK]) & (table.status == IDENTIFIED)
+    own = table[is_measure | is_ratio | (names == RISK)]
+    order = own.status.map(lambda status: status != IDENTIFIED)
     return own.loc[order.sort_values(kind="stable").index].head(MOST)
 
 
@@ -50,12 +50,12 @@ def draw(table: pd.DataFrame, study: Study) -> Figure:
     """
     rows = chosen(table)
     names = []
-    for available, own in rows.groupby("availability", sort=False):
-        names += [str(available), *(_name(row) for row in own.itertuples())]
+    for status, own in rows.groupby("status", sort=False):
+        names += [str(status), *own.label]
     figure = Figure(figsize=(6.5, 1.1 + 0.17 * len(names)), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(THRESHOLD, color=GREY, lw=0.7, ls="--")
-    places = [at for at, name in enumerate(names) if name not in set(rows.availability)]
+    places = [at for at, name in enumerate(names) if name not in set(rows.status)]
     for at, row in zip(places, rows.itertuples(), strict=True):
         ends = [min(value, FURTHEST) for value in (row.prior, row.likelihood)]
         axes.plot(ends, [at, at], color=GREY, lw=0.6, zorder=1)
@@ -64,7 +64,7 @@ def draw(table: pd.DataFrame, study: Study) -> Figure:
     most = max(float(rows[["prior", "likelihood"]].to_numpy().max()), 2 * THRESHOLD)
     axes.set_xlim(0, min(most, FURTHEST) * 1.05)
     axes.set_xlabel("sensitivity (cumulative Jensen–Shannon distance by doubling of the weight)")
-    label_rows(axes, names, list(rows.availability))
+    label_rows(axes, names, list(rows.status))
     axes.tick_params(axis="y", labelsize=6.5)
     handles = [
         Line2D([], [], color=VERMILION, marker="s", ls="none", ms=4, label="to the priors"),
@@ -82,9 +82,3 @@ def _mark(axes: Axes, value: float, at: int, marker: str, color: str) -> None:
     """Draw a sensitivity; one beyond the edge as an arrow there."""
     is_beyond = value > FURTHEST
     axes.plot(min(value, FURTHEST), at, ">" if is_beyond else marker, color=color, ms=4, zorder=3)
-
-
-def _name(row: object) -> str:
-    background = getattr(row, "background", "")
-    where = "" if not background or background.startswith("every") else f" on {background}"
-    return f"{getattr(row, 'estimand')}{where}"  # noqa: B009 - rows have no type

@@ -10,17 +10,20 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.core.constants import EXTRAPOLATED
-from cotreat.estimands.estimand import EVERY, Estimand, Waist, name_of
+from cotreat.core.constants import ANY, NOT_IDENTIFIED
+from cotreat.estimands.estimand import ODDS_RATIO, RISK, Estimand, Waist
+from cotreat.estimands.identification import Status
+from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.plots import Picture
 from cotreat.plots.labels import LINE, fold, judged_on, key
 from cotreat.plots.style import BLUE, GREY, PALE, label_rows, log_axis
+from cotreat.study.regimens import WITHIN
 from cotreat.study.study import Study
 
 PICTURE = Picture(
     "induced",
     "What the priors alone say of each estimand (grey) with what is left after the evidence (blue, dashed "
-    "where extrapolated). Where blue lies on grey, nothing was learnt: the number is the prior. Each shape "
+    "where not identified). Where blue lies on grey, nothing was learnt: the number is the prior. Each shape "
     "is drawn to the same height; axes end where the outer fortieths of both begin.",
     "Groups of rows, one an estimand: risks, odds ratios, ratios of odds ratios and of risks, differences "
     "of risks, excess of odds ratios. In each row a grey filled density is the prior and a blue line the "
@@ -48,42 +51,46 @@ class Drawn:
     @property
     def label(self) -> str:
         """How its row is called."""
-        name, background = self.estimand.label, self.estimand.background
-        name = name.removeprefix("odds_ratio[").removesuffix("]") if name[:4] == "odds" else name
-        return name if not background or background.startswith(EVERY) else f"{name} on {background}"
+        one = self.estimand
+        if one.synergy is None:
+            return WITHIN.join(filter(None, [one.contrast, one.stratum]))
+        return one.code.removesuffix(f" with {ANY}")
 
 
-PANELS = {
-    "risks": ("risk",),
-    "odds ratios": ("odds_ratio",),
-    "ratios of odds ratios (ror), of risk ratios (rrr)": ("ror", "rrr"),
-    "differences of risks (ic, bliss)": ("ic", "bliss"),
-    "excess of odds ratios (reri_or)": ("reri_or",),
-}
-"""Estimands that share an axis, by what it shows."""
-COLUMNS = (("risks", "odds ratios"), tuple(PANELS)[2:])
+PLAIN = {"risks": (RISK,), "odds ratios": (ODDS_RATIO,)}
+"""Measures of no interaction that share an axis, by what it shows."""
 
 
-def drawn(asked: Sequence[tuple[Estimand, str]], prior: Waist, posterior: Waist) -> list[Drawn]:
+def axes_of_measures() -> dict[str, tuple[str, ...]]:
+    """Return the measures that stand for a family, those that share an axis together, by what it shows."""
+    found: dict[str, list[str]] = {}
+    for name in representatives().values():
+        found.setdefault(MEASURES[name].family.axis, []).append(name)
+    return {f"{axis} ({', '.join(names)})": tuple(names) for axis, names in found.items()}
+
+
+def drawn(asked: Sequence[tuple[Estimand, Status]], prior: Waist, posterior: Waist) -> list[Drawn]:
     """Answer estimands before and after the evidence."""
     return [
         Drawn(
             one,
             one.values(prior).values.ravel(),
             one.values(posterior).values.ravel(),
-            available == EXTRAPOLATED,
+            status.name == NOT_IDENTIFIED,
         )
-        for one, available in asked
+        for one, status in asked
     ]
 
 
 def draw(every: Sequence[Drawn], study: Study) -> Figure:
     """Draw a row for each estimand, in panels of one axis each."""
     panels = {
-        title: [one for one in every if name_of(one.estimand.label) in names][:MOST]
-        for title, names in PANELS.items()
+        title: [one for one in every if one.estimand.measure in names][:MOST]
+        for title, names in (PLAIN | axes_of_measures()).items()
     }
-    columns = [[title for title in column if panels[title]] for column in COLUMNS]
+    columns = [
+        [title for title in column if panels[title]] for column in (PLAIN, axes_of_measures())
+    ]
     columns = [column for column in columns if column]
     heights = [sum(len(panels[title]) + 4 for title in column) for column in columns]
     size = (3.6 * len(columns) + 0.4, 0.8 + ROW * max(heights))
@@ -154,7 +161,7 @@ def density(
 
 def _legend(every: Sequence[Drawn]) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [Patch(color=PALE, label="prior")]
-    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {EXTRAPOLATED}")):
+    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
         if any(one.is_extrapolated == is_extrapolated for one in every):
             style = "--" if is_extrapolated else "-"
             handles.append(Line2D([], [], color=BLUE, ls=style, lw=0.9, label=name))

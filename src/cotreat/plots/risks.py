@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cotreat.core.constants import INTERVAL
+from cotreat.estimands.estimand import RISK
 from cotreat.evidence import reported
 from cotreat.plots import View
 from cotreat.plots.interval_rows import (
@@ -20,6 +21,7 @@ from cotreat.plots.interval_rows import (
     write_numbers,
 )
 from cotreat.plots.labels import event, fold, regimen_name
+from cotreat.results.summary import rows_of
 
 LABEL_WIDTH = 40
 
@@ -61,7 +63,7 @@ def rows_to_draw(view: View) -> list[Row]:
     """Return a row for each regimen, from the summary; the counts beside it say why one is empty."""
     rows = []
     for arm in view.study.regimens:
-        lines = read_lines(view.summary[view.summary.estimand == f"risk[{arm}]"])
+        lines = read_lines(rows_of(view.summary, RISK, arm))
         drawn = tuple(line for line in lines if not line.words)
         rows.append(Row(regimen_name(view.study, arm), drawn))
     return rows

@@ -15,7 +15,15 @@ from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name
 from cotreat.plots.style import BLUE, PALE, SKY, VERMILION, label_rows, write_aside
 from cotreat.plots.synergy import TICK_LABELS, TICKS
 from cotreat.priors.sets import in_words
-from cotreat.sensitivity.multiverse import FACTORS, HINGES, PRIORS, READING, SENSE, sense_in_words
+from cotreat.sensitivity.multiverse import (
+    FACTORS,
+    HINGES,
+    PRIORS,
+    READING,
+    SENSE,
+    sense_in_words,
+    senses_of,
+)
 from cotreat.study.study import Study
 
 PICTURE = Picture(
@@ -140,8 +148,8 @@ def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str)
     is_lead = (changes["what changes"] == SENSE) & changes["is leading"]
     asked = [level] if factor == SENSE else changes[is_lead].to.tolist()
     own = table[table.probability.notna()]
-    own = own[own.estimand.str.endswith(f"[{pair}]")]
-    senses = [sense_in_words(e, b) for e, b in zip(own.estimand, own.background, strict=True)]
+    own = own[own.pair == pair]
+    senses = [sense_in_words(sense) for sense in senses_of(own)]
     is_own = pd.Series(senses, own.index, dtype=object).isin(asked)
     if factor != SENSE:
         is_own &= own[factor] == level

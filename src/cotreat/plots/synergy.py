@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.core.constants import DECIDED, EXTRAPOLATED
-from cotreat.estimands.estimand import EVERY
-from cotreat.estimands.measures import APART, MEASURES, Measure
+from cotreat.core.constants import ANY, DECIDED, NOT_IDENTIFIED
+from cotreat.estimands.enumerate import named_co_treatment
+from cotreat.estimands.measures import MEASURES, Family, Measure, families
 from cotreat.headline import share
 from cotreat.plots import View
 from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name, regimen_name
@@ -29,7 +29,7 @@ LISTED = 6
 TICKS = (1 - DECIDED, 0.25, 0.5, 0.75, DECIDED)
 TICK_LABELS = tuple(f"{tick:.3g}" for tick in TICKS)
 ROOM = 0.32
-"""Part of the axis that the word beside an extrapolated row takes."""
+"""Part of the axis that the words beside a row that is not identified take."""
 TITLE_WIDTH = 34
 WORDS_WIDTH = 36
 NOT_EVIDENCE = "not evidence of synergy"
@@ -74,7 +74,7 @@ class Panel:
 
     @property
     def weight(self) -> int:
-        """How much it has to say: measures with a probability, twice where observed."""
+        """How much it has to say: measures with a probability, twice where identified."""
         known = [row for row in self.rows if not np.isnan(row.probability)]
         return len(known) + sum(not row.is_extrapolated for row in known)
 
@@ -85,35 +85,40 @@ class Panel:
 def panels(view: View) -> list[Panel]:
     """Return a panel for each pair and background, from the summary alone."""
     rows = view.summary
-    rows = rows[(rows.estimator == POSTERIOR) & (rows.scale == view.study.outcome.synergy_on)]
+    rows = rows[(rows.estimator == POSTERIOR) & (rows.judged_on == view.study.outcome.synergy_on)]
     return [
         Panel(
             pair_name(view.study, pair),
             regimen_name(view.study, background),
-            tuple(_rows(rows, pair, background)),
+            tuple(_rows(rows, pair, **named_co_treatment(background))),
         )
         for pair, sides in view.study.judged_pairs.items()
         for background in map(view.study.label, view.study.backgrounds(sides))
     ]
 
 
-def _rows(summary: pd.DataFrame, pair: str, background: str) -> Iterator[Row]:
-    family = ""
-    for measure in MEASURES.values():
-        if measure.family != family:
-            family = measure.family
-            yield Row(family, words=NOT_EVIDENCE if family == APART else "")
-        own = summary[summary.estimand == f"{measure.name}[{pair}]"]
-        # Under a model with structure one ratio of odds ratios holds on every background.
-        own = own[(own.background == background) | own.background.str.startswith(EVERY)]
-        yield _row(measure, own.iloc[0])
+def _rows(summary: pd.DataFrame, pair: str, co_treatment: str, stratum: str) -> Iterator[Row]:
+    for family in ordered():
+        yield Row(family.name, words="" if family.is_synergy else NOT_EVIDENCE)
+        for measure in MEASURES.values():
+            if measure.family != family:
+                continue
+            own = summary[(summary.measure == measure.name) & (summary.pair == pair)]
+            # Under a model with structure one ratio of odds ratios holds with every co-treatment.
+            is_here = (own.co_treatment == co_treatment) & (own.stratum == stratum)
+            yield _row(measure, own[is_here | (own.co_treatment == ANY)].iloc[0])
+
+
+def ordered() -> list[Family]:
+    """Return the families in the order of the rows: those that are no evidence of synergy last."""
+    return sorted(families().values(), key=lambda family: not family.is_synergy)
 
 
 def _row(measure: Measure, row: pd.Series) -> Row:
-    name, available = f"{measure.words} ({measure.name})", row.availability
+    name = f"{measure.words} ({measure.name})"
     if np.isnan(row.probability):
-        return Row(name, measure, words=available)
-    extrapolated = available == EXTRAPOLATED
+        return Row(name, measure, words=row.reason or row.status)
+    extrapolated = row.status == NOT_IDENTIFIED
     return Row(name, measure, row.probability, row.prior_probability, "", extrapolated)
 
 
@@ -188,7 +193,9 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
             _draw_row(axes, at, row)
     names = [row.name for row in panel.rows]
     label_rows(axes, names, [row.name for row in panel.rows if row.measure is None])
-    axes.axhline(names.index(APART) - 0.5, color=GREY, lw=0.8)
+    apart = [names.index(family.name) for family in ordered() if not family.is_synergy]
+    for at in apart[:1]:
+        axes.axhline(at - 0.5, color=GREY, lw=0.8)
     axes.set_xticks(TICKS, TICK_LABELS)
 
 
@@ -220,11 +227,11 @@ def _look(is_extrapolated: bool) -> dict[str, Any]:
 
 
 def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:
-    """Mark a row as extrapolated on the side where there is more room, or else between the marks."""
+    """Mark a row as not identified on the side where there is more room, or else between the marks."""
     x, side = (left - 0.04, "right") if left > 1 - right else (right + 0.04, "left")
     if max(left, 1 - right) < ROOM:
         x, side = (left + right) / 2, "center"
-    write_aside(axes, x, at, EXTRAPOLATED, ha=side, fontsize=6.5, zorder=ZONES + 0.5)
+    write_aside(axes, x, at, NOT_IDENTIFIED, ha=side, fontsize=6.5, zorder=ZONES + 0.5)
 
 
 def _legend(shown: list[Panel]) -> list[Line2D | Patch]:
@@ -232,7 +239,7 @@ def _legend(shown: list[Panel]) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = []
     if known:
         handles.append(Line2D([], [], label="prior", **PRIOR))
-    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {EXTRAPOLATED}")):
+    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
         if any(row.is_extrapolated == is_extrapolated for row in known):
             handles.append(Line2D([], [], label=name, **_look(is_extrapolated)))
     return [*handles, Patch(color=PALE, label=f"decided: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}")]

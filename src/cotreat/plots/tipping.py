@@ -12,7 +12,7 @@ from scipy.interpolate import RectBivariateSpline
 from scipy.special import ndtri
 
 from cotreat.bias.unmeasured_confounding import STANDINGS, Surface
-from cotreat.core.constants import DECIDED, EXTRAPOLATED
+from cotreat.core.constants import DECIDED, NOT_IDENTIFIED
 from cotreat.plots import Picture
 from cotreat.plots.style import BLACK, SMALL, write_below
 from cotreat.study.study import Study
@@ -65,7 +65,9 @@ def draw(study: Study, found: Sequence[Surface], *, model: str, priors: str) -> 
     handles.append(Line2D([], [], color=BLACK, ls="-", label=f"P {DECIDED:g} or {1 - DECIDED:.3g}"))
     handles.append(Line2D([], [], color=BLACK, ls="--", label="P 0.5"))
     figure.legend(handles=handles, loc="outside lower center", ncols=2 if columns < COLUMNS else 3)
-    dagger = " · †: extrapolated" if any(one.availability == EXTRAPOLATED for one in shown) else ""
+    dagger = ""
+    if any(one.status.name == NOT_IDENTIFIED for one in shown):
+        dagger = f" · †: {NOT_IDENTIFIED}"
     more = (
         f" · {len(found) - MOST} more conclusions are in tipping.csv" if len(found) > MOST else ""
     )
@@ -95,5 +97,5 @@ def _panel(axes: Axes, one: Surface) -> None:
             known = {w: v for w, v in known.items() if w not in ("0.7", "1.4")}
         axis.set_ticks(list(known.values()), list(known))
         axis.set_ticks([], minor=True)
-    mark = " †" if one.availability == EXTRAPOLATED else ""
+    mark = " †" if one.status.name == NOT_IDENTIFIED else ""
     axes.set_title(f"{one.label}{mark}", fontsize=SMALL + 0.5)

@@ -24,6 +24,7 @@ from cotreat.plots import FIGURES, Picture
 from cotreat.priors.sets import beliefs_of, grid_name
 from cotreat.report.supplement import FOLDER, Supplement, read_supplement
 from cotreat.results import store
+from cotreat.results.old_columns import old_columns
 from cotreat.results.supplementary import (
     ABOUT,
     MULTIVERSE,
@@ -180,7 +181,13 @@ class Results:
 
     def _fitted(self) -> list[Alternative]:
         return [
-            Alternative(fit.choice, fit.summary, fit.log_evidence, bool(fit.failed), fit.effective)
+            Alternative(
+                fit.choice,
+                old_columns(fit.summary),
+                fit.log_evidence,
+                bool(fit.failed),
+                fit.effective,
+            )
             for fit in self.fits
         ]
 
@@ -272,7 +279,7 @@ def _fit(folder: Path, is_newest: bool) -> Fit | None:
         names = [store.CHECKS, store.CELLS, store.PRINTED, store.AVAILABILITY]
         names += [name for name in (store.OVERLAP, store.BALANCE) if (folder / name).exists()]
         tables = {name: store.read_table(folder / name) for name in names}
-        fit = Fit(folder, info, store.read_table(folder / store.SUMMARY), tables)
+        fit = Fit(folder, info, store.read_summary(folder / store.SUMMARY), tables)
         fit.question, fit.model, fit.failed, fit.contradiction  # noqa: B018 - what is missing is found here
     except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
         if is_newest:

@@ -15,7 +15,6 @@ import pandas as pd
 from cotreat.answer import AGAINST, FOR, Finding, findings
 from cotreat.audit.overlap import percent
 from cotreat.core.constants import CONTRADICTED
-from cotreat.estimands.estimand import name_of
 from cotreat.headline import headline, judged, share
 from cotreat.inference.engines import ENGINES
 from cotreat.plots import STUDY_FIGURES
@@ -25,6 +24,7 @@ from cotreat.report.pictures import Embedded, embed
 from cotreat.report.tables import Table, table
 from cotreat.report.typeset import typeset
 from cotreat.results import store
+from cotreat.results.old_columns import name_of, old_columns
 from cotreat.results.supplementary import BIAS, COMPARISON, PARTS, SENSITIVITY, Part, Section
 from cotreat.sensitivity.interpretations import Prediction
 from cotreat.study_file import packaged
@@ -143,7 +143,7 @@ def _figures(fit: Fit, names: list[str] | tuple[str, ...]) -> list[Embedded]:
 def _tables(results: Results) -> dict[str, Table]:
     """Make the tables of the leading fit by name."""
     lead, study = results.lead, results.folder.name
-    summary = lead.summary.drop(columns=["model", "priors", "reading", "study"])
+    summary = old_columns(lead.summary).drop(columns=["model", "priors", "reading", "study"])
     captions = {
         "cells": ("Patients and events by regimen", lead.tables[store.CELLS]),
         "claims": ("Numbers in print", lead.tables[store.PRINTED]),

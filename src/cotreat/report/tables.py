@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.estimands.estimand import name_of, subject_of
 from cotreat.estimands.measures import MEASURES
+from cotreat.results.old_columns import name_of, subject_of
 from cotreat.results.store import table_text
 
 LONG = 24

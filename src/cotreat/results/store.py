@@ -12,6 +12,8 @@ from uuid import uuid4
 import pandas as pd
 import xarray as xr
 
+from cotreat.core.constants import QUESTION
+
 WRITING, REPLACED = ".writing-", ".replaced-"
 
 DRAWS = "draws.nc"
@@ -99,6 +101,13 @@ def read_table(path: Path) -> pd.DataFrame:
         na_values=[""],
         dtype_backend="numpy_nullable",
     )
+
+
+def read_summary(path: Path) -> pd.DataFrame:
+    """Read a summary, with empty text where a column does not apply, as it was before it was written."""
+    table = read_table(path)
+    texts = [name for name in (*QUESTION, "status", "reason", "interval") if name in table]
+    return table.assign(**{name: table[name].fillna("").astype(str) for name in texts})
 
 
 def write_draws(tree: xr.DataTree, path: Path) -> None:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from scipy.special import logit, ndtr
 
 from cotreat.core.constants import CONTRADICTED, INTERVAL, as_seen
-from cotreat.estimands.estimand import CONDITIONAL
+from cotreat.estimands.estimand import CONDITIONAL, SIZE
 from cotreat.evidence import reported
 from cotreat.evidence.reported import Printed
 from cotreat.priors.sets import PriorSet
+from cotreat.study.regimens import WITHIN
 from cotreat.study.study import Claim, Study
 
 PREDICTIVE_DRAWS = 2000
@@ -241,9 +242,13 @@ def _tail(
 
 def size_changes(summary: pd.DataFrame) -> list[str]:
     """Say each arm's size, and what the totals alone leave open."""
-    rows = summary[summary.estimand.str.startswith("size[")]
-    after = rows[rows.estimator == "posterior"].set_index("estimand")
-    before = rows[rows.estimator == "prior"].set_index("estimand")
+    rows = summary[summary.measure == SIZE]
+    names = [
+        WITHIN.join(filter(None, one)) for one in zip(rows.contrast, rows.stratum, strict=True)
+    ]
+    rows = rows.assign(arm=names)
+    after = rows[rows.estimator == "posterior"].set_index("arm")
+    before = rows[rows.estimator == "prior"].set_index("arm")
     lines = []
     for name, row in after.iterrows():
         prior = before.loc[name]
@@ -251,7 +256,7 @@ def size_changes(summary: pd.DataFrame) -> list[str]:
             f"{_size(one.estimate)} ({_size(one.lower)} to {_size(one.upper)})"
             for one in (row, prior)
         )
-        lines.append(f"{str(name)[5:-1]}: {', before '.join(after_and_before)}")
+        lines.append(f"{name}: {', before '.join(after_and_before)}")
     return lines
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from cotreat.core.constants import INTERVAL, is_undefined
-from cotreat.estimands.estimand import enumerate_estimands, is_combination_ratio
+from cotreat.core.constants import INTERVAL
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import is_combination_ratio
 from cotreat.evidence import contrasts, reported
 from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import Z, wald
@@ -116,14 +117,14 @@ def _estimated(study: Study, model: Model) -> Iterator[Observed]:
         is_counted = set(estimand.arms) <= set(study.counted)
         if not (is_counted and is_combination_ratio(estimand)):
             continue
-        if is_undefined(fit.availability(estimand)):
+        if not fit.status(estimand).is_estimable:
             continue
         estimate, interval = fit.estimate(estimand), wald(fit, estimand)
         if interval.lower > 0 and np.isfinite(interval.upper):
             sd = float(np.log(interval.upper / interval.lower)) / (2 * Z)
             log = Normal(float(np.log(estimate)), sd)
             ends = (interval.lower, interval.upper)
-            yield Observed(estimand.label, LIKELIHOOD, estimate, *ends, log, EFFECT)
+            yield Observed(estimand.code, LIKELIHOOD, estimate, *ends, log, EFFECT)
 
 
 def _about(meaning: Meaning) -> tuple[str, int]:

@@ -347,7 +347,11 @@ def _write(
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=_likelihood(study, model),
-        labels={"model": model.name, "priors": priors.name, "reading": study.reading},
+        labels={
+            "model": model.name,
+            "priors": priors.name,
+            "interpretation": study.reading,
+        },
         thresholds=thresholds,
     )
     failed = checks.failures(table)

@@ -138,10 +138,10 @@ def _at(work: Work, sd: float) -> list[dict[str, Any]]:
 def _interactions(own: pd.DataFrame, study: Study, sd: float) -> Iterator[dict[str, Any]]:
     if (own.verdict == laplace.BAD).any():
         return
-    kept = ["estimand", "background", "scale", "probability", "mc_error", "pareto_k"]
+    kept = ["label", *multiverse.WHICH, "judged_on", "probability", "mc_error", "pareto_k"]
     for pair in study.pair_labels:
-        estimand, background = multiverse.leading_sense(own, study, pair)
-        rows = own[(own.estimand == estimand) & (own.background == background)]
+        sense = multiverse.leading_sense(own, study, pair)
+        rows = own[[one == sense for one in multiverse.senses_of(own)]]
         if len(rows) and rows.probability.notna().all():
             yield {SD: sd, "pair": pair, **rows.iloc[0][kept].to_dict()}
 
