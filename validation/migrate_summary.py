@@ -86,7 +86,7 @@ def new_columns(table: pd.DataFrame) -> pd.DataFrame:
         else:
             rest = rest.rename(columns={"pair": "of_pair"})
         before, after = list(rest.columns[:at]), list(rest.columns[at:])
-        return pd.concat([rest, asked], axis=1)[[*before, *kept, *after]]
+        return pd.concat([rest, asked[kept]], axis=1)[[*before, *kept, *after]]
     rest = rest.rename(columns={"reading": "interpretation"})
     has_contraction = asked.measure.isin(LOG_ODDS)
     contraction = rest.pop("contraction").where(has_contraction, "")
@@ -179,7 +179,11 @@ def migrate(path: Path) -> bool:
     table = read(path)
     if is_old(table):
         found = new_columns(table)
-    elif path.name == "availability.csv":
+    elif path.name == "checks.csv":
+        found = table.assign(where=table["where"].map(_where))
+        if found.equals(table):
+            return False
+    elif path.name == "availability.csv" and "status" not in table:
         words = table.pop("what the evidence says of it")
         both = [_status(value, "") for value in words]
         table.insert(1, "status", [status for status, _ in both])
@@ -194,6 +198,18 @@ def migrate(path: Path) -> bool:
         return False
     path.write_text(head + found.to_csv(index=False), encoding="utf-8")
     return True
+
+
+CHECKED = re.compile(r"^(P\()?(\w+)\[([^\]]*)\](?: on (.*?))?(?(1)\))$")
+
+
+def _where(cell: str) -> str:
+    """Return the label for people of an estimand that a check is about; other cells as they are."""
+    match = CHECKED.fullmatch(cell)
+    if match is None or not (match[1] or match[2] in MEASURES):
+        return cell
+    named = _asked({"estimand": f"{match[2]}[{match[3]}]", "background": match[4] or "", "scale": ""})
+    return f"P({named['label']})" if match[1] else named["label"]
 
 
 def _group(name: str) -> str:

@@ -156,7 +156,7 @@ def agreement(tree: xr.DataTree, other: xr.DataTree, study: Study, model: Model)
     )
     waist, beside = (waist_of(t["posterior"].to_dataset()) for t in (tree, other))
     gaps = {
-        e.code: abs(
+        e.label: abs(
             float(is_beyond_null(e, waist).mean()) - float(is_beyond_null(e, beside).mean())
         )
         for e in judged_measures(study, model, waist)
@@ -247,7 +247,7 @@ def _indicators(waist: xr.Dataset, study: Study, model: Model) -> xr.Dataset:
     identification = Identification(study, model, waist)
     return xr.Dataset(
         {
-            f"P({e.code})": is_beyond_null(e, waist)
+            f"P({e.label})": is_beyond_null(e, waist)
             for e in enumerate_estimands(study, model)
             if e.null is not None
             and e.is_judged
@@ -331,7 +331,7 @@ def _undefined(waist: xr.Dataset, study: Study, model: Model) -> Iterator[Row]:
             continue
         missing = int(np.isnan(e.values(waist).values).sum())
         if missing:
-            yield _row("undefined draws", e.code, missing, "shown, not judged", True, "")
+            yield _row("undefined draws", e.label, missing, "shown, not judged", True, "")
 
 
 def _conflict_and_misfit(tree: xr.DataTree, study: Study) -> Iterator[Row]:
