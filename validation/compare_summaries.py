@@ -18,7 +18,16 @@ from migrate_summary import is_old, new_columns
 from cotreat.core.constants import QUESTION, SUMMARY_COLUMNS
 
 TOLERANCE = 1e-10
-KEYS = [*QUESTION, "threshold", "estimator", "interval", "model", "priors", "interpretation", "study"]
+KEYS = [
+    *QUESTION,
+    "threshold",
+    "estimator",
+    "interval",
+    "model",
+    "priors",
+    "interpretation",
+    "study",
+]
 NUMBERS = [
     "estimate",
     "sd",

@@ -168,6 +168,7 @@ def plain_columns(table: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
+BY_ODDS_RATIO = ("beliefs.csv", "critical.csv")
 PLAIN = ("four_cells.csv", "e_values.csv", "e_values_interaction.csv")
 """Tables that name no estimand by a label."""
 
@@ -190,6 +191,9 @@ def migrate(path: Path) -> bool:
         table.insert(2, "reason", [reason for _, reason in both])
         table["kind of number"] = [_group(name) for name in table["kind of number"]]
         found = table
+    elif path.name in BY_ODDS_RATIO and "scale" in table:
+        labels = [_label(cell) for cell in table["odds ratio"]]
+        found = table.assign(**{"odds ratio": labels}).rename(columns={"scale": "judged_on"})
     elif set(OTHER_NAMES) & set(table.columns) and path.name in PLAIN:
         found = plain_columns(table)
         if path.name == "e_values.csv":
@@ -200,6 +204,10 @@ def migrate(path: Path) -> bool:
     return True
 
 
+def _label(code: str) -> str:
+    return _asked({"estimand": code, "background": "", "scale": ""})["label"]
+
+
 CHECKED = re.compile(r"^(P\()?(\w+)\[([^\]]*)\](?: on (.*?))?(?(1)\))$")
 
 
@@ -208,7 +216,9 @@ def _where(cell: str) -> str:
     match = CHECKED.fullmatch(cell)
     if match is None or not (match[1] or match[2] in MEASURES):
         return cell
-    named = _asked({"estimand": f"{match[2]}[{match[3]}]", "background": match[4] or "", "scale": ""})
+    named = _asked(
+        {"estimand": f"{match[2]}[{match[3]}]", "background": match[4] or "", "scale": ""}
+    )
     return f"P({named['label']})" if match[1] else named["label"]
 
 

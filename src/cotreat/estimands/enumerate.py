@@ -17,6 +17,7 @@ from cotreat.estimands.estimand import (
     RISK,
     Estimand,
     Waist,
+    label_of,
     on_scale,
 )
 from cotreat.estimands.identification import Identification
@@ -65,7 +66,8 @@ def _printed(study: Study) -> Iterator[Estimand]:
                 contrasts.KINDS[claim.meaning.kind].name,
                 (),
                 np.exp,
-                **named(claim.meaning),
+                contrast=named(claim.meaning)["contrast"],
+                pair=named(claim.meaning)["pair"],
                 null=1.0,
                 log=True,
                 claim=claim.id,
@@ -81,7 +83,8 @@ def _inferred(study: Study) -> Iterator[Estimand]:
             contrasts.KINDS[one.kind].name,
             (),
             np.exp,
-            **named(one),
+            contrast=named(one)["contrast"],
+            pair=named(one)["pair"],
             null=1.0,
             log=True,
             claim=reported.inferred_id(one),
@@ -91,7 +94,15 @@ def _inferred(study: Study) -> Iterator[Estimand]:
 def named(meaning: Meaning) -> dict[str, str]:
     """Return the fields ``contrast`` and ``pair`` of the coefficient that a reported number is."""
     kind = contrasts.KINDS[meaning.kind]
-    return {"pair" if kind.name in PRODUCTS else "contrast": kind.subject(meaning.words)}
+    is_product = kind.name in PRODUCTS
+    subject = kind.subject(meaning.words)
+    return {"contrast": "" if is_product else subject, "pair": subject if is_product else ""}
+
+
+def reported_label(meaning: Meaning) -> str:
+    """Return what the coefficient that a reported number is of is called, for people."""
+    fields = named(meaning)
+    return label_of(contrasts.KINDS[meaning.kind].name, fields["contrast"], fields["pair"], "", "")
 
 
 def _effect_ratios(study: Study) -> Iterator[Estimand]:
@@ -243,7 +254,9 @@ def _measures(study: Study, model: Model) -> Iterator[Estimand]:
                         arms,
                         on_scale(measure, scale),
                         pair=name,
-                        **fields,
+                        co_treatment=fields["co_treatment"],
+                        stratum=fields.get("stratum", ""),
+                        assumption=fields.get("assumption", ""),
                         judged_on=scale,
                         unit=measure.unit,
                         null=measure.null,

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.special import ndtr
 
 from cotreat.core.constants import INTERVAL
-from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.enumerate import enumerate_estimands, reported_label
 from cotreat.estimands.estimand import is_combination_ratio
 from cotreat.evidence import contrasts, reported
 from cotreat.frequentist.g_computation import fit_adjusted
@@ -64,7 +64,7 @@ class Observed:
     Attributes
     ----------
     label : str
-        As estimands are called: ``odds_ratio[A+B vs B]``.
+        As estimands are called: ``odds ratio, A+B vs B``.
     source : str
         Id of the claim, or the estimator.
     log : Normal
@@ -102,7 +102,7 @@ def odds_ratios_of(study: Study, model: Model) -> list[Observed]:
             ends = [end.value for end in claim.ci]
             if claim.level != INTERVAL:  # to that of all other intervals
                 ends = [float(end) for end in np.exp(log.interval)]
-            name = contrasts.label(claim.meaning)
+            name = reported_label(claim.meaning)
             about, sign = _about(claim.meaning)
             value = claim.value.value
             found.append(Observed(name, claim.id, value, ends[0], ends[1], log, about, sign))
@@ -124,7 +124,7 @@ def _estimated(study: Study, model: Model) -> Iterator[Observed]:
             sd = float(np.log(interval.upper / interval.lower)) / (2 * Z)
             log = Normal(float(np.log(estimate)), sd)
             ends = (interval.lower, interval.upper)
-            yield Observed(estimand.code, LIKELIHOOD, estimate, *ends, log, EFFECT)
+            yield Observed(estimand.label, LIKELIHOOD, estimate, *ends, log, EFFECT)
 
 
 def _about(meaning: Meaning) -> tuple[str, int]:
@@ -169,7 +169,7 @@ def _updated(study: Study, one: Observed, belief: str) -> dict[str, Any]:
     return {
         "odds ratio": one.label,
         "from": one.source,
-        "scale": "event",
+        "judged_on": "event",
         "about": one.about,
         "belief": belief,
         "prior mean (log)": prior.mean,
@@ -231,7 +231,7 @@ def critical(odds_ratios: Sequence[Observed]) -> pd.DataFrame:
             {
                 "odds ratio": one.label,
                 "from": one.source,
-                "scale": "event",
+                "judged_on": "event",
                 "estimate": one.estimate,
                 "lower": one.lower,
                 "upper": one.upper,
