@@ -39,9 +39,14 @@ from simulate_operator import (  # noqa: E402
 )
 
 from cotreat import load_study, parse_study  # noqa: E402
-from cotreat.estimands.enumerate import enumerate_estimands
-from cotreat.estimands.estimand import # noqa: E402     CONDITIONAL, Estimand, PARTS
-from cotreat.estimands.identification import Identification
+from cotreat.estimands.estimand import (  # noqa: E402
+    CONDITIONAL,
+    PARTS,
+    Availability,
+    Estimand,
+    enumerate_estimands,
+    full_label,
+)
 from cotreat.evidence.reported import printed  # noqa: E402
 from cotreat.inference.vectorise import in_jax  # noqa: E402
 from cotreat.models.build import build, given_of, shape_of  # noqa: E402
@@ -412,16 +417,16 @@ def rows(
     waist["risk"] = waist["risk"].assign_attrs(risk_kind="implied")
     true = waist_at(truth, study)
     model = find_model(MODEL, study)
-    draws = {e.code: e.values(waist) for e in asked(study)}
+    draws = {full_label(e): e.values(waist) for e in asked(study)}
     rhat = max(float(np.max(az.rhat(v))) for v in (x, *(d.values for d in draws.values())))
     ess = min(float(np.min(az.ess(v))) for v in (x, *(d.values for d in draws.values())))
     for estimand in asked(study):
-        values = draws[estimand.code].values.ravel()
+        values = draws[full_label(estimand)].values.ravel()
         value = float(estimand.values(true))
         lower, median, upper = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
         yield {
             "estimand": estimand.label,
-            "availability": Identification(study, model, waist).of(estimand),
+            "availability": Availability(study, model, waist).of(estimand),
             "truth": value,
             "estimate": median,
             "lower": lower,

@@ -38,8 +38,7 @@ from scipy.special import bdtr  # noqa: E402
 from cotreat import load_study, parse_study  # noqa: E402
 from cotreat.core.constants import CHAINS, INTERVAL  # noqa: E402
 from cotreat.diagnostics.checks import ESS, RHAT  # noqa: E402
-from cotreat.estimands.enumerate import enumerate_estimands
-from cotreat.estimands.estimand import waist_of  # noqa: E402
+from cotreat.estimands.estimand import enumerate_estimands, full_label, waist_of  # noqa: E402
 from cotreat.inference.vectorise import function_of_draws  # noqa: E402
 from cotreat.models.build import build  # noqa: E402
 from cotreat.models.registry import find_model  # noqa: E402
@@ -186,7 +185,7 @@ class Experiment:
             kind, arms = estimand.label.partition("[")[0], set(estimand.arms)
             is_ratio = kind == "odds_ratio" and REFERENCE in arms <= set(self.study.counted)
             if is_ratio or kind in ("risk", "ic", "ror"):
-                label = estimand.label if kind == "ror" else estimand.code
+                label = estimand.label if kind == "ror" else full_label(estimand)
                 found[label] = estimand.values(waist)
         risk = draws["risk"]
         for arm in (a for a in self.study.counted if a != REFERENCE):

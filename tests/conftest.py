@@ -85,7 +85,7 @@ def table_of(study, model, prior, posterior, **options):
         prior=prior,
         posterior=posterior,
         likelihood=fit_likelihood(study, MODELS[model]),
-        labels={"model": model, "priors": "weak", "reading": "default"},
+        labels={"model": model, "priors": "weak", "interpretation": "default"},
         **options,
     )
 

@@ -38,6 +38,7 @@ from cotreat.priors.sets import prior_set
 from cotreat.report.sections.comparison import Findings, in_words, told
 from cotreat.results import store
 from cotreat.results.supplementary import read_part
+from tests.codes import by_code
 
 COUNTS = ("isis2", "oral-cancer", "factor-v-leiden")
 
@@ -289,7 +290,7 @@ def test_averages_over_interactions_of_three_pairs_are_those_of_the_closed_form(
     model = find_model("interaction", three)
     waists = tuple(waist_of(tree[group].to_dataset()) for group in ("prior", "posterior"))
     table = averaging.table_of_averages(three, model, (before, average), waists)
-    row = table.set_index("estimand").loc["ror[A:B]"]
+    row = table.pipe(by_code).loc["ror[A:B]"]
     assert row.probability_averaged == pytest.approx(float(expected @ beyond), abs=0.03)
     none = sum(p for p, one in zip(expected, sets, strict=True) if 0 not in one.present)
     assert row.probability_at_null == pytest.approx(none, abs=0.01)
@@ -297,7 +298,7 @@ def test_averages_over_interactions_of_three_pairs_are_those_of_the_closed_form(
     assert row.prior_probability_at_null == pytest.approx(0.5, abs=0.001)
     assert row.prior_probability_averaged == pytest.approx(0.25, abs=0.02)
     assert row.prior_probability_one_model == pytest.approx(0.5, abs=0.02)
-    assert (row.one_model, row.availability) == ("interaction", "observed")
+    assert (row.one_model, row.status) == ("interaction", "identified")
     assert row.interval == "95% equal-tailed credible"
 
 
@@ -847,7 +848,7 @@ def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
     assert part.failed == ()
     assert len(tables["left_out.csv"]) == 4
     assert tables["bayes_factors.csv"].prior.str.contains("Normal").all()
-    ror = tables["averaged.csv"].set_index("estimand").loc["ror[SK:ASA]"]
+    ror = tables["averaged.csv"].pipe(by_code).loc["ror[SK:ASA]"]
     none = tables["averaging.csv"].probability[0]
     # One log evidence of a model, whatever table it stands in.
     logs = tables["models.csv"].set_index("model").log_evidence

@@ -32,6 +32,7 @@ from cotreat.models.registry import MODELS, ModelError, find_model
 from cotreat.plots import tipping
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
+from tests.codes import codes
 
 TWO = """
 study = { id = "two", title = "two", design = "cohort", source = "s" }
@@ -237,15 +238,15 @@ def test_surface_is_that_of_fits_one_by_one_and_of_the_exact_shift():
     )
     for one in found:
         for at, answer in zip(places, answers, strict=False):
-            draws = one.estimand.values(answer.waist).values
+            draws = codes(one).values(answer.waist).values
             assert one.estimate[at] == pytest.approx(np.median(draws), abs=0.12 * draws.std())
-            beyond = float(is_beyond_null(one.estimand, answer.waist).mean())
+            beyond = float(is_beyond_null(codes(one), answer.waist).mean())
             assert one.probability[at] == pytest.approx(beyond, abs=0.03)
-        draws = one.estimand.values(answers[-1].waist).values
+        draws = codes(one).values(answers[-1].waist).values
         assert one.plausible["estimate"] == pytest.approx(np.median(draws), abs=0.12 * draws.std())
     # With flat priors an odds ratio tips where the bias is the distance of its limit, or of itself, from 1.
     table = points_table(found)
-    rows = table[table.estimand == "odds_ratio[A+B vs A]"]
+    rows = table[codes(table) == "odds_ratio[A+B vs A]"]
     assert list(rows.tips_at) == ["P 0.975: interval reaches the null", "P 0.5"]
     assert rows.single_factor.iloc[0] == pytest.approx(rows.lower.iloc[0], rel=0.2)
     assert rows.single_factor.iloc[1] == pytest.approx(rows.estimate.iloc[1], rel=0.2)
@@ -271,7 +272,7 @@ def test_the_picture_says_how_many_conclusions_it_leaves_out():
     estimand = enumerate_estimands(study, MODELS["interaction"])[-1]
     steps = np.log([0.5, 1.0, 2.0])
     flat = np.full((3, 3), 0.7)
-    one = Surface(estimand, "observed", steps, steps, *[flat] * len(PARTS), plausible={})
+    one = Surface(estimand, "identified", steps, steps, *[flat] * len(PARTS), plausible={})
     for count, is_told in ((9, False), (11, True)):
         with off_screen():
             figure = tipping.draw(study, [one] * count, model="interaction", priors="weak")
@@ -287,7 +288,7 @@ def test_where_nothing_is_told_nothing_is_overturned():
     others = [np.where(np.isnan(chances), np.nan, 1.0)] * 2
     one = Surface(
         estimand,
-        "observed",
+        "identified",
         steps,
         steps,
         chances,

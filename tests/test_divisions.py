@@ -28,6 +28,7 @@ from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
 from cotreat.study import regimens
 from cotreat.study_file import collapse_of
+from tests.codes import by_code, code, codes
 from tests.test_model import binomial, points, reference, zero_sum
 
 HEAD = """
@@ -677,18 +678,18 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=fit_adjusted(told, model),
-        labels={"model": model.name, "priors": "weak", "reading": told.reading},
+        labels={"model": model.name, "priors": "weak", "interpretation": told.reading},
     )
-    odds_ratios = table[table.estimand.str.startswith("odds_ratio[")]
-    assert odds_ratios.estimand.nunique() == 2 * 6
-    own = table[table.estimator == "posterior"].set_index("estimand")
+    odds_ratios = table[codes(table).str.startswith("odds_ratio[")]
+    assert codes(odds_ratios).nunique() == 2 * 6
+    own = table[table.estimator == "posterior"].pipe(by_code)
     modification = own.loc["effect_ratio[A: age=old vs age=young]"]
-    assert modification.availability == "observed"
+    assert modification.status == "identified"
     draws = tree["posterior"]["group_effect"].sel(treatment="A")
     gap = np.exp(draws.sel(group="age=old") - draws.sel(group="age=young"))
     assert modification.estimate == pytest.approx(float(gap.median()))
     # Shrunk: nearer to 1 than maximum likelihood, which takes each subgroup by itself.
-    ml = table[table.estimator == "maximum likelihood"].set_index("estimand")
+    ml = table[table.estimator == "maximum likelihood"].pipe(by_code)
     alone = ml.loc["effect_ratio[A: age=old vs age=young]"]
     assert abs(np.log(modification.estimate)) < abs(np.log(alone.estimate))
     assert modification.upper / modification.lower < alone.upper / alone.lower
@@ -712,9 +713,9 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
 
 def test_the_synergy_surface_has_a_point_for_each_pair_of_levels(counted):
     told = counted.divided("dose")
-    listed = [e for e in enumerate_estimands(told, MODELS["dose"]) if e.measure is not None]
+    listed = [e for e in enumerate_estimands(told, MODELS["dose"]) if e.synergy is not None]
     assert {e.pair for e in listed} == {"A.low:B", "A.mid:B", "A.high:B"}
-    (ic,) = [e for e in listed if e.label == "ic[A.mid:B]"]
+    (ic,) = [e for e in listed if code(e) == "ic[A.mid:B]"]
     assert ic.arms == ("none", "A.mid", "B", "A.mid+B")
 
 
@@ -784,11 +785,11 @@ def test_numbers_needed_to_treat_go_through_infinity(direction):
         prior=waists[0],
         posterior=waists[1],
         likelihood=fit_likelihood(study, MODELS["additive"]),
-        labels={"model": "additive", "priors": "weak", "reading": study.reading},
+        labels={"model": "additive", "priors": "weak", "interpretation": study.reading},
     )
     sign = 1 if direction == "benefit" else -1
     for _, own in table.groupby("estimator"):
-        rows = own.set_index("estimand")
+        rows = own.pipe(by_code)
         clear, open_ = rows.loc["nnt[A vs none]"], rows.loc["nnt[B vs none]"]
         difference = rows.loc["risk_difference[A vs none]"]
         assert clear.estimate == pytest.approx(sign / difference.estimate)
@@ -913,11 +914,11 @@ def test_the_flagship_teaches_its_lower_dose(sun):
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": "dose", "priors": "weak", "reading": told.reading},
+        labels={"model": "dose", "priors": "weak", "interpretation": told.reading},
     )
-    own = table[table.estimator == "posterior"].set_index("estimand")
+    own = table[table.estimator == "posterior"].pipe(by_code)
     low, size = own.loc["odds_ratio[TAC.low vs not TAC]"], own.loc["size[all with TAC.high]"]
-    assert low.availability == "extrapolated"
+    assert low.status == "not identified"
     # As a prototype had it: an odds ratio near 2.5, and about 35 patients on the higher dose.
     assert 2.0 < low.estimate < 2.8
     assert 20 < size.estimate < 50

@@ -21,6 +21,7 @@ from cotreat.results import store
 from cotreat.results.summary import PRINTED, summarise
 from cotreat.study_file import parse_study
 from cotreat.workflow.reanalyse import plan
+from tests.codes import by_code
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "sun2024"
@@ -73,7 +74,7 @@ def table(study, model, tree):
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": model, "priors": "weak", "reading": study.reading},
+        labels={"model": model, "priors": "weak", "interpretation": study.reading},
     )
 
 
@@ -95,7 +96,7 @@ def test_exactly_the_compared_regimens_are_observed(study, sampled, model):
     found = {
         e.label
         for e in enumerate_estimands(study, MODELS[model])
-        if availability.of(e) == "observed"
+        if availability.of(e) == "identified"
     }
     # Without products the effect ratio is 1 by assumption.
     fixed = {"effect_ratio[TAC: CYC vs MMF]"} if model == "additive" else set()
@@ -124,8 +125,8 @@ def test_totals_hold_in_every_draw(study, sampled):
 @pytest.mark.slow
 def test_posterior_of_printed_odds_ratios_lies_within_print(study, sampled):
     rows = table(study, "exchangeable", sampled("exchangeable"))
-    printed = rows[rows.estimator == PRINTED].set_index("estimand")
-    posterior = rows[rows.estimator == "posterior"].set_index("estimand")
+    printed = rows[rows.estimator == PRINTED].pipe(by_code)
+    posterior = rows[rows.estimator == "posterior"].pipe(by_code)
     assert len(printed) == 5
     for name, row in printed.iterrows():
         median = posterior.loc[name].estimate

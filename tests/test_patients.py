@@ -28,6 +28,8 @@ from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
 from cotreat.study_file import collapse_of
+from tests.codes import by_code, code, status_text
+from tests.codes import given as given_to
 
 HEAD = """
 study = { id = "rows", title = "Rows, made up", design = "cohort", source = "made up", inclusion = "any(A, B)" }
@@ -98,7 +100,7 @@ def test_covariates_are_centred_and_scaled_over_patients(study, frame):
     assert cells.names == ("age", "female", "class=IV", "class=V")
     age, female = cells.covariates[:2]
     assert age.mean == pytest.approx(frame.age.mean())
-    assert age.scale == pytest.approx(frame.age.std(ddof=0))
+    assert age.judged_on == pytest.approx(frame.age.std(ddof=0))
     assert (female.mean, female.scale) == (pytest.approx(frame.female.mean()), 1.0)
     means = np.average(cells.values, axis=0, weights=cells.n)
     assert np.allclose(means, 0)
@@ -489,11 +491,11 @@ def test_summary_tells_conditional_from_standardised(study, fitted):
         prior=waist_of(fitted["prior"].to_dataset()),
         posterior=waist_of(fitted["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": "interaction", "priors": "weak", "reading": study.reading},
-    ).set_index("estimand")
+        labels={"model": "interaction", "priors": "weak", "interpretation": study.reading},
+    ).pipe(by_code)
     assert set(rows.loc[["risk[A]", "ic[A:B]"]].risk_kind) == {"standardised"}
     assert set(rows.loc[["odds_ratio[A+B vs A]"]].risk_kind) == {"conditional"}
-    assert rows.loc["risk[A]"].availability == "observed"
+    assert rows.loc["risk[A]"].availability == "identified"
 
 
 # --- Maximum likelihood ----------------------------------------------------------------------------
@@ -515,7 +517,7 @@ def estimand_of(study, label, background=None):
     (found,) = [
         e
         for e in enumerate_estimands(study, MODELS["interaction"])
-        if e.label == label and (background is None or e.background == background)
+        if code(e) == label and (background is None or given_to(e) == background)
     ]
     return found
 
@@ -563,14 +565,14 @@ def test_standardised_difference_is_that_of_predictions_for_every_patient(frame,
 
 def test_what_maximum_likelihood_cannot_estimate_says_why(study, frame):
     fitted = fit_adjusted(study, MODELS["interaction"])
-    assert fitted.availability(estimand_of(study, "ror[A:B]")) == (
-        "undefined: not estimable from the counted regimens"
+    assert status_text(fitted.status(estimand_of(study, "ror[A:B]"))) == (
+        "not estimable: not estimable from the counted regimens"
     )
     cured = parse_study(TEXT, patients=frame.assign(response=frame.response.where(frame.b == 0, 1)))
     separated = fit_adjusted(cured, MODELS["saturated"])
-    words = "undefined: maximum likelihood has no finite estimate (separation)"
-    assert separated.availability(estimand_of(cured, "risk[A+B]")) == words
-    assert separated.availability(estimand_of(cured, "risk[A]")) == "observed"
+    words = "not estimable: maximum likelihood has no finite estimate (separation)"
+    assert status_text(separated.status(estimand_of(cured, "risk[A+B]"))) == words
+    assert status_text(separated.status(estimand_of(cured, "risk[A]"))) == "identified"
 
 
 def test_sums_by_regimen(study):

@@ -29,6 +29,7 @@ from cotreat.plots import (
 )
 from cotreat.results.summary import POSTERIOR, summarise
 from cotreat.study_file import load_study, parse_study
+from tests.codes import codes
 
 THREE = """
 [study]
@@ -151,7 +152,7 @@ def fake_view(study_id, model_name):
         prior=tree["prior"]["risk"],
         posterior=tree["posterior"]["risk"],
         likelihood=fit_likelihood(study, model),
-        labels={"model": model_name, "priors": "weak", "reading": "default"},
+        labels={"model": model_name, "priors": "weak", "interpretation": "default"},
     )
     return View(tree, study, model, summary)
 
@@ -298,23 +299,23 @@ def test_the_registry_says_what_each_figure_shows():
 
 
 def test_comparison_draws_the_numbers_of_the_summary(isis2):
-    summary = isis2.summary[isis2.summary.scale == "event"]
+    summary = isis2.summary[isis2.summary.judged_on == "event"]
     wanted = [f"odds_ratio[{arm} vs none]" for arm in ("SK", "ASA", "SK+ASA")] + ["ror[SK:ASA]"]
     rows = [row for row in odds_ratios.rows_to_draw(isis2) if not row.is_heading]
     assert len(rows) == len(wanted)
     for row, estimand in zip(rows, wanted, strict=True):
-        expected = summary[summary.estimand == estimand]
+        expected = summary[codes(summary) == estimand]
         got = [(line.estimate, line.lower, line.upper) for line in row.lines]
         np.testing.assert_array_equal(got, expected[["estimate", "lower", "upper"]].to_numpy())
     (axes,) = draw("comparison", isis2).axes
     drawn = sorted(x for x, _ in markers(axes, "o", "s", "^"))
-    shown = summary[summary.estimand.isin(wanted)]
+    shown = summary[codes(summary).isin(wanted)]
     np.testing.assert_array_equal(drawn, sorted(shown.estimate))
     ends = [line.get_xdata() for line in axes.get_lines() if len(line.get_xdata()) == 2]
     intervals_drawn = sorted(map(tuple, ends))
     for interval in shown[["lower", "upper"]].to_numpy():
         assert tuple(interval) in intervals_drawn
-    first = shown[(shown.estimand == wanted[0]) & (shown.estimator == POSTERIOR)].iloc[0]
+    first = shown[(codes(shown) == wanted[0]) & (shown.estimator == POSTERIOR)].iloc[0]
     assert f"{first.estimate:.2f} ({first.lower:.2f} to {first.upper:.2f})" in texts(axes)
 
 
@@ -340,7 +341,7 @@ def test_comparison_sums_up_the_backgrounds_without_patients():
     *_, heading, last = odds_ratios.rows_to_draw(view)
     assert heading.is_heading
     assert last.name == "6 pairs and backgrounds"
-    assert last.lines[0].words.startswith("undefined: no patients")
+    assert last.lines[0].words.startswith("not estimable: no patients")
 
 
 def test_an_endless_interval_ends_in_an_arrowhead():
@@ -364,7 +365,7 @@ def test_an_endless_interval_ends_in_an_arrowhead():
 
 def test_risks_draw_posterior_likelihood_and_prior(three):
     wide, close = draw("risks", three).axes
-    summary = three.summary[three.summary.estimand.str.startswith("risk[")]
+    summary = three.summary[codes(three.summary).str.startswith("risk[")]
     estimates = summary[summary.estimate.notna()].estimate
     drawn = sorted(x for x, _ in markers(close, "o", "s"))
     np.testing.assert_array_equal(drawn, sorted(estimates))
@@ -438,7 +439,7 @@ def test_synergy_says_what_a_design_leaves_undefined():
     view = fake_view("factor-v-leiden", "interaction")
     (panel,) = synergy.panels(view)
     said = {row.measure.name: row.words for row in panel.rows if row.measure}
-    assert said["ic"] == "undefined: not identified by design"
+    assert said["ic"] == "not estimable: not identified by design"
     assert said["reri_or"] == ""
 
 
@@ -454,7 +455,7 @@ def test_synergy_marks_extrapolation_and_names_backgrounds(three):
         assert one.probability == other.probability  # one for each pair, on every background
     figure = draw("synergy", three)
     assert markers(figure.axes[0], "D")
-    assert "extrapolated" in texts(figure)
+    assert "not identified" in texts(figure)
 
 
 @pytest.mark.parametrize("ends", [(0.2, 0.6), (0.4, 0.9), (0.3, 0.75), (0.25, 0.95)])
@@ -466,7 +467,7 @@ def test_the_word_beside_an_extrapolated_row_stays_in_the_panel(three, ends):
     axes = grid[0, 0]
     synergy._draw_panel(axes, synergy.Panel("a", "b", (row, one.rows[-2])))
     figure.draw_without_rendering()
-    (word,) = [text for text in axes.texts if text.get_text() == "extrapolated"]
+    (word,) = [text for text in axes.texts if text.get_text() == "not identified"]
     extent, panel = word.get_window_extent(), axes.get_window_extent()
     assert panel.x0 < extent.x0
     assert extent.x1 < panel.x1
@@ -487,7 +488,7 @@ def test_synergy_without_any_answer_is_a_list_of_reasons():
     figure = draw("synergy", fake_view("three", "saturated"))
     assert figure.axes == []
     (text,) = texts(figure)
-    assert "undefined: no patients in TAC+CYC+MMF" in text.replace("\n", " ")
+    assert "not estimable: no patients in TAC+CYC+MMF" in text.replace("\n", " ")
     assert "TAC: tacrolimus" in text
 
 

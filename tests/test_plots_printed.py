@@ -33,6 +33,7 @@ from cotreat.plots import (
 from cotreat.plots import reported as claims_figure
 from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR, summarise
 from cotreat.study_file import parse_study
+from tests.codes import by_code, codes
 from tests.test_plots import OF_PARTS, OF_PATIENTS
 
 SUN = load_study("sun2024")
@@ -52,7 +53,7 @@ def printed_fit():
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": model.name, "priors": "weak", "reading": READING},
+        labels={"model": model.name, "priors": "weak", "interpretation": READING},
     )
     return View(tree, study, model, summary)
 
@@ -89,7 +90,7 @@ def ends(axes):
 
 def of(view, estimator, *estimands):
     table = view.summary[view.summary.estimator == estimator]
-    return table.set_index("estimand").loc[list(estimands)]
+    return table.pipe(by_code).loc[list(estimands)]
 
 
 # --- All of them ---------------------------------------------------------------------------------
@@ -389,8 +390,13 @@ def summary_of(reading, shift=0.0):
 
     def add(estimator, estimand, **own):
         row = dict.fromkeys(SUMMARY_COLUMNS, np.nan)
-        names = {"model": "exchangeable", "priors": "weak", "reading": reading, "study": "sun2024"}
-        row |= {**names, "background": "", "interval": "95%", "availability": "extrapolated"}
+        names = {
+            "model": "exchangeable",
+            "priors": "weak",
+            "interpretation": reading,
+            "study": "sun2024",
+        }
+        row |= {**names, "background": "", "interval": "95%", "availability": "not identified"}
         rows.append({**row, "scale": "event", "estimator": estimator, "estimand": estimand, **own})
 
     for at, (pair, sides) in enumerate(zip(SUN.pair_labels, SUN.pairs, strict=True)):
@@ -440,7 +446,7 @@ def test_readings_draw_the_probabilities_of_the_summaries(summaries):
         assert labels[-1] == "log-odds (ror)"
         for name, (color, marker) in look.items():
             table = summaries[name]
-            own = table[table.estimand == f"ic[{pair}]"].iloc[0]
+            own = table[codes(table) == f"ic[{pair}]"].iloc[0]
             mine = [line for line in axes.get_lines() if line.get_marker() == marker]
             assert {line.get_color() for line in mine} == {color}
             filled = [x.get_xdata()[0] for x in mine if x.get_fillstyle() == "left"]
@@ -462,7 +468,7 @@ def test_each_panel_names_its_own_backgrounds(summaries):
 
 def test_a_measure_without_probability_is_words(summaries):
     for table in summaries.values():
-        silent = table.estimand == "ic[TAC:CYC]"
+        silent = codes(table) == "ic[TAC:CYC]"
         table.loc[silent, ["probability", "prior_probability"]] = np.nan
         table.loc[silent, "availability"] = "implied by the model"
     axes = interpretations.draw_synergy(SUN, summaries, {}).axes[0]
@@ -476,7 +482,7 @@ def test_sizes_by_reading_stand_before_the_prior(summaries):
     (axes,) = interpretations.draw_sizes(SUN, summaries, {}).axes
     for name, (_, marker) in interpretations.looks(SUN).items():
         table = summaries[name]
-        is_size = table.estimand.str.startswith("size[") & (table.estimator == POSTERIOR)
+        is_size = codes(table).str.startswith("size[") & (table.estimator == POSTERIOR)
         np.testing.assert_array_equal(
             [x for x, _ in markers(axes, marker)], table[is_size].estimate
         )

@@ -13,6 +13,7 @@ from cotreat.plots import power_scaling as plot
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
 from cotreat.sensitivity.power_scaling import beliefs, scaled
+from tests.codes import by_code
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def tree(isis2):
 
 @pytest.fixture(scope="module")
 def table(tree, isis2):
-    return scaled(tree, isis2, MODELS["interaction"]).set_index("estimand")
+    return scaled(tree, isis2, MODELS["interaction"]).pipe(by_code)
 
 
 @pytest.mark.slow
@@ -105,8 +106,8 @@ def test_only_beliefs_are_scaled():
 
 def test_what_lies_beyond_the_edge_is_an_arrow(isis2):
     rows = [
-        ("odds_ratio[SK vs none]", "", "observed", 0.02, 0.1),
-        ("ror[SK:ASA]", "none", "observed", 0.4, 0.2),
+        ("odds_ratio[SK vs none]", "", "identified", 0.02, 0.1),
+        ("ror[SK:ASA]", "none", "identified", 0.4, 0.2),
     ]
     columns = ["estimand", "background", "availability", "prior", "likelihood"]
     with off_screen():

@@ -112,8 +112,8 @@ def test_probabilities_of_synergy_agree_with_rstanarm(name, fits):
     risk = risk_of(fits(name, "interaction"))
     compared = 0
     for estimand in enumerate_estimands(study, model):
-        suffix = "_nonevent" if estimand.scale == "non-event" else ""
-        quantity = f"P({estimand.measure.name}{suffix})" if estimand.measure else ""
+        suffix = "_nonevent" if estimand.judged_on == "non-event" else ""
+        quantity = f"P({estimand.measure}{suffix})" if estimand.synergy else ""
         if quantity in expected.index:
             found = float(is_beyond_null(estimand, risk).mean())
             assert abs(found - expected.loc[quantity, "mean"]) < 0.02, quantity

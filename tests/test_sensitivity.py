@@ -26,6 +26,7 @@ from cotreat.results.supplementary import (
 )
 from cotreat.sensitivity import fits
 from cotreat.sensitivity.multiverse import HINGES, MODEL, PRIORS, READING, SENSE, Base
+from tests.codes import codes
 
 FIGURES = {"hinges", "prior_grid", "critical_sd", "power_scaling", "induced"}
 
@@ -89,7 +90,7 @@ def test_tables_agree_with_each_other(written):
     every = store.read_table(folder / MULTIVERSE)
     assert tuple(every.columns) == MULTIVERSE_COLUMNS
     lead = every[(every.model == "interaction") & (every.priors == "weak")]
-    probability = lead[lead.estimand == "ror[SK:ASA]"].probability.iloc[0]
+    probability = lead[codes(lead) == "ror[SK:ASA]"].probability.iloc[0]
     changes = store.read_table(folder / HINGES)
     assert (changes[changes["is leading"]].probability == probability).all()
     ranges = store.read_table(folder / "grid_ranges.csv").set_index("number")
@@ -249,10 +250,10 @@ def test_a_family_counts_once_where_prior_and_evidence_are_weighed():
     """Four measures of risks have one sign, and five families stand for all."""
     names = ("ic", "reri_rr", "ap", "s", "reri_or", "ap_or", "ror", "rrr", "bliss", "hsa")
     rows = [
-        (f"{name}[A:B]", "none", "extrapolated", 0.8, 0.3, 0.1 if name != "ror" else 0.4)
+        (f"{name}[A:B]", "none", "not identified", 0.8, 0.3, 0.1 if name != "ror" else 0.4)
         for name in names
     ]
-    rows.append(("odds_ratio[A+B vs B]", "", "observed", np.nan, 0.1, 0.2))
+    rows.append(("odds_ratio[A+B vs B]", "", "identified", np.nan, 0.1, 0.2))
     columns = ["estimand", "background", "availability", "probability", "prior", "likelihood"]
     found = sensitivity_weights.scaling_finding(pd.DataFrame(rows, columns=columns))
     assert found.startswith("For 4 of 5 answers about synergy")
