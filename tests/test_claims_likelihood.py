@@ -25,6 +25,7 @@ from cotreat.models.build import build
 from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
 from cotreat.sensitivity.interpretations import predict
+from tests.codes import code, status_text
 
 HEAD = """
 [study]
@@ -1173,7 +1174,7 @@ def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availabili
     claim = f'[[claims]]\nid = "p"\nkind = "p_value"\n{PRODUCT}\n{printed}\nsource = "made up"\n'
     text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + claim
     study = parse_study(text)
-    estimands = {e.label: e for e in enumerate_estimands(study, MODELS["interaction"])}
+    estimands = {code(e): e for e in enumerate_estimands(study, MODELS["interaction"])}
     point = Point(np.linspace(-2, 1, len(study.regimens)))
     assert status_text(Determination(study, point).of(estimands["product[A:B]"])) == availability
     assert (

@@ -211,14 +211,14 @@ def test_the_non_event_is_asked_of_one_minus_the_risk():
     study = load_study("isis2")
     risk = draws(study.regimens)
     event, other = (
-        find(study, "ror[SK:ASA]", scale=s).values(risk) for s in ("event", "non-event")
+        find(study, "ror[SK:ASA]", judged_on=s).values(risk) for s in ("event", "non-event")
     )
     xr.testing.assert_allclose(other, 1 / event)
 
 
 def test_another_measure_keeps_the_scale_and_the_regimens():
     study = load_study("isis2")
-    index, contrast = (find(study, f"{m}[SK:ASA]", scale="non-event") for m in ("s", "ic"))
+    index, contrast = (find(study, f"{m}[SK:ASA]", judged_on="non-event") for m in ("s", "ic"))
     asked = on_measure(index, MEASURES["ic"])
     risk = draws(study.regimens)
     xr.testing.assert_identical(asked.values(risk), contrast.values(risk))

@@ -342,7 +342,7 @@ def test_a_profile_of_too_many_cells_is_not_walked(patients, monkeypatch):
 
 def test_the_headline_shows_the_penalised_estimate_as_such():
     found = headline(table(study_of(SEPARATED), "interaction"))
-    cells = found.pipe(by_code)["maximum likelihood (95%)"]
+    cells = found.set_index("estimand")["maximum likelihood (95%)"]
     assert cells["odds_ratio[A vs none]"] == "penalised: 0.0485 (0.000378 to 0.369)"
     assert not cells["odds_ratio[B vs none]"].startswith("penalised")
 

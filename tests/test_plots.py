@@ -404,9 +404,9 @@ def test_synergy_draws_the_probabilities_of_the_summary(isis2):
     (panel,) = synergy.panels(isis2)
     rows = [row for row in panel.rows if row.measure]
     summary = isis2.summary[
-        isis2.summary.probability.notna() & (isis2.summary.background == "none")
+        isis2.summary.probability.notna() & (isis2.summary.co_treatment == "none")
     ]
-    assert set(summary.scale) == {"non-event"}
+    assert set(summary.judged_on) == {"non-event"}
     np.testing.assert_array_equal([row.probability for row in rows], summary.probability)
     np.testing.assert_array_equal(
         [row.prior_probability for row in rows], summary.prior_probability

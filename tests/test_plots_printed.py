@@ -33,7 +33,7 @@ from cotreat.plots import (
 from cotreat.plots import reported as claims_figure
 from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR, summarise
 from cotreat.study_file import parse_study
-from tests.codes import by_code, codes
+from tests.codes import by_code, codes, fields
 from tests.test_plots import OF_PARTS, OF_PATIENTS
 
 SUN = load_study("sun2024")
@@ -396,18 +396,18 @@ def summary_of(reading, shift=0.0):
             "interpretation": reading,
             "study": "sun2024",
         }
-        row |= {**names, "background": "", "interval": "95%", "availability": "not identified"}
-        rows.append({**row, "scale": "event", "estimator": estimator, "estimand": estimand, **own})
+        row |= {**names, "interval": "95%", "status": "not identified", "reason": ""}
+        row |= {**fields(estimand, own.pop("co_treatment", "")), "judged_on": "event"}
+        rows.append({**row, "estimator": estimator, **own})
 
     for at, (pair, sides) in enumerate(zip(SUN.pair_labels, SUN.pairs, strict=True)):
         chances = {"probability": 0.6 + 0.1 * at + shift, "prior_probability": 0.5 + shift / 10}
         for background in map(SUN.label, SUN.backgrounds(sides)):
             for name in ("ic", "reri_or", "rrr", "bliss", "hsa"):
-                add(POSTERIOR, f"{name}[{pair}]", background=background, **chances)
-        everywhere = "every (the same by assumption)"
-        add(POSTERIOR, f"ror[{pair}]", background=everywhere, **chances)
+                add(POSTERIOR, f"{name}[{pair}]", co_treatment=background, **chances)
+        add(POSTERIOR, f"ror[{pair}]", co_treatment="any", **chances)
     for at, arm in enumerate(SUN.present):
-        own = {"scale": "patients", "background": np.nan}
+        own = {"unit": "patients", "judged_on": ""}
         middle = 50.0 + 10 * at + 100 * shift
         mine = {"estimate": middle, "lower": middle - 20, "upper": middle + 20}
         add(POSTERIOR, f"size[{arm}]", **own, **mine)
@@ -443,7 +443,7 @@ def test_readings_draw_the_probabilities_of_the_summaries(summaries):
     for axes, panel, pair in drawn:
         labels = [row.name for row in panel.rows if row.marks]
         assert len(labels) == 2 * 4 + 1  # four families by background, and one for all of them
-        assert labels[-1] == "log-odds (ror)"
+        assert labels[-1] == "multiplicative odds (ror)"
         for name, (color, marker) in look.items():
             table = summaries[name]
             own = table[codes(table) == f"ic[{pair}]"].iloc[0]
@@ -458,11 +458,11 @@ def test_readings_draw_the_probabilities_of_the_summaries(summaries):
 
 def test_each_panel_names_its_own_backgrounds(summaries):
     figure = interpretations.draw_synergy(SUN, summaries, {})
-    headings = [[t for t in texts(axes) if t.startswith("on ")] for axes in figure.axes]
+    headings = [[t for t in texts(axes) if t.startswith("with ")] for axes in figure.axes]
     assert [own[1] for own in headings] == [
-        "on mycophenolate mofetil",
-        "on cyclophosphamide",
-        "on tacrolimus",
+        "with mycophenolate mofetil",
+        "with cyclophosphamide",
+        "with tacrolimus",
     ]
 
 
@@ -470,7 +470,7 @@ def test_a_measure_without_probability_is_words(summaries):
     for table in summaries.values():
         silent = codes(table) == "ic[TAC:CYC]"
         table.loc[silent, ["probability", "prior_probability"]] = np.nan
-        table.loc[silent, "availability"] = "implied by the model"
+        table.loc[silent, "status"] = "implied by the model"
     axes = interpretations.draw_synergy(SUN, summaries, {}).axes[0]
     assert texts(axes).count("implied by the model") == 2
     for table in summaries.values():

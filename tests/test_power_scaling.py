@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import arviz as az
 import numpy as np
-import pandas as pd
 import pytest
 
 from cotreat import fit, load_study
@@ -13,7 +12,7 @@ from cotreat.plots import power_scaling as plot
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
 from cotreat.sensitivity.power_scaling import beliefs, scaled
-from tests.codes import by_code
+from tests.codes import by_code, table_of_codes
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +105,12 @@ def test_only_beliefs_are_scaled():
 
 def test_what_lies_beyond_the_edge_is_an_arrow(isis2):
     rows = [
-        ("odds_ratio[SK vs none]", "", "identified", 0.02, 0.1),
-        ("ror[SK:ASA]", "none", "identified", 0.4, 0.2),
+        ("odds_ratio[SK vs none]", "identified", 0.02, 0.1),
+        ("ror[SK:ASA]", "identified", 0.4, 0.2),
     ]
-    columns = ["estimand", "background", "availability", "prior", "likelihood"]
+    columns = ["estimand", "status", "prior", "likelihood"]
     with off_screen():
-        figure = plot.draw(pd.DataFrame(rows, columns=columns), isis2)
+        figure = plot.draw(table_of_codes(rows, columns), isis2)
     marks = {
         (line.get_marker(), round(float(line.get_xdata()[0]), 3))
         for line in figure.axes[0].lines

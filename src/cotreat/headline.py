@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from cotreat.core.constants import DECIDED
-from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
+from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.models.registry import rank
 from cotreat.results.old_columns import (
     EVERY,
@@ -77,7 +77,7 @@ def _of_printed(summary: pd.DataFrame) -> pd.DataFrame:
     is_ratio = ~names.isin([*MEASURES, "risk", *REPEATED]) & (
         (rows.availability == OBSERVED) | is_set
     )
-    is_measure = names.isin(REPRESENTATIVE.values()) & on_none & rows.probability.notna()
+    is_measure = names.isin(representatives().values()) & on_none & rows.probability.notna()
     asked = rows.estimand.str.contains(">", regex=False)
     shown = pd.concat([rows[is_ratio | asked], rows[is_measure & ~is_ratio]])
     return pd.DataFrame([_printed_row(row) for row in shown.itertuples()])
@@ -103,7 +103,7 @@ def _is_headline(summary: pd.DataFrame) -> Callable[[str], bool]:
     # In a case-control study no risk is observed, but every counted odds ratio is.
     observed = risks[risks.availability.isin([OBSERVED, f"undefined: {BY_DESIGN}"])].estimand
     reference = subject_of(observed.iloc[0] if len(observed) else risks.estimand.iloc[0])
-    shown = {*REPRESENTATIVE.values(), "hsa"}
+    shown = {*representatives().values(), "hsa"}
 
     def tell(label: str) -> bool:
         if name_of(label) != "odds_ratio":
@@ -221,7 +221,7 @@ class Agreement:
 def agreements(summary: pd.DataFrame) -> list[Agreement]:
     """Count the families behind each pair of treatments and each background of a summary."""
     rows = judged(summary)
-    rows = rows[rows.measure.isin(REPRESENTATIVE.values())]
+    rows = rows[rows.measure.isin(representatives().values())]
     shared = rows.background.str.startswith(EVERY)
     return [
         _count(pair, background, pd.concat([own, rows[shared & (rows.pair == pair)]]))

@@ -50,6 +50,9 @@ class Status:
         """Whether it has a posterior distribution."""
         return self.is_open or self.name == IMPLIED
 
+    def __str__(self) -> str:
+        return self.name if self.is_estimable else f"{self.name}: {self.reason}"
+
     @property
     def columns(self) -> dict[str, str]:
         """The columns ``status`` and ``reason``."""

@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 from cotreat.core.constants import ANY, CREDIBLE, DECIDED, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import named_co_treatment
 from cotreat.estimands.estimand import SIZE
+from cotreat.estimands.identification import Status
 from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.plots.interval_rows import Line, band_handle, draw_band, read_lines, read_prior
 from cotreat.plots.labels import LINE, fold, judged_on, key, pair_name, regimen_name
@@ -193,7 +194,7 @@ def _row(name: str, tables: Tables) -> Row:
         if not pd.isna(row.probability)
     )
     first = next(iter(found.values()))
-    words = "" if marks else first.reason or first.status
+    words = "" if marks else str(Status(first.status, first.reason))
     return Row(f"{MEASURES[name].family.name} ({name})", marks, words)
 
 

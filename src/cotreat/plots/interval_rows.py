@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
 from cotreat.core.constants import FIXED, INTERVAL, NOT_ESTIMABLE, NOT_IDENTIFIED
+from cotreat.estimands.identification import Status
 from cotreat.plots.labels import fold, key
 from cotreat.plots.style import (
     BLACK,
@@ -129,7 +130,7 @@ def _is_silent(row: dict[str, Any]) -> bool:
 
 def _why_none(row: dict[str, Any]) -> str:
     """Return what stands in the place of an estimate."""
-    return f"{NOT_ESTIMABLE}: {row['reason']}" if row["status"] == NOT_ESTIMABLE else row["status"]
+    return str(Status(row["status"], row["reason"]))
 
 
 def _line(row: dict[str, Any]) -> Line:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from cotreat.core.constants import ANY, DECIDED, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import named_co_treatment
+from cotreat.estimands.identification import Status
 from cotreat.estimands.measures import MEASURES, Family, Measure, families
 from cotreat.headline import share
 from cotreat.plots import View
@@ -117,7 +118,7 @@ def ordered() -> list[Family]:
 def _row(measure: Measure, row: pd.Series) -> Row:
     name = f"{measure.words} ({measure.name})"
     if np.isnan(row.probability):
-        return Row(name, measure, words=row.reason or row.status)
+        return Row(name, measure, words=str(Status(row.status, row.reason)))
     extrapolated = row.status == NOT_IDENTIFIED
     return Row(name, measure, row.probability, row.prior_probability, "", extrapolated)
 

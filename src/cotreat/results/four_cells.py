@@ -15,6 +15,7 @@ import pandas as pd
 from cotreat.core.constants import ANY, NOT_ESTIMABLE, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import four_cells
 from cotreat.estimands.estimand import DIFFERENCE, ODDS_RATIO, RATIO, RISK
+from cotreat.estimands.identification import Status
 from cotreat.estimands.measures import MEASURES
 from cotreat.results.summary import POSTERIOR
 from cotreat.study.regimens import NONE, contrast
@@ -156,7 +157,7 @@ class FourCells:
 
 def _text(row: Any) -> str:
     if row.status == NOT_ESTIMABLE:
-        return f"{NOT_ESTIMABLE}: {row.reason}"
+        return str(Status(row.status, row.reason))
     if pd.isna(row.estimate):
         return "not shown"
     words = f"{row.estimate:.3g}"

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
-from cotreat.core.constants import ANY, INTERVAL, NOT_ESTIMABLE
+from cotreat.core.constants import ANY, INTERVAL
 from cotreat.diagnostics import checks
 from cotreat.estimands.enumerate import enumerate_estimands, is_representative
 from cotreat.estimands.estimand import (
@@ -376,9 +376,7 @@ def _row(factor: str, level: str, is_leading: bool, found: Any, sense: Sense) ->
     if isinstance(found, str):
         return {**row, "probability": np.nan, "words": found}
     kept = {name: found[name] for name in ("label", *WHICH, "judged_on", "mc_error")}
-    words = found.status
-    if found.status == NOT_ESTIMABLE:
-        words = f"{NOT_ESTIMABLE}: {found.reason}"
+    words = str(Status(found.status, found.reason))
     if not pd.isna(found.probability):
         own = Sense(found.measure, found.pair, found.co_treatment, found.stratum)
         words = where_in_words(own) if own != sense else ""
