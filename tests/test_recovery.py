@@ -10,7 +10,7 @@ import pytest
 from scipy.special import logit
 
 from cotreat import load_study, parse_study
-from cotreat.core.constants import OBSERVED
+from cotreat.core.constants import IDENTIFIED
 from cotreat.evidence.reported import contradictions, log_estimate, printed
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
@@ -175,7 +175,7 @@ def test_a_cohort_ten_times_as_large_is_recovered_by_narrower_intervals(script, 
         table = pd.DataFrame(script.rows(study, truth, sampler.sample(study, 1)))
         # A divergence or two near a spread of 0 does not move an interval; a chain elsewhere does.
         assert table["max_rhat"].max() <= script.RHAT
-        observed = table[table["availability"] == OBSERVED].set_index("estimand")
+        observed = table[table["status"] == IDENTIFIED].set_index("estimand")
         assert set(observed.index) == set(script.OBSERVED_RATIOS)
         width[times] = np.log(observed["upper"] / observed["lower"])
     assert observed["truth"].between(observed["lower"], observed["upper"]).all()
@@ -196,7 +196,7 @@ def test_every_row_of_the_table_is_what_it_says(script, results):
     assert names.map(lambda own: own == script.ASKED).all()
     holds = results["truth"].between(results["lower"], results["upper"])
     assert (holds == results["covered"].astype(bool)).all()
-    observed = results["availability"] == OBSERVED
+    observed = results["status"] == IDENTIFIED
     assert set(results["estimand"][observed]) == set(script.OBSERVED_RATIOS)
 
 

@@ -191,6 +191,11 @@ def migrate(path: Path) -> bool:
         table.insert(2, "reason", [reason for _, reason in both])
         table["kind of number"] = [_group(name) for name in table["kind of number"]]
         found = table
+    elif path.parent.name == "recovery" and "availability" in table:
+        found = table.assign(status=table.availability.map(STATUS))
+        found = found.drop(columns="availability")[
+            ["status" if name == "availability" else name for name in table]
+        ]
     elif path.name in BY_ODDS_RATIO and "scale" in table:
         labels = [_label(cell) for cell in table["odds ratio"]]
         found = table.assign(**{"odds ratio": labels}).rename(columns={"scale": "judged_on"})
