@@ -47,7 +47,7 @@ def test_answers_are_those_of_nuts_under_every_prior():
         ror = ror / odds.sel(arm="SK") / odds.sel(arm="ASA")
         # Synergy is judged on survival, the non-event.
         expected = float((ror < 1).mean())
-        assert row["ror[SK:ASA] on none"] == pytest.approx(expected, abs=0.03)
+        assert row["ror[SK:ASA] with none"] == pytest.approx(expected, abs=0.03)
 
 
 @pytest.mark.slow

@@ -111,10 +111,10 @@ def test_printed_odds_ratios_are_shown_as_such():
     ratios = {"TAC": 1.9, "CYC": 0.9, "TAC+CYC": 2.5}
     rows = pd.DataFrame(
         [(four_cells.RISK, arm, 0.2) for arm in ("none", *ratios)]
-        + [(four_cells.ODDS, f"{arm} vs none", value) for arm, value in ratios.items()]
-        + [(four_cells.ODDS, "TAC+CYC vs CYC", 2.15)],
+        + [(four_cells.ODDS_RATIO, f"{arm} vs none", value) for arm, value in ratios.items()]
+        + [(four_cells.ODDS_RATIO, "TAC+CYC vs CYC", 2.15)],
         columns=["quantity", "of", "estimate"],
-    ).assign(part=CELL, n=None, lower=np.nan, upper=np.nan, availability="identified")
+    ).assign(part=CELL, n=None, lower=np.nan, upper=np.nan, status="identified")
     rows.loc[rows.of.str.contains("vs CYC"), "part"] = EFFECT
     cells = ("none", "TAC", "CYC", "TAC+CYC")
     one = FourCells(
@@ -174,7 +174,7 @@ def test_part_of_a_cohort(written):
     assert (folder / tipping.PICTURE.file).stat().st_size > 10_000
     points = store.read_table(folder / "tipping_points.csv")
     grid = store.read_table(folder / "tipping.csv")
-    assert len(grid) == 9 * len(set(zip(codes(points), points.background, strict=True)))
+    assert len(grid) == 9 * len(set(points.label))
     unbiased = grid[(grid.single_factor == 1) & (grid.product_factor == 1)]
     assert not unbiased.is_overturned.any()
     told = grid[grid.probability.notna()]

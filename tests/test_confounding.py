@@ -22,8 +22,10 @@ from cotreat.bias.unmeasured_confounding import (
     surfaces,
     with_confounding,
 )
+from cotreat.core.constants import IDENTIFIED
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import is_beyond_null
+from cotreat.estimands.identification import Status
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import BAD
 from cotreat.inference.vectorise import deterministics, log_densities
@@ -32,7 +34,7 @@ from cotreat.models.registry import MODELS, ModelError, find_model
 from cotreat.plots import tipping
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
-from tests.codes import codes
+from tests.codes import code, codes
 
 TWO = """
 study = { id = "two", title = "two", design = "cohort", source = "s" }
@@ -221,7 +223,7 @@ def test_surface_is_that_of_fits_one_by_one_and_of_the_exact_shift():
     weak = prior_set("weak", study)
     found, failed = surfaces(study, "interaction", weak, steps=1, seed=1)
     assert failed == []
-    assert [one.label for one in found] == [
+    assert [code(one.estimand) for one in found] == [
         *(f"odds_ratio[A+B vs {one}]" for one in "AB"),
         "ror[A:B]",
         "ic[A:B]",
@@ -238,11 +240,11 @@ def test_surface_is_that_of_fits_one_by_one_and_of_the_exact_shift():
     )
     for one in found:
         for at, answer in zip(places, answers, strict=False):
-            draws = codes(one).values(answer.waist).values
+            draws = one.estimand.values(answer.waist).values
             assert one.estimate[at] == pytest.approx(np.median(draws), abs=0.12 * draws.std())
-            beyond = float(is_beyond_null(codes(one), answer.waist).mean())
+            beyond = float(is_beyond_null(one.estimand, answer.waist).mean())
             assert one.probability[at] == pytest.approx(beyond, abs=0.03)
-        draws = codes(one).values(answers[-1].waist).values
+        draws = one.estimand.values(answers[-1].waist).values
         assert one.plausible["estimate"] == pytest.approx(np.median(draws), abs=0.12 * draws.std())
     # With flat priors an odds ratio tips where the bias is the distance of its limit, or of itself, from 1.
     table = points_table(found)
@@ -259,7 +261,7 @@ def test_conclusions_of_case_control_studies_are_of_odds():
     from tests.test_summary import draws
 
     found = conclusions(study, model, draws(risk[0], study.regimens))
-    assert [e.label for e, _ in found] == [
+    assert [code(e) for e, _ in found] == [
         "odds_ratio[ALC+SMK vs ALC]",
         "odds_ratio[ALC+SMK vs SMK]",
         "ror[ALC:SMK]",
@@ -272,7 +274,7 @@ def test_the_picture_says_how_many_conclusions_it_leaves_out():
     estimand = enumerate_estimands(study, MODELS["interaction"])[-1]
     steps = np.log([0.5, 1.0, 2.0])
     flat = np.full((3, 3), 0.7)
-    one = Surface(estimand, "identified", steps, steps, *[flat] * len(PARTS), plausible={})
+    one = Surface(estimand, Status(IDENTIFIED), steps, steps, *[flat] * len(PARTS), plausible={})
     for count, is_told in ((9, False), (11, True)):
         with off_screen():
             figure = tipping.draw(study, [one] * count, model="interaction", priors="weak")
@@ -288,7 +290,7 @@ def test_where_nothing_is_told_nothing_is_overturned():
     others = [np.where(np.isnan(chances), np.nan, 1.0)] * 2
     one = Surface(
         estimand,
-        "identified",
+        Status(IDENTIFIED),
         steps,
         steps,
         chances,

@@ -728,7 +728,7 @@ def test_an_effect_in_subgroups_is_read_where_it_is_counted(study, frame):
 
 def test_maximum_likelihood_takes_levels_as_categories(counted):
     fitted = fit_likelihood(counted.divided("dose"), MODELS["dose"])
-    wanted = {e.label: e for e in enumerate_estimands(counted.divided("dose"), MODELS["dose"])}
+    wanted = {code(e): e for e in enumerate_estimands(counted.divided("dose"), MODELS["dose"])}
     # Saturated in four by two cells: raw proportions.
     assert fitted.estimate(wanted["odds_ratio[A.mid+B vs B]"]) == pytest.approx(
         (14 / 21) / (16 / 64)
@@ -757,7 +757,7 @@ def test_maximum_likelihood_in_subgroups_is_that_of_statsmodels(study, frame):
         }
     )
     theirs = sm.GLM(frame.response, design, family=sm.families.Binomial()).fit(cov_type="HC0")
-    wanted = {e.label: e for e in enumerate_estimands(study.divided("age"), model)}
+    wanted = {code(e): e for e in enumerate_estimands(study.divided("age"), model)}
     modification = wanted["effect_ratio[A: age=old vs age=young]"]
     (interval,) = intervals(fitted, modification)
     assert fitted.estimate(modification) == pytest.approx(np.exp(theirs.params["a_old"]), rel=1e-6)

@@ -21,7 +21,7 @@ from cotreat.results import store
 from cotreat.results.summary import PRINTED, summarise
 from cotreat.study_file import parse_study
 from cotreat.workflow.reanalyse import plan
-from tests.codes import by_code
+from tests.codes import by_code, code
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "sun2024"
@@ -92,11 +92,11 @@ def test_default_reading_passes_every_check_under_every_model(study, sampled, mo
 @pytest.mark.parametrize("model", COMBINING)
 def test_exactly_the_compared_regimens_are_observed(study, sampled, model):
     waist = waist_of(sampled(model)["posterior"].to_dataset())
-    availability = Identification(study, MODELS[model], waist)
+    identification = Identification(study, MODELS[model], waist)
     found = {
-        e.label
+        code(e)
         for e in enumerate_estimands(study, MODELS[model])
-        if availability.of(e) == "identified"
+        if identification.of(e).name == "identified"
     }
     # Without products the effect ratio is 1 by assumption.
     fixed = {"effect_ratio[TAC: CYC vs MMF]"} if model == "additive" else set()
@@ -164,7 +164,7 @@ def test_synergy_is_little_more_than_its_prior(study, sampled):
     tree, model = sampled("exchangeable"), MODELS["exchangeable"]
     after, before = (waist_of(tree[g].to_dataset()) for g in ("posterior", "prior"))
     for e in enumerate_estimands(study, model):
-        if e.label in ("ror[TAC:CYC]", "ror[TAC:MMF]"):
+        if code(e) in ("ror[TAC:CYC]", "ror[TAC:MMF]"):
             moved = is_beyond_null(e, after).mean() - is_beyond_null(e, before).mean()
             assert abs(float(moved)) < 0.25
 

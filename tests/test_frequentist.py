@@ -477,7 +477,7 @@ def test_what_the_counted_regimens_cannot_estimate_is_undefined(uncounted):
         for e in estimands_of(study, "interaction")
         if not set(e.arms) <= set(cells)
     }
-    assert "not estimable: not estimable from the counted regimens" in said
+    assert "not estimable: the counted regimens do not determine it" in said
 
 
 @pytest.mark.parametrize("model", ["interaction", "saturated"])

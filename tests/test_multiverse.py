@@ -129,7 +129,7 @@ def test_rows_hold_what_was_asked(answered):
     # Synergy is judged on survival: the ratio of odds ratios of the non-event.
     ror = odds.sel(arm="SK") * odds.sel(arm="ASA")
     ror = (ror / odds.sel(arm="SK+ASA") / odds.sel(arm="none")).values.ravel()
-    assert (own.scale, own.status) == ("non-event", "identified")
+    assert (own.judged_on, own.status) == ("non-event", "identified")
     assert own.probability == (ror > 1).mean()
     assert own[["lower", "estimate", "upper"]].tolist() == pytest.approx(
         np.quantile(ror, [0.025, 0.5, 0.975])
@@ -197,7 +197,7 @@ def test_the_grid_says_how_far_each_number_moves(answered, isis2):
     own.loc[own.priors == NAMES[2], "verdict"] = BAD
     grid = belief_grid.table_of(own, isis2)
     assert belief_grid.bad(grid) == 1
-    assert grid[grid.verdict == BAD][["estimand", "estimate", "probability"]].isna().all(axis=None)
+    assert grid[grid.verdict == BAD][["measure", "estimate", "probability"]].isna().all(axis=None)
     ranges = belief_grid.ranges(grid).set_index("number")
     probability = own[codes(own) == "ror[SK:ASA]"].set_index("priors").probability
     row = ranges.loc["P(synergy)"]

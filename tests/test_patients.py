@@ -495,7 +495,7 @@ def test_summary_tells_conditional_from_standardised(study, fitted):
     ).pipe(by_code)
     assert set(rows.loc[["risk[A]", "ic[A:B]"]].risk_kind) == {"standardised"}
     assert set(rows.loc[["odds_ratio[A+B vs A]"]].risk_kind) == {"conditional"}
-    assert rows.loc["risk[A]"].availability == "identified"
+    assert rows.loc["risk[A]"].status == "identified"
 
 
 # --- Maximum likelihood ----------------------------------------------------------------------------
@@ -566,7 +566,7 @@ def test_standardised_difference_is_that_of_predictions_for_every_patient(frame,
 def test_what_maximum_likelihood_cannot_estimate_says_why(study, frame):
     fitted = fit_adjusted(study, MODELS["interaction"])
     assert status_text(fitted.status(estimand_of(study, "ror[A:B]"))) == (
-        "not estimable: not estimable from the counted regimens"
+        "not estimable: the counted regimens do not determine it"
     )
     cured = parse_study(TEXT, patients=frame.assign(response=frame.response.where(frame.b == 0, 1)))
     separated = fit_adjusted(cured, MODELS["saturated"])

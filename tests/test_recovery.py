@@ -75,7 +75,7 @@ def test_the_true_set_odds_ratio_is_that_of_its_arms_where_these_are_alike(scrip
     assert float(waist["log_ratio"].sel(claim="tac")) == pytest.approx(
         logit(0.4) - logit(0.2), abs=1e-4
     )
-    true = {e.label: float(e.values(waist)) for e in script.asked(study)}
+    true = {script._code(e): float(e.values(waist)) for e in script.asked(study)}
     odds = (0.4 / 0.6) / (0.2 / 0.8)
     assert true["odds_ratio[TAC+CYC vs CYC]"] == pytest.approx(odds)
     assert true["odds_ratio[TAC+MMF vs TAC+CYC]"] == pytest.approx(1)

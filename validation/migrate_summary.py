@@ -35,6 +35,7 @@ from cotreat.estimands.estimand import (
     label_of,
 )
 from cotreat.estimands.measures import MEASURES
+from cotreat.frequentist.logistic import NO_CELLS
 from cotreat.study.regimens import WITHIN
 
 OLD = re.compile(r"(?P<measure>\w+)\[(?P<subject>.*)\](?: > (?P<threshold>\S+))?")
@@ -51,6 +52,7 @@ OTHER_NAMES = {
     "comparison": "contrast",
 }
 """Columns of tables without labels, whose values are renamed and nothing else."""
+REASONS = {"not estimable from the counted regimens": NO_CELLS.reason}
 STATUS = {"observed": IDENTIFIED, "extrapolated": NOT_IDENTIFIED}
 SENSES = {
     "risk-additive (": "additive (",
@@ -153,7 +155,8 @@ def _words(text: str) -> str:
 
 def _status(availability: str, assumption: str) -> tuple[str, str]:
     if availability.startswith("undefined"):
-        return NOT_ESTIMABLE, availability.partition(": ")[2]
+        reason = availability.partition(": ")[2]
+        return NOT_ESTIMABLE, REASONS.get(reason, reason)
     return STATUS.get(availability, availability), assumption
 
 

@@ -34,7 +34,7 @@ SEPARATED = 1e-4
 NO_MAXIMUM = "maximum likelihood has no finite estimate"
 """How the reason begins where separation leaves an estimand without a maximum."""
 NO_EXCESS = not_estimable("the single effects add up to no excess")
-NO_CELLS = not_estimable("not estimable from the counted regimens")
+NO_CELLS = not_estimable("the counted regimens do not determine it")
 
 
 @dataclass(frozen=True)
