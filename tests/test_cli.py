@@ -100,7 +100,7 @@ source = "nowhere"
     assert "contradiction: 2.0, 1.0, 4.0 not within rounding" in text
     assert re.search(r"none +empty by design", text)
     assert re.search(r"A\+C +no patients", text)
-    assert "A:B on background none: ic" in text
+    assert "A:B with no other study drug: ic" in text
     assert "not identified" in text
 
 
@@ -168,7 +168,7 @@ def test_reanalyse_writes_a_whole_folder(done):
     fit = out / "isis2" / "interaction--weak--default"
     for name in ("summary.csv", "checks.csv", "info.json", "draws.nc", "synergy.png", "trace.png"):
         assert (fit / name).stat().st_size > 0
-    summary = store.read_table(fit / "summary.csv")
+    summary = store.read_summary(fit / "summary.csv")
     assert tuple(summary.columns) == SUMMARY_COLUMNS
     assert (codes(summary) == "odds_ratio[SK vs none] > 0.8").sum() == 1
     info = json.loads((fit / "info.json").read_text())

@@ -199,9 +199,9 @@ def test_what_is_of_other_data_is_left_out_and_named(folder):
 
 @pytest.mark.slow
 def test_the_multiverse_takes_part_in_the_answer(folder):
-    lead = store.read_table(folder / FIT / "summary.csv")
+    lead = store.read_summary(folder / FIT / "summary.csv")
     lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
-    rows = lead.assign(
+    rows = lead.rename(columns={"interpretation": "reading"}).assign(
         priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0, mc_error=0.01
     )
     rows["probability"] = 0.99
@@ -218,9 +218,10 @@ def test_the_multiverse_takes_part_in_the_answer(folder):
 
 def bold_multiverse(folder):
     """Make a multiverse in which bolder priors decide what the leading fit leaves open."""
-    lead = store.read_table(folder / FIT / "summary.csv")
+    lead = store.read_summary(folder / FIT / "summary.csv")
     lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
-    rows = lead.assign(priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0)
+    rows = lead.rename(columns={"interpretation": "reading"})
+    rows = rows.assign(priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0)
     return rows.assign(probability=0.99).reindex(columns=list(supplementary.MULTIVERSE_COLUMNS))
 
 
