@@ -8,6 +8,7 @@ import pandas as pd
 
 from cotreat.core.constants import ANY, IDENTIFIED, NOT_ESTIMABLE, NOT_IDENTIFIED
 from cotreat.estimands.estimand import SIZE, code_of
+from cotreat.results.store import with_texts
 from cotreat.study.regimens import WITHIN
 
 OBSERVED, EXTRAPOLATED, UNDEFINED = "observed", "extrapolated", "undefined"
@@ -18,18 +19,19 @@ def old_columns(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table with the old columns in the place of the new; one that has them as it is."""
     if "estimand" in table or "measure" not in table:
         return table
-    own = table.fillna(dict.fromkeys(("contrast", "pair", "co_treatment", "stratum"), ""))
+    texts = ("measure", "contrast", "pair", "co_treatment", "stratum", "status", "reason")
+    own = with_texts(table, [name for name in texts if name in table])
     reason = own["reason"] if "reason" in own else pd.Series("", own.index)
     status = own["status"].replace({IDENTIFIED: OBSERVED, NOT_IDENTIFIED: EXTRAPOLATED})
     is_silent = status == NOT_ESTIMABLE
     background = own.co_treatment.where(
         (own.stratum == "") | (own.pair == ""), own.co_treatment + WITHIN + own.stratum
     )
-    shared = EVERY + reason.fillna("").astype(str) + ")"
+    shared = EVERY + reason + ")"
     found = own.assign(
         estimand=[_label(row) for row in own.to_dict("records")],
         background=background.where(own.co_treatment != ANY, shared),
-        availability=status.where(~is_silent, UNDEFINED + ": " + reason.fillna("").astype(str)),
+        availability=status.where(~is_silent, UNDEFINED + ": " + reason),
         scale=own.judged_on.where(own.measure != SIZE, own.get("unit", "")),
     )
     return found.rename(

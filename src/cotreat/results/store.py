@@ -107,7 +107,14 @@ def read_summary(path: Path) -> pd.DataFrame:
     """Read a summary, with empty text where a column does not apply, as it was before it was written."""
     table = read_table(path)
     texts = [name for name in (*QUESTION, "status", "reason", "interval") if name in table]
-    return table.assign(**{name: table[name].fillna("").astype(str) for name in texts})
+    return with_texts(table, texts)
+
+
+def with_texts(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a table with empty text where columns of text hold nothing."""
+    return table.assign(
+        **{name: table[name].astype("string").fillna("").astype(str) for name in columns}
+    )
 
 
 def write_draws(tree: xr.DataTree, path: Path) -> None:
