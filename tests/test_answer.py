@@ -198,10 +198,10 @@ def test_a_probability_within_sampling_error_of_a_decision_decides_nothing():
         "added odds it is within sampling error of that)."
     )
     (found,) = findings(table, 4_000_000)  # error 0.00008: three of them
-    assert found.decided_for == ["odds-additive"]
+    assert found.decided_for == ["RERI from odds ratios"]
     (found,) = findings(summary([0.99, 0.0245, 0.02, 0.5, 0.5]), 4395)
-    assert (found.decided_for, found.at_edge) == (["risk-additive"], ["odds-additive"])
-    assert found.decided_against == ["log-odds"]
+    assert (found.decided_for, found.at_edge) == (["additive"], ["RERI from odds ratios"])
+    assert found.decided_against == ["multiplicative odds"]
     edge = "at the edge of a decision by added odds, undecided by multiplied risks and independent"
     assert edge in str(say(summary([0.99, 0.0245, 0.02, 0.5, 0.5]), effective=4395))
 
@@ -301,7 +301,7 @@ def test_a_sense_that_the_evidence_does_not_determine_is_not_counted():
     table["availability"] = ["extrapolated"] * 2 + ["observed"] + ["extrapolated"] * 3
     table.loc[2, "probability"] = 0.99
     (found,) = findings(table)
-    assert found.probability == {"log-odds": 0.99}
+    assert found.probability == {"multiplicative odds": 0.99}
     assert "decided: it is, in the one sense there is" in say(table).sentences[0]
 
 
