@@ -100,7 +100,7 @@ def test_covariates_are_centred_and_scaled_over_patients(study, frame):
     assert cells.names == ("age", "female", "class=IV", "class=V")
     age, female = cells.covariates[:2]
     assert age.mean == pytest.approx(frame.age.mean())
-    assert age.judged_on == pytest.approx(frame.age.std(ddof=0))
+    assert age.scale == pytest.approx(frame.age.std(ddof=0))
     assert (female.mean, female.scale) == (pytest.approx(frame.female.mean()), 1.0)
     means = np.average(cells.values, axis=0, weights=cells.n)
     assert np.allclose(means, 0)
