@@ -80,7 +80,7 @@ def test_audit_compares_printed_odds_ratios_with_the_cells():
     text = run("audit", "factor-v-leiden").stdout
     assert "printed 34.7 (7.8–154), cells 34.72 (7.827–154): agrees" in text
     assert "risks: not estimable (not identified by design)" in text
-    assert "reri_or, ap_or, s_or, ror: observed" in text
+    assert "reri_or, ap_or, s_or, ror: identified" in text
 
 
 def test_audit_shows_a_contradiction_and_empty_cells(tmp_path):
