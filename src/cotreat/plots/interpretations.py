@@ -59,7 +59,7 @@ MOST_BACKGROUNDS = 4
 """What a page can hold."""
 SLOT, PAD, HEADING = 0.1, 0.1, 0.24
 """Inches that a reading, the space around a row, and a heading take."""
-NAME_WIDTH, WORDS_WIDTH, LEGEND_WIDTH = 26, 34, 90
+NAME_WIDTH, WORDS_WIDTH, LEGEND_WIDTH = 26, 42, 90
 MARK: dict[str, Any] = {"ls": "none", "ms": 4, "mew": 0.9}
 
 

@@ -32,7 +32,7 @@ TICK_LABELS = tuple(f"{tick:.3g}" for tick in TICKS)
 ROOM = 0.32
 """Part of the axis that the words beside a row that is not identified take."""
 TITLE_WIDTH = 34
-WORDS_WIDTH = 36
+WORDS_WIDTH = 44
 NOT_EVIDENCE = "not evidence of synergy"
 ZONES = 3.0
 """Drawing level of the shaded zones."""
