@@ -12,10 +12,8 @@ study = load_study("sun2024")
 analysis = reanalyse(study, ["exchangeable"], readings="odds-ratios", say=print)
 
 table = analysis.leader.summary
-observed = table[
-    (table.availability == "observed") & table.estimator.isin(["posterior", "printed"])
-]
-columns = ["estimator", "estimand", "estimate", "lower", "upper", "interval", "probability"]
-print(observed[columns].to_string(index=False))
+identified = table[(table.status == "identified") & table.estimator.isin(["posterior", "printed"])]
+columns = ["estimator", "label", "estimate", "lower", "upper", "interval", "probability"]
+print(identified[columns].to_string(index=False))
 
 sys.exit(3 if analysis.failed else 0)

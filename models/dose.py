@@ -12,11 +12,11 @@ from cotreat import load_study, reanalyse
 study = load_study("sun2024")
 analysis = reanalyse(study, ["dose", "duration"], readings="odds-ratios", say=print)
 
-columns = ["estimator", "estimand", "availability", "estimate", "lower", "upper", "interval"]
+columns = ["estimator", "label", "status", "estimate", "lower", "upper", "interval"]
 for result in analysis.results:
     table = result.summary
-    about = table.estimand.str.contains(" vs not TAC]", regex=False)
-    about |= table.estimand.str.startswith("size[all with")
+    about = (table.measure == "odds_ratio") & table.contrast.str.endswith(" vs not TAC")
+    about |= (table.measure == "size") & table.contrast.str.startswith("all with")
     print(f"\n{result.model}\n{table[about][columns].to_string(index=False)}")
     print(
         *(one for one in result.caveats if one.subject in ("not reported", "immortal-time bias")),

@@ -14,8 +14,8 @@ for name in ("oral-cancer", "factor-v-leiden"):
     analysis = reanalyse(load_study(name), ["interaction"], say=print)
     failed = failed or analysis.failed
     table = analysis.leader.summary
-    rows = table[table.estimand.str.startswith(("reri_or", "ror"))]
-    columns = ["estimator", "estimand", "estimate", "lower", "upper", "interval", "probability"]
+    rows = table[table.measure.isin(["reri_or", "ror"])]
+    columns = ["estimator", "label", "estimate", "lower", "upper", "interval", "probability"]
     print(rows[columns].to_string(index=False))
     print(*agreements(table), *analysis.leader.caveats, sep="\n")
 

@@ -13,8 +13,8 @@ study = load_study("isis2")
 analysis = reanalyse(study, ["interaction"], say=print)
 
 table = analysis.leader.summary
-judged = table[table.estimand.str.contains(":") & table.probability.notna()]
-print(judged[["estimand", "scale", "probability", "prior_probability"]].to_string(index=False))
+judged = table[(table.pair != "") & table.probability.notna()]
+print(judged[["label", "judged_on", "probability", "prior_probability"]].to_string(index=False))
 print(*agreements(table), *analysis.leader.caveats, sep="\n")
 
 sys.exit(3 if analysis.failed else 0)

@@ -14,8 +14,8 @@ analysis = reanalyse(study, ["interaction", "saturated"], say=print)
 
 for result in analysis.results:
     table = result.summary
-    judged = table[table.estimand.str.contains(":") & table.probability.notna()]
+    judged = table[(table.pair != "") & table.probability.notna()]
     print(f"\n{result.model}")
-    print(judged[["estimand", "scale", "probability"]].to_string(index=False))
+    print(judged[["label", "judged_on", "probability"]].to_string(index=False))
 
 sys.exit(3 if analysis.failed else 0)

@@ -31,9 +31,10 @@ for study in (parse_study(PRINTED), load_study("sun2024-synthetic")):
     analysis = reanalyse(study, ["subgroups"], say=print)
     failed = failed or analysis.failed
     table = analysis.leader.summary
-    own = table.estimand.str.startswith("effect_ratio[TAC: ") & table.estimand.str.contains("=")
-    own |= table.estimand.str.startswith("odds_ratio[TAC and") & (table.estimator != "prior")
-    columns = ["estimator", "estimand", "availability", "estimate", "lower", "upper", "interval"]
+    own = (table.measure == "effect_ratio") & table.contrast.str.startswith("TAC: ")
+    own &= table.contrast.str.contains("=")
+    own |= table.contrast.str.startswith("TAC and") & (table.estimator != "prior")
+    columns = ["estimator", "label", "status", "estimate", "lower", "upper", "interval"]
     print(f"\n{study.title}\n{table[own][columns].to_string(index=False)}")
     print(*analysis.leader.caveats, sep="\n")
 

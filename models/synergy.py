@@ -18,7 +18,7 @@ for result in analysis.results:
     print(f"\n{result.model}, reading {result.reading}")
     if result.conflict is not None:
         print(result.conflict)
-    columns = ["estimand", "background", "probability", "prior_probability", "contraction"]
+    columns = ["label", "probability", "prior_probability"]
     print(rows[columns].to_string(index=False))
     print(*agreements(result.summary), sep="\n")
 

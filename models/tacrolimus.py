@@ -12,10 +12,10 @@ study = load_study("sun2024")
 models = ["exchangeable", "interaction", "saturated", "additive"]
 analysis = reanalyse(study, models, readings="odds-ratios", say=print)
 
-columns = ["estimator", "estimand", "estimate", "lower", "upper", "interval"]
+columns = ["estimator", "label", "estimate", "lower", "upper", "interval"]
 for result in analysis.results:
     table = result.summary
-    about = table.estimand.eq("odds_ratio[TAC vs not TAC]") | table.estimand.str.startswith("risk[")
+    about = (table.contrast == "TAC vs not TAC") | (table.measure == "risk")
     shown = table[about & table.estimator.isin(["posterior", "printed"])]
     print(f"\n{result.model}\n{shown[columns].to_string(index=False)}")
 

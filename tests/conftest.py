@@ -116,7 +116,7 @@ def table_of(study, model, prior, posterior, **options):
         prior=prior,
         posterior=posterior,
         likelihood=fit_likelihood(study, MODELS[model], resolve(study)),
-        labels={"model": model, "priors": "weak", "reading": "default"},
+        labels={"model": model, "priors": "weak", "interpretation": "default"},
         **options,
     )
 

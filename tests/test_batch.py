@@ -51,7 +51,7 @@ def test_answers_are_those_of_nuts_under_every_prior():
             assert float(own.sel(arm=arm).std()) == pytest.approx(sd, rel=0.05), arm
         # Synergy is judged on survival, the non-event.
         below = expected.loc["P(ror < 1)", "mean"]
-        assert row["ror[SK:ASA] on none"] == pytest.approx(below, abs=0.03)
+        assert row["ror[SK:ASA] with none"] == pytest.approx(below, abs=0.03)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from cotreat.results import four_cells, store
 from cotreat.results.four_cells import CELL, EFFECT, INTERACTION, MARK, FourCells
 from cotreat.results.summary import summarise
 from cotreat.results.supplementary import read_part
+from tests.codes import codes
 from tests.conftest import THREE, THREE_CELLS, arms
 from tests.test_summary import draws, random_risks
 
@@ -24,7 +25,7 @@ ISIS2 = {"none": 568 / 4300, "SK": 448 / 4300, "ASA": 461 / 4295, "SK+ASA": 343 
 def summary_at(study, model, risk):
     """Summarise a posterior that is one point, and so has the proportions' own measures."""
     waist = draws(np.tile([risk[arm] for arm in study.regimens], (4, 1)), study.regimens)
-    labels = {"model": model, "priors": "weak", "reading": study.reading}
+    labels = {"model": model, "priors": "weak", "interpretation": study.reading}
     with np.errstate(divide="ignore", invalid="ignore"):
         return summarise(
             study,
@@ -108,10 +109,10 @@ def test_printed_odds_ratios_are_shown_as_such():
     ratios = {"TAC": 1.9, "CYC": 0.9, "TAC+CYC": 2.5}
     rows = pd.DataFrame(
         [(four_cells.RISK, arm, 0.2) for arm in ("none", *ratios)]
-        + [(four_cells.ODDS, f"{arm} vs none", value) for arm, value in ratios.items()]
-        + [(four_cells.ODDS, "TAC+CYC vs CYC", 2.15)],
+        + [(four_cells.ODDS_RATIO, f"{arm} vs none", value) for arm, value in ratios.items()]
+        + [(four_cells.ODDS_RATIO, "TAC+CYC vs CYC", 2.15)],
         columns=["quantity", "of", "estimate"],
-    ).assign(part=CELL, n=None, lower=np.nan, upper=np.nan, availability="observed")
+    ).assign(part=CELL, n=None, lower=np.nan, upper=np.nan, status="identified")
     rows.loc[rows.of.str.contains("vs CYC"), "part"] = EFFECT
     cells = ("none", "TAC", "CYC", "TAC+CYC")
     one = FourCells(
@@ -171,7 +172,7 @@ def test_part_of_a_cohort(written):
     assert (folder / "tipping.png").stat().st_size > 10_000
     points = store.read_table(folder / "tipping_points.csv")
     grid = store.read_table(folder / "tipping.csv")
-    assert len(grid) == 9 * len(set(zip(points.estimand, points.background, strict=True)))
+    assert len(grid) == 9 * len(set(points.label))
     unbiased = grid[(grid.single_factor == 1) & (grid.product_factor == 1)]
     assert not unbiased.is_overturned.any()
     assert grid.probability.notna().all()
@@ -184,7 +185,7 @@ def test_part_of_a_cohort(written):
 @pytest.mark.slow
 def test_decided_numbers_widen_when_confounding_is_allowed_for(written):
     table = store.read_table(written[1] / "confounding.csv")
-    table = table[table.estimand.str.startswith("odds_ratio")]
+    table = table[codes(table).str.startswith("odds_ratio")]
     ratios = {
         word: np.log((own.upper / own.lower).to_numpy(float))
         for word, own in table.groupby("confounding")

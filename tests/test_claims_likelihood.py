@@ -13,13 +13,9 @@ from scipy.spatial import ConvexHull, HalfspaceIntersection
 from scipy.special import expit, gammaln, logit, ndtr, ndtri, softmax
 
 from cotreat import load_study, parse_study
-from cotreat.estimands.estimand import Determination, enumerate_estimands
-from cotreat.evidence import (
-    logistic_operator,
-    reported,
-    reported_data,
-    reported_likelihood,
-)
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.identification import Determination
+from cotreat.evidence import logistic_operator, reported, reported_data, reported_likelihood
 from cotreat.evidence.arm_sizes import sizes_of
 from cotreat.evidence.arm_sizes_prior import state
 from cotreat.evidence.joint_distribution import Joint, joint_distribution
@@ -35,6 +31,7 @@ from cotreat.models.build import build
 from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
+from tests.codes import code, status_text
 
 HEAD = """
 format = 1
@@ -1179,10 +1176,10 @@ ADJUSTED_RATIO = ratio("ratio", 'contrast = "A+B vs B"', 2.1, 0.27, "one", adjus
 @pytest.mark.parametrize(
     ("printed", "availability"),
     [
-        ('value = "<0.05"', "extrapolated"),
-        ('value = "<0.05"\nsign = "+"', "extrapolated"),
-        ("value = 0.03", "extrapolated"),
-        ('value = 0.03\nsign = "+"', "observed"),
+        ('value = "<0.05"', "not identified"),
+        ('value = "<0.05"\nsign = "+"', "not identified"),
+        ("value = 0.03", "not identified"),
+        ('value = 0.03\nsign = "+"', "identified"),
     ],
 )
 def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availability):
@@ -1190,13 +1187,18 @@ def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availabili
     text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + claim
     study = parse_study(text)
     estimands = {
-        e.label: e for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))
+        code(e): e for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))
     }
     point = Point(np.linspace(-2, 1, len(study.regimens)))
-    assert Determination(study, point, resolve(study)).of(estimands["product[A:B]"]) == availability
     assert (
-        Determination(study, point, resolve(study)).of(estimands["odds_ratio[A+B vs B]"])
-        == "observed"
+        status_text(Determination(study, point, resolve(study)).of(estimands["product[A:B]"]))
+        == availability
+    )
+    assert (
+        status_text(
+            Determination(study, point, resolve(study)).of(estimands["odds_ratio[A+B vs B]"])
+        )
+        == "identified"
     )
 
 

@@ -27,6 +27,7 @@ from cotreat.results import store
 from cotreat.study_file import reader
 from cotreat.study_file.reader import packaged
 from cotreat.workflow import analyses
+from tests.codes import codes
 from tests.conftest import THREE, arms
 
 ROOT = Path(__file__).parent.parent
@@ -223,8 +224,8 @@ def test_studies_are_listed():
 def test_audit_compares_printed_odds_ratios_with_the_cells():
     text = run("audit", "factor-v-leiden").stdout
     assert re.search(r"34\.7 \(7\.8–154\) +no +cells 34\.72 \(7\.827–154\) +checked: agrees", text)
-    assert "risks: undefined: not identified by design" in text
-    assert "reri_or, ap_or, s_or, ror: observed" in text
+    assert "risks: not estimable (not identified by design)" in text
+    assert "reri_or, ap_or, s_or, ror: identified" in text
 
 
 def test_audit_shows_a_contradiction_and_empty_cells(tmp_path):
@@ -244,8 +245,8 @@ source = "nowhere"
     assert "contradiction: 2.0, 1.0, 4.0 not within rounding" in text
     assert re.search(r"none +empty by design", text)
     assert re.search(r"A\+C +no patients", text)
-    assert "A:B on background none: ic" in text
-    assert "extrapolated" in text
+    assert "A:B with no other study drug: ic" in text
+    assert "not identified" in text
 
 
 def test_bad_input_is_one_message_and_status_2(tmp_path):
@@ -364,9 +365,9 @@ def test_reanalyse_writes_a_whole_folder(done):
     fit = out / "isis2" / "interaction--weak--default"
     for name in ("summary.csv", "checks.csv", "info.json", "draws.nc", "synergy.png", "trace.png"):
         assert (fit / name).stat().st_size > 0
-    summary = store.read_table(fit / "summary.csv")
+    summary = store.read_summary(fit / "summary.csv")
     assert tuple(summary.columns) == SUMMARY_COLUMNS
-    assert (summary.estimand == "odds_ratio[SK vs none] > 0.8").sum() == 1
+    assert (codes(summary) == "odds_ratio[SK vs none] > 0.8").sum() == 1
     info = json.loads((fit / "info.json").read_text())
     assert info["failed_checks"] == []
     assert info["priors"] == "weak"
@@ -460,7 +461,7 @@ def test_the_smallest_run_that_is_allowed_ends_with_failed_checks(tmp_path):
     models = ["--model", "saturated", "--model", "saturated", "--out", tmp_path]
     process = run("reanalyse", path, *models, *options)
     assert process.returncode == 3, process.stderr
-    assert "undefined: no patients in" in process.stdout
+    assert "not estimable: no patients in" in process.stdout
     assert len(list((tmp_path / "three").glob("*/summary.csv"))) == 1
 
 

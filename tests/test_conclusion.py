@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study, parse_study, reanalyse
+from cotreat.core.constants import ANY, IDENTIFIED, IMPLIED, NOT_IDENTIFIED
 from cotreat.report.conclusion import (
     AGAINST,
     ASSESSED,
@@ -35,11 +36,12 @@ from cotreat.report.lines import (
 )
 from cotreat.report.question import Question
 from cotreat.results import supplementary
+from cotreat.study.study import BY_DESIGN
 from cotreat.workflow.reanalyse import FailedChecks
+from tests.codes import fields
 from tests.conftest import arms
 
 SCALES = ("ic", "reri_or", "ror", "rrr", "bliss")
-SHARED = "every (the same by assumption)"
 QUESTION = Question(
     design="randomised",
     outcome="death (30 days)",
@@ -53,8 +55,8 @@ NOT_SHOWN = "No identified comparison is conclusive."
 def summary(
     probabilities,
     pair="A:B",
-    background="none",
-    availability="observed",
+    co_treatment="none",
+    status=IDENTIFIED,
     hsa=0.5,
     prior=0.4,
     **more,
@@ -62,30 +64,28 @@ def summary(
     """Make the posterior rows of one measure per scale, and of the better single treatment."""
     measures = [*SCALES, "hsa"]
     values = [probabilities] * 5 if isinstance(probabilities, float) else list(probabilities)
-    return pd.DataFrame(
-        {
-            "estimator": "posterior",
-            "model": "interaction",
-            "priors": "weak",
-            "reading": "default",
-            "estimand": [f"{name}[{pair}]" for name in measures],
-            "background": [SHARED if name == "ror" else background for name in measures],
-            "scale": "non-event",
-            "availability": availability,
-            "estimate": 1.0,
-            "lower": 0.5,
-            "upper": 2.0,
-            "probability": [*values, hsa],
-            "prior_probability": prior,
-            **more,
-        }
-    )
+    own = {
+        "judged_on": "non-event",
+        "status": status,
+        "reason": "",
+        "estimator": "posterior",
+        "estimate": 1.0,
+        "lower": 0.5,
+        "upper": 2.0,
+        "probability": [*values, hsa],
+        "prior_probability": prior,
+        "model": "interaction",
+        "priors": "weak",
+        "interpretation": "default",
+    }
+    rows = [fields(f"{name}[{pair}]", ANY if name == "ror" else co_treatment) for name in measures]
+    return pd.DataFrame(rows).assign(**{**own, **more})
 
 
-def odds_ratio(contrast, probability, availability="observed", **more):
-    row = {"estimand": f"odds_ratio[{contrast}]", "background": "", "scale": "event", **more}
+def odds_ratio(contrast, probability, status=IDENTIFIED, **more):
+    row = {**fields(f"odds_ratio[{contrast}]"), "judged_on": "event", **more}
     numbers = {"estimate": 2.478806, "lower": 1.396966, "upper": 4.173175}
-    own = {"availability": availability, "probability": probability, "prior_probability": 0.5}
+    own = {"status": status, "probability": probability, "prior_probability": 0.5}
     return summary(0.5).head(1).assign(**row, **numbers, **own)
 
 
@@ -167,7 +167,7 @@ def test_conclusive_identified_comparisons_are_shown_with_their_intervals():
         odds_ratio("A vs not A", 0.001),
         odds_ratio("A+B vs A", 0.9),
         odds_ratio("A+B vs C", 0.999),
-        odds_ratio("A+C vs C", 0.999, "extrapolated"),
+        odds_ratio("A+C vs C", 0.999, NOT_IDENTIFIED),
     ]
     found = found_in(pd.concat([summary(0.5), *rows]))
     assert [one.contrast for one in found.comparisons] == ["A+B vs B", "A vs not A"]
@@ -223,14 +223,14 @@ def test_a_probability_within_monte_carlo_error_of_a_threshold_is_inconclusive()
         in (lines(found)[CANNOT])
     )
     precise = {one.scale: one.direction for one in assessments(table, 4_000_000)}
-    assert precise["odds-additive"] == FOR  # the error is 0.00008
+    assert precise["RERI from odds ratios"] == FOR  # the error is 0.00008
     mixed = {
         one.scale: (one.direction, one.is_at_threshold)
         for one in assessments(summary([0.99, 0.0245, 0.02, 0.5, 0.5]), 4395)
     }
-    assert mixed["risk-additive"] == (FOR, False)
-    assert mixed["odds-additive"] == (INCONCLUSIVE, True)
-    assert mixed["log-odds"] == (AGAINST, False)
+    assert mixed["additive"] == (FOR, False)
+    assert mixed["RERI from odds ratios"] == (INCONCLUSIVE, True)
+    assert mixed["multiplicative odds"] == (AGAINST, False)
 
 
 # --- Not identified --------------------------------------------------------------------------------
@@ -238,8 +238,8 @@ def test_a_probability_within_monte_carlo_error_of_a_threshold_is_inconclusive()
 
 @pytest.mark.parametrize("value", [0.7, 0.99, 0.01])
 def test_what_is_not_identified_is_never_conclusive(value):
-    table = summary(value, availability="extrapolated", hsa=0.999)
-    found = found_in(table, alternatives=[other(value, priors="same", availability="extrapolated")])
+    table = summary(value, status=NOT_IDENTIFIED, hsa=0.999)
+    found = found_in(table, alternatives=[other(value, priors="same", status=NOT_IDENTIFIED)])
     assert verdict(found) == "Not identified (prior-dependent)"
     assert lines(found)[SHOWS] == NOT_SHOWN
     assert (
@@ -253,34 +253,34 @@ def test_what_is_not_identified_is_never_conclusive(value):
 
 
 def test_another_choice_that_does_not_identify_it_makes_no_conclusion():
-    bold = other([0.99, 0.5, 0.5, 0.5, 0.5], priors="bold", availability="extrapolated")
-    found = found_in(summary(0.6, availability="extrapolated"), alternatives=[bold])
+    bold = other([0.99, 0.5, 0.5, 0.5, 0.5], priors="bold", status=NOT_IDENTIFIED)
+    found = found_in(summary(0.6, status=NOT_IDENTIFIED), alternatives=[bold])
     assert [row.differing for row in found.sensitivity] == [()] * 5
     assert sensitivity_table(found)[FOR].tolist() == [0] * 5
     assert sensitivity_table(found)["not identified"].tolist() == [1] * 5
     # It can take a conclusion back all the same.
-    vague = other(0.6, priors="vague", availability="extrapolated")
+    vague = other(0.6, priors="vague", status=NOT_IDENTIFIED)
     assert verdict(found_in(summary(0.99), alternatives=[vague])).startswith("Depends on")
 
 
 def test_once_a_section_not_once_a_pair():
-    table = pd.concat([summary(0.7, pair, availability="extrapolated") for pair in ("A:B", "A:C")])
+    table = pd.concat([summary(0.7, pair, status=NOT_IDENTIFIED) for pair in ("A:B", "A:C")])
     text = lines(found_in(table, Question(**{**QUESTION.as_json(), "pairs": ("A:B", "A:C")})))
     assert text[CANNOT].count("not identified") == 1
 
 
 def test_a_scale_that_is_not_identified_is_not_assessed_where_another_is():
     table = summary(0.5)
-    table["availability"] = ["extrapolated"] * 2 + ["observed"] + ["extrapolated"] * 3
+    table["status"] = [NOT_IDENTIFIED] * 2 + [IDENTIFIED] + [NOT_IDENTIFIED] * 3
     table.loc[2, "probability"] = 0.99
     (one,) = assessments(table)
-    assert (one.scale, one.probability, one.identified) == ("log-odds", 0.99, True)
+    assert (one.scale, one.probability, one.identified) == ("multiplicative odds", 0.99, True)
     assert "on the scale multiplicative odds" in lines(found_in(table))[SHOWS]
 
 
 def test_the_co_treatment_with_most_identified_scales_is_assessed():
-    apart = summary(0.99, availability="extrapolated")
-    table = pd.concat([apart, summary(0.6, background="C")])
+    apart = summary(0.99, status=NOT_IDENTIFIED)
+    table = pd.concat([apart, summary(0.6, co_treatment="C")])
     found = assessments(table)
     assert {(one.co_treatment, one.identified) for one in found} == {("C", True)}
     assert "drug A with drug B (with drug C as co-treatment)" in lines(found_in(table))[CANNOT]
@@ -290,8 +290,8 @@ def test_what_would_settle_it_names_what_is_not_reported():
     question = replace(
         design("cohort"), not_counted=("A", "A+B"), without_patients=("none",), pairs=("A:B",)
     )
-    table = summary(0.7, availability="extrapolated")
-    rival = other(0.7, reading="rival", availability="extrapolated")
+    table = summary(0.7, status=NOT_IDENTIFIED)
+    rival = other(0.7, reading="rival", status=NOT_IDENTIFIED)
     assert lines(found_in(table, question, alternatives=[rival]))[SETTLES] == (
         "patients and events of A, A+B, from the authors; which interpretation of the reported estimates is "
         "right, from the authors; patients who received no study drug, whom this study does not have; random "
@@ -326,24 +326,25 @@ def test_an_incompatible_interpretation_gives_no_conclusion():
 
 
 @pytest.mark.parametrize(
-    ("availability", "reason"),
+    ("status", "reason", "words"),
     [
-        ("implied by the model", "the model interaction has no interaction"),
-        ("undefined: not identified by design", "the design does not identify risks"),
-        ("undefined: no patients", "no measure of synergy is defined"),
+        (IMPLIED, "", "the model interaction has no interaction"),
+        (NOT_ESTIMABLE, BY_DESIGN, "the design does not identify risks"),
+        (NOT_ESTIMABLE, "no patients in A", "no measure of synergy is defined"),
     ],
 )
-def test_no_measure_has_a_probability(availability, reason):
-    found = found_in(summary(0.5).assign(availability=availability, probability=float("nan")))
+def test_no_measure_has_a_probability(status, reason, words):
+    table = summary(0.5, status=status, reason=reason).assign(probability=float("nan"))
+    found = found_in(table)
     assert (found.status, verdict(found)) == (NOT_ESTIMABLE, "Not estimable")
-    assert f"not estimable, because {reason}" in lines(found)[CANNOT]
+    assert f"not estimable, because {words}" in lines(found)[CANNOT]
 
 
 def test_in_case_control_studies_odds_are_compared_and_the_rare_outcome_is_named():
     question = design("case-control")
     assert str(question).startswith("Are the odds of death (30 days) with drug A and drug B")
     table = summary([0.99, 0.99, 0.5, 0.5, 0.5])
-    odds_alone = table[table.estimand.isin(["reri_or[A:B]", "ror[A:B]"])]
+    odds_alone = table[table.measure.isin(["reri_or", "ror"])]
     found = found_in(odds_alone, question)
     assert "whether the odds of death (30 days) with drug A and drug B" in lines(found)[CANNOT]
     assert "together are lower than expected" in lines(found)[CANNOT]
@@ -448,7 +449,7 @@ def test_several_pairs():
 def test_choices_that_assess_no_pair_are_named():
     question = Question(**{**QUESTION.as_json(), "pairs": ("A:B", "A:C", "B:C")})
     primary = pd.concat([summary(0.5), summary(0.5, "A:C"), summary(0.5, "B:C")])
-    elsewhere = summary(0.5, background="C").query("not estimand.str.startswith('ror')")
+    elsewhere = summary(0.5, co_treatment="C").query("measure != 'ror'")
     given = {
         "dose": summary(0.99, "B:C"),
         "saturated": elsewhere,
@@ -466,7 +467,8 @@ def test_choices_that_assess_no_pair_are_named():
 
 
 def test_the_multiverse_is_read():
-    good = summary(0.6).assign(priors="sceptical", verdict="good", log_evidence=-3.0)
+    good = summary(0.6).rename(columns={"interpretation": "reading"})
+    good = good.assign(priors="sceptical", verdict="good", log_evidence=-3.0)
     bad = good.head(1).assign(priors="odd", verdict=supplementary.BAD, probability=float("nan"))
     read = alternatives_of(pd.concat([good, bad]))
     assert [(a.choice[2], a.is_bad, a.log_evidence) for a in read] == [
@@ -489,8 +491,13 @@ def test_each_belief_of_the_grid_counts_on_the_scale_that_it_assesses():
         {"effects": effects, "interactions": about, "verdict": "good", **row}
         for effects, about, p in beliefs
         for row in (
-            {"estimand": "ror[A:B]", "availability": "observed", "probability": p},
-            {"estimand": "odds_ratio[A+B vs B]", "availability": "observed", "probability": 0.9},
+            {**fields("ror[A:B]", ANY), "status": IDENTIFIED, "reason": "", "probability": p},
+            {
+                **fields("odds_ratio[A+B vs B]"),
+                "status": IDENTIFIED,
+                "reason": "",
+                "probability": 0.9,
+            },
         )
     ]
     bad = {"effects": "optimistic-strong", "interactions": WEAK, "verdict": supplementary.BAD}
@@ -498,7 +505,7 @@ def test_each_belief_of_the_grid_counts_on_the_scale_that_it_assesses():
     assert [one.choice[2] for one in read if one.is_bad] == ["grid:optimistic-strong"]
     found = found_in(summary(0.6), alternatives=[other(0.5, priors="sceptical"), *read])
     by_scale = {row.assessment.scale: row for row in found.sensitivity}
-    ratio = by_scale.pop("log-odds")
+    ratio = by_scale.pop("multiplicative odds")
     # The grid's own default is the primary analysis, and is not counted again.
     assert (ratio.supporting, ratio.inconclusive, ratio.opposing) == (2, 2, 1)
     assert [choice[2] for choice in ratio.differing] == [

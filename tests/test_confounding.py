@@ -24,8 +24,11 @@ from cotreat.bias.unmeasured_confounding import (
     with_confounding,
     without_bias,
 )
+from cotreat.core.constants import IDENTIFIED
 from cotreat.core.errors import ModelError
-from cotreat.estimands.estimand import enumerate_estimands, is_beyond_null
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import is_beyond_null
+from cotreat.estimands.identification import Status
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import BAD
@@ -37,6 +40,7 @@ from cotreat.plots import tipping
 from cotreat.plots.records import Bias
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
+from tests.codes import code, codes
 from tests.test_summary import draws as draws_of
 
 TWO = """
@@ -233,7 +237,7 @@ def test_a_surface_shifts_the_draws_by_the_bias():
     eta, waist = normal_draws(study)
     found, failed = surfaces(study, MODELS["interaction"], weak, waist, steps=1, seed=1)
     assert failed == []
-    assert [one.label for one in found] == [
+    assert [code(one.estimand) for one in found] == [
         *(f"odds_ratio[A+B vs {one}]" for one in "AB"),
         "ror[A:B]",
         "ic[A:B]",
@@ -254,7 +258,7 @@ def test_a_surface_shifts_the_draws_by_the_bias():
         assert ic.estimate[i, j] == pytest.approx(np.median(contrast))
     # An odds ratio tips where the bias is the distance of its limit, or of itself, from 1.
     table = points_table(found)
-    rows = table[table.estimand == "odds_ratio[A+B vs A]"]
+    rows = table[codes(table) == "odds_ratio[A+B vs A]"]
     assert list(rows.tips_at) == ["P 0.975: interval reaches the null", "P 0.5"]
     expected = [rows.lower.iloc[0], rows.estimate.iloc[1]]
     fine, _ = surfaces(study, MODELS["interaction"], weak, waist, steps=20, seed=1)
@@ -291,7 +295,7 @@ def test_the_shift_is_that_of_fits_with_the_bias_where_priors_say_little():
 def test_conclusions_of_case_control_studies_are_of_odds():
     study, model = load_study("oral-cancer"), MODELS["interaction"]
     found = conclusions(study, model, draws_of(np.full((5, 4), 0.3), study.regimens))
-    assert [e.label for e, _ in found] == [
+    assert [code(e) for e, _ in found] == [
         "odds_ratio[ALC+SMK vs ALC]",
         "odds_ratio[ALC+SMK vs SMK]",
         "ror[ALC:SMK]",
@@ -304,7 +308,7 @@ def test_the_picture_says_how_many_conclusions_it_leaves_out():
     estimand = enumerate_estimands(study, MODELS["interaction"], resolve(study))[-1]
     steps = np.log([0.5, 1.0, 2.0])
     flat = np.full((3, 3), 0.7)
-    one = Surface(estimand, "observed", steps, steps, *[flat] * len(PARTS), plausible={})
+    one = Surface(estimand, Status(IDENTIFIED), steps, steps, *[flat] * len(PARTS), plausible={})
     for count, is_told in ((9, False), (11, True)):
         with off_screen():
             figure = tipping.tipping(Bias(study, "interaction", "weak", [one] * count))
@@ -317,7 +321,7 @@ def test_a_conclusion_is_overturned_where_its_standing_changes():
     estimand = enumerate_estimands(study, MODELS["interaction"], resolve(study))[-1]
     steps = np.log([0.5, 1.0, 2.0])
     chances = np.array([[0.99, 0.98, 0.99], [0.99, 0.99, 0.6], [0.99, 0.99, 0.01]])
-    one = Surface(estimand, "observed", steps, steps, *[chances] * len(PARTS), plausible={})
+    one = Surface(estimand, Status(IDENTIFIED), steps, steps, *[chances] * len(PARTS), plausible={})
     table = grid_table([one])
     assert np.flatnonzero(table.is_overturned).tolist() == [5, 8]
     assert table.standing.tolist()[5::3] == [STANDINGS[1], STANDINGS[3]]

@@ -15,7 +15,8 @@ from scipy.special import expit
 from cotreat import StudyError, audit, load_study, parse_study
 from cotreat.core.errors import ModelError
 from cotreat.diagnostics.checks import checks, failures
-from cotreat.estimands.estimand import enumerate_estimands, spoken_background, waist_of
+from cotreat.estimands.enumerate import enumerate_estimands, spoken_background
+from cotreat.estimands.estimand import waist_of
 from cotreat.evidence import joint_distribution, reported
 from cotreat.evidence.logistic_operator import averages
 from cotreat.evidence.resolve import resolve
@@ -32,6 +33,7 @@ from cotreat.results import store
 from cotreat.results.summary import summarise
 from cotreat.study import regimens
 from cotreat.study_file.reader import collapse_of
+from tests.codes import by_code, code, codes
 from tests.shared import fit
 from tests.test_model import binomial, points, reference, zero_sum
 
@@ -686,18 +688,18 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=fit_adjusted(told, model, resolve(told)),
-        labels={"model": model.name, "priors": "weak", "reading": told.reading},
+        labels={"model": model.name, "priors": "weak", "interpretation": told.reading},
     )
-    odds_ratios = table[table.estimand.str.startswith("odds_ratio[")]
-    assert odds_ratios.estimand.nunique() == 2 * 6
-    own = table[table.estimator == "posterior"].set_index("estimand")
+    odds_ratios = table[codes(table).str.startswith("odds_ratio[")]
+    assert codes(odds_ratios).nunique() == 2 * 6
+    own = table[table.estimator == "posterior"].pipe(by_code)
     modification = own.loc["effect_ratio[A: age=old vs age=young]"]
-    assert modification.availability == "observed"
+    assert modification.status == "identified"
     draws = tree["posterior"]["group_effect"].sel(treatment="A")
     gap = np.exp(draws.sel(group="age=old") - draws.sel(group="age=young"))
     assert modification.estimate == pytest.approx(float(gap.median()))
     # Shrunk: nearer to 1 than maximum likelihood, which takes each subgroup by itself.
-    ml = table[table.estimator == "maximum likelihood"].set_index("estimand")
+    ml = table[table.estimator == "maximum likelihood"].pipe(by_code)
     alone = ml.loc["effect_ratio[A: age=old vs age=young]"]
     assert abs(np.log(modification.estimate)) < abs(np.log(alone.estimate))
     assert modification.upper / modification.lower < alone.upper / alone.lower
@@ -722,10 +724,10 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
 def test_the_synergy_surface_has_a_point_for_each_pair_of_levels(counted):
     told = counted.divided("dose")
     listed = [
-        e for e in enumerate_estimands(told, MODELS["dose"], resolve(told)) if e.measure is not None
+        e for e in enumerate_estimands(told, MODELS["dose"], resolve(told)) if e.synergy is not None
     ]
     assert {e.pair for e in listed} == {"A.low:B", "A.mid:B", "A.high:B"}
-    (ic,) = [e for e in listed if e.label == "ic[A.mid:B]"]
+    (ic,) = [e for e in listed if code(e) == "ic[A.mid:B]"]
     assert ic.arms == ("none", "A.mid", "B", "A.mid+B")
 
 
@@ -741,7 +743,7 @@ def test_maximum_likelihood_takes_levels_as_categories(counted):
         counted.divided("dose"), MODELS["dose"], resolve(counted.divided("dose"))
     )
     wanted = {
-        e.label: e
+        code(e): e
         for e in enumerate_estimands(
             counted.divided("dose"), MODELS["dose"], resolve(counted.divided("dose"))
         )
@@ -775,7 +777,7 @@ def test_maximum_likelihood_in_subgroups_is_that_of_statsmodels(study, frame):
     )
     theirs = sm.GLM(frame.response, design, family=sm.families.Binomial()).fit(cov_type="HC0")
     wanted = {
-        e.label: e
+        code(e): e
         for e in enumerate_estimands(study.divided("age"), model, resolve(study.divided("age")))
     }
     modification = wanted["effect_ratio[A: age=old vs age=young]"]
@@ -806,11 +808,11 @@ def test_numbers_needed_to_treat_go_through_infinity(direction):
         prior=waists[0],
         posterior=waists[1],
         likelihood=fit_likelihood(study, MODELS["additive"], resolve(study)),
-        labels={"model": "additive", "priors": "weak", "reading": study.reading},
+        labels={"model": "additive", "priors": "weak", "interpretation": study.reading},
     )
     sign = 1 if direction == "benefit" else -1
     for _, own in table.groupby("estimator"):
-        rows = own.set_index("estimand")
+        rows = own.pipe(by_code)
         clear, open_ = rows.loc["nnt[A vs none]"], rows.loc["nnt[B vs none]"]
         difference = rows.loc["risk_difference[A vs none]"]
         assert clear.estimate == pytest.approx(sign / difference.estimate)
@@ -927,9 +929,9 @@ def test_the_overall_odds_ratio_is_a_mixture_of_the_levels(sun):
 
 def lower_dose(table):
     """Check a posterior of the lower dose, and of how many patients had the higher one."""
-    own = table[table.estimator == "posterior"].set_index("estimand")
+    own = table[table.estimator == "posterior"].pipe(by_code)
     low, size = own.loc["odds_ratio[TAC.low vs not TAC]"], own.loc["size[all with TAC.high]"]
-    assert low.availability == "extrapolated"
+    assert low.status == "not identified"
     # As a prototype had it: an odds ratio near 2.5, and about 35 patients on the higher dose.
     assert 2.0 < low.estimate < 2.8
     assert 20 < size.estimate < 50

@@ -4,12 +4,12 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from cotreat import load_study
 from cotreat.bias.e_values import e_value, nearer_limit, of_ratios
 from cotreat.results.summary import POSTERIOR, PRINTED
+from tests.codes import table_of_codes
 
 with (Path(__file__).parent / "reference" / "e_values.csv").open(encoding="utf-8") as file:
     REFERENCE = {
@@ -35,22 +35,22 @@ def test_below_one_it_is_that_of_the_inverse():
 
 
 def summary(rows):
-    columns = ["estimator", "estimand", "availability", "estimate", "lower", "upper"]
-    return pd.DataFrame(rows, columns=columns).assign(background="", scale="event")
+    columns = ["estimator", "estimand", "status", "estimate", "lower", "upper"]
+    return table_of_codes(rows, columns).assign(judged_on="event")
 
 
 def test_common_outcome_of_printed_numbers_by_square_root():
     study = load_study("sun2024")
     rows = [
-        (POSTERIOR, "risk[TAC+CYC]", "extrapolated", 0.42, 0.2, 0.7),
-        (POSTERIOR, "odds_ratio[TAC+CYC vs CYC]", "observed", 2.0, 1.21, 4.0),
-        (POSTERIOR, "odds_ratio[TAC+CYC vs none]", "extrapolated", 4.0, 1.5, 9.0),
-        (POSTERIOR, "odds_ratio[CYC+MMF vs TAC]", "extrapolated", 1.0, 0.5, 2.0),
-        (POSTERIOR, "risk_ratio[TAC+CYC vs CYC]", "extrapolated", 1.6, 1.1, 2.5),
-        (PRINTED, "odds_ratio[TAC vs not TAC]", "observed", 2.82, 1.89, 4.22),
+        (POSTERIOR, "risk[TAC+CYC]", "not identified", 0.42, 0.2, 0.7),
+        (POSTERIOR, "odds_ratio[TAC+CYC vs CYC]", "identified", 2.0, 1.21, 4.0),
+        (POSTERIOR, "odds_ratio[TAC+CYC vs none]", "not identified", 4.0, 1.5, 9.0),
+        (POSTERIOR, "odds_ratio[CYC+MMF vs TAC]", "not identified", 1.0, 0.5, 2.0),
+        (POSTERIOR, "risk_ratio[TAC+CYC vs CYC]", "not identified", 1.6, 1.1, 2.5),
+        (PRINTED, "odds_ratio[TAC vs not TAC]", "identified", 2.82, 1.89, 4.22),
     ]
     table = of_ratios(study, summary(rows))
-    assert list(table.comparison) == ["TAC+CYC vs CYC", "TAC vs not TAC"]
+    assert list(table.contrast) == ["TAC+CYC vs CYC", "TAC vs not TAC"]
     assert table.as_risk_ratio.tolist() == pytest.approx([np.sqrt(2.0), np.sqrt(2.82)])
     # √2 + √(√2 (√2 − 1)); the limit √1.21 = 1.1 gives 1.1 + √0.11
     assert table.e_value[0] == pytest.approx(2.1796, abs=1e-4)
@@ -58,7 +58,7 @@ def test_common_outcome_of_printed_numbers_by_square_root():
 
 
 def test_case_control_tells_both_assumptions():
-    rows = [(POSTERIOR, "odds_ratio[ALC+SMK vs SMK]", "observed", 4.0, 0.9, 9.0)]
+    rows = [(POSTERIOR, "odds_ratio[ALC+SMK vs SMK]", "identified", 4.0, 0.9, 9.0)]
     table = of_ratios(load_study("oral-cancer"), summary(rows))
     assert table["as_risk_ratio"].tolist() == [2.0, 4.0]
     assert table["from"].str.contains("if the outcome is").all()

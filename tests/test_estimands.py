@@ -10,25 +10,27 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from cotreat.core.constants import FIXED, IMPLIED
-from cotreat.estimands.estimand import (
-    Availability,
+from cotreat.estimands.enumerate import enumerate_estimands, four_cells
+from cotreat.estimands.estimand import on_measure
+from cotreat.estimands.identification import (
     Determination,
-    enumerate_estimands,
-    four_cells,
+    Identification,
     gradient,
     in_row_space,
     is_fixed,
-    on_measure,
 )
 from cotreat.estimands.measures import MEASURES
 from cotreat.evidence.protocol import Point
 from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS
-from cotreat.study.study import NOT_IDENTIFIED
+from cotreat.study.study import BY_DESIGN
 from cotreat.study_file.reader import load_study, parse_study
+from tests.codes import code, status_text
+from tests.codes import given as given_to
 
 ALL = ("none", "A", "B", "C", "A+B", "A+C", "B+C", "A+B+C")
 TREATED = ALL[1:]
+BY_DESIGN_ONLY = f"not estimable: {BY_DESIGN}"
 STRUCTURED = [name for name, model in MODELS.items() if model.has_structure]
 
 
@@ -59,14 +61,16 @@ def find(study, label, model="interaction", **wanted):
     (found,) = (
         e
         for e in enumerate_estimands(study, MODELS[model], resolve(study))
-        if e.label == label and all(getattr(e, key) == v for key, v in wanted.items())
+        if code(e) == label
+        and given_to(e) == wanted.get("background", given_to(e))
+        and e.judged_on == wanted.get("judged_on", e.judged_on)
     )
     return found
 
 
 def kinds(study, model):
     listed = enumerate_estimands(study, MODELS[model], resolve(study))
-    return Counter(e.measure.name if e.measure else e.label.partition("[")[0] for e in listed)
+    return Counter(e.measure for e in listed)
 
 
 # --- Which questions are asked --------------------------------------------------------------------
@@ -97,14 +101,14 @@ def test_three_treatments_ask_each_measure_on_each_background(counted, model):
 def test_no_question_is_asked_twice(study, model):
     study = three_treatments(TREATED) if study == "three" else load_study(study)
     listed = enumerate_estimands(study, MODELS[model], resolve(study))
-    assert len({(e.label, e.background, e.scale) for e in listed}) == len(listed)
+    assert len({(e.label, given_to(e), e.judged_on) for e in listed}) == len(listed)
 
 
 def test_a_harm_judged_on_the_non_event_keeps_both_scales():
     listed = enumerate_estimands(
         load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2"))
     )
-    measures = {(e.measure.name, e.scale): e.is_judged for e in listed if e.measure}
+    measures = {(e.measure, e.judged_on): e.is_judged for e in listed if e.synergy}
     assert measures == {
         (name, scale): scale == "non-event" for name in MEASURES for scale in ("event", "non-event")
     }
@@ -114,7 +118,7 @@ def test_risks_and_odds_ratios_stay_on_the_event_scale():
     listed = enumerate_estimands(
         load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2"))
     )
-    assert {e.scale for e in listed if e.measure is None} == {"event"}
+    assert {e.judged_on for e in listed if e.synergy is None} == {"event"}
 
 
 @pytest.mark.parametrize("study", ["oral-cancer", "factor-v-leiden"])
@@ -122,7 +126,7 @@ def test_a_study_judged_on_the_event_has_one_scale(study):
     listed = enumerate_estimands(
         load_study(study), MODELS["interaction"], resolve(load_study(study))
     )
-    assert {(e.scale, e.is_judged) for e in listed} == {("event", True)}
+    assert {(e.judged_on, e.is_judged) for e in listed} == {("event", True)}
 
 
 @pytest.mark.parametrize("pair", ["A:B", "A:C", "B:C"])
@@ -133,7 +137,7 @@ def test_backgrounds_are_the_sets_of_the_other_treatments(pair, measure, model):
     listed = enumerate_estimands(
         three_treatments(TREATED), MODELS[model], resolve(three_treatments(TREATED))
     )
-    found = [e.background for e in listed if e.label == f"{measure}[{pair}]"]
+    found = [given_to(e) for e in listed if code(e) == f"{measure}[{pair}]"]
     assert found == ["none", other]
 
 
@@ -141,24 +145,24 @@ def test_backgrounds_are_the_sets_of_the_other_treatments(pair, measure, model):
 @pytest.mark.parametrize(
     ("counted", "background", "arms"),
     [
-        (ALL, "every (the same by assumption)", ("none", "A", "B", "A+B")),
+        (ALL, "any", ("none", "A", "B", "A+B")),
         # Read on the background that was counted, and named as such.
         (
             TREATED,
-            "every (counted on C; elsewhere the same by assumption)",
+            "any",
             ("C", "A+C", "B+C", "A+B+C"),
         ),
         (
             ALL[:-1],
-            "every (counted on none; elsewhere the same by assumption)",
+            "any",
             ("none", "A", "B", "A+B"),
         ),
-        (("A", "B"), "every (the same by assumption)", ("none", "A", "B", "A+B")),
+        (("A", "B"), "any", ("none", "A", "B", "A+B")),
     ],
 )
 def test_structure_makes_one_ratio_of_odds_ratios(model, counted, background, arms):
     ror = find(three_treatments(counted), "ror[A:B]", model)
-    assert (ror.background, ror.arms) == (background, arms)
+    assert (given_to(ror), ror.arms) == (background, arms)
 
 
 def test_saturated_asks_the_ratio_of_odds_ratios_on_each_background():
@@ -170,7 +174,7 @@ def test_saturated_asks_the_ratio_of_odds_ratios_on_each_background():
 
 
 def test_with_two_treatments_there_is_no_other_background():
-    assert find(load_study("oral-cancer"), "ror[ALC:SMK]").background == "none"
+    assert given_to(find(load_study("oral-cancer"), "ror[ALC:SMK]")) == "none"
 
 
 @pytest.mark.parametrize(
@@ -217,14 +221,14 @@ def test_the_non_event_is_asked_of_one_minus_the_risk():
     study = load_study("isis2")
     risk = draws(study.regimens)
     event, other = (
-        find(study, "ror[SK:ASA]", scale=s).values(risk) for s in ("event", "non-event")
+        find(study, "ror[SK:ASA]", judged_on=s).values(risk) for s in ("event", "non-event")
     )
     xr.testing.assert_allclose(other, 1 / event)
 
 
 def test_another_measure_keeps_the_scale_and_the_regimens():
     study = load_study("isis2")
-    index, contrast = (find(study, f"{m}[SK:ASA]", scale="non-event") for m in ("s", "ic"))
+    index, contrast = (find(study, f"{m}[SK:ASA]", judged_on="non-event") for m in ("s", "ic"))
     asked = on_measure(index, MEASURES["ic"])
     risk = draws(study.regimens)
     xr.testing.assert_identical(asked.values(risk), contrast.values(risk))
@@ -240,14 +244,14 @@ ISIS2 = load_study("isis2")
 @pytest.mark.parametrize(
     "estimand",
     enumerate_estimands(ISIS2, MODELS["interaction"], resolve(ISIS2)),
-    ids=lambda e: f"{e.label}-{e.scale}",
+    ids=lambda e: f"{e.label}-{e.judged_on}",
 )
 @settings(max_examples=20, deadline=None)
 @given(risk=st.lists(st.floats(0.05, 0.95), min_size=4, max_size=4).map(np.array))
 def test_gradient_is_the_central_difference(estimand, risk):
-    none, a, b, _ = risk if estimand.scale == "event" else 1 - risk
+    none, a, b, _ = risk if estimand.judged_on == "event" else 1 - risk
     excess = a + b - 2 * none
-    if estimand.measure and estimand.measure.name == "s_or":
+    if estimand.synergy and estimand.measure == "s_or":
         excess = a / (1 - a) + b / (1 - b) - 2 * none / (1 - none)
     # Near a kink or a pole a finite difference is the worse of the two.
     assume(abs(excess) > 0.1)
@@ -299,42 +303,48 @@ def test_observed_means_that_all_its_regimens_were_counted(counted, seed):
     # Random, for at round numbers a slope can vanish and even an uncounted regimen not matter.
     risk = np.random.default_rng(seed).uniform(0.05, 0.95, len(ALL))
     for estimand in enumerate_estimands(study, MODELS["saturated"], resolve(study)):
-        if estimand.measure and not estimand.measure.smooth:
+        if estimand.synergy and not estimand.synergy.smooth:
             continue  # a maximum ignores the smaller of two risks, and so does its slope
-        expected = "observed" if set(estimand.arms) <= counted else "extrapolated"
-        assert Determination(study, Point(logit(risk)), resolve(study)).of(estimand) == expected, (
-            estimand.label
-        )
+        expected = "identified" if set(estimand.arms) <= counted else "not identified"
+        assert (
+            status_text(Determination(study, Point(logit(risk)), resolve(study)).of(estimand))
+            == expected
+        ), estimand.code
 
 
 @pytest.mark.parametrize(
     ("label", "background", "expected"),
     [
-        ("risk[A+B]", "", "observed"),
-        ("risk[none]", "", "extrapolated"),
-        ("odds_ratio[A+B vs A]", "", "observed"),
-        ("odds_ratio[A vs none]", "", "extrapolated"),
-        ("ic[A:B]", "none", "extrapolated"),
-        ("ic[A:B]", "C", "observed"),
-        ("s[A:B]", "C", "observed"),
-        ("hsa[A:B]", "C", "observed"),
+        ("risk[A+B]", "", "identified"),
+        ("risk[none]", "", "not identified"),
+        ("odds_ratio[A+B vs A]", "", "identified"),
+        ("odds_ratio[A vs none]", "", "not identified"),
+        ("ic[A:B]", "none", "not identified"),
+        ("ic[A:B]", "C", "identified"),
+        ("s[A:B]", "C", "identified"),
+        ("hsa[A:B]", "C", "identified"),
     ],
 )
 def test_availability_without_an_untreated_arm(label, background, expected):
     study = three_treatments(TREATED)
     estimand = find(study, label, background=background)
     model = MODELS["interaction"]
-    assert Availability(study, model, draws(ALL), resolve(study)).of(estimand) == expected
+    assert (
+        status_text(Identification(study, model, draws(ALL), resolve(study)).of(estimand))
+        == expected
+    )
 
 
 def test_an_index_without_a_value_is_as_available_as_its_sign():
     study = load_study("isis2")
     protective = draws(study.regimens, np.array([0.0, -1.0, -1.0, -2.0])[None, None, :])
-    index = find(study, "s[SK:ASA]", scale="event")
+    index = find(study, "s[SK:ASA]", judged_on="event")
     assert np.isnan(index.values(protective)).all()
     assert (
-        Availability(study, MODELS["interaction"], protective, resolve(study)).of(index)
-        == "observed"
+        status_text(
+            Identification(study, MODELS["interaction"], protective, resolve(study)).of(index)
+        )
+        == "identified"
     )
 
 
@@ -347,54 +357,62 @@ def test_an_index_without_a_value_is_as_available_as_its_sign():
 )
 def test_a_case_control_study_answers_odds_ratios_only(estimand):
     study = load_study("oral-cancer")
-    known = estimand.label.partition("[")[0] in {"odds_ratio", "ror", "reri_or", "ap_or", "s_or"}
-    available = Availability(
-        study, MODELS["interaction"], draws(study.regimens), resolve(study)
-    ).of(estimand)
-    assert available == ("observed" if known else NOT_IDENTIFIED)
+    known = estimand.measure in {"odds_ratio", "ror", "reri_or", "ap_or", "s_or"}
+    available = status_text(
+        Identification(study, MODELS["interaction"], draws(study.regimens), resolve(study)).of(
+            estimand
+        )
+    )
+    assert available == ("identified" if known else BY_DESIGN_ONLY)
 
 
 @pytest.mark.parametrize(
     ("label", "background", "expected"),
     [
-        ("risk[none]", "", "undefined: no patients in none"),
-        ("risk[A]", "", "observed"),
-        ("odds_ratio[A vs none]", "", "undefined: no patients in none"),
-        ("ror[A:B]", "none", "undefined: no patients in none"),
-        ("ror[A:B]", "C", "undefined: no patients in A+B+C"),
-        ("bliss[A:C]", "none", "undefined: no patients in none"),
-        ("bliss[B:C]", "A", "undefined: no patients in A+B+C"),
+        ("risk[none]", "", "not estimable: no patients in none"),
+        ("risk[A]", "", "identified"),
+        ("odds_ratio[A vs none]", "", "not estimable: no patients in none"),
+        ("ror[A:B]", "none", "not estimable: no patients in none"),
+        ("ror[A:B]", "C", "not estimable: no patients in A+B+C"),
+        ("bliss[A:C]", "none", "not estimable: no patients in none"),
+        ("bliss[B:C]", "A", "not estimable: no patients in A+B+C"),
     ],
 )
 def test_saturated_is_silent_on_empty_cells(label, background, expected):
     study = three_treatments(TREATED[:-1])
     estimand = find(study, label, "saturated", background=background)
     model = MODELS["saturated"]
-    assert Availability(study, model, draws(study.counted), resolve(study)).of(estimand) == expected
+    assert (
+        status_text(Identification(study, model, draws(study.counted), resolve(study)).of(estimand))
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
     "estimand",
     enumerate_estimands(three_treatments(ALL), MODELS["additive"], resolve(three_treatments(ALL))),
-    ids=lambda e: f"{e.label}-{e.background}",
+    ids=lambda e: f"{e.label}-{given_to(e)}",
 )
 def test_additive_fixes_or_implies_every_measure_of_synergy(estimand):
     study = three_treatments(ALL)
-    name = estimand.measure.name if estimand.measure else ""
-    is_ratio_of_effects = estimand.label.startswith("effect_ratio")
-    expected = {"ror": FIXED, "": FIXED if is_ratio_of_effects else "observed"}.get(name, IMPLIED)
+    name = estimand.measure if estimand.synergy else ""
+    is_ratio_of_effects = estimand.measure == "effect_ratio"
+    expected = {"ror": FIXED, "": FIXED if is_ratio_of_effects else "identified"}.get(name, IMPLIED)
     model, risk = MODELS["additive"], additive_draws(study)
-    assert Availability(study, model, risk, resolve(study)).of(estimand) == expected
+    assert status_text(Identification(study, model, risk, resolve(study)).of(estimand)) == expected
     assert is_fixed(estimand, model) == (name == "ror" or is_ratio_of_effects)
 
 
 def test_a_case_control_study_under_additive_says_first_what_its_design_forbids():
     study = load_study("oral-cancer")
     risk = additive_draws(study)
-    for label, expected in [("ic", NOT_IDENTIFIED), ("ror", FIXED), ("reri_or", IMPLIED)]:
+    for label, expected in [("ic", BY_DESIGN_ONLY), ("ror", FIXED), ("reri_or", IMPLIED)]:
         estimand = find(study, f"{label}[ALC:SMK]", "additive")
         assert (
-            Availability(study, MODELS["additive"], risk, resolve(study)).of(estimand) == expected
+            status_text(
+                Identification(study, MODELS["additive"], risk, resolve(study)).of(estimand)
+            )
+            == expected
         )
 
 
@@ -409,7 +427,10 @@ def test_raw_proportions_with_an_empty_numerator_can_be_asked(empty):
     )
     for estimand in enumerate_estimands(study, MODELS["saturated"], resolve(study)):
         assert (
-            Availability(study, MODELS["saturated"], raw, resolve(study)).of(estimand) == "observed"
+            status_text(
+                Identification(study, MODELS["saturated"], raw, resolve(study)).of(estimand)
+            )
+            == "identified"
         )
 
 
@@ -418,5 +439,6 @@ def test_the_better_single_is_not_observed_where_the_other_was_not_counted():
     high_a = draws(study.regimens, np.where(np.array(study.regimens) == "A", 1.0, -1.0)[None, None])
     hsa = find(study, "hsa[A:B]", background="none")
     assert (
-        Availability(study, MODELS["interaction"], high_a, resolve(study)).of(hsa) == "extrapolated"
+        status_text(Identification(study, MODELS["interaction"], high_a, resolve(study)).of(hsa))
+        == "not identified"
     )

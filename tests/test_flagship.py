@@ -10,7 +10,9 @@ import pytest
 from cotreat import audit, load_study
 from cotreat.core.constants import CONTRADICTED
 from cotreat.diagnostics.checks import FAIL, agreement, checks, failures
-from cotreat.estimands.estimand import Availability, enumerate_estimands, is_beyond_null, waist_of
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import is_beyond_null, waist_of
+from cotreat.estimands.identification import Identification
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.inference.sampling import fit_of, log_evidence, temper
@@ -21,6 +23,7 @@ from cotreat.results import store
 from cotreat.results.summary import PRINTED, summarise
 from cotreat.study_file.reader import parse_study
 from cotreat.workflow.reanalyse import plan
+from tests.codes import by_code, code
 from tests.shared import fit
 
 ROOT = Path(__file__).parent.parent
@@ -78,7 +81,7 @@ def table(study, model, tree):
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": model, "priors": "weak", "reading": study.reading},
+        labels={"model": model, "priors": "weak", "interpretation": study.reading},
     )
 
 
@@ -96,11 +99,11 @@ def test_default_reading_passes_every_check_under_every_model(study, walked, mod
 @pytest.mark.parametrize("model", ["exchangeable", "interaction"])
 def test_exactly_the_compared_regimens_are_observed(study, sampled, model):
     waist = waist_of(sampled(model)["posterior"].to_dataset())
-    availability = Availability(study, MODELS[model], waist, resolve(study))
+    identification = Identification(study, MODELS[model], waist, resolve(study))
     found = {
-        e.label
+        code(e)
         for e in enumerate_estimands(study, MODELS[model], resolve(study))
-        if availability.of(e) == "observed"
+        if identification.of(e).name == "identified"
     }
     assert found == OBSERVED
 
@@ -127,8 +130,8 @@ def test_totals_hold_in_every_draw(study, sampled):
 @pytest.mark.slow
 def test_posterior_of_printed_odds_ratios_lies_within_print(study, sampled):
     rows = table(study, "exchangeable", sampled("exchangeable"))
-    printed = rows[rows.estimator == PRINTED].set_index("estimand")
-    posterior = rows[rows.estimator == "posterior"].set_index("estimand")
+    printed = rows[rows.estimator == PRINTED].pipe(by_code)
+    posterior = rows[rows.estimator == "posterior"].pipe(by_code)
     assert len(printed) == 5
     for name, row in printed.iterrows():
         median = posterior.loc[name].estimate
@@ -166,7 +169,7 @@ def test_synergy_is_little_more_than_its_prior(study, sampled):
     tree, model = sampled("exchangeable"), MODELS["exchangeable"]
     after, before = (waist_of(tree[g].to_dataset()) for g in ("posterior", "prior"))
     for e in enumerate_estimands(study, model, resolve(study)):
-        if e.label in ("ror[TAC:CYC]", "ror[TAC:MMF]"):
+        if code(e) in ("ror[TAC:CYC]", "ror[TAC:MMF]"):
             moved = is_beyond_null(e, after).mean() - is_beyond_null(e, before).mean()
             assert abs(float(moved)) < 0.25
 

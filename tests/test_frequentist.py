@@ -13,14 +13,17 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from cotreat.core.constants import FIXED, IMPLIED
-from cotreat.estimands.estimand import Availability, enumerate_estimands
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.identification import Identification
 from cotreat.estimands.measures import MEASURES
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.intervals import Z, intervals
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
-from cotreat.study.study import NOT_IDENTIFIED
+from cotreat.study.study import BY_DESIGN
 from cotreat.study_file.reader import load_study, parse_study
+from tests.codes import code, status_text
+from tests.codes import given as given_to
 
 DRUGS = {"isis2": ("SK", "ASA"), "oral-cancer": ("ALC", "SMK"), "factor-v-leiden": ("FVL", "OC")}
 FOUR = ("none", "A", "B", "A+B")
@@ -48,7 +51,7 @@ def ask(study, model, label, background=None):
     (found,) = (
         e
         for e in enumerate_estimands(study, MODELS[model], resolve(study))
-        if e.label == label and e.scale == "event" and background in (None, e.background)
+        if code(e) == label and e.judged_on == "event" and background in (None, given_to(e))
     )
     return fit, found
 
@@ -62,7 +65,7 @@ def interval(fit, estimand, method):
 @cache
 def answer(study, model, label, method):
     fit, estimand = ask(load_study(study), model, label)
-    assert fit.availability(estimand) == "observed"
+    assert status_text(fit.status(estimand)) == "identified"
     return fit.estimate(estimand), *interval(fit, estimand, method)
 
 
@@ -181,7 +184,9 @@ def test_reference_software(row):
 def test_no_index_of_two_drugs_that_protect():
     # Both odds ratios of ISIS-2 are below 1, so a ratio of excesses says nothing.
     fit, estimand = ask(load_study("isis2"), "interaction", "s_or[SK:ASA]")
-    assert fit.availability(estimand) == "undefined: the single effects add up to no excess"
+    assert (
+        status_text(fit.status(estimand)) == "not estimable: the single effects add up to no excess"
+    )
     assert np.isnan(fit.estimate(estimand))
 
 
@@ -232,9 +237,9 @@ def test_two_treatments_counted_in_full_are_saturated_by_their_product(study):
     ]
     for estimand in enumerate_estimands(study, MODELS["interaction"], resolve(study)):
         one, other = ([fit.estimate(estimand)] for fit in fits)
-        available = {fit.availability(estimand) for fit in fits}
+        available = {status_text(fit.status(estimand)) for fit in fits}
         assert len(available) == 1
-        if available == {"observed"}:
+        if available == {"identified"}:
             for numbers, fit in zip((one, other), fits, strict=True):
                 numbers += [x for i in intervals(fit, estimand) for x in (i.lower, i.upper)]
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9)
@@ -319,7 +324,9 @@ EXTREMES = [(0, 40), (40, 0)]  # nobody, and everybody
 
 def estimands_of(study, model):
     return [
-        e for e in enumerate_estimands(study, MODELS[model], resolve(study)) if e.scale == "event"
+        e
+        for e in enumerate_estimands(study, MODELS[model], resolve(study))
+        if e.judged_on == "event"
     ]
 
 
@@ -330,14 +337,14 @@ def test_an_extreme_cell_undoes_only_what_reads_it(model, arm, extreme):
     study = study_of({**TABLE, arm: extreme})
     fit = fit_likelihood(study, MODELS[model], resolve(study))
     for estimand in estimands_of(study, model):
-        available = fit.availability(estimand)
+        available = status_text(fit.status(estimand))
         if arm in estimand.arms:
             assert available == (
-                "undefined: maximum likelihood has no finite estimate, "
+                "not estimable: maximum likelihood has no finite estimate, "
                 f"for it fits a risk of 0 or 1 in {arm}"
             )
         else:
-            assert available == "observed"
+            assert available == "identified"
             raw = [TABLE[a] for a in estimand.arms]
             odds = [events / others for events, others in raw]
             risks = [value / (1 + value) for value in odds]
@@ -346,7 +353,7 @@ def test_an_extreme_cell_undoes_only_what_reads_it(model, arm, extreme):
                 "odds_ratio": odds[0] / odds[-1],
                 "risk_difference": risks[0] - risks[-1],
                 "risk_ratio": risks[0] / risks[-1],
-            }[estimand.label.partition("[")[0]]
+            }[estimand.measure]
             assert fit.estimate(estimand) == pytest.approx(expected, rel=1e-10)
 
 
@@ -355,18 +362,18 @@ def test_an_extreme_cell_of_the_additive_model_need_not_be_fitted_as_such(extrem
     # Another arm shares its treatment, so every coefficient stays finite.
     study = study_of({**TABLE, "A": extreme})
     fit = fit_likelihood(study, MODELS["additive"], resolve(study))
-    assert {fit.availability(e) for e in estimands_of(study, "additive")} <= {
-        *("observed", FIXED, IMPLIED),
-        "undefined: the single effects add up to no excess",
+    assert {status_text(fit.status(e)) for e in estimands_of(study, "additive")} <= {
+        *("identified", FIXED, IMPLIED),
+        "not estimable: the single effects add up to no excess",
     }
 
 
 def test_a_treatment_without_any_event_is_undefined_under_additive_too():
     cells = {**TABLE, "A": (0, 40), "A+B": (0, 50)}
     fit, estimand = ask(study_of(cells), "additive", "odds_ratio[A+B vs A]")
-    assert fit.availability(estimand).endswith("a risk of 0 or 1 in A+B, A")
+    assert status_text(fit.status(estimand)).endswith("a risk of 0 or 1 in A+B, A")
     fit, estimand = ask(study_of(cells), "additive", "odds_ratio[B vs none]")
-    assert fit.availability(estimand) == "observed"
+    assert status_text(fit.status(estimand)) == "identified"
     assert fit.estimate(estimand) == pytest.approx(25 / 85 / (20 / 80), rel=1e-10)
 
 
@@ -375,15 +382,15 @@ def test_additive_fixes_the_ratio_of_odds_ratios_and_implies_the_rest(study):
     study = load_study(study)
     fit = fit_likelihood(study, MODELS["additive"], resolve(study))
     for estimand in estimands_of(study, "additive"):
-        available = fit.availability(estimand)
+        available = status_text(fit.status(estimand))
         if study.is_case_control and estimand.needs_risks:
-            assert available == NOT_IDENTIFIED
-        elif estimand.measure is None:
-            assert available == "observed"
-        elif estimand.measure.name == "ror":
+            assert available == f"not estimable: {BY_DESIGN}"
+        elif estimand.synergy is None:
+            assert available == "identified"
+        elif estimand.measure == "ror":
             assert available == FIXED
         elif np.isnan(fit.estimate(estimand)):
-            assert available == "undefined: the single effects add up to no excess"
+            assert available == "not estimable: the single effects add up to no excess"
         else:
             assert available == IMPLIED
 
@@ -394,8 +401,10 @@ def test_saturated_says_which_regimens_have_no_patients():
     fit = fit_likelihood(study, MODELS["saturated"], resolve(study))
     for estimand in estimands_of(study, "saturated"):
         empty = [arm for arm in estimand.arms if arm not in cells]
-        undefined = f"undefined: no patients in {', '.join(empty)}"
-        assert fit.availability(estimand) == (undefined if empty else "observed"), estimand.label
+        undefined = f"not estimable: no patients in {', '.join(empty)}"
+        assert status_text(fit.status(estimand)) == (undefined if empty else "identified"), (
+            estimand.code
+        )
 
 
 def test_a_maximum_of_two_risks_has_an_estimate_and_no_interval():
@@ -468,7 +477,7 @@ def test_an_extreme_cell_leaves_the_intervals_of_other_arms_alone(table, arm, ex
     study = study_of({**table, arm: extreme})
     fit = fit_likelihood(study, MODELS["interaction"], resolve(study))
     for estimand in estimands_of(study, "interaction"):
-        if estimand.label.startswith("odds_ratio") and arm not in estimand.arms:
+        if estimand.code.startswith("odds_ratio") and arm not in estimand.arms:
             lower, upper = interval(fit, estimand, "Wald")
             se = np.sqrt(sum(1 / x for a in estimand.arms for x in table[a]))
             assert np.log(upper / lower) == pytest.approx(2 * Z * se, rel=1e-6)
@@ -480,11 +489,11 @@ def test_what_the_counted_regimens_cannot_estimate_is_undefined(uncounted):
     study = study_of(cells)
     fit = fit_likelihood(study, MODELS["interaction"], resolve(study))
     said = {
-        fit.availability(e)
+        status_text(fit.status(e))
         for e in estimands_of(study, "interaction")
         if not set(e.arms) <= set(cells)
     }
-    assert "undefined: not estimable from the counted regimens" in said
+    assert "not estimable: the counted regimens do not determine it" in said
 
 
 @pytest.mark.parametrize("model", ["interaction", "saturated"])
@@ -494,12 +503,14 @@ def test_single_effects_that_cancel_have_no_index(model, d):
         dict(zip(FOUR, [(10, 90), (10 + d, 90 - d), (10 - d, 90 + d), (15, 85)], strict=True))
     )
     fit, estimand = ask(study, model, "s[A:B]")
-    assert fit.availability(estimand) == "undefined: the single effects add up to no excess"
+    assert (
+        status_text(fit.status(estimand)) == "not estimable: the single effects add up to no excess"
+    )
 
 
 def test_equal_proportions_do_not_make_the_model_fix_a_measure():
     fit, estimand = ask(study_of(dict.fromkeys(FOUR, (20, 80))), "additive", "ic[A:B]")
-    assert fit.availability(estimand) == "implied by the model"
+    assert status_text(fit.status(estimand)) == "implied by the model"
 
 
 @pytest.mark.parametrize("name", ["ror", "reri_or", "ap_or"])
@@ -510,7 +521,7 @@ def test_every_interval_is_on_the_scale_of_its_estimand(name):
         next(
             e
             for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))
-            if e.label.startswith(name + "[") and e.scale == s
+            if e.measure == name and e.judged_on == s
         )
         for s in ("event", "non-event")
     )
@@ -533,7 +544,7 @@ def test_a_regimen_nobody_got_is_extrapolated_under_maximum_likelihood_too(model
         coords={"arm": list(study.regimens)},
     )
     assert (
-        fit.availability(risk)
-        == Availability(study, MODELS[model], draws, resolve(study)).of(risk)
-        == "extrapolated"
+        status_text(fit.status(risk))
+        == status_text(Identification(study, MODELS[model], draws, resolve(study)).of(risk))
+        == "not identified"
     )

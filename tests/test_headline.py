@@ -2,8 +2,10 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study
+from cotreat.core.constants import ANY, IDENTIFIED, NOT_IDENTIFIED
 from cotreat.report.caveats import CAUTION, NOTE, SERIOUS, caveats
 from cotreat.results.headline import IDENTIFICATION, PROBABILITY, agreements, headline, leader
+from tests.codes import fields
 
 
 @pytest.mark.parametrize(
@@ -19,16 +21,19 @@ def test_the_headline_comes_from_a_model_that_contains_the_others(run, speaks):
     assert leader(run) == speaks
 
 
-def rows(probabilities, background="none"):
-    return pd.DataFrame(
-        {
-            "estimator": "posterior",
-            "model": "interaction",
-            "estimand": [f"{name}[A:B]" for name in probabilities],
-            "background": background,
-            "availability": "observed",
-            "probability": list(probabilities.values()),
-        }
+def label(short):
+    """Return what an estimand is called, by its code."""
+    return fields(short)["label"]
+
+
+def rows(probabilities, co_treatment="none"):
+    return pd.DataFrame([fields(f"{name}[A:B]", co_treatment) for name in probabilities]).assign(
+        estimator="posterior",
+        model="interaction",
+        judged_on="event",
+        status=IDENTIFIED,
+        reason="",
+        probability=list(probabilities.values()),
     )
 
 
@@ -49,7 +54,7 @@ def test_scales_are_counted_once_and_hsa_not_at_all():
 
 
 def test_a_ratio_shared_by_all_co_treatments_counts_for_each():
-    shared = rows({"ror": 0.9}, "every (the same by assumption)")
+    shared = rows({"ror": 0.9}, ANY)
     table = pd.concat([rows({"ic": 0.9}), rows({"ic": 0.2}, "C"), shared])
     found = {a.co_treatment: (a.agree, a.scales) for a in agreements(table)}
     assert found == {"none": (2, 2), "C": (1, 2)}
@@ -65,7 +70,7 @@ def test_a_model_without_interaction_counts_no_scale(tables):
 
 def test_isis2_caveats(tables):
     found = {c.subject: c for c in caveats(tables("isis2", "interaction"), load_study("isis2"))}
-    assert "hsa[SK:ASA] is conclusive" in found["better than either"].text
+    assert f"{label('hsa[SK:ASA]')} is conclusive" in found["better than either"].text
     assert "not evidence of synergy" in found["better than either"].text
     assert "it reaches 92% here, and they mislead" in found["rare outcome"].text
     assert {one.severity for one in found.values()} == {CAUTION}
@@ -75,10 +80,10 @@ def test_factor_v_leiden_caveats_name_the_interval_that_includes_the_null(tables
     table = tables("factor-v-leiden", "interaction")
     lines = [one.text for one in caveats(table, load_study("factor-v-leiden"))]
     assert any(
-        "reri_or[FVL:OC]" in s and "MOVER interval (-5.372 to 143.8) includes 0" in s for s in lines
+        label("reri_or[FVL:OC]") in s and "MOVER interval (-5.372 to 143.8) includes 0" in s
+        for s in lines
     )
-    assert any("ror[FVL:OC]: posterior contraction is 0.2" in s for s in lines)
-    assert any("reri_or[FVL:OC]: the posterior is wider than the prior" in s for s in lines)
+    assert any(f"{label('ror[FVL:OC]')}: posterior contraction is 0.2" in s for s in lines)
     assert any("only if the outcome is rare in every group" in s for s in lines)
 
 
@@ -96,7 +101,7 @@ def test_synergy_that_is_not_identified_is_a_serious_caveat(tables, three):
 
 def test_scales_that_are_not_identified_are_never_conclusive():
     table = rows({"ic": 0.99, "reri_or": 0.99, "ror": 0.99, "rrr": 0.99, "bliss": 0.99})
-    (found,) = agreements(table.assign(availability="extrapolated"))
+    (found,) = agreements(table.assign(status=NOT_IDENTIFIED))
     assert str(found) == (
         "A:B with no other study drug: 5 of 5 scales agree on synergy; none is identified"
     )
@@ -104,39 +109,42 @@ def test_scales_that_are_not_identified_are_never_conclusive():
 
 def test_headline_stands_beside_maximum_likelihood(tables):
     table = headline(tables("isis2", "interaction")).set_index(["estimand", "judged on"])
-    row = table.loc[("odds_ratio[SK vs none]", "event")]
+    row = table.loc[(label("odds_ratio[SK vs none]"), "event")]
     assert row["maximum likelihood (95%)"] == "0.764 (0.670 to 0.872)"
     assert row[PROBABILITY] == "< 0.001"
     # What the second drug adds to the first.
-    assert ("odds_ratio[SK+ASA vs SK]", "event") in table.index
-    assert ("odds_ratio[ASA vs SK]", "event") not in table.index
-    assert ("hsa[SK:ASA]", "non-event") in table.index
-    assert ("ic[SK:ASA]", "event") not in table.index
+    assert (label("odds_ratio[SK+ASA vs SK]"), "event") in table.index
+    assert (label("odds_ratio[ASA vs SK]"), "event") not in table.index
+    assert (label("hsa[SK:ASA]"), "non-event") in table.index
+    assert (label("ic[SK:ASA]"), "event") not in table.index
     # The ratio of odds ratios stands on both scales: survival is judged, deaths are reported.
     assert (
-        table.loc[("ror[SK:ASA]", "event"), "maximum likelihood (95%)"] == "0.945 (0.776 to 1.15)"
+        table.loc[(label("ror[SK:ASA]"), "event"), "maximum likelihood (95%)"]
+        == "0.945 (0.776 to 1.15)"
     )
-    assert table.loc[("ror[SK:ASA]", "event"), PROBABILITY] == ""
+    assert table.loc[(label("ror[SK:ASA]"), "event"), PROBABILITY] == ""
 
 
 def test_headline_compares_with_an_observed_regimen(tables):
     table = headline(tables("three", "interaction")).set_index("estimand")
-    assert table.loc["odds_ratio[A+B vs A]", IDENTIFICATION] == "identified"
-    assert "odds_ratio[A vs none]" not in table.index
+    assert table.loc[label("odds_ratio[A+B vs A]"), IDENTIFICATION] == "identified"
+    assert label("odds_ratio[A vs none]") not in table.index
 
 
 def test_headline_shows_the_thresholds_asked_for(tables):
     table = headline(tables("isis2", "interaction", thresholds=[0.8])).set_index("estimand")
-    assert table.loc["odds_ratio[SK vs none] > 0.8", PROBABILITY] != ""
+    assert table.loc[label("odds_ratio[SK vs none] > 0.8"), PROBABILITY] != ""
 
 
 def test_headline_of_a_case_control_study_says_what_is_undefined(tables):
     table = headline(tables("factor-v-leiden", "interaction")).set_index("estimand")
-    assert table.loc["ic[FVL:OC]", IDENTIFICATION] == "not estimable: not identified by design"
-    assert table.loc["ic[FVL:OC]", PROBABILITY] == ""
+    assert (
+        table.loc[label("ic[FVL:OC]"), IDENTIFICATION] == "not estimable: not identified by design"
+    )
+    assert table.loc[label("ic[FVL:OC]"), PROBABILITY] == ""
 
 
 def test_headline_of_additive_says_what_is_fixed_and_implied(tables):
     table = headline(tables("isis2", "additive")).set_index(["estimand", "judged on"])
-    assert table.loc[("ror[SK:ASA]", "event"), IDENTIFICATION] == "fixed by the model"
-    assert table.loc[("ic[SK:ASA]", "non-event"), IDENTIFICATION] == "implied by the model"
+    assert table.loc[(label("ror[SK:ASA]"), "event"), IDENTIFICATION] == "fixed by the model"
+    assert table.loc[(label("ic[SK:ASA]"), "non-event"), IDENTIFICATION] == "implied by the model"

@@ -18,6 +18,7 @@ from cotreat.results.supplementary import MULTIVERSE_COLUMNS
 from cotreat.sensitivity import belief_grid, multiverse
 from cotreat.sensitivity.multiverse import MODEL, PRIORS, SENSE, Asked, Base
 from cotreat.sensitivity.prior_predictive import Induced, asked, table_of
+from tests.codes import by_code, codes
 
 MODELS_OF_SUN = ["exchangeable", "interaction", "saturated", "additive"]
 NAMES = ["weak", "interactions:optimistic-moderate", "grid:pessimistic-moderate"]
@@ -123,21 +124,21 @@ def answered(isis2):
 def test_rows_hold_what_was_asked(answered):
     answers, table = answered
     assert tuple(table.columns) == MULTIVERSE_COLUMNS
-    own = table[(table.priors == NAMES[1]) & (table.estimand == "ror[SK:ASA]")].iloc[0]
+    own = table[(table.priors == NAMES[1]) & (codes(table) == "ror[SK:ASA]")].iloc[0]
     risk = answers[1].waist["risk"]
     odds = risk / (1 - risk)
     # Synergy is judged on survival: the ratio of odds ratios of the non-event.
     ror = odds.sel(arm="SK") * odds.sel(arm="ASA")
     ror = (ror / odds.sel(arm="SK+ASA") / odds.sel(arm="none")).values.ravel()
-    assert (own.scale, own.availability) == ("non-event", "observed")
+    assert (own.judged_on, own.status) == ("non-event", "identified")
     assert own.probability == (ror > 1).mean()
     assert own[["lower", "estimate", "upper"]].tolist() == pytest.approx(
         np.quantile(ror, [0.025, 0.5, 0.975])
     )
     assert own.prior_probability == pytest.approx(0.85, abs=0.025)
     assert np.isfinite(own.log_evidence)
-    additive = table[(table.model == "additive") & (table.estimand == "ror[SK:ASA]")].iloc[0]
-    assert additive.availability == "fixed by the model"
+    additive = table[(table.model == "additive") & (codes(table) == "ror[SK:ASA]")].iloc[0]
+    assert additive.status == "fixed by the model"
     assert np.isnan(additive.probability)
 
 
@@ -158,7 +159,7 @@ def test_a_bad_fit_is_one_row_without_numbers(answered, isis2):
 def test_one_thing_is_changed_at_a_time(answered, isis2):
     _, table = answered
     changes = multiverse.hinges(table, isis2, Base("default", "interaction", "weak"))
-    lead = table[(table.priors == "weak") & (table.model == "interaction")].set_index("estimand")
+    lead = table[(table.priors == "weak") & (table.model == "interaction")].pipe(by_code)
     found = changes.set_index(["what changes", "to"])
     for name in ("ic", "reri_or", "ror", "rrr", "bliss"):
         (words,) = [to for what, to in found.index if what == SENSE and f"({name})" in to]
@@ -197,9 +198,9 @@ def test_the_grid_says_how_far_each_number_moves(answered, isis2):
     own.loc[own.priors == NAMES[2], "verdict"] = BAD
     grid = belief_grid.table_of(own, isis2)
     assert belief_grid.bad(grid) == 1
-    assert grid[grid.verdict == BAD][["estimand", "estimate", "probability"]].isna().all(axis=None)
+    assert grid[grid.verdict == BAD][["measure", "estimate", "probability"]].isna().all(axis=None)
     ranges = belief_grid.ranges(grid).set_index("number")
-    probability = own[own.estimand == "ror[SK:ASA]"].set_index("priors").probability
+    probability = own[codes(own) == "ror[SK:ASA]"].set_index("priors").probability
     row = ranges.loc["P(synergy)"]
     assert row["under the default priors"] == row.lowest == probability["weak"]
     assert row.highest == probability[NAMES[1]]
@@ -219,7 +220,7 @@ def test_a_fit_is_an_answer_only_if_it_passes_its_checks(isis2):
     assert answer.waist["risk"].identical(tree["posterior"]["risk"])
     every = asked(isis2, MODELS["interaction"], answer.waist)
     table = table_of(every, tree["prior"].to_dataset(), tree["posterior"].to_dataset())
-    row = table[(table.estimand == "ror[SK:ASA]") & (table.scale == "non-event")].iloc[0]
+    row = table[(codes(table) == "ror[SK:ASA]") & (table.judged_on == "non-event")].iloc[0]
     assert row["prior probability"] == pytest.approx(0.5, abs=0.015)
     # The prior is Normal(0, 0.5) on the log.
     assert np.log(row["prior upper"]) == pytest.approx(0.98, abs=0.03)

@@ -318,7 +318,7 @@ def test_risks_that_are_off_are_said(study, some_draws):  # noqa: F811
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": "additive", "priors": "weak", "reading": study.reading},
+        labels={"model": "additive", "priors": "weak", "interpretation": study.reading},
     )
     words = "Predicted risks do not agree with the events"
     (caveat,) = [c for c in caveats(summary, study, cautions(table)) if c.subject == "calibration"]

@@ -17,7 +17,8 @@ from scipy.special import expit
 from cotreat import StudyError, load_study, parse_study
 from cotreat.cli import main
 from cotreat.diagnostics.checks import checks, failures
-from cotreat.estimands.estimand import enumerate_estimands, waist_of
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import waist_of
 from cotreat.evidence import patients
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.g_computation import fit_adjusted
@@ -29,6 +30,8 @@ from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
 from cotreat.study_file.reader import collapse_of
+from tests.codes import by_code, code, status_text
+from tests.codes import given as given_to
 from tests.shared import fit
 
 HEAD = """
@@ -493,11 +496,11 @@ def test_summary_tells_conditional_from_standardised(study, fitted):
         prior=waist_of(fitted["prior"].to_dataset()),
         posterior=waist_of(fitted["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": "interaction", "priors": "weak", "reading": study.reading},
-    ).set_index("estimand")
+        labels={"model": "interaction", "priors": "weak", "interpretation": study.reading},
+    ).pipe(by_code)
     assert set(rows.loc[["risk[A]", "ic[A:B]"]].risk_kind) == {"standardised"}
     assert set(rows.loc[["odds_ratio[A+B vs A]"]].risk_kind) == {"conditional"}
-    assert rows.loc["risk[A]"].availability == "observed"
+    assert rows.loc["risk[A]"].status == "identified"
 
 
 # --- Maximum likelihood ----------------------------------------------------------------------------
@@ -519,7 +522,7 @@ def estimand_of(study, label, background=None):
     (found,) = [
         e
         for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))
-        if e.label == label and (background is None or e.background == background)
+        if code(e) == label and (background is None or given_to(e) == background)
     ]
     return found
 
@@ -567,14 +570,14 @@ def test_standardised_difference_is_that_of_predictions_for_every_patient(frame,
 
 def test_what_maximum_likelihood_cannot_estimate_says_why(study, frame):
     fitted = fit_adjusted(study, MODELS["interaction"], resolve(study))
-    assert fitted.availability(estimand_of(study, "ror[A:B]")) == (
-        "undefined: not estimable from the counted regimens"
+    assert status_text(fitted.status(estimand_of(study, "ror[A:B]"))) == (
+        "not estimable: the counted regimens do not determine it"
     )
     cured = parse_study(TEXT, patients=frame.assign(response=frame.response.where(frame.b == 0, 1)))
     separated = fit_adjusted(cured, MODELS["saturated"], resolve(cured))
-    words = "undefined: maximum likelihood has no finite estimate (separation)"
-    assert separated.availability(estimand_of(cured, "risk[A+B]")) == words
-    assert separated.availability(estimand_of(cured, "risk[A]")) == "observed"
+    words = "not estimable: maximum likelihood has no finite estimate (separation)"
+    assert status_text(separated.status(estimand_of(cured, "risk[A+B]"))) == words
+    assert status_text(separated.status(estimand_of(cured, "risk[A]"))) == "identified"
 
 
 def test_sums_by_regimen(study):

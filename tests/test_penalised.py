@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from cotreat.estimands.estimand import enumerate_estimands
+from cotreat.core.constants import QUESTION
+from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist import intervals as intervals_of
 from cotreat.frequentist.firth import LogLikelihood, climb, maximise_penalised
@@ -26,6 +27,8 @@ from cotreat.report.caveats import caveats
 from cotreat.results.headline import headline
 from cotreat.results.summary import LIKELIHOOD, PENALISED, summarise
 from cotreat.study_file.reader import load_study, parse_study
+from tests.codes import by_code, code, codes, status_text
+from tests.codes import given as given_to
 from tests.test_frequentist import EIGHT, TABLE, study_of, terms
 from tests.test_summary import random_risks
 
@@ -59,7 +62,7 @@ def ask(fit, label, background=None):
     (found,) = (
         e
         for e in enumerate_estimands(fit.study, fit.model, resolve(fit.study))
-        if e.label == label and e.scale == "event" and background in (None, e.background)
+        if code(e) == label and e.judged_on == "event" and background in (None, given_to(e))
     )
     return found
 
@@ -79,7 +82,7 @@ def table(study, model, likelihood=None):
         prior=risks,
         posterior=risks,
         likelihood=likelihood or fit_likelihood(study, MODELS[model], resolve(study)),
-        labels={"model": model, "priors": "weak", "reading": "default"},
+        labels={"model": model, "priors": "weak", "interpretation": "default"},
     )
 
 
@@ -243,8 +246,8 @@ def test_a_hospital_of_one_outcome_leaves_odds_ratios_and_takes_risks(south, sha
     study = parse_study(PATIENTS + 'cluster = "hospital"', patients=made)
     fit = fit_adjusted(study, MODELS["additive"], resolve(study))
     ratio, risk = ask(fit, "odds_ratio[A vs none]"), ask(fit, "risk[A]")
-    assert fit.availability(ratio) == "observed"
-    assert fit.availability(risk) == f"{NO_MAXIMUM} (separation)"
+    assert status_text(fit.status(ratio)) == "identified"
+    assert status_text(fit.status(risk)) == f"not estimable: {NO_MAXIMUM} (separation)"
     # What is left is the regression on the other hospitals.
     others = made[made.hospital != "south"]
     design = sm.add_constant(others[["a", "b", "c", "x"]].assign(w=others.hospital == "west") * 1.0)
@@ -269,8 +272,8 @@ def test_separation_is_seen_among_many_patients():
         resolve(parse_study(PATIENTS, patients=made)),
     )
     for arm in fit.arms:
-        expected = f"{NO_MAXIMUM} (separation)" if arm == "A+B" else "observed"
-        assert fit.availability(ask(fit, f"risk[{arm}]")) == expected
+        expected = f"not estimable: {NO_MAXIMUM} (separation)" if arm == "A+B" else "identified"
+        assert status_text(fit.status(ask(fit, f"risk[{arm}]"))) == expected
     n, events = (fit.study.n, fit.study.events)
     at = fit.study.counted.index("A+B")
     assert events[at] == 0
@@ -284,7 +287,7 @@ def test_rare_events_are_no_separation():
     made["response"] = np.random.default_rng(6).binomial(1, 3e-4, len(made))
     study = parse_study(PATIENTS, patients=made)
     fit = fit_adjusted(study, MODELS["additive"], resolve(study))
-    assert fit.availability(ask(fit, "risk[A]")) == "observed"
+    assert status_text(fit.status(ask(fit, "risk[A]"))) == "identified"
 
 
 # --- In the table -------------------------------------------------------------------------------------
@@ -294,21 +297,21 @@ def test_rare_events_are_no_separation():
 def test_what_separation_undoes_has_a_penalised_row_after_its_own(model):
     study = study_of(SEPARATED)
     found = table(study, model)
-    undone = found[found.availability.str.startswith(NO_MAXIMUM)]
+    undone = found[found.reason.str.startswith(NO_MAXIMUM)]
     assert set(undone.estimator) == {LIKELIHOOD}
     assert undone.estimate.isna().all()
     after = found.loc[undone.index + 1]
-    keys = ["estimand", "background", "scale"]
+    keys = [*QUESTION, "label"]
     assert (after.estimator == PENALISED).all()
     assert after[keys].values.tolist() == undone[keys].values.tolist()
-    is_own = ~found.estimand.str.startswith("nnt")  # which have no row of maximum likelihood
+    is_own = ~codes(found).str.startswith("nnt")  # which have no row of maximum likelihood
     assert ((found.estimator == PENALISED) & is_own).sum() == len(undone)
-    risk = after[after.estimand == "risk[A]"].iloc[0]
+    risk = after[codes(after) == "risk[A]"].iloc[0]
     assert risk.estimate == pytest.approx(0.5 / 41)
-    assert (risk.availability, risk.risk_kind) == ("observed", "crude")
-    ratio = after[after.estimand == "odds_ratio[A vs none]"].iloc[0]
+    assert (risk.status, risk.risk_kind) == ("identified", "crude")
+    ratio = after[codes(after) == "odds_ratio[A vs none]"].iloc[0]
     assert ratio.lower < ratio.estimate < ratio.upper
-    assert after[after.estimand == "ic[A:B]"].iloc[0].interval == "95% delta"
+    assert after[codes(after) == "ic[A:B]"].iloc[0].interval == "95% delta"
 
 
 @pytest.mark.parametrize("study", ["isis2", "oral-cancer", "factor-v-leiden"])
@@ -319,15 +322,15 @@ def test_nothing_is_penalised_without_separation(study):
 def test_a_regimen_without_patients_stays_undefined():
     cells = {arm: EIGHT[arm] for arm in ("none", "A", "B", "A+B", "C")}
     found = table(study_of({**cells, "A": (0, 90)}), "saturated")
-    own = found[found.estimand == "odds_ratio[A+C vs A]"]
+    own = found[codes(found) == "odds_ratio[A+C vs A]"]
     assert list(own.estimator) == ["posterior", LIKELIHOOD]
-    assert (own.availability == "undefined: no patients in A+C").all()
+    assert (own.reason == "no patients in A+C").all()
 
 
 def test_patients_with_covariates_have_penalised_rows_too(patients):
     likelihood = fit_adjusted(patients, MODELS["saturated"], resolve(patients))
     found = table(patients, "saturated", likelihood)
-    own = found[found.estimator == PENALISED].set_index("estimand")
+    own = found[found.estimator == PENALISED].pipe(by_code)
     ratios = [label for label in own.index if label.startswith(("risk[", "odds_ratio["))]
     assert len(ratios) == 1 + 5
     assert all("A+B" in label for label in ratios)
@@ -351,8 +354,8 @@ def test_a_profile_of_too_many_cells_is_not_walked(patients, monkeypatch):
 def test_the_headline_shows_the_penalised_estimate_as_such():
     found = headline(table(study_of(SEPARATED), "interaction"))
     cells = found.set_index("estimand")["maximum likelihood (95%)"]
-    assert cells["odds_ratio[A vs none]"] == "penalised: 0.0485 (0.000378 to 0.369)"
-    assert not cells["odds_ratio[B vs none]"].startswith("penalised")
+    assert cells["odds ratio, A vs none"] == "penalised: 0.0485 (0.000378 to 0.369)"
+    assert not cells["odds ratio, B vs none"].startswith("penalised")
 
 
 def test_the_comparison_draws_it_with_a_marker_of_its_own():

@@ -32,6 +32,7 @@ from cotreat.plots import (
 from cotreat.plots import draw as draw_all
 from cotreat.results.summary import POSTERIOR, summarise
 from cotreat.study_file.reader import load_study, parse_study
+from tests.codes import codes
 
 THREE = """
 format = 1
@@ -159,7 +160,7 @@ def fake_view(study_id, model_name):
         prior=tree["prior"]["risk"],
         posterior=tree["posterior"]["risk"],
         likelihood=fit_likelihood(study, model, resolve(study)),
-        labels={"model": model_name, "priors": "weak", "reading": "default"},
+        labels={"model": model_name, "priors": "weak", "interpretation": "default"},
     )
     return View(tree, study, model, summary)
 
@@ -308,23 +309,23 @@ def test_the_registry_says_what_each_figure_shows():
 
 
 def test_comparison_draws_the_numbers_of_the_summary(isis2):
-    summary = isis2.summary[isis2.summary.scale == "event"]
+    summary = isis2.summary[isis2.summary.judged_on == "event"]
     wanted = [f"odds_ratio[{arm} vs none]" for arm in ("SK", "ASA", "SK+ASA")] + ["ror[SK:ASA]"]
     rows = [row for row in odds_ratios.rows_to_draw(isis2) if not row.is_heading]
     assert len(rows) == len(wanted)
     for row, estimand in zip(rows, wanted, strict=True):
-        expected = summary[summary.estimand == estimand]
+        expected = summary[codes(summary) == estimand]
         got = [(line.estimate, line.lower, line.upper) for line in row.lines]
         np.testing.assert_array_equal(got, expected[["estimate", "lower", "upper"]].to_numpy())
     (axes,) = draw("odds_ratios", isis2).axes
     drawn = sorted(x for x, _ in markers(axes, "o", "s", "^"))
-    shown = summary[summary.estimand.isin(wanted)]
+    shown = summary[codes(summary).isin(wanted)]
     np.testing.assert_array_equal(drawn, sorted(shown.estimate))
     ends = [line.get_xdata() for line in axes.get_lines() if len(line.get_xdata()) == 2]
     intervals_drawn = sorted(map(tuple, ends))
     for interval in shown[["lower", "upper"]].to_numpy():
         assert tuple(interval) in intervals_drawn
-    first = shown[(shown.estimand == wanted[0]) & (shown.estimator == POSTERIOR)].iloc[0]
+    first = shown[(codes(shown) == wanted[0]) & (shown.estimator == POSTERIOR)].iloc[0]
     assert f"{first.estimate:.2f} ({first.lower:.2f} to {first.upper:.2f})" in texts(axes)
 
 
@@ -374,7 +375,7 @@ def test_an_endless_interval_ends_in_an_arrowhead():
 
 def test_risks_draw_posterior_likelihood_and_prior(three):
     wide, close = draw("risks", three).axes
-    summary = three.summary[three.summary.estimand.str.startswith("risk[")]
+    summary = three.summary[codes(three.summary).str.startswith("risk[")]
     estimates = summary[summary.estimate.notna()].estimate
     drawn = sorted(x for x, _ in markers(close, "o", "s"))
     np.testing.assert_array_equal(drawn, sorted(estimates))
@@ -413,9 +414,9 @@ def test_synergy_draws_the_probabilities_of_the_summary(isis2):
     (panel,) = synergy.panels(isis2)
     rows = [row for row in panel.rows if row.measure]
     summary = isis2.summary[
-        isis2.summary.probability.notna() & (isis2.summary.background == "none")
+        isis2.summary.probability.notna() & (isis2.summary.co_treatment == "none")
     ]
-    assert set(summary.scale) == {"non-event"}
+    assert set(summary.judged_on) == {"non-event"}
     np.testing.assert_array_equal([row.probability for row in rows], summary.probability)
     np.testing.assert_array_equal(
         [row.prior_probability for row in rows], summary.prior_probability
@@ -448,7 +449,7 @@ def test_synergy_says_what_a_design_leaves_undefined():
     view = fake_view("factor-v-leiden", "interaction")
     (panel,) = synergy.panels(view)
     said = {row.measure.name: row.words for row in panel.rows if row.measure}
-    assert said["ic"] == "undefined: not identified by design"
+    assert said["ic"] == "not estimable: not identified by design"
     assert said["reri_or"] == ""
 
 
@@ -500,7 +501,7 @@ def test_synergy_without_any_answer_is_a_list_of_reasons():
     figure = draw("synergy", fake_view("three", "saturated"))
     assert figure.axes == []
     (text,) = texts(figure)
-    assert "undefined: no patients in TAC+CYC+MMF" in text.replace("\n", " ")
+    assert "not estimable: no patients in TAC+CYC+MMF" in text.replace("\n", " ")
     assert "TAC: tacrolimus" in text
 
 

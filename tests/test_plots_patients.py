@@ -22,7 +22,8 @@ def cohort(study):  # noqa: F811
     k[[3, 40]] = 0.8, 1.2
     found = xr.Dataset({"pareto_k": ("cell", k)}, attrs={"good_k": 0.7})
     tree["influence"] = xr.DataTree(found)
-    labels = {"study": study.id, "model": "additive", "priors": "weak", "reading": "default"}
+    labels = {"study": study.id, "model": "additive", "priors": "weak"}
+    labels["interpretation"] = "default"
     return View(tree, study, MODELS["additive"], pd.DataFrame([labels]))
 
 

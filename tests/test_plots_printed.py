@@ -36,6 +36,7 @@ from cotreat.plots import reported as reported_figure
 from cotreat.plots.records import Interpretations
 from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR, summarise
 from cotreat.study_file.reader import parse_study
+from tests.codes import by_code, codes, fields
 from tests.shared import fit
 from tests.test_plots import OF_PARTS, OF_PATIENTS
 
@@ -58,7 +59,7 @@ def printed_fit():
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=waist_of(tree["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": model.name, "priors": "weak", "reading": READING},
+        labels={"model": model.name, "priors": "weak", "interpretation": READING},
     )
     return View(tree, study, model, summary)
 
@@ -95,7 +96,7 @@ def ends(axes):
 
 def of(view, estimator, *estimands):
     table = view.summary[view.summary.estimator == estimator]
-    return table.set_index("estimand").loc[list(estimands)]
+    return table.pipe(by_code).loc[list(estimands)]
 
 
 # --- All of them ---------------------------------------------------------------------------------
@@ -400,19 +401,24 @@ def summary_of(reading, shift=0.0):
 
     def add(estimator, estimand, **own):
         row = dict.fromkeys(SUMMARY_COLUMNS, np.nan)
-        names = {"model": "exchangeable", "priors": "weak", "reading": reading, "study": "sun2024"}
-        row |= {**names, "background": "", "interval": "95%", "availability": "extrapolated"}
-        rows.append({**row, "scale": "event", "estimator": estimator, "estimand": estimand, **own})
+        names = {
+            "model": "exchangeable",
+            "priors": "weak",
+            "interpretation": reading,
+            "study": "sun2024",
+        }
+        row |= {**names, "interval": "95%", "status": "not identified", "reason": ""}
+        row |= {**fields(estimand, own.pop("co_treatment", "")), "judged_on": "event"}
+        rows.append({**row, "estimator": estimator, **own})
 
     for at, (pair, sides) in enumerate(zip(SUN.pair_labels, SUN.pairs, strict=True)):
         chances = {"probability": 0.6 + 0.1 * at + shift, "prior_probability": 0.5 + shift / 10}
         for background in map(SUN.label, SUN.backgrounds(sides)):
             for name in ("ic", "reri_or", "rrr", "bliss", "hsa"):
-                add(POSTERIOR, f"{name}[{pair}]", background=background, **chances)
-        everywhere = "every (the same by assumption)"
-        add(POSTERIOR, f"ror[{pair}]", background=everywhere, **chances)
+                add(POSTERIOR, f"{name}[{pair}]", co_treatment=background, **chances)
+        add(POSTERIOR, f"ror[{pair}]", co_treatment="any", **chances)
     for at, arm in enumerate(SUN.present):
-        own = {"scale": "patients", "background": np.nan}
+        own = {"unit": "patients", "judged_on": ""}
         middle = 50.0 + 10 * at + 100 * shift
         mine = {"estimate": middle, "lower": middle - 20, "upper": middle + 20}
         add(POSTERIOR, f"size[{arm}]", **own, **mine)
@@ -448,10 +454,10 @@ def test_readings_draw_the_probabilities_of_the_summaries(summaries):
     for axes, panel, pair in drawn:
         labels = [row.name for row in panel.rows if row.marks]
         assert len(labels) == 2 * 4 + 1  # four families by background, and one for all of them
-        assert labels[-1] == "log-odds (ror)"
+        assert labels[-1] == "multiplicative odds (ror)"
         for name, (color, marker) in look.items():
             table = summaries[name]
-            own = table[table.estimand == f"ic[{pair}]"].iloc[0]
+            own = table[codes(table) == f"ic[{pair}]"].iloc[0]
             mine = [line for line in axes.get_lines() if line.get_marker() == marker]
             assert {line.get_color() for line in mine} == {color}
             filled = [x.get_xdata()[0] for x in mine if x.get_fillstyle() == "left"]
@@ -473,9 +479,9 @@ def test_each_panel_names_its_own_backgrounds(summaries):
 
 def test_a_measure_without_probability_is_words(summaries):
     for table in summaries.values():
-        silent = table.estimand == "ic[TAC:CYC]"
+        silent = codes(table) == "ic[TAC:CYC]"
         table.loc[silent, ["probability", "prior_probability"]] = np.nan
-        table.loc[silent, "availability"] = "implied by the model"
+        table.loc[silent, "status"] = "implied by the model"
     axes = interpretations.interpretations(Interpretations(SUN, summaries)).axes[0]
     assert texts(axes).count("implied by the model") == 2
     for table in summaries.values():
@@ -489,7 +495,7 @@ def test_sizes_by_reading_stand_before_the_prior(summaries):
     ).axes
     for name, (_, marker) in interpretations.looks(SUN).items():
         table = summaries[name]
-        is_size = table.estimand.str.startswith("size[") & (table.estimator == POSTERIOR)
+        is_size = codes(table).str.startswith("size[") & (table.estimator == POSTERIOR)
         np.testing.assert_array_equal(
             [x for x, _ in markers(axes, marker)], table[is_size].estimate
         )

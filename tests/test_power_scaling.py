@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import arviz as az
 import numpy as np
-import pandas as pd
 import pytest
 
 from cotreat import fit, load_study
@@ -15,6 +14,7 @@ from cotreat.plots.records import Sensitivity
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
 from cotreat.sensitivity.power_scaling import beliefs, scaled
+from tests.codes import by_code, table_of_codes
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def tree(isis2):
 
 @pytest.fixture(scope="module")
 def table(tree, isis2):
-    return scaled(tree, isis2, MODELS["interaction"]).set_index("estimand")
+    return scaled(tree, isis2, MODELS["interaction"]).pipe(by_code)
 
 
 @pytest.mark.slow
@@ -107,12 +107,12 @@ def test_only_beliefs_are_scaled():
 
 def test_what_lies_beyond_the_edge_is_an_arrow(isis2):
     rows = [
-        ("odds_ratio[SK vs none]", "", "observed", 0.02, 0.1),
-        ("ror[SK:ASA]", "none", "observed", 0.4, 0.2),
+        ("odds_ratio[SK vs none]", "identified", 0.02, 0.1),
+        ("ror[SK:ASA]", "identified", 0.4, 0.2),
     ]
-    columns = ["estimand", "background", "availability", "prior", "likelihood"]
+    columns = ["estimand", "status", "prior", "likelihood"]
     with off_screen():
-        table = pd.DataFrame(rows, columns=columns)
+        table = table_of_codes(rows, columns)
         figure = plot.power_scaling(Sensitivity(isis2, scaling=table))
     marks = {
         (line.get_marker(), round(float(line.get_xdata()[0]), 3))

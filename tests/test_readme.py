@@ -16,6 +16,7 @@ from cotreat.models.registry import MODELS
 from cotreat.results import store
 from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY, headline
 from cotreat.study_file.reader import packaged
+from tests.codes import codes
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,14 +33,15 @@ def headline_rows():
     source, printed = re.search(
         r"<!-- headline: (\S+) -->\n(.*?)<!-- end of headline -->", README, re.DOTALL
     ).groups()
-    header, _, *rows = [line.strip("| ").split(" | ") for line in printed.splitlines()]
+    lines = [line.removeprefix("|").removesuffix("|") for line in printed.splitlines()]
+    header, _, *rows = [list(map(str.strip, line.split("|"))) for line in lines]
     return source, [dict(zip(header, map(str.strip, row), strict=True)) for row in rows]
 
 
 def test_the_headline_table_is_that_of_the_results():
     source, printed = headline_rows()
     for found, row in zip(
-        headline(store.read_table(ROOT / source)).to_dict("records"), printed, strict=True
+        headline(store.read_summary(ROOT / source)).to_dict("records"), printed, strict=True
     ):
         for column in ("estimand", "reported (95%)", IDENTIFICATION):
             assert row[column] == found[column]
@@ -58,8 +60,8 @@ def sun2024(model, reading="odds-ratios"):
 
 
 def posterior(model, estimand):
-    rows = store.read_table(sun2024(model) / store.SUMMARY)
-    (row,) = rows[(rows.estimand == estimand) & (rows.estimator == "posterior")].itertuples()
+    rows = store.read_summary(sun2024(model) / store.SUMMARY)
+    (row,) = rows[(codes(rows) == estimand) & (rows.estimator == "posterior")].itertuples()
     return row
 
 
@@ -89,7 +91,7 @@ def test_the_numbers_of_its_prose_are_those_of_the_results():
     assert f"with {higher} of 244 on the higher one" in prose
     moved = max(
         abs(float(row[PROBABILITY]) - float(row[PRIOR_PROBABILITY]))
-        for row in headline(store.read_table(sun2024("exchangeable") / store.SUMMARY)).to_dict(
+        for row in headline(store.read_summary(sun2024("exchangeable") / store.SUMMARY)).to_dict(
             "records"
         )
         if row[IDENTIFICATION] == "not identified"
@@ -169,7 +171,7 @@ def test_its_python_runs(tmp_path, monkeypatch, capsys):
     one, many = blocks("python")
     monkeypatch.chdir(tmp_path)
     exec(one, {})  # noqa: S102 - it is ours
-    assert "ror[SK:ASA]" in capsys.readouterr().out
+    assert "ratio of odds ratios (ror), SK × ASA" in capsys.readouterr().out
     exec(many, {})  # noqa: S102
     said = capsys.readouterr().out
     assert "grid:optimistic-strong" in said

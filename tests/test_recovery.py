@@ -10,7 +10,7 @@ import pytest
 from scipy.special import logit
 
 from cotreat import load_study, parse_study
-from cotreat.core.constants import OBSERVED
+from cotreat.core.constants import IDENTIFIED
 from cotreat.evidence.reported import contradictions, log_estimate, reported_estimates
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
@@ -74,7 +74,7 @@ def test_the_true_set_odds_ratio_is_that_of_its_arms_where_these_are_alike(scrip
     assert float(waist["log_ratio"].sel(claim="tac")) == pytest.approx(
         logit(0.4) - logit(0.2), abs=1e-4
     )
-    true = {e.label: float(e.values(waist)) for e in script.asked(study)}
+    true = {script._code(e): float(e.values(waist)) for e in script.asked(study)}
     odds = (0.4 / 0.6) / (0.2 / 0.8)
     assert true["odds_ratio[TAC+CYC vs CYC]"] == pytest.approx(odds)
     assert true["odds_ratio[TAC+MMF vs TAC+CYC]"] == pytest.approx(1)
@@ -174,7 +174,7 @@ def test_a_cohort_ten_times_as_large_is_recovered_by_narrower_intervals(script, 
         table = pd.DataFrame(script.rows(study, truth, sampler.sample(study, 1)))
         # A divergence or two near a spread of 0 does not move an interval; a chain elsewhere does.
         assert table["max_rhat"].max() <= script.RHAT
-        observed = table[table["availability"] == OBSERVED].set_index("estimand")
+        observed = table[table["status"] == IDENTIFIED].set_index("estimand")
         assert set(observed.index) == set(script.OBSERVED_RATIOS)
         width[times] = np.log(observed["upper"] / observed["lower"])
     assert observed["truth"].between(observed["lower"], observed["upper"]).all()
@@ -195,7 +195,7 @@ def test_every_row_of_the_table_is_what_it_says(script, results):
     assert names.map(lambda own: own == script.ASKED).all()
     holds = results["truth"].between(results["lower"], results["upper"])
     assert (holds == results["covered"].astype(bool)).all()
-    observed = results["availability"] == OBSERVED
+    observed = results["status"] == IDENTIFIED
     assert set(results["estimand"][observed]) == set(script.OBSERVED_RATIOS)
 
 

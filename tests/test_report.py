@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study, write_report
+from cotreat.core.constants import ANY, IDENTIFIED
 from cotreat.core.figures import Picture
 from cotreat.estimands.measures import MEASURES
 from cotreat.evidence.reported_predictive import Prediction
@@ -29,6 +30,7 @@ from cotreat.results import store, supplementary
 from cotreat.results.headline import PROBABILITY
 from cotreat.results.supplementary import Part, PartError, Section, write_part
 from cotreat.workflow.reanalyse import reanalyse
+from tests.codes import fields
 
 HERE = Path(__file__).parent
 FIT = "interaction--weak--default"
@@ -232,9 +234,9 @@ def test_what_is_of_other_data_is_left_out_and_named(folder):
 
 @pytest.mark.slow
 def test_the_multiverse_is_part_of_the_sensitivity(folder):
-    lead = store.read_table(folder / FIT / "summary.csv")
+    lead = store.read_summary(folder / FIT / "summary.csv")
     lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
-    rows = lead.assign(
+    rows = lead.rename(columns={"interpretation": "reading"}).assign(
         priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0, mc_error=0.01
     )
     rows["probability"] = 0.99
@@ -255,9 +257,10 @@ def test_the_multiverse_is_part_of_the_sensitivity(folder):
 
 def bold_multiverse(folder):
     """Make a multiverse in which bolder priors are conclusive where the primary analysis is not."""
-    lead = store.read_table(folder / FIT / "summary.csv")
+    lead = store.read_summary(folder / FIT / "summary.csv")
     lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
-    rows = lead.assign(priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0)
+    rows = lead.rename(columns={"interpretation": "reading"})
+    rows = rows.assign(priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0)
     return rows.assign(probability=0.99).reindex(columns=list(supplementary.MULTIVERSE_COLUMNS))
 
 
@@ -298,8 +301,9 @@ def test_each_belief_of_the_grid_counts_once(folder):
             "effects": ["weak (default)", "pessimistic-moderate", "neutral-weak", "neutral-strong"],
             "interactions": ["weak (default)", *["weak (default)"] * 3],
             "verdict": "good",
-            "estimand": "ror[SK:ASA]",
-            "availability": "observed",
+            **fields("ror[SK:ASA]", ANY),
+            "status": IDENTIFIED,
+            "reason": "",
             "probability": [0.7, 0.7, 0.7, 0.99],
         }
     )
@@ -311,7 +315,7 @@ def test_each_belief_of_the_grid_counts_once(folder):
         row.assessment.scale: (row.alternatives, row.supporting, row.inconclusive)
         for row in found.sensitivity
     }
-    assert counted.pop("log-odds") == (3, 2, 1)
+    assert counted.pop("multiplicative odds") == (3, 2, 1)
     assert set(counted.values()) == {(1, 1, 0)}
 
 
@@ -471,7 +475,7 @@ def test_what_cannot_be_read_is_named(folder, name):
 def test_cells_of_a_table():
     data = pd.DataFrame(
         {
-            "estimand": ["ror[A:B] on C", "odds_ratio[A vs none] > 2", "own[x]"],
+            "label": ["odds ratio > 2, A vs none", "risk, A+B", "odds ratio, A vs B"],
             "probability": [0.123456, None, 1e-7],
             "n": pd.array([3, None, 12345], dtype="Int64"),
             "is_bad": [True, False, None],
@@ -481,9 +485,9 @@ def test_cells_of_a_table():
     assert made.columns == ("estimand", PROBABILITY, "n", "is bad")
     assert made.numeric == (False, True, True, False)
     assert made.rows == (
-        ("ratio of odds ratios (ror), A × B on C", "0.1235", "3", "yes"),
-        ("odds ratio, A vs none > 2", "", "", "no"),
-        ("own[x]", "1e-07", "12345", ""),
+        ("odds ratio > 2, A vs none", "0.1235", "3", "yes"),
+        ("risk, A+B", "", "", "no"),
+        ("odds ratio, A vs B", "1e-07", "12345", ""),
     )
     assert made.id == "study-some-name"
 
@@ -498,17 +502,18 @@ def test_a_probability_is_headed_by_what_it_is_of():
 def test_identification_is_in_the_words_of_the_field():
     data = pd.DataFrame(
         {
-            "estimand": ["ror[A:B]"] * 3,
-            "background": ["none", "C", None],
-            "availability": ["observed", "extrapolated", "undefined: no patients in C"],
+            "label": ["odds ratio, A vs B"] * 3,
+            "co_treatment": ["none", "C", None],
+            "status": ["identified", "not identified", "not estimable"],
+            "reason": ["", "", "no patients in C"],
         }
     )
     made = table(data, "Caption", "study.csv")
-    assert made.columns == ("estimand", "co-treatment", "identification")
+    assert made.columns == ("estimand", "co-treatment", "identification", "reason")
     assert [row[1:] for row in made.rows] == [
-        ("no other study drug", "identified"),
-        ("C", "not identified"),
-        ("", "not estimable: no patients in C"),
+        ("no other study drug", "identified", ""),
+        ("C", "not identified", ""),
+        ("", "not estimable", "no patients in C"),
     ]
 
 
@@ -516,11 +521,8 @@ def test_text_is_typeset_but_for_what_is_to_be_copied():
     assert typeset("-0.140 to .153 (-6.8, 1e-07), 2010-2021, tac-2, 2026-11-26") == (
         "−0.140 to .153 (−6.8, 1e−07), 2010-2021, tac-2, 2026-11-26"
     )
-    assert typeset('<p title="-1">product[A:B]</p><pre>-1 ror[A:B]</pre>') == (
-        '<p title="-1">product term, A × B</p><pre>-1 ror[A:B]</pre>'
-    )
-    assert typeset("P(odds_ratio[A vs not A]) and mutual_product[A:B given A:C]") == (
-        "P(odds ratio, A vs not A) and product term, mutually adjusted, A × B given A × C"
+    assert typeset('<p title="-1">-1 patients</p><pre>-1 x</pre>') == (
+        '<p title="-1">−1 patients</p><pre>-1 x</pre>'
     )
 
 

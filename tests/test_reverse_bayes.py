@@ -107,7 +107,7 @@ def test_a_belief_turns_with_the_number_it_is_about():
 def test_a_belief_about_an_interaction_is_about_products():
     study = load_study("sun2024").under("abstract-wording")
     known = odds_ratios_of(study, MODELS["interaction"])
-    (product, *_) = [one for one in known if one.label.startswith("product[")]
+    (product, *_) = [one for one in known if one.label.startswith("product term, ")]
     table = under_beliefs(study, [product]).set_index("belief")
     assert table["prior mean (log)"]["optimistic-weak"] == pytest.approx(np.log(2) / 2)
     assert table["prior SD (log)"]["neutral-weak"] == 5.0
@@ -191,12 +191,12 @@ def test_odds_ratios_of_counts_are_those_of_two_by_two_tables():
     study = load_study("isis2")
     known = {one.label: one for one in odds_ratios_of(study, MODELS["interaction"])}
     assert set(known) == {
-        "odds_ratio[SK vs none]",
-        "odds_ratio[ASA vs none]",
-        "odds_ratio[SK+ASA vs SK]",
-        "odds_ratio[SK+ASA vs ASA]",
+        "odds ratio, SK vs none",
+        "odds ratio, ASA vs none",
+        "odds ratio, SK+ASA vs SK",
+        "odds ratio, SK+ASA vs ASA",
     }
     cells = np.array([448, 4300 - 448, 568, 4300 - 568])
-    one = known["odds_ratio[SK vs none]"].log
+    one = known["odds ratio, SK vs none"].log
     assert one.mean == pytest.approx(np.log(448 * (4300 - 568) / (568 * (4300 - 448))), rel=1e-6)
     assert one.sd == pytest.approx(np.sqrt((1 / cells).sum()), rel=1e-4)

@@ -14,7 +14,8 @@ import xarray as xr
 from cotreat import load_study
 from cotreat.core.errors import ModelError
 from cotreat.diagnostics.checks import _weights, checks, failures
-from cotreat.estimands.estimand import enumerate_estimands, risk_of
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import risk_of
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.inference import laplace, nuts, vectorise
@@ -126,8 +127,8 @@ def test_probabilities_of_synergy_agree_with_rstanarm(name, fitted):
     risk = risk_of(fitted(name, "interaction"))
     compared = 0
     for estimand in enumerate_estimands(study, model, resolve(study)):
-        suffix = "_nonevent" if estimand.scale == "non-event" else ""
-        quantity = f"P({estimand.measure.name}{suffix})" if estimand.measure else ""
+        suffix = "_nonevent" if estimand.judged_on == "non-event" else ""
+        quantity = f"P({estimand.measure}{suffix})" if estimand.synergy else ""
         if quantity in expected.index:
             found = float(is_beyond_null(estimand, risk).mean())
             assert abs(found - expected.loc[quantity, "mean"]) < 0.02, quantity

@@ -27,6 +27,7 @@ from cotreat.results.supplementary import (
 )
 from cotreat.sensitivity import fits
 from cotreat.sensitivity.multiverse import HINGES, MODEL, PRIORS, READING, SENSE, Base
+from tests.codes import codes, table_of_codes
 
 FIGURES = {"one_at_a_time", "belief_grid", "power_scaling", "prior_predictive"}
 
@@ -88,7 +89,7 @@ def test_tables_agree_with_each_other(written):
     every = store.read_table(folder / MULTIVERSE)
     assert tuple(every.columns) == MULTIVERSE_COLUMNS
     lead = every[(every.model == "interaction") & (every.priors == "weak")]
-    probability = lead[lead.estimand == "ror[SK:ASA]"].probability.iloc[0]
+    probability = lead[codes(lead) == "ror[SK:ASA]"].probability.iloc[0]
     changes = store.read_table(folder / HINGES)
     assert (changes[changes["is leading"]].probability == probability).all()
     ranges = store.read_table(folder / "grid_ranges.csv").set_index("number")
@@ -178,7 +179,7 @@ def changes(*rows):
     )
 
 
-LEAD = ("A:B", SENSE, "log-odds (ror), on none", 0.8)
+LEAD = ("A:B", SENSE, "multiplicative odds (ror), with no other study drug", 0.8)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +188,7 @@ LEAD = ("A:B", SENSE, "log-odds (ror), on none", 0.8)
         ((PRIORS, "grid:neutral-strong"), "is the prior: for A with B it goes from 0.800 to 0.980 with beliefs about effects: neutral, strong. Of 2 single changes, judged by the ratio of odds ratios unless the sense is what changes, 1 gives a decided answer."),
         ((READING, "as-printed"), "is how the print is read: for A with B it goes from 0.800 to 0.980 under as-printed."),
         ((MODEL, "saturated"), "is the model: for A with B it goes from 0.800 to 0.980 under saturated."),
-        ((SENSE, "log-risk (rrr)"), "is the sense of the word: for A with B it goes from 0.800 to 0.980 if judged as log-risk (rrr)."),
+        ((SENSE, "multiplicative risks (rrr)"), "is the sense of the word: for A with B it goes from 0.800 to 0.980 if judged as multiplicative risks (rrr)."),
     ],
 )  # fmt: skip
 def test_what_moves_most_is_named(row, words):
@@ -204,12 +205,12 @@ def test_the_default_prior_is_no_belief():
 
 def test_an_answer_on_another_background_says_so():
     told = changes(LEAD, ("A:B", MODEL, "saturated", 0.9))
-    told.loc[1, "words"] = "on C"
-    assert "to 0.900 under saturated on C. Of 1" in hinges_of.hinge_finding(told)
+    told.loc[1, "words"] = "with C"
+    assert "to 0.900 under saturated with C. Of 1" in hinges_of.hinge_finding(told)
 
 
 def ranges(*rows):
-    columns = ["pair", "number", "lowest", "highest", "prior sets", "that decide"]
+    columns = ["of_pair", "number", "lowest", "highest", "prior sets", "that decide"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -230,12 +231,12 @@ def test_a_family_counts_once_where_prior_and_evidence_are_weighed():
     """Four measures of risks have one sign, and five families stand for all."""
     names = ("ic", "reri_rr", "ap", "s", "reri_or", "ap_or", "ror", "rrr", "bliss", "hsa")
     rows = [
-        (f"{name}[A:B]", "none", "extrapolated", 0.8, 0.3, 0.1 if name != "ror" else 0.4)
+        (f"{name}[A:B]", "not identified", 0.8, 0.3, 0.1 if name != "ror" else 0.4)
         for name in names
     ]
-    rows.append(("odds_ratio[A+B vs B]", "", "observed", np.nan, 0.1, 0.2))
-    columns = ["estimand", "background", "availability", "probability", "prior", "likelihood"]
-    found = sensitivity_weights.scaling_finding(pd.DataFrame(rows, columns=columns))
+    rows.append(("odds_ratio[A+B vs B]", "identified", np.nan, 0.1, 0.2))
+    columns = ["estimand", "status", "probability", "prior", "likelihood"]
+    found = sensitivity_weights.scaling_finding(table_of_codes(rows, columns))
     assert found.startswith("For 4 of 5 answers about synergy")
     assert "0 of the 1 odds ratios" in found
 
@@ -246,7 +247,7 @@ def test_without_a_change_that_can_be_trusted_nothing_is_said():
 
 def test_the_picture_says_what_has_no_probability(isis2):
     told = changes(
-        ("SK:ASA", *LEAD[1:]), ("SK:ASA", SENSE, "log-risk (rrr), on none", 0.4),
+        ("SK:ASA", *LEAD[1:]), ("SK:ASA", SENSE, "multiplicative risks (rrr), with no other study drug", 0.4),
         ("SK:ASA", MODEL, "interaction", 0.8), ("SK:ASA", MODEL, "saturated", np.nan),
     )  # fmt: skip
     table = pd.DataFrame(columns=[*MULTIVERSE_COLUMNS, SENSE], dtype=object)
@@ -255,8 +256,13 @@ def test_the_picture_says_what_has_no_probability(isis2):
     (axes,) = figure.axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels == [
-        "scale of synergy", LEAD[2], "log-risk (rrr), on none", MODEL, "interaction", "saturated",
-    ]  # fmt: skip
+        "scale of synergy",
+        LEAD[2],
+        "multiplicative risks (rrr), with no other study drug",
+        MODEL,
+        "interaction",
+        "saturated",
+    ]
     assert [text.get_text() for text in axes.texts] == ["unreliable fit"]
     marks = [line.get_xdata()[0] for line in axes.lines if len(line.get_xdata()) == 1]
     assert 0.4 in marks

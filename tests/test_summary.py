@@ -3,20 +3,31 @@ import pytest
 import xarray as xr
 
 from cotreat import load_study
-from cotreat.core.constants import FIXED, IMPLIED, SUMMARY_COLUMNS
-from cotreat.estimands.estimand import enumerate_estimands, name_of, subject_of
-from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
+from cotreat.core.constants import (
+    ANY,
+    FIXED,
+    IMPLIED,
+    NOT_ESTIMABLE,
+    QUESTION,
+    RESERVED_COLUMNS,
+    STATUSES,
+    SUMMARY_COLUMNS,
+)
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import code_of, label_of
+from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
 from cotreat.report.caveats import SERIOUS, of_sequences
 from cotreat.results.summary import LIKELIHOOD, POSTERIOR, is_beyond_null
+from tests.codes import codes, status_text
 from tests.conftest import table_of
 
 
 def one(table, estimand, scale="event", estimator=POSTERIOR):
     rows = table[
-        (table.estimand == estimand) & (table.scale == scale) & (table.estimator == estimator)
+        (codes(table) == estimand) & (table.judged_on == scale) & (table.estimator == estimator)
     ]
     assert len(rows) == 1
     return rows.iloc[0]
@@ -42,9 +53,9 @@ def test_columns_and_one_row_an_estimand(tables):
     listed = enumerate_estimands(
         load_study("isis2"), MODELS["interaction"], resolve(load_study("isis2"))
     )
-    needed = posterior.estimand.str.startswith("nnt[")  # a row beside each risk difference
-    assert list(posterior[~needed].estimand) == [estimand.label for estimand in listed]
-    assert needed.sum() == posterior.estimand.str.startswith("risk_difference[").sum() == 6
+    needed = codes(posterior).str.startswith("nnt[")  # a row beside each risk difference
+    assert list(posterior[~needed].label) == [estimand.label for estimand in listed]
+    assert needed.sum() == codes(posterior).str.startswith("risk_difference[").sum() == 6
     assert set(table.study) == {"isis2"}
     shown = posterior[posterior.lower.notna() & ~needed]
     assert (shown.interval == "95% equal-tailed credible").all()
@@ -52,9 +63,9 @@ def test_columns_and_one_row_an_estimand(tables):
 
 def test_maximum_likelihood_stands_on_the_scale_of_synergy_too(tables):
     rows = tables("isis2", "interaction").query(
-        "estimand == 'ror[SK:ASA]' and interval == '95% profile'"
+        "measure == 'ror' and pair == 'SK:ASA' and interval == '95% profile'"
     )
-    event, survival = (rows[rows.scale == scale].iloc[0] for scale in ("event", "non-event"))
+    event, survival = (rows[rows.judged_on == scale].iloc[0] for scale in ("event", "non-event"))
     assert (survival.estimate, survival.lower) == pytest.approx(
         (1 / event.estimate, 1 / event.upper)
     )
@@ -72,10 +83,10 @@ def test_isis2_prints_the_event_and_judges_survival(tables):
 @pytest.mark.parametrize("model", ["interaction", "saturated"])
 def test_isis2_is_undecided_in_every_family(tables, model):
     table = tables("isis2", model)
-    for measure in REPRESENTATIVE.values():
+    for measure in representatives().values():
         row = one(table, f"{measure}[SK:ASA]", "non-event")
         assert 0.025 < row.probability < 0.975, measure
-        assert row.availability == "observed"
+        assert row.status == "identified"
     assert one(table, "hsa[SK:ASA]", "non-event").probability > 0.999
 
 
@@ -83,11 +94,11 @@ def test_additive_leaves_no_family_open(tables):
     table = tables("isis2", "additive")
     for measure in MEASURES:
         row = one(table, f"{measure}[SK:ASA]", "non-event")
-        assert row.availability == (FIXED if measure == "ror" else IMPLIED)
-        assert row[["probability", "prior_probability", "contraction"]].isna().all()
+        assert row.status == (FIXED if measure == "ror" else IMPLIED)
+        assert row[["probability", "prior_probability", "posterior_contraction"]].isna().all()
         assert row.interval in ("", "95% equal-tailed credible, given no interaction")
     assert one(table, "ror[SK:ASA]").estimate == 1
-    assert one(table, "ror[SK:ASA]", estimator=LIKELIHOOD).availability == FIXED
+    assert one(table, "ror[SK:ASA]", estimator=LIKELIHOOD).status == FIXED
     assert one(table, "odds_ratio[SK vs none]").probability < 0.001
 
 
@@ -97,30 +108,32 @@ def test_factor_v_leiden(tables):
     assert 0.025 < one(table, "ror[FVL:OC]").probability < 0.975
     for estimand in ("risk[none]", "ic[FVL:OC]", "rrr[FVL:OC]", "bliss[FVL:OC]", "hsa[FVL:OC]"):
         row = one(table, estimand)
-        assert row.availability == "undefined: not identified by design"
-        assert row[["estimate", "lower", "upper", "probability", "contraction"]].isna().all()
-    mover = table[(table.estimand == "reri_or[FVL:OC]") & (table.interval == "95% MOVER")].iloc[0]
+        assert (row.status, row.reason) == (NOT_ESTIMABLE, "not identified by design")
+        assert (
+            row[["estimate", "lower", "upper", "probability", "posterior_contraction"]].isna().all()
+        )
+    mover = table[(codes(table) == "reri_or[FVL:OC]") & (table.interval == "95% MOVER")].iloc[0]
     assert mover.lower < 0 < mover.upper
 
 
 def test_saturated_says_which_cells_are_empty(gap):
     counted = random_risks(gap.counted)
     table = table_of(gap, "saturated", counted, counted)
-    row = table[(table.estimand == "ic[B:C]") & (table.background == "none")].iloc[0]
-    assert row.availability == "undefined: no patients in none, B+C"
-    row = table[(table.estimand == "ic[A:B]") & (table.background == "C")].iloc[0]
-    assert row.availability == "undefined: no patients in B+C"
+    row = table[(codes(table) == "ic[B:C]") & (table.co_treatment == "none")].iloc[0]
+    assert (row.status, row.reason) == (NOT_ESTIMABLE, "no patients in none, B+C")
+    row = table[(codes(table) == "ic[A:B]") & (table.co_treatment == "C")].iloc[0]
+    assert (row.status, row.reason) == (NOT_ESTIMABLE, "no patients in B+C")
 
 
 def test_extrapolation_is_told_from_observation(tables):
     table = tables("three", "interaction")
-    ic = table[(table.estimand == "ic[A:B]") & (table.estimator == POSTERIOR)]
-    assert dict(zip(ic.background, ic.availability, strict=True)) == {
-        "none": "extrapolated",
-        "C": "observed",
+    ic = table[(codes(table) == "ic[A:B]") & (table.estimator == POSTERIOR)]
+    assert dict(zip(ic.co_treatment, ic.status, strict=True)) == {
+        "none": "not identified",
+        "C": "identified",
     }
-    assert one(table, "risk[none]").availability == "extrapolated"
-    assert one(table, "risk[B+C]").availability == "observed"
+    assert one(table, "risk[none]").status == "not identified"
+    assert one(table, "risk[B+C]").status == "identified"
 
 
 def test_estimates_are_plain_quantiles_of_the_draws(three):
@@ -141,10 +154,10 @@ def test_contraction_compares_interquartile_ranges_on_the_log_scale(three):
     # Log-odds half as wide about the same centre: each log odds ratio's IQR halves.
     wide, narrow = (draws(1 / (1 + np.exp(-x)), three.regimens) for x in (eta, -1 + (eta + 1) / 2))
     table = table_of(three, "interaction", wide, narrow)
-    assert one(table, "odds_ratio[A vs none]").contraction == pytest.approx(0.75)
+    assert one(table, "odds_ratio[A vs none]").posterior_contraction == pytest.approx(0.75)
     for measure in ("s", "s_or"):
-        rows = table[table.estimand == f"{measure}[A:B]"]
-        assert rows.contraction.isna().all()
+        rows = table[codes(table) == f"{measure}[A:B]"]
+        assert rows.posterior_contraction.isna().all()
 
 
 def test_a_synergy_index_takes_its_probability_from_the_sign(tables):
@@ -157,11 +170,11 @@ def test_a_synergy_index_takes_its_probability_from_the_sign(tables):
 def test_an_index_undefined_in_some_draws_is_not_shown(three):
     risks = random_risks(three.regimens)
     table = table_of(three, "interaction", risks, risks)
-    row = table[(table.estimand == "s[A:B]") & (table.background == "C")].iloc[0]
+    row = table[(codes(table) == "s[A:B]") & (table.co_treatment == "C")].iloc[0]
     assert np.isnan(row.estimate)
     assert row.interval.startswith("not shown: undefined in ")
     assert row.probability == pytest.approx(
-        table[(table.estimand == "ic[A:B]") & (table.background == "C")].iloc[0].probability
+        table[(codes(table) == "ic[A:B]") & (table.co_treatment == "C")].iloc[0].probability
     )
 
 
@@ -170,12 +183,12 @@ def test_thresholds_are_given_where_asked(tables, fits):
     beta = fits("isis2", "interaction")["posterior"]["beta"].sel(treatment="SK")
     row = one(table, "odds_ratio[SK vs none] > 0.8")
     assert row.probability == pytest.approx(float((np.exp(beta) > 0.8).mean()))
-    assert not tables("isis2", "interaction").estimand.str.contains(">").any()
+    assert tables("isis2", "interaction").threshold.isna().all()
 
 
 def test_a_risk_has_no_null_to_lie_beyond(three):
     estimand = enumerate_estimands(three, MODELS["interaction"], resolve(three))[0]
-    with pytest.raises(ValueError, match=r"risk\[none\] has no null"):
+    with pytest.raises(ValueError, match=r"risk, none has no null"):
         is_beyond_null(estimand, random_risks(three.regimens))
 
 
@@ -185,14 +198,37 @@ def test_posterior_and_proportions_are_asked_by_the_same_formula():
     likelihood = fit_likelihood(study, MODELS["saturated"], resolve(study))
     for estimand in enumerate_estimands(study, MODELS["saturated"], resolve(study)):
         found = estimand.values(proportions).item()
-        if likelihood.availability(estimand) == "observed":
+        if status_text(likelihood.status(estimand)) == "identified":
             assert likelihood.estimate(estimand) == pytest.approx(found, rel=1e-9)
 
 
-def test_labels_come_apart():
-    assert (name_of("ror[A:B]"), subject_of("ror[A:B]")) == ("ror", "A:B")
-    assert subject_of("odds_ratio[A+B vs none] > 1.5") == "A+B vs none"
-    assert set(MEASURES) >= set(REPRESENTATIVE.values())
+def test_a_label_and_a_code_are_made_of_the_columns():
+    ratio = ("odds_ratio", "A+B vs B", "", "", "sex=f", 1.5)
+    assert label_of(*ratio) == "odds ratio > 1.5, A+B vs B in sex=f"
+    assert code_of(*ratio) == "odds_ratio[A+B vs B | sex=f] > 1.5"
+    measure = ("ror", "", "A:B", "C", "sex=f")
+    assert label_of(*measure) == "ratio of odds ratios (ror), A × B with C in sex=f"
+    assert code_of(*measure) == "ror[A:B] with C | sex=f"
+    shared = ("ror", "", "A:B", ANY, "")
+    assert label_of(*shared) == "ratio of odds ratios (ror), A × B with any co-treatment"
+
+
+def test_columns_name_an_estimand_without_its_label(tables):
+    for name in ("isis2", "three", "factor-v-leiden"):
+        table = tables(name, "interaction", thresholds=[0.8])
+        rows = table[table.estimator == POSTERIOR]
+        assert not rows.duplicated([*QUESTION, "threshold"]).any()
+        assert set(rows.status) <= set(STATUSES)
+        is_synergy = rows.measure.isin(MEASURES)
+        assert (rows.scale.ne("") == is_synergy).all()
+        assert (rows.pair.ne("") == is_synergy).all()
+        assert not set(table.columns) & set(RESERVED_COLUMNS)
+
+
+def test_contraction_is_of_log_odds_ratios_alone(tables):
+    table = tables("isis2", "interaction")
+    known = table[table.posterior_contraction.notna()]
+    assert set(known.measure) == {"odds_ratio", "ror"}
 
 
 def test_every_combination_given_one_after_the_other_is_told_of_immortal_time():

@@ -13,15 +13,10 @@ import pandas as pd
 import xarray as xr
 
 from cotreat.calibration.parallel import Mapped, in_turn
-from cotreat.core.constants import INTERVAL, SEED
+from cotreat.core.constants import ANY, INTERVAL, SEED
 from cotreat.core.errors import ModelError
-from cotreat.estimands.estimand import (
-    CONDITIONAL,
-    Estimand,
-    enumerate_estimands,
-    is_beyond_null,
-    subject_of,
-)
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import CONDITIONAL, Estimand, is_beyond_null
 from cotreat.estimands.measures import MEASURES
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
@@ -279,12 +274,9 @@ def _printable(part: Part, at: int, rng: np.random.Generator) -> tuple[Cohort, l
 def measures_of(study: Study, name: str) -> dict[str, Estimand]:
     """Return a measure of every pair, on top of no other treatment."""
     return {
-        subject_of(one.label): one
+        one.pair: one
         for one in enumerate_estimands(study, find_model(MODEL, study), resolve(study))
-        if one.measure is not None
-        and one.measure.name == name
-        and one.is_judged
-        and (one.background == NONE or one.background.startswith("every"))
+        if one.measure == name and one.is_judged and one.co_treatment in (NONE, ANY)
     }
 
 

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from cotreat import load_study
 from cotreat.core.constants import CHAINS, SEED
 from cotreat.core.errors import ModelError
-from cotreat.estimands.estimand import full_label, is_beyond_null, judged_measures, waist_of
+from cotreat.estimands.enumerate import judged_measures
+from cotreat.estimands.estimand import is_beyond_null, waist_of
 from cotreat.evidence.reported import reported_estimates
 from cotreat.evidence.reported_data import share_orders
 from cotreat.evidence.resolve import resolve
@@ -129,7 +130,7 @@ class Case:
             name: float(np.sqrt(share @ (own - means[name]) ** 2)) for name, own in named.items()
         }
         chances = {
-            full_label(e): float(share @ is_beyond_null(e, waist).values.ravel())
+            e.code: float(share @ is_beyond_null(e, waist).values.ravel())
             for e in judged_measures(self.study, self.model, waist, resolve(self.study))
         }
         if weights is None:

@@ -35,14 +35,9 @@ from pymc.sampling.jax import get_jaxified_graph  # noqa: E402
 from scipy.special import logit, ndtri  # noqa: E402
 
 from cotreat import load_study, parse_study  # noqa: E402
-from cotreat.estimands.estimand import (  # noqa: E402
-    CONDITIONAL,
-    PARTS,
-    Availability,
-    Estimand,
-    enumerate_estimands,
-    full_label,
-)
+from cotreat.estimands.enumerate import enumerate_estimands  # noqa: E402
+from cotreat.estimands.estimand import CONDITIONAL, PARTS, Estimand, code_of  # noqa: E402
+from cotreat.estimands.identification import Identification  # noqa: E402
 from cotreat.evidence.reported import reported_estimates  # noqa: E402
 from cotreat.inference.vectorise import in_jax  # noqa: E402
 from cotreat.models.build import build, given_of, shape_of  # noqa: E402
@@ -409,9 +404,13 @@ def asked(study: Study) -> list[Estimand]:
     """Return the estimands of the table."""
     found: dict[str, Estimand] = {}
     for estimand in enumerate_estimands(study, find_model(MODEL, study), resolve(study)):
-        # An interaction contrast has several backgrounds; the first is none.
-        found.setdefault(estimand.label, estimand)
-    return [found[label] for label in ASKED]
+        # An interaction contrast has several co-treatments; the first is none.
+        found.setdefault(_code(estimand), estimand)
+    return [found[code] for code in ASKED]
+
+
+def _code(estimand: Estimand) -> str:
+    return code_of(estimand.measure, estimand.contrast, estimand.pair, "", estimand.stratum)
 
 
 def rows(
@@ -422,16 +421,16 @@ def rows(
     waist["risk"] = waist["risk"].assign_attrs(risk_kind="implied")
     true = waist_at(truth, study)
     model = find_model(MODEL, study)
-    draws = {full_label(e): e.values(waist) for e in asked(study)}
+    draws = {e.code: e.values(waist) for e in asked(study)}
     rhat = max(float(np.max(az.rhat(v))) for v in (x, *(d.values for d in draws.values())))
     ess = min(float(np.min(az.ess(v))) for v in (x, *(d.values for d in draws.values())))
     for estimand in asked(study):
-        values = draws[full_label(estimand)].values.ravel()
+        values = draws[estimand.code].values.ravel()
         value = float(estimand.values(true))
         lower, median, upper = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
         yield {
-            "estimand": estimand.label,
-            "availability": Availability(study, model, waist, resolve(study)).of(estimand),
+            "estimand": _code(estimand),
+            "status": Identification(study, model, waist, resolve(study)).of(estimand).name,
             "truth": value,
             "estimate": median,
             "lower": lower,

@@ -39,7 +39,8 @@ from scipy.special import bdtr  # noqa: E402
 from cotreat import load_study, parse_study  # noqa: E402
 from cotreat.core.constants import CHAINS, INTERVAL  # noqa: E402
 from cotreat.diagnostics.checks import ESS, RHAT  # noqa: E402
-from cotreat.estimands.estimand import enumerate_estimands, full_label, waist_of  # noqa: E402
+from cotreat.estimands.enumerate import enumerate_estimands  # noqa: E402
+from cotreat.estimands.estimand import waist_of  # noqa: E402
 from cotreat.inference.vectorise import function_of_draws  # noqa: E402
 from cotreat.models.build import build  # noqa: E402
 from cotreat.models.registry import find_model  # noqa: E402
@@ -184,11 +185,11 @@ class Experiment:
                 found[f"{name}[{', '.join(labels)}]" if labels else name] = own
         waist = waist_of(draws)
         for estimand in enumerate_estimands(self.study, self.model, resolve(self.study)):
-            kind, arms = estimand.label.partition("[")[0], set(estimand.arms)
+            kind, arms = estimand.measure, set(estimand.arms)
             is_ratio = kind == "odds_ratio" and REFERENCE in arms <= set(self.study.counted)
             if is_ratio or kind in ("risk", "ic", "ror"):
-                label = estimand.label if kind == "ror" else full_label(estimand)
-                found[label] = estimand.values(waist)
+                name = f"ror[{estimand.pair}]" if kind == "ror" else estimand.code
+                found[name] = estimand.values(waist)
         risk = draws["risk"]
         for arm in (a for a in self.study.counted if a != REFERENCE):
             difference = risk.sel(arm=arm) - risk.sel(arm=REFERENCE)

@@ -11,9 +11,11 @@ import pandas as pd
 from scipy.special import logit, ndtr, ndtri
 
 from cotreat.audit.overlap import overlap_of
-from cotreat.core.constants import CONDITIONAL_ONLY, OBSERVED, STANDARDISED
-from cotreat.estimands.estimand import Determination, Estimand, enumerate_estimands, subject_of
-from cotreat.evidence.contrasts import coefficient_of, label, named_parts
+from cotreat.core.constants import CONDITIONAL_ONLY, IDENTIFIED, STANDARDISED
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import Estimand
+from cotreat.estimands.identification import Determination, Status, not_estimable
+from cotreat.evidence.contrasts import coefficient_of, label, named_parts, question_of
 from cotreat.evidence.logistic_operator import Regressions
 from cotreat.evidence.prior_conflict import PRIOR_CONFLICT, distance
 from cotreat.evidence.protocol import SCORE, Point, parameters_of
@@ -29,8 +31,9 @@ from cotreat.evidence.reported import (
 from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS, SUBGROUPS
 from cotreat.priors.sets import prior_set
+from cotreat.study import regimens
 from cotreat.study.regimens import NONE
-from cotreat.study.study import NOT_IDENTIFIED, Claim, DivisionError, Study
+from cotreat.study.study import BY_DESIGN, Claim, DivisionError, Study
 
 RISKS = "risks"
 ODDS_RATIOS = "odds ratios of two regimens"
@@ -198,6 +201,7 @@ def printed_table(study: Study) -> pd.DataFrame:
             {
                 "number": claim.id,
                 "about": _about(claim),
+                **dict(zip(("measure", "contrast", "pair"), _question(claim), strict=True)),
                 "printed": claim.printed,
                 "adjusted": "yes" if claim.adjusted else "no",
                 "use": _use(claim, used, fates),
@@ -205,7 +209,9 @@ def printed_table(study: Study) -> pd.DataFrame:
             }
             for claim in study.claims
         ],
-        columns=["number", "about", "printed", "adjusted", "use", "source"],
+        columns=[
+            *("number", "about", "measure", "contrast", "pair", "printed", "adjusted", "use", "source")
+        ],
     )
 
 
@@ -357,6 +363,11 @@ def _used_by(study: Study, claim: Claim) -> str:
     return f"; evidence of the model {', '.join(models)}"
 
 
+def _question(claim: Claim) -> tuple[str, str, str]:
+    """Return measure, contrast and pair of a reported number; empty where nothing says what it is of."""
+    return ("", "", "") if claim.meaning is None else question_of(claim.meaning)
+
+
 def _about(claim: Claim) -> str:
     return label(claim.meaning) if claim.meaning else claim.about
 
@@ -390,39 +401,41 @@ def _strange_p_values(study: Study) -> Iterator[str]:
 
 
 def _availability(study: Study) -> str:
-    lines = ["What the evidence determines (observed), leaves to model and prior (extrapolated),"]
-    lines.append("or cannot have (undefined):")
-    for group, names, every, status in _determined(study):
+    lines = ["What the evidence identifies, what also depends on model and prior (not identified),"]
+    lines.append("and what is not estimable:")
+    for group, found, every, status in _determined(study):
+        names = [one.measure if one.synergy else one.code for one in found]
         of = f" ({len(names)} of {every})" if len(names) < every else ""
         is_short = group not in (RISKS, ODDS_RATIOS) or (
-            study.has_uncounted and status == OBSERVED and len(names) <= LISTED
+            study.has_uncounted and status.name == IDENTIFIED and len(names) <= LISTED
         )
         shown = f": {', '.join(names)}" if is_short else of
-        lines.append(f"  {group}{shown}: {status}")
+        why = f" ({status.reason})" if status.reason else ""
+        lines.append(f"  {group}{shown}: {status.name}{why}")
     return "\n".join(lines)
 
 
 def availability_table(study: Study) -> pd.DataFrame:
-    """Return what the evidence determines, one row for each kind of number and status."""
+    """Return what the evidence identifies, one row for each kind of estimand and status."""
     rows = [
         {
             "kind of number": group,
-            "what the evidence says of it": status,
-            "how many": f"{len(names)} of {every}",
-            "which": ", ".join(subject_of(name) or name for name in names),
+            **status.columns,
+            "how many": f"{len(found)} of {every}",
+            "which": ", ".join(map(_subject, found)),
         }
-        for group, names, every, status in _determined(study)
+        for group, found, every, status in _determined(study)
     ]
     return pd.DataFrame(rows)
 
 
-def _determined(study: Study) -> Iterator[tuple[str, list[str], int, str]]:
+def _determined(study: Study) -> Iterator[tuple[str, list[Estimand], int, Status]]:
     """Group the estimands alike in kind and status; give how many there are of the kind, too."""
     evidence = Determination(study, _typical(study), resolve(study))
-    found = [(_group(e), _called(e), _status(study, e, evidence)) for e in _general(study)]
+    found = [(_group(e), e, _status(study, e, evidence)) for e in _general(study)]
     sizes = Counter(group for group, _, _ in found)
     for (group, status), members in groupby(sorted(found, key=_order), key=lambda f: (f[0], f[2])):
-        yield group, [name for _, name, _ in members], sizes[group], status
+        yield group, [one for _, one, _ in members], sizes[group], status
 
 
 def _general(study: Study) -> Iterator[Estimand]:
@@ -434,9 +447,9 @@ def _general(study: Study) -> Iterator[Estimand]:
     return (e for e in every if e.is_judged and not e.is_repeated)
 
 
-def _status(study: Study, estimand: Estimand, evidence: Determination) -> str:
+def _status(study: Study, estimand: Estimand, evidence: Determination) -> Status:
     if study.is_case_control and estimand.needs_risks:
-        return NOT_IDENTIFIED
+        return not_estimable(BY_DESIGN)
     return evidence.of(estimand)
 
 
@@ -451,17 +464,23 @@ def _typical(study: Study) -> Point:
     return Point(np.array(list(log_odds.values())), sigma)
 
 
-def _called(estimand: Estimand) -> str:
-    return estimand.label if estimand.measure is None else estimand.measure.name
+def _subject(estimand: Estimand) -> str:
+    """Name an estimand among those of its group."""
+    if estimand.synergy is not None:
+        return estimand.measure
+    return regimens.WITHIN.join(
+        filter(None, [estimand.contrast or estimand.pair, estimand.stratum])
+    )
 
 
 def _group(estimand: Estimand) -> str:
-    if estimand.measure is None:
+    if estimand.synergy is None:
         return RISKS if estimand.null is None else ODDS_RATIOS
-    return f"{estimand.pair} on background {estimand.background}"
+    given = "no other study drug" if estimand.co_treatment == NONE else estimand.co_treatment
+    return regimens.WITHIN.join(filter(None, [f"{estimand.pair} with {given}", estimand.stratum]))
 
 
-def _order(found: tuple[str, str, str]) -> tuple[int, str, str]:
+def _order(found: tuple[str, Estimand, Status]) -> tuple[int, str, str]:
     group, _, status = found
     rank = {RISKS: 0, ODDS_RATIOS: 1}.get(group, 2)
-    return rank, group, status
+    return rank, group, status.name

@@ -12,14 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cotreat.core.constants import OBSERVED, is_undefined
-from cotreat.estimands.estimand import (
-    RATIO,
-    name_of,
-    subject_of,
-)
+from cotreat.core.constants import IDENTIFIED, NOT_ESTIMABLE
+from cotreat.estimands.enumerate import compared
+from cotreat.estimands.estimand import ODDS_RATIO, RATIO, RISK
 from cotreat.results.summary import POSTERIOR, PRINTED
-from cotreat.study.regimens import adds_one
+from cotreat.study.regimens import WITHIN, adds_one
 from cotreat.study.study import Study
 
 COMMON = 0.15
@@ -55,8 +52,11 @@ def is_common(study: Study, summary: pd.DataFrame) -> bool:
     """Tell whether any regimen's risk makes the outcome common: as counted, or as the posterior has it."""
     if study.counted and not study.has_uncounted:
         return bool((study.events / study.n > COMMON).any())
-    rows = summary[(summary.estimator == POSTERIOR) & (summary.estimand.map(name_of) == "risk")]
-    present = [subject_of(label) in study.present for label in rows.estimand]
+    rows = summary[(summary.estimator == POSTERIOR) & (summary.measure == RISK)]
+    labels = [
+        WITHIN.join(filter(None, one)) for one in zip(rows.contrast, rows.stratum, strict=True)
+    ]
+    present = [label in study.present for label in labels]
     return bool((rows[present].estimate > COMMON).any())
 
 
@@ -73,48 +73,45 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``source``, ``comparison``, ``background``, ``scale``, ``availability``, ``odds_ratio``, ``lower``, ``upper``, what
+        Columns ``source``, ``contrast``, ``stratum``, ``judged_on``, ``status``, ``odds_ratio``, ``lower``, ``upper``, what
         was taken as risk ratio and as its nearer limit (``as_risk_ratio``, ``nearer_limit``), ``from``, in
         words, and the E-values ``e_value`` and ``e_value_limit``. Of a case-control study each odds ratio
         has two rows, for its data cannot show whether the outcome is rare.
     """
     common = None if study.is_case_control else is_common(study, summary)
-    posterior = summary[summary.estimator == POSTERIOR].set_index("estimand")
+    ratios = summary[(summary.estimator == POSTERIOR) & (summary.measure == RATIO)]
+    risk_ratios = {(row.contrast, row.stratum): row for row in ratios.itertuples()}
     rows = []
-    for row in summary[summary.estimand.map(name_of) == "odds_ratio"].itertuples():
+    for row in summary[summary.measure == ODDS_RATIO].itertuples():
         if not _is_asked(row, study):
             continue
-        subject = subject_of(row.estimand)
         told = {
             "source": row.estimator,
-            "comparison": subject,
-            "background": row.background,
-            "scale": row.scale,
-            "availability": row.availability,
+            "contrast": row.contrast,
+            "stratum": row.stratum,
+            "judged_on": row.judged_on,
+            "status": row.status,
             "odds_ratio": row.estimate,
             "lower": row.lower,
             "upper": row.upper,
         }
-        label = f"{RATIO}[{subject}]"
-        beside = posterior.loc[label] if label in posterior.index else None
-        if row.estimator == PRINTED or (
-            beside is not None and beside.availability != row.availability
-        ):
+        beside = risk_ratios.get((row.contrast, row.stratum))
+        if row.estimator == PRINTED or (beside is not None and beside.status != row.status):
             beside = None  # what determines the odds ratio does not determine risks
         rows += [{**told, **one} for one in _e_values(row, beside, common)]
-    rows.sort(key=lambda row: (row["source"] == PRINTED, row["availability"] != OBSERVED))
+    rows.sort(key=lambda row: (row["source"] == PRINTED, row["status"] != IDENTIFIED))
     return pd.DataFrame(rows)
 
 
 def _is_asked(row: Any, study: Study) -> bool:
-    if ">" in row.estimand or is_undefined(row.availability):
+    if not np.isnan(row.threshold) or row.status == NOT_ESTIMABLE:
         return False
     if row.estimator == PRINTED:
         return True
-    arm, _, against = subject_of(row.estimand).partition(" vs ")
-    if row.estimator != POSTERIOR or not {arm, against} <= set(study.present):
+    arms = compared(study).get((row.contrast, row.stratum), ("", ""))
+    if row.estimator != POSTERIOR or not set(arms) <= set(study.present):
         return False
-    return row.availability == OBSERVED or adds_one(arm, against)
+    return row.status == IDENTIFIED or adds_one(*arms)
 
 
 def _e_values(row: Any, ratio: Any, common: bool | None) -> Iterator[dict[str, Any]]:

@@ -13,19 +13,16 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from cotreat.core.constants import DECIDED, EXTRAPOLATED, INTERVAL, OBSERVED
+from cotreat.core.constants import CONDITIONAL, DECIDED, IDENTIFIED, INTERVAL
+from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import (
-    CONDITIONAL,
-    EVERY,
-    Availability,
     Estimand,
     Waist,
-    enumerate_estimands,
-    full_label,
     is_beyond_null,
     is_combination_ratio,
     is_measure,
 )
+from cotreat.estimands.identification import Identification, Status, asked
 from cotreat.estimands.measures import odds
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
@@ -33,7 +30,6 @@ from cotreat.inference.batch import Specification, fit_many
 from cotreat.models.registry import Model
 from cotreat.priors.defaults import BIAS
 from cotreat.priors.prior import PriorSet
-from cotreat.study.regimens import NONE
 from cotreat.study.study import Study
 
 SINGLE_SD = float(np.log(2) / ndtri(0.975))
@@ -133,7 +129,7 @@ class Surface:
     """
 
     estimand: Estimand
-    availability: str
+    status: Status
     single: Array
     products: Array
     estimate: Array
@@ -144,11 +140,8 @@ class Surface:
 
     @property
     def label(self) -> str:
-        """The estimand with its background, if that tells anything."""
-        background = self.estimand.background
-        if background == NONE or background.startswith(EVERY):
-            return self.estimand.label
-        return full_label(self.estimand)
+        """The estimand with its co-treatment."""
+        return self.estimand.label
 
     @property
     def centre(self) -> tuple[int, int]:
@@ -238,8 +231,8 @@ def surfaces(
         for i, j in np.ndindex(len(grid[0]), len(grid[1]))
     }
     found = [
-        _surface(estimand, available, grid, moved, None if is_bad else allowed.waist)
-        for estimand, available in conclusions(study, model, waist)
+        _surface(estimand, status, grid, moved, None if is_bad else allowed.waist)
+        for estimand, status in conclusions(study, model, waist)
     ]
     return found, ["plausible confounding: the fit cannot be trusted"] * is_bad
 
@@ -266,38 +259,38 @@ def without_bias(study: Study, waist: xr.Dataset, single: float, products: float
     return waist.assign({name: own / (1 + own) for name, own in seen.items()})
 
 
-def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
-    """List what confounding might overturn, with availabilities.
+def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, Status]]:
+    """List what confounding might overturn, with their identification.
 
     First the odds ratio of each combination against itself less one treatment, where the evidence determines
     it; then the ratio of odds ratios of each pair and its interaction contrast of risks, or, where risks are
     not identified, of odds, each on the first background where it is observed, or else can be told.
     """
-    ratios: list[tuple[Estimand, str]] = []
-    measures: dict[tuple[str, str], tuple[Estimand, str]] = {}
+    ratios: list[tuple[Estimand, Status]] = []
+    measures: dict[tuple[str, str], tuple[Estimand, Status]] = {}
     additive = "reri_or" if study.is_case_control else "ic"
-    availability = Availability(study, model, waist, resolve(study))
+    identification = Identification(study, model, waist, resolve(study))
     for e in enumerate_estimands(study, model, resolve(study)):
-        if e.measure is None and not e.label.startswith("odds_ratio["):
+        if e.synergy is None and not e.is_odds_ratio:
             continue
         is_asked = any(is_measure(e, name) for name in ("ror", additive)) and e.is_judged
-        if e.measure is not None and not is_asked:
+        if e.synergy is not None and not is_asked:
             continue
-        available = availability.of(e)
-        if e.measure is None:
-            if available == OBSERVED and is_combination_ratio(e, against_none=False):
-                ratios.append((e, available))
-        elif available in (OBSERVED, EXTRAPOLATED):
-            key = (e.measure.name, e.pair)
-            if key not in measures or (available == OBSERVED != measures[key][1]):
-                measures[key] = (e, available)
+        status = identification.of(e)
+        if e.synergy is None:
+            if status.name == IDENTIFIED and is_combination_ratio(e, against_none=False):
+                ratios.append((e, status))
+        elif status.is_open:
+            key = (e.measure, e.pair)
+            if key not in measures or (status.name == IDENTIFIED != measures[key][1].name):
+                measures[key] = (e, status)
     order = sorted(measures, key=lambda key: key[0] != "ror")
     return ratios + [measures[key] for key in order]
 
 
 def _surface(
     estimand: Estimand,
-    available: str,
+    status: Status,
     grid: Sequence[Array],
     moved: Mapping[tuple[int, int], xr.Dataset],
     allowed: xr.Dataset | None,
@@ -310,7 +303,7 @@ def _surface(
     )
     single, products = grid
     parts = dict(zip(PARTS, values, strict=True))
-    return Surface(estimand, available, single, products, **parts, plausible=plausible)
+    return Surface(estimand, status, single, products, **parts, plausible=plausible)
 
 
 def _numbers(estimand: Estimand, waist: xr.Dataset) -> list[float]:
@@ -373,10 +366,4 @@ def allowed_table(found: Sequence[Surface]) -> pd.DataFrame:
 
 
 def _named(one: Surface) -> dict[str, str]:
-    e = one.estimand
-    return {
-        "estimand": e.label,
-        "background": e.background,
-        "scale": e.scale,
-        "availability": one.availability,
-    }
+    return asked(one.estimand, one.status)

@@ -7,15 +7,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat.calibration.replicates import Job
-from cotreat.core.constants import EXTRAPOLATED, IMPLIED, OBSERVED
-from cotreat.estimands.estimand import (
-    PARTS,
-    Availability,
-    Estimand,
-    enumerate_estimands,
-    full_label,
-    waist_of,
-)
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import PARTS, Estimand, waist_of
+from cotreat.estimands.identification import Identification
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
 from cotreat.inference.standard_coordinates import Density
@@ -47,18 +41,17 @@ def quantities_of(job: Job, density: Density, points: Array) -> Iterator[tuple[s
     for estimand in asked(job, waist := waist.assign(risk=risk)):
         own = estimand.values(waist).transpose("chain", "draw").values
         if np.isfinite(own).all():
-            yield full_label(estimand), "estimand", own
+            yield estimand.code, "estimand", own
 
 
 def asked(job: Job, waist: xr.Dataset) -> list[Estimand]:
     """List the estimands that the model leaves open, each once: of measures the event's scale."""
-    available = Availability(job.study, job.model, waist, resolve(job.study))
+    evidence = resolve(job.study)
+    identification = Identification(job.study, job.model, waist, evidence)
     return [
         one
-        for one in enumerate_estimands(job.study, job.model, resolve(job.study))
-        if not one.is_repeated
-        and one.is_judged
-        and available.of(one) in (OBSERVED, EXTRAPOLATED, IMPLIED)
+        for one in enumerate_estimands(job.study, job.model, evidence)
+        if not one.is_repeated and one.is_judged and identification.of(one).has_draws
     ]
 
 

@@ -16,8 +16,17 @@ CREDIBLE = f"{INTERVAL:.0%} equal-tailed credible"
 DECIDED = 0.975
 """A probability of synergy is *decided* at this value or above, or at its complement or below."""
 
-OBSERVED = "observed"
-"""Availability of an estimand that the evidence itself determines."""
+IDENTIFIED = "identified"
+"""Status of an estimand that the evidence alone determines (by the rank of its Jacobian)."""
+
+NOT_IDENTIFIED = "not identified"
+"""Status of an estimand that depends on model and prior, too."""
+
+NOT_ESTIMABLE = "not estimable"
+"""Status of an estimand that has no value; the reason stands in a column of its own."""
+
+ANY = "any"
+"""Co-treatment of a number that a model holds the same whatever else is given."""
 
 STANDARDISED = (
     "risks, and measures made of risks, are standardised: means over the covariates and clusters of "
@@ -32,16 +41,16 @@ CONDITIONAL_ONLY = (
 )
 """What adjusted numbers of patients of a case-control study are."""
 
-EXTRAPOLATED = "extrapolated"
-"""Availability of an estimand that needs model and prior."""
-
 FIXED = "fixed by the model"
-"""Availability of a measure that the model's structure holds at its null."""
+"""Status of a measure that the model's structure holds at its null."""
 
 IMPLIED = "implied by the model"
-"""Availability of a measure of synergy under a model without interaction: with no product term its
+"""Status of a measure of synergy under a model without interaction: with no product term its
 sign follows by algebra from the single effects and the reference risk, and no data could show
 otherwise, so it gets neither a probability nor a contraction."""
+
+STATUSES = (IDENTIFIED, NOT_IDENTIFIED, FIXED, IMPLIED, NOT_ESTIMABLE)
+"""What the column ``status`` of a table may hold."""
 
 GIVEN_NONE = f"{CREDIBLE}, given no interaction"
 """How the interval of an implied measure is labelled."""
@@ -52,26 +61,40 @@ VERDICTS = ("good", "middling", "bad")
 READING = "default"
 """The reading of a study file whose wording leaves nothing open."""
 
+QUESTION = ("measure", "contrast", "pair", "co_treatment", "stratum", "scale", "judged_on")
+"""Columns that name an estimand in every table, none of them made from another: what is measured; of
+which regimen, or of which against which; of which two treatments, with which others, and in which
+subgroup; against which reference model of no interaction; and on the event or on the non-event."""
+
+ASKED = ("label", *QUESTION, "status", "reason")
+"""Columns that say in every supplementary table what was asked, and whether it is identified."""
+
 SUMMARY_COLUMNS = (
+    *QUESTION,
+    "unit",
+    "threshold",
+    "status",
+    "reason",
     "estimator",
-    "model",
-    "priors",
-    "reading",
-    "study",
-    "estimand",
-    "background",
-    "scale",
-    "risk_kind",
-    "availability",
     "estimate",
+    "sd",
     "lower",
     "upper",
     "interval",
+    "risk_kind",
     "probability",
     "prior_probability",
-    "contraction",
+    "posterior_contraction",
+    "model",
+    "priors",
+    "interpretation",
+    "study",
+    "label",
 )
 """Columns of ``summary.csv``, in order."""
+
+RESERVED_COLUMNS = ("overlap", "data_share", "mcse_estimate", "mcse_probability")
+"""Columns that a later version adds to ``summary.csv``; nothing else may be called so."""
 
 CHECK_COLUMNS = ("check", "where", "value", "threshold", "verdict", "advice")
 """Columns of ``checks.csv``, in order."""
@@ -111,8 +134,3 @@ CONFOUNDED = "confounded_"
 def as_seen(draws: xr.Dataset, name: str) -> xr.DataArray:
     """Return risks as the evidence sees them: with the confounding, where a fit states some."""
     return draws[CONFOUNDED + name if CONFOUNDED + name in draws else name]
-
-
-def is_undefined(availability: str) -> bool:
-    """Tell whether an availability says that there is no value (and then why)."""
-    return availability.startswith("undefined")

@@ -16,21 +16,12 @@ from cotreat.core.constants import (
     CHECK_COLUMNS,
     CONFOUNDED,
     EVIDENCE_MOVED,
-    EXTRAPOLATED,
-    IMPLIED,
-    OBSERVED,
     PROBABILITY_MOVED,
 )
 from cotreat.diagnostics.risk_calibration import calibration_of
-from cotreat.estimands.estimand import (
-    CONDITIONAL,
-    Availability,
-    enumerate_estimands,
-    full_label,
-    is_beyond_null,
-    judged_measures,
-    waist_of,
-)
+from cotreat.estimands.enumerate import enumerate_estimands, judged_measures
+from cotreat.estimands.estimand import CONDITIONAL, is_beyond_null, waist_of
+from cotreat.estimands.identification import Identification
 from cotreat.estimands.measures import odds
 from cotreat.evidence.prior_conflict import PRIOR_CONFLICT
 from cotreat.evidence.protocol import Evidences
@@ -165,7 +156,7 @@ def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
     )
     waist, beside = (waist_of(t["posterior"].to_dataset()) for t in (tree, other))
     gaps = {
-        full_label(e): abs(
+        e.label: abs(
             float(is_beyond_null(e, waist).mean()) - float(is_beyond_null(e, beside).mean())
         )
         for e in judged_measures(fit.study, fit.model, waist, fit.evidence)
@@ -253,15 +244,15 @@ def _quantities(tree: xr.DataTree) -> xr.Dataset:
 
 def _indicators(waist: xr.Dataset, fit: Fit) -> xr.Dataset:
     """Return "beyond its null" by draw for each odds ratio and measure that has a probability."""
-    available = Availability(fit.study, fit.model, waist, fit.evidence)
+    identification = Identification(fit.study, fit.model, waist, fit.evidence)
     return xr.Dataset(
         {
-            f"P({full_label(e)})": is_beyond_null(e, waist)
+            f"P({e.label})": is_beyond_null(e, waist)
             for e in enumerate_estimands(fit.study, fit.model, fit.evidence)
             if e.null is not None
             and e.is_judged
             and not e.is_repeated
-            and available.of(e) in (OBSERVED, EXTRAPOLATED)
+            and identification.of(e).is_open
         }
     ).astype(float)
 
@@ -332,15 +323,15 @@ def _doubling(stats: xr.Dataset) -> Iterator[Row]:
 
 def _undefined(waist: xr.Dataset, fit: Fit) -> Iterator[Row]:
     """Count the draws in which a measure has no value: shown, not judged."""
-    available = Availability(fit.study, fit.model, waist, fit.evidence)
+    identification = Identification(fit.study, fit.model, waist, fit.evidence)
     for e in enumerate_estimands(fit.study, fit.model, fit.evidence):
-        if e.measure is None or not e.is_judged or not e.measure.sign_of:
+        if e.synergy is None or not e.is_judged or not e.synergy.sign_of:
             continue
-        if available.of(e) not in (OBSERVED, EXTRAPOLATED, IMPLIED):
+        if not identification.of(e).has_draws:
             continue
         missing = int(np.isnan(e.values(waist).values).sum())
         if missing:
-            yield _row("undefined draws", full_label(e), missing, "shown, not judged", True, "")
+            yield _row("undefined draws", e.label, missing, "shown, not judged", True, "")
 
 
 def _conflict_and_misfit(tree: xr.DataTree, evidence: Evidences) -> Iterator[Row]:

@@ -95,6 +95,32 @@ def hsa(*, r00: Risks, r10: Risks, r01: Risks, r11: Risks) -> Risks:  # noqa: AR
 
 
 @dataclass(frozen=True)
+class Family:
+    """Measures with one reference model of no interaction: they answer one question and count once.
+
+    Attributes
+    ----------
+    name : str
+        The scale, as the column ``scale`` of every table has it.
+    phrase : str
+        What separate effects are taken to do together where there is no interaction.
+    axis : str
+        What the axis of a figure of such measures shows; families of one axis share a panel.
+    interval_method : str
+        Method of a confidence interval beside Wald or delta, an entry of
+        `cotreat.frequentist.intervals.METHODS`; empty for none.
+    is_synergy : bool
+        Whether a value beyond the null is evidence of synergy.
+    """
+
+    name: str
+    phrase: str
+    axis: str
+    interval_method: str = ""
+    is_synergy: bool = True
+
+
+@dataclass(frozen=True)
 class Measure:
     """An entry of the registry.
 
@@ -102,8 +128,8 @@ class Measure:
     ----------
     formula : callable
         The function of four risks.
-    family : str
-        Measures of one family answer one question and count once.
+    family : Family
+        The scale on which it measures interaction.
     null : float
         Value at which the treatments do not interact.
     log : bool
@@ -114,74 +140,124 @@ class Measure:
         Measure whose position beyond its null stands for this one's.
     smooth : bool
         Whether the delta method applies.
+    is_contrast : bool
+        Whether its logarithm is a contrast of log-odds, as the product term of a logistic regression:
+        a model with structure then holds it the same with every co-treatment, one without product terms
+        at its null.
+    terms : tuple of pair of int
+        For the method MOVER: the three odds ratios whose sum it is, up to constants, the first with sign
+        + and the others with −, each as one cell against another by place in 00, 10, 01, 11.
     words : str
         What it is, for people.
     """
 
     name: str
     formula: Callable[..., Risks]
-    family: str
+    family: Family
     null: float
     words: str
     log: bool = False
     needs_risks: bool = True
     sign_of: str = ""
     smooth: bool = True
+    is_contrast: bool = False
+    terms: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """What its values are, as the column ``unit`` of a table has it."""
+        return "ratio" if self.log else "difference"
 
 
-RISK_ADDITIVE = "risk-additive"
-ODDS_ADDITIVE = "odds-additive"
-LOG_ODDS = "log-odds"
-LOG_RISK = "log-risk"
-INDEPENDENCE = "independence"
-APART = "better than the best single"
+RISK_ADDITIVE = "additive"
+ODDS_ADDITIVE = "RERI from odds ratios"
+LOG_ODDS = "multiplicative odds"
+LOG_RISK = "multiplicative risks"
+INDEPENDENCE = "Bliss independence"
+APART = "highest single agent"
+"""Names of the families that this package brings."""
 
-REPRESENTATIVE = {
-    RISK_ADDITIVE: "ic",
-    ODDS_ADDITIVE: "reri_or",
-    LOG_ODDS: "ror",
-    LOG_RISK: "rrr",
-    INDEPENDENCE: "bliss",
-}
-"""The measure that speaks for each of the five families of synergy."""
+RISKS, EXCESS, RATIOS = "difference of risks", "excess of odds ratios", "ratio of ratios"
+"""Axes of figures."""
+
+_ADDITIVE = Family(RISK_ADDITIVE, "added risks", RISKS)
+_RERI = Family(ODDS_ADDITIVE, "added odds", EXCESS, "MOVER")
+_ODDS = Family(LOG_ODDS, "multiplied odds", RATIOS, "profile")
+_RISK_RATIOS = Family(LOG_RISK, "multiplied risks", RATIOS)
+_BLISS = Family(INDEPENDENCE, "independent action", RISKS)
+_HSA = Family(APART, "the better of the two alone", RISKS, is_synergy=False)
 
 MEASURES: dict[str, Measure] = {
     m.name: m
     for m in (
-        Measure("ic", ic, RISK_ADDITIVE, 0, "interaction contrast of risks"),
-        Measure("reri_rr", reri_rr, RISK_ADDITIVE, 0, "relative excess risk, risk ratios"),
-        Measure("ap", ap, RISK_ADDITIVE, 0, "attributable proportion, risk ratios"),
-        Measure("s", s, RISK_ADDITIVE, 1, "synergy index, risk ratios", log=True, sign_of="ic"),
+        Measure("ic", ic, _ADDITIVE, 0, "interaction contrast of risks"),
+        Measure("reri_rr", reri_rr, _ADDITIVE, 0, "relative excess risk, risk ratios"),
+        Measure("ap", ap, _ADDITIVE, 0, "attributable proportion, risk ratios"),
+        Measure("s", s, _ADDITIVE, 1, "synergy index, risk ratios", log=True, sign_of="ic"),
         Measure(
             "reri_or",
             reri_or,
-            ODDS_ADDITIVE,
+            _RERI,
             0,
             "relative excess risk, odds ratios",
             needs_risks=False,
+            terms=((3, 0), (1, 0), (2, 0)),
         ),
         Measure(
             "ap_or",
             ap_or,
-            ODDS_ADDITIVE,
+            _RERI,
             0,
             "attributable proportion, odds ratios",
             needs_risks=False,
+            terms=((0, 3), (1, 3), (2, 3)),
         ),
         Measure(
             "s_or",
             s_or,
-            ODDS_ADDITIVE,
+            _RERI,
             1,
             "synergy index, odds ratios",
             log=True,
             needs_risks=False,
             sign_of="reri_or",
         ),
-        Measure("ror", ror, LOG_ODDS, 1, "ratio of odds ratios", log=True, needs_risks=False),
-        Measure("rrr", rrr, LOG_RISK, 1, "ratio of risk ratios", log=True),
-        Measure("bliss", bliss, INDEPENDENCE, 0, "excess over independent action"),
-        Measure("hsa", hsa, APART, 0, "excess over the better single treatment", smooth=False),
+        Measure(
+            "ror",
+            ror,
+            _ODDS,
+            1,
+            "ratio of odds ratios",
+            log=True,
+            needs_risks=False,
+            is_contrast=True,
+        ),
+        Measure("rrr", rrr, _RISK_RATIOS, 1, "ratio of risk ratios", log=True),
+        Measure("bliss", bliss, _BLISS, 0, "excess over independent action"),
+        Measure("hsa", hsa, _HSA, 0, "excess over the better single treatment", smooth=False),
     )
 }
-"""Every measure by name; a new one is a function above and a line here."""
+"""Every measure by name; a new one is a function above and an entry here, its family included."""
+
+
+def families() -> dict[str, Family]:
+    """Return the families of all measures by name, in the order of the registry."""
+    return {measure.family.name: measure.family for measure in MEASURES.values()}
+
+
+def representatives() -> dict[str, str]:
+    """Return the measure that stands for each family of synergy: the first of it in the registry.
+
+    Returns
+    -------
+    dict
+        Names of measures by the names of their families, without families that are not evidence of
+        synergy.
+    """
+    found: dict[str, str] = {}
+    for measure in MEASURES.values():
+        if measure.family.is_synergy:
+            found.setdefault(measure.family.name, measure.name)
+    return found
+
+

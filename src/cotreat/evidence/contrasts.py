@@ -138,6 +138,20 @@ def label(meaning: Meaning) -> str:
     return f"{kind.name}[{kind.subject(meaning.words)}]"
 
 
+PRODUCTS = ("product", "adjusted_product")
+"""Names of a product term of one pair of treatments."""
+
+
+def question_of(meaning: Meaning) -> tuple[str, str, str]:
+    """Return measure, contrast and pair of the coefficient that a reported number is.
+
+    Of a product term of one pair the contrast is empty, of all others the pair.
+    """
+    kind = KINDS[meaning.kind]
+    subject = kind.subject(meaning.words)
+    return (kind.name, "", subject) if kind.name in PRODUCTS else (kind.name, subject, "")
+
+
 def named_parts(meaning: Meaning) -> frozenset[str]:
     """Return the levels and subgroups that a printed number is about, as ``TAC.high``."""
     flat = (w for word in meaning.words for w in (word if isinstance(word, tuple) else (word,)))

@@ -79,8 +79,8 @@ class ReportedCoefficient:
     ----------
     id : str
         Its entry in the dimension ``claim`` of a fit's ``log_ratio``.
-    label : str
-        What it is of: ``odds_ratio[TAC vs not TAC]``.
+    measure, contrast, pair : str
+        The question that it answers, as the columns of these names: ``odds_ratio``, ``TAC vs not TAC``.
     is_crude : bool
         Whether it is adjusted for nothing.
     is_ratio_of_regimens : bool
@@ -88,7 +88,9 @@ class ReportedCoefficient:
     """
 
     id: str
-    label: str
+    measure: str
+    contrast: str
+    pair: str
     is_crude: bool = False
     is_ratio_of_regimens: bool = False
 

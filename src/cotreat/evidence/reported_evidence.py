@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr, ndtri
 
 from cotreat.evidence import arm_sizes_prior, reported_data, reported_folds, reported_likelihood
-from cotreat.evidence.contrasts import label
+from cotreat.evidence.contrasts import label, question_of
 from cotreat.evidence.folds import CLAIM, Fold, FoldPrediction, Folds
 from cotreat.evidence.joint_distribution import jacobian
 from cotreat.evidence.protocol import (
@@ -127,14 +127,14 @@ class ReportedEvidence(Evidence):
         found = [
             ReportedCoefficient(
                 claim.id,
-                label(claim.meaning),
+                *question_of(claim.meaning),
                 is_crude=not claim.adjusted,
                 is_ratio_of_regimens=claim.meaning.kind == "regimens",
             )
             for claim in own.claims
             if claim.meaning is not None
         ]
-        found += [ReportedCoefficient(inferred_id(one), label(one)) for one in own.inferred]
+        found += [ReportedCoefficient(inferred_id(one), *question_of(one)) for one in own.inferred]
         return tuple(found)
 
     def coefficient_jacobian(self, point: Point) -> Array:

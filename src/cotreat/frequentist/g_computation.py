@@ -8,11 +8,18 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from cotreat.core.constants import is_undefined
-from cotreat.estimands.estimand import CONDITIONAL, Availability, Estimand
+from cotreat.estimands.estimand import CONDITIONAL, Estimand
+from cotreat.estimands.identification import Identification, Status, not_estimable
 from cotreat.evidence.protocol import Evidences
 from cotreat.frequentist.firth import basis
-from cotreat.frequentist.logistic import NO_MAXIMUM, Regression, design_of, maximise
+from cotreat.frequentist.logistic import (
+    NO_CELLS,
+    NO_EXCESS,
+    NO_MAXIMUM,
+    Regression,
+    design_of,
+    maximise,
+)
 from cotreat.models.registry import Model
 from cotreat.study.covariate_patterns import Cells
 from cotreat.study.study import Study
@@ -128,21 +135,26 @@ class Adjusted(Regression):
         return every, self.design @ (self._finite @ self.coefficients)[:count]
 
     @cached_property
-    def _available(self) -> Availability:
-        return Availability(self.study, self.model, self.waist, self.evidence)
+    def _identification(self) -> Identification:
+        return Identification(self.study, self.model, self.waist, self.evidence)
 
-    def availability(self, estimand: Estimand) -> str:
-        """Tell whether an estimand is estimated, and if not, why."""
-        found = self._available.of(estimand)
-        if is_undefined(found):
+    def status(self, estimand: Estimand) -> Status:
+        """Return whether an estimand is estimated, and if not, why."""
+        found = self._identification.of(estimand)
+        if not found.is_estimable:
             return found
-        asked = self._asked(estimand)
-        is_seen = _is_within(asked, self._seen)
-        if is_seen and not _is_within(asked, self._finite):
-            return f"{NO_MAXIMUM} (separation)"
+        if self.is_separated(estimand):
+            return not_estimable(f"{NO_MAXIMUM} (separation)")
         if np.isnan(self.slope(estimand)).any():
-            return "undefined: the single effects add up to no excess"
-        return found if is_seen else "undefined: not estimable from the counted regimens"
+            return NO_EXCESS
+        return found if _is_within(self._asked(estimand), self._seen) else NO_CELLS
+
+    def is_separated(self, estimand: Estimand) -> bool:
+        """Tell whether an estimand is seen by the patients but reads a coefficient without a finite value."""
+        if not self._identification.of(estimand).is_estimable:
+            return False
+        asked = self._asked(estimand)
+        return _is_within(asked, self._seen) and not _is_within(asked, self._finite)
 
     def _asked(self, estimand: Estimand) -> NDArray[np.float64]:
         """Return the combinations of coefficients that an estimand reads, shape (row, coefficient).

@@ -1,6 +1,6 @@
 """Confidence intervals of an estimand by every method that suits it, the usual one first."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 
 from cotreat.core.constants import INTERVAL
-from cotreat.estimands.estimand import Estimand, is_measure
+from cotreat.estimands.estimand import Estimand
 from cotreat.frequentist.firth import LogLikelihood, basis, climb
 from cotreat.frequentist.logistic import Likelihood, Regression
 
@@ -43,22 +43,22 @@ def intervals(fit: Regression, estimand: Estimand) -> Iterator[Interval]:
     Parameters
     ----------
     estimand
-        One whose ``fit.availability`` is not undefined.
+        One whose ``fit.status`` is estimable.
     """
     if fit.is_penalised and _is_contrast(fit, estimand) and len(fit.counts[0]) <= MOST_CELLS:
         yield _profile(fit, estimand)
         return
     yield wald(fit, estimand)
-    name = estimand.measure.name if estimand.measure else ""
-    if name in FURTHER and isinstance(fit, Likelihood) and not fit.is_penalised:
-        yield FURTHER[name](fit, estimand)
+    method = estimand.synergy.family.interval_method if estimand.synergy else ""
+    if method and isinstance(fit, Likelihood) and not fit.is_penalised:
+        yield METHODS[method](fit, estimand)
 
 
 def _is_contrast(fit: Regression, estimand: Estimand) -> bool:
     """Tell whether an estimand is a function of one contrast of coefficients; no standardised risk is."""
     if _is_risk(estimand):
         return estimand.risk_kind(fit.waist) == "crude"
-    is_of_odds = estimand.measure is None or is_measure(estimand, "ror")
+    is_of_odds = estimand.synergy is None or estimand.synergy.is_contrast
     return is_of_odds and not estimand.needs_risks
 
 
@@ -72,9 +72,9 @@ def wald(fit: Regression, estimand: Estimand) -> Interval:
     It is taken on the log scale for ratios and on the logit scale for risks.
     """
     value = fit.estimate(estimand)
-    is_contrast = estimand.measure is None or is_measure(estimand, "ror")
+    is_contrast = estimand.synergy is None or estimand.synergy.is_contrast
     method = ("Wald" if is_contrast else "delta") + (", robust" if fit.is_robust else "")
-    if estimand.measure is not None and not estimand.measure.smooth:
+    if estimand.synergy is not None and not estimand.synergy.smooth:
         return Interval(np.nan, np.nan, method, "the maximum of two risks is not smooth")
     slope = fit.slope(estimand)
     se = float(np.sqrt(slope @ fit.covariance @ slope))
@@ -92,7 +92,7 @@ def wald(fit: Regression, estimand: Estimand) -> Interval:
 
 def _direction(estimand: Estimand) -> int:
     """Return −1 on the scale of the non-event, where every log odds ratio changes its sign."""
-    return 1 if estimand.scale == "event" else -1
+    return 1 if estimand.judged_on == "event" else -1
 
 
 # --- Profile likelihood ----------------------------------------------------------------------------
@@ -133,19 +133,20 @@ def _root(excess: Callable[[float], float], centre: float, step: float) -> float
 # --- MOVER: intervals of a sum from the intervals of its parts ---------------------------------------
 
 
-def _mover(fit: Likelihood, estimand: Estimand, pairs: list[tuple[int, int]]) -> Interval:
+def _mover(fit: Likelihood, estimand: Estimand) -> Interval:
     """Recover the interval of OR_1 − OR_2 − OR_3 + 1 from the Wald intervals of three odds ratios.
 
-    Parameters
-    ----------
-    pairs
-        The three odds ratios, each "cell against cell" by place in 00, 10, 01, 11.
+    The three are the measure's `cotreat.estimands.measures.Measure.terms`; of a measure without any, the
+    logarithm of a synergy index, the MOVER form equals the delta method.
 
     Notes
     -----
     Zou, Am J Epidemiol 2008;168:212: method of variance estimates recovery.
     """
-    rows = _direction(estimand) * _against(fit, estimand, pairs) @ fit.design
+    if estimand.synergy is None or not estimand.synergy.terms:
+        delta = wald(fit, estimand)
+        return Interval(delta.lower, delta.upper, "MOVER", delta.why_none)
+    rows = _direction(estimand) * _against(fit, estimand, estimand.synergy.terms) @ fit.design
     covariance = rows @ fit.covariance @ rows.T
     se = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(se, se)
@@ -164,7 +165,7 @@ def _mover(fit: Likelihood, estimand: Estimand, pairs: list[tuple[int, int]]) ->
 
 
 def _against(
-    fit: Likelihood, estimand: Estimand, pairs: list[tuple[int, int]]
+    fit: Likelihood, estimand: Estimand, pairs: Sequence[tuple[int, int]]
 ) -> NDArray[np.float64]:
     """Return the log-odds contrasts of pairs of the estimand's cells, shape (pair, arm)."""
     contrasts = np.zeros((len(pairs), len(fit.arms)))
@@ -175,26 +176,8 @@ def _against(
     return contrasts
 
 
-def _mover_reri(fit: Likelihood, estimand: Estimand) -> Interval:
-    """RERI = OR11 − OR10 − OR01 + 1."""
-    return _mover(fit, estimand, [(3, 0), (1, 0), (2, 0)])
-
-
-def _mover_ap(fit: Likelihood, estimand: Estimand) -> Interval:
-    """AP = 1/OR11 − OR10/OR11 − OR01/OR11 + 1."""
-    return _mover(fit, estimand, [(0, 3), (1, 3), (2, 3)])
-
-
-def _mover_s(fit: Likelihood, estimand: Estimand) -> Interval:
-    """Return the interval of log S, whose MOVER form equals the delta method."""
-    delta = wald(fit, estimand)
-    return Interval(delta.lower, delta.upper, "MOVER", delta.why_none)
-
-
-FURTHER: dict[str, Callable[[Likelihood, Estimand], Interval]] = {
-    "ror": _profile,
-    "reri_or": _mover_reri,
-    "ap_or": _mover_ap,
-    "s_or": _mover_s,
+METHODS: dict[str, Callable[[Likelihood, Estimand], Interval]] = {
+    "profile": _profile,
+    "MOVER": _mover,
 }
-"""The method beside Wald or delta, by measure."""
+"""Methods beside Wald or delta, by the name under which a family of measures asks for them."""

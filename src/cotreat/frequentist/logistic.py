@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
 
-from cotreat.core.constants import is_undefined
-from cotreat.estimands.estimand import Availability, Estimand, Waist, gradient, in_row_space
+from cotreat.estimands.estimand import Estimand, Waist
+from cotreat.estimands.identification import (
+    Identification,
+    Status,
+    gradient,
+    in_row_space,
+    not_estimable,
+)
 from cotreat.evidence.protocol import Evidences, Point
 from cotreat.frequentist.firth import maximise_penalised
 from cotreat.models.registry import Model
@@ -25,8 +31,10 @@ SEPARATED = 1e-4
 """With fewer events, or non-events, fitted than this a coefficient is on its way to infinity."""
 
 
-NO_MAXIMUM = "undefined: maximum likelihood has no finite estimate"
-"""How the availability of an estimand begins that separation takes from maximum likelihood."""
+NO_MAXIMUM = "maximum likelihood has no finite estimate"
+"""How the reason begins where separation leaves an estimand without a maximum."""
+NO_EXCESS = not_estimable("the single effects add up to no excess")
+NO_CELLS = not_estimable("the counted regimens do not determine it")
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,12 @@ class Regression(ABC):
         return False
 
     @abstractmethod
-    def availability(self, estimand: Estimand) -> str:
-        """Tell whether an estimand is estimated, and if not, why."""
+    def status(self, estimand: Estimand) -> Status:
+        """Return whether an estimand is estimated, and if not, why."""
+
+    @abstractmethod
+    def is_separated(self, estimand: Estimand) -> bool:
+        """Tell whether separation leaves an estimand without a finite maximum likelihood estimate."""
 
     @abstractmethod
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
@@ -141,7 +153,7 @@ class Likelihood(Regression):
         """Inverse of the information at the maximum, shape (coefficient, coefficient).
 
         Regimens on their way to a risk of 0 or 1 carry none; leaving them in would drown the others
-        in rounding. What has no information has no covariance either (`availability` says so).
+        in rounding. What has no information has no covariance either (`status` says so).
         """
         kept = ~self._is_separated(self.study.counted)
         risk = self.risk.sel(arm=list(self.study.counted)).values.ravel()[kept]
@@ -158,23 +170,30 @@ class Likelihood(Regression):
         return n * np.minimum(risk, 1 - risk) < SEPARATED
 
     @cached_property
-    def _available(self) -> Availability:
-        return Availability(self.study, self.model, self.risk, self.evidence)
+    def _identification(self) -> Identification:
+        return Identification(self.study, self.model, self.risk, self.evidence)
 
-    def availability(self, estimand: Estimand) -> str:
-        """Tell whether maximum likelihood estimates an estimand, and if not, why."""
-        found = self._available.of(estimand)
-        if is_undefined(found):
+    def status(self, estimand: Estimand) -> Status:
+        """Return whether maximum likelihood estimates an estimand, and if not, why."""
+        found = self._identification.of(estimand)
+        if not found.is_estimable:
             return found
-        separated = np.array(estimand.arms)[self._is_separated(estimand.arms)]
-        if separated.size:
-            return f"{NO_MAXIMUM}, for it fits a risk of 0 or 1 in {', '.join(separated)}"
+        separated = self._separated(estimand)
+        if separated:
+            return not_estimable(
+                f"{NO_MAXIMUM}, for it fits a risk of 0 or 1 in {', '.join(separated)}"
+            )
         slope = self.slope(estimand)
         if np.isnan(slope).any():
-            return "undefined: the single effects add up to no excess"
-        if not in_row_space(slope, self.informative_design):
-            return "undefined: not estimable from the counted regimens"
-        return found
+            return NO_EXCESS
+        return found if in_row_space(slope, self.informative_design) else NO_CELLS
+
+    def is_separated(self, estimand: Estimand) -> bool:
+        """Tell whether an estimand reads a regimen whose risk is fitted as 0 or 1."""
+        return self._identification.of(estimand).is_estimable and bool(self._separated(estimand))
+
+    def _separated(self, estimand: Estimand) -> list[str]:
+        return list(np.array(estimand.arms)[self._is_separated(estimand.arms)])
 
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
         """Differentiate an estimand in the coefficients, shape (coefficient,)."""
@@ -227,7 +246,7 @@ def maximise(
     with warnings.catch_warnings():
         # A saturated fit of cells is exact by construction, which statsmodels takes for separation;
         # real separation is told by fitted risks of 0 or 1, and a design that the counted regimens
-        # do not fill by its row space (`Likelihood.availability`).
+        # do not fill by its row space (`Likelihood.status`).
         warnings.simplefilter("ignore", PerfectSeparationWarning)
         warnings.simplefilter("ignore", SingularMatrixWarning)
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="statsmodels")

@@ -15,13 +15,8 @@ import pandas as pd
 import xarray as xr
 
 from cotreat.core.constants import SEED
-from cotreat.estimands.estimand import (
-    CONDITIONAL,
-    Estimand,
-    full_label,
-    is_beyond_null,
-    judged_measures,
-)
+from cotreat.estimands.enumerate import judged_measures
+from cotreat.estimands.estimand import CONDITIONAL, Estimand, is_beyond_null
 from cotreat.evidence.protocol import Given, share_orders_of
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, vectorise
@@ -188,7 +183,7 @@ def _probabilities(
     if key not in asked:
         model = find_model(one.model, one.study)
         asked[key] = judged_measures(one.study, model, one.waist, resolve(one.study))
-    return {full_label(e): float(is_beyond_null(e, one.waist).mean()) for e in asked[key]}
+    return {e.code: float(is_beyond_null(e, one.waist).mean()) for e in asked[key]}
 
 
 class _Settings(NamedTuple):

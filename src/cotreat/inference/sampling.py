@@ -22,7 +22,8 @@ from cotreat.core.constants import (
     SEED,
     TUNE,
 )
-from cotreat.estimands import estimand
+from cotreat.estimands.enumerate import judged_measures
+from cotreat.estimands.estimand import is_beyond_null, waist_of
 from cotreat.evidence.protocol import Evidences, share_orders_of
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, vectorise
@@ -379,10 +380,10 @@ def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
     flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in run.draws.items()}
     values = {**flat, **vectorise.deterministics(built, flat)}
     posterior = vectorise.labelled(built, values, run.log_evidence.size)
-    waist = estimand.waist_of(posterior)
+    waist = waist_of(posterior)
     chances = {
-        estimand.full_label(e): estimand.is_beyond_null(e, waist).mean("draw").values
-        for e in estimand.judged_measures(study, model, waist, resolve(study))
+        e.code: is_beyond_null(e, waist).mean("draw").values
+        for e in judged_measures(study, model, waist, resolve(study))
     }
     stats = xr.Dataset(
         {

@@ -3,6 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cotreat.estimands.estimand import SIZE
 from cotreat.evidence import reported
 from cotreat.plots.interval_rows import (
     POSTERIOR_HEAD,
@@ -22,6 +23,7 @@ from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.reported_labels import totals
 from cotreat.plots.style import BLACK
+from cotreat.results.summary import rows_of
 
 MARGIN = 1.03
 COUNTED = "counted"
@@ -68,7 +70,7 @@ def rows_to_draw(view: View) -> list[Row]:
     """Return a row per arm of the cohort, from the summary; empty where its size is known."""
     rows = []
     for arm in view.study.present:
-        own = view.summary[view.summary.estimand == f"size[{arm}]"]
+        own = rows_of(view.summary, SIZE, arm)
         rows.append(Row(regimen_name(view.study, arm), read_lines(own), prior=read_prior(own)))
     return rows
 

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.core.constants import DECIDED, EXTRAPOLATED
-from cotreat.plots.labels import CONCLUSIVE, LINE, NOT_IDENTIFIED, fold, judged_on, key, pair_name
+from cotreat.core.constants import DECIDED, NOT_IDENTIFIED
+from cotreat.estimands.estimand import ODDS_RATIO
+from cotreat.plots.labels import CONCLUSIVE, LINE, fold, judged_on, key, pair_name
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, GREEN, GREY, ORANGE, PALE, label_rows, log_axis
@@ -51,11 +52,11 @@ def belief_grid(record: Sensitivity) -> Figure | None:
     pairs = every[:MOST]
     figure = Figure(figsize=(2.0 + 1.95 * len(pairs), 6.6), layout="constrained")
     grid = figure.subplots(2, len(pairs), squeeze=False)
-    is_ratio = table.estimand.fillna("").str.startswith("odds_ratio")
+    is_ratio = (table.measure == ODDS_RATIO).fillna(value=False).astype(bool)
     limits = _limits(table[is_ratio])
     names = []
     for column, pair in enumerate(pairs):
-        own = table.pair == pair
+        own = table.of_pair == pair
         above, below = grid[:, column]
         _draw_probabilities(above, table[own & ~is_ratio])
         above.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
@@ -99,8 +100,8 @@ def _draw_ratios(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -> 
     for at, belief in enumerate(ROWS):
         _draw_marks(axes, at, own[own.interactions == belief], "estimate")
     if len(own):
-        label = own.estimand.iloc[0].removeprefix("odds_ratio[").removesuffix("]")
-        note = f"\n({NOT_IDENTIFIED})" if own.availability.iloc[0] == EXTRAPOLATED else ""
+        label = own.contrast.iloc[0]
+        note = f"\n({NOT_IDENTIFIED})" if own.status.iloc[0] == NOT_IDENTIFIED else ""
         axes.set_xlabel(f"odds ratio, median\n{label}{note}")
 
 

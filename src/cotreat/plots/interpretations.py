@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.core.constants import DECIDED, EXTRAPOLATED
-from cotreat.estimands.estimand import EVERY
-from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
+from cotreat.core.constants import ANY, DECIDED, NOT_IDENTIFIED
+from cotreat.estimands.enumerate import named_co_treatment
+from cotreat.estimands.identification import Status
+from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.plots.labels import (
     CONCLUSIVE,
     LINE,
-    NOT_IDENTIFIED,
     PROBABILITY_AXIS,
     co_treatment,
     fold,
@@ -64,8 +64,7 @@ MOST_BACKGROUNDS = 4
 """What a page can hold."""
 SLOT, PAD, HEADING = 0.1, 0.1, 0.24
 """Inches of an interpretation, of the space around a row, and of a heading."""
-NAME_WIDTH, WORDS_WIDTH, LEGEND_WIDTH = 26, 34, 90
-ROR = "ror"
+NAME_WIDTH, WORDS_WIDTH, LEGEND_WIDTH = 26, 42, 90
 MARK: dict[str, Any] = {"ls": "none", "ms": 4, "mew": 0.9}
 
 
@@ -119,41 +118,49 @@ def panels(study: Study, summaries: Tables) -> list[Panel]:
 
 def _rows(study: Study, summaries: Tables, pair: str, sides: tuple[str, str]) -> Iterator[Row]:
     own = {reading: _of_pair(study, table, pair) for reading, table in summaries.items()}
-    once = {reading: t[t.background.str.startswith(EVERY)] for reading, t in own.items()}
-    is_once = all(len(table) for table in once.values())
-    measures = [name for name in REPRESENTATIVE.values() if not (is_once and name == ROR)]
+    once = {reading: t[t.co_treatment == ANY] for reading, t in own.items()}
+    shared = [
+        name
+        for name in representatives().values()
+        if all((table.measure == name).any() for table in once.values())
+    ]
+    measures = [name for name in representatives().values() if name not in shared]
     backgrounds = [study.label(background) for background in study.backgrounds(sides)]
     for background in backgrounds[:MOST_BACKGROUNDS]:
-        here = {reading: t[t.background == background] for reading, t in own.items()}
+        at = named_co_treatment(background)
+        here = {
+            reading: t[(t.co_treatment == at["co_treatment"]) & (t.stratum == at["stratum"])]
+            for reading, t in own.items()
+        }
         yield Row(co_treatment(study, background))
-        yield from (_row(name, here, pair) for name in measures)
-    if is_once:
+        yield from (_row(name, here) for name in measures)
+    if shared:
         yield Row("with any co-treatment")
-        yield _row(ROR, once, pair)
+        yield from (_row(name, once) for name in shared)
 
 
 def _of_pair(study: Study, table: pd.DataFrame, pair: str) -> pd.DataFrame:
-    labels = [f"{name}[{pair}]" for name in REPRESENTATIVE.values()]
-    is_own = table.estimand.isin(labels) & (table.scale == study.outcome.synergy_on)
+    is_own = table.measure.isin(representatives().values()) & (table.pair == pair)
+    is_own &= table.judged_on == study.outcome.synergy_on
     return table[is_own & (table.estimator == POSTERIOR)]
 
 
-def _row(name: str, tables: Tables, pair: str) -> Row:
+def _row(name: str, tables: Tables) -> Row:
     """Return the marks of a measure; words where it has a probability under no interpretation."""
-    label = f"{name}[{pair}]"
-    found = {reading: t[t.estimand == label].iloc[0] for reading, t in tables.items()}
+    found = {reading: t[t.measure == name].iloc[0] for reading, t in tables.items()}
     marks = tuple(
         Mark(
             reading,
             float(row.probability),
             float(row.prior_probability),
-            row.availability == EXTRAPOLATED,
+            row.status == NOT_IDENTIFIED,
         )
         for reading, row in found.items()
         if not pd.isna(row.probability)
     )
-    words = "" if marks else next(iter(found.values())).availability
-    return Row(f"{MEASURES[name].family} ({name})", marks, words)
+    first = next(iter(found.values()))
+    words = "" if marks else str(Status(first.status, first.reason))
+    return Row(f"{MEASURES[name].family.name} ({name})", marks, words)
 
 
 # --- Synergy: drawing ----------------------------------------------------------------------------

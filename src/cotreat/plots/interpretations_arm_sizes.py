@@ -6,11 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotreat.core.constants import CREDIBLE
+from cotreat.estimands.estimand import SIZE
 from cotreat.plots.interpretations import NAME_WIDTH, PAD, Tables, looks, reading_handles
 from cotreat.plots.interval_rows import Line, band_handle, draw_band, read_lines, read_prior
 from cotreat.plots.labels import fold, key, regimen_name
 from cotreat.plots.records import Interpretations
 from cotreat.plots.registry import STUDY, figure_of
+from cotreat.results.summary import rows_of
 from cotreat.study.study import Study
 
 
@@ -27,7 +29,7 @@ def arms(study: Study, summaries: Tables) -> list[Arm]:
     """Return the arms whose sizes are not reported, from the summaries alone."""
     found = []
     for label in study.present:
-        own = {reading: t[t.estimand == f"size[{label}]"] for reading, t in summaries.items()}
+        own = {reading: rows_of(t, SIZE, label) for reading, t in summaries.items()}
         sizes = {reading: read_lines(rows)[0] for reading, rows in own.items() if len(rows)}
         priors = [read_prior(rows) for rows in own.values() if len(rows)]
         if priors and priors[0] is not None:

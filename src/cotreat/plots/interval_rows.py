@@ -14,8 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
-from cotreat.core.constants import EXTRAPOLATED, FIXED, INTERVAL, is_undefined
-from cotreat.plots.labels import NOT_IDENTIFIED, fold, key
+from cotreat.core.constants import FIXED, INTERVAL, NOT_ESTIMABLE, NOT_IDENTIFIED
+from cotreat.estimands.identification import Status
+from cotreat.plots.labels import fold, key
 from cotreat.plots.style import (
     BLACK,
     BLUE,
@@ -30,7 +31,6 @@ from cotreat.plots.style import (
 from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR
 from cotreat.study.study import Study
 
-NOT_ESTIMABLE = "not estimable"
 REPORTED = "reported"
 """Estimator of a reported estimate, as figures write it."""
 NAME_WIDTH = 30
@@ -114,8 +114,8 @@ def read_lines(rows: pd.DataFrame) -> tuple[Line, ...]:
     """Read the rows of one estimand except the prior, posterior first."""
     others = rows[rows.estimator != PRIOR].to_dict("records")
     ordered = sorted(others, key=lambda row: row["estimator"] != POSTERIOR)
-    reasons = {row["availability"] for row in ordered if _is_silent(row["availability"])}
-    if len(reasons) == 1 and all(_is_silent(row["availability"]) for row in ordered):
+    reasons = {_why_none(row) for row in ordered if _is_silent(row)}
+    if len(reasons) == 1 and all(map(_is_silent, ordered)):
         return (_words(*reasons),)
     return tuple(_line(row) for row in ordered)
 
@@ -126,17 +126,21 @@ def read_prior(rows: pd.DataFrame) -> Line | None:
     return _line(own[0]) if own else None
 
 
-def _is_silent(availability: str) -> bool:
-    return availability == FIXED or is_undefined(availability)
+def _is_silent(row: dict[str, Any]) -> bool:
+    return row["status"] in (FIXED, NOT_ESTIMABLE)
+
+
+def _why_none(row: dict[str, Any]) -> str:
+    """Return what stands in the place of an estimate."""
+    return str(Status(row["status"], row["reason"]))
 
 
 def _line(row: dict[str, Any]) -> Line:
-    available = row["availability"]
-    if _is_silent(available):
-        return _words(available if row["estimator"] == POSTERIOR else NOT_ESTIMABLE)
+    if _is_silent(row):
+        return _words(_why_none(row) if row["estimator"] == POSTERIOR else NOT_ESTIMABLE)
     estimator = REPORTED if row["estimator"] == PRINTED else row["estimator"]
     kind = f"{estimator}, {row['interval']}"
-    extrapolated = available == EXTRAPOLATED and row["estimator"] != PRINTED
+    extrapolated = row["status"] == NOT_IDENTIFIED and row["estimator"] != PRINTED
     return Line(kind, row["estimate"], row["lower"], row["upper"], "", extrapolated)
 
 

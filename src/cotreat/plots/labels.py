@@ -15,9 +15,6 @@ WIDTH = 44
 LINE = 110
 """Letters in a line across a whole figure."""
 
-NOT_IDENTIFIED = "not identified"
-"""Status of a number that depends on the prior, as figures write it."""
-
 CONCLUSIVE = f"conclusive: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}"
 """Legend of the shaded zones of a probability."""
 

@@ -4,14 +4,19 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from cotreat.estimands.estimand import spoken_background
+from cotreat.estimands.enumerate import spoken_background
+from cotreat.estimands.estimand import ODDS_RATIO
 from cotreat.evidence import contrasts, reported
 from cotreat.plots.interval_rows import Row, read_lines, read_prior
 from cotreat.plots.labels import event, regimen_name, subject
 from cotreat.plots.odds_ratios import forest
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
+from cotreat.study.regimens import contrast, without_group
 from cotreat.study.study import Study
+
+Question = dict[str, str]
+"""Columns of the summary that a row must have these values in."""
 
 
 @figure_of(
@@ -47,30 +52,37 @@ def rows_to_draw(view: View) -> list[Row]:
     return rows
 
 
-def _told(treatment: str, study: Study) -> dict[str, str]:
-    """Return the label of the odds ratio of each level or subgroup by name; the first is the heading."""
+def _told(treatment: str, study: Study) -> dict[str, Question]:
+    """Return the odds ratio of each level or subgroup by name; the first entry is the heading."""
     background = spoken_background(study, treatment)
     heading = f"{subject(study, treatment)} vs none"
     if background:
         other = regimen_name(study, study.label(background))
         heading = f"{subject(study, treatment)} + {other} vs {other}"
-    found = {heading: ""}
+    found: dict[str, Question] = {heading: {}}
     for group in study.groups or ("",):
         own = background | ({group} if group else set())
         without = study.label(frozenset(own))
         for part in study.parts_of(treatment):
             plain = study.label(background | {part})
             name = _named(study, group or part)
-            found[name] = f"odds_ratio[{plain} vs {without}]"
+            found[name] = {
+                "measure": ODDS_RATIO,
+                "contrast": contrast(plain, without_group(without)),
+                "stratum": group,
+            }
     return found
 
 
-def _printed(treatment: str, study: Study, numbers: reported.ReportedEstimates) -> dict[str, str]:
-    """Return the label of the reported odds ratio of each level or subgroup by name."""
-    found = {f"{subject(study, treatment)} vs none": ""}
+def _printed(
+    treatment: str, study: Study, numbers: reported.ReportedEstimates
+) -> dict[str, Question]:
+    """Return the reported odds ratio of each level or subgroup by name; the first entry is the heading."""
+    found: dict[str, Question] = {f"{subject(study, treatment)} vs none": {}}
     for (owner, part), meaning in numbers.of_parts.items():
         if owner == treatment:
-            found[_named(study, part)] = contrasts.label(meaning)
+            measure, contrast_, pair = contrasts.question_of(meaning)
+            found[_named(study, part)] = {"measure": measure, "contrast": contrast_, "pair": pair}
     return found
 
 
@@ -79,10 +91,12 @@ def _named(study: Study, part: str) -> str:
     return study.divides.names[part]
 
 
-def _rows(view: View, own: dict[str, str]) -> Iterator[Row]:
-    for name, label in own.items():
-        rows = view.summary[view.summary.estimand == label]
-        if not label:
+def _rows(view: View, own: dict[str, Question]) -> Iterator[Row]:
+    for name, question in own.items():
+        rows = view.summary[view.summary.threshold.isna()]
+        for column, value in question.items():
+            rows = rows[rows[column] == value]
+        if not question:
             yield Row(name, is_heading=True)
         elif len(rows):
             lines = read_lines(rows)

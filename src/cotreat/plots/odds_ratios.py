@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cotreat.core.constants import INTERVAL, OBSERVED
-from cotreat.estimands.estimand import subject_of
+from cotreat.core.constants import ANY, IDENTIFIED, INTERVAL, NOT_IDENTIFIED
+from cotreat.estimands.enumerate import compared, modifications
+from cotreat.estimands.estimand import EFFECT_RATIO, ODDS_RATIO
 from cotreat.evidence import reported
 from cotreat.plots.interval_rows import (
     POSTERIOR_HEAD,
@@ -22,12 +23,12 @@ from cotreat.plots.interval_rows import (
     words_row,
     write_numbers,
 )
-from cotreat.plots.labels import NOT_IDENTIFIED, co_treatment, event, fold, pair_name, regimen_name
+from cotreat.plots.labels import co_treatment, event, fold, pair_name, regimen_name
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.style import GREY, log_axis
-from cotreat.results.summary import POSTERIOR
-from cotreat.study.regimens import GROUP, WITHIN, group_of
+from cotreat.results.summary import POSTERIOR, rows_of
+from cotreat.study.regimens import WITHIN, group_of, without_group
 
 MOST = 24
 """Ratios of odds ratios that a page can hold."""
@@ -92,9 +93,8 @@ def rows_to_draw(view: View) -> list[Row]:
 
 def _beside(view: View, first: str) -> str:
     """Name what regimens are compared with: of subgroups, the same regimen in each."""
-    plain, _, group = first.partition(WITHIN)
-    name = regimen_name(view.study, plain)
-    return f"{name} in the same subgroup" if group else name
+    name = regimen_name(view.study, without_group(first))
+    return f"{name} in the same subgroup" if group_of(first) else name
 
 
 def reference(view: View) -> str:
@@ -106,8 +106,9 @@ def reference(view: View) -> str:
     ratios = numbers.odds_ratios if numbers is not None else ()
     meanings = [claim.meaning for claim in ratios if claim.meaning is not None]
     printed = [meaning.words[1] for meaning in meanings if meaning.kind == "regimens"]
-    observed = rows[(rows.estimator == POSTERIOR) & (rows.availability == OBSERVED)].estimand
-    against = [subject_of(label).partition(" vs ")[2] for label in observed]
+    known_rows = rows[(rows.estimator == POSTERIOR) & (rows.status == IDENTIFIED)]
+    identified = set(zip(known_rows.contrast, known_rows.stratum, strict=True))
+    against = [arms[1] for key, arms in compared(study).items() if key in identified]
     for known in (study.counted, printed, against):
         found = [arm for arm in study.present if arm in known]
         if found:
@@ -116,7 +117,7 @@ def reference(view: View) -> str:
 
 
 def _odds_ratios(view: View, first: str) -> Iterator[Row]:
-    plain = first.partition(WITHIN)[0]
+    plain = without_group(first)
     for arm in view.study.present:
         beside = WITHIN.join(filter(None, [plain, group_of(arm)]))
         if arm != beside and beside in view.study.regimens:
@@ -125,12 +126,11 @@ def _odds_ratios(view: View, first: str) -> Iterator[Row]:
 
 def _odds_ratio(view: View, arm: str, first: str) -> Row:
     """Return an odds ratio, inverted where the summary has the inverse."""
-    name, labels = regimen_name(view.study, arm), view.summary.estimand
-    rows = view.summary[labels == f"odds_ratio[{arm.partition(WITHIN)[0]} vs {first}]"]
+    name = regimen_name(view.study, arm)
+    rows = rows_of(view.summary, ODDS_RATIO, arm, first)
     if len(rows):
         return _row(name, rows)
-    turned = f"odds_ratio[{first.partition(WITHIN)[0]} vs {arm}]"
-    row = _row(name, view.summary[labels == turned])
+    row = _row(name, rows_of(view.summary, ODDS_RATIO, first, arm))
     prior = row.prior.turned() if row.prior is not None else None
     return Row(name, tuple(line.turned() for line in row.lines), prior=prior)
 
@@ -143,11 +143,11 @@ def _row(name: str, rows: pd.DataFrame) -> Row:
 
 
 def _effect_ratios(view: View) -> Iterator[Row]:
-    own = view.summary[view.summary.estimand.str.startswith("effect_ratio[")]
+    own = view.summary[view.summary.measure == EFFECT_RATIO]
     if view.study.groups:  # of partners it is the same in all of them
-        own = own[own.estimand.str.contains(GROUP, regex=False)]
-    for label, rows in own.groupby("estimand", sort=False):
-        yield _row(subject_of(str(label)), rows)
+        own = own[own.contrast.isin(modifications(view.study))]
+    for contrast_, rows in own.groupby("contrast", sort=False):
+        yield _row(str(contrast_), rows)
 
 
 def _first(rows: list[Row]) -> Iterator[Row]:
@@ -171,14 +171,15 @@ def _products(view: View) -> Iterator[Row]:
 
 
 def _every_product(view: View) -> Iterator[Row]:
-    on_event = view.summary[view.summary.scale == "event"]
+    on_event = view.summary[(view.summary.judged_on == "event") & (view.summary.measure == "ror")]
     for pair in view.study.judged_pairs:
-        own = on_event[on_event.estimand == f"ror[{pair}]"]
-        several = own.background.nunique() > 1
-        for background, rows in own.groupby("background", sort=False):
+        own = on_event[on_event.pair == pair]
+        by = own.groupby(["co_treatment", "stratum"], sort=False)
+        for (given, stratum), rows in by:
             name = pair_name(view.study, pair)
-            if several:
-                name += f", {co_treatment(view.study, background)}"
+            if given != ANY and len(by) > 1:
+                regimen = WITHIN.join(filter(None, [str(given), str(stratum)]))
+                name += f", {co_treatment(view.study, regimen)}"
             yield _row(name, rows)
 
 

@@ -134,7 +134,7 @@ def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str)
     pair = changes.pair.iloc[0]
     is_lead = (changes["what changes"] == SENSE) & changes["is leading"]
     asked = [level] if factor == SENSE else changes[is_lead].to.tolist()
-    own = table[table.estimand.str.endswith(f"[{pair}]")]
+    own = table[table.pair == pair]
     is_own = own[SENSE].isin(asked)
     if factor != SENSE:
         is_own &= own[factor] == level

@@ -5,31 +5,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cotreat.core.constants import EXTRAPOLATED, OBSERVED
-from cotreat.estimands.estimand import name_of
-from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
-from cotreat.plots.labels import NOT_IDENTIFIED, co_treatment, key
+from cotreat.core.constants import IDENTIFIED, NOT_IDENTIFIED
+from cotreat.estimands.estimand import RISK
+from cotreat.estimands.measures import MEASURES, representatives
+from cotreat.plots.labels import key
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows
-from cotreat.study.study import Study
 
 THRESHOLD = 0.05
 """Sensitivity above which it is relevant (Kallioinen et al. 2024)."""
 MOST = 44
 """Rows that a page can hold."""
-HEADINGS = {OBSERVED: "identified", EXTRAPOLATED: f"{NOT_IDENTIFIED} (prior-dependent)"}
+HEADINGS = {NOT_IDENTIFIED: f"{NOT_IDENTIFIED} (prior-dependent)"}
 FURTHEST = 0.25
 """Sensitivities beyond this are drawn at the edge."""
 
 
 def chosen(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows to draw: identified odds ratios, a measure per scale, and risks; identified ones first."""
-    names = table.estimand.map(name_of)
-    is_measure = names.isin(REPRESENTATIVE.values())
-    is_ratio = ~names.isin([*MEASURES, "risk"]) & (table.availability == OBSERVED)
-    own = table[is_measure | is_ratio | (names == "risk")]
-    order = own.availability.map(lambda available: available != OBSERVED)
+    names = table.measure
+    is_measure = names.isin(representatives().values())
+    is_ratio = ~names.isin([*MEASURES, RISK]) & (table.status == IDENTIFIED)
+    own = table[is_measure | is_ratio | (names == RISK)]
+    order = own.status.map(lambda status: status != IDENTIFIED)
     return own.loc[order.sort_values(kind="stable").index].head(MOST)
 
 
@@ -52,15 +51,12 @@ def power_scaling(record: Sensitivity) -> Figure | None:
         return None
     rows = chosen(table)
     names = []
-    for available, own in rows.groupby("availability", sort=False):
-        names += [
-            HEADINGS.get(str(available), str(available)),
-            *(_name(row, study) for row in own.itertuples()),
-        ]
+    for status, own in rows.groupby("status", sort=False):
+        names += [HEADINGS.get(str(status), str(status)), *own.label]
     figure = Figure(figsize=(6.5, 1.1 + 0.17 * len(names)), layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(THRESHOLD, color=GREY, lw=0.7, ls="--")
-    headings = [HEADINGS.get(name, name) for name in rows.availability.unique()]
+    headings = [HEADINGS.get(name, name) for name in rows.status.unique()]
     places = [at for at, name in enumerate(names) if name not in headings]
     for at, row in zip(places, rows.itertuples(), strict=True):
         ends = [min(value, FURTHEST) for value in (row.prior, row.likelihood)]
@@ -88,13 +84,3 @@ def _mark(axes: Axes, value: float, at: int, marker: str, color: str) -> None:
     """Draw a sensitivity, as an arrow at the edge if it lies beyond."""
     is_beyond = value > FURTHEST
     axes.plot(min(value, FURTHEST), at, ">" if is_beyond else marker, color=color, ms=4, zorder=3)
-
-
-def _name(row: object, study: Study) -> str:
-    background = getattr(row, "background", "")
-    where = (
-        ""
-        if not background or background.startswith("every")
-        else f", {co_treatment(study, background)}"
-    )
-    return f"{getattr(row, 'estimand')}{where}"  # noqa: B009 - rows have no type

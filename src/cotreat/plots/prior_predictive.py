@@ -9,11 +9,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.estimands.estimand import EVERY, name_of
-from cotreat.plots.labels import LINE, NOT_IDENTIFIED, co_treatment, fold, judged_on, key
+from cotreat.core.constants import ANY, NOT_IDENTIFIED
+from cotreat.estimands.estimand import ODDS_RATIO, RISK
+from cotreat.estimands.measures import MEASURES, representatives
+from cotreat.plots.labels import LINE, co_treatment, fold, judged_on, key
 from cotreat.plots.records import PriorPosterior, Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, GREY, PALE, label_rows, log_axis
+from cotreat.study.regimens import WITHIN
 from cotreat.study.study import Study
 
 HEIGHT = 0.9
@@ -26,15 +29,16 @@ LOWEST = 0.004
 """Heights below this are not drawn: the base line would run through the next row."""
 
 
-PANELS = {
-    "risks": ("risk",),
-    "odds ratios": ("odds_ratio",),
-    "ratios of odds ratios (ror), of risk ratios (rrr)": ("ror", "rrr"),
-    "differences of risks (ic, bliss)": ("ic", "bliss"),
-    "excess of odds ratios (reri_or)": ("reri_or",),
-}
-"""Estimands that share an axis, by what it shows."""
-COLUMNS = (("risks", "odds ratios"), tuple(PANELS)[2:])
+PLAIN = {"risks": (RISK,), "odds ratios": (ODDS_RATIO,)}
+"""Measures of no interaction that share an axis, by what it shows."""
+
+
+def axes_of_measures() -> dict[str, tuple[str, ...]]:
+    """Return the first measure of each scale by what its axis shows; measures of one axis go together."""
+    found: dict[str, list[str]] = {}
+    for name in representatives().values():
+        found.setdefault(MEASURES[name].family.axis, []).append(name)
+    return {f"{axis} ({', '.join(names)})": tuple(names) for axis, names in found.items()}
 
 
 @figure_of(
@@ -52,10 +56,12 @@ def prior_predictive(record: Sensitivity) -> Figure | None:
     if not every:
         return None
     panels = {
-        title: [one for one in every if name_of(one.estimand.label) in names][:MOST]
-        for title, names in PANELS.items()
+        title: [one for one in every if one.estimand.measure in names][:MOST]
+        for title, names in (PLAIN | axes_of_measures()).items()
     }
-    columns = [[title for title in column if panels[title]] for column in COLUMNS]
+    columns = [
+        [title for title in column if panels[title]] for column in (PLAIN, axes_of_measures())
+    ]
     columns = [column for column in columns if column]
     heights = [sum(len(panels[title]) + 4 for title in column) for column in columns]
     size = (3.6 * len(columns) + 0.4, 0.8 + ROW * max(heights))
@@ -107,11 +113,14 @@ def _draw_panel(axes: Axes, title: str, own: Sequence[PriorPosterior], study: St
 
 def _name(one: PriorPosterior, study: Study) -> str:
     """Name the row of an estimand."""
-    name, background = one.estimand.label, one.estimand.background
-    name = name.removeprefix("odds_ratio[").removesuffix("]") if name[:4] == "odds" else name
-    if not background or background.startswith(EVERY):
+    asked = one.estimand
+    if asked.synergy is None:
+        return WITHIN.join(filter(None, [asked.contrast, asked.stratum]))
+    name = f"{asked.measure}[{asked.pair}]"
+    if asked.co_treatment == ANY:
         return name
-    return f"{name}, {co_treatment(study, background)}"
+    given = WITHIN.join(filter(None, [asked.co_treatment, asked.stratum]))
+    return f"{name}, {co_treatment(study, given)}"
 
 
 def density(

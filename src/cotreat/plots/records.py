@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from cotreat.core.constants import EXTRAPOLATED
+from cotreat.core.constants import NOT_IDENTIFIED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cotreat.bias.unmeasured_confounding import Surface
     from cotreat.comparison.bayes_factors import BayesFactor
     from cotreat.estimands.estimand import Estimand, Waist
+    from cotreat.estimands.identification import Status
     from cotreat.evidence.folds import FoldPrediction
     from cotreat.models.registry import Model
     from cotreat.study.study import Study
@@ -41,7 +42,9 @@ class PriorPosterior:
     is_extrapolated: bool
 
     @classmethod
-    def of(cls, estimand: Estimand, status: str, prior: Waist, posterior: Waist) -> PriorPosterior:
+    def of(
+        cls, estimand: Estimand, status: Status, prior: Waist, posterior: Waist
+    ) -> PriorPosterior:
         """Evaluate an estimand before and after the evidence.
 
         Parameters
@@ -53,7 +56,7 @@ class PriorPosterior:
             Draws of the risks.
         """
         before, after = (estimand.values(draws).values.ravel() for draws in (prior, posterior))
-        return cls(estimand, before, after, status == EXTRAPOLATED)
+        return cls(estimand, before, after, status.name == NOT_IDENTIFIED)
 
 
 class Record(Protocol):
@@ -203,4 +206,4 @@ class Bias:
 def _footer(study: Study, fit: pd.Series) -> str:
     words = f"study {fit.study} · model {fit.model} · priors {fit.priors}"
     several = len(study.readings) > 1
-    return words + (f" · interpretation {fit.reading}" if several else "")
+    return words + (f" · interpretation {fit.interpretation}" if several else "")

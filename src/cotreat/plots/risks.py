@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cotreat.core.constants import INTERVAL
+from cotreat.estimands.estimand import RISK
 from cotreat.evidence import reported
 from cotreat.plots.interval_rows import (
     Row,
@@ -21,6 +22,7 @@ from cotreat.plots.interval_rows import (
 from cotreat.plots.labels import event, fold, regimen_name
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
+from cotreat.results.summary import rows_of
 
 LABEL_WIDTH = 40
 
@@ -74,7 +76,7 @@ def rows_to_draw(view: View) -> list[Row]:
     """Return a row per regimen, from the summary; empty where no estimate exists."""
     rows = []
     for arm in view.study.regimens:
-        lines = read_lines(view.summary[view.summary.estimand == f"risk[{arm}]"])
+        lines = read_lines(rows_of(view.summary, RISK, arm))
         drawn = tuple(line for line in lines if not line.words)
         rows.append(Row(regimen_name(view.study, arm), drawn))
     return rows

@@ -13,13 +13,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.core.constants import DECIDED, EXTRAPOLATED
-from cotreat.estimands.estimand import EVERY
-from cotreat.estimands.measures import APART, MEASURES, Measure
+from cotreat.core.constants import ANY, DECIDED, NOT_IDENTIFIED
+from cotreat.estimands.enumerate import named_co_treatment
+from cotreat.estimands.identification import Status
+from cotreat.estimands.measures import MEASURES, Family, Measure, families
 from cotreat.plots.labels import (
     CONCLUSIVE,
     LINE,
-    NOT_IDENTIFIED,
     PROBABILITY_AXIS,
     co_treatment,
     fold,
@@ -42,7 +42,7 @@ TICK_LABELS = tuple(f"{tick:.3g}" for tick in TICKS)
 ROOM = 0.32
 """Part of the axis that the words at a row that is not identified take."""
 TITLE_WIDTH = 34
-WORDS_WIDTH = 36
+WORDS_WIDTH = 44
 NOT_EVIDENCE = "not evidence of synergy"
 ZONES = 3.0
 """Drawing level of the shaded zones."""
@@ -96,35 +96,41 @@ class Panel:
 def panels(view: View) -> list[Panel]:
     """Return a panel per pair and co-treatment, from the summary alone."""
     rows = view.summary
-    rows = rows[(rows.estimator == POSTERIOR) & (rows.scale == view.study.outcome.synergy_on)]
+    rows = rows[(rows.estimator == POSTERIOR) & (rows.judged_on == view.study.outcome.synergy_on)]
     return [
         Panel(
             pair_name(view.study, pair),
             co_treatment(view.study, background),
-            tuple(_rows(rows, pair, background)),
+            tuple(_rows(rows, pair, named_co_treatment(background))),
         )
         for pair, sides in view.study.judged_pairs.items()
         for background in map(view.study.label, view.study.backgrounds(sides))
     ]
 
 
-def _rows(summary: pd.DataFrame, pair: str, background: str) -> Iterator[Row]:
-    family = ""
-    for measure in MEASURES.values():
-        if measure.family != family:
-            family = measure.family
-            yield Row(family, words=NOT_EVIDENCE if family == APART else "")
-        own = summary[summary.estimand == f"{measure.name}[{pair}]"]
-        # Under a structured model one ratio of odds ratios holds with every co-treatment.
-        own = own[(own.background == background) | own.background.str.startswith(EVERY)]
-        yield _row(measure, own.iloc[0])
+def _rows(summary: pd.DataFrame, pair: str, given: dict[str, str]) -> Iterator[Row]:
+    for family in ordered():
+        yield Row(family.name, words="" if family.is_synergy else NOT_EVIDENCE)
+        for measure in MEASURES.values():
+            if measure.family != family:
+                continue
+            own = summary[(summary.measure == measure.name) & (summary.pair == pair)]
+            # Under a structured model one ratio of odds ratios holds with every co-treatment.
+            is_here = own.co_treatment == given["co_treatment"]
+            is_here &= own.stratum == given["stratum"]
+            yield _row(measure, own[is_here | (own.co_treatment == ANY)].iloc[0])
+
+
+def ordered() -> list[Family]:
+    """Return the scales in the order of the rows; those that are not evidence of synergy are last."""
+    return sorted(families().values(), key=lambda family: not family.is_synergy)
 
 
 def _row(measure: Measure, row: pd.Series) -> Row:
-    name, available = f"{measure.words} ({measure.name})", row.availability
+    name = f"{measure.words} ({measure.name})"
     if np.isnan(row.probability):
-        return Row(name, measure, words=available)
-    extrapolated = available == EXTRAPOLATED
+        return Row(name, measure, words=str(Status(row.status, row.reason)))
+    extrapolated = row.status == NOT_IDENTIFIED
     return Row(name, measure, row.probability, row.prior_probability, "", extrapolated)
 
 
@@ -214,7 +220,9 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
             _draw_row(axes, at, row)
     names = [row.name for row in panel.rows]
     label_rows(axes, names, [row.name for row in panel.rows if row.measure is None])
-    axes.axhline(names.index(APART) - 0.5, color=GREY, lw=0.8)
+    apart = [names.index(family.name) for family in ordered() if not family.is_synergy]
+    for at in apart[:1]:
+        axes.axhline(at - 0.5, color=GREY, lw=0.8)
     axes.set_xticks(TICKS, TICK_LABELS)
 
 

@@ -13,8 +13,8 @@ from matplotlib.patches import Patch
 from scipy.interpolate import RectBivariateSpline
 from scipy.special import ndtri
 
-from cotreat.core.constants import DECIDED, EXTRAPOLATED
-from cotreat.plots.labels import NOT_IDENTIFIED
+from cotreat.core.constants import DECIDED, NOT_IDENTIFIED
+from cotreat.plots.labels import fold
 from cotreat.plots.records import Bias
 from cotreat.plots.registry import BIAS, figure_of
 from cotreat.plots.style import BLACK, SMALL
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COLUMNS, MOST = 3, 9
 SIDE = 2.3
+TITLE_WIDTH = 34
 SHADES = ("#E69F00", "#F7E1B5", "#BFDDF0", "#0072B2")
 """From conclusive on one side to conclusive on the other."""
 LEGEND = (
@@ -109,9 +110,9 @@ def _panel(axes: Axes, one: Surface) -> None:
         axis.set_ticks(list(known.values()), list(known))
         axis.set_ticks([], minor=True)
     mark = " †" if _is_marked(one) else ""
-    axes.set_title(f"{one.label}{mark}", fontsize=SMALL + 0.5)
+    axes.set_title(fold(f"{one.label}{mark}", TITLE_WIDTH), fontsize=SMALL + 0.5)
 
 
 def _is_marked(one: Surface) -> bool:
     """Whether the evidence alone does not identify what a conclusion is about."""
-    return one.availability == EXTRAPOLATED
+    return one.status.name == NOT_IDENTIFIED

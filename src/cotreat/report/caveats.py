@@ -11,12 +11,19 @@ from typing import Any
 import pandas as pd
 
 from cotreat.audit.overlap import overlap_of
-from cotreat.core.constants import CALIBRATION, CONDITIONAL_ONLY, DECIDED, IMPLIED, STANDARDISED
-from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, REPRESENTATIVE
-from cotreat.evidence.contrasts import label
+from cotreat.core.constants import (
+    CALIBRATION,
+    CONDITIONAL_ONLY,
+    DECIDED,
+    IDENTIFIED,
+    IMPLIED,
+    NOT_IDENTIFIED,
+    STANDARDISED,
+)
+from cotreat.estimands.enumerate import reported_label
+from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, representatives
 from cotreat.evidence.reported import can_tell, reported_estimates
 from cotreat.models.registry import described
-from cotreat.report.columns import ANY, tidy
 from cotreat.report.wording import capital, interval, listed
 from cotreat.results.headline import share
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED
@@ -79,7 +86,7 @@ def caveats(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -
     cautions
         As `cotreat.diagnostics.checks.cautions` returns them.
     """
-    table = tidy(summary)
+    table = summary
     rows = table[table.estimator == POSTERIOR]
     found = [
         *_reported_only(rows, study),
@@ -108,7 +115,7 @@ def _reported_only(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     """Name what the reported estimates identify, and those that are not used."""
     if not study.has_uncounted:
         return
-    own = rows[rows.identified]
+    own = rows[rows.status == IDENTIFIED]
     if not (own.scale != "").any():
         yield Caveat.of("reported_only", number=len(own))
     for claim in study.claims:
@@ -116,7 +123,7 @@ def _reported_only(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
         if claim.meaning is None:
             yield Caveat.of("no_meaning", number=number, about=claim.about)
         elif not can_tell(study, claim.meaning):
-            yield Caveat.of("other_models", number=number, about=label(claim.meaning))
+            yield Caveat.of("other_models", number=number, about=reported_label(claim.meaning))
 
 
 def _patients(study: Study) -> Iterator[Caveat]:
@@ -187,7 +194,7 @@ def _inferred(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     numbers = reported_estimates(study)
     if numbers is None:
         return
-    own = rows.set_index("estimand")
+    own = rows.set_index("label")
     for (treatment, _), meaning in numbers.of_parts.items():
         if meaning in numbers.inferred:
             is_mixed = numbers.is_mixed(treatment) and not study.counted
@@ -196,8 +203,8 @@ def _inferred(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
                 if is_mixed
                 else "by model and prior, and by what else is known of the levels"
             )
-            numbers_of = own.loc[label(meaning), ["estimate", "lower", "upper", "interval"]]
-            yield Caveat.of("inferred", label=label(meaning), why=why, **numbers_of)
+            numbers_of = own.loc[reported_label(meaning), ["estimate", "lower", "upper", "interval"]]
+            yield Caveat.of("inferred", label=reported_label(meaning), why=why, **numbers_of)
 
 
 def of_sequences(study: Study) -> Iterator[Caveat]:
@@ -226,7 +233,7 @@ def _subgroups(study: Study) -> Iterator[Caveat]:
 
 
 def _implied(rows: pd.DataFrame) -> Iterator[Caveat]:
-    if (rows.availability == IMPLIED).any():
+    if (rows.status == IMPLIED).any():
         yield Caveat.of("implied", model=rows.model.iloc[0])
 
 
@@ -254,7 +261,7 @@ def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
     rows = table[(table.estimator == POSTERIOR) & table.measure.isin(_ASKED)]
     conclusive = rows[(rows.probability - 0.5).abs() >= DECIDED - 0.5]
     likelihood = table[(table.estimator == LIKELIHOOD) & table.lower.notna()]
-    keys = ["estimand", "background", "judged_on"]
+    keys = ["label", "judged_on"]
     found = conclusive.merge(likelihood, on=keys, suffixes=("", "_ml"))
     nulls = [_null(measure) for measure in found.measure]
     found = found[(found.lower_ml <= nulls) & (found.upper_ml >= nulls)]
@@ -274,7 +281,7 @@ def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
         )
 
 
-_ASKED = ("odds_ratio", *REPRESENTATIVE.values())
+_ASKED = ("odds_ratio", *representatives().values())
 
 
 def _null(measure: str) -> float:
@@ -283,18 +290,18 @@ def _null(measure: str) -> float:
 
 
 def _little_contraction(rows: pd.DataFrame, *, has_reported: bool) -> Iterator[Caveat]:
-    own = rows[rows.measure.isin(REPRESENTATIVE.values()) & rows.probability.notna()]
-    own = own[own.contraction < LITTLE_CONTRACTION]
+    own = rows[rows.measure.isin(representatives().values()) & rows.probability.notna()]
+    own = own[own.posterior_contraction < LITTLE_CONTRACTION]
     if len(own) and (has_reported or len(own) > MANY):
         yield Caveat.of("contraction_many", limit=LITTLE_CONTRACTION, number=len(own))
         return
     for row in own.itertuples():
-        key = "wider" if row.contraction < 0 else "contraction"
-        yield Caveat.of(key, label=_full(row), contraction=row.contraction)
+        key = "wider" if row.posterior_contraction < 0 else "contraction"
+        yield Caveat.of(key, label=_full(row), contraction=row.posterior_contraction)
 
 
 def _not_identified(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
-    own = rows[~rows.identified & (rows.measure == REPRESENTATIVE[ODDS_ADDITIVE])]
+    own = rows[(rows.status == NOT_IDENTIFIED) & (rows.measure == representatives()[ODDS_ADDITIVE])]
     own = own[own.probability.notna()]
     without = ", ".join(regimen for regimen in study.regimens if regimen not in study.present)
     if len(own) and not study.has_uncounted:
@@ -309,9 +316,8 @@ def _other_likelihood(summary: pd.DataFrame) -> Iterator[Caveat]:
 
 
 def _full(row: Any) -> str:
-    """Name an estimand with its co-treatment and subgroup, if it has any."""
-    given = "" if row.co_treatment in ("", ANY, regimens.NONE) and not row.stratum else _given(row)
-    return f"{row.estimand} {given}".strip()
+    """Return the label of an estimand, which names its co-treatment and subgroup."""
+    return str(row.label)
 
 
 def _given(row: Any) -> str:

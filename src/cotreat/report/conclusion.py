@@ -12,16 +12,21 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from cotreat.core.constants import CONTRADICTED, DECIDED, IMPLIED
-from cotreat.estimands.estimand import EVERY
-from cotreat.estimands.measures import APART, LOG_ODDS, ODDS_ADDITIVE, REPRESENTATIVE, RISK_ADDITIVE
+from cotreat.core.constants import ANY, CONTRADICTED, DECIDED, IDENTIFIED, IMPLIED
+from cotreat.estimands.estimand import ODDS_RATIO
+from cotreat.estimands.measures import (
+    APART,
+    LOG_ODDS,
+    ODDS_ADDITIVE,
+    RISK_ADDITIVE,
+    representatives,
+)
 from cotreat.priors.belief_grid import grid_name
-from cotreat.report.columns import ANY, is_measure, tidy
 from cotreat.report.question import Question
 from cotreat.results.summary import POSTERIOR
 from cotreat.results.supplementary import BAD
 from cotreat.study.regimens import adds_one
-from cotreat.study.study import NOT_IDENTIFIED
+from cotreat.study.study import BY_DESIGN
 
 Choice = tuple[str, str, str]
 """An interpretation, a model and a set of priors."""
@@ -74,7 +79,7 @@ class Assessment:
     co_treatment, stratum : str
         Other treatments given to both sides, and the subgroup; empty for none.
     scale : str
-        Reference model of no interaction, an entry of `cotreat.estimands.measures.REPRESENTATIVE`.
+        Reference model of no interaction, an entry of `cotreat.estimands.measures.representatives`.
     identified : bool
         Whether the evidence alone determines the measure.
     probability, prior_probability : float
@@ -265,7 +270,7 @@ def conclude(
     alternatives
         Other choices of interpretation, model and priors.
     """
-    choice = (summary.reading.iloc[0], summary.model.iloc[0], summary.priors.iloc[0])
+    choice = (summary.interpretation.iloc[0], summary.model.iloc[0], summary.priors.iloc[0])
     others = [one for one in alternatives if one.choice != choice]
     bare = Conclusion(
         question,
@@ -279,7 +284,7 @@ def conclude(
         return replace(bare, status=FAILED, reasons=_names(failed))
     if contradiction:
         return replace(bare, status=INCOMPATIBLE, reasons=(contradiction,))
-    rows = tidy(summary[summary.estimator == POSTERIOR])
+    rows = summary[summary.estimator == POSTERIOR]
     shown = replace(bare, comparisons=tuple(_comparisons(rows)))
     found = assessments(summary, effective)
     if not found:
@@ -307,17 +312,17 @@ def _names(lines: Sequence[str], end: str = ":") -> tuple[str, ...]:
 
 
 def _why_not(rows: pd.DataFrame, model: str) -> str:
-    statuses = set(rows[rows.measure.isin(REPRESENTATIVE.values())].availability)
-    if IMPLIED in statuses:
+    asked = rows[rows.measure.isin(representatives().values())]
+    if (asked.status == IMPLIED).any():
         return f"the model {model} has no interaction and assumes what is asked"
-    if NOT_IDENTIFIED in statuses:
+    if (asked.reason == BY_DESIGN).any():
         return "the design does not identify risks"
     return "no measure of synergy is defined for this evidence"
 
 
 def _comparisons(rows: pd.DataFrame) -> Iterator[Comparison]:
-    own = rows[(rows.measure == "odds_ratio") & rows.identified & rows.probability.notna()]
-    for row in own[~own.has_threshold & (own.judged_on == "event")].itertuples():
+    own = rows[(rows.measure == ODDS_RATIO) & (rows.status == IDENTIFIED) & rows.probability.notna()]
+    for row in own[own.threshold.isna() & (own.judged_on == "event")].itertuples():
         arm, _, against = row.contrast.partition(" vs ")
         if 1 - DECIDED < row.probability < DECIDED:
             continue
@@ -328,7 +333,9 @@ def _comparisons(rows: pd.DataFrame) -> Iterator[Comparison]:
 def _better(rows: pd.DataFrame, found: Sequence[Assessment]) -> Iterator[tuple[str, float]]:
     """Find the pairs that are better than the better single treatment, which is not synergy."""
     assessed = {(one.pair, one.co_treatment, one.stratum) for one in found}
-    own = rows[(rows.scale == APART) & rows.identified & (rows.probability >= DECIDED)]
+    own = rows[
+        (rows.scale == APART) & (rows.status == IDENTIFIED) & (rows.probability >= DECIDED)
+    ]
     for row in own.itertuples():
         if (row.pair, row.co_treatment, row.stratum) in assessed:
             yield row.pair, float(row.probability)
@@ -348,8 +355,8 @@ def assessments(summary: pd.DataFrame, effective: float = math.inf) -> list[Asse
     effective
         How many independent draws the probabilities are worth.
     """
-    rows = tidy(summary[(summary.estimator == POSTERIOR) & summary.probability.notna()])
-    rows = rows[rows.measure.isin(REPRESENTATIVE.values())]
+    rows = summary[(summary.estimator == POSTERIOR) & summary.probability.notna()]
+    rows = rows[rows.measure.isin(representatives().values())]
     found: list[Assessment] = []
     for pair, own in rows.groupby("pair", sort=False):
         shared = own.co_treatment == ANY
@@ -372,14 +379,15 @@ def _at(rows: pd.DataFrame, co_treatment: str, stratum: str) -> pd.Series:
 def _assessed(
     pair: str, co_treatment: str, stratum: str, rows: pd.DataFrame, effective: float
 ) -> list[Assessment]:
-    used = rows[rows.identified] if rows.identified.any() else rows
+    is_identified = rows.status == IDENTIFIED
+    used = rows[is_identified] if is_identified.any() else rows
     return [
         Assessment(
             pair,
             co_treatment,
             stratum,
             row.scale,
-            bool(row.identified),
+            row.status == IDENTIFIED,
             float(row.probability),
             float(row.prior_probability),
             effective,
@@ -393,15 +401,15 @@ def _assessed(
 
 def _under(other: Alternative, one: Assessment) -> Assessment | None:
     """Return the same assessment under another choice; None where it has none."""
-    rows = tidy(other.rows[other.rows.probability.notna()])
-    rows = rows[(rows.measure == REPRESENTATIVE[one.scale]) & (rows.pair == one.pair)]
+    rows = other.rows[other.rows.probability.notna()]
+    rows = rows[(rows.measure == representatives()[one.scale]) & (rows.pair == one.pair)]
     rows = rows[(rows.co_treatment == ANY) | _at(rows, one.co_treatment, one.stratum)]
     if rows.empty:
         return None
     row = rows.iloc[0]
     return replace(
         one,
-        identified=bool(row.identified),
+        identified=row.status == IDENTIFIED,
         probability=float(row.probability),
         prior_probability=math.nan,
         effective=other.effective,
@@ -471,7 +479,7 @@ def beliefs_of_grid(
     for (effects, interactions), rows in grid.groupby(["effects", "interactions"], sort=False):
         beliefs = ["" if belief == WEAK else str(belief) for belief in (effects, interactions)]
         is_bad = bool((rows.verdict == BAD).any())
-        own = rows[is_measure(rows, REPRESENTATIVE[LOG_ODDS])].assign(background=EVERY)
+        own = rows[rows.measure == representatives()[LOG_ODDS]].assign(co_treatment=ANY, stratum="")
         choice = (interpretation, model, grid_name(*beliefs))
         found.append(Alternative(choice, own, is_bad=is_bad, effective=effective))
     return found

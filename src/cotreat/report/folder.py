@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from cotreat.core.errors import ModelError
+from cotreat.estimands.estimand import RISK, WORDS
 from cotreat.models.registry import Model, described, rank
 from cotreat.plots import FIT, RegisteredFigure, figures
 from cotreat.priors.belief_grid import beliefs_of, grid_name
 from cotreat.report.caveats import Caveat
-from cotreat.report.columns import kind_and_contrast, tidy
 from cotreat.report.conclusion import (
     Alternative,
     Choice,
@@ -28,7 +28,6 @@ from cotreat.report.conclusion import (
 )
 from cotreat.report.question import Question
 from cotreat.report.supplement import FOLDER, Supplement, read_supplement
-from cotreat.report.tables import NAMES
 from cotreat.results import store
 from cotreat.results.supplementary import (
     ABOUT,
@@ -192,7 +191,13 @@ class Results:
 
     def _fitted(self) -> list[Alternative]:
         return [
-            Alternative(fit.choice, fit.summary, fit.log_evidence, bool(fit.failed), fit.effective)
+            Alternative(
+                fit.choice,
+                fit.summary,
+                fit.log_evidence,
+                bool(fit.failed),
+                fit.effective,
+            )
             for fit in self.fits
         ]
 
@@ -204,10 +209,10 @@ class Results:
         effective = float(told.get("effective draws", np.inf))
         found = []
         if (folder / MULTIVERSE).exists():
-            found += alternatives_of(store.read_table(folder / MULTIVERSE), effective)
+            found += alternatives_of(store.read_summary(folder / MULTIVERSE), effective)
         if (folder / GRID).exists():
             reading, model, _ = self.lead.choice
-            grid = store.read_table(folder / GRID)
+            grid = store.read_summary(folder / GRID)
             found += beliefs_of_grid(grid, reading, model, effective)
         return found
 
@@ -227,13 +232,12 @@ def _reported(fit: Fit) -> list[Reported]:
 
 def _regimens(fit: Fit) -> set[str]:
     """Return the regimens of a fit, which its table of counts lists with totals of several."""
-    return set(tidy(fit.summary[fit.summary.estimand.str.startswith("risk[")]).contrast)
+    return set(fit.summary[fit.summary.measure == RISK].contrast)
 
 
 def _estimates(rows: pd.DataFrame) -> Iterator[Reported]:
     for row in rows.itertuples():
-        measure, contrast = kind_and_contrast(row.about)
-        yield Reported(NAMES.get(measure, measure), contrast, row.printed)
+        yield Reported(WORDS.get(row.measure, row.measure), row.contrast or row.about, row.printed)
 
 
 def _counts(rows: pd.DataFrame) -> Iterator[Reported]:
@@ -314,7 +318,7 @@ def _fit(folder: Path, is_newest: bool) -> Fit | None:
         names = [store.CHECKS, store.CELLS, store.PRINTED, store.AVAILABILITY]
         names += [name for name in (store.OVERLAP, store.BALANCE) if (folder / name).exists()]
         tables = {name: store.read_table(folder / name) for name in names}
-        fit = Fit(folder, info, store.read_table(folder / store.SUMMARY), tables)
+        fit = Fit(folder, info, store.read_summary(folder / store.SUMMARY), tables)
         fit.question, fit.model, fit.failed, fit.caveats, fit.contradiction  # noqa: B018 - what is missing is found here
     except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
         if is_newest:

@@ -8,13 +8,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cotreat.core.constants import DECIDED
-from cotreat.estimands.measures import (
-    INDEPENDENCE,
-    LOG_ODDS,
-    LOG_RISK,
-    ODDS_ADDITIVE,
-    RISK_ADDITIVE,
-)
 from cotreat.report.conclusion import (
     AGAINST,
     ASSESSED,
@@ -34,15 +27,6 @@ from cotreat.report.question import EXPECTED, Question
 from cotreat.report.wording import between, capital, interval, listed, plural, some
 from cotreat.results.headline import digits, share
 from cotreat.study.regimens import NONE
-
-SCALES = {
-    RISK_ADDITIVE: "additive",
-    ODDS_ADDITIVE: "RERI from odds ratios",
-    LOG_ODDS: "multiplicative odds",
-    LOG_RISK: "multiplicative risks",
-    INDEPENDENCE: "Bliss independence",
-}
-"""Names of the scales: reference models of no interaction."""
 
 SAYS, SHOWS, CANNOT, SETTLES = (
     "The paper says",
@@ -199,7 +183,7 @@ def _pair(question: Question, one: Assessment) -> str:
 def _scales(rows: Sequence[Sensitivity], number: int) -> str:
     if len(rows) == number > 1:
         return f"on all {number} scales"
-    names = [SCALES[row.assessment.scale] for row in rows]
+    names = [row.assessment.scale for row in rows]
     return f"on the {plural('scale', len(names))} {listed(names)}"
 
 
@@ -262,7 +246,7 @@ def _over(own: Sequence[Sensitivity], found: Conclusion) -> str:
     every = dict.fromkeys(one.scale for one in found.assessments)
     if len(scales) == len(every) > 1:
         return f"over {len(scales)} scales"
-    return f"on the {plural('scale', len(scales))} {listed(SCALES[s] for s in scales)}"
+    return f"on the {plural('scale', len(scales))} {listed(scales)}"
 
 
 def _taken_back(found: Conclusion) -> Iterator[str]:
@@ -339,7 +323,7 @@ def sensitivity_table(found: Conclusion) -> pd.DataFrame:
         [
             {
                 "pair": _pair(found.question, row.assessment),
-                "scale": SCALES[row.assessment.scale],
+                "scale": row.assessment.scale,
                 "P(synergy)": share(row.assessment.probability),
                 "range over all choices": between([row.lowest, row.highest]),
                 "other choices": row.alternatives,

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from cotreat.core.constants import DECIDED
+from cotreat.estimands.measures import representatives
 from cotreat.report.folder import Fit, Results
-from cotreat.report.lines import SCALES
 from cotreat.report.wording import capital, listed, plural
 from cotreat.results import store
 from cotreat.results.supplementary import BAD, COMPARISON, MULTIVERSE, SENSITIVITY
@@ -89,7 +89,7 @@ def _facts(results: Results) -> dict[str, Any]:
         ),
         "diagnostics": list(diagnostics(fit.tables[store.CHECKS])),
         "failed": fit.failed,
-        "scales": listed(SCALES.values()),
+        "scales": listed(representatives()),
         "threshold": f"{DECIDED:g}",
         "complement": f"{1 - DECIDED:.3g}",
         "sensitivity": _sensitivity(results),

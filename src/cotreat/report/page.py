@@ -14,7 +14,7 @@ import pandas as pd
 
 from cotreat.audit.overlap import percent
 from cotreat.core.constants import CONTRADICTED
-from cotreat.estimands.estimand import name_of
+from cotreat.estimands.estimand import RISK
 from cotreat.evidence.reported_predictive import Prediction
 from cotreat.inference.engines import ENGINES
 from cotreat.plots import STUDY, figures
@@ -54,8 +54,8 @@ CONTENTS = (
 NO_PATH = "STUDY.toml"
 """Stands for a study file whose path is not known."""
 
-SHOWN = ["estimand", "background", "scale", "availability", "estimate", "lower", "upper"]
-JUDGED = ["probability", "prior_probability", "contraction"]
+SHOWN = ["label", "judged_on", "status", "estimate", "lower", "upper"]
+JUDGED = ["probability", "prior_probability", "posterior_contraction"]
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def _figures(fit: Fit, section: str) -> list[Embedded]:
 def _tables(results: Results) -> dict[str, Table]:
     """Make the tables of the primary analysis by name."""
     lead, study = results.lead, results.folder.name
-    summary = lead.summary.drop(columns=["model", "priors", "reading", "study"])
+    summary = lead.summary
     captions = {
         "sensitivity": (
             "Sensitivity of the conclusion to interpretation, model and priors",
@@ -181,15 +181,12 @@ def _caveats(fit: Fit) -> pd.DataFrame:
 
 def _identified(fit: Fit) -> pd.DataFrame:
     """Make the table of what the evidence identifies, in the words of the glossary."""
-    return fit.tables[store.AVAILABILITY].rename(
-        columns={"what the evidence says of it": IDENTIFICATION}
-    )
+    return fit.tables[store.AVAILABILITY].rename(columns={"status": IDENTIFICATION})
 
 
 def _risks(summary: pd.DataFrame) -> pd.DataFrame:
-    rows = summary[summary.estimand.map(name_of) == "risk"]
-    rows = rows[rows.estimate.notna()]
-    return rows[["estimand", "estimator", "availability", "estimate", "lower", "upper", "interval"]]
+    rows = summary[(summary.measure == RISK) & summary.estimate.notna()]
+    return rows[["label", "estimator", "status", "estimate", "lower", "upper", "interval"]]
 
 
 def _measures(summary: pd.DataFrame) -> pd.DataFrame:

@@ -11,40 +11,21 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.estimands.estimand import name_of, subject_of
-from cotreat.estimands.measures import MEASURES
-from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY, status
+from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY
 from cotreat.results.store import table_text
 from cotreat.study.regimens import NONE
 
 LONG = 24
 """A table with more rows than this is folded away until it is asked for."""
 
-NAMES = {
-    "odds_ratio": "odds ratio",
-    "risk": "risk",
-    "risk_difference": "risk difference",
-    "risk_ratio": "risk ratio",
-    "marginal_odds_ratio": "marginal odds ratio",
-    "nnt": "number needed to treat",
-    "effect_ratio": "ratio of a treatment's odds ratios with two co-treatments",
-    "product": "product term",
-    "mutual_product": "product term, mutually adjusted",
-    "size": "patients",
-    **{name: measure.words for name, measure in MEASURES.items()},
-}
-"""Names of estimands in words."""
-
-PRODUCTS = ("product", "mutual_product")
-"""Names of what stands for a pair of treatments."""
-
 COLUMNS = {
-    "background": "co-treatment",
-    "scale": "judged on",
-    "availability": IDENTIFICATION,
+    "label": "estimand",
+    "co_treatment": "co-treatment",
+    "judged_on": "judged on",
+    "status": IDENTIFICATION,
     "probability": PROBABILITY,
     "prior_probability": PRIOR_PROBABILITY,
-    "contraction": "posterior contraction",
+    "posterior_contraction": "posterior contraction",
     "risk_kind": "kind of risk",
 }
 """Headings of columns where a row is an estimand; elsewhere a probability is of something else."""
@@ -108,7 +89,7 @@ def table(
     href = f"data:text/csv;charset=utf-8;base64,{text}"
     columns = tuple(map(str, data.columns))
     called = {name: name.replace("_", " ") for name in columns}
-    called |= {name: words for name, words in COLUMNS.items() if "estimand" in columns}
+    called |= {name: words for name, words in COLUMNS.items() if "label" in columns}
     return Table(
         caption=caption,
         file=file,
@@ -139,34 +120,17 @@ def _cell(column: str, value: Any) -> str:
     return _WORDS.get(column, str)(str(value))
 
 
-def in_words(label: str) -> str:
-    """Write an estimand's label in words: ``ror[A:B] on C`` as ratio of odds ratios (ror), A × B on C."""
-    name, subject = name_of(label), subject_of(label)
-    if name not in NAMES:
-        return label
-    rest = label.partition("]")[2]
-    if name in MEASURES:
-        return f"{NAMES[name]} ({name}), {subject.replace(':', ' × ')}{rest}"
-    return f"{NAMES[name]}, {subject.replace(':', ' × ') if name in PRODUCTS else subject}{rest}"
-
-
-_WORDS = {
-    "availability": status,
-    IDENTIFICATION: status,
-    "background": lambda value: "no other study drug" if value == NONE else value,
-    "estimand": in_words,
-}
+_WORDS = {"co_treatment": lambda value: "no other study drug" if value == NONE else value}
 """How texts of a column are worded."""
 
 
-# --- Typesetting: minus signs for hyphens before numbers, words for labels of estimands --------------
+# --- Typesetting: minus signs for hyphens before numbers ----------------------------------------------
 
 AS_IT_IS = ("script", "style", "code", "pre")
 """Elements whose text is to be copied, or is no text."""
 
 _TAG = re.compile(r"(<[^>]*>)")
 _MINUS = re.compile(r"(?<![\w.\-\]–+/=:])-(?=\d|\.\d)|(?<=\de)-(?=\d\d)")
-_LABEL = re.compile(rf"(?<![\w])({'|'.join(sorted(NAMES, key=len, reverse=True))})\[[^\]<]+\]")
 
 
 def typeset(page: str) -> str:
@@ -187,4 +151,4 @@ def typeset(page: str) -> str:
 
 
 def _text(text: str) -> str:
-    return _MINUS.sub("−", _LABEL.sub(lambda match: in_words(match[0]), text))
+    return _MINUS.sub("−", text)

@@ -12,18 +12,19 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.core.constants import EXTRAPOLATED, is_undefined
-from cotreat.estimands.estimand import EVERY, four_cells
+from cotreat.core.constants import ANY, NOT_ESTIMABLE, NOT_IDENTIFIED
+from cotreat.estimands.enumerate import four_cells
+from cotreat.estimands.estimand import DIFFERENCE, ODDS_RATIO, RATIO, RISK
+from cotreat.estimands.identification import Status
 from cotreat.estimands.measures import MEASURES
 from cotreat.results.summary import POSTERIOR
-from cotreat.study.regimens import NONE
+from cotreat.study.regimens import NONE, contrast
 from cotreat.study.study import Study
 
-RISK, ODDS, RATIO, DIFFERENCE = "risk", "odds_ratio", "risk_ratio", "risk_difference"
 ADDITIVE = ("ic", "reri_rr", "reri_or")
 MULTIPLICATIVE = ("rrr", "ror")
 MARK = " †"
-"""Behind a number that the evidence does not determine."""
+"""Behind a number that is not identified."""
 REFERENCE = "1 (reference)"
 COLUMNS = (
     "part",
@@ -35,7 +36,8 @@ COLUMNS = (
     "lower",
     "upper",
     "probability",
-    "availability",
+    "status",
+    "reason",
 )
 CELL, EFFECT, INTERACTION = "cell", "effect within a stratum", "interaction"
 
@@ -53,11 +55,11 @@ class FourCells:
     rows : pandas.DataFrame
         One row for each number: ``part`` (`CELL`, `EFFECT` or `INTERACTION`), ``quantity``, ``of`` (a regimen, or one
         against another), ``n`` and ``events`` where counted, ``estimate``, ``lower``, ``upper``, ``probability``,
-        ``availability``; all on the scale of the event.
+        ``status``, ``reason``; all of the event.
     has_risks : bool
         Whether risks are identified; in a case-control study only odds ratios are.
     ratio : str
-        `RATIO`, or `ODDS` where odds ratios are what the evidence is about: in print, or in a case-control study.
+        `RATIO`, or `ODDS_RATIO` where odds ratios are what the evidence is about: in print, or in a case-control study.
     cells : tuple of str
         Regimens with neither, the first, the second, both.
     """
@@ -74,15 +76,15 @@ class FourCells:
     @property
     def is_extrapolated(self) -> bool:
         """Whether any number needs model and prior."""
-        return bool((self.rows.availability == EXTRAPOLATED).any())
+        return bool((self.rows.status == NOT_IDENTIFIED).any())
 
     def arranged(self) -> pd.DataFrame:
         """Arrange the numbers as in print: a row for each stratum of the second treatment.
 
-        Numbers with `MARK` behind them are extrapolated.
+        Numbers with `MARK` behind them are not identified.
         """
         none, one, other, both = self.cells
-        ratio, words = self.ratio, {RATIO: "risk ratio", ODDS: "odds ratio"}[self.ratio]
+        ratio, words = self.ratio, {RATIO: "risk ratio", ODDS_RATIO: "odds ratio"}[self.ratio]
         strata = {f"without {self.second}": (none, one), f"with {self.second}": (other, both)}
         rows = []
         for name, (without, with_) in strata.items():
@@ -93,9 +95,9 @@ class FourCells:
                 if self.has_risks:
                     row[f"risk {head}"] = self._text(CELL, RISK, arm)
                 row[f"{words} {head}"] = (
-                    REFERENCE if arm == none else self._text(CELL, ratio, f"{arm} vs {none}")
+                    REFERENCE if arm == none else self._text(CELL, ratio, contrast(arm, none))
                 )
-            against = f"{with_} vs {without}"
+            against = contrast(with_, without)
             row[f"effect of {self.first}: {words}"] = self._text(EFFECT, ratio, against)
             if self.has_risks:
                 row[f"effect of {self.first}: risk difference"] = self._text(
@@ -111,7 +113,7 @@ class FourCells:
         """Make the row of the second treatment's effect, without and with the first."""
         none, one, other, both = self.cells
         row = {"stratum": f"effect of {self.second}: {words}"}
-        for head, against in (("without", f"{other} vs {none}"), ("with", f"{both} vs {one}")):
+        for head, against in (("without", contrast(other, none)), ("with", contrast(both, one))):
             row[column.format(f"{head} {self.first}")] = self._text(EFFECT, quantity, against)
         return row
 
@@ -130,7 +132,7 @@ class FourCells:
     @property
     def lowest(self) -> str:
         """The cell with the lowest risk, or odds, by their medians; empty where not all have any."""
-        against = self.rows[(self.rows.part == CELL) & (self.rows.quantity == ODDS)]
+        against = self.rows[(self.rows.part == CELL) & (self.rows.quantity == ODDS_RATIO)]
         if against.estimate.isna().any():
             return ""
         ratios = [1.0, *against.estimate]  # of the first against itself
@@ -154,14 +156,14 @@ class FourCells:
 
 
 def _text(row: Any) -> str:
-    if is_undefined(row.availability):
-        return row.availability
+    if row.status == NOT_ESTIMABLE:
+        return str(Status(row.status, row.reason))
     if pd.isna(row.estimate):
         return "not shown"
     words = f"{row.estimate:.3g}"
     if not pd.isna(row.lower):
         words += f" ({row.lower:.3g} to {row.upper:.3g})"
-    return words + (MARK if row.availability == EXTRAPOLATED else "")
+    return words + (MARK if row.status == NOT_IDENTIFIED else "")
 
 
 def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
@@ -177,7 +179,7 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
     """
     if study.divides:
         return []
-    posterior = summary[(summary.estimator == POSTERIOR) & (summary.scale == "event")]
+    posterior = summary[(summary.estimator == POSTERIOR) & (summary.judged_on == "event")]
     names = {treatment.id: treatment.name for treatment in study.treatments}
     found = []
     for pair, parts in study.judged_pairs.items():
@@ -205,7 +207,7 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
 
 def ratio_of(study: Study) -> str:
     """Return which ratio is shown: of odds, where these are what the evidence is about."""
-    return ODDS if study.is_case_control or study.has_uncounted else RATIO
+    return ODDS_RATIO if study.is_case_control or study.has_uncounted else RATIO
 
 
 def adjusted_for(study: Study) -> str:
@@ -231,11 +233,12 @@ def _rows(
         arm: (int(n), int(events))
         for arm, n, events in zip(study.counted, study.n, study.events, strict=True)
     }
-    by_label = posterior.drop_duplicates("estimand").set_index("estimand")
-    quantities = (ODDS,) if study.is_case_control else (ODDS, RATIO, DIFFERENCE)
+    plain = posterior[posterior.threshold.isna() & (posterior.pair.fillna("") == "")]
+    known = plain.drop_duplicates(["measure", "contrast"]).set_index(["measure", "contrast"])
+    quantities = (ODDS_RATIO,) if study.is_case_control else (ODDS_RATIO, RATIO, DIFFERENCE)
 
     def row(part: str, quantity: str, of: str) -> dict[str, Any]:
-        own = by_label.loc[f"{quantity}[{of}]"]
+        own = known.loc[(quantity, of)]
         n, events = counts.get(of, (None, None))
         return {
             "part": part,
@@ -250,15 +253,15 @@ def _rows(
         yield row(CELL, RISK, arm)
     for arm in (one, other, both):
         for quantity in quantities:
-            yield row(CELL, quantity, f"{arm} vs {none}")
+            yield row(CELL, quantity, contrast(arm, none))
     for with_, without in ((one, none), (both, other), (other, none), (both, one)):
         for quantity in quantities:
-            yield row(EFFECT, quantity, f"{with_} vs {without}")
+            yield row(EFFECT, quantity, contrast(with_, without))
     for measure in (*ADDITIVE, *MULTIPLICATIVE):
         if study.is_case_control and MEASURES[measure].needs_risks:
             continue
-        own = posterior[posterior.estimand == f"{measure}[{pair}]"]
-        own = own[(own.background == background) | own.background.str.startswith(EVERY)]
+        own = posterior[(posterior.measure == measure) & (posterior.pair == pair)]
+        own = own[own.co_treatment.isin([background, ANY])]
         yield {
             "part": INTERACTION,
             "quantity": measure,
@@ -271,15 +274,16 @@ def _rows(
 
 def _told(row: Any) -> dict[str, Any]:
     return {
-        name: row[name] for name in ("estimate", "lower", "upper", "probability", "availability")
+        name: row[name]
+        for name in ("estimate", "lower", "upper", "probability", "status", "reason")
     }
 
 
 def long_table(found: list[FourCells]) -> pd.DataFrame:
-    """Put the rows of several tables together, with pair and background."""
+    """Put the rows of several tables together, with pair and co-treatment."""
     if not found:
-        return pd.DataFrame(columns=["pair", "background", *COLUMNS])
-    parts = [one.rows.assign(pair=one.pair, background=one.background) for one in found]
+        return pd.DataFrame(columns=["pair", "co_treatment", *COLUMNS])
+    parts = [one.rows.assign(pair=one.pair, co_treatment=one.background) for one in found]
     table = pd.concat(parts, ignore_index=True)
-    first = ["pair", "background"]
+    first = ["pair", "co_treatment"]
     return table[[*first, *(name for name in table if name not in first)]]

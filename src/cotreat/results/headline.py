@@ -1,24 +1,23 @@
 """Build the headline table, and count the scales that agree on synergy."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from cotreat.core.constants import DECIDED, EXTRAPOLATED, OBSERVED, is_undefined
-from cotreat.estimands.estimand import EVERY, name_of, subject_of
-from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
+from cotreat.core.constants import ANY, DECIDED, IDENTIFIED, NOT_ESTIMABLE
+from cotreat.estimands.estimand import ODDS_RATIO, RISK, SIZE
+from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.models.registry import rank
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR
-from cotreat.study.regimens import NONE, adds_one
-from cotreat.study.study import NOT_IDENTIFIED
+from cotreat.study.regimens import NONE, WITHIN, adds_one
+from cotreat.study.study import BY_DESIGN
 
 NOISE = 1e-12
 REPEATED = ("risk_difference", "risk_ratio", "marginal_odds_ratio", "nnt")
 """Contrasts of risks, which a summary has beside odds ratios."""
-KEYS = ["estimand", "background", "scale"]
-"""What tells the questions of a summary apart."""
+KEYS = ["label", "judged_on"]
+"""Columns that identify an estimand of a summary."""
 
 IDENTIFICATION = "identification"
 PROBABILITY = "P(ratio > 1) or P(synergy)"
@@ -26,14 +25,15 @@ PRIOR_PROBABILITY = "prior P"
 """Headings of columns: whether the evidence alone determines a row, and its probabilities. Of an odds ratio
 the probability is that it is above 1, of a measure of synergy P(synergy)."""
 
-STATUS = {OBSERVED: "identified", EXTRAPOLATED: "not identified"}
+def status(row: Any) -> str:
+    """Return the status of an estimand, with the reason where it is not estimable.
 
-
-def status(availability: str) -> str:
-    """Write the identification of an estimand: identified, not identified, or not estimable and why."""
-    if is_undefined(availability):
-        return availability.replace("undefined", "not estimable", 1)
-    return STATUS.get(availability, availability)
+    Parameters
+    ----------
+    row
+        A row of a table with the columns ``status`` and ``reason``.
+    """
+    return f"{row.status}: {row.reason}" if row.status == NOT_ESTIMABLE else str(row.status)
 
 
 def leader(models: list[str]) -> str:
@@ -59,33 +59,32 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
     """
     if (summary.estimator == PRINTED).any():
         return _of_printed(summary)
-    rows = summary[(summary.estimator == POSTERIOR) & summary.estimand.map(_is_headline(summary))]
+    rows = summary[(summary.estimator == POSTERIOR) & _is_headline(summary)]
     for name, suffix in ((LIKELIHOOD, "_ml"), (PENALISED, "_penalised")):
         beside = summary[summary.estimator == name].drop_duplicates(KEYS)
-        beside = beside[[*KEYS, "availability", "estimate", "lower", "upper"]]
+        beside = beside[[*KEYS, "status", "estimate", "lower", "upper"]]
         rows = rows.merge(beside, on=KEYS, how="left", suffixes=("", suffix))
-    # Of a measure judged on two sides the first is shown; of the ratio of odds ratios both, because the
-    # reported one is of the event.
-    keep = ~rows.duplicated(["estimand", "background"]) | (rows.estimand.map(name_of) == "ror")
+    # Of a measure judged on both sides of the outcome the first is shown; of the ratio of odds ratios both,
+    # because the reported one is of the event.
+    keep = ~rows.duplicated(["label"]) | (rows.measure == "ror")
     return pd.DataFrame([_headline_row(row) for row in rows[keep].itertuples()])
 
 
 def _of_printed(summary: pd.DataFrame) -> pd.DataFrame:
-    rows = summary[(summary.estimator == POSTERIOR) & ~summary.scale.isin(["patients", "share"])]
+    rows = summary[(summary.estimator == POSTERIOR) & (summary.measure != SIZE)]
     for name in (PRIOR, PRINTED):
         beside = summary[summary.estimator == name].drop_duplicates(KEYS)
         beside = beside[[*KEYS, "estimate", "lower", "upper"]]
         rows = rows.merge(beside, on=KEYS, how="left", suffixes=("", f"_{name}"))
-    names = rows.estimand.map(name_of)
-    on_none = (rows.background == "none") | rows.background.str.startswith(EVERY)
+    alone = (rows.co_treatment == NONE) & (rows.stratum == "")
+    alone |= rows.co_treatment == ANY
     # Levels and subgroups that are not reported are what such a model is run for.
-    is_set = rows.estimand.str.contains(" vs not ", regex=False)
-    is_ratio = ~names.isin([*MEASURES, "risk", *REPEATED]) & (
-        (rows.availability == OBSERVED) | is_set
-    )
-    is_measure = names.isin(REPRESENTATIVE.values()) & on_none & rows.probability.notna()
-    asked = rows.estimand.str.contains(">", regex=False)
-    shown = pd.concat([rows[is_ratio | asked], rows[is_measure & ~is_ratio]])
+    is_set = rows.contrast.str.contains(" vs not ", regex=False)
+    is_ratio = ~rows.measure.isin([*MEASURES, RISK, *REPEATED])
+    is_ratio &= (rows.status == IDENTIFIED) | is_set
+    is_measure = rows.measure.isin(representatives().values()) & alone & rows.probability.notna()
+    has_threshold = rows.threshold.notna()
+    shown = pd.concat([rows[is_ratio | has_threshold], rows[is_measure & ~is_ratio]])
     return pd.DataFrame([_printed_row(row) for row in shown.itertuples()])
 
 
@@ -104,42 +103,37 @@ def _printed_row(row: Any) -> dict[str, str]:
     }
 
 
-def _is_headline(summary: pd.DataFrame) -> Callable[[str], bool]:
-    risks = summary[summary.estimand.str.startswith("risk[")]
-    # In a case-control study no risk is observed, but every counted odds ratio is.
-    observed = risks[risks.availability.isin([OBSERVED, NOT_IDENTIFIED])].estimand
-    reference = subject_of(observed.iloc[0] if len(observed) else risks.estimand.iloc[0])
-    shown = {*REPRESENTATIVE.values(), "hsa"}
-
-    def tell(label: str) -> bool:
-        if name_of(label) != "odds_ratio":
-            return name_of(label) in shown
-        arm, _, against = subject_of(label).partition(" vs ")
-        is_one_less = adds_one(arm, against, against_none=False)
-        return against == reference or is_one_less or ">" in label
-
-    return tell
+def _is_headline(summary: pd.DataFrame) -> pd.Series:
+    """Whether each row is of the headline: against the first regimen with patients, or of one treatment more."""
+    risks = summary[summary.measure == RISK]
+    # In a case-control study no risk is identified, but every counted odds ratio is.
+    known = risks[(risks.status == IDENTIFIED) | (risks.reason == BY_DESIGN)]
+    first = (known if len(known) else risks).iloc[0]
+    is_measure = summary.measure.isin({*representatives().values(), "hsa"})
+    sides = summary.contrast.str.partition(" vs ")
+    is_first = (sides[2] == first.contrast) & (summary.stratum == first.stratum)
+    adds = [adds_one(arm, less, against_none=False) for arm, less in zip(sides[0], sides[2], strict=True)]
+    is_shown = is_first | (pd.Series(adds, summary.index) & (summary.stratum == ""))
+    is_shown |= summary.threshold.notna()
+    return is_measure | ((summary.measure == ODDS_RATIO) & is_shown)
 
 
 def _headline_row(row: Any) -> dict[str, str]:
-    label = row.estimand
-    if name_of(label) in MEASURES and not row.background.startswith(EVERY):
-        label += f" with {row.background}" if row.background != "none" else ""
     return {
-        "estimand": label,
-        "judged on": row.scale,
+        "estimand": row.label,
+        "judged on": row.judged_on,
         "posterior (95% credible)": _numbers(row.estimate, row.lower, row.upper),
         "maximum likelihood (95%)": _likelihood(row) if hasattr(row, "estimate_ml") else "",
         PROBABILITY: share(row.probability),
         PRIOR_PROBABILITY: share(row.prior_probability),
-        "posterior contraction": _contraction(row.contraction),
-        IDENTIFICATION: status(row.availability),
+        "posterior contraction": _contraction(row.posterior_contraction),
+        IDENTIFICATION: status(row),
     }
 
 
 def _likelihood(row: Any) -> str:
     numbers = _numbers(row.estimate_ml, row.lower_ml, row.upper_ml)
-    if is_undefined(row.availability) or not is_undefined(str(row.availability_ml)):
+    if row.status == NOT_ESTIMABLE or row.status_ml != NOT_ESTIMABLE:
         return numbers
     penalised = _numbers(row.estimate_penalised, row.lower_penalised, row.upper_penalised)
     return f"penalised: {penalised}" if penalised else "not estimable"
@@ -177,15 +171,14 @@ def share(probability: float) -> str:
 
 
 def judged(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the measures that have a probability, with their name and pair."""
+    """Return the measures of synergy that have a probability."""
     rows = summary[(summary.estimator == POSTERIOR) & summary.probability.notna()]
-    rows = rows.assign(measure=rows.estimand.map(name_of), pair=rows.estimand.map(subject_of))
     return rows[rows.measure.isin(MEASURES)]
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many of the five scales of synergy agree on a pair with a co-treatment.
+    """How many of the scales of synergy agree on a pair with a co-treatment.
 
     Attributes
     ----------
@@ -227,11 +220,16 @@ class Agreement:
 def agreements(summary: pd.DataFrame) -> list[Agreement]:
     """Count the scales that agree on each pair of treatments and co-treatment of a summary."""
     rows = judged(summary)
-    rows = rows[rows.measure.isin(REPRESENTATIVE.values())]
-    shared = rows.background.str.startswith(EVERY)
+    rows = rows[rows.measure.isin(representatives().values())]
+    shared = rows.co_treatment == ANY
+    places = rows[~shared].groupby(["pair", "co_treatment", "stratum"], sort=False)
     return [
-        _count(pair, background, pd.concat([own, rows[shared & (rows.pair == pair)]]))
-        for (pair, background), own in rows[~shared].groupby(["pair", "background"], sort=False)
+        _count(
+            pair,
+            f"{given}{WITHIN}{stratum}" if stratum else given,
+            pd.concat([own, rows[shared & (rows.pair == pair)]]),
+        )
+        for (pair, given, stratum), own in places
     ]
 
 
@@ -247,5 +245,5 @@ def _count(pair: str, co_treatment: str, rows: pd.DataFrame) -> Agreement:
         towards="synergy" if agree == towards_synergy else "antagonism",
         conclusive_for=int((probability >= DECIDED).sum()),
         conclusive_against=int((probability <= 1 - DECIDED).sum()),
-        identified=bool((rows.availability == OBSERVED).iloc[0]),
+        identified=bool((rows.status == IDENTIFIED).iloc[0]),
     )

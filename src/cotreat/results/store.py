@@ -12,6 +12,8 @@ from uuid import uuid4
 import pandas as pd
 import xarray as xr
 
+from cotreat.core.constants import QUESTION
+
 WRITING, REPLACED = ".writing-", ".replaced-"
 
 DRAWS = "draws.nc"
@@ -98,6 +100,20 @@ def read_table(path: Path) -> pd.DataFrame:
         keep_default_na=False,
         na_values=[""],
         dtype_backend="numpy_nullable",
+    )
+
+
+def read_summary(path: Path) -> pd.DataFrame:
+    """Read a summary, with empty text where a column does not apply, as it was before it was written."""
+    table = read_table(path)
+    texts = [name for name in (*QUESTION, "status", "reason", "interval") if name in table]
+    return with_texts(table, texts)
+
+
+def with_texts(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a table with empty text where columns of text hold nothing."""
+    return table.assign(
+        **{name: table[name].astype("string").fillna("").astype(str) for name in columns}
     )
 
 

@@ -1,6 +1,7 @@
 """One table of every estimand: posterior and maximum likelihood in the same columns."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,34 +10,33 @@ from numpy.typing import NDArray
 
 from cotreat.core.constants import (
     CREDIBLE,
-    EXTRAPOLATED,
     FIXED,
     GIVEN_NONE,
     IMPLIED,
     INTERVAL,
+    NOT_IDENTIFIED,
     SUMMARY_COLUMNS,
-    is_undefined,
 )
+from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import (
     DIFFERENCE,
-    Availability,
+    NEEDED,
+    SIZE,
     Estimand,
     Waist,
-    enumerate_estimands,
     is_beyond_null,
-    name_of,
-    subject_of,
     waist_of,
 )
+from cotreat.estimands.identification import Identification, Status
 from cotreat.evidence import contrasts
 from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import ReportedEstimates, reported_in
 from cotreat.frequentist.fit import fit_frequentist
 from cotreat.frequentist.intervals import intervals
-from cotreat.frequentist.logistic import NO_MAXIMUM, Regression
+from cotreat.frequentist.logistic import Regression
 from cotreat.inference.record import Fit
 from cotreat.models.registry import Model
-from cotreat.study.regimens import parse
+from cotreat.study.regimens import contrast, group_of, parse, without_group
 from cotreat.study.study import Meaning, Study
 
 POSTERIOR = "posterior"
@@ -73,34 +73,42 @@ def summarise(
     likelihood
         The same model without priors; None where no regimen is counted.
     labels
-        ``model``, ``priors`` and ``reading``, repeated in each row.
+        ``model``, ``priors`` and ``interpretation``, repeated in each row.
     thresholds
         Odds ratios for which P(odds ratio > threshold) is wanted besides P(odds ratio > 1).
 
     Returns
     -------
     pandas.DataFrame
-        One row for each estimand, scale, background and interval, with the columns of
-        `cotreat.core.constants.SUMMARY_COLUMNS`. Estimates of the posterior are medians; undefined ones are
-        missing, and ``availability`` says why. Where printed numbers are evidence, the prior of
-        each estimand and of the arms' sizes, and what is printed, are rows too.
+        One row for each estimand, event or non-event, co-treatment, estimator and interval, with the columns
+        of `cotreat.core.constants.SUMMARY_COLUMNS`. Estimates of the posterior are medians, with the standard
+        deviation ``sd`` of the draws; what is not estimable has none, and ``reason`` says why. Where reported
+        estimates are evidence, the prior of each estimand and of the arm sizes, and the reported estimates
+        themselves, are rows too.
+
+    Notes
+    -----
+    ``probability`` is oriented so that high favours what is asked. Of a measure of synergy it is P(synergy),
+    the measure beyond its null, on the event or non-event that ``judged_on`` names; it is missing where
+    synergy is not judged on that. Of other contrasts it is the probability that the contrast lies above its
+    null, P(OR > 1) for an odds ratio, or above ``threshold`` where there is one. ``prior_probability`` is
+    the same under the prior.
+    ``posterior_contraction``, 1 − (interquartile range of the posterior / that of the prior)², is given of
+    logarithms of odds ratios and of ratios of odds ratios alone: only these are contrasts of the log-odds on
+    which priors and evidence act.
     """
     numbers = reported_in(evidence)
     rows: list[Row] = []
-    availability = Availability(study, model, posterior, evidence)
+    identification = Identification(study, model, posterior, evidence)
     for estimand in enumerate_estimands(study, model, evidence):
-        available = availability.of(estimand)
-        own = list(_posterior_rows(estimand, available, prior, posterior, thresholds))
-        rows += own + list(_needed_to_treat(own[0], study))
+        status = identification.of(estimand)
+        own = list(_posterior_rows(estimand, status, prior, posterior, thresholds))
+        rows += own + list(_needed_to_treat(estimand, status, own[0], study))
         if numbers is not None:
             rows += _prior_rows(estimand, own[0], prior)
-            rows += _printed_rows(estimand, own[0], numbers)
+            rows += _reported_rows(estimand, own[0], numbers)
         if likelihood is not None and not estimand.claim:
-            beside = list(_likelihood_rows(estimand, likelihood))
-            rows += beside
-            for name in dict.fromkeys(row["estimator"] for row in beside):
-                first = next(row for row in beside if row["estimator"] == name)
-                rows += _needed_to_treat(first, study)
+            rows += _likelihood_rows(estimand, likelihood, study)
     if numbers is not None:
         rows += _size_rows(study, prior, posterior)
     table = pd.DataFrame(rows).assign(study=study.id, **labels)
@@ -130,28 +138,46 @@ def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
         labels={
             "model": fit.model.name,
             "priors": fit.priors.name,
-            "reading": fit.interpretation,
+            "interpretation": fit.interpretation,
         },
         thresholds=thresholds,
     )
 
 
-def _row(estimand: Estimand, estimator: str, risk_kind: str, availability: str) -> Row:
+def rows_of(summary: pd.DataFrame, measure: str, regimen: str, against: str = "") -> pd.DataFrame:
+    """Return the rows of a summary on a regimen, or on one against another of the same stratum.
+
+    Parameters
+    ----------
+    measure
+        ``risk``, ``size``, ``odds_ratio``, …, without a threshold.
+    regimen, against
+        Labels of regimens, as `cotreat.study.regimens.label` writes them.
+    """
+    named = without_group(regimen)
+    if against:
+        named = contrast(named, without_group(against))
+    is_own = (summary.measure == measure) & (summary.contrast == named)
+    return summary[is_own & (summary.stratum == group_of(regimen)) & summary.threshold.isna()]
+
+
+def _row(estimand: Estimand, estimator: str, risk_kind: str, status: Status) -> Row:
     return {
+        **_named(estimand),
+        **status.columns,
         "estimator": estimator,
-        "estimand": estimand.label,
-        "background": estimand.background,
-        "scale": estimand.scale,
         "risk_kind": risk_kind,
-        "availability": availability,
-        "estimate": np.nan,
-        "lower": np.nan,
-        "upper": np.nan,
+        **dict.fromkeys(("estimate", "sd", "lower", "upper"), np.nan),
         "interval": "",
-        "probability": np.nan,
-        "prior_probability": np.nan,
-        "contraction": np.nan,
+        **_no_probability(),
     }
+
+
+def _named(estimand: Estimand) -> Row:
+    """Return the columns that name an estimand."""
+    threshold = np.nan if estimand.threshold is None else estimand.threshold
+    own = {"unit": estimand.unit, "threshold": threshold, "label": estimand.label}
+    return {**estimand.columns, **own}
 
 
 # --- Posterior -----------------------------------------------------------------------------------
@@ -159,39 +185,41 @@ def _row(estimand: Estimand, estimator: str, risk_kind: str, availability: str) 
 
 def _posterior_rows(
     estimand: Estimand,
-    available: str,
+    status: Status,
     prior: Waist,
     posterior: Waist,
     thresholds: Sequence[float],
 ) -> Iterator[Row]:
-    row = _row(estimand, POSTERIOR, estimand.risk_kind(posterior), available)
-    if is_undefined(available):
+    row = _row(estimand, POSTERIOR, estimand.risk_kind(posterior), status)
+    if not status.is_estimable:
         yield row
         return
-    if available == FIXED:
+    if status.name == FIXED:
         yield {**row, "estimate": estimand.null}
         return
     before, after = _draws(estimand, prior), _draws(estimand, posterior)
-    if available == IMPLIED:
+    if status.name == IMPLIED:
         yield {**row, **_interval(after, GIVEN_NONE)}
         return
     yield {
         **row,
         **_interval(after),
         **_probability(estimand, prior, posterior),
-        "contraction": _contraction(estimand, before, after),
+        "posterior_contraction": _contraction(estimand, before, after),
     }
-    if estimand.label.startswith("odds_ratio"):
+    if estimand.is_odds_ratio:
         for threshold in thresholds:
             yield {
                 **row,
-                "estimand": f"{estimand.label} > {threshold:g}",
+                **_named(replace(estimand, threshold=threshold)),
                 "probability": float(np.mean(after > threshold)),
                 "prior_probability": float(np.mean(before > threshold)),
             }
 
 
-def _needed_to_treat(difference: Row, study: Study) -> Iterator[Row]:
+def _needed_to_treat(
+    estimand: Estimand, status: Status, difference: Row, study: Study
+) -> Iterator[Row]:
     """Give the number needed to treat that a risk difference stands for, if it is one.
 
     It is the inverse of the difference, positive for benefit (NNTB), negative for harm (NNTH), and
@@ -199,7 +227,7 @@ def _needed_to_treat(difference: Row, study: Study) -> Iterator[Row]:
     estimate is the inverse of the difference's, never a mean of inverses, and where the difference's
     interval holds 0, the limits are a number of harm and one of benefit with infinity between them.
     """
-    if name_of(difference["estimand"]) != DIFFERENCE or is_undefined(difference["availability"]):
+    if estimand.measure != DIFFERENCE or not status.is_estimable:
         return
     sign = 1 if study.outcome.direction == "benefit" else -1
     with np.errstate(divide="ignore"):
@@ -211,9 +239,10 @@ def _needed_to_treat(difference: Row, study: Study) -> Iterator[Row]:
     )
     yield {
         **difference,
+        **_named(replace(estimand, measure=NEEDED, unit="patients")),
         **_no_probability(),
-        "estimand": f"nnt[{subject_of(difference['estimand'])}]",
         "estimate": estimate,
+        "sd": np.nan,
         "lower": float(lower),
         "upper": float(upper),
         "interval": difference["interval"] + through,
@@ -234,7 +263,8 @@ def _interval(draws: NDArray[np.float64], label: str = CREDIBLE) -> Row:
         return {"interval": f"not shown: undefined in {undefined:.0%} of draws"}
     tail = (1 - INTERVAL) / 2
     lower, median, upper = np.nanquantile(draws, [tail, 0.5, 1 - tail])
-    return {"estimate": median, "lower": lower, "upper": upper, "interval": label}
+    sd = float(np.nanstd(draws, ddof=1)) if draws.size > 1 else np.nan
+    return {"estimate": median, "sd": sd, "lower": lower, "upper": upper, "interval": label}
 
 
 def _probability(estimand: Estimand, prior: Waist, posterior: Waist) -> Row:
@@ -249,11 +279,15 @@ def _probability(estimand: Estimand, prior: Waist, posterior: Waist) -> Row:
 def _contraction(
     estimand: Estimand, before: NDArray[np.float64], after: NDArray[np.float64]
 ) -> float:
-    if estimand.measure is not None and estimand.measure.sign_of:
+    if not _is_contrast_of_log_odds(estimand):
         return np.nan
-    if estimand.log:
-        before, after = np.log(before), np.log(after)
-    return float(1 - (_iqr(after) / _iqr(before)) ** 2)
+    return float(1 - (_iqr(np.log(after)) / _iqr(np.log(before))) ** 2)
+
+
+def _is_contrast_of_log_odds(estimand: Estimand) -> bool:
+    if estimand.synergy is not None:
+        return estimand.synergy.is_contrast
+    return estimand.log and not estimand.needs_risks
 
 
 def _iqr(draws: NDArray[np.float64]) -> float:
@@ -261,7 +295,7 @@ def _iqr(draws: NDArray[np.float64]) -> float:
     return float(upper - lower)
 
 
-# --- Printed numbers ------------------------------------------------------------------------------
+# --- Reported estimates ------------------------------------------------------------------------------
 
 
 def _prior_rows(estimand: Estimand, posterior: Row, prior: Waist) -> Iterator[Row]:
@@ -272,21 +306,18 @@ def _prior_rows(estimand: Estimand, posterior: Row, prior: Waist) -> Iterator[Ro
 
 
 def _no_probability() -> Row:
-    return dict.fromkeys(("probability", "prior_probability", "contraction"), np.nan)
+    return dict.fromkeys(("probability", "prior_probability", "posterior_contraction"), np.nan)
 
 
-def _printed_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimates) -> Iterator[Row]:
-    """Give what is printed of an estimand, turned round where it is printed so."""
+def _reported_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimates) -> Iterator[Row]:
+    """Give what is reported of an estimand, turned round where it is reported so."""
     for claim in numbers.odds_ratios:
         if claim.meaning is None or claim.ci is None:
             continue
         ends = (claim.value.value, claim.ci[0].value, claim.ci[1].value)
-        label = contrasts.label(claim.meaning)
-        if claim.meaning.kind == "regimens" and label != estimand.label:
-            label = contrasts.label(Meaning("regimens", claim.meaning.words[::-1]))
+        if _is_turned(estimand, claim.meaning):
             ends = (1 / ends[0], 1 / ends[2], 1 / ends[1])
-        # A set and a regimen may go by one name: "A" is all who got A, or those who got it alone.
-        if label != estimand.label or bool(estimand.claim) == (claim.meaning.kind == "regimens"):
+        elif not _is_of(estimand, claim.meaning):
             continue
         kind = {"wald": "Wald"}.get(claim.interval, claim.interval)
         yield {
@@ -295,10 +326,28 @@ def _printed_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimates
             "risk_kind": "conditional" if claim.adjusted else "crude",
             **_no_probability(),
             "estimate": ends[0],
+            "sd": np.nan,
             "lower": ends[1],
             "upper": ends[2],
             "interval": f"{claim.level:.0%} {kind}",
         }
+
+
+def _is_of(estimand: Estimand, meaning: Meaning) -> bool:
+    """Tell whether a reported estimate is one of an estimand.
+
+    A set and a regimen may go by one name: "A" is all who got A, or those who got it alone.
+    """
+    if meaning.kind == "regimens":
+        return estimand.is_odds_ratio and not estimand.claim and estimand.arms == meaning.words
+    own = (estimand.measure, estimand.contrast, estimand.pair)
+    return bool(estimand.claim) and own == contrasts.question_of(meaning)
+
+
+def _is_turned(estimand: Estimand, meaning: Meaning) -> bool:
+    return meaning.kind == "regimens" and _is_of(
+        estimand, replace(meaning, words=meaning.words[::-1])
+    )
 
 
 def _size_rows(study: Study, prior: Waist, posterior: Waist) -> Iterator[Row]:
@@ -310,10 +359,17 @@ def _size_rows(study: Study, prior: Waist, posterior: Waist) -> Iterator[Row]:
         )
         if np.ptp(before) < 1e-9 * before.max():
             continue  # the totals leave but one
-        row = _row(Estimand(f"size[{name}]", (), np.asarray), POSTERIOR, "", EXTRAPOLATED)
-        row["scale"] = "patients" if study.totals else "share"
-        learnt = 1 - (_iqr(after) / _iqr(before)) ** 2
-        yield {**row, **_interval(after), "contraction": learnt}
+        estimand = Estimand(
+            SIZE,
+            (),
+            np.asarray,
+            contrast=without_group(name),
+            stratum=group_of(name),
+            judged_on="",
+            unit="patients" if study.totals else "share",
+        )
+        row = _row(estimand, POSTERIOR, "", Status(NOT_IDENTIFIED))
+        yield {**row, **_interval(after)}
         yield {**row, "estimator": PRIOR, **_interval(before)}
 
 
@@ -328,23 +384,29 @@ def _sized(study: Study) -> dict[str, list[str]]:
 # --- Maximum likelihood ---------------------------------------------------------------------------
 
 
-def _likelihood_rows(estimand: Estimand, likelihood: Regression) -> Iterator[Row]:
+def _likelihood_rows(estimand: Estimand, likelihood: Regression, study: Study) -> Iterator[Row]:
     """Give maximum likelihood, and penalised likelihood where separation leaves it without a maximum."""
-    rows = list(_rows_of(estimand, LIKELIHOOD, likelihood))
-    yield from rows
-    if rows[0]["availability"].startswith(NO_MAXIMUM):
-        yield from _rows_of(estimand, PENALISED, likelihood.penalised)
+    status = likelihood.status(estimand)
+    yield from _rows_of(estimand, LIKELIHOOD, likelihood, status, study)
+    if likelihood.is_separated(estimand):
+        own = likelihood.penalised
+        yield from _rows_of(estimand, PENALISED, own, own.status(estimand), study)
 
 
-def _rows_of(estimand: Estimand, estimator: str, fit: Regression) -> Iterator[Row]:
-    available = fit.availability(estimand)
-    row = _row(estimand, estimator, fit.risk_kind(estimand), available)
-    if is_undefined(available):
+def _rows_of(
+    estimand: Estimand, estimator: str, fit: Regression, status: Status, study: Study
+) -> Iterator[Row]:
+    row = _row(estimand, estimator, fit.risk_kind(estimand), status)
+    if not status.is_estimable:
         yield row
         return
     row["estimate"] = fit.estimate(estimand)
-    if available == FIXED:
+    if status.name == FIXED:
         yield row
         return
-    for interval in intervals(fit, estimand):
-        yield {**row, "lower": interval.lower, "upper": interval.upper, "interval": interval.label}
+    rows = [
+        {**row, "lower": interval.lower, "upper": interval.upper, "interval": interval.label}
+        for interval in intervals(fit, estimand)
+    ]
+    yield from rows
+    yield from _needed_to_treat(estimand, status, rows[0], study)

@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotreat.core.constants import VERDICTS
+from cotreat.core.constants import ASKED, VERDICTS
 from cotreat.core.figures import Picture
 from cotreat.results import store
 
@@ -47,10 +47,7 @@ MULTIVERSE_COLUMNS = (
     "pareto_k",
     "verdict",
     "log_evidence",
-    "estimand",
-    "background",
-    "scale",
-    "availability",
+    *ASKED,
     "estimate",
     "lower",
     "upper",

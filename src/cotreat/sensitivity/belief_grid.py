@@ -5,10 +5,12 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.core.constants import DECIDED, OBSERVED
+from cotreat.core.constants import ASKED, DECIDED, IDENTIFIED
+from cotreat.estimands.estimand import ODDS_RATIO
 from cotreat.inference import laplace
 from cotreat.priors.belief_grid import beliefs_of
 from cotreat.sensitivity.multiverse import leading_sense
+from cotreat.study.regimens import contrast
 from cotreat.study.study import Study
 
 COLUMNS = (
@@ -16,11 +18,8 @@ COLUMNS = (
     "interactions",
     "pareto_k",
     "verdict",
-    "pair",
-    "estimand",
-    "background",
-    "scale",
-    "availability",
+    "of_pair",
+    *ASKED,
     "estimate",
     "lower",
     "upper",
@@ -30,6 +29,8 @@ COLUMNS = (
 )
 """Columns of the table, in order; an empty belief is the weak prior."""
 WEAK = "weak (default)"
+Question = dict[str, str]
+"""Columns that a row must have these values in."""
 
 
 def table_of(multiverse: pd.DataFrame, study: Study) -> pd.DataFrame:
@@ -63,33 +64,31 @@ def table_of(multiverse: pd.DataFrame, study: Study) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
 
 
-def _answers(
-    own: pd.DataFrame, asked: dict[str, list[tuple[str, str]]]
-) -> Iterator[dict[str, Any]]:
+def _answers(own: pd.DataFrame, asked: dict[str, list[Question]]) -> Iterator[dict[str, Any]]:
     if (own.verdict == laplace.BAD).any():
         return
-    known = own.set_index(["estimand", "background"])
     for pair, questions in asked.items():
         for question in questions:
-            if question in known.index:
-                row = known.loc[question]
-                kept = {name: row[name] for name in COLUMNS if name in row.index}
-                kept |= {"pair": pair, "estimand": question[0], "background": question[1]}
-                yield {k: v for k, v in kept.items() if k not in ("pareto_k", "verdict")}
+            is_asked = (own[list(question)].fillna("") == pd.Series(question)).all(axis=1)
+            for row in own[is_asked].to_dict("records"):
+                kept = {name: row[name] for name in COLUMNS if name in row}
+                yield {k: v for k, v in kept.items() if k not in ("pareto_k", "verdict")} | {
+                    "of_pair": pair
+                }
 
 
-def _asked(multiverse: pd.DataFrame, study: Study, pair: str) -> list[tuple[str, str]]:
+def _asked(multiverse: pd.DataFrame, study: Study, pair: str) -> list[Question]:
     """Return the interaction of a pair, and the odds ratio of both treatments against one of them."""
     good = multiverse[multiverse.verdict != laplace.BAD]
     first = good[good.priors == good.priors.iloc[0]] if len(good) else good
     one, other = pair.split(":")
     both = study.label(frozenset({one, other}))
-    labels = [f"odds_ratio[{both} vs {single}]" for single in (other, one)]
-    available = first.set_index("estimand").availability if len(first) else {}
-    ratios = sorted(
-        (label for label in labels if label in available), key=lambda n: available[n] != OBSERVED
-    )
-    return [leading_sense(first, study, pair), *((label, "") for label in ratios[:1])]
+    ratios = first[first.measure == ODDS_RATIO]
+    status = dict(zip(ratios.contrast, ratios.status, strict=True))
+    known = [c for c in (contrast(both, single) for single in (other, one)) if c in status]
+    known.sort(key=lambda c: status[c] != IDENTIFIED)
+    sense: Question = leading_sense(first, study, pair)._asdict()
+    return [sense, *({"measure": ODDS_RATIO, "contrast": c} for c in known[:1])]
 
 
 def ranges(table: pd.DataFrame) -> pd.DataFrame:
@@ -103,10 +102,10 @@ def ranges(table: pd.DataFrame) -> pd.DataFrame:
         interval that leaves out 1 of an odds ratio.
     """
     rows = []
-    for (pair, estimand), own in table.dropna(subset="estimand").groupby(
-        ["pair", "estimand"], sort=False
+    for (pair, measure), own in table.dropna(subset="measure").groupby(
+        ["of_pair", "measure"], sort=False
     ):
-        is_ratio = str(estimand).startswith("odds_ratio")
+        is_ratio = measure == ODDS_RATIO
         values = own.estimate if is_ratio else own.probability
         lower, upper = own.loc[values.idxmin()], own.loc[values.idxmax()]
         is_weak = (own.effects == WEAK) & (own.interactions == WEAK)
@@ -117,12 +116,9 @@ def ranges(table: pd.DataFrame) -> pd.DataFrame:
         )
         rows.append(
             {
-                "pair": pair,
-                "estimand": estimand,
-                "background": own.background.iloc[0],
-                "scale": own.scale.iloc[0],
+                "of_pair": pair,
+                **{name: own[name].iloc[0] for name in ASKED},
                 "number": "odds ratio" if is_ratio else "P(synergy)",
-                "availability": own.availability.iloc[0],
                 "under the default priors": values[is_weak].max(),
                 "lowest": values.min(),
                 "under": _beliefs(lower),
@@ -146,4 +142,4 @@ def bad(table: pd.DataFrame) -> int:
 
 def pairs_of(table: pd.DataFrame) -> Sequence[str]:
     """Return the pairs that the table has answers of."""
-    return [str(pair) for pair in table.pair.dropna().drop_duplicates()]
+    return [str(pair) for pair in table.of_pair.dropna().drop_duplicates()]

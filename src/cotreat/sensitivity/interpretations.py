@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from cotreat.core.constants import CONTRADICTED
+from cotreat.estimands.estimand import SIZE
 from cotreat.evidence.reported_predictive import Prediction
+from cotreat.study.regimens import WITHIN
 
 HEADING = "contradicted by the other numbers in print"
 
@@ -53,9 +55,13 @@ class Conflict:
 
 def size_changes(summary: pd.DataFrame) -> list[str]:
     """Say each arm's size, and what the totals alone leave open."""
-    rows = summary[summary.estimand.str.startswith("size[")]
-    after = rows[rows.estimator == "posterior"].set_index("estimand")
-    before = rows[rows.estimator == "prior"].set_index("estimand")
+    rows = summary[summary.measure == SIZE]
+    names = [
+        WITHIN.join(filter(None, one)) for one in zip(rows.contrast, rows.stratum, strict=True)
+    ]
+    rows = rows.assign(arm=names)
+    after = rows[rows.estimator == "posterior"].set_index("arm")
+    before = rows[rows.estimator == "prior"].set_index("arm")
     lines = []
     for name, row in after.iterrows():
         prior = before.loc[name]
@@ -63,7 +69,7 @@ def size_changes(summary: pd.DataFrame) -> list[str]:
             f"{_size(one.estimate)} ({_size(one.lower)} to {_size(one.upper)})"
             for one in (row, prior)
         )
-        lines.append(f"{str(name)[5:-1]}: {', before '.join(after_and_before)}")
+        lines.append(f"{name}: {', before '.join(after_and_before)}")
     return lines
 
 

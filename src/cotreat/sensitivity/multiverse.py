@@ -3,30 +3,27 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
-from cotreat.core.constants import FIXED, IMPLIED, INTERVAL, is_undefined
+from cotreat.core.constants import ANY, INTERVAL
 from cotreat.core.errors import ModelError
 from cotreat.diagnostics import checks
+from cotreat.estimands.enumerate import enumerate_estimands, is_representative
 from cotreat.estimands.estimand import (
     CONDITIONAL,
-    EVERY,
-    Availability,
     Estimand,
     Waist,
-    enumerate_estimands,
     is_beyond_null,
     is_combination_ratio,
-    name_of,
     waist_of,
 )
-from cotreat.estimands.measures import MEASURES, REPRESENTATIVE
-from cotreat.evidence import contrasts
+from cotreat.estimands.identification import Identification, Status, asked
+from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.evidence.reported import reported_in
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
@@ -40,6 +37,7 @@ from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.results.supplementary import MULTIVERSE_COLUMNS
 from cotreat.sensitivity.prior_predictive import Induced, with_odds
+from cotreat.study.regimens import NONE
 from cotreat.study.study import Study
 
 SETS = (
@@ -50,7 +48,7 @@ SETS = (
     "interactions:optimistic-moderate",
 )
 """Priors of the multiverse: beliefs of moderate strength about effects, and about interactions."""
-ROR = REPRESENTATIVE["log-odds"]
+ROR = "ror"
 UNTRUSTED = "the fit cannot be trusted"
 
 
@@ -139,13 +137,13 @@ def answer_of(fit: Fit) -> Answer | None:
 class Asked:
     """What every answer is asked, and what its prior says of the same.
 
-    Estimands and their availability are found out once for a study, reading and model, for no prior
+    Estimands and their identification are found out once for a study, reading and model, for no prior
     changes them; prior draws are compiled once for a model.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._known: dict[tuple[str, str, str], list[tuple[Estimand, str]]] = {}
+        self._known: dict[tuple[str, str, str], list[tuple[Estimand, Status]]] = {}
         self._induced: dict[tuple[str, bool], Induced] = {}
         self._waists: dict[tuple[int, str], Waist] = {}
 
@@ -164,8 +162,8 @@ class Asked:
         before = self._before(answer, priors)
         after = with_odds(answer.waist, answer.study)
         return [
-            {**row, **_answered(one, available, before, after, answer.effective)}
-            for one, available in self._asked(answer)
+            {**row, **_answered(one, status, before, after, answer.effective)}
+            for one, status in self._asked(answer)
         ]
 
     def _before(self, answer: Answer, priors: PriorSet) -> Waist:
@@ -184,13 +182,13 @@ class Asked:
             self._induced[key] = Induced(answer.study, model, priors, seed=self._seed)
         return self._induced[key]
 
-    def _asked(self, answer: Answer) -> list[tuple[Estimand, str]]:
+    def _asked(self, answer: Answer) -> list[tuple[Estimand, Status]]:
         study, waist = answer.study, answer.waist
         key = (study.digest, study.reading, answer.model)
         if key not in self._known:
             model = find_model(answer.model, study)
-            available = Availability(study, model, waist, resolve(study))
-            self._known[key] = [(one, available.of(one)) for one in chief(study, answer.model)]
+            identification = Identification(study, model, waist, resolve(study))
+            self._known[key] = [(one, identification.of(one)) for one in chief(study, answer.model)]
         return self._known[key]
 
 
@@ -200,39 +198,30 @@ def chief(study: Study, model: str) -> list[Estimand]:
     return [
         one
         for one in enumerate_estimands(study, description, resolve(study))
-        if _is_judged(one) or _is_chief_ratio(one, study)
+        if (is_representative(one) and one.is_judged) or _is_chief_ratio(one, study)
     ]
 
 
-def _is_judged(one: Estimand) -> bool:
-    return one.measure is not None and one.measure.name in REPRESENTATIVE.values() and one.is_judged
-
-
 def _is_chief_ratio(one: Estimand, study: Study) -> bool:
-    if name_of(one.label) != "odds_ratio" or one.claim:
+    if not one.is_odds_ratio or one.claim:
         return False
     numbers = reported_in(resolve(study))
     meant = [c.meaning for c in numbers.odds_ratios if c.meaning] if numbers else []
-    if one.label in {contrasts.label(meaning) for meaning in meant}:
+    if any(m.kind == "regimens" and one.arms == m.words for m in meant):
         return True
     return set(one.arms) <= set(study.present) and is_combination_ratio(one)
 
 
 def _answered(
-    one: Estimand, available: str, before: Waist, after: Waist, effective: float
+    one: Estimand, status: Status, before: Waist, after: Waist, effective: float
 ) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "estimand": one.label,
-        "background": one.background,
-        "scale": one.scale,
-        "availability": available,
-    }
-    if is_undefined(available) or available == FIXED:
+    row: dict[str, Any] = dict(asked(one, status))
+    if not status.has_draws:
         return row
     tail = (1 - INTERVAL) / 2
     lower, middle, upper = np.quantile(one.values(after), [tail, 0.5, 1 - tail])
     row |= {"estimate": float(middle), "lower": float(lower), "upper": float(upper)}
-    if available != IMPLIED:
+    if status.is_open:
         beyond = is_beyond_null(one, after)
         row["probability"] = float(beyond.mean())
         row["mc_error"] = mc_error(beyond, effective)
@@ -302,15 +291,15 @@ def hinges(table: pd.DataFrame, study: Study, base: Base) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Columns ``pair``, ``what changes``, ``to``, ``is leading``, ``probability``, ``mc_error``, ``difference``
-        (from the leading answer), what was asked (``estimand``, ``background``, ``scale``), and ``words`` where
-        there is no probability, or it is that on another background.
+        (from the leading answer), what was asked (``label`` and the columns of an estimand), and ``words`` where
+        there is no probability, or it is that with another co-treatment.
     """
     rows: list[dict[str, Any]] = []
     for pair in study.pair_labels:
         own = list(_changes(table, study, base, pair))
         lead = next((row["probability"] for row in own if row["is leading"]), np.nan)
         rows += [{"pair": pair, **row, "difference": row["probability"] - lead} for row in own]
-    columns = ["pair", "what changes", "to", "is leading", "estimand", "background", "scale"]
+    columns = ["pair", "what changes", "to", "is leading", "label", *WHICH, "judged_on"]
     columns += ["probability", "mc_error", "difference", "words"]
     return pd.DataFrame(rows).reindex(columns=columns)
 
@@ -318,44 +307,59 @@ def hinges(table: pd.DataFrame, study: Study, base: Base) -> pd.DataFrame:
 def _changes(table: pd.DataFrame, study: Study, base: Base, pair: str) -> Iterator[dict[str, Any]]:
     leading = _of(table, base)
     sense = leading_sense(leading, study, pair)
-    for estimand, background in _senses(leading, study, pair):
-        is_leading = (estimand, background) == sense
-        yield _row(
-            SENSE,
-            sense_in_words(estimand, background),
-            is_leading,
-            _ask(leading, estimand, background),
-            background,
-        )
+    for one in _senses(leading, study, pair):
+        yield _row(SENSE, sense_in_words(one), one == sense, _ask(leading, one), one)
     for factor in (MODEL, READING, PRIORS):
         for level in table[factor].drop_duplicates():
             changed = Base(**{**vars(base), factor: level})
             own = _of(table, changed)
             if len(own):
                 is_leading = level == getattr(base, factor)
-                yield _row(factor, level, is_leading, _ask(own, *sense), sense[1])
+                yield _row(factor, level, is_leading, _ask(own, sense), sense)
 
 
-def leading_sense(leading: pd.DataFrame, study: Study, pair: str) -> tuple[str, str]:
-    """Return estimand and background of a pair's interaction: its ratio of odds ratios, if it has any."""
+class Sense(NamedTuple):
+    """A measure of synergy of a pair, with which co-treatment, in which stratum."""
+
+    measure: str
+    pair: str
+    co_treatment: str
+    stratum: str
+
+
+WHICH = ["measure", "co_treatment", "stratum"]
+"""Columns of `Sense` but the pair."""
+
+
+def leading_sense(leading: pd.DataFrame, study: Study, pair: str) -> Sense:
+    """Return the measure of a pair's interaction: its ratio of odds ratios, if it has any."""
     own = _judged(leading, study, pair)
     known = own[own.probability.notna()]
-    ratio = known[known.estimand.map(name_of) == ROR]
-    first = next(iter([*ratio.itertuples(), *known.itertuples(), *own.itertuples()]), None)
-    return (f"{ROR}[{pair}]", "") if first is None else (first.estimand, first.background)
+    ratio = known[known.measure == ROR]
+    first = next((senses_of(rows)[0] for rows in (ratio, known, own) if len(rows)), None)
+    return first or Sense(ROR, pair, "", "")
 
 
-def _senses(leading: pd.DataFrame, study: Study, pair: str) -> list[tuple[str, str]]:
-    """Return each family of synergy on the background with the fewest treatments, then on others."""
-    own = _judged(leading, study, pair)
-    return list(zip(own.estimand, own.background, strict=True))
+def senses_of(rows: pd.DataFrame) -> list[Sense]:
+    """Return which measure each row of a table is of."""
+    fields = rows[list(Sense._fields)].fillna("")
+    return [Sense(*map(str, row)) for row in fields.itertuples(index=False)]
+
+
+def of_sense(table: pd.DataFrame, sense: Sense) -> pd.DataFrame:
+    """Return the rows of a table that are of a measure of synergy, with any co-treatment."""
+    is_own = (table.measure == sense.measure) & (table.pair == sense.pair)
+    return table[is_own.fillna(value=False).astype(bool)]
+
+
+def _senses(leading: pd.DataFrame, study: Study, pair: str) -> list[Sense]:
+    """Return each family of synergy with the fewest co-treatments, then with others."""
+    return senses_of(_judged(leading, study, pair))
 
 
 def _judged(table: pd.DataFrame, study: Study, pair: str) -> pd.DataFrame:
-    labels = [f"{name}[{pair}]" for name in REPRESENTATIVE.values()]
-    if "estimand" not in table:
-        return table
-    return table[table.estimand.isin(labels) & (table.scale == study.outcome.synergy_on)]
+    is_own = table.measure.isin(representatives().values()) & (table.pair == pair)
+    return table[is_own & (table.judged_on == study.outcome.synergy_on)]
 
 
 def _of(table: pd.DataFrame, base: Base) -> pd.DataFrame:
@@ -363,36 +367,40 @@ def _of(table: pd.DataFrame, base: Base) -> pd.DataFrame:
     return table[is_own & (table.priors == base.priors)]
 
 
-def _ask(own: pd.DataFrame, estimand: str, background: str) -> Any:
-    """Return the row of an estimand; on the same background, or else on the one it is told for all."""
+def _ask(own: pd.DataFrame, sense: Sense) -> Any:
+    """Return the row of a measure; with the same co-treatment, or else the one that has a probability."""
     if (own.verdict == laplace.BAD).any():
         return UNTRUSTED
-    rows = own[own.estimand == estimand]
-    same = rows[rows.background == background]
+    rows = of_sense(own, sense)
+    same = rows[[one == sense for one in senses_of(rows)]]
     found = same if len(same) else rows[rows.probability.notna()]
     found = found if len(found) else rows
     return found.iloc[0] if len(found) else "not asked"
 
 
-def _row(factor: str, level: str, is_leading: bool, found: Any, background: str) -> dict[str, Any]:
+def _row(factor: str, level: str, is_leading: bool, found: Any, sense: Sense) -> dict[str, Any]:
     row = {"what changes": factor, "to": level, "is leading": is_leading}
     if isinstance(found, str):
         return {**row, "probability": np.nan, "words": found}
-    asked = {name: found[name] for name in ("estimand", "background", "scale", "mc_error")}
-    words = found.availability
+    kept = {name: found[name] for name in ("label", *WHICH, "judged_on", "mc_error")}
+    words = str(Status(found.status, found.reason))
     if not pd.isna(found.probability):
-        is_other = found.background != background
-        words = where_in_words(found.background) if is_other else ""
-    return {**row, **asked, "probability": found.probability, "words": words}
+        own = Sense(found.measure, found.pair, found.co_treatment, found.stratum)
+        words = where_in_words(own) if own != sense else ""
+    return {**row, **kept, "probability": found.probability, "words": words}
 
 
-def where_in_words(background: str) -> str:
-    """Say on which background something is asked; nothing where it is the same on all."""
-    return "" if not background or background.startswith(EVERY) else f"on {background}"
+def where_in_words(sense: Sense) -> str:
+    """Say with which co-treatment something is asked; nothing where it is the same with all."""
+    if sense.co_treatment in ("", ANY):
+        return ""
+    given = "no other study drug" if sense.co_treatment == NONE else sense.co_treatment
+    return f"with {given}" + (f" in {sense.stratum}" if sense.stratum else "")
 
 
-def sense_in_words(estimand: str, background: str) -> str:
-    """Name a family of synergy and where it is asked."""
-    measure = MEASURES[name_of(estimand)]
-    where = where_in_words(background)
-    return f"{measure.family} ({measure.name})" + (f", {where}" if where else "")
+def sense_in_words(sense: Sense) -> str:
+    """Name a family of synergy and with which co-treatment it is asked."""
+    where = where_in_words(sense)
+    return f"{MEASURES[sense.measure].family.name} ({sense.measure})" + (
+        f", {where}" if where else ""
+    )

@@ -14,16 +14,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from cotreat.core.constants import EXTRAPOLATED, OBSERVED
-from cotreat.estimands.estimand import (
-    Availability,
-    Estimand,
-    Waist,
-    enumerate_estimands,
-    full_label,
-    is_beyond_null,
-    waist_of,
-)
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import Estimand, Waist, is_beyond_null, waist_of
+from cotreat.estimands.identification import Identification, Status
+from cotreat.estimands.identification import asked as columns_of
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.laplace import BAD_K, smoothed
 from cotreat.models.registry import Model
@@ -49,16 +43,16 @@ def beliefs(log_prior: Iterable[Hashable]) -> list[str]:
     ]
 
 
-def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
-    """List the estimands that have a posterior, a measure of each sign once, with their availability."""
+def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, Status]]:
+    """List the estimands that have a posterior, a measure of each sign once, with their identification."""
     found = []
-    availability = Availability(study, model, waist, resolve(study))
+    identification = Identification(study, model, waist, resolve(study))
     for one in enumerate_estimands(study, model, resolve(study)):
-        if one.is_repeated or not one.is_judged or (one.measure and one.measure.sign_of):
+        if one.is_repeated or not one.is_judged or (one.synergy and one.synergy.sign_of):
             continue
-        available = availability.of(one)
-        if available in (OBSERVED, EXTRAPOLATED):
-            found.append((one, available))
+        status = identification.of(one)
+        if status.is_open:
+            found.append((one, status))
     return found
 
 
@@ -73,7 +67,7 @@ def scaled(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row an estimand: ``background``, ``scale``, ``availability``, sensitivity to all priors (``prior``) and to the evidence
+        One row an estimand: the columns `cotreat.core.constants.ASKED`, sensitivity to all priors (``prior``) and to the evidence
         (``likelihood``), ArviZ's ``diagnosis``, a column ``prior of VARIABLE`` for each belief by itself,
         and of measures P(beyond null), ``at half the prior`` and ``at double the prior`` too (missing
         where the weights cannot be trusted).
@@ -87,7 +81,7 @@ def scaled(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     waist = waist_of(posterior)
     wanted = asked(study, model, waist)
     values = xr.concat([_drawn(one, waist) for one, _ in wanted], dim=ESTIMAND, coords="minimal")
-    labels = [full_label(one) for one, _ in wanted]
+    labels = [one.code for one, _ in wanted]
     data = xr.Dataset({VALUE: values.assign_coords({ESTIMAND: labels})})
     fit = xr.DataTree.from_dict(
         {
@@ -101,10 +95,7 @@ def scaled(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
         table = az.psense_summary(fit, prior_var_names=names, threshold=THRESHOLD, round_to=6)
     found = pd.DataFrame(
         {
-            ESTIMAND: [one.label for one, _ in wanted],
-            "background": [one.background for one, _ in wanted],
-            "scale": [one.scale for one, _ in wanted],
-            "availability": [available for _, available in wanted],
+            **pd.DataFrame([columns_of(one, status) for one, status in wanted]),
             "prior": table["prior"].to_numpy(),
             "likelihood": table["likelihood"].to_numpy(),
             "diagnosis": table["diagnosis"].to_numpy(),
@@ -148,7 +139,7 @@ def _probabilities(wanted: Sequence[Estimand], waist: Waist, log_prior: xr.Datas
         weights, k = smoothed((power - 1) * total) if power != 1 else (_equal(total), 0.0)
         found[name] = [
             float(is_beyond_null(one, waist).values.ravel() @ weights)
-            if one.measure is not None and k < BAD_K
+            if one.synergy is not None and k < BAD_K
             else np.nan
             for one in wanted
         ]

@@ -10,15 +10,11 @@ import xarray as xr
 from pymc.pytensorf import find_rng_nodes, reseed_rngs
 from pytensor.graph.replace import clone_replace
 
-from cotreat.core.constants import EXTRAPOLATED, IMPLIED, INTERVAL, OBSERVED
-from cotreat.estimands.estimand import (
-    CONDITIONAL,
-    Availability,
-    Estimand,
-    Waist,
-    enumerate_estimands,
-    is_beyond_null,
-)
+from cotreat.core.constants import INTERVAL
+from cotreat.estimands.enumerate import enumerate_estimands
+from cotreat.estimands.estimand import CONDITIONAL, Estimand, Waist, is_beyond_null
+from cotreat.estimands.identification import Identification, Status
+from cotreat.estimands.identification import asked as columns_of
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
 from cotreat.inference.vectorise import untraced
@@ -93,26 +89,21 @@ def _numbers(built: pm.Model, priors: PriorSet) -> Mapping[str, object]:
     return own | {name: v for row in priors.rows for name, v in row.given().items()}
 
 
-def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, str]]:
-    """List the estimands that have a distribution, with their availability."""
-    availability = Availability(study, model, waist, resolve(study))
-    found = [
-        (one, availability.of(one)) for one in enumerate_estimands(study, model, resolve(study))
-    ]
-    return [one for one in found if one[1] in (OBSERVED, EXTRAPOLATED, IMPLIED)]
+def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, Status]]:
+    """List the estimands that have a distribution, with their identification."""
+    identification = Identification(study, model, waist, resolve(study))
+    found = [(one, identification.of(one)) for one in enumerate_estimands(study, model, resolve(study))]
+    return [one for one in found if one[1].has_draws]
 
 
-def table_of(every: Sequence[tuple[Estimand, str]], prior: Waist, posterior: Waist) -> pd.DataFrame:
+def table_of(
+    every: Sequence[tuple[Estimand, Status]], prior: Waist, posterior: Waist
+) -> pd.DataFrame:
     """Return median and interval of estimands, and P(beyond null), before and after the evidence."""
     rows = []
-    for one, available in every:
-        row: dict[str, object] = {
-            "estimand": one.label,
-            "background": one.background,
-            "scale": one.scale,
-            "availability": available,
-        }
-        has_probability = one.null is not None and one.is_judged and available != IMPLIED
+    for one, status in every:
+        row: dict[str, object] = dict(columns_of(one, status))
+        has_probability = one.null is not None and one.is_judged and status.is_open
         for name, waist in (("prior", prior), ("posterior", posterior)):
             lower, middle, upper = _quantiles(one, waist)
             row |= {name: middle, f"{name} lower": lower, f"{name} upper": upper}

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from cotreat.core.constants import INTERVAL, is_undefined
-from cotreat.estimands.estimand import enumerate_estimands, is_combination_ratio
+from cotreat.core.constants import INTERVAL
+from cotreat.estimands.enumerate import enumerate_estimands, reported_label
+from cotreat.estimands.estimand import is_combination_ratio
 from cotreat.evidence import contrasts
 from cotreat.evidence.reported import log_estimate, reported_in, standard_error
 from cotreat.evidence.resolve import resolve
@@ -64,7 +65,7 @@ class Observed:
     Attributes
     ----------
     label : str
-        As estimands are called: ``odds_ratio[A+B vs B]``.
+        As estimands are called: ``odds ratio, A+B vs B``.
     source : str
         Id of the claim, or the estimator.
     log : Normal
@@ -102,7 +103,7 @@ def odds_ratios_of(study: Study, model: Model) -> list[Observed]:
             ends = [end.value for end in claim.ci]
             if claim.level != INTERVAL:  # to that of all other intervals
                 ends = [float(end) for end in np.exp(log.interval)]
-            name = contrasts.label(claim.meaning)
+            name = reported_label(claim.meaning)
             about, sign = _about(claim.meaning)
             value = claim.value.value
             found.append(Observed(name, claim.id, value, ends[0], ends[1], log, about, sign))
@@ -118,7 +119,7 @@ def _estimated(study: Study, model: Model) -> Iterator[Observed]:
         is_counted = set(estimand.arms) <= set(study.counted)
         if not (is_counted and is_combination_ratio(estimand)):
             continue
-        if is_undefined(fit.availability(estimand)):
+        if not fit.status(estimand).is_estimable:
             continue
         estimate, interval = fit.estimate(estimand), wald(fit, estimand)
         if interval.lower > 0 and np.isfinite(interval.upper):
@@ -170,7 +171,7 @@ def _updated(study: Study, one: Observed, belief: str) -> dict[str, Any]:
     return {
         "odds ratio": one.label,
         "from": one.source,
-        "scale": "event",
+        "judged_on": "event",
         "about": one.about,
         "belief": belief,
         "prior mean (log)": prior.mean,
@@ -232,7 +233,7 @@ def critical(odds_ratios: Sequence[Observed]) -> pd.DataFrame:
             {
                 "odds ratio": one.label,
                 "from": one.source,
-                "scale": "event",
+                "judged_on": "event",
                 "estimate": one.estimate,
                 "lower": one.lower,
                 "upper": one.upper,

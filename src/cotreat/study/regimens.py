@@ -82,6 +82,16 @@ def group_of(label: str) -> str:
     return label.partition(WITHIN)[2]
 
 
+def contrast(arm: str, against: str) -> str:
+    """Name the contrast of two regimens or sets of patients: ``A+B vs B``."""
+    return f"{arm} vs {against}"
+
+
+def without_group(label: str) -> str:
+    """Return the label of a regimen without its subgroup."""
+    return label.partition(WITHIN)[0]
+
+
 def fits(regimen: Regimen, word: Regimen) -> bool:
     """Tell whether a regimen is meant by a word, which may leave levels and subgroup open."""
     named = {part for part in word if LEVEL in part or GROUP in part}

@@ -16,8 +16,8 @@ from cotreat.study.regimens import GROUP, LEVEL, Regimen
 Design = Literal["cohort", "randomised", "case-control"]
 Scale = Literal["event", "non-event"]
 
-NOT_IDENTIFIED = "undefined: not identified by design"
-"""Availability of risks in a case-control study: its sampling fixes the share of cases."""
+BY_DESIGN = "not identified by design"
+"""Why there are no risks in a case-control study: its sampling fixes the share of cases."""
 
 
 DOSE, DURATION = GRADINGS = ("dose", "duration")

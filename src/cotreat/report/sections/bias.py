@@ -17,7 +17,7 @@ from cotreat.bias.unmeasured_confounding import (
     Surface,
     within,
 )
-from cotreat.core.constants import FULL, OBSERVED, QUICK, STANDARD
+from cotreat.core.constants import FULL, IDENTIFIED, QUICK, STANDARD
 from cotreat.diagnostics import checks
 from cotreat.estimands.estimand import waist_of
 from cotreat.evidence.resolve import resolve
@@ -95,7 +95,7 @@ def write(
         prior=waist_of(tree["prior"].to_dataset()),
         posterior=posterior,
         likelihood=None,
-        labels={"model": model.name, "priors": priors.name, "reading": study.reading},
+        labels={"model": model.name, "priors": priors.name, "interpretation": study.reading},
     )
     got = _Gathered()
     sections: list[Section] = []
@@ -171,7 +171,7 @@ def _e_values(study: Study, summary: pd.DataFrame, got: _Gathered) -> list[Secti
 
 def _of_e_values(ratios: pd.DataFrame) -> str:
     """Say the weakest of the odds ratios whose interval leaves out 1."""
-    own = ratios[(ratios.availability == OBSERVED) & (ratios.e_value_limit > 1)]
+    own = ratios[(ratios.status == IDENTIFIED) & (ratios.e_value_limit > 1)]
     posterior = own[own.source != PRINTED]
     own = posterior if len(posterior) else own
     if own.empty:
@@ -179,7 +179,7 @@ def _of_e_values(ratios: pd.DataFrame) -> str:
     row = own.loc[own.e_value_limit.idxmin()]
     assumed = f", {row['from'].partition(', ')[2]}" if "if the" in row["from"] else ""
     return (
-        f"Of {len(own)} E-values of odds ratios whose interval leaves out 1 the smallest is that of {row.comparison}: a "
+        f"Of {len(own)} E-values of odds ratios whose interval leaves out 1 the smallest is that of {row.contrast}: a "
         f"confounder tied to both treatment and outcome by a risk ratio of {row.e_value:.2f} could explain the "
         f"estimate away, one of {row.e_value_limit:.2f} could take the interval to 1{assumed}."
     )

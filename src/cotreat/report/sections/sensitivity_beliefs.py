@@ -71,12 +71,12 @@ def grid_finding(ranges: pd.DataFrame, sets: int, bad: int, *, is_crossed: bool)
         else f"{sets} prior sets"
     )
     told = "; ".join(
-        f"{pair_in_words(row.pair)} {share(row.lowest)} to {share(row.highest)}"
+        f"{pair_in_words(row.of_pair)} {share(row.lowest)} to {share(row.highest)}"
         for row in own.itertuples()
     )
     decided = [
         f"{int(row[1])} of {int(row[0])} ({row[2]})"
-        for row in own[["prior sets", "that decide", "pair"]].itertuples(index=False)
+        for row in own[["prior sets", "that decide", "of_pair"]].itertuples(index=False)
         if row[1]
     ]
     end = f"decided under {'; '.join(decided)}" if decided else "decided under none of them"

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from cotreat.core.constants import CONTRADICTED, DECIDED
-from cotreat.estimands.estimand import name_of
 from cotreat.estimands.measures import MEASURES
 from cotreat.inference import laplace
 from cotreat.inference.batch import Specification
@@ -59,11 +58,8 @@ def hinges_of(work: Work, plan: Plan) -> Piece:
 
 def _with_scales(table: pd.DataFrame) -> pd.DataFrame:
     """Return the measures of synergy with a probability, with their scale as the changes name it."""
-    own = table[table.probability.notna() & table.estimand.map(name_of).isin(MEASURES)]
-    scales = [
-        multiverse.sense_in_words(estimand, background)
-        for estimand, background in zip(own.estimand, own.background, strict=True)
-    ]
+    own = table[table.probability.notna() & table.measure.isin(MEASURES)]
+    scales = [multiverse.sense_in_words(sense) for sense in multiverse.senses_of(own)]
     return own.assign(**{SENSE: pd.Series(scales, own.index, dtype=object)})
 
 

@@ -3,9 +3,9 @@
 import pandas as pd
 import xarray as xr
 
-from cotreat.core.constants import OBSERVED
-from cotreat.estimands.estimand import name_of, waist_of
-from cotreat.estimands.measures import REPRESENTATIVE
+from cotreat.core.constants import IDENTIFIED
+from cotreat.estimands.estimand import ODDS_RATIO, RISK, waist_of
+from cotreat.estimands.measures import representatives
 from cotreat.plots import SENSITIVITY, picture
 from cotreat.plots.records import PriorPosterior
 from cotreat.results.supplementary import Section
@@ -40,12 +40,12 @@ def power_scaling_of(work: Work, tree: xr.DataTree) -> Piece:
 
 def scaling_finding(table: pd.DataFrame) -> str:
     """Say of how many answers about synergy, one a family, the prior says more than the evidence."""
-    is_family = table.estimand.map(name_of).isin(REPRESENTATIVE.values())
+    is_family = table.measure.isin(representatives().values())
     own = table[is_family & table.probability.notna()]
     if own.empty:
         return ""
     more = int((own.prior > own.likelihood).sum())
-    seen = table[table.estimand.str.startswith("odds_ratio[") & (table.availability == OBSERVED)]
+    seen = table[(table.measure == ODDS_RATIO) & (table.status == IDENTIFIED)]
     beside = (
         f", and for {int((seen.prior > seen.likelihood).sum())} of the {len(seen)} odds ratios that the "
         "evidence determines"
@@ -62,11 +62,11 @@ def induced_of(work: Work, tree: xr.DataTree) -> Piece:
     """Show what the priors say of every estimand."""
     before, after = (waist_of(tree[g].to_dataset()) for g in ("prior", "posterior"))
     every = prior_predictive.asked(work.study, work.model, after)
-    chief = {one.label for one in multiverse.chief(work.study, work.model.name)}
+    chief = {one.code for one in multiverse.chief(work.study, work.model.name)}
     asked = [
         one
         for one in every
-        if one[0].is_judged and (one[0].label in chief or one[0].label.startswith("risk["))
+        if one[0].is_judged and (one[0].code in chief or one[0].measure == RISK)
     ]
     words = (
         "Priors are set on parameters; what they say of risks and of measures of synergy follows, and is "

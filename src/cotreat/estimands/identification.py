@@ -1,0 +1,231 @@
+"""Identification: which estimands the evidence itself determines, by rank, and which none can have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from cotreat.core.constants import (
+    CONDITIONAL,
+    FIXED,
+    IDENTIFIED,
+    IMPLIED,
+    NOT_ESTIMABLE,
+    NOT_IDENTIFIED,
+)
+from cotreat.estimands.estimand import EFFECT_RATIO, Estimand, Waist, is_array, on_measure
+from cotreat.estimands.measures import MEASURES
+from cotreat.evidence.logistic_operator import averages
+from cotreat.evidence.protocol import Evidences, Point, stacked
+from cotreat.models.registry import Model
+from cotreat.study.study import BY_DESIGN, Study
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+ROW_SPACE_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether an estimand is identified, and why it is so.
+
+    Attributes
+    ----------
+    name : str
+        One of `cotreat.core.constants.STATUSES`, the column ``status`` of every table.
+    reason : str
+        Why it is not estimable, or what is assumed; the column ``reason``.
+    """
+
+    name: str
+    reason: str = ""
+
+    @property
+    def is_estimable(self) -> bool:
+        """Whether there is a value."""
+        return self.name != NOT_ESTIMABLE
+
+    @property
+    def is_open(self) -> bool:
+        """Whether prior and evidence, not the model alone, answer it: it has a probability."""
+        return self.name in (IDENTIFIED, NOT_IDENTIFIED)
+
+    @property
+    def has_draws(self) -> bool:
+        """Whether it has a posterior distribution."""
+        return self.is_open or self.name == IMPLIED
+
+    def __str__(self) -> str:
+        return self.name if self.is_estimable else f"{self.name}: {self.reason}"
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns ``status`` and ``reason``."""
+        return {"status": self.name, "reason": self.reason}
+
+
+def asked(estimand: Estimand, status: Status) -> dict[str, str]:
+    """Return the columns `cotreat.core.constants.ASKED` of an estimand."""
+    return {"label": estimand.label, **estimand.columns, **status.columns}
+
+
+def not_estimable(reason: str) -> Status:
+    """Return the status of what has no value."""
+    return Status(NOT_ESTIMABLE, reason)
+
+
+class Identification:
+    """The identification of the estimands of a study under a model.
+
+    Parameters
+    ----------
+    waist
+        Draws under `model`, whose regimens are those it can speak of.
+    evidence
+        What the study resolves to.
+    """
+
+    def __init__(self, study: Study, model: Model, waist: Waist, evidence: Evidences) -> None:
+        self._study, self._model, self._waist, self._evidence = study, model, waist, evidence
+
+    @cached_property
+    def _determined(self) -> Determination:
+        return Determination(self._study, point_of(self._study, self._waist), self._evidence)
+
+    def of(self, estimand: Estimand) -> Status:
+        """Return the status of an estimand, with the reason where it is not estimable."""
+        if self._study.is_case_control and estimand.needs_risks:
+            return not_estimable(BY_DESIGN)
+        missing = [a for a in estimand.arms if a not in self._waist.coords["arm"].values]
+        if missing:
+            return not_estimable(f"no patients in {', '.join(missing)}")
+        if is_fixed(estimand, self._model):
+            return Status(FIXED, estimand.assumption)
+        if is_implied(estimand, self._model):
+            return Status(IMPLIED, estimand.assumption)
+        return self._determined.of(estimand)
+
+
+def is_fixed(estimand: Estimand, model: Model) -> bool:
+    """Tell whether the model holds an estimand at its null."""
+    synergy = estimand.synergy
+    is_product = synergy.is_contrast if synergy is not None else estimand.measure == EFFECT_RATIO
+    return is_product and not model.has_products
+
+
+def is_implied(estimand: Estimand, model: Model) -> bool:
+    """Tell whether the model's lack of an interaction already answers a question of synergy."""
+    return estimand.synergy is not None and not model.has_products
+
+
+class Determination:
+    """Tells by rank what the evidence determines near a point, whatever the model.
+
+    An estimand is *identified* where its gradient in the log-odds of all regimens, and in the sizes that
+    totals leave open, lies in the row space of the evidence's Jacobian, *not identified* otherwise.
+    """
+
+    def __init__(self, study: Study, point: Point, evidence: Evidences) -> None:
+        self._study, self._point, self._evidence = study, point, evidence
+
+    @cached_property
+    def _jacobian(self) -> NDArray[np.float64]:
+        return jacobian(self._evidence, self._point)
+
+    def of(self, estimand: Estimand) -> Status:
+        """Return whether the evidence alone determines an estimand."""
+        width = self._jacobian.shape[1]
+        padded = [np.pad(row, (0, width - len(row))) for row in self._asked(estimand)]
+        is_inside = all(in_row_space(row, self._jacobian) for row in padded)
+        return Status(IDENTIFIED if is_inside else NOT_IDENTIFIED, estimand.assumption)
+
+    def _asked(self, estimand: Estimand) -> Sequence[NDArray[np.float64]]:
+        """Return the directions that the evidence must determine, each shape (regimen,) or with ways."""
+        study, measure = self._study, estimand.synergy
+        if measure is not None and not measure.smooth:
+            # Which of two regimens is the better one is known only where both are.
+            return [np.array([float(r == a) for r in study.regimens]) for a in estimand.arms[1:]]
+        if estimand.claim:
+            return [self._coefficients[estimand.claim]]
+        slope = gradient(estimand, study.regimens, self._point)
+        if np.isnan(slope).any() and measure is not None:
+            # A synergy index has no value here, but asks of the evidence what its sign asks.
+            stand_in = on_measure(estimand, MEASURES[measure.sign_of])
+            slope = gradient(stand_in, study.regimens, self._point)
+        return [slope]
+
+    @cached_property
+    def _coefficients(self) -> dict[str, NDArray[np.float64]]:
+        """Gradient of each reported coefficient, by its id."""
+        blocks = [one.coefficient_jacobian(self._point) for one in self._evidence]
+        ids = [own.id for one in self._evidence for own in one.coefficients]
+        rows = np.vstack(stacked(blocks, len(self._study.regimens)))
+        return dict(zip(ids, rows, strict=True))
+
+
+def jacobian(evidence: Evidences, point: Point) -> NDArray[np.float64]:
+    """Differentiate the expectation of all evidence in the log-odds of all regimens, and in sizes.
+
+    Returns
+    -------
+    ndarray
+        Rows of all evidence, shape (row, regimen + way): ways are those in which totals leave sizes open.
+    """
+    blocks = [one.jacobian(point) for one in evidence]
+    return np.vstack(stacked(blocks, len(point.log_odds)))
+
+
+def gradient(estimand: Estimand, arms: tuple[str, ...], point: Point) -> NDArray[np.float64]:
+    """Differentiate an estimand in the conditional log-odds of each arm.
+
+    Parameters
+    ----------
+    point
+        With one log-odds for each of `arms`.
+
+    Returns
+    -------
+    ndarray
+        Shape (arm,); NaN where the estimand has no value.
+
+    Notes
+    -----
+    By the complex step (Squire & Trapp, SIAM Rev 1998;40:110), exact to machine precision.
+    """
+    step = 1e-20
+    moved = point.log_odds + 1j * step * np.eye(len(arms))
+    sigma = point.sigma if estimand.needs_risks else None
+    risks = averages(np, moved.ravel(), sigma).risk.reshape(moved.shape)
+    return estimand.of(*(risks[:, arms.index(arm)] for arm in estimand.arms)).imag / step
+
+
+def in_row_space(vector: NDArray[np.float64], rows: NDArray[np.float64]) -> bool:
+    """Tell whether a vector is a combination of the rows of a matrix."""
+    weights, *_ = np.linalg.lstsq(rows.T, vector, rcond=None)
+    residual = np.linalg.norm(rows.T @ weights - vector)
+    return bool(residual <= ROW_SPACE_TOLERANCE * max(np.linalg.norm(vector), 1e-300))
+
+
+def point_of(study: Study, waist: Waist) -> Point:
+    """Return the posterior mean; regimens the model is silent on get the mean of the others."""
+    if is_array(waist):
+        return Point(_log_odds(study, waist))
+    mean = {name: float(waist[name].mean()) for name in ("sigma",) if name in waist}
+    dims = [dim for dim in ("chain", "draw") if dim in waist.dims]
+    n = waist["size"].mean(dims).values if "size" in waist else None
+    risk = waist[CONDITIONAL if CONDITIONAL in waist else "risk"]
+    return Point(_log_odds(study, risk), mean.get("sigma"), n)
+
+
+def _log_odds(study: Study, risk: xr.DataArray) -> NDArray[np.float64]:
+    """Return the log-odds of the mean risk of all regimens, kept finite."""
+    mean = risk.mean([dim for dim in risk.dims if dim != "arm"])
+    filled = mean.reindex(arm=list(study.regimens), fill_value=float(mean.mean()))
+    return logit(np.clip(filled.values, 1e-9, 1 - 1e-9))
