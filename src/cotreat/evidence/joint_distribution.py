@@ -161,7 +161,7 @@ def jacobian(
     Returns
     -------
     ndarray
-        ReportedEstimates numbers in the order of the joint law, then what could have been printed, shape
+        Reported estimates in the order of `names`, then those that could have been reported, shape
         (row, arm + way): ways are those of ``numbers.sizes.ways``.
     """
     arms = averages(np, log_odds, sigma)

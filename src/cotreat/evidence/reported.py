@@ -1,7 +1,6 @@
-"""ReportedEstimates numbers: what odds ratios, p-values and totals of one cohort say together.
+"""Reported estimates of one cohort: odds ratios, p-values and totals, and which follow from others.
 
-All of them stand on the same hidden counts, so their errors are correlated, and how is known: each
-is moved by the arms' counts through its lever (`cotreat.evidence.logistic_operator.Law`).
+No PyMC here: tables, labels and checks of study files read these records.
 """
 
 from __future__ import annotations
