@@ -191,8 +191,9 @@ def _cell_row(study: Study, regimen: str) -> dict[str, object]:
 
 def printed_table(study: Study) -> pd.DataFrame:
     """Return every printed odds ratio and p-value, and what becomes of it: one row each."""
-    numbers = reported_in(resolve(study))
-    used = set() if numbers is None else {claim.id for claim in numbers.claims}
+    evidence = resolve(study)
+    numbers = reported_in(evidence)
+    used = {name for one in evidence for name in one.rows().id}
     fates = (
         {found.claim.id: found.verdict for found in check_claims(study)} if numbers is None else {}
     )
@@ -221,7 +222,7 @@ def _use(claim: Claim, used: set[str], fates: dict[str, str]) -> str:
     return f"checked: {fates[claim.id]}" if claim.id in fates else "shown, not used here"
 
 
-# --- ReportedEstimates odds ratios against the cells ---------------------------------------------------------
+# --- Reported odds ratios against the cells --------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -314,7 +315,7 @@ def _as_evidence(claim: Claim) -> str:
     return f"log {log:.4f}, SE {error:.4f}, Wald p {wald_p(claim):.3g}"
 
 
-# --- ReportedEstimates numbers as evidence -------------------------------------------------------------------
+# --- Reported estimates as evidence -----------------------------------------------------------------
 
 
 def _evidence(study: Study) -> Iterator[str]:

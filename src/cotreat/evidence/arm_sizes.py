@@ -1,4 +1,4 @@
-"""How many patients each arm may have: what printed totals leave open, and its uniform prior."""
+"""How many patients each arm may have: what reported totals leave open, and its uniform prior."""
 
 from __future__ import annotations
 

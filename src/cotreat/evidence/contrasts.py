@@ -1,4 +1,4 @@
-"""What a printed number can be a coefficient of: a registry of regressions on the arms of a cohort.
+"""What a reported estimate can be a coefficient of: a registry of regressions on the arms of a cohort.
 
 A new kind is one function here and one entry of `KINDS`.
 """
@@ -133,7 +133,7 @@ KINDS: dict[str, Kind] = {
 
 
 def label(meaning: Meaning) -> str:
-    """Name what a printed number is about: ``odds_ratio[TAC vs not TAC]``."""
+    """Name what a reported estimate is about: ``odds_ratio[TAC vs not TAC]``."""
     kind = KINDS[meaning.kind]
     return f"{kind.name}[{kind.subject(meaning.words)}]"
 
@@ -153,18 +153,18 @@ def question_of(meaning: Meaning) -> tuple[str, str, str]:
 
 
 def named_parts(meaning: Meaning) -> frozenset[str]:
-    """Return the levels and subgroups that a printed number is about, as ``TAC.high``."""
+    """Return the levels and subgroups that a reported estimate is about, as ``TAC.high``."""
     flat = (w for word in meaning.words for w in (word if isinstance(word, tuple) else (word,)))
     return frozenset(part for word in flat for part in regimens.named_parts(word))
 
 
 def members(meaning: Meaning, cohort: Cohort) -> NDArray[np.bool_]:
-    """Tell which arms are in the regression of a printed number, shape (arm,)."""
+    """Tell which arms are in the regression of a reported estimate, shape (arm,)."""
     return KINDS[meaning.kind].columns(meaning.words, cohort)[2]
 
 
 def coefficient_of(meaning: Meaning, cohort: Cohort, *, is_adjusted: bool) -> Coefficient:
-    """Return the regression coefficient that a printed number is.
+    """Return the regression coefficient that a reported estimate is.
 
     Raises
     ------

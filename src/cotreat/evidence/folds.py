@@ -15,7 +15,7 @@ PATIENT, CELL, CLAIM = "patient", "cell", "claim"
 UNITS = {
     PATIENT: "a patient",
     CELL: "the count of a regimen",
-    CLAIM: "a printed number with its width",
+    CLAIM: "a reported estimate with its width",
 }
 """What is left out at a time, in words."""
 

@@ -33,7 +33,7 @@ class Joint(NamedTuple):
     ratios : shape (claim,)
         Log of the coefficients that the claims are about, without the counts' noise.
     width, width_sd : shape (odds ratio,)
-        Expected log of the printed standard errors, and its SD; empty where sizes are not known.
+        Expected log of the reported standard errors, and its SD; empty where sizes are not known.
     """
 
     mean: Array
@@ -45,7 +45,7 @@ class Joint(NamedTuple):
 
 @dataclass(frozen=True)
 class _Rows:
-    """All printed numbers on the scale of their joint law: shape (row,) or (row, arm)."""
+    """All reported estimates on the scale of their joint distribution: shape (row,) or (row, arm)."""
 
     mean: Array
     lever: Array
@@ -61,7 +61,7 @@ def joint_distribution(
     n: Array,
     shift_sd: float,
 ) -> Joint:
-    """State the multivariate normal law of all printed numbers of a cohort.
+    """State the multivariate normal law of all reported estimates of a cohort.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def jacobian(
     Returns
     -------
     ndarray
-        ReportedEstimates numbers in the order of the joint law, then what could have been printed, shape
+        Reported estimates in the order of `names`, then those that could have been reported, shape
         (row, arm + way): ways are those of ``numbers.sizes.ways``.
     """
     arms = averages(np, log_odds, sigma)

@@ -1,6 +1,6 @@
 """What a logistic regression on arms prints, as a function of the arms' log-odds and sizes.
 
-Every printed odds ratio is a coefficient of a logistic regression on arm-level columns, fitted to
+Every reported odds ratio is a coefficient of a logistic regression on arm-level columns, fitted to
 counts that nobody printed. The functions here say where that coefficient lies, how the counts' noise
 moves it, and how wide its interval is printed. They take their array library as an argument, because
 the model evaluates them in JAX and the audit in NumPy.

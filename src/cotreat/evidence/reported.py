@@ -1,7 +1,6 @@
-"""ReportedEstimates numbers: what odds ratios, p-values and totals of one cohort say together.
+"""Reported estimates of one cohort: odds ratios, p-values and totals, and which follow from others.
 
-All of them stand on the same hidden counts, so their errors are correlated, and how is known: each
-is moved by the arms' counts through its lever (`cotreat.evidence.logistic_operator.Law`).
+No PyMC here: tables, labels and checks of study files read these records.
 """
 
 from __future__ import annotations
@@ -36,24 +35,24 @@ NO_WEIGHT = 1e-9
 
 
 def log_estimate(claim: Claim) -> float:
-    """Return the log of a printed odds ratio."""
+    """Return the log of a reported odds ratio."""
     return float(np.log(claim.value.value))
 
 
 def standard_error(claim: Claim) -> float:
-    """Return the standard error of a log odds ratio that its printed interval implies."""
+    """Return the standard error of a log odds ratio that its reported interval implies."""
     assert claim.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
     lower, upper = (np.log(end.value) for end in claim.ci)
     return float((upper - lower) / (2 * ndtri(0.5 + claim.level / 2)))
 
 
 def estimate_rounding(claim: Claim) -> float:
-    """Return by how much rounding may have moved a printed log odds ratio, at most."""
+    """Return by how much rounding may have moved a reported log odds ratio, at most."""
     return claim.value.half / claim.value.value
 
 
 def width_rounding(claim: Claim) -> float:
-    """Return by how much rounding may have moved the log of a printed standard error, at most."""
+    """Return by how much rounding may have moved the log of a reported standard error, at most."""
     assert claim.ci is not None  # noqa: S101
     ends = sum(end.half / end.value for end in claim.ci)
     return float(ends / (2 * ndtri(0.5 + claim.level / 2)) / standard_error(claim))
@@ -65,19 +64,19 @@ def z_value(p: float) -> float:
 
 
 def z_rounding(claim: Claim) -> float:
-    """Return by how much rounding may have moved the deviate of a printed p-value, at most."""
+    """Return by how much rounding may have moved the deviate of a reported p-value, at most."""
     p, half = claim.value.value, claim.value.half
     return (z_value(max(p - half, 1e-300)) - z_value(min(p + half, 1.0))) / 2
 
 
 def wald_p(claim: Claim) -> float:
-    """Return the two-sided Wald p-value that a printed odds ratio implies."""
+    """Return the two-sided Wald p-value that a reported odds ratio implies."""
     return float(2 * ndtr(-abs(log_estimate(claim)) / standard_error(claim)))
 
 
 @dataclass(frozen=True)
 class Dependence:
-    """A printed number that follows from others.
+    """A reported estimate that follows from others.
 
     Attributes
     ----------
@@ -95,7 +94,7 @@ class Dependence:
 
 @dataclass(frozen=True)
 class ReportedEstimates:
-    """The printed numbers of a study that are evidence in its reading, in the order of the joint law.
+    """The reported estimates of a study that are evidence in its reading, in the order of the joint distribution.
 
     Attributes
     ----------
@@ -242,7 +241,7 @@ class ReportedEstimates:
     @cached_property
     def _split(self) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
         kept, others = self.split(sorted(range(len(self.names)), key=self.looseness))
-        # In the order of the joint law, whichever were taken first.
+        # In the order of the joint distribution, whichever were taken first.
         order = np.argsort(kept)
         return sorted(kept), {at: self._placed(others[at], order) for at in sorted(others)}
 
@@ -287,7 +286,7 @@ class ReportedEstimates:
 
     @property
     def kept(self) -> list[int]:
-        """Rows that enter the joint law: those that do not follow from others."""
+        """Rows that enter the joint distribution: those that do not follow from others."""
         return self._split[0]
 
     @cached_property
@@ -325,7 +324,7 @@ def inferred_id(meaning: Meaning) -> str:
 
 
 def contradictions(study: Study) -> list[tuple[str, bool]]:
-    """Say which printed numbers contradict others that they follow from, beyond rounding.
+    """Say which reported estimates contradict others that they follow from, beyond rounding.
 
     Returns
     -------
@@ -389,7 +388,7 @@ def can_tell(study: Study, meaning: Meaning) -> bool:
 
 @lru_cache(maxsize=64)
 def reported_estimates(study: Study) -> ReportedEstimates | None:
-    """Collect the printed numbers that are evidence; None where all patients are counted."""
+    """Collect the reported estimates that are evidence; None where all patients are counted."""
     if not study.has_uncounted:
         return None
     used = [claim for claim in study.claims if is_used(study, claim)]

@@ -25,7 +25,7 @@ from cotreat.evidence.reported import (
 
 @dataclass(frozen=True)
 class Observed:
-    """The printed numbers as data.
+    """The reported estimates as data.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class Observed:
 
 
 def observed(numbers: ReportedEstimates) -> Observed:
-    """Return the printed numbers on the scale of the joint law."""
+    """Return the reported estimates on the scale of the joint distribution."""
     values, halves = [], []
     for claim in numbers.claims:
         if claim.is_odds_ratio:
@@ -63,7 +63,7 @@ def observed(numbers: ReportedEstimates) -> Observed:
 
 
 def data(numbers: ReportedEstimates) -> Given:
-    """Return the printed numbers as data of a PyMC model."""
+    """Return the reported estimates as data of a PyMC model."""
     seen = observed(numbers)
     points = [at for at in numbers.kept if not seen.is_tail[at]]
     known = {"printed points": seen.values[points], "printed rounding": seen.rounding}
@@ -89,7 +89,7 @@ def share_orders(numbers: ReportedEstimates) -> dict[str, list[int]]:
 
 
 def shape(numbers: ReportedEstimates) -> tuple[Any, ...]:
-    """Return all that the joint law is made of besides `data`: equal shapes have one law."""
+    """Return all that the joint distribution is made of besides `data`: equal shapes have one law."""
     sizes, study = numbers.sizes, numbers.study
     claims = [
         (

@@ -38,7 +38,7 @@ UNEXPECTED = (
     "[baseline] risk = [lower, upper]"
 )
 NOT_FITTED = (
-    "the printed numbers do not fit together under this model, prior and reading: look at the "
+    "the reported estimates do not fit together under this model, prior and reading: look at the "
     "figure of the claims, and at other readings"
 )
 

@@ -31,7 +31,7 @@ def likelihood(
     shift_sd: pt.TensorVariable,
     unconfounded: pt.TensorVariable | None = None,
 ) -> None:
-    """State the printed numbers in the PyMC model in context.
+    """State the reported estimates in the PyMC model in context.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ def one_node(law: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def observe(numbers: ReportedEstimates, law: Joint) -> None:
-    """State the printed numbers, given their law, in the PyMC model in context.
+    """State the reported estimates, given their law, in the PyMC model in context.
 
-    Makes the observed ``claims`` (points of the joint law) and ``widths`` (log standard errors), the
+    Makes the observed ``claims`` (points of the joint distribution) and ``widths`` (log standard errors), the
     potential ``tails``, and as deterministics the laws of all of them, of claims that follow from
     others too.
     """

@@ -29,7 +29,7 @@ OTHER_SIDE = 1.0
 
 @dataclass(frozen=True)
 class Prediction:
-    """A printed number in its predictive distribution, by a fit that did not use it so.
+    """A reported estimate in its predictive distribution, by a fit that did not use it so.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Prediction:
         Of the odds ratio, or of the p-value, in print again; `OTHER_SIDE` stands for p-values of an
         estimate with the other sign than the printed one's.
     tail : float
-        Share of predictions at least as far out as the printed number, on the nearer side.
+        Share of predictions at least as far out as the reported estimate, on the nearer side.
     """
 
     claim: str
@@ -174,7 +174,7 @@ def predicted(
     Parameters
     ----------
     value
-        The printed number on that scale.
+        The reported estimate on that scale.
     """
     drawn = rng.normal(centre, sd)
     tail = (1 - INTERVAL) / 2
@@ -192,7 +192,7 @@ def predicted(
 def _tail(
     claim: Claim, value: float, centre: NDArray[np.float64], sd: NDArray[np.float64]
 ) -> float:
-    """Return the share of predictions as far out as a printed number; for "<", that fulfil it."""
+    """Return the share of predictions as far out as a reported estimate; for "<", that fulfil it."""
     above = ndtr((centre - value) / sd)
     if claim.is_odds_ratio or claim.sign == "+":
         beyond = above

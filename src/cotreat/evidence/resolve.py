@@ -10,22 +10,36 @@ from cotreat.evidence.reported_evidence import ReportedEvidence
 from cotreat.study.study import Study
 
 
-@lru_cache(maxsize=64)
-def resolve(study: Study) -> Evidences:
-    """Return the evidence of a study, under its interpretation and strata.
+def resolve(study: Study, interpretation: str = "", strata: str = "") -> Evidences:
+    """Return the evidence of a study under an interpretation and a stratification.
 
     Parameters
     ----------
-    study
-        Resolved to an interpretation of what is ambiguous, and to the strata by which a model tells its
-        patients apart.
+    interpretation
+        Id of an interpretation of what the study reports ambiguously; empty for the study's own.
+    strata
+        ``dose``, ``duration`` or the id of subgroups, by which a model stratifies the patients; empty for
+        the study's own.
 
     Returns
     -------
     tuple of Evidence
         Patients with covariates or clusters; or else the counts by regimen, and after them the estimates
         that are reported of patients whose regimen was not counted, which are conditional on the counts.
+        The ``study`` of each is the study so resolved.
+
+    Raises
+    ------
+    ReadingError, DivisionError
+        If the study has no such interpretation, or does not count its patients by such strata.
     """
+    if interpretation:
+        study = study.under(interpretation)
+    return _resolved(study.divided(strata) if strata else study)
+
+
+@lru_cache(maxsize=64)
+def _resolved(study: Study) -> Evidences:
     if study.is_adjusted:
         return (Patients(study),)
     reported = reported_estimates(study)
