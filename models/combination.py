@@ -9,10 +9,10 @@ import sys
 from cotreat import load_study, reanalyse
 
 study = load_study("sun2024")
-analysis = reanalyse(study, ["exchangeable"], readings="odds-ratios", say=print)
+analysis = reanalyse(study, ["exchangeable"], interpretations="odds-ratios", on_progress=print)
 
-table = analysis.leader.summary
-identified = table[(table.status == "identified") & table.estimator.isin(["posterior", "printed"])]
+table = analysis.primary.summary
+identified = table[(table.status == "identified") & table.estimator.isin(["posterior", "reported"])]
 columns = ["estimator", "label", "estimate", "lower", "upper", "interval", "probability"]
 print(identified[columns].to_string(index=False))
 

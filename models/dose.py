@@ -10,7 +10,7 @@ import sys
 from cotreat import load_study, reanalyse
 
 study = load_study("sun2024")
-analysis = reanalyse(study, ["dose", "duration"], readings="odds-ratios", say=print)
+analysis = reanalyse(study, ["dose", "duration"], interpretations="odds-ratios", on_progress=print)
 
 columns = ["estimator", "label", "status", "estimate", "lower", "upper", "interval"]
 for result in analysis.results:

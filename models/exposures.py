@@ -11,12 +11,12 @@ from cotreat.results.headline import agreements
 
 failed = False
 for name in ("oral-cancer", "factor-v-leiden"):
-    analysis = reanalyse(load_study(name), ["interaction"], say=print)
+    analysis = reanalyse(load_study(name), ["interaction"], on_progress=print)
     failed = failed or analysis.failed
-    table = analysis.leader.summary
+    table = analysis.primary.summary
     rows = table[table.measure.isin(["reri_or", "ror"])]
     columns = ["estimator", "label", "estimate", "lower", "upper", "interval", "probability"]
     print(rows[columns].to_string(index=False))
-    print(*agreements(table), *analysis.leader.caveats, sep="\n")
+    print(*agreements(table), *analysis.primary.caveats, sep="\n")
 
 sys.exit(3 if failed else 0)

@@ -10,11 +10,11 @@ from cotreat import load_study, reanalyse
 from cotreat.results.headline import agreements
 
 study = load_study("isis2")
-analysis = reanalyse(study, ["interaction"], say=print)
+analysis = reanalyse(study, ["interaction"], on_progress=print)
 
-table = analysis.leader.summary
+table = analysis.primary.summary
 judged = table[(table.pair != "") & table.probability.notna()]
 print(judged[["label", "judged_on", "probability", "prior_probability"]].to_string(index=False))
-print(*agreements(table), *analysis.leader.caveats, sep="\n")
+print(*agreements(table), *analysis.primary.caveats, sep="\n")
 
 sys.exit(3 if analysis.failed else 0)

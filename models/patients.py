@@ -16,7 +16,7 @@ from cotreat import load_study, reanalyse
 
 kept = Path(__file__).parents[1] / "results" / "sun2024-synthetic" / "truth.json"
 truth = json.loads(kept.read_text(encoding="utf-8"))["log_odds"]
-analysis = reanalyse(load_study("sun2024-synthetic"), ["interaction", "dose"], say=print)
+analysis = reanalyse(load_study("sun2024-synthetic"), ["interaction", "dose"], on_progress=print)
 
 by_regimen, by_dose = (result.summary for result in analysis.results)
 own = by_dose[(by_dose.estimator == "posterior") & (by_dose.measure == "odds_ratio")]
@@ -35,6 +35,6 @@ is_shown = (by_regimen.contrast == "TAC+CYC vs CYC") & by_regimen.measure.isin(
 is_shown |= (by_regimen.measure == "ic") & (by_regimen.pair == "TAC:CYC")
 columns = ["label", "estimator", "risk_kind", "status", "estimate", "lower", "upper"]
 print(by_regimen[is_shown][columns].to_string(index=False))
-print(*analysis.leader.caveats, sep="\n")
+print(*analysis.primary.caveats, sep="\n")
 
 sys.exit(3 if analysis.failed else 0)

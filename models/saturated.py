@@ -10,7 +10,7 @@ import sys
 from cotreat import load_study, reanalyse
 
 study = load_study("isis2")
-analysis = reanalyse(study, ["interaction", "saturated"], say=print)
+analysis = reanalyse(study, ["interaction", "saturated"], on_progress=print)
 
 for result in analysis.results:
     table = result.summary

@@ -9,7 +9,7 @@ import sys
 
 from cotreat import load_study, parse_study, reanalyse
 
-PRINTED = """
+REPORTED = """
 format = 1
 study = { id = "printed-subgroups", title = "MADE UP: subgroups in print", design = "cohort", source = "made up", inclusion = "any(TAC, CYC, MMF)" }
 outcome = { name = "complete renal response", direction = "benefit" }
@@ -27,15 +27,15 @@ reported = [
 """
 
 failed = False
-for study in (parse_study(PRINTED), load_study("sun2024-synthetic")):
-    analysis = reanalyse(study, ["subgroups"], say=print)
+for study in (parse_study(REPORTED), load_study("sun2024-synthetic")):
+    analysis = reanalyse(study, ["subgroups"], on_progress=print)
     failed = failed or analysis.failed
-    table = analysis.leader.summary
+    table = analysis.primary.summary
     own = (table.measure == "effect_ratio") & table.contrast.str.startswith("TAC: ")
     own &= table.contrast.str.contains("=")
     own |= table.contrast.str.startswith("TAC and") & (table.estimator != "prior")
     columns = ["estimator", "label", "status", "estimate", "lower", "upper", "interval"]
     print(f"\n{study.title}\n{table[own][columns].to_string(index=False)}")
-    print(*analysis.leader.caveats, sep="\n")
+    print(*analysis.primary.caveats, sep="\n")
 
 sys.exit(3 if failed else 0)

@@ -10,12 +10,12 @@ from cotreat import load_study, reanalyse
 from cotreat.results.headline import agreements, judged
 
 study = load_study("sun2024")
-analysis = reanalyse(study, say=print)
+analysis = reanalyse(study, on_progress=print)
 
 for result in analysis.results:
     rows = judged(result.summary)
     rows = rows[rows.measure.isin(["ic", "ror", "rrr", "bliss"])]
-    print(f"\n{result.model}, reading {result.reading}")
+    print(f"\n{result.model}, reading {result.interpretation}")
     if result.conflict is not None:
         print(result.conflict)
     columns = ["label", "probability", "prior_probability"]

@@ -30,7 +30,7 @@ def fit(study, model="interaction", priors="weak", **settings):
     """
     rows = priors if isinstance(priors, str) else priors.table().to_csv()
     counts = [np.asarray(study.n).tolist(), np.asarray(study.events).tolist()]
-    own = (study.digest, study.reading, counts, model, rows, sorted(settings.items()))
+    own = (study.digest, study.interpretation, counts, model, rows, sorted(settings.items()))
     path = folder() / f"{hashlib.sha256(repr(own).encode()).hexdigest()[:32]}.nc"
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():

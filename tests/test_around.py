@@ -7,7 +7,7 @@ import pytest
 from cotreat import load_study, parse_study, reanalyse
 from cotreat.report.supplement import read_supplement
 from cotreat.results import supplementary
-from cotreat.results.supplementary import read_part
+from cotreat.results.supplementary import read_analysis
 from cotreat.workflow import analyses
 
 DOSES = """
@@ -38,7 +38,7 @@ def made(tmp_path_factory):
         draws=1000,
         depth="quick",
         out=tmp_path_factory.mktemp("results"),
-        say=said.append,
+        on_progress=said.append,
     )
     return result, said
 
@@ -58,14 +58,14 @@ def test_parts_are_made_under_the_reading_that_was_asked_for(tmp_path, monkeypat
     reanalyse(
         load_study("sun2024"),
         "additive",
-        readings="abstract-wording",
+        interpretations="abstract-wording",
         engine="laplace",
         draws=500,
         depth="quick",
         out=tmp_path,
     )
     ((study, fits),) = given
-    assert study.reading == "abstract-wording"
+    assert study.interpretation == "abstract-wording"
     assert list(fits) == [("additive", "abstract-wording")]
 
 
@@ -73,8 +73,8 @@ def test_parts_are_made_under_the_reading_that_was_asked_for(tmp_path, monkeypat
 def test_every_part_is_of_the_evidence_that_was_fitted(made):
     result, said = made
     folder = result.report.parent
-    for name in supplementary.PARTS:
-        part = read_part(folder / name)
+    for name in supplementary.ANALYSES:
+        part = read_analysis(folder / name)
         assert part.study_digest == result.study.digest
         assert part.settings["depth"] == "quick"
         assert part.failed_checks == ()
@@ -88,8 +88,8 @@ def test_every_part_is_of_the_evidence_that_was_fitted(made):
 def test_the_report_arranges_all_of_it(made):
     result, _ = made
     page = result.report.read_text(encoding="utf-8")
-    for name in supplementary.PARTS:
-        for section in read_part(result.report.parent / name).sections:
+    for name in supplementary.ANALYSES:
+        for section in read_analysis(result.report.parent / name).sections:
             assert f">{escape(section.heading, quote=False)}</h" in page
     assert "Not made." not in page
     assert "Not filled in." not in page
@@ -117,7 +117,7 @@ def test_models_that_are_asked_for_have_nothing_around_them(tmp_path, monkeypatc
     result = reanalyse(
         parse_study(DOSES), "dose", engine="laplace", draws=500, depth="quick", out=tmp_path
     )
-    assert result.leader.model == "dose"
+    assert result.primary.model == "dose"
 
 
 @pytest.mark.slow

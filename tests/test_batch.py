@@ -12,7 +12,7 @@ from cotreat import load_study
 from cotreat.core.errors import ModelError
 from cotreat.inference import batch
 from cotreat.inference.batch import Specification, fit_many, table_of
-from cotreat.inference.laplace import BAD
+from cotreat.inference.laplace import UNRELIABLE
 from cotreat.priors.belief_grid import GRID
 from cotreat.priors.sets import prior_set
 
@@ -44,7 +44,7 @@ def test_answers_are_those_of_nuts_under_every_prior():
     table = table_of(answers)
     for answer, row in zip(answers, table.to_dict("records"), strict=True):
         expected = nuts[nuts.priors == answer.priors].set_index("quantity")
-        own = answer.waist["risk"]
+        own = answer.risk_draws["risk"]
         for arm in own["arm"].values:
             mean, sd = expected.loc[f"risk[{arm}]", ["mean", "sd"]]
             assert abs(float(own.sel(arm=arm).mean()) - mean) < 0.05 * sd, arm
@@ -65,7 +65,9 @@ def test_a_shape_is_compiled_once(monkeypatch, tables):
     studies = tables(6)
     specifications = [Specification(s, m) for s in studies for m in ("interaction", "additive")]
     done = []
-    answers = fit_many(specifications, processes=1, say=lambda one, all_: done.append((one, all_)))
+    answers = fit_many(
+        specifications, processes=1, on_progress=lambda one, all_: done.append((one, all_))
+    )
     assert len(made) == 2
     fit_many(specifications[:2], processes=1)
     assert len(made) == 2  # nor for another batch
@@ -75,9 +77,9 @@ def test_a_shape_is_compiled_once(monkeypatch, tables):
     # The share of events in each arm is where each data set has it.
     for one in answers[::2]:
         share = one.study.events / one.study.n
-        mean = one.waist["risk"].sel(arm=list(one.study.counted)).mean(("chain", "draw"))
+        mean = one.risk_draws["risk"].sel(arm=list(one.study.counted)).mean(("chain", "draw"))
         assert abs(mean.values - share).max() < 0.08
-        assert one.verdict != BAD
+        assert one.verdict != UNRELIABLE
 
 
 @pytest.mark.slow
@@ -90,7 +92,7 @@ def test_processes_share_the_work_and_change_nothing(tables):
         assert one.study == other.study
         assert one.model == other.model
         assert one.log_evidence == pytest.approx(other.log_evidence, abs=1e-9)
-        xr.testing.assert_allclose(one.waist, other.waist, rtol=1e-9)
+        xr.testing.assert_allclose(one.risk_draws, other.risk_draws, rtol=1e-9)
 
 
 @pytest.mark.slow
@@ -103,9 +105,9 @@ def test_what_cannot_be_trusted_is_listed_without_numbers():
             [Specification(s, "interaction", n) for s in (study, bad) for n in names], processes=1
         )
     )
-    assert list(table.reading) == ["odds-ratios"] * 2 + ["four-set-products"] * 2
-    assert (table.verdict[2:] == BAD).all()
-    assert (table.verdict[:2] != BAD).all()
+    assert list(table.interpretation) == ["odds-ratios"] * 2 + ["four-set-products"] * 2
+    assert (table.verdict[2:] == UNRELIABLE).all()
+    assert (table.verdict[:2] != UNRELIABLE).all()
     measures = table.filter(like="ror[")
     assert measures.shape[1] == 3  # one a pair, the same on every background
     assert measures[2:].isna().all(axis=None)

@@ -14,7 +14,7 @@ from cotreat.report.supplement import read_supplement
 from cotreat.results import four_cells, store
 from cotreat.results.four_cells import CELL, EFFECT, INTERACTION, MARK, FourCells
 from cotreat.results.summary import summarise
-from cotreat.results.supplementary import read_part
+from cotreat.results.supplementary import read_analysis
 from tests.codes import codes
 from tests.conftest import THREE, THREE_CELLS, arms
 from tests.test_summary import draws, random_risks
@@ -24,15 +24,15 @@ ISIS2 = {"none": 568 / 4300, "SK": 448 / 4300, "ASA": 461 / 4295, "SK+ASA": 343 
 
 def summary_at(study, model, risk):
     """Summarise a posterior that is one point, and so has the proportions' own measures."""
-    waist = draws(np.tile([risk[arm] for arm in study.regimens], (4, 1)), study.regimens)
-    labels = {"model": model, "priors": "weak", "interpretation": study.reading}
+    risk_draws = draws(np.tile([risk[arm] for arm in study.regimens], (4, 1)), study.regimens)
+    labels = {"model": model, "priors": "weak", "interpretation": study.interpretation}
     with np.errstate(divide="ignore", invalid="ignore"):
         return summarise(
             study,
             MODELS[model],
             resolve(study),
             prior=random_risks(study.regimens),
-            posterior=waist,
+            posterior=risk_draws,
             likelihood=None,
             labels=labels,
         )
@@ -155,14 +155,16 @@ def written(tmp_path_factory):
     tree = fit(study, "interaction", engine="laplace", draws=1000)
     folder = tmp_path_factory.mktemp("results") / "three"
     weak = prior_set("weak", study)
-    bias.write(study, {("interaction", study.reading): tree}, weak, folder, depth="quick", seed=1)
+    bias.write(
+        study, {("interaction", study.interpretation): tree}, weak, folder, depth="quick", seed=1
+    )
     return study, folder / "bias"
 
 
 @pytest.mark.slow
 def test_part_of_a_cohort(written):
     study, folder = written
-    part = read_part(folder)
+    part = read_analysis(folder)
     assert part.study_digest == study.digest
     assert part.failed == ()
     assert 1 <= len(part.findings) <= 3
@@ -200,8 +202,10 @@ def test_a_part_of_a_fit_that_failed_says_so(tmp_path):
         study, "additive", draws=50, tune=200, seed=1
     )  # too few for any effective sample size
     weak = prior_set("weak", study)
-    bias.write(study, {("additive", study.reading): few}, weak, tmp_path, depth="quick", seed=1)
-    failed = read_part(tmp_path / "bias").failed_checks
+    bias.write(
+        study, {("additive", study.interpretation): few}, weak, tmp_path, depth="quick", seed=1
+    )
+    failed = read_analysis(tmp_path / "bias").failed_checks
     assert any(line.startswith("bulk ESS") for line in failed)
     above = (tmp_path / "bias" / "four_cells.csv").read_text(encoding="utf-8").splitlines()[0]
     assert above.startswith("# FAILED CHECK: ")
@@ -211,7 +215,7 @@ def test_a_part_of_a_fit_that_failed_says_so(tmp_path):
 def test_part_of_a_randomised_study_says_what_does_not_apply(tmp_path):
     study = load_study("isis2")
     bias.write(study, {}, prior_set("weak", study), tmp_path, depth="quick", seed=1)
-    part = read_part(tmp_path / "bias")
+    part = read_analysis(tmp_path / "bias")
     assert part.sections[0].words == (bias.RANDOMISED,)
     assert len(part.sections) == 1
     assert "was randomised" in part.findings[0]

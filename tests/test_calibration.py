@@ -93,7 +93,7 @@ def test_printed_numbers_are_drawn_from_their_joint_law():
     many = drawn.isel(draw=np.zeros(40_000, dtype=int))
     seen = evidence(job.study, many, np.random.default_rng(6))
     points = np.stack([one["printed points"] for one in seen])
-    kept = reported.reported_estimates(study).kept
+    kept = reported.estimates_of(study).kept
     mean = drawn["claim_mean"].values[0, 0][kept]
     covariance = drawn["claim_covariance"].values[0, 0][np.ix_(kept, kept)]
     sd = np.sqrt(np.diag(covariance))
@@ -171,7 +171,9 @@ def test_a_killed_worker_changes_no_number():
                 os.kill(killed[0], signal.SIGKILL)
 
         with workers(2, cluster.scheduler_address) as mapped:
-            beside = calibrate(study, "interaction", replicates=100, mapped=mapped, say=kill)
+            beside = calibrate(
+                study, "interaction", replicates=100, mapped=mapped, on_progress=kill
+            )
     assert killed
     pd.testing.assert_frame_equal(alone.table, beside.table)
 
@@ -218,7 +220,7 @@ def test_truths_lie_where_nuts_has_them_by_evidence_that_simuk_has_drawn(name, m
     ]
     apart = np.array(
         [
-            float((answer.waist["risk"].sel(arm=regimen) < row.truth).mean()) - row.below_simuk
+            float((answer.risk_draws["risk"].sel(arm=regimen) < row.truth).mean()) - row.below_simuk
             for answer, rows in zip(fit_many(asked), groups, strict=True)
             for regimen, row in rows.iterrows()
         ]

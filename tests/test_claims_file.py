@@ -8,8 +8,8 @@ from scipy.stats import beta, kstest, uniform
 
 from cotreat.evidence.arm_sizes import Polytope, sizes_of
 from cotreat.evidence.joint_distribution import joint_distribution
-from cotreat.evidence.reported import contradictions, is_used, reported_estimates
-from cotreat.study.study import Claim, Meaning, Printed, ReadingError, Study
+from cotreat.evidence.reported import estimates_of, incompatibilities, is_used
+from cotreat.study.study import InterpretationError, Meaning, ReportedEstimate, RoundedNumber, Study
 from cotreat.study_file.reader import StudyError, load_study, parse_study
 
 HEAD = """
@@ -151,7 +151,7 @@ def mixed(*parts: str, about: str = 'contrast = "TAC+MMF vs CYC"') -> str:
     return HEAD + ARMS + "".join(parts) + ratio("m", about, "2.00", "[1.00, 4.00]")
 
 
-def reading(name: str, means: str = "", *, default: bool = False) -> str:
+def interpretation(name: str, means: str = "", *, default: bool = False) -> str:
     return (
         f'\n[[interpretations]]\nid = "{name}"\nwords = "as {name} says"\n'
         + "default = true\n" * default
@@ -497,52 +497,53 @@ DEPENDENT = {
         + TOTALS
         + ratio("a", 'contrast = "TAC vs not TAC"', "2.00", "[1.00, 4.00]")
         + ratio("b", 'contrast = "unspecified: no TAC"', "0.60", "[0.30, 1.20]")
-        + reading("shown")
-        + reading("used", 'b = { contrast = "not TAC vs TAC" }', default=True),
+        + interpretation("shown")
+        + interpretation("used", 'b = { contrast = "not TAC vs TAC" }', default=True),
         ("reported: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
     ),
 }
 
 READINGS = {
     "unknown claim, one near": (
-        TRIO + reading("a", 'p-tac-cyx = { contrast = "TAC x MMF" }', default=True),
+        TRIO + interpretation("a", 'p-tac-cyx = { contrast = "TAC x MMF" }', default=True),
         (
             "interpretations[1].means.p-tac-cyx: no reported estimate has this id; did you mean p-tac-cyc?",
         ),
     ),
     "unknown claim, none near": (
-        TRIO + reading("a", 'dose = { contrast = "TAC x MMF" }', default=True),
+        TRIO + interpretation("a", 'dose = { contrast = "TAC x MMF" }', default=True),
         (
             "interpretations[1].means.dose: no reported estimate has this id; the ids are tac, p-tac-cyc",
         ),
     ),
     # The claim is there, if broken: that there is none would be false.
     "broken claim": (
-        p_value("1.2") + reading("a", 'p-tac-cyc = { contrast = "TAC x MMF" }', default=True),
+        p_value("1.2")
+        + interpretation("a", 'p-tac-cyc = { contrast = "TAC x MMF" }', default=True),
         bad_p("1.2"),
     ),
     "two defaults": (
-        TRIO + reading("a", default=True) + reading("b", default=True),
+        TRIO + interpretation("a", default=True) + interpretation("b", default=True),
         (ONE_DEFAULT,),
     ),
-    "no default": (TRIO + reading("a") + reading("b"), (ONE_DEFAULT,)),
+    "no default": (TRIO + interpretation("a") + interpretation("b"), (ONE_DEFAULT,)),
     "id twice": (
-        TRIO + reading("a", default=True) + reading("a"),
+        TRIO + interpretation("a", default=True) + interpretation("a"),
         ("interpretations[2].id: a is the id of an interpretation above",),
     ),
     "two bad ids": (
-        TRIO + reading("A", default=True) + reading("B"),
+        TRIO + interpretation("A", default=True) + interpretation("B"),
         (
             f"interpretations[1].id: is 'A'; it must be {READING_ID}",
             f"interpretations[2].id: is 'B'; it must be {READING_ID}",
         ),
     ),
     "no words": (
-        TRIO + reading("a", default=True).replace('words = "as a says"\n', ""),
+        TRIO + interpretation("a", default=True).replace('words = "as a says"\n', ""),
         (f"interpretations[1].words: missing; it must be {TEXT}",),
     ),
     "unknown treatment": (
-        TRIO + reading("a", 'p-tac-cyc = { contrast = "TAC x AZA" }', default=True),
+        TRIO + interpretation("a", 'p-tac-cyc = { contrast = "TAC x AZA" }', default=True),
         (
             "interpretations[1].means.p-tac-cyc.contrast: unknown treatment AZA; "
             "the treatments are TAC, CYC, MMF",
@@ -550,23 +551,23 @@ READINGS = {
     ),
     "coefficient that no regression has": (
         swap(("any(TAC, CYC, MMF)", "any(TAC, CYC)"))
-        + reading("a", 'p-tac-cyc = { contrast = "TAC x CYC" }', default=True),
+        + interpretation("a", 'p-tac-cyc = { contrast = "TAC x CYC" }', default=True),
         told("reported[2].contrast", "product[TAC:CYC]")
         + told("interpretations[1].means.p-tac-cyc.contrast", "product[TAC:CYC]"),
     ),
     "sides that share patients": (
         TRIO
-        + reading("a", default=True)
-        + reading("b", 'tac = { contrast = "all with TAC vs all with CYC" }'),
+        + interpretation("a", default=True)
+        + interpretation("b", 'tac = { contrast = "all with TAC vs all with CYC" }'),
         (f"interpretations[2].means.tac.contrast: {SHARE}",),
     ),
     "forbidden regimen": (
-        TRIO + reading("a", 'tac = { contrast = "TAC vs none" }', default=True),
+        TRIO + interpretation("a", 'tac = { contrast = "TAC vs none" }', default=True),
         (f"interpretations[1].means.tac.contrast: {FORBIDDEN}",),
     ),
     "forbidden regimen, and a claim whose id begins alike": (
         swap(('"p-tac-cyc"', '"ta"'))
-        + reading(
+        + interpretation(
             "a",
             'tac = { contrast = "TAC vs none" }\nta = { contrast = "TAC vs TAC" }',
             default=True,
@@ -577,19 +578,20 @@ READINGS = {
         ),
     ),
     "only a model": (
-        TRIO + reading("a", 'tac = { model = "other" }', default=True),
+        TRIO + interpretation("a", 'tac = { model = "other" }', default=True),
         (f"interpretations[1].means.tac.contrast: missing; it must be {CONTRAST}",),
     ),
     "meaning is no table": (
-        TRIO + reading("a", 'tac = "product"', default=True),
+        TRIO + interpretation("a", 'tac = "product"', default=True),
         (f"interpretations[1].means.tac: must be a table with the keys {MEANS_KEYS}",),
     ),
     "means nothing": (
-        TRIO + reading("a", default=True) + "means = {}\n",
+        TRIO + interpretation("a", default=True) + "means = {}\n",
         (f"interpretations[1].means: must be {MEANS}",),
     ),
     "value of a claim": (
-        TRIO + reading("a", 'tac = { value = 2.1, contrast = "CYC vs not CYC" }', default=True),
+        TRIO
+        + interpretation("a", 'tac = { value = 2.1, contrast = "CYC vs not CYC" }', default=True),
         (f"interpretations[1].means.tac.value: unknown key; known are {MEANS_KEYS}",),
     ),
     "readings are a table": (
@@ -598,8 +600,8 @@ READINGS = {
     ),
     "model partly adjusted": (
         swap(('adjusted = true\nmodel = "products"', ""))
-        + reading("a", default=True)
-        + reading("b", 'p-tac-cyc = { contrast = "TAC x CYC", model = "main" }'),
+        + interpretation("a", default=True)
+        + interpretation("b", 'p-tac-cyc = { contrast = "TAC x CYC", model = "main" }'),
         (
             "interpretations[2].means: of model 'main' some are adjusted and others not; "
             "one regression is either",
@@ -609,16 +611,16 @@ READINGS = {
         HEAD
         + TOTALS
         + RATIO
-        + reading("a", default=True)
-        + reading("b", 'tac = { contrast = "unspecified: response to tacrolimus" }'),
+        + interpretation("a", default=True)
+        + interpretation("b", 'tac = { contrast = "unspecified: response to tacrolimus" }'),
         ("interpretations: b: no reported estimate has a contrast that a model can use",),
     ),
     "p-values without totals": (
         HEAD
         + RATIO
         + P_VALUE.replace('contrast = "TAC x CYC"', 'contrast = "unspecified: synergy"')
-        + reading("a", default=True)
-        + reading("b", 'p-tac-cyc = { contrast = "TAC x CYC" }'),
+        + interpretation("a", default=True)
+        + interpretation("b", 'p-tac-cyc = { contrast = "TAC x CYC" }'),
         (
             "interpretations: b: p-values need to know how many patients there were; write [[totals]]",
         ),
@@ -632,7 +634,7 @@ BROKEN = {
         "meanings": MEANINGS,
         "sizes": SIZES,
         "dependent": DEPENDENT,
-        "readings": READINGS,
+        "interpretations": READINGS,
     }.items()
     for what, case in cases.items()
 }
@@ -683,8 +685,8 @@ def test_contradiction_in_another_reading_is_a_warning() -> None:
         + TOTALS
         + ratio("a", 'contrast = "TAC vs not TAC"', "2.00", "[1.00, 4.00]")
         + ratio("b", 'contrast = "unspecified: no TAC"', "0.60", "[0.30, 1.20]")
-        + reading("shown", default=True)
-        + reading("used", 'b = { contrast = "not TAC vs TAC" }')
+        + interpretation("shown", default=True)
+        + interpretation("used", 'b = { contrast = "not TAC vs TAC" }')
     )
     assert study.warnings == (
         "interpretation used: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",
@@ -733,7 +735,7 @@ def test_asymmetric_interval_without_a_model_is_a_warning() -> None:
 def test_only_wald_intervals_are_symmetric(interval: str) -> None:
     study = parse_study(swap(("3.20]", f'3.90]\ninterval = "{interval}"')))
     assert study.warnings == ()
-    assert study.claims[0].interval == interval
+    assert study.reported_estimates[0].interval == interval
 
 
 def test_rounding_explains_a_little_asymmetry() -> None:
@@ -751,9 +753,11 @@ def test_claims_of_a_study_with_all_counted_stay_checks() -> None:
         + ratio("b", 'contrast = "CYC vs TAC+CYC"', "0.60", "[0.30, 1.20]")
     )
     assert (study.has_uncounted, study.present) == (False, ("TAC", "CYC", "TAC+CYC"))
-    assert not any(is_used(study, claim) for claim in study.claims)
-    assert reported_estimates(study) is None
-    assert contradictions(study) == []
+    assert not any(
+        is_used(study, reported_estimate) for reported_estimate in study.reported_estimates
+    )
+    assert estimates_of(study) is None
+    assert incompatibilities(study) == []
     assert study.warnings == ()
     assert sizes_of(study).fixed.tolist() == [40, 60, 80]
 
@@ -761,9 +765,13 @@ def test_claims_of_a_study_with_all_counted_stay_checks() -> None:
 # --- Numbers -------------------------------------------------------------------------------------
 
 
-def claim_of(study: Study, name: str) -> Claim:
-    (claim,) = (claim for claim in study.claims if claim.id == name)
-    return claim
+def claim_of(study: Study, name: str) -> ReportedEstimate:
+    (reported_estimate,) = (
+        reported_estimate
+        for reported_estimate in study.reported_estimates
+        if reported_estimate.id == name
+    )
+    return reported_estimate
 
 
 @pytest.mark.parametrize(
@@ -779,20 +787,24 @@ def claim_of(study: Study, name: str) -> Claim:
     ],
 )
 def test_p_values_keep_their_digits(written: str, value: float, half: float, shown: str) -> None:
-    claim = claim_of(parse_study(p_value(written)), "p-tac-cyc")
-    assert claim.value == Printed(value, pytest.approx(half, rel=1e-12))
-    assert claim.is_below == ("<" in written)
-    assert (claim.ci, claim.is_odds_ratio, claim.printed) == (None, False, shown)
+    reported_estimate = claim_of(parse_study(p_value(written)), "p-tac-cyc")
+    assert reported_estimate.value == RoundedNumber(value, pytest.approx(half, rel=1e-12))
+    assert reported_estimate.is_below == ("<" in written)
+    assert (
+        reported_estimate.ci,
+        reported_estimate.is_odds_ratio,
+        reported_estimate.as_reported,
+    ) == (None, False, shown)
 
 
 def test_what_a_claim_turns_into() -> None:
     study = parse_study(p_value("0.040"))
     assert study.arms == ()
-    tac, p = study.claims
+    tac, p = study.reported_estimates
     assert (tac.kind, tac.meaning) == ("odds_ratio", Meaning("sets", ("TAC", "not TAC")))
-    assert (tac.value, tac.level, tac.interval) == (Printed(2.0, 0.005), 0.95, "wald")
-    assert tac.ci == (Printed(1.25, 0.005), Printed(3.2, 0.005))
-    assert (tac.adjusted, tac.model, tac.sign, tac.printed) == (
+    assert (tac.value, tac.level, tac.interval) == (RoundedNumber(2.0, 0.005), 0.95, "wald")
+    assert tac.ci == (RoundedNumber(1.25, 0.005), RoundedNumber(3.2, 0.005))
+    assert (tac.adjusted, tac.model, tac.sign, tac.as_reported) == (
         True,
         "main",
         "",
@@ -831,7 +843,10 @@ def test_what_is_used() -> None:
         )
         + P_VALUE.replace('"p-tac-cyc"', '"trend"').replace('"p_value"', '"p_trend"')
     )
-    assert {claim.id: is_used(study, claim) for claim in study.claims} == {
+    assert {
+        reported_estimate.id: is_used(study, reported_estimate)
+        for reported_estimate in study.reported_estimates
+    } == {
         "tac": True,
         "p-tac-cyc": True,
         "shown": False,
@@ -842,7 +857,7 @@ def test_what_is_used() -> None:
 def test_flagship_is_redundant_and_agrees() -> None:
     study = load_study("sun2024")
     assert study.warnings == ()
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     assert numbers is not None
     four_ids = ("tac-cyc-vs-cyc", "tac-mmf-vs-cyc", "tac-cyc-vs-mmf", "tac-mmf-vs-mmf")
     assert tuple(numbers.names[at] for at in numbers.kept) == ("tac", *four_ids[:3], "events[all]")
@@ -857,18 +872,18 @@ def test_flagship_is_redundant_and_agrees() -> None:
 
 THREE_READINGS = (
     TRIO
-    + reading("other", 'p-tac-cyc = { contrast = "TAC x MMF", model = "mmf" }')
-    + reading("plain", default=True)
-    + reading("shown", 'p-tac-cyc = { contrast = "unspecified: synergy" }')
+    + interpretation("other", 'p-tac-cyc = { contrast = "TAC x MMF", model = "mmf" }')
+    + interpretation("plain", default=True)
+    + interpretation("shown", 'p-tac-cyc = { contrast = "unspecified: synergy" }')
 )
 
 
 def test_default_reading_comes_first() -> None:
     study = parse_study(THREE_READINGS)
-    assert [one.id for one in study.readings] == ["plain", "other", "shown"]
-    assert (study.reading, study.is_default) == ("plain", True)
-    assert study.readings[0].words == "as plain says"
-    assert study.claims == parse_study(TRIO).claims
+    assert [one.id for one in study.interpretations] == ["plain", "other", "shown"]
+    assert (study.interpretation, study.is_default) == ("plain", True)
+    assert study.interpretations[0].words == "as plain says"
+    assert study.reported_estimates == parse_study(TRIO).reported_estimates
 
 
 def test_readings_change_meanings() -> None:
@@ -887,7 +902,7 @@ def test_readings_change_meanings() -> None:
 
 
 def test_unknown_reading() -> None:
-    with pytest.raises(ReadingError) as caught:
+    with pytest.raises(InterpretationError) as caught:
         parse_study(THREE_READINGS).under("abstract")
     assert str(caught.value) == (
         "trio has no reading 'abstract'; its readings are plain, other, shown"
@@ -896,7 +911,7 @@ def test_unknown_reading() -> None:
 
 def test_flagship_readings() -> None:
     study = load_study("sun2024")
-    assert [one.id for one in study.readings] == [
+    assert [one.id for one in study.interpretations] == [
         "odds-ratios",
         "four-set-products",
         "mutually-adjusted-products",
@@ -904,8 +919,8 @@ def test_flagship_readings() -> None:
     ]
     assert study.is_default
     used = {
-        one.id: [c.id for c in one.claims if is_used(study.under(one.id), c)]
-        for one in study.readings
+        one.id: [c.id for c in one.reported_estimates if is_used(study.under(one.id), c)]
+        for one in study.interpretations
     }
     combinations = ["tac-cyc-vs-cyc", "tac-mmf-vs-cyc", "tac-cyc-vs-mmf", "tac-mmf-vs-mmf"]
     assert used["odds-ratios"] == used["abstract-wording"] == ["tac", *combinations]
@@ -935,17 +950,17 @@ SEVEN = ("TAC", "CYC", "MMF", "TAC+CYC", "TAC+MMF", "CYC+MMF", "TAC+CYC+MMF")
         ),
         pytest.param(
             mixed(total("all", 200), about='contrast = "unspecified: in words"')
-            + reading("a", 'm = { contrast = "TAC+MMF vs CYC" }', default=True),
+            + interpretation("a", 'm = { contrast = "TAC+MMF vs CYC" }', default=True),
         ),
     ],
-    ids=["n", "events", "sets", "product", "another order", "two totals", "reading"],
+    ids=["n", "events", "sets", "product", "another order", "two totals", "interpretation"],
 )
 def test_mixed_study(text: str) -> None:
     study = parse_study(text)
     assert study.has_uncounted
     assert study.counted == ("TAC", "CYC", "TAC+CYC")
     assert study.present == SEVEN
-    assert is_used(study, study.claims[0])
+    assert is_used(study, study.reported_estimates[0])
 
 
 def test_claim_of_counted_arms_says_nothing_more_in_a_mixed_study() -> None:
@@ -953,7 +968,9 @@ def test_claim_of_counted_arms_says_nothing_more_in_a_mixed_study() -> None:
         mixed(total("all", 200))
         + ratio("counted", 'contrast = "TAC+CYC vs CYC"', "2.00", "[1.00, 4.00]")
     )
-    assert [is_used(study, claim) for claim in study.claims] == [True, False]
+    assert [
+        is_used(study, reported_estimate) for reported_estimate in study.reported_estimates
+    ] == [True, False]
 
 
 def test_claims_alone() -> None:
@@ -975,7 +992,7 @@ def test_regimens_that_a_total_leaves_nobody_for_are_not_present() -> None:
 
 def test_law_is_finite_where_a_total_leaves_nobody_for_a_regimen() -> None:
     study = parse_study(EXHAUSTED)
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     assert numbers is not None
     at = np.zeros(len(study.present))
     with np.errstate(all="ignore"):

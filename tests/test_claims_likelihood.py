@@ -20,7 +20,7 @@ from cotreat.evidence.arm_sizes import sizes_of
 from cotreat.evidence.arm_sizes_prior import state
 from cotreat.evidence.joint_distribution import Joint, joint_distribution
 from cotreat.evidence.protocol import Point, parameters_of
-from cotreat.evidence.reported import reported_estimates
+from cotreat.evidence.reported import estimates_of
 from cotreat.evidence.reported_data import observed
 from cotreat.evidence.reported_predictive import predict
 from cotreat.evidence.resolve import resolve
@@ -88,7 +88,7 @@ def arm(regimen, n, events):
     return f'[[arms]]\nregimen = "{regimen}"\nn = {n}\nevents = {events}\n'
 
 
-def reading(name, means="", *, default=False):
+def interpretation(name, means="", *, default=False):
     return (
         f'[[interpretations]]\nid = "{name}"\nwords = "as {name} says"\n'
         + "default = true\n" * default
@@ -138,10 +138,12 @@ def columns_of(kind, words, sets):
     return np.column_stack([one, *own, *(has(*p) for p in words)]), 1 + len(drugs), everyone
 
 
-def fitted(claim, sets, level, sigma, n):
+def fitted(reported_estimate, sets, level, sigma, n):
     """Return coefficient, lever, variance and drift, the score equations solved to the end."""
-    columns, meant, members = columns_of(claim["kind"], claim["words"], sets)
-    spread = sigma if claim["adjusted"] else 0.0
+    columns, meant, members = columns_of(
+        reported_estimate["kind"], reported_estimate["words"], sets
+    )
+    spread = sigma if reported_estimate["adjusted"] else 0.0
     x, size = columns[members], n[members]
     risk = averages(level[members], sigma)[0]
     b = np.linalg.lstsq(x, level[members], rcond=None)[0]
@@ -218,7 +220,7 @@ def plain_data(rows):
             values.append(deviate(row["p"]))
             rounding.append((deviate(row["p"] - 0.0005) - deviate(row["p"] + 0.0005)) / 2)
         else:
-            value, lower, upper = row["printed"]
+            value, lower, upper = row["reported"]
             values.append(np.log(value))
             rounding.append(0.005 / value)
             se = np.log(upper / lower) / (2 * 1.959963984540054)
@@ -244,7 +246,7 @@ SUN_SETS = [
 WITH_TAC = np.array(["TAC" in own for own in SUN_SETS])
 
 
-def claim(kind, words, model, **print_):
+def reported_estimate(kind, words, model, **print_):
     return {"kind": kind, "words": words, "model": model, "adjusted": True, **print_}
 
 
@@ -253,17 +255,25 @@ def versus(first, second):
 
 
 SUN = {
-    "tac": claim("sets", "TAC", "tacrolimus", printed=(2.82, 1.89, 4.22)),
-    "a": claim(*versus("TAC+CYC", "CYC"), printed=(2.15, 1.15, 4.02)),
-    "b": claim(*versus("TAC+MMF", "CYC"), printed=(2.43, 1.20, 4.92)),
-    "c": claim(*versus("TAC+CYC", "MMF"), printed=(3.14, 1.49, 6.64)),
-    "d": claim(*versus("TAC+MMF", "MMF"), printed=(3.54, 1.66, 7.58)),
-    "p-cyc": claim("product", ("TAC", "CYC"), "interaction", p=0.043),
-    "p-mmf": claim("product", ("TAC", "MMF"), "interaction", p=0.025),
-    "q-cyc": claim("products", [("TAC", "CYC"), ("TAC", "MMF")], "interaction", p=0.043),
-    "q-mmf": claim("products", [("TAC", "MMF"), ("TAC", "CYC")], "interaction", p=0.025),
-    "b-product": claim("product", ("TAC", "MMF"), "interaction", printed=(2.43, 1.20, 4.92)),
-    "c-product": claim("product", ("TAC", "CYC"), "interaction", printed=(3.14, 1.49, 6.64)),
+    "tac": reported_estimate("sets", "TAC", "tacrolimus", as_reported=(2.82, 1.89, 4.22)),
+    "a": reported_estimate(*versus("TAC+CYC", "CYC"), as_reported=(2.15, 1.15, 4.02)),
+    "b": reported_estimate(*versus("TAC+MMF", "CYC"), as_reported=(2.43, 1.20, 4.92)),
+    "c": reported_estimate(*versus("TAC+CYC", "MMF"), as_reported=(3.14, 1.49, 6.64)),
+    "d": reported_estimate(*versus("TAC+MMF", "MMF"), as_reported=(3.54, 1.66, 7.58)),
+    "p-cyc": reported_estimate("product", ("TAC", "CYC"), "interaction", p=0.043),
+    "p-mmf": reported_estimate("product", ("TAC", "MMF"), "interaction", p=0.025),
+    "q-cyc": reported_estimate(
+        "products", [("TAC", "CYC"), ("TAC", "MMF")], "interaction", p=0.043
+    ),
+    "q-mmf": reported_estimate(
+        "products", [("TAC", "MMF"), ("TAC", "CYC")], "interaction", p=0.025
+    ),
+    "b-product": reported_estimate(
+        "product", ("TAC", "MMF"), "interaction", as_reported=(2.43, 1.20, 4.92)
+    ),
+    "c-product": reported_estimate(
+        "product", ("TAC", "CYC"), "interaction", as_reported=(3.14, 1.49, 6.64)
+    ),
     "events": {"kind": "events", "of": lambda _: True, "events": 221.0},
 }
 # The rows of the joint law; "d" follows from three others where they compare regimens, and then only
@@ -366,15 +376,18 @@ def test_log_density_of_the_flagship_is_the_plain_sum(name, monkeypatch):
 # --- The law of a made-up study, adjusted beside crude, counted beside uncounted ------------------------
 
 MIXED_ROWS = [
-    {**claim("sets", "A", "main"), "printed": (1.9, 1.36, 2.65)},
+    {**reported_estimate("sets", "A", "main"), "reported": (1.9, 1.36, 2.65)},
     {
-        **claim("versus", ([{"A", "B"}], [{"B"}]), ""),
+        **reported_estimate("versus", ([{"A", "B"}], [{"B"}]), ""),
         "adjusted": False,
-        "printed": (2.4, 1.41, 4.07),
+        "reported": (2.4, 1.41, 4.07),
     },
-    {**claim("versus", ([{"A", "C"}], [{"B"}]), "second"), "printed": (1.5, 0.83, 2.7)},
-    {**claim("product", ("A", "B"), ""), "adjusted": False, "p": 0.04},
-    {**claim("product", ("A", "C"), "second"), "p": 0.2},
+    {
+        **reported_estimate("versus", ([{"A", "C"}], [{"B"}]), "second"),
+        "reported": (1.5, 0.83, 2.7),
+    },
+    {**reported_estimate("product", ("A", "B"), ""), "adjusted": False, "p": 0.04},
+    {**reported_estimate("product", ("A", "C"), "second"), "p": 0.2},
     {"kind": "events", "of": lambda _: True, "events": 220.0},
     {"kind": "events", "of": lambda own: "A" in own, "events": 110.0},
 ]
@@ -393,7 +406,7 @@ COUNTED = {0: 25, 1: 40, 2: 60}  # of A, B and C
 @pytest.mark.parametrize("is_counted", [False, True])
 def test_joint_law_adjusted_beside_crude_is_the_plain_one(is_counted):
     counts = [arm(LABELS[at], int(SIZES[at]), r) for at, r in COUNTED.items()]
-    numbers = reported_estimates(parse_study(HEAD + "".join(counts) * is_counted + MIXED_TEXT))
+    numbers = estimates_of(parse_study(HEAD + "".join(counts) * is_counted + MIXED_TEXT))
     sigma, loss = 0.8, 0.12
     law = joint_distribution(np, numbers, LEVELS, sigma, loss, SIZES, 0.1)
     counted = COUNTED if is_counted else {}
@@ -412,7 +425,7 @@ def test_joint_law_adjusted_beside_crude_is_the_plain_one(is_counted):
 
 def fixed(study, level=LEVELS, n=SIZES):
     """State the printed numbers alone, at fixed log-odds and sizes; return numbers, law and model."""
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     law = joint_distribution(np, numbers, level, None, None, n, 0.0)
     with pm.Model(coords=reported_data.coordinates(numbers)) as built:
         reported_likelihood.observe(numbers, Joint(*map(pt.as_tensor, law)))
@@ -436,7 +449,7 @@ def tails_of(built):
 
 def conditional(study, law, tails):
     """Return mean and covariance of some rows given all others, by SciPy's inverse."""
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     data = observed(numbers)
     covariance = law.covariance + np.diag(data.rounding)
     given = [at for at in numbers.kept if at not in tails]
@@ -456,7 +469,7 @@ def p_study(value, sign, *more):
 
 
 def joint_density(study, law, values):
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     covariance = law.covariance + np.diag(observed(numbers).rounding)
     return stats.multivariate_normal.logpdf(values, law.mean, covariance)
 
@@ -638,7 +651,7 @@ def test_law_given_the_counts_is_that_of_simulated_cohorts():
         + ratio("beside", 'contrast = "A x C | treatments"')
         + p_value("p", PRODUCT, "0.040", "+")
     )
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     assert numbers.names == ("sets", "arms", "beside", "p", "events[all]", "events[A]")
     law = joint_distribution(np, numbers, LEVELS, None, None, MANY, 0.0)
 
@@ -658,7 +671,7 @@ def test_law_given_the_counts_is_that_of_simulated_cohorts():
 
     sd = np.sqrt(np.diag(law.covariance))
     free = joint_distribution(
-        np, reported_estimates(parse_study(uncounted_twin(study))), LEVELS, None, None, MANY, 0.0
+        np, estimates_of(parse_study(uncounted_twin(study))), LEVELS, None, None, MANY, 0.0
     )
     # The counts matter: they narrow every row and move most by half an SD or more.
     assert (sd < 0.97 * np.sqrt(np.diag(free.covariance))).all()
@@ -697,10 +710,8 @@ SMALL = (
 def test_counted_arms_are_binomial_and_claims_of_them_alone_are_no_evidence():
     study = parse_study(SMALL)
     more = parse_study(SMALL + ratio("counted", 'contrast = "A+B vs B"', 9.0))
-    assert [c.id for c in more.claims] == ["sets", "counted"]
-    assert (
-        reported_estimates(more).names == reported_estimates(study).names == ("sets", "events[all]")
-    )
+    assert [c.id for c in more.reported_estimates] == ["sets", "counted"]
+    assert estimates_of(more).names == estimates_of(study).names == ("sets", "events[all]")
     built, again = stated(study), stated(more)
     both = [m.compile_logp(mode="FAST_COMPILE") for m in (built, again)]
     counts = built.compile_logp(vars=built["events"], mode="FAST_COMPILE")
@@ -871,7 +882,7 @@ def test_without_totals_claims_are_independent_normals():
         + ratio("two", 'contrast = "A vs not A"', 1.9, 0.17)
     )
     shares = SIZES / SIZES.sum()
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     assert not numbers.sizes.are_known
     with pm.Model(coords=reported_data.coordinates(numbers)) as built:
         reported_likelihood.likelihood(
@@ -1062,13 +1073,15 @@ def prediction(text, means, level=LEVELS):
 
     Mean and SD are those of the conditional normal, all other rows given, by an inverse.
     """
-    study = parse_study(text + reading("plain", default=True) + reading("other", means))
+    study = parse_study(
+        text + interpretation("plain", default=True) + interpretation("other", means)
+    )
     study = study.under("other")
     (found,) = predict(study, prior_set("weak", study), posterior_of(study, level), seed=3)
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     law = joint_distribution(np, numbers, level, None, None, SIZES, 0.0)
     data = observed(numbers)
-    at = numbers.names.index(found.claim)
+    at = numbers.names.index(found.reported_estimate)
     given = [i for i in range(len(numbers.names)) if i != at]
     covariance = law.covariance + np.diag(data.rounding)
     inverse = np.linalg.pinv(covariance[np.ix_(given, given)])
@@ -1100,7 +1113,7 @@ def test_prediction_of_a_p_value_is_the_conditional_normal(sign, side):
     value = side * deviate(0.04)
     below = ndtr((value - mean) / sd)
     assert found.tail == pytest.approx(min(below, 1 - below), rel=1e-6)
-    assert found.printed == "p = 0.040"
+    assert found.as_reported == "p = 0.040"
 
 
 def test_prediction_of_an_odds_ratio_is_the_conditional_normal():
@@ -1174,7 +1187,7 @@ ADJUSTED_RATIO = ratio("ratio", 'contrast = "A+B vs B"', 2.1, 0.27, "one", adjus
 
 
 @pytest.mark.parametrize(
-    ("printed", "availability"),
+    ("reported", "availability"),
     [
         ('value = "<0.05"', "not identified"),
         ('value = "<0.05"\nsign = "+"', "not identified"),
@@ -1182,9 +1195,11 @@ ADJUSTED_RATIO = ratio("ratio", 'contrast = "A+B vs B"', 2.1, 0.27, "one", adjus
         ('value = 0.03\nsign = "+"', "identified"),
     ],
 )
-def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availability):
-    claim = f'[[reported]]\nid = "p"\nkind = "p_value"\n{PRODUCT}\n{printed}\nsource = "made up"\n'
-    text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + claim
+def test_a_part_of_the_line_does_not_determine_a_coefficient(as_reported, availability):
+    reported_estimate = (
+        f'[[reported]]\nid = "p"\nkind = "p_value"\n{PRODUCT}\n{as_reported}\nsource = "made up"\n'
+    )
+    text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + reported_estimate
     study = parse_study(text)
     estimands = {
         code(e): e for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))
@@ -1205,11 +1220,13 @@ def test_a_part_of_the_line_does_not_determine_a_coefficient(printed, availabili
 def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
     other = ratio("other", 'contrast = "A+C vs C"', 1.5, 0.2, "two", adjusted=True)
     study = parse_study(HEAD + ADJUSTED_RATIO + other)
-    numbers = reported.reported_estimates(study)
+    numbers = reported.estimates_of(study)
     assert "loss" not in parameters_of(resolve(study))
     arms = np.full(len(study.present), -1.0)
     law = joint_distribution(np, numbers, arms, 0.5, None, np.ones(len(arms)), 0.1)
-    errors = [reported.standard_error(claim) for claim in numbers.odds_ratios]
+    errors = [
+        reported.standard_error(reported_estimate) for reported_estimate in numbers.odds_ratios
+    ]
     np.testing.assert_allclose(law.covariance, np.diag(np.square(errors) + 0.1**2))
     built = build(study, MODELS["interaction"], prior_set("weak", study))
     assert "loss" not in {rv.name for rv in built.free_RVs}
@@ -1219,8 +1236,10 @@ def test_the_coefficient_of_a_crude_number_is_not_called_conditional():
     text = HEAD + total("all", 400, 120) + ADJUSTED_RATIO + SETS_RATIO
     study = parse_study(text)
     (own,) = [
-        e for e in enumerate_estimands(study, MODELS["interaction"], resolve(study)) if e.claim
+        e
+        for e in enumerate_estimands(study, MODELS["interaction"], resolve(study))
+        if e.reported_estimate
     ]
     risk = xr.DataArray(np.zeros((1, 1)), dims=("chain", "draw"), attrs={"risk_kind": "implied"})
-    waist = xr.Dataset({"risk": risk, "conditional_risk": risk, "log_ratio": risk})
-    assert own.risk_kind(waist) == "crude"
+    risk_draws = xr.Dataset({"risk": risk, "conditional_risk": risk, "log_ratio": risk})
+    assert own.risk_kind(risk_draws) == "crude"

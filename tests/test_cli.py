@@ -123,7 +123,7 @@ def test_help_takes_half_a_second_at_most():
         ("cotreat reanalyse isis2 --interp", {"--interpretation"}),
         (
             "cotreat compare sun2024 --interpretation ",
-            {reading.id for reading in load_study("sun2024").readings},
+            {interpretation.id for interpretation in load_study("sun2024").interpretations},
         ),
         ("cotreat compare no-such --interpretation ", set()),
         ("cotreat compare --interpretation ", set()),
@@ -229,7 +229,7 @@ def test_audit_compares_printed_odds_ratios_with_the_cells():
 
 
 def test_audit_shows_a_contradiction_and_empty_cells(tmp_path):
-    claim = """
+    reported_estimate = """
 [[reported]]
 id = "odd"
 kind = "odds_ratio"
@@ -240,7 +240,7 @@ source = "nowhere"
 """
     cells = {"A": (60, 12), "B": (150, 25), "A+B": (60, 22), "C": (50, 10)}
     path = tmp_path / "mine.toml"
-    path.write_text(THREE + arms(cells) + claim)
+    path.write_text(THREE + arms(cells) + reported_estimate)
     text = run("audit", path).stdout
     assert "contradiction: 2.0, 1.0, 4.0 not within rounding" in text
     assert re.search(r"none +empty by design", text)

@@ -42,7 +42,7 @@ from cotreat.priors.sets import prior_set
 from cotreat.report.sections.comparison import Findings, in_words, told
 from cotreat.results import store
 from cotreat.results.headline import share
-from cotreat.results.supplementary import read_part
+from cotreat.results.supplementary import read_analysis
 
 COUNTS = ("isis2", "oral-cancer", "factor-v-leiden")
 
@@ -167,7 +167,7 @@ direction = "benefit"
 A = { name = "drug A" }
 B = { name = "drug B" }
 """
-PRINTED = {"A": (1.8, 1.1, 2.95), "B": (1.4, 0.8, 2.45), "A+B": (4.2, 2.2, 8.02)}
+REPORTED = {"A": (1.8, 1.1, 2.95), "B": (1.4, 0.8, 2.45), "A+B": (4.2, 2.2, 8.02)}
 
 
 @pytest.fixture(scope="module")
@@ -175,14 +175,14 @@ def linear():
     text = CLAIMS + "".join(
         f'[[reported]]\nid = "{r}"\nkind = "odds_ratio"\ncontrast = "{r} vs none"\n'
         f'value = {v}\nci = [{low}, {high}]\nadjusted = false\nsource = "made up"\n'
-        for r, (v, low, high) in PRINTED.items()
+        for r, (v, low, high) in REPORTED.items()
     )
     return parse_study(text)
 
 
 def normal_law(study, *, has_gamma=True):
     """Mean 0 and covariance of the log odds ratios under the priors, and what is printed."""
-    numbers = reported.reported_estimates(study)
+    numbers = reported.estimates_of(study)
     design = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1]], dtype=float)
     spread = design @ np.diag([1.0, 1.0, 0.25 * has_gamma]) @ design.T
     errors = [reported.standard_error(c) ** 2 for c in numbers.odds_ratios]
@@ -195,7 +195,7 @@ def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
     covariance, values = normal_law(linear)
     tree, marginals = made_ready(linear, "interaction")
     units = folds_of(resolve(linear))
-    assert (units.kind, units.names) == ("claim", ["A", "B", "A+B"])
+    assert (units.kind, units.names) == ("reported_estimate", ["A", "B", "A+B"])
     one = leave_one_out(resolve(linear), units, tree["posterior"].to_dataset(), marginals.variables)
     whole = refitted(resolve(linear), marginals, one, every=True, most=9, may_sample=False, seed=1)
     for at in range(3):
@@ -263,7 +263,7 @@ def test_no_interaction_of_three_pairs_is_as_probable_as_in_closed_form(three):
     single = np.array([[t in r.split("+") for t in "ABC"] for r in REGIMENS], dtype=float)
     pairs = [(0, 1), (0, 2), (1, 2)]
     products = np.stack([single[:, i] * single[:, j] for i, j in pairs], axis=1)
-    numbers = reported.reported_estimates(three)
+    numbers = reported.estimates_of(three)
     seen = reported_data.observed(numbers)
     errors = np.diag([reported.standard_error(c) ** 2 for c in numbers.odds_ratios]) + np.diag(
         seen.rounding
@@ -294,7 +294,7 @@ def test_no_interaction_of_three_pairs_is_as_probable_as_in_closed_form(three):
 
 def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
     study = load_study("sun2024")
-    numbers = reported.reported_estimates(study)
+    numbers = reported.estimates_of(study)
     rng = np.random.default_rng(1)
     count, ratios = len(numbers.names), len(numbers.odds_ratios)
     root = rng.normal(size=(2, 3, count, count))
@@ -334,8 +334,11 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
 
 def with_claims(study, change):
     """Change the claims of each reading of a study."""
-    readings = tuple(replace(r, claims=tuple(change(r.claims))) for r in study.readings)
-    return replace(study, readings=readings)
+    interpretations = tuple(
+        replace(r, reported_estimates=tuple(change(r.reported_estimates)))
+        for r in study.interpretations
+    )
+    return replace(study, interpretations=interpretations)
 
 
 ORDERS = {
@@ -392,14 +395,14 @@ def test_what_leaving_out_changes_is_the_density_of_what_is_left_out():
 @pytest.mark.parametrize(("sign", "is_below"), [("+", True), ("-", True), ("", True), ("", False)])
 def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
     study = load_study("sun2024").under("four-set-products")
-    p_values = [c.id for c in reported.reported_estimates(study).p_values]
+    p_values = [c.id for c in reported.estimates_of(study).p_values]
     changed = {p_values[0]: {"sign": sign, "is_below": is_below}, p_values[1]: {"meaning": None}}
     own = with_claims(study, lambda of: (replace(c, **changed.get(c.id, {})) for c in of))
-    assert len(reported.reported_estimates(own).p_values) == 1
+    assert len(reported.estimates_of(own).p_values) == 1
     units = folds_of(resolve(own))
     left, law = at_points(own, "interaction", units)
     place = units.names.index(p_values[0])
-    numbers = reported.reported_estimates(own)
+    numbers = reported.estimates_of(own)
     at, seen = numbers.names.index(p_values[0]), reported_data.observed(numbers)
     rest = [i for i in numbers.kept if i != at]
     laws = zip(law["claim_mean"].values[0], law["claim_covariance"].values[0], strict=True)
@@ -595,10 +598,12 @@ def test_few_units_are_refitted_where_the_error_of_good_weights_is_large():
 def test_refits_beyond_the_most_are_told_from_those_that_failed():
     class Marginal:
         given: ClassVar = {}
-        whole = type("Whole", (), {"log_error": 0.01, "verdict": "bad"})()
+        whole = type("Whole", (), {"log_error": 0.01, "verdict": "unreliable"})()
 
         def found(self, *_, **__):
-            return type("Found", (), {"verdict": "bad", "pareto_k": 0.9, "effective": 20.0})()
+            return type(
+                "Found", (), {"verdict": "unreliable", "pareto_k": 0.9, "effective": 20.0}
+            )()
 
     one = replace(stub([-1.0, -2.0, -3.0]), pareto_k=np.array([0.8, 0.1, 0.9]))
     settings = {"every": False, "most": 1, "may_sample": False, "seed": 1}
@@ -617,7 +622,7 @@ def test_what_follows_from_others_is_worded_by_its_kind():
     assert "another is not used either" in words
     total = replace(one, name="events[all]", others=("events[TAC]",), implied=221.0)
     assert "which make it 221 events" in in_words(total, study)
-    name = next(c.id for c in study.claims if not c.is_odds_ratio)
+    name = next(c.id for c in study.reported_estimates if not c.is_odds_ratio)
     p_value = replace(one, name=name, implied=0.0162, agrees=None)
     words = in_words(p_value, study)
     assert "which make it p = 0.016" in words
@@ -731,7 +736,7 @@ def test_one_log_evidence_serves_all_tables():
             return range(2)
 
         def held_at_zero(self, _):
-            return type("Found", (), {"verdict": "bad", "pareto_k": 0.9})
+            return type("Found", (), {"verdict": "unreliable", "pareto_k": 0.9})
 
         def found(self, *_):
             return self.held_at_zero(())
@@ -825,13 +830,15 @@ def test_a_mixture_given_zeros_is_the_conditional_mixture():
 @pytest.mark.slow
 def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
     study = load_study("isis2")
-    fits = {(m, study.reading): ready("isis2", m)[0] for m in ("interaction", "additive")}
+    fits = {(m, study.interpretation): ready("isis2", m)[0] for m in ("interaction", "additive")}
     lines = []
-    folder = write(study, fits, prior_set("weak", study), tmp_path, seed=1, say=lines.append)
+    folder = write(
+        study, fits, prior_set("weak", study), tmp_path, seed=1, on_progress=lines.append
+    )
     assert folder == tmp_path / "comparison"
     assert not any(line.startswith("fitting") for line in lines)
     assert "in a process beside: saturated" in lines
-    part = read_part(folder)
+    part = read_analysis(folder)
     tables = {path.name: store.read_table(path) for path in folder.glob("*.csv")}
     assert (tables["models.csv"].unit == "cell").all()
     assert (tables["units.csv"].unit == "cell").all()
@@ -856,7 +863,7 @@ def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
 
 def test_numbers_that_are_no_points_are_drawn_as_what_they_are():
     study = load_study("sun2024").under("four-set-products")
-    p_value = reported.reported_estimates(study).p_values[0]
+    p_value = reported.estimates_of(study).p_values[0]
     own = with_claims(study, lambda of: (replace(c, is_below=c.id == p_value.id) for c in of))
     none = float("nan")
     shown = (

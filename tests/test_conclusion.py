@@ -89,9 +89,11 @@ def odds_ratio(contrast, probability, status=IDENTIFIED, **more):
     return summary(0.5).head(1).assign(**row, **numbers, **own)
 
 
-def other(probabilities, *, reading="default", model="interaction", priors="weak", **more):
-    evidence, is_bad = more.pop("log_evidence", float("nan")), more.pop("is_bad", False)
-    return Alternative((reading, model, priors), summary(probabilities, **more), evidence, is_bad)
+def other(probabilities, *, interpretation="default", model="interaction", priors="weak", **more):
+    evidence, is_unreliable = more.pop("log_evidence", float("nan")), more.pop("is_bad", False)
+    return Alternative(
+        (interpretation, model, priors), summary(probabilities, **more), evidence, is_unreliable
+    )
 
 
 def found_in(table, question=QUESTION, **more):
@@ -145,7 +147,7 @@ def test_conclusive_against_synergy():
     assert lines(found)[SHOWS].startswith("Conclusive against synergy: drug A with drug B")
     assert {one.direction for one in found.assessments} == {AGAINST}
     assert sensitivity_notes(found) == ["No other interpretation, model or prior set was tried."]
-    found = found_in(summary(0.01), alternatives=[other(0.5, priors="odd", is_bad=True)])
+    found = found_in(summary(0.01), alternatives=[other(0.5, priors="odd", is_unreliable=True)])
     assert verdict(found) == "Conclusive against synergy"
     assert sensitivity_notes(found) == [
         "No other interpretation, model or prior set could be used.",
@@ -291,7 +293,7 @@ def test_what_would_settle_it_names_what_is_not_reported():
         design("cohort"), not_counted=("A", "A+B"), without_patients=("none",), pairs=("A:B",)
     )
     table = summary(0.7, status=NOT_IDENTIFIED)
-    rival = other(0.7, reading="rival", status=NOT_IDENTIFIED)
+    rival = other(0.7, interpretation="rival", status=NOT_IDENTIFIED)
     assert lines(found_in(table, question, alternatives=[rival]))[SETTLES] == (
         "patients and events of A, A+B, from the authors; which interpretation of the reported estimates is "
         "right, from the authors; patients who received no study drug, whom this study does not have; random "
@@ -319,7 +321,7 @@ def test_failed_diagnostics_leave_no_number_and_no_conclusion():
 
 def test_an_incompatible_interpretation_gives_no_conclusion():
     table = pd.concat([summary(0.99), odds_ratio("A+B vs B", 0.998)])
-    found = found_in(table, contradiction="incompatible with the other reported estimates")
+    found = found_in(table, incompatibility="incompatible with the other reported estimates")
     assert (found.status, found.assessments, found.comparisons) == (INCOMPATIBLE, (), ())
     assert lines(found)[SHOWS].startswith("nothing under the interpretation default")
     assert not re.search(r"0\.99|2\.48", " ".join(map(str, four_lines(found))))
@@ -361,9 +363,9 @@ def test_in_case_control_studies_odds_are_compared_and_the_rare_outcome_is_named
 def test_other_choices_that_differ_take_a_conclusion_back():
     alternatives = [
         other(0.8, priors="sceptical"),
-        other(0.99, reading="strict"),
+        other(0.99, interpretation="strict"),
         other(0.01, model="saturated"),
-        other(0.5, priors="odd", is_bad=True),
+        other(0.5, priors="odd", is_unreliable=True),
     ]
     found = found_in(summary(0.99), alternatives=alternatives)
     assert verdict(found) == "Depends on interpretation, model or priors"
@@ -414,8 +416,8 @@ def test_directions_are_compared_scale_by_scale():
 
 
 def test_incompatible_interpretations_are_set_aside_and_named():
-    rival = other(0.5, reading="rival", log_evidence=-20.0)
-    near = other(0.99, reading="near", log_evidence=-12.0)
+    rival = other(0.5, interpretation="rival", log_evidence=-20.0)
+    near = other(0.99, interpretation="near", log_evidence=-12.0)
     found = found_in(summary(0.99), log_evidence=-10.0, alternatives=[rival, near])
     assert (found.status, verdict(found)) == (ASSESSED, "Conclusive for synergy")
     assert found.incompatible == ("rival",)
@@ -425,7 +427,7 @@ def test_incompatible_interpretations_are_set_aside_and_named():
     ]
     # Under other priors it is compared with the primary interpretation under the same priors.
     rows = [
-        other(0.5, reading="rival", priors="sceptical", log_evidence=-20.0),
+        other(0.5, interpretation="rival", priors="sceptical", log_evidence=-20.0),
         other(0.99, priors="sceptical", log_evidence=-18.0),
     ]
     found = found_in(summary(0.99), log_evidence=-10.0, alternatives=rows)
@@ -467,11 +469,13 @@ def test_choices_that_assess_no_pair_are_named():
 
 
 def test_the_multiverse_is_read():
-    good = summary(0.6).rename(columns={"interpretation": "reading"})
+    good = summary(0.6).rename(columns={"interpretation": "interpretation"})
     good = good.assign(priors="sceptical", verdict="good", log_evidence=-3.0)
-    bad = good.head(1).assign(priors="odd", verdict=supplementary.BAD, probability=float("nan"))
+    bad = good.head(1).assign(
+        priors="odd", verdict=supplementary.UNRELIABLE, probability=float("nan")
+    )
     read = alternatives_of(pd.concat([good, bad]))
-    assert [(a.choice[2], a.is_bad, a.log_evidence) for a in read] == [
+    assert [(a.choice[2], a.is_unreliable, a.log_evidence) for a in read] == [
         ("sceptical", False, -3.0),
         ("odd", True, -3.0),
     ]
@@ -500,9 +504,13 @@ def test_each_belief_of_the_grid_counts_on_the_scale_that_it_assesses():
             },
         )
     ]
-    bad = {"effects": "optimistic-strong", "interactions": WEAK, "verdict": supplementary.BAD}
+    bad = {
+        "effects": "optimistic-strong",
+        "interactions": WEAK,
+        "verdict": supplementary.UNRELIABLE,
+    }
     read = beliefs_of_grid(pd.DataFrame([*rows, bad]), "default", "interaction")
-    assert [one.choice[2] for one in read if one.is_bad] == ["grid:optimistic-strong"]
+    assert [one.choice[2] for one in read if one.is_unreliable] == ["grid:optimistic-strong"]
     found = found_in(summary(0.6), alternatives=[other(0.5, priors="sceptical"), *read])
     by_scale = {row.assessment.scale: row for row in found.sensitivity}
     ratio = by_scale.pop("multiplicative odds")

@@ -10,8 +10,8 @@ from scipy.stats import binom
 from cotreat import fit, load_study, parse_study
 from cotreat.bias.e_values import e_value
 from cotreat.bias.unmeasured_confounding import (
+    ANALYSES,
     LARGEST,
-    PARTS,
     SINGLE_SD,
     STANDINGS,
     Surface,
@@ -31,7 +31,7 @@ from cotreat.estimands.estimand import is_beyond_null
 from cotreat.estimands.identification import Status
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.batch import Specification, fit_many
-from cotreat.inference.laplace import BAD
+from cotreat.inference.laplace import UNRELIABLE
 from cotreat.inference.vectorise import deterministics, log_densities
 from cotreat.models.build import build, shape_of
 from cotreat.models.registry import MODELS, find_model
@@ -147,8 +147,8 @@ def test_a_known_log_ratio_is_split_as_normals_are(huge):
         effective=4000,
         draws=4000,
     )
-    assert BAD not in (uncertain.verdict, known.verdict)
-    eta = logit(uncertain.waist["risk"])
+    assert UNRELIABLE not in (uncertain.verdict, known.verdict)
+    eta = logit(uncertain.risk_draws["risk"])
     none, a, b, both = (eta.sel(arm=arm).values.ravel() for arm in huge.regimens)
     for seen, draws, (mean, sd), own in (
         (ratio, both - a - b + none, stated["products"], 0.5),
@@ -159,7 +159,7 @@ def test_a_known_log_ratio_is_split_as_normals_are(huge):
         assert draws.mean() == pytest.approx(share * (seen - mean), abs=0.05 * spread)
         assert draws.std() == pytest.approx(spread, rel=0.04)
     # A bias that is known leaves nothing open: the data's ratio less the bias.
-    eta = logit(known.waist["risk"])
+    eta = logit(known.risk_draws["risk"])
     none, a, b, both = (eta.sel(arm=arm).values.ravel() for arm in huge.regimens)
     assert (both - a - b + none) == pytest.approx(ratio - 0.1, abs=0.15)
     assert (a - none) == pytest.approx(effect - 0.2, abs=0.1)
@@ -170,11 +170,11 @@ def test_a_printed_number_is_split_too_and_predicted_with_its_bias():
     """A crude odds ratio without sizes: β + b ~ Normal(log 4, 0.1), β ~ Normal(0, 1), b ~ Normal(0, 0.5)."""
     half = 0.1 * 1.959964
     ends = [round(float(4 * np.exp(s * half)), 4) for s in (-1, 1)]
-    claim = (
+    reported_estimate = (
         f'[[reported]]\nid = "one"\nkind = "odds_ratio"\ncontrast = "A vs none"\nvalue = 4.0000\nci = {ends}\n'
         'source = "s"\n'
     )
-    study = parse_study(TWO + claim)
+    study = parse_study(TWO + reported_estimate)
     priors = with_confounding(prior_set("weak", study), single=(0.0, 0.5), products=(0.0, None))
     tree = fit(study, "additive", priors, engine="laplace", draws=1000)
     posterior = tree["posterior"].to_dataset()
@@ -182,7 +182,9 @@ def test_a_printed_number_is_split_too_and_predicted_with_its_bias():
     total = 1 + 0.25 + 0.01
     assert float(beta.mean()) == pytest.approx(np.log(4) / total, abs=0.05)
     assert float(beta.std()) == pytest.approx(np.sqrt(1 - 1 / total), rel=0.06)
-    assert posterior["log_ratio"].sel(claim="one").values == pytest.approx(beta.values, abs=1e-9)
+    assert posterior["log_ratio"].sel(reported_estimate="one").values == pytest.approx(
+        beta.values, abs=1e-9
+    )
     again = tree["posterior_predictive"]["claims"].sel(row="one")
     seen = (np.log(4) * 1.25 + 0) / total
     assert float(again.mean()) == pytest.approx(seen, abs=0.02)
@@ -234,8 +236,8 @@ def normal_draws(study, sd=0.1, count=4000):
 def test_a_surface_shifts_the_draws_by_the_bias():
     study = counted({"none": 0.2, "A": 0.3, "B": 0.25, "A+B": 0.5}, 300)
     weak = prior_set("weak", study)
-    eta, waist = normal_draws(study)
-    found, failed = surfaces(study, MODELS["interaction"], weak, waist, steps=1, seed=1)
+    eta, risk_draws = normal_draws(study)
+    found, failed = surfaces(study, MODELS["interaction"], weak, risk_draws, steps=1, seed=1)
     assert failed == []
     assert [code(one.estimand) for one in found] == [
         *(f"odds_ratio[A+B vs {one}]" for one in "AB"),
@@ -261,7 +263,7 @@ def test_a_surface_shifts_the_draws_by_the_bias():
     rows = table[codes(table) == "odds_ratio[A+B vs A]"]
     assert list(rows.tips_at) == ["P 0.975: interval reaches the null", "P 0.5"]
     expected = [rows.lower.iloc[0], rows.estimate.iloc[1]]
-    fine, _ = surfaces(study, MODELS["interaction"], weak, waist, steps=20, seed=1)
+    fine, _ = surfaces(study, MODELS["interaction"], weak, risk_draws, steps=20, seed=1)
     assert fine[0].tipping(0.975)[0] == pytest.approx(expected[0], rel=0.01)
     assert fine[0].tipping(0.5)[0] == pytest.approx(expected[1], rel=0.01)
     assert rows.single_factor.tolist() == pytest.approx(expected, rel=0.2)
@@ -281,14 +283,14 @@ def test_the_shift_is_that_of_fits_with_the_bias_where_priors_say_little():
         effective=3000,
         draws=4000,
     )
-    shifted = without_bias(study, plain.waist, np.log(1.5), np.log(1.2))
-    found, _ = surfaces(study, MODELS["interaction"], weak, plain.waist, steps=1, seed=1)
+    shifted = without_bias(study, plain.risk_draws, np.log(1.5), np.log(1.2))
+    found, _ = surfaces(study, MODELS["interaction"], weak, plain.risk_draws, steps=1, seed=1)
     for one in found:
-        draws, exact = (one.estimand.values(w).values for w in (shifted, biased.waist))
+        draws, exact = (one.estimand.values(w).values for w in (shifted, biased.risk_draws))
         assert np.median(draws) == pytest.approx(np.median(exact), abs=0.2 * exact.std())
-        exact = one.estimand.values(plausible.waist).values
+        exact = one.estimand.values(plausible.risk_draws).values
         assert one.plausible["estimate"] == pytest.approx(np.median(exact), abs=0.12 * exact.std())
-        beyond = float(is_beyond_null(one.estimand, plausible.waist).mean())
+        beyond = float(is_beyond_null(one.estimand, plausible.risk_draws).mean())
         assert one.plausible["probability"] == pytest.approx(beyond, abs=0.03)
 
 
@@ -308,7 +310,7 @@ def test_the_picture_says_how_many_conclusions_it_leaves_out():
     estimand = enumerate_estimands(study, MODELS["interaction"], resolve(study))[-1]
     steps = np.log([0.5, 1.0, 2.0])
     flat = np.full((3, 3), 0.7)
-    one = Surface(estimand, Status(IDENTIFIED), steps, steps, *[flat] * len(PARTS), plausible={})
+    one = Surface(estimand, Status(IDENTIFIED), steps, steps, *[flat] * len(ANALYSES), plausible={})
     for count, is_told in ((9, False), (11, True)):
         with off_screen():
             figure = tipping.tipping(Bias(study, "interaction", "weak", [one] * count))
@@ -321,7 +323,9 @@ def test_a_conclusion_is_overturned_where_its_standing_changes():
     estimand = enumerate_estimands(study, MODELS["interaction"], resolve(study))[-1]
     steps = np.log([0.5, 1.0, 2.0])
     chances = np.array([[0.99, 0.98, 0.99], [0.99, 0.99, 0.6], [0.99, 0.99, 0.01]])
-    one = Surface(estimand, Status(IDENTIFIED), steps, steps, *[chances] * len(PARTS), plausible={})
+    one = Surface(
+        estimand, Status(IDENTIFIED), steps, steps, *[chances] * len(ANALYSES), plausible={}
+    )
     table = grid_table([one])
     assert np.flatnonzero(table.is_overturned).tolist() == [5, 8]
     assert table.standing.tolist()[5::3] == [STANDINGS[1], STANDINGS[3]]

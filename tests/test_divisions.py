@@ -16,7 +16,7 @@ from cotreat import StudyError, audit, load_study, parse_study
 from cotreat.core.errors import ModelError
 from cotreat.diagnostics.checks import checks, failures
 from cotreat.estimands.enumerate import enumerate_estimands, spoken_background
-from cotreat.estimands.estimand import waist_of
+from cotreat.estimands.estimand import risk_draws_of
 from cotreat.evidence import joint_distribution, reported
 from cotreat.evidence.logistic_operator import averages
 from cotreat.evidence.resolve import resolve
@@ -256,8 +256,8 @@ def test_cells_of_the_printed_sql_are_the_same_also_in_sqlite(study, frame, tmp_
         "dose = { A = 'a_dose' }\nduration = { A = 'a_time' }\nsubgroups = { age = 'group' }\n"
     )
     other = parse_study(text, patients=cells)
-    for division in ("", "dose", "duration", "age"):
-        mine, theirs = (s.divided(division).cells for s in (study, other))
+    for strata in ("", "dose", "duration", "age"):
+        mine, theirs = (s.divided(strata).cells for s in (study, other))
         assert mine.regimens == theirs.regimens
         for part in ("values", "n", "events"):
             assert np.array_equal(getattr(mine, part), getattr(theirs, part)), part
@@ -482,7 +482,11 @@ def test_levels_may_be_printed_of_treatments_that_no_counted_regimen_holds():
     study = parse_study(by_level(("A.high", 120))).divided("dose")
     assert study.counted == ("none", "B")
     assert set(study.present) > {"A.low", "A.high", "A.high+B"}
-    used = {claim.id for claim in study.claims if reported.is_used(study, claim)}
+    used = {
+        reported_estimate.id
+        for reported_estimate in study.reported_estimates
+        if reported.is_used(study, reported_estimate)
+    }
     assert used == {"A.low", "A.high", "A.high+B"}
 
 
@@ -561,7 +565,7 @@ def test_several_subgroups_must_be_named(frame):
     study = parse_study(text, patients=frame.assign(b2=frame.b == 1))
     with pytest.raises(ModelError, match="say which: subgroups:age or subgroups:arm"):
         find_model("subgroups", study)
-    assert find_model("subgroups:arm", study).division == "arm"
+    assert find_model("subgroups:arm", study).strata == "arm"
 
 
 def test_too_many_levels_are_refused():
@@ -579,7 +583,7 @@ def test_too_many_levels_are_refused():
 
 def stated(study, name):
     model = find_model(name, study)
-    told = study.divided(model.division)
+    told = study.divided(model.strata)
     return told, build(told, model, priors_for(prior_set("weak", study), model, told))
 
 
@@ -685,10 +689,10 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
         told,
         model,
         resolve(told),
-        prior=waist_of(tree["prior"].to_dataset()),
-        posterior=waist_of(tree["posterior"].to_dataset()),
+        prior=risk_draws_of(tree["prior"].to_dataset()),
+        posterior=risk_draws_of(tree["posterior"].to_dataset()),
         likelihood=fit_adjusted(told, model, resolve(told)),
-        labels={"model": model.name, "priors": "weak", "interpretation": told.reading},
+        labels={"model": model.name, "priors": "weak", "interpretation": told.interpretation},
     )
     odds_ratios = table[codes(table).str.startswith("odds_ratio[")]
     assert codes(odds_ratios).nunique() == 2 * 6
@@ -800,7 +804,7 @@ def test_numbers_needed_to_treat_go_through_infinity(direction):
     )
     study = parse_study(text)
     tree = fit(study, "additive", engine="laplace", draws=1000)
-    waists = [waist_of(tree[group].to_dataset()) for group in ("prior", "posterior")]
+    waists = [risk_draws_of(tree[group].to_dataset()) for group in ("prior", "posterior")]
     table = summarise(
         study,
         MODELS["additive"],
@@ -808,7 +812,7 @@ def test_numbers_needed_to_treat_go_through_infinity(direction):
         prior=waists[0],
         posterior=waists[1],
         likelihood=fit_likelihood(study, MODELS["additive"], resolve(study)),
-        labels={"model": "additive", "priors": "weak", "interpretation": study.reading},
+        labels={"model": "additive", "priors": "weak", "interpretation": study.interpretation},
     )
     sign = 1 if direction == "benefit" else -1
     for _, own in table.groupby("estimator"):
@@ -840,28 +844,28 @@ def sun():
 
 def test_a_claim_about_a_level_is_evidence_only_where_levels_are_told(sun):
     used = {
-        division: {c.id for c in reported.reported_estimates(sun.divided(division)).claims}
-        for division in ("", "dose", "duration")
+        strata: {c.id for c in reported.estimates_of(sun.divided(strata)).reported_estimates}
+        for strata in ("", "dose", "duration")
     }
     assert used["dose"] == used[""] | {"dose"}
     assert used["duration"] == used[""] | {"duration"}
-    assert find_model("dose", sun).division == "dose"
+    assert find_model("dose", sun).strata == "dose"
 
 
 def test_regimens_without_levels_mean_all_levels(sun):
     told = sun.divided("dose")
-    numbers = reported.reported_estimates(told)
-    at = [c.id for c in numbers.claims].index("tac-cyc-vs-cyc")
+    numbers = reported.estimates_of(told)
+    at = [c.id for c in numbers.reported_estimates].index("tac-cyc-vs-cyc")
     one = numbers.regressions.coefficients[at]
     arms = {told.present[i] for group in one.groups for i in np.flatnonzero(group)}
     assert arms == {"TAC.low+CYC", "TAC.high+CYC", "CYC"}
 
 
 def test_the_level_that_nobody_printed_is_inferred(sun):
-    numbers = reported.reported_estimates(sun.divided("dose"))
+    numbers = reported.estimates_of(sun.divided("dose"))
     assert numbers.inferred_ids == ("inferred odds_ratio[TAC.low vs not TAC]",)
-    assert reported.reported_estimates(sun).inferred == ()
-    assert reported.reported_estimates(sun.divided("duration")).inferred_ids == (
+    assert reported.estimates_of(sun).inferred == ()
+    assert reported.estimates_of(sun.divided("duration")).inferred_ids == (
         "inferred odds_ratio[TAC.short vs not TAC]",
     )
 
@@ -885,27 +889,27 @@ HIGH = 'kind = "odds_ratio", contrast = "A.high vs not A", value = 3.0, ci = [1.
 
 
 def test_what_is_printed_in_other_words_or_as_a_p_value_is_not_inferred():
-    assert reported.reported_estimates(printed_levels({"high": HIGH})).inferred_ids == (
+    assert reported.estimates_of(printed_levels({"high": HIGH})).inferred_ids == (
         "inferred odds_ratio[A.low vs not A]",
     )
     turned = HIGH.replace('"A.high vs not A"', '"A and A.high vs B and not A"')
-    numbers = reported.reported_estimates(printed_levels({"high": turned}))
+    numbers = reported.estimates_of(printed_levels({"high": turned}))
     assert numbers.inferred_ids == ("inferred odds_ratio[A.low vs not A]",)
     assert numbers.of_parts["A", "A.high"].words == ("A and A.high", "B and not A")
     low = 'kind = "p_value", contrast = "A.low vs not A", value = 0.03, sign = "+"'
-    numbers = reported.reported_estimates(printed_levels({"high": HIGH, "low": low}))
+    numbers = reported.estimates_of(printed_levels({"high": HIGH, "low": low}))
     assert numbers.inferred == ()
 
 
 def test_levels_are_a_mixture_only_where_the_whole_is_printed(sun):
-    assert reported.reported_estimates(sun.divided("dose")).is_mixed("TAC")
-    assert not reported.reported_estimates(printed_levels({"high": HIGH})).is_mixed("A")
+    assert reported.estimates_of(sun.divided("dose")).is_mixed("TAC")
+    assert not reported.estimates_of(printed_levels({"high": HIGH})).is_mixed("A")
 
 
 def test_the_overall_odds_ratio_is_a_mixture_of_the_levels(sun):
     # With the score's SD 0, collapsing levels is exact: pooled risks of all patients on tacrolimus.
     told = sun.divided("dose")
-    numbers = reported.reported_estimates(told)
+    numbers = reported.estimates_of(told)
     rng = np.random.default_rng(3)
     count = len(told.present)
     eta, n = rng.normal(-1, 0.8, count), rng.uniform(5, 200, count)
@@ -917,10 +921,10 @@ def test_the_overall_odds_ratio_is_a_mixture_of_the_levels(sun):
         p = (n * risk)[arms].sum() / n[arms].sum()
         return np.log(p / (1 - p))
 
-    tac = [c.id for c in numbers.claims].index("tac")
+    tac = [c.id for c in numbers.reported_estimates].index("tac")
     assert law.ratios[tac] == pytest.approx(log_odds(on) - log_odds(~on), abs=1e-6)
     high = told.members("TAC.high", told.present)
-    dose = [c.id for c in numbers.claims].index("dose")
+    dose = [c.id for c in numbers.reported_estimates].index("dose")
     assert law.ratios[dose] == pytest.approx(log_odds(high) - log_odds(~on), abs=1e-6)
     low = told.members("TAC.low", told.present)
     inferred = numbers.regressions_inferred.law(np, eta, 1e-9, n).mean
@@ -950,10 +954,10 @@ def test_the_flagship_teaches_its_lower_dose(sun):
         told,
         MODELS["dose"],
         resolve(told),
-        prior=waist_of(tree["prior"].to_dataset()),
-        posterior=waist_of(tree["posterior"].to_dataset()),
+        prior=risk_draws_of(tree["prior"].to_dataset()),
+        posterior=risk_draws_of(tree["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": "dose", "priors": "weak", "reading": told.reading},
+        labels={"model": "dose", "priors": "weak", "interpretation": told.interpretation},
     )
     lower_dose(table)
     heading, lower, higher = levels.rows_to_draw(View(tree, told, MODELS["dose"], table))
@@ -983,8 +987,8 @@ reported = [
     study = parse_study(text)
     assert [total.patients for total in study.totals] == ["all", "A"]
     told = study.divided("age")
-    numbers = reported.reported_estimates(told)
-    assert [c.id for c in numbers.claims] == ["all", "old"]
+    numbers = reported.estimates_of(told)
+    assert [c.id for c in numbers.reported_estimates] == ["all", "old"]
     assert numbers.inferred_ids == (
         "inferred odds_ratio[A and age.young vs not A and age.young]",
         "inferred odds_ratio[B and age.young vs not B and age.young]",

@@ -8,7 +8,7 @@ import pytest
 
 from cotreat import load_study
 from cotreat.bias.e_values import e_value, nearer_limit, of_ratios
-from cotreat.results.summary import POSTERIOR, PRINTED
+from cotreat.results.summary import POSTERIOR, REPORTED
 from tests.codes import table_of_codes
 
 with (Path(__file__).parent / "reference" / "e_values.csv").open(encoding="utf-8") as file:
@@ -47,7 +47,7 @@ def test_common_outcome_of_printed_numbers_by_square_root():
         (POSTERIOR, "odds_ratio[TAC+CYC vs none]", "not identified", 4.0, 1.5, 9.0),
         (POSTERIOR, "odds_ratio[CYC+MMF vs TAC]", "not identified", 1.0, 0.5, 2.0),
         (POSTERIOR, "risk_ratio[TAC+CYC vs CYC]", "not identified", 1.6, 1.1, 2.5),
-        (PRINTED, "odds_ratio[TAC vs not TAC]", "identified", 2.82, 1.89, 4.22),
+        (REPORTED, "odds_ratio[TAC vs not TAC]", "identified", 2.82, 1.89, 4.22),
     ]
     table = of_ratios(study, summary(rows))
     assert list(table.contrast) == ["TAC+CYC vs CYC", "TAC vs not TAC"]

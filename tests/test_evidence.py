@@ -12,7 +12,7 @@ from cotreat.calibration import kept
 from cotreat.evidence.protocol import Point, parameters_of, stacked
 from cotreat.evidence.reported import reported_in
 from cotreat.evidence.resolve import resolve
-from cotreat.study.study import DivisionError, ReadingError
+from cotreat.study.study import InterpretationError, StratificationError
 
 STUDIES = {
     "isis2": ["Counts"],
@@ -46,14 +46,14 @@ def test_counts_come_before_the_estimates_that_are_conditional_on_them():
 
 def test_a_study_resolves_under_an_interpretation_and_strata():
     study = load_study("sun2024")
-    other = study.readings[1].id
+    other = study.interpretations[1].id
     (one,) = resolve(study, other, "dose")
-    assert (one.study.reading, one.study.division) == (other, "dose")
+    assert (one.study.interpretation, one.study.strata) == (other, "dose")
     (same,) = resolve(study)
     assert same.study == study
-    with pytest.raises(ReadingError, match="no reading 'none such'"):
+    with pytest.raises(InterpretationError, match="no reading 'none such'"):
         resolve(study, "none such")
-    with pytest.raises(DivisionError, match="no subgroups by age"):
+    with pytest.raises(StratificationError, match="no subgroups by age"):
         resolve(study, strata="age")
 
 

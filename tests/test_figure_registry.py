@@ -32,7 +32,7 @@ from cotreat.plots.records import Comparison, Interpretations
 from cotreat.report import write_report
 from cotreat.report.page import PLACES
 from cotreat.results import store, supplementary
-from cotreat.results.supplementary import Part, Section, read_part, write_part
+from cotreat.results.supplementary import Analysis, Section, read_analysis, write_analysis
 from tests.test_plots import fake_view
 
 FIT_FOLDER = "interaction--weak--default"
@@ -103,12 +103,12 @@ def test_a_figure_of_a_comparison(added, report_folder, isis2):
 
     digest = store.read_info(report_folder / FIT_FOLDER)["study_digest"]
     own = Section("Left out", ("One at a time.",), figure=picture(COMPARISON, "left_out"))
-    part = Part("Model comparison", digest, 1, (), (own,))
+    part = Analysis("Model comparison", digest, 1, (), (own,))
     record = Comparison(isis2, "interaction", [LEFT])
     folder = report_folder / supplementary.COMPARISON
-    write_part(folder, part, {}, partial(draw, COMPARISON, record))
+    write_analysis(folder, part, {}, partial(draw, COMPARISON, record))
     assert {path.name for path in folder.glob("*.png")} == {"left_out.png", "medians.png"}
-    last = read_part(folder).sections[-1]
+    last = read_analysis(folder).sections[-1]
     assert (last.heading, last.figure) == ("Medians", picture(COMPARISON, "medians"))
     assert json.loads((folder / "about.json").read_text())["sections"][-1]["figure"] == {
         "file": "medians.png",
@@ -159,10 +159,10 @@ def test_a_record_without_something_to_show_has_no_figure(tmp_path, isis2):
 
 def test_a_failed_check_stands_in_every_figure(tmp_path, isis2):
     record = Comparison(isis2, "interaction", [LEFT])
-    for name, failed in (("good", []), ("bad", ["R-hat: 1.7"])):
+    for name, failed in (("good", []), ("unreliable", ["R-hat: 1.7"])):
         draw(COMPARISON, record, tmp_path / name, failed)
     heights = []
-    for name in ("good", "bad"):
+    for name in ("good", "unreliable"):
         with Image.open(tmp_path / name / "left_out.png") as image:
             heights.append(image.height)
     assert heights[0] < heights[1]  # the red lines stand above the figure
@@ -212,16 +212,25 @@ def test_the_registry_loads_no_library_that_draws_or_samples():
 
 def test_captions_have_none_of_the_banned_phrases():
     banned = [
-        "printed",
+        "reported",
         "print",
-        "claim",
+        "reported_estimate",
         "claims",
         "extrapolated",
         "decided",
         "undecided",
         "hangs",
     ]
-    banned += ["reading", "readings", "background", "on none", "learnt", "tells", "told", "nobody"]
+    banned += [
+        "interpretation",
+        "interpretations",
+        "background",
+        "on none",
+        "learnt",
+        "tells",
+        "told",
+        "nobody",
+    ]
     for kind in KINDS:
         for one in figures(kind).values():
             words = f" {one.caption} {one.alt} ".lower()

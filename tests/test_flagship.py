@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from cotreat import audit, load_study
-from cotreat.core.constants import CONTRADICTED
+from cotreat.core.constants import INCOMPATIBLE_BELOW
 from cotreat.diagnostics.checks import FAIL, agreement, checks, failures
 from cotreat.estimands.enumerate import enumerate_estimands
-from cotreat.estimands.estimand import is_beyond_null, waist_of
+from cotreat.estimands.estimand import is_beyond_null, risk_draws_of
 from cotreat.estimands.identification import Identification
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.marginal_likelihood import Marginals
@@ -20,7 +20,7 @@ from cotreat.models.registry import MODELS, is_asked_for
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
-from cotreat.results.summary import PRINTED, summarise
+from cotreat.results.summary import REPORTED, summarise
 from cotreat.study_file.reader import parse_study
 from cotreat.workflow.reanalyse import plan
 from tests.codes import by_code, code
@@ -78,10 +78,10 @@ def table(study, model, tree):
         study,
         MODELS[model],
         resolve(study),
-        prior=waist_of(tree["prior"].to_dataset()),
-        posterior=waist_of(tree["posterior"].to_dataset()),
+        prior=risk_draws_of(tree["prior"].to_dataset()),
+        posterior=risk_draws_of(tree["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": model, "priors": "weak", "interpretation": study.reading},
+        labels={"model": model, "priors": "weak", "interpretation": study.interpretation},
     )
 
 
@@ -98,8 +98,8 @@ def test_default_reading_passes_every_check_under_every_model(study, walked, mod
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["exchangeable", "interaction"])
 def test_exactly_the_compared_regimens_are_observed(study, sampled, model):
-    waist = waist_of(sampled(model)["posterior"].to_dataset())
-    identification = Identification(study, MODELS[model], waist, resolve(study))
+    risk_draws = risk_draws_of(sampled(model)["posterior"].to_dataset())
+    identification = Identification(study, MODELS[model], risk_draws, resolve(study))
     found = {
         code(e)
         for e in enumerate_estimands(study, MODELS[model], resolve(study))
@@ -130,10 +130,10 @@ def test_totals_hold_in_every_draw(study, sampled):
 @pytest.mark.slow
 def test_posterior_of_printed_odds_ratios_lies_within_print(study, sampled):
     rows = table(study, "exchangeable", sampled("exchangeable"))
-    printed = rows[rows.estimator == PRINTED].pipe(by_code)
+    as_reported = rows[rows.estimator == REPORTED].pipe(by_code)
     posterior = rows[rows.estimator == "posterior"].pipe(by_code)
-    assert len(printed) == 5
-    for name, row in printed.iterrows():
+    assert len(as_reported) == 5
+    for name, row in as_reported.iterrows():
         median = posterior.loc[name].estimate
         assert row.lower < median < row.upper
         # No prior of ratio 1 with SD 1 or 1.4 moves it by more than this share of the interval.
@@ -160,14 +160,14 @@ def test_weights_and_sequential_monte_carlo_find_the_same_log_evidence(study, wa
     own = priors_for(prior_set("weak", study), model, study)
     posterior = walked("exchangeable")["posterior"].to_dataset()
     whole = Marginals(study, model, own, posterior, seed=1).whole
-    assert whole.verdict != "bad"
+    assert whole.verdict != "unreliable"
     assert whole.log_evidence == pytest.approx(log_evidence(beside), abs=0.1)
 
 
 @pytest.mark.slow
 def test_synergy_is_little_more_than_its_prior(study, sampled):
     tree, model = sampled("exchangeable"), MODELS["exchangeable"]
-    after, before = (waist_of(tree[g].to_dataset()) for g in ("posterior", "prior"))
+    after, before = (risk_draws_of(tree[g].to_dataset()) for g in ("posterior", "prior"))
     for e in enumerate_estimands(study, model, resolve(study)):
         if code(e) in ("ror[TAC:CYC]", "ror[TAC:MMF]"):
             moved = is_beyond_null(e, after).mean() - is_beyond_null(e, before).mean()
@@ -194,7 +194,7 @@ def test_plan_runs_the_leader_under_every_reading_and_the_others_under_the_defau
     models = COMBINING
     pairs = plan(study, models, (), ())
     assert pairs == [
-        *(("exchangeable", reading) for reading in READINGS),
+        *(("exchangeable", interpretation) for interpretation in READINGS),
         *((model, READINGS[0]) for model in models[1:]),
     ]
     assert plan(study, ["additive"], ["additive"], ()) == [("additive", READINGS[0])]
@@ -235,26 +235,26 @@ def test_report_shows_the_audit_of_the_default_reading():
     assert not re.search(r"Printed numbers( that are evidence)?, reading four", page)
 
 
-def results(reading):
-    return RESULTS / f"exchangeable--weak--{reading}"
+def results(interpretation):
+    return RESULTS / f"exchangeable--weak--{interpretation}"
 
 
-@pytest.mark.parametrize("reading", READINGS)
-def test_every_reading_in_results_passed_its_own_checks(reading):
-    checks = store.read_table(results(reading) / store.CHECKS)
+@pytest.mark.parametrize("interpretation", READINGS)
+def test_every_reading_in_results_passed_its_own_checks(interpretation):
+    checks = store.read_table(results(interpretation) / store.CHECKS)
     assert FAIL not in set(checks.verdict)
-    info = store.read_info(results(reading))
-    assert info["reading"] == reading
-    if reading != READINGS[0]:
+    info = store.read_info(results(interpretation))
+    assert info["interpretation"] == interpretation
+    if interpretation != READINGS[0]:
         assert info["engine"] == "smc"
         assert {"log evidence, moves doubled", "P(synergy), moves doubled"} <= set(checks.check)
 
 
 def test_four_set_products_are_contradicted_and_the_arm_that_causes_it_is_shown():
     conflict = {r: store.read_info(results(r))["conflict"] for r in READINGS}
-    assert conflict["four-set-products"]["difference"] < -CONTRADICTED
+    assert conflict["four-set-products"]["difference"] < -INCOMPATIBLE_BELOW
     assert "contradicted by the other numbers in print" in conflict["four-set-products"]["heading"]
-    for reading in READINGS[1:]:
-        assert conflict[reading]["predictions"]
+    for interpretation in READINGS[1:]:
+        assert conflict[interpretation]["predictions"]
     sizes = store.read_info(results("four-set-products"))["sizes"]
     assert any(line.startswith("CYC+MMF: ") for line in sizes)

@@ -77,13 +77,13 @@ EARLY_STOP = 5e-6
 INTERPOLATED = 3e-4
 
 
-def assert_prints_as(value, printed, rtol=0.0):
-    half_a_digit = 0.5 * 10.0 ** -len(printed.partition(".")[2])
-    assert value == pytest.approx(float(printed), abs=half_a_digit + rtol * abs(value), rel=0)
+def assert_prints_as(value, as_reported, rtol=0.0):
+    half_a_digit = 0.5 * 10.0 ** -len(as_reported.partition(".")[2])
+    assert value == pytest.approx(float(as_reported), abs=half_a_digit + rtol * abs(value), rel=0)
 
 
 @pytest.mark.parametrize(
-    ("study", "label", "method", "printed", "rtol"),
+    ("study", "label", "method", "reported", "rtol"),
     [
         ("isis2", "odds_ratio[SK vs none]", "Wald", "0.7642 0.6698 0.8718", 0),
         ("isis2", "odds_ratio[ASA vs none]", "Wald", "0.7900 0.6931 0.9005", 0),
@@ -108,9 +108,9 @@ def assert_prints_as(value, printed, rtol=0.0):
         ("factor-v-leiden", "reri_or[FVL:OC]", "MOVER", "25.07 -5.37 143.8", 0),
     ],
 )
-def test_published_estimate_and_interval(study, label, method, printed, rtol):
+def test_published_estimate_and_interval(study, label, method, as_reported, rtol):
     values = answer(study, "interaction", label, method)
-    for value, text in zip(values, printed.split(), strict=True):
+    for value, text in zip(values, as_reported.split(), strict=True):
         assert_prints_as(value, text, rtol)
 
 

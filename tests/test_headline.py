@@ -4,7 +4,7 @@ import pytest
 from cotreat import load_study
 from cotreat.core.constants import ANY, IDENTIFIED, NOT_IDENTIFIED
 from cotreat.report.caveats import CAUTION, NOTE, SERIOUS, caveats
-from cotreat.results.headline import IDENTIFICATION, PROBABILITY, agreements, headline, leader
+from cotreat.results.headline import IDENTIFICATION, PROBABILITY, agreements, headline, primary
 from tests.codes import fields
 
 
@@ -18,7 +18,7 @@ from tests.codes import fields
     ],
 )
 def test_the_headline_comes_from_a_model_that_contains_the_others(run, speaks):
-    assert leader(run) == speaks
+    assert primary(run) == speaks
 
 
 def label(short):

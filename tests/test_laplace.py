@@ -9,7 +9,7 @@ from scipy.special import expit, logsumexp
 
 from cotreat.inference import laplace
 from cotreat.inference.gaussian_mixture import Normals
-from cotreat.inference.laplace import BAD, GOOD, MIDDLING, approximate
+from cotreat.inference.laplace import GOOD, MIDDLING, UNRELIABLE, approximate
 
 NONE = np.array([], dtype=int)
 
@@ -56,7 +56,7 @@ def test_evidence_and_moments_are_those_of_quadrature():
         )
 
     one = found(lambda points: height(*points.T), 2)
-    assert one.verdict != BAD
+    assert one.verdict != UNRELIABLE
     mass, _ = integrate.dblquad(lambda b, a: np.exp(height(a, b)), -12, 8, -20, 30)
     first, _ = integrate.dblquad(lambda b, a: b * np.exp(height(a, b)), -12, 8, -20, 30)
     second, _ = integrate.dblquad(lambda b, a: b * b * np.exp(height(a, b)), -12, 8, -20, 30)
@@ -96,7 +96,7 @@ def test_smoothed_weights_make_the_log_evidence():
 def test_few_effective_draws_are_bad_whatever_k_says():
     one = found(normal(np.zeros(2), np.eye(2)), 2)
     assert one.verdict == GOOD
-    assert replace(one, effective=99.0).verdict == BAD
+    assert replace(one, effective=99.0).verdict == UNRELIABLE
 
 
 def test_two_modes_are_both_found_and_weighed():
@@ -108,7 +108,7 @@ def test_two_modes_are_both_found_and_weighed():
         )
         share = one.weights[one.points[:, 0] > 0].sum()
         assert one.modes == 2
-        assert one.verdict == BAD or share == pytest.approx(0.3, abs=0.03)
+        assert one.verdict == UNRELIABLE or share == pytest.approx(0.3, abs=0.03)
 
 
 def test_a_spread_and_what_hangs_on_it_are_found():
@@ -170,7 +170,7 @@ def test_a_proposal_serves_for_what_is_alike_and_not_for_what_is_elsewhere():
         lambda points: logsumexp([part(points) for part in both], axis=0), 2, first=first.proposal
     )
     share = one.weights[one.points[:, 0] > 3].sum()
-    assert one.verdict == BAD or share == pytest.approx(1 / (1 + np.exp(-5)), abs=0.02)
+    assert one.verdict == UNRELIABLE or share == pytest.approx(1 / (1 + np.exp(-5)), abs=0.02)
 
 
 # --- What must not pass ----------------------------------------------------------------------------
@@ -206,7 +206,7 @@ def many_modes(points):
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_what_defeats_it_is_bad(surface, size, seed):
     one = found(surface, size, seed=seed)
-    assert one.verdict == BAD, (one.pareto_k, one.modes)
+    assert one.verdict == UNRELIABLE, (one.pareto_k, one.modes)
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,6 @@ def test_verdicts():
         GOOD,
         MIDDLING,
         MIDDLING,
-        BAD,
-        BAD,
+        UNRELIABLE,
+        UNRELIABLE,
     ]

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from cotreat import fit, load_study
 from cotreat.inference.batch import Specification, fit_many
-from cotreat.inference.laplace import BAD
+from cotreat.inference.laplace import UNRELIABLE
 from cotreat.models.registry import MODELS
 from cotreat.priors.belief_grid import GRID, INTERACTION_GRID
 from cotreat.priors.sets import prior_set
@@ -39,16 +39,16 @@ def isis2():
 
 def test_one_thing_at_a_time_takes_every_reading_or_every_model(sun):
     star = multiverse.bases(sun, MODELS_OF_SUN, prior_set("weak", sun), is_full=False)
-    assert Counter(one.study.reading for one in star) == {
+    assert Counter(one.study.interpretation for one in star) == {
         "odds-ratios": 4,
         "four-set-products": 1,
         "mutually-adjusted-products": 1,
         "abstract-wording": 1,
     }
     assert {one.model for one in star if not one.study.is_default} == {"exchangeable"}
-    assert (star[0].model, star[0].study.reading) == ("exchangeable", "odds-ratios")
+    assert (star[0].model, star[0].study.interpretation) == ("exchangeable", "odds-ratios")
     every = multiverse.bases(sun, MODELS_OF_SUN, prior_set("weak", sun), is_full=True)
-    assert len({(one.model, one.study.reading) for one in every}) == 16
+    assert len({(one.model, one.study.interpretation) for one in every}) == 16
 
 
 def test_models_are_tried_with_the_beliefs_that_they_can_honour(sun):
@@ -86,23 +86,23 @@ def test_the_prior_of_an_interaction_is_the_belief_itself(isis2):
         ("interactions:optimistic-moderate", 0.85),
         ("grid:optimistic-strong:optimistic-strong", 0.95),
     ):
-        risk = induced.waist(prior_set(name, isis2))["risk"]
+        risk = induced.risk_draws(prior_set(name, isis2))["risk"]
         log = np.log(risk / (1 - risk))
         ror = log.sel(arm="SK+ASA") - log.sel(arm="SK") - log.sel(arm="ASA") + log.sel(arm="none")
         error = np.sqrt(beyond * (1 - beyond) / 20_000)
         assert float((ror < 0).mean()) == pytest.approx(beyond, abs=4 * error)
-    none = induced.waist(prior_set("weak", isis2))["risk"].sel(arm="none")
+    none = induced.risk_draws(prior_set("weak", isis2))["risk"].sel(arm="none")
     expected = expit(stats.norm.ppf([0.1, 0.5, 0.9], -1.67, 0.65))
     assert none.quantile([0.1, 0.5, 0.9]).values == pytest.approx(expected, abs=0.006)
 
 
 def test_the_widest_belief_leaves_risks_that_have_odds(sun):
     name = "grid:neutral-weak:neutral-weak"
-    waist = Induced(sun, MODELS["interaction"], prior_set(name, sun), seed=1).waist(
+    risk_draws = Induced(sun, MODELS["interaction"], prior_set(name, sun), seed=1).risk_draws(
         prior_set(name, sun)
     )
-    assert np.isfinite(waist["risk"] / (1 - waist["risk"])).all()
-    assert waist["risk"].attrs["risk_kind"] == "implied"
+    assert np.isfinite(risk_draws["risk"] / (1 - risk_draws["risk"])).all()
+    assert risk_draws["risk"].attrs["risk_kind"] == "implied"
 
 
 # --- What is asked -------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_rows_hold_what_was_asked(answered):
     answers, table = answered
     assert tuple(table.columns) == MULTIVERSE_COLUMNS
     own = table[(table.priors == NAMES[1]) & (codes(table) == "ror[SK:ASA]")].iloc[0]
-    risk = answers[1].waist["risk"]
+    risk = answers[1].risk_draws["risk"]
     odds = risk / (1 - risk)
     # Synergy is judged on survival: the ratio of odds ratios of the non-event.
     ror = odds.sel(arm="SK") * odds.sel(arm="ASA")
@@ -144,14 +144,14 @@ def test_rows_hold_what_was_asked(answered):
 
 @pytest.mark.slow
 def test_a_bad_fit_is_one_row_without_numbers(answered, isis2):
-    bad = replace(answered[0][0], verdict=BAD, pareto_k=0.9)
+    bad = replace(answered[0][0], verdict=UNRELIABLE, pareto_k=0.9)
     (row,) = Asked(seed=1).rows(bad, prior_set("weak", isis2))
     assert row == {
-        "reading": "default",
+        "interpretation": "default",
         "model": "interaction",
         "priors": "weak",
         "pareto_k": 0.9,
-        "verdict": BAD,
+        "verdict": UNRELIABLE,
     }
 
 
@@ -184,7 +184,7 @@ def test_what_cannot_be_trusted_is_said_in_words(answered, isis2):
     _, table = answered
     bad = table.copy()
     is_one = bad.priors == NAMES[1]
-    bad.loc[is_one, "verdict"] = BAD
+    bad.loc[is_one, "verdict"] = UNRELIABLE
     changes = multiverse.hinges(bad, isis2, Base("default", "interaction", "weak"))
     row = changes.set_index(["what changes", "to"]).loc[(PRIORS, NAMES[1])]
     assert np.isnan(row.probability)
@@ -195,10 +195,14 @@ def test_what_cannot_be_trusted_is_said_in_words(answered, isis2):
 def test_the_grid_says_how_far_each_number_moves(answered, isis2):
     _, table = answered
     own = table[table.model == "interaction"].copy()
-    own.loc[own.priors == NAMES[2], "verdict"] = BAD
+    own.loc[own.priors == NAMES[2], "verdict"] = UNRELIABLE
     grid = belief_grid.table_of(own, isis2)
     assert belief_grid.bad(grid) == 1
-    assert grid[grid.verdict == BAD][["measure", "estimate", "probability"]].isna().all(axis=None)
+    assert (
+        grid[grid.verdict == UNRELIABLE][["measure", "estimate", "probability"]]
+        .isna()
+        .all(axis=None)
+    )
     ranges = belief_grid.ranges(grid).set_index("number")
     probability = own[codes(own) == "ror[SK:ASA]"].set_index("priors").probability
     row = ranges.loc["P(synergy)"]
@@ -217,8 +221,8 @@ def test_a_fit_is_an_answer_only_if_it_passes_its_checks(isis2):
     answer = multiverse.answer_of(tree, isis2, MODELS["interaction"])
     assert answer is not None
     assert answer.pareto_k == float(tree["sample_stats"]["pareto_k"])
-    assert answer.waist["risk"].identical(tree["posterior"]["risk"])
-    every = asked(isis2, MODELS["interaction"], answer.waist)
+    assert answer.risk_draws["risk"].identical(tree["posterior"]["risk"])
+    every = asked(isis2, MODELS["interaction"], answer.risk_draws)
     table = table_of(every, tree["prior"].to_dataset(), tree["posterior"].to_dataset())
     row = table[(codes(table) == "ror[SK:ASA]") & (table.judged_on == "non-event")].iloc[0]
     assert row["prior probability"] == pytest.approx(0.5, abs=0.015)

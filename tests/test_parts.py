@@ -7,10 +7,16 @@ import pytest
 from cotreat.core.figures import Picture
 from cotreat.plots.style import save
 from cotreat.results import store, supplementary
-from cotreat.results.supplementary import Part, PartError, Section, read_part, write_part
+from cotreat.results.supplementary import (
+    Analysis,
+    AnalysisError,
+    Section,
+    read_analysis,
+    write_analysis,
+)
 
 TABLE = pd.DataFrame({"model": ["additive", "interaction"], "elpd": [-4.5, None]})
-PART = Part(
+PART = Analysis(
     title="Model comparison",
     study_digest="abc",
     seed=1,
@@ -43,8 +49,8 @@ def drawer(*names):
 
 def test_a_part_comes_back_as_it_was_written(tmp_path):
     draw, _ = drawer("out")
-    folder = write_part(tmp_path / "comparison", PART, {"models.csv": TABLE}, draw)
-    back = read_part(folder)
+    folder = write_analysis(tmp_path / "comparison", PART, {"models.csv": TABLE}, draw)
+    back = read_analysis(folder)
     assert replace(back, created="") == PART
     assert back.created.startswith("20")
     assert sorted(p.name for p in folder.iterdir()) == ["about.json", "models.csv", "out.png"]
@@ -61,10 +67,10 @@ def test_a_part_comes_back_as_it_was_written(tmp_path):
 def test_failed_checks_stand_above_tables_and_before_what_was_not_answered(tmp_path):
     draw, figures = drawer("out")
     failed = ["additive: R-hat 1.7"]
-    folder = write_part(tmp_path / "comparison", PART, {"models.csv": TABLE}, draw, failed)
+    folder = write_analysis(tmp_path / "comparison", PART, {"models.csv": TABLE}, draw, failed)
     assert (folder / "models.csv").read_text().startswith("# FAILED CHECK: additive: R-hat 1.7\n")
     assert len(store.read_table(folder / "models.csv")) == 2
-    assert read_part(folder).failed == ("additive: R-hat 1.7", "saturated: not refitted.")
+    assert read_analysis(folder).failed == ("additive: R-hat 1.7", "saturated: not refitted.")
     assert "do not use" in figures["out"].texts[0].get_text()
 
 
@@ -72,9 +78,9 @@ def test_failed_checks_of_the_part_are_kept_beside_those_of_the_call(tmp_path):
     part = replace(PART, failed_checks=("interaction: R-hat 1.5",))
     failed = ["additive: R-hat 1.7", "interaction: R-hat 1.5"]
     draw, _ = drawer("out")
-    folder = write_part(tmp_path / "comparison", part, {"models.csv": TABLE}, draw, failed)
+    folder = write_analysis(tmp_path / "comparison", part, {"models.csv": TABLE}, draw, failed)
     expected = ("interaction: R-hat 1.5", "additive: R-hat 1.7")
-    assert read_part(folder).failed_checks == expected
+    assert read_analysis(folder).failed_checks == expected
     assert (folder / "models.csv").read_text().count("# FAILED CHECK") == 2
 
 
@@ -92,15 +98,15 @@ def test_failed_checks_of_the_part_are_kept_beside_those_of_the_call(tmp_path):
     ],
 )
 def test_a_part_that_promises_what_it_does_not_hold(tmp_path, part, tables, figures, message):
-    with pytest.raises(PartError, match=message):
-        write_part(tmp_path / "comparison", part, tables, drawer(*figures)[0])
+    with pytest.raises(AnalysisError, match=message):
+        write_analysis(tmp_path / "comparison", part, tables, drawer(*figures)[0])
     assert not (tmp_path / "comparison").exists()
 
 
 def test_a_figure_without_section_gets_one(tmp_path):
     draw, _ = drawer("out", "one_more")
-    folder = write_part(tmp_path / "comparison", PART, {"models.csv": TABLE}, draw)
-    *own, last = read_part(folder).sections
+    folder = write_analysis(tmp_path / "comparison", PART, {"models.csv": TABLE}, draw)
+    *own, last = read_analysis(folder).sections
     assert tuple(own) == PART.sections
     assert last == Section("One more", figure=Picture("one_more", "Dots.", "Plot."))
 
@@ -110,5 +116,5 @@ def test_a_figure_without_section_gets_one(tmp_path):
 )
 def test_a_part_that_cannot_be_read(tmp_path, text):
     (tmp_path / supplementary.ABOUT).write_text(text)
-    with pytest.raises(PartError, match="make it again"):
-        read_part(tmp_path)
+    with pytest.raises(AnalysisError, match="make it again"):
+        read_analysis(tmp_path)

@@ -12,7 +12,7 @@ from cotreat import parse_study
 from cotreat.audit.overlap import overlap_of
 from cotreat.diagnostics.checks import FAIL, PASS, WARN, cautions, checks
 from cotreat.diagnostics.risk_calibration import calibration_of, recalibrated
-from cotreat.estimands.estimand import waist_of
+from cotreat.estimands.estimand import risk_draws_of
 from cotreat.evidence import patients
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import influence, sampling
@@ -284,11 +284,11 @@ def test_rows_about_patients_are_there(study, some_draws):  # noqa: F811
 @pytest.mark.slow
 def test_overlap_stands_in_the_folder_and_in_the_report(study, tmp_path):  # noqa: F811
     result = reanalyse(study, "additive", engine="laplace", draws=1000, out=tmp_path)
-    folder, found = result.leader.folder, overlap_of(study.cells)
+    folder, found = result.primary.folder, overlap_of(study.cells)
     written = [pd.read_csv(folder / name) for name in ("overlap.csv", "balance.csv")]
     for table, own in zip(written, (found.regimens, found.balance), strict=True):
         pd.testing.assert_frame_equal(table, own, check_dtype=False)
-    (caveat,) = [one for one in result.leader.caveats if one.subject == "overlap"]
+    (caveat,) = [one for one in result.primary.caveats if one.subject == "overlap"]
     assert str(found) == f"Overlap: {caveat.text[0].lower()}{caveat.text[1:]}"
     page = result.report.read_text(encoding="utf-8")
     for row in found.balance[found.balance.covariate == "age"].itertuples():
@@ -296,7 +296,7 @@ def test_overlap_stands_in_the_folder_and_in_the_report(study, tmp_path):  # noq
         assert f">{shown}</td>" in page
     for name in ("calibration", "influence"):
         assert f'aria-label="Figure: {name}"' in page
-    assert "calibration (χ²)" in set(result.leader.checks.check)
+    assert "calibration (χ²)" in set(result.primary.checks.check)
 
 
 @pytest.mark.slow
@@ -315,10 +315,10 @@ def test_risks_that_are_off_are_said(study, some_draws):  # noqa: F811
         study,
         MODELS["additive"],
         resolve(study),
-        prior=waist_of(tree["prior"].to_dataset()),
-        posterior=waist_of(tree["posterior"].to_dataset()),
+        prior=risk_draws_of(tree["prior"].to_dataset()),
+        posterior=risk_draws_of(tree["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": "additive", "priors": "weak", "interpretation": study.reading},
+        labels={"model": "additive", "priors": "weak", "interpretation": study.interpretation},
     )
     words = "Predicted risks do not agree with the events"
     (caveat,) = [c for c in caveats(summary, study, cautions(table)) if c.subject == "calibration"]

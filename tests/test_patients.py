@@ -18,7 +18,7 @@ from cotreat import StudyError, load_study, parse_study
 from cotreat.cli import main
 from cotreat.diagnostics.checks import checks, failures
 from cotreat.estimands.enumerate import enumerate_estimands
-from cotreat.estimands.estimand import waist_of
+from cotreat.estimands.estimand import risk_draws_of
 from cotreat.evidence import patients
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.g_computation import fit_adjusted
@@ -493,10 +493,10 @@ def test_summary_tells_conditional_from_standardised(study, fitted):
         study,
         MODELS["interaction"],
         resolve(study),
-        prior=waist_of(fitted["prior"].to_dataset()),
-        posterior=waist_of(fitted["posterior"].to_dataset()),
+        prior=risk_draws_of(fitted["prior"].to_dataset()),
+        posterior=risk_draws_of(fitted["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": "interaction", "priors": "weak", "interpretation": study.reading},
+        labels={"model": "interaction", "priors": "weak", "interpretation": study.interpretation},
     ).pipe(by_code)
     assert set(rows.loc[["risk[A]", "ic[A:B]"]].risk_kind) == {"standardised"}
     assert set(rows.loc[["odds_ratio[A+B vs A]"]].risk_kind) == {"conditional"}
@@ -556,7 +556,7 @@ def test_standardised_difference_is_that_of_predictions_for_every_patient(frame,
             ]
         )
 
-    found = three_arms.waist["risk"].sel(arm=["A", "B", "A+B"]).values.ravel()
+    found = three_arms.risk_draws["risk"].sel(arm=["A", "B", "A+B"]).values.ravel()
     assert found == pytest.approx(risks(fitted.params.to_numpy()), rel=1e-6)
     # The delta method by central differences.
     steps = 1e-5 * np.eye(len(fitted.params))

@@ -534,7 +534,7 @@ def test_predictive_draws_the_counted_events(arms):
     view = fake_view("isis2", "saturated")
     again = view.tree["posterior_predictive"].to_dataset().isel(counted=slice(arms))
     study = STUDIES["isis2"]
-    told = dataclasses.replace(study.told, arms=study.told.arms[:arms], totals=())
+    told = dataclasses.replace(study.stratified, arms=study.stratified.arms[:arms], totals=())
     few = dataclasses.replace(study, told=told)
     with style.off_screen():
         tree = xr.DataTree.from_dict({"posterior_predictive": again})

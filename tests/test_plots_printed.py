@@ -10,7 +10,7 @@ import xarray as xr
 
 from cotreat import load_study
 from cotreat.core.constants import SUMMARY_COLUMNS
-from cotreat.estimands.estimand import waist_of
+from cotreat.estimands.estimand import risk_draws_of
 from cotreat.evidence import reported, reported_data
 from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS
@@ -34,14 +34,14 @@ from cotreat.plots import (
 from cotreat.plots import draw as draw_all
 from cotreat.plots import reported as reported_figure
 from cotreat.plots.records import Interpretations
-from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR, summarise
+from cotreat.results.summary import POSTERIOR, PRIOR, REPORTED, summarise
 from cotreat.study_file.reader import parse_study
 from tests.codes import by_code, codes, fields
 from tests.shared import fit
 from tests.test_plots import OF_PARTS, OF_PATIENTS
 
 SUN = load_study("sun2024")
-READING = "four-set-products"
+DEFAULT_INTERPRETATION = "four-set-products"
 RATIOS = ["tac", "tac-cyc-vs-cyc", "tac-mmf-vs-cyc", "tac-cyc-vs-mmf", "tac-mmf-vs-mmf"]
 FIGURES = figures(FIT)
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -50,16 +50,16 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.fixture(scope="session")
 def printed_fit():
     """The flagship under a reading with odds ratios and p-values, sampled once and briefly."""
-    study, model = SUN.under(READING), MODELS["exchangeable"]
+    study, model = SUN.under(DEFAULT_INTERPRETATION), MODELS["exchangeable"]
     tree = fit(study, model.name, draws=200, tune=300, chains=2)
     summary = summarise(
         study,
         model,
         resolve(study),
-        prior=waist_of(tree["prior"].to_dataset()),
-        posterior=waist_of(tree["posterior"].to_dataset()),
+        prior=risk_draws_of(tree["prior"].to_dataset()),
+        posterior=risk_draws_of(tree["posterior"].to_dataset()),
         likelihood=None,
-        labels={"model": model.name, "priors": "weak", "interpretation": READING},
+        labels={"model": model.name, "priors": "weak", "interpretation": DEFAULT_INTERPRETATION},
     )
     return View(tree, study, model, summary)
 
@@ -168,7 +168,7 @@ def test_claims_stand_beside_the_posterior_of_the_summary(printed_fit):
     (axes,) = draw("reported", printed_fit).axes
     columns = ["estimate", "lower", "upper"]
     posterior = of(printed_fit, POSTERIOR, *labels)[columns]
-    seen = of(printed_fit, PRINTED, *labels[:5])[columns]
+    seen = of(printed_fit, REPORTED, *labels[:5])[columns]
     np.testing.assert_allclose([x for x, _ in markers(axes, "o")], posterior.estimate)
     np.testing.assert_array_equal([x for x, _ in markers(axes, "D")], seen.estimate)
     drawn = np.array(sorted(ends(axes)))
@@ -189,7 +189,7 @@ def test_claims_are_written_as_printed(printed_fit):
 
 
 def test_a_crude_number_among_adjusted_ones_is_called_so():
-    numbers = reported.reported_estimates(_sun_with("adjusted = false", claim="tac"))
+    numbers = reported.estimates_of(_sun_with("adjusted = false", reported_estimate="tac"))
     names = reported_labels.row_names(numbers)
     assert names["tac"] == "TAC vs not TAC, crude"
     assert names["tac-cyc-vs-cyc"] == "TAC+CYC vs CYC"
@@ -199,7 +199,7 @@ def test_a_crude_number_among_adjusted_ones_is_called_so():
 def test_two_numbers_of_one_contrast_are_told_apart_by_their_ids():
     text = _text().split("# --- Interpretations")[0]
     again = text[text.index("[[reported]]") :].split("[[reported]]")[1].replace('"tac"', '"again"')
-    numbers = reported.reported_estimates(parse_study(f"{text}\n[[reported]]{again}", "twice.toml"))
+    numbers = reported.estimates_of(parse_study(f"{text}\n[[reported]]{again}", "twice.toml"))
     names = reported_labels.row_names(numbers)
     assert names["again"] == "TAC vs not TAC (again)"
     assert names["tac"] == "TAC vs not TAC (tac) †"
@@ -207,7 +207,7 @@ def test_two_numbers_of_one_contrast_are_told_apart_by_their_ids():
 
 def test_products_are_named_by_their_treatments():
     names = reported_labels.row_names(
-        reported.reported_estimates(SUN.under("mutually-adjusted-products"))
+        reported.estimates_of(SUN.under("mutually-adjusted-products"))
     )
     assert names["p-tac-cyc"] == "product TAC × CYC given TAC × MMF"
 
@@ -218,9 +218,11 @@ def _text():
     return files("cotreat.studies").joinpath("sun2024.toml").read_text(encoding="utf-8")
 
 
-def _sun_with(line, claim):
-    before, after = _text().split("# --- Interpretations")[0].split(f'id = "{claim}"\n')
-    return parse_study(f'{before}id = "{claim}"\n{after.replace("adjusted = true", line, 1)}', "x")
+def _sun_with(line, reported_estimate):
+    before, after = _text().split("# --- Interpretations")[0].split(f'id = "{reported_estimate}"\n')
+    return parse_study(
+        f'{before}id = "{reported_estimate}"\n{after.replace("adjusted = true", line, 1)}', "x"
+    )
 
 
 # --- Claims in their predictive distribution -------------------------------------------------------
@@ -230,7 +232,7 @@ def _sun_with(line, claim):
 def test_diamonds_stand_at_the_printed_numbers(printed_fit):
     figure = draw("reported_predictive", printed_fit)
     ratios, errors, deviates, events = figure.axes
-    data = reported_data.observed(reported.reported_estimates(printed_fit.study))
+    data = reported_data.observed(reported.estimates_of(printed_fit.study))
     at = [[x for x, _ in markers(axes, "D")] for axes in figure.axes]
     np.testing.assert_allclose(np.log(at[0]), data.values[:5])
     np.testing.assert_allclose(np.log(at[1]), printed_fit.tree["observed_data"]["widths"])
@@ -261,10 +263,14 @@ def test_diamonds_stand_at_the_printed_numbers(printed_fit):
 )
 def test_a_p_value_stands_on_the_side_that_is_known(value, sign, at, towards):
     text = _text().replace('value = 0.043\nsign = "+"', f"value = {value}\n{sign}")
-    study = parse_study(text, "x.toml").under(READING)
-    (claim,) = [claim for claim in study.claims if claim.id == "p-tac-cyc"]
-    assert reported_predictive._printed_deviates(claim) == pytest.approx(at, abs=1e-3)
-    assert reported_predictive._towards(claim) == towards
+    study = parse_study(text, "x.toml").under(DEFAULT_INTERPRETATION)
+    (reported_estimate,) = [
+        reported_estimate
+        for reported_estimate in study.reported_estimates
+        if reported_estimate.id == "p-tac-cyc"
+    ]
+    assert reported_predictive._printed_deviates(reported_estimate) == pytest.approx(at, abs=1e-3)
+    assert reported_predictive._towards(reported_estimate) == towards
 
 
 # --- Sizes ---------------------------------------------------------------------------------------
@@ -291,13 +297,13 @@ def test_sizes_that_are_known_are_said_and_not_drawn_as_guesses():
     study = parse_study(_text().replace("[[reported]]", f"{arms}\n[[reported]]", 1), "x.toml")
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
     view = View(xr.DataTree(), study, MODELS["exchangeable"], table)
-    found = arm_sizes.known(view, reported.reported_estimates(study))
+    found = arm_sizes.known(view, reported.estimates_of(study))
     assert {study.present[at]: size for at, size in found.items()} == {
         "CYC": (100, "counted"),
         "MMF": (100, "counted"),
         "CYC+MMF": (349, "fixed by the totals"),
     }
-    assert arm_sizes.notes(reported.reported_estimates(study))[0].startswith(
+    assert arm_sizes.notes(reported.estimates_of(study))[0].startswith(
         "the size of these arms is not reported"
     )
 
@@ -395,7 +401,7 @@ def test_parameters_of_the_evidence_have_names():
 # --- Readings ------------------------------------------------------------------------------------
 
 
-def summary_of(reading, shift=0.0):
+def summary_of(interpretation, shift=0.0):
     """Make a summary's rows that the figures of readings read, with known numbers."""
     rows = []
 
@@ -404,7 +410,7 @@ def summary_of(reading, shift=0.0):
         names = {
             "model": "exchangeable",
             "priors": "weak",
-            "interpretation": reading,
+            "interpretation": interpretation,
             "study": "sun2024",
         }
         row |= {**names, "interval": "95%", "status": "not identified", "reason": ""}
@@ -428,7 +434,7 @@ def summary_of(reading, shift=0.0):
 
 @pytest.fixture
 def summaries():
-    ids = [reading.id for reading in SUN.readings]
+    ids = [interpretation.id for interpretation in SUN.interpretations]
     return {name: summary_of(name, 0.05 * at) for at, name in enumerate(ids)}
 
 
@@ -504,8 +510,8 @@ def test_sizes_by_reading_stand_before_the_prior(summaries):
 
 
 def test_a_reading_keeps_its_look_where_another_is_missing(summaries):
-    kept = {name: table for name, table in summaries.items() if name != SUN.readings[1].id}
-    notes = {SUN.readings[3].id: "contradicted"}
+    kept = {name: table for name, table in summaries.items() if name != SUN.interpretations[1].id}
+    notes = {SUN.interpretations[3].id: "contradicted"}
     record = Interpretations(SUN, kept, notes)
     figure = interpretations_arm_sizes.interpretations_arm_sizes(record)
     (legend,) = figure.legends

@@ -24,12 +24,12 @@ from validation.simulate import SimulationError
 from validation.true_cohorts import WORLDS, Cohort, draw, plain, worlds
 
 from cotreat import load_study
-from cotreat.evidence.reported import contradictions, reported_estimates
+from cotreat.evidence.reported import estimates_of, incompatibilities
 from cotreat.inference import batch, laplace
 from cotreat.inference.batch import Specification
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
-from cotreat.study.study import Meaning, Printed
+from cotreat.study.study import Meaning, RoundedNumber
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,14 +80,14 @@ def test_the_odds_without_treatment_are_moved_by_an_sd_of_their_prior(world_of):
 
 def test_worlds_are_in_the_image_of_what_is_printed(study, world_of):
     """Every one makes, on average, what is printed: none can be told from another by it."""
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     for world in world_of.values():
         log_odds = np.array([world.log_odds[label] for label in study.present])
         sizes = np.array(list(world.sizes.values()), dtype=float)
         means = np.exp(numbers.regressions.law(np, log_odds, world.sigma, sizes).mean)
-        for claim, mean in zip(numbers.odds_ratios, means, strict=True):
-            assert claim.ci[0].value < mean < claim.ci[1].value
-            assert abs(np.log(mean / claim.value.value)) < 0.36  # an SE or less
+        for reported_estimate, mean in zip(numbers.odds_ratios, means, strict=True):
+            assert reported_estimate.ci[0].value < mean < reported_estimate.ci[1].value
+            assert abs(np.log(mean / reported_estimate.value.value)) < 0.36  # an SE or less
         events = sum(world.risk[label] * n for label, n in world.sizes.items())
         assert events == pytest.approx(221, abs=2)
 
@@ -121,8 +121,10 @@ def test_counts_know_mean_risks_alone(study, world_of):
 
 
 def test_a_crude_product_is_the_cross_product_of_counts(study, cohort):
-    claim = replace(odds_ratio_of(Meaning("product", ("TAC", "CYC")), "p", ""), adjusted=False)
-    (found,) = estimates(study, (claim,), cohort).values()
+    reported_estimate = replace(
+        odds_ratio_of(Meaning("product", ("TAC", "CYC")), "p", ""), adjusted=False
+    )
+    (found,) = estimates(study, (reported_estimate,), cohort).values()
     log, variance = 0.0, 0.0
     for tac, cyc in ((0, 0), (0, 1), (1, 0), (1, 1)):
         own = [
@@ -153,29 +155,33 @@ def test_adjusted_odds_ratios_are_those_at_one_score(study, world_of):
 
 
 def test_what_is_printed_does_not_contradict_itself(study, cohort):
-    for reading in study.readings:
-        found = in_print(study.under(reading.id), cohort, "x")
-        assert [c.id for c in found.claims] == [c.id for c in used_claims(study.under(reading.id))]
-        assert contradictions(found) == []
+    for interpretation in study.interpretations:
+        found = in_print(study.under(interpretation.id), cohort, "x")
+        assert [c.id for c in found.reported_estimates] == [
+            c.id for c in used_claims(study.under(interpretation.id))
+        ]
+        assert incompatibilities(found) == []
         assert found.totals[0].events == cohort.event.sum()
 
 
 def test_p_values_are_rounded_and_have_the_side_of_their_product(study, cohort):
     under = study.under("four-set-products")
-    claims = {c.id: c for c in in_print(under, cohort, "x").claims}
+    reported_estimates = {c.id: c for c in in_print(under, cohort, "x").reported_estimates}
     found = estimates(under, used_claims(under), cohort)
     for name in ("p-tac-cyc", "p-tac-mmf"):
         p = found[name].p_value
-        assert claims[name].value.value == pytest.approx(max(round(p, 3), 0.001))
-        assert claims[name].sign == ("+" if found[name].log > 0 else "-")
-        assert claims[name].is_below == (p < 0.0005)
+        assert reported_estimates[name].value.value == pytest.approx(max(round(p, 3), 0.001))
+        assert reported_estimates[name].sign == ("+" if found[name].log > 0 else "-")
+        assert reported_estimates[name].is_below == (p < 0.0005)
 
 
 def test_a_misreading_changes_meanings_and_no_number(study, cohort):
     own = in_print(study, cohort, "x")
     other = reread(own, study.under("abstract-wording"))
-    assert [c.printed for c in other.claims] == [c.printed for c in own.claims]
-    assert {c.id: c.meaning.kind for c in other.claims}["tac-cyc-vs-mmf"] == "product"
+    assert [c.as_reported for c in other.reported_estimates] == [
+        c.as_reported for c in own.reported_estimates
+    ]
+    assert {c.id: c.meaning.kind for c in other.reported_estimates}["tac-cyc-vs-mmf"] == "product"
     with pytest.raises(ValueError, match="p-tac-cyc is not printed"):
         reread(own, study.under("four-set-products"))
 
@@ -197,7 +203,9 @@ def test_counts_of_every_patient(study, cohort):
 
 def test_papers_of_the_flagship(study):
     found = list(published.papers(study))
-    assert [p.label for p in found[:4]] == [reading.id for reading in study.readings]
+    assert [p.label for p in found[:4]] == [
+        interpretation.id for interpretation in study.interpretations
+    ]
     assert found[4].label == "odds-ratios, misread as abstract-wording"
     assert [len(p.more) or len(p.counted) for p in found[5:]] == [3, 3, 3]
     assert [c.meaning.words for c in found[5].more] == [
@@ -208,36 +216,59 @@ def test_papers_of_the_flagship(study):
 
 
 @pytest.mark.parametrize(
-    ("reading", "claim", "change", "expected"),
+    ("interpretation", "reported_estimate", "change", "expected"),
     [
-        ("four-set-products", "p-tac-cyc", {"value": Printed(0.04, 0.0005), "sign": "+"}, True),
-        ("four-set-products", "p-tac-cyc", {"value": Printed(0.04, 0.0005), "sign": "-"}, False),
-        ("four-set-products", "p-tac-cyc", {"value": Printed(0.06, 0.0005), "sign": "+"}, False),
-        ("mutually-adjusted-products", "p-tac-mmf", {"value": Printed(0.01, 0.0005)}, False),
+        (
+            "four-set-products",
+            "p-tac-cyc",
+            {"value": RoundedNumber(0.04, 0.0005), "sign": "+"},
+            True,
+        ),
+        (
+            "four-set-products",
+            "p-tac-cyc",
+            {"value": RoundedNumber(0.04, 0.0005), "sign": "-"},
+            False,
+        ),
+        (
+            "four-set-products",
+            "p-tac-cyc",
+            {"value": RoundedNumber(0.06, 0.0005), "sign": "+"},
+            False,
+        ),
+        ("mutually-adjusted-products", "p-tac-mmf", {"value": RoundedNumber(0.01, 0.0005)}, False),
         (
             "abstract-wording",
             "tac-cyc-vs-mmf",
-            {"ci": (Printed(1.01, 0.005), Printed(9, 0.005))},
+            {"ci": (RoundedNumber(1.01, 0.005), RoundedNumber(9, 0.005))},
             True,
         ),
         (
             "abstract-wording",
             "tac-cyc-vs-mmf",
-            {"ci": (Printed(0.99, 0.005), Printed(9, 0.005))},
+            {"ci": (RoundedNumber(0.99, 0.005), RoundedNumber(9, 0.005))},
             False,
         ),
         ("odds-ratios", "tac", {}, True),
     ],
 )
-def test_a_paper_claims_what_its_own_number_shows(study, reading, claim, change, expected):
+def test_a_paper_claims_what_its_own_number_shows(
+    study, interpretation, reported_estimate, change, expected
+):
     """Of the first pair: its product, in whatever form it is printed; without one, combination against partner."""
-    under = study.under(reading)
-    quiet = {"value": Printed(0.5, 0.0005)}
-    claims = tuple(
-        replace(c, **change) if c.id == claim else replace(c, **quiet) if c.ci is None else c
+    under = study.under(interpretation)
+    quiet = {"value": RoundedNumber(0.5, 0.0005)}
+    reported_estimates = tuple(
+        replace(c, **change)
+        if c.id == reported_estimate
+        else replace(c, **quiet)
+        if c.ci is None
+        else c
         for c in used_claims(under)
     )
-    own = replace(under, readings=(replace(under.read, claims=claims),))
+    own = replace(
+        under, interpretations=(replace(under.read, reported_estimates=reported_estimates),)
+    )
     assert claims_synergy(own) == expected
 
 
@@ -260,7 +291,7 @@ def test_a_search_that_came_to_nothing_is_not_held_against_other_data(study, coh
     asked = [(first, weak), (first, wider), (second, weak)]
     answers = batch.fit_many([batch.Specification(one, "exchangeable", own) for one, own in asked])
     # Under another prior it is the same evidence, whose modes were come to once only.
-    assert [one.verdict == laplace.BAD for one in answers] == [True, True, False]
+    assert [one.verdict == laplace.UNRELIABLE for one in answers] == [True, True, False]
     assert [call is None for call in calls] == [True, False, True]
 
 
@@ -294,10 +325,10 @@ def test_rates_by_hand():
     rows = [
         _row(0, 0.5, 0.5, 2.0),
         _row(1, 0.99, 1.1, 4.4),
-        _row(2, 0.5, 0.5, 2.0, verdict="middling"),
+        _row(2, 0.5, 0.5, 2.0, verdict="borderline"),
         _row(3, 0.5, 0.5, 2.0),
-        _row(4, nothing, nothing, nothing, verdict="bad"),
-        _row(0, nothing, nothing, nothing, verdict="bad", paper="q"),
+        _row(4, nothing, nothing, nothing, verdict="unreliable"),
+        _row(0, nothing, nothing, nothing, verdict="unreliable", paper="q"),
         _row(0, 0.9, -0.1, 0.2, measure="ic", truth=0.0),
     ]
     row, bad, ic = published.rates(pd.DataFrame(rows)).to_dict("records")
@@ -318,7 +349,7 @@ def test_what_cannot_be_trusted_is_asked_for_again_with_care(study, monkeypatch)
 
     def fitted(specifications, **settings):
         asked.append((list(specifications), settings))
-        verdict = laplace.GOOD if len(asked) > 1 else laplace.BAD
+        verdict = laplace.GOOD if len(asked) > 1 else laplace.UNRELIABLE
         return [SimpleNamespace(verdict=v) for v in (laplace.GOOD, verdict)[-len(specifications) :]]
 
     monkeypatch.setattr(published, "fit_many", fitted)

@@ -30,18 +30,18 @@ NUMBER = re.compile(r"-?\d+\.?\d*")
 
 
 def headline_rows():
-    source, printed = re.search(
+    source, as_reported = re.search(
         r"<!-- headline: (\S+) -->\n(.*?)<!-- end of headline -->", README, re.DOTALL
     ).groups()
-    lines = [line.removeprefix("|").removesuffix("|") for line in printed.splitlines()]
+    lines = [line.removeprefix("|").removesuffix("|") for line in as_reported.splitlines()]
     header, _, *rows = [list(map(str.strip, line.split("|"))) for line in lines]
     return source, [dict(zip(header, map(str.strip, row), strict=True)) for row in rows]
 
 
 def test_the_headline_table_is_that_of_the_results():
-    source, printed = headline_rows()
+    source, as_reported = headline_rows()
     for found, row in zip(
-        headline(store.read_summary(ROOT / source)).to_dict("records"), printed, strict=True
+        headline(store.read_summary(ROOT / source)).to_dict("records"), as_reported, strict=True
     ):
         for column in ("estimand", "reported (95%)", IDENTIFICATION):
             assert row[column] == found[column]
@@ -55,8 +55,8 @@ def test_the_headline_table_is_that_of_the_results():
                 assert abs(float(old) - float(new)) < 0.025
 
 
-def sun2024(model, reading="odds-ratios"):
-    return ROOT / "results" / "sun2024" / f"{model}--weak--{reading}"
+def sun2024(model, interpretation="odds-ratios"):
+    return ROOT / "results" / "sun2024" / f"{model}--weak--{interpretation}"
 
 
 def posterior(model, estimand):
@@ -68,13 +68,15 @@ def posterior(model, estimand):
 def test_the_numbers_of_its_prose_are_those_of_the_results():
     prose = " ".join(README.split())
     below = {}
-    for reading in ("four-set-products", "mutually-adjusted-products", "abstract-wording"):
-        conflict = store.read_info(sun2024("exchangeable", reading))["conflict"]
-        below[reading] = f"{-conflict['difference']:.1f}"
+    for interpretation in ("four-set-products", "mutually-adjusted-products", "abstract-wording"):
+        conflict = store.read_info(sun2024("exchangeable", interpretation))["conflict"]
+        below[interpretation] = f"{-conflict['difference']:.1f}"
     one, *two = below.values()
     assert f"log evidence {one} below the default reading" in prose
     assert f"it lies {two[0]} and {two[1]} below" in prose
-    (tail,) = (p["tail"] for p in conflict["predictions"] if p["claim"] == "tac-cyc-vs-mmf")
+    (tail,) = (
+        p["tail"] for p in conflict["predictions"] if p["reported_estimate"] == "tac-cyc-vs-mmf"
+    )
     assert f"{tail:.2%}".replace("%", " %") + " of predictions by the other numbers" in prose
     ratio = "effect_ratio[TAC: CYC vs MMF]"
     said = ", ".join(
@@ -120,12 +122,12 @@ def test_what_it_links_to_exists():
 
 
 def test_its_study_file_is_read():
-    text, baseline, printed, rows, doses = blocks("toml")
+    text, baseline, as_reported, rows, doses = blocks("toml")
     assert 'file = "rows.csv"' in rows
     by_dose = parse_study(doses)
     assert by_dose.counted == ("none", "A", "B", "A+B")
     assert by_dose.divided("dose").counted == by_dose.divided("dose").regimens
-    study = parse_study(printed)
+    study = parse_study(as_reported)
     frame = pd.DataFrame(
         {
             **{key: [0, 1, 1, 0] for key in ("got_a", "female", "remission")},
@@ -175,7 +177,7 @@ def test_its_python_runs(tmp_path, monkeypatch, capsys):
     exec(many, {})  # noqa: S102
     said = capsys.readouterr().out
     assert "grid:optimistic-strong" in said
-    assert "bad" not in said
+    assert "unreliable" not in said
 
 
 def test_every_result_in_git_is_of_the_packaged_study():
@@ -228,7 +230,13 @@ def test_long_scripts_run_with_one_fit(tmp_path, monkeypatch, capsys, name):
         if not done:
             model, engine = LONG[name]
             done.append(
-                reanalyse(study, [model], readings=[study.reading], engine=engine, out=tmp_path)
+                reanalyse(
+                    study,
+                    [model],
+                    interpretations=[study.interpretation],
+                    engine=engine,
+                    out=tmp_path,
+                )
             )
         return done[0]
 

@@ -11,7 +11,7 @@ from scipy.special import logit
 
 from cotreat import load_study, parse_study
 from cotreat.core.constants import IDENTIFIED
-from cotreat.evidence.reported import contradictions, log_estimate, reported_estimates
+from cotreat.evidence.reported import estimates_of, incompatibilities, log_estimate
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
@@ -69,12 +69,12 @@ def test_truths_have_the_totals_of_the_flagship(script):
 def test_the_true_set_odds_ratio_is_that_of_its_arms_where_these_are_alike(script, cohort):
     study = parse_study(script.study_text("alike", cohort))
     alike = truth_of(script, [0.4 if "TAC" in regimen else 0.2 for regimen in REGIMENS])
-    waist = script.waist_at(alike, study)
+    risk_draws = script.waist_at(alike, study)
     # Coefficients are exact within 1e-3 standard errors.
-    assert float(waist["log_ratio"].sel(claim="tac")) == pytest.approx(
+    assert float(risk_draws["log_ratio"].sel(reported_estimate="tac")) == pytest.approx(
         logit(0.4) - logit(0.2), abs=1e-4
     )
-    true = {script._code(e): float(e.values(waist)) for e in script.asked(study)}
+    true = {script._code(e): float(e.values(risk_draws)) for e in script.asked(study)}
     odds = (0.4 / 0.6) / (0.2 / 0.8)
     assert true["odds_ratio[TAC+CYC vs CYC]"] == pytest.approx(odds)
     assert true["odds_ratio[TAC+MMF vs TAC+CYC]"] == pytest.approx(1)
@@ -90,29 +90,35 @@ def test_printed_numbers_have_two_decimals_and_contradict_nothing(script, cohort
         assert all(re.fullmatch(r"\d+\.\d\d", text) for text in (value, lower, upper))
         assert float(lower) < float(value) < float(upper)
     assert (cohort.total, cohort.on) == (793, 244)
-    assert contradictions(parse_study(script.study_text("one", cohort))) == []
+    assert incompatibilities(parse_study(script.study_text("one", cohort))) == []
 
 
 def test_the_study_says_what_the_flagship_says(script, cohort):
     study = parse_study(script.study_text("recovery-000", cohort))
-    own, flagship = reported_estimates(study), reported_estimates(load_study("sun2024"))
+    own, flagship = estimates_of(study), estimates_of(load_study("sun2024"))
     assert own.names == flagship.names
     assert own.kept == flagship.kept
     assert own.sizes.blocks == flagship.sizes.blocks
     np.testing.assert_array_equal(own.shifted, flagship.shifted)
     equations = [[c.equation for c in n.regressions.coefficients] for n in (own, flagship)]
     assert equations[0] == equations[1]
-    assert [c.adjusted for c in own.claims] == [c.adjusted for c in flagship.claims]
-    for claim in own.claims:
-        assert log_estimate(claim) == np.log(float(cohort.ratios[claim.id][0]))
+    assert [c.adjusted for c in own.reported_estimates] == [
+        c.adjusted for c in flagship.reported_estimates
+    ]
+    for reported_estimate in own.reported_estimates:
+        assert log_estimate(reported_estimate) == np.log(
+            float(cohort.ratios[reported_estimate.id][0])
+        )
 
 
 def test_a_shift_moves_all_odds_ratios_of_its_regression(script, truth, cohort):
     shifted = truth_of(script, truth.conditional.values(), shifts=(0.0, np.log(2)))
     moved = script.print_cohort(shifted, np.random.default_rng(3))
     assert moved.ratios["tac"] == cohort.ratios["tac"]
-    for claim in set(script.CLAIMS) - {"tac"}:
-        for before, after in zip(cohort.ratios[claim], moved.ratios[claim], strict=True):
+    for reported_estimate in set(script.CLAIMS) - {"tac"}:
+        for before, after in zip(
+            cohort.ratios[reported_estimate], moved.ratios[reported_estimate], strict=True
+        ):
             assert float(after) == pytest.approx(2 * float(before), abs=0.016)
 
 

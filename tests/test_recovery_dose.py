@@ -9,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 from scipy.special import expit
 
-from cotreat.evidence.reported import log_estimate, reported_estimates
+from cotreat.evidence.reported import estimates_of, log_estimate
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "recovery"
@@ -51,8 +51,8 @@ def test_a_printed_cohort_has_the_higher_dose_and_not_the_lower(script):
         for at, one in enumerate(script.truths(20, 5))
     )
     study = next(one for one in printings if one is not None)
-    numbers = reported_estimates(study.divided("dose"))
-    assert [claim.id for claim in numbers.odds_ratios] == ["tac", "dose"]
+    numbers = estimates_of(study.divided("dose"))
+    assert [reported_estimate.id for reported_estimate in numbers.odds_ratios] == ["tac", "dose"]
     assert numbers.inferred_ids == ("inferred odds_ratio[TAC.low vs not TAC]",)
     assert study.totals[0].n == 793
     assert np.isfinite(log_estimate(numbers.odds_ratios[1]))

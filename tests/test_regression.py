@@ -15,7 +15,7 @@ from cotreat import load_study
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of
 from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.logistic_operator import Regressions, averages, centre
-from cotreat.evidence.reported import reported_estimates
+from cotreat.evidence.reported import estimates_of
 from cotreat.study import regimens
 from cotreat.study.study import Meaning
 
@@ -257,7 +257,7 @@ def test_jax_and_numpy_give_the_same_numbers():
 
 
 def test_the_joint_law_is_the_same_in_jax_and_numpy():
-    numbers = reported_estimates(load_study("sun2024").under("mutually-adjusted-products"))
+    numbers = estimates_of(load_study("sun2024").under("mutually-adjusted-products"))
     compiled = jax.jit(lambda *given: joint_distribution(jnp, numbers, *given, 0.1)._asdict())
     for at, size in cohorts(5):
         own = joint_distribution(np, numbers, at, 0.8, 0.1, size, 0.1)

@@ -28,7 +28,7 @@ from cotreat.report.supplement import PairTable, Supplement, write_supplement
 from cotreat.report.tables import table, typeset
 from cotreat.results import store, supplementary
 from cotreat.results.headline import PROBABILITY
-from cotreat.results.supplementary import Part, PartError, Section, write_part
+from cotreat.results.supplementary import Analysis, AnalysisError, Section, write_analysis
 from cotreat.workflow.reanalyse import reanalyse
 from tests.codes import fields
 
@@ -88,13 +88,13 @@ def add_part(
         "versions": {"arviz": "1.3.0"},
         "sections": (section,),
     }
-    part = Part(title=title, **{**about, **changed})
+    part = Analysis(title=title, **{**about, **changed})
 
     def draw(target, failed):
         save(figure, target / "out.png", failed)
         return [section.figure]
 
-    write_part(folder / name, part, {"models.csv": data, **(tables or {})}, draw)
+    write_analysis(folder / name, part, {"models.csv": data, **(tables or {})}, draw)
 
 
 def add_supplement(folder):
@@ -146,7 +146,7 @@ BANNED = (
         "sense of the word",
     ),
     *("relatives", "hinges", "hangs on", "learnt", "decided", "undecided", "words explained"),
-    *("leading answer", "stands beside", "how to do it again", "middling", "told by", "is told"),
+    *("leading answer", "stands beside", "how to do it again", "borderline", "told by", "is told"),
 )
 
 
@@ -236,11 +236,11 @@ def test_what_is_of_other_data_is_left_out_and_named(folder):
 def test_the_multiverse_is_part_of_the_sensitivity(folder):
     lead = store.read_summary(folder / FIT / "summary.csv")
     lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
-    rows = lead.rename(columns={"interpretation": "reading"}).assign(
+    rows = lead.rename(columns={"interpretation": "interpretation"}).assign(
         priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0, mc_error=0.01
     )
     rows["probability"] = 0.99
-    bad = rows.head(1).assign(priors="odd", verdict=supplementary.BAD, probability=None)
+    bad = rows.head(1).assign(priors="odd", verdict=supplementary.UNRELIABLE, probability=None)
     both = pd.concat([rows, bad])[list(supplementary.MULTIVERSE_COLUMNS)]
     add_part(folder, supplementary.SENSITIVITY, "Sensitivity", {supplementary.MULTIVERSE: both})
     report = write_report(folder)
@@ -259,7 +259,7 @@ def bold_multiverse(folder):
     """Make a multiverse in which bolder priors are conclusive where the primary analysis is not."""
     lead = store.read_summary(folder / FIT / "summary.csv")
     lead = lead[(lead.estimator == "posterior") & lead.probability.notna()]
-    rows = lead.rename(columns={"interpretation": "reading"})
+    rows = lead.rename(columns={"interpretation": "interpretation"})
     rows = rows.assign(priors="bold", pareto_k=0.2, verdict="good", log_evidence=-9.0)
     return rows.assign(probability=0.99).reindex(columns=list(supplementary.MULTIVERSE_COLUMNS))
 
@@ -270,10 +270,10 @@ def bold_multiverse(folder):
     [
         ({"model": "saturated"}, "the model saturated"),
         (
-            {"model": "interaction", "priors": "sceptical", "reading": "strict"},
+            {"model": "interaction", "priors": "sceptical", "interpretation": "strict"},
             "the interpretation strict and the priors sceptical",
         ),
-        ({"model": "interaction", "priors": "weak", "reading": "default"}, ""),
+        ({"model": "interaction", "priors": "weak", "interpretation": "default"}, ""),
     ],
 )
 def test_a_part_of_another_fit_is_called_that_and_takes_no_part_in_the_conclusion(
@@ -404,7 +404,7 @@ def test_the_methods_name_other_fits_and_what_failed(folder):
     changed = {"priors": "sceptical", "failed_checks": ["R-hat: 1.2"], "engine": "numpyro"}
     store.write_info({**info, **changed}, other / store.INFO)
     every = bold_multiverse(folder).assign(verdict="good")
-    bad = every.head(1).assign(priors="odd", verdict=supplementary.BAD)
+    bad = every.head(1).assign(priors="odd", verdict=supplementary.UNRELIABLE)
     tables = {supplementary.MULTIVERSE: pd.concat([every, bad])}
     add_part(folder, supplementary.SENSITIVITY, "Sensitivity", tables)
     text = methods(read_results(folder))
@@ -466,7 +466,7 @@ def test_what_cannot_be_read_is_named(folder, name):
     (folder / name).write_text("{}")
     with pytest.raises(ReportError, match=f"{Path(name).parent.name}.*make it again"):
         write_report(folder)
-    assert issubclass(PartError, ValueError)
+    assert issubclass(AnalysisError, ValueError)
 
 
 # --- Tables and words ------------------------------------------------------------------------------
@@ -584,7 +584,7 @@ def test_a_page_of_the_results_shows_all_that_was_made(place):
     page = (place / "report.html").read_text(encoding="utf-8")
     depends = page[page.index('id="depends"') : page.index('id="diagnostics"')]
     missing = [
-        name for name in supplementary.PARTS if not (place / name / supplementary.ABOUT).exists()
+        name for name in supplementary.ANALYSES if not (place / name / supplementary.ABOUT).exists()
     ]
     assert depends.count("Not made;") == len(missing)
     cells = page[page.index('id="four-cells"') : page.index('id="priors"')]

@@ -126,7 +126,7 @@ def test_fits_of_one_claim_are_the_closed_form_within_monte_carlo_error(one_clai
     )
     closed = under_beliefs(one_claim, odds_ratios_of(one_claim, MODELS["additive"]))
     for answer, (_, row) in zip(answers, closed.iterrows(), strict=True):
-        _agrees(answer.waist["risk"], row)
+        _agrees(answer.risk_draws["risk"], row)
 
 
 @pytest.mark.long

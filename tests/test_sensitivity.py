@@ -9,7 +9,7 @@ import pytest
 from cotreat import load_study
 from cotreat.cli import main
 from cotreat.core.constants import DEPTHS
-from cotreat.inference.laplace import BAD
+from cotreat.inference.laplace import UNRELIABLE
 from cotreat.plots.one_at_a_time import one_at_a_time
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.style import off_screen
@@ -21,12 +21,19 @@ from cotreat.results.supplementary import (
     ABOUT,
     MULTIVERSE,
     MULTIVERSE_COLUMNS,
-    Part,
-    read_part,
-    write_part,
+    Analysis,
+    read_analysis,
+    write_analysis,
 )
 from cotreat.sensitivity import fits
-from cotreat.sensitivity.multiverse import HINGES, MODEL, PRIORS, READING, SENSE, Base
+from cotreat.sensitivity.multiverse import (
+    DEFAULT_INTERPRETATION,
+    HINGES,
+    MODEL,
+    PRIORS,
+    SENSE,
+    Base,
+)
 from tests.codes import codes, table_of_codes
 
 FIGURES = {"one_at_a_time", "belief_grid", "power_scaling", "prior_predictive"}
@@ -46,7 +53,7 @@ def written(tmp_path_factory, isis2):
     def one_bad(specifications, **settings):
         answers = own(specifications, **settings)
         last = len(answers) - 1
-        return [replace(a, verdict=BAD) if at == last else a for at, a in enumerate(answers)]
+        return [replace(a, verdict=UNRELIABLE) if at == last else a for at, a in enumerate(answers)]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fits, "fit_many", one_bad)
@@ -57,7 +64,7 @@ def written(tmp_path_factory, isis2):
             {},
             prior_set("weak", isis2),
             tmp_path_factory.mktemp("results") / "isis2",
-            say=said.append,
+            on_progress=said.append,
         )
     return folder, said
 
@@ -65,7 +72,7 @@ def written(tmp_path_factory, isis2):
 @pytest.mark.slow
 def test_the_folder_is_a_part_with_all_its_tables_and_figures(written, isis2):
     folder, said = written
-    part = read_part(folder)
+    part = read_analysis(folder)
     assert folder.name == "sensitivity"
     assert part.study_digest == isis2.digest
     assert {path.stem for path in folder.glob("*.png")} == FIGURES
@@ -104,11 +111,11 @@ def test_a_bad_fit_is_listed_and_has_no_numbers(written):
     """The last of the batch is the most optimistic belief about effects."""
     folder, _ = written
     grid = store.read_table(folder / "grid.csv")
-    bad = grid[grid.verdict == BAD]
+    bad = grid[grid.verdict == UNRELIABLE]
     assert bad.effects.tolist() == ["optimistic-strong"]
     assert bad.probability.isna().all()
     assert "NaN" not in (folder / ABOUT).read_text(encoding="utf-8")
-    part = read_part(folder)
+    part = read_analysis(folder)
     assert "1 of 19 prior sets of the grid: fit not trusted" in part.failed
 
 
@@ -134,7 +141,7 @@ def test_the_command_says_what_was_found_and_what_failed(monkeypatch, capsys, tm
 
     def write(study, fits, priors, folder, **settings):
         asked.update(settings, study=study.id, fits=fits, priors=priors.name)
-        part = Part(
+        part = Analysis(
             title="Sensitivity",
             study_digest=study.digest,
             seed=1,
@@ -142,7 +149,7 @@ def test_the_command_says_what_was_found_and_what_failed(monkeypatch, capsys, tm
             sections=(),
             failed=("one fit not trusted",),
         )
-        return write_part(folder / "sensitivity", part, {}, {}, ["R-hat: 1.2"])
+        return write_analysis(folder / "sensitivity", part, {}, {}, ["R-hat: 1.2"])
 
     monkeypatch.setattr(sensitivity, "write", write)
     arguments = ["sensitivity", "isis2", "--depth", "quick", "--quiet"]
@@ -186,14 +193,17 @@ LEAD = ("A:B", SENSE, "multiplicative odds (ror), with no other study drug", 0.8
     ("row", "words"),
     [
         ((PRIORS, "grid:neutral-strong"), "is the prior: for A with B it goes from 0.800 to 0.980 with beliefs about effects: neutral, strong. Of 2 single changes, judged by the ratio of odds ratios unless the sense is what changes, 1 gives a decided answer."),
-        ((READING, "as-printed"), "is how the print is read: for A with B it goes from 0.800 to 0.980 under as-printed."),
+        ((DEFAULT_INTERPRETATION, "as-printed"), "is how the print is read: for A with B it goes from 0.800 to 0.980 under as-printed."),
         ((MODEL, "saturated"), "is the model: for A with B it goes from 0.800 to 0.980 under saturated."),
         ((SENSE, "multiplicative risks (rrr)"), "is the sense of the word: for A with B it goes from 0.800 to 0.980 if judged as multiplicative risks (rrr)."),
     ],
 )  # fmt: skip
 def test_what_moves_most_is_named(row, words):
     told = changes(
-        LEAD, ("A:B", *row, 0.98), ("A:B", MODEL, "other", 0.75), ("A:B", MODEL, "bad", np.nan)
+        LEAD,
+        ("A:B", *row, 0.98),
+        ("A:B", MODEL, "other", 0.75),
+        ("A:B", MODEL, "unreliable", np.nan),
     )
     assert words in hinges_of.hinge_finding(told)
 
@@ -242,7 +252,7 @@ def test_a_family_counts_once_where_prior_and_evidence_are_weighed():
 
 
 def test_without_a_change_that_can_be_trusted_nothing_is_said():
-    assert hinges_of.hinge_finding(changes(LEAD, ("A:B", MODEL, "bad", np.nan))) == ""
+    assert hinges_of.hinge_finding(changes(LEAD, ("A:B", MODEL, "unreliable", np.nan))) == ""
 
 
 def test_the_picture_says_what_has_no_probability(isis2):
@@ -273,12 +283,12 @@ def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
     held = fits.begun(study, {}, prior_set("weak", study), "full", 1, lambda _: None)
     rows = [
         ("exchangeable", "odds-ratios", "weak", 0.4, "good"),
-        ("exchangeable", "odds-ratios", "grid:neutral-strong", 0.8, BAD),
-        ("exchangeable", "four-set-products", "weak", 0.4, BAD),
+        ("exchangeable", "odds-ratios", "grid:neutral-strong", 0.8, UNRELIABLE),
+        ("exchangeable", "four-set-products", "weak", 0.4, UNRELIABLE),
         ("interaction", "four-set-products", "weak", np.nan, "good"),
-        ("saturated", "four-set-products", "weak", 0.9, BAD),
+        ("saturated", "four-set-products", "weak", 0.9, UNRELIABLE),
     ]
-    table = pd.DataFrame(rows, columns=["model", "reading", "priors", "pareto_k", "verdict"])
+    table = pd.DataFrame(rows, columns=["model", "interpretation", "priors", "pareto_k", "verdict"])
     assert list(hinges_of.not_answered(held, table, is_crossed=True)) == [
         "exchangeable, reading odds-ratios: 1 of 2 fits not trusted (Pareto k up to 0.80)",
         "exchangeable, reading four-set-products: 1 of 1 fits not trusted (modes found once only); other priors "
@@ -297,14 +307,14 @@ def test_a_contradicted_reading_is_left_aside():
             ("three", "exchangeable", "weak", -12.0),
             ("two", "interaction", "weak", -2.0),
         ],
-        columns=["reading", "model", "priors", "log_evidence"],
+        columns=["interpretation", "model", "priors", "log_evidence"],
     )
     assert hinges_of.contradicted(table, base) == ["two"]
     changes = pd.DataFrame(
         [
-            ("A:B", "reading", "one", True, 0.5, 0.0),
-            ("A:B", "reading", "two", False, 0.99, 0.49),
-            ("A:B", "reading", "three", False, 0.7, 0.2),
+            ("A:B", "interpretation", "one", True, 0.5, 0.0),
+            ("A:B", "interpretation", "two", False, 0.99, 0.49),
+            ("A:B", "interpretation", "three", False, 0.7, 0.2),
         ],
         columns=["pair", "what changes", "to", "is leading", "probability", "difference"],
     ).assign(words="")
@@ -318,7 +328,7 @@ def test_quick_starts_from_the_reading_that_is_asked_for():
     study = load_study("sun2024").under("abstract-wording")
     held = fits.begun(study, {}, prior_set("weak", study), "quick", 1, lambda _: None)
     plan = fits.planned(held, "quick")
-    assert {one.study.reading for one in plan.multiverse} == {"abstract-wording"}
+    assert {one.study.interpretation for one in plan.multiverse} == {"abstract-wording"}
     assert {one.model for one in plan.multiverse} == set(held.models)
     leading = [one for one in plan.multiverse if one.model == held.models[0]]
     assert len(leading) > 3  # under the priors of the analysis, and under others

@@ -12,7 +12,7 @@ from validation.simulate import SIGMA, SimulationError, draw_cohort, simulate, t
 
 from cotreat import load_study
 from cotreat.evidence.joint_distribution import joint_distribution
-from cotreat.evidence.reported import reported_estimates
+from cotreat.evidence.reported import estimates_of
 from cotreat.study_file.reader import packaged
 
 MANY = 200_000
@@ -30,13 +30,13 @@ def truth(study):
 
 def test_truth_makes_the_printed_numbers(study, truth):
     told = study.divided("dose")
-    numbers = reported_estimates(told)
-    assert [claim.id for claim in numbers.odds_ratios][-1] == "dose"
+    numbers = estimates_of(told)
+    assert [reported_estimate.id for reported_estimate in numbers.odds_ratios][-1] == "dose"
     log_odds = np.array([truth.log_odds[arm] for arm in told.present])
     n = np.array([float(truth.sizes[arm]) for arm in told.present])
     law = joint_distribution(np, numbers, log_odds, SIGMA, 0.0, n, 0.0)
-    for claim, found in zip(numbers.odds_ratios, np.exp(law.ratios), strict=True):
-        assert found == pytest.approx(claim.value.value, rel=0.03), claim.id
+    for reported_estimate, found in zip(numbers.odds_ratios, np.exp(law.ratios), strict=True):
+        assert found == pytest.approx(reported_estimate.value.value, rel=0.03), reported_estimate.id
     assert law.mean[-1] == pytest.approx(221, abs=2)
     assert sum(truth.sizes.values()) == 793
     assert sum(n for arm, n in truth.sizes.items() if "TAC" in arm) == 244

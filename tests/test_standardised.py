@@ -9,7 +9,7 @@ from scipy import integrate, stats
 
 from cotreat import load_study, parse_study
 from cotreat.evidence.protocol import share_orders_of
-from cotreat.evidence.reported import reported_estimates
+from cotreat.evidence.reported import estimates_of
 from cotreat.evidence.reported_data import share_orders
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.standard_coordinates import BLOCK, BLOCKS, Density
@@ -70,7 +70,7 @@ def test_shares_are_broken_off_in_the_order_asked_for():
 
 
 def test_the_flagships_shares_begin_with_what_is_printed():
-    numbers = reported_estimates(load_study("sun2024"))
+    numbers = estimates_of(load_study("sun2024"))
     arms = [numbers.study.present[i] for i in numbers.sizes.blocks[0][0]]
     orders = share_orders(numbers)
     assert [arms[i] for i in orders["share_1"]] == ["TAC+CYC", "TAC+MMF", "TAC", "TAC+CYC+MMF"]
@@ -113,7 +113,7 @@ def test_a_prior_that_is_not_uniform_is_refused():
 
 def specification(study, model, priors):
     found = find_model(model, study)
-    told = study.divided(found.division)
+    told = study.divided(found.strata)
     chosen = prior_set(priors, told) if isinstance(priors, str) else priors
     return told, found, priors_for(chosen, found, told)
 
@@ -177,9 +177,9 @@ def test_what_is_compiled_for_one_serves_for_all_of_its_shape(case):
 )
 def test_other_structures_have_other_shapes(one, other):
     found = []
-    for name, model, *reading in (one, other):
+    for name, model, *interpretation in (one, other):
         study = load_study(name)
-        study = study.under(reading[0]) if reading else study
+        study = study.under(interpretation[0]) if interpretation else study
         found.append(shape_of(*specification(study, model, "weak")))
     assert found[0] != found[1]
 

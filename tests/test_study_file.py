@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cotreat.study.study import Claim, Meaning, Printed, Sequential, Study
+from cotreat.study.study import Meaning, ReportedEstimate, RoundedNumber, Sequential, Study
 from cotreat.study_file.reader import StudyError, load_study, packaged, parse_study
 
 HEAD = """
@@ -847,7 +847,7 @@ def test_packaged_cells(name: str) -> None:
 @pytest.mark.parametrize("name", packaged())
 def test_packaged_numbers_have_sources(name: str) -> None:
     study = load_study(name)
-    numbers = [*study.arms, *study.totals, *study.claims]
+    numbers = [*study.arms, *study.totals, *study.reported_estimates]
     assert len(numbers) >= 4
     assert all(number.source.strip() for number in numbers)
 
@@ -879,20 +879,24 @@ def test_isis2_margins() -> None:
 
 def test_factor_v_leiden_claims_follow_from_its_cells() -> None:
     study = load_study("factor-v-leiden")
-    printed = {c.id: (c.value.value, *(end.value for end in c.ci)) for c in study.claims}
-    assert printed == {"OC": (3.8, 2.4, 6.0), "FVL": (7.9, 3.2, 19.4), "both": (34.7, 7.8, 154)}
-    for claim in study.claims:
-        first, second = (odds(study, side) for side in sides_of(study, claim))
-        assert abs(first / second - claim.value.value) <= claim.value.half
+    as_reported = {
+        c.id: (c.value.value, *(end.value for end in c.ci)) for c in study.reported_estimates
+    }
+    assert as_reported == {"OC": (3.8, 2.4, 6.0), "FVL": (7.9, 3.2, 19.4), "both": (34.7, 7.8, 154)}
+    for reported_estimate in study.reported_estimates:
+        first, second = (odds(study, side) for side in sides_of(study, reported_estimate))
+        assert abs(first / second - reported_estimate.value.value) <= reported_estimate.value.half
 
 
-def sides_of(study: Study, claim: Claim) -> tuple[set[str], ...]:
+def sides_of(study: Study, reported_estimate: ReportedEstimate) -> tuple[set[str], ...]:
     """Counted regimens on either side of a claim of regimens or sets."""
-    assert claim.meaning is not None
-    if claim.meaning.kind == "regimens":
-        return tuple({word} for word in claim.meaning.words)
+    assert reported_estimate.meaning is not None
+    if reported_estimate.meaning.kind == "regimens":
+        return tuple({word} for word in reported_estimate.meaning.words)
     counted = np.array(study.counted)
-    return tuple(set(counted[study.members(w, study.counted)]) for w in claim.meaning.words)
+    return tuple(
+        set(counted[study.members(w, study.counted)]) for w in reported_estimate.meaning.words
+    )
 
 
 def odds(study: Study, side: set[str]) -> float:
@@ -943,15 +947,17 @@ def test_digest_is_of_the_content() -> None:
     ],
 )
 def test_printed_value_keeps_its_digits(digits: str, value: float, half: float) -> None:
-    (claim,) = parse_study(swap(("value = 2.40", f"value = {digits}"))).claims
-    assert claim.value == Printed(value, pytest.approx(half, rel=1e-12))
+    (reported_estimate,) = parse_study(
+        swap(("value = 2.40", f"value = {digits}"))
+    ).reported_estimates
+    assert reported_estimate.value == RoundedNumber(value, pytest.approx(half, rel=1e-12))
 
 
 def test_printed_interval_keeps_its_digits() -> None:
-    (claim,) = parse_study(swap(("[1.15, 5.00]", "[1.2, 154]"))).claims
-    lower, upper = claim.ci
-    assert lower == Printed(1.2, pytest.approx(0.05, rel=1e-12))
-    assert upper == Printed(154.0, 0.5)
+    (reported_estimate,) = parse_study(swap(("[1.15, 5.00]", "[1.2, 154]"))).reported_estimates
+    lower, upper = reported_estimate.ci
+    assert lower == RoundedNumber(1.2, pytest.approx(0.05, rel=1e-12))
+    assert upper == RoundedNumber(154.0, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -986,13 +992,19 @@ def test_what_may_be_left_out() -> None:
     study = parse_study(drop('inclusion = "any(TAC, CYC)"', "events = 44"))
     assert (study.inclusion, study.doi, study.outcome.time) == ("all", "", "")
     assert study.totals[0].events is None
-    (claim,) = study.claims
-    assert (claim.level, claim.adjusted) == (0.95, False)
-    assert (claim.interval, claim.model, claim.sign, claim.is_below) == ("wald", "", "", False)
-    assert [(reading.id, reading.claims) for reading in study.readings] == [
-        ("default", study.claims)
-    ]
-    assert (study.reading, study.is_default, study.warnings) == ("default", True, ())
+    (reported_estimate,) = study.reported_estimates
+    assert (reported_estimate.level, reported_estimate.adjusted) == (0.95, False)
+    assert (
+        reported_estimate.interval,
+        reported_estimate.model,
+        reported_estimate.sign,
+        reported_estimate.is_below,
+    ) == ("wald", "", "", False)
+    assert [
+        (interpretation.id, interpretation.reported_estimates)
+        for interpretation in study.interpretations
+    ] == [("default", study.reported_estimates)]
+    assert (study.interpretation, study.is_default, study.warnings) == ("default", True, ())
 
 
 def test_study_without_baseline() -> None:
@@ -1002,8 +1014,8 @@ def test_study_without_baseline() -> None:
 
 def test_what_may_be_written() -> None:
     study = parse_study(swap(("value = 2.40", "value = 2.40\nlevel = 0.90\nadjusted = true")))
-    (claim,) = study.claims
-    assert (claim.level, claim.adjusted) == (0.9, True)
+    (reported_estimate,) = study.reported_estimates
+    assert (reported_estimate.level, reported_estimate.adjusted) == (0.9, True)
     assert study.baseline is not None
     assert (study.baseline.lower, study.baseline.upper) == (0.05, 0.4)
 
@@ -1055,14 +1067,16 @@ def test_limits_are_allowed(text: str) -> None:
 )
 def test_meaning_of_a_claim(written: str, meaning: Meaning, sides: tuple[set[str], ...]) -> None:
     study = parse_study(with_sides(written + "\n"))
-    (claim,) = study.claims
-    assert (claim.meaning, claim.about) == (meaning, "")
-    assert sides_of(study, claim) == sides
+    (reported_estimate,) = study.reported_estimates
+    assert (reported_estimate.meaning, reported_estimate.about) == (meaning, "")
+    assert sides_of(study, reported_estimate) == sides
 
 
 def test_a_claim_that_is_only_shown_means_nothing() -> None:
-    (claim,) = parse_study(with_sides('contrast = "unspecified: dose"\n')).claims
-    assert (claim.meaning, claim.about) == (None, "dose")
+    (reported_estimate,) = parse_study(
+        with_sides('contrast = "unspecified: dose"\n')
+    ).reported_estimates
+    assert (reported_estimate.meaning, reported_estimate.about) == (None, "dose")
 
 
 def test_none_is_a_set() -> None:
@@ -1071,8 +1085,8 @@ def test_none_is_a_set() -> None:
     sides = ('contrast = "TAC+CYC vs CYC"', 'contrast = "not none vs none"')
     study = parse_study(swap(('"any(TAC, CYC)"', '"none or TAC or CYC"'), sides) + none + total)
     assert [t.patients for t in study.totals] == ["TAC", "none"]
-    (claim,) = study.claims
-    assert sides_of(study, claim) == ({"TAC", "CYC", "TAC+CYC"}, {"none"})
+    (reported_estimate,) = study.reported_estimates
+    assert sides_of(study, reported_estimate) == ({"TAC", "CYC", "TAC+CYC"}, {"none"})
     assert study.is_admitted("none")
     assert not study.is_admitted("MMF")
 

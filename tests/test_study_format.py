@@ -93,10 +93,10 @@ def test_what_is_no_contrast(text: str) -> None:
 
 
 DRUGS = st.sampled_from(["A", "B", "C_2", "x", "andes", "nota"])
-PARTS = DRUGS | DRUGS.map(lambda drug: f"{drug}.high")
-PLAIN = st.lists(PARTS, min_size=1, max_size=3, unique_by=lambda part: part[0]).map("+".join)
+ANALYSES = DRUGS | DRUGS.map(lambda drug: f"{drug}.high")
+PLAIN = st.lists(ANALYSES, min_size=1, max_size=3, unique_by=lambda part: part[0]).map("+".join)
 REGIMENS = PLAIN | st.just("none") | PLAIN.map(lambda one: f"{one} | age=old")
-NAMES = PARTS | st.just("none") | st.just("age.old")
+NAMES = ANALYSES | st.just("none") | st.just("age.old")
 MARKED = (
     NAMES.map(lambda one: f"not {one}")
     | st.tuples(NAMES, NAMES).map(" and not ".join)

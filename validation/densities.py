@@ -128,7 +128,7 @@ def _labels(case: Case) -> dict[str, str]:
 def _built(case: Case) -> pm.Model:
     study = study_of(case)
     model = find_model(case.model, study)
-    divided = study.divided(model.division)
+    divided = study.divided(model.strata)
     return build(divided, model, priors_for(prior_set("weak", study), model, divided))
 
 

@@ -89,7 +89,7 @@ def new_columns(table: pd.DataFrame) -> pd.DataFrame:
             rest = rest.rename(columns={"pair": "of_pair"})
         before, after = list(rest.columns[:at]), list(rest.columns[at:])
         return pd.concat([rest, asked[kept]], axis=1)[[*before, *kept, *after]]
-    rest = rest.rename(columns={"reading": "interpretation"})
+    rest = rest.rename(columns={"interpretation": "interpretation"})
     has_contraction = asked.measure.isin(LOG_ODDS)
     contraction = rest.pop("contraction").where(has_contraction, "")
     found = pd.concat([rest, asked], axis=1).assign(sd="", posterior_contraction=contraction)
@@ -187,7 +187,7 @@ def migrate(path: Path) -> bool:
         found = table.assign(where=table["where"].map(_where))
         if found.equals(table):
             return False
-    elif path.name == "availability.csv" and "status" not in table:
+    elif path.name == "identification.csv" and "status" not in table:
         words = table.pop("what the evidence says of it")
         both = [_status(value, "") for value in words]
         table.insert(1, "status", [status for status, _ in both])

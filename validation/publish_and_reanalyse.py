@@ -23,7 +23,7 @@ from cotreat.inference import laplace
 from cotreat.inference.batch import Answer, Specification, fit_many
 from cotreat.models.registry import find_model
 from cotreat.study.regimens import NONE
-from cotreat.study.study import Claim, Meaning, Study
+from cotreat.study.study import Meaning, ReportedEstimate, Study
 from validation.published_paper import (
     UnprintableError,
     claims_synergy,
@@ -81,7 +81,7 @@ class Paper:
 
     printed_by: str
     read_as: str
-    more: tuple[Claim, ...] = ()
+    more: tuple[ReportedEstimate, ...] = ()
     counted: tuple[str, ...] = ()
     words: str = ""
 
@@ -109,21 +109,26 @@ def papers(study: Study) -> Iterator[Paper]:
     study
         Without levels and subgroups.
     """
-    default = study.under(study.readings[0].id)
-    for reading in study.readings:
-        yield Paper(reading.id, reading.id)
-    printed = {claim.id for claim in used_claims(default)}
-    for reading in study.readings[1:]:
-        if {claim.id for claim in used_claims(study.under(reading.id))} <= printed:
-            yield Paper(default.reading, reading.id)
+    default = study.under(study.interpretations[0].id)
+    for interpretation in study.interpretations:
+        yield Paper(interpretation.id, interpretation.id)
+    as_reported = {reported_estimate.id for reported_estimate in used_claims(default)}
+    for interpretation in study.interpretations[1:]:
+        if {
+            reported_estimate.id
+            for reported_estimate in used_claims(study.under(interpretation.id))
+        } <= as_reported:
+            yield Paper(default.interpretation, interpretation.id)
     yield from _with_more(default)
 
 
 def _with_more(study: Study) -> Iterator[Paper]:
     """Yield papers that print more: regimens of which nothing is said, products, or counts."""
 
-    def paper(words: str, more: tuple[Claim, ...] = (), counted: tuple[str, ...] = ()) -> Paper:
-        return Paper(study.reading, study.reading, more, counted, words)
+    def paper(
+        words: str, more: tuple[ReportedEstimate, ...] = (), counted: tuple[str, ...] = ()
+    ) -> Paper:
+        return Paper(study.interpretation, study.interpretation, more, counted, words)
 
     of_regimens = [c for c in used_claims(study) if c.meaning and c.meaning.kind == "regimens"]
     compared = [c.meaning.words for c in of_regimens if c.meaning]
@@ -149,7 +154,7 @@ def _with_more(study: Study) -> Iterator[Paper]:
 
 
 @dataclass(frozen=True)
-class Part:
+class Analysis:
     """Cohorts of one world that one process draws and reanalyses.
 
     Attributes
@@ -167,7 +172,7 @@ class Part:
     seed: int
 
 
-def parts_of(study: Study, cohorts: int, seed: int) -> list[Part]:
+def parts_of(study: Study, cohorts: int, seed: int) -> list[Analysis]:
     """Cut the work into parts.
 
     Raises
@@ -181,7 +186,7 @@ def parts_of(study: Study, cohorts: int, seed: int) -> list[Part]:
     find_model(MODEL, study)
     own = plain(study)
     found = tuple(papers(own))
-    default = tuple(p for p in found if p.printed_by == own.readings[0].id and not p.words)
+    default = tuple(p for p in found if p.printed_by == own.interpretations[0].id and not p.words)
     kinds: list[tuple[World, str, tuple[Paper, ...]]] = [
         (world, ALL, found if world.name in EVERY_PAPER_IN else default) for world in every
     ]
@@ -194,7 +199,7 @@ def parts_of(study: Study, cohorts: int, seed: int) -> list[Part]:
         if world.name == CLAIMED_IN and _has_product(own.under(paper.printed_by))
     ]
     return [
-        Part(own, world, kept, of, first, min(PART, cohorts - first), seed)
+        Analysis(own, world, kept, of, first, min(PART, cohorts - first), seed)
         for world, of, kept in kinds
         for first in range(0, cohorts, PART)
     ]
@@ -204,7 +209,7 @@ def _has_product(study: Study) -> bool:
     return any("product" in c.meaning.kind for c in used_claims(study) if c.meaning)
 
 
-def reanalysed(part: Part) -> pd.DataFrame:
+def reanalysed(part: Analysis) -> pd.DataFrame:
     """Draw, print and reanalyse the cohorts of a part.
 
     Returns
@@ -218,12 +223,12 @@ def reanalysed(part: Part) -> pd.DataFrame:
     specifications = []
     for at in range(part.first, part.first + part.count):
         rng = np.random.default_rng((part.seed, at, *_name(part, "").encode()))
-        cohort, printed, tried = _printable(part, at, rng)
+        cohort, as_reported, tried = _printable(part, at, rng)
         labels = [paper.label for paper in part.papers]
         if part.of == ALL:
             labels.append(WHOLE)
-            printed.append(counted_wholly(part.study, cohort, _name(part, f"{at}, whole")))
-        for label, study in zip(labels, printed, strict=True):
+            as_reported.append(counted_wholly(part.study, cohort, _name(part, f"{at}, whole")))
+        for label, study in zip(labels, as_reported, strict=True):
             specifications.append(Specification(study, MODEL, PRIORS))
             is_claimed = claims_synergy(study)
             asked.append({"cohort": at, "paper": label, "is_claimed": is_claimed, "tried": tried})
@@ -236,7 +241,7 @@ def reanalysed(part: Part) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _name(part: Part, more: str) -> str:
+def _name(part: Analysis, more: str) -> str:
     return f"{part.world.name}, {part.of}, {part.papers[0].label}: {more}"
 
 
@@ -244,7 +249,7 @@ def _answered(specifications: Sequence[Specification], seed: int) -> list[Answer
     """Fit all, and what cannot be trusted again, by itself and with care."""
     answers = fit_many(specifications, seed=seed, processes=1)
     for at, one in enumerate(specifications):
-        if answers[at].verdict == laplace.BAD:
+        if answers[at].verdict == laplace.UNRELIABLE:
             (answers[at],) = fit_many(
                 [one],
                 effective=EFFECTIVE_AGAIN,
@@ -255,16 +260,20 @@ def _answered(specifications: Sequence[Specification], seed: int) -> list[Answer
     return answers
 
 
-def _printable(part: Part, at: int, rng: np.random.Generator) -> tuple[Cohort, list[Study], int]:
+def _printable(
+    part: Analysis, at: int, rng: np.random.Generator
+) -> tuple[Cohort, list[Study], int]:
     """Draw a cohort that every paper can print, and whose synergy it claims where that is asked."""
     for tried in range(1, TRIES + 1):
         cohort = draw(part.world, rng)
         try:
-            printed = [paper.of(part.study, cohort, _name(part, str(at))) for paper in part.papers]
+            as_reported = [
+                paper.of(part.study, cohort, _name(part, str(at))) for paper in part.papers
+            ]
         except UnprintableError:
             continue
-        if part.of == ALL or claims_synergy(printed[0]):
-            return cohort, printed, tried
+        if part.of == ALL or claims_synergy(as_reported[0]):
+            return cohort, as_reported, tried
     raise ModelError(
         f"of {TRIES:,} cohorts of the world {part.world.name} in the image of {part.study.id} none can be "
         "printed as asked"
@@ -281,20 +290,20 @@ def measures_of(study: Study, name: str) -> dict[str, Estimand]:
 
 
 def _rows(world: World, answer: Answer) -> Iterator[dict[str, object]]:
-    truth = world.truth(is_crude=CONDITIONAL not in answer.waist)
-    is_bad = answer.verdict == laplace.BAD
+    truth = world.truth(is_crude=CONDITIONAL not in answer.risk_draws)
+    is_unreliable = answer.verdict == laplace.UNRELIABLE
     for pair, one in measures_of(answer.study, world.measure).items():
         row = {"pair": pair, "truth": float(one.values(truth)), "verdict": answer.verdict}
-        yield {**row, **_told(one, answer.waist, is_bad=is_bad)}
+        yield {**row, **_told(one, answer.risk_draws, is_unreliable=is_unreliable)}
 
 
-def _told(one: Estimand, waist: xr.Dataset, *, is_bad: bool) -> dict[str, float]:
-    if is_bad:
+def _told(one: Estimand, risk_draws: xr.Dataset, *, is_unreliable: bool) -> dict[str, float]:
+    if is_unreliable:
         return dict.fromkeys(("estimate", "lower", "upper", "probability"), float("nan"))
-    values = one.values(waist).values.ravel()
+    values = one.values(risk_draws).values.ravel()
     tail = (1 - INTERVAL) / 2
     lower, middle, upper = np.quantile(values, [tail, 0.5, 1 - tail])
-    beyond = float(is_beyond_null(one, waist).mean())
+    beyond = float(is_beyond_null(one, risk_draws).mean())
     return {"estimate": middle, "lower": lower, "upper": upper, "probability": beyond}
 
 
@@ -304,7 +313,7 @@ def reanalyse_published(
     cohorts: int = COHORTS,
     seed: int = SEED,
     mapped: Mapped = in_turn,
-    say: Callable[[int, int], None] = lambda _done, _all: None,
+    on_progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> pd.DataFrame:
     """Draw cohorts in the image of a study, print and reanalyse them.
 
@@ -328,7 +337,7 @@ def reanalyse_published(
     found: dict[int, pd.DataFrame] = {}
     for at, rows in mapped(reanalysed, parts):
         found[at] = rows
-        say(len(found), len(parts))
+        on_progress(len(found), len(parts))
     return pd.concat([found[at] for at in range(len(parts))], ignore_index=True)
 
 
@@ -356,7 +365,7 @@ def rates(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _summed(rows: pd.DataFrame) -> dict[str, float]:
-    kept = rows[rows.verdict != laplace.BAD]
+    kept = rows[rows.verdict != laplace.UNRELIABLE]
     is_log = MEASURES[rows.measure.iloc[0]].log
     ends = [np.log(end) if is_log else end for end in (kept.lower, kept.upper)]
     sure, dropped = int((kept.probability > SURE).sum()), len(rows) - len(kept)

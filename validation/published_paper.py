@@ -14,7 +14,16 @@ from cotreat.core.constants import INTERVAL
 from cotreat.evidence.contrasts import coefficient_of
 from cotreat.evidence.reported import cohort_of, is_used
 from cotreat.study import regimens
-from cotreat.study.study import Arm, Claim, Meaning, Printed, Reading, Study, Told, Total
+from cotreat.study.study import (
+    Arm,
+    Interpretation,
+    Meaning,
+    ReportedEstimate,
+    RoundedNumber,
+    StratifiedCounts,
+    Study,
+    Total,
+)
 from validation.true_cohorts import Cohort
 
 SIGNIFICANT = 0.05
@@ -97,45 +106,59 @@ class Asked:
 
 
 @lru_cache(maxsize=64)
-def analyses(study: Study, claims: tuple[Claim, ...]) -> tuple[Asked, ...]:
+def analyses(study: Study, reported_estimates: tuple[ReportedEstimate, ...]) -> tuple[Asked, ...]:
     """Lay out the regressions that claims are coefficients of.
 
     Odds ratios of regimens that are said to be of one model come from one regression on all of them.
     """
     found: dict[object, Asked] = {}
-    for claim in claims:
-        assert claim.meaning is not None  # noqa: S101 - for the type checker
-        if claim.meaning.kind == "regimens":
-            key: object = (claim.model or claim.id, claim.adjusted)
-            own = [c for c in claims if _is_beside(c, claim)]
+    for reported_estimate in reported_estimates:
+        assert reported_estimate.meaning is not None  # noqa: S101 - for the type checker
+        if reported_estimate.meaning.kind == "regimens":
+            key: object = (
+                reported_estimate.model or reported_estimate.id,
+                reported_estimate.adjusted,
+            )
+            own = [c for c in reported_estimates if _is_beside(c, reported_estimate)]
             analysis, labels = _of_regimens(study, own)
-            words = claim.meaning.words
+            words = reported_estimate.meaning.words
             weights = np.array([(one == words[0]) - float(one == words[1]) for one in labels])
         else:
-            one = coefficient_of(claim.meaning, cohort_of(study), is_adjusted=claim.adjusted)
+            one = coefficient_of(
+                reported_estimate.meaning, cohort_of(study), is_adjusted=reported_estimate.adjusted
+            )
             key, weights = one.equation, one.weights
             members = one.groups.any(0)
-            analysis = Analysis(one.groups.T @ one.columns, members, claim.adjusted)
+            analysis = Analysis(one.groups.T @ one.columns, members, reported_estimate.adjusted)
         asked = found.setdefault(key, Asked(analysis, {}))
-        asked.weights[claim.id] = tuple(weights.tolist())
+        asked.weights[reported_estimate.id] = tuple(weights.tolist())
     return tuple(found.values())
 
 
-def _is_beside(one: Claim, other: Claim) -> bool:
+def _is_beside(one: ReportedEstimate, other: ReportedEstimate) -> bool:
     """Tell whether two claims are odds ratios of regimens of one regression."""
     is_alike = one.meaning is not None and one.meaning.kind == "regimens"
     is_named = one.model == other.model != "" and one.adjusted == other.adjusted
     return one.id == other.id or (is_alike and is_named)
 
 
-def _of_regimens(study: Study, claims: Sequence[Claim]) -> tuple[Analysis, list[str]]:
-    named = {word for claim in claims if claim.meaning for word in claim.meaning.words}
+def _of_regimens(
+    study: Study, reported_estimates: Sequence[ReportedEstimate]
+) -> tuple[Analysis, list[str]]:
+    named = {
+        word
+        for reported_estimate in reported_estimates
+        if reported_estimate.meaning
+        for word in reported_estimate.meaning.words
+    }
     labels = [label for label in study.present if label in named]
     columns = np.array([[float(one == label) for label in labels] for one in study.present])
-    return Analysis(columns, np.isin(study.present, labels), claims[0].adjusted), labels
+    return Analysis(columns, np.isin(study.present, labels), reported_estimates[0].adjusted), labels
 
 
-def estimates(study: Study, claims: tuple[Claim, ...], cohort: Cohort) -> dict[str, Estimate]:
+def estimates(
+    study: Study, reported_estimates: tuple[ReportedEstimate, ...], cohort: Cohort
+) -> dict[str, Estimate]:
     """Analyse a cohort as claims say, by id.
 
     Raises
@@ -144,7 +167,7 @@ def estimates(study: Study, claims: tuple[Claim, ...], cohort: Cohort) -> dict[s
         If some estimate is not finite.
     """
     found = {}
-    for asked in analyses(study, claims):
+    for asked in analyses(study, reported_estimates):
         coefficients, covariance = asked.analysis.fitted(cohort)
         for name, weights in asked.weights.items():
             w = np.array(weights)
@@ -157,7 +180,7 @@ def published(
     cohort: Cohort,
     name: str,
     *,
-    more: tuple[Claim, ...] = (),
+    more: tuple[ReportedEstimate, ...] = (),
     counted: Sequence[str] = (),
 ) -> Study:
     """Return the study that would be read in print of a cohort.
@@ -178,9 +201,12 @@ def published(
     UnprintableError
         If some odds ratio is not finite, or rounds to 0.
     """
-    claims = (*used_claims(study), *more)
-    found = estimates(study, claims, cohort)
-    own = tuple(_printed(claim, found[claim.id]) for claim in claims)
+    reported_estimates = (*used_claims(study), *more)
+    found = estimates(study, reported_estimates, cohort)
+    own = tuple(
+        _printed(reported_estimate, found[reported_estimate.id])
+        for reported_estimate in reported_estimates
+    )
     events = np.bincount(cohort.regimen, cohort.event, len(study.present))
     n = np.bincount(cohort.regimen, minlength=len(study.present))
     labels = study.present
@@ -189,9 +215,9 @@ def published(
         for at, label in enumerate(labels)
         if label in counted
     )
-    reading = Reading(study.reading, study.read.words, own)
-    told = Told(arms, tuple(_total(study, total, n, events) for total in study.totals))
-    return replace(study, told=told, readings=(reading,), digest=name)
+    interpretation = Interpretation(study.interpretation, study.read.words, own)
+    told = StratifiedCounts(arms, tuple(_total(study, total, n, events) for total in study.totals))
+    return replace(study, told=told, interpretations=(interpretation,), digest=name)
 
 
 SIMULATED = "simulated"
@@ -200,17 +226,21 @@ SIMULATED = "simulated"
 def counted_wholly(study: Study, cohort: Cohort, name: str) -> Study:
     """Return the study of which patients and events of every regimen are known, and nothing else."""
     whole = published(
-        replace(study, readings=(replace(study.read, claims=()),)),
+        replace(study, interpretations=(replace(study.read, reported_estimates=()),)),
         cohort,
         name,
         counted=study.present,
     )
-    return replace(whole, told=replace(whole.told, totals=()))
+    return replace(whole, told=replace(whole.stratified, totals=()))
 
 
-def used_claims(study: Study) -> tuple[Claim, ...]:
+def used_claims(study: Study) -> tuple[ReportedEstimate, ...]:
     """Return the claims that are evidence under a study's reading."""
-    return tuple(claim for claim in study.claims if is_used(study, claim))
+    return tuple(
+        reported_estimate
+        for reported_estimate in study.reported_estimates
+        if is_used(study, reported_estimate)
+    )
 
 
 def claims_synergy(study: Study) -> bool:
@@ -221,7 +251,11 @@ def claims_synergy(study: Study) -> bool:
     """
     first, second = study.pairs[0]
     is_up = study.outcome.synergy_on == "event"
-    own = [claim for claim in study.claims if claim.meaning is not None]
+    own = [
+        reported_estimate
+        for reported_estimate in study.reported_estimates
+        if reported_estimate.meaning is not None
+    ]
     products = [c for c in own if _pair_of(c) == {first, second}]
     combined = [
         c
@@ -231,26 +265,28 @@ def claims_synergy(study: Study) -> bool:
         and regimens.parse(c.meaning.words[0]) == {first, second}
         and regimens.parse(c.meaning.words[1]) in ({first}, {second})
     ]
-    return any(_is_shown(claim, is_up=is_up) for claim in products or combined)
+    return any(
+        _is_shown(reported_estimate, is_up=is_up) for reported_estimate in products or combined
+    )
 
 
-def _pair_of(claim: Claim) -> set[str]:
+def _pair_of(reported_estimate: ReportedEstimate) -> set[str]:
     """Return the two treatments of which a claim is the product; nothing of any other claim."""
-    assert claim.meaning is not None  # noqa: S101 - for the type checker
-    words = claim.meaning.words
-    if claim.meaning.kind == "products":
+    assert reported_estimate.meaning is not None  # noqa: S101 - for the type checker
+    words = reported_estimate.meaning.words
+    if reported_estimate.meaning.kind == "products":
         return set(words[0])
-    return set(words) if "product" in claim.meaning.kind else set()
+    return set(words) if "product" in reported_estimate.meaning.kind else set()
 
 
-def _is_shown(claim: Claim, *, is_up: bool) -> bool:
-    if claim.ci is None:
-        is_small = claim.value.value < SIGNIFICANT
-        return is_small and claim.sign == ("+" if is_up else "-")
-    return claim.ci[0].value > 1 if is_up else claim.ci[1].value < 1
+def _is_shown(reported_estimate: ReportedEstimate, *, is_up: bool) -> bool:
+    if reported_estimate.ci is None:
+        is_small = reported_estimate.value.value < SIGNIFICANT
+        return is_small and reported_estimate.sign == ("+" if is_up else "-")
+    return reported_estimate.ci[0].value > 1 if is_up else reported_estimate.ci[1].value < 1
 
 
-def reread(study: Study, reading: Study) -> Study:
+def reread(study: Study, interpretation: Study) -> Study:
     """Return what is printed by one reading, its numbers taken for what another says they mean.
 
     Raises
@@ -258,36 +294,50 @@ def reread(study: Study, reading: Study) -> Study:
     ValueError
         If the other reads numbers that are not printed.
     """
-    printed = {claim.id: claim for claim in study.claims}
-    asked = used_claims(reading)
-    if missing := [claim.id for claim in asked if claim.id not in printed]:
-        raise ValueError(f"{missing[0]} is not printed by {study.reading}")
-    claims = tuple(replace(printed[c.id], meaning=c.meaning, model=c.model) for c in asked)
-    own = Reading(reading.reading, reading.read.words, claims)
+    as_reported = {
+        reported_estimate.id: reported_estimate for reported_estimate in study.reported_estimates
+    }
+    asked = used_claims(interpretation)
+    if missing := [
+        reported_estimate.id
+        for reported_estimate in asked
+        if reported_estimate.id not in as_reported
+    ]:
+        raise ValueError(f"{missing[0]} is not printed by {study.interpretation}")
+    reported_estimates = tuple(
+        replace(as_reported[c.id], meaning=c.meaning, model=c.model) for c in asked
+    )
+    own = Interpretation(
+        interpretation.interpretation, interpretation.read.words, reported_estimates
+    )
     return replace(
         study,
-        readings=(own,),
-        reading=reading.reading,
-        digest=f"{study.digest} as {reading.reading}",
+        interpretations=(own,),
+        interpretation=interpretation.interpretation,
+        digest=f"{study.digest} as {interpretation.interpretation}",
     )
 
 
-def _printed(claim: Claim, one: Estimate) -> Claim:
+def _printed(reported_estimate: ReportedEstimate, one: Estimate) -> ReportedEstimate:
     """Round an estimate as a paper does, and put it in a claim's place."""
-    if not claim.is_odds_ratio:
+    if not reported_estimate.is_odds_ratio:
         least = 10.0**-P_DECIMALS
         p = round(one.p_value, P_DECIMALS)
         return replace(
-            claim,
-            value=Printed(max(p, least), 0.0 if p < least else least / 2),
+            reported_estimate,
+            value=RoundedNumber(max(p, least), 0.0 if p < least else least / 2),
             is_below=p < least,
             sign="+" if one.log > 0 else "-",
         )
     ends = np.exp(one.log + np.array([0, -1, 1]) * ndtri(0.5 + INTERVAL / 2) * one.error)
-    value, lower, upper = (Printed(round(float(x), DECIMALS), 0.5 * 10.0**-DECIMALS) for x in ends)
+    value, lower, upper = (
+        RoundedNumber(round(float(x), DECIMALS), 0.5 * 10.0**-DECIMALS) for x in ends
+    )
     if lower.value <= 0:
-        raise UnprintableError(f"an interval of {claim.id} begins at 0.00")
-    return replace(claim, value=value, ci=(lower, upper), level=INTERVAL, interval="wald")
+        raise UnprintableError(f"an interval of {reported_estimate.id} begins at 0.00")
+    return replace(
+        reported_estimate, value=value, ci=(lower, upper), level=INTERVAL, interval="wald"
+    )
 
 
 def _total(study: Study, total: Total, n: NDArray[Any], events: NDArray[Any]) -> Total:
@@ -296,10 +346,10 @@ def _total(study: Study, total: Total, n: NDArray[Any], events: NDArray[Any]) ->
     return replace(total, n=int(n[own].sum()), events=count, source=SIMULATED)
 
 
-def odds_ratio_of(meaning: Meaning, name: str, model: str) -> Claim:
+def odds_ratio_of(meaning: Meaning, name: str, model: str) -> ReportedEstimate:
     """Return an adjusted odds ratio that is not printed yet."""
-    nothing = Printed(1.0, 0.005)
-    return Claim(
+    nothing = RoundedNumber(1.0, 0.005)
+    return ReportedEstimate(
         name,
         "odds_ratio",
         meaning,

@@ -15,13 +15,13 @@ from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.logistic_operator import Coefficient, Regressions, coefficient
 from cotreat.evidence.reported import (
     ReportedEstimates,
+    estimates_of,
     log_estimate,
-    reported_estimates,
     standard_error,
 )
 from cotreat.evidence.reported_data import observed
 from cotreat.study.regimens import parse, treatment_of
-from cotreat.study.study import Division, Study
+from cotreat.study.study import Stratification, Study
 from cotreat.study_file.shape import SCHEMA_LINE
 
 SYNTHETIC = "synthetic"
@@ -89,7 +89,7 @@ def truth_of(study: Study, patients: int) -> Truth:
     SimulationError
         If the study prints no totals and odds ratios to be matched.
     """
-    first, *others = [own.id for own in study.divisions if own.is_graded] or [""]
+    first, *others = [own.id for own in study.stratifications if own.is_graded] or [""]
     told = study.divided(first)
     log_odds, n = _solved(told)
     sizes = whole_sizes(told, n, patients)
@@ -143,7 +143,7 @@ def solved(
     SimulationError
         If the study prints no totals and odds ratios to be matched.
     """
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     if numbers is None or not numbers.sizes.are_known or numbers.sizes.polytope is not None:
         raise SimulationError(
             f"{study.id} cannot be simulated: a cohort is made in the image of printed odds ratios and "
@@ -172,7 +172,7 @@ def _levels(
     told
         Told by the first one, with `log_odds` and sizes `n` by regimen.
     """
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     assert numbers is not None  # noqa: S101 - `_solved` was asked before
     _, sizes = _solved(study)
     found: dict[str, Level] = {}
@@ -180,9 +180,9 @@ def _levels(
         share = np.array([sizes[[part in parse(r) for r in study.present]].sum() for part in parts])
         share /= share.sum()
         wanted = {
-            parts.index(claim.meaning.words[0]): log_estimate(claim)
-            for claim in numbers.odds_ratios
-            if claim.meaning is not None and claim.meaning.words[0] in parts
+            parts.index(reported_estimate.meaning.words[0]): log_estimate(reported_estimate)
+            for reported_estimate in numbers.odds_ratios
+            if reported_estimate.meaning is not None and reported_estimate.meaning.words[0] in parts
         }
         treated = told.members(treatment, told.present)
         added = _added(treated, log_odds, n, share, wanted)
@@ -250,7 +250,9 @@ def _misfit(
     kept = [row for row in numbers.kept if not data.is_tail[row]]
     # Ten times tighter than sampling error: the cohort then differs from print by that error alone.
     off = 10 * (data.values - law.mean)[kept] / np.sqrt(np.diag(law.covariance))[kept]
-    widths = np.log([standard_error(claim) for claim in numbers.odds_ratios])
+    widths = np.log(
+        [standard_error(reported_estimate) for reported_estimate in numbers.odds_ratios]
+    )
     wide = (widths - law.width) / law.width_sd
     return np.concatenate([off, wide, (log_odds - middle) / WEAK_SD, free / SHARE_SD])
 
@@ -298,8 +300,8 @@ def _drugs(
         for t in study.treatment_ids
     }
     added = np.zeros(len(labels))
-    for division in _graded(study):
-        for treatment, parts in division.levels.items():
+    for strata in _graded(study):
+        for treatment, parts in strata.levels.items():
             given = columns[treatment.lower()] == 1
             if set(parts) <= set(truth.levels):
                 share = np.array([truth.levels[part].share for part in parts])
@@ -311,16 +313,16 @@ def _drugs(
                     [next((i for i, p in enumerate(parts) if p in own), 0) for own in regimens]
                 )
             names = np.array([part.partition(".")[2] for part in parts])
-            columns[_column(treatment, division)] = np.where(given, names[at], "")
+            columns[_column(treatment, strata)] = np.where(given, names[at], "")
     return columns, added
 
 
-def _graded(study: Study) -> list[Division]:
-    return [division for division in study.divisions if division.is_graded]
+def _graded(study: Study) -> list[Stratification]:
+    return [strata for strata in study.stratifications if strata.is_graded]
 
 
-def _column(treatment: str, division: Division) -> str:
-    return f"{treatment.lower()}_{division.id}"
+def _column(treatment: str, strata: Stratification) -> str:
+    return f"{treatment.lower()}_{strata.id}"
 
 
 def simulate(study: Study, patients: int, seed: int, out: Path) -> Path:
@@ -351,8 +353,8 @@ def _study_file(study: Study, name: str) -> str:
     def levels(treatment: str) -> str:
         own = ((d.id, dict(d.owners).get(treatment, ())) for d in _graded(study))
         return "".join(
-            f"{division} = {{ {', '.join(f'{i} = {text(name)}' for i, name in named)} }}\n"
-            for division, named in own
+            f"{strata} = {{ {', '.join(f'{i} = {text(name)}' for i, name in named)} }}\n"
+            for strata, named in own
             if named
         )
 

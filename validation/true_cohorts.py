@@ -106,7 +106,7 @@ class Cohort:
 
 def plain(study: Study) -> Study:
     """Return a study without levels and subgroups, and without what is printed of those."""
-    return replace(study, divisions=(), division="")
+    return replace(study, stratifications=(), strata="")
 
 
 def worlds(study: Study) -> Iterator[World]:

@@ -136,21 +136,21 @@ def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]], command: 
     )
 
 
-PARTS = ("start", "jobs", "patients", "scale", "batches", "calibration")
+ANALYSES = ("start", "jobs", "patients", "scale", "batches", "calibration")
 
 
 def main() -> None:
     """Run the parts asked for and print a line for each thing timed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(ANALYSES)} (all)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=bench_scale.A_FILE, help="of scale")
     parser.add_argument("--save", action="store_true", help="keep the runs in results/benchmarks/")
     asked = parser.parse_args()
-    if unknown := [name for name in asked.parts if name not in PARTS]:
-        parser.error(f"there is no part {unknown[0]}; there are {', '.join(PARTS)}")
+    if unknown := [name for name in asked.parts if name not in ANALYSES]:
+        parser.error(f"there is no part {unknown[0]}; there are {', '.join(ANALYSES)}")
     every = (start, jobs, patients, scale(asked.rows), batches, calibration)
-    parts = dict(zip(PARTS, every, strict=True))
+    parts = dict(zip(ANALYSES, every, strict=True))
     tables, lines = {}, {}
     for name in asked.parts or parts:
         tables[name], lines[name] = parts[name](asked.rounds)

@@ -149,7 +149,7 @@ that of those left, and the interval runs from none of the others being sure to 
 def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:
     """Write the page."""
     study = load_study(STUDY)
-    default = study.readings[0].id
+    default = study.interpretations[0].id
     rates = Rates(published)
     (misread,) = (paper for paper in rates.papers if ", misread as " in paper)
     cohorts = int(published[published.of == ALL].cohorts.max())

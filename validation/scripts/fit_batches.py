@@ -45,13 +45,13 @@ def tables(count: int) -> list[Specification]:
 def cohorts(count: int) -> list[Specification]:
     """Return so many cohorts of the same patients, whose responses are drawn with the share of the cohort."""
     study = load_study(REFERENCE / "patients.toml")
-    cells = study.told.cells
+    cells = study.stratified.cells
     assert cells is not None  # noqa: S101 - for the type checker
     share = cells.events.sum() / cells.n.sum()
     draws = np.random.default_rng(1).binomial(cells.n, share, (count, len(cells.n)))
     return [
         Specification(
-            replace(study, told=replace(study.told, cells=replace(cells, events=events))),
+            replace(study, told=replace(study.stratified, cells=replace(cells, events=events))),
             "interaction",
         )
         for events in draws
@@ -62,12 +62,14 @@ def specifications(count: int) -> list[Specification]:
     """Return readings × models × priors of the flagship, the priors' SDs spread as the count needs."""
     study = load_study("sun2024")
     beliefs = ("weak", *GRID)
-    pairs = [(reading.id, model) for reading in study.readings for model in MODELS]
+    pairs = [
+        (interpretation.id, model) for interpretation in study.interpretations for model in MODELS
+    ]
     each = -(-count // len(pairs))
     found = []
     for at in range(each):
-        for reading, model in pairs:
-            told = study.under(reading)
+        for interpretation, model in pairs:
+            told = study.under(interpretation)
             belief = "weak" if model == "saturated" else beliefs[at % len(beliefs)]
             scale = 0.5 + 1.5 * at / each
             base = prior_set(belief, told)

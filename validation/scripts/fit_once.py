@@ -68,7 +68,7 @@ def further(study: Study, count: int) -> float:
         [Specification(study, "interaction", one) for one in sets],
         effective=WANTED,
         processes=1,
-        say=lambda _done, _all: stamps.append(time.perf_counter()),
+        on_progress=lambda _done, _all: stamps.append(time.perf_counter()),
     )
     return statistics.median(after - before for before, after in pairwise(stamps))
 

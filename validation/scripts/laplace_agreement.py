@@ -22,8 +22,8 @@ from cotreat import load_study
 from cotreat.core.constants import CHAINS, SEED
 from cotreat.core.errors import ModelError
 from cotreat.estimands.enumerate import judged_measures
-from cotreat.estimands.estimand import is_beyond_null, waist_of
-from cotreat.evidence.reported import reported_estimates
+from cotreat.estimands.estimand import is_beyond_null, risk_draws_of
+from cotreat.evidence.reported import estimates_of
 from cotreat.evidence.reported_data import share_orders
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, nuts, vectorise
@@ -67,16 +67,16 @@ class Side:
 class Case:
     """A study, a model and its weak priors."""
 
-    def __init__(self, study_id: str, model: str, reading: str) -> None:
-        study = load_study(study_id).under(reading)
+    def __init__(self, study_id: str, model: str, interpretation: str) -> None:
+        study = load_study(study_id).under(interpretation)
         self.model = find_model(model, study)
-        self.study = study.divided(self.model.division)
+        self.study = study.divided(self.model.strata)
         self.priors = priors_for(prior_set("weak", self.study), self.model, self.study)
         self.built = build(self.study, self.model, self.priors)
 
     def by_laplace(self) -> tuple[Side, laplace.Approximation]:
         """Approximate with so many draws that enough are effective."""
-        density = Density(self.built, share_orders(reported_estimates(self.study)))
+        density = Density(self.built, share_orders(estimates_of(self.study)))
         found = laplace.approximate(
             density.surface(density.given),
             density.start,
@@ -116,7 +116,7 @@ class Case:
     ) -> Side:
         values = {**flat, **vectorise.deterministics(self.built, flat)}
         posterior = vectorise.labelled(self.built, values, chains)
-        waist = waist_of(posterior)
+        risk_draws = risk_draws_of(posterior)
         count = posterior.sizes["chain"] * posterior.sizes["draw"]
         share = np.full(count, 1 / count) if weights is None else weights
         named = {
@@ -130,8 +130,8 @@ class Case:
             name: float(np.sqrt(share @ (own - means[name]) ** 2)) for name, own in named.items()
         }
         chances = {
-            e.code: float(share @ is_beyond_null(e, waist).values.ravel())
-            for e in judged_measures(self.study, self.model, waist, resolve(self.study))
+            e.code: float(share @ is_beyond_null(e, risk_draws).values.ravel())
+            for e in judged_measures(self.study, self.model, risk_draws, resolve(self.study))
         }
         if weights is None:
             table = az.ess(posterior[[*flat, "risk"]])
@@ -139,19 +139,19 @@ class Case:
         return Side(means, sds, chances, effective)
 
 
-def compare(study_id: str, model: str, reading: str) -> dict[str, Any]:
+def compare(study_id: str, model: str, interpretation: str) -> dict[str, Any]:
     """Return a row of the table."""
-    case = Case(study_id, model, reading)
+    case = Case(study_id, model, interpretation)
     one, found = case.by_laplace()
     row: dict[str, Any] = {
         "study": study_id,
         "model": model,
-        "reading": reading,
+        "interpretation": interpretation,
         "pareto_k": found.pareto_k,
         "verdict": found.verdict,
         "effective_laplace": one.effective,
     }
-    if found.verdict == laplace.BAD:
+    if found.verdict == laplace.UNRELIABLE:
         return row
     other = case.by_nuts()
     apart = {n: abs(one.means[n] - other.means[n]) / other.sds[n] for n in other.means}
@@ -177,13 +177,13 @@ def cases() -> list[tuple[str, str, str]]:
     for name in packaged():
         study = load_study(name)
         possible, _ = models_for(study, prior_set("weak", study), ())
-        found += [(name, model, study.reading) for model in possible]
+        found += [(name, model, study.interpretation) for model in possible]
     return found
 
 
 def summed_up(table: pd.DataFrame) -> str:
     """Say how many agree, and list them."""
-    good = table[table.verdict != laplace.BAD]
+    good = table[table.verdict != laplace.UNRELIABLE]
     met = (good["mean"] < MEANS) & (good.sd < SDS) & (good.probability.fillna(0) < CHANCES)
     whole = met & (good[["effective_laplace", "effective_nuts"]].min(axis=1) >= WANTED)
     rows = [
@@ -191,7 +191,7 @@ def summed_up(table: pd.DataFrame) -> str:
         f"{r.mean:.3f} ({r.mean_of}) | {r.sd:.1%} ({r.sd_of}) | {_chance(r)} |"
         for r in good.itertuples()
     ]
-    bad = table[table.verdict == laplace.BAD]
+    bad = table[table.verdict == laplace.UNRELIABLE]
     left = ", ".join(f"{r.study} {r.model} (k {r.pareto_k:.2f})" for r in bad.itertuples())
     done = set(zip(table.study, table.model, strict=True))
     open_ = ", ".join(f"{s} {m}" for s, m, _ in cases() if (s, m) not in done)
@@ -228,7 +228,7 @@ def main() -> None:
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
     if asked.model:
         rows = [r for r in rows if (r["study"], r["model"]) != (asked.study[0], asked.model)]
-    done = {(r["study"], r["model"], r["reading"]) for r in rows}
+    done = {(r["study"], r["model"], r["interpretation"]) for r in rows}
     for case in cases():
         if case in done or (asked.study and case[0] not in asked.study):
             continue

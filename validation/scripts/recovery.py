@@ -36,9 +36,9 @@ from scipy.special import logit, ndtri  # noqa: E402
 
 from cotreat import load_study, parse_study  # noqa: E402
 from cotreat.estimands.enumerate import enumerate_estimands  # noqa: E402
-from cotreat.estimands.estimand import CONDITIONAL, PARTS, Estimand, code_of  # noqa: E402
+from cotreat.estimands.estimand import ANALYSES, CONDITIONAL, Estimand, code_of  # noqa: E402
 from cotreat.estimands.identification import Identification  # noqa: E402
-from cotreat.evidence.reported import reported_estimates  # noqa: E402
+from cotreat.evidence.reported import estimates_of  # noqa: E402
 from cotreat.inference.vectorise import in_jax  # noqa: E402
 from cotreat.models.build import build, given_of, shape_of  # noqa: E402
 from cotreat.priors.prior import PriorSet  # noqa: E402
@@ -71,7 +71,7 @@ FEWEST = 5
 TOTALS = {"TAC": 244, "not TAC": 549}
 FOUR = ("CYC", "MMF", "TAC+CYC", "TAC+MMF")
 """The arms of the printed combination odds ratios."""
-PRINTED = (REGRESSIONS["tacrolimus"], REGRESSIONS["combinations"])
+REPORTED = (REGRESSIONS["tacrolimus"], REGRESSIONS["combinations"])
 CLAIMS = {
     "tac": ('contrast = "TAC vs not TAC"', "tacrolimus"),
     "tac-cyc-vs-cyc": ('contrast = "TAC+CYC vs CYC"', "combinations"),
@@ -168,7 +168,7 @@ def truths(count: int, seed: int, times: int = 1) -> list[Truth]:
     assert study.present == ARMS  # noqa: S101 - sizes go with arms by position
     on = np.array(["TAC" in arm.split("+") for arm in ARMS])
     shift_sd = chosen["shift"].numbers()["sigma"]
-    shifts = np.random.default_rng(seed).normal(0, shift_sd, (count, len(PRINTED)))
+    shifts = np.random.default_rng(seed).normal(0, shift_sd, (count, len(REPORTED)))
     found = []
     for at in range(count):
         own = prior.isel(draw=at)
@@ -190,7 +190,7 @@ def truths(count: int, seed: int, times: int = 1) -> list[Truth]:
 
 def waist_at(truth: Truth, study: Study) -> xr.Dataset:
     """Lay a truth out as estimands ask it."""
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     assert numbers is not None  # noqa: S101 - for the type checker: nothing is counted
     regimens = list(truth.risk)
     log_odds = logit([truth.conditional[arm] for arm in study.present])
@@ -199,9 +199,14 @@ def waist_at(truth: Truth, study: Study) -> xr.Dataset:
         {
             "risk": ("arm", list(truth.risk.values())),
             CONDITIONAL: ("arm", list(truth.conditional.values())),
-            "log_ratio": ("claim", law.mean),
+            "log_ratio": ("reported_estimate", law.mean),
         },
-        {"arm": regimens, "claim": [claim.id for claim in numbers.claims]},
+        {
+            "arm": regimens,
+            "reported_estimate": [
+                reported_estimate.id for reported_estimate in numbers.reported_estimates
+            ],
+        },
     )
 
 
@@ -229,10 +234,10 @@ def print_cohort(truth: Truth, rng: np.random.Generator) -> Printing | None:
     if np.minimum(events, np.array(truth.n) - events)[four].min() < FEWEST:
         return None
     try:
-        found = list(analysed(setting, cohort, len(cohort) - 1, PRINTED))
+        found = list(analysed(setting, cohort, len(cohort) - 1, REPORTED))
     except np.linalg.LinAlgError:
         return None
-    regression = {name: at for at, one in enumerate(PRINTED) for name in one.meant}
+    regression = {name: at for at, one in enumerate(REPORTED) for name in one.meant}
     ratios = {}
     for name, estimate, se in found:
         # Covariates of its own, which nobody simulates, move all odds ratios of a regression alike.
@@ -296,14 +301,26 @@ source = "simulated"
 
 def study_text(name: str, one: Printing) -> str:
     """Write the study file of a printed cohort."""
-    claims = "".join(
-        CLAIM.format(id=claim, meaning=meaning, model=model, value=value, lower=lower, upper=upper)
-        for claim, (meaning, model) in CLAIMS.items()
-        for value, lower, upper in [one.ratios[claim]]
+    reported_estimates = "".join(
+        CLAIM.format(
+            id=reported_estimate,
+            meaning=meaning,
+            model=model,
+            value=value,
+            lower=lower,
+            upper=upper,
+        )
+        for reported_estimate, (meaning, model) in CLAIMS.items()
+        for value, lower, upper in [one.ratios[reported_estimate]]
     )
     off = one.total - one.on
     return STUDY.format(
-        id=name, total=one.total, events=one.events, on=one.on, off=off, claims=claims
+        id=name,
+        total=one.total,
+        events=one.events,
+        on=one.on,
+        off=off,
+        reported_estimates=reported_estimates,
     )
 
 
@@ -333,17 +350,17 @@ class Sampler:
         values = built.value_vars
         self._names = [value.name for value in values]
         self._density = in_jax([*values, *inputs.values()], [opened])
-        parts = [built[name] for name in PARTS]
-        waist = get_jaxified_graph(inputs=values, outputs=built.replace_rvs_by_values(parts))
-        self._waist = jax.jit(jax.vmap(jax.vmap(lambda x: waist(*self._split(x)))))
-        dims = {name: built.named_vars_to_dims.get(name, ()) for name in PARTS}
+        parts = [built[name] for name in ANALYSES]
+        risk_draws = get_jaxified_graph(inputs=values, outputs=built.replace_rvs_by_values(parts))
+        self._waist = jax.jit(jax.vmap(jax.vmap(lambda x: risk_draws(*self._split(x)))))
+        dims = {name: built.named_vars_to_dims.get(name, ()) for name in ANALYSES}
         self._dims = {name: ("chain", "draw", *own) for name, own in dims.items()}
         named = {dim for own in dims.values() for dim in own}
         self._coords = {dim: list(built.coords[dim]) for dim in named}
 
     def _asked(self, study: Study) -> tuple[Study, Model, PriorSet]:
         model = find_model(self._model, study)
-        told = study.divided(model.division)
+        told = study.divided(model.strata)
         return told, model, priors_for(prior_set(PRIORS, study), model, told)
 
     def data(self, study: Study) -> tuple[Any, ...]:
@@ -392,7 +409,7 @@ class Sampler:
         x, diverging = self._chains(jax.random.split(key, CHAINS), start, data)
         parts = {
             name: (self._dims[name], np.asarray(values))
-            for name, values in zip(PARTS, self._waist(x), strict=True)
+            for name, values in zip(ANALYSES, self._waist(x), strict=True)
         }
         return xr.Dataset(parts, self._coords), np.asarray(x), int(diverging.sum())
 
@@ -417,11 +434,11 @@ def rows(
     study: Study, truth: Truth, posterior: tuple[xr.Dataset, Floats, int]
 ) -> Iterator[dict[str, Any]]:
     """Compare a posterior with the truth, estimand by estimand."""
-    waist, x, diverging = posterior
-    waist["risk"] = waist["risk"].assign_attrs(risk_kind="implied")
+    risk_draws, x, diverging = posterior
+    risk_draws["risk"] = risk_draws["risk"].assign_attrs(risk_kind="implied")
     true = waist_at(truth, study)
     model = find_model(MODEL, study)
-    draws = {e.code: e.values(waist) for e in asked(study)}
+    draws = {e.code: e.values(risk_draws) for e in asked(study)}
     rhat = max(float(np.max(az.rhat(v))) for v in (x, *(d.values for d in draws.values())))
     ess = min(float(np.min(az.ess(v))) for v in (x, *(d.values for d in draws.values())))
     for estimand in asked(study):
@@ -430,7 +447,7 @@ def rows(
         lower, median, upper = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
         yield {
             "estimand": _code(estimand),
-            "status": Identification(study, model, waist, resolve(study)).of(estimand).name,
+            "status": Identification(study, model, risk_draws, resolve(study)).of(estimand).name,
             "truth": value,
             "estimate": median,
             "lower": lower,

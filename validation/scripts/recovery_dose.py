@@ -25,7 +25,7 @@ import statsmodels.api as sm
 from scipy.special import expit, logit, ndtri
 
 from cotreat import load_study, parse_study
-from cotreat.evidence.reported import reported_estimates
+from cotreat.evidence.reported import estimates_of
 from cotreat.inference.sampling import PACKAGES
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
@@ -109,7 +109,7 @@ def truths(count: int, seed: int) -> Iterator[Truth]:
 
 def true_ratio(truth: Truth) -> float:
     """Return the conditional odds ratio of the lower dose against none that the truth has."""
-    numbers = reported_estimates(stated()[0])
+    numbers = estimates_of(stated()[0])
     assert numbers is not None  # noqa: S101 - for the type checker
     law = numbers.regressions_inferred.law(
         np, truth["log_odds"], truth["sigma"], truth["n"].astype(float)
@@ -129,7 +129,7 @@ def print_cohort(truth: Truth, rng: np.random.Generator, at: int) -> Study | Non
     for rows in (*groups.values(), ~groups["TAC"]):
         if min(y[rows].sum(), (1 - y[rows]).sum()) < FEWEST:
             return None
-    claims = []
+    reported_estimates = []
     for (name, words), columns, shift in zip(
         SETS.items(), (["TAC"], ["TAC.high", "TAC.low"]), truth["shifts"], strict=True
     ):
@@ -140,7 +140,7 @@ def print_cohort(truth: Truth, rng: np.random.Generator, at: int) -> Study | Non
         half = float(ndtri(0.5 + LEVEL / 2)) * fitted.bse[0]
         ends = np.exp(fitted.params[0] + shift + np.array([0, -half, half]))
         value, lower, upper = (f"{end:.2f}" for end in ends)
-        claims.append(
+        reported_estimates.append(
             CLAIM.format(
                 id=name, contrast=" vs ".join(words), value=value, lower=lower, upper=upper
             )
@@ -151,7 +151,7 @@ def print_cohort(truth: Truth, rng: np.random.Generator, at: int) -> Study | Non
         events=int(y.sum()),
         on=TOTALS["TAC"],
         off=TOTALS["not TAC"],
-        claims="\n".join(claims),
+        reported_estimates="\n".join(reported_estimates),
     )
     return parse_study(text)
 
@@ -176,10 +176,10 @@ def sampler(seed: int) -> Sampler:
 def recovered(seed: int, at: int) -> dict[str, Any]:
     """Fit one cohort and compare what it says of the lower dose with the truth."""
     truth, study = cohorts(seed)[at]
-    waist, x, diverging = sampler(seed).sample(study, seed + at)
-    numbers = reported_estimates(study.divided("dose"))
+    risk_draws, x, diverging = sampler(seed).sample(study, seed + at)
+    numbers = estimates_of(study.divided("dose"))
     assert numbers is not None  # noqa: S101 - for the type checker
-    draws = waist["log_ratio"].sel(claim=numbers.inferred_ids[0])
+    draws = risk_draws["log_ratio"].sel(reported_estimate=numbers.inferred_ids[0])
     lower, median, upper = np.exp(np.quantile(draws, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2]))
     value = true_ratio(truth)
     return {

@@ -40,7 +40,7 @@ from cotreat import load_study, parse_study  # noqa: E402
 from cotreat.core.constants import CHAINS, INTERVAL  # noqa: E402
 from cotreat.diagnostics.checks import ESS, RHAT  # noqa: E402
 from cotreat.estimands.enumerate import enumerate_estimands  # noqa: E402
-from cotreat.estimands.estimand import waist_of  # noqa: E402
+from cotreat.estimands.estimand import risk_draws_of  # noqa: E402
 from cotreat.inference.vectorise import function_of_draws  # noqa: E402
 from cotreat.models.build import build  # noqa: E402
 from cotreat.models.registry import find_model  # noqa: E402
@@ -183,13 +183,13 @@ class Experiment:
                 own = draws[name][:, :, *at]
                 labels = [str(own[dim].values) for dim in draws[name].dims[2:]]
                 found[f"{name}[{', '.join(labels)}]" if labels else name] = own
-        waist = waist_of(draws)
+        risk_draws = risk_draws_of(draws)
         for estimand in enumerate_estimands(self.study, self.model, resolve(self.study)):
             kind, arms = estimand.measure, set(estimand.arms)
             is_ratio = kind == "odds_ratio" and REFERENCE in arms <= set(self.study.counted)
             if is_ratio or kind in ("risk", "ic", "ror"):
                 name = f"ror[{estimand.pair}]" if kind == "ror" else estimand.code
-                found[name] = estimand.values(waist)
+                found[name] = estimand.values(risk_draws)
         risk = draws["risk"]
         for arm in (a for a in self.study.counted if a != REFERENCE):
             difference = risk.sel(arm=arm) - risk.sel(arm=REFERENCE)

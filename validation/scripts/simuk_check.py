@@ -69,7 +69,7 @@ def compared(study: Study, model: str) -> Iterator[dict[str, object]]:
         for regimen in study.counted:
             true = float(truth.sel(arm=regimen))
             theirs = check.posteriors[at]["risk"].sel(arm=regimen).values
-            own = answer.waist["risk"].sel(arm=regimen).values
+            own = answer.risk_draws["risk"].sel(arm=regimen).values
             yield {
                 "study": study.id,
                 "model": model,
@@ -86,7 +86,7 @@ def compared(study: Study, model: str) -> Iterator[dict[str, object]]:
 def with_events(study: Study, events: Mapping[str, int], name: str) -> Study:
     """Put other events, by regimen, into a study; its digest must be another, which is made of a name."""
     arms = tuple(replace(arm, events=events[study.label(arm.regimen)]) for arm in study.arms)
-    return replace(study, told=replace(study.told, arms=arms), digest=f"simulation {name}")
+    return replace(study, told=replace(study.stratified, arms=arms), digest=f"simulation {name}")
 
 
 def path_of(arguments: list[str]) -> Path:

@@ -22,7 +22,7 @@ from scipy.special import expit, logit
 
 from cotreat import parse_study
 from cotreat.evidence.joint_distribution import WIDTH_ERROR, Joint, joint_distribution
-from cotreat.evidence.reported import ReportedEstimates, reported_estimates
+from cotreat.evidence.reported import ReportedEstimates, estimates_of
 
 Floats = NDArray[np.float64]
 
@@ -130,7 +130,7 @@ def numbers_of(n: Iterable[float]) -> ReportedEstimates:
             for name in P_VALUES
         ),
     ]
-    claims = "".join(
+    reported_estimates = "".join(
         f'[[reported]]\nid = "{own}"\n{kind}\n{MEANINGS[name]}\nadjusted = {str(adjusted).lower()}\n'
         f'model = "{model[name] if adjusted else "crude"}"\nsource = "simulated"\n'
         for own, kind, name, adjusted in tables
@@ -143,10 +143,10 @@ def numbers_of(n: Iterable[float]) -> ReportedEstimates:
         'outcome = { name = "response", direction = "benefit" }\n'
         + "".join(f'[treatments.{drug}]\nname = "{drug}"\n' for drug in DRUGS)
         + f'[[totals]]\npatients = "all"\nn = {total}\nevents = {total // 4}\nsource = "simulated"\n'
-        + claims
+        + reported_estimates
     )
     study = parse_study(text)
-    found = reported_estimates(study)
+    found = estimates_of(study)
     if study.present != ARMS or found is None or found.names != ROWS:
         raise ValueError("arms or printed numbers are not in the order that the simulation takes")
     return found

@@ -31,7 +31,7 @@ def main() -> None:
         return right(value, mean, covariance * np.eye(count), count=count)
 
     reported_likelihood._normal_log_density = diagonal
-    found = calibrate(template("claims"), "interaction", replicates=REPLICATES, say=_tell)
+    found = calibrate(template("claims"), "interaction", replicates=REPLICATES, on_progress=_tell)
     store.write_table(found.table, path_of(sys.argv), [])
     print(found.sentence)
 

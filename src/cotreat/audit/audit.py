@@ -33,7 +33,7 @@ from cotreat.models.registry import MODELS, SUBGROUPS
 from cotreat.priors.sets import prior_set
 from cotreat.study import regimens
 from cotreat.study.regimens import NONE
-from cotreat.study.study import BY_DESIGN, Claim, DivisionError, Study
+from cotreat.study.study import BY_DESIGN, ReportedEstimate, StratificationError, Study
 
 RISKS = "risks"
 ODDS_RATIOS = "odds ratios of two regimens"
@@ -76,22 +76,22 @@ def _head(study: Study) -> str:
 
 def _divisions(study: Study) -> Iterator[str]:
     """Name levels and subgroups, and the model that asks about them."""
-    for division in study.divisions:
-        kind = f"{division.id} (model {division.id})"
-        if division.groups:
-            kind = f"subgroups by {division.name} (model {SUBGROUPS}:{division.id})"
-        for owner, named in division.owners:
-            of = "" if division.groups else f" of {owner}"
+    for strata in study.stratifications:
+        kind = f"{strata.id} (model {strata.id})"
+        if strata.groups:
+            kind = f"subgroups by {strata.name} (model {SUBGROUPS}:{strata.id})"
+        for owner, named in strata.owners:
+            of = "" if strata.groups else f" of {owner}"
             yield f"  {kind}{of}: {', '.join(f'{i} = {name}' for i, name in named)}"
 
 
 def _divided_cells(study: Study) -> Iterator[str]:
     """Show the counts by levels and by subgroups, or say that there are none."""
-    for division in study.divisions:
-        name = division.name or division.id
+    for strata in study.stratifications:
+        name = strata.name or strata.id
         try:
-            told = study.divided(division.id)
-        except DivisionError as error:
+            told = study.divided(strata.id)
+        except StratificationError as error:
             yield f"No cells by {name}: {error}."
             continue
         if told.counted:
@@ -189,37 +189,55 @@ def _cell_row(study: Study, regimen: str) -> dict[str, object]:
     }
 
 
-def printed_table(study: Study) -> pd.DataFrame:
+def reported_table(study: Study) -> pd.DataFrame:
     """Return every printed odds ratio and p-value, and what becomes of it: one row each."""
     evidence = resolve(study)
     numbers = reported_in(evidence)
     used = {name for one in evidence for name in one.rows().id}
     fates = (
-        {found.claim.id: found.verdict for found in check_claims(study)} if numbers is None else {}
+        {found.reported_estimate.id: found.verdict for found in check_claims(study)}
+        if numbers is None
+        else {}
     )
     return pd.DataFrame(
         [
             {
-                "number": claim.id,
-                "about": _about(claim),
-                **dict(zip(("measure", "contrast", "pair"), _question(claim), strict=True)),
-                "printed": claim.printed,
-                "adjusted": "yes" if claim.adjusted else "no",
-                "use": _use(claim, used, fates),
-                "source": claim.source,
+                "number": reported_estimate.id,
+                "about": _about(reported_estimate),
+                **dict(
+                    zip(("measure", "contrast", "pair"), _question(reported_estimate), strict=True)
+                ),
+                "reported": reported_estimate.as_reported,
+                "adjusted": "yes" if reported_estimate.adjusted else "no",
+                "use": _use(reported_estimate, used, fates),
+                "source": reported_estimate.source,
             }
-            for claim in study.claims
+            for reported_estimate in study.reported_estimates
         ],
         columns=[
-            *("number", "about", "measure", "contrast", "pair", "printed", "adjusted", "use", "source")
+            *(
+                "number",
+                "about",
+                "measure",
+                "contrast",
+                "pair",
+                "reported",
+                "adjusted",
+                "use",
+                "source",
+            )
         ],
     )
 
 
-def _use(claim: Claim, used: set[str], fates: dict[str, str]) -> str:
-    if claim.id in used:
+def _use(reported_estimate: ReportedEstimate, used: set[str], fates: dict[str, str]) -> str:
+    if reported_estimate.id in used:
         return "evidence"
-    return f"checked: {fates[claim.id]}" if claim.id in fates else "shown, not used here"
+    return (
+        f"checked: {fates[reported_estimate.id]}"
+        if reported_estimate.id in fates
+        else "shown, not used here"
+    )
 
 
 # --- Reported odds ratios against the cells --------------------------------------------------------
@@ -237,66 +255,81 @@ class ClaimCheck:
         ``agrees``, ``contradiction: …``, or why it cannot be compared.
     """
 
-    claim: Claim
+    reported_estimate: ReportedEstimate
     implied: tuple[float, float, float]
     verdict: str
 
 
 def check_claims(study: Study) -> list[ClaimCheck]:
     """Compare every printed odds ratio with the cells it is about, within its rounding."""
-    return [_check_claim(study, claim) for claim in study.claims]
+    return [
+        _check_claim(study, reported_estimate) for reported_estimate in study.reported_estimates
+    ]
 
 
-def _check_claim(study: Study, claim: Claim) -> ClaimCheck:
+def _check_claim(study: Study, reported_estimate: ReportedEstimate) -> ClaimCheck:
     nothing = (np.nan, np.nan, np.nan)
-    if claim.meaning is None or not can_tell(study, claim.meaning):
-        return ClaimCheck(claim, nothing, "shown, not used")
+    if reported_estimate.meaning is None or not can_tell(study, reported_estimate.meaning):
+        return ClaimCheck(reported_estimate, nothing, "shown, not used")
     risk = study.events / study.n
-    one = coefficient_of(claim.meaning, cohort_of(study), is_adjusted=False)
+    one = coefficient_of(reported_estimate.meaning, cohort_of(study), is_adjusted=False)
     pooled = one.groups @ study.events / (one.groups @ study.n)
     if not ((pooled > 0) & (pooled < 1)).all():
-        return ClaimCheck(claim, nothing, "not comparable: a side has only one outcome")
+        return ClaimCheck(reported_estimate, nothing, "not comparable: a side has only one outcome")
     with np.errstate(divide="ignore", over="ignore"):
         law = Regressions((one,)).law(np, logit(risk), None, study.n.astype(float))
     log_or, error = float(law.mean[0]), float(np.sqrt(law.variance[0]))
-    if not claim.is_odds_ratio:
+    if not reported_estimate.is_odds_ratio:
         p = float(2 * ndtr(-abs(log_or) / error))
-        return ClaimCheck(claim, (p, np.nan, np.nan), _p_verdict(claim, p))
-    half = float(ndtri(0.5 + claim.level / 2)) * error
+        return ClaimCheck(reported_estimate, (p, np.nan, np.nan), _p_verdict(reported_estimate, p))
+    half = float(ndtri(0.5 + reported_estimate.level / 2)) * error
     estimate, lower, upper = (float(np.exp(log_or + shift)) for shift in (0, -half, half))
     implied = (estimate, lower, upper)
-    if claim.adjusted:
-        return ClaimCheck(claim, implied, "not comparable: adjusted, the cells are crude")
-    assert claim.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
-    printed = (claim.value, *claim.ci)
+    if reported_estimate.adjusted:
+        return ClaimCheck(
+            reported_estimate, implied, "not comparable: adjusted, the cells are crude"
+        )
+    assert reported_estimate.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
+    as_reported = (reported_estimate.value, *reported_estimate.ci)
     # A limit of a printed interval may have been worked out from rounded parts: allow one unit.
-    off = [p.value for p, v in zip(printed, implied, strict=True) if abs(p.value - v) > 2 * p.half]
+    off = [
+        p.value for p, v in zip(as_reported, implied, strict=True) if abs(p.value - v) > 2 * p.half
+    ]
     verdict = (
         f"{CONTRADICTION}: {', '.join(map(str, off))} not within rounding" if off else "agrees"
     )
-    return ClaimCheck(claim, implied, verdict)
+    return ClaimCheck(reported_estimate, implied, verdict)
 
 
-def _p_verdict(claim: Claim, p: float) -> str:
-    if claim.adjusted or claim.kind == "p_trend":
+def _p_verdict(reported_estimate: ReportedEstimate, p: float) -> str:
+    if reported_estimate.adjusted or reported_estimate.kind == "p_trend":
         return "not comparable: the cells' p is crude, and Wald"
-    near = p < claim.value.value if claim.is_below else abs(p - claim.value.value) <= 0.01
+    near = (
+        p < reported_estimate.value.value
+        if reported_estimate.is_below
+        else abs(p - reported_estimate.value.value) <= 0.01
+    )
     return "agrees" if near else f"{CONTRADICTION}: far from the cells' Wald p"
 
 
 def _numbers(study: Study) -> str:
     """Show the printed numbers, with what the cells or their intervals make of them."""
-    if not study.claims:
+    if not study.reported_estimates:
         return ""
     if reported_in(resolve(study)) is None:
-        known = {check.claim.id: _implied(check) for check in check_claims(study)}
+        known = {check.reported_estimate.id: _implied(check) for check in check_claims(study)}
     else:
-        known = {claim.id: _as_evidence(claim) for claim in study.claims}
-    table = printed_table(study)
+        known = {
+            reported_estimate.id: _as_evidence(reported_estimate)
+            for reported_estimate in study.reported_estimates
+        }
+    table = reported_table(study)
     table.insert(4, "implies", table.number.map(known))
-    table["use"] += [_used_by(study, claim) for claim in study.claims]
-    reading = f", reading {study.reading}" if len(study.readings) > 1 else ""
-    return _as_text(f"Printed numbers{reading}", table)
+    table["use"] += [
+        _used_by(study, reported_estimate) for reported_estimate in study.reported_estimates
+    ]
+    interpretation = f", reading {study.interpretation}" if len(study.interpretations) > 1 else ""
+    return _as_text(f"Printed numbers{interpretation}", table)
 
 
 def _implied(found: ClaimCheck) -> str:
@@ -308,11 +341,11 @@ def _implied(found: ClaimCheck) -> str:
     )
 
 
-def _as_evidence(claim: Claim) -> str:
-    if not claim.is_odds_ratio:
+def _as_evidence(reported_estimate: ReportedEstimate) -> str:
+    if not reported_estimate.is_odds_ratio:
         return ""
-    log, error = log_estimate(claim), standard_error(claim)
-    return f"log {log:.4f}, SE {error:.4f}, Wald p {wald_p(claim):.3g}"
+    log, error = log_estimate(reported_estimate), standard_error(reported_estimate)
+    return f"log {log:.4f}, SE {error:.4f}, Wald p {wald_p(reported_estimate):.3g}"
 
 
 # --- Reported estimates as evidence -----------------------------------------------------------------
@@ -335,10 +368,12 @@ def _evidence(study: Study) -> Iterator[str]:
     odd = open_questions(study)
     if odd:
         yield "\n".join(["What does not fit, or is open:", *(f"  {line}" for line in odd)])
-    if len(study.readings) > 1:
-        marks = [" (default)", *[""] * len(study.readings)]
+    if len(study.interpretations) > 1:
+        marks = [" (default)", *[""] * len(study.interpretations)]
         lines = ["Readings (each is run; compare their log evidence):"]
-        lines += [f"  {r.id}{m}: {r.words}" for r, m in zip(study.readings, marks, strict=False)]
+        lines += [
+            f"  {r.id}{m}: {r.words}" for r, m in zip(study.interpretations, marks, strict=False)
+        ]
         yield "\n".join(lines)
 
 
@@ -347,53 +382,66 @@ def open_questions(study: Study) -> list[str]:
     if reported_in(resolve(study)) is None:
         checks = check_claims(study)
         odd = [c for c in checks if c.verdict.startswith(CONTRADICTION)]
-        return [f"{c.claim.id} ({c.claim.printed}), {_about(c.claim)}: {c.verdict}" for c in odd]
+        return [
+            f"{c.reported_estimate.id} ({c.reported_estimate.as_reported}), {_about(c.reported_estimate)}: {c.verdict}"
+            for c in odd
+        ]
     return [*study.warnings, *_rival_readings(study), *_strange_p_values(study)]
 
 
-def _used_by(study: Study, claim: Claim) -> str:
+def _used_by(study: Study, reported_estimate: ReportedEstimate) -> str:
     """Name the models for which a printed number is evidence, where it is about levels or subgroups."""
-    if claim.meaning is None or can_tell(study, claim.meaning):
+    if reported_estimate.meaning is None or can_tell(study, reported_estimate.meaning):
         return ""
-    named = named_parts(claim.meaning)
+    named = named_parts(reported_estimate.meaning)
     models = [
         f"{SUBGROUPS}:{own.id}" if own.groups else own.id
-        for own in study.divisions
+        for own in study.stratifications
         if named <= own.written
     ]
     return f"; evidence of the model {', '.join(models)}"
 
 
-def _question(claim: Claim) -> tuple[str, str, str]:
+def _question(reported_estimate: ReportedEstimate) -> tuple[str, str, str]:
     """Return measure, contrast and pair of a reported number; empty where nothing says what it is of."""
-    return ("", "", "") if claim.meaning is None else question_of(claim.meaning)
+    return (
+        ("", "", "")
+        if reported_estimate.meaning is None
+        else question_of(reported_estimate.meaning)
+    )
 
 
-def _about(claim: Claim) -> str:
-    return label(claim.meaning) if claim.meaning else claim.about
+def _about(reported_estimate: ReportedEstimate) -> str:
+    return (
+        label(reported_estimate.meaning) if reported_estimate.meaning else reported_estimate.about
+    )
 
 
 def _rival_readings(study: Study) -> Iterator[str]:
     """Name the numbers that readings take to mean different things."""
-    for claim in study.claims:
+    for reported_estimate in study.reported_estimates:
         meanings: dict[str, list[str]] = {}
-        for reading in study.readings:
-            own = next(c for c in reading.claims if c.id == claim.id)
-            meanings.setdefault(_about(own), []).append(reading.id)
+        for interpretation in study.interpretations:
+            own = next(c for c in interpretation.reported_estimates if c.id == reported_estimate.id)
+            meanings.setdefault(_about(own), []).append(interpretation.id)
         if len(meanings) > 1:
             words = "; ".join(f"{meaning} ({', '.join(ids)})" for meaning, ids in meanings.items())
-            yield f"{claim.id} ({claim.printed}) may mean: {words}"
+            yield f"{reported_estimate.id} ({reported_estimate.as_reported}) may mean: {words}"
 
 
 def _strange_p_values(study: Study) -> Iterator[str]:
     """Name the p-values that are not those of any printed odds ratio."""
-    ratios = [claim for claim in study.claims if claim.is_odds_ratio]
+    ratios = [
+        reported_estimate
+        for reported_estimate in study.reported_estimates
+        if reported_estimate.is_odds_ratio
+    ]
     own = ", ".join(f"{c.id} {wald_p(c):.2g}" for c in ratios)
-    for claim in study.claims:
-        is_point = claim.kind == "p_value" and not claim.is_below
-        if is_point and not any(p_agrees(claim, ratio) for ratio in ratios):
+    for reported_estimate in study.reported_estimates:
+        is_point = reported_estimate.kind == "p_value" and not reported_estimate.is_below
+        if is_point and not any(p_agrees(reported_estimate, ratio) for ratio in ratios):
             yield (
-                f"{claim.id} ({claim.printed}) is the Wald p-value of no printed odds ratio "
+                f"{reported_estimate.id} ({reported_estimate.as_reported}) is the Wald p-value of no printed odds ratio "
                 f"({own}): it belongs to a coefficient that is not printed"
             )
 
@@ -416,7 +464,7 @@ def _availability(study: Study) -> str:
     return "\n".join(lines)
 
 
-def availability_table(study: Study) -> pd.DataFrame:
+def identification_table(study: Study) -> pd.DataFrame:
     """Return what the evidence identifies, one row for each kind of estimand and status."""
     rows = [
         {

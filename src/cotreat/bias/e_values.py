@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from cotreat.core.constants import IDENTIFIED, NOT_ESTIMABLE
 from cotreat.estimands.enumerate import compared
 from cotreat.estimands.estimand import ODDS_RATIO, RATIO, RISK
-from cotreat.results.summary import POSTERIOR, PRINTED
+from cotreat.results.summary import POSTERIOR, REPORTED
 from cotreat.study.regimens import WITHIN, adds_one
 from cotreat.study.study import Study
 
@@ -96,17 +96,17 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
             "upper": row.upper,
         }
         beside = risk_ratios.get((row.contrast, row.stratum))
-        if row.estimator == PRINTED or (beside is not None and beside.status != row.status):
+        if row.estimator == REPORTED or (beside is not None and beside.status != row.status):
             beside = None  # what determines the odds ratio does not determine risks
         rows += [{**told, **one} for one in _e_values(row, beside, common)]
-    rows.sort(key=lambda row: (row["source"] == PRINTED, row["status"] != IDENTIFIED))
+    rows.sort(key=lambda row: (row["source"] == REPORTED, row["status"] != IDENTIFIED))
     return pd.DataFrame(rows)
 
 
 def _is_asked(row: Any, study: Study) -> bool:
     if not np.isnan(row.threshold) or row.status == NOT_ESTIMABLE:
         return False
-    if row.estimator == PRINTED:
+    if row.estimator == REPORTED:
         return True
     arms = compared(study).get((row.contrast, row.stratum), ("", ""))
     if row.estimator != POSTERIOR or not set(arms) <= set(study.present):

@@ -13,11 +13,11 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from cotreat.core.constants import CONDITIONAL, DECIDED, IDENTIFIED, INTERVAL
+from cotreat.core.constants import CONCLUSIVE, CONDITIONAL, IDENTIFIED, INTERVAL
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import (
     Estimand,
-    Waist,
+    RiskDraws,
     is_beyond_null,
     is_combination_ratio,
     is_measure,
@@ -108,7 +108,9 @@ FOR, TOWARDS, AGAINST_LEANS, AGAINST = STANDINGS = (
 
 def standing(probability: float) -> str:
     """Say where a probability of lying beyond the null stands."""
-    return STANDINGS[sum((probability < DECIDED, probability < 0.5, probability <= 1 - DECIDED))]
+    return STANDINGS[
+        sum((probability < CONCLUSIVE, probability < 0.5, probability <= 1 - CONCLUSIVE))
+    ]
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ class Surface:
     @property
     def unbiased(self) -> dict[str, float]:
         """Estimate, limits and probability where there is no bias."""
-        return {name: float(getattr(self, name)[self.centre]) for name in PARTS}
+        return {name: float(getattr(self, name)[self.centre]) for name in ANALYSES}
 
     @property
     def standing(self) -> str:
@@ -175,7 +177,7 @@ class Surface:
         )
 
 
-PARTS = ("estimate", "lower", "upper", "probability")
+ANALYSES = ("estimate", "lower", "upper", "probability")
 
 
 def _crossing(bias: Array, probability: Array, level: float) -> float:
@@ -189,7 +191,7 @@ def _crossing(bias: Array, probability: Array, level: float) -> float:
 
 
 def surfaces(
-    study: Study, model: Model, priors: PriorSet, waist: xr.Dataset, *, steps: int, seed: int
+    study: Study, model: Model, priors: PriorSet, risk_draws: xr.Dataset, *, steps: int, seed: int
 ) -> tuple[list[Surface], list[str]]:
     """Answer every conclusion under a grid of known biases, the same for all treatments and for all pairs.
 
@@ -224,20 +226,22 @@ def surfaces(
     (allowed,) = fit_many(
         [Specification(study, model.name, with_confounding(priors))], effective=EFFECTIVE, seed=seed
     )
-    is_bad = allowed.verdict == laplace.BAD
+    is_unreliable = allowed.verdict == laplace.UNRELIABLE
     grid = [LARGEST[name] * np.arange(-steps, steps + 1) / steps for name in BIAS]
     moved = {
-        (i, j): without_bias(study, waist, float(grid[0][i]), float(grid[1][j]))
+        (i, j): without_bias(study, risk_draws, float(grid[0][i]), float(grid[1][j]))
         for i, j in np.ndindex(len(grid[0]), len(grid[1]))
     }
     found = [
-        _surface(estimand, status, grid, moved, None if is_bad else allowed.waist)
-        for estimand, status in conclusions(study, model, waist)
+        _surface(estimand, status, grid, moved, None if is_unreliable else allowed.risk_draws)
+        for estimand, status in conclusions(study, model, risk_draws)
     ]
-    return found, ["plausible confounding: the fit cannot be trusted"] * is_bad
+    return found, ["plausible confounding: the fit cannot be trusted"] * is_unreliable
 
 
-def without_bias(study: Study, waist: xr.Dataset, single: float, products: float) -> xr.Dataset:
+def without_bias(
+    study: Study, risk_draws: xr.Dataset, single: float, products: float
+) -> xr.Dataset:
     """Take known biases out of draws of risks.
 
     Parameters
@@ -252,14 +256,18 @@ def without_bias(study: Study, waist: xr.Dataset, single: float, products: float
         Where the log odds of a regimen are less by `single` for each of its treatments, and by `products` for
         each pair of them.
     """
-    arms = tuple(waist["arm"].values)
+    arms = tuple(risk_draws["arm"].values)
     bias = single * study.content(arms).sum(1) + products * study.products(arms).sum(1)
     factor = xr.DataArray(np.exp(bias), dims="arm")
-    seen = {name: odds(waist[name]) / factor for name in ("risk", CONDITIONAL) if name in waist}
-    return waist.assign({name: own / (1 + own) for name, own in seen.items()})
+    seen = {
+        name: odds(risk_draws[name]) / factor
+        for name in ("risk", CONDITIONAL)
+        if name in risk_draws
+    }
+    return risk_draws.assign({name: own / (1 + own) for name, own in seen.items()})
 
 
-def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, Status]]:
+def conclusions(study: Study, model: Model, risk_draws: RiskDraws) -> list[tuple[Estimand, Status]]:
     """List what confounding might overturn, with their identification.
 
     First the odds ratio of each combination against itself less one treatment, where the evidence determines
@@ -269,7 +277,7 @@ def conclusions(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand
     ratios: list[tuple[Estimand, Status]] = []
     measures: dict[tuple[str, str], tuple[Estimand, Status]] = {}
     additive = "reri_or" if study.is_case_control else "ic"
-    identification = Identification(study, model, waist, resolve(study))
+    identification = Identification(study, model, risk_draws, resolve(study))
     for e in enumerate_estimands(study, model, resolve(study)):
         if e.synergy is None and not e.is_odds_ratio:
             continue
@@ -295,22 +303,22 @@ def _surface(
     moved: Mapping[tuple[int, int], xr.Dataset],
     allowed: xr.Dataset | None,
 ) -> Surface:
-    values = np.empty((len(PARTS), *map(len, grid)))
-    for (i, j), waist in moved.items():
-        values[:, i, j] = _numbers(estimand, waist)
+    values = np.empty((len(ANALYSES), *map(len, grid)))
+    for (i, j), risk_draws in moved.items():
+        values[:, i, j] = _numbers(estimand, risk_draws)
     plausible = (
-        {} if allowed is None else dict(zip(PARTS, _numbers(estimand, allowed), strict=True))
+        {} if allowed is None else dict(zip(ANALYSES, _numbers(estimand, allowed), strict=True))
     )
     single, products = grid
-    parts = dict(zip(PARTS, values, strict=True))
+    parts = dict(zip(ANALYSES, values, strict=True))
     return Surface(estimand, status, single, products, **parts, plausible=plausible)
 
 
-def _numbers(estimand: Estimand, waist: xr.Dataset) -> list[float]:
+def _numbers(estimand: Estimand, risk_draws: xr.Dataset) -> list[float]:
     """Return the numbers of `PARTS`."""
     tail = (1 - INTERVAL) / 2
-    quantiles = np.quantile(estimand.values(waist).values, [0.5, tail, 1 - tail])
-    return [*map(float, quantiles), float(is_beyond_null(estimand, waist).mean())]
+    quantiles = np.quantile(estimand.values(risk_draws).values, [0.5, tail, 1 - tail])
+    return [*map(float, quantiles), float(is_beyond_null(estimand, risk_draws).mean())]
 
 
 # --- As tables -------------------------------------------------------------------------------------
@@ -327,7 +335,7 @@ def grid_table(found: Sequence[Surface]) -> pd.DataFrame:
                     **_named(one),
                     "single_factor": np.exp(one.single[i]),
                     "product_factor": np.exp(one.products[j]),
-                    **{name: getattr(one, name)[i, j] for name in PARTS},
+                    **{name: getattr(one, name)[i, j] for name in ANALYSES},
                     "standing": now,
                     "is_overturned": now != one.standing,
                 }
@@ -341,7 +349,7 @@ def points_table(found: Sequence[Surface]) -> pd.DataFrame:
 
 
 def _points(one: Surface) -> Iterator[dict[str, Any]]:
-    near = DECIDED if one.unbiased["probability"] >= 0.5 else 1 - DECIDED
+    near = CONCLUSIVE if one.unbiased["probability"] >= 0.5 else 1 - CONCLUSIVE
     for level in (near, 0.5) if one.is_decided else (0.5,):
         single, products = one.tipping(level)
         yield {

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cotreat.calibration.replicates import Job
 from cotreat.estimands.enumerate import enumerate_estimands
-from cotreat.estimands.estimand import PARTS, Estimand, waist_of
+from cotreat.estimands.estimand import ANALYSES, Estimand, risk_draws_of
 from cotreat.estimands.identification import Identification
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
@@ -35,19 +35,19 @@ def quantities_of(job: Job, density: Density, points: Array) -> Iterator[tuple[s
     for name, values in free.items():
         for label, own in _entries(str(name), values):
             yield label, "parameter", own
-    held = density.deterministics(PARTS, flat, job.numbers)
-    waist = waist_of(vectorise.labelled(density.built, held, len(points)))
-    risk = waist["risk"].assign_attrs(risk_kind=job.study.risk_kind)
-    for estimand in asked(job, waist := waist.assign(risk=risk)):
-        own = estimand.values(waist).transpose("chain", "draw").values
+    held = density.deterministics(ANALYSES, flat, job.numbers)
+    risk_draws = risk_draws_of(vectorise.labelled(density.built, held, len(points)))
+    risk = risk_draws["risk"].assign_attrs(risk_kind=job.study.risk_kind)
+    for estimand in asked(job, risk_draws := risk_draws.assign(risk=risk)):
+        own = estimand.values(risk_draws).transpose("chain", "draw").values
         if np.isfinite(own).all():
             yield estimand.code, "estimand", own
 
 
-def asked(job: Job, waist: xr.Dataset) -> list[Estimand]:
+def asked(job: Job, risk_draws: xr.Dataset) -> list[Estimand]:
     """List the estimands that the model leaves open, each once: of measures the event's scale."""
     evidence = resolve(job.study)
-    identification = Identification(job.study, job.model, waist, evidence)
+    identification = Identification(job.study, job.model, risk_draws, evidence)
     return [
         one
         for one in enumerate_estimands(job.study, job.model, evidence)

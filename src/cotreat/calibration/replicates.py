@@ -63,10 +63,10 @@ class Job:
             known: what would have been printed instead of them is not known.
         """
         description = find_model(model, study)
-        study = study.divided(description.division)
+        study = study.divided(description.strata)
         if not all(one.is_replicable for one in resolve(study)):
             raise ModelError(
-                f"{study.id} under {study.reading} prints p-values as bounds or without sign; calibrate a "
+                f"{study.id} under {study.interpretation} prints p-values as bounds or without sign; calibrate a "
                 "reading without them"
             )
         return cls(study, description, priors_for(priors, description, study))
@@ -132,7 +132,7 @@ def evidence(study: Study, drawn: xr.Dataset, rng: np.random.Generator) -> list[
 
 
 @dataclass(frozen=True)
-class Part:
+class Analysis:
     """Replicates that one process works out.
 
     Attributes
@@ -151,7 +151,7 @@ class Part:
     seed: int
 
 
-def parts_of(job: Job, count: int, seed: int) -> list[Part]:
+def parts_of(job: Job, count: int, seed: int) -> list[Analysis]:
     """Draw truths and evidence, cut into parts of `PART`."""
     # Not the one that is held for all of its shape, whose own priors may be others.
     orders = share_orders_of(resolve(job.study))
@@ -160,24 +160,24 @@ def parts_of(job: Job, count: int, seed: int) -> list[Part]:
     seen = evidence(job.study, drawn, np.random.default_rng(seed))
     points = own.points(free)
     return [
-        Part(job, points[at : at + PART], seen[at : at + PART], at, seed)
+        Analysis(job, points[at : at + PART], seen[at : at + PART], at, seed)
         for at in range(0, count, PART)
     ]
 
 
-def worked_out(part: Part) -> list[Replicate]:
+def worked_out(part: Analysis) -> list[Replicate]:
     """Approximate the posterior of each replicate of a part, and draw from it."""
     return list(_replicates(part, part.job.density))
 
 
-def _replicates(part: Part, density: Density) -> Iterator[Replicate]:
+def _replicates(part: Analysis, density: Density) -> Iterator[Replicate]:
     base = part.job.numbers
     for at, (truth, seen) in enumerate(zip(part.truth, part.seen, strict=True)):
         numbers = {**base, **seen}
         rng = np.random.default_rng((part.seed, part.first + at))
         found = _approximated(density, numbers, rng)
         points = truth[None]
-        is_dropped = found.verdict == laplace.BAD
+        is_dropped = found.verdict == laplace.UNRELIABLE
         if not is_dropped:
             drawn = rng.choice(len(found.points), RANKED, p=found.weights)
             points = np.concatenate([points, found.points[drawn]])
@@ -194,7 +194,7 @@ def _approximated(
     )
     found = approximate(effective=EFFECTIVE, seed=int(rng.integers(2**31)))
     for _ in range(TRIES):
-        if found.verdict != laplace.BAD:
+        if found.verdict != laplace.UNRELIABLE:
             break
         seed = int(rng.integers(2**31))
         found = approximate(effective=AGAIN, seed=seed, enough=laplace.ENOUGH)

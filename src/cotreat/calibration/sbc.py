@@ -85,7 +85,7 @@ def calibrate(
     replicates: int = REPLICATES,
     seed: int = SEED,
     mapped: Mapped = in_turn,
-    say: Callable[[int, int], None] = lambda _done, _all: None,
+    on_progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Calibration:
     """Draw truths from the prior and evidence from the likelihood, and find each truth again.
 
@@ -121,7 +121,7 @@ def calibrate(
     found: list[list[Replicate]] = [[] for _ in parts]
     for at, part in mapped(worked_out, parts):
         found[at] = part
-        say(sum(map(len, found)), replicates)
+        on_progress(sum(map(len, found)), replicates)
     ranks = ranks_of(job, [one for part in found for one in part], seed)
     uniformity = Uniformity.of(replicates - ranks.dropped, RANKED)
     return Calibration(job, table_of(job, ranks, uniformity), ranks, uniformity)

@@ -13,7 +13,7 @@ from cotreat.core.constants import SEED
 
 if TYPE_CHECKING:
     from cotreat.priors.prior import PriorSet
-    from cotreat.results.supplementary import Part
+    from cotreat.results.supplementary import Analysis
     from cotreat.study.study import Study
 
 Write = Callable[["PriorSet", Path], Path]
@@ -53,14 +53,16 @@ def compare(
 
     record = load_study(study)
     record = record.under(interpretation) if interpretation else record
-    say = progress(quiet)
+    on_progress = progress(quiet)
 
     def write(priors: "PriorSet", folder: Path) -> Path:
         from cotreat.comparison.compare import write
 
-        return write(record, {}, priors, folder, depth=depth.value, seed=seed, say=say)
+        return write(
+            record, {}, priors, folder, depth=depth.value, seed=seed, on_progress=on_progress
+        )
 
-    _run(record, priors, depth, out / record.id, say, write)
+    _run(record, priors, depth, out / record.id, on_progress, write)
 
 
 def sensitivity(
@@ -87,14 +89,16 @@ def sensitivity(
     from cotreat.study_file.reader import load_study
 
     record = load_study(study)
-    say = progress(quiet)
+    on_progress = progress(quiet)
 
     def write(priors: "PriorSet", folder: Path) -> Path:
         from cotreat.report.sections.sensitivity import write
 
-        return write(record, {}, priors, folder, depth=depth.value, seed=seed, say=say)
+        return write(
+            record, {}, priors, folder, depth=depth.value, seed=seed, on_progress=on_progress
+        )
 
-    _run(record, priors, depth, out / record.id, say, write)
+    _run(record, priors, depth, out / record.id, on_progress, write)
 
 
 def _run(
@@ -102,7 +106,7 @@ def _run(
     priors: str,
     depth: Depth,
     folder: Path,
-    say: Callable[[str], None],
+    on_progress: Callable[[str], None],
     write: Write,
 ) -> None:
     """Write one supplementary analysis, and print its findings."""
@@ -113,20 +117,20 @@ def _run(
     models_for(study, chosen)
     make_folder(folder)
     # The heavy libraries take seconds to load: all input that can be refused is refused before.
-    say("loading PyMC, JAX and ArviZ …")
-    from cotreat.results.supplementary import read_part
+    on_progress("loading PyMC, JAX and ArviZ …")
+    from cotreat.results.supplementary import read_analysis
     from cotreat.workflow.analyses import one_thread
 
     with one_thread():
         written = write(chosen, folder)
-    part = read_part(written)
+    part = read_analysis(written)
     heading = f"{study.title}: {part.title.lower()}, {chosen.name} priors, depth {depth.value}"
     print(_summary(part, heading, written))
     if part.failed_checks:
         raise typer.Exit(FAILED_CHECKS)
 
 
-def _summary(part: "Part", heading: str, written: Path) -> str:
+def _summary(part: "Analysis", heading: str, written: Path) -> str:
     """Return the text that ends a supplementary analysis: failed checks first."""
     lines = [f"FAILED CHECKS: do not use these numbers: {line}" for line in part.failed_checks]
     lines += [heading, *(f"- {line}" for line in part.findings)]

@@ -69,12 +69,14 @@ def calibrate(
     from cotreat.calibration import kept
     from cotreat.calibration.parallel import ScaleError, workers
 
-    folder, say = out / "calibration", progress(quiet)
+    folder, on_progress = out / "calibration", progress(quiet)
     failed = False
     try:
         with workers(processes, dask) as mapped:
             for study, name in kept.wanted(target, model or (), priors):
-                failed |= not _calibrate(study, name, priors, replicates, seed, mapped, folder, say)
+                failed |= not _calibrate(
+                    study, name, priors, replicates, seed, mapped, folder, on_progress
+                )
     except ScaleError as error:
         raise stop(error) from error
     print(f"written: {folder}")
@@ -90,7 +92,7 @@ def _calibrate(
     seed: int,
     mapped: "Mapped",
     folder: Path,
-    say: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> bool:
     """Calibrate one model on one study and write the result; return whether it passes."""
     from cotreat.calibration import kept
@@ -104,12 +106,12 @@ def _calibrate(
         replicates=replicates,
         seed=seed,
         mapped=mapped,
-        say=partial(_report, say, f"{model} on {study.id}"),
+        on_progress=partial(_report, on_progress, f"{model} on {study.id}"),
     )
     kept.add(folder, found, seed)
     print(found.sentence, flush=True)
     return found.passes
 
 
-def _report(say: Callable[[str], None], what: str, done: int, total: int) -> None:
-    say(f"{what}: {done:,} of {total:,}")
+def _report(on_progress: Callable[[str], None], what: str, done: int, total: int) -> None:
+    on_progress(f"{what}: {done:,} of {total:,}")

@@ -45,10 +45,10 @@ def _input_errors() -> tuple[type[Exception], ...]:
     """Return the errors of unusable input; their modules load only where an error is raised."""
     from cotreat.core.errors import ModelError
     from cotreat.inference.engines import EngineError
-    from cotreat.study.study import ReadingError
+    from cotreat.study.study import InterpretationError
     from cotreat.study_file.reader import StudyError
 
-    return StudyError, ModelError, EngineError, ReadingError
+    return StudyError, ModelError, EngineError, InterpretationError
 
 
 def stop(error: Exception | str, status: int = BAD_INPUT) -> typer.Exit:

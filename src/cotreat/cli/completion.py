@@ -48,4 +48,4 @@ def interpretations(ctx: typer.Context) -> list[str]:
         study = load_study(next(word for word in words if word))
     except (StudyError, StopIteration):
         return []
-    return [interpretation.id for interpretation in study.readings]
+    return [interpretation.id for interpretation in study.interpretations]

@@ -109,8 +109,8 @@ def reanalyse(
     _refuse(record, prior, model or (), interpretation or (), engine)
     make_folder(out)
     # The heavy libraries take seconds to load: all input that can be refused is refused before.
-    say = progress(quiet)
-    say("loading PyMC, JAX and ArviZ …")
+    on_progress = progress(quiet)
+    on_progress("loading PyMC, JAX and ArviZ …")
     from cotreat.cli.summary import text_of
     from cotreat.workflow.reanalyse import FailedChecks
     from cotreat.workflow.reanalyse import reanalyse as fit_and_write
@@ -120,10 +120,10 @@ def reanalyse(
         record,
         model or (),
         prior,
-        readings=interpretation or (),
+        interpretations=interpretation or (),
         out=out,
         thresholds=list(dict.fromkeys(or_threshold or ())),
-        say=say,
+        on_progress=on_progress,
         engine=engine,
         depth=depth.value,
         draws=draws,

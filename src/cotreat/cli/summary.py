@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 def text_of(result: "Reanalysis") -> str:
     """Return a reanalysis as text: failed checks first, then the conclusion and the headline table."""
-    primary = result.leader
-    shown = result.results if len(result.study.readings) == 1 else (primary,)
+    primary = result.primary
+    shown = result.results if len(result.study.interpretations) == 1 else (primary,)
     lines = [line for fit in result.results for line in _failed(result, fit)]
     lines += [f"{result.study.title}: model {_name(result, primary)}, {_priors(primary)} priors"]
     lines += [f"CAUTION, {_name(result, fit)}: {c}" for fit in result.results for c in fit.cautions]
@@ -38,11 +38,11 @@ def _failed(result: "Reanalysis", fit: "Result") -> list[str]:
 
 def _other_fit(result: "Reanalysis") -> list[str]:
     """Name the fit of the report's conclusion, where it is not the primary fit of this run."""
-    primary = result.leader
+    primary = result.primary
     interpretation, model, priors = result.conclusion.choice
-    if (interpretation, model, priors) == (primary.reading, primary.model, _priors(primary)):
+    if (interpretation, model, priors) == (primary.interpretation, primary.model, _priors(primary)):
         return []
-    under = f", interpretation {interpretation}" if len(result.study.readings) > 1 else ""
+    under = f", interpretation {interpretation}" if len(result.study.interpretations) > 1 else ""
     return [
         f"primary analysis of the report: model {model}, {priors} priors{under}; the conclusion is of it, the "
         "table below of the fit just made:"
@@ -55,5 +55,5 @@ def _priors(fit: "Result") -> str:
 
 def _name(result: "Reanalysis", fit: "Result") -> str:
     """Name a fit: its model, and its interpretation where the study has several."""
-    several = len(result.study.readings) > 1
-    return f"{fit.model}, {fit.reading}" if several else fit.model
+    several = len(result.study.interpretations) > 1
+    return f"{fit.model}, {fit.interpretation}" if several else fit.model

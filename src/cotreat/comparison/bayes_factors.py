@@ -70,7 +70,7 @@ class LogEvidence:
 
 def by_weights(found: Approximation, at_zero: float = 0.0) -> LogEvidence:
     """Return the log evidence that importance sampling found, less a log density at 0; NaN if it is bad."""
-    if found.verdict == laplace.BAD:
+    if found.verdict == laplace.UNRELIABLE:
         return LogEvidence(float("nan"), found.pareto_k)
     return LogEvidence(found.log_evidence - at_zero, found.pareto_k, found.log_error)
 

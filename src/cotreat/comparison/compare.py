@@ -28,7 +28,7 @@ from cotreat.models.select import models_for, priors_for
 from cotreat.priors.prior import PriorSet
 from cotreat.report.sections.comparison import Findings, told
 from cotreat.results import headline
-from cotreat.results.supplementary import COMPARISON, Fits, Say, write_part
+from cotreat.results.supplementary import COMPARISON, Fits, OnProgress, write_analysis
 from cotreat.study.study import Study
 
 MOST_UNITS = 20_000
@@ -46,7 +46,7 @@ def write(
     *,
     depth: str = STANDARD,
     seed: int = 1,
-    say: Say = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
 ) -> Path:
     """Compare the models of a study, and write the part ``comparison``.
 
@@ -74,20 +74,20 @@ def write(
     """
     possible, refused = models_for(study, priors)
     names = [name for name in possible if not is_asked_for(name)]
-    lead = headline.leader(names)
+    lead = headline.primary(names)
     task = Task(study, priors, depth, seed, lead)
-    worked, own = _worked(task, names, fits, say)
+    worked, own = _worked(task, names, fits, on_progress)
     found = Findings(
         left={name: one.left for name, one in worked.items() if one.left is not None},
         evidence={name: one.evidence for name, one in worked.items()},
         failed=list(dict.fromkeys(line for one in worked.values() for line in one.failed)),
     )
     if INTERACTION in own:
-        _note_factors(task, own[INTERACTION], worked, found, say)
+        _note_factors(task, own[INTERACTION], worked, found, on_progress)
     found.failed += _without_evidence(found.evidence)
     troubles = [f"{name}: {line}" for name, one in worked.items() for line in one.troubles]
     part, tables, figures = told(study, priors, lead, found, depth, seed, refused)
-    return write_part(folder / COMPARISON, part, tables, figures, troubles)
+    return write_analysis(folder / COMPARISON, part, tables, figures, troubles)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Worked:
 
 
 def _worked(
-    task: Task, names: Sequence[str], fits: Fits, say: Say
+    task: Task, names: Sequence[str], fits: Fits, on_progress: OnProgress
 ) -> tuple[dict[str, Worked], dict[str, Marginals]]:
     """Work on all models, those of the Bayes factors here and the leader, or else the others, in a process beside.
 
@@ -134,7 +134,7 @@ def _worked(
     own : dict of Marginals
         Of the models that were worked on here.
     """
-    known = {name: fits.get((name, task.study.reading)) for name in names}
+    known = {name: fits.get((name, task.study.interpretation)) for name in names}
     others = [name for name in names if name not in (INTERACTION, ADDITIVE)]
     if task.lead in others:  # every unit is left out of the leader
         others = [task.lead]
@@ -143,11 +143,11 @@ def _worked(
     told_of = {name: known[name] for name in others}
     found = beside([(_of_models_beside, (task, told_of))], 2) if others else iter(())
     if others:
-        say(f"in a process beside: {', '.join(others)}")
+        on_progress(f"in a process beside: {', '.join(others)}")
     worked, own = {}, {}
     for name in names:
         if name not in others:
-            worked[name], own[name] = _of_model(task, name, known[name], say)
+            worked[name], own[name] = _of_model(task, name, known[name], on_progress)
     for one in found:
         worked |= one
     return {name: worked[name] for name in names}, own
@@ -166,31 +166,31 @@ def _hush(_: str) -> None:
 
 
 def _of_model(
-    task: Task, name: str, known: xr.DataTree | None, say: Say
+    task: Task, name: str, known: xr.DataTree | None, on_progress: OnProgress
 ) -> tuple[Worked, Marginals]:
     """Fit a model where no fit is known, leave evidence out of it, and work out its log evidence."""
     study, model = task.study, find_model(name, task.study)
-    tree, troubles = _fit(task, name, known, say)
+    tree, troubles = _fit(task, name, known, on_progress)
     own = priors_for(task.priors, model, study)
     marginals = Marginals(study, model, own, tree["posterior"].to_dataset(), task.seed)
-    left, failed = _left_out(task, name, marginals, tree, say)
-    evidence = _evidence(task, name, marginals, tree, say)
+    left, failed = _left_out(task, name, marginals, tree, on_progress)
+    evidence = _evidence(task, name, marginals, tree, on_progress)
     return Worked(tree, evidence, left, tuple(troubles), tuple(failed)), marginals
 
 
 def _fit(
-    task: Task, name: str, known: xr.DataTree | None, say: Say
+    task: Task, name: str, known: xr.DataTree | None, on_progress: OnProgress
 ) -> tuple[xr.DataTree, list[str]]:
     """Return a fit, known or made now, and its failed diagnostics."""
     if known is not None:
         return known, [line for line in [known.attrs.get("failed_checks", "")] if line]
-    say(f"fitting {name}")
+    on_progress(f"fitting {name}")
     fit = sampling.fit_model(task.study, name, task.priors, engine="laplace", seed=task.seed)
     return fit.draws, checks.failures(checks.checks(fit))
 
 
 def _left_out(
-    task: Task, name: str, marginals: Marginals, tree: xr.DataTree, say: Say
+    task: Task, name: str, marginals: Marginals, tree: xr.DataTree, on_progress: OnProgress
 ) -> tuple[LeftOut | None, list[str]]:
     """Leave each unit out of a model; return what came of it, and what could not be answered."""
     depth, evidence = task.depth, resolve(task.study)
@@ -198,7 +198,7 @@ def _left_out(
     if len(units.parts) > MOST_UNITS:
         many = f"{len(units.parts):,} cells of patients are more than the {MOST_UNITS:,} worked out"
         return None, [f"leave-one-out: {many}"]
-    say(f"leaving out {UNITS[units.kind]} at a time: {name}")
+    on_progress(f"leaving out {UNITS[units.kind]} at a time: {name}")
     one = leave_one_out(evidence, units, tree["posterior"].to_dataset(), marginals.variables)
     if depth == QUICK:
         one = good_only(one)
@@ -211,7 +211,7 @@ def _left_out(
             most=MOST_REFITS[depth],
             may_sample=depth == FULL,
             seed=task.seed,
-            say=lambda line: say(f"{name} {line}"),
+            on_progress=lambda line: on_progress(f"{name} {line}"),
         )
     why = why_unanswered(one, depth, MOST_REFITS.get(depth, 0))
     # Draws by unit are no longer needed, and are much to hand over.
@@ -240,7 +240,7 @@ def _evidence(
     name: str,
     marginals: Marginals,
     tree: xr.DataTree,
-    say: Say,
+    on_progress: OnProgress,
 ) -> LogEvidence:
     """Return the log evidence of a model: by importance sampling, or sequential Monte Carlo if that fails."""
     found = bayes_factors.by_weights(marginals.whole)
@@ -249,12 +249,12 @@ def _evidence(
     if "stages" in tree["sample_stats"]:
         return bayes_factors.by_smc(tree)
     if task.depth == FULL:
-        return _tempered(task, name, tree, say)
+        return _tempered(task, name, tree, on_progress)
     return found
 
 
-def _tempered(task: Task, name: str, tree: xr.DataTree, say: Say) -> LogEvidence:
-    say(f"{name}: log evidence by sequential Monte Carlo")
+def _tempered(task: Task, name: str, tree: xr.DataTree, on_progress: OnProgress) -> LogEvidence:
+    on_progress(f"{name}: log evidence by sequential Monte Carlo")
     return bayes_factors.by_smc(sampling.temper(tree, task.study, name, task.priors))
 
 
@@ -272,11 +272,11 @@ def _note_factors(
     own: Marginals,
     worked: Mapping[str, Worked],
     found: Findings,
-    say: Say,
+    on_progress: OnProgress,
 ) -> None:
     """Note Bayes factors of interactions and P(no interaction), from the evidence of the models."""
     study, lead = task.study, task.lead
-    say("Bayes factors of the interactions")
+    on_progress("Bayes factors of the interactions")
     every = tuple(range(len(study.pairs)))
     known: dict[tuple[int, ...], LogEvidence] = {(): found.evidence[INTERACTION]}
     if ADDITIVE in found.evidence:
@@ -295,7 +295,7 @@ def _note_factors(
         whole = found.evidence[lead]
         factors.append(bayes_factors.factor_of_model(lead, task.priors, needed, whole, none))
     if task.depth == FULL:
-        factors = _with_smc(task, worked, factors, say)
+        factors = _with_smc(task, worked, factors, on_progress)
     found.factors = factors
     if any(np.isnan(one.log) for one in factors):
         found.failed.append("some Bayes factors: a marginal likelihood of theirs cannot be trusted")
@@ -306,7 +306,7 @@ def _note_factors(
 
 
 def _with_smc(
-    task: Task, worked: Mapping[str, Worked], factors: list[BayesFactor], say: Say
+    task: Task, worked: Mapping[str, Worked], factors: list[BayesFactor], on_progress: OnProgress
 ) -> list[BayesFactor]:
     """Put what sequential Monte Carlo makes of any interaction beside the Bayes factor of it."""
     if ADDITIVE not in worked:
@@ -315,7 +315,7 @@ def _with_smc(
     for name in (INTERACTION, ADDITIVE):
         one = worked[name]  # its log evidence may be of sequential Monte Carlo already
         is_done = one.evidence.method == bayes_factors.BY_SMC
-        logs[name] = one.evidence if is_done else _tempered(task, name, one.tree, say)
+        logs[name] = one.evidence if is_done else _tempered(task, name, one.tree, on_progress)
     factor = float(np.exp(logs[INTERACTION].value - logs[ADDITIVE].value))
     return [
         replace(one, smc=factor)

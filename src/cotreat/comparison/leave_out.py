@@ -119,7 +119,7 @@ def refit(
     numbers = unit.left_out(marginals.given)
     weights = None if densities is None else -densities.sel(unit=unit.name, drop=True)
     found = marginals.found(numbers, weights=weights)
-    if laplace.BAD not in (found.verdict, marginals.whole.verdict):
+    if laplace.UNRELIABLE not in (found.verdict, marginals.whole.verdict):
         elpd = marginals.whole.log_evidence - found.log_evidence + unit.constant
         names = ("risk", *LAW)
         draws = marginals.draws(found, names) if is_predicted else None

@@ -16,7 +16,7 @@ from cotreat.comparison import leave_out
 from cotreat.evidence.folds import FoldPrediction, Folds
 from cotreat.evidence.protocol import Evidences
 from cotreat.inference import sampling
-from cotreat.results.supplementary import Say
+from cotreat.results.supplementary import OnProgress
 
 if TYPE_CHECKING:
     from arviz_stats.utils import ELPDDataLOO
@@ -173,10 +173,10 @@ def leave_one_out(
 
 def good_only(one: LeftOut) -> LeftOut:
     """Take away the densities that Pareto k forbids to use."""
-    is_bad = ~(one.pareto_k <= one.good_k)
-    pairs = zip(is_bad, one.how, strict=True)
+    is_unreliable = ~(one.pareto_k <= one.good_k)
+    pairs = zip(is_unreliable, one.how, strict=True)
     how = tuple(leave_out.NOT_REFITTED if bad else how for bad, how in pairs)
-    elpd, error = (np.where(is_bad, NAN, values) for values in (one.elpd, one.error))
+    elpd, error = (np.where(is_unreliable, NAN, values) for values in (one.elpd, one.error))
     return replace(one, elpd=elpd, error=error, how=how)
 
 
@@ -189,7 +189,7 @@ def refitted(
     most: int,
     may_sample: bool,
     seed: int,
-    say: Say = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
 ) -> LeftOut:
     """Replace densities by those of refits: where k is bad, worst first, or of every unit.
 
@@ -220,7 +220,7 @@ def refitted(
     predicted: dict[int, list[FoldPrediction]] = {}
     for count, at in enumerate(wanted[:most], 1):
         unit = one.units.parts[at]
-        say(f"without {unit.name} ({count} of {min(len(wanted), most)})")
+        on_progress(f"without {unit.name} ({count} of {min(len(wanted), most)})")
         got = leave_out.refit(
             evidence,
             marginals,

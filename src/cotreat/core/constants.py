@@ -13,7 +13,7 @@ INTERVAL = 0.95
 CREDIBLE = f"{INTERVAL:.0%} equal-tailed credible"
 """How a posterior interval is labelled in every table."""
 
-DECIDED = 0.975
+CONCLUSIVE = 0.975
 """A probability of synergy is *decided* at this value or above, or at its complement or below."""
 
 IDENTIFIED = "identified"
@@ -55,10 +55,10 @@ STATUSES = (IDENTIFIED, NOT_IDENTIFIED, FIXED, IMPLIED, NOT_ESTIMABLE)
 GIVEN_NONE = f"{CREDIBLE}, given no interaction"
 """How the interval of an implied measure is labelled."""
 
-VERDICTS = ("good", "middling", "bad")
+VERDICTS = ("good", "borderline", "unreliable")
 """What weighted draws may be, best first; numbers of bad ones must not be used."""
 
-READING = "default"
+DEFAULT_INTERPRETATION = "default"
 """The reading of a study file whose wording leaves nothing open."""
 
 QUESTION = ("measure", "contrast", "pair", "co_treatment", "stratum", "scale", "judged_on")
@@ -110,7 +110,7 @@ PROBABILITY_MOVED = 0.02
 """What doubling the moves of sequential Monte Carlo may change at most: the log evidence, and any
 probability of synergy."""
 
-CONTRADICTED = 8.0
+INCOMPATIBLE_BELOW = 8.0
 """A reading whose log evidence is so far below that of the default one is contradicted."""
 
 DEPTHS = QUICK, STANDARD, FULL = ("quick", "standard", "full")

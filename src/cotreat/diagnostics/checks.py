@@ -20,13 +20,13 @@ from cotreat.core.constants import (
 )
 from cotreat.diagnostics.risk_calibration import calibration_of
 from cotreat.estimands.enumerate import enumerate_estimands, judged_measures
-from cotreat.estimands.estimand import CONDITIONAL, is_beyond_null, waist_of
+from cotreat.estimands.estimand import CONDITIONAL, is_beyond_null, risk_draws_of
 from cotreat.estimands.identification import Identification
 from cotreat.estimands.measures import odds
 from cotreat.evidence.prior_conflict import PRIOR_CONFLICT
 from cotreat.evidence.protocol import Evidences
 from cotreat.inference import influence
-from cotreat.inference.laplace import BAD_K, GOOD_K
+from cotreat.inference.laplace import GOOD_K, UNRELIABLE_K
 from cotreat.inference.record import Fit, unsettled
 from cotreat.priors.defaults import BIAS
 from cotreat.study.covariate_patterns import Cells
@@ -75,14 +75,14 @@ def checks(fit: Fit) -> pd.DataFrame:
     """
     tree = fit.draws
     quantities = _quantities(tree)
-    waist = waist_of(tree["posterior"].to_dataset())
-    indicators = _indicators(waist, fit)
+    risk_draws = risk_draws_of(tree["posterior"].to_dataset())
+    indicators = _indicators(risk_draws, fit)
     stats = tree["sample_stats"].to_dataset()
     rows = [
         *_agreement(quantities, indicators),
         *_by_engine(stats, quantities, indicators),
         _chains(tree["posterior"].sizes["chain"]),
-        *_undefined(waist, fit),
+        *_undefined(risk_draws, fit),
         *_conflict_and_misfit(tree, fit.evidence),
         *(_patients(tree, fit.study.cells) if fit.study.is_adjusted and fit.study.cells else ()),
     ]
@@ -113,11 +113,11 @@ def _weights(stats: xr.Dataset) -> Iterator[Row]:
         "Pareto k of weights",
         where,
         k,
-        f"< {BAD_K}",
-        k < BAD_K,
+        f"< {UNRELIABLE_K}",
+        k < UNRELIABLE_K,
         "Laplace's approximation does not cover the posterior: use --engine numpyro or smc",
     )
-    if GOOD_K <= k < BAD_K:
+    if GOOD_K <= k < UNRELIABLE_K:
         yield _row(
             "Pareto k of weights, middling",
             where,
@@ -154,12 +154,12 @@ def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
         DISAGREE,
         WARN,
     )
-    waist, beside = (waist_of(t["posterior"].to_dataset()) for t in (tree, other))
+    risk_draws, beside = (risk_draws_of(t["posterior"].to_dataset()) for t in (tree, other))
     gaps = {
         e.label: abs(
-            float(is_beyond_null(e, waist).mean()) - float(is_beyond_null(e, beside).mean())
+            float(is_beyond_null(e, risk_draws).mean()) - float(is_beyond_null(e, beside).mean())
         )
-        for e in judged_measures(fit.study, fit.model, waist, fit.evidence)
+        for e in judged_measures(fit.study, fit.model, risk_draws, fit.evidence)
     }
     if not gaps:
         return [yield_mean]
@@ -242,12 +242,12 @@ def _quantities(tree: xr.DataTree) -> xr.Dataset:
     )
 
 
-def _indicators(waist: xr.Dataset, fit: Fit) -> xr.Dataset:
+def _indicators(risk_draws: xr.Dataset, fit: Fit) -> xr.Dataset:
     """Return "beyond its null" by draw for each odds ratio and measure that has a probability."""
-    identification = Identification(fit.study, fit.model, waist, fit.evidence)
+    identification = Identification(fit.study, fit.model, risk_draws, fit.evidence)
     return xr.Dataset(
         {
-            f"P({e.label})": is_beyond_null(e, waist)
+            f"P({e.label})": is_beyond_null(e, risk_draws)
             for e in enumerate_estimands(fit.study, fit.model, fit.evidence)
             if e.null is not None
             and e.is_judged
@@ -321,15 +321,15 @@ def _doubling(stats: xr.Dataset) -> Iterator[Row]:
         )
 
 
-def _undefined(waist: xr.Dataset, fit: Fit) -> Iterator[Row]:
+def _undefined(risk_draws: xr.Dataset, fit: Fit) -> Iterator[Row]:
     """Count the draws in which a measure has no value: shown, not judged."""
-    identification = Identification(fit.study, fit.model, waist, fit.evidence)
+    identification = Identification(fit.study, fit.model, risk_draws, fit.evidence)
     for e in enumerate_estimands(fit.study, fit.model, fit.evidence):
         if e.synergy is None or not e.is_judged or not e.synergy.sign_of:
             continue
         if not identification.of(e).has_draws:
             continue
-        missing = int(np.isnan(e.values(waist).values).sum())
+        missing = int(np.isnan(e.values(risk_draws).values).sum())
         if missing:
             yield _row("undefined draws", e.label, missing, "shown, not judged", True, "")
 

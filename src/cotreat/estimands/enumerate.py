@@ -15,7 +15,7 @@ from cotreat.estimands.estimand import (
     RATIO,
     RISK,
     Estimand,
-    Waist,
+    RiskDraws,
     label_of,
     on_scale,
 )
@@ -69,7 +69,7 @@ def _coefficients(evidence: Evidences) -> Iterator[Estimand]:
             pair=one.pair,
             null=1.0,
             log=True,
-            claim=one.id,
+            reported_estimate=one.id,
             is_crude=one.is_crude,
         )
 
@@ -277,10 +277,10 @@ def four_cells(
 
 
 def judged_measures(
-    study: Study, model: Model, waist: Waist, evidence: Evidences
+    study: Study, model: Model, risk_draws: RiskDraws, evidence: Evidences
 ) -> list[Estimand]:
     """List one measure of each family, pair and background that gets a probability."""
-    identification = Identification(study, model, waist, evidence)
+    identification = Identification(study, model, risk_draws, evidence)
     return [
         estimand
         for estimand in enumerate_estimands(study, model, evidence)

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import xarray as xr
     from typing_extensions import TypeIs
 
-type Waist = xr.DataArray | xr.Dataset
+type RiskDraws = xr.DataArray | xr.Dataset
 """Risks by arm; or, of printed numbers, a dataset that also holds conditional risks, the claims'
 coefficients, sizes of arms and the SD of the prognostic score."""
-PARTS = ("risk", CONDITIONAL, "log_ratio", "size", "sigma")
+ANALYSES = ("risk", CONDITIONAL, "log_ratio", "size", "sigma")
 
 RISK, ODDS_RATIO, EFFECT_RATIO, SIZE, NEEDED = (
     "risk",
@@ -51,14 +51,14 @@ WORDS = {
 """What a measure that is not one of synergy is called, for people."""
 
 
-def waist_of(draws: xr.Dataset) -> xr.Dataset:
+def risk_draws_of(draws: xr.Dataset) -> xr.Dataset:
     """Return what estimands are asked of, from a group of a fit."""
-    return draws[[name for name in PARTS if name in draws]]
+    return draws[[name for name in ANALYSES if name in draws]]
 
 
-def is_array(waist: Waist) -> TypeIs[xr.DataArray]:
+def is_array(risk_draws: RiskDraws) -> TypeIs[xr.DataArray]:
     """Return whether risks come without a dataset around them; does not load xarray."""
-    return not hasattr(waist, "data_vars")
+    return not hasattr(risk_draws, "data_vars")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Estimand:
     needs_risks: bool = False
     synergy: Measure | None = None
     is_judged: bool = True
-    claim: str = ""
+    reported_estimate: str = ""
     is_crude: bool = False
     is_repeated: bool = False
 
@@ -175,35 +175,37 @@ class Estimand:
             self.threshold,
         )
 
-    def reads(self, waist: Waist) -> xr.DataArray:
+    def reads(self, risk_draws: RiskDraws) -> xr.DataArray:
         """Return the array it is asked of.
 
         Where numbers are adjusted for covariates nobody can see, odds ratios and what is made of them
         are conditional on these, as printed; risks and what is made of them are means over them.
         """
-        if is_array(waist):
-            return waist
-        if self.claim:
-            return waist["log_ratio"]
-        return waist["risk" if self.needs_risks or CONDITIONAL not in waist else CONDITIONAL]
+        if is_array(risk_draws):
+            return risk_draws
+        if self.reported_estimate:
+            return risk_draws["log_ratio"]
+        return risk_draws[
+            "risk" if self.needs_risks or CONDITIONAL not in risk_draws else CONDITIONAL
+        ]
 
-    def risk_kind(self, waist: Waist) -> str:
+    def risk_kind(self, risk_draws: RiskDraws) -> str:
         """Say what its risks, or odds, are: ``crude``, ``implied`` or ``conditional``."""
         if self.is_crude:
             return "crude"
-        array = self.reads(waist)
-        is_conditional = not is_array(waist) and CONDITIONAL in waist
+        array = self.reads(risk_draws)
+        is_conditional = not is_array(risk_draws) and CONDITIONAL in risk_draws
         if is_conditional and not self.needs_risks:
             return "conditional"
-        return (array if "risk_kind" in array.attrs else waist["risk"]).attrs["risk_kind"]
+        return (array if "risk_kind" in array.attrs else risk_draws["risk"]).attrs["risk_kind"]
 
-    def values(self, waist: Waist) -> xr.DataArray:
+    def values(self, risk_draws: RiskDraws) -> xr.DataArray:
         """Answer for each draw: the dims of the waist without ``arm``."""
         import xarray as xr
 
-        risk = self.reads(waist)
-        if self.claim:
-            return xr.ufuncs.exp(risk.sel(claim=self.claim, drop=True))
+        risk = self.reads(risk_draws)
+        if self.reported_estimate:
+            return xr.ufuncs.exp(risk.sel(reported_estimate=self.reported_estimate, drop=True))
         # Labels cost more than the arithmetic, so they are taken off once and put on once.
         arrays = np.moveaxis(risk.values, risk.get_axis_num("arm"), 0)
         at = risk.indexes["arm"].get_indexer(list(self.arms))
@@ -308,7 +310,7 @@ def risk_of(tree: xr.DataTree, group: str = "posterior") -> xr.DataArray:
     return tree[group].to_dataset()["risk"]
 
 
-def is_beyond_null(estimand: Estimand, waist: Waist) -> xr.DataArray:
+def is_beyond_null(estimand: Estimand, risk_draws: RiskDraws) -> xr.DataArray:
     """Tell for each draw whether an estimand lies beyond its null.
 
     A synergy index has no value in some draws and takes the answer of the measure of its sign.
@@ -324,4 +326,4 @@ def is_beyond_null(estimand: Estimand, waist: Waist) -> xr.DataArray:
     if measure is not None and measure.sign_of:
         stand_in = MEASURES[measure.sign_of]
         estimand, null = on_measure(estimand, stand_in), stand_in.null
-    return estimand.values(waist) > null
+    return estimand.values(risk_draws) > null

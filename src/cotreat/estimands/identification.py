@@ -19,7 +19,7 @@ from cotreat.core.constants import (
     NOT_ESTIMABLE,
     NOT_IDENTIFIED,
 )
-from cotreat.estimands.estimand import EFFECT_RATIO, Estimand, Waist, is_array, on_measure
+from cotreat.estimands.estimand import EFFECT_RATIO, Estimand, RiskDraws, is_array, on_measure
 from cotreat.estimands.measures import MEASURES
 from cotreat.evidence.logistic_operator import averages
 from cotreat.evidence.protocol import Evidences, Point, stacked
@@ -92,8 +92,10 @@ class Identification:
         What the study resolves to.
     """
 
-    def __init__(self, study: Study, model: Model, waist: Waist, evidence: Evidences) -> None:
-        self._study, self._model, self._waist, self._evidence = study, model, waist, evidence
+    def __init__(
+        self, study: Study, model: Model, risk_draws: RiskDraws, evidence: Evidences
+    ) -> None:
+        self._study, self._model, self._waist, self._evidence = study, model, risk_draws, evidence
 
     @cached_property
     def _determined(self) -> Determination:
@@ -152,8 +154,8 @@ class Determination:
         if measure is not None and not measure.smooth:
             # Which of two regimens is the better one is known only where both are.
             return [np.array([float(r == a) for r in study.regimens]) for a in estimand.arms[1:]]
-        if estimand.claim:
-            return [self._coefficients[estimand.claim]]
+        if estimand.reported_estimate:
+            return [self._coefficients[estimand.reported_estimate]]
         slope = gradient(estimand, study.regimens, self._point)
         if np.isnan(slope).any() and measure is not None:
             # A synergy index has no value here, but asks of the evidence what its sign asks.
@@ -213,14 +215,14 @@ def in_row_space(vector: NDArray[np.float64], rows: NDArray[np.float64]) -> bool
     return bool(residual <= ROW_SPACE_TOLERANCE * max(np.linalg.norm(vector), 1e-300))
 
 
-def point_of(study: Study, waist: Waist) -> Point:
+def point_of(study: Study, risk_draws: RiskDraws) -> Point:
     """Return the posterior mean; regimens the model is silent on get the mean of the others."""
-    if is_array(waist):
-        return Point(_log_odds(study, waist))
-    mean = {name: float(waist[name].mean()) for name in ("sigma",) if name in waist}
-    dims = [dim for dim in ("chain", "draw") if dim in waist.dims]
-    n = waist["size"].mean(dims).values if "size" in waist else None
-    risk = waist[CONDITIONAL if CONDITIONAL in waist else "risk"]
+    if is_array(risk_draws):
+        return Point(_log_odds(study, risk_draws))
+    mean = {name: float(risk_draws[name].mean()) for name in ("sigma",) if name in risk_draws}
+    dims = [dim for dim in ("chain", "draw") if dim in risk_draws.dims]
+    n = risk_draws["size"].mean(dims).values if "size" in risk_draws else None
+    risk = risk_draws[CONDITIONAL if CONDITIONAL in risk_draws else "risk"]
     return Point(_log_odds(study, risk), mean.get("sigma"), n)
 
 

@@ -259,5 +259,3 @@ def representatives() -> dict[str, str]:
         if measure.family.is_synergy:
             found.setdefault(measure.family.name, measure.name)
     return found
-
-

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cotreat.evidence.logistic_operator import Coefficient, coefficient
 from cotreat.study import regimens
 from cotreat.study.regimens import Regimen
-from cotreat.study.study import Division, Meaning
+from cotreat.study.study import Meaning, Stratification
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Cohort:
     arms: tuple[Regimen, ...]
     parts: frozenset[str] = frozenset()
 
-    def told_by(self, division: Division) -> "Cohort":
+    def told_by(self, strata: Stratification) -> "Cohort":
         """Tell its regimens by levels or subgroups, all of which may have patients."""
-        every = regimens.lattice(self.treatments, division.levels, division.groups)
+        every = regimens.lattice(self.treatments, strata.levels, strata.groups)
         arms = tuple(arm for arm in every if regimens.taken(arm) in self.arms)
-        return Cohort(self.treatments, arms, frozenset(division.names))
+        return Cohort(self.treatments, arms, frozenset(strata.names))
 
     def within(self, expression: str) -> NDArray[np.bool_]:
         """Tell which arms belong to a set of patients, shape (arm,)."""

@@ -11,7 +11,7 @@ from scipy.special import gammaln
 
 from cotreat.core.constants import INTERVAL
 
-PATIENT, CELL, CLAIM = "patient", "cell", "claim"
+PATIENT, CELL, CLAIM = "patient", "cell", "reported_estimate"
 UNITS = {
     PATIENT: "a patient",
     CELL: "the count of a regimen",
@@ -112,7 +112,7 @@ class FoldPrediction:
 
     unit: str
     quantity: str
-    printed: str
+    as_reported: str
     value: float
     lower: float
     left: float
@@ -129,7 +129,7 @@ class FoldPrediction:
 
 
 def summarise_prediction(
-    name: str, quantity: str, printed: str, value: float, drawn: NDArray[np.float64]
+    name: str, quantity: str, as_reported: str, value: float, drawn: NDArray[np.float64]
 ) -> FoldPrediction:
     """Summarise draws of the predictive distribution of what was left out.
 
@@ -144,7 +144,9 @@ def summarise_prediction(
     # Half of those that are the same: counts are whole numbers.
     above = float((drawn > value).mean() + (drawn == value).mean() / 2)
     tail = min(above, 1 - above)
-    return FoldPrediction(name, quantity, printed, value, lower, left, median, right, upper, tail)
+    return FoldPrediction(
+        name, quantity, as_reported, value, lower, left, median, right, upper, tail
+    )
 
 
 def log_orders(n: int, r: int) -> float:

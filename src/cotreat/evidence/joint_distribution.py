@@ -87,10 +87,14 @@ def joint_distribution(
     arms = averages(xp, log_odds, sigma)
     law = numbers.regressions.law(xp, log_odds, sigma, n)
     if not numbers.sizes.are_known:
-        variance = np.diag([standard_error(claim) ** 2 for claim in numbers.odds_ratios])
+        variance = np.diag(
+            [standard_error(reported_estimate) ** 2 for reported_estimate in numbers.odds_ratios]
+        )
         variance = variance + shift_sd**2 * (numbers.shifted @ numbers.shifted.T)
         return Joint(law.mean, variance, law.mean, np.zeros(0), np.zeros(0))
-    own = np.array([float(claim.adjusted) for claim in numbers.claims])
+    own = np.array(
+        [float(reported_estimate.adjusted) for reported_estimate in numbers.reported_estimates]
+    )
     kappa = 1.0 if loss is None else 1 + loss
     log_error = 0.5 * xp.log(law.variance) + own * xp.log(kappa)
     rows = _rows(xp, numbers, law, log_error, n, arms)
@@ -128,7 +132,9 @@ def _counted_known(
 ) -> tuple[Array, Array]:
     """Return mean and covariance of the rows given the counts of the counted arms."""
     study = numbers.study
-    adjusted = np.array([float(c.adjusted) for c in numbers.claims] + [0.0] * len(numbers.totals))
+    adjusted = np.array(
+        [float(c.adjusted) for c in numbers.reported_estimates] + [0.0] * len(numbers.totals)
+    )
     crude_lever = rows.lever * (1 - adjusted)[:, None]
     adjusted_lever = rows.lever * adjusted[:, None]
     total = n * arms.risk * (1 - arms.risk)

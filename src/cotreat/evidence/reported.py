@@ -25,7 +25,7 @@ from cotreat.evidence.contrasts import (
 from cotreat.evidence.logistic_operator import Regressions
 from cotreat.study import regimens
 from cotreat.study.regimens import GROUP, LEVEL
-from cotreat.study.study import Claim, Meaning, Study, Total
+from cotreat.study.study import Meaning, ReportedEstimate, Study, Total
 
 if TYPE_CHECKING:
     from cotreat.evidence.protocol import Evidence
@@ -34,28 +34,30 @@ NO_WEIGHT = 1e-9
 """Size of a weight that is rounding noise."""
 
 
-def log_estimate(claim: Claim) -> float:
+def log_estimate(reported_estimate: ReportedEstimate) -> float:
     """Return the log of a reported odds ratio."""
-    return float(np.log(claim.value.value))
+    return float(np.log(reported_estimate.value.value))
 
 
-def standard_error(claim: Claim) -> float:
+def standard_error(reported_estimate: ReportedEstimate) -> float:
     """Return the standard error of a log odds ratio that its reported interval implies."""
-    assert claim.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
-    lower, upper = (np.log(end.value) for end in claim.ci)
-    return float((upper - lower) / (2 * ndtri(0.5 + claim.level / 2)))
+    assert reported_estimate.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
+    lower, upper = (np.log(end.value) for end in reported_estimate.ci)
+    return float((upper - lower) / (2 * ndtri(0.5 + reported_estimate.level / 2)))
 
 
-def estimate_rounding(claim: Claim) -> float:
+def estimate_rounding(reported_estimate: ReportedEstimate) -> float:
     """Return by how much rounding may have moved a reported log odds ratio, at most."""
-    return claim.value.half / claim.value.value
+    return reported_estimate.value.half / reported_estimate.value.value
 
 
-def width_rounding(claim: Claim) -> float:
+def width_rounding(reported_estimate: ReportedEstimate) -> float:
     """Return by how much rounding may have moved the log of a reported standard error, at most."""
-    assert claim.ci is not None  # noqa: S101
-    ends = sum(end.half / end.value for end in claim.ci)
-    return float(ends / (2 * ndtri(0.5 + claim.level / 2)) / standard_error(claim))
+    assert reported_estimate.ci is not None  # noqa: S101
+    ends = sum(end.half / end.value for end in reported_estimate.ci)
+    return float(
+        ends / (2 * ndtri(0.5 + reported_estimate.level / 2)) / standard_error(reported_estimate)
+    )
 
 
 def z_value(p: float) -> float:
@@ -63,15 +65,17 @@ def z_value(p: float) -> float:
     return float(-ndtri(p / 2))
 
 
-def z_rounding(claim: Claim) -> float:
+def z_rounding(reported_estimate: ReportedEstimate) -> float:
     """Return by how much rounding may have moved the deviate of a reported p-value, at most."""
-    p, half = claim.value.value, claim.value.half
+    p, half = reported_estimate.value.value, reported_estimate.value.half
     return (z_value(max(p - half, 1e-300)) - z_value(min(p + half, 1.0))) / 2
 
 
-def wald_p(claim: Claim) -> float:
+def wald_p(reported_estimate: ReportedEstimate) -> float:
     """Return the two-sided Wald p-value that a reported odds ratio implies."""
-    return float(2 * ndtr(-abs(log_estimate(claim)) / standard_error(claim)))
+    return float(
+        2 * ndtr(-abs(log_estimate(reported_estimate)) / standard_error(reported_estimate))
+    )
 
 
 @dataclass(frozen=True)
@@ -105,12 +109,12 @@ class ReportedEstimates:
 
     study: Study
     sizes: Sizes
-    odds_ratios: tuple[Claim, ...]
-    p_values: tuple[Claim, ...]
+    odds_ratios: tuple[ReportedEstimate, ...]
+    p_values: tuple[ReportedEstimate, ...]
     totals: tuple[Total, ...]
 
     @property
-    def claims(self) -> tuple[Claim, ...]:
+    def reported_estimates(self) -> tuple[ReportedEstimate, ...]:
         """Odds ratios, then p-values."""
         return (*self.odds_ratios, *self.p_values)
 
@@ -118,14 +122,14 @@ class ReportedEstimates:
     def names(self) -> tuple[str, ...]:
         """Ids of all rows: claims, then ``events[…]`` of totals."""
         return (
-            *(claim.id for claim in self.claims),
+            *(reported_estimate.id for reported_estimate in self.reported_estimates),
             *(f"events[{total.patients}]" for total in self.totals),
         )
 
     @property
     def is_adjusted(self) -> bool:
         """Whether any claim is adjusted for covariates that nobody can see."""
-        return any(claim.adjusted for claim in self.claims)
+        return any(reported_estimate.adjusted for reported_estimate in self.reported_estimates)
 
     @property
     def has_loss(self) -> bool:
@@ -138,9 +142,11 @@ class ReportedEstimates:
         cohort = cohort_of(self.study)
         return Regressions(
             tuple(
-                coefficient_of(claim.meaning, cohort, is_adjusted=claim.adjusted)
-                for claim in self.claims
-                if claim.meaning is not None
+                coefficient_of(
+                    reported_estimate.meaning, cohort, is_adjusted=reported_estimate.adjusted
+                )
+                for reported_estimate in self.reported_estimates
+                if reported_estimate.meaning is not None
             )
         )
 
@@ -157,10 +163,14 @@ class ReportedEstimates:
             within = group.replace(GROUP, LEVEL)
             for t in study.treatment_ids:
                 every[t, group] = (f"{t} and {within}", f"not {t} and {within}")
-        printed = {self._sides(c.meaning): c.meaning for c in self.claims if c.meaning is not None}
+        as_reported = {
+            self._sides(c.meaning): c.meaning
+            for c in self.reported_estimates
+            if c.meaning is not None
+        }
         meanings = {at: Meaning("sets", words) for at, words in every.items()}
         return {
-            at: printed.get(sides, meaning)
+            at: as_reported.get(sides, meaning)
             for at, meaning in meanings.items()
             if all(map(any, sides := self._sides(meaning)))
         }
@@ -175,7 +185,7 @@ class ReportedEstimates:
     @cached_property
     def inferred(self) -> tuple[Meaning, ...]:
         """What print could have said of a level or subgroup, and did not."""
-        known = {claim.meaning for claim in self.claims}
+        known = {reported_estimate.meaning for reported_estimate in self.reported_estimates}
         return tuple(meaning for meaning in self.of_parts.values() if meaning not in known)
 
     def is_mixed(self, treatment: str) -> bool:
@@ -212,10 +222,14 @@ class ReportedEstimates:
         Where adjusted claims come from two or more regressions, each of those had a covariate set of
         its own.
         """
-        models = list(dict.fromkeys(c.model for c in self.claims if c.adjusted and c.model))
+        models = list(
+            dict.fromkeys(c.model for c in self.reported_estimates if c.adjusted and c.model)
+        )
         if len(models) < 2:
-            return np.zeros((len(self.claims), 0))
-        return np.array([[float(c.adjusted and c.model == m) for m in models] for c in self.claims])
+            return np.zeros((len(self.reported_estimates), 0))
+        return np.array(
+            [[float(c.adjusted and c.model == m) for m in models] for c in self.reported_estimates]
+        )
 
     @cached_property
     def _directions(self) -> NDArray[np.float64]:
@@ -225,9 +239,11 @@ class ReportedEstimates:
         coordinate of its own; totals are sums over arms; and the shift of a regression is another.
         """
         entries: list[dict[Any, float]] = []
-        for claim, one in zip(self.claims, self.regressions.coefficients, strict=True):
+        for reported_estimate, one in zip(
+            self.reported_estimates, self.regressions.coefficients, strict=True
+        ):
             if one.is_saturated:
-                keys = [(claim.adjusted, g.tobytes()) for g in one.groups]
+                keys = [(reported_estimate.adjusted, g.tobytes()) for g in one.groups]
                 entries.append(dict(zip(keys, one.contrast, strict=True)))
             else:
                 entries.append({(one.equation, one.weights.tobytes()): 1.0})
@@ -257,12 +273,12 @@ class ReportedEstimates:
         Odds ratios come first, by their standard errors to two digits, for more are rounding noise, then
         p-values, tails last, then totals; never by their order in the file, so that no answer depends on it.
         """
-        if at >= len(self.claims):
+        if at >= len(self.reported_estimates):
             return 3, 0.0, self.names[at]
-        claim = self.claims[at]
-        if claim.is_odds_ratio:
-            return 0, round(standard_error(claim), 2), claim.id
-        return 1 + claim.is_below, 0.0, claim.id
+        reported_estimate = self.reported_estimates[at]
+        if reported_estimate.is_odds_ratio:
+            return 0, round(standard_error(reported_estimate), 2), reported_estimate.id
+        return 1 + reported_estimate.is_below, 0.0, reported_estimate.id
 
     def follows_from(self, at: int) -> dict[int, float]:
         """Return the rows that a row follows from, with its weights in them; none of those kept."""
@@ -297,25 +313,30 @@ class ReportedEstimates:
     def _dependence(self, at: int) -> Dependence:
         used = list(self.follows_from(at).items())
         names = tuple(self.names[i] for i, _ in used)
-        ratios, claims = len(self.odds_ratios), len(self.claims)
-        if at >= claims:
-            implied = sum(w * float(self.totals[i - claims].events or 0) for i, w in used)
-            own = self.totals[at - claims].events
+        ratios, reported_estimates = len(self.odds_ratios), len(self.reported_estimates)
+        if at >= reported_estimates:
+            implied = sum(
+                w * float(self.totals[i - reported_estimates].events or 0) for i, w in used
+            )
+            own = self.totals[at - reported_estimates].events
             agrees = bool(abs(implied - float(own or 0)) < 0.5)
             return Dependence(self.names[at], names, float(implied), agrees)
-        claim = self.claims[at]
+        reported_estimate = self.reported_estimates[at]
         if at >= ratios:
             if len(used) == 1 and used[0][0] < ratios:
-                p = wald_p(self.claims[used[0][0]])
-                ratio, weight = self.claims[used[0][0]], used[0][1]
+                p = wald_p(self.reported_estimates[used[0][0]])
+                ratio, weight = self.reported_estimates[used[0][0]], used[0][1]
                 side = "+" if weight * log_estimate(ratio) > 0 else "-"
-                agrees = p_agrees(claim, ratio) and claim.sign in ("", side)
-                return Dependence(claim.id, names, p, agrees)
-            return Dependence(claim.id, names, np.nan, None)
-        log = sum(w * log_estimate(self.claims[i]) for i, w in used)
-        slack = sum(abs(w) * estimate_rounding(self.claims[i]) for i, w in used)
-        agrees = bool(abs(log - log_estimate(claim)) <= (slack + estimate_rounding(claim)) * 1.05)
-        return Dependence(claim.id, names, float(np.exp(log)), agrees)
+                agrees = p_agrees(reported_estimate, ratio) and reported_estimate.sign in ("", side)
+                return Dependence(reported_estimate.id, names, p, agrees)
+            return Dependence(reported_estimate.id, names, np.nan, None)
+        log = sum(w * log_estimate(self.reported_estimates[i]) for i, w in used)
+        slack = sum(abs(w) * estimate_rounding(self.reported_estimates[i]) for i, w in used)
+        agrees = bool(
+            abs(log - log_estimate(reported_estimate))
+            <= (slack + estimate_rounding(reported_estimate)) * 1.05
+        )
+        return Dependence(reported_estimate.id, names, float(np.exp(log)), agrees)
 
 
 def inferred_id(meaning: Meaning) -> str:
@@ -323,7 +344,7 @@ def inferred_id(meaning: Meaning) -> str:
     return f"inferred {label(meaning)}"
 
 
-def contradictions(study: Study) -> list[tuple[str, bool]]:
+def incompatibilities(study: Study) -> list[tuple[str, bool]]:
     """Say which reported estimates contradict others that they follow from, beyond rounding.
 
     Returns
@@ -331,20 +352,28 @@ def contradictions(study: Study) -> list[tuple[str, bool]]:
     list of (str, bool)
         Words, and whether it is an error: all are Wald odds ratios of one regression, or counts.
     """
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     if numbers is None:
         return []
     found = []
     for one in numbers.dependences:
         if one.agrees is not False:
             continue
-        own = [claim for claim in numbers.claims if claim.id in (one.name, *one.others)]
-        ratios = [claim for claim in own if claim.is_odds_ratio and claim.interval == "wald"]
-        models = {claim.model for claim in own}
+        own = [
+            reported_estimate
+            for reported_estimate in numbers.reported_estimates
+            if reported_estimate.id in (one.name, *one.others)
+        ]
+        ratios = [
+            reported_estimate
+            for reported_estimate in own
+            if reported_estimate.is_odds_ratio and reported_estimate.interval == "wald"
+        ]
+        models = {reported_estimate.model for reported_estimate in own}
         alike = len(ratios) == len(own) and len(models) == 1 and "" not in models
-        shown = next((c.printed for c in own if c.id == one.name), None)
+        shown = next((c.as_reported for c in own if c.id == one.name), None)
         if shown is None:
-            at = numbers.names.index(one.name) - len(numbers.claims)
+            at = numbers.names.index(one.name) - len(numbers.reported_estimates)
             shown = str(numbers.totals[at].events)
         found.append(
             (
@@ -356,13 +385,13 @@ def contradictions(study: Study) -> list[tuple[str, bool]]:
     return found
 
 
-def p_agrees(printed: Claim, ratio: Claim) -> bool:
+def p_agrees(as_reported: ReportedEstimate, ratio: ReportedEstimate) -> bool:
     """Tell whether a p-value is that of an odds ratio, both within rounding."""
     z = abs(log_estimate(ratio)) / standard_error(ratio)
     slack = estimate_rounding(ratio) / standard_error(ratio) + z * width_rounding(ratio)
-    if printed.is_below:
-        return z + slack >= z_value(printed.value.value)
-    return abs(z - z_value(printed.value.value)) <= slack + z_rounding(printed)
+    if as_reported.is_below:
+        return z + slack >= z_value(as_reported.value.value)
+    return abs(z - z_value(as_reported.value.value)) <= slack + z_rounding(as_reported)
 
 
 def cohort_of(study: Study) -> Cohort:
@@ -370,14 +399,18 @@ def cohort_of(study: Study) -> Cohort:
     return Cohort(study.treatment_ids, tuple(map(regimens.parse, study.present)), study.parts)
 
 
-def is_used(study: Study, claim: Claim) -> bool:
+def is_used(study: Study, reported_estimate: ReportedEstimate) -> bool:
     """Tell whether a claim is evidence: it has a meaning, and says more than counted arms do.
 
     One about levels or subgroups is evidence only where regimens are told by these.
     """
-    if claim.meaning is None or claim.kind == "p_trend" or not can_tell(study, claim.meaning):
+    if (
+        reported_estimate.meaning is None
+        or reported_estimate.kind == "p_trend"
+        or not can_tell(study, reported_estimate.meaning)
+    ):
         return False
-    in_it = members(claim.meaning, cohort_of(study))
+    in_it = members(reported_estimate.meaning, cohort_of(study))
     return bool(np.any(in_it & ~np.isin(study.present, study.counted)))
 
 
@@ -387,18 +420,22 @@ def can_tell(study: Study, meaning: Meaning) -> bool:
 
 
 @lru_cache(maxsize=64)
-def reported_estimates(study: Study) -> ReportedEstimates | None:
+def estimates_of(study: Study) -> ReportedEstimates | None:
     """Collect the reported estimates that are evidence; None where all patients are counted."""
     if not study.has_uncounted:
         return None
-    used = [claim for claim in study.claims if is_used(study, claim)]
+    used = [
+        reported_estimate
+        for reported_estimate in study.reported_estimates
+        if is_used(study, reported_estimate)
+    ]
     # Tails of "<" come last: their probability is taken given all others.
     p_values = sorted((c for c in used if not c.is_odds_ratio), key=lambda c: c.is_below)
     uncounted = [t for t in study.totals if t.events is not None and _says_more(study, t)]
     return ReportedEstimates(
         study,
         sizes_of(study),
-        tuple(claim for claim in used if claim.is_odds_ratio),
+        tuple(reported_estimate for reported_estimate in used if reported_estimate.is_odds_ratio),
         tuple(p_values),
         tuple(uncounted),
     )

@@ -45,16 +45,19 @@ class Observed:
 def observed(numbers: ReportedEstimates) -> Observed:
     """Return the reported estimates on the scale of the joint distribution."""
     values, halves = [], []
-    for claim in numbers.claims:
-        if claim.is_odds_ratio:
-            values.append(log_estimate(claim))
-            halves.append(estimate_rounding(claim))
+    for reported_estimate in numbers.reported_estimates:
+        if reported_estimate.is_odds_ratio:
+            values.append(log_estimate(reported_estimate))
+            halves.append(estimate_rounding(reported_estimate))
         else:
-            values.append((-1 if claim.sign == "-" else 1) * z_value(claim.value.value))
-            halves.append(0.0 if claim.is_below else z_rounding(claim))
+            values.append(
+                (-1 if reported_estimate.sign == "-" else 1)
+                * z_value(reported_estimate.value.value)
+            )
+            halves.append(0.0 if reported_estimate.is_below else z_rounding(reported_estimate))
     values += [float(total.events or 0) for total in numbers.totals]
     halves += [0.0] * len(numbers.totals)
-    tails = [not c.is_odds_ratio and (c.is_below or not c.sign) for c in numbers.claims]
+    tails = [not c.is_odds_ratio and (c.is_below or not c.sign) for c in numbers.reported_estimates]
     return Observed(
         np.array(values),
         np.array(halves) ** 2 / 3,
@@ -68,8 +71,12 @@ def data(numbers: ReportedEstimates) -> Given:
     points = [at for at in numbers.kept if not seen.is_tail[at]]
     known = {"printed points": seen.values[points], "printed rounding": seen.rounding}
     if numbers.sizes.are_known and numbers.odds_ratios:
-        known["printed widths"] = np.log([standard_error(claim) for claim in numbers.odds_ratios])
-        rounding = np.array([width_rounding(claim) for claim in numbers.odds_ratios])
+        known["printed widths"] = np.log(
+            [standard_error(reported_estimate) for reported_estimate in numbers.odds_ratios]
+        )
+        rounding = np.array(
+            [width_rounding(reported_estimate) for reported_estimate in numbers.odds_ratios]
+        )
         known["width rounding"] = rounding**2 / 3
     return {**known, **numbers.sizes.data}
 
@@ -79,7 +86,9 @@ def share_orders(numbers: ReportedEstimates) -> dict[str, list[int]]:
 
     A total that is shared out arm by arm in this order leaves shares that depend little on each other.
     """
-    words = [w for c in numbers.claims if c.meaning is not None for w in c.meaning.words]
+    words = [
+        w for c in numbers.reported_estimates if c.meaning is not None for w in c.meaning.words
+    ]
     told = [words.count(regimen) for regimen in numbers.study.present]
     sizes = numbers.sizes
     return {
@@ -91,23 +100,26 @@ def share_orders(numbers: ReportedEstimates) -> dict[str, list[int]]:
 def shape(numbers: ReportedEstimates) -> tuple[Any, ...]:
     """Return all that the joint distribution is made of besides `data`: equal shapes have one law."""
     sizes, study = numbers.sizes, numbers.study
-    claims = [
+    reported_estimates = [
         (
-            claim.kind,
-            claim.meaning,
-            claim.adjusted,
-            claim.model,
-            claim.sign,
-            claim.is_below,
+            reported_estimate.kind,
+            reported_estimate.meaning,
+            reported_estimate.adjusted,
+            reported_estimate.model,
+            reported_estimate.sign,
+            reported_estimate.is_below,
             # What is no point stands in the law as it is, and so do errors where sizes are not known.
-            None if claim.is_odds_ratio or (claim.sign and not claim.is_below) else claim.value,
-            None if sizes.are_known else (claim.ci, claim.level),
+            None
+            if reported_estimate.is_odds_ratio
+            or (reported_estimate.sign and not reported_estimate.is_below)
+            else reported_estimate.value,
+            None if sizes.are_known else (reported_estimate.ci, reported_estimate.level),
         )
-        for claim in numbers.claims
+        for reported_estimate in numbers.reported_estimates
     ]
     loose = sizes.polytope and (sizes.polytope.centre.tolist(), sizes.polytope.basis.tolist())
     return (
-        tuple(claims),
+        tuple(reported_estimates),
         tuple(total.patients for total in numbers.totals),
         numbers.inferred,
         (study.present, study.counted, tuple(study.n.tolist()), tuple(study.events.tolist())),
@@ -120,8 +132,11 @@ def coordinates(numbers: ReportedEstimates) -> dict[str, tuple[str, ...]]:
     tails = observed(numbers).is_tail
     return {
         "present": numbers.study.present,
-        "claim": (*(claim.id for claim in numbers.claims), *numbers.inferred_ids),
-        "odds_ratio": tuple(claim.id for claim in numbers.odds_ratios),
+        "reported_estimate": (
+            *(reported_estimate.id for reported_estimate in numbers.reported_estimates),
+            *numbers.inferred_ids,
+        ),
+        "odds_ratio": tuple(reported_estimate.id for reported_estimate in numbers.odds_ratios),
         "row": numbers.names,
         "row_": numbers.names,
         "point": tuple(numbers.names[at] for at in numbers.kept if not tails[at]),

@@ -126,13 +126,13 @@ class ReportedEvidence(Evidence):
         own = self.reported
         found = [
             ReportedCoefficient(
-                claim.id,
-                *question_of(claim.meaning),
-                is_crude=not claim.adjusted,
-                is_ratio_of_regimens=claim.meaning.kind == "regimens",
+                reported_estimate.id,
+                *question_of(reported_estimate.meaning),
+                is_crude=not reported_estimate.adjusted,
+                is_ratio_of_regimens=reported_estimate.meaning.kind == "regimens",
             )
-            for claim in own.claims
-            if claim.meaning is not None
+            for reported_estimate in own.reported_estimates
+            if reported_estimate.meaning is not None
         ]
         found += [ReportedCoefficient(inferred_id(one), *question_of(one)) for one in own.inferred]
         return tuple(found)
@@ -140,7 +140,7 @@ class ReportedEvidence(Evidence):
     def coefficient_jacobian(self, point: Point) -> Array:
         """Differentiate `coefficients`, in their order."""
         every, own = self._differentiated(point), self.reported
-        return np.vstack([every[: len(own.claims)], every[len(own.names) :]])
+        return np.vstack([every[: len(own.reported_estimates)], every[len(own.names) :]])
 
     def _differentiated(self, point: Point) -> Array:
         """Differentiate all rows of the joint distribution, and what could have been reported.
@@ -234,11 +234,13 @@ class ReportedEvidence(Evidence):
         """Return the estimates that are evidence: ``id``, what it is ``about``, as ``reported``, ``source``."""
         own = self.reported
         found = [
-            (c.id, label(c.meaning) if c.meaning else c.about, c.printed, c.source)
-            for c in own.claims
+            (c.id, label(c.meaning) if c.meaning else c.about, c.as_reported, c.source)
+            for c in own.reported_estimates
         ]
         found += [
             (name, f"events of {total.patients}", f"{total.events} of {total.n}", total.source)
-            for name, total in zip(own.names[len(own.claims) :], own.totals, strict=True)
+            for name, total in zip(
+                own.names[len(own.reported_estimates) :], own.totals, strict=True
+            )
         ]
         return pd.DataFrame(found, columns=["id", "about", "reported", "source"])

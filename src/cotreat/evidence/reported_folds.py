@@ -27,7 +27,7 @@ from cotreat.evidence.folds import (
 from cotreat.evidence.reported import ReportedEstimates, standard_error
 from cotreat.evidence.reported_data import data, observed
 from cotreat.evidence.reported_predictive import conditional, predicted
-from cotreat.study.study import Claim
+from cotreat.study.study import ReportedEstimate
 
 UNREAD = 1e8
 """Variance, in units of its own scale, of the rounding of an estimate that is left out."""
@@ -41,7 +41,11 @@ def folds_of(numbers: ReportedEstimates) -> Iterator[Fold]:
         if point is not None:
             scale = _scale(numbers, point)
             changes.append(("printed rounding", point, UNREAD * scale))
-            own = numbers.claims[point] if point < len(numbers.claims) else None
+            own = (
+                numbers.reported_estimates[point]
+                if point < len(numbers.reported_estimates)
+                else None
+            )
             constant += _log_unread(own, scale)
         if at < len(numbers.odds_ratios) and numbers.sizes.are_known:
             changes.append(("width rounding", at, UNREAD))
@@ -59,7 +63,7 @@ def _point_of(numbers: ReportedEstimates, at: int) -> tuple[int | None, float]:
     if at in numbers.kept:
         return at, 0.0
     weights = numbers.follows_from(at)
-    is_p_value = len(numbers.odds_ratios) <= at < len(numbers.claims)
+    is_p_value = len(numbers.odds_ratios) <= at < len(numbers.reported_estimates)
     if is_p_value or not weights:
         return None, 0.0
     point = max(weights, key=numbers.looseness)
@@ -77,18 +81,20 @@ def _beside(numbers: ReportedEstimates, at: int, point: int | None) -> tuple[str
 
 def _scale(numbers: ReportedEstimates, at: int) -> float:
     """A total is counted in patients, all else is on the scale of log odds or deviates."""
-    more = at - len(numbers.claims)
+    more = at - len(numbers.reported_estimates)
     return float(numbers.totals[more].n) if more >= 0 else 1.0
 
 
-def _log_unread(claim: Claim | None, scale: float) -> float:
+def _log_unread(reported_estimate: ReportedEstimate | None, scale: float) -> float:
     """Return the log density of a number that could be any, as the changed numbers have it."""
     flat = -0.5 * float(np.log(2 * np.pi * UNREAD * scale))
-    if claim is None or claim.is_odds_ratio:
+    if reported_estimate is None or reported_estimate.is_odds_ratio:
         return flat
-    if claim.is_below:  # half of all deviates lie on its side, or nearly all beyond it on either
-        return float(np.log(0.5)) if claim.sign else 0.0
-    return flat if claim.sign else flat + float(np.log(2))
+    if (
+        reported_estimate.is_below
+    ):  # half of all deviates lie on its side, or nearly all beyond it on either
+        return float(np.log(0.5)) if reported_estimate.sign else 0.0
+    return flat if reported_estimate.sign else flat + float(np.log(2))
 
 
 def densities(
@@ -147,13 +153,17 @@ def _of_number(
     centre, sd = conditional(mean, covariance, at, points, data)
     value, drawn = float(data.values[at]), rng.normal(centre, sd)
     if at < len(numbers.odds_ratios):
-        claim = numbers.claims[at]
+        reported_estimate = numbers.reported_estimates[at]
         return summarise_prediction(
-            name, ODDS_RATIO, str(claim.value), claim.value.value, np.exp(drawn)
+            name,
+            ODDS_RATIO,
+            str(reported_estimate.value),
+            reported_estimate.value.value,
+            np.exp(drawn),
         )
-    if at < len(numbers.claims):
-        return _of_p_value(numbers.claims[at], value, centre, sd, rng)
-    total = numbers.totals[at - len(numbers.claims)].n
+    if at < len(numbers.reported_estimates):
+        return _of_p_value(numbers.reported_estimates[at], value, centre, sd, rng)
+    total = numbers.totals[at - len(numbers.reported_estimates)].n
     return summarise_prediction(name, EVENTS, f"{value:.0f} of {total}", value, drawn)
 
 
@@ -163,29 +173,29 @@ def _of_width(
     """Predict the width of an odds ratio; None of what has none."""
     if at >= len(numbers.odds_ratios) or "width_mean" not in flat:
         return None
-    claim = numbers.odds_ratios[at]
+    reported_estimate = numbers.odds_ratios[at]
     sd = flat["width_sd"].isel(odds_ratio=at).values
     widths = np.exp(rng.normal(flat["width_mean"].isel(odds_ratio=at).values, sd))
-    value = standard_error(claim)
-    assert claim.ci is not None  # noqa: S101 - for the type checker
-    interval = f"{value:.3f} ({claim.ci[0]}–{claim.ci[1]})"
-    return summarise_prediction(claim.id, WIDTH, interval, value, widths)
+    value = standard_error(reported_estimate)
+    assert reported_estimate.ci is not None  # noqa: S101 - for the type checker
+    interval = f"{value:.3f} ({reported_estimate.ci[0]}–{reported_estimate.ci[1]})"
+    return summarise_prediction(reported_estimate.id, WIDTH, interval, value, widths)
 
 
 def _of_p_value(
-    claim: Claim,
+    reported_estimate: ReportedEstimate,
     value: float,
     centre: NDArray[np.float64],
     sd: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> FoldPrediction:
-    one = predicted(claim, value, centre, sd, rng)
-    shown = claim.value.value
+    one = predicted(reported_estimate, value, centre, sd, rng)
+    shown = reported_estimate.value.value
     none = float("nan")
     return FoldPrediction(
-        claim.id,
+        reported_estimate.id,
         P_VALUE,
-        claim.printed,
+        reported_estimate.as_reported,
         shown,
         one.lower,
         none,

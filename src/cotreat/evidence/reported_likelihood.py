@@ -13,7 +13,7 @@ from cotreat.evidence.joint_distribution import Joint, joint_distribution
 from cotreat.evidence.reported import ReportedEstimates, z_value
 from cotreat.evidence.reported_data import data, observed
 from cotreat.priors import model_data
-from cotreat.study.study import Claim
+from cotreat.study.study import ReportedEstimate
 
 if TYPE_CHECKING:
     import pytensor.tensor as pt
@@ -57,7 +57,7 @@ def likelihood(
     if unconfounded is not None:
         ratios, own = one_node(ratios_of)(unconfounded, sigma, n), unconfounded
     more = [one_node(inferred_of)(own, sigma, n)] if numbers.inferred else []
-    pm.Deterministic("log_ratio", pt.concatenate([ratios, *more]), dims="claim")
+    pm.Deterministic("log_ratio", pt.concatenate([ratios, *more]), dims="reported_estimate")
     observe(numbers, law)
 
 
@@ -108,7 +108,7 @@ def observe(numbers: ReportedEstimates, law: Joint) -> None:
         weights = pt.linalg.solve(inner, across.T, assume_a="pos").T
         mean = law.mean[tails] + weights @ (values - law.mean[points])
         rest = covariance[tails][:, tails] - weights @ across.T
-        pm.Potential("tails", _tails([numbers.claims[at] for at in tails], mean, rest))
+        pm.Potential("tails", _tails([numbers.reported_estimates[at] for at in tails], mean, rest))
     if numbers.sizes.are_known and numbers.odds_ratios:
         mean = pm.Deterministic("width_mean", law.width, dims="odds_ratio")
         sd = pt.sqrt(law.width_sd**2 + known["width rounding"])
@@ -135,7 +135,9 @@ def _normal_log_density(value: Any, mean: Any, covariance: Any, *, count: int) -
 
 
 def _tails(
-    claims: list[Claim], mean: pt.TensorVariable, covariance: pt.TensorVariable
+    reported_estimates: list[ReportedEstimate],
+    mean: pt.TensorVariable,
+    covariance: pt.TensorVariable,
 ) -> pt.TensorVariable:
     """Return the log probability of p-values whose deviate is not a point, given all other numbers.
 
@@ -148,21 +150,21 @@ def _tails(
 
     chol = pt.linalg.cholesky(covariance)
     latent = [
-        pm.Uniform(f"tail_{c.id}") if c.is_below and at < len(claims) - 1 else None
-        for at, c in enumerate(claims)
+        pm.Uniform(f"tail_{c.id}") if c.is_below and at < len(reported_estimates) - 1 else None
+        for at, c in enumerate(reported_estimates)
     ]
-    free = [at for at, c in enumerate(claims) if not c.is_below]
+    free = [at for at, c in enumerate(reported_estimates) if not c.is_below]
     patterns = list(product((1.0, -1.0), repeat=len(free)))
     logs = []
     for pattern in patterns:
         signs = dict(zip(free, pattern, strict=True))
         total: Any = 0.0
         errors: list[Any] = []
-        for at, claim in enumerate(claims):
-            z = z_value(claim.value.value)
+        for at, reported_estimate in enumerate(reported_estimates):
+            z = z_value(reported_estimate.value.value)
             centre = mean[at] + sum((chol[at, j] * errors[j] for j in range(at)), start=0.0)
-            if claim.is_below:
-                mass, error = _beyond(z, centre, chol[at, at], claim.sign, latent[at])
+            if reported_estimate.is_below:
+                mass, error = _beyond(z, centre, chol[at, at], reported_estimate.sign, latent[at])
             else:
                 error = (signs[at] * z - centre) / chol[at, at]
                 mass = pm.logp(pm.Normal.dist(), error) - pt.log(chol[at, at])

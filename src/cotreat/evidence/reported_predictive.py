@@ -15,9 +15,9 @@ from scipy.special import logit, ndtr
 
 from cotreat.core.constants import CONDITIONAL, INTERVAL, as_seen
 from cotreat.evidence.joint_distribution import joint_distribution
-from cotreat.evidence.reported import ReportedEstimates, reported_estimates
+from cotreat.evidence.reported import ReportedEstimates, estimates_of
 from cotreat.evidence.reported_data import Observed, observed
-from cotreat.study.study import Claim, Study
+from cotreat.study.study import ReportedEstimate, Study
 
 if TYPE_CHECKING:
     from cotreat.priors.prior import PriorSet
@@ -42,8 +42,8 @@ class Prediction:
         Share of predictions at least as far out as the reported estimate, on the nearer side.
     """
 
-    claim: str
-    printed: str
+    reported_estimate: str
+    as_reported: str
     lower: float
     median: float
     upper: float
@@ -52,7 +52,7 @@ class Prediction:
     def __str__(self) -> str:
         share = f"{self.tail:.1%}" if self.tail >= 0.001 else "fewer than 0.1%"
         return (
-            f"{self.claim}, printed {self.printed}: predicted without it {self.expected}, {share} of "
+            f"{self.reported_estimate}, printed {self.as_reported}: predicted without it {self.expected}, {share} of "
             "predictions as far out"
         )
 
@@ -83,11 +83,14 @@ def predict(
     default
         Posterior of the same model under the default reading.
     """
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     if numbers is None:
         return ()
-    meant = {claim.id: claim.meaning for claim in study.readings[0].claims}
-    new = [c for c in numbers.claims if meant[c.id] != c.meaning]
+    meant = {
+        reported_estimate.id: reported_estimate.meaning
+        for reported_estimate in study.interpretations[0].reported_estimates
+    }
+    new = [c for c in numbers.reported_estimates if meant[c.id] != c.meaning]
     if not new:
         return ()
     mean, covariance = _law(numbers, priors, default)
@@ -98,8 +101,16 @@ def predict(
     )
     rng = np.random.default_rng(seed)
     return tuple(
-        _predicted(claim, numbers.names.index(claim.id), mean, covariance, points, data, rng)
-        for claim in new
+        _predicted(
+            reported_estimate,
+            numbers.names.index(reported_estimate.id),
+            mean,
+            covariance,
+            points,
+            data,
+            rng,
+        )
+        for reported_estimate in new
     )
 
 
@@ -127,7 +138,7 @@ def _law(
 
 
 def _predicted(
-    claim: Claim,
+    reported_estimate: ReportedEstimate,
     at: int,
     mean: NDArray[np.float64],
     covariance: NDArray[np.float64],
@@ -137,7 +148,7 @@ def _predicted(
 ) -> Prediction:
     """Draw one number given the numbers that both readings understand alike."""
     centre, sd = conditional(mean, covariance, at, points, data)
-    return predicted(claim, data.values[at], centre, sd, rng)
+    return predicted(reported_estimate, data.values[at], centre, sd, rng)
 
 
 def conditional(
@@ -163,7 +174,7 @@ def conditional(
 
 
 def predicted(
-    claim: Claim,
+    reported_estimate: ReportedEstimate,
     value: float,
     centre: NDArray[np.float64],
     sd: NDArray[np.float64],
@@ -178,27 +189,32 @@ def predicted(
     """
     drawn = rng.normal(centre, sd)
     tail = (1 - INTERVAL) / 2
-    if claim.is_odds_ratio:
+    if reported_estimate.is_odds_ratio:
         shown = np.exp(drawn)
     else:  # the p-values of those deviates; the other sign lies beyond all of them
         p = 2 * ndtr(-np.abs(drawn))
-        side = {"+": drawn > 0, "-": drawn < 0}.get(claim.sign, np.full(len(p), True))
+        side = {"+": drawn > 0, "-": drawn < 0}.get(reported_estimate.sign, np.full(len(p), True))
         shown = np.where(side, p, OTHER_SIDE)
     lower, median, upper = map(float, np.quantile(shown, [tail, 0.5, 1 - tail]))
-    far = _tail(claim, value, centre, sd)
-    return Prediction(claim.id, claim.printed, lower, median, upper, far)
+    far = _tail(reported_estimate, value, centre, sd)
+    return Prediction(
+        reported_estimate.id, reported_estimate.as_reported, lower, median, upper, far
+    )
 
 
 def _tail(
-    claim: Claim, value: float, centre: NDArray[np.float64], sd: NDArray[np.float64]
+    reported_estimate: ReportedEstimate,
+    value: float,
+    centre: NDArray[np.float64],
+    sd: NDArray[np.float64],
 ) -> float:
     """Return the share of predictions as far out as a reported estimate; for "<", that fulfil it."""
     above = ndtr((centre - value) / sd)
-    if claim.is_odds_ratio or claim.sign == "+":
+    if reported_estimate.is_odds_ratio or reported_estimate.sign == "+":
         beyond = above
-    elif claim.sign == "-":  # its deviate is negative
+    elif reported_estimate.sign == "-":  # its deviate is negative
         beyond = 1 - above
     else:  # as far out on either side
         beyond = above + ndtr((-value - centre) / sd)
     share = float(beyond.mean())
-    return share if claim.is_below else min(share, 1 - share)
+    return share if reported_estimate.is_below else min(share, 1 - share)

@@ -5,7 +5,7 @@ from functools import lru_cache
 from cotreat.evidence.counts import Counts
 from cotreat.evidence.patients import Patients
 from cotreat.evidence.protocol import Evidences
-from cotreat.evidence.reported import reported_estimates
+from cotreat.evidence.reported import estimates_of
 from cotreat.evidence.reported_evidence import ReportedEvidence
 from cotreat.study.study import Study
 
@@ -42,6 +42,6 @@ def resolve(study: Study, interpretation: str = "", strata: str = "") -> Evidenc
 def _resolved(study: Study) -> Evidences:
     if study.is_adjusted:
         return (Patients(study),)
-    reported = reported_estimates(study)
+    reported = estimates_of(study)
     counts = (Counts(study),) if study.counted else ()
     return counts if reported is None else (*counts, ReportedEvidence(reported))

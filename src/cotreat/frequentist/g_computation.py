@@ -109,7 +109,7 @@ class Adjusted(Regression):
         return bread @ ((self.rows.T * scores) @ self.rows) @ bread
 
     @cached_property
-    def waist(self) -> xr.Dataset:
+    def risk_draws(self) -> xr.Dataset:
         """Risks in the shape of a posterior of one draw: standardised, and at the covariates' means."""
         every, own = self._log_odds()
         standardised = (expit(every) * self.cells.weights(self.arms)).sum(axis=1)
@@ -136,7 +136,7 @@ class Adjusted(Regression):
 
     @cached_property
     def _identification(self) -> Identification:
-        return Identification(self.study, self.model, self.waist, self.evidence)
+        return Identification(self.study, self.model, self.risk_draws, self.evidence)
 
     def status(self, estimand: Estimand) -> Status:
         """Return whether an estimand is estimated, and if not, why."""
@@ -169,7 +169,7 @@ class Adjusted(Regression):
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
         """Differentiate an estimand in the coefficients, shape (coefficient,)."""
         at = [self.arms.index(arm) for arm in estimand.arms]
-        risks = estimand.reads(self.waist).values.ravel()[at]
+        risks = estimand.reads(self.risk_draws).values.ravel()[at]
         # In the risks by the complex step, exact to machine precision.
         moved = risks + 1j * STEP * np.eye(len(at))
         in_risks = np.imag(estimand.of(*moved.T)) / STEP

@@ -57,7 +57,7 @@ def intervals(fit: Regression, estimand: Estimand) -> Iterator[Interval]:
 def _is_contrast(fit: Regression, estimand: Estimand) -> bool:
     """Tell whether an estimand is a function of one contrast of coefficients; no standardised risk is."""
     if _is_risk(estimand):
-        return estimand.risk_kind(fit.waist) == "crude"
+        return estimand.risk_kind(fit.risk_draws) == "crude"
     is_of_odds = estimand.synergy is None or estimand.synergy.is_contrast
     return is_of_odds and not estimand.needs_risks
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
 
-from cotreat.estimands.estimand import Estimand, Waist
+from cotreat.estimands.estimand import Estimand, RiskDraws
 from cotreat.estimands.identification import (
     Identification,
     Status,
@@ -69,7 +69,7 @@ class Regression(ABC):
 
     @property
     @abstractmethod
-    def waist(self) -> Waist:
+    def risk_draws(self) -> RiskDraws:
         """Risks in the shape of a posterior of one draw."""
 
     @property
@@ -101,11 +101,11 @@ class Regression(ABC):
 
     def risk_kind(self, estimand: Estimand) -> str:
         """Say what risks an estimand is made of."""
-        return estimand.risk_kind(self.waist)
+        return estimand.risk_kind(self.risk_draws)
 
     def estimate(self, estimand: Estimand) -> float:
         """Answer an estimand at the maximum."""
-        return estimand.values(self.waist).item()
+        return estimand.values(self.risk_draws).item()
 
     def contrast(self, estimand: Estimand) -> NDArray[np.float64]:
         """Return the coefficients' weights in a log-odds, a log odds ratio or a log ratio of these."""
@@ -124,7 +124,7 @@ class Likelihood(Regression):
         return self.study.events, self.study.n, self.counted_design
 
     @property
-    def waist(self) -> xr.DataArray:
+    def risk_draws(self) -> xr.DataArray:
         """The risks."""
         return self.risk
 

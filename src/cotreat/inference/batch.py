@@ -30,7 +30,7 @@ from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 
-WAIST = ("risk", CONDITIONAL, "size", "sigma")
+RISK_DRAWS = ("risk", CONDITIONAL, "size", "sigma")
 """What answers hold, of a model that has it."""
 EFFECTIVE, DRAWS = 1000, 4000
 """Effective draws that are wanted, and draws of equal weight that are made of them: so many more that taking
@@ -95,7 +95,7 @@ class Answer:
     verdict: str
     effective: float
     log_evidence: float
-    waist: xr.Dataset
+    risk_draws: xr.Dataset
 
 
 def fit_many(
@@ -106,7 +106,7 @@ def fit_many(
     seed: int = SEED,
     processes: int | None = None,
     effort: Effort = USUAL,
-    say: Callable[[int, int], None] = lambda _done, _all: None,
+    on_progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> list[Answer]:
     """Fit many specifications by Laplace's approximation with importance sampling.
 
@@ -148,7 +148,7 @@ def fit_many(
     settings = _Settings(effective, draws, seed, effort)
     for part in _in_parts(_shared(tasks), settings, processes):
         found.update(part)
-        say(len(found), len(tasks))
+        on_progress(len(found), len(tasks))
     return [found[at] for at in range(len(tasks))]
 
 
@@ -161,11 +161,11 @@ def table_of(answers: Sequence[Answer]) -> pd.DataFrame:
             "study": one.study.id,
             "model": one.model,
             "priors": one.priors,
-            "reading": one.study.reading,
+            "interpretation": one.study.interpretation,
             "pareto_k": one.pareto_k,
             "verdict": one.verdict,
         }
-        if one.verdict != laplace.BAD:
+        if one.verdict != laplace.UNRELIABLE:
             row |= {"effective": one.effective, "log_evidence": one.log_evidence}
             row |= _probabilities(one, asked)
         rows.append(row)
@@ -179,11 +179,11 @@ def _probabilities(
 
     Which can be had is found out once for a study, reading and model: no prior changes that.
     """
-    key = (one.study.digest, one.study.reading, one.model)
+    key = (one.study.digest, one.study.interpretation, one.model)
     if key not in asked:
         model = find_model(one.model, one.study)
-        asked[key] = judged_measures(one.study, model, one.waist, resolve(one.study))
-    return {e.code: float(is_beyond_null(e, one.waist).mean()) for e in asked[key]}
+        asked[key] = judged_measures(one.study, model, one.risk_draws, resolve(one.study))
+    return {e.code: float(is_beyond_null(e, one.risk_draws).mean()) for e in asked[key]}
 
 
 class _Settings(NamedTuple):
@@ -204,7 +204,7 @@ class _Task:
 
 def _task(at: int, one: Specification) -> _Task:
     model = find_model(one.model, one.study)
-    study = one.study.divided(model.division)
+    study = one.study.divided(model.strata)
     chosen = prior_set(one.priors, study) if isinstance(one.priors, str) else one.priors
     chosen = priors_for(chosen, model, study)
     return _Task(at, study, model.name, chosen, shape_of(study, model, chosen))
@@ -223,11 +223,11 @@ def _like_after_like(tasks: list[_Task]) -> list[_Task]:
     """Order tasks so that priors of one study differ little from one to the next: its proposal serves then."""
     places: dict[tuple[str, str], int] = {}
     for task in tasks:
-        places.setdefault((task.study.digest, task.study.reading), len(places))
+        places.setdefault((task.study.digest, task.study.interpretation), len(places))
 
     def key(task: _Task) -> tuple[float, ...]:
         numbers = [np.ravel(v) for row in task.priors.rows for v in row.given().values()]
-        place = places[task.study.digest, task.study.reading]
+        place = places[task.study.digest, task.study.interpretation]
         return (place, *map(float, np.concatenate(numbers)))
 
     return sorted(tasks, key=key)
@@ -286,7 +286,7 @@ def _fit_part(part: list[_Task], settings: _Settings) -> Iterator[dict[int, Answ
     density = compiled(part[0].study, model, part[0].priors)
     before, is_searched, is_worth_more, evidence = None, True, True, ("", "")
     for task in part:
-        now = (task.study.digest, task.study.reading)
+        now = (task.study.digest, task.study.interpretation)
         if now != evidence:  # whether its modes can be found, and more draws help, is for it to say
             before, is_searched, is_worth_more = before if is_searched else None, True, True
         evidence = now
@@ -308,16 +308,16 @@ def _fit_part(part: list[_Task], settings: _Settings) -> Iterator[dict[int, Answ
             if found.modes:  # they were looked for anew
                 is_searched = found.is_searched
             elif is_worth_more and (
-                found.verdict == laplace.BAD or found.effective < settings.effective
+                found.verdict == laplace.UNRELIABLE or found.effective < settings.effective
             ):
                 found = approximate(
                     first=found.proposal, effective=settings.effective, enough=TRIED_AGAIN
                 )
             # Where what was tried again was bad all the same, its neighbours will be.
-            is_worth_more = found.verdict != laplace.BAD
+            is_worth_more = found.verdict != laplace.UNRELIABLE
         before = found.proposal
         answer = _answer(task, found, density, numbers, settings.draws)
-        yield {task.at: answer if is_searched else replace(answer, verdict=laplace.BAD)}
+        yield {task.at: answer if is_searched else replace(answer, verdict=laplace.UNRELIABLE)}
 
 
 _held: dict[tuple[str, tuple[str, ...]], Density] = {}
@@ -347,9 +347,9 @@ def _answer(
     task: _Task, found: Approximation, density: Density, numbers: Given, draws: int
 ) -> Answer:
     points = found.resampled(1, draws, np.random.default_rng(task.at))[0]
-    values = density.deterministics(WAIST, points, numbers)
-    waist = vectorise.labelled(density.built, values, 1)
-    risk = waist["risk"].assign_attrs(risk_kind=task.study.risk_kind)
+    values = density.deterministics(RISK_DRAWS, points, numbers)
+    risk_draws = vectorise.labelled(density.built, values, 1)
+    risk = risk_draws["risk"].assign_attrs(risk_kind=task.study.risk_kind)
     return Answer(
         task.study,
         task.model,
@@ -358,5 +358,5 @@ def _answer(
         found.verdict,
         found.effective,
         found.log_evidence,
-        waist.assign(risk=risk).assign_coords(draw=range(draws)),
+        risk_draws.assign(risk=risk).assign_coords(draw=range(draws)),
     )

@@ -28,8 +28,8 @@ from cotreat.inference.modes import (
 )
 from cotreat.inference.nested_laplace import nested
 
-GOOD, MIDDLING, BAD = VERDICTS
-GOOD_K, BAD_K = 0.5, 0.7
+GOOD, MIDDLING, UNRELIABLE = VERDICTS
+GOOD_K, UNRELIABLE_K = 0.5, 0.7
 """Below the first weights have a finite variance; above the second no number of draws that anybody makes
 brings their means near enough, and they must not be used."""
 ENOUGH, EACH_WANTED = 0.5, 1.25e-4
@@ -157,7 +157,7 @@ class Approximation:
     def verdict(self) -> str:
         """``good``, ``middling`` or ``bad``, by k, by effective draws and by how the modes were found."""
         is_known = self.is_searched and self.effective >= FEWEST_EFFECTIVE
-        return verdict(self.pareto_k) if is_known else BAD
+        return verdict(self.pareto_k) if is_known else UNRELIABLE
 
     @property
     def log_error(self) -> float:
@@ -182,7 +182,7 @@ class Approximation:
 
 def verdict(pareto_k: float) -> str:
     """Say what a Pareto k means: ``good``, ``middling`` or ``bad``."""
-    return GOOD if pareto_k < GOOD_K else MIDDLING if pareto_k < BAD_K else BAD
+    return GOOD if pareto_k < GOOD_K else MIDDLING if pareto_k < UNRELIABLE_K else UNRELIABLE
 
 
 def approximate(

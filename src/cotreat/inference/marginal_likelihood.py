@@ -154,7 +154,7 @@ class Marginals:
             if at not in self._proposals:
                 self._proposals[at] = Proposal.of(_given_zero(self._proposal, kept, at))
             answer = approximate(seed=self._seed, first=self._proposals[at])
-            if answer.verdict != laplace.BAD:
+            if answer.verdict != laplace.UNRELIABLE:
                 self._proposals[at] = answer.proposal
         elif len(kept) <= FEW:
             answer = approximate(seed=self._seed)
@@ -162,10 +162,10 @@ class Marginals:
             answer = approximate(seed=self._seed, first=Proposal.of(self._wider(weights)))
         wanted = asked["effective"] * FAR_FROM
         for again in range(1, TRIES + 1):  # from where the one before has come to
-            is_bad = answer.verdict == laplace.BAD
-            if not is_bad and answer.effective >= wanted:
+            is_unreliable = answer.verdict == laplace.UNRELIABLE
+            if not is_unreliable and answer.effective >= wanted:
                 break
-            enough = laplace.ENOUGH if is_bad else ENOUGH_AGAIN
+            enough = laplace.ENOUGH if is_unreliable else ENOUGH_AGAIN
             other = approximate(seed=self._seed + again, first=answer.proposal, enough=enough)
             answer = max(answer, other, key=_worth)
         return answer if weights is None else self._drawn_wider(approximate, answer)
@@ -175,7 +175,7 @@ class Marginals:
     ) -> Approximation:
         """Draw anew from something wider than an answer's proposal, fitted once more if few of them count."""
         for again in range(TRIES):
-            if answer.verdict == laplace.BAD:
+            if answer.verdict == laplace.UNRELIABLE:
                 break
             other = approximate(
                 seed=self._seed + TRIES + 1,
@@ -184,7 +184,7 @@ class Marginals:
                 enough=AS_IT_IS,
                 most=MOST_WIDE,
             )
-            if other.verdict != laplace.BAD and other.effective >= FAR_FROM * EFFECTIVE_WIDE:
+            if other.verdict != laplace.UNRELIABLE and other.effective >= FAR_FROM * EFFECTIVE_WIDE:
                 return other
             if again == 0:
                 first = answer.proposal
@@ -318,7 +318,7 @@ def _reaching_beyond(near: Normals) -> Normals:
 
 def _worth(answer: Approximation) -> tuple[bool, float]:
     """Tell which of two answers is better: one that can be trusted, then one with more effective draws."""
-    return answer.verdict != laplace.BAD, answer.effective
+    return answer.verdict != laplace.UNRELIABLE, answer.effective
 
 
 def _asked_for(*, is_whole: bool, is_left: bool) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Fit:
     @property
     def interpretation(self) -> str:
         """Id of the interpretation of what the study reports ambiguously."""
-        return self.study.reading
+        return self.study.interpretation
 
     @property
     def prior(self) -> xr.Dataset:

@@ -23,7 +23,7 @@ from cotreat.core.constants import (
     TUNE,
 )
 from cotreat.estimands.enumerate import judged_measures
-from cotreat.estimands.estimand import is_beyond_null, waist_of
+from cotreat.estimands.estimand import is_beyond_null, risk_draws_of
 from cotreat.evidence.protocol import Evidences, share_orders_of
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, vectorise
@@ -163,7 +163,7 @@ def fit_model(
     Parameters, errors and draws are those of `fit`.
     """
     description = find_model(model, study)
-    study = study.divided(description.division)
+    study = study.divided(description.strata)
     evidence = resolve(study)
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     chosen = priors_for(chosen, description, study)
@@ -176,7 +176,14 @@ def fit_model(
     tree, replaced = None, ""
     if engine == "smc":
         tree = _smc(
-            built, before, study, description, draws=draws, chains=chains, seed=seed, say=progress
+            built,
+            before,
+            study,
+            description,
+            draws=draws,
+            chains=chains,
+            seed=seed,
+            on_progress=progress,
         )
     elif engine == "laplace":
         tree, replaced = _laplace(
@@ -208,7 +215,7 @@ def fit_model(
                 "model": description.name,
                 "priors": chosen.name,
                 "prior_rows": chosen.table().to_dict("records"),
-                "reading": study.reading,
+                "interpretation": study.interpretation,
                 "engine": engine,
                 "draws": draws,
                 "tune": tune if engine == "numpyro" else 0,
@@ -234,7 +241,7 @@ def fit_of(study: Study, model: Model, draws: xr.DataTree, priors: str | PriorSe
     priors
         What the fit was made with.
     """
-    study = study.divided(model.division)
+    study = study.divided(model.strata)
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     return Fit(study, resolve(study), model, priors_for(chosen, model, study), draws)
 
@@ -283,7 +290,7 @@ def _laplace(
         effective=EFFECTIVE,
         seed=seed,
     )
-    if found.verdict == laplace.BAD or found.effective < MIN_EFFECTIVE:
+    if found.verdict == laplace.UNRELIABLE or found.effective < MIN_EFFECTIVE:
         why = f"laplace: Pareto k {found.pareto_k:.2f}, {found.effective:.0f} effective draws"
         return None, why + ("" if found.is_searched else ", modes found once only")
     points = found.resampled(chains, draws, np.random.default_rng(seed))
@@ -318,7 +325,7 @@ def _smc(
     draws: int,
     chains: int,
     seed: int,
-    say: bool = False,
+    on_progress: bool = False,
 ) -> xr.DataTree:
     """Run with ever more steps until doubling them changes nothing, or they are too many."""
     from cotreat.inference.smc import Sampler
@@ -328,7 +335,7 @@ def _smc(
     for steps in SMC_STEPS:
         run = sampler.run(steps, seed + steps)
         after = _run_tree(built, run, study, model)
-        if say:
+        if on_progress:
             evidence = log_mean_exp(run.log_evidence)
             print(f"  {steps} moves a stage: log evidence {evidence:.2f}", file=sys.stderr)
         if before is not None:
@@ -340,7 +347,7 @@ def _smc(
 
 
 def temper(
-    tree: xr.DataTree, study: Study, model: str, priors: PriorSet, *, say: bool = False
+    tree: xr.DataTree, study: Study, model: str, priors: PriorSet, *, on_progress: bool = False
 ) -> xr.DataTree:
     """Run sequential Monte Carlo beside a fit, for its log evidence and to compare.
 
@@ -366,7 +373,7 @@ def temper(
         draws=used["draws"],
         chains=used["chains"],
         seed=used["seed"],
-        say=say,
+        on_progress=on_progress,
     )
 
 
@@ -380,10 +387,10 @@ def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
     flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in run.draws.items()}
     values = {**flat, **vectorise.deterministics(built, flat)}
     posterior = vectorise.labelled(built, values, run.log_evidence.size)
-    waist = waist_of(posterior)
+    risk_draws = risk_draws_of(posterior)
     chances = {
-        e.code: is_beyond_null(e, waist).mean("draw").values
-        for e in judged_measures(study, model, waist, resolve(study))
+        e.code: is_beyond_null(e, risk_draws).mean("draw").values
+        for e in judged_measures(study, model, risk_draws, resolve(study))
     }
     stats = xr.Dataset(
         {

@@ -10,7 +10,7 @@ from cotreat.core.errors import ModelError
 from cotreat.core.toml_tables import nearest
 from cotreat.priors.defaults import BASELINE_MEANING, PARAMETERS, STANDARDISED
 from cotreat.priors.prior import RATIO_OF_ODDS_RATIOS, RISK, Prior
-from cotreat.study.study import DOSE, DURATION, DivisionError, Study
+from cotreat.study.study import DOSE, DURATION, StratificationError, Study
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Model:
     has_products: bool = True
     min_pairs: int = 1
     module: str = ""
-    division: str = ""
+    strata: str = ""
 
     @property
     def states(self) -> str:
@@ -187,7 +187,7 @@ register(
         "The effect of a treatment is monotone in its dose level.",
         _DOSE_PREDICTOR,
         ("alpha", "beta", "gamma", "simplex"),
-        division=DOSE,
+        strata=DOSE,
         priors=(
             Prior(
                 "simplex",
@@ -209,7 +209,7 @@ register(
         _DOSE_PREDICTOR,
         ("alpha", "beta", "gamma", "simplex"),
         module="dose",
-        division=DURATION,
+        strata=DURATION,
     )
 )
 register(
@@ -256,9 +256,9 @@ SUBGROUPS = "subgroups"
 
 def described(name: str) -> Model:
     """Return the model of a name that is known to be one, such as ``subgroups:age``."""
-    stem, _, division = name.partition(":")
+    stem, _, strata = name.partition(":")
     own = MODELS[stem]
-    return replace(own, name=name, module=own.states, division=division or own.division)
+    return replace(own, name=name, module=own.states, strata=strata or own.strata)
 
 
 def rank(name: str) -> int:
@@ -268,7 +268,7 @@ def rank(name: str) -> int:
 
 def is_asked_for(name: str) -> bool:
     """Tell whether a model asks a question of its own, and is run only where that is asked for."""
-    return bool(MODELS[name].division) or name == SUBGROUPS
+    return bool(MODELS[name].strata) or name == SUBGROUPS
 
 
 def find_model(name: str, study: Study) -> Model:
@@ -284,17 +284,17 @@ def find_model(name: str, study: Study) -> Model:
     ModelError
         If there is no such model, or the study has too few pairs of treatments for it.
     """
-    stem, colon, division = name.partition(":")
-    if stem not in MODELS or (colon and not (division and stem == SUBGROUPS)):
+    stem, colon, strata = name.partition(":")
+    if stem not in MODELS or (colon and not (strata and stem == SUBGROUPS)):
         hint = nearest(name, MODELS) or f"the models are {', '.join(MODELS)}"
         raise ModelError(f"no model {name!r}; {hint}")
     if stem == SUBGROUPS:
-        name = f"{stem}:{_subgroups(study, division)}"
+        name = f"{stem}:{_subgroups(study, strata)}"
     model = described(name)
-    if model.division:
+    if model.strata:
         try:
-            study.divided(model.division)
-        except DivisionError as error:
+            study.divided(model.strata)
+        except StratificationError as error:
             raise ModelError(f"{name} cannot be fitted: {error}") from None
     if len(study.pairs) < model.min_pairs:
         raise ModelError(
@@ -304,11 +304,11 @@ def find_model(name: str, study: Study) -> Model:
     return model
 
 
-def _subgroups(study: Study, division: str) -> str:
+def _subgroups(study: Study, strata: str) -> str:
     """Return which subgroups are meant, if the study leaves no choice."""
-    known = [own.id for own in study.divisions if own.groups]
-    if division or len(known) == 1:
-        return division or known[0]
+    known = [own.id for own in study.stratifications if own.groups]
+    if strata or len(known) == 1:
+        return strata or known[0]
     if not known:
         raise ModelError(f"{study.id} has no subgroups; write [subgroups.…] in its study file")
     raise ModelError(

@@ -45,7 +45,7 @@ LEFT = "fixed by the totals"
 )
 def arm_sizes(view: View) -> Figure | None:
     """Draw prior and posterior of each arm size; None where all sizes are known."""
-    numbers = reported.reported_estimates(view.study)
+    numbers = reported.estimates_of(view.study)
     rows = rows_to_draw(view)
     if numbers is None or not any(row.lines for row in rows):
         return None

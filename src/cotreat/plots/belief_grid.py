@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.core.constants import DECIDED, NOT_IDENTIFIED
+from cotreat.core.constants import CONCLUSIVE, NOT_IDENTIFIED
 from cotreat.estimands.estimand import ODDS_RATIO
-from cotreat.plots.labels import CONCLUSIVE, LINE, fold, judged_on, key, pair_name
+from cotreat.plots.labels import CONCLUSIVE_LABEL, LINE, fold, judged_on, key, pair_name
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, GREEN, GREY, ORANGE, PALE, label_rows, log_axis
@@ -83,7 +83,7 @@ def _limits(ratios: pd.DataFrame) -> tuple[float, float]:
 
 def _draw_probabilities(axes: Axes, own: pd.DataFrame) -> None:
     axes.set_xlim(-0.03, 1.03)
-    for left, right in ((-0.03, 1 - DECIDED), (DECIDED, 1.03)):
+    for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
         axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
     for at, belief in enumerate(ROWS):
         rows = own[own.interactions == belief]
@@ -137,5 +137,5 @@ def _legend() -> list[Line2D | Patch]:
     return [
         *handles,
         Line2D([], [], label="prior P(synergy)", **PRIOR),
-        Patch(color=PALE, label=CONCLUSIVE),
+        Patch(color=PALE, label=CONCLUSIVE_LABEL),
     ]

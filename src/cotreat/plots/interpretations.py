@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.core.constants import ANY, DECIDED, NOT_IDENTIFIED
+from cotreat.core.constants import ANY, CONCLUSIVE, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import named_co_treatment
 from cotreat.estimands.identification import Status
 from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.plots.labels import (
-    CONCLUSIVE,
+    CONCLUSIVE_LABEL,
     LINE,
     PROBABILITY_AXIS,
     co_treatment,
@@ -72,7 +72,7 @@ MARK: dict[str, Any] = {"ls": "none", "ms": 4, "mew": 0.9}
 class Mark:
     """A measure under one interpretation."""
 
-    reading: str
+    interpretation: str
     probability: float
     prior: float
     is_extrapolated: bool
@@ -102,7 +102,10 @@ class Panel:
 
 def looks(study: Study) -> dict[str, tuple[str, str]]:
     """Give each interpretation a colour and a marker, the same in all figures."""
-    return {reading.id: look for reading, look in zip(study.readings, cycle(LOOKS), strict=False)}
+    return {
+        interpretation.id: look
+        for interpretation, look in zip(study.interpretations, cycle(LOOKS), strict=False)
+    }
 
 
 # --- Synergy: what is drawn ----------------------------------------------------------------------
@@ -117,8 +120,10 @@ def panels(study: Study, summaries: Tables) -> list[Panel]:
 
 
 def _rows(study: Study, summaries: Tables, pair: str, sides: tuple[str, str]) -> Iterator[Row]:
-    own = {reading: _of_pair(study, table, pair) for reading, table in summaries.items()}
-    once = {reading: t[t.co_treatment == ANY] for reading, t in own.items()}
+    own = {
+        interpretation: _of_pair(study, table, pair) for interpretation, table in summaries.items()
+    }
+    once = {interpretation: t[t.co_treatment == ANY] for interpretation, t in own.items()}
     shared = [
         name
         for name in representatives().values()
@@ -129,8 +134,8 @@ def _rows(study: Study, summaries: Tables, pair: str, sides: tuple[str, str]) ->
     for background in backgrounds[:MOST_BACKGROUNDS]:
         at = named_co_treatment(background)
         here = {
-            reading: t[(t.co_treatment == at["co_treatment"]) & (t.stratum == at["stratum"])]
-            for reading, t in own.items()
+            interpretation: t[(t.co_treatment == at["co_treatment"]) & (t.stratum == at["stratum"])]
+            for interpretation, t in own.items()
         }
         yield Row(co_treatment(study, background))
         yield from (_row(name, here) for name in measures)
@@ -147,15 +152,15 @@ def _of_pair(study: Study, table: pd.DataFrame, pair: str) -> pd.DataFrame:
 
 def _row(name: str, tables: Tables) -> Row:
     """Return the marks of a measure; words where it has a probability under no interpretation."""
-    found = {reading: t[t.measure == name].iloc[0] for reading, t in tables.items()}
+    found = {interpretation: t[t.measure == name].iloc[0] for interpretation, t in tables.items()}
     marks = tuple(
         Mark(
-            reading,
+            interpretation,
             float(row.probability),
             float(row.prior_probability),
             row.status == NOT_IDENTIFIED,
         )
-        for reading, row in found.items()
+        for interpretation, row in found.items()
         if not pd.isna(row.probability)
     )
     first = next(iter(found.values()))
@@ -184,7 +189,7 @@ def interpretations(record: Interpretations) -> Figure | None:
     None where the study has one interpretation, or no measure a probability.
     """
     study, summaries, notes = record.study, record.summaries, record.notes
-    if len(study.readings) < 2:
+    if len(study.interpretations) < 2:
         return None
     every = panels(study, summaries)
     speaking = [panel for panel in every if any(row.marks for row in panel.rows)]
@@ -222,9 +227,9 @@ def _notes(study: Study, every: list[Panel], shown: list[Panel]) -> list[str]:
     return [*lines, explained] if explained else lines
 
 
-def _places(rows: Sequence[Row], readings: int) -> tuple[list[float], float]:
+def _places(rows: Sequence[Row], interpretations: int) -> tuple[list[float], float]:
     """Return the inches from the top to the middle of each row, and to the end."""
-    heights = [HEADING if row.is_heading else PAD + SLOT * readings for row in rows]
+    heights = [HEADING if row.is_heading else PAD + SLOT * interpretations for row in rows]
     ends = np.cumsum(heights)
     middles = [float(end - height / 2) for end, height in zip(ends, heights, strict=True)]
     return middles, float(ends[-1])
@@ -234,11 +239,11 @@ def _draw_panel(
     axes: Axes,
     panel: Panel,
     places: Sequence[float],
-    readings: Sequence[str],
+    interpretations: Sequence[str],
     look: dict[str, tuple[str, str]],
 ) -> None:
     axes.set_xlim(-0.03, 1.03)
-    for left, right in ((-0.03, 1 - DECIDED), (DECIDED, 1.03)):
+    for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
         axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
     axes.axvline(0.5, color=GREY, lw=0.5, ls=":", zorder=0)
     for y, row in zip(places, panel.rows, strict=True):
@@ -249,12 +254,12 @@ def _draw_panel(
             words = shorten(row.words, WORDS_WIDTH, placeholder=" …")
             write_aside(axes, 0.5, y, words, ha="center")
         for mark in row.marks:
-            at = y + slot(readings.index(mark.reading), len(readings))
-            _draw_mark(axes, at, mark, *look[mark.reading])
+            at = y + slot(interpretations.index(mark.interpretation), len(interpretations))
+            _draw_mark(axes, at, mark, *look[mark.interpretation])
         if not row.is_heading:
-            edge = y + (PAD + SLOT * len(readings)) / 2
+            edge = y + (PAD + SLOT * len(interpretations)) / 2
             axes.axhline(edge, color=PALE, lw=0.5, zorder=0)
-    _label(axes, places, panel.rows, len(readings))
+    _label(axes, places, panel.rows, len(interpretations))
     axes.set_xticks(TICKS, TICK_LABELS, fontsize=6.5)
     axes.set_title(fold(panel.pair, NAME_WIDTH), loc="left", fontsize=8)
 
@@ -275,28 +280,30 @@ def _fill(is_extrapolated: bool) -> dict[str, Any]:
     return {"fillstyle": "left", "markerfacecoloralt": "white"} if is_extrapolated else {}
 
 
-def _label(axes: Axes, places: Sequence[float], rows: Sequence[Row], readings: int) -> None:
+def _label(axes: Axes, places: Sequence[float], rows: Sequence[Row], interpretations: int) -> None:
     own = [(y, row.name) for y, row in zip(places, rows, strict=True) if not row.is_heading]
     axes.set_yticks([y for y, _ in own], [name for _, name in own], fontsize=7.5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_ylim(places[-1] + (PAD + SLOT * readings) / 2, 0)
+    axes.set_ylim(places[-1] + (PAD + SLOT * interpretations) / 2, 0)
 
 
 def reading_handles(
-    readings: Sequence[str], look: dict[str, tuple[str, str]], notes: Mapping[str, str]
+    interpretations: Sequence[str], look: dict[str, tuple[str, str]], notes: Mapping[str, str]
 ) -> list[Artist]:
     """Return the legend of the interpretations."""
     return [
-        Line2D([], [], color=color, marker=marker, lw=1, ms=4, label=_reading(reading, notes))
-        for reading, (color, marker) in look.items()
-        if reading in readings
+        Line2D(
+            [], [], color=color, marker=marker, lw=1, ms=4, label=_reading(interpretation, notes)
+        )
+        for interpretation, (color, marker) in look.items()
+        if interpretation in interpretations
     ]
 
 
-def _reading(reading: str, notes: Mapping[str, str]) -> str:
-    note = notes.get(reading, "")
-    return fold(f"{reading}: {note}" if note else reading, LEGEND_WIDTH // 2)
+def _reading(interpretation: str, notes: Mapping[str, str]) -> str:
+    note = notes.get(interpretation, "")
+    return fold(f"{interpretation}: {note}" if note else interpretation, LEGEND_WIDTH // 2)
 
 
 def _mark_handles(shown: Sequence[Panel]) -> list[Artist]:
@@ -308,4 +315,4 @@ def _mark_handles(shown: Sequence[Panel]) -> list[Artist]:
         if any(mark.is_extrapolated == is_extrapolated for mark in marks):
             fill = _fill(is_extrapolated)
             handles.append(Line2D([], [], color=GREY, marker="o", label=name, **MARK, **fill))
-    return [*handles, Patch(color=PALE, label=CONCLUSIVE)]
+    return [*handles, Patch(color=PALE, label=CONCLUSIVE_LABEL)]

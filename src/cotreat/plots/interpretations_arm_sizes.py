@@ -29,8 +29,10 @@ def arms(study: Study, summaries: Tables) -> list[Arm]:
     """Return the arms whose sizes are not reported, from the summaries alone."""
     found = []
     for label in study.present:
-        own = {reading: rows_of(t, SIZE, label) for reading, t in summaries.items()}
-        sizes = {reading: read_lines(rows)[0] for reading, rows in own.items() if len(rows)}
+        own = {interpretation: rows_of(t, SIZE, label) for interpretation, t in summaries.items()}
+        sizes = {
+            interpretation: read_lines(rows)[0] for interpretation, rows in own.items() if len(rows)
+        }
         priors = [read_prior(rows) for rows in own.values() if len(rows)]
         if priors and priors[0] is not None:
             found.append(Arm(regimen_name(study, label), priors[0], sizes))
@@ -51,7 +53,7 @@ def arms(study: Study, summaries: Tables) -> list[Arm]:
 def interpretations_arm_sizes(record: Interpretations) -> Figure | None:
     """Draw arm sizes by interpretation; None where there is one interpretation, or all sizes are known."""
     study, summaries, notes = record.study, record.summaries, record.notes
-    if len(study.readings) < 2:
+    if len(study.interpretations) < 2:
         return None
     every, look = arms(study, summaries), looks(study)
     if not every:
@@ -61,9 +63,11 @@ def interpretations_arm_sizes(record: Interpretations) -> Figure | None:
     axes = figure.add_subplot()
     for at, arm in enumerate(every):
         draw_band(axes, at, arm.prior.lower, arm.prior.upper)
-        for reading, line in arm.sizes.items():
-            offset = 0.13 / step * (list(summaries).index(reading) - (len(summaries) - 1) / 2)
-            _draw_size(axes, at + offset, line, *look[reading])
+        for interpretation, line in arm.sizes.items():
+            offset = (
+                0.13 / step * (list(summaries).index(interpretation) - (len(summaries) - 1) / 2)
+            )
+            _draw_size(axes, at + offset, line, *look[interpretation])
     axes.set_yticks(range(len(every)), [fold(arm.name, NAME_WIDTH) for arm in every])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

@@ -28,11 +28,9 @@ from cotreat.plots.style import (
     number,
     write_aside,
 )
-from cotreat.results.summary import POSTERIOR, PRINTED, PRIOR
+from cotreat.results.summary import POSTERIOR, PRIOR, REPORTED
 from cotreat.study.study import Study
 
-REPORTED = "reported"
-"""Estimator of a reported estimate, as figures write it."""
 NAME_WIDTH = 30
 WORDS_WIDTH = 64
 STEP = 0.28
@@ -138,9 +136,9 @@ def _why_none(row: dict[str, Any]) -> str:
 def _line(row: dict[str, Any]) -> Line:
     if _is_silent(row):
         return _words(_why_none(row) if row["estimator"] == POSTERIOR else NOT_ESTIMABLE)
-    estimator = REPORTED if row["estimator"] == PRINTED else row["estimator"]
+    estimator = row["estimator"]
     kind = f"{estimator}, {row['interval']}"
-    extrapolated = row["status"] == NOT_IDENTIFIED and row["estimator"] != PRINTED
+    extrapolated = row["status"] == NOT_IDENTIFIED and row["estimator"] != REPORTED
     return Line(kind, row["estimate"], row["lower"], row["upper"], "", extrapolated)
 
 

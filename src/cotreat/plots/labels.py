@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from cotreat.core.constants import DECIDED
+from cotreat.core.constants import CONCLUSIVE
 from cotreat.priors.defaults import BIAS, PARAMETERS
 from cotreat.study.regimens import GROUP, NONE, parse, treatment_of
 from cotreat.study.study import Study
@@ -15,7 +15,7 @@ WIDTH = 44
 LINE = 110
 """Letters in a line across a whole figure."""
 
-CONCLUSIVE = f"conclusive: ≥ {DECIDED} or ≤ {1 - DECIDED:.3f}"
+CONCLUSIVE_LABEL = f"conclusive: ≥ {CONCLUSIVE} or ≤ {1 - CONCLUSIVE:.3f}"
 """Legend of the shaded zones of a probability."""
 
 PROBABILITY_AXIS = "← antagonism    synergy →\nP(synergy)"
@@ -117,6 +117,6 @@ def fold(text: str, width: int) -> str:
 def part_names(study: Study) -> dict[str, str]:
     """Name every treatment, level and subgroup of the regimens."""
     names = {treatment.id: treatment.name for treatment in study.treatments}
-    told = study.divides.names if study.divides else {}
+    told = study.stratification.names if study.stratification else {}
     levels = {p: f"{names[treatment_of(p)]} {name}" for p, name in told.items() if GROUP not in p}
     return {**names, **told, **levels}

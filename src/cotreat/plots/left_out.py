@@ -53,7 +53,7 @@ def left_out(record: Comparison) -> Figure | None:
     panels = panels_of(study, predicted)
     tall = [len(panel.rows) for panel in panels]
     names = [row.name for panel in panels for row in panel.rows]
-    numbers = reported.reported_estimates(study)
+    numbers = reported.estimates_of(study)
     outside = sum(left.is_outside for left in predicted)
     note = fold(NOTE.format(outside=outside, every=len(predicted)), 100)
     below = [key(study, names), *(notes(numbers) if numbers else []), note]
@@ -74,7 +74,7 @@ def left_out(record: Comparison) -> Figure | None:
 
 def panels_of(study: Study, predicted: Sequence[FoldPrediction]) -> list[Panel]:
     """Return a panel per quantity that was predicted."""
-    numbers = reported.reported_estimates(study)
+    numbers = reported.estimates_of(study)
     names = {} if numbers is None else row_names(numbers)
     found = []
     for quantity in (ODDS_RATIO, P_VALUE, WIDTH, EVENTS):
@@ -96,7 +96,11 @@ def _row(study: Study, names: dict[str, str], left: FoldPrediction) -> Row:
 
 def _towards(study: Study, left: FoldPrediction) -> int:
     """Return the direction of a number that is a bound: a p-value reported as "<" is smaller."""
-    below = {claim.id for claim in study.claims if claim.is_below}
+    below = {
+        reported_estimate.id
+        for reported_estimate in study.reported_estimates
+        if reported_estimate.is_below
+    }
     return -1 if left.quantity == P_VALUE and left.unit in below else 0
 
 
@@ -111,5 +115,5 @@ def _write_numbers(axes: Axes, panel: Panel, seen: str) -> None:
     axes.text(1.01, -0.85, HEAD.format(seen=seen), style="italic", **place)
     for at, row in enumerate(panel.rows):
         sign = "<" if row.towards else ""
-        text = f"{sign}{write(row.printed[0])}; {write(row.wide[0])} to {write(row.wide[1])}"
+        text = f"{sign}{write(row.as_reported[0])}; {write(row.wide[0])} to {write(row.wide[1])}"
         axes.text(1.01, at, text, **place)

@@ -33,14 +33,14 @@ Question = dict[str, str]
 )
 def levels(view: View) -> Figure | None:
     """Draw a row per level or subgroup of each treatment; None without levels and subgroups."""
-    if view.study.divides is None:
+    if view.study.stratification is None:
         return None
     return forest(view, rows_to_draw(view), f"odds ratio: {event(view.study)}")
 
 
 def rows_to_draw(view: View) -> list[Row]:
     """Return a heading per treatment and a row per level or subgroup."""
-    numbers = reported.reported_estimates(view.study)
+    numbers = reported.estimates_of(view.study)
     rows: list[Row] = []
     for treatment in view.study.treatment_ids if view.study.groups else view.study.levels:
         own = (
@@ -87,8 +87,8 @@ def _printed(
 
 
 def _named(study: Study, part: str) -> str:
-    assert study.divides is not None  # noqa: S101 - for the type checker
-    return study.divides.names[part]
+    assert study.stratification is not None  # noqa: S101 - for the type checker
+    return study.stratification.names[part]
 
 
 def _rows(view: View, own: dict[str, Question]) -> Iterator[Row]:

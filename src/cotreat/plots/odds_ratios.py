@@ -83,7 +83,7 @@ def rows_to_draw(view: View) -> list[Row]:
         Row("ratio of odds ratios", is_heading=True),
         *_products(view),
     ]
-    is_asked = view.study.groups or reported.reported_estimates(view.study) is not None
+    is_asked = view.study.groups or reported.estimates_of(view.study) is not None
     effects = list(_effect_ratios(view)) if is_asked else []
     if effects:
         own = "in one subgroup" if view.study.groups else "with one co-treatment"
@@ -102,14 +102,18 @@ def reference(view: View) -> str:
 
     The first counted one; else that of a reported odds ratio; else that of an identified one.
     """
-    study, numbers, rows = view.study, reported.reported_estimates(view.study), view.summary
+    study, numbers, rows = view.study, reported.estimates_of(view.study), view.summary
     ratios = numbers.odds_ratios if numbers is not None else ()
-    meanings = [claim.meaning for claim in ratios if claim.meaning is not None]
-    printed = [meaning.words[1] for meaning in meanings if meaning.kind == "regimens"]
+    meanings = [
+        reported_estimate.meaning
+        for reported_estimate in ratios
+        if reported_estimate.meaning is not None
+    ]
+    as_reported = [meaning.words[1] for meaning in meanings if meaning.kind == "regimens"]
     known_rows = rows[(rows.estimator == POSTERIOR) & (rows.status == IDENTIFIED)]
     identified = set(zip(known_rows.contrast, known_rows.stratum, strict=True))
     against = [arms[1] for key, arms in compared(study).items() if key in identified]
-    for known in (study.counted, printed, against):
+    for known in (study.counted, as_reported, against):
         found = [arm for arm in study.present if arm in known]
         if found:
             return found[0]

@@ -9,17 +9,25 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.core.constants import DECIDED
-from cotreat.plots.labels import CONCLUSIVE, LINE, PROBABILITY_AXIS, fold, judged_on, key, pair_name
+from cotreat.core.constants import CONCLUSIVE
+from cotreat.plots.labels import (
+    CONCLUSIVE_LABEL,
+    LINE,
+    PROBABILITY_AXIS,
+    fold,
+    judged_on,
+    key,
+    pair_name,
+)
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.plots.style import BLUE, PALE, SKY, VERMILION, label_rows, write_aside
 from cotreat.plots.synergy import TICK_LABELS, TICKS
 from cotreat.priors.belief_grid import in_words
 
-READING, PRIORS, SENSE = "reading", "priors", "sense of synergy"
+DEFAULT_INTERPRETATION, PRIORS, SENSE = "interpretation", "priors", "sense of synergy"
 """Choices, as the tables name them."""
-HEADINGS = {SENSE: "scale of synergy", READING: "interpretation"}
+HEADINGS = {SENSE: "scale of synergy", DEFAULT_INTERPRETATION: "interpretation"}
 MOST = 3
 """Pairs that a page can hold."""
 ROW = 0.2
@@ -62,7 +70,7 @@ def one_at_a_time(record: Sensitivity) -> Figure | None:
         axes.set_xlabel(PROBABILITY_AXIS)
     names = [
         f"{_name(*place)} (incompatible)"
-        if place in {(READING, one) for one in record.incompatible}
+        if place in {(DEFAULT_INTERPRETATION, one) for one in record.incompatible}
         else _name(*place)
         for place in labels
     ]
@@ -104,7 +112,7 @@ def _draw_panel(
     axes: Axes, changes: pd.DataFrame, table: pd.DataFrame, labels: Sequence[tuple[str, str]]
 ) -> None:
     axes.set_xlim(-0.03, 1.03)
-    for left, right in ((-0.03, 1 - DECIDED), (DECIDED, 1.03)):
+    for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
         axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
     known = changes.set_index(["what changes", "to"])
     lead = changes[changes["is leading"]].probability.max()
@@ -146,5 +154,5 @@ def _legend() -> list[Line2D | Patch]:
         Line2D([], [], color=BLUE, ms=4.5, label="primary analysis", **MARK),
         Line2D([], [], color=VERMILION, ms=4.5, label="one choice changed", **MARK),
         Line2D([], [], color=SKY, ms=2.2, label="another combination", **MARK),
-        Patch(color=PALE, label=CONCLUSIVE),
+        Patch(color=PALE, label=CONCLUSIVE_LABEL),
     ]

@@ -51,9 +51,13 @@ def variables(view: View) -> list[str]:
         for known in view.model.parameters
         for name in ([known] if known in posterior else _of_treatments(view, known))
     ]
-    numbers = reported.reported_estimates(view.study)
+    numbers = reported.estimates_of(view.study)
     shares = () if numbers is None else numbers.sizes.variables
-    tails = () if numbers is None else [f"tail_{claim.id}" for claim in numbers.p_values]
+    tails = (
+        ()
+        if numbers is None
+        else [f"tail_{reported_estimate.id}" for reported_estimate in numbers.p_values]
+    )
     ours = (*OF_EVIDENCE, *shares, *tails)
     return [*own, *(name for name in ours if name in posterior)]
 
@@ -80,7 +84,7 @@ def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Da
 
 def _place(view: View, variable: str, at: int) -> str:
     """Name an entry of a dimension without coordinates: the arm of a share, or its number."""
-    numbers = reported.reported_estimates(view.study)
+    numbers = reported.estimates_of(view.study)
     if numbers is not None:
         for name, (arms, _) in zip(numbers.sizes.variables, numbers.sizes.blocks, strict=False):
             if name == variable:

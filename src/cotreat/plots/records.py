@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cotreat.bias.unmeasured_confounding import Surface
     from cotreat.comparison.bayes_factors import BayesFactor
-    from cotreat.estimands.estimand import Estimand, Waist
+    from cotreat.estimands.estimand import Estimand, RiskDraws
     from cotreat.estimands.identification import Status
     from cotreat.evidence.folds import FoldPrediction
     from cotreat.models.registry import Model
@@ -43,7 +43,7 @@ class PriorPosterior:
 
     @classmethod
     def of(
-        cls, estimand: Estimand, status: Status, prior: Waist, posterior: Waist
+        cls, estimand: Estimand, status: Status, prior: RiskDraws, posterior: RiskDraws
     ) -> PriorPosterior:
         """Evaluate an estimand before and after the evidence.
 
@@ -118,8 +118,8 @@ class Comparison:
     def footer(self) -> str:
         """Study, model and, if there are several, interpretation."""
         words = f"study {self.study.id} · model {self.model}"
-        several = len(self.study.readings) > 1
-        return words + (f" · interpretation {self.study.reading}" if several else "")
+        several = len(self.study.interpretations) > 1
+        return words + (f" · interpretation {self.study.interpretation}" if several else "")
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Interpretations:
         """Study, model, priors, and how many interpretations are shown."""
         fit = next(iter(self.summaries.values())).iloc[0]
         words = f"study {fit.study} · model {fit.model} · priors {fit.priors}"
-        every = len(self.study.readings)
+        every = len(self.study.interpretations)
         return words + (f" · {len(self.summaries)} of {every} interpretations" * (every > 1))
 
 
@@ -205,5 +205,5 @@ class Bias:
 
 def _footer(study: Study, fit: pd.Series) -> str:
     words = f"study {fit.study} · model {fit.model} · priors {fit.priors}"
-    several = len(study.readings) > 1
+    several = len(study.interpretations) > 1
     return words + (f" · interpretation {fit.interpretation}" if several else "")

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from cotreat.core.constants import CREDIBLE, INTERVAL
-from cotreat.evidence.reported import ReportedEstimates, reported_estimates
+from cotreat.evidence.reported import ReportedEstimates, estimates_of
 from cotreat.plots.interval_rows import (
     POSTERIOR_HEAD,
     REPORTED,
@@ -26,7 +26,7 @@ from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.reported_labels import notes, row_names
 from cotreat.plots.style import GREY, log_axis
 from cotreat.results.summary import POSTERIOR
-from cotreat.study.study import Claim
+from cotreat.study.study import ReportedEstimate
 
 LABEL_WIDTH = 50
 
@@ -47,8 +47,8 @@ LABEL_WIDTH = 50
 )
 def reported(view: View) -> Figure | None:
     """Draw a row per reported estimate that is used; None where there is none."""
-    numbers = reported_estimates(view.study)
-    if numbers is None or not numbers.claims:
+    numbers = estimates_of(view.study)
+    if numbers is None or not numbers.reported_estimates:
         return None
     rows = rows_to_draw(view, numbers)
     look = looks(rows)
@@ -76,34 +76,48 @@ def rows_to_draw(view: View, numbers: ReportedEstimates) -> list[Row]:
     ]
 
 
-def _rows(view: View, numbers: ReportedEstimates, chosen: Sequence[Claim]) -> Iterator[Row]:
+def _rows(
+    view: View, numbers: ReportedEstimates, chosen: Sequence[ReportedEstimate]
+) -> Iterator[Row]:
     names = row_names(numbers)
-    for claim in chosen:
-        yield Row(names[claim.id], (_posterior(view, claim), *_reported(claim)))
+    for reported_estimate in chosen:
+        yield Row(
+            names[reported_estimate.id],
+            (_posterior(view, reported_estimate), *_reported(reported_estimate)),
+        )
 
 
-def _posterior(view: View, claim: Claim) -> Line:
+def _posterior(view: View, reported_estimate: ReportedEstimate) -> Line:
     """Return the posterior of the coefficient that was reported, adjusted or crude."""
-    draws = view.tree["posterior"]["log_ratio"].sel(claim=claim.id)
+    draws = view.tree["posterior"]["log_ratio"].sel(reported_estimate=reported_estimate.id)
     tail = (1 - INTERVAL) / 2
     lower, middle, upper = np.quantile(np.exp(draws), [tail, 0.5, 1 - tail])
     return Line(f"{POSTERIOR}, {CREDIBLE}", float(middle), float(lower), float(upper))
 
 
-def _reported(claim: Claim) -> Iterator[Line]:
-    if claim.ci is not None:
-        interval = {"wald": "Wald"}.get(claim.interval, claim.interval)
-        kind = f"{REPORTED}, {claim.level:.0%} {interval}"
-        yield Line(kind, claim.value.value, claim.ci[0].value, claim.ci[1].value)
+def _reported(reported_estimate: ReportedEstimate) -> Iterator[Line]:
+    if reported_estimate.ci is not None:
+        interval = {"wald": "Wald"}.get(reported_estimate.interval, reported_estimate.interval)
+        kind = f"{REPORTED}, {reported_estimate.level:.0%} {interval}"
+        yield Line(
+            kind,
+            reported_estimate.value.value,
+            reported_estimate.ci[0].value,
+            reported_estimate.ci[1].value,
+        )
 
 
 def texts(rows: Sequence[Row], numbers: ReportedEstimates) -> list[str]:
     """Return the reported number per row."""
-    claim_of = dict(zip(row_names(numbers).values(), numbers.claims, strict=False))
+    claim_of = dict(zip(row_names(numbers).values(), numbers.reported_estimates, strict=False))
     return ["" if row.is_heading else text(claim_of[row.name]) for row in rows]
 
 
-def text(claim: Claim) -> str:
+def text(reported_estimate: ReportedEstimate) -> str:
     """Write a number as reported; of a p-value also its side, where known."""
-    side = {"+": " (> 1)", "-": " (< 1)"}.get(claim.sign, "")
-    return claim.printed if claim.is_odds_ratio else claim.printed + side
+    side = {"+": " (> 1)", "-": " (< 1)"}.get(reported_estimate.sign, "")
+    return (
+        reported_estimate.as_reported
+        if reported_estimate.is_odds_ratio
+        else reported_estimate.as_reported + side
+    )

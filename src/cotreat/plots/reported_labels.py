@@ -6,7 +6,7 @@ from cotreat.evidence.contrasts import KINDS
 from cotreat.evidence.reported import Dependence, ReportedEstimates
 from cotreat.plots.labels import LINE, fold
 from cotreat.plots.style import number
-from cotreat.study.study import Claim, Total
+from cotreat.study.study import ReportedEstimate, Total
 
 MARK = " †"
 """Mark of a number that follows from others."""
@@ -14,29 +14,32 @@ MARK = " †"
 
 def row_names(numbers: ReportedEstimates) -> dict[str, str]:
     """Name each reported number by its contrast; mark those that follow from others."""
-    plain = {claim.id: _about(claim, is_mixed=_is_mixed(numbers)) for claim in numbers.claims}
+    plain = {
+        reported_estimate.id: _about(reported_estimate, is_mixed=_is_mixed(numbers))
+        for reported_estimate in numbers.reported_estimates
+    }
     often = Counter(plain.values())
     names = {
-        claim: about if often[about] == 1 else f"{about} ({claim})"
-        for claim, about in plain.items()
+        reported_estimate: about if often[about] == 1 else f"{about} ({reported_estimate})"
+        for reported_estimate, about in plain.items()
     }
     names |= {f"events[{total.patients}]": patients(total) for total in numbers.totals}
     follows = {one.name for one in numbers.dependences}
     return {row: name + MARK * (row in follows) for row, name in names.items()}
 
 
-def _about(claim: Claim, *, is_mixed: bool) -> str:
+def _about(reported_estimate: ReportedEstimate, *, is_mixed: bool) -> str:
     """Return the contrast of a number, in the ids of the study file."""
-    assert claim.meaning is not None  # noqa: S101 - for the type checker: evidence has one
-    kind = KINDS[claim.meaning.kind]
-    about = kind.subject(claim.meaning.words).replace(":", " × ")
+    assert reported_estimate.meaning is not None  # noqa: S101 - for the type checker: evidence has one
+    kind = KINDS[reported_estimate.meaning.kind]
+    about = kind.subject(reported_estimate.meaning.words).replace(":", " × ")
     if kind.name != "odds_ratio":
         about = f"{kind.name.removeprefix('mutual_').replace('_', ' ')} {about}"
-    return f"{about}, crude" if is_mixed and not claim.adjusted else about
+    return f"{about}, crude" if is_mixed and not reported_estimate.adjusted else about
 
 
 def _is_mixed(numbers: ReportedEstimates) -> bool:
-    return len({claim.adjusted for claim in numbers.claims}) > 1
+    return len({reported_estimate.adjusted for reported_estimate in numbers.reported_estimates}) > 1
 
 
 def patients(total: Total) -> str:
@@ -47,10 +50,14 @@ def patients(total: Total) -> str:
 def notes(numbers: ReportedEstimates) -> list[str]:
     """Return which numbers follow from others, and which are not used, in lines that fit."""
     lines = [_follows(one, numbers) for one in numbers.dependences]
-    used = {claim.id for claim in numbers.claims}
-    unused = [claim.id for claim in numbers.study.claims if claim.id not in used]
+    used = {reported_estimate.id for reported_estimate in numbers.reported_estimates}
+    unused = [
+        reported_estimate.id
+        for reported_estimate in numbers.study.reported_estimates
+        if reported_estimate.id not in used
+    ]
     if unused:
-        where = " under this interpretation" if len(numbers.study.readings) > 1 else ""
+        where = " under this interpretation" if len(numbers.study.interpretations) > 1 else ""
         lines.append(f"reported, but not used{where}: {', '.join(unused)}")
     return [fold(line, LINE) for line in lines]
 

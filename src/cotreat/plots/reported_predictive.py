@@ -20,7 +20,7 @@ from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.reported import text
 from cotreat.plots.reported_labels import notes, row_names
 from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows, log_axis
-from cotreat.study.study import Claim
+from cotreat.study.study import ReportedEstimate
 
 MARGIN = 0.06
 BAR: dict[str, Any] = {"color": BLUE, "lw": 3.5, "solid_capstyle": "butt"}
@@ -47,7 +47,7 @@ class Row:
     """
 
     name: str
-    printed: tuple[float, ...]
+    as_reported: tuple[float, ...]
     wide: tuple[float, float]
     half: tuple[float, float]
     towards: int = 0
@@ -75,7 +75,7 @@ class Panel:
 )
 def reported_predictive(view: View) -> Figure | None:
     """Draw predicted and reported numbers; None where no reported number is used."""
-    numbers = reported.reported_estimates(view.study)
+    numbers = reported.estimates_of(view.study)
     if numbers is None or not numbers.names:
         return None
     lines = lines_of_panels(view, numbers)
@@ -114,14 +114,14 @@ def lines_of_panels(view: View, numbers: reported.ReportedEstimates) -> list[lis
 def _row(
     name: str,
     draws: Any,
-    *printed: float,
+    *as_reported: float,
     scale: Callable[..., Any] = lambda value: value,
     towards: int = 0,
 ) -> Row:
     tail = (1 - INTERVAL) / 2
     ends: NDArray[np.float64] = scale(np.quantile(draws, [tail, 0.25, 0.75, 1 - tail]))
     lower, left, right, upper = map(float, ends)
-    return Row(name, printed, (lower, upper), (left, right), towards)
+    return Row(name, as_reported, (lower, upper), (left, right), towards)
 
 
 def _replicated(view: View, row: str) -> Any:
@@ -169,13 +169,13 @@ def _deviates(view: View, numbers: reported.ReportedEstimates) -> Panel:
     return Panel("normal deviate of the p-value; ±1.96 is p = 0.05", rows)
 
 
-def _printed_deviates(claim: Claim) -> tuple[float, ...]:
-    size = reported.z_value(claim.value.value)
-    return {"+": (size,), "-": (-size,)}.get(claim.sign, (-size, size))
+def _printed_deviates(reported_estimate: ReportedEstimate) -> tuple[float, ...]:
+    size = reported.z_value(reported_estimate.value.value)
+    return {"+": (size,), "-": (-size,)}.get(reported_estimate.sign, (-size, size))
 
 
-def _towards(claim: Claim) -> int:
-    return {"+": 1, "-": -1}.get(claim.sign, 0) if claim.is_below else 0
+def _towards(reported_estimate: ReportedEstimate) -> int:
+    return {"+": 1, "-": -1}.get(reported_estimate.sign, 0) if reported_estimate.is_below else 0
 
 
 def _events(view: View, numbers: reported.ReportedEstimates) -> Panel:
@@ -186,7 +186,9 @@ def _events(view: View, numbers: reported.ReportedEstimates) -> Panel:
             _replicated(view, row),
             float(total.events or 0),
         )
-        for row, total in zip(numbers.names[len(numbers.claims) :], numbers.totals, strict=True)
+        for row, total in zip(
+            numbers.names[len(numbers.reported_estimates) :], numbers.totals, strict=True
+        )
     )
     return Panel(fold(f"patients with {event(view.study)}", AXIS_WIDTH), rows)
 
@@ -196,15 +198,15 @@ def _events(view: View, numbers: reported.ReportedEstimates) -> Panel:
 
 def draw_panel(axes: Axes, panel: Panel) -> None:
     """Draw the rows of a panel: predictions as bars, reported numbers as diamonds."""
-    ends = [end for row in panel.rows for end in (*row.wide, *row.printed)]
+    ends = [end for row in panel.rows for end in (*row.wide, *row.as_reported)]
     _set_axis(axes, panel, min(ends), max(ends))
     for at, row in enumerate(panel.rows):
         axes.plot(row.wide, [at, at], alpha=0.35, **BAR)
         axes.plot(row.half, [at, at], **BAR)
-        axes.plot(row.printed, [at] * len(row.printed), **DIAMOND)
+        axes.plot(row.as_reported, [at] * len(row.as_reported), **DIAMOND)
         if row.towards:
             arrow = {"arrowstyle": "->", "color": VERMILION}
-            start, span = row.printed[0], 0.08 * np.ptp(axes.get_xlim())
+            start, span = row.as_reported[0], 0.08 * np.ptp(axes.get_xlim())
             axes.annotate("", (start + row.towards * span, at), (start, at), arrowprops=arrow)
     label_rows(axes, [fold(row.name, NAME_WIDTH) for row in panel.rows])
     axes.set_xlabel(panel.label)

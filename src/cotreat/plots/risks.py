@@ -67,7 +67,7 @@ def risks(view: View) -> Figure | None:
 
 def kind(view: View) -> str:
     """Return "implied" where risks follow from reported estimates, or "standardised"."""
-    if reported.reported_estimates(view.study) is not None:
+    if reported.estimates_of(view.study) is not None:
         return "implied "
     return "standardised " if view.study.is_adjusted else ""
 

@@ -13,12 +13,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.core.constants import ANY, DECIDED, NOT_IDENTIFIED
+from cotreat.core.constants import ANY, CONCLUSIVE, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import named_co_treatment
 from cotreat.estimands.identification import Status
 from cotreat.estimands.measures import MEASURES, Family, Measure, families
 from cotreat.plots.labels import (
-    CONCLUSIVE,
+    CONCLUSIVE_LABEL,
     LINE,
     PROBABILITY_AXIS,
     co_treatment,
@@ -37,7 +37,7 @@ MOST = 8
 """Panels that a page can hold."""
 LISTED = 6
 """Pairs and co-treatments without a probability that are named below the panels."""
-TICKS = (1 - DECIDED, 0.25, 0.5, 0.75, DECIDED)
+TICKS = (1 - CONCLUSIVE, 0.25, 0.5, 0.75, CONCLUSIVE)
 TICK_LABELS = tuple(f"{tick:.3g}" for tick in TICKS)
 ROOM = 0.32
 """Part of the axis that the words at a row that is not identified take."""
@@ -209,7 +209,7 @@ def _grid(count: int, rows: int, notes: int) -> tuple[Figure, NDArray[np.object_
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     axes.set_xlim(-0.03, 1.03)
-    for left, right in ((-0.03, 1 - DECIDED), (DECIDED, 1.03)):
+    for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
         axes.axvspan(left, right, color=PALE, lw=0, zorder=ZONES)
     axes.axvline(0.5, color=GREY, lw=0.5, ls=":", zorder=0)
     for at, row in enumerate(panel.rows):
@@ -238,7 +238,7 @@ def _draw_row(axes: Axes, at: int, row: Row) -> None:
 
 
 def _is_conclusive(probability: float) -> bool:
-    return not 1 - DECIDED < probability < DECIDED
+    return not 1 - CONCLUSIVE < probability < CONCLUSIVE
 
 
 def _level(probability: float) -> float:
@@ -269,4 +269,4 @@ def _legend(shown: list[Panel]) -> list[Line2D | Patch]:
     for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
         if any(row.is_extrapolated == is_extrapolated for row in known):
             handles.append(Line2D([], [], label=name, **_look(is_extrapolated)))
-    return [*handles, Patch(color=PALE, label=CONCLUSIVE)]
+    return [*handles, Patch(color=PALE, label=CONCLUSIVE_LABEL)]

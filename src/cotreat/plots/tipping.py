@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from scipy.interpolate import RectBivariateSpline
 from scipy.special import ndtri
 
-from cotreat.core.constants import DECIDED, NOT_IDENTIFIED
+from cotreat.core.constants import CONCLUSIVE, NOT_IDENTIFIED
 from cotreat.plots.labels import fold
 from cotreat.plots.records import Bias
 from cotreat.plots.registry import BIAS, figure_of
@@ -28,10 +28,10 @@ TITLE_WIDTH = 34
 SHADES = ("#E69F00", "#F7E1B5", "#BFDDF0", "#0072B2")
 """From conclusive on one side to conclusive on the other."""
 LEGEND = (
-    f"probability ≤ {1 - DECIDED:.3f}: conclusive",
-    f"{1 - DECIDED:.3f} to 0.5",
-    f"0.5 to {DECIDED}",
-    f"≥ {DECIDED}: conclusive",
+    f"probability ≤ {1 - CONCLUSIVE:.3f}: conclusive",
+    f"{1 - CONCLUSIVE:.3f} to 0.5",
+    f"0.5 to {CONCLUSIVE}",
+    f"≥ {CONCLUSIVE}: conclusive",
 )
 """Meaning of the shades."""
 FINE = 60
@@ -78,7 +78,9 @@ def tipping(record: Bias) -> Figure | None:
     handles: list[Patch | Line2D] = [
         Patch(fc=shade, label=words) for shade, words in zip(SHADES, LEGEND, strict=True)
     ]
-    handles.append(Line2D([], [], color=BLACK, ls="-", label=f"P {DECIDED:g} or {1 - DECIDED:.3g}"))
+    handles.append(
+        Line2D([], [], color=BLACK, ls="-", label=f"P {CONCLUSIVE:g} or {1 - CONCLUSIVE:.3g}")
+    )
     handles.append(Line2D([], [], color=BLACK, ls="--", label="P 0.5"))
     notes = [f"† {NOT_IDENTIFIED}"] if any(map(_is_marked, shown)) else []
     if len(found) > MOST:
@@ -91,7 +93,7 @@ def tipping(record: Bias) -> Figure | None:
 
 def _panel(axes: Axes, one: Surface) -> None:
     z = ndtri(np.clip(one.probability, 1e-3, 1 - 1e-3)).T
-    levels = ndtri([1 - DECIDED, 0.5, DECIDED])
+    levels = ndtri([1 - CONCLUSIVE, 0.5, CONCLUSIVE])
     order = min(3, len(one.single) - 1)
     spline = RectBivariateSpline(one.single, one.products, z.T, kx=order, ky=order)
     finer = [np.linspace(own[0], own[-1], FINE) for own in (one.single, one.products)]

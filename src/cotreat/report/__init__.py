@@ -66,11 +66,13 @@ def _draw_study(results: Results, study: Study) -> None:
     compared = sorted({m for m in models if models.count(m) > 1}, key=rank)
     model = compared[0] if compared else results.lead.info["model"]
     own: dict[str, Fit] = {
-        fit.info["reading"]: fit
+        fit.info["interpretation"]: fit
         for fit in results.fits
         if fit.info["model"] == model and fit.info["priors"] == results.lead.info["priors"]
     }
-    order = [reading.id for reading in study.readings if reading.id in own]
+    order = [
+        interpretation.id for interpretation in study.interpretations if interpretation.id in own
+    ]
     if not order:
         return
     headings = {r: (own[r].info["conflict"] or {}).get("heading", "") for r in order}

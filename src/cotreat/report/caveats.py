@@ -13,8 +13,8 @@ import pandas as pd
 from cotreat.audit.overlap import overlap_of
 from cotreat.core.constants import (
     CALIBRATION,
+    CONCLUSIVE,
     CONDITIONAL_ONLY,
-    DECIDED,
     IDENTIFIED,
     IMPLIED,
     NOT_IDENTIFIED,
@@ -22,11 +22,11 @@ from cotreat.core.constants import (
 )
 from cotreat.estimands.enumerate import reported_label
 from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, representatives
-from cotreat.evidence.reported import can_tell, reported_estimates
+from cotreat.evidence.reported import can_tell, estimates_of
 from cotreat.models.registry import described
 from cotreat.report.wording import capital, interval, listed
 from cotreat.results.headline import share
-from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED
+from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, REPORTED
 from cotreat.study import regimens
 from cotreat.study.study import DURATION, Study
 
@@ -101,7 +101,7 @@ def caveats(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -
         *_better_than_either(rows),
         *_odds_for_risks(rows, study),
         *_against_intervals(table),
-        *_little_contraction(rows, has_reported=bool((summary.estimator == PRINTED).any())),
+        *_little_contraction(rows, has_reported=bool((summary.estimator == REPORTED).any())),
         *_not_identified(rows, study),
         *_other_likelihood(summary),
     ]
@@ -118,12 +118,14 @@ def _reported_only(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     own = rows[rows.status == IDENTIFIED]
     if not (own.scale != "").any():
         yield Caveat.of("reported_only", number=len(own))
-    for claim in study.claims:
-        number = f"{claim.id}, {interval(str(claim.printed))}"
-        if claim.meaning is None:
-            yield Caveat.of("no_meaning", number=number, about=claim.about)
-        elif not can_tell(study, claim.meaning):
-            yield Caveat.of("other_models", number=number, about=reported_label(claim.meaning))
+    for reported_estimate in study.reported_estimates:
+        number = f"{reported_estimate.id}, {interval(str(reported_estimate.as_reported))}"
+        if reported_estimate.meaning is None:
+            yield Caveat.of("no_meaning", number=number, about=reported_estimate.about)
+        elif not can_tell(study, reported_estimate.meaning):
+            yield Caveat.of(
+                "other_models", number=number, about=reported_label(reported_estimate.meaning)
+            )
 
 
 def _patients(study: Study) -> Iterator[Caveat]:
@@ -181,7 +183,7 @@ def _levels(table: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     """Say what is assumed of levels, which of them are not reported, and what a duration hides."""
     if not study.levels:
         return
-    if study.division == DURATION:
+    if study.strata == DURATION:
         yield OF_DURATION
     yield Caveat.of("monotone")
     yield from _inferred(table[table.estimator == POSTERIOR], study)
@@ -191,7 +193,7 @@ def _levels(table: pd.DataFrame, study: Study) -> Iterator[Caveat]:
 
 def _inferred(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     """Name the odds ratios of levels that the paper does not report."""
-    numbers = reported_estimates(study)
+    numbers = estimates_of(study)
     if numbers is None:
         return
     own = rows.set_index("label")
@@ -203,7 +205,9 @@ def _inferred(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
                 if is_mixed
                 else "by model and prior, and by what else is known of the levels"
             )
-            numbers_of = own.loc[reported_label(meaning), ["estimate", "lower", "upper", "interval"]]
+            numbers_of = own.loc[
+                reported_label(meaning), ["estimate", "lower", "upper", "interval"]
+            ]
             yield Caveat.of("inferred", label=reported_label(meaning), why=why, **numbers_of)
 
 
@@ -238,7 +242,7 @@ def _implied(rows: pd.DataFrame) -> Iterator[Caveat]:
 
 
 def _better_than_either(rows: pd.DataFrame) -> Iterator[Caveat]:
-    for row in rows[(rows.scale == APART) & (rows.probability >= DECIDED)].itertuples():
+    for row in rows[(rows.scale == APART) & (rows.probability >= CONCLUSIVE)].itertuples():
         yield Caveat.of("better_than_either", label=_full(row), probability=share(row.probability))
 
 
@@ -259,7 +263,7 @@ def _odds_for_risks(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
 def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
     """Name each conclusive question on which a confidence interval is inconclusive."""
     rows = table[(table.estimator == POSTERIOR) & table.measure.isin(_ASKED)]
-    conclusive = rows[(rows.probability - 0.5).abs() >= DECIDED - 0.5]
+    conclusive = rows[(rows.probability - 0.5).abs() >= CONCLUSIVE - 0.5]
     likelihood = table[(table.estimator == LIKELIHOOD) & table.lower.notna()]
     keys = ["label", "judged_on"]
     found = conclusive.merge(likelihood, on=keys, suffixes=("", "_ml"))

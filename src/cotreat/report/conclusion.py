@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from cotreat.core.constants import ANY, CONTRADICTED, DECIDED, IDENTIFIED, IMPLIED
+from cotreat.core.constants import ANY, CONCLUSIVE, IDENTIFIED, IMPLIED, INCOMPATIBLE_BELOW
 from cotreat.estimands.estimand import ODDS_RATIO
 from cotreat.estimands.measures import (
     APART,
@@ -24,7 +24,7 @@ from cotreat.estimands.measures import (
 from cotreat.priors.belief_grid import grid_name
 from cotreat.report.question import Question
 from cotreat.results.summary import POSTERIOR
-from cotreat.results.supplementary import BAD
+from cotreat.results.supplementary import UNRELIABLE
 from cotreat.study.regimens import adds_one
 from cotreat.study.study import BY_DESIGN
 
@@ -102,14 +102,14 @@ class Assessment:
         """Whether the Monte Carlo error does not tell on which side of a threshold it lies."""
         p = self.probability
         error = math.sqrt(p * (1 - p) / self.effective)
-        return min(abs(p - DECIDED), abs(p - (1 - DECIDED))) < ERRORS * error
+        return min(abs(p - CONCLUSIVE), abs(p - (1 - CONCLUSIVE))) < ERRORS * error
 
     @property
     def direction(self) -> str:
         """`FOR`, `AGAINST` or `INCONCLUSIVE`, whether or not the measure is identified."""
-        if self.is_at_threshold or 1 - DECIDED < self.probability < DECIDED:
+        if self.is_at_threshold or 1 - CONCLUSIVE < self.probability < CONCLUSIVE:
             return INCONCLUSIVE
-        return FOR if self.probability >= DECIDED else AGAINST
+        return FOR if self.probability >= CONCLUSIVE else AGAINST
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class Alternative:
     choice: Choice
     rows: pd.DataFrame
     log_evidence: float = math.nan
-    is_bad: bool = False
+    is_unreliable: bool = False
     effective: float = math.inf
 
 
@@ -248,7 +248,7 @@ def conclude(
     reported: Iterable[Reported] = (),
     failed: Sequence[str] = (),
     cautions: Sequence[str] = (),
-    contradiction: str = "",
+    incompatibility: str = "",
     log_evidence: float = math.nan,
     effective: float = math.inf,
     alternatives: Iterable[Alternative] = (),
@@ -282,14 +282,14 @@ def conclude(
     )
     if failed:
         return replace(bare, status=FAILED, reasons=_names(failed))
-    if contradiction:
-        return replace(bare, status=INCOMPATIBLE, reasons=(contradiction,))
+    if incompatibility:
+        return replace(bare, status=INCOMPATIBLE, reasons=(incompatibility,))
     rows = summary[summary.estimator == POSTERIOR]
     shown = replace(bare, comparisons=tuple(_comparisons(rows)))
     found = assessments(summary, effective)
     if not found:
         return replace(shown, status=NOT_ESTIMABLE, reasons=(_why_not(rows, choice[1]),))
-    usable = [one for one in others if not one.is_bad]
+    usable = [one for one in others if not one.is_unreliable]
     aside = [one for one in usable if _is_incompatible(one, others, choice, log_evidence)]
     kept = [one for one in usable if one not in aside]
     answers = [(one.choice, [_under(one, own) for own in found]) for one in kept]
@@ -321,10 +321,12 @@ def _why_not(rows: pd.DataFrame, model: str) -> str:
 
 
 def _comparisons(rows: pd.DataFrame) -> Iterator[Comparison]:
-    own = rows[(rows.measure == ODDS_RATIO) & (rows.status == IDENTIFIED) & rows.probability.notna()]
+    own = rows[
+        (rows.measure == ODDS_RATIO) & (rows.status == IDENTIFIED) & rows.probability.notna()
+    ]
     for row in own[own.threshold.isna() & (own.judged_on == "event")].itertuples():
         arm, _, against = row.contrast.partition(" vs ")
-        if 1 - DECIDED < row.probability < DECIDED:
+        if 1 - CONCLUSIVE < row.probability < CONCLUSIVE:
             continue
         if against.startswith("not ") or adds_one(arm, against):
             yield Comparison(row.contrast, row.estimate, row.lower, row.upper, row.probability)
@@ -334,7 +336,7 @@ def _better(rows: pd.DataFrame, found: Sequence[Assessment]) -> Iterator[tuple[s
     """Find the pairs that are better than the better single treatment, which is not synergy."""
     assessed = {(one.pair, one.co_treatment, one.stratum) for one in found}
     own = rows[
-        (rows.scale == APART) & (rows.status == IDENTIFIED) & (rows.probability >= DECIDED)
+        (rows.scale == APART) & (rows.status == IDENTIFIED) & (rows.probability >= CONCLUSIVE)
     ]
     for row in own.itertuples():
         if (row.pair, row.co_treatment, row.stratum) in assessed:
@@ -452,18 +454,18 @@ def _is_incompatible(
     alike = [one.log_evidence for one in others if one.choice == (primary[0], *rest)]
     if tuple(rest) == primary[1:]:
         alike.append(log_evidence)
-    return any(other.log_evidence - default < -CONTRADICTED for default in alike)
+    return any(other.log_evidence - default < -INCOMPATIBLE_BELOW for default in alike)
 
 
 def alternatives_of(multiverse: pd.DataFrame, effective: float = math.inf) -> list[Alternative]:
     """Return the choices of a table with the columns of `cotreat.results.supplementary.MULTIVERSE_COLUMNS`."""
     found = []
-    for choice, rows in multiverse.groupby(["reading", "model", "priors"], sort=False):
+    for choice, rows in multiverse.groupby(["interpretation", "model", "priors"], sort=False):
         interpretation, model, priors = map(str, choice)
         evidence = float(rows.log_evidence.astype(float).max())
-        is_bad = bool((rows.verdict == BAD).any())
+        is_unreliable = bool((rows.verdict == UNRELIABLE).any())
         found.append(
-            Alternative((interpretation, model, priors), rows, evidence, is_bad, effective)
+            Alternative((interpretation, model, priors), rows, evidence, is_unreliable, effective)
         )
     return found
 
@@ -478,8 +480,8 @@ def beliefs_of_grid(
     found = []
     for (effects, interactions), rows in grid.groupby(["effects", "interactions"], sort=False):
         beliefs = ["" if belief == WEAK else str(belief) for belief in (effects, interactions)]
-        is_bad = bool((rows.verdict == BAD).any())
+        is_unreliable = bool((rows.verdict == UNRELIABLE).any())
         own = rows[rows.measure == representatives()[LOG_ODDS]].assign(co_treatment=ANY, stratum="")
         choice = (interpretation, model, grid_name(*beliefs))
-        found.append(Alternative(choice, own, is_bad=is_bad, effective=effective))
+        found.append(Alternative(choice, own, is_unreliable=is_unreliable, effective=effective))
     return found

@@ -31,12 +31,12 @@ from cotreat.report.supplement import FOLDER, Supplement, read_supplement
 from cotreat.results import store
 from cotreat.results.supplementary import (
     ABOUT,
+    ANALYSES,
     MULTIVERSE,
-    PARTS,
     SENSITIVITY,
-    Part,
-    PartError,
-    read_part,
+    Analysis,
+    AnalysisError,
+    read_analysis,
 )
 
 GRID = "grid.csv"
@@ -73,7 +73,7 @@ class Fit:
     @property
     def choice(self) -> Choice:
         """Its interpretation, model and priors."""
-        return self.info["reading"], self.info["model"], self.info["priors"]
+        return self.info["interpretation"], self.info["model"], self.info["priors"]
 
     @cached_property
     def model(self) -> Model:
@@ -96,7 +96,7 @@ class Fit:
         return [Caveat(**fields) for fields in self.info["caveats"]]
 
     @property
-    def contradiction(self) -> str:
+    def incompatibility(self) -> str:
         """Why other reported estimates are incompatible with its interpretation; empty if not."""
         heading = (self.info["conflict"] or {"heading": ""})["heading"]
         words = self.info["conflict_words"].replace(f"; {heading}", "")
@@ -137,7 +137,7 @@ class Results:
 
     folder: Path
     fits: tuple[Fit, ...]
-    parts: dict[str, Part]
+    parts: dict[str, Analysis]
     supplement: Supplement
     outdated: tuple[str, ...]
 
@@ -161,7 +161,7 @@ class Results:
             reported=_reported(lead),
             failed=lead.failed,
             cautions=lead.info["cautions"],
-            contradiction=lead.contradiction,
+            incompatibility=lead.incompatibility,
             log_evidence=lead.log_evidence,
             effective=lead.effective,
             alternatives=self._alternatives(),
@@ -170,11 +170,11 @@ class Results:
     def other_base(self, name: str) -> str:
         """Name what a part was made of, where that is not the primary analysis; otherwise empty."""
         told = self.parts[name].settings
-        reading, model, priors = self.lead.choice
+        interpretation, model, priors = self.lead.choice
         changed = [
             f"{what} {told[key]}"
             for what, key, own in (
-                ("the interpretation", "reading", reading),
+                ("the interpretation", "interpretation", interpretation),
                 ("the model", "model", model),
                 ("the priors", "priors", priors),
             )
@@ -211,15 +211,15 @@ class Results:
         if (folder / MULTIVERSE).exists():
             found += alternatives_of(store.read_summary(folder / MULTIVERSE), effective)
         if (folder / GRID).exists():
-            reading, model, _ = self.lead.choice
+            interpretation, model, _ = self.lead.choice
             grid = store.read_summary(folder / GRID)
-            found += beliefs_of_grid(grid, reading, model, effective)
+            found += beliefs_of_grid(grid, interpretation, model, effective)
         return found
 
 
 def _reported(fit: Fit) -> list[Reported]:
     """List the numbers of the paper: estimates that are evidence, counts, other estimates, totals."""
-    cells, estimates = fit.tables[store.CELLS], fit.tables[store.PRINTED]
+    cells, estimates = fit.tables[store.CELLS], fit.tables[store.REPORTED]
     counted = cells[cells.events.notna()]
     is_arm, is_used = counted.regimen.isin(_regimens(fit)), estimates.use == "evidence"
     return [
@@ -237,7 +237,9 @@ def _regimens(fit: Fit) -> set[str]:
 
 def _estimates(rows: pd.DataFrame) -> Iterator[Reported]:
     for row in rows.itertuples():
-        yield Reported(WORDS.get(row.measure, row.measure), row.contrast or row.about, row.printed)
+        yield Reported(
+            WORDS.get(row.measure, row.measure), row.contrast or row.about, row.as_reported
+        )
 
 
 def _counts(rows: pd.DataFrame) -> Iterator[Reported]:
@@ -248,9 +250,9 @@ def _counts(rows: pd.DataFrame) -> Iterator[Reported]:
 
 def _same(choice: Choice) -> Choice:
     """Return a choice with the one name of its priors of those that mean the same."""
-    reading, model, priors = choice
+    interpretation, model, priors = choice
     try:
-        return reading, model, grid_name(*beliefs_of(priors))
+        return interpretation, model, grid_name(*beliefs_of(priors))
     except ModelError:  # a set of somebody's own
         return choice
 
@@ -315,11 +317,11 @@ def _fit(folder: Path, is_newest: bool) -> Fit | None:
     """Read a fit; None for one that an older version has written, unless it is the newest."""
     try:
         info = store.read_info(folder)
-        names = [store.CHECKS, store.CELLS, store.PRINTED, store.AVAILABILITY]
+        names = [store.CHECKS, store.CELLS, store.REPORTED, store.IDENTIFICATION_TABLE]
         names += [name for name in (store.OVERLAP, store.BALANCE) if (folder / name).exists()]
         tables = {name: store.read_table(folder / name) for name in names}
         fit = Fit(folder, info, store.read_summary(folder / store.SUMMARY), tables)
-        fit.question, fit.model, fit.failed, fit.caveats, fit.contradiction  # noqa: B018 - what is missing is found here
+        fit.question, fit.model, fit.failed, fit.caveats, fit.incompatibility  # noqa: B018 - what is missing is found here
     except (KeyError, TypeError, ValueError, FileNotFoundError) as error:
         if is_newest:
             raise _unreadable(folder, error) from None
@@ -331,10 +333,10 @@ def _unreadable(folder: Path, error: Exception) -> ReportError:
     return ReportError(f"the fit in {folder} cannot be read ({error}); make it again")
 
 
-def _parts(place: Path) -> dict[str, Part]:
+def _parts(place: Path) -> dict[str, Analysis]:
     try:
-        return {n: read_part(place / n) for n in PARTS if (place / n / ABOUT).exists()}
-    except PartError as error:
+        return {n: read_analysis(place / n) for n in ANALYSES if (place / n / ABOUT).exists()}
+    except AnalysisError as error:
         raise ReportError(str(error)) from None
 
 

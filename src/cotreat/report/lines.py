@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cotreat.core.constants import DECIDED
+from cotreat.core.constants import CONCLUSIVE
 from cotreat.report.conclusion import (
     AGAINST,
     ASSESSED,
@@ -237,7 +237,7 @@ def _inconclusive(found: Conclusion) -> Iterator[str]:
     near = f"; at the threshold within Monte Carlo error {_scales(edge, 0)}" if edge else ""
     yield (
         f"{INCONCLUSIVE} for {_pairs(found, own)} {_over(own, found)}, P(synergy) {_probabilities(own)}, "
-        f"where {DECIDED:g} or more, or {1 - DECIDED:.3g} or less, is conclusive{near}"
+        f"where {CONCLUSIVE:g} or more, or {1 - CONCLUSIVE:.3g} or less, is conclusive{near}"
     )
 
 

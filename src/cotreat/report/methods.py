@@ -13,12 +13,12 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from cotreat.core.constants import DECIDED
+from cotreat.core.constants import CONCLUSIVE
 from cotreat.estimands.measures import representatives
 from cotreat.report.folder import Fit, Results
 from cotreat.report.wording import capital, listed, plural
 from cotreat.results import store
-from cotreat.results.supplementary import BAD, COMPARISON, MULTIVERSE, SENSITIVITY
+from cotreat.results.supplementary import COMPARISON, MULTIVERSE, SENSITIVITY, UNRELIABLE
 
 ENGINES = {
     "numpyro": "the no-U-turn sampler (NUTS) of NumPyro",
@@ -90,8 +90,8 @@ def _facts(results: Results) -> dict[str, Any]:
         "diagnostics": list(diagnostics(fit.tables[store.CHECKS])),
         "failed": fit.failed,
         "scales": listed(representatives()),
-        "threshold": f"{DECIDED:g}",
-        "complement": f"{1 - DECIDED:.3g}",
+        "threshold": f"{CONCLUSIVE:g}",
+        "complement": f"{1 - CONCLUSIVE:.3g}",
         "sensitivity": _sensitivity(results),
         "bayes_factors": _bayes_factors(results),
         "checks": _others_failed(results),
@@ -100,7 +100,7 @@ def _facts(results: Results) -> dict[str, Any]:
 
 
 def _evidence(fit: Fit) -> str:
-    cells, reported = fit.tables[store.CELLS], fit.tables[store.PRINTED]
+    cells, reported = fit.tables[store.CELLS], fit.tables[store.REPORTED]
     kinds = []
     if cells.events.notna().any():
         kinds.append(
@@ -156,7 +156,7 @@ def _sensitivity(results: Results) -> str:
     """Say which other models, interpretations and priors were fitted."""
     tried = {
         "model": dict.fromkeys(fit.info["model"] for fit in results.fits),
-        "interpretation": dict.fromkeys(fit.info["reading"] for fit in results.fits),
+        "interpretation": dict.fromkeys(fit.info["interpretation"] for fit in results.fits),
         "prior set": dict.fromkeys(fit.info["priors"] for fit in results.fits),
     }
     said = [
@@ -188,8 +188,8 @@ def _multiverse(results: Results) -> str:
     path = results.folder / SENSITIVITY / MULTIVERSE
     if SENSITIVITY not in results.parts or results.other_base(SENSITIVITY) or not path.exists():
         return ""
-    fits = store.read_table(path).drop_duplicates(["reading", "model", "priors"])
-    bad = int((fits.verdict == BAD).sum())
+    fits = store.read_table(path).drop_duplicates(["interpretation", "model", "priors"])
+    bad = int((fits.verdict == UNRELIABLE).sum())
     unusable = f"; {bad} of them could not be used" if bad else ""
     return f"A multiverse analysis combined interpretations, models and priors in {len(fits)} fits{unusable}."
 

@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 
 from cotreat.audit.overlap import percent
-from cotreat.core.constants import CONTRADICTED
+from cotreat.core.constants import INCOMPATIBLE_BELOW
 from cotreat.estimands.estimand import RISK
 from cotreat.evidence.reported_predictive import Prediction
 from cotreat.inference.engines import ENGINES
@@ -29,7 +29,7 @@ from cotreat.report.tables import Table, table, typeset
 from cotreat.report.wording import between
 from cotreat.results import store
 from cotreat.results.headline import IDENTIFICATION, headline, judged
-from cotreat.results.supplementary import BIAS, COMPARISON, PARTS, SENSITIVITY, Part, Section
+from cotreat.results.supplementary import ANALYSES, BIAS, COMPARISON, SENSITIVITY, Analysis, Section
 from cotreat.study_file.reader import packaged
 
 PLACES = ("estimates", "risks", "synergy", DIAGNOSTICS)
@@ -100,11 +100,11 @@ def _shown(results: Results) -> dict[str, Any]:
         "methods": methods(results),
         "failed": results.failed,
         "tables": _tables(results),
-        "readings": _readings(results),
+        "interpretations": _readings(results),
         "figures": {section: _figures(lead, section) for section in PLACES},
         "study_figures": [embed(place, picture) for picture in pictures],
         "others": [_other(fit, results) for fit in results.fits[1:]],
-        "parts": {name: _part(results, name) for name in PARTS},
+        "parts": {name: _part(results, name) for name in ANALYSES},
         "part_names": {
             COMPARISON: "Model comparison",
             SENSITIVITY: "Sensitivity analyses",
@@ -114,7 +114,7 @@ def _shown(results: Results) -> dict[str, Any]:
         "rerun": _rerun(results),
         "file": _file(results),
         "needed": _needed(results),
-        "CONTRADICTED": CONTRADICTED,
+        "CONTRADICTED": INCOMPATIBLE_BELOW,
     }
 
 
@@ -155,7 +155,7 @@ def _tables(results: Results) -> dict[str, Table]:
             sensitivity_table(results.conclusion),
         ),
         "cells": ("Patients and events by regimen", lead.tables[store.CELLS]),
-        "claims": ("Reported estimates", lead.tables[store.PRINTED]),
+        "claims": ("Reported estimates", lead.tables[store.REPORTED]),
         "availability": ("What the evidence identifies", _identified(lead)),
         "overlap": ("Overlap of regimens", _overlap(lead)),
         "balance": ("Covariates by regimen", _balance(lead)),
@@ -181,7 +181,7 @@ def _caveats(fit: Fit) -> pd.DataFrame:
 
 def _identified(fit: Fit) -> pd.DataFrame:
     """Make the table of what the evidence identifies, in the words of the glossary."""
-    return fit.tables[store.AVAILABILITY].rename(columns={"status": IDENTIFICATION})
+    return fit.tables[store.IDENTIFICATION_TABLE].rename(columns={"status": IDENTIFICATION})
 
 
 def _risks(summary: pd.DataFrame) -> pd.DataFrame:
@@ -231,10 +231,10 @@ def _fits(results: Results) -> pd.DataFrame:
         [
             {
                 "model": fit.info["model"],
-                "interpretation": fit.info["reading"],
+                "interpretation": fit.info["interpretation"],
                 "priors": fit.info["priors"],
                 "diagnostics": "failed" if fit.failed else "passed",
-                "other reported estimates": "incompatible" if fit.contradiction else "",
+                "other reported estimates": "incompatible" if fit.incompatibility else "",
                 "P(synergy)": "; ".join(_in_short(fit, own) for own in _by_pair(fit))
                 or "none: no interaction in the model",
             }
@@ -268,7 +268,7 @@ def _readings(results: Results) -> Table | None:
             continue
         rows.append(
             {
-                "interpretation": fit.info["reading"],
+                "interpretation": fit.info["interpretation"],
                 "model": fit.info["model"],
                 "meaning of the reported words": fit.info["words"],
                 "engine": fit.info["engine"],
@@ -276,7 +276,7 @@ def _readings(results: Results) -> Table | None:
                 "difference from the default": conflict["difference"],
                 "verdict": _compatibility(fit),
                 "predicted by the default interpretation": "; ".join(
-                    f"{p.claim} reported {p.printed}, predicted {p.expected}, tail {p.tail:.3f}"
+                    f"{p.reported_estimate} reported {p.as_reported}, predicted {p.expected}, tail {p.tail:.3f}"
                     for p in (Prediction(**told) for told in conflict["predictions"])
                 ),
             }
@@ -292,11 +292,15 @@ def _readings(results: Results) -> Table | None:
 def _compatibility(fit: Fit) -> str:
     """Say how an interpretation compares with the default one."""
     difference = fit.info["conflict"]["difference"]
-    if fit.contradiction:
+    if fit.incompatibility:
         return "incompatible with the other reported estimates"
     if difference is None:
         return "not compared: the default interpretation was not analysed"
-    return "default" if difference == 0 else f"less than {CONTRADICTED:g} units below the default"
+    return (
+        "default"
+        if difference == 0
+        else f"less than {INCOMPATIBLE_BELOW:g} units below the default"
+    )
 
 
 def _other(fit: Fit, results: Results) -> dict[str, Any]:
@@ -336,7 +340,7 @@ def _setting(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _section(results: Results, part: Part, folder: Path, section: Section) -> Shown:
+def _section(results: Results, part: Analysis, folder: Path, section: Section) -> Shown:
     shown = None
     if section.table:
         shown = table(
@@ -377,7 +381,17 @@ def _four_cells(results: Results) -> list[tuple[Any, Table]]:
 
 
 def _provenance(results: Results) -> pd.DataFrame:
-    keys = ("model", "priors", "reading", "engine", "chains", "draws", "tune", "seed", "created")
+    keys = (
+        "model",
+        "priors",
+        "interpretation",
+        "engine",
+        "chains",
+        "draws",
+        "tune",
+        "seed",
+        "created",
+    )
     return pd.DataFrame([{key: fit.info[key] for key in keys} for fit in results.fits])
 
 
@@ -401,7 +415,7 @@ def _rerun(results: Results) -> str:
     """Return the command that repeats the primary analysis."""
     info = results.lead.info
     words = ["cotreat reanalyse", _file(results), f"--model {info['model']}"]
-    words += [f"--interpretation {info['reading']}", f"--priors {info['priors']}"]
+    words += [f"--interpretation {info['interpretation']}", f"--priors {info['priors']}"]
     words += [f"--engine {info['engine']}"] if info["engine"] in ENGINES else []
     words += [f"--draws {info['draws']}", f"--chains {info['chains']}", f"--seed {info['seed']}"]
     return " ".join(words)

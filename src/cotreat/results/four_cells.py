@@ -177,7 +177,7 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
     summary
         What `cotreat.results.summary.summarise` returns.
     """
-    if study.divides:
+    if study.stratification:
         return []
     posterior = summary[(summary.estimator == POSTERIOR) & (summary.judged_on == "event")]
     names = {treatment.id: treatment.name for treatment in study.treatments}
@@ -216,7 +216,7 @@ def adjusted_for(study: Study) -> str:
         names = [one.name for one in study.cells.covariates]
         names += ["clusters"] if study.cells.clusters else []
         return f"Adjusted for {', '.join(names)}."
-    if any(claim.adjusted for claim in study.claims):
+    if any(reported_estimate.adjusted for reported_estimate in study.reported_estimates):
         return "What the printed numbers are adjusted for is not printed."
     return "Adjusted for nothing."
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.core.constants import ANY, DECIDED, IDENTIFIED, NOT_ESTIMABLE
+from cotreat.core.constants import ANY, CONCLUSIVE, IDENTIFIED, NOT_ESTIMABLE
 from cotreat.estimands.estimand import ODDS_RATIO, RISK, SIZE
 from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.models.registry import rank
-from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRINTED, PRIOR
+from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRIOR, REPORTED
 from cotreat.study.regimens import NONE, WITHIN, adds_one
 from cotreat.study.study import BY_DESIGN
 
@@ -25,6 +25,7 @@ PRIOR_PROBABILITY = "prior P"
 """Headings of columns: whether the evidence alone determines a row, and its probabilities. Of an odds ratio
 the probability is that it is above 1, of a measure of synergy P(synergy)."""
 
+
 def status(row: Any) -> str:
     """Return the status of an estimand, with the reason where it is not estimable.
 
@@ -36,7 +37,7 @@ def status(row: Any) -> str:
     return f"{row.status}: {row.reason}" if row.status == NOT_ESTIMABLE else str(row.status)
 
 
-def leader(models: list[str]) -> str:
+def primary(models: list[str]) -> str:
     """Return the model whose numbers make the headline."""
     return min(models, key=rank)
 
@@ -57,7 +58,7 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Text cells, ready to print.
     """
-    if (summary.estimator == PRINTED).any():
+    if (summary.estimator == REPORTED).any():
         return _of_printed(summary)
     rows = summary[(summary.estimator == POSTERIOR) & _is_headline(summary)]
     for name, suffix in ((LIKELIHOOD, "_ml"), (PENALISED, "_penalised")):
@@ -72,7 +73,7 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
 
 def _of_printed(summary: pd.DataFrame) -> pd.DataFrame:
     rows = summary[(summary.estimator == POSTERIOR) & (summary.measure != SIZE)]
-    for name in (PRIOR, PRINTED):
+    for name in (PRIOR, REPORTED):
         beside = summary[summary.estimator == name].drop_duplicates(KEYS)
         beside = beside[[*KEYS, "estimate", "lower", "upper"]]
         rows = rows.merge(beside, on=KEYS, how="left", suffixes=("", f"_{name}"))
@@ -112,7 +113,10 @@ def _is_headline(summary: pd.DataFrame) -> pd.Series:
     is_measure = summary.measure.isin({*representatives().values(), "hsa"})
     sides = summary.contrast.str.partition(" vs ")
     is_first = (sides[2] == first.contrast) & (summary.stratum == first.stratum)
-    adds = [adds_one(arm, less, against_none=False) for arm, less in zip(sides[0], sides[2], strict=True)]
+    adds = [
+        adds_one(arm, less, against_none=False)
+        for arm, less in zip(sides[0], sides[2], strict=True)
+    ]
     is_shown = is_first | (pd.Series(adds, summary.index) & (summary.stratum == ""))
     is_shown |= summary.threshold.notna()
     return is_measure | ((summary.measure == ODDS_RATIO) & is_shown)
@@ -243,7 +247,7 @@ def _count(pair: str, co_treatment: str, rows: pd.DataFrame) -> Agreement:
         scales=len(probability),
         agree=agree,
         towards="synergy" if agree == towards_synergy else "antagonism",
-        conclusive_for=int((probability >= DECIDED).sum()),
-        conclusive_against=int((probability <= 1 - DECIDED).sum()),
+        conclusive_for=int((probability >= CONCLUSIVE).sum()),
+        conclusive_against=int((probability <= 1 - CONCLUSIVE).sum()),
         identified=bool((rows.status == IDENTIFIED).iloc[0]),
     )

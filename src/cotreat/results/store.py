@@ -22,8 +22,8 @@ CHECKS = "checks.csv"
 OVERLAP = "overlap.csv"
 BALANCE = "balance.csv"
 CELLS = "cells.csv"
-PRINTED = "printed.csv"
-AVAILABILITY = "availability.csv"
+REPORTED = "reported.csv"
+IDENTIFICATION_TABLE = "identification.csv"
 INFO = "info.json"
 
 

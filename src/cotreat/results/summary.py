@@ -23,9 +23,9 @@ from cotreat.estimands.estimand import (
     NEEDED,
     SIZE,
     Estimand,
-    Waist,
+    RiskDraws,
     is_beyond_null,
-    waist_of,
+    risk_draws_of,
 )
 from cotreat.estimands.identification import Identification, Status
 from cotreat.evidence import contrasts
@@ -41,7 +41,7 @@ from cotreat.study.study import Meaning, Study
 
 POSTERIOR = "posterior"
 PRIOR = "prior"
-PRINTED = "printed"
+REPORTED = "reported"
 LIKELIHOOD = "maximum likelihood"
 PENALISED = "penalised likelihood"
 MAX_UNDEFINED = 0.01
@@ -55,8 +55,8 @@ def summarise(
     model: Model,
     evidence: Evidences,
     *,
-    prior: Waist,
-    posterior: Waist,
+    prior: RiskDraws,
+    posterior: RiskDraws,
     likelihood: Regression | None,
     labels: dict[str, str],
     thresholds: Sequence[float] = (),
@@ -107,7 +107,7 @@ def summarise(
         if numbers is not None:
             rows += _prior_rows(estimand, own[0], prior)
             rows += _reported_rows(estimand, own[0], numbers)
-        if likelihood is not None and not estimand.claim:
+        if likelihood is not None and not estimand.reported_estimate:
             rows += _likelihood_rows(estimand, likelihood, study)
     if numbers is not None:
         rows += _size_rows(study, prior, posterior)
@@ -132,8 +132,8 @@ def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
         fit.study,
         fit.model,
         fit.evidence,
-        prior=waist_of(fit.prior),
-        posterior=waist_of(fit.posterior),
+        prior=risk_draws_of(fit.prior),
+        posterior=risk_draws_of(fit.posterior),
         likelihood=fit_frequentist(fit.study, fit.model, fit.evidence),
         labels={
             "model": fit.model.name,
@@ -186,8 +186,8 @@ def _named(estimand: Estimand) -> Row:
 def _posterior_rows(
     estimand: Estimand,
     status: Status,
-    prior: Waist,
-    posterior: Waist,
+    prior: RiskDraws,
+    posterior: RiskDraws,
     thresholds: Sequence[float],
 ) -> Iterator[Row]:
     row = _row(estimand, POSTERIOR, estimand.risk_kind(posterior), status)
@@ -253,7 +253,7 @@ def _needed(value: float) -> str:
     return f"NNT{'B' if value > 0 else 'H'} {abs(value):.3g}"
 
 
-def _draws(estimand: Estimand, risk: Waist) -> NDArray[np.float64]:
+def _draws(estimand: Estimand, risk: RiskDraws) -> NDArray[np.float64]:
     return estimand.values(risk).values.ravel()
 
 
@@ -267,7 +267,7 @@ def _interval(draws: NDArray[np.float64], label: str = CREDIBLE) -> Row:
     return {"estimate": median, "sd": sd, "lower": lower, "upper": upper, "interval": label}
 
 
-def _probability(estimand: Estimand, prior: Waist, posterior: Waist) -> Row:
+def _probability(estimand: Estimand, prior: RiskDraws, posterior: RiskDraws) -> Row:
     if estimand.null is None or not estimand.is_judged:
         return {}
     return {
@@ -298,7 +298,7 @@ def _iqr(draws: NDArray[np.float64]) -> float:
 # --- Reported estimates ------------------------------------------------------------------------------
 
 
-def _prior_rows(estimand: Estimand, posterior: Row, prior: Waist) -> Iterator[Row]:
+def _prior_rows(estimand: Estimand, posterior: Row, prior: RiskDraws) -> Iterator[Row]:
     """Give the prior of an estimand that has a posterior interval."""
     if not np.isnan(posterior["lower"]):
         draws = _interval(_draws(estimand, prior), CREDIBLE)
@@ -311,25 +311,29 @@ def _no_probability() -> Row:
 
 def _reported_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimates) -> Iterator[Row]:
     """Give what is reported of an estimand, turned round where it is reported so."""
-    for claim in numbers.odds_ratios:
-        if claim.meaning is None or claim.ci is None:
+    for reported_estimate in numbers.odds_ratios:
+        if reported_estimate.meaning is None or reported_estimate.ci is None:
             continue
-        ends = (claim.value.value, claim.ci[0].value, claim.ci[1].value)
-        if _is_turned(estimand, claim.meaning):
+        ends = (
+            reported_estimate.value.value,
+            reported_estimate.ci[0].value,
+            reported_estimate.ci[1].value,
+        )
+        if _is_turned(estimand, reported_estimate.meaning):
             ends = (1 / ends[0], 1 / ends[2], 1 / ends[1])
-        elif not _is_of(estimand, claim.meaning):
+        elif not _is_of(estimand, reported_estimate.meaning):
             continue
-        kind = {"wald": "Wald"}.get(claim.interval, claim.interval)
+        kind = {"wald": "Wald"}.get(reported_estimate.interval, reported_estimate.interval)
         yield {
             **posterior,
-            "estimator": PRINTED,
-            "risk_kind": "conditional" if claim.adjusted else "crude",
+            "estimator": REPORTED,
+            "risk_kind": "conditional" if reported_estimate.adjusted else "crude",
             **_no_probability(),
             "estimate": ends[0],
             "sd": np.nan,
             "lower": ends[1],
             "upper": ends[2],
-            "interval": f"{claim.level:.0%} {kind}",
+            "interval": f"{reported_estimate.level:.0%} {kind}",
         }
 
 
@@ -339,9 +343,13 @@ def _is_of(estimand: Estimand, meaning: Meaning) -> bool:
     A set and a regimen may go by one name: "A" is all who got A, or those who got it alone.
     """
     if meaning.kind == "regimens":
-        return estimand.is_odds_ratio and not estimand.claim and estimand.arms == meaning.words
+        return (
+            estimand.is_odds_ratio
+            and not estimand.reported_estimate
+            and estimand.arms == meaning.words
+        )
     own = (estimand.measure, estimand.contrast, estimand.pair)
-    return bool(estimand.claim) and own == contrasts.question_of(meaning)
+    return bool(estimand.reported_estimate) and own == contrasts.question_of(meaning)
 
 
 def _is_turned(estimand: Estimand, meaning: Meaning) -> bool:
@@ -350,12 +358,12 @@ def _is_turned(estimand: Estimand, meaning: Meaning) -> bool:
     )
 
 
-def _size_rows(study: Study, prior: Waist, posterior: Waist) -> Iterator[Row]:
+def _size_rows(study: Study, prior: RiskDraws, posterior: RiskDraws) -> Iterator[Row]:
     """Give the sizes of the arms that nobody counted; what is known of them needs model and prior."""
     for name, arms in _sized(study).items():
         before, after = (
-            waist["size"].sel(present=arms).sum("present").values.ravel()
-            for waist in (prior, posterior)
+            risk_draws["size"].sel(present=arms).sum("present").values.ravel()
+            for risk_draws in (prior, posterior)
         )
         if np.ptp(before) < 1e-9 * before.max():
             continue  # the totals leave but one
@@ -376,7 +384,7 @@ def _size_rows(study: Study, prior: Waist, posterior: Waist) -> Iterator[Row]:
 def _sized(study: Study) -> dict[str, list[str]]:
     """Name the arms that nobody counted, and with all arms of theirs each level and subgroup."""
     found = {arm: [arm] for arm in study.present if arm not in study.counted}
-    for part in study.divides.names if study.divides else ():
+    for part in study.stratification.names if study.stratification else ():
         found[f"all with {part}"] = [arm for arm in study.present if part in parse(arm)]
     return found
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Fits = Mapping[tuple[str, str], "xr.DataTree"]
 """Fits by model and reading."""
-Say = Callable[[str], None]
+OnProgress = Callable[[str], None]
 """Takes a line of progress."""
 Draw = Callable[[Path, Sequence[str]], Sequence[Picture]]
 """Draws figures into a folder, with the failed diagnostics in red, and returns what it has drawn."""
@@ -34,14 +34,14 @@ ABOUT = "about.json"
 """What a part folder holds and no fit's folder does."""
 
 COMPARISON, SENSITIVITY, BIAS = "comparison", "sensitivity", "bias"
-PARTS = (COMPARISON, SENSITIVITY, BIAS)
+ANALYSES = (COMPARISON, SENSITIVITY, BIAS)
 """Folders of the parts, in the order of the report."""
 
 MULTIVERSE = "multiverse.csv"
 """Table of the sensitivity part that the plain-words answer reads."""
 
 MULTIVERSE_COLUMNS = (
-    "reading",
+    "interpretation",
     "model",
     "priors",
     "pareto_k",
@@ -57,13 +57,13 @@ MULTIVERSE_COLUMNS = (
 )
 """Its columns, in order."""
 
-BAD = VERDICTS[-1]
+UNRELIABLE = VERDICTS[-1]
 """Verdict of a fit of the multiverse that cannot be used: one row, its numbers missing."""
 
 MOST_FINDINGS = 3
 
 
-class PartError(ValueError):
+class AnalysisError(ValueError):
     """A part whose sections and files do not belong together."""
 
 
@@ -88,7 +88,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Part:
+class Analysis:
     """What a producer says of a study beside the fits.
 
     Attributes
@@ -129,9 +129,9 @@ def versions(*packages: str) -> dict[str, str]:
     }
 
 
-def write_part(
+def write_analysis(
     folder: Path,
-    part: Part,
+    part: Analysis,
     tables: Mapping[str, pd.DataFrame],
     draw: Draw | None = None,
     failed: Sequence[str] = (),
@@ -171,27 +171,27 @@ def write_part(
     return folder
 
 
-def _agree(part: Part, tables: set[str]) -> None:
+def _agree(part: Analysis, tables: set[str]) -> None:
     """Refuse a part that promises what it does not hold."""
     told = {section.table for section in part.sections if section.table}
     if told - tables:
-        raise PartError(f"{part.title}: no table {', '.join(sorted(told - tables))}")
+        raise AnalysisError(f"{part.title}: no table {', '.join(sorted(told - tables))}")
     if len(part.findings) > MOST_FINDINGS:
-        raise PartError(f"{part.title}: {len(part.findings)} findings, at most {MOST_FINDINGS}")
+        raise AnalysisError(f"{part.title}: {len(part.findings)} findings, at most {MOST_FINDINGS}")
 
 
-def _with_figures(part: Part, drawn: Sequence[Picture]) -> tuple[Section, ...]:
+def _with_figures(part: Analysis, drawn: Sequence[Picture]) -> tuple[Section, ...]:
     """Return the sections, and one more for each figure that none of them shows."""
     shown = {section.figure.name for section in part.sections if section.figure}
     missing = shown - {picture.name for picture in drawn}
     if missing:
-        raise PartError(f"{part.title}: no figure {', '.join(sorted(missing))}")
+        raise AnalysisError(f"{part.title}: no figure {', '.join(sorted(missing))}")
     others = [picture for picture in drawn if picture.name not in shown]
     more = (Section(picture.title.capitalize(), figure=picture) for picture in others)
     return (*part.sections, *more)
 
 
-def _as_json(part: Part, failed: Sequence[str]) -> dict[str, Any]:
+def _as_json(part: Analysis, failed: Sequence[str]) -> dict[str, Any]:
     return {
         **asdict(part),
         "created": part.created or datetime.now(UTC).isoformat(timespec="seconds"),
@@ -212,7 +212,7 @@ def _section_as_json(section: Section) -> dict[str, Any]:
     }
 
 
-def read_part(folder: Path) -> Part:
+def read_analysis(folder: Path) -> Analysis:
     """Read what a part's folder says of itself.
 
     Raises
@@ -224,9 +224,11 @@ def read_part(folder: Path) -> Part:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         about["sections"] = tuple(map(_section_of, about["sections"]))
         about |= {name: tuple(about[name]) for name in ("findings", "failed", "failed_checks")}
-        return Part(**about)
+        return Analysis(**about)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PartError(f"the part in {folder} cannot be read ({error}); make it again") from None
+        raise AnalysisError(
+            f"the part in {folder} cannot be read ({error}); make it again"
+        ) from None
 
 
 def _section_of(told: Mapping[str, Any]) -> Section:

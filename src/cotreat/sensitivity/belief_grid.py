@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.core.constants import ASKED, DECIDED, IDENTIFIED
+from cotreat.core.constants import ASKED, CONCLUSIVE, IDENTIFIED
 from cotreat.estimands.estimand import ODDS_RATIO
 from cotreat.inference import laplace
 from cotreat.priors.belief_grid import beliefs_of
@@ -65,7 +65,7 @@ def table_of(multiverse: pd.DataFrame, study: Study) -> pd.DataFrame:
 
 
 def _answers(own: pd.DataFrame, asked: dict[str, list[Question]]) -> Iterator[dict[str, Any]]:
-    if (own.verdict == laplace.BAD).any():
+    if (own.verdict == laplace.UNRELIABLE).any():
         return
     for pair, questions in asked.items():
         for question in questions:
@@ -79,7 +79,7 @@ def _answers(own: pd.DataFrame, asked: dict[str, list[Question]]) -> Iterator[di
 
 def _asked(multiverse: pd.DataFrame, study: Study, pair: str) -> list[Question]:
     """Return the interaction of a pair, and the odds ratio of both treatments against one of them."""
-    good = multiverse[multiverse.verdict != laplace.BAD]
+    good = multiverse[multiverse.verdict != laplace.UNRELIABLE]
     first = good[good.priors == good.priors.iloc[0]] if len(good) else good
     one, other = pair.split(":")
     both = study.label(frozenset({one, other}))
@@ -112,7 +112,7 @@ def ranges(table: pd.DataFrame) -> pd.DataFrame:
         decided = (
             (own.lower > 1) | (own.upper < 1)
             if is_ratio
-            else (own.probability >= DECIDED) | (own.probability <= 1 - DECIDED)
+            else (own.probability >= CONCLUSIVE) | (own.probability <= 1 - CONCLUSIVE)
         )
         rows.append(
             {
@@ -137,7 +137,7 @@ def _beliefs(row: pd.Series) -> str:
 
 def bad(table: pd.DataFrame) -> int:
     """Count the prior sets whose fit cannot be used."""
-    return int((table.verdict == laplace.BAD).sum())
+    return int((table.verdict == laplace.UNRELIABLE).sum())
 
 
 def pairs_of(table: pd.DataFrame) -> Sequence[str]:

@@ -17,8 +17,8 @@ from cotreat.models.registry import Model, described, find_model, is_asked_for
 from cotreat.models.select import models_for
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
-from cotreat.results.headline import leader
-from cotreat.results.supplementary import Fits, Say, Section
+from cotreat.results.headline import primary
+from cotreat.results.supplementary import Fits, OnProgress, Section
 from cotreat.sensitivity import multiverse
 from cotreat.sensitivity.multiverse import Asked, Base
 from cotreat.study.study import Study
@@ -51,7 +51,7 @@ class Work:
     priors: PriorSet
     fits: Fits
     seed: int
-    say: Say
+    on_progress: OnProgress
     asked: Asked
     sampled: dict[Key, Answer] = field(default_factory=dict)
     known: dict[Key, Answer] = field(default_factory=dict)
@@ -75,19 +75,19 @@ class Work:
     @property
     def base(self) -> Base:
         """The leading answer."""
-        return Base(self.study.reading, self.model.name, self.priors.name)
+        return Base(self.study.interpretation, self.model.name, self.priors.name)
 
     def answers(self, specifications: Sequence[Specification]) -> list[Answer]:
         """Fit what is not known yet, and return all in order."""
         new = {_key(one): one for one in specifications if _key(one) not in self.known}
         if new:
-            self.say(f"{len(new)} fits under other priors, models or readings …")
+            self.on_progress(f"{len(new)} fits under other priors, models or readings …")
             found = fit_many(
                 list(new.values()),
                 effective=self.effective,
                 seed=self.seed,
                 processes=os.cpu_count() if not self.is_quick and len(new) > MANY else 1,
-                say=_counted(self.say),
+                on_progress=_counted(self.on_progress),
             )
             self.known |= dict(zip(new, found, strict=True))
         return [self._best(_key(one)) for one in specifications]
@@ -95,7 +95,7 @@ class Work:
     def _best(self, key: Key) -> Answer:
         """Let a sampled fit stand in for one of a batch that cannot be trusted."""
         own = self.known[key]
-        return self.sampled.get(key, own) if own.verdict == laplace.BAD else own
+        return self.sampled.get(key, own) if own.verdict == laplace.UNRELIABLE else own
 
     def table(self, specifications: Sequence[Specification]) -> pd.DataFrame:
         """Answer what is asked of each, with the columns of the multiverse."""
@@ -109,14 +109,14 @@ class Work:
 
 
 def _key(one: Specification) -> Key:
-    return one.model, one.study.reading, multiverse.name_of_set(one)
+    return one.model, one.study.interpretation, multiverse.name_of_set(one)
 
 
 def _set_of(one: Specification) -> PriorSet:
     return prior_set(one.priors, one.study) if isinstance(one.priors, str) else one.priors
 
 
-def _counted(say: Say) -> Callable[[int, int], None]:
+def _counted(on_progress: OnProgress) -> Callable[[int, int], None]:
     """Tell of every tenth part of a batch."""
     told = 0
 
@@ -124,39 +124,41 @@ def _counted(say: Say) -> Callable[[int, int], None]:
         nonlocal told
         if done == all_ or done - told >= all_ / 10:
             told = done
-            say(f"  {done} of {all_}")
+            on_progress(f"  {done} of {all_}")
 
     return tell
 
 
-def begun(study: Study, fits: Fits, priors: PriorSet, depth: str, seed: int, say: Say) -> Work:
+def begun(
+    study: Study, fits: Fits, priors: PriorSet, depth: str, seed: int, on_progress: OnProgress
+) -> Work:
     """Find the models, and which of the fits at hand can be used as they are."""
     possible, _ = models_for(study, priors)
     own = [model for model, _ in fits if not is_asked_for(model.partition(":")[0])]
-    lead = leader(own or possible)
+    lead = primary(own or possible)
     models = [lead, *(model for model in possible if model != lead)]
-    work = Work(study, models, priors, fits, seed, say, Asked(seed))
-    for (model, reading), tree in fits.items():
-        told = study.under(reading)
+    work = Work(study, models, priors, fits, seed, on_progress, Asked(seed))
+    for (model, interpretation), tree in fits.items():
+        told = study.under(interpretation)
         if model in models and provenance(tree)["priors"] == priors.name:
             answer = multiverse.answer_of(fit_of(told, find_model(model, told), tree, priors))
             # What needed sequential Monte Carlo a batch may not be able to fit: only it itself can tell.
             is_doubtful = depth == FULL and provenance(tree)["engine"] == "smc"
             if answer is not None:
                 held = work.sampled if is_doubtful else work.known
-                held[model, reading, priors.name] = answer
+                held[model, interpretation, priors.name] = answer
     return work
 
 
 def leading_fit(work: Work) -> tuple[xr.DataTree, list[str]]:
     """Return the fit of the leading answer, and its failed checks."""
-    tree = work.fits.get((work.model.name, work.study.reading))
+    tree = work.fits.get((work.model.name, work.study.interpretation))
     if tree is None:
-        work.say(f"{work.study.id}: {work.model.name}, {work.priors.name} priors …")
+        work.on_progress(f"{work.study.id}: {work.model.name}, {work.priors.name} priors …")
         made = fit_model(work.study, work.model.name, work.priors, engine="laplace", seed=work.seed)
         tree, answer = made.draws, multiverse.answer_of(made)
         if answer is not None:
-            work.known[work.model.name, work.study.reading, work.priors.name] = answer
+            work.known[work.model.name, work.study.interpretation, work.priors.name] = answer
     return tree, checks.failures(checks.checks(fit_of(work.study, work.model, tree, work.priors)))
 
 
@@ -191,7 +193,9 @@ def planned(work: Work, depth: str) -> Plan:
     study = work.study
     is_crossed = depth == FULL or work.is_quick
     base = multiverse.bases(study, work.models, work.priors, is_full=is_crossed)
-    own = [one for one in base if one.study.reading == study.reading]  # the leading answer first
+    own = [
+        one for one in base if one.study.interpretation == study.interpretation
+    ]  # the leading answer first
     if depth == QUICK:
         base = own
     # Where a model of a reading is beyond a batch, it is so under other priors too.
@@ -206,7 +210,7 @@ def planned(work: Work, depth: str) -> Plan:
 def _trusted(work: Work, base: Sequence[Specification]) -> list[Specification]:
     """Return those that a batch can fit."""
     work.answers(base)
-    return [one for one in base if work.known[_key(one)].verdict != laplace.BAD]
+    return [one for one in base if work.known[_key(one)].verdict != laplace.UNRELIABLE]
 
 
 # --- What is made of it --------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cotreat.core.constants import CONTRADICTED
+from cotreat.core.constants import INCOMPATIBLE_BELOW
 from cotreat.estimands.estimand import SIZE
 from cotreat.evidence.reported_predictive import Prediction
 from cotreat.study.regimens import WITHIN
@@ -26,20 +26,20 @@ class Conflict:
         The numbers it reads in another way, as the default reading predicts them.
     """
 
-    reading: str
+    interpretation: str
     log_evidence: float
     difference: float
     predictions: tuple[Prediction, ...]
 
     @property
-    def is_contradicted(self) -> bool:
+    def is_incompatible(self) -> bool:
         """Whether the other numbers in print speak against this reading."""
-        return self.difference < -CONTRADICTED
+        return self.difference < -INCOMPATIBLE_BELOW
 
     @property
     def heading(self) -> str:
         """What to write over the reading's numbers; empty where nothing speaks against them."""
-        return HEADING if self.is_contradicted else ""
+        return HEADING if self.is_incompatible else ""
 
     def __str__(self) -> str:
         words = f"log evidence {self.log_evidence:.1f}"

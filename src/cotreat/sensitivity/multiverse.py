@@ -17,10 +17,10 @@ from cotreat.estimands.enumerate import enumerate_estimands, is_representative
 from cotreat.estimands.estimand import (
     CONDITIONAL,
     Estimand,
-    Waist,
+    RiskDraws,
     is_beyond_null,
     is_combination_ratio,
-    waist_of,
+    risk_draws_of,
 )
 from cotreat.estimands.identification import Identification, Status, asked
 from cotreat.estimands.measures import MEASURES, representatives
@@ -69,9 +69,9 @@ def bases(
         study's own.
     """
     return [
-        Specification(study.under(reading.id), model, priors)
-        for reading, model in product(study.readings, models)
-        if is_full or reading.id == study.reading or model == models[0]
+        Specification(study.under(interpretation.id), model, priors)
+        for interpretation, model in product(study.interpretations, models)
+        if is_full or interpretation.id == study.interpretation or model == models[0]
     ]
 
 
@@ -125,10 +125,10 @@ def answer_of(fit: Fit) -> Answer | None:
     beside = float(stats.attrs.get("log_evidence", np.nan))
     evidence = log_evidence(tree) if "log_evidence" in stats else beside
     k, effective = (float(stats[n]) if n in stats else np.nan for n in ("pareto_k", "effective"))
-    waist = waist_of(tree["posterior"].to_dataset())
+    risk_draws = risk_draws_of(tree["posterior"].to_dataset())
     name = str(used["priors"])
     verdict = laplace.GOOD if np.isnan(k) else laplace.verdict(k)
-    return Answer(fit.study, fit.model.name, name, k, verdict, effective, evidence, waist)
+    return Answer(fit.study, fit.model.name, name, k, verdict, effective, evidence, risk_draws)
 
 
 # --- What is asked -------------------------------------------------------------------------------------
@@ -145,49 +145,49 @@ class Asked:
         self._seed = seed
         self._known: dict[tuple[str, str, str], list[tuple[Estimand, Status]]] = {}
         self._induced: dict[tuple[str, bool], Induced] = {}
-        self._waists: dict[tuple[int, str], Waist] = {}
+        self._waists: dict[tuple[int, str], RiskDraws] = {}
 
     def rows(self, answer: Answer, priors: PriorSet) -> list[dict[str, Any]]:
         """Return the rows of the multiverse that one answer makes; of a bad one a row without numbers."""
         row = {
-            "reading": answer.study.reading,
+            "interpretation": answer.study.interpretation,
             "model": answer.model,
             "priors": answer.priors,
             "pareto_k": answer.pareto_k,
             "verdict": answer.verdict,
         }
-        if answer.verdict == laplace.BAD:
+        if answer.verdict == laplace.UNRELIABLE:
             return [row]
         row["log_evidence"] = answer.log_evidence
         before = self._before(answer, priors)
-        after = with_odds(answer.waist, answer.study)
+        after = with_odds(answer.risk_draws, answer.study)
         return [
             {**row, **_answered(one, status, before, after, answer.effective)}
             for one, status in self._asked(answer)
         ]
 
-    def _before(self, answer: Answer, priors: PriorSet) -> Waist:
+    def _before(self, answer: Answer, priors: PriorSet) -> RiskDraws:
         """Draw the prior, once for all readings and tables that ask for it."""
         induced = self._of(answer, priors)
         key = (id(induced), priors.name)
         if key not in self._waists:
-            self._waists[key] = induced.waist(priors)
+            self._waists[key] = induced.risk_draws(priors)
         return self._waists[key]
 
     def _of(self, answer: Answer, priors: PriorSet) -> Induced:
         # A prognostic score is all that readings may have or lack.
-        key = (answer.model, CONDITIONAL in answer.waist)
+        key = (answer.model, CONDITIONAL in answer.risk_draws)
         if key not in self._induced:
             model = find_model(answer.model, answer.study)
             self._induced[key] = Induced(answer.study, model, priors, seed=self._seed)
         return self._induced[key]
 
     def _asked(self, answer: Answer) -> list[tuple[Estimand, Status]]:
-        study, waist = answer.study, answer.waist
-        key = (study.digest, study.reading, answer.model)
+        study, risk_draws = answer.study, answer.risk_draws
+        key = (study.digest, study.interpretation, answer.model)
         if key not in self._known:
             model = find_model(answer.model, study)
-            identification = Identification(study, model, waist, resolve(study))
+            identification = Identification(study, model, risk_draws, resolve(study))
             self._known[key] = [(one, identification.of(one)) for one in chief(study, answer.model)]
         return self._known[key]
 
@@ -203,7 +203,7 @@ def chief(study: Study, model: str) -> list[Estimand]:
 
 
 def _is_chief_ratio(one: Estimand, study: Study) -> bool:
-    if not one.is_odds_ratio or one.claim:
+    if not one.is_odds_ratio or one.reported_estimate:
         return False
     numbers = reported_in(resolve(study))
     meant = [c.meaning for c in numbers.odds_ratios if c.meaning] if numbers else []
@@ -213,7 +213,7 @@ def _is_chief_ratio(one: Estimand, study: Study) -> bool:
 
 
 def _answered(
-    one: Estimand, status: Status, before: Waist, after: Waist, effective: float
+    one: Estimand, status: Status, before: RiskDraws, after: RiskDraws, effective: float
 ) -> dict[str, Any]:
     row: dict[str, Any] = dict(asked(one, status))
     if not status.has_draws:
@@ -267,15 +267,20 @@ def table_of(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
 class Base:
     """The answer that all others are compared with."""
 
-    reading: str
+    interpretation: str
     model: str
     priors: str
 
 
 HINGES = "what_it_hangs_on.csv"
 """The file that holds what `hinges` returns."""
-READING, MODEL, PRIORS, SENSE = "reading", "model", "priors", "sense of synergy"
-FACTORS = (SENSE, MODEL, READING, PRIORS)
+DEFAULT_INTERPRETATION, MODEL, PRIORS, SENSE = (
+    "interpretation",
+    "model",
+    "priors",
+    "sense of synergy",
+)
+FACTORS = (SENSE, MODEL, DEFAULT_INTERPRETATION, PRIORS)
 """What may be changed, one at a time."""
 
 
@@ -309,7 +314,7 @@ def _changes(table: pd.DataFrame, study: Study, base: Base, pair: str) -> Iterat
     sense = leading_sense(leading, study, pair)
     for one in _senses(leading, study, pair):
         yield _row(SENSE, sense_in_words(one), one == sense, _ask(leading, one), one)
-    for factor in (MODEL, READING, PRIORS):
+    for factor in (MODEL, DEFAULT_INTERPRETATION, PRIORS):
         for level in table[factor].drop_duplicates():
             changed = Base(**{**vars(base), factor: level})
             own = _of(table, changed)
@@ -363,13 +368,13 @@ def _judged(table: pd.DataFrame, study: Study, pair: str) -> pd.DataFrame:
 
 
 def _of(table: pd.DataFrame, base: Base) -> pd.DataFrame:
-    is_own = (table.reading == base.reading) & (table.model == base.model)
+    is_own = (table.interpretation == base.interpretation) & (table.model == base.model)
     return table[is_own & (table.priors == base.priors)]
 
 
 def _ask(own: pd.DataFrame, sense: Sense) -> Any:
     """Return the row of a measure; with the same co-treatment, or else the one that has a probability."""
-    if (own.verdict == laplace.BAD).any():
+    if (own.verdict == laplace.UNRELIABLE).any():
         return UNTRUSTED
     rows = of_sense(own, sense)
     same = rows[[one == sense for one in senses_of(rows)]]

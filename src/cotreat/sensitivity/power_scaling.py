@@ -15,11 +15,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat.estimands.enumerate import enumerate_estimands
-from cotreat.estimands.estimand import Estimand, Waist, is_beyond_null, waist_of
+from cotreat.estimands.estimand import Estimand, RiskDraws, is_beyond_null, risk_draws_of
 from cotreat.estimands.identification import Identification, Status
 from cotreat.estimands.identification import asked as columns_of
 from cotreat.evidence.resolve import resolve
-from cotreat.inference.laplace import BAD_K, smoothed
+from cotreat.inference.laplace import UNRELIABLE_K, smoothed
 from cotreat.models.registry import Model
 from cotreat.study.study import Study
 
@@ -43,10 +43,10 @@ def beliefs(log_prior: Iterable[Hashable]) -> list[str]:
     ]
 
 
-def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, Status]]:
+def asked(study: Study, model: Model, risk_draws: RiskDraws) -> list[tuple[Estimand, Status]]:
     """List the estimands that have a posterior, a measure of each sign once, with their identification."""
     found = []
-    identification = Identification(study, model, waist, resolve(study))
+    identification = Identification(study, model, risk_draws, resolve(study))
     for one in enumerate_estimands(study, model, resolve(study)):
         if one.is_repeated or not one.is_judged or (one.synergy and one.synergy.sign_of):
             continue
@@ -78,9 +78,11 @@ def scaled(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     doubling of the power. Of what is judged on the log scale the logarithm is taken first.
     """
     posterior, log_prior = _alike(tree)
-    waist = waist_of(posterior)
-    wanted = asked(study, model, waist)
-    values = xr.concat([_drawn(one, waist) for one, _ in wanted], dim=ESTIMAND, coords="minimal")
+    risk_draws = risk_draws_of(posterior)
+    wanted = asked(study, model, risk_draws)
+    values = xr.concat(
+        [_drawn(one, risk_draws) for one, _ in wanted], dim=ESTIMAND, coords="minimal"
+    )
     labels = [one.code for one, _ in wanted]
     data = xr.Dataset({VALUE: values.assign_coords({ESTIMAND: labels})})
     fit = xr.DataTree.from_dict(
@@ -104,7 +106,7 @@ def scaled(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     for name in names:
         own = az.psense(fit, group="prior", group_var_names=[name])[VALUE]
         found[f"prior of {name}"] = own.to_numpy()
-    return found.join(_probabilities([one for one, _ in wanted], waist, log_prior[names]))
+    return found.join(_probabilities([one for one, _ in wanted], risk_draws, log_prior[names]))
 
 
 def _alike(tree: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
@@ -114,8 +116,8 @@ def _alike(tree: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
     return posterior.sel(draw=draws), log_prior.sel(draw=draws)
 
 
-def _drawn(one: Estimand, waist: Waist) -> xr.DataArray:
-    values = one.values(waist)
+def _drawn(one: Estimand, risk_draws: RiskDraws) -> xr.DataArray:
+    values = one.values(risk_draws)
     return xr.ufuncs.log(values) if one.log else values
 
 
@@ -131,15 +133,17 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _probabilities(wanted: Sequence[Estimand], waist: Waist, log_prior: xr.Dataset) -> pd.DataFrame:
+def _probabilities(
+    wanted: Sequence[Estimand], risk_draws: RiskDraws, log_prior: xr.Dataset
+) -> pd.DataFrame:
     """Return P(beyond null) of measures at powers of the prior, by Pareto-smoothed weights."""
     total = log_prior.to_stacked_array("all", ("chain", "draw")).sum("all").values.ravel()
     found = {}
     for name, power in POWERS.items():
         weights, k = smoothed((power - 1) * total) if power != 1 else (_equal(total), 0.0)
         found[name] = [
-            float(is_beyond_null(one, waist).values.ravel() @ weights)
-            if one.synergy is not None and k < BAD_K
+            float(is_beyond_null(one, risk_draws).values.ravel() @ weights)
+            if one.synergy is not None and k < UNRELIABLE_K
             else np.nan
             for one in wanted
         ]

@@ -12,7 +12,7 @@ from pytensor.graph.replace import clone_replace
 
 from cotreat.core.constants import INTERVAL
 from cotreat.estimands.enumerate import enumerate_estimands
-from cotreat.estimands.estimand import CONDITIONAL, Estimand, Waist, is_beyond_null
+from cotreat.estimands.estimand import CONDITIONAL, Estimand, RiskDraws, is_beyond_null
 from cotreat.estimands.identification import Identification, Status
 from cotreat.estimands.identification import asked as columns_of
 from cotreat.evidence.resolve import resolve
@@ -65,22 +65,22 @@ class Induced:
                 vectorise.in_jax(list(values.values()), outputs)
             )
 
-    def waist(self, priors: PriorSet) -> xr.Dataset:
+    def risk_draws(self, priors: PriorSet) -> xr.Dataset:
         """Return draws of the risks by chain (one), draw and arm under other numbers."""
         known = _numbers(self._built, priors)
         drawn = self._draw(*(known[name] for name in self._inputs))
         values = [np.asarray(value) for value in self._function(*drawn)]
-        waist = vectorise.labelled(
+        risk_draws = vectorise.labelled(
             self._built, dict(zip(self._names, values, strict=True)), chains=1
         )
-        return with_odds(waist, self._study)
+        return with_odds(risk_draws, self._study)
 
 
-def with_odds(waist: xr.Dataset, study: Study) -> xr.Dataset:
+def with_odds(risk_draws: xr.Dataset, study: Study) -> xr.Dataset:
     """Keep risks short of 1, so that all have odds, and note what they are."""
-    known = {name: waist[name].clip(max=SUREST) for name in READ if name in waist}
+    known = {name: risk_draws[name].clip(max=SUREST) for name in READ if name in risk_draws}
     known["risk"] = known["risk"].assign_attrs(risk_kind=study.risk_kind)
-    return waist.assign(known)
+    return risk_draws.assign(known)
 
 
 def _numbers(built: pm.Model, priors: PriorSet) -> Mapping[str, object]:
@@ -89,33 +89,35 @@ def _numbers(built: pm.Model, priors: PriorSet) -> Mapping[str, object]:
     return own | {name: v for row in priors.rows for name, v in row.given().items()}
 
 
-def asked(study: Study, model: Model, waist: Waist) -> list[tuple[Estimand, Status]]:
+def asked(study: Study, model: Model, risk_draws: RiskDraws) -> list[tuple[Estimand, Status]]:
     """List the estimands that have a distribution, with their identification."""
-    identification = Identification(study, model, waist, resolve(study))
-    found = [(one, identification.of(one)) for one in enumerate_estimands(study, model, resolve(study))]
+    identification = Identification(study, model, risk_draws, resolve(study))
+    found = [
+        (one, identification.of(one)) for one in enumerate_estimands(study, model, resolve(study))
+    ]
     return [one for one in found if one[1].has_draws]
 
 
 def table_of(
-    every: Sequence[tuple[Estimand, Status]], prior: Waist, posterior: Waist
+    every: Sequence[tuple[Estimand, Status]], prior: RiskDraws, posterior: RiskDraws
 ) -> pd.DataFrame:
     """Return median and interval of estimands, and P(beyond null), before and after the evidence."""
     rows = []
     for one, status in every:
         row: dict[str, object] = dict(columns_of(one, status))
         has_probability = one.null is not None and one.is_judged and status.is_open
-        for name, waist in (("prior", prior), ("posterior", posterior)):
-            lower, middle, upper = _quantiles(one, waist)
+        for name, risk_draws in (("prior", prior), ("posterior", posterior)):
+            lower, middle, upper = _quantiles(one, risk_draws)
             row |= {name: middle, f"{name} lower": lower, f"{name} upper": upper}
             if has_probability:
-                row[f"{name} probability"] = float(is_beyond_null(one, waist).mean())
+                row[f"{name} probability"] = float(is_beyond_null(one, risk_draws).mean())
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _quantiles(one: Estimand, waist: Waist) -> tuple[float, float, float]:
+def _quantiles(one: Estimand, risk_draws: RiskDraws) -> tuple[float, float, float]:
     """Return the interval about the median; missing where a synergy index is undefined too often."""
-    draws = one.values(waist).values
+    draws = one.values(risk_draws).values
     if np.isnan(draws).mean() >= MAX_UNDEFINED:
         return np.nan, np.nan, np.nan
     tail = (1 - INTERVAL) / 2

@@ -97,16 +97,18 @@ def odds_ratios_of(study: Study, model: Model) -> list[Observed]:
     """
     numbers = reported_in(resolve(study))
     found = []
-    for claim in numbers.odds_ratios if numbers is not None else ():
-        if claim.meaning is not None and claim.ci is not None:
-            log = Normal(log_estimate(claim), standard_error(claim))
-            ends = [end.value for end in claim.ci]
-            if claim.level != INTERVAL:  # to that of all other intervals
+    for reported_estimate in numbers.odds_ratios if numbers is not None else ():
+        if reported_estimate.meaning is not None and reported_estimate.ci is not None:
+            log = Normal(log_estimate(reported_estimate), standard_error(reported_estimate))
+            ends = [end.value for end in reported_estimate.ci]
+            if reported_estimate.level != INTERVAL:  # to that of all other intervals
                 ends = [float(end) for end in np.exp(log.interval)]
-            name = reported_label(claim.meaning)
-            about, sign = _about(claim.meaning)
-            value = claim.value.value
-            found.append(Observed(name, claim.id, value, ends[0], ends[1], log, about, sign))
+            name = reported_label(reported_estimate.meaning)
+            about, sign = _about(reported_estimate.meaning)
+            value = reported_estimate.value.value
+            found.append(
+                Observed(name, reported_estimate.id, value, ends[0], ends[1], log, about, sign)
+            )
     return found or list(_estimated(study, model))
 
 

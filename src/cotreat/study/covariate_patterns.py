@@ -47,7 +47,7 @@ class Labels:
         The column that subgroups were made of: no covariate where it tells regimens apart.
     """
 
-    division: str
+    strata: str
     regimens: tuple[str, ...]
     column: str = ""
 
@@ -93,15 +93,15 @@ class Cells:
         return self.labels[0].regimens
 
     @property
-    def divisions(self) -> frozenset[str]:
+    def stratifications(self) -> frozenset[str]:
         """Ids of all divisions by which the regimens of these patients are told."""
-        return frozenset(own.division for own in self.labels)
+        return frozenset(own.strata for own in self.labels)
 
-    def divided(self, division: str) -> "Cells":
+    def divided(self, strata: str) -> "Cells":
         """Tell regimens by a division, and count together the patients that are alike then."""
         if len(self.labels) == 1:
             return self
-        (own,) = (labels for labels in self.labels if labels.division == division)
+        (own,) = (labels for labels in self.labels if labels.strata == strata)
         others = [
             at for at, c in enumerate(self.covariates) if not own.column or c.column != own.column
         ]

@@ -26,16 +26,16 @@ MOST_REGIMENS = 64
 """Past that no table of regimens is readable."""
 
 
-class ReadingError(ValueError):
+class InterpretationError(ValueError):
     """A reading that a study does not have."""
 
 
-class DivisionError(ValueError):
+class StratificationError(ValueError):
     """A division of its patients that a study cannot make."""
 
 
 @dataclass(frozen=True)
-class Printed:
+class RoundedNumber:
     """A number as it stands in print; the truth lies within `half` of `value`."""
 
     value: float
@@ -66,7 +66,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Division:
+class Stratification:
     """What tells patients of one regimen apart: levels of their treatments, or subgroups.
 
     Attributes
@@ -160,7 +160,7 @@ class Meaning:
 
 
 @dataclass(frozen=True)
-class Claim:
+class ReportedEstimate:
     """A printed odds ratio or p-value.
 
     Attributes
@@ -189,9 +189,9 @@ class Claim:
     kind: str
     meaning: Meaning | None
     about: str
-    value: Printed
+    value: RoundedNumber
     is_below: bool
-    ci: tuple[Printed, Printed] | None
+    ci: tuple[RoundedNumber, RoundedNumber] | None
     level: float
     interval: str
     adjusted: bool
@@ -205,7 +205,7 @@ class Claim:
         return self.kind == "odds_ratio"
 
     @property
-    def printed(self) -> str:
+    def as_reported(self) -> str:
         """The number as it stands in print."""
         if self.ci is None:
             return f"p {'<' if self.is_below else '='} {self.value}"
@@ -213,7 +213,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Interpretation:
     """One way to understand a file whose words leave something open.
 
     Attributes
@@ -224,11 +224,11 @@ class Reading:
 
     id: str
     words: str
-    claims: tuple[Claim, ...]
+    reported_estimates: tuple[ReportedEstimate, ...]
 
 
 @dataclass(frozen=True)
-class Told:
+class StratifiedCounts:
     """Counts of patients as finely as a study tells them, whatever divides them.
 
     Attributes
@@ -296,14 +296,14 @@ class Study:
     inclusion: str
     outcome: Outcome
     treatments: tuple[Treatment, ...]
-    told: Told
+    stratified: StratifiedCounts
     baseline: Baseline | None
-    readings: tuple[Reading, ...]
-    reading: str
+    interpretations: tuple[Interpretation, ...]
+    interpretation: str
     warnings: tuple[str, ...]
     digest: str
-    divisions: tuple[Division, ...] = ()
-    division: str = ""
+    stratifications: tuple[Stratification, ...] = ()
+    strata: str = ""
     sequential: tuple[Sequential, ...] = ()
     file: str = field(default="", compare=False)
 
@@ -313,21 +313,25 @@ class Study:
         return "implied" if self.has_uncounted else "standardised" if self.is_adjusted else "crude"
 
     @property
-    def claims(self) -> tuple[Claim, ...]:
+    def reported_estimates(self) -> tuple[ReportedEstimate, ...]:
         """What was printed, with the meanings of the reading."""
-        return self.read.claims
+        return self.read.reported_estimates
 
     @cached_property
-    def read(self) -> Reading:
+    def read(self) -> Interpretation:
         """The reading that this record stands under."""
-        return next(reading for reading in self.readings if reading.id == self.reading)
+        return next(
+            interpretation
+            for interpretation in self.interpretations
+            if interpretation.id == self.interpretation
+        )
 
     @property
     def is_default(self) -> bool:
         """Whether it stands under its default reading."""
-        return self.reading == self.readings[0].id
+        return self.interpretation == self.interpretations[0].id
 
-    def under(self, reading: str) -> "Study":
+    def under(self, interpretation: str) -> "Study":
         """Return the study under another of its readings.
 
         Raises
@@ -335,16 +339,16 @@ class Study:
         ReadingError
             If it has no such reading.
         """
-        names = [known.id for known in self.readings]
-        if reading not in names:
-            raise ReadingError(
-                f"{self.id} has no reading {reading!r}; its readings are {', '.join(names)}"
+        names = [known.id for known in self.interpretations]
+        if interpretation not in names:
+            raise InterpretationError(
+                f"{self.id} has no reading {interpretation!r}; its readings are {', '.join(names)}"
             )
-        return replace(self, reading=reading)
+        return replace(self, interpretation=interpretation)
 
     # --- Divisions -----------------------------------------------------------------------------
 
-    def divided(self, division: str) -> "Study":
+    def divided(self, strata: str) -> "Study":
         """Return the study with regimens told by levels or subgroups; by "" as they are.
 
         Raises
@@ -352,56 +356,56 @@ class Study:
         DivisionError
             If the study has no such division, or does not tell its patients by it.
         """
-        if division:
-            self._require(division)
-        return replace(self, division=division)
+        if strata:
+            self._require(strata)
+        return replace(self, strata=strata)
 
-    def _require(self, division: str) -> None:
-        known = {own.id: own for own in self.divisions}
-        if division not in known:
-            what = "levels of" if division in GRADINGS else "subgroups by"
+    def _require(self, strata: str) -> None:
+        known = {own.id: own for own in self.stratifications}
+        if strata not in known:
+            what = "levels of" if strata in GRADINGS else "subgroups by"
             has = f"; it has {', '.join(known)}" if known else ""
-            raise DivisionError(f"{self.id} has no {what} {division}{has}")
-        own = known[division]
-        cells = self.told.cells
-        untold = [arm for arm in self.told.arms if not own.is_told(arm.regimen)]
-        if untold or (cells is not None and division not in cells.divisions):
+            raise StratificationError(f"{self.id} has no {what} {strata}{has}")
+        own = known[strata]
+        cells = self.stratified.cells
+        untold = [arm for arm in self.stratified.arms if not own.is_told(arm.regimen)]
+        if untold or (cells is not None and strata not in cells.stratifications):
             example = next(iter(own.names))
             if own.groups:
                 example = f"{self.treatments[0].id}{regimens.WITHIN}{example}"
-            raise DivisionError(
-                f"the patients of {self.id} are not counted by {division}; write regimens such as "
+            raise StratificationError(
+                f"the patients of {self.id} are not counted by {strata}; write regimens such as "
                 f"{example} in [[arms]], or name its column under [patients]"
             )
         count = len(self._lattice(own))
         if count > MOST_REGIMENS:
-            raise DivisionError(
-                f"{self.id} by {division} has {count} regimens; at most {MOST_REGIMENS} can be read"
+            raise StratificationError(
+                f"{self.id} by {strata} has {count} regimens; at most {MOST_REGIMENS} can be read"
             )
 
     @cached_property
-    def divides(self) -> Division | None:
+    def stratification(self) -> Stratification | None:
         """What tells patients of one regimen apart in this record; None for nothing."""
-        return next((own for own in self.divisions if own.id == self.division), None)
+        return next((own for own in self.stratifications if own.id == self.strata), None)
 
     @property
     def levels(self) -> dict[str, tuple[str, ...]]:
         """Parts that stand for a treatment in the regimens, if they are told by its levels."""
-        return self.divides.levels if self.divides else {}
+        return self.stratification.levels if self.stratification else {}
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Parts that are subgroups in the regimens; empty for none."""
-        return self.divides.groups if self.divides else ()
+        return self.stratification.groups if self.stratification else ()
 
     @cached_property
     def parts(self) -> frozenset[str]:
         """Levels and subgroups of all divisions, which set expressions may name."""
-        return frozenset(part for own in self.divisions for part in own.names)
+        return frozenset(part for own in self.stratifications for part in own.names)
 
     def tells(self, named: frozenset[str]) -> bool:
         """Tell whether regimens are told by some levels or subgroups, written ``TAC.high``."""
-        own = self.divides.names if self.divides else {}
+        own = self.stratification.names if self.stratification else {}
         return named <= {part.replace(GROUP, LEVEL) for part in own}
 
     @cached_property
@@ -411,7 +415,7 @@ class Study:
             counts = self.cells.counts.items()
             return tuple(Arm(regimens.parse(r), *both, self.source) for r, both in counts)
         summed: dict[Regimen, Arm] = {}
-        for arm in self.told.arms:
+        for arm in self.stratified.arms:
             own = regimens.parse(self.cut(arm.regimen))
             before = summed.get(own, Arm(own, 0, 0, arm.source))
             summed[own] = replace(before, n=before.n + arm.n, events=before.events + arm.events)
@@ -419,7 +423,7 @@ class Study:
 
     def cut(self, regimen: Regimen) -> str:
         """Label a regimen by what this record tells of it."""
-        kept = self.divides.names if self.divides else {}
+        kept = self.stratification.names if self.stratification else {}
         told = (part for part in regimen if part in kept or GROUP not in part)
         return self.label(frozenset(p if p in kept else regimens.treatment_of(p) for p in told))
 
@@ -427,14 +431,16 @@ class Study:
     def totals(self) -> tuple[Total, ...]:
         """Printed margins of sets that this record can tell."""
         return tuple(
-            total for total in self.told.totals if self.tells(regimens.named_parts(total.patients))
+            total
+            for total in self.stratified.totals
+            if self.tells(regimens.named_parts(total.patients))
         )
 
     @cached_property
     def cells(self) -> Cells | None:
         """Patients by regimen, covariates and cluster, where the rows were given."""
-        cells = self.told.cells
-        return None if cells is None else cells.divided(self.division)
+        cells = self.stratified.cells
+        return None if cells is None else cells.divided(self.strata)
 
     @property
     def is_case_control(self) -> bool:
@@ -474,14 +480,14 @@ class Study:
             for a, b in product(self.parts_of(one), self.parts_of(other))
         }
 
-    def _lattice(self, division: Division | None) -> tuple[Regimen, ...]:
-        levels, groups = (division.levels, division.groups) if division else ({}, ())
+    def _lattice(self, strata: Stratification | None) -> tuple[Regimen, ...]:
+        levels, groups = (strata.levels, strata.groups) if strata else ({}, ())
         return regimens.lattice(self.treatment_ids, levels, groups)
 
     @cached_property
     def regimens(self) -> tuple[str, ...]:
         """Labels of all regimens, counted or not: 2^k of them where they are not told by levels."""
-        return tuple(map(self.label, self._lattice(self.divides)))
+        return tuple(map(self.label, self._lattice(self.stratification)))
 
     @cached_property
     def counted(self) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class Parted:
         All that the column may hold; of a treatment's levels only where the treatment was given.
     """
 
-    division: str
+    strata: str
     treatment: str
     column: str
     ids: tuple[str, ...]
@@ -61,8 +61,8 @@ class Parted:
     @property
     def key(self) -> str:
         """The key of the study file that names the column."""
-        owner = self.treatment or self.division
-        return f"{self.division if self.treatment else 'subgroups'}.{owner}"
+        owner = self.treatment or self.strata
+        return f"{self.strata if self.treatment else 'subgroups'}.{owner}"
 
 
 @dataclass(frozen=True)

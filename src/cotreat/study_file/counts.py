@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from cotreat.study import regimens
 from cotreat.study.regimens import Regimen
-from cotreat.study.study import Arm, Division, Total
+from cotreat.study.study import Arm, Stratification, Total
 from cotreat.study_file.errors import numbered
 from cotreat.study_file.parsing import Places
 from cotreat.study_file.shape import ArmTable, TotalTable
@@ -66,31 +66,31 @@ def read_arms(
 
 def _check_divisions(arms: Mapping[Regimen, Arm], places: Places) -> None:
     """Refuse arms by several divisions, which would count patients twice, or by subgroup in part."""
-    by = [d for d in places.divisions if any(arm & set(d.names) for arm in arms)]
+    by = [d for d in places.stratifications if any(arm & set(d.names) for arm in arms)]
     if len(by) > 1:
         places.problems.add(
             "arms",
             f"are counted by {' and by '.join(d.id for d in by)}, so that patients stand in two of them; "
             "count all by one",
         )
-    for division in by:
-        untold = [places.label(arm) for arm in arms if not arm & set(division.groups)]
-        if division.groups and untold:
+    for strata in by:
+        untold = [places.label(arm) for arm in arms if not arm & set(strata.groups)]
+        if strata.groups and untold:
             places.problems.add(
-                "arms", f"{', '.join(untold)} must say the {division.id}, as the others do"
+                "arms", f"{', '.join(untold)} must say the {strata.id}, as the others do"
             )
 
 
 def partly_told(arms: Mapping[Regimen, Arm], places: Places) -> list[str]:
     """Name the regimens that are counted at some of their levels, or in some subgroups, only."""
-    by = [d for d in places.divisions if any(arm & set(d.names) for arm in arms)]
+    by = [d for d in places.stratifications if any(arm & set(d.names) for arm in arms)]
     return [
         places.label(plain)
-        for division in by
+        for strata in by
         for plain in {regimens.taken(arm): None for arm in arms}
         if any(
             one not in arms
-            for one in regimens.lattice(places.treatments, division.levels, division.groups)
+            for one in regimens.lattice(places.treatments, strata.levels, strata.groups)
             if regimens.taken(one) == plain
         )
     ]
@@ -127,7 +127,7 @@ def read_totals(
                 f"{where}.patients", f"names {', '.join(named)}, which the rows of patients count"
             )
             continue
-        by = [d for d in places.divisions if not d.written.isdisjoint(named)]
+        by = [d for d in places.stratifications if not d.written.isdisjoint(named)]
         if len(by) > 1:
             words = ", ".join(own.id for own in by)
             places.problems.add(
@@ -161,9 +161,9 @@ def read_totals(
     return tuple(totals)
 
 
-def _told_by(division: Division, plain: set[Regimen], places: Places) -> set[Regimen]:
+def _told_by(strata: Stratification, plain: set[Regimen], places: Places) -> set[Regimen]:
     """Tell regimens by the levels or subgroups of a division."""
-    told = regimens.lattice(places.treatments, division.levels, division.groups)
+    told = regimens.lattice(places.treatments, strata.levels, strata.groups)
     return {one for one in told if regimens.taken(one) in plain}
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cotreat.core.toml_tables import Problems, nearest
 from cotreat.study import regimens
 from cotreat.study.regimens import NONE, Regimen
-from cotreat.study.study import Division
+from cotreat.study.study import Stratification
 
 
 @dataclass(frozen=True)
@@ -14,12 +14,12 @@ class Places:
 
     treatments: tuple[str, ...]
     problems: Problems
-    divisions: tuple[Division, ...] = ()
+    stratifications: tuple[Stratification, ...] = ()
 
     @property
     def parts(self) -> frozenset[str]:
         """Levels and subgroups that regimens and sets may name."""
-        return frozenset(part for division in self.divisions for part in division.names)
+        return frozenset(part for strata in self.stratifications for part in strata.names)
 
     def rule(self, where: str, text: str | None) -> regimens.Rule | None:
         """Read a set of patients; None where it is bad."""

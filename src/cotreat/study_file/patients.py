@@ -13,7 +13,7 @@ from cotreat.core.toml_tables import Problems
 from cotreat.study import regimens
 from cotreat.study.covariate_patterns import CATEGORICAL, CONTINUOUS, Cells, Covariate, Labels
 from cotreat.study.regimens import GROUP, LEVEL
-from cotreat.study.study import GRADINGS, Division
+from cotreat.study.study import GRADINGS, Stratification
 from cotreat.study_file.aggregate import (
     EVENTS,
     Collapsed,
@@ -42,13 +42,13 @@ class Asked:
 def read_columns(
     table: PatientsTable | AggregatedTable,
     treatments: tuple[str, ...],
-    divisions: tuple[Division, ...],
+    stratifications: tuple[Stratification, ...],
     problems: Problems,
 ) -> Asked | None:
     """Read which column holds what; None where there are problems, which are noted."""
     section = CELLS if isinstance(table, AggregatedTable) else PATIENTS
     before = len(problems.found)
-    parted = tuple(_parted(table, section, divisions, problems))
+    parted = tuple(_parted(table, section, stratifications, problems))
     covariates = tuple((table.covariates or {}).items())
     if isinstance(table, AggregatedTable):
         own = tuple((name, name) for name in treatments)
@@ -79,26 +79,26 @@ def read_columns(
 def _parted(
     table: PatientsTable | AggregatedTable,
     section: str,
-    divisions: tuple[Division, ...],
+    stratifications: tuple[Stratification, ...],
     problems: Problems,
 ) -> Iterator[Parted]:
     """Read which column holds the levels of a treatment, or subgroups, that the file declares."""
-    known = {division.id: dict(division.owners) for division in divisions}
-    for division in GRADINGS:
-        columns: dict[str, str] = getattr(table, division) or {}
+    known = {strata.id: dict(strata.owners) for strata in stratifications}
+    for strata in GRADINGS:
+        columns: dict[str, str] = getattr(table, strata) or {}
         for treatment, column in columns.items():
-            own = known.get(division, {}).get(treatment)
+            own = known.get(strata, {}).get(treatment)
             if own is None:
                 problems.add(
-                    f"{section}.{division}.{treatment}",
-                    f"the study file has no {division} of {treatment}; write [treatments.{treatment}] "
-                    f'{division} = {{ low = "…", high = "…" }}',
+                    f"{section}.{strata}.{treatment}",
+                    f"the study file has no {strata} of {treatment}; write [treatments.{treatment}] "
+                    f'{strata} = {{ low = "…", high = "…" }}',
                 )
             else:
-                yield Parted(division, treatment, column, tuple(i for i, _ in own))
-        for treatment in sorted(set(known.get(division, {})) - set(columns)):
+                yield Parted(strata, treatment, column, tuple(i for i, _ in own))
+        for treatment in sorted(set(known.get(strata, {})) - set(columns)):
             problems.add(
-                f"{section}.{division}.{treatment}",
+                f"{section}.{strata}.{treatment}",
                 "missing; it must be the column of these levels",
             )
     subgroups = table.subgroups or {}
@@ -142,7 +142,7 @@ def read_patients(
     """
     problems = places.problems
     section = CELLS if isinstance(table, AggregatedTable) else PATIENTS
-    asked = read_columns(table, places.treatments, places.divisions, problems)
+    asked = read_columns(table, places.treatments, places.stratifications, problems)
     collapsed = None if asked is None else _collapsed(asked, section, given, folder, problems)
     if asked is None or collapsed is None:
         return None
@@ -235,15 +235,15 @@ def _labels(frame: pd.DataFrame, columns: Columns, treatments: tuple[str, ...]) 
     """Label the regimens of the cells as they are, and by each division of the patients."""
     plain = [np.where(frame[t].to_numpy(bool), t, "") for t in treatments]
     yield Labels("", _joined(plain))
-    for division in dict.fromkeys(one.division for one in columns.parted):
-        own = {one.treatment: one for one in columns.parted if one.division == division}
+    for strata in dict.fromkeys(one.strata for one in columns.parted):
+        own = {one.treatment: one for one in columns.parted if one.strata == strata}
         if "" in own:
             group = _as_ids(frame[own[""].column], own[""].ids)
             labels = [
-                regimens.WITHIN.join([regimen, f"{division}{GROUP}{i}"])
+                regimens.WITHIN.join([regimen, f"{strata}{GROUP}{i}"])
                 for regimen, i in zip(_joined(plain), group, strict=True)
             ]
-            yield Labels(division, tuple(labels), own[""].column)
+            yield Labels(strata, tuple(labels), own[""].column)
             continue
         told = [
             np.where(part != "", t + LEVEL + frame[own[t].column].astype(object), "")
@@ -251,7 +251,7 @@ def _labels(frame: pd.DataFrame, columns: Columns, treatments: tuple[str, ...]) 
             else part
             for t, part in zip(treatments, plain, strict=True)
         ]
-        yield Labels(division, _joined(told))
+        yield Labels(strata, _joined(told))
 
 
 def _joined(parts: list[Any]) -> tuple[str, ...]:

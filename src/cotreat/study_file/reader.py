@@ -14,20 +14,20 @@ from typing import Any
 from cotreat.core.toml_tables import Problems, nearest, show_key
 from cotreat.evidence.arm_sizes import events_fit, listed_events, sizes_of
 from cotreat.evidence.contrasts import Cohort
-from cotreat.evidence.reported import contradictions, is_used
+from cotreat.evidence.reported import incompatibilities, is_used
 from cotreat.study import regimens
 from cotreat.study.covariate_patterns import Cells
 from cotreat.study.regimens import Regimen
 from cotreat.study.study import (
     Arm,
     Baseline,
-    Division,
-    DivisionError,
     Outcome,
     Scale,
     Sequential,
+    Stratification,
+    StratificationError,
+    StratifiedCounts,
     Study,
-    Told,
     Total,
     Treatment,
 )
@@ -38,7 +38,7 @@ from cotreat.study_file.errors import checked, numbered
 from cotreat.study_file.old_format import RENAMED, renewed
 from cotreat.study_file.parsing import Places
 from cotreat.study_file.patients import CELLS, PATIENTS, digest_with, read_columns, read_patients
-from cotreat.study_file.reported import Patients, check_symmetry, read_claims, read_readings
+from cotreat.study_file.reported import Patients, check_symmetry, read_claims, read_interpretations
 from cotreat.study_file.shape import (
     SCHEMA_FILE,
     SCHEMA_LINE,
@@ -199,11 +199,11 @@ def collapse_of(study: str | Path) -> tuple[str, str, dict[str, Any]]:
     except (OSError, ValueError) as error:
         raise StudyError(str(study), [f"the file cannot be read: {_why(error)}"]) from None
     file = checked(_RowsFile, {PATIENTS: {}, **raw}, problems)
-    treatments, divisions = _treatments(file.treatments, file.subgroups, problems)
+    treatments, stratifications = _treatments(file.treatments, file.subgroups, problems)
     if problems.found:
         raise StudyError(path.name, problems.found)
     own = tuple(t.id for t in treatments)
-    asked = read_columns(file.patients, own, divisions, problems)
+    asked = read_columns(file.patients, own, stratifications, problems)
     if asked is None or problems.found:
         raise StudyError(path.name, problems.found)
     columns = asked.columns
@@ -234,19 +234,21 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
         problems.add("study", "several studies in one file are not supported; write one file each")
         return None
     file = checked(StudyFile, {"study": {}, "outcome": {}, **renewed(raw, problems)}, problems)
-    treatments, divisions = _treatments(file.treatments, file.subgroups, problems)
+    treatments, stratifications = _treatments(file.treatments, file.subgroups, problems)
     if not treatments:
         return None
-    places = Places(tuple(t.id for t in treatments), problems, divisions)
+    places = Places(tuple(t.id for t in treatments), problems, stratifications)
     head = file.study or StudyTable.model_construct(**dict.fromkeys(StudyTable.model_fields))
     outcome = _outcome(file.outcome, head.design, problems)
     sequential = _sequential(file.sequential, places)
     inclusion, admitted = _inclusion(head.inclusion, places)
     cells, arms = _counts(file, raw, frame, folder, inclusion, admitted, places)
     totals, patients = _cohort(file, arms, cells, inclusion, admitted, places)
-    claims = read_claims(file.reported, patients, places)
+    reported_estimates = read_claims(file.reported, patients, places)
     names = tuple(table.id for _, table in numbered("reported", file.reported) if table.id)
-    readings = read_readings(file.interpretations, claims, names, patients, places)
+    interpretations = read_interpretations(
+        file.interpretations, reported_estimates, names, patients, places
+    )
     if problems.found or outcome is None:
         return None
     digest = _digest(file)
@@ -259,13 +261,15 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
         inclusion=inclusion,
         outcome=outcome,
         treatments=treatments,
-        told=Told(() if cells is not None else tuple((arms or {}).values()), totals, cells),
+        stratified=StratifiedCounts(
+            () if cells is not None else tuple((arms or {}).values()), totals, cells
+        ),
         baseline=_baseline(file.baseline),
-        readings=readings,
-        reading=readings[0].id,
+        interpretations=interpretations,
+        interpretation=interpretations[0].id,
         warnings=(),
         digest=digest if cells is None else digest_with(digest, cells),
-        divisions=divisions,
+        stratifications=stratifications,
         sequential=sequential,
     )
     return _check_printed(study, problems)
@@ -426,7 +430,7 @@ def _patients(
     full = [rule for (t, rule), n in zip(rules, counted, strict=True) if t.n == n]
     own = tuple(r for r in every if r in arms or (more and not any(rule(r) for rule in full)))
     cohort = Cohort(places.treatments, own)
-    return Patients(cohort, not more, every, inclusion, places.divisions)
+    return Patients(cohort, not more, every, inclusion, places.stratifications)
 
 
 def _check_printed(study: Study, problems: Problems) -> Study | None:
@@ -446,20 +450,24 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
             for t in study.totals
         )
         odd.append(f"totals: {more} patients are in no counted arm; is that what the study had?")
-    for at, claim in enumerate(study.claims, start=1):
-        words = check_symmetry(claim)
-        if words and claim.model:
+    for at, reported_estimate in enumerate(study.reported_estimates, start=1):
+        words = check_symmetry(reported_estimate)
+        if words and reported_estimate.model:
             problems.add(f"reported[{at}].ci", words)
         elif words:
-            odd.append(f"{claim.id}: {words}")
+            odd.append(f"{reported_estimate.id}: {words}")
     if problems.found:
         return None
-    for reading in study.readings:
-        for wrong, is_error in contradictions(study.under(reading.id)):
-            if is_error and reading is study.readings[0]:
+    for interpretation in study.interpretations:
+        for wrong, is_error in incompatibilities(study.under(interpretation.id)):
+            if is_error and interpretation is study.interpretations[0]:
                 problems.add("totals" if wrong.startswith("events[") else "reported", wrong)
             else:
-                where = "" if len(study.readings) == 1 else f"interpretation {reading.id}: "
+                where = (
+                    ""
+                    if len(study.interpretations) == 1
+                    else f"interpretation {interpretation.id}: "
+                )
                 odd.append(where + wrong)
     if study.has_uncounted and not problems.found and not events_fit(study):
         problems.add("totals", f"no numbers of events fit these totals: {listed_events(study)}")
@@ -468,37 +476,47 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
 
 def _check_divided(study: Study, problems: Problems) -> None:
     """Check arm sizes and reported estimates by levels or subgroups."""
-    for division in _divisions(study):
-        told = study.divided(division)
+    for strata in _divisions(study):
+        told = study.divided(strata)
         try:
             sizes_of(told)
         except ValueError as error:
-            problems.add("totals", f"by {division}: {error}")
+            problems.add("totals", f"by {strata}: {error}")
             continue
-        for wrong, is_error in contradictions(told):
+        for wrong, is_error in incompatibilities(told):
             if is_error:
-                problems.add("reported", f"by {division}: {wrong}")
+                problems.add("reported", f"by {strata}: {wrong}")
 
 
 def _divisions(study: Study) -> list[str]:
     """Name the divisions by which a study counts its patients."""
     found = []
-    for division in study.divisions:
+    for strata in study.stratifications:
         try:
-            found.append(study.divided(division.id).division)
-        except DivisionError:
+            found.append(study.divided(strata.id).strata)
+        except StratificationError:
             continue  # counted by regimen only: said where such a model is asked for
     return found
 
 
 def _check_used(study: Study, problems: Problems) -> None:
-    for reading in study.readings:
+    for interpretation in study.interpretations:
         told = [study, *map(study.divided, _divisions(study))]
-        used = [c for c in reading.claims if any(is_used(s.under(reading.id), c) for s in told)]
-        where = "reported" if len(study.readings) == 1 else f"interpretations: {reading.id}"
+        used = [
+            c
+            for c in interpretation.reported_estimates
+            if any(is_used(s.under(interpretation.id), c) for s in told)
+        ]
+        where = (
+            "reported"
+            if len(study.interpretations) == 1
+            else f"interpretations: {interpretation.id}"
+        )
         if not used:
             problems.add(where, "no reported estimate has a contrast that a model can use")
-        if not study.totals and any(not claim.is_odds_ratio for claim in used):
+        if not study.totals and any(
+            not reported_estimate.is_odds_ratio for reported_estimate in used
+        ):
             problems.add(
                 where, "p-values need to know how many patients there were; write [[totals]]"
             )
@@ -551,7 +569,7 @@ def _treatments(
     tables: Mapping[str, TreatmentTable | None] | None,
     subgroups: Mapping[str, SubgroupsTable | None] | None,
     problems: Problems,
-) -> tuple[tuple[Treatment, ...], tuple[Division, ...]]:
+) -> tuple[tuple[Treatment, ...], tuple[Stratification, ...]]:
     """Read treatments, and what divides the patients of one regimen."""
     if tables is None:
         return (), ()

@@ -7,11 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from cotreat.core.constants import READING
+from cotreat.core.constants import DEFAULT_INTERPRETATION
 from cotreat.core.toml_tables import Problems, nearest
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of, named_parts
 from cotreat.study.regimens import Regimen, taken
-from cotreat.study.study import Claim, Division, Meaning, Printed, Reading
+from cotreat.study.study import (
+    Interpretation,
+    Meaning,
+    ReportedEstimate,
+    RoundedNumber,
+    Stratification,
+)
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
 from cotreat.study_file.errors import numbered
 from cotreat.study_file.parsing import Places
@@ -44,7 +50,7 @@ class Patients:
     is_counted: bool
     admitted: tuple[Regimen, ...]
     inclusion: str
-    divisions: tuple[Division, ...] = ()
+    stratifications: tuple[Stratification, ...] = ()
 
     def told(self, meaning: Meaning) -> Cohort:
         """Return the cohort by the levels or subgroups that a meaning names.
@@ -55,9 +61,9 @@ class Patients:
             If it names those of several divisions.
         """
         named = named_parts(meaning)
-        own = [d for d in self.divisions if named & d.written]
+        own = [d for d in self.stratifications if named & d.written]
         if len(own) > 1:
-            words = ", ".join(division.id for division in own)
+            words = ", ".join(strata.id for strata in own)
             raise ValueError(
                 f"names levels or subgroups of several divisions ({words}); a contrast can name one"
             )
@@ -66,33 +72,33 @@ class Patients:
 
 def read_claims(
     tables: Sequence[ReportedTable | None] | None, patients: Patients | None, places: Places
-) -> tuple[Claim, ...]:
+) -> tuple[ReportedEstimate, ...]:
     """Turn tables into reported estimates; `patients` is None where the arms could not be read."""
-    claims: list[Claim] = []
+    reported_estimates: list[ReportedEstimate] = []
     ids: set[str] = set()
     for where, table in numbered("reported", tables):
         if table.id in ids:
             places.problems.add(f"{where}.id", f"{table.id} is the id of an estimate above")
         ids |= {table.id} - {None}
         meaning, about = _meaning(where, table.contrast, patients, places)
-        claim = _claim(where, table, meaning, about, places.problems)
-        if claim is not None:
-            _check_coefficient(where, claim, patients, places.problems)
-            claims.append(claim)
-    _check_models(claims, "reported", places.problems)
-    return tuple(claims)
+        reported_estimate = _claim(where, table, meaning, about, places.problems)
+        if reported_estimate is not None:
+            _check_coefficient(where, reported_estimate, patients, places.problems)
+            reported_estimates.append(reported_estimate)
+    _check_models(reported_estimates, "reported", places.problems)
+    return tuple(reported_estimates)
 
 
 def _claim(
     where: str, table: ReportedTable, meaning: Meaning | None, about: str, problems: Problems
-) -> Claim | None:
+) -> ReportedEstimate | None:
     """Return the estimate; None where its kind, value or interval is missing or wrong."""
-    common = Claim(
+    common = ReportedEstimate(
         id=table.id,
         kind=table.kind,
         meaning=meaning,
         about=about,
-        value=Printed(1.0, 0.0),
+        value=RoundedNumber(1.0, 0.0),
         is_below=False,
         ci=None,
         level=0.95,
@@ -107,11 +113,13 @@ def _claim(
     if isinstance(table, PValueTable) and table.value is not None:
         is_below = isinstance(table.value, str)
         number = below(table.value) if isinstance(table.value, str) else table.value
-        return replace(common, value=printed(number), is_below=is_below, sign=table.sign or "")
+        return replace(common, value=as_reported(number), is_below=is_below, sign=table.sign or "")
     return None
 
 
-def _odds_ratio(where: str, table: OddsRatioTable, common: Claim, problems: Problems) -> Claim:
+def _odds_ratio(
+    where: str, table: OddsRatioTable, common: ReportedEstimate, problems: Problems
+) -> ReportedEstimate:
     lower, upper = table.ci
     if not lower <= table.value <= upper:
         problems.add(
@@ -119,18 +127,18 @@ def _odds_ratio(where: str, table: OddsRatioTable, common: Claim, problems: Prob
         )
     return replace(
         common,
-        value=printed(table.value),
-        ci=(printed(lower), printed(upper)),
+        value=as_reported(table.value),
+        ci=(as_reported(lower), as_reported(upper)),
         level=float(table.level or 0.95),
         interval=table.interval or "wald",
     )
 
 
-def printed(number: int | Decimal) -> Printed:
+def as_reported(number: int | Decimal) -> RoundedNumber:
     """Read a reported number with half a unit of its last digit."""
     exponent = Decimal(number).as_tuple().exponent
     assert isinstance(exponent, int)  # noqa: S101 - infinities were refused by the shape
-    return Printed(float(number), 0.5 * 10.0**exponent)
+    return RoundedNumber(float(number), 0.5 * 10.0**exponent)
 
 
 # --- Contrasts -------------------------------------------------------------------------------------
@@ -201,19 +209,19 @@ def _check_forbidden(where: str, words: Sequence[str], patients: Patients, place
 
 
 def _check_coefficient(
-    where: str, claim: Claim, patients: Patients | None, problems: Problems
+    where: str, reported_estimate: ReportedEstimate, patients: Patients | None, problems: Problems
 ) -> None:
     """Refuse a coefficient that no regression of the cohort's regimens has."""
-    if claim.meaning is None or patients is None:
+    if reported_estimate.meaning is None or patients is None:
         return
     place = f"{where}.contrast"
-    if claim.meaning.kind == "regimens" and any(
+    if reported_estimate.meaning.kind == "regimens" and any(
         line.startswith(f"{place}: ") and "forbidden" in line for line in problems.found
     ):
         return
     try:
-        cohort = patients.told(claim.meaning)
-        coefficient_of(claim.meaning, cohort, is_adjusted=claim.adjusted)
+        cohort = patients.told(reported_estimate.meaning)
+        coefficient_of(reported_estimate.meaning, cohort, is_adjusted=reported_estimate.adjusted)
     except ValueError as error:
         words = str(error)
         if patients.is_counted:
@@ -221,10 +229,20 @@ def _check_coefficient(
         problems.add(place, words)
 
 
-def _check_models(claims: Iterable[Claim], where: str, problems: Problems) -> None:
+def _check_models(
+    reported_estimates: Iterable[ReportedEstimate], where: str, problems: Problems
+) -> None:
     """Refuse a regression some of whose estimates are adjusted and others are not."""
-    for model in dict.fromkeys(claim.model for claim in claims if claim.model):
-        own = {claim.adjusted for claim in claims if claim.model == model}
+    for model in dict.fromkeys(
+        reported_estimate.model
+        for reported_estimate in reported_estimates
+        if reported_estimate.model
+    ):
+        own = {
+            reported_estimate.adjusted
+            for reported_estimate in reported_estimates
+            if reported_estimate.model == model
+        }
         if len(own) > 1:
             problems.add(
                 where,
@@ -235,17 +253,20 @@ def _check_models(claims: Iterable[Claim], where: str, problems: Problems) -> No
 # --- Odd intervals ---------------------------------------------------------------------------------
 
 
-def check_symmetry(claim: Claim) -> str:
+def check_symmetry(reported_estimate: ReportedEstimate) -> str:
     """Return a warning for a Wald interval that is not symmetric on the log scale; empty for none."""
-    if claim.ci is None or claim.interval != "wald":
+    if reported_estimate.ci is None or reported_estimate.interval != "wald":
         return ""
-    middle = sum(np.log(end.value) for end in claim.ci) / 2
-    slack = sum(end.half / end.value for end in claim.ci) / 2 + claim.value.half / claim.value.value
-    off = abs(middle - np.log(claim.value.value))
+    middle = sum(np.log(end.value) for end in reported_estimate.ci) / 2
+    slack = (
+        sum(end.half / end.value for end in reported_estimate.ci) / 2
+        + reported_estimate.value.half / reported_estimate.value.value
+    )
+    off = abs(middle - np.log(reported_estimate.value.value))
     if off <= 1.05 * slack:
         return ""
     return (
-        f"({claim.ci[0].value:g}, {claim.ci[1].value:g}) is not symmetric about {claim.value.value:g} "
+        f"({reported_estimate.ci[0].value:g}, {reported_estimate.ci[1].value:g}) is not symmetric about {reported_estimate.value.value:g} "
         f"on the log scale (its middle is {np.exp(middle):.4g}), as a Wald interval is; correct a digit, "
         'or write interval = "profile" or "exact"'
     )
@@ -254,45 +275,47 @@ def check_symmetry(claim: Claim) -> str:
 # --- Interpretations -------------------------------------------------------------------------------
 
 
-def read_readings(
+def read_interpretations(
     tables: Sequence[InterpretationTable | None] | None,
-    claims: tuple[Claim, ...],
+    reported_estimates: tuple[ReportedEstimate, ...],
     names: tuple[str, ...],
     patients: Patients | None,
     places: Places,
-) -> tuple[Reading, ...]:
+) -> tuple[Interpretation, ...]:
     """Read [[interpretations]]: the default first; without any there is one with the id "default"."""
     problems = places.problems
     if tables is None:
-        return (Reading(READING, "as the file says", claims),)
+        return (Interpretation(DEFAULT_INTERPRETATION, "as the file says", reported_estimates),)
     if not tables:
         problems.add(
             "interpretations",
             "must be a list of tables, each begun by [[interpretations]]",
         )
-    found: list[tuple[bool, Reading]] = []
+    found: list[tuple[bool, Interpretation]] = []
     for where, table in numbered("interpretations", tables):
-        if table.id is not None and table.id in [reading.id for _, reading in found]:
+        if table.id is not None and table.id in [interpretation.id for _, interpretation in found]:
             problems.add(f"{where}.id", f"{table.id} is the id of an interpretation above")
-        meant = _means(f"{where}.means", table.means or {}, claims, names, patients, places)
-        found.append((bool(table.default), Reading(table.id, table.words or "", meant)))
+        meant = _means(
+            f"{where}.means", table.means or {}, reported_estimates, names, patients, places
+        )
+        found.append((bool(table.default), Interpretation(table.id, table.words or "", meant)))
     is_sound = all(table is not None and table.default is not None for table in tables)
     if tables and is_sound and sum(is_default for is_default, _ in found) != 1:
         problems.add("interpretations", "exactly one must say default = true")
-    return tuple(reading for _, reading in sorted(found, key=lambda one: not one[0]))
+    return tuple(interpretation for _, interpretation in sorted(found, key=lambda one: not one[0]))
 
 
 def _means(
     where: str,
     means: Mapping[str, MeansTable | None],
-    claims: tuple[Claim, ...],
+    reported_estimates: tuple[ReportedEstimate, ...],
     names: tuple[str, ...],
     patients: Patients | None,
     places: Places,
-) -> tuple[Claim, ...]:
+) -> tuple[ReportedEstimate, ...]:
     """Give the estimates the contrasts of an interpretation."""
-    ids = [claim.id for claim in claims]
-    changed: dict[str, Claim] = {}
+    ids = [reported_estimate.id for reported_estimate in reported_estimates]
+    changed: dict[str, ReportedEstimate] = {}
     for name, table in means.items():
         place = f"{where}.{name}"
         if name not in names:
@@ -301,13 +324,16 @@ def _means(
         if name not in ids or table is None:
             continue
         meaning, about = _meaning(place, table.contrast, patients, places)
-        own = claims[ids.index(name)]
+        own = reported_estimates[ids.index(name)]
         own = replace(
             own, meaning=meaning, model=table.model or own.model, about=about or own.about
         )
         _check_coefficient(place, own, patients, places.problems)
         changed[name] = own
-    meant = tuple(changed.get(claim.id, claim) for claim in claims)
+    meant = tuple(
+        changed.get(reported_estimate.id, reported_estimate)
+        for reported_estimate in reported_estimates
+    )
     if changed:
         _check_models(meant, where, places.problems)
     return meant

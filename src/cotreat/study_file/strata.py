@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from cotreat.core.toml_tables import Problems, show_key
 from cotreat.study.regimens import RESERVED
-from cotreat.study.study import GRADINGS, Division, Treatment
+from cotreat.study.study import GRADINGS, Stratification, Treatment
 from cotreat.study_file.shape import SubgroupsTable, TreatmentTable
 
 PART = re.compile(r"[A-Za-z0-9_]+")
@@ -13,24 +13,24 @@ PART = re.compile(r"[A-Za-z0-9_]+")
 
 def read_treatments(
     tables: Mapping[str, TreatmentTable | None], problems: Problems
-) -> tuple[tuple[Treatment, ...], tuple[Division, ...]]:
+) -> tuple[tuple[Treatment, ...], tuple[Stratification, ...]]:
     """Read names of treatments and their ordered levels."""
     treatments = tuple(Treatment(n, (t and t.name) or n) for n, t in tables.items())
-    divisions = []
+    stratifications = []
     for grading in GRADINGS:
         owned = {n: getattr(t, grading) for n, t in tables.items() if t and getattr(t, grading)}
         for name, levels in owned.items():
             _check_ids(f"treatments.{name}.{grading}", levels, problems)
         if owned:
             owners = tuple((name, tuple(levels.items())) for name, levels in owned.items())
-            divisions.append(Division(grading, owners))
-    _check_apart(divisions, problems)
-    return treatments, tuple(divisions)
+            stratifications.append(Stratification(grading, owners))
+    _check_apart(stratifications, problems)
+    return treatments, tuple(stratifications)
 
 
 def read_subgroups(
     tables: Mapping[str, SubgroupsTable | None], treatments: tuple[str, ...], problems: Problems
-) -> Iterator[Division]:
+) -> Iterator[Stratification]:
     """Yield each of the tables under [subgroups] as a division."""
     for name, table in tables.items():
         where = f"subgroups.{show_key(name)}"
@@ -44,7 +44,7 @@ def read_subgroups(
             problems.add(where, f"{name} is a treatment; give the subgroups another id")
         if table is not None and table.groups:
             _check_ids(f"{where}.groups", table.groups, problems)
-            yield Division(name, ((name, tuple(table.groups.items())),), table.name or name)
+            yield Stratification(name, ((name, tuple(table.groups.items())),), table.name or name)
 
 
 def _check_ids(where: str, ids: Mapping[str, str], problems: Problems) -> None:
@@ -57,15 +57,15 @@ def _check_ids(where: str, ids: Mapping[str, str], problems: Problems) -> None:
         names.setdefault(name, one)
 
 
-def _check_apart(divisions: list[Division], problems: Problems) -> None:
+def _check_apart(stratifications: list[Stratification], problems: Problems) -> None:
     """Refuse an id that is a level of a dose and of a duration: TAC.high could be either."""
     seen: dict[str, str] = {}
-    for division in divisions:
-        for part in division.names:
+    for strata in stratifications:
+        for part in strata.names:
             if part in seen:
                 treatment, _, level = part.partition(".")
                 problems.add(
-                    f"treatments.{treatment}.{division.id}.{level}",
+                    f"treatments.{treatment}.{strata.id}.{level}",
                     f"is a level of the {seen[part]} too; give it another id",
                 )
-            seen[part] = division.id
+            seen[part] = strata.id

@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from cotreat.priors.prior import PriorSet
-from cotreat.results.supplementary import Fits, Say
+from cotreat.results.supplementary import Fits, OnProgress
 from cotreat.study.study import Study
 
 
-def write_parts(
+def write_analyses(
     study: Study,
     fits: Fits,
     priors: PriorSet,
@@ -18,7 +18,7 @@ def write_parts(
     *,
     depth: str,
     seed: int,
-    say: Say,
+    on_progress: OnProgress,
 ) -> None:
     """Write every part of a study's results.
 
@@ -40,9 +40,15 @@ def write_parts(
             ("sensitivity", sensitivity),
             ("bias", bias),
         ):
-            say(f"{study.id}: {name}, depth {depth}")
+            on_progress(f"{study.id}: {name}, depth {depth}")
             part.write(
-                study, fits, priors, folder, depth=depth, seed=seed, say=lambda x: say(f"  {x}")
+                study,
+                fits,
+                priors,
+                folder,
+                depth=depth,
+                seed=seed,
+                on_progress=lambda x: on_progress(f"  {x}"),
             )
 
 

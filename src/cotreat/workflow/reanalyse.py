@@ -12,10 +12,10 @@ import xarray as xr
 
 from cotreat.audit.audit import (
     audit,
-    availability_table,
     cells_table,
+    identification_table,
     open_questions,
-    printed_table,
+    reported_table,
 )
 from cotreat.audit.overlap import overlap_of
 from cotreat.core.constants import CHECK_COLUMNS, DEPTHS, QUICK, SEED, STANDARD
@@ -66,7 +66,7 @@ class Result:
 
     folder: Path
     model: str
-    reading: str
+    interpretation: str
     summary: pd.DataFrame
     checks: pd.DataFrame
     failed: list[str]
@@ -92,20 +92,20 @@ class Reanalysis:
         return any(result.failed for result in self.results)
 
     @property
-    def leader(self) -> Result:
+    def primary(self) -> Result:
         """The result whose numbers make the headline: the first model, the default reading."""
-        return _leader(self.study, self.results)
+        return _primary(self.study, self.results)
 
 
-def _leader(study: Study, results: Sequence[Result]) -> Result:
-    name = headline.leader([result.model for result in results])
+def _primary(study: Study, results: Sequence[Result]) -> Result:
+    name = headline.primary([result.model for result in results])
     own = [result for result in results if result.model == name]
-    default = [result for result in own if result.reading == study.readings[0].id]
+    default = [result for result in own if result.interpretation == study.interpretations[0].id]
     return (default or own)[0]
 
 
 def plan(
-    study: Study, models: Sequence[str], asked_models: Sequence[str], readings: Sequence[str]
+    study: Study, models: Sequence[str], asked_models: Sequence[str], interpretations: Sequence[str]
 ) -> list[tuple[str, str]]:
     """Return which model is to be run under which reading.
 
@@ -124,16 +124,20 @@ def plan(
     ReadingError
         If the study has no such reading.
     """
-    every = [reading.id for reading in study.readings]
-    for name in set(readings) - {"all"}:
+    every = [interpretation.id for interpretation in study.interpretations]
+    for name in set(interpretations) - {"all"}:
         study.under(name)
     # In the order of the study file: the default one, to which the others are compared, comes first.
-    chosen = [name for name in every if name in readings or "all" in readings]
+    chosen = [name for name in every if name in interpretations or "all" in interpretations]
     if asked_models or chosen:
-        own = list(models) if asked_models else [headline.leader(list(models))]
-        return [(model, reading) for model in own for reading in (chosen or [study.reading])]
-    lead = headline.leader(list(models))
-    pairs = [(lead, reading) for reading in every]
+        own = list(models) if asked_models else [headline.primary(list(models))]
+        return [
+            (model, interpretation)
+            for model in own
+            for interpretation in (chosen or [study.interpretation])
+        ]
+    lead = headline.primary(list(models))
+    pairs = [(lead, interpretation) for interpretation in every]
     return pairs + [(model, every[0]) for model in models if model != lead]
 
 
@@ -142,12 +146,12 @@ def reanalyse(
     models: str | Sequence[str] = (),
     priors: str | PriorSet = "weak",
     *,
-    readings: str | Sequence[str] = (),
+    interpretations: str | Sequence[str] = (),
     out: str | Path = "results",
     thresholds: Sequence[float] = (),
     engine: str | None = None,
     depth: str | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[str], None] = lambda _: None,
     **settings: Any,
 ) -> Reanalysis:
     """Reanalyse a study and write ``OUT/STUDY/MODEL--PRIORS--READING/`` and ``OUT/STUDY/report.html``.
@@ -192,31 +196,33 @@ def reanalyse(
     if depth is not None and depth not in DEPTHS:
         raise ValueError(f"no depth {depth!r}; the depths are {', '.join(DEPTHS)}")
     models = (models,) if isinstance(models, str) else models
-    readings = (readings,) if isinstance(readings, str) else readings
+    interpretations = (interpretations,) if isinstance(interpretations, str) else interpretations
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     possible, refused = models_for(study, chosen, models)
-    pairs = plan(study, possible, models, readings)
-    lead = headline.leader(list(possible))
+    pairs = plan(study, possible, models, interpretations)
+    lead = headline.primary(list(possible))
     folder = Path(out) / study.id
     folder.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out now
     results: list[Result] = []
     fits: dict[tuple[str, str], xr.DataTree] = {}
     known = _Known(pairs)
-    for name, reading in pairs:
-        shown = name if len(study.readings) == 1 else f"{name}, reading {reading}"
-        say(f"{study.id}: {shown}, {chosen.name} priors")
+    for name, interpretation in pairs:
+        shown = name if len(study.interpretations) == 1 else f"{name}, reading {interpretation}"
+        on_progress(f"{study.id}: {shown}, {chosen.name} priors")
         model = described(name)
-        told = study.under(reading).divided(model.division)
+        told = study.under(interpretation).divided(model.strata)
         own = _engine(told, depth, is_leader=name == lead)
         run = _Run(told, model, chosen, engine or own, settings, depth)
-        tree, result = _write(run, known, folder, thresholds, f"{study.id}: {shown}", say)
+        tree, result = _write(run, known, folder, thresholds, f"{study.id}: {shown}", on_progress)
         results.append(result)
         if depth and not is_asked_for(model.name):
-            fits[name, reading] = tree
+            fits[name, interpretation] = tree
     if fits and depth:
         seed = int(settings.get("seed", SEED))
-        told = study.under(_leader(study, results).reading)
-        analyses.write_parts(told, fits, chosen, folder, depth=depth, seed=seed, say=say)
+        told = study.under(_primary(study, results).interpretation)
+        analyses.write_analyses(
+            told, fits, chosen, folder, depth=depth, seed=seed, on_progress=on_progress
+        )
     return Reanalysis(study, tuple(results), refused, *_report(folder, study))
 
 
@@ -226,8 +232,8 @@ def _report(folder: Path, study: Study) -> tuple[Path, Conclusion]:
     Who leads among models that tell patients apart by levels or subgroups has no four cells to show.
     """
     fits = read_results(folder).fits
-    lead = next((fit for fit in fits if not fit.model.division), fits[0])
-    told = study.under(lead.choice[0]).divided(lead.model.division)
+    lead = next((fit for fit in fits if not fit.model.strata), fits[0])
+    told = study.under(lead.choice[0]).divided(lead.model.strata)
     write_appendix(told, lead.summary, folder, lead.failed)
     report = write_report(folder, study)
     return report.page, report.conclusion
@@ -285,8 +291,8 @@ def _sampled(run: _Run, known: _Known) -> tuple[Fit, pd.DataFrame, float | None]
     elif model.name in known.compared:
         evidence = _evidence_by_weights(run, fit)
         if evidence is None:
-            say = bool(run.settings.get("progress"))
-            beside = sampling.temper(tree, study, model.name, run.priors, say=say)
+            on_progress = bool(run.settings.get("progress"))
+            beside = sampling.temper(tree, study, model.name, run.priors, on_progress=on_progress)
             more += checks.agreement(fit, beside)
             evidence = sampling.log_evidence(beside)
         stats = tree["sample_stats"].to_dataset().assign_attrs(log_evidence=evidence)
@@ -307,7 +313,7 @@ def _evidence_by_weights(run: _Run, fit: Fit) -> float | None:
         return None
     seed = sampling.provenance(fit.draws)["seed"]
     whole = Marginals(fit.study, fit.model, fit.priors, fit.posterior, seed).whole
-    return None if whole.verdict == laplace.BAD else whole.log_evidence
+    return None if whole.verdict == laplace.UNRELIABLE else whole.log_evidence
 
 
 def _conflict(run: _Run, known: _Known, fit: Fit, evidence: float | None) -> Conflict | None:
@@ -318,10 +324,10 @@ def _conflict(run: _Run, known: _Known, fit: Fit, evidence: float | None) -> Con
     if run.study.is_default:
         known.default[name] = (fit.posterior, evidence)
     if name not in known.default:
-        return Conflict(run.study.reading, evidence, float("nan"), ())
+        return Conflict(run.study.interpretation, evidence, float("nan"), ())
     posterior, default = known.default[name]
     predictions = predict(run.study, run.priors, posterior, run.settings.get("seed", 1))
-    return Conflict(run.study.reading, evidence, evidence - default, predictions)
+    return Conflict(run.study.interpretation, evidence, evidence - default, predictions)
 
 
 def _write(
@@ -330,7 +336,7 @@ def _write(
     folder: Path,
     thresholds: Sequence[float],
     shown: str,
-    say: Callable[[str], None],
+    on_progress: Callable[[str], None],
 ) -> tuple[xr.DataTree, Result]:
     """Make a fit, answer every estimand, and have the fit's folder written."""
     fit, table, evidence = _sampled(run, known)
@@ -339,14 +345,14 @@ def _write(
     summary = summary_of(fit, thresholds)
     failed = checks.failures(table)
     cautions = checks.cautions(table)
-    if conflict is not None and conflict.is_contradicted:
-        cautions = [f"reading {study.reading}, {conflict}", *cautions]
-    target = folder / f"{model.name}--{priors.name}--{study.reading}".replace(":", "-")
+    if conflict is not None and conflict.is_incompatible:
+        cautions = [f"reading {study.interpretation}, {conflict}", *cautions]
+    target = folder / f"{model.name}--{priors.name}--{study.interpretation}".replace(":", "-")
     info = {"failed_checks": failed, **sampling.provenance(tree)}
     result = Result(
         target,
         model.name,
-        study.reading,
+        study.interpretation,
         summary,
         table,
         failed,
@@ -361,8 +367,8 @@ def _write(
         store.write_table(summary, writing / store.SUMMARY, failed)
         store.write_table(table, writing / store.CHECKS, failed)
         store.write_table(cells_table(study), writing / store.CELLS, failed)
-        store.write_table(printed_table(study), writing / store.PRINTED, failed)
-        store.write_table(availability_table(study), writing / store.AVAILABILITY, failed)
+        store.write_table(reported_table(study), writing / store.REPORTED, failed)
+        store.write_table(identification_table(study), writing / store.IDENTIFICATION_TABLE, failed)
         if study.cells is not None and study.is_adjusted:
             overlap = overlap_of(study.cells)
             store.write_table(overlap.regimens, writing / store.OVERLAP, failed)
@@ -370,7 +376,7 @@ def _write(
         store.write_draws(tree, writing / store.DRAWS)
         store.write_info({**info, **_told(study, result)}, writing / store.INFO)
         draw(FIT, View(tree, study, model, summary), writing, failed)
-    say(f"{shown}: {target} ({result.changes})")
+    on_progress(f"{shown}: {target} ({result.changes})")
     if failed:
         warnings.warn(
             f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3

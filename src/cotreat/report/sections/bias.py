@@ -19,7 +19,7 @@ from cotreat.bias.unmeasured_confounding import (
 )
 from cotreat.core.constants import FULL, IDENTIFIED, QUICK, STANDARD
 from cotreat.diagnostics import checks
-from cotreat.estimands.estimand import waist_of
+from cotreat.estimands.estimand import risk_draws_of
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import sampling
 from cotreat.models.registry import Model, described, find_model
@@ -29,8 +29,8 @@ from cotreat.plots import records as plots
 from cotreat.priors.prior import PriorSet
 from cotreat.report.caveats import OF_DURATION, of_sequences
 from cotreat.results import four_cells, headline
-from cotreat.results.summary import PRINTED, summarise
-from cotreat.results.supplementary import BIAS, Fits, Part, Section, versions, write_part
+from cotreat.results.summary import REPORTED, summarise
+from cotreat.results.supplementary import BIAS, Analysis, Fits, Section, versions, write_analysis
 from cotreat.study.study import DURATION, Study
 
 STEPS = {QUICK: 1, STANDARD: 2, FULL: 4}
@@ -64,7 +64,7 @@ def write(
     *,
     depth: str = STANDARD,
     seed: int,
-    say: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Write ``FOLDER/bias/``.
 
@@ -86,16 +86,16 @@ def write(
         The part's folder.
     """
     study = study.divided("")
-    model, tree = _leading(study, fits, priors, seed, say)
-    posterior = waist_of(tree["posterior"].to_dataset())
+    model, tree = _leading(study, fits, priors, seed, on_progress)
+    posterior = risk_draws_of(tree["posterior"].to_dataset())
     summary = summarise(
         study,
         model,
         resolve(study),
-        prior=waist_of(tree["prior"].to_dataset()),
+        prior=risk_draws_of(tree["prior"].to_dataset()),
         posterior=posterior,
         likelihood=None,
-        labels={"model": model.name, "priors": priors.name, "interpretation": study.reading},
+        labels={"model": model.name, "priors": priors.name, "interpretation": study.interpretation},
     )
     got = _Gathered()
     sections: list[Section] = []
@@ -106,14 +106,14 @@ def write(
         )
         sections.append(Section("Unmeasured confounding", (RANDOMISED,)))
     else:
-        say(f"{study.id}: E-values")
+        on_progress(f"{study.id}: E-values")
         sections += _e_values(study, summary, got)
-        say(f"{study.id}: tipping points")
+        on_progress(f"{study.id}: tipping points")
         found = _tipping_points(study, model, priors, posterior, depth, seed, sections, got)
     sections += _immortal(study, got)
     got.tables["four_cells.csv"] = four_cells.long_table(four_cells.tables(study, summary))
     record = plots.Bias(study, model.name, priors.name, _shown(found))
-    part = Part(
+    part = Analysis(
         title="Bias",
         study_digest=study.digest,
         seed=seed,
@@ -124,27 +124,27 @@ def write(
             "depth": depth,
             "model": model.name,
             "priors": priors.name,
-            "reading": study.reading,
+            "interpretation": study.interpretation,
             "engine": sampling.provenance(tree)["engine"],
         },
         versions=versions("pymc", "arviz", "jax", "numpy", "scipy"),
     )
     failed = checks.failures(checks.checks(sampling.fit_of(study, model, tree, priors)))
-    return write_part(folder / BIAS, part, got.tables, partial(draw, BIAS, record), failed)
+    return write_analysis(folder / BIAS, part, got.tables, partial(draw, BIAS, record), failed)
 
 
 def _leading(
-    study: Study, fits: Fits, priors: PriorSet, seed: int, say: Callable[[str], None]
+    study: Study, fits: Fits, priors: PriorSet, seed: int, on_progress: Callable[[str], None]
 ) -> tuple[Model, xr.DataTree]:
     """Return the model that speaks in the headline with its fit, fitted now if nobody has."""
-    own = [name for name, reading in fits if reading == study.reading]
-    own = [name for name in own if not described(name).division]
+    own = [name for name, interpretation in fits if interpretation == study.interpretation]
+    own = [name for name in own if not described(name).strata]
     if own:
-        name = headline.leader(own)
-        return described(name), fits[name, study.reading]
+        name = headline.primary(own)
+        return described(name), fits[name, study.interpretation]
     possible, _ = models_for(study, priors)
-    name = headline.leader(possible)
-    say(f"{study.id}: {name} by Laplace's approximation")
+    name = headline.primary(possible)
+    on_progress(f"{study.id}: {name} by Laplace's approximation")
     return find_model(name, study), sampling.fit(study, name, priors, engine="laplace", seed=seed)
 
 
@@ -172,7 +172,7 @@ def _e_values(study: Study, summary: pd.DataFrame, got: _Gathered) -> list[Secti
 def _of_e_values(ratios: pd.DataFrame) -> str:
     """Say the weakest of the odds ratios whose interval leaves out 1."""
     own = ratios[(ratios.status == IDENTIFIED) & (ratios.e_value_limit > 1)]
-    posterior = own[own.source != PRINTED]
+    posterior = own[own.source != REPORTED]
     own = posterior if len(posterior) else own
     if own.empty:
         return ""
@@ -273,6 +273,6 @@ def _immortal(study: Study, got: _Gathered) -> list[Section]:
             f"Combinations of {pairs} were given one after the other to some or all: what is said of them may be "
             "entangled with immortal time."
         )
-    if any(own.id == DURATION for own in study.divisions):
+    if any(own.id == DURATION for own in study.stratifications):
         words.append(f"Of the model duration: {OF_DURATION.text}")
     return [Section("Immortal time", tuple(words))] if words else []

@@ -20,7 +20,7 @@ from cotreat.plots import COMPARISON, draw, picture
 from cotreat.plots.records import Comparison
 from cotreat.priors.prior import PriorSet
 from cotreat.results.headline import share
-from cotreat.results.supplementary import MOST_FINDINGS, Draw, Part, Section, versions
+from cotreat.results.supplementary import MOST_FINDINGS, Analysis, Draw, Section, versions
 from cotreat.study.study import Study
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Findings:
     failed: list[str] = field(default_factory=list)
 
 
-Told = tuple[Part, dict[str, pd.DataFrame], Draw]
+StratifiedCounts = tuple[Analysis, dict[str, pd.DataFrame], Draw]
 
 
 def told(
@@ -101,7 +101,7 @@ def told(
     depth: str,
     seed: int,
     refused: Mapping[str, str],
-) -> Told:
+) -> StratifiedCounts:
     """Return the part with its tables and figures."""
     tables: dict[str, pd.DataFrame] = {}
     sections = [
@@ -110,7 +110,7 @@ def told(
         *_of_factors(found, tables),
     ]
     not_fitted = tuple(f"{name} is not compared: {why}" for name, why in refused.items())
-    part = Part(
+    part = Analysis(
         TITLE,
         study.digest,
         seed,
@@ -120,7 +120,7 @@ def told(
         settings={
             "depth": depth,
             "priors": priors.name,
-            "reading": study.reading,
+            "interpretation": study.interpretation,
             "models": list(found.evidence),
             "not_fitted": list(not_fitted),
             "unit": next((one.units.kind for one in found.left.values()), ""),
@@ -278,7 +278,10 @@ def in_words(one: Dependence, study: Study) -> str:
 
 def _kinds(study: Study) -> dict[str, bool]:
     """Tell of each claim whether it is an odds ratio."""
-    return {claim.id: claim.is_odds_ratio for claim in study.claims}
+    return {
+        reported_estimate.id: reported_estimate.is_odds_ratio
+        for reported_estimate in study.reported_estimates
+    }
 
 
 def _implied(one: Dependence, study: Study) -> str:
@@ -295,7 +298,7 @@ def _left_row(name: str, left: FoldPrediction) -> dict[str, object]:
         "left_out": left.unit,
         "not_used_either": ", ".join(left.beside),
         "quantity": left.quantity,
-        "printed": left.printed,
+        "reported": left.as_reported,
         "predicted": left.median,
         "lower": left.lower,
         "upper": left.upper,
@@ -365,7 +368,9 @@ def _found_outside(found: Findings) -> list[str]:
     for name, one in found.left.items():
         far = [left for left in one.predicted if left.is_outside]
         if far:
-            named = ", ".join(f"{left.unit} ({left.quantity} {left.printed})" for left in far[:3])
+            named = ", ".join(
+                f"{left.unit} ({left.quantity} {left.as_reported})" for left in far[:3]
+            )
             return [
                 f"FoldPrediction out in turn, {len(far)} of {len(one.predicted)} numbers lie outside the central "
                 f"{INTERVAL:.0%} of what the rest predicts under {name}: {named}."

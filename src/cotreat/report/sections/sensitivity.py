@@ -14,7 +14,7 @@ from cotreat.priors.prior import PriorSet
 from cotreat.report.sections.sensitivity_beliefs import grid_of, reverse_bayes_of
 from cotreat.report.sections.sensitivity_choices import hinges_of
 from cotreat.report.sections.sensitivity_weights import induced_of, power_scaling_of
-from cotreat.results.supplementary import Fits, Part, Say, versions, write_part
+from cotreat.results.supplementary import Analysis, Fits, OnProgress, versions, write_analysis
 from cotreat.sensitivity.fits import begun, leading_fit, planned
 from cotreat.study.study import Study
 
@@ -27,7 +27,7 @@ def write(
     *,
     depth: str = STANDARD,
     seed: int = SEED,
-    say: Say = lambda _: None,
+    on_progress: OnProgress = lambda _: None,
 ) -> Path:
     """Work out what the answers of a study depend on, and write ``FOLDER/sensitivity/``.
 
@@ -49,18 +49,18 @@ def write(
     Path
         The folder.
     """
-    work = begun(study, fits, priors, depth, seed, say)
+    work = begun(study, fits, priors, depth, seed, on_progress)
     tree, failed = leading_fit(work)
     plan = planned(work, depth)
     work.answers(plan.every)  # all in one batch
     parts = [hinges_of(work, plan)]
     if plan.grid:
         parts.append(grid_of(work, plan))
-    say("power scaling, reverse Bayes, the prior of every estimand …")
+    on_progress("power scaling, reverse Bayes, the prior of every estimand …")
     parts += [power_scaling_of(work, tree), reverse_bayes_of(work), induced_of(work, tree)]
-    say("figures …")
+    on_progress("figures …")
     record = Sensitivity(study, **{k: v for one in parts for k, v in one.shown.items()})
-    part = Part(
+    part = Analysis(
         title="Sensitivity",
         study_digest=study.digest,
         seed=seed,
@@ -71,7 +71,7 @@ def write(
             "depth": depth,
             "model": work.model.name,
             "priors": priors.name,
-            "reading": study.reading,
+            "interpretation": study.interpretation,
             "engine of the leading fit": provenance(tree)["engine"],
             "engine of the others": "laplace, in batches",
             "effective draws": work.effective,
@@ -81,7 +81,7 @@ def write(
     )
     tables = {k: _short(table) for one in parts for k, table in one.tables.items()}
     target = Path(folder) / SENSITIVITY
-    return write_part(target, part, tables, partial(draw, SENSITIVITY, record), failed)
+    return write_analysis(target, part, tables, partial(draw, SENSITIVITY, record), failed)
 
 
 def _short(table: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from cotreat.core.constants import DECIDED
+from cotreat.core.constants import CONCLUSIVE
 from cotreat.plots import SENSITIVITY, picture
 from cotreat.results.headline import share
 from cotreat.results.supplementary import Section
@@ -30,7 +30,7 @@ def grid_of(work: Work, plan: Plan) -> Piece:
         ),
         f"{len(wanted)} prior sets; all answers are in grid.csv, and how far each number moves below. An "
         "odds ratio is decided where its 95% interval leaves out 1, a probability of synergy at "
-        f"{DECIDED} or above, or {1 - DECIDED:.3f} or below.",
+        f"{CONCLUSIVE} or above, or {1 - CONCLUSIVE:.3f} or below.",
     ]
     if work.model.name == "exchangeable":
         words.append(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from cotreat.core.constants import CONTRADICTED, DECIDED
+from cotreat.core.constants import CONCLUSIVE, INCOMPATIBLE_BELOW
 from cotreat.estimands.measures import MEASURES
 from cotreat.inference import laplace
 from cotreat.inference.batch import Specification
@@ -14,7 +14,14 @@ from cotreat.results.headline import share
 from cotreat.results.supplementary import MULTIVERSE, Section
 from cotreat.sensitivity import multiverse
 from cotreat.sensitivity.fits import Piece, Plan, Work, pair_in_words
-from cotreat.sensitivity.multiverse import HINGES, MODEL, PRIORS, READING, SENSE, Base
+from cotreat.sensitivity.multiverse import (
+    DEFAULT_INTERPRETATION,
+    HINGES,
+    MODEL,
+    PRIORS,
+    SENSE,
+    Base,
+)
 
 
 def hinges_of(work: Work, plan: Plan) -> Piece:
@@ -22,12 +29,16 @@ def hinges_of(work: Work, plan: Plan) -> Piece:
     table = work.table(plan.multiverse)
     changes = multiverse.hinges(table, work.study, work.base)
     aside = contradicted(table, work.base)
-    fits = table.drop_duplicates([READING, MODEL, PRIORS])
-    bad = fits[fits.verdict == laplace.BAD]
+    fits = table.drop_duplicates([DEFAULT_INTERPRETATION, MODEL, PRIORS])
+    bad = fits[fits.verdict == laplace.UNRELIABLE]
     words = [
         "The leading answer is the ratio of odds ratios of each pair under "
         f"{work.model.name} and {in_words(work.priors.name)} priors"
-        + (f", reading {work.study.reading}. " if len(work.study.readings) > 1 else ". ")
+        + (
+            f", reading {work.study.interpretation}. "
+            if len(work.study.interpretations) > 1
+            else ". "
+        )
         + "One thing at a time is changed from it. Of the priors, each set is a belief of moderate strength "
         "about the single effects, or about the interactions, with all else as in the default. Where an answer is "
         "that on another background, words say which.",
@@ -65,19 +76,19 @@ def _with_scales(table: pd.DataFrame) -> pd.DataFrame:
 
 def not_answered(work: Work, fits: pd.DataFrame, *, is_crossed: bool) -> Iterator[str]:
     """Say which fits cannot be trusted, and where other priors were not tried therefore."""
-    for (model, reading), own in fits.groupby([MODEL, READING], sort=False):
-        base = Specification(work.study.under(str(reading)), str(model), work.priors)
+    for (model, interpretation), own in fits.groupby([MODEL, DEFAULT_INTERPRETATION], sort=False):
+        base = Specification(work.study.under(str(interpretation)), str(model), work.priors)
         is_alone = is_crossed and len(own) == 1 and bool(multiverse.beside(base))
-        bad = own[own.verdict == laplace.BAD]
+        bad = own[own.verdict == laplace.UNRELIABLE]
         said = []
         if len(bad):
-            is_k = bad.pareto_k.max() >= laplace.BAD_K
+            is_k = bad.pareto_k.max() >= laplace.UNRELIABLE_K
             why = f"Pareto k up to {bad.pareto_k.max():.2f}" if is_k else "modes found once only"
             said.append(f"{len(bad)} of {len(own)} fits not trusted ({why})")
         if is_alone:
             said.append("other priors not tried, for a batch cannot fit it")
         if said:
-            yield f"{model}, reading {reading}: {'; '.join(said)}"
+            yield f"{model}, reading {interpretation}: {'; '.join(said)}"
 
 
 def hinge_finding(changes: pd.DataFrame, aside: Sequence[str] = ()) -> str:
@@ -89,13 +100,13 @@ def hinge_finding(changes: pd.DataFrame, aside: Sequence[str] = ()) -> str:
         Readings that the other numbers in print contradict.
     """
     known = changes[changes.probability.notna()]
-    is_aside = (known["what changes"] == READING) & known.to.isin(aside)
+    is_aside = (known["what changes"] == DEFAULT_INTERPRETATION) & known.to.isin(aside)
     moved = known[~known["is leading"] & ~is_aside & known.difference.notna()]
     if moved.empty:
         return ""
     most = moved.loc[moved.difference.abs().idxmax()]
     lead = most.probability - most.difference
-    decided = ((moved.probability >= DECIDED) | (moved.probability <= 1 - DECIDED)).sum()
+    decided = ((moved.probability >= CONCLUSIVE) | (moved.probability <= 1 - CONCLUSIVE)).sum()
     what, how = _change_in_words(most["what changes"], most.to)
     where = f" {most.words}" if most.words else ""
     return (
@@ -120,13 +131,15 @@ def _change_in_words(factor: str, to: str) -> tuple[str, str]:
         return "the prior", f"with beliefs about {told}" if is_belief(
             to
         ) else f"under {told} priors"
-    return {MODEL: "the model", READING: "how the print is read"}[factor], f"under {to}"
+    return {MODEL: "the model", DEFAULT_INTERPRETATION: "how the print is read"}[
+        factor
+    ], f"under {to}"
 
 
 def contradicted(table: pd.DataFrame, base: Base) -> list[str]:
     """Name the readings that the evidence speaks against, under the leading model and priors."""
     own = table[(table[MODEL] == base.model) & (table[PRIORS] == base.priors)]
-    logs = own.groupby(READING, sort=False).log_evidence.first()
-    if base.reading not in logs:
+    logs = own.groupby(DEFAULT_INTERPRETATION, sort=False).log_evidence.first()
+    if base.interpretation not in logs:
         return []
-    return [str(name) for name in logs[logs < logs[base.reading] - CONTRADICTED].index]
+    return [str(name) for name in logs[logs < logs[base.interpretation] - INCOMPATIBLE_BELOW].index]

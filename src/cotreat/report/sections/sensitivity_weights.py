@@ -4,7 +4,7 @@ import pandas as pd
 import xarray as xr
 
 from cotreat.core.constants import IDENTIFIED
-from cotreat.estimands.estimand import ODDS_RATIO, RISK, waist_of
+from cotreat.estimands.estimand import ODDS_RATIO, RISK, risk_draws_of
 from cotreat.estimands.measures import representatives
 from cotreat.plots import SENSITIVITY, picture
 from cotreat.plots.records import PriorPosterior
@@ -60,7 +60,7 @@ def scaling_finding(table: pd.DataFrame) -> str:
 
 def induced_of(work: Work, tree: xr.DataTree) -> Piece:
     """Show what the priors say of every estimand."""
-    before, after = (waist_of(tree[g].to_dataset()) for g in ("prior", "posterior"))
+    before, after = (risk_draws_of(tree[g].to_dataset()) for g in ("prior", "posterior"))
     every = prior_predictive.asked(work.study, work.model, after)
     chief = {one.code for one in multiverse.chief(work.study, work.model.name)}
     asked = [
