@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cotreat import fit, load_study, parse_study
+from cotreat import load_study, parse_study
 from cotreat.inference.batch import Specification, fit_many
+from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.priors.belief_grid import BELIEFS
 from cotreat.priors.sets import prior_set
