@@ -905,7 +905,7 @@ def test_unknown_reading() -> None:
     with pytest.raises(InterpretationError) as caught:
         parse_study(THREE_READINGS).resolve("abstract")
     assert str(caught.value) == (
-        "trio has no reading 'abstract'; its readings are plain, other, shown"
+        "trio has no interpretation 'abstract'; its interpretations are plain, other, shown"
     )
 
 

@@ -331,7 +331,10 @@ def test_what_says_that_a_drug_was_not_given_is_no_level(study, frame):
     for word in ("none", "0", ""):
         rows = frame.assign(a_dose=frame.a_dose.where(frame.a == 1, word))
         told = parse_study(TEXT, patients=rows)
-        assert told.resolve(strata="dose").cells.n.tolist() == study.resolve(strata="dose").cells.n.tolist()
+        assert (
+            told.resolve(strata="dose").cells.n.tolist()
+            == study.resolve(strata="dose").cells.n.tolist()
+        )
 
 
 def test_levels_may_be_numbers_and_floats_where_a_frame_lacks_values(study, frame):
@@ -782,7 +785,9 @@ def test_maximum_likelihood_in_subgroups_is_that_of_statsmodels(study, frame):
     theirs = sm.GLM(frame.response, design, family=sm.families.Binomial()).fit(cov_type="HC0")
     wanted = {
         code(e): e
-        for e in enumerate_estimands(study.resolve(strata="age"), model, resolve(study.resolve(strata="age")))
+        for e in enumerate_estimands(
+            study.resolve(strata="age"), model, resolve(study.resolve(strata="age"))
+        )
     }
     modification = wanted["effect_ratio[A: age=old vs age=young]"]
     (interval,) = intervals(fitted, modification)
