@@ -106,7 +106,7 @@ def test_a_belief_turns_with_the_number_it_is_about():
 
 
 def test_a_belief_about_an_interaction_is_about_products():
-    study = load_study("sun2024").under("abstract-wording")
+    study = load_study("sun2024").resolve("abstract-wording")
     known = odds_ratios_of(study, MODELS["interaction"])
     (product, *_) = [one for one in known if one.label.startswith("product term, ")]
     table = under_beliefs(study, [product]).set_index("belief")
