@@ -108,7 +108,7 @@ def test_a_measure_of_a_new_family_is_drawn_in_the_synergy_figure(view, register
 
 def test_a_measure_of_a_new_family_has_an_axis_in_the_figure_of_priors(view):
     prior, posterior = view.tree["prior"]["risk"], view.tree["posterior"]["risk"]
-    asked = induced.asked(view.study, view.model, posterior)
+    asked = induced.estimands_of(view.study, view.model, posterior)
     with off_screen():
         every = [PriorPosterior.of(one, status, prior, posterior) for one, status in asked]
         figure = prior_predictive.prior_predictive(Sensitivity(view.study, estimands=every))

@@ -25,14 +25,14 @@ from cotreat.plots.style import BLUE, PALE, SKY, VERMILION, label_rows, write_as
 from cotreat.plots.synergy import TICK_LABELS, TICKS
 from cotreat.priors.belief_grid import in_words
 
-DEFAULT_INTERPRETATION, PRIORS, SENSE = "interpretation", "priors", "sense of synergy"
+DEFAULT_INTERPRETATION, PRIORS, SENSE = "interpretation", "priors", "scale of synergy"
 """Choices, as the tables name them."""
 HEADINGS = {SENSE: "scale of synergy", DEFAULT_INTERPRETATION: "interpretation"}
 MOST = 3
 """Pairs that a page can hold."""
 ROW = 0.2
 WORDS = {
-    "the fit cannot be trusted": "unreliable fit",
+    "the fit is unreliable": "unreliable fit",
     "fixed by the model": "fixed by the model",
     "implied by the model": "implied by the model",
 }
@@ -115,7 +115,7 @@ def _draw_panel(
     for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
         axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
     known = changes.set_index(["what changes", "to"])
-    lead = changes[changes["is leading"]].probability.max()
+    lead = changes[changes["is primary"]].probability.max()
     if pd.notna(lead):
         axes.axvline(lead, color=BLUE, lw=0.8, zorder=1)
     for at, place in enumerate(labels):
@@ -128,7 +128,7 @@ def _draw_panel(
             words = WORDS.get(row.words, str(row.words).partition(":")[0])
             write_aside(axes, 0.02, at, words, transform=axes.get_yaxis_transform(), fontsize=6.5)
             continue
-        color = BLUE if row["is leading"] else VERMILION
+        color = BLUE if row["is primary"] else VERMILION
         axes.plot([lead, row.probability], [at, at], color=color, lw=1.2, zorder=3)
         axes.plot(row.probability, at, ms=4.5, color=color, zorder=4, clip_on=False, **MARK)
         if row.words:  # another co-treatment is another estimand
@@ -140,7 +140,7 @@ def _draw_panel(
 def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str) -> list[float]:
     """Return the probability of the same estimand in every combination with a level."""
     pair = changes.pair.iloc[0]
-    is_lead = (changes["what changes"] == SENSE) & changes["is leading"]
+    is_lead = (changes["what changes"] == SENSE) & changes["is primary"]
     asked = [level] if factor == SENSE else changes[is_lead].to.tolist()
     own = table[table.pair == pair]
     is_own = own[SENSE].isin(asked)

@@ -1,5 +1,9 @@
 """Figure of a calibration: distribution of the ranks of the true values, less the uniform one."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,9 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.calibration.sbc import FAMILY_WISE, Calibration
+from cotreat.calibration.uniformity import FAMILY_WISE
 from cotreat.plots.registry import CALIBRATION, figure_of
 from cotreat.plots.style import BLUE, GREEN, GREY, PALE, SMALL, VERMILION
+
+if TYPE_CHECKING:
+    from cotreat.calibration.sbc import Calibration
 
 COLOURS = {"parameter": BLUE, "estimand": GREY, "log-likelihood": GREEN}
 
