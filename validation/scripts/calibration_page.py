@@ -7,7 +7,7 @@ import pandas as pd
 
 from cotreat.calibration.kept import ABOUT, TABLE
 from cotreat.calibration.sbc import MOST_DROPPED
-from cotreat.calibration.uniformity import FAMILY_WISE
+from cotreat.core.constants import FAMILY_WISE
 from cotreat.study_file.reader import load_study
 from validation.publish_and_reanalyse import ALL, CLAIMED, SURE, WHOLE
 from validation.records import PUBLISHED, RATES

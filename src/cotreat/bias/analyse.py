@@ -53,7 +53,7 @@ def analyse_bias(
     BiasAnalysis
         Without E-values and surfaces for a randomised study.
     """
-    study = study.divided("")
+    study = study.resolve(strata="")
     fit = _primary_fit(study, fits, priors, seed, on_progress)
     posterior = risk_draws_of(fit.posterior)
     summary = summarise(

@@ -17,8 +17,8 @@ from cotreat.calibration.replicates import (
     ranks_of,
     worked_out,
 )
-from cotreat.calibration.uniformity import FAMILY_WISE, Uniformity, holm, p_value_by_arviz
-from cotreat.core.constants import REPLICATES, SEED
+from cotreat.calibration.uniformity import Uniformity, holm, p_value_by_arviz
+from cotreat.core.constants import FAMILY_WISE, REPLICATES, SEED
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study

@@ -12,8 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr
 
-FAMILY_WISE = 0.01
-"""Level at which not one of the quantities of a model under one kind of evidence may fail."""
 SIMULATIONS = 20_000
 """Sets of uniform ranks: p-values down to 5e-5."""
 AT_ONCE = 1_000

@@ -49,8 +49,7 @@ def compare(
     """
     from cotreat.study_file.reader import load_study
 
-    record = load_study(study)
-    record = record.under(interpretation) if interpretation else record
+    record = load_study(study).resolve(interpretation)
 
     _run(COMPARISON, record, priors, depth, seed, out / record.id, quiet=quiet)
 

@@ -90,7 +90,7 @@ class Answers:
         answers = cls(study, models, priors, fits, seed, on_progress, Asked(seed))
         for (model, interpretation), draws in fits.items():
             if model in models and provenance(draws)["priors"] == priors.name:
-                resolved = study.under(interpretation)
+                resolved = study.resolve(interpretation)
                 fit = fit_of(resolved, find_model(model, resolved), draws, priors)
                 # Where sequential Monte Carlo was needed, the batch may be unreliable.
                 is_doubtful = depth == FULL and provenance(draws)["engine"] == "smc"

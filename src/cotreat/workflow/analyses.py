@@ -113,11 +113,17 @@ Computed = tuple[tuple[Analysis, "dict[str, pd.DataFrame]"], Record, tuple[str, 
 
 def _comparison(*arguments: Any, **settings: Any) -> Computed:
     from cotreat.comparison.compare import compare
+    from cotreat.evidence.resolve import resolve
     from cotreat.report.sections.comparison import worded
 
     record = compare(*arguments, **settings)
     figures = plots.Comparison(
-        record.study, record.model_shown, record.predictions, record.models, record.factors
+        record.study,
+        record.model_shown,
+        resolve(record.study),
+        record.predictions,
+        record.models,
+        record.factors,
     )
     return worded(record), figures, record.failed_checks
 
