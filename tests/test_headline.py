@@ -3,6 +3,7 @@ import pytest
 
 from cotreat import load_study
 from cotreat.core.constants import ANY, IDENTIFIED, NOT_IDENTIFIED
+from cotreat.evidence.resolve import resolve
 from cotreat.report.caveats import CAUTION, NOTE, SERIOUS, caveats
 from cotreat.results.headline import IDENTIFICATION, PROBABILITY, agreements, headline, primary
 from tests.codes import fields
@@ -63,13 +64,17 @@ def test_a_ratio_shared_by_all_co_treatments_counts_for_each():
 def test_a_model_without_interaction_counts_no_scale(tables):
     table = tables("isis2", "additive")
     assert agreements(table) == []
-    (caveat,) = [one for one in caveats(table, load_study("isis2")) if one.subject == "model"]
+    (caveat,) = [
+        one for one in caveats(table, resolve(load_study("isis2"))) if one.subject == "model"
+    ]
     assert caveat.severity == SERIOUS
     assert "additive has no interaction" in caveat.text
 
 
 def test_isis2_caveats(tables):
-    found = {c.subject: c for c in caveats(tables("isis2", "interaction"), load_study("isis2"))}
+    found = {
+        c.subject: c for c in caveats(tables("isis2", "interaction"), resolve(load_study("isis2")))
+    }
     assert f"{label('hsa[SK:ASA]')} is conclusive" in found["better than either"].text
     assert "not evidence of synergy" in found["better than either"].text
     assert "it reaches 92% here, and they mislead" in found["rare outcome"].text
@@ -78,7 +83,7 @@ def test_isis2_caveats(tables):
 
 def test_factor_v_leiden_caveats_name_the_interval_that_includes_the_null(tables):
     table = tables("factor-v-leiden", "interaction")
-    lines = [one.text for one in caveats(table, load_study("factor-v-leiden"))]
+    lines = [one.text for one in caveats(table, resolve(load_study("factor-v-leiden")))]
     assert any(
         label("reri_or[FVL:OC]") in s and "MOVER interval (-5.372 to 143.8) includes 0" in s
         for s in lines
@@ -88,7 +93,7 @@ def test_factor_v_leiden_caveats_name_the_interval_that_includes_the_null(tables
 
 
 def test_synergy_that_is_not_identified_is_a_serious_caveat(tables, three):
-    found = caveats(tables("three", "interaction"), three)
+    found = caveats(tables("three", "interaction"), resolve(three))
     (caveat,) = [one for one in found if one.subject == "identification"]
     order = [(SERIOUS, CAUTION, NOTE).index(one.severity) for one in found]
     assert order == sorted(order)

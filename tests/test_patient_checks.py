@@ -321,8 +321,10 @@ def test_risks_that_are_off_are_said(study, some_draws):  # noqa: F811
         labels={"model": "additive", "priors": "weak", "interpretation": study.interpretation},
     )
     words = "Predicted risks do not agree with the events"
-    (caveat,) = [c for c in caveats(summary, study, cautions(table)) if c.subject == "calibration"]
+    (caveat,) = [
+        c for c in caveats(summary, resolve(study), cautions(table)) if c.subject == "calibration"
+    ]
     assert caveat.text.startswith(words)
-    subjects = [one.subject for one in caveats(summary, study)]
+    subjects = [one.subject for one in caveats(summary, resolve(study))]
     assert "calibration" not in subjects
     assert subjects.count("overlap") == 1

@@ -258,7 +258,7 @@ def test_a_hospital_of_one_outcome_leaves_odds_ratios_and_takes_risks(south, sha
         list(fitted.conf_int().loc["a"]), abs=1e-6
     )
     assert 0 < fit.penalised.estimate(risk) < 1
-    found = caveats(table(study, "additive", fit), study)
+    found = caveats(table(study, "additive", fit), resolve(study))
     (separation,) = [one for one in found if one.subject == "separation"]
     assert separation.text.startswith("Covariates or clusters separate patients with the event")
 
@@ -372,7 +372,7 @@ def test_the_comparison_draws_it_with_a_marker_of_its_own():
 
 def test_caveats_name_separated_and_sparse_regimens():
     study = study_of({**SEPARATED, "A+B": (60, 0), "B": (3, 85)})
-    found = {one.subject: one.text for one in caveats(table(study, "interaction"), study)}
+    found = {one.subject: one.text for one in caveats(table(study, "interaction"), resolve(study))}
     assert found["separation"].startswith(
         "No patient in A (0 of 40) and every patient in A+B (60 of 60) had the event."
     )
@@ -382,13 +382,13 @@ def test_caveats_name_separated_and_sparse_regimens():
 
 def test_caveats_call_an_extreme_regimen_sparse_where_the_model_has_an_estimate():
     study = study_of(SEPARATED)
-    found = {one.subject: one.text for one in caveats(table(study, "additive"), study)}
+    found = {one.subject: one.text for one in caveats(table(study, "additive"), resolve(study))}
     assert "separation" not in found
     assert "non-events: A (0 of 40)." in found["sparse data"]
 
 
 def test_caveats_are_silent_where_every_regimen_has_enough():
     study = load_study("isis2")
-    subjects = {one.subject for one in caveats(table(study, "interaction"), study)}
+    subjects = {one.subject for one in caveats(table(study, "interaction"), resolve(study))}
     assert subjects
     assert not {"separation", "sparse data"} & subjects

@@ -5,19 +5,7 @@ from matplotlib.figure import Figure
 
 from cotreat.estimands.estimand import SIZE
 from cotreat.evidence.reported import ReportedEstimates
-from cotreat.plots.interval_rows import (
-    POSTERIOR_HEAD,
-    Row,
-    add_legend,
-    band_handle,
-    draw_rows,
-    looks,
-    posterior_text,
-    read_lines,
-    read_prior,
-    row_height,
-    write_numbers,
-)
+from cotreat.plots import interval_rows
 from cotreat.plots.labels import LINE, fold, regimen_name
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
@@ -48,28 +36,36 @@ def arm_sizes(view: View) -> Figure | None:
     numbers, rows = view.reported, rows_to_draw(view)
     if numbers is None or not any(row.lines for row in rows):
         return None
-    look, below = looks(rows), notes(numbers)
-    height = 1.3 + row_height(rows) * len(rows) + 0.15 * sum(1 + n.count("\n") for n in below)
+    look, below = interval_rows.looks(rows), notes(numbers)
+    height = (
+        1.3
+        + interval_rows.row_height(rows) * len(rows)
+        + 0.15 * sum(1 + n.count("\n") for n in below)
+    )
     figure = Figure(figsize=(7, height), layout="constrained")
     axes = figure.add_subplot()
     are_known, fixed = numbers.sizes.are_known, fixed_sizes(view, numbers)
     _set_axis(axes, rows, fixed)
-    draw_rows(axes, rows, look=look)
-    texts = [_patients(row) if are_known else posterior_text(row) for row in rows]
+    interval_rows.draw_rows(axes, rows, look=look)
+    texts = [_patients(row) if are_known else interval_rows.posterior_text(row) for row in rows]
     for at, (n, source) in fixed.items():
         axes.plot(n, at, marker="|", color=BLACK, ms=9, mew=1.5)
         texts[at] = f"{n:g}, {source}"
-    write_numbers(axes, texts, POSTERIOR_HEAD)
+    interval_rows.write_numbers(axes, texts, interval_rows.POSTERIOR_HEAD)
     axes.set_xlabel("patients" if are_known else "share of the patients (no total is reported)")
-    add_legend(figure, view.study, rows, look, [band_handle()], below)
+    interval_rows.add_legend(figure, view.study, rows, look, [interval_rows.band_handle()], below)
     return figure
 
 
-def rows_to_draw(view: View) -> list[Row]:
+def rows_to_draw(view: View) -> list[interval_rows.Row]:
     """Return a row per arm of the cohort, from the summary; empty where its size is known."""
     by_arm = {arm: rows_of(view.summary, SIZE, arm) for arm in view.study.present}
     return [
-        Row(regimen_name(view.study, arm), read_lines(rows), prior=read_prior(rows))
+        interval_rows.Row(
+            regimen_name(view.study, arm),
+            interval_rows.read_lines(rows),
+            prior=interval_rows.read_prior(rows),
+        )
         for arm, rows in by_arm.items()
     ]
 
@@ -93,13 +89,15 @@ def notes(numbers: ReportedEstimates) -> list[str]:
     return [fold(line, LINE) for line in lines]
 
 
-def _patients(row: Row) -> str:
+def _patients(row: interval_rows.Row) -> str:
     """Return posterior median and interval as whole patients."""
     line = next((line for line in row.lines if line.is_posterior and not line.words), None)
     return "" if line is None else f"{line.estimate:.0f} ({line.lower:.0f} to {line.upper:.0f})"
 
 
-def _set_axis(axes: Axes, rows: list[Row], others: dict[int, tuple[float, str]]) -> None:
+def _set_axis(
+    axes: Axes, rows: list[interval_rows.Row], others: dict[int, tuple[float, str]]
+) -> None:
     lines = [line for row in rows for line in (*row.lines, row.prior) if line is not None]
     ends = [line.upper for line in lines] + [n for n, _ in others.values()]
     axes.set_xlim(0, MARGIN * max(ends))

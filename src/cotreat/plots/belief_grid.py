@@ -10,20 +10,10 @@ from matplotlib.patches import Patch
 
 from cotreat.core.constants import NOT_IDENTIFIED
 from cotreat.estimands.estimand import ODDS_RATIO
+from cotreat.plots import style
 from cotreat.plots.labels import CONCLUSIVE_LABEL, fold, judged_note, key, pair_name
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
-from cotreat.plots.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PALE,
-    label_rows,
-    legend_below,
-    log_axis,
-    probability_axis,
-)
 from cotreat.priors.belief_grid import BELIEFS
 
 WEAK = "weak (default)"
@@ -31,7 +21,12 @@ WEAK = "weak (default)"
 MOST = 3
 """Pairs that a page can hold."""
 ROWS = (WEAK, *BELIEFS)
-COLORS = {"weak (default)": GREY, "pessimistic": ORANGE, "neutral": GREEN, "optimistic": BLUE}
+COLORS = {
+    "weak (default)": style.GREY,
+    "pessimistic": style.ORANGE,
+    "neutral": style.GREEN,
+    "optimistic": style.BLUE,
+}
 SIZES = {"weak": 2.6, "moderate": 4.0, "strong": 5.6}
 TITLE_WIDTH = 30
 PRIOR: dict[str, Any] = {"ls": "none", "marker": "|", "ms": 8, "mew": 1.6, "color": "black"}
@@ -72,13 +67,13 @@ def belief_grid(record: Sensitivity) -> Figure | None:
         _draw_ratios(below, table[own & is_ratio], limits)
         names += [pair_name(study, pair), below.get_xlabel()]
         for axes in (above, below):
-            label_rows(axes, ROWS if column == 0 else [""] * len(ROWS))
-            axes.axhline(0.5, color=GREY, lw=0.5)
+            style.label_rows(axes, ROWS if column == 0 else [""] * len(ROWS))
+            axes.axhline(0.5, color=style.GREY, lw=0.5)
     grid[0, 0].set_ylabel("belief about interactions")
     grid[1, 0].set_ylabel("belief about interactions")
     left_out = len(every) - len(pairs)
     omitted = f"{left_out} more pairs are in grid.csv" if left_out else ""
-    legend_below(figure, _legend(), [judged_note(study), omitted, key(study, names)], ncols=3)
+    style.legend_below(figure, _legend(), [judged_note(study), omitted, key(study, names)], ncols=3)
     return figure
 
 
@@ -89,7 +84,7 @@ def _limits(ratios: pd.DataFrame) -> tuple[float, float]:
 
 
 def _draw_probabilities(axes: Axes, own: pd.DataFrame) -> None:
-    probability_axis(axes)
+    style.probability_axis(axes)
     for at, belief in enumerate(ROWS):
         rows = own[own.interactions == belief]
         prior = rows.prior_probability.dropna()[:1]  # the same for every belief about effects
@@ -99,8 +94,8 @@ def _draw_probabilities(axes: Axes, own: pd.DataFrame) -> None:
 
 
 def _draw_ratios(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -> None:
-    log_axis(axes, *limits, most=4)
-    axes.axvline(1, color=GREY, lw=0.6, zorder=0)
+    style.log_axis(axes, *limits, most=4)
+    axes.axvline(1, color=style.GREY, lw=0.6, zorder=0)
     for at, belief in enumerate(ROWS):
         _draw_marks(axes, at, own[own.interactions == belief], "estimate")
     if len(own):
@@ -130,11 +125,11 @@ def _legend() -> list[Line2D | Patch]:
         for b, c in COLORS.items()
     ]
     handles += [
-        Line2D([], [], color=GREY, marker="o", ms=size, label=strength, **none)
+        Line2D([], [], color=style.GREY, marker="o", ms=size, label=strength, **none)
         for strength, size in SIZES.items()
     ]
     return [
         *handles,
         Line2D([], [], label="prior P(synergy)", **PRIOR),
-        Patch(color=PALE, label=CONCLUSIVE_LABEL),
+        Patch(color=style.PALE, label=CONCLUSIVE_LABEL),
     ]

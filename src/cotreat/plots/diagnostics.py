@@ -9,16 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from cotreat.core.constants import BFMI, INTERVAL
-from cotreat.plots.parameters import (
-    chain_key,
-    evenly_thinned,
-    labeller,
-    note,
-    sampled,
-    scalars,
-    thinned,
-    variables,
-)
+from cotreat.plots import parameters
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION, legend_below
@@ -46,12 +37,12 @@ def trace(view: View) -> Figure:
     """Draw density per chain and draws in their order."""
     import arviz as az
 
-    data = sampled(view, MOST["trace"])
+    data = parameters.sampled(view, MOST["trace"])
     plot = az.plot_trace_dist(
-        thinned(view, data),
+        parameters.thinned(view, data),
         compact=False,
         kind="kde",
-        labeller=labeller(view, data, between=": ", width=55),
+        labeller=parameters.labeller(view, data, between=": ", width=55),
         backend="matplotlib",
         aes=BY_CHAIN,
         aes_by_visuals={"dist": ["color", "linestyle"], "trace": ["color"]},
@@ -68,7 +59,7 @@ def trace(view: View) -> Figure:
         draws.tick_params(axis="x", labelbottom=draws is figure.axes[-1])
     figure.axes[-2].set_xlabel("value")
     figure.axes[-1].set_xlabel("draw")
-    chain_key(figure, figure.axes[0].get_lines(), data["chain"].values)
+    parameters.chain_key(figure, figure.axes[0].get_lines(), data["chain"].values)
     return figure
 
 
@@ -85,11 +76,11 @@ def rank(view: View) -> Figure:
     """Draw the departure of each chain's ranks from uniform ones."""
     import arviz as az
 
-    data = sampled(view, MOST["rank"])
+    data = parameters.sampled(view, MOST["rank"])
     plot = az.plot_rank(
-        evenly_thinned(data),
+        parameters.evenly_thinned(data),
         col_wrap=COLUMNS,
-        labeller=labeller(view, data, width=TITLE),
+        labeller=parameters.labeller(view, data, width=TITLE),
         backend="matplotlib",
         aes=BY_CHAIN,
         visuals={"title": {"size": 7.5}, "xlabel": False, "remove_axis": False},
@@ -105,7 +96,7 @@ def rank(view: View) -> Figure:
     figure.supylabel("departure from uniform", fontsize=8)
     # Not as supxlabel: the layout would put it onto the legend.
     title = "rank of a draw among all chains' draws, as a fraction"
-    chain_key(figure, figure.axes[0].get_lines(), data["chain"].values, title)
+    parameters.chain_key(figure, figure.axes[0].get_lines(), data["chain"].values, title)
     return figure
 
 
@@ -123,12 +114,12 @@ def pair(view: View) -> Figure:
     """Draw each pair of parameters, with divergent draws."""
     import arviz as az
 
-    data = sampled(view, MOST["pair"])
+    data = parameters.sampled(view, MOST["pair"])
     size = 0.6 + 1.2 * len(data)
     plot = az.plot_pair(
-        thinned(view, data),
+        parameters.thinned(view, data),
         marginal_kind="kde",
-        labeller=labeller(view, data, width=17),
+        labeller=parameters.labeller(view, data, width=17),
         backend="matplotlib",
         visuals={
             "scatter": {"alpha": 0.15, "size": 4},
@@ -203,14 +194,14 @@ def forest(view: View) -> Figure:
     import arviz as az
 
     names = (*(("beta", "gamma") if view.fit.model.has_structure else ("eta",)), "delta")
-    data = scalars(view, [name for name in names if name in view.draws["posterior"]])
+    data = parameters.scalars(view, [name for name in names if name in view.draws["posterior"]])
     plot = az.plot_forest(
         xr.DataTree.from_dict({"posterior": data}),
         combined=True,
         point_estimate="median",
         ci_kind="eti",
         ci_probs=(0.5, INTERVAL),
-        labeller=labeller(view, data),
+        labeller=parameters.labeller(view, data),
         backend="matplotlib",
         visuals={"ticklabels": False, "labels": {"size": 8}},
         figure_kwargs=_sized(7, 0.6 + 0.36 * len(data), width_ratios=[1, 1.6]),
@@ -238,13 +229,13 @@ def prior_posterior(view: View) -> Figure:
     """Draw prior and posterior density per parameter."""
     import arviz as az
 
-    data = sampled(view, MOST["prior_posterior"])
-    prior = scalars(view, variables(view), "prior")[list(data)]
+    data = parameters.sampled(view, MOST["prior_posterior"])
+    prior = parameters.scalars(view, parameters.variables(view), "prior")[list(data)]
     plot = az.plot_prior_posterior(
         xr.DataTree.from_dict({"prior": prior, "posterior": data}),
         kind="kde",
         col_wrap=COLUMNS,
-        labeller=labeller(view, data, width=TITLE),
+        labeller=parameters.labeller(view, data, width=TITLE),
         backend="matplotlib",
         aes={"color": ["group"], "linestyle": ["group"]},
         color=[color for color, _ in LOOK.values()],
@@ -274,5 +265,5 @@ def _rows(data: xr.Dataset) -> int:
 def _noted(plot: Any, view: View, data: xr.Dataset) -> Figure:
     """Return the figure of an ArviZ plot, with its ids explained."""
     figure: Figure = plot.viz["figure"].item()
-    note(figure, view, data)
+    parameters.note(figure, view, data)
     return figure

@@ -18,6 +18,7 @@ from cotreat.core.constants import ANY, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import named_co_treatment
 from cotreat.estimands.identification import Status
 from cotreat.estimands.measures import MEASURES, representatives
+from cotreat.plots import style
 from cotreat.plots.labels import (
     CONCLUSIVE_LABEL,
     PROBABILITY_AXIS,
@@ -29,28 +30,27 @@ from cotreat.plots.labels import (
 )
 from cotreat.plots.records import Interpretations
 from cotreat.plots.registry import STUDY, figure_of
-from cotreat.plots.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    HALF,
-    ORANGE,
-    PALE,
-    PURPLE,
-    SKY,
-    VERMILION,
-    legend_below,
-    probability_axis,
-    write_aside,
-)
 from cotreat.results.summary import POSTERIOR
 from cotreat.study.study import Study
 
 Tables = Mapping[str, pd.DataFrame]
 """Summaries by interpretation."""
 
-LOOKS = tuple(zip((BLUE, VERMILION, GREEN, PURPLE, BLACK, ORANGE, SKY), "os^DvPX", strict=True))
+LOOKS = tuple(
+    zip(
+        (
+            style.BLUE,
+            style.VERMILION,
+            style.GREEN,
+            style.PURPLE,
+            style.BLACK,
+            style.ORANGE,
+            style.SKY,
+        ),
+        "os^DvPX",
+        strict=True,
+    )
+)
 COLUMNS = 3
 MOST_PAIRS = 6
 MOST_CO_TREATMENTS = 4
@@ -187,7 +187,7 @@ def interpretations(record: Interpretations) -> Figure | None:
     for axes in grid.flat[max(0, len(shown) - columns) : len(shown)]:
         axes.set_xlabel(PROBABILITY_AXIS)
     handles = [*_interpretation_handles(summaries, look, notes), *_mark_handles(shown)]
-    legend_below(figure, handles, _notes(study, every, shown))
+    style.legend_below(figure, handles, _notes(study, every, shown))
     return figure
 
 
@@ -217,21 +217,21 @@ def _draw_panel(
     interpretations: Sequence[str],
     look: dict[str, tuple[str, str]],
 ) -> None:
-    probability_axis(axes)
-    axes.axvline(0.5, color=GREY, lw=0.5, ls=":", zorder=0)
+    style.probability_axis(axes)
+    axes.axvline(0.5, color=style.GREY, lw=0.5, ls=":", zorder=0)
     for y, row in zip(places, panel.rows, strict=True):
         if row.is_heading:
             place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
             axes.text(0.055, y, row.name, fontweight="bold", fontsize=7, **place)
         if row.words:
             words = shorten(row.words, WORDS_WIDTH, placeholder=" …")
-            write_aside(axes, 0.5, y, words, ha="center")
+            style.write_aside(axes, 0.5, y, words, ha="center")
         for mark in row.marks:
             offset = interpretations.index(mark.interpretation) - (len(interpretations) - 1) / 2
             _draw_mark(axes, y + SLOT * offset, mark, *look[mark.interpretation])
         if not row.is_heading:
             edge = y + (PAD + SLOT * len(interpretations)) / 2
-            axes.axhline(edge, color=PALE, lw=0.5, zorder=0)
+            axes.axhline(edge, color=style.PALE, lw=0.5, zorder=0)
     _label(axes, places, panel.rows, len(interpretations))
     axes.set_title(fold(panel.pair, NAME_WIDTH), loc="left", fontsize=8)
 
@@ -240,7 +240,7 @@ def _draw_mark(axes: Axes, at: float, mark: Mark, color: str, marker: str) -> No
     axes.plot([mark.prior, mark.probability], [at, at], color=color, lw=0.6, zorder=2)
     look = {"color": color, "marker": marker, **MARK}
     axes.plot(mark.prior, at, mfc="white", zorder=3, clip_on=False, **look)
-    fill = HALF if mark.is_unidentified else {}
+    fill = style.HALF if mark.is_unidentified else {}
     axes.plot(mark.probability, at, zorder=4, clip_on=False, **look, **fill)
 
 
@@ -264,10 +264,10 @@ def _interpretation_handles(
 def _mark_handles(shown: Sequence[Panel]) -> list[Artist]:
     marks = [mark for panel in shown for row in panel.rows for mark in row.marks]
     handles: list[Artist] = [
-        Line2D([], [], color=GREY, marker="o", mfc="white", label="prior", **MARK)
+        Line2D([], [], color=style.GREY, marker="o", mfc="white", label="prior", **MARK)
     ]
     for is_unidentified, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
         if any(mark.is_unidentified == is_unidentified for mark in marks):
-            fill = HALF if is_unidentified else {}
-            handles.append(Line2D([], [], color=GREY, marker="o", label=name, **MARK, **fill))
-    return [*handles, Patch(color=PALE, label=CONCLUSIVE_LABEL)]
+            fill = style.HALF if is_unidentified else {}
+            handles.append(Line2D([], [], color=style.GREY, marker="o", label=name, **MARK, **fill))
+    return [*handles, Patch(color=style.PALE, label=CONCLUSIVE_LABEL)]

@@ -8,20 +8,7 @@ from matplotlib.figure import Figure
 from cotreat.core.constants import ANY, IDENTIFIED, INTERVAL, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import compared, modifications
 from cotreat.estimands.estimand import EFFECT_RATIO, ODDS_RATIO
-from cotreat.plots.interval_rows import (
-    POSTERIOR_HEAD,
-    Row,
-    add_legend,
-    band_handle,
-    draw_rows,
-    looks,
-    posterior_text,
-    read_lines,
-    read_prior,
-    row_height,
-    words_row,
-    write_numbers,
-)
+from cotreat.plots import interval_rows
 from cotreat.plots.labels import co_treatment, event, fold, pair_name, regimen_name
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
@@ -56,7 +43,11 @@ def odds_ratios(view: View) -> Figure:
 
 
 def forest(
-    view: View, rows: list[Row], label: str, texts: Sequence[str] = (), notes: Sequence[str] = ()
+    view: View,
+    rows: list[interval_rows.Row],
+    label: str,
+    texts: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Figure:
     """Draw rows of ratios on a logarithmic axis, with the posterior in numbers at the right.
 
@@ -69,36 +60,38 @@ def forest(
     notes
         Lines above the legend.
     """
-    look = looks(rows)
-    height = 1.2 + row_height(rows) * len(rows) + 0.15 * len(notes)
+    look = interval_rows.looks(rows)
+    height = 1.2 + interval_rows.row_height(rows) * len(rows) + 0.15 * len(notes)
     figure = Figure(figsize=(7.5 if texts else 7, height), layout="constrained")
     axes = figure.add_subplot()
     log_axis(axes, *limits(rows))
     axes.axvline(1, color=GREY, lw=0.6, zorder=0)
-    draw_rows(axes, rows, look=look)
+    interval_rows.draw_rows(axes, rows, look=look)
     if texts:
-        write_numbers(axes, texts, REPORTED)
-    posterior = [posterior_text(row) for row in rows]
-    write_numbers(axes, posterior, POSTERIOR_HEAD, column=1 if texts else 0)
+        interval_rows.write_numbers(axes, texts, REPORTED)
+    posterior = [interval_rows.posterior_text(row) for row in rows]
+    interval_rows.write_numbers(
+        axes, posterior, interval_rows.POSTERIOR_HEAD, column=1 if texts else 0
+    )
     axes.set_xlabel(fold(label, LABEL_WIDTH))
-    bands = [band_handle(BAND_NAME)] if any(row.prior for row in rows) else []
-    add_legend(figure, view.study, rows, look, bands, notes)
+    bands = [interval_rows.band_handle(BAND_NAME)] if any(row.prior for row in rows) else []
+    interval_rows.add_legend(figure, view.study, rows, look, bands, notes)
     return figure
 
 
-def rows_to_draw(view: View) -> list[Row]:
+def rows_to_draw(view: View) -> list[interval_rows.Row]:
     """Return headings and rows, top to bottom, from the summary alone."""
     first = reference(view)
     rows = [
-        Row(f"odds ratio against {_reference_name(view, first)}", is_heading=True),
+        interval_rows.Row(f"odds ratio against {_reference_name(view, first)}", is_heading=True),
         *_odds_ratios(view, first),
-        Row("ratio of odds ratios", is_heading=True),
+        interval_rows.Row("ratio of odds ratios", is_heading=True),
         *_products(view),
     ]
     effects = list(_effect_ratios(view)) if view.study.groups or view.reported else []
     if effects:
         where = "in one subgroup" if view.study.groups else "with one co-treatment"
-        rows.append(Row(f"odds ratio {where} vs another", is_heading=True))
+        rows.append(interval_rows.Row(f"odds ratio {where} vs another", is_heading=True))
     return [*rows, *_first(effects)]
 
 
@@ -128,7 +121,7 @@ def reference(view: View) -> str:
     return next(candidates, study.present[0])
 
 
-def _odds_ratios(view: View, first: str) -> Iterator[Row]:
+def _odds_ratios(view: View, first: str) -> Iterator[interval_rows.Row]:
     plain = without_group(first)
     for arm in view.study.present:
         against = WITHIN.join(filter(None, [plain, group_of(arm)]))
@@ -136,7 +129,7 @@ def _odds_ratios(view: View, first: str) -> Iterator[Row]:
             yield _odds_ratio(view, arm, against)
 
 
-def _odds_ratio(view: View, arm: str, first: str) -> Row:
+def _odds_ratio(view: View, arm: str, first: str) -> interval_rows.Row:
     """Return an odds ratio, inverted where the summary has the inverse."""
     name = regimen_name(view.study, arm)
     rows = rows_of(view.summary, ODDS_RATIO, arm, first)
@@ -144,17 +137,19 @@ def _odds_ratio(view: View, arm: str, first: str) -> Row:
         return row_of(name, rows)
     row = row_of(name, rows_of(view.summary, ODDS_RATIO, first, arm))
     prior = row.prior.turned() if row.prior is not None else None
-    return Row(name, tuple(line.turned() for line in row.lines), prior=prior)
+    return interval_rows.Row(name, tuple(line.turned() for line in row.lines), prior=prior)
 
 
-def row_of(name: str, rows: pd.DataFrame) -> Row:
+def row_of(name: str, rows: pd.DataFrame) -> interval_rows.Row:
     """Return the row of an estimand, with the prior where it is not identified."""
-    lines = read_lines(rows)
+    lines = interval_rows.read_lines(rows)
     is_unidentified = any(line.is_unidentified for line in lines if line.is_posterior)
-    return Row(name, lines, prior=read_prior(rows) if is_unidentified else None)
+    return interval_rows.Row(
+        name, lines, prior=interval_rows.read_prior(rows) if is_unidentified else None
+    )
 
 
-def _effect_ratios(view: View) -> Iterator[Row]:
+def _effect_ratios(view: View) -> Iterator[interval_rows.Row]:
     ratios = view.summary[view.summary.measure == EFFECT_RATIO]
     if view.study.groups:  # those of co-treatments are the same in all subgroups
         ratios = ratios[ratios.contrast.isin(modifications(view.study))]
@@ -162,14 +157,14 @@ def _effect_ratios(view: View) -> Iterator[Row]:
         yield row_of(str(contrast_), rows)
 
 
-def _first(rows: list[Row]) -> Iterator[Row]:
+def _first(rows: list[interval_rows.Row]) -> Iterator[interval_rows.Row]:
     """Yield as many rows as a page can hold."""
     yield from rows[:MOST]
     if len(rows) > MOST:
-        yield words_row(f"{len(rows) - MOST} more", "in summary.csv")
+        yield interval_rows.words_row(f"{len(rows) - MOST} more", "in summary.csv")
 
 
-def _products(view: View) -> Iterator[Row]:
+def _products(view: View) -> Iterator[interval_rows.Row]:
     rows = list(_every_product(view))
     if len(rows) <= len(view.study.judged_pairs):
         yield from rows
@@ -179,10 +174,10 @@ def _products(view: View) -> Iterator[Row]:
     yield from _first(estimable)
     if omitted := len(rows) - len(estimable):
         words = "not estimable: no patients in one or more of the four regimens"
-        yield words_row(f"{omitted} pairs and co-treatments", words)
+        yield interval_rows.words_row(f"{omitted} pairs and co-treatments", words)
 
 
-def _every_product(view: View) -> Iterator[Row]:
+def _every_product(view: View) -> Iterator[interval_rows.Row]:
     on_event = view.summary[(view.summary.judged_on == "event") & (view.summary.measure == "ror")]
     for pair in view.study.judged_pairs:
         by = on_event[on_event.pair == pair].groupby(["co_treatment", "stratum"], sort=False)
@@ -194,7 +189,7 @@ def _every_product(view: View) -> Iterator[Row]:
             yield row_of(name, rows)
 
 
-def limits(rows: list[Row]) -> tuple[float, float]:
+def limits(rows: list[interval_rows.Row]) -> tuple[float, float]:
     """Return the limits of the axis: all intervals, within a factor of the posterior and 1."""
     drawn = [line for row in rows for line in row.lines if line.lower > 0]
     main = [line for line in drawn if line.is_posterior] or drawn

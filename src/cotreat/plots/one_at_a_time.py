@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from cotreat.plots import style
 from cotreat.plots.labels import (
     CONCLUSIVE_LABEL,
     PROBABILITY_AXIS,
@@ -19,16 +20,6 @@ from cotreat.plots.labels import (
 )
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
-from cotreat.plots.style import (
-    BLUE,
-    PALE,
-    SKY,
-    VERMILION,
-    label_rows,
-    legend_below,
-    probability_axis,
-    write_aside,
-)
 from cotreat.priors.belief_grid import in_words
 
 INTERPRETATION, PRIORS, SENSE = "interpretation", "priors", "scale of synergy"
@@ -76,13 +67,13 @@ def one_at_a_time(record: Sensitivity) -> Figure | None:
     incompatible = {(INTERPRETATION, name) for name in record.incompatible}
     names = [_name(*p) + (" (incompatible)" if p in incompatible else "") for p in labels]
     headings = [_name(*place) for place in labels if not place[1]]
-    label_rows(grid[0], names, headings)
+    style.label_rows(grid[0], names, headings)
     for axes in grid[1:]:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     left_out = changes.pair.nunique() - len(pairs)
     omitted = f"{left_out} more pairs are in the table" if left_out else ""
-    legend_below(figure, _legend(), [judged_note(study), omitted, key(study, names)])
+    style.legend_below(figure, _legend(), [judged_note(study), omitted, key(study, names)])
     return figure
 
 
@@ -110,27 +101,33 @@ def _name(factor: str, level: str) -> str:
 def _draw_panel(
     axes: Axes, changes: pd.DataFrame, table: pd.DataFrame, labels: Sequence[tuple[str, str]]
 ) -> None:
-    probability_axis(axes)
+    style.probability_axis(axes)
     rows = changes.set_index(["what changes", "to"])
     primary = changes[changes["is primary"]].probability.max()
     if pd.notna(primary):
-        axes.axvline(primary, color=BLUE, lw=0.8, zorder=1)
+        axes.axvline(primary, color=style.BLUE, lw=0.8, zorder=1)
     for at, place in enumerate(labels):
         if place not in rows.index:
             continue
         row = rows.loc[place]
         others = _others(table, changes, *place)
-        axes.plot(others, [at] * len(others), ms=2.2, color=SKY, alpha=0.5, mew=0, zorder=2, **MARK)
+        axes.plot(
+            others, [at] * len(others), ms=2.2, color=style.SKY, alpha=0.5, mew=0, zorder=2, **MARK
+        )
         if pd.isna(row.probability):
             words = WORDS.get(row.words, str(row.words).partition(":")[0])
-            write_aside(axes, 0.02, at, words, transform=axes.get_yaxis_transform(), fontsize=6.5)
+            style.write_aside(
+                axes, 0.02, at, words, transform=axes.get_yaxis_transform(), fontsize=6.5
+            )
             continue
-        color = BLUE if row["is primary"] else VERMILION
+        color = style.BLUE if row["is primary"] else style.VERMILION
         axes.plot([primary, row.probability], [at, at], color=color, lw=1.2, zorder=3)
         axes.plot(row.probability, at, ms=4.5, color=color, zorder=4, clip_on=False, **MARK)
         if row.words:  # another co-treatment is another estimand
             left = 0.02 if row.probability > 0.5 else 0.7
-            write_aside(axes, left, at, row.words, transform=axes.get_yaxis_transform(), fontsize=6)
+            style.write_aside(
+                axes, left, at, row.words, transform=axes.get_yaxis_transform(), fontsize=6
+            )
 
 
 def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str) -> list[float]:
@@ -144,8 +141,8 @@ def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str)
 
 def _legend() -> list[Line2D | Patch]:
     return [
-        Line2D([], [], color=BLUE, ms=4.5, label="primary analysis", **MARK),
-        Line2D([], [], color=VERMILION, ms=4.5, label="one choice changed", **MARK),
-        Line2D([], [], color=SKY, ms=2.2, label="another combination", **MARK),
-        Patch(color=PALE, label=CONCLUSIVE_LABEL),
+        Line2D([], [], color=style.BLUE, ms=4.5, label="primary analysis", **MARK),
+        Line2D([], [], color=style.VERMILION, ms=4.5, label="one choice changed", **MARK),
+        Line2D([], [], color=style.SKY, ms=2.2, label="another combination", **MARK),
+        Patch(color=style.PALE, label=CONCLUSIVE_LABEL),
     ]

@@ -6,17 +6,7 @@ from matplotlib.figure import Figure
 
 from cotreat.core.constants import INTERVAL
 from cotreat.estimands.estimand import RISK
-from cotreat.plots.interval_rows import (
-    Row,
-    add_legend,
-    band_handle,
-    draw_band,
-    draw_rows,
-    looks,
-    read_lines,
-    row_height,
-    write_numbers,
-)
+from cotreat.plots import interval_rows
 from cotreat.plots.labels import event, fold, regimen_name
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
@@ -43,24 +33,30 @@ def risks(view: View) -> Figure | None:
     if view.study.is_case_control:
         return None
     rows, prior = rows_to_draw(view), prior_intervals(view)
-    look = looks(rows)
-    figure = Figure(figsize=(7, 1.4 + row_height(rows) * len(rows)), layout="constrained")
+    look = interval_rows.looks(rows)
+    figure = Figure(
+        figsize=(7, 1.4 + interval_rows.row_height(rows) * len(rows)), layout="constrained"
+    )
     wide, close = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.5])
     _set_axis(wide, *_span(rows, prior))
     _set_axis(close, *_span(rows, []))
     for at, (lower, upper) in enumerate(prior):
-        draw_band(wide, at, lower, upper, height=0.5)
-    posterior = [Row(row.name, row.lines[:1]) for row in rows]
+        interval_rows.draw_band(wide, at, lower, upper, height=0.5)
+    posterior = [interval_rows.Row(row.name, row.lines[:1]) for row in rows]
     # A dot would hide a short bar; a tick across it does not.
-    draw_rows(wide, posterior, look={kind: {**own, "marker": "|"} for kind, own in look.items()})
-    draw_rows(close, rows, look=look)
+    interval_rows.draw_rows(
+        wide, posterior, look={kind: {**own, "marker": "|"} for kind, own in look.items()}
+    )
+    interval_rows.draw_rows(close, rows, look=look)
     close.tick_params(axis="y", labelleft=False)
-    write_numbers(close, [_counts(view, arm) for arm in view.study.regimens], "events / n")
+    interval_rows.write_numbers(
+        close, [_counts(view, arm) for arm in view.study.regimens], "events / n"
+    )
     wide.set_title("prior and posterior", loc="left")
     wide.set_xlabel(f"{kind(view)}risk")
     close.set_title("posterior", loc="left")
     close.set_xlabel(fold(f"{kind(view)}risk of {event(view.study)}", LABEL_WIDTH))
-    add_legend(figure, view.study, rows, look, [band_handle()])
+    interval_rows.add_legend(figure, view.study, rows, look, [interval_rows.band_handle()])
     return figure
 
 
@@ -71,13 +67,13 @@ def kind(view: View) -> str:
     return "standardised " if view.study.is_adjusted else ""
 
 
-def rows_to_draw(view: View) -> list[Row]:
+def rows_to_draw(view: View) -> list[interval_rows.Row]:
     """Return a row per regimen, from the summary; empty where no estimate exists."""
     rows = []
     for arm in view.study.regimens:
-        lines = read_lines(rows_of(view.summary, RISK, arm))
+        lines = interval_rows.read_lines(rows_of(view.summary, RISK, arm))
         drawn = tuple(line for line in lines if not line.words)
-        rows.append(Row(regimen_name(view.study, arm), drawn))
+        rows.append(interval_rows.Row(regimen_name(view.study, arm), drawn))
     return rows
 
 
@@ -94,7 +90,7 @@ def _set_axis(axes: Axes, lower: float, upper: float) -> None:
     percent_axis(axes.xaxis, most=5)
 
 
-def _span(rows: list[Row], prior: list[tuple[float, float]]) -> tuple[float, float]:
+def _span(rows: list[interval_rows.Row], prior: list[tuple[float, float]]) -> tuple[float, float]:
     ends = [end for row in rows for line in row.lines for end in (line.lower, line.upper)]
     ends += [end for interval in prior for end in interval]
     lower, upper = np.nanmin(ends), np.nanmax(ends)

@@ -17,6 +17,7 @@ from cotreat.core.constants import ANY, CONCLUSIVE, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import named_co_treatment
 from cotreat.estimands.identification import Status
 from cotreat.estimands.measures import MEASURES, Family, Measure, families
+from cotreat.plots import style
 from cotreat.plots.labels import (
     CONCLUSIVE_LABEL,
     LINE,
@@ -29,17 +30,6 @@ from cotreat.plots.labels import (
 )
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
-from cotreat.plots.style import (
-    BLUE,
-    GREY,
-    HALF,
-    PALE,
-    SMALL,
-    label_rows,
-    legend_below,
-    probability_axis,
-    write_aside,
-)
 from cotreat.results.headline import share
 from cotreat.results.summary import POSTERIOR
 
@@ -54,7 +44,7 @@ WORDS_WIDTH = 44
 NOT_EVIDENCE = "not evidence of synergy"
 ZONES = 3.0
 """Drawing level of the shaded zones."""
-PRIOR: dict[str, Any] = {"color": GREY, "ls": "none", "marker": "o", "mfc": "white", "ms": 4}
+PRIOR: dict[str, Any] = {"color": style.GREY, "ls": "none", "marker": "o", "mfc": "white", "ms": 4}
 
 
 @dataclass(frozen=True)
@@ -197,7 +187,7 @@ def synergy(view: View) -> Figure:
         axes.tick_params(axis="y", labelleft=axes in grid[:, 0])
         title = fold(panel.title, TITLE_WIDTH) if len(every) > 1 else panel.pair
         axes.set_title(title, loc="left", fontsize=8)
-    legend_below(figure, _legend(shown), [below], ncols=4)
+    style.legend_below(figure, _legend(shown), [below], ncols=4)
     return figure
 
 
@@ -216,28 +206,28 @@ def _grid(count: int, rows: int, notes: int) -> tuple[Figure, NDArray[np.object_
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
-    probability_axis(axes, zorder=ZONES, fontsize=7.5)
-    axes.axvline(0.5, color=GREY, lw=0.5, ls=":", zorder=0)
+    style.probability_axis(axes, zorder=ZONES, fontsize=7.5)
+    axes.axvline(0.5, color=style.GREY, lw=0.5, ls=":", zorder=0)
     for at, row in enumerate(panel.rows):
         if row.words:
             words = shorten(row.words, WORDS_WIDTH, placeholder=" …")
-            write_aside(axes, 0.5, at, words, ha="center", zorder=ZONES + 0.5)
+            style.write_aside(axes, 0.5, at, words, ha="center", zorder=ZONES + 0.5)
         elif row.measure is not None:
             _draw_row(axes, at, row)
     names = [row.name for row in panel.rows]
-    label_rows(axes, names, [row.name for row in panel.rows if row.measure is None])
+    style.label_rows(axes, names, [row.name for row in panel.rows if row.measure is None])
     apart = [names.index(family.name) for family in ordered() if not family.is_synergy]
     for at in apart[:1]:
-        axes.axhline(at - 0.5, color=GREY, lw=0.8)
+        axes.axhline(at - 0.5, color=style.GREY, lw=0.8)
 
 
 def _draw_row(axes: Axes, at: int, row: Row) -> None:
     ends = [row.prior_probability, row.probability]
-    axes.plot(ends, [at, at], color=GREY, lw=0.6, zorder=1)
+    axes.plot(ends, [at, at], color=style.GREY, lw=0.6, zorder=1)
     axes.plot(ends[0], at, zorder=_level(ends[0]), **PRIOR)
     axes.plot(ends[1], at, zorder=_level(ends[1]) + 0.1, **_look(row.is_unidentified))
     place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
-    axes.text(1.02, at, share(row.probability), fontsize=SMALL, **place)
+    axes.text(1.02, at, share(row.probability), fontsize=style.SMALL, **place)
     if row.is_unidentified:
         _write_beside(axes, at, min(ends), max(ends))
 
@@ -248,8 +238,10 @@ def _level(probability: float) -> float:
 
 
 def _look(is_unidentified: bool) -> dict[str, Any]:
-    shape = {"marker": "D", "ms": 4, **HALF} if is_unidentified else {"marker": "o", "ms": 4.5}
-    return {"color": BLUE, "ls": "none", **shape}
+    shape = (
+        {"marker": "D", "ms": 4, **style.HALF} if is_unidentified else {"marker": "o", "ms": 4.5}
+    )
+    return {"color": style.BLUE, "ls": "none", **shape}
 
 
 def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:
@@ -257,7 +249,7 @@ def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:
     x, side = (left - 0.04, "right") if left > 1 - right else (right + 0.04, "left")
     if max(left, 1 - right) < ROOM:
         x, side = (left + right) / 2, "center"
-    write_aside(axes, x, at, NOT_IDENTIFIED, ha=side, fontsize=6.5, zorder=ZONES + 0.5)
+    style.write_aside(axes, x, at, NOT_IDENTIFIED, ha=side, fontsize=6.5, zorder=ZONES + 0.5)
 
 
 def _legend(shown: list[Panel]) -> list[Line2D | Patch]:
@@ -268,4 +260,4 @@ def _legend(shown: list[Panel]) -> list[Line2D | Patch]:
     for is_unidentified, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
         if any(row.is_unidentified == is_unidentified for row in rows):
             handles.append(Line2D([], [], label=name, **_look(is_unidentified)))
-    return [*handles, Patch(color=PALE, label=CONCLUSIVE_LABEL)]
+    return [*handles, Patch(color=style.PALE, label=CONCLUSIVE_LABEL)]

@@ -1,4 +1,4 @@
-"""Caveats of a fit: what a reader of its table must not overlook, one record each."""
+"""Caveats of a fit, one record each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from cotreat.core.constants import (
 )
 from cotreat.estimands.enumerate import reported_label
 from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, representatives
-from cotreat.evidence.reported import can_tell, estimates_of
+from cotreat.evidence.protocol import Evidences
+from cotreat.evidence.reported import ReportedEstimates, can_tell, reported_in
 from cotreat.models.registry import described
 from cotreat.report.wording import capital, interval, listed
 from cotreat.results.headline import share
@@ -35,7 +36,7 @@ SERIOUS, CAUTION, NOTE = "serious", "caution", "note"
 
 LITTLE_CONTRACTION = 0.5
 MANY = 6
-"""So many caveats of one kind are listed; more are counted in one."""
+"""Caveats of one kind at most; more are counted in one caveat."""
 COMMON = 0.1
 FEW = 5
 """Events, or non-events, below which a regimen is called sparse."""
@@ -43,12 +44,12 @@ FEW = 5
 
 @dataclass(frozen=True)
 class Caveat:
-    """One caveat.
+    """A caveat.
 
     Attributes
     ----------
     subject : str
-        What it is about, in a word or two.
+        The topic, in a word or two.
     severity : str
         `SERIOUS`, `CAUTION` or `NOTE`.
     text : str
@@ -76,31 +77,39 @@ _WORDS = tomllib.loads(
 OF_DURATION = Caveat.of("duration")
 
 
-def caveats(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -> list[Caveat]:
+def caveats(
+    summary: pd.DataFrame, evidence: Evidences, cautions: Sequence[str] = ()
+) -> list[Caveat]:
     """List the caveats of a fit, the most serious first.
 
     Parameters
     ----------
     summary
         As `cotreat.results.summary.summarise` returns it.
+    evidence
+        What the study resolves to.
     cautions
         As `cotreat.diagnostics.checks.cautions` returns them.
+
+    Returns
+    -------
+    list of Caveat
     """
-    table = summary
-    rows = table[table.estimator == POSTERIOR]
+    study, numbers = evidence[0].study, reported_in(evidence)
+    rows = summary[summary.estimator == POSTERIOR]
     found = [
-        *_reported_only(rows, study),
+        *_reported_only(rows, numbers),
         *_patients(study),
         *_separated(summary, study),
         *_sparse(summary, study),
         *_calibration(cautions),
-        *_levels(table, study),
+        *_levels(summary, study, numbers),
         *of_sequences(study),
         *_subgroups(study),
         *_implied(rows),
         *_better_than_either(rows),
         *_odds_for_risks(rows, study),
-        *_against_intervals(table),
+        *_against_intervals(summary),
         *_little_contraction(rows, has_reported=bool((summary.estimator == REPORTED).any())),
         *_not_identified(rows, study),
         *_other_likelihood(summary),
@@ -111,43 +120,41 @@ def caveats(summary: pd.DataFrame, study: Study, cautions: Sequence[str] = ()) -
 # --- The evidence ----------------------------------------------------------------------------------
 
 
-def _reported_only(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
+def _reported_only(rows: pd.DataFrame, numbers: ReportedEstimates | None) -> Iterator[Caveat]:
     """Name what the reported estimates identify, and those that are not used."""
-    if not study.has_uncounted:
+    if numbers is None:
         return
-    own = rows[rows.status == IDENTIFIED]
-    if not (own.scale != "").any():
-        yield Caveat.of("reported_only", number=len(own))
-    for reported_estimate in study.reported_estimates:
-        number = f"{reported_estimate.id}, {interval(str(reported_estimate.as_reported))}"
-        if reported_estimate.meaning is None:
-            yield Caveat.of("no_meaning", number=number, about=reported_estimate.about)
-        elif not can_tell(study, reported_estimate.meaning):
-            yield Caveat.of(
-                "other_models", number=number, about=reported_label(reported_estimate.meaning)
-            )
+    identified = rows[rows.status == IDENTIFIED]
+    if not (identified.scale != "").any():
+        yield Caveat.of("reported_only", number=len(identified))
+    for estimate in numbers.study.reported_estimates:
+        number = f"{estimate.id}, {interval(str(estimate.as_reported))}"
+        if estimate.meaning is None:
+            yield Caveat.of("no_meaning", number=number, about=estimate.about)
+        elif not can_tell(numbers.study, estimate.meaning):
+            yield Caveat.of("other_models", number=number, about=reported_label(estimate.meaning))
 
 
 def _patients(study: Study) -> Iterator[Caveat]:
-    cells = study.cells
+    patterns = study.cells
     if study.is_adjusted and study.is_case_control:
         yield Caveat.of("adjustment", words=capital(CONDITIONAL_ONLY))
-    elif cells is not None and study.is_adjusted:
+    elif patterns is not None and study.is_adjusted:
         yield Caveat.of("adjustment", words=capital(STANDARDISED))
-        overlap = str(overlap_of(cells)).removeprefix("Overlap: ")
+        overlap = str(overlap_of(patterns)).removeprefix("Overlap: ")
         yield Caveat.of("overlap", words=capital(overlap))
-    if cells is not None and cells.dropped:
-        yield Caveat.of("dropped", cells=cells)
+    if patterns is not None and patterns.dropped:
+        yield Caveat.of("dropped", cells=patterns)
 
 
 def _separated(summary: pd.DataFrame, study: Study) -> Iterator[Caveat]:
-    """Say where the data alone have no finite estimate."""
+    """State where maximum likelihood has no finite estimate."""
     if not _has_penalised(summary):
         return
     none = _counted(study, lambda events, _: events == 0)
     every = _counted(study, lambda events, n: events == n)
-    said = [f"no patient in {none}"] * bool(none) + [f"every patient in {every}"] * bool(every)
-    what = f"{' and '.join(said)} had the event" if said else ""
+    who = [f"no patient in {none}"] * bool(none) + [f"every patient in {every}"] * bool(every)
+    what = f"{' and '.join(who)} had the event" if who else ""
     what = what or "covariates or clusters separate patients with the event from those without"
     yield Caveat.of("separation", what=capital(what))
 
@@ -179,51 +186,43 @@ def _calibration(cautions: Sequence[str]) -> Iterator[Caveat]:
 # --- Levels, sequences, subgroups ------------------------------------------------------------------
 
 
-def _levels(table: pd.DataFrame, study: Study) -> Iterator[Caveat]:
-    """Say what is assumed of levels, which of them are not reported, and what a duration hides."""
+def _levels(
+    table: pd.DataFrame, study: Study, numbers: ReportedEstimates | None
+) -> Iterator[Caveat]:
+    """State the assumptions on levels, the levels that are not reported, and immortal-time bias."""
     if not study.levels:
         return
     if study.strata == DURATION:
         yield OF_DURATION
     yield Caveat.of("monotone")
-    yield from _inferred(table[table.estimator == POSTERIOR], study)
+    if numbers is not None:
+        yield from _inferred(table[table.estimator == POSTERIOR], numbers)
     if (table.estimator == LIKELIHOOD).any():
         yield Caveat.of("levels_likelihood")
 
 
-def _inferred(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
+def _inferred(rows: pd.DataFrame, numbers: ReportedEstimates) -> Iterator[Caveat]:
     """Name the odds ratios of levels that the paper does not report."""
-    numbers = estimates_of(study)
-    if numbers is None:
-        return
-    own = rows.set_index("label")
+    by_label = rows.set_index("label")[["estimate", "lower", "upper", "interval"]]
     for (treatment, _), meaning in numbers.of_parts.items():
         if meaning in numbers.inferred:
-            is_mixed = numbers.is_mixed(treatment) and not study.counted
-            why = (
-                "because the overall odds ratio is a mixture of the levels'"
-                if is_mixed
-                else "by model and prior, and by what else is known of the levels"
-            )
-            numbers_of = own.loc[
-                reported_label(meaning), ["estimate", "lower", "upper", "interval"]
-            ]
-            yield Caveat.of("inferred", label=reported_label(meaning), why=why, **numbers_of)
+            is_mixed = numbers.is_mixed(treatment) and not numbers.study.counted
+            mixture = "because the overall odds ratio is a mixture of the levels'"
+            other = "by model and prior, and by the other numbers of the levels"
+            label, why = reported_label(meaning), mixture if is_mixed else other
+            yield Caveat.of("inferred", label=label, why=why, **by_label.loc[label])
 
 
 def of_sequences(study: Study) -> Iterator[Caveat]:
-    """Say what giving treatments one after the other does to each combination of them."""
+    """State the immortal-time bias of each combination of treatments given one after the other."""
     names = {treatment.id: treatment.name for treatment in study.treatments}
     for one in study.sequential:
         taken = dict.fromkeys(regimens.taken(regimens.parse(arm)) for arm in study.present)
-        own = [study.label(regimen) for regimen in taken if set(one.treatments) <= regimen]
-        if own:
-            yield Caveat.of(
-                "sequence",
-                treatments=capital(listed(map(names.__getitem__, one.treatments))),
-                source=one.source,
-                regimens=", ".join(own),
-            )
+        exposed = [study.label(regimen) for regimen in taken if set(one.treatments) <= regimen]
+        if exposed:
+            treatments = capital(listed(map(names.__getitem__, one.treatments)))
+            arms = ", ".join(exposed)
+            yield Caveat.of("sequence", treatments=treatments, source=one.source, regimens=arms)
 
 
 def _subgroups(study: Study) -> Iterator[Caveat]:
@@ -243,7 +242,7 @@ def _implied(rows: pd.DataFrame) -> Iterator[Caveat]:
 
 def _better_than_either(rows: pd.DataFrame) -> Iterator[Caveat]:
     for row in rows[(rows.scale == APART) & (rows.probability >= CONCLUSIVE)].itertuples():
-        yield Caveat.of("better_than_either", label=_full(row), probability=share(row.probability))
+        yield Caveat.of("better_than_either", label=row.label, probability=share(row.probability))
 
 
 def _odds_for_risks(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
@@ -262,7 +261,7 @@ def _odds_for_risks(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
 
 def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
     """Name each conclusive question on which a confidence interval is inconclusive."""
-    rows = table[(table.estimator == POSTERIOR) & table.measure.isin(_ASKED)]
+    rows = table[(table.estimator == POSTERIOR) & table.measure.isin(_JUDGED)]
     conclusive = rows[(rows.probability - 0.5).abs() >= CONCLUSIVE - 0.5]
     likelihood = table[(table.estimator == LIKELIHOOD) & table.lower.notna()]
     keys = ["label", "judged_on"]
@@ -270,22 +269,16 @@ def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
     nulls = [_null(measure) for measure in found.measure]
     found = found[(found.lower_ml <= nulls) & (found.upper_ml >= nulls)]
     if len(found) > MANY:
-        labels = ", ".join(_full(row) for row in found.head(MANY).itertuples())
+        labels = ", ".join(row.label for row in found.head(MANY).itertuples())
         yield Caveat.of("intervals_many", number=len(found), labels=labels)
         return
     for row in found.itertuples():
-        yield Caveat.of(
-            "interval",
-            label=_full(row),
-            probability=share(row.probability),
-            interval=row.interval_ml,
-            lower=row.lower_ml,
-            upper=row.upper_ml,
-            null=_null(row.measure),
-        )
+        limits = {"interval": row.interval_ml, "lower": row.lower_ml, "upper": row.upper_ml}
+        facts = {"label": row.label, "probability": share(row.probability), **limits}
+        yield Caveat.of("interval", **facts, null=_null(row.measure))
 
 
-_ASKED = ("odds_ratio", *representatives().values())
+_JUDGED = ("odds_ratio", *representatives().values())
 
 
 def _null(measure: str) -> float:
@@ -301,7 +294,7 @@ def _little_contraction(rows: pd.DataFrame, *, has_reported: bool) -> Iterator[C
         return
     for row in own.itertuples():
         key = "wider" if row.posterior_contraction < 0 else "contraction"
-        yield Caveat.of(key, label=_full(row), contraction=row.posterior_contraction)
+        yield Caveat.of(key, label=row.label, contraction=row.posterior_contraction)
 
 
 def _not_identified(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
@@ -317,11 +310,6 @@ def _other_likelihood(summary: pd.DataFrame) -> Iterator[Caveat]:
     is_fitted = (summary.estimator == LIKELIHOOD).any()
     if summary.model.iloc[0] == "exchangeable" and is_fitted:
         yield Caveat.of("pooled_likelihood")
-
-
-def _full(row: Any) -> str:
-    """Return the label of an estimand, which names its co-treatment and subgroup."""
-    return str(row.label)
 
 
 def _given(row: Any) -> str:

@@ -112,8 +112,10 @@ class Fit:
     def effective(self) -> float:
         """How many independent draws its probabilities are worth."""
         checks = self.tables[store.CHECKS]
-        told = pd.to_numeric(checks.value[checks.check.isin(INDEPENDENT)])
-        return float(told.min()) if len(told) else float(self.info["draws"] * self.info["chains"])
+        values = pd.to_numeric(checks.value[checks.check.isin(INDEPENDENT)])
+        return (
+            float(values.min()) if len(values) else float(self.info["draws"] * self.info["chains"])
+        )
 
     @cached_property
     def figures(self) -> dict[str, RegisteredFigure]:
@@ -169,16 +171,16 @@ class Results:
 
     def other_base(self, name: str) -> str:
         """Name what a part was made of, where that is not the primary analysis; otherwise empty."""
-        told = self.parts[name].settings
+        settings = self.parts[name].settings
         interpretation, model, priors = self.lead.choice
         changed = [
-            f"{what} {told[key]}"
+            f"{what} {settings[key]}"
             for what, key, own in (
                 ("the interpretation", "interpretation", interpretation),
                 ("the model", "model", model),
                 ("the priors", "priors", priors),
             )
-            if told.get(key, own) != own
+            if settings.get(key, own) != own
         ]
         return " and ".join(changed)
 
@@ -205,8 +207,8 @@ class Results:
         """Return the choices of the sensitivity part, if it is of the primary analysis."""
         if SENSITIVITY not in self.parts or self.other_base(SENSITIVITY):
             return []
-        told, folder = self.parts[SENSITIVITY].settings, self.folder / SENSITIVITY
-        effective = float(told.get("effective draws", np.inf))
+        settings, folder = self.parts[SENSITIVITY].settings, self.folder / SENSITIVITY
+        effective = float(settings.get("effective draws", np.inf))
         found = []
         if (folder / MULTIVERSE).exists():
             found += alternatives_of(store.read_summary(folder / MULTIVERSE), effective)

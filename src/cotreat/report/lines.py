@@ -75,7 +75,7 @@ def four_lines(found: Conclusion) -> tuple[Line, ...]:
 
 
 def verdict(found: Conclusion) -> str:
-    """Say in a few words what is concluded."""
+    """Return the verdict in a few words."""
     if found.status != ASSESSED:
         return capital(found.status)
     verdicts = list(dict.fromkeys(_verdict(own) for own in _by_pair(found.sensitivity)))
@@ -250,7 +250,7 @@ def _over(own: Sequence[Sensitivity], found: Conclusion) -> str:
 
 
 def _taken_back(found: Conclusion) -> Iterator[str]:
-    """Say which conclusive assessments another interpretation, model or prior set does not share."""
+    """Name conclusive assessments that differ under another interpretation, model or prior set."""
     own = [
         row
         for row in found.sensitivity
@@ -340,7 +340,7 @@ def sensitivity_table(found: Conclusion) -> pd.DataFrame:
 
 
 def sensitivity_notes(found: Conclusion) -> list[str]:
-    """Say what other choices could not be compared, and why."""
+    """List the other choices that are not compared, with the reason."""
     notes = []
     if found.status == ASSESSED and not any(row.alternatives for row in found.sensitivity):
         tried = found.unusable or found.not_comparable or found.incompatible

@@ -148,7 +148,7 @@ def _values(table: pd.DataFrame, check: str) -> list[float]:
 
 
 def _sensitivity(results: Results) -> str:
-    """Say which other models, interpretations and priors were fitted."""
+    """Name the other models, interpretations and priors that were fitted."""
     tried = {
         "model": dict.fromkeys(fit.info["model"] for fit in results.fits),
         "interpretation": dict.fromkeys(fit.info["interpretation"] for fit in results.fits),

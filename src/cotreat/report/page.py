@@ -277,7 +277,7 @@ def _readings(results: Results) -> Table | None:
                 "verdict": _compatibility(fit),
                 "predicted by the default interpretation": "; ".join(
                     f"{p.reported_estimate} reported {p.as_reported}, predicted {p.expected}, tail {p.tail:.3f}"
-                    for p in (Prediction(**told) for told in conflict["predictions"])
+                    for p in (Prediction(**fields) for fields in conflict["predictions"])
                 ),
             }
         )
@@ -290,7 +290,7 @@ def _readings(results: Results) -> Table | None:
 
 
 def _compatibility(fit: Fit) -> str:
-    """Say how an interpretation compares with the default one."""
+    """Compare an interpretation with the default one, in words."""
     difference = fit.info["conflict"]["difference"]
     if fit.incompatibility:
         return "incompatible with the other reported estimates"

@@ -357,7 +357,7 @@ def _write(
         table,
         failed,
         cautions,
-        caveats(summary, study, cautions),
+        caveats(summary, fit.evidence, cautions),
         conflict,
         store.changes(target, info),
     )
