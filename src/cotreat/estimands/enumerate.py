@@ -246,7 +246,8 @@ def _co_treatments(
 ) -> Iterator[tuple[dict[str, str], tuple[str, ...]]]:
     """Yield the fields of a co-treatment and its four regimens, in the order 00, 10, 01, 11."""
     cells = [
-        (study.label(others), four_cells(study, pair, others)) for others in study.backgrounds(pair)
+        (study.label(others), four_cells(study, pair, others))
+        for others in study.co_treatments(pair)
     ]
     if not measure.is_contrast or not model.has_structure or len(cells) == 1:
         for label, arms in cells:

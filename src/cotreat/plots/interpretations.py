@@ -130,7 +130,7 @@ def _rows(study: Study, summaries: Tables, pair: str, sides: tuple[str, str]) ->
         if all((table.measure == name).any() for table in once.values())
     ]
     measures = [name for name in representatives().values() if name not in shared]
-    backgrounds = [study.label(background) for background in study.backgrounds(sides)]
+    backgrounds = [study.label(background) for background in study.co_treatments(sides)]
     for background in backgrounds[:MOST_BACKGROUNDS]:
         at = named_co_treatment(background)
         here = {

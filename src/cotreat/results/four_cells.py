@@ -183,7 +183,7 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
     names = {treatment.id: treatment.name for treatment in study.treatments}
     found = []
     for pair, parts in study.judged_pairs.items():
-        for others in study.backgrounds(parts):
+        for others in study.co_treatments(parts):
             cells = four_cells(study, parts, others)
             background = study.label(others)
             if background != NONE and not set(cells) <= set(study.present):
