@@ -239,6 +239,7 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
     if problems.lines or outcome is None:
         return None
     base = file.baseline
+    lower, upper = map(float, base.risk) if base else (0.0, 1.0)
     study = Study(
         id=head.id,
         title=head.title,
@@ -249,7 +250,7 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
         outcome=outcome,
         treatments=treatments,
         stratified=counts,
-        baseline=base and Baseline(float(base.risk[0]), float(base.risk[1]), base.source),
+        baseline=None if base is None else Baseline(lower, upper, base.source),
         interpretations=interpretations,
         interpretation=interpretations[0].id,
         warnings=(),
