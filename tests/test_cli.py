@@ -223,7 +223,7 @@ def test_studies_are_listed():
 
 def test_audit_compares_printed_odds_ratios_with_the_cells():
     text = run("audit", "factor-v-leiden").stdout
-    assert re.search(r"34\.7 \(7\.8–154\) +no +cells 34\.72 \(7\.827–154\) +checked: agrees", text)
+    assert re.search(r"34\.7 \(7\.8–154\) +no +counts 34\.72 \(7\.827–154\) +checked: agrees", text)
     assert "risks: not estimable (not identified by design)" in text
     assert "reri_or, ap_or, s_or, ror: identified" in text
 
@@ -242,7 +242,7 @@ source = "nowhere"
     path = tmp_path / "mine.toml"
     path.write_text(THREE + arms(cells) + reported_estimate)
     text = run("audit", path).stdout
-    assert "contradiction: 2.0, 1.0, 4.0 not within rounding" in text
+    assert "incompatible with the counts: 2.0, 1.0, 4.0 not within rounding" in text
     assert re.search(r"none +empty by design", text)
     assert re.search(r"A\+C +no patients", text)
     assert "A:B with no other study drug: ic" in text

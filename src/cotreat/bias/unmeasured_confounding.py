@@ -20,7 +20,6 @@ from cotreat.estimands.estimand import (
     RiskDraws,
     is_beyond_null,
     is_combination_ratio,
-    is_measure,
 )
 from cotreat.estimands.identification import Identification, Status, asked
 from cotreat.estimands.measures import odds
@@ -281,7 +280,7 @@ def conclusions(study: Study, model: Model, risk_draws: RiskDraws) -> list[tuple
     for e in enumerate_estimands(study, model, resolve(study)):
         if e.synergy is None and not e.is_odds_ratio:
             continue
-        is_asked = any(is_measure(e, name) for name in ("ror", additive)) and e.is_judged
+        is_asked = e.measure in ("ror", additive) and e.is_judged
         if e.synergy is not None and not is_asked:
             continue
         status = identification.of(e)
