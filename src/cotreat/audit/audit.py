@@ -220,7 +220,7 @@ def _count(study: Study, regimen: str) -> tuple[object, ...]:
 
 def _stratified(study: Study, strata: str) -> pd.DataFrame | str:
     try:
-        own = study.divided(strata)
+        own = study.resolve(strata=strata)
     except StratificationError as error:
         return str(error)
     return _counts(own) if own.counted else ""
