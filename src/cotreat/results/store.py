@@ -107,8 +107,13 @@ def read_summary(path: Path) -> pd.DataFrame:
     """Read a table that names estimands, with empty text where a text column does not apply."""
     table = read_table(path)
     texts = [name for name in (*QUESTION, "status", "reason", "interval") if name in table]
+    return with_texts(table, texts)
+
+
+def with_texts(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a table with empty text where text columns are missing."""
     return table.assign(
-        **{name: table[name].astype("string").fillna("").astype(str) for name in texts}
+        **{name: table[name].astype("string").fillna("").astype(str) for name in columns}
     )
 
 
