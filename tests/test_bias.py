@@ -10,7 +10,7 @@ from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
 from cotreat.report.appendix import write_appendix
-from cotreat.report.sections import bias
+from cotreat.report.sections import TEXTS
 from cotreat.report.supplement import read_supplement
 from cotreat.results import four_cells, store
 from cotreat.results.four_cells import CELL, EFFECT, INTERACTION, MARK, FourCells
@@ -215,7 +215,7 @@ def test_part_of_a_randomised_study_says_what_does_not_apply(tmp_path):
     study = load_study("isis2")
     write_one("bias", study, {}, prior_set("weak", study), tmp_path, **QUICK)
     part = read_analysis(tmp_path / "bias")
-    assert part.sections[0].words == (bias.RANDOMISED,)
+    assert part.sections[0].words == (TEXTS["bias"]["randomised"],)
     assert len(part.sections) == 1
     assert "was randomised" in part.findings[0]
     assert not list((tmp_path / "bias").glob("e_values*"))
