@@ -102,12 +102,11 @@ def _run(
     on_progress = progress(quiet)
     # The libraries take seconds to load: invalid input is refused before.
     on_progress("loading PyMC, JAX and ArviZ …")
-    from cotreat.results.supplementary import read_analysis
+    from cotreat.results.supplementary import Task, read_analysis
     from cotreat.workflow import analyses
 
-    written = analyses.write_one(
-        name, study, {}, chosen, folder, depth=depth.value, seed=seed, on_progress=on_progress
-    )
+    task = Task(study, {}, chosen, depth.value, seed, on_progress)
+    written = analyses.write_one(name, task, folder)
     part = read_analysis(written)
     heading = f"{study.title}: {part.title.lower()}, {chosen.name} priors, depth {depth.value}"
     print(_summary(part, heading, written))

@@ -37,6 +37,7 @@ from cotreat.report.folder import read_results
 from cotreat.report.question import Question
 from cotreat.results import headline, store
 from cotreat.results.summary import summary_of
+from cotreat.results.supplementary import Task
 from cotreat.sensitivity.interpretations import Conflict, size_changes
 from cotreat.study.study import Study
 from cotreat.workflow import analyses
@@ -219,10 +220,9 @@ def reanalyse(
             fits[name, interpretation] = tree
     if fits and depth:
         seed = int(settings.get("seed", SEED))
-        told = study.resolve(_primary(study, results).interpretation)
-        analyses.write_analyses(
-            told, fits, chosen, folder, depth=depth, seed=seed, on_progress=on_progress
-        )
+        resolved = study.resolve(_primary(study, results).interpretation)
+        task = Task(resolved, fits, chosen, depth, seed, on_progress)
+        analyses.write_analyses(task, folder)
     return Reanalysis(study, tuple(results), refused, *_report(folder, study))
 
 
