@@ -118,7 +118,7 @@ def test_the_density_given_responses_is_that_of_a_model_built_on_them(script, mo
     own = script.Experiment(model, seed=1, worlds=2)
     rng, responses = np.random.default_rng(1), own.worlds["events"].values[0, 1]
     cells = replace(own.study.cells, events=responses)
-    other = replace(own.study, told=replace(own.study.stratified, cells=cells))
+    other = replace(own.study, stratified=replace(own.study.stratified, cells=cells))
     priors = priors_for(prior_set("weak", other), own.model, other)
     expected = build(other, own.model, priors).compile_logp(mode="FAST_COMPILE")
     names = [value.name for value in own.built.value_vars]

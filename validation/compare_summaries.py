@@ -38,6 +38,8 @@ NUMBERS = [
     "posterior_contraction",
 ]
 TEXTS = ["status", "reason", "risk_kind", "unit"]
+RENAMED = {"printed": "reported"}
+"""Estimators whose name changed after the columns did."""
 ADDED = {"sd"}
 """Numbers that the old format had not."""
 
@@ -66,7 +68,8 @@ def table_of(text: str) -> tuple[pd.DataFrame, bool]:
     lines = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("# "))
     table = pd.read_csv(io.StringIO(lines), dtype=str, keep_default_na=False)
     was_old = is_old(table)
-    return (new_columns(table) if was_old else table)[list(SUMMARY_COLUMNS)], was_old
+    found = (new_columns(table) if was_old else table)[list(SUMMARY_COLUMNS)]
+    return found.replace({"estimator": RENAMED}), was_old
 
 
 def differences(before: pd.DataFrame, after: pd.DataFrame, added: set[str]) -> Iterator[str]:
