@@ -50,7 +50,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.fixture(scope="session")
 def printed_fit():
     """The flagship under a reading with odds ratios and p-values, sampled once and briefly."""
-    study, model = SUN.under(DEFAULT_INTERPRETATION), MODELS["exchangeable"]
+    study, model = SUN.resolve(DEFAULT_INTERPRETATION), MODELS["exchangeable"]
     tree = fit(study, model.name, draws=200, tune=300, chains=2)
     summary = summarise(
         study,
@@ -207,7 +207,7 @@ def test_two_numbers_of_one_contrast_are_told_apart_by_their_ids():
 
 def test_products_are_named_by_their_treatments():
     names = reported_labels.row_names(
-        reported.estimates_of(SUN.under("mutually-adjusted-products"))
+        reported.estimates_of(SUN.resolve("mutually-adjusted-products"))
     )
     assert names["p-tac-cyc"] == "product TAC × CYC given TAC × MMF"
 
@@ -263,7 +263,7 @@ def test_diamonds_stand_at_the_printed_numbers(printed_fit):
 )
 def test_a_p_value_stands_on_the_side_that_is_known(value, sign, at, towards):
     text = _text().replace('value = 0.043\nsign = "+"', f"value = {value}\n{sign}")
-    study = parse_study(text, "x.toml").under(DEFAULT_INTERPRETATION)
+    study = parse_study(text, "x.toml").resolve(DEFAULT_INTERPRETATION)
     (reported_estimate,) = [
         reported_estimate
         for reported_estimate in study.reported_estimates

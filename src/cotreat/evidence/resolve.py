@@ -30,12 +30,10 @@ def resolve(study: Study, interpretation: str = "", strata: str = "") -> Evidenc
 
     Raises
     ------
-    ReadingError, DivisionError
+    InterpretationError, StratificationError
         If the study has no such interpretation, or does not count its patients by such strata.
     """
-    if interpretation:
-        study = study.under(interpretation)
-    return _resolved(study.divided(strata) if strata else study)
+    return _resolved(study.resolve(interpretation, strata or None))
 
 
 @lru_cache(maxsize=64)

@@ -889,23 +889,23 @@ def test_default_reading_comes_first() -> None:
 def test_readings_change_meanings() -> None:
     study = parse_study(THREE_READINGS)
     plain = claim_of(study, "p-tac-cyc")
-    other = claim_of(study.under("other"), "p-tac-cyc")
-    shown = claim_of(study.under("shown"), "p-tac-cyc")
+    other = claim_of(study.resolve("other"), "p-tac-cyc")
+    shown = claim_of(study.resolve("shown"), "p-tac-cyc")
     assert (plain.meaning, plain.model) == (Meaning("product", ("TAC", "CYC")), "products")
     assert (other.meaning, other.model) == (Meaning("product", ("TAC", "MMF")), "mmf")
     assert (shown.meaning, shown.about, shown.model) == (None, "synergy", "products")
     assert {one.value for one in (plain, other, shown)} == {plain.value}
     for name in ("other", "shown"):
-        assert not study.under(name).is_default
-        assert study.under(name).under("plain") == study
-        assert claim_of(study.under(name), "tac") == claim_of(study, "tac")
+        assert not study.resolve(name).is_default
+        assert study.resolve(name).resolve("plain") == study
+        assert claim_of(study.resolve(name), "tac") == claim_of(study, "tac")
 
 
 def test_unknown_reading() -> None:
     with pytest.raises(InterpretationError) as caught:
-        parse_study(THREE_READINGS).under("abstract")
+        parse_study(THREE_READINGS).resolve("abstract")
     assert str(caught.value) == (
-        "trio has no reading 'abstract'; its readings are plain, other, shown"
+        "trio has no interpretation 'abstract'; its interpretations are plain, other, shown"
     )
 
 
@@ -919,13 +919,13 @@ def test_flagship_readings() -> None:
     ]
     assert study.is_default
     used = {
-        one.id: [c.id for c in one.reported_estimates if is_used(study.under(one.id), c)]
+        one.id: [c.id for c in one.reported_estimates if is_used(study.resolve(one.id), c)]
         for one in study.interpretations
     }
     combinations = ["tac-cyc-vs-cyc", "tac-mmf-vs-cyc", "tac-cyc-vs-mmf", "tac-mmf-vs-mmf"]
     assert used["odds-ratios"] == used["abstract-wording"] == ["tac", *combinations]
     assert used["four-set-products"] == ["tac", *combinations, "p-tac-cyc", "p-tac-mmf"]
-    wording = study.under("abstract-wording")
+    wording = study.resolve("abstract-wording")
     assert claim_of(wording, "tac-mmf-vs-cyc").meaning == Meaning("product", ("TAC", "MMF"))
     assert claim_of(wording, "tac-cyc-vs-mmf").model == "interaction"
 
