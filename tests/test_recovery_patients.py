@@ -72,7 +72,7 @@ def test_truths_are_what_the_drawn_parameters_make(script, experiment):
             "odds_ratio[TAC+MMF vs CYC]": np.exp(log_odds("TAC+MMF") - log_odds("CYC")),
             "risk[none]": risk("none"),
             "risk_difference[TAC+CYC+MMF vs CYC]": risk("TAC+CYC+MMF") - risk("CYC"),
-            "ic[TAC:MMF] on CYC": risk("TAC+CYC+MMF")
+            "ic[TAC:MMF] with CYC": risk("TAC+CYC+MMF")
             - risk("TAC+CYC")
             - risk("CYC+MMF")
             + risk("CYC"),

@@ -216,7 +216,9 @@ def published(
         if label in counted
     )
     interpretation = Interpretation(study.interpretation, study.read.words, own)
-    stratified = StratifiedCounts(arms, tuple(_total(study, total, n, events) for total in study.totals))
+    stratified = StratifiedCounts(
+        arms, tuple(_total(study, total, n, events) for total in study.totals)
+    )
     return replace(study, stratified=stratified, interpretations=(interpretation,), digest=name)
 
 

@@ -96,11 +96,11 @@ def verdicts(table: pd.DataFrame) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for (study, model), rows in table.groupby(["study", "model"], sort=False):
         one = rows.iloc[0]
-        is_told = one.dropped <= MOST_DROPPED * (one.dropped + one.replicates)
+        is_conclusive = one.dropped <= MOST_DROPPED * (one.dropped + one.replicates)
         passed = "passes" if rows.passes.all() else "**fails**"
         yield (
             f"| {study} | {model} | {len(rows)} | {one.replicates:,} | {one.dropped} | {rows.p_value.min():.2g} "
-            f"| {passed if is_told else 'not told: too many dropped'} |"
+            f"| {passed if is_conclusive else 'inconclusive: too many dropped'} |"
         )
 
 

@@ -27,8 +27,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("results"))
     arguments = parser.parse_args()
     names = [arguments.study] if arguments.study else list(RUNS)
-    # A list, so that a study with failed checks does not keep the others from being made.
-    return 3 if any([_has_failed(name, arguments.out) for name in names]) else 0
+    # Failed checks of one study do not keep the others from being made.
+    failed = [name for name in names if _has_failed(name, arguments.out)]
+    return 3 if failed else 0
 
 
 def _has_failed(name: str, out: Path) -> bool:

@@ -1,5 +1,7 @@
 """Figure of a calibration: distribution of the ranks of the true values, less the uniform one."""
 
+from pathlib import Path
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from cotreat.calibration.sbc import FAMILY_WISE, Calibration
 from cotreat.plots.registry import CALIBRATION, figure_of
-from cotreat.plots.style import BLUE, GREEN, GREY, PALE, SMALL, VERMILION
+from cotreat.plots.style import BLUE, GREEN, GREY, PALE, SMALL, VERMILION, off_screen, save
 
 COLOURS = {"parameter": BLUE, "estimand": GREY, "log-likelihood": GREEN}
 
@@ -39,6 +41,13 @@ def ranks(found: Calibration) -> Figure:
     handles += [Patch(color=PALE, label=f"{1 - FAMILY_WISE:.0%} band")]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return figure
+
+
+def write_ranks(found: Calibration, folder: Path) -> None:
+    """Write the figure of a calibration, named by model and study, into a folder."""
+    name = f"{found.job.model.name}--{found.job.study.id}.png".replace(":", "-")
+    with off_screen():
+        save(ranks(found), folder / name)
 
 
 def _panel(axes: Axes, one: Calibration) -> None:
