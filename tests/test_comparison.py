@@ -870,10 +870,11 @@ def test_numbers_that_are_no_points_are_drawn_as_what_they_are():
         FoldPrediction("tac", "odds ratio", "2.82", 2.82, 1, 2, 3, 4, 5, 0.5),
         FoldPrediction(p_value.id, "p-value", "p < 0.043", 0.043, 0.01, none, 0.2, none, 0.9, 0.1),
     )
-    ratios, p_values = panels_of(own, shown)
+    record = Comparison(own, "interaction", resolve(own), shown)
+    ratios, p_values = panels_of(record)
     assert (ratios.rows[0].wide, ratios.rows[0].towards) == ((1, 5), 0)
     assert p_values.rows[0].towards == -1
-    figure = left_out(Comparison(own, "interaction", shown))
+    figure = left_out(record)
     words = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert "<0.043; 0.01 to 0.90" in words
     assert words.count("reported; predicted, 95%") == 2

@@ -27,14 +27,14 @@ from cotreat.inference.sampling import fit_of
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS, find_model
 from cotreat.models.select import priors_for
-from cotreat.plots import View, levels
+from cotreat.plots import levels
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
 from cotreat.results.summary import summarise
 from cotreat.study import regimens
 from cotreat.study_file.reader import collapse_of
 from tests.codes import by_code, code, codes
-from tests.shared import fit
+from tests.shared import fit, view_of
 from tests.test_model import binomial, points, reference, zero_sum
 
 ROOT = Path(__file__).parents[1] / "results"
@@ -710,7 +710,7 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
     alone = ml.loc["effect_ratio[A: age=old vs age=young]"]
     assert abs(np.log(modification.estimate)) < abs(np.log(alone.estimate))
     assert modification.upper / modification.lower < alone.upper / alone.lower
-    rows = levels.rows_to_draw(View(tree, told, model, table))
+    rows = levels.rows_to_draw(view_of(tree, told, model, table))
     assert [row.name for row in rows] == [
         "drug A vs none",
         "up to 40 years",
@@ -965,7 +965,7 @@ def test_the_flagship_teaches_its_lower_dose(sun):
         labels={"model": "dose", "priors": "weak", "interpretation": told.interpretation},
     )
     lower_dose(table)
-    heading, lower, higher = levels.rows_to_draw(View(tree, told, MODELS["dose"], table))
+    heading, lower, higher = levels.rows_to_draw(view_of(tree, told, MODELS["dose"], table))
     assert (heading.name, heading.is_heading) == ("tacrolimus, against none", True)
     assert [line.is_printed for line in higher.lines] == [False, True]
     assert len(lower.lines) == 1

@@ -1,6 +1,6 @@
 """Compare kept summaries of two revisions or folders, estimand by estimand.
 
-``python validation/compare_summaries.py BEFORE AFTER`` takes each as a folder or as a git revision, whose
+``python -m validation.compare_summaries BEFORE AFTER`` takes each as a folder or as a git revision, whose
 ``results/`` is read; summaries of the old format are read in the columns of the new. It prints, for each
 fit, how many rows agree within 1e-10, which differ, and which stand on one side only.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from migrate_summary import is_old, new_columns
 
 from cotreat.core.constants import QUESTION, SUMMARY_COLUMNS
+from validation.migrate_summary import is_old, new_columns
 
 TOLERANCE = 1e-10
 KEYS = [

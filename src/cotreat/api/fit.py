@@ -84,9 +84,8 @@ class Fit:
         known = figures(FIT)
         if name not in known:
             raise ValueError(f"no figure {name!r}; the figures of a fit are {', '.join(known)}")
-        record = self.record
         with off_screen():
-            return known[name].drawing(View(record.draws, record.study, record.model, self.summary))
+            return known[name].drawing(View(self.record, self.summary))
 
 
 def fit(

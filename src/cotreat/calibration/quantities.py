@@ -44,9 +44,9 @@ def quantities_of(job: Job, points: Array) -> Iterator[tuple[str, str, Array]]:
     risk = risk_draws["risk"].assign_attrs(risk_kind=job.study.risk_kind)
     risk_draws = risk_draws.assign(risk=risk)
     for estimand in ranked_estimands(job, risk_draws):
-        values = estimand.values(risk_draws).transpose("chain", "draw").values
-        if np.isfinite(values).all():
-            yield estimand.code, "estimand", values
+        entry = estimand.values(risk_draws).transpose("chain", "draw").values
+        if np.isfinite(entry).all():
+            yield estimand.code, "estimand", entry
 
 
 def ranked_estimands(job: Job, risk_draws: xr.Dataset) -> list[Estimand]:

@@ -9,13 +9,11 @@ from cotreat.calibration.parallel import Mapped, in_turn
 from cotreat.calibration.quantities import Ranks, ranks_of
 from cotreat.calibration.replicates import RANKED, Job, Replicate, batches_of, run_batch
 from cotreat.calibration.uniformity import Uniformity, holm, p_value_by_arviz
-from cotreat.core.constants import REPLICATES, SEED
+from cotreat.core.constants import FAMILY_WISE, REPLICATES, SEED
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 
-FAMILY_WISE = 0.01
-"""Family-wise level of the tests of all quantities of a model under one kind of evidence."""
 MOST_DROPPED = 0.05
 """Share of dropped replicates above which a calibration is inconclusive: they differ from the others."""
 

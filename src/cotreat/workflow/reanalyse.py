@@ -375,7 +375,7 @@ def _write(
             store.write_table(overlap.balance, writing / store.BALANCE, failed)
         store.write_draws(tree, writing / store.DRAWS)
         store.write_info({**info, **_told(study, result)}, writing / store.INFO)
-        draw(FIT, View(tree, study, model, summary), writing, failed)
+        draw(FIT, View(fit, summary), writing, failed)
     on_progress(f"{shown}: {target} ({result.changes})")
     if failed:
         warnings.warn(
