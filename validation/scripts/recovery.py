@@ -373,7 +373,9 @@ class Sampler:
         """
         asked = self._asked(study)
         if shape_of(*asked) != self._shape:
-            raise ValueError(f"the density of {study.id} differs in more than printed numbers")
+            raise ValueError(
+                f"the density of {study.id} differs in more than the reported estimates"
+            )
         numbers = given_of(*asked)
         return tuple(jnp.asarray(numbers[name]) for name in self._given)
 
@@ -557,7 +559,7 @@ def page(table: pd.DataFrame) -> str:
     lines = [
         _line(table, "**observed, pooled**", OBSERVED_RATIOS),
         *(_line(table, f"`{name}`", [name]) for name in OBSERVED_RATIOS),
-        _line(table, "**extrapolated, pooled**", EXTRAPOLATED),
+        _line(table, "**not identified, pooled**", EXTRAPOLATED),
         *(_line(table, f"`{name}`", [name]) for name in EXTRAPOLATED),
         *_halves(table, first["loss"], "loss"),
         *_halves(table, first["sigma"], "σ"),
@@ -594,8 +596,8 @@ def page(table: pd.DataFrame) -> str:
 
 PAGE = """# Known truths, recovered from what a paper would print
 
-This page is about cohorts of which only printed numbers are known. [patients.md](patients.md) recovers truths from rows of
-patients, [dose.md](dose.md) the dose that nobody printed.
+This page is about cohorts with reported estimates only. [patients.md](patients.md) recovers true parameters from individual
+patient data, [dose.md](dose.md) the dose that is not reported.
 
 Made by `.venv/bin/python -m validation.scripts.recovery`; all rows are in `table.csv`. The run takes about 20 minutes
 on one core, and goes on where it was stopped.
@@ -605,10 +607,10 @@ on one core, and goes on where it was stopped.
    patients, 244 on TAC and 549 not), `loss`, and a shift for each of the two regressions.
 2. **Patients.** All 793 have a score u and respond with probability logistic(η + σu). `loss` is made
    by a further covariate, without effect, that is higher in patients on TAC by so much that it widens the
-   interval of TAC against not TAC by 1 + loss; the other claims lose less, because a covariate
+   interval of TAC against not TAC by 1 + loss; the others lose less, because a covariate
    cannot widen all of them alike as the model has it. The shift stands for covariates that nobody simulates, and
    moves all log odds ratios of a regression.
-3. **Printed numbers.** Logistic regressions on the patients, adjusted for u and the covariate: TAC against not TAC,
+3. **Reported estimates.** Logistic regressions on the patients, adjusted for u and the covariate: TAC against not TAC,
    and four odds ratios of one regression on CYC, MMF, TAC+CYC and TAC+MMF, with Wald 95 % intervals,
    to two decimals; totals; total events. No p-values, for the default reading uses none.
 4. **Reanalysis** of these numbers alone, under the same model and prior set: {chains} chains of {tune} + {draws}
@@ -632,22 +634,22 @@ short, so that there can be many.
 fewer than {fewest} events or non-events, or an odds ratio was not finite or rounded to 0.00: no paper would
 print these. So truths are the prior's given that they can be printed (larger arms, commoner outcomes), and
 what the reanalysis does not know is that it is shown no others. Coverage would be 95 % by construction, over
-any prior, only without that selection, and if the joint law of printed numbers were exact.
+any prior, only without that selection, and if the sampling distribution of the reported estimates were exact.
 
 What to make of it:
 
 - *Calibration.* Pooled coverage differs from 95 % by {gap:+.1%}, {gaps:.1f} Monte Carlo errors; no
-  estimand alone can be told from 95 % with so few cohorts. What is approximate (normal errors of odds
-  ratios of small arms, the slope of the score, one loss for all claims, the selection) does not show.
+  estimand alone can be distinguished from 95 % with so few cohorts. What is approximate (normal errors of odds
+  ratios of small arms, the slope of the score, one precision loss for all, the selection) does not show.
 - *Over-coverage from chains that disagree.* In {stuck} fits R-hat is over {apart}: one chain
   or two stay elsewhere. Only cohort 25 was looked into: there it is a corner where TAC+MMF has about one
   patient, presumably because the law, of first order in the counts' noise, then allows for almost
   any interval. Its log density is about 19 below that of the other chains, so it should hold next to no
   draws, but it holds a quarter of them and widens intervals. R-hat says so each time, and the numbers of
   such a fit would not be used: `cotreat reanalyse` puts sequential Monte Carlo in its place.
-- *Extrapolated* estimands are held by {extrapolated:.1%} ({extrapolated_error:.1%}) of their intervals, but
+- Estimands that are *not identified* are covered by {extrapolated:.1%} ({extrapolated_error:.1%}) of their intervals, but
   because truths come from the very prior that fills in what was not observed. It says nothing about
-  worlds in which that prior is wrong; no run here was made with truths from another prior.
+  scenarios in which that prior is wrong; no run here was made with truths from another prior.
 """
 
 

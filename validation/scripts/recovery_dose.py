@@ -1,4 +1,4 @@
-"""Recover the dose that nobody printed, from cohorts of which only what the flagship prints is known.
+"""Recover the dose that is not reported, from cohorts with the reported estimates of the flagship only.
 
 Truths are drawn from the prior of the model `dose`; of their patients the paper prints the odds ratio
 of all on tacrolimus, that of the higher dose, and the margins. dose.csv says by cohort what the model
@@ -78,7 +78,7 @@ Truth = dict[str, Any]
 
 @cache
 def stated() -> tuple[Study, pm.Model, float]:
-    """Return the flagship told by dose, its model, and the SD of a regression's shift."""
+    """Return the flagship stratified by dose, its model, and the SD of a regression's shift."""
     study = load_study("sun2024").resolve(strata="dose")
     model = find_model("dose", study)
     priors = priors_for(prior_set("weak", study), model, study)
@@ -216,14 +216,14 @@ def summed(table: pd.DataFrame, before: float) -> dict[str, float]:
     }
 
 
-PAGE = """# The dose that nobody printed
+PAGE = """# The dose that is not reported
 
 **The 95 % interval of the lower dose's odds ratio holds the truth in {coverage:.0%} of {cohorts} cohorts (Monte Carlo
 error {error:.1%}); its median width is {width:.2f} of that of the prior, on the log scale.** The bars were at least
 {coverage_bar:.0%} and at most {width_bar}.
 
 1. **Truth.** A draw from the prior of the model `dose` with the `weak` prior set on the flagship: log-odds of the eleven regimens
-   told by two doses of tacrolimus, sizes of the arms (244 on tacrolimus, 549 not), SD of the prognostic score, and a
+   stratified by two doses of tacrolimus, sizes of the arms (244 on tacrolimus, 549 not), SD of the prognostic score, and a
    shift for each of the two regressions.
 2. **Patients.** All 793 have a score and respond by it and by their regimen.
 3. **Print.** Two logistic regressions adjusted for the score: all on tacrolimus against none, and the higher

@@ -1,8 +1,8 @@
-"""Compare the joint law of printed numbers with cohorts whose every patient is simulated.
+"""Compare the sampling distribution of reported estimates with cohorts simulated patient by patient.
 
 Patients have a regimen and a continuous prognostic score, respond with probability
 logistic(η + σu), and are analysed as a paper would: logistic regressions with and without the score.
-Means, standard deviations, correlations and printed standard errors of everything stand beside
+Means, standard deviations, correlations and reported standard errors are compared with
 `cotreat.evidence.reported.joint_law` in results/operator/table.csv and README.md.
 
 Designs and Newton's method are written anew here, so that nothing is compared with itself. The name
@@ -39,7 +39,7 @@ ENOUGH = 20
 DRUGS = ("TAC", "CYC", "MMF")
 ARMS = ("TAC", "CYC", "MMF", "TAC+CYC", "TAC+MMF", "CYC+MMF", "TAC+CYC+MMF")
 RISKS = (0.30, 0.24, 0.19, 0.42, 0.41, 0.26, 0.45)
-"""Of response at the centre of the score: what the flagship's claims make likely."""
+"""Of response at the centre of the score: likely given the reported estimates of the flagship."""
 STRONG = (0.12, 0.24, 0.19, 0.50, 0.50, 0.26, 0.55)
 """The same with products of TAC near 3, so that their p-values are small."""
 
@@ -57,7 +57,7 @@ class Regression:
     members : ndarray of bool, shape (arm,)
         Arms whose patients are in it.
     meant : dict
-        Weights of its coefficients in each printed number.
+        Weights of its coefficients in each reported estimate.
     """
 
     columns: Floats
@@ -119,7 +119,7 @@ ROWS = (*RATIOS, *(f"p-{name}" for name in P_VALUES), EVENTS)
 
 
 def numbers_of(n: Iterable[float]) -> ReportedEstimates:
-    """Return the printed numbers of a study that prints all of `ROWS`; their values do not matter."""
+    """Return the estimates of a study that reports all of `ROWS`; their values do not matter."""
     model = {name: m for m, one in REGRESSIONS.items() for name in one.meant}
     ratio = 'kind = "odds_ratio"\nvalue = 1.0\nci = [0.5, 2.0]'
     tables = [
@@ -148,7 +148,7 @@ def numbers_of(n: Iterable[float]) -> ReportedEstimates:
     study = parse_study(text)
     found = estimates_of(study)
     if study.present != ARMS or found is None or found.names != ROWS:
-        raise ValueError("arms or printed numbers are not in the order that the simulation takes")
+        raise ValueError("arms or reported estimates are not in the order of the simulation")
     return found
 
 
@@ -516,17 +516,17 @@ def _page(tables: list[pd.DataFrame], cohorts: int, seed: int) -> str:
     )
 
 
-PAGE = """# The joint law of printed numbers against simulated patients
+PAGE = """# The sampling distribution of reported estimates against simulated patients
 
 Made by `.venv/bin/python -m validation.scripts.simulate_operator --cohorts {cohorts} --seed {seed}`; all numbers
 are in `table.csv`.
 
-Cohorts of seven regimens of three treatments, nobody on none. Each patient has a continuous
+Cohorts of seven regimens of three treatments, none untreated. Each patient has a continuous
 prognostic score u and responds with probability logistic(η + σu). Logistic regressions on the
 patients, with u as one covariate and its slope estimated, give TAC against not TAC, the four
 combination odds ratios (one regression on four arms), the product TAC:CYC over four sets and the
 two mutually adjusted products; p-values of the latter; three of them without u; and total events.
-Means, SDs, correlations and printed standard errors over {cohorts} cohorts stand beside
+Means, SDs, correlations and reported standard errors over {cohorts} cohorts are compared with
 `joint_distribution(loss=0, shift_sd=0)` at the truth.
 
 **Bars**, where every arm expects at least {enough} events and {enough} non-events: SDs and printed standard errors
@@ -560,8 +560,8 @@ What is known about the deviations:
 
 **A further covariate** that is higher in patients on TAC by 1.5 of its SDs, without any effect on
 response, and adjusted for: what is lost is independent of the crude number, so that the correlation
-of both falls by 1 + loss. But the loss is not one number for all claims, as the law has it: a
-covariate that goes with one treatment leaves products alone, and the losses of claims about that
+of both falls by 1 + loss. But the loss is not one number for all estimates, as the distribution assumes: a
+covariate that goes with one treatment leaves products alone, and the losses of estimates of that
 treatment are correlated among themselves. So its SDs and correlations in the table above are
 laid beside the law with the loss of `tac`, without a bar.
 
