@@ -28,10 +28,11 @@ reanalysis: $(READY)  ## reanalyse the tacrolimus cohort under every model and i
 results: $(READY)  ## make every kept study again, with the fits of its script; about an hour
 	@$(BIN)/python -m validation.scripts.reanalyse_kept --out results
 
-test: $(READY)  ## run the tests, format, lint and type check
+test: $(READY)  ## run the tests, format, lint, type check and import contracts
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 verify: $(READY)  ## run the long checks that are missing or stale; hours at first

@@ -16,10 +16,12 @@ from cotreat.results import four_cells, store
 from cotreat.results.four_cells import CELL, EFFECT, INTERACTION, MARK, FourCells
 from cotreat.results.summary import summarise
 from cotreat.results.supplementary import read_analysis
+from cotreat.workflow.analyses import write_one
 from tests.codes import codes
 from tests.conftest import THREE, THREE_CELLS, arms
 from tests.test_summary import draws, random_risks
 
+QUICK = {"depth": "quick", "seed": 1, "on_progress": lambda _: None}
 ISIS2 = {"none": 568 / 4300, "SK": 448 / 4300, "ASA": 461 / 4295, "SK+ASA": 343 / 4292}
 
 
@@ -49,7 +51,7 @@ def test_four_cells_of_isis2():
     """Ratios of the printed counts, and the measures of facts computed from them: 0.00049 and 0.9453."""
     study = load_study("isis2")
     (one,) = four_cells.tables(study, summary_at(study, "interaction", ISIS2))
-    assert (one.first, one.second, one.background) == ("streptokinase", "aspirin", "none")
+    assert (one.first, one.second, one.co_treatment) == ("streptokinase", "aspirin", "none")
     assert number(one, CELL, "risk", "ASA") == pytest.approx(461 / 4295)
     assert number(one, CELL, "risk_ratio", "SK+ASA vs none") == pytest.approx(
         343 * 4300 / (4292 * 568)
@@ -126,7 +128,7 @@ def test_printed_odds_ratios_are_shown_as_such():
     assert one.lowest == "CYC"
     assert (
         four_cells.adjusted_for(study)
-        == "What the printed numbers are adjusted for is not printed."
+        == "The covariates of the adjusted reported estimates are not reported."
     )
     assert four_cells.adjusted_for(load_study("sun2024-synthetic")).startswith("Adjusted for age")
 
@@ -141,12 +143,12 @@ def test_extrapolated_cells_are_marked():
     study = parse_study(THREE + arms(THREE_CELLS))  # nobody was on none of the drugs
     risk = {arm: 0.2 + 0.03 * at for at, arm in enumerate(study.regimens)}
     found = four_cells.tables(study, summary_at(study, "interaction", risk))
-    assert [(one.pair, one.background) for one in found][:2] == [("A:B", "none"), ("A:B", "C")]
+    assert [(one.pair, one.co_treatment) for one in found][:2] == [("A:B", "none"), ("A:B", "C")]
     empty, counted = found[:2]
-    assert empty.is_extrapolated
+    assert empty.has_unidentified
     assert empty.arranged().loc[0, "risk without drug A"].endswith(MARK)
     assert not empty.arranged().loc[0, "risk with drug A"].endswith(MARK)
-    assert not counted.is_extrapolated
+    assert not counted.has_unidentified
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +158,7 @@ def written(tmp_path_factory):
     tree = fit(study, "interaction", engine="laplace", draws=1000)
     folder = tmp_path_factory.mktemp("results") / "three"
     weak = prior_set("weak", study)
-    bias.write(
-        study, {("interaction", study.interpretation): tree}, weak, folder, depth="quick", seed=1
-    )
+    write_one("bias", study, {("interaction", study.interpretation): tree}, weak, folder, **QUICK)
     return study, folder / "bias"
 
 
@@ -203,9 +203,7 @@ def test_a_part_of_a_fit_that_failed_says_so(tmp_path):
         study, "additive", draws=50, tune=200, seed=1
     )  # too few for any effective sample size
     weak = prior_set("weak", study)
-    bias.write(
-        study, {("additive", study.interpretation): few}, weak, tmp_path, depth="quick", seed=1
-    )
+    write_one("bias", study, {("additive", study.interpretation): few}, weak, tmp_path, **QUICK)
     failed = read_analysis(tmp_path / "bias").failed_checks
     assert any(line.startswith("bulk ESS") for line in failed)
     above = (tmp_path / "bias" / "four_cells.csv").read_text(encoding="utf-8").splitlines()[0]
@@ -215,7 +213,7 @@ def test_a_part_of_a_fit_that_failed_says_so(tmp_path):
 @pytest.mark.slow
 def test_part_of_a_randomised_study_says_what_does_not_apply(tmp_path):
     study = load_study("isis2")
-    bias.write(study, {}, prior_set("weak", study), tmp_path, depth="quick", seed=1)
+    write_one("bias", study, {}, prior_set("weak", study), tmp_path, **QUICK)
     part = read_analysis(tmp_path / "bias")
     assert part.sections[0].words == (bias.RANDOMISED,)
     assert len(part.sections) == 1

@@ -541,15 +541,15 @@ def test_models_need_patients_told_by_what_they_ask(counted, model, words):
 
 def test_the_audit_counts_by_every_division_or_says_that_it_cannot(study, counted):
     text = audit(counted)
-    assert "Cells by dose:" in text
+    assert "Counts by dose:" in text
     assert re.search(r"  A\.mid +14 +50 +0\.280", text)
     assert (
-        "No cells by duration: the patients of rows are not counted by duration; write regimens such as "
+        "No counts by duration: the patients of rows are not counted by duration; write regimens such as "
         "A.short in [[arms]], or name its column under [patients]."
     ) in text
     assert "write regimens such as A | age=young in [[arms]]" in text
-    assert "No cells" not in audit(study)
-    assert "Cells by age:" in audit(study)
+    assert "No counts" not in audit(study)
+    assert "Counts by age:" in audit(study)
 
 
 def test_a_study_without_levels_has_no_such_model():

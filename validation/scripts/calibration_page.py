@@ -28,7 +28,7 @@ COLUMNS = (
     ("odds multiply", MULTIPLICATIVE, ALL),
     ("… low risk without", LOW, ALL),
     ("… high risk without", HIGH, ALL),
-    ("… significant in the paper", MULTIPLICATIVE, CLAIMED),
+    ("… selected for significance", MULTIPLICATIVE, CLAIMED),
     ("risks add", ADDITIVE, ALL),
     ("true ratio of 2", SYNERGISTIC, ALL),
 )
@@ -94,16 +94,16 @@ def widths(rates: Rates) -> Iterator[str]:
 
 
 def verdicts(table: pd.DataFrame) -> Iterator[str]:
-    """Write the verdict of simulation-based calibration, a row per model and template."""
+    """Write what came of simulation-based calibration, a row for each model and template."""
     yield "| evidence | model | quantities | replicates | dropped | least p | verdict |"
     yield "|---|---|---|---|---|---|---|"
     for (study, model), rows in table.groupby(["study", "model"], sort=False):
         one = rows.iloc[0]
-        is_conclusive = one.dropped <= MOST_DROPPED * (one.dropped + one.replicates)
+        is_assessed = one.dropped <= MOST_DROPPED * (one.dropped + one.replicates)
         passed = "passes" if rows.passes.all() else "**fails**"
         yield (
             f"| {study.replace('claims', 'reported')} | {model} | {len(rows)} | {one.replicates:,} | {one.dropped} | {rows.p_value.min():.2g} "
-            f"| {passed if is_conclusive else 'inconclusive: too many dropped'} |"
+            f"| {passed if is_assessed else 'not assessed: too many dropped'} |"
         )
 
 
@@ -111,7 +111,7 @@ def answer(rates: Rates, default: str, misread: str) -> str:
     """Answer the question in words, from the table."""
 
     def share(world: str, of: str, paper: str) -> str:
-        return rates.share(world, of, paper) or "no cohort that could be answered"
+        return rates.share(world, of, paper) or "no cohort with a reliable fit"
 
     def middle(world: str, paper: str) -> str:
         row = rates.row(world, ALL, paper)
@@ -122,31 +122,31 @@ def answer(rates: Rates, default: str, misread: str) -> str:
     best, second = sorted(found, key=lambda p: -found[p])[:2]
     selected = [p for p in rates.papers if rates.row(MULTIPLICATIVE, CLAIMED, p) is not None]
     claimed = "; ".join(f"{p}, {share(MULTIPLICATIVE, CLAIMED, p)}" for p in selected)
-    return f"""**Rarely without further evidence, in these cohorts.** Every data-generating scenario below reproduces, on average, the
-published odds ratios of {STUDY}, whether the ratio of odds ratios of {rates.pair} is 1 or 2. Correctly interpreted, the published
-odds ratios give nearly the same P(synergy) in both.
+    return f"""**Seldom by itself in these cohorts.** Every scenario below reports, on average, what {STUDY}
+reports, whether {rates.pair} has a ratio of odds ratios of 1 or of 2; interpreted correctly, the report yields nearly the same
+P(synergy) in both.
 
-- **Correctly interpreted** (`{default}`), P(synergy) > {SURE:g} is false in {share(MULTIPLICATIVE, ALL, default)} of cohorts in which odds
-  multiply, in {share(LOW, ALL, default)} where the risk without treatment is one prior SD lower, and in
-  {share(ADDITIVE, ALL, default)} where risks add. It is also rarely right: with a true ratio of 2 it is exceeded in
+- **Interpreted correctly** (`{default}`), P(synergy) > {SURE:g} is false in {share(MULTIPLICATIVE, ALL, default)} of cohorts in which odds
+  multiply, in {share(LOW, ALL, default)} where the risk without treatment lies an SD of its prior lower, and in
+  {share(ADDITIVE, ALL, default)} where risks add. It has little power: where the true ratio is 2, it exceeds {SURE:g} in
   {share(SYNERGISTIC, ALL, default)}; the mean P(synergy) is {middle(MULTIPLICATIVE, default)} with a ratio of 1 and
-  {middle(SYNERGISTIC, default)} with one of 2. The counts of every patient make it {middle(MULTIPLICATIVE, WHOLE)} and
+  {middle(SYNERGISTIC, default)} with one of 2. With the counts of every patient it is {middle(MULTIPLICATIVE, WHOLE)} and
   {middle(SYNERGISTIC, WHOLE)}.
-- **Misinterpreted** (odds ratios of regimens taken for ratios of odds ratios), it is false in {share(MULTIPLICATIVE, ALL, misread)} where
+- **Misinterpreted**, odds ratios of regimens taken as ratios of odds ratios, it is false in {share(MULTIPLICATIVE, ALL, misread)} where
   odds multiply, in {share(LOW, ALL, misread)} and {share(HIGH, ALL, misread)} where the risk without treatment is lower or higher, and
-  in {share(ADDITIVE, ALL, misread)} where risks add; the mean P(synergy) is {middle(MULTIPLICATIVE, misread)} without any.
-- **Papers that report significant synergy** by their own product term are a selection. Without synergy, P > {SURE:g} is then false in:
+  in {share(ADDITIVE, ALL, misread)} where risks add; the mean P(synergy) is {middle(MULTIPLICATIVE, misread)} without synergy.
+- **Selection.** Of papers whose own product is significant, without synergy, P > {SURE:g} is false in:
   {claimed}.
-- **Three further reported estimates**: of the sets tried, {best.removeprefix(f"{default}, and ")} are the most informative in these cohorts. A true ratio
-  of 2 is then exceeded in {share(SYNERGISTIC, ALL, best)}, and a ratio of 1 is taken for synergy in {share(MULTIPLICATIVE, ALL, best)}. The next
+- **Three further numbers**: of the sets tried, {best.removeprefix(f"{default}, and ")} were the most informative. A true ratio
+  of 2 is then found in {share(SYNERGISTIC, ALL, best)}, and a ratio of 1 is taken for synergy in {share(MULTIPLICATIVE, ALL, best)}. The next
   best ({second.removeprefix(f"{default}, and ")}) find it in {share(SYNERGISTIC, ALL, second)}, the counts of every patient in
   {share(SYNERGISTIC, ALL, WHOLE)}.
-- **Not examined**: measures that the published estimates identify (here none), and other priors. `cotreat audit`,
-  `cotreat sensitivity` and the interpretations of `cotreat reanalyse` show what else a probability depends on.
+- **Not covered**: measures that the report *identifies* (it identifies none here), and other priors. `cotreat audit`,
+  `cotreat sensitivity` and the interpretations of `cotreat reanalyse` show on what else a probability depends.
 
-A share whose interval contains {1 - SURE:.0%} is compatible with it: cohorts are few.
-{MARK} More than {MOST_DROPPED:.0%} of the posteriors were unreliable (Pareto k, or a mode reached only once) and are left out: the share is
-that of the others, and the interval runs from none of the unreliable ones exceeding the threshold to all of them."""
+A share whose interval contains {1 - SURE:.0%} does not differ detectably from it: cohorts are few.
+{MARK} More than {MOST_DROPPED:.0%} of the fits were unreliable (Pareto k, or a mode found only once) and are left out: the share is
+that of the others, and the interval covers every possible result of those left out."""
 
 
 def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:
@@ -157,50 +157,50 @@ def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:
     (misread,) = (paper for paper in rates.papers if ", misread as " in paper)
     cohorts = int(published[published.of == ALL].cohorts.max())
     words = "\n".join(f"- **{name}**: {rule.words};" for name, rule in WORLDS.items())
-    return f"""# When is a probability of synergy from published odds ratios trustworthy?
+    return f"""# When is a probability of synergy from reported odds ratios reliable?
 
 {answer(rates, default, misread)}
 
-![False-synergy rates by reported estimates and their interpretation]({PUBLISHED}/{STUDY}/rates.png)
+![False-synergy rates by what is reported and how it is interpreted]({PUBLISHED}/{STUDY}/rates.png)
 
-*Share of cohorts in which a reader would be sure that {rates.pair} is synergistic: where it is not (left and middle; dotted,
-{1 - SURE:.0%}), and where it is (right). Each row is one way to report the same cohorts, and to interpret the reported estimates.
+*Share of cohorts in which P(synergy) of {rates.pair} exceeds {SURE:g}: without synergy (left and middle; dotted,
+{1 - SURE:.0%}), and with it (right). Each row is one way to report the same cohorts, and to interpret the report.
 Open marks are the shares with {MARK}.*
 
 {chr(10).join(false_rates(rates))}
 
-## Information lost in publication, and further estimates that would help
+## Information lost by reporting, and which further numbers would help
 
 {chr(10).join(widths(rates))}
 
-Of 95 % intervals of the ratio of odds ratios: coverage, and median width on the log scale. Unreliable posteriors are
-dropped. Counts do not include the prognostic score: their ratio of odds ratios is that of mean risks, slightly nearer to 1.
+Of 95 % intervals of the ratio of odds ratios: share that contains the true value, and median width on the log scale. Unreliable
+fits are dropped. Counts are not adjusted for the score: their ratio of odds ratios is that of mean risks, a little nearer to 1.
 
-## What was done
+## Methods
 
-{cohorts} cohorts of each scenario, drawn patient by patient. Arm sizes and the odds of single treatments are calibrated to the
-estimates that {STUDY} reports, as closely as the scenario allows; the odds without treatment are the prior median of `weak`
-unless stated otherwise. Patients differ by one normal score, independent of the regimen, for which papers adjust without error.
+{cohorts} cohorts of each data-generating scenario, drawn patient by patient. Arm sizes and the odds of single treatments are
+calibrated to the reported estimates of {STUDY}, as closely as the scenario allows; the odds without treatment are the middle of the `weak` prior where
+nothing else is stated. Patients differ by one normal score, independent of the regimen, which papers adjust for without error.
 
 {words}
 
-A paper reports the estimates that {STUDY} reports, in the sense of the interpretation: logistic regressions on its patients,
-rounded to two decimals, and p-values to three. Only the reported estimates are reanalysed (`exchangeable`, `weak` priors).
-*Significant in the paper*: cohorts are drawn until the paper's own product term of {rates.pair} has p < 0.05, or an interval
-beyond 1. All of this is a best case: covariates associated with the drugs, or different ones in each regression, are absent.
+A paper reports what {STUDY} reports, under the interpretation: logistic regressions on its patients, rounded to two decimals, and
+p-values to three. The report alone is reanalysed (`exchangeable`, `weak` priors). *Selected for significance*: cohorts are drawn until
+the paper's own product of {rates.pair} has p < 0.05, or an interval beyond 1. With covariates that are associated with the drugs, or other
+ones in each regression, all of this is a best case.
 
 ## Is the code right?
 
-True parameters are drawn from the prior, evidence from the likelihood, posteriors by Laplace's approximation: the rank of the
-true value is uniform if the code is right. Quantities are parameters, measures and the log-likelihood; the rule is a simultaneous band for each, and
+Parameters drawn from the prior, evidence from the likelihood, posteriors by Laplace's approximation: the rank of the true value is uniform
+if the code is right. Quantities are parameters, measures and the log-likelihood; the rule is a simultaneous band for each, and
 Holm at {FAMILY_WISE:.0%} over those of a model under one kind of evidence.
 
 {chr(10).join(verdicts(ranked))}
 
-A deliberately wrong likelihood (odds ratios that share a comparator, taken for independent) fails: [wrong_likelihood.csv](wrong_likelihood.csv).
-With 50 parameter sets and evidence drawn by simuk and sampled by NUTS, ranks agree with those of these posteriors: [simuk.csv](simuk.csv).
+A likelihood that is wrong by design (estimates that share a comparator, taken as independent) fails: [wrong_likelihood.csv](wrong_likelihood.csv).
+In 50 replicates drawn by simuk and sampled by NUTS, the ranks of the true values agree with those of these posteriors: [simuk.csv](simuk.csv).
 
-All numbers: [{RATES}]({PUBLISHED}/{STUDY}/{RATES}), every row in `rows.csv.gz` beside it, [{TABLE}]({TABLE}), ranks in
+All numbers: [{RATES}]({PUBLISHED}/{STUDY}/{RATES}), every row in `rows.csv.gz` in that folder, [{TABLE}]({TABLE}), ranks in
 `ranks.csv`. Made by `cotreat calibrate` and `python -m validation.scripts.published --cohorts {cohorts}` on {made.made}, cotreat
 {made.cotreat}, pymc {made.pymc}, jax {made.jax}; a test fails when a model's log density is no longer the one in `densities.csv`. This
 page is written by `validation/scripts/calibration_page.py`.

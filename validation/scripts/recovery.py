@@ -36,7 +36,7 @@ from scipy.special import logit, ndtri  # noqa: E402
 
 from cotreat import load_study, parse_study  # noqa: E402
 from cotreat.estimands.enumerate import enumerate_estimands  # noqa: E402
-from cotreat.estimands.estimand import ANALYSES, CONDITIONAL, Estimand, code_of  # noqa: E402
+from cotreat.estimands.estimand import CONDITIONAL, RISK_VARIABLES, Estimand, code_of  # noqa: E402
 from cotreat.estimands.identification import Identification  # noqa: E402
 from cotreat.evidence.reported import estimates_of  # noqa: E402
 from cotreat.inference.vectorise import in_jax  # noqa: E402
@@ -285,7 +285,7 @@ source = "simulated"
 patients = "not TAC"
 n = {off}
 source = "simulated"
-{reported_estimates}"""
+{claims}"""
 CLAIM = """
 [[reported]]
 id = "{id}"
@@ -350,10 +350,10 @@ class Sampler:
         values = built.value_vars
         self._names = [value.name for value in values]
         self._density = in_jax([*values, *inputs.values()], [opened])
-        parts = [built[name] for name in ANALYSES]
+        parts = [built[name] for name in RISK_VARIABLES]
         risk_draws = get_jaxified_graph(inputs=values, outputs=built.replace_rvs_by_values(parts))
         self._waist = jax.jit(jax.vmap(jax.vmap(lambda x: risk_draws(*self._split(x)))))
-        dims = {name: built.named_vars_to_dims.get(name, ()) for name in ANALYSES}
+        dims = {name: built.named_vars_to_dims.get(name, ()) for name in RISK_VARIABLES}
         self._dims = {name: ("chain", "draw", *own) for name, own in dims.items()}
         named = {dim for own in dims.values() for dim in own}
         self._coords = {dim: list(built.coords[dim]) for dim in named}
@@ -373,9 +373,7 @@ class Sampler:
         """
         asked = self._asked(study)
         if shape_of(*asked) != self._shape:
-            raise ValueError(
-                f"the density of {study.id} differs in more than the reported estimates"
-            )
+            raise ValueError(f"the density of {study.id} differs in more than printed numbers")
         numbers = given_of(*asked)
         return tuple(jnp.asarray(numbers[name]) for name in self._given)
 
@@ -411,7 +409,7 @@ class Sampler:
         x, diverging = self._chains(jax.random.split(key, CHAINS), start, data)
         parts = {
             name: (self._dims[name], np.asarray(values))
-            for name, values in zip(ANALYSES, self._waist(x), strict=True)
+            for name, values in zip(RISK_VARIABLES, self._waist(x), strict=True)
         }
         return xr.Dataset(parts, self._coords), np.asarray(x), int(diverging.sum())
 
@@ -543,8 +541,8 @@ def _line(table: pd.DataFrame, words: str, estimands: Iterable[str]) -> str:
 def _halves(table: pd.DataFrame, by_cohort: pd.Series, words: str) -> Iterator[str]:
     middle = by_cohort.median()
     low = table["cohort"].map(by_cohort < middle)
-    yield _line(table[low], f"observed, {words} < {middle:.2f}", OBSERVED_RATIOS)
-    yield _line(table[~low], f"observed, {words} ≥ {middle:.2f}", OBSERVED_RATIOS)
+    yield _line(table[low], f"identified, {words} < {middle:.2f}", OBSERVED_RATIOS)
+    yield _line(table[~low], f"identified, {words} ≥ {middle:.2f}", OBSERVED_RATIOS)
 
 
 def page(table: pd.DataFrame) -> str:
@@ -557,11 +555,11 @@ def page(table: pd.DataFrame) -> str:
     outside, outside_error = coverage(table, EXTRAPOLATED)
     tried = int(first["discarded"].sum())
     lines = [
-        _line(table, "**observed, pooled**", OBSERVED_RATIOS),
+        _line(table, "**identified, pooled**", OBSERVED_RATIOS),
         *(_line(table, f"`{name}`", [name]) for name in OBSERVED_RATIOS),
         _line(table, "**not identified, pooled**", EXTRAPOLATED),
         *(_line(table, f"`{name}`", [name]) for name in EXTRAPOLATED),
-        *_halves(table, first["loss"], "loss"),
+        *_halves(table, first["loss"], "precision loss"),
         *_halves(table, first["sigma"], "σ"),
     ]
     return PAGE.format(
@@ -594,33 +592,33 @@ def page(table: pd.DataFrame) -> str:
     )
 
 
-PAGE = """# Known truths, recovered from what a paper would print
+PAGE = """# True values recovered from what a paper would report
 
-This page is about cohorts with reported estimates only. [patients.md](patients.md) recovers true parameters from individual
-patient data, [dose.md](dose.md) the dose that is not reported.
+This page is about cohorts of which only reported estimates are available. [patients.md](patients.md) recovers true values
+from individual patient data, [dose.md](dose.md) the odds ratio of a dose that is not reported.
 
 Made by `.venv/bin/python -m validation.scripts.recovery`; all rows are in `table.csv`. The run takes about 20 minutes
-on one core, and goes on where it was stopped.
+on one core, and resumes where it was stopped.
 
 1. **Truth.** A draw from the prior of `exchangeable` with the `weak` prior set under the default
-   reading of `sun2024`: log-odds by regimen, σ of the prognostic score, sizes of the arms (rounded to whole
+   interpretation of `sun2024`: log-odds by regimen, σ of the prognostic score, sizes of the arms (rounded to whole
    patients, 244 on TAC and 549 not), `loss`, and a shift for each of the two regressions.
 2. **Patients.** All 793 have a score u and respond with probability logistic(η + σu). `loss` is made
    by a further covariate, without effect, that is higher in patients on TAC by so much that it widens the
-   interval of TAC against not TAC by 1 + loss; the others lose less, because a covariate
-   cannot widen all of them alike as the model has it. The shift stands for covariates that nobody simulates, and
+   interval of TAC against not TAC by 1 + loss; the other estimates lose less, because a covariate
+   cannot widen all of them alike as the model assumes. The shift represents covariates that are not simulated, and
    moves all log odds ratios of a regression.
 3. **Reported estimates.** Logistic regressions on the patients, adjusted for u and the covariate: TAC against not TAC,
    and four odds ratios of one regression on CYC, MMF, TAC+CYC and TAC+MMF, with Wald 95 % intervals,
-   to two decimals; totals; total events. No p-values, for the default reading uses none.
+   to two decimals; totals; total events. No p-values, because the default interpretation uses none.
 4. **Reanalysis** of these numbers alone, under the same model and prior set: {chains} chains of {tune} + {draws}
    draws. The density is that of `cotreat.models.build.build`; NUTS is run on it directly, at a target acceptance of {accept},
    because `fit` compiles anew for each cohort.
 
-**Observed odds ratios: their 95 % intervals hold the truth in {without:.1%} (Monte Carlo error
+**Identified odds ratios: their 95 % intervals contain the true value in {without:.1%} (Monte Carlo error
 {without_error:.1%}, by cohort) over the {sound} cohorts whose fits pass R-hat and divergences, and in {share:.1%}
-({error:.1%}) over all {cohorts}, as in the table.** *Too low* and *too high* say where the interval lies that does not
-hold it. Odds ratios are conditional on the score, as printed.
+({error:.1%}) over all {cohorts}, as in the table.** *Too low* and *too high* are intervals that do not contain
+it. Odds ratios are conditional on the score, as reported.
 
 | estimand | coverage | error | too high | too low |
 |---|---|---|---|---|
@@ -630,26 +628,26 @@ hold it. Odds ratios are conditional on the score, as printed.
 ({diverging} fits); the smallest effective sample size is {ess:.0f}, and in {few} fits it is below 1,000: these runs are
 short, so that there can be many.
 
-**Discarded: {discarded} cohorts, {discarded_share:.0%} of all drawn**, in which one of the four printed arms had
+**Discarded: {discarded} cohorts, {discarded_share:.0%} of all drawn**, in which one of the four reported arms had
 fewer than {fewest} events or non-events, or an odds ratio was not finite or rounded to 0.00: no paper would
-print these. So truths are the prior's given that they can be printed (larger arms, commoner outcomes), and
-what the reanalysis does not know is that it is shown no others. Coverage would be 95 % by construction, over
+report these. So true values follow the prior conditional on being reported (larger arms, commoner outcomes), and
+the reanalysis does not model this selection. Coverage would be 95 % by construction, over
 any prior, only without that selection, and if the sampling distribution of the reported estimates were exact.
 
-What to make of it:
+Interpretation:
 
 - *Calibration.* Pooled coverage differs from 95 % by {gap:+.1%}, {gaps:.1f} Monte Carlo errors; no
-  estimand alone can be distinguished from 95 % with so few cohorts. What is approximate (normal errors of odds
-  ratios of small arms, the slope of the score, one precision loss for all, the selection) does not show.
+  single estimand differs detectably from 95 % with so few cohorts. What is approximate (normal errors of odds
+  ratios of small arms, the slope of the score, one precision loss for all estimates, the selection) does not show.
 - *Over-coverage from chains that disagree.* In {stuck} fits R-hat is over {apart}: one chain
-  or two stay elsewhere. Only cohort 25 was looked into: there it is a corner where TAC+MMF has about one
-  patient, presumably because the law, of first order in the counts' noise, then allows for almost
+  or two stay elsewhere. Only cohort 25 was examined: there it is a corner where TAC+MMF has about one
+  patient, presumably because the distribution, of first order in the counts' noise, then allows for almost
   any interval. Its log density is about 19 below that of the other chains, so it should hold next to no
-  draws, but it holds a quarter of them and widens intervals. R-hat says so each time, and the numbers of
-  such a fit would not be used: `cotreat reanalyse` puts sequential Monte Carlo in its place.
-- Estimands that are *not identified* are covered by {extrapolated:.1%} ({extrapolated_error:.1%}) of their intervals, but
-  because truths come from the very prior that fills in what was not observed. It says nothing about
-  scenarios in which that prior is wrong; no run here was made with truths from another prior.
+  draws, but it contains a quarter of them and widens intervals. R-hat fails each time, and the numbers of
+  such a fit would not be used: `cotreat reanalyse` replaces it by sequential Monte Carlo.
+- Estimands that are *not identified* lie in {extrapolated:.1%} ({extrapolated_error:.1%}) of their intervals, but
+  because true values come from the prior that supplies what is not identified. This is no evidence for
+  scenarios in which that prior is wrong; no run here has true values from another prior.
 """
 
 

@@ -1,4 +1,4 @@
-"""Recover the dose that is not reported, from cohorts with the reported estimates of the flagship only.
+"""Recover the dose that nobody printed, from cohorts of which only what the flagship prints is known.
 
 Truths are drawn from the prior of the model `dose`; of their patients the paper prints the odds ratio
 of all on tacrolimus, that of the higher dose, and the margins. dose.csv says by cohort what the model
@@ -54,6 +54,7 @@ INFERRED = ("TAC.low", "not TAC")
 COVERAGE_BAR, WIDTH_BAR = 0.90, 0.7
 
 STUDY = """
+format = 1
 study = {{ id = "cohort-{at}", title = "Simulated", design = "cohort", source = "validation/scripts/recovery_dose.py", inclusion = "any(TAC, CYC, MMF)" }}
 outcome = {{ name = "response", direction = "benefit" }}
 totals = [
@@ -62,7 +63,7 @@ totals = [
   {{ patients = "not TAC", n = {off} }},
 ]
 reported = [
-{reported_estimates}
+{claims}
 ]
 [treatments]
 TAC = {{ name = "tacrolimus", dose = {{ low = "lower", high = "higher" }} }}
@@ -78,7 +79,7 @@ Truth = dict[str, Any]
 
 @cache
 def stated() -> tuple[Study, pm.Model, float]:
-    """Return the flagship stratified by dose, its model, and the SD of a regression's shift."""
+    """Return the flagship told by dose, its model, and the SD of a regression's shift."""
     study = load_study("sun2024").resolve(strata="dose")
     model = find_model("dose", study)
     priors = priors_for(prior_set("weak", study), model, study)
@@ -216,20 +217,20 @@ def summed(table: pd.DataFrame, before: float) -> dict[str, float]:
     }
 
 
-PAGE = """# The dose that is not reported
+PAGE = """# The odds ratio of a dose that is not reported
 
-**The 95 % interval of the lower dose's odds ratio holds the truth in {coverage:.0%} of {cohorts} cohorts (Monte Carlo
+**The 95 % interval of the lower dose's odds ratio contains the true value in {coverage:.0%} of {cohorts} cohorts (Monte Carlo
 error {error:.1%}); its median width is {width:.2f} of that of the prior, on the log scale.** The bars were at least
 {coverage_bar:.0%} and at most {width_bar}.
 
 1. **Truth.** A draw from the prior of the model `dose` with the `weak` prior set on the flagship: log-odds of the eleven regimens
-   stratified by two doses of tacrolimus, sizes of the arms (244 on tacrolimus, 549 not), SD of the prognostic score, and a
+   by two doses of tacrolimus, sizes of the arms (244 on tacrolimus, 549 not), SD of the prognostic score, and a
    shift for each of the two regressions.
 2. **Patients.** All 793 have a score and respond by it and by their regimen.
-3. **Print.** Two logistic regressions adjusted for the score: all on tacrolimus against none, and the higher
-   dose against none beside the lower one, whose odds ratio is not printed; both with 95 % intervals to two
+3. **Report.** Two logistic regressions adjusted for the score: all on tacrolimus against none, and the higher
+   dose against none adjusted for the lower one, whose odds ratio is not reported; both with 95 % intervals to two
    decimals; the number of patients, of those on tacrolimus, and of events. Cohorts with fewer than {fewest} events or non-events in
-   a group are not printed: {left_out} of {drawn} truths.
+   a group are not reported: {left_out} of {drawn} truths.
 4. **Reanalysis** of these numbers alone by the model `dose`: {chains} chains of {tune} + {draws} draws of NUTS on the
    density of `cotreat.models.build.build`, target acceptance {accept}.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cotreat.calibration.replicates import Job, Replicate
 from cotreat.core.errors import ModelError
 from cotreat.estimands.enumerate import enumerate_estimands
-from cotreat.estimands.estimand import ANALYSES, Estimand, risk_draws_of
+from cotreat.estimands.estimand import RISK_VARIABLES, Estimand, risk_draws_of
 from cotreat.estimands.identification import Identification
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
@@ -39,7 +39,7 @@ def quantities_of(job: Job, points: Array) -> Iterator[tuple[str, str, Array]]:
     for name, values in free.items():
         for label, entry in _entries(str(name), values):
             yield label, "parameter", entry
-    derived = density.deterministics(ANALYSES, flat, job.numbers)
+    derived = density.deterministics(RISK_VARIABLES, flat, job.numbers)
     risk_draws = risk_draws_of(vectorise.labelled(density.built, derived, len(points)))
     risk = risk_draws["risk"].assign_attrs(risk_kind=job.study.risk_kind)
     risk_draws = risk_draws.assign(risk=risk)

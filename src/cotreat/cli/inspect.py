@@ -37,9 +37,10 @@ def audit(study: options.Study) -> None:
     the evidence identifies.
     """
     from cotreat.audit.audit import audit as audit_of
+    from cotreat.audit.wording import words
     from cotreat.study_file.reader import load_study
 
-    print(audit_of(load_study(study)))
+    print(words(audit_of(load_study(study))))
 
 
 def cells(
