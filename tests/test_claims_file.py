@@ -792,7 +792,7 @@ def test_p_values_keep_their_digits(written: str, value: float, half: float, sho
     assert reported_estimate.is_below == ("<" in written)
     assert (
         reported_estimate.ci,
-        reported_estimate.is_odds_ratio,
+        reported_estimate.has_interval,
         reported_estimate.as_reported,
     ) == (None, False, shown)
 

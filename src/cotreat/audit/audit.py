@@ -16,19 +16,19 @@ from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import Estimand
 from cotreat.estimands.identification import Determination, Status, not_estimable
 from cotreat.evidence.contrasts import coefficient_of, label, named_parts, question_of
-from cotreat.evidence.logistic_operator import Regressions
 from cotreat.evidence.prior_conflict import PRIOR_CONFLICT, distance
 from cotreat.evidence.protocol import SCORE, Point, parameters_of
 from cotreat.evidence.reported import (
     can_tell,
     cohort_of,
-    log_estimate,
+    link_value,
     p_agrees,
     reported_in,
     standard_error,
     wald_p,
 )
 from cotreat.evidence.resolve import resolve
+from cotreat.evidence.statistics import statistic_of
 from cotreat.models.registry import MODELS, SUBGROUPS
 from cotreat.priors.sets import prior_set
 from cotreat.study import regimens
@@ -272,18 +272,21 @@ def _check_claim(study: Study, reported_estimate: ReportedEstimate) -> ClaimChec
     if reported_estimate.meaning is None or not can_tell(study, reported_estimate.meaning):
         return ClaimCheck(reported_estimate, nothing, "shown, not used")
     risk = study.events / study.n
+    statistic = statistic_of(reported_estimate.kind)
     one = coefficient_of(reported_estimate.meaning, cohort_of(study), is_adjusted=False)
     pooled = one.groups @ study.events / (one.groups @ study.n)
     if not ((pooled > 0) & (pooled < 1)).all():
         return ClaimCheck(reported_estimate, nothing, "not comparable: a side has only one outcome")
     with np.errstate(divide="ignore", over="ignore"):
-        law = Regressions((one,)).law(np, logit(risk), None, study.n.astype(float))
-    log_or, error = float(law.mean[0]), float(np.sqrt(law.variance[0]))
-    if not reported_estimate.is_odds_ratio:
-        p = float(2 * ndtr(-abs(log_or) / error))
+        law = statistic.operator((one,)).law(np, logit(risk), None, study.n.astype(float))
+    value, error = float(law.mean[0]), float(np.sqrt(law.variance[0]))
+    if not reported_estimate.has_interval:
+        p = float(2 * ndtr(-abs(value) / error))
         return ClaimCheck(reported_estimate, (p, np.nan, np.nan), _p_verdict(reported_estimate, p))
     half = float(ndtri(0.5 + reported_estimate.level / 2)) * error
-    estimate, lower, upper = (float(np.exp(log_or + shift)) for shift in (0, -half, half))
+    estimate, lower, upper = (
+        float(statistic.link.back(value + shift)) for shift in (0, -half, half)
+    )
     implied = (estimate, lower, upper)
     if reported_estimate.adjusted:
         return ClaimCheck(
@@ -342,10 +345,11 @@ def _implied(found: ClaimCheck) -> str:
 
 
 def _as_evidence(reported_estimate: ReportedEstimate) -> str:
-    if not reported_estimate.is_odds_ratio:
+    if not reported_estimate.has_interval:
         return ""
-    log, error = log_estimate(reported_estimate), standard_error(reported_estimate)
-    return f"log {log:.4f}, SE {error:.4f}, Wald p {wald_p(reported_estimate):.3g}"
+    value, error = link_value(reported_estimate), standard_error(reported_estimate)
+    scale = "log " if statistic_of(reported_estimate.kind).link.is_log else ""
+    return f"{scale}{value:.4f}, SE {error:.4f}, Wald p {wald_p(reported_estimate):.3g}"
 
 
 # --- Reported estimates as evidence -----------------------------------------------------------------
@@ -407,7 +411,7 @@ def _question(reported_estimate: ReportedEstimate) -> tuple[str, str, str]:
     return (
         ("", "", "")
         if reported_estimate.meaning is None
-        else question_of(reported_estimate.meaning)
+        else question_of(reported_estimate.meaning, statistic_of(reported_estimate.kind))
     )
 
 
@@ -434,7 +438,7 @@ def _strange_p_values(study: Study) -> Iterator[str]:
     ratios = [
         reported_estimate
         for reported_estimate in study.reported_estimates
-        if reported_estimate.is_odds_ratio
+        if reported_estimate.has_interval
     ]
     own = ", ".join(f"{c.id} {wald_p(c):.2g}" for c in ratios)
     for reported_estimate in study.reported_estimates:

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from itertools import combinations, product
 from typing import Any
 
-import numpy as np
-
 from cotreat.core.constants import ANY
 from cotreat.estimands.estimand import (
     DIFFERENCE,
@@ -54,28 +52,30 @@ def enumerate_estimands(study: Study, model: Model, evidence: Evidences) -> list
 
 
 def _coefficients(evidence: Evidences) -> Iterator[Estimand]:
-    """Yield the coefficients that are reported, or could have been, and are no odds ratio of two regimens."""
+    """Yield the coefficients that are reported, or could have been, and are no contrast of two regimens."""
     known: set[tuple[str, str, str]] = set()
     for one in (own for of in evidence for own in of.coefficients):
         question = (one.measure, one.contrast, one.pair)
-        if one.is_ratio_of_regimens or question in known:
+        if question in known or (one.is_of_regimens and one.measure in OF_REGIMENS):
             continue
         known.add(question)
         yield Estimand(
             one.measure,
             (),
-            np.exp,
+            one.statistic.link.back,
             contrast=one.contrast,
             pair=one.pair,
-            null=1.0,
-            log=True,
+            unit=one.statistic.unit,
+            null=one.statistic.null,
+            log=one.statistic.link.is_log,
+            needs_risks=not one.statistic.is_regression,
             reported_estimate=one.id,
             is_crude=one.is_crude,
         )
 
 
 def reported_label(meaning: Meaning) -> str:
-    """Return what the coefficient that a reported number is of is called, for people."""
+    """Return the name of the coefficient that a reported odds ratio estimates, for people."""
     return label_of(*contrasts.question_of(meaning), "", "")
 
 
@@ -213,6 +213,8 @@ CONTRASTS: tuple[tuple[str, Callable[..., Any], float], ...] = (
     (MARGINAL, _odds_ratio, 1.0),
 )
 """Contrasts of two risks, with their formula and null."""
+OF_REGIMENS = (ODDS_RATIO, *(name for name, *_ in CONTRASTS))
+"""Contrasts of two regimens that need no reported estimate."""
 
 
 def _measures(study: Study, model: Model) -> Iterator[Estimand]:

@@ -87,14 +87,10 @@ def joint_distribution(
     arms = averages(xp, log_odds, sigma)
     law = numbers.regressions.law(xp, log_odds, sigma, n)
     if not numbers.sizes.are_known:
-        variance = np.diag(
-            [standard_error(reported_estimate) ** 2 for reported_estimate in numbers.odds_ratios]
-        )
+        variance = np.diag([standard_error(estimate) ** 2 for estimate in numbers.odds_ratios])
         variance = variance + shift_sd**2 * (numbers.shifted @ numbers.shifted.T)
         return Joint(law.mean, variance, law.mean, np.zeros(0), np.zeros(0))
-    own = np.array(
-        [float(reported_estimate.adjusted) for reported_estimate in numbers.reported_estimates]
-    )
+    own = np.array([float(estimate.adjusted) for estimate in numbers.reported_estimates])
     kappa = 1.0 if loss is None else 1 + loss
     log_error = 0.5 * xp.log(law.variance) + own * xp.log(kappa)
     rows = _rows(xp, numbers, law, log_error, n, arms)

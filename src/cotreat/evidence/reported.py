@@ -22,10 +22,10 @@ from cotreat.evidence.contrasts import (
     members,
     named_parts,
 )
-from cotreat.evidence.logistic_operator import Regressions
+from cotreat.evidence.statistics import ODDS_RATIO, Estimators, statistic_of
 from cotreat.study import regimens
 from cotreat.study.regimens import GROUP, LEVEL
-from cotreat.study.study import Meaning, ReportedEstimate, Study, Total
+from cotreat.study.study import Meaning, ReportedEstimate, RoundedNumber, Study, Total
 
 if TYPE_CHECKING:
     from cotreat.evidence.protocol import Evidence
@@ -34,30 +34,36 @@ NO_WEIGHT = 1e-9
 """Size of a weight that is rounding noise."""
 
 
-def log_estimate(reported_estimate: ReportedEstimate) -> float:
-    """Return the log of a reported odds ratio."""
-    return float(np.log(reported_estimate.value.value))
+def link_value(estimate: ReportedEstimate) -> float:
+    """Return a reported estimate on the scale of its link: the log of an odds ratio."""
+    return float(statistic_of(estimate.kind).link.to(estimate.value.value))
 
 
-def standard_error(reported_estimate: ReportedEstimate) -> float:
-    """Return the standard error of a log odds ratio that its reported interval implies."""
-    assert reported_estimate.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
-    lower, upper = (np.log(end.value) for end in reported_estimate.ci)
-    return float((upper - lower) / (2 * ndtri(0.5 + reported_estimate.level / 2)))
+def standard_error(estimate: ReportedEstimate) -> float:
+    """Return the standard error that a reported interval implies, on the scale of the link."""
+    link = statistic_of(estimate.kind).link
+    lower, upper = (link.to(end.value) for end in _limits(estimate))
+    return float((upper - lower) / (2 * ndtri(0.5 + estimate.level / 2)))
 
 
-def estimate_rounding(reported_estimate: ReportedEstimate) -> float:
-    """Return by how much rounding may have moved a reported log odds ratio, at most."""
-    return reported_estimate.value.half / reported_estimate.value.value
+def estimate_rounding(estimate: ReportedEstimate) -> float:
+    """Return the largest rounding error of a reported estimate, on the scale of the link."""
+    return _rounding(estimate, estimate.value)
 
 
-def width_rounding(reported_estimate: ReportedEstimate) -> float:
-    """Return by how much rounding may have moved the log of a reported standard error, at most."""
-    assert reported_estimate.ci is not None  # noqa: S101
-    ends = sum(end.half / end.value for end in reported_estimate.ci)
-    return float(
-        ends / (2 * ndtri(0.5 + reported_estimate.level / 2)) / standard_error(reported_estimate)
-    )
+def width_rounding(estimate: ReportedEstimate) -> float:
+    """Return the largest rounding error of the log of a reported standard error."""
+    ends = sum(_rounding(estimate, end) for end in _limits(estimate))
+    return float(ends / (2 * ndtri(0.5 + estimate.level / 2)) / standard_error(estimate))
+
+
+def _rounding(estimate: ReportedEstimate, number: RoundedNumber) -> float:
+    return float(number.half * statistic_of(estimate.kind).link.slope(number.value))
+
+
+def _limits(estimate: ReportedEstimate) -> tuple[RoundedNumber, RoundedNumber]:
+    assert estimate.ci is not None  # noqa: S101 - for the type checker: callers pass no p-values
+    return estimate.ci
 
 
 def z_value(p: float) -> float:
@@ -65,17 +71,22 @@ def z_value(p: float) -> float:
     return float(-ndtri(p / 2))
 
 
-def z_rounding(reported_estimate: ReportedEstimate) -> float:
-    """Return by how much rounding may have moved the deviate of a reported p-value, at most."""
-    p, half = reported_estimate.value.value, reported_estimate.value.half
+def z_rounding(estimate: ReportedEstimate) -> float:
+    """Return the largest rounding error of the normal deviate of a reported p-value."""
+    p, half = estimate.value.value, estimate.value.half
     return (z_value(max(p - half, 1e-300)) - z_value(min(p + half, 1.0))) / 2
 
 
-def wald_p(reported_estimate: ReportedEstimate) -> float:
-    """Return the two-sided Wald p-value that a reported odds ratio implies."""
-    return float(
-        2 * ndtr(-abs(log_estimate(reported_estimate)) / standard_error(reported_estimate))
-    )
+def wald_z(estimate: ReportedEstimate) -> float:
+    """Return the Wald deviate of a reported estimate from the null of its statistic."""
+    statistic = statistic_of(estimate.kind)
+    null = float(statistic.link.to(statistic.null))
+    return (link_value(estimate) - null) / standard_error(estimate)
+
+
+def wald_p(estimate: ReportedEstimate) -> float:
+    """Return the two-sided Wald p-value that a reported estimate with an interval implies."""
+    return float(2 * ndtr(-abs(wald_z(estimate))))
 
 
 @dataclass(frozen=True)
@@ -122,14 +133,14 @@ class ReportedEstimates:
     def names(self) -> tuple[str, ...]:
         """Ids of all rows: claims, then ``events[…]`` of totals."""
         return (
-            *(reported_estimate.id for reported_estimate in self.reported_estimates),
+            *(estimate.id for estimate in self.reported_estimates),
             *(f"events[{total.patients}]" for total in self.totals),
         )
 
     @property
     def is_adjusted(self) -> bool:
         """Whether any claim is adjusted for covariates that nobody can see."""
-        return any(reported_estimate.adjusted for reported_estimate in self.reported_estimates)
+        return any(estimate.adjusted for estimate in self.reported_estimates)
 
     @property
     def has_loss(self) -> bool:
@@ -137,18 +148,15 @@ class ReportedEstimates:
         return self.is_adjusted and self.sizes.are_known
 
     @cached_property
-    def regressions(self) -> Regressions:
-        """The coefficients that the claims are."""
+    def regressions(self) -> Estimators:
+        """Coefficients that are estimated, each with its statistic."""
         cohort = cohort_of(self.study)
-        return Regressions(
-            tuple(
-                coefficient_of(
-                    reported_estimate.meaning, cohort, is_adjusted=reported_estimate.adjusted
-                )
-                for reported_estimate in self.reported_estimates
-                if reported_estimate.meaning is not None
-            )
-        )
+        pairs = [
+            (statistic_of(e.kind), coefficient_of(e.meaning, cohort, is_adjusted=e.adjusted))
+            for e in self.reported_estimates
+            if e.meaning is not None
+        ]
+        return Estimators(tuple(s for s, _ in pairs), tuple(c for _, c in pairs))
 
     @cached_property
     def of_parts(self) -> dict[tuple[str, str], Meaning]:
@@ -185,7 +193,7 @@ class ReportedEstimates:
     @cached_property
     def inferred(self) -> tuple[Meaning, ...]:
         """What print could have said of a level or subgroup, and did not."""
-        known = {reported_estimate.meaning for reported_estimate in self.reported_estimates}
+        known = {estimate.meaning for estimate in self.reported_estimates}
         return tuple(meaning for meaning in self.of_parts.values() if meaning not in known)
 
     def is_mixed(self, treatment: str) -> bool:
@@ -201,12 +209,13 @@ class ReportedEstimates:
         return tuple(map(inferred_id, self.inferred))
 
     @cached_property
-    def regressions_inferred(self) -> Regressions:
-        """The coefficients that could have been printed, adjusted if any claim is."""
+    def regressions_inferred(self) -> Estimators:
+        """Log odds ratios that could have been reported, adjusted if any estimate is."""
         cohort = cohort_of(self.study)
-        return Regressions(
-            tuple(coefficient_of(m, cohort, is_adjusted=self.is_adjusted) for m in self.inferred)
-        )
+        coefficients = [
+            coefficient_of(one, cohort, is_adjusted=self.is_adjusted) for one in self.inferred
+        ]
+        return Estimators((ODDS_RATIO,) * len(coefficients), tuple(coefficients))
 
     @cached_property
     def within(self) -> NDArray[np.float64]:
@@ -239,11 +248,10 @@ class ReportedEstimates:
         coordinate of its own; totals are sums over arms; and the shift of a regression is another.
         """
         entries: list[dict[Any, float]] = []
-        for reported_estimate, one in zip(
-            self.reported_estimates, self.regressions.coefficients, strict=True
-        ):
+        known = self.regressions
+        for statistic, one in zip(known.statistics, known.coefficients, strict=True):
             if one.is_saturated:
-                keys = [(reported_estimate.adjusted, g.tobytes()) for g in one.groups]
+                keys = [(statistic.name, one.is_adjusted, g.tobytes()) for g in one.groups]
                 entries.append(dict(zip(keys, one.contrast, strict=True)))
             else:
                 entries.append({(one.equation, one.weights.tobytes()): 1.0})
@@ -275,10 +283,10 @@ class ReportedEstimates:
         """
         if at >= len(self.reported_estimates):
             return 3, 0.0, self.names[at]
-        reported_estimate = self.reported_estimates[at]
-        if reported_estimate.is_odds_ratio:
-            return 0, round(standard_error(reported_estimate), 2), reported_estimate.id
-        return 1 + reported_estimate.is_below, 0.0, reported_estimate.id
+        estimate = self.reported_estimates[at]
+        if estimate.has_interval:
+            return 0, round(standard_error(estimate), 2), estimate.id
+        return 1 + estimate.is_below, 0.0, estimate.id
 
     def follows_from(self, at: int) -> dict[int, float]:
         """Return the rows that a row follows from, with its weights in them; none of those kept."""
@@ -311,32 +319,38 @@ class ReportedEstimates:
         return tuple(map(self._dependence, self._split[1]))
 
     def _dependence(self, at: int) -> Dependence:
-        used = list(self.follows_from(at).items())
-        names = tuple(self.names[i] for i, _ in used)
-        ratios, reported_estimates = len(self.odds_ratios), len(self.reported_estimates)
-        if at >= reported_estimates:
-            implied = sum(
-                w * float(self.totals[i - reported_estimates].events or 0) for i, w in used
-            )
-            own = self.totals[at - reported_estimates].events
-            agrees = bool(abs(implied - float(own or 0)) < 0.5)
-            return Dependence(self.names[at], names, float(implied), agrees)
-        reported_estimate = self.reported_estimates[at]
-        if at >= ratios:
-            if len(used) == 1 and used[0][0] < ratios:
-                p = wald_p(self.reported_estimates[used[0][0]])
-                ratio, weight = self.reported_estimates[used[0][0]], used[0][1]
-                side = "+" if weight * log_estimate(ratio) > 0 else "-"
-                agrees = p_agrees(reported_estimate, ratio) and reported_estimate.sign in ("", side)
-                return Dependence(reported_estimate.id, names, p, agrees)
-            return Dependence(reported_estimate.id, names, np.nan, None)
-        log = sum(w * log_estimate(self.reported_estimates[i]) for i, w in used)
-        slack = sum(abs(w) * estimate_rounding(self.reported_estimates[i]) for i, w in used)
-        agrees = bool(
-            abs(log - log_estimate(reported_estimate))
-            <= (slack + estimate_rounding(reported_estimate)) * 1.05
+        """Calculate a row from those that it follows from, and compare within rounding."""
+        used = self.follows_from(at)
+        name, others = self.names[at], tuple(self.names[i] for i in used)
+        count = len(self.reported_estimates)
+        if at >= count:
+            events = [float(total.events or 0) for total in self.totals]
+            implied = sum(w * events[i - count] for i, w in used.items())
+            return Dependence(name, others, implied, abs(implied - events[at - count]) < 0.5)
+        estimate = self.reported_estimates[at]
+        sources = [(self.reported_estimates[i], w) for i, w in used.items()]
+        if not estimate.has_interval:
+            return self._dependent_p_value(estimate, others, sources)
+        value = sum(w * link_value(source) for source, w in sources)
+        slack = sum(abs(w) * estimate_rounding(source) for source, w in sources)
+        slack += estimate_rounding(estimate)
+        implied = float(statistic_of(estimate.kind).link.back(value))
+        return Dependence(
+            name, others, implied, bool(abs(value - link_value(estimate)) <= slack * 1.05)
         )
-        return Dependence(reported_estimate.id, names, float(np.exp(log)), agrees)
+
+    @staticmethod
+    def _dependent_p_value(
+        p_value: ReportedEstimate,
+        others: tuple[str, ...],
+        sources: list[tuple[ReportedEstimate, float]],
+    ) -> Dependence:
+        if len(sources) > 1 or not sources[0][0].has_interval:
+            return Dependence(p_value.id, others, np.nan, None)
+        source, weight = sources[0]
+        side = "+" if weight * link_value(source) > 0 else "-"
+        agrees = p_agrees(p_value, source) and p_value.sign in ("", side)
+        return Dependence(p_value.id, others, wald_p(source), agrees)
 
 
 def inferred_id(meaning: Meaning) -> str:
@@ -359,35 +373,28 @@ def incompatibilities(study: Study) -> list[tuple[str, bool]]:
     for one in numbers.dependences:
         if one.agrees is not False:
             continue
-        own = [
-            reported_estimate
-            for reported_estimate in numbers.reported_estimates
-            if reported_estimate.id in (one.name, *one.others)
-        ]
-        ratios = [
-            reported_estimate
-            for reported_estimate in own
-            if reported_estimate.is_odds_ratio and reported_estimate.interval == "wald"
-        ]
-        models = {reported_estimate.model for reported_estimate in own}
-        alike = len(ratios) == len(own) and len(models) == 1 and "" not in models
-        shown = next((c.as_reported for c in own if c.id == one.name), None)
-        if shown is None:
-            at = numbers.names.index(one.name) - len(numbers.reported_estimates)
-            shown = str(numbers.totals[at].events)
-        found.append(
-            (
-                f"{one.name} is printed as {shown}, but {', '.join(one.others)} make it "
-                f"{one.implied:.4g}, beyond rounding",
-                alike or not own,
-            )
+        own = [e for e in numbers.reported_estimates if e.id in (one.name, *one.others)]
+        is_wald = all(e.has_interval and e.interval == "wald" for e in own)
+        models = {e.model for e in own}
+        is_error = not own or (is_wald and len(models) == 1 and "" not in models)
+        at = numbers.names.index(one.name)
+        count = len(numbers.reported_estimates)
+        shown = (
+            numbers.reported_estimates[at].as_reported
+            if at < count
+            else str(numbers.totals[at - count].events)
         )
+        words = (
+            f"{one.name} is reported as {shown}, but {', '.join(one.others)} make it "
+            f"{one.implied:.4g}, beyond rounding"
+        )
+        found.append((words, is_error))
     return found
 
 
 def p_agrees(as_reported: ReportedEstimate, ratio: ReportedEstimate) -> bool:
     """Tell whether a p-value is that of an odds ratio, both within rounding."""
-    z = abs(log_estimate(ratio)) / standard_error(ratio)
+    z = abs(wald_z(ratio))
     slack = estimate_rounding(ratio) / standard_error(ratio) + z * width_rounding(ratio)
     if as_reported.is_below:
         return z + slack >= z_value(as_reported.value.value)
@@ -399,18 +406,18 @@ def cohort_of(study: Study) -> Cohort:
     return Cohort(study.treatment_ids, tuple(map(regimens.parse, study.present)), study.parts)
 
 
-def is_used(study: Study, reported_estimate: ReportedEstimate) -> bool:
+def is_used(study: Study, estimate: ReportedEstimate) -> bool:
     """Tell whether a claim is evidence: it has a meaning, and says more than counted arms do.
 
     One about levels or subgroups is evidence only where regimens are told by these.
     """
     if (
-        reported_estimate.meaning is None
-        or reported_estimate.kind == "p_trend"
-        or not can_tell(study, reported_estimate.meaning)
+        estimate.meaning is None
+        or estimate.kind == "p_trend"
+        or not can_tell(study, estimate.meaning)
     ):
         return False
-    in_it = members(reported_estimate.meaning, cohort_of(study))
+    in_it = members(estimate.meaning, cohort_of(study))
     return bool(np.any(in_it & ~np.isin(study.present, study.counted)))
 
 
@@ -424,18 +431,14 @@ def estimates_of(study: Study) -> ReportedEstimates | None:
     """Collect the reported estimates that are evidence; None where all patients are counted."""
     if not study.has_uncounted:
         return None
-    used = [
-        reported_estimate
-        for reported_estimate in study.reported_estimates
-        if is_used(study, reported_estimate)
-    ]
+    used = [estimate for estimate in study.reported_estimates if is_used(study, estimate)]
     # Tails of "<" come last: their probability is taken given all others.
-    p_values = sorted((c for c in used if not c.is_odds_ratio), key=lambda c: c.is_below)
+    p_values = sorted((c for c in used if not c.has_interval), key=lambda c: c.is_below)
     uncounted = [t for t in study.totals if t.events is not None and _says_more(study, t)]
     return ReportedEstimates(
         study,
         sizes_of(study),
-        tuple(reported_estimate for reported_estimate in used if reported_estimate.is_odds_ratio),
+        tuple(estimate for estimate in used if estimate.has_interval),
         tuple(p_values),
         tuple(uncounted),
     )

@@ -25,7 +25,9 @@ from cotreat.evidence.protocol import (
     ReportedCoefficient,
 )
 from cotreat.evidence.reported import ReportedEstimates, inferred_id
+from cotreat.evidence.statistics import statistic_of
 from cotreat.priors.declare import numbers_of, state
+from cotreat.study.study import ReportedEstimate
 
 if TYPE_CHECKING:
     from cotreat.priors.prior import PriorSet
@@ -126,13 +128,14 @@ class ReportedEvidence(Evidence):
         own = self.reported
         found = [
             ReportedCoefficient(
-                reported_estimate.id,
-                *question_of(reported_estimate.meaning),
-                is_crude=not reported_estimate.adjusted,
-                is_ratio_of_regimens=reported_estimate.meaning.kind == "regimens",
+                estimate.id,
+                *question_of(estimate.meaning, statistic_of(estimate.kind)),
+                statistic=statistic_of(estimate.kind),
+                is_crude=not estimate.adjusted,
+                is_of_regimens=estimate.meaning.kind == "regimens",
             )
-            for reported_estimate in own.reported_estimates
-            if reported_estimate.meaning is not None
+            for estimate in own.reported_estimates
+            if estimate.meaning is not None
         ]
         found += [ReportedCoefficient(inferred_id(one), *question_of(one)) for one in own.inferred]
         return tuple(found)
@@ -233,10 +236,7 @@ class ReportedEvidence(Evidence):
     def rows(self) -> pd.DataFrame:
         """Return the estimates that are evidence: ``id``, what it is ``about``, as ``reported``, ``source``."""
         own = self.reported
-        found = [
-            (c.id, label(c.meaning) if c.meaning else c.about, c.as_reported, c.source)
-            for c in own.reported_estimates
-        ]
+        found = [(c.id, _about(c), c.as_reported, c.source) for c in own.reported_estimates]
         found += [
             (name, f"events of {total.patients}", f"{total.events} of {total.n}", total.source)
             for name, total in zip(
@@ -244,3 +244,10 @@ class ReportedEvidence(Evidence):
             )
         ]
         return pd.DataFrame(found, columns=["id", "about", "reported", "source"])
+
+
+def _about(estimate: ReportedEstimate) -> str:
+    """Name the coefficient of a reported estimate, in the words of its source where it has no contrast."""
+    if estimate.meaning is None:
+        return estimate.about
+    return label(estimate.meaning, statistic_of(estimate.kind))

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from cotreat.evidence.folds import (
     EVENTS,
-    ODDS_RATIO,
     P_VALUE,
     WIDTH,
     Fold,
@@ -27,6 +26,7 @@ from cotreat.evidence.folds import (
 from cotreat.evidence.reported import ReportedEstimates, standard_error
 from cotreat.evidence.reported_data import data, observed
 from cotreat.evidence.reported_predictive import conditional, predicted
+from cotreat.evidence.statistics import statistic_of
 from cotreat.study.study import ReportedEstimate
 
 UNREAD = 1e8
@@ -85,16 +85,14 @@ def _scale(numbers: ReportedEstimates, at: int) -> float:
     return float(numbers.totals[more].n) if more >= 0 else 1.0
 
 
-def _log_unread(reported_estimate: ReportedEstimate | None, scale: float) -> float:
+def _log_unread(estimate: ReportedEstimate | None, scale: float) -> float:
     """Return the log density of a number that could be any, as the changed numbers have it."""
     flat = -0.5 * float(np.log(2 * np.pi * UNREAD * scale))
-    if reported_estimate is None or reported_estimate.is_odds_ratio:
+    if estimate is None or estimate.has_interval:
         return flat
-    if (
-        reported_estimate.is_below
-    ):  # half of all deviates lie on its side, or nearly all beyond it on either
-        return float(np.log(0.5)) if reported_estimate.sign else 0.0
-    return flat if reported_estimate.sign else flat + float(np.log(2))
+    if estimate.is_below:  # half of all deviates lie on its side, or nearly all beyond it on either
+        return float(np.log(0.5)) if estimate.sign else 0.0
+    return flat if estimate.sign else flat + float(np.log(2))
 
 
 def densities(
@@ -153,14 +151,10 @@ def _of_number(
     centre, sd = conditional(mean, covariance, at, points, data)
     value, drawn = float(data.values[at]), rng.normal(centre, sd)
     if at < len(numbers.odds_ratios):
-        reported_estimate = numbers.reported_estimates[at]
-        return summarise_prediction(
-            name,
-            ODDS_RATIO,
-            str(reported_estimate.value),
-            reported_estimate.value.value,
-            np.exp(drawn),
-        )
+        estimate = numbers.reported_estimates[at]
+        statistic, shown = statistic_of(estimate.kind), estimate.value
+        again = statistic.link.back(drawn)
+        return summarise_prediction(name, statistic.words, str(shown), shown.value, again)
     if at < len(numbers.reported_estimates):
         return _of_p_value(numbers.reported_estimates[at], value, centre, sd, rng)
     total = numbers.totals[at - len(numbers.reported_estimates)].n
@@ -173,29 +167,29 @@ def _of_width(
     """Predict the width of an odds ratio; None of what has none."""
     if at >= len(numbers.odds_ratios) or "width_mean" not in flat:
         return None
-    reported_estimate = numbers.odds_ratios[at]
+    estimate = numbers.odds_ratios[at]
     sd = flat["width_sd"].isel(odds_ratio=at).values
     widths = np.exp(rng.normal(flat["width_mean"].isel(odds_ratio=at).values, sd))
-    value = standard_error(reported_estimate)
-    assert reported_estimate.ci is not None  # noqa: S101 - for the type checker
-    interval = f"{value:.3f} ({reported_estimate.ci[0]}–{reported_estimate.ci[1]})"
-    return summarise_prediction(reported_estimate.id, WIDTH, interval, value, widths)
+    value = standard_error(estimate)
+    assert estimate.ci is not None  # noqa: S101 - for the type checker
+    interval = f"{value:.3f} ({estimate.ci[0]}–{estimate.ci[1]})"
+    return summarise_prediction(estimate.id, WIDTH, interval, value, widths)
 
 
 def _of_p_value(
-    reported_estimate: ReportedEstimate,
+    estimate: ReportedEstimate,
     value: float,
     centre: NDArray[np.float64],
     sd: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> FoldPrediction:
-    one = predicted(reported_estimate, value, centre, sd, rng)
-    shown = reported_estimate.value.value
+    one = predicted(estimate, value, centre, sd, rng)
+    shown = estimate.value.value
     none = float("nan")
     return FoldPrediction(
-        reported_estimate.id,
+        estimate.id,
         P_VALUE,
-        reported_estimate.as_reported,
+        estimate.as_reported,
         shown,
         one.lower,
         none,

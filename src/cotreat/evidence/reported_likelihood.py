@@ -160,11 +160,11 @@ def _tails(
         signs = dict(zip(free, pattern, strict=True))
         total: Any = 0.0
         errors: list[Any] = []
-        for at, reported_estimate in enumerate(reported_estimates):
-            z = z_value(reported_estimate.value.value)
+        for at, estimate in enumerate(reported_estimates):
+            z = z_value(estimate.value.value)
             centre = mean[at] + sum((chol[at, j] * errors[j] for j in range(at)), start=0.0)
-            if reported_estimate.is_below:
-                mass, error = _beyond(z, centre, chol[at, at], reported_estimate.sign, latent[at])
+            if estimate.is_below:
+                mass, error = _beyond(z, centre, chol[at, at], estimate.sign, latent[at])
             else:
                 error = (signs[at] * z - centre) / chol[at, at]
                 mass = pm.logp(pm.Normal.dist(), error) - pt.log(chol[at, at])

@@ -17,6 +17,7 @@ from cotreat.core.constants import CONDITIONAL, INTERVAL, as_seen
 from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.reported import ReportedEstimates, estimates_of
 from cotreat.evidence.reported_data import Observed, observed
+from cotreat.evidence.statistics import statistic_of
 from cotreat.study.study import ReportedEstimate, Study
 
 if TYPE_CHECKING:
@@ -87,8 +88,7 @@ def predict(
     if numbers is None:
         return ()
     meant = {
-        reported_estimate.id: reported_estimate.meaning
-        for reported_estimate in study.interpretations[0].reported_estimates
+        estimate.id: estimate.meaning for estimate in study.interpretations[0].reported_estimates
     }
     new = [c for c in numbers.reported_estimates if meant[c.id] != c.meaning]
     if not new:
@@ -102,15 +102,15 @@ def predict(
     rng = np.random.default_rng(seed)
     return tuple(
         _predicted(
-            reported_estimate,
-            numbers.names.index(reported_estimate.id),
+            estimate,
+            numbers.names.index(estimate.id),
             mean,
             covariance,
             points,
             data,
             rng,
         )
-        for reported_estimate in new
+        for estimate in new
     )
 
 
@@ -138,7 +138,7 @@ def _law(
 
 
 def _predicted(
-    reported_estimate: ReportedEstimate,
+    estimate: ReportedEstimate,
     at: int,
     mean: NDArray[np.float64],
     covariance: NDArray[np.float64],
@@ -148,7 +148,7 @@ def _predicted(
 ) -> Prediction:
     """Draw one number given the numbers that both readings understand alike."""
     centre, sd = conditional(mean, covariance, at, points, data)
-    return predicted(reported_estimate, data.values[at], centre, sd, rng)
+    return predicted(estimate, data.values[at], centre, sd, rng)
 
 
 def conditional(
@@ -174,7 +174,7 @@ def conditional(
 
 
 def predicted(
-    reported_estimate: ReportedEstimate,
+    estimate: ReportedEstimate,
     value: float,
     centre: NDArray[np.float64],
     sd: NDArray[np.float64],
@@ -189,32 +189,30 @@ def predicted(
     """
     drawn = rng.normal(centre, sd)
     tail = (1 - INTERVAL) / 2
-    if reported_estimate.is_odds_ratio:
-        shown = np.exp(drawn)
+    if estimate.has_interval:
+        shown = statistic_of(estimate.kind).link.back(drawn)
     else:  # the p-values of those deviates; the other sign lies beyond all of them
         p = 2 * ndtr(-np.abs(drawn))
-        side = {"+": drawn > 0, "-": drawn < 0}.get(reported_estimate.sign, np.full(len(p), True))
+        side = {"+": drawn > 0, "-": drawn < 0}.get(estimate.sign, np.full(len(p), True))
         shown = np.where(side, p, OTHER_SIDE)
     lower, median, upper = map(float, np.quantile(shown, [tail, 0.5, 1 - tail]))
-    far = _tail(reported_estimate, value, centre, sd)
-    return Prediction(
-        reported_estimate.id, reported_estimate.as_reported, lower, median, upper, far
-    )
+    far = _tail(estimate, value, centre, sd)
+    return Prediction(estimate.id, estimate.as_reported, lower, median, upper, far)
 
 
 def _tail(
-    reported_estimate: ReportedEstimate,
+    estimate: ReportedEstimate,
     value: float,
     centre: NDArray[np.float64],
     sd: NDArray[np.float64],
 ) -> float:
     """Return the share of predictions as far out as a reported estimate; for "<", that fulfil it."""
     above = ndtr((centre - value) / sd)
-    if reported_estimate.is_odds_ratio or reported_estimate.sign == "+":
+    if estimate.has_interval or estimate.sign == "+":
         beyond = above
-    elif reported_estimate.sign == "-":  # its deviate is negative
+    elif estimate.sign == "-":  # its deviate is negative
         beyond = 1 - above
     else:  # as far out on either side
         beyond = above + ndtr((-value - centre) / sd)
     share = float(beyond.mean())
-    return share if reported_estimate.is_below else min(share, 1 - share)
+    return share if estimate.is_below else min(share, 1 - share)

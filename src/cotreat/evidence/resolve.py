@@ -1,4 +1,4 @@
-"""From a study to its evidence: the one place that asks what kind of evidence a study has."""
+"""From a study to its evidence: the only branch on kinds of evidence."""
 
 from functools import lru_cache
 
@@ -30,8 +30,8 @@ def resolve(study: Study, interpretation: str = "", strata: str = "") -> Evidenc
 
     Raises
     ------
-    ReadingError, DivisionError
-        If the study has no such interpretation, or does not count its patients by such strata.
+    InterpretationError, StratificationError
+        If the study has no such interpretation or strata.
     """
     if interpretation:
         study = study.under(interpretation)

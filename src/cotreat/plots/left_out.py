@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from cotreat.core.constants import INTERVAL
 from cotreat.evidence import reported
-from cotreat.evidence.folds import EVENTS, ODDS_RATIO, P_VALUE, WIDTH, FoldPrediction
+from cotreat.evidence.folds import EVENTS, P_VALUE, WIDTH, FoldPrediction
+from cotreat.evidence.statistics import STATISTICS
 from cotreat.plots.labels import event, fold, key, regimen_name
 from cotreat.plots.records import Comparison
 from cotreat.plots.registry import COMPARISON, figure_of
@@ -21,11 +22,10 @@ from cotreat.plots.style import TINY, number
 from cotreat.study.study import Study
 
 LABELS = {
-    ODDS_RATIO: "odds ratio",
-    P_VALUE: "p-value",
     WIDTH: "standard error of the log odds ratio",
+    EVENTS: "patients with {event}",
 }
-"""Axis labels of quantities other than events."""
+"""Axis labels of quantities other than statistics."""
 NOTE = (
     "each is left out in turn and predicted from the rest, without estimates that would determine it; {outside} "
     f"of {{every}} lie outside the {INTERVAL:.0%} interval, one in twenty is expected by chance"
@@ -77,12 +77,14 @@ def panels_of(study: Study, predicted: Sequence[FoldPrediction]) -> list[Panel]:
     numbers = reported.estimates_of(study)
     names = {} if numbers is None else row_names(numbers)
     found = []
-    for quantity in (ODDS_RATIO, P_VALUE, WIDTH, EVENTS):
+    is_log = {s.words: s.link.is_log for s in STATISTICS.values()}
+    is_log |= {P_VALUE: True, WIDTH: True, EVENTS: False}
+    for quantity in is_log:
         own = [left for left in predicted if left.quantity == quantity]
         if own:
-            label = LABELS.get(quantity) or fold(f"patients with {event(study)}", 80)
+            label = fold(LABELS.get(quantity, quantity).format(event=event(study)), 80)
             rows = tuple(_row(study, names, left) for left in own)
-            found.append(Panel(label, rows, is_log=quantity != EVENTS))
+            found.append(Panel(label, rows, is_log=is_log[quantity]))
     return found
 
 

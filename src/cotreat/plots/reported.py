@@ -1,12 +1,16 @@
 """Figure of a fit: reported odds ratios and p-values with the posterior of the same coefficients."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotreat.core.constants import CREDIBLE, INTERVAL
 from cotreat.evidence.reported import ReportedEstimates, estimates_of
+from cotreat.evidence.statistics import Link, Statistic, statistic_of
 from cotreat.plots.interval_rows import (
     POSTERIOR_HEAD,
     REPORTED,
@@ -23,7 +27,7 @@ from cotreat.plots.labels import event, fold
 from cotreat.plots.odds_ratios import limits
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
-from cotreat.plots.reported_labels import notes, row_names
+from cotreat.plots.reported_labels import axis_label, notes, row_names
 from cotreat.plots.style import GREY, log_axis
 from cotreat.results.summary import POSTERIOR
 from cotreat.study.study import ReportedEstimate
@@ -50,30 +54,69 @@ def reported(view: View) -> Figure | None:
     numbers = estimates_of(view.study)
     if numbers is None or not numbers.reported_estimates:
         return None
-    rows = rows_to_draw(view, numbers)
-    look = looks(rows)
-    below = notes(numbers)
-    height = 1.3 + row_height(rows) * len(rows) + 0.15 * len(below)
+    panels = panels_of(view, numbers)
+    rows = [row for panel in panels for row in panel.rows]
+    look, below = looks(rows), notes(numbers)
+    height = 1.3 + 0.6 * (len(panels) - 1) + row_height(rows) * len(rows) + 0.15 * len(below)
     figure = Figure(figsize=(7.5, height), layout="constrained")
-    axes = figure.add_subplot()
-    log_axis(axes, *limits(rows))
-    axes.axvline(1, color=GREY, lw=0.6, zorder=0)
-    draw_rows(axes, rows, look=look)
-    write_numbers(axes, texts(rows, numbers), REPORTED)
-    write_numbers(axes, [posterior_text(row) for row in rows], POSTERIOR_HEAD, column=1)
-    axes.set_xlabel(fold(f"odds ratio, or ratio of odds ratios: {event(view.study)}", LABEL_WIDTH))
+    tall = [len(panel.rows) for panel in panels]
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=tall)
+    for axes, panel in zip(grid[:, 0], panels, strict=True):
+        _draw(axes, panel, view, numbers, look)
     add_legend(figure, view.study, rows, look, notes=below)
     return figure
 
 
-def rows_to_draw(view: View, numbers: ReportedEstimates) -> list[Row]:
-    """Return headings and rows, top to bottom: odds ratios, then the coefficients of p-values."""
-    ratios = list(_rows(view, numbers, numbers.odds_ratios))
-    tests = list(_rows(view, numbers, numbers.p_values))
-    return [
-        *([Row("reported with an interval", is_heading=True), *ratios] if ratios else []),
-        *([Row("reported as a p-value", is_heading=True), *tests] if tests else []),
-    ]
+@dataclass(frozen=True)
+class Panel:
+    """Rows of statistics that share an axis: link and null.
+
+    Attributes
+    ----------
+    statistics : tuple of Statistic
+    rows : list of Row
+        With their headings, top to bottom.
+    """
+
+    statistics: tuple[Statistic, ...]
+    rows: list[Row]
+
+
+def panels_of(view: View, numbers: ReportedEstimates) -> list[Panel]:
+    """Return a panel per axis: estimates with an interval, then the coefficients of p-values."""
+    by_axis: dict[tuple[Link, float], list[ReportedEstimate]] = {}
+    for one in numbers.reported_estimates:
+        statistic = statistic_of(one.kind)
+        by_axis.setdefault((statistic.link, statistic.null), []).append(one)
+    found = []
+    for own in by_axis.values():
+        estimates = list(_rows(view, numbers, [e for e in own if e.has_interval]))
+        tests = list(_rows(view, numbers, [e for e in own if not e.has_interval]))
+        rows = [
+            *([Row("reported with an interval", is_heading=True), *estimates] if estimates else []),
+            *([Row("reported as a p-value", is_heading=True), *tests] if tests else []),
+        ]
+        found.append(Panel(tuple(dict.fromkeys(statistic_of(e.kind) for e in own)), rows))
+    return found
+
+
+def _draw(
+    axes: Axes,
+    panel: Panel,
+    view: View,
+    numbers: ReportedEstimates,
+    look: dict[str, dict[str, Any]],
+) -> None:
+    """Draw the rows of a panel on the axis of its statistics, with a line at their null."""
+    first = panel.statistics[0]
+    if first.link.is_log:
+        log_axis(axes, *limits(panel.rows))
+    axes.axvline(first.null, color=GREY, lw=0.6, zorder=0)
+    draw_rows(axes, panel.rows, look=look)
+    write_numbers(axes, texts(panel.rows, numbers), REPORTED)
+    write_numbers(axes, [posterior_text(row) for row in panel.rows], POSTERIOR_HEAD, column=1)
+    label = f"{axis_label(panel.statistics)}: {event(view.study)}"
+    axes.set_xlabel(fold(label, LABEL_WIDTH))
 
 
 def _rows(
@@ -90,8 +133,8 @@ def _rows(
 def _posterior(view: View, reported_estimate: ReportedEstimate) -> Line:
     """Return the posterior of the coefficient that was reported, adjusted or crude."""
     draws = view.tree["posterior"]["log_ratio"].sel(reported_estimate=reported_estimate.id)
-    tail = (1 - INTERVAL) / 2
-    lower, middle, upper = np.quantile(np.exp(draws), [tail, 0.5, 1 - tail])
+    back, tail = statistic_of(reported_estimate.kind).link.back, (1 - INTERVAL) / 2
+    lower, middle, upper = np.quantile(back(draws), [tail, 0.5, 1 - tail])
     return Line(f"{POSTERIOR}, {CREDIBLE}", float(middle), float(lower), float(upper))
 
 
@@ -118,6 +161,6 @@ def text(reported_estimate: ReportedEstimate) -> str:
     side = {"+": " (> 1)", "-": " (< 1)"}.get(reported_estimate.sign, "")
     return (
         reported_estimate.as_reported
-        if reported_estimate.is_odds_ratio
+        if reported_estimate.has_interval
         else reported_estimate.as_reported + side
     )

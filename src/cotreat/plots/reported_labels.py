@@ -1,9 +1,11 @@
 """Names of reported numbers in figures, and notes on them."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from cotreat.evidence.contrasts import KINDS
 from cotreat.evidence.reported import Dependence, ReportedEstimates
+from cotreat.evidence.statistics import ODDS_RATIO, Statistic, statistic_of
 from cotreat.plots.labels import LINE, fold
 from cotreat.plots.style import number
 from cotreat.study.study import ReportedEstimate, Total
@@ -33,9 +35,18 @@ def _about(reported_estimate: ReportedEstimate, *, is_mixed: bool) -> str:
     assert reported_estimate.meaning is not None  # noqa: S101 - for the type checker: evidence has one
     kind = KINDS[reported_estimate.meaning.kind]
     about = kind.subject(reported_estimate.meaning.words).replace(":", " × ")
-    if kind.name != "odds_ratio":
+    statistic = statistic_of(reported_estimate.kind)
+    if statistic is not ODDS_RATIO:
+        about = f"{about}, {statistic.words}"
+    if kind.name != ODDS_RATIO.name:
         about = f"{kind.name.removeprefix('mutual_').replace('_', ' ')} {about}"
     return f"{about}, crude" if is_mixed and not reported_estimate.adjusted else about
+
+
+def axis_label(statistics: Iterable[Statistic]) -> str:
+    """Return the label of an axis of statistics; contrasts of product terms are ratios of ratios."""
+    words = [f"{s.words}, or ratio of {s.words}s" if s.link.is_log else s.words for s in statistics]
+    return ", ".join(words)
 
 
 def _is_mixed(numbers: ReportedEstimates) -> bool:

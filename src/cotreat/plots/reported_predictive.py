@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from cotreat.core.constants import INTERVAL
 from cotreat.evidence import reported
+from cotreat.evidence.statistics import Statistic, statistic_of
 from cotreat.plots.interval_rows import NAME_WIDTH
 from cotreat.plots.labels import event, fold, key
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.reported import text
-from cotreat.plots.reported_labels import notes, row_names
+from cotreat.plots.reported_labels import axis_label, notes, row_names
 from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows, log_axis
 from cotreat.study.study import ReportedEstimate
 
@@ -99,9 +100,9 @@ def reported_predictive(view: View) -> Figure | None:
 
 def lines_of_panels(view: View, numbers: reported.ReportedEstimates) -> list[list[Panel]]:
     """Return the panels of each line, from the top; those of one line share their rows."""
-    ratios = _ratios(view, numbers)
+    statistics = dict.fromkeys(statistic_of(c.kind) for c in numbers.odds_ratios)
     lines = [
-        [ratios, *_errors(view, numbers)],
+        *([_values(view, numbers, s), *_errors(view, numbers, s)] for s in statistics),
         [_deviates(view, numbers)],
         [_events(view, numbers)],
     ]
@@ -128,16 +129,17 @@ def _replicated(view: View, row: str) -> Any:
     return view.tree["posterior_predictive"]["claims"].sel(row=row).values
 
 
-def _ratios(view: View, numbers: reported.ReportedEstimates) -> Panel:
+def _values(view: View, numbers: reported.ReportedEstimates, statistic: Statistic) -> Panel:
     names = row_names(numbers)
     rows = (
-        _row(names[c.id], _replicated(view, c.id), c.value.value, scale=np.exp)
+        _row(names[c.id], _replicated(view, c.id), c.value.value, scale=statistic.link.back)
         for c in numbers.odds_ratios
+        if c.kind == statistic.name
     )
-    return Panel("odds ratio, or ratio of odds ratios", tuple(rows), is_log=True)
+    return Panel(axis_label([statistic]), tuple(rows), is_log=statistic.link.is_log)
 
 
-def _errors(view: View, numbers: reported.ReportedEstimates) -> list[Panel]:
+def _errors(view: View, numbers: reported.ReportedEstimates, statistic: Statistic) -> list[Panel]:
     """Return the standard errors, which are informative about arm sizes where totals are reported."""
     groups = view.tree["posterior_predictive"]
     if "widths" not in groups:
@@ -151,8 +153,10 @@ def _errors(view: View, numbers: reported.ReportedEstimates) -> list[Panel]:
             scale=np.exp,
         )
         for c in numbers.odds_ratios
+        if c.kind == statistic.name
     )
-    return [Panel("standard error of its log", tuple(rows), is_log=True)]
+    label = "standard error of its log" if statistic.link.is_log else "standard error"
+    return [Panel(label, tuple(rows), is_log=True)]
 
 
 def _deviates(view: View, numbers: reported.ReportedEstimates) -> Panel:

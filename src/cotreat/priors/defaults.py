@@ -3,8 +3,7 @@
 Models add the priors of parameters that they alone have (`cotreat.models.registry.register`).
 """
 
-from cotreat.evidence.folds import ODDS_RATIO
-from cotreat.priors.prior import FACTOR, RATIO_OF_ODDS_RATIOS, RISK, Prior
+from cotreat.priors.prior import FACTOR, ODDS_RATIO, RATIO_OF_ODDS_RATIOS, RISK, Prior
 
 BASELINE_MEANING = "log-odds without treatment"
 STANDARDISED = "standardised deviation z"

@@ -31,13 +31,14 @@ from cotreat.estimands.identification import Identification, Status
 from cotreat.evidence import contrasts
 from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import ReportedEstimates, reported_in
+from cotreat.evidence.statistics import statistic_of
 from cotreat.frequentist.fit import fit_frequentist
 from cotreat.frequentist.intervals import intervals
 from cotreat.frequentist.logistic import Regression
 from cotreat.inference.record import Fit
 from cotreat.models.registry import Model
 from cotreat.study.regimens import contrast, group_of, parse, without_group
-from cotreat.study.study import Meaning, Study
+from cotreat.study.study import Meaning, ReportedEstimate, Study
 
 POSTERIOR = "posterior"
 PRIOR = "prior"
@@ -314,14 +315,11 @@ def _reported_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimate
     for reported_estimate in numbers.odds_ratios:
         if reported_estimate.meaning is None or reported_estimate.ci is None:
             continue
-        ends = (
-            reported_estimate.value.value,
-            reported_estimate.ci[0].value,
-            reported_estimate.ci[1].value,
-        )
-        if _is_turned(estimand, reported_estimate.meaning):
-            ends = (1 / ends[0], 1 / ends[2], 1 / ends[1])
-        elif not _is_of(estimand, reported_estimate.meaning):
+        ends = [end.value for end in (reported_estimate.value, *reported_estimate.ci)]
+        if _is_turned(estimand, reported_estimate):
+            link = statistic_of(reported_estimate.kind).link
+            ends = [float(link.back(-link.to(ends[at]))) for at in (0, 2, 1)]
+        elif not _is_of(estimand, reported_estimate, reported_estimate.meaning):
             continue
         kind = {"wald": "Wald"}.get(reported_estimate.interval, reported_estimate.interval)
         yield {
@@ -337,25 +335,26 @@ def _reported_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimate
         }
 
 
-def _is_of(estimand: Estimand, meaning: Meaning) -> bool:
-    """Tell whether a reported estimate is one of an estimand.
+def _is_of(estimand: Estimand, reported_estimate: ReportedEstimate, meaning: Meaning) -> bool:
+    """Return whether a reported estimate with a meaning is one of an estimand.
 
     A set and a regimen may go by one name: "A" is all who got A, or those who got it alone.
     """
-    if meaning.kind == "regimens":
-        return (
-            estimand.is_odds_ratio
-            and not estimand.reported_estimate
-            and estimand.arms == meaning.words
-        )
-    own = (estimand.measure, estimand.contrast, estimand.pair)
-    return bool(estimand.reported_estimate) and own == contrasts.question_of(meaning)
+    question = contrasts.question_of(meaning, statistic_of(reported_estimate.kind))
+    if meaning.kind != "regimens":
+        own = (estimand.measure, estimand.contrast, estimand.pair)
+        return bool(estimand.reported_estimate) and own == question
+    if estimand.reported_estimate:
+        return estimand.reported_estimate == reported_estimate.id
+    return estimand.measure == question[0] and estimand.arms == meaning.words
 
 
-def _is_turned(estimand: Estimand, meaning: Meaning) -> bool:
-    return meaning.kind == "regimens" and _is_of(
-        estimand, replace(meaning, words=meaning.words[::-1])
-    )
+def _is_turned(estimand: Estimand, reported_estimate: ReportedEstimate) -> bool:
+    """Return whether a reported contrast of two regimens is the reverse of an estimand."""
+    meaning = reported_estimate.meaning
+    if meaning is None or meaning.kind != "regimens" or estimand.reported_estimate:
+        return False
+    return _is_of(estimand, reported_estimate, replace(meaning, words=meaning.words[::-1]))
 
 
 def _size_rows(study: Study, prior: RiskDraws, posterior: RiskDraws) -> Iterator[Row]:

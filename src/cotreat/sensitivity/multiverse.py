@@ -26,6 +26,7 @@ from cotreat.estimands.identification import Identification, Status, asked
 from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.evidence.reported import reported_in
 from cotreat.evidence.resolve import resolve
+from cotreat.evidence.statistics import ODDS_RATIO
 from cotreat.inference import laplace
 from cotreat.inference.batch import Answer, Specification
 from cotreat.inference.record import Fit
@@ -206,7 +207,8 @@ def _is_chief_ratio(one: Estimand, study: Study) -> bool:
     if not one.is_odds_ratio or one.reported_estimate:
         return False
     numbers = reported_in(resolve(study))
-    meant = [c.meaning for c in numbers.odds_ratios if c.meaning] if numbers else []
+    ratios = [c for c in numbers.odds_ratios if c.kind == ODDS_RATIO.name] if numbers else []
+    meant = [c.meaning for c in ratios if c.meaning]
     if any(m.kind == "regimens" and one.arms == m.words for m in meant):
         return True
     return set(one.arms) <= set(study.present) and is_combination_ratio(one)

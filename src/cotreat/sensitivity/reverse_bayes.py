@@ -17,8 +17,9 @@ from cotreat.core.constants import INTERVAL
 from cotreat.estimands.enumerate import enumerate_estimands, reported_label
 from cotreat.estimands.estimand import is_combination_ratio
 from cotreat.evidence import contrasts
-from cotreat.evidence.reported import log_estimate, reported_in, standard_error
+from cotreat.evidence.reported import link_value, reported_in, standard_error
 from cotreat.evidence.resolve import resolve
+from cotreat.evidence.statistics import ODDS_RATIO, statistic_of
 from cotreat.frequentist.fit import fit_frequentist
 from cotreat.frequentist.intervals import Z, wald
 from cotreat.models.registry import Model
@@ -98,8 +99,9 @@ def odds_ratios_of(study: Study, model: Model) -> list[Observed]:
     numbers = reported_in(resolve(study))
     found = []
     for reported_estimate in numbers.odds_ratios if numbers is not None else ():
-        if reported_estimate.meaning is not None and reported_estimate.ci is not None:
-            log = Normal(log_estimate(reported_estimate), standard_error(reported_estimate))
+        is_ratio = statistic_of(reported_estimate.kind) is ODDS_RATIO
+        if is_ratio and reported_estimate.meaning is not None and reported_estimate.ci is not None:
+            log = Normal(link_value(reported_estimate), standard_error(reported_estimate))
             ends = [end.value for end in reported_estimate.ci]
             if reported_estimate.level != INTERVAL:  # to that of all other intervals
                 ends = [float(end) for end in np.exp(log.interval)]

@@ -515,7 +515,7 @@ def _check_used(study: Study, problems: Problems) -> None:
         if not used:
             problems.add(where, "no reported estimate has a contrast that a model can use")
         if not study.totals and any(
-            not reported_estimate.is_odds_ratio for reported_estimate in used
+            not reported_estimate.has_interval for reported_estimate in used
         ):
             problems.add(
                 where, "p-values need to know how many patients there were; write [[totals]]"

@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
-
 from cotreat.core.constants import DEFAULT_INTERPRETATION
 from cotreat.core.toml_tables import Problems, nearest
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of, named_parts
+from cotreat.evidence.statistics import statistic_of
 from cotreat.study.regimens import Regimen, taken
 from cotreat.study.study import (
     Interpretation,
@@ -22,9 +21,9 @@ from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
 from cotreat.study_file.errors import numbered
 from cotreat.study_file.parsing import Places
 from cotreat.study_file.shape import (
+    EstimateTable,
     InterpretationTable,
     MeansTable,
-    OddsRatioTable,
     PValueTable,
     ReportedTable,
     below,
@@ -108,8 +107,8 @@ def _claim(
         sign="",
         source=table.source,
     )
-    if isinstance(table, OddsRatioTable) and table.value is not None and table.ci is not None:
-        return _odds_ratio(where, table, common, problems)
+    if isinstance(table, EstimateTable) and table.value is not None and table.ci is not None:
+        return _estimate(where, table, common, problems)
     if isinstance(table, PValueTable) and table.value is not None:
         is_below = isinstance(table.value, str)
         number = below(table.value) if isinstance(table.value, str) else table.value
@@ -117,8 +116,8 @@ def _claim(
     return None
 
 
-def _odds_ratio(
-    where: str, table: OddsRatioTable, common: ReportedEstimate, problems: Problems
+def _estimate(
+    where: str, table: EstimateTable, common: ReportedEstimate, problems: Problems
 ) -> ReportedEstimate:
     lower, upper = table.ci
     if not lower <= table.value <= upper:
@@ -221,7 +220,12 @@ def _check_coefficient(
         return
     try:
         cohort = patients.told(reported_estimate.meaning)
-        coefficient_of(reported_estimate.meaning, cohort, is_adjusted=reported_estimate.adjusted)
+        coefficient_of(
+            reported_estimate.meaning,
+            cohort,
+            is_adjusted=reported_estimate.adjusted,
+            statistic=statistic_of(reported_estimate.kind),
+        )
     except ValueError as error:
         words = str(error)
         if patients.is_counted:
@@ -257,17 +261,17 @@ def check_symmetry(reported_estimate: ReportedEstimate) -> str:
     """Return a warning for a Wald interval that is not symmetric on the log scale; empty for none."""
     if reported_estimate.ci is None or reported_estimate.interval != "wald":
         return ""
-    middle = sum(np.log(end.value) for end in reported_estimate.ci) / 2
-    slack = (
-        sum(end.half / end.value for end in reported_estimate.ci) / 2
-        + reported_estimate.value.half / reported_estimate.value.value
-    )
-    off = abs(middle - np.log(reported_estimate.value.value))
-    if off <= 1.05 * slack:
+    link = statistic_of(reported_estimate.kind).link
+    value = reported_estimate.value
+    middle = sum(link.to(end.value) for end in reported_estimate.ci) / 2
+    slack = sum(end.half * link.slope(end.value) for end in reported_estimate.ci) / 2
+    slack += value.half * link.slope(value.value)
+    if abs(middle - link.to(value.value)) <= 1.05 * slack:
         return ""
+    scale = "on the log scale " if link.is_log else ""
     return (
-        f"({reported_estimate.ci[0].value:g}, {reported_estimate.ci[1].value:g}) is not symmetric about {reported_estimate.value.value:g} "
-        f"on the log scale (its middle is {np.exp(middle):.4g}), as a Wald interval is; correct a digit, "
+        f"({reported_estimate.ci[0].value:g}, {reported_estimate.ci[1].value:g}) is not symmetric about {value.value:g} "
+        f"{scale}(its middle is {link.back(middle):.4g}), as a Wald interval is; correct a digit, "
         'or write interval = "profile" or "exact"'
     )
 

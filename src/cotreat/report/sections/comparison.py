@@ -279,7 +279,7 @@ def in_words(one: Dependence, study: Study) -> str:
 def _kinds(study: Study) -> dict[str, bool]:
     """Tell of each claim whether it is an odds ratio."""
     return {
-        reported_estimate.id: reported_estimate.is_odds_ratio
+        reported_estimate.id: reported_estimate.has_interval
         for reported_estimate in study.reported_estimates
     }
 
