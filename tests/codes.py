@@ -4,6 +4,7 @@ import pandas as pd
 
 from cotreat.estimands.estimand import code_of, label_of
 from cotreat.estimands.measures import MEASURES
+from cotreat.results.store import with_texts
 from cotreat.study.regimens import WITHIN
 
 
@@ -25,7 +26,7 @@ def status_text(status):
 
 def codes(table):
     """Return the code of each row of a table, as `code` does."""
-    own = table.fillna(dict.fromkeys(("measure", "contrast", "pair", "stratum"), ""))
+    own = with_texts(table, ("measure", "contrast", "pair", "stratum"))
     threshold = own.get("threshold", pd.Series(float("nan"), own.index))
     return pd.Series(
         [

@@ -10,6 +10,7 @@ import numpy as np
 from filelock import FileLock
 
 from cotreat.inference import sampling
+from cotreat.plots import View
 from cotreat.results import store
 
 FOLDER = "COTREAT_TEST_FITS"
@@ -38,3 +39,8 @@ def fit(study, model="interaction", priors="weak", **settings):
             store.write_draws(sampling.fit(study, model, priors, **settings), writing)
             writing.rename(path)
     return store.read_draws(path)
+
+
+def view_of(draws, study, model, summary):
+    """Return the record of figures of a fit from draws under the default priors."""
+    return View(sampling.fit_of(study, model, draws), summary)

@@ -99,7 +99,7 @@ def test_processes_share_the_work_and_change_nothing(tables):
 def test_what_cannot_be_trusted_is_listed_without_numbers():
     study = load_study("sun2024")
     names = ["weak", "sceptical"]
-    bad = study.under("four-set-products")
+    bad = study.resolve("four-set-products")
     table = table_of(
         fit_many(
             [Specification(s, "interaction", n) for s in (study, bad) for n in names], processes=1

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cotreat import fit, load_study, parse_study
+from cotreat import load_study, parse_study
 from cotreat.evidence.resolve import resolve
+from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
 from cotreat.report.appendix import write_appendix

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from cotreat import audit, fit, load_study, parse_study
+from cotreat import audit, load_study, parse_study
 from cotreat.core.constants import CHECK_COLUMNS
 from cotreat.diagnostics.checks import FAIL, WARN, cautions, checks, failures
-from cotreat.inference.sampling import fit_of
+from cotreat.inference.sampling import fit, fit_of
 from cotreat.models.registry import MODELS
 from tests.conftest import THREE, arms
 

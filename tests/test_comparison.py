@@ -394,7 +394,7 @@ def test_what_leaving_out_changes_is_the_density_of_what_is_left_out():
 
 @pytest.mark.parametrize(("sign", "is_below"), [("+", True), ("-", True), ("", True), ("", False)])
 def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
-    study = load_study("sun2024").under("four-set-products")
+    study = load_study("sun2024").resolve("four-set-products")
     p_values = [c.id for c in reported.estimates_of(study).p_values]
     changed = {p_values[0]: {"sign": sign, "is_below": is_below}, p_values[1]: {"meaning": None}}
     own = with_claims(study, lambda of: (replace(c, **changed.get(c.id, {})) for c in of))
@@ -497,7 +497,7 @@ def test_a_count_left_out_is_none_of_none():
 
 
 def test_tails_have_no_normal_density():
-    study = load_study("sun2024").under("four-set-products")
+    study = load_study("sun2024").resolve("four-set-products")
     unsigned = with_claims(study, lambda of: (replace(c, sign="") for c in of))
     assert (
         leave_out.log_densities(resolve(unsigned), xr.Dataset(), folds_of(resolve(unsigned)))
@@ -862,7 +862,7 @@ def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
 
 
 def test_numbers_that_are_no_points_are_drawn_as_what_they_are():
-    study = load_study("sun2024").under("four-set-products")
+    study = load_study("sun2024").resolve("four-set-products")
     p_value = reported.estimates_of(study).p_values[0]
     own = with_claims(study, lambda of: (replace(c, is_below=c.id == p_value.id) for c in of))
     none = float("nan")
@@ -870,10 +870,11 @@ def test_numbers_that_are_no_points_are_drawn_as_what_they_are():
         FoldPrediction("tac", "odds ratio", "2.82", 2.82, 1, 2, 3, 4, 5, 0.5),
         FoldPrediction(p_value.id, "p-value", "p < 0.043", 0.043, 0.01, none, 0.2, none, 0.9, 0.1),
     )
-    ratios, p_values = panels_of(own, shown)
+    record = Comparison(own, "interaction", resolve(own), shown)
+    ratios, p_values = panels_of(record)
     assert (ratios.rows[0].wide, ratios.rows[0].towards) == ((1, 5), 0)
     assert p_values.rows[0].towards == -1
-    figure = left_out(Comparison(own, "interaction", shown))
+    figure = left_out(record)
     words = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert "<0.043; 0.01 to 0.90" in words
     assert words.count("reported; predicted, 95%") == 2

@@ -90,7 +90,8 @@ def odds_ratio(contrast, probability, status=IDENTIFIED, **more):
 
 
 def other(probabilities, *, interpretation="default", model="interaction", priors="weak", **more):
-    evidence, is_unreliable = more.pop("log_evidence", float("nan")), more.pop("is_bad", False)
+    evidence = more.pop("log_evidence", float("nan"))
+    is_unreliable = more.pop("is_unreliable", False)
     return Alternative(
         (interpretation, model, priors), summary(probabilities, **more), evidence, is_unreliable
     )

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import binom
 
-from cotreat import fit, load_study, parse_study
+from cotreat import load_study, parse_study
 from cotreat.bias.e_values import e_value
 from cotreat.bias.unmeasured_confounding import (
     ANALYSES,
@@ -32,6 +32,7 @@ from cotreat.estimands.identification import Status
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import UNRELIABLE
+from cotreat.inference.sampling import fit
 from cotreat.inference.vectorise import deterministics, log_densities
 from cotreat.models.build import build, shape_of
 from cotreat.models.registry import MODELS, find_model

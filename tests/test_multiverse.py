@@ -8,9 +8,10 @@ import pytest
 from scipy import stats
 from scipy.special import expit
 
-from cotreat import fit, load_study
+from cotreat import load_study
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import UNRELIABLE
+from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.priors.belief_grid import GRID, INTERACTION_GRID
 from cotreat.priors.sets import prior_set

@@ -20,7 +20,6 @@ from cotreat.frequentist.g_computation import fit_adjusted
 from cotreat.frequentist.intervals import Z, intervals
 from cotreat.frequentist.logistic import NO_MAXIMUM, fit_likelihood
 from cotreat.models.registry import MODELS
-from cotreat.plots import View
 from cotreat.plots.interval_rows import NOT_ESTIMABLE, looks
 from cotreat.plots.odds_ratios import rows_to_draw
 from cotreat.report.caveats import caveats
@@ -29,6 +28,7 @@ from cotreat.results.summary import LIKELIHOOD, PENALISED, summarise
 from cotreat.study_file.reader import load_study, parse_study
 from tests.codes import by_code, code, codes, status_text
 from tests.codes import given as given_to
+from tests.shared import view_of
 from tests.test_frequentist import EIGHT, TABLE, study_of, terms
 from tests.test_summary import random_risks
 
@@ -360,7 +360,7 @@ def test_the_headline_shows_the_penalised_estimate_as_such():
 
 def test_the_comparison_draws_it_with_a_marker_of_its_own():
     study = study_of(SEPARATED)
-    view = View(None, study, MODELS["interaction"], table(study, "interaction"))
+    view = view_of(None, study, MODELS["interaction"], table(study, "interaction"))
     rows = rows_to_draw(view)
     (row,) = (row for row in rows if row.name == "A" and row.lines)
     assert [line.words for line in row.lines] == ["", NOT_ESTIMABLE, ""]

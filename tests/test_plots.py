@@ -18,7 +18,6 @@ from cotreat.models.registry import MODELS
 from cotreat.plots import (
     FIT,
     KINDS,
-    View,
     figures,
     interval_rows,
     labels,
@@ -33,6 +32,7 @@ from cotreat.plots import draw as draw_all
 from cotreat.results.summary import POSTERIOR, summarise
 from cotreat.study_file.reader import load_study, parse_study
 from tests.codes import codes
+from tests.shared import view_of
 
 THREE = """
 format = 1
@@ -162,7 +162,7 @@ def fake_view(study_id, model_name):
         likelihood=fit_likelihood(study, model, resolve(study)),
         labels={"model": model_name, "priors": "weak", "interpretation": "default"},
     )
-    return View(tree, study, model, summary)
+    return view_of(tree, study, model, summary)
 
 
 @pytest.fixture(scope="module")
@@ -337,7 +337,7 @@ def test_comparison_names_what_the_model_fixes():
 def test_comparison_says_that_maximum_likelihood_is_silent(three):
     row = odds_ratios.rows_to_draw(three)[-1]
     posterior, likelihood = row.lines
-    assert posterior.is_extrapolated
+    assert posterior.is_unidentified
     assert likelihood.words == "not estimable"
     figure = draw("odds_ratios", three)
     (axes,) = figure.axes
@@ -379,7 +379,7 @@ def test_risks_draw_posterior_likelihood_and_prior(three):
     estimates = summary[summary.estimate.notna()].estimate
     drawn = sorted(x for x, _ in markers(close, "o", "s"))
     np.testing.assert_array_equal(drawn, sorted(estimates))
-    prior = three.tree["prior"]["risk"]
+    prior = three.draws["prior"]["risk"]
     bars = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in wide.patches]
     expected = np.quantile(prior.values[0], [0.025, 0.975], axis=0).T
     np.testing.assert_allclose(bars, expected)
@@ -395,7 +395,7 @@ def test_risks_that_a_model_is_silent_on_leave_their_row_empty():
 def test_a_long_outcome_does_not_run_into_the_next_panel(three):
     long = "death from any cardiovascular or unexplained cause in hospital"
     study = parse_study(THREE.replace("complete response", long), "three.toml")
-    figure = draw("risks", View(three.tree, study, three.model, three.summary))
+    figure = draw("risks", view_of(three.draws, study, three.fit.model, three.summary))
     figure.draw_without_rendering()
     left, right = (axes.xaxis.label.get_window_extent() for axes in figure.axes)
     assert left.x1 < right.x0
@@ -508,7 +508,7 @@ def test_synergy_without_any_answer_is_a_list_of_reasons():
 def test_synergy_shows_what_a_page_can_hold(three):
     (one, *_) = synergy.panels(three)
     many = [synergy.Panel(f"pair {i}", "none", one.rows) for i in range(30)]
-    assert synergy.most_telling(many) == many[: synergy.MOST]
+    assert synergy.most_informative(many) == many[: synergy.MOST]
     lines = synergy.notes(three, many, many[: synergy.MOST])
     assert lines[1].startswith(f"{30 - synergy.MOST} more")
 
@@ -532,10 +532,10 @@ def test_forest_draws_medians_and_intervals(isis2):
 @pytest.mark.parametrize("arms", [2, 3, 4])
 def test_predictive_draws_the_counted_events(arms):
     view = fake_view("isis2", "saturated")
-    again = view.tree["posterior_predictive"].to_dataset().isel(counted=slice(arms))
+    again = view.draws["posterior_predictive"].to_dataset().isel(counted=slice(arms))
     study = STUDIES["isis2"]
-    told = dataclasses.replace(study.stratified, arms=study.stratified.arms[:arms], totals=())
-    few = dataclasses.replace(study, told=told)
+    counts = dataclasses.replace(study.stratified, arms=study.stratified.arms[:arms], totals=())
+    few = dataclasses.replace(study, stratified=counts)
     with style.off_screen():
         tree = xr.DataTree.from_dict({"posterior_predictive": again})
         (axes,) = predictive.plot(tree, few).axes
@@ -545,9 +545,9 @@ def test_predictive_draws_the_counted_events(arms):
 
 def test_thinning_keeps_every_divergent_draw(isis2, monkeypatch):
     monkeypatch.setattr(parameters, "DRAWS", 20)
-    tree = isis2.tree.copy(deep=True)
+    tree = isis2.draws.copy(deep=True)
     tree["sample_stats"]["diverging"][2, 33] = True
-    view = View(tree, isis2.study, isis2.model, isis2.summary)
+    view = view_of(tree, isis2.study, isis2.fit.model, isis2.summary)
     kept = parameters.thinned(view, parameters.sampled(view, 6))
     assert kept["posterior"].sizes["draw"] == 21
     assert int(kept["sample_stats"]["diverging"].sum()) == 1
@@ -567,9 +567,9 @@ def test_pair_has_no_more_than_two_ticks_across(isis2):
 
 @pytest.mark.parametrize("name", ["pair", "trace"])
 def test_divergent_draws_are_marked(isis2, name):
-    tree = isis2.tree.copy(deep=True)
+    tree = isis2.draws.copy(deep=True)
     tree["sample_stats"]["diverging"][2, 33:36] = True
-    figure = draw(name, View(tree, isis2.study, isis2.model, isis2.summary))
+    figure = draw(name, view_of(tree, isis2.study, isis2.fit.model, isis2.summary))
     marked = [len(c.get_offsets()) for axes in figure.axes for c in axes.collections]
     assert 3 in marked
 
@@ -608,7 +608,7 @@ def test_parameters_are_called_by_what_they_are():
 def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
     study = parse_study(THREE.replace("tacrolimus", "$10 drug_1^2 $"), "three.toml")
     view = fake_view("three", "interaction")
-    figure = draw("odds_ratios", View(view.tree, study, view.model, view.summary))
+    figure = draw("odds_ratios", view_of(view.draws, study, view.fit.model, view.summary))
     style.save(figure, tmp_path / "a.png")
     assert any("$10 drug_1^2 $" in text for text in texts(figure))
 

@@ -8,7 +8,8 @@ import xarray as xr
 from cotreat import load_study
 from cotreat.diagnostics.risk_calibration import calibration_of
 from cotreat.models.registry import MODELS
-from cotreat.plots import View, style
+from cotreat.plots import style
+from tests.shared import view_of
 from tests.test_patient_checks import posterior_of, tree_of
 from tests.test_patients import frame, study  # noqa: F401 - fixtures
 from tests.test_plots import OF_PATIENTS, draw, markers
@@ -24,11 +25,11 @@ def cohort(study):  # noqa: F811
     tree["influence"] = xr.DataTree(found)
     labels = {"study": study.id, "model": "additive", "priors": "weak"}
     labels["interpretation"] = "default"
-    return View(tree, study, MODELS["additive"], pd.DataFrame([labels]))
+    return view_of(tree, study, MODELS["additive"], pd.DataFrame([labels]))
 
 
 def test_calibration_draws_groups_of_predicted_risk(cohort):
-    found = calibration_of(cohort.tree, cohort.study.cells)
+    found = calibration_of(cohort.draws, cohort.study.cells)
     figure = draw("risk_calibration", cohort)
     (axes,) = figure.axes
     groups = found.groups
@@ -40,14 +41,14 @@ def test_calibration_draws_groups_of_predicted_risk(cohort):
     assert words.startswith("10 groups of 30 patients, the same that the model was fitted to\n")
     assert f"slope {found.slope:.2f}" in words
     # The observed share of a group is its events over its patients, cell by cell.
-    group = cohort.tree["constant_data"]["risk_group_of"].values
+    group = cohort.draws["constant_data"]["risk_group_of"].values
     cells = cohort.study.cells
     assert groups.observed[4] == cells.events[group == 4].sum() / cells.n[group == 4].sum()
 
 
 def test_influence_draws_cells_in_the_rows_of_their_regimens(cohort):
     (axes,) = draw("influence", cohort).axes
-    k = cohort.tree["influence"]["pareto_k"].values
+    k = cohort.draws["influence"]["pareto_k"].values
     drawn = np.array(markers(axes, "o", "D"))
     assert sorted(drawn[:, 0]) == sorted(k)
     assert sorted(x for x, _ in markers(axes, "D")) == [0.8, 1.2]
@@ -81,13 +82,13 @@ def test_no_text_of_patients_figures_is_cut_or_runs_into_another(cohort, name):
 
 
 def test_counts_have_no_figures_of_patients(cohort):
-    isis2 = View(cohort.tree, load_study("isis2"), cohort.model, cohort.summary)
+    isis2 = view_of(cohort.draws, load_study("isis2"), cohort.fit.model, cohort.summary)
     assert draw("risk_calibration", isis2) is None
     assert draw("influence", isis2) is None
 
 
 def test_without_influence_there_is_no_such_figure(cohort):
-    tree = cohort.tree.copy()
+    tree = cohort.draws.copy()
     del tree["influence"]
-    view = View(tree, cohort.study, cohort.model, cohort.summary)
+    view = view_of(tree, cohort.study, cohort.fit.model, cohort.summary)
     assert draw("influence", view) is None

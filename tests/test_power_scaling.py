@@ -6,7 +6,8 @@ import arviz as az
 import numpy as np
 import pytest
 
-from cotreat import fit, load_study
+from cotreat import load_study
+from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.plots import SENSITIVITY, picture
 from cotreat.plots import power_scaling as plot

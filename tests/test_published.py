@@ -156,16 +156,16 @@ def test_adjusted_odds_ratios_are_those_at_one_score(study, world_of):
 
 def test_what_is_printed_does_not_contradict_itself(study, cohort):
     for interpretation in study.interpretations:
-        found = in_print(study.under(interpretation.id), cohort, "x")
+        found = in_print(study.resolve(interpretation.id), cohort, "x")
         assert [c.id for c in found.reported_estimates] == [
-            c.id for c in used_claims(study.under(interpretation.id))
+            c.id for c in used_claims(study.resolve(interpretation.id))
         ]
         assert incompatibilities(found) == []
         assert found.totals[0].events == cohort.event.sum()
 
 
 def test_p_values_are_rounded_and_have_the_side_of_their_product(study, cohort):
-    under = study.under("four-set-products")
+    under = study.resolve("four-set-products")
     reported_estimates = {c.id: c for c in in_print(under, cohort, "x").reported_estimates}
     found = estimates(under, used_claims(under), cohort)
     for name in ("p-tac-cyc", "p-tac-mmf"):
@@ -177,13 +177,13 @@ def test_p_values_are_rounded_and_have_the_side_of_their_product(study, cohort):
 
 def test_a_misreading_changes_meanings_and_no_number(study, cohort):
     own = in_print(study, cohort, "x")
-    other = reread(own, study.under("abstract-wording"))
+    other = reread(own, study.resolve("abstract-wording"))
     assert [c.as_reported for c in other.reported_estimates] == [
         c.as_reported for c in own.reported_estimates
     ]
     assert {c.id: c.meaning.kind for c in other.reported_estimates}["tac-cyc-vs-mmf"] == "product"
     with pytest.raises(ValueError, match="p-tac-cyc is not printed"):
-        reread(own, study.under("four-set-products"))
+        reread(own, study.resolve("four-set-products"))
 
 
 def test_without_events_nothing_can_be_printed(study, world_of):
@@ -256,7 +256,7 @@ def test_a_paper_claims_what_its_own_number_shows(
     study, interpretation, reported_estimate, change, expected
 ):
     """Of the first pair: its product, in whatever form it is printed; without one, combination against partner."""
-    under = study.under(interpretation)
+    under = study.resolve(interpretation)
     quiet = {"value": RoundedNumber(0.5, 0.0005)}
     reported_estimates = tuple(
         replace(c, **change)

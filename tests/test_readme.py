@@ -126,7 +126,7 @@ def test_its_study_file_is_read():
     assert 'file = "rows.csv"' in rows
     by_dose = parse_study(doses)
     assert by_dose.counted == ("none", "A", "B", "A+B")
-    assert by_dose.divided("dose").counted == by_dose.divided("dose").regimens
+    assert by_dose.resolve(strata="dose").counted == by_dose.resolve(strata="dose").regimens
     study = parse_study(as_reported)
     frame = pd.DataFrame(
         {

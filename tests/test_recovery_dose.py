@@ -51,7 +51,7 @@ def test_a_printed_cohort_has_the_higher_dose_and_not_the_lower(script):
         for at, one in enumerate(script.truths(20, 5))
     )
     study = next(one for one in printings if one is not None)
-    numbers = estimates_of(study.divided("dose"))
+    numbers = estimates_of(study.resolve(strata="dose"))
     assert [reported_estimate.id for reported_estimate in numbers.odds_ratios] == ["tac", "dose"]
     assert numbers.inferred_ids == ("inferred odds_ratio[TAC.low vs not TAC]",)
     assert study.totals[0].n == 793

@@ -11,12 +11,13 @@ from cotreat.estimands.measures import MEASURES, Family, Measure, representative
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
-from cotreat.plots import View, prior_predictive, synergy
+from cotreat.plots import prior_predictive, synergy
 from cotreat.plots.records import PriorPosterior, Sensitivity
 from cotreat.plots.style import off_screen
 from cotreat.results.headline import agreements, headline
 from cotreat.results.summary import LIKELIHOOD, POSTERIOR, summarise
 from cotreat.sensitivity import prior_predictive as induced
+from tests.shared import view_of
 
 COMPLEMENTARY = Family(
     "complementary log-log", "multiplied rates", "difference of log cumulative hazards"
@@ -59,7 +60,7 @@ def view(registered):  # noqa: ARG001 - the table is made with it
     tree = xr.DataTree.from_dict(
         {"prior": xr.Dataset({"risk": prior}), "posterior": xr.Dataset({"risk": risk})}
     )
-    return View(tree, study, model, table)
+    return view_of(tree, study, model, table)
 
 
 def test_a_measure_of_a_new_family_stands_in_the_table(view, registered):
@@ -68,7 +69,7 @@ def test_a_measure_of_a_new_family_stands_in_the_table(view, registered):
     assert set(own.judged_on) == {"event", "non-event"}
     (row,) = own[(own.estimator == POSTERIOR) & own.probability.notna()].itertuples()
     at = dict(zip(("r00", "r10", "r01", "r11"), view.study.regimens, strict=True))
-    risk = view.tree["posterior"]["risk"]
+    risk = view.draws["posterior"]["risk"]
     survival = {cell: 1 - risk.sel(arm=arm).values for cell, arm in at.items()}
     draws = cll(**survival)
     assert row.estimate == pytest.approx(np.median(draws))
@@ -80,8 +81,8 @@ def test_a_measure_of_a_new_family_stands_in_the_table(view, registered):
 
 def test_a_measure_of_a_new_family_stands_for_it(view, registered):
     assert representatives()[COMPLEMENTARY.name] == registered.name
-    risk = view.tree["posterior"]["risk"]
-    judged = judged_measures(view.study, view.model, risk, resolve(view.study))
+    risk = view.draws["posterior"]["risk"]
+    judged = judged_measures(view.study, view.fit.model, risk, resolve(view.study))
     assert registered.name in {estimand.measure for estimand in judged}
 
 
@@ -107,8 +108,8 @@ def test_a_measure_of_a_new_family_is_drawn_in_the_synergy_figure(view, register
 
 
 def test_a_measure_of_a_new_family_has_an_axis_in_the_figure_of_priors(view):
-    prior, posterior = view.tree["prior"]["risk"], view.tree["posterior"]["risk"]
-    asked = induced.asked(view.study, view.model, posterior)
+    prior, posterior = view.draws["prior"]["risk"], view.draws["posterior"]["risk"]
+    asked = induced.asked(view.study, view.fit.model, posterior)
     with off_screen():
         every = [PriorPosterior.of(one, status, prior, posterior) for one, status in asked]
         figure = prior_predictive.prior_predictive(Sensitivity(view.study, estimands=every))

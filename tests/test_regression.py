@@ -257,7 +257,7 @@ def test_jax_and_numpy_give_the_same_numbers():
 
 
 def test_the_joint_law_is_the_same_in_jax_and_numpy():
-    numbers = estimates_of(load_study("sun2024").under("mutually-adjusted-products"))
+    numbers = estimates_of(load_study("sun2024").resolve("mutually-adjusted-products"))
     compiled = jax.jit(lambda *given: joint_distribution(jnp, numbers, *given, 0.1)._asdict())
     for at, size in cohorts(5):
         own = joint_distribution(np, numbers, at, 0.8, 0.1, size, 0.1)

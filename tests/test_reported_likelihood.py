@@ -362,7 +362,7 @@ def test_log_density_of_the_flagship_is_the_plain_sum(name, monkeypatch):
     monkeypatch.setattr(logistic_operator, "CENTRE_STEPS", 2)
     monkeypatch.setattr(logistic_operator, "FIT_STEPS", 4)
     model, rows, width_only = FLAGSHIP[name]
-    built = stated(load_study("sun2024").under(name), model)
+    built = stated(load_study("sun2024").resolve(name), model)
     terms = [built.varlogp, built.logp(vars=built["claims"]), built.logp(vars=built["widths"])]
     # Nothing else is in the posterior.
     assert [rv.name for rv in built.observed_RVs] == ["claims", "widths"]
@@ -1076,7 +1076,7 @@ def prediction(text, means, level=LEVELS):
     study = parse_study(
         text + interpretation("plain", default=True) + interpretation("other", means)
     )
-    study = study.under("other")
+    study = study.resolve("other")
     (found,) = predict(study, prior_set("weak", study), posterior_of(study, level), seed=3)
     numbers = estimates_of(study)
     law = joint_distribution(np, numbers, level, None, None, SIZES, 0.0)

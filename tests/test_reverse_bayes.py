@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cotreat import fit, load_study, parse_study
+from cotreat import load_study, parse_study
 from cotreat.inference.batch import Specification, fit_many
+from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.priors.belief_grid import BELIEFS
 from cotreat.priors.sets import prior_set
@@ -105,7 +106,7 @@ def test_a_belief_turns_with_the_number_it_is_about():
 
 
 def test_a_belief_about_an_interaction_is_about_products():
-    study = load_study("sun2024").under("abstract-wording")
+    study = load_study("sun2024").resolve("abstract-wording")
     known = odds_ratios_of(study, MODELS["interaction"])
     (product, *_) = [one for one in known if one.label.startswith("product term, ")]
     table = under_beliefs(study, [product]).set_index("belief")

@@ -224,7 +224,7 @@ def test_a_model_the_study_cannot_carry_is_refused():
 
 def stated(study, model):
     description = find_model(model, study)
-    told = study.divided(description.strata)
+    told = study.resolve(strata=description.strata)
     return build(told, description, priors_for(prior_set("weak", told), description, told))
 
 

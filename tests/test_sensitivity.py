@@ -325,7 +325,7 @@ def test_a_contradicted_reading_is_left_aside():
 
 
 def test_quick_starts_from_the_reading_that_is_asked_for():
-    study = load_study("sun2024").under("abstract-wording")
+    study = load_study("sun2024").resolve("abstract-wording")
     held = fits.begun(study, {}, prior_set("weak", study), "quick", 1, lambda _: None)
     plan = fits.planned(held, "quick")
     assert {one.study.interpretation for one in plan.multiverse} == {"abstract-wording"}

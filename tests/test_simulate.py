@@ -29,7 +29,7 @@ def truth(study):
 
 
 def test_truth_makes_the_printed_numbers(study, truth):
-    told = study.divided("dose")
+    told = study.resolve(strata="dose")
     numbers = estimates_of(told)
     assert [reported_estimate.id for reported_estimate in numbers.odds_ratios][-1] == "dose"
     log_odds = np.array([truth.log_odds[arm] for arm in told.present])
@@ -85,7 +85,7 @@ def test_everything_written_says_that_it_is_synthetic(study, tmp_path):
     assert len(rows) == 793
     said = json.loads((path.parent / "truth.json").read_text(encoding="utf-8"))
     assert said["what"].startswith("SYNTHETIC")
-    assert set(said["log_odds"]) == set(study.divided("dose").present)
+    assert set(said["log_odds"]) == set(study.resolve(strata="dose").present)
     assert set(said["levels"]) == {"TAC.short", "TAC.long"}
     assert int(cohort.n.sum()) == 793
     again = simulate(study, 793, 1, tmp_path / "again")

@@ -113,7 +113,7 @@ def test_a_prior_that_is_not_uniform_is_refused():
 
 def specification(study, model, priors):
     found = find_model(model, study)
-    told = study.divided(found.strata)
+    told = study.resolve(strata=found.strata)
     chosen = prior_set(priors, told) if isinstance(priors, str) else priors
     return told, found, priors_for(chosen, found, told)
 
@@ -179,7 +179,7 @@ def test_other_structures_have_other_shapes(one, other):
     found = []
     for name, model, *interpretation in (one, other):
         study = load_study(name)
-        study = study.under(interpretation[0]) if interpretation else study
+        study = study.resolve(interpretation[0]) if interpretation else study
         found.append(shape_of(*specification(study, model, "weak")))
     assert found[0] != found[1]
 

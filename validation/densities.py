@@ -61,7 +61,7 @@ class Case:
 def study_of(case: Case) -> Study:
     """Read the study of a case, under its interpretation."""
     study = template(case.study) if case.study in TEMPLATES else load_study(case.study)
-    return study.under(case.interpretation) if case.interpretation else study
+    return study.resolve(case.interpretation) if case.interpretation else study
 
 
 @cache
@@ -128,7 +128,7 @@ def _labels(case: Case) -> dict[str, str]:
 def _built(case: Case) -> pm.Model:
     study = study_of(case)
     model = find_model(case.model, study)
-    divided = study.divided(model.strata)
+    divided = study.resolve(strata=model.strata)
     return build(divided, model, priors_for(prior_set("weak", study), model, divided))
 
 

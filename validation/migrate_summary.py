@@ -29,12 +29,12 @@ from cotreat.estimands.estimand import (
     EFFECT_RATIO,
     NEEDED,
     ODDS_RATIO,
-    PRODUCTS,
     RISK,
     SIZE,
     label_of,
 )
 from cotreat.estimands.measures import MEASURES
+from cotreat.evidence.contrasts import PRODUCTS
 from cotreat.frequentist.logistic import NO_CELLS
 from cotreat.study.regimens import WITHIN
 

@@ -94,11 +94,11 @@ class Paper:
 
     def of(self, study: Study, cohort: Cohort, name: str) -> Study:
         """Print a cohort, and read it."""
-        by = study.under(self.printed_by)
+        by = study.resolve(self.printed_by)
         found = published(by, cohort, f"{name}, {self.label}", more=self.more, counted=self.counted)
         if self.read_as == self.printed_by:
             return found
-        return reread(found, study.under(self.read_as))
+        return reread(found, study.resolve(self.read_as))
 
 
 def papers(study: Study) -> Iterator[Paper]:
@@ -109,14 +109,14 @@ def papers(study: Study) -> Iterator[Paper]:
     study
         Without levels and subgroups.
     """
-    default = study.under(study.interpretations[0].id)
+    default = study.resolve(study.interpretations[0].id)
     for interpretation in study.interpretations:
         yield Paper(interpretation.id, interpretation.id)
     as_reported = {reported_estimate.id for reported_estimate in used_claims(default)}
     for interpretation in study.interpretations[1:]:
         if {
             reported_estimate.id
-            for reported_estimate in used_claims(study.under(interpretation.id))
+            for reported_estimate in used_claims(study.resolve(interpretation.id))
         } <= as_reported:
             yield Paper(default.interpretation, interpretation.id)
     yield from _with_more(default)
@@ -196,7 +196,7 @@ def parts_of(study: Study, cohorts: int, seed: int) -> list[Analysis]:
         (world, CLAIMED, (paper,))
         for world in every
         for paper in found
-        if world.name == CLAIMED_IN and _has_product(own.under(paper.printed_by))
+        if world.name == CLAIMED_IN and _has_product(own.resolve(paper.printed_by))
     ]
     return [
         Analysis(own, world, kept, of, first, min(PART, cohorts - first), seed)

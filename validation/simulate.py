@@ -90,12 +90,12 @@ def truth_of(study: Study, patients: int) -> Truth:
         If the study prints no totals and odds ratios to be matched.
     """
     first, *others = [own.id for own in study.stratifications if own.is_graded] or [""]
-    told = study.divided(first)
+    told = study.resolve(strata=first)
     log_odds, n = _solved(told)
     sizes = whole_sizes(told, n, patients)
     levels: dict[str, Level] = {}
     for other in others:
-        levels |= _levels(study.divided(other), told, log_odds, n)
+        levels |= _levels(study.resolve(strata=other), told, log_odds, n)
     return Truth(
         dict(zip(told.present, np.round(log_odds, 3).tolist(), strict=True)),
         dict(zip(told.present, sizes.tolist(), strict=True)),

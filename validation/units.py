@@ -197,7 +197,7 @@ LONG_TESTS: dict[str, tuple[float, tuple[Case, ...]]] = {
     "test_calibration": (8.0, (Case("counts", "interaction"), Case("claims", "interaction"))),
     "test_checks": (3.0, ()),
     "test_comparison": (2.0, ISIS2[:1]),
-    "test_divisions": (2.0, LEVELS[:1]),
+    "test_strata": (2.0, LEVELS[:1]),
     "test_flagship": (8.0, DEFAULT),
     "test_patients": (3.0, ()),
     "test_readme": (12.0, ()),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 _LAZY = {
     "Study": "cotreat.study.study",
     "StudyError": "cotreat.study_file.reader",
-    "fit": "cotreat.inference.sampling",
+    "Fit": "cotreat.api.fit",
+    "fit": "cotreat.api.fit",
     "load_study": "cotreat.study_file.reader",
     "packaged": "cotreat.study_file.reader",
     "parse_study": "cotreat.study_file.reader",
@@ -19,6 +20,7 @@ _LAZY = {
 }
 
 __all__ = [
+    "Fit",
     "Study",
     "StudyError",
     "audit",
@@ -33,7 +35,7 @@ __all__ = [
 
 
 if TYPE_CHECKING:
-    from cotreat.inference.sampling import fit
+    from cotreat.api.fit import Fit, fit
     from cotreat.priors.sets import prior_set
     from cotreat.report import write_report
     from cotreat.study.study import Study

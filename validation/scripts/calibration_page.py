@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from cotreat.calibration.kept import ABOUT, TABLE
-from cotreat.calibration.sbc import FAMILY_WISE, MOST_DROPPED
+from cotreat.calibration.sbc import MOST_DROPPED
+from cotreat.core.constants import FAMILY_WISE
 from cotreat.study_file.reader import load_study
 from validation.publish_and_reanalyse import ALL, CLAIMED, SURE, WHOLE
 from validation.records import PUBLISHED, RATES

@@ -69,7 +69,7 @@ def specifications(count: int) -> list[Specification]:
     found = []
     for at in range(each):
         for interpretation, model in pairs:
-            told = study.under(interpretation)
+            told = study.resolve(interpretation)
             belief = "weak" if model == "saturated" else beliefs[at % len(beliefs)]
             scale = 0.5 + 1.5 * at / each
             base = prior_set(belief, told)

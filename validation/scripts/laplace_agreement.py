@@ -68,9 +68,9 @@ class Case:
     """A study, a model and its weak priors."""
 
     def __init__(self, study_id: str, model: str, interpretation: str) -> None:
-        study = load_study(study_id).under(interpretation)
+        study = load_study(study_id).resolve(interpretation)
         self.model = find_model(model, study)
-        self.study = study.divided(self.model.strata)
+        self.study = study.resolve(strata=self.model.strata)
         self.priors = priors_for(prior_set("weak", self.study), self.model, self.study)
         self.built = build(self.study, self.model, self.priors)
 

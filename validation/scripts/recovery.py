@@ -360,7 +360,7 @@ class Sampler:
 
     def _asked(self, study: Study) -> tuple[Study, Model, PriorSet]:
         model = find_model(self._model, study)
-        told = study.divided(model.strata)
+        told = study.resolve(strata=model.strata)
         return told, model, priors_for(prior_set(PRIORS, study), model, told)
 
     def data(self, study: Study) -> tuple[Any, ...]:

@@ -79,7 +79,7 @@ Truth = dict[str, Any]
 @cache
 def stated() -> tuple[Study, pm.Model, float]:
     """Return the flagship told by dose, its model, and the SD of a regression's shift."""
-    study = load_study("sun2024").divided("dose")
+    study = load_study("sun2024").resolve(strata="dose")
     model = find_model("dose", study)
     priors = priors_for(prior_set("weak", study), model, study)
     return study, build(study, model, priors), priors["shift"].numbers()["sigma"]
@@ -177,7 +177,7 @@ def recovered(seed: int, at: int) -> dict[str, Any]:
     """Fit one cohort and compare what it says of the lower dose with the truth."""
     truth, study = cohorts(seed)[at]
     risk_draws, x, diverging = sampler(seed).sample(study, seed + at)
-    numbers = estimates_of(study.divided("dose"))
+    numbers = estimates_of(study.resolve(strata="dose"))
     assert numbers is not None  # noqa: S101 - for the type checker
     draws = risk_draws["log_ratio"].sel(reported_estimate=numbers.inferred_ids[0])
     lower, median, upper = np.exp(np.quantile(draws, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2]))

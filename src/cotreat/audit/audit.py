@@ -90,7 +90,7 @@ def _divided_cells(study: Study) -> Iterator[str]:
     for strata in study.stratifications:
         name = strata.name or strata.id
         try:
-            told = study.divided(strata.id)
+            told = study.resolve(strata=strata.id)
         except StratificationError as error:
             yield f"No cells by {name}: {error}."
             continue

@@ -63,7 +63,7 @@ class Job:
             known: what would have been printed instead of them is not known.
         """
         description = find_model(model, study)
-        study = study.divided(description.strata)
+        study = study.resolve(strata=description.strata)
         if not all(one.is_replicable for one in resolve(study)):
             raise ModelError(
                 f"{study.id} under {study.interpretation} prints p-values as bounds or without sign; calibrate a "

@@ -18,13 +18,11 @@ from cotreat.calibration.replicates import (
     worked_out,
 )
 from cotreat.calibration.uniformity import Uniformity, holm, p_value_by_arviz
-from cotreat.core.constants import REPLICATES, SEED
+from cotreat.core.constants import FAMILY_WISE, REPLICATES, SEED
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 
-FAMILY_WISE = 0.01
-"""Level at which not one of the quantities of a model under one kind of evidence may fail."""
 MOST_DROPPED = 0.05
 """Share of replicates without a posterior that can be trusted, beyond which a calibration tells nothing: those
 dropped are not like the others."""

@@ -51,8 +51,7 @@ def compare(
     """
     from cotreat.study_file.reader import load_study
 
-    record = load_study(study)
-    record = record.under(interpretation) if interpretation else record
+    record = load_study(study).resolve(interpretation)
     on_progress = progress(quiet)
 
     def write(priors: "PriorSet", folder: Path) -> Path:

@@ -149,5 +149,5 @@ def _refuse(
     models_for(study, priors, models)
     for name in interpretations:
         if name != "all":
-            study.under(name)
+            study.resolve(name)
     require_engine(engine or next(iter(ENGINES)))

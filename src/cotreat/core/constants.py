@@ -134,3 +134,7 @@ CONFOUNDED = "confounded_"
 def as_seen(draws: xr.Dataset, name: str) -> xr.DataArray:
     """Return risks as the evidence sees them: with the confounding, where a fit states some."""
     return draws[CONFOUNDED + name if CONFOUNDED + name in draws else name]
+
+
+FAMILY_WISE = 0.01
+"""Family-wise level of the test that ranks are uniform, over the quantities of a calibration."""

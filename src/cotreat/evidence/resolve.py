@@ -33,9 +33,7 @@ def resolve(study: Study, interpretation: str = "", strata: str = "") -> Evidenc
     InterpretationError, StratificationError
         If the study has no such interpretation or strata.
     """
-    if interpretation:
-        study = study.under(interpretation)
-    return _resolved(study.divided(strata) if strata else study)
+    return _resolved(study.resolve(interpretation, strata or None))
 
 
 @lru_cache(maxsize=64)

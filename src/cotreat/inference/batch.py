@@ -204,7 +204,7 @@ class _Task:
 
 def _task(at: int, one: Specification) -> _Task:
     model = find_model(one.model, one.study)
-    study = one.study.divided(model.strata)
+    study = one.study.resolve(strata=model.strata)
     chosen = prior_set(one.priors, study) if isinstance(one.priors, str) else one.priors
     chosen = priors_for(chosen, model, study)
     return _Task(at, study, model.name, chosen, shape_of(study, model, chosen))

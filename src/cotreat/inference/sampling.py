@@ -163,7 +163,7 @@ def fit_model(
     Parameters, errors and draws are those of `fit`.
     """
     description = find_model(model, study)
-    study = study.divided(description.strata)
+    study = study.resolve(strata=description.strata)
     evidence = resolve(study)
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     chosen = priors_for(chosen, description, study)
@@ -241,7 +241,7 @@ def fit_of(study: Study, model: Model, draws: xr.DataTree, priors: str | PriorSe
     priors
         What the fit was made with.
     """
-    study = study.divided(model.strata)
+    study = study.resolve(strata=model.strata)
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     return Fit(study, resolve(study), model, priors_for(chosen, model, study), draws)
 

@@ -293,7 +293,7 @@ def find_model(name: str, study: Study) -> Model:
     model = described(name)
     if model.strata:
         try:
-            study.divided(model.strata)
+            study.resolve(strata=model.strata)
         except StratificationError as error:
             raise ModelError(f"{name} cannot be fitted: {error}") from None
     if len(study.pairs) < model.min_pairs:

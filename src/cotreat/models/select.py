@@ -59,7 +59,7 @@ def models_for(
     for name in dict.fromkeys(asked) or (name for name in MODELS if not is_asked_for(name)):
         try:
             model = find_model(name, study)
-            priors_for(priors, model, study.divided(model.strata))
+            priors_for(priors, model, study.resolve(strata=model.strata))
             possible.append(model.name)
         except ModelError as error:
             if asked:

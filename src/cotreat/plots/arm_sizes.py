@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotreat.estimands.estimand import SIZE
-from cotreat.evidence import reported
+from cotreat.evidence.reported import ReportedEstimates
 from cotreat.plots.interval_rows import (
     POSTERIOR_HEAD,
     Row,
@@ -45,22 +45,21 @@ LEFT = "fixed by the totals"
 )
 def arm_sizes(view: View) -> Figure | None:
     """Draw prior and posterior of each arm size; None where all sizes are known."""
-    numbers = reported.estimates_of(view.study)
-    rows = rows_to_draw(view)
+    numbers, rows = view.reported, rows_to_draw(view)
     if numbers is None or not any(row.lines for row in rows):
         return None
     look, below = looks(rows), notes(numbers)
     height = 1.3 + row_height(rows) * len(rows) + 0.15 * sum(1 + n.count("\n") for n in below)
     figure = Figure(figsize=(7, height), layout="constrained")
     axes = figure.add_subplot()
-    _set_axis(axes, rows, known(view, numbers))
+    are_known, fixed = numbers.sizes.are_known, fixed_sizes(view, numbers)
+    _set_axis(axes, rows, fixed)
     draw_rows(axes, rows, look=look)
-    texts = [_patients(row) if numbers.sizes.are_known else posterior_text(row) for row in rows]
-    for at, (n, why) in known(view, numbers).items():
+    texts = [_patients(row) if are_known else posterior_text(row) for row in rows]
+    for at, (n, source) in fixed.items():
         axes.plot(n, at, marker="|", color=BLACK, ms=9, mew=1.5)
-        texts[at] = f"{n:g}, {why}"
+        texts[at] = f"{n:g}, {source}"
     write_numbers(axes, texts, POSTERIOR_HEAD)
-    are_known = numbers.sizes.are_known
     axes.set_xlabel("patients" if are_known else "share of the patients (no total is reported)")
     add_legend(figure, view.study, rows, look, [band_handle()], below)
     return figure
@@ -68,14 +67,14 @@ def arm_sizes(view: View) -> Figure | None:
 
 def rows_to_draw(view: View) -> list[Row]:
     """Return a row per arm of the cohort, from the summary; empty where its size is known."""
-    rows = []
-    for arm in view.study.present:
-        own = rows_of(view.summary, SIZE, arm)
-        rows.append(Row(regimen_name(view.study, arm), read_lines(own), prior=read_prior(own)))
-    return rows
+    by_arm = {arm: rows_of(view.summary, SIZE, arm) for arm in view.study.present}
+    return [
+        Row(regimen_name(view.study, arm), read_lines(rows), prior=read_prior(rows))
+        for arm, rows in by_arm.items()
+    ]
 
 
-def known(view: View, numbers: reported.ReportedEstimates) -> dict[int, tuple[float, str]]:
+def fixed_sizes(view: View, numbers: ReportedEstimates) -> dict[int, tuple[float, str]]:
     """Return the sizes that counts or totals fix, with their source, by row."""
     counted, fixed = view.study.counted, numbers.sizes.fixed
     return {
@@ -85,7 +84,7 @@ def known(view: View, numbers: reported.ReportedEstimates) -> dict[int, tuple[fl
     }
 
 
-def notes(numbers: reported.ReportedEstimates) -> list[str]:
+def notes(numbers: ReportedEstimates) -> list[str]:
     """Return the source of the sizes, in lines that fit."""
     arms = "these arms" if numbers.study.counted else "any arm"
     lines = [f"the size of {arms} is not reported"]

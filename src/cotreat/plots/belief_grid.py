@@ -8,13 +8,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.core.constants import CONCLUSIVE, NOT_IDENTIFIED
+from cotreat.core.constants import NOT_IDENTIFIED
 from cotreat.estimands.estimand import ODDS_RATIO
-from cotreat.plots.labels import CONCLUSIVE_LABEL, LINE, fold, judged_on, key, pair_name
+from cotreat.plots.labels import CONCLUSIVE_LABEL, fold, judged_note, key, pair_name
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
-from cotreat.plots.style import BLUE, GREEN, GREY, ORANGE, PALE, label_rows, log_axis
-from cotreat.plots.synergy import TICK_LABELS, TICKS
+from cotreat.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALE,
+    label_rows,
+    legend_below,
+    log_axis,
+    probability_axis,
+)
 from cotreat.priors.belief_grid import BELIEFS
 
 WEAK = "weak (default)"
@@ -67,30 +76,25 @@ def belief_grid(record: Sensitivity) -> Figure | None:
             axes.axhline(0.5, color=GREY, lw=0.5)
     grid[0, 0].set_ylabel("belief about interactions")
     grid[1, 0].set_ylabel("belief about interactions")
-    notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE)]
-    if len(every) > len(pairs):
-        notes.append(f"{len(every) - len(pairs)} more pairs are in grid.csv")
-    notes += filter(None, [key(study, names)])
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, title="\n".join(notes))
+    left_out = len(every) - len(pairs)
+    omitted = f"{left_out} more pairs are in grid.csv" if left_out else ""
+    legend_below(figure, _legend(), [judged_note(study), omitted, key(study, names)], ncols=3)
     return figure
 
 
 def _limits(ratios: pd.DataFrame) -> tuple[float, float]:
-    known = [1.0, *ratios.estimate.dropna()]
-    margin = (max(known) / min(known)) ** 0.08
-    return min(known) / margin, max(known) * margin
+    values = [1.0, *ratios.estimate.dropna()]
+    margin = (max(values) / min(values)) ** 0.08
+    return min(values) / margin, max(values) * margin
 
 
 def _draw_probabilities(axes: Axes, own: pd.DataFrame) -> None:
-    axes.set_xlim(-0.03, 1.03)
-    for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
-        axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
+    probability_axis(axes)
     for at, belief in enumerate(ROWS):
         rows = own[own.interactions == belief]
-        own_prior = rows.prior_probability.dropna()[:1]  # no belief about effects changes it
-        axes.plot(own_prior, [at] * len(own_prior), zorder=4, **PRIOR)
+        prior = rows.prior_probability.dropna()[:1]  # the same for every belief about effects
+        axes.plot(prior, [at] * len(prior), zorder=4, **PRIOR)
         _draw_marks(axes, at, rows, "probability")
-    axes.set_xticks(TICKS, TICK_LABELS, fontsize=6.5)
     axes.set_xlabel("P(synergy)")
 
 
@@ -111,24 +115,19 @@ def _draw_marks(axes: Axes, at: int, rows: pd.DataFrame, column: str) -> None:
         belief, _, strength = row["effects"].partition("-")
         offset = 0.0 if belief == WEAK else 0.22 * (list(COLORS).index(belief) - 2)
         size = SIZES[strength] if strength else 3.6
-        marker = "D" if belief == WEAK else "o"
         look: dict[str, Any] = {"color": COLORS[belief], "ms": size, "mew": 0.3, "mec": "white"}
-        axes.plot(row[column], at + offset, marker, alpha=0.9, zorder=3, **look)
+        axes.plot(row[column], at + offset, _marker(belief), alpha=0.9, zorder=3, **look)
+
+
+def _marker(belief: str) -> str:
+    return "D" if belief == WEAK else "o"
 
 
 def _legend() -> list[Line2D | Patch]:
     none: dict[str, Any] = {"ls": "none"}
     handles: list[Line2D | Patch] = [
-        Line2D(
-            [],
-            [],
-            color=color,
-            marker="D" if belief == WEAK else "o",
-            ms=4,
-            label=f"effects: {belief}",
-            **none,
-        )
-        for belief, color in COLORS.items()
+        Line2D([], [], color=c, marker=_marker(b), ms=4, label=f"effects: {b}", **none)
+        for b, c in COLORS.items()
     ]
     handles += [
         Line2D([], [], color=GREY, marker="o", ms=size, label=strength, **none)

@@ -21,7 +21,7 @@ from cotreat.plots.parameters import (
 )
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
-from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION
+from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION, legend_below
 
 MOST = {"trace": 8, "rank": 12, "pair": 6, "prior_posterior": 24}
 """Parameters of a figure at most; ArviZ refuses more than 40 panels."""
@@ -59,7 +59,7 @@ def trace(view: View) -> Figure:
         figure_kwargs=_sized(7, 0.7 + 1.1 * len(data)),
     )
     figure = _noted(plot, view, data)
-    # Each row is named above its density, and what holds for every row is said once.
+    # Each row is named above its density, and axis labels stand below the last row.
     for density, draws in zip(figure.axes[::2], figure.axes[1::2], strict=True):
         density.set_title(density.get_xlabel(), loc="left")
         density.set_xlabel("")
@@ -97,9 +97,9 @@ def rank(view: View) -> Figure:
     )
     figure = _noted(plot, view, data)
     for axes in figure.axes[: len(data)]:
-        axes.tick_params(labelbottom=True)  # the last row may be too short to say it for all
+        axes.tick_params(labelbottom=True)  # the last row may be too short for all columns
         axes.axhline(0, color=GREY, lw=0.6, zorder=0)
-        for text in axes.texts:  # "p=0.66(α=0.01)"; plot_rank offers no way to word it
+        for text in axes.texts:  # "p=0.66(α=0.01)"; plot_rank has no option for this text
             p = text.get_text().partition("(")[0]
             text.update({"text": "p<0.01" if p == "p=0.00" else p, "fontsize": SMALL})
     figure.supylabel("departure from uniform", fontsize=8)
@@ -167,10 +167,10 @@ def energy(view: View) -> Figure | None:
     """Draw BFMI per chain and both energies; None for a sampler without energy."""
     import arviz as az
 
-    if "energy" not in view.tree["sample_stats"]:
+    if "energy" not in view.draws["sample_stats"]:
         return None
     plot = az.plot_energy(
-        view.tree,
+        view.draws,
         kind="kde",
         threshold=BFMI,
         backend="matplotlib",
@@ -202,8 +202,8 @@ def forest(view: View) -> Figure:
     """Draw log odds ratios and interactions, or the log-odds of the regimens; covariates too."""
     import arviz as az
 
-    names = (*(("beta", "gamma") if view.model.has_structure else ("eta",)), "delta")
-    data = scalars(view, [name for name in names if name in view.tree["posterior"]])
+    names = (*(("beta", "gamma") if view.fit.model.has_structure else ("eta",)), "delta")
+    data = scalars(view, [name for name in names if name in view.draws["posterior"]])
     plot = az.plot_forest(
         xr.DataTree.from_dict({"posterior": data}),
         combined=True,
@@ -220,7 +220,7 @@ def forest(view: View) -> Figure:
     labels.set_axis_off()
     intervals.set_ylim(-0.6, len(data) - 0.4)
     intervals.set_xlabel("log-odds")
-    if view.model.has_structure:
+    if view.fit.model.has_structure:
         intervals.set_xlabel("log ratio; 0 means no effect, or no interaction")
         intervals.axvline(0, color=GREY, lw=0.6, zorder=0)
     return figure
@@ -257,7 +257,7 @@ def prior_posterior(view: View) -> Figure:
     for legend in figure.legends:
         legend.remove()
     handles = [Line2D([], [], color=c, ls=style, label=name) for name, (c, style) in LOOK.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    legend_below(figure, handles)
     for axes in figure.axes:
         axes.locator_params(axis="x", nbins=4)
     return figure

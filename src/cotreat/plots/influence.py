@@ -9,7 +9,7 @@ from cotreat.inference.influence import GROUP, unit
 from cotreat.plots.labels import key, regimen_name
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
-from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION, label_rows
+from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION, label_rows, legend_below
 
 PATTERN = "covariate pattern"
 ROW, SPREAD = 0.22, 0.32
@@ -28,9 +28,9 @@ ROW, SPREAD = 0.22, 0.32
 def influence(view: View) -> Figure | None:
     """Draw Pareto k per covariate pattern, a row per regimen; None where it was not calculated."""
     cells = view.study.cells
-    if cells is None or GROUP not in view.tree.children:
+    if cells is None or GROUP not in view.draws.children:
         return None
-    found = view.tree[GROUP].to_dataset()
+    found = view.draws[GROUP].to_dataset()
     k, good = found["pareto_k"].values, float(found.attrs["good_k"])
     labels = [label for label in view.study.counted if label in set(cells.regimens)]
     figure = Figure(figsize=(6.5, 1.3 + ROW * len(labels)), layout="constrained")
@@ -42,12 +42,10 @@ def influence(view: View) -> Figure | None:
     axes.set_xlabel(f"Pareto k of leaving one {one} out")
     beyond = int((k > good).sum())
     several = one if len(k) == 1 else f"{one}s"
-    axes.set_title(
-        f"{beyond:,} of {len(k):,} {several} above {good:.2g}", loc="left", fontsize=SMALL
-    )
-    explained = key(view.study, names)
-    if explained:
-        figure.legend(handles=[], title=explained, loc="outside lower center")
+    title = f"{beyond:,} of {len(k):,} {several} above {good:.2g}"
+    axes.set_title(title, loc="left", fontsize=SMALL)
+    if explained := key(view.study, names):
+        legend_below(figure, [], [explained])
     return figure
 
 

@@ -14,17 +14,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.core.constants import ANY, CONCLUSIVE, NOT_IDENTIFIED
+from cotreat.core.constants import ANY, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import named_co_treatment
 from cotreat.estimands.identification import Status
 from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.plots.labels import (
     CONCLUSIVE_LABEL,
-    LINE,
     PROBABILITY_AXIS,
     co_treatment,
     fold,
-    judged_on,
+    judged_note,
     key,
     pair_name,
 )
@@ -35,36 +34,30 @@ from cotreat.plots.style import (
     BLUE,
     GREEN,
     GREY,
+    HALF,
     ORANGE,
     PALE,
     PURPLE,
     SKY,
     VERMILION,
+    legend_below,
+    probability_axis,
     write_aside,
 )
-from cotreat.plots.synergy import TICK_LABELS, TICKS
 from cotreat.results.summary import POSTERIOR
 from cotreat.study.study import Study
 
 Tables = Mapping[str, pd.DataFrame]
 """Summaries by interpretation."""
 
-LOOKS = (
-    (BLUE, "o"),
-    (VERMILION, "s"),
-    (GREEN, "^"),
-    (PURPLE, "D"),
-    (BLACK, "v"),
-    (ORANGE, "P"),
-    (SKY, "X"),
-)
+LOOKS = tuple(zip((BLUE, VERMILION, GREEN, PURPLE, BLACK, ORANGE, SKY), "os^DvPX", strict=True))
 COLUMNS = 3
 MOST_PAIRS = 6
-MOST_BACKGROUNDS = 4
-"""What a page can hold."""
+MOST_CO_TREATMENTS = 4
+"""Panels and co-treatments that a page can hold."""
 SLOT, PAD, HEADING = 0.1, 0.1, 0.24
 """Inches of an interpretation, of the space around a row, and of a heading."""
-NAME_WIDTH, WORDS_WIDTH, LEGEND_WIDTH = 26, 42, 90
+NAME_WIDTH, WORDS_WIDTH, LEGEND_WIDTH = 26, 42, 45
 MARK: dict[str, Any] = {"ls": "none", "ms": 4, "mew": 0.9}
 
 
@@ -75,12 +68,12 @@ class Mark:
     interpretation: str
     probability: float
     prior: float
-    is_extrapolated: bool
+    is_unidentified: bool
 
 
 @dataclass(frozen=True)
 class Row:
-    """A measure with its marks, or with words instead; a heading has neither."""
+    """A measure with its marks, or the reason why it has none; a heading has neither."""
 
     name: str
     marks: tuple[Mark, ...] = ()
@@ -88,7 +81,7 @@ class Row:
 
     @property
     def is_heading(self) -> bool:
-        """Whether it is a heading."""
+        """Whether it has neither marks nor words."""
         return not self.marks and not self.words
 
 
@@ -101,11 +94,9 @@ class Panel:
 
 
 def looks(study: Study) -> dict[str, tuple[str, str]]:
-    """Give each interpretation a colour and a marker, the same in all figures."""
-    return {
-        interpretation.id: look
-        for interpretation, look in zip(study.interpretations, cycle(LOOKS), strict=False)
-    }
+    """Return colour and marker of each interpretation."""
+    ids = [interpretation.id for interpretation in study.interpretations]
+    return dict(zip(ids, cycle(LOOKS), strict=False))
 
 
 # --- Synergy: what is drawn ----------------------------------------------------------------------
@@ -120,50 +111,36 @@ def panels(study: Study, summaries: Tables) -> list[Panel]:
 
 
 def _rows(study: Study, summaries: Tables, pair: str, sides: tuple[str, str]) -> Iterator[Row]:
-    own = {
-        interpretation: _of_pair(study, table, pair) for interpretation, table in summaries.items()
-    }
-    once = {interpretation: t[t.co_treatment == ANY] for interpretation, t in own.items()}
-    shared = [
-        name
-        for name in representatives().values()
-        if all((table.measure == name).any() for table in once.values())
-    ]
-    measures = [name for name in representatives().values() if name not in shared]
-    backgrounds = [study.label(background) for background in study.backgrounds(sides)]
-    for background in backgrounds[:MOST_BACKGROUNDS]:
-        at = named_co_treatment(background)
-        here = {
-            interpretation: t[(t.co_treatment == at["co_treatment"]) & (t.stratum == at["stratum"])]
-            for interpretation, t in own.items()
-        }
-        yield Row(co_treatment(study, background))
-        yield from (_row(name, here) for name in measures)
+    tables = {key: _of_pair(study, table, pair) for key, table in summaries.items()}
+    constant = {key: table[table.co_treatment == ANY] for key, table in tables.items()}
+    scales = list(representatives().values())
+    shared = [m for m in scales if all((t.measure == m).any() for t in constant.values())]
+    regimens = [study.label(background) for background in study.backgrounds(sides)]
+    for regimen in regimens[:MOST_CO_TREATMENTS]:
+        wanted = pd.Series(named_co_treatment(regimen))
+        selected = {k: t[(t[wanted.index] == wanted).all(axis=1)] for k, t in tables.items()}
+        yield Row(co_treatment(study, regimen))
+        yield from (_row(measure, selected) for measure in scales if measure not in shared)
     if shared:
         yield Row("with any co-treatment")
-        yield from (_row(name, once) for name in shared)
+        yield from (_row(measure, constant) for measure in shared)
 
 
 def _of_pair(study: Study, table: pd.DataFrame, pair: str) -> pd.DataFrame:
-    is_own = table.measure.isin(representatives().values()) & (table.pair == pair)
-    is_own &= table.judged_on == study.outcome.synergy_on
-    return table[is_own & (table.estimator == POSTERIOR)]
+    is_measure = table.measure.isin(representatives().values()) & (table.pair == pair)
+    is_judged = table.judged_on == study.outcome.synergy_on
+    return table[is_measure & is_judged & (table.estimator == POSTERIOR)]
 
 
 def _row(name: str, tables: Tables) -> Row:
     """Return the marks of a measure; words where it has a probability under no interpretation."""
-    found = {interpretation: t[t.measure == name].iloc[0] for interpretation, t in tables.items()}
+    rows = {key: table[table.measure == name].iloc[0] for key, table in tables.items()}
     marks = tuple(
-        Mark(
-            interpretation,
-            float(row.probability),
-            float(row.prior_probability),
-            row.status == NOT_IDENTIFIED,
-        )
-        for interpretation, row in found.items()
+        Mark(key, row.probability, row.prior_probability, row.status == NOT_IDENTIFIED)
+        for key, row in rows.items()
         if not pd.isna(row.probability)
     )
-    first = next(iter(found.values()))
+    first = next(iter(rows.values()))
     words = "" if marks else str(Status(first.status, first.reason))
     return Row(f"{MEASURES[name].family.name} ({name})", marks, words)
 
@@ -209,22 +186,20 @@ def interpretations(record: Interpretations) -> Figure | None:
         axes.tick_params(axis="y", labelleft=axes in grid[:, 0])
     for axes in grid.flat[max(0, len(shown) - columns) : len(shown)]:
         axes.set_xlabel(PROBABILITY_AXIS)
-    title = "\n".join(_notes(study, every, shown))
-    handles = [*reading_handles(list(summaries), look, notes), *_mark_handles(shown)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, title=title)
+    handles = [*_interpretation_handles(summaries, look, notes), *_mark_handles(shown)]
+    legend_below(figure, handles, _notes(study, every, shown))
     return figure
 
 
 def _notes(study: Study, every: list[Panel], shown: list[Panel]) -> list[str]:
-    lines = [fold(f"synergy is judged on: {judged_on(study)}", LINE)]
+    lines = [judged_note(study)]
     if len(every) > len(shown):
         lines.append(f"{len(every) - len(shown)} more pairs are not shown")
-    backgrounds = 2 ** (len(study.treatment_ids) - 2)
-    if backgrounds > MOST_BACKGROUNDS:
-        lines.append(f"{backgrounds - MOST_BACKGROUNDS} more co-treatments are not shown")
+    omitted = 2 ** (len(study.treatment_ids) - 2) - MOST_CO_TREATMENTS
+    if omitted > 0:
+        lines.append(f"{omitted} more co-treatments are not shown")
     names = [panel.pair for panel in shown] + [row.name for p in shown for row in p.rows]
-    explained = key(study, names)
-    return [*lines, explained] if explained else lines
+    return [*lines, key(study, names)]
 
 
 def _places(rows: Sequence[Row], interpretations: int) -> tuple[list[float], float]:
@@ -242,9 +217,7 @@ def _draw_panel(
     interpretations: Sequence[str],
     look: dict[str, tuple[str, str]],
 ) -> None:
-    axes.set_xlim(-0.03, 1.03)
-    for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
-        axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
+    probability_axis(axes)
     axes.axvline(0.5, color=GREY, lw=0.5, ls=":", zorder=0)
     for y, row in zip(places, panel.rows, strict=True):
         if row.is_heading:
@@ -254,56 +227,38 @@ def _draw_panel(
             words = shorten(row.words, WORDS_WIDTH, placeholder=" …")
             write_aside(axes, 0.5, y, words, ha="center")
         for mark in row.marks:
-            at = y + slot(interpretations.index(mark.interpretation), len(interpretations))
-            _draw_mark(axes, at, mark, *look[mark.interpretation])
+            offset = interpretations.index(mark.interpretation) - (len(interpretations) - 1) / 2
+            _draw_mark(axes, y + SLOT * offset, mark, *look[mark.interpretation])
         if not row.is_heading:
             edge = y + (PAD + SLOT * len(interpretations)) / 2
             axes.axhline(edge, color=PALE, lw=0.5, zorder=0)
     _label(axes, places, panel.rows, len(interpretations))
-    axes.set_xticks(TICKS, TICK_LABELS, fontsize=6.5)
     axes.set_title(fold(panel.pair, NAME_WIDTH), loc="left", fontsize=8)
-
-
-def slot(at: int, count: int) -> float:
-    """Return how far below the middle of its row an interpretation is drawn."""
-    return SLOT * (at - (count - 1) / 2)
 
 
 def _draw_mark(axes: Axes, at: float, mark: Mark, color: str, marker: str) -> None:
     axes.plot([mark.prior, mark.probability], [at, at], color=color, lw=0.6, zorder=2)
     look = {"color": color, "marker": marker, **MARK}
     axes.plot(mark.prior, at, mfc="white", zorder=3, clip_on=False, **look)
-    axes.plot(mark.probability, at, zorder=4, clip_on=False, **look, **_fill(mark.is_extrapolated))
-
-
-def _fill(is_extrapolated: bool) -> dict[str, Any]:
-    return {"fillstyle": "left", "markerfacecoloralt": "white"} if is_extrapolated else {}
+    fill = HALF if mark.is_unidentified else {}
+    axes.plot(mark.probability, at, zorder=4, clip_on=False, **look, **fill)
 
 
 def _label(axes: Axes, places: Sequence[float], rows: Sequence[Row], interpretations: int) -> None:
-    own = [(y, row.name) for y, row in zip(places, rows, strict=True) if not row.is_heading]
-    axes.set_yticks([y for y, _ in own], [name for _, name in own], fontsize=7.5)
+    named = {y: row.name for y, row in zip(places, rows, strict=True) if not row.is_heading}
+    axes.set_yticks(list(named), list(named.values()), fontsize=7.5)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(places[-1] + (PAD + SLOT * interpretations) / 2, 0)
 
 
-def reading_handles(
-    interpretations: Sequence[str], look: dict[str, tuple[str, str]], notes: Mapping[str, str]
-) -> list[Artist]:
-    """Return the legend of the interpretations."""
-    return [
-        Line2D(
-            [], [], color=color, marker=marker, lw=1, ms=4, label=_reading(interpretation, notes)
-        )
-        for interpretation, (color, marker) in look.items()
-        if interpretation in interpretations
-    ]
-
-
-def _reading(interpretation: str, notes: Mapping[str, str]) -> str:
-    note = notes.get(interpretation, "")
-    return fold(f"{interpretation}: {note}" if note else interpretation, LEGEND_WIDTH // 2)
+def _interpretation_handles(
+    summaries: Tables, look: dict[str, tuple[str, str]], notes: Mapping[str, str]
+) -> Iterator[Line2D]:
+    for name, (color, marker) in look.items():
+        if name in summaries:
+            label = fold(": ".join(filter(None, [name, notes.get(name, "")])), LEGEND_WIDTH)
+            yield Line2D([], [], color=color, marker=marker, lw=1, ms=4, label=label)
 
 
 def _mark_handles(shown: Sequence[Panel]) -> list[Artist]:
@@ -311,8 +266,8 @@ def _mark_handles(shown: Sequence[Panel]) -> list[Artist]:
     handles: list[Artist] = [
         Line2D([], [], color=GREY, marker="o", mfc="white", label="prior", **MARK)
     ]
-    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
-        if any(mark.is_extrapolated == is_extrapolated for mark in marks):
-            fill = _fill(is_extrapolated)
+    for is_unidentified, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
+        if any(mark.is_unidentified == is_unidentified for mark in marks):
+            fill = HALF if is_unidentified else {}
             handles.append(Line2D([], [], color=GREY, marker="o", label=name, **MARK, **fill))
     return [*handles, Patch(color=PALE, label=CONCLUSIVE_LABEL)]

@@ -25,6 +25,7 @@ from cotreat.plots.style import (
     PURPLE,
     VERMILION,
     label_rows,
+    legend_below,
     number,
     write_aside,
 )
@@ -61,7 +62,7 @@ class Line:
     lower: float
     upper: float
     words: str = ""
-    is_extrapolated: bool = False
+    is_unidentified: bool = False
 
     @property
     def is_posterior(self) -> bool:
@@ -76,7 +77,7 @@ class Line:
     @property
     def is_filled(self) -> bool:
         """Whether its mark is filled: a reported estimate, or an identified posterior."""
-        return self.is_reported or (self.is_posterior and not self.is_extrapolated)
+        return self.is_reported or (self.is_posterior and not self.is_unidentified)
 
     def turned(self) -> "Line":
         """Return the interval of the inverse ratio."""
@@ -112,8 +113,8 @@ def read_lines(rows: pd.DataFrame) -> tuple[Line, ...]:
     """Read the rows of one estimand except the prior, posterior first."""
     others = rows[rows.estimator != PRIOR].to_dict("records")
     ordered = sorted(others, key=lambda row: row["estimator"] != POSTERIOR)
-    reasons = {_why_none(row) for row in ordered if _is_silent(row)}
-    if len(reasons) == 1 and all(map(_is_silent, ordered)):
+    reasons = {_why_none(row) for row in ordered if _has_none(row)}
+    if len(reasons) == 1 and all(map(_has_none, ordered)):
         return (_words(*reasons),)
     return tuple(_line(row) for row in ordered)
 
@@ -124,22 +125,21 @@ def read_prior(rows: pd.DataFrame) -> Line | None:
     return _line(own[0]) if own else None
 
 
-def _is_silent(row: dict[str, Any]) -> bool:
+def _has_none(row: dict[str, Any]) -> bool:
+    """Whether words replace the estimate of a row."""
     return row["status"] in (FIXED, NOT_ESTIMABLE)
 
 
 def _why_none(row: dict[str, Any]) -> str:
-    """Return what stands in the place of an estimate."""
     return str(Status(row["status"], row["reason"]))
 
 
 def _line(row: dict[str, Any]) -> Line:
-    if _is_silent(row):
+    if _has_none(row):
         return _words(_why_none(row) if row["estimator"] == POSTERIOR else NOT_ESTIMABLE)
-    estimator = row["estimator"]
-    kind = f"{estimator}, {row['interval']}"
-    extrapolated = row["status"] == NOT_IDENTIFIED and row["estimator"] != REPORTED
-    return Line(kind, row["estimate"], row["lower"], row["upper"], "", extrapolated)
+    kind = f"{row['estimator']}, {row['interval']}"
+    is_unidentified = row["status"] == NOT_IDENTIFIED and row["estimator"] != REPORTED
+    return Line(kind, row["estimate"], row["lower"], row["upper"], "", is_unidentified)
 
 
 def words_row(name: str, words: str) -> Row:
@@ -153,17 +153,9 @@ def _words(words: str) -> Line:
 
 # --- Drawing -------------------------------------------------------------------------------------
 
-POSTERIOR_LOOK = {"color": BLUE, "marker": "o"}
-OTHER_LOOKS = (
-    {"color": VERMILION, "marker": "s"},
-    {"color": GREEN, "marker": "^"},
-    {"color": PURPLE, "marker": "D"},
-)
-REPORTED_LOOKS = (
-    {"color": VERMILION, "marker": "D"},
-    {"color": GREEN, "marker": "D"},
-    {"color": BLACK, "marker": "D"},
-)
+SHAPES = {VERMILION: "s", GREEN: "^", PURPLE: "D"}
+OTHER_LOOKS = tuple({"color": color, "marker": shape} for color, shape in SHAPES.items())
+REPORTED_LOOKS = tuple({"color": color, "marker": "D"} for color in (VERMILION, GREEN, BLACK))
 
 
 def looks(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
@@ -173,7 +165,7 @@ def looks(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
 
     def choose(kind: str) -> dict[str, Any]:
         if kind.startswith(POSTERIOR):
-            return POSTERIOR_LOOK
+            return {"color": BLUE, "marker": "o"}
         return next(reported if kind.startswith(REPORTED) else others)
 
     return {kind: choose(kind) for kind in kinds}
@@ -227,7 +219,7 @@ def _slots(at: int, count: int) -> Iterator[float]:
 
 def _draw_line(axes: Axes, line: Line, y: float, look: dict[str, Any]) -> None:
     color, width = look["color"], 2.0 if line.is_posterior else 1.0
-    style: Any = DASHED if line.is_extrapolated else "-"
+    style: Any = DASHED if line.is_unidentified else "-"
     if not np.isnan(line.lower):
         bar: dict[str, Any] = {"color": color, "lw": width, "solid_capstyle": "butt"}
         axes.plot([line.lower, line.upper], [y, y], ls=style, zorder=2, **bar)
@@ -268,35 +260,25 @@ def add_legend(
     notes: Sequence[str] = (),
 ) -> None:
     """Add the legend below a figure: ids, kinds of line, and notes."""
-    handles: list[Artist] = [
-        *(_handle(*kind, look[kind[0]]) for kind in _kinds(rows)),
-        *others,
-    ]
+    handles = [*(_handle(*kind, look[kind[0]]) for kind in _kinds(rows)), *others]
     words = [line.words for row in rows for line in row.lines]
     title = [key(study, [row.name for row in rows] + words + list(notes))]
     if NOT_ESTIMABLE in words:
         title.append(f"{NOT_ESTIMABLE}: no finite or no single maximum likelihood estimate")
-    below = "\n".join(filter(None, [*title, *notes]))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, title=below)
+    legend_below(figure, handles, [*title, *notes])
 
 
 def _kinds(rows: Sequence[Row]) -> list[tuple[str, bool]]:
     """Return each kind of line and whether it is not identified, identified ones first."""
     drawn = [line for row in rows for line in row.lines if not line.words]
     order = list(dict.fromkeys(line.kind for line in drawn))
-    kinds = {(line.kind, line.is_extrapolated) for line in drawn}
+    kinds = {(line.kind, line.is_unidentified) for line in drawn}
     return sorted(kinds, key=lambda one: (order.index(one[0]), one[1]))
 
 
-def _handle(kind: str, is_extrapolated: bool, look: dict[str, Any]) -> Line2D:
-    line = Line(kind, 1.0, 1.0, 1.0, "", is_extrapolated)
-    return Line2D(
-        [],
-        [],
-        label=f"{kind}, {NOT_IDENTIFIED}" if is_extrapolated else kind,
-        **look,
-        mfc=look["color"] if line.is_filled else "white",
-        lw=2.0 if line.is_posterior else 1.0,
-        ls=DASHED if is_extrapolated else "-",
-        ms=4.5,
-    )
+def _handle(kind: str, is_unidentified: bool, look: dict[str, Any]) -> Line2D:
+    line = Line(kind, 1.0, 1.0, 1.0, "", is_unidentified)
+    label = f"{kind}, {NOT_IDENTIFIED}" if is_unidentified else kind
+    face = look["color"] if line.is_filled else "white"
+    width, style = (2.0 if line.is_posterior else 1.0), (DASHED if is_unidentified else "-")
+    return Line2D([], [], label=label, **look, mfc=face, lw=width, ls=style, ms=4.5)

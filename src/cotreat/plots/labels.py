@@ -10,10 +10,10 @@ from cotreat.study.regimens import GROUP, NONE, parse, treatment_of
 from cotreat.study.study import Study
 
 WIDTH = 44
-"""Letters that a name may have; longer ones give way to the ids of the study file."""
+"""Characters of a name; longer names are replaced by the ids of the study file."""
 
 LINE = 110
-"""Letters in a line across a whole figure."""
+"""Characters of a line across a whole figure."""
 
 CONCLUSIVE_LABEL = f"conclusive: ≥ {CONCLUSIVE} or ≤ {1 - CONCLUSIVE:.3f}"
 """Legend of the shaded zones of a probability."""
@@ -25,7 +25,7 @@ COORDINATES = {
     "share": ("direction {}", "coordinate of the arm sizes"),
     "tail": ("{}", "position within its tail"),
 }
-"""What coordinates of unreported quantities are; ``{}`` takes what follows the underscore at their end."""
+"""Coordinates of unreported quantities; ``{}`` takes the suffix of the variable."""
 
 
 _ID = re.compile(r"\w+(?:[.=]\w+)?")
@@ -97,6 +97,11 @@ def judged_on(study: Study) -> str:
     return event(study) if study.outcome.synergy_on == "event" else f"no {event(study)}"
 
 
+def judged_note(study: Study) -> str:
+    """State the side of the outcome on which synergy is judged, in lines that fit."""
+    return fold(f"synergy is judged on: {judged_on(study)}", LINE)
+
+
 def key(study: Study, texts: Iterable[str]) -> str:
     """Explain the ids in texts where names would have been too long."""
     names = part_names(study)
@@ -117,6 +122,6 @@ def fold(text: str, width: int) -> str:
 def part_names(study: Study) -> dict[str, str]:
     """Name every treatment, level and subgroup of the regimens."""
     names = {treatment.id: treatment.name for treatment in study.treatments}
-    told = study.stratification.names if study.stratification else {}
-    levels = {p: f"{names[treatment_of(p)]} {name}" for p, name in told.items() if GROUP not in p}
-    return {**names, **told, **levels}
+    strata = study.stratification.names if study.stratification else {}
+    levels = {p: f"{names[treatment_of(p)]} {name}" for p, name in strata.items() if GROUP not in p}
+    return {**names, **strata, **levels}

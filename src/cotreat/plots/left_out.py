@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,22 +9,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotreat.core.constants import INTERVAL
-from cotreat.evidence import reported
 from cotreat.evidence.folds import EVENTS, P_VALUE, WIDTH, FoldPrediction
+from cotreat.evidence.reported import reported_in
 from cotreat.evidence.statistics import STATISTICS
 from cotreat.plots.labels import event, fold, key, regimen_name
 from cotreat.plots.records import Comparison
 from cotreat.plots.registry import COMPARISON, figure_of
 from cotreat.plots.reported_labels import notes, row_names
 from cotreat.plots.reported_predictive import Panel, Row, draw_panel, legend
-from cotreat.plots.style import TINY, number
+from cotreat.plots.style import TINY, legend_below, number
 from cotreat.study.study import Study
 
 LABELS = {
     WIDTH: "standard error of the log odds ratio",
     EVENTS: "patients with {event}",
 }
-"""Axis labels of quantities other than statistics."""
+"""Axis labels of quantities whose name is not their label."""
 NOTE = (
     "each is left out in turn and predicted from the rest, without estimates that would determine it; {outside} "
     f"of {{every}} lie outside the {INTERVAL:.0%} interval, one in twenty is expected by chance"
@@ -50,70 +49,59 @@ def left_out(record: Comparison) -> Figure | None:
     study, predicted = record.study, record.predicted
     if not predicted:
         return None
-    panels = panels_of(study, predicted)
+    panels = panels_of(record)
     tall = [len(panel.rows) for panel in panels]
     names = [row.name for panel in panels for row in panel.rows]
-    numbers = reported.estimates_of(study)
+    numbers = reported_in(record.evidence)
     outside = sum(left.is_outside for left in predicted)
     note = fold(NOTE.format(outside=outside, every=len(predicted)), 100)
     below = [key(study, names), *(notes(numbers) if numbers else []), note]
     title = "\n".join(filter(None, below))
     height = 1.0 + 0.6 * len(panels) + 0.3 * sum(tall) + LINE_HEIGHT * title.count("\n")
     figure = Figure(figsize=(7, height), layout="constrained")
-    grid = figure.subplots(
-        len(panels), 1, squeeze=False, height_ratios=[count + 0.5 for count in tall]
-    )
+    ratios = [count + 0.5 for count in tall]
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=ratios)
     is_counted = all(left.quantity == EVENTS for left in predicted) and bool(study.counted)
     seen = "counted" if is_counted else "reported"
     for axes, panel in zip(grid[:, 0], panels, strict=True):
         draw_panel(axes, panel)
         _write_numbers(axes, panel, seen)
-    figure.legend(handles=legend(seen), loc="outside lower center", ncols=3, title=title)
+    legend_below(figure, legend(seen), [title], ncols=3)
     return figure
 
 
-def panels_of(study: Study, predicted: Sequence[FoldPrediction]) -> list[Panel]:
+def panels_of(record: Comparison) -> list[Panel]:
     """Return a panel per quantity that was predicted."""
-    numbers = reported.estimates_of(study)
+    study, numbers = record.study, reported_in(record.evidence)
+    bounds = {one.id for one in numbers.p_values if one.is_below} if numbers else set()
     names = {} if numbers is None else row_names(numbers)
     found = []
-    is_log = {s.words: s.link.is_log for s in STATISTICS.values()}
+    is_log = {one.words: one.link.is_log for one in STATISTICS.values()}
     is_log |= {P_VALUE: True, WIDTH: True, EVENTS: False}
     for quantity in is_log:
-        own = [left for left in predicted if left.quantity == quantity]
-        if own:
+        chosen = [left for left in record.predicted if left.quantity == quantity]
+        if chosen:
             label = fold(LABELS.get(quantity, quantity).format(event=event(study)), 80)
-            rows = tuple(_row(study, names, left) for left in own)
+            rows = tuple(_row(study, names, left, left.unit in bounds) for left in chosen)
             found.append(Panel(label, rows, is_log=is_log[quantity]))
     return found
 
 
-def _row(study: Study, names: dict[str, str], left: FoldPrediction) -> Row:
+def _row(study: Study, names: dict[str, str], left: FoldPrediction, is_bound: bool) -> Row:
+    """Return the row of a prediction; an arrow points to the left of a p-value reported as "<"."""
     name = names.get(left.unit) or regimen_name(study, left.unit)
     half = (left.left, left.right)
-    if not np.isfinite(left.left):  # of a p-value only the ends and the middle are known
+    if not np.isfinite(left.left):  # a p-value has its median and its ends alone
         half = (left.median, left.median)
-    return Row(name, (left.value,), (left.lower, left.upper), half, _towards(study, left))
-
-
-def _towards(study: Study, left: FoldPrediction) -> int:
-    """Return the direction of a number that is a bound: a p-value reported as "<" is smaller."""
-    below = {
-        reported_estimate.id
-        for reported_estimate in study.reported_estimates
-        if reported_estimate.is_below
-    }
-    return -1 if left.quantity == P_VALUE and left.unit in below else 0
+    towards = -1 if left.quantity == P_VALUE and is_bound else 0
+    return Row(name, (left.value,), (left.lower, left.upper), half, towards)
 
 
 def _write_numbers(axes: Axes, panel: Panel, seen: str) -> None:
     """Write the observed and the predicted number at the right."""
     write = number if panel.is_log else "{:.0f}".format
-    place: dict[str, Any] = {
-        "transform": axes.get_yaxis_transform(),
-        "va": "center",
-        "fontsize": TINY,
-    }
+    place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
+    place["fontsize"] = TINY
     axes.text(1.01, -0.85, HEAD.format(seen=seen), style="italic", **place)
     for at, row in enumerate(panel.rows):
         sign = "<" if row.towards else ""

@@ -6,10 +6,11 @@ from matplotlib.figure import Figure
 
 from cotreat.estimands.enumerate import spoken_background
 from cotreat.estimands.estimand import ODDS_RATIO
-from cotreat.evidence import contrasts, reported
-from cotreat.plots.interval_rows import Row, read_lines, read_prior
+from cotreat.evidence.contrasts import question_of
+from cotreat.evidence.reported import ReportedEstimates
+from cotreat.plots.interval_rows import Row
 from cotreat.plots.labels import event, regimen_name, subject
-from cotreat.plots.odds_ratios import forest
+from cotreat.plots.odds_ratios import Panel, forest, row_of
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.study.regimens import contrast, without_group
@@ -35,24 +36,23 @@ def levels(view: View) -> Figure | None:
     """Draw a row per level or subgroup of each treatment; None without levels and subgroups."""
     if view.study.stratification is None:
         return None
-    return forest(view, rows_to_draw(view), f"odds ratio: {event(view.study)}")
+    return forest(view, [Panel(rows_to_draw(view), f"odds ratio: {event(view.study)}")])
 
 
 def rows_to_draw(view: View) -> list[Row]:
     """Return a heading per treatment and a row per level or subgroup."""
-    numbers = reported.estimates_of(view.study)
+    numbers, study = view.reported, view.study
     rows: list[Row] = []
-    for treatment in view.study.treatment_ids if view.study.groups else view.study.levels:
-        own = (
-            _told(treatment, view.study)
-            if numbers is None
-            else _printed(treatment, view.study, numbers)
-        )
-        rows += _rows(view, own)
+    for treatment in study.treatment_ids if study.groups else study.levels:
+        if numbers is None:
+            questions = _of_counts(treatment, study)
+        else:
+            questions = _of_reported(treatment, study, numbers)
+        rows += _rows(view, questions)
     return rows
 
 
-def _told(treatment: str, study: Study) -> dict[str, Question]:
+def _of_counts(treatment: str, study: Study) -> dict[str, Question]:
     """Return the odds ratio of each level or subgroup by name; the first entry is the heading."""
     background = spoken_background(study, treatment)
     heading = f"{subject(study, treatment)} vs none"
@@ -61,28 +61,22 @@ def _told(treatment: str, study: Study) -> dict[str, Question]:
         heading = f"{subject(study, treatment)} + {other} vs {other}"
     found: dict[str, Question] = {heading: {}}
     for group in study.groups or ("",):
-        own = background | ({group} if group else set())
-        without = study.label(frozenset(own))
+        without = study.label(frozenset(background | ({group} if group else set())))
         for part in study.parts_of(treatment):
             plain = study.label(background | {part})
-            name = _named(study, group or part)
-            found[name] = {
-                "measure": ODDS_RATIO,
-                "contrast": contrast(plain, without_group(without)),
-                "stratum": group,
-            }
+            compared = contrast(plain, without_group(without))
+            question = {"measure": ODDS_RATIO, "contrast": compared, "stratum": group}
+            found[_named(study, group or part)] = question
     return found
 
 
-def _printed(
-    treatment: str, study: Study, numbers: reported.ReportedEstimates
-) -> dict[str, Question]:
+def _of_reported(treatment: str, study: Study, numbers: ReportedEstimates) -> dict[str, Question]:
     """Return the reported odds ratio of each level or subgroup by name; the first entry is the heading."""
     found: dict[str, Question] = {f"{subject(study, treatment)} vs none": {}}
     for (owner, part), meaning in numbers.of_parts.items():
         if owner == treatment:
-            measure, contrast_, pair = contrasts.question_of(meaning)
-            found[_named(study, part)] = {"measure": measure, "contrast": contrast_, "pair": pair}
+            columns = ("measure", "contrast", "pair")
+            found[_named(study, part)] = dict(zip(columns, question_of(meaning), strict=True))
     return found
 
 
@@ -91,14 +85,12 @@ def _named(study: Study, part: str) -> str:
     return study.stratification.names[part]
 
 
-def _rows(view: View, own: dict[str, Question]) -> Iterator[Row]:
-    for name, question in own.items():
+def _rows(view: View, questions: dict[str, Question]) -> Iterator[Row]:
+    for name, question in questions.items():
         rows = view.summary[view.summary.threshold.isna()]
         for column, value in question.items():
             rows = rows[rows[column] == value]
         if not question:
             yield Row(name, is_heading=True)
         elif len(rows):
-            lines = read_lines(rows)
-            is_extrapolated = any(line.is_extrapolated for line in lines if line.is_posterior)
-            yield Row(name, lines, prior=read_prior(rows) if is_extrapolated else None)
+            yield row_of(name, rows)

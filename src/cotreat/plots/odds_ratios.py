@@ -1,14 +1,16 @@
 """Figure of a fit: odds ratios and ratios of odds ratios, posterior and usual estimates."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotreat.core.constants import ANY, IDENTIFIED, INTERVAL, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import compared, modifications
 from cotreat.estimands.estimand import EFFECT_RATIO, ODDS_RATIO
-from cotreat.evidence import reported
 from cotreat.plots.interval_rows import (
     POSTERIOR_HEAD,
     Row,
@@ -27,15 +29,15 @@ from cotreat.plots.labels import co_treatment, event, fold, pair_name, regimen_n
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.style import GREY, log_axis
-from cotreat.results.summary import POSTERIOR, rows_of
+from cotreat.results.summary import POSTERIOR, REPORTED, rows_of
 from cotreat.study.regimens import WITHIN, group_of, without_group
 
 MOST = 24
 """Ratios of odds ratios that a page can hold."""
-LABEL_WIDTH = 60
+LABEL_WIDTH = 55
 BAND_NAME = f"prior, {INTERVAL:.0%}, where {NOT_IDENTIFIED}"
 REACH = 5.0
-"""Factor by which the axis extends beyond the posterior; sparse data make other intervals infinite."""
+"""Factor by which the axis may extend beyond the posterior: sparse data make other intervals infinite."""
 
 
 @figure_of(
@@ -51,48 +53,88 @@ REACH = 5.0
     "estimates. The posterior median and its interval are written at the right.",
 )
 def odds_ratios(view: View) -> Figure:
-    """Draw each regimen against the reference, the ratio of odds ratios of each pair, and contrasts of co-treatments."""
-    return forest(
-        view,
-        rows_to_draw(view),
-        f"odds ratio, or ratio of odds ratios, of the event: {event(view.study)}",
-    )
+    """Draw each regimen against the reference, ratios of odds ratios, and contrasts of co-treatments."""
+    label = f"odds ratio, or ratio of odds ratios, of the event: {event(view.study)}"
+    return forest(view, [Panel(rows_to_draw(view), label)])
 
 
-def forest(view: View, rows: list[Row], label: str) -> Figure:
-    """Draw rows of ratios on a logarithmic axis, with the posterior's numbers beside them."""
+@dataclass(frozen=True)
+class Panel:
+    """Rows of a forest plot on one axis.
+
+    Attributes
+    ----------
+    rows : list of Row
+    label : str
+        Of the axis.
+    texts : sequence of str
+        Reported number of each row, for a first column of numbers; empty for none.
+    null : float
+        Place of the vertical line.
+    is_log : bool
+        Whether the axis is logarithmic.
+    """
+
+    rows: list[Row]
+    label: str
+    texts: Sequence[str] = ()
+    null: float = 1.0
+    is_log: bool = True
+
+
+def forest(view: View, panels: Sequence[Panel], notes: Sequence[str] = ()) -> Figure:
+    """Draw rows with their intervals, one panel per axis, and the posterior in numbers at the right.
+
+    Parameters
+    ----------
+    notes
+        Lines above the legend.
+    """
+    rows = [row for panel in panels for row in panel.rows]
     look = looks(rows)
-    figure = Figure(figsize=(7, 1.2 + row_height(rows) * len(rows)), layout="constrained")
-    axes = figure.add_subplot()
-    log_axis(axes, *limits(rows))
-    axes.axvline(1, color=GREY, lw=0.6, zorder=0)
-    draw_rows(axes, rows, look=look)
-    write_numbers(axes, [posterior_text(row) for row in rows], POSTERIOR_HEAD)
-    axes.set_xlabel(fold(label, LABEL_WIDTH))
+    between = 0.6 * (len(panels) - 1)
+    height = 1.2 + between + row_height(rows) * len(rows) + 0.15 * len(notes)
+    width = 7.5 if any(panel.texts for panel in panels) else 7
+    figure = Figure(figsize=(width, height), layout="constrained")
+    tall = [len(panel.rows) for panel in panels]
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=tall)
+    for axes, panel in zip(grid[:, 0], panels, strict=True):
+        _draw(axes, panel, look)
     bands = [band_handle(BAND_NAME)] if any(row.prior for row in rows) else []
-    add_legend(figure, view.study, rows, look, bands)
+    add_legend(figure, view.study, rows, look, bands, notes)
     return figure
+
+
+def _draw(axes: Axes, panel: Panel, look: dict[str, dict[str, Any]]) -> None:
+    if panel.is_log:
+        log_axis(axes, *limits(panel.rows))
+    axes.axvline(panel.null, color=GREY, lw=0.6, zorder=0)
+    draw_rows(axes, panel.rows, look=look)
+    if panel.texts:
+        write_numbers(axes, panel.texts, REPORTED)
+    posterior = [posterior_text(row) for row in panel.rows]
+    write_numbers(axes, posterior, POSTERIOR_HEAD, column=1 if panel.texts else 0)
+    axes.set_xlabel(fold(panel.label, LABEL_WIDTH))
 
 
 def rows_to_draw(view: View) -> list[Row]:
     """Return headings and rows, top to bottom, from the summary alone."""
     first = reference(view)
     rows = [
-        Row(f"odds ratio against {_beside(view, first)}", is_heading=True),
+        Row(f"odds ratio against {_reference_name(view, first)}", is_heading=True),
         *_odds_ratios(view, first),
         Row("ratio of odds ratios", is_heading=True),
         *_products(view),
     ]
-    is_asked = view.study.groups or reported.estimates_of(view.study) is not None
-    effects = list(_effect_ratios(view)) if is_asked else []
+    effects = list(_effect_ratios(view)) if view.study.groups or view.reported else []
     if effects:
-        own = "in one subgroup" if view.study.groups else "with one co-treatment"
-        rows.append(Row(f"odds ratio {own} vs another", is_heading=True))
+        where = "in one subgroup" if view.study.groups else "with one co-treatment"
+        rows.append(Row(f"odds ratio {where} vs another", is_heading=True))
     return [*rows, *_first(effects)]
 
 
-def _beside(view: View, first: str) -> str:
-    """Name what regimens are compared with: of subgroups, the same regimen in each."""
+def _reference_name(view: View, first: str) -> str:
+    """Name the reference regimen; with subgroups, the same regimen in each."""
     name = regimen_name(view.study, without_group(first))
     return f"{name} in the same subgroup" if group_of(first) else name
 
@@ -100,32 +142,29 @@ def _beside(view: View, first: str) -> str:
 def reference(view: View) -> str:
     """Return the reference regimen.
 
-    The first counted one; else that of a reported odds ratio; else that of an identified one.
+    The first counted one; otherwise that of a reported odds ratio; otherwise that of an identified one.
     """
-    study, numbers, rows = view.study, reported.estimates_of(view.study), view.summary
-    ratios = numbers.odds_ratios if numbers is not None else ()
-    meanings = [
-        reported_estimate.meaning
-        for reported_estimate in ratios
-        if reported_estimate.meaning is not None
-    ]
-    as_reported = [meaning.words[1] for meaning in meanings if meaning.kind == "regimens"]
-    known_rows = rows[(rows.estimator == POSTERIOR) & (rows.status == IDENTIFIED)]
-    identified = set(zip(known_rows.contrast, known_rows.stratum, strict=True))
+    study, rows = view.study, view.summary
+    meanings = [one.meaning for one in view.reported.odds_ratios] if view.reported else []
+    as_reported = [m.words[1] for m in meanings if m is not None and m.kind == "regimens"]
+    rows = rows[(rows.estimator == POSTERIOR) & (rows.status == IDENTIFIED)]
+    identified = set(zip(rows.contrast, rows.stratum, strict=True))
     against = [arms[1] for key, arms in compared(study).items() if key in identified]
-    for known in (study.counted, as_reported, against):
-        found = [arm for arm in study.present if arm in known]
-        if found:
-            return found[0]
-    return study.present[0]
+    candidates = (
+        arm
+        for arms in (study.counted, as_reported, against)
+        for arm in study.present
+        if arm in arms
+    )
+    return next(candidates, study.present[0])
 
 
 def _odds_ratios(view: View, first: str) -> Iterator[Row]:
     plain = without_group(first)
     for arm in view.study.present:
-        beside = WITHIN.join(filter(None, [plain, group_of(arm)]))
-        if arm != beside and beside in view.study.regimens:
-            yield _odds_ratio(view, arm, beside)
+        against = WITHIN.join(filter(None, [plain, group_of(arm)]))
+        if arm != against and against in view.study.regimens:
+            yield _odds_ratio(view, arm, against)
 
 
 def _odds_ratio(view: View, arm: str, first: str) -> Row:
@@ -133,25 +172,25 @@ def _odds_ratio(view: View, arm: str, first: str) -> Row:
     name = regimen_name(view.study, arm)
     rows = rows_of(view.summary, ODDS_RATIO, arm, first)
     if len(rows):
-        return _row(name, rows)
-    row = _row(name, rows_of(view.summary, ODDS_RATIO, first, arm))
+        return row_of(name, rows)
+    row = row_of(name, rows_of(view.summary, ODDS_RATIO, first, arm))
     prior = row.prior.turned() if row.prior is not None else None
     return Row(name, tuple(line.turned() for line in row.lines), prior=prior)
 
 
-def _row(name: str, rows: pd.DataFrame) -> Row:
-    """Return a row, with the prior where it is not identified."""
+def row_of(name: str, rows: pd.DataFrame) -> Row:
+    """Return the row of an estimand, with the prior where it is not identified."""
     lines = read_lines(rows)
-    is_extrapolated = any(line.is_extrapolated for line in lines if line.is_posterior)
-    return Row(name, lines, prior=read_prior(rows) if is_extrapolated else None)
+    is_unidentified = any(line.is_unidentified for line in lines if line.is_posterior)
+    return Row(name, lines, prior=read_prior(rows) if is_unidentified else None)
 
 
 def _effect_ratios(view: View) -> Iterator[Row]:
-    own = view.summary[view.summary.measure == EFFECT_RATIO]
-    if view.study.groups:  # of partners it is the same in all of them
-        own = own[own.contrast.isin(modifications(view.study))]
-    for contrast_, rows in own.groupby("contrast", sort=False):
-        yield _row(str(contrast_), rows)
+    ratios = view.summary[view.summary.measure == EFFECT_RATIO]
+    if view.study.groups:  # those of co-treatments are the same in all subgroups
+        ratios = ratios[ratios.contrast.isin(modifications(view.study))]
+    for contrast_, rows in ratios.groupby("contrast", sort=False):
+        yield row_of(str(contrast_), rows)
 
 
 def _first(rows: list[Row]) -> Iterator[Row]:
@@ -167,24 +206,23 @@ def _products(view: View) -> Iterator[Row]:
         yield from rows
         return
     # A saturated model has one per co-treatment, most of them without patients.
-    speaking = [row for row in rows if not all(line.words for line in row.lines)]
-    yield from _first(speaking)
-    if silent := len(rows) - len(speaking):
+    estimable = [row for row in rows if not all(line.words for line in row.lines)]
+    yield from _first(estimable)
+    if omitted := len(rows) - len(estimable):
         words = "not estimable: no patients in one or more of the four regimens"
-        yield words_row(f"{silent} pairs and co-treatments", words)
+        yield words_row(f"{omitted} pairs and co-treatments", words)
 
 
 def _every_product(view: View) -> Iterator[Row]:
     on_event = view.summary[(view.summary.judged_on == "event") & (view.summary.measure == "ror")]
     for pair in view.study.judged_pairs:
-        own = on_event[on_event.pair == pair]
-        by = own.groupby(["co_treatment", "stratum"], sort=False)
-        for (given, stratum), rows in by:
+        by = on_event[on_event.pair == pair].groupby(["co_treatment", "stratum"], sort=False)
+        for (other, stratum), rows in by:
             name = pair_name(view.study, pair)
-            if given != ANY and len(by) > 1:
-                regimen = WITHIN.join(filter(None, [str(given), str(stratum)]))
+            if other != ANY and len(by) > 1:
+                regimen = WITHIN.join(filter(None, [str(other), str(stratum)]))
                 name += f", {co_treatment(view.study, regimen)}"
-            yield _row(name, rows)
+            yield row_of(name, rows)
 
 
 def limits(rows: list[Row]) -> tuple[float, float]:

@@ -9,25 +9,31 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.core.constants import CONCLUSIVE
 from cotreat.plots.labels import (
     CONCLUSIVE_LABEL,
-    LINE,
     PROBABILITY_AXIS,
     fold,
-    judged_on,
+    judged_note,
     key,
     pair_name,
 )
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
-from cotreat.plots.style import BLUE, PALE, SKY, VERMILION, label_rows, write_aside
-from cotreat.plots.synergy import TICK_LABELS, TICKS
+from cotreat.plots.style import (
+    BLUE,
+    PALE,
+    SKY,
+    VERMILION,
+    label_rows,
+    legend_below,
+    probability_axis,
+    write_aside,
+)
 from cotreat.priors.belief_grid import in_words
 
-DEFAULT_INTERPRETATION, PRIORS, SENSE = "interpretation", "priors", "sense of synergy"
+INTERPRETATION, PRIORS, SENSE = "interpretation", "priors", "sense of synergy"
 """Choices, as the tables name them."""
-HEADINGS = {SENSE: "scale of synergy", DEFAULT_INTERPRETATION: "interpretation"}
+HEADINGS = {SENSE: "scale of synergy", INTERPRETATION: "interpretation"}
 MOST = 3
 """Pairs that a page can hold."""
 ROW = 0.2
@@ -60,30 +66,23 @@ def one_at_a_time(record: Sensitivity) -> Figure | None:
         return None
     pairs = list(changes.pair.drop_duplicates())[:MOST]
     labels = _labels(changes, pairs)
-    figure = Figure(
-        figsize=(2.6 + 1.95 * len(pairs), 1.2 + ROW * len(labels)), layout="constrained"
-    )
+    size = (2.6 + 1.95 * len(pairs), 1.2 + ROW * len(labels))
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
     for axes, pair in zip(grid, pairs, strict=True):
         _draw_panel(axes, changes[changes.pair == pair], table, labels)
         axes.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
         axes.set_xlabel(PROBABILITY_AXIS)
-    names = [
-        f"{_name(*place)} (incompatible)"
-        if place in {(DEFAULT_INTERPRETATION, one) for one in record.incompatible}
-        else _name(*place)
-        for place in labels
-    ]
+    incompatible = {(INTERPRETATION, name) for name in record.incompatible}
+    names = [_name(*p) + (" (incompatible)" if p in incompatible else "") for p in labels]
     headings = [_name(*place) for place in labels if not place[1]]
     label_rows(grid[0], names, headings)
     for axes in grid[1:]:
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
     left_out = changes.pair.nunique() - len(pairs)
-    notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE)]
-    notes += [f"{left_out} more pairs are in the table"] if left_out else []
-    notes += filter(None, [key(study, names)])
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=2, title="\n".join(notes))
+    omitted = f"{left_out} more pairs are in the table" if left_out else ""
+    legend_below(figure, _legend(), [judged_note(study), omitted, key(study, names)])
     return figure
 
 
@@ -95,8 +94,8 @@ def _labels(changes: pd.DataFrame, pairs: Sequence[str]) -> list[tuple[str, str]
     shown = changes[changes.pair.isin(pairs)]
     rows = []
     for factor in changes["what changes"].drop_duplicates():
-        asked = shown[shown["what changes"] == factor].groupby("to", sort=False).pair.nunique()
-        levels = asked[asked == len(pairs)].index
+        counts = shown[shown["what changes"] == factor].groupby("to", sort=False).pair.nunique()
+        levels = counts[counts == len(pairs)].index
         if len(levels) > 1:
             rows += [(factor, ""), *((factor, str(level)) for level in levels)]
     return rows
@@ -111,17 +110,15 @@ def _name(factor: str, level: str) -> str:
 def _draw_panel(
     axes: Axes, changes: pd.DataFrame, table: pd.DataFrame, labels: Sequence[tuple[str, str]]
 ) -> None:
-    axes.set_xlim(-0.03, 1.03)
-    for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
-        axes.axvspan(left, right, color=PALE, lw=0, zorder=0)
-    known = changes.set_index(["what changes", "to"])
-    lead = changes[changes["is leading"]].probability.max()
-    if pd.notna(lead):
-        axes.axvline(lead, color=BLUE, lw=0.8, zorder=1)
+    probability_axis(axes)
+    rows = changes.set_index(["what changes", "to"])
+    primary = changes[changes["is leading"]].probability.max()
+    if pd.notna(primary):
+        axes.axvline(primary, color=BLUE, lw=0.8, zorder=1)
     for at, place in enumerate(labels):
-        if place not in known.index:
+        if place not in rows.index:
             continue
-        row = known.loc[place]
+        row = rows.loc[place]
         others = _others(table, changes, *place)
         axes.plot(others, [at] * len(others), ms=2.2, color=SKY, alpha=0.5, mew=0, zorder=2, **MARK)
         if pd.isna(row.probability):
@@ -129,24 +126,20 @@ def _draw_panel(
             write_aside(axes, 0.02, at, words, transform=axes.get_yaxis_transform(), fontsize=6.5)
             continue
         color = BLUE if row["is leading"] else VERMILION
-        axes.plot([lead, row.probability], [at, at], color=color, lw=1.2, zorder=3)
+        axes.plot([primary, row.probability], [at, at], color=color, lw=1.2, zorder=3)
         axes.plot(row.probability, at, ms=4.5, color=color, zorder=4, clip_on=False, **MARK)
         if row.words:  # another co-treatment is another estimand
             left = 0.02 if row.probability > 0.5 else 0.7
             write_aside(axes, left, at, row.words, transform=axes.get_yaxis_transform(), fontsize=6)
-    axes.set_xticks(TICKS, TICK_LABELS, fontsize=6.5)
 
 
 def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str) -> list[float]:
     """Return the probability of the same estimand in every combination with a level."""
-    pair = changes.pair.iloc[0]
-    is_lead = (changes["what changes"] == SENSE) & changes["is leading"]
-    asked = [level] if factor == SENSE else changes[is_lead].to.tolist()
-    own = table[table.pair == pair]
-    is_own = own[SENSE].isin(asked)
-    if factor != SENSE:
-        is_own &= own[factor] == level
-    return [float(value) for value in own.probability[is_own]]
+    is_primary = (changes["what changes"] == SENSE) & changes["is leading"]
+    scales = [level] if factor == SENSE else changes[is_primary].to.tolist()
+    rows = table[(table.pair == changes.pair.iloc[0]) & table[SENSE].isin(scales)]
+    rows = rows if factor == SENSE else rows[rows[factor] == level]
+    return [float(value) for value in rows.probability]
 
 
 def _legend() -> list[Line2D | Patch]:

@@ -14,9 +14,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cotreat.evidence import reported
 from cotreat.plots.labels import fold, key, parameter_name, subject
 from cotreat.plots.records import View
+from cotreat.plots.style import legend_below
 
 if TYPE_CHECKING:
     from arviz_base.labels import MapLabeller
@@ -44,33 +44,25 @@ def sampled(view: View, most: int) -> xr.Dataset:
 
 def variables(view: View) -> list[str]:
     """Return the sampled variables: those of the model, then those of the evidence."""
-    posterior = view.tree["posterior"]
+    posterior = view.draws["posterior"]
     # A treatment with levels has a variable of its own, named after the prior and the treatment.
-    own = [
+    names = [
         name
-        for known in view.model.parameters
-        for name in ([known] if known in posterior else _of_treatments(view, known))
+        for stem in view.fit.model.parameters
+        for name in ([stem] if stem in posterior else [f"{stem}_{t}" for t in view.study.levels])
     ]
-    numbers = reported.estimates_of(view.study)
-    shares = () if numbers is None else numbers.sizes.variables
-    tails = (
-        ()
-        if numbers is None
-        else [f"tail_{reported_estimate.id}" for reported_estimate in numbers.p_values]
-    )
-    ours = (*OF_EVIDENCE, *shares, *tails)
-    return [*own, *(name for name in ours if name in posterior)]
-
-
-def _of_treatments(view: View, known: str) -> list[str]:
-    return [f"{known}_{treatment}" for treatment in view.study.levels]
+    of_evidence = [*OF_EVIDENCE]
+    if view.reported is not None:
+        of_evidence += [*view.reported.sizes.variables]
+        of_evidence += [f"tail_{estimate.id}" for estimate in view.reported.p_values]
+    return [*names, *(name for name in of_evidence if name in posterior)]
 
 
 def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Dataset:
     """Split variables into scalars named ``variable`` or ``variable[index]``."""
     entries = {}
     for variable in names:
-        array = view.tree[group][variable]
+        array = view.draws[group][variable]
         dims = [dim for dim in array.dims if dim not in SAMPLE_DIMS]
         for point in np.ndindex(*(array.sizes[dim] for dim in dims)):
             one = array.isel(dict(zip(dims, point, strict=True)))
@@ -83,13 +75,12 @@ def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Da
 
 
 def _place(view: View, variable: str, at: int) -> str:
-    """Name an entry of a dimension without coordinates: the arm of a share, or its number."""
-    numbers = reported.estimates_of(view.study)
-    if numbers is not None:
-        for name, (arms, _) in zip(numbers.sizes.variables, numbers.sizes.blocks, strict=False):
-            if name == variable:
-                return view.study.present[arms[at]]
-    return str(at + 1)
+    """Name an entry of a dimension without coordinates: the arm of a share; otherwise its number."""
+    sizes = view.reported.sizes if view.reported is not None else None
+    if sizes is None or variable not in sizes.variables:
+        return str(at + 1)
+    arms, _ = sizes.blocks[list(sizes.variables).index(variable)]
+    return view.study.present[arms[at]]
 
 
 def labeller(view: View, data: xr.Dataset, *, between: str = "\n", width: int = 60) -> MapLabeller:
@@ -127,14 +118,14 @@ def chain_key(
         Line2D([], [], color=line.get_color(), ls=line.get_linestyle(), label=f"chain {chain}")
         for line, chain in zip(lines, chains, strict=False)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=8, title=title)
+    legend_below(figure, handles, [title], ncols=8)
 
 
 def thinned(view: View, data: xr.Dataset) -> xr.DataTree:
     """Return every k-th draw and all divergent draws, with the flags of the sampler, if any."""
-    if "diverging" not in view.tree["sample_stats"]:
+    if "diverging" not in view.draws["sample_stats"]:
         return evenly_thinned(data)
-    flags = view.tree["sample_stats"].to_dataset()[["diverging"]]
+    flags = view.draws["sample_stats"].to_dataset()[["diverging"]]
     kept = flags["diverging"].any("chain").values
     kept[:: max(1, data.sizes["draw"] // DRAWS)] = True
     return xr.DataTree.from_dict(

@@ -11,7 +11,7 @@ from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.plots.labels import key
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
-from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows
+from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows, legend_below
 
 THRESHOLD = 0.05
 """Sensitivity above which it is relevant (Kallioinen et al. 2024)."""
@@ -72,11 +72,9 @@ def power_scaling(record: Sensitivity) -> Figure | None:
         Line2D([], [], color=VERMILION, marker="s", ls="none", ms=4, label="to the priors"),
         Line2D([], [], color=BLUE, marker="o", ls="none", ms=4, label="to the evidence"),
     ]
-    notes = [key(study, names)]
-    if len(table) > len(rows):
-        notes.append(f"{len(table) - len(rows)} more are in power_scaling.csv")
-    below = "\n".join(filter(None, notes))
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, title=below)
+    left_out = len(table) - len(rows)
+    omitted = f"{left_out} more are in power_scaling.csv" if left_out else ""
+    legend_below(figure, handles, [key(study, names), omitted])
     return figure
 
 

@@ -10,7 +10,7 @@ from cotreat.core.constants import INTERVAL
 from cotreat.plots.labels import event, fold, key, regimen_name
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
-from cotreat.plots.style import BLUE, VERMILION
+from cotreat.plots.style import BLUE, VERMILION, legend_below
 from cotreat.study.study import Study
 
 NAME_WIDTH = 18
@@ -31,7 +31,7 @@ def predictive(view: View) -> Figure | None:
     """Draw predicted and counted events; None where no regimen is counted."""
     if not view.study.counted:
         return None
-    figure = plot(view.tree, view.study)
+    figure = plot(view.draws, view.study)
     _label(figure, view)
     return figure
 
@@ -41,7 +41,7 @@ def plot(tree: xr.DataTree, study: Study) -> Figure:
     import arviz as az
 
     again = tree["posterior_predictive"].to_dataset()[["events"]]
-    # The observed data of the model are by covariate pattern where the evidence is patients.
+    # With individual patient data the observed data of the model are by covariate pattern.
     counted = xr.Dataset({"events": ("counted", study.events)}, {"counted": again["counted"]})
     longest = max(map(len, study.counted)) if len(study.counted) > UPRIGHT else 0
     plot = az.plot_ppc_interval(
@@ -67,14 +67,12 @@ def _label(figure: Figure, view: View) -> None:
     upright = len(counted) <= UPRIGHT
     names = [regimen_name(view.study, r) if upright else r for r in counted]
     labels = [fold(name, NAME_WIDTH) if upright else name for name in names]
-    askew: dict[str, Any] = (
-        {} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
-    )
-    axes.set_xticks(range(len(counted)), labels, **askew)
+    rotated: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(counted)), labels, **({} if upright else rotated))
     axes.set_xlim(-0.5, len(counted) - 0.5)
     axes.set_ylabel(fold(f"events\n{event(view.study)}", 30))
     title = key(view.study, names)
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=3, title=title)
+    legend_below(figure, _legend(), [title], ncols=3)
 
 
 def _legend() -> list[Line2D]:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from cotreat.core.constants import ANY, NOT_IDENTIFIED
 from cotreat.estimands.estimand import ODDS_RATIO, RISK
 from cotreat.estimands.measures import MEASURES, representatives
-from cotreat.plots.labels import LINE, co_treatment, fold, judged_on, key
+from cotreat.plots.labels import co_treatment, judged_note, key
 from cotreat.plots.records import PriorPosterior, Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
-from cotreat.plots.style import BLUE, GREY, PALE, label_rows, log_axis
+from cotreat.plots.style import BLUE, GREY, PALE, label_rows, legend_below, log_axis
 from cotreat.study.regimens import WITHIN
 from cotreat.study.study import Study
 
@@ -74,15 +74,10 @@ def prior_predictive(record: Sensitivity) -> Figure | None:
         for axes, title in zip(grid, column, strict=True):
             _draw_panel(axes, title, panels[title], study)
     names = [_name(one, study) for own in panels.values() for one in own]
-    notes = [fold(f"synergy is judged on: {judged_on(study)}", LINE), key(study, names)]
+    notes = [judged_note(study), key(study, names)]
     if sum(map(len, panels.values())) < len(every):
         notes.append("further estimands are in induced.csv")
-    figure.legend(
-        handles=_legend(every),
-        loc="outside lower center",
-        ncols=3,
-        title="\n".join(filter(None, notes)),
-    )
+    legend_below(figure, _legend(every), notes, ncols=3)
     return figure
 
 
@@ -104,7 +99,7 @@ def _draw_panel(axes: Axes, title: str, own: Sequence[PriorPosterior], study: St
         axes.fill_between(x, at + 0.4, at + 0.4 - HEIGHT * height, color=PALE, lw=0, zorder=1)
         x, height = density(one.posterior, (float(lower), float(upper)), is_log=is_log)
         height = np.where(height < LOWEST, np.nan, height)
-        style = "--" if one.is_extrapolated else "-"
+        style = "--" if one.is_unidentified else "-"
         axes.plot(x, at + 0.4 - HEIGHT * height, color=BLUE, lw=0.9, ls=style, zorder=2)
     label_rows(axes, [_name(one, study) for one in own])
     axes.tick_params(axis="y", labelsize=6.5)
@@ -113,14 +108,14 @@ def _draw_panel(axes: Axes, title: str, own: Sequence[PriorPosterior], study: St
 
 def _name(one: PriorPosterior, study: Study) -> str:
     """Name the row of an estimand."""
-    asked = one.estimand
-    if asked.synergy is None:
-        return WITHIN.join(filter(None, [asked.contrast, asked.stratum]))
-    name = f"{asked.measure}[{asked.pair}]"
-    if asked.co_treatment == ANY:
+    estimand = one.estimand
+    if estimand.synergy is None:
+        return WITHIN.join(filter(None, [estimand.contrast, estimand.stratum]))
+    name = f"{estimand.measure}[{estimand.pair}]"
+    if estimand.co_treatment == ANY:
         return name
-    given = WITHIN.join(filter(None, [asked.co_treatment, asked.stratum]))
-    return f"{name}, {co_treatment(study, given)}"
+    regimen = WITHIN.join(filter(None, [estimand.co_treatment, estimand.stratum]))
+    return f"{name}, {co_treatment(study, regimen)}"
 
 
 def density(
@@ -144,8 +139,8 @@ def density(
 
 def _legend(every: Sequence[PriorPosterior]) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [Patch(color=PALE, label="prior")]
-    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
-        if any(one.is_extrapolated == is_extrapolated for one in every):
-            style = "--" if is_extrapolated else "-"
+    for is_unidentified, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
+        if any(one.is_unidentified == is_unidentified for one in every):
+            style = "--" if is_unidentified else "-"
             handles.append(Line2D([], [], color=BLUE, ls=style, lw=0.9, label=name))
     return handles

@@ -1,5 +1,9 @@
 """Figure of a calibration: distribution of the ranks of the true values, less the uniform one."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,9 +11,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.calibration.sbc import FAMILY_WISE, Calibration
+from cotreat.core.constants import FAMILY_WISE
 from cotreat.plots.registry import CALIBRATION, figure_of
-from cotreat.plots.style import BLUE, GREEN, GREY, PALE, SMALL, VERMILION
+from cotreat.plots.style import BLUE, GREEN, GREY, PALE, SMALL, VERMILION, legend_below
+
+if TYPE_CHECKING:
+    from cotreat.calibration.sbc import Calibration
 
 COLOURS = {"parameter": BLUE, "estimand": GREY, "log-likelihood": GREEN}
 
@@ -37,7 +44,7 @@ def ranks(found: Calibration) -> Figure:
     ]
     handles += [] if found.passes else [Line2D([], [], color=VERMILION, label="fails")]
     handles += [Patch(color=PALE, label=f"{1 - FAMILY_WISE:.0%} band")]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    legend_below(figure, handles, ncols=3)
     return figure
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from cotreat.core.constants import NOT_IDENTIFIED
+from cotreat.evidence.reported import reported_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from cotreat.estimands.estimand import Estimand, RiskDraws
     from cotreat.estimands.identification import Status
     from cotreat.evidence.folds import FoldPrediction
-    from cotreat.models.registry import Model
+    from cotreat.evidence.protocol import Evidences
+    from cotreat.evidence.reported import ReportedEstimates
+    from cotreat.inference.record import Fit
     from cotreat.study.study import Study
 
 
@@ -32,14 +35,14 @@ class PriorPosterior:
     estimand : Estimand
     prior, posterior : array
         Draws.
-    is_extrapolated : bool
+    is_unidentified : bool
         Whether the evidence alone does not identify it.
     """
 
     estimand: Estimand
     prior: NDArray[np.float64]
     posterior: NDArray[np.float64]
-    is_extrapolated: bool
+    is_unidentified: bool
 
     @classmethod
     def of(
@@ -69,27 +72,44 @@ class Record(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """A fit with its study and its summary: the record of figures of a fit.
+    """A fit and its summary: the record of figures of a fit.
 
     Attributes
     ----------
-    tree : xarray.DataTree
-        Draws, as `cotreat.inference.sampling.fit` returns them.
-    study : Study
-    model : Model
+    fit : Fit
+        Study, evidence, model, priors and draws.
     summary : pandas.DataFrame
         Table that `cotreat.results.summary.summarise` returns.
     """
 
-    tree: xr.DataTree
-    study: Study
-    model: Model
+    fit: Fit
     summary: pd.DataFrame
+
+    @property
+    def study(self) -> Study:
+        """The study under the interpretation and the strata of the fit."""
+        return self.fit.study
+
+    @property
+    def draws(self) -> xr.DataTree:
+        """Draws of the fit by group."""
+        return self.fit.draws
+
+    @property
+    def reported(self) -> ReportedEstimates | None:
+        """The reported estimates among the evidence; None where there are none."""
+        return reported_in(self.fit.evidence)
 
     @property
     def footer(self) -> str:
         """Study, model, priors and, if there are several, interpretation."""
-        return _footer(self.study, self.summary.iloc[0])
+        first = self.summary.iloc[0]
+        names = {
+            "model": first.model,
+            "priors": first.priors,
+            "interpretation": first.interpretation,
+        }
+        return _footer(self.study, **names)
 
 
 @dataclass(frozen=True)
@@ -101,6 +121,8 @@ class Comparison:
     study : Study
     model : str
         The model whose predictions of left-out evidence are shown.
+    evidence : tuple of Evidence
+        What the study resolves to.
     predicted : sequence of FoldPrediction
         Each estimate or count that was left out, with its prediction by the rest of the evidence.
     models : pandas.DataFrame
@@ -110,6 +132,7 @@ class Comparison:
 
     study: Study
     model: str
+    evidence: Evidences = ()
     predicted: Sequence[FoldPrediction] = ()
     models: pd.DataFrame | None = None
     factors: Sequence[BayesFactor] = ()
@@ -117,9 +140,7 @@ class Comparison:
     @property
     def footer(self) -> str:
         """Study, model and, if there are several, interpretation."""
-        words = f"study {self.study.id} · model {self.model}"
-        several = len(self.study.interpretations) > 1
-        return words + (f" · interpretation {self.study.interpretation}" if several else "")
+        return _footer(self.study, model=self.model, interpretation=self.study.interpretation)
 
 
 @dataclass(frozen=True)
@@ -132,7 +153,7 @@ class Interpretations:
     summaries : mapping of pandas.DataFrame
         Summaries of one model and one prior set by id of the interpretation.
     notes : mapping of str
-        Remarks on interpretations for the legend, such as that other numbers contradict one.
+        Remarks on interpretations for the legend, such as that the other reported estimates are incompatible with one.
     """
 
     study: Study
@@ -142,8 +163,8 @@ class Interpretations:
     @property
     def footer(self) -> str:
         """Study, model, priors, and how many interpretations are shown."""
-        fit = next(iter(self.summaries.values())).iloc[0]
-        words = f"study {fit.study} · model {fit.model} · priors {fit.priors}"
+        first = next(iter(self.summaries.values())).iloc[0]
+        words = _footer(self.study, model=first.model, priors=first.priors)
         every = len(self.study.interpretations)
         return words + (f" · {len(self.summaries)} of {every} interpretations" * (every > 1))
 
@@ -200,10 +221,11 @@ class Bias:
     @property
     def footer(self) -> str:
         """Study, model and priors."""
-        return f"study {self.study.id} · model {self.model} · priors {self.priors}"
+        return _footer(self.study, model=self.model, priors=self.priors)
 
 
-def _footer(study: Study, fit: pd.Series) -> str:
-    words = f"study {fit.study} · model {fit.model} · priors {fit.priors}"
-    several = len(study.interpretations) > 1
-    return words + (f" · interpretation {fit.interpretation}" if several else "")
+def _footer(study: Study, **names: str) -> str:
+    """Name the study and its choices; the interpretation only where there are several."""
+    if len(study.interpretations) < 2:
+        names.pop("interpretation", None)
+    return " · ".join([f"study {study.id}", *(f"{key} {name}" for key, name in names.items())])

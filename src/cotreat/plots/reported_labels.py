@@ -16,41 +16,33 @@ MARK = " †"
 
 def row_names(numbers: ReportedEstimates) -> dict[str, str]:
     """Name each reported number by its contrast; mark those that follow from others."""
-    plain = {
-        reported_estimate.id: _about(reported_estimate, is_mixed=_is_mixed(numbers))
-        for reported_estimate in numbers.reported_estimates
-    }
-    often = Counter(plain.values())
-    names = {
-        reported_estimate: about if often[about] == 1 else f"{about} ({reported_estimate})"
-        for reported_estimate, about in plain.items()
-    }
+    estimates = numbers.reported_estimates
+    is_mixed = len({estimate.adjusted for estimate in estimates}) > 1
+    plain = {estimate.id: _about(estimate, is_mixed=is_mixed) for estimate in estimates}
+    counts = Counter(plain.values())
+    names = {id_: name + f" ({id_})" * (counts[name] > 1) for id_, name in plain.items()}
     names |= {f"events[{total.patients}]": patients(total) for total in numbers.totals}
     follows = {one.name for one in numbers.dependences}
     return {row: name + MARK * (row in follows) for row, name in names.items()}
 
 
-def _about(reported_estimate: ReportedEstimate, *, is_mixed: bool) -> str:
+def _about(estimate: ReportedEstimate, *, is_mixed: bool) -> str:
     """Return the contrast of a number, in the ids of the study file."""
-    assert reported_estimate.meaning is not None  # noqa: S101 - for the type checker: evidence has one
-    kind = KINDS[reported_estimate.meaning.kind]
-    about = kind.subject(reported_estimate.meaning.words).replace(":", " × ")
-    statistic = statistic_of(reported_estimate.kind)
+    assert estimate.meaning is not None  # noqa: S101 - for the type checker: evidence has one
+    kind = KINDS[estimate.meaning.kind]
+    about = kind.subject(estimate.meaning.words).replace(":", " × ")
+    statistic = statistic_of(estimate.kind)
     if statistic is not ODDS_RATIO:
         about = f"{about}, {statistic.words}"
     if kind.name != ODDS_RATIO.name:
         about = f"{kind.name.removeprefix('mutual_').replace('_', ' ')} {about}"
-    return f"{about}, crude" if is_mixed and not reported_estimate.adjusted else about
+    return f"{about}, crude" if is_mixed and not estimate.adjusted else about
 
 
 def axis_label(statistics: Iterable[Statistic]) -> str:
-    """Return the label of an axis of statistics; contrasts of product terms are ratios of ratios."""
+    """Return the label of an axis; contrasts of product terms are ratios of ratios."""
     words = [f"{s.words}, or ratio of {s.words}s" if s.link.is_log else s.words for s in statistics]
     return ", ".join(words)
-
-
-def _is_mixed(numbers: ReportedEstimates) -> bool:
-    return len({reported_estimate.adjusted for reported_estimate in numbers.reported_estimates}) > 1
 
 
 def patients(total: Total) -> str:
@@ -61,12 +53,8 @@ def patients(total: Total) -> str:
 def notes(numbers: ReportedEstimates) -> list[str]:
     """Return which numbers follow from others, and which are not used, in lines that fit."""
     lines = [_follows(one, numbers) for one in numbers.dependences]
-    used = {reported_estimate.id for reported_estimate in numbers.reported_estimates}
-    unused = [
-        reported_estimate.id
-        for reported_estimate in numbers.study.reported_estimates
-        if reported_estimate.id not in used
-    ]
+    used = {estimate.id for estimate in numbers.reported_estimates}
+    unused = [one.id for one in numbers.study.reported_estimates if one.id not in used]
     if unused:
         where = " under this interpretation" if len(numbers.study.interpretations) > 1 else ""
         lines.append(f"reported, but not used{where}: {', '.join(unused)}")

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from cotreat.core.constants import INTERVAL
-from cotreat.evidence import reported
+from cotreat.evidence.reported import ReportedEstimates, standard_error, z_value
 from cotreat.evidence.statistics import Statistic, statistic_of
 from cotreat.plots.interval_rows import NAME_WIDTH
 from cotreat.plots.labels import event, fold, key
@@ -20,7 +20,7 @@ from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.reported import text
 from cotreat.plots.reported_labels import axis_label, notes, row_names
-from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows, log_axis
+from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows, legend_below, log_axis
 from cotreat.study.study import ReportedEstimate
 
 MARGIN = 0.06
@@ -39,8 +39,8 @@ class Row:
 
     Attributes
     ----------
-    printed : tuple of float
-        Positions of the diamonds: one, or two for a p-value whose side is not known.
+    as_reported : tuple of float
+        Positions of the diamonds: one, or two for a p-value without a reported side.
     wide, half : tuple of float
         Ends of the 95 % and of the 50 % interval.
     towards : int
@@ -76,7 +76,7 @@ class Panel:
 )
 def reported_predictive(view: View) -> Figure | None:
     """Draw predicted and reported numbers; None where no reported number is used."""
-    numbers = reported.estimates_of(view.study)
+    numbers = view.reported
     if numbers is None or not numbers.names:
         return None
     lines = lines_of_panels(view, numbers)
@@ -93,14 +93,13 @@ def reported_predictive(view: View) -> Figure | None:
             axes.tick_params(axis="y", labelleft=column == 0)
     names = [row.name for panels in lines for panel in panels for row in panel.rows]
     below = [key(view.study, names), *notes(numbers), fold(OUTSIDE, AXIS_WIDTH + 30)]
-    title = "\n".join(filter(None, below))
-    figure.legend(handles=legend(), loc="outside lower center", ncols=3, title=title)
+    legend_below(figure, legend(), below, ncols=3)
     return figure
 
 
-def lines_of_panels(view: View, numbers: reported.ReportedEstimates) -> list[list[Panel]]:
+def lines_of_panels(view: View, numbers: ReportedEstimates) -> list[list[Panel]]:
     """Return the panels of each line, from the top; those of one line share their rows."""
-    statistics = dict.fromkeys(statistic_of(c.kind) for c in numbers.odds_ratios)
+    statistics = dict.fromkeys(statistic_of(one.kind) for one in numbers.odds_ratios)
     lines = [
         *([_values(view, numbers, s), *_errors(view, numbers, s)] for s in statistics),
         [_deviates(view, numbers)],
@@ -126,32 +125,27 @@ def _row(
 
 
 def _replicated(view: View, row: str) -> Any:
-    return view.tree["posterior_predictive"]["claims"].sel(row=row).values
+    return view.draws["posterior_predictive"]["claims"].sel(row=row).values
 
 
-def _values(view: View, numbers: reported.ReportedEstimates, statistic: Statistic) -> Panel:
-    names = row_names(numbers)
+def _values(view: View, numbers: ReportedEstimates, statistic: Statistic) -> Panel:
+    names, link = row_names(numbers), statistic.link
     rows = (
-        _row(names[c.id], _replicated(view, c.id), c.value.value, scale=statistic.link.back)
+        _row(names[c.id], _replicated(view, c.id), c.value.value, scale=link.back)
         for c in numbers.odds_ratios
         if c.kind == statistic.name
     )
-    return Panel(axis_label([statistic]), tuple(rows), is_log=statistic.link.is_log)
+    return Panel(axis_label([statistic]), tuple(rows), is_log=link.is_log)
 
 
-def _errors(view: View, numbers: reported.ReportedEstimates, statistic: Statistic) -> list[Panel]:
+def _errors(view: View, numbers: ReportedEstimates, statistic: Statistic) -> list[Panel]:
     """Return the standard errors, which are informative about arm sizes where totals are reported."""
-    groups = view.tree["posterior_predictive"]
+    groups = view.draws["posterior_predictive"]
     if "widths" not in groups:
         return []
     names, widths = row_names(numbers), groups["widths"]
     rows = (
-        _row(
-            names[c.id],
-            widths.sel(odds_ratio=c.id).values,
-            reported.standard_error(c),
-            scale=np.exp,
-        )
+        _row(names[c.id], widths.sel(odds_ratio=c.id).values, standard_error(c), scale=np.exp)
         for c in numbers.odds_ratios
         if c.kind == statistic.name
     )
@@ -159,40 +153,32 @@ def _errors(view: View, numbers: reported.ReportedEstimates, statistic: Statisti
     return [Panel(label, tuple(rows), is_log=True)]
 
 
-def _deviates(view: View, numbers: reported.ReportedEstimates) -> Panel:
+def _deviates(view: View, numbers: ReportedEstimates) -> Panel:
     names = row_names(numbers)
     rows = tuple(
         _row(
-            f"{names[c.id]}: {text(c)}",
-            _replicated(view, c.id),
-            *_printed_deviates(c),
-            towards=_towards(c),
+            f"{names[c.id]}: {text(c)}", _replicated(view, c.id), *_deviate(c), towards=_towards(c)
         )
         for c in numbers.p_values
     )
     return Panel("normal deviate of the p-value; ±1.96 is p = 0.05", rows)
 
 
-def _printed_deviates(reported_estimate: ReportedEstimate) -> tuple[float, ...]:
-    size = reported.z_value(reported_estimate.value.value)
-    return {"+": (size,), "-": (-size,)}.get(reported_estimate.sign, (-size, size))
+def _deviate(estimate: ReportedEstimate) -> tuple[float, ...]:
+    size = z_value(estimate.value.value)
+    return {"+": (size,), "-": (-size,)}.get(estimate.sign, (-size, size))
 
 
-def _towards(reported_estimate: ReportedEstimate) -> int:
-    return {"+": 1, "-": -1}.get(reported_estimate.sign, 0) if reported_estimate.is_below else 0
+def _towards(estimate: ReportedEstimate) -> int:
+    return {"+": 1, "-": -1}.get(estimate.sign, 0) if estimate.is_below else 0
 
 
-def _events(view: View, numbers: reported.ReportedEstimates) -> Panel:
+def _events(view: View, numbers: ReportedEstimates) -> Panel:
     names = row_names(numbers)
+    totals = zip(numbers.names[len(numbers.reported_estimates) :], numbers.totals, strict=True)
     rows = tuple(
-        _row(
-            f"{names[row]} ({total.n})",
-            _replicated(view, row),
-            float(total.events or 0),
-        )
-        for row, total in zip(
-            numbers.names[len(numbers.reported_estimates) :], numbers.totals, strict=True
-        )
+        _row(f"{names[row]} ({total.n})", _replicated(view, row), float(total.events or 0))
+        for row, total in totals
     )
     return Panel(fold(f"patients with {event(view.study)}", AXIS_WIDTH), rows)
 
@@ -228,10 +214,10 @@ def _set_axis(axes: Axes, panel: Panel, lower: float, upper: float) -> None:
         axes.axvline(1 if panel.is_log else 0, color=GREY, lw=0.6, zorder=0)
 
 
-def legend(seen: str = "reported") -> list[Line2D]:
-    """Return the legend of bars and diamonds; `seen` names the diamonds."""
+def legend(observed: str = "reported") -> list[Line2D]:
+    """Return the legend of bars and diamonds; `observed` names the diamonds."""
     return [
         Line2D([], [], label="predicted, central 50%", **BAR),
         Line2D([], [], label=f"predicted, central {INTERVAL:.0%}", alpha=0.35, **BAR),
-        Line2D([], [], label=seen, **DIAMOND),
+        Line2D([], [], label=observed, **DIAMOND),
     ]

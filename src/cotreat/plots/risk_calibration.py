@@ -3,14 +3,13 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cotreat.core.constants import INTERVAL
 from cotreat.diagnostics.risk_calibration import Calibration, calibration_of
 from cotreat.plots.labels import event, fold
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
-from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION
+from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION, legend_below, percent_axis
 
 LABEL_WIDTH = 44
 
@@ -30,16 +29,16 @@ LABEL_WIDTH = 44
 )
 def risk_calibration(view: View) -> Figure | None:
     """Draw groups of patients; None without covariates."""
-    cells = view.study.cells
-    if cells is None or not view.study.is_adjusted:
+    patterns = view.study.cells
+    if patterns is None or not view.study.is_adjusted:
         return None
-    found = calibration_of(view.tree, cells)
+    found = calibration_of(view.draws, patterns)
     figure = Figure(figsize=(5.2, 4.0), layout="constrained")
     axes = figure.subplots()
     _draw_groups(axes, found)
     axes.set_xlabel(fold(f"predicted risk of {event(view.study)}", LABEL_WIDTH))
     axes.set_ylabel("share of patients with the event")
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=3)
+    legend_below(figure, _legend(), ncols=3)
     return figure
 
 
@@ -54,8 +53,7 @@ def _draw_groups(axes: Axes, found: Calibration) -> None:
     axes.set_ylim(lowest, highest)
     axes.set_title(words(found), loc="left", fontsize=SMALL)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(6))
-        axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}%"))
+        percent_axis(axis, most=6)
 
 
 def words(found: Calibration) -> str:

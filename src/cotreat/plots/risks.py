@@ -3,11 +3,9 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from cotreat.core.constants import INTERVAL
 from cotreat.estimands.estimand import RISK
-from cotreat.evidence import reported
 from cotreat.plots.interval_rows import (
     Row,
     add_legend,
@@ -22,6 +20,7 @@ from cotreat.plots.interval_rows import (
 from cotreat.plots.labels import event, fold, regimen_name
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
+from cotreat.plots.style import percent_axis
 from cotreat.results.summary import rows_of
 
 LABEL_WIDTH = 40
@@ -32,7 +31,7 @@ LABEL_WIDTH = 40
     section="risks",
     order=4,
     caption="The shorter the posterior bar within its prior band, the more the evidence contributes "
-    "to a risk. FoldPrediction: 95% prior interval (band) and 95% posterior interval of each regimen's "
+    "to a risk. Left: 95% prior interval (band) and 95% posterior interval of each regimen's "
     "risk of the event, with a tick at the median. Right: the posterior on a finer axis.",
     alt="Two panels of horizontal intervals with one row per regimen. The left panel shows pale "
     "prior bands behind posterior intervals with a tick at the median; the right panel shows "
@@ -67,7 +66,7 @@ def risks(view: View) -> Figure | None:
 
 def kind(view: View) -> str:
     """Return "implied" where risks follow from reported estimates, or "standardised"."""
-    if reported.estimates_of(view.study) is not None:
+    if view.reported is not None:
         return "implied "
     return "standardised " if view.study.is_adjusted else ""
 
@@ -84,7 +83,7 @@ def rows_to_draw(view: View) -> list[Row]:
 
 def prior_intervals(view: View) -> list[tuple[float, float]]:
     """Return the prior interval of the risk per regimen; NaN where the model does not define it."""
-    risk = view.tree["prior"]["risk"]
+    risk = view.draws["prior"]["risk"]
     tail = (1 - INTERVAL) / 2
     ends = risk.quantile([tail, 1 - tail], ("chain", "draw")).reindex(arm=list(view.study.regimens))
     return [(float(lower), float(upper)) for lower, upper in ends.transpose("arm", "quantile")]
@@ -92,8 +91,7 @@ def prior_intervals(view: View) -> list[tuple[float, float]]:
 
 def _set_axis(axes: Axes, lower: float, upper: float) -> None:
     axes.set_xlim(lower, upper)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda risk, _: f"{100 * risk:g}%"))
+    percent_axis(axes.xaxis, most=5)
 
 
 def _span(rows: list[Row], prior: list[tuple[float, float]]) -> tuple[float, float]:

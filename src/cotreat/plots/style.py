@@ -1,7 +1,7 @@
 """Common style of all figures; drawing without a window, saving, and the lines above and below."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,16 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-# Okabe & Ito 2008: told apart with any colour vision.
+from cotreat.core.constants import CONCLUSIVE
+
+# Okabe & Ito 2008: distinguishable with any colour vision.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 GREY, PALE = "#6B6B6B", "#DDDDDD"
@@ -40,6 +44,8 @@ STYLE: dict[str, Any] = {
     "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, BLACK]),
     "text.parse_math": False,  # a dollar sign in a treatment's name is a dollar sign
 }
+HALF: dict[str, Any] = {"fillstyle": "left", "markerfacecoloralt": "white"}
+"""Marker of an estimand that is not identified."""
 DPI = 150
 
 
@@ -83,9 +89,7 @@ def _extent(figure: Figure) -> Bbox:
     """Lay out for good, and return the inches taken: titles and labels may stand out of a figure."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    for (
-        legend
-    ) in figure.legends:  # else it goes to the bottom of what `save` cuts out, onto the text
+    for legend in figure.legends:  # otherwise `save` moves it down onto the text
         legend.set_bbox_to_anchor((0, 0, 1, 1), figure.transFigure)
     return figure.get_tightbbox()
 
@@ -106,6 +110,29 @@ def write_aside(axes: Axes, x: float, y: float, words: str, **place: Any) -> Non
     box = {"fc": "white", "ec": "none", "pad": 0.5}
     look = {"color": GREY, "style": "italic", "fontsize": SMALL, "va": "center", "bbox": box}
     axes.text(x, y, words, **{"zorder": 1, **look, **place})
+
+
+def probability_axis(axes: Axes, *, zorder: float = 0, fontsize: float = 6.5) -> None:
+    """Set the x axis to probabilities of synergy, with the conclusive zones shaded."""
+    axes.set_xlim(-0.03, 1.03)
+    for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
+        axes.axvspan(left, right, color=PALE, lw=0, zorder=zorder)
+    ticks = (1 - CONCLUSIVE, 0.25, 0.5, 0.75, CONCLUSIVE)
+    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks], fontsize=fontsize)
+
+
+def percent_axis(axis: Axis, most: int) -> None:
+    """Write at most `most` ticks of an axis of risks as percentages."""
+    axis.set_major_locator(MaxNLocator(most))
+    axis.set_major_formatter(FuncFormatter(lambda risk, _: f"{100 * risk:g}%"))
+
+
+def legend_below(
+    figure: Figure, handles: Iterable[Artist], notes: Iterable[str] = (), *, ncols: int = 2
+) -> None:
+    """Add the legend below a figure, with notes above its entries; empty notes are left out."""
+    title = "\n".join(filter(None, notes))
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=ncols, title=title)
 
 
 def log_axis(axes: Axes, lower: float, upper: float, most: int = 8) -> None:

@@ -23,13 +23,23 @@ from cotreat.plots.labels import (
     PROBABILITY_AXIS,
     co_treatment,
     fold,
-    judged_on,
+    judged_note,
     key,
     pair_name,
 )
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
-from cotreat.plots.style import BLUE, GREY, PALE, SMALL, label_rows, write_aside
+from cotreat.plots.style import (
+    BLUE,
+    GREY,
+    HALF,
+    PALE,
+    SMALL,
+    label_rows,
+    legend_below,
+    probability_axis,
+    write_aside,
+)
 from cotreat.results.headline import share
 from cotreat.results.summary import POSTERIOR
 
@@ -37,10 +47,8 @@ MOST = 8
 """Panels that a page can hold."""
 LISTED = 6
 """Pairs and co-treatments without a probability that are named below the panels."""
-TICKS = (1 - CONCLUSIVE, 0.25, 0.5, 0.75, CONCLUSIVE)
-TICK_LABELS = tuple(f"{tick:.3g}" for tick in TICKS)
 ROOM = 0.32
-"""Part of the axis that the words at a row that is not identified take."""
+"""Width of the note at a row that is not identified, as a fraction of the axis."""
 TITLE_WIDTH = 34
 WORDS_WIDTH = 44
 NOT_EVIDENCE = "not evidence of synergy"
@@ -51,7 +59,7 @@ PRIOR: dict[str, Any] = {"color": GREY, "ls": "none", "marker": "o", "mfc": "whi
 
 @dataclass(frozen=True)
 class Row:
-    """A measure with its probabilities, or with words instead.
+    """A measure with its probabilities, or the reason why it has none.
 
     A row without a measure is the heading of a scale; its words are a remark.
     """
@@ -61,7 +69,7 @@ class Row:
     probability: float = np.nan
     prior_probability: float = np.nan
     words: str = ""
-    is_extrapolated: bool = False
+    is_unidentified: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,8 +94,8 @@ class Panel:
     @property
     def weight(self) -> int:
         """Number of measures with a probability; identified ones count twice."""
-        known = [row for row in self.rows if not np.isnan(row.probability)]
-        return len(known) + sum(not row.is_extrapolated for row in known)
+        rows = [row for row in self.rows if not np.isnan(row.probability)]
+        return len(rows) + sum(not row.is_unidentified for row in rows)
 
 
 # --- What is drawn -------------------------------------------------------------------------------
@@ -114,11 +122,11 @@ def _rows(summary: pd.DataFrame, pair: str, given: dict[str, str]) -> Iterator[R
         for measure in MEASURES.values():
             if measure.family != family:
                 continue
-            own = summary[(summary.measure == measure.name) & (summary.pair == pair)]
+            rows = summary[(summary.measure == measure.name) & (summary.pair == pair)]
             # Under a structured model one ratio of odds ratios holds with every co-treatment.
-            is_here = own.co_treatment == given["co_treatment"]
-            is_here &= own.stratum == given["stratum"]
-            yield _row(measure, own[is_here | (own.co_treatment == ANY)].iloc[0])
+            is_here = rows.co_treatment == given["co_treatment"]
+            is_here &= rows.stratum == given["stratum"]
+            yield _row(measure, rows[is_here | (rows.co_treatment == ANY)].iloc[0])
 
 
 def ordered() -> list[Family]:
@@ -130,11 +138,11 @@ def _row(measure: Measure, row: pd.Series) -> Row:
     name = f"{measure.words} ({measure.name})"
     if np.isnan(row.probability):
         return Row(name, measure, words=str(Status(row.status, row.reason)))
-    extrapolated = row.status == NOT_IDENTIFIED
-    return Row(name, measure, row.probability, row.prior_probability, "", extrapolated)
+    is_unidentified = row.status == NOT_IDENTIFIED
+    return Row(name, measure, row.probability, row.prior_probability, "", is_unidentified)
 
 
-def most_telling(every: list[Panel]) -> list[Panel]:
+def most_informative(every: list[Panel]) -> list[Panel]:
     """Return the panels that a page can hold, in their order: those with most probabilities."""
     speaking = [panel for panel in every if not panel.silence]
     best = sorted(speaking, key=lambda panel: -panel.weight)[:MOST]
@@ -145,7 +153,7 @@ def notes(view: View, every: list[Panel], shown: list[Panel]) -> list[str]:
     """Return the notes below the panels: side of the outcome, omitted panels, missing probabilities."""
     silent = [panel for panel in every if panel.silence]
     left_out = len(every) - len(silent) - len(shown)
-    lines = [fold(f"synergy is judged on: {judged_on(view.study)}", LINE)]
+    lines = [judged_note(view.study)]
     if left_out:
         lines.append(f"{left_out} more pairs and co-treatments are in summary.csv")
     lines += [fold(f"{panel.title}: {panel.silence}", LINE) for panel in silent[:LISTED]]
@@ -153,7 +161,7 @@ def notes(view: View, every: list[Panel], shown: list[Panel]) -> list[str]:
         lines.append(f"{len(silent) - LISTED} more pairs and co-treatments have no probability")
     words = [row.words for panel in shown for row in panel.rows]
     explained = key(view.study, [*lines, *words, *(panel.title for panel in shown)])
-    return [*lines, explained] if explained else lines
+    return list(filter(None, [*lines, explained]))
 
 
 # --- Drawing -------------------------------------------------------------------------------------
@@ -177,7 +185,7 @@ def notes(view: View, every: list[Panel], shown: list[Panel]) -> list[str]:
 def synergy(view: View) -> Figure:
     """Draw a panel per pair and co-treatment, or list the reasons why there is none."""
     every = panels(view)
-    shown = most_telling(every)
+    shown = most_informative(every)
     below = "\n".join(notes(view, every, shown))
     if not shown:
         figure = Figure(figsize=(6.5, 0.3))
@@ -189,7 +197,7 @@ def synergy(view: View) -> Figure:
         axes.tick_params(axis="y", labelleft=axes in grid[:, 0])
         title = fold(panel.title, TITLE_WIDTH) if len(every) > 1 else panel.pair
         axes.set_title(title, loc="left", fontsize=8)
-    figure.legend(handles=_legend(shown), loc="outside lower center", ncols=4, title=below)
+    legend_below(figure, _legend(shown), [below], ncols=4)
     return figure
 
 
@@ -208,9 +216,7 @@ def _grid(count: int, rows: int, notes: int) -> tuple[Figure, NDArray[np.object_
 
 
 def _draw_panel(axes: Axes, panel: Panel) -> None:
-    axes.set_xlim(-0.03, 1.03)
-    for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
-        axes.axvspan(left, right, color=PALE, lw=0, zorder=ZONES)
+    probability_axis(axes, zorder=ZONES, fontsize=7.5)
     axes.axvline(0.5, color=GREY, lw=0.5, ls=":", zorder=0)
     for at, row in enumerate(panel.rows):
         if row.words:
@@ -223,34 +229,27 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     apart = [names.index(family.name) for family in ordered() if not family.is_synergy]
     for at in apart[:1]:
         axes.axhline(at - 0.5, color=GREY, lw=0.8)
-    axes.set_xticks(TICKS, TICK_LABELS)
 
 
 def _draw_row(axes: Axes, at: int, row: Row) -> None:
     ends = [row.prior_probability, row.probability]
     axes.plot(ends, [at, at], color=GREY, lw=0.6, zorder=1)
     axes.plot(ends[0], at, zorder=_level(ends[0]), **PRIOR)
-    axes.plot(ends[1], at, zorder=_level(ends[1]) + 0.1, **_look(row.is_extrapolated))
+    axes.plot(ends[1], at, zorder=_level(ends[1]) + 0.1, **_look(row.is_unidentified))
     place: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
     axes.text(1.02, at, share(row.probability), fontsize=SMALL, **place)
-    if row.is_extrapolated:
+    if row.is_unidentified:
         _write_beside(axes, at, min(ends), max(ends))
 
 
-def _is_conclusive(probability: float) -> bool:
-    return not 1 - CONCLUSIVE < probability < CONCLUSIVE
-
-
 def _level(probability: float) -> float:
-    """Draw a mark above the zones only if it is inside one; the zones cover the edge of other marks."""
-    return ZONES + 1 if _is_conclusive(probability) else ZONES - 1
+    """Return the drawing level of a mark: above the zones only inside one, so that they cover others' edges."""
+    return ZONES - 1 if 1 - CONCLUSIVE < probability < CONCLUSIVE else ZONES + 1
 
 
-def _look(is_extrapolated: bool) -> dict[str, Any]:
-    if is_extrapolated:
-        half = {"fillstyle": "left", "markerfacecoloralt": "white"}
-        return {"color": BLUE, "ls": "none", "marker": "D", "ms": 4, **half}
-    return {"color": BLUE, "ls": "none", "marker": "o", "ms": 4.5}
+def _look(is_unidentified: bool) -> dict[str, Any]:
+    shape = {"marker": "D", "ms": 4, **HALF} if is_unidentified else {"marker": "o", "ms": 4.5}
+    return {"color": BLUE, "ls": "none", **shape}
 
 
 def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:
@@ -262,11 +261,11 @@ def _write_beside(axes: Axes, at: int, left: float, right: float) -> None:
 
 
 def _legend(shown: list[Panel]) -> list[Line2D | Patch]:
-    known = [row for panel in shown for row in panel.rows if not np.isnan(row.probability)]
+    rows = [row for panel in shown for row in panel.rows if not np.isnan(row.probability)]
     handles: list[Line2D | Patch] = []
-    if known:
+    if rows:
         handles.append(Line2D([], [], label="prior", **PRIOR))
-    for is_extrapolated, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
-        if any(row.is_extrapolated == is_extrapolated for row in known):
-            handles.append(Line2D([], [], label=name, **_look(is_extrapolated)))
+    for is_unidentified, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
+        if any(row.is_unidentified == is_unidentified for row in rows):
+            handles.append(Line2D([], [], label=name, **_look(is_unidentified)))
     return [*handles, Patch(color=PALE, label=CONCLUSIVE_LABEL)]

@@ -17,7 +17,7 @@ from cotreat.core.constants import CONCLUSIVE, NOT_IDENTIFIED
 from cotreat.plots.labels import fold
 from cotreat.plots.records import Bias
 from cotreat.plots.registry import BIAS, figure_of
-from cotreat.plots.style import BLACK, SMALL
+from cotreat.plots.style import BLACK, SMALL, legend_below
 
 if TYPE_CHECKING:
     from cotreat.bias.unmeasured_confounding import Surface
@@ -54,40 +54,36 @@ TICKS = {"1/3": 1 / 3, "1/2": 1 / 2, "0.7": 0.7, "1": 1.0, "1.4": 1.4, "2": 2.0,
 )
 def tipping(record: Bias) -> Figure | None:
     """Draw a panel per conclusion, at most `MOST`; None without surfaces."""
-    found = record.surfaces
-    if not found:
+    surfaces = record.surfaces
+    if not surfaces:
         return None
-    shown = list(found)[:MOST]
+    shown = list(surfaces)[:MOST]
     columns = 2 if len(shown) == 4 else min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(SIDE * columns + 0.4, SIDE * rows + 0.9), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for at, (own, one) in enumerate(zip(axes, shown, strict=False)):
-        _panel(own, one)
-        own.tick_params(labelsize=6.5)
+    for at, (panel, surface) in enumerate(zip(axes, shown, strict=False)):
+        _panel(panel, surface)
+        panel.tick_params(labelsize=6.5)
         if at % columns:
-            own.set_yticklabels([])
+            panel.set_yticklabels([])
         else:
-            own.set_ylabel("factor: every ratio of odds ratios", fontsize=SMALL)
+            panel.set_ylabel("factor: every ratio of odds ratios", fontsize=SMALL)
         if at + columns < len(shown):
-            own.set_xticklabels([])
+            panel.set_xticklabels([])
         else:
-            own.set_xlabel("factor: every treatment's odds ratio", fontsize=SMALL)
-    for own in axes[len(shown) :]:
-        own.set_axis_off()
+            panel.set_xlabel("factor: every treatment's odds ratio", fontsize=SMALL)
+    for panel in axes[len(shown) :]:
+        panel.set_axis_off()
     handles: list[Patch | Line2D] = [
         Patch(fc=shade, label=words) for shade, words in zip(SHADES, LEGEND, strict=True)
     ]
-    handles.append(
-        Line2D([], [], color=BLACK, ls="-", label=f"P {CONCLUSIVE:g} or {1 - CONCLUSIVE:.3g}")
-    )
-    handles.append(Line2D([], [], color=BLACK, ls="--", label="P 0.5"))
+    edges = {"-": f"P {CONCLUSIVE:g} or {1 - CONCLUSIVE:.3g}", "--": "P 0.5"}
+    handles += [Line2D([], [], color=BLACK, ls=style, label=edges[style]) for style in edges]
     notes = [f"† {NOT_IDENTIFIED}"] if any(map(_is_marked, shown)) else []
-    if len(found) > MOST:
-        notes.append(f"{len(found) - MOST} more conclusions are in tipping.csv")
-    columns = 2 if columns < COLUMNS else 3
-    title = "; ".join(notes)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, title=title)
+    if len(surfaces) > MOST:
+        notes.append(f"{len(surfaces) - MOST} more conclusions are in tipping.csv")
+    legend_below(figure, handles, ["; ".join(notes)], ncols=2 if columns < COLUMNS else 3)
     return figure
 
 

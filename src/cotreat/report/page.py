@@ -114,7 +114,7 @@ def _shown(results: Results) -> dict[str, Any]:
         "rerun": _rerun(results),
         "file": _file(results),
         "needed": _needed(results),
-        "CONTRADICTED": INCOMPATIBLE_BELOW,
+        "INCOMPATIBLE_BELOW": INCOMPATIBLE_BELOW,
     }
 
 

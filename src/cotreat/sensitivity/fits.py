@@ -139,7 +139,7 @@ def begun(
     models = [lead, *(model for model in possible if model != lead)]
     work = Work(study, models, priors, fits, seed, on_progress, Asked(seed))
     for (model, interpretation), tree in fits.items():
-        told = study.under(interpretation)
+        told = study.resolve(interpretation)
         if model in models and provenance(tree)["priors"] == priors.name:
             answer = multiverse.answer_of(fit_of(told, find_model(model, told), tree, priors))
             # What needed sequential Monte Carlo a batch may not be able to fit: only it itself can tell.

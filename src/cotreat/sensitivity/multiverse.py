@@ -70,7 +70,7 @@ def bases(
         study's own.
     """
     return [
-        Specification(study.under(interpretation.id), model, priors)
+        Specification(study.resolve(interpretation.id), model, priors)
         for interpretation, model in product(study.interpretations, models)
         if is_full or interpretation.id == study.interpretation or model == models[0]
     ]

@@ -97,7 +97,7 @@ class Cells:
         """Ids of all divisions by which the regimens of these patients are told."""
         return frozenset(own.strata for own in self.labels)
 
-    def divided(self, strata: str) -> "Cells":
+    def stratified(self, strata: str) -> "Cells":
         """Tell regimens by a division, and count together the patients that are alike then."""
         if len(self.labels) == 1:
             return self

@@ -331,34 +331,37 @@ class Study:
         """Whether it stands under its default reading."""
         return self.interpretation == self.interpretations[0].id
 
-    def under(self, interpretation: str) -> "Study":
-        """Return the study under another of its readings.
+    def resolve(self, interpretation: str | None = None, strata: str | None = None) -> "Study":
+        """Return the study under an interpretation and a stratification.
+
+        Parameters
+        ----------
+        interpretation
+            Id of an interpretation; empty or None keeps that of this record.
+        strata
+            ``dose``, ``duration`` or the id of subgroups; "" pools all strata; None keeps the
+            stratification of this record.
 
         Raises
         ------
-        ReadingError
-            If it has no such reading.
+        InterpretationError
+            If the study has no such interpretation.
+        StratificationError
+            If the study has no such strata, or does not count its patients by them.
         """
-        names = [known.id for known in self.interpretations]
-        if interpretation not in names:
+        ids = [known.id for known in self.interpretations]
+        if interpretation and interpretation not in ids:
             raise InterpretationError(
-                f"{self.id} has no reading {interpretation!r}; its readings are {', '.join(names)}"
+                f"{self.id} has no interpretation {interpretation!r}; its interpretations are "
+                f"{', '.join(ids)}"
             )
-        return replace(self, interpretation=interpretation)
-
-    # --- Divisions -----------------------------------------------------------------------------
-
-    def divided(self, strata: str) -> "Study":
-        """Return the study with regimens told by levels or subgroups; by "" as they are.
-
-        Raises
-        ------
-        DivisionError
-            If the study has no such division, or does not tell its patients by it.
-        """
         if strata:
             self._require(strata)
-        return replace(self, strata=strata)
+        return replace(
+            self,
+            interpretation=interpretation or self.interpretation,
+            strata=self.strata if strata is None else strata,
+        )
 
     def _require(self, strata: str) -> None:
         known = {own.id: own for own in self.stratifications}
@@ -440,7 +443,7 @@ class Study:
     def cells(self) -> Cells | None:
         """Patients by regimen, covariates and cluster, where the rows were given."""
         cells = self.stratified.cells
-        return None if cells is None else cells.divided(self.strata)
+        return None if cells is None else cells.stratified(self.strata)
 
     @property
     def is_case_control(self) -> bool:

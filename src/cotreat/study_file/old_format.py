@@ -7,7 +7,7 @@ from cotreat.core.toml_tables import Problems, nearest
 from cotreat.study.study import Meaning
 from cotreat.study_file.contrast import FORMS, UNSPECIFIED, format_contrast
 
-RENAMED = {"claims": "reported", "interpretations": "interpretations"}
+RENAMED = {"claims": "reported", "readings": "interpretations"}  # allowed: keys of version 0.1
 OLD_FORMAT = (
     "missing; write format = 1 as the first key of the file. A file without it is in the format of "
     "version 0.1, which wrote [[claims]] for [[reported]], [[readings]] for [[interpretations]], and "

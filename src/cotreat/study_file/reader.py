@@ -459,7 +459,7 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
     if problems.found:
         return None
     for interpretation in study.interpretations:
-        for wrong, is_error in incompatibilities(study.under(interpretation.id)):
+        for wrong, is_error in incompatibilities(study.resolve(interpretation.id)):
             if is_error and interpretation is study.interpretations[0]:
                 problems.add("totals" if wrong.startswith("events[") else "reported", wrong)
             else:
@@ -477,7 +477,7 @@ def _check_printed(study: Study, problems: Problems) -> Study | None:
 def _check_divided(study: Study, problems: Problems) -> None:
     """Check arm sizes and reported estimates by levels or subgroups."""
     for strata in _divisions(study):
-        told = study.divided(strata)
+        told = study.resolve(strata=strata)
         try:
             sizes_of(told)
         except ValueError as error:
@@ -493,7 +493,7 @@ def _divisions(study: Study) -> list[str]:
     found = []
     for strata in study.stratifications:
         try:
-            found.append(study.divided(strata.id).strata)
+            found.append(study.resolve(strata=strata.id).strata)
         except StratificationError:
             continue  # counted by regimen only: said where such a model is asked for
     return found
@@ -501,11 +501,11 @@ def _divisions(study: Study) -> list[str]:
 
 def _check_used(study: Study, problems: Problems) -> None:
     for interpretation in study.interpretations:
-        told = [study, *map(study.divided, _divisions(study))]
+        told = [study, *(study.resolve(strata=strata) for strata in _divisions(study))]
         used = [
             c
             for c in interpretation.reported_estimates
-            if any(is_used(s.under(interpretation.id), c) for s in told)
+            if any(is_used(s.resolve(interpretation.id), c) for s in told)
         ]
         where = (
             "reported"

@@ -126,7 +126,7 @@ def plan(
     """
     every = [interpretation.id for interpretation in study.interpretations]
     for name in set(interpretations) - {"all"}:
-        study.under(name)
+        study.resolve(name)
     # In the order of the study file: the default one, to which the others are compared, comes first.
     chosen = [name for name in every if name in interpretations or "all" in interpretations]
     if asked_models or chosen:
@@ -210,7 +210,7 @@ def reanalyse(
         shown = name if len(study.interpretations) == 1 else f"{name}, reading {interpretation}"
         on_progress(f"{study.id}: {shown}, {chosen.name} priors")
         model = described(name)
-        told = study.under(interpretation).divided(model.strata)
+        told = study.resolve(interpretation, model.strata)
         own = _engine(told, depth, is_leader=name == lead)
         run = _Run(told, model, chosen, engine or own, settings, depth)
         tree, result = _write(run, known, folder, thresholds, f"{study.id}: {shown}", on_progress)
@@ -219,7 +219,7 @@ def reanalyse(
             fits[name, interpretation] = tree
     if fits and depth:
         seed = int(settings.get("seed", SEED))
-        told = study.under(_primary(study, results).interpretation)
+        told = study.resolve(_primary(study, results).interpretation)
         analyses.write_analyses(
             told, fits, chosen, folder, depth=depth, seed=seed, on_progress=on_progress
         )
@@ -233,7 +233,7 @@ def _report(folder: Path, study: Study) -> tuple[Path, Conclusion]:
     """
     fits = read_results(folder).fits
     lead = next((fit for fit in fits if not fit.model.strata), fits[0])
-    told = study.under(lead.choice[0]).divided(lead.model.strata)
+    told = study.resolve(lead.choice[0], lead.model.strata)
     write_appendix(told, lead.summary, folder, lead.failed)
     report = write_report(folder, study)
     return report.page, report.conclusion
@@ -375,7 +375,7 @@ def _write(
             store.write_table(overlap.balance, writing / store.BALANCE, failed)
         store.write_draws(tree, writing / store.DRAWS)
         store.write_info({**info, **_told(study, result)}, writing / store.INFO)
-        draw(FIT, View(tree, study, model, summary), writing, failed)
+        draw(FIT, View(fit, summary), writing, failed)
     on_progress(f"{shown}: {target} ({result.changes})")
     if failed:
         warnings.warn(

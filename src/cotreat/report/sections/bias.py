@@ -85,7 +85,7 @@ def write(
     Path
         The part's folder.
     """
-    study = study.divided("")
+    study = study.resolve(strata="")
     model, tree = _leading(study, fits, priors, seed, on_progress)
     posterior = risk_draws_of(tree["posterior"].to_dataset())
     summary = summarise(

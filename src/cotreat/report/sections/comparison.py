@@ -136,7 +136,9 @@ def _record(
     """Return what figures of a comparison are drawn from."""
     model = _model_shown(lead, found)
     predicted = found.left[model].predicted if model in found.left else ()
-    return Comparison(study, model, predicted, tables.get("models.csv"), found.factors)
+    return Comparison(
+        study, model, resolve(study), predicted, tables.get("models.csv"), found.factors
+    )
 
 
 def _model_shown(lead: str, found: Findings) -> str:

@@ -77,7 +77,7 @@ def _with_scales(table: pd.DataFrame) -> pd.DataFrame:
 def not_answered(work: Work, fits: pd.DataFrame, *, is_crossed: bool) -> Iterator[str]:
     """Say which fits cannot be trusted, and where other priors were not tried therefore."""
     for (model, interpretation), own in fits.groupby([MODEL, DEFAULT_INTERPRETATION], sort=False):
-        base = Specification(work.study.under(str(interpretation)), str(model), work.priors)
+        base = Specification(work.study.resolve(str(interpretation)), str(model), work.priors)
         is_alone = is_crossed and len(own) == 1 and bool(multiverse.beside(base))
         bad = own[own.verdict == laplace.UNRELIABLE]
         said = []

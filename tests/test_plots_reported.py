@@ -17,11 +17,9 @@ from cotreat.models.registry import MODELS
 from cotreat.plots import (
     FIT,
     STUDY,
-    View,
     arm_sizes,
     figures,
     interpretations,
-    interpretations_arm_sizes,
     interval_rows,
     labels,
     odds_ratios,
@@ -37,7 +35,7 @@ from cotreat.plots.records import Interpretations
 from cotreat.results.summary import POSTERIOR, PRIOR, REPORTED, summarise
 from cotreat.study_file.reader import parse_study
 from tests.codes import by_code, codes, fields
-from tests.shared import fit
+from tests.shared import fit, view_of
 from tests.test_plots import OF_PARTS, OF_PATIENTS
 
 SUN = load_study("sun2024")
@@ -50,7 +48,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 @pytest.fixture(scope="session")
 def printed_fit():
     """The flagship under a reading with odds ratios and p-values, sampled once and briefly."""
-    study, model = SUN.under(DEFAULT_INTERPRETATION), MODELS["exchangeable"]
+    study, model = SUN.resolve(DEFAULT_INTERPRETATION), MODELS["exchangeable"]
     tree = fit(study, model.name, draws=200, tune=300, chains=2)
     summary = summarise(
         study,
@@ -61,18 +59,18 @@ def printed_fit():
         likelihood=None,
         labels={"model": model.name, "priors": "weak", "interpretation": DEFAULT_INTERPRETATION},
     )
-    return View(tree, study, model, summary)
+    return view_of(tree, study, model, summary)
 
 
 @pytest.fixture(scope="session")
 def smc_fit(printed_fit):
     """The same as sequential Monte Carlo returns it: particles, without divergences and energy."""
-    groups = {name: group.to_dataset() for name, group in printed_fit.tree.children.items()}
+    groups = {name: group.to_dataset() for name, group in printed_fit.draws.children.items()}
     groups["sample_stats"] = xr.Dataset(
         {"log_evidence": ("chain", np.full(2, -12.0)), "steps": 40}, {"chain": range(2)}
     )
     tree = xr.DataTree.from_dict(groups)
-    return View(tree, printed_fit.study, printed_fit.model, printed_fit.summary)
+    return view_of(tree, printed_fit.study, printed_fit.fit.model, printed_fit.summary)
 
 
 def draw(name, view):
@@ -207,7 +205,7 @@ def test_two_numbers_of_one_contrast_are_told_apart_by_their_ids():
 
 def test_products_are_named_by_their_treatments():
     names = reported_labels.row_names(
-        reported.estimates_of(SUN.under("mutually-adjusted-products"))
+        reported.estimates_of(SUN.resolve("mutually-adjusted-products"))
     )
     assert names["p-tac-cyc"] == "product TAC × CYC given TAC × MMF"
 
@@ -235,10 +233,10 @@ def test_diamonds_stand_at_the_printed_numbers(printed_fit):
     data = reported_data.observed(reported.estimates_of(printed_fit.study))
     at = [[x for x, _ in markers(axes, "D")] for axes in figure.axes]
     np.testing.assert_allclose(np.log(at[0]), data.values[:5])
-    np.testing.assert_allclose(np.log(at[1]), printed_fit.tree["observed_data"]["widths"])
+    np.testing.assert_allclose(np.log(at[1]), printed_fit.draws["observed_data"]["widths"])
     np.testing.assert_allclose(at[2], data.values[5:7])
     assert at[3] == [221.0]
-    again = printed_fit.tree["posterior_predictive"]
+    again = printed_fit.draws["posterior_predictive"]
     for axes, draws in (
         (ratios, np.exp(again["claims"].sel(row=RATIOS))),
         (errors, np.exp(again["widths"])),
@@ -263,13 +261,13 @@ def test_diamonds_stand_at_the_printed_numbers(printed_fit):
 )
 def test_a_p_value_stands_on_the_side_that_is_known(value, sign, at, towards):
     text = _text().replace('value = 0.043\nsign = "+"', f"value = {value}\n{sign}")
-    study = parse_study(text, "x.toml").under(DEFAULT_INTERPRETATION)
+    study = parse_study(text, "x.toml").resolve(DEFAULT_INTERPRETATION)
     (reported_estimate,) = [
         reported_estimate
         for reported_estimate in study.reported_estimates
         if reported_estimate.id == "p-tac-cyc"
     ]
-    assert reported_predictive._printed_deviates(reported_estimate) == pytest.approx(at, abs=1e-3)
+    assert reported_predictive._deviate(reported_estimate) == pytest.approx(at, abs=1e-3)
     assert reported_predictive._towards(reported_estimate) == towards
 
 
@@ -296,16 +294,14 @@ def test_sizes_that_are_known_are_said_and_not_drawn_as_guesses():
     arms = arm.format("CYC") + arm.format("MMF")  # which leaves one arm of those without TAC
     study = parse_study(_text().replace("[[reported]]", f"{arms}\n[[reported]]", 1), "x.toml")
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
-    view = View(xr.DataTree(), study, MODELS["exchangeable"], table)
-    found = arm_sizes.known(view, reported.estimates_of(study))
+    view = view_of(xr.DataTree(), study, MODELS["exchangeable"], table)
+    found = arm_sizes.fixed_sizes(view, view.reported)
     assert {study.present[at]: size for at, size in found.items()} == {
         "CYC": (100, "counted"),
         "MMF": (100, "counted"),
         "CYC+MMF": (349, "fixed by the totals"),
     }
-    assert arm_sizes.notes(reported.estimates_of(study))[0].startswith(
-        "the size of these arms is not reported"
-    )
+    assert arm_sizes.notes(view.reported)[0].startswith("the size of these arms is not reported")
 
 
 # --- Comparison and risks --------------------------------------------------------------------------
@@ -319,7 +315,7 @@ def test_comparison_is_with_a_printed_reference(printed_fit):
     kinds = [line.kind.partition(",")[0] for line in printed_row.lines]
     assert kinds == [POSTERIOR, interval_rows.REPORTED]
     assert printed_row.lines[1].estimate == 2.15
-    assert not printed_row.lines[1].is_extrapolated
+    assert not printed_row.lines[1].is_unidentified
     effect = of(printed_fit, POSTERIOR, "effect_ratio[TAC: CYC vs MMF]").iloc[0]
     assert rows["TAC: CYC vs MMF"].lines[0].estimate == effect.estimate
 
@@ -334,11 +330,11 @@ def test_an_odds_ratio_is_turned_round_where_the_summary_has_it_so(printed_fit):
 
 
 @pytest.mark.slow
-def test_comparison_sets_apart_what_is_extrapolated(printed_fit):
+def test_comparison_sets_apart_what_is_unidentified(printed_fit):
     rows = odds_ratios.rows_to_draw(printed_fit)
     for row in rows:
         posterior = [line for line in row.lines if line.is_posterior]
-        assert (row.prior is not None) == any(line.is_extrapolated for line in posterior)
+        assert (row.prior is not None) == any(line.is_unidentified for line in posterior)
     bands = [row.prior for row in rows if row.prior is not None]
     assert bands
     (axes,) = draw("odds_ratios", printed_fit).axes
@@ -438,7 +434,7 @@ def summaries():
     return {name: summary_of(name, 0.05 * at) for at, name in enumerate(ids)}
 
 
-def test_readings_are_written_as_two_figures(tmp_path, summaries):
+def test_readings_are_written_as_a_figure(tmp_path, summaries):
     drawn = draw_all(STUDY, Interpretations(SUN, summaries), tmp_path / "new")
     assert [picture.name for picture in drawn] == list(figures(STUDY))
     paths = [tmp_path / "new" / picture.file for picture in drawn]
@@ -495,35 +491,21 @@ def test_a_measure_without_probability_is_words(summaries):
     assert interpretations.interpretations(Interpretations(SUN, summaries)) is None
 
 
-def test_sizes_by_reading_stand_before_the_prior(summaries):
-    (axes,) = interpretations_arm_sizes.interpretations_arm_sizes(
-        Interpretations(SUN, summaries)
-    ).axes
-    for name, (_, marker) in interpretations.looks(SUN).items():
-        table = summaries[name]
-        is_size = codes(table).str.startswith("size[") & (table.estimator == POSTERIOR)
-        np.testing.assert_array_equal(
-            [x for x, _ in markers(axes, marker)], table[is_size].estimate
-        )
-    bands = {(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axes.patches}
-    assert bands == {(5.0, 300.0)}
-
-
 def test_a_reading_keeps_its_look_where_another_is_missing(summaries):
     kept = {name: table for name, table in summaries.items() if name != SUN.interpretations[1].id}
-    notes = {SUN.interpretations[3].id: "contradicted"}
+    notes = {SUN.interpretations[3].id: "incompatible"}
     record = Interpretations(SUN, kept, notes)
-    figure = interpretations_arm_sizes.interpretations_arm_sizes(record)
+    figure = interpretations.interpretations(record)
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels[:3] == [
         "odds-ratios",
         "mutually-adjusted-products",
-        "abstract-wording: contradicted",
+        "abstract-wording: incompatible",
     ]
     colors = [line.get_color() for line in legend.get_lines()]
     every = [color for color, _ in interpretations.looks(SUN).values()]
-    assert colors == [every[0], every[2], every[3]]
+    assert colors[:3] == [every[0], every[2], every[3]]
 
 
 # --- Where nothing is printed ------------------------------------------------------------------------
@@ -532,9 +514,9 @@ def test_a_reading_keeps_its_look_where_another_is_missing(summaries):
 def test_a_counted_study_has_no_figure_of_printed_numbers():
     study = load_study("isis2")
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
-    view = View(xr.DataTree(), study, MODELS["interaction"], table)
+    view = view_of(xr.DataTree(), study, MODELS["interaction"], table)
     assert reported_figure.reported(view) is None
     assert reported_predictive.reported_predictive(view) is None
     assert arm_sizes.arm_sizes(view) is None
     record = Interpretations(study, {"default": table})
-    assert interpretations_arm_sizes.interpretations_arm_sizes(record) is None
+    assert interpretations.interpretations(record) is None

@@ -27,14 +27,14 @@ from cotreat.inference.sampling import fit_of
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS, find_model
 from cotreat.models.select import priors_for
-from cotreat.plots import View, levels
+from cotreat.plots import levels
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
 from cotreat.results.summary import summarise
 from cotreat.study import regimens
 from cotreat.study_file.reader import collapse_of
 from tests.codes import by_code, code, codes
-from tests.shared import fit
+from tests.shared import fit, view_of
 from tests.test_model import binomial, points, reference, zero_sum
 
 ROOT = Path(__file__).parents[1] / "results"
@@ -172,7 +172,7 @@ def test_an_unknown_level_is_refused_with_those_there_are():
 
 
 def test_counts_by_level_are_those_of_pandas(study, frame):
-    told = study.divided("dose")
+    told = study.resolve(strata="dose")
     named = np.where(frame.a == 1, "A." + frame.a_dose.fillna(""), "")
     labels = pd.Series(named).str.cat(np.where(frame.b == 1, "B", ""), sep="+").str.strip("+")
     expected = frame.response.groupby(labels.replace("", "none")).agg(["size", "sum"])
@@ -181,11 +181,11 @@ def test_counts_by_level_are_those_of_pandas(study, frame):
     assert told.regimens == (
         *("none", "A.low", "A.mid", "A.high", "B", "A.low+B", "A.mid+B", "A.high+B"),
     )
-    assert study.divided("duration").n.sum() == study.n.sum() == COUNT
+    assert study.resolve(strata="duration").n.sum() == study.n.sum() == COUNT
 
 
 def test_subgroups_leave_their_own_column_out_of_the_covariates(study, frame):
-    told = study.divided("age")
+    told = study.resolve(strata="age")
     assert study.cells.names == ("score", "group=young")
     assert told.cells.names == ("score",)
     at = told.counted.index("A+B | age=old")
@@ -194,7 +194,7 @@ def test_subgroups_leave_their_own_column_out_of_the_covariates(study, frame):
 
 
 def test_weights_within_a_subgroup_are_those_of_its_patients(study, frame):
-    told = study.divided("age")
+    told = study.resolve(strata="age")
     weights = told.cells.weights(told.regimens)
     assert weights.shape == (len(told.regimens), len(told.cells.profiles))
     assert weights.sum(1) == pytest.approx(1)
@@ -257,7 +257,7 @@ def test_cells_of_the_printed_sql_are_the_same_also_in_sqlite(study, frame, tmp_
     )
     other = parse_study(text, patients=cells)
     for strata in ("", "dose", "duration", "age"):
-        mine, theirs = (s.divided(strata).cells for s in (study, other))
+        mine, theirs = (s.resolve(strata=strata).cells for s in (study, other))
         assert mine.regimens == theirs.regimens
         for part in ("values", "n", "events"):
             assert np.array_equal(getattr(mine, part), getattr(theirs, part)), part
@@ -268,7 +268,7 @@ def test_a_column_of_0_and_1_may_tell_subgroups(frame):
         'group = "categorical"', 'group = "binary"'
     )
     rows = frame.assign(group=(frame.group == "old"))
-    told = parse_study(text, patients=rows).divided("age")
+    told = parse_study(text, patients=rows).resolve(strata="age")
     assert (
         told.n[told.counted.index("none | age=true")]
         == ((frame.a == 0) & (frame.b == 0) & (frame.group == "old")).sum()
@@ -331,7 +331,10 @@ def test_what_says_that_a_drug_was_not_given_is_no_level(study, frame):
     for word in ("none", "0", ""):
         rows = frame.assign(a_dose=frame.a_dose.where(frame.a == 1, word))
         told = parse_study(TEXT, patients=rows)
-        assert told.divided("dose").cells.n.tolist() == study.divided("dose").cells.n.tolist()
+        assert (
+            told.resolve(strata="dose").cells.n.tolist()
+            == study.resolve(strata="dose").cells.n.tolist()
+        )
 
 
 def test_levels_may_be_numbers_and_floats_where_a_frame_lacks_values(study, frame):
@@ -341,7 +344,7 @@ def test_levels_may_be_numbers_and_floats_where_a_frame_lacks_values(study, fram
         text = re.sub(rf"\b{level} = ", f"{one} = ", text)
     rows = frame.assign(a_dose=frame.a_dose.map(number).astype(float))
     assert rows.a_dose.isna().any()
-    told, words = (one.divided("dose") for one in (parse_study(text, patients=rows), study))
+    told, words = (one.resolve(strata="dose") for one in (parse_study(text, patients=rows), study))
     own = dict(zip(told.counted, told.n, strict=True))
     for regimen, n in zip(words.counted, words.n, strict=True):
         assert own[re.sub(r"(?<=A\.)\w+", lambda level: number[level[0]], regimen)] == n
@@ -415,7 +418,7 @@ def test_counts_by_level_add_up_to_counts_by_regimen(counted):
         "B": 80,
         "A+B": 110,
     }
-    assert counted.divided("dose").counted == counted.divided("dose").regimens
+    assert counted.resolve(strata="dose").counted == counted.resolve(strata="dose").regimens
 
 
 def test_arms_that_share_patients_are_refused():
@@ -479,7 +482,7 @@ def by_level(*totals):
 
 def test_levels_may_be_printed_of_treatments_that_no_counted_regimen_holds():
     """A regimen without A says all that its dose would know of it; who has A stands in the totals."""
-    study = parse_study(by_level(("A.high", 120))).divided("dose")
+    study = parse_study(by_level(("A.high", 120))).resolve(strata="dose")
     assert study.counted == ("none", "B")
     assert set(study.present) > {"A.low", "A.high", "A.high+B"}
     used = {
@@ -583,7 +586,7 @@ def test_too_many_levels_are_refused():
 
 def stated(study, name):
     model = find_model(name, study)
-    told = study.divided(model.strata)
+    told = study.resolve(strata=model.strata)
     return told, build(told, model, priors_for(prior_set("weak", study), model, told))
 
 
@@ -651,7 +654,7 @@ def by_dose(counted):
 @pytest.mark.slow
 def test_an_effect_never_turns_back_on_any_background(counted, by_dose):
     posterior = by_dose["posterior"].to_dataset()
-    assert failures(checks(fit_of(counted.divided("dose"), MODELS["dose"], by_dose))) == []
+    assert failures(checks(fit_of(counted.resolve(strata="dose"), MODELS["dose"], by_dose))) == []
     risk = posterior["risk"]
     for background in ("", "+B"):
         steps = [risk.sel(arm="none" if not background else "B")]
@@ -682,7 +685,7 @@ def test_with_the_highest_level_alone_the_model_is_interaction():
 @pytest.mark.slow
 def test_summary_by_subgroup_asks_within_subgroups_only(study):
     model = find_model("subgroups", study)
-    told = study.divided("age")
+    told = study.resolve(strata="age")
     tree = fit(study, "subgroups", engine="laplace", draws=1000)
     assert failures(checks(fit_of(told, model, tree))) == []
     table = summarise(
@@ -707,7 +710,7 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
     alone = ml.loc["effect_ratio[A: age=old vs age=young]"]
     assert abs(np.log(modification.estimate)) < abs(np.log(alone.estimate))
     assert modification.upper / modification.lower < alone.upper / alone.lower
-    rows = levels.rows_to_draw(View(tree, told, model, table))
+    rows = levels.rows_to_draw(view_of(tree, told, model, table))
     assert [row.name for row in rows] == [
         "drug A vs none",
         "up to 40 years",
@@ -726,7 +729,7 @@ def test_summary_by_subgroup_asks_within_subgroups_only(study):
 
 
 def test_the_synergy_surface_has_a_point_for_each_pair_of_levels(counted):
-    told = counted.divided("dose")
+    told = counted.resolve(strata="dose")
     listed = [
         e for e in enumerate_estimands(told, MODELS["dose"], resolve(told)) if e.synergy is not None
     ]
@@ -736,20 +739,20 @@ def test_the_synergy_surface_has_a_point_for_each_pair_of_levels(counted):
 
 
 def test_an_effect_in_subgroups_is_read_where_it_is_counted(study, frame):
-    assert spoken_background(study.divided("age"), "A") == frozenset()
+    assert spoken_background(study.resolve(strata="age"), "A") == frozenset()
     without = frame[(frame.a == 1) | (frame.b == 1)]
-    told = parse_study(TEXT, patients=without).divided("age")
+    told = parse_study(TEXT, patients=without).resolve(strata="age")
     assert spoken_background(told, "A") == {"B"}
 
 
 def test_maximum_likelihood_takes_levels_as_categories(counted):
     fitted = fit_likelihood(
-        counted.divided("dose"), MODELS["dose"], resolve(counted.divided("dose"))
+        counted.resolve(strata="dose"), MODELS["dose"], resolve(counted.resolve(strata="dose"))
     )
     wanted = {
         code(e): e
         for e in enumerate_estimands(
-            counted.divided("dose"), MODELS["dose"], resolve(counted.divided("dose"))
+            counted.resolve(strata="dose"), MODELS["dose"], resolve(counted.resolve(strata="dose"))
         )
     }
     # Saturated in four by two cells: raw proportions.
@@ -765,7 +768,7 @@ def test_maximum_likelihood_takes_levels_as_categories(counted):
 
 def test_maximum_likelihood_in_subgroups_is_that_of_statsmodels(study, frame):
     model = find_model("subgroups", study)
-    fitted = fit_adjusted(study.divided("age"), model, resolve(study.divided("age")))
+    fitted = fit_adjusted(study.resolve(strata="age"), model, resolve(study.resolve(strata="age")))
     old = (frame.group == "old").astype(float)
     design = pd.DataFrame(
         {
@@ -782,7 +785,9 @@ def test_maximum_likelihood_in_subgroups_is_that_of_statsmodels(study, frame):
     theirs = sm.GLM(frame.response, design, family=sm.families.Binomial()).fit(cov_type="HC0")
     wanted = {
         code(e): e
-        for e in enumerate_estimands(study.divided("age"), model, resolve(study.divided("age")))
+        for e in enumerate_estimands(
+            study.resolve(strata="age"), model, resolve(study.resolve(strata="age"))
+        )
     }
     modification = wanted["effect_ratio[A: age=old vs age=young]"]
     (interval,) = intervals(fitted, modification)
@@ -844,7 +849,7 @@ def sun():
 
 def test_a_claim_about_a_level_is_evidence_only_where_levels_are_told(sun):
     used = {
-        strata: {c.id for c in reported.estimates_of(sun.divided(strata)).reported_estimates}
+        strata: {c.id for c in reported.estimates_of(sun.resolve(strata=strata)).reported_estimates}
         for strata in ("", "dose", "duration")
     }
     assert used["dose"] == used[""] | {"dose"}
@@ -853,7 +858,7 @@ def test_a_claim_about_a_level_is_evidence_only_where_levels_are_told(sun):
 
 
 def test_regimens_without_levels_mean_all_levels(sun):
-    told = sun.divided("dose")
+    told = sun.resolve(strata="dose")
     numbers = reported.estimates_of(told)
     at = [c.id for c in numbers.reported_estimates].index("tac-cyc-vs-cyc")
     one = numbers.regressions.coefficients[at]
@@ -862,10 +867,10 @@ def test_regimens_without_levels_mean_all_levels(sun):
 
 
 def test_the_level_that_nobody_printed_is_inferred(sun):
-    numbers = reported.estimates_of(sun.divided("dose"))
+    numbers = reported.estimates_of(sun.resolve(strata="dose"))
     assert numbers.inferred_ids == ("inferred odds_ratio[TAC.low vs not TAC]",)
     assert reported.estimates_of(sun).inferred == ()
-    assert reported.estimates_of(sun.divided("duration")).inferred_ids == (
+    assert reported.estimates_of(sun.resolve(strata="duration")).inferred_ids == (
         "inferred odds_ratio[TAC.short vs not TAC]",
     )
 
@@ -882,7 +887,7 @@ reported = [
     own = "".join(
         f'  {{ id = "{name}", {what}, source = "x" }},\n' for name, what in claims_.items()
     )
-    return parse_study(text + own + "]\n").divided("dose")
+    return parse_study(text + own + "]\n").resolve(strata="dose")
 
 
 HIGH = 'kind = "odds_ratio", contrast = "A.high vs not A", value = 3.0, ci = [1.5, 6.0]'
@@ -902,13 +907,13 @@ def test_what_is_printed_in_other_words_or_as_a_p_value_is_not_inferred():
 
 
 def test_levels_are_a_mixture_only_where_the_whole_is_printed(sun):
-    assert reported.estimates_of(sun.divided("dose")).is_mixed("TAC")
+    assert reported.estimates_of(sun.resolve(strata="dose")).is_mixed("TAC")
     assert not reported.estimates_of(printed_levels({"high": HIGH})).is_mixed("A")
 
 
 def test_the_overall_odds_ratio_is_a_mixture_of_the_levels(sun):
     # With the score's SD 0, collapsing levels is exact: pooled risks of all patients on tacrolimus.
-    told = sun.divided("dose")
+    told = sun.resolve(strata="dose")
     numbers = reported.estimates_of(told)
     rng = np.random.default_rng(3)
     count = len(told.present)
@@ -948,7 +953,7 @@ def test_the_kept_flagship_infers_its_lower_dose():
 @pytest.mark.long
 def test_the_flagship_teaches_its_lower_dose(sun):
     tree = fit(sun, "dose", draws=1500)
-    told = sun.divided("dose")
+    told = sun.resolve(strata="dose")
     assert failures(checks(fit_of(told, MODELS["dose"], tree))) == []
     table = summarise(
         told,
@@ -960,7 +965,7 @@ def test_the_flagship_teaches_its_lower_dose(sun):
         labels={"model": "dose", "priors": "weak", "interpretation": told.interpretation},
     )
     lower_dose(table)
-    heading, lower, higher = levels.rows_to_draw(View(tree, told, MODELS["dose"], table))
+    heading, lower, higher = levels.rows_to_draw(view_of(tree, told, MODELS["dose"], table))
     assert (heading.name, heading.is_heading) == ("tacrolimus, against none", True)
     assert [line.is_printed for line in higher.lines] == [False, True]
     assert len(lower.lines) == 1
@@ -986,7 +991,7 @@ reported = [
 """
     study = parse_study(text)
     assert [total.patients for total in study.totals] == ["all", "A"]
-    told = study.divided("age")
+    told = study.resolve(strata="age")
     numbers = reported.estimates_of(told)
     assert [c.id for c in numbers.reported_estimates] == ["all", "old"]
     assert numbers.inferred_ids == (

@@ -172,7 +172,7 @@ def four(last: str, more: str = 'model = "combined"', more_of_last: str = "") ->
 
 
 AGREES, CONTRADICTS = "3.75 [1.88, 7.50]", "4.75 [2.38, 9.50]"
-CONTRADICTION = "d is printed as 4.75 (2.38–9.50), but a, b, c make it 3.75, beyond rounding"
+CONTRADICTION = "d is reported as 4.75 (2.38–9.50), but a, b, c make it 3.75, beyond rounding"
 
 
 def bad_p(shown: str) -> tuple[str, ...]:
@@ -441,7 +441,7 @@ SIZES = {
     "events that do not add up": (
         with_totals(total("all", 400, 120), total("TAC", 150, 60), total("not TAC", 250, 70)),
         (
-            "totals: events[not TAC] is printed as 70, but events[all], events[TAC] make it 60, "
+            "totals: events[not TAC] is reported as 70, but events[all], events[TAC] make it 60, "
             "beyond rounding",
         ),
     ),
@@ -490,7 +490,7 @@ DEPENDENT = {
         + TOTALS
         + ratio("a", 'contrast = "TAC vs not TAC"', "2.00", "[1.00, 4.00]")
         + ratio("b", 'contrast = "not TAC vs TAC"', "0.60", "[0.30, 1.20]"),
-        ("reported: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
+        ("reported: b is reported as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
     ),
     "in the default reading": (
         HEAD
@@ -499,7 +499,7 @@ DEPENDENT = {
         + ratio("b", 'contrast = "unspecified: no TAC"', "0.60", "[0.30, 1.20]")
         + interpretation("shown")
         + interpretation("used", 'b = { contrast = "not TAC vs TAC" }', default=True),
-        ("reported: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
+        ("reported: b is reported as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
     ),
 }
 
@@ -689,7 +689,7 @@ def test_contradiction_in_another_reading_is_a_warning() -> None:
         + interpretation("used", 'b = { contrast = "not TAC vs TAC" }')
     )
     assert study.warnings == (
-        "interpretation used: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",
+        "interpretation used: b is reported as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",
     )
 
 
@@ -718,7 +718,7 @@ def test_p_value_of_a_printed_odds_ratio_agrees(value: str) -> None:
 )
 def test_p_value_that_contradicts_its_odds_ratio_is_a_warning(value: str, shown: str) -> None:
     assert p_of_tac(value, "").warnings == (
-        f"p is printed as {shown}, but a make it 0.05, beyond rounding",
+        f"p is reported as {shown}, but a make it 0.05, beyond rounding",
     )
 
 
@@ -889,23 +889,23 @@ def test_default_reading_comes_first() -> None:
 def test_readings_change_meanings() -> None:
     study = parse_study(THREE_READINGS)
     plain = claim_of(study, "p-tac-cyc")
-    other = claim_of(study.under("other"), "p-tac-cyc")
-    shown = claim_of(study.under("shown"), "p-tac-cyc")
+    other = claim_of(study.resolve("other"), "p-tac-cyc")
+    shown = claim_of(study.resolve("shown"), "p-tac-cyc")
     assert (plain.meaning, plain.model) == (Meaning("product", ("TAC", "CYC")), "products")
     assert (other.meaning, other.model) == (Meaning("product", ("TAC", "MMF")), "mmf")
     assert (shown.meaning, shown.about, shown.model) == (None, "synergy", "products")
     assert {one.value for one in (plain, other, shown)} == {plain.value}
     for name in ("other", "shown"):
-        assert not study.under(name).is_default
-        assert study.under(name).under("plain") == study
-        assert claim_of(study.under(name), "tac") == claim_of(study, "tac")
+        assert not study.resolve(name).is_default
+        assert study.resolve(name).resolve("plain") == study
+        assert claim_of(study.resolve(name), "tac") == claim_of(study, "tac")
 
 
 def test_unknown_reading() -> None:
     with pytest.raises(InterpretationError) as caught:
-        parse_study(THREE_READINGS).under("abstract")
+        parse_study(THREE_READINGS).resolve("abstract")
     assert str(caught.value) == (
-        "trio has no reading 'abstract'; its readings are plain, other, shown"
+        "trio has no interpretation 'abstract'; its interpretations are plain, other, shown"
     )
 
 
@@ -919,13 +919,13 @@ def test_flagship_readings() -> None:
     ]
     assert study.is_default
     used = {
-        one.id: [c.id for c in one.reported_estimates if is_used(study.under(one.id), c)]
+        one.id: [c.id for c in one.reported_estimates if is_used(study.resolve(one.id), c)]
         for one in study.interpretations
     }
     combinations = ["tac-cyc-vs-cyc", "tac-mmf-vs-cyc", "tac-cyc-vs-mmf", "tac-mmf-vs-mmf"]
     assert used["odds-ratios"] == used["abstract-wording"] == ["tac", *combinations]
     assert used["four-set-products"] == ["tac", *combinations, "p-tac-cyc", "p-tac-mmf"]
-    wording = study.under("abstract-wording")
+    wording = study.resolve("abstract-wording")
     assert claim_of(wording, "tac-mmf-vs-cyc").meaning == Meaning("product", ("TAC", "MMF"))
     assert claim_of(wording, "tac-cyc-vs-mmf").model == "interaction"
 
