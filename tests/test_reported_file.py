@@ -104,7 +104,7 @@ SKEWED = (
     "(1.25, 3.9) is not symmetric about 2 on the log scale (its middle is 2.208), as a Wald interval "
     'is; correct a digit, or write interval = "profile" or "exact"'
 )
-ALL_TOTAL = 'so nothing says how many patients they are; print the number of patients = "all"'
+ALL_TOTAL = 'so their number of patients is unknown; add the total of patients = "all"'
 READING_ID = "lower-case letters, digits, - and _ (it names a folder)"
 MEANS = (
     "a table of ids of reported estimates, each with its contrast here, such as "

@@ -91,14 +91,14 @@ def wald_p(estimate: ReportedEstimate) -> float:
 
 @dataclass(frozen=True)
 class Dependence:
-    """A reported estimate that follows from others.
+    """A reported estimate that is determined by others.
 
     Attributes
     ----------
     implied : float
-        What the others make of it, on its own scale: an odds ratio, a p-value, a count.
+        Its value calculated from the others, on its own scale: an odds ratio, a p-value, a count.
     agrees : bool or None
-        Whether it is that within rounding; None where it cannot be told.
+        Whether the reported value agrees within rounding; None where that cannot be checked.
     """
 
     name: str
@@ -109,13 +109,16 @@ class Dependence:
 
 @dataclass(frozen=True)
 class ReportedEstimates:
-    """The reported estimates of a study that are evidence in its reading, in the order of the joint distribution.
+    """The reported estimates that are evidence under an interpretation, in the order of the joint distribution.
 
     Attributes
     ----------
-    odds_ratios, p_values : tuple of Claim
+    sizes : Sizes
+        Constraints on the arm sizes.
+    odds_ratios, p_values : tuple of ReportedEstimate
+        Estimates with an interval, on whatever scale; p-values, tails last.
     totals : tuple of Total
-        Those with events that are not all counted.
+        Totals with events that are not all counted.
     """
 
     study: Study
@@ -126,12 +129,12 @@ class ReportedEstimates:
 
     @property
     def reported_estimates(self) -> tuple[ReportedEstimate, ...]:
-        """Odds ratios, then p-values."""
+        """Estimates with an interval, then p-values."""
         return (*self.odds_ratios, *self.p_values)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Ids of all rows: claims, then ``events[…]`` of totals."""
+        """Ids of all rows: estimates, then ``events[…]`` of totals."""
         return (
             *(estimate.id for estimate in self.reported_estimates),
             *(f"events[{total.patients}]" for total in self.totals),
@@ -139,12 +142,12 @@ class ReportedEstimates:
 
     @property
     def is_adjusted(self) -> bool:
-        """Whether any claim is adjusted for covariates that nobody can see."""
+        """Whether any estimate is adjusted for unreported covariates."""
         return any(estimate.adjusted for estimate in self.reported_estimates)
 
     @property
     def has_loss(self) -> bool:
-        """Whether what adjustment loses counts: without sizes the standard errors are the printed ones."""
+        """Whether precision loss is a parameter; without sizes the standard errors are the reported ones."""
         return self.is_adjusted and self.sizes.are_known
 
     @cached_property
@@ -160,10 +163,10 @@ class ReportedEstimates:
 
     @cached_property
     def of_parts(self) -> dict[tuple[str, str], Meaning]:
-        """What print says, or could have said, of each level or subgroup by itself.
+        """Contrasts of each level or subgroup, by treatment and stratum, reported or not.
 
-        By treatment and part: a level against none of the treatment, or the treatment against none of it
-        within a subgroup; in the words of the claim, where one is about it.
+        A level against no treatment, or the treatment against none within a subgroup; as the study file
+        writes the contrast where an estimate of it is reported.
         """
         study = self.study
         every = {(t, part): (part, f"not {t}") for t, own in study.levels.items() for part in own}
@@ -184,7 +187,7 @@ class ReportedEstimates:
         }
 
     def _sides(self, meaning: Meaning) -> tuple[tuple[bool, ...], ...]:
-        """Tell which arms stand on each side of an odds ratio of two sets; none for anything else."""
+        """Return the membership of arms in each side of a contrast of two sets; empty for others."""
         if meaning.kind != "sets":
             return ()
         cohort = cohort_of(self.study)
@@ -192,12 +195,12 @@ class ReportedEstimates:
 
     @cached_property
     def inferred(self) -> tuple[Meaning, ...]:
-        """What print could have said of a level or subgroup, and did not."""
+        """Contrasts of a level or subgroup that are not reported."""
         known = {estimate.meaning for estimate in self.reported_estimates}
         return tuple(meaning for meaning in self.of_parts.values() if meaning not in known)
 
     def is_mixed(self, treatment: str) -> bool:
-        """Tell whether an odds ratio of a treatment as a whole is printed, of which levels are parts."""
+        """Return whether an estimate of a treatment at all its levels together is reported."""
         whole = self._sides(Meaning("sets", (treatment, f"not {treatment}")))
         return any(
             c.meaning is not None and self._sides(c.meaning) == whole for c in self.odds_ratios
@@ -205,7 +208,7 @@ class ReportedEstimates:
 
     @property
     def inferred_ids(self) -> tuple[str, ...]:
-        """Ids of what could have been printed, beside those of claims."""
+        """Ids of the contrasts that are not reported."""
         return tuple(map(inferred_id, self.inferred))
 
     @cached_property
@@ -219,17 +222,17 @@ class ReportedEstimates:
 
     @cached_property
     def within(self) -> NDArray[np.float64]:
-        """Arms of each total, shape (total, arm)."""
+        """Membership of the arms in each total, shape (total, arm)."""
         labels = self.study.present
         found = [self.study.members(total.patients, labels) for total in self.totals]
         return np.array(found, dtype=float).reshape(len(found), len(labels))
 
     @cached_property
     def shifted(self) -> NDArray[np.float64]:
-        """Which claims share a shift, 0 or 1, shape (claim, regression).
+        """Indicator of estimates that share a shift, shape (estimate, regression).
 
-        Where adjusted claims come from two or more regressions, each of those had a covariate set of
-        its own.
+        Where adjusted estimates come from two or more regressions, each regression has its own set of
+        covariates.
         """
         models = list(
             dict.fromkeys(c.model for c in self.reported_estimates if c.adjusted and c.model)
@@ -242,10 +245,10 @@ class ReportedEstimates:
 
     @cached_property
     def _directions(self) -> NDArray[np.float64]:
-        """What each row is about, in coordinates in which rows depend linearly if ever.
+        """Linear representation of the rows, whose rank gives the dependences.
 
-        Saturated coefficients are combinations of the log-odds of groups of arms; any other has a
-        coordinate of its own; totals are sums over arms; and the shift of a regression is another.
+        Saturated coefficients are combinations over groups of arms, on the scale of their statistic; any
+        other has its own coordinate; totals are sums over arms; each shift is a coordinate.
         """
         entries: list[dict[Any, float]] = []
         known = self.regressions
@@ -271,15 +274,15 @@ class ReportedEstimates:
 
     @staticmethod
     def _placed(weights: NDArray[np.float64], order: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Put the weights of a row in those kept before it into the order of all."""
+        """Reorder weights of kept rows from the order of selection to that of the joint distribution."""
         padded = np.pad(weights, (0, len(order) - len(weights)))
         return padded[order]
 
     def looseness(self, at: int) -> tuple[int, float, str]:
-        """Tell which of the numbers that follow from one another is told from the others: the loosest.
+        """Return the sort key by which one of several linearly dependent rows is dropped: the last.
 
-        Odds ratios come first, by their standard errors to two digits, for more are rounding noise, then
-        p-values, tails last, then totals; never by their order in the file, so that no answer depends on it.
+        Estimates are sorted by standard error to two digits (more are rounding noise), then p-values, tails
+        last, then totals; the order in the file does not matter.
         """
         if at >= len(self.reported_estimates):
             return 3, 0.0, self.names[at]
@@ -289,13 +292,13 @@ class ReportedEstimates:
         return 1 + estimate.is_below, 0.0, estimate.id
 
     def follows_from(self, at: int) -> dict[int, float]:
-        """Return the rows that a row follows from, with its weights in them; none of those kept."""
+        """Return the kept rows that determine a row, with their weights; empty for a kept row."""
         kept, others = self._split
         weights = others.get(at, np.zeros(0))
         return {kept[i]: float(w) for i, w in enumerate(weights) if abs(w) > NO_WEIGHT}
 
     def split(self, rows: Iterable[int]) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
-        """Return the rows that depend on no earlier one, and for the others their weights in those."""
+        """Return the rows that are independent of earlier ones, and the weights of the other rows in those."""
         kept: list[int] = []
         others: dict[int, NDArray[np.float64]] = {}
         for at in rows:
@@ -310,16 +313,16 @@ class ReportedEstimates:
 
     @property
     def kept(self) -> list[int]:
-        """Rows that enter the joint distribution: those that do not follow from others."""
+        """Linearly independent rows, which enter the likelihood."""
         return self._split[0]
 
     @cached_property
     def dependences(self) -> tuple[Dependence, ...]:
-        """Return the rows that follow from others, each checked within rounding."""
+        """Rows that are determined by others, each checked within rounding."""
         return tuple(map(self._dependence, self._split[1]))
 
     def _dependence(self, at: int) -> Dependence:
-        """Calculate a row from those that it follows from, and compare within rounding."""
+        """Calculate a row from the kept ones, and compare within rounding."""
         used = self.follows_from(at)
         name, others = self.names[at], tuple(self.names[i] for i in used)
         count = len(self.reported_estimates)
@@ -354,17 +357,17 @@ class ReportedEstimates:
 
 
 def inferred_id(meaning: Meaning) -> str:
-    """Return the id of a coefficient that print does not tell."""
+    """Return the id of a coefficient that is not reported."""
     return f"inferred {label(meaning)}"
 
 
 def incompatibilities(study: Study) -> list[tuple[str, bool]]:
-    """Say which reported estimates contradict others that they follow from, beyond rounding.
+    """List the reported estimates that are incompatible with others that determine them.
 
     Returns
     -------
     list of (str, bool)
-        Words, and whether it is an error: all are Wald odds ratios of one regression, or counts.
+        Message, and whether it is an error: all are Wald estimates of one regression, or counts.
     """
     numbers = estimates_of(study)
     if numbers is None:
@@ -393,7 +396,7 @@ def incompatibilities(study: Study) -> list[tuple[str, bool]]:
 
 
 def p_agrees(as_reported: ReportedEstimate, ratio: ReportedEstimate) -> bool:
-    """Tell whether a p-value is that of an odds ratio, both within rounding."""
+    """Return whether a p-value is the Wald p-value of an estimate, both within rounding."""
     z = abs(wald_z(ratio))
     slack = estimate_rounding(ratio) / standard_error(ratio) + z * width_rounding(ratio)
     if as_reported.is_below:
@@ -402,14 +405,14 @@ def p_agrees(as_reported: ReportedEstimate, ratio: ReportedEstimate) -> bool:
 
 
 def cohort_of(study: Study) -> Cohort:
-    """Return the arms of a study's cohort as what contrasts are stated on."""
+    """Return the cohort of a study, on which contrasts are defined."""
     return Cohort(study.treatment_ids, tuple(map(regimens.parse, study.present)), study.parts)
 
 
 def is_used(study: Study, estimate: ReportedEstimate) -> bool:
-    """Tell whether a claim is evidence: it has a meaning, and says more than counted arms do.
+    """Return whether an estimate is evidence: it has a contrast that involves arms without counts.
 
-    One about levels or subgroups is evidence only where regimens are told by these.
+    A contrast of levels or subgroups is evidence only under a stratification by these.
     """
     if (
         estimate.meaning is None
@@ -422,7 +425,7 @@ def is_used(study: Study, estimate: ReportedEstimate) -> bool:
 
 
 def can_tell(study: Study, meaning: Meaning) -> bool:
-    """Tell whether the regimens of a study are told by what a number is about."""
+    """Return whether the strata of a study contain those of a contrast."""
     return study.tells(named_parts(meaning))
 
 
@@ -447,7 +450,7 @@ def estimates_of(study: Study) -> ReportedEstimates | None:
 def reported_in(evidence: Iterable[Evidence]) -> ReportedEstimates | None:
     """Return the reported estimates among the evidence of a study; None where there are none.
 
-    For tables, figures and analyses that are about reported estimates alone.
+    For tables, figures and analyses of reported estimates alone.
     """
     found = (getattr(one, "reported", None) for one in evidence)
     return next((one for one in found if one is not None), None)

@@ -1,6 +1,6 @@
 """Reported estimates as data: on the scale of their joint distribution, with rounding, by name.
 
-No PyMC here: leaving out, checks and figures read these numbers.
+No PyMC here.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Observed:
     Attributes
     ----------
     values : ndarray, shape (row,)
-        Log odds ratios, deviates of p-values by their sign (+ where it is not known), events.
+        Estimates on the scale of their link, signed deviates of p-values (+ for an unknown sign), events.
     rounding : ndarray, shape (row,)
-        Variance by rounding.
+        Variance due to rounding.
     is_tail : ndarray of bool, shape (row,)
-        Rows that are "<" or whose sign is not known: not a point but a part of the line.
+        p-values with "<" or an unknown sign: a range of deviates, not a point.
     """
 
     values: NDArray[np.float64]
@@ -63,7 +63,7 @@ def observed(numbers: ReportedEstimates) -> Observed:
 
 
 def data(numbers: ReportedEstimates) -> Given:
-    """Return the reported estimates as data of a PyMC model."""
+    """Return the reported estimates as data of a PyMC model, by name."""
     seen = observed(numbers)
     points = [at for at in numbers.kept if not seen.is_tail[at]]
     known = {"printed points": seen.values[points], "printed rounding": seen.rounding}
@@ -77,23 +77,23 @@ def data(numbers: ReportedEstimates) -> Given:
 
 
 def share_orders(numbers: ReportedEstimates) -> dict[str, list[int]]:
-    """Order the shares of each total that is shared out, by variable: the most often reported arms first.
+    """Return the stick-breaking order of the shares of each total: arms in most contrasts first.
 
-    A total that is shared out arm by arm in this order leaves shares that depend little on each other.
+    In this order the stick-breaking coordinates are nearly independent.
     """
     words = [
         w for c in numbers.reported_estimates if c.meaning is not None for w in c.meaning.words
     ]
-    told = [words.count(regimen) for regimen in numbers.study.present]
+    mentions = [words.count(regimen) for regimen in numbers.study.present]
     sizes = numbers.sizes
     return {
-        name: sorted(range(len(arms)), key=lambda at, arms=arms: -told[arms[at]])  # type: ignore[misc]
+        name: sorted(range(len(arms)), key=lambda at, arms=arms: -mentions[arms[at]])  # type: ignore[misc]
         for name, (arms, _) in zip(sizes.variables, sizes.blocks, strict=False)
     }
 
 
 def shape(numbers: ReportedEstimates) -> tuple[Any, ...]:
-    """Return all that the joint distribution is made of besides `data`: equal shapes have one law."""
+    """Return everything that determines the joint distribution besides `data`."""
     sizes, study = numbers.sizes, numbers.study
     reported_estimates = [
         (
@@ -103,7 +103,7 @@ def shape(numbers: ReportedEstimates) -> tuple[Any, ...]:
             estimate.model,
             estimate.sign,
             estimate.is_below,
-            # What is no point stands in the law as it is, and so do errors where sizes are not known.
+            # Tails, and standard errors without sizes, are constants of the density.
             None
             if estimate.has_interval or (estimate.sign and not estimate.is_below)
             else estimate.value,
@@ -122,7 +122,7 @@ def shape(numbers: ReportedEstimates) -> tuple[Any, ...]:
 
 
 def coordinates(numbers: ReportedEstimates) -> dict[str, tuple[str, ...]]:
-    """Name the entries of everything that `likelihood` makes."""
+    """Return the coordinates of the variables that `likelihood` declares."""
     tails = observed(numbers).is_tail
     return {
         "present": numbers.study.present,

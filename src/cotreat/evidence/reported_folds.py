@@ -1,8 +1,7 @@
-"""Leaving out reported estimates: what is left out with one, its density and what the rest predicts of it.
+"""Leave-one-out cross-validation of reported estimates: folds, log densities, predictions.
 
-Where estimates follow from one another, another of them is not used either, because one that could be
-calculated from the others would not be left out. An estimate is left out by so wide a rounding that it
-could be any. No PyMC here.
+Where estimates are linearly dependent, another one is left out with each, so that the rest does not
+determine it. Leaving out is a rounding variance so large that the row has no information. No PyMC here.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ from cotreat.evidence.statistics import statistic_of
 from cotreat.study.study import ReportedEstimate
 
 UNREAD = 1e8
-"""Variance, in units of its own scale, of the rounding of an estimate that is left out."""
+"""Rounding variance of an estimate that is left out, in units of its scale."""
 
 
 def folds_of(numbers: ReportedEstimates) -> Iterator[Fold]:
-    """Yield reported estimates with their widths."""
+    """Yield a fold per reported estimate with its width."""
     for at, name in enumerate(numbers.names):
         changes: list[tuple[str, int, float]] = []
         point, constant = _point_of(numbers, at)
@@ -55,10 +54,10 @@ def folds_of(numbers: ReportedEstimates) -> Iterator[Fold]:
 
 
 def _point_of(numbers: ReportedEstimates, at: int) -> tuple[int | None, float]:
-    """Return the row of the joint distribution that is left out for a number, and what its log density is more.
+    """Return the row that is left out for a number, and the log Jacobian between the two.
 
-    A number that follows from others is left out by leaving out the loosest of these, with which it moves in
-    proportion. A p-value that follows from an odds ratio says nothing more, and is not left out.
+    For a dependent number the row with the largest rounding error among those that determine it is left
+    out. A p-value that is determined by an estimate has no information and no fold.
     """
     if at in numbers.kept:
         return at, 0.0
@@ -71,7 +70,7 @@ def _point_of(numbers: ReportedEstimates, at: int) -> tuple[int | None, float]:
 
 
 def _beside(numbers: ReportedEstimates, at: int, point: int | None) -> tuple[str, ...]:
-    """Name the numbers that are not used where a row of the joint distribution is left out for one."""
+    """Return the names of the other numbers that are left out with a row."""
     if point is None:
         return ()
     rows = range(len(numbers.names))
@@ -80,13 +79,13 @@ def _beside(numbers: ReportedEstimates, at: int, point: int | None) -> tuple[str
 
 
 def _scale(numbers: ReportedEstimates, at: int) -> float:
-    """A total is counted in patients, all else is on the scale of log odds or deviates."""
+    """Return the scale of a row: the patients of a total, 1 for links and deviates."""
     more = at - len(numbers.reported_estimates)
     return float(numbers.totals[more].n) if more >= 0 else 1.0
 
 
 def _log_unread(estimate: ReportedEstimate | None, scale: float) -> float:
-    """Return the log density of a number that could be any, as the changed numbers have it."""
+    """Return the log density of a number under the rounding variance that leaves it out."""
     flat = -0.5 * float(np.log(2 * np.pi * UNREAD * scale))
     if estimate is None or estimate.has_interval:
         return flat
@@ -107,7 +106,7 @@ def densities(
     Notes
     -----
     The conditional normal of one row of the joint distribution given all others (Bürkner, Gabry & Vehtari,
-    Comput Stat 2021;36:1243), times the density of its width.
+    Comput Stat 2021;36:1243), plus the log density of its width.
     """
     kept, data = numbers.kept, observed(numbers)
     mean = posterior["claim_mean"].values[..., kept]
@@ -126,7 +125,7 @@ def densities(
 
 
 def _of_widths(numbers: ReportedEstimates, posterior: xr.Dataset) -> NDArray[np.float64]:
-    """Return the log density of each printed width, 0 where they are no evidence."""
+    """Return the log density of each reported width; 0 without arm sizes."""
     if "width_mean" not in posterior:
         shape = posterior["claim_mean"].shape[:2]
         return np.zeros((*shape, len(numbers.odds_ratios)))
@@ -143,7 +142,7 @@ def _of_number(
     flat: xr.Dataset,
     rng: np.random.Generator,
 ) -> FoldPrediction:
-    """Predict a number from the rows of the joint distribution without the one that was left out for it."""
+    """Predict a number from the joint distribution of the remaining rows."""
     name, data = numbers.names[at], observed(numbers)
     points = [i for i in numbers.kept if i != point and not data.is_tail[i]]
     covariance = flat["claim_covariance"].values - np.diag(data.rounding)
@@ -164,7 +163,7 @@ def _of_number(
 def _of_width(
     numbers: ReportedEstimates, at: int, flat: xr.Dataset, rng: np.random.Generator
 ) -> FoldPrediction | None:
-    """Predict the width of an odds ratio; None of what has none."""
+    """Predict the width of an estimate; None without a width."""
     if at >= len(numbers.odds_ratios) or "width_mean" not in flat:
         return None
     estimate = numbers.odds_ratios[at]
@@ -183,9 +182,7 @@ def _of_p_value(
     sd: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> FoldPrediction:
-    one = predicted(estimate, value, centre, sd, rng)
-    shown = estimate.value.value
-    none = float("nan")
+    one, shown, none = predicted(estimate, value, centre, sd, rng), estimate.value.value, np.nan
     return FoldPrediction(
         estimate.id,
         P_VALUE,
