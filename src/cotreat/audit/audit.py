@@ -417,7 +417,9 @@ def _question(reported_estimate: ReportedEstimate) -> tuple[str, str, str]:
 
 def _about(reported_estimate: ReportedEstimate) -> str:
     return (
-        label(reported_estimate.meaning) if reported_estimate.meaning else reported_estimate.about
+        label(reported_estimate.meaning, statistic_of(reported_estimate.kind))
+        if reported_estimate.meaning
+        else reported_estimate.about
     )
 
 
