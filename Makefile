@@ -25,10 +25,11 @@ reanalysis: $(READY)  ## reanalyse the tacrolimus cohort under every model and r
 	@$(BIN)/cotreat reanalyse sun2024
 	@$(BIN)/cotreat reanalyse isis2 --model interaction
 
-test: $(READY)  ## run the tests, format, lint and type check
+test: $(READY)  ## run the tests, format, lint, type check and import contracts
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -n auto --dist worksteal
 
 verify: $(READY)  ## run the long checks that are missing or stale; hours at first

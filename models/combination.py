@@ -1,7 +1,7 @@
-"""Is a combination with tacrolimus better than one drug alone? This is what the print does show.
+"""Is a combination with tacrolimus better than one drug alone? The reported estimates identify this.
 
-Six odds ratios among CYC, MMF, TAC+CYC and TAC+MMF are determined by the printed numbers, and so is
-how much more tacrolimus adds to one partner than to the other (the effect ratio).
+They identify six odds ratios among CYC, MMF, TAC+CYC and TAC+MMF, and how much more tacrolimus adds to
+one partner than to the other (the effect ratio).
 """
 
 import sys

@@ -1,8 +1,8 @@
-"""What does a low dose of tacrolimus do, and a short course? Nobody printed it; the model infers it.
+"""What is the effect of a low dose of tacrolimus, and of a short course? Neither is reported.
 
-The printed odds ratio of all on tacrolimus is a mixture of the levels'. With that of the higher level in
-print, the margins and the widths of the intervals, the lower one follows up to how many patients had
-which. An effect that never turns back from level to level is an assumption of the models.
+The reported odds ratio of all on tacrolimus is a mixture of those of its levels. With the reported one of
+the higher level, the totals and the widths of the intervals, the model infers the lower one and the
+numbers of patients per level. The models assume that an effect is monotone in the level.
 """
 
 import sys

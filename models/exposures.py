@@ -1,7 +1,7 @@
 """Do two exposures do harm beyond the sum of each? Two case-control studies.
 
-A case-control study gives odds ratios only: measures built on risks are undefined by design, and
-reri_or stands in for the risk-additive family if the diseases are rare.
+A case-control study identifies odds ratios only: measures made of risks are not estimable by design, and
+RERI from odds ratios approximates the additive measures if the diseases are rare.
 """
 
 import sys

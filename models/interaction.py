@@ -1,7 +1,7 @@
-"""Do the drugs do more together than apart? ISIS-2 under the interaction model.
+"""Is there synergy of streptokinase and aspirin? ISIS-2 under the interaction model.
 
-The product term lets the combination differ from what the single effects make of it; its prior
-expects interactions half the size of effects.
+The product term is the departure of the combination from multiplied odds ratios; its prior expects
+interactions half the size of effects.
 """
 
 import sys

@@ -1,9 +1,8 @@
-"""What would the rows of the tacrolimus cohort say? A synthetic cohort, adjusted for covariates.
+"""What would individual patient data of the tacrolimus cohort show? A synthetic cohort.
 
-Nobody outside the hospital has the rows. These are made up in the image of the printed numbers, so the
-truth is known, and the posterior stands beside it: conditional odds ratios of the combinations at each
-dose. Then what a clinic asks: risk differences and numbers needed to treat, standardised over all
-patients, and whether the patients of the regimens are alike enough for that.
+The data of the cohort are not public. These are synthetic, calibrated to the reported estimates, so the
+true conditional odds ratios are known and printed with the posterior. Then follow risk differences and
+numbers needed to treat, standardised over all patients, and the overlap of the regimens.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Does the answer hang on how the prior is stated? ISIS-2 under the saturated model.
+"""Does the conclusion depend on the form of the prior? ISIS-2 under the saturated model.
 
-Every regimen has a log-odds of its own. With one pair of drugs this model and interaction can both
+Every regimen has its own log-odds. With one pair of drugs this model and the model interaction can both
 reproduce any four counts; they differ in their priors: regimens near a common mean, or product terms
-near 0. What differs between their answers is prior, not data.
+near 0. Differences between their posteriors come from the priors, not from the data.
 """
 
 import sys

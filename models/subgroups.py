@@ -1,8 +1,7 @@
-"""Does tacrolimus do more in some patients than in others? Subgroups, shrunk and by themselves.
+"""Does the effect of tacrolimus differ between subgroups? Partially pooled, and each alone.
 
-The paper names subgroups with an effect and prints no odds ratio of any, so that the flagship's numbers
-can say nothing here: the first part of this script shows how a printed one would enter, on made-up
-numbers. The second asks the synthetic cohort, in which the truth is that no subgroup differs.
+The paper reports no odds ratio of a subgroup. The first part of this script shows on made-up numbers how
+one would enter. The second analyses the synthetic cohort, whose true effect is the same in all subgroups.
 """
 
 import sys
@@ -11,7 +10,7 @@ from cotreat import load_study, parse_study, reanalyse
 
 REPORTED = """
 format = 1
-study = { id = "printed-subgroups", title = "MADE UP: subgroups in print", design = "cohort", source = "made up", inclusion = "any(TAC, CYC, MMF)" }
+study = { id = "printed-subgroups", title = "MADE UP: reported subgroups", design = "cohort", source = "made up", inclusion = "any(TAC, CYC, MMF)" }
 outcome = { name = "complete renal response", direction = "benefit" }
 treatments = { TAC = { name = "tacrolimus" }, CYC = { name = "cyclophosphamide" }, MMF = { name = "mycophenolate mofetil" } }
 subgroups = { activity = { name = "SLEDAI", groups = { mild = "SLEDAI up to 12", severe = "SLEDAI over 12" } } }

@@ -1,7 +1,7 @@
-"""Is there synergy, and what does the answer hang on? Every model, and every reading of the print.
+"""Is there synergy, and how sensitive is the conclusion? Every model and every interpretation.
 
-No measure of synergy is determined by what is printed: each probability stands beside that of the
-prior, and each reading beside its log evidence.
+The reported estimates identify no measure of synergy: each probability is shown with that of the prior,
+and each interpretation with its log evidence.
 """
 
 import sys
@@ -15,7 +15,7 @@ analysis = reanalyse(study, on_progress=print)
 for result in analysis.results:
     rows = judged(result.summary)
     rows = rows[rows.measure.isin(["ic", "ror", "rrr", "bliss"])]
-    print(f"\n{result.model}, reading {result.interpretation}")
+    print(f"\n{result.model}, interpretation {result.interpretation}")
     if result.conflict is not None:
         print(result.conflict)
     columns = ["label", "probability", "prior_probability"]

@@ -1,7 +1,7 @@
-"""What does tacrolimus do? The printed odds ratios of the cohort of 793, under every model.
+"""What is the effect of tacrolimus? The reported odds ratios of the cohort of 793, under every model.
 
-The overall odds ratio compares all who had tacrolimus with all who had not, whatever else they got;
-what it is an average of depends on arm sizes that nobody printed.
+The overall odds ratio compares all patients on tacrolimus with all others, whatever else they received;
+its weights are the arm sizes, which are not reported.
 """
 
 import sys

@@ -16,10 +16,12 @@ from cotreat.results import four_cells, store
 from cotreat.results.four_cells import CELL, EFFECT, INTERACTION, MARK, FourCells
 from cotreat.results.summary import summarise
 from cotreat.results.supplementary import read_analysis
+from cotreat.workflow.analyses import write_one
 from tests.codes import codes
 from tests.conftest import THREE, THREE_CELLS, arms
 from tests.test_summary import draws, random_risks
 
+QUICK = {"depth": "quick", "seed": 1, "on_progress": lambda _: None}
 ISIS2 = {"none": 568 / 4300, "SK": 448 / 4300, "ASA": 461 / 4295, "SK+ASA": 343 / 4292}
 
 
@@ -156,9 +158,7 @@ def written(tmp_path_factory):
     tree = fit(study, "interaction", engine="laplace", draws=1000)
     folder = tmp_path_factory.mktemp("results") / "three"
     weak = prior_set("weak", study)
-    bias.write(
-        study, {("interaction", study.interpretation): tree}, weak, folder, depth="quick", seed=1
-    )
+    write_one("bias", study, {("interaction", study.interpretation): tree}, weak, folder, **QUICK)
     return study, folder / "bias"
 
 
@@ -203,9 +203,7 @@ def test_a_part_of_a_fit_that_failed_says_so(tmp_path):
         study, "additive", draws=50, tune=200, seed=1
     )  # too few for any effective sample size
     weak = prior_set("weak", study)
-    bias.write(
-        study, {("additive", study.interpretation): few}, weak, tmp_path, depth="quick", seed=1
-    )
+    write_one("bias", study, {("additive", study.interpretation): few}, weak, tmp_path, **QUICK)
     failed = read_analysis(tmp_path / "bias").failed_checks
     assert any(line.startswith("bulk ESS") for line in failed)
     above = (tmp_path / "bias" / "four_cells.csv").read_text(encoding="utf-8").splitlines()[0]
@@ -215,7 +213,7 @@ def test_a_part_of_a_fit_that_failed_says_so(tmp_path):
 @pytest.mark.slow
 def test_part_of_a_randomised_study_says_what_does_not_apply(tmp_path):
     study = load_study("isis2")
-    bias.write(study, {}, prior_set("weak", study), tmp_path, depth="quick", seed=1)
+    write_one("bias", study, {}, prior_set("weak", study), tmp_path, **QUICK)
     part = read_analysis(tmp_path / "bias")
     assert part.sections[0].words == (bias.RANDOMISED,)
     assert len(part.sections) == 1

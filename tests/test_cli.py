@@ -57,7 +57,7 @@ def run(*arguments, cwd="."):
 @pytest.fixture
 def fits_alone(monkeypatch):
     """Leave out the supplementary analyses, which take longer than the fits."""
-    monkeypatch.setattr(analyses, "write_parts", lambda *_, **__: None)
+    monkeypatch.setattr(analyses, "write_analyses", lambda *_, **__: None)
 
 
 def python(code, **environment):

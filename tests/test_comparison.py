@@ -16,17 +16,27 @@ from cotreat import load_study, parse_study
 from cotreat.cli import main
 from cotreat.comparison import bayes_factors, leave_out
 from cotreat.comparison import compare as comparison
-from cotreat.comparison.bayes_factors import Evidences, LogEvidence, grade
-from cotreat.comparison.compare import Task, Worked, why_unanswered, write
-from cotreat.comparison.leave_out import folds_of
+from cotreat.comparison.bayes_factors import LogEvidences
 from cotreat.comparison.loo import (
-    BY_WEIGHTS,
     MOST_ERROR,
-    LeftOut,
-    compare,
     good_only,
     leave_one_out,
     refitted,
+    table_of_models,
+)
+from cotreat.comparison.records import (
+    BY_LAPLACE,
+    BY_NUTS,
+    BY_SMC,
+    BY_WEIGHTS,
+    NOT_REFITTED,
+    NOT_TRUSTED,
+    TOO_MANY,
+    BayesFactor,
+    LeftOut,
+    LogEvidence,
+    ModelComparison,
+    grade,
 )
 from cotreat.evidence import reported, reported_data
 from cotreat.evidence.folds import Fold, FoldPrediction, Folds
@@ -39,10 +49,11 @@ from cotreat.models.select import priors_for
 from cotreat.plots.left_out import left_out, panels_of
 from cotreat.plots.records import Comparison
 from cotreat.priors.sets import prior_set
-from cotreat.report.sections.comparison import Findings, in_words, told
+from cotreat.report.sections.comparison import dependence_in_words, why_unanswered, worded
 from cotreat.results import store
 from cotreat.results.headline import share
 from cotreat.results.supplementary import read_analysis
+from cotreat.workflow.analyses import write_one
 
 COUNTS = ("isis2", "oral-cancer", "factor-v-leiden")
 
@@ -113,7 +124,7 @@ def left(ready):
         study = load_study(name)
         posterior = tree["posterior"].to_dataset()
         one = leave_one_out(
-            resolve(study), folds_of(resolve(study)), posterior, marginals.variables
+            resolve(study), resolve(study)[-1].folds(), posterior, marginals.variables
         )
         whole = refitted(
             resolve(study), marginals, one, every=False, most=9, may_sample=False, seed=1
@@ -194,7 +205,7 @@ def normal_law(study, *, has_gamma=True):
 def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
     covariance, values = normal_law(linear)
     tree, marginals = made_ready(linear, "interaction")
-    units = folds_of(resolve(linear))
+    units = resolve(linear)[-1].folds()
     assert (units.kind, units.names) == ("reported_estimate", ["A", "B", "A+B"])
     one = leave_one_out(resolve(linear), units, tree["posterior"].to_dataset(), marginals.variables)
     whole = refitted(resolve(linear), marginals, one, every=True, most=9, may_sample=False, seed=1)
@@ -212,8 +223,8 @@ def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
     without, _ = normal_law(linear, has_gamma=False)
     logs = [stats.multivariate_normal(np.zeros(3), c).logpdf(values) for c in (covariance, without)]
     assert marginals.whole.log_evidence == pytest.approx(logs[0], abs=0.05)
-    evidences = Evidences(marginals, 1)
-    any_, *_ = bayes_factors.factors_of_interactions(linear, evidences, tree, (1.0,))
+    evidences = LogEvidences(marginals, 1)
+    any_, *_ = bayes_factors.factors_of_interactions(linear.pair_labels, evidences, tree, (1.0,))
     odds = np.exp(logs[0] - logs[1])
     assert any_.factor == pytest.approx(odds, rel=0.05)
     none = bayes_factors.probability_of_none(evidences)
@@ -224,18 +235,18 @@ def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
 def test_nuts_stands_in_for_refits_that_cannot_be_trusted(linear, monkeypatch):
     covariance, values = normal_law(linear)
     tree, marginals = made_ready(linear, "interaction")
-    units = folds_of(resolve(linear))
+    units = resolve(linear)[-1].folds()
     one = leave_one_out(resolve(linear), units, tree["posterior"].to_dataset(), marginals.variables)
     whole = marginals.whole
     monkeypatch.setattr(marginals, "found", lambda *_, **__: replace(whole, pareto_k=np.inf))
     arguments = (resolve(linear), marginals, units, units.parts[0], one.densities)
     bad = leave_out.refit(*arguments)
-    assert (np.isnan(bad.elpd), bad.how) == (True, leave_out.NOT_TRUSTED)
+    assert (np.isnan(bad.elpd), bad.how) == (True, NOT_TRUSTED)
     by_nuts = leave_out.refit(*arguments, may_sample=True)
     slope = np.linalg.solve(covariance[1:, 1:], covariance[1:, 0])
     sd = np.sqrt(covariance[0, 0] - slope @ covariance[1:, 0])
     expected = stats.norm.logpdf(values[0], slope @ values[1:], sd)
-    assert by_nuts.how == leave_out.BY_NUTS
+    assert by_nuts.how == BY_NUTS
     assert 0 < by_nuts.error < 0.05
     assert by_nuts.elpd == pytest.approx(expected, abs=4 * by_nuts.error)
 
@@ -269,7 +280,7 @@ def test_no_interaction_of_three_pairs_is_as_probable_as_in_closed_form(three):
         seen.rounding
     )
     tree, marginals = made_ready(three, "interaction")
-    evidences = Evidences(marginals, 3)
+    evidences = LogEvidences(marginals, 3)
     assert bayes_factors.why_no_probability(evidences) == ""
     sets = [own for count in range(4) for own in combinations(range(3), count)]
     logs = []
@@ -285,7 +296,7 @@ def test_no_interaction_of_three_pairs_is_as_probable_as_in_closed_form(three):
     # One table after another reads the same number.
     (of_pair,) = (
         f
-        for f in bayes_factors.factors_of_interactions(three, evidences, tree, (1.0,))
+        for f in bayes_factors.factors_of_interactions(three.pair_labels, evidences, tree, (1.0,))
         if f.of == "A:C"
     )
     assert sets[5] == (0, 2)
@@ -312,7 +323,7 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
             **{name: ((*dims, "odds_ratio"), value) for name, value in widths.items()},
         }
     )
-    units = folds_of(resolve(study))
+    units = resolve(study)[-1].folds()
     logs = leave_out.log_densities(resolve(study), posterior, units)
     assert logs.dims == ("chain", "draw", "unit")
     values, kept = reported_data.observed(numbers).values, numbers.kept
@@ -360,7 +371,7 @@ LOOSEST = {
 def test_a_number_that_others_tell_is_left_out_with_one_of_them_in_any_order_of_the_file():
     study = load_study("sun2024")
     for order in ORDERS.values():
-        parts = folds_of(resolve(with_claims(study, order))).parts
+        parts = resolve(with_claims(study, order))[-1].folds().parts
         assert {unit.name: unit.beside for unit in parts} == LOOSEST
 
 
@@ -370,7 +381,7 @@ def at_points(study, model, units, count=4):
     priors = priors_for(prior_set("weak", study), own, study)
     marginals = Marginals(study, own, priors, xr.Dataset(), 1)
     points = 0.3 * np.random.default_rng(3).normal(size=(count, marginals.size))
-    law = marginals.worked_out(points, leave_out.LAW)
+    law = marginals.worked_out(points, leave_out.PREDICTIVE)
     surface = marginals._density.surface
     whole = surface(marginals.given)(points)
     left = [whole - surface(u.left_out(marginals.given))(points) + u.constant for u in units.parts]
@@ -383,7 +394,7 @@ def test_what_leaving_out_changes_is_the_density_of_what_is_left_out():
     found = {}
     for name in ("print", "turned"):
         own = with_claims(study, ORDERS[name])
-        units = folds_of(resolve(own))
+        units = resolve(own)[-1].folds()
         left, law = at_points(own, "interaction", units)
         expected = leave_out.log_densities(resolve(own), law, units).values[0].T
         np.testing.assert_allclose(left, expected, atol=2e-4)
@@ -399,7 +410,7 @@ def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
     changed = {p_values[0]: {"sign": sign, "is_below": is_below}, p_values[1]: {"meaning": None}}
     own = with_claims(study, lambda of: (replace(c, **changed.get(c.id, {})) for c in of))
     assert len(reported.estimates_of(own).p_values) == 1
-    units = folds_of(resolve(own))
+    units = resolve(own)[-1].folds()
     left, law = at_points(own, "interaction", units)
     place = units.names.index(p_values[0])
     numbers = reported.estimates_of(own)
@@ -423,7 +434,7 @@ def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
 
 def test_a_patient_left_out_is_one_of_those_alike():
     study = load_study("sun2024-synthetic")
-    units = folds_of(resolve(study))
+    units = resolve(study)[-1].folds()
     assert (units.kind, units.count) == ("patient", int(study.n.sum()))
     cells = study.cells
     at = int(np.argmax(cells.n))
@@ -460,7 +471,7 @@ def sixty():
 
 @pytest.mark.slow
 def test_patients_left_out_by_weights_and_by_refits_agree_and_are_stacked(sixty):
-    found, units = {}, folds_of(resolve(sixty))
+    found, units = {}, resolve(sixty)[-1].folds()
     for model in ("interaction", "additive"):
         tree, marginals = made_ready(sixty, model)
         posterior = tree["posterior"].to_dataset()
@@ -475,7 +486,7 @@ def test_patients_left_out_by_weights_and_by_refits_agree_and_are_stacked(sixty)
             error = np.hypot(np.hypot(by_refit.error, marginals.whole.log_error), one.error[at])
             assert error < 0.05
             assert one.elpd[at] == pytest.approx(by_refit.elpd, abs=4 * error)
-    table = compare(found).set_index("model")
+    table = table_of_models(found).set_index("model")
     assert (table.units == 60).all()
     # The weight of two models that maximises the log of what their average predicts, on a grid.
     times = [part.times for part in units.parts]
@@ -489,7 +500,7 @@ def test_patients_left_out_by_weights_and_by_refits_agree_and_are_stacked(sixty)
 
 def test_a_count_left_out_is_none_of_none():
     study = load_study("isis2")
-    units = folds_of(resolve(study))
+    units = resolve(study)[-1].folds()
     assert (units.kind, units.names) == ("cell", list(study.counted))
     given = units.parts[1].left_out({"counted n": study.n, "counted events": study.events})
     assert given["counted n"].tolist() == [4300, 0, 4295, 4292]
@@ -500,7 +511,7 @@ def test_tails_have_no_normal_density():
     study = load_study("sun2024").resolve("four-set-products")
     unsigned = with_claims(study, lambda of: (replace(c, sign="") for c in of))
     assert (
-        leave_out.log_densities(resolve(unsigned), xr.Dataset(), folds_of(resolve(unsigned)))
+        leave_out.log_densities(resolve(unsigned), xr.Dataset(), resolve(unsigned)[-1].folds())
         is None
     )
 
@@ -519,21 +530,29 @@ def stub(elpd, times=1, kind="patient", how=BY_WEIGHTS, error=0.0, shared=0.0):
 
 
 def test_the_error_of_the_whole_counts_once_for_each_refit():
-    one = stub([-1.0] * 4, times=2, how=leave_out.BY_LAPLACE, error=0.03, shared=0.02)
+    one = stub([-1.0] * 4, times=2, how=BY_LAPLACE, error=0.03, shared=0.02)
     assert one.mc_error == pytest.approx(np.sqrt((8 * 0.02) ** 2 + 4 * (2 * 0.03) ** 2))
     by_weights = stub([-2.0] * 4, times=2, error=0.03, shared=0.02)
     assert by_weights.mc_error == pytest.approx(np.sqrt(4) * 2 * 0.03)
-    table = compare({"one": one, "other": by_weights}).set_index("model")
+    table = table_of_models({"one": one, "other": by_weights}).set_index("model")
     assert table.elpd_mc_error.tolist() == pytest.approx([one.mc_error, by_weights.mc_error])
     both = np.hypot(one.mc_error, by_weights.mc_error)
     assert table.difference_mc_error.loc["other"] == pytest.approx(both)
 
 
 def findings(left, study="isis2"):
-    told_of = Findings(left=left, evidence={name: LogEvidence(-1.0, 0.1, 0.01) for name in left})
-    study = load_study(study)
-    part, tables, _ = told(study, prior_set("weak", study), "one", told_of, "standard", 1, {})
-    return part, tables
+    evidence = {name: LogEvidence(-1.0, 0.1, 0.01) for name in left}
+    record = ModelComparison(
+        load_study(study),
+        "weak",
+        "one",
+        "standard",
+        1,
+        left_out=left,
+        log_evidence=evidence,
+        models=comparison.table_with_evidence(left, evidence),
+    )
+    return worded(record)
 
 
 def test_few_units_find_no_better_model_whatever_their_standard_error():
@@ -564,15 +583,17 @@ def test_many_units_find_a_better_model_beyond_both_errors():
 
 def test_why_units_have_no_answer_is_told_reason_by_reason():
     one = stub([np.nan, np.nan, np.nan, -1.0], times=2)
-    hows = (leave_out.NOT_TRUSTED, leave_out.TOO_MANY, leave_out.TOO_MANY, BY_WEIGHTS)
-    words = why_unanswered(replace(one, how=hows), "standard", 12)
+    hows = (NOT_TRUSTED, TOO_MANY, TOO_MANY, BY_WEIGHTS)
+    words = why_unanswered(replace(one, how=hows), "standard")
     assert "6 of 8 units" in words
-    assert "4 were not refitted, as depth standard refits no more than 12" in words
-    assert "2 were refitted, and the refit could not be trusted" in words
+    assert "4 were not refitted, because depth standard refits at most 12" in words
+    assert "2 were refitted, and the refit is unreliable too" in words
     assert "refits nothing" not in words
-    quick = replace(one, how=(leave_out.NOT_REFITTED,) * 3 + (BY_WEIGHTS,))
-    assert "6 were not refitted, as depth quick refits nothing" in why_unanswered(quick, "quick", 0)
-    assert why_unanswered(stub([-1.0]), "standard", 12) == ""
+    quick = replace(one, how=(NOT_REFITTED,) * 3 + (BY_WEIGHTS,))
+    assert "6 were not refitted, because depth quick refits nothing" in why_unanswered(
+        quick, "quick"
+    )
+    assert "leave-one-out" not in " ".join(findings({"one": stub([-1.0])})[0].failed)
 
 
 def test_few_units_are_refitted_where_the_error_of_good_weights_is_large():
@@ -587,7 +608,7 @@ def test_few_units_are_refitted_where_the_error_of_good_weights_is_large():
     settings = {"every": False, "most": 9, "may_sample": False, "seed": 1}
     few = replace(stub([-1.0, -2.5, -3.0]), error=np.array([0.01, 0.05, 0.01]))
     found = refitted(resolve(load_study("isis2")), Marginal(), few, **settings)
-    assert found.how == (BY_WEIGHTS, leave_out.BY_LAPLACE, BY_WEIGHTS)
+    assert found.how == (BY_WEIGHTS, BY_LAPLACE, BY_WEIGHTS)
     assert found.elpd.tolist() == [-1, -2, -3]
     assert found.error.tolist() == [0.01, 0.02, 0.01]
     many = replace(stub([-1.0] * 12), error=np.full(12, 0.05))
@@ -608,7 +629,7 @@ def test_refits_beyond_the_most_are_told_from_those_that_failed():
     one = replace(stub([-1.0, -2.0, -3.0]), pareto_k=np.array([0.8, 0.1, 0.9]))
     settings = {"every": False, "most": 1, "may_sample": False, "seed": 1}
     found = refitted(resolve(load_study("isis2")), Marginal(), one, **settings)
-    assert found.how == (leave_out.TOO_MANY, BY_WEIGHTS, leave_out.NOT_TRUSTED)
+    assert found.how == (TOO_MANY, BY_WEIGHTS, NOT_TRUSTED)
     assert found.refit_k[2] == 0.9
     assert found.refit_effective[2] == 20
     assert np.isnan(found.elpd).tolist() == [True, False, True]
@@ -616,24 +637,24 @@ def test_refits_beyond_the_most_are_told_from_those_that_failed():
 
 def test_what_follows_from_others_is_worded_by_its_kind():
     study = load_study("sun2024")
-    (one,) = leave_out.follows(resolve(study))
-    words = in_words(one, study)
+    (one,) = reported.reported_in(resolve(study)).dependences
+    words = dependence_in_words(one, study)
     assert "which make it 3.55" in words
-    assert "another is not used either" in words
+    assert "is left out too" in words
     total = replace(one, name="events[all]", others=("events[TAC]",), implied=221.0)
-    assert "which make it 221 events" in in_words(total, study)
+    assert "which make it 221 events" in dependence_in_words(total, study)
     name = next(c.id for c in study.reported_estimates if not c.has_interval)
     p_value = replace(one, name=name, implied=0.0162, agrees=None)
-    words = in_words(p_value, study)
+    words = dependence_in_words(p_value, study)
     assert "which make it p = 0.016" in words
     assert "is not left out by itself" in words
-    unknown = in_words(replace(p_value, implied=np.nan), study)
+    unknown = dependence_in_words(replace(p_value, implied=np.nan), study)
     assert "make it" not in unknown
     assert "nan" not in unknown
 
 
 def test_fewer_than_ten_units_have_differences_and_no_weights():
-    table = compare({"one": stub([-1.0, -2.0, -3.0]), "other": stub([-1.5, -2.0, -4.0])})
+    table = table_of_models({"one": stub([-1.0, -2.0, -3.0]), "other": stub([-1.5, -2.0, -4.0])})
     assert table.model.tolist() == ["one", "other"]
     assert table.difference.tolist() == pytest.approx([0, -1.5])
     # √(n · variance of the differences −0.5, 0 and −1)
@@ -645,7 +666,7 @@ def test_fewer_than_ten_units_have_differences_and_no_weights():
 def test_ten_units_have_stacking_weights_that_count_those_alike():
     # Half of the patients are predicted by one model only, a quarter by the other: p log w + q log(1 − w).
     one, other = np.log([0.9, 0.9, 0.1]), np.log([0.1, 0.1, 0.9])
-    table = compare({"one": stub(one, times=4), "other": stub(other, times=4)})
+    table = table_of_models({"one": stub(one, times=4), "other": stub(other, times=4)})
     weights = table.set_index("model").stacking_weight
     grid = np.linspace(0, 1, 10_001)
     score = sum(
@@ -657,7 +678,7 @@ def test_ten_units_have_stacking_weights_that_count_those_alike():
 
 
 def test_a_model_without_an_answer_is_listed_and_not_compared():
-    table = compare(
+    table = table_of_models(
         {"one": stub([-1.0, np.nan]), "two": stub([-1.0, -1.0]), "three": stub([-2.0, -1.0])}
     )
     assert table.model.tolist() == ["two", "three", "one"]
@@ -675,7 +696,9 @@ def test_a_model_without_an_answer_is_listed_and_not_compared():
 def test_bayes_factors_of_two_by_two_tables_are_those_of_brute_force(ready, name):
     study = load_study(name)
     tree, marginals = ready(name, "interaction")
-    factors = bayes_factors.factors_of_interactions(study, Evidences(marginals, 1), tree)
+    factors = bayes_factors.factors_of_interactions(
+        study.pair_labels, LogEvidences(marginals, 1), tree
+    )
     none = brute_force(study, sd=0)
     for factor in factors:
         expected = np.exp(brute_force(study, sd=factor.prior_sd) - none)
@@ -721,11 +744,11 @@ def test_sets_of_interactions_are_as_probable_by_their_number():
 
     # Evidence that favours none of them leaves the prior: every number of interactions is as probable.
     for pairs in (1, 3, 6):
-        none = bayes_factors.probability_of_none(Evidences(Known(), pairs))
+        none = bayes_factors.probability_of_none(LogEvidences(Known(), pairs))
         assert none == pytest.approx((1 / (pairs + 1),) * 2)
     why = bayes_factors.why_no_probability
-    assert why(Evidences(Known(), 6)) == ""
-    assert "7 pairs make 128 sets, and no more than 64" in why(Evidences(Known(), 7))
+    assert why(LogEvidences(Known(), 6)) == ""
+    assert "7 pairs make 128 sets, and no more than 64" in why(LogEvidences(Known(), 7))
 
 
 def test_one_log_evidence_serves_all_tables():
@@ -744,20 +767,23 @@ def test_one_log_evidence_serves_all_tables():
         def quadrature(self):
             return np.nan
 
-    tempered = LogEvidence(-7.0, np.nan, 0.03, bayes_factors.BY_SMC)
+    tempered = LogEvidence(-7.0, np.nan, 0.03, BY_SMC)
     additive = LogEvidence(-6.0, 0.3, 0.04)
-    evidences = Evidences(Bad(), 2, {(): tempered, (0, 1): additive})
+    evidences = LogEvidences(Bad(), 2, {(): tempered, (0, 1): additive})
     assert evidences.of((0, 1), sd=2.0) is additive  # no product is left that has a prior
-    study = type("Study", (), {"pair_labels": ["A:B", "A:C"]})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bayes_factors, "savage_dickey", lambda *_: [np.nan] * 2)
-        any_, *others = bayes_factors.factors_of_interactions(study, evidences, None, (1.0,))
+        any_, *others = bayes_factors.factors_of_interactions(
+            ["A:B", "A:C"], evidences, None, (1.0,)
+        )
     assert any_.log == pytest.approx(-1)
     assert any_.error == pytest.approx(0.05)
     assert any_.pareto_k == 0.3  # what has none does not hide the other's
     assert any_.method == "sequential Monte Carlo, importance sampling"
     assert all(np.isnan(one.log) and one.pareto_k == 0.9 for one in others)
-    assert "2 of 4 sets have no marginal likelihood" in bayes_factors.why_no_probability(evidences)
+    assert "2 of 4 sets have no reliable marginal likelihood" in bayes_factors.why_no_probability(
+        evidences
+    )
     priors = prior_set("weak", load_study("sun2024"))
     lead = bayes_factors.factor_of_model("exchangeable", priors, ["mu"], additive, tempered)
     assert lead.factor == pytest.approx(np.e)
@@ -771,13 +797,13 @@ def test_sequential_monte_carlo_is_run_once_a_model(monkeypatch):
     asked = []
     monkeypatch.setattr(sampling, "temper", lambda *a, **_: asked.append(a[2]) or tree)
     known = {
-        "interaction": LogEvidence(-7.0, np.nan, 0.1, bayes_factors.BY_SMC),
+        "interaction": LogEvidence(-7.0, np.nan, 0.1, BY_SMC),
         "additive": LogEvidence(-6.0, 0.3, 0.1),
     }
-    worked = {name: Worked(tree, one, None, (), ()) for name, one in known.items()}
+    worked = {name: comparison._Compared(tree, one, None, ()) for name, one in known.items()}
     study = load_study("isis2")
-    task = Task(study, prior_set("weak", study), "full", 1, "interaction")
-    one = bayes_factors.BayesFactor(
+    task = comparison._Task(study, prior_set("weak", study), "full", 1, "interaction")
+    one = BayesFactor(
         "any interaction", "interaction against additive", "", 0.5, True, 0.0, 0.1, 0.1, ""
     )
     other = replace(one, is_chosen=False)
@@ -832,12 +858,11 @@ def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
     study = load_study("isis2")
     fits = {(m, study.interpretation): ready("isis2", m)[0] for m in ("interaction", "additive")}
     lines = []
-    folder = write(
-        study, fits, prior_set("weak", study), tmp_path, seed=1, on_progress=lines.append
-    )
+    settings = {"depth": "standard", "seed": 1, "on_progress": lines.append}
+    folder = write_one("comparison", study, fits, prior_set("weak", study), tmp_path, **settings)
     assert folder == tmp_path / "comparison"
     assert not any(line.startswith("fitting") for line in lines)
-    assert "in a process beside: saturated" in lines
+    assert "in a second process: saturated" in lines
     part = read_analysis(folder)
     tables = {path.name: store.read_table(path) for path in folder.glob("*.csv")}
     assert (tables["models.csv"].unit == "cell").all()
@@ -855,7 +880,9 @@ def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
     none = 1 / (1 + np.exp(logs["interaction"] - logs["additive"]))
     exact = 1 / (1 + np.exp(brute_force(study) - brute_force(study, sd=0)))
     assert none == pytest.approx(exact, abs=0.02)
-    (finding,) = (finding for finding in part.findings if "there is none goes from" in finding)
+    (finding,) = (
+        finding for finding in part.findings if "probability of no interaction goes from" in finding
+    )
     assert finding.endswith(f"goes from 0.500 to {share(none)}.")
     assert any("Normal(0, 0.5)" in finding for finding in part.findings)
     assert any(s.figure is not None for s in part.sections)

@@ -9,17 +9,13 @@ from scipy.stats import binom
 
 from cotreat import load_study, parse_study
 from cotreat.bias.e_values import e_value
+from cotreat.bias.records import QUANTITIES, SINGLE_SD, STANDINGS, Surface, standing
 from cotreat.bias.unmeasured_confounding import (
-    ANALYSES,
     LARGEST,
-    SINGLE_SD,
-    STANDINGS,
-    Surface,
     allowed_table,
     conclusions,
     grid_table,
     points_table,
-    standing,
     surfaces,
     with_confounding,
     without_bias,
@@ -223,7 +219,7 @@ def test_plausible_is_a_factor_of_two_and_says_what_makes_it():
     assert f"{float(e_value(2.0)):.1f} times (rare" in reason
 
 
-def test_standing_is_decided_at_the_thresholds_themselves():
+def test_standing_is_conclusive_at_the_thresholds_themselves():
     found = [standing(p) for p in (0.975, 0.974, 0.5, 0.499, 0.026, 0.025)]
     assert found == [STANDINGS[at] for at in (0, 1, 1, 2, 2, 3)]
 
@@ -239,7 +235,7 @@ def test_a_surface_shifts_the_draws_by_the_bias():
     weak = prior_set("weak", study)
     eta, risk_draws = normal_draws(study)
     found, failed = surfaces(study, MODELS["interaction"], weak, risk_draws, steps=1, seed=1)
-    assert failed == []
+    assert not failed
     assert [code(one.estimand) for one in found] == [
         *(f"odds_ratio[A+B vs {one}]" for one in "AB"),
         "ror[A:B]",
@@ -311,7 +307,9 @@ def test_the_picture_says_how_many_conclusions_it_leaves_out():
     estimand = enumerate_estimands(study, MODELS["interaction"], resolve(study))[-1]
     steps = np.log([0.5, 1.0, 2.0])
     flat = np.full((3, 3), 0.7)
-    one = Surface(estimand, Status(IDENTIFIED), steps, steps, *[flat] * len(ANALYSES), plausible={})
+    one = Surface(
+        estimand, Status(IDENTIFIED), steps, steps, *[flat] * len(QUANTITIES), plausible={}
+    )
     for count, is_told in ((9, False), (11, True)):
         with off_screen():
             figure = tipping.tipping(Bias(study, "interaction", "weak", [one] * count))
@@ -325,7 +323,7 @@ def test_a_conclusion_is_overturned_where_its_standing_changes():
     steps = np.log([0.5, 1.0, 2.0])
     chances = np.array([[0.99, 0.98, 0.99], [0.99, 0.99, 0.6], [0.99, 0.99, 0.01]])
     one = Surface(
-        estimand, Status(IDENTIFIED), steps, steps, *[chances] * len(ANALYSES), plausible={}
+        estimand, Status(IDENTIFIED), steps, steps, *[chances] * len(QUANTITIES), plausible={}
     )
     table = grid_table([one])
     assert np.flatnonzero(table.is_overturned).tolist() == [5, 8]

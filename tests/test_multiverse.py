@@ -11,14 +11,15 @@ from scipy.special import expit
 from cotreat import load_study
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import UNRELIABLE
-from cotreat.inference.sampling import fit
+from cotreat.inference.sampling import fit, fit_of
 from cotreat.models.registry import MODELS
 from cotreat.priors.belief_grid import GRID, INTERACTION_GRID
 from cotreat.priors.sets import prior_set
 from cotreat.results.supplementary import MULTIVERSE_COLUMNS
 from cotreat.sensitivity import belief_grid, multiverse
-from cotreat.sensitivity.multiverse import MODEL, PRIORS, SENSE, Asked, Base
-from cotreat.sensitivity.prior_predictive import Induced, asked, table_of
+from cotreat.sensitivity.multiverse import Asked
+from cotreat.sensitivity.prior_predictive import Induced, estimands_of, table_of
+from cotreat.sensitivity.records import MODEL, PRIORS, SCALE, Base
 from tests.codes import by_code, codes
 
 MODELS_OF_SUN = ["exchangeable", "interaction", "saturated", "additive"]
@@ -55,14 +56,14 @@ def test_one_thing_at_a_time_takes_every_reading_or_every_model(sun):
 def test_models_are_tried_with_the_beliefs_that_they_can_honour(sun):
     def names(model):
         base = Specification(sun, model, prior_set("weak", sun))
-        return [multiverse.name_of_set(one) for one in multiverse.beside(base)]
+        return [multiverse.name_of_set(one) for one in multiverse.other_priors(base)]
 
     assert names("interaction") == list(multiverse.SETS[1:])
     assert names("additive") == list(multiverse.SETS[1:4])
     assert names("saturated") == []
     # Of two names for one set one is tried.
     alias = Specification(sun, "interaction", prior_set("sceptical", sun))
-    beside = [multiverse.name_of_set(one) for one in multiverse.beside(alias)]
+    beside = [multiverse.name_of_set(one) for one in multiverse.other_priors(alias)]
     assert beside == [name for name in multiverse.SETS if name != "grid:pessimistic-moderate"]
 
 
@@ -159,14 +160,14 @@ def test_a_bad_fit_is_one_row_without_numbers(answered, isis2):
 @pytest.mark.slow
 def test_one_thing_is_changed_at_a_time(answered, isis2):
     _, table = answered
-    changes = multiverse.hinges(table, isis2, Base("default", "interaction", "weak"))
+    changes = multiverse.one_at_a_time(table, isis2, Base("default", "interaction", "weak"))
     lead = table[(table.priors == "weak") & (table.model == "interaction")].pipe(by_code)
     found = changes.set_index(["what changes", "to"])
     for name in ("ic", "reri_or", "ror", "rrr", "bliss"):
-        (words,) = [to for what, to in found.index if what == SENSE and f"({name})" in to]
-        row = found.loc[SENSE, words]
+        (words,) = [to for what, to in found.index if what == SCALE and f"({name})" in to]
+        row = found.loc[SCALE, words]
         assert row.probability == lead.probability[f"{name}[SK:ASA]"]
-        assert row["is leading"] == (name == "ror")
+        assert row["is primary"] == (name == "ror")
         assert row.difference == row.probability - lead.probability["ror[SK:ASA]"]
     assert found.loc[(MODEL, "additive"), "words"] == "fixed by the model"
     optimist = found.loc[(PRIORS, NAMES[1])]
@@ -186,10 +187,10 @@ def test_what_cannot_be_trusted_is_said_in_words(answered, isis2):
     bad = table.copy()
     is_one = bad.priors == NAMES[1]
     bad.loc[is_one, "verdict"] = UNRELIABLE
-    changes = multiverse.hinges(bad, isis2, Base("default", "interaction", "weak"))
+    changes = multiverse.one_at_a_time(bad, isis2, Base("default", "interaction", "weak"))
     row = changes.set_index(["what changes", "to"]).loc[(PRIORS, NAMES[1])]
     assert np.isnan(row.probability)
-    assert row.words == "the fit cannot be trusted"
+    assert row.words == "the fit is unreliable"
 
 
 @pytest.mark.slow
@@ -198,7 +199,7 @@ def test_the_grid_says_how_far_each_number_moves(answered, isis2):
     own = table[table.model == "interaction"].copy()
     own.loc[own.priors == NAMES[2], "verdict"] = UNRELIABLE
     grid = belief_grid.table_of(own, isis2)
-    assert belief_grid.bad(grid) == 1
+    assert belief_grid.unreliable(grid) == 1
     assert (
         grid[grid.verdict == UNRELIABLE][["measure", "estimate", "probability"]]
         .isna()
@@ -211,19 +212,19 @@ def test_the_grid_says_how_far_each_number_moves(answered, isis2):
     assert row.highest == probability[NAMES[1]]
     assert row["under "] == "effects weak (default), interactions optimistic-moderate"
     assert row["prior sets"] == 2
-    assert row["that decide"] == 0
+    assert row["conclusive"] == 0
     # Streptokinase with aspirin against one of them: 0.75 (0.64 to 0.87) by maximum likelihood.
-    assert ranges.loc["odds ratio", "that decide"] == 2
+    assert ranges.loc["odds ratio", "conclusive"] == 2
 
 
 @pytest.mark.slow
 def test_a_fit_is_an_answer_only_if_it_passes_its_checks(isis2):
     tree = fit(isis2, "interaction", engine="laplace", draws=1000)
-    answer = multiverse.answer_of(tree, isis2, MODELS["interaction"])
+    answer = multiverse.answer_of(fit_of(isis2, MODELS["interaction"], tree))
     assert answer is not None
     assert answer.pareto_k == float(tree["sample_stats"]["pareto_k"])
     assert answer.risk_draws["risk"].identical(tree["posterior"]["risk"])
-    every = asked(isis2, MODELS["interaction"], answer.risk_draws)
+    every = estimands_of(isis2, MODELS["interaction"], answer.risk_draws)
     table = table_of(every, tree["prior"].to_dataset(), tree["posterior"].to_dataset())
     row = table[(codes(table) == "ror[SK:ASA]") & (table.judged_on == "non-event")].iloc[0]
     assert row["prior probability"] == pytest.approx(0.5, abs=0.015)
@@ -232,4 +233,4 @@ def test_a_fit_is_an_answer_only_if_it_passes_its_checks(isis2):
     chains = tree["posterior"]["risk"].copy()
     chains[0] *= 1.2
     tree["posterior"] = tree["posterior"].assign(risk=chains)
-    assert multiverse.answer_of(tree, isis2, MODELS["interaction"]) is None
+    assert multiverse.answer_of(fit_of(isis2, MODELS["interaction"], tree)) is None

@@ -1,4 +1,4 @@
-"""The README's numbers are those of results/, and what it tells people to type works."""
+"""The README's numbers are those of results/, and its commands and study files work."""
 
 import re
 import runpy
@@ -72,7 +72,7 @@ def test_the_numbers_of_its_prose_are_those_of_the_results():
         conflict = store.read_info(sun2024("exchangeable", interpretation))["conflict"]
         below[interpretation] = f"{-conflict['difference']:.1f}"
     one, *two = below.values()
-    assert f"log evidence {one} below the default reading" in prose
+    assert f"log evidence {one} below the default interpretation" in prose
     assert f"it lies {two[0]} and {two[1]} below" in prose
     (tail,) = (
         p["tail"] for p in conflict["predictions"] if p["reported_estimate"] == "tac-cyc-vs-mmf"
@@ -84,7 +84,7 @@ def test_the_numbers_of_its_prose_are_those_of_the_results():
         for model in ("saturated", "interaction")
     )
     assert f"{said}, and `exchangeable`" in prose
-    assert f"relatives, {posterior('exchangeable', ratio).estimate:.2f}:" in prose
+    assert f"partially pooled, {posterior('exchangeable', ratio).estimate:.2f}." in prose
     for model, level in (("dose", "low"), ("duration", "short")):
         row = posterior(model, f"odds_ratio[TAC.{level} vs not TAC]")
         assert f" as {row.estimate:.2f} ({row.lower:.2f} to {row.upper:.2f})" in prose
@@ -98,7 +98,7 @@ def test_the_numbers_of_its_prose_are_those_of_the_results():
         )
         if row[IDENTIFICATION] == "not identified"
     )
-    assert f"from which it moves by at most {moved:.2f} here" in prose
+    assert f"differs from its value before the data by at most {moved:.2f} here" in prose
 
 
 def test_its_ratios_of_times_are_those_of_the_benchmarks():

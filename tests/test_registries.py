@@ -109,7 +109,7 @@ def test_a_measure_of_a_new_family_is_drawn_in_the_synergy_figure(view, register
 
 def test_a_measure_of_a_new_family_has_an_axis_in_the_figure_of_priors(view):
     prior, posterior = view.draws["prior"]["risk"], view.draws["posterior"]["risk"]
-    asked = induced.asked(view.study, view.fit.model, posterior)
+    asked = induced.estimands_of(view.study, view.fit.model, posterior)
     with off_screen():
         every = [PriorPosterior.of(one, status, prior, posterior) for one, status in asked]
         figure = prior_predictive.prior_predictive(Sensitivity(view.study, estimands=every))

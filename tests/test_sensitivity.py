@@ -8,14 +8,13 @@ import pytest
 
 from cotreat import load_study
 from cotreat.cli import main
-from cotreat.core.constants import DEPTHS
+from cotreat.core.constants import DEPTHS, SEED
 from cotreat.inference.laplace import UNRELIABLE
 from cotreat.plots.one_at_a_time import one_at_a_time
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
-from cotreat.report.sections import sensitivity, sensitivity_beliefs, sensitivity_weights
-from cotreat.report.sections import sensitivity_choices as hinges_of
+from cotreat.report.sections import sensitivity
 from cotreat.results import store
 from cotreat.results.supplementary import (
     ABOUT,
@@ -26,14 +25,9 @@ from cotreat.results.supplementary import (
     write_analysis,
 )
 from cotreat.sensitivity import fits
-from cotreat.sensitivity.multiverse import (
-    DEFAULT_INTERPRETATION,
-    HINGES,
-    MODEL,
-    PRIORS,
-    SENSE,
-    Base,
-)
+from cotreat.sensitivity.multiverse import incompatible
+from cotreat.sensitivity.records import INTERPRETATION, MODEL, ONE_AT_A_TIME, PRIORS, SCALE, Base
+from cotreat.workflow import analyses
 from tests.codes import codes, table_of_codes
 
 FIGURES = {"one_at_a_time", "belief_grid", "power_scaling", "prior_predictive"}
@@ -59,11 +53,14 @@ def written(tmp_path_factory, isis2):
         patch.setattr(fits, "fit_many", one_bad)
         # One thing at a time, as for printed numbers.
         patch.setattr(type(isis2), "has_uncounted", property(lambda _: True))
-        folder = sensitivity.write(
+        folder = analyses.write_one(
+            "sensitivity",
             isis2,
             {},
             prior_set("weak", isis2),
             tmp_path_factory.mktemp("results") / "isis2",
+            depth="standard",
+            seed=SEED,
             on_progress=said.append,
         )
     return folder, said
@@ -97,8 +94,8 @@ def test_tables_agree_with_each_other(written):
     assert tuple(every.columns) == MULTIVERSE_COLUMNS
     lead = every[(every.model == "interaction") & (every.priors == "weak")]
     probability = lead[codes(lead) == "ror[SK:ASA]"].probability.iloc[0]
-    changes = store.read_table(folder / HINGES)
-    assert (changes[changes["is leading"]].probability == probability).all()
+    changes = store.read_table(folder / ONE_AT_A_TIME)
+    assert (changes[changes["is primary"]].probability == probability).all()
     ranges = store.read_table(folder / "grid_ranges.csv").set_index("number")
     assert ranges.loc["P(synergy)", "under the default priors"] == probability
     assert ranges.loc["P(synergy)", "prior sets"] == 18  # one of 19 is bad
@@ -116,7 +113,7 @@ def test_a_bad_fit_is_listed_and_has_no_numbers(written):
     assert bad.probability.isna().all()
     assert "NaN" not in (folder / ABOUT).read_text(encoding="utf-8")
     part = read_analysis(folder)
-    assert "1 of 19 prior sets of the grid: fit not trusted" in part.failed
+    assert "1 of 19 prior sets of the grid: unreliable fit" in part.failed
 
 
 @pytest.mark.slow
@@ -139,8 +136,8 @@ def test_every_depth_is_known():
 def test_the_command_says_what_was_found_and_what_failed(monkeypatch, capsys, tmp_path):
     asked = {}
 
-    def write(study, fits, priors, folder, **settings):
-        asked.update(settings, study=study.id, fits=fits, priors=priors.name)
+    def write(name, study, fits, priors, folder, **settings):
+        asked.update(settings, name=name, study=study.id, fits=fits, priors=priors.name)
         part = Analysis(
             title="Sensitivity",
             study_digest=study.digest,
@@ -151,12 +148,12 @@ def test_the_command_says_what_was_found_and_what_failed(monkeypatch, capsys, tm
         )
         return write_analysis(folder / "sensitivity", part, {}, {}, ["R-hat: 1.2"])
 
-    monkeypatch.setattr(sensitivity, "write", write)
+    monkeypatch.setattr(analyses, "write_one", write)
     arguments = ["sensitivity", "isis2", "--depth", "quick", "--quiet"]
     status = main([*arguments, "--out", str(tmp_path), "--seed", "7"])
     assert status == 3
     assert (asked["study"], asked["priors"], asked["fits"]) == ("isis2", "weak", {})
-    assert (asked["depth"], asked["seed"]) == ("quick", 7)
+    assert (asked["name"], asked["depth"], asked["seed"]) == ("sensitivity", "quick", 7)
     told = capsys.readouterr().out.splitlines()
     assert told[0] == "FAILED CHECKS: do not use these numbers: R-hat: 1.2"
     assert told[2:4] == ["- One finding.", "NOT ANSWERED: one fit not trusted"]
@@ -176,26 +173,26 @@ def changes(*rows):
                 "pair": pair,
                 "what changes": factor,
                 "to": level,
-                "is leading": at == 0,
+                "is primary": at == 0,
                 "probability": probability,
                 "difference": probability - lead,
-                "words": "" if np.isfinite(probability) else "the fit cannot be trusted",
+                "words": "" if np.isfinite(probability) else "the fit is unreliable",
             }
             for at, (pair, factor, level, probability) in enumerate(rows)
         ]
     )
 
 
-LEAD = ("A:B", SENSE, "multiplicative odds (ror), with no other study drug", 0.8)
+LEAD = ("A:B", SCALE, "multiplicative odds (ror), with no other study drug", 0.8)
 
 
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ((PRIORS, "grid:neutral-strong"), "is the prior: for A with B it goes from 0.800 to 0.980 with beliefs about effects: neutral, strong. Of 2 single changes, judged by the ratio of odds ratios unless the sense is what changes, 1 gives a decided answer."),
-        ((DEFAULT_INTERPRETATION, "as-printed"), "is how the print is read: for A with B it goes from 0.800 to 0.980 under as-printed."),
-        ((MODEL, "saturated"), "is the model: for A with B it goes from 0.800 to 0.980 under saturated."),
-        ((SENSE, "multiplicative risks (rrr)"), "is the sense of the word: for A with B it goes from 0.800 to 0.980 if judged as multiplicative risks (rrr)."),
+        ((PRIORS, "grid:neutral-strong"), "changes most with the prior: for A with B it goes from 0.800 to 0.980 with beliefs about effects: neutral, strong. Of 2 single changes, judged by the ratio of odds ratios unless the scale changes, 1 is conclusive."),
+        ((INTERPRETATION, "as-printed"), "changes most with the interpretation: for A with B it goes from 0.800 to 0.980 under as-printed."),
+        ((MODEL, "saturated"), "changes most with the model: for A with B it goes from 0.800 to 0.980 under saturated."),
+        ((SCALE, "multiplicative risks (rrr)"), "changes most with the scale of synergy: for A with B it goes from 0.800 to 0.980 if judged as multiplicative risks (rrr)."),
     ],
 )  # fmt: skip
 def test_what_moves_most_is_named(row, words):
@@ -205,35 +202,35 @@ def test_what_moves_most_is_named(row, words):
         ("A:B", MODEL, "other", 0.75),
         ("A:B", MODEL, "unreliable", np.nan),
     )
-    assert words in hinges_of.hinge_finding(told)
+    assert words in sensitivity.change_finding(told)
 
 
 def test_the_default_prior_is_no_belief():
     told = changes(LEAD, ("A:B", PRIORS, "weak", 0.9))
-    assert "goes from 0.800 to 0.900 under weak priors." in hinges_of.hinge_finding(told)
+    assert "goes from 0.800 to 0.900 under weak priors." in sensitivity.change_finding(told)
 
 
 def test_an_answer_on_another_background_says_so():
     told = changes(LEAD, ("A:B", MODEL, "saturated", 0.9))
     told.loc[1, "words"] = "with C"
-    assert "to 0.900 under saturated with C. Of 1" in hinges_of.hinge_finding(told)
+    assert "to 0.900 under saturated with C. Of 1" in sensitivity.change_finding(told)
 
 
 def ranges(*rows):
-    columns = ["of_pair", "number", "lowest", "highest", "prior sets", "that decide"]
+    columns = ["of_pair", "number", "lowest", "highest", "prior sets", "conclusive"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def test_the_grid_claims_no_more_sets_than_were_fitted():
     own = ranges(("A:B", "P(synergy)", 0.1, 0.98, 18, 1), ("A:B", "odds ratio", 1.1, 3.0, 18, 2))
-    assert sensitivity_beliefs.grid_finding(own, 19, 1, is_crossed=False) == (
-        "Over the 18 of 19 prior sets that could be fitted (one belief at a time, not crossed) the probability of "
-        "synergy runs: A with B 0.100 to 0.980; decided under 1 of 18 (A:B)."
+    assert sensitivity.grid_finding(own, 19, 1, is_crossed=False) == (
+        "Over the 18 of 19 prior sets with a reliable fit (one belief at a time, not crossed) the probability of "
+        "synergy ranges: A with B 0.100 to 0.980; conclusive under 1 of 18 (A:B)."
     )
-    own["that decide"] = 0
-    assert sensitivity_beliefs.grid_finding(own, 100, 0, is_crossed=True) == (
-        "Over 100 prior sets (beliefs about effects and about interactions crossed) the probability of synergy runs: "
-        "A with B 0.100 to 0.980; decided under none of them."
+    own["conclusive"] = 0
+    assert sensitivity.grid_finding(own, 100, 0, is_crossed=True) == (
+        "Over 100 prior sets (beliefs about effects and about interactions crossed) the probability of synergy ranges: "
+        "A with B 0.100 to 0.980; conclusive under none of them."
     )
 
 
@@ -246,21 +243,21 @@ def test_a_family_counts_once_where_prior_and_evidence_are_weighed():
     ]
     rows.append(("odds_ratio[A+B vs B]", "identified", np.nan, 0.1, 0.2))
     columns = ["estimand", "status", "probability", "prior", "likelihood"]
-    found = sensitivity_weights.scaling_finding(table_of_codes(rows, columns))
-    assert found.startswith("For 4 of 5 answers about synergy")
-    assert "0 of the 1 odds ratios" in found
+    found = sensitivity.scaling_finding(table_of_codes(rows, columns))
+    assert found.startswith("4 of 5 measures of synergy")
+    assert "0 of the 1 identified odds ratios are" in found
 
 
 def test_without_a_change_that_can_be_trusted_nothing_is_said():
-    assert hinges_of.hinge_finding(changes(LEAD, ("A:B", MODEL, "unreliable", np.nan))) == ""
+    assert sensitivity.change_finding(changes(LEAD, ("A:B", MODEL, "unreliable", np.nan))) == ""
 
 
 def test_the_picture_says_what_has_no_probability(isis2):
     told = changes(
-        ("SK:ASA", *LEAD[1:]), ("SK:ASA", SENSE, "multiplicative risks (rrr), with no other study drug", 0.4),
+        ("SK:ASA", *LEAD[1:]), ("SK:ASA", SCALE, "multiplicative risks (rrr), with no other study drug", 0.4),
         ("SK:ASA", MODEL, "interaction", 0.8), ("SK:ASA", MODEL, "saturated", np.nan),
     )  # fmt: skip
-    table = pd.DataFrame(columns=[*MULTIVERSE_COLUMNS, SENSE], dtype=object)
+    table = pd.DataFrame(columns=[*MULTIVERSE_COLUMNS, SCALE], dtype=object)
     with off_screen():
         figure = one_at_a_time(Sensitivity(isis2, told, table))
     (axes,) = figure.axes
@@ -279,8 +276,6 @@ def test_the_picture_says_what_has_no_probability(isis2):
 
 
 def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
-    study = load_study("sun2024")
-    held = fits.begun(study, {}, prior_set("weak", study), "full", 1, lambda _: None)
     rows = [
         ("exchangeable", "odds-ratios", "weak", 0.4, "good"),
         ("exchangeable", "odds-ratios", "grid:neutral-strong", 0.8, UNRELIABLE),
@@ -288,13 +283,14 @@ def test_what_was_not_answered_is_said_once_for_a_model_of_a_reading():
         ("interaction", "four-set-products", "weak", np.nan, "good"),
         ("saturated", "four-set-products", "weak", 0.9, UNRELIABLE),
     ]
+    untried = [("exchangeable", "four-set-products"), ("interaction", "four-set-products")]
     table = pd.DataFrame(rows, columns=["model", "interpretation", "priors", "pareto_k", "verdict"])
-    assert list(hinges_of.not_answered(held, table, is_crossed=True)) == [
-        "exchangeable, reading odds-ratios: 1 of 2 fits not trusted (Pareto k up to 0.80)",
-        "exchangeable, reading four-set-products: 1 of 1 fits not trusted (modes found once only); other priors "
-        "not tried, for a batch cannot fit it",
-        "interaction, reading four-set-products: other priors not tried, for a batch cannot fit it",
-        "saturated, reading four-set-products: 1 of 1 fits not trusted (Pareto k up to 0.90)",
+    assert list(sensitivity.unreliable_fits(table, untried)) == [
+        "exchangeable, interpretation odds-ratios: 1 of 2 fits unreliable (Pareto k up to 0.80)",
+        "exchangeable, interpretation four-set-products: 1 of 1 fits unreliable (modes found only once); other priors "
+        "not fitted, because the batch is unreliable",
+        "interaction, interpretation four-set-products: other priors not fitted, because the batch is unreliable",
+        "saturated, interpretation four-set-products: 1 of 1 fits unreliable (Pareto k up to 0.90)",
     ]
 
 
@@ -309,25 +305,25 @@ def test_a_contradicted_reading_is_left_aside():
         ],
         columns=["interpretation", "model", "priors", "log_evidence"],
     )
-    assert hinges_of.contradicted(table, base) == ["two"]
+    assert incompatible(table, base) == ["two"]
     changes = pd.DataFrame(
         [
             ("A:B", "interpretation", "one", True, 0.5, 0.0),
             ("A:B", "interpretation", "two", False, 0.99, 0.49),
             ("A:B", "interpretation", "three", False, 0.7, 0.2),
         ],
-        columns=["pair", "what changes", "to", "is leading", "probability", "difference"],
+        columns=["pair", "what changes", "to", "is primary", "probability", "difference"],
     ).assign(words="")
-    said = hinges_of.hinge_finding(changes, ["two"])
+    said = sensitivity.change_finding(changes, ["two"])
     assert "goes from 0.500 to 0.700 under three" in said
-    assert "none give a decided answer; two left aside" in said.replace("gives", "give")
-    assert "to 0.990 under two" in hinges_of.hinge_finding(changes)
+    assert "none is conclusive; two left out" in said
+    assert "to 0.990 under two" in sensitivity.change_finding(changes)
 
 
 def test_quick_starts_from_the_reading_that_is_asked_for():
     study = load_study("sun2024").resolve("abstract-wording")
-    held = fits.begun(study, {}, prior_set("weak", study), "quick", 1, lambda _: None)
-    plan = fits.planned(held, "quick")
+    held = fits.Answers.of(study, {}, prior_set("weak", study), "quick", 1, lambda _: None)
+    plan = fits.plan_fits(held, "quick")
     assert {one.study.interpretation for one in plan.multiverse} == {"abstract-wording"}
     assert {one.model for one in plan.multiverse} == set(held.models)
     leading = [one for one in plan.multiverse if one.model == held.models[0]]

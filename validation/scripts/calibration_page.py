@@ -28,7 +28,7 @@ COLUMNS = (
     ("odds multiply", MULTIPLICATIVE, ALL),
     ("… low risk without", LOW, ALL),
     ("… high risk without", HIGH, ALL),
-    ("… the paper claims it", MULTIPLICATIVE, CLAIMED),
+    ("… selected for significance", MULTIPLICATIVE, CLAIMED),
     ("risks add", ADDITIVE, ALL),
     ("true ratio of 2", SYNERGISTIC, ALL),
 )
@@ -65,7 +65,7 @@ class Rates:
 
 def false_rates(rates: Rates) -> Iterator[str]:
     """Write how often P(synergy) is large where there is none, and where there is."""
-    yield f"| printed, and read as | {' | '.join(head for head, *_ in COLUMNS)} |"
+    yield f"| reported, and interpreted as | {' | '.join(head for head, *_ in COLUMNS)} |"
     yield "|---|" + "---|" * len(COLUMNS)
     for paper in rates.papers:
         shown = [rates.share(world, of, paper) for _, world, of in COLUMNS]
@@ -76,7 +76,9 @@ def widths(rates: Rates) -> Iterator[str]:
     """Write coverage and width of intervals, and the mean P(synergy), in two worlds."""
     worlds = (MULTIPLICATIVE, SYNERGISTIC)
     heads = ("dropped", "coverage", "width", "mean P")
-    yield "| printed, and read as |" + "".join(f" {h}, {w} |" for w in worlds for h in heads)
+    yield "| reported, and interpreted as |" + "".join(
+        f" {h}, {w} |" for w in worlds for h in heads
+    )
     yield "|---|" + "---|" * (len(worlds) * len(heads))
     for paper in rates.papers:
         cells = []
@@ -97,11 +99,11 @@ def verdicts(table: pd.DataFrame) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for (study, model), rows in table.groupby(["study", "model"], sort=False):
         one = rows.iloc[0]
-        is_told = one.dropped <= MOST_DROPPED * (one.dropped + one.replicates)
+        is_assessed = one.dropped <= MOST_DROPPED * (one.dropped + one.replicates)
         passed = "passes" if rows.passes.all() else "**fails**"
         yield (
-            f"| {study} | {model} | {len(rows)} | {one.replicates:,} | {one.dropped} | {rows.p_value.min():.2g} "
-            f"| {passed if is_told else 'not told: too many dropped'} |"
+            f"| {study.replace('claims', 'reported')} | {model} | {len(rows)} | {one.replicates:,} | {one.dropped} | {rows.p_value.min():.2g} "
+            f"| {passed if is_assessed else 'not assessed: too many dropped'} |"
         )
 
 
@@ -109,7 +111,7 @@ def answer(rates: Rates, default: str, misread: str) -> str:
     """Answer the question in words, from the table."""
 
     def share(world: str, of: str, paper: str) -> str:
-        return rates.share(world, of, paper) or "no cohort that could be answered"
+        return rates.share(world, of, paper) or "no cohort with a reliable fit"
 
     def middle(world: str, paper: str) -> str:
         row = rates.row(world, ALL, paper)
@@ -120,31 +122,31 @@ def answer(rates: Rates, default: str, misread: str) -> str:
     best, second = sorted(found, key=lambda p: -found[p])[:2]
     selected = [p for p in rates.papers if rates.row(MULTIPLICATIVE, CLAIMED, p) is not None]
     claimed = "; ".join(f"{p}, {share(MULTIPLICATIVE, CLAIMED, p)}" for p in selected)
-    return f"""**Seldom by itself, as far as these cohorts tell.** Every world below prints, on average, what {STUDY}
-prints, whether {rates.pair} has a ratio of odds ratios of 1 or of 2, and read as it is meant the print makes P(synergy) much the
-same in both.
+    return f"""**Seldom by itself in these cohorts.** Every scenario below reports, on average, what {STUDY}
+reports, whether {rates.pair} has a ratio of odds ratios of 1 or of 2; interpreted correctly, the report yields nearly the same
+P(synergy) in both.
 
-- **Read as it is meant** (`{default}`), P(synergy) > {SURE:g} is false in {share(MULTIPLICATIVE, ALL, default)} of cohorts in which odds
+- **Interpreted correctly** (`{default}`), P(synergy) > {SURE:g} is false in {share(MULTIPLICATIVE, ALL, default)} of cohorts in which odds
   multiply, in {share(LOW, ALL, default)} where the risk without treatment lies an SD of its prior lower, and in
-  {share(ADDITIVE, ALL, default)} where risks add. It is as seldom right: where the true ratio is 2 it is found in
+  {share(ADDITIVE, ALL, default)} where risks add. It has little power: where the true ratio is 2, it exceeds {SURE:g} in
   {share(SYNERGISTIC, ALL, default)}; the mean P(synergy) is {middle(MULTIPLICATIVE, default)} with a ratio of 1 and
-  {middle(SYNERGISTIC, default)} with one of 2. The counts of every patient make it {middle(MULTIPLICATIVE, WHOLE)} and
+  {middle(SYNERGISTIC, default)} with one of 2. With the counts of every patient it is {middle(MULTIPLICATIVE, WHOLE)} and
   {middle(SYNERGISTIC, WHOLE)}.
-- **Misread**, odds ratios of regimens taken for ratios of odds ratios, it is false in {share(MULTIPLICATIVE, ALL, misread)} where
+- **Misinterpreted**, odds ratios of regimens taken as ratios of odds ratios, it is false in {share(MULTIPLICATIVE, ALL, misread)} where
   odds multiply, in {share(LOW, ALL, misread)} and {share(HIGH, ALL, misread)} where the risk without treatment is lower or higher, and
-  in {share(ADDITIVE, ALL, misread)} where risks add; the mean P(synergy) is {middle(MULTIPLICATIVE, misread)} without any.
-- **A paper that claims the synergy** by its own product is one of a selection. Without synergy, P > {SURE:g} then is false in:
+  in {share(ADDITIVE, ALL, misread)} where risks add; the mean P(synergy) is {middle(MULTIPLICATIVE, misread)} without synergy.
+- **Selection.** Of papers whose own product is significant, without synergy, P > {SURE:g} is false in:
   {claimed}.
-- **Three numbers more**: of the threes tried, {best.removeprefix(f"{default}, and ")} told most in these cohorts. A true ratio
-  of 2 is then found in {share(SYNERGISTIC, ALL, best)}, one of 1 taken for synergy in {share(MULTIPLICATIVE, ALL, best)}. The next
+- **Three further numbers**: of the sets tried, {best.removeprefix(f"{default}, and ")} were the most informative. A true ratio
+  of 2 is then found in {share(SYNERGISTIC, ALL, best)}, and a ratio of 1 is taken for synergy in {share(MULTIPLICATIVE, ALL, best)}. The next
   best ({second.removeprefix(f"{default}, and ")}) find it in {share(SYNERGISTIC, ALL, second)}, the counts of every patient in
   {share(SYNERGISTIC, ALL, WHOLE)}.
-- **What these cohorts do not tell**: whether measures that print *determines* can be trusted, for it determines none here, and
-  other priors. What a probability hangs on beside, `cotreat audit`, `cotreat sensitivity` and the readings of `reanalyse` say.
+- **Not covered**: measures that the report *identifies* (it identifies none here), and other priors. `cotreat audit`,
+  `cotreat sensitivity` and the interpretations of `cotreat reanalyse` show on what else a probability depends.
 
-A share whose interval holds {1 - SURE:.0%} cannot be told from it: cohorts are few.
-{MARK} More than {MOST_DROPPED:.0%} of the answers could not be trusted (Pareto k, or a mode come to only once) and are left out: the share is
-that of those left, and the interval runs from none of the others being sure to all of them."""
+A share whose interval contains {1 - SURE:.0%} does not differ detectably from it: cohorts are few.
+{MARK} More than {MOST_DROPPED:.0%} of the fits were unreliable (Pareto k, or a mode found only once) and are left out: the share is
+that of the others, and the interval covers every possible result of those left out."""
 
 
 def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:
@@ -155,50 +157,50 @@ def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:
     (misread,) = (paper for paper in rates.papers if ", misread as " in paper)
     cohorts = int(published[published.of == ALL].cohorts.max())
     words = "\n".join(f"- **{name}**: {rule.words};" for name, rule in WORLDS.items())
-    return f"""# When may a probability of synergy be trusted that was computed from printed odds ratios?
+    return f"""# When is a probability of synergy from reported odds ratios reliable?
 
 {answer(rates, default, misread)}
 
-![False-synergy rates by what is printed and how it is read]({PUBLISHED}/{STUDY}/rates.png)
+![False-synergy rates by what is reported and how it is interpreted]({PUBLISHED}/{STUDY}/rates.png)
 
-*Share of cohorts in which a reader would be sure that {rates.pair} is synergistic: where it is not (left and middle; dotted,
-{1 - SURE:.0%}), and where it is (right). Each row is one way to print the same cohorts, and to read what is printed.
+*Share of cohorts in which P(synergy) of {rates.pair} exceeds {SURE:g}: without synergy (left and middle; dotted,
+{1 - SURE:.0%}), and with it (right). Each row is one way to report the same cohorts, and to interpret the report.
 Open marks are the shares with {MARK}.*
 
 {chr(10).join(false_rates(rates))}
 
-## What print costs, and which numbers more would help
+## Information lost by reporting, and which further numbers would help
 
 {chr(10).join(widths(rates))}
 
-Of 95 % intervals of the ratio of odds ratios: share that holds the truth, and median width on the log scale. Answers that
-cannot be trusted are dropped. Counts know no score: their ratio of odds ratios is that of mean risks, a little nearer to 1.
+Of 95 % intervals of the ratio of odds ratios: share that contains the true value, and median width on the log scale. Unreliable
+fits are dropped. Counts are not adjusted for the score: their ratio of odds ratios is that of mean risks, a little nearer to 1.
 
-## What was done
+## Methods
 
-{cohorts} cohorts of each world, drawn patient by patient. Sizes and the odds of single treatments are those that make what
-{STUDY} prints, as near as the rule of the world lets them; the odds without treatment are the middle of the `weak` prior where
-nothing else is said. Patients differ by one normal score, independent of the regimen, which papers adjust for without error.
+{cohorts} cohorts of each data-generating scenario, drawn patient by patient. Arm sizes and the odds of single treatments are
+calibrated to the reported estimates of {STUDY}, as closely as the scenario allows; the odds without treatment are the middle of the `weak` prior where
+nothing else is stated. Patients differ by one normal score, independent of the regimen, which papers adjust for without error.
 
 {words}
 
-A paper prints what {STUDY} prints, as the reading means it: logistic regressions on its patients, rounded to two decimals, and
-p-values to three. The print alone is reanalysed (`exchangeable`, `weak` priors). *The paper claims it*: cohorts are drawn until
-the paper's own product of {rates.pair} has p < 0.05, or an interval beyond 1. With covariates that go with the drugs, or other
+A paper reports what {STUDY} reports, under the interpretation: logistic regressions on its patients, rounded to two decimals, and
+p-values to three. The report alone is reanalysed (`exchangeable`, `weak` priors). *Selected for significance*: cohorts are drawn until
+the paper's own product of {rates.pair} has p < 0.05, or an interval beyond 1. With covariates that are associated with the drugs, or other
 ones in each regression, all of this is a best case.
 
 ## Is the code right?
 
-Truths drawn from the prior, evidence from the likelihood, posteriors by Laplace's approximation: the truth's rank is uniform
+Parameters drawn from the prior, evidence from the likelihood, posteriors by Laplace's approximation: the rank of the true value is uniform
 if the code is right. Quantities are parameters, measures and the log-likelihood; the rule is a simultaneous band for each, and
 Holm at {FAMILY_WISE:.0%} over those of a model under one kind of evidence.
 
 {chr(10).join(verdicts(ranked))}
 
-A likelihood made wrong on purpose (claims that share a comparator, taken for independent) fails: [wrong_likelihood.csv](wrong_likelihood.csv).
-Of 50 truths and evidence drawn by simuk and sampled by NUTS, the truths lie where these posteriors have them: [simuk.csv](simuk.csv).
+A likelihood that is wrong by design (estimates that share a comparator, taken as independent) fails: [wrong_likelihood.csv](wrong_likelihood.csv).
+In 50 replicates drawn by simuk and sampled by NUTS, the ranks of the true values agree with those of these posteriors: [simuk.csv](simuk.csv).
 
-All numbers: [{RATES}]({PUBLISHED}/{STUDY}/{RATES}), every row in `rows.csv.gz` beside it, [{TABLE}]({TABLE}), ranks in
+All numbers: [{RATES}]({PUBLISHED}/{STUDY}/{RATES}), every row in `rows.csv.gz` in that folder, [{TABLE}]({TABLE}), ranks in
 `ranks.csv`. Made by `cotreat calibrate` and `python -m validation.scripts.published --cohorts {cohorts}` on {made.made}, cotreat
 {made.cotreat}, pymc {made.pymc}, jax {made.jax}; a test fails when a model's log density is no longer the one in `densities.csv`. This
 page is written by `validation/scripts/calibration_page.py`.

@@ -198,9 +198,9 @@ def summed_up(table: pd.DataFrame) -> str:
     versions = ", ".join(f"{p} {version(p)}" for p in ("cotreat", "pymc", "jax", "numpyro"))
     return (
         "# Laplace's approximation against long runs of NUTS\n\n"
-        f"Packaged studies under their default reading, weak priors, {WANTED:,} effective draws wanted on both sides. Of all "
+        f"Packaged studies under their default interpretation, weak priors, {WANTED:,} effective draws wanted on both sides. Of all "
         "parameters and risks the largest difference of means in posterior SDs and of SDs as a share, and of "
-        f"all measures the largest difference of P(beyond null). Bars: {MEANS}, {SDS:.0%}, {CHANCES}.\n\n"
+        f"all measures the largest difference of P(beyond the null). Bars: {MEANS}, {SDS:.0%}, {CHANCES}.\n\n"
         f"Of {len(good)} with k < 0.7, {int(met.sum())} are within all bars, {int(whole.sum())} of them with "
         f"{WANTED:,} effective draws of every quantity on both sides. "
         f"{f'Not compared, for Pareto k says that they must not be used: {left}. ' if left else ''}"
@@ -212,7 +212,7 @@ def summed_up(table: pd.DataFrame) -> str:
 
 
 def _chance(row: Any) -> str:
-    return f"{row.probability:.4f} ({row.probability_of})" if row.measures else "none judged"
+    return f"{row.probability:.4f} ({row.probability_of})" if row.measures else "no probability"
 
 
 def main() -> None:

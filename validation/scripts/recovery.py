@@ -541,8 +541,8 @@ def _line(table: pd.DataFrame, words: str, estimands: Iterable[str]) -> str:
 def _halves(table: pd.DataFrame, by_cohort: pd.Series, words: str) -> Iterator[str]:
     middle = by_cohort.median()
     low = table["cohort"].map(by_cohort < middle)
-    yield _line(table[low], f"observed, {words} < {middle:.2f}", OBSERVED_RATIOS)
-    yield _line(table[~low], f"observed, {words} ≥ {middle:.2f}", OBSERVED_RATIOS)
+    yield _line(table[low], f"identified, {words} < {middle:.2f}", OBSERVED_RATIOS)
+    yield _line(table[~low], f"identified, {words} ≥ {middle:.2f}", OBSERVED_RATIOS)
 
 
 def page(table: pd.DataFrame) -> str:
@@ -555,11 +555,11 @@ def page(table: pd.DataFrame) -> str:
     outside, outside_error = coverage(table, EXTRAPOLATED)
     tried = int(first["discarded"].sum())
     lines = [
-        _line(table, "**observed, pooled**", OBSERVED_RATIOS),
+        _line(table, "**identified, pooled**", OBSERVED_RATIOS),
         *(_line(table, f"`{name}`", [name]) for name in OBSERVED_RATIOS),
-        _line(table, "**extrapolated, pooled**", EXTRAPOLATED),
+        _line(table, "**not identified, pooled**", EXTRAPOLATED),
         *(_line(table, f"`{name}`", [name]) for name in EXTRAPOLATED),
-        *_halves(table, first["loss"], "loss"),
+        *_halves(table, first["loss"], "precision loss"),
         *_halves(table, first["sigma"], "σ"),
     ]
     return PAGE.format(
@@ -592,33 +592,33 @@ def page(table: pd.DataFrame) -> str:
     )
 
 
-PAGE = """# Known truths, recovered from what a paper would print
+PAGE = """# True values recovered from what a paper would report
 
-This page is about cohorts of which only printed numbers are known. [patients.md](patients.md) recovers truths from rows of
-patients, [dose.md](dose.md) the dose that nobody printed.
+This page is about cohorts of which only reported estimates are available. [patients.md](patients.md) recovers true values
+from individual patient data, [dose.md](dose.md) the odds ratio of a dose that is not reported.
 
 Made by `.venv/bin/python -m validation.scripts.recovery`; all rows are in `table.csv`. The run takes about 20 minutes
-on one core, and goes on where it was stopped.
+on one core, and resumes where it was stopped.
 
 1. **Truth.** A draw from the prior of `exchangeable` with the `weak` prior set under the default
-   reading of `sun2024`: log-odds by regimen, σ of the prognostic score, sizes of the arms (rounded to whole
+   interpretation of `sun2024`: log-odds by regimen, σ of the prognostic score, sizes of the arms (rounded to whole
    patients, 244 on TAC and 549 not), `loss`, and a shift for each of the two regressions.
 2. **Patients.** All 793 have a score u and respond with probability logistic(η + σu). `loss` is made
    by a further covariate, without effect, that is higher in patients on TAC by so much that it widens the
-   interval of TAC against not TAC by 1 + loss; the other claims lose less, because a covariate
-   cannot widen all of them alike as the model has it. The shift stands for covariates that nobody simulates, and
+   interval of TAC against not TAC by 1 + loss; the other estimates lose less, because a covariate
+   cannot widen all of them alike as the model assumes. The shift represents covariates that are not simulated, and
    moves all log odds ratios of a regression.
-3. **Printed numbers.** Logistic regressions on the patients, adjusted for u and the covariate: TAC against not TAC,
+3. **Reported estimates.** Logistic regressions on the patients, adjusted for u and the covariate: TAC against not TAC,
    and four odds ratios of one regression on CYC, MMF, TAC+CYC and TAC+MMF, with Wald 95 % intervals,
-   to two decimals; totals; total events. No p-values, for the default reading uses none.
+   to two decimals; totals; total events. No p-values, because the default interpretation uses none.
 4. **Reanalysis** of these numbers alone, under the same model and prior set: {chains} chains of {tune} + {draws}
    draws. The density is that of `cotreat.models.build.build`; NUTS is run on it directly, at a target acceptance of {accept},
    because `fit` compiles anew for each cohort.
 
-**Observed odds ratios: their 95 % intervals hold the truth in {without:.1%} (Monte Carlo error
+**Identified odds ratios: their 95 % intervals contain the true value in {without:.1%} (Monte Carlo error
 {without_error:.1%}, by cohort) over the {sound} cohorts whose fits pass R-hat and divergences, and in {share:.1%}
-({error:.1%}) over all {cohorts}, as in the table.** *Too low* and *too high* say where the interval lies that does not
-hold it. Odds ratios are conditional on the score, as printed.
+({error:.1%}) over all {cohorts}, as in the table.** *Too low* and *too high* are intervals that do not contain
+it. Odds ratios are conditional on the score, as reported.
 
 | estimand | coverage | error | too high | too low |
 |---|---|---|---|---|
@@ -628,26 +628,26 @@ hold it. Odds ratios are conditional on the score, as printed.
 ({diverging} fits); the smallest effective sample size is {ess:.0f}, and in {few} fits it is below 1,000: these runs are
 short, so that there can be many.
 
-**Discarded: {discarded} cohorts, {discarded_share:.0%} of all drawn**, in which one of the four printed arms had
+**Discarded: {discarded} cohorts, {discarded_share:.0%} of all drawn**, in which one of the four reported arms had
 fewer than {fewest} events or non-events, or an odds ratio was not finite or rounded to 0.00: no paper would
-print these. So truths are the prior's given that they can be printed (larger arms, commoner outcomes), and
-what the reanalysis does not know is that it is shown no others. Coverage would be 95 % by construction, over
-any prior, only without that selection, and if the joint law of printed numbers were exact.
+report these. So true values follow the prior conditional on being reported (larger arms, commoner outcomes), and
+the reanalysis does not model this selection. Coverage would be 95 % by construction, over
+any prior, only without that selection, and if the sampling distribution of the reported estimates were exact.
 
-What to make of it:
+Interpretation:
 
 - *Calibration.* Pooled coverage differs from 95 % by {gap:+.1%}, {gaps:.1f} Monte Carlo errors; no
-  estimand alone can be told from 95 % with so few cohorts. What is approximate (normal errors of odds
-  ratios of small arms, the slope of the score, one loss for all claims, the selection) does not show.
+  single estimand differs detectably from 95 % with so few cohorts. What is approximate (normal errors of odds
+  ratios of small arms, the slope of the score, one precision loss for all estimates, the selection) does not show.
 - *Over-coverage from chains that disagree.* In {stuck} fits R-hat is over {apart}: one chain
-  or two stay elsewhere. Only cohort 25 was looked into: there it is a corner where TAC+MMF has about one
-  patient, presumably because the law, of first order in the counts' noise, then allows for almost
+  or two stay elsewhere. Only cohort 25 was examined: there it is a corner where TAC+MMF has about one
+  patient, presumably because the distribution, of first order in the counts' noise, then allows for almost
   any interval. Its log density is about 19 below that of the other chains, so it should hold next to no
-  draws, but it holds a quarter of them and widens intervals. R-hat says so each time, and the numbers of
-  such a fit would not be used: `cotreat reanalyse` puts sequential Monte Carlo in its place.
-- *Extrapolated* estimands are held by {extrapolated:.1%} ({extrapolated_error:.1%}) of their intervals, but
-  because truths come from the very prior that fills in what was not observed. It says nothing about
-  worlds in which that prior is wrong; no run here was made with truths from another prior.
+  draws, but it contains a quarter of them and widens intervals. R-hat fails each time, and the numbers of
+  such a fit would not be used: `cotreat reanalyse` replaces it by sequential Monte Carlo.
+- Estimands that are *not identified* lie in {extrapolated:.1%} ({extrapolated_error:.1%}) of their intervals, but
+  because true values come from the prior that supplies what is not identified. This is no evidence for
+  scenarios in which that prior is wrong; no run here has true values from another prior.
 """
 
 

@@ -216,20 +216,20 @@ def summed(table: pd.DataFrame, before: float) -> dict[str, float]:
     }
 
 
-PAGE = """# The dose that nobody printed
+PAGE = """# The odds ratio of a dose that is not reported
 
-**The 95 % interval of the lower dose's odds ratio holds the truth in {coverage:.0%} of {cohorts} cohorts (Monte Carlo
+**The 95 % interval of the lower dose's odds ratio contains the true value in {coverage:.0%} of {cohorts} cohorts (Monte Carlo
 error {error:.1%}); its median width is {width:.2f} of that of the prior, on the log scale.** The bars were at least
 {coverage_bar:.0%} and at most {width_bar}.
 
 1. **Truth.** A draw from the prior of the model `dose` with the `weak` prior set on the flagship: log-odds of the eleven regimens
-   told by two doses of tacrolimus, sizes of the arms (244 on tacrolimus, 549 not), SD of the prognostic score, and a
+   by two doses of tacrolimus, sizes of the arms (244 on tacrolimus, 549 not), SD of the prognostic score, and a
    shift for each of the two regressions.
 2. **Patients.** All 793 have a score and respond by it and by their regimen.
-3. **Print.** Two logistic regressions adjusted for the score: all on tacrolimus against none, and the higher
-   dose against none beside the lower one, whose odds ratio is not printed; both with 95 % intervals to two
+3. **Report.** Two logistic regressions adjusted for the score: all on tacrolimus against none, and the higher
+   dose against none adjusted for the lower one, whose odds ratio is not reported; both with 95 % intervals to two
    decimals; the number of patients, of those on tacrolimus, and of events. Cohorts with fewer than {fewest} events or non-events in
-   a group are not printed: {left_out} of {drawn} truths.
+   a group are not reported: {left_out} of {drawn} truths.
 4. **Reanalysis** of these numbers alone by the model `dose`: {chains} chains of {tune} + {draws} draws of NUTS on the
    density of `cotreat.models.build.build`, target acceptance {accept}.
 

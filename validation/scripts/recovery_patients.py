@@ -331,15 +331,15 @@ def page(records: list[Record], model: str, name: str) -> str:
     )
 
 
-PAGE = """# Known truths, recovered from patients: `{model}`
+PAGE = """# True values recovered from individual patient data: `{model}`
 
-**{share:.1%} of the 95 % intervals hold the truth (Monte Carlo error {error:.1%}), pooled over
+**{share:.1%} of the 95 % intervals contain the true value (Monte Carlo error {error:.1%}), pooled over
 {effects} effects and {replicates} cohorts of {patients} patients.** Effects outside their 99.9 % binomial band
 ({band_lower:.1%} to {band_upper:.1%} for {replicates} cohorts): {outside}; single effects lie between {lowest:.1%} and
 {highest:.1%}. `{name}.csv` has a row for each effect.
 
-1. **Design.** Regimens and covariates are those of the synthetic cohort that `cotreat simulate sun2024
-   --patients {patients} --seed {seed}` writes: three treatments in seven regimens, two continuous covariates and one
+1. **Design.** Regimens and covariates are those of the synthetic cohort that `validation.simulate` makes
+   of sun2024 with {patients} patients and seed {seed}: three treatments in seven regimens, two continuous covariates and one
    of three levels. Six made-up centres, independent of everything else, take the place of its three periods.
 2. **Truth.** The model `{model}` under the `weak` priors, as `cotreat.models.build.build` states it, draws its own
    parameters (reference risk, effects, product terms, covariates, spread of the centres, effect of
@@ -366,8 +366,8 @@ size {ess:,.0f}; divergences in all fits: {divergences}. Failed fits are in all 
 coverage is {sound:.1%} ({sound_error:.1%}).
 
 With truths from the very prior that is fitted, coverage is 95 % by construction if density, sampler and the
-formulas of effects are right: this page tests these. It says nothing of cohorts whose truth the prior did
-not expect, or of covariates that were left out.
+formulas of effects are right: this page tests these. It is no evidence for cohorts whose true values the prior
+excludes, or for omitted covariates.
 
 Made on {date} with seed {seed}, Python {python}, {versions}. Again, about 20 minutes on two cores:
 

@@ -434,7 +434,7 @@ def covariate_lines(setting: Configuration, found: Simulated, plain: Simulated) 
         law = _correlations(law_of(setting, loss).covariance)[ROWS.index(name), ROWS.index(crude)]
         what = "correlation with crude"
         lines.append((what, name, "simulated without it / (1 + loss)", after, before / (1 + loss)))
-        lines.append((what, name, "the law with that loss", after, law))
+        lines.append((what, name, "the distribution with that loss", after, law))
     table = pd.DataFrame(lines, columns=["quantity", "row", "other", "simulated", "law"])
     table["deviation"] = table["simulated"] - table["law"]
     table["bar"] = table["quantity"].map({"correlation with crude": CORRELATION_BAR})
@@ -516,20 +516,20 @@ def _page(tables: list[pd.DataFrame], cohorts: int, seed: int) -> str:
     )
 
 
-PAGE = """# The joint law of printed numbers against simulated patients
+PAGE = """# Sampling distribution of the reported estimates against simulated patients
 
 Made by `.venv/bin/python -m validation.scripts.simulate_operator --cohorts {cohorts} --seed {seed}`; all numbers
 are in `table.csv`.
 
-Cohorts of seven regimens of three treatments, nobody on none. Each patient has a continuous
+Cohorts of seven regimens of three treatments; every patient receives at least one. Each patient has a continuous
 prognostic score u and responds with probability logistic(η + σu). Logistic regressions on the
 patients, with u as one covariate and its slope estimated, give TAC against not TAC, the four
 combination odds ratios (one regression on four arms), the product TAC:CYC over four sets and the
 two mutually adjusted products; p-values of the latter; three of them without u; and total events.
-Means, SDs, correlations and printed standard errors over {cohorts} cohorts stand beside
+Means, SDs, correlations and reported standard errors over {cohorts} cohorts stand beside
 `joint_distribution(loss=0, shift_sd=0)` at the truth.
 
-**Bars**, where every arm expects at least {enough} events and {enough} non-events: SDs and printed standard errors
+**Bars**, where every arm expects at least {enough} events and {enough} non-events: SDs and reported standard errors
 within 3 %, correlations within 0.03; {bars} lines have one. Monte Carlo error is
 {half:.1%} of an SD and up to {noise:.3f} of a correlation.
 
@@ -544,14 +544,14 @@ cohorts left out because some odds ratio is.
 **Beyond a bar: {missed}.**
 {misses}
 
-What is known about the deviations:
+Explanations of the deviations:
 
-- *Adjusted standard errors* are wider than the law's, the more so the larger σ: a paper estimates
-  the slope of the score, the law knows it. It adds (d_a − d_b)²/I_σ to the variance of arm against arm,
+- *Adjusted standard errors* are wider than those of the distribution, the more so the larger σ: a paper estimates
+  the slope of the score, the distribution is conditional on it. It adds (d_a − d_b)²/I_σ to the variance of arm against arm,
   with d = E uq(1 − q)/E q(1 − q), and I_σ the information on the slope given the arms: 1.3 % of a
-  standard error with big arms at σ 1.5; `loss` has room for it.
-- *SD of the log standard error* of adjusted numbers is up to 3.5 times the law's: the slope's error moves
-  every standard error (flagship-like, σ 1.5, TAC+CYC against MMF: law 0.013, slope 0.018, simulated 0.031;
+  standard error with big arms at σ 1.5; the precision loss (`loss`) covers it.
+- *SD of the log standard error* of adjusted numbers is up to 3.5 times that of the distribution: the slope's error moves
+  every standard error (flagship-like, σ 1.5, TAC+CYC against MMF: distribution 0.013, slope 0.018, simulated 0.031;
   the rest was not traced, presumably the scores that a cohort happens to have). `WIDTH_ERROR` covers most
   of it: see the column width_sd.
 - *Mean of sets of arms far apart* (`tac` in `big, strong products`, −0.11 SDs): given the set, the slope
@@ -559,13 +559,13 @@ What is known about the deviations:
 - *Small arms.* Log odds ratios spread more than to first order, and are biased away from 0.
 
 **A further covariate** that is higher in patients on TAC by 1.5 of its SDs, without any effect on
-response, and adjusted for: what is lost is independent of the crude number, so that the correlation
-of both falls by 1 + loss. But the loss is not one number for all claims, as the law has it: a
-covariate that goes with one treatment leaves products alone, and the losses of claims about that
-treatment are correlated among themselves. So its SDs and correlations in the table above are
-laid beside the law with the loss of `tac`, without a bar.
+response, and adjusted for: the precision loss is independent of the crude number, so the correlation
+of both falls by 1 + loss. But the loss is not one number for all estimates, as the distribution assumes: a
+covariate that is associated with one treatment leaves products unchanged, and the losses of estimates of that
+treatment are correlated among themselves. So the SDs and correlations in the table above are
+compared with the distribution with the loss of `tac`, without a bar.
 
-| quantity | row | beside | simulated | expected |
+| quantity | row | compared with | simulated | expected |
 |---|---|---|---|---|
 {losses}
 """

@@ -1,8 +1,8 @@
-"""E-values: how strongly an unmeasured confounder would have to act to explain a number away.
+"""E-values of the odds ratios of observational studies.
 
-For observational studies. Of a ratio, the E-value is the least strength of association, as a risk ratio, that
-a confounder must have with both treatment and outcome, given all that is adjusted for (VanderWeele & Ding, Ann
-Intern Med 2017;167:268). None is made of a ratio of odds ratios: no bound is known for it.
+The E-value of a ratio is the least strength of association, as a risk ratio, that an unmeasured confounder must
+have with both treatment and outcome, conditional on what is adjusted for, to explain the ratio away (VanderWeele
+& Ding, Ann Intern Med 2017;167:268). For a ratio of odds ratios no such bound exists.
 """
 
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ from cotreat.study.regimens import WITHIN, adds_one
 from cotreat.study.study import Study
 
 COMMON = 0.15
-"""An outcome is common where any risk is above this (VanderWeele & Ding 2017)."""
+"""Risk above which an outcome is common (VanderWeele & Ding 2017)."""
 
 STANDARDISED = "risk ratio"
-ROOT = "square root of the odds ratio, the outcome being common"
-RARE = "odds ratio, the outcome being rare"
+ROOT = "square root of the odds ratio, because the outcome is common"
+RARE = "odds ratio, because the outcome is rare"
 IF_COMMON = "square root of the odds ratio, if the outcome is common"
 IF_RARE = "odds ratio, if the outcome is rare"
 
@@ -32,7 +32,16 @@ Array = Any
 
 
 def e_value(ratio: Array) -> Array:
-    """Return the E-value of a risk ratio, RR + √(RR (RR − 1)), of one below 1 that of its inverse.
+    """Return the E-value of a risk ratio.
+
+    Parameters
+    ----------
+    ratio
+        One below 1 is inverted.
+
+    Notes
+    -----
+    RR + √(RR (RR − 1)) (VanderWeele & Ding 2017).
 
     Examples
     --------
@@ -44,12 +53,12 @@ def e_value(ratio: Array) -> Array:
 
 
 def nearer_limit(lower: float, upper: float) -> float:
-    """Return the limit of a ratio's interval that is nearer 1; 1 where the interval holds it."""
+    """Return the limit of a ratio's interval that is nearer 1; 1 where the interval includes it."""
     return lower if lower > 1 else min(upper, 1.0)
 
 
 def is_common(study: Study, summary: pd.DataFrame) -> bool:
-    """Tell whether any regimen's risk makes the outcome common: as counted, or as the posterior has it."""
+    """Whether any regimen's risk exceeds `COMMON`: the counted share, otherwise the posterior median."""
     if study.counted and not study.has_uncounted:
         return bool((study.events / study.n > COMMON).any())
     rows = summary[(summary.estimator == POSTERIOR) & (summary.measure == RISK)]
@@ -61,22 +70,23 @@ def is_common(study: Study, summary: pd.DataFrame) -> bool:
 
 
 def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the E-value of each odds ratio: of its estimate, and of the limit nearer the null.
+    """Return the E-values of each odds ratio: of its estimate, and of the limit nearer the null.
 
     Parameters
     ----------
+    study
+        An observational study.
     summary
-        What `cotreat.results.summary.summarise` returns. Of the posterior's odds ratios those are taken that
-        the evidence determines, and those of a combination against itself less one treatment, between
-        regimens that patients may have; of those printed all.
+        Of a fit. Included are all reported odds ratios and, of the posterior's, those between regimens that
+        patients may have if they are identified or compare a combination with the same without one treatment.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``source``, ``contrast``, ``stratum``, ``judged_on``, ``status``, ``odds_ratio``, ``lower``, ``upper``, what
-        was taken as risk ratio and as its nearer limit (``as_risk_ratio``, ``nearer_limit``), ``from``, in
-        words, and the E-values ``e_value`` and ``e_value_limit``. Of a case-control study each odds ratio
-        has two rows, for its data cannot show whether the outcome is rare.
+        Columns ``source``, ``contrast``, ``stratum``, ``judged_on``, ``status``, ``odds_ratio``, ``lower``, ``upper``, the
+        risk ratio and its nearer limit (``as_risk_ratio``, ``nearer_limit``), their derivation in words
+        (``from``), and the E-values ``e_value`` and ``e_value_limit``. In a case-control study each odds
+        ratio has two rows, because the data do not show whether the outcome is rare.
     """
     common = None if study.is_case_control else is_common(study, summary)
     ratios = summary[(summary.estimator == POSTERIOR) & (summary.measure == RATIO)]
@@ -85,7 +95,7 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
     for row in summary[summary.measure == ODDS_RATIO].itertuples():
         if not _is_asked(row, study):
             continue
-        told = {
+        columns = {
             "source": row.estimator,
             "contrast": row.contrast,
             "stratum": row.stratum,
@@ -95,10 +105,10 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
             "lower": row.lower,
             "upper": row.upper,
         }
-        beside = risk_ratios.get((row.contrast, row.stratum))
-        if row.estimator == REPORTED or (beside is not None and beside.status != row.status):
-            beside = None  # what determines the odds ratio does not determine risks
-        rows += [{**told, **one} for one in _e_values(row, beside, common)]
+        risk_ratio = risk_ratios.get((row.contrast, row.stratum))
+        if row.estimator == REPORTED or (risk_ratio and risk_ratio.status != row.status):
+            risk_ratio = None  # the odds ratio may be identified where the risks are not
+        rows += [{**columns, **one} for one in _e_values(row, risk_ratio, common)]
     rows.sort(key=lambda row: (row["source"] == REPORTED, row["status"] != IDENTIFIED))
     return pd.DataFrame(rows)
 
@@ -115,7 +125,7 @@ def _is_asked(row: Any, study: Study) -> bool:
 
 
 def _e_values(row: Any, ratio: Any, common: bool | None) -> Iterator[dict[str, Any]]:
-    """Yield what was taken as risk ratio, and its E-values, for each assumption that must be told."""
+    """Yield the risk ratio and its E-values, one row per assumption on the outcome."""
     ends = np.array([row.estimate, row.lower, row.upper], dtype=float)
     if ratio is not None and common is not None:
         ends = np.array([ratio.estimate, ratio.lower, ratio.upper], dtype=float)

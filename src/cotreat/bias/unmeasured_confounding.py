@@ -1,18 +1,17 @@
-"""Unmeasured confounding: what a fit that allows for it says, and how much of it would overturn a conclusion.
+"""Unmeasured confounding: a posterior that allows for it, and the bias that would overturn a conclusion.
 
-How it is stated is told in `cotreat.models.confounding`.
+`cotreat.models.confounding` has the model.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
-from scipy.special import ndtri
 
+from cotreat.bias.records import PRODUCT_SD, QUANTITIES, SINGLE_SD, Surface, standing
 from cotreat.core.constants import CONCLUSIVE, CONDITIONAL, IDENTIFIED, INTERVAL
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import (
@@ -32,32 +31,15 @@ from cotreat.priors.defaults import BIAS
 from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
-SINGLE_SD = float(np.log(2) / ndtri(0.975))
-PRODUCT_SD = SINGLE_SD / 2
-"""SDs of a plausible bias: of an odds ratio 95 % within a factor of 2 either way, and half of that on the
-log scale of a ratio of odds ratios, as interactions are half of effects in the prior set ``weak``."""
-COMBINED_SD = float(np.hypot(SINGLE_SD, PRODUCT_SD))
-"""That of the odds ratio of a combination against itself less one treatment, which both move."""
 PLAUSIBLE = (
     "95 % within a factor of 2 (a pair's: of 1.4) either way: a factor of 2 is the most that a confounder makes "
     "that is 2.2 times (common outcome) to 3.4 times (rare) as frequent with the treatment, and multiplies the "
     "risk as much"
 )
-
-
-def within(sd: float) -> float:
-    """Return the factor within which 95 % of a bias of some SD lies, either way."""
-    return float(np.exp(ndtri(0.975) * sd))
-
-
 LARGEST = {"bias_beta": float(np.log(3)), "bias_gamma": float(np.log(2))}
-"""How far a tipping-point surface goes, on the log scale."""
+"""Largest bias of a tipping-point surface, on the log scale."""
 EFFECTIVE = 2000
-"""Effective draws that the posterior with a plausible bias is to have."""
-RAREST = 1e-4
-"""Of some thousand draws no probability nearer to 0 or 1 is known."""
-
-Array = NDArray[np.float64]
+"""Effective draws of the posterior with a plausible bias."""
 
 
 def with_confounding(
@@ -68,18 +50,20 @@ def with_confounding(
     reason: str = PLAUSIBLE,
     name: str = "",
 ) -> PriorSet:
-    """Return a prior set that states unmeasured confounding too.
+    """Return a prior set with priors of unmeasured confounding.
 
     Parameters
     ----------
+    priors
+        The prior set.
     single, products
-        Mean and SD of the log of the factor by which confounding has multiplied, in the evidence, the odds ratio of
-        each treatment and the ratio of odds ratios of each pair. No SD states a bias that is known. Above 0 on
-        the log scale means that the evidence shows too large a ratio.
+        Mean and SD of the log of the factor by which confounding multiplied, in the evidence, the odds ratio of
+        each treatment and the ratio of odds ratios of each pair. Without an SD the bias is known. Above 0 the
+        evidence shows too large a ratio.
     reason
-        Why these numbers.
+        Justification of the numbers.
     name
-        Of the new set; by default the old one's with ``-confounded``.
+        Of the new set; by default the old name with ``-confounded``.
 
     Examples
     --------
@@ -95,247 +79,150 @@ def with_confounding(
     return replace(priors, name=name or f"{priors.name}-confounded", rows=(*others, *rows))
 
 
-# --- Tipping points --------------------------------------------------------------------------------
-
-FOR, TOWARDS, AGAINST_LEANS, AGAINST = STANDINGS = (
-    "decided: beyond the null",
-    "leans beyond the null",
-    "leans short of the null",
-    "decided: short of the null",
-)
-"""Where a probability stands, from the highest to the lowest."""
-
-
-def standing(probability: float) -> str:
-    """Say where a probability of lying beyond the null stands."""
-    return STANDINGS[
-        sum((probability < CONCLUSIVE, probability < 0.5, probability <= 1 - CONCLUSIVE))
-    ]
-
-
-@dataclass(frozen=True)
-class Surface:
-    """What becomes of one conclusion under known biases of single treatments and of products.
-
-    Attributes
-    ----------
-    single, products : ndarray, shape (step,)
-        Log of the factors, from below 0 to above it.
-    estimate, lower, upper : ndarray, shape (step, step)
-        Posterior median and interval, by bias of single treatments (rows) and of products (columns).
-    probability : ndarray, shape (step, step)
-        Posterior probability of lying beyond the null.
-    plausible : dict
-        The same numbers by name where biases are not known but plausible (`with_confounding`); empty where
-        that posterior could not be approximated.
-    """
-
-    estimand: Estimand
-    status: Status
-    single: Array
-    products: Array
-    estimate: Array
-    lower: Array
-    upper: Array
-    probability: Array
-    plausible: Mapping[str, float]
-
-    @property
-    def label(self) -> str:
-        """The estimand with its co-treatment."""
-        return self.estimand.label
-
-    @property
-    def centre(self) -> tuple[int, int]:
-        """Where there is no bias."""
-        return (len(self.single) // 2, len(self.products) // 2)
-
-    @property
-    def unbiased(self) -> dict[str, float]:
-        """Estimate, limits and probability where there is no bias."""
-        return {name: float(getattr(self, name)[self.centre]) for name in ANALYSES}
-
-    @property
-    def standing(self) -> str:
-        """What is concluded where there is no bias."""
-        return standing(self.unbiased["probability"])
-
-    @property
-    def is_decided(self) -> bool:
-        """Whether it is decided where there is no bias."""
-        return self.standing in (FOR, AGAINST)
-
-    def tipping(self, level: float) -> tuple[float, float]:
-        """Return the factors of single treatments alone, and of products alone, that reach a probability.
-
-        Those nearest to 1; NaN where none on the surface does.
-        """
-        row, column = self.centre
-        return (
-            _crossing(self.single, self.probability[:, column], level),
-            _crossing(self.products, self.probability[row], level),
-        )
-
-
-ANALYSES = ("estimate", "lower", "upper", "probability")
-
-
-def _crossing(bias: Array, probability: Array, level: float) -> float:
-    """Interpolate on the scale of normal deviates, where a normal posterior's probability is a line."""
-    z = ndtri(np.clip(probability, RAREST, 1 - RAREST)) - ndtri(level)
-    at = np.flatnonzero(z[:-1] * z[1:] <= 0)
-    if not len(at):
-        return np.nan
-    found = bias[at] - z[at] * np.diff(bias)[at] / np.diff(z)[at]
-    return float(np.exp(found[np.abs(found).argmin()]))
-
-
 def surfaces(
     study: Study, model: Model, priors: PriorSet, risk_draws: xr.Dataset, *, steps: int, seed: int
-) -> tuple[list[Surface], list[str]]:
-    """Answer every conclusion under a grid of known biases, the same for all treatments and for all pairs.
-
-    And under biases that are not known but plausible, each with a prior of its own.
+) -> tuple[list[Surface], bool]:
+    """Evaluate every conclusion under a grid of known biases, and under plausible ones with a prior.
 
     Parameters
     ----------
-    waist
-        Posterior draws of the risks under `model` without confounding.
+    study, model, priors
+        The analysis without confounding. Known biases are the same for all treatments and for all pairs;
+        plausible ones have a prior each.
+    risk_draws
+        Posterior draws of the risks.
     steps
-        Biases on each side of 0.
+        Number of biases on each side of 0.
+    seed
+        Of the fit with plausible biases.
 
     Returns
     -------
     list of Surface
         One for each entry of `conclusions`.
-    list of str
-        What could not be answered, in words.
+    bool
+        Whether the fit with plausible biases is unreliable.
 
     Raises
     ------
     ModelError
-        If the study was randomised, or cannot go with model or priors.
+        If the study was randomised, or model or priors cannot be used with it.
 
     Notes
     -----
-    A known bias c on the log scale shifts the posterior: log OR seen = log OR + c. So each draw's log odds are
-    moved by the bias of its regimen (`without_bias`), as in a probabilistic bias analysis (Greenland, J R Stat Soc A
-    2005;168:267). The prior of the analysis is then about what is seen. The posterior with plausible biases
-    is a fit by itself.
+    A known bias c on the log scale shifts the posterior: biased log OR = log OR + c. Each draw's log odds are
+    therefore shifted by the bias of its regimen (`without_bias`), as in a probabilistic bias analysis (Greenland,
+    J R Stat Soc A 2005;168:267). The prior of the analysis is then about the biased odds ratio. The posterior
+    with plausible biases is a separate fit.
     """
     (allowed,) = fit_many(
         [Specification(study, model.name, with_confounding(priors))], effective=EFFECTIVE, seed=seed
     )
     is_unreliable = allowed.verdict == laplace.UNRELIABLE
-    grid = [LARGEST[name] * np.arange(-steps, steps + 1) / steps for name in BIAS]
-    moved = {
-        (i, j): without_bias(study, risk_draws, float(grid[0][i]), float(grid[1][j]))
-        for i, j in np.ndindex(len(grid[0]), len(grid[1]))
+    single, products = (LARGEST[name] * np.arange(-steps, steps + 1) / steps for name in BIAS)
+    shifted = {
+        (i, j): without_bias(study, risk_draws, float(single[i]), float(products[j]))
+        for i, j in np.ndindex(len(single), len(products))
     }
-    found = [
-        _surface(estimand, status, grid, moved, None if is_unreliable else allowed.risk_draws)
-        for estimand, status in conclusions(study, model, risk_draws)
-    ]
-    return found, ["plausible confounding: the fit cannot be trusted"] * is_unreliable
+    found = []
+    for estimand, status in conclusions(study, model, risk_draws):
+        values = np.empty((len(QUANTITIES), len(single), len(products)))
+        for (i, j), draws in shifted.items():
+            values[:, i, j] = _quantities(estimand, draws)
+        allowed_values = () if is_unreliable else _quantities(estimand, allowed.risk_draws)
+        plausible = dict(zip(QUANTITIES, allowed_values, strict=False))
+        estimate, lower, upper, probability = values
+        arrays = (single, products, estimate, lower, upper, probability)
+        found.append(Surface(estimand, status, *arrays, plausible))
+    return found, is_unreliable
 
 
 def without_bias(
     study: Study, risk_draws: xr.Dataset, single: float, products: float
 ) -> xr.Dataset:
-    """Take known biases out of draws of risks.
+    """Remove known biases from draws of risks.
 
     Parameters
     ----------
+    study
+        With the treatments of each regimen.
+    risk_draws
+        Draws with the biases.
     single, products
-        Log of the factor by which confounding has multiplied each treatment's odds ratio, and each pair's ratio
-        of odds ratios.
+        Log of the factor by which confounding multiplied each treatment's odds ratio, and each pair's ratio of
+        odds ratios.
 
     Returns
     -------
     xarray.Dataset
-        Where the log odds of a regimen are less by `single` for each of its treatments, and by `products` for
-        each pair of them.
+        The log odds of a regimen are lower by `single` for each of its treatments, and by `products` for each
+        pair of them.
     """
     arms = tuple(risk_draws["arm"].values)
     bias = single * study.content(arms).sum(1) + products * study.products(arms).sum(1)
     factor = xr.DataArray(np.exp(bias), dims="arm")
-    seen = {
-        name: odds(risk_draws[name]) / factor
-        for name in ("risk", CONDITIONAL)
-        if name in risk_draws
-    }
-    return risk_draws.assign({name: own / (1 + own) for name, own in seen.items()})
+    names = [name for name in ("risk", CONDITIONAL) if name in risk_draws]
+    shifted = {name: odds(risk_draws[name]) / factor for name in names}
+    return risk_draws.assign({name: value / (1 + value) for name, value in shifted.items()})
 
 
 def conclusions(study: Study, model: Model, risk_draws: RiskDraws) -> list[tuple[Estimand, Status]]:
-    """List what confounding might overturn, with their identification.
+    """List the conclusions that confounding might overturn, with their identification.
 
-    First the odds ratio of each combination against itself less one treatment, where the evidence determines
-    it; then the ratio of odds ratios of each pair and its interaction contrast of risks, or, where risks are
-    not identified, of odds, each on the first background where it is observed, or else can be told.
+    Parameters
+    ----------
+    study, model
+        Of the fit.
+    risk_draws
+        Its draws of the risks.
+
+    Returns
+    -------
+    list of (Estimand, Status)
+        First the identified odds ratios of a combination against the same without one treatment. Then, for each
+        pair, the ratio of odds ratios and the interaction contrast of risks or, where risks are not identified,
+        of odds; each with the first co-treatment for which it is identified, otherwise estimable.
     """
     ratios: list[tuple[Estimand, Status]] = []
     measures: dict[tuple[str, str], tuple[Estimand, Status]] = {}
-    additive = "reri_or" if study.is_case_control else "ic"
+    names = ("ror", "reri_or" if study.is_case_control else "ic")
     identification = Identification(study, model, risk_draws, resolve(study))
     for e in enumerate_estimands(study, model, resolve(study)):
-        if e.synergy is None and not e.is_odds_ratio:
-            continue
-        is_asked = any(is_measure(e, name) for name in ("ror", additive)) and e.is_judged
-        if e.synergy is not None and not is_asked:
-            continue
-        status = identification.of(e)
         if e.synergy is None:
-            if status.name == IDENTIFIED and is_combination_ratio(e, against_none=False):
-                ratios.append((e, status))
-        elif status.is_open:
-            key = (e.measure, e.pair)
-            if key not in measures or (status.name == IDENTIFIED != measures[key][1].name):
+            if e.is_odds_ratio and is_combination_ratio(e, against_none=False):
+                status = identification.of(e)
+                ratios += [(e, status)] * (status.name == IDENTIFIED)
+        elif e.is_judged and any(is_measure(e, name) for name in names):
+            status, key = identification.of(e), (e.measure, e.pair)
+            is_better = key in measures and status.name == IDENTIFIED != measures[key][1].name
+            if status.is_open and (key not in measures or is_better):
                 measures[key] = (e, status)
     order = sorted(measures, key=lambda key: key[0] != "ror")
     return ratios + [measures[key] for key in order]
 
 
-def _surface(
-    estimand: Estimand,
-    status: Status,
-    grid: Sequence[Array],
-    moved: Mapping[tuple[int, int], xr.Dataset],
-    allowed: xr.Dataset | None,
-) -> Surface:
-    values = np.empty((len(ANALYSES), *map(len, grid)))
-    for (i, j), risk_draws in moved.items():
-        values[:, i, j] = _numbers(estimand, risk_draws)
-    plausible = (
-        {} if allowed is None else dict(zip(ANALYSES, _numbers(estimand, allowed), strict=True))
-    )
-    single, products = grid
-    parts = dict(zip(ANALYSES, values, strict=True))
-    return Surface(estimand, status, single, products, **parts, plausible=plausible)
-
-
-def _numbers(estimand: Estimand, risk_draws: xr.Dataset) -> list[float]:
-    """Return the numbers of `PARTS`."""
+def _quantities(estimand: Estimand, risk_draws: xr.Dataset) -> tuple[float, ...]:
+    """Return `QUANTITIES` of an estimand."""
     tail = (1 - INTERVAL) / 2
     quantiles = np.quantile(estimand.values(risk_draws).values, [0.5, tail, 1 - tail])
-    return [*map(float, quantiles), float(is_beyond_null(estimand, risk_draws).mean())]
+    return (*map(float, quantiles), float(is_beyond_null(estimand, risk_draws).mean()))
 
 
-# --- As tables -------------------------------------------------------------------------------------
+# --- Tables ----------------------------------------------------------------------------------------
 
 
 def grid_table(found: Sequence[Surface]) -> pd.DataFrame:
-    """List every conclusion at every bias, which stands as a factor."""
+    """List every conclusion at every bias, as factors."""
     rows = []
     for one in found:
         for i, j in np.ndindex(*one.probability.shape):
             now = standing(float(one.probability[i, j]))
             rows.append(
                 {
-                    **_named(one),
+                    **asked(one.estimand, one.status),
                     "single_factor": np.exp(one.single[i]),
                     "product_factor": np.exp(one.products[j]),
-                    **{name: getattr(one, name)[i, j] for name in ANALYSES},
+                    **{name: getattr(one, name)[i, j] for name in QUANTITIES},
                     "standing": now,
                     "is_overturned": now != one.standing,
                 }
@@ -344,16 +231,16 @@ def grid_table(found: Sequence[Surface]) -> pd.DataFrame:
 
 
 def points_table(found: Sequence[Surface]) -> pd.DataFrame:
-    """List for each conclusion the factors at which it tips: to undecided, and to the other side."""
+    """List the tipping points of each conclusion: to inconclusive, and to the other side of the null."""
     return pd.DataFrame([row for one in found for row in _points(one)])
 
 
 def _points(one: Surface) -> Iterator[dict[str, Any]]:
     near = CONCLUSIVE if one.unbiased["probability"] >= 0.5 else 1 - CONCLUSIVE
-    for level in (near, 0.5) if one.is_decided else (0.5,):
+    for level in (near, 0.5) if one.is_conclusive else (0.5,):
         single, products = one.tipping(level)
         yield {
-            **_named(one),
+            **asked(one.estimand, one.status),
             **one.unbiased,
             "standing": one.standing,
             "tips_at": f"P {level:g}" + ("" if level == 0.5 else ": interval reaches the null"),
@@ -363,15 +250,20 @@ def _points(one: Surface) -> Iterator[dict[str, Any]]:
 
 
 def allowed_table(found: Sequence[Surface]) -> pd.DataFrame:
-    """List each conclusion without confounding, and with a plausible one inside the posterior."""
-    rows = [
-        {**_named(one), "confounding": words, **told, "standing": standing(told["probability"])}
+    """List each conclusion without confounding, and with a plausible one in the posterior."""
+    cases: list[tuple[Surface, str, Mapping[str, float]]] = [
+        case
         for one in found
-        for words, told in (("none", one.unbiased), ("plausible", one.plausible))
-        if told
+        for case in ((one, "none", one.unbiased), (one, "plausible", one.plausible))
+    ]
+    rows = [
+        {
+            **asked(one.estimand, one.status),
+            "confounding": confounding,
+            **values,
+            "standing": standing(values["probability"]),
+        }
+        for one, confounding, values in cases
+        if values
     ]
     return pd.DataFrame(rows)
-
-
-def _named(one: Surface) -> dict[str, str]:
-    return asked(one.estimand, one.status)

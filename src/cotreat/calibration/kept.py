@@ -84,10 +84,7 @@ def wanted(target: str, models: Sequence[str], priors: str) -> Iterator[tuple[St
 
 
 def add(folder: Path, found: Calibration, seed: int) -> None:
-    """Keep a calibration, in the place of an earlier one of the same study and model."""
-    from cotreat.plots.ranks import ranks
-    from cotreat.plots.style import off_screen, save
-
+    """Write the tables of a calibration; an earlier one of the same study and model is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in (
         (TABLE, found.table),
@@ -95,9 +92,6 @@ def add(folder: Path, found: Calibration, seed: int) -> None:
         (ABOUT, pd.DataFrame([{**_key(found), **about(seed)}])),
     ):
         _put(folder / name, table, found)
-    with off_screen():
-        name = f"{found.job.model.name}--{found.job.study.id}.png".replace(":", "-")
-        save(ranks(found), folder / name)
 
 
 def about(seed: int) -> dict[str, str | int]:

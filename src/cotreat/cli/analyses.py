@@ -1,6 +1,5 @@
 """The commands of supplementary analyses: compare, sensitivity."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +11,10 @@ from cotreat.cli.options import RESULTS, WEAK, Depth
 from cotreat.core.constants import SEED
 
 if TYPE_CHECKING:
-    from cotreat.priors.prior import PriorSet
     from cotreat.results.supplementary import Analysis
     from cotreat.study.study import Study
 
-Write = Callable[["PriorSet", Path], Path]
+COMPARISON, SENSITIVITY = "comparison", "sensitivity"
 
 
 def compare(
@@ -52,16 +50,8 @@ def compare(
     from cotreat.study_file.reader import load_study
 
     record = load_study(study).resolve(interpretation)
-    on_progress = progress(quiet)
 
-    def write(priors: "PriorSet", folder: Path) -> Path:
-        from cotreat.comparison.compare import write
-
-        return write(
-            record, {}, priors, folder, depth=depth.value, seed=seed, on_progress=on_progress
-        )
-
-    _run(record, priors, depth, out / record.id, on_progress, write)
+    _run(COMPARISON, record, priors, depth, seed, out / record.id, quiet=quiet)
 
 
 def sensitivity(
@@ -88,25 +78,19 @@ def sensitivity(
     from cotreat.study_file.reader import load_study
 
     record = load_study(study)
-    on_progress = progress(quiet)
 
-    def write(priors: "PriorSet", folder: Path) -> Path:
-        from cotreat.report.sections.sensitivity import write
-
-        return write(
-            record, {}, priors, folder, depth=depth.value, seed=seed, on_progress=on_progress
-        )
-
-    _run(record, priors, depth, out / record.id, on_progress, write)
+    _run(SENSITIVITY, record, priors, depth, seed, out / record.id, quiet=quiet)
 
 
 def _run(
+    name: str,
     study: "Study",
     priors: str,
     depth: Depth,
+    seed: int,
     folder: Path,
-    on_progress: Callable[[str], None],
-    write: Write,
+    *,
+    quiet: bool,
 ) -> None:
     """Write one supplementary analysis, and print its findings."""
     from cotreat.models.select import models_for
@@ -115,13 +99,15 @@ def _run(
     chosen = prior_set(priors, study)
     models_for(study, chosen)
     make_folder(folder)
-    # The heavy libraries take seconds to load: all input that can be refused is refused before.
+    on_progress = progress(quiet)
+    # The libraries take seconds to load: invalid input is refused before.
     on_progress("loading PyMC, JAX and ArviZ …")
     from cotreat.results.supplementary import read_analysis
-    from cotreat.workflow.analyses import one_thread
+    from cotreat.workflow import analyses
 
-    with one_thread():
-        written = write(chosen, folder)
+    written = analyses.write_one(
+        name, study, {}, chosen, folder, depth=depth.value, seed=seed, on_progress=on_progress
+    )
     part = read_analysis(written)
     heading = f"{study.title}: {part.title.lower()}, {chosen.name} priors, depth {depth.value}"
     print(_summary(part, heading, written))

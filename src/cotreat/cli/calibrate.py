@@ -97,6 +97,8 @@ def _calibrate(
     """Calibrate one model on one study and write the result; return whether it passes."""
     from cotreat.calibration import kept
     from cotreat.calibration.sbc import calibrate
+    from cotreat.plots.ranks import ranks
+    from cotreat.plots.style import off_screen, save
     from cotreat.priors.sets import prior_set
 
     found = calibrate(
@@ -109,6 +111,9 @@ def _calibrate(
         on_progress=partial(_report, on_progress, f"{model} on {study.id}"),
     )
     kept.add(folder, found, seed)
+    with off_screen():
+        name = f"{model}--{study.id}.png".replace(":", "-")
+        save(ranks(found), folder / name)
     print(found.sentence, flush=True)
     return found.passes
 

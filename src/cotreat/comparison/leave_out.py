@@ -1,15 +1,14 @@
-"""Leaving evidence out: its units, what each adds to the rest, and what the rest predicts of it.
+"""Refits of a model without one unit of the evidence.
 
-A unit is what is left out at a time: a patient, the count of a regimen, or a printed number with the width
-of its interval. Where numbers follow from one another, another of them is not used either, for one that
-the others tell would not be left out. Leaving it out changes numbers that a model is given and nothing else, so that one
-compiled density serves for all: a patient fewer in a cell; a count of none among none, which is as likely
-under any risk; a printed number with so wide a rounding that it could be any.
+A unit is a patient, the count of a regimen, or a reported estimate with the width of its interval. Where
+estimates are linearly dependent, another of them is dropped too, because the others would determine the one
+left out. Leaving a unit out changes only data of the model, so that one compiled density serves all refits:
+a covariate pattern with one patient less; a count of 0 of 0, whose likelihood is 1 at any risk; an estimate
+with so large a rounding error that it could have any value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from cotreat.evidence.folds import Fold, FoldPrediction, Folds
+from cotreat.comparison.records import BY_LAPLACE, BY_NUTS, NAN, NOT_TRUSTED
+from cotreat.evidence.folds import Fold, Folds
 from cotreat.evidence.protocol import Evidences
-from cotreat.evidence.reported import Dependence, reported_in
 from cotreat.inference import laplace
 
 if TYPE_CHECKING:
@@ -28,20 +27,21 @@ if TYPE_CHECKING:
 
 NUTS_DRAWS, NUTS_TUNE, NUTS_CHAINS = 1000, 1000, 4
 
-LAW = ("claim_mean", "claim_covariance", "width_mean", "width_sd")
-"""Deterministics that say what is printed."""
-
-
-def folds_of(evidence: Evidences) -> Folds:
-    """Cut the evidence of a study into folds: of its last piece, conditional on those before it."""
-    return evidence[-1].folds()
-
-
-# --- Densities given the rest, draw by draw --------------------------------------------------------
+PREDICTIVE = ("claim_mean", "claim_covariance", "width_mean", "width_sd")
+"""Deterministics of the sampling distribution of the reported estimates."""
 
 
 def log_densities(evidence: Evidences, posterior: xr.Dataset, folds: Folds) -> xr.DataArray | None:
     """Return the log density of each fold given the parameters and all other folds.
+
+    Parameters
+    ----------
+    evidence
+        What the study resolves to; the last piece is cut into folds, conditional on those before it.
+    posterior
+        Draws of a fit, with its deterministics.
+    folds
+        Of the last piece.
 
     Returns
     -------
@@ -56,25 +56,22 @@ def log_densities(evidence: Evidences, posterior: xr.Dataset, folds: Folds) -> x
     return xr.DataArray(values, coords, ("chain", "draw", "unit"), name="unit_density")
 
 
-# --- Exact refits ----------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Refit:
-    """What leaving one unit out gave.
+    """A refit without one unit.
 
     Attributes
     ----------
     elpd : float
-        Log density that the rest predicts for the unit; NaN where it could not be worked out.
+        Log predictive density of the unit given the rest; NaN where it is unreliable.
     pareto_k, effective : float
-        Of the refit's own weights, and their effective draws; NaN of NUTS.
+        Pareto k and effective draws of the refit's weights; NaN for NUTS.
     error : float
-        Monte Carlo error of the refit's part of it; that of the whole model's log evidence, which all refits
-        share, is not in it.
+        Monte Carlo standard error of the refit, without that of the whole model's log evidence, which all
+        refits share.
     how : str
     posterior : xarray.Dataset or None
-        Draws of the refit, of ``risk`` and of what says what is printed, if they were asked for.
+        Draws of the refit: risks and the sampling distribution of the reported estimates.
     """
 
     elpd: float
@@ -83,15 +80,6 @@ class Refit:
     error: float
     how: str
     posterior: xr.Dataset | None = None
-
-
-BY_LAPLACE, BY_NUTS = "refit", "refit by NUTS"
-NOT_REFITTED, TOO_MANY, NOT_TRUSTED = (
-    "weights not trusted, no refit",
-    "weights not trusted, beyond the most refits",
-    "neither weights nor refit trusted",
-)
-"""Why there is no answer."""
 
 
 def refit(
@@ -104,71 +92,58 @@ def refit(
     is_predicted: bool = False,
     may_sample: bool = False,
 ) -> Refit:
-    """Fit the rest without one unit, and say how probable the rest makes it.
+    """Fit the model without one unit, and return the log predictive density of the unit.
 
-    The log density of the unit given the rest is the difference of two log evidences, with the unit and
-    without. Where either cannot be trusted, by Pareto k, NUTS samples the rest if it may.
+    The density is the difference of the log evidences with and without the unit.
 
     Parameters
     ----------
+    evidence
+        What the study resolves to.
+    marginals
+        Marginal likelihoods of the model.
+    units, unit
+        All units, and the one to leave out.
     densities
-        What `log_densities` gave for draws of the fit.
+        What `log_densities` returned for draws of the fit.
     is_predicted
-        Whether draws of what says what is printed or counted are wanted.
+        Whether draws for the prediction of the unit are wanted.
+    may_sample
+        Whether NUTS replaces a log evidence that is unreliable by Pareto k.
     """
-    numbers = unit.left_out(marginals.given)
+    given = unit.left_out(marginals.given)
     weights = None if densities is None else -densities.sel(unit=unit.name, drop=True)
-    found = marginals.found(numbers, weights=weights)
+    found = marginals.found(given, weights=weights)
     if laplace.UNRELIABLE not in (found.verdict, marginals.whole.verdict):
         elpd = marginals.whole.log_evidence - found.log_evidence + unit.constant
-        names = ("risk", *LAW)
-        draws = marginals.draws(found, names) if is_predicted else None
+        draws = marginals.draws(found, ("risk", *PREDICTIVE)) if is_predicted else None
         return Refit(elpd, found.pareto_k, found.effective, found.log_error, BY_LAPLACE, draws)
     if may_sample:
-        posterior = marginals.sampled(numbers, draws=NUTS_DRAWS, tune=NUTS_TUNE, chains=NUTS_CHAINS)
+        posterior = marginals.sampled(given, draws=NUTS_DRAWS, tune=NUTS_TUNE, chains=NUTS_CHAINS)
         logs = log_densities(evidence, posterior, units)
-        if logs is not None and _has_settled(posterior):
-            own = logs.sel(unit=unit.name)
-            elpd = float(logsumexp(own) - np.log(own.size))
-            error = float(log_mean_errors(own))
-            return Refit(elpd, float("nan"), float("nan"), error, BY_NUTS, posterior)
-    return Refit(float("nan"), found.pareto_k, found.effective, float("nan"), NOT_TRUSTED)
+        if logs is not None and _chains_agree(posterior):
+            density = logs.sel(unit=unit.name)
+            elpd = float(logsumexp(density) - np.log(density.size))
+            return Refit(elpd, NAN, NAN, float(log_mean_errors(density)), BY_NUTS, posterior)
+    return Refit(NAN, found.pareto_k, found.effective, NAN, NOT_TRUSTED)
 
 
 def log_mean_errors(logs: xr.DataArray) -> NDArray[np.float64]:
-    """Return the Monte Carlo error of the log of a mean over draws, from logs, dims (chain, draw, …)."""
+    """Return the Monte Carlo standard error of the log of a mean over draws.
+
+    Parameters
+    ----------
+    logs
+        Logarithms of the values, dims (chain, draw, …).
+    """
     import arviz as az
 
     means: xr.DataArray = xr.ufuncs.exp(logs - logs.max(("chain", "draw")))
     error = az.mcse(means.to_dataset(name="mean"), method="mean")["mean"]
-    found: NDArray[np.float64] = np.asarray(error / means.mean(("chain", "draw")))
-    return found
+    return np.asarray(error / means.mean(("chain", "draw")), dtype=float)
 
 
-def _has_settled(posterior: xr.Dataset) -> bool:
-    """Tell whether the chains of a sampled refit agree."""
+def _chains_agree(posterior: xr.Dataset) -> bool:
     import arviz as az
 
     return bool(float(az.rhat(posterior[["risk"]])["risk"].max()) < 1.01)
-
-
-# --- What the rest predicts ------------------------------------------------------------------------
-
-
-def predictions(
-    evidence: Evidences, fold: Fold, posterior: xr.Dataset, rng: np.random.Generator
-) -> list[FoldPrediction]:
-    """Predict what was left out from a refit without it; nothing for patients.
-
-    Parameters
-    ----------
-    posterior
-        What `refit` returned for the fold.
-    """
-    return evidence[-1].predict_fold(fold, posterior, rng)
-
-
-def follows(evidence: Evidences) -> Sequence[Dependence]:
-    """Return the reported estimates that follow from others."""
-    reported = reported_in(evidence)
-    return () if reported is None else reported.dependences

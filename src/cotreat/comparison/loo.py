@@ -1,18 +1,25 @@
-"""Leave-one-out cross-validation of models, with its unit declared, by importance weights and exact refits."""
+"""Leave-one-out cross-validation with a declared unit, by importance weights and exact refits."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from cotreat.comparison import leave_out
+from cotreat.comparison.records import (
+    BY_WEIGHTS,
+    FEWEST,
+    NAN,
+    NOT_REFITTED,
+    TOO_MANY,
+    LeftOut,
+)
 from cotreat.evidence.folds import FoldPrediction, Folds
 from cotreat.evidence.protocol import Evidences
 from cotreat.inference import sampling
@@ -23,126 +30,33 @@ if TYPE_CHECKING:
 
     from cotreat.inference.marginal_likelihood import Marginals
 
-Array = NDArray[np.float64]
-
-FEWEST = 10
-"""With fewer units no weights are given: their error is larger than they are."""
 FEW_GOOD_K = 0.5
-"""What Pareto k may be where units are so few: weights have a finite variance, and no error averages out.
-Beyond it, at 0.59, one of six was off by 0.5."""
+"""Largest Pareto k where units are few: below it weights have a finite variance, and few errors do not
+average out. Beyond it, at 0.59, one of six densities was off by 0.5."""
 MOST_ERROR = 0.03
-"""Where units are so few, weights whose Monte Carlo error is larger are not enough either: refits have less."""
-BY_WEIGHTS = "importance weights"
-NAN = float("nan")
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """What leaving out each unit gave under one model.
-
-    Attributes
-    ----------
-    units : Folds
-    elpd : ndarray, shape (part,)
-        Log density that the rest predicts for a unit of each part; NaN where it was not answered.
-    pareto_k : ndarray, shape (part,)
-        Of the importance weights; NaN where none were made.
-    by_weights : ndarray, shape (part,)
-        What Pareto-smoothed importance sampling says, good or not.
-    how : tuple of str
-        By part: ``importance weights``, how it was refitted, or why there is no answer.
-    good_k : float
-        What k may be.
-    error : ndarray, shape (part,)
-        Monte Carlo error of each part's own, without what refits share.
-    refit_k, refit_effective : ndarray, shape (part,)
-        Pareto k and effective draws of refits; NaN where there was none by importance sampling.
-    shared_error : float
-        Monte Carlo error of the whole model's log evidence, from which every refit's is subtracted.
-    densities : xarray.DataArray or None
-        What `leave_out.log_densities` gave for the draws that were weighed.
-    predicted : tuple of FoldPrediction
-        What refits predict of what was left out.
-    """
-
-    units: Folds
-    elpd: Array
-    pareto_k: Array
-    by_weights: Array
-    how: tuple[str, ...]
-    good_k: float
-    error: Array
-    refit_k: Array
-    refit_effective: Array
-    shared_error: float = 0.0
-    densities: xr.DataArray | None = None
-    predicted: tuple[FoldPrediction, ...] = ()
-
-    @property
-    def times(self) -> NDArray[np.int64]:
-        """Units that are alike, by part."""
-        return np.array([part.times for part in self.units.parts])
-
-    @property
-    def unanswered(self) -> int:
-        """Units whose density could not be had."""
-        return int(self.times[np.isnan(self.elpd)].sum())
-
-    @property
-    def refitted(self) -> int:
-        """Parts that were left out by refitting."""
-        return sum(how in (leave_out.BY_LAPLACE, leave_out.BY_NUTS) for how in self.how)
-
-    @property
-    def mc_error(self) -> float:
-        """Monte Carlo error of the sum over all units: what is shared counts once for each refit."""
-        by_laplace = np.array([how == leave_out.BY_LAPLACE for how in self.how])
-        shared = self.shared_error * float(self.times[by_laplace].sum())
-        return float(np.sqrt(shared**2 + np.sum((self.times * self.error) ** 2)))
-
-    def unanswered_by(self, reason: str) -> int:
-        """Count the units that have no density for a reason."""
-        return int(self.times[[how == reason for how in self.how]].sum())
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether every unit has its density."""
-        return self.unanswered == 0
-
-    def as_arviz(self) -> ELPDDataLOO:
-        """Return it as ArviZ has it, an entry a unit."""
-        from arviz_stats.utils import ELPDDataLOO
-
-        each = np.repeat(self.elpd, self.times)
-        return ELPDDataLOO(
-            elpd=float(each.sum()),
-            se=float(np.sqrt(len(each) * np.var(each))),
-            p=NAN,
-            n_samples=0,
-            n_data_points=len(each),
-            scale="log",
-            warning=False,
-            good_k=self.good_k,
-            elpd_i=xr.DataArray(each, dims="unit"),
-        )
+"""Monte Carlo standard error above which few units are refitted: refits have a smaller one."""
 
 
 def leave_one_out(
     evidence: Evidences, units: Folds, posterior: xr.Dataset, names: Iterable[str]
 ) -> LeftOut:
-    """Leave out each unit by Pareto-smoothed importance sampling, as ArviZ does it.
+    """Leave out each unit by Pareto-smoothed importance sampling with ArviZ.
 
     Parameters
     ----------
+    evidence
+        What the study resolves to.
+    units
+        Folds of its last piece.
     posterior
         Draws of a fit, with its deterministics.
     names
-        Its free variables, whose effective sample size sets the length of the weights' tails.
+        Free variables, whose effective sample size sets the length of the weights' tails.
 
     Returns
     -------
     LeftOut
-        With densities also where k is bad, which `good_only` takes away.
+        With densities also where Pareto k is too large; `good_only` removes them.
 
     Notes
     -----
@@ -151,31 +65,30 @@ def leave_one_out(
     import arviz as az
 
     at = sampling.thinned(posterior.sizes["chain"], posterior.sizes["draw"], len(units.parts))
-    some = posterior.assign_coords(draw=posterior.get_index("draw")).isel(draw=at)
-    logs = leave_out.log_densities(evidence, some, units)
+    thinned = posterior.assign_coords(draw=posterior.get_index("draw")).isel(draw=at)
+    logs = leave_out.log_densities(evidence, thinned, units)
+    none = np.full(len(units.parts), NAN)
     if logs is None:
-        none = np.full(len(units.parts), NAN)
-        how = (leave_out.NOT_REFITTED,) * len(none)
+        how = (NOT_REFITTED,) * len(none)
         return LeftOut(units, none, none, none, how, FEW_GOOD_K, none, none, none)
-    parts = {"posterior": some[list(names)], "log_likelihood": logs.to_dataset()}
+    groups = {"posterior": thinned[list(names)], "log_likelihood": logs.to_dataset()}
     with warnings.catch_warnings():
-        # What it warns of stands in the tables.
+        # Its warnings are in the tables.
         warnings.filterwarnings("ignore", category=UserWarning, module="arviz_stats")
-        found = az.loo(xr.DataTree.from_dict(parts), var_name=logs.name, pointwise=True)
+        found = az.loo(xr.DataTree.from_dict(groups), var_name=logs.name, pointwise=True)
     elpd, k = found.elpd_i.values, found.pareto_k.values
-    how = (BY_WEIGHTS,) * len(elpd)
     good = float(found.good_k) if units.count >= FEWEST else min(found.good_k, FEW_GOOD_K)
-    none = np.full(len(elpd), NAN)
-    # Of the mean of 1/density: its log is minus this log density.
+    # The log density is minus the log of the mean of 1/density.
     error = leave_out.log_mean_errors(-logs)
+    how = (BY_WEIGHTS,) * len(elpd)
     return LeftOut(units, elpd, k, elpd, how, good, error, none, none, densities=logs)
 
 
 def good_only(one: LeftOut) -> LeftOut:
-    """Take away the densities that Pareto k forbids to use."""
+    """Remove the densities whose Pareto k is too large."""
     is_unreliable = ~(one.pareto_k <= one.good_k)
     pairs = zip(is_unreliable, one.how, strict=True)
-    how = tuple(leave_out.NOT_REFITTED if bad else how for bad, how in pairs)
+    how = tuple(NOT_REFITTED if unreliable else how for unreliable, how in pairs)
     elpd, error = (np.where(is_unreliable, NAN, values) for values in (one.elpd, one.error))
     return replace(one, elpd=elpd, error=error, how=how)
 
@@ -191,18 +104,28 @@ def refitted(
     seed: int,
     on_progress: OnProgress = lambda _: None,
 ) -> LeftOut:
-    """Replace densities by those of refits: where k is bad, worst first, or of every unit.
+    """Replace densities by those of refits, the units with the largest Pareto k first.
 
-    Where units are few, also of those whose weights are good and whose error is large all the same.
+    Refitted are units whose k is too large and, where units are few, those with a large Monte Carlo error.
 
     Parameters
     ----------
+    evidence
+        What the study resolves to.
+    marginals
+        Marginal likelihoods of the model.
+    one
+        What `leave_one_out` returned.
     every
-        Whether all units are left out, and what is left predicts each of them.
+        Whether every unit is refitted and predicted.
     most
-        Refits at most.
+        Most refits.
     may_sample
-        Whether NUTS may stand in where Laplace's approximation cannot be trusted.
+        Whether NUTS replaces an unreliable Laplace approximation.
+    seed
+        Of the predictions.
+    on_progress
+        Called with a line per refit.
 
     Notes
     -----
@@ -221,22 +144,15 @@ def refitted(
     for count, at in enumerate(wanted[:most], 1):
         unit = one.units.parts[at]
         on_progress(f"without {unit.name} ({count} of {min(len(wanted), most)})")
-        got = leave_out.refit(
-            evidence,
-            marginals,
-            one.units,
-            unit,
-            one.densities,
-            is_predicted=every,
-            may_sample=may_sample,
-        )
+        settings = {"is_predicted": every, "may_sample": may_sample}
+        got = leave_out.refit(evidence, marginals, one.units, unit, one.densities, **settings)
         refit_k[at], effective[at] = got.pareto_k, got.effective
         if np.isfinite(got.elpd) or np.isnan(elpd[at]):
             elpd[at], error[at], how[at] = got.elpd, got.error, got.how
         if every and got.posterior is not None:
-            predicted[at] = leave_out.predictions(evidence, unit, got.posterior, rng)
+            predicted[at] = evidence[-1].predict_fold(unit, got.posterior, rng)
     for at in wanted[most:]:
-        how[at] = leave_out.TOO_MANY if np.isnan(elpd[at]) else how[at]
+        how[at] = TOO_MANY if np.isnan(elpd[at]) else how[at]
     return replace(
         one,
         elpd=elpd,
@@ -249,59 +165,81 @@ def refitted(
     )
 
 
-def compare(found: Mapping[str, LeftOut]) -> pd.DataFrame:
-    """Compare models by the density that they predict, with ArviZ's `compare`.
+def table_of_models(left_out: Mapping[str, LeftOut]) -> pd.DataFrame:
+    """Compare models by their log predictive density, with ArviZ's `compare`.
+
+    Parameters
+    ----------
+    left_out
+        Leave-one-out by model.
 
     Returns
     -------
     pandas.DataFrame
-        A row a model, the best first; stacking weights only with ten units or more.
+        A row per model, the best first; stacking weights only with ten units or more.
     """
     import arviz as az
 
-    whole = {name: one for name, one in found.items() if one.is_answered}
+    data = {name: _as_arviz(one) for name, one in left_out.items() if not one.unanswered}
     ranked = pd.DataFrame()
-    if whole:
-        data = {name: one.as_arviz() for name, one in whole.items()}
-        ranked = az.compare(data, method="stacking", round_to="none") if len(data) > 1 else ranked
-    names = [*ranked.index, *(name for name in found if name not in ranked.index)]
-    best = found[names[0]].mc_error if len(ranked) else NAN
-    return pd.DataFrame([_compared(name, found[name], ranked, best) for name in names])
+    if len(data) > 1:
+        ranked = az.compare(data, method="stacking", round_to="none")
+    names = [*ranked.index, *(name for name in left_out if name not in ranked.index)]
+    best = left_out[names[0]].mc_error if names else NAN
+    rows = []
+    for name in names:
+        row = _row(name, left_out[name], data.get(name))
+        if name in ranked.index:
+            row |= _differences(left_out[name], ranked.loc[name], best, is_best=name == names[0])
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def _compared(name: str, one: LeftOut, ranked: pd.DataFrame, best: float) -> dict[str, Any]:
-    """Return the row of a model, given the Monte Carlo error of the best one's elpd."""
-    row = ranked.loc[name] if name in ranked.index else None
-    is_best = len(ranked) > 0 and name == ranked.index[0]
-    own = one.as_arviz() if one.is_answered else None
-    has_weights = row is not None and one.units.count >= FEWEST
+def _as_arviz(one: LeftOut) -> ELPDDataLOO:
+    """Return leave-one-out as a record of ArviZ, an entry per unit."""
+    from arviz_stats.utils import ELPDDataLOO
+
+    each = np.repeat(one.elpd, one.times)
+    return ELPDDataLOO(
+        elpd=float(each.sum()),
+        se=float(np.sqrt(len(each) * np.var(each))),
+        p=NAN,
+        n_samples=0,
+        n_data_points=len(each),
+        scale="log",
+        warning=False,
+        good_k=one.good_k,
+        elpd_i=xr.DataArray(each, dims="unit"),
+    )
+
+
+def _row(name: str, one: LeftOut, answered: ELPDDataLOO | None) -> dict[str, Any]:
+    """Return the row of a model without its differences."""
+    elpd, se, error = (answered.elpd, answered.se, one.mc_error) if answered else (NAN,) * 3
     return {
         "model": name,
         "unit": one.units.kind,
         "units": one.units.count,
-        "elpd": NAN if own is None else own.elpd,
-        "elpd_se": NAN if own is None else own.se,
-        "elpd_mc_error": NAN if own is None else one.mc_error,
-        "difference": NAN if row is None else float(row.elpd_diff),
-        "difference_se": NAN if row is None else float(row.dse),
-        "difference_mc_error": _of_difference(one, best, is_best=is_best)
-        if row is not None
-        else NAN,
-        "stacking_weight": float(row.weight) if has_weights and row is not None else NAN,
-        "worst_k": _worst(np.max, one.pareto_k),
+        "elpd": elpd,
+        "elpd_se": se,
+        "elpd_mc_error": error,
+        "difference": NAN,
+        "difference_se": NAN,
+        "difference_mc_error": NAN,
+        "stacking_weight": NAN,
+        "worst_k": np.fmax.reduce(one.pareto_k),
         "refitted": one.refitted,
-        "worst_refit_k": _worst(np.max, one.refit_k),
-        "fewest_effective": _worst(np.min, one.refit_effective),
+        "worst_refit_k": np.fmax.reduce(one.refit_k),
+        "fewest_effective": np.fmin.reduce(one.refit_effective),
         "not_answered": one.unanswered,
     }
 
 
-def _of_difference(one: LeftOut, best: float, *, is_best: bool) -> float:
-    """Return the Monte Carlo error of a difference of two models, whose draws are independent."""
-    return 0.0 if is_best else float(np.hypot(one.mc_error, best))
-
-
-def _worst(of: Callable[[Array], Any], values: Array) -> float:
-    """Return the worst of those that there are; NaN of none."""
-    known = values[~np.isnan(values)]
-    return float(of(known)) if len(known) else NAN
+def _differences(one: LeftOut, row: pd.Series, best: float, *, is_best: bool) -> dict[str, float]:
+    """Return differences from the best model, whose draws are independent of the others'."""
+    return {
+        "difference": float(row.elpd_diff),
+        "difference_se": float(row.dse),
+        "difference_mc_error": 0.0 if is_best else float(np.hypot(one.mc_error, best)),
+        "stacking_weight": float(row.weight) if one.units.count >= FEWEST else NAN,
+    }

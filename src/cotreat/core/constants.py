@@ -58,6 +58,10 @@ GIVEN_NONE = f"{CREDIBLE}, given no interaction"
 VERDICTS = ("good", "borderline", "unreliable")
 """What weighted draws may be, best first; numbers of bad ones must not be used."""
 
+GOOD_K, UNRELIABLE_K = 0.5, 0.7
+"""Below the first weights have a finite variance; above the second no number of draws that anybody makes
+brings their means near enough, and they must not be used."""
+
 DEFAULT_INTERPRETATION = "default"
 """The reading of a study file whose wording leaves nothing open."""
 

@@ -1,5 +1,6 @@
 """The samplers one can ask for, told without loading them."""
 
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 
 ENGINES = {
@@ -33,3 +34,19 @@ def require_engine(name: str) -> None:
         raise EngineError(
             f"the engine {name} needs {LIBRARIES.get(name, name)}, which is not installed"
         )
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """Limit BLAS to one thread.
+
+    On many small matrices several threads take three times the CPU time of one.
+
+    Returns
+    -------
+    context manager
+        The limit holds until it is left.
+    """
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    return limits

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from cotreat.core.constants import VERDICTS
+from cotreat.core.constants import GOOD_K, UNRELIABLE_K, VERDICTS
 from cotreat.inference.gaussian_mixture import Normals, scattered, terms, union
 from cotreat.inference.modes import (
     FAR_BELOW,
@@ -29,9 +29,6 @@ from cotreat.inference.modes import (
 from cotreat.inference.nested_laplace import nested
 
 GOOD, MIDDLING, UNRELIABLE = VERDICTS
-GOOD_K, UNRELIABLE_K = 0.5, 0.7
-"""Below the first weights have a finite variance; above the second no number of draws that anybody makes
-brings their means near enough, and they must not be used."""
 ENOUGH, EACH_WANTED = 0.5, 1.25e-4
 """Rounds end when this share of a round's draws is effective, or less where few are wanted: so much for
 each of them."""

@@ -31,14 +31,14 @@ from cotreat.plots.style import (
 )
 from cotreat.priors.belief_grid import in_words
 
-INTERPRETATION, PRIORS, SENSE = "interpretation", "priors", "sense of synergy"
+INTERPRETATION, PRIORS, SENSE = "interpretation", "priors", "scale of synergy"
 """Choices, as the tables name them."""
 HEADINGS = {SENSE: "scale of synergy", INTERPRETATION: "interpretation"}
 MOST = 3
 """Pairs that a page can hold."""
 ROW = 0.2
 WORDS = {
-    "the fit cannot be trusted": "unreliable fit",
+    "the fit is unreliable": "unreliable fit",
     "fixed by the model": "fixed by the model",
     "implied by the model": "implied by the model",
 }
@@ -112,7 +112,7 @@ def _draw_panel(
 ) -> None:
     probability_axis(axes)
     rows = changes.set_index(["what changes", "to"])
-    primary = changes[changes["is leading"]].probability.max()
+    primary = changes[changes["is primary"]].probability.max()
     if pd.notna(primary):
         axes.axvline(primary, color=BLUE, lw=0.8, zorder=1)
     for at, place in enumerate(labels):
@@ -125,7 +125,7 @@ def _draw_panel(
             words = WORDS.get(row.words, str(row.words).partition(":")[0])
             write_aside(axes, 0.02, at, words, transform=axes.get_yaxis_transform(), fontsize=6.5)
             continue
-        color = BLUE if row["is leading"] else VERMILION
+        color = BLUE if row["is primary"] else VERMILION
         axes.plot([primary, row.probability], [at, at], color=color, lw=1.2, zorder=3)
         axes.plot(row.probability, at, ms=4.5, color=color, zorder=4, clip_on=False, **MARK)
         if row.words:  # another co-treatment is another estimand
@@ -135,7 +135,7 @@ def _draw_panel(
 
 def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str) -> list[float]:
     """Return the probability of the same estimand in every combination with a level."""
-    is_primary = (changes["what changes"] == SENSE) & changes["is leading"]
+    is_primary = (changes["what changes"] == SENSE) & changes["is primary"]
     scales = [level] if factor == SENSE else changes[is_primary].to.tolist()
     rows = table[(table.pair == changes.pair.iloc[0]) & table[SENSE].isin(scales)]
     rows = rows if factor == SENSE else rows[rows[factor] == level]

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from cotreat.bias.unmeasured_confounding import Surface
-    from cotreat.comparison.bayes_factors import BayesFactor
+    from cotreat.bias.records import Surface
+    from cotreat.comparison.records import BayesFactor
     from cotreat.estimands.estimand import Estimand, RiskDraws
     from cotreat.estimands.identification import Status
     from cotreat.evidence.folds import FoldPrediction

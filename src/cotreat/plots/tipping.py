@@ -20,7 +20,7 @@ from cotreat.plots.registry import BIAS, figure_of
 from cotreat.plots.style import BLACK, SMALL, legend_below
 
 if TYPE_CHECKING:
-    from cotreat.bias.unmeasured_confounding import Surface
+    from cotreat.bias.records import Surface
 
 COLUMNS, MOST = 3, 9
 SIDE = 2.3

@@ -46,10 +46,6 @@ WORST = {
     ),
 }
 """How the worst value of a diagnostic check is reported."""
-PREDICTIVE = {
-    "predicted counts (χ²)": "counts",
-    "predicted claims (χ²)": "reported estimates",
-}
 
 
 def methods(results: Results) -> str:
@@ -139,10 +135,9 @@ def diagnostics(table: pd.DataFrame) -> Iterator[str]:
             said.append(f"{words} {worst(values):{form}}")
     if said:
         yield f"{capital('; '.join(said))}."
-    for check, words in PREDICTIVE.items():
-        values = _values(table, check)
-        if len(values):
-            yield f"Posterior predictive check, {words}: smallest p {min(values):.2g}."
+    for check in table.check[table.check.str.endswith("(χ²)")].unique():
+        kind = "counts" if "counts" in check else "reported estimates"
+        yield f"Posterior predictive check, {kind}: smallest p {min(_values(table, check)):.2g}."
     values = _values(table, "prior conflict")
     if len(values):
         yield f"The evidence lay at most {max(values):.2g} SD from the prior predictive mean."

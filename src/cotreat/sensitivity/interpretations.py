@@ -1,4 +1,4 @@
-"""Readings of one study beside each other: which of them the other numbers in print contradict."""
+"""Interpretations of one study compared: with which of them the other reported estimates are incompatible."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,19 +11,20 @@ from cotreat.estimands.estimand import SIZE
 from cotreat.evidence.reported_predictive import Prediction
 from cotreat.study.regimens import WITHIN
 
-HEADING = "contradicted by the other numbers in print"
+HEADING = "incompatible with the other reported estimates"
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """How a reading stands to the default one.
+    """An interpretation compared with the default one.
 
     Attributes
     ----------
+    interpretation : str
     log_evidence, difference : float
-        Log marginal likelihood, and that less the default reading's.
+        Log marginal likelihood, and its difference from that of the default interpretation; NaN without one.
     predictions : tuple of Prediction
-        The numbers it reads in another way, as the default reading predicts them.
+        The estimates with another meaning, as predicted under the default interpretation.
     """
 
     interpretation: str
@@ -33,46 +34,46 @@ class Conflict:
 
     @property
     def is_incompatible(self) -> bool:
-        """Whether the other numbers in print speak against this reading."""
+        """Whether the other reported estimates are incompatible with it."""
         return self.difference < -INCOMPATIBLE_BELOW
 
     @property
     def heading(self) -> str:
-        """What to write over the reading's numbers; empty where nothing speaks against them."""
+        """Heading of the interpretation's numbers; empty where they are compatible."""
         return HEADING if self.is_incompatible else ""
 
     def __str__(self) -> str:
         words = f"log evidence {self.log_evidence:.1f}"
         if self.predictions:
-            words += f", {self.difference:+.1f} against the default reading"
+            words += f", {self.difference:+.1f} against the default interpretation"
         return "; ".join(filter(None, [words, self.heading, *map(str, self.predictions)]))
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as what JSON can hold: no difference where the default reading was not run."""
+        """Return the record as JSON values, a missing difference as None."""
         difference = None if np.isnan(self.difference) else self.difference
         return {**asdict(self), "difference": difference, "heading": self.heading}
 
 
 def size_changes(summary: pd.DataFrame) -> list[str]:
-    """Say each arm's size, and what the totals alone leave open."""
+    """Word each arm's size after and before the evidence beyond the totals.
+
+    Parameters
+    ----------
+    summary
+        Of a fit.
+    """
     rows = summary[summary.measure == SIZE]
-    names = [
-        WITHIN.join(filter(None, one)) for one in zip(rows.contrast, rows.stratum, strict=True)
+    arms = [WITHIN.join(filter(None, one)) for one in zip(rows.contrast, rows.stratum, strict=True)]
+    words = [
+        f"{_size(one.estimate)} ({_size(one.lower)} to {_size(one.upper)})"
+        for one in rows.itertuples()
     ]
-    rows = rows.assign(arm=names)
-    after = rows[rows.estimator == "posterior"].set_index("arm")
-    before = rows[rows.estimator == "prior"].set_index("arm")
-    lines = []
-    for name, row in after.iterrows():
-        prior = before.loc[name]
-        after_and_before = (
-            f"{_size(one.estimate)} ({_size(one.lower)} to {_size(one.upper)})"
-            for one in (row, prior)
-        )
-        lines.append(f"{name}: {', before '.join(after_and_before)}")
-    return lines
+    rows = rows.assign(arm=arms, words=words).set_index("arm")
+    prior = rows[rows.estimator == "prior"].words
+    posterior = rows[rows.estimator == "posterior"].words
+    return [f"{arm}: {after}, before {prior[arm]}" for arm, after in posterior.items()]
 
 
 def _size(value: float) -> str:
-    """Write patients whole; where no total is printed, a size is a share of all."""
+    """Write patients whole; without a reported total a size is a share of all."""
     return f"{value:.0f}" if value >= 1 else f"{value:.2f}"

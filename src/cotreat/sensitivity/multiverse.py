@@ -1,7 +1,6 @@
-"""Readings × models × priors: every answer a reader could have been given, and what moves it."""
+"""The multiverse (interpretations × models × priors), and its one-at-a-time sensitivity analysis."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.base import array_stats
 
-from cotreat.core.constants import ANY, INTERVAL
+from cotreat.core.constants import ANY, INCOMPATIBLE_BELOW, INTERVAL
 from cotreat.core.errors import ModelError
 from cotreat.diagnostics import checks
 from cotreat.estimands.enumerate import enumerate_estimands, is_representative
@@ -38,6 +37,7 @@ from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.results.supplementary import MULTIVERSE_COLUMNS
 from cotreat.sensitivity.prior_predictive import Induced, with_odds
+from cotreat.sensitivity.records import INTERPRETATION, MODEL, PRIORS, SCALE, Base
 from cotreat.study.regimens import NONE
 from cotreat.study.study import Study
 
@@ -48,26 +48,28 @@ SETS = (
     "interactions:neutral-moderate",
     "interactions:optimistic-moderate",
 )
-"""Priors of the multiverse: beliefs of moderate strength about effects, and about interactions."""
-ROR = "ror"
-UNTRUSTED = "the fit cannot be trusted"
+"""Prior sets of the multiverse: beliefs of moderate strength about effects, and about interactions."""
 
 
-# --- What is fitted ------------------------------------------------------------------------------------
+# --- Specifications --------------------------------------------------------------------------------
 
 
 def bases(
     study: Study, models: Sequence[str], priors: PriorSet, *, is_full: bool
 ) -> list[Specification]:
-    """List readings × models under the priors of the analysis.
+    """List interpretations × models under the priors of the analysis.
 
     Parameters
     ----------
+    study
+        With its interpretations.
     models
-        The first of them leads.
+        The primary one first.
+    priors
+        Of the analysis.
     is_full
-        Whether both are crossed; otherwise the leading model takes every reading, and every model the
-        study's own.
+        Whether both are crossed; otherwise the primary model under every interpretation, and every model under
+        the study's.
     """
     return [
         Specification(study.resolve(interpretation.id), model, priors)
@@ -76,13 +78,11 @@ def bases(
     ]
 
 
-def beside(base: Specification) -> list[Specification]:
-    """List `SETS` beside the priors of a specification, those that its model can honour."""
-    study, own = base.study, name_of_set(base)
-    sets = [prior_set(name, study) for name in SETS if name != ALIASES.get(own, own)]
-    return [
-        Specification(study, base.model, one) for one in sets if _can_go(study, base.model, one)
-    ]
+def other_priors(base: Specification) -> list[Specification]:
+    """List a specification under `SETS` other than its priors, where its model can use them."""
+    study, name = base.study, name_of_set(base)
+    sets = [prior_set(other, study) for other in SETS if other != ALIASES.get(name, name)]
+    return [Specification(study, base.model, s) for s in sets if _is_usable(study, base.model, s)]
 
 
 def name_of_set(one: Specification) -> str:
@@ -90,7 +90,7 @@ def name_of_set(one: Specification) -> str:
     return one.priors if isinstance(one.priors, str) else one.priors.name
 
 
-def _can_go(study: Study, model: str, priors: PriorSet) -> bool:
+def _is_usable(study: Study, model: str, priors: PriorSet) -> bool:
     try:
         priors_for(priors, find_model(model, study), study)
     except ModelError:
@@ -103,53 +103,65 @@ def grid(study: Study, model: str, *, is_full: bool) -> list[Specification]:
 
     Parameters
     ----------
+    study, model
+        Of the primary analysis.
     is_full
         Whether both are crossed; otherwise one is weak where the other is not.
     """
     beliefs = ("", *BELIEFS)
     return [
         Specification(study, model, name)
-        for effects in beliefs
-        for interactions in beliefs
+        for effects, interactions in product(beliefs, beliefs)
         if is_full or not (effects and interactions)
-        if _can_go(study, model, prior_set(name := grid_name(effects, interactions), study))
+        if _is_usable(study, model, prior_set(name := grid_name(effects, interactions), study))
     ]
 
 
 def answer_of(fit: Fit) -> Answer | None:
-    """Return a fit that passes its checks as an answer like those of a batch; None if it fails them."""
+    """Return a fit as an answer of a batch; None if it fails its checks."""
     if checks.failures(checks.checks(fit)):
         return None
-    tree = fit.draws
-    stats, used = tree["sample_stats"].to_dataset(), provenance(tree)
-    # NUTS has none of its own; sequential Monte Carlo may have run beside it.
-    beside = float(stats.attrs.get("log_evidence", np.nan))
-    evidence = log_evidence(tree) if "log_evidence" in stats else beside
+    stats, name = fit.draws["sample_stats"].to_dataset(), str(provenance(fit.draws)["priors"])
+    # NUTS has no log evidence; sequential Monte Carlo may have added it.
+    added = float(stats.attrs.get("log_evidence", np.nan))
+    evidence = log_evidence(fit.draws) if "log_evidence" in stats else added
     k, effective = (float(stats[n]) if n in stats else np.nan for n in ("pareto_k", "effective"))
-    risk_draws = risk_draws_of(tree["posterior"].to_dataset())
-    name = str(used["priors"])
     verdict = laplace.GOOD if np.isnan(k) else laplace.verdict(k)
+    risk_draws = risk_draws_of(fit.posterior)
     return Answer(fit.study, fit.model.name, name, k, verdict, effective, evidence, risk_draws)
 
 
-# --- What is asked -------------------------------------------------------------------------------------
+# --- Rows ------------------------------------------------------------------------------------------
 
 
 class Asked:
-    """What every answer is asked, and what its prior says of the same.
+    """Rows of the multiverse from answers.
 
-    Estimands and their identification are found out once for a study, reading and model, for no prior
-    changes them; prior draws are compiled once for a model.
+    Estimands and their identification are computed once per study, interpretation and model, because they do not
+    depend on the prior; prior draws are compiled once per model.
+
+    Parameters
+    ----------
+    seed
+        Of the prior draws.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._known: dict[tuple[str, str, str], list[tuple[Estimand, Status]]] = {}
+        self._estimands: dict[tuple[str, str, str], list[tuple[Estimand, Status]]] = {}
         self._induced: dict[tuple[str, bool], Induced] = {}
-        self._waists: dict[tuple[int, str], RiskDraws] = {}
+        self._priors: dict[tuple[int, str], RiskDraws] = {}
 
     def rows(self, answer: Answer, priors: PriorSet) -> list[dict[str, Any]]:
-        """Return the rows of the multiverse that one answer makes; of a bad one a row without numbers."""
+        """Return the rows of one answer; of an unreliable one a row without numbers.
+
+        Parameters
+        ----------
+        answer
+            Posterior draws of the risks.
+        priors
+            Prior set of the fit.
+        """
         row = {
             "interpretation": answer.study.interpretation,
             "model": answer.model,
@@ -160,58 +172,55 @@ class Asked:
         if answer.verdict == laplace.UNRELIABLE:
             return [row]
         row["log_evidence"] = answer.log_evidence
-        before = self._before(answer, priors)
+        before = self._prior_draws(answer, priors)
         after = with_odds(answer.risk_draws, answer.study)
         return [
             {**row, **_answered(one, status, before, after, answer.effective)}
-            for one, status in self._asked(answer)
+            for one, status in self._estimands_of(answer)
         ]
 
-    def _before(self, answer: Answer, priors: PriorSet) -> RiskDraws:
-        """Draw the prior, once for all readings and tables that ask for it."""
-        induced = self._of(answer, priors)
-        key = (id(induced), priors.name)
-        if key not in self._waists:
-            self._waists[key] = induced.risk_draws(priors)
-        return self._waists[key]
-
-    def _of(self, answer: Answer, priors: PriorSet) -> Induced:
-        # A prognostic score is all that readings may have or lack.
+    def _prior_draws(self, answer: Answer, priors: PriorSet) -> RiskDraws:
+        # Interpretations differ at most in whether the risks have a prognostic score.
         key = (answer.model, CONDITIONAL in answer.risk_draws)
         if key not in self._induced:
             model = find_model(answer.model, answer.study)
             self._induced[key] = Induced(answer.study, model, priors, seed=self._seed)
-        return self._induced[key]
+        induced = self._induced[key]
+        drawn = (id(induced), priors.name)
+        if drawn not in self._priors:
+            self._priors[drawn] = induced.risk_draws(priors)
+        return self._priors[drawn]
 
-    def _asked(self, answer: Answer) -> list[tuple[Estimand, Status]]:
-        study, risk_draws = answer.study, answer.risk_draws
+    def _estimands_of(self, answer: Answer) -> list[tuple[Estimand, Status]]:
+        study = answer.study
         key = (study.digest, study.interpretation, answer.model)
-        if key not in self._known:
+        if key not in self._estimands:
             model = find_model(answer.model, study)
-            identification = Identification(study, model, risk_draws, resolve(study))
-            self._known[key] = [(one, identification.of(one)) for one in chief(study, answer.model)]
-        return self._known[key]
+            identification = Identification(study, model, answer.risk_draws, resolve(study))
+            asked_for = estimands_asked(study, answer.model)
+            self._estimands[key] = [(one, identification.of(one)) for one in asked_for]
+        return self._estimands[key]
 
 
-def chief(study: Study, model: str) -> list[Estimand]:
-    """List a measure of each family of synergy, and the odds ratios of one more treatment or of a claim."""
-    description = find_model(model, study)
+def estimands_asked(study: Study, model: str) -> list[Estimand]:
+    """List a measure of each family of synergy, and odds ratios of one more treatment or reported ones."""
+    evidence = resolve(study)
+    numbers = reported_in(evidence)
+    ratios = [c for c in numbers.odds_ratios if c.kind == ODDS_RATIO.name] if numbers else []
+    meanings = [c.meaning for c in ratios if c.meaning]
+    reported = [meaning.words for meaning in meanings if meaning.kind == "regimens"]
+
+    def is_asked_ratio(one: Estimand) -> bool:
+        if not one.is_odds_ratio or one.reported_estimate:
+            return False
+        is_present = set(one.arms) <= set(study.present)
+        return one.arms in reported or (is_present and is_combination_ratio(one))
+
     return [
         one
-        for one in enumerate_estimands(study, description, resolve(study))
-        if (is_representative(one) and one.is_judged) or _is_chief_ratio(one, study)
+        for one in enumerate_estimands(study, find_model(model, study), evidence)
+        if (is_representative(one) and one.is_judged) or is_asked_ratio(one)
     ]
-
-
-def _is_chief_ratio(one: Estimand, study: Study) -> bool:
-    if not one.is_odds_ratio or one.reported_estimate:
-        return False
-    numbers = reported_in(resolve(study))
-    ratios = [c for c in numbers.odds_ratios if c.kind == ODDS_RATIO.name] if numbers else []
-    meant = [c.meaning for c in ratios if c.meaning]
-    if any(m.kind == "regimens" and one.arms == m.words for m in meant):
-        return True
-    return set(one.arms) <= set(study.present) and is_combination_ratio(one)
 
 
 def _answered(
@@ -232,20 +241,20 @@ def _answered(
 
 
 def mc_error(beyond: xr.DataArray, effective: float) -> float:
-    """Return the standard error of a share of draws, of one that all or none make up that of half a draw.
+    """Return the Monte Carlo standard error of a share of draws.
 
     Parameters
     ----------
     beyond
         Of booleans, by ``chain`` and ``draw``.
     effective
-        Effective draws; NaN where they are to be found from the chains.
+        Effective draws; NaN where they are computed from the chains.
 
     Notes
     -----
-    √(p (1 − p) / effective). Where the weights of importance sampling have a Pareto k near 0.7 the true error is
-    up to twice that: answers of the tacrolimus cohort under five priors, each fitted 16 times, varied 0.7 to 1.9
-    times as much.
+    √(p (1 − p) / effective), with p at least half a draw away from 0 and 1. Where the weights of importance
+    sampling have a Pareto k near 0.7 the true error is up to twice that: answers of the tacrolimus cohort under
+    five priors, each fitted 16 times, varied 0.7 to 1.9 times as much.
     """
     share = float(beyond.mean())
     if np.isnan(effective):
@@ -258,75 +267,32 @@ def mc_error(beyond: xr.DataArray, effective: float) -> float:
 
 
 def table_of(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Make a table with the columns of the multiverse."""
+    """Return a table with the columns of the multiverse."""
     return pd.DataFrame(rows).reindex(columns=list(MULTIVERSE_COLUMNS))
 
 
-# --- What the conclusion hangs on ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Base:
-    """The answer that all others are compared with."""
-
-    interpretation: str
-    model: str
-    priors: str
-
-
-HINGES = "what_it_hangs_on.csv"
-"""The file that holds what `hinges` returns."""
-DEFAULT_INTERPRETATION, MODEL, PRIORS, SENSE = (
-    "interpretation",
-    "model",
-    "priors",
-    "sense of synergy",
-)
-FACTORS = (SENSE, MODEL, DEFAULT_INTERPRETATION, PRIORS)
-"""What may be changed, one at a time."""
-
-
-def hinges(table: pd.DataFrame, study: Study, base: Base) -> pd.DataFrame:
-    """Change one thing at a time from the leading answer, for the interaction of each pair.
+def incompatible(table: pd.DataFrame, base: Base) -> list[str]:
+    """List the interpretations with which the other reported estimates are incompatible.
 
     Parameters
     ----------
     table
-        What `table_of` returns.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``pair``, ``what changes``, ``to``, ``is leading``, ``probability``, ``mc_error``, ``difference``
-        (from the leading answer), what was asked (``label`` and the columns of an estimand), and ``words`` where
-        there is no probability, or it is that with another co-treatment.
+        The multiverse.
+    base
+        The primary analysis, under whose model and priors log evidences are compared.
     """
-    rows: list[dict[str, Any]] = []
-    for pair in study.pair_labels:
-        own = list(_changes(table, study, base, pair))
-        lead = next((row["probability"] for row in own if row["is leading"]), np.nan)
-        rows += [{"pair": pair, **row, "difference": row["probability"] - lead} for row in own]
-    columns = ["pair", "what changes", "to", "is leading", "label", *WHICH, "judged_on"]
-    columns += ["probability", "mc_error", "difference", "words"]
-    return pd.DataFrame(rows).reindex(columns=columns)
+    same = table[(table[MODEL] == base.model) & (table[PRIORS] == base.priors)]
+    logs = same.groupby(INTERPRETATION, sort=False).log_evidence.first()
+    if base.interpretation not in logs:
+        return []
+    return [str(name) for name in logs[logs < logs[base.interpretation] - INCOMPATIBLE_BELOW].index]
 
 
-def _changes(table: pd.DataFrame, study: Study, base: Base, pair: str) -> Iterator[dict[str, Any]]:
-    leading = _of(table, base)
-    sense = leading_sense(leading, study, pair)
-    for one in _senses(leading, study, pair):
-        yield _row(SENSE, sense_in_words(one), one == sense, _ask(leading, one), one)
-    for factor in (MODEL, DEFAULT_INTERPRETATION, PRIORS):
-        for level in table[factor].drop_duplicates():
-            changed = Base(**{**vars(base), factor: level})
-            own = _of(table, changed)
-            if len(own):
-                is_leading = level == getattr(base, factor)
-                yield _row(factor, level, is_leading, _ask(own, sense), sense)
+# --- One choice at a time --------------------------------------------------------------------------
 
 
-class Sense(NamedTuple):
-    """A measure of synergy of a pair, with which co-treatment, in which stratum."""
+class Scale(NamedTuple):
+    """A measure of synergy of a pair, with a co-treatment, in a stratum."""
 
     measure: str
     pair: str
@@ -335,79 +301,122 @@ class Sense(NamedTuple):
 
 
 WHICH = ["measure", "co_treatment", "stratum"]
-"""Columns of `Sense` but the pair."""
+"""Columns of `Scale` except the pair."""
+CHANGE_COLUMNS = [
+    *("pair", "what changes", "to", "is primary", "label", *WHICH, "judged_on"),
+    *("probability", "mc_error", "difference", "words"),
+]
 
 
-def leading_sense(leading: pd.DataFrame, study: Study, pair: str) -> Sense:
-    """Return the measure of a pair's interaction: its ratio of odds ratios, if it has any."""
-    own = _judged(leading, study, pair)
-    known = own[own.probability.notna()]
-    ratio = known[known.measure == ROR]
-    first = next((senses_of(rows)[0] for rows in (ratio, known, own) if len(rows)), None)
-    return first or Sense(ROR, pair, "", "")
+def one_at_a_time(table: pd.DataFrame, study: Study, base: Base) -> pd.DataFrame:
+    """Change one choice at a time from the primary analysis, for the interaction of each pair.
+
+    Parameters
+    ----------
+    table
+        What `table_of` returns.
+    study
+        With its pairs.
+    base
+        The primary analysis.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `CHANGE_COLUMNS`: ``difference`` is that from the primary analysis, and ``words`` states why there
+        is no probability, or the co-treatment where it is another.
+    """
+    rows: list[dict[str, Any]] = []
+    for pair in study.pair_labels:
+        changes = list(_changes(table, study, base, pair))
+        first = next((row["probability"] for row in changes if row["is primary"]), np.nan)
+        rows += [{"pair": pair, **c, "difference": c["probability"] - first} for c in changes]
+    return pd.DataFrame(rows).reindex(columns=CHANGE_COLUMNS)
 
 
-def senses_of(rows: pd.DataFrame) -> list[Sense]:
-    """Return which measure each row of a table is of."""
-    fields = rows[list(Sense._fields)].fillna("")
-    return [Sense(*map(str, row)) for row in fields.itertuples(index=False)]
+def _changes(table: pd.DataFrame, study: Study, base: Base, pair: str) -> Iterator[dict[str, Any]]:
+    first = _of_base(table, base)
+    scale = primary_scale(first, study, pair)
+    for one in scales_of(_judged(first, study, pair)):
+        yield _change(SCALE, scale_in_words(one), one == scale, first, one)
+    for choice in (MODEL, INTERPRETATION, PRIORS):
+        for level in table[choice].drop_duplicates():
+            rows = _of_base(table, base._replace(**{choice: level}))
+            if len(rows):
+                yield _change(choice, level, level == getattr(base, choice), rows, scale)
 
 
-def of_sense(table: pd.DataFrame, sense: Sense) -> pd.DataFrame:
-    """Return the rows of a table that are of a measure of synergy, with any co-treatment."""
-    is_own = (table.measure == sense.measure) & (table.pair == sense.pair)
-    return table[is_own.fillna(value=False).astype(bool)]
+def primary_scale(table: pd.DataFrame, study: Study, pair: str) -> Scale:
+    """Return the measure of a pair's interaction: its ratio of odds ratios, if that has a probability.
+
+    Parameters
+    ----------
+    table
+        Rows of the multiverse of one analysis.
+    study, pair
+        The pair of treatments of the study.
+    """
+    judged = _judged(table, study, pair)
+    known = judged[judged.probability.notna()]
+    choices = (known[known.measure == "ror"], known, judged)
+    first = next((scales_of(rows)[0] for rows in choices if len(rows)), None)
+    return first or Scale("ror", pair, "", "")
 
 
-def _senses(leading: pd.DataFrame, study: Study, pair: str) -> list[Sense]:
-    """Return each family of synergy with the fewest co-treatments, then with others."""
-    return senses_of(_judged(leading, study, pair))
+def scales_of(rows: pd.DataFrame) -> list[Scale]:
+    """Return the measure of each row of a table."""
+    fields = rows[list(Scale._fields)].fillna("")
+    return [Scale(*map(str, row)) for row in fields.itertuples(index=False)]
 
 
 def _judged(table: pd.DataFrame, study: Study, pair: str) -> pd.DataFrame:
-    is_own = table.measure.isin(representatives().values()) & (table.pair == pair)
-    return table[is_own & (table.judged_on == study.outcome.synergy_on)]
+    is_measure = table.measure.isin(representatives().values()) & (table.pair == pair)
+    return table[is_measure & (table.judged_on == study.outcome.synergy_on)]
 
 
-def _of(table: pd.DataFrame, base: Base) -> pd.DataFrame:
-    is_own = (table.interpretation == base.interpretation) & (table.model == base.model)
-    return table[is_own & (table.priors == base.priors)]
+def _of_base(table: pd.DataFrame, base: Base) -> pd.DataFrame:
+    is_same = (table.interpretation == base.interpretation) & (table.model == base.model)
+    return table[is_same & (table.priors == base.priors)]
 
 
-def _ask(own: pd.DataFrame, sense: Sense) -> Any:
-    """Return the row of a measure; with the same co-treatment, or else the one that has a probability."""
-    if (own.verdict == laplace.UNRELIABLE).any():
-        return UNTRUSTED
-    rows = of_sense(own, sense)
-    same = rows[[one == sense for one in senses_of(rows)]]
-    found = same if len(same) else rows[rows.probability.notna()]
-    found = found if len(found) else rows
-    return found.iloc[0] if len(found) else "not asked"
-
-
-def _row(factor: str, level: str, is_leading: bool, found: Any, sense: Sense) -> dict[str, Any]:
-    row = {"what changes": factor, "to": level, "is leading": is_leading}
-    if isinstance(found, str):
-        return {**row, "probability": np.nan, "words": found}
-    kept = {name: found[name] for name in ("label", *WHICH, "judged_on", "mc_error")}
+def _change(
+    choice: str, level: str, is_primary: bool, table: pd.DataFrame, scale: Scale
+) -> dict[str, Any]:
+    """Return a row of the analysis: of the same co-treatment, otherwise of one with a probability."""
+    row = {"what changes": choice, "to": level, "is primary": is_primary, "probability": np.nan}
+    if (table.verdict == laplace.UNRELIABLE).any():
+        return {**row, "words": "the fit is unreliable"}
+    is_measure = (table.measure == scale.measure) & (table.pair == scale.pair)
+    rows = table[is_measure.fillna(value=False).astype(bool)]
+    same = rows[[one == scale for one in scales_of(rows)]]
+    rows = next((r for r in (same, rows[rows.probability.notna()], rows) if len(r)), rows)
+    if not len(rows):
+        return {**row, "words": "not enumerated"}
+    found = rows.iloc[0]
     words = str(Status(found.status, found.reason))
     if not pd.isna(found.probability):
-        own = Sense(found.measure, found.pair, found.co_treatment, found.stratum)
-        words = where_in_words(own) if own != sense else ""
-    return {**row, **kept, "probability": found.probability, "words": words}
+        (actual,) = scales_of(rows.iloc[:1])
+        words = where_in_words(actual) if actual != scale else ""
+    kept = {name: found[name] for name in ("label", *WHICH, "judged_on", "mc_error", "probability")}
+    return {**row, **kept, "words": words}
 
 
-def where_in_words(sense: Sense) -> str:
-    """Say with which co-treatment something is asked; nothing where it is the same with all."""
-    if sense.co_treatment in ("", ANY):
+def with_scales(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the measures of synergy with a probability, with their scale in words in a column `SCALE`."""
+    rows = table[table.probability.notna() & table.measure.isin(MEASURES)]
+    scales = [scale_in_words(scale) for scale in scales_of(rows)]
+    return rows.assign(**{SCALE: pd.Series(scales, rows.index, dtype=object)})
+
+
+def where_in_words(scale: Scale) -> str:
+    """Word the co-treatment of a measure; empty where it is the same with all."""
+    if scale.co_treatment in ("", ANY):
         return ""
-    given = "no other study drug" if sense.co_treatment == NONE else sense.co_treatment
-    return f"with {given}" + (f" in {sense.stratum}" if sense.stratum else "")
+    given = "no other study drug" if scale.co_treatment == NONE else scale.co_treatment
+    return f"with {given}" + (f" in {scale.stratum}" if scale.stratum else "")
 
 
-def sense_in_words(sense: Sense) -> str:
-    """Name a family of synergy and with which co-treatment it is asked."""
-    where = where_in_words(sense)
-    return f"{MEASURES[sense.measure].family.name} ({sense.measure})" + (
-        f", {where}" if where else ""
-    )
+def scale_in_words(scale: Scale) -> str:
+    """Word the scale of synergy and the co-treatment of a measure."""
+    name = f"{MEASURES[scale.measure].family.name} ({scale.measure})"
+    return ", ".join(filter(None, (name, where_in_words(scale))))

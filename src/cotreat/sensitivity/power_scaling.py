@@ -1,7 +1,7 @@
-"""Power scaling of the estimands: what a little more or less weight of prior or evidence would change.
+"""Power scaling of the estimands: sensitivity to the weight of the prior and of the evidence.
 
-Prior and likelihood are raised to a power near 1 and the draws weighted anew (Kallioinen et al., Stat
-Comput 2024;34:57, by ArviZ). What moves with the prior and hardly with the evidence is mostly prior.
+Prior and likelihood are raised to a power near 1 and the draws reweighted (Kallioinen et al., Stat Comput
+2024;34:57, by ArviZ). An estimand that moves with the prior and hardly with the evidence is prior-dependent.
 """
 
 import logging
@@ -12,30 +12,27 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
-from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import Estimand, RiskDraws, is_beyond_null, risk_draws_of
-from cotreat.estimands.identification import Identification, Status
-from cotreat.estimands.identification import asked as columns_of
-from cotreat.evidence.resolve import resolve
+from cotreat.estimands.identification import asked
 from cotreat.inference.laplace import UNRELIABLE_K, smoothed
 from cotreat.models.registry import Model
+from cotreat.sensitivity.prior_predictive import estimands_of
 from cotreat.study.study import Study
 
 THRESHOLD = 0.05
-"""Sensitivity from which on Kallioinen et al. call it one."""
+"""Smallest sensitivity that counts (Kallioinen et al. 2024)."""
 POWERS = {"probability": 1.0, "at half the prior": 0.5, "at double the prior": 2.0}
-"""Powers of the prior at which P(beyond null) is given too."""
+"""Powers of the prior for which P(beyond null) is computed."""
 FLAT = ("share", "tail_", "simplex")
-"""Variables whose prior is uniform, and has no power: sizes of arms, places in a tail, shares of a rise."""
+"""First letters of variables with a uniform prior: arm sizes, tail positions, shares of a dose response."""
 BY_DEFINITION = ("z", "effect_z", "cluster_z", "eta")
-"""Variables whose prior says what another parameter is, not what anybody believes."""
-ESTIMAND, VALUE = "estimand", "value"
+"""Variables whose prior defines another parameter, and states no belief."""
+VALUE = "value"
 
 
 def beliefs(log_prior: Iterable[Hashable]) -> list[str]:
-    """Return the variables that hold a belief: those at the top, for others follow from them."""
+    """Return the variables whose prior states a belief: those at the top of the hierarchy."""
     return [
         str(name)
         for name in log_prior
@@ -43,87 +40,66 @@ def beliefs(log_prior: Iterable[Hashable]) -> list[str]:
     ]
 
 
-def asked(study: Study, model: Model, risk_draws: RiskDraws) -> list[tuple[Estimand, Status]]:
-    """List the estimands that have a posterior, a measure of each sign once, with their identification."""
-    found = []
-    identification = Identification(study, model, risk_draws, resolve(study))
-    for one in enumerate_estimands(study, model, resolve(study)):
-        if one.is_repeated or not one.is_judged or (one.synergy and one.synergy.sign_of):
-            continue
-        status = identification.of(one)
-        if status.is_open:
-            found.append((one, status))
-    return found
-
-
-def scaled(tree: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
-    """Work out the sensitivity of each estimand to prior and evidence.
+def scaled(draws: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
+    """Return the sensitivity of each estimand to prior and evidence, of measures with one sign once.
 
     Parameters
     ----------
-    tree
-        What `cotreat.inference.sampling.fit` returns.
+    draws
+        Of a fit, with log prior and log likelihood.
+    study, model
+        Of the fit.
 
     Returns
     -------
     pandas.DataFrame
-        One row an estimand: the columns `cotreat.core.constants.ASKED`, sensitivity to all priors (``prior``) and to the evidence
-        (``likelihood``), ArviZ's ``diagnosis``, a column ``prior of VARIABLE`` for each belief by itself,
-        and of measures P(beyond null), ``at half the prior`` and ``at double the prior`` too (missing
-        where the weights cannot be trusted).
+        One row per estimand: the columns `cotreat.core.constants.ASKED`, sensitivity to all priors (``prior``) and to the evidence
+        (``likelihood``), ArviZ's ``diagnosis``, a column ``prior of VARIABLE`` for each belief alone,
+        and for measures P(beyond null), also ``at half the prior`` and ``at double the prior`` (missing
+        where the weights are unreliable).
 
     Notes
     -----
-    Sensitivity is the distance between the distributions, the cumulative Jensen–Shannon distance, by
-    doubling of the power. Of what is judged on the log scale the logarithm is taken first.
+    Sensitivity is the cumulative Jensen–Shannon distance between the distributions per doubling of the power,
+    of the logarithm for estimands with a log scale.
     """
-    posterior, log_prior = _alike(tree)
+    log_likelihood = draws["log_likelihood"].to_dataset()
+    # For many patients the likelihood of some draws is kept.
+    posterior, log_prior = (
+        draws[group].to_dataset().sel(draw=log_likelihood["draw"])
+        for group in ("posterior", "log_prior")
+    )
     risk_draws = risk_draws_of(posterior)
-    wanted = asked(study, model, risk_draws)
-    values = xr.concat(
-        [_drawn(one, risk_draws) for one, _ in wanted], dim=ESTIMAND, coords="minimal"
-    )
-    labels = [one.code for one, _ in wanted]
-    data = xr.Dataset({VALUE: values.assign_coords({ESTIMAND: labels})})
-    fit = xr.DataTree.from_dict(
-        {
-            "posterior": data,
-            "log_prior": log_prior,
-            "log_likelihood": tree["log_likelihood"].to_dataset(),
-        }
-    )
+    wanted = [
+        (one, status)
+        for one, status in estimands_of(study, model, risk_draws)
+        if status.is_open and one.is_judged and not one.is_repeated
+        if one.synergy is None or not one.synergy.sign_of
+    ]
+    each = [one.values(risk_draws) for one, _ in wanted]
+    each = [xr.ufuncs.log(v) if one.log else v for v, (one, _) in zip(each, wanted, strict=True)]
+    values = xr.concat(each, dim="estimand", coords="minimal")
+    data = values.assign_coords(estimand=[one.code for one, _ in wanted]).to_dataset(name=VALUE)
+    groups = {"posterior": data, "log_prior": log_prior, "log_likelihood": log_likelihood}
+    fit = xr.DataTree.from_dict(groups)
     names = beliefs(log_prior)
     with _quiet():
         table = az.psense_summary(fit, prior_var_names=names, threshold=THRESHOLD, round_to=6)
     found = pd.DataFrame(
         {
-            **pd.DataFrame([columns_of(one, status) for one, status in wanted]),
-            "prior": table["prior"].to_numpy(),
-            "likelihood": table["likelihood"].to_numpy(),
-            "diagnosis": table["diagnosis"].to_numpy(),
+            **pd.DataFrame([asked(one, status) for one, status in wanted]),
+            **{name: table[name].to_numpy() for name in ("prior", "likelihood", "diagnosis")},
         }
     )
     for name in names:
-        own = az.psense(fit, group="prior", group_var_names=[name])[VALUE]
-        found[f"prior of {name}"] = own.to_numpy()
+        alone = az.psense(fit, group="prior", group_var_names=[name])[VALUE]
+        found[f"prior of {name}"] = alone.to_numpy()
     return found.join(_probabilities([one for one, _ in wanted], risk_draws, log_prior[names]))
-
-
-def _alike(tree: xr.DataTree) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return posterior and log prior of the draws whose likelihood is kept: of many patients some."""
-    draws = tree["log_likelihood"].to_dataset()["draw"]
-    posterior, log_prior = (tree[group].to_dataset() for group in ("posterior", "log_prior"))
-    return posterior.sel(draw=draws), log_prior.sel(draw=draws)
-
-
-def _drawn(one: Estimand, risk_draws: RiskDraws) -> xr.DataArray:
-    values = one.values(risk_draws)
-    return xr.ufuncs.log(values) if one.log else values
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep ArviZ from logging where to read about what the table says itself."""
+    """Silence ArviZ's log message about the diagnosis, which is in the table."""
     logger = logging.getLogger("arviz_stats.psense")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -140,7 +116,8 @@ def _probabilities(
     total = log_prior.to_stacked_array("all", ("chain", "draw")).sum("all").values.ravel()
     found = {}
     for name, power in POWERS.items():
-        weights, k = smoothed((power - 1) * total) if power != 1 else (_equal(total), 0.0)
+        equal = np.full(total.size, 1 / total.size)
+        weights, k = smoothed((power - 1) * total) if power != 1 else (equal, 0.0)
         found[name] = [
             float(is_beyond_null(one, risk_draws).values.ravel() @ weights)
             if one.synergy is not None and k < UNRELIABLE_K
@@ -148,7 +125,3 @@ def _probabilities(
             for one in wanted
         ]
     return pd.DataFrame(found)
-
-
-def _equal(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.full(values.size, 1 / values.size)

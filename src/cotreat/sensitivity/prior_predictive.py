@@ -1,10 +1,9 @@
-"""What a prior says of risks, and of all that is asked of them, before any evidence."""
+"""Induced priors: the prior distribution of risks and of all estimands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import pymc as pm
 import pytensor
 import xarray as xr
 from pymc.pytensorf import find_rng_nodes, reseed_rngs
@@ -13,8 +12,7 @@ from pytensor.graph.replace import clone_replace
 from cotreat.core.constants import INTERVAL
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import CONDITIONAL, Estimand, RiskDraws, is_beyond_null
-from cotreat.estimands.identification import Identification, Status
-from cotreat.estimands.identification import asked as columns_of
+from cotreat.estimands.identification import Identification, Status, asked
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
 from cotreat.inference.vectorise import untraced
@@ -27,22 +25,28 @@ from cotreat.results.summary import MAX_UNDEFINED
 from cotreat.study.study import Study
 
 DRAWS = 4000
-READ = ("risk", CONDITIONAL)
+RISKS = ("risk", CONDITIONAL)
 SUREST = 1 - 2.0**-53
-"""The risk nearest to 1 that has odds: under a prior of SD 5 some draws are nearer."""
+"""Largest risk below 1: under a prior of SD 5 some draws round to 1."""
 
 
 class Induced:
-    """Prior draws of the risks under a model, compiled once for any numbers of its priors.
+    """Prior draws of the risks under a model, compiled once for all parameters of its priors.
 
-    The same random numbers serve all of them, so that what differs between two prior sets is the sets.
+    All prior sets use the same random numbers, so that only the sets differ.
 
     Parameters
     ----------
     study
-        Under any of its readings: no prior depends on them.
+        Under any interpretation: no prior depends on it.
+    model
+        The model.
     priors
-        With the distributions, if not the numbers, of all that are asked about.
+        With the distributions, though not the parameters, of all sets to be drawn.
+    draws
+        Number of draws.
+    seed
+        Of the draws.
     """
 
     def __init__(
@@ -50,12 +54,12 @@ class Induced:
     ) -> None:
         built = build(study, model, priors_for(priors, model, study))
         self._built, self._study = built, study
-        self._names = [name for name in READ if name in built.named_vars]
+        self._names = [name for name in RISKS if name in built.named_vars]
         with untraced():
             many = vectorise.enlarged(built, draws)
             self._inputs, drawn = model_data.opened(built, list(many.values()))
             reseed_rngs(find_rng_nodes(drawn), seed)
-            # Not PyMC's own: its functions take other random numbers at each call.
+            # Functions of PyMC would draw other random numbers at each call.
             self._draw = pytensor.function(
                 list(self._inputs.values()), drawn, mode="FAST_COMPILE", on_unused_input="ignore"
             )
@@ -66,9 +70,16 @@ class Induced:
             )
 
     def risk_draws(self, priors: PriorSet) -> xr.Dataset:
-        """Return draws of the risks by chain (one), draw and arm under other numbers."""
-        known = _numbers(self._built, priors)
-        drawn = self._draw(*(known[name] for name in self._inputs))
+        """Return draws of the risks by chain (one), draw and arm under a prior set.
+
+        Parameters
+        ----------
+        priors
+            With the distributions of the set that was compiled.
+        """
+        data = {variable.name: variable.get_value() for variable in self._built.data_vars}
+        data |= {name: value for row in priors.rows for name, value in row.given().items()}
+        drawn = self._draw(*(data[name] for name in self._inputs))
         values = [np.asarray(value) for value in self._function(*drawn)]
         risk_draws = vectorise.labelled(
             self._built, dict(zip(self._names, values, strict=True)), chains=1
@@ -77,34 +88,37 @@ class Induced:
 
 
 def with_odds(risk_draws: xr.Dataset, study: Study) -> xr.Dataset:
-    """Keep risks short of 1, so that all have odds, and note what they are."""
-    known = {name: risk_draws[name].clip(max=SUREST) for name in READ if name in risk_draws}
+    """Clip risks below 1, so that all have odds, and set the attribute ``risk_kind``."""
+    known = {name: risk_draws[name].clip(max=SUREST) for name in RISKS if name in risk_draws}
     known["risk"] = known["risk"].assign_attrs(risk_kind=study.risk_kind)
     return risk_draws.assign(known)
 
 
-def _numbers(built: pm.Model, priors: PriorSet) -> Mapping[str, object]:
-    """Return the data of a model with the numbers of a prior set in the place of its own."""
-    own = {variable.name: variable.get_value() for variable in built.data_vars}
-    return own | {name: v for row in priors.rows for name, v in row.given().items()}
-
-
-def asked(study: Study, model: Model, risk_draws: RiskDraws) -> list[tuple[Estimand, Status]]:
-    """List the estimands that have a distribution, with their identification."""
-    identification = Identification(study, model, risk_draws, resolve(study))
-    found = [
-        (one, identification.of(one)) for one in enumerate_estimands(study, model, resolve(study))
-    ]
-    return [one for one in found if one[1].has_draws]
+def estimands_of(
+    study: Study, model: Model, risk_draws: RiskDraws
+) -> list[tuple[Estimand, Status]]:
+    """List the estimands that have a posterior distribution, with their identification."""
+    evidence = resolve(study)
+    identification = Identification(study, model, risk_draws, evidence)
+    every = ((one, identification.of(one)) for one in enumerate_estimands(study, model, evidence))
+    return [(one, status) for one, status in every if status.has_draws]
 
 
 def table_of(
-    every: Sequence[tuple[Estimand, Status]], prior: RiskDraws, posterior: RiskDraws
+    estimands: Sequence[tuple[Estimand, Status]], prior: RiskDraws, posterior: RiskDraws
 ) -> pd.DataFrame:
-    """Return median and interval of estimands, and P(beyond null), before and after the evidence."""
+    """Return median and interval of estimands, and P(beyond null), before and after the evidence.
+
+    Parameters
+    ----------
+    estimands
+        What `estimands_of` returns.
+    prior, posterior
+        Draws of the risks.
+    """
     rows = []
-    for one, status in every:
-        row: dict[str, object] = dict(columns_of(one, status))
+    for one, status in estimands:
+        row: dict[str, object] = dict(asked(one, status))
         has_probability = one.null is not None and one.is_judged and status.is_open
         for name, risk_draws in (("prior", prior), ("posterior", posterior)):
             lower, middle, upper = _quantiles(one, risk_draws)
@@ -116,7 +130,7 @@ def table_of(
 
 
 def _quantiles(one: Estimand, risk_draws: RiskDraws) -> tuple[float, float, float]:
-    """Return the interval about the median; missing where a synergy index is undefined too often."""
+    """Return limits and median; NaN where too many draws of a synergy index are undefined."""
     draws = one.values(risk_draws).values
     if np.isnan(draws).mean() >= MAX_UNDEFINED:
         return np.nan, np.nan, np.nan

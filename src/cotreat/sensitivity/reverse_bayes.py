@@ -1,8 +1,8 @@
-"""One odds ratio by itself under every belief, and the beliefs under which a finding falls.
+"""One odds ratio alone under every belief, and reverse Bayes: the prior that makes it inconclusive.
 
-A printed odds ratio alone is Normal(log OR, SE), and so is a belief about it: their posterior is known in
-closed form. Reverse Bayes asks the other way round, which prior would just undo a finding (Good 1950;
-Matthews, R Soc Open Sci 2018;5:171047; Held et al., Res Synth Methods 2022;13:295).
+A reported log odds ratio is Normal(log OR, SE), and so is a belief about it: the posterior has a closed form.
+Reverse Bayes finds the prior with which a result would just be inconclusive (Good 1950; Matthews, R Soc Open
+Sci 2018;5:171047; Held et al., Res Synth Methods 2022;13:295).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,9 +17,10 @@ from cotreat.core.constants import INTERVAL
 from cotreat.estimands.enumerate import enumerate_estimands, reported_label
 from cotreat.estimands.estimand import is_combination_ratio
 from cotreat.evidence import contrasts
+from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import link_value, reported_in, standard_error
 from cotreat.evidence.resolve import resolve
-from cotreat.evidence.statistics import ODDS_RATIO, statistic_of
+from cotreat.evidence.statistics import ODDS_RATIO
 from cotreat.frequentist.fit import fit_frequentist
 from cotreat.frequentist.intervals import Z, wald
 from cotreat.models.registry import Model
@@ -31,19 +32,16 @@ from cotreat.study.study import Meaning, Study
 
 @dataclass(frozen=True)
 class Normal:
-    """A normal distribution, of a log odds ratio or of what is known of one."""
+    """A normal distribution of a log odds ratio."""
 
     mean: float
     sd: float
 
     def given(self, data: "Normal") -> "Normal":
-        """Return the posterior, with this distribution as prior.
-
-        Precisions add up, and the mean is weighted by them.
-        """
-        own, other = 1 / self.sd**2, 1 / data.sd**2
-        mean = (own * self.mean + other * data.mean) / (own + other)
-        return Normal(float(mean), float((own + other) ** -0.5))
+        """Return the posterior, with this distribution as prior: precisions add, and weight the means."""
+        prior, likelihood = 1 / self.sd**2, 1 / data.sd**2
+        mean = (prior * self.mean + likelihood * data.mean) / (prior + likelihood)
+        return Normal(float(mean), float((prior + likelihood) ** -0.5))
 
     @property
     def above(self) -> float:
@@ -60,21 +58,22 @@ EFFECT, INTERACTION = "effect", "interaction"
 
 
 @dataclass(frozen=True)
-class Observed:
+class ObservedRatio:
     """An odds ratio with its 95 % interval, as an observation of the log odds ratio.
 
     Attributes
     ----------
     label : str
-        As estimands are called: ``odds ratio, A+B vs B``.
+        Label of the estimand: ``odds ratio, A+B vs B``.
     source : str
-        Id of the claim, or the estimator.
+        Id of the reported estimate, or the estimator.
+    estimate, lower, upper : float
     log : Normal
         Log odds ratio and its standard error.
     about : str
-        `EFFECT` of one treatment, `INTERACTION` of a pair, or empty: what beliefs can be about.
+        `EFFECT` of one treatment, `INTERACTION` of a pair, or empty: no belief is stated on it.
     sign : int
-        -1 for the effect upside down, of a regimen against itself with one treatment more.
+        -1 for the inverse effect: a regimen against the same with one more treatment.
     """
 
     label: str
@@ -87,88 +86,94 @@ class Observed:
     sign: int = 1
 
 
-# --- Under each belief --------------------------------------------------------------------------------
+# --- Odds ratios ---------------------------------------------------------------------------------------
 
 
-def odds_ratios_of(study: Study, model: Model) -> list[Observed]:
-    """List the odds ratios of a study that come with an interval.
+def odds_ratios_of(study: Study, model: Model) -> list[ObservedRatio]:
+    """List the odds ratios of a study that have an interval.
 
-    Those that are printed; or else, of regimens that were counted and differ by one treatment, the
-    maximum likelihood estimates under `model`.
+    Parameters
+    ----------
+    study
+        With its evidence.
+    model
+        For maximum likelihood.
+
+    Returns
+    -------
+    list of ObservedRatio
+        The reported ones; without any, the maximum likelihood estimates between counted regimens that differ by
+        one treatment.
     """
-    numbers = reported_in(resolve(study))
-    found = []
-    for reported_estimate in numbers.odds_ratios if numbers is not None else ():
-        is_ratio = statistic_of(reported_estimate.kind) is ODDS_RATIO
-        if is_ratio and reported_estimate.meaning is not None and reported_estimate.ci is not None:
-            log = Normal(link_value(reported_estimate), standard_error(reported_estimate))
-            ends = [end.value for end in reported_estimate.ci]
-            if reported_estimate.level != INTERVAL:  # to that of all other intervals
-                ends = [float(end) for end in np.exp(log.interval)]
-            name = reported_label(reported_estimate.meaning)
-            about, sign = _about(reported_estimate.meaning)
-            value = reported_estimate.value.value
-            found.append(
-                Observed(name, reported_estimate.id, value, ends[0], ends[1], log, about, sign)
-            )
-    return found or list(_estimated(study, model))
-
-
-def _estimated(study: Study, model: Model) -> Iterator[Observed]:
     evidence = resolve(study)
+    numbers = reported_in(evidence)
+    found = []
+    for estimate in numbers.odds_ratios if numbers is not None else ():
+        is_ratio = estimate.kind == ODDS_RATIO.name
+        if is_ratio and estimate.meaning is not None and estimate.ci is not None:
+            log = Normal(link_value(estimate), standard_error(estimate))
+            lower, upper = (end.value for end in estimate.ci)
+            if estimate.level != INTERVAL:  # at the level of all other intervals
+                lower, upper = (float(end) for end in np.exp(log.interval))
+            label, value = reported_label(estimate.meaning), estimate.value.value
+            about = _about(estimate.meaning)
+            found.append(ObservedRatio(label, estimate.id, value, lower, upper, log, *about))
+    return found or list(_by_likelihood(study, model, evidence))
+
+
+def _by_likelihood(study: Study, model: Model, evidence: Evidences) -> Iterator[ObservedRatio]:
     fit = fit_frequentist(study, model, evidence)
     if fit is None:
         return
     for estimand in enumerate_estimands(study, model, evidence):
         is_counted = set(estimand.arms) <= set(study.counted)
-        if not (is_counted and is_combination_ratio(estimand)):
-            continue
-        if not fit.status(estimand).is_estimable:
+        if not (
+            is_counted and is_combination_ratio(estimand) and fit.status(estimand).is_estimable
+        ):
             continue
         estimate, interval = fit.estimate(estimand), wald(fit, estimand)
         if interval.lower > 0 and np.isfinite(interval.upper):
             sd = float(np.log(interval.upper / interval.lower)) / (2 * Z)
-            log = Normal(float(np.log(estimate)), sd)
-            ends = (interval.lower, interval.upper)
-            yield Observed(estimand.label, LIKELIHOOD, estimate, *ends, log, EFFECT)
+            log, limits = Normal(float(np.log(estimate)), sd), (interval.lower, interval.upper)
+            yield ObservedRatio(estimand.label, LIKELIHOOD, estimate, *limits, log, EFFECT)
 
 
 def _about(meaning: Meaning) -> tuple[str, int]:
-    """Tell what a printed number is about, and which way round; about nothing that a belief is stated on."""
-    kind = contrasts.KINDS[meaning.kind]
-    if kind.holds == "treatments":
+    """Return what a reported estimate is about, and its direction; empty where no belief is stated on it."""
+    if contrasts.KINDS[meaning.kind].holds == "treatments":
         return INTERACTION, 1
     if len(meaning.words) == 2:
-        first, second = meaning.words
-        if _is_effect(meaning.kind, first, second):
-            return EFFECT, 1
-        if _is_effect(meaning.kind, second, first):
-            return EFFECT, -1
+        for (first, second), sign in ((meaning.words, 1), (meaning.words[::-1], -1)):
+            is_regimens = meaning.kind == "regimens" and adds_one(first, second)
+            if is_regimens or (meaning.kind == "sets" and second == f"not {first}"):
+                return EFFECT, sign
     return "", 1
 
 
-def _is_effect(kind: str, first: str, second: str) -> bool:
-    if kind == "regimens":
-        return adds_one(first, second)
-    return kind == "sets" and second == f"not {first}"
+# --- Under each belief --------------------------------------------------------------------------------
 
 
-def under_beliefs(study: Study, odds_ratios: Sequence[Observed]) -> pd.DataFrame:
+def under_beliefs(study: Study, odds_ratios: Sequence[ObservedRatio]) -> pd.DataFrame:
     """Update each belief of the grid by each odds ratio alone, in closed form.
 
-    Numbers that are the effect of no one treatment and no interaction are left out: no belief is about them.
+    Parameters
+    ----------
+    study
+        With the directions of the beliefs.
+    odds_ratios
+        What `odds_ratios_of` returns; those about which no belief is stated are left out.
 
     Returns
     -------
     pandas.DataFrame
-        One row for each odds ratio and belief about it: prior mean and SD of its log, posterior odds
+        One row per odds ratio and belief: prior mean and SD of its log, posterior odds
         ratio with interval, and P(odds ratio > 1) before and after.
     """
-    asked = [one for one in odds_ratios if one.about]
-    return pd.DataFrame([_updated(study, one, belief) for one in asked for belief in BELIEFS])
+    about = [one for one in odds_ratios if one.about]
+    return pd.DataFrame([_updated(study, one, belief) for one in about for belief in BELIEFS])
 
 
-def _updated(study: Study, one: Observed, belief: str) -> dict[str, Any]:
+def _updated(study: Study, one: ObservedRatio, belief: str) -> dict[str, Any]:
     mean, sd = believed(belief, study, of_effects=one.about == EFFECT)
     prior = Normal(one.sign * mean, sd)
     after = prior.given(one.log)
@@ -196,23 +201,22 @@ def _updated(study: Study, one: Observed, belief: str) -> dict[str, Any]:
 
 
 def critical_odds_ratio(lower: float, upper: float) -> float:
-    """Return how far from 1 the sceptic's interval ends whose posterior just reaches 1.
+    """Return the critical odds ratio: the end of the sceptical prior interval whose posterior just reaches 1.
 
     Parameters
     ----------
     lower, upper
-        Of the 95 % interval of an odds ratio.
+        Limits of the 95 % interval of an odds ratio.
 
     Returns
     -------
     float
-        Above 1 where the interval lies above 1, below 1 where it lies below; NaN where it holds 1, for
-        then nobody needs to be sceptical.
+        Above 1 where the interval lies above 1, below 1 where it lies below; NaN where it includes 1.
 
     Notes
     -----
-    exp{(ln(U/L))² / (4 √(ln U ln L))} (Matthews, R Soc Open Sci 2018;5:171047): the sceptic's prior is
-    centred at 1 with 95 % within the critical odds ratio and its inverse.
+    exp{(ln(U/L))² / (4 √(ln U ln L))} (Matthews, R Soc Open Sci 2018;5:171047): the sceptical prior is centred
+    at 1, with 95 % between the inverse of the critical odds ratio and the critical odds ratio.
     """
     low, high = np.log([lower, upper])
     if low * high <= 0:
@@ -221,18 +225,18 @@ def critical_odds_ratio(lower: float, upper: float) -> float:
     return float(np.exp(np.sign(low) * size))
 
 
-def critical(odds_ratios: Sequence[Observed]) -> pd.DataFrame:
+def critical(odds_ratios: Sequence[ObservedRatio]) -> pd.DataFrame:
     """List the critical sceptical prior of each odds ratio."""
     rows = []
     for one in odds_ratios:
         limit = critical_odds_ratio(one.lower, one.upper)
         further = abs(np.log(one.estimate)) > abs(np.log(limit))
         if np.isnan(limit):
-            verdict = "the interval holds 1: no sceptic is needed"
+            verdict = "the interval includes 1"
         elif further:
-            verdict = "the estimate itself lies beyond it"
+            verdict = "the estimate lies beyond it"
         else:
-            verdict = "the estimate itself lies within it"
+            verdict = "the estimate lies within it"
         rows.append(
             {
                 "odds ratio": one.label,

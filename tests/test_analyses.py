@@ -53,7 +53,7 @@ def test_an_unknown_depth_is_refused_before_anything_is_written(tmp_path):
 def test_parts_are_made_under_the_reading_that_was_asked_for(tmp_path, monkeypatch):
     given = []
     monkeypatch.setattr(
-        analyses, "write_parts", lambda study, fits, *_, **__: given.append((study, fits))
+        analyses, "write_analyses", lambda study, fits, *_, **__: given.append((study, fits))
     )
     reanalyse(
         load_study("sun2024"),
@@ -113,7 +113,9 @@ def test_the_supplement_has_the_pair_and_the_report_its_methods(made):
 
 @pytest.mark.slow
 def test_models_that_are_asked_for_have_nothing_around_them(tmp_path, monkeypatch):
-    monkeypatch.setattr(analyses, "write_parts", lambda *_, **__: pytest.fail("parts were written"))
+    monkeypatch.setattr(
+        analyses, "write_analyses", lambda *_, **__: pytest.fail("parts were written")
+    )
     result = reanalyse(
         parse_study(DOSES), "dose", engine="laplace", draws=500, depth="quick", out=tmp_path
     )

@@ -1,0 +1,119 @@
+"""Sensitivity analysis of a study: interpretations, models, priors, and the weight of the prior."""
+
+import pandas as pd
+
+from cotreat.core.constants import SEED, STANDARD
+from cotreat.diagnostics import checks
+from cotreat.estimands.estimand import RISK, risk_draws_of
+from cotreat.inference.sampling import provenance
+from cotreat.priors.prior import PriorSet
+from cotreat.results.supplementary import MULTIVERSE, Fits, OnProgress
+from cotreat.sensitivity import (
+    belief_grid,
+    multiverse,
+    power_scaling,
+    prior_predictive,
+    reverse_bayes,
+)
+from cotreat.sensitivity.fits import Answers, plan_fits
+from cotreat.sensitivity.records import (
+    INTERPRETATION,
+    MODEL,
+    ONE_AT_A_TIME,
+    PRIORS,
+    SensitivityAnalysis,
+)
+from cotreat.study.study import Study
+
+
+def analyse_sensitivity(
+    study: Study,
+    fits: Fits,
+    priors: PriorSet,
+    *,
+    depth: str = STANDARD,
+    seed: int = SEED,
+    on_progress: OnProgress = lambda _: None,
+) -> SensitivityAnalysis:
+    """Analyse the sensitivity of a study's conclusions to interpretations, models and priors.
+
+    Parameters
+    ----------
+    study
+        Under the interpretation of the primary analysis.
+    fits
+        By model and interpretation, under `priors`; missing ones are fitted. May be empty.
+    priors
+        Prior set of the primary analysis.
+    depth
+        ``quick``: the primary model under other priors, and the other models, without a grid. ``standard``:
+        also every interpretation, and the belief × strength grid on effects and on interactions one at a time.
+        ``full``: interpretations × models × priors and both grids crossed.
+    seed
+        Of fits and prior draws.
+    on_progress
+        Called with lines of progress.
+
+    Returns
+    -------
+    SensitivityAnalysis
+    """
+    answers = Answers.of(study, fits, priors, depth, seed, on_progress)
+    fit = answers.primary_fit()
+    plan = plan_fits(answers, depth)
+    answers.fitted([*plan.multiverse, *plan.grid])  # all in one batch
+    table = answers.table(plan.multiverse)
+    tables = {
+        MULTIVERSE: table,
+        ONE_AT_A_TIME: multiverse.one_at_a_time(table, study, answers.base),
+    }
+    grid = belief_grid.table_of(answers.table(plan.grid), study) if plan.grid else pd.DataFrame()
+    unreliable = belief_grid.unreliable(grid) if plan.grid else 0
+    if unreliable < len(plan.grid):
+        tables |= {"grid.csv": grid, "grid_ranges.csv": belief_grid.ranges(grid)}
+    on_progress("power scaling, reverse Bayes, induced priors …")
+    tables["power_scaling.csv"] = power_scaling.scaled(fit.draws, study, fit.model)
+    ratios = reverse_bayes.odds_ratios_of(study, fit.model)
+    if ratios:
+        tables["critical.csv"] = reverse_bayes.critical(ratios)
+        if len(updated := reverse_bayes.under_beliefs(study, ratios)):
+            tables["beliefs.csv"] = updated
+    prior, posterior = (risk_draws_of(group) for group in (fit.prior, fit.posterior))
+    estimands = prior_predictive.estimands_of(study, fit.model, posterior)
+    tables["induced.csv"] = prior_predictive.table_of(estimands, prior, posterior)
+    asked = {one.code for one in multiverse.estimands_asked(study, fit.model.name)}
+    return SensitivityAnalysis(
+        study,
+        answers.base,
+        str(provenance(fit.draws)["engine"]),
+        depth,
+        seed,
+        answers.effective,
+        plan.is_crossed,
+        {name: _six_digits(one) for name, one in tables.items()},
+        multiverse.with_scales(table),
+        failed_checks=tuple(checks.failures(checks.checks(fit))),
+        fits=table.drop_duplicates([INTERPRETATION, MODEL, PRIORS]),
+        untried=tuple(
+            (base.model, base.study.interpretation)
+            for base in plan.base
+            if plan.is_crossed and not answers.is_reliable(base) and multiverse.other_priors(base)
+        ),
+        incompatible=tuple(multiverse.incompatible(table, answers.base)),
+        grid_sets=len(plan.grid),
+        grid_unreliable=unreliable,
+        without_belief=tuple(one.label for one in ratios if not one.about),
+        estimands=tuple(
+            (one, status)
+            for one, status in estimands
+            if one.is_judged and (one.code in asked or one.measure == RISK)
+        ),
+        prior=prior,
+        posterior=posterior,
+    )
+
+
+def _six_digits(table: pd.DataFrame) -> pd.DataFrame:
+    """Round to six digits: the others are Monte Carlo error."""
+    numbers = table.select_dtypes("float").columns
+    return table.assign(**{n: table[n].map(lambda v: float(f"{v:.6g}")) for n in numbers})
