@@ -6,7 +6,6 @@ from functools import cache
 import pytest
 
 from cotreat import load_study, parse_study
-from cotreat.estimands.estimand import risk_of
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.inference.sampling import prepare_jax
@@ -126,6 +125,6 @@ def tables(fits, three):
     def table(name, model, **options):
         study = three if name == "three" else load_study(name)
         tree = fits(name, model)
-        return table_of(study, model, risk_of(tree, "prior"), risk_of(tree), **options)
+        return table_of(study, model, tree["prior"]["risk"], tree["posterior"]["risk"], **options)
 
     return table

@@ -51,7 +51,7 @@ def test_four_cells_of_isis2():
     """Ratios of the printed counts, and the measures of facts computed from them: 0.00049 and 0.9453."""
     study = load_study("isis2")
     (one,) = four_cells.tables(study, summary_at(study, "interaction", ISIS2))
-    assert (one.first, one.second, one.background) == ("streptokinase", "aspirin", "none")
+    assert (one.first, one.second, one.co_treatment) == ("streptokinase", "aspirin", "none")
     assert number(one, CELL, "risk", "ASA") == pytest.approx(461 / 4295)
     assert number(one, CELL, "risk_ratio", "SK+ASA vs none") == pytest.approx(
         343 * 4300 / (4292 * 568)
@@ -128,7 +128,7 @@ def test_printed_odds_ratios_are_shown_as_such():
     assert one.lowest == "CYC"
     assert (
         four_cells.adjusted_for(study)
-        == "What the printed numbers are adjusted for is not printed."
+        == "The covariates of the adjusted reported estimates are not reported."
     )
     assert four_cells.adjusted_for(load_study("sun2024-synthetic")).startswith("Adjusted for age")
 
@@ -143,12 +143,12 @@ def test_extrapolated_cells_are_marked():
     study = parse_study(THREE + arms(THREE_CELLS))  # nobody was on none of the drugs
     risk = {arm: 0.2 + 0.03 * at for at, arm in enumerate(study.regimens)}
     found = four_cells.tables(study, summary_at(study, "interaction", risk))
-    assert [(one.pair, one.background) for one in found][:2] == [("A:B", "none"), ("A:B", "C")]
+    assert [(one.pair, one.co_treatment) for one in found][:2] == [("A:B", "none"), ("A:B", "C")]
     empty, counted = found[:2]
-    assert empty.is_extrapolated
+    assert empty.has_unidentified
     assert empty.arranged().loc[0, "risk without drug A"].endswith(MARK)
     assert not empty.arranged().loc[0, "risk with drug A"].endswith(MARK)
-    assert not counted.is_extrapolated
+    assert not counted.has_unidentified
 
 
 @pytest.fixture(scope="module")

@@ -244,7 +244,7 @@ source = "nowhere"
     path = tmp_path / "mine.toml"
     path.write_text(THREE + arms(cells) + reported_estimate)
     text = run("audit", path).stdout
-    assert "contradiction: 2.0, 1.0, 4.0 not within rounding" in text
+    assert "incompatible with the counts: 2.0, 1.0, 4.0 not within rounding" in text
     assert re.search(r"none +empty by design", text)
     assert re.search(r"A\+C +no patients", text)
     assert "A:B with no other study drug: ic" in text

@@ -179,7 +179,7 @@ def test_audit_says_what_the_print_carries(study):
     for words in (
         "log 0.7655, SE 0.3193, Wald p 0.0165",
         "tac-mmf-vs-mmf follows from tac-cyc-vs-cyc, tac-mmf-vs-cyc, tac-cyc-vs-mmf: implied 3.549",
-        "p-tac-cyc (p = 0.043) is the Wald p-value of no printed odds ratio",
+        "p-tac-cyc (p = 0.043) is the Wald p-value of no reported odds ratio",
         "tac-mmf-vs-cyc (2.43 (1.20–4.92)) may mean: odds_ratio[TAC+MMF vs CYC]",
         "product[TAC:MMF] (abstract-wording)",
         "immortal time",

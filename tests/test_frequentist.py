@@ -83,7 +83,7 @@ def assert_prints_as(value, as_reported, rtol=0.0):
 
 
 @pytest.mark.parametrize(
-    ("study", "label", "method", "reported", "rtol"),
+    ("study", "label", "method", "as_reported", "rtol"),
     [
         ("isis2", "odds_ratio[SK vs none]", "Wald", "0.7642 0.6698 0.8718", 0),
         ("isis2", "odds_ratio[ASA vs none]", "Wald", "0.7900 0.6931 0.9005", 0),

@@ -202,7 +202,7 @@ def test_subgroups_are_looked_at_by_themselves():
     assert found.most_unlike.difference == pytest.approx(-np.inf)
     assert set(found.regimens.regimen) == set(more) - {"A | sex=x"}
     words = (
-        "50% of the patients of its subgroup have an estimated probability under 0.02 of A | sex=m"
+        "50% of the patients of its subgroup have an estimated probability below 0.02 of A | sex=m"
     )
     assert words in str(found)
 
@@ -213,7 +213,7 @@ def test_subgroups_are_looked_at_by_themselves():
 def test_good_overlap_is_said(study):  # noqa: F811
     words = str(overlap_of(study.cells))
     assert words.startswith(
-        "Overlap: no patient has an estimated probability under 0.02 of any regimen. The largest "
+        "Overlap: no patient has an estimated probability below 0.02 of any regimen. The largest "
         "standardised difference of a regimen's patients from all others is "
     )
     assert words in audit(study)
@@ -224,8 +224,8 @@ def test_bad_overlap_names_share_and_regimen():
     took = np.repeat(["A", "B", "A+B"], 100)
     words = str(overlap_of(made(took, old=(took == "A+B").astype(int))))
     assert words.startswith(
-        "Overlap: 67% of these patients have an estimated probability under 0.02 of A+B, which 33% got "
-        "(2 more regimens are rare for more than 5%). At most 5% is asked for: what its"
+        "Overlap: 67% of these patients have an estimated probability below 0.02 of A+B, which 33% received "
+        "(2 more regimens are rare for more than 5%), more than the 5% allowed: for them its standardised risk"
     )
     assert "is inf (old, A+B), more than the " in words
     assert MOST_RARE == 0.05

@@ -49,7 +49,7 @@ def test_a_failed_run_leaves_the_last_one(tmp_path):
 SLOW_WRITER = """
 import sys, time
 from pathlib import Path
-from cotreat.store import whole_folder
+from cotreat.results.store import whole_folder
 with whole_folder(Path(sys.argv[1])) as writing:
     (writing / "a.txt").write_text("half")
     print("writing", flush=True)

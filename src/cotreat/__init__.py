@@ -61,8 +61,9 @@ def audit(study: "Study") -> str:
         Tables and sentences: the evidence, what follows from other numbers, and what is identified.
     """
     from cotreat.audit.audit import audit as audit_of
+    from cotreat.audit.wording import words
 
-    return audit_of(study)
+    return words(audit_of(study))
 
 
 def __getattr__(name: str) -> Any:

@@ -36,7 +36,7 @@ from scipy.special import logit, ndtri  # noqa: E402
 
 from cotreat import load_study, parse_study  # noqa: E402
 from cotreat.estimands.enumerate import enumerate_estimands  # noqa: E402
-from cotreat.estimands.estimand import ANALYSES, CONDITIONAL, Estimand, code_of  # noqa: E402
+from cotreat.estimands.estimand import CONDITIONAL, RISK_VARIABLES, Estimand, code_of  # noqa: E402
 from cotreat.estimands.identification import Identification  # noqa: E402
 from cotreat.evidence.reported import estimates_of  # noqa: E402
 from cotreat.inference.vectorise import in_jax  # noqa: E402
@@ -350,10 +350,10 @@ class Sampler:
         values = built.value_vars
         self._names = [value.name for value in values]
         self._density = in_jax([*values, *inputs.values()], [opened])
-        parts = [built[name] for name in ANALYSES]
+        parts = [built[name] for name in RISK_VARIABLES]
         risk_draws = get_jaxified_graph(inputs=values, outputs=built.replace_rvs_by_values(parts))
         self._waist = jax.jit(jax.vmap(jax.vmap(lambda x: risk_draws(*self._split(x)))))
-        dims = {name: built.named_vars_to_dims.get(name, ()) for name in ANALYSES}
+        dims = {name: built.named_vars_to_dims.get(name, ()) for name in RISK_VARIABLES}
         self._dims = {name: ("chain", "draw", *own) for name, own in dims.items()}
         named = {dim for own in dims.values() for dim in own}
         self._coords = {dim: list(built.coords[dim]) for dim in named}
@@ -409,7 +409,7 @@ class Sampler:
         x, diverging = self._chains(jax.random.split(key, CHAINS), start, data)
         parts = {
             name: (self._dims[name], np.asarray(values))
-            for name, values in zip(ANALYSES, self._waist(x), strict=True)
+            for name, values in zip(RISK_VARIABLES, self._waist(x), strict=True)
         }
         return xr.Dataset(parts, self._coords), np.asarray(x), int(diverging.sum())
 

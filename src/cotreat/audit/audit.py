@@ -1,541 +1,403 @@
-"""What a study offers, told without sampling: cells, margins, printed claims, availability."""
+"""Audit the evidence of a study without sampling: what it identifies, and what follows from what."""
 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import logit, ndtr, ndtri
 
-from cotreat.audit.overlap import overlap_of
-from cotreat.core.constants import CONDITIONAL_ONLY, IDENTIFIED, STANDARDISED
+from cotreat.audit.overlap import Overlap, overlap_of
+from cotreat.core.constants import IDENTIFIED, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import Estimand
 from cotreat.estimands.identification import Determination, Status, not_estimable
-from cotreat.evidence.contrasts import coefficient_of, label, named_parts, question_of
+from cotreat.evidence.contrasts import coefficient_of, label, question_of
 from cotreat.evidence.prior_conflict import PRIOR_CONFLICT, distance
-from cotreat.evidence.protocol import SCORE, Point, parameters_of
+from cotreat.evidence.protocol import SCORE, Evidences, Point, parameters_of
 from cotreat.evidence.reported import (
+    Dependence,
     can_tell,
     cohort_of,
-    link_value,
     p_agrees,
     reported_in,
-    standard_error,
     wald_p,
 )
 from cotreat.evidence.resolve import resolve
 from cotreat.evidence.statistics import statistic_of
-from cotreat.models.registry import MODELS, SUBGROUPS
+from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
-from cotreat.study import regimens
-from cotreat.study.regimens import NONE
+from cotreat.study.regimens import NONE, WITHIN
 from cotreat.study.study import BY_DESIGN, ReportedEstimate, StratificationError, Study
 
 RISKS = "risks"
 ODDS_RATIOS = "odds ratios of two regimens"
-CONTRADICTION = "contradiction"
-"""How the verdict on a printed number begins that the cells do not give."""
-LISTED = 12
-"""Odds ratios that the evidence determines are named if they are no more."""
-
-
-def audit(study: Study) -> str:
-    """Describe a study's evidence as text."""
-    parts = [
-        _head(study),
-        _cells(study),
-        *_divided_cells(study),
-        _patients(study),
-        _prior_conflict(study),
-        _numbers(study),
-        *_evidence(study),
-        _availability(study),
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _head(study: Study) -> str:
-    outcome = study.outcome
-    when = f" at {outcome.time}" if outcome.time else ""
-    return "\n".join(
-        [
-            f"{study.id}: {study.title}",
-            f"  design      {study.design}; inclusion: {study.inclusion}",
-            f"  outcome     {outcome.name}{when}, a {outcome.direction}; "
-            f"synergy is judged on the {outcome.synergy_on} scale",
-            *(f"  treatment   {t.id}: {t.name}" for t in study.treatments),
-            *_divisions(study),
-            f"  source      {study.source}" + (f", doi {study.doi}" if study.doi else ""),
-        ]
-    )
-
-
-def _divisions(study: Study) -> Iterator[str]:
-    """Name levels and subgroups, and the model that asks about them."""
-    for strata in study.stratifications:
-        kind = f"{strata.id} (model {strata.id})"
-        if strata.groups:
-            kind = f"subgroups by {strata.name} (model {SUBGROUPS}:{strata.id})"
-        for owner, named in strata.owners:
-            of = "" if strata.groups else f" of {owner}"
-            yield f"  {kind}{of}: {', '.join(f'{i} = {name}' for i, name in named)}"
-
-
-def _divided_cells(study: Study) -> Iterator[str]:
-    """Show the counts by levels and by subgroups, or say that there are none."""
-    for strata in study.stratifications:
-        name = strata.name or strata.id
-        try:
-            told = study.resolve(strata=strata.id)
-        except StratificationError as error:
-            yield f"No cells by {name}: {error}."
-            continue
-        if told.counted:
-            yield _cells(told, f"Cells by {name}")
-
-
-def _cells(study: Study, title: str = "Cells") -> str:
-    if not study.counted:
-        title += " (nobody printed a count by regimen)"
-    return _as_text(title, cells_table(study).replace({"source": {study.source: ""}}))
-
-
-def _as_text(title: str, table: pd.DataFrame) -> str:
-    """Write a table as lines under a title, its columns aligned to the left."""
-    columns = [[name, *map(_as_cell, table[name])] for name in table]
-    wide = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
-    return "\n".join(
-        [f"{title}:", *("  " + "  ".join(row).rstrip() for row in zip(*wide, strict=True))]
-    )
-
-
-def _as_cell(value: Any) -> str:
-    if pd.isna(value):
-        return ""
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
-
-
-def _patients(study: Study) -> str:
-    """Say what the collapse of patients achieved, and what their risks are."""
-    cells = study.cells
-    if cells is None:
-        return ""
-    known = [f"covariates {', '.join(cells.names)}"] if cells.covariates else []
-    known += [f"{len(cells.clusters)} clusters"] if cells.clusters else []
-    lines = [f"Patients: {cells}."]
-    if study.is_adjusted and study.is_case_control:
-        lines.append(f"  With {', '.join(known)}: {CONDITIONAL_ONLY}")
-    elif study.is_adjusted:
-        lines.append(f"  With {', '.join(known)}: {STANDARDISED}")
-        lines.append(f"  {overlap_of(cells)}")
-    return "\n".join(lines)
-
-
-def _prior_conflict(study: Study) -> str:
-    """Say where the prior of the risk without treatment does not cover the share counted."""
-    if NONE not in study.counted:
-        return ""
-    at = study.counted.index(NONE)
-    share = study.events[at] / study.n[at]
-    prior = prior_set("weak", study)["alpha"]
-    assert prior.mu is not None  # noqa: S101 - for the type checker: alpha has numbers
-    assert prior.sigma is not None  # noqa: S101
-    if distance(prior.mu, prior.sigma**2, study)[at] <= PRIOR_CONFLICT:
-        return ""
-    lower, upper = prior.central()
-    return (
-        f"PRIOR CONFLICT: the share counted without treatment, {share:.3g}, is far from the prior's "
-        f"central 95% ({lower:.2g} to {upper:.2g}).\nSay what is known of it in the study file, "
-        "[baseline] risk = [lower, upper], or every estimate is distorted."
-    )
-
-
-def cells_table(study: Study) -> pd.DataFrame:
-    """Return every regimen with its counts, if anybody printed them, and the printed totals: one row each."""
-    rows = [_cell_row(study, regimen) for regimen in study.regimens]
-    rows += [
-        {
-            "regimen": f"{total.patients} (printed total)",
-            "events": total.events,
-            "patients": total.n,
-            "crude risk": None,
-            "source": total.source,
-        }
-        for total in study.totals
-    ]
-    return pd.DataFrame(rows).astype({"events": "Int64", "patients": "Int64"})
-
-
-def _cell_row(study: Study, regimen: str) -> dict[str, object]:
-    row: dict[str, object] = {"regimen": regimen, "events": None, "patients": None}
-    if regimen not in study.counted:
-        says = "patients, not counted in print" if regimen in study.present else "no patients"
-        says = says if study.is_admitted(regimen) else "empty by design"
-        return {**row, "crude risk": None, "source": says}
-    at = study.counted.index(regimen)
-    events, n = int(study.events[at]), int(study.n[at])
-    risk = None if study.is_case_control else events / n
-    source = study.source_of(regimen)
-    return {
-        "regimen": regimen,
-        "events": events,
-        "patients": n,
-        "crude risk": risk,
-        "source": source,
-    }
-
-
-def reported_table(study: Study) -> pd.DataFrame:
-    """Return every printed odds ratio and p-value, and what becomes of it: one row each."""
-    evidence = resolve(study)
-    numbers = reported_in(evidence)
-    used = {name for one in evidence for name in one.rows().id}
-    fates = (
-        {found.reported_estimate.id: found.verdict for found in check_claims(study)}
-        if numbers is None
-        else {}
-    )
-    return pd.DataFrame(
-        [
-            {
-                "number": reported_estimate.id,
-                "about": _about(reported_estimate),
-                **dict(
-                    zip(("measure", "contrast", "pair"), _question(reported_estimate), strict=True)
-                ),
-                "reported": reported_estimate.as_reported,
-                "adjusted": "yes" if reported_estimate.adjusted else "no",
-                "use": _use(reported_estimate, used, fates),
-                "source": reported_estimate.source,
-            }
-            for reported_estimate in study.reported_estimates
-        ],
-        columns=[
-            *(
-                "number",
-                "about",
-                "measure",
-                "contrast",
-                "pair",
-                "reported",
-                "adjusted",
-                "use",
-                "source",
-            )
-        ],
-    )
-
-
-def _use(reported_estimate: ReportedEstimate, used: set[str], fates: dict[str, str]) -> str:
-    if reported_estimate.id in used:
-        return "evidence"
-    return (
-        f"checked: {fates[reported_estimate.id]}"
-        if reported_estimate.id in fates
-        else "shown, not used here"
-    )
-
-
-# --- Reported odds ratios against the cells --------------------------------------------------------
+INCOMPATIBLE = "incompatible with the counts"
+"""Start of the verdict on a reported estimate that the counts do not reproduce."""
+P_TOLERANCE = 0.01
+"""Largest difference of a reported p-value from the Wald p-value of the counts."""
+REPORTED_COLUMNS = [
+    *("number", "about", "measure", "contrast", "pair", "reported", "adjusted", "use", "source")
+]
 
 
 @dataclass(frozen=True)
-class ClaimCheck:
-    """A printed odds ratio beside what the cells give.
+class Group:
+    """Estimands of one kind that have the same status.
+
+    Attributes
+    ----------
+    kind : str
+        Risks, odds ratios, or a pair of treatments with a co-treatment.
+    of : int
+        Number of estimands of the kind, whatever their status.
+    """
+
+    kind: str
+    estimands: tuple[Estimand, ...]
+    of: int
+    status: Status
+
+
+@dataclass(frozen=True)
+class CountCheck:
+    """A reported estimate against the counts.
 
     Attributes
     ----------
     implied : tuple of float
-        Estimate and Wald limits from the cells.
+        Odds ratio with Wald limits, or p-value, from the counts; empty where they determine none.
     verdict : str
-        ``agrees``, ``contradiction: …``, or why it cannot be compared.
+        ``agrees``, `INCOMPATIBLE` with the reason, or ``not comparable`` with the reason.
     """
 
-    reported_estimate: ReportedEstimate
-    implied: tuple[float, float, float]
+    implied: tuple[float, ...]
     verdict: str
 
 
-def check_claims(study: Study) -> list[ClaimCheck]:
-    """Compare every printed odds ratio with the cells it is about, within its rounding."""
-    return [
-        _check_claim(study, reported_estimate) for reported_estimate in study.reported_estimates
-    ]
+@dataclass(frozen=True)
+class PriorConflict:
+    """The proportion with the event without treatment, and the prior's central 95% of that risk."""
+
+    share: float
+    lower: float
+    upper: float
 
 
-def _check_claim(study: Study, reported_estimate: ReportedEstimate) -> ClaimCheck:
-    nothing = (np.nan, np.nan, np.nan)
-    if reported_estimate.meaning is None or not can_tell(study, reported_estimate.meaning):
-        return ClaimCheck(reported_estimate, nothing, "shown, not used")
-    risk = study.events / study.n
-    statistic = statistic_of(reported_estimate.kind)
-    one = coefficient_of(reported_estimate.meaning, cohort_of(study), is_adjusted=False)
-    pooled = one.groups @ study.events / (one.groups @ study.n)
-    if not ((pooled > 0) & (pooled < 1)).all():
-        return ClaimCheck(reported_estimate, nothing, "not comparable: a side has only one outcome")
-    with np.errstate(divide="ignore", over="ignore"):
-        law = statistic.operator((one,)).law(np, logit(risk), None, study.n.astype(float))
-    value, error = float(law.mean[0]), float(np.sqrt(law.variance[0]))
-    if not reported_estimate.has_interval:
-        p = float(2 * ndtr(-abs(value) / error))
-        return ClaimCheck(reported_estimate, (p, np.nan, np.nan), _p_verdict(reported_estimate, p))
-    half = float(ndtri(0.5 + reported_estimate.level / 2)) * error
-    estimate, lower, upper = (
-        float(statistic.link.back(value + shift)) for shift in (0, -half, half)
-    )
-    implied = (estimate, lower, upper)
-    if reported_estimate.adjusted:
-        return ClaimCheck(
-            reported_estimate, implied, "not comparable: adjusted, the cells are crude"
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What the evidence of a study offers.
+
+    Attributes
+    ----------
+    study : Study
+    counts : pandas.DataFrame
+        One row for each regimen and each reported total: ``regimen``, ``events``, ``patients``,
+        ``crude risk`` and ``source``.
+    stratified : dict of str to (pandas.DataFrame or str)
+        Counts by levels or subgroups, by the name of the stratification; the reason where there are none.
+    overlap : Overlap or None
+        None unless risks are standardised over patients with covariates.
+    prior_conflict : PriorConflict or None
+        None where the prior of the risk without treatment covers the counts.
+    reported : pandas.DataFrame
+        One row for each reported estimate, with its use as evidence.
+    checks : dict of str to CountCheck
+        Reported estimates against the counts, by id; empty where they are evidence themselves.
+    rank : tuple of int or None
+        Reported estimates that are independent, and all of them; None where they are not evidence.
+    dependences : tuple of Dependence
+        Reported estimates that follow from others.
+    questions : tuple of str
+        What does not fit, or has several interpretations.
+    groups : tuple of Group
+        All estimands by kind and status.
+    helpful : tuple of str
+        Regimens whose counts would identify every measure of interaction; empty where none is needed.
+    """
+
+    study: Study
+    counts: pd.DataFrame
+    stratified: dict[str, pd.DataFrame | str]
+    overlap: Overlap | None
+    prior_conflict: PriorConflict | None
+    reported: pd.DataFrame
+    checks: dict[str, CountCheck]
+    rank: tuple[int, int] | None
+    dependences: tuple[Dependence, ...]
+    questions: tuple[str, ...]
+    groups: tuple[Group, ...]
+    helpful: tuple[str, ...]
+
+    @property
+    def identification(self) -> pd.DataFrame:
+        """One row for each kind of estimand and status, with the estimands."""
+        return pd.DataFrame(
+            {
+                "kind of number": group.kind,
+                **group.status.columns,
+                "how many": f"{len(group.estimands)} of {group.of}",
+                "which": ", ".join(map(_subject, group.estimands)),
+            }
+            for group in self.groups
         )
-    assert reported_estimate.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
-    as_reported = (reported_estimate.value, *reported_estimate.ci)
-    # A limit of a printed interval may have been worked out from rounded parts: allow one unit.
-    off = [
-        p.value for p, v in zip(as_reported, implied, strict=True) if abs(p.value - v) > 2 * p.half
-    ]
-    verdict = (
-        f"{CONTRADICTION}: {', '.join(map(str, off))} not within rounding" if off else "agrees"
-    )
-    return ClaimCheck(reported_estimate, implied, verdict)
+
+    @property
+    def identified(self) -> pd.DataFrame:
+        """The rows of `identification` that the evidence alone determines."""
+        table = self.identification
+        return table[table.status == IDENTIFIED]
+
+    @property
+    def not_identified(self) -> pd.DataFrame:
+        """The rows of `identification` that also depend on model and prior."""
+        table = self.identification
+        return table[table.status == NOT_IDENTIFIED]
 
 
-def _p_verdict(reported_estimate: ReportedEstimate, p: float) -> str:
-    if reported_estimate.adjusted or reported_estimate.kind == "p_trend":
-        return "not comparable: the cells' p is crude, and Wald"
-    near = (
-        p < reported_estimate.value.value
-        if reported_estimate.is_below
-        else abs(p - reported_estimate.value.value) <= 0.01
-    )
-    return "agrees" if near else f"{CONTRADICTION}: far from the cells' Wald p"
+def audit(study: Study) -> Audit:
+    """Audit the evidence of a study under its interpretation and stratification.
 
+    Parameters
+    ----------
+    study
+        What `cotreat.load_study` or `cotreat.parse_study` returns.
 
-def _numbers(study: Study) -> str:
-    """Show the printed numbers, with what the cells or their intervals make of them."""
-    if not study.reported_estimates:
-        return ""
-    if reported_in(resolve(study)) is None:
-        known = {check.reported_estimate.id: _implied(check) for check in check_claims(study)}
-    else:
-        known = {
-            reported_estimate.id: _as_evidence(reported_estimate)
-            for reported_estimate in study.reported_estimates
-        }
-    table = reported_table(study)
-    table.insert(4, "implies", table.number.map(known))
-    table["use"] += [
-        _used_by(study, reported_estimate) for reported_estimate in study.reported_estimates
-    ]
-    interpretation = f", reading {study.interpretation}" if len(study.interpretations) > 1 else ""
-    return _as_text(f"Printed numbers{interpretation}", table)
-
-
-def _implied(found: ClaimCheck) -> str:
-    shown = [f"{value:.4g}" for value in found.implied if not np.isnan(value)]
-    return (
-        f"cells {shown[0]}" + (f" ({shown[1]}–{shown[2]})" if len(shown) == 3 else "")
-        if shown
-        else ""
-    )
-
-
-def _as_evidence(reported_estimate: ReportedEstimate) -> str:
-    if not reported_estimate.has_interval:
-        return ""
-    value, error = link_value(reported_estimate), standard_error(reported_estimate)
-    scale = "log " if statistic_of(reported_estimate.kind).link.is_log else ""
-    return f"{scale}{value:.4f}, SE {error:.4f}, Wald p {wald_p(reported_estimate):.3g}"
-
-
-# --- Reported estimates as evidence -----------------------------------------------------------------
-
-
-def _evidence(study: Study) -> Iterator[str]:
-    """Say what of the printed numbers is independent, and what does not fit."""
-    numbers = reported_in(resolve(study))
+    Returns
+    -------
+    Audit
+        `cotreat.audit.wording.words` puts it into words.
+    """
+    evidence = resolve(study)
+    numbers = reported_in(evidence)
+    checks = {}
     if numbers is None:
-        return
-    rows, kept = len(numbers.names), len(numbers.kept)
-    lines = [f"Rank: {kept} of these {rows} numbers (events of totals included) are independent."]
-    for one in numbers.dependences:
-        verdict = {True: "agrees within rounding", False: "CONTRADICTION", None: "not compared"}
-        lines.append(
-            f"  {one.name} follows from {', '.join(one.others)}: implied {one.implied:.4g}, "
-            f"{verdict[one.agrees]}; its value enters once, its width counts"
-        )
-    yield "\n".join(lines)
-    odd = open_questions(study)
-    if odd:
-        yield "\n".join(["What does not fit, or is open:", *(f"  {line}" for line in odd)])
-    if len(study.interpretations) > 1:
-        marks = [" (default)", *[""] * len(study.interpretations)]
-        lines = ["Readings (each is run; compare their log evidence):"]
-        lines += [
-            f"  {r.id}{m}: {r.words}" for r, m in zip(study.interpretations, marks, strict=False)
-        ]
-        yield "\n".join(lines)
+        checks = {one.id: check_against_counts(study, one) for one in study.reported_estimates}
+    groups = tuple(_groups(study, evidence))
+    has_overlap = study.cells is not None and study.is_adjusted and not study.is_case_control
+    return Audit(
+        study=study,
+        counts=_counts(study),
+        stratified={s.name or s.id: _stratified(study, s.id) for s in study.stratifications},
+        overlap=overlap_of(study.cells) if has_overlap and study.cells is not None else None,
+        prior_conflict=_prior_conflict(study),
+        reported=_reported(study, evidence, checks),
+        checks=checks,
+        rank=None if numbers is None else (len(numbers.kept), len(numbers.names)),
+        dependences=() if numbers is None else numbers.dependences,
+        questions=tuple(_questions(study, checks, is_evidence=numbers is not None)),
+        groups=groups,
+        helpful=_helpful(study, groups),
+    )
 
 
-def open_questions(study: Study) -> list[str]:
-    """Say what of the printed numbers does not fit, or can be taken in several ways."""
-    if reported_in(resolve(study)) is None:
-        checks = check_claims(study)
-        odd = [c for c in checks if c.verdict.startswith(CONTRADICTION)]
-        return [
-            f"{c.reported_estimate.id} ({c.reported_estimate.as_reported}), {_about(c.reported_estimate)}: {c.verdict}"
-            for c in odd
-        ]
-    return [*study.warnings, *_rival_readings(study), *_strange_p_values(study)]
+# --- Counts ----------------------------------------------------------------------------------------
 
 
-def _used_by(study: Study, reported_estimate: ReportedEstimate) -> str:
-    """Name the models for which a printed number is evidence, where it is about levels or subgroups."""
-    if reported_estimate.meaning is None or can_tell(study, reported_estimate.meaning):
-        return ""
-    named = named_parts(reported_estimate.meaning)
-    models = [
-        f"{SUBGROUPS}:{own.id}" if own.groups else own.id
-        for own in study.stratifications
-        if named <= own.written
+def _counts(study: Study) -> pd.DataFrame:
+    rows = [_count(study, regimen) for regimen in study.regimens]
+    rows += [
+        (f"{total.patients} (reported total)", total.events, total.n, None, total.source)
+        for total in study.totals
     ]
-    return f"; evidence of the model {', '.join(models)}"
+    table = pd.DataFrame(rows, columns=["regimen", "events", "patients", "crude risk", "source"])
+    return table.astype({"events": "Int64", "patients": "Int64"})
 
 
-def _question(reported_estimate: ReportedEstimate) -> tuple[str, str, str]:
-    """Return measure, contrast and pair of a reported number; empty where nothing says what it is of."""
-    return (
-        ("", "", "")
-        if reported_estimate.meaning is None
-        else question_of(reported_estimate.meaning, statistic_of(reported_estimate.kind))
-    )
+def _count(study: Study, regimen: str) -> tuple[object, ...]:
+    if regimen in study.counted:
+        at = study.counted.index(regimen)
+        events, n = int(study.events[at]), int(study.n[at])
+        risk = None if study.is_case_control else events / n
+        return regimen, events, n, risk, study.source_of(regimen)
+    source = "empty by design"
+    if study.is_admitted(regimen):
+        source = "counts not reported" if regimen in study.present else "no patients"
+    return regimen, None, None, None, source
 
 
-def _about(reported_estimate: ReportedEstimate) -> str:
-    return (
-        label(reported_estimate.meaning, statistic_of(reported_estimate.kind))
-        if reported_estimate.meaning
-        else reported_estimate.about
-    )
+def _stratified(study: Study, strata: str) -> pd.DataFrame | str:
+    try:
+        own = study.resolve(strata=strata)
+    except StratificationError as error:
+        return str(error)
+    return _counts(own) if own.counted else ""
 
 
-def _rival_readings(study: Study) -> Iterator[str]:
-    """Name the numbers that readings take to mean different things."""
-    for reported_estimate in study.reported_estimates:
+def _prior_conflict(study: Study) -> PriorConflict | None:
+    if NONE not in study.counted:
+        return None
+    at = study.counted.index(NONE)
+    prior = prior_set("weak", study)["alpha"]
+    assert prior.mu is not None  # noqa: S101 - for the type checker: alpha has numbers
+    assert prior.sigma is not None  # noqa: S101
+    if distance(prior.mu, prior.sigma**2, study)[at] <= PRIOR_CONFLICT:
+        return None
+    return PriorConflict(float(study.events[at] / study.n[at]), *prior.central())
+
+
+# --- Reported estimates ----------------------------------------------------------------------------
+
+
+def _reported(study: Study, evidence: Evidences, checks: dict[str, CountCheck]) -> pd.DataFrame:
+    evidence_ids = {name for one in evidence for name in one.rows().id}
+    rows = []
+    for one in study.reported_estimates:
+        use = "evidence" if one.id in evidence_ids else "shown, not used here"
+        use = f"checked: {checks[one.id].verdict}" if one.id in checks else use
+        question = (
+            ("", "", "")
+            if one.meaning is None
+            else question_of(one.meaning, statistic_of(one.kind))
+        )
+        adjusted = "yes" if one.adjusted else "no"
+        rows.append((one.id, subject(one), *question, one.as_reported, adjusted, use, one.source))
+    return pd.DataFrame(rows, columns=REPORTED_COLUMNS)
+
+
+def subject(reported: ReportedEstimate) -> str:
+    """Name the coefficient of a reported estimate, or what the study file states about it."""
+    if reported.meaning is None:
+        return reported.about
+    return label(reported.meaning, statistic_of(reported.kind))
+
+
+def check_against_counts(study: Study, reported: ReportedEstimate) -> CountCheck:
+    """Compare a reported estimate with the counts, within its rounding.
+
+    Notes
+    -----
+    Standard error of the crude log odds ratio after Woolf, Ann Hum Genet 1955;19:251. Limits of a reported
+    interval may themselves be computed from rounded numbers, so that one unit of the last digit is allowed.
+    """
+    if reported.meaning is None or not can_tell(study, reported.meaning):
+        return CountCheck((), "not comparable: the counts do not determine it")
+    statistic = statistic_of(reported.kind)
+    coefficient = coefficient_of(reported.meaning, cohort_of(study), is_adjusted=False)
+    pooled = coefficient.groups @ study.events / (coefficient.groups @ study.n)
+    if not ((pooled > 0) & (pooled < 1)).all():
+        return CountCheck((), "not comparable: a side has only one outcome")
+    with np.errstate(divide="ignore", over="ignore"):
+        log_odds = logit(study.events / study.n)
+        sampling = statistic.operator((coefficient,)).law(np, log_odds, None, study.n.astype(float))
+    value, error = float(sampling.mean[0]), float(np.sqrt(sampling.variance[0]))
+    if not reported.has_interval:
+        p = float(2 * ndtr(-abs(value) / error))
+        return CountCheck((p,), _p_verdict(reported, p))
+    half = float(ndtri(0.5 + reported.level / 2)) * error
+    implied = tuple(float(statistic.link.back(value + shift)) for shift in (0, -half, half))
+    if reported.adjusted:
+        return CountCheck(implied, "not comparable: adjusted, the counts are crude")
+    assert reported.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
+    pairs = zip((reported.value, *reported.ci), implied, strict=True)
+    off = [str(own.value) for own, limit in pairs if abs(own.value - limit) > 2 * own.half]
+    verdict = f"{INCOMPATIBLE}: {', '.join(off)} not within rounding" if off else "agrees"
+    return CountCheck(implied, verdict)
+
+
+def _p_verdict(reported: ReportedEstimate, p: float) -> str:
+    if reported.adjusted or reported.kind == "p_trend":
+        return "not comparable: the p-value of the counts is crude, and Wald"
+    limit = reported.value.value
+    agrees = p < limit if reported.is_below else abs(p - limit) <= P_TOLERANCE
+    return "agrees" if agrees else f"{INCOMPATIBLE}: far from their Wald p-value"
+
+
+def _questions(study: Study, checks: dict[str, CountCheck], *, is_evidence: bool) -> Iterator[str]:
+    """Yield what does not fit, or has several interpretations."""
+    if is_evidence:
+        yield from (*study.warnings, *_ambiguities(study), *_unmatched_p_values(study))
+    for one in study.reported_estimates:
+        if one.id in checks and checks[one.id].verdict.startswith(INCOMPATIBLE):
+            yield f"{one.id} ({one.as_reported}), {subject(one)}: {checks[one.id].verdict}"
+
+
+def _ambiguities(study: Study) -> Iterator[str]:
+    """Yield the reported estimates whose meaning depends on the interpretation."""
+    for reported in study.reported_estimates:
         meanings: dict[str, list[str]] = {}
         for interpretation in study.interpretations:
-            own = next(c for c in interpretation.reported_estimates if c.id == reported_estimate.id)
-            meanings.setdefault(_about(own), []).append(interpretation.id)
+            same = next(r for r in interpretation.reported_estimates if r.id == reported.id)
+            meanings.setdefault(subject(same), []).append(interpretation.id)
         if len(meanings) > 1:
             words = "; ".join(f"{meaning} ({', '.join(ids)})" for meaning, ids in meanings.items())
-            yield f"{reported_estimate.id} ({reported_estimate.as_reported}) may mean: {words}"
+            yield f"{reported.id} ({reported.as_reported}) may mean: {words}"
 
 
-def _strange_p_values(study: Study) -> Iterator[str]:
-    """Name the p-values that are not those of any printed odds ratio."""
-    ratios = [
-        reported_estimate
-        for reported_estimate in study.reported_estimates
-        if reported_estimate.has_interval
-    ]
-    own = ", ".join(f"{c.id} {wald_p(c):.2g}" for c in ratios)
-    for reported_estimate in study.reported_estimates:
-        is_point = reported_estimate.kind == "p_value" and not reported_estimate.is_below
-        if is_point and not any(p_agrees(reported_estimate, ratio) for ratio in ratios):
+def _unmatched_p_values(study: Study) -> Iterator[str]:
+    """Yield the p-values that are not those of any reported odds ratio."""
+    ratios = [one for one in study.reported_estimates if one.has_interval]
+    wald = ", ".join(f"{one.id} {wald_p(one):.2g}" for one in ratios)
+    for one in study.reported_estimates:
+        is_point = one.kind == "p_value" and not one.is_below
+        if is_point and not any(p_agrees(one, ratio) for ratio in ratios):
             yield (
-                f"{reported_estimate.id} ({reported_estimate.as_reported}) is the Wald p-value of no printed odds ratio "
-                f"({own}): it belongs to a coefficient that is not printed"
+                f"{one.id} ({one.as_reported}) is the Wald p-value of no reported odds ratio ({wald}): "
+                "it belongs to a coefficient that is not reported"
             )
 
 
-# --- What the evidence determines ------------------------------------------------------------------
+# --- Identification --------------------------------------------------------------------------------
 
 
-def _availability(study: Study) -> str:
-    lines = ["What the evidence identifies, what also depends on model and prior (not identified),"]
-    lines.append("and what is not estimable:")
-    for group, found, every, status in _determined(study):
-        names = [one.measure if one.synergy else one.code for one in found]
-        of = f" ({len(names)} of {every})" if len(names) < every else ""
-        is_short = group not in (RISKS, ODDS_RATIOS) or (
-            study.has_uncounted and status.name == IDENTIFIED and len(names) <= LISTED
-        )
-        shown = f": {', '.join(names)}" if is_short else of
-        why = f" ({status.reason})" if status.reason else ""
-        lines.append(f"  {group}{shown}: {status.name}{why}")
-    return "\n".join(lines)
+def _groups(study: Study, evidence: Evidences) -> Iterator[Group]:
+    """Group the estimands by kind and status.
 
-
-def identification_table(study: Study) -> pd.DataFrame:
-    """Return what the evidence identifies, one row for each kind of estimand and status."""
-    rows = [
-        {
-            "kind of number": group,
-            **status.columns,
-            "how many": f"{len(found)} of {every}",
-            "which": ", ".join(map(_subject, found)),
-        }
-        for group, found, every, status in _determined(study)
-    ]
-    return pd.DataFrame(rows)
-
-
-def _determined(study: Study) -> Iterator[tuple[str, list[Estimand], int, Status]]:
-    """Group the estimands alike in kind and status; give how many there are of the kind, too."""
-    evidence = Determination(study, _typical(study), resolve(study))
-    found = [(_group(e), e, _status(study, e, evidence)) for e in _general(study)]
-    sizes = Counter(group for group, _, _ in found)
-    for (group, status), members in groupby(sorted(found, key=_order), key=lambda f: (f[0], f[2])):
-        yield group, [one for _, one, _ in members], sizes[group], status
-
-
-def _general(study: Study) -> Iterator[Estimand]:
-    """List the estimands without the assumptions of any model, each on every background.
-
-    A contrast of two risks asks of the evidence what the two risks ask.
+    Estimands are those of the saturated model, which assumes nothing of co-treatments. A contrast of two
+    risks is left out: it is identified where the two risks are.
     """
-    every = enumerate_estimands(study, MODELS["saturated"], resolve(study))
-    return (e for e in every if e.is_judged and not e.is_repeated)
+    determination = Determination(study, _typical(study, evidence), evidence)
+    members = [
+        (_kind(e), e, _status(study, e, determination))
+        for e in enumerate_estimands(study, MODELS["saturated"], evidence)
+        if e.is_judged and not e.is_repeated
+    ]
+    sizes = Counter(kind for kind, _, _ in members)
+    for (kind, status), same in groupby(sorted(members, key=_order), key=lambda m: (m[0], m[2])):
+        yield Group(kind, tuple(e for _, e, _ in same), sizes[kind], status)
 
 
-def _status(study: Study, estimand: Estimand, evidence: Determination) -> Status:
+def _status(study: Study, estimand: Estimand, determination: Determination) -> Status:
     if study.is_case_control and estimand.needs_risks:
         return not_estimable(BY_DESIGN)
-    return evidence.of(estimand)
+    return determination.of(estimand)
 
 
-def _typical(study: Study) -> Point:
-    """Return a point where all is finite and no two uncounted regimens are alike by chance."""
-    unlike = 0.1 * np.sin(np.arange(1, len(study.regimens) + 1))
+def _typical(study: Study, evidence: Evidences) -> Point:
+    """Return a point at which all is finite and no two uncounted regimens are alike by chance."""
     share = (study.events.sum() + 0.5) / (study.n.sum() + 1) if study.counted else 0.3
-    log_odds = dict(zip(study.regimens, logit(share) + unlike, strict=True))
-    own = logit((study.events + 0.5) / (study.n + 1))
-    log_odds.update(zip(study.counted, own, strict=True))
-    sigma = 0.7 if SCORE in parameters_of(resolve(study)) else None
+    apart = 0.1 * np.sin(np.arange(1, len(study.regimens) + 1))
+    log_odds = dict(zip(study.regimens, logit(share) + apart, strict=True))
+    log_odds.update(zip(study.counted, logit((study.events + 0.5) / (study.n + 1)), strict=True))
+    sigma = 0.7 if SCORE in parameters_of(evidence) else None
     return Point(np.array(list(log_odds.values())), sigma)
 
 
 def _subject(estimand: Estimand) -> str:
-    """Name an estimand among those of its group."""
+    """Name an estimand within its group."""
     if estimand.synergy is not None:
         return estimand.measure
-    return regimens.WITHIN.join(
-        filter(None, [estimand.contrast or estimand.pair, estimand.stratum])
-    )
+    return WITHIN.join(filter(None, [estimand.contrast or estimand.pair, estimand.stratum]))
 
 
-def _group(estimand: Estimand) -> str:
+def _kind(estimand: Estimand) -> str:
     if estimand.synergy is None:
         return RISKS if estimand.null is None else ODDS_RATIOS
     given = "no other study drug" if estimand.co_treatment == NONE else estimand.co_treatment
-    return regimens.WITHIN.join(filter(None, [f"{estimand.pair} with {given}", estimand.stratum]))
+    return WITHIN.join(filter(None, [f"{estimand.pair} with {given}", estimand.stratum]))
 
 
-def _order(found: tuple[str, Estimand, Status]) -> tuple[int, str, str]:
-    group, _, status = found
-    rank = {RISKS: 0, ODDS_RATIOS: 1}.get(group, 2)
-    return rank, group, status.name
+def _order(member: tuple[str, Estimand, Status]) -> tuple[int, str, str]:
+    kind, _, status = member
+    return {RISKS: 0, ODDS_RATIOS: 1}.get(kind, 2), kind, status.name
+
+
+def _helpful(study: Study, groups: tuple[Group, ...]) -> tuple[str, ...]:
+    """Return the regimens with patients whose counts would identify measures that are not identified."""
+    open_ = [group for group in groups if group.status.name == NOT_IDENTIFIED]
+    unknown = {e.arms[0] for group in open_ if group.kind == RISKS for e in group.estimands}
+    measures = [e for group in open_ for e in group.estimands if e.synergy is not None]
+    wanted = {a for e in measures if set(e.arms) <= set(study.present) for a in e.arms}
+    return tuple(regimen for regimen in study.regimens if regimen in wanted & unknown)

@@ -1,4 +1,4 @@
-"""Overlap: how alike the patients of the regimens are, and who hardly ever gets a regimen."""
+"""Compare the patients of the regimens: propensity (overlap) and standardised differences (balance)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,49 +7,49 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 from scipy.special import logit, ndtr, ndtri, softmax
 
 from cotreat.study.covariate_patterns import Cells
 from cotreat.study.regimens import group_of
 
 RARE = 0.02
-"""An estimated probability of a regimen below this is that of a patient who hardly ever gets it."""
+"""A regimen with a lower estimated probability is rare for a patient."""
 MOST_RARE = 0.05
-"""Share of patients for whom a regimen may be rare. A standardised risk is a mean over all patients;
-what it takes for those who hardly ever get the regimen is not seen in the data, and as their true risk
-lies between 0 and 1, it can move the mean by their share at most: by 5 points."""
+"""Largest share of patients for whom a regimen may be rare. A standardised risk is a mean over all patients; the
+risk of patients who hardly ever receive the regimen is not observed, and as it lies between 0 and 1, it can move
+the mean by their share at most: by 5 points."""
 UNLIKE = 0.25
-"""A standardised difference up to this is one that regression adjustment copes with (Rubin, Health Serv
-Outcomes Res Methodol 2001;2:169; Stuart, Stat Sci 2010;25:1)."""
+"""Largest standardised difference for which regression adjusts adequately (Rubin, Health Serv Outcomes Res Methodol
+2001;2:169; Stuart, Stat Sci 2010;25:1)."""
 CHANCE = 0.05
-"""Probability that any difference of a table exceeds what chance is allowed to make of it."""
+"""Probability that chance alone makes any difference of a table exceed its allowance."""
 RIDGE = 1 / 2.5**2
-"""Precision of the Normal(0, 2.5) under which each coefficient of a regimen's log-probability is estimated
-(the scale of Gelman et al., Ann Appl Stat 2008;2:1360): finite where a covariate settles the regimen, and
-of no weight beside some tens of patients."""
+"""Precision of the Normal(0, 2.5) prior of the coefficients of a regimen's log-probability (the scale of Gelman
+et al., Ann Appl Stat 2008;2:1360): finite where a covariate determines the regimen, negligible with some tens of
+patients."""
 STEPS, SETTLED = 100, 1e-9
 AT_ONCE = 1_000_000
-"""Numbers held at once for the information of many cells."""
+"""Largest number of elements of an array in the information of many covariate patterns."""
 NOTHING = 1e-12
-"""Differences and variances below this are rounding."""
+"""Differences and variances below this are rounding errors."""
 
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """How alike the patients of the regimens are.
+    """Overlap and balance of the regimens.
 
     Attributes
     ----------
     regimens : pandas.DataFrame
-        A row a regimen: ``regimen``, ``patients``, ``share`` of all patients (in a subgroup, of its
-        own), ``rare`` (share of all patients whose estimated probability of it is under `RARE`),
-        ``chance`` (about what that share would be if nothing known of a patient mattered for the
-        regimen), ``lowest`` (the smallest).
+        One row for each regimen: ``regimen``, ``patients``, ``share`` of all patients (of its subgroup),
+        ``rare`` (share of all patients with an estimated probability of it below `RARE`), ``chance`` (that
+        share if no covariate determined the regimen), ``lowest`` (smallest estimated probability).
     balance : pandas.DataFrame
-        A row a covariate and regimen: ``covariate``, ``regimen``, ``mean`` of its patients, ``others``
-        (mean of all other patients), ``difference`` (standardised), ``chance`` (size that chance alone
-        keeps all differences below, in 95 of 100 tables), ``largest_pairwise`` (standardised difference
-        between any two regimens) and ``pairwise_between`` (which).
+        One row for each covariate and regimen: ``covariate``, ``regimen``, ``mean`` of its patients,
+        ``others`` (mean of all other patients), ``difference`` (standardised), ``chance`` (bound of all
+        differences by chance alone, in 95 of 100 tables), ``largest_pairwise`` (standardised difference
+        between any two regimens) and ``pairwise_between`` (those two).
     """
 
     regimens: pd.DataFrame
@@ -57,78 +57,79 @@ class Overlap:
 
     @property
     def rarest(self) -> pd.Series:
-        """The regimen that is rare for the largest share of patients."""
+        """Row of the regimen that is rare for the largest share of patients."""
         return self.regimens.loc[self.regimens.rare.idxmax()]
 
     @property
     def is_rare(self) -> bool:
-        """Whether a regimen is rare for too many patients."""
+        """Whether a regimen is rare for more than `MOST_RARE` of the patients."""
         return bool(self.rarest.rare > MOST_RARE)
 
     @property
     def most_unlike(self) -> pd.Series:
-        """The difference of a regimen from the others that is largest beside what is allowed."""
+        """Row of the largest difference relative to its allowance."""
         allowed = np.maximum(UNLIKE, self.balance.chance)
         return self.balance.loc[(self.balance.difference.abs() / allowed).idxmax()]
 
     @property
     def allowed(self) -> float:
-        """What `most_unlike` may be: `UNLIKE`, or more where chance alone makes more."""
+        """Allowance of `most_unlike`: `UNLIKE`, or what chance alone makes if that is more."""
         return max(UNLIKE, float(self.most_unlike.chance))
 
     @property
     def is_unlike(self) -> bool:
-        """Whether a regimen's patients differ too much from the others."""
+        """Whether a difference exceeds its allowance."""
         return bool(abs(self.most_unlike.difference) > self.allowed)
 
     def __str__(self) -> str:
-        """Say in a sentence each for whom a regimen is rare, and how unlike its patients are."""
-        return f"Overlap: {self._rare_words()}. {self._unlike_words()}."
+        """Return a sentence on overlap and one on balance."""
+        unlike = self.most_unlike
+        verdict = "more than" if self.is_unlike else "within"
+        of = "chance alone makes" if self.allowed > UNLIKE else "regression adjusts for"
+        return (
+            f"Overlap: {self._rare_words()}. The largest standardised difference of a regimen's patients from "
+            f"all others is {unlike.difference:.2f} ({unlike.covariate}, {unlike.regimen}), {verdict} the "
+            f"{self.allowed:.2f} that {of}."
+        )
 
     def _rare_words(self) -> str:
-        rare = self.rarest
-        if rare.rare == 0:
-            return f"no patient has an estimated probability under {RARE} of any regimen"
+        rarest = self.rarest
+        if rarest.rare == 0:
+            return f"no patient has an estimated probability below {RARE} of any regimen"
+        whose = "the patients of its subgroup" if group_of(rarest.regimen) else "these patients"
         words = (
-            f"{percent(rare.rare)} of {self._whose(rare.regimen)} have an estimated probability under {RARE} of "
-            f"{rare.regimen}, which {percent(rare.share)} got"
+            f"{percent(rarest.rare)} of {whose} have an estimated probability below {RARE} of {rarest.regimen}, "
+            f"which {percent(rarest.share)} received"
         )
-        if 2 * rare.chance > rare.rare:
-            words += f": so few that chance alone would make it about {percent(rare.chance)}"
+        if 2 * rarest.chance > rarest.rare:
+            words += f", where chance alone makes it about {percent(rarest.chance)}"
         others = int((self.regimens.rare > MOST_RARE).sum()) - 1
         if others > 0:
             words += f" ({others} more regimens are rare for more than {MOST_RARE:.0%})"
-        if self.is_rare:
+        if not self.is_rare:
             return (
-                f"{words}. At most {MOST_RARE:.0%} is asked for: what its standardised risk, and every "
-                "measure made of it, takes for them is extrapolated by the covariates' effects"
+                f"{words}, at most the {MOST_RARE:.0%} allowed; no other regimen has a larger share"
             )
-        return f"{words}; no other regimen has a larger share, and at most {MOST_RARE:.0%} is asked for"
-
-    @staticmethod
-    def _whose(regimen: str) -> str:
-        return "the patients of its subgroup" if group_of(regimen) else "these patients"
-
-    def _unlike_words(self) -> str:
-        unlike = self.most_unlike
-        verdict = "more than" if self.is_unlike else "within"
-        of = "chance alone makes" if self.allowed > UNLIKE else "adjustment copes with"
         return (
-            "The largest standardised difference of a regimen's patients from all others is "
-            f"{unlike.difference:.2f} ({unlike.covariate}, {unlike.regimen}), {verdict} the "
-            f"{self.allowed:.2f} that {of}"
+            f"{words}, more than the {MOST_RARE:.0%} allowed: for them its standardised risk, and every measure "
+            "of it, is a prediction from the covariates' effects alone"
         )
 
 
 @lru_cache(maxsize=4)
 def overlap_of(cells: Cells) -> Overlap:
-    """Compare the patients of each regimen with the others, and estimate who gets what.
+    """Estimate the propensity of each regimen, and compare its patients with the others.
 
-    Within each subgroup where regimens are told by subgroups, as risks are then standardised over its
-    patients; subgroups whose patients all have one regimen are left out.
+    With subgroups the comparison is within each of them, because risks are then standardised over its patients;
+    subgroups with one regimen are left out.
+
+    Parameters
+    ----------
+    cells
+        Covariate patterns.
     """
     groups = np.array([group_of(regimen) for regimen in cells.regimens])
-    parts = [_part(cells, groups == group) for group in dict.fromkeys(groups)]
+    parts = [_within(cells, groups == group) for group in dict.fromkeys(groups)]
     compared = [part for part in parts if len(set(part.regimens)) > 1] or [cells]
     return Overlap(
         pd.concat([_regimens(part) for part in compared], ignore_index=True),
@@ -136,21 +137,15 @@ def overlap_of(cells: Cells) -> Overlap:
     )
 
 
-def _part(cells: Cells, own: NDArray[np.bool_]) -> Cells:
-    """Return some of the cells."""
-    labels = tuple(np.array(cells.regimens)[own].tolist())
-    return replace(
-        cells,
-        labels=(replace(cells.labels[0], regimens=labels),),
-        values=cells.values[own],
-        cluster=cells.cluster[own],
-        n=cells.n[own],
-        events=cells.events[own],
-    )
+def _within(cells: Cells, chosen: NDArray[np.bool_]) -> Cells:
+    """Return some of the covariate patterns."""
+    labels = tuple(np.array(cells.regimens)[chosen].tolist())
+    arrays = {name: getattr(cells, name)[chosen] for name in ("values", "cluster", "n", "events")}
+    return replace(cells, labels=(replace(cells.labels[0], regimens=labels),), **arrays)
 
 
 def _took(cells: Cells) -> tuple[list[str], NDArray[np.float64]]:
-    """Return the regimens in the order in which they first stand, and patients by cell and regimen."""
+    """Return the regimens in order of appearance, and patients by covariate pattern and regimen."""
     labels = list(dict.fromkeys(cells.regimens))
     place = {label: at for at, label in enumerate(labels)}
     took = np.zeros((len(cells.n), len(labels)))
@@ -159,11 +154,11 @@ def _took(cells: Cells) -> tuple[list[str], NDArray[np.float64]]:
 
 
 def percent(share: float) -> str:
-    """Write a share, with a decimal where it is small."""
+    """Write a share in percent, with one decimal below 10%."""
     return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
 
 
-# --- Who gets what ---------------------------------------------------------------------------------
+# --- Overlap ---------------------------------------------------------------------------------------
 
 
 def _regimens(cells: Cells) -> pd.DataFrame:
@@ -185,7 +180,7 @@ def _regimens(cells: Cells) -> pd.DataFrame:
 
 
 def _columns(cells: Cells) -> tuple[NDArray[np.float64], list[str]]:
-    """Return covariates and an indicator of each cluster, centred, shape (cell, column), and names."""
+    """Return covariates and indicators of clusters, centred, shape (pattern, column), and their names."""
     clusters = np.eye(len(cells.clusters))[cells.cluster] if cells.clusters else cells.values[:, :0]
     clusters = clusters - np.average(clusters, axis=0, weights=cells.n)
     names = [*cells.names, *(f"cluster={name}" for name in cells.clusters)]
@@ -197,10 +192,9 @@ def _rare_by_chance(
 ) -> NDArray[np.float64]:
     """Return the share of patients for whom sampling error alone makes a regimen rare, by regimen.
 
-    The estimated log-odds of a regimen that n_r patients got, a share s of all, then vary from patient
-    to patient with variance v = h / (n_r (1 - s)), where h = x' S⁻¹ x is how far a patient's columns are
-    from their means in the metric of their covariance S, about a mean that is v/2 below that of s, for
-    the probabilities average to s.
+    The estimated log-odds of a regimen with n_r patients, a share s of all, then vary between patients with variance
+    v = h / (n_r (1 - s)), where h = x' S⁻¹ x is the squared Mahalanobis distance of a patient's columns from their
+    means under their covariance S. Their mean is v/2 below logit(s), because the probabilities average to s.
     """
     spread = np.linalg.pinv((columns.T * n) @ columns / n.sum(), hermitian=True)
     far = np.maximum(((columns @ spread) * columns).sum(1), NOTHING)
@@ -218,17 +212,17 @@ def propensities(
     Parameters
     ----------
     columns
-        Shape (cell, column), centred.
+        Shape (pattern, column), centred.
     counts
-        Patients by cell and regimen, shape (cell, regimen); every regimen has some.
+        Patients, shape (pattern, regimen); every regimen has some.
     ridge
-        Times half the squared coefficients is what the log-likelihood loses. Coefficients of all
-        regimens are counted about their mean, so that none of them is the reference; intercepts are free.
+        The penalty is half of it times the squared coefficients, which are taken about their mean over all
+        regimens, so that none is the reference; intercepts are not penalised.
 
     Returns
     -------
-    ndarray, shape (cell, regimen)
-        Rows add up to 1.
+    ndarray, shape (pattern, regimen)
+        Rows sum to 1.
 
     Notes
     -----
@@ -237,7 +231,7 @@ def propensities(
     rows = np.hstack([np.ones((len(columns), 1)), columns])
     n = counts.sum(1)
     others, wide = counts.shape[1] - 1, rows.shape[1]
-    # Coefficients of the regimens but the first, whose own are 0: squares about the mean of all.
+    # Coefficients of all regimens but the first, whose are 0; squares are about the mean of all.
     penalty = ridge * np.kron(
         np.eye(others) - 1 / (others + 1), np.diag([0.0] + [1.0] * (wide - 1))
     )
@@ -274,26 +268,23 @@ def _information(
 ) -> NDArray[np.float64]:
     """Return the information on the coefficients of all regimens but the first, a square array."""
     others, wide = chance.shape[1] - 1, rows.shape[1]
-    found, own = np.zeros((others * wide, others * wide)), np.zeros((others * wide, wide))
+    products, squares = np.zeros((others * wide, others * wide)), np.zeros((others * wide, wide))
     for part in np.array_split(np.arange(len(rows)), len(rows) * others * wide // AT_ONCE + 1):
         spread = (chance[part, 1:, None] * rows[part, None, :]).reshape(len(part), -1)
         weighted = (spread * n[part, None]).T
-        found -= weighted @ spread
-        own += weighted @ rows[part]
-    for one in range(others):
-        block = slice(one * wide, (one + 1) * wide)
-        found[block, block] += own[block]
-    return found
+        products += weighted @ spread
+        squares += weighted @ rows[part]
+    return block_diag(*np.split(squares, others)) - products
 
 
-# --- How alike they are ----------------------------------------------------------------------------
+# --- Balance ---------------------------------------------------------------------------------------
 
 
 def _balance(cells: Cells, tables: int) -> pd.DataFrame:
-    """Standardised differences after Austin, Stat Med 2009;28:3083.
+    """Compute standardised differences after Austin, Stat Med 2009;28:3083.
 
-    The difference of two means over the root of the mean of two variances: those of the samples, or
-    p (1 - p) where there is nothing but 0 and 1.
+    The difference of two means is divided by the root of the mean of the two sample variances; of a binary covariate
+    the variance is p (1 - p).
     """
     labels, weights = _took(cells)
     values, names = _columns(cells)
@@ -327,11 +318,11 @@ def _balance(cells: Cells, tables: int) -> pd.DataFrame:
 def _raw(
     cells: Cells, values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return what to add to columns and to multiply them by to have them as they were, and these."""
+    """Return mean and scale of the columns, and the columns on their original scale."""
     shares = np.bincount(cells.cluster, cells.n, max(1, len(cells.clusters))) / cells.n.sum()
-    own = shares if cells.clusters else shares[:0]
-    middle = np.r_[[covariate.mean for covariate in cells.covariates], own]
-    scale = np.r_[[covariate.scale for covariate in cells.covariates], np.ones(len(own))]
+    shares = shares if cells.clusters else shares[:0]
+    middle = np.r_[[covariate.mean for covariate in cells.covariates], shares]
+    scale = np.r_[[covariate.scale for covariate in cells.covariates], np.ones(len(shares))]
     return middle, scale, values * scale + middle
 
 
@@ -349,11 +340,11 @@ def _variance(
 def _standardised(
     difference: NDArray[np.float64], one: NDArray[np.float64], two: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Divide differences by the pooled SD; infinite where none varies and the means differ."""
+    """Divide differences by the pooled SD; infinite without variance where the means differ."""
     pooled = (one + two) / 2
-    known = pooled > NOTHING
+    varies = pooled > NOTHING
     apart = np.where(np.abs(difference) > NOTHING, np.copysign(np.inf, difference), 0.0)
-    return np.where(known, difference / np.sqrt(np.where(known, pooled, 1.0)), apart)
+    return np.where(varies, difference / np.sqrt(np.where(varies, pooled, 1.0)), apart)
 
 
 def _largest(
@@ -362,13 +353,8 @@ def _largest(
     """Return the largest difference between two regimens for each column, and which they are."""
     largest, between = [], []
     for means, variances in zip(mean.T, variance.T, strict=True):
-        apart = np.abs(
-            _standardised(
-                means[:, None] - means,
-                variances[:, None],
-                np.broadcast_to(variances, (len(means),) * 2),
-            )
-        )
+        every = np.broadcast_to(variances, (len(means),) * 2)
+        apart = np.abs(_standardised(means[:, None] - means, every.T, every))
         one, two = np.unravel_index(np.triu(apart, 1).argmax(), apart.shape)
         largest.append(float(apart[one, two]))
         between.append(f"{labels[int(one)]} and {labels[int(two)]}")

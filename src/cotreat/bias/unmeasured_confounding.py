@@ -19,7 +19,6 @@ from cotreat.estimands.estimand import (
     RiskDraws,
     is_beyond_null,
     is_combination_ratio,
-    is_measure,
 )
 from cotreat.estimands.identification import Identification, Status, asked
 from cotreat.estimands.measures import odds
@@ -192,7 +191,7 @@ def conclusions(study: Study, model: Model, risk_draws: RiskDraws) -> list[tuple
             if e.is_odds_ratio and is_combination_ratio(e, against_none=False):
                 status = identification.of(e)
                 ratios += [(e, status)] * (status.name == IDENTIFIED)
-        elif e.is_judged and any(is_measure(e, name) for name in names):
+        elif e.is_judged and e.measure in names:
             status, key = identification.of(e), (e.measure, e.pair)
             is_better = key in measures and status.name == IDENTIFIED != measures[key][1].name
             if status.is_open and (key not in measures or is_better):

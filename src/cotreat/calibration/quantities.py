@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cotreat.calibration.replicates import Job
 from cotreat.estimands.enumerate import enumerate_estimands
-from cotreat.estimands.estimand import ANALYSES, Estimand, risk_draws_of
+from cotreat.estimands.estimand import RISK_VARIABLES, Estimand, risk_draws_of
 from cotreat.estimands.identification import Identification
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
@@ -35,7 +35,7 @@ def quantities_of(job: Job, density: Density, points: Array) -> Iterator[tuple[s
     for name, values in free.items():
         for label, own in _entries(str(name), values):
             yield label, "parameter", own
-    held = density.deterministics(ANALYSES, flat, job.numbers)
+    held = density.deterministics(RISK_VARIABLES, flat, job.numbers)
     risk_draws = risk_draws_of(vectorise.labelled(density.built, held, len(points)))
     risk = risk_draws["risk"].assign_attrs(risk_kind=job.study.risk_kind)
     for estimand in asked(job, risk_draws := risk_draws.assign(risk=risk)):

@@ -37,9 +37,10 @@ def audit(study: options.Study) -> None:
     the evidence identifies.
     """
     from cotreat.audit.audit import audit as audit_of
+    from cotreat.audit.wording import words
     from cotreat.study_file.reader import load_study
 
-    print(audit_of(load_study(study)))
+    print(words(audit_of(load_study(study))))
 
 
 def cells(
@@ -69,9 +70,9 @@ def cells(
 
 def _print_sql(study: str) -> None:
     """Print the query on standard output, and how to use it on standard error."""
-    from cotreat.study_file.reader import collapse_of
+    from cotreat.study_file.reader import aggregation_of
 
-    query, check, section = collapse_of(study)
+    query, check, section = aggregation_of(study)
     print(f"{query};")
     print_note(
         "\nThe query omits rows with a missing value, and levels without their treatment, and counts "

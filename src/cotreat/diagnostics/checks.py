@@ -1,4 +1,4 @@
-"""Diagnostics as rows: name, where, value, threshold, verdict, advice."""
+"""Run the diagnostics of a fit: sampler, prior-data conflict, misfit, and overlap of regimens."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cotreat.audit.overlap import MOST_RARE, RARE, overlap_of, percent
+from cotreat.audit.overlap import MOST_RARE, RARE, Overlap, overlap_of, percent
 from cotreat.core.constants import (
     BFMI,
     CALIBRATION,
@@ -20,8 +20,8 @@ from cotreat.core.constants import (
 )
 from cotreat.diagnostics.risk_calibration import calibration_of
 from cotreat.estimands.enumerate import enumerate_estimands, judged_measures
-from cotreat.estimands.estimand import CONDITIONAL, is_beyond_null, risk_draws_of
-from cotreat.estimands.identification import Identification
+from cotreat.estimands.estimand import CONDITIONAL, Estimand, is_beyond_null, risk_draws_of
+from cotreat.estimands.identification import Identification, Status
 from cotreat.estimands.measures import odds
 from cotreat.evidence.prior_conflict import PRIOR_CONFLICT
 from cotreat.evidence.protocol import Evidences
@@ -38,17 +38,19 @@ MAX_TREE_DEPTH = 10
 MISFIT = 0.01
 
 REPLACED = "engine replaced"
-"""The check that records that one engine stands in for another."""
+"""The check that records the replacement of an engine by another."""
+NOT_JUDGED = "shown, not judged"
 PASS, WARN, FAIL = "pass", "warn", "FAIL"
 
 MORE_DRAWS = "draw more: raise --draws"
 MORE_MOVES = (
-    "sequential Monte Carlo has not settled after its last doubling: do not use these numbers; raise "
-    "--draws, which are its particles"
+    "sequential Monte Carlo has not converged after its last doubling: do not use these numbers; raise --draws, the "
+    "number of particles"
 )
 NOT_MIXED = "the chains disagree: do not use these numbers; raise --draws, then try another --engine or model"
+NOT_REACHED = "parts of the posterior were not reached: another model, or tighter priors"
 MEANS_APART = 0.05
-DISAGREE = "two samplers disagree about the same posterior: raise --draws and look again"
+DISAGREE = "two samplers disagree about the same posterior: raise --draws and compare again"
 Row = dict[str, Any]
 
 
@@ -58,138 +60,70 @@ def checks(fit: Fit) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a diagnostic with the columns of `cotreat.core.constants.CHECK_COLUMNS`; ``where`` names the
-        quantity that is worst.
+        One row for each diagnostic with the columns of `cotreat.core.constants.CHECK_COLUMNS`; ``where`` names
+        the quantity with the worst value.
 
     Notes
     -----
-    R-hat and effective sample sizes after Vehtari et al., Bayesian Anal 2021;16:667, energy after
-    Betancourt 2016. Parameters, risks and log odds ratios need all of them, the indicator behind
-    each probability of an odds ratio or measure its R-hat and the effective sample size of its mean.
+    R-hat and effective sample sizes after Vehtari et al., Bayesian Anal 2021;16:667; energy after Betancourt 2016.
+    They are computed of parameters, risks and log odds ratios; R-hat and the effective sample size of the mean also
+    of the indicator behind each probability of an odds ratio or measure.
 
-    The last rows are about the model, not the sampler, and warn: whether the prior expected
-    anything like the counts, and whether the fitted model predicts them (Box 1980; Rubin 1984); of
-    patients with covariates also whether predicted risks are calibrated (`cotreat.diagnostics.risk_calibration`),
-    whether single cells move the posterior (`cotreat.inference.influence`) and whether the regimens' patients are
-    alike (`cotreat.audit.overlap`).
+    The last rows check the model, not the sampler, and warn: prior-data conflict and posterior predictive misfit
+    (Box 1980; Rubin 1984); with covariates also the calibration of predicted risks
+    (`cotreat.diagnostics.risk_calibration`), influence of single covariate patterns
+    (`cotreat.inference.influence`), and overlap and balance of the regimens (`cotreat.audit.overlap`).
     """
     tree = fit.draws
     quantities = _quantities(tree)
     risk_draws = risk_draws_of(tree["posterior"].to_dataset())
-    indicators = _indicators(risk_draws, fit)
+    identification = Identification(fit.study, fit.model, risk_draws, fit.evidence)
+    every = enumerate_estimands(fit.study, fit.model, fit.evidence)
+    judged = [(e, identification.of(e)) for e in every if e.is_judged]
+    indicators = _indicators(judged, risk_draws)
     stats = tree["sample_stats"].to_dataset()
     rows = [
         *_agreement(quantities, indicators),
         *_by_engine(stats, quantities, indicators),
         _chains(tree["posterior"].sizes["chain"]),
-        *_undefined(risk_draws, fit),
+        *_undefined(judged, risk_draws),
         *_conflict_and_misfit(tree, fit.evidence),
         *(_patients(tree, fit.study.cells) if fit.study.is_adjusted and fit.study.cells else ()),
     ]
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
 
 
-def _by_engine(stats: xr.Dataset, quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
-    """Run the diagnostics that only one kind of sampler has."""
-    if "pareto_k" in stats:
-        yield from _weights(stats)
-        yield from _between(quantities)
-    elif "log_evidence" in stats:
-        yield from _between(quantities)
-        yield from _doubling(stats)
-    else:
-        yield from _size(quantities, indicators)
-        yield from _precision(quantities)
-        yield from _sampler(stats)
-        if "replaced" in stats.attrs:
-            yield replaced("numpyro", stats.attrs["replaced"])
-
-
-def _weights(stats: xr.Dataset) -> Iterator[Row]:
-    """Judge whether weights have corrected Laplace's approximation, and how many draws they leave."""
-    k, effective = float(stats["pareto_k"]), float(stats["effective"])
-    where = f"{int(stats['modes'])} mode" + ("s" if int(stats["modes"]) > 1 else "")
-    yield _row(
-        "Pareto k of weights",
-        where,
-        k,
-        f"< {UNRELIABLE_K}",
-        k < UNRELIABLE_K,
-        "Laplace's approximation does not cover the posterior: use --engine numpyro or smc",
-    )
-    if GOOD_K <= k < UNRELIABLE_K:
-        yield _row(
-            "Pareto k of weights, middling",
-            where,
-            k,
-            f"< {GOOD_K}",
-            False,
-            "a few draws weigh much, and all estimates are less exact than their number says, those far "
-            "out in the tails least; --engine numpyro has no such weights",
-            WARN,
-        )
-    yield _row(
-        "effective draws",
-        "by weight",
-        effective,
-        f"≥ {ESS}",
-        effective >= ESS,
-        "use --engine numpyro",
-    )
-
-
 def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
-    """Compare a fit with one by sequential Monte Carlo: rows that warn where they differ."""
-    tree = fit.draws
-    one, two = (_quantities(t)[["risk", "log_odds_ratio"]] for t in (tree, other))
+    """Compare a fit with one by sequential Monte Carlo; the rows warn where they differ."""
     dims = ("chain", "draw")
-    apart = abs(one.mean(dims) - two.mean(dims)) / one.std(dims)
-    where, value = _worst(apart, max)
-    yield_mean = _row(
-        "NUTS against SMC: means",
-        where,
-        value,
-        f"≤ {MEANS_APART} SD",
-        value <= MEANS_APART,
-        DISAGREE,
-        WARN,
-    )
-    risk_draws, beside = (risk_draws_of(t["posterior"].to_dataset()) for t in (tree, other))
-    gaps = {
-        e.label: abs(
-            float(is_beyond_null(e, risk_draws).mean()) - float(is_beyond_null(e, beside).mean())
-        )
-        for e in judged_measures(fit.study, fit.model, risk_draws, fit.evidence)
-    }
-    if not gaps:
-        return [yield_mean]
-    name = max(gaps, key=lambda label: gaps[label])
-    return [
-        yield_mean,
-        _row(
-            "NUTS against SMC: P(synergy)",
-            name,
-            gaps[name],
-            f"≤ {PROBABILITY_MOVED}",
-            gaps[name] <= PROBABILITY_MOVED,
-            DISAGREE,
-            WARN,
-        ),
-    ]
+    one, two = (_quantities(tree)[["risk", "log_odds_ratio"]] for tree in (fit.draws, other))
+    where, value = _worst(abs(one.mean(dims) - two.mean(dims)) / one.std(dims), max)
+    name = "NUTS against SMC: means"
+    rows = [_at_most(name, where, value, MEANS_APART, DISAGREE, unit=" SD", otherwise=WARN)]
+    both = [risk_draws_of(tree["posterior"].to_dataset()) for tree in (fit.draws, other)]
+    gaps: dict[str, float] = {}
+    for e in judged_measures(fit.study, fit.model, both[0], fit.evidence):
+        first, second = (float(is_beyond_null(e, risk_draws).mean()) for risk_draws in both)
+        gaps[e.label] = abs(first - second)
+    if gaps:
+        where = max(gaps, key=lambda label: gaps[label])
+        name = "NUTS against SMC: P(synergy)"
+        rows.append(_at_most(name, where, gaps[where], PROBABILITY_MOVED, DISAGREE, otherwise=WARN))
+    return rows
 
 
 def replaced(by: str, why: str) -> Row:
-    """Record that an engine failed, and which one stands in for it."""
-    return _row(REPLACED, why, 1, f"recorded: {by} stands here", True, "")
+    """Record that an engine failed, and which one replaces it."""
+    return _row(REPLACED, why, 1, f"recorded: {by} was used", True, "")
 
 
 def failures(checks: pd.DataFrame) -> list[str]:
-    """Say each failed diagnostic in a line."""
+    """Return a line for each failed diagnostic."""
     return _lines(checks, FAIL)
 
 
 def cautions(checks: pd.DataFrame) -> list[str]:
-    """Say in a line each where prior or model and the counts do not go together."""
+    """Return a line for each conflict of prior or model with the data."""
     return _lines(checks, WARN)
 
 
@@ -198,6 +132,9 @@ def _lines(checks: pd.DataFrame, verdict: str) -> list[str]:
         f"{row.check}: {row.value:.4g} ({row.where}), should be {row.threshold}; {row.advice}"
         for row in checks[checks.verdict == verdict].itertuples()
     ]
+
+
+# --- Rows ------------------------------------------------------------------------------------------
 
 
 def _row(
@@ -209,21 +146,38 @@ def _row(
     advice: str,
     otherwise: str = FAIL,
 ) -> Row:
-    return {
-        "check": check,
-        "where": where,
-        "value": value,
-        "threshold": threshold,
-        "verdict": PASS if passed else otherwise,
-        "advice": "" if passed else advice,
-    }
+    verdict = PASS if passed else otherwise
+    values = (check, where, value, threshold, verdict, "" if passed else advice)
+    return dict(zip(CHECK_COLUMNS, values, strict=True))
+
+
+def _at_most(
+    check: str,
+    where: str,
+    value: float,
+    limit: float,
+    advice: str,
+    *,
+    unit: str = "",
+    otherwise: str = FAIL,
+) -> Row:
+    return _row(check, where, value, f"≤ {limit}{unit}", value <= limit, advice, otherwise)
+
+
+def _at_least(
+    check: str, where: str, value: float, limit: float, advice: str, *, otherwise: str = FAIL
+) -> Row:
+    return _row(check, where, value, f"≥ {limit}", value >= limit, advice, otherwise)
+
+
+# --- The sampler -----------------------------------------------------------------------------------
 
 
 DERIVED = (
     *("claim_mean", "claim_covariance", "width_mean", "width_sd", "conditional_risk"),
     *(*BIAS, f"{CONFOUNDED}risk", f"{CONFOUNDED}conditional_risk"),
 )
-"""Parts of a posterior that follow from parameters and that nobody reads."""
+"""Variables of a posterior that are functions of the parameters and enter no result."""
 
 
 def _quantities(tree: xr.DataTree) -> xr.Dataset:
@@ -242,23 +196,19 @@ def _quantities(tree: xr.DataTree) -> xr.Dataset:
     )
 
 
-def _indicators(risk_draws: xr.Dataset, fit: Fit) -> xr.Dataset:
-    """Return "beyond its null" by draw for each odds ratio and measure that has a probability."""
-    identification = Identification(fit.study, fit.model, risk_draws, fit.evidence)
+def _indicators(judged: list[tuple[Estimand, Status]], risk_draws: xr.Dataset) -> xr.Dataset:
+    """Return by draw whether each odds ratio and measure with a probability lies above its null."""
     return xr.Dataset(
         {
             f"P({e.label})": is_beyond_null(e, risk_draws)
-            for e in enumerate_estimands(fit.study, fit.model, fit.evidence)
-            if e.null is not None
-            and e.is_judged
-            and not e.is_repeated
-            and identification.of(e).is_open
+            for e, status in judged
+            if e.null is not None and not e.is_repeated and status.is_open
         }
     ).astype(float)
 
 
 def _varying(indicators: xr.Dataset) -> xr.Dataset:
-    """Leave out indicators that never change: they have no Monte Carlo error to see, and no R-hat."""
+    """Leave out constant indicators, which have neither a Monte Carlo error nor an R-hat."""
     return indicators[[n for n, v in indicators.items() if float(v.min()) < float(v.max())]]
 
 
@@ -268,8 +218,58 @@ def _agreement(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
         ("R-hat of probabilities", _varying(indicators), "split"),
     ):
         if data:
-            where, value = _worst(az.rhat(data, method=method), max)
-            yield _row(name, where, value, f"≤ {RHAT}", value <= RHAT, NOT_MIXED)
+            yield _at_most(name, *_worst(az.rhat(data, method=method), max), RHAT, NOT_MIXED)
+
+
+def _by_engine(stats: xr.Dataset, quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
+    """Yield the diagnostics of the engine: importance weights, sequential Monte Carlo or NUTS."""
+    if "pareto_k" in stats:
+        yield from _weights(stats)
+        yield _between(quantities)
+    elif "log_evidence" in stats:
+        yield _between(quantities)
+        yield from _doubling(stats)
+    else:
+        yield from _size(quantities, indicators)
+        relative = az.mcse(quantities) / quantities.std(("chain", "draw"))
+        yield _at_most("MCSE / SD", *_worst(relative, max), MCSE, MORE_DRAWS)
+        yield from _nuts(stats)
+        if "replaced" in stats.attrs:
+            yield replaced("numpyro", stats.attrs["replaced"])
+
+
+def _weights(stats: xr.Dataset) -> Iterator[Row]:
+    """Yield whether the weights correct Laplace's approximation, and the effective draws."""
+    k, effective = float(stats["pareto_k"]), float(stats["effective"])
+    where = f"{int(stats['modes'])} mode" + ("s" if int(stats["modes"]) > 1 else "")
+    name, other = "Pareto k of weights", "--engine numpyro"
+    advice = f"Laplace's approximation does not cover the posterior: use {other} or smc"
+    yield _row(name, where, k, f"< {UNRELIABLE_K}", k < UNRELIABLE_K, advice)
+    if GOOD_K <= k < UNRELIABLE_K:
+        advice = (
+            "a few draws have most of the weight, and estimates, those of the tails most, are less exact than the "
+            f"number of draws suggests; {other} has no such weights"
+        )
+        yield _row(f"{name}, borderline", where, k, f"< {GOOD_K}", False, advice, WARN)
+    yield _at_least("effective draws", "by weight", effective, ESS, f"use {other}")
+
+
+def _between(quantities: xr.Dataset) -> Row:
+    """Judge precision by the variance between chains, because particles of one share ancestors."""
+    error = quantities.mean("draw").std("chain", ddof=1) / np.sqrt(quantities.sizes["chain"])
+    where, value = _worst(error / quantities.std(("chain", "draw")), max)
+    return _at_most("SE between runs / SD", where, value, MCSE, MORE_DRAWS)
+
+
+def _doubling(stats: xr.Dataset) -> Iterator[Row]:
+    """Yield how far doubling the moves of each stage changed log evidence and P(synergy)."""
+    where, moved = f"{int(stats['steps'])} moves against half as many", "moves doubled"
+    value = float(stats["evidence_moved"])
+    yield _at_most(f"log evidence, {moved}", where, value, EVIDENCE_MOVED, MORE_MOVES)
+    if stats.sizes["measure"]:
+        changes = stats["probability_moved"].values
+        where, value = str(stats["measure"].values[changes.argmax()]), float(changes.max())
+        yield _at_most(f"P(synergy), {moved}", where, value, PROBABILITY_MOVED, MORE_MOVES)
 
 
 def _size(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
@@ -279,166 +279,24 @@ def _size(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
         ("ESS of probabilities", _varying(indicators), "mean"),
     ):
         if data:
-            where, value = _worst(az.ess(data, method=method), min)
-            yield _row(name, where, value, f"≥ {ESS}", value >= ESS, MORE_DRAWS)
+            yield _at_least(name, *_worst(az.ess(data, method=method), min), ESS, MORE_DRAWS)
 
 
-def _precision(quantities: xr.Dataset) -> Iterator[Row]:
-    relative = az.mcse(quantities) / quantities.std(("chain", "draw"))
-    where, value = _worst(relative, max)
-    yield _row("MCSE / SD", where, value, f"≤ {MCSE}", value <= MCSE, MORE_DRAWS)
-
-
-def _between(quantities: xr.Dataset) -> Iterator[Row]:
-    """Judge precision by how far apart the chains are: particles of one share their ancestors."""
-    error = quantities.mean("draw").std("chain", ddof=1) / np.sqrt(quantities.sizes["chain"])
-    where, value = _worst(error / quantities.std(("chain", "draw")), max)
-    yield _row("SE between runs / SD", where, value, f"≤ {MCSE}", value <= MCSE, MORE_DRAWS)
-
-
-def _doubling(stats: xr.Dataset) -> Iterator[Row]:
-    """Judge whether doubling the moves at each stage still changes what a reader would read."""
-    moved = float(stats["evidence_moved"])
-    where = f"{int(stats['steps'])} moves against half as many"
-    yield _row(
-        "log evidence, moves doubled",
-        where,
-        moved,
-        f"≤ {EVIDENCE_MOVED}",
-        moved <= EVIDENCE_MOVED,
-        MORE_MOVES,
-    )
-    if stats.sizes["measure"]:
-        changes = stats["probability_moved"].values
-        at, moved = int(changes.argmax()), float(changes.max())
-        yield _row(
-            "P(synergy), moves doubled",
-            str(stats["measure"].values[at]),
-            moved,
-            f"≤ {PROBABILITY_MOVED}",
-            moved <= PROBABILITY_MOVED,
-            MORE_MOVES,
-        )
-
-
-def _undefined(risk_draws: xr.Dataset, fit: Fit) -> Iterator[Row]:
-    """Count the draws in which a measure has no value: shown, not judged."""
-    identification = Identification(fit.study, fit.model, risk_draws, fit.evidence)
-    for e in enumerate_estimands(fit.study, fit.model, fit.evidence):
-        if e.synergy is None or not e.is_judged or not e.synergy.sign_of:
-            continue
-        if not identification.of(e).has_draws:
-            continue
-        missing = int(np.isnan(e.values(risk_draws).values).sum())
-        if missing:
-            yield _row("undefined draws", e.label, missing, "shown, not judged", True, "")
-
-
-def _conflict_and_misfit(tree: xr.DataTree, evidence: Evidences) -> Iterator[Row]:
-    """Judge each piece of evidence against what prior and posterior predict of it."""
-    for one in evidence:
-        far = one.prior_conflict(tree)
-        if far is not None:
-            passed = far.value <= PRIOR_CONFLICT
-            threshold = f"≤ {PRIOR_CONFLICT} SD"
-            yield _row("prior conflict", far.where, far.value, threshold, passed, far.advice, WARN)
-        off = one.misfit(tree)
-        if off is not None:
-            passed, name = off.value >= MISFIT, f"predicted {one.kind} (χ²)"
-            yield _row(name, off.where, off.value, f"≥ {MISFIT}", passed, off.advice, WARN)
-
-
-def _patients(tree: xr.DataTree, cells: Cells) -> Iterator[Row]:
-    yield _calibration(tree, cells)
-    yield _influence(tree, cells)
-    yield from _overlap(cells)
-
-
-def _calibration(tree: xr.DataTree, cells: Cells) -> Row:
-    """Compare events with predicted risk; name the group of patients that fits worst."""
-    found = calibration_of(tree, cells)
-    return _row(
-        CALIBRATION,
-        f"{found.worst}; {found}",
-        found.share,
-        f"≥ {MISFIT}",
-        found.share >= MISFIT,
-        "predicted risks are off even in the patients they were fitted to: look at the figure of "
-        "calibration; a covariate may not act linearly on the log-odds, or not alike under all regimens",
-        WARN,
-    )
-
-
-def _influence(tree: xr.DataTree, cells: Cells) -> Row:
-    """Count the cells without which the posterior would be elsewhere; describe the worst."""
-    unit, name = influence.unit(cells), "influence (Pareto k)"
-    if influence.GROUP not in tree.children:
-        words = f"not worked out: {len(cells.n):,} cells are more than {influence.MOST:,}"
-        return _row(name, words, np.nan, "shown, not judged", True, "")
-    found = tree[influence.GROUP].to_dataset()
-    k, good = found["pareto_k"].values, float(found.attrs["good_k"])
-    worst, count = int(k.argmax()), int((k > good).sum())
-    return _row(
-        name,
-        f"one {unit} left out at a time; largest k {k[worst]:.2f}, {influence.described(cells, worst)}",
-        count,
-        f"= 0 above {good:.2g}",
-        count == 0,
-        "the posterior leans on them: look at them, and do not trust leave-one-out sums",
-        WARN,
-    )
-
-
-def _overlap(cells: Cells) -> Iterator[Row]:
-    """Judge whether patients could have had any regimen, and how unlike those of one are."""
-    found = overlap_of(cells)
-    rare, unlike = found.rarest, found.most_unlike
-    yield _row(
-        "overlap",
-        f"share of patients with an estimated probability under {RARE} of "
-        + (f"{rare.regimen}, which {percent(rare.share)} got" if rare.rare else "any regimen"),
-        float(rare.rare),
-        f"≤ {MOST_RARE}",
-        not found.is_rare,
-        "what the standardised risk of this regimen takes for them is extrapolated by the covariates' "
-        "effects: prefer odds ratios, or restrict the cohort to patients who could have had any regimen",
-        WARN,
-    )
-    yield _row(
-        "balance",
-        f"standardised difference, {unlike.covariate}, {unlike.regimen} against all others",
-        abs(float(unlike.difference)),
-        f"≤ {found.allowed:.2f}",
-        not found.is_unlike,
-        "the patients of this regimen are unlike the others, and its numbers lean on the form of the "
-        "covariates' effects, linear on the log-odds",
-        WARN,
-    )
-
-
-def _sampler(stats: xr.Dataset) -> Iterator[Row]:
+def _nuts(stats: xr.Dataset) -> Iterator[Row]:
     diverging = int(stats["diverging"].sum())
-    advice = "parts of the posterior were not reached: another model, or tighter priors"
-    yield _row("divergences", "all chains", diverging, "= 0", diverging == 0, advice)
+    yield _row("divergences", "all chains", diverging, "= 0", diverging == 0, NOT_REACHED)
     energy = az.bfmi(xr.DataTree.from_dict({"sample_stats": stats}))
     bfmi = float(energy["energy"].min())
     advice = "heavy tails slow the sampler: another model, or tighter priors"
-    yield _row("energy (BFMI)", "worst chain", bfmi, f"≥ {BFMI}", bfmi >= BFMI, advice)
+    yield _at_least("energy (BFMI)", "worst chain", bfmi, BFMI, advice)
     depth = int(stats["tree_depth"].max())
-    yield _row(
-        "tree depth",
-        "deepest draw",
-        depth,
-        f"< {MAX_TREE_DEPTH}",
-        depth < MAX_TREE_DEPTH,
-        "the sampler gave up long trajectories: draws are few for their number",
-    )
+    advice = "trajectories were cut at their maximum length, which leaves few effective draws"
+    passed = depth < MAX_TREE_DEPTH
+    yield _row("tree depth", "deepest draw", depth, f"< {MAX_TREE_DEPTH}", passed, advice)
 
 
 def _chains(chains: int) -> Row:
-    return _row(
-        "chains", "all", chains, "≥ 4", chains >= 4, "R-hat needs several chains: --chains 4"
-    )
+    return _at_least("chains", "all", chains, 4, "R-hat needs several chains: --chains 4")
 
 
 def _worst(by_variable: xr.Dataset, pick: Any) -> tuple[str, float]:
@@ -456,3 +314,81 @@ def _entries(array: xr.DataArray) -> Iterator[tuple[tuple[Any, ...], float]]:
     for index in np.ndindex(array.shape):
         labels = (array[dim].values[i] for dim, i in zip(array.dims, index, strict=True))
         yield tuple(labels), float(array.values[index])
+
+
+# --- The model -------------------------------------------------------------------------------------
+
+
+def _undefined(judged: list[tuple[Estimand, Status]], risk_draws: xr.Dataset) -> Iterator[Row]:
+    """Count the draws in which a synergy index has no value: shown, not judged."""
+    for e, status in judged:
+        if e.synergy is not None and e.synergy.sign_of and status.has_draws:
+            missing = int(np.isnan(e.values(risk_draws).values).sum())
+            if missing:
+                yield _row("undefined draws", e.label, missing, NOT_JUDGED, True, "")
+
+
+def _conflict_and_misfit(tree: xr.DataTree, evidence: Evidences) -> Iterator[Row]:
+    """Compare each piece of evidence with its prior and posterior predictive distribution."""
+    for one in evidence:
+        conflict, misfit = one.prior_conflict(tree), one.misfit(tree)
+        if conflict is not None:
+            where, value, advice = conflict.where, conflict.value, conflict.advice
+            yield _at_most(
+                "prior conflict", where, value, PRIOR_CONFLICT, advice, unit=" SD", otherwise=WARN
+            )
+        if misfit is not None:
+            name, value = f"predicted {one.kind} (χ²)", misfit.value
+            yield _at_least(name, misfit.where, value, MISFIT, misfit.advice, otherwise=WARN)
+
+
+def _patients(tree: xr.DataTree, cells: Cells) -> Iterator[Row]:
+    """Yield calibration, influence, overlap and balance of patients with covariates."""
+    calibration = calibration_of(tree, cells)
+    where = f"{calibration.worst}; {calibration}"
+    advice = (
+        "predicted risks are miscalibrated even in the patients of the fit: see the calibration figure; a "
+        "covariate may act non-linearly on the log-odds, or differently under some regimens"
+    )
+    yield _at_least(CALIBRATION, where, calibration.share, MISFIT, advice, otherwise=WARN)
+    yield _influence(tree, cells)
+    overlap = overlap_of(cells)
+    yield _rarest(overlap)
+    unlike, allowed = overlap.most_unlike, overlap.allowed
+    where = f"standardised difference, {unlike.covariate}, {unlike.regimen} against all others"
+    advice = (
+        "the patients of this regimen are unlike the others, so that its numbers depend on the form of the "
+        "covariates' effects, linear on the log-odds"
+    )
+    value, passed = abs(float(unlike.difference)), not overlap.is_unlike
+    yield _row("balance", where, value, f"≤ {allowed:.2f}", passed, advice, WARN)
+
+
+def _influence(tree: xr.DataTree, cells: Cells) -> Row:
+    """Count the covariate patterns without which the posterior would change much."""
+    unit, name = influence.unit(cells), "influence (Pareto k)"
+    if influence.GROUP not in tree.children:
+        where = f"not computed: more than {influence.MOST:,} covariate patterns ({len(cells.n):,})"
+        return _row(name, where, np.nan, NOT_JUDGED, True, "")
+    found = tree[influence.GROUP].to_dataset()
+    k, good = found["pareto_k"].values, float(found.attrs["good_k"])
+    worst, count = int(k.argmax()), int((k > good).sum())
+    described = influence.described(cells, worst)
+    where = f"one {unit} left out at a time; largest k {k[worst]:.2f}, {described}"
+    advice = "the posterior depends on them: inspect them, and do not use leave-one-out sums"
+    return _row(name, where, count, f"= 0 above {good:.2g}", count == 0, advice, WARN)
+
+
+def _rarest(overlap: Overlap) -> Row:
+    rarest = overlap.rarest
+    regimen = f"{rarest.regimen}, which {percent(rarest.share)} received"
+    where = (
+        f"share of patients with an estimated probability below {RARE} of "
+        f"{regimen if rarest.rare else 'any regimen'}"
+    )
+    advice = (
+        "for them the standardised risk of this regimen is a prediction from the covariates' effects alone: "
+        "prefer odds ratios, or restrict the cohort to patients who could have received any regimen"
+    )
+    passed = not overlap.is_rare
+    return _row("overlap", where, float(rarest.rare), f"≤ {MOST_RARE}", passed, advice, WARN)

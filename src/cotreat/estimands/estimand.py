@@ -1,7 +1,7 @@
-"""Estimands: named questions to labelled risks, answered draw by draw.
+"""Define estimands: named functions of the risks by regimen, evaluated draw by draw.
 
-Everything here reads ``risk(…, arm)`` and needs no PyMC, so posterior draws, prior draws, a maximum
-likelihood fit and raw proportions are all asked alike.
+An estimand reads ``risk(…, arm)`` and needs no PyMC, so that posterior draws, prior draws, a maximum
+likelihood fit and crude proportions are evaluated alike.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cotreat.core.constants import ANY, CONDITIONAL
+from cotreat.core.constants import ANY, CONDITIONAL, QUESTION
 from cotreat.estimands.measures import MEASURES, Measure
 from cotreat.study import regimens
 from cotreat.study.study import Scale
@@ -22,17 +22,12 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 type RiskDraws = xr.DataArray | xr.Dataset
-"""Risks by arm; or, of printed numbers, a dataset that also holds conditional risks, the claims'
-coefficients, sizes of arms and the SD of the prognostic score."""
-ANALYSES = ("risk", CONDITIONAL, "log_ratio", "size", "sigma")
+"""Draws of risk by arm; or a dataset of the `RISK_VARIABLES` that a fit has: with reported estimates also
+conditional risks, log ratios of the reported coefficients, arm sizes and the SD of the prognostic score."""
+RISK_VARIABLES = ("risk", CONDITIONAL, "log_ratio", "size", "sigma")
 
-RISK, ODDS_RATIO, EFFECT_RATIO, SIZE, NEEDED = (
-    "risk",
-    "odds_ratio",
-    "effect_ratio",
-    "size",
-    "nnt",
-)
+RISK, ODDS_RATIO, EFFECT_RATIO = "risk", "odds_ratio", "effect_ratio"
+SIZE, NEEDED = "size", "nnt"
 DIFFERENCE, RATIO, MARGINAL = "risk_difference", "risk_ratio", "marginal_odds_ratio"
 WORDS = {
     RISK: "risk",
@@ -48,64 +43,70 @@ WORDS = {
     "mutual_product": "product term, adjusted for another",
     SIZE: "arm size",
 }
-"""What a measure that is not one of synergy is called, for people."""
+"""Labels of the measures that are not measures of interaction, by name."""
 
 
 def risk_draws_of(draws: xr.Dataset) -> xr.Dataset:
-    """Return what estimands are asked of, from a group of a fit."""
-    return draws[[name for name in ANALYSES if name in draws]]
+    """Return the variables that estimands are functions of.
+
+    Parameters
+    ----------
+    draws
+        Group ``prior`` or ``posterior`` of a fit.
+    """
+    return draws[[name for name in RISK_VARIABLES if name in draws]]
 
 
 def is_array(risk_draws: RiskDraws) -> TypeIs[xr.DataArray]:
-    """Return whether risks come without a dataset around them; does not load xarray."""
+    """Return whether risk draws are an array, not a dataset, without loading xarray."""
     return not hasattr(risk_draws, "data_vars")
 
 
 @dataclass(frozen=True)
 class Estimand:
-    """A question to the risks of some regimens.
+    """A function of the risks of some regimens.
 
     Attributes
     ----------
     measure : str
-        What is asked: ``risk``, ``odds_ratio``, ``ror``, …, the column ``measure`` of every table.
+        Name of the measure: ``risk``, ``odds_ratio``, ``ror``, …
     arms : tuple of str
-        Regimens it reads, in the order in which `of` takes their risks.
+        Regimens, in the order in which `of` takes their risks.
     of : callable
-        Formula on the risks of `arms` as arrays, on the event scale.
+        Formula on the risks of the event in `arms`, as arrays.
     contrast : str
-        The regimen, or the one regimen against the other (``A+B vs B``), without the stratum; empty for
-        measures of a pair.
+        Regimen, or regimen against regimen (``A+B vs B``), without the stratum; empty for measures of a pair.
     pair : str
-        The two treatments whose interaction it measures, ``A:B``; empty for others.
+        The two treatments whose interaction is measured, ``A:B``; empty for others.
     co_treatment : str
-        The other study treatments given: a regimen, ``none``, or `ANY` where a model holds the number
-        the same with all of them; empty where there is no pair.
+        Other study treatments of all patients: a regimen, ``none``, or `ANY` where a model holds the measure
+        constant over them; empty where there is no pair.
     stratum : str
-        The subgroup, ``kidney=severe``; empty for all patients.
+        Subgroup, ``kidney=severe``; empty for all patients.
     judged_on : str
-        ``event`` or ``non-event``; empty for sizes.
+        ``event`` or ``non-event``; empty for arm sizes.
     unit : str
-        What its values are: ``risk``, ``ratio``, ``difference``, ``patients`` or ``share``.
+        Unit of its values: ``risk``, ``ratio``, ``difference``, ``patients`` or ``share``.
     threshold : float or None
-        Odds ratio beyond which a probability is asked in place of `null`.
+        Odds ratio above which the probability lies, in place of `null`.
     assumption : str
-        What it takes for granted besides the model's structure; stands in the column ``reason``.
+        Assumption besides the model's structure, for the column ``reason``.
     null : float or None
-        Value beyond which a probability is given; None for a risk.
+        Value above which the probability lies; None for a risk.
     log : bool
-        Whether intervals and contraction are judged on the log scale.
+        Whether intervals and contraction are computed on the log scale.
+    needs_risks : bool
+        Whether odds ratios alone do not determine it.
     synergy : Measure or None
-        The measure of synergy behind it, if it is one.
-    claim : str
-        Id of the printed number whose coefficient it is, if it is one; or of one that could have been
-        printed and was not.
-    is_crude : bool
-        Whether that number is adjusted for nothing.
+        The measure of interaction, if it is one.
     is_judged : bool
-        Whether a probability may be read from it: for measures, only on the scale of synergy.
+        Whether it has a probability: measures of interaction only on the scale of synergy.
+    reported_estimate : str
+        Id of the reported, or inferred, coefficient that it is; empty for others.
+    is_crude : bool
+        Whether that coefficient is adjusted for nothing.
     is_repeated : bool
-        Whether it lies beyond its null just where an odds ratio does that is listed too.
+        Whether it lies above its null exactly where a listed odds ratio does.
     """
 
     measure: str
@@ -130,77 +131,58 @@ class Estimand:
 
     @property
     def scale(self) -> str:
-        """The reference model of no interaction; empty for what measures no interaction."""
+        """The reference model of no interaction; empty unless it is a measure of interaction."""
         return self.synergy.family.name if self.synergy is not None else ""
 
     @property
     def is_odds_ratio(self) -> bool:
-        """Whether it is the conditional odds ratio of two regimens or sets of patients."""
+        """Whether it is a conditional odds ratio of two regimens or sets of patients."""
         return self.measure == ODDS_RATIO
 
     @property
     def columns(self) -> dict[str, str]:
-        """What every table says of it, by column (`cotreat.core.constants.QUESTION`)."""
-        return {
-            "measure": self.measure,
-            "contrast": self.contrast,
-            "pair": self.pair,
-            "co_treatment": self.co_treatment,
-            "stratum": self.stratum,
-            "scale": self.scale,
-            "judged_on": self.judged_on,
-        }
+        """Values of the columns `cotreat.core.constants.QUESTION`."""
+        return {name: getattr(self, name) for name in QUESTION}
 
     @property
     def code(self) -> str:
         """A short name, unique within one scale of a study: ``ror[A:B] with C``."""
-        return code_of(
-            self.measure,
-            self.contrast,
-            self.pair,
-            self.co_treatment,
-            self.stratum,
-            self.threshold,
-        )
+        return code_of(*self._fields)
 
     @property
     def label(self) -> str:
-        """What it is called, for people: ``ratio of odds ratios (ror), A × B with C``."""
-        return label_of(
-            self.measure,
-            self.contrast,
-            self.pair,
-            self.co_treatment,
-            self.stratum,
-            self.threshold,
-        )
+        """The label for people: ``ratio of odds ratios (ror), A × B with C``."""
+        return label_of(*self._fields)
+
+    @property
+    def _fields(self) -> tuple[str, str, str, str, str, float | None]:
+        subject = (self.measure, self.contrast, self.pair, self.co_treatment)
+        return *subject, self.stratum, self.threshold
 
     def reads(self, risk_draws: RiskDraws) -> xr.DataArray:
-        """Return the array it is asked of.
+        """Return the variable that it is a function of.
 
-        Where numbers are adjusted for covariates nobody can see, odds ratios and what is made of them
-        are conditional on these, as printed; risks and what is made of them are means over them.
+        Where the evidence is adjusted for covariates, odds ratios and measures of odds ratios are conditional
+        on them, as reported; risks and measures of risks are means over them.
         """
         if is_array(risk_draws):
             return risk_draws
         if self.reported_estimate:
             return risk_draws["log_ratio"]
-        return risk_draws[
-            "risk" if self.needs_risks or CONDITIONAL not in risk_draws else CONDITIONAL
-        ]
+        is_marginal = self.needs_risks or CONDITIONAL not in risk_draws
+        return risk_draws["risk" if is_marginal else CONDITIONAL]
 
     def risk_kind(self, risk_draws: RiskDraws) -> str:
-        """Say what its risks, or odds, are: ``crude``, ``implied`` or ``conditional``."""
+        """Return the kind of its risks or odds: ``crude``, ``implied``, ``standardised`` or ``conditional``."""
         if self.is_crude:
             return "crude"
-        array = self.reads(risk_draws)
-        is_conditional = not is_array(risk_draws) and CONDITIONAL in risk_draws
-        if is_conditional and not self.needs_risks:
+        if not is_array(risk_draws) and CONDITIONAL in risk_draws and not self.needs_risks:
             return "conditional"
+        array = self.reads(risk_draws)
         return (array if "risk_kind" in array.attrs else risk_draws["risk"]).attrs["risk_kind"]
 
     def values(self, risk_draws: RiskDraws) -> xr.DataArray:
-        """Answer for each draw: the dims of the waist without ``arm``."""
+        """Evaluate it for each draw: the dims of the risk draws without ``arm``."""
         import xarray as xr
 
         risk = self.reads(risk_draws)
@@ -245,7 +227,7 @@ def label_of(
     stratum: str,
     threshold: float | None = None,
 ) -> str:
-    """Write the fields of an estimand for people; the only place where a label is made.
+    """Write the fields of an estimand for people; labels are made nowhere else.
 
     Parameters
     ----------
@@ -269,35 +251,29 @@ def label_of(
 
 
 def on_scale(measure: Measure, scale: Scale | str) -> Callable[..., Any]:
-    """Return a measure's formula on the risks of the event, where it is judged on the non-event too."""
+    """Return the formula of a measure, judged on a scale, as a function of the risks of the event."""
 
-    def of(r00: Any, r10: Any, r01: Any, r11: Any) -> Any:
-        if scale == "non-event":
-            r00, r10, r01, r11 = 1 - r00, 1 - r10, 1 - r01, 1 - r11
-        return measure.formula(r00=r00, r10=r10, r01=r01, r11=r11)
+    def of(*risks: Any) -> Any:
+        own = risks if scale == "event" else tuple(1 - risk for risk in risks)
+        return measure.formula(**dict(zip(("r00", "r10", "r01", "r11"), own, strict=True)))
 
     return of
 
 
-def is_measure(estimand: Estimand, name: str) -> bool:
-    """Tell whether an estimand is a certain measure of synergy."""
-    return estimand.synergy is not None and estimand.measure == name
-
-
 def is_combination_ratio(estimand: Estimand, *, against_none: bool = True) -> bool:
-    """Tell whether an estimand is the odds ratio of a regimen against itself less one part.
+    """Return whether an estimand is the odds ratio of a regimen against itself less one treatment.
 
     Parameters
     ----------
     against_none
-        Whether that may leave none at all.
+        Whether the comparator may be no treatment at all.
     """
     is_ratio = estimand.is_odds_ratio and len(estimand.arms) == 2
     return is_ratio and regimens.adds_one(*estimand.arms, against_none=against_none)
 
 
 def on_measure(estimand: Estimand, measure: Measure) -> Estimand:
-    """Ask another measure of the same four regimens on the same scale."""
+    """Return the estimand of another measure of the same four regimens on the same scale."""
     return replace(
         estimand,
         measure=measure.name,
@@ -309,15 +285,10 @@ def on_measure(estimand: Estimand, measure: Measure) -> Estimand:
     )
 
 
-def risk_of(tree: xr.DataTree, group: str = "posterior") -> xr.DataArray:
-    """Return the waist of a fit: the draws of risk in a group, dims (chain, draw, arm)."""
-    return tree[group].to_dataset()["risk"]
-
-
 def is_beyond_null(estimand: Estimand, risk_draws: RiskDraws) -> xr.DataArray:
-    """Tell for each draw whether an estimand lies beyond its null.
+    """Return for each draw whether an estimand lies above its null.
 
-    A synergy index has no value in some draws and takes the answer of the measure of its sign.
+    A synergy index has no value in some draws; there the measure that has its sign stands in for it.
 
     Raises
     ------
@@ -328,6 +299,6 @@ def is_beyond_null(estimand: Estimand, risk_draws: RiskDraws) -> xr.DataArray:
     if null is None:
         raise ValueError(f"{estimand.label} has no null to lie beyond")
     if measure is not None and measure.sign_of:
-        stand_in = MEASURES[measure.sign_of]
-        estimand, null = on_measure(estimand, stand_in), stand_in.null
+        estimand = on_measure(estimand, MEASURES[measure.sign_of])
+        null = MEASURES[measure.sign_of].null
     return estimand.values(risk_draws) > null

@@ -1,4 +1,4 @@
-"""Identification: which estimands the evidence itself determines, by rank, and which none can have."""
+"""Classify estimands: identified by the evidence, not identified, implied or fixed by the model, not estimable."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ ROW_SPACE_TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Status:
-    """Whether an estimand is identified, and why it is so.
+    """The status of an estimand, with the reason.
 
     Attributes
     ----------
     name : str
-        One of `cotreat.core.constants.STATUSES`, the column ``status`` of every table.
+        Column ``status``, one of `cotreat.core.constants.STATUSES`.
     reason : str
-        Why it is not estimable, or what is assumed; the column ``reason``.
+        Column ``reason``: why it is not estimable, or what is assumed.
     """
 
     name: str
@@ -49,12 +49,12 @@ class Status:
 
     @property
     def is_estimable(self) -> bool:
-        """Whether there is a value."""
+        """Whether it has a value."""
         return self.name != NOT_ESTIMABLE
 
     @property
     def is_open(self) -> bool:
-        """Whether prior and evidence, not the model alone, answer it: it has a probability."""
+        """Whether it has a probability: prior and evidence, not the model alone, determine it."""
         return self.name in (IDENTIFIED, NOT_IDENTIFIED)
 
     @property
@@ -67,27 +67,27 @@ class Status:
 
     @property
     def columns(self) -> dict[str, str]:
-        """The columns ``status`` and ``reason``."""
+        """Values of the columns ``status`` and ``reason``."""
         return {"status": self.name, "reason": self.reason}
 
 
 def asked(estimand: Estimand, status: Status) -> dict[str, str]:
-    """Return the columns `cotreat.core.constants.ASKED` of an estimand."""
+    """Return the values of the columns `cotreat.core.constants.ASKED` of an estimand."""
     return {"label": estimand.label, **estimand.columns, **status.columns}
 
 
 def not_estimable(reason: str) -> Status:
-    """Return the status of what has no value."""
+    """Return the status of an estimand without a value."""
     return Status(NOT_ESTIMABLE, reason)
 
 
 class Identification:
-    """The identification of the estimands of a study under a model.
+    """Classify the estimands of a study under a model.
 
     Parameters
     ----------
-    waist
-        Draws under `model`, whose regimens are those it can speak of.
+    risk_draws
+        Draws under `model`, with the regimens whose risk it models.
     evidence
         What the study resolves to.
     """
@@ -95,17 +95,18 @@ class Identification:
     def __init__(
         self, study: Study, model: Model, risk_draws: RiskDraws, evidence: Evidences
     ) -> None:
-        self._study, self._model, self._waist, self._evidence = study, model, risk_draws, evidence
+        self._study, self._model = study, model
+        self._risk_draws, self._evidence = risk_draws, evidence
 
     @cached_property
     def _determined(self) -> Determination:
-        return Determination(self._study, point_of(self._study, self._waist), self._evidence)
+        return Determination(self._study, point_of(self._study, self._risk_draws), self._evidence)
 
     def of(self, estimand: Estimand) -> Status:
-        """Return the status of an estimand, with the reason where it is not estimable."""
+        """Return the status of an estimand."""
         if self._study.is_case_control and estimand.needs_risks:
             return not_estimable(BY_DESIGN)
-        missing = [a for a in estimand.arms if a not in self._waist.coords["arm"].values]
+        missing = [a for a in estimand.arms if a not in self._risk_draws.coords["arm"].values]
         if missing:
             return not_estimable(f"no patients in {', '.join(missing)}")
         if is_fixed(estimand, self._model):
@@ -116,22 +117,22 @@ class Identification:
 
 
 def is_fixed(estimand: Estimand, model: Model) -> bool:
-    """Tell whether the model holds an estimand at its null."""
+    """Return whether the model holds an estimand at its null."""
     synergy = estimand.synergy
     is_product = synergy.is_contrast if synergy is not None else estimand.measure == EFFECT_RATIO
     return is_product and not model.has_products
 
 
 def is_implied(estimand: Estimand, model: Model) -> bool:
-    """Tell whether the model's lack of an interaction already answers a question of synergy."""
+    """Return whether a model without product terms implies the sign of a measure of interaction."""
     return estimand.synergy is not None and not model.has_products
 
 
 class Determination:
-    """Tells by rank what the evidence determines near a point, whatever the model.
+    """Determine by rank which estimands the evidence identifies near a point, whatever the model.
 
-    An estimand is *identified* where its gradient in the log-odds of all regimens, and in the sizes that
-    totals leave open, lies in the row space of the evidence's Jacobian, *not identified* otherwise.
+    An estimand is *identified* where its gradient in the log-odds of all regimens, and in the arm sizes that
+    totals leave free, lies in the row space of the evidence's Jacobian; otherwise it is *not identified*.
     """
 
     def __init__(self, study: Study, point: Point, evidence: Evidences) -> None:
@@ -142,23 +143,23 @@ class Determination:
         return jacobian(self._evidence, self._point)
 
     def of(self, estimand: Estimand) -> Status:
-        """Return whether the evidence alone determines an estimand."""
+        """Return whether the evidence alone identifies an estimand."""
         width = self._jacobian.shape[1]
-        padded = [np.pad(row, (0, width - len(row))) for row in self._asked(estimand)]
+        padded = [np.pad(row, (0, width - len(row))) for row in self._directions(estimand)]
         is_inside = all(in_row_space(row, self._jacobian) for row in padded)
         return Status(IDENTIFIED if is_inside else NOT_IDENTIFIED, estimand.assumption)
 
-    def _asked(self, estimand: Estimand) -> Sequence[NDArray[np.float64]]:
-        """Return the directions that the evidence must determine, each shape (regimen,) or with ways."""
+    def _directions(self, estimand: Estimand) -> Sequence[NDArray[np.float64]]:
+        """Return the directions that must be identified, each shape (regimen,) or (regimen + free size,)."""
         study, measure = self._study, estimand.synergy
         if measure is not None and not measure.smooth:
-            # Which of two regimens is the better one is known only where both are.
+            # Which of two regimens is the better one is identified only where both risks are.
             return [np.array([float(r == a) for r in study.regimens]) for a in estimand.arms[1:]]
         if estimand.reported_estimate:
             return [self._coefficients[estimand.reported_estimate]]
         slope = gradient(estimand, study.regimens, self._point)
         if np.isnan(slope).any() and measure is not None:
-            # A synergy index has no value here, but asks of the evidence what its sign asks.
+            # A synergy index without a value here is identified where the measure of its sign is.
             stand_in = on_measure(estimand, MEASURES[measure.sign_of])
             slope = gradient(stand_in, study.regimens, self._point)
         return [slope]
@@ -166,21 +167,21 @@ class Determination:
     @cached_property
     def _coefficients(self) -> dict[str, NDArray[np.float64]]:
         """Gradient of each reported coefficient, by its id."""
-        blocks = [one.coefficient_jacobian(self._point) for one in self._evidence]
-        ids = [own.id for one in self._evidence for own in one.coefficients]
+        blocks = [piece.coefficient_jacobian(self._point) for piece in self._evidence]
+        ids = [one.id for piece in self._evidence for one in piece.coefficients]
         rows = np.vstack(stacked(blocks, len(self._study.regimens)))
         return dict(zip(ids, rows, strict=True))
 
 
 def jacobian(evidence: Evidences, point: Point) -> NDArray[np.float64]:
-    """Differentiate the expectation of all evidence in the log-odds of all regimens, and in sizes.
+    """Differentiate the expectation of all evidence in the log-odds of all regimens, and in arm sizes.
 
     Returns
     -------
     ndarray
-        Rows of all evidence, shape (row, regimen + way): ways are those in which totals leave sizes open.
+        Rows of all evidence, shape (row, regimen + free size); free sizes are those that totals leave open.
     """
-    blocks = [one.jacobian(point) for one in evidence]
+    blocks = [piece.jacobian(point) for piece in evidence]
     return np.vstack(stacked(blocks, len(point.log_odds)))
 
 
@@ -209,14 +210,14 @@ def gradient(estimand: Estimand, arms: tuple[str, ...], point: Point) -> NDArray
 
 
 def in_row_space(vector: NDArray[np.float64], rows: NDArray[np.float64]) -> bool:
-    """Tell whether a vector is a combination of the rows of a matrix."""
+    """Return whether a vector is a linear combination of the rows of a matrix."""
     weights, *_ = np.linalg.lstsq(rows.T, vector, rcond=None)
     residual = np.linalg.norm(rows.T @ weights - vector)
     return bool(residual <= ROW_SPACE_TOLERANCE * max(np.linalg.norm(vector), 1e-300))
 
 
 def point_of(study: Study, risk_draws: RiskDraws) -> Point:
-    """Return the posterior mean; regimens the model is silent on get the mean of the others."""
+    """Return the mean of draws; regimens without draws get the mean of the others."""
     if is_array(risk_draws):
         return Point(_log_odds(study, risk_draws))
     mean = {name: float(risk_draws[name].mean()) for name in ("sigma",) if name in risk_draws}

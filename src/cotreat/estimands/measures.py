@@ -1,8 +1,8 @@
-"""Measures of synergy: formulas on four risks, as plain functions of arrays.
+"""Define measures of interaction: formulas on four risks, as functions of arrays.
 
 Each function takes the risks by keyword, as arrays that broadcast: ``r00`` without either treatment,
 ``r10`` with the first alone, ``r01`` with the second alone, ``r11`` with both. Odds-based measures
-take risks too, so that every measure is called alike. Xarray objects pass through with their labels.
+take risks too, so that every measure has one signature. Xarray objects pass through with their labels.
 """
 
 from collections.abc import Callable
@@ -62,11 +62,11 @@ def s_or(*, r00: Risks, r10: Risks, r01: Risks, r11: Risks) -> Risks:
 
 
 NO_EXCESS = 1e-9
-"""Single effects whose excess is this near 0 add up to none, up to rounding."""
+"""A joint excess of the single effects below this is 0, up to rounding."""
 
 
 def _index(ratio11: Risks, ratio10: Risks, ratio01: Risks) -> Risks:
-    # With single effects that add up to no excess, a ratio of excesses has no meaning: its sign flips.
+    # Where the single effects have no joint excess, the sign of a ratio of excesses is meaningless.
     excess = ratio10 + ratio01 - 2
     has_excess = np.greater(excess, NO_EXCESS)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -96,19 +96,19 @@ def hsa(*, r00: Risks, r10: Risks, r01: Risks, r11: Risks) -> Risks:  # noqa: AR
 
 @dataclass(frozen=True)
 class Family:
-    """Measures with one reference model of no interaction: they answer one question and count once.
+    """Measures that share a reference model of no interaction, and count once.
 
     Attributes
     ----------
     name : str
-        The scale, as the column ``scale`` of every table has it.
+        The scale, as in the column ``scale``.
     phrase : str
-        What separate effects are taken to do together where there is no interaction.
+        Joint effect of the separate effects without interaction.
     axis : str
-        What the axis of a figure of such measures shows; families of one axis share a panel.
+        Label of the axis in figures; families with one axis share a panel.
     interval_method : str
-        Method of a confidence interval beside Wald or delta, an entry of
-        `cotreat.frequentist.intervals.METHODS`; empty for none.
+        Method of a further confidence interval, an entry of `cotreat.frequentist.intervals.METHODS`; empty
+        for none besides Wald or delta.
     is_synergy : bool
         Whether a value beyond the null is evidence of synergy.
     """
@@ -122,7 +122,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Measure:
-    """An entry of the registry.
+    """A measure of interaction.
 
     Attributes
     ----------
@@ -137,18 +137,17 @@ class Measure:
     needs_risks : bool
         Whether odds ratios alone do not determine it.
     sign_of : str
-        Measure whose position beyond its null stands for this one's.
+        Measure with the same sign that has a value in every draw.
     smooth : bool
         Whether the delta method applies.
     is_contrast : bool
-        Whether its logarithm is a contrast of log-odds, as the product term of a logistic regression:
-        a model with structure then holds it the same with every co-treatment, one without product terms
-        at its null.
+        Whether its logarithm is a contrast of log-odds, as the product term of a logistic regression: a model
+        with structure then holds it constant over co-treatments, and one without product terms at its null.
     terms : tuple of pair of int
-        For the method MOVER: the three odds ratios whose sum it is, up to constants, the first with sign
-        + and the others with −, each as one cell against another by place in 00, 10, 01, 11.
+        For the method MOVER: the measure is, up to constants, the first odds ratio minus the other two; each
+        is one regimen against another by place in 00, 10, 01, 11.
     words : str
-        What it is, for people.
+        Label for people.
     """
 
     name: str
@@ -165,7 +164,7 @@ class Measure:
 
     @property
     def unit(self) -> str:
-        """What its values are, as the column ``unit`` of a table has it."""
+        """Unit of its values, as in the column ``unit``."""
         return "ratio" if self.log else "difference"
 
 
@@ -175,7 +174,7 @@ LOG_ODDS = "multiplicative odds"
 LOG_RISK = "multiplicative risks"
 INDEPENDENCE = "Bliss independence"
 APART = "highest single agent"
-"""Names of the families that this package brings."""
+"""Names of the packaged families."""
 
 RISKS, EXCESS, RATIOS = "difference of risks", "excess of odds ratios", "ratio of ratios"
 """Axes of figures."""
@@ -237,7 +236,7 @@ MEASURES: dict[str, Measure] = {
         Measure("hsa", hsa, _HSA, 0, "excess over the better single treatment", smooth=False),
     )
 }
-"""Every measure by name; a new one is a function above and an entry here, its family included."""
+"""Every measure by name. A new measure is one function above and one entry here, its family included."""
 
 
 def families() -> dict[str, Family]:
@@ -246,7 +245,7 @@ def families() -> dict[str, Family]:
 
 
 def representatives() -> dict[str, str]:
-    """Return the measure that stands for each family of synergy: the first of it in the registry.
+    """Return the representative measure of each family of synergy: the first in the registry.
 
     Returns
     -------

@@ -426,7 +426,7 @@ def is_used(study: Study, estimate: ReportedEstimate) -> bool:
 
 def can_tell(study: Study, meaning: Meaning) -> bool:
     """Return whether the strata of a study contain those of a contrast."""
-    return study.tells(named_parts(meaning))
+    return study.distinguishes(named_parts(meaning))
 
 
 @lru_cache(maxsize=64)

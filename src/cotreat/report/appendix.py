@@ -41,12 +41,12 @@ def write_appendix(
 
 
 def _pair_table(one: FourCells, adjusted: str) -> PairTable:
-    beside = "" if one.background == "none" else f", with {one.background} as co-treatment"
+    beside = "" if one.co_treatment == "none" else f", with {one.co_treatment} as co-treatment"
     lowest = f"; here that is {one.lowest}" if one.lowest else ""
     words = [f"{LAID_OUT}{lowest}. {adjusted}", *one.in_words()]
     if not one.has_risks:
         words.append(ODDS_ONLY)
-    if one.is_extrapolated:
+    if one.has_unidentified:
         words.append(
             f"A number with{four_cells.MARK} is not identified (prior-dependent): model and prior, not the "
             "evidence, determine it."

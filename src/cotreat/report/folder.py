@@ -242,7 +242,7 @@ def _estimates(rows: pd.DataFrame) -> Iterator[Reported]:
 
 def _counts(rows: pd.DataFrame) -> Iterator[Reported]:
     for row in rows.itertuples():
-        subject = row.regimen.removesuffix(" (printed total)")
+        subject = row.regimen.removesuffix(" (reported total)")
         yield Reported("events", subject, f"{row.events} of {row.patients}")
 
 

@@ -1,9 +1,9 @@
-"""The four cells of each pair against one reference, with the effects within strata and the interaction.
+"""Make the four-cell table of each pair: risks, ratios, effects within strata, and interaction.
 
-Laid out after Knol & VanderWeele (Int J Epidemiol 2012;41:514), read from a summary: risks and ratios of the four
-cells against one of them, the effect of each treatment within strata of the other, and measures of interaction on
-the additive and the multiplicative scale, with intervals. They take the cell with the lowest risk as reference;
-here it is the one with neither, so that numbers of several pairs and outcomes read alike.
+After Knol & VanderWeele (Int J Epidemiol 2012;41:514), computed from a summary: risks and ratios of the four cells
+against one of them, the effect of each treatment within strata of the other, and measures of interaction on the
+additive and the multiplicative scale, with intervals. They take the cell with the lowest risk as reference; here it
+is the cell with neither treatment, so that tables of several pairs and outcomes have one layout.
 """
 
 from collections.abc import Iterator
@@ -24,42 +24,31 @@ from cotreat.study.study import Study
 ADDITIVE = ("ic", "reri_rr", "reri_or")
 MULTIPLICATIVE = ("rrr", "ror")
 MARK = " †"
-"""Behind a number that is not identified."""
+"""Suffix of a number that is not identified."""
 REFERENCE = "1 (reference)"
-COLUMNS = (
-    "part",
-    "quantity",
-    "of",
-    "n",
-    "events",
-    "estimate",
-    "lower",
-    "upper",
-    "probability",
-    "status",
-    "reason",
-)
+NUMBERS = ("estimate", "lower", "upper", "probability", "status", "reason")
+"""Columns taken from the summary."""
+COLUMNS = ("part", "quantity", "of", "n", "events", *NUMBERS)
 CELL, EFFECT, INTERACTION = "cell", "effect within a stratum", "interaction"
 
 
 @dataclass(frozen=True)
 class FourCells:
-    """One pair on one background.
+    """The four-cell table of one pair with one co-treatment.
 
     Attributes
     ----------
     first, second : str
-        Names of the two parts.
-    background : str
+        Names of the two treatments.
+    co_treatment : str
         Label of the other treatments, ``none`` for none.
     rows : pandas.DataFrame
-        One row for each number: ``part`` (`CELL`, `EFFECT` or `INTERACTION`), ``quantity``, ``of`` (a regimen, or one
-        against another), ``n`` and ``events`` where counted, ``estimate``, ``lower``, ``upper``, ``probability``,
-        ``status``, ``reason``; all of the event.
+        One row for each number of the event, with the columns `COLUMNS`: ``part`` (`CELL`, `EFFECT` or
+        `INTERACTION`), ``quantity``, ``of`` (a regimen, or one against another), ``n`` and ``events`` where counted.
     has_risks : bool
         Whether risks are identified; in a case-control study only odds ratios are.
     ratio : str
-        `RATIO`, or `ODDS_RATIO` where odds ratios are what the evidence is about: in print, or in a case-control study.
+        `RATIO`, or `ODDS_RATIO` with reported estimates and in a case-control study.
     cells : tuple of str
         Regimens with neither, the first, the second, both.
     """
@@ -67,50 +56,51 @@ class FourCells:
     pair: str
     first: str
     second: str
-    background: str
+    co_treatment: str
     rows: pd.DataFrame
     has_risks: bool
     ratio: str
     cells: tuple[str, str, str, str]
 
     @property
-    def is_extrapolated(self) -> bool:
-        """Whether any number needs model and prior."""
+    def has_unidentified(self) -> bool:
+        """Whether any number depends on model and prior."""
         return bool((self.rows.status == NOT_IDENTIFIED).any())
 
     def arranged(self) -> pd.DataFrame:
-        """Arrange the numbers as in print: a row for each stratum of the second treatment.
+        """Arrange the numbers as published: one row for each stratum of the second treatment.
 
-        Numbers with `MARK` behind them are not identified.
+        Numbers that are not identified carry `MARK`.
         """
         none, one, other, both = self.cells
-        ratio, words = self.ratio, {RATIO: "risk ratio", ODDS_RATIO: "odds ratio"}[self.ratio]
-        strata = {f"without {self.second}": (none, one), f"with {self.second}": (other, both)}
-        rows = []
-        for name, (without, with_) in strata.items():
-            row = {"stratum": name}
-            for head, arm in ((f"without {self.first}", without), (f"with {self.first}", with_)):
-                if self.is_counted:
-                    row[f"events/n {head}"] = self._counts(arm)
-                if self.has_risks:
-                    row[f"risk {head}"] = self._text(CELL, RISK, arm)
-                row[f"{words} {head}"] = (
-                    REFERENCE if arm == none else self._text(CELL, ratio, contrast(arm, none))
-                )
-            against = contrast(with_, without)
-            row[f"effect of {self.first}: {words}"] = self._text(EFFECT, ratio, against)
-            if self.has_risks:
-                row[f"effect of {self.first}: risk difference"] = self._text(
-                    EFFECT, DIFFERENCE, against
-                )
-            rows.append(row)
-        rows.append(self._of_second(ratio, words, f"{words} {{}}"))
+        words = {RATIO: "risk ratio", ODDS_RATIO: "odds ratio"}[self.ratio]
+        rows = [
+            self._stratum(f"without {self.second}", none, one, words),
+            self._stratum(f"with {self.second}", other, both, words),
+            self._of_second(self.ratio, words, f"{words} {{}}"),
+        ]
         if self.has_risks:
             rows.append(self._of_second(DIFFERENCE, "risk difference", "risk {}"))
         return pd.DataFrame(rows).fillna("")
 
+    def _stratum(self, name: str, without: str, with_: str, words: str) -> dict[str, str]:
+        """Return the row of a stratum of the second treatment, without and with the first."""
+        none, row = self.cells[0], {"stratum": name}
+        for head, arm in ((f"without {self.first}", without), (f"with {self.first}", with_)):
+            if self.rows.n.notna().any():
+                row[f"events/n {head}"] = self._counts(arm)
+            if self.has_risks:
+                row[f"risk {head}"] = self._text(CELL, RISK, arm)
+            ratio = self._text(CELL, self.ratio, contrast(arm, none))
+            row[f"{words} {head}"] = REFERENCE if arm == none else ratio
+        against, effect = contrast(with_, without), f"effect of {self.first}"
+        row[f"{effect}: {words}"] = self._text(EFFECT, self.ratio, against)
+        if self.has_risks:
+            row[f"{effect}: risk difference"] = self._text(EFFECT, DIFFERENCE, against)
+        return row
+
     def _of_second(self, quantity: str, words: str, column: str) -> dict[str, str]:
-        """Make the row of the second treatment's effect, without and with the first."""
+        """Return the row of the second treatment's effect, without and with the first."""
         none, one, other, both = self.cells
         row = {"stratum": f"effect of {self.second}: {words}"}
         for head, against in (("without", contrast(other, none)), ("with", contrast(both, one))):
@@ -118,40 +108,35 @@ class FourCells:
         return row
 
     @property
-    def is_counted(self) -> bool:
-        """Whether events were counted in any of the cells."""
-        return bool(self.rows.n.notna().any())
-
-    def _counts(self, arm: str) -> str:
-        own = self.rows[
-            (self.rows.part == CELL) & (self.rows.quantity == RISK) & (self.rows.of == arm)
-        ]
-        row = own.iloc[0]
-        return "" if pd.isna(row.n) else f"{int(row.events)}/{int(row.n)}"
-
-    @property
     def lowest(self) -> str:
-        """The cell with the lowest risk, or odds, by their medians; empty where not all have any."""
+        """The cell with the lowest median risk, or odds; empty where a cell has none."""
         against = self.rows[(self.rows.part == CELL) & (self.rows.quantity == ODDS_RATIO)]
         if against.estimate.isna().any():
             return ""
-        ratios = [1.0, *against.estimate]  # of the first against itself
+        ratios = [1.0, *against.estimate]  # the first is the reference
         return self.cells[ratios.index(min(ratios))]
 
     def in_words(self) -> tuple[str, str]:
-        """Say the measures of interaction on the additive and on the multiplicative scale."""
+        """Return the measures of interaction on the additive and on the multiplicative scale as sentences."""
         measures = self.rows[self.rows.part == INTERACTION].set_index("quantity")
-        said = []
-        for scale, names in (("additive", ADDITIVE), ("multiplicative", MULTIPLICATIVE)):
-            own = [n for n in names if n in measures.index]
-            told = "; ".join(f"{MEASURES[n].words} {_text(measures.loc[n])}" for n in own)
-            said.append(f"Interaction on the {scale} scale: {told}.")
-        return said[0], said[1]
+
+        def sentence(scale: str, names: tuple[str, ...]) -> str:
+            shown = [name for name in names if name in measures.index]
+            words = "; ".join(f"{MEASURES[n].words} {_text(measures.loc[n])}" for n in shown)
+            return f"Interaction on the {scale} scale: {words}."
+
+        return sentence("additive", ADDITIVE), sentence("multiplicative", MULTIPLICATIVE)
+
+    def _rows_of(self, part: str, quantity: str, of: str) -> pd.DataFrame:
+        rows = self.rows
+        return rows[(rows.part == part) & (rows.quantity == quantity) & (rows.of == of)]
+
+    def _counts(self, arm: str) -> str:
+        row = self._rows_of(CELL, RISK, arm).iloc[0]
+        return "" if pd.isna(row.n) else f"{int(row.events)}/{int(row.n)}"
 
     def _text(self, part: str, quantity: str, of: str) -> str:
-        rows = self.rows[
-            (self.rows.part == part) & (self.rows.quantity == quantity) & (self.rows.of == of)
-        ]
+        rows = self._rows_of(part, quantity, of)
         return _text(rows.iloc[0]) if len(rows) else ""
 
 
@@ -167,13 +152,12 @@ def _text(row: Any) -> str:
 
 
 def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
-    """Make the table of each pair on the empty background, and on each where all four cells have patients.
+    """Make the table of each pair without co-treatment, and with each whose four cells have patients.
 
     Parameters
     ----------
     study
-        If its regimens are told by levels or subgroups, there are no tables: pairs are many then, and
-        not all four cells are compared.
+        With levels or subgroups there are no tables: pairs are many then, and not all four cells are compared.
     summary
         What `cotreat.results.summary.summarise` returns.
     """
@@ -181,43 +165,31 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
         return []
     posterior = summary[(summary.estimator == POSTERIOR) & (summary.judged_on == "event")]
     names = {treatment.id: treatment.name for treatment in study.treatments}
-    found = []
+    made = []
     for pair, parts in study.judged_pairs.items():
-        for others in study.backgrounds(parts):
-            cells = four_cells(study, parts, others)
-            background = study.label(others)
-            if background != NONE and not set(cells) <= set(study.present):
-                continue
-            rows = pd.DataFrame(_rows(study, posterior, pair, cells, background))
-            first, second = (names.get(part, part) for part in parts)
-            found.append(
-                FourCells(
-                    pair,
-                    first,
-                    second,
-                    background,
-                    rows,
-                    not study.is_case_control,
-                    ratio_of(study),
-                    cells,
-                )
-            )
-    return found
+        first, second = (names.get(part, part) for part in parts)
+        for others in study.co_treatments(parts):
+            cells, given = four_cells(study, parts, others), study.label(others)
+            if given == NONE or set(cells) <= set(study.present):
+                rows = pd.DataFrame(_rows(study, posterior, pair, cells, given))
+                has_risks, ratio = not study.is_case_control, ratio_of(study)
+                made.append(FourCells(pair, first, second, given, rows, has_risks, ratio, cells))
+    return made
 
 
 def ratio_of(study: Study) -> str:
-    """Return which ratio is shown: of odds, where these are what the evidence is about."""
+    """Return the ratio that is shown: of odds where only odds ratios are identified or reported."""
     return ODDS_RATIO if study.is_case_control or study.has_uncounted else RATIO
 
 
 def adjusted_for(study: Study) -> str:
-    """Say what the numbers of a study are adjusted for."""
+    """Return as a sentence what the numbers of a study are adjusted for."""
     if study.cells is not None and study.is_adjusted:
-        names = [one.name for one in study.cells.covariates]
+        names = [covariate.name for covariate in study.cells.covariates]
         names += ["clusters"] if study.cells.clusters else []
         return f"Adjusted for {', '.join(names)}."
     if any(reported_estimate.adjusted for reported_estimate in study.reported_estimates):
-        return "What the printed numbers are adjusted for is not printed."
+        return "The covariates of the adjusted reported estimates are not reported."
     return "Adjusted for nothing."
 
 
@@ -226,64 +198,36 @@ def _rows(
     posterior: pd.DataFrame,
     pair: str,
     cells: tuple[str, str, str, str],
-    background: str,
+    co_treatment: str,
 ) -> Iterator[dict[str, Any]]:
     none, one, other, both = cells
-    counts = {
-        arm: (int(n), int(events))
-        for arm, n, events in zip(study.counted, study.n, study.events, strict=True)
-    }
+    counts = zip(study.counted, study.n.tolist(), study.events.tolist(), strict=True)
+    counted = {arm: (n, events) for arm, n, events in counts}
     plain = posterior[posterior.threshold.isna() & (posterior.pair.fillna("") == "")]
-    known = plain.drop_duplicates(["measure", "contrast"]).set_index(["measure", "contrast"])
+    numbers = plain.drop_duplicates(["measure", "contrast"]).set_index(["measure", "contrast"])
     quantities = (ODDS_RATIO,) if study.is_case_control else (ODDS_RATIO, RATIO, DIFFERENCE)
 
-    def row(part: str, quantity: str, of: str) -> dict[str, Any]:
-        own = known.loc[(quantity, of)]
-        n, events = counts.get(of, (None, None))
-        return {
-            "part": part,
-            "quantity": quantity,
-            "of": of,
-            "n": n,
-            "events": events,
-            **_told(own),
-        }
+    def row(part: str, quantity: str, of: str, own: Any) -> dict[str, Any]:
+        values = (part, quantity, of, *counted.get(of, (None, None)), *own[list(NUMBERS)])
+        return dict(zip(COLUMNS, values, strict=True))
 
     for arm in cells:
-        yield row(CELL, RISK, arm)
-    for arm in (one, other, both):
+        yield row(CELL, RISK, arm, numbers.loc[RISK, arm])
+    pairs = [(CELL, arm, none) for arm in (one, other, both)]
+    pairs += [(EFFECT, *p) for p in ((one, none), (both, other), (other, none), (both, one))]
+    for part, with_, without in pairs:
         for quantity in quantities:
-            yield row(CELL, quantity, contrast(arm, none))
-    for with_, without in ((one, none), (both, other), (other, none), (both, one)):
-        for quantity in quantities:
-            yield row(EFFECT, quantity, contrast(with_, without))
+            of = contrast(with_, without)
+            yield row(part, quantity, of, numbers.loc[quantity, of])
+    of_pair = posterior[(posterior.pair == pair) & posterior.co_treatment.isin([co_treatment, ANY])]
     for measure in (*ADDITIVE, *MULTIPLICATIVE):
-        if study.is_case_control and MEASURES[measure].needs_risks:
-            continue
-        own = posterior[(posterior.measure == measure) & (posterior.pair == pair)]
-        own = own[own.co_treatment.isin([background, ANY])]
-        yield {
-            "part": INTERACTION,
-            "quantity": measure,
-            "of": pair,
-            "n": None,
-            "events": None,
-            **_told(own.iloc[0]),
-        }
+        if not (study.is_case_control and MEASURES[measure].needs_risks):
+            own = of_pair[of_pair.measure == measure]
+            yield row(INTERACTION, measure, pair, own.iloc[0])
 
 
-def _told(row: Any) -> dict[str, Any]:
-    return {
-        name: row[name]
-        for name in ("estimate", "lower", "upper", "probability", "status", "reason")
-    }
-
-
-def long_table(found: list[FourCells]) -> pd.DataFrame:
-    """Put the rows of several tables together, with pair and co-treatment."""
-    if not found:
-        return pd.DataFrame(columns=["pair", "co_treatment", *COLUMNS])
-    parts = [one.rows.assign(pair=one.pair, co_treatment=one.background) for one in found]
-    table = pd.concat(parts, ignore_index=True)
-    first = ["pair", "co_treatment"]
-    return table[[*first, *(name for name in table if name not in first)]]
+def long_table(every: list[FourCells]) -> pd.DataFrame:
+    """Concatenate the rows of several tables, with ``pair`` and ``co_treatment``."""
+    columns = ["pair", "co_treatment", *COLUMNS]
+    parts = [one.rows.assign(pair=one.pair, co_treatment=one.co_treatment) for one in every]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

@@ -1,4 +1,4 @@
-"""A fit's folder: written whole or not at all, and what changed since the last one."""
+"""Write and read the folder of a fit, whole or not at all, and compare it with the previous one."""
 
 import json
 import os
@@ -29,9 +29,9 @@ INFO = "info.json"
 
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the place of `target` once the block has ended well.
+    """Yield a temporary folder that replaces `target` when the block ends without an error.
 
-    A block that fails, or a process that is killed in it, leaves `target` as it was.
+    A block that fails, or a process that is killed in it, leaves `target` unchanged.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
@@ -51,7 +51,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def _sweep(target: Path) -> None:
-    """Clear what a killed run left: put back a folder it had moved aside, remove half-written ones."""
+    """Clean up after a killed run: restore a folder that it had moved, remove incomplete ones."""
     for left in sorted(target.parent.glob(f"{REPLACED}{target.name}-*")):
         if target.exists():
             shutil.rmtree(left)
@@ -81,18 +81,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_table(table: pd.DataFrame, path: Path, failed: list[str]) -> None:
-    """Write a CSV file of ten digits; failed checks stand above its header as comment lines."""
+    """Write a CSV file of ten digits, with failed diagnostics as comment lines above its header."""
     path.write_text(table_text(table, failed), encoding="utf-8")
 
 
 def table_text(table: pd.DataFrame, failed: Sequence[str] = ()) -> str:
-    """Return what `write_table` writes."""
+    """Return the text of a CSV file as `write_table` writes it."""
     warning = [f"# FAILED CHECK: {line}\n" for line in failed]
     return "".join(warning) + table.to_csv(index=False, float_format="%.10g")
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file of a fit's folder, with or without failed checks above its header."""
+    """Read a CSV file that `write_table` wrote."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return pd.read_csv(
         path,
@@ -104,14 +104,14 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def read_summary(path: Path) -> pd.DataFrame:
-    """Read a summary, with empty text where a column does not apply, as it was before it was written."""
+    """Read a table that names estimands, with empty text where a text column does not apply."""
     table = read_table(path)
     texts = [name for name in (*QUESTION, "status", "reason", "interval") if name in table]
     return with_texts(table, texts)
 
 
 def with_texts(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return a table with empty text where columns of text hold nothing."""
+    """Return a table with empty text where text columns are missing."""
     return table.assign(
         **{name: table[name].astype("string").fillna("").astype(str) for name in columns}
     )
@@ -123,18 +123,18 @@ def write_draws(tree: xr.DataTree, path: Path) -> None:
 
 
 def read_draws(path: Path) -> xr.DataTree:
-    """Read a fit whole, so that the file is free again."""
+    """Read a fit into memory and close its file."""
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         return tree.load()
 
 
 def write_info(info: Mapping[str, Any], path: Path) -> None:
-    """Write what a fit came from as JSON."""
+    """Write the provenance of a fit as JSON."""
     path.write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """Read what the fit in a folder came from."""
+    """Read the provenance of the fit in a folder."""
     return json.loads((folder / INFO).read_text(encoding="utf-8"))
 
 
@@ -144,11 +144,11 @@ COMPARED: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "settings": lambda info: [info[k] for k in ("engine", "draws", "tune", "chains", "seed")],
     "versions": lambda info: info["versions"],
 }
-"""Parts of a fit's provenance that a rerun is compared in."""
+"""Parts of the provenance that are compared between two runs."""
 
 
 def changes(folder: Path, info: Mapping[str, Any]) -> str:
-    """Say in words how a fit differs from the one of the same model that is already in a folder."""
+    """Describe how the provenance of a fit differs from that of the fit already in a folder."""
     try:
         before = read_info(folder)
         different = [name for name, part in COMPARED.items() if part(before) != part(info)]

@@ -1,4 +1,4 @@
-"""One table of every estimand: posterior and maximum likelihood in the same columns."""
+"""Summarise every estimand in one table: posterior, prior, reported and maximum likelihood estimates."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -46,7 +46,7 @@ REPORTED = "reported"
 LIKELIHOOD = "maximum likelihood"
 PENALISED = "penalised likelihood"
 MAX_UNDEFINED = 0.01
-"""Share of undefined draws from which on a synergy index gets no estimate."""
+"""Smallest share of undefined draws at which a synergy index has no estimate."""
 
 Row = dict[str, Any]
 
@@ -62,15 +62,15 @@ def summarise(
     labels: dict[str, str],
     thresholds: Sequence[float] = (),
 ) -> pd.DataFrame:
-    """Answer every estimand by posterior and by maximum likelihood.
+    """Summarise every estimand by posterior and by maximum likelihood.
 
     Parameters
     ----------
     evidence
         What the study resolves to.
     prior, posterior
-        What estimands are asked of: draws of ``risk``, dims (chain, draw, arm), and of what stands
-        with it in `cotreat.estimands.estimand.waist_of`.
+        Draws of ``risk``, dims (chain, draw, arm), alone or with the other variables of
+        `cotreat.estimands.estimand.RISK_VARIABLES`.
     likelihood
         The same model without priors; None where no regimen is counted.
     labels
@@ -81,22 +81,56 @@ def summarise(
     Returns
     -------
     pandas.DataFrame
-        One row for each estimand, event or non-event, co-treatment, estimator and interval, with the columns
-        of `cotreat.core.constants.SUMMARY_COLUMNS`. Estimates of the posterior are medians, with the standard
-        deviation ``sd`` of the draws; what is not estimable has none, and ``reason`` says why. Where reported
-        estimates are evidence, the prior of each estimand and of the arm sizes, and the reported estimates
-        themselves, are rows too.
+        One row for each estimand, scale (event or non-event), co-treatment, estimator and interval. Where reported
+        estimates are evidence, rows also hold the priors, the reported estimates and the uncounted arm sizes.
+        Columns, in the order of `cotreat.core.constants.SUMMARY_COLUMNS`:
 
-    Notes
-    -----
-    ``probability`` is oriented so that high favours what is asked. Of a measure of synergy it is P(synergy),
-    the measure beyond its null, on the event or non-event that ``judged_on`` names; it is missing where
-    synergy is not judged on that. Of other contrasts it is the probability that the contrast lies above its
-    null, P(OR > 1) for an odds ratio, or above ``threshold`` where there is one. ``prior_probability`` is
-    the same under the prior.
-    ``posterior_contraction``, 1 − (interquartile range of the posterior / that of the prior)², is given of
-    logarithms of odds ratios and of ratios of odds ratios alone: only these are contrasts of the log-odds on
-    which priors and evidence act.
+        ``measure``
+            ``risk``, ``odds_ratio``, ``ror``, …, a name of `cotreat.estimands.measures.MEASURES` or
+            `cotreat.estimands.estimand.WORDS`.
+        ``contrast``
+            The regimen, or the regimen against another, ``A+B vs B``; empty for measures of a pair.
+        ``pair``
+            The two treatments whose interaction is measured, ``A:B``; empty for others.
+        ``co_treatment``
+            The other study treatments of all patients: a regimen, ``none``, or ``any`` where the model holds
+            the measure constant over them; empty where there is no pair.
+        ``stratum``
+            The subgroup, ``kidney=severe``; empty for all patients.
+        ``scale``
+            The reference model of no interaction; empty for other measures.
+        ``judged_on``
+            ``event`` or ``non-event``, whose risks enter the formula; empty for arm sizes.
+        ``unit``
+            ``risk``, ``ratio``, ``difference``, ``patients`` or ``share``.
+        ``threshold``
+            Odds ratio above which ``probability`` lies; missing for the null.
+        ``status``, ``reason``
+            Identification, one of `cotreat.core.constants.STATUSES`; why it is not estimable, or what is assumed.
+        ``estimator``
+            ``posterior``, ``prior``, ``reported``, ``maximum likelihood`` or ``penalised likelihood``.
+        ``estimate``
+            Median of the draws, or the point estimate; missing if not estimable.
+        ``sd``
+            Standard deviation of the draws, on the scale of the estimate; missing for other estimators.
+        ``lower``, ``upper``, ``interval``
+            Limits of the 95% interval, and its kind.
+        ``risk_kind``
+            ``crude``, ``implied``, ``standardised`` or ``conditional``.
+        ``probability``
+            Posterior probability, oriented so that high favours what is asked. Of a measure of interaction it is
+            P(synergy): the measure lies above its null on ``judged_on``; it is missing on the scale on which synergy
+            is not judged. Of another contrast it is the probability of lying above its null, P(OR > 1) for an
+            odds ratio, or above ``threshold``.
+        ``prior_probability``
+            The same probability under the prior.
+        ``posterior_contraction``
+            1 − (interquartile range of the posterior / that of the prior)², of the logarithms of odds ratios and of
+            ratios of odds ratios only: these are contrasts of the log-odds on which priors and evidence act.
+        ``model``, ``priors``, ``interpretation``, ``study``
+            Names of what was fitted.
+        ``label``
+            Label for people; nothing is to be read back from it.
     """
     numbers = reported_in(evidence)
     rows: list[Row] = []
@@ -117,7 +151,7 @@ def summarise(
 
 
 def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
-    """Answer every estimand by the posterior of a fit and by maximum likelihood.
+    """Summarise every estimand of a fit.
 
     Parameters
     ----------
@@ -127,8 +161,9 @@ def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        What `summarise` returns.
+        The columns of `summarise`.
     """
+    names = (fit.model.name, fit.priors.name, fit.interpretation)
     return summarise(
         fit.study,
         fit.model,
@@ -136,17 +171,13 @@ def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
         prior=risk_draws_of(fit.prior),
         posterior=risk_draws_of(fit.posterior),
         likelihood=fit_frequentist(fit.study, fit.model, fit.evidence),
-        labels={
-            "model": fit.model.name,
-            "priors": fit.priors.name,
-            "interpretation": fit.interpretation,
-        },
+        labels=dict(zip(("model", "priors", "interpretation"), names, strict=True)),
         thresholds=thresholds,
     )
 
 
 def rows_of(summary: pd.DataFrame, measure: str, regimen: str, against: str = "") -> pd.DataFrame:
-    """Return the rows of a summary on a regimen, or on one against another of the same stratum.
+    """Return the rows of a regimen, or of one against another of the same stratum, in a summary.
 
     Parameters
     ----------
@@ -168,8 +199,7 @@ def _row(estimand: Estimand, estimator: str, risk_kind: str, status: Status) -> 
         **status.columns,
         "estimator": estimator,
         "risk_kind": risk_kind,
-        **dict.fromkeys(("estimate", "sd", "lower", "upper"), np.nan),
-        "interval": "",
+        **_numbers(np.nan),
         **_no_probability(),
     }
 
@@ -177,8 +207,20 @@ def _row(estimand: Estimand, estimator: str, risk_kind: str, status: Status) -> 
 def _named(estimand: Estimand) -> Row:
     """Return the columns that name an estimand."""
     threshold = np.nan if estimand.threshold is None else estimand.threshold
-    own = {"unit": estimand.unit, "threshold": threshold, "label": estimand.label}
-    return {**estimand.columns, **own}
+    others = {"unit": estimand.unit, "threshold": threshold, "label": estimand.label}
+    return {**estimand.columns, **others}
+
+
+def _numbers(
+    estimate: float, lower: float = np.nan, upper: float = np.nan, interval: str = ""
+) -> Row:
+    """Return the columns of an estimate that is not made of draws."""
+    limits = {"lower": lower, "upper": upper, "interval": interval}
+    return {"estimate": estimate, "sd": np.nan, **limits}
+
+
+def _no_probability() -> Row:
+    return dict.fromkeys(("probability", "prior_probability", "posterior_contraction"), np.nan)
 
 
 # --- Posterior -----------------------------------------------------------------------------------
@@ -221,12 +263,12 @@ def _posterior_rows(
 def _needed_to_treat(
     estimand: Estimand, status: Status, difference: Row, study: Study
 ) -> Iterator[Row]:
-    """Give the number needed to treat that a risk difference stands for, if it is one.
+    """Yield the number needed to treat of a risk difference.
 
-    It is the inverse of the difference, positive for benefit (NNTB), negative for harm (NNTH), and
-    between the two it passes through infinity, not through 0 (Altman, BMJ 1998;317:1309). So its
-    estimate is the inverse of the difference's, never a mean of inverses, and where the difference's
-    interval holds 0, the limits are a number of harm and one of benefit with infinity between them.
+    It is the inverse of the difference, positive for benefit (NNTB) and negative for harm (NNTH), and
+    passes between them through infinity, not through 0 (Altman, BMJ 1998;317:1309). Its estimate is
+    therefore the inverse of the difference's, not a mean of inverses, and where the interval of the
+    difference contains 0, the limits are one number for harm and one for benefit with infinity between them.
     """
     if estimand.measure != DIFFERENCE or not status.is_estimable:
         return
@@ -242,11 +284,7 @@ def _needed_to_treat(
         **difference,
         **_named(replace(estimand, measure=NEEDED, unit="patients")),
         **_no_probability(),
-        "estimate": estimate,
-        "sd": np.nan,
-        "lower": float(lower),
-        "upper": float(upper),
-        "interval": difference["interval"] + through,
+        **_numbers(estimate, float(lower), float(upper), difference["interval"] + through),
     }
 
 
@@ -280,92 +318,76 @@ def _probability(estimand: Estimand, prior: RiskDraws, posterior: RiskDraws) -> 
 def _contraction(
     estimand: Estimand, before: NDArray[np.float64], after: NDArray[np.float64]
 ) -> float:
-    if not _is_contrast_of_log_odds(estimand):
+    measure = estimand.synergy
+    is_ratio = estimand.log and not estimand.needs_risks
+    if not (is_ratio if measure is None else measure.is_contrast):
         return np.nan
-    return float(1 - (_iqr(np.log(after)) / _iqr(np.log(before))) ** 2)
-
-
-def _is_contrast_of_log_odds(estimand: Estimand) -> bool:
-    if estimand.synergy is not None:
-        return estimand.synergy.is_contrast
-    return estimand.log and not estimand.needs_risks
-
-
-def _iqr(draws: NDArray[np.float64]) -> float:
-    lower, upper = np.quantile(draws, [0.25, 0.75])
-    return float(upper - lower)
+    prior, posterior = (np.quantile(np.log(draws), [0.25, 0.75]) for draws in (before, after))
+    return float(1 - (np.diff(posterior) / np.diff(prior)).item() ** 2)
 
 
 # --- Reported estimates ------------------------------------------------------------------------------
 
 
 def _prior_rows(estimand: Estimand, posterior: Row, prior: RiskDraws) -> Iterator[Row]:
-    """Give the prior of an estimand that has a posterior interval."""
+    """Yield the prior of an estimand that has a posterior interval."""
     if not np.isnan(posterior["lower"]):
         draws = _interval(_draws(estimand, prior), CREDIBLE)
         yield {**posterior, "estimator": PRIOR, **_no_probability(), **draws}
 
 
-def _no_probability() -> Row:
-    return dict.fromkeys(("probability", "prior_probability", "posterior_contraction"), np.nan)
-
-
 def _reported_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimates) -> Iterator[Row]:
-    """Give what is reported of an estimand, turned round where it is reported so."""
-    for reported_estimate in numbers.odds_ratios:
-        if reported_estimate.meaning is None or reported_estimate.ci is None:
+    """Yield the reported estimates of an estimand, inverted where the inverse is reported."""
+    for one in numbers.odds_ratios:
+        if one.meaning is None or one.ci is None:
             continue
-        ends = [end.value for end in (reported_estimate.value, *reported_estimate.ci)]
-        if _is_turned(estimand, reported_estimate):
-            link = statistic_of(reported_estimate.kind).link
-            ends = [float(link.back(-link.to(ends[at]))) for at in (0, 2, 1)]
-        elif not _is_of(estimand, reported_estimate, reported_estimate.meaning):
+        estimate, lower, upper = one.value.value, one.ci[0].value, one.ci[1].value
+        if _is_inverse(estimand, one, one.meaning):
+            link = statistic_of(one.kind).link
+            ends = (link.back(-link.to(end)) for end in (estimate, upper, lower))
+            estimate, lower, upper = map(float, ends)
+        elif not _is_of(estimand, one, one.meaning):
             continue
-        kind = {"wald": "Wald"}.get(reported_estimate.interval, reported_estimate.interval)
+        kind = "Wald" if one.interval == "wald" else one.interval
         yield {
             **posterior,
             "estimator": REPORTED,
-            "risk_kind": "conditional" if reported_estimate.adjusted else "crude",
+            "risk_kind": "conditional" if one.adjusted else "crude",
             **_no_probability(),
-            "estimate": ends[0],
-            "sd": np.nan,
-            "lower": ends[1],
-            "upper": ends[2],
-            "interval": f"{reported_estimate.level:.0%} {kind}",
+            **_numbers(estimate, lower, upper, f"{one.level:.0%} {kind}"),
         }
 
 
-def _is_of(estimand: Estimand, reported_estimate: ReportedEstimate, meaning: Meaning) -> bool:
-    """Return whether a reported estimate with a meaning is one of an estimand.
+def _is_of(estimand: Estimand, reported: ReportedEstimate, meaning: Meaning) -> bool:
+    """Return whether a reported coefficient is an estimand.
 
-    A set and a regimen may go by one name: "A" is all who got A, or those who got it alone.
+    A set and a regimen may share a name: "A" is all patients with A, or those with A alone.
     """
-    question = contrasts.question_of(meaning, statistic_of(reported_estimate.kind))
+    question = contrasts.question_of(meaning, statistic_of(reported.kind))
     if meaning.kind != "regimens":
         own = (estimand.measure, estimand.contrast, estimand.pair)
         return bool(estimand.reported_estimate) and own == question
     if estimand.reported_estimate:
-        return estimand.reported_estimate == reported_estimate.id
+        return estimand.reported_estimate == reported.id
     return estimand.measure == question[0] and estimand.arms == meaning.words
 
 
-def _is_turned(estimand: Estimand, reported_estimate: ReportedEstimate) -> bool:
-    """Return whether a reported contrast of two regimens is the reverse of an estimand."""
-    meaning = reported_estimate.meaning
-    if meaning is None or meaning.kind != "regimens" or estimand.reported_estimate:
+def _is_inverse(estimand: Estimand, reported: ReportedEstimate, meaning: Meaning) -> bool:
+    """Return whether a reported contrast of two regimens is the inverse of an estimand."""
+    if meaning.kind != "regimens" or estimand.reported_estimate:
         return False
-    return _is_of(estimand, reported_estimate, replace(meaning, words=meaning.words[::-1]))
+    return _is_of(estimand, reported, replace(meaning, words=meaning.words[::-1]))
 
 
 def _size_rows(study: Study, prior: RiskDraws, posterior: RiskDraws) -> Iterator[Row]:
-    """Give the sizes of the arms that nobody counted; what is known of them needs model and prior."""
-    for name, arms in _sized(study).items():
+    """Yield prior and posterior of the arm sizes that are not counted."""
+    for name, arms in _uncounted(study).items():
         before, after = (
             risk_draws["size"].sel(present=arms).sum("present").values.ravel()
             for risk_draws in (prior, posterior)
         )
         if np.ptp(before) < 1e-9 * before.max():
-            continue  # the totals leave but one
+            continue  # the totals determine it
         estimand = Estimand(
             SIZE,
             (),
@@ -380,40 +402,37 @@ def _size_rows(study: Study, prior: RiskDraws, posterior: RiskDraws) -> Iterator
         yield {**row, "estimator": PRIOR, **_interval(before)}
 
 
-def _sized(study: Study) -> dict[str, list[str]]:
-    """Name the arms that nobody counted, and with all arms of theirs each level and subgroup."""
-    found = {arm: [arm] for arm in study.present if arm not in study.counted}
+def _uncounted(study: Study) -> dict[str, list[str]]:
+    """Return the arms that are not counted, and all arms of each level and subgroup, by name."""
+    every = {arm: [arm] for arm in study.present if arm not in study.counted}
     for part in study.stratification.names if study.stratification else ():
-        found[f"all with {part}"] = [arm for arm in study.present if part in parse(arm)]
-    return found
+        every[f"all with {part}"] = [arm for arm in study.present if part in parse(arm)]
+    return every
 
 
 # --- Maximum likelihood ---------------------------------------------------------------------------
 
 
 def _likelihood_rows(estimand: Estimand, likelihood: Regression, study: Study) -> Iterator[Row]:
-    """Give maximum likelihood, and penalised likelihood where separation leaves it without a maximum."""
-    status = likelihood.status(estimand)
-    yield from _rows_of(estimand, LIKELIHOOD, likelihood, status, study)
+    """Yield maximum likelihood, and penalised likelihood where separation leaves no finite maximum."""
+    yield from _rows_of(estimand, LIKELIHOOD, likelihood, study)
     if likelihood.is_separated(estimand):
-        own = likelihood.penalised
-        yield from _rows_of(estimand, PENALISED, own, own.status(estimand), study)
+        yield from _rows_of(estimand, PENALISED, likelihood.penalised, study)
 
 
-def _rows_of(
-    estimand: Estimand, estimator: str, fit: Regression, status: Status, study: Study
-) -> Iterator[Row]:
+def _rows_of(estimand: Estimand, estimator: str, fit: Regression, study: Study) -> Iterator[Row]:
+    status = fit.status(estimand)
     row = _row(estimand, estimator, fit.risk_kind(estimand), status)
     if not status.is_estimable:
         yield row
         return
-    row["estimate"] = fit.estimate(estimand)
+    value = fit.estimate(estimand)
     if status.name == FIXED:
-        yield row
+        yield {**row, "estimate": value}
         return
     rows = [
-        {**row, "lower": interval.lower, "upper": interval.upper, "interval": interval.label}
-        for interval in intervals(fit, estimand)
+        {**row, **_numbers(value, one.lower, one.upper, one.label)}
+        for one in intervals(fit, estimand)
     ]
     yield from rows
     yield from _needed_to_treat(estimand, status, rows[0], study)

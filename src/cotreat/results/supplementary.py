@@ -1,15 +1,15 @@
-"""Part folders: what stands beside the fits of a study, in a shape that the report can arrange.
+"""Write and read the folders of supplementary analyses.
 
-A part is a folder ``results/STUDY/NAME/`` of tables (CSV), figures (PNG) and ``about.json``, which says in
-words what they show. The report arranges parts and computes nothing, so all words are the producer's.
+A folder ``results/STUDY/NAME/`` contains tables (CSV), figures (PNG) and ``about.json``, which describes them. The
+report arranges them and computes nothing.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,61 +24,51 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Fits = Mapping[tuple[str, str], "xr.DataTree"]
-"""Fits by model and reading."""
+"""Fits by model and interpretation."""
 OnProgress = Callable[[str], None]
-"""Takes a line of progress."""
+"""Function of a line of progress."""
 Draw = Callable[[Path, Sequence[str]], Sequence[Picture]]
-"""Draws figures into a folder, with the failed diagnostics in red, and returns what it has drawn."""
+"""Function that draws figures into a folder, with the failed diagnostics in red, and returns them."""
 
 ABOUT = "about.json"
-"""What a part folder holds and no fit's folder does."""
+"""File of a supplementary analysis, which no fit has."""
 
 COMPARISON, SENSITIVITY, BIAS = "comparison", "sensitivity", "bias"
 ANALYSES = (COMPARISON, SENSITIVITY, BIAS)
-"""Folders of the parts, in the order of the report."""
+"""Folders of the supplementary analyses, in the order of the report."""
 
 MULTIVERSE = "multiverse.csv"
-"""Table of the sensitivity part that the plain-words answer reads."""
+"""Table of the sensitivity analysis from which the conclusion is drawn."""
 
 MULTIVERSE_COLUMNS = (
-    "interpretation",
-    "model",
-    "priors",
-    "pareto_k",
-    "verdict",
-    "log_evidence",
+    *("interpretation", "model", "priors", "pareto_k", "verdict", "log_evidence"),
     *ASKED,
-    "estimate",
-    "lower",
-    "upper",
-    "probability",
-    "mc_error",
-    "prior_probability",
+    *("estimate", "lower", "upper", "probability", "mc_error", "prior_probability"),
 )
-"""Its columns, in order."""
+"""Columns of `MULTIVERSE`, in order."""
 
 UNRELIABLE = VERDICTS[-1]
-"""Verdict of a fit of the multiverse that cannot be used: one row, its numbers missing."""
+"""Verdict of a fit of the multiverse that must not be used: one row, its numbers missing."""
 
 MOST_FINDINGS = 3
 
 
 class AnalysisError(ValueError):
-    """A part whose sections and files do not belong together."""
+    """The sections and files of a supplementary analysis do not match."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what stands below it, in this order.
+    """A heading with paragraphs, table and figure, in this order.
 
     Attributes
     ----------
     words : tuple of str
-        Paragraphs; they explain the columns of the table that do not explain themselves.
+        Paragraphs, with the columns of the table that need an explanation.
     table : str
-        Name of a CSV file of the part; empty where there is none.
+        Name of a CSV file of the analysis; empty for none.
     figure : Picture or None
-        Caption and alternative text of ``NAME.png`` of the part.
+        ``NAME.png`` of the analysis.
     """
 
     heading: str
@@ -89,24 +79,24 @@ class Section:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a producer says of a study beside the fits.
+    """The description of a supplementary analysis of a study.
 
     Attributes
     ----------
     study_digest : str
-        That of the fits it belongs to.
-    settings : dict
-        What else the numbers depend on, as JSON can hold it.
+        That of the fits.
     findings : tuple of str
-        What a clinician must know, in at most three plain sentences that say no more than the tables.
+        Up to three plain sentences for clinicians, which follow from the tables.
     failed : tuple of str
-        What failed or could not be answered, in words; failed diagnostics first.
+        Sentences on failed diagnostics, then on questions without an answer.
     failed_checks : tuple of str
-        Failed diagnostics of the fits behind the numbers, which must not be used where there are any.
+        Failed diagnostics of the fits; numbers with any must not be used.
+    settings : dict
+        Further settings on which the numbers depend, as JSON.
     versions : dict
-        Packages that numbers depend on, by name.
+        Versions of the packages on which the numbers depend, by name.
     created : str
-        When, as ISO 8601; empty stands for the time of writing.
+        Time as ISO 8601; empty for the time of writing.
     """
 
     title: str
@@ -122,33 +112,31 @@ class Analysis:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Return the versions of Python, of this package and of those named."""
-    return {
-        "python": sys.version.split()[0],
-        **{name: version(name) for name in ("cotreat", *packages)},
-    }
+    """Return the versions of Python, of this package and of some others."""
+    others = {name: version(name) for name in ("cotreat", *packages)}
+    return {"python": sys.version.split()[0], **others}
 
 
 def write_analysis(
     folder: Path,
-    part: Analysis,
+    analysis: Analysis,
     tables: Mapping[str, pd.DataFrame],
     draw: Draw | None = None,
     failed: Sequence[str] = (),
 ) -> Path:
-    """Write a part's folder, whole or not at all.
+    """Write the folder of a supplementary analysis, whole or not at all.
 
     Parameters
     ----------
     folder
-        ``results/STUDY/NAME``; what is there is replaced.
+        ``results/STUDY/NAME``, which is replaced.
     tables
-        By name of their files, such as ``models.csv``; also those that no section shows.
+        Tables by file name, such as ``models.csv``, also those without a section.
     draw
-        Draws the figures; one that no section shows gets a section of its own at the end.
+        Draws the figures; a figure without a section is shown in one of its own at the end.
     failed
-        Failed diagnostics of the fits behind the numbers, besides ``part.failed_checks``: all of them stand
-        above every table, in every figure, and before ``part.failed`` in ``about.json``.
+        Failed diagnostics of the fits besides ``analysis.failed_checks``: all are written above every table, into
+        every figure, and before ``analysis.failed`` in ``about.json``.
 
     Returns
     -------
@@ -157,68 +145,67 @@ def write_analysis(
 
     Raises
     ------
-    PartError
-        If a section shows a table or figure that does not exist, or there are too many findings.
+    AnalysisError
+        If a section refers to a table or figure that does not exist, or there are too many findings.
     """
-    _agree(part, set(tables))
-    failed = list(dict.fromkeys([*part.failed_checks, *failed]))
+    _require([one.table for one in analysis.sections if one.table], tables, "table", analysis)
+    if len(analysis.findings) > MOST_FINDINGS:
+        count = len(analysis.findings)
+        raise AnalysisError(f"{analysis.title}: {count} findings, at most {MOST_FINDINGS}")
+    failed = list(dict.fromkeys([*analysis.failed_checks, *failed]))
     with store.whole_folder(folder) as writing:
         for name, table in tables.items():
             store.write_table(table, writing / name, failed)
         drawn = draw(writing, failed) if draw else ()
-        shown = replace(part, sections=_with_figures(part, drawn))
-        store.write_info(_as_json(shown, failed), writing / ABOUT)
+        about = _as_json(analysis, _with_figures(analysis, drawn), failed)
+        store.write_info(about, writing / ABOUT)
     return folder
 
 
-def _agree(part: Analysis, tables: set[str]) -> None:
-    """Refuse a part that promises what it does not hold."""
-    told = {section.table for section in part.sections if section.table}
-    if told - tables:
-        raise AnalysisError(f"{part.title}: no table {', '.join(sorted(told - tables))}")
-    if len(part.findings) > MOST_FINDINGS:
-        raise AnalysisError(f"{part.title}: {len(part.findings)} findings, at most {MOST_FINDINGS}")
-
-
-def _with_figures(part: Analysis, drawn: Sequence[Picture]) -> tuple[Section, ...]:
-    """Return the sections, and one more for each figure that none of them shows."""
-    shown = {section.figure.name for section in part.sections if section.figure}
-    missing = shown - {picture.name for picture in drawn}
+def _require(names: list[str], existing: Iterable[str], kind: str, analysis: Analysis) -> None:
+    missing = sorted(set(names) - set(existing))
     if missing:
-        raise AnalysisError(f"{part.title}: no figure {', '.join(sorted(missing))}")
+        raise AnalysisError(f"{analysis.title}: no {kind} {', '.join(missing)}")
+
+
+def _with_figures(analysis: Analysis, drawn: Sequence[Picture]) -> tuple[Section, ...]:
+    """Return the sections, and one more for each figure without a section."""
+    shown = [section.figure.name for section in analysis.sections if section.figure]
+    _require(shown, [picture.name for picture in drawn], "figure", analysis)
     others = [picture for picture in drawn if picture.name not in shown]
     more = (Section(picture.title.capitalize(), figure=picture) for picture in others)
-    return (*part.sections, *more)
+    return (*analysis.sections, *more)
 
 
-def _as_json(part: Analysis, failed: Sequence[str]) -> dict[str, Any]:
+def _as_json(
+    analysis: Analysis, sections: Sequence[Section], failed: Sequence[str]
+) -> dict[str, Any]:
     return {
-        **asdict(part),
-        "created": part.created or datetime.now(UTC).isoformat(timespec="seconds"),
-        "failed": list(dict.fromkeys([*failed, *part.failed])),
+        **asdict(analysis),
+        "created": analysis.created or datetime.now(UTC).isoformat(timespec="seconds"),
+        "failed": list(dict.fromkeys([*failed, *analysis.failed])),
         "failed_checks": list(failed),
-        "sections": [_section_as_json(section) for section in part.sections],
+        "sections": [_section_as_json(section) for section in sections],
     }
 
 
 def _section_as_json(section: Section) -> dict[str, Any]:
     figure = section.figure
-    told = figure and {"file": figure.file, "caption": figure.caption, "alt": figure.alt}
     return {
         "heading": section.heading,
         "words": list(section.words),
         "table": section.table or None,
-        "figure": told,
+        "figure": figure and {"file": figure.file, "caption": figure.caption, "alt": figure.alt},
     }
 
 
 def read_analysis(folder: Path) -> Analysis:
-    """Read what a part's folder says of itself.
+    """Read the description of a supplementary analysis.
 
     Raises
     ------
-    PartError
-        If ``about.json`` is not there or not what `write_part` writes.
+    AnalysisError
+        If ``about.json`` does not exist or was not written by `write_analysis`.
     """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
@@ -227,16 +214,13 @@ def read_analysis(folder: Path) -> Analysis:
         return Analysis(**about)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise AnalysisError(
-            f"the part in {folder} cannot be read ({error}); make it again"
+            f"the analysis in {folder} cannot be read ({error}); make it again"
         ) from None
 
 
-def _section_of(told: Mapping[str, Any]) -> Section:
-    figure = told["figure"]
-    return Section(
-        heading=told["heading"],
-        words=tuple(told["words"]),
-        table=told["table"] or "",
-        figure=figure
-        and Picture(figure["file"].removesuffix(".png"), figure["caption"], figure["alt"]),
-    )
+def _section_of(section: Mapping[str, Any]) -> Section:
+    figure = section["figure"]
+    if figure:
+        name = figure["file"].removesuffix(".png")
+        figure = Picture(name, figure["caption"], figure["alt"])
+    return Section(section["heading"], tuple(section["words"]), section["table"] or "", figure)

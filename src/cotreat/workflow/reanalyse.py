@@ -10,13 +10,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from cotreat.audit.audit import (
-    audit,
-    cells_table,
-    identification_table,
-    open_questions,
-    reported_table,
-)
+from cotreat.audit import wording
+from cotreat.audit.audit import Audit, audit
 from cotreat.audit.overlap import overlap_of
 from cotreat.core.constants import CHECK_COLUMNS, DEPTHS, QUICK, SEED, STANDARD
 from cotreat.diagnostics import checks
@@ -362,19 +357,20 @@ def _write(
         store.changes(target, info),
     )
     tree.attrs["failed_checks"] = "; ".join(failed)
+    audited = audit(study)
 
     with store.whole_folder(target) as writing:
         store.write_table(summary, writing / store.SUMMARY, failed)
         store.write_table(table, writing / store.CHECKS, failed)
-        store.write_table(cells_table(study), writing / store.CELLS, failed)
-        store.write_table(reported_table(study), writing / store.REPORTED, failed)
-        store.write_table(identification_table(study), writing / store.IDENTIFICATION_TABLE, failed)
+        store.write_table(audited.counts, writing / store.CELLS, failed)
+        store.write_table(audited.reported, writing / store.REPORTED, failed)
+        store.write_table(audited.identification, writing / store.IDENTIFICATION_TABLE, failed)
         if study.cells is not None and study.is_adjusted:
             overlap = overlap_of(study.cells)
             store.write_table(overlap.regimens, writing / store.OVERLAP, failed)
             store.write_table(overlap.balance, writing / store.BALANCE, failed)
         store.write_draws(tree, writing / store.DRAWS)
-        store.write_info({**info, **_told(study, result)}, writing / store.INFO)
+        store.write_info({**info, **_told(audited, result)}, writing / store.INFO)
         draw(FIT, View(fit, summary), writing, failed)
     on_progress(f"{shown}: {target} ({result.changes})")
     if failed:
@@ -384,17 +380,17 @@ def _write(
     return tree, result
 
 
-def _told(study: Study, result: Result) -> dict[str, Any]:
+def _told(audited: Audit, result: Result) -> dict[str, Any]:
     """Collect what the report tells of a fit beside its tables and figures."""
-    conflict = result.conflict
+    study, conflict = audited.study, result.conflict
     return {
         "file": study.file,
         "title": study.title,
-        "words": study.read.words,
+        "words": study.current_interpretation.words,
         "source": f"{study.source}, doi {study.doi}" if study.doi else study.source,
         "question": Question.of(study).as_json(),
-        "audit": audit(study),
-        "open": open_questions(study),
+        "audit": wording.words(audited),
+        "open": list(audited.questions),
         "agreement": [str(a) for a in headline.agreements(result.summary)],
         "cautions": result.cautions,
         "caveats": [asdict(caveat) for caveat in result.caveats],
