@@ -216,8 +216,10 @@ def published(
         if label in counted
     )
     interpretation = Interpretation(study.interpretation, study.current_interpretation.words, own)
-    told = StratifiedCounts(arms, tuple(_total(study, total, n, events) for total in study.totals))
-    return replace(study, told=told, interpretations=(interpretation,), digest=name)
+    stratified = StratifiedCounts(
+        arms, tuple(_total(study, total, n, events) for total in study.totals)
+    )
+    return replace(study, stratified=stratified, interpretations=(interpretation,), digest=name)
 
 
 SIMULATED = "simulated"
@@ -233,7 +235,7 @@ def counted_wholly(study: Study, cohort: Cohort, name: str) -> Study:
         name,
         counted=study.present,
     )
-    return replace(whole, told=replace(whole.stratified, totals=()))
+    return replace(whole, stratified=replace(whole.stratified, totals=()))
 
 
 def used_claims(study: Study) -> tuple[ReportedEstimate, ...]:
