@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reanalysis test verify verify-status bench lock wheel clean
+.PHONY: help setup reanalysis results test verify verify-status bench lock wheel clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,9 +21,12 @@ $(READY): requirements.lock pyproject.toml .python-version scripts/find-python
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-reanalysis: $(READY)  ## reanalyse the tacrolimus cohort under every model and reading, and ISIS-2
+reanalysis: $(READY)  ## reanalyse the tacrolimus cohort under every model and interpretation, and ISIS-2
 	@$(BIN)/cotreat reanalyse sun2024
 	@$(BIN)/cotreat reanalyse isis2 --model interaction
+
+results: $(READY)  ## make every kept study again, with the fits of its script; about an hour
+	@$(BIN)/python -m validation.scripts.reanalyse_kept --out results
 
 test: $(READY)  ## run the tests, format, lint, type check and import contracts
 	@$(BIN)/ruff format --check --quiet .

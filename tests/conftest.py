@@ -13,7 +13,12 @@ from cotreat.models.registry import MODELS
 from cotreat.results.summary import summarise
 from tests.shared import FOLDER, fit
 
-# Before any test starts JAX: one host device a chain.
+# Before the workers start, which inherit both: the folder of fits of this run, and one BLAS thread.
+if FOLDER not in os.environ:
+    os.environ[FOLDER] = tempfile.mkdtemp(prefix="cotreat-fits-")
+    os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+# Before any test starts JAX: one host device per chain.
 prepare_jax()
 
 THREE = """
@@ -53,14 +58,8 @@ def arms(cells):
     )
 
 
-def pytest_configure(config):
-    """Make the folder of shared fits before the workers start, which inherit its name."""
-    if not hasattr(config, "workerinput"):
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="cotreat-fits-")
-
-
 def pytest_unconfigure(config):
-    """Remove it when all are done."""
+    """Remove the folder of the run when all workers are done."""
     if not hasattr(config, "workerinput"):
         shutil.rmtree(os.environ.pop(FOLDER, ""), ignore_errors=True)
 

@@ -14,7 +14,14 @@ from cotreat import parse_study
 from cotreat.calibration import kept
 from cotreat.calibration.kept import jobs, template, template_path
 from cotreat.calibration.parallel import workers
-from cotreat.calibration.replicates import RANKED, Job, evidence, parts_of, truths, worked_out
+from cotreat.calibration.replicates import (
+    RANKED,
+    Job,
+    batches_of,
+    draw_evidence,
+    draw_parameters,
+    run_batch,
+)
 from cotreat.calibration.sbc import MOST_DROPPED, calibrate
 from cotreat.calibration.uniformity import Uniformity, holm, p_value_by_arviz
 from cotreat.cli import main
@@ -89,9 +96,9 @@ def test_holm_by_hand():
 def test_printed_numbers_are_drawn_from_their_joint_law():
     study = template("claims")
     job = Job.of(study, "interaction", prior_set("weak", study))
-    _, drawn = truths(build(job.study, job.model, job.priors), 1, 5)
+    _, drawn = draw_parameters(build(job.study, job.model, job.priors), 1, 5)
     many = drawn.isel(draw=np.zeros(40_000, dtype=int))
-    seen = evidence(job.study, many, np.random.default_rng(6))
+    seen = draw_evidence(job.study, many, np.random.default_rng(6))
     points = np.stack([one["printed points"] for one in seen])
     kept = reported.estimates_of(study).kept
     mean = drawn["claim_mean"].values[0, 0][kept]
@@ -108,8 +115,8 @@ def test_truths_are_drawn_from_the_priors_that_are_asked_for():
     study = template("counts")
     for name, sd in (("weak", 0.5), ("interactions:neutral-strong", 0.205)):
         job = Job.of(study, "interaction", prior_set(name, study))
-        worked_out(parts_of(job, 1, 1)[0])
-        truth = np.concatenate([part.truth for part in parts_of(job, 4000, 1)])
+        run_batch(batches_of(job, 1, 1)[0])
+        truth = np.concatenate([part.truth for part in batches_of(job, 4000, 1)])
         (at,) = job.density.columns("gamma")
         assert truth[:, at].std() == pytest.approx(sd, rel=0.05)
 
@@ -117,7 +124,7 @@ def test_truths_are_drawn_from_the_priors_that_are_asked_for():
 def test_p_values_without_sign_cannot_be_drawn_again():
     text = template_path("claims").read_text(encoding="utf-8") + UNSIGNED
     study = parse_study(text)
-    with pytest.raises(ModelError, match="calibrate a reading without them"):
+    with pytest.raises(ModelError, match="calibrate an interpretation without them"):
         Job.of(study, "interaction", prior_set("weak", study))
 
 
@@ -142,9 +149,9 @@ def test_models_are_calibrated(name, model):
 def test_parts_give_the_same_alone():
     study = template("counts")
     job = Job.of(study, "additive", prior_set("weak", study))
-    first, second = parts_of(job, 60, 1)
-    together = [*worked_out(first), *worked_out(second)]
-    again = worked_out(second)
+    first, second = batches_of(job, 60, 1)
+    together = [*run_batch(first), *run_batch(second)]
+    again = run_batch(second)
     assert len(together) == 60
     for one, other in zip(together[50:], again, strict=True):
         assert np.array_equal(one.points, other.points)

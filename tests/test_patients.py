@@ -29,7 +29,7 @@ from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.summary import summarise
-from cotreat.study_file.reader import collapse_of
+from cotreat.study_file.reader import aggregation_of
 from tests.codes import by_code, code, status_text
 from tests.codes import given as given_to
 from tests.shared import fit
@@ -160,7 +160,7 @@ def test_rows_with_missing_values_are_dropped_only_if_the_file_says_so(frame):
     )
     study = parse_study(TEXT + 'missing = "drop"', patients=holes)
     assert study.n.sum() == COUNT - 2
-    assert str(study.cells).endswith("2 rows were dropped, for they lack values (age 1, class 2)")
+    assert str(study.cells).endswith("2 rows with missing values were dropped (age 1, class 2)")
 
 
 # --- SQL -------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ def test_rows_with_missing_values_are_dropped_only_if_the_file_says_so(frame):
 def test_the_sql_gives_the_same_cells_in_sqlite(frame, study, tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(TEXT, encoding="utf-8")
-    query, _, section = collapse_of(path)
+    query, _, section = aggregation_of(path)
     assert section == {
         "covariates": {"age": "continuous", "female": "binary", "class": "categorical"},
         "cluster": "hospital",

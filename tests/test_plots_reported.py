@@ -415,7 +415,7 @@ def summary_of(interpretation, shift=0.0):
 
     for at, (pair, sides) in enumerate(zip(SUN.pair_labels, SUN.pairs, strict=True)):
         chances = {"probability": 0.6 + 0.1 * at + shift, "prior_probability": 0.5 + shift / 10}
-        for background in map(SUN.label, SUN.backgrounds(sides)):
+        for background in map(SUN.label, SUN.co_treatments(sides)):
             for name in ("ic", "reri_or", "rrr", "bliss", "hsa"):
                 add(POSTERIOR, f"{name}[{pair}]", co_treatment=background, **chances)
         add(POSTERIOR, f"ror[{pair}]", co_treatment="any", **chances)

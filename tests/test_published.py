@@ -267,7 +267,10 @@ def test_a_paper_claims_what_its_own_number_shows(
         for c in used_claims(under)
     )
     own = replace(
-        under, interpretations=(replace(under.read, reported_estimates=reported_estimates),)
+        under,
+        interpretations=(
+            replace(under.current_interpretation, reported_estimates=reported_estimates),
+        ),
     )
     assert claims_synergy(own) == expected
 

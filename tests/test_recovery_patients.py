@@ -72,7 +72,7 @@ def test_truths_are_what_the_drawn_parameters_make(script, experiment):
             "odds_ratio[TAC+MMF vs CYC]": np.exp(log_odds("TAC+MMF") - log_odds("CYC")),
             "risk[none]": risk("none"),
             "risk_difference[TAC+CYC+MMF vs CYC]": risk("TAC+CYC+MMF") - risk("CYC"),
-            "ic[TAC:MMF] on CYC": risk("TAC+CYC+MMF")
+            "ic[TAC:MMF] with CYC": risk("TAC+CYC+MMF")
             - risk("TAC+CYC")
             - risk("CYC+MMF")
             + risk("CYC"),
@@ -118,7 +118,7 @@ def test_the_density_given_responses_is_that_of_a_model_built_on_them(script, mo
     own = script.Experiment(model, seed=1, worlds=2)
     rng, responses = np.random.default_rng(1), own.worlds["events"].values[0, 1]
     cells = replace(own.study.cells, events=responses)
-    other = replace(own.study, told=replace(own.study.stratified, cells=cells))
+    other = replace(own.study, stratified=replace(own.study.stratified, cells=cells))
     priors = priors_for(prior_set("weak", other), own.model, other)
     expected = build(other, own.model, priors).compile_logp(mode="FAST_COMPILE")
     names = [value.name for value in own.built.value_vars]

@@ -393,7 +393,7 @@ MEANINGS = {
     ),
     "p-values without totals": (
         HEAD + RATIO + P_VALUE,
-        ("reported: p-values need to know how many patients there were; write [[totals]]",),
+        ("reported: p-values require the number of patients; write [[totals]]",),
     ),
 }
 
@@ -621,9 +621,7 @@ READINGS = {
         + P_VALUE.replace('contrast = "TAC x CYC"', 'contrast = "unspecified: synergy"')
         + interpretation("a", default=True)
         + interpretation("b", 'p-tac-cyc = { contrast = "TAC x CYC" }'),
-        (
-            "interpretations: b: p-values need to know how many patients there were; write [[totals]]",
-        ),
+        ("interpretations: b: p-values require the number of patients; write [[totals]]",),
     ),
 }
 

@@ -32,7 +32,7 @@ from cotreat.priors.sets import prior_set
 from cotreat.results import store
 from cotreat.results.summary import summarise
 from cotreat.study import regimens
-from cotreat.study_file.reader import collapse_of
+from cotreat.study_file.reader import aggregation_of
 from tests.codes import by_code, code, codes
 from tests.shared import fit, view_of
 from tests.test_model import binomial, points, reference, zero_sum
@@ -229,7 +229,7 @@ def test_without_levels_the_cells_are_those_of_a_file_that_has_none(study, frame
 def test_cells_of_the_printed_sql_are_the_same_also_in_sqlite(study, frame, tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(TEXT, encoding="utf-8")
-    query, check_query, section = collapse_of(path)
+    query, check_query, section = aggregation_of(path)
     assert section == {
         "covariates": {"score": "continuous", "group": "categorical"},
         "dose": {"A": "a_dose"},
@@ -354,7 +354,7 @@ def test_rows_without_the_level_of_their_drug_may_be_dropped(frame):
     rows = some("a_dose", None, TREATED)(frame)
     dropped = parse_study(TEXT + 'missing = "drop"', patients=rows)
     assert dropped.n.sum() == COUNT - 3
-    assert "3 rows were dropped, for they lack values (a_dose 3)" in str(dropped.cells)
+    assert "3 rows with missing values were dropped (a_dose 3)" in str(dropped.cells)
 
 
 WRONG_TEXT = {
@@ -368,7 +368,7 @@ WRONG_TEXT = {
     ),
     "two levels of one name": (
         TEXT.replace("6 to 10 mg", "up to 5 mg"),
-        "treatments.A.dose.mid: has the name of low; each needs its own",
+        "treatments.A.dose.mid: has the name of low; each needs a name of its own",
     ),
     "an odd id": (
         TEXT.replace("mid =", '"6-10" ='),
@@ -503,7 +503,7 @@ def test_levels_may_be_printed_of_treatments_that_no_counted_regimen_holds():
         ),
         (
             ("A.high and A.short", 20),
-            "names levels or subgroups of several divisions (dose, duration); a total can name one",
+            "names levels or subgroups of several stratifications (dose, duration); a total can name one",
         ),
     ],
 )

@@ -1155,8 +1155,8 @@ def test_rows_follow_the_labels_asked_for() -> None:
 
 
 def test_backgrounds() -> None:
-    assert parse_study(TOY).backgrounds(("TAC", "MMF")) == (frozenset(), frozenset({"CYC"}))
-    assert load_study("isis2").backgrounds(("SK", "ASA")) == (frozenset(),)
+    assert parse_study(TOY).co_treatments(("TAC", "MMF")) == (frozenset(), frozenset({"CYC"}))
+    assert load_study("isis2").co_treatments(("SK", "ASA")) == (frozenset(),)
 
 
 def test_admitted_by_the_inclusion_rule() -> None:

@@ -1,6 +1,6 @@
 """Compare kept summaries of two revisions or folders, estimand by estimand.
 
-``python validation/compare_summaries.py BEFORE AFTER`` takes each as a folder or as a git revision, whose
+``python -m validation.compare_summaries BEFORE AFTER`` takes each as a folder or as a git revision, whose
 ``results/`` is read; summaries of the old format are read in the columns of the new. It prints, for each
 fit, how many rows agree within 1e-10, which differ, and which stand on one side only.
 """
@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from migrate_summary import is_old, new_columns
 
 from cotreat.core.constants import QUESTION, SUMMARY_COLUMNS
+from validation.migrate_summary import is_old, new_columns
 
 TOLERANCE = 1e-10
 KEYS = [
@@ -38,6 +38,8 @@ NUMBERS = [
     "posterior_contraction",
 ]
 TEXTS = ["status", "reason", "risk_kind", "unit"]
+RENAMED = {"printed": "reported"}
+"""Estimators whose name changed after the columns did."""
 ADDED = {"sd"}
 """Numbers that the old format had not."""
 
@@ -66,7 +68,8 @@ def table_of(text: str) -> tuple[pd.DataFrame, bool]:
     lines = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("# "))
     table = pd.read_csv(io.StringIO(lines), dtype=str, keep_default_na=False)
     was_old = is_old(table)
-    return (new_columns(table) if was_old else table)[list(SUMMARY_COLUMNS)], was_old
+    found = (new_columns(table) if was_old else table)[list(SUMMARY_COLUMNS)]
+    return found.replace({"estimator": RENAMED}), was_old
 
 
 def differences(before: pd.DataFrame, after: pd.DataFrame, added: set[str]) -> Iterator[str]:

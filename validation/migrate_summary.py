@@ -34,13 +34,13 @@ from cotreat.estimands.estimand import (
     label_of,
 )
 from cotreat.estimands.measures import MEASURES
-from cotreat.evidence.contrasts import PRODUCTS
 from cotreat.frequentist.logistic import NO_CELLS
 from cotreat.study.regimens import WITHIN
 
 OLD = re.compile(r"(?P<measure>\w+)\[(?P<subject>.*)\](?: > (?P<threshold>\S+))?")
 EVERY = "every ("
-LOG_ODDS = {ODDS_RATIO, EFFECT_RATIO, "trend", "product", "adjusted_product", "mutual_product"}
+PRODUCTS = {"product", "adjusted_product"}
+LOG_ODDS = {ODDS_RATIO, EFFECT_RATIO, "trend", "mutual_product", *PRODUCTS}
 LOG_ODDS |= {name for name, measure in MEASURES.items() if measure.is_contrast}
 """Measures whose logarithm is a contrast of log-odds: they alone keep a contraction."""
 UNITS = {RISK: "risk", DIFFERENCE: "difference", NEEDED: "patients"}
@@ -89,7 +89,7 @@ def new_columns(table: pd.DataFrame) -> pd.DataFrame:
             rest = rest.rename(columns={"pair": "of_pair"})
         before, after = list(rest.columns[:at]), list(rest.columns[at:])
         return pd.concat([rest, asked[kept]], axis=1)[[*before, *kept, *after]]
-    rest = rest.rename(columns={"interpretation": "interpretation"})
+    rest = rest.rename(columns={"reading": "interpretation"})
     has_contraction = asked.measure.isin(LOG_ODDS)
     contraction = rest.pop("contraction").where(has_contraction, "")
     found = pd.concat([rest, asked], axis=1).assign(sd="", posterior_contraction=contraction)

@@ -215,9 +215,11 @@ def published(
         for at, label in enumerate(labels)
         if label in counted
     )
-    interpretation = Interpretation(study.interpretation, study.read.words, own)
-    told = StratifiedCounts(arms, tuple(_total(study, total, n, events) for total in study.totals))
-    return replace(study, told=told, interpretations=(interpretation,), digest=name)
+    interpretation = Interpretation(study.interpretation, study.current_interpretation.words, own)
+    stratified = StratifiedCounts(
+        arms, tuple(_total(study, total, n, events) for total in study.totals)
+    )
+    return replace(study, stratified=stratified, interpretations=(interpretation,), digest=name)
 
 
 SIMULATED = "simulated"
@@ -226,12 +228,14 @@ SIMULATED = "simulated"
 def counted_wholly(study: Study, cohort: Cohort, name: str) -> Study:
     """Return the study of which patients and events of every regimen are known, and nothing else."""
     whole = published(
-        replace(study, interpretations=(replace(study.read, reported_estimates=()),)),
+        replace(
+            study, interpretations=(replace(study.current_interpretation, reported_estimates=()),)
+        ),
         cohort,
         name,
         counted=study.present,
     )
-    return replace(whole, told=replace(whole.stratified, totals=()))
+    return replace(whole, stratified=replace(whole.stratified, totals=()))
 
 
 def used_claims(study: Study) -> tuple[ReportedEstimate, ...]:
@@ -308,7 +312,9 @@ def reread(study: Study, interpretation: Study) -> Study:
         replace(as_reported[c.id], meaning=c.meaning, model=c.model) for c in asked
     )
     own = Interpretation(
-        interpretation.interpretation, interpretation.read.words, reported_estimates
+        interpretation.interpretation,
+        interpretation.current_interpretation.words,
+        reported_estimates,
     )
     return replace(
         study,

@@ -51,7 +51,9 @@ def cohorts(count: int) -> list[Specification]:
     draws = np.random.default_rng(1).binomial(cells.n, share, (count, len(cells.n)))
     return [
         Specification(
-            replace(study, told=replace(study.stratified, cells=replace(cells, events=events))),
+            replace(
+                study, stratified=replace(study.stratified, cells=replace(cells, events=events))
+            ),
             "interaction",
         )
         for events in draws

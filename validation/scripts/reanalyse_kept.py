@@ -1,23 +1,54 @@
-"""Reanalyse a packaged study whole, as its results are kept: ``python -m validation.scripts.reanalyse_kept``."""
+"""Reanalyse a packaged study as its results are kept: ``python -m validation.scripts.reanalyse_kept``."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from cotreat.cli import main as command
+from cotreat import load_study, reanalyse
+from cotreat.core.constants import STANDARD
+from validation.scripts.synthetic_cohort import write_cohort
 from validation.units import STUDIES
 
+RUNS: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...], str | None], ...]] = {
+    "factor-v-leiden": ((("interaction",), (), STANDARD),),
+    "isis2": ((("interaction",), (), STANDARD),),
+    "oral-cancer": ((("interaction",), (), STANDARD),),
+    "sun2024": ((("dose", "duration"), ("odds-ratios",), None), ((), (), STANDARD)),
+    "sun2024-synthetic": ((("subgroups:kidney",), (), None), (("interaction", "dose"), (), None)),
+}
+"""Models, interpretations and depth of each run of a kept study; the last one writes its report."""
+SYNTHETIC = "sun2024-synthetic"
 
-def main() -> None:
-    """Reanalyse STUDY under the models that are kept, into OUT/STUDY."""
+
+def main() -> int:
+    """Reanalyse STUDY, or every kept study, into OUT/STUDY."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("study", choices=STUDIES)
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    models = dict.fromkeys(case.model for case in STUDIES[given.study])
-    asked = [word for model in models for word in ("--model", model)]
-    sys.exit(command(["reanalyse", given.study, *asked, "--out", str(given.out)]))
+    parser.add_argument("study", nargs="?", choices=STUDIES)
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    arguments = parser.parse_args()
+    names = [arguments.study] if arguments.study else list(RUNS)
+    # Failed checks of one study do not keep the others from being made.
+    failed = [name for name in names if _has_failed(name, arguments.out)]
+    return 3 if failed else 0
+
+
+def _has_failed(name: str, out: Path) -> bool:
+    """Make every run of a study; return whether the checks of a fit failed."""
+    if name == SYNTHETIC:
+        write_cohort(out)
+    study = load_study(name)
+    analyses = [
+        reanalyse(
+            study, models, interpretations=chosen, out=out, depth=depth, on_progress=_print_line
+        )
+        for models, chosen, depth in RUNS[name]
+    ]
+    return any(analysis.failed for analysis in analyses)
+
+
+def _print_line(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -54,6 +54,7 @@ INFERRED = ("TAC.low", "not TAC")
 COVERAGE_BAR, WIDTH_BAR = 0.90, 0.7
 
 STUDY = """
+format = 1
 study = {{ id = "cohort-{at}", title = "Simulated", design = "cohort", source = "validation/scripts/recovery_dose.py", inclusion = "any(TAC, CYC, MMF)" }}
 outcome = {{ name = "response", direction = "benefit" }}
 totals = [

@@ -86,7 +86,9 @@ def compared(study: Study, model: str) -> Iterator[dict[str, object]]:
 def with_events(study: Study, events: Mapping[str, int], name: str) -> Study:
     """Put other events, by regimen, into a study; its digest must be another, which is made of a name."""
     arms = tuple(replace(arm, events=events[study.label(arm.regimen)]) for arm in study.arms)
-    return replace(study, told=replace(study.stratified, arms=arms), digest=f"simulation {name}")
+    return replace(
+        study, stratified=replace(study.stratified, arms=arms), digest=f"simulation {name}"
+    )
 
 
 def path_of(arguments: list[str]) -> Path:

@@ -1,4 +1,4 @@
-"""Show that calibration finds a wrong likelihood: printed odds ratios that share a comparator, taken for independent.
+"""Show that calibration finds a wrong likelihood: odds ratios that share a comparator, taken for independent.
 
 Writes results/calibration/wrong_likelihood.csv; minutes. The test of it runs 1,000 replicates, and reads this.
 """

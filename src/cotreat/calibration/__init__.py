@@ -1,1 +1,1 @@
-"""Calibration: whether posteriors computed here are those of the models, and what print leaves of them."""
+"""Simulation-based calibration of the models, by template or study."""

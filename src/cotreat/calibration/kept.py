@@ -1,4 +1,4 @@
-"""Calibration templates, and the tables in which calibrations are kept."""
+"""Calibration templates, and the tables to which calibrations are written."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     "patients": ("additive", "interaction", "saturated", "dose", "duration", "subgroups"),
     "patients-three": ("exchangeable",),
 }
-"""Made-up studies that calibration draws evidence for, by kind of evidence, and the models of each."""
+"""Synthetic studies by kind of evidence, and the models that are calibrated on each."""
 
 TABLE, BINS, ABOUT = "sbc.csv", "ranks.csv", "made.csv"
 SHOWN_BINS = 20
@@ -48,25 +48,25 @@ def template(name: str) -> Study:
 
 
 def template_path(name: str) -> Any:
-    """Return where the study file of a template is."""
+    """Return the path of the study file of a template."""
     return resources.files("cotreat.calibration") / "templates" / f"{name}.toml"
 
 
 def jobs(model: str = "") -> Iterator[tuple[str, str]]:
     """Yield template and model, of all models or of one."""
     for name, models in TEMPLATES.items():
-        yield from ((name, one) for one in models if model in ("", one))
+        yield from ((name, each) for each in models if model in ("", each))
 
 
 def wanted(target: str, models: Sequence[str], priors: str) -> Iterator[tuple[Study, str]]:
-    """Yield studies and models that a user asks for.
+    """Yield the studies and models to calibrate.
 
     Parameters
     ----------
     target
-        A model, of all of `TEMPLATES` that are for it; a study; empty for all templates and models.
+        A model, for all its `TEMPLATES`; a study; or empty, for all templates and models.
     models
-        Of a study, those wanted; none stands for all that ask how treatments combine.
+        Models of a study; empty for all that need not be requested by name.
 
     Raises
     ------
@@ -76,49 +76,43 @@ def wanted(target: str, models: Sequence[str], priors: str) -> Iterator[tuple[St
         If the study cannot carry a model.
     """
     if target in ("", *MODELS):
-        yield from ((template(name), one) for name, one in jobs(target))
+        yield from ((template(name), model) for name, model in jobs(target))
         return
     study = load_study(target)
     possible, _ = models_for(study, prior_set(priors, study), models)
-    yield from ((study, one) for one in possible if models or not is_asked_for(one))
+    yield from ((study, model) for model in possible if models or not is_asked_for(model))
 
 
-def add(folder: Path, found: Calibration, seed: int) -> None:
-    """Write the tables of a calibration; an earlier one of the same study and model is replaced."""
+def add(folder: Path, calibration: Calibration, seed: int) -> None:
+    """Write the tables of a calibration, in place of an earlier one of the same study and model."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, table in (
-        (TABLE, found.table),
-        (BINS, _bins(found)),
-        (ABOUT, pd.DataFrame([{**_key(found), **about(seed)}])),
-    ):
-        _put(folder / name, table, found)
+    key = {"study": calibration.job.study.id, "model": calibration.job.model.name}
+    _replace(folder / TABLE, calibration.table, key)
+    _replace(folder / BINS, _bins(calibration).assign(**key), key)
+    _replace(folder / ABOUT, pd.DataFrame([{**key, **about(seed)}]), key)
 
 
 def about(seed: int) -> dict[str, str | int]:
-    """Return when a result was made, its seed, and the versions it was made with."""
+    """Return today's date, a seed, and the versions of the libraries."""
     made = datetime.now(UTC).date().isoformat()
     return {"made": made, "seed": seed, **{name: version(name) for name in PACKAGES}}
 
 
-def _key(found: Calibration) -> dict[str, str]:
-    return {"study": found.job.study.id, "model": found.job.model.name}
-
-
-def _put(path: Path, table: pd.DataFrame, found: Calibration) -> None:
-    """Put rows in the place of those of the same study and model."""
+def _replace(path: Path, table: pd.DataFrame, key: dict[str, str]) -> None:
+    """Write rows in place of those of the same study and model."""
     if path.exists():
         before = store.read_table(path)
-        is_own = (before[list(_key(found))] == list(_key(found).values())).all(axis=1)
-        table = pd.concat([before[~is_own], table])
+        is_old = (before[list(key)] == list(key.values())).all(axis=1)
+        table = pd.concat([before[~is_old], table])
     store.write_table(table, path, [])
 
 
-def _bins(one: Calibration) -> pd.DataFrame:
+def _bins(calibration: Calibration) -> pd.DataFrame:
     """Count the ranks of every quantity in bins of equal width."""
+    top = calibration.uniformity.draws + 1
     rows = {
-        name: np.histogram(ranks, SHOWN_BINS, (0, one.uniformity.draws + 1))[0]
-        for name, ranks in one.ranks.by_quantity.items()
+        name: np.histogram(ranks, SHOWN_BINS, (0, top))[0]
+        for name, ranks in calibration.ranks.by_quantity.items()
     }
     table = pd.DataFrame(rows, index=[f"bin_{at + 1}" for at in range(SHOWN_BINS)]).T
-    table = table.rename_axis("quantity").reset_index()
-    return table.assign(study=one.job.study.id, model=one.job.model.name)
+    return table.rename_axis("quantity").reset_index()

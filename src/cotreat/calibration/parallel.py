@@ -1,50 +1,51 @@
-"""Parts of a long piece of work on several cores or machines, by Dask."""
+"""Batches of replicates on several cores or machines, by Dask."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from cotreat.inference.batch import ONE_THREAD
+
 Mapped = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[tuple[int, Any]]]
-"""Maps a function over parts; yields the place and the result of each, when it is there."""
+"""Maps a function over batches; yields the position and the result of each when it is complete."""
 
 RETRIES = 3
-"""Times that a part is begun again when its worker is gone."""
+"""Restarts of a batch whose worker has died."""
 
 
 class ScaleError(ValueError):
-    """Workers that cannot be had."""
+    """Workers that are not available."""
 
 
-def in_turn(function: Callable[[Any], Any], parts: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-    """Map a function over parts in this process."""
-    return ((at, function(part)) for at, part in enumerate(parts))
+def in_turn(function: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    """Map a function over batches in this process."""
+    return ((at, function(batch)) for at, batch in enumerate(batches))
 
 
 @contextmanager
 def workers(count: int, address: str = "") -> Iterator[Mapped]:
-    """Give a function that maps another over parts, and yields each place and result when it is there.
+    """Provide a map over batches that runs on workers.
 
     Parameters
     ----------
     count
-        Processes of this machine; with one, and no address, all is done in this process.
+        Processes on this machine; 1 without an address runs everything in this process.
     address
-        Of a Dask scheduler that is there already, such as ``tcp://host:8786``.
+        Of a running Dask scheduler, such as ``tcp://host:8786``.
+
+    Yields
+    ------
+    Mapped
+        A seed belongs to each batch, so results do not depend on the workers.
 
     Raises
     ------
     ScaleError
-        If Dask is not installed, or nobody answers.
+        If Dask is not installed, or no scheduler answers at the address.
     """
     if count == 1 and not address:
         yield in_turn
         return
-    with _client(count, address) as client:
-        yield lambda function, parts: _mapped(client, function, parts)
-
-
-@contextmanager
-def _client(count: int, address: str) -> Iterator[Any]:
     try:
         from distributed import Client, LocalCluster
     except ImportError:
@@ -55,24 +56,22 @@ def _client(count: int, address: str) -> Iterator[Any]:
         except OSError as error:
             raise ScaleError(f"no Dask scheduler answers at {address}: {error}") from None
         with client:
-            yield client
+            yield _map_of(client)
         return
-    from cotreat.inference.batch import ONE_THREAD
-
     cluster = LocalCluster(
         n_workers=count, threads_per_worker=1, dashboard_address=":0", env=ONE_THREAD
     )
     with cluster, Client(cluster) as client:
-        yield client
+        yield _map_of(client)
 
 
-def _mapped(
-    client: Any, function: Callable[[Any], Any], parts: Sequence[Any]
-) -> Iterator[tuple[int, Any]]:
+def _map_of(client: Any) -> Mapped:
     from distributed import as_completed
 
-    # Each part says its own seed, so that it gives the same wherever and however often it is begun.
-    futures = client.map(function, parts, pure=False, retries=RETRIES)
-    places = {future.key: at for at, future in enumerate(futures)}
-    for future in as_completed(futures):
-        yield places[future.key], future.result()
+    def mapped(function: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        futures = client.map(function, batches, pure=False, retries=RETRIES)
+        positions = {future.key: at for at, future in enumerate(futures)}
+        for future in as_completed(futures):
+            yield positions[future.key], future.result()
+
+    return mapped

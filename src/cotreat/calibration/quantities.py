@@ -1,62 +1,67 @@
-"""What is ranked: parameters, and the estimands that a model leaves open."""
+"""Ranks of true values: of parameters, estimands not fixed by assumption, and log-likelihood."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from cotreat.calibration.replicates import Job
+from cotreat.calibration.replicates import Job, Replicate
+from cotreat.core.errors import ModelError
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import RISK_VARIABLES, Estimand, risk_draws_of
 from cotreat.estimands.identification import Identification
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
-from cotreat.inference.standard_coordinates import Density
 
 Array = NDArray[np.float64]
+LIKELIHOOD = "log-likelihood"
 
 
-def quantities_of(job: Job, density: Density, points: Array) -> Iterator[tuple[str, str, Array]]:
-    """Yield name, kind and values of everything that is ranked.
+def quantities_of(job: Job, points: Array) -> Iterator[tuple[str, str, Array]]:
+    """Yield name, kind and values of each ranked quantity.
 
     Parameters
     ----------
     points
-        Shape (replicate, draw, size).
+        Shape (replicate, draw, size), in the coordinates of the job's density.
 
     Yields
     ------
     tuple
-        Values have shape (replicate, draw). Of estimands those that have a value everywhere.
+        Values have shape (replicate, draw). Estimands without a value in some draw are left out.
     """
+    density = job.density
     flat = points.reshape(-1, points.shape[-1])
     free = vectorise.labelled(density.built, density.draws(flat, job.numbers), len(points))
     for name, values in free.items():
-        for label, own in _entries(str(name), values):
-            yield label, "parameter", own
-    held = density.deterministics(RISK_VARIABLES, flat, job.numbers)
-    risk_draws = risk_draws_of(vectorise.labelled(density.built, held, len(points)))
+        for label, entry in _entries(str(name), values):
+            yield label, "parameter", entry
+    derived = density.deterministics(RISK_VARIABLES, flat, job.numbers)
+    risk_draws = risk_draws_of(vectorise.labelled(density.built, derived, len(points)))
     risk = risk_draws["risk"].assign_attrs(risk_kind=job.study.risk_kind)
-    for estimand in asked(job, risk_draws := risk_draws.assign(risk=risk)):
-        own = estimand.values(risk_draws).transpose("chain", "draw").values
-        if np.isfinite(own).all():
-            yield estimand.code, "estimand", own
+    risk_draws = risk_draws.assign(risk=risk)
+    for estimand in ranked_estimands(job, risk_draws):
+        entry = estimand.values(risk_draws).transpose("chain", "draw").values
+        if np.isfinite(entry).all():
+            yield estimand.code, "estimand", entry
 
 
-def asked(job: Job, risk_draws: xr.Dataset) -> list[Estimand]:
-    """List the estimands that the model leaves open, each once: of measures the event's scale."""
+def ranked_estimands(job: Job, risk_draws: xr.Dataset) -> list[Estimand]:
+    """List each estimand once that the model does not fix; those judged on events, not on non-events."""
     evidence = resolve(job.study)
     identification = Identification(job.study, job.model, risk_draws, evidence)
     return [
-        one
-        for one in enumerate_estimands(job.study, job.model, evidence)
-        if not one.is_repeated and one.is_judged and identification.of(one).has_draws
+        estimand
+        for estimand in enumerate_estimands(job.study, job.model, evidence)
+        if not estimand.is_repeated and estimand.is_judged and identification.of(estimand).has_draws
     ]
 
 
 def _entries(name: str, values: xr.DataArray) -> Iterator[tuple[str, Array]]:
-    """Yield every entry of a variable, shape (chain, draw), with its labels."""
+    """Yield label and values, shape (chain, draw), of every entry of a variable."""
     dims = [dim for dim in values.dims if dim not in ("chain", "draw")]
     if not dims:
         yield name, values.transpose("chain", "draw").values
@@ -65,3 +70,50 @@ def _entries(name: str, values: xr.DataArray) -> Iterator[tuple[str, Array]]:
     for at in range(rows.sizes["entry"]):
         label = ", ".join(str(rows[dim].values[at]) for dim in dims)
         yield f"{name}[{label}]", rows.values[..., at]
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Ranks of true values among draws of their posteriors.
+
+    Attributes
+    ----------
+    by_quantity : dict
+        Ranks from 0 to `RANKED` by name, each shape (replicate,).
+    kinds : dict
+        ``parameter``, ``estimand`` or ``log-likelihood``, by name.
+    dropped : int
+        Replicates with an unreliable posterior.
+    """
+
+    by_quantity: dict[str, NDArray[np.int64]] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+    dropped: int = 0
+
+
+def ranks_of(job: Job, replicates: Sequence[Replicate], seed: int) -> Ranks:
+    """Rank the true values of parameters, estimands and log-likelihood.
+
+    Raises
+    ------
+    ModelError
+        If every posterior is unreliable.
+    """
+    kept = [replicate for replicate in replicates if not replicate.is_dropped]
+    if not kept:
+        raise ModelError(f"every posterior of {job.model.name} on {job.study.id} is unreliable")
+    rng = np.random.default_rng(seed)
+    ranks = Ranks(dropped=len(replicates) - len(kept))
+    quantities = quantities_of(job, np.stack([replicate.points for replicate in kept]))
+    log_likelihood = np.stack([replicate.log_likelihood for replicate in kept])
+    for name, kind, values in chain(quantities, [(LIKELIHOOD, LIKELIHOOD, log_likelihood)]):
+        ranks.by_quantity[name] = _rank(values, rng)
+        ranks.kinds[name] = kind
+    return ranks
+
+
+def _rank(values: Array, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Rank the first of each row among the others; ties are broken at random."""
+    first, others = values[:, :1], values[:, 1:]
+    below, equal = (others < first).sum(1), (others == first).sum(1)
+    return below + rng.integers(0, equal + 1)

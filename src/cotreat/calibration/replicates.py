@@ -1,7 +1,6 @@
-"""Replicates: parameters drawn from the prior, evidence drawn from the likelihood, and the posterior again."""
+"""Replicates: parameters from the prior, evidence from the likelihood, draws from the posterior."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -24,25 +23,25 @@ from cotreat.study.study import Study
 Array = NDArray[np.float64]
 
 RANKED = 99
-"""Draws of each posterior among which the truth is ranked: 100 ranks."""
+"""Draws of each posterior among which the true value is ranked: 100 ranks."""
 EFFECTIVE = 1_000
-"""Effective draws by weight from which these are drawn."""
-AGAIN, TRIES = 4_000, 2
-"""The same where an answer could not be trusted and is asked for again, and how often that is done: of 15
-that could not, 14 then could."""
-PART = 50
-"""Replicates that are worked out one after the other, however many processes there are."""
+"""Effective sample size of the weighted draws from which these are resampled."""
+EFFECTIVE_AGAIN, RETRIES = 4_000, 2
+"""Effective sample size and number of further attempts where a posterior was unreliable: 14 of 15 such
+posteriors were then reliable."""
+BATCH = 50
+"""Replicates of a batch, whatever the number of processes."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is calibrated.
+    """A model and a study to calibrate.
 
     Attributes
     ----------
     study : Study
-        A template: its regimens, numbers of patients, and which numbers are printed; its events and
-        estimates are replaced by those that are drawn.
+        A template: its regimens, numbers of patients and kinds of reported estimates; its events and
+        estimates are replaced by simulated ones.
     model : Model
     priors : PriorSet
         Only those that the model needs.
@@ -54,47 +53,49 @@ class Job:
 
     @classmethod
     def of(cls, study: Study, model: str, priors: PriorSet) -> "Job":
-        """Take a model by name.
+        """Return the job of a model by name.
 
         Raises
         ------
         ModelError
-            If the study cannot carry the model, or holds p-values of which only a bound or no sign is
-            known: what would have been printed instead of them is not known.
+            If the study cannot carry the model, or reports p-values as bounds or without sign, which
+            the likelihood cannot simulate.
         """
         description = find_model(model, study)
         study = study.resolve(strata=description.strata)
-        if not all(one.is_replicable for one in resolve(study)):
+        if not all(evidence.is_replicable for evidence in resolve(study)):
             raise ModelError(
-                f"{study.id} under {study.interpretation} prints p-values as bounds or without sign; calibrate a "
-                "reading without them"
+                f"{study.id} under {study.interpretation} reports p-values as bounds or without sign; "
+                "calibrate an interpretation without them"
             )
         return cls(study, description, priors_for(priors, description, study))
 
     @property
     def density(self) -> Density:
-        """The density of its shape, compiled once in a process; it is to be asked under `numbers`."""
+        """The density of the job's shape, compiled once per process; evaluate it at `numbers`."""
         return compiled(self.study, self.model, self.priors)
 
     @property
     def numbers(self) -> Given:
-        """The numbers that the model is given."""
+        """The data and prior parameters of the model, by name."""
         return given_of(self.study, self.model, self.priors)
 
 
 @dataclass(frozen=True)
 class Replicate:
-    """One truth, what was observed of it, and where it lies among draws of the posterior.
+    """True parameters, and draws of the posterior given evidence simulated from them.
 
     Attributes
     ----------
     points : ndarray, shape (1 + RANKED, size)
-        The truth, then draws of the posterior, in the coordinates of `Density`; without draws where
-        the posterior cannot be trusted.
+        The true parameters, then draws of the posterior, in the coordinates of `Density`; without
+        draws where the posterior is unreliable.
     log_likelihood : ndarray, shape (1 + RANKED,)
-        Of the replicate's own evidence.
+        Of the simulated evidence at each point.
     pareto_k : float
+        Of the importance weights.
     is_dropped : bool
+        Whether the posterior is unreliable.
     """
 
     points: Array
@@ -103,150 +104,107 @@ class Replicate:
     is_dropped: bool
 
 
-# --- Truths and evidence ---------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Batch:
+    """Replicates that one process runs.
+
+    Attributes
+    ----------
+    truth : ndarray, shape (replicate, size)
+        True parameters.
+    evidence : list of dict
+        Simulated evidence of each replicate, by name.
+    first : int
+        Position of the first replicate among all, from which seeds are derived.
+    """
+
+    job: Job
+    truth: Array
+    evidence: list[Given]
+    first: int
+    seed: int
 
 
-def truths(built: Any, count: int, seed: int) -> tuple[vectorise.Draws, xr.Dataset]:
-    """Draw the free variables from their prior; return them, and with them all that follows."""
+# --- Simulation ------------------------------------------------------------------------------------
+
+
+def draw_parameters(built: Any, count: int, seed: int) -> tuple[vectorise.Draws, xr.Dataset]:
+    """Draw free variables from the prior; return them, and all variables with their labels."""
     free = vectorise.prior(built, count, seed)
     values = {**free, **vectorise.deterministics(built, free)}
     return free, vectorise.labelled(built, values, 1)
 
 
-def evidence(study: Study, drawn: xr.Dataset, rng: np.random.Generator) -> list[Given]:
-    """Draw what is observed of each truth, under the names by which a model is given it.
+def draw_evidence(study: Study, parameters: xr.Dataset, rng: np.random.Generator) -> list[Given]:
+    """Draw evidence given parameters.
 
     Parameters
     ----------
-    drawn
-        What `truths` returned: dims (chain, draw, …), one chain.
+    parameters
+        From `draw_parameters`: dims (chain, draw, …), one chain.
+
+    Returns
+    -------
+    list of dict
+        Data of the model by name, for each draw.
     """
-    found: dict[str, NDArray[Any]] = {}
-    for one in resolve(study):
-        found |= one.replicate_data(drawn, rng)
-    count = drawn.sizes["draw"]
-    return [{name: values[at] for name, values in found.items()} for at in range(count)]
+    data: dict[str, NDArray[Any]] = {}
+    for evidence in resolve(study):
+        data |= evidence.replicate_data(parameters, rng)
+    return [
+        {name: values[at] for name, values in data.items()}
+        for at in range(parameters.sizes["draw"])
+    ]
+
+
+def batches_of(job: Job, count: int, seed: int) -> list[Batch]:
+    """Draw parameters and evidence of all replicates, in batches."""
+    # Built here: the compiled density of the shape may carry the priors of another job.
+    density = Density(build(job.study, job.model, job.priors), share_orders_of(resolve(job.study)))
+    free, parameters = draw_parameters(density.built, count, seed)
+    evidence = draw_evidence(job.study, parameters, np.random.default_rng(seed))
+    points = density.points(free)
+    return [
+        Batch(job, points[at : at + BATCH], evidence[at : at + BATCH], at, seed)
+        for at in range(0, count, BATCH)
+    ]
 
 
 # --- Posteriors ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Analysis:
-    """Replicates that one process works out.
-
-    Attributes
-    ----------
-    truth : ndarray, shape (replicate, size)
-    seen : list of dict
-        What was observed of each.
-    first : int
-        Number of the first replicate, from which seeds are made.
-    """
-
-    job: Job
-    truth: Array
-    seen: list[Given]
-    first: int
-    seed: int
-
-
-def parts_of(job: Job, count: int, seed: int) -> list[Analysis]:
-    """Draw truths and evidence, cut into parts of `PART`."""
-    # Not the one that is held for all of its shape, whose own priors may be others.
-    orders = share_orders_of(resolve(job.study))
-    own = Density(build(job.study, job.model, job.priors), orders)
-    free, drawn = truths(own.built, count, seed)
-    seen = evidence(job.study, drawn, np.random.default_rng(seed))
-    points = own.points(free)
+def run_batch(batch: Batch) -> list[Replicate]:
+    """Approximate the posterior of each replicate of a batch, and draw from it."""
+    density, base = batch.job.density, batch.job.numbers
     return [
-        Analysis(job, points[at : at + PART], seen[at : at + PART], at, seed)
-        for at in range(0, count, PART)
+        _replicate(density, truth, {**base, **data}, (batch.seed, batch.first + at))
+        for at, (truth, data) in enumerate(zip(batch.truth, batch.evidence, strict=True))
     ]
 
 
-def worked_out(part: Analysis) -> list[Replicate]:
-    """Approximate the posterior of each replicate of a part, and draw from it."""
-    return list(_replicates(part, part.job.density))
+def _replicate(density: Density, truth: Array, numbers: Given, seed: tuple[int, int]) -> Replicate:
+    rng = np.random.default_rng(seed)
+    posterior = _approximate(density, numbers, rng)
+    points = truth[None]
+    is_dropped = posterior.verdict == laplace.UNRELIABLE
+    if not is_dropped:
+        drawn = rng.choice(len(posterior.points), RANKED, p=posterior.weights)
+        points = np.concatenate([points, posterior.points[drawn]])
+    log_likelihood = density.log_likelihood(points, numbers)
+    return Replicate(points, log_likelihood, posterior.pareto_k, is_dropped)
 
 
-def _replicates(part: Analysis, density: Density) -> Iterator[Replicate]:
-    base = part.job.numbers
-    for at, (truth, seen) in enumerate(zip(part.truth, part.seen, strict=True)):
-        numbers = {**base, **seen}
-        rng = np.random.default_rng((part.seed, part.first + at))
-        found = _approximated(density, numbers, rng)
-        points = truth[None]
-        is_dropped = found.verdict == laplace.UNRELIABLE
-        if not is_dropped:
-            drawn = rng.choice(len(found.points), RANKED, p=found.weights)
-            points = np.concatenate([points, found.points[drawn]])
-        logs = density.log_likelihood(points, numbers)
-        yield Replicate(points, logs, found.pareto_k, is_dropped)
-
-
-def _approximated(
+def _approximate(
     density: Density, numbers: Given, rng: np.random.Generator
 ) -> laplace.Approximation:
-    """Approximate a posterior, with more draws and rounds if it cannot be trusted at first."""
+    """Approximate a posterior; repeat with more draws and rounds while it is unreliable."""
     approximate = partial(
         laplace.approximate, density.surface(numbers), density.start, density.spreads
     )
-    found = approximate(effective=EFFECTIVE, seed=int(rng.integers(2**31)))
-    for _ in range(TRIES):
-        if found.verdict != laplace.UNRELIABLE:
+    posterior = approximate(effective=EFFECTIVE, seed=int(rng.integers(2**31)))
+    for _ in range(RETRIES):
+        if posterior.verdict != laplace.UNRELIABLE:
             break
         seed = int(rng.integers(2**31))
-        found = approximate(effective=AGAIN, seed=seed, enough=laplace.ENOUGH)
-    return found
-
-
-# --- Ranks -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """Where truths lie among the draws of their posteriors.
-
-    Attributes
-    ----------
-    by_quantity : dict
-        Ranks from 0 to `RANKED` by name, each shape (replicate,).
-    kinds : dict
-        ``parameter``, ``estimand`` or ``log-likelihood``, by name.
-    dropped : int
-        Replicates whose posterior could not be trusted.
-    """
-
-    by_quantity: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
-    dropped: int = 0
-
-
-def ranks_of(job: Job, replicates: Sequence[Replicate], seed: int) -> Ranks:
-    """Rank the truths of replicates in all parameters, estimands and the log-likelihood."""
-    from cotreat.calibration.quantities import quantities_of
-
-    kept = [one for one in replicates if not one.is_dropped]
-    if not kept:
-        raise ModelError(
-            f"no posterior of {job.model.name} on {job.study.id} can be trusted: nothing to rank"
-        )
-    points = np.stack([one.points for one in kept])
-    rng = np.random.default_rng(seed)
-    found = Ranks(dropped=len(replicates) - len(kept))
-    for name, kind, values in quantities_of(job, job.density, points):
-        found.by_quantity[name] = _ranked(values, rng)
-        found.kinds[name] = kind
-    found.by_quantity["log-likelihood"] = _ranked(
-        np.stack([one.log_likelihood for one in kept]), rng
-    )
-    found.kinds["log-likelihood"] = "log-likelihood"
-    return found
-
-
-def _ranked(values: Array, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Rank the first of each row among the others; ties are broken at random."""
-    first, others = values[:, :1], values[:, 1:]
-    below, alike = (others < first).sum(1), (others == first).sum(1)
-    return below + rng.integers(0, alike + 1)
+        posterior = approximate(effective=EFFECTIVE_AGAIN, seed=seed, enough=laplace.ENOUGH)
+    return posterior

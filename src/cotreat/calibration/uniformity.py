@@ -1,8 +1,8 @@
-"""Whether ranks are uniform: simultaneous bands of their distribution function, and a p-value.
+"""Uniformity of ranks: simultaneous bands of their distribution function, and p-values.
 
-Säilynoja, Bürkner & Vehtari, Stat Comput 2022;32:32. At each of the points (j + 1)/(L + 1) the number of
-ranks up to j is binomial where ranks are uniform on 0, …, L. The statistic is the least two-sided
-probability over all points, and its distribution is simulated.
+Säilynoja, Bürkner & Vehtari, Stat Comput 2022;32:32. At each point (j + 1)/(L + 1) the number of ranks up
+to j is binomial if ranks are uniform on 0, …, L. The statistic is the smallest two-sided probability over
+all points; its distribution is simulated.
 """
 
 from collections.abc import Sequence
@@ -14,23 +14,24 @@ from scipy.special import bdtr
 
 SIMULATIONS = 20_000
 """Sets of uniform ranks: p-values down to 5e-5."""
-AT_ONCE = 1_000
+BLOCK = 1_000
+"""Sets simulated at once."""
 
 
 @dataclass(frozen=True)
 class Uniformity:
-    """What ranks are judged by, for a number of them and of the draws that each is among.
+    """Reference distribution of the statistic, for a number of ranks and of draws.
 
     Attributes
     ----------
     count : int
         Ranks in a set.
     draws : int
-        Draws that each was found among: ranks run from 0 to that.
+        Draws of each posterior: ranks run from 0 to this number.
     tails : ndarray, shape (count + 1, draws)
-        Two-sided probability of so many ranks up to a point.
+        Two-sided probability of each number of ranks up to each point.
     simulated : ndarray, shape (simulation,)
-        The statistic of sets of uniform ranks, sorted.
+        Statistics of sets of uniform ranks, sorted.
     """
 
     count: int
@@ -47,40 +48,39 @@ class Uniformity:
         above = 1 - np.where(reached > 0, bdtr(np.maximum(reached - 1, 0), count, points), 0.0)
         tails = np.minimum(1.0, 2 * np.minimum(below, above))
         rng = np.random.default_rng(seed)
-        parts = [
-            _statistics(rng.multinomial(count, np.full(draws + 1, 1 / (draws + 1)), AT_ONCE), tails)
-            for _ in range(SIMULATIONS // AT_ONCE)
+        blocks = [
+            _statistics(rng.multinomial(count, np.full(draws + 1, 1 / (draws + 1)), BLOCK), tails)
+            for _ in range(SIMULATIONS // BLOCK)
         ]
-        return cls(count, draws, tails, np.sort(np.concatenate(parts)))
+        return cls(count, draws, tails, np.sort(np.concatenate(blocks)))
 
     def p_value(self, ranks: NDArray[np.int64]) -> float:
-        """Return the probability that uniform ranks are at least as far from uniform, shape (count,) given."""
+        """Return the p-value of ranks, shape (count,), under uniformity."""
         counts = np.bincount(ranks, minlength=self.draws + 1)[None]
-        found = float(_statistics(counts, self.tails)[0])
-        nearer = np.searchsorted(self.simulated, found, side="right")
-        return float((1 + nearer) / (1 + len(self.simulated)))
+        statistic = float(_statistics(counts, self.tails)[0])
+        extreme = np.searchsorted(self.simulated, statistic, side="right")
+        return float((1 + extreme) / (1 + len(self.simulated)))
 
     def band(self, level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the shares of ranks up to each point between which all lie with a probability of `level`."""
-        least = np.quantile(self.simulated, 1 - level)
-        inside = self.tails >= least
+        """Return the simultaneous band at a level: lowest and highest share of ranks up to each point."""
+        inside = self.tails >= np.quantile(self.simulated, 1 - level)
         lower = inside.argmax(0) / self.count
         upper = (self.count - inside[::-1].argmax(0)) / self.count
         return lower, upper
 
 
 def p_value_by_arviz(ranks: NDArray[np.int64], draws: int, seed: int = 1) -> float:
-    """Return the p-value of ArviZ's test of uniform ranks, beside the exact one of `Uniformity`.
+    """Return the p-value of ArviZ's test of uniformity, to compare with that of `Uniformity`.
 
     Parameters
     ----------
     ranks
-        From 0 to `draws`; each is spread evenly over its step, since the test is of continuous values.
+        From 0 to `draws`; each is spread evenly over its step, because the test is of continuous values.
 
     Notes
     -----
-    The pointwise order-based test combined by Cauchy (Tesso et al. 2026, arXiv:2603.02928). It is approximate: it
-    rejects uniform ranks somewhat more often than its level says.
+    The pointwise order-based test combined by Cauchy (Tesso et al. 2026, arXiv:2603.02928). It is
+    approximate: it rejects uniform ranks somewhat more often than its level.
     """
     from arviz_stats.base import array_stats
 
@@ -89,24 +89,24 @@ def p_value_by_arviz(ranks: NDArray[np.int64], draws: int, seed: int = 1) -> flo
 
 
 def _statistics(counts: NDArray[np.int64], tails: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the least probability over all points, of counts by rank, shape (set, draws + 1)."""
+    """Return the smallest probability over all points, of counts by rank, shape (set, draws + 1)."""
     reached = np.cumsum(counts, axis=1)[:, :-1]
-    found: NDArray[np.float64] = tails[reached, np.arange(tails.shape[1])].min(1)
-    return found
+    smallest: NDArray[np.float64] = tails[reached, np.arange(tails.shape[1])].min(1)
+    return smallest
 
 
 def holm(p_values: Sequence[float], level: float) -> NDArray[np.bool_]:
-    """Tell which hypotheses stand at a family-wise level (Holm, Scand J Stat 1979;6:65).
+    """Return which hypotheses are not rejected at a family-wise level.
 
     Returns
     -------
     ndarray of bool
-        True where the hypothesis is not rejected, in the order of `p_values`.
+        In the order of `p_values`. Holm, Scand J Stat 1979;6:65.
     """
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p)
     is_small = p[order] <= level / (len(p) - np.arange(len(p)))
     first = len(p) if is_small.all() else int(np.argmin(is_small))
-    stands = np.ones(len(p), dtype=bool)
-    stands[order[:first]] = False
-    return stands
+    is_kept = np.ones(len(p), dtype=bool)
+    is_kept[order[:first]] = False
+    return is_kept

@@ -97,8 +97,7 @@ def _calibrate(
     """Calibrate one model on one study and write the result; return whether it passes."""
     from cotreat.calibration import kept
     from cotreat.calibration.sbc import calibrate
-    from cotreat.plots.ranks import ranks
-    from cotreat.plots.style import off_screen, save
+    from cotreat.plots.ranks import write_ranks
     from cotreat.priors.sets import prior_set
 
     found = calibrate(
@@ -111,9 +110,7 @@ def _calibrate(
         on_progress=partial(_report, on_progress, f"{model} on {study.id}"),
     )
     kept.add(folder, found, seed)
-    with off_screen():
-        name = f"{model}--{study.id}.png".replace(":", "-")
-        save(ranks(found), folder / name)
+    write_ranks(found, folder)
     print(found.sentence, flush=True)
     return found.passes
 

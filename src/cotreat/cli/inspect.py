@@ -70,9 +70,9 @@ def cells(
 
 def _print_sql(study: str) -> None:
     """Print the query on standard output, and how to use it on standard error."""
-    from cotreat.study_file.reader import collapse_of
+    from cotreat.study_file.reader import aggregation_of
 
-    query, check, section = collapse_of(study)
+    query, check, section = aggregation_of(study)
     print(f"{query};")
     print_note(
         "\nThe query omits rows with a missing value, and levels without their treatment, and counts "

@@ -1,4 +1,4 @@
-"""Problems of a study file, tests of its values, and how values and names are shown."""
+"""Problems of a study file, tests of its values, and the format of values and names in messages."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -14,20 +14,20 @@ DEEPEST = 8
 
 @dataclass
 class Problems:
-    """Collects what is wrong, so that one error lists everything."""
+    """The problems of a file, collected so that one error lists all."""
 
-    found: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
 
     def add(self, where: str, what: str) -> None:
-        """Note what is wrong, and where."""
-        self.found.append(f"{where}: {what}")
+        """Note a problem and its place."""
+        self.lines.append(f"{where}: {what}")
 
 
 # --- Tests of values -------------------------------------------------------------------------------
 
 
 def is_positive(value: object) -> bool:
-    """Tell whether a value is a finite number above 0, also as a float."""
+    """Return whether a value is a finite number above 0, also as a float."""
     if not isinstance(value, int | Decimal) or isinstance(value, bool):
         return False
     if isinstance(value, Decimal) and not value.is_finite():
@@ -39,12 +39,12 @@ def is_positive(value: object) -> bool:
 
 
 def is_share(value: object) -> bool:
-    """Tell whether a value is a number between 0 and 1, both excluded."""
+    """Return whether a value is a number between 0 and 1, both excluded."""
     return is_positive(value) and 0 < float(value) < 1  # type: ignore[arg-type]
 
 
 def is_rising(value: object, accepts: Callable[[Any], bool]) -> bool:
-    """Tell whether a value is a list of two that pass a test, the first below the second."""
+    """Return whether a value is a list of two that pass a test, the first below the second."""
     if not isinstance(value, list) or len(value) != 2 or not all(map(accepts, value)):
         return False
     return float(value[0]) < float(value[1])
@@ -54,19 +54,19 @@ def is_rising(value: object, accepts: Callable[[Any], bool]) -> bool:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Ask whether the known name nearest to `name` was meant; empty where none is near."""
+    """Return "did you mean …?" with the known name nearest to `name`; empty where none is near."""
     near = get_close_matches(name, list(known), 1)
     return f"did you mean {near[0]}?" if near else ""
 
 
 def show(value: object, depth: int = 0) -> str:
-    """Write a value as it stands in the file, shortened and without control characters."""
+    """Format a value as in the file, shortened and without control characters."""
     if isinstance(value, int) and abs(value) > LARGEST**2:
         return "a number of many digits"
     if depth > DEEPEST:
         return "…"
     if isinstance(value, list):
-        return f"[{', '.join(show(one, depth + 1) for one in value)}]"
+        return f"[{', '.join(show(item, depth + 1) for item in value)}]"
     if isinstance(value, dict):
         inside = ", ".join(f"{show_key(k)} = {show(v, depth + 1)}" for k, v in value.items())
         words = f"{{ {inside} }}" if inside else "{}"
@@ -76,5 +76,5 @@ def show(value: object, depth: int = 0) -> str:
 
 
 def show_key(name: str) -> str:
-    """Write a key, without control characters."""
+    """Format a key without control characters."""
     return name if name.isprintable() else repr(name)

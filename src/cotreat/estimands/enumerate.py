@@ -240,7 +240,8 @@ def _co_treatments(
 ) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
     """Yield the fields of each co-treatment and its four regimens, in the order 00, 10, 01, 11."""
     every = [
-        (study.label(others), four_cells(study, pair, others)) for others in study.backgrounds(pair)
+        (study.label(others), four_cells(study, pair, others))
+        for others in study.co_treatments(pair)
     ]
     if not measure.is_contrast or not model.has_structure or len(every) == 1:
         for label, arms in every:

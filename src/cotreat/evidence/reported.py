@@ -416,7 +416,7 @@ def is_used(study: Study, reported_estimate: ReportedEstimate) -> bool:
 
 def can_tell(study: Study, meaning: Meaning) -> bool:
     """Tell whether the regimens of a study are told by what a number is about."""
-    return study.tells(named_parts(meaning))
+    return study.distinguishes(named_parts(meaning))
 
 
 @lru_cache(maxsize=64)

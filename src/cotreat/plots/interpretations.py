@@ -115,7 +115,7 @@ def _rows(study: Study, summaries: Tables, pair: str, sides: tuple[str, str]) ->
     constant = {key: table[table.co_treatment == ANY] for key, table in tables.items()}
     scales = list(representatives().values())
     shared = [m for m in scales if all((t.measure == m).any() for t in constant.values())]
-    regimens = [study.label(background) for background in study.backgrounds(sides)]
+    regimens = [study.label(background) for background in study.co_treatments(sides)]
     for regimen in regimens[:MOST_CO_TREATMENTS]:
         wanted = pd.Series(named_co_treatment(regimen))
         selected = {k: t[(t[wanted.index] == wanted).all(axis=1)] for k, t in tables.items()}

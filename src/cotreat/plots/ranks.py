@@ -13,9 +13,21 @@ from numpy.typing import NDArray
 
 from cotreat.core.constants import FAMILY_WISE
 from cotreat.plots.registry import CALIBRATION, figure_of
-from cotreat.plots.style import BLUE, GREEN, GREY, PALE, SMALL, VERMILION, legend_below
+from cotreat.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    PALE,
+    SMALL,
+    VERMILION,
+    legend_below,
+    off_screen,
+    save,
+)
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cotreat.calibration.sbc import Calibration
 
 COLOURS = {"parameter": BLUE, "estimand": GREY, "log-likelihood": GREEN}
@@ -46,6 +58,13 @@ def ranks(found: Calibration) -> Figure:
     handles += [Patch(color=PALE, label=f"{1 - FAMILY_WISE:.0%} band")]
     legend_below(figure, handles, ncols=3)
     return figure
+
+
+def write_ranks(found: Calibration, folder: Path) -> None:
+    """Write the figure of a calibration, named by model and study, into a folder."""
+    name = f"{found.job.model.name}--{found.job.study.id}.png".replace(":", "-")
+    with off_screen():
+        save(ranks(found), folder / name)
 
 
 def _panel(axes: Axes, one: Calibration) -> None:

@@ -112,7 +112,7 @@ def panels(view: View) -> list[Panel]:
             tuple(_rows(rows, pair, named_co_treatment(background))),
         )
         for pair, sides in view.study.judged_pairs.items()
-        for background in map(view.study.label, view.study.backgrounds(sides))
+        for background in map(view.study.label, view.study.co_treatments(sides))
     ]
 
 

@@ -168,7 +168,7 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
     made = []
     for pair, parts in study.judged_pairs.items():
         first, second = (names.get(part, part) for part in parts)
-        for others in study.backgrounds(parts):
+        for others in study.co_treatments(parts):
             cells, given = four_cells(study, parts, others), study.label(others)
             if given == NONE or set(cells) <= set(study.present):
                 rows = pd.DataFrame(_rows(study, posterior, pair, cells, given))

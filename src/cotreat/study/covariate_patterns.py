@@ -1,4 +1,4 @@
-"""Patients collapsed to cells: rows that are alike in all that a model knows of them are counted."""
+"""Covariate patterns: patients with equal regimen, covariates and cluster, counted together."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,17 +14,16 @@ CONTINUOUS, BINARY, CATEGORICAL = KINDS = ("continuous", "binary", "categorical"
 
 @dataclass(frozen=True)
 class Covariate:
-    """A column of the design that the patients' covariates make.
+    """A column of the design matrix.
 
     Attributes
     ----------
     name : str
-        ``age``, or ``class=IV`` for a level of a categorical one against its first.
+        ``age``; ``class=IV`` for the indicator of a level of a categorical covariate.
     mean, scale : float
-        What was taken away from the values, and what they were divided by: the SD of a continuous
-        covariate, 1 of any other.
+        Centre and scale of the values: the mean and SD of a continuous covariate; scale 1 otherwise.
     column : str
-        The column of the rows that it was made of.
+        Column of the data.
     """
 
     name: str
@@ -35,16 +34,16 @@ class Covariate:
 
 @dataclass(frozen=True)
 class Labels:
-    """Regimens of all cells, told by one division of the patients.
+    """Regimens of all covariate patterns at one stratification.
 
     Attributes
     ----------
-    division : str
-        ``dose``, ``duration`` or an id of subgroups; empty for regimens as they are.
+    strata : str
+        ``dose``, ``duration`` or the id of subgroups; empty for pooled strata.
     regimens : tuple of str
-        By cell.
+        By covariate pattern.
     column : str
-        The column that subgroups were made of: no covariate where it tells regimens apart.
+        Column that defines the subgroups; it is no covariate under this stratification.
     """
 
     strata: str
@@ -54,24 +53,24 @@ class Labels:
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The patients of a study by regimen, covariates and cluster.
+    """Individual patient data, aggregated by regimen, covariates and cluster.
 
     Attributes
     ----------
     labels : tuple of Labels
-        Regimen of each cell: by the division in force, then by others.
+        Regimens at the current stratification, then at the others.
     covariates : tuple of Covariate
-    values : ndarray, shape (cell, covariate)
-        Centred and scaled.
+    values : ndarray, shape (pattern, covariate)
+        Centred and scaled covariates.
     clusters : tuple of str
         Names of the clusters; empty for none.
-    cluster : ndarray of int, shape (cell,)
-        Which cluster a cell is of; 0 where there are none.
-    n, events : ndarray of int, shape (cell,)
+    cluster : ndarray of int, shape (pattern,)
+        Index into `clusters`; 0 without clusters.
+    n, events : ndarray of int, shape (pattern,)
     rows : int
-        Rows that were read, with those that were dropped.
+        Rows of the data, including the dropped ones.
     missing : tuple of (str, int)
-        Columns that lack values, and how many rows lack them: these were dropped.
+        Columns with missing values and their numbers of rows, which were dropped.
     dropped : int
         Rows that were dropped.
     """
@@ -89,32 +88,35 @@ class Cells:
 
     @property
     def regimens(self) -> tuple[str, ...]:
-        """Regimen of each cell, by the division in force."""
+        """Regimen of each pattern at the current stratification."""
         return self.labels[0].regimens
 
     @property
     def stratifications(self) -> frozenset[str]:
-        """Ids of all divisions by which the regimens of these patients are told."""
-        return frozenset(own.strata for own in self.labels)
+        """Ids of all stratifications of these patients."""
+        return frozenset(labels.strata for labels in self.labels)
 
     def stratified(self, strata: str) -> "Cells":
-        """Tell regimens by a division, and count together the patients that are alike then."""
+        """Return the covariate patterns at one stratification, aggregated again."""
         if len(self.labels) == 1:
             return self
-        (own,) = (labels for labels in self.labels if labels.strata == strata)
+        (labels,) = (labels for labels in self.labels if labels.strata == strata)
         others = [
-            at for at, c in enumerate(self.covariates) if not own.column or c.column != own.column
+            i
+            for i, c in enumerate(self.covariates)
+            if not labels.column or c.column != labels.column
         ]
-        names, label = np.unique(own.regimens, return_inverse=True)
-        known = np.column_stack([label, self.cluster, self.values[:, others]])
-        kept, cell = np.unique(known, axis=0, return_inverse=True)
+        names, label = np.unique(labels.regimens, return_inverse=True)
+        pattern = np.column_stack([label, self.cluster, self.values[:, others]])
+        kept, index = np.unique(pattern, axis=0, return_inverse=True)
         n, events = (
-            np.bincount(cell.ravel(), weights=w).astype(np.int64) for w in (self.n, self.events)
+            np.bincount(index.ravel(), weights=w).astype(np.int64) for w in (self.n, self.events)
         )
+        regimens = tuple(names[kept[:, 0].astype(int)].tolist())
         return replace(
             self,
-            labels=(replace(own, regimens=tuple(names[kept[:, 0].astype(int)].tolist())),),
-            covariates=tuple(self.covariates[at] for at in others),
+            labels=(replace(labels, regimens=regimens),),
+            covariates=tuple(self.covariates[i] for i in others),
             values=kept[:, 2:],
             cluster=kept[:, 1].astype(np.int64),
             n=n,
@@ -130,47 +132,54 @@ class Cells:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the covariates' columns."""
+        """Names of the columns of the design matrix."""
         return tuple(covariate.name for covariate in self.covariates)
 
     @property
     def are_adjusted(self) -> bool:
-        """Whether more than the regimen is known of a patient; else the counts by regimen say it all."""
+        """Whether there are covariates or clusters; otherwise the counts by regimen are sufficient."""
         return bool(self.covariates or self.clusters)
 
     @cached_property
     def _profile_of(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """First cell of each distinct profile, and which profile each cell is of."""
-        known = np.column_stack([self.values, self.cluster])
-        _, first, profile = np.unique(known, axis=0, return_index=True, return_inverse=True)
+        """First pattern of each profile of covariates and cluster, and the profile of each pattern."""
+        profiles = np.column_stack([self.values, self.cluster])
+        _, first, profile = np.unique(profiles, axis=0, return_index=True, return_inverse=True)
         return first, profile.ravel()
 
     @property
     def profiles(self) -> NDArray[np.int64]:
-        """A cell of each distinct profile of covariates and cluster, shape (profile,)."""
+        """One pattern of each distinct profile of covariates and cluster, shape (profile,)."""
         return self._profile_of[0]
 
     def weights(self, arms: tuple[str, ...]) -> NDArray[np.float64]:
-        """Share of the patients with each profile, whatever their regimen, shape (arm or 1, profile).
+        """Return the share of patients with each profile, over all regimens.
 
-        Of an arm within a subgroup these are the patients of that subgroup.
+        Parameters
+        ----------
+        arms : tuple of str
+            Labels of regimens; the shares of an arm within a subgroup are those of the subgroup.
+
+        Returns
+        -------
+        ndarray, shape (arm or 1, profile)
         """
         profile, count = self._profile_of[1], len(self.profiles)
         groups = np.array([group_of(regimen) for regimen in self.regimens])
         wanted = [group_of(arm) for arm in arms]
         shares = {}
         for group in dict.fromkeys(wanted):
-            own = groups == group
-            counts = np.bincount(profile[own], weights=self.n[own], minlength=count)
+            members = groups == group
+            counts = np.bincount(profile[members], weights=self.n[members], minlength=count)
             shares[group] = counts / counts.sum()
-        if len(shares) == 1:
-            return np.array(list(shares.values()))
-        return np.array([shares[group] for group in wanted])
+        return np.array(
+            list(shares.values()) if len(shares) == 1 else [shares[group] for group in wanted]
+        )
 
     def __str__(self) -> str:
-        """Say what the collapse achieved."""
-        words = f"{self.rows:,} rows, {len(self.n):,} cells"
+        """Summarise the aggregation: rows, covariate patterns, dropped rows."""
+        words = f"{self.rows:,} rows, {len(self.n):,} covariate patterns"
         if self.dropped:
-            lacking = ", ".join(f"{name} {count:,}" for name, count in self.missing)
-            words += f"; {self.dropped:,} rows were dropped, for they lack values ({lacking})"
+            columns = ", ".join(f"{name} {count:,}" for name, count in self.missing)
+            words += f"; {self.dropped:,} rows with missing values were dropped ({columns})"
         return words

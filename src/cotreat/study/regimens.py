@@ -1,7 +1,7 @@
-"""Regimens (sets of treatments) and the expressions that name sets of patients.
+"""Regimens (sets of treatments) and set expressions (sets of patients).
 
-A regimen is a set of parts. A part is a treatment, ``TAC``; or a treatment at one of its levels,
-``TAC.high``; or the subgroup whose patients are meant, ``kidney=severe``.
+A regimen is a set of parts. A part is a treatment, ``TAC``; a treatment at one of its levels,
+``TAC.high``; or the subgroup of the patients, ``kidney=severe``.
 """
 
 import ast
@@ -16,10 +16,10 @@ NONE = "none"
 
 RESERVED = frozenset({"all", "any", "vs", NONE})
 LEVEL, GROUP, WITHIN = ".", "=", " | "
-"""What stands before a level, before a subgroup's id, and between a regimen and its subgroup."""
+"""Separators before a level, before the id of a subgroup, and between a regimen and its subgroup."""
 
 EXPRESSION = re.compile(r"[A-Za-z0-9_ (),.]{1,500}")
-"""Characters of a set expression; no study needs more of them, and many would exhaust a parser."""
+"""Characters and length of a set expression; a longer one could exhaust the parser."""
 
 Regimen = frozenset[str]
 Rule = Callable[[Regimen], bool]
@@ -38,7 +38,7 @@ def parse(text: str) -> Regimen:
     Raises
     ------
     ValueError
-        If a part is missing or a treatment stands twice.
+        If a part is empty, or a treatment or kind of subgroup is named twice.
     """
     taken, *groups = (part.strip() for part in text.split(WITHIN))
     if len({group.partition(GROUP)[0] for group in groups}) < len(groups):
@@ -66,12 +66,14 @@ def taken(regimen: Regimen) -> Regimen:
 
 
 def adds_one(arm: str, against: str, *, against_none: bool = True) -> bool:
-    """Tell whether the regimen of a label is that of another with one part more.
+    """Return whether a regimen is another one with one part added.
 
     Parameters
     ----------
+    arm, against
+        Labels of the regimens.
     against_none
-        Whether the other may be `NONE`: a treatment against nothing is no combination.
+        Whether the other may be `NONE`; one treatment against none is no combination.
     """
     more, fewer = parse(arm), parse(against)
     return fewer < more and len(more - fewer) == 1 and (against_none or against != NONE)
@@ -93,7 +95,7 @@ def without_group(label: str) -> str:
 
 
 def fits(regimen: Regimen, word: Regimen) -> bool:
-    """Tell whether a regimen is meant by a word, which may leave levels and subgroup open."""
+    """Return whether a regimen matches a word, which need not state levels and subgroup."""
     named = {part for part in word if LEVEL in part or GROUP in part}
     return taken(regimen) == taken(word) and named <= regimen
 
@@ -103,14 +105,16 @@ def lattice(
     levels: Mapping[str, Sequence[str]] | None = None,
     groups: Sequence[str] = (),
 ) -> tuple[Regimen, ...]:
-    """All regimens of k treatments: by subgroup, by size, then in the order of `treatments`.
+    """Return all regimens of k treatments: by subgroup, by size, then in the order of `treatments`.
 
     Parameters
     ----------
+    treatments
+        Ids of the treatments.
     levels
-        Parts that stand for a treatment, lowest level first; a treatment without any stands itself.
+        Levels of each treatment, lowest first; a treatment without levels is its own part.
     groups
-        Parts that stand for subgroups; none for patients that are not divided.
+        Subgroups; none for pooled patients.
     """
     parts = {t: (levels or {}).get(t, (t,)) for t in treatments}
     plain = [
@@ -123,7 +127,7 @@ def lattice(
 
 
 def is_treatment_id(text: str) -> bool:
-    """Tell whether `text` may name a treatment: a plain word that set expressions can use."""
+    """Return whether `text` may name a treatment: a plain word, valid in set expressions."""
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) is not None
     return plain and not keyword.iskeyword(text) and text not in RESERVED
 
@@ -139,7 +143,7 @@ def untreated(regimen: Regimen) -> bool:
 
 
 def rule(expression: str, treatments: Sequence[str], parts: Collection[str] = ()) -> Rule:
-    """Compile a set expression into a test of one regimen.
+    """Compile a set expression into a predicate of one regimen.
 
     Parameters
     ----------
@@ -149,7 +153,7 @@ def rule(expression: str, treatments: Sequence[str], parts: Collection[str] = ()
     treatments
         The treatments an expression may name.
     parts
-        Treatments at a level, and subgroups, that it may name besides.
+        Treatments at a level, and subgroups, that it may also name.
 
     Raises
     ------
@@ -164,7 +168,7 @@ def _tree(expression: str) -> ast.expr | None:
     try:
         plain = EXPRESSION.fullmatch(expression)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # what is odd is refused later
+            warnings.simplefilter("ignore", SyntaxWarning)  # `_compile` refuses odd forms
             return ast.parse(expression.strip(), mode="eval").body if plain else None
     except SyntaxError:
         return None
@@ -173,7 +177,7 @@ def _tree(expression: str) -> ast.expr | None:
 def named_parts(expression: str) -> frozenset[str]:
     """Return the levels and subgroups that a set expression, or a regimen, names: ``TAC.high``.
 
-    Subgroups are written as the expression writes them, ``kidney.severe``.
+    Subgroups are in the notation of expressions, ``kidney.severe``.
     """
     plain = expression.replace(WITHIN, " and ").replace(GROUP, LEVEL).replace("+", " and ")
     tree = _tree(plain)
@@ -192,10 +196,10 @@ def _compile(node: ast.AST | None, text: str, known: Regimen, parts: frozenset[s
             _require_known([name], text, known)
             return lambda regimen: name in taken(regimen)
         case ast.Attribute(value=ast.Name(id=owner), attr=name):
-            found = {f"{owner}{LEVEL}{name}", f"{owner}{GROUP}{name}"} & parts
-            if not found:
+            named = {f"{owner}{LEVEL}{name}", f"{owner}{GROUP}{name}"} & parts
+            if not named:
                 _refuse_part(owner, name, text, known, parts)
-            return lambda regimen: found <= regimen
+            return lambda regimen: named <= regimen
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             inner = _compile(operand, text, known, parts)
             return lambda regimen: not inner(regimen)
@@ -206,12 +210,11 @@ def _compile(node: ast.AST | None, text: str, known: Regimen, parts: frozenset[s
         case ast.Call(func=ast.Name(id="any" | "all" as quantifier), args=args, keywords=[]) if (
             args
         ):
-            named = [arg.id for arg in args if isinstance(arg, ast.Name)]
-            if len(named) == len(args):
-                _require_known(named, text, known)
-                return lambda regimen: (any if quantifier == "any" else all)(
-                    name in taken(regimen) for name in named
-                )
+            names = [arg.id for arg in args if isinstance(arg, ast.Name)]
+            if len(names) == len(args):
+                _require_known(names, text, known)
+                join = any if quantifier == "any" else all
+                return lambda regimen: join(name in taken(regimen) for name in names)
     raise ValueError(
         f"{text!r} is not a set of patients; write for example all, none, A, not A, any(A, B), A and not B"
     )
@@ -226,9 +229,8 @@ def _require_known(named: list[str], text: str, known: Regimen) -> None:
 
 
 def _refuse_part(owner: str, name: str, text: str, known: Regimen, parts: Collection[str]) -> None:
-    own = [p for p in parts if re.split(r"[.=]", p)[0] == owner]
-    shown = sorted(re.split(r"[.=]", part)[1] for part in own)
-    if shown:
-        raise ValueError(f"{text!r} names {owner}.{name}; of {owner} there are {', '.join(shown)}")
+    pairs = [re.split(r"[.=]", part) for part in parts]
+    if own := sorted(part for whole, part in pairs if whole == owner):
+        raise ValueError(f"{text!r} names {owner}.{name}; of {owner} there are {', '.join(own)}")
     what = "levels" if owner in known else "treatment or subgroups"
     raise ValueError(f"{text!r} names {owner}.{name}, but there are no {what} of the name {owner}")

@@ -1,6 +1,7 @@
-"""A study as a frozen record: what was given, what was counted, what was printed."""
+"""A study as a frozen record: treatments, counts of patients and reported estimates."""
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, product
@@ -17,39 +18,38 @@ Design = Literal["cohort", "randomised", "case-control"]
 Scale = Literal["event", "non-event"]
 
 BY_DESIGN = "not identified by design"
-"""Why there are no risks in a case-control study: its sampling fixes the share of cases."""
-
+"""Reason why a case-control study has no risks: its sampling fixes the share of cases."""
 
 DOSE, DURATION = GRADINGS = ("dose", "duration")
-"""What levels of a treatment may be levels of."""
+"""Stratifications by ordered levels of treatments."""
 MOST_REGIMENS = 64
-"""Past that no table of regimens is readable."""
+"""Largest number of regimens of a stratified study; a longer table is not readable."""
 
 
 class InterpretationError(ValueError):
-    """A reading that a study does not have."""
+    """An interpretation that a study does not have."""
 
 
 class StratificationError(ValueError):
-    """A division of its patients that a study cannot make."""
+    """A stratification that a study does not have, or by which its patients are not counted."""
 
 
 @dataclass(frozen=True)
 class RoundedNumber:
-    """A number as it stands in print; the truth lies within `half` of `value`."""
+    """A number as published; the exact value lies within `half` of `value`."""
 
     value: float
     half: float
 
     def __str__(self) -> str:
-        """Write the number with the digits it has in print."""
+        """Format the number with its published digits."""
         digits = 0 if self.half <= 0 else max(0, round(-math.log10(2 * self.half)))
         return f"{self.value:.{digits}f}"
 
 
 @dataclass(frozen=True)
 class Treatment:
-    """One drug or exposure."""
+    """A drug or exposure."""
 
     id: str
     name: str
@@ -67,17 +67,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Stratification:
-    """What tells patients of one regimen apart: levels of their treatments, or subgroups.
+    """Strata of the patients: levels of their treatments, or subgroups.
 
     Attributes
     ----------
     id : str
-        ``dose``, ``duration``, or what a study file calls the subgroups.
+        ``dose``, ``duration``, or the id of the subgroups in the study file.
     owners : tuple of (str, tuple of (str, str))
-        For levels, each treatment that has some; for subgroups, the one id again. With it id and name
-        of each level, the lowest first, or of each subgroup.
+        For levels, each treatment that has levels; for subgroups, their id. Each with the id and the
+        name of every level, the lowest first, or of every subgroup.
     name : str
-        What the subgroups are by.
+        Name of the characteristic that defines the subgroups.
     """
 
     id: str
@@ -86,46 +86,46 @@ class Stratification:
 
     @property
     def is_graded(self) -> bool:
-        """Whether its parts are ordered levels of treatments."""
+        """Whether the strata are ordered levels of treatments."""
         return self.id in GRADINGS
 
     @cached_property
     def names(self) -> dict[str, str]:
-        """Name of each part, in order: ``TAC.high`` or ``kidney=severe``."""
+        """Name of each stratum, in order, by ``TAC.high`` or ``kidney=severe``."""
         mark = LEVEL if self.is_graded else GROUP
-        return {f"{owner}{mark}{i}": name for owner, own in self.owners for i, name in own}
+        return {f"{owner}{mark}{i}": name for owner, strata in self.owners for i, name in strata}
 
     @cached_property
     def levels(self) -> dict[str, tuple[str, ...]]:
-        """Parts of each treatment that has levels, the lowest first; empty for subgroups."""
-        if not self.is_graded:
-            return {}
-        return {owner: tuple(f"{owner}{LEVEL}{i}" for i, _ in own) for owner, own in self.owners}
+        """Levels of each treatment that has some, the lowest first; empty for subgroups."""
+        owners = self.owners if self.is_graded else ()
+        return {name: tuple(f"{name}{LEVEL}{i}" for i, _ in levels) for name, levels in owners}
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Parts that are subgroups; empty for levels."""
+        """Subgroups; empty for levels."""
         return () if self.is_graded else tuple(self.names)
 
     @cached_property
     def written(self) -> frozenset[str]:
-        """Parts as set expressions write them: ``TAC.high``, ``kidney.severe``."""
-        return frozenset(part.replace(GROUP, LEVEL) for part in self.names)
+        """Strata in the notation of set expressions: ``TAC.high``, ``kidney.severe``."""
+        return frozenset(stratum.replace(GROUP, LEVEL) for stratum in self.names)
 
-    def is_told(self, regimen: Regimen) -> bool:
-        """Tell whether a regimen says all that the division would know of it."""
+    def classifies(self, regimen: Regimen) -> bool:
+        """Return whether a regimen names its subgroup, or the level of each treatment that has levels."""
         if self.groups:
-            return bool(regimen & set(self.groups))
+            return not regimen.isdisjoint(self.groups)
+        treatments = regimens.taken(regimen)
         return all(
-            bool(regimen & set(own))
-            for treatment, own in self.levels.items()
-            if treatment in regimens.taken(regimen)
+            not regimen.isdisjoint(levels)
+            for treatment, levels in self.levels.items()
+            if treatment in treatments
         )
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A counted cell: `events` of `n` patients on `regimen`."""
+    """Counts of one regimen: `events` of `n` patients."""
 
     regimen: Regimen
     n: int
@@ -133,9 +133,30 @@ class Arm:
     source: str
 
 
+def pooled(arms: Iterable[Arm], stratum: Callable[[Regimen], Regimen]) -> dict[Regimen, Arm]:
+    """Sum counts over arms whose regimens are equal at a coarser stratification.
+
+    Parameters
+    ----------
+    arms : iterable of Arm
+    stratum : callable
+        The coarser regimen of each arm's regimen.
+
+    Returns
+    -------
+    dict of Regimen to Arm
+    """
+    sums: dict[Regimen, Arm] = {}
+    for arm in arms:
+        regimen = stratum(arm.regimen)
+        before = sums.get(regimen, Arm(regimen, 0, 0, arm.source))
+        sums[regimen] = replace(before, n=before.n + arm.n, events=before.events + arm.events)
+    return sums
+
+
 @dataclass(frozen=True)
 class Total:
-    """A printed margin: a set of patients, how many they are and how many had the event."""
+    """A reported margin: patients, and patients with the event, of a set of patients."""
 
     patients: str
     n: int
@@ -145,14 +166,14 @@ class Total:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a printed number is a coefficient of.
+    """The coefficient that a reported number estimates.
 
     Attributes
     ----------
     kind : str
         An entry of `cotreat.evidence.contrasts.KINDS`, such as ``sets``.
     words : tuple
-        Regimens, set expressions or treatments, as that kind takes them.
+        Regimens, set expressions or treatments, as that kind requires.
     """
 
     kind: str
@@ -161,7 +182,7 @@ class Meaning:
 
 @dataclass(frozen=True)
 class ReportedEstimate:
-    """A printed odds ratio or p-value.
+    """A reported odds ratio or p-value.
 
     Attributes
     ----------
@@ -170,19 +191,23 @@ class ReportedEstimate:
     meaning : Meaning or None
         None for a number that is shown and not used.
     about : str
-        What such a number is said to be about.
-    value : Printed
+        Description of a number that is not used.
+    value : RoundedNumber
         The odds ratio, or the p-value.
     is_below : bool
-        Whether a p-value is printed as "<".
-    ci : tuple of Printed, or None
+        Whether a p-value is reported as "<".
+    ci : tuple of RoundedNumber, or None
         The interval of an odds ratio.
+    level : float
+        Confidence level of `ci`.
     interval : str
         ``wald``, ``profile`` or ``exact``.
+    adjusted : bool
+        Whether the regression contains covariates.
     model : str
-        Claims of one regression share it; empty where the print does not say.
+        Id shared by the estimates of one regression; empty where the source does not state it.
     sign : str
-        ``+`` or ``-``, the side of a p-value; empty where it is not known.
+        ``+`` or ``-``, the side of a p-value; empty where it is not reported.
     """
 
     id: str
@@ -206,7 +231,7 @@ class ReportedEstimate:
 
     @property
     def as_reported(self) -> str:
-        """The number as it stands in print."""
+        """The number as published."""
         if self.ci is None:
             return f"p {'<' if self.is_below else '='} {self.value}"
         return f"{self.value} ({self.ci[0]}–{self.ci[1]})"
@@ -214,12 +239,12 @@ class ReportedEstimate:
 
 @dataclass(frozen=True)
 class Interpretation:
-    """One way to understand a file whose words leave something open.
+    """One interpretation of the ambiguous statements of a publication.
 
     Attributes
     ----------
-    claims : tuple of Claim
-        All printed numbers, with the meanings they have in this reading.
+    reported_estimates : tuple of ReportedEstimate
+        All reported numbers, with the contrasts of this interpretation.
     """
 
     id: str
@@ -229,14 +254,15 @@ class Interpretation:
 
 @dataclass(frozen=True)
 class StratifiedCounts:
-    """Counts of patients as finely as a study tells them, whatever divides them.
+    """Counts of patients at the finest stratification that a study reports.
 
     Attributes
     ----------
     arms : tuple of Arm
-        Regimens may be told by level and subgroup.
+        Their regimens may name levels and subgroups.
     totals : tuple of Total
     cells : Cells or None
+        Covariate patterns of individual patient data.
     """
 
     arms: tuple[Arm, ...]
@@ -246,7 +272,7 @@ class StratifiedCounts:
 
 @dataclass(frozen=True)
 class Sequential:
-    """Treatments that some or all who got them together got one after the other, and where that stands."""
+    """Treatments of a combination that some patients received in sequence, with the source."""
 
     treatments: tuple[str, ...]
     source: str
@@ -254,7 +280,7 @@ class Sequential:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The central 95 % prior interval of the risk without any treatment, and why."""
+    """Central 95 % prior interval of the risk without treatment, with its source."""
 
     lower: float
     upper: float
@@ -263,29 +289,29 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Study:
-    """Everything a study file offers, checked, under one reading of its words.
+    """A checked study file under one interpretation and one stratification.
 
     Attributes
     ----------
-    told : Told
-        Counts as finely as they were given.
-    divisions : tuple of Division
-        What can tell patients of one regimen apart.
-    division : str
-        Id of the one by which this record does; empty for regimens as they are.
-    sequential : tuple of Sequential
-        Treatments that were given one after the other.
-    readings : tuple of Reading
-        All ways to understand what was printed, the default first.
-    reading : str
-        The one of them that this record stands under.
+    stratified : StratifiedCounts
+        Counts at the finest reported stratification.
+    interpretations : tuple of Interpretation
+        The default first.
+    interpretation : str
+        Id of the interpretation of this record.
     warnings : tuple of str
-        What is odd about the printed numbers, but no error.
+        Unusual features of the reported numbers that are no errors.
     digest : str
-        SHA-256 of the study file's text and of its patients; two fits with the same digest saw the
-        same evidence.
+        SHA-256 of the study file's content and of its patients; fits with equal digests used the same
+        evidence.
+    stratifications : tuple of Stratification
+        Those that the study file declares.
+    strata : str
+        Id of the stratification of this record; empty for pooled strata.
+    sequential : tuple of Sequential
+        Treatments received in sequence.
     file : str
-        The path it was read from, as it was given; empty for packaged studies.
+        Path of the study file; empty for packaged studies.
     """
 
     id: str
@@ -307,29 +333,7 @@ class Study:
     sequential: tuple[Sequential, ...] = ()
     file: str = field(default="", compare=False)
 
-    @property
-    def risk_kind(self) -> str:
-        """What a risk of its fits is: implied by printed numbers, standardised over patients, or crude."""
-        return "implied" if self.has_uncounted else "standardised" if self.is_adjusted else "crude"
-
-    @property
-    def reported_estimates(self) -> tuple[ReportedEstimate, ...]:
-        """What was printed, with the meanings of the reading."""
-        return self.read.reported_estimates
-
-    @cached_property
-    def read(self) -> Interpretation:
-        """The reading that this record stands under."""
-        return next(
-            interpretation
-            for interpretation in self.interpretations
-            if interpretation.id == self.interpretation
-        )
-
-    @property
-    def is_default(self) -> bool:
-        """Whether it stands under its default reading."""
-        return self.interpretation == self.interpretations[0].id
+    # --- Interpretation and stratification ---------------------------------------------------------
 
     def resolve(self, interpretation: str | None = None, strata: str | None = None) -> "Study":
         """Return the study under an interpretation and a stratification.
@@ -364,91 +368,145 @@ class Study:
         )
 
     def _require(self, strata: str) -> None:
-        known = {own.id: own for own in self.stratifications}
+        known = {stratification.id: stratification for stratification in self.stratifications}
         if strata not in known:
             what = "levels of" if strata in GRADINGS else "subgroups by"
             has = f"; it has {', '.join(known)}" if known else ""
             raise StratificationError(f"{self.id} has no {what} {strata}{has}")
-        own = known[strata]
+        required = known[strata]
         cells = self.stratified.cells
-        untold = [arm for arm in self.stratified.arms if not own.is_told(arm.regimen)]
-        if untold or (cells is not None and strata not in cells.stratifications):
-            example = next(iter(own.names))
-            if own.groups:
+        is_counted = all(required.classifies(arm.regimen) for arm in self.stratified.arms)
+        if not is_counted or (cells is not None and strata not in cells.stratifications):
+            example = next(iter(required.names))
+            if required.groups:
                 example = f"{self.treatments[0].id}{regimens.WITHIN}{example}"
             raise StratificationError(
                 f"the patients of {self.id} are not counted by {strata}; write regimens such as "
                 f"{example} in [[arms]], or name its column under [patients]"
             )
-        count = len(self._lattice(own))
+        count = len(self._lattice(required))
         if count > MOST_REGIMENS:
             raise StratificationError(
                 f"{self.id} by {strata} has {count} regimens; at most {MOST_REGIMENS} can be read"
             )
 
     @cached_property
+    def current_interpretation(self) -> Interpretation:
+        """The interpretation of this record."""
+        return next(one for one in self.interpretations if one.id == self.interpretation)
+
+    @property
+    def reported_estimates(self) -> tuple[ReportedEstimate, ...]:
+        """The reported estimates, with their contrasts under the interpretation."""
+        return self.current_interpretation.reported_estimates
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the interpretation is the default one."""
+        return self.interpretation == self.interpretations[0].id
+
+    @cached_property
     def stratification(self) -> Stratification | None:
-        """What tells patients of one regimen apart in this record; None for nothing."""
-        return next((own for own in self.stratifications if own.id == self.strata), None)
+        """The stratification of this record; None for pooled strata."""
+        return next((one for one in self.stratifications if one.id == self.strata), None)
 
     @property
     def levels(self) -> dict[str, tuple[str, ...]]:
-        """Parts that stand for a treatment in the regimens, if they are told by its levels."""
+        """Levels by treatment, where the regimens are stratified by levels."""
         return self.stratification.levels if self.stratification else {}
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """Parts that are subgroups in the regimens; empty for none."""
+        """Subgroups by which the regimens are stratified; empty for none."""
         return self.stratification.groups if self.stratification else ()
 
     @cached_property
     def parts(self) -> frozenset[str]:
-        """Levels and subgroups of all divisions, which set expressions may name."""
-        return frozenset(part for own in self.stratifications for part in own.names)
+        """Levels and subgroups of all stratifications, which set expressions may name."""
+        return frozenset(part for one in self.stratifications for part in one.names)
 
-    def tells(self, named: frozenset[str]) -> bool:
-        """Tell whether regimens are told by some levels or subgroups, written ``TAC.high``."""
-        own = self.stratification.names if self.stratification else {}
-        return named <= {part.replace(GROUP, LEVEL) for part in own}
+    def distinguishes(self, named: frozenset[str]) -> bool:
+        """Return whether this record is stratified by the given levels or subgroups (``TAC.high``)."""
+        return named <= (self.stratification.written if self.stratification else frozenset())
+
+    # --- Patients ----------------------------------------------------------------------------------
 
     @cached_property
     def arms(self) -> tuple[Arm, ...]:
-        """Counts by regimen, told as this record tells regimens."""
+        """Counts by regimen at the stratification of this record."""
         if self.cells is not None:
             counts = self.cells.counts.items()
             return tuple(Arm(regimens.parse(r), *both, self.source) for r, both in counts)
-        summed: dict[Regimen, Arm] = {}
-        for arm in self.stratified.arms:
-            own = regimens.parse(self.cut(arm.regimen))
-            before = summed.get(own, Arm(own, 0, 0, arm.source))
-            summed[own] = replace(before, n=before.n + arm.n, events=before.events + arm.events)
-        return tuple(summed.values())
+        return tuple(pooled(self.stratified.arms, self._pooled_regimen).values())
 
-    def cut(self, regimen: Regimen) -> str:
-        """Label a regimen by what this record tells of it."""
+    def _pooled_regimen(self, regimen: Regimen) -> Regimen:
         kept = self.stratification.names if self.stratification else {}
-        told = (part for part in regimen if part in kept or GROUP not in part)
-        return self.label(frozenset(p if p in kept else regimens.treatment_of(p) for p in told))
+        parts = (part for part in regimen if part in kept or GROUP not in part)
+        return frozenset(p if p in kept else regimens.treatment_of(p) for p in parts)
 
     @cached_property
     def totals(self) -> tuple[Total, ...]:
-        """Printed margins of sets that this record can tell."""
-        return tuple(
-            total
-            for total in self.stratified.totals
-            if self.tells(regimens.named_parts(total.patients))
-        )
+        """Reported margins of sets of patients that the stratification distinguishes."""
+        totals = self.stratified.totals
+        return tuple(t for t in totals if self.distinguishes(regimens.named_parts(t.patients)))
 
     @cached_property
     def cells(self) -> Cells | None:
-        """Patients by regimen, covariates and cluster, where the rows were given."""
+        """Covariate patterns of the individual patient data; None for a study without them."""
         cells = self.stratified.cells
         return None if cells is None else cells.stratified(self.strata)
 
     @property
+    def is_adjusted(self) -> bool:
+        """Whether the data contain covariates or clusters, over which risks are standardised."""
+        return self.cells is not None and self.cells.are_adjusted
+
+    @property
     def is_case_control(self) -> bool:
-        """Whether cases and controls were sampled separately, so that risks mean nothing."""
+        """Whether cases and controls were sampled separately, so that risks are not identified."""
         return self.design == "case-control"
+
+    @property
+    def risk_kind(self) -> str:
+        """Kind of the risks: implied by reported estimates, standardised over patients, or crude."""
+        return "implied" if self.has_uncounted else "standardised" if self.is_adjusted else "crude"
+
+    @cached_property
+    def has_uncounted(self) -> bool:
+        """Whether the cohort has patients whose regimen is not counted."""
+        return not self.arms or any(t.n > self._counted_in(t.patients) for t in self.totals)
+
+    def _counted_in(self, patients: str) -> int:
+        return sum(arm.n for arm in self.arms if self.holds(patients, arm.regimen))
+
+    @cached_property
+    def _arm_of(self) -> dict[str, Arm]:
+        return {self.label(arm.regimen): arm for arm in self.arms}
+
+    @cached_property
+    def n(self) -> NDArray[np.int64]:
+        """Patients by counted regimen, shape (counted,)."""
+        return np.array([self._arm_of[r].n for r in self.counted])
+
+    @cached_property
+    def events(self) -> NDArray[np.int64]:
+        """Events by counted regimen, shape (counted,)."""
+        return np.array([self._arm_of[r].events for r in self.counted])
+
+    def source_of(self, regimen: str) -> str:
+        """Return the source of the count of a regimen."""
+        return self._arm_of[regimen].source
+
+    def holds(self, patients: str, regimen: Regimen) -> bool:
+        """Return whether a regimen belongs to a set of patients."""
+        return regimens.rule(patients, self.treatment_ids, self.parts)(regimen)
+
+    def members(self, patients: str, labels: tuple[str, ...]) -> NDArray[np.bool_]:
+        """Return which regimens belong to a set of patients, shape (labels,)."""
+        belongs = regimens.rule(patients, self.treatment_ids, self.parts)
+        return np.array([belongs(regimens.parse(text)) for text in labels])
+
+    # --- Treatments and regimens -------------------------------------------------------------------
 
     @cached_property
     def treatment_ids(self) -> tuple[str, ...]:
@@ -466,21 +524,21 @@ class Study:
         return tuple(f"{a}:{b}" for a, b in self.pairs)
 
     def parts_of(self, treatment: str) -> tuple[str, ...]:
-        """What stands for a treatment in the regimens: itself, or each of its levels."""
+        """Return the levels of a treatment; the treatment itself where the strata have none of it."""
         return self.levels.get(treatment, (treatment,))
 
     @cached_property
     def all_parts(self) -> tuple[str, ...]:
-        """What stands for treatments in the regimens, in order: ``A.low``, ``A.high``, ``B``."""
+        """Treatments, or their levels, in order: ``A.low``, ``A.high``, ``B``."""
         return tuple(part for treatment in self.treatment_ids for part in self.parts_of(treatment))
 
     @cached_property
     def judged_pairs(self) -> dict[str, tuple[str, str]]:
-        """Every two parts that may be synergistic, by label: ``A:B``, or ``A.high:B`` by levels."""
+        """Every two treatments or levels whose synergy is judged, by label: ``A:B``, ``A.high:B``."""
         return {
             f"{a}:{b}": (a, b)
-            for one, other in self.pairs
-            for a, b in product(self.parts_of(one), self.parts_of(other))
+            for first, second in self.pairs
+            for a, b in product(self.parts_of(first), self.parts_of(second))
         }
 
     def _lattice(self, strata: Stratification | None) -> tuple[Regimen, ...]:
@@ -489,109 +547,67 @@ class Study:
 
     @cached_property
     def regimens(self) -> tuple[str, ...]:
-        """Labels of all regimens, counted or not: 2^k of them where they are not told by levels."""
+        """Labels of all regimens, counted or not: 2^k of k treatments without levels."""
         return tuple(map(self.label, self._lattice(self.stratification)))
 
     @cached_property
     def counted(self) -> tuple[str, ...]:
-        """Labels of the regimens with patients, in the order of `regimens`."""
+        """Labels of the regimens with counted patients, in the order of `regimens`."""
         return tuple(r for r in self.regimens if r in self._arm_of)
+
+    def is_admitted(self, regimen: str) -> bool:
+        """Return whether the inclusion rule admits a regimen."""
+        return self.holds(self.inclusion, regimens.parse(regimen))
 
     @cached_property
     def admitted(self) -> tuple[str, ...]:
-        """Labels of the regimens that the inclusion rule lets in, in the order of `regimens`."""
-        return tuple(r for r in self.regimens if self.is_admitted(r))
+        """Labels of the regimens that the inclusion rule admits, in the order of `regimens`."""
+        return tuple(filter(self.is_admitted, self.regimens))
 
     @cached_property
     def present(self) -> tuple[str, ...]:
-        """Labels of the regimens that have patients, or may have: the cohort.
+        """Labels of the regimens of the cohort: those that have patients, or may have.
 
-        Where the totals leave no patients outside the counted regimens, those are all.
+        Where the totals leave no patients outside the counted regimens, the cohort is `counted`.
         """
         if not self.has_uncounted:
             return self.counted
-        full = [total for total in self.totals if total.n == self._counted_in(total.patients)]
+        full = [t.patients for t in self.totals if t.n == self._counted_in(t.patients)]
         return tuple(
             r
             for r in self.admitted
-            if r in self._arm_of
-            or not any(self.holds(total.patients, regimens.parse(r)) for total in full)
+            if r in self._arm_of or not any(self.holds(s, regimens.parse(r)) for s in full)
         )
-
-    def _counted_in(self, patients: str) -> int:
-        return sum(arm.n for arm in self.arms if self.holds(patients, arm.regimen))
-
-    @cached_property
-    def has_uncounted(self) -> bool:
-        """Whether the cohort has patients whose regimen was not counted."""
-        return not self.arms or any(
-            total.n > sum(arm.n for arm in self.arms if self.holds(total.patients, arm.regimen))
-            for total in self.totals
-        )
-
-    def holds(self, patients: str, regimen: Regimen) -> bool:
-        """Tell whether a regimen belongs to a set of patients."""
-        return regimens.rule(patients, self.treatment_ids, self.parts)(regimen)
-
-    def members(self, patients: str, labels: tuple[str, ...]) -> NDArray[np.bool_]:
-        """Tell which of some regimens belong to a set of patients, shape (labels,)."""
-        belongs = regimens.rule(patients, self.treatment_ids, self.parts)
-        return np.array([belongs(regimens.parse(text)) for text in labels])
-
-    @property
-    def is_adjusted(self) -> bool:
-        """Whether patients are given with covariates or clusters, over which risks are standardised."""
-        return self.cells is not None and self.cells.are_adjusted
-
-    @cached_property
-    def n(self) -> NDArray[np.int64]:
-        """Patients by counted regimen, shape (counted,)."""
-        return np.array([self._arm_of[r].n for r in self.counted])
-
-    @cached_property
-    def events(self) -> NDArray[np.int64]:
-        """Events by counted regimen, shape (counted,)."""
-        return np.array([self._arm_of[r].events for r in self.counted])
-
-    def source_of(self, regimen: str) -> str:
-        """Return where the count of a regimen stands."""
-        return self._arm_of[regimen].source
-
-    @cached_property
-    def _arm_of(self) -> dict[str, Arm]:
-        return {self.label(arm.regimen): arm for arm in self.arms}
 
     def label(self, regimen: Regimen) -> str:
         """Write a regimen in the order of the file's treatments."""
         return regimens.label(regimen, self.treatment_ids)
 
+    # --- Design matrices ---------------------------------------------------------------------------
+
     def content(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
-        """Return which treatments each regimen holds, 0 or 1, shape (regimen, treatment)."""
+        """Return the indicators of the treatments in each regimen, shape (regimen, treatment)."""
         sets = [regimens.taken(regimens.parse(text)) for text in labels]
         return np.array([[float(t in s) for t in self.treatment_ids] for s in sets])
 
     def part_content(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
-        """Tell which of `all_parts` each regimen holds, 0 or 1, shape (regimen, part)."""
+        """Return the indicators of `all_parts` in each regimen, shape (regimen, part)."""
         sets = [regimens.parse(text) for text in labels]
         return np.array([[float(part in s) for part in self.all_parts] for s in sets])
 
+    def products(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
+        """Return the indicators of the pairs in each regimen, shape (regimen, pair)."""
+        sets = [regimens.taken(regimens.parse(text)) for text in labels]
+        return np.array([[float(a in s and b in s) for a, b in self.pairs] for s in sets])
+
     def ranks(self, labels: tuple[str, ...], treatment: str) -> NDArray[np.int64]:
-        """Return the level of a treatment in each regimen, 0 for none, 1 for the lowest, shape (regimen,)."""
+        """Return the level of a treatment in each regimen, shape (regimen,): 0 none, 1 lowest."""
         parts = self.parts_of(treatment)
         sets = [regimens.parse(text) for text in labels]
         return np.array([next((i for i, p in enumerate(parts, 1) if p in s), 0) for s in sets])
 
-    def products(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
-        """Return which pairs each regimen holds, 0 or 1, shape (regimen, pair)."""
-        sets = [regimens.taken(regimens.parse(text)) for text in labels]
-        return np.array([[float(a in s and b in s) for a, b in self.pairs] for s in sets])
-
-    def backgrounds(self, pair: tuple[str, str]) -> tuple[Regimen, ...]:
-        """Return every set of the other treatments on which two parts can be judged."""
-        own = set(map(regimens.treatment_of, pair))
-        others = [t for t in self.treatment_ids if t not in own]
+    def co_treatments(self, pair: tuple[str, str]) -> tuple[Regimen, ...]:
+        """Return every set of the other treatments with which a pair is judged."""
+        judged = set(map(regimens.treatment_of, pair))
+        others = [t for t in self.treatment_ids if t not in judged]
         return regimens.lattice(others, self.levels, self.groups)
-
-    def is_admitted(self, regimen: str) -> bool:
-        """Tell whether the inclusion rule lets a regimen into the study."""
-        return self.holds(self.inclusion, regimens.parse(regimen))

@@ -1,4 +1,4 @@
-"""Patients to cells in SQL: by DuckDB here, or by whatever holds the rows elsewhere."""
+"""Aggregation of individual patient data to covariate patterns in SQL, by DuckDB or elsewhere."""
 
 from __future__ import annotations
 
@@ -15,42 +15,47 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
-ROWS = "patients"
-"""Name of the table of rows."""
-SOURCE = "source"
-"""Name of the rows as they come."""
+ROWS, SOURCE = "patients", "source"
+"""Names of the table of rows, and of the rows as they were read."""
 N, EVENTS = "n", "events"
 MOST_LEVELS = 50
+"""Largest number of levels of a categorical covariate."""
+NO_LEVEL = ("", "none", "0")
+"""Values, besides null, of the level of a treatment that was not given."""
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 YES_NO = "0 and 1, or true and false"
 
+Problem = tuple[str, str]
+"""The key of the study file that names a column, and what is wrong with the column."""
 
-class CollapseError(ValueError):
-    """Rows that cannot be collapsed.
+
+class AggregationError(ValueError):
+    """Rows that cannot be aggregated.
 
     Attributes
     ----------
     problems : tuple of (str, str)
-        The key of the study file that asks for it, and what is wrong.
+        The key of the study file and what is wrong.
     """
 
-    def __init__(self, problems: list[tuple[str, str]]) -> None:
+    def __init__(self, problems: list[Problem]) -> None:
         super().__init__(problems)
         self.problems = tuple(problems)
 
 
 @dataclass(frozen=True)
-class Parted:
-    """A column whose values are levels of a treatment, or subgroups.
+class StratumColumn:
+    """A column of levels of a treatment, or of subgroups.
 
     Attributes
     ----------
-    division : str
+    strata : str
         ``dose``, ``duration``, or the id of the subgroups.
     treatment : str
-        Whose levels they are; empty for subgroups.
+        The treatment that has the levels; empty for subgroups.
+    column : str
     ids : tuple of str
-        All that the column may hold; of a treatment's levels only where the treatment was given.
+        The values of the column; for levels, of the patients that got the treatment.
     """
 
     strata: str
@@ -61,27 +66,26 @@ class Parted:
     @property
     def key(self) -> str:
         """The key of the study file that names the column."""
-        owner = self.treatment or self.strata
-        return f"{self.strata if self.treatment else 'subgroups'}.{owner}"
+        return f"{self.strata}.{self.treatment}" if self.treatment else f"subgroups.{self.strata}"
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column of a table holds what.
+    """The columns of a table of patients, or of covariate patterns.
 
     Attributes
     ----------
     outcome : str
-        Of rows: 0 or 1. Of cells: patients with the event.
-    n : str
-        Of cells: how many patients; empty for rows.
+        0 or 1 for a patient; the number of events for a pattern.
     treatments : tuple of (str, str)
         Treatment and column.
     covariates : tuple of (str, str)
         Column and kind.
     cluster, patient : str
         Empty for none.
-    parted : tuple of Parted
+    n : str
+        The number of patients for a pattern; empty for patients.
+    strata : tuple of StratumColumn
         Levels and subgroups.
     """
 
@@ -91,29 +95,29 @@ class Columns:
     cluster: str = ""
     patient: str = ""
     n: str = ""
-    parted: tuple[Parted, ...] = ()
+    strata: tuple[StratumColumn, ...] = ()
 
     @property
     def places(self) -> list[tuple[str, str]]:
-        """Every column with the key of the study file that names it."""
+        """Every column, after the key of the study file that names it."""
+        single = (("cluster", self.cluster), ("patient", self.patient), ("n", self.n))
         return [
-            ("outcome" if not self.n else EVENTS, self.outcome),
+            (EVENTS if self.n else "outcome", self.outcome),
             *((f"treatments.{name}", column) for name, column in self.treatments),
             *((f"covariates.{column}", column) for column, _ in self.covariates),
-            *((one.key, one.column) for one in self.parted),
-            *((key, c) for key, c in (("cluster", self.cluster), ("patient", self.patient)) if c),
-            *((("n", self.n),) if self.n else ()),
+            *((stratum.key, stratum.column) for stratum in self.strata),
+            *((key, column) for key, column in single if column),
         ]
 
-    def given(self, part: Parted) -> str:
-        """Write in SQL that a patient has the treatment whose level a column tells."""
-        column = dict(self.treatments).get(part.treatment)
+    def given(self, stratum: StratumColumn) -> str:
+        """Return the SQL condition that a patient got the treatment of a column of levels."""
+        column = dict(self.treatments).get(stratum.treatment)
         return "1 = 1" if column is None else f"CAST({quoted(column)} AS INTEGER) = 1"
 
     @property
     def kept(self) -> dict[str, str]:
-        """By column, in SQL, that its value is not missing: without it a row is of no use."""
-        levels = {one.column: self.given(one) for one in self.parted if one.treatment}
+        """The SQL condition, by column, that its value is not missing."""
+        levels = {s.column: self.given(s) for s in self.strata if s.treatment}
         return {
             column: f"NOT ({levels[column]} AND {quoted(column)} IS NULL)"
             if column in levels
@@ -124,32 +128,35 @@ class Columns:
 
     @property
     def keys(self) -> dict[str, str]:
-        """By column of the cells, in SQL, what tells one cell from another."""
-        found = {name: f"CAST({quoted(column)} AS INTEGER)" for name, column in self.treatments}
+        """The SQL expression of each column that defines the covariate patterns."""
+        keys = {name: f"CAST({quoted(column)} AS INTEGER)" for name, column in self.treatments}
         for column, kind in self.covariates:
-            found[column] = (
-                f"CAST({quoted(column)} AS INTEGER)" if kind == BINARY else quoted(column)
-            )
-        for one in self.parted:
-            own = f"CASE WHEN {self.given(one)} THEN {quoted(one.column)} END"
-            found.setdefault(one.column, own if one.treatment else _text(one.column))
-        return {**found, **({self.cluster: quoted(self.cluster)} if self.cluster else {})}
+            name = quoted(column)
+            keys[column] = f"CAST({name} AS INTEGER)" if kind == BINARY else name
+        for s in self.strata:
+            level = f"CASE WHEN {self.given(s)} THEN {quoted(s.column)} END"
+            keys.setdefault(s.column, level if s.treatment else _text(s.column))
+        return {**keys, **({self.cluster: quoted(self.cluster)} if self.cluster else {})}
 
 
-def collapse_sql(columns: Columns) -> str:
-    """Write the collapse as plain SQL; tested on DuckDB and SQLite.
+def aggregation_sql(columns: Columns) -> str:
+    """Write the aggregation as plain SQL, which DuckDB and SQLite run.
+
+    Parameters
+    ----------
+    columns
+        The columns of the table of patients.
 
     Returns
     -------
     str
-        One SELECT from the table `ROWS`, whose rows are cells: treatments, covariates, levels,
-        subgroups and cluster, ``n`` patients, of whom ``events`` had the event. Rows that lack a value
-        are left out.
+        One SELECT from the table `ROWS`, whose rows are covariate patterns: treatments, covariates,
+        levels, subgroups and cluster, with ``n`` patients and ``events``. Rows with a missing value are
+        omitted.
     """
-    parts = [f"{what} AS {quoted(name)}" for name, what in columns.keys.items()]
-    count = quoted(columns.n) if columns.n else "1"
+    parts = [f"{expression} AS {quoted(name)}" for name, expression in columns.keys.items()]
     parts += [
-        f"{count} AS {quoted(N)}",
+        f"{quoted(columns.n) if columns.n else '1'} AS {quoted(N)}",
         f"CAST({quoted(columns.outcome)} AS INTEGER) AS {quoted(EVENTS)}",
     ]
     group = ", ".join(map(quoted, columns.keys))
@@ -164,21 +171,28 @@ def collapse_sql(columns: Columns) -> str:
 
 
 def check_sql(columns: Columns) -> str:
-    """Write a query that counts the rows which `collapse_sql` leaves out or mends without a word.
+    """Write a query that counts the rows which `aggregation_sql` omits or changes.
 
-    By column those that lack a value, and levels of a treatment that was not given; patients that stand
-    in several rows are rows less patients.
+    Parameters
+    ----------
+    columns
+        The columns of the table of patients.
+
+    Returns
+    -------
+    str
+        One SELECT: the number of rows, by column those with a missing value, levels of a treatment that
+        was not given, and the number of distinct patients.
     """
     parts = [f"COUNT(*) AS {quoted('rows')}"]
     parts += [
-        f"SUM(CASE WHEN {has} THEN 0 ELSE 1 END) AS {quoted(f'{column} missing')}"
-        for column, has in columns.kept.items()
+        f"SUM(CASE WHEN {condition} THEN 0 ELSE 1 END) AS {quoted(f'{column} missing')}"
+        for column, condition in columns.kept.items()
     ]
-    for one in columns.parted:
-        if one.treatment:
-            held = f"NOT {columns.given(one)} AND {_text(one.column)} NOT IN ('', 'none', '0')"
-            name = quoted(f"{one.column} without {one.treatment}")
-            parts.append(f"SUM(CASE WHEN {held} THEN 1 ELSE 0 END) AS {name}")
+    for s in (s for s in columns.strata if s.treatment):
+        held = f"NOT {columns.given(s)} AND {_text(s.column)} NOT IN ({_list(NO_LEVEL)})"
+        name = quoted(f"{s.column} without {s.treatment}")
+        parts.append(f"SUM(CASE WHEN {held} THEN 1 ELSE 0 END) AS {name}")
     if columns.patient:
         parts.append(f"COUNT(DISTINCT {quoted(columns.patient)}) AS {quoted('patients')}")
     inner = ",\n  ".join(parts)
@@ -189,21 +203,27 @@ def _text(column: str) -> str:
     return f"CAST({quoted(column)} AS VARCHAR)"
 
 
+def _list(words: tuple[str, ...]) -> str:
+    return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
+
+
 def quoted(name: str) -> str:
-    """Write a name so that any character may stand in it."""
+    """Return a name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True)
-class Collapsed:
-    """What came of the rows.
+class Aggregated:
+    """Covariate patterns with the numbers of rows that they were made of.
 
     Attributes
     ----------
     cells : pandas.DataFrame
-        One row a cell, in no order.
+        One row per covariate pattern, in no order.
     rows, dropped : int
+        Rows of the data, and rows dropped because of missing values.
     missing : tuple of (str, int)
+        Columns with missing values, and their numbers of rows.
     """
 
     cells: pd.DataFrame
@@ -212,247 +232,225 @@ class Collapsed:
     missing: tuple[tuple[str, int], ...]
 
 
-def collapse(source: Path | Any, columns: Columns, *, may_drop: bool) -> Collapsed:
-    """Check the rows of a file or frame, and collapse them to cells, within DuckDB.
+def aggregate(source: Path | Any, columns: Columns, *, may_drop: bool) -> Aggregated:
+    """Check the rows of a file or frame, and aggregate them to covariate patterns in DuckDB.
 
     Parameters
     ----------
     source
         A CSV or Parquet file, a folder of Parquet files, or a frame of pandas or polars.
+    columns
+        The columns of the rows.
     may_drop
-        Whether rows that lack a value may be left out.
+        Whether rows with a missing value may be omitted.
+
+    Returns
+    -------
+    Aggregated
 
     Raises
     ------
-    CollapseError
-        If the rows are not what `columns` says; every problem found is in it.
+    AggregationError
+        If the rows do not match `columns`; all problems are listed.
     """
     import duckdb
 
     with duckdb.connect(config={"preserve_insertion_order": "false"}) as connection:
         try:
-            types = attach(connection, source, SOURCE)
-            problems = list(_absent(columns, list(types)))
+            table = _Table(connection, columns, attach(connection, source, SOURCE))
+            problems = list(table.absent())
             if not problems:
-                _name_rows(connection, types, columns)
-                problems = list(_problems(connection, columns, types, may_drop=may_drop))
+                table.name_rows()
+                problems = list(table.problems(may_drop=may_drop))
             if problems:
-                raise CollapseError(problems)
-            rows = _one(connection, f"SELECT COUNT(*) FROM {ROWS}")
-            missing = _missing(connection, columns)
-            cells = connection.execute(collapse_sql(columns)).df()
+                raise AggregationError(problems)
+            rows, missing = table.count(), table.missing()
+            cells = connection.execute(aggregation_sql(columns)).df()
         except RowsError as error:
-            raise CollapseError([("file", str(error))]) from None
+            raise AggregationError([("file", str(error))]) from None
         except duckdb.Error as error:
-            raise CollapseError([("file", why(source, error))]) from None
+            raise AggregationError([("file", why(source, error))]) from None
     counted = int(cells[N].sum()) if len(cells) else 0
-    return Collapsed(cells, rows, 0 if columns.n else rows - counted, missing)
+    return Aggregated(cells, rows, 0 if columns.n else rows - counted, missing)
 
 
-def _name_rows(
-    connection: duckdb.DuckDBPyConnection, types: dict[str, str], columns: Columns
-) -> None:
-    """Name the rows `ROWS`, as they are meant.
+@dataclass(frozen=True)
+class _Table:
+    """The rows in DuckDB, with their columns and the type of each."""
 
-    NaN stands for a value that is missing, and levels 1.0 and 2.0 for 1 and 2: a frame that lacks values
-    can hold whole numbers in no other way.
-    """
-    parted = {one.column for one in columns.parted}
-    parts = []
-    for column, kind in types.items():
-        name = what = quoted(column)
-        if kind in ("FLOAT", "DOUBLE"):
-            what = f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END"
-            if column in parted and not _one(
-                connection, f"SELECT COUNT(*) FROM {SOURCE} WHERE {what} <> floor({name})"
+    connection: duckdb.DuckDBPyConnection
+    columns: Columns
+    types: dict[str, str]
+
+    def one(self, query: str) -> tuple[Any, ...]:
+        """Return the first row of a query."""
+        return self.connection.execute(query).fetchone() or ()
+
+    def count(self, where: str = "", what: str = "*", table: str = ROWS) -> int:
+        """Count rows."""
+        condition = f" WHERE {where}" if where else ""
+        return int(self.one(f"SELECT COUNT({what}) FROM {table}{condition}")[0])
+
+    def examples(self, value: str, where: str) -> tuple[int, Any]:
+        """Count the rows that fulfil a condition, with the smallest of their values."""
+        rows, example = self.one(f"SELECT COUNT(*), MIN({value}) FROM {ROWS} WHERE {where}")
+        return rows, example
+
+    def name_rows(self) -> None:
+        """Make the view `ROWS`: NaN as missing, and levels 1.0 and 2.0 as 1 and 2.
+
+        A frame with missing values cannot contain whole numbers in another way.
+        """
+        levels = {s.column for s in self.columns.strata}
+        parts = []
+        for column, kind in self.types.items():
+            name = value = quoted(column)
+            if kind in ("FLOAT", "DOUBLE"):
+                value = f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END"
+                if column in levels and not self.count(f"{value} <> floor({name})", table=SOURCE):
+                    value = f"CAST({value} AS BIGINT)"
+            parts.append(f"{value} AS {name}")
+        self.connection.execute(f"CREATE VIEW {ROWS} AS SELECT {', '.join(parts)} FROM {SOURCE}")
+
+    def missing(self) -> tuple[tuple[str, int], ...]:
+        """Count the rows with a missing value, by column."""
+        kept = self.columns.kept
+        parts = (f"COUNT(*) - COUNT(CASE WHEN {has} THEN 1 END)" for has in kept.values())
+        counts = zip(kept, self.one(f"SELECT {', '.join(parts)} FROM {ROWS}"), strict=True)
+        return tuple((name, int(count)) for name, count in counts if count)
+
+    # --- Problems ------------------------------------------------------------------------------
+
+    def absent(self) -> Iterator[Problem]:
+        """Yield columns that do not exist, or are named twice."""
+        columns, used = self.columns, dict[str, str]()
+        for key, column in columns.places:
+            if column not in self.types:
+                words = nearest(column, self.types) or f"the columns are {', '.join(self.types)}"
+                yield key, f"there is no column {column!r}; {words}"
+            elif column in used and not (
+                key.startswith("subgroups.") and used[column].startswith("covariates.")
             ):
-                what = f"CAST({what} AS BIGINT)"
-        parts.append(f"{what} AS {name}")
-    connection.execute(f"CREATE VIEW {ROWS} AS SELECT {', '.join(parts)} FROM {SOURCE}")
+                yield key, f"column {column!r} is that of {used[column]} too"
+            used.setdefault(column, key)
+        # SQL ignores case in names.
+        made = {name.lower(): name for name in (*dict(columns.treatments), N, EVENTS)}
+        singles = ("outcome", EVENTS, "patient", N)
+        for key, column in columns.places:
+            name = made.get(column.lower())
+            if name and key not in singles and not key.startswith("treatments."):
+                words = f"column {column!r} and the cells' column {name!r} have one name; rename it"
+                yield key, words
 
-
-# --- What may be wrong -----------------------------------------------------------------------------
-
-
-def _absent(columns: Columns, known: list[str]) -> Iterator[tuple[str, str]]:
-    """Find columns that are not there, or that are named twice."""
-    used: dict[str, str] = {}
-    for key, column in columns.places:
-        if column not in known:
-            hint = nearest(column, known) or f"the columns are {', '.join(known)}"
-            yield key, f"there is no column {column!r}; {hint}"
-        elif column in used and not (
-            key.startswith("subgroups.") and used[column].startswith("covariates.")
-        ):
-            yield key, f"column {column!r} is that of {used[column]} too"
-        used.setdefault(column, key)
-    # SQL takes names that differ by case only for one.
-    own = {name.lower(): name for name in (*dict(columns.treatments), N, EVENTS)}
-    others = [(f"covariates.{column}", column) for column, _ in columns.covariates]
-    others += [(one.key, one.column) for one in columns.parted]
-    for key, column in [*others, ("cluster", columns.cluster)]:
-        if column.lower() in own:
-            name = own[column.lower()]
-            yield key, f"column {column!r} and the cells' column {name!r} have one name; rename it"
-
-
-def _problems(
-    connection: duckdb.DuckDBPyConnection,
-    columns: Columns,
-    types: dict[str, str],
-    *,
-    may_drop: bool,
-) -> Iterator[tuple[str, str]]:
-    """Find values that are not what their column must hold."""
-    if not _one(connection, f"SELECT COUNT(*) FROM {ROWS}"):
-        yield "file", "has no rows"
-        return
-    before = 0
-    kinds = dict(columns.covariates)
-    parted = {one.key: one for one in columns.parted}
-    for key, column in columns.places:
-        kind = kinds.get(column, "") if key.startswith("covariates") else key.partition(".")[0]
-        if key in parted:
-            wrongs = _wrong_parts(connection, parted[key], columns)
-        else:
-            wrongs = _wrong(connection, column, kind, types[column])
-        for wrong in wrongs:
-            before += 1
-            yield key, f"column {column!r} {wrong}"
-    if columns.n and not before:
+    def problems(self, *, may_drop: bool) -> Iterator[Problem]:
+        """Yield values that their column cannot contain."""
+        if not self.count():
+            yield "file", "has no rows"
+            return
+        columns, kinds = self.columns, dict(self.columns.covariates)
+        strata = {s.key: s for s in columns.strata}
+        is_sound = True
+        for key, column in columns.places:
+            kind = kinds.get(column, "") if key.startswith("covariates") else key.partition(".")[0]
+            wrong = self._strata(strata[key]) if key in strata else self._values(column, kind)
+            for words in wrong:
+                is_sound = False
+                yield key, f"column {column!r} {words}"
         more = f"{quoted(columns.outcome)} > {quoted(columns.n)}"
-        if found := _one(connection, f"SELECT COUNT(*) FROM {ROWS} WHERE {more}"):
-            yield EVENTS, f"{found} cells have more events than patients"
-    if columns.patient:
-        yield from _twice(connection, columns.patient)
-    can_tell = not columns.parted or _are_yes_no(connection, columns)
-    missing = _missing(connection, columns) if can_tell else ()
-    if missing and not may_drop:
-        words = ", ".join(f"{name} {count:,}" for name, count in missing)
-        if columns.n:
-            yield "file", f"values are missing ({words}); a cell needs all of them"
+        if columns.n and is_sound and (rows := self.count(more)):
+            yield EVENTS, f"{rows} cells have more events than patients"
+        if columns.patient:
+            yield from self._repeated(columns.patient)
+        missing = self.missing() if not columns.strata or self._are_yes_no() else ()
+        if missing and not may_drop:
+            words = f"values are missing ({', '.join(f'{name} {n:,}' for name, n in missing)})"
+            if columns.n:
+                yield "file", f"{words}; a cell needs all of them"
+            else:
+                yield "missing", f'{words}; write missing = "drop" to leave those rows out'
+
+    def _values(self, column: str, kind: str) -> Iterator[str]:
+        """Yield what is wrong with the values of a column of some kind."""
+        name, type_ = quoted(column), self.types[column]
+        is_same = "has the same value in every row; leave it out"
+        if not self.count(what=name):
+            yield "has no value in any row"
+            return
+        if kind in (CATEGORICAL, "cluster", "patient"):
+            levels = self.count(what=f"DISTINCT {name}")
+            if kind == CATEGORICAL and levels > MOST_LEVELS:
+                words = "is it continuous, or the patient?"
+                yield f"has {levels:,} levels, more than {MOST_LEVELS}; {words}"
+            elif kind != "patient" and levels < 2:
+                yield is_same
+            return
+        is_number = type_ in NUMBERS or (type_.startswith("U") and type_[1:] in NUMBERS)
+        if not is_number and not (type_ == "BOOLEAN" and kind not in (CONTINUOUS, N, EVENTS)):
+            right = "numbers" if kind in (CONTINUOUS, N, EVENTS) else YES_NO
+            yield f"holds {self._example(name, type_)}; it must hold {right}"
+            return
+        if kind == CONTINUOUS:
+            bad, right = f"isinf({name}::DOUBLE)", "finite numbers"
+        elif kind in (N, EVENTS):
+            least = 1 if kind == N else 0
+            bad = f"{name} < {least} OR {name} <> floor({name})"
+            right = f"whole numbers from {least}"
         else:
-            yield (
-                "missing",
-                f'values are missing ({words}); write missing = "drop" to leave those rows out',
-            )
+            bad, right = f"{name}::DOUBLE NOT IN (0, 1)", YES_NO
+        rows, example = self.examples(name, bad)
+        if rows:
+            yield f"holds {example:g} and the like in {rows:,} rows; it must hold {right}"
+        elif kind in (CONTINUOUS, BINARY) and self.count(what=f"DISTINCT {name}") < 2:
+            yield is_same
 
+    def _strata(self, stratum: StratumColumn) -> Iterator[str]:
+        """Yield values that are no level or subgroup, and levels without the treatment."""
+        if not self._are_yes_no():
+            return
+        value, given = _text(stratum.column), self.columns.given(stratum)
+        owner = stratum.treatment
+        rows, example = self.examples(value, f"{given} AND {value} NOT IN ({_list(stratum.ids)})")
+        if rows:
+            what = f"the levels of {owner} are" if owner else "the subgroups are"
+            words = f"{what} {', '.join(stratum.ids)}"
+            yield f"holds {example!r} and the like in {rows:,} rows; {words}"
+            return
+        rows, example = self.examples(
+            value, f"NOT ({given}) AND {value} NOT IN ({_list(NO_LEVEL)})"
+        )
+        if rows:
+            words = f"whose patients did not get {owner}"
+            yield f"holds {example!r} and the like in {rows:,} rows {words}"
+        kept = " AND ".join(self.columns.kept.values())
+        for part in stratum.ids:
+            if not self.count(f"{kept} AND {given} AND {value} = {_list((part,))}"):
+                yield (
+                    f"holds {part!r} in no row that lacks no value; leave it out of the study file, or join "
+                    "it with another"
+                )
 
-def _wrong(
-    connection: duckdb.DuckDBPyConnection, column: str, kind: str, type_: str
-) -> Iterator[str]:
-    name = quoted(column)
-    if not _one(connection, f"SELECT COUNT({name}) FROM {ROWS}"):
-        yield "has no value in any row"
-        return
-    is_number = type_ in NUMBERS or (type_.startswith("U") and type_[1:] in NUMBERS)
-    if kind in (CATEGORICAL, "cluster", "patient"):
-        levels = _one(connection, f"SELECT COUNT(DISTINCT {name}) FROM {ROWS}")
-        if kind == CATEGORICAL and levels > MOST_LEVELS:
-            yield f"has {levels:,} levels, more than {MOST_LEVELS}; is it continuous, or the patient?"
-        elif kind != "patient" and levels < 2:
-            yield "has the same value in every row; leave it out"
-        return
-    if not is_number and not (type_ == "BOOLEAN" and kind not in (CONTINUOUS, N, EVENTS)):
-        right = "numbers" if kind in (CONTINUOUS, N, EVENTS) else YES_NO
-        yield f"holds {_example(connection, name, type_)}; it must hold {right}"
-        return
-    counts = kind in (N, EVENTS)
-    if kind == CONTINUOUS:
-        bad, right = f"isinf({name}::DOUBLE)", "finite numbers"
-    elif counts:
-        least = 1 if kind == N else 0
-        bad, right = f"{name} < {least} OR {name} <> floor({name})", f"whole numbers from {least}"
-    else:
-        bad, right = f"{name}::DOUBLE NOT IN (0, 1)", YES_NO
-    found = connection.execute(f"SELECT COUNT(*), MIN({name}) FROM {ROWS} WHERE {bad}").fetchone()
-    if found and found[0]:
-        yield f"holds {found[1]:g} and the like in {found[0]:,} rows; it must hold {right}"
-    elif (
-        kind in (CONTINUOUS, BINARY)
-        and _one(connection, f"SELECT COUNT(DISTINCT {name}) FROM {ROWS}") < 2
-    ):
-        yield "has the same value in every row; leave it out"
+    def _are_yes_no(self) -> bool:
+        """Return whether every treatment is 0 or 1; otherwise no level can be checked."""
+        for _, column in self.columns.treatments:
+            name = f"TRY_CAST({quoted(column)} AS DOUBLE)"
+            bad = f"{quoted(column)} IS NOT NULL AND ({name} IS NULL OR {name} NOT IN (0, 1))"
+            if self.count(bad):
+                return False
+        return True
 
+    def _example(self, name: str, type_: str) -> str:
+        """Return an example of a value that is no number."""
+        if type_ != "VARCHAR":
+            return f"values of the type {type_}"
+        return f"text such as {self.examples(name, f'TRY_CAST({name} AS DOUBLE) IS NULL')[1]!r}"
 
-NO_LEVEL = ("", "none", "0")
-"""What may stand, besides nothing, for the level of a treatment that was not given."""
-
-
-def _wrong_parts(
-    connection: duckdb.DuckDBPyConnection, one: Parted, columns: Columns
-) -> Iterator[str]:
-    """Find values that are no level or subgroup, and levels without the treatment."""
-    if not _are_yes_no(connection, columns):
-        return
-    value, given = _text(one.column), columns.given(one)
-    what = f"the levels of {one.treatment} are" if one.treatment else "the subgroups are"
-
-    def among(words: tuple[str, ...]) -> str:
-        return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
-
-    def count(where: str) -> tuple[int, str]:
-        query = f"SELECT COUNT(*), MIN({value}) FROM {ROWS} WHERE {where}"
-        return connection.execute(query).fetchone() or (0, "")
-
-    rows, example = count(f"{given} AND {value} NOT IN ({among(one.ids)})")
-    if rows:
-        yield f"holds {example!r} and the like in {rows:,} rows; {what} {', '.join(one.ids)}"
-        return
-    rows, example = count(f"NOT ({given}) AND {value} NOT IN ({among(NO_LEVEL)})")
-    if rows:
-        yield f"holds {example!r} and the like in {rows:,} rows whose patients did not get {one.treatment}"
-    kept = " AND ".join(columns.kept.values())
-    for part in one.ids:
-        if not count(f"{kept} AND {given} AND {value} = {among((part,))}")[0]:
-            yield (
-                f"holds {part!r} in no row that lacks no value; leave it out of the study file, or join it "
-                "with another"
-            )
-
-
-def _are_yes_no(connection: duckdb.DuckDBPyConnection, columns: Columns) -> bool:
-    """Tell whether every treatment is 0 or 1; else no level can be read beside it."""
-    for _, column in columns.treatments:
-        name = f"TRY_CAST({quoted(column)} AS DOUBLE)"
-        bad = f"{quoted(column)} IS NOT NULL AND ({name} IS NULL OR {name} NOT IN (0, 1))"
-        if _one(connection, f"SELECT COUNT(*) FROM {ROWS} WHERE {bad}"):
-            return False
-    return True
-
-
-def _example(connection: duckdb.DuckDBPyConnection, name: str, type_: str) -> str:
-    """Show a value that is none of the numbers it should be."""
-    if type_ != "VARCHAR":
-        return f"values of the type {type_}"
-    odd = f"SELECT MIN({name}) FROM {ROWS} WHERE TRY_CAST({name} AS DOUBLE) IS NULL"
-    return f"text such as {_one(connection, odd)!r}"
-
-
-def _twice(connection: duckdb.DuckDBPyConnection, column: str) -> Iterator[tuple[str, str]]:
-    name = quoted(column)
-    again = f"SELECT {name} AS one FROM {ROWS} WHERE {name} IS NOT NULL GROUP BY {name} HAVING COUNT(*) > 1"
-    count, first = connection.execute(f"SELECT COUNT(*), MIN(one) FROM ({again})").fetchone() or (
-        0,
-        "",
-    )
-    if count:
-        patients = "1 patient stands" if count == 1 else f"{count:,} patients stand"
-        yield "patient", f"{patients} in several rows, such as {first!r}; each must have one"
-
-
-def _missing(
-    connection: duckdb.DuckDBPyConnection, columns: Columns
-) -> tuple[tuple[str, int], ...]:
-    """Count the rows that lack a value, by column."""
-    parts = ", ".join(
-        f"COUNT(*) - COUNT(CASE WHEN {has} THEN 1 END)" for has in columns.kept.values()
-    )
-    found = connection.execute(f"SELECT {parts} FROM {ROWS}").fetchone() or ()
-    counts = zip(columns.kept, found, strict=True)
-    return tuple((name, int(count)) for name, count in counts if count)
-
-
-def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
-    found = connection.execute(query).fetchone()
-    return found[0] if found else 0
+    def _repeated(self, column: str) -> Iterator[Problem]:
+        name = quoted(column)
+        repeated = (
+            f"SELECT {name} AS id FROM {ROWS} WHERE {name} IS NOT NULL GROUP BY {name} "
+            "HAVING COUNT(*) > 1"
+        )
+        count, first = self.one(f"SELECT COUNT(*), MIN(id) FROM ({repeated})")
+        if count:
+            patients = "1 patient stands" if count == 1 else f"{count:,} patients stand"
+            yield "patient", f"{patients} in several rows, such as {first!r}; each must have one"

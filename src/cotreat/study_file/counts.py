@@ -1,7 +1,6 @@
 """Counts of a study file: ``[[arms]]`` and ``[[totals]]``."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from cotreat.study import regimens
 from cotreat.study.regimens import Regimen
@@ -9,6 +8,8 @@ from cotreat.study.study import Arm, Stratification, Total
 from cotreat.study_file.errors import numbered
 from cotreat.study_file.parsing import Places
 from cotreat.study_file.shape import ArmTable, TotalTable
+
+Arms = Mapping[Regimen, Arm]
 
 
 def read_arms(
@@ -20,158 +21,160 @@ def read_arms(
     *,
     has_reported: bool,
 ) -> dict[Regimen, Arm]:
-    """Read counts by regimen, which may name levels or subgroups; problems are noted.
+    """Read [[arms]], whose regimens may name levels or subgroups; problems are noted.
 
     Parameters
     ----------
     tables
-        The tables under [[arms]]; None where they are no list.
+        The tables; None where they are no list.
     source
-        The source of a count that names none itself.
+        Source of a count that states none.
     inclusion, admitted
-        The rule that admits regimens, in words and as a test.
+        The inclusion rule, as text and as a predicate.
+    places
+        Reader of regimens.
     has_reported
-        Whether reported estimates can stand for arms.
+        Whether reported estimates can replace arms.
+
+    Returns
+    -------
+    dict of Regimen to Arm
     """
     problems = places.problems
     arms: dict[Regimen, Arm] = {}
     if tables is not None and len(tables) < 2 and not (has_reported and not tables):
-        problems.add(
-            "arms",
-            "at least two regimens must have patients; write one [[arms]] for each of them"
-            + ("" if has_reported else ", or [[reported]] for each published estimate"),
-        )
+        more = "" if has_reported else ", or [[reported]] for each published estimate"
+        words = "at least two regimens must have patients; write one [[arms]] for each of them"
+        problems.add("arms", words + more)
     for where, table in numbered("arms", tables):
         regimen = places.regimen(f"{where}.regimen", table.regimen)
-        n, events = table.n, table.events
-        if n is not None and events is not None and events > n:
-            problems.add(f"{where}.events", f"{events} events in {n} patients; at most {n} can be")
+        _check_events(where, table, places)
         if regimen is None:
             continue
+        label = places.label(regimen)
         if regimen in arms:
-            problems.add(f"{where}.regimen", f"{places.label(regimen)} is counted in an arm above")
+            problems.add(f"{where}.regimen", f"{label} is counted in an arm above")
         elif any(regimens.fits(a, regimen) or regimens.fits(regimen, a) for a in arms):
-            problems.add(
-                f"{where}.regimen", f"{places.label(regimen)} shares patients with an arm above"
-            )
+            problems.add(f"{where}.regimen", f"{label} shares patients with an arm above")
         if not admitted(regimen):
-            problems.add(
-                f"{where}.regimen",
-                f"{places.label(regimen)} is forbidden by study.inclusion = {inclusion!r}",
-            )
-        arms[regimen] = Arm(regimen, n or 0, events or 0, table.source or source)
-    _check_divisions(arms, places)
+            words = f"{label} is forbidden by study.inclusion = {inclusion!r}"
+            problems.add(f"{where}.regimen", words)
+        arms[regimen] = Arm(regimen, table.n or 0, table.events or 0, table.source or source)
+    _check_strata(arms, places)
     return arms
 
 
-def _check_divisions(arms: Mapping[Regimen, Arm], places: Places) -> None:
-    """Refuse arms by several divisions, which would count patients twice, or by subgroup in part."""
-    by = [d for d in places.stratifications if any(arm & set(d.names) for arm in arms)]
-    if len(by) > 1:
+def _check_events(where: str, table: ArmTable | TotalTable, places: Places) -> None:
+    n, events = table.n, table.events
+    if n is not None and events is not None and events > n:
+        words = f"{events} events in {n} patients; at most {n} can be"
+        places.problems.add(f"{where}.events", words)
+
+
+def _stratifications(arms: Arms, places: Places) -> list[Stratification]:
+    """Return the stratifications whose levels or subgroups the arms name."""
+    return [d for d in places.stratifications if any(arm & set(d.names) for arm in arms)]
+
+
+def _check_strata(arms: Arms, places: Places) -> None:
+    """Refuse arms by several stratifications, which count patients twice, or by subgroup in part."""
+    named = _stratifications(arms, places)
+    if len(named) > 1:
         places.problems.add(
             "arms",
-            f"are counted by {' and by '.join(d.id for d in by)}, so that patients stand in two of them; "
-            "count all by one",
+            f"are counted by {' and by '.join(strata.id for strata in named)}, so that patients stand in "
+            "two of them; count all by one",
         )
-    for strata in by:
-        untold = [places.label(arm) for arm in arms if not arm & set(strata.groups)]
-        if strata.groups and untold:
-            places.problems.add(
-                "arms", f"{', '.join(untold)} must say the {strata.id}, as the others do"
-            )
+    for strata in named:
+        unclassified = [places.label(arm) for arm in arms if not arm & set(strata.groups)]
+        if strata.groups and unclassified:
+            words = f"{', '.join(unclassified)} must say the {strata.id}, as the others do"
+            places.problems.add("arms", words)
 
 
-def partly_told(arms: Mapping[Regimen, Arm], places: Places) -> list[str]:
-    """Name the regimens that are counted at some of their levels, or in some subgroups, only."""
-    by = [d for d in places.stratifications if any(arm & set(d.names) for arm in arms)]
+def _at_strata(strata: Stratification, places: Places) -> tuple[Regimen, ...]:
+    return regimens.lattice(places.treatments, strata.levels, strata.groups)
+
+
+def partly_stratified(arms: Arms, places: Places) -> list[str]:
+    """Return the labels of the regimens that are counted at some of their strata only."""
     return [
-        places.label(plain)
-        for strata in by
-        for plain in {regimens.taken(arm): None for arm in arms}
-        if any(
-            one not in arms
-            for one in regimens.lattice(places.treatments, strata.levels, strata.groups)
-            if regimens.taken(one) == plain
-        )
+        places.label(pooled)
+        for strata in _stratifications(arms, places)
+        for pooled in dict.fromkeys(map(regimens.taken, arms))
+        if any(r not in arms for r in _at_strata(strata, places) if regimens.taken(r) == pooled)
     ]
 
 
 def read_totals(
     tables: Sequence[TotalTable | None] | None,
     source: str,
-    arms: Mapping[Regimen, Arm] | None,
-    may_be_more: set[Regimen],
+    arms: Arms | None,
+    uncounted: set[Regimen],
     places: Places,
     *,
     is_rows: bool,
 ) -> tuple[Total, ...]:
-    """Read reported totals, and check each against the arms inside it; problems are noted.
+    """Read [[totals]], and check each against its arms; problems are noted.
 
     Parameters
     ----------
+    tables
+        The tables; None where they are no list.
+    source
+        Source of a total that states none.
     arms
-        As they were read; None where they could not be.
-    may_be_more
+        The counts; None where they could not be read.
+    uncounted
         Regimens that may have patients and are not counted.
+    places
+        Reader of sets of patients.
     is_rows
-        Whether rows of patients are the counts.
+        Whether the counts are of individual patient data.
+
+    Returns
+    -------
+    tuple of Total
     """
     totals = []
     for where, table in numbered("totals", tables):
         member = places.rule(f"{where}.patients", table.patients)
         if member is None or arms is None:
             continue
-        named = sorted(regimens.named_parts(table.patients))
-        if named and is_rows:
-            places.problems.add(
-                f"{where}.patients", f"names {', '.join(named)}, which the rows of patients count"
-            )
-            continue
-        by = [d for d in places.stratifications if not d.written.isdisjoint(named)]
-        if len(by) > 1:
-            words = ", ".join(own.id for own in by)
-            places.problems.add(
-                f"{where}.patients",
-                f"names levels or subgroups of several divisions ({words}); a total can name one",
-            )
-            continue
-        if by and not all(map(by[0].is_told, arms)):
-            places.problems.add(
-                f"{where}.patients", f"names {', '.join(named)}, by which the arms are not counted"
-            )
+        names = sorted(regimens.named_parts(table.patients))
+        named = [d for d in places.stratifications if not d.written.isdisjoint(names)]
+        if words := _wrong_strata(names, named, arms, is_rows=is_rows):
+            places.problems.add(f"{where}.patients", words)
             continue
         inside = [arm for regimen, arm in arms.items() if member(regimen)]
-        uncounted = _told_by(by[0], may_be_more, places) if by else may_be_more
-        more = not arms or any(map(member, uncounted))
-        n, events = table.n, table.events
-        if n is not None and events is not None and events > n:
-            places.problems.add(
-                f"{where}.events", f"{events} events in {n} patients; at most {n} can be"
-            )
-        for what, reported, summed in (
-            ("n", n, sum(arm.n for arm in inside)),
-            ("events", events, sum(arm.events for arm in inside)),
+        others = uncounted
+        if named:
+            lattice = _at_strata(named[0], places)
+            others = {regimen for regimen in lattice if regimens.taken(regimen) in uncounted}
+        is_open = not arms or any(map(member, others))
+        _check_events(where, table, places)
+        for key, reported, summed in (
+            ("n", table.n, sum(arm.n for arm in inside)),
+            ("events", table.events, sum(arm.events for arm in inside)),
         ):
-            if reported is not None and (reported < summed if more else reported != summed):
-                places.problems.add(
-                    f"{where}.{what}",
-                    f"{reported} reported for {table.patients!r}, but its arms add up to {summed}",
+            if reported is not None and (reported < summed if is_open else reported != summed):
+                words = (
+                    f"{reported} reported for {table.patients!r}, but its arms add up to {summed}"
                 )
-        totals.append(Total(table.patients, n or 0, events, table.source or source))
+                places.problems.add(f"{where}.{key}", words)
+        totals.append(Total(table.patients, table.n or 0, table.events, table.source or source))
     return tuple(totals)
 
 
-def _told_by(strata: Stratification, plain: set[Regimen], places: Places) -> set[Regimen]:
-    """Tell regimens by the levels or subgroups of a division."""
-    told = regimens.lattice(places.treatments, strata.levels, strata.groups)
-    return {one for one in told if regimens.taken(one) in plain}
-
-
-def without_parts(arms: Mapping[Regimen, Arm]) -> dict[Regimen, Arm]:
-    """Sum counts over levels and subgroups."""
-    summed: dict[Regimen, Arm] = {}
-    for regimen, arm in arms.items():
-        own = regimens.taken(regimen)
-        before = summed.get(own, Arm(own, 0, 0, arm.source))
-        summed[own] = replace(before, n=before.n + arm.n, events=before.events + arm.events)
-    return summed
+def _wrong_strata(
+    names: list[str], named: list[Stratification], arms: Arms, *, is_rows: bool
+) -> str:
+    """Return why a total cannot name these levels or subgroups; empty if it can."""
+    if names and is_rows:
+        return f"names {', '.join(names)}, which the rows of patients count"
+    if len(named) > 1:
+        ids = ", ".join(strata.id for strata in named)
+        return f"names levels or subgroups of several stratifications ({ids}); a total can name one"
+    if named and not all(map(named[0].classifies, arms)):
+        return f"names {', '.join(names)}, by which the arms are not counted"
+    return ""

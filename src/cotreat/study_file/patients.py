@@ -1,8 +1,8 @@
-"""The sections ``[patients]`` and ``[cells]`` of a study file: rows, or cells made of them elsewhere."""
+"""The sections ``[patients]`` and ``[cells]`` of a study file: patients, or covariate patterns."""
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from cotreat.study.regimens import GROUP, LEVEL
 from cotreat.study.study import GRADINGS, Stratification
 from cotreat.study_file.aggregate import (
     EVENTS,
-    Collapsed,
-    CollapseError,
+    Aggregated,
+    AggregationError,
     Columns,
     N,
-    Parted,
-    collapse,
+    StratumColumn,
+    aggregate,
 )
 from cotreat.study_file.parsing import Places
 from cotreat.study_file.shape import AggregatedTable, PatientsTable
@@ -31,12 +31,16 @@ FILE = "a CSV or Parquet file, or a folder of Parquet files, beside the study fi
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a section states: its columns, its file, and whether rows that lack values may be dropped."""
+class DataSection:
+    """A section that names data: its columns, its file, and whether incomplete rows are dropped."""
 
     columns: Columns
     file: str
     may_drop: bool
+
+
+def _section(table: PatientsTable | AggregatedTable) -> str:
+    return CELLS if isinstance(table, AggregatedTable) else PATIENTS
 
 
 def read_columns(
@@ -44,251 +48,266 @@ def read_columns(
     treatments: tuple[str, ...],
     stratifications: tuple[Stratification, ...],
     problems: Problems,
-) -> Asked | None:
-    """Read which column holds what; None where there are problems, which are noted."""
-    section = CELLS if isinstance(table, AggregatedTable) else PATIENTS
-    before = len(problems.found)
-    parted = tuple(_parted(table, section, stratifications, problems))
+) -> DataSection | None:
+    """Read the columns of [patients] or [cells]; problems are noted.
+
+    Parameters
+    ----------
+    table
+        The section.
+    treatments
+        Ids of the treatments.
+    stratifications
+        Stratifications that the file declares.
+    problems
+        Problems of the file.
+
+    Returns
+    -------
+    DataSection or None
+        None where there are problems.
+    """
+    before = len(problems.lines)
+    strata = tuple(_strata(table, stratifications, problems))
     covariates = tuple((table.covariates or {}).items())
+    cluster, file = table.cluster or "", table.file or ""
     if isinstance(table, AggregatedTable):
         own = tuple((name, name) for name in treatments)
-        columns = Columns(EVENTS, own, covariates, table.cluster or "", n=N, parted=parted)
-        is_lossy = False
-    else:
-        given = table.treatments
-        for name in treatments:
-            if name not in given:
-                problems.add(
-                    f"{section}.treatments.{name}",
-                    "missing; it must be the column of the treatment",
-                )
-        for name in sorted(set(given) - set(treatments)):
-            problems.add(
-                f"{section}.treatments.{name}",
-                f"no such treatment; they are {', '.join(treatments)}",
-            )
-        own = tuple((name, given[name]) for name in treatments if name in given)
-        columns = Columns(
-            table.outcome, own, covariates, table.cluster or "", table.patient or "", parted=parted
-        )
-        is_lossy = table.missing == "drop"
-    sound = len(problems.found) == before
-    return Asked(columns, table.file or "", is_lossy) if sound else None
+        columns = Columns(EVENTS, own, covariates, cluster, n=N, strata=strata)
+        return DataSection(columns, file, False) if len(problems.lines) == before else None
+    where = f"{PATIENTS}.treatments"
+    for name in treatments:
+        if name not in table.treatments:
+            problems.add(f"{where}.{name}", "missing; it must be the column of the treatment")
+    for name in sorted(set(table.treatments) - set(treatments)):
+        problems.add(f"{where}.{name}", f"no such treatment; they are {', '.join(treatments)}")
+    if len(problems.lines) > before:
+        return None
+    own = tuple((name, table.treatments[name]) for name in treatments)
+    patient = table.patient or ""
+    columns = Columns(table.outcome, own, covariates, cluster, patient, strata=strata)
+    return DataSection(columns, file, table.missing == "drop")
 
 
-def _parted(
+def _strata(
     table: PatientsTable | AggregatedTable,
-    section: str,
     stratifications: tuple[Stratification, ...],
     problems: Problems,
-) -> Iterator[Parted]:
-    """Read which column holds the levels of a treatment, or subgroups, that the file declares."""
+) -> Iterator[StratumColumn]:
+    """Yield the columns of levels and subgroups; note those that the file does not declare."""
     known = {strata.id: dict(strata.owners) for strata in stratifications}
-    for strata in GRADINGS:
-        columns: dict[str, str] = getattr(table, strata) or {}
+    section = _section(table)
+    for grading in GRADINGS:
+        columns: dict[str, str] = getattr(table, grading) or {}
+        levels = known.pop(grading, {})
         for treatment, column in columns.items():
-            own = known.get(strata, {}).get(treatment)
-            if own is None:
-                problems.add(
-                    f"{section}.{strata}.{treatment}",
-                    f"the study file has no {strata} of {treatment}; write [treatments.{treatment}] "
-                    f'{strata} = {{ low = "…", high = "…" }}',
-                )
+            if treatment in levels:
+                ids = tuple(i for i, _ in levels[treatment])
+                yield StratumColumn(grading, treatment, column, ids)
             else:
-                yield Parted(strata, treatment, column, tuple(i for i, _ in own))
-        for treatment in sorted(set(known.get(strata, {})) - set(columns)):
-            problems.add(
-                f"{section}.{strata}.{treatment}",
-                "missing; it must be the column of these levels",
-            )
+                problems.add(
+                    f"{section}.{grading}.{treatment}",
+                    f"the study file has no {grading} of {treatment}; write [treatments.{treatment}] "
+                    f'{grading} = {{ low = "…", high = "…" }}',
+                )
+        for treatment in sorted(set(levels) - set(columns)):
+            words = "missing; it must be the column of these levels"
+            problems.add(f"{section}.{grading}.{treatment}", words)
     subgroups = table.subgroups or {}
     for name, column in subgroups.items():
-        if name in GRADINGS or name not in known:
-            problems.add(
-                f"{section}.subgroups.{name}",
-                f"the study file has no such subgroups; write [subgroups.{name}]",
-            )
+        if name in known:
+            yield StratumColumn(name, "", column, tuple(i for i, _ in known[name][name]))
         else:
-            yield Parted(name, "", column, tuple(i for i, _ in known[name][name]))
-    for name in sorted(set(known) - set(subgroups) - set(GRADINGS)):
-        problems.add(
-            f"{section}.subgroups.{name}", "missing; it must be the column of these groups"
-        )
+            words = f"the study file has no such subgroups; write [subgroups.{name}]"
+            problems.add(f"{section}.subgroups.{name}", words)
+    for name in sorted(set(known) - set(subgroups)):
+        words = "missing; it must be the column of these groups"
+        problems.add(f"{section}.subgroups.{name}", words)
 
 
 def read_patients(
     table: PatientsTable | AggregatedTable,
-    given: Any | None,
+    frame: Any | None,
     folder: Path,
     inclusion: str,
     admitted: regimens.Rule,
     places: Places,
 ) -> Cells | None:
-    """Read rows or cells, and collapse them.
+    """Read patients or covariate patterns, and aggregate them; problems are noted.
 
     Parameters
     ----------
     table
         The section of the study file.
-    given
-        A frame that stands for the file.
+    frame
+        A frame that replaces the file.
     folder
-        Where the study file is.
+        Folder of the study file.
+    inclusion, admitted
+        The inclusion rule, as text and as a predicate.
+    places
+        Ids of treatments and strata.
 
     Returns
     -------
     Cells or None
-        None where there are problems, which are noted.
+        None where there are problems.
     """
-    problems = places.problems
-    section = CELLS if isinstance(table, AggregatedTable) else PATIENTS
-    asked = read_columns(table, places.treatments, places.stratifications, problems)
-    collapsed = None if asked is None else _collapsed(asked, section, given, folder, problems)
-    if asked is None or collapsed is None:
+    problems, section = places.problems, _section(table)
+    data = read_columns(table, places.treatments, places.stratifications, problems)
+    patterns = None if data is None else _aggregated(data, section, frame, folder, problems)
+    if data is None or patterns is None:
         return None
-    cells = cells_of(collapsed, asked.columns, places.treatments)
-    before = len(problems.found)
+    cells = cells_of(patterns, data.columns, places.treatments)
+    before = len(problems.lines)
     for covariate, values in zip(cells.covariates, cells.values.T, strict=True):
         if not np.isfinite(values).all():
-            problems.add(
-                f"{section}.covariates.{covariate.column}",
-                "has values that are too large to be scaled; correct or rescale them",
-            )
+            words = "has values that are too large to be scaled; correct or rescale them"
+            problems.add(f"{section}.covariates.{covariate.column}", words)
     _check(cells, section, inclusion, admitted, problems)
-    return cells if len(problems.found) == before else None
+    return cells if len(problems.lines) == before else None
 
 
-def _collapsed(
-    asked: Asked, section: str, given: Any | None, folder: Path, problems: Problems
-) -> Collapsed | None:
-    source = given if given is not None else folder / asked.file
-    if given is None and not asked.file:
+def _aggregated(
+    data: DataSection, section: str, frame: Any | None, folder: Path, problems: Problems
+) -> Aggregated | None:
+    source = folder / data.file if frame is None else frame
+    if frame is None and not data.file:
         problems.add(f"{section}.file", f"missing; it must be {FILE}")
         return None
     if isinstance(source, Path) and not source.exists():
         problems.add(f"{section}.file", f"there is no file {str(source)!r}; it must be {FILE}")
         return None
     try:
-        return collapse(source, asked.columns, may_drop=asked.may_drop)
-    except CollapseError as error:
-        for key, what in error.problems:
-            problems.add(f"{section}.{key}", what)
+        return aggregate(source, data.columns, may_drop=data.may_drop)
+    except AggregationError as error:
+        for key, words in error.problems:
+            problems.add(f"{section}.{key}", words)
         return None
 
 
 def _check(
     cells: Cells, section: str, inclusion: str, admitted: regimens.Rule, problems: Problems
 ) -> None:
+    """Require patients on at least two regimens, all of them admitted."""
     if not len(cells.n):
         problems.add(section, f"no row is left: {cells}")
         return
-    if len(set(cells.regimens)) < 2:
-        problems.add(
-            section,
-            f"all patients have the regimen {cells.regimens[0]}; at least two must have patients",
+    if len(cells.counts) < 2:
+        words = (
+            f"all patients have the regimen {cells.regimens[0]}; at least two must have patients"
         )
-    for regimen in dict.fromkeys(cells.regimens):
+        problems.add(section, words)
+    for regimen, (n, _) in cells.counts.items():
         if not admitted(regimens.parse(regimen)):
-            count = sum(n for own, n in zip(cells.regimens, cells.n, strict=True) if own == regimen)
-            problems.add(
-                section,
-                f"{count:,} patients have the regimen {regimen}, which study.inclusion = {inclusion!r} forbids",
-            )
+            words = f"which study.inclusion = {inclusion!r} forbids"
+            problems.add(section, f"{n:,} patients have the regimen {regimen}, {words}")
 
 
-def cells_of(collapsed: Collapsed, columns: Columns, treatments: tuple[str, ...]) -> Cells:
-    """Put cells in order, and centre and scale their covariates."""
-    frame = collapsed.cells
+def cells_of(patterns: Aggregated, columns: Columns, treatments: tuple[str, ...]) -> Cells:
+    """Order covariate patterns; centre and scale their covariates.
+
+    Parameters
+    ----------
+    patterns
+        Covariate patterns in any order.
+    columns
+        Their columns.
+    treatments
+        Ids of the treatments, in the order of the study file.
+
+    Returns
+    -------
+    Cells
+    """
     names = [column for column, _ in columns.covariates]
-    texts = [c for c, kind in columns.covariates if kind == CATEGORICAL] + [columns.cluster] * bool(
-        columns.cluster
-    )
-    texts += [one.column for one in columns.parted if one.column not in names]
-    frame = frame.astype(dict.fromkeys(texts, str))
+    texts = [column for column, kind in columns.covariates if kind == CATEGORICAL]
+    texts += [columns.cluster] * bool(columns.cluster)
+    texts += [s.column for s in columns.strata if s.column not in names]
+    frame = patterns.cells.astype(dict.fromkeys(texts, str))
     frame = frame.sort_values(list(columns.keys), ignore_index=True)
     n = frame[N].to_numpy(np.int64)
-    covariates, values = [], []
-    for name, kind in columns.covariates:
-        for label, column in _design(frame[name], kind):
-            covariate, scaled = _scaled(label, name, column, n, kind)
-            covariates.append(covariate)
-            values.append(scaled)
-    clusters, cluster = ((), np.zeros(len(frame), np.int64))
+    scaled = [
+        _scaled(label, name, column, n, kind)
+        for name, kind in columns.covariates
+        for label, column in _design(frame[name], kind)
+    ]
+    clusters: tuple[str, ...] = ()
+    cluster = np.zeros(len(frame), np.int64)
     if columns.cluster:
-        found = pd.Categorical(frame[columns.cluster])
-        clusters, cluster = tuple(found.categories), found.codes.astype(np.int64)
+        categories = pd.Categorical(frame[columns.cluster])
+        clusters, cluster = tuple(categories.categories), categories.codes.astype(np.int64)
     return Cells(
         labels=tuple(_labels(frame, columns, treatments)),
-        covariates=tuple(covariates),
-        values=np.array(values).reshape(len(values), len(frame)).T,
+        covariates=tuple(covariate for covariate, _ in scaled),
+        values=np.array([values for _, values in scaled]).reshape(len(scaled), len(frame)).T,
         clusters=clusters,
         cluster=cluster,
         n=n,
         events=frame[EVENTS].to_numpy(np.int64),
-        rows=collapsed.rows,
-        missing=collapsed.missing,
-        dropped=collapsed.dropped,
+        rows=patterns.rows,
+        missing=patterns.missing,
+        dropped=patterns.dropped,
     )
 
 
 def _labels(frame: pd.DataFrame, columns: Columns, treatments: tuple[str, ...]) -> Iterator[Labels]:
-    """Label the regimens of the cells as they are, and by each division of the patients."""
-    plain = [np.where(frame[t].to_numpy(bool), t, "") for t in treatments]
-    yield Labels("", _joined(plain))
-    for strata in dict.fromkeys(one.strata for one in columns.parted):
-        own = {one.treatment: one for one in columns.parted if one.strata == strata}
-        if "" in own:
-            group = _as_ids(frame[own[""].column], own[""].ids)
-            labels = [
-                regimens.WITHIN.join([regimen, f"{strata}{GROUP}{i}"])
-                for regimen, i in zip(_joined(plain), group, strict=True)
-            ]
-            yield Labels(strata, tuple(labels), own[""].column)
+    """Yield the regimens of the patterns, with pooled strata and at each stratification."""
+    taken = [np.where(frame[t].to_numpy(bool), t, "") for t in treatments]
+    yield Labels("", _joined(taken))
+    for strata in dict.fromkeys(s.strata for s in columns.strata):
+        column_of = {s.treatment: s for s in columns.strata if s.strata == strata}
+        if "" in column_of:
+            column, ids = column_of[""].column, column_of[""].ids
+            pairs = zip(_joined(taken), _as_ids(frame[column], ids), strict=True)
+            labels = (f"{regimen}{regimens.WITHIN}{strata}{GROUP}{i}" for regimen, i in pairs)
+            yield Labels(strata, tuple(labels), column)
             continue
-        told = [
-            np.where(part != "", t + LEVEL + frame[own[t].column].astype(object), "")
-            if t in own
+        at_level = [
+            np.where(part != "", t + LEVEL + frame[column_of[t].column].astype(object), "")
+            if t in column_of
             else part
-            for t, part in zip(treatments, plain, strict=True)
+            for t, part in zip(treatments, taken, strict=True)
         ]
-        yield Labels(strata, _joined(told))
+        yield Labels(strata, _joined(at_level))
 
 
 def _joined(parts: list[Any]) -> tuple[str, ...]:
-    """Write the regimen of each cell, from the part of each treatment or nothing."""
+    """Return the regimen of each pattern from the part of each treatment, empty where not taken."""
     return tuple("+".join(filter(None, row)) or regimens.NONE for row in zip(*parts, strict=True))
 
 
 def _as_ids(column: pd.Series, ids: tuple[str, ...]) -> list[str]:
-    """Write subgroups by their ids, also where their column is a covariate of 0 and 1."""
-    said = {"0": "false", "1": "true"}
-    words = column.astype(str)
-    return [word if word in ids else said.get(word, word) for word in words]
+    """Return the ids of subgroups, also where their column is a covariate of 0 and 1."""
+    truth = {"0": "false", "1": "true"}
+    return [word if word in ids else truth.get(word, word) for word in column.astype(str)]
 
 
 def _design(column: pd.Series, kind: str) -> list[tuple[str, Any]]:
-    """Make the columns of a covariate: itself, or an indicator for each level but the first."""
+    """Return the design columns of a covariate: itself, or an indicator per level but the first."""
     if kind != CATEGORICAL:
         return [(str(column.name), column.to_numpy(float))]
-    levels = sorted(column.unique())
-    return [(f"{column.name}={one}", (column == one).to_numpy(float)) for one in levels[1:]]
+    levels = sorted(column.unique())[1:]
+    return [(f"{column.name}={level}", (column == level).to_numpy(float)) for level in levels]
 
 
 def _scaled(label: str, name: str, column: Any, n: Any, kind: str) -> tuple[Covariate, Any]:
     mean, scale = 0.0, 1.0
-    with np.errstate(over="ignore", invalid="ignore"):  # read_patients refuses what is not finite
+    with np.errstate(over="ignore", invalid="ignore"):  # `read_patients` refuses infinities
         if len(n):
             mean = float(np.average(column, weights=n))
-        off = column - mean
+        centred = column - mean
         if kind == CONTINUOUS and len(n):
-            scale = float(np.sqrt(np.average(off**2, weights=n)))
-        return Covariate(label, mean, scale, name), off / scale
+            scale = float(np.sqrt(np.average(centred**2, weights=n)))
+        return Covariate(label, mean, scale, name), centred / scale
 
 
-def digest_with(digest: str, cells: Cells) -> str:
-    """Return what tells a study file with these patients from any other."""
-    parts = [digest, repr(cells.labels), repr(cells.covariates), repr(cells.clusters)]
+def digest_with(digest: str, cells: Cells | None) -> str:
+    """Return the SHA-256 of a study file's digest and its patients; the digest itself without any."""
+    if cells is None:
+        return digest
+    records = (tuple(map(astuple, records)) for records in (cells.labels, cells.covariates))
+    parts = [digest, *map(repr, records), repr(cells.clusters)]
     arrays = [cells.values, cells.cluster, cells.n, cells.events]
-    return hashlib.sha256(
-        "".join(parts).encode() + b"".join(a.tobytes() for a in arrays)
-    ).hexdigest()
+    content = "".join(parts).encode() + b"".join(a.tobytes() for a in arrays)
+    return hashlib.sha256(content).hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cotreat.core.constants import DEFAULT_INTERPRETATION
-from cotreat.core.toml_tables import Problems, nearest
+from cotreat.core.toml_tables import Problems
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of, named_parts
 from cotreat.study.regimens import Regimen, taken
 from cotreat.study.study import (
@@ -20,7 +20,7 @@ from cotreat.study.study import (
 )
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
 from cotreat.study_file.errors import numbered
-from cotreat.study_file.parsing import Places
+from cotreat.study_file.parsing import Places, hint
 from cotreat.study_file.shape import (
     InterpretationTable,
     MeansTable,
@@ -30,10 +30,12 @@ from cotreat.study_file.shape import (
     below,
 )
 
+Estimates = tuple[ReportedEstimate, ...]
+
 
 @dataclass(frozen=True)
-class Patients:
-    """The patients that a reported estimate may be about.
+class EligiblePatients:
+    """The patients that a reported estimate can be about.
 
     Attributes
     ----------
@@ -42,8 +44,10 @@ class Patients:
     is_counted : bool
         Whether all of these are counted.
     admitted : tuple of Regimen
+        Regimens that the inclusion rule admits.
     inclusion : str
-        The rule that admits them.
+        The inclusion rule.
+    stratifications : tuple of Stratification
     """
 
     cohort: Cohort
@@ -52,44 +56,60 @@ class Patients:
     inclusion: str
     stratifications: tuple[Stratification, ...] = ()
 
-    def told(self, meaning: Meaning) -> Cohort:
-        """Return the cohort by the levels or subgroups that a meaning names.
+    def stratified(self, meaning: Meaning) -> Cohort:
+        """Return the cohort at the stratification that a contrast names.
 
         Raises
         ------
         ValueError
-            If it names those of several divisions.
+            If it names strata of several stratifications.
         """
-        named = named_parts(meaning)
-        own = [d for d in self.stratifications if named & d.written]
-        if len(own) > 1:
-            words = ", ".join(strata.id for strata in own)
+        names = named_parts(meaning)
+        named = [strata for strata in self.stratifications if names & strata.written]
+        if len(named) > 1:
+            ids = ", ".join(strata.id for strata in named)
             raise ValueError(
-                f"names levels or subgroups of several divisions ({words}); a contrast can name one"
+                f"names levels or subgroups of several stratifications ({ids}); a contrast can name one"
             )
-        return self.cohort.told_by(own[0]) if own else self.cohort
+        return self.cohort.told_by(named[0]) if named else self.cohort
 
 
-def read_claims(
-    tables: Sequence[ReportedTable | None] | None, patients: Patients | None, places: Places
-) -> tuple[ReportedEstimate, ...]:
-    """Turn tables into reported estimates; `patients` is None where the arms could not be read."""
-    reported_estimates: list[ReportedEstimate] = []
+def read_reported(
+    tables: Sequence[ReportedTable | None] | None,
+    patients: EligiblePatients | None,
+    places: Places,
+) -> Estimates:
+    """Read [[reported]]; problems are noted.
+
+    Parameters
+    ----------
+    tables
+        The tables; None for one that has no right shape.
+    patients
+        None where the arms could not be read.
+    places
+        Reader of regimens and sets of patients.
+
+    Returns
+    -------
+    tuple of ReportedEstimate
+    """
+    estimates: list[ReportedEstimate] = []
     ids: set[str] = set()
     for where, table in numbered("reported", tables):
         if table.id in ids:
             places.problems.add(f"{where}.id", f"{table.id} is the id of an estimate above")
         ids |= {table.id} - {None}
         meaning, about = _meaning(where, table.contrast, patients, places)
-        reported_estimate = _claim(where, table, meaning, about, places.problems)
-        if reported_estimate is not None:
-            _check_coefficient(where, reported_estimate, patients, places.problems)
-            reported_estimates.append(reported_estimate)
-    _check_models(reported_estimates, "reported", places.problems)
-    return tuple(reported_estimates)
+        estimate = _estimate(where, table, meaning, about, places.problems)
+        if estimate is not None:
+            _check_coefficient(where, estimate, patients, places.problems)
+            estimates.append(estimate)
+    _check_models(estimates, "reported", places.problems)
+    return tuple(estimates)
 
 
-def _claim(
+def _estimate(
     where: str, table: ReportedTable, meaning: Meaning | None, about: str, problems: Problems
 ) -> ReportedEstimate | None:
     """Return the estimate; None where its kind, value or interval is missing or wrong."""
@@ -109,33 +129,26 @@ def _claim(
         source=table.source,
     )
     if isinstance(table, OddsRatioTable) and table.value is not None and table.ci is not None:
-        return _odds_ratio(where, table, common, problems)
+        lower, upper = table.ci
+        if not lower <= table.value <= upper:
+            words = f"({lower}, {upper}) does not contain the estimate {table.value}"
+            problems.add(f"{where}.ci", words)
+        return replace(
+            common,
+            value=rounded(table.value),
+            ci=(rounded(lower), rounded(upper)),
+            level=float(table.level or 0.95),
+            interval=table.interval or "wald",
+        )
     if isinstance(table, PValueTable) and table.value is not None:
         is_below = isinstance(table.value, str)
         number = below(table.value) if isinstance(table.value, str) else table.value
-        return replace(common, value=as_reported(number), is_below=is_below, sign=table.sign or "")
+        return replace(common, value=rounded(number), is_below=is_below, sign=table.sign or "")
     return None
 
 
-def _odds_ratio(
-    where: str, table: OddsRatioTable, common: ReportedEstimate, problems: Problems
-) -> ReportedEstimate:
-    lower, upper = table.ci
-    if not lower <= table.value <= upper:
-        problems.add(
-            f"{where}.ci", f"({lower}, {upper}) does not contain the estimate {table.value}"
-        )
-    return replace(
-        common,
-        value=as_reported(table.value),
-        ci=(as_reported(lower), as_reported(upper)),
-        level=float(table.level or 0.95),
-        interval=table.interval or "wald",
-    )
-
-
-def as_reported(number: int | Decimal) -> RoundedNumber:
-    """Read a reported number with half a unit of its last digit."""
+def rounded(number: int | Decimal) -> RoundedNumber:
+    """Return a reported number with half a unit of its last digit."""
     exponent = Decimal(number).as_tuple().exponent
     assert isinstance(exponent, int)  # noqa: S101 - infinities were refused by the shape
     return RoundedNumber(float(number), 0.5 * 10.0**exponent)
@@ -145,38 +158,38 @@ def as_reported(number: int | Decimal) -> RoundedNumber:
 
 
 def _meaning(
-    where: str, text: str | None, patients: Patients | None, places: Places
+    where: str, text: str | None, patients: EligiblePatients | None, places: Places
 ) -> tuple[Meaning | None, str]:
-    """Read which coefficient a number estimates, or the words of one that is only shown."""
+    """Read the coefficient that a number estimates, or the description of one that is only shown."""
     if text is None:
         return None, ""
-    place = f"{where}.contrast"
-    before = len(places.problems.found)
+    problems = places.problems
+    place, before = f"{where}.contrast", len(problems.lines)
     try:
         meaning = parse_contrast(text)
     except ValueError as error:
-        places.problems.add(place, str(error))
+        problems.add(place, str(error))
         return None, ""
     if meaning.kind == UNSPECIFIED:
         return None, meaning.words[0]
     for word in dict.fromkeys(_flat(meaning.words)):
         _check_word(place, KINDS[meaning.kind].holds, word, places)
-    _check_repeated(place, meaning.words, places.problems)
-    if len(places.problems.found) > before or patients is None:
+    _check_repeated(place, meaning.words, problems)
+    if len(problems.lines) > before or patients is None:
         return None, ""
     if meaning.kind == "regimens":
-        _check_forbidden(place, meaning.words, patients, places)
-        read = (places.regimen(place, word) or frozenset() for word in meaning.words)
-        meaning = Meaning("regimens", tuple(map(places.label, read)))
+        regimens = [places.regimen(place, word) or frozenset() for word in meaning.words]
+        for word, regimen in zip(meaning.words, regimens, strict=True):
+            if taken(regimen) not in patients.admitted:
+                inclusion = f"study.inclusion = {patients.inclusion!r}"
+                problems.add(place, f"{word} is forbidden by {inclusion}")
+        meaning = Meaning("regimens", tuple(map(places.label, regimens)))
     return meaning, ""
 
 
 def _flat(words: Iterable[Any]) -> Iterator[str]:
     for word in words:
-        if isinstance(word, tuple):
-            yield from word
-        else:
-            yield word
+        yield from word if isinstance(word, tuple) else (word,)
 
 
 def _check_repeated(where: str, words: Sequence[Any], problems: Problems) -> None:
@@ -194,34 +207,23 @@ def _check_word(where: str, holds: str, word: str, places: Places) -> None:
     elif holds == "sets":
         places.rule(where, word)
     elif word not in places.treatments:
-        hint = nearest(word, places.treatments)
-        hint = hint or f"the treatments are {', '.join(places.treatments)}"
-        places.problems.add(where, f"unknown treatment {word}; {hint}")
-
-
-def _check_forbidden(where: str, words: Sequence[str], patients: Patients, places: Places) -> None:
-    for word in words:
-        regimen = places.regimen(where, word)
-        if regimen is not None and taken(regimen) not in patients.admitted:
-            places.problems.add(
-                where, f"{word} is forbidden by study.inclusion = {patients.inclusion!r}"
-            )
+        places.problems.add(where, f"unknown treatment {word}; {hint(word, places.treatments)}")
 
 
 def _check_coefficient(
-    where: str, reported_estimate: ReportedEstimate, patients: Patients | None, problems: Problems
+    where: str, estimate: ReportedEstimate, patients: EligiblePatients | None, problems: Problems
 ) -> None:
     """Refuse a coefficient that no regression of the cohort's regimens has."""
-    if reported_estimate.meaning is None or patients is None:
+    if estimate.meaning is None or patients is None:
         return
     place = f"{where}.contrast"
-    if reported_estimate.meaning.kind == "regimens" and any(
-        line.startswith(f"{place}: ") and "forbidden" in line for line in problems.found
+    if estimate.meaning.kind == "regimens" and any(
+        line.startswith(f"{place}: ") and "forbidden" in line for line in problems.lines
     ):
         return
     try:
-        cohort = patients.told(reported_estimate.meaning)
-        coefficient_of(reported_estimate.meaning, cohort, is_adjusted=reported_estimate.adjusted)
+        cohort = patients.stratified(estimate.meaning)
+        coefficient_of(estimate.meaning, cohort, is_adjusted=estimate.adjusted)
     except ValueError as error:
         words = str(error)
         if patients.is_counted:
@@ -229,46 +231,33 @@ def _check_coefficient(
         problems.add(place, words)
 
 
-def _check_models(
-    reported_estimates: Iterable[ReportedEstimate], where: str, problems: Problems
-) -> None:
-    """Refuse a regression some of whose estimates are adjusted and others are not."""
-    for model in dict.fromkeys(
-        reported_estimate.model
-        for reported_estimate in reported_estimates
-        if reported_estimate.model
-    ):
-        own = {
-            reported_estimate.adjusted
-            for reported_estimate in reported_estimates
-            if reported_estimate.model == model
-        }
-        if len(own) > 1:
-            problems.add(
-                where,
-                f"of model {model!r} some are adjusted and others not; one regression is either",
-            )
+def _check_models(estimates: Iterable[ReportedEstimate], where: str, problems: Problems) -> None:
+    """Refuse a regression with both adjusted and unadjusted estimates."""
+    adjusted: dict[str, set[bool]] = {}
+    for estimate in estimates:
+        adjusted.setdefault(estimate.model, set()).add(estimate.adjusted)
+    for model, values in adjusted.items():
+        if model and len(values) > 1:
+            words = "some are adjusted and others not; one regression is either"
+            problems.add(where, f"of model {model!r} {words}")
 
 
-# --- Odd intervals ---------------------------------------------------------------------------------
+# --- Unusual intervals -----------------------------------------------------------------------------
 
 
-def check_symmetry(reported_estimate: ReportedEstimate) -> str:
+def check_symmetry(estimate: ReportedEstimate) -> str:
     """Return a warning for a Wald interval that is not symmetric on the log scale; empty for none."""
-    if reported_estimate.ci is None or reported_estimate.interval != "wald":
+    if estimate.ci is None or estimate.interval != "wald":
         return ""
-    middle = sum(np.log(end.value) for end in reported_estimate.ci) / 2
-    slack = (
-        sum(end.half / end.value for end in reported_estimate.ci) / 2
-        + reported_estimate.value.half / reported_estimate.value.value
-    )
-    off = abs(middle - np.log(reported_estimate.value.value))
-    if off <= 1.05 * slack:
+    ends, value = estimate.ci, estimate.value
+    middle = sum(np.log(end.value) for end in ends) / 2
+    slack = sum(end.half / end.value for end in ends) / 2 + value.half / value.value
+    if abs(middle - np.log(value.value)) <= 1.05 * slack:
         return ""
     return (
-        f"({reported_estimate.ci[0].value:g}, {reported_estimate.ci[1].value:g}) is not symmetric about {reported_estimate.value.value:g} "
-        f"on the log scale (its middle is {np.exp(middle):.4g}), as a Wald interval is; correct a digit, "
-        'or write interval = "profile" or "exact"'
+        f"({ends[0].value:g}, {ends[1].value:g}) is not symmetric about {value.value:g} on the log scale "
+        f"(its middle is {np.exp(middle):.4g}), as a Wald interval is; correct a digit, or write "
+        'interval = "profile" or "exact"'
     )
 
 
@@ -277,63 +266,76 @@ def check_symmetry(reported_estimate: ReportedEstimate) -> str:
 
 def read_interpretations(
     tables: Sequence[InterpretationTable | None] | None,
-    reported_estimates: tuple[ReportedEstimate, ...],
+    estimates: Estimates,
     names: tuple[str, ...],
-    patients: Patients | None,
+    patients: EligiblePatients | None,
     places: Places,
 ) -> tuple[Interpretation, ...]:
-    """Read [[interpretations]]: the default first; without any there is one with the id "default"."""
+    """Read [[interpretations]]; problems are noted.
+
+    Parameters
+    ----------
+    tables
+        The tables; None where the file has none, which makes one interpretation, ``default``.
+    estimates
+        The reported estimates that could be read.
+    names
+        Ids of all reported estimates.
+    patients
+        None where the arms could not be read.
+    places
+        Reader of regimens and sets of patients.
+
+    Returns
+    -------
+    tuple of Interpretation
+        The default first.
+    """
     problems = places.problems
     if tables is None:
-        return (Interpretation(DEFAULT_INTERPRETATION, "as the file says", reported_estimates),)
+        return (Interpretation(DEFAULT_INTERPRETATION, "as the file says", estimates),)
     if not tables:
-        problems.add(
-            "interpretations",
-            "must be a list of tables, each begun by [[interpretations]]",
-        )
-    found: list[tuple[bool, Interpretation]] = []
+        words = "must be a list of tables, each begun by [[interpretations]]"
+        problems.add("interpretations", words)
+    read: list[tuple[bool, Interpretation]] = []
     for where, table in numbered("interpretations", tables):
-        if table.id is not None and table.id in [interpretation.id for _, interpretation in found]:
+        if table.id is not None and table.id in [interpretation.id for _, interpretation in read]:
             problems.add(f"{where}.id", f"{table.id} is the id of an interpretation above")
-        meant = _means(
-            f"{where}.means", table.means or {}, reported_estimates, names, patients, places
-        )
-        found.append((bool(table.default), Interpretation(table.id, table.words or "", meant)))
+        meant = _means(f"{where}.means", table.means or {}, estimates, names, patients, places)
+        read.append((bool(table.default), Interpretation(table.id, table.words or "", meant)))
     is_sound = all(table is not None and table.default is not None for table in tables)
-    if tables and is_sound and sum(is_default for is_default, _ in found) != 1:
+    if tables and is_sound and sum(is_default for is_default, _ in read) != 1:
         problems.add("interpretations", "exactly one must say default = true")
-    return tuple(interpretation for _, interpretation in sorted(found, key=lambda one: not one[0]))
+    return tuple(interpretation for _, interpretation in sorted(read, key=lambda pair: not pair[0]))
 
 
 def _means(
     where: str,
     means: Mapping[str, MeansTable | None],
-    reported_estimates: tuple[ReportedEstimate, ...],
+    estimates: Estimates,
     names: tuple[str, ...],
-    patients: Patients | None,
+    patients: EligiblePatients | None,
     places: Places,
-) -> tuple[ReportedEstimate, ...]:
-    """Give the estimates the contrasts of an interpretation."""
-    ids = [reported_estimate.id for reported_estimate in reported_estimates]
-    changed: dict[str, ReportedEstimate] = {}
+) -> Estimates:
+    """Return the estimates with the contrasts of an interpretation."""
+    by_id = {estimate.id: estimate for estimate in estimates}
     for name, table in means.items():
         place = f"{where}.{name}"
         if name not in names:
-            hint = nearest(name, names) or f"the ids are {', '.join(names) or 'none'}"
-            places.problems.add(place, f"no reported estimate has this id; {hint}")
-        if name not in ids or table is None:
+            words = hint(name, names, f"the ids are {', '.join(names) or 'none'}")
+            places.problems.add(place, f"no reported estimate has this id; {words}")
+        if name not in by_id or table is None:
             continue
         meaning, about = _meaning(place, table.contrast, patients, places)
-        own = reported_estimates[ids.index(name)]
-        own = replace(
-            own, meaning=meaning, model=table.model or own.model, about=about or own.about
+        before = by_id[name]
+        by_id[name] = replace(
+            before,
+            meaning=meaning,
+            model=table.model or before.model,
+            about=about or before.about,
         )
-        _check_coefficient(place, own, patients, places.problems)
-        changed[name] = own
-    meant = tuple(
-        changed.get(reported_estimate.id, reported_estimate)
-        for reported_estimate in reported_estimates
-    )
-    if changed:
+        _check_coefficient(place, by_id[name], patients, places.problems)
+    meant = tuple(by_id[estimate.id] for estimate in estimates)
+    if meant != estimates:
         _check_models(meant, where, places.problems)
     return meant

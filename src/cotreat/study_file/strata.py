@@ -4,34 +4,79 @@ import re
 from collections.abc import Iterator, Mapping
 
 from cotreat.core.toml_tables import Problems, show_key
-from cotreat.study.regimens import RESERVED
+from cotreat.study.regimens import RESERVED, is_treatment_id
 from cotreat.study.study import GRADINGS, Stratification, Treatment
 from cotreat.study_file.shape import SubgroupsTable, TreatmentTable
 
 PART = re.compile(r"[A-Za-z0-9_]+")
+"""Id of a level or of a subgroup."""
+MAX_TREATMENTS = 6
+"""Largest number of treatments: 64 regimens and 2,016 odds ratios; a longer table is not readable."""
 
 
 def read_treatments(
-    tables: Mapping[str, TreatmentTable | None], problems: Problems
+    tables: Mapping[str, TreatmentTable | None] | None,
+    subgroups: Mapping[str, SubgroupsTable | None] | None,
+    problems: Problems,
 ) -> tuple[tuple[Treatment, ...], tuple[Stratification, ...]]:
-    """Read names of treatments and their ordered levels."""
+    """Read [treatments] and [subgroups]; problems are noted.
+
+    Parameters
+    ----------
+    tables, subgroups
+        The tables by id; None where they are no tables.
+    problems
+        Problems of the file.
+
+    Returns
+    -------
+    treatments : tuple of Treatment
+    stratifications : tuple of Stratification
+    """
+    if tables is None:
+        return (), ()
+    if len(tables) > MAX_TREATMENTS:
+        words = f"{len(tables)} treatments; at most {MAX_TREATMENTS} are supported"
+        problems.add("treatments", words)
+        return (), ()
+    for name in tables:
+        if not is_treatment_id(name):
+            problems.add(
+                f"treatments.{show_key(name)}",
+                "a treatment's id must be a letter A-Z or a-z followed by letters, digits or _, and "
+                f"no word of set expressions or of Python ({', '.join(sorted(RESERVED))}, "
+                "not, and, is, …)",
+            )
     treatments = tuple(Treatment(n, (t and t.name) or n) for n, t in tables.items())
-    stratifications = []
+    graded = tuple(_graded(tables, problems))
+    return treatments, (*graded, *_subgroups(subgroups or {}, tuple(tables), problems))
+
+
+def _graded(
+    tables: Mapping[str, TreatmentTable | None], problems: Problems
+) -> Iterator[Stratification]:
+    """Yield the stratifications by levels; refuse an id of a level of both a dose and a duration."""
+    seen: dict[str, str] = {}
     for grading in GRADINGS:
-        owned = {n: getattr(t, grading) for n, t in tables.items() if t and getattr(t, grading)}
-        for name, levels in owned.items():
-            _check_ids(f"treatments.{name}.{grading}", levels, problems)
-        if owned:
-            owners = tuple((name, tuple(levels.items())) for name, levels in owned.items())
-            stratifications.append(Stratification(grading, owners))
-    _check_apart(stratifications, problems)
-    return treatments, tuple(stratifications)
+        levels = {n: getattr(t, grading) for n, t in tables.items() if t and getattr(t, grading)}
+        for name, own in levels.items():
+            _check_ids(f"treatments.{name}.{grading}", own, problems)
+        if not levels:
+            continue
+        strata = Stratification(grading, tuple((n, tuple(v.items())) for n, v in levels.items()))
+        for part in strata.names:
+            if part in seen:
+                treatment, _, level = part.partition(".")
+                where = f"treatments.{treatment}.{grading}.{level}"
+                problems.add(where, f"is a level of the {seen[part]} too; give it another id")
+            seen[part] = grading
+        yield strata
 
 
-def read_subgroups(
+def _subgroups(
     tables: Mapping[str, SubgroupsTable | None], treatments: tuple[str, ...], problems: Problems
 ) -> Iterator[Stratification]:
-    """Yield each of the tables under [subgroups] as a division."""
+    """Yield the stratification by each of the tables under [subgroups]."""
     for name, table in tables.items():
         where = f"subgroups.{show_key(name)}"
         if not PART.fullmatch(name) or name[0].isdigit() or name in {*RESERVED, *GRADINGS}:
@@ -48,24 +93,11 @@ def read_subgroups(
 
 
 def _check_ids(where: str, ids: Mapping[str, str], problems: Problems) -> None:
-    names: dict[str, str] = {}
-    for one, name in ids.items():
-        if not PART.fullmatch(one):
-            problems.add(f"{where}.{show_key(one)}", "an id must be letters, digits or _")
-        if name in names:
-            problems.add(f"{where}.{one}", f"has the name of {names[name]}; each needs its own")
-        names.setdefault(name, one)
-
-
-def _check_apart(stratifications: list[Stratification], problems: Problems) -> None:
-    """Refuse an id that is a level of a dose and of a duration: TAC.high could be either."""
-    seen: dict[str, str] = {}
-    for strata in stratifications:
-        for part in strata.names:
-            if part in seen:
-                treatment, _, level = part.partition(".")
-                problems.add(
-                    f"treatments.{treatment}.{strata.id}.{level}",
-                    f"is a level of the {seen[part]} too; give it another id",
-                )
-            seen[part] = strata.id
+    id_of: dict[str, str] = {}
+    for part, name in ids.items():
+        if not PART.fullmatch(part):
+            problems.add(f"{where}.{show_key(part)}", "an id must be letters, digits or _")
+        if name in id_of:
+            words = f"has the name of {id_of[name]}; each needs a name of its own"
+            problems.add(f"{where}.{part}", words)
+        id_of.setdefault(name, part)

@@ -386,7 +386,7 @@ def _told(audited: Audit, result: Result) -> dict[str, Any]:
     return {
         "file": study.file,
         "title": study.title,
-        "words": study.read.words,
+        "words": study.current_interpretation.words,
         "source": f"{study.source}, doi {study.doi}" if study.doi else study.source,
         "question": Question.of(study).as_json(),
         "audit": wording.words(audited),

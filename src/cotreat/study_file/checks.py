@@ -1,0 +1,104 @@
+"""Checks of a study file that need all of it: arm sizes, contrasts that a model can use, consistency."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from cotreat.core.toml_tables import Problems
+from cotreat.evidence.arm_sizes import events_fit, listed_events, sizes_of
+from cotreat.evidence.reported import incompatibilities, is_used
+from cotreat.study.study import Interpretation, StratificationError, Study
+from cotreat.study_file.reported import check_symmetry
+
+
+def check_study(study: Study, problems: Problems) -> Study | None:
+    """Check arm sizes, dependent estimates and intervals; problems are noted.
+
+    Parameters
+    ----------
+    study
+        The study as read.
+    problems
+        Problems of the file.
+
+    Returns
+    -------
+    Study or None
+        The study with its warnings; None where there are problems.
+    """
+    warnings: list[str] = []
+    if study.has_uncounted:
+        try:
+            sizes_of(study)
+        except ValueError as error:
+            problems.add("totals", str(error))
+            return None
+        stratified = list(_stratified(study))
+        for interpretation in study.interpretations:
+            _check_used(study, stratified, interpretation, problems)
+        for by_strata in stratified:
+            _check_stratified(by_strata, problems)
+    if study.arms and study.has_uncounted:
+        more = max(
+            t.n - sum(a.n for a in study.arms if study.holds(t.patients, a.regimen))
+            for t in study.totals
+        )
+        words = f"{more} patients are in no counted arm; is that what the study had?"
+        warnings.append(f"totals: {words}")
+    for at, estimate in enumerate(study.reported_estimates, start=1):
+        words = check_symmetry(estimate)
+        if words and estimate.model:
+            problems.add(f"reported[{at}].ci", words)
+        elif words:
+            warnings.append(f"{estimate.id}: {words}")
+    if problems.lines:
+        return None
+    warnings += _incompatible(study, problems)
+    if study.has_uncounted and not problems.lines and not events_fit(study):
+        problems.add("totals", f"no numbers of events fit these totals: {listed_events(study)}")
+    return None if problems.lines else replace(study, warnings=tuple(warnings))
+
+
+def _incompatible(study: Study, problems: Problems) -> Iterator[str]:
+    """Note incompatible estimates of the default interpretation; yield the others as warnings."""
+    several = len(study.interpretations) > 1
+    for interpretation in study.interpretations:
+        for words, is_error in incompatibilities(study.resolve(interpretation.id)):
+            if is_error and interpretation is study.interpretations[0]:
+                problems.add("totals" if words.startswith("events[") else "reported", words)
+            else:
+                yield f"interpretation {interpretation.id}: {words}" if several else words
+
+
+def _stratified(study: Study) -> Iterator[Study]:
+    """Yield the study at each stratification by which its patients are counted."""
+    for strata in study.stratifications:
+        try:
+            yield study.resolve(strata=strata.id)
+        except StratificationError:
+            continue  # counted by regimen only: noted where a model needs the strata
+
+
+def _check_stratified(study: Study, problems: Problems) -> None:
+    """Check arm sizes and reported estimates at a stratification."""
+    try:
+        sizes_of(study)
+    except ValueError as error:
+        problems.add("totals", f"by {study.strata}: {error}")
+        return
+    for words, is_error in incompatibilities(study):
+        if is_error:
+            problems.add("reported", f"by {study.strata}: {words}")
+
+
+def _check_used(
+    study: Study, stratified: list[Study], interpretation: Interpretation, problems: Problems
+) -> None:
+    """Require a contrast that a model can use, and totals for p-values."""
+    records = [one.resolve(interpretation.id) for one in (study, *stratified)]
+    used = [c for c in interpretation.reported_estimates if any(is_used(r, c) for r in records)]
+    several = len(study.interpretations) > 1
+    where = f"interpretations: {interpretation.id}" if several else "reported"
+    if not used:
+        problems.add(where, "no reported estimate has a contrast that a model can use")
+    if not study.totals and not all(estimate.is_odds_ratio for estimate in used):
+        problems.add(where, "p-values require the number of patients; write [[totals]]")
