@@ -327,7 +327,7 @@ def folder_with_half(frame, path):
     half_a_parquet(frame, path / "2.parquet")
 
 
-CUT = "is no whole Parquet file: it was cut short, or is of another kind"
+CUT = "is no whole Parquet file: it was cut short or has another format"
 BROKEN_FILES = {
     "half.parquet": (half_a_parquet, f"half.parquet {CUT}"),
     "text.parquet": (lambda f, p: p.write_text(rows_as_text(f)), f"text.parquet {CUT}"),

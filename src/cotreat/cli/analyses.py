@@ -14,28 +14,37 @@ if TYPE_CHECKING:
     from cotreat.results.supplementary import Analysis
     from cotreat.study.study import Study
 
-COMPARISON, SENSITIVITY = "comparison", "sensitivity"
+Interpretation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Interpretation of ambiguous statements. Without it: the study's default.",
+        autocompletion=completion.interpretations,
+    ),
+]
+CompareDepth = Annotated[
+    Depth,
+    typer.Option(
+        help="quick: importance weights alone; standard: refits where importance weights fail, and "
+        "each reported estimate or count left out; full: every unit refitted under every model, "
+        "and sequential Monte Carlo."
+    ),
+]
+SensitivityDepth = Annotated[
+    Depth,
+    typer.Option(
+        help="quick: the primary model under other priors, and other models; standard: also every "
+        "interpretation and belief, one change at a time; full: interpretations, models and "
+        "priors crossed."
+    ),
+]
 
 
 def compare(
     study: options.Study,
-    interpretation: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Interpretation of ambiguous statements. Without it: the study's default.",
-            autocompletion=completion.interpretations,
-        ),
-    ] = None,
+    interpretation: Interpretation = None,
     priors: options.Priors = WEAK,
-    depth: Annotated[
-        Depth,
-        typer.Option(
-            help="quick: importance weights alone; standard: refits where importance weights fail, and "
-            "each reported estimate or count left out; full: every unit refitted under every model, "
-            "and sequential Monte Carlo."
-        ),
-    ] = Depth.STANDARD,
+    depth: CompareDepth = Depth.STANDARD,
     seed: options.Seed = SEED,
     out: options.Out = RESULTS,
     quiet: options.Quiet = False,
@@ -50,21 +59,13 @@ def compare(
     from cotreat.study_file.reader import load_study
 
     record = load_study(study).resolve(interpretation)
-
-    _run(COMPARISON, record, priors, depth, seed, out / record.id, quiet=quiet)
+    _run("comparison", record, priors, depth, seed, out, quiet)
 
 
 def sensitivity(
     study: options.Study,
     priors: options.Priors = WEAK,
-    depth: Annotated[
-        Depth,
-        typer.Option(
-            help="quick: the primary model under other priors, and other models; standard: also every "
-            "interpretation and belief, one change at a time; full: interpretations, models and "
-            "priors crossed."
-        ),
-    ] = Depth.STANDARD,
+    depth: SensitivityDepth = Depth.STANDARD,
     seed: options.Seed = SEED,
     out: options.Out = RESULTS,
     quiet: options.Quiet = False,
@@ -77,20 +78,11 @@ def sensitivity(
     """
     from cotreat.study_file.reader import load_study
 
-    record = load_study(study)
-
-    _run(SENSITIVITY, record, priors, depth, seed, out / record.id, quiet=quiet)
+    _run("sensitivity", load_study(study), priors, depth, seed, out, quiet)
 
 
 def _run(
-    name: str,
-    study: "Study",
-    priors: str,
-    depth: Depth,
-    seed: int,
-    folder: Path,
-    *,
-    quiet: bool,
+    name: str, study: "Study", priors: str, depth: Depth, seed: int, out: Path, quiet: bool
 ) -> None:
     """Write one supplementary analysis, and print its findings."""
     from cotreat.models.select import models_for
@@ -98,29 +90,27 @@ def _run(
 
     chosen = prior_set(priors, study)
     models_for(study, chosen)
-    make_folder(folder)
-    on_progress = progress(quiet)
-    # The libraries take seconds to load: invalid input is refused before.
+    folder, on_progress = make_folder(out / study.id), progress(quiet)
+    # The heavy libraries take seconds to load: all input that can be refused is refused before.
     on_progress("loading PyMC, JAX and ArviZ …")
-    from cotreat.results.supplementary import read_analysis
+    from cotreat.results.supplementary import Task, read_analysis
     from cotreat.workflow import analyses
 
-    written = analyses.write_one(
-        name, study, {}, chosen, folder, depth=depth.value, seed=seed, on_progress=on_progress
-    )
-    part = read_analysis(written)
-    heading = f"{study.title}: {part.title.lower()}, {chosen.name} priors, depth {depth.value}"
-    print(_summary(part, heading, written))
-    if part.failed_checks:
+    task = Task(study, {}, chosen, depth.value, seed, on_progress)
+    written = analyses.write_one(name, task, folder)
+    analysis = read_analysis(written)
+    heading = f"{study.title}: {analysis.title.lower()}, {chosen.name} priors, depth {depth.value}"
+    print(_summary(analysis, heading, written))
+    if analysis.failed_checks:
         raise typer.Exit(FAILED_CHECKS)
 
 
-def _summary(part: "Analysis", heading: str, written: Path) -> str:
+def _summary(analysis: "Analysis", heading: str, written: Path) -> str:
     """Return the text that ends a supplementary analysis: failed checks first."""
-    lines = [f"FAILED CHECKS: do not use these numbers: {line}" for line in part.failed_checks]
-    lines += [heading, *(f"- {line}" for line in part.findings)]
-    absent = [line for line in part.failed if line not in part.failed_checks]
-    lines += [f"NOT ANSWERED: {line}" for line in absent]
+    failed = analysis.failed_checks
+    lines = [f"FAILED CHECKS: do not use these numbers: {line}" for line in failed]
+    lines += [heading, *(f"- {line}" for line in analysis.findings)]
+    lines += [f"NOT ANSWERED: {line}" for line in analysis.failed if line not in failed]
     lines += ["", f"written: {written.as_posix()}"]
     lines += [f"to add it to report.html: cotreat report {written.parent.as_posix()}"]
     return "\n".join(lines)

@@ -61,10 +61,10 @@ def calibrate(
 ) -> None:
     """Calibrate models by simulation (SBC).
 
-    Simulation-based calibration draws parameters from the prior and evidence from the likelihood: if the code is right, the rank of
-    each parameter among draws of its posterior is uniform. Calibrates a MODEL under every kind of
-    evidence, on made-up studies, or the models of a STUDY on its regimens and numbers of patients.
-    Writes DIR/calibration.
+    Simulation-based calibration draws parameters from the prior and evidence from the likelihood. If the
+    code is right, the rank of each parameter among draws of its posterior is uniform. Calibrates a MODEL
+    under every kind of evidence, on simulated studies, or the models of a STUDY on its regimens and
+    numbers of patients. Writes DIR/calibration.
     """
     from cotreat.calibration import kept
     from cotreat.calibration.parallel import ScaleError, workers

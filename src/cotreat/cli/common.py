@@ -1,4 +1,4 @@
-"""What the commands share: exit statuses, error messages, progress."""
+"""Exit statuses, error messages and progress of all commands."""
 
 import os
 import sys
@@ -52,7 +52,7 @@ def _input_errors() -> tuple[type[Exception], ...]:
 
 
 def stop(error: Exception | str, status: int = BAD_INPUT) -> typer.Exit:
-    """Print why a command cannot go on; return the exit to raise."""
+    """Print why a command cannot continue; return the exit to raise."""
     print(f"cotreat: {error}", file=sys.stderr)
     return typer.Exit(status)
 
@@ -68,13 +68,9 @@ def make_folder(path: Path) -> Path:
 
 def progress(quiet: bool) -> Callable[[str], None]:
     """Return the function that reports progress on standard error, or discards it."""
-    return _discard if quiet else print_note
+    return (lambda _: None) if quiet else print_note
 
 
 def print_note(line: str) -> None:
     """Print a line on standard error, apart from the results."""
     print(line, file=sys.stderr, flush=True)
-
-
-def _discard(_: str) -> None:
-    """Report no progress."""

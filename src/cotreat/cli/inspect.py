@@ -23,7 +23,7 @@ def studies() -> None:
 
 
 def _patients(study: "Study") -> str:
-    """Return how many patients a study has, as far as it reports them."""
+    """Return the reported number of patients of a study."""
     if not study.has_uncounted:
         return f"{int(study.n.sum()):,} patients"
     most = max((total.n for total in study.totals), default=0)
@@ -69,7 +69,7 @@ def cells(
 
 
 def _print_sql(study: str) -> None:
-    """Print the query on standard output, and how to use it on standard error."""
+    """Print the query on standard output, and its use on standard error."""
     from cotreat.study_file.reader import aggregation_of
 
     query, check, section = aggregation_of(study)

@@ -44,8 +44,8 @@ def _other_fit(result: "Reanalysis") -> list[str]:
         return []
     under = f", interpretation {interpretation}" if len(result.study.interpretations) > 1 else ""
     return [
-        f"primary analysis of the report: model {model}, {priors} priors{under}; the conclusion is of it, the "
-        "table below of the fit just made:"
+        f"primary analysis of the report: model {model}, {priors} priors{under}; the conclusion is of this "
+        "analysis, the table below of the new fit:"
     ]
 
 

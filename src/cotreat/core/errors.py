@@ -1,5 +1,5 @@
-"""Errors that users of the package may catch."""
+"""Errors of the package."""
 
 
 class ModelError(ValueError):
-    """A model that a study, or a prior set, does not allow."""
+    """A model that a study or a prior set does not allow."""

@@ -1,4 +1,4 @@
-"""The grammar of ``contrast``: which coefficient a reported number estimates, written as one text."""
+"""The grammar of ``contrast``: the coefficient that a reported number estimates, as one text."""
 
 import re
 from collections.abc import Sequence
@@ -10,22 +10,16 @@ UNSPECIFIED = "unspecified"
 """Kind of a number that is shown and not used, because its source does not state the coefficient."""
 
 GRAMMAR = (
-    (
-        "A+B vs B",
-        "patients on exactly A and B against patients on exactly B (regimens; none is one)",
-    ),
+    ("A+B vs B", "patients on exactly A and B against those on exactly B (regimens; none is one)"),
     ("A vs not A", "all patients with A against all without (sets: not, and, or, any(), all())"),
-    (
-        "all with A vs all with B",
-        "two sets that are named by one treatment, level or subgroup each",
-    ),
+    ("all with A vs all with B", "two sets, each named by one treatment, level or subgroup"),
     ("not A < A and not B < A and B", "trend over disjoint sets, scored 0, 1, 2, …"),
     ("A x B", "product of A and B over the four sets of patients that they make"),
     ("A x B | treatments", "product of A and B, adjusted for every treatment"),
     ("A x B | A x C", "product of A and B, adjusted for A x C and for every treatment"),
     ("unspecified: WORDS", "a number that is shown and not used"),
 )
-"""Each form of a contrast, and what it means."""
+"""Each form of a contrast, with its meaning."""
 
 FORMS = "a contrast such as " + ", ".join(f'"{form}"' for form, _ in GRAMMAR)
 DESCRIPTION = (
@@ -43,7 +37,7 @@ _TREATMENTS = "treatments"
 
 
 def parse_contrast(text: str) -> Meaning:
-    """Read a contrast.
+    """Parse a contrast.
 
     Parameters
     ----------
@@ -88,9 +82,8 @@ def _product(text: str, found: re.Match[str]) -> Meaning:
     others = [re.fullmatch(_PAIR, part.strip()) for part in adjusted.split(",")]
     pairs = [other.groups() for other in others if other is not None]
     if len(pairs) < len(others):
-        raise ValueError(
-            f'is {text!r}; after "|" it must have "treatments", or products such as "A x C, B x C"'
-        )
+        words = 'after "|" it must have "treatments", or products such as "A x C, B x C"'
+        raise ValueError(f"is {text!r}; {words}")
     return Meaning("products", ((first, second), *pairs))
 
 
@@ -107,7 +100,7 @@ def _without_prefix(side: str) -> str:
 
 
 def format_contrast(meaning: Meaning) -> str:
-    """Write a meaning as the contrast that `parse_contrast` reads as the same meaning."""
+    """Return the contrast that `parse_contrast` parses to a meaning."""
     words = meaning.words
     match meaning.kind:
         case "product" | "adjusted_product":

@@ -1,4 +1,4 @@
-"""Errors of Pydantic as problems of a study file, and tables made of what is right in it."""
+"""Problems of a study file from errors of Pydantic; tables of its sound values."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,21 +19,21 @@ NO_INTERVAL = "a p-value has no interval; leave it out"
 
 
 def checked[T: BaseModel](model: type[T], raw: Mapping[str, Any], problems: Problems) -> T:
-    """Check the shape of a file, and make its tables of what is right.
+    """Check the shape of a file, and build its tables of the sound values.
 
     Parameters
     ----------
     model
         The model of the whole file.
     raw
-        The file as TOML gives it.
+        The file as parsed from TOML.
     problems
-        Everything that is wrong is noted here.
+        Each problem is noted here.
 
     Returns
     -------
     BaseModel
-        None stands for each value, and for each table of a list, that is missing or wrong.
+        Missing or wrong values, and tables of a list, are None.
     """
     errors = list(_errors(model, raw))
     for path, words in errors:
@@ -55,7 +55,7 @@ def numbered[T](name: str, tables: Iterable[T | None] | None) -> Iterator[tuple[
 
 @dataclass(frozen=True)
 class _At:
-    """The value that an error is about: its place, its type, and the field that holds it."""
+    """A wrong value: its place, its type, and its field."""
 
     path: Path
     kind: Any
@@ -64,7 +64,7 @@ class _At:
 
     @property
     def right(self) -> str:
-        """What the value must be, in words."""
+        """The description of a right value."""
         if self.field is None:
             return ""
         nested = (m for one in get_args(self.field.annotation) for m in _metadata(one))
@@ -79,13 +79,13 @@ def _errors(model: type[BaseModel], raw: Any, within: Path = ()) -> Iterator[tup
         model.model_validate(raw)
     except ValidationError as error:
         seen: set[Path] = set()
-        found = error.errors(include_url=False, include_context=False)
-        # Unknown keys first: a slip of a key explains why the right one is missing.
-        for one in sorted(found, key=lambda one: one["type"] != "extra_forbidden"):
-            at = _at(model, one["loc"])
+        errors = error.errors(include_url=False, include_context=False)
+        # Unknown keys first: a misspelt key explains why the right one is missing.
+        for wrong in sorted(errors, key=lambda wrong: wrong["type"] != "extra_forbidden"):
+            at = _at(model, wrong["loc"])
             if at.path not in seen:
                 seen.add(at.path)
-                yield from _in_words(at, one, raw, within)
+                yield from _in_words(at, wrong, raw, within)
 
 
 def _in_words(at: _At, error: ErrorDetails, raw: Any, within: Path) -> Iterator[tuple[Path, str]]:
@@ -122,7 +122,7 @@ def _value(raw: Any, path: Path) -> Any:
 
 
 def place(path: Path) -> str:
-    """Write the place of a value: ``reported[3].ci``, with lists counted from 1."""
+    """Return the place of a value, ``reported[3].ci``, with lists counted from 1."""
     words = "".join(
         f"[{part + 1}]" if isinstance(part, int) else f".{show_key(part)}" for part in path
     )
@@ -170,29 +170,28 @@ def _tables(kind: Any) -> tuple[type[BaseModel], ...]:
 
 
 def _of_kind(tables: tuple[type[BaseModel], ...], kind: Any) -> type[BaseModel]:
-    found = [t for t in tables if kind in get_args(t.model_fields["kind"].annotation)]
-    return found[0] if found else AnyKindTable
+    matches = (t for t in tables if kind in get_args(t.model_fields["kind"].annotation))
+    return next(matches, AnyKindTable)
 
 
 # --- Tables ----------------------------------------------------------------------------------------
 
 
 def _made(annotation: Any, raw: Any, path: Path, bad: set[Path]) -> Any:
-    """Make the tables of what is right; None for what is not."""
+    """Build the tables of the sound values; None for the others."""
     if path in bad:
         return None
     kind = _plain(annotation)
     if tables := _tables(kind):
-        return _table(
-            tables[0] if len(tables) == 1 else _of_kind(tables, raw.get("kind")), raw, path, bad
-        )
-    if get_origin(kind) is list and _tables(_plain(get_args(kind)[0])):
-        return [_made(get_args(kind)[0], one, (*path, at), bad) for at, one in enumerate(raw)]
-    if get_origin(kind) is dict and _tables(_plain(get_args(kind)[1])):
-        return {
-            name: _made(get_args(kind)[1], one, (*path, name), bad) for name, one in raw.items()
-        }
-    return raw
+        table = tables[0] if len(tables) == 1 else _of_kind(tables, raw.get("kind"))
+        return _table(table, raw, path, bad)
+    is_container = get_origin(kind) in (list, dict)
+    item = get_args(kind)[-1] if is_container else None
+    if not is_container or not _tables(_plain(item)):
+        return raw
+    if isinstance(raw, dict):
+        return {name: _made(item, value, (*path, name), bad) for name, value in raw.items()}
+    return [_made(item, value, (*path, at), bad) for at, value in enumerate(raw)]
 
 
 def _table(table: type[BaseModel], raw: Mapping[str, Any], path: Path, bad: set[Path]) -> BaseModel:

@@ -1,4 +1,4 @@
-"""Study files in the format of version 0.1: what each of their keys is now."""
+"""Keys of study files of version 0.1, and the keys of format 1 that replace them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,81 +10,72 @@ from cotreat.study_file.contrast import FORMS, UNSPECIFIED, format_contrast
 RENAMED = {"claims": "reported", "readings": "interpretations"}  # allowed: keys of version 0.1
 OLD_FORMAT = (
     "missing; write format = 1 as the first key of the file. A file without it is in the format of "
-    "version 0.1, which wrote [[claims]] for [[reported]], [[readings]] for [[interpretations]], and "
+    "version 0.1, which wrote [[claims]] for [[reported]], "  # allowed: a key of version 0.1
+    "[[readings]] for [[interpretations]], and "
     'keys such as regimens = ["A", "B"] for contrast = "A vs B"'
 )
-_KINDS = {
-    "regimens": "regimens",
-    "sets": "sets",
-    "trend": "trend",
-    "product": "product",
-    "adjusted_product": "adjusted_product",
-    "products": "products",
-    "about": UNSPECIFIED,
-}
-"""Keys that `contrast` replaces, each with the kind of meaning that it stated."""
+_SAME = ("regimens", "sets", "trend", "product", "adjusted_product", "products")
+_KINDS = {**{key: key for key in _SAME}, "about": UNSPECIFIED}
+"""Keys that `contrast` replaces, each with its kind of contrast."""
 
 
 def renewed(raw: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
-    """Put a file into the format of today.
+    """Convert a file to format 1.
 
     Parameters
     ----------
     raw
-        The file as TOML gives it, in any format.
+        The file as parsed from TOML, in any format.
     problems
-        Each key of version 0.1 is noted here, with what to write in its place.
+        Each key of version 0.1 is noted here, with its replacement.
 
     Returns
     -------
     dict
-        The file with the keys of today, so that what else is wrong can be noted too.
+        The file with the keys of format 1, so that other problems can be noted too.
     """
-    found = dict(raw)
-    # A slip of "format" is an unknown key, and no older file.
-    if "format" not in found and not any(nearest("format", [key]) for key in found):
+    file = dict(raw)
+    # A misspelt "format" is an unknown key, and no older file.
+    if "format" not in file and not any(nearest("format", [key]) for key in file):
         problems.add("format", OLD_FORMAT)
-        found["format"] = 1
+        file["format"] = 1
     for (old, new), renew in zip(RENAMED.items(), (_renewed, _with_means), strict=True):
         name = new
-        if old in found and new not in found:
+        if old in file and new not in file:
             name = old
             problems.add(old, f"is now [[{new}]]")
-            found[new] = found.pop(old)
-        if isinstance(found.get(new), list):
-            found[new] = [
-                renew(one, f"{name}[{at}]", problems) for at, one in enumerate(found[new], start=1)
-            ]
-    return found
+            file[new] = file.pop(old)
+        if isinstance(file.get(new), list):
+            tables = enumerate(file[new], start=1)
+            file[new] = [renew(table, f"{name}[{at}]", problems) for at, table in tables]
+    return file
 
 
 def _with_means(table: Any, where: str, problems: Problems) -> Any:
     if not isinstance(table, dict) or not isinstance(table.get("means"), dict):
         return table
-    means = {
-        name: _renewed(one, f"{where}.means.{name}", problems)
-        for name, one in table["means"].items()
-    }
-    return {**table, "means": means}
+    means = table["means"].items()
+    renewed = {name: _renewed(mean, f"{where}.means.{name}", problems) for name, mean in means}
+    return {**table, "means": renewed}
 
 
 def _renewed(table: Any, where: str, problems: Problems) -> Any:
-    """Put a table's old keys of meaning into its contrast."""
+    """Replace a table's old keys by its contrast."""
     old = [key for key in _KINDS if isinstance(table, dict) and key in table]
     if not old:
         return table
-    found = {key: value for key, value in table.items() if key not in old}
+    kept = {key: value for key, value in table.items() if key not in old}
     for key in old:
         written = _contrast(_KINDS[key], table[key])
         new = f'contrast = "{written}"' if written else f"contrast; it must be {FORMS}"
         problems.add(f"{where}.{key}", f"is now {new}")
-        # A text that no rule can refuse stands for one that has no translation.
-        found.setdefault("contrast", written or f"{UNSPECIFIED}: {key}")
-    return found
+        # An unspecified contrast replaces one that has no translation: it adds no false problems.
+        kept.setdefault("contrast", written or f"{UNSPECIFIED}: {key}")
+    return kept
 
 
 def _contrast(kind: str, words: Any) -> str:
-    """Write the words of an old key as a contrast; empty where they are none."""
+    """Return the words of an old key as a contrast; empty where they are not right."""
     if kind == UNSPECIFIED:
         return f"{UNSPECIFIED}: {words}" if isinstance(words, str) else ""
     if not isinstance(words, list) or len(words) < 2:

@@ -1,4 +1,4 @@
-"""Rows of a file, a folder or a frame, as a view of DuckDB; and in plain words why they cannot be one."""
+"""Rows of a file, a folder or a frame as a view of DuckDB, with plain messages where they cannot be."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RowsError(ValueError):
 
 
 def attach(connection: duckdb.DuckDBPyConnection, source: Path | Any, view: str) -> dict[str, str]:
-    """Make rows known to DuckDB under a name.
+    """Make a view of rows in DuckDB.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def attach(connection: duckdb.DuckDBPyConnection, source: Path | Any, view: str)
 
 
 def _read(source: Path) -> str:
-    """Write the table function of DuckDB that reads a file."""
+    """Return the table function of DuckDB that reads a file."""
     name = str(source).replace("'", "''")
     if source.is_dir():
         if not any(source.glob("*.parquet")):
@@ -64,7 +64,7 @@ def _read(source: Path) -> str:
         raise RowsError("the file is empty")
     if source.suffix.lower() in PARQUET:
         return f"read_parquet('{name}')"
-    # Left to find the delimiter itself, DuckDB takes a file with one cut row for one wide column.
+    # DuckDB's own search for the delimiter reads a file with one cut row as one wide column.
     return (
         f"read_csv('{name}', header = true, nullstr = ['', 'NA'], sample_size = -1, "
         f"delim = '{_delimiter(source)}', quote = '\"', escape = '\"')"
@@ -83,23 +83,21 @@ def _delimiter(source: Path) -> str:
 
 
 def why(source: Path | Any, error: Exception) -> str:
-    """Say why rows cannot be read; in DuckDB's words where there are no better ones."""
-    said = str(error).strip().splitlines()[0]
-    if "No magic bytes" in said or "Invalid Input Error: File" in said:
-        which = said.rpartition("'")[0].rpartition("/")[2].rpartition("'")[2]
-        return (
-            f"{which or source} is no whole Parquet file: it was cut short, or is of another kind"
-        )
+    """Return why rows cannot be read; in DuckDB's words where there are no better ones."""
+    words = str(error).strip().splitlines()[0]
+    if "No magic bytes" in words or "Invalid Input Error: File" in words:
+        which = words.rpartition("'")[0].rpartition("/")[2].rpartition("'")[2]
+        return f"{which or source} is no whole Parquet file: it was cut short or has another format"
     if isinstance(source, Path) and source.is_file() and source.suffix.lower() not in PARQUET:
         try:
-            return _why_no_csv(source) or f"cannot be read: {said}"
+            return _why_no_csv(source) or f"cannot be read: {words}"
         except EOFError:
             return "the file is cut short; copy it again"
-    return f"cannot be read: {said}"
+    return f"cannot be read: {words}"
 
 
 def _why_no_csv(source: Path) -> str:
-    """Find the first line that is not as the header promises; empty if all are."""
+    """Return what is wrong with the first line that does not match the header; empty if all match."""
     with source.open("rb") as raw:
         is_archive = raw.read(2) == b"PK"
     if is_archive:
@@ -114,10 +112,8 @@ def _why_no_csv(source: Path) -> str:
             header = next(reader)
             for row in reader:
                 if row and len(row) != len(header):
-                    return (
-                        f"line {reader.line_num} has {len(row)} values, and the header names "
-                        f"{len(header)} columns"
-                    )
+                    counts = f"{len(row)} values, and the header names {len(header)} columns"
+                    return f"line {reader.line_num} has {counts}"
         except csv.Error as error:
             return f"cannot be read to line {reader.line_num} ({error}); is a quotation mark left open?"
     return ""

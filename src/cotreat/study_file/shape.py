@@ -20,11 +20,14 @@ from cotreat.study_file.contrast import DESCRIPTION, FORMS
 SCHEMA_FILE = "cotreat-study.schema.json"
 """Name of the JSON Schema of study files."""
 SCHEMA_LINE = f"#:schema ./{SCHEMA_FILE}"
-"""First line of a study file: editors that use Taplo find the schema by it."""
+"""First line of a study file; editors with Taplo read the schema from it."""
 
 TABLE_OF_LEVELS = (
     "a table of at least two levels, the lowest first, such as "
     '{ low = "under 4 mg", high = "4 mg or more" }'
+)
+TABLE_OF_GROUPS = (
+    'a table of at least two groups, such as { young = "up to 40 years", old = "over 40 years" }'
 )
 AT_LEAST_TWO = 'at least two tables such as [treatments.A] with name = "drug A"'
 
@@ -34,7 +37,7 @@ AT_LEAST_TWO = 'at least two tables such as [treatments.A] with name = "drug A"'
 
 @dataclass(frozen=True)
 class Right:
-    """What a value must be, in words: for messages and for the schema."""
+    """The description of a right value, in messages and in the schema."""
 
     words: str
     more: str = ""
@@ -42,19 +45,19 @@ class Right:
     def __get_pydantic_json_schema__(
         self, core: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Add the words to the schema."""
+        """Add the description to the schema."""
         return {**handler(core), "description": self.more or self.words}
 
 
 @dataclass(frozen=True)
 class Tested:
-    """A value that passes a test and is kept as it was read."""
+    """A value that passes a test and is kept as read."""
 
     accepts: Callable[[Any], bool]
     schema: Mapping[str, Any] = field(hash=False)
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
-        """Test the value, and change nothing."""
+        """Return a validator that does not change the value."""
         return core_schema.no_info_plain_validator_function(self._check)
 
     def __get_pydantic_json_schema__(
@@ -78,7 +81,7 @@ def below(value: str) -> Decimal:
 
 
 def _is_p_value(value: object) -> bool:
-    """Tell whether a value is a number above 0 and at most 1, or such a number after "<"."""
+    """Return whether a value is a number above 0 and at most 1, or such a number after "<"."""
     if isinstance(value, str):
         return BELOW.fullmatch(value.strip()) is not None and is_positive(below(value))
     return is_positive(value) and float(value) <= 1  # type: ignore[arg-type]
@@ -134,14 +137,10 @@ Probability = Annotated[
     ),
     Right('a number above 0 and at most 1, or as text "<0.001"'),
 ]
-Levels = Annotated[dict[str, Text], Field(min_length=2), Right(TABLE_OF_LEVELS)]
-Groups = Annotated[
-    dict[str, Text],
-    Field(min_length=2),
-    Right(
-        'a table of at least two groups, such as { young = "up to 40 years", old = "over 40 years" }'
-    ),
-]
+_Names = Annotated[dict[str, Text], Field(min_length=2)]
+_ColumnOf = Annotated[dict[str, Text], Field(min_length=1)]
+Levels = Annotated[_Names, Right(TABLE_OF_LEVELS)]
+Groups = Annotated[_Names, Right(TABLE_OF_GROUPS)]
 Sequence2 = Annotated[
     list[Text],
     Field(min_length=2),
@@ -152,21 +151,9 @@ Covariates = Annotated[
     Field(min_length=1),
     Right('a table such as { age = "continuous", sex = "binary", class = "categorical" }'),
 ]
-ByTreatment = Annotated[
-    dict[str, Text],
-    Field(min_length=1),
-    Right('a table such as { A = "column of the level of A" }'),
-]
-BySubgroup = Annotated[
-    dict[str, Text],
-    Field(min_length=1),
-    Right('a table such as { age = "column of the age group" }'),
-]
-Indicators = Annotated[
-    dict[str, Text],
-    Field(min_length=1),
-    Right('a table such as { A = "column of A", B = "column of B" }'),
-]
+ByTreatment = Annotated[_ColumnOf, Right('a table such as { A = "column of the level of A" }')]
+BySubgroup = Annotated[_ColumnOf, Right('a table such as { age = "column of the age group" }')]
+Indicators = Annotated[_ColumnOf, Right('a table such as { A = "column of A", B = "column of B" }')]
 
 
 # --- Tables ----------------------------------------------------------------------------------------
@@ -179,7 +166,7 @@ class FileTable(BaseModel):
 
 
 class StudyTable(FileTable):
-    """What was studied, and where it was published."""
+    """The design and the publication of a study."""
 
     id: Id
     title: Text
@@ -246,7 +233,7 @@ class TotalTable(FileTable):
 
 
 class ReportedTable(FileTable):
-    """What every reported number states."""
+    """The keys of every reported number."""
 
     id: Text
     kind: str
@@ -286,7 +273,7 @@ class AnyKindTable(ReportedTable):
 
 
 class MeansTable(FileTable):
-    """What a reported number estimates under one interpretation."""
+    """The contrast of a reported number under one interpretation."""
 
     contrast: Contrast
     model: Text | None = None
@@ -379,7 +366,7 @@ def schema() -> dict[str, Any]:
     -------
     dict
         A schema of draft 2020-12, for editors and other validators. It describes the shape of a file;
-        what several values must fulfil together, `cotreat.study_file.reader.load_study` tests besides.
+        `cotreat.study_file.reader.load_study` also checks conditions on several values.
     """
-    found = StudyFile.model_json_schema(schema_generator=_Schema)
-    return {"$schema": GenerateJsonSchema.schema_dialect, "$id": SCHEMA_FILE, **found}
+    tables = StudyFile.model_json_schema(schema_generator=_Schema)
+    return {"$schema": GenerateJsonSchema.schema_dialect, "$id": SCHEMA_FILE, **tables}
