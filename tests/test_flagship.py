@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cotreat import audit, load_study
+from cotreat.audit.audit import audit as audit_of
 from cotreat.core.constants import INCOMPATIBLE_BELOW
 from cotreat.diagnostics.checks import FAIL, agreement, checks, failures
 from cotreat.estimands.enumerate import enumerate_estimands
@@ -190,6 +191,16 @@ def test_audit_says_what_the_print_carries(study):
     assert set(re.findall(r"\w+\[[^\]]+\]", line)) == OBSERVED
 
 
+def test_the_record_of_an_audit_names_what_is_identified_and_what_would_help(study):
+    record = audit_of(study)
+    assert set(record.identified["kind of number"]) == {"odds ratios of two regimens"}
+    assert "risks" in set(record.not_identified["kind of number"])
+    assert record.rank == (5, 6)
+    assert [one.name for one in record.dependences] == ["tac-mmf-vs-mmf"]
+    assert set(record.helpful) == set(study.present) - set(study.counted)
+    assert audit_of(load_study("isis2")).helpful == ()
+
+
 def test_plan_runs_the_leader_under_every_reading_and_the_others_under_the_default(study):
     models = COMBINING
     pairs = plan(study, models, (), ())
@@ -253,7 +264,7 @@ def test_every_reading_in_results_passed_its_own_checks(interpretation):
 def test_four_set_products_are_contradicted_and_the_arm_that_causes_it_is_shown():
     conflict = {r: store.read_info(results(r))["conflict"] for r in READINGS}
     assert conflict["four-set-products"]["difference"] < -INCOMPATIBLE_BELOW
-    assert "contradicted by the other numbers in print" in conflict["four-set-products"]["heading"]
+    assert "incompatible with the other reported estimates" in conflict["four-set-products"]["heading"]
     for interpretation in READINGS[1:]:
         assert conflict[interpretation]["predictions"]
     sizes = store.read_info(results("four-set-products"))["sizes"]
