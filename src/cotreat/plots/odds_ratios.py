@@ -1,14 +1,30 @@
 """Figure of a fit: odds ratios and ratios of odds ratios, posterior and usual estimates."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotreat.core.constants import ANY, IDENTIFIED, INTERVAL, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import compared, modifications
 from cotreat.estimands.estimand import EFFECT_RATIO, ODDS_RATIO
-from cotreat.plots import interval_rows
+from cotreat.plots.interval_rows import (
+    POSTERIOR_HEAD,
+    Row,
+    add_legend,
+    band_handle,
+    draw_rows,
+    looks,
+    posterior_text,
+    read_lines,
+    read_prior,
+    row_height,
+    words_row,
+    write_numbers,
+)
 from cotreat.plots.labels import co_treatment, event, fold, pair_name, regimen_name
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
@@ -39,59 +55,81 @@ REACH = 5.0
 def odds_ratios(view: View) -> Figure:
     """Draw each regimen against the reference, ratios of odds ratios, and contrasts of co-treatments."""
     label = f"odds ratio, or ratio of odds ratios, of the event: {event(view.study)}"
-    return forest(view, rows_to_draw(view), label)
+    return forest(view, [Panel(rows_to_draw(view), label)])
 
 
-def forest(
-    view: View,
-    rows: list[interval_rows.Row],
-    label: str,
-    texts: Sequence[str] = (),
-    notes: Sequence[str] = (),
-) -> Figure:
-    """Draw rows of ratios on a logarithmic axis, with the posterior in numbers at the right.
+@dataclass(frozen=True)
+class Panel:
+    """Rows of a forest plot on one axis.
+
+    Attributes
+    ----------
+    rows : list of Row
+    label : str
+        Of the axis.
+    texts : sequence of str
+        Reported number of each row, for a first column of numbers; empty for none.
+    null : float
+        Place of the vertical line.
+    is_log : bool
+        Whether the axis is logarithmic.
+    """
+
+    rows: list[Row]
+    label: str
+    texts: Sequence[str] = ()
+    null: float = 1.0
+    is_log: bool = True
+
+
+def forest(view: View, panels: Sequence[Panel], notes: Sequence[str] = ()) -> Figure:
+    """Draw rows with their intervals, one panel per axis, and the posterior in numbers at the right.
 
     Parameters
     ----------
-    label
-        Of the axis.
-    texts
-        Reported number of each row, for a first column of numbers; empty for none.
     notes
         Lines above the legend.
     """
-    look = interval_rows.looks(rows)
-    height = 1.2 + interval_rows.row_height(rows) * len(rows) + 0.15 * len(notes)
-    figure = Figure(figsize=(7.5 if texts else 7, height), layout="constrained")
-    axes = figure.add_subplot()
-    log_axis(axes, *limits(rows))
-    axes.axvline(1, color=GREY, lw=0.6, zorder=0)
-    interval_rows.draw_rows(axes, rows, look=look)
-    if texts:
-        interval_rows.write_numbers(axes, texts, REPORTED)
-    posterior = [interval_rows.posterior_text(row) for row in rows]
-    interval_rows.write_numbers(
-        axes, posterior, interval_rows.POSTERIOR_HEAD, column=1 if texts else 0
-    )
-    axes.set_xlabel(fold(label, LABEL_WIDTH))
-    bands = [interval_rows.band_handle(BAND_NAME)] if any(row.prior for row in rows) else []
-    interval_rows.add_legend(figure, view.study, rows, look, bands, notes)
+    rows = [row for panel in panels for row in panel.rows]
+    look = looks(rows)
+    between = 0.6 * (len(panels) - 1)
+    height = 1.2 + between + row_height(rows) * len(rows) + 0.15 * len(notes)
+    width = 7.5 if any(panel.texts for panel in panels) else 7
+    figure = Figure(figsize=(width, height), layout="constrained")
+    tall = [len(panel.rows) for panel in panels]
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=tall)
+    for axes, panel in zip(grid[:, 0], panels, strict=True):
+        _draw(axes, panel, look)
+    bands = [band_handle(BAND_NAME)] if any(row.prior for row in rows) else []
+    add_legend(figure, view.study, rows, look, bands, notes)
     return figure
 
 
-def rows_to_draw(view: View) -> list[interval_rows.Row]:
+def _draw(axes: Axes, panel: Panel, look: dict[str, dict[str, Any]]) -> None:
+    if panel.is_log:
+        log_axis(axes, *limits(panel.rows))
+    axes.axvline(panel.null, color=GREY, lw=0.6, zorder=0)
+    draw_rows(axes, panel.rows, look=look)
+    if panel.texts:
+        write_numbers(axes, panel.texts, REPORTED)
+    posterior = [posterior_text(row) for row in panel.rows]
+    write_numbers(axes, posterior, POSTERIOR_HEAD, column=1 if panel.texts else 0)
+    axes.set_xlabel(fold(panel.label, LABEL_WIDTH))
+
+
+def rows_to_draw(view: View) -> list[Row]:
     """Return headings and rows, top to bottom, from the summary alone."""
     first = reference(view)
     rows = [
-        interval_rows.Row(f"odds ratio against {_reference_name(view, first)}", is_heading=True),
+        Row(f"odds ratio against {_reference_name(view, first)}", is_heading=True),
         *_odds_ratios(view, first),
-        interval_rows.Row("ratio of odds ratios", is_heading=True),
+        Row("ratio of odds ratios", is_heading=True),
         *_products(view),
     ]
     effects = list(_effect_ratios(view)) if view.study.groups or view.reported else []
     if effects:
         where = "in one subgroup" if view.study.groups else "with one co-treatment"
-        rows.append(interval_rows.Row(f"odds ratio {where} vs another", is_heading=True))
+        rows.append(Row(f"odds ratio {where} vs another", is_heading=True))
     return [*rows, *_first(effects)]
 
 
@@ -121,7 +159,7 @@ def reference(view: View) -> str:
     return next(candidates, study.present[0])
 
 
-def _odds_ratios(view: View, first: str) -> Iterator[interval_rows.Row]:
+def _odds_ratios(view: View, first: str) -> Iterator[Row]:
     plain = without_group(first)
     for arm in view.study.present:
         against = WITHIN.join(filter(None, [plain, group_of(arm)]))
@@ -129,7 +167,7 @@ def _odds_ratios(view: View, first: str) -> Iterator[interval_rows.Row]:
             yield _odds_ratio(view, arm, against)
 
 
-def _odds_ratio(view: View, arm: str, first: str) -> interval_rows.Row:
+def _odds_ratio(view: View, arm: str, first: str) -> Row:
     """Return an odds ratio, inverted where the summary has the inverse."""
     name = regimen_name(view.study, arm)
     rows = rows_of(view.summary, ODDS_RATIO, arm, first)
@@ -137,19 +175,17 @@ def _odds_ratio(view: View, arm: str, first: str) -> interval_rows.Row:
         return row_of(name, rows)
     row = row_of(name, rows_of(view.summary, ODDS_RATIO, first, arm))
     prior = row.prior.turned() if row.prior is not None else None
-    return interval_rows.Row(name, tuple(line.turned() for line in row.lines), prior=prior)
+    return Row(name, tuple(line.turned() for line in row.lines), prior=prior)
 
 
-def row_of(name: str, rows: pd.DataFrame) -> interval_rows.Row:
+def row_of(name: str, rows: pd.DataFrame) -> Row:
     """Return the row of an estimand, with the prior where it is not identified."""
-    lines = interval_rows.read_lines(rows)
+    lines = read_lines(rows)
     is_unidentified = any(line.is_unidentified for line in lines if line.is_posterior)
-    return interval_rows.Row(
-        name, lines, prior=interval_rows.read_prior(rows) if is_unidentified else None
-    )
+    return Row(name, lines, prior=read_prior(rows) if is_unidentified else None)
 
 
-def _effect_ratios(view: View) -> Iterator[interval_rows.Row]:
+def _effect_ratios(view: View) -> Iterator[Row]:
     ratios = view.summary[view.summary.measure == EFFECT_RATIO]
     if view.study.groups:  # those of co-treatments are the same in all subgroups
         ratios = ratios[ratios.contrast.isin(modifications(view.study))]
@@ -157,14 +193,14 @@ def _effect_ratios(view: View) -> Iterator[interval_rows.Row]:
         yield row_of(str(contrast_), rows)
 
 
-def _first(rows: list[interval_rows.Row]) -> Iterator[interval_rows.Row]:
+def _first(rows: list[Row]) -> Iterator[Row]:
     """Yield as many rows as a page can hold."""
     yield from rows[:MOST]
     if len(rows) > MOST:
-        yield interval_rows.words_row(f"{len(rows) - MOST} more", "in summary.csv")
+        yield words_row(f"{len(rows) - MOST} more", "in summary.csv")
 
 
-def _products(view: View) -> Iterator[interval_rows.Row]:
+def _products(view: View) -> Iterator[Row]:
     rows = list(_every_product(view))
     if len(rows) <= len(view.study.judged_pairs):
         yield from rows
@@ -174,10 +210,10 @@ def _products(view: View) -> Iterator[interval_rows.Row]:
     yield from _first(estimable)
     if omitted := len(rows) - len(estimable):
         words = "not estimable: no patients in one or more of the four regimens"
-        yield interval_rows.words_row(f"{omitted} pairs and co-treatments", words)
+        yield words_row(f"{omitted} pairs and co-treatments", words)
 
 
-def _every_product(view: View) -> Iterator[interval_rows.Row]:
+def _every_product(view: View) -> Iterator[Row]:
     on_event = view.summary[(view.summary.judged_on == "event") & (view.summary.measure == "ror")]
     for pair in view.study.judged_pairs:
         by = on_event[on_event.pair == pair].groupby(["co_treatment", "stratum"], sort=False)
@@ -189,7 +225,7 @@ def _every_product(view: View) -> Iterator[interval_rows.Row]:
             yield row_of(name, rows)
 
 
-def limits(rows: list[interval_rows.Row]) -> tuple[float, float]:
+def limits(rows: list[Row]) -> tuple[float, float]:
     """Return the limits of the axis: all intervals, within a factor of the posterior and 1."""
     drawn = [line for row in rows for line in row.lines if line.lower > 0]
     main = [line for line in drawn if line.is_posterior] or drawn
