@@ -52,9 +52,7 @@ def test_an_unknown_depth_is_refused_before_anything_is_written(tmp_path):
 @pytest.mark.slow
 def test_parts_are_made_under_the_reading_that_was_asked_for(tmp_path, monkeypatch):
     given = []
-    monkeypatch.setattr(
-        analyses, "write_analyses", lambda study, fits, *_, **__: given.append((study, fits))
-    )
+    monkeypatch.setattr(analyses, "write_analyses", lambda task, _: given.append(task))
     reanalyse(
         load_study("sun2024"),
         "additive",
@@ -64,9 +62,9 @@ def test_parts_are_made_under_the_reading_that_was_asked_for(tmp_path, monkeypat
         depth="quick",
         out=tmp_path,
     )
-    ((study, fits),) = given
-    assert study.interpretation == "abstract-wording"
-    assert list(fits) == [("additive", "abstract-wording")]
+    (task,) = given
+    assert task.study.interpretation == "abstract-wording"
+    assert list(task.fits) == [("additive", "abstract-wording")]
 
 
 @pytest.mark.slow

@@ -10,18 +10,17 @@ from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
 from cotreat.report.appendix import write_appendix
-from cotreat.report.sections import bias
+from cotreat.report.sections import TEXTS
 from cotreat.report.supplement import read_supplement
 from cotreat.results import four_cells, store
 from cotreat.results.four_cells import CELL, EFFECT, INTERACTION, MARK, FourCells
 from cotreat.results.summary import summarise
-from cotreat.results.supplementary import read_analysis
+from cotreat.results.supplementary import Task, read_analysis
 from cotreat.workflow.analyses import write_one
 from tests.codes import codes
 from tests.conftest import THREE, THREE_CELLS, arms
 from tests.test_summary import draws, random_risks
 
-QUICK = {"depth": "quick", "seed": 1, "on_progress": lambda _: None}
 ISIS2 = {"none": 568 / 4300, "SK": 448 / 4300, "ASA": 461 / 4295, "SK+ASA": 343 / 4292}
 
 
@@ -158,7 +157,9 @@ def written(tmp_path_factory):
     tree = fit(study, "interaction", engine="laplace", draws=1000)
     folder = tmp_path_factory.mktemp("results") / "three"
     weak = prior_set("weak", study)
-    write_one("bias", study, {("interaction", study.interpretation): tree}, weak, folder, **QUICK)
+    write_one(
+        "bias", Task(study, {("interaction", study.interpretation): tree}, weak, "quick", 1), folder
+    )
     return study, folder / "bias"
 
 
@@ -203,7 +204,9 @@ def test_a_part_of_a_fit_that_failed_says_so(tmp_path):
         study, "additive", draws=50, tune=200, seed=1
     )  # too few for any effective sample size
     weak = prior_set("weak", study)
-    write_one("bias", study, {("additive", study.interpretation): few}, weak, tmp_path, **QUICK)
+    write_one(
+        "bias", Task(study, {("additive", study.interpretation): few}, weak, "quick", 1), tmp_path
+    )
     failed = read_analysis(tmp_path / "bias").failed_checks
     assert any(line.startswith("bulk ESS") for line in failed)
     above = (tmp_path / "bias" / "four_cells.csv").read_text(encoding="utf-8").splitlines()[0]
@@ -213,9 +216,9 @@ def test_a_part_of_a_fit_that_failed_says_so(tmp_path):
 @pytest.mark.slow
 def test_part_of_a_randomised_study_says_what_does_not_apply(tmp_path):
     study = load_study("isis2")
-    write_one("bias", study, {}, prior_set("weak", study), tmp_path, **QUICK)
+    write_one("bias", Task(study, {}, prior_set("weak", study), "quick", 1), tmp_path)
     part = read_analysis(tmp_path / "bias")
-    assert part.sections[0].words == (bias.RANDOMISED,)
+    assert part.sections[0].words == (TEXTS["bias"]["randomised"],)
     assert len(part.sections) == 1
     assert "was randomised" in part.findings[0]
     assert not list((tmp_path / "bias").glob("e_values*"))

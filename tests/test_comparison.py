@@ -52,7 +52,7 @@ from cotreat.priors.sets import prior_set
 from cotreat.report.sections.comparison import dependence_in_words, why_unanswered, worded
 from cotreat.results import store
 from cotreat.results.headline import share
-from cotreat.results.supplementary import read_analysis
+from cotreat.results.supplementary import Task, read_analysis
 from cotreat.workflow.analyses import write_one
 
 COUNTS = ("isis2", "oral-cancer", "factor-v-leiden")
@@ -802,12 +802,12 @@ def test_sequential_monte_carlo_is_run_once_a_model(monkeypatch):
     }
     worked = {name: comparison._Compared(tree, one, None, ()) for name, one in known.items()}
     study = load_study("isis2")
-    task = comparison._Task(study, prior_set("weak", study), "full", 1, "interaction")
+    task = Task(study, {}, prior_set("weak", study), "full", 1)
     one = BayesFactor(
         "any interaction", "interaction against additive", "", 0.5, True, 0.0, 0.1, 0.1, ""
     )
     other = replace(one, is_chosen=False)
-    found = comparison._with_smc(task, worked, [one, other], lambda _: None)
+    found = comparison._with_smc(task, worked, [one, other])
     assert asked == ["additive"]
     expected = np.log(np.mean(np.exp([-5.0, -5.2])))
     assert found[0].smc == pytest.approx(np.exp(-7 - expected))
@@ -858,8 +858,8 @@ def test_a_part_is_written_with_its_unit_and_its_priors(tmp_path, ready):
     study = load_study("isis2")
     fits = {(m, study.interpretation): ready("isis2", m)[0] for m in ("interaction", "additive")}
     lines = []
-    settings = {"depth": "standard", "seed": 1, "on_progress": lines.append}
-    folder = write_one("comparison", study, fits, prior_set("weak", study), tmp_path, **settings)
+    task = Task(study, fits, prior_set("weak", study), seed=1, on_progress=lines.append)
+    folder = write_one("comparison", task, tmp_path)
     assert folder == tmp_path / "comparison"
     assert not any(line.startswith("fitting") for line in lines)
     assert "in a second process: saturated" in lines

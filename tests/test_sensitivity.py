@@ -8,7 +8,7 @@ import pytest
 
 from cotreat import load_study
 from cotreat.cli import main
-from cotreat.core.constants import DEPTHS, SEED
+from cotreat.core.constants import DEPTHS
 from cotreat.inference.laplace import UNRELIABLE
 from cotreat.plots.one_at_a_time import one_at_a_time
 from cotreat.plots.records import Sensitivity
@@ -21,6 +21,7 @@ from cotreat.results.supplementary import (
     MULTIVERSE,
     MULTIVERSE_COLUMNS,
     Analysis,
+    Task,
     read_analysis,
     write_analysis,
 )
@@ -53,15 +54,9 @@ def written(tmp_path_factory, isis2):
         patch.setattr(fits, "fit_many", one_bad)
         # One thing at a time, as for printed numbers.
         patch.setattr(type(isis2), "has_uncounted", property(lambda _: True))
+        task = Task(isis2, {}, prior_set("weak", isis2), on_progress=said.append)
         folder = analyses.write_one(
-            "sensitivity",
-            isis2,
-            {},
-            prior_set("weak", isis2),
-            tmp_path_factory.mktemp("results") / "isis2",
-            depth="standard",
-            seed=SEED,
-            on_progress=said.append,
+            "sensitivity", task, tmp_path_factory.mktemp("results") / "isis2"
         )
     return folder, said
 
@@ -136,11 +131,11 @@ def test_every_depth_is_known():
 def test_the_command_says_what_was_found_and_what_failed(monkeypatch, capsys, tmp_path):
     asked = {}
 
-    def write(name, study, fits, priors, folder, **settings):
-        asked.update(settings, name=name, study=study.id, fits=fits, priors=priors.name)
+    def write(name, task, folder):
+        asked.update(vars(task), name=name, study=task.study.id, priors=task.priors.name)
         part = Analysis(
             title="Sensitivity",
-            study_digest=study.digest,
+            study_digest=task.study.digest,
             seed=1,
             findings=("One finding.",),
             sections=(),
@@ -322,7 +317,7 @@ def test_a_contradicted_reading_is_left_aside():
 
 def test_quick_starts_from_the_reading_that_is_asked_for():
     study = load_study("sun2024").resolve("abstract-wording")
-    held = fits.Answers.of(study, {}, prior_set("weak", study), "quick", 1, lambda _: None)
+    held = fits.Answers.of(Task(study, {}, prior_set("weak", study), "quick", 1))
     plan = fits.plan_fits(held, "quick")
     assert {one.study.interpretation for one in plan.multiverse} == {"abstract-wording"}
     assert {one.model for one in plan.multiverse} == set(held.models)

@@ -10,51 +10,32 @@ from cotreat.inference.record import Fit
 from cotreat.models.registry import described
 from cotreat.models.select import models_for
 from cotreat.priors.defaults import BIAS
-from cotreat.priors.prior import PriorSet
 from cotreat.results import four_cells
 from cotreat.results.headline import primary
 from cotreat.results.summary import summarise
-from cotreat.results.supplementary import Fits, OnProgress
+from cotreat.results.supplementary import Task
 from cotreat.study.study import Study
 
 STEPS = {QUICK: 1, STANDARD: 2, FULL: 4}
 """Biases of a tipping-point surface on each side of none, by depth."""
 
 
-def analyse_bias(
-    study: Study,
-    fits: Fits,
-    priors: PriorSet,
-    *,
-    depth: str = STANDARD,
-    seed: int,
-    on_progress: OnProgress = lambda _: None,
-) -> BiasAnalysis:
+def analyse_bias(task: Task) -> BiasAnalysis:
     """Analyse the sensitivity of a study's conclusions to unmeasured confounding.
 
     Parameters
     ----------
-    study
-        Under the interpretation of the primary analysis.
-    fits
-        Fits by model and interpretation. The primary model is fitted by Laplace's approximation where it is
-        not among them.
-    priors
-        Prior set of the fits.
-    depth
-        ``quick``, ``standard`` or ``full``: the resolution of the tipping-point surface.
-    seed
-        Of fits.
-    on_progress
-        Called with lines of progress.
+    task
+        Its depth sets the resolution of the tipping-point surface. The primary model is fitted by Laplace's
+        approximation unless it has a fit.
 
     Returns
     -------
     BiasAnalysis
         Without E-values and surfaces for a randomised study.
     """
-    study = study.resolve(strata="")
-    fit = _primary_fit(study, fits, priors, seed, on_progress)
+    study, priors = task.study.resolve(strata=""), task.priors
+    fit = _primary_fit(study, task)
     posterior = risk_draws_of(fit.posterior)
     summary = summarise(
         study,
@@ -73,11 +54,11 @@ def analyse_bias(
     surfaces: list[Surface] = []
     is_unreliable = False
     if study.design != "randomised":
-        on_progress(f"{study.id}: E-values")
+        task.on_progress(f"{study.id}: E-values")
         tables["e_values.csv"] = e_values.of_ratios(study, summary)
-        on_progress(f"{study.id}: tipping points")
+        task.on_progress(f"{study.id}: tipping points")
         surfaces, is_unreliable = unmeasured_confounding.surfaces(
-            study, fit.model, priors, posterior, steps=STEPS[depth], seed=seed
+            study, fit.model, priors, posterior, steps=STEPS[task.depth], seed=task.seed
         )
     if surfaces:
         tables["confounding.csv"] = unmeasured_confounding.allowed_table(surfaces)
@@ -91,8 +72,8 @@ def analyse_bias(
         fit.model.name,
         priors.name,
         str(sampling.provenance(fit.draws)["engine"]),
-        depth,
-        seed,
+        task.depth,
+        task.seed,
         tuple(surfaces),
         tables,
         is_unreliable,
@@ -100,15 +81,14 @@ def analyse_bias(
     )
 
 
-def _primary_fit(
-    study: Study, fits: Fits, priors: PriorSet, seed: int, on_progress: OnProgress
-) -> Fit:
+def _primary_fit(study: Study, task: Task) -> Fit:
     """Return the fit of the primary model without strata, fitted now if there is none."""
-    names = [name for name, interpretation in fits if interpretation == study.interpretation]
+    names = [name for name, interpretation in task.fits if interpretation == study.interpretation]
     names = [name for name in names if not described(name).strata]
     if names:
         name = primary(names)
-        return sampling.fit_of(study, described(name), fits[name, study.interpretation], priors)
-    name = primary(models_for(study, priors)[0])
-    on_progress(f"{study.id}: {name} by Laplace's approximation")
-    return sampling.fit_model(study, name, priors, engine="laplace", seed=seed)
+        draws = task.fits[name, study.interpretation]
+        return sampling.fit_of(study, described(name), draws, task.priors)
+    name = primary(models_for(study, task.priors)[0])
+    task.on_progress(f"{study.id}: {name} by Laplace's approximation")
+    return sampling.fit_model(study, name, task.priors, engine="laplace", seed=task.seed)

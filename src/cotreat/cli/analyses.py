@@ -93,12 +93,11 @@ def _run(
     folder, on_progress = make_folder(out / study.id), progress(quiet)
     # The heavy libraries take seconds to load: all input that can be refused is refused before.
     on_progress("loading PyMC, JAX and ArviZ …")
-    from cotreat.results.supplementary import read_analysis
+    from cotreat.results.supplementary import Task, read_analysis
     from cotreat.workflow import analyses
 
-    written = analyses.write_one(
-        name, study, {}, chosen, folder, depth=depth.value, seed=seed, on_progress=on_progress
-    )
+    task = Task(study, {}, chosen, depth.value, seed, on_progress)
+    written = analyses.write_one(name, task, folder)
     analysis = read_analysis(written)
     heading = f"{study.title}: {analysis.title.lower()}, {chosen.name} priors, depth {depth.value}"
     print(_summary(analysis, heading, written))

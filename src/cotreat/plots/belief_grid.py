@@ -57,7 +57,7 @@ def belief_grid(record: Sensitivity) -> Figure | None:
     table, study = record.grid, record.study
     if table is None:
         return None
-    every = [str(pair) for pair in table.pair.dropna().drop_duplicates()]
+    every = [str(pair) for pair in table.of_pair.dropna().drop_duplicates()]
     pairs = every[:MOST]
     figure = Figure(figsize=(2.0 + 1.95 * len(pairs), 6.6), layout="constrained")
     grid = figure.subplots(2, len(pairs), squeeze=False)

@@ -15,13 +15,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cotreat.core.constants import ASKED, VERDICTS
+from cotreat.core.constants import ASKED, SEED, STANDARD, VERDICTS
 from cotreat.core.figures import Picture
 from cotreat.results import store
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
+
+    from cotreat.priors.prior import PriorSet
+    from cotreat.study.study import Study
 
 Fits = Mapping[tuple[str, str], "xr.DataTree"]
 """Fits by model and interpretation."""
@@ -51,6 +54,33 @@ UNRELIABLE = VERDICTS[-1]
 """Verdict of a fit of the multiverse that must not be used: one row, its numbers missing."""
 
 MOST_FINDINGS = 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """Inputs of a supplementary analysis.
+
+    Attributes
+    ----------
+    study : Study
+        Under the interpretation of the primary analysis.
+    fits : mapping of xarray.DataTree
+        By model and interpretation, under `priors`; missing ones are fitted.
+    priors : PriorSet
+    depth : str
+        ``quick``, ``standard`` or ``full``.
+    seed : int
+        Of fits and predictions.
+    on_progress : callable
+        Called with lines of progress.
+    """
+
+    study: Study
+    fits: Fits
+    priors: PriorSet
+    depth: str = STANDARD
+    seed: int = SEED
+    on_progress: OnProgress = lambda _: None
 
 
 class AnalysisError(ValueError):

@@ -2,12 +2,10 @@
 
 import pandas as pd
 
-from cotreat.core.constants import SEED, STANDARD
 from cotreat.diagnostics import checks
 from cotreat.estimands.estimand import RISK, risk_draws_of
 from cotreat.inference.sampling import provenance
-from cotreat.priors.prior import PriorSet
-from cotreat.results.supplementary import MULTIVERSE, Fits, OnProgress
+from cotreat.results.supplementary import MULTIVERSE, Task
 from cotreat.sensitivity import (
     belief_grid,
     multiverse,
@@ -23,44 +21,25 @@ from cotreat.sensitivity.records import (
     PRIORS,
     SensitivityAnalysis,
 )
-from cotreat.study.study import Study
 
 
-def analyse_sensitivity(
-    study: Study,
-    fits: Fits,
-    priors: PriorSet,
-    *,
-    depth: str = STANDARD,
-    seed: int = SEED,
-    on_progress: OnProgress = lambda _: None,
-) -> SensitivityAnalysis:
+def analyse_sensitivity(task: Task) -> SensitivityAnalysis:
     """Analyse the sensitivity of a study's conclusions to interpretations, models and priors.
 
     Parameters
     ----------
-    study
-        Under the interpretation of the primary analysis.
-    fits
-        By model and interpretation, under `priors`; missing ones are fitted. May be empty.
-    priors
-        Prior set of the primary analysis.
-    depth
-        ``quick``: the primary model under other priors, and the other models, without a grid. ``standard``:
-        also every interpretation, and the belief × strength grid on effects and on interactions one at a time.
-        ``full``: interpretations × models × priors and both grids crossed.
-    seed
-        Of fits and prior draws.
-    on_progress
-        Called with lines of progress.
+    task
+        With depth ``quick``: the primary model under other priors, and the other models, without a grid.
+        ``standard``: also every interpretation, and the belief × strength grid on effects and on interactions
+        one at a time. ``full``: interpretations × models × priors and both grids crossed.
 
     Returns
     -------
     SensitivityAnalysis
     """
-    answers = Answers.of(study, fits, priors, depth, seed, on_progress)
+    study, answers = task.study, Answers.of(task)
     fit = answers.primary_fit()
-    plan = plan_fits(answers, depth)
+    plan = plan_fits(answers)
     answers.fitted([*plan.multiverse, *plan.grid])  # all in one batch
     table = answers.table(plan.multiverse)
     tables = {
@@ -71,7 +50,7 @@ def analyse_sensitivity(
     unreliable = belief_grid.unreliable(grid) if plan.grid else 0
     if unreliable < len(plan.grid):
         tables |= {"grid.csv": grid, "grid_ranges.csv": belief_grid.ranges(grid)}
-    on_progress("power scaling, reverse Bayes, induced priors …")
+    task.on_progress("power scaling, reverse Bayes, induced priors …")
     tables["power_scaling.csv"] = power_scaling.scaled(fit.draws, study, fit.model)
     ratios = reverse_bayes.odds_ratios_of(study, fit.model)
     if ratios:
@@ -86,8 +65,8 @@ def analyse_sensitivity(
         study,
         answers.base,
         str(provenance(fit.draws)["engine"]),
-        depth,
-        seed,
+        task.depth,
+        task.seed,
         answers.effective,
         plan.is_crossed,
         {name: _six_digits(one) for name, one in tables.items()},

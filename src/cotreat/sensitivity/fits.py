@@ -16,14 +16,12 @@ from cotreat.inference.record import Fit
 from cotreat.inference.sampling import fit_model, fit_of, provenance
 from cotreat.models.registry import described, find_model, is_asked_for
 from cotreat.models.select import models_for
-from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.results.headline import primary
-from cotreat.results.supplementary import Fits, OnProgress
+from cotreat.results.supplementary import OnProgress, Task
 from cotreat.sensitivity import multiverse
 from cotreat.sensitivity.multiverse import Asked
 from cotreat.sensitivity.records import Base
-from cotreat.study.study import Study
 
 MANY = 8
 """Fewest slow fits for which the start of other processes pays."""
@@ -37,15 +35,9 @@ class Answers:
 
     Attributes
     ----------
-    study : Study
+    task : Task
     models : list of str
         The primary one first.
-    priors : PriorSet
-        Of the primary analysis.
-    fits : mapping of xarray.DataTree
-        Sampled before, by model and interpretation.
-    seed : int
-    on_progress : callable
     asked : Asked
         Rows of the multiverse from an answer.
     sampled : dict of Answer
@@ -55,52 +47,35 @@ class Answers:
         Rows of the multiverse.
     """
 
-    study: Study
+    task: Task
     models: list[str]
-    priors: PriorSet
-    fits: Fits
-    seed: int
-    on_progress: OnProgress
     asked: Asked
     sampled: dict[Base, Answer] = field(default_factory=dict)
     known: dict[Base, Answer] = field(default_factory=dict)
     rows: dict[Base, list[dict[str, Any]]] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls,
-        study: Study,
-        fits: Fits,
-        priors: PriorSet,
-        depth: str,
-        seed: int,
-        on_progress: OnProgress,
-    ) -> Answers:
-        """Find the models of a study, and the fits that can be used as they are.
-
-        Parameters
-        ----------
-        study, fits, priors, depth, seed, on_progress
-            As of `analyse_sensitivity`.
-        """
+    def of(cls, task: Task) -> Answers:
+        """Find the models of a study, and the fits that can be used as they are."""
+        study, priors = task.study, task.priors
         possible, _ = models_for(study, priors)
-        fitted = [model for model, _ in fits if not is_asked_for(model.partition(":")[0])]
+        fitted = [model for model, _ in task.fits if not is_asked_for(model.partition(":")[0])]
         first = primary(fitted or possible)
         models = [first, *(model for model in possible if model != first)]
-        answers = cls(study, models, priors, fits, seed, on_progress, Asked(seed))
-        for (model, interpretation), draws in fits.items():
+        answers = cls(task, models, Asked(task.seed))
+        for (model, interpretation), draws in task.fits.items():
             if model in models and provenance(draws)["priors"] == priors.name:
                 resolved = study.resolve(interpretation)
                 fit = fit_of(resolved, find_model(model, resolved), draws, priors)
                 # Where sequential Monte Carlo was needed, the batch may be unreliable.
-                is_doubtful = depth == FULL and provenance(draws)["engine"] == "smc"
+                is_doubtful = task.depth == FULL and provenance(draws)["engine"] == "smc"
                 answers.keep(fit, answers.sampled if is_doubtful else answers.known)
         return answers
 
     @property
     def is_quick(self) -> bool:
         """Whether a fit takes a twentieth of a second, as of counts; of reported estimates ten times that."""
-        return not (self.study.has_uncounted or self.study.is_adjusted)
+        return not (self.task.study.has_uncounted or self.task.study.is_adjusted)
 
     @property
     def effective(self) -> int:
@@ -110,7 +85,7 @@ class Answers:
     @property
     def base(self) -> Base:
         """The primary analysis."""
-        return Base(self.study.interpretation, self.models[0], self.priors.name)
+        return Base(self.task.study.interpretation, self.models[0], self.task.priors.name)
 
     def keep(self, fit: Fit, answers: dict[Base, Answer]) -> None:
         """Keep the answer of a fit that passes its checks.
@@ -124,15 +99,20 @@ class Answers:
         """
         answer = multiverse.answer_of(fit)
         if answer is not None:
-            answers[Base(fit.interpretation, fit.model.name, self.priors.name)] = answer
+            answers[Base(fit.interpretation, fit.model.name, self.task.priors.name)] = answer
 
     def primary_fit(self) -> Fit:
         """Return the fit of the primary analysis, made now unless it exists."""
-        model, draws = self.models[0], self.fits.get((self.models[0], self.study.interpretation))
+        model, draws = (
+            self.models[0],
+            self.task.fits.get((self.models[0], self.task.study.interpretation)),
+        )
         if draws is not None:
-            return fit_of(self.study, described(model), draws, self.priors)
-        self.on_progress(f"{self.study.id}: {model}, {self.priors.name} priors …")
-        fit = fit_model(self.study, model, self.priors, engine="laplace", seed=self.seed)
+            return fit_of(self.task.study, described(model), draws, self.task.priors)
+        self.task.on_progress(f"{self.task.study.id}: {model}, {self.task.priors.name} priors …")
+        fit = fit_model(
+            self.task.study, model, self.task.priors, engine="laplace", seed=self.task.seed
+        )
         self.keep(fit, self.known)
         return fit
 
@@ -151,13 +131,15 @@ class Answers:
         """
         new = {base_of(one): one for one in specifications if base_of(one) not in self.known}
         if new:
-            self.on_progress(f"{len(new)} fits under other priors, models or interpretations …")
+            self.task.on_progress(
+                f"{len(new)} fits under other priors, models or interpretations …"
+            )
             found = fit_many(
                 list(new.values()),
                 effective=self.effective,
-                seed=self.seed,
+                seed=self.task.seed,
                 processes=os.cpu_count() if not self.is_quick and len(new) > MANY else 1,
-                on_progress=_tenths(self.on_progress),
+                on_progress=_tenths(self.task.on_progress),
             )
             self.known |= dict(zip(new, found, strict=True))
         keys = [base_of(one) for one in specifications]
@@ -224,7 +206,7 @@ class Plan:
     is_crossed: bool
 
 
-def plan_fits(answers: Answers, depth: str) -> Plan:
+def plan_fits(answers: Answers) -> Plan:
     """Plan the fits of a sensitivity analysis.
 
     Parameters
@@ -232,12 +214,10 @@ def plan_fits(answers: Answers, depth: str) -> Plan:
     answers
         Of the study; where fits are crossed, the base is fitted, because a model whose fit is unreliable is
         so under other priors too.
-    depth
-        ``quick``, ``standard`` or ``full``.
     """
-    study, model = answers.study, described(answers.models[0])
+    study, depth, model = answers.task.study, answers.task.depth, described(answers.models[0])
     is_crossed = depth == FULL or answers.is_quick
-    base = multiverse.bases(study, answers.models, answers.priors, is_full=is_crossed)
+    base = multiverse.bases(study, answers.models, answers.task.priors, is_full=is_crossed)
     same = [one for one in base if one.study.interpretation == study.interpretation]
     base = same if depth == QUICK else base
     varied = same[:1]  # the primary analysis

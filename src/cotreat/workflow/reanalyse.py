@@ -1,4 +1,4 @@
-"""The whole way: fit every model and reading, answer every estimand, check, draw, write."""
+"""Reanalysis of a study: fit, diagnose, summarise, analyse, draw and write."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -32,6 +32,7 @@ from cotreat.report.folder import read_results
 from cotreat.report.question import Question
 from cotreat.results import headline, store
 from cotreat.results.summary import summary_of
+from cotreat.results.supplementary import Task
 from cotreat.sensitivity.interpretations import Conflict, size_changes
 from cotreat.study.study import Study
 from cotreat.workflow import analyses
@@ -43,20 +44,23 @@ class FailedChecks(UserWarning):
 
 @dataclass(frozen=True)
 class Result:
-    """What one model of a reanalysis gave under one reading.
+    """The results of one model under one interpretation.
 
     Attributes
     ----------
+    folder : Path
+    model, interpretation : str
+    summary, checks : pandas.DataFrame
     failed : list of str
-        Failed diagnostics in words; numbers with any must not be used.
+        Failed diagnostics; with any, the numbers must not be used.
     cautions : list of str
-        Where prior or model and the evidence do not go together.
+        Conflicts of prior or model with the evidence.
     caveats : list of Caveat
-        What a reader of the numbers must not overlook.
+        Caveats of the numbers.
     conflict : Conflict or None
-        How the reading stands to the default one, where several are compared.
+        Comparison with the default interpretation, where several are fitted.
     changes : str
-        How the fit differs from the one that was in the folder before.
+        Differences from the fit that the folder contained before.
     """
 
     folder: Path
@@ -73,7 +77,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Reanalysis:
-    """What a reanalysis gave: one result a fit, and the models that the study cannot carry."""
+    """The results of a reanalysis, one per fit, and the reasons by model that cannot be fitted."""
 
     study: Study
     results: tuple[Result, ...]
@@ -88,7 +92,7 @@ class Reanalysis:
 
     @property
     def primary(self) -> Result:
-        """The result whose numbers make the headline: the first model, the default reading."""
+        """The primary analysis: the primary model under the default interpretation."""
         return _primary(self.study, self.results)
 
 
@@ -102,22 +106,30 @@ def _primary(study: Study, results: Sequence[Result]) -> Result:
 def plan(
     study: Study, models: Sequence[str], asked_models: Sequence[str], interpretations: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """Return which model is to be run under which reading.
+    """Return the models and interpretations to fit.
 
-    Unless models or readings are asked for: the leading model under every reading, and every other
-    model under the default one.
+    By default the primary model under every interpretation, and every other model under the default one.
 
     Parameters
     ----------
+    study
+        With its interpretations.
     models
-        Those that can be run.
-    readings
-        Those asked for; ``all`` stands for every one.
+        Models that can be fitted.
+    asked_models
+        Models named by the user.
+    interpretations
+        Interpretations named by the user, or ``all``.
+
+    Returns
+    -------
+    list of (str, str)
+        Model and interpretation of each fit.
 
     Raises
     ------
-    ReadingError
-        If the study has no such reading.
+    InterpretationError
+        If the study has no such interpretation.
     """
     every = [interpretation.id for interpretation in study.interpretations]
     for name in set(interpretations) - {"all"}:
@@ -149,42 +161,48 @@ def reanalyse(
     on_progress: Callable[[str], None] = lambda _: None,
     **settings: Any,
 ) -> Reanalysis:
-    """Reanalyse a study and write ``OUT/STUDY/MODEL--PRIORS--READING/`` and ``OUT/STUDY/report.html``.
+    """Reanalyse a study and write ``OUT/STUDY/MODEL--PRIORS--INTERPRETATION/`` and ``OUT/STUDY/report.html``.
 
     Parameters
     ----------
+    study
+        The study.
     models
-        Name or names of models; none stands for every model that the study and the priors can carry.
+        Name or names of models; by default every model that study and priors identify.
     priors
-        Name of a prior set, or a set of your own.
-    readings
-        Names of readings, or ``all``; see `plan` for what none stands for.
+        Name of a prior set, or a prior set.
+    interpretations
+        Names of interpretations, or ``all``; `plan` has the default.
     out
         Folder for the results of all studies.
     thresholds
-        Odds ratios for which P(odds ratio > threshold) is wanted.
+        Odds ratios for which P(odds ratio > threshold) is computed.
     engine
-        ``numpyro``, ``laplace`` or ``smc``. None stands for NUTS by NumPyro, and for sequential
-        Monte Carlo under readings other than the default, whose log evidence is wanted anyway; models that
-        do not make the headline are approximated by ``laplace`` at depths ``quick`` and ``standard``. With
-        printed numbers a fit that fails its checks is replaced by sequential Monte Carlo.
+        ``numpyro``, ``laplace`` or ``smc``. By default NUTS by NumPyro, and sequential Monte Carlo under
+        interpretations other than the default, whose log evidence is needed; models other than the primary
+        one are approximated by ``laplace`` at depths ``quick`` and ``standard``. With reported estimates a
+        fit that fails its checks is replaced by sequential Monte Carlo.
     depth
-        How much is worked out around the fits: ``quick``, ``standard`` or ``full``; None stands for the
-        fits alone. Writes ``OUT/STUDY/comparison/``, ``sensitivity/`` and ``bias/``, which the report
-        arranges; where every model is one that only runs when asked for by name, there is nothing around
-        it. Where readings are compared, the log evidence beside NUTS is that of sequential Monte Carlo at
-        ``full`` and None, and of importance sampling, where its weights can be trusted, otherwise.
-    say
-        Called with a line at each step.
+        Extent of the supplementary analyses: ``quick``, ``standard`` or ``full``; None for the fits alone.
+        They are written to ``OUT/STUDY/comparison/``, ``sensitivity/`` and ``bias/``, unless every model is
+        one that is fitted only when named. Where interpretations are compared, the log evidence with NUTS
+        comes from sequential Monte Carlo at ``full`` and None, otherwise from importance sampling where its
+        weights are reliable.
+    on_progress
+        Called with a line per step.
     **settings
         ``draws``, ``tune``, ``chains``, ``seed``, ``progress`` of `sampling.fit`.
+
+    Returns
+    -------
+    Reanalysis
 
     Raises
     ------
     ModelError
-        If a model that was asked for by name cannot be had; nothing is written then.
-    ReadingError
-        If the study has no such reading.
+        If a named model cannot be fitted; nothing is written.
+    InterpretationError
+        If the study has no such interpretation.
     ValueError
         If there is no such depth.
     """
@@ -197,45 +215,43 @@ def reanalyse(
     pairs = plan(study, possible, models, interpretations)
     lead = headline.primary(list(possible))
     folder = Path(out) / study.id
-    folder.mkdir(parents=True, exist_ok=True)  # what cannot be written to is found out now
+    folder.mkdir(parents=True, exist_ok=True)  # an error before the first fit
     results: list[Result] = []
     fits: dict[tuple[str, str], xr.DataTree] = {}
     known = _Known(pairs)
     for name, interpretation in pairs:
-        shown = name if len(study.interpretations) == 1 else f"{name}, reading {interpretation}"
+        shown = (
+            name if len(study.interpretations) == 1 else f"{name}, interpretation {interpretation}"
+        )
         on_progress(f"{study.id}: {shown}, {chosen.name} priors")
         model = described(name)
-        told = study.resolve(interpretation, model.strata)
-        own = _engine(told, depth, is_leader=name == lead)
-        run = _Run(told, model, chosen, engine or own, settings, depth)
+        resolved = study.resolve(interpretation, model.strata)
+        chosen_engine = engine or _engine(resolved, depth, is_primary=name == lead)
+        run = _Run(resolved, model, chosen, chosen_engine, settings, depth)
         tree, result = _write(run, known, folder, thresholds, f"{study.id}: {shown}", on_progress)
         results.append(result)
         if depth and not is_asked_for(model.name):
             fits[name, interpretation] = tree
     if fits and depth:
         seed = int(settings.get("seed", SEED))
-        told = study.resolve(_primary(study, results).interpretation)
-        analyses.write_analyses(
-            told, fits, chosen, folder, depth=depth, seed=seed, on_progress=on_progress
-        )
+        resolved = study.resolve(_primary(study, results).interpretation)
+        task = Task(resolved, fits, chosen, depth, seed, on_progress)
+        analyses.write_analyses(task, folder)
     return Reanalysis(study, tuple(results), refused, *_report(folder, study))
 
 
 def _report(folder: Path, study: Study) -> tuple[Path, Conclusion]:
-    """Write appendix and report of all that is in a folder, whichever of it this run has made.
-
-    Who leads among models that tell patients apart by levels or subgroups has no four cells to show.
-    """
+    """Write supplement and report of all fits in a folder; four-cell tables need a fit without strata."""
     fits = read_results(folder).fits
     lead = next((fit for fit in fits if not fit.model.strata), fits[0])
-    told = study.resolve(lead.choice[0], lead.model.strata)
-    write_appendix(told, lead.summary, folder, lead.failed)
+    resolved = study.resolve(lead.choice[0], lead.model.strata)
+    write_appendix(resolved, lead.summary, folder, lead.failed)
     report = write_report(folder, study)
     return report.page, report.conclusion
 
 
 class _Known:
-    """What later fits of a run can use of earlier ones: the prior's draws and the default reading."""
+    """Prior draws, and fits of the default interpretation, that later fits use."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         models = [model for model, _ in pairs]
@@ -246,7 +262,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class _Run:
-    """One fit to be made: a study under a reading, a model, priors, how to sample, and how deep to look."""
+    """Inputs of one fit."""
 
     study: Study
     model: Model
@@ -256,15 +272,15 @@ class _Run:
     depth: str | None
 
 
-def _engine(study: Study, depth: str | None, *, is_leader: bool) -> str:
-    """Choose an engine: what makes the headline is sampled at any depth, its rivals if time allows."""
+def _engine(study: Study, depth: str | None, *, is_primary: bool) -> str:
+    """Choose an engine: NUTS for the primary model, and for others at depth full and None."""
     if not study.is_default:
         return "smc"
-    return "numpyro" if is_leader or depth not in (QUICK, STANDARD) else "laplace"
+    return "numpyro" if is_primary or depth not in (QUICK, STANDARD) else "laplace"
 
 
 def _sampled(run: _Run, known: _Known) -> tuple[Fit, pd.DataFrame, float | None]:
-    """Fit, replacing NUTS that fails; return the fit, its checks and the log evidence if wanted."""
+    """Fit, replacing NUTS that fails; return the fit, its checks and, where needed, the log evidence."""
     study, model = run.study, run.model
     sample = partial(sampling.fit_model, study, model.name, run.priors, **run.settings)
     fit = sample(engine=run.engine, prior=known.prior.get(model.name))
@@ -287,9 +303,9 @@ def _sampled(run: _Run, known: _Known) -> tuple[Fit, pd.DataFrame, float | None]
         evidence = _evidence_by_weights(run, fit)
         if evidence is None:
             on_progress = bool(run.settings.get("progress"))
-            beside = sampling.temper(tree, study, model.name, run.priors, on_progress=on_progress)
-            more += checks.agreement(fit, beside)
-            evidence = sampling.log_evidence(beside)
+            tempered = sampling.temper(tree, study, model.name, run.priors, on_progress=on_progress)
+            more += checks.agreement(fit, tempered)
+            evidence = sampling.log_evidence(tempered)
         stats = tree["sample_stats"].to_dataset().assign_attrs(log_evidence=evidence)
         tree["sample_stats"] = xr.DataTree(stats)
     if more:
@@ -298,11 +314,10 @@ def _sampled(run: _Run, known: _Known) -> tuple[Fit, pd.DataFrame, float | None]
 
 
 def _evidence_by_weights(run: _Run, fit: Fit) -> float | None:
-    """Find the log evidence of a fit by importance sampling about its draws: a few seconds.
+    """Return the log evidence of a fit by importance sampling; None where it is not used or unreliable.
 
-    Such weights cannot show a mode that the draws have missed, as sequential Monte Carlo can, which begins
-    from the prior: where depth is ``full`` or nobody asked for speed, and where the weights cannot be
-    trusted, there is none.
+    The weights do not detect a mode that the draws missed; sequential Monte Carlo, which starts from the
+    prior, does, and is used at depths ``full`` and None.
     """
     if run.depth not in (QUICK, STANDARD):
         return None
@@ -312,7 +327,7 @@ def _evidence_by_weights(run: _Run, fit: Fit) -> float | None:
 
 
 def _conflict(run: _Run, known: _Known, fit: Fit, evidence: float | None) -> Conflict | None:
-    """Compare a reading with the default one, if both are run."""
+    """Compare an interpretation with the default one, if both are fitted."""
     if evidence is None:
         return None
     name = run.model.name
@@ -333,7 +348,7 @@ def _write(
     shown: str,
     on_progress: Callable[[str], None],
 ) -> tuple[xr.DataTree, Result]:
-    """Make a fit, answer every estimand, and have the fit's folder written."""
+    """Fit, summarise every estimand, and write the folder of the fit."""
     fit, table, evidence = _sampled(run, known)
     study, model, priors, tree = fit.study, fit.model, fit.priors, fit.draws
     conflict = _conflict(run, known, fit, evidence)
@@ -341,7 +356,7 @@ def _write(
     failed = checks.failures(table)
     cautions = checks.cautions(table)
     if conflict is not None and conflict.is_incompatible:
-        cautions = [f"reading {study.interpretation}, {conflict}", *cautions]
+        cautions = [f"interpretation {study.interpretation}, {conflict}", *cautions]
     target = folder / f"{model.name}--{priors.name}--{study.interpretation}".replace(":", "-")
     info = {"failed_checks": failed, **sampling.provenance(tree)}
     result = Result(
@@ -370,7 +385,7 @@ def _write(
             store.write_table(overlap.regimens, writing / store.OVERLAP, failed)
             store.write_table(overlap.balance, writing / store.BALANCE, failed)
         store.write_draws(tree, writing / store.DRAWS)
-        store.write_info({**info, **_told(audited, result)}, writing / store.INFO)
+        store.write_info({**info, **_report_info(audited, result)}, writing / store.INFO)
         draw(FIT, View(fit, summary), writing, failed)
     on_progress(f"{shown}: {target} ({result.changes})")
     if failed:
@@ -380,8 +395,8 @@ def _write(
     return tree, result
 
 
-def _told(audited: Audit, result: Result) -> dict[str, Any]:
-    """Collect what the report tells of a fit beside its tables and figures."""
+def _report_info(audited: Audit, result: Result) -> dict[str, Any]:
+    """Return what the report shows of a fit besides its tables and figures."""
     study, conflict = audited.study, result.conflict
     return {
         "file": study.file,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cotreat.bias.records import COMBINED_SD, PRODUCT_SD, SINGLE_SD, standing, within
 from cotreat.core.constants import IDENTIFIED
 from cotreat.plots import BIAS, picture
+from cotreat.report import sections
 from cotreat.report.caveats import OF_DURATION, of_sequences
 from cotreat.results.summary import REPORTED
 from cotreat.results.supplementary import MOST_FINDINGS, Analysis, Section, versions
@@ -18,37 +19,7 @@ if TYPE_CHECKING:
 
     from cotreat.bias.records import BiasAnalysis
 
-RANDOMISED = (
-    "Treatment was assigned at random. E-values, confounding in the posterior and tipping points concern an "
-    "unmeasured common cause of treatment and outcome, which randomisation excludes; they are not shown. Other "
-    "biases of a trial (loss to follow-up, non-adherence, lack of blinding) cannot be assessed from these counts."
-)
-E_VALUES = (
-    "An E-value is the least strength, as a risk ratio, that an unmeasured confounder must have with both treatment "
-    "and outcome, conditional on what is adjusted for, to explain an estimate away (VanderWeele & Ding 2017). "
-    "e_value is that of the estimate, e_value_limit that of the limit of the interval nearer the null, 1 where "
-    "the interval includes it. as_risk_ratio is the number that was used as risk ratio, from its derivation. "
-    "The E-value is a bound for one confounder and one comparison, not a measure of how likely one is."
-)
-CASE_CONTROL = (
-    "The sampling of a case-control study fixes the share of cases, so that no risk is identified. Each "
-    "odds ratio has two E-values: if the outcome is rare where the cases come from (the odds ratio is then "
-    "nearly the risk ratio), and if it is common (its square root is); these data cannot show which."
-)
-CONFOUNDING = (
-    "Unmeasured confounding as part of the model: the evidence informs log odds that each treatment and each pair "
-    "has shifted by a bias; risks, odds ratios and measures are those without the biases. The evidence cannot "
-    "separate a bias from an effect, so that the bias has its prior (confounding_priors.csv) as posterior, and "
-    "intervals widen. Rows with confounding none are the model without bias, rows with plausible the model with "
-    "it. Identification is that of the biased quantity: the step from there to the effect depends on the prior of "
-    "the bias alone. Model {model}; with bias by Laplace's approximation."
-)
-TIPPING = (
-    "The known bias that would overturn each conclusion: single_factor if every treatment's odds ratio were "
-    "multiplied by it in the evidence, and no pair's; product_factor if every pair's ratio of odds ratios were, "
-    "and no treatment's. Where a factor is missing, none between 1/3 and 3 (a pair's: 1/2 and 2) overturns it. "
-    "Each factor is divided out of the posterior draws. The whole surface is in tipping.csv."
-)
+TEXTS = sections.TEXTS["bias"]
 
 
 def worded(record: BiasAnalysis) -> tuple[Analysis, dict[str, pd.DataFrame]]:
@@ -96,14 +67,20 @@ def worded(record: BiasAnalysis) -> tuple[Analysis, dict[str, pd.DataFrame]]:
 
 def _confounding(record: BiasAnalysis) -> Iterator[Section]:
     if record.study.design == "randomised":
-        yield Section("Unmeasured confounding", (RANDOMISED,))
+        yield Section("Unmeasured confounding", (TEXTS["randomised"],))
         return
-    words = (E_VALUES, CASE_CONTROL) if record.study.is_case_control else (E_VALUES,)
+    words = (
+        (TEXTS["e_values"], TEXTS["case_control"])
+        if record.study.is_case_control
+        else (TEXTS["e_values"],)
+    )
     yield Section("E-values of odds ratios", words, "e_values.csv")
     if record.surfaces:
-        stated = (CONFOUNDING.format(model=record.model),)
+        stated = (TEXTS["confounding"].format(model=record.model),)
         yield Section("Confounding in the posterior", stated, "confounding.csv")
-        yield Section("Tipping points", (TIPPING,), "tipping_points.csv", picture(BIAS, "tipping"))
+        yield Section(
+            "Tipping points", (TEXTS["tipping"],), "tipping_points.csv", picture(BIAS, "tipping")
+        )
 
 
 def _design_findings(record: BiasAnalysis) -> Iterator[str]:

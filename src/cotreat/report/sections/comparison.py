@@ -21,6 +21,7 @@ from cotreat.comparison.records import (
 from cotreat.core.constants import INTERVAL, STANDARD
 from cotreat.evidence.folds import CELL, CLAIM, PATIENT, UNITS
 from cotreat.plots import COMPARISON, picture
+from cotreat.report import sections
 from cotreat.results.headline import share
 from cotreat.results.supplementary import MOST_FINDINGS, Analysis, Section, versions
 
@@ -37,37 +38,8 @@ CLEAR, SMALL = 2.0, 4.0
 Vehtari 2025)."""
 PACKAGES = ("arviz", "pymc", "jax", "numpy", "scipy")
 
-WHY_UNIT = {
-    PATIENT: "The unit that is left out is one patient. Patients with the same regimen, covariates and "
-    "cluster form a covariate pattern; of its m patients, r with the event, each of the r and each of the "
-    "m − r others is left out in turn. The question is how well the next patient of these hospitals is "
-    "predicted, and the answer does not depend on how finely covariates were recorded. The other patients "
-    "of the cluster stay in.",
-    CELL: "The unit that is left out is the count of one regimen, with all its patients. The question is how "
-    "well the counts of the other regimens predict the outcome on a regimen about which they contain no direct "
-    "information. How well the next patient on a counted regimen is predicted is another question.",
-    CLAIM: "The unit that is left out is one reported estimate with the width of its interval, and its density "
-    "is that of the unit given the others, because all estimates come from the same patients (Bürkner, Gabry & "
-    "Vehtari 2021). Where estimates are linearly dependent, the others would determine the one left out, so "
-    "that the least precise of the others is left out too (not_used_either). Which one that is does not "
-    "depend on the order of the study file.",
-}
-SAMPLED = (
-    "In a case-control study the numbers of cases and controls fix the share of cases on a regimen: the "
-    "prediction is of this sample, not the risk of patients."
-)
-FEW_UNITS = (
-    "With {count} units, fewer than {fewest}, there are no stacking weights, and no model is called better: the "
-    "units are few and not exchangeable, because each is about something else. The standard error of a difference "
-    "then describes how much the units differ, not how certain the difference is."
-)
-REPEATS = (
-    "The model with interactions has as many parameters as there are counts, and without one of them the "
-    "others hardly identify the interaction. The difference for each count is therefore the log Bayes factor of "
-    "all counts less that of the others, which is near 0: each repeats the Bayes factor of the interaction below, "
-    "they do not add up, and they depend on the interaction's prior as it does."
-)
 
+TEXTS = sections.TEXTS["comparison"]
 Tables = dict[str, pd.DataFrame]
 
 
@@ -170,22 +142,13 @@ def _models(record: ModelComparison, tables: Tables) -> Iterator[Section]:
         study.pairs
     )
     words = [
-        "elpd is the sum of the log predictive densities of the units, each left out and predicted from the "
-        "rest; larger is better. difference is elpd less that of the best model, shown with the standard "
-        "error of the difference.",
-        WHY_UNIT[units.kind],
-        *([SAMPLED] if units.kind == CELL and study.is_case_control else []),
-        "Densities come from Pareto-smoothed importance sampling of the fit's draws where Pareto k is good "
-        "(and, where units are few, the Monte Carlo error small), otherwise from a refit without the unit, as "
-        "the difference of two log evidences. worst_k is the largest k of the weights, refitted the number of "
-        "refits, worst_refit_k and fewest_effective the largest k and the fewest effective draws of the "
-        "refits, not_answered the number of units without a density. log_evidence is the log marginal "
-        "likelihood of the model under its priors.",
-        "mc_error is the Monte Carlo standard error: another seed may change a number by so much. The error of "
-        "the whole model's log evidence is shared by all refits, and counts once for each. Where k exceeds "
-        "0.5, weights have no finite variance, and the error may be about twice as large.",
+        TEXTS["elpd"],
+        TEXTS[f"unit_{units.kind}"],
+        *([TEXTS["sampled"]] if units.kind == CELL and study.is_case_control else []),
+        TEXTS["densities"],
+        TEXTS["mc_error"],
         _stacking(units),
-        *([REPEATS] if is_saturated else []),
+        *([TEXTS["repeats"]] if is_saturated else []),
     ]
     if units.kind == CLAIM and study.counted:
         words.append(
@@ -196,7 +159,7 @@ def _models(record: ModelComparison, tables: Tables) -> Iterator[Section]:
 
 def _stacking(units: Folds) -> str:
     if units.count < FEWEST:
-        return FEW_UNITS.format(count=units.count, fewest=FEWEST)
+        return TEXTS["few_units"].format(count=units.count, fewest=FEWEST)
     return (
         f"Differences below {SMALL:g}, or below two standard errors, do not separate models. stacking_weight is "
         f"the weight of a model in the average of predictions that predicts {UNITS[units.kind]} best (Yao, "
@@ -319,15 +282,8 @@ def _bayes_factors(record: ModelComparison, tables: Tables) -> Iterator[Section]
         ]
     )
     words = [
-        "bayes_factor is the ratio of the probabilities of the evidence with and without the interaction: above "
-        "1 it favours an interaction, of either direction, below 1 it favours none. It does not show the "
-        "direction, and it depends on the prior of the interaction, which is shown in each row: a wide prior "
-        "favours strong interactions, and counts against itself where the evidence shows none. "
-        "prior_of_the_fits marks the prior of the other tables.",
-        "evidence is the grade of Kass & Raftery (1995). method is the method of the marginal likelihoods, "
-        "log_mc_error their Monte Carlo standard error, pareto_k the quality of the weights. For comparison, "
-        "where they apply: ArviZ's Savage–Dickey ratio (of one product, by densities of the draws), quadrature "
-        "(of models with few parameters) and sequential Monte Carlo (at depth full).",
+        TEXTS["bayes_factor"],
+        TEXTS["grades"],
     ]
     if record.no_interaction:
         prior, posterior = map(share, record.no_interaction)

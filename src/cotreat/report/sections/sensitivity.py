@@ -10,6 +10,7 @@ from cotreat.estimands.estimand import ODDS_RATIO
 from cotreat.estimands.measures import representatives
 from cotreat.plots import SENSITIVITY, picture
 from cotreat.priors.belief_grid import in_words, is_belief
+from cotreat.report import sections
 from cotreat.results.headline import share
 from cotreat.results.supplementary import (
     MOST_FINDINGS,
@@ -36,40 +37,7 @@ if TYPE_CHECKING:
 PACKAGES = ("arviz", "jax", "numpy", "pymc", "pytensor", "scipy")
 CHOICES = {MODEL: "the model", INTERPRETATION: "the interpretation", PRIORS: "the prior"}
 
-BELIEFS = (
-    "Pessimistic, neutral and optimistic beliefs, each weak, moderate and strong (Zampieri et al. 2021): about every "
-    "treatment's effect, with an expected odds ratio of 2, and about every interaction, with an expected ratio of "
-    "odds ratios of 1.41, half of it on the log scale. Optimistic beliefs expect benefit or, of exposures, the "
-    "effect in question."
-)
-EXCHANGEABLE = (
-    "Interactions are exchangeable across pairs (partial pooling), and the belief is also about each pair: its ratio "
-    "has the mean and the SD of the belief, shared between the mean of all pairs and the deviation of each from it "
-    "as in the default. This prior has longer tails than a normal distribution, so that less of it lies beyond the "
-    "null than of the belief alone; prior_probability is the share that does."
-)
-SCALING = (
-    "Sensitivity is the change of the posterior of an estimand when the priors (column prior) or the evidence "
-    "(likelihood) are given slightly more or less weight; from 0.05 on it counts (Kallioinen et al. 2024, by ArviZ). "
-    "Priors that define other parameters, and uniform ones of arm sizes, are not scaled. The columns 'prior of …' "
-    "scale one prior alone; the last two give P(synergy) with the priors at half and at double their weight."
-)
-SCEPTICAL = (
-    "The critical sceptical prior (Matthews 2018) is centred at an odds ratio of 1, with 95% between the critical "
-    "odds ratio and its inverse: under a prior belief that effects beyond it are implausible, this estimate alone is "
-    "inconclusive, because the posterior interval reaches 1. Where the estimate lies within it, such a belief "
-    "suffices."
-)
-ALONE = (
-    "Each odds ratio alone: its logarithm is taken as normal with the standard error that its interval implies, and "
-    "updates each belief of the grid in closed form: the belief about a treatment's effect where it compares patients "
-    "with and without one treatment, inverted where they stand in the other order; the belief about an interaction "
-    "where it is a product. Odds ratios of one study share patients; the model allows for that, this table does not."
-)
-INDUCED = (
-    "Priors are stated on parameters; the induced prior of risks and of measures of synergy follows, and is drawn with "
-    "the posterior. induced.csv has prior and posterior of every estimand as median and 95% interval."
-)
+TEXTS = sections.TEXTS["sensitivity"]
 
 
 def worded(record: SensitivityAnalysis) -> tuple[Analysis, dict[str, pd.DataFrame]]:
@@ -136,20 +104,22 @@ def _sections(record: SensitivityAnalysis) -> Iterator[Section]:
         )
     yield Section(
         "Weight of prior and evidence",
-        (SCALING,),
+        (TEXTS["scaling"],),
         "power_scaling.csv",
         picture(SENSITIVITY, "power_scaling"),
     )
     if "critical.csv" in record.tables:
-        yield Section("Critical sceptical priors", (SCEPTICAL,), "critical.csv")
+        yield Section("Critical sceptical priors", (TEXTS["sceptical"],), "critical.csv")
     if "beliefs.csv" in record.tables:
         left_out = ", ".join(record.without_belief)
-        words = f"{ALONE} Not shown, because no belief is about them: {left_out}."
+        words = f"{TEXTS['alone']} Not shown, because no belief is about them: {left_out}."
         yield Section(
-            "One odds ratio under each belief", (words if left_out else ALONE,), "beliefs.csv"
+            "One odds ratio under each belief",
+            (words if left_out else TEXTS["alone"],),
+            "beliefs.csv",
         )
     figure = picture(SENSITIVITY, "prior_predictive")
-    yield Section("Induced prior of every estimand", (INDUCED,), "", figure)
+    yield Section("Induced prior of every estimand", (TEXTS["induced"],), "", figure)
 
 
 def _change_words(record: SensitivityAnalysis) -> Iterator[str]:
@@ -182,14 +152,14 @@ def _grid_words(record: SensitivityAnalysis) -> Iterator[str]:
         if record.is_crossed
         else "Each is varied with the other at the default; --depth full crosses them."
     )
-    yield f"{BELIEFS} {crossing}"
+    yield f"{TEXTS['beliefs']} {crossing}"
     yield (
         f"{record.grid_sets} prior sets; all results are in grid.csv, and the range of each number is shown below. "
         "An odds ratio is conclusive where its 95% interval excludes 1, a probability of synergy at "
         f"{CONCLUSIVE} or above, or {1 - CONCLUSIVE:.3f} or below."
     )
     if record.base.model == "exchangeable":
-        yield EXCHANGEABLE
+        yield TEXTS["exchangeable"]
 
 
 def unreliable_fits(fits: pd.DataFrame, untried: Sequence[tuple[str, str]]) -> Iterator[str]:
