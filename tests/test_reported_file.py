@@ -104,7 +104,7 @@ SKEWED = (
     "(1.25, 3.9) is not symmetric about 2 on the log scale (its middle is 2.208), as a Wald interval "
     'is; correct a digit, or write interval = "profile" or "exact"'
 )
-ALL_TOTAL = 'so nothing says how many patients they are; print the number of patients = "all"'
+ALL_TOTAL = 'so their number of patients is unknown; add the total of patients = "all"'
 READING_ID = "lower-case letters, digits, - and _ (it names a folder)"
 MEANS = (
     "a table of ids of reported estimates, each with its contrast here, such as "
@@ -172,7 +172,7 @@ def four(last: str, more: str = 'model = "combined"', more_of_last: str = "") ->
 
 
 AGREES, CONTRADICTS = "3.75 [1.88, 7.50]", "4.75 [2.38, 9.50]"
-CONTRADICTION = "d is printed as 4.75 (2.38–9.50), but a, b, c make it 3.75, beyond rounding"
+CONTRADICTION = "d is reported as 4.75 (2.38–9.50), but a, b, c make it 3.75, beyond rounding"
 
 
 def bad_p(shown: str) -> tuple[str, ...]:
@@ -441,7 +441,7 @@ SIZES = {
     "events that do not add up": (
         with_totals(total("all", 400, 120), total("TAC", 150, 60), total("not TAC", 250, 70)),
         (
-            "totals: events[not TAC] is printed as 70, but events[all], events[TAC] make it 60, "
+            "totals: events[not TAC] is reported as 70, but events[all], events[TAC] make it 60, "
             "beyond rounding",
         ),
     ),
@@ -490,7 +490,7 @@ DEPENDENT = {
         + TOTALS
         + ratio("a", 'contrast = "TAC vs not TAC"', "2.00", "[1.00, 4.00]")
         + ratio("b", 'contrast = "not TAC vs TAC"', "0.60", "[0.30, 1.20]"),
-        ("reported: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
+        ("reported: b is reported as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
     ),
     "in the default interpretation": (
         HEAD
@@ -499,7 +499,7 @@ DEPENDENT = {
         + ratio("b", 'contrast = "unspecified: no TAC"', "0.60", "[0.30, 1.20]")
         + interpretation("shown")
         + interpretation("used", 'b = { contrast = "not TAC vs TAC" }', default=True),
-        ("reported: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
+        ("reported: b is reported as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
     ),
 }
 
@@ -687,7 +687,7 @@ def test_incompatibility_in_another_interpretation_is_a_warning() -> None:
         + interpretation("used", 'b = { contrast = "not TAC vs TAC" }')
     )
     assert study.warnings == (
-        "interpretation used: b is printed as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",
+        "interpretation used: b is reported as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",
     )
 
 
@@ -716,7 +716,7 @@ def test_p_value_of_a_printed_odds_ratio_agrees(value: str) -> None:
 )
 def test_p_value_that_contradicts_its_odds_ratio_is_a_warning(value: str, shown: str) -> None:
     assert p_of_tac(value, "").warnings == (
-        f"p is printed as {shown}, but a make it 0.05, beyond rounding",
+        f"p is reported as {shown}, but a make it 0.05, beyond rounding",
     )
 
 
@@ -790,7 +790,7 @@ def test_p_values_keep_their_digits(written: str, value: float, half: float, sho
     assert reported_estimate.is_below == ("<" in written)
     assert (
         reported_estimate.ci,
-        reported_estimate.is_odds_ratio,
+        reported_estimate.has_interval,
         reported_estimate.as_reported,
     ) == (None, False, shown)
 
