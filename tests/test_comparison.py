@@ -643,7 +643,7 @@ def test_what_follows_from_others_is_worded_by_its_kind():
     assert "is left out too" in words
     total = replace(one, name="events[all]", others=("events[TAC]",), implied=221.0)
     assert "which make it 221 events" in dependence_in_words(total, study)
-    name = next(c.id for c in study.reported_estimates if not c.is_odds_ratio)
+    name = next(c.id for c in study.reported_estimates if not c.has_interval)
     p_value = replace(one, name=name, implied=0.0162, agrees=None)
     words = dependence_in_words(p_value, study)
     assert "which make it p = 0.016" in words

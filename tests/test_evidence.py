@@ -51,7 +51,7 @@ def test_a_study_resolves_under_an_interpretation_and_strata():
     assert (one.study.interpretation, one.study.strata) == (other, "dose")
     (same,) = resolve(study)
     assert same.study == study
-    with pytest.raises(InterpretationError, match="no reading 'none such'"):
+    with pytest.raises(InterpretationError, match="no interpretation 'none such'"):
         resolve(study, "none such")
     with pytest.raises(StratificationError, match="no subgroups by age"):
         resolve(study, strata="age")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cotreat import audit, load_study
+from cotreat.audit.audit import audit as audit_of
 from cotreat.core.constants import INCOMPATIBLE_BELOW
 from cotreat.diagnostics.checks import FAIL, agreement, checks, failures
 from cotreat.estimands.enumerate import enumerate_estimands
@@ -188,6 +189,16 @@ def test_audit_says_what_the_print_carries(study):
     assert re.search(r"none +empty by design", text)
     (line,) = [line for line in text.splitlines() if line.endswith(": identified") and "[" in line]
     assert set(re.findall(r"\w+\[[^\]]+\]", line)) == OBSERVED
+
+
+def test_the_record_of_an_audit_names_what_is_identified_and_what_would_help(study):
+    record = audit_of(study)
+    assert set(record.identified["kind of number"]) == {"odds ratios of two regimens"}
+    assert "risks" in set(record.not_identified["kind of number"])
+    assert record.rank == (5, 6)
+    assert [one.name for one in record.dependences] == ["tac-mmf-vs-mmf"]
+    assert set(record.helpful) == set(study.present) - set(study.counted)
+    assert audit_of(load_study("isis2")).helpful == ()
 
 
 def test_plan_runs_the_leader_under_every_reading_and_the_others_under_the_default(study):

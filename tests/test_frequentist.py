@@ -340,8 +340,8 @@ def test_an_extreme_cell_undoes_only_what_reads_it(model, arm, extreme):
         available = status_text(fit.status(estimand))
         if arm in estimand.arms:
             assert available == (
-                "not estimable: maximum likelihood has no finite estimate, "
-                f"for it fits a risk of 0 or 1 in {arm}"
+                "not estimable: maximum likelihood has no finite estimate: "
+                f"the fitted risk is 0 or 1 in {arm}"
             )
         else:
             assert available == "identified"

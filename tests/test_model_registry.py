@@ -7,12 +7,11 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study
-from cotreat.evidence.folds import ODDS_RATIO
 from cotreat.models import interaction
 from cotreat.models.registry import MODELS, Model, register
 from cotreat.priors.declare import state
 from cotreat.priors.defaults import PARAMETERS
-from cotreat.priors.prior import Prior
+from cotreat.priors.prior import ODDS_RATIO, Prior
 from cotreat.workflow.reanalyse import reanalyse
 
 ROW = Prior(

@@ -11,7 +11,7 @@ from scipy.special import logit
 
 from cotreat import load_study, parse_study
 from cotreat.core.constants import IDENTIFIED
-from cotreat.evidence.reported import estimates_of, incompatibilities, log_estimate
+from cotreat.evidence.reported import estimates_of, incompatibilities, link_value
 from cotreat.models.build import build
 from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
@@ -106,7 +106,7 @@ def test_the_study_says_what_the_flagship_says(script, cohort):
         c.adjusted for c in flagship.reported_estimates
     ]
     for reported_estimate in own.reported_estimates:
-        assert log_estimate(reported_estimate) == np.log(
+        assert link_value(reported_estimate) == np.log(
             float(cohort.ratios[reported_estimate.id][0])
         )
 

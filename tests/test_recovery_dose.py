@@ -9,7 +9,7 @@ import pytest
 import statsmodels.api as sm
 from scipy.special import expit
 
-from cotreat.evidence.reported import estimates_of, log_estimate
+from cotreat.evidence.reported import estimates_of, link_value
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results" / "recovery"
@@ -55,7 +55,7 @@ def test_a_printed_cohort_has_the_higher_dose_and_not_the_lower(script):
     assert [reported_estimate.id for reported_estimate in numbers.odds_ratios] == ["tac", "dose"]
     assert numbers.inferred_ids == ("inferred odds_ratio[TAC.low vs not TAC]",)
     assert study.totals[0].n == 793
-    assert np.isfinite(log_estimate(numbers.odds_ratios[1]))
+    assert np.isfinite(link_value(numbers.odds_ratios[1]))
 
 
 def test_the_summary_counts_what_the_table_says(script):

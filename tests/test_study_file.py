@@ -442,8 +442,8 @@ ARM_CASES = {
     "no arms, total and claim": (
         HEAD + TOTAL + CLAIM,
         (
-            "totals: no total holds CYC, CYC+MMF, so nothing says how many patients they are; "
-            'print the number of patients = "all"',
+            "totals: no total holds CYC, CYC+MMF, so their number of patients is unknown; "
+            'add the total of patients = "all"',
         ),
     ),
     # The total and the claim are right: nothing may be said about them.

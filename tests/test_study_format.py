@@ -149,7 +149,7 @@ def test_schema_is_of_draft_2020_12_and_has_the_grammar() -> None:
     assert found["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert found["$id"] == SCHEMA_FILE
     assert found["required"] == ["format", "study", "outcome", "treatments"]
-    for table in ("OddsRatioTable", "PValueTable", "MeansTable"):
+    for table in ("EstimateTable", "PValueTable", "MeansTable"):
         grammar = found["$defs"][table]["properties"]["contrast"]["description"]
         for form in (
             "A+B vs B",

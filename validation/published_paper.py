@@ -326,7 +326,7 @@ def reread(study: Study, interpretation: Study) -> Study:
 
 def _printed(reported_estimate: ReportedEstimate, one: Estimate) -> ReportedEstimate:
     """Round an estimate as a paper does, and put it in a claim's place."""
-    if not reported_estimate.is_odds_ratio:
+    if not reported_estimate.has_interval:
         least = 10.0**-P_DECIMALS
         p = round(one.p_value, P_DECIMALS)
         return replace(

@@ -16,7 +16,7 @@ from cotreat.evidence.logistic_operator import Coefficient, Regressions, coeffic
 from cotreat.evidence.reported import (
     ReportedEstimates,
     estimates_of,
-    log_estimate,
+    link_value,
     standard_error,
 )
 from cotreat.evidence.reported_data import observed
@@ -180,7 +180,7 @@ def _levels(
         share = np.array([sizes[[part in parse(r) for r in study.present]].sum() for part in parts])
         share /= share.sum()
         wanted = {
-            parts.index(reported_estimate.meaning.words[0]): log_estimate(reported_estimate)
+            parts.index(reported_estimate.meaning.words[0]): link_value(reported_estimate)
             for reported_estimate in numbers.odds_ratios
             if reported_estimate.meaning is not None and reported_estimate.meaning.words[0] in parts
         }

@@ -15,7 +15,6 @@ from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import Estimand
 from cotreat.estimands.identification import Determination, Status, not_estimable
 from cotreat.evidence.contrasts import coefficient_of, label, question_of
-from cotreat.evidence.logistic_operator import Regressions
 from cotreat.evidence.prior_conflict import PRIOR_CONFLICT, distance
 from cotreat.evidence.protocol import SCORE, Evidences, Point, parameters_of
 from cotreat.evidence.reported import (
@@ -27,6 +26,7 @@ from cotreat.evidence.reported import (
     wald_p,
 )
 from cotreat.evidence.resolve import resolve
+from cotreat.evidence.statistics import statistic_of
 from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
 from cotreat.study.regimens import NONE, WITHIN
@@ -247,7 +247,11 @@ def _reported(study: Study, evidence: Evidences, checks: dict[str, CountCheck]) 
     for one in study.reported_estimates:
         use = "evidence" if one.id in evidence_ids else "shown, not used here"
         use = f"checked: {checks[one.id].verdict}" if one.id in checks else use
-        question = ("", "", "") if one.meaning is None else question_of(one.meaning)
+        question = (
+            ("", "", "")
+            if one.meaning is None
+            else question_of(one.meaning, statistic_of(one.kind))
+        )
         adjusted = "yes" if one.adjusted else "no"
         rows.append((one.id, subject(one), *question, one.as_reported, adjusted, use, one.source))
     return pd.DataFrame(rows, columns=REPORTED_COLUMNS)
@@ -255,7 +259,9 @@ def _reported(study: Study, evidence: Evidences, checks: dict[str, CountCheck]) 
 
 def subject(reported: ReportedEstimate) -> str:
     """Name the coefficient of a reported estimate, or what the study file states about it."""
-    return label(reported.meaning) if reported.meaning else reported.about
+    if reported.meaning is None:
+        return reported.about
+    return label(reported.meaning, statistic_of(reported.kind))
 
 
 def check_against_counts(study: Study, reported: ReportedEstimate) -> CountCheck:
@@ -268,24 +274,25 @@ def check_against_counts(study: Study, reported: ReportedEstimate) -> CountCheck
     """
     if reported.meaning is None or not can_tell(study, reported.meaning):
         return CountCheck((), "not comparable: the counts do not determine it")
+    statistic = statistic_of(reported.kind)
     coefficient = coefficient_of(reported.meaning, cohort_of(study), is_adjusted=False)
     pooled = coefficient.groups @ study.events / (coefficient.groups @ study.n)
     if not ((pooled > 0) & (pooled < 1)).all():
         return CountCheck((), "not comparable: a side has only one outcome")
     with np.errstate(divide="ignore", over="ignore"):
         log_odds = logit(study.events / study.n)
-        sampling = Regressions((coefficient,)).law(np, log_odds, None, study.n.astype(float))
-    log_ratio, error = float(sampling.mean[0]), float(np.sqrt(sampling.variance[0]))
-    if not reported.is_odds_ratio:
-        p = float(2 * ndtr(-abs(log_ratio) / error))
+        sampling = statistic.operator((coefficient,)).law(np, log_odds, None, study.n.astype(float))
+    value, error = float(sampling.mean[0]), float(np.sqrt(sampling.variance[0]))
+    if not reported.has_interval:
+        p = float(2 * ndtr(-abs(value) / error))
         return CountCheck((p,), _p_verdict(reported, p))
     half = float(ndtri(0.5 + reported.level / 2)) * error
-    implied = tuple(float(np.exp(log_ratio + shift)) for shift in (0, -half, half))
+    implied = tuple(float(statistic.link.back(value + shift)) for shift in (0, -half, half))
     if reported.adjusted:
         return CountCheck(implied, "not comparable: adjusted, the counts are crude")
     assert reported.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
-    values = zip((reported.value, *reported.ci), implied, strict=True)
-    off = [str(own.value) for own, value in values if abs(own.value - value) > 2 * own.half]
+    pairs = zip((reported.value, *reported.ci), implied, strict=True)
+    off = [str(own.value) for own, limit in pairs if abs(own.value - limit) > 2 * own.half]
     verdict = f"{INCOMPATIBLE}: {', '.join(off)} not within rounding" if off else "agrees"
     return CountCheck(implied, verdict)
 
@@ -321,7 +328,7 @@ def _ambiguities(study: Study) -> Iterator[str]:
 
 def _unmatched_p_values(study: Study) -> Iterator[str]:
     """Yield the p-values that are not those of any reported odds ratio."""
-    ratios = [one for one in study.reported_estimates if one.is_odds_ratio]
+    ratios = [one for one in study.reported_estimates if one.has_interval]
     wald = ", ".join(f"{one.id} {wald_p(one):.2g}" for one in ratios)
     for one in study.reported_estimates:
         is_point = one.kind == "p_value" and not one.is_below

@@ -8,7 +8,8 @@ import pandas as pd
 from cotreat.audit.audit import ODDS_RATIOS, RISKS, Audit
 from cotreat.core.constants import CONDITIONAL_ONLY, IDENTIFIED, STANDARDISED
 from cotreat.evidence.contrasts import named_parts
-from cotreat.evidence.reported import can_tell, log_estimate, standard_error, wald_p
+from cotreat.evidence.reported import can_tell, link_value, standard_error, wald_p
+from cotreat.evidence.statistics import statistic_of
 from cotreat.models.registry import SUBGROUPS
 from cotreat.study.study import ReportedEstimate, Study
 
@@ -130,10 +131,11 @@ def _implied(audit: Audit, reported: ReportedEstimate) -> str:
         values = [f"{value:.4g}" for value in audit.checks[reported.id].implied]
         interval = f" ({values[1]}–{values[2]})" if len(values) == 3 else ""
         return f"counts {values[0]}{interval}" if values else ""
-    if not reported.is_odds_ratio:
+    if not reported.has_interval:
         return ""
-    log, error = log_estimate(reported), standard_error(reported)
-    return f"log {log:.4f}, SE {error:.4f}, Wald p {wald_p(reported):.3g}"
+    scale = "log " if statistic_of(reported.kind).link.is_log else ""
+    value, error = link_value(reported), standard_error(reported)
+    return f"{scale}{value:.4f}, SE {error:.4f}, Wald p {wald_p(reported):.3g}"
 
 
 def _used_by(study: Study, reported: ReportedEstimate) -> str:

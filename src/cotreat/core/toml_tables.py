@@ -26,16 +26,21 @@ class Problems:
 # --- Tests of values -------------------------------------------------------------------------------
 
 
-def is_positive(value: object) -> bool:
-    """Return whether a value is a finite number above 0, also as a float."""
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite number, also as a float."""
     if not isinstance(value, int | Decimal) or isinstance(value, bool):
         return False
     if isinstance(value, Decimal) and not value.is_finite():
         return False
     try:
-        return 0 < float(value) < math.inf
+        return math.isfinite(float(value))
     except OverflowError:
         return False
+
+
+def is_positive(value: object) -> bool:
+    """Return whether a value is a finite number above 0, also as a float."""
+    return is_number(value) and float(value) > 0  # type: ignore[arg-type]
 
 
 def is_share(value: object) -> bool:

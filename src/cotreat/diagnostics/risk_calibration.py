@@ -1,4 +1,4 @@
-"""Calibration of predicted risk: events against what was predicted, in the patients fitted to."""
+"""Assess the calibration of predicted risks in the patients of the fit."""
 
 from dataclasses import dataclass
 
@@ -14,22 +14,22 @@ from cotreat.frequentist.logistic import maximise
 from cotreat.study.covariate_patterns import Cells
 
 FLAT = 1e-6
-"""Predicted log-odds with a smaller SD than this have no slope."""
+"""SD of the predicted log-odds below which there is no slope."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """Events against predicted risk.
+    """Observed events against predicted risks.
 
     Attributes
     ----------
     groups : pandas.DataFrame
-        A row a group of patients by quantile of predicted risk (posterior mean): ``patients``,
+        One row for each group of patients by quantile of predicted risk (posterior mean): ``patients``,
         ``least`` and ``most`` predicted risk, mean ``predicted`` risk, ``observed`` share with the event,
         ``lower`` and ``upper`` end of the posterior predictive interval of that share, ``off`` (mean
         squared distance of the events from what a draw expects, in variances).
     in_the_large : float
-        What is to be added to the predicted log-odds so that as many events are predicted as there were.
+        Shift of the predicted log-odds at which the expected events equal the observed ones.
     slope : float
         Coefficient of the predicted log-odds in a logistic regression of the events: under 1 where
         predictions are too extreme. NaN where all predictions are alike.
@@ -45,23 +45,23 @@ class Calibration:
 
     @property
     def worst(self) -> str:
-        """Describe the group whose events are furthest from what is predicted."""
+        """The group with the largest discrepancy."""
         row = self.groups.loc[self.groups.off.idxmax()]
         return f"patients with a predicted risk of {row.least:.0%} to {row.most:.0%}"
 
     def __str__(self) -> str:
-        """Say calibration in the large and slope."""
+        """Return calibration in the large and slope as text."""
         return f"in the large {self.in_the_large:+.2f} (log-odds), slope {self.slope:.2f}"
 
 
 def calibration_of(tree: xr.DataTree, cells: Cells) -> Calibration:
-    """Judge a fit's predicted risks in the patients that it was fitted to.
+    """Compute the calibration of predicted risks in the patients of the fit.
 
     Notes
     -----
     In-the-large and slope after Cox, Biometrika 1958;45:562, with posterior mean risks as predictions;
-    the p-value after Gelman, Meng & Stern, Stat Sinica 1996;6:733. Patients' own events have gone into
-    their predictions, so that all of this is more favourable than it would be in new patients.
+    the p-value after Gelman, Meng & Stern, Stat Sinica 1996;6:733. The predictions
+    were fitted to the same events, so that calibration in new patients would be worse.
     """
     known, again = tree["constant_data"].to_dataset(), tree["posterior_predictive"].to_dataset()
     risk, group = known["predicted_risk"].values, known["risk_group_of"].values

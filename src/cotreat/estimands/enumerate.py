@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 from itertools import combinations, product
 from typing import Any
 
-import numpy as np
-
 from cotreat.core.constants import ANY
 from cotreat.estimands.estimand import (
     DIFFERENCE,
@@ -96,6 +94,8 @@ CONTRASTS: tuple[tuple[str, Callable[..., Any], float], ...] = (
     (MARGINAL, _odds_ratio, 1.0),
 )
 """Contrasts of two risks: measure, formula and null."""
+OF_REGIMENS = (ODDS_RATIO, *(name for name, *_ in CONTRASTS))
+"""Contrasts of two regimens that need no reported estimate."""
 
 
 def _risk_contrasts(study: Study) -> Iterator[Estimand]:
@@ -121,20 +121,23 @@ def _risk_contrasts(study: Study) -> Iterator[Estimand]:
 
 
 def _coefficients(evidence: Evidences) -> Iterator[Estimand]:
-    """Yield the reported, or inferred, coefficients that are no odds ratio of two regimens."""
+    """Yield the reported, or inferred, coefficients that are no contrast of two regimens."""
     coefficients = [one for piece in evidence for one in piece.coefficients]
     first = {(one.measure, one.contrast, one.pair): one for one in reversed(coefficients)}
     for one in coefficients:
         question = (one.measure, one.contrast, one.pair)
-        if not one.is_ratio_of_regimens and first[question] is one:
+        is_listed = one.is_of_regimens and one.measure in OF_REGIMENS
+        if not is_listed and first[question] is one:
             yield Estimand(
                 one.measure,
                 (),
-                np.exp,
+                one.statistic.link.back,
                 contrast=one.contrast,
                 pair=one.pair,
-                null=1.0,
-                log=True,
+                unit=one.statistic.unit,
+                null=one.statistic.null,
+                log=one.statistic.link.is_log,
+                needs_risks=not one.statistic.is_regression,
                 reported_estimate=one.id,
                 is_crude=one.is_crude,
             )

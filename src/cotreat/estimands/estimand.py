@@ -187,7 +187,7 @@ class Estimand:
 
         risk = self.reads(risk_draws)
         if self.reported_estimate:
-            return xr.ufuncs.exp(risk.sel(reported_estimate=self.reported_estimate, drop=True))
+            return self.of(risk.sel(reported_estimate=self.reported_estimate, drop=True))
         # Labels cost more than the arithmetic, so they are taken off once and put on once.
         arrays = np.moveaxis(risk.values, risk.get_axis_num("arm"), 0)
         at = risk.indexes["arm"].get_indexer(list(self.arms))
@@ -235,7 +235,11 @@ def label_of(
         The columns of these names of any table.
     """
     known = MEASURES.get(measure)
-    name = f"{known.words} ({measure})" if known is not None else WORDS.get(measure, measure)
+    name = (
+        f"{known.words} ({measure})"
+        if known is not None
+        else WORDS.get(measure, measure.replace("_", " "))
+    )
     if threshold is not None:
         name += f" > {threshold:g}"
     label = f"{name}, {contrast or pair.replace(':', ' × ')}"

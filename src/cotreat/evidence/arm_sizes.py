@@ -1,4 +1,4 @@
-"""How many patients each arm may have: what reported totals leave open, and its uniform prior."""
+"""Arm sizes that are compatible with reported totals and counts, and their uniform distribution."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from scipy.special import gammaln
 from cotreat.study.study import Study
 
 SHARE = "share"
-"""Name of the variables that share a total out among its arms."""
+"""Name of the variables that divide a total among its arms."""
 TOLERANCE = 1e-6
 DIRECTIONS = 200_000
-"""Directions in which the walls of a polytope are looked for, to know its volume."""
+"""Number of directions in the Monte Carlo estimate of the volume of a polytope."""
 BURN_IN = 30
-"""Hit-and-run steps for each free dimension, from the centre, before a draw is kept."""
+"""Hit-and-run steps per free dimension before a draw is kept."""
 
 
 @dataclass(frozen=True)
 class Polytope:
-    """All sizes of some arms that fit overlapping totals: centre + basis · t ≥ 0.
+    """The polytope of arm sizes under overlapping totals: centre + basis · t ≥ 0.
 
     Attributes
     ----------
     centre : ndarray, shape (arm,)
-        A point inside.
+        An interior point.
     basis : ndarray, shape (arm, dimension)
-        Orthonormal directions that leave every total as it is.
+        Orthonormal directions that leave every total unchanged.
     """
 
     centre: NDArray[np.float64]
     basis: NDArray[np.float64]
 
     def draws(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Draw t uniformly by hit-and-run, many chains at once, shape (count, dimension)."""
+        """Draw t uniformly by parallel hit-and-run chains, shape (count, dimension)."""
         dimension = self.basis.shape[1]
         at = np.zeros((count, dimension))
         for _ in range(BURN_IN * dimension):
@@ -50,7 +50,7 @@ class Polytope:
         return at
 
     def log_volume(self, rng: np.random.Generator) -> float:
-        """Return the log of the volume, by the mean over directions of the ball that reaches as far."""
+        """Return the log volume, by the mean over directions of the volume of the ball of that radius."""
         dimension = self.basis.shape[1]
         way = rng.normal(size=(DIRECTIONS, dimension))
         way /= np.linalg.norm(way, axis=1, keepdims=True)
@@ -61,20 +61,20 @@ class Polytope:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the totals and counts say of the sizes of the arms of a cohort.
+    """Constraints of totals and counts on the arm sizes of a cohort.
 
     Attributes
     ----------
     fixed : ndarray, shape (arm,)
-        Patients where the number is known, else 0.
+        Patients of arms of known size, otherwise 0.
     blocks : tuple of (arms, total)
-        Disjoint sets of arms whose total is known, to be shared out.
+        Disjoint sets of arms with a known total.
     polytope : Polytope or None
         For arms of overlapping totals.
     loose : tuple of int
-        Arms that the polytope is about.
+        Arms in the polytope.
     are_known : bool
-        False where no total is printed; the one block then holds shares of an unknown number.
+        False without reported totals; the one block then has shares of an unknown number.
     """
 
     fixed: NDArray[np.float64]
@@ -85,23 +85,23 @@ class Sizes:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Names of the random variables that `state` makes."""
+        """Names of the random variables that `cotreat.evidence.arm_sizes_prior.state` declares."""
         names = [f"{SHARE}_{at}" for at in range(1, len(self.blocks) + 1)]
         return (*names, SHARE) if self.polytope else tuple(names)
 
     @property
     def data(self) -> dict[str, Any]:
-        """What `state` takes as data of a PyMC model: totals to be shared out, and known sizes."""
+        """Data of a PyMC model, by name: totals and known sizes."""
         totals = {f"{n} total": t for n, (_, t) in zip(self.variables, self.blocks, strict=False)}
         return {"fixed sizes": self.fixed, **totals}
 
     @property
     def ways(self) -> NDArray[np.float64]:
-        """Directions in which sizes may move and leave every total as it is, shape (arm, direction)."""
+        """Directions that leave every total unchanged, shape (arm, direction)."""
         found = []
         for arms, total in self.blocks:
             own = np.zeros((len(self.fixed), len(arms) - 1))
-            # Columns of a matrix that centres span all ways of adding up to nothing.
+            # Columns of the centring matrix span the contrasts.
             own[list(arms)] = (np.eye(len(arms)) - 1 / len(arms))[:, 1:] * total / len(arms)
             found.append(own)
         if self.polytope is not None:
@@ -112,7 +112,7 @@ class Sizes:
 
     @property
     def typical(self) -> NDArray[np.float64]:
-        """Sizes in the middle of what is possible, shape (arm,)."""
+        """Central sizes under the constraints, shape (arm,)."""
         n = self.fixed.copy()
         for arms, total in self.blocks:
             n[list(arms)] = total / len(arms)
@@ -122,12 +122,12 @@ class Sizes:
 
 
 def sizes_of(study: Study) -> Sizes:
-    """Work out what is known of the sizes of the arms in ``study.present``.
+    """Return the constraints on the sizes of the arms in ``study.present``.
 
     Raises
     ------
     ValueError
-        If no sizes fit the totals and the counts, or some regimen stands in no total.
+        If no sizes satisfy the totals and counts, or a regimen is in no total.
     """
     labels = study.present
     fixed = np.array([study.n[study.counted.index(r)] if r in study.counted else 0 for r in labels])
@@ -143,8 +143,8 @@ def sizes_of(study: Study) -> Sizes:
     unbounded = [labels[i] for i, column in zip(free, within.T, strict=True) if not column.any()]
     if unbounded:
         raise ValueError(
-            f"no total holds {', '.join(unbounded)}, so nothing says how many patients they are; "
-            'print the number of patients = "all"'
+            f"no total holds {', '.join(unbounded)}, so their number of patients is unknown; "
+            'add the total of patients = "all"'
         )
     atoms, atom = np.unique(within, axis=1, return_inverse=True)
     totals, *_ = np.linalg.lstsq(atoms, left, rcond=None)
@@ -170,7 +170,7 @@ def sizes_of(study: Study) -> Sizes:
 
 
 def events_fit(study: Study) -> bool:
-    """Tell whether some numbers of patients and events fit all totals, and the counts."""
+    """Return whether some numbers of patients and events satisfy all totals and counts."""
     from scipy.optimize import linprog
 
     labels, count = study.present, len(study.present)
@@ -199,7 +199,7 @@ def events_fit(study: Study) -> bool:
 
 
 def listed_events(study: Study) -> str:
-    """Write the totals' events."""
+    """Write the events of the totals."""
     counted = f", with {int(study.events.sum())} of {int(study.n.sum())} counted by regimen"
     totals = [t for t in study.totals if t.events is not None]
     words = ", ".join(f"{t.patients} {t.events} of {t.n}" for t in totals)
@@ -213,11 +213,11 @@ def _loose(
     within: NDArray[np.float64],
     left: NDArray[np.float64],
 ) -> Sizes:
-    """Find a centre of the sizes that overlapping totals allow, and the ways to move in them."""
+    """Return the polytope of sizes under overlapping totals."""
     from scipy.linalg import null_space
     from scipy.optimize import linprog
 
-    # The smallest arm as large as may be.
+    # Maximise the smallest arm.
     count = len(free)
     found = linprog(
         c=np.r_[np.zeros(count), -1.0],

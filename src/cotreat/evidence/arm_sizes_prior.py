@@ -1,4 +1,4 @@
-"""The prior of arm sizes in a PyMC model: uniform on what the reported totals leave open."""
+"""The prior of arm sizes in a PyMC model: uniform under the reported totals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def state(sizes: Sizes) -> pt.TensorVariable:
-    """State the sizes of the PyMC model in context, uniform on what is possible, shape (arm,)."""
+    """Declare the arm sizes in the PyMC model in context, uniform under the constraints, shape (arm,)."""
     import pymc as pm
     import pytensor.tensor as pt
 
@@ -37,10 +37,10 @@ def state(sizes: Sizes) -> pt.TensorVariable:
 
 
 def _uniform(polytope: Polytope) -> pt.TensorVariable:
-    """State the uniform distribution on a polytope.
+    """Declare the uniform distribution on a polytope.
 
-    Samplers move y in all of space: t = tanh(|y|) R(y/|y|) y/|y|, with R the distance from the
-    centre to the wall. In polar coordinates the Jacobian is R^d (tanh ρ/ρ)^(d−1) / cosh² ρ.
+    The unconstrained y gives t = tanh(|y|) R(y/|y|) y/|y|, with R the distance from the centre to the
+    boundary. In polar coordinates the Jacobian is R^d (tanh ρ/ρ)^(d−1) / cosh² ρ.
     """
     import pymc as pm
     import pytensor.tensor as pt

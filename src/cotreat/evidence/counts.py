@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 UNEXPECTED = (
-    "the prior did not expect such a risk and distorts every estimate, also of synergy: say in "
-    "the study file what is known of the risk without treatment, [baseline] risk = [lower, upper]"
+    "the prior did not expect such a risk and distorts every estimate, also of synergy: state in "
+    "the study file the risk without treatment, [baseline] risk = [lower, upper]"
 )
 NOT_REPRODUCED = (
     "the model with these priors does not reproduce the counts, and its effects are averages of "
-    "unlike ones: mend a prior conflict first, then use a freer model (interaction, saturated)"
+    "unlike ones: resolve a prior–data conflict first, then use a freer model (interaction, saturated)"
 )
 
 
@@ -55,11 +55,11 @@ class Counts(Evidence):
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Rows of a prior set that it needs besides those of the model: none."""
+        """Names of its parameters in a prior set: none."""
         return ()
 
     def coords(self) -> dict[str, tuple[str, ...]]:
-        """Return the entries of the dimension of the counted regimens."""
+        """Return the coordinates of the counted regimens."""
         return {"counted": self.study.counted}
 
     def data(self, arms: tuple[str, ...]) -> Given:  # noqa: ARG002 - the same whatever the model
@@ -67,11 +67,11 @@ class Counts(Evidence):
         return {"counted n": self.study.n, "counted events": self.study.events}
 
     def shape(self) -> Hashable:
-        """Return all that `likelihood` is made of besides `data`."""
+        """Return everything that determines `likelihood` besides `data`."""
         return ("counts", self.study.counted)
 
     def likelihood(self, predictor: Predictor, priors: PriorSet) -> None:  # noqa: ARG002
-        """State r_a ~ Binomial(n_a, p_a) for every counted arm of the PyMC model in context."""
+        """Declare r_a ~ Binomial(n_a, p_a) for every counted arm of the PyMC model in context."""
         import pymc as pm
         import pytensor.tensor as pt
 
@@ -94,7 +94,7 @@ class Counts(Evidence):
     # --- Predictions -----------------------------------------------------------------------------
 
     def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
-        """Draw the ``events`` by counted regimen again."""
+        """Draw replicates of the ``events`` by counted regimen."""
         counted = list(self.study.counted)
         risk = as_seen(draws, "risk").sel(arm=counted)
         at = risk.rename(arm="counted").transpose(..., "counted")
@@ -102,12 +102,12 @@ class Counts(Evidence):
         return xr.Dataset({"events": events})
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw the counts again, under the names of `data`."""
+        """Draw replicates of the counts under the names of `data`."""
         events = self.replicate(draws, rng)["events"]
         return {"counted events": events.transpose("chain", "draw", "counted").values[0]}
 
     def folds(self) -> Folds:
-        """Cut the counts, one regimen at a time: none among none is as likely under any risk."""
+        """Split the counts by regimen: 0 of 0 has likelihood 1 under any risk."""
         study = self.study
         cells = (
             Fold(
@@ -155,11 +155,11 @@ class Counts(Evidence):
         return counts_misfit(self.study, tree, self.study.n * risk)
 
     def rows(self) -> pd.DataFrame:
-        """Return the counts: ``id``, what it is ``about``, as ``reported``, ``source``."""
+        """Return the counts: columns ``id``, ``about``, ``reported``, ``source``."""
         return counts_rows(self.study)
 
 
-# --- What counts share with patients, who are counted by regimen too -------------------------------
+# --- Shared with patients, who are counted by regimen too ------------------------------------------
 
 
 def counts_jacobian(study: Study, point: Point) -> Array:
@@ -197,8 +197,8 @@ def counts_misfit(study: Study, tree: xr.DataTree, mean: Array) -> Discrepancy:
 
     Notes
     -----
-    Gelman, Meng & Stern, Stat Sinica 1996;6:733: the share of draws whose replicated counts lie at least as
-    far from their expectation as the observed ones.
+    Posterior predictive p-value: the share of draws with χ² of the replicated counts at least that of the
+    observed ones (Gelman, Meng & Stern, Stat Sinica 1996;6:733).
     """
     again = tree["posterior_predictive"].to_dataset()
     variance = mean * (1 - mean / study.n)
@@ -210,7 +210,7 @@ def counts_misfit(study: Study, tree: xr.DataTree, mean: Array) -> Discrepancy:
 
 
 def counts_rows(study: Study) -> pd.DataFrame:
-    """Return the counts by regimen: ``id``, what it is ``about``, as ``reported``, ``source``."""
+    """Return the counts by regimen: columns ``id``, ``about``, ``reported``, ``source``."""
     rows = [
         (regimen, f"events on {regimen}", f"{events} of {n}", study.source_of(regimen))
         for regimen, events, n in zip(study.counted, study.events, study.n, strict=True)

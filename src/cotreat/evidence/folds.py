@@ -1,4 +1,4 @@
-"""What is left out of the evidence at a time, and what the rest predicts of it."""
+"""Units of leave-one-out cross-validation, and their predictive distributions."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ UNITS = {
     CELL: "the count of a regimen",
     CLAIM: "a reported estimate with its width",
 }
-"""What is left out at a time, in words."""
+"""Names of the units, for people."""
 
-ODDS_RATIO, P_VALUE, WIDTH, EVENTS = "odds ratio", "p-value", "standard error", "events"
-"""Quantities that are predicted."""
+P_VALUE, WIDTH, EVENTS = "p-value", "standard error", "events"
+"""Quantities that are predicted besides the statistics of the registry."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What is left out at a time.
+    """One unit of leave-one-out cross-validation.
 
-    Leaving it out changes numbers that a model is given and nothing else, so that one compiled density
-    serves for all.
+    Leaving it out changes the data of a model and nothing else, so that all folds share one compiled
+    density.
 
     Attributes
     ----------
     name : str
     changes : tuple of (str, int, float)
-        What leaving it out adds to which entry of which numbers that the model is given.
+        Name of the data, index of the entry, and the amount that is added to leave the fold out.
     constant : float
         Log density of the fold given the rest is the log evidence, less that under the changes, plus this.
     times : int
-        How many folds are like it.
+        Number of equal folds.
     beside : tuple of str
-        Reported estimates that are not used either: it could be calculated from one of them.
+        Reported estimates left out with it, because they would determine it.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Fold:
     beside: tuple[str, ...] = ()
 
     def left_out(self, numbers: dict[str, Any]) -> dict[str, Any]:
-        """Return the numbers that a model is given without it."""
+        """Return the data of a model without this fold."""
         changed = dict(numbers)
         for name, at, amount in self.changes:
             array = np.array(changed[name])
@@ -61,12 +61,12 @@ class Fold:
 
 @dataclass(frozen=True)
 class Folds:
-    """The evidence of a study, cut into what is left out at a time.
+    """The evidence of a study, split into folds.
 
     Attributes
     ----------
     kind : str
-        The declared unit: ``patient``, ``cell`` or ``claim``.
+        The declared unit: ``patient``, ``cell`` or ``reported_estimate``.
     parts : tuple of Fold
     """
 
@@ -75,39 +75,38 @@ class Folds:
 
     @property
     def count(self) -> int:
-        """How many folds there are, those that are alike counted each."""
+        """Number of folds, equal ones counted each."""
         return sum(part.times for part in self.parts)
 
     @property
     def names(self) -> list[str]:
-        """Names of the parts, in order."""
+        """Names of the folds, in order."""
         return [part.name for part in self.parts]
 
     @property
     def are_patients(self) -> bool:
-        """Whether the unit is a single patient, of whom nothing is shown by name."""
+        """Whether the unit is a single patient, who is not shown by name."""
         return self.kind == PATIENT
 
 
 @dataclass(frozen=True)
 class FoldPrediction:
-    """A reported estimate, or a count, in what the evidence that is not left out with it predicts of it.
+    """A reported estimate, or a count, in its predictive distribution given the rest of the evidence.
 
     Attributes
     ----------
     unit : str
     quantity : str
         ``odds ratio``, ``p-value``, ``standard error`` (of the log odds ratio) or ``events``.
-    printed : str
-        As it is reported.
+    as_reported : str
     value : float
-        The same as a number.
+        The reported number.
     lower, left, median, right, upper : float
-        Ends of the central 95 and 50 % of the predictive distribution, and its middle.
+        Limits of the central 95 and 50 % of the predictive distribution, and its median.
     tail : float
-        Share of predictions at least as far out, on the nearer side.
+        Tail probability on the nearer side.
     beside : tuple of str
-        Reported estimates that were not used either.
+        Reported estimates that were left out with it.
     """
 
     unit: str
@@ -131,17 +130,17 @@ class FoldPrediction:
 def summarise_prediction(
     name: str, quantity: str, as_reported: str, value: float, drawn: NDArray[np.float64]
 ) -> FoldPrediction:
-    """Summarise draws of the predictive distribution of what was left out.
+    """Summarise draws of the predictive distribution of a fold.
 
     Parameters
     ----------
     value
-        What was reported or counted, on the scale of `drawn`.
+        The reported number or count, on the scale of `drawn`.
     """
     beyond = (1 - INTERVAL) / 2
     ends = np.quantile(drawn, [beyond, 0.25, 0.5, 0.75, 1 - beyond])
     lower, left, median, right, upper = map(float, ends)
-    # Half of those that are the same: counts are whole numbers.
+    # Mid-p: counts are whole numbers.
     above = float((drawn > value).mean() + (drawn == value).mean() / 2)
     tail = min(above, 1 - above)
     return FoldPrediction(
@@ -150,5 +149,5 @@ def summarise_prediction(
 
 
 def log_orders(n: int, r: int) -> float:
-    """Return the log of the number of orders of n patients, r of them with the event."""
+    """Return the log binomial coefficient of r events among n patients."""
     return float(gammaln(n + 1) - gammaln(r + 1) - gammaln(n - r + 1))

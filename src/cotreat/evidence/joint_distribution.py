@@ -1,8 +1,8 @@
 """The joint sampling distribution of reported estimates, p-values and totals of one cohort.
 
-All of them are calculated from the same counts, which are not reported, so their errors are correlated:
-each moves with the arms' counts through its lever (`cotreat.evidence.logistic_operator.Law`). No PyMC
-here: the functions take their array library as an argument.
+All of them are functions of the same unreported counts, so their errors are correlated; the lever
+(`cotreat.evidence.logistic_operator.Law`) is the derivative in the counts. No PyMC here: the functions
+take their array library as an argument.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cotreat.evidence.reported import ReportedEstimates, standard_error
 Array = Any
 
 WIDTH_ERROR = 0.05
-"""SD of the log of a reported standard error about that of the regression on arms alone."""
+"""SD of the log of a reported standard error about that of the regression on arms."""
 
 
 class Joint(NamedTuple):
@@ -29,9 +29,9 @@ class Joint(NamedTuple):
     Attributes
     ----------
     mean, covariance : shape (row,), (row, row)
-        Of log odds ratios, normal deviates of p-values and events.
-    ratios : shape (claim,)
-        Log of the coefficients that the claims are about, without the counts' noise.
+        Of estimates on the scale of their link, normal deviates of p-values, and events.
+    ratios : shape (estimate,)
+        Expected estimates on the scale of their link.
     width, width_sd : shape (odds ratio,)
         Expected log of the reported standard errors, and its SD; empty where sizes are not known.
     """
@@ -61,40 +61,35 @@ def joint_distribution(
     n: Array,
     shift_sd: float,
 ) -> Joint:
-    """State the multivariate normal law of all reported estimates of a cohort.
+    """Return the multivariate normal distribution of all reported estimates of a cohort.
 
     Parameters
     ----------
     log_odds
         Conditional log-odds by arm of ``study.present``, shape (arm,).
     sigma
-        SD of the latent prognostic score; None where nothing is adjusted for.
+        SD of the latent prognostic score; None without adjustment.
     loss
-        Adjusted standard errors are 1 + loss times as large as the score alone makes them; None
-        where nothing is adjusted for.
+        Precision loss: adjusted standard errors are multiplied by 1 + loss; None without adjustment.
     n
-        Patients by arm, or shares of them where sizes are not known, shape (arm,).
+        Patients by arm, or shares of them without totals, shape (arm,).
     shift_sd
-        SD of the shift that a regression with covariates of its own has, integrated out.
+        SD of the shift of a regression with its own covariates, integrated out.
 
     Notes
     -----
-    The counts' noise in an arm has two parts: within values of the prognostic score, variance
-    n E q(1 − q), which moves every number, and between them, n (p(1 − p) − E q(1 − q)), which
-    adjusted claims do not feel. What adjustment loses is independent of the crude numbers, as the
-    difference of any estimate to an efficient one is of that. Of counted arms the noise is known.
+    The variance of the events in an arm has two parts: within values of the prognostic score, n E q(1 − q),
+    which affects every estimate, and between them, n (p(1 − p) − E q(1 − q)), which does not affect adjusted
+    ones. Precision loss is independent of the crude estimates, because the difference of any estimate from an
+    efficient one is independent of the latter. The events of counted arms are known.
     """
     arms = averages(xp, log_odds, sigma)
     law = numbers.regressions.law(xp, log_odds, sigma, n)
     if not numbers.sizes.are_known:
-        variance = np.diag(
-            [standard_error(reported_estimate) ** 2 for reported_estimate in numbers.odds_ratios]
-        )
+        variance = np.diag([standard_error(estimate) ** 2 for estimate in numbers.odds_ratios])
         variance = variance + shift_sd**2 * (numbers.shifted @ numbers.shifted.T)
         return Joint(law.mean, variance, law.mean, np.zeros(0), np.zeros(0))
-    own = np.array(
-        [float(reported_estimate.adjusted) for reported_estimate in numbers.reported_estimates]
-    )
+    own = np.array([float(estimate.adjusted) for estimate in numbers.reported_estimates])
     kappa = 1.0 if loss is None else 1 + loss
     log_error = 0.5 * xp.log(law.variance) + own * xp.log(kappa)
     rows = _rows(xp, numbers, law, log_error, n, arms)
@@ -115,9 +110,9 @@ def _rows(
     n: Array,
     arms: Averages,
 ) -> _Rows:
-    """Put p-values on the scale of their deviates, and add the events of totals.
+    """Return the rows: estimates, deviates of p-values, events of totals.
 
-    A deviate b/SE moves with both: by lever/SE − z · drift.
+    The derivative of a deviate b/SE is lever/SE − z · drift.
     """
     at, more = len(numbers.odds_ratios), len(numbers.totals)
     scale = xp.concatenate([np.ones(at), xp.exp(-log_error[at:]), np.ones(more)])
@@ -162,20 +157,20 @@ def jacobian(
     sigma: float | None,
     n: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Differentiate coefficients and expected events in the log-odds, and in the sizes left open.
+    """Differentiate estimates and expected events in the log-odds and in the free directions of the sizes.
 
     Returns
     -------
     ndarray
-        Reported estimates in the order of `names`, then those that could have been reported, shape
-        (row, arm + way): ways are those of ``numbers.sizes.ways``.
+        Rows in the order of `names`, then the contrasts that are not reported, shape (row, arm + way), with the
+        directions of ``numbers.sizes.ways``.
     """
     arms = averages(np, log_odds, sigma)
     laws = (numbers.regressions, numbers.regressions_inferred)
     levers = [one.law(np, log_odds, sigma, n).lever for one in laws]
     in_odds = np.vstack([levers[0], numbers.within, levers[1]]) * (n * arms.weight)
     ways = numbers.sizes.ways
-    # By the complex step, exact: the coefficients move with the sizes, for sets are mixtures of arms.
+    # By the complex step, which is exact: sets are mixtures of arms, so estimates depend on the sizes.
     moved = [_means(numbers, log_odds, sigma, n + 1j * STEP * way).imag / STEP for way in ways.T]
     in_sizes = np.array(moved).reshape(len(moved), len(in_odds)).T
     return np.hstack([in_odds, in_sizes])
@@ -184,7 +179,7 @@ def jacobian(
 def _means(
     numbers: ReportedEstimates, log_odds: NDArray[np.float64], sigma: float | None, n: NDArray[Any]
 ) -> NDArray[Any]:
-    """Return coefficients and expected events, printed and not, at complex sizes, shape (row,)."""
+    """Return estimates and expected events, reported or not, at complex sizes, shape (row,)."""
     risk = averages(np, log_odds, sigma).risk
     laws = (numbers.regressions, numbers.regressions_inferred)
     means = [one.law(np, log_odds, sigma, n).mean for one in laws]

@@ -1,9 +1,8 @@
-"""What a logistic regression on arms prints, as a function of the arms' log-odds and sizes.
+"""Coefficients of logistic regressions on arms as functions of the log-odds and sizes of the arms.
 
 Every reported odds ratio is a coefficient of a logistic regression on arm-level columns, fitted to
-counts that nobody printed. The functions here say where that coefficient lies, how the counts' noise
-moves it, and how wide its interval is printed. They take their array library as an argument, because
-the model evaluates them in JAX and the audit in NumPy.
+unreported counts. The functions return its expectation, its derivative in the counts and its standard
+error. They take their array library as an argument: JAX in the model, NumPy in the audit.
 """
 
 from dataclasses import dataclass, fields
@@ -22,8 +21,8 @@ WEIGHTS = WEIGHTS / WEIGHTS.sum()
 """Gauss–Hermite nodes and weights of the standard normal."""
 
 CENTRE_STEPS, FIT_STEPS = 1, 3
-"""Steps from starts so near that these come within 1e-4 and 1e-2 standard errors at the worst of
-hundreds of cohorts with log-odds of SD 1 between arms, and mostly within 1e-7."""
+"""Iterations; over hundreds of cohorts with log-odds of SD 1 between arms the largest errors are 1e-4 and
+1e-2 standard errors, and most are below 1e-7."""
 ATTENUATION = (16 * np.sqrt(3) / (15 * np.pi)) ** 2
 """Marginal ≈ conditional log-odds / √(1 + this · σ²) (Zeger, Liang & Albert, Biometrics 1988)."""
 
@@ -35,13 +34,13 @@ class Coefficient:
     Attributes
     ----------
     groups : ndarray, shape (group, arm)
-        1 where the arm belongs to the group: arms with the same row of columns are one group.
+        1 where the arm belongs to the group: arms with equal columns form a group.
     columns : ndarray, shape (group, coefficient)
         The regression's design, one row a group.
     weights : ndarray, shape (coefficient,)
-        Which coefficient, or combination of them, is meant.
+        Weights of the coefficients in the estimate.
     is_adjusted : bool
-        Whether the regression also holds covariates that nobody printed.
+        Whether the regression also has unreported covariates.
     """
 
     groups: NDArray[np.float64]
@@ -51,12 +50,12 @@ class Coefficient:
 
     @property
     def is_saturated(self) -> bool:
-        """Whether each group has a log-odds of its own, so that no equation need be solved."""
+        """Whether there are as many coefficients as groups, so that the fit has a closed form."""
         return self.columns.shape[0] == self.columns.shape[1]
 
     @property
     def equation(self) -> bytes:
-        """What tells one regression from another, whichever coefficient of it is meant."""
+        """Key of the regression, equal for all its coefficients."""
         return self.groups.tobytes() + self.columns.tobytes() + bytes([self.is_adjusted])
 
     @cached_property
@@ -66,7 +65,7 @@ class Coefficient:
 
     @cached_property
     def constraints(self) -> NDArray[np.float64]:
-        """What the columns cannot make of the groups' log-odds, shape (group, constraint)."""
+        """Basis of the orthogonal complement of the design, shape (group, constraint)."""
         left, *_ = np.linalg.svd(self.columns)
         return left[:, self.columns.shape[1] :]
 
@@ -78,7 +77,7 @@ def coefficient(
     *,
     is_adjusted: bool,
 ) -> Coefficient:
-    """Collapse a regression's arm-level columns to groups of arms.
+    """Aggregate the arm-level columns of a regression to groups of arms.
 
     Parameters
     ----------
@@ -120,21 +119,21 @@ def averages(xp: ModuleType, log_odds: Array, sigma: Array | None) -> Averages:
     log_odds
         Log-odds at the centre of the score, shape (m,).
     sigma
-        SD of the score, or None for a score that is the same for all.
+        SD of the score, or None without a score.
     """
     if sigma is None:
         q = 1 / (1 + xp.exp(-log_odds))
         return Averages(q, q * (1 - q), q * (1 - q) * (1 - 2 * q))
-    # A product of exponentials, not one of a sum: most of the time went into their number.
+    # A product of exponentials needs fewer of them than exponentials of sums.
     q = 1 / (1 + xp.exp(-log_odds)[:, None] * xp.exp(-sigma * NODES))
     v = q * (1 - q)
     return Averages(q @ WEIGHTS, v @ WEIGHTS, (v * (1 - 2 * q)) @ WEIGHTS)
 
 
 def centre(xp: ModuleType, risk: Array, sigma: Array | None) -> Array:
-    """Return the log-odds at the score's centre that give a mean risk: the inverse of `averages`.
+    """Return the log-odds at the centre of the score for a mean risk: the inverse of `averages`.
 
-    By Halley's method on the logit scale, where the function is nearly straight.
+    By Halley's method on the logit scale, where the function is nearly linear.
     """
     goal = xp.log(risk / (1 - risk))
     if sigma is None:
@@ -152,17 +151,17 @@ def centre(xp: ModuleType, risk: Array, sigma: Array | None) -> Array:
 
 @dataclass(frozen=True)
 class Law:
-    """What the coefficients are expected to be, and how the counts' noise moves them.
+    """Expectations of estimates and their derivatives in the counts.
 
     Attributes
     ----------
-    mean : shape (claim,)
+    mean : shape (estimate,)
         The coefficients at the expected counts.
-    lever : shape (claim, arm)
+    lever : shape (estimate, arm)
         Derivative of each coefficient in the events of each arm: (H⁻¹ Xᵀ) at the arm.
-    variance : shape (claim,)
-        The variance that the regression prints, (H⁻¹)_kk.
-    drift : shape (claim, arm)
+    variance : shape (estimate,)
+        The squared standard error of the regression, (H⁻¹)_kk.
+    drift : shape (estimate, arm)
         Derivative of ½ log variance in the events of each arm.
     """
 
@@ -188,13 +187,13 @@ class _Groups:
 
 @dataclass(frozen=True)
 class Regressions:
-    """Several coefficients, evaluated together: each group of arms is worked out once."""
+    """Several coefficients, evaluated together: each group of arms is evaluated once."""
 
     coefficients: tuple[Coefficient, ...]
 
     @cached_property
     def _keys(self) -> list[tuple[int, tuple[float, ...]]]:
-        """Every distinct group: adjusted ones of a single arm, of several arms, crude ones."""
+        """Distinct groups: adjusted ones of a single arm, of several arms, crude ones."""
         return sorted(
             {_key(one, group) for one in self.coefficients for group in one.groups},
             key=lambda key: (key[0], [-member for member in key[1]]),
@@ -262,9 +261,9 @@ def _solved(
 ) -> tuple[Array, Array, Array]:
     """Fit a regression; return the groups' fitted log-odds, their covariance, and n times the slope.
 
-    Newton's method for Xᵀ diag(n)(p − m(Xb)) = 0, seen from the groups: the fitted log-odds are
-    those of the groups, projected by their information onto what the columns can make. There are
-    fewer constraints than coefficients, mostly none or one.
+    Newton's method for Xᵀ diag(n)(p − m(Xb)) = 0 in the space of the groups: the log-odds of the groups are
+    projected, weighted by information, onto the column space. There are fewer constraints than coefficients,
+    mostly none or one.
     """
     level, size, kept = groups.level, groups.size, one.constraints
     if not kept.size:
@@ -282,8 +281,8 @@ def _solved(
         return log_odds - spread @ (inverse @ (kept.T @ log_odds))
 
     level = project(level, groups.weight)
-    # Mean slope of the link between data and fit, by Simpson's rule: a chord does not overshoot where
-    # the fit is far off, as Newton's tangent does.
+    # Mean slope of the link between data and fit, by Simpson's rule: the secant does not overshoot at
+    # distant starts, unlike Newton's tangent.
     middle, end = (averages(xp, at, sigma).weight for at in ((groups.level + level) / 2, level))
     level = project(groups.level, (groups.weight + 4 * middle + end) / 6)
     for _ in range(FIT_STEPS):

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 GROUPS, LEAST = 10, 20
-"""Groups of predicted risk at most, and patients in each at least."""
+"""Largest number of groups of predicted risk, and smallest number of patients in each."""
 AT_ONCE = 5_000_000
-"""Risks, by draw and cell, that are held at once."""
+"""Largest number of risks, by draw and covariate pattern, in memory."""
 LARGE = 36.0
-"""Beyond it log(1 + exp x) is x, to the last digit."""
+"""Above it log(1 + exp x) equals x in double precision."""
 
 
 class Patients(Evidence):
@@ -50,18 +50,18 @@ class Patients(Evidence):
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Rows of a prior set that it needs besides those of the model."""
+        """Names of its parameters in a prior set, besides those of the model."""
         of_clusters = ("between", "cluster_z") if self.cells.clusters else ()
         return (*(("delta",) if self.cells.covariates else ()), *of_clusters)
 
     def coords(self) -> dict[str, tuple[str, ...] | range]:
-        """Return the entries of the dimensions of everything that `likelihood` makes."""
+        """Return the coordinates of the variables that `likelihood` declares."""
         named = {"covariate": self.cells.names, "cluster": self.cells.clusters}
         own = {dim: entries for dim, entries in named.items() if entries}
         return {"cell": range(len(self.cells.n)), **own}
 
     def data(self, arms: tuple[str, ...]) -> Given:
-        """Return the patients of a model that speaks of some arms, by name."""
+        """Return the covariate patterns as data, by name."""
         cells = self.cells
         weights = cells.weights(arms)
         return {
@@ -75,15 +75,14 @@ class Patients(Evidence):
         }
 
     def shape(self) -> Hashable:
-        """Return all that `likelihood` is made of besides `data`."""
+        """Return everything that determines `likelihood` besides `data`."""
         return ("patients", self.study.counted, self.cells.names, self.cells.clusters)
 
     def likelihood(self, predictor: Predictor, priors: PriorSet) -> None:
-        """State r_c ~ Binomial(n_c, logistic(η_a + x_c δ + u_k)) in the PyMC model in context.
+        """Declare r_c ~ Binomial(n_c, logistic(η_a + x_c δ + u_k)) in the PyMC model in context.
 
-        With it, as deterministics by arm, ``conditional_risk``, that of a patient whose covariates have
-        their means, in a cluster in the middle, and ``risk``, standardised: the mean over the covariates
-        and clusters of all patients, whatever their regimen.
+        Deterministics by arm are ``conditional_risk``, at mean covariates and a cluster effect of 0, and
+        ``risk``, standardised over the covariates and clusters of all patients.
         """
         import pymc as pm
         import pytensor.tensor as pt
@@ -128,15 +127,14 @@ class Patients(Evidence):
     # --- Predictions -----------------------------------------------------------------------------
 
     def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
-        """Draw the events again, and sum them up by regimen and by group of predicted risk.
+        """Draw replicates of the events, summed by regimen and by group of predicted risk.
 
         Returns
         -------
         Dataset
-            ``events`` by regimen and ``events_by_risk`` by group, what they were expected to be,
-            ``expected_events`` and ``expected_by_risk``, and the variance of the latter,
-            ``variance_by_risk``; and by covariate pattern the constants ``predicted_risk`` and
-            ``risk_group_of``.
+            ``events`` by regimen and ``events_by_risk`` by group, their expectations ``expected_events`` and
+            ``expected_by_risk``, the variance ``variance_by_risk``; by covariate pattern the constants
+            ``predicted_risk`` and ``risk_group_of``.
         """
         risk = mean_risks(self.cells, draws)
         group = groups_of(risk, self.cells.n)
@@ -145,15 +143,14 @@ class Patients(Evidence):
         return xr.Dataset({**again, **known})
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw the events again, under the names of `data`."""
+        """Draw replicates of the events under the names of `data`."""
         risk = risks(self.cells, draws.isel(chain=0))
         return {"cell events": rng.binomial(self.cells.n, risk)}
 
     def folds(self) -> Folds:
-        """Cut off of each cell of patients who are alike one with the event and one without.
+        """Split each covariate pattern into folds of one patient with and one without the event.
 
-        Patients who are alike are as likely in any order: the binomial density of their cell counts the
-        orders.
+        The constants remove the binomial coefficients, because patients are left out in no order.
         """
         return Folds(PATIENT, tuple(_folds(self.cells)))
 
@@ -173,7 +170,7 @@ class Patients(Evidence):
         draws: xr.Dataset,  # noqa: ARG002
         rng: np.random.Generator,  # noqa: ARG002
     ) -> list[FoldPrediction]:
-        """Show nothing of single patients."""
+        """Return nothing: single patients are not shown."""
         return []
 
     # --- Checks and tables -----------------------------------------------------------------------
@@ -188,7 +185,7 @@ class Patients(Evidence):
         return counts_misfit(self.study, tree, mean)
 
     def rows(self) -> pd.DataFrame:
-        """Return the counts by regimen: ``id``, what it is ``about``, as ``reported``, ``source``."""
+        """Return the counts by regimen: columns ``id``, ``about``, ``reported``, ``source``."""
         return counts_rows(self.study)
 
 
@@ -210,9 +207,8 @@ def log_binomial(
 ) -> pt.TensorVariable:
     """Return log C(n, r) + r η − n log(1 + exp η), the log density of r ~ Binomial(n, logistic(η)).
 
-    PyMC's Binomial makes it of log p and log(1 − p) with guards for p = 0 and 1, which η never gives: the
-    same numbers, but a gradient that takes six times as long, and that is nearly all a fit of patients
-    works out.
+    PyMC's Binomial computes the same from log p and log(1 − p) with guards for p = 0 and 1; its gradient
+    takes six times as long.
     """
     import pytensor.tensor as pt
 
@@ -223,8 +219,8 @@ def log_binomial(
 def _softplus(x: pt.TensorVariable) -> pt.TensorVariable:
     """Return log(1 + exp x).
 
-    PyTensor's takes an exact log1p, five times as long as a plain log. What that rounds, 1e-16, is nothing
-    in a sum of logs. The halves keep PyTensor from recognising it.
+    PyTensor's own uses log1p, which takes five times as long as a log; the rounding error of 1e-16 does not
+    matter in a sum of logs. The halves prevent PyTensor from recognising the expression.
     """
     import pytensor.tensor as pt
 
@@ -239,14 +235,14 @@ def _draw_binomial(n: Any, log_odds: Any, rng: np.random.Generator, size: Any) -
 
 
 def by_regimen(study: Study, by_cell: NDArray[Any]) -> NDArray[Any]:
-    """Sum numbers of cells to those of the counted regimens, along the last axis."""
+    """Sum covariate patterns by counted regimen, along the last axis."""
     assert study.cells is not None  # noqa: S101 - for the type checker
     own = np.array(study.cells.regimens)
     return np.stack([by_cell[..., own == label].sum(-1) for label in study.counted], axis=-1)
 
 
 def risks(cells: Cells, posterior: xr.Dataset) -> NDArray[np.float64]:
-    """Return the risk of each cell's patients, shape (draw, cell), from draws of one chain."""
+    """Return the risk of each covariate pattern from draws of one chain, shape (draw, cell)."""
     from scipy.special import expit, logit
 
     arms = list(posterior["arm"].values)
@@ -262,15 +258,15 @@ def risks(cells: Cells, posterior: xr.Dataset) -> NDArray[np.float64]:
 
 
 def mean_risks(cells: Cells, posterior: xr.Dataset) -> NDArray[np.float64]:
-    """Return the posterior mean of the risk of each cell's patients, shape (cell,)."""
+    """Return the posterior mean risk of each covariate pattern, shape (cell,)."""
     sums = [risks(cells, part).sum(0) for part in _parts(cells, posterior)]
     return np.sum(sums, axis=0) / (posterior.sizes["chain"] * posterior.sizes["draw"])
 
 
 def groups_of(risk: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Group cells by quantile of their risk, so that groups have about as many patients, shape (cell,).
+    """Group covariate patterns by quantile of risk, with about equally many patients, shape (cell,).
 
-    Of ten groups, or fewer where they would have under 20 patients; a cell is of one group.
+    There are ten groups, or fewer so that each has at least 20 patients.
     """
     most = int(np.clip(n.sum() // LEAST, 2, GROUPS))
     order = np.argsort(risk, kind="stable")
@@ -283,12 +279,12 @@ def groups_of(risk: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.int
 def replicate(
     study: Study, posterior: xr.Dataset, group: NDArray[np.int64], rng: np.random.Generator
 ) -> dict[str, xr.DataArray]:
-    """Draw the events again, and sum them up by regimen and by group of predicted risk.
+    """Draw replicates of the events, summed by regimen and by group of predicted risk.
 
     Parameters
     ----------
     group
-        Which group a cell is of, shape (cell,).
+        Group of each covariate pattern, shape (cell,).
 
     Returns
     -------
@@ -325,7 +321,7 @@ def replicate(
 
 
 def _parts(cells: Cells, posterior: xr.Dataset) -> Iterator[xr.Dataset]:
-    """Cut a posterior into pieces of one chain whose risks of all cells can be held at once."""
+    """Split a posterior into parts of one chain whose risks by covariate pattern fit in memory."""
     step = max(1, AT_ONCE // len(cells.n))
     for chain in range(posterior.sizes["chain"]):
         for start in range(0, posterior.sizes["draw"], step):

@@ -7,18 +7,18 @@ from scipy.special import logit
 from cotreat.study.study import Study
 
 PRIOR_CONFLICT = 2.5
-"""Counts this many SDs from their prior prediction are in conflict with the prior."""
+"""Distance in SDs above which counts conflict with the prior."""
 
 
 def distance(
     mean: NDArray[np.float64] | float, variance: NDArray[np.float64] | float, study: Study
 ) -> NDArray[np.float64]:
-    """Measure how far the counts lie from a prior, in SDs of its prediction.
+    """Return the distance of the counts from their prior prediction, in SDs.
 
     Parameters
     ----------
     mean, variance
-        Of the prior log-odds, for each counted regimen or for all alike.
+        Of the prior log-odds, by counted regimen or for all.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""What every kind of evidence must offer: counts, patients and reported estimates implement it.
+"""The protocol of evidence: counts, patients and reported estimates implement it.
 
-A study resolves to a tuple of evidence (`cotreat.evidence.resolve.resolve`). Whoever builds a model, fits
-it, checks it or asks what is identified goes through that tuple, and never asks of what kind one is.
+A study resolves to a tuple of evidence (`cotreat.evidence.resolve.resolve`). Building, fitting, checking
+and identification are loops over that tuple, without branches on the kind of evidence.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotreat.evidence.folds import Fold, FoldPrediction, Folds
+from cotreat.evidence.statistics import ODDS_RATIO, Statistic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,21 +26,21 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Given = dict[str, Any]
-"""Numbers and arrays that a PyMC model is given, by name."""
+"""Data of a PyMC model, by name."""
 SCORE = "sigma"
-"""The parameter of evidence that is adjusted for covariates nobody can see: SD of the prognostic score."""
+"""SD of the latent prognostic score, the parameter of estimates that are adjusted for unreported covariates."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """Where the evidence is differentiated.
+    """The point at which the evidence is differentiated.
 
     Attributes
     ----------
     log_odds : ndarray, shape (regimen,)
-        Conditional log-odds of all regimens; any value for those the model is silent on.
+        Conditional log-odds of all regimens; any value for those without a risk under the model.
     sigma : float or None
-        SD of the latent prognostic score; None for none.
+        SD of the latent prognostic score; None without a score.
     n : ndarray or None, shape (present,)
         Patients by regimen of the cohort.
     """
@@ -51,18 +52,18 @@ class Point:
 
 @dataclass(frozen=True)
 class Predictor:
-    """The linear predictor of a model, as its evidence sees it, in the PyMC model in context.
+    """The linear predictor of a model in the PyMC model in context.
 
     Attributes
     ----------
     arms : tuple of str
         Labels along `log_odds`.
     log_odds : TensorVariable, shape (arm,)
-        η by arm, of which the risks are made.
+        η by arm, from which the risks follow.
     seen : TensorVariable, shape (arm,)
-        The same with unmeasured confounding, which the evidence is about; `log_odds` itself without.
+        The same with unmeasured confounding, which the likelihood takes; `log_odds` itself without.
     sigma : TensorVariable or None
-        SD of the latent prognostic score, over which p = E logistic(η + σu); None for none.
+        SD of the latent prognostic score, p = E logistic(η + σu); None without a score.
     """
 
     arms: tuple[str, ...]
@@ -78,33 +79,36 @@ class ReportedCoefficient:
     Attributes
     ----------
     id : str
-        Its entry in the dimension ``claim`` of a fit's ``log_ratio``.
+        Its entry in the dimension ``reported_estimate`` of the ``log_ratio`` of a fit.
     measure, contrast, pair : str
-        The question that it answers, as the columns of these names: ``odds_ratio``, ``TAC vs not TAC``.
+        The columns of these names in tables: ``odds_ratio``, ``TAC vs not TAC``.
+    statistic : Statistic
+        Its scale, null and unit.
     is_crude : bool
-        Whether it is adjusted for nothing.
-    is_ratio_of_regimens : bool
-        Whether it is an odds ratio of two regimens, which every model has anyway.
+        Whether it is unadjusted.
+    is_of_regimens : bool
+        Whether it compares two regimens, as estimands do that need no reported estimate.
     """
 
     id: str
     measure: str
     contrast: str
     pair: str
+    statistic: Statistic = ODDS_RATIO
     is_crude: bool = False
-    is_ratio_of_regimens: bool = False
+    is_of_regimens: bool = False
 
 
 @dataclass(frozen=True)
 class Discrepancy:
-    """How far the evidence lies from what a prior, or a posterior, predicts of it.
+    """The distance of the evidence from its prior or posterior prediction.
 
     Attributes
     ----------
     where : str
-        The part of the evidence that lies farthest off.
+        The part of the evidence with the largest distance.
     value : float
-        Of a prior the distance in SDs; of a posterior the predictive p-value of χ².
+        For a prior the distance in SDs; for a posterior the predictive p-value of χ².
     advice : str
         What to do where it is large.
     """
@@ -122,16 +126,16 @@ class Evidence(Protocol):
     study : Study
         Resolved: with the interpretation and the strata under which this is its evidence.
     kind : str
-        What a check calls it: ``counts`` or ``claims``.
+        Its name in checks: ``counts`` or ``claims``.
     standardises : bool
-        Whether `likelihood` states the risks by arm itself, standardised over its own patients; otherwise
-        they are means over the latent prognostic score.
+        Whether `likelihood` declares the risks by arm, standardised over its patients; otherwise they are
+        means over the latent prognostic score.
     target_accept : float
-        Acceptance rate that NUTS needs for it.
+        Target acceptance rate of NUTS.
     patterns : int
-        Covariate patterns for which something is worked out by draw; 0 for none.
+        Number of covariate patterns; 0 without covariates.
     is_replicable : bool
-        Whether all of it can be drawn again, for calibration.
+        Whether replicates of all of it can be drawn, for calibration.
     """
 
     study: Study
@@ -145,50 +149,50 @@ class Evidence(Protocol):
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Rows of a prior set that it needs besides those of the model."""
+        """Names of its parameters in a prior set, besides those of the model."""
         ...
 
     def coords(self) -> Mapping[str, Sequence[Any]]:
-        """Return the entries of the dimensions of everything that `likelihood` makes."""
+        """Return the coordinates of the variables that `likelihood` declares."""
         ...
 
     def data(self, arms: tuple[str, ...]) -> Given:
-        """Return the numbers that `likelihood` states as data, by name.
+        """Return the data of `likelihood`, by name.
 
         Parameters
         ----------
         arms
-            Regimens whose risk the model can speak of.
+            Regimens that have a risk under the model.
         """
         ...
 
     def shape(self) -> Hashable:
-        """Return all that `likelihood` is made of besides `data`: equal shapes have one density."""
+        """Return everything that determines `likelihood` besides `data`: equal shapes share a density."""
         ...
 
     def likelihood(self, predictor: Predictor, priors: PriorSet) -> None:
-        """State the likelihood in the PyMC model in context."""
+        """Declare the likelihood in the PyMC model in context."""
         ...
 
     def share_orders(self) -> dict[str, list[int]]:
-        """Return, by variable of shares, in which order these are broken off a stick; empty for none."""
+        """Return the stick-breaking order of the shares, by variable; empty without shares."""
         return {}
 
     # --- Identification --------------------------------------------------------------------------
 
     def jacobian(self, point: Point) -> Array:
-        """Differentiate the expectation of what is known as a point.
+        """Differentiate the expectation of the observed points.
 
         Returns
         -------
         ndarray, shape (row, regimen + way)
-            In the log-odds of all regimens, then in the ways in which this evidence leaves sizes open.
+            With respect to the log-odds of all regimens, then to the free directions of the arm sizes.
         """
         ...
 
     @property
     def coefficients(self) -> tuple[ReportedCoefficient, ...]:
-        """Regression coefficients that are reported, or could have been; empty for none."""
+        """Regression coefficients that are reported, or could have been."""
         return ()
 
     def coefficient_jacobian(self, point: Point) -> Array:
@@ -198,7 +202,7 @@ class Evidence(Protocol):
     # --- Predictions -----------------------------------------------------------------------------
 
     def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
-        """Draw the evidence again.
+        """Draw replicates of the evidence.
 
         Parameters
         ----------
@@ -208,15 +212,14 @@ class Evidence(Protocol):
         Returns
         -------
         Dataset
-            For posterior predictive checks; variables without the dimension ``draw`` are constants that
-            go with them.
+            For posterior predictive checks; variables without the dimension ``draw`` are constants.
         """
         ...
 
     def replicate_data(
         self, draws: xr.Dataset, rng: np.random.Generator
     ) -> dict[str, NDArray[Any]]:
-        """Draw the evidence again, under the names of `data`, each with first dimension draw.
+        """Draw replicates under the names of `data`, each with first dimension draw.
 
         Parameters
         ----------
@@ -226,7 +229,7 @@ class Evidence(Protocol):
         ...
 
     def folds(self) -> Folds:
-        """Cut the evidence into what is left out at a time."""
+        """Split the evidence into the units of leave-one-out cross-validation."""
         ...
 
     def fold_densities(self, draws: xr.Dataset, folds: Folds) -> Array | None:
@@ -235,54 +238,54 @@ class Evidence(Protocol):
         Returns
         -------
         ndarray or None, shape (chain, draw, fold)
-            None where the evidence has parts that have no density of their own.
+            None where parts of the evidence have no density.
         """
         ...
 
     def predict_fold(
         self, fold: Fold, draws: xr.Dataset, rng: np.random.Generator
     ) -> list[FoldPrediction]:
-        """Predict what was left out from draws of a fit without it; empty where that is not shown."""
+        """Predict what is left out from draws of a fit without it; empty where that is not shown."""
         ...
 
     # --- Checks and tables -----------------------------------------------------------------------
 
     def prior_conflict(self, tree: xr.DataTree) -> Discrepancy | None:
-        """Measure how far the evidence lies from what the prior predicts; None where there is none."""
+        """Measure the distance of the evidence from its prior prediction; None without a measure."""
         ...
 
     def misfit(self, tree: xr.DataTree) -> Discrepancy | None:
-        """Compare the evidence with what the posterior predicts; None where there is none."""
+        """Compare the evidence with its posterior prediction; None without a measure."""
         ...
 
     def rows(self) -> pd.DataFrame:
-        """Return what a report shows of it, one row for each count or reported estimate."""
+        """Return the rows of a report, one per count or reported estimate."""
         ...
 
 
 Evidences = tuple[Evidence, ...]
-"""What a study resolves to."""
+"""The evidence of a study."""
 
 
 def parameters_of(evidence: Iterable[Evidence]) -> tuple[str, ...]:
-    """Return the rows of a prior set that evidence needs besides those of the model."""
+    """Return the names of the parameters of evidence in a prior set."""
     return tuple(dict.fromkeys(name for one in evidence for name in one.parameters))
 
 
 def share_orders_of(evidence: Iterable[Evidence]) -> dict[str, list[int]]:
-    """Return in which order the shares of each variable are broken off a stick."""
+    """Return the stick-breaking order of the shares of each variable."""
     return {name: order for one in evidence for name, order in one.share_orders().items()}
 
 
 def stacked(blocks: Sequence[Array], regimens: int) -> list[Array]:
-    """Give Jacobians the same columns: those of the regimens, then of each one its own ways.
+    """Align the columns of Jacobians: those of the regimens, then the free directions of each.
 
     Parameters
     ----------
     blocks
         Jacobians of several pieces of evidence, each shape (row, regimen + way).
     regimens
-        How many regimens there are.
+        Number of regimens.
     """
     ways = [block.shape[1] - regimens for block in blocks]
     found = []

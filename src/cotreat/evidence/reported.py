@@ -22,10 +22,10 @@ from cotreat.evidence.contrasts import (
     members,
     named_parts,
 )
-from cotreat.evidence.logistic_operator import Regressions
+from cotreat.evidence.statistics import ODDS_RATIO, Estimators, statistic_of
 from cotreat.study import regimens
 from cotreat.study.regimens import GROUP, LEVEL
-from cotreat.study.study import Meaning, ReportedEstimate, Study, Total
+from cotreat.study.study import Meaning, ReportedEstimate, RoundedNumber, Study, Total
 
 if TYPE_CHECKING:
     from cotreat.evidence.protocol import Evidence
@@ -34,30 +34,36 @@ NO_WEIGHT = 1e-9
 """Size of a weight that is rounding noise."""
 
 
-def log_estimate(reported_estimate: ReportedEstimate) -> float:
-    """Return the log of a reported odds ratio."""
-    return float(np.log(reported_estimate.value.value))
+def link_value(estimate: ReportedEstimate) -> float:
+    """Return a reported estimate on the scale of its link: the log of an odds ratio."""
+    return float(statistic_of(estimate.kind).link.to(estimate.value.value))
 
 
-def standard_error(reported_estimate: ReportedEstimate) -> float:
-    """Return the standard error of a log odds ratio that its reported interval implies."""
-    assert reported_estimate.ci is not None  # noqa: S101 - for the type checker: an odds ratio has one
-    lower, upper = (np.log(end.value) for end in reported_estimate.ci)
-    return float((upper - lower) / (2 * ndtri(0.5 + reported_estimate.level / 2)))
+def standard_error(estimate: ReportedEstimate) -> float:
+    """Return the standard error that a reported interval implies, on the scale of the link."""
+    link = statistic_of(estimate.kind).link
+    lower, upper = (link.to(end.value) for end in _limits(estimate))
+    return float((upper - lower) / (2 * ndtri(0.5 + estimate.level / 2)))
 
 
-def estimate_rounding(reported_estimate: ReportedEstimate) -> float:
-    """Return by how much rounding may have moved a reported log odds ratio, at most."""
-    return reported_estimate.value.half / reported_estimate.value.value
+def estimate_rounding(estimate: ReportedEstimate) -> float:
+    """Return the largest rounding error of a reported estimate, on the scale of the link."""
+    return _rounding(estimate, estimate.value)
 
 
-def width_rounding(reported_estimate: ReportedEstimate) -> float:
-    """Return by how much rounding may have moved the log of a reported standard error, at most."""
-    assert reported_estimate.ci is not None  # noqa: S101
-    ends = sum(end.half / end.value for end in reported_estimate.ci)
-    return float(
-        ends / (2 * ndtri(0.5 + reported_estimate.level / 2)) / standard_error(reported_estimate)
-    )
+def width_rounding(estimate: ReportedEstimate) -> float:
+    """Return the largest rounding error of the log of a reported standard error."""
+    ends = sum(_rounding(estimate, end) for end in _limits(estimate))
+    return float(ends / (2 * ndtri(0.5 + estimate.level / 2)) / standard_error(estimate))
+
+
+def _rounding(estimate: ReportedEstimate, number: RoundedNumber) -> float:
+    return float(number.half * statistic_of(estimate.kind).link.slope(number.value))
+
+
+def _limits(estimate: ReportedEstimate) -> tuple[RoundedNumber, RoundedNumber]:
+    assert estimate.ci is not None  # noqa: S101 - for the type checker: callers pass no p-values
+    return estimate.ci
 
 
 def z_value(p: float) -> float:
@@ -65,29 +71,34 @@ def z_value(p: float) -> float:
     return float(-ndtri(p / 2))
 
 
-def z_rounding(reported_estimate: ReportedEstimate) -> float:
-    """Return by how much rounding may have moved the deviate of a reported p-value, at most."""
-    p, half = reported_estimate.value.value, reported_estimate.value.half
+def z_rounding(estimate: ReportedEstimate) -> float:
+    """Return the largest rounding error of the normal deviate of a reported p-value."""
+    p, half = estimate.value.value, estimate.value.half
     return (z_value(max(p - half, 1e-300)) - z_value(min(p + half, 1.0))) / 2
 
 
-def wald_p(reported_estimate: ReportedEstimate) -> float:
-    """Return the two-sided Wald p-value that a reported odds ratio implies."""
-    return float(
-        2 * ndtr(-abs(log_estimate(reported_estimate)) / standard_error(reported_estimate))
-    )
+def wald_z(estimate: ReportedEstimate) -> float:
+    """Return the Wald deviate of a reported estimate from the null of its statistic."""
+    statistic = statistic_of(estimate.kind)
+    null = float(statistic.link.to(statistic.null))
+    return (link_value(estimate) - null) / standard_error(estimate)
+
+
+def wald_p(estimate: ReportedEstimate) -> float:
+    """Return the two-sided Wald p-value that a reported estimate with an interval implies."""
+    return float(2 * ndtr(-abs(wald_z(estimate))))
 
 
 @dataclass(frozen=True)
 class Dependence:
-    """A reported estimate that follows from others.
+    """A reported estimate that is determined by others.
 
     Attributes
     ----------
     implied : float
-        What the others make of it, on its own scale: an odds ratio, a p-value, a count.
+        Its value calculated from the others, on its own scale: an odds ratio, a p-value, a count.
     agrees : bool or None
-        Whether it is that within rounding; None where it cannot be told.
+        Whether the reported value agrees within rounding; None where that cannot be checked.
     """
 
     name: str
@@ -98,13 +109,16 @@ class Dependence:
 
 @dataclass(frozen=True)
 class ReportedEstimates:
-    """The reported estimates of a study that are evidence in its reading, in the order of the joint distribution.
+    """The reported estimates that are evidence under an interpretation, in the order of the joint distribution.
 
     Attributes
     ----------
-    odds_ratios, p_values : tuple of Claim
+    sizes : Sizes
+        Constraints on the arm sizes.
+    odds_ratios, p_values : tuple of ReportedEstimate
+        Estimates with an interval, on whatever scale; p-values, tails last.
     totals : tuple of Total
-        Those with events that are not all counted.
+        Totals with events that are not all counted.
     """
 
     study: Study
@@ -115,47 +129,44 @@ class ReportedEstimates:
 
     @property
     def reported_estimates(self) -> tuple[ReportedEstimate, ...]:
-        """Odds ratios, then p-values."""
+        """Estimates with an interval, then p-values."""
         return (*self.odds_ratios, *self.p_values)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Ids of all rows: claims, then ``events[…]`` of totals."""
+        """Ids of all rows: estimates, then ``events[…]`` of totals."""
         return (
-            *(reported_estimate.id for reported_estimate in self.reported_estimates),
+            *(estimate.id for estimate in self.reported_estimates),
             *(f"events[{total.patients}]" for total in self.totals),
         )
 
     @property
     def is_adjusted(self) -> bool:
-        """Whether any claim is adjusted for covariates that nobody can see."""
-        return any(reported_estimate.adjusted for reported_estimate in self.reported_estimates)
+        """Whether any estimate is adjusted for unreported covariates."""
+        return any(estimate.adjusted for estimate in self.reported_estimates)
 
     @property
     def has_loss(self) -> bool:
-        """Whether what adjustment loses counts: without sizes the standard errors are the printed ones."""
+        """Whether precision loss is a parameter; without sizes the standard errors are the reported ones."""
         return self.is_adjusted and self.sizes.are_known
 
     @cached_property
-    def regressions(self) -> Regressions:
-        """The coefficients that the claims are."""
+    def regressions(self) -> Estimators:
+        """Coefficients that are estimated, each with its statistic."""
         cohort = cohort_of(self.study)
-        return Regressions(
-            tuple(
-                coefficient_of(
-                    reported_estimate.meaning, cohort, is_adjusted=reported_estimate.adjusted
-                )
-                for reported_estimate in self.reported_estimates
-                if reported_estimate.meaning is not None
-            )
-        )
+        pairs = [
+            (statistic_of(e.kind), coefficient_of(e.meaning, cohort, is_adjusted=e.adjusted))
+            for e in self.reported_estimates
+            if e.meaning is not None
+        ]
+        return Estimators(tuple(s for s, _ in pairs), tuple(c for _, c in pairs))
 
     @cached_property
     def of_parts(self) -> dict[tuple[str, str], Meaning]:
-        """What print says, or could have said, of each level or subgroup by itself.
+        """Contrasts of each level or subgroup, by treatment and stratum, reported or not.
 
-        By treatment and part: a level against none of the treatment, or the treatment against none of it
-        within a subgroup; in the words of the claim, where one is about it.
+        A level against no treatment, or the treatment against none within a subgroup; as the study file
+        writes the contrast where an estimate of it is reported.
         """
         study = self.study
         every = {(t, part): (part, f"not {t}") for t, own in study.levels.items() for part in own}
@@ -176,7 +187,7 @@ class ReportedEstimates:
         }
 
     def _sides(self, meaning: Meaning) -> tuple[tuple[bool, ...], ...]:
-        """Tell which arms stand on each side of an odds ratio of two sets; none for anything else."""
+        """Return the membership of arms in each side of a contrast of two sets; empty for others."""
         if meaning.kind != "sets":
             return ()
         cohort = cohort_of(self.study)
@@ -184,12 +195,12 @@ class ReportedEstimates:
 
     @cached_property
     def inferred(self) -> tuple[Meaning, ...]:
-        """What print could have said of a level or subgroup, and did not."""
-        known = {reported_estimate.meaning for reported_estimate in self.reported_estimates}
+        """Contrasts of a level or subgroup that are not reported."""
+        known = {estimate.meaning for estimate in self.reported_estimates}
         return tuple(meaning for meaning in self.of_parts.values() if meaning not in known)
 
     def is_mixed(self, treatment: str) -> bool:
-        """Tell whether an odds ratio of a treatment as a whole is printed, of which levels are parts."""
+        """Return whether an estimate of a treatment at all its levels together is reported."""
         whole = self._sides(Meaning("sets", (treatment, f"not {treatment}")))
         return any(
             c.meaning is not None and self._sides(c.meaning) == whole for c in self.odds_ratios
@@ -197,30 +208,31 @@ class ReportedEstimates:
 
     @property
     def inferred_ids(self) -> tuple[str, ...]:
-        """Ids of what could have been printed, beside those of claims."""
+        """Ids of the contrasts that are not reported."""
         return tuple(map(inferred_id, self.inferred))
 
     @cached_property
-    def regressions_inferred(self) -> Regressions:
-        """The coefficients that could have been printed, adjusted if any claim is."""
+    def regressions_inferred(self) -> Estimators:
+        """Log odds ratios that could have been reported, adjusted if any estimate is."""
         cohort = cohort_of(self.study)
-        return Regressions(
-            tuple(coefficient_of(m, cohort, is_adjusted=self.is_adjusted) for m in self.inferred)
-        )
+        coefficients = [
+            coefficient_of(one, cohort, is_adjusted=self.is_adjusted) for one in self.inferred
+        ]
+        return Estimators((ODDS_RATIO,) * len(coefficients), tuple(coefficients))
 
     @cached_property
     def within(self) -> NDArray[np.float64]:
-        """Arms of each total, shape (total, arm)."""
+        """Membership of the arms in each total, shape (total, arm)."""
         labels = self.study.present
         found = [self.study.members(total.patients, labels) for total in self.totals]
         return np.array(found, dtype=float).reshape(len(found), len(labels))
 
     @cached_property
     def shifted(self) -> NDArray[np.float64]:
-        """Which claims share a shift, 0 or 1, shape (claim, regression).
+        """Indicator of estimates that share a shift, shape (estimate, regression).
 
-        Where adjusted claims come from two or more regressions, each of those had a covariate set of
-        its own.
+        Where adjusted estimates come from two or more regressions, each regression has its own set of
+        covariates.
         """
         models = list(
             dict.fromkeys(c.model for c in self.reported_estimates if c.adjusted and c.model)
@@ -233,17 +245,16 @@ class ReportedEstimates:
 
     @cached_property
     def _directions(self) -> NDArray[np.float64]:
-        """What each row is about, in coordinates in which rows depend linearly if ever.
+        """Linear representation of the rows, whose rank gives the dependences.
 
-        Saturated coefficients are combinations of the log-odds of groups of arms; any other has a
-        coordinate of its own; totals are sums over arms; and the shift of a regression is another.
+        Saturated coefficients are combinations over groups of arms, on the scale of their statistic; any
+        other has its own coordinate; totals are sums over arms; each shift is a coordinate.
         """
         entries: list[dict[Any, float]] = []
-        for reported_estimate, one in zip(
-            self.reported_estimates, self.regressions.coefficients, strict=True
-        ):
+        known = self.regressions
+        for statistic, one in zip(known.statistics, known.coefficients, strict=True):
             if one.is_saturated:
-                keys = [(reported_estimate.adjusted, g.tobytes()) for g in one.groups]
+                keys = [(statistic.name, one.is_adjusted, g.tobytes()) for g in one.groups]
                 entries.append(dict(zip(keys, one.contrast, strict=True)))
             else:
                 entries.append({(one.equation, one.weights.tobytes()): 1.0})
@@ -263,31 +274,31 @@ class ReportedEstimates:
 
     @staticmethod
     def _placed(weights: NDArray[np.float64], order: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Put the weights of a row in those kept before it into the order of all."""
+        """Reorder weights of kept rows from the order of selection to that of the joint distribution."""
         padded = np.pad(weights, (0, len(order) - len(weights)))
         return padded[order]
 
     def looseness(self, at: int) -> tuple[int, float, str]:
-        """Tell which of the numbers that follow from one another is told from the others: the loosest.
+        """Return the sort key by which one of several linearly dependent rows is dropped: the last.
 
-        Odds ratios come first, by their standard errors to two digits, for more are rounding noise, then
-        p-values, tails last, then totals; never by their order in the file, so that no answer depends on it.
+        Estimates are sorted by standard error to two digits (more are rounding noise), then p-values, tails
+        last, then totals; the order in the file does not matter.
         """
         if at >= len(self.reported_estimates):
             return 3, 0.0, self.names[at]
-        reported_estimate = self.reported_estimates[at]
-        if reported_estimate.is_odds_ratio:
-            return 0, round(standard_error(reported_estimate), 2), reported_estimate.id
-        return 1 + reported_estimate.is_below, 0.0, reported_estimate.id
+        estimate = self.reported_estimates[at]
+        if estimate.has_interval:
+            return 0, round(standard_error(estimate), 2), estimate.id
+        return 1 + estimate.is_below, 0.0, estimate.id
 
     def follows_from(self, at: int) -> dict[int, float]:
-        """Return the rows that a row follows from, with its weights in them; none of those kept."""
+        """Return the kept rows that determine a row, with their weights; empty for a kept row."""
         kept, others = self._split
         weights = others.get(at, np.zeros(0))
         return {kept[i]: float(w) for i, w in enumerate(weights) if abs(w) > NO_WEIGHT}
 
     def split(self, rows: Iterable[int]) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
-        """Return the rows that depend on no earlier one, and for the others their weights in those."""
+        """Return the rows that are independent of earlier ones, and the weights of the other rows in those."""
         kept: list[int] = []
         others: dict[int, NDArray[np.float64]] = {}
         for at in rows:
@@ -302,55 +313,61 @@ class ReportedEstimates:
 
     @property
     def kept(self) -> list[int]:
-        """Rows that enter the joint distribution: those that do not follow from others."""
+        """Linearly independent rows, which enter the likelihood."""
         return self._split[0]
 
     @cached_property
     def dependences(self) -> tuple[Dependence, ...]:
-        """Return the rows that follow from others, each checked within rounding."""
+        """Rows that are determined by others, each checked within rounding."""
         return tuple(map(self._dependence, self._split[1]))
 
     def _dependence(self, at: int) -> Dependence:
-        used = list(self.follows_from(at).items())
-        names = tuple(self.names[i] for i, _ in used)
-        ratios, reported_estimates = len(self.odds_ratios), len(self.reported_estimates)
-        if at >= reported_estimates:
-            implied = sum(
-                w * float(self.totals[i - reported_estimates].events or 0) for i, w in used
-            )
-            own = self.totals[at - reported_estimates].events
-            agrees = bool(abs(implied - float(own or 0)) < 0.5)
-            return Dependence(self.names[at], names, float(implied), agrees)
-        reported_estimate = self.reported_estimates[at]
-        if at >= ratios:
-            if len(used) == 1 and used[0][0] < ratios:
-                p = wald_p(self.reported_estimates[used[0][0]])
-                ratio, weight = self.reported_estimates[used[0][0]], used[0][1]
-                side = "+" if weight * log_estimate(ratio) > 0 else "-"
-                agrees = p_agrees(reported_estimate, ratio) and reported_estimate.sign in ("", side)
-                return Dependence(reported_estimate.id, names, p, agrees)
-            return Dependence(reported_estimate.id, names, np.nan, None)
-        log = sum(w * log_estimate(self.reported_estimates[i]) for i, w in used)
-        slack = sum(abs(w) * estimate_rounding(self.reported_estimates[i]) for i, w in used)
-        agrees = bool(
-            abs(log - log_estimate(reported_estimate))
-            <= (slack + estimate_rounding(reported_estimate)) * 1.05
+        """Calculate a row from the kept ones, and compare within rounding."""
+        used = self.follows_from(at)
+        name, others = self.names[at], tuple(self.names[i] for i in used)
+        count = len(self.reported_estimates)
+        if at >= count:
+            events = [float(total.events or 0) for total in self.totals]
+            implied = sum(w * events[i - count] for i, w in used.items())
+            return Dependence(name, others, implied, abs(implied - events[at - count]) < 0.5)
+        estimate = self.reported_estimates[at]
+        sources = [(self.reported_estimates[i], w) for i, w in used.items()]
+        if not estimate.has_interval:
+            return self._dependent_p_value(estimate, others, sources)
+        value = sum(w * link_value(source) for source, w in sources)
+        slack = sum(abs(w) * estimate_rounding(source) for source, w in sources)
+        slack += estimate_rounding(estimate)
+        implied = float(statistic_of(estimate.kind).link.back(value))
+        return Dependence(
+            name, others, implied, bool(abs(value - link_value(estimate)) <= slack * 1.05)
         )
-        return Dependence(reported_estimate.id, names, float(np.exp(log)), agrees)
+
+    @staticmethod
+    def _dependent_p_value(
+        p_value: ReportedEstimate,
+        others: tuple[str, ...],
+        sources: list[tuple[ReportedEstimate, float]],
+    ) -> Dependence:
+        if len(sources) > 1 or not sources[0][0].has_interval:
+            return Dependence(p_value.id, others, np.nan, None)
+        source, weight = sources[0]
+        side = "+" if weight * link_value(source) > 0 else "-"
+        agrees = p_agrees(p_value, source) and p_value.sign in ("", side)
+        return Dependence(p_value.id, others, wald_p(source), agrees)
 
 
 def inferred_id(meaning: Meaning) -> str:
-    """Return the id of a coefficient that print does not tell."""
+    """Return the id of a coefficient that is not reported."""
     return f"inferred {label(meaning)}"
 
 
 def incompatibilities(study: Study) -> list[tuple[str, bool]]:
-    """Say which reported estimates contradict others that they follow from, beyond rounding.
+    """List the reported estimates that are incompatible with others that determine them.
 
     Returns
     -------
     list of (str, bool)
-        Words, and whether it is an error: all are Wald odds ratios of one regression, or counts.
+        Message, and whether it is an error: all are Wald estimates of one regression, or counts.
     """
     numbers = estimates_of(study)
     if numbers is None:
@@ -359,35 +376,28 @@ def incompatibilities(study: Study) -> list[tuple[str, bool]]:
     for one in numbers.dependences:
         if one.agrees is not False:
             continue
-        own = [
-            reported_estimate
-            for reported_estimate in numbers.reported_estimates
-            if reported_estimate.id in (one.name, *one.others)
-        ]
-        ratios = [
-            reported_estimate
-            for reported_estimate in own
-            if reported_estimate.is_odds_ratio and reported_estimate.interval == "wald"
-        ]
-        models = {reported_estimate.model for reported_estimate in own}
-        alike = len(ratios) == len(own) and len(models) == 1 and "" not in models
-        shown = next((c.as_reported for c in own if c.id == one.name), None)
-        if shown is None:
-            at = numbers.names.index(one.name) - len(numbers.reported_estimates)
-            shown = str(numbers.totals[at].events)
-        found.append(
-            (
-                f"{one.name} is printed as {shown}, but {', '.join(one.others)} make it "
-                f"{one.implied:.4g}, beyond rounding",
-                alike or not own,
-            )
+        own = [e for e in numbers.reported_estimates if e.id in (one.name, *one.others)]
+        is_wald = all(e.has_interval and e.interval == "wald" for e in own)
+        models = {e.model for e in own}
+        is_error = not own or (is_wald and len(models) == 1 and "" not in models)
+        at = numbers.names.index(one.name)
+        count = len(numbers.reported_estimates)
+        shown = (
+            numbers.reported_estimates[at].as_reported
+            if at < count
+            else str(numbers.totals[at - count].events)
         )
+        words = (
+            f"{one.name} is reported as {shown}, but {', '.join(one.others)} make it "
+            f"{one.implied:.4g}, beyond rounding"
+        )
+        found.append((words, is_error))
     return found
 
 
 def p_agrees(as_reported: ReportedEstimate, ratio: ReportedEstimate) -> bool:
-    """Tell whether a p-value is that of an odds ratio, both within rounding."""
-    z = abs(log_estimate(ratio)) / standard_error(ratio)
+    """Return whether a p-value is the Wald p-value of an estimate, both within rounding."""
+    z = abs(wald_z(ratio))
     slack = estimate_rounding(ratio) / standard_error(ratio) + z * width_rounding(ratio)
     if as_reported.is_below:
         return z + slack >= z_value(as_reported.value.value)
@@ -395,27 +405,27 @@ def p_agrees(as_reported: ReportedEstimate, ratio: ReportedEstimate) -> bool:
 
 
 def cohort_of(study: Study) -> Cohort:
-    """Return the arms of a study's cohort as what contrasts are stated on."""
+    """Return the cohort of a study, on which contrasts are defined."""
     return Cohort(study.treatment_ids, tuple(map(regimens.parse, study.present)), study.parts)
 
 
-def is_used(study: Study, reported_estimate: ReportedEstimate) -> bool:
-    """Tell whether a claim is evidence: it has a meaning, and says more than counted arms do.
+def is_used(study: Study, estimate: ReportedEstimate) -> bool:
+    """Return whether an estimate is evidence: it has a contrast that involves arms without counts.
 
-    One about levels or subgroups is evidence only where regimens are told by these.
+    A contrast of levels or subgroups is evidence only under a stratification by these.
     """
     if (
-        reported_estimate.meaning is None
-        or reported_estimate.kind == "p_trend"
-        or not can_tell(study, reported_estimate.meaning)
+        estimate.meaning is None
+        or estimate.kind == "p_trend"
+        or not can_tell(study, estimate.meaning)
     ):
         return False
-    in_it = members(reported_estimate.meaning, cohort_of(study))
+    in_it = members(estimate.meaning, cohort_of(study))
     return bool(np.any(in_it & ~np.isin(study.present, study.counted)))
 
 
 def can_tell(study: Study, meaning: Meaning) -> bool:
-    """Tell whether the regimens of a study are told by what a number is about."""
+    """Return whether the strata of a study contain those of a contrast."""
     return study.distinguishes(named_parts(meaning))
 
 
@@ -424,18 +434,14 @@ def estimates_of(study: Study) -> ReportedEstimates | None:
     """Collect the reported estimates that are evidence; None where all patients are counted."""
     if not study.has_uncounted:
         return None
-    used = [
-        reported_estimate
-        for reported_estimate in study.reported_estimates
-        if is_used(study, reported_estimate)
-    ]
+    used = [estimate for estimate in study.reported_estimates if is_used(study, estimate)]
     # Tails of "<" come last: their probability is taken given all others.
-    p_values = sorted((c for c in used if not c.is_odds_ratio), key=lambda c: c.is_below)
+    p_values = sorted((c for c in used if not c.has_interval), key=lambda c: c.is_below)
     uncounted = [t for t in study.totals if t.events is not None and _says_more(study, t)]
     return ReportedEstimates(
         study,
         sizes_of(study),
-        tuple(reported_estimate for reported_estimate in used if reported_estimate.is_odds_ratio),
+        tuple(estimate for estimate in used if estimate.has_interval),
         tuple(p_values),
         tuple(uncounted),
     )
@@ -444,7 +450,7 @@ def estimates_of(study: Study) -> ReportedEstimates | None:
 def reported_in(evidence: Iterable[Evidence]) -> ReportedEstimates | None:
     """Return the reported estimates among the evidence of a study; None where there are none.
 
-    For tables, figures and analyses that are about reported estimates alone.
+    For tables, figures and analyses of reported estimates alone.
     """
     found = (getattr(one, "reported", None) for one in evidence)
     return next((one for one in found if one is not None), None)

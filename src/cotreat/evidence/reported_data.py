@@ -1,6 +1,6 @@
 """Reported estimates as data: on the scale of their joint distribution, with rounding, by name.
 
-No PyMC here: leaving out, checks and figures read these numbers.
+No PyMC here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cotreat.evidence.protocol import Given
 from cotreat.evidence.reported import (
     ReportedEstimates,
     estimate_rounding,
-    log_estimate,
+    link_value,
     standard_error,
     width_rounding,
     z_rounding,
@@ -30,11 +30,11 @@ class Observed:
     Attributes
     ----------
     values : ndarray, shape (row,)
-        Log odds ratios, deviates of p-values by their sign (+ where it is not known), events.
+        Estimates on the scale of their link, signed deviates of p-values (+ for an unknown sign), events.
     rounding : ndarray, shape (row,)
-        Variance by rounding.
+        Variance due to rounding.
     is_tail : ndarray of bool, shape (row,)
-        Rows that are "<" or whose sign is not known: not a point but a part of the line.
+        p-values with "<" or an unknown sign: a range of deviates, not a point.
     """
 
     values: NDArray[np.float64]
@@ -45,19 +45,16 @@ class Observed:
 def observed(numbers: ReportedEstimates) -> Observed:
     """Return the reported estimates on the scale of the joint distribution."""
     values, halves = [], []
-    for reported_estimate in numbers.reported_estimates:
-        if reported_estimate.is_odds_ratio:
-            values.append(log_estimate(reported_estimate))
-            halves.append(estimate_rounding(reported_estimate))
+    for estimate in numbers.reported_estimates:
+        if estimate.has_interval:
+            values.append(link_value(estimate))
+            halves.append(estimate_rounding(estimate))
         else:
-            values.append(
-                (-1 if reported_estimate.sign == "-" else 1)
-                * z_value(reported_estimate.value.value)
-            )
-            halves.append(0.0 if reported_estimate.is_below else z_rounding(reported_estimate))
+            values.append((-1 if estimate.sign == "-" else 1) * z_value(estimate.value.value))
+            halves.append(0.0 if estimate.is_below else z_rounding(estimate))
     values += [float(total.events or 0) for total in numbers.totals]
     halves += [0.0] * len(numbers.totals)
-    tails = [not c.is_odds_ratio and (c.is_below or not c.sign) for c in numbers.reported_estimates]
+    tails = [not c.has_interval and (c.is_below or not c.sign) for c in numbers.reported_estimates]
     return Observed(
         np.array(values),
         np.array(halves) ** 2 / 3,
@@ -66,56 +63,53 @@ def observed(numbers: ReportedEstimates) -> Observed:
 
 
 def data(numbers: ReportedEstimates) -> Given:
-    """Return the reported estimates as data of a PyMC model."""
+    """Return the reported estimates as data of a PyMC model, by name."""
     seen = observed(numbers)
     points = [at for at in numbers.kept if not seen.is_tail[at]]
     known = {"printed points": seen.values[points], "printed rounding": seen.rounding}
     if numbers.sizes.are_known and numbers.odds_ratios:
         known["printed widths"] = np.log(
-            [standard_error(reported_estimate) for reported_estimate in numbers.odds_ratios]
+            [standard_error(estimate) for estimate in numbers.odds_ratios]
         )
-        rounding = np.array(
-            [width_rounding(reported_estimate) for reported_estimate in numbers.odds_ratios]
-        )
+        rounding = np.array([width_rounding(estimate) for estimate in numbers.odds_ratios])
         known["width rounding"] = rounding**2 / 3
     return {**known, **numbers.sizes.data}
 
 
 def share_orders(numbers: ReportedEstimates) -> dict[str, list[int]]:
-    """Order the shares of each total that is shared out, by variable: the most often reported arms first.
+    """Return the stick-breaking order of the shares of each total: arms in most contrasts first.
 
-    A total that is shared out arm by arm in this order leaves shares that depend little on each other.
+    In this order the stick-breaking coordinates are nearly independent.
     """
     words = [
         w for c in numbers.reported_estimates if c.meaning is not None for w in c.meaning.words
     ]
-    told = [words.count(regimen) for regimen in numbers.study.present]
+    mentions = [words.count(regimen) for regimen in numbers.study.present]
     sizes = numbers.sizes
     return {
-        name: sorted(range(len(arms)), key=lambda at, arms=arms: -told[arms[at]])  # type: ignore[misc]
+        name: sorted(range(len(arms)), key=lambda at, arms=arms: -mentions[arms[at]])  # type: ignore[misc]
         for name, (arms, _) in zip(sizes.variables, sizes.blocks, strict=False)
     }
 
 
 def shape(numbers: ReportedEstimates) -> tuple[Any, ...]:
-    """Return all that the joint distribution is made of besides `data`: equal shapes have one law."""
+    """Return everything that determines the joint distribution besides `data`."""
     sizes, study = numbers.sizes, numbers.study
     reported_estimates = [
         (
-            reported_estimate.kind,
-            reported_estimate.meaning,
-            reported_estimate.adjusted,
-            reported_estimate.model,
-            reported_estimate.sign,
-            reported_estimate.is_below,
-            # What is no point stands in the law as it is, and so do errors where sizes are not known.
+            estimate.kind,
+            estimate.meaning,
+            estimate.adjusted,
+            estimate.model,
+            estimate.sign,
+            estimate.is_below,
+            # Tails, and standard errors without sizes, are constants of the density.
             None
-            if reported_estimate.is_odds_ratio
-            or (reported_estimate.sign and not reported_estimate.is_below)
-            else reported_estimate.value,
-            None if sizes.are_known else (reported_estimate.ci, reported_estimate.level),
+            if estimate.has_interval or (estimate.sign and not estimate.is_below)
+            else estimate.value,
+            None if sizes.are_known else (estimate.ci, estimate.level),
         )
-        for reported_estimate in numbers.reported_estimates
+        for estimate in numbers.reported_estimates
     ]
     loose = sizes.polytope and (sizes.polytope.centre.tolist(), sizes.polytope.basis.tolist())
     return (
@@ -128,15 +122,15 @@ def shape(numbers: ReportedEstimates) -> tuple[Any, ...]:
 
 
 def coordinates(numbers: ReportedEstimates) -> dict[str, tuple[str, ...]]:
-    """Name the entries of everything that `likelihood` makes."""
+    """Return the coordinates of the variables that `likelihood` declares."""
     tails = observed(numbers).is_tail
     return {
         "present": numbers.study.present,
         "reported_estimate": (
-            *(reported_estimate.id for reported_estimate in numbers.reported_estimates),
+            *(estimate.id for estimate in numbers.reported_estimates),
             *numbers.inferred_ids,
         ),
-        "odds_ratio": tuple(reported_estimate.id for reported_estimate in numbers.odds_ratios),
+        "odds_ratio": tuple(estimate.id for estimate in numbers.odds_ratios),
         "row": numbers.names,
         "row_": numbers.names,
         "point": tuple(numbers.names[at] for at in numbers.kept if not tails[at]),

@@ -1,4 +1,4 @@
-"""Reported estimates as evidence: odds ratios, p-values and totals of patients that were not all counted."""
+"""Reported estimates as evidence: estimates, p-values and totals of patients without counts by regimen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from cotreat.evidence.protocol import (
     ReportedCoefficient,
 )
 from cotreat.evidence.reported import ReportedEstimates, inferred_id
+from cotreat.evidence.statistics import statistic_of
 from cotreat.priors.declare import numbers_of, state
+from cotreat.study.study import ReportedEstimate
 
 if TYPE_CHECKING:
     from cotreat.priors.prior import PriorSet
@@ -33,13 +35,13 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 UNEXPECTED = (
-    "the prior did not expect such a number and may distort every estimate, also of synergy: say "
-    "in the study file what is known of the risk without treatment, "
+    "the prior did not expect such a number and may distort every estimate, also of synergy: state "
+    "in the study file the risk without treatment, "
     "[baseline] risk = [lower, upper]"
 )
 NOT_FITTED = (
-    "the reported estimates do not fit together under this model, prior and reading: look at the "
-    "figure of the claims, and at other readings"
+    "the reported estimates are incompatible under this model, prior and interpretation: see the "
+    "figure of reported estimates, and other interpretations"
 )
 
 
@@ -57,14 +59,14 @@ class ReportedEvidence(Evidence):
 
     def __init__(self, reported: ReportedEstimates) -> None:
         self.reported, self.study = reported, reported.study
-        # A p-value of which only a bound is reported, or no sign, has no value to be drawn.
+        # Replicates of a p-value need its sign and its value, not a bound.
         self.is_replicable = not reported_data.observed(reported).is_tail.any()
 
     # --- In a model ------------------------------------------------------------------------------
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Rows of a prior set that it needs besides those of the model."""
+        """Names of its parameters in a prior set, besides those of the model."""
         own = self.reported
         return (
             *(("sigma",) if own.is_adjusted else ()),
@@ -74,7 +76,7 @@ class ReportedEvidence(Evidence):
         )
 
     def coords(self) -> dict[str, tuple[str, ...]]:
-        """Return the entries of the dimensions of everything that `likelihood` makes."""
+        """Return the coordinates of the variables that `likelihood` declares."""
         return reported_data.coordinates(self.reported)
 
     def data(self, arms: tuple[str, ...]) -> Given:  # noqa: ARG002 - the same whatever the model
@@ -82,13 +84,13 @@ class ReportedEvidence(Evidence):
         return reported_data.data(self.reported)
 
     def shape(self) -> Hashable:
-        """Return all that `likelihood` is made of besides `data`."""
+        """Return everything that determines `likelihood` besides `data`."""
         return reported_data.shape(self.reported)
 
     def likelihood(self, predictor: Predictor, priors: PriorSet) -> None:
-        """State arm sizes and the joint sampling distribution in the PyMC model in context.
+        """Declare arm sizes and the joint sampling distribution in the PyMC model in context.
 
-        Makes ``size`` by regimen of the cohort, and what `reported_likelihood.likelihood` makes.
+        Declares ``size`` by regimen and the variables of `reported_likelihood.likelihood`.
         """
         import pymc as pm
         import pytensor.tensor as pt
@@ -106,7 +108,7 @@ class ReportedEvidence(Evidence):
         )
 
     def share_orders(self) -> dict[str, list[int]]:
-        """Return in which order the shares of each total are broken off a stick."""
+        """Return the stick-breaking order of the shares of each total."""
         return reported_data.share_orders(self.reported)
 
     # --- Identification --------------------------------------------------------------------------
@@ -114,25 +116,26 @@ class ReportedEvidence(Evidence):
     def jacobian(self, point: Point) -> Array:
         """Differentiate the expectation of the estimates that are points.
 
-        A "<", or a p-value whose sign is not reported, narrows a coefficient but does not identify it; nor
-        does a reported width identify a size.
+        A p-value with "<" or an unreported sign does not identify a coefficient, nor does a reported width
+        identify a size.
         """
         every = self._differentiated(point)[: len(self.reported.names)]
         return every[~reported_data.observed(self.reported).is_tail]
 
     @cached_property
     def coefficients(self) -> tuple[ReportedCoefficient, ...]:
-        """Coefficients that are reported, then those that could have been."""
+        """Coefficients that are reported, then those that are not."""
         own = self.reported
         found = [
             ReportedCoefficient(
-                reported_estimate.id,
-                *question_of(reported_estimate.meaning),
-                is_crude=not reported_estimate.adjusted,
-                is_ratio_of_regimens=reported_estimate.meaning.kind == "regimens",
+                estimate.id,
+                *question_of(estimate.meaning, statistic_of(estimate.kind)),
+                statistic=statistic_of(estimate.kind),
+                is_crude=not estimate.adjusted,
+                is_of_regimens=estimate.meaning.kind == "regimens",
             )
-            for reported_estimate in own.reported_estimates
-            if reported_estimate.meaning is not None
+            for estimate in own.reported_estimates
+            if estimate.meaning is not None
         ]
         found += [ReportedCoefficient(inferred_id(one), *question_of(one)) for one in own.inferred]
         return tuple(found)
@@ -143,10 +146,7 @@ class ReportedEvidence(Evidence):
         return np.vstack([every[: len(own.reported_estimates)], every[len(own.names) :]])
 
     def _differentiated(self, point: Point) -> Array:
-        """Differentiate all rows of the joint distribution, and what could have been reported.
-
-        Shape (row, regimen + way).
-        """
+        """Differentiate all rows, then the contrasts that are not reported, shape (row, regimen + way)."""
         study, own = self.study, self.reported
         at = [study.regimens.index(regimen) for regimen in study.present]
         n = own.sizes.typical if point.n is None else point.n
@@ -159,7 +159,7 @@ class ReportedEvidence(Evidence):
     # --- Predictions -----------------------------------------------------------------------------
 
     def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
-        """Draw the estimates again: ``claims`` by row, and ``widths`` where they are evidence."""
+        """Draw replicates: ``claims`` by row, and ``widths`` where these are evidence."""
         mean, covariance = draws["claim_mean"], draws["claim_covariance"]
         root = np.linalg.cholesky(covariance.values)
         noise = rng.normal(size=mean.shape)
@@ -171,33 +171,33 @@ class ReportedEvidence(Evidence):
         return xr.Dataset(drawn)
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw the estimates again, under the names of `data`."""
+        """Draw replicates under the names of `data`."""
         again = self.replicate(draws, rng)
         points = again["claims"].values[0][:, self.reported.kept]
         widths = {"printed widths": again["widths"].values[0]} if "widths" in again else {}
         return {"printed points": points, **widths}
 
     def folds(self) -> Folds:
-        """Cut the estimates, each with the width of its interval."""
+        """Split the evidence by estimate, each with its width."""
         return Folds(CLAIM, tuple(reported_folds.folds_of(self.reported)))
 
     def fold_densities(self, draws: xr.Dataset, folds: Folds) -> Array | None:
-        """Return the log density of each fold given the others; None with p-values that are no points."""
+        """Return the log density of each fold given the others; None with p-values that are ranges."""
         own = self.reported
         if reported_data.observed(own).is_tail[own.kept].any():
-            return None  # only a side or a bound is known: no part of a normal distribution
+            return None
         return reported_folds.densities(own, draws, folds)
 
     def predict_fold(
         self, fold: Fold, draws: xr.Dataset, rng: np.random.Generator
     ) -> list[FoldPrediction]:
-        """Predict an estimate, and its width, from draws of a fit without it."""
+        """Predict an estimate and its width from draws of a fit without it."""
         return reported_folds.predict_fold(self.reported, fold, draws, rng)
 
     # --- Checks and tables -----------------------------------------------------------------------
 
     def prior_conflict(self, tree: xr.DataTree) -> Discrepancy:
-        """Measure where each estimate lies in what the prior predicts, as a normal deviate."""
+        """Return the normal deviate of each estimate in its prior predictive distribution."""
         seen = tree["observed_data"]["claims"]
         prior = tree["prior"].to_dataset()
         mean = prior["claim_mean"].sel(row=seen.point.values).values.reshape(-1, seen.size)
@@ -212,7 +212,7 @@ class ReportedEvidence(Evidence):
         return Discrepancy(str(seen.point.values[worst]), float(far[worst]), UNEXPECTED)
 
     def misfit(self, tree: xr.DataTree) -> Discrepancy:
-        """Compare the estimates with their joint distribution by χ²; name the one that fits worst."""
+        """Compare the estimates with their joint distribution by χ²; return the one with the largest residual."""
         posterior, seen = tree["posterior"].to_dataset(), tree["observed_data"].to_dataset()
         points = seen["point"].values
         off = seen["claims"].values - posterior["claim_mean"].sel(row=points).values
@@ -231,12 +231,9 @@ class ReportedEvidence(Evidence):
         return Discrepancy(names[int(single.argmax())], share, NOT_FITTED)
 
     def rows(self) -> pd.DataFrame:
-        """Return the estimates that are evidence: ``id``, what it is ``about``, as ``reported``, ``source``."""
+        """Return the estimates that are evidence: columns ``id``, ``about``, ``reported``, ``source``."""
         own = self.reported
-        found = [
-            (c.id, label(c.meaning) if c.meaning else c.about, c.as_reported, c.source)
-            for c in own.reported_estimates
-        ]
+        found = [(c.id, _about(c), c.as_reported, c.source) for c in own.reported_estimates]
         found += [
             (name, f"events of {total.patients}", f"{total.events} of {total.n}", total.source)
             for name, total in zip(
@@ -244,3 +241,10 @@ class ReportedEvidence(Evidence):
             )
         ]
         return pd.DataFrame(found, columns=["id", "about", "reported", "source"])
+
+
+def _about(estimate: ReportedEstimate) -> str:
+    """Return measure and contrast of an estimate, or the words of the source without a contrast."""
+    if estimate.meaning is None:
+        return estimate.about
+    return label(estimate.meaning, statistic_of(estimate.kind))

@@ -1,8 +1,7 @@
-"""Leaving out reported estimates: what is left out with one, its density and what the rest predicts of it.
+"""Leave-one-out cross-validation of reported estimates: folds, log densities, predictions.
 
-Where estimates follow from one another, another of them is not used either, because one that could be
-calculated from the others would not be left out. An estimate is left out by so wide a rounding that it
-could be any. No PyMC here.
+Where estimates are linearly dependent, another one is left out with each, so that the rest does not
+determine it. Leaving out is a rounding variance so large that the row has no information. No PyMC here.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from numpy.typing import NDArray
 
 from cotreat.evidence.folds import (
     EVENTS,
-    ODDS_RATIO,
     P_VALUE,
     WIDTH,
     Fold,
@@ -27,14 +25,15 @@ from cotreat.evidence.folds import (
 from cotreat.evidence.reported import ReportedEstimates, standard_error
 from cotreat.evidence.reported_data import data, observed
 from cotreat.evidence.reported_predictive import conditional, predicted
+from cotreat.evidence.statistics import statistic_of
 from cotreat.study.study import ReportedEstimate
 
 UNREAD = 1e8
-"""Variance, in units of its own scale, of the rounding of an estimate that is left out."""
+"""Rounding variance of an estimate that is left out, in units of its scale."""
 
 
 def folds_of(numbers: ReportedEstimates) -> Iterator[Fold]:
-    """Yield reported estimates with their widths."""
+    """Yield a fold per reported estimate with its width."""
     for at, name in enumerate(numbers.names):
         changes: list[tuple[str, int, float]] = []
         point, constant = _point_of(numbers, at)
@@ -55,10 +54,10 @@ def folds_of(numbers: ReportedEstimates) -> Iterator[Fold]:
 
 
 def _point_of(numbers: ReportedEstimates, at: int) -> tuple[int | None, float]:
-    """Return the row of the joint distribution that is left out for a number, and what its log density is more.
+    """Return the row that is left out for a number, and the log Jacobian between the two.
 
-    A number that follows from others is left out by leaving out the loosest of these, with which it moves in
-    proportion. A p-value that follows from an odds ratio says nothing more, and is not left out.
+    For a dependent number the row with the largest rounding error among those that determine it is left
+    out. A p-value that is determined by an estimate has no information and no fold.
     """
     if at in numbers.kept:
         return at, 0.0
@@ -71,7 +70,7 @@ def _point_of(numbers: ReportedEstimates, at: int) -> tuple[int | None, float]:
 
 
 def _beside(numbers: ReportedEstimates, at: int, point: int | None) -> tuple[str, ...]:
-    """Name the numbers that are not used where a row of the joint distribution is left out for one."""
+    """Return the names of the other numbers that are left out with a row."""
     if point is None:
         return ()
     rows = range(len(numbers.names))
@@ -80,21 +79,19 @@ def _beside(numbers: ReportedEstimates, at: int, point: int | None) -> tuple[str
 
 
 def _scale(numbers: ReportedEstimates, at: int) -> float:
-    """A total is counted in patients, all else is on the scale of log odds or deviates."""
+    """Return the scale of a row: the patients of a total, 1 for links and deviates."""
     more = at - len(numbers.reported_estimates)
     return float(numbers.totals[more].n) if more >= 0 else 1.0
 
 
-def _log_unread(reported_estimate: ReportedEstimate | None, scale: float) -> float:
-    """Return the log density of a number that could be any, as the changed numbers have it."""
+def _log_unread(estimate: ReportedEstimate | None, scale: float) -> float:
+    """Return the log density of a number under the rounding variance that leaves it out."""
     flat = -0.5 * float(np.log(2 * np.pi * UNREAD * scale))
-    if reported_estimate is None or reported_estimate.is_odds_ratio:
+    if estimate is None or estimate.has_interval:
         return flat
-    if (
-        reported_estimate.is_below
-    ):  # half of all deviates lie on its side, or nearly all beyond it on either
-        return float(np.log(0.5)) if reported_estimate.sign else 0.0
-    return flat if reported_estimate.sign else flat + float(np.log(2))
+    if estimate.is_below:  # half of all deviates lie on its side, or nearly all beyond it on either
+        return float(np.log(0.5)) if estimate.sign else 0.0
+    return flat if estimate.sign else flat + float(np.log(2))
 
 
 def densities(
@@ -109,7 +106,7 @@ def densities(
     Notes
     -----
     The conditional normal of one row of the joint distribution given all others (Bürkner, Gabry & Vehtari,
-    Comput Stat 2021;36:1243), times the density of its width.
+    Comput Stat 2021;36:1243), plus the log density of its width.
     """
     kept, data = numbers.kept, observed(numbers)
     mean = posterior["claim_mean"].values[..., kept]
@@ -128,7 +125,7 @@ def densities(
 
 
 def _of_widths(numbers: ReportedEstimates, posterior: xr.Dataset) -> NDArray[np.float64]:
-    """Return the log density of each printed width, 0 where they are no evidence."""
+    """Return the log density of each reported width; 0 without arm sizes."""
     if "width_mean" not in posterior:
         shape = posterior["claim_mean"].shape[:2]
         return np.zeros((*shape, len(numbers.odds_ratios)))
@@ -145,7 +142,7 @@ def _of_number(
     flat: xr.Dataset,
     rng: np.random.Generator,
 ) -> FoldPrediction:
-    """Predict a number from the rows of the joint distribution without the one that was left out for it."""
+    """Predict a number from the joint distribution of the remaining rows."""
     name, data = numbers.names[at], observed(numbers)
     points = [i for i in numbers.kept if i != point and not data.is_tail[i]]
     covariance = flat["claim_covariance"].values - np.diag(data.rounding)
@@ -153,14 +150,10 @@ def _of_number(
     centre, sd = conditional(mean, covariance, at, points, data)
     value, drawn = float(data.values[at]), rng.normal(centre, sd)
     if at < len(numbers.odds_ratios):
-        reported_estimate = numbers.reported_estimates[at]
-        return summarise_prediction(
-            name,
-            ODDS_RATIO,
-            str(reported_estimate.value),
-            reported_estimate.value.value,
-            np.exp(drawn),
-        )
+        estimate = numbers.reported_estimates[at]
+        statistic, shown = statistic_of(estimate.kind), estimate.value
+        again = statistic.link.back(drawn)
+        return summarise_prediction(name, statistic.words, str(shown), shown.value, again)
     if at < len(numbers.reported_estimates):
         return _of_p_value(numbers.reported_estimates[at], value, centre, sd, rng)
     total = numbers.totals[at - len(numbers.reported_estimates)].n
@@ -170,32 +163,30 @@ def _of_number(
 def _of_width(
     numbers: ReportedEstimates, at: int, flat: xr.Dataset, rng: np.random.Generator
 ) -> FoldPrediction | None:
-    """Predict the width of an odds ratio; None of what has none."""
+    """Predict the width of an estimate; None without a width."""
     if at >= len(numbers.odds_ratios) or "width_mean" not in flat:
         return None
-    reported_estimate = numbers.odds_ratios[at]
+    estimate = numbers.odds_ratios[at]
     sd = flat["width_sd"].isel(odds_ratio=at).values
     widths = np.exp(rng.normal(flat["width_mean"].isel(odds_ratio=at).values, sd))
-    value = standard_error(reported_estimate)
-    assert reported_estimate.ci is not None  # noqa: S101 - for the type checker
-    interval = f"{value:.3f} ({reported_estimate.ci[0]}–{reported_estimate.ci[1]})"
-    return summarise_prediction(reported_estimate.id, WIDTH, interval, value, widths)
+    value = standard_error(estimate)
+    assert estimate.ci is not None  # noqa: S101 - for the type checker
+    interval = f"{value:.3f} ({estimate.ci[0]}–{estimate.ci[1]})"
+    return summarise_prediction(estimate.id, WIDTH, interval, value, widths)
 
 
 def _of_p_value(
-    reported_estimate: ReportedEstimate,
+    estimate: ReportedEstimate,
     value: float,
     centre: NDArray[np.float64],
     sd: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> FoldPrediction:
-    one = predicted(reported_estimate, value, centre, sd, rng)
-    shown = reported_estimate.value.value
-    none = float("nan")
+    one, shown, none = predicted(estimate, value, centre, sd, rng), estimate.value.value, np.nan
     return FoldPrediction(
-        reported_estimate.id,
+        estimate.id,
         P_VALUE,
-        reported_estimate.as_reported,
+        estimate.as_reported,
         shown,
         one.lower,
         none,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pytensor.tensor as pt
 
 FAR_OUT = -20.0
-"""Log of a tail's probability below which the inverse of erf is too coarse."""
+"""Log probability below which the inverse of erf loses precision."""
 
 
 def likelihood(
@@ -31,14 +31,18 @@ def likelihood(
     shift_sd: pt.TensorVariable,
     unconfounded: pt.TensorVariable | None = None,
 ) -> None:
-    """State the reported estimates in the PyMC model in context.
+    """Declare the reported estimates in the PyMC model in context.
 
     Parameters
     ----------
     log_odds, n
         By arm of ``study.present``.
+    sigma, loss
+        SD of the prognostic score and precision loss; None without adjustment.
+    shift_sd
+        SD of the shift of a regression with its own covariates.
     unconfounded
-        Log-odds by arm to make the deterministic ``log_ratio`` of, where the evidence is confounded.
+        Log-odds by arm for the deterministic ``log_ratio`` under unmeasured confounding.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -64,7 +68,7 @@ def likelihood(
 def one_node(law: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of an array module and arrays as one node of a PyTensor graph, through JAX.
 
-    In PyTensor alone it has thousands of nodes, which take seconds to rewrite.
+    As a PyTensor graph it has thousands of nodes, which take seconds to rewrite.
     """
     import jax.numpy as jnp
     from pytensor import wrap_jax
@@ -77,11 +81,10 @@ def one_node(law: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def observe(numbers: ReportedEstimates, law: Joint) -> None:
-    """State the reported estimates, given their law, in the PyMC model in context.
+    """Declare the likelihood given the joint distribution in the PyMC model in context.
 
-    Makes the observed ``claims`` (points of the joint distribution) and ``widths`` (log standard errors), the
-    potential ``tails``, and as deterministics the laws of all of them, of claims that follow from
-    others too.
+    Declares the observed ``claims`` (points) and ``widths`` (log standard errors), the potential ``tails``
+    (p-values that are ranges), and deterministics of mean and covariance of all rows.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -117,10 +120,9 @@ def observe(numbers: ReportedEstimates, law: Joint) -> None:
 
 
 def _normal_log_density(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:
-    """Return the log density of a multivariate normal, row after row given the rows before.
+    """Return the log density of a multivariate normal by sequential conditioning.
 
-    Written out, for there are few rows: calls into a linear algebra library for each of thousands of
-    particles took most of the time.
+    The loop is unrolled for the few rows: library calls per particle took most of the time.
     """
     import pytensor.tensor as pt
 
@@ -139,11 +141,10 @@ def _tails(
     mean: pt.TensorVariable,
     covariance: pt.TensorVariable,
 ) -> pt.TensorVariable:
-    """Return the log probability of p-values whose deviate is not a point, given all other numbers.
+    """Return the log probability of p-values that are ranges, given all other numbers.
 
-    One after the other (Geweke, Hajivassiliou & Keane): each but the last tail is drawn through a
-    uniform variable of its own, so that the next is conditional on it. Signs that nobody printed are
-    summed over.
+    By the GHK simulator (Geweke, Hajivassiliou & Keane): each tail but the last has a latent uniform
+    variable, on which the next is conditional. Unreported signs are summed over.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -160,11 +161,11 @@ def _tails(
         signs = dict(zip(free, pattern, strict=True))
         total: Any = 0.0
         errors: list[Any] = []
-        for at, reported_estimate in enumerate(reported_estimates):
-            z = z_value(reported_estimate.value.value)
+        for at, estimate in enumerate(reported_estimates):
+            z = z_value(estimate.value.value)
             centre = mean[at] + sum((chol[at, j] * errors[j] for j in range(at)), start=0.0)
-            if reported_estimate.is_below:
-                mass, error = _beyond(z, centre, chol[at, at], reported_estimate.sign, latent[at])
+            if estimate.is_below:
+                mass, error = _beyond(z, centre, chol[at, at], estimate.sign, latent[at])
             else:
                 error = (signs[at] * z - centre) / chol[at, at]
                 mass = pm.logp(pm.Normal.dist(), error) - pt.log(chol[at, at])
@@ -177,7 +178,7 @@ def _tails(
 def _beyond(
     z: float, centre: Any, spread: Any, sign: str, latent: pt.TensorVariable | None
 ) -> tuple[Any, Any]:
-    """Return the log probability of |deviate| > z on the side of `sign`, and a standard error in it."""
+    """Return the log probability of |deviate| > z on the side of `sign`, and a standardised deviate in it."""
     import pytensor.tensor as pt
 
     upper = _log_cdf((centre - z) / spread) if sign != "-" else -np.inf
@@ -194,7 +195,7 @@ def _beyond(
 def _log_cdf(z: Any) -> Any:
     """Return the log of the normal distribution function.
 
-    Neither branch overflows where the other one counts: JAX differentiates both.
+    Both branches are finite everywhere, because JAX differentiates both.
     """
     import pytensor.tensor as pt
 
@@ -207,7 +208,7 @@ def _log_cdf(z: Any) -> Any:
 
 
 def _quantile(log_p: Any) -> Any:
-    """Return the standard normal deviate below which a probability lies, given its log."""
+    """Return the standard normal quantile of a probability, given its log."""
     import pytensor.tensor as pt
 
     near = np.sqrt(2) * pt.erfinv(2 * pt.exp(pt.maximum(log_p, FAR_OUT)) - 1)

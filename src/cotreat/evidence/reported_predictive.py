@@ -1,4 +1,4 @@
-"""Reported estimates in their predictive distributions, by fits that did not use them so.
+"""Predictive distributions of reported estimates under fits of another interpretation.
 
 No PyMC here: the joint sampling distribution is evaluated at draws of a fit.
 """
@@ -17,6 +17,7 @@ from cotreat.core.constants import CONDITIONAL, INTERVAL, as_seen
 from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.reported import ReportedEstimates, estimates_of
 from cotreat.evidence.reported_data import Observed, observed
+from cotreat.evidence.statistics import statistic_of
 from cotreat.study.study import ReportedEstimate, Study
 
 if TYPE_CHECKING:
@@ -24,22 +25,22 @@ if TYPE_CHECKING:
 
 PREDICTIVE_DRAWS = 2000
 OTHER_SIDE = 1.0
-"""Place of all predictions with the other sign among p-values: no p-value of the reported sign is 1."""
+"""Value for predictions of the opposite sign among p-values; no p-value of the reported sign is 1."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A reported estimate in its predictive distribution, by a fit that did not use it so.
+    """A reported estimate with its predictive distribution.
 
     Attributes
     ----------
-    printed : str
-        The number as it stands in print.
+    reported_estimate : str
+        Its id.
+    as_reported : str
     lower, median, upper : float
-        Of the odds ratio, or of the p-value, in print again; `OTHER_SIDE` stands for p-values of an
-        estimate with the other sign than the printed one's.
+        Of the replicated estimate or p-value; `OTHER_SIDE` for the opposite sign.
     tail : float
-        Share of predictions at least as far out as the reported estimate, on the nearer side.
+        Predictive tail probability of the reported estimate, on the nearer side.
     """
 
     reported_estimate: str
@@ -52,13 +53,13 @@ class Prediction:
     def __str__(self) -> str:
         share = f"{self.tail:.1%}" if self.tail >= 0.001 else "fewer than 0.1%"
         return (
-            f"{self.reported_estimate}, printed {self.as_reported}: predicted without it {self.expected}, {share} of "
+            f"{self.reported_estimate}, reported {self.as_reported}: predicted without it {self.expected}, {share} of "
             "predictions as far out"
         )
 
     @property
     def expected(self) -> str:
-        """Median and 95% of the predictions; where they reach the other sign of a p-value, in words."""
+        """Median and 95% interval of the predictions, in words where it includes the opposite sign."""
         if self.lower == OTHER_SIDE:
             return "the other sign in nearly all cases"
         if self.median == OTHER_SIDE:
@@ -74,21 +75,20 @@ class Prediction:
 def predict(
     study: Study, priors: PriorSet, default: xr.Dataset, seed: int
 ) -> tuple[Prediction, ...]:
-    """Predict the numbers that a reading understands in another way from the default reading's fit.
+    """Predict the numbers with another meaning under an interpretation from the fit of the default one.
 
     Parameters
     ----------
     study
-        Under the reading.
+        Under the interpretation.
     default
-        Posterior of the same model under the default reading.
+        Posterior of the same model under the default interpretation.
     """
     numbers = estimates_of(study)
     if numbers is None:
         return ()
     meant = {
-        reported_estimate.id: reported_estimate.meaning
-        for reported_estimate in study.interpretations[0].reported_estimates
+        estimate.id: estimate.meaning for estimate in study.interpretations[0].reported_estimates
     }
     new = [c for c in numbers.reported_estimates if meant[c.id] != c.meaning]
     if not new:
@@ -102,22 +102,22 @@ def predict(
     rng = np.random.default_rng(seed)
     return tuple(
         _predicted(
-            reported_estimate,
-            numbers.names.index(reported_estimate.id),
+            estimate,
+            numbers.names.index(estimate.id),
             mean,
             covariance,
             points,
             data,
             rng,
         )
-        for reported_estimate in new
+        for estimate in new
     )
 
 
 def _law(
     numbers: ReportedEstimates, priors: PriorSet, posterior: xr.Dataset
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Evaluate the law of a reading's numbers at draws of another reading's posterior."""
+    """Return mean and covariance of the joint distribution at draws of a posterior."""
     flat = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
     step = max(1, flat.sizes["sample"] // PREDICTIVE_DRAWS)
     flat = flat.isel(sample=slice(None, None, step))
@@ -138,7 +138,7 @@ def _law(
 
 
 def _predicted(
-    reported_estimate: ReportedEstimate,
+    estimate: ReportedEstimate,
     at: int,
     mean: NDArray[np.float64],
     covariance: NDArray[np.float64],
@@ -146,9 +146,9 @@ def _predicted(
     data: Observed,
     rng: np.random.Generator,
 ) -> Prediction:
-    """Draw one number given the numbers that both readings understand alike."""
+    """Predict one number given those with the same meaning under both interpretations."""
     centre, sd = conditional(mean, covariance, at, points, data)
-    return predicted(reported_estimate, data.values[at], centre, sd, rng)
+    return predicted(estimate, data.values[at], centre, sd, rng)
 
 
 def conditional(
@@ -174,13 +174,13 @@ def conditional(
 
 
 def predicted(
-    reported_estimate: ReportedEstimate,
+    estimate: ReportedEstimate,
     value: float,
     centre: NDArray[np.float64],
     sd: NDArray[np.float64],
     rng: np.random.Generator,
 ) -> Prediction:
-    """Show a claim in its predictive distribution: normals on the scale of the joint distribution, one a draw.
+    """Summarise the predictive distribution of an estimate: a mixture of normals on the scale of its link.
 
     Parameters
     ----------
@@ -189,32 +189,30 @@ def predicted(
     """
     drawn = rng.normal(centre, sd)
     tail = (1 - INTERVAL) / 2
-    if reported_estimate.is_odds_ratio:
-        shown = np.exp(drawn)
+    if estimate.has_interval:
+        shown = statistic_of(estimate.kind).link.back(drawn)
     else:  # the p-values of those deviates; the other sign lies beyond all of them
         p = 2 * ndtr(-np.abs(drawn))
-        side = {"+": drawn > 0, "-": drawn < 0}.get(reported_estimate.sign, np.full(len(p), True))
+        side = {"+": drawn > 0, "-": drawn < 0}.get(estimate.sign, np.full(len(p), True))
         shown = np.where(side, p, OTHER_SIDE)
     lower, median, upper = map(float, np.quantile(shown, [tail, 0.5, 1 - tail]))
-    far = _tail(reported_estimate, value, centre, sd)
-    return Prediction(
-        reported_estimate.id, reported_estimate.as_reported, lower, median, upper, far
-    )
+    far = _tail(estimate, value, centre, sd)
+    return Prediction(estimate.id, estimate.as_reported, lower, median, upper, far)
 
 
 def _tail(
-    reported_estimate: ReportedEstimate,
+    estimate: ReportedEstimate,
     value: float,
     centre: NDArray[np.float64],
     sd: NDArray[np.float64],
 ) -> float:
-    """Return the share of predictions as far out as a reported estimate; for "<", that fulfil it."""
+    """Return the predictive tail probability of a reported estimate; for "<" the probability of the bound."""
     above = ndtr((centre - value) / sd)
-    if reported_estimate.is_odds_ratio or reported_estimate.sign == "+":
+    if estimate.has_interval or estimate.sign == "+":
         beyond = above
-    elif reported_estimate.sign == "-":  # its deviate is negative
+    elif estimate.sign == "-":  # its deviate is negative
         beyond = 1 - above
     else:  # as far out on either side
         beyond = above + ndtr((-value - centre) / sd)
     share = float(beyond.mean())
-    return share if reported_estimate.is_below else min(share, 1 - share)
+    return share if estimate.is_below else min(share, 1 - share)

@@ -1,4 +1,4 @@
-"""From a study to its evidence: the one place that asks what kind of evidence a study has."""
+"""From a study to its evidence: the only branch on kinds of evidence."""
 
 from functools import lru_cache
 
@@ -31,7 +31,7 @@ def resolve(study: Study, interpretation: str = "", strata: str = "") -> Evidenc
     Raises
     ------
     InterpretationError, StratificationError
-        If the study has no such interpretation, or does not count its patients by such strata.
+        If the study has no such interpretation or strata.
     """
     return _resolved(study.resolve(interpretation, strata or None))
 

@@ -1,8 +1,8 @@
-"""The log likelihood of a logistic regression on counts, with Firth's penalty or without, and its summits.
+"""Maximise the log likelihood of a logistic regression on counts, with or without Firth's penalty.
 
 The penalty is half the log determinant of the information, Jeffreys' prior, and keeps every coefficient
 finite where the outcome is separated: Firth, Biometrika 1993;80:27; Heinze & Schemper, Stat Med
-2002;21:2409; that it always does so is proved by Kosmidis & Firth, Biometrika 2021;108:71.
+2002;21:2409; proof for all data by Kosmidis & Firth, Biometrika 2021;108:71.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from scipy.special import expit
 Array = NDArray[np.float64]
 
 SETTLED = 1e-18
-"""Where the square of the next step, in standard errors, is below this, it is not taken."""
+"""Squared length of the next step, in standard errors, at which the maximisation ends."""
 LONGEST = 5.0
-"""No step moves a coefficient further."""
+"""Largest step of a coefficient."""
 ROUNDING = 1e-13
-"""Relative error of a log likelihood as a number."""
+"""Relative rounding error of a log likelihood."""
 MOST_STEPS = 200
 
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """A log likelihood, its sign turned, as a function of the coefficients.
+    """The negative log likelihood as a function of the coefficients.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class LogLikelihood:
         return float(value), self.rows.T @ score
 
     def curvature(self, coefficients: Array) -> Array:
-        """Return the information of the counts with what the penalty adds to them."""
+        """Return the information of the counts, with the events that the penalty adds."""
         eta = self.rows @ coefficients
         leverage, _ = self._penalty(eta)
         return (self.rows.T * ((self.n + leverage) * expit(eta) * expit(-eta))) @ self.rows
@@ -62,7 +62,7 @@ class LogLikelihood:
             return np.zeros(len(eta)), 0.0
         weights = self.n * expit(eta) * expit(-eta)
         sizes, axes = np.linalg.eigh((self.rows.T * weights) @ self.rows)
-        # Far from the summit rounding may leave a direction without information.
+        # Far from the maximum rounding may leave a direction without information.
         sizes = np.maximum(sizes, np.finfo(float).tiny)
         leverage = weights * np.sum((self.rows @ axes) ** 2 / sizes, axis=1)
         return leverage, 0.5 * float(np.log(sizes).sum())
@@ -71,12 +71,12 @@ class LogLikelihood:
 def climb(
     surface: LogLikelihood, start: Array, origin: Array | float = 0.0, along: Array | None = None
 ) -> tuple[Array, float]:
-    """Find the summit of a log likelihood, or of its section through a point.
+    """Maximise a log likelihood, or its section through a point.
 
     Parameters
     ----------
     start
-        Where to begin, shape (free,).
+        Initial value, shape (free,).
     origin, along
         The section: coefficients are ``origin + along @ free``. All of them are free by default.
 
@@ -88,8 +88,8 @@ def climb(
 
     Notes
     -----
-    Fisher scoring with steps that are cut until they climb. Without that it diverges on sparse tables
-    once the section is far from the summit.
+    Fisher scoring with step halving, without which it diverges on sparse tables where the section is far from
+    the maximum.
     """
     along = np.eye(len(start)) if along is None else along
     free = start
@@ -111,8 +111,15 @@ def climb(
 def maximise_penalised(events: NDArray, n: NDArray, rows: Array) -> Array:
     """Return the coefficients with the highest penalised likelihood, shape (coefficient,).
 
-    Of combinations of coefficients that the cells do not tell apart the smallest is taken, as
-    `cotreat.frequentist.logistic.maximise` does.
+    Among coefficients with equal likelihood the shortest vector is returned, as by
+    `cotreat.frequentist.logistic.maximise`.
+
+    Parameters
+    ----------
+    events, n
+        Shape (cell,).
+    rows
+        Design, shape (cell, coefficient).
     """
     base = basis(rows)
     surface = LogLikelihood(events, n, rows @ base, is_penalised=True)
@@ -121,7 +128,7 @@ def maximise_penalised(events: NDArray, n: NDArray, rows: Array) -> Array:
 
 
 def basis(rows: Array) -> Array:
-    """Return orthonormal columns that span what a design tells apart; all there is, if it does."""
+    """Return orthonormal columns that span the row space of a design; the identity at full rank."""
     _, sizes, directions = np.linalg.svd(rows, full_matrices=False)
     rank = int(np.sum(sizes > max(rows.shape) * np.finfo(float).eps * sizes.max(initial=0)))
     return np.eye(rows.shape[1]) if rank == rows.shape[1] else directions[:rank].T

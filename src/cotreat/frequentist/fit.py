@@ -1,4 +1,4 @@
-"""The frequentist fit that stands beside a posterior: of patients with covariates, or of counts."""
+"""Choose the frequentist fit of a study: g-computation with covariates, or logistic regression of counts."""
 
 from cotreat.evidence.protocol import Evidences
 from cotreat.frequentist.g_computation import fit_adjusted
@@ -13,7 +13,7 @@ def fit_frequentist(study: Study, model: Model, evidence: Evidences) -> Regressi
     Parameters
     ----------
     evidence
-        What the study resolves to. Where it standardises risks over patients, so does the fit.
+        What the study resolves to. The fit standardises risks over patients where the evidence does.
     """
     if any(one.standardises for one in evidence):
         return fit_adjusted(study, model, evidence)

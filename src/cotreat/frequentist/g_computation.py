@@ -1,4 +1,4 @@
-"""Maximum likelihood with covariates: robust standard errors, standardised risks by the delta method."""
+"""G-computation: maximum likelihood with covariates, robust standard errors, standardised risks."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,24 +9,16 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from cotreat.estimands.estimand import CONDITIONAL, Estimand
-from cotreat.estimands.identification import Identification, Status, not_estimable
 from cotreat.evidence.protocol import Evidences
 from cotreat.frequentist.firth import basis
-from cotreat.frequentist.logistic import (
-    NO_CELLS,
-    NO_EXCESS,
-    NO_MAXIMUM,
-    Regression,
-    design_of,
-    maximise,
-)
+from cotreat.frequentist.logistic import NO_MAXIMUM, Regression, design_of, maximise
 from cotreat.models.registry import Model
 from cotreat.study.covariate_patterns import Cells
 from cotreat.study.study import Study
 
 VANISHING = 1e-7
-"""With fewer events, or non-events, fitted than this a cell is on its way to a risk of 0 or 1. A cell
-may be one patient, whose risk is small without that; the fit drives the others below 1e-9."""
+"""Fitted events, or non-events, below which a covariate pattern is separated. A pattern may be one patient with
+a small risk; those of separated patterns are fitted below 1e-9."""
 STEP = 1e-20
 
 
@@ -37,8 +29,7 @@ class Adjusted(Regression):
     Attributes
     ----------
     shifts : ndarray, shape (cell, coefficient of covariates and clusters)
-        Clusters have indicators of their own, centred as the covariates are. Their coefficients come
-        after those of the regimens.
+        Covariates and indicators of clusters, centred. Their coefficients follow those of the regimens.
     """
 
     cells: Cells
@@ -46,16 +37,16 @@ class Adjusted(Regression):
 
     @property
     def is_robust(self) -> bool:
-        """Whether `covariance` holds without the model.
+        """Whether `covariance` is the sandwich estimator.
 
-        Not with a penalty: a regimen without events has no residuals, so that a sandwich would take
-        its risk for nearly known.
+        It is not under a penalty: a regimen without events has no residuals, so that the sandwich variance of its
+        risk would be near 0.
         """
         return not self.is_penalised
 
     @property
     def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Events, sizes and rows of the design of the cells."""
+        """Events, patients and rows of the design of the covariate patterns."""
         return self.cells.events, self.cells.n, self.rows
 
     @cached_property
@@ -66,14 +57,14 @@ class Adjusted(Regression):
 
     @cached_property
     def _risk(self) -> NDArray[np.float64]:
-        """Fitted risk of each cell."""
+        """Fitted risk of each covariate pattern."""
         return expit(self.rows @ self.coefficients)
 
     @cached_property
     def _informative(self) -> NDArray[np.bool_]:
-        """Cells that are not on their way to a risk of 0 or 1, shape (cell,).
+        """Whether each covariate pattern is not separated, shape (cell,).
 
-        The others carry no information; leaving them in would drown the rest in rounding.
+        Separated patterns have no information, and would add rounding errors to that of the others.
         """
         if self.is_penalised:
             return np.ones(len(self.rows), dtype=bool)
@@ -86,20 +77,20 @@ class Adjusted(Regression):
         return np.linalg.pinv((rows.T * weights) @ rows, hermitian=True)
 
     @cached_property
-    def _seen(self) -> NDArray[np.float64]:
-        """Projector on the combinations of coefficients that the patients tell apart."""
+    def _estimable(self) -> NDArray[np.float64]:
+        """Projector on the estimable combinations of coefficients."""
         return _projector(self.rows)
 
     @cached_property
     def _finite(self) -> NDArray[np.float64]:
-        """Projector on those of them that have a finite estimate."""
+        """Projector on the combinations with a finite estimate."""
         return _projector(self.rows[self._informative])
 
     @cached_property
     def covariance(self) -> NDArray[np.float64]:
-        """Sandwich covariance (HC0) of the coefficients, as from one row a patient; or the model's.
+        """Covariance of the coefficients: the sandwich (HC0) of individual patients, or the inverse information.
 
-        Of n patients in a cell those with the event have the score (1 − p) x, the others −p x.
+        Patients of a covariate pattern have the score (1 − p) x with the event and −p x without.
         """
         if not self.is_robust:
             return self._inverse
@@ -110,7 +101,7 @@ class Adjusted(Regression):
 
     @cached_property
     def risk_draws(self) -> xr.Dataset:
-        """Risks in the shape of a posterior of one draw: standardised, and at the covariates' means."""
+        """Standardised risks, and risks at the covariates' means, as a posterior of one draw."""
         every, own = self._log_odds()
         standardised = (expit(every) * self.cells.weights(self.arms)).sum(axis=1)
         conditional = expit(own)
@@ -124,42 +115,30 @@ class Adjusted(Regression):
         )
 
     def _log_odds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return log-odds by arm and profile, and by arm at the covariates' means.
+        """Return log-odds by arm and covariate profile, and by arm at the covariates' means.
 
-        The latter without what has no finite estimate: odds ratios do not read it, and it would drown
-        them in rounding where a cluster with events alone drives every risk to 1.
+        The latter leave out combinations without a finite estimate, on which odds ratios do not depend; those would
+        add rounding errors where a cluster with only events drives every risk to 1.
         """
         count = self.design.shape[1]
         own, shifts = self.design @ self.coefficients[:count], self.shifts[self.cells.profiles]
         every = own[:, None] + shifts @ self.coefficients[count:]
         return every, self.design @ (self._finite @ self.coefficients)[:count]
 
-    @cached_property
-    def _identification(self) -> Identification:
-        return Identification(self.study, self.model, self.risk_draws, self.evidence)
+    def separation(self, estimand: Estimand) -> str:
+        """Return that an estimand depends on a coefficient without a finite estimate, as a reason."""
+        rows = self._combinations(estimand)
+        is_separated = _is_within(rows, self._estimable) and not _is_within(rows, self._finite)
+        return f"{NO_MAXIMUM} (separation)" if is_separated else ""
 
-    def status(self, estimand: Estimand) -> Status:
-        """Return whether an estimand is estimated, and if not, why."""
-        found = self._identification.of(estimand)
-        if not found.is_estimable:
-            return found
-        if self.is_separated(estimand):
-            return not_estimable(f"{NO_MAXIMUM} (separation)")
-        if np.isnan(self.slope(estimand)).any():
-            return NO_EXCESS
-        return found if _is_within(self._asked(estimand), self._seen) else NO_CELLS
+    def is_spanned(self, estimand: Estimand) -> bool:
+        """Return whether the covariate patterns span an estimand."""
+        return _is_within(self._combinations(estimand), self._estimable)
 
-    def is_separated(self, estimand: Estimand) -> bool:
-        """Tell whether an estimand is seen by the patients but reads a coefficient without a finite value."""
-        if not self._identification.of(estimand).is_estimable:
-            return False
-        asked = self._asked(estimand)
-        return _is_within(asked, self._seen) and not _is_within(asked, self._finite)
+    def _combinations(self, estimand: Estimand) -> NDArray[np.float64]:
+        """Return the combinations of coefficients of an estimand, shape (row, coefficient).
 
-    def _asked(self, estimand: Estimand) -> NDArray[np.float64]:
-        """Return the combinations of coefficients that an estimand reads, shape (row, coefficient).
-
-        Risks read the log-odds of each regimen, odds ratios only how these differ.
+        Risks depend on the log-odds of each regimen, odds ratios on their differences only.
         """
         own = self.design[[self.arms.index(arm) for arm in estimand.arms]]
         if not estimand.needs_risks:
@@ -170,14 +149,14 @@ class Adjusted(Regression):
         """Differentiate an estimand in the coefficients, shape (coefficient,)."""
         at = [self.arms.index(arm) for arm in estimand.arms]
         risks = estimand.reads(self.risk_draws).values.ravel()[at]
-        # In the risks by the complex step, exact to machine precision.
+        # Derivative in the risks by the complex step, exact to machine precision.
         moved = risks + 1j * STEP * np.eye(len(at))
         in_risks = np.imag(estimand.of(*moved.T)) / STEP
         return in_risks @ self._slopes[0 if estimand.needs_risks else 1][at]
 
     @cached_property
     def _slopes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Slopes of standardised and conditional risks in the coefficients, each (arm, coefficient)."""
+        """Derivatives of standardised and conditional risks in the coefficients, each (arm, coefficient)."""
         every, log_odds = self._log_odds()
         shifts = self.shifts[self.cells.profiles]
         weights = expit(every) * expit(-every) * self.cells.weights(self.arms)
@@ -201,7 +180,7 @@ def _is_within(rows: NDArray[np.float64], projector: NDArray[np.float64]) -> boo
 def fit_adjusted(study: Study, model: Model, evidence: Evidences) -> Adjusted:
     """Fit a model's linear predictor with covariates to the patients by maximum likelihood.
 
-    Clusters get coefficients of their own, which without a prior stand for the random intercept.
+    Clusters have fixed effects, in place of the random intercept of the model.
     """
     cells = study.cells
     assert cells is not None  # noqa: S101 - for the type checker

@@ -1,4 +1,4 @@
-"""Confidence intervals of an estimand by every method that suits it, the usual one first."""
+"""Compute confidence intervals of an estimand: Wald or delta, profile likelihood, MOVER."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from cotreat.frequentist.firth import LogLikelihood, basis, climb
 from cotreat.frequentist.logistic import Likelihood, Regression
 
 MOST_CELLS = 10_000
-"""With more cells than this a profile takes seconds, and a table may need dozens."""
+"""Largest number of covariate patterns for profile likelihood, which takes seconds beyond it."""
 Z = float(ndtri(0.5 + INTERVAL / 2))
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval and the method behind it; NaN, and why, where there is none."""
+    """A confidence interval with its method; NaN, with the reason, where there is none."""
 
     lower: float
     upper: float
@@ -29,21 +29,20 @@ class Interval:
 
     @property
     def label(self) -> str:
-        """How it is labelled in every table."""
+        """Column ``interval`` of a summary."""
         return f"none: {self.why_none}" if self.why_none else f"{INTERVAL:.0%} {self.method}"
 
 
 def intervals(fit: Regression, estimand: Estimand) -> Iterator[Interval]:
-    """Yield the Wald or delta interval, then profile or MOVER where an estimand has one.
+    """Yield the Wald or delta interval, then the profile or MOVER interval of the family.
 
-    Of a penalised likelihood whatever is a contrast of coefficients has its profile alone: next to a
-    separated regimen the likelihood is far from symmetric, and the Wald interval far off (Heinze &
-    Schemper, Stat Med 2002;21:2409).
+    A contrast of penalised coefficients has only its profile interval, because with separation the likelihood is
+    asymmetric and the Wald interval inaccurate (Heinze & Schemper, Stat Med 2002;21:2409).
 
     Parameters
     ----------
     estimand
-        One whose ``fit.status`` is estimable.
+        Estimable according to ``fit.status``.
     """
     if fit.is_penalised and _is_contrast(fit, estimand) and len(fit.counts[0]) <= MOST_CELLS:
         yield _profile(fit, estimand)
@@ -55,7 +54,7 @@ def intervals(fit: Regression, estimand: Estimand) -> Iterator[Interval]:
 
 
 def _is_contrast(fit: Regression, estimand: Estimand) -> bool:
-    """Tell whether an estimand is a function of one contrast of coefficients; no standardised risk is."""
+    """Return whether an estimand is a function of one contrast of coefficients."""
     if _is_risk(estimand):
         return estimand.risk_kind(fit.risk_draws) == "crude"
     is_of_odds = estimand.synergy is None or estimand.synergy.is_contrast
@@ -67,9 +66,9 @@ def _is_risk(estimand: Estimand) -> bool:
 
 
 def wald(fit: Regression, estimand: Estimand) -> Interval:
-    """Return the Wald interval; for measures of synergy this is the delta method.
+    """Return the Wald interval, by the delta method for measures of interaction.
 
-    It is taken on the log scale for ratios and on the logit scale for risks.
+    It is computed on the log scale for ratios and on the logit scale for risks.
     """
     value = fit.estimate(estimand)
     is_contrast = estimand.synergy is None or estimand.synergy.is_contrast
@@ -81,7 +80,7 @@ def wald(fit: Regression, estimand: Estimand) -> Interval:
     if estimand.log:
         if not value > 0:
             return Interval(np.nan, np.nan, method, "a ratio of 0 or less has no logarithm")
-        with np.errstate(over="ignore"):  # an upper limit past every float is infinite
+        with np.errstate(over="ignore"):  # an overflowing upper limit is infinite
             ends = value * np.exp(Z * se / value * np.array([-1, 1]))
         return Interval(float(ends[0]), float(ends[1]), method)
     if _is_risk(estimand):
@@ -91,7 +90,7 @@ def wald(fit: Regression, estimand: Estimand) -> Interval:
 
 
 def _direction(estimand: Estimand) -> int:
-    """Return −1 on the scale of the non-event, where every log odds ratio changes its sign."""
+    """Return the sign of log odds ratios: −1 on the scale of the non-event."""
     return 1 if estimand.judged_on == "event" else -1
 
 
@@ -99,7 +98,7 @@ def _direction(estimand: Estimand) -> int:
 
 
 def _profile(fit: Regression, estimand: Estimand) -> Interval:
-    """Invert the likelihood-ratio test of a contrast of coefficients, with the penalty if there is one."""
+    """Invert the (penalised) likelihood-ratio test of a contrast of coefficients."""
     events, n, rows = fit.counts
     base = basis(rows)
     surface = LogLikelihood(events, n, rows @ base, fit.is_penalised)
@@ -112,7 +111,7 @@ def _profile(fit: Regression, estimand: Estimand) -> Interval:
     found, best = climb(surface, free.T @ summit, along * centre, free)
 
     def excess(value: float) -> float:
-        nonlocal found  # the next value is not far
+        nonlocal found  # initial value of the next search
         found, deviance = climb(surface, found, along * value, free)
         return deviance - best - Z**2
 
@@ -123,7 +122,7 @@ def _profile(fit: Regression, estimand: Estimand) -> Interval:
 
 
 def _root(excess: Callable[[float], float], centre: float, step: float) -> float:
-    """Walk from the maximum in steps of one SE until the test rejects, then close in."""
+    """Bracket the limit in steps of one SE from the maximum, then find it."""
     for k in range(1, 30):
         if excess(centre + k * step) > 0:
             return float(brentq(excess, *sorted((centre + (k - 1) * step, centre + k * step))))
@@ -180,4 +179,4 @@ METHODS: dict[str, Callable[[Likelihood, Estimand], Interval]] = {
     "profile": _profile,
     "MOVER": _mover,
 }
-"""Methods beside Wald or delta, by the name under which a family of measures asks for them."""
+"""Methods besides Wald or delta, by the name in `cotreat.estimands.measures.Family.interval_method`."""

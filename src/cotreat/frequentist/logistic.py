@@ -1,4 +1,4 @@
-"""Maximum likelihood beside the posterior: the same models, risks and estimands, without priors."""
+"""Logistic regression of counts by maximum or penalised likelihood: the models without priors."""
 
 import warnings
 from abc import ABC, abstractmethod
@@ -28,28 +28,28 @@ from cotreat.study.regimens import group_of
 from cotreat.study.study import Study
 
 SEPARATED = 1e-4
-"""With fewer events, or non-events, fitted than this a coefficient is on its way to infinity."""
+"""Fitted events, or non-events, below which a regimen is separated."""
 
 
 NO_MAXIMUM = "maximum likelihood has no finite estimate"
-"""How the reason begins where separation leaves an estimand without a maximum."""
+"""Start of the reason where separation leaves an estimand without a finite estimate."""
 NO_EXCESS = not_estimable("the single effects add up to no excess")
 NO_CELLS = not_estimable("the counted regimens do not determine it")
 
 
 @dataclass(frozen=True)
 class Regression(ABC):
-    """A logistic regression without priors, of which the estimands can be asked.
+    """A logistic regression without priors, with its estimates of the estimands.
 
     Attributes
     ----------
     arms : tuple of str
-        Regimens the model can speak of; rows of `design`.
+        Regimens whose risk is modelled; rows of `design`.
     design : ndarray, shape (arm, coefficient of regimens)
     coefficients : ndarray, shape (coefficient,)
-        Of the regimens first.
+        Those of the regimens come first.
     evidence : tuple of Evidence
-        What the study resolves to: it says what is identified.
+        What the study resolves to; it determines identification.
     is_penalised : bool
         Whether the coefficients maximise Firth's penalised likelihood.
     """
@@ -70,7 +70,7 @@ class Regression(ABC):
     @property
     @abstractmethod
     def risk_draws(self) -> RiskDraws:
-        """Risks in the shape of a posterior of one draw."""
+        """Risks as a posterior of one draw."""
 
     @property
     @abstractmethod
@@ -79,32 +79,52 @@ class Regression(ABC):
 
     @property
     def is_robust(self) -> bool:
-        """Whether `covariance` holds without the model."""
+        """Whether `covariance` is robust to misspecification of the model."""
         return False
 
     @abstractmethod
-    def status(self, estimand: Estimand) -> Status:
-        """Return whether an estimand is estimated, and if not, why."""
+    def separation(self, estimand: Estimand) -> str:
+        """Return why an identified estimand has no finite estimate; empty where it has one."""
 
     @abstractmethod
-    def is_separated(self, estimand: Estimand) -> bool:
-        """Tell whether separation leaves an estimand without a finite maximum likelihood estimate."""
+    def is_spanned(self, estimand: Estimand) -> bool:
+        """Return whether the informative rows of the design span an estimand."""
 
     @abstractmethod
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
         """Differentiate an estimand in the coefficients, shape (coefficient,)."""
 
     @cached_property
+    def _identification(self) -> Identification:
+        return Identification(self.study, self.model, self.risk_draws, self.evidence)
+
+    def status(self, estimand: Estimand) -> Status:
+        """Return the status of an estimand, with the reason where it has no estimate."""
+        status = self._identification.of(estimand)
+        if not status.is_estimable:
+            return status
+        separation = self.separation(estimand)
+        if separation:
+            return not_estimable(separation)
+        if np.isnan(self.slope(estimand)).any():
+            return NO_EXCESS
+        return status if self.is_spanned(estimand) else NO_CELLS
+
+    def is_separated(self, estimand: Estimand) -> bool:
+        """Return whether separation leaves an estimand without a finite maximum likelihood estimate."""
+        return self._identification.of(estimand).is_estimable and bool(self.separation(estimand))
+
+    @cached_property
     def penalised(self) -> Self:
-        """The same regression by penalised likelihood; fitted when it is first asked for."""
+        """The same regression by penalised likelihood, fitted on first use."""
         return replace(self, coefficients=maximise_penalised(*self.counts), is_penalised=True)
 
     def risk_kind(self, estimand: Estimand) -> str:
-        """Say what risks an estimand is made of."""
+        """Return the kind of risks of an estimand."""
         return estimand.risk_kind(self.risk_draws)
 
     def estimate(self, estimand: Estimand) -> float:
-        """Answer an estimand at the maximum."""
+        """Return the estimate of an estimand."""
         return estimand.values(self.risk_draws).item()
 
     def contrast(self, estimand: Estimand) -> NDArray[np.float64]:
@@ -130,7 +150,7 @@ class Likelihood(Regression):
 
     @cached_property
     def risk(self) -> xr.DataArray:
-        """Risk by regimen in the shape of a posterior: dims (chain, draw, arm), one draw."""
+        """Risk by regimen as a posterior of one draw, dims (chain, draw, arm)."""
         return xr.DataArray(
             expit(self.design @ self.coefficients)[None, None, :],
             dims=("chain", "draw", "arm"),
@@ -145,15 +165,15 @@ class Likelihood(Regression):
 
     @cached_property
     def informative_design(self) -> NDArray[np.float64]:
-        """Rows of `counted_design` that are not fitted by a risk of 0 or 1."""
+        """Rows of `counted_design` that are not separated."""
         return self.counted_design[~self._is_separated(self.study.counted)]
 
     @cached_property
     def covariance(self) -> NDArray[np.float64]:
         """Inverse of the information at the maximum, shape (coefficient, coefficient).
 
-        Regimens on their way to a risk of 0 or 1 carry none; leaving them in would drown the others
-        in rounding. What has no information has no covariance either (`status` says so).
+        Separated regimens have no information, and would add rounding errors to that of the others. An estimand
+        without information is not estimable (`status`).
         """
         kept = ~self._is_separated(self.study.counted)
         risk = self.risk.sel(arm=list(self.study.counted)).values.ravel()[kept]
@@ -169,31 +189,15 @@ class Likelihood(Regression):
         risk = self.risk.sel(arm=list(arms)).values.ravel()
         return n * np.minimum(risk, 1 - risk) < SEPARATED
 
-    @cached_property
-    def _identification(self) -> Identification:
-        return Identification(self.study, self.model, self.risk, self.evidence)
+    def separation(self, estimand: Estimand) -> str:
+        """Return which regimens of an estimand have a fitted risk of 0 or 1, as a reason."""
+        separated = np.array(estimand.arms)[self._is_separated(estimand.arms)]
+        named = ", ".join(separated.tolist())
+        return f"{NO_MAXIMUM}: the fitted risk is 0 or 1 in {named}" if named else ""
 
-    def status(self, estimand: Estimand) -> Status:
-        """Return whether maximum likelihood estimates an estimand, and if not, why."""
-        found = self._identification.of(estimand)
-        if not found.is_estimable:
-            return found
-        separated = self._separated(estimand)
-        if separated:
-            return not_estimable(
-                f"{NO_MAXIMUM}, for it fits a risk of 0 or 1 in {', '.join(separated)}"
-            )
-        slope = self.slope(estimand)
-        if np.isnan(slope).any():
-            return NO_EXCESS
-        return found if in_row_space(slope, self.informative_design) else NO_CELLS
-
-    def is_separated(self, estimand: Estimand) -> bool:
-        """Tell whether an estimand reads a regimen whose risk is fitted as 0 or 1."""
-        return self._identification.of(estimand).is_estimable and bool(self._separated(estimand))
-
-    def _separated(self, estimand: Estimand) -> list[str]:
-        return list(np.array(estimand.arms)[self._is_separated(estimand.arms)])
+    def is_spanned(self, estimand: Estimand) -> bool:
+        """Return whether the regimens that are not separated span an estimand."""
+        return in_row_space(self.slope(estimand), self.informative_design)
 
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
         """Differentiate an estimand in the coefficients, shape (coefficient,)."""
@@ -209,7 +213,7 @@ def fit_likelihood(study: Study, model: Model, evidence: Evidences) -> Likelihoo
     model
         ``exchangeable`` has no counterpart without a prior and is fitted as ``interaction``.
     evidence
-        What the study resolves to: it says what is identified.
+        What the study resolves to; it determines identification.
     """
     arms = model.arms(study)
     design = design_of(study, model, arms)
@@ -221,8 +225,7 @@ def fit_likelihood(study: Study, model: Model, evidence: Evidences) -> Likelihoo
 def design_of(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.float64]:
     """Return the design of a model's regimens, shape (arm, coefficient).
 
-    Levels are categories here, without order, and treatments have effects of their own in each
-    subgroup.
+    Levels are unordered categories, and treatments have separate effects in each subgroup.
     """
     if not model.has_structure:
         return np.eye(len(arms))
@@ -241,12 +244,11 @@ def design_of(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.f
 def maximise(
     events: NDArray[np.int64], n: NDArray[np.int64], design: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the coefficients that make counts likeliest, shape (coefficient,)."""
+    """Return the maximum likelihood coefficients, shape (coefficient,)."""
     outcome = np.column_stack([events, n - events])
     with warnings.catch_warnings():
-        # A saturated fit of cells is exact by construction, which statsmodels takes for separation;
-        # real separation is told by fitted risks of 0 or 1, and a design that the counted regimens
-        # do not fill by its row space (`Likelihood.status`).
+        # A saturated fit is exact, which statsmodels reports as separation. `Likelihood.status` detects separation
+        # by fitted risks of 0 or 1, and a rank-deficient design by its row space.
         warnings.simplefilter("ignore", PerfectSeparationWarning)
         warnings.simplefilter("ignore", SingularMatrixWarning)
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="statsmodels")

@@ -1,4 +1,4 @@
-"""The record of a fit, which summaries, diagnostics, analyses, figures and reports read."""
+"""The record of a fit, the input of summaries, diagnostics, analyses, figures and reports."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fit:
-    """Draws of prior and posterior, with all that they came from.
+    """Draws of prior and posterior, with study, evidence, model and priors.
 
     Attributes
     ----------
     study : Study
-        Resolved: under its interpretation, with the strata of the model.
+        Resolved under its interpretation and the strata of the model.
     evidence : tuple of Evidence
-        What the study resolves to.
+        Of the study.
     model : Model
     priors : PriorSet
-        The rows that model and evidence need.
+        The priors of the parameters of model and evidence.
     draws : xarray.DataTree
         Groups ``prior``, ``posterior``, ``posterior_predictive``, ``log_likelihood``, ``log_prior``,
         ``sample_stats``, ``observed_data`` and ``constant_data``; with patients also ``influence``.
@@ -55,8 +55,10 @@ class Fit:
 
 
 def unsettled(posterior: xr.Dataset) -> xr.Dataset:
-    """Leave out the arm sizes that the totals settle: they have no spread to check."""
+    """Remove the arm sizes that the totals determine, because these have no spread to check."""
     if "size" not in posterior:
         return posterior
-    spread = posterior["size"].std(("chain", "draw")).values
-    return posterior.assign(size=posterior["size"].sel(present=spread > 1e-9))
+    size = posterior["size"]
+    free = size.sel(present=size.std(("chain", "draw")).values > 1e-9)
+    others = posterior.drop_vars(["size", "present"])
+    return others.assign(size=free) if free.size else others

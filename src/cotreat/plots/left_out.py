@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotreat.core.constants import INTERVAL
-from cotreat.evidence.folds import EVENTS, ODDS_RATIO, P_VALUE, WIDTH, FoldPrediction
+from cotreat.evidence.folds import EVENTS, P_VALUE, WIDTH, FoldPrediction
 from cotreat.evidence.reported import reported_in
+from cotreat.evidence.statistics import STATISTICS
 from cotreat.plots.labels import event, fold, key, regimen_name
 from cotreat.plots.records import Comparison
 from cotreat.plots.registry import COMPARISON, figure_of
@@ -20,11 +21,10 @@ from cotreat.plots.style import TINY, legend_below, number
 from cotreat.study.study import Study
 
 LABELS = {
-    ODDS_RATIO: "odds ratio",
-    P_VALUE: "p-value",
     WIDTH: "standard error of the log odds ratio",
+    EVENTS: "patients with {event}",
 }
-"""Axis labels of quantities other than events."""
+"""Axis labels of quantities whose name is not their label."""
 NOTE = (
     "each is left out in turn and predicted from the rest, without estimates that would determine it; {outside} "
     f"of {{every}} lie outside the {INTERVAL:.0%} interval, one in twenty is expected by chance"
@@ -76,12 +76,14 @@ def panels_of(record: Comparison) -> list[Panel]:
     bounds = {one.id for one in numbers.p_values if one.is_below} if numbers else set()
     names = {} if numbers is None else row_names(numbers)
     found = []
-    for quantity in (ODDS_RATIO, P_VALUE, WIDTH, EVENTS):
+    is_log = {one.words: one.link.is_log for one in STATISTICS.values()}
+    is_log |= {P_VALUE: True, WIDTH: True, EVENTS: False}
+    for quantity in is_log:
         chosen = [left for left in record.predicted if left.quantity == quantity]
         if chosen:
-            label = LABELS.get(quantity) or fold(f"patients with {event(study)}", 80)
+            label = fold(LABELS.get(quantity, quantity).format(event=event(study)), 80)
             rows = tuple(_row(study, names, left, left.unit in bounds) for left in chosen)
-            found.append(Panel(label, rows, is_log=quantity != EVENTS))
+            found.append(Panel(label, rows, is_log=is_log[quantity]))
     return found
 
 

@@ -10,7 +10,7 @@ from cotreat.evidence.contrasts import question_of
 from cotreat.evidence.reported import ReportedEstimates
 from cotreat.plots.interval_rows import Row
 from cotreat.plots.labels import event, regimen_name, subject
-from cotreat.plots.odds_ratios import forest, row_of
+from cotreat.plots.odds_ratios import Panel, forest, row_of
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.study.regimens import contrast, without_group
@@ -36,7 +36,7 @@ def levels(view: View) -> Figure | None:
     """Draw a row per level or subgroup of each treatment; None without levels and subgroups."""
     if view.study.stratification is None:
         return None
-    return forest(view, rows_to_draw(view), f"odds ratio: {event(view.study)}")
+    return forest(view, [Panel(rows_to_draw(view), f"odds ratio: {event(view.study)}")])
 
 
 def rows_to_draw(view: View) -> list[Row]:

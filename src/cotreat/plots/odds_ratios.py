@@ -1,8 +1,11 @@
 """Figure of a fit: odds ratios and ratios of odds ratios, posterior and usual estimates."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotreat.core.constants import ANY, IDENTIFIED, INTERVAL, NOT_IDENTIFIED
@@ -52,38 +55,66 @@ REACH = 5.0
 def odds_ratios(view: View) -> Figure:
     """Draw each regimen against the reference, ratios of odds ratios, and contrasts of co-treatments."""
     label = f"odds ratio, or ratio of odds ratios, of the event: {event(view.study)}"
-    return forest(view, rows_to_draw(view), label)
+    return forest(view, [Panel(rows_to_draw(view), label)])
 
 
-def forest(
-    view: View, rows: list[Row], label: str, texts: Sequence[str] = (), notes: Sequence[str] = ()
-) -> Figure:
-    """Draw rows of ratios on a logarithmic axis, with the posterior in numbers at the right.
+@dataclass(frozen=True)
+class Panel:
+    """Rows of a forest plot on one axis.
+
+    Attributes
+    ----------
+    rows : list of Row
+    label : str
+        Of the axis.
+    texts : sequence of str
+        Reported number of each row, for a first column of numbers; empty for none.
+    null : float
+        Place of the vertical line.
+    is_log : bool
+        Whether the axis is logarithmic.
+    """
+
+    rows: list[Row]
+    label: str
+    texts: Sequence[str] = ()
+    null: float = 1.0
+    is_log: bool = True
+
+
+def forest(view: View, panels: Sequence[Panel], notes: Sequence[str] = ()) -> Figure:
+    """Draw rows with their intervals, one panel per axis, and the posterior in numbers at the right.
 
     Parameters
     ----------
-    label
-        Of the axis.
-    texts
-        Reported number of each row, for a first column of numbers; empty for none.
     notes
         Lines above the legend.
     """
+    rows = [row for panel in panels for row in panel.rows]
     look = looks(rows)
-    height = 1.2 + row_height(rows) * len(rows) + 0.15 * len(notes)
-    figure = Figure(figsize=(7.5 if texts else 7, height), layout="constrained")
-    axes = figure.add_subplot()
-    log_axis(axes, *limits(rows))
-    axes.axvline(1, color=GREY, lw=0.6, zorder=0)
-    draw_rows(axes, rows, look=look)
-    if texts:
-        write_numbers(axes, texts, REPORTED)
-    posterior = [posterior_text(row) for row in rows]
-    write_numbers(axes, posterior, POSTERIOR_HEAD, column=1 if texts else 0)
-    axes.set_xlabel(fold(label, LABEL_WIDTH))
+    between = 0.6 * (len(panels) - 1)
+    height = 1.2 + between + row_height(rows) * len(rows) + 0.15 * len(notes)
+    width = 7.5 if any(panel.texts for panel in panels) else 7
+    figure = Figure(figsize=(width, height), layout="constrained")
+    tall = [len(panel.rows) for panel in panels]
+    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=tall)
+    for axes, panel in zip(grid[:, 0], panels, strict=True):
+        _draw(axes, panel, look)
     bands = [band_handle(BAND_NAME)] if any(row.prior for row in rows) else []
     add_legend(figure, view.study, rows, look, bands, notes)
     return figure
+
+
+def _draw(axes: Axes, panel: Panel, look: dict[str, dict[str, Any]]) -> None:
+    if panel.is_log:
+        log_axis(axes, *limits(panel.rows))
+    axes.axvline(panel.null, color=GREY, lw=0.6, zorder=0)
+    draw_rows(axes, panel.rows, look=look)
+    if panel.texts:
+        write_numbers(axes, panel.texts, REPORTED)
+    posterior = [posterior_text(row) for row in panel.rows]
+    write_numbers(axes, posterior, POSTERIOR_HEAD, column=1 if panel.texts else 0)
+    axes.set_xlabel(fold(panel.label, LABEL_WIDTH))
 
 
 def rows_to_draw(view: View) -> list[Row]:

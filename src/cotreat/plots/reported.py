@@ -7,12 +7,13 @@ from matplotlib.figure import Figure
 
 from cotreat.core.constants import CREDIBLE, INTERVAL
 from cotreat.evidence.reported import ReportedEstimates
+from cotreat.evidence.statistics import Link, statistic_of
 from cotreat.plots.interval_rows import REPORTED, Line, Row
 from cotreat.plots.labels import event
-from cotreat.plots.odds_ratios import forest
+from cotreat.plots.odds_ratios import Panel, forest
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
-from cotreat.plots.reported_labels import notes, row_names
+from cotreat.plots.reported_labels import axis_label, notes, row_names
 from cotreat.results.summary import POSTERIOR
 from cotreat.study.study import ReportedEstimate
 
@@ -26,8 +27,8 @@ from cotreat.study.study import ReportedEstimate
     "interval; the diamond is the reported estimate with its reported interval. Where only a "
     "p-value is reported, the row shows the posterior alone, and the p-value is written at "
     "the right.",
-    alt="Forest plot on a logarithmic axis with a vertical line at 1 and one row per reported "
-    "odds ratio or p-value: a filled circle with a thick bar is the posterior, a filled "
+    alt="Forest plot with a vertical line at the null, one row per reported estimate or "
+    "p-value, and one panel per scale: a filled circle with a thick bar is the posterior, a filled "
     "diamond with a thin bar the reported interval. Two columns at the right give the "
     "reported number and the posterior.",
 )
@@ -36,17 +37,29 @@ def reported(view: View) -> Figure | None:
     numbers = view.reported
     if numbers is None or not numbers.reported_estimates:
         return None
-    rows = rows_to_draw(view, numbers)
-    label = f"odds ratio, or ratio of odds ratios: {event(view.study)}"
-    return forest(view, rows, label, texts(rows, numbers), notes(numbers))
+    return forest(view, panels_of(view, numbers), notes(numbers))
 
 
-def rows_to_draw(view: View, numbers: ReportedEstimates) -> list[Row]:
-    """Return headings and rows, top to bottom: odds ratios, then the coefficients of p-values."""
+def panels_of(view: View, numbers: ReportedEstimates) -> list[Panel]:
+    """Return a panel per link and null: estimates with an interval, then the coefficients of p-values."""
+    by_axis: dict[tuple[Link, float], list[ReportedEstimate]] = {}
+    for one in numbers.reported_estimates:
+        statistic = statistic_of(one.kind)
+        by_axis.setdefault((statistic.link, statistic.null), []).append(one)
+    panels = []
+    for (link, null), estimates in by_axis.items():
+        rows = _rows(view, numbers, estimates)
+        words = axis_label(dict.fromkeys(statistic_of(one.kind) for one in estimates))
+        label = f"{words}: {event(view.study)}"
+        panels.append(Panel(rows, label, texts(rows, numbers), null, link.is_log))
+    return panels
+
+
+def _rows(view: View, numbers: ReportedEstimates, chosen: Sequence[ReportedEstimate]) -> list[Row]:
     names, rows = row_names(numbers), []
     for heading, estimates in (
-        ("reported with an interval", numbers.odds_ratios),
-        ("reported as a p-value", numbers.p_values),
+        ("reported with an interval", [one for one in chosen if one.has_interval]),
+        ("reported as a p-value", [one for one in chosen if not one.has_interval]),
     ):
         rows += [Row(heading, is_heading=True)] if estimates else []
         rows += [Row(names[one.id], (_posterior(view, one), *_reported(one))) for one in estimates]
@@ -56,8 +69,8 @@ def rows_to_draw(view: View, numbers: ReportedEstimates) -> list[Row]:
 def _posterior(view: View, estimate: ReportedEstimate) -> Line:
     """Return the posterior of the coefficient that was reported, adjusted or crude."""
     draws = view.draws["posterior"]["log_ratio"].sel(reported_estimate=estimate.id)
-    tail = (1 - INTERVAL) / 2
-    lower, middle, upper = np.quantile(np.exp(draws), [tail, 0.5, 1 - tail])
+    back, tail = statistic_of(estimate.kind).link.back, (1 - INTERVAL) / 2
+    lower, middle, upper = np.quantile(back(draws), [tail, 0.5, 1 - tail])
     return Line(f"{POSTERIOR}, {CREDIBLE}", float(middle), float(lower), float(upper))
 
 
@@ -77,6 +90,6 @@ def texts(rows: Sequence[Row], numbers: ReportedEstimates) -> list[str]:
 
 def text(estimate: ReportedEstimate) -> str:
     """Write a number as reported; of a p-value also its side, where known."""
-    if estimate.is_odds_ratio:
+    if estimate.has_interval:
         return estimate.as_reported
     return estimate.as_reported + {"+": " (> 1)", "-": " (< 1)"}.get(estimate.sign, "")

@@ -1,9 +1,11 @@
 """Names of reported numbers in figures, and notes on them."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 from cotreat.evidence.contrasts import KINDS
 from cotreat.evidence.reported import Dependence, ReportedEstimates
+from cotreat.evidence.statistics import ODDS_RATIO, Statistic, statistic_of
 from cotreat.plots.labels import LINE, fold
 from cotreat.plots.style import number
 from cotreat.study.study import ReportedEstimate, Total
@@ -29,9 +31,18 @@ def _about(estimate: ReportedEstimate, *, is_mixed: bool) -> str:
     assert estimate.meaning is not None  # noqa: S101 - for the type checker: evidence has one
     kind = KINDS[estimate.meaning.kind]
     about = kind.subject(estimate.meaning.words).replace(":", " × ")
-    if kind.name != "odds_ratio":
+    statistic = statistic_of(estimate.kind)
+    if statistic is not ODDS_RATIO:
+        about = f"{about}, {statistic.words}"
+    if kind.name != ODDS_RATIO.name:
         about = f"{kind.name.removeprefix('mutual_').replace('_', ' ')} {about}"
     return f"{about}, crude" if is_mixed and not estimate.adjusted else about
+
+
+def axis_label(statistics: Iterable[Statistic]) -> str:
+    """Return the label of an axis; contrasts of product terms are ratios of ratios."""
+    words = [f"{s.words}, or ratio of {s.words}s" if s.link.is_log else s.words for s in statistics]
+    return ", ".join(words)
 
 
 def patients(total: Total) -> str:

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from cotreat.core.constants import INTERVAL
 from cotreat.evidence.reported import ReportedEstimates, standard_error, z_value
+from cotreat.evidence.statistics import Statistic, statistic_of
 from cotreat.plots.interval_rows import NAME_WIDTH
 from cotreat.plots.labels import event, fold, key
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.reported import text
-from cotreat.plots.reported_labels import notes, row_names
+from cotreat.plots.reported_labels import axis_label, notes, row_names
 from cotreat.plots.style import BLUE, GREY, VERMILION, label_rows, legend_below, log_axis
 from cotreat.study.study import ReportedEstimate
 
@@ -98,9 +99,9 @@ def reported_predictive(view: View) -> Figure | None:
 
 def lines_of_panels(view: View, numbers: ReportedEstimates) -> list[list[Panel]]:
     """Return the panels of each line, from the top; those of one line share their rows."""
-    ratios = _ratios(view, numbers)
+    statistics = dict.fromkeys(statistic_of(one.kind) for one in numbers.odds_ratios)
     lines = [
-        [ratios, *_errors(view, numbers)],
+        *([_values(view, numbers, s), *_errors(view, numbers, s)] for s in statistics),
         [_deviates(view, numbers)],
         [_events(view, numbers)],
     ]
@@ -127,16 +128,17 @@ def _replicated(view: View, row: str) -> Any:
     return view.draws["posterior_predictive"]["claims"].sel(row=row).values
 
 
-def _ratios(view: View, numbers: ReportedEstimates) -> Panel:
-    names = row_names(numbers)
+def _values(view: View, numbers: ReportedEstimates, statistic: Statistic) -> Panel:
+    names, link = row_names(numbers), statistic.link
     rows = (
-        _row(names[c.id], _replicated(view, c.id), c.value.value, scale=np.exp)
+        _row(names[c.id], _replicated(view, c.id), c.value.value, scale=link.back)
         for c in numbers.odds_ratios
+        if c.kind == statistic.name
     )
-    return Panel("odds ratio, or ratio of odds ratios", tuple(rows), is_log=True)
+    return Panel(axis_label([statistic]), tuple(rows), is_log=link.is_log)
 
 
-def _errors(view: View, numbers: ReportedEstimates) -> list[Panel]:
+def _errors(view: View, numbers: ReportedEstimates, statistic: Statistic) -> list[Panel]:
     """Return the standard errors, which are informative about arm sizes where totals are reported."""
     groups = view.draws["posterior_predictive"]
     if "widths" not in groups:
@@ -145,8 +147,10 @@ def _errors(view: View, numbers: ReportedEstimates) -> list[Panel]:
     rows = (
         _row(names[c.id], widths.sel(odds_ratio=c.id).values, standard_error(c), scale=np.exp)
         for c in numbers.odds_ratios
+        if c.kind == statistic.name
     )
-    return [Panel("standard error of its log", tuple(rows), is_log=True)]
+    label = "standard error of its log" if statistic.link.is_log else "standard error"
+    return [Panel(label, tuple(rows), is_log=True)]
 
 
 def _deviates(view: View, numbers: ReportedEstimates) -> Panel:

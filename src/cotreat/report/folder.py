@@ -237,9 +237,7 @@ def _regimens(fit: Fit) -> set[str]:
 
 def _estimates(rows: pd.DataFrame) -> Iterator[Reported]:
     for row in rows.itertuples():
-        yield Reported(
-            WORDS.get(row.measure, row.measure), row.contrast or row.about, row.as_reported
-        )
+        yield Reported(WORDS.get(row.measure, row.measure), row.contrast or row.about, row.reported)
 
 
 def _counts(rows: pd.DataFrame) -> Iterator[Reported]:

@@ -31,13 +31,14 @@ from cotreat.estimands.identification import Identification, Status
 from cotreat.evidence import contrasts
 from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import ReportedEstimates, reported_in
+from cotreat.evidence.statistics import statistic_of
 from cotreat.frequentist.fit import fit_frequentist
 from cotreat.frequentist.intervals import intervals
 from cotreat.frequentist.logistic import Regression
 from cotreat.inference.record import Fit
 from cotreat.models.registry import Model
 from cotreat.study.regimens import contrast, group_of, parse, without_group
-from cotreat.study.study import Meaning, Study
+from cotreat.study.study import Meaning, ReportedEstimate, Study
 
 POSTERIOR = "posterior"
 PRIOR = "prior"
@@ -341,9 +342,11 @@ def _reported_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimate
         if one.meaning is None or one.ci is None:
             continue
         estimate, lower, upper = one.value.value, one.ci[0].value, one.ci[1].value
-        if _is_inverse(estimand, one.meaning):
-            estimate, lower, upper = 1 / estimate, 1 / upper, 1 / lower
-        elif not _is_of(estimand, one.meaning):
+        if _is_inverse(estimand, one, one.meaning):
+            link = statistic_of(one.kind).link
+            ends = (link.back(-link.to(end)) for end in (estimate, upper, lower))
+            estimate, lower, upper = map(float, ends)
+        elif not _is_of(estimand, one, one.meaning):
             continue
         kind = "Wald" if one.interval == "wald" else one.interval
         yield {
@@ -355,21 +358,25 @@ def _reported_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimate
         }
 
 
-def _is_of(estimand: Estimand, meaning: Meaning) -> bool:
+def _is_of(estimand: Estimand, reported: ReportedEstimate, meaning: Meaning) -> bool:
     """Return whether a reported coefficient is an estimand.
 
     A set and a regimen may share a name: "A" is all patients with A, or those with A alone.
     """
-    is_coefficient = bool(estimand.reported_estimate)
-    if meaning.kind == "regimens":
-        return estimand.is_odds_ratio and not is_coefficient and estimand.arms == meaning.words
-    question = (estimand.measure, estimand.contrast, estimand.pair)
-    return is_coefficient and question == contrasts.question_of(meaning)
+    question = contrasts.question_of(meaning, statistic_of(reported.kind))
+    if meaning.kind != "regimens":
+        own = (estimand.measure, estimand.contrast, estimand.pair)
+        return bool(estimand.reported_estimate) and own == question
+    if estimand.reported_estimate:
+        return estimand.reported_estimate == reported.id
+    return estimand.measure == question[0] and estimand.arms == meaning.words
 
 
-def _is_inverse(estimand: Estimand, meaning: Meaning) -> bool:
-    inverse = replace(meaning, words=meaning.words[::-1])
-    return meaning.kind == "regimens" and _is_of(estimand, inverse)
+def _is_inverse(estimand: Estimand, reported: ReportedEstimate, meaning: Meaning) -> bool:
+    """Return whether a reported contrast of two regimens is the inverse of an estimand."""
+    if meaning.kind != "regimens" or estimand.reported_estimate:
+        return False
+    return _is_of(estimand, reported, replace(meaning, words=meaning.words[::-1]))
 
 
 def _size_rows(study: Study, prior: RiskDraws, posterior: RiskDraws) -> Iterator[Row]:

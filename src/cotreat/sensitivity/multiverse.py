@@ -25,6 +25,7 @@ from cotreat.estimands.identification import Identification, Status, asked
 from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.evidence.reported import reported_in
 from cotreat.evidence.resolve import resolve
+from cotreat.evidence.statistics import ODDS_RATIO
 from cotreat.inference import laplace
 from cotreat.inference.batch import Answer, Specification
 from cotreat.inference.record import Fit
@@ -205,7 +206,8 @@ def estimands_asked(study: Study, model: str) -> list[Estimand]:
     """List a measure of each family of synergy, and odds ratios of one more treatment or reported ones."""
     evidence = resolve(study)
     numbers = reported_in(evidence)
-    meanings = [c.meaning for c in numbers.odds_ratios if c.meaning] if numbers else []
+    ratios = [c for c in numbers.odds_ratios if c.kind == ODDS_RATIO.name] if numbers else []
+    meanings = [c.meaning for c in ratios if c.meaning]
     reported = [meaning.words for meaning in meanings if meaning.kind == "regimens"]
 
     def is_asked_ratio(one: Estimand) -> bool:

@@ -18,8 +18,9 @@ from cotreat.estimands.enumerate import enumerate_estimands, reported_label
 from cotreat.estimands.estimand import is_combination_ratio
 from cotreat.evidence import contrasts
 from cotreat.evidence.protocol import Evidences
-from cotreat.evidence.reported import log_estimate, reported_in, standard_error
+from cotreat.evidence.reported import link_value, reported_in, standard_error
 from cotreat.evidence.resolve import resolve
+from cotreat.evidence.statistics import ODDS_RATIO
 from cotreat.frequentist.fit import fit_frequentist
 from cotreat.frequentist.intervals import Z, wald
 from cotreat.models.registry import Model
@@ -108,8 +109,9 @@ def odds_ratios_of(study: Study, model: Model) -> list[ObservedRatio]:
     numbers = reported_in(evidence)
     found = []
     for estimate in numbers.odds_ratios if numbers is not None else ():
-        if estimate.meaning is not None and estimate.ci is not None:
-            log = Normal(log_estimate(estimate), standard_error(estimate))
+        is_ratio = estimate.kind == ODDS_RATIO.name
+        if is_ratio and estimate.meaning is not None and estimate.ci is not None:
+            log = Normal(link_value(estimate), standard_error(estimate))
             lower, upper = (end.value for end in estimate.ci)
             if estimate.level != INTERVAL:  # at the level of all other intervals
                 lower, upper = (float(end) for end in np.exp(log.interval))

@@ -225,9 +225,9 @@ class ReportedEstimate:
     source: str
 
     @property
-    def is_odds_ratio(self) -> bool:
-        """Whether it is an odds ratio with an interval."""
-        return self.kind == "odds_ratio"
+    def has_interval(self) -> bool:
+        """Whether it is an estimate with an interval, such as an odds ratio, and no p-value."""
+        return self.ci is not None
 
     @property
     def as_reported(self) -> str:

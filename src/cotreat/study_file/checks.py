@@ -100,5 +100,5 @@ def _check_used(
     where = f"interpretations: {interpretation.id}" if several else "reported"
     if not used:
         problems.add(where, "no reported estimate has a contrast that a model can use")
-    if not study.totals and not all(estimate.is_odds_ratio for estimate in used):
+    if not study.totals and not all(estimate.has_interval for estimate in used):
         problems.add(where, "p-values require the number of patients; write [[totals]]")

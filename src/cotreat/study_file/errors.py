@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from cotreat.core.toml_tables import Problems, nearest, show, show_key
-from cotreat.study_file.shape import AnyKindTable, PValueTable, Right
+from cotreat.study_file.shape import AnyKindTable, KindsOf, PValueTable, Right, table_of
 
 Path = tuple[str | int, ...]
 
@@ -68,7 +68,7 @@ class _At:
         if self.field is None:
             return ""
         nested = (m for one in get_args(self.field.annotation) for m in _metadata(one))
-        words = [m.words for m in (*self.field.metadata, *nested) if isinstance(m, Right)]
+        words = [m.words for m in (*self.field.metadata, *nested) if isinstance(m, Right | KindsOf)]
         choices = get_args(self.kind) if get_origin(self.kind) is Literal else ()
         return words[0] if words else " or ".join(map(json.dumps, choices))
 
@@ -166,12 +166,12 @@ def _plain(annotation: Any) -> Any:
 def _tables(kind: Any) -> tuple[type[BaseModel], ...]:
     """Return the tables that a type consists of: one, several, or none for values."""
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    kinds = tuple(map(_plain, kinds)) if len(kinds) > 1 else kinds
     return kinds if all(isinstance(k, type) and issubclass(k, BaseModel) for k in kinds) else ()
 
 
 def _of_kind(tables: tuple[type[BaseModel], ...], kind: Any) -> type[BaseModel]:
-    matches = (t for t in tables if kind in get_args(t.model_fields["kind"].annotation))
-    return next(matches, AnyKindTable)
+    return next((table for table in tables if table.__name__ == kind), table_of(kind))
 
 
 # --- Tables ----------------------------------------------------------------------------------------

@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
-
 from cotreat.core.constants import DEFAULT_INTERPRETATION
 from cotreat.core.toml_tables import Problems
 from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of, named_parts
+from cotreat.evidence.statistics import statistic_of
 from cotreat.study.regimens import Regimen, taken
 from cotreat.study.study import (
     Interpretation,
@@ -22,9 +21,9 @@ from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
 from cotreat.study_file.errors import numbered
 from cotreat.study_file.parsing import Places, hint
 from cotreat.study_file.shape import (
+    EstimateTable,
     InterpretationTable,
     MeansTable,
-    OddsRatioTable,
     PValueTable,
     ReportedTable,
     below,
@@ -128,7 +127,7 @@ def _estimate(
         sign="",
         source=table.source,
     )
-    if isinstance(table, OddsRatioTable) and table.value is not None and table.ci is not None:
+    if isinstance(table, EstimateTable) and table.value is not None and table.ci is not None:
         lower, upper = table.ci
         if not lower <= table.value <= upper:
             words = f"({lower}, {upper}) does not contain the estimate {table.value}"
@@ -223,7 +222,12 @@ def _check_coefficient(
         return
     try:
         cohort = patients.stratified(estimate.meaning)
-        coefficient_of(estimate.meaning, cohort, is_adjusted=estimate.adjusted)
+        coefficient_of(
+            estimate.meaning,
+            cohort,
+            is_adjusted=estimate.adjusted,
+            statistic=statistic_of(estimate.kind),
+        )
     except ValueError as error:
         words = str(error)
         if patients.is_counted:
@@ -249,14 +253,16 @@ def check_symmetry(estimate: ReportedEstimate) -> str:
     """Return a warning for a Wald interval that is not symmetric on the log scale; empty for none."""
     if estimate.ci is None or estimate.interval != "wald":
         return ""
-    ends, value = estimate.ci, estimate.value
-    middle = sum(np.log(end.value) for end in ends) / 2
-    slack = sum(end.half / end.value for end in ends) / 2 + value.half / value.value
-    if abs(middle - np.log(value.value)) <= 1.05 * slack:
+    ends, value, link = estimate.ci, estimate.value, statistic_of(estimate.kind).link
+    middle = sum(link.to(end.value) for end in ends) / 2
+    slack = sum(end.half * link.slope(end.value) for end in ends) / 2
+    slack += value.half * link.slope(value.value)
+    if abs(middle - link.to(value.value)) <= 1.05 * slack:
         return ""
+    scale = "on the log scale " if link.is_log else ""
     return (
-        f"({ends[0].value:g}, {ends[1].value:g}) is not symmetric about {value.value:g} on the log scale "
-        f"(its middle is {np.exp(middle):.4g}), as a Wald interval is; correct a digit, or write "
+        f"({ends[0].value:g}, {ends[1].value:g}) is not symmetric about {value.value:g} {scale}"
+        f"(its middle is {link.back(middle):.4g}), as a Wald interval is; correct a digit, or write "
         'interval = "profile" or "exact"'
     )
 

@@ -4,17 +4,28 @@
 keep the digits they were reported with are tested by `Tested`.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+    ValidationInfo,
+)
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
-from cotreat.core.toml_tables import LARGEST, is_positive, is_rising, is_share
+from cotreat.core.toml_tables import LARGEST, is_number, is_positive, is_rising, is_share
+from cotreat.evidence.statistics import ODDS_RATIO, STATISTICS
 from cotreat.study_file.contrast import DESCRIPTION, FORMS
 
 SCHEMA_FILE = "cotreat-study.schema.json"
@@ -70,6 +81,53 @@ class Tested:
         if not self.accepts(value):
             raise ValueError
         return value
+
+
+@dataclass(frozen=True)
+class TestedByKind(Tested):
+    """A value whose test takes the kind of the reported number, which stands before it."""
+
+    def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
+        """Test the value under its kind, and change nothing."""
+        return core_schema.with_info_plain_validator_function(self._check_with_kind)
+
+    def _check_with_kind(self, value: Any, info: ValidationInfo) -> Any:
+        statistic = STATISTICS.get(info.data.get("kind", ""), ODDS_RATIO)
+        if not self.accepts((value, statistic.link.is_log)):
+            raise ValueError
+        return value
+
+
+def _is_value(tested: tuple[Any, bool]) -> bool:
+    value, is_log = tested
+    return is_positive(value) if is_log else is_number(value)
+
+
+def _is_interval(tested: tuple[Any, bool]) -> bool:
+    value, is_log = tested
+    return is_rising(value, is_positive if is_log else is_number)
+
+
+P_VALUES = ("p_value", "p_trend")
+"""Kinds of reported numbers that have no interval."""
+
+
+@dataclass(frozen=True)
+class KindsOf:
+    """The kinds of reported numbers that the registry has, and some more."""
+
+    more: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """The kinds, for messages."""
+        return " or ".join(json.dumps(kind) for kind in (*STATISTICS, *self.more))
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Add the kinds to the schema."""
+        return {**handler(core), "enum": [*STATISTICS, *self.more]}
 
 
 BELOW = re.compile(r"<\s*(0?\.\d+|1)")
@@ -243,12 +301,16 @@ class ReportedTable(FileTable):
     source: Text
 
 
-class OddsRatioTable(ReportedTable):
-    """A reported odds ratio with its interval."""
+class EstimateTable(ReportedTable):
+    """A reported estimate with its interval: an odds ratio, or another statistic of the registry."""
 
-    kind: Literal["odds_ratio"]
-    value: Positive
-    ci: Interval
+    kind: Annotated[str, Tested(STATISTICS.__contains__, {"type": "string"}), KindsOf(())]
+    value: Annotated[Decimal, TestedByKind(_is_value, _NUMBER), Right("a number above 0")]
+    ci: Annotated[
+        list[Decimal],
+        TestedByKind(_is_interval, _two(_NUMBER)),
+        Right("[lower, upper] with 0 < lower < upper"),
+    ]
     level: Share | None = None
     interval: Literal["wald", "profile", "exact"] = "wald"
 
@@ -264,7 +326,11 @@ class PValueTable(ReportedTable):
 class AnyKindTable(ReportedTable):
     """A reported number whose kind is missing or wrong: its other keys are not tested."""
 
-    kind: Literal["odds_ratio", "p_value", "p_trend"]
+    kind: Annotated[
+        str,
+        Tested(lambda kind: kind in (*STATISTICS, *P_VALUES), {"type": "string"}),
+        KindsOf(P_VALUES),
+    ]
     value: Any = None
     ci: Any = None
     level: Any = None
@@ -321,7 +387,22 @@ class PatientsTable(FileTable):
     missing: Literal["drop"] | None = None
 
 
-Number = OddsRatioTable | PValueTable
+def table_of(kind: Any) -> type[ReportedTable]:
+    """Return the table of a kind of reported number; one that refuses it for an unknown kind."""
+    if isinstance(kind, str) and kind in STATISTICS:
+        return EstimateTable
+    return PValueTable if kind in P_VALUES else AnyKindTable
+
+
+def _tag(raw: Any) -> str:
+    kind = raw.get("kind") if isinstance(raw, dict) else getattr(raw, "kind", None)
+    return table_of(kind).__name__
+
+
+Number = (
+    Annotated[EstimateTable, Tag(EstimateTable.__name__)]
+    | Annotated[PValueTable, Tag(PValueTable.__name__)]
+)
 
 
 class StudyFile(FileTable):
@@ -338,7 +419,7 @@ class StudyFile(FileTable):
     sequential: list[SequentialTable] = Field(default_factory=list)
     arms: list[ArmTable] = Field(default_factory=list)
     totals: list[TotalTable] = Field(default_factory=list)
-    reported: list[Annotated[Number, Field(discriminator="kind")]] = Field(default_factory=list)
+    reported: list[Annotated[Number, Discriminator(_tag)]] = Field(default_factory=list)
     interpretations: list[InterpretationTable] | None = None
     patients: PatientsTable | None = None
     cells: AggregatedTable | None = None

@@ -223,7 +223,7 @@ def dependence_in_words(one: Dependence, study: Study) -> str:
     study
         With its reported estimates.
     """
-    is_ratio = {estimate.id: estimate.is_odds_ratio for estimate in study.reported_estimates}
+    is_ratio = {estimate.id: estimate.has_interval for estimate in study.reported_estimates}
     words = f"{one.name} follows from {', '.join(one.others)}"
     if not np.isnan(one.implied):
         implied = f"{one.implied:.0f} events"

@@ -1187,7 +1187,7 @@ ADJUSTED_RATIO = ratio("ratio", 'contrast = "A+B vs B"', 2.1, 0.27, "one", adjus
 
 
 @pytest.mark.parametrize(
-    ("reported", "availability"),
+    ("as_reported", "availability"),
     [
         ('value = "<0.05"', "not identified"),
         ('value = "<0.05"\nsign = "+"', "not identified"),

@@ -1,0 +1,212 @@
+"""The registry of statistics in which estimates are reported: scale, null, sampling distribution.
+
+A new one is one entry of `STATISTICS`, added by `register`. No PyMC here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from cotreat.evidence.logistic_operator import Coefficient, Law, Regressions, averages
+
+Array = Any
+
+
+class Operator(Protocol):
+    """Evaluate several estimates of one statistic, as `Regressions` does for log odds ratios."""
+
+    def law(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Law:
+        """Return expectations, levers and variances on the scale of the link."""
+        ...
+
+
+@dataclass(frozen=True)
+class Link:
+    """The scale on which the sampling distribution of a statistic is about normal.
+
+    Attributes
+    ----------
+    to, back : callable
+        From the reported scale to that of the link, and back.
+    slope : callable
+        Derivative of `to`.
+    is_log : bool
+        Whether reported values are positive and figures have a logarithmic axis.
+    """
+
+    to: Callable[[Any], Any]
+    back: Callable[[Any], Any]
+    slope: Callable[[Any], Any]
+    is_log: bool = False
+
+
+LOG = Link(np.log, np.exp, lambda value: 1 / value, is_log=True)
+IDENTITY = Link(lambda value: value, lambda value: value, lambda _: 1.0)
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A kind of reported estimate.
+
+    Attributes
+    ----------
+    name : str
+        The key ``kind`` of a study file, and the column ``measure`` of tables.
+    words : str
+        What it is called, for people.
+    operator : callable
+        From its coefficients to their joint evaluation.
+    link : Link
+    null : float
+        Its value without an effect, on the reported scale.
+    unit : str
+        ``ratio`` or ``difference``.
+    is_regression : bool
+        Whether it may be adjusted for covariates, or a coefficient of a model that is not saturated.
+    """
+
+    name: str
+    words: str
+    operator: Callable[[tuple[Coefficient, ...]], Operator]
+    link: Link
+    null: float
+    unit: str
+    is_regression: bool = False
+
+    def require_defined(self, coefficient: Coefficient) -> None:
+        """Raise a ValueError if the statistic has no sampling distribution for a coefficient."""
+        if self.is_regression:
+            return
+        if coefficient.is_adjusted:
+            raise ValueError(f"an adjusted {self.words} is not supported; an odds ratio is")
+        if not coefficient.is_saturated:
+            raise ValueError(f"a {self.words} needs a contrast of two sets, or of a product's four")
+
+
+@dataclass(frozen=True)
+class RiskContrasts:
+    """Contrasts of a function of the groups' risks, such as log risk ratios.
+
+    Attributes
+    ----------
+    coefficients : tuple of Coefficient
+        Saturated and unadjusted ones.
+    value, jacobian : callable
+        From the array module and the risks by group, shape (group,), to the function and its derivative.
+
+    Notes
+    -----
+    By the delta method a contrast c of g(p) has the variance Σ c² g′(p)² p(1 − p)/n over the groups, and
+    moves with the events of an arm by c g′(p)/n of its group.
+    """
+
+    coefficients: tuple[Coefficient, ...]
+    value: Callable[[ModuleType, Array], Array]
+    jacobian: Callable[[ModuleType, Array], Array]
+
+    def law(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Law:
+        """Evaluate the contrasts at the marginal risks."""
+        events = n * averages(xp, log_odds, sigma).risk
+        laws = [self._law(xp, one, events, n) for one in self.coefficients]
+        return Law(*(xp.stack(column) for column in zip(*laws, strict=True)))
+
+    def _law(self, xp: ModuleType, one: Coefficient, events: Array, n: Array) -> tuple[Array, ...]:
+        size = one.groups @ n
+        risk = (one.groups @ events) / size
+        spread = risk * (1 - risk)
+        slope = one.contrast * self.jacobian(xp, risk)
+        variances = slope**2 * spread / size
+        # The second derivative is needed for the noise of the standard error alone.
+        step = STEP * spread
+        ends = (self.jacobian(xp, risk + step), self.jacobian(xp, risk - step))
+        bend = one.contrast * (ends[0] - ends[1]) / (2 * step)
+        moved = (2 * slope * bend * spread + slope**2 * (1 - 2 * risk)) / size**2
+        drift = 0.5 * moved / variances.sum()
+        return (
+            one.contrast @ self.value(xp, risk),
+            (slope / size) @ one.groups,
+            variances.sum(),
+            drift @ one.groups,
+        )
+
+
+STEP = 1e-5
+"""Step of the numerical second derivative, in units of p(1 − p)."""
+
+
+def of_risks(
+    name: str,
+    words: str,
+    value: Callable[[ModuleType, Array], Array],
+    jacobian: Callable[[ModuleType, Array], Array],
+    *,
+    link: Link,
+    null: float,
+    unit: str,
+) -> Statistic:
+    """Return a statistic that is a contrast of a function of risks.
+
+    Parameters
+    ----------
+    value, jacobian
+        From the array module and risks to the function on the scale of the link, and its derivative.
+
+    Examples
+    --------
+    >>> of_risks("risk_ratio", "risk ratio", lambda xp, p: xp.log(p), lambda xp, p: 1 / p,
+    ...          link=LOG, null=1.0, unit="ratio")
+    """
+    operator = partial(RiskContrasts, value=value, jacobian=jacobian)
+    return Statistic(name, words, operator, link, null, unit)
+
+
+ODDS_RATIO = Statistic("odds_ratio", "odds ratio", Regressions, LOG, 1.0, "ratio", True)
+STATISTICS: dict[str, Statistic] = {}
+"""Every statistic by the ``kind`` of a reported estimate."""
+
+
+def register(statistic: Statistic) -> None:
+    """Add a statistic to `STATISTICS`."""
+    STATISTICS[statistic.name] = statistic
+
+
+register(ODDS_RATIO)
+
+
+def statistic_of(kind: str) -> Statistic:
+    """Return the statistic of a kind of reported number; of p-values that of their coefficient."""
+    return STATISTICS.get(kind, ODDS_RATIO)
+
+
+@dataclass(frozen=True)
+class Estimators:
+    """Coefficients with their statistics, evaluated together."""
+
+    statistics: tuple[Statistic, ...]
+    coefficients: tuple[Coefficient, ...]
+
+    @cached_property
+    def _operators(self) -> list[tuple[list[int], Operator]]:
+        """Operators by statistic, with the places of their coefficients."""
+        places: dict[str, list[int]] = {}
+        for at, statistic in enumerate(self.statistics):
+            places.setdefault(statistic.name, []).append(at)
+        return [
+            (at, self.statistics[at[0]].operator(tuple(self.coefficients[i] for i in at)))
+            for at in places.values()
+        ] or [([], Regressions(()))]
+
+    def law(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Law:
+        """Evaluate the coefficients in their order, as `Regressions.law` does."""
+        laws = [own.law(xp, log_odds, sigma, n) for _, own in self._operators]
+        if len(laws) == 1:
+            return laws[0]
+        order = np.argsort([place for at, _ in self._operators for place in at])
+        columns = ((law.mean, law.lever, law.variance, law.drift) for law in laws)
+        return Law(*(xp.concatenate(column)[order] for column in zip(*columns, strict=True)))
