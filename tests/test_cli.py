@@ -1,4 +1,4 @@
-"""The command line as its users meet it; in this process, except for what a process alone shows."""
+"""Tests of the command line, in this process except where a test needs a process of its own."""
 
 import io
 import json
@@ -40,7 +40,7 @@ COMMANDS = [
 
 
 class Done(NamedTuple):
-    """What a command gave: exit status, standard output and standard error."""
+    """Exit status, standard output and standard error of a command."""
 
     returncode: int
     stdout: str
@@ -221,7 +221,7 @@ def test_studies_are_listed():
     assert "17,187 patients" in lines[1]
 
 
-def test_audit_compares_printed_odds_ratios_with_the_cells():
+def test_audit_compares_reported_odds_ratios_with_the_counts():
     text = run("audit", "factor-v-leiden").stdout
     (row,) = (line for line in text.splitlines() if line.split()[:1] == ["both"])
     for part in ("34.7 (7.8–154)", "34.72 (7.827–154)", "checked: agrees"):

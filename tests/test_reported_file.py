@@ -1,4 +1,4 @@
-"""Printed numbers and readings of a study file: what is wrong with broken ones, what good ones mean."""
+"""Tests of reported estimates and interpretations of a study file: problems, and contrasts."""
 
 import numpy as np
 import pytest
@@ -492,7 +492,7 @@ DEPENDENT = {
         + ratio("b", 'contrast = "not TAC vs TAC"', "0.60", "[0.30, 1.20]"),
         ("reported: b is reported as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
     ),
-    "in the default reading": (
+    "in the default interpretation": (
         HEAD
         + TOTALS
         + ratio("a", 'contrast = "TAC vs not TAC"', "2.00", "[1.00, 4.00]")
@@ -594,7 +594,7 @@ READINGS = {
         + interpretation("a", 'tac = { value = 2.1, contrast = "CYC vs not CYC" }', default=True),
         (f"interpretations[1].means.tac.value: unknown key; known are {MEANS_KEYS}",),
     ),
-    "readings are a table": (
+    "interpretations are a table": (
         TRIO + "[interpretations]\nid = 'a'\n",
         ("interpretations: must be a list of tables, each begun by [[interpretations]]",),
     ),
@@ -642,7 +642,7 @@ BROKEN = {
     ("text", "problems"),
     [pytest.param(*case, id=what) for what, case in BROKEN.items()],
 )
-def test_broken_claims_say_what_is_wrong(text: str, problems: tuple[str, ...]) -> None:
+def test_broken_estimates_are_refused(text: str, problems: tuple[str, ...]) -> None:
     with pytest.raises(StudyError) as caught:
         parse_study(text)
     assert caught.value.problems == problems
@@ -677,7 +677,7 @@ def test_contradiction_that_has_an_excuse_is_a_warning(more: str, more_of_last: 
     assert parse_study(four(CONTRADICTS, more, more_of_last)).warnings == (CONTRADICTION,)
 
 
-def test_contradiction_in_another_reading_is_a_warning() -> None:
+def test_incompatibility_in_another_interpretation_is_a_warning() -> None:
     study = parse_study(
         HEAD
         + TOTALS
@@ -876,7 +876,7 @@ THREE_READINGS = (
 )
 
 
-def test_default_reading_comes_first() -> None:
+def test_default_interpretation_comes_first() -> None:
     study = parse_study(THREE_READINGS)
     assert [one.id for one in study.interpretations] == ["plain", "other", "shown"]
     assert (study.interpretation, study.is_default) == ("plain", True)
@@ -884,7 +884,7 @@ def test_default_reading_comes_first() -> None:
     assert study.reported_estimates == parse_study(TRIO).reported_estimates
 
 
-def test_readings_change_meanings() -> None:
+def test_interpretations_change_contrasts() -> None:
     study = parse_study(THREE_READINGS)
     plain = claim_of(study, "p-tac-cyc")
     other = claim_of(study.resolve("other"), "p-tac-cyc")
@@ -899,7 +899,7 @@ def test_readings_change_meanings() -> None:
         assert claim_of(study.resolve(name), "tac") == claim_of(study, "tac")
 
 
-def test_unknown_reading() -> None:
+def test_unknown_interpretation() -> None:
     with pytest.raises(InterpretationError) as caught:
         parse_study(THREE_READINGS).resolve("abstract")
     assert str(caught.value) == (
@@ -907,7 +907,7 @@ def test_unknown_reading() -> None:
     )
 
 
-def test_flagship_readings() -> None:
+def test_flagship_interpretations() -> None:
     study = load_study("sun2024")
     assert [one.id for one in study.interpretations] == [
         "odds-ratios",

@@ -285,7 +285,7 @@ source = "simulated"
 patients = "not TAC"
 n = {off}
 source = "simulated"
-{claims}"""
+{reported_estimates}"""
 CLAIM = """
 [[reported]]
 id = "{id}"

@@ -63,7 +63,7 @@ totals = [
   {{ patients = "not TAC", n = {off} }},
 ]
 reported = [
-{claims}
+{reported_estimates}
 ]
 [treatments]
 TAC = {{ name = "tacrolimus", dose = {{ low = "lower", high = "higher" }} }}
