@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logit
 
@@ -28,6 +27,8 @@ from cotreat.priors import model_data
 from cotreat.study.study import Study
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from cotreat.priors.prior import PriorSet
 
 Array = NDArray[np.float64]
@@ -99,6 +100,8 @@ class Counts(Evidence):
         risk = as_seen(draws, "risk").sel(arm=counted)
         at = risk.rename(arm="counted").transpose(..., "counted")
         events = at.copy(data=rng.binomial(self.study.n, at.values)).reset_coords(drop=True)
+        import xarray as xr
+
         return xr.Dataset({"events": events})
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:

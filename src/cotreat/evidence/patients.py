@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat.core.constants import as_seen
@@ -21,6 +20,7 @@ from cotreat.study.study import Study
 
 if TYPE_CHECKING:
     import pytensor.tensor as pt
+    import xarray as xr
 
     from cotreat.priors.prior import PriorSet
 
@@ -140,6 +140,8 @@ class Patients(Evidence):
         group = groups_of(risk, self.cells.n)
         again = replicate(self.study, draws, group, rng)
         known = {"predicted_risk": ("cell", risk), "risk_group_of": ("cell", group)}
+        import xarray as xr
+
         return xr.Dataset({**again, **known})
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
@@ -312,6 +314,8 @@ def replicate(
         "draw": posterior["draw"],
         "counted": list(study.counted),
     }
+    import xarray as xr
+
     made = {}
     for name, parts in sums.items():
         dims = ("chain", "draw", "risk_group" if name.endswith("by_risk") else "counted")

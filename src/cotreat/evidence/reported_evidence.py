@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr, ndtri
 
@@ -30,6 +29,8 @@ from cotreat.priors.declare import numbers_of, state
 from cotreat.study.study import ReportedEstimate
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from cotreat.priors.prior import PriorSet
 
 Array = NDArray[np.float64]
@@ -168,6 +169,8 @@ class ReportedEvidence(Evidence):
         if "width_mean" in draws:
             sd = draws["width_sd"].values
             drawn["widths"] = draws["width_mean"] + sd * rng.normal(size=sd.shape)
+        import xarray as xr
+
         return xr.Dataset(drawn)
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:

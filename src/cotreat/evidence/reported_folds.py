@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from cotreat.evidence.folds import (
@@ -27,6 +27,9 @@ from cotreat.evidence.reported_data import data, observed
 from cotreat.evidence.reported_predictive import conditional, predicted
 from cotreat.evidence.statistics import statistic_of
 from cotreat.study.study import ReportedEstimate
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 UNREAD = 1e8
 """Rounding variance of an estimate that is left out, in units of its scale."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logit, ndtr
 
@@ -21,6 +20,8 @@ from cotreat.evidence.statistics import statistic_of
 from cotreat.study.study import ReportedEstimate, Study
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from cotreat.priors.prior import PriorSet
 
 PREDICTIVE_DRAWS = 2000

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from cotreat.core.errors import ModelError
 from cotreat.core.toml_tables import nearest
-from cotreat.priors.defaults import BASELINE_MEANING, PARAMETERS, STANDARDISED
-from cotreat.priors.prior import RATIO_OF_ODDS_RATIOS, RISK, Prior
+from cotreat.priors.defaults import PARAMETERS
+from cotreat.priors.prior import Prior
 from cotreat.study.study import DOSE, DURATION, StratificationError, Study
 
 
@@ -26,7 +26,7 @@ class Model:
     parameters : tuple of str
         Variables that need a prior.
     priors : tuple of Prior
-        Priors of those of them that no other registered model has.
+        Priors of those of them that `cotreat.priors.defaults.PARAMETERS` does not have.
     has_structure : bool
         Whether regimens inform each other through treatments, so that regimens without patients get a
         risk and the ratio of odds ratios is the same with every co-treatment.
@@ -37,7 +37,7 @@ class Model:
     module : str
         Module with its function ``log_odds``: one of `cotreat.models`, or a full dotted path. Empty for the
         module of the model's name.
-    division : str
+    strata : str
         Strata by which it divides the patients of one regimen. Such a model runs only when it is asked for
         by name.
     """
@@ -89,38 +89,6 @@ register(
         "η = α + Σ β_d x_d + Σ (μ + τ z_de) x_d x_e",
         ("alpha", "beta", "mu", "tau", "z"),
         min_pairs=2,
-        priors=(
-            Prior(
-                "mu",
-                "Normal",
-                0.0,
-                0.25,
-                "mean log ratio of odds ratios of all pairs",
-                "the mean of the pairs is closer to 0 than any one of them",
-                scale=RATIO_OF_ODDS_RATIOS,
-                about="mean of all pairs",
-                symbol="log ratio of odds ratios μ",
-            ),
-            Prior(
-                "tau",
-                "HalfNormal",
-                None,
-                0.5,
-                "SD of the interactions between pairs",
-                "as wide as one interaction",
-                about="SD between pairs",
-                symbol="SD τ",
-            ),
-            Prior(
-                "z",
-                "Normal",
-                0.0,
-                1.0,
-                "standardised deviation of a pair",
-                "by definition",
-                symbol=STANDARDISED,
-            ),
-        ),
     )
 )
 register(
@@ -138,38 +106,6 @@ register(
         "η_a ~ Normal(m, τ_arm)",
         ("m", "tau_arm", "eta"),
         has_structure=False,
-        priors=(
-            Prior(
-                "m",
-                "Normal",
-                -1.67,
-                0.65,
-                BASELINE_MEANING,
-                "as the risk without treatment",
-                scale=RISK,
-                about="mean of all regimens",
-                symbol="log-odds m",
-            ),
-            Prior(
-                "tau_arm",
-                "HalfNormal",
-                None,
-                1.0,
-                "SD of the log-odds between regimens",
-                "regimens may differ as much as by a treatment effect",
-                about="SD between regimens",
-                symbol="SD τ of log-odds",
-            ),
-            Prior(
-                "eta",
-                "Normal",
-                None,
-                None,
-                "log-odds of a regimen",
-                "mean m and SD tau_arm by definition",
-                symbol="log-odds η",
-            ),
-        ),
     )
 )
 register(
@@ -188,17 +124,6 @@ register(
         _DOSE_PREDICTOR,
         ("alpha", "beta", "gamma", "simplex"),
         strata=DOSE,
-        priors=(
-            Prior(
-                "simplex",
-                "Dirichlet",
-                None,
-                None,
-                "shares of a treatment effect by step between levels",
-                "uniform on all monotone effects",
-                symbol="share of the effect",
-            ),
-        ),
     )
 )
 register(
@@ -218,35 +143,6 @@ register(
         "Treatment effects differ between subgroups and shrink towards a common effect.",
         "η = α + α_g + Σ β_dg x_d + Σ γ_de x_d x_e, β_dg ~ Normal(β_d, τ_d)",
         ("alpha", "alpha_group", "beta", "spread", "effect_z", "gamma"),
-        priors=(
-            Prior(
-                "alpha_group",
-                "ZeroSumNormal",
-                None,
-                0.5**0.5,
-                "deviation of a subgroup's log-odds from their mean",
-                "two subgroups differ as by a covariate: log odds ratio ~ Normal(0, 1)",
-                symbol="log-odds, deviation from the mean",
-            ),
-            Prior(
-                "spread",
-                "HalfNormal",
-                None,
-                0.5,
-                "SD of a treatment effect between subgroups",
-                "an effect differs between subgroups about as much as one interaction",
-                symbol="SD τ between subgroups",
-            ),
-            Prior(
-                "effect_z",
-                "Normal",
-                0.0,
-                1.0,
-                "standardised deviation of an effect in a subgroup",
-                "by definition",
-                symbol=STANDARDISED,
-            ),
-        ),
     )
 )
 

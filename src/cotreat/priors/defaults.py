@@ -1,6 +1,6 @@
 """The default prior of every parameter: the set ``weak``.
 
-Models add the priors of parameters that they alone have (`cotreat.models.registry.register`).
+A model from outside adds the priors of its own parameters (`cotreat.models.registry.register`).
 """
 
 from cotreat.priors.prior import FACTOR, ODDS_RATIO, RATIO_OF_ODDS_RATIOS, RISK, Prior
@@ -108,8 +108,110 @@ OF_EVIDENCE = (
 )
 """Parameters that patients and reported estimates need besides those of the model."""
 
-PARAMETERS: dict[str, Prior] = {row.variable: row for row in (ALPHA, BETA, GAMMA, *OF_EVIDENCE)}
-"""The default prior of every parameter by variable, those of the models included."""
+OF_MODELS = (
+    Prior(
+        "mu",
+        "Normal",
+        0.0,
+        0.25,
+        "mean log ratio of odds ratios of all pairs",
+        "the mean of the pairs is closer to 0 than any one of them",
+        scale=RATIO_OF_ODDS_RATIOS,
+        about="mean of all pairs",
+        symbol="log ratio of odds ratios μ",
+    ),
+    Prior(
+        "tau",
+        "HalfNormal",
+        None,
+        0.5,
+        "SD of the interactions between pairs",
+        "as wide as one interaction",
+        about="SD between pairs",
+        symbol="SD τ",
+    ),
+    Prior(
+        "z",
+        "Normal",
+        0.0,
+        1.0,
+        "standardised deviation of a pair",
+        "by definition",
+        symbol=STANDARDISED,
+    ),
+    Prior(
+        "m",
+        "Normal",
+        -1.67,
+        0.65,
+        BASELINE_MEANING,
+        "as the risk without treatment",
+        scale=RISK,
+        about="mean of all regimens",
+        symbol="log-odds m",
+    ),
+    Prior(
+        "tau_arm",
+        "HalfNormal",
+        None,
+        1.0,
+        "SD of the log-odds between regimens",
+        "regimens may differ as much as by a treatment effect",
+        about="SD between regimens",
+        symbol="SD τ of log-odds",
+    ),
+    Prior(
+        "eta",
+        "Normal",
+        None,
+        None,
+        "log-odds of a regimen",
+        "mean m and SD tau_arm by definition",
+        symbol="log-odds η",
+    ),
+    Prior(
+        "simplex",
+        "Dirichlet",
+        None,
+        None,
+        "shares of a treatment effect by step between levels",
+        "uniform on all monotone effects",
+        symbol="share of the effect",
+    ),
+    Prior(
+        "alpha_group",
+        "ZeroSumNormal",
+        None,
+        0.5**0.5,
+        "deviation of a subgroup's log-odds from their mean",
+        "two subgroups differ as by a covariate: log odds ratio ~ Normal(0, 1)",
+        symbol="log-odds, deviation from the mean",
+    ),
+    Prior(
+        "spread",
+        "HalfNormal",
+        None,
+        0.5,
+        "SD of a treatment effect between subgroups",
+        "an effect differs between subgroups about as much as one interaction",
+        symbol="SD τ between subgroups",
+    ),
+    Prior(
+        "effect_z",
+        "Normal",
+        0.0,
+        1.0,
+        "standardised deviation of an effect in a subgroup",
+        "by definition",
+        symbol=STANDARDISED,
+    ),
+)
+"""Parameters that one model alone has."""
+
+PARAMETERS: dict[str, Prior] = {
+    row.variable: row for row in (ALPHA, BETA, GAMMA, *OF_EVIDENCE, *OF_MODELS)
+}
+"""The default prior of every parameter by variable; registered models add those of their own."""
 
 BIAS: dict[str, Prior] = {
     row.variable: row
