@@ -34,7 +34,6 @@ from cotreat.estimands.estimand import (
     label_of,
 )
 from cotreat.estimands.measures import MEASURES
-from cotreat.evidence.contrasts import PRODUCTS
 from cotreat.frequentist.logistic import NO_CELLS
 from cotreat.study.regimens import WITHIN
 
