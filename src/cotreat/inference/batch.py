@@ -212,6 +212,8 @@ def _probabilities(
 
 
 class _Settings(NamedTuple):
+    """Settings shared by all fits of a call."""
+
     effective: int
     draws: int
     seed: int
@@ -220,6 +222,8 @@ class _Settings(NamedTuple):
 
 @dataclass(frozen=True)
 class _Task:
+    """A specification with its index, resolved study, chosen priors and shape."""
+
     at: int
     study: Study
     model: str
@@ -228,13 +232,12 @@ class _Task:
 
 
 def _task(at: int, specification: Specification) -> _Task:
+    """Resolve a specification: study by the strata of the model, and priors of its parameters."""
     model = find_model(specification.model, specification.study)
     study = specification.study.resolve(strata=model.strata)
-    chosen = (
-        prior_set(specification.priors, study)
-        if isinstance(specification.priors, str)
-        else specification.priors
-    )
+    chosen = specification.priors
+    if isinstance(chosen, str):
+        chosen = prior_set(chosen, study)
     chosen = priors_for(chosen, model, study)
     return _Task(at, study, model.name, chosen, shape_of(study, model, chosen))
 
@@ -267,6 +270,7 @@ def _like_after_like(tasks: list[_Task]) -> list[_Task]:
 def _in_parts(
     parts: list[list[_Task]], settings: _Settings, processes: int
 ) -> Iterator[dict[int, Answer]]:
+    """Fit groups of tasks in this process or in worker processes, and yield answers by index."""
     if processes == 1:
         for part in parts:
             yield from _fit_part(part, settings)
@@ -308,6 +312,7 @@ def prepare_process() -> None:
 
 
 def _whole_part(part: list[_Task], settings: _Settings) -> dict[int, Answer]:
+    """Fit a group of tasks in a worker process and return the answers by index."""
     prepare_process()
     answers: dict[int, Answer] = {}
     for answer in _fit_part(part, settings):
@@ -393,6 +398,7 @@ def compiled(study: Study, model: Model, priors: PriorSet) -> Density:
 def _answer(
     task: _Task, approximation: Approximation, density: Density, numbers: Given, draws: int
 ) -> Answer:
+    """Return the answer of a task: equally weighted risk draws with the diagnostics of the approximation."""
     points = approximation.resampled(1, draws, np.random.default_rng(task.at))[0]
     values = density.deterministics(RISK_DRAWS, points, numbers)
     risk_draws = vectorise.labelled(density.built, values, 1)

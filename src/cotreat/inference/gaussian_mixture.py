@@ -42,6 +42,7 @@ class Normals:
 
     @cached_property
     def _roots(self) -> Array:
+        """Lower Cholesky factors of the covariances, shape (component, size, size)."""
         width = np.trace(self.covariances, axis1=1, axis2=2) * ROUNDING
         return np.linalg.cholesky(
             self.covariances + width[:, None, None] * np.eye(self.means.shape[1])

@@ -35,12 +35,17 @@ class Mixture(NamedTuple):
     inverses: Any
 
     def draw(self, key: Any) -> Any:
-        """Return one draw, shape (dimension,).
+        """Return one draw.
 
         Parameters
         ----------
         key
             Key of JAX's random number generator.
+
+        Returns
+        -------
+        array, shape (dimension,)
+            The draw.
         """
         for_component, for_noise = jax.random.split(key)
         reached = jnp.cumsum(jnp.exp(self.log_weights))[:-1]
@@ -50,11 +55,33 @@ class Mixture(NamedTuple):
         return self.means[at] + self.roots[at] @ noise
 
     def log_density(self, point: Any) -> Any:
-        """Return the log density at a point, shape (dimension,)."""
+        """Return the log density at a point.
+
+        Parameters
+        ----------
+        point
+            Point, shape (dimension,).
+
+        Returns
+        -------
+        array
+            Log density of the mixture.
+        """
         return logsumexp(self.joint(point))
 
     def joint(self, point: Any) -> Any:
-        """Return the joint log density of a point, shape (dimension,), and each component, shape (component,)."""
+        """Return the joint log density of a point and each component.
+
+        Parameters
+        ----------
+        point
+            Point, shape (dimension,).
+
+        Returns
+        -------
+        array, shape (component,)
+            Log weight plus log normal density per component.
+        """
         off = jnp.einsum("kij,kj->ki", self.inverses, point - self.means)
         log_volume = jnp.log(jnp.diagonal(self.inverses, axis1=1, axis2=2)).sum(1)
         constant = -0.5 * point.size * jnp.log(2 * jnp.pi)
@@ -117,12 +144,24 @@ def fitted(points: Any, start: Mixture) -> Mixture:
 
 
 def covariance(points: Any) -> Any:
-    """Return the covariance of points, shape (point, dimension), with a small ridge against singularity."""
+    """Return the covariance of points with a small ridge, so that it is not singular.
+
+    Parameters
+    ----------
+    points
+        Points, shape (point, dimension).
+
+    Returns
+    -------
+    array, shape (dimension, dimension)
+        Covariance with divisor n.
+    """
     off = points - points.mean(0)
     return off.T @ off / len(points) + 1e-10 * jnp.eye(points.shape[1])
 
 
 def _mixture(weights: Any, means: Any, covariances: Any) -> Mixture:
+    """Return the mixture of given weights, means and covariances."""
     roots = jnp.linalg.cholesky(covariances)
     eye = jnp.broadcast_to(jnp.eye(means.shape[1]), roots.shape)
     inverses = solve_triangular(roots, eye, lower=True)

@@ -75,6 +75,11 @@ def described(cells: Cells, at: int) -> str:
         Covariate patterns of the study.
     at
         Index of the pattern.
+
+    Returns
+    -------
+    str
+        For example ``12 patients on A+B``.
     """
     n = int(np.asarray(cells.n)[at])
     return (

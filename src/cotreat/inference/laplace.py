@@ -109,6 +109,11 @@ class Proposal:
         ----------
         normals
             The mixture; its mean and covariance serve as mode and root.
+
+        Returns
+        -------
+        Proposal
+            An adapted proposal.
         """
         mean = normals.weights @ normals.means
         off = normals.means - mean
@@ -123,6 +128,11 @@ class Proposal:
         ----------
         summit
             The mode of the other distribution.
+
+        Returns
+        -------
+        Proposal
+            The proposal at the other mode.
         """
         turn = _cholesky(summit) @ np.linalg.inv(_cholesky(self.summit))
         normals = self.normals.moved(self.summit.at, summit.at, turn)
@@ -199,6 +209,7 @@ class Approximation:
         return np.stack([self._chain(at, chains, draws, rng) for at in range(chains)])
 
     def _chain(self, chain: int, chains: int, draws: int, rng: np.random.Generator) -> Array:
+        """Return one chain of systematically resampled points from every `chains`-th point."""
         points, weights = self.points[chain::chains], self.weights[chain::chains]
         ends = np.cumsum(weights / weights.sum())
         places = (np.arange(draws) + rng.random()) / draws
@@ -214,6 +225,11 @@ def verdict(pareto_k: float) -> str:
     ----------
     pareto_k
         Shape of the tail of importance weights.
+
+    Returns
+    -------
+    str
+        One of `VERDICTS`.
 
     Notes
     -----
@@ -366,6 +382,11 @@ def effective_draws(logs: Array) -> float:
     ----------
     logs
         Log weights, shape (draw,).
+
+    Returns
+    -------
+    float
+        Effective sample size.
 
     Notes
     -----

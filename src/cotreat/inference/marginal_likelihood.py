@@ -121,6 +121,11 @@ class Marginals:
         ----------
         variable
             Name of a free variable.
+
+        Returns
+        -------
+        range
+            Indices into a point.
         """
         return range(self.size)[self._density.places[variable]]
 
@@ -251,6 +256,7 @@ class Marginals:
         return _reaching_beyond(self._fitted(points, weights.values.ravel()))
 
     def _fitted(self, points: Array, logs: Array) -> Normals:
+        """Return a mixture fitted to thinned points with log weights."""
         step = max(1, len(points) // KEPT)
         points, weights = points[::step], laplace.flattened(logs[::step], 20.0 * self.size)
         table, rng = gaussian_mixture.terms(points), np.random.default_rng(self._seed)

@@ -135,14 +135,17 @@ def starts(surface: Surface, start: Array, rng: np.random.Generator) -> Iterator
 
 
 def _are_same(mode: Mode, other: Mode) -> bool:
+    """Return whether two modes coincide."""
     return _is_near(mode.at, other)
 
 
 def _is_near(at: Array, mode: Mode) -> bool:
+    """Return whether a point lies within one standard deviation of a mode."""
     return bool(np.linalg.norm(np.linalg.solve(mode.root, at - mode.at)) < 1)
 
 
 def _is_far_below(mode: Mode, modes: list[Mode]) -> bool:
+    """Return whether the mass of a mode is negligible relative to another one."""
     return any(mode.log_mass < other.log_mass - FAR_BELOW for other in modes)
 
 
@@ -248,5 +251,10 @@ def finite(logs: Array) -> Array:
     ----------
     logs
         Log densities, shape (point,).
+
+    Returns
+    -------
+    ndarray, shape (point,)
+        Log densities, at least −1e9.
     """
     return np.maximum(logs, -1e9)

@@ -87,6 +87,7 @@ class _Nodes:
         return nodes
 
     def _weighty(self) -> list[Mode]:
+        """Return the central node and its neighbours along each axis, up to negligible mass."""
         centre = self._heaviest((0,) * self._count)
         middle = self._known[centre]
         if middle is None:
@@ -116,10 +117,12 @@ class _Nodes:
         return place
 
     def _ways(self) -> list[tuple[int, ...]]:
+        """Return the unit steps on the grid, in both directions of each axis."""
         axes = np.eye(self._count, dtype=int)
         return [tuple(int(x) for x in sign * axis) for axis in axes for sign in (-1, 1)]
 
     def _mass(self, place: tuple[int, ...]) -> float:
+        """Return the log mass of the conditional normal at a node, minus infinity without a node."""
         node = self._known[place]
         if node is None:
             return -np.inf
@@ -138,6 +141,7 @@ class _Nodes:
     def _step(
         self, start: Array, root: Array, place: tuple[int, ...], by: NDArray[np.int64] | float = 0.0
     ) -> None:
+        """Compute the node at a place by Newton's method from a neighbouring node."""
         spacing = SPACING if self._count == 1 else SPACING_EACH
         moved = spacing * self._scale * by
         at = start.copy()
@@ -147,6 +151,7 @@ class _Nodes:
 
 
 def _sum(place: tuple[int, ...], way: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the place after a step on the grid."""
     return tuple(at + step for at, step in zip(place, way, strict=True))
 
 

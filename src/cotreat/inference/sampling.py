@@ -322,6 +322,7 @@ def provenance(tree: xr.DataTree) -> dict[str, Any]:
 
 
 def _numpyro(built: Any, *, draws: int, chains: int, **settings: Any) -> xr.DataTree:
+    """Sample the posterior by NUTS and return draws and sampler statistics."""
     from cotreat.inference import nuts
 
     run = nuts.run(built, draws=draws, chains=chains, **settings)
@@ -453,6 +454,11 @@ def log_evidence(tree: xr.DataTree) -> float:
     ----------
     tree
         What `temper` returned, or `fit` with engine ``smc``.
+
+    Returns
+    -------
+    float
+        Log of the mean of the chains' marginal likelihoods.
     """
     return log_mean_exp(tree["sample_stats"].to_dataset()["log_evidence"].values)
 
@@ -499,6 +505,11 @@ def doubling_moved_little(tree: xr.DataTree) -> bool:
     ----------
     tree
         A run of sequential Monte Carlo with ``evidence_moved`` and ``probability_moved`` in ``sample_stats``.
+
+    Returns
+    -------
+    bool
+        True within `EVIDENCE_MOVED` and `PROBABILITY_MOVED`.
     """
     stats = tree["sample_stats"].to_dataset()
     moved = stats["probability_moved"].values.max(initial=0.0)
@@ -512,6 +523,11 @@ def chains_agree(tree: xr.DataTree) -> bool:
     ----------
     tree
         A run of sequential Monte Carlo with group ``posterior``.
+
+    Returns
+    -------
+    bool
+        True within `CHAINS_APART` and `ERROR_BETWEEN`.
 
     Notes
     -----
@@ -537,6 +553,11 @@ def log_mean_exp(logs: np.ndarray) -> float:
     ----------
     logs
         Logs of the numbers, shape (number,).
+
+    Returns
+    -------
+    float
+        Log of the mean.
     """
     return float(logsumexp(logs) - np.log(len(logs)))
 
@@ -652,5 +673,6 @@ def _label(tree: xr.DataTree, study: Study) -> None:
 
 
 def _versions(engine: str) -> dict[str, str]:
+    """Return the versions of Python and of the packages that affect the draws."""
     named = dict.fromkeys((*PACKAGES, LIBRARIES.get(engine, engine)))
     return {"python": sys.version.split()[0], **{name: version(name) for name in named}}

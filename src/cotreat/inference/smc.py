@@ -150,6 +150,7 @@ class Sampler:
         return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def _density(self, term: Any) -> Callable[[Any], Any]:
+        """Return the log density of a particle for a term of the model, finite at impossible points."""
         function = get_jaxified_graph(inputs=list(self._built.value_vars), outputs=[term])
 
         def density(row: Any) -> Any:
@@ -230,6 +231,7 @@ class Sampler:
 
 
 def _together(function: Callable[..., Any], in_axes: Any = 0) -> Callable[..., Any]:
+    """Compile a function vectorised over chains."""
     return jax.jit(jax.vmap(function, in_axes))
 
 

@@ -95,6 +95,7 @@ def coordinates(built: pm.Model, orders: Orders) -> list[Coordinates]:
 def _coordinates(
     built: pm.Model, rv: Any, begin: NDArray[np.float64], order: Sequence[int] | None
 ) -> Coordinates:
+    """Return the standardised coordinates of one free variable."""
     z = pt.tensor(f"{rv.name} standardised", dtype="float64", shape=begin.shape)
     transform, inputs = built.rvs_to_transforms[rv], rv.owner.inputs
     standard = _STANDARD.get(type(rv.owner.op).__name__)
@@ -114,6 +115,7 @@ def _below(z: Any) -> Any:
 
 
 def _half_normal(rv: Any, z: Any) -> Any:
+    """Return the half-normal quantile at Φ(z)."""
     _, sigma = rv.owner.op.dist_params(rv.owner)
     return sigma * np.sqrt(2) * pt.erfinv(_below(z))
 
@@ -130,6 +132,7 @@ def _dirichlet(rv: Any, z: Any) -> Any:
 
 
 def _uniform(_: Any, z: Any) -> Any:
+    """Return the quantile of the uniform distribution on (0, 1) at Φ(z)."""
     return _below(z)
 
 
@@ -144,6 +147,7 @@ def _deviate(below: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _from_half_normal(rv: Any, values: NDArray[np.float64], _: Any) -> NDArray[np.float64]:
+    """Return z of half-normal values."""
     _, sigma = rv.owner.op.dist_params(rv.owner)
     return _deviate(erf(values / (sigma.eval() * np.sqrt(2))))
 
@@ -151,6 +155,7 @@ def _from_half_normal(rv: Any, values: NDArray[np.float64], _: Any) -> NDArray[n
 def _from_dirichlet(
     _: Any, values: NDArray[np.float64], order: Sequence[int] | None
 ) -> NDArray[np.float64]:
+    """Return z of points on the simplex, by inverse stick-breaking."""
     parts = values if order is None else values[:, list(order)]
     rest = np.flip(np.cumsum(np.flip(parts, 1), axis=1), 1)  # Rest of the stick before each break.
     left = np.log(np.maximum(rest[:, 1:], 1e-300) / rest[:, :-1])
@@ -158,6 +163,7 @@ def _from_dirichlet(
 
 
 def _from_uniform(_: Any, values: NDArray[np.float64], __: Any) -> NDArray[np.float64]:
+    """Return z of values uniform on (0, 1)."""
     return _deviate(values)
 
 
@@ -248,6 +254,7 @@ class Density:
         return np.arange(sizes[at]) + sum(sizes[:at])
 
     def _apart(self, point: Any) -> list[Any]:
+        """Split a point into the coordinates of each variable."""
         cuts = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1]
         parts = jnp.split(point, cuts)
         return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
@@ -276,6 +283,7 @@ class Density:
         return at
 
     def _values(self, points: NDArray[np.float64], arrays: list[Any]) -> NDArray[np.float64]:
+        """Return the log density at up to `BLOCK` × `BLOCKS` points, padded to one shape."""
         padded = np.empty((BLOCK * BLOCKS, self.size))
         padded[: len(points)], padded[len(points) :] = points, points[-1]
         blocks = -(-len(points) // BLOCK)
@@ -379,6 +387,7 @@ class Density:
 
     @cached_property
     def _likelihood(self) -> Callable[..., Draws]:
+        """Compiled log likelihood of points."""
         built = self.built
         with untraced():
             density = built.logp(vars=[*built.observed_RVs, *built.potentials])
@@ -388,6 +397,7 @@ class Density:
 
     @cached_property
     def _free(self) -> Callable[..., Draws]:
+        """Compiled transformation of points to the natural scale."""
         names = tuple(part.rv.name for part in self._parts)
         return self._function(names, [part.own for part in self._parts])
 

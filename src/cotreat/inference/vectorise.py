@@ -31,7 +31,13 @@ Draws = dict[str, NDArray[np.float64]]
 
 
 def untraced() -> Any:
-    """Return a context in which PyTensor stores no tracebacks of expressions, which saves a tenth of its time."""
+    """Return a context in which PyTensor stores no tracebacks of expressions, which saves a tenth of its time.
+
+    Returns
+    -------
+    context manager
+        The setting applies until the context is left.
+    """
     return pytensor.config.change_flags(traceback__limit=0)
 
 
