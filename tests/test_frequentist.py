@@ -371,7 +371,7 @@ def test_an_extreme_cell_of_the_additive_model_need_not_be_fitted_as_such(extrem
 def test_a_treatment_without_any_event_is_undefined_under_additive_too():
     cells = {**TABLE, "A": (0, 40), "A+B": (0, 50)}
     fit, estimand = ask(study_of(cells), "additive", "odds_ratio[A+B vs A]")
-    assert status_text(fit.status(estimand)).endswith("a risk of 0 or 1 in A+B, A")
+    assert status_text(fit.status(estimand)).endswith("the fitted risk is 0 or 1 in A+B, A")
     fit, estimand = ask(study_of(cells), "additive", "odds_ratio[B vs none]")
     assert status_text(fit.status(estimand)) == "identified"
     assert fit.estimate(estimand) == pytest.approx(25 / 85 / (20 / 80), rel=1e-10)

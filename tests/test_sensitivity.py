@@ -318,7 +318,7 @@ def test_a_contradicted_reading_is_left_aside():
 def test_quick_starts_from_the_reading_that_is_asked_for():
     study = load_study("sun2024").resolve("abstract-wording")
     held = fits.Answers.of(Task(study, {}, prior_set("weak", study), "quick", 1))
-    plan = fits.plan_fits(held, "quick")
+    plan = fits.plan_fits(held)
     assert {one.study.interpretation for one in plan.multiverse} == {"abstract-wording"}
     assert {one.model for one in plan.multiverse} == set(held.models)
     leading = [one for one in plan.multiverse if one.model == held.models[0]]

@@ -238,7 +238,7 @@ def _regimens(fit: Fit) -> set[str]:
 
 
 def _estimates(rows: pd.DataFrame) -> Iterator[Reported]:
-    for row in rows.itertuples():
+    for row in store.with_texts(rows, ("measure", "contrast", "about")).itertuples():
         yield Reported(WORDS.get(row.measure, row.measure), row.contrast or row.about, row.reported)
 
 
