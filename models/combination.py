@@ -1,7 +1,7 @@
-"""Is a combination with tacrolimus better than one drug alone? The reported estimates identify this.
+"""Is a combination with tacrolimus better than one drug alone? The reported estimates identify the answer.
 
-They identify six odds ratios among CYC, MMF, TAC+CYC and TAC+MMF, and how much more tacrolimus adds to
-one partner than to the other (the effect ratio).
+They identify six odds ratios among CYC, MMF, TAC+CYC and TAC+MMF, and the effect ratio: the odds ratio of
+tacrolimus with one co-treatment divided by its odds ratio with the other.
 """
 
 import sys

@@ -1,8 +1,9 @@
 """What is the effect of a low dose of tacrolimus, and of a short course? Neither is reported.
 
-The reported odds ratio of all on tacrolimus is a mixture of those of its levels. With the reported one of
-the higher level, the totals and the widths of the intervals, the model infers the lower one and the
-numbers of patients per level. The models assume that an effect is monotone in the level.
+The reported odds ratio of all patients on tacrolimus is a mixture of the odds ratios of its levels. The models
+infer the odds ratio of the lower level and the number of patients per level from this odds ratio, the reported
+odds ratio of the higher level, the totals and the widths of the intervals. They assume that the effect is
+monotone in the level.
 """
 
 import sys
@@ -19,7 +20,11 @@ for result in analysis.results:
     about |= (table.measure == "size") & table.contrast.str.startswith("all with")
     print(f"\n{result.model}\n{table[about][columns].to_string(index=False)}")
     print(
-        *(one for one in result.caveats if one.subject in ("not reported", "immortal-time bias")),
+        *(
+            caveat
+            for caveat in result.caveats
+            if caveat.subject in ("not reported", "immortal-time bias")
+        ),
         sep="\n",
     )
 

@@ -1,7 +1,7 @@
-"""Do two exposures do harm beyond the sum of each? Two case-control studies.
+"""Do two exposures cause more harm jointly than the sum of their separate effects? Two case-control studies.
 
-A case-control study identifies odds ratios only: measures made of risks are not estimable by design, and
-RERI from odds ratios approximates the additive measures if the diseases are rare.
+A case-control study identifies only odds ratios. Measures based on risks are not estimable by design. RERI from
+odds ratios approximates RERI from risk ratios if the disease is rare.
 """
 
 import sys

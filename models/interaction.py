@@ -1,7 +1,7 @@
 """Is there synergy of streptokinase and aspirin? ISIS-2 under the interaction model.
 
-The product term is the departure of the combination from multiplied odds ratios; its prior expects
-interactions half the size of effects.
+The product term is the departure of the combination from the product of the odds ratios, on the log scale. Its
+prior SD is half that of a treatment effect.
 """
 
 import sys

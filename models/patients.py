@@ -1,8 +1,9 @@
 """What would individual patient data of the tacrolimus cohort show? A synthetic cohort.
 
-The data of the cohort are not public. These are synthetic, calibrated to the reported estimates, so the
-true conditional odds ratios are known and printed with the posterior. Then follow risk differences and
-numbers needed to treat, standardised over all patients, and the overlap of the regimens.
+The patient data of the cohort are not public. The data of this script are synthetic and calibrated to the reported
+estimates, so the true conditional odds ratios are known. The script shows them with the posterior odds ratios,
+then risk differences and numbers needed to treat, standardised over all patients, and the caveats,
+which include the overlap of the regimens.
 """
 
 import json
@@ -18,11 +19,11 @@ truth = json.loads(kept.read_text(encoding="utf-8"))["log_odds"]
 analysis = reanalyse(load_study("sun2024-synthetic"), ["interaction", "dose"], on_progress=print)
 
 by_regimen, by_dose = (result.summary for result in analysis.results)
-own = by_dose[(by_dose.estimator == "posterior") & (by_dose.measure == "odds_ratio")]
-own = own.set_index("contrast")
+ratios = by_dose[(by_dose.estimator == "posterior") & (by_dose.measure == "odds_ratio")]
+ratios = ratios.set_index("contrast")
 for drug in ("CYC", "MMF"):
     for level in ("low", "high"):
-        row = own.loc[f"TAC.{level}+{drug} vs {drug}"]
+        row = ratios.loc[f"TAC.{level}+{drug} vs {drug}"]
         true = np.exp(truth[f"TAC.{level}+{drug}"] - truth[drug])
         print(
             f"{row.name}: {row.estimate:.2f} ({row.lower:.2f} to {row.upper:.2f}), truth {true:.2f}"

@@ -1,8 +1,8 @@
 """Does the conclusion depend on the form of the prior? ISIS-2 under the saturated model.
 
-Every regimen has its own log-odds. With one pair of drugs this model and the model interaction can both
-reproduce any four counts; they differ in their priors: regimens near a common mean, or product terms
-near 0. Differences between their posteriors come from the priors, not from the data.
+The log-odds of the regimens are exchangeable. With one pair of drugs, both this model and the model interaction
+can fit any four counts; they differ only in their priors, which shrink the regimens towards a common mean or the
+product term towards 0. Differences between their posteriors are caused by the priors, not by the data.
 """
 
 import sys

@@ -1,7 +1,8 @@
-"""Does the effect of tacrolimus differ between subgroups? Partially pooled, and each alone.
+"""Does the effect of tacrolimus differ between subgroups? Partially pooled and unpooled estimates.
 
-The paper reports no odds ratio of a subgroup. The first part of this script shows on made-up numbers how
-one would enter. The second analyses the synthetic cohort, whose true effect is the same in all subgroups.
+The publication reports no odds ratio of a subgroup. The script therefore analyses two studies: a study file with
+made-up odds ratios of subgroups, as an example of their format, and the synthetic cohort, whose true effect is the
+same in all subgroups.
 """
 
 import sys
@@ -30,11 +31,11 @@ for study in (parse_study(REPORTED), load_study("sun2024-synthetic")):
     analysis = reanalyse(study, ["subgroups"], on_progress=print)
     failed = failed or analysis.failed
     table = analysis.primary.summary
-    own = (table.measure == "effect_ratio") & table.contrast.str.startswith("TAC: ")
-    own &= table.contrast.str.contains("=")
-    own |= table.contrast.str.startswith("TAC and") & (table.estimator != "prior")
+    is_shown = (table.measure == "effect_ratio") & table.contrast.str.startswith("TAC: ")
+    is_shown &= table.contrast.str.contains("=")
+    is_shown |= table.contrast.str.startswith("TAC and") & (table.estimator != "prior")
     columns = ["estimator", "label", "status", "estimate", "lower", "upper", "interval"]
-    print(f"\n{study.title}\n{table[own][columns].to_string(index=False)}")
+    print(f"\n{study.title}\n{table[is_shown][columns].to_string(index=False)}")
     print(*analysis.primary.caveats, sep="\n")
 
 sys.exit(3 if failed else 0)

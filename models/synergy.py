@@ -1,7 +1,7 @@
 """Is there synergy, and how sensitive is the conclusion? Every model and every interpretation.
 
-The reported estimates identify no measure of synergy: each probability is shown with that of the prior,
-and each interpretation with its log evidence.
+The reported estimates identify no measure of synergy. Each posterior probability is therefore shown with its
+prior probability, and each interpretation with its log evidence.
 """
 
 import sys

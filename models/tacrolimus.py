@@ -1,7 +1,7 @@
 """What is the effect of tacrolimus? The reported odds ratios of the cohort of 793, under every model.
 
-The overall odds ratio compares all patients on tacrolimus with all others, whatever else they received;
-its weights are the arm sizes, which are not reported.
+The overall odds ratio compares all patients on tacrolimus with all other patients, regardless of co-treatment. It is
+weighted by the arm sizes, which are not reported.
 """
 
 import sys

@@ -548,6 +548,8 @@ def test_the_question_of_a_study_comes_back_from_json():
 # --- Whole studies ---------------------------------------------------------------------------------
 
 TWO = """
+format = 1
+
 [study]
 id = "two"
 title = "Two drugs, made up for the tests"

@@ -9,7 +9,7 @@ from scipy.special import expit, logsumexp
 
 from cotreat.inference import laplace
 from cotreat.inference.gaussian_mixture import Normals
-from cotreat.inference.laplace import GOOD, MIDDLING, UNRELIABLE, approximate
+from cotreat.inference.laplace import BORDERLINE, GOOD, UNRELIABLE, approximate
 
 NONE = np.array([], dtype=int)
 
@@ -229,7 +229,7 @@ def test_care_is_taken_only_where_modes_are_found_for_sure(surface, size, is_sur
 
 
 def test_a_density_that_is_nowhere_finite_is_refused():
-    with pytest.raises(ValueError, match="not finite anywhere"):
+    with pytest.raises(ValueError, match="not finite near any starting point"):
         found(lambda points: np.full(len(points), -np.inf), 2)
 
 
@@ -237,8 +237,8 @@ def test_verdicts():
     assert [laplace.verdict(k) for k in (-0.2, 0.49, 0.5, 0.69, 0.7, np.inf)] == [
         GOOD,
         GOOD,
-        MIDDLING,
-        MIDDLING,
+        BORDERLINE,
+        BORDERLINE,
         UNRELIABLE,
         UNRELIABLE,
     ]

@@ -259,7 +259,10 @@ def some_draws(study):  # noqa: F811
 def test_log_likelihood_of_some_draws_is_theirs(study, some_draws):  # noqa: F811
     logs = some_draws["log_likelihood"].to_dataset()
     assert logs.sizes == {"chain": 4, "draw": 50, "cell": len(study.cells.n)}
-    assert logs.attrs["draws"] == "50 of 500 of each chain, evenly spaced: cells are many"
+    assert (
+        logs.attrs["draws"]
+        == "50 of 500 per chain, evenly spaced, because there are many covariate patterns"
+    )
     posterior = some_draws["posterior"].to_dataset().sel(draw=logs["draw"]).isel(chain=2)
     risk = patients.risks(study.cells, posterior)
     expected = binom.logpmf(study.cells.events, study.cells.n, risk)

@@ -210,7 +210,7 @@ def test_a_missing_engine_says_what_it_needs(monkeypatch):
 
 
 def test_a_single_chain_is_refused():
-    with pytest.raises(EngineError, match="1 chain cannot be checked"):
+    with pytest.raises(EngineError, match="fewer than 2 chains"):
         fit(load_study("isis2"), chains=1)
 
 

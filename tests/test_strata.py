@@ -566,7 +566,7 @@ def test_several_subgroups_must_be_named(frame):
     )
     text = text.replace('age = "group" }', 'age = "group", arm = "b2" }')
     study = parse_study(text, patients=frame.assign(b2=frame.b == 1))
-    with pytest.raises(ModelError, match="say which: subgroups:age or subgroups:arm"):
+    with pytest.raises(ModelError, match="choose one: subgroups:age or subgroups:arm"):
         find_model("subgroups", study)
     assert find_model("subgroups:arm", study).strata == "arm"
 

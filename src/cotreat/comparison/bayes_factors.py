@@ -1,8 +1,8 @@
-"""Bayes factors of interactions, from marginal likelihoods.
+"""Compute Bayes factors of interactions from marginal likelihoods.
 
-A model without an interaction is `interaction` with that product term held at 0, because its prior is
-independent of the other priors. One compiled density therefore serves all of them; with all products held
-at 0 it is `additive`.
+The model without an interaction is the model `interaction` with that product term held at 0, because the prior
+of the term is independent of the other priors. One compiled density therefore serves all these models. With all
+product terms held at 0 the model is `additive`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 GAMMA = "gamma"
 FACTORS = (0.5, 1.0, 2.0)
-"""Prior SDs of the product terms, in units of the chosen one, under which Bayes factors are computed."""
+"""Prior SDs of the product terms, in units of the SD of the prior set, for which Bayes factors are computed."""
 MOST_SETS = 64
-"""Most sets of interactions in the sum for P(no interaction): those of six pairs."""
+"""Largest number of sets of interactions in the sum for P(no interaction): the sets of six pairs."""
 
 
 def by_weights(found: Approximation, at_zero: float = 0.0) -> LogEvidence:
@@ -39,14 +39,14 @@ def by_weights(found: Approximation, at_zero: float = 0.0) -> LogEvidence:
     Parameters
     ----------
     found
-        The approximation with its weights.
+        The approximation of the posterior by weighted draws.
     at_zero
-        Log prior density of the products held at 0, subtracted from the log evidence.
+        Log prior density at 0 of the product terms held at 0; it is subtracted from the log evidence.
 
     Returns
     -------
     LogEvidence
-        NaN where the weights are unreliable.
+        NaN if the importance weights are unreliable.
     """
     if found.verdict == laplace.UNRELIABLE:
         return LogEvidence(NAN, found.pareto_k)
@@ -54,12 +54,17 @@ def by_weights(found: Approximation, at_zero: float = 0.0) -> LogEvidence:
 
 
 def by_smc(draws: xr.DataTree) -> LogEvidence:
-    """Return the log evidence of a run of sequential Monte Carlo, its error from the spread of chains.
+    """Return the log evidence by sequential Monte Carlo.
 
     Parameters
     ----------
     draws
         A fit with ``log_evidence`` by chain in its sample statistics.
+
+    Returns
+    -------
+    LogEvidence
+        Its Monte Carlo standard error is the standard error of the mean over chains.
     """
     logs = draws["sample_stats"].to_dataset()["log_evidence"].values
     error = float(np.std(logs, ddof=1) / np.sqrt(len(logs)))
@@ -67,16 +72,16 @@ def by_smc(draws: xr.DataTree) -> LogEvidence:
 
 
 class LogEvidences:
-    """Log evidences of `interaction` without some products, each computed once.
+    """The log evidences of the model `interaction` with subsets of product terms held at 0, each computed once.
 
     Parameters
     ----------
     marginals
-        Of model `interaction`.
+        Marginal likelihoods of the model `interaction`.
     pairs
-        Number of products.
+        Number of product terms.
     known
-        Log evidences computed before, by the products held at 0.
+        Log evidences that are already computed, by the indices of the product terms held at 0.
     """
 
     def __init__(
@@ -86,19 +91,26 @@ class LogEvidences:
         known: Mapping[tuple[int, ...], LogEvidence] | None = None,
     ) -> None:
         self.marginals, self.pairs = marginals, pairs
-        self._computed = {(held, 1.0): one for held, one in (known or {}).items() if one.is_known}
+        self._computed = {
+            (held, 1.0): evidence for held, evidence in (known or {}).items() if evidence.is_known
+        }
 
     def of(self, held: Sequence[int] = (), sd: float = 1.0) -> LogEvidence:
-        """Return the log evidence with some products held at 0.
+        """Return the log evidence with a subset of product terms held at 0.
 
         Parameters
         ----------
         held
-            Indices of the pairs whose products are held at 0.
+            Indices of the pairs whose product terms are held at 0.
         sd
-            Prior SD of the others, in units of the chosen one.
+            Prior SD of the other product terms, in units of the SD of the prior set.
+
+        Returns
+        -------
+        LogEvidence
+            NaN if the importance weights are unreliable.
         """
-        # With all products at 0, no prior SD remains.
+        # With all product terms held at 0, the evidence does not depend on the prior SD.
         key = (tuple(held), 1.0 if len(held) == self.pairs else sd)
         if key not in self._computed:
             self._computed[key] = _log_evidence(self.marginals, *key)
@@ -106,15 +118,16 @@ class LogEvidences:
 
 
 def _log_evidence(marginals: Marginals, held: Sequence[int], sd: float) -> LogEvidence:
+    """Return the log evidence with product terms held at 0 under a multiple of the prior SD."""
     name = f"{GAMMA} sigma"
     given = {**marginals.given, name: marginals.given[name] * sd}
     at = [marginals.place(GAMMA)[pair] for pair in held]
-    found = marginals.held_at_zero(at) if sd == 1.0 else marginals.found(given, at)
-    return by_weights(found, len(held) * _log_density_at_zero(given))
+    posterior = marginals.held_at_zero(at) if sd == 1.0 else marginals.found(given, at)
+    return by_weights(posterior, len(held) * _log_density_at_zero(given))
 
 
 def _log_density_at_zero(given: Given) -> float:
-    """Return the log density of one product's prior at 0."""
+    """Return the log prior density of one product term at 0."""
     mu, sigma = (float(given[f"{GAMMA} {name}"]) for name in ("mu", "sigma"))
     return -0.5 * (mu / sigma) ** 2 - float(np.log(sigma * np.sqrt(2 * np.pi)))
 
@@ -130,20 +143,25 @@ def factors_of_interactions(
     *,
     each: bool = True,
 ) -> list[BayesFactor]:
-    """Return the Bayes factors of any interaction and of each, by model `interaction`.
+    """Return the Bayes factors for any interaction and for each interaction under the model `interaction`.
 
     Parameters
     ----------
     pairs
         Labels of the pairs.
     evidences
-        Of model `interaction`.
+        Log evidences of the model `interaction`.
     draws
-        A fit of it, for the Savage–Dickey ratio.
+        A fit of this model, for the Savage–Dickey ratio.
     sds
-        Prior SDs, in units of the chosen one.
+        Prior SDs, in units of the SD of the prior set.
     each
-        Whether each pair is tested under all of `sds`; otherwise under the chosen one only.
+        Whether each pair is tested under all of `sds`; otherwise only under the prior SD of the prior set.
+
+    Returns
+    -------
+    list of BayesFactor
+        By prior SD: any interaction first, then, with two pairs or more, each pair.
     """
     ratios = savage_dickey(draws, pairs)
     tests: list[tuple[str, tuple[int, ...]]] = [(ANY, tuple(range(len(pairs))))]
@@ -158,6 +176,7 @@ def factors_of_interactions(
 def _factor(
     of: str, held: tuple[int, ...], evidences: LogEvidences, sd: float, ratios: Sequence[float]
 ) -> BayesFactor:
+    """Return the Bayes factor for the product terms `held`, with the results of the other methods."""
     given = evidences.marginals.given
     prior_sd = float(given[f"{GAMMA} sigma"]) * sd
     rival = "additive" if of == ANY else f"the same without {of}"
@@ -175,7 +194,7 @@ def _factor(
 
 
 def _difference(whole: LogEvidence, rival: LogEvidence) -> tuple[float, float, float, str]:
-    """Return log, Pareto k, error and method of a Bayes factor."""
+    """Return the log, the Pareto k, the Monte Carlo standard error and the methods of a Bayes factor."""
     return (
         whole.value - rival.value,
         float(np.fmax(whole.pareto_k, rival.pareto_k)),
@@ -185,6 +204,7 @@ def _difference(whole: LogEvidence, rival: LogEvidence) -> tuple[float, float, f
 
 
 def _by_quadrature(marginals: Marginals, held: Sequence[int]) -> float:
+    """Return a Bayes factor by quadrature; NaN with too many coordinates."""
     whole = marginals.quadrature()
     if np.isnan(whole):
         return whole
@@ -194,19 +214,24 @@ def _by_quadrature(marginals: Marginals, held: Sequence[int]) -> float:
 
 
 def savage_dickey(draws: xr.DataTree, pairs: Sequence[str]) -> list[float]:
-    """Return the Bayes factor of each pair's product by ArviZ's Savage–Dickey ratio.
+    """Return the Bayes factor for the product term of each pair by the Savage–Dickey ratio of ArviZ.
 
     Parameters
     ----------
     draws
-        A fit of model `interaction`, with prior and posterior.
+        A fit of the model `interaction`, with prior and posterior draws.
     pairs
         Labels of the pairs.
 
     Returns
     -------
     list of float
-        NaN where 0 is beyond all posterior draws: the density there is unknown.
+        Above 1 in favour of the interaction; NaN if 0 is outside the range of the posterior draws, where the
+        posterior density cannot be estimated.
+
+    Notes
+    -----
+    Dickey, Ann Math Stat 1971;42:204.
     """
     import arviz as az
 
@@ -229,18 +254,23 @@ def savage_dickey(draws: xr.DataTree, pairs: Sequence[str]) -> list[float]:
 def factor_of_model(
     name: str, priors: PriorSet, variables: Sequence[str], whole: LogEvidence, additive: LogEvidence
 ) -> BayesFactor:
-    """Return the Bayes factor of any interaction by another model that contains `additive`.
+    """Return the Bayes factor for any interaction under another model in which `additive` is nested.
 
     Parameters
     ----------
     name
-        The model.
+        Name of the model.
     priors
-        The prior set.
+        Prior set.
     variables
         Parameters of the interactions in the model.
     whole, additive
         Log evidence of the model and of `additive`.
+
+    Returns
+    -------
+    BayesFactor
+        NaN if one of the log evidences is unreliable.
     """
     rows = [priors[variable] for variable in variables]
     prior = ", ".join(
@@ -255,22 +285,42 @@ def factor_of_model(
 
 
 def why_no_probability(evidences: LogEvidences) -> str:
-    """Return why P(no interaction) cannot be computed; empty where it can."""
+    """Return the reason why P(no interaction) is not computed.
+
+    Parameters
+    ----------
+    evidences
+        Log evidences of the model `interaction`.
+
+    Returns
+    -------
+    str
+        Empty if it can be computed.
+    """
     sets = 2**evidences.pairs
     if sets > MOST_SETS:
-        return f"{evidences.pairs} pairs make {sets} sets, and no more than {MOST_SETS} are summed over"
-    bad = sum(not evidences.of(held).is_known for held in _sets_held(evidences.pairs))
-    return f"{bad} of {sets} sets have no reliable marginal likelihood" if bad else ""
+        return f"{evidences.pairs} pairs make {sets} sets, and no more than {MOST_SETS} are summed"
+    unreliable = sum(not evidences.of(held).is_known for held in _sets_held(evidences.pairs))
+    return f"{unreliable} of {sets} sets have no reliable marginal likelihood" if unreliable else ""
 
 
 def probability_of_none(evidences: LogEvidences) -> tuple[float, float]:
-    """Return the probability that there is no interaction, before and after the evidence.
+    """Return the prior and posterior probability of no interaction.
+
+    Parameters
+    ----------
+    evidences
+        Log evidences of the model `interaction`.
+
+    Returns
+    -------
+    prior, posterior : float
 
     Notes
     -----
-    All numbers of interactions have the same prior probability, and all sets of one number. Each interaction
-    is therefore present with probability 1/2, and none and all of them are equally probable (Scott & Berger,
-    Ann Stat 2010;38:2587).
+    All numbers of interactions have the same prior probability, and so do all sets with the same number. The
+    prior probability of each interaction is therefore 1/2, and no interaction is as probable as all of them
+    (Scott & Berger, Ann Stat 2010;38:2587).
     """
     pairs, sets = evidences.pairs, _sets_held(evidences.pairs)
     logs = [evidences.of(held).value - np.log(comb(pairs, len(held))) for held in sets]
@@ -278,5 +328,5 @@ def probability_of_none(evidences: LogEvidences) -> tuple[float, float]:
 
 
 def _sets_held(pairs: int) -> list[tuple[int, ...]]:
-    """List the sets of products held at 0, from none to all."""
+    """Return the sets of product terms held at 0, from none to all."""
     return [held for count in range(pairs + 1) for held in combinations(range(pairs), count)]

@@ -1,4 +1,4 @@
-"""Leave-one-out cross-validation with a declared unit, by importance weights and exact refits."""
+"""Compute leave-one-out cross-validation with a declared unit, by importance sampling and exact refits."""
 
 from __future__ import annotations
 
@@ -31,32 +31,33 @@ if TYPE_CHECKING:
     from cotreat.inference.marginal_likelihood import Marginals
 
 FEW_GOOD_K = 0.5
-"""Largest Pareto k where units are few: below it weights have a finite variance, and few errors do not
-average out. Beyond it, at 0.59, one of six densities was off by 0.5."""
+"""Largest usable Pareto k with fewer than `FEWEST` units. Below 0.5 the importance weights have a finite variance. The
+limit is strict because few errors do not average out: at k = 0.59 the error of one of six log densities was 0.5."""
 MOST_ERROR = 0.03
-"""Monte Carlo standard error above which few units are refitted: refits have a smaller one."""
+"""Monte Carlo standard error of a log density above which a unit is refitted, with fewer than `FEWEST` units. Refits
+have a smaller standard error."""
 
 
 def leave_one_out(
     evidence: Evidences, units: Folds, posterior: xr.Dataset, names: Iterable[str]
 ) -> LeftOut:
-    """Leave out each unit by Pareto-smoothed importance sampling with ArviZ.
+    """Compute the log predictive density of each left-out unit by Pareto-smoothed importance sampling with ArviZ.
 
     Parameters
     ----------
     evidence
-        What the study resolves to.
+        Evidence to which the study resolves.
     units
-        Folds of its last piece.
+        Folds of the last piece of evidence.
     posterior
-        Draws of a fit, with its deterministics.
+        Draws of a fit, with its deterministics, dims (chain, draw, …).
     names
-        Free variables, whose effective sample size sets the length of the weights' tails.
+        Free variables; their effective sample size determines the number of weights in the smoothed tail.
 
     Returns
     -------
     LeftOut
-        With densities also where Pareto k is too large; `good_only` removes them.
+        Including densities whose Pareto k is too large; `good_only` removes them.
 
     Notes
     -----
@@ -73,19 +74,30 @@ def leave_one_out(
         return LeftOut(units, none, none, none, how, FEW_GOOD_K, none, none, none)
     groups = {"posterior": thinned[list(names)], "log_likelihood": logs.to_dataset()}
     with warnings.catch_warnings():
-        # Its warnings are in the tables.
+        # The tables contain the Pareto k of which ArviZ warns.
         warnings.filterwarnings("ignore", category=UserWarning, module="arviz_stats")
-        found = az.loo(xr.DataTree.from_dict(groups), var_name=logs.name, pointwise=True)
-    elpd, k = found.elpd_i.values, found.pareto_k.values
-    good = float(found.good_k) if units.count >= FEWEST else min(found.good_k, FEW_GOOD_K)
-    # The log density is minus the log of the mean of 1/density.
+        result = az.loo(xr.DataTree.from_dict(groups), var_name=logs.name, pointwise=True)
+    elpd, k = result.elpd_i.values, result.pareto_k.values
+    good = float(result.good_k) if units.count >= FEWEST else min(result.good_k, FEW_GOOD_K)
+    # The log predictive density is minus the log of the posterior mean of 1/density.
     error = leave_out.log_mean_errors(-logs)
     how = (BY_WEIGHTS,) * len(elpd)
     return LeftOut(units, elpd, k, elpd, how, good, error, none, none, densities=logs)
 
 
 def good_only(one: LeftOut) -> LeftOut:
-    """Remove the densities whose Pareto k is too large."""
+    """Replace the densities whose Pareto k is too large by NaN.
+
+    Parameters
+    ----------
+    one
+        Leave-one-out of a model.
+
+    Returns
+    -------
+    LeftOut
+        With `NOT_REFITTED` as the reason for each missing density.
+    """
     is_unreliable = ~(one.pareto_k <= one.good_k)
     pairs = zip(is_unreliable, one.how, strict=True)
     how = tuple(NOT_REFITTED if unreliable else how for unreliable, how in pairs)
@@ -104,34 +116,40 @@ def refitted(
     seed: int,
     on_progress: OnProgress = lambda _: None,
 ) -> LeftOut:
-    """Replace densities by those of refits, the units with the largest Pareto k first.
+    """Replace unreliable log densities by those of refits without the unit, the largest Pareto k first.
 
-    Refitted are units whose k is too large and, where units are few, those with a large Monte Carlo error.
+    Units are refitted if their Pareto k is too large. With fewer than `FEWEST` units, they are also refitted if their
+    Monte Carlo standard error exceeds `MOST_ERROR`.
 
     Parameters
     ----------
     evidence
-        What the study resolves to.
+        Evidence to which the study resolves.
     marginals
         Marginal likelihoods of the model.
     one
-        What `leave_one_out` returned.
+        Result of `leave_one_out`.
     every
         Whether every unit is refitted and predicted.
     most
-        Most refits.
+        Largest number of refits.
     may_sample
         Whether NUTS replaces an unreliable Laplace approximation.
     seed
-        Of the predictions.
+        Seed of the predictions.
     on_progress
-        Called with a line per refit.
+        Function that is called with a message per refit.
+
+    Returns
+    -------
+    LeftOut
+        With the densities, the Pareto k and the effective draws of the refits.
 
     Notes
     -----
     Moment matching (`arviz.loo_moment_match`; Paananen et al., Stat Comput 2021;31:16) does not replace a refit:
-    for the counts of ISIS-2 it takes five times as long, leaves two of four k above 0.8, and one log density
-    is off by 0.6 with a k of 0.48.
+    for the counts of ISIS-2 it takes five times as long and leaves two of four k above 0.8, and the error of one
+    log density is 0.6 despite a k of 0.48.
     """
     good = good_only(one)
     elpd, error, how = good.elpd.copy(), good.error.copy(), list(good.how)
@@ -145,12 +163,12 @@ def refitted(
         unit = one.units.parts[at]
         on_progress(f"without {unit.name} ({count} of {min(len(wanted), most)})")
         settings = {"is_predicted": every, "may_sample": may_sample}
-        got = leave_out.refit(evidence, marginals, one.units, unit, one.densities, **settings)
-        refit_k[at], effective[at] = got.pareto_k, got.effective
-        if np.isfinite(got.elpd) or np.isnan(elpd[at]):
-            elpd[at], error[at], how[at] = got.elpd, got.error, got.how
-        if every and got.posterior is not None:
-            predicted[at] = evidence[-1].predict_fold(unit, got.posterior, rng)
+        refit = leave_out.refit(evidence, marginals, one.units, unit, one.densities, **settings)
+        refit_k[at], effective[at] = refit.pareto_k, refit.effective
+        if np.isfinite(refit.elpd) or np.isnan(elpd[at]):
+            elpd[at], error[at], how[at] = refit.elpd, refit.error, refit.how
+        if every and refit.posterior is not None:
+            predicted[at] = evidence[-1].predict_fold(unit, refit.posterior, rng)
     for at in wanted[most:]:
         how[at] = TOO_MANY if np.isnan(elpd[at]) else how[at]
     return replace(
@@ -166,7 +184,7 @@ def refitted(
 
 
 def table_of_models(left_out: Mapping[str, LeftOut]) -> pd.DataFrame:
-    """Compare models by their log predictive density, with ArviZ's `compare`.
+    """Compare models by their expected log predictive density with `arviz.compare`.
 
     Parameters
     ----------
@@ -176,11 +194,15 @@ def table_of_models(left_out: Mapping[str, LeftOut]) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per model, the best first; stacking weights only with ten units or more.
+        A row per model, the best first. Stacking weights are NaN with fewer than `FEWEST` units.
+
+    Notes
+    -----
+    Stacking: Yao et al., Bayesian Anal 2018;13:917.
     """
     import arviz as az
 
-    data = {name: _as_arviz(one) for name, one in left_out.items() if not one.unanswered}
+    data = {name: _as_arviz(loo) for name, loo in left_out.items() if not loo.unanswered}
     ranked = pd.DataFrame()
     if len(data) > 1:
         ranked = az.compare(data, method="stacking", round_to="none")
@@ -195,11 +217,11 @@ def table_of_models(left_out: Mapping[str, LeftOut]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _as_arviz(one: LeftOut) -> ELPDDataLOO:
-    """Return leave-one-out as a record of ArviZ, an entry per unit."""
+def _as_arviz(loo: LeftOut) -> ELPDDataLOO:
+    """Convert leave-one-out to the record of ArviZ, with one element per unit."""
     from arviz_stats.utils import ELPDDataLOO
 
-    each = np.repeat(one.elpd, one.times)
+    each = np.repeat(loo.elpd, loo.times)
     return ELPDDataLOO(
         elpd=float(each.sum()),
         se=float(np.sqrt(len(each) * np.var(each))),
@@ -208,18 +230,18 @@ def _as_arviz(one: LeftOut) -> ELPDDataLOO:
         n_data_points=len(each),
         scale="log",
         warning=False,
-        good_k=one.good_k,
+        good_k=loo.good_k,
         elpd_i=xr.DataArray(each, dims="unit"),
     )
 
 
-def _row(name: str, one: LeftOut, answered: ELPDDataLOO | None) -> dict[str, Any]:
-    """Return the row of a model without its differences."""
-    elpd, se, error = (answered.elpd, answered.se, one.mc_error) if answered else (NAN,) * 3
+def _row(name: str, loo: LeftOut, answered: ELPDDataLOO | None) -> dict[str, Any]:
+    """Return the table row of a model, with missing differences."""
+    elpd, se, error = (answered.elpd, answered.se, loo.mc_error) if answered else (NAN,) * 3
     return {
         "model": name,
-        "unit": one.units.kind,
-        "units": one.units.count,
+        "unit": loo.units.kind,
+        "units": loo.units.count,
         "elpd": elpd,
         "elpd_se": se,
         "elpd_mc_error": error,
@@ -227,19 +249,19 @@ def _row(name: str, one: LeftOut, answered: ELPDDataLOO | None) -> dict[str, Any
         "difference_se": NAN,
         "difference_mc_error": NAN,
         "stacking_weight": NAN,
-        "worst_k": np.fmax.reduce(one.pareto_k),
-        "refitted": one.refitted,
-        "worst_refit_k": np.fmax.reduce(one.refit_k),
-        "fewest_effective": np.fmin.reduce(one.refit_effective),
-        "not_answered": one.unanswered,
+        "worst_k": np.fmax.reduce(loo.pareto_k),
+        "refitted": loo.refitted,
+        "worst_refit_k": np.fmax.reduce(loo.refit_k),
+        "fewest_effective": np.fmin.reduce(loo.refit_effective),
+        "not_answered": loo.unanswered,
     }
 
 
-def _differences(one: LeftOut, row: pd.Series, best: float, *, is_best: bool) -> dict[str, float]:
-    """Return differences from the best model, whose draws are independent of the others'."""
+def _differences(loo: LeftOut, row: pd.Series, best: float, *, is_best: bool) -> dict[str, float]:
+    """Return the differences from the best model, whose draws are independent of those of the other models."""
     return {
         "difference": float(row.elpd_diff),
         "difference_se": float(row.dse),
-        "difference_mc_error": 0.0 if is_best else float(np.hypot(one.mc_error, best)),
-        "stacking_weight": float(row.weight) if one.units.count >= FEWEST else NAN,
+        "difference_mc_error": 0.0 if is_best else float(np.hypot(loo.mc_error, best)),
+        "stacking_weight": float(row.weight) if loo.units.count >= FEWEST else NAN,
     }

@@ -24,13 +24,14 @@ MOST_STEPS = 200
 
 @dataclass(frozen=True)
 class LogLikelihood:
-    """The negative log likelihood as a function of the coefficients.
+    """The (penalised) log likelihood of a logistic regression on counts by covariate pattern.
 
     Attributes
     ----------
     events, n : ndarray, shape (cell,)
+        Number of events and of patients by covariate pattern.
     rows : ndarray, shape (cell, coefficient)
-        Of full column rank if penalised.
+        Design matrix, of full column rank if penalised.
     is_penalised : bool
         Whether half the log determinant of the information is added.
     """
@@ -41,55 +42,81 @@ class LogLikelihood:
     is_penalised: bool
 
     def cost(self, coefficients: Array) -> tuple[float, Array]:
-        """Return the negative of the log likelihood and its gradient."""
+        """Return the negative log likelihood and its gradient.
+
+        Parameters
+        ----------
+        coefficients
+            Shape (coefficient,).
+
+        Returns
+        -------
+        value : float
+            Without binomial coefficients.
+        gradient : ndarray, shape (coefficient,)
+        """
         eta, others = self.rows @ coefficients, self.n - self.events
         leverage, penalty = self._penalty(eta)
-        # Terms of one sign, so that no digits cancel.
+        # All terms have the same sign, so no digits cancel.
         value = self.events @ np.logaddexp(0, -eta) + others @ np.logaddexp(0, eta) - penalty
-        # The penalty acts as leverage / 2 more events and as many more non-events in each cell.
+        # The penalty is equivalent to leverage / 2 additional events and non-events in each covariate pattern.
         score = (others + leverage / 2) * expit(eta) - (self.events + leverage / 2) * expit(-eta)
         return float(value), self.rows.T @ score
 
     def curvature(self, coefficients: Array) -> Array:
-        """Return the information of the counts, with the events that the penalty adds."""
+        """Return the information matrix of the counts, including the events that the penalty adds.
+
+        Parameters
+        ----------
+        coefficients
+            Shape (coefficient,).
+
+        Returns
+        -------
+        ndarray, shape (coefficient, coefficient)
+        """
         eta = self.rows @ coefficients
         leverage, _ = self._penalty(eta)
         return (self.rows.T * ((self.n + leverage) * expit(eta) * expit(-eta))) @ self.rows
 
     def _penalty(self, eta: Array) -> tuple[Array, float]:
-        """Return the leverage of each cell, and half the log determinant of the information."""
+        """Return the leverage of each covariate pattern, and half the log determinant of the information."""
         if not self.is_penalised:
             return np.zeros(len(eta)), 0.0
         weights = self.n * expit(eta) * expit(-eta)
-        sizes, axes = np.linalg.eigh((self.rows.T * weights) @ self.rows)
-        # Far from the maximum rounding may leave a direction without information.
-        sizes = np.maximum(sizes, np.finfo(float).tiny)
-        leverage = weights * np.sum((self.rows @ axes) ** 2 / sizes, axis=1)
-        return leverage, 0.5 * float(np.log(sizes).sum())
+        eigenvalues, axes = np.linalg.eigh((self.rows.T * weights) @ self.rows)
+        # Far from the maximum, an eigenvalue may be rounded to 0 or less.
+        eigenvalues = np.maximum(eigenvalues, np.finfo(float).tiny)
+        leverage = weights * np.sum((self.rows @ axes) ** 2 / eigenvalues, axis=1)
+        return leverage, 0.5 * float(np.log(eigenvalues).sum())
 
 
 def climb(
     surface: LogLikelihood, start: Array, origin: Array | float = 0.0, along: Array | None = None
 ) -> tuple[Array, float]:
-    """Maximise a log likelihood, or its section through a point.
+    """Maximise a log likelihood over all coefficients, or over an affine subspace.
 
     Parameters
     ----------
+    surface
+        The log likelihood.
     start
         Initial value, shape (free,).
     origin, along
-        The section: coefficients are ``origin + along @ free``. All of them are free by default.
+        The subspace: coefficients are ``origin + along @ free``, shapes (coefficient,) and (coefficient, free).
+        By default, all coefficients are free.
 
     Returns
     -------
     free : ndarray, shape (free,)
+        Coordinates of the maximum.
     deviance : float
-        −2 times the (penalised) log likelihood there.
+        −2 times the (penalised) log likelihood at the maximum.
 
     Notes
     -----
-    Fisher scoring with step halving, without which it diverges on sparse tables where the section is far from
-    the maximum.
+    Fisher scoring with step halving. Without step halving it diverges on sparse tables if the subspace is far
+    from the unrestricted maximum.
     """
     along = np.eye(len(start)) if along is None else along
     free = start
@@ -109,17 +136,20 @@ def climb(
 
 
 def maximise_penalised(events: NDArray, n: NDArray, rows: Array) -> Array:
-    """Return the coefficients with the highest penalised likelihood, shape (coefficient,).
-
-    Among coefficients with equal likelihood the shortest vector is returned, as by
-    `cotreat.frequentist.logistic.maximise`.
+    """Return the coefficients that maximise Firth's penalised likelihood.
 
     Parameters
     ----------
     events, n
-        Shape (cell,).
+        Number of events and of patients by covariate pattern, shape (cell,).
     rows
-        Design, shape (cell, coefficient).
+        Design matrix, shape (cell, coefficient).
+
+    Returns
+    -------
+    ndarray, shape (coefficient,)
+        If several vectors have the maximum likelihood, the shortest one, as by
+        `cotreat.frequentist.logistic.maximise`.
     """
     base = basis(rows)
     surface = LogLikelihood(events, n, rows @ base, is_penalised=True)
@@ -128,7 +158,19 @@ def maximise_penalised(events: NDArray, n: NDArray, rows: Array) -> Array:
 
 
 def basis(rows: Array) -> Array:
-    """Return orthonormal columns that span the row space of a design; the identity at full rank."""
-    _, sizes, directions = np.linalg.svd(rows, full_matrices=False)
-    rank = int(np.sum(sizes > max(rows.shape) * np.finfo(float).eps * sizes.max(initial=0)))
+    """Return an orthonormal basis of the row space of a design matrix.
+
+    Parameters
+    ----------
+    rows
+        Design matrix, shape (cell, coefficient).
+
+    Returns
+    -------
+    ndarray, shape (coefficient, rank)
+        The identity at full rank.
+    """
+    _, singular_values, directions = np.linalg.svd(rows, full_matrices=False)
+    smallest = max(rows.shape) * np.finfo(float).eps * singular_values.max(initial=0)
+    rank = int(np.sum(singular_values > smallest))
     return np.eye(rows.shape[1]) if rank == rows.shape[1] else directions[:rank].T

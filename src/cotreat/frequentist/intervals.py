@@ -14,13 +14,24 @@ from cotreat.frequentist.firth import LogLikelihood, basis, climb
 from cotreat.frequentist.logistic import Likelihood, Regression
 
 MOST_CELLS = 10_000
-"""Largest number of covariate patterns for profile likelihood, which takes seconds beyond it."""
+"""Largest number of covariate patterns for profile likelihood; with more, an interval takes seconds."""
 Z = float(ndtri(0.5 + INTERVAL / 2))
+"""Standard normal quantile of the upper limit."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A confidence interval with its method; NaN, with the reason, where there is none."""
+    """A confidence interval with its method.
+
+    Attributes
+    ----------
+    lower, upper : float
+        Limits on the scale of the estimand; NaN without an interval.
+    method : str
+        ``Wald``, ``delta``, ``profile`` or ``MOVER``; ``robust`` is added for a robust covariance.
+    why_none : str
+        Reason why there is no interval; empty if there is one.
+    """
 
     lower: float
     upper: float
@@ -29,20 +40,29 @@ class Interval:
 
     @property
     def label(self) -> str:
-        """Column ``interval`` of a summary."""
+        """Entry of the column ``interval`` of a summary."""
         return f"none: {self.why_none}" if self.why_none else f"{INTERVAL:.0%} {self.method}"
 
 
 def intervals(fit: Regression, estimand: Estimand) -> Iterator[Interval]:
-    """Yield the Wald or delta interval, then the profile or MOVER interval of the family.
-
-    A contrast of penalised coefficients has only its profile interval, because with separation the likelihood is
-    asymmetric and the Wald interval inaccurate (Heinze & Schemper, Stat Med 2002;21:2409).
+    """Yield the Wald or delta interval, then the profile or MOVER interval, if the scale of interaction has one.
 
     Parameters
     ----------
+    fit
+        The regression.
     estimand
         Estimable according to ``fit.status``.
+
+    Yields
+    ------
+    Interval
+        One or two intervals.
+
+    Notes
+    -----
+    A contrast of penalised coefficients has only a profile interval, because with separation the likelihood is
+    asymmetric and the Wald interval inaccurate (Heinze & Schemper, Stat Med 2002;21:2409).
     """
     if fit.is_penalised and _is_contrast(fit, estimand) and len(fit.counts[0]) <= MOST_CELLS:
         yield _profile(fit, estimand)
@@ -62,13 +82,24 @@ def _is_contrast(fit: Regression, estimand: Estimand) -> bool:
 
 
 def _is_risk(estimand: Estimand) -> bool:
+    """Return whether an estimand is the risk of one regimen."""
     return len(estimand.arms) == 1
 
 
 def wald(fit: Regression, estimand: Estimand) -> Interval:
-    """Return the Wald interval, by the delta method for measures of interaction.
+    """Return the Wald interval; for measures of interaction, the interval by the delta method.
 
-    It is computed on the log scale for ratios and on the logit scale for risks.
+    Parameters
+    ----------
+    fit
+        The regression.
+    estimand
+        Estimable according to ``fit.status``.
+
+    Returns
+    -------
+    Interval
+        Computed on the log scale for ratios and on the logit scale for risks.
     """
     value = fit.estimate(estimand)
     is_contrast = estimand.synergy is None or estimand.synergy.is_contrast
@@ -80,7 +111,7 @@ def wald(fit: Regression, estimand: Estimand) -> Interval:
     if estimand.log:
         if not value > 0:
             return Interval(np.nan, np.nan, method, "a ratio of 0 or less has no logarithm")
-        with np.errstate(over="ignore"):  # an overflowing upper limit is infinite
+        with np.errstate(over="ignore"):  # the upper limit may overflow to infinity
             ends = value * np.exp(Z * se / value * np.array([-1, 1]))
         return Interval(float(ends[0]), float(ends[1]), method)
     if _is_risk(estimand):
@@ -90,7 +121,7 @@ def wald(fit: Regression, estimand: Estimand) -> Interval:
 
 
 def _direction(estimand: Estimand) -> int:
-    """Return the sign of log odds ratios: −1 on the scale of the non-event."""
+    """Return the sign of log odds ratios: −1 if the estimand is judged on the non-event."""
     return 1 if estimand.judged_on == "event" else -1
 
 
@@ -98,21 +129,21 @@ def _direction(estimand: Estimand) -> int:
 
 
 def _profile(fit: Regression, estimand: Estimand) -> Interval:
-    """Invert the (penalised) likelihood-ratio test of a contrast of coefficients."""
+    """Return the interval of a contrast of coefficients by inversion of the (penalised) likelihood-ratio test."""
     events, n, rows = fit.counts
     base = basis(rows)
     surface = LogLikelihood(events, n, rows @ base, fit.is_penalised)
     contrast, summit = base.T @ fit.contrast(estimand), base.T @ fit.coefficients
     centre = float(contrast @ summit)
     se = float(np.sqrt(contrast @ base.T @ fit.covariance @ base @ contrast))
-    # Coordinates in which the contrast is fixed and the rest is free.
+    # Coordinates with a fixed contrast and free remaining coefficients.
     along = contrast / (contrast @ contrast)
     free = np.linalg.svd(contrast[None, :])[2][1:].T
-    found, best = climb(surface, free.T @ summit, along * centre, free)
+    fitted, best = climb(surface, free.T @ summit, along * centre, free)
 
     def excess(value: float) -> float:
-        nonlocal found  # initial value of the next search
-        found, deviance = climb(surface, found, along * value, free)
+        nonlocal fitted  # initial value of the next search
+        fitted, deviance = climb(surface, fitted, along * value, free)
         return deviance - best - Z**2
 
     ends = sorted(_direction(estimand) * _root(excess, centre, side * se) for side in (-1, 1))
@@ -122,25 +153,24 @@ def _profile(fit: Regression, estimand: Estimand) -> Interval:
 
 
 def _root(excess: Callable[[float], float], centre: float, step: float) -> float:
-    """Bracket the limit in steps of one SE from the maximum, then find it."""
+    """Return a confidence limit by root finding; steps of one SE from the maximum bracket it."""
     for k in range(1, 30):
         if excess(centre + k * step) > 0:
             return float(brentq(excess, *sorted((centre + (k - 1) * step, centre + k * step))))
     return float(np.sign(step) * np.inf)
 
 
-# --- MOVER: intervals of a sum from the intervals of its parts ---------------------------------------
+# --- MOVER: interval of a sum from the intervals of its terms ----------------------------------------
 
 
 def _mover(fit: Likelihood, estimand: Estimand) -> Interval:
-    """Recover the interval of OR_1 − OR_2 − OR_3 + 1 from the Wald intervals of three odds ratios.
-
-    The three are the measure's `cotreat.estimands.measures.Measure.terms`; of a measure without any, the
-    logarithm of a synergy index, the MOVER form equals the delta method.
+    """Return the interval of OR_1 − OR_2 − OR_3 + 1 from the Wald intervals of three odds ratios.
 
     Notes
     -----
-    Zou, Am J Epidemiol 2008;168:212: method of variance estimates recovery.
+    Method of variance estimates recovery (MOVER): Zou, Am J Epidemiol 2008;168:212. The odds ratios are the
+    `cotreat.estimands.measures.Measure.terms` of the measure. The log synergy index has no terms; its MOVER
+    interval equals that of the delta method.
     """
     if estimand.synergy is None or not estimand.synergy.terms:
         delta = wald(fit, estimand)
@@ -149,13 +179,13 @@ def _mover(fit: Likelihood, estimand: Estimand) -> Interval:
     covariance = rows @ fit.covariance @ rows.T
     se = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(se, se)
-    log_parts = rows @ fit.coefficients
-    parts = np.exp(log_parts)
-    below, above = parts - np.exp(log_parts - Z * se), np.exp(log_parts + Z * se) - parts
+    log_terms = rows @ fit.coefficients
+    terms = np.exp(log_terms)
+    below, above = terms - np.exp(log_terms - Z * se), np.exp(log_terms + Z * se) - terms
     signs = np.array([1.0, -1.0, -1.0])
     down = signs * np.where(signs > 0, below, above)
     up = signs * np.where(signs > 0, above, below)
-    value = signs @ parts + 1
+    value = signs @ terms + 1
     return Interval(
         float(value - np.sqrt(down @ correlation @ down)),
         float(value + np.sqrt(up @ correlation @ up)),
@@ -166,7 +196,7 @@ def _mover(fit: Likelihood, estimand: Estimand) -> Interval:
 def _against(
     fit: Likelihood, estimand: Estimand, pairs: Sequence[tuple[int, int]]
 ) -> NDArray[np.float64]:
-    """Return the log-odds contrasts of pairs of the estimand's cells, shape (pair, arm)."""
+    """Return the log-odds contrasts of pairs of regimens of the estimand, shape (pair, arm)."""
     contrasts = np.zeros((len(pairs), len(fit.arms)))
     at = [fit.arms.index(arm) for arm in estimand.arms]
     for row, (i, j) in enumerate(pairs):
@@ -179,4 +209,4 @@ METHODS: dict[str, Callable[[Likelihood, Estimand], Interval]] = {
     "profile": _profile,
     "MOVER": _mover,
 }
-"""Methods besides Wald or delta, by the name in `cotreat.estimands.measures.Family.interval_method`."""
+"""Methods in addition to Wald and delta, by their names in `cotreat.estimands.measures.Family.interval_method`."""

@@ -1,7 +1,8 @@
-"""Many fits at once: data sets, readings, models and priors.
+"""Fit many specifications (study, interpretation, model, priors) by importance sampling.
 
-Specifications of one shape share a compiled density and hand on their proposals; each comes back with the
-Pareto k of its weights. Bad ones are told, and not fitted by other means.
+Specifications of one shape share a compiled density, and each fit starts from the proposal of the previous
+one. Every answer contains the Pareto k of its weights. Unreliable answers are marked as such; they are not
+refitted by another method.
 """
 
 import os
@@ -31,37 +32,39 @@ from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
 
 RISK_DRAWS = ("risk", CONDITIONAL, "size", "sigma")
-"""What answers hold, of a model that has it."""
+"""Variables of an answer, where the model has them."""
 EFFECTIVE, DRAWS = 1000, 4000
-"""Effective draws that are wanted, and draws of equal weight that are made of them: so many more that taking
-them adds next to nothing to the Monte Carlo error."""
+"""Target effective sample size, and number of draws of equal weight resampled from the weighted draws. The
+resampled draws are more numerous, so that resampling adds little to the Monte Carlo error."""
 ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
 }
-"""Settings of a process beside others: threads of its own would only wait for theirs."""
+"""Environment of a worker process: one thread, because further threads would compete for the cores."""
 PART = 40
-"""Specifications of one shape that are fitted one after the other, each begun with what served before:
-however many processes there are, so that these change no number."""
+"""Largest number of specifications of one shape that are fitted in sequence, each from the previous proposal.
+It does not depend on the number of processes, so that results do not either."""
 HELD = 8
-"""Compiled densities that a process keeps."""
+"""Largest number of compiled densities in the cache of a process."""
 TRIED_AGAIN = 0.15
-"""Of a fit that turned out bad, the share of draws that must be effective when its proposal is fitted once more."""
+"""Share of draws that must be effective when the proposal of an unreliable fit is adapted again."""
 FEW = 40
-"""So many specifications or fewer are fitted in this process: another takes seconds to begin."""
+"""Up to this number, specifications are fitted in the current process, because a worker takes seconds to start."""
 
 
 @dataclass(frozen=True)
 class Specification:
-    """One fit that is asked for.
+    """Specify one fit.
 
     Attributes
     ----------
     study : Study
-        Under one of its readings.
+        The study, resolved to one of its interpretations.
     model : str
+        Name of a model in `cotreat.models.registry.MODELS`.
     priors : PriorSet or str
+        A prior set or its name.
     """
 
     study: Study
@@ -71,21 +74,24 @@ class Specification:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a specification.
+    """Record the result of one specification.
 
     Attributes
     ----------
+    study : Study
+        The study, resolved to its interpretation and to the strata of the model.
     model, priors : str
-        Names.
+        Names of the model and of the prior set.
     pareto_k : float
+        Shape of the tail of the importance weights.
     verdict : str
-        ``good``, ``middling`` or ``bad``: of a bad one no number must be used.
+        ``good``, ``borderline`` or ``unreliable``. Numbers of an unreliable answer must not be used.
     effective : float
-        Effective draws.
+        Effective sample size of the weighted draws.
     log_evidence : float
         Log marginal likelihood.
-    waist : xarray.Dataset
-        What estimands are asked of, by ``chain`` (one), ``draw`` and ``arm``; draws of equal weight.
+    risk_draws : xarray.Dataset
+        Draws of equal weight from which estimands are computed, dims ``chain`` (one), ``draw`` and ``arm``.
     """
 
     study: Study
@@ -112,28 +118,31 @@ def fit_many(
 
     Parameters
     ----------
+    specifications
+        The fits to make.
     effective
-        Effective draws that each is to have.
+        Target effective sample size per answer.
     draws
-        Draws of equal weight that each answer holds.
+        Number of draws of equal weight per answer.
     seed
-        The same seed gives the same answers, whatever the number of processes.
+        Seed of the random numbers. Answers do not depend on the number of processes.
     processes
-        Of this machine; by default one for each core where there are more than `FEW` specifications.
+        Number of worker processes; by default one per core if there are more than `FEW` specifications,
+        otherwise 1.
     effort
-        What is spent on each proposal: `cotreat.inference.laplace.USUAL` or ``CAREFUL``.
-    say
-        Called with how many are done, and of how many.
+        Computing effort per proposal: `cotreat.inference.laplace.USUAL` or ``CAREFUL``.
+    on_progress
+        Called with the number of finished specifications and their total.
 
     Returns
     -------
     list of Answer
-        In the order of the specifications.
+        One answer per specification, in the same order.
 
     Raises
     ------
     ModelError
-        If a study or a prior set cannot go with a model; nothing is fitted then.
+        If a study or a prior set is incompatible with a model. No fit is made in that case.
 
     Examples
     --------
@@ -141,52 +150,70 @@ def fit_many(
     >>> answers = fit_many([Specification(study, "interaction", name) for name in GRID])
     >>> table_of(answers)
     """
-    tasks = [_task(at, one) for at, one in enumerate(specifications)]
+    tasks = [_task(at, specification) for at, specification in enumerate(specifications)]
     if processes is None:
         processes = 1 if len(tasks) <= FEW else os.cpu_count() or 1
-    found: dict[int, Answer] = {}
+    answers: dict[int, Answer] = {}
     settings = _Settings(effective, draws, seed, effort)
     for part in _in_parts(_shared(tasks), settings, processes):
-        found.update(part)
-        on_progress(len(found), len(tasks))
-    return [found[at] for at in range(len(tasks))]
+        answers.update(part)
+        on_progress(len(answers), len(tasks))
+    return [answers[at] for at in range(len(tasks))]
 
 
 def table_of(answers: Sequence[Answer]) -> pd.DataFrame:
-    """List answers, a row each: of bad ones their Pareto k alone, of others the probabilities of synergy."""
+    """Tabulate answers, one row per answer.
+
+    Parameters
+    ----------
+    answers
+        What `fit_many` returned.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``study``, ``model``, ``priors``, ``interpretation``, ``pareto_k`` and ``verdict``; for answers
+        that are not unreliable also ``effective``, ``log_evidence`` and one probability per judged measure,
+        named by the code of the estimand.
+    """
     rows = []
-    asked: dict[tuple[str, str, str], list[Estimand]] = {}
-    for one in answers:
+    measures: dict[tuple[str, str, str], list[Estimand]] = {}
+    for answer in answers:
         row: dict[str, object] = {
-            "study": one.study.id,
-            "model": one.model,
-            "priors": one.priors,
-            "interpretation": one.study.interpretation,
-            "pareto_k": one.pareto_k,
-            "verdict": one.verdict,
+            "study": answer.study.id,
+            "model": answer.model,
+            "priors": answer.priors,
+            "interpretation": answer.study.interpretation,
+            "pareto_k": answer.pareto_k,
+            "verdict": answer.verdict,
         }
-        if one.verdict != laplace.UNRELIABLE:
-            row |= {"effective": one.effective, "log_evidence": one.log_evidence}
-            row |= _probabilities(one, asked)
+        if answer.verdict != laplace.UNRELIABLE:
+            row |= {"effective": answer.effective, "log_evidence": answer.log_evidence}
+            row |= _probabilities(answer, measures)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _probabilities(
-    one: Answer, asked: dict[tuple[str, str, str], list[Estimand]]
+    answer: Answer, measures: dict[tuple[str, str, str], list[Estimand]]
 ) -> dict[str, float]:
-    """Work out P(measure beyond its null) of one measure of each family, pair and background.
+    """Return P(measure beyond its null) of one measure per scale, pair and co-treatment.
 
-    Which can be had is found out once for a study, reading and model: no prior changes that.
+    The estimable measures are determined once per study, interpretation and model, because they do not
+    depend on the priors.
     """
-    key = (one.study.digest, one.study.interpretation, one.model)
-    if key not in asked:
-        model = find_model(one.model, one.study)
-        asked[key] = judged_measures(one.study, model, one.risk_draws, resolve(one.study))
-    return {e.code: float(is_beyond_null(e, one.risk_draws).mean()) for e in asked[key]}
+    key = (answer.study.digest, answer.study.interpretation, answer.model)
+    if key not in measures:
+        model = find_model(answer.model, answer.study)
+        measures[key] = judged_measures(
+            answer.study, model, answer.risk_draws, resolve(answer.study)
+        )
+    return {e.code: float(is_beyond_null(e, answer.risk_draws).mean()) for e in measures[key]}
 
 
 class _Settings(NamedTuple):
+    """Settings shared by all fits of a call."""
+
     effective: int
     draws: int
     seed: int
@@ -195,6 +222,8 @@ class _Settings(NamedTuple):
 
 @dataclass(frozen=True)
 class _Task:
+    """A specification with its index, resolved study, chosen priors and shape."""
+
     at: int
     study: Study
     model: str
@@ -202,25 +231,30 @@ class _Task:
     shape: str
 
 
-def _task(at: int, one: Specification) -> _Task:
-    model = find_model(one.model, one.study)
-    study = one.study.resolve(strata=model.strata)
-    chosen = prior_set(one.priors, study) if isinstance(one.priors, str) else one.priors
+def _task(at: int, specification: Specification) -> _Task:
+    """Resolve a specification: study by the strata of the model, and priors of its parameters."""
+    model = find_model(specification.model, specification.study)
+    study = specification.study.resolve(strata=model.strata)
+    chosen = specification.priors
+    if isinstance(chosen, str):
+        chosen = prior_set(chosen, study)
     chosen = priors_for(chosen, model, study)
     return _Task(at, study, model.name, chosen, shape_of(study, model, chosen))
 
 
 def _shared(tasks: list[_Task]) -> list[list[_Task]]:
-    """Share tasks out: those of one shape together, at most `PART` of them."""
+    """Group tasks by shape, in chunks of at most `PART` tasks, the largest chunk first."""
     shapes: dict[str, list[_Task]] = {}
     for task in _like_after_like(tasks):
         shapes.setdefault(task.shape, []).append(task)
-    parts = [own[at : at + PART] for own in shapes.values() for at in range(0, len(own), PART)]
+    parts = [
+        group[at : at + PART] for group in shapes.values() for at in range(0, len(group), PART)
+    ]
     return sorted(parts, key=len, reverse=True)
 
 
 def _like_after_like(tasks: list[_Task]) -> list[_Task]:
-    """Order tasks so that priors of one study differ little from one to the next: its proposal serves then."""
+    """Sort tasks so that consecutive priors of a study differ little and can share a proposal."""
     places: dict[tuple[str, str], int] = {}
     for task in tasks:
         places.setdefault((task.study.digest, task.study.interpretation), len(places))
@@ -236,6 +270,7 @@ def _like_after_like(tasks: list[_Task]) -> list[_Task]:
 def _in_parts(
     parts: list[list[_Task]], settings: _Settings, processes: int
 ) -> Iterator[dict[int, Answer]]:
+    """Fit groups of tasks in this process or in worker processes, and yield answers by index."""
     if processes == 1:
         for part in parts:
             yield from _fit_part(part, settings)
@@ -247,47 +282,53 @@ def _in_parts(
 def beside(
     calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], processes: int
 ) -> Iterator[Any]:
-    """Begin calls in processes beside this one; yield what they return, in the order in which they end.
+    """Run calls in worker processes and yield their results in order of completion.
 
     Parameters
     ----------
     calls
-        Functions, each with its arguments. They call `prepare_process` before JAX starts there.
+        Pairs of a function and its arguments. Each function calls `prepare_process` before JAX starts.
     processes
-        At least 2: with 1 joblib works in this process.
+        Number of worker processes, at least 2, because joblib runs a single one in the current process.
+
+    Returns
+    -------
+    iterator
+        Results of the calls.
     """
     from joblib import Parallel, delayed, parallel_config
 
     begun = (delayed(function)(*arguments) for function, arguments in calls)
     with parallel_config("loky", inner_max_num_threads=1):
         pool = Parallel(processes, return_as="generator_unordered", batch_size=1, max_nbytes=None)
-        found: Iterator[Any] = pool(begun)
-    return found
+        results: Iterator[Any] = pool(begun)
+    return results
 
 
 def prepare_process() -> None:
-    """Keep XLA to one thread in a process beside others: threads of its own would only wait for theirs."""
+    """Limit XLA to one thread in a worker process, because further threads would compete for the cores."""
     os.environ["XLA_FLAGS"] = ONE_THREAD["XLA_FLAGS"]
     prepare_jax()
 
 
 def _whole_part(part: list[_Task], settings: _Settings) -> dict[int, Answer]:
+    """Fit a group of tasks in a worker process and return the answers by index."""
     prepare_process()
-    found: dict[int, Answer] = {}
-    for one in _fit_part(part, settings):
-        found |= one
-    return found
+    answers: dict[int, Answer] = {}
+    for answer in _fit_part(part, settings):
+        answers |= answer
+    return answers
 
 
 def _fit_part(part: list[_Task], settings: _Settings) -> Iterator[dict[int, Answer]]:
-    """Fit tasks of one shape, each begun with what served for the one before."""
+    """Fit tasks of one shape in sequence, each from the proposal of the previous one."""
     prepare_jax()
     model = find_model(part[0].model, part[0].study)
     density = compiled(part[0].study, model, part[0].priors)
     before, is_searched, is_worth_more, evidence = None, True, True, ("", "")
     for task in part:
         now = (task.study.digest, task.study.interpretation)
-        if now != evidence:  # whether its modes can be found, and more draws help, is for it to say
+        if now != evidence:  # Reset the search flags whenever the data change.
             before, is_searched, is_worth_more = before if is_searched else None, True, True
         evidence = now
         numbers = given_of(task.study, model, task.priors)
@@ -299,24 +340,25 @@ def _fit_part(part: list[_Task], settings: _Settings) -> Iterator[dict[int, Answ
             seed=settings.seed + task.at,
             effort=settings.effort,
         )
-        if not is_searched:  # no draws could mend it
-            found = approximate(first=before, effective=0)
+        if not is_searched:  # More draws cannot make the answer reliable.
+            approximation = approximate(first=before, effective=0)
         else:
-            # The first one's proposal is handed on to all.
+            # The first proposal must be good, because all later fits start from it.
             enough = laplace.ENOUGH if before is None else None
-            found = approximate(first=before, effective=settings.effective, enough=enough)
-            if found.modes:  # they were looked for anew
-                is_searched = found.is_searched
+            approximation = approximate(first=before, effective=settings.effective, enough=enough)
+            if approximation.modes:  # A new search for modes was made.
+                is_searched = approximation.is_searched
             elif is_worth_more and (
-                found.verdict == laplace.UNRELIABLE or found.effective < settings.effective
+                approximation.verdict == laplace.UNRELIABLE
+                or approximation.effective < settings.effective
             ):
-                found = approximate(
-                    first=found.proposal, effective=settings.effective, enough=TRIED_AGAIN
+                approximation = approximate(
+                    first=approximation.proposal, effective=settings.effective, enough=TRIED_AGAIN
                 )
-            # Where what was tried again was bad all the same, its neighbours will be.
-            is_worth_more = found.verdict != laplace.UNRELIABLE
-        before = found.proposal
-        answer = _answer(task, found, density, numbers, settings.draws)
+            # If a second attempt stays unreliable, those of neighbouring priors will as well.
+            is_worth_more = approximation.verdict != laplace.UNRELIABLE
+        before = approximation.proposal
+        answer = _answer(task, approximation, density, numbers, settings.draws)
         yield {task.at: answer if is_searched else replace(answer, verdict=laplace.UNRELIABLE)}
 
 
@@ -324,14 +366,24 @@ _held: dict[tuple[str, tuple[str, ...]], Density] = {}
 
 
 def compiled(study: Study, model: Model, priors: PriorSet) -> Density:
-    """Return the density of a model of a study, compiled once in a process for all of its shape.
+    """Return the compiled density of a model and study, from a cache by shape.
 
-    The numbers it holds, and those of ``built``, are the study's and the priors' that it was first asked for.
+    Specifications of one shape share the density. Its ``given`` and ``built`` contain the numbers of the
+    study and priors with which the shape was first compiled in this process.
 
     Parameters
     ----------
+    study
+        The study, resolved to one interpretation.
+    model
+        The model.
     priors
-        Only those that the model needs.
+        Priors of the parameters of the model and no others.
+
+    Returns
+    -------
+    Density
+        The log density in standardised coordinates.
     """
     key = (shape_of(study, model, priors), study.present)
     if key not in _held:
@@ -344,9 +396,10 @@ def compiled(study: Study, model: Model, priors: PriorSet) -> Density:
 
 
 def _answer(
-    task: _Task, found: Approximation, density: Density, numbers: Given, draws: int
+    task: _Task, approximation: Approximation, density: Density, numbers: Given, draws: int
 ) -> Answer:
-    points = found.resampled(1, draws, np.random.default_rng(task.at))[0]
+    """Return the answer of a task: equally weighted risk draws with the diagnostics of the approximation."""
+    points = approximation.resampled(1, draws, np.random.default_rng(task.at))[0]
     values = density.deterministics(RISK_DRAWS, points, numbers)
     risk_draws = vectorise.labelled(density.built, values, 1)
     risk = risk_draws["risk"].assign_attrs(risk_kind=task.study.risk_kind)
@@ -354,9 +407,9 @@ def _answer(
         task.study,
         task.model,
         task.priors.name,
-        found.pareto_k,
-        found.verdict,
-        found.effective,
-        found.log_evidence,
+        approximation.pareto_k,
+        approximation.verdict,
+        approximation.effective,
+        approximation.log_evidence,
         risk_draws.assign(risk=risk).assign_coords(draw=range(draws)),
     )

@@ -1,32 +1,37 @@
-"""The samplers one can ask for, told without loading them."""
+"""List the samplers and check that they are installed, without importing them."""
 
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 
 ENGINES = {
     "numpyro": "NUTS by NumPyro on JAX (the default)",
-    "laplace": "Laplace's approximation corrected by importance sampling: seconds, without warm-up; NUTS "
-    "where its Pareto k is bad",
-    "smc": "tempered sequential Monte Carlo on blackjax, slower; for posteriors that NUTS cannot walk",
+    "laplace": "Laplace's approximation corrected by importance sampling: seconds, without warm-up; replaced "
+    "by NUTS if its Pareto k is unreliable",
+    "smc": "tempered sequential Monte Carlo on blackjax, slower; for posteriors that NUTS cannot explore",
 }
-"""Samplers by name, the default first."""
+"""Descriptions of the samplers by name, the default first."""
 
 
 LIBRARIES = {"smc": "blackjax", "laplace": "jax"}
-"""What an engine stands on, where it has another name."""
+"""Python package of an engine, where its name differs from that of the engine."""
 
 
 class EngineError(ValueError):
-    """A sampler that is unknown or not installed."""
+    """Raised for a sampler that is unknown, not installed or wrongly configured."""
 
 
 def require_engine(name: str) -> None:
-    """Make sure that a sampler can be had.
+    """Check that a sampler is available.
+
+    Parameters
+    ----------
+    name
+        A key of `ENGINES`.
 
     Raises
     ------
     EngineError
-        If it is unknown or not installed.
+        If the sampler is unknown or its package is not installed.
     """
     if name not in ENGINES:
         raise EngineError(f"no engine {name!r}; the engines are {', '.join(ENGINES)}")
@@ -39,12 +44,12 @@ def require_engine(name: str) -> None:
 def one_thread() -> AbstractContextManager[object]:
     """Limit BLAS to one thread.
 
-    On many small matrices several threads take three times the CPU time of one.
+    For many small matrices, several threads take three times the CPU time of one thread.
 
     Returns
     -------
     context manager
-        The limit holds until it is left.
+        The limit applies until the context is left.
     """
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""Influence: how far the posterior leans on each cell of patients, by leaving it out."""
+"""Compute the influence of each covariate pattern on the posterior by leave-one-out cross-validation."""
 
 import warnings
 from collections.abc import Sequence
@@ -10,19 +10,22 @@ from cotreat.study.covariate_patterns import Cells
 
 GROUP = "influence"
 MOST = 20_000
-"""Cells beyond which it is not worked out: at 1,000 draws each takes a millisecond."""
+"""Largest number of covariate patterns for which influence is computed; each takes 1 ms at 1,000 draws."""
 
 
 def add_influence(tree: xr.DataTree, names: Sequence[str]) -> None:
-    """Add the group ``influence``: PSIS-LOO of patients' events, one cell left out at a time.
+    """Add the group ``influence``: PSIS-LOO of the events, leaving out one covariate pattern at a time.
 
-    Its variables by cell are ``pareto_k`` and ``elpd``, the log density that the other cells predict for
-    it; the attribute ``good_k`` is what k may be. Beyond `MOST` cells nothing is added.
+    The variables ``pareto_k`` and ``elpd`` (log predictive density given the other patterns) have the
+    dimension ``cell``; the attribute ``good_k`` is the largest acceptable k. Above `MOST` covariate patterns
+    nothing is added.
 
     Parameters
     ----------
+    tree
+        Draws of a fit to individual patient data; the group is added in place.
     names
-        Parameters of the posterior, whose effective sample sizes set the length of tails.
+        Parameters of the posterior, whose effective sample sizes determine the tail length of the weights.
 
     Notes
     -----
@@ -37,23 +40,47 @@ def add_influence(tree: xr.DataTree, names: Sequence[str]) -> None:
     some = posterior.sel(draw=logs["draw"])
     parts = xr.DataTree.from_dict({"posterior": some, "log_likelihood": logs})
     with warnings.catch_warnings():
-        # What it warns of is a row of the checks.
+        # ArviZ warns of high k, which the diagnostics report as a check.
         warnings.filterwarnings("ignore", category=UserWarning, module="arviz_stats")
-        found = az.loo(parts, var_name="events", pointwise=True)
+        result = az.loo(parts, var_name="events", pointwise=True)
     tree[GROUP] = xr.DataTree(
-        xr.Dataset({"pareto_k": found.pareto_k, "elpd": found.elpd_i}).assign_attrs(
-            good_k=float(found.good_k)
+        xr.Dataset({"pareto_k": result.pareto_k, "elpd": result.elpd_i}).assign_attrs(
+            good_k=float(result.good_k)
         )
     )
 
 
 def unit(cells: Cells) -> str:
-    """Name what is left out at a time."""
+    """Return the unit that is left out: ``patient`` or ``cell`` (a covariate pattern).
+
+    Parameters
+    ----------
+    cells
+        Covariate patterns of the study.
+
+    Returns
+    -------
+    str
+        ``patient`` if every pattern has one patient, otherwise ``cell``.
+    """
     return "patient" if (cells.n == 1).all() else "cell"
 
 
 def described(cells: Cells, at: int) -> str:
-    """Describe a cell in words."""
+    """Return a text that describes a covariate pattern by its number of patients and regimen.
+
+    Parameters
+    ----------
+    cells
+        Covariate patterns of the study.
+    at
+        Index of the pattern.
+
+    Returns
+    -------
+    str
+        For example ``12 patients on A+B``.
+    """
     n = int(np.asarray(cells.n)[at])
     return (
         f"a patient on {cells.regimens[at]}"

@@ -1,11 +1,11 @@
-"""Posteriors without warm-up: Laplace's approximation, corrected by importance sampling that adapts.
+"""Approximate posteriors by Laplace's method, corrected by adaptive importance sampling.
 
-Modes are found by Newton's method; where the model has spreads (standard deviations), on which the shape
-of the rest depends, the other coordinates are centred anew at several values of each (nested Laplace: Rue,
-Martino & Chopin, J R Stat Soc B 2009;71:319). The normals found that way are a first proposal; a few rounds
-of importance sampling fit it to the posterior (adaptive multiple importance sampling: Cornuet et al., Scand
-J Stat 2012;39:798), and fresh draws from the fitted proposal carry Pareto-smoothed weights, whose k says
-whether they can be trusted (Vehtari et al., J Mach Learn Res 2024;25:72).
+Newton's method finds the modes. If the model has spreads (standard deviations), on which the shape of the
+conditional posterior depends, the other coordinates are re-centred at several values of each spread (nested
+Laplace: Rue, Martino & Chopin, J R Stat Soc B 2009;71:319). The resulting normals are the first proposal. A
+few rounds of importance sampling adapt it to the posterior (adaptive multiple importance sampling: Cornuet et
+al., Scand J Stat 2012;39:798). Fresh draws from the adapted proposal receive Pareto-smoothed weights, whose k
+measures their reliability (Vehtari et al., J Mach Learn Res 2024;25:72).
 """
 
 from dataclasses import dataclass
@@ -28,46 +28,46 @@ from cotreat.inference.modes import (
 )
 from cotreat.inference.nested_laplace import nested
 
-GOOD, MIDDLING, UNRELIABLE = VERDICTS
+GOOD, BORDERLINE, UNRELIABLE = VERDICTS
 ENOUGH, EACH_WANTED = 0.5, 1.25e-4
-"""Rounds end when this share of a round's draws is effective, or less where few are wanted: so much for
-each of them."""
+"""Share of a round's draws that must be effective for adaptation to stop, and the same per wanted effective
+draw, which applies if it is smaller."""
 OUT_OF_REACH = 8.0
-"""A mode where a draw would weigh more than e to that times what draws weigh on average is one that the
-proposal does not reach."""
+"""A proposal misses a mode if the log weight of a draw there exceeds the log mean weight by more than this."""
 BROUGHT = 0.05
-"""The share for a proposal brought over: more draws of it cost less than to fit it anew."""
+"""Share of effective draws required of a transferred proposal, because more draws cost less than adapting."""
 PILOT = 500
-"""Draws that tell whether the proposal of another distribution may serve as it is."""
+"""Number of draws that decide whether the proposal of another distribution is used unchanged."""
 HOPELESS = 0.25
-"""A proposal brought over, of whose draws less than this share of what is enough turns out to be effective,
-is drawn from no more: its tails are too light, and draws show that only in time."""
+"""Sampling from a transferred proposal stops if its share of effective draws falls below this multiple of the
+required share: its tails are too light, which only many draws show."""
 POINTS_EACH = 20
-"""Weights are flattened until so many draws for each coordinate are effective, before a fit."""
+"""Effective draws per coordinate to which weights are tempered before a mixture is fitted."""
 FIT_STEPS = 3
 BEST_TWO = (0.7, 0.3)
-"""Shares of the best proposal and the next in the last one: what one does not reach the other may."""
+"""Weights of the best and second-best proposals in the final one, because either may cover what the other
+misses."""
 MOST_DRAWS = 64_000
 AT_ONCE = 4000
-"""Points whose terms are worked out together: they take much memory."""
+"""Number of points whose terms are computed together, because terms take much memory."""
 FEWEST_EFFECTIVE = 100
-"""With fewer effective draws the error of a log evidence is above 0.1, whatever k says."""
+"""With fewer effective draws the standard error of a log evidence exceeds 0.1, whatever the Pareto k."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What is spent on fitting a proposal.
+    """Set the computing effort of adapting a proposal.
 
     Attributes
     ----------
     draws : int
-        Of a round.
+        Draws per round.
     rounds : int
-        How many are made at most.
+        Largest number of rounds.
     components : int
-        Normals of the mixture.
+        Number of components of the mixture.
     kept : int
-        Draws that it is fitted to: those that weigh most.
+        Number of draws to which the mixture is fitted: those of the highest weights.
     """
 
     draws: int
@@ -78,21 +78,23 @@ class Effort:
 
 USUAL = Effort(draws=4000, rounds=14, components=8, kept=6000)
 CAREFUL = Effort(draws=6000, rounds=30, components=16, kept=12_000)
-"""Three times the draws and some twice the time. Of 290 answers to the same print (published/sun2024, ten cohorts)
-24 instead of 29 were left bad; 19 of either had several modes, which no effort makes sure of."""
+"""Three times the draws in about twice the time. Of 290 fits to the same reported estimates
+(published/sun2024, ten cohorts), 24 instead of 29 were unreliable; in 19 of them with either effort the cause
+was several modes, which more draws do not resolve."""
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What points are drawn from.
+    """Represent the proposal distribution of importance sampling.
 
     Attributes
     ----------
     normals : Normals
+        The mixture from which points are drawn.
     summit : Mode
-        The heaviest mode, as it was when `normals` were last made for one.
+        The mode of largest mass, for which `normals` were last constructed.
     is_adapted : bool
-        Whether they were fitted to draws, and are not just what modes and nodes make.
+        Whether `normals` were fitted to draws, and not only constructed from modes and nodes.
     """
 
     normals: Normals
@@ -101,7 +103,18 @@ class Proposal:
 
     @classmethod
     def of(cls, normals: Normals) -> "Proposal":
-        """Take a mixture that was fitted to draws by other means."""
+        """Return the proposal of a mixture that was fitted to draws elsewhere.
+
+        Parameters
+        ----------
+        normals
+            The mixture; its mean and covariance serve as mode and root.
+
+        Returns
+        -------
+        Proposal
+            An adapted proposal.
+        """
         mean = normals.weights @ normals.means
         off = normals.means - mean
         inner = np.einsum("k,kij->ij", normals.weights, normals.covariances)
@@ -109,7 +122,18 @@ class Proposal:
         return cls(normals, Mode(mean, root, np.nan), is_adapted=True)
 
     def moved(self, summit: Mode) -> "Proposal":
-        """Move it to another mode."""
+        """Return the proposal moved and rescaled to another mode.
+
+        Parameters
+        ----------
+        summit
+            The mode of the other distribution.
+
+        Returns
+        -------
+        Proposal
+            The proposal at the other mode.
+        """
         turn = _cholesky(summit) @ np.linalg.inv(_cholesky(self.summit))
         normals = self.normals.moved(self.summit.at, summit.at, turn)
         return Proposal(normals, summit, self.is_adapted)
@@ -117,28 +141,29 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Approximation:
-    """Weighted draws from a posterior.
+    """Record weighted draws from a posterior.
 
     Attributes
     ----------
     points : ndarray, shape (draw, size)
-        In standardised coordinates.
+        Draws in standardised coordinates.
     weights : ndarray, shape (draw,)
-        Pareto-smoothed, adding up to 1.
+        Pareto-smoothed weights, which sum to 1.
     pareto_k : float
-        Shape of the weights' tail; infinite where they have no law that could be fitted.
+        Shape of the tail of the weights; infinite if no generalised Pareto distribution can be fitted.
     effective : float
-        1/Σw²: independent draws that would tell as much.
+        Effective sample size 1/Σw² (Kong, Liu & Wong, J Am Stat Assoc 1994;89:278).
     log_evidence : float
-        Log marginal likelihood, of the smoothed weights.
+        Log marginal likelihood from the smoothed weights.
     modes : int
-        How many were found; 0 where the proposal of a similar distribution was begun with.
+        Number of modes found; 0 if sampling started from the proposal of a similar distribution.
     is_searched : bool
-        Whether there is one, or each was come to from several places. Otherwise there are likely to be
-        others that nobody has come to (Good, Biometrika 1953;40:237), and no weight could show it. Where
-        the proposal of a similar distribution was begun with, that is for its own search to say.
+        Whether the search for modes is complete: there is one mode, or each mode was reached from several
+        starting points. Otherwise further modes are likely (Good, Biometrika 1953;40:237), and weights cannot
+        reveal them. True if sampling started from the proposal of a similar distribution, whose own search
+        applies.
     proposal : Proposal
-        From which `points` were drawn.
+        The proposal from which `points` were drawn.
     """
 
     points: Array
@@ -152,34 +177,65 @@ class Approximation:
 
     @property
     def verdict(self) -> str:
-        """``good``, ``middling`` or ``bad``, by k, by effective draws and by how the modes were found."""
+        """``good``, ``borderline`` or ``unreliable``, by Pareto k, effective draws and search for modes."""
         is_known = self.is_searched and self.effective >= FEWEST_EFFECTIVE
         return verdict(self.pareto_k) if is_known else UNRELIABLE
 
     @property
     def log_error(self) -> float:
-        """Monte Carlo error of the log evidence: the relative SE of the mean weight."""
+        """Monte Carlo standard error of the log evidence: the relative standard error of the mean weight."""
         return float(np.sqrt(max(1 / self.effective - 1 / len(self.weights), 0.0)))
 
     def resampled(self, chains: int, draws: int, rng: np.random.Generator) -> Array:
-        """Draw points by their weights, systematically, in random order, shape (chain, draw, size).
+        """Return draws of equal weight by systematic resampling, in random order.
 
-        No two chains have a point in common, so that what differs between them shows the error of all.
+        Chains are resampled from disjoint sets of points, so that differences between chains measure the
+        Monte Carlo error.
+
+        Parameters
+        ----------
+        chains
+            Number of chains.
+        draws
+            Number of draws per chain.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        ndarray, shape (chain, draw, size)
+            Resampled points.
         """
         return np.stack([self._chain(at, chains, draws, rng) for at in range(chains)])
 
     def _chain(self, chain: int, chains: int, draws: int, rng: np.random.Generator) -> Array:
+        """Return one chain of systematically resampled points from every `chains`-th point."""
         points, weights = self.points[chain::chains], self.weights[chain::chains]
         ends = np.cumsum(weights / weights.sum())
         places = (np.arange(draws) + rng.random()) / draws
         at = np.minimum(np.searchsorted(ends, places), len(ends) - 1)
-        found: Array = points[rng.permutation(at)]
-        return found
+        resampled: Array = points[rng.permutation(at)]
+        return resampled
 
 
 def verdict(pareto_k: float) -> str:
-    """Say what a Pareto k means: ``good``, ``middling`` or ``bad``."""
-    return GOOD if pareto_k < GOOD_K else MIDDLING if pareto_k < UNRELIABLE_K else UNRELIABLE
+    """Classify a Pareto k as ``good``, ``borderline`` or ``unreliable``.
+
+    Parameters
+    ----------
+    pareto_k
+        Shape of the tail of importance weights.
+
+    Returns
+    -------
+    str
+        One of `VERDICTS`.
+
+    Notes
+    -----
+    Thresholds `GOOD_K` and `UNRELIABLE_K`: Vehtari et al., J Mach Learn Res 2024;25:72.
+    """
+    return GOOD if pareto_k < GOOD_K else BORDERLINE if pareto_k < UNRELIABLE_K else UNRELIABLE
 
 
 def approximate(
@@ -194,29 +250,46 @@ def approximate(
     most: int = MOST_DRAWS,
     effort: Effort = USUAL,
 ) -> Approximation:
-    """Approximate a distribution from its log density.
+    """Approximate a distribution from its log density by adaptive importance sampling.
 
     Parameters
     ----------
     surface
-        Its log density, normalised or not, in coordinates in which a step of 1 is neither tiny nor huge.
+        Log density, normalised or not, in coordinates of order 1.
     start
-        Where to begin to look for modes.
+        Starting point of the search for modes, shape (size,).
     spreads
-        Coordinates that are standard deviations of others.
+        Indices of the coordinates that are standard deviations of other coordinates.
     effective
-        Effective draws that are wanted; there may be fewer.
+        Target effective sample size; the result may have fewer effective draws.
+    seed
+        Seed of the random numbers.
     first
-        The proposal of a similar distribution, begun with instead of looking for modes: as it is, or moved to where this one's mode is. Modes are looked for all the same where that turns
-        out to miss one, unless no draws are wanted.
+        Proposal of a similar distribution. It replaces the search for modes and is used unchanged or moved to
+        the mode of this distribution. If it misses a mode, modes are searched for nevertheless, unless
+        `effective` is 0.
     enough
-        Share of a round's draws that must be effective for rounds to end; by default `ENOUGH`, or less
-        where few draws are wanted, and `BROUGHT` of what was found before.
+        Share of a round's draws that must be effective for adaptation to stop; by default `ENOUGH`, or less
+        if few draws are wanted, and `BROUGHT` with `first`.
     most
-        Draws that are made at most.
+        Largest number of draws.
     effort
-        Of fitting the proposal; the usual one where the modes were not found for sure, for then no effort
-        helps.
+        Computing effort of the adaptation. `USUAL` is used if the search for modes is incomplete, because more
+        effort does not help then.
+
+    Returns
+    -------
+    Approximation
+        Weighted draws with their Pareto k, effective sample size and log marginal likelihood.
+
+    Raises
+    ------
+    ValueError
+        If the log density is not finite near any starting point.
+
+    Notes
+    -----
+    Cornuet et al., Scand J Stat 2012;39:798; Vehtari et al., J Mach Learn Res 2024;25:72.
     """
     if enough is None:
         enough = min(ENOUGH, EACH_WANTED * effective) if first is None else BROUGHT
@@ -234,10 +307,10 @@ def approximate(
     if first is not None and effective_draws(logs) < enough * effort.draws:
         proposal = _adapted(surface, proposal, enough, effort, rng)
         points, logs = _weighed(surface, proposal.normals, effort.draws, rng)
-    while (found := effective_draws(logs)) < effective and len(points) < most:
-        if first is not None and found < HOPELESS * enough * len(points):
+    while (reached := effective_draws(logs)) < effective and len(points) < most:
+        if first is not None and reached < HOPELESS * enough * len(points):
             break
-        more = int(1.2 * len(points) * (effective / found - 1)) + effort.draws // 4
+        more = int(1.2 * len(points) * (effective / reached - 1)) + effort.draws // 4
         others, other_logs = _weighed(surface, proposal.normals, min(more, most - len(points)), rng)
         points, logs = np.concatenate([points, others]), np.concatenate([logs, other_logs])
     weights, k = smoothed(logs)
@@ -267,33 +340,58 @@ def approximate(
 
 
 def smoothed(logs: Array) -> tuple[Array, float]:
-    """Smooth the tail of weights by a generalised Pareto distribution.
+    """Smooth the tail of importance weights by a generalised Pareto distribution.
+
+    Parameters
+    ----------
+    logs
+        Log weights, shape (draw,).
 
     Returns
     -------
-    weights : ndarray
-        Adding up to 1.
+    weights : ndarray, shape (draw,)
+        Smoothed weights, which sum to 1.
     pareto_k : float
+        Shape of the fitted distribution; infinite if it cannot be fitted.
+
+    Notes
+    -----
+    Vehtari et al., J Mach Learn Res 2024;25:72.
     """
     from arviz_stats.base import array_stats
 
-    # ArviZ smooths the weights of a point that is left out: those of minus its log density.
-    found, k = array_stats.psislw(-logs)
-    weights = np.exp(np.asarray(found) - logsumexp(found))
+    # ArviZ takes log likelihoods of an omitted observation, whose log weights are their negatives.
+    log_weights, k = array_stats.psislw(-logs)
+    weights = np.exp(np.asarray(log_weights) - logsumexp(log_weights))
     return weights, float(k) if np.isfinite(k) else np.inf
 
 
 def _log_mean(logs: Array, weights: Array) -> float:
-    """Return the log of the mean of smoothed weights, in units of those before.
+    """Return the log mean of the smoothed weights before their normalisation.
 
-    A middling weight is not smoothed, and tells by how much all were divided to add up to 1.
+    Smoothing changes the tail only, so that the median weight yields the normalising constant.
     """
     middle = np.argpartition(logs, len(logs) // 2)[len(logs) // 2]
     return float(logs[middle] - np.log(weights[middle]) - np.log(len(logs)))
 
 
 def effective_draws(logs: Array) -> float:
-    """Return (Σw)²/Σw² of weights whose logs are given."""
+    """Return the effective sample size (Σw)²/Σw² of importance weights.
+
+    Parameters
+    ----------
+    logs
+        Log weights, shape (draw,).
+
+    Returns
+    -------
+    float
+        Effective sample size.
+
+    Notes
+    -----
+    Kong, Liu & Wong, J Am Stat Assoc 1994;89:278.
+    """
     return float(np.exp(2 * logsumexp(logs) - logsumexp(2 * logs)))
 
 
@@ -303,7 +401,7 @@ def effective_draws(logs: Array) -> float:
 def _weighed(
     surface: Surface, proposal: Normals, count: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Draw points from a proposal, and return them with the logs of their weights."""
+    """Draw points from a proposal and return them with their log weights."""
     points = proposal.draw(count, rng)
     parts = np.array_split(points, -(-count // AT_ONCE))
     densities = np.concatenate([proposal.log_density(terms(part)) for part in parts])
@@ -317,10 +415,10 @@ def _brought(
     enough: float,
     rng: np.random.Generator,
 ) -> Proposal:
-    """Bring over the proposal of a similar distribution.
+    """Transfer the proposal of a similar distribution to this one.
 
-    It serves as it is; or what it was made from is made anew about the mode that is here: nodes, or a
-    fitted mixture by moving it.
+    The proposal is used unchanged if enough of its draws are effective. Otherwise its nodes are recomputed
+    at the mode of this distribution, or its fitted mixture is moved there.
     """
     _, logs = _weighed(surface, first.normals, PILOT, rng)
     if effective_draws(logs) > enough * PILOT:
@@ -340,7 +438,7 @@ def _misses_a_mode(
     evidence: float,
     rng: np.random.Generator,
 ) -> bool:
-    """Look for a mode that counts and that a proposal made for another distribution does not reach."""
+    """Return whether a transferred proposal misses a mode of relevant mass."""
     summit = proposal.summit
     best = next(starts(surface, start, rng))
     mode = climb(surface, best, summit.root, known=summit)
@@ -355,18 +453,18 @@ def _misses_a_mode(
 
 
 def _cholesky(mode: Mode) -> Array:
-    """Return the root of a mode's covariance that is lower triangular, of which there is but one."""
-    found: Array = np.linalg.cholesky(mode.root @ mode.root.T)
-    return found
+    """Return the lower Cholesky factor of a mode's covariance."""
+    root: Array = np.linalg.cholesky(mode.root @ mode.root.T)
+    return root
 
 
 def _adapted(
     surface: Surface, begun: Proposal, enough: float, effort: Effort, rng: np.random.Generator
 ) -> Proposal:
-    """Fit a proposal to the posterior by rounds of importance sampling, until enough is effective.
+    """Adapt a proposal to the posterior in rounds of importance sampling until enough draws are effective.
 
-    The draws of all rounds count, weighed as from the mixture of all their proposals. Of these the two
-    that would serve best for all the draws so far are joined. If the first is good enough it is returned.
+    The draws of all rounds are weighted as draws from the mixture of all proposals. The result combines the
+    two proposals of largest expected effective sample size. If the first proposal suffices, it is returned.
     """
     first = begun.normals
     size = first.means.shape[1]
@@ -377,13 +475,13 @@ def _adapted(
         new = proposals[-1].draw(effort.draws, rng)
         points, table = np.concatenate([points, new]), np.concatenate([table, terms(new)])
         heights = np.concatenate([heights, finite(surface(new))])
-        # Of old points under the newest proposal, and of new points under all.
-        own = np.stack([one.log_density(table[-effort.draws :]) for one in proposals])
+        # Log densities of old points under the newest proposal, and of new points under all proposals.
+        recent = np.stack([proposal.log_density(table[-effort.draws :]) for proposal in proposals])
         newest = proposals[-1].log_density(table[: -effort.draws])[None]
         before = np.concatenate([densities, newest])
-        densities = np.concatenate([before, own], axis=1)
+        densities = np.concatenate([before, recent], axis=1)
         logs = heights - logsumexp(densities, axis=0)
-        if effective_draws(heights[-effort.draws :] - own[-1]) > enough * effort.draws:
+        if effective_draws(heights[-effort.draws :] - recent[-1]) > enough * effort.draws:
             if fitted is None:
                 return begun
             break
@@ -399,7 +497,7 @@ def _adapted(
             fitted = fitted.improved(table[top], weights, 2.0 * size)
         proposals.append(fitted)
     shares = np.exp(logs - logsumexp(logs))
-    # E_q[w]²/E_q[w²] by the draws of all rounds: 1/E_p[p/q].
+    # Relative effective sample size E_q[w]²/E_q[w²] = 1/E_p[p/q], estimated from the draws of all rounds.
     worse = logsumexp(heights - densities, b=shares, axis=1)
     best = np.argsort(worse)[:2]
     parts = ((share, proposals[at]) for share, at in zip(BEST_TWO, best, strict=True))
@@ -407,7 +505,20 @@ def _adapted(
 
 
 def flattened(logs: Array, least: float) -> Array:
-    """Return weights, raised to a power at which as many as wanted are effective, adding up to 1."""
+    """Return weights tempered to a minimum effective sample size.
+
+    Parameters
+    ----------
+    logs
+        Log weights, shape (draw,).
+    least
+        Smallest effective sample size; the power of the weights is reduced until it is reached.
+
+    Returns
+    -------
+    ndarray, shape (draw,)
+        Tempered weights, which sum to 1.
+    """
     power = 1.0
     while effective_draws(power * logs) < least and power > 1e-3:
         power *= 0.8

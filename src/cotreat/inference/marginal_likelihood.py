@@ -1,7 +1,7 @@
-"""Marginal likelihoods of one model: as it is, under other data, and with some effects held at nothing.
+"""Compute marginal likelihoods of one model: under its own data, under other data, and with effects fixed at 0.
 
-The density is compiled once. A fit's own draws tell where to look, so that no mode need be sought, and
-each answer hands its proposal on to the next.
+The density is compiled once. The first proposal is fitted to the draws of a fit, which replaces the search for
+modes, and each result passes its proposal on to the next.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,49 +28,62 @@ from cotreat.study.study import Study
 Array = NDArray[np.float64]
 
 EFFECTIVE, ENOUGH = 2500, 0.1
-"""Effective draws that each answer is to have, an error of 0.02 in a log evidence, and the share of draws
-that must be effective for rounds of adaptation to end."""
+"""Target effective sample size (a standard error of 0.02 of a log evidence), and share of draws that must be
+effective for adaptation to stop."""
 EFFECTIVE_WHOLE, MOST_WHOLE = 20_000, 400_000
-"""The same of the posterior of the fit, an error of 0.007, and draws at most: what is left out is compared
-with this one answer each time, so that its error counts once for each. Draws cost microseconds."""
+"""Target effective sample size for the posterior of the fit (a standard error of 0.007), and largest number of
+draws. Every leave-one-out result is a difference from this one, so that its error enters each of them. Draws
+cost microseconds."""
 EFFECTIVE_LEFT, ENOUGH_LEFT = 1000, 0.04
-"""The same where evidence is left out, to know what to draw from."""
+"""The same for the adaptation of a proposal when evidence is left out."""
 EFFECTIVE_WIDE, MOST_WIDE = 5000, 200_000
-"""The same of the draws that are made then, from something wider: what is fitted to few draws is too narrow
-here and there, and lacks up to a tenth of the mass without its weights showing it."""
+"""Target effective sample size and largest number of draws from the widened proposal that follows: a proposal
+fitted to few draws is too narrow in places and can miss up to a tenth of the mass without a sign of it in the
+weights."""
 TRIES = 2
-"""Times that an answer that cannot be trusted, or is far from what is wanted, is asked for again."""
+"""Number of further attempts if a result is unreliable or has far fewer effective draws than wanted."""
 FAR_FROM, ENOUGH_AGAIN = 0.5, 0.25
-"""Less than this share of the effective draws that are wanted is far from it; share of draws that must be
-effective when it is asked for again."""
+"""Share of the target effective sample size below which an attempt is repeated, and share of draws that must
+be effective in that attempt."""
 DRAWN = 4000
-"""Draws of deterministics that are made at a time: one number, for each is compiled for by itself."""
+"""Number of draws of deterministics per call: a single number, because each number is compiled separately."""
 FEW = 8
-"""Coordinates of which modes are found in a second."""
+"""Largest number of coordinates for which a search for modes takes about a second."""
 KEPT, ROUNDS = 2000, 12
-"""A first proposal is fitted to so many draws of a fit, in so many steps."""
+"""Number of draws of a fit, and of steps of expectation–maximisation, for the first proposal."""
 FAR, FARTHER = 0.4, 3.0
-"""Where evidence is left out, this share of a proposal has covariances so many times as large."""
+"""Weight and covariance factor of the wide part of a proposal when evidence is left out."""
 AS_IT_IS = 0.005
-"""With so small a share of draws that must be effective a proposal is not fitted anew."""
+"""Required share of effective draws, so small that a proposal is not adapted."""
 NODES = {1: 41, 2: 31, 3: 25, 4: 21, 5: 13}
-"""Nodes of quadrature for each coordinate, by how many there are; of more coordinates there is none."""
+"""Quadrature nodes per coordinate, by number of coordinates; more coordinates are not supported."""
 
 
 class Marginals:
-    """The marginal likelihoods that one model of a study can give.
+    """Compute marginal likelihoods of one model of a study.
 
     Parameters
     ----------
+    study
+        The study, resolved to one interpretation.
+    model
+        The model.
     priors
-        Only those that the model needs (`cotreat.models.select.priors_for`).
+        Priors of the parameters of the model and no others (`cotreat.models.select.priors_for`).
     posterior
         Draws of a fit of the same model, priors and study, dims (chain, draw, …).
+    seed
+        Seed of the random numbers.
 
     Attributes
     ----------
     given : dict
         The numbers of the study and of the priors, by name.
+
+    Raises
+    ------
+    ModelError
+        If the study or the priors are incompatible with the model.
     """
 
     def __init__(
@@ -88,12 +101,12 @@ class Marginals:
 
     @property
     def size(self) -> int:
-        """Coordinates of the model."""
+        """Number of coordinates of the model."""
         return self._density.size
 
     @cached_property
     def whole(self) -> Approximation:
-        """The posterior of the fit itself."""
+        """Approximation of the posterior of the fit, under its own data and priors."""
         return self.held_at_zero()
 
     @property
@@ -102,11 +115,33 @@ class Marginals:
         return list(self._density.places)
 
     def place(self, variable: str) -> range:
-        """Return the coordinates of a variable."""
+        """Return the indices of a variable's coordinates.
+
+        Parameters
+        ----------
+        variable
+            Name of a free variable.
+
+        Returns
+        -------
+        range
+            Indices into a point.
+        """
         return range(self.size)[self._density.places[variable]]
 
     def held_at_zero(self, held: Sequence[int] = ()) -> Approximation:
-        """Return `found` under the numbers of the study and of the fit's priors; worked out once."""
+        """Return the approximation under the fit's own data and priors, computed once per set of coordinates.
+
+        Parameters
+        ----------
+        held
+            Indices of the coordinates that are fixed at 0.
+
+        Returns
+        -------
+        Approximation
+            As `found` returns it.
+        """
         at = tuple(held)
         if at not in self._known:
             self._known[at] = self.found(self.given, at)
@@ -115,23 +150,23 @@ class Marginals:
     def found(
         self, numbers: Given, held: Sequence[int] = (), weights: xr.DataArray | None = None
     ) -> Approximation:
-        """Approximate the posterior under some numbers, with some coordinates held at 0.
+        """Approximate the posterior under given numbers, with some coordinates fixed at 0.
 
         Parameters
         ----------
         numbers
-            With the names and shapes of `given`.
+            Numbers of data and priors, with the names and shapes of `given`.
         held
-            Coordinates whose prior is normal. ``log_evidence`` is then that of the density at 0: of the
-            model without them, times their prior's density there.
+            Indices of coordinates with a normal prior, which are fixed at 0. ``log_evidence`` is then the log
+            marginal likelihood of the model without them plus their log prior density at 0.
         weights
-            Logs of the weights by which the fit's draws, or some of them, are more like draws of that
-            posterior, dims (chain, draw), where evidence is left out and it is wider than the fit's.
+            Log importance weights of some or all draws of the fit with respect to the target posterior, dims
+            (chain, draw); given if evidence is left out, which widens the posterior.
 
         Returns
         -------
         Approximation
-            Of the other coordinates, in their order. Its verdict is for its user to heed.
+            Weighted draws of the other coordinates, in their order. The caller must check ``verdict``.
         """
         at = tuple(held)
         kept = np.setdiff1d(np.arange(self.size), at)
@@ -142,13 +177,15 @@ class Marginals:
             full[:, kept] = points
             return whole(full)
 
-        asked = _asked_for(is_whole=numbers is self.given and not at, is_left=weights is not None)
+        settings = _asked_for(
+            is_whole=numbers is self.given and not at, is_left=weights is not None
+        )
         approximate = partial(
             laplace.approximate,
             surface,
             self._density.start[kept],
             np.flatnonzero(np.isin(kept, self._density.spreads)),
-            **asked,
+            **settings,
         )
         if weights is None:
             if at not in self._proposals:
@@ -160,8 +197,8 @@ class Marginals:
             answer = approximate(seed=self._seed)
         else:
             answer = approximate(seed=self._seed, first=Proposal.of(self._wider(weights)))
-        wanted = asked["effective"] * FAR_FROM
-        for again in range(1, TRIES + 1):  # from where the one before has come to
+        wanted = settings["effective"] * FAR_FROM
+        for again in range(1, TRIES + 1):  # Each attempt starts from the last proposal.
             is_unreliable = answer.verdict == laplace.UNRELIABLE
             if not is_unreliable and answer.effective >= wanted:
                 break
@@ -173,7 +210,7 @@ class Marginals:
     def _drawn_wider(
         self, approximate: Callable[..., Approximation], answer: Approximation
     ) -> Approximation:
-        """Draw anew from something wider than an answer's proposal, fitted once more if few of them count."""
+        """Return draws from a widened proposal, which is adapted once more if few draws are effective."""
         for again in range(TRIES):
             if answer.verdict == laplace.UNRELIABLE:
                 break
@@ -194,12 +231,12 @@ class Marginals:
 
     @cached_property
     def _points(self) -> Array:
-        """Draws of the fit in coordinates, shape (chain, draw, size)."""
+        """Draws of the fit in standardised coordinates, shape (chain, draw, size)."""
         shape = (self._posterior.sizes["chain"], self._posterior.sizes["draw"])
         return self._in_coordinates(self._posterior).reshape(*shape, self.size)
 
     def _in_coordinates(self, draws: xr.Dataset) -> Array:
-        """Take draws of the free variables, dims (chain, draw, …), to points (draw, size)."""
+        """Transform draws of the free variables, dims (chain, draw, …), to points, shape (draw, size)."""
         flat = {
             n: (v := draws[n].values).reshape(-1, *v.shape[2:]).astype(float)
             for n in self.variables
@@ -213,12 +250,13 @@ class Marginals:
         return self._fitted(points, np.zeros(len(points)))
 
     def _wider(self, weights: xr.DataArray) -> Normals:
-        """Fit a mixture to weighted draws, and reach beyond where they are too few."""
+        """Return a mixture fitted to weighted draws and widened, because these draws are few in the tails."""
         at = self._posterior.get_index("draw").get_indexer(weights["draw"])
         points = self._points[:, at].reshape(-1, self.size)
         return _reaching_beyond(self._fitted(points, weights.values.ravel()))
 
     def _fitted(self, points: Array, logs: Array) -> Normals:
+        """Return a mixture fitted to thinned points with log weights."""
         step = max(1, len(points) // KEPT)
         points, weights = points[::step], laplace.flattened(logs[::step], 20.0 * self.size)
         table, rng = gaussian_mixture.terms(points), np.random.default_rng(self._seed)
@@ -228,17 +266,22 @@ class Marginals:
         return fitted
 
     def quadrature(self, held: Sequence[int] = ()) -> float:
-        """Integrate the density of the study by adaptive Gauss–Hermite quadrature.
+        """Return the log marginal likelihood by adaptive Gauss–Hermite quadrature.
+
+        Parameters
+        ----------
+        held
+            Indices of the coordinates that are fixed at 0.
 
         Returns
         -------
         float
-            As ``log_evidence`` of `found`; NaN where there are too many coordinates.
+            Counterpart of ``log_evidence`` of `held_at_zero`; NaN if there are too many coordinates.
 
         Notes
         -----
-        A product rule about the posterior's mean, along the axes of its covariance: Naylor & Smith, Appl
-        Stat 1982;31:214. It shares the density with `found`, and nothing else.
+        A product rule centred at the posterior mean and scaled by the posterior covariance: Naylor & Smith,
+        Appl Stat 1982;31:214. The result shares only the density, the mean and the covariance with `found`.
         """
         kept = np.setdiff1d(np.arange(self.size), held)
         if len(kept) not in NODES:
@@ -251,7 +294,7 @@ class Marginals:
         grid = np.stack(np.meshgrid(*[nodes] * len(kept), indexing="ij"), -1).reshape(-1, len(kept))
         logs = np.log(np.stack(np.meshgrid(*[weights] * len(kept), indexing="ij"), -1))
         logs = logs.reshape(-1, len(kept)).sum(1)
-        logs = np.nan_to_num(logs, neginf=-1e9)  # weights of the outermost nodes may round to 0
+        logs = np.nan_to_num(logs, neginf=-1e9)  # Weights of the outermost nodes may round to 0.
         full = np.zeros((len(grid), self.size))
         full[:, kept] = mean + grid @ root.T
         heights = self._density.surface(self.given)(full)
@@ -261,12 +304,16 @@ class Marginals:
     def draws(
         self, answer: Approximation, names: Sequence[str], held: Sequence[int] = ()
     ) -> xr.Dataset:
-        """Draw deterministics of the model, those of the names that it has, under `given`.
+        """Draw deterministics of the model from an approximation, under the numbers `given`.
 
         Parameters
         ----------
         answer
-            What `found` returned for the same coordinates held, under whatever numbers.
+            What `found` returned for the same fixed coordinates, under any numbers.
+        names
+            Names of deterministics; names that the model does not have are ignored.
+        held
+            Indices of the coordinates that are fixed at 0.
 
         Returns
         -------
@@ -276,24 +323,61 @@ class Marginals:
         return self.worked_out(self.points(answer, DRAWN, held), names)
 
     def points(self, answer: Approximation, count: int, held: Sequence[int] = ()) -> Array:
-        """Draw points from an answer, with 0 where they are held, shape (count, size)."""
+        """Draw points of equal weight from an approximation.
+
+        Parameters
+        ----------
+        answer
+            What `found` returned for the same fixed coordinates.
+        count
+            Number of points.
+        held
+            Indices of the coordinates that are fixed at 0.
+
+        Returns
+        -------
+        ndarray, shape (count, size)
+            Points, with 0 at the fixed coordinates.
+        """
         kept = np.setdiff1d(np.arange(self.size), held)
         points = np.zeros((count, self.size))
         points[:, kept] = answer.resampled(1, count, np.random.default_rng(self._seed))[0]
         return points
 
     def worked_out(self, points: Array, names: Sequence[str]) -> xr.Dataset:
-        """Work out deterministics at `DRAWN` points, dims (chain, draw, …), those of the names there are."""
-        values = self._density.deterministics(tuple(names), points, self._every)
-        return vectorise.labelled(self._built, values, 1).assign_coords(draw=range(len(points)))
+        """Compute deterministics of the model at points, under the numbers `given`.
 
-    def sampled(self, numbers: Given, *, draws: int, tune: int, chains: int) -> xr.Dataset:
-        """Sample the posterior under some numbers by NUTS.
+        Parameters
+        ----------
+        points
+            `DRAWN` points, shape (draw, size).
+        names
+            Names of deterministics; names that the model does not have are ignored.
 
         Returns
         -------
         xarray.Dataset
-            Free variables, and the deterministics under `given`, dims (chain, draw, …).
+            Dims (chain, draw, …), one chain.
+        """
+        values = self._density.deterministics(tuple(names), points, self._every)
+        return vectorise.labelled(self._built, values, 1).assign_coords(draw=range(len(points)))
+
+    def sampled(self, numbers: Given, *, draws: int, tune: int, chains: int) -> xr.Dataset:
+        """Sample the posterior under given numbers by NUTS.
+
+        Parameters
+        ----------
+        numbers
+            Numbers of data and priors, with the names and shapes of `given`.
+        draws, tune
+            Kept draws and warm-up draws per chain.
+        chains
+            Number of chains.
+
+        Returns
+        -------
+        xarray.Dataset
+            Free variables, and deterministics under `given`, dims (chain, draw, …).
         """
         built: Any = self._built
         accept = self._target_accept
@@ -312,17 +396,18 @@ class Marginals:
 
 
 def _reaching_beyond(near: Normals) -> Normals:
+    """Return a mixture widened by components of larger covariance."""
     far = Normals(near.weights, near.means, near.covariances * FARTHER)
     return gaussian_mixture.union((1 - FAR, near), (FAR, far))
 
 
 def _worth(answer: Approximation) -> tuple[bool, float]:
-    """Tell which of two answers is better: one that can be trusted, then one with more effective draws."""
+    """Return the sort key of approximations: reliable before unreliable, then by effective draws."""
     return answer.verdict != laplace.UNRELIABLE, answer.effective
 
 
 def _asked_for(*, is_whole: bool, is_left: bool) -> dict[str, Any]:
-    """Return how many draws, and how good a proposal, `laplace.approximate` is asked for."""
+    """Return the settings of `laplace.approximate` for the whole evidence, left-out evidence or other numbers."""
     if is_left:
         return {"effective": EFFECTIVE_LEFT, "enough": ENOUGH_LEFT}
     if is_whole:
@@ -330,18 +415,18 @@ def _asked_for(*, is_whole: bool, is_left: bool) -> dict[str, Any]:
     return {"effective": EFFECTIVE, "enough": ENOUGH}
 
 
-def _given_zero(one: Normals, kept: NDArray[np.int64], held: tuple[int, ...]) -> Normals:
-    """Return the mixture of the kept coordinates given that the held ones are 0."""
+def _given_zero(normals: Normals, kept: NDArray[np.int64], held: tuple[int, ...]) -> Normals:
+    """Return the conditional mixture of the kept coordinates, given 0 at the held ones."""
     if not held:
-        return one
+        return normals
     at = list(held)
-    inner = one.covariances[:, at][:, :, at]
-    across = one.covariances[:, kept][:, :, at]
+    inner = normals.covariances[:, at][:, :, at]
+    across = normals.covariances[:, kept][:, :, at]
     slopes = np.swapaxes(np.linalg.solve(inner, np.swapaxes(across, 1, 2)), 1, 2)
-    off = -one.means[:, at]
-    means = one.means[:, kept] + np.einsum("kij,kj->ki", slopes, off)
-    covariances = one.covariances[:, kept][:, :, kept] - slopes @ np.swapaxes(across, 1, 2)
+    off = -normals.means[:, at]
+    means = normals.means[:, kept] + np.einsum("kij,kj->ki", slopes, off)
+    covariances = normals.covariances[:, kept][:, :, kept] - slopes @ np.swapaxes(across, 1, 2)
     squares = np.einsum("ki,ki->k", off, np.linalg.solve(inner, off[..., None])[..., 0])
-    logs = np.log(one.weights) - 0.5 * (squares + np.linalg.slogdet(inner)[1])
+    logs = np.log(normals.weights) - 0.5 * (squares + np.linalg.slogdet(inner)[1])
     weights = np.maximum(np.exp(logs - logs.max()), gaussian_mixture.LEAST_WEIGHT)
     return Normals(weights / weights.sum(), means, covariances)

@@ -1,6 +1,7 @@
-"""Nested Laplace: normals at several values of the spreads, all else centred anew at each.
+"""Construct a proposal by nested Laplace approximation: conditional normals at several values of the spreads.
 
-Rue, Martino & Chopin, J R Stat Soc B 2009;71:319.
+Spreads are the coordinates that are standard deviations of other coordinates, which are re-centred at each
+value. Rue, Martino & Chopin, J R Stat Soc B 2009;71:319.
 """
 
 import numpy as np
@@ -10,21 +11,41 @@ from cotreat.inference.gaussian_mixture import Normals
 from cotreat.inference.modes import Array, Mode, Surface, climb, quadratic
 
 SPACING, SPACING_EACH = 1.0, 1.5
-"""From node to node where one spread is held while all else is centred anew, in standard deviations; and where
-there are several, along the axis of each."""
+"""Distance between nodes in standard deviations of the spread: with one spread, and with several, along the
+axis of each."""
 KERNEL, KERNEL_EACH = 0.6, 0.8
-"""Standard deviation of a spread about its node, in its own; where there are several."""
+"""Width of the normal around a node in standard deviations of the spread: with one spread, and with several."""
 NEGLIGIBLE, MOST_NODES = 4.0, 6
-"""Nodes are added on either side until one has a log mass so far below the heaviest one's, or so many are."""
+"""Nodes are added on either side until the log mass falls by this amount below the largest, or up to this
+number."""
 
 
 def nested(surface: Surface, modes: list[Mode], spreads: NDArray[np.int64]) -> Normals:
-    """Put normals at the modes, or, where there are spreads, at nodes of these around each mode."""
+    """Return a mixture of normals at the modes or, if the model has spreads, at nodes around each mode.
+
+    Parameters
+    ----------
+    surface
+        Log density.
+    modes
+        Modes of the log density.
+    spreads
+        Indices of the coordinates that are standard deviations of others.
+
+    Returns
+    -------
+    Normals
+        The mixture, weighted by the mass of each normal.
+
+    Notes
+    -----
+    Rue, Martino & Chopin, J R Stat Soc B 2009;71:319.
+    """
     nodes: list[Mode] = []
     for mode in modes:
         is_nested = 0 < len(spreads) < len(mode.at)
         nodes += (_Nodes(surface, mode, spreads).normals() if is_nested else []) or [mode]
-    # Each in proportion to the mass that its normal would have under the posterior.
+    # Each weight is proportional to the posterior mass of its normal.
     logs = np.array([m.log_mass for m in nodes])
     weights = np.maximum(np.exp(logs - logs.max()), 1e-3)
     return Normals(
@@ -35,11 +56,10 @@ def nested(surface: Surface, modes: list[Mode], spreads: NDArray[np.int64]) -> N
 
 
 class _Nodes:
-    """Values of the spreads at each of which all else is centred anew.
+    """Compute nodes on a grid of the spreads around a mode, with the other coordinates re-centred at each.
 
-    They lie on a grid about a mode, in standard deviations of the spreads, and are worked out when they are
-    asked for. Where the mass is, is not where the density is highest: at a small spread what depends on it
-    has more room.
+    The grid is in standard deviations of the spreads, and nodes are computed on demand. The largest mass does
+    not lie at the highest density, because the coordinates that depend on a spread vary with it.
     """
 
     def __init__(self, surface: Surface, mode: Mode, spreads: NDArray[np.int64]) -> None:
@@ -47,31 +67,32 @@ class _Nodes:
         self._surface, self._spreads = surface, spreads
         self._others = np.setdiff1d(np.arange(size), spreads)
         covariance = mode.root @ mode.root.T
-        own = covariance[np.ix_(spreads, spreads)]
+        inner = covariance[np.ix_(spreads, spreads)]
         across = covariance[np.ix_(spreads, self._others)]
-        self._lean = np.linalg.solve(own, across).T
+        self._lean = np.linalg.solve(inner, across).T
         rest = covariance[np.ix_(self._others, self._others)] - self._lean @ across
         root = np.zeros((size, len(self._others)))
         root[self._others] = np.linalg.cholesky(rest + 1e-12 * np.eye(len(self._others)))
-        self._scale = np.sqrt(np.diag(own))
+        self._scale = np.sqrt(np.diag(inner))
         self._known: dict[tuple[int, ...], Mode | None] = {}
         self._step(mode.at, root, (0,) * self._count)
 
     def normals(self) -> list[Mode]:
-        """Return the nodes that have a mass to speak of, widened into the spreads' directions."""
+        """Return the nodes of relevant mass, widened along the spreads."""
         kernel = KERNEL if self._count == 1 else KERNEL_EACH
-        found = []
+        nodes = []
         for node in self._weighty():
             seen = _leaning(self._surface, node, self._spreads, self._scale, kernel)
-            found += [] if seen is None else [seen]
-        return found
+            nodes += [] if seen is None else [seen]
+        return nodes
 
     def _weighty(self) -> list[Mode]:
+        """Return the central node and its neighbours along each axis, up to negligible mass."""
         centre = self._heaviest((0,) * self._count)
         middle = self._known[centre]
         if middle is None:
             return []
-        found, top = [middle], self._mass(centre)
+        nodes, top = [middle], self._mass(centre)
         for way in self._ways():
             place = centre
             for _ in range(MOST_NODES):
@@ -79,13 +100,13 @@ class _Nodes:
                 node = self._at(place, before)
                 if node is None:
                     break
-                found.append(node)
+                nodes.append(node)
                 if self._mass(place) < top - NEGLIGIBLE:
                     break
-        return found
+        return nodes
 
     def _heaviest(self, place: tuple[int, ...]) -> tuple[int, ...]:
-        """Go from node to neighbour, as long as that one is heavier."""
+        """Move from node to neighbour while the mass increases, and return the last place."""
         for _ in range(MOST_NODES):
             for way in self._ways():
                 self._at(_sum(place, way), place)
@@ -96,17 +117,19 @@ class _Nodes:
         return place
 
     def _ways(self) -> list[tuple[int, ...]]:
+        """Return the unit steps on the grid, in both directions of each axis."""
         axes = np.eye(self._count, dtype=int)
         return [tuple(int(x) for x in sign * axis) for axis in axes for sign in (-1, 1)]
 
     def _mass(self, place: tuple[int, ...]) -> float:
+        """Return the log mass of the conditional normal at a node, minus infinity without a node."""
         node = self._known[place]
         if node is None:
             return -np.inf
         return node.log_density + float(np.linalg.slogdet(node.root[self._others])[1])
 
     def _at(self, place: tuple[int, ...], before: tuple[int, ...]) -> Mode | None:
-        """Return a node, worked out from its neighbour; None where the log density is not finite."""
+        """Return a node, computed from its neighbour; None if the log density is not finite there."""
         if place not in self._known:
             neighbour = self._known[before]
             if neighbour is None:
@@ -118,6 +141,7 @@ class _Nodes:
     def _step(
         self, start: Array, root: Array, place: tuple[int, ...], by: NDArray[np.int64] | float = 0.0
     ) -> None:
+        """Compute the node at a place by Newton's method from a neighbouring node."""
         spacing = SPACING if self._count == 1 else SPACING_EACH
         moved = spacing * self._scale * by
         at = start.copy()
@@ -127,13 +151,14 @@ class _Nodes:
 
 
 def _sum(place: tuple[int, ...], way: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(one + other for one, other in zip(place, way, strict=True))
+    """Return the place after a step on the grid."""
+    return tuple(at + step for at, step in zip(place, way, strict=True))
 
 
 def _leaning(
     surface: Surface, node: Mode, spreads: NDArray[np.int64], scale: Array, kernel: float
 ) -> Mode | None:
-    """Widen a node into the spreads' directions, along which the others' centre moves."""
+    """Widen a node along the spreads, with the conditional mean of the other coordinates."""
     size, inner = node.root.shape
     full = np.zeros((size, size))
     full[:, :inner] = node.root

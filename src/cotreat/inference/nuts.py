@@ -1,7 +1,7 @@
-"""The No-U-Turn sampler of NumPyro on a PyMC model, with little around it.
+"""Run the No-U-Turn sampler of NumPyro on a PyMC model.
 
-``pm.sample(nuts_sampler="numpyro")`` gives the same draws for the same seed, but looks for a step method
-of its own first, and evaluates the first points operation by operation: seconds of a cold start.
+``pm.sample(nuts_sampler="numpyro")`` yields the same draws for the same seed. It starts seconds later, because
+it first selects a step method and evaluates the initial points operation by operation.
 """
 
 from dataclasses import dataclass
@@ -28,19 +28,19 @@ FIELDS = {
     "accept_prob": "acceptance_rate",
     "diverging": "diverging",
 }
-"""What NumPyro notes of a draw, and how PyMC calls it."""
+"""Sampler statistics: NumPyro's fields and PyMC's names of them."""
 
 
 @dataclass(frozen=True)
 class Chains:
-    """What a run gives.
+    """Record the draws and statistics of a run.
 
     Attributes
     ----------
     draws : dict
-        Free variables on their own scale, shape (chain, draw, …).
+        Free variables on their natural scale by name, shape (chain, draw, …).
     stats : dict
-        Statistics of the sampler, shape (chain, draw).
+        Sampler statistics by name, shape (chain, draw).
     """
 
     draws: Draws
@@ -57,22 +57,39 @@ def run(
     seed: int,
     progress: bool = False,
 ) -> Chains:
-    """Sample a model.
+    """Sample the posterior of a model with a dense mass matrix.
 
     Parameters
     ----------
+    built
+        The PyMC model.
     draws, tune
-        Kept and warm-up draws for each chain.
+        Kept draws and warm-up draws per chain.
+    chains
+        Number of chains.
     target_accept
-        Acceptance rate that the step size is tuned to.
+        Target acceptance rate of the step size adaptation.
+    seed
+        Seed of the random numbers.
+    progress
+        Whether a progress bar is shown.
+
+    Returns
+    -------
+    Chains
+        Draws of the free variables and statistics of the sampler.
+
+    Notes
+    -----
+    Hoffman & Gelman, J Mach Learn Res 2014;15:1593.
     """
     with untraced():
         potential = get_jaxified_logp(built, negative_logp=False)
-        own = int(np.random.default_rng(seed).spawn(chains)[0].integers(2**30))
+        start_seed = int(np.random.default_rng(seed).spawn(chains)[0].integers(2**30))
         start = _get_batched_jittered_initial_points(
-            built, chains=chains, initvals=None, random_seed=own, logp_fn=jax.jit(potential)
+            built, chains=chains, initvals=None, random_seed=start_seed, logp_fn=jax.jit(potential)
         )
-    # With fewer host devices than chains (JAX was started by somebody else) chains share one program.
+    # With fewer host devices than chains (JAX was initialised elsewhere), chains run vectorised in one program.
     method = "parallel" if jax.local_device_count() >= chains else "vectorized"
     sampler = MCMC(
         NUTS(potential_fn=potential, target_accept_prob=target_accept, dense_mass=True),
@@ -82,7 +99,7 @@ def run(
         chain_method=method,
         progress_bar=progress,
     )
-    keys = jax.random.split(jax.random.PRNGKey(own), chains)
+    keys = jax.random.split(jax.random.PRNGKey(start_seed), chains)
     sampler.run(keys, init_params=start, extra_fields=tuple(FIELDS))
     noted = sampler.get_extra_fields(group_by_chain=True)
     stats = {name: np.asarray(noted[field]) for field, name in FIELDS.items()}
@@ -91,7 +108,7 @@ def run(
 
 
 def _on_own_scale(built: pm.Model, walked: Any) -> Draws:
-    """Take what was walked on, (chain, draw, …), back to the scale of the model's variables."""
+    """Transform unconstrained draws, shape (chain, draw, …), to the natural scale of the free variables."""
     named = {variable.name: variable for variable in built.unobserved_value_vars}
     outputs = [named[rv.name] for rv in built.free_RVs]
     with untraced():

@@ -1,4 +1,4 @@
-"""The record of a fit, the input of summaries, diagnostics, analyses, figures and reports."""
+"""Define the record of a fit, the input of summaries, diagnostics, analyses, figures and reports."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fit:
-    """Draws of prior and posterior, with study, evidence, model and priors.
+    """Record a fit: draws from prior and posterior, with study, evidence, model and priors.
 
     Attributes
     ----------
     study : Study
-        Resolved under its interpretation and the strata of the model.
+        The study, resolved to its interpretation and to the strata of the model.
     evidence : tuple of Evidence
-        Of the study.
+        Evidence of the study.
     model : Model
+        The model.
     priors : PriorSet
         The priors of the parameters of model and evidence.
     draws : xarray.DataTree
@@ -40,22 +41,33 @@ class Fit:
 
     @property
     def interpretation(self) -> str:
-        """Id of the interpretation of what the study reports ambiguously."""
+        """Id of the interpretation of the study's ambiguous statements."""
         return self.study.interpretation
 
     @property
     def prior(self) -> xr.Dataset:
-        """Draws from the prior."""
+        """Draws from the prior, dims (chain, draw, …)."""
         return self.draws["prior"].to_dataset()
 
     @property
     def posterior(self) -> xr.Dataset:
-        """Draws from the posterior."""
+        """Draws from the posterior, dims (chain, draw, …)."""
         return self.draws["posterior"].to_dataset()
 
 
 def unsettled(posterior: xr.Dataset) -> xr.Dataset:
-    """Remove the arm sizes that the totals determine, because these have no spread to check."""
+    """Remove the arm sizes that the totals determine, because constant draws cannot be checked.
+
+    Parameters
+    ----------
+    posterior
+        Draws, dims (chain, draw, …).
+
+    Returns
+    -------
+    xarray.Dataset
+        The draws, without ``size`` of arms whose size is constant.
+    """
     if "size" not in posterior:
         return posterior
     size = posterior["size"]

@@ -1,4 +1,4 @@
-"""Fitting: draws from prior and posterior, with what they came from written on them."""
+"""Fit a model to a study: draws from prior and posterior, with their provenance."""
 
 import json
 import os
@@ -41,28 +41,34 @@ from cotreat.study.study import Study
 MIN_CHAINS = 2
 PRIOR_DRAWS = 20_000
 SMC_STEPS = (10, 20, 40, 80, 160)
-"""Moves at each stage, doubled until that changes nothing."""
+"""Numbers of moves per stage, doubled until the results no longer change."""
 EFFECTIVE, MIN_EFFECTIVE = 4000, 1000
-"""Effective draws by weight that Laplace's approximation is asked for, and that it must have."""
+"""Target effective sample size of Laplace's approximation, and the smallest that is accepted."""
 CHAINS_APART, ERROR_BETWEEN = 1.008, 0.04
-"""R-hat of the chains, and SE between them over the SD, to be reached before the checks ask more."""
+"""Largest R-hat, and largest ratio of the SE between chains to the SD, at which the steps are not doubled
+further."""
 WHOLE, THIN, FEW = 8_000_000, 20_000_000, 1000
-"""So many numbers, by draw and cell of patients, are worked out for every draw (8 bytes each); of more,
-for `FEW` draws evenly spaced by chain. Log-likelihoods are kept, and are no more than `THIN`."""
+"""Largest number of values (draws × covariate patterns, 8 bytes each) that are computed for every draw; above
+it, `FEW` draws are used, evenly spaced within chains. Stored log likelihoods have at most `THIN` values."""
 PACKAGES = ("cotreat", "pymc", "pytensor", "arviz", "jax", "numpyro", "numpy", "xarray")
 
 
 def prepare_jax(chains: int = CHAINS) -> None:
-    """Give JAX one host device a chain and a compilation cache that outlives the process.
+    """Configure JAX with one host device per chain and a persistent compilation cache.
 
-    Does nothing to settings that are already made, and comes too late where JAX has started.
+    Existing settings are kept. The number of devices has no effect once JAX has started.
+
+    Parameters
+    ----------
+    chains
+        Number of chains.
     """
     flag = "--xla_force_host_platform_device_count"
     if flag not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}={chains}".strip()
     import jax
 
-    # Through JAX's configuration: ArviZ may have imported it already, and then no variable counts.
+    # JAX reads environment variables on import only, and ArviZ may have imported it already.
     if jax.config.jax_compilation_cache_dir is None:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(caches / "cotreat" / "jax"))
@@ -83,48 +89,48 @@ def fit(
     progress: bool = False,
     prior: xr.Dataset | None = None,
 ) -> xr.DataTree:
-    """Sample prior and posterior of a model of a study.
+    """Sample the prior and the posterior of a model of a study.
 
     Parameters
     ----------
     study
-        What `load_study` returns, under one of its readings.
+        The study, as `load_study` returns it, under one of its interpretations.
     model
         An entry of `cotreat.models.registry.MODELS`, such as ``interaction``, ``dose`` or ``subgroups:age``.
     priors
-        Name of a prior set, or a set of your own.
+        Name of a prior set, or a prior set.
     engine
-        ``numpyro``, ``laplace`` or ``smc``. Where ``laplace`` cannot be trusted, by its Pareto
-        k or because too few of its draws are effective, ``numpyro`` stands in, and
-        ``attrs["replaced"]`` of ``sample_stats`` says so.
+        ``numpyro``, ``laplace`` or ``smc``. If ``laplace`` is unreliable by its Pareto k, or has too few
+        effective draws, ``numpyro`` replaces it, and ``attrs["replaced"]`` of ``sample_stats`` contains the
+        reason.
     draws, tune
-        Kept and warm-up draws for each chain; for ``smc`` particles, each of which is kept three times,
-        and nothing; for ``laplace`` draws by weight, and nothing.
+        Kept draws and warm-up draws per chain. For ``smc``, `draws` is the number of particles, each kept
+        three times; for ``laplace``, it is the number of resampled draws. Both ignore `tune`.
     chains
-        At least 2; fewer than 4 fail the diagnostics.
+        Number of chains, at least 2; fewer than 4 fail the diagnostics.
     seed
-        The same seed gives the same draws on the same machine.
+        Seed of the random numbers. Draws are reproducible on the same machine.
     progress
-        Whether to show the sampler's progress.
+        Whether the progress of the sampler is shown.
     prior
-        The ``prior`` group of a fit of the same model, priors and totals under another reading, whose
-        draws need not be made again.
+        Group ``prior`` of a fit of the same model, priors and totals under another interpretation, whose
+        draws are reused.
 
     Returns
     -------
     xarray.DataTree
-        Groups ``prior``, ``posterior``, ``posterior_predictive``,
-        ``log_likelihood``, ``log_prior``, ``sample_stats``, ``observed_data`` and
-        ``constant_data``, with patients also ``influence``; ``attrs["provenance"]`` says as JSON what
-        the draws came from. Of many patients ``log_likelihood`` and ``posterior_predictive`` hold some
-        of the draws, and their attribute ``draws`` says so.
+        Groups ``prior``, ``posterior``, ``posterior_predictive``, ``log_likelihood``, ``log_prior``,
+        ``sample_stats``, ``observed_data`` and ``constant_data``; with individual patient data also
+        ``influence``. ``attrs["provenance"]`` contains study, model, priors, settings and versions as JSON.
+        With many covariate patterns, ``log_likelihood`` and ``posterior_predictive`` contain a subset of the
+        draws, which their attribute ``draws`` describes.
 
     Raises
     ------
     ModelError
-        If the study or the prior set cannot go with the model.
+        If the study or the prior set is incompatible with the model.
     EngineError
-        If the engine is unknown or not installed, or has too few chains.
+        If the engine is unknown or not installed, or if there are fewer than 2 chains.
 
     Examples
     --------
@@ -158,9 +164,24 @@ def fit_model(
     progress: bool = False,
     prior: xr.Dataset | None = None,
 ) -> Fit:
-    """Sample prior and posterior of a model of a study, and return the record of the fit.
+    """Sample the prior and the posterior of a model of a study, and return the record of the fit.
 
-    Parameters, errors and draws are those of `fit`.
+    Parameters
+    ----------
+    study, model, priors, engine, draws, tune, chains, seed, progress, prior
+        As for `fit`.
+
+    Returns
+    -------
+    Fit
+        The resolved study, its evidence, the model, the priors, and the draws that `fit` returns.
+
+    Raises
+    ------
+    ModelError
+        If the study or the prior set is incompatible with the model.
+    EngineError
+        If the engine is unknown or not installed, or if there are fewer than 2 chains.
     """
     description = find_model(model, study)
     study = study.resolve(strata=description.strata)
@@ -169,7 +190,9 @@ def fit_model(
     chosen = priors_for(chosen, description, study)
     require_engine(engine)
     if chains < MIN_CHAINS:
-        raise EngineError(f"{chains} chain cannot be checked against others; use {CHAINS}")
+        raise EngineError(
+            f"convergence cannot be checked with fewer than {MIN_CHAINS} chains; use {CHAINS}"
+        )
     prepare_jax(chains)
     built = build(study, description, chosen)
     before = _prior(built, max(PRIOR_DRAWS, chains * draws), seed, prior)
@@ -204,7 +227,7 @@ def fit_model(
             stats = tree["sample_stats"].to_dataset()
             tree["sample_stats"] = xr.DataTree(stats.assign_attrs(replaced=replaced))
     _complete(tree, built, before, evidence, seed)
-    if any(one.patterns for one in evidence):
+    if any(item.patterns for item in evidence):
         add_influence(tree, [rv.name for rv in built.free_RVs])
     _label(tree, study)
     tree.attrs = {
@@ -230,16 +253,28 @@ def fit_model(
 
 
 def fit_of(study: Study, model: Model, draws: xr.DataTree, priors: str | PriorSet = "weak") -> Fit:
-    """Return the record of a fit whose draws were kept.
+    """Return the record of a fit from stored draws.
 
     Parameters
     ----------
     study
-        Under the interpretation that the fit was made with.
+        The study, resolved to the interpretation of the fit.
+    model
+        The model of the fit.
     draws
-        What `fit` returned.
+        Draws, as `fit` returned them.
     priors
-        What the fit was made with.
+        Prior set of the fit, or its name.
+
+    Returns
+    -------
+    Fit
+        The record.
+
+    Raises
+    ------
+    ModelError
+        If the prior set is incompatible with the model.
     """
     study = study.resolve(strata=model.strata)
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
@@ -247,25 +282,47 @@ def fit_of(study: Study, model: Model, draws: xr.DataTree, priors: str | PriorSe
 
 
 def target_accept_of(evidence: Evidences) -> float:
-    """Return the acceptance rate that NUTS needs for evidence.
+    """Return the target acceptance rate of NUTS for the evidence.
+
+    Parameters
+    ----------
+    evidence
+        Evidence of a study.
+
+    Returns
+    -------
+    float
+        The largest target among the items of evidence.
 
     Notes
     -----
-    Where many were counted, models with a spread of their own are narrow and bent, and long steps diverge:
-    over 8 seeds of `saturated` on ISIS-2 63, 15 and 6 draws at 0.98, 0.99 and 0.995. So do the spreads of
-    clusters and subgroups: of 300 and of 793 patients some draw diverges at 0.95. Posteriors of reported
-    estimates alone are wide: over 12 fits of the tacrolimus cohort none diverges at 0.98, and at 0.995 some
-    trajectories are cut short.
+    With large counts, the posteriors of models with a scale parameter are narrow and curved, and long steps
+    diverge: over 8 seeds of `saturated` on ISIS-2, 63, 15 and 6 draws diverged at 0.98, 0.99 and 0.995. The
+    standard deviations of clusters and subgroups have the same effect: with 300 and with 793 patients, some
+    draws diverged at 0.95. Posteriors from reported estimates alone are wide: over 12 fits of the tacrolimus
+    cohort no draw diverged at 0.98, and some trajectories reached their maximum length at 0.995.
     """
-    return max(one.target_accept for one in evidence)
+    return max(item.target_accept for item in evidence)
 
 
 def provenance(tree: xr.DataTree) -> dict[str, Any]:
-    """Return what a fit came from."""
+    """Return study, model, priors, settings and versions of a fit.
+
+    Parameters
+    ----------
+    tree
+        What `fit` returned.
+
+    Returns
+    -------
+    dict
+        The decoded JSON of ``attrs["provenance"]``.
+    """
     return json.loads(tree.attrs["provenance"])
 
 
 def _numpyro(built: Any, *, draws: int, chains: int, **settings: Any) -> xr.DataTree:
+    """Sample the posterior by NUTS and return draws and sampler statistics."""
     from cotreat.inference import nuts
 
     run = nuts.run(built, draws=draws, chains=chains, **settings)
@@ -279,40 +336,40 @@ def _numpyro(built: Any, *, draws: int, chains: int, **settings: Any) -> xr.Data
 def _laplace(
     built: Any, orders: Mapping[str, Sequence[int]], *, draws: int, chains: int, seed: int
 ) -> tuple[xr.DataTree | None, str]:
-    """Approximate a posterior; return its draws by weight, or nothing and why they cannot be used."""
+    """Return resampled draws of Laplace's approximation, or None and the reason why it is unreliable."""
     from cotreat.inference.standard_coordinates import Density
 
     density = Density(built, orders)
-    found = laplace.approximate(
+    approximation = laplace.approximate(
         density.surface(density.given),
         density.start,
         density.spreads,
         effective=EFFECTIVE,
         seed=seed,
     )
-    if found.verdict == laplace.UNRELIABLE or found.effective < MIN_EFFECTIVE:
-        why = f"laplace: Pareto k {found.pareto_k:.2f}, {found.effective:.0f} effective draws"
-        return None, why + ("" if found.is_searched else ", modes found once only")
-    points = found.resampled(chains, draws, np.random.default_rng(seed))
+    if approximation.verdict == laplace.UNRELIABLE or approximation.effective < MIN_EFFECTIVE:
+        why = f"laplace: Pareto k {approximation.pareto_k:.2f}, {approximation.effective:.0f} effective draws"
+        return None, why + ("" if approximation.is_searched else ", some modes found only once")
+    points = approximation.resampled(chains, draws, np.random.default_rng(seed))
     flat = density.draws(points.reshape(-1, density.size), density.given)
     posterior = vectorise.labelled(built, flat, chains).assign_coords(draw=range(draws))
     stats = xr.Dataset(
         {
-            "pareto_k": found.pareto_k,
-            "effective": found.effective,
-            "modes": found.modes,
-            "log_evidence": ("chain", np.full(chains, found.log_evidence)),
+            "pareto_k": approximation.pareto_k,
+            "effective": approximation.effective,
+            "modes": approximation.modes,
+            "log_evidence": ("chain", np.full(chains, approximation.log_evidence)),
         },
         {"chain": range(chains)},
     )
     return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats}), ""
 
 
-def _prior(built: Any, count: int, seed: int, known: xr.Dataset | None = None) -> Draws:
-    """Draw the free variables from their prior, unless they are known and many enough."""
+def _prior(built: Any, count: int, seed: int, reused: xr.Dataset | None = None) -> Draws:
+    """Return prior draws of the free variables, reusing known draws if they are complete and sufficient."""
     names = [rv.name for rv in built.free_RVs]
-    if known is not None and set(names) <= set(known) and known.sizes["draw"] >= count:
-        return {name: known[name].values[0] for name in names}
+    if reused is not None and set(names) <= set(reused) and reused.sizes["draw"] >= count:
+        return {name: reused[name].values[0] for name in names}
     return vectorise.prior(built, count, seed)
 
 
@@ -327,7 +384,7 @@ def _smc(
     seed: int,
     on_progress: bool = False,
 ) -> xr.DataTree:
-    """Run with ever more steps until doubling them changes nothing, or they are too many."""
+    """Run with doubled numbers of steps until the results no longer change or the largest number is reached."""
     from cotreat.inference.smc import Sampler
 
     sampler = Sampler(built, prior, chains=chains, particles=draws)
@@ -337,7 +394,7 @@ def _smc(
         after = _run_tree(built, run, study, model)
         if on_progress:
             evidence = log_mean_exp(run.log_evidence)
-            print(f"  {steps} moves a stage: log evidence {evidence:.2f}", file=sys.stderr)
+            print(f"  {steps} moves per stage: log evidence {evidence:.2f}", file=sys.stderr)
         if before is not None:
             _note_doubling(after, before)
             if doubling_moved_little(after) and chains_agree(after):
@@ -349,17 +406,30 @@ def _smc(
 def temper(
     tree: xr.DataTree, study: Study, model: str, priors: PriorSet, *, on_progress: bool = False
 ) -> xr.DataTree:
-    """Run sequential Monte Carlo beside a fit, for its log evidence and to compare.
+    """Run tempered sequential Monte Carlo for a fit, for its log marginal likelihood and as a comparison.
 
     Parameters
     ----------
     tree
-        What `fit` returned for the same study, model and priors; its settings are used again.
+        What `fit` returned for the same study, model and priors; its settings and prior draws are reused.
+    study
+        The study, resolved to the interpretation of the fit.
+    model
+        Name of the model.
+    priors
+        Prior set of the fit.
+    on_progress
+        Whether the log evidence is reported for each number of moves.
 
     Returns
     -------
     xarray.DataTree
         Groups ``posterior`` and ``sample_stats``.
+
+    Raises
+    ------
+    ModelError
+        If the study or the prior set is incompatible with the model.
     """
     description = find_model(model, study)
     built = build(study, description, priors_for(priors, description, study))
@@ -378,12 +448,23 @@ def temper(
 
 
 def log_evidence(tree: xr.DataTree) -> float:
-    """Return the log marginal likelihood that a run of sequential Monte Carlo found."""
+    """Return the log marginal likelihood of a run of sequential Monte Carlo, averaged over chains.
+
+    Parameters
+    ----------
+    tree
+        What `temper` returned, or `fit` with engine ``smc``.
+
+    Returns
+    -------
+    float
+        Log of the mean of the chains' marginal likelihoods.
+    """
     return log_mean_exp(tree["sample_stats"].to_dataset()["log_evidence"].values)
 
 
 def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
-    """Label the particles, and note P(measure beyond its null) of each judged measure."""
+    """Label the particles, and store P(measure beyond its null) per judged measure and chain."""
     flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in run.draws.items()}
     values = {**flat, **vectorise.deterministics(built, flat)}
     posterior = vectorise.labelled(built, values, run.log_evidence.size)
@@ -409,7 +490,7 @@ def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
 
 
 def _note_doubling(after: xr.DataTree, before: xr.DataTree) -> None:
-    """Note what doubling the steps has moved: the log evidence, and the probability it moved most."""
+    """Store the changes of log evidence and probabilities after doubling the steps."""
     now, then = (tree["sample_stats"].to_dataset() for tree in (after, before))
     moved = abs(now["probability"].mean("chain") - then["probability"].mean("chain"))
     change = log_mean_exp(now["log_evidence"].values) - log_mean_exp(then["log_evidence"].values)
@@ -418,14 +499,40 @@ def _note_doubling(after: xr.DataTree, before: xr.DataTree) -> None:
 
 
 def doubling_moved_little(tree: xr.DataTree) -> bool:
-    """Tell whether doubling the steps left log evidence and probabilities where they were."""
+    """Return whether doubling the steps changed log evidence and probabilities by no more than tolerated.
+
+    Parameters
+    ----------
+    tree
+        A run of sequential Monte Carlo with ``evidence_moved`` and ``probability_moved`` in ``sample_stats``.
+
+    Returns
+    -------
+    bool
+        True within `EVIDENCE_MOVED` and `PROBABILITY_MOVED`.
+    """
     stats = tree["sample_stats"].to_dataset()
     moved = stats["probability_moved"].values.max(initial=0.0)
     return float(stats["evidence_moved"]) <= EVIDENCE_MOVED and moved <= PROBABILITY_MOVED
 
 
 def chains_agree(tree: xr.DataTree) -> bool:
-    """Tell whether the chains, each a run of its own, found the same sizes and risks."""
+    """Return whether independent chains of sequential Monte Carlo agree on arm sizes and risks.
+
+    Parameters
+    ----------
+    tree
+        A run of sequential Monte Carlo with group ``posterior``.
+
+    Returns
+    -------
+    bool
+        True within `CHAINS_APART` and `ERROR_BETWEEN`.
+
+    Notes
+    -----
+    R-hat: Vehtari et al., Bayesian Anal 2021;16:667.
+    """
     import arviz as az
 
     posterior = tree["posterior"].to_dataset()
@@ -440,61 +547,83 @@ def chains_agree(tree: xr.DataTree) -> bool:
 
 
 def log_mean_exp(logs: np.ndarray) -> float:
-    """Average on the scale of the numbers whose logs are given."""
+    """Return the log of the mean of numbers.
+
+    Parameters
+    ----------
+    logs
+        Logs of the numbers, shape (number,).
+
+    Returns
+    -------
+    float
+        Log of the mean.
+    """
     return float(logsumexp(logs) - np.log(len(logs)))
 
 
 def _complete(tree: xr.DataTree, built: Any, prior: Draws, evidence: Evidences, seed: int) -> None:
-    """Add what the sampler does not return: prior, predictions, log densities by point."""
+    """Add prior draws, deterministics, predictions and pointwise log densities to the draws of a sampler."""
     posterior = tree["posterior"].to_dataset()
     chains = posterior.sizes["chain"]
     flat = {
         rv.name: (v := posterior[rv.name].values).reshape(-1, *v.shape[2:]) for rv in built.free_RVs
     }
-    if "risk" not in posterior:  # sequential Monte Carlo needs them to see whether it has settled
+    if (
+        "risk" not in posterior
+    ):  # Sequential Monte Carlo has added them for its check of convergence.
         values = {**flat, **vectorise.deterministics(built, flat)}
         tree["posterior"] = xr.DataTree(vectorise.labelled(built, values, chains))
     kept = {name: array[:PRIOR_DRAWS] for name, array in prior.items()}
     before = {**kept, **vectorise.deterministics(built, kept)}
     tree["prior"] = xr.DataTree(vectorise.labelled(built, before, 1))
     posterior = tree["posterior"].to_dataset()
-    count = max(one.patterns for one in evidence)
+    count = max(item.patterns for item in evidence)
     at = thinned(chains, posterior.sizes["draw"], count, THIN)
     few = flat
     if len(at) < posterior.sizes["draw"]:
         few = {rv.name: posterior[rv.name].values[:, at] for rv in built.free_RVs}
         few = {name: v.reshape(-1, *v.shape[2:]) for name, v in few.items()}
-    likelihood, own = _log_densities(built, flat, few)
-    tree["log_prior"] = xr.DataTree(vectorise.labelled(built, own, chains))
+    likelihood, log_prior = _log_densities(built, flat, few)
+    tree["log_prior"] = xr.DataTree(vectorise.labelled(built, log_prior, chains))
     logs = vectorise.labelled(built, likelihood, chains).assign_coords(draw=at)
     tree["log_likelihood"] = xr.DataTree(_noted(logs, posterior))
     some = posterior.isel(draw=thinned(chains, posterior.sizes["draw"], count))
     rng = np.random.default_rng(seed)
-    made = [one.replicate(some, rng) for one in evidence]
-    again = xr.Dataset({name: values for own in made for name, values in own.items()})
-    known = [name for name, values in again.items() if "draw" not in values.dims]
-    if known:
-        tree["constant_data"] = xr.DataTree(again[known])
-    tree["posterior_predictive"] = xr.DataTree(_noted(again.drop_vars(known), posterior))
+    made = [item.replicate(some, rng) for item in evidence]
+    again = xr.Dataset({name: values for group in made for name, values in group.items()})
+    constant = [name for name, values in again.items() if "draw" not in values.dims]
+    if constant:
+        tree["constant_data"] = xr.DataTree(again[constant])
+    tree["posterior_predictive"] = xr.DataTree(_noted(again.drop_vars(constant), posterior))
     seen = {rv.name: built.rvs_to_values[rv].eval() for rv in built.observed_RVs}
     dims = {name: built.named_vars_to_dims[name] for name in seen}
     tree["observed_data"] = xr.DataTree(
         xr.Dataset(
             {name: (dims[name], data) for name, data in seen.items()},
-            {d: list(built.coords[d]) for own in dims.values() for d in own},
+            {d: list(built.coords[d]) for names in dims.values() for d in names},
         )
     )
 
 
 def thinned(chains: int, draws: int, cells: int, most: float = np.inf) -> NDArray[np.int64]:
-    """Return the draws of each chain, evenly spaced, for which something is worked out for every cell.
+    """Return indices of evenly spaced draws for which values per covariate pattern are computed.
 
     Parameters
     ----------
+    chains
+        Number of chains.
+    draws
+        Number of draws per chain.
     cells
-        Of patients; 0 for none.
+        Number of covariate patterns; 0 without individual patient data.
     most
-        Numbers, by draw of all chains and cell, that can be kept where they are many.
+        Largest number of values (draws of all chains × patterns) if the draws are thinned.
+
+    Returns
+    -------
+    ndarray of int
+        Indices of draws, the same for each chain; all draws if there are at most `WHOLE` values.
     """
     if chains * draws * cells <= WHOLE:
         return np.arange(draws)
@@ -503,21 +632,21 @@ def thinned(chains: int, draws: int, cells: int, most: float = np.inf) -> NDArra
 
 
 def _noted(some: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
-    """Write on what holds but some of the draws which they are."""
+    """Describe a subset of the draws in the attribute ``draws``."""
     kept, draws = some.sizes["draw"], posterior.sizes["draw"]
     if kept == draws:
         return some
     return some.assign_attrs(
-        draws=f"{kept} of {draws} of each chain, evenly spaced: cells are many"
+        draws=f"{kept} of {draws} per chain, evenly spaced, because there are many covariate patterns"
     )
 
 
 def _log_densities(built: Any, flat: Draws, few: Draws) -> tuple[Draws, Draws]:
-    """Work out log densities: of each observation for a few draws, of the prior for all."""
+    """Return log densities of the observations for a subset of the draws, and of the prior for all draws."""
     seen, free = built.observed_RVs, built.free_RVs
-    if few is flat:  # one program compiles faster than two
+    if few is flat:  # One program compiles faster than two.
         both = vectorise.log_densities(built, [*seen, *free], flat)
-        named = ({rv.name: both[rv.name] for rv in own} for own in (seen, free))
+        named = ({rv.name: both[rv.name] for rv in variables} for variables in (seen, free))
         likelihood, prior = named
         return likelihood, prior
     few_logs = vectorise.log_densities(built, seen, few)
@@ -525,7 +654,7 @@ def _log_densities(built: Any, flat: Draws, few: Draws) -> tuple[Draws, Draws]:
 
 
 def _label(tree: xr.DataTree, study: Study) -> None:
-    """Write the evidence into the tree, and what the risks are."""
+    """Store the counts and the composition of the arms as constant data, and the kind of risk as an attribute."""
     arms = tuple(tree["posterior"].coords["arm"].values)
     given = xr.Dataset(
         {"n": ("counted", study.n), "content": (("arm", "treatment"), study.content(arms))},
@@ -535,8 +664,8 @@ def _label(tree: xr.DataTree, study: Study) -> None:
             "treatment": list(study.treatment_ids),
         },
     )
-    own = tree["constant_data"].to_dataset() if "constant_data" in tree.children else {}
-    tree["constant_data"] = xr.DataTree(given.assign(own))
+    constant = tree["constant_data"].to_dataset() if "constant_data" in tree.children else {}
+    tree["constant_data"] = xr.DataTree(given.assign(constant))
     for group in ("prior", "posterior"):
         data = tree[group].to_dataset()
         risk = data["risk"].assign_attrs(risk_kind=study.risk_kind)
@@ -544,5 +673,6 @@ def _label(tree: xr.DataTree, study: Study) -> None:
 
 
 def _versions(engine: str) -> dict[str, str]:
+    """Return the versions of Python and of the packages that affect the draws."""
     named = dict.fromkeys((*PACKAGES, LIBRARIES.get(engine, engine)))
     return {"python": sys.version.split()[0], **{name: version(name) for name in named}}

@@ -1,4 +1,4 @@
-"""Tempered sequential Monte Carlo: for posteriors that NUTS cannot walk, and for log evidence."""
+"""Run tempered sequential Monte Carlo, for posteriors that NUTS cannot explore and for log evidence."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,40 +17,41 @@ from cotreat.inference import gaussian_mixture_jax
 from cotreat.inference.vectorise import Draws, function_of_draws, unconstrained
 
 TARGET_ESS = jnp.array([0.7, 0.5])
-"""The next temperature keeps this share of the particles effective, in the second and first pass."""
+"""Share of particles that stay effective at the next temperature, in the second and in the first pass."""
 ACCEPTANCE = 0.22
-"""Share of accepted moves along differences that the step size is steered to."""
+"""Target acceptance rate of differential-evolution moves, to which the step size adapts."""
 SHARES = jnp.array([0.2, 0.4, 1.0])
-"""Shares of the coordinates that a proposal moves, one of them at random (Vrugt 2009)."""
+"""Shares of the coordinates that a proposal moves, one chosen at random (Vrugt et al., Int J Nonlinear Sci
+Numer Simul 2009;10:273)."""
 JUMP = 0.1
-"""Share of moves by a whole difference of two particles, which carries from mode to mode."""
+"""Share of moves by the full difference of two particles, which allows jumps between modes."""
 JITTER = 0.1
-"""Size of the noise that is added to a difference, in SDs."""
+"""Scale of the noise that is added to a difference, in standard deviations."""
 SNAPSHOTS = 3
-"""Times that the particles are kept at the end of the second pass, a stage's moves apart."""
+"""Number of times that the particles are kept at the end of the second pass, one stage apart."""
 BATCH = 250
-"""Particles moved together: what they need fits the processor's cache."""
+"""Number of particles moved together, so that their data fit the processor's cache."""
 IMPOSSIBLE = -1e10
 FRESH = 1
-"""The second of the two kinds of moves: a draw from a mixture."""
+"""Index of the moves that draw from a mixture, the second of the two kinds."""
 
 
 @dataclass(frozen=True)
 class Particles:
-    """What a run gives.
+    """Record the particles and statistics of a run.
 
     Attributes
     ----------
     draws : dict
-        Free variables on their own scale, shape (chain, particle, …).
+        Free variables on their natural scale by name, shape (chain, particle, …).
     log_evidence : ndarray, shape (chain,)
-        Log marginal likelihood, one estimate a chain.
+        Log marginal likelihood, one estimate per chain.
     stages : ndarray of int, shape (chain,)
-        Temperatures of the second pass.
+        Number of temperatures of the second pass.
     acceptance : ndarray, shape (chain,)
-        Share of accepted draws from the mixture, at the end.
+        Acceptance rate of draws from the mixture in the last stage.
     steps : int
-        Moves of each kind of each particle at each stage.
+        Number of moves of each kind per particle and stage.
     """
 
     draws: Draws
@@ -61,21 +62,31 @@ class Particles:
 
 
 class Sampler:
-    """A model made ready once, to be run with any number of steps without compiling again.
+    """Sample a model by tempered sequential Monte Carlo, compiled once for any number of steps.
 
-    Tempering goes twice from a distribution that can be drawn from to the posterior: from the prior,
-    and then, in few stages, from a mixture of normals fitted to what the first pass has found. The
-    first pass finds the modes but weighs them badly; the second weighs them.
+    Two passes temper from a distribution of known density to the posterior: the first from the prior, the
+    second, in few stages, from a mixture of normals fitted to the result of the first. The first pass finds the
+    modes, and the second estimates their weights.
 
-    Half of the moves are those of differential evolution (ter Braak 2006), along the difference of
-    two particles of the stage before, so that proposals have the shape of the posterior; the others
-    are draws from a mixture fitted to these particles. The tempering, resampling and Metropolis step
-    are blackjax's. Chains share nothing.
+    Half of the moves are those of differential evolution (ter Braak, Stat Comput 2006;16:239) along the
+    difference of two particles of the previous stage, so that proposals have the shape of the posterior. The
+    others are independent draws from a mixture fitted to these particles. Tempering, resampling and
+    Metropolis steps are those of blackjax. Chains are independent.
 
     Parameters
     ----------
+    built
+        The PyMC model.
     prior
-        Draws of the free variables from the prior, at least ``chains × particles``.
+        Draws of the free variables from the prior by name, at least ``chains × particles``.
+    chains
+        Number of chains.
+    particles
+        Number of particles per chain.
+
+    Notes
+    -----
+    Del Moral, Doucet & Jasra, J R Stat Soc B 2006;68:411.
     """
 
     def __init__(self, built: pm.Model, prior: Draws, *, chains: int, particles: int) -> None:
@@ -85,7 +96,7 @@ class Sampler:
         self._shape = (chains, particles)
         self._shapes = [part.shape[1:] for part in parts]
         self._start = np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
-        # With fewer host devices than chains (JAX was started by somebody else) they share one program.
+        # With fewer host devices than chains (JAX was initialised elsewhere), chains share one program.
         each = jax.pmap if jax.local_device_count() >= chains else _together
         self._scatter = each(
             lambda points, key: (points, gaussian_mixture_jax.scattered(points, key))
@@ -94,19 +105,32 @@ class Sampler:
         self._again = each(self._from_mixture)
 
     def run(self, steps: int, seed: int) -> Particles:
-        """Temper from prior to posterior, and again from a mixture, `steps` moves a stage."""
+        """Temper from the prior to the posterior, and again from a fitted mixture.
+
+        Parameters
+        ----------
+        steps
+            Number of moves of each kind per particle and stage.
+        seed
+            Seed of the random numbers.
+
+        Returns
+        -------
+        Particles
+            Particles of the second pass and log marginal likelihood per chain.
+        """
         chains, particles = self._shape
         keys = jax.random.split(jax.random.PRNGKey(seed), (4, chains))
         start = self._start.reshape(chains, particles, -1)
         start, shape = self._scatter(start, keys[0])
-        found = self._pass(keys[1], start, shape, jnp.array(True), steps)
-        start, shape = self._again(found[0], found[-1], keys[2])
-        found = self._pass(keys[3], start, shape, jnp.array(False), steps)
-        at, evidence, stages, acceptance = map(np.asarray, found[:-1])
+        result = self._pass(keys[1], start, shape, jnp.array(True), steps)
+        start, shape = self._again(result[0], result[-1], keys[2])
+        result = self._pass(keys[3], start, shape, jnp.array(False), steps)
+        at, evidence, stages, acceptance = map(np.asarray, result[:-1])
         return Particles(self._constrained(at), evidence, stages, acceptance, steps)
 
     def _constrained(self, at: NDArray[np.float64]) -> Draws:
-        """Take particles (chain, particle, …) back to the scale of the model's variables."""
+        """Transform particles, shape (chain, particle, …), to the natural scale of the free variables."""
         on_own_scale = self._built.unobserved_value_vars
         names = {variable.name: variable for variable in on_own_scale}
         outputs = [names[rv.name] for rv in self._built.free_RVs]
@@ -126,6 +150,7 @@ class Sampler:
         return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def _density(self, term: Any) -> Callable[[Any], Any]:
+        """Return the log density of a particle for a term of the model, finite at impossible points."""
         function = get_jaxified_graph(inputs=list(self._built.value_vars), outputs=[term])
 
         def density(row: Any) -> Any:
@@ -135,12 +160,12 @@ class Sampler:
         return density
 
     def _from_mixture(self, points: Any, shape: Any, key: Any) -> tuple[Any, Any]:
-        """Fit a mixture to all that a chain has kept, and draw its particles from that."""
+        """Fit a mixture to the kept particles of a chain, and draw new particles from it."""
         fitted = gaussian_mixture_jax.fitted(points, shape)
         return jax.vmap(fitted.draw)(jax.random.split(key, self._shape[1])), fitted
 
     def _tempered(self) -> Callable[..., Any]:
-        """Return one pass of one chain: tempered until prior and likelihood count in full."""
+        """Return the function for one pass of one chain, which tempers to the full posterior."""
         particles = self._shape[1]
         prior, likelihood = map(self._density, (self._built.varlogp, self._built.datalogp))
 
@@ -165,7 +190,7 @@ class Sampler:
                 key, for_pool, for_kernel = jax.random.split(carry.key, 3)
                 state = carry.state
                 pool = state.particles[resampling.systematic(for_pool, state.weights, particles)]
-                # Resampled already, so that the kernel picks the next temperature for these.
+                # Particles are resampled here, so that the kernel chooses the next temperature for them.
                 state = state._replace(particles=pool, weights=jnp.full(particles, 1 / particles))
                 fitted = gaussian_mixture_jax.fitted(pool, carry.shape)
                 tuned = {
@@ -176,9 +201,9 @@ class Sampler:
                 shared = {n: value[None] for n, value in (tuned | fitted._asdict()).items()}
                 after, info = kernel(for_kernel, state, steps, shared)
                 along, fresh = info.update_info.mean(0)
-                # The kernel moves before it reweighs: the stage begun at 1 is the last.
+                # The kernel moves particles before it reweights them: the stage that starts at 1 is the last.
                 is_done = (state.tempering_param >= 1).astype(int)
-                # Into all places left: the first pass ends before it has filled them one by one.
+                # Fill all remaining snapshots, because the first pass ends after the first one.
                 is_left = jnp.arange(SNAPSHOTS)[:, None, None] >= carry.done
                 kept = jnp.where(is_left, after.particles, carry.kept)
                 return _Carry(
@@ -206,11 +231,12 @@ class Sampler:
 
 
 def _together(function: Callable[..., Any], in_axes: Any = 0) -> Callable[..., Any]:
+    """Compile a function vectorised over chains."""
     return jax.jit(jax.vmap(function, in_axes))
 
 
 class _Carry(NamedTuple):
-    """What one stage hands to the next."""
+    """State that one stage passes to the next."""
 
     key: Any
     state: Any
@@ -233,7 +259,7 @@ def _step(
     scale: Any,
     **shape: Any,
 ) -> Any:
-    """Propose a fresh draw or a move along the difference of two particles, and accept or not."""
+    """Make one Metropolis step with a draw from the mixture or a move along the difference of two particles."""
     if is_fresh:
         fitted = gaussian_mixture_jax.Mixture(**shape)
         return random_walk.build_rmh()(
@@ -249,7 +275,7 @@ def _step(
 
 
 def _along(key: Any, at: Any, pool: Any, root: Any, scale: Any) -> Any:
-    """Draw a move along the difference of two particles, of some or all coordinates."""
+    """Return a move of some or all coordinates along the difference of two particles."""
     for_pair, for_kind, for_noise = jax.random.split(key, 3)
     pair = jax.random.randint(for_pair, (2,), 0, len(pool))
     kind = jax.random.uniform(for_kind, (2 + at.size,), jnp.float32)
@@ -258,7 +284,7 @@ def _along(key: Any, at: Any, pool: Any, root: Any, scale: Any) -> Any:
     is_moved = (kind[2:] < share) | is_jump
     step = scale * 2.38 / jnp.sqrt(2 * jnp.maximum(is_moved.sum(), 1))
     factor = jnp.where(is_jump, 1.0, step)
-    # Any symmetric noise will do; uniform numbers of single precision are cheap.
+    # Any symmetric noise is valid; uniform numbers in single precision are cheap.
     noise = jax.random.uniform(for_noise, at.shape, jnp.float32, -1.7, 1.7)
     along = pool[pair[0]] - pool[pair[1]] + JITTER * (root @ noise.astype(at.dtype))
     return is_moved * factor * along
@@ -267,7 +293,7 @@ def _along(key: Any, at: Any, pool: Any, root: Any, scale: Any) -> Any:
 def _moves(
     init: Any, density: Any, step: Any, num_mcmc_steps: Any, n_particles: Any, **_: Any
 ) -> tuple[Any, Any]:
-    """Make so many moves of both kinds, a number that need not be known when compiling."""
+    """Return a function that makes `num_mcmc_steps` moves of both kinds, a number unknown at compilation."""
 
     def move(key: Any, at: Any, parameters: Any) -> tuple[Any, Any]:
         def once(i: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -284,7 +310,7 @@ def _moves(
 
     def in_batches(keys: Any, particles: Any, parameters: Any) -> tuple[Any, Any]:
         return jax.lax.map(
-            lambda one: move(one[0], one[1], parameters), (keys, particles), batch_size=BATCH
+            lambda pair: move(pair[0], pair[1], parameters), (keys, particles), batch_size=BATCH
         )
 
     return in_batches, n_particles

@@ -1,8 +1,8 @@
-"""A model's log density in coordinates in which its posterior is as normal as may be.
+"""Transform the log density of a model to coordinates in which the posterior is close to normal.
 
-Variables whose prior is known but not normal are standardised by it: a spread, a share or a probability x
-is stated by z = Φ⁻¹(F(x)), F the prior's distribution function, so that z ~ Normal(0, 1) and what the data
-leave open stays normal. All others stand as samplers walk on them.
+Variables with a half-normal, Dirichlet or uniform prior are standardised by their prior: z = Φ⁻¹(F(x)), with F
+the prior distribution function, so that z ~ Normal(0, 1) under the prior, and directions without information
+in the data stay normal. All other variables use the unconstrained scale of the samplers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +24,9 @@ from cotreat.inference.vectorise import Draws, evaluate, in_jax, untraced
 from cotreat.priors import model_data
 
 BLOCK, BLOCKS = 64, 64
-"""Points worked out together, so that what they need fits the cache, and how many times in one call."""
+"""Number of points evaluated together, so that their data fit the cache, and number of such blocks per call."""
 NEAREST = 1e-16
-"""A probability is no nearer to 1 than that, where its deviate would be infinite."""
+"""Smallest distance of a probability from 0 and 1, which keeps its normal deviate finite."""
 
 
 Orders = Mapping[str, Sequence[int]]
@@ -34,22 +34,22 @@ Orders = Mapping[str, Sequence[int]]
 
 @dataclass(frozen=True)
 class Coordinates:
-    """One free variable of a model in standardised coordinates.
+    """Describe one free variable of a model in standardised coordinates.
 
     Attributes
     ----------
     rv : TensorVariable
-        The variable of the model.
+        The random variable of the model.
     z : TensorVariable
-        Its coordinates.
+        Its standardised coordinates.
     value : TensorVariable
-        What samplers walk on, as a function of `z`.
+        The value variable on the unconstrained scale of the samplers, as a function of `z`.
     own : TensorVariable
-        The variable on its own scale, as a function of `z`.
+        The variable on its natural scale, as a function of `z`.
     is_standard : bool
         Whether `z` is standard normal under the prior.
     start : ndarray
-        Where to begin to look for a mode.
+        Starting point of the search for a mode.
     """
 
     rv: Any
@@ -61,12 +61,30 @@ class Coordinates:
 
     @property
     def is_spread(self) -> bool:
-        """Whether it is a standard deviation, on which the shape of the posterior of others depends."""
+        """Whether the variable is a standard deviation, on which the posterior shape of others depends."""
         return type(self.rv.owner.op).__name__ == "HalfNormalRV"
 
 
 def coordinates(built: pm.Model, orders: Orders) -> list[Coordinates]:
-    """State each free variable of a model in standardised coordinates."""
+    """Return the standardised coordinates of each free variable of a model.
+
+    Parameters
+    ----------
+    built
+        The PyMC model.
+    orders
+        Order of the stick-breaking by name of a variable on the simplex.
+
+    Returns
+    -------
+    list of Coordinates
+        In the order of ``built.free_RVs``.
+
+    Raises
+    ------
+    NotImplementedError
+        If a Dirichlet prior is not uniform on the simplex.
+    """
     begin = built.initial_point()
     return [
         _coordinates(built, rv, begin[built.rvs_to_values[rv].name], orders.get(rv.name))
@@ -77,31 +95,33 @@ def coordinates(built: pm.Model, orders: Orders) -> list[Coordinates]:
 def _coordinates(
     built: pm.Model, rv: Any, begin: NDArray[np.float64], order: Sequence[int] | None
 ) -> Coordinates:
+    """Return the standardised coordinates of one free variable."""
     z = pt.tensor(f"{rv.name} standardised", dtype="float64", shape=begin.shape)
     transform, inputs = built.rvs_to_transforms[rv], rv.owner.inputs
     standard = _STANDARD.get(type(rv.owner.op).__name__)
     if standard is None:
-        own = z if transform is None else transform.backward(z, *inputs)
-        return Coordinates(rv, z, z, own, is_standard=False, start=np.asarray(begin, float))
-    own = standard(rv, z)
+        natural = z if transform is None else transform.backward(z, *inputs)
+        return Coordinates(rv, z, z, natural, is_standard=False, start=np.asarray(begin, float))
+    natural = standard(rv, z)
     if order is not None:
-        own = own[np.argsort(order)]
-    value = transform.forward(own, *inputs)
-    return Coordinates(rv, z, value, own, is_standard=True, start=np.zeros(begin.shape))
+        natural = natural[np.argsort(order)]
+    value = transform.forward(natural, *inputs)
+    return Coordinates(rv, z, value, natural, is_standard=True, start=np.zeros(begin.shape))
 
 
 def _below(z: Any) -> Any:
-    """Return Φ(z), short of 1."""
+    """Return Φ(z), at most 1 − `NEAREST`."""
     return pt.minimum(pt.erfc(-z / np.sqrt(2)) / 2, 1 - NEAREST)
 
 
 def _half_normal(rv: Any, z: Any) -> Any:
+    """Return the half-normal quantile at Φ(z)."""
     _, sigma = rv.owner.op.dist_params(rv.owner)
     return sigma * np.sqrt(2) * pt.erfinv(_below(z))
 
 
 def _dirichlet(rv: Any, z: Any) -> Any:
-    """Break a stick of length 1 at Beta(1, k) shares of what is left, k = count − 1, …, 1."""
+    """Return a uniform point of the simplex by stick-breaking: Beta(1, k) shares of the rest, k = count − 1, …, 1."""
     (concentration,) = rv.owner.op.dist_params(rv.owner)
     if not np.all(concentration.eval() == 1):
         raise NotImplementedError(f"{rv.name} is not uniform on the simplex")
@@ -112,35 +132,39 @@ def _dirichlet(rv: Any, z: Any) -> Any:
 
 
 def _uniform(_: Any, z: Any) -> Any:
+    """Return the quantile of the uniform distribution on (0, 1) at Φ(z)."""
     return _below(z)
 
 
 _STANDARD = {"HalfNormalRV": _half_normal, "DirichletRV": _dirichlet, "UniformRV": _uniform}
-"""How the prior's quantiles make a variable of a standard normal one."""
+"""Quantile functions of priors at Φ(z), by distribution."""
 
 
 def _deviate(below: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Φ⁻¹, kept finite."""
-    found: NDArray[np.float64] = ndtri(np.clip(below, NEAREST, 1 - NEAREST))
-    return found
+    """Return Φ⁻¹ of probabilities, truncated to finite values."""
+    deviates: NDArray[np.float64] = ndtri(np.clip(below, NEAREST, 1 - NEAREST))
+    return deviates
 
 
-def _from_half_normal(rv: Any, own: NDArray[np.float64], _: Any) -> NDArray[np.float64]:
+def _from_half_normal(rv: Any, values: NDArray[np.float64], _: Any) -> NDArray[np.float64]:
+    """Return z of half-normal values."""
     _, sigma = rv.owner.op.dist_params(rv.owner)
-    return _deviate(erf(own / (sigma.eval() * np.sqrt(2))))
+    return _deviate(erf(values / (sigma.eval() * np.sqrt(2))))
 
 
 def _from_dirichlet(
-    _: Any, own: NDArray[np.float64], order: Sequence[int] | None
+    _: Any, values: NDArray[np.float64], order: Sequence[int] | None
 ) -> NDArray[np.float64]:
-    parts = own if order is None else own[:, list(order)]
-    rest = np.flip(np.cumsum(np.flip(parts, 1), axis=1), 1)  # of the stick, before each break
+    """Return z of points on the simplex, by inverse stick-breaking."""
+    parts = values if order is None else values[:, list(order)]
+    rest = np.flip(np.cumsum(np.flip(parts, 1), axis=1), 1)  # Rest of the stick before each break.
     left = np.log(np.maximum(rest[:, 1:], 1e-300) / rest[:, :-1])
     return -_deviate(np.exp(left * np.arange(left.shape[1], 0, -1)))
 
 
-def _from_uniform(_: Any, own: NDArray[np.float64], __: Any) -> NDArray[np.float64]:
-    return _deviate(own)
+def _from_uniform(_: Any, values: NDArray[np.float64], __: Any) -> NDArray[np.float64]:
+    """Return z of values uniform on (0, 1)."""
+    return _deviate(values)
 
 
 _FROM = {
@@ -148,31 +172,36 @@ _FROM = {
     "DirichletRV": _from_dirichlet,
     "UniformRV": _from_uniform,
 }
-"""The way back: from draws of a variable to the standard normal ones."""
+"""Inverse transformations, from draws of a variable to standard normal coordinates, by distribution."""
 
 
 class Density:
-    """The log density of a model at many points, compiled once for any data and any prior's numbers.
+    """Evaluate the log density of a model at many points, compiled once for any data and prior parameters.
 
     Parameters
     ----------
     built
-        The model; its own numbers are ``self.given``.
+        The PyMC model.
     orders
-        By name of a variable of shares, in which order these are broken off a stick; by default as they
-        stand.
+        Order of the stick-breaking by name of a variable on the simplex; by default the order of its elements.
 
     Attributes
     ----------
     size : int
-        Coordinates of a point.
+        Number of coordinates of a point.
     spreads : ndarray of int
-        Those of them that are standard deviations.
+        Indices of the coordinates that are standard deviations.
     start : ndarray, shape (size,)
-        Where to begin to look for a mode.
+        Starting point of the search for modes.
     given : dict
-        Numbers that it is given, by name.
+        Numbers of the model's data and priors, by name.
     built : pymc.Model
+        The model.
+
+    Raises
+    ------
+    NotImplementedError
+        If a Dirichlet prior is not uniform on the simplex.
     """
 
     def __init__(self, built: pm.Model, orders: Orders | None = None) -> None:
@@ -190,106 +219,175 @@ class Density:
         is_spread = [np.full(part.start.size, part.is_spread) for part in self._parts]
         self.spreads = np.flatnonzero(np.concatenate(is_spread))
 
-        def one(point: Any, numbers: list[Any]) -> Any:
+        def log_density(point: Any, numbers: list[Any]) -> Any:
             value = function(*self._apart(point), *numbers)[0]
             return jnp.where(jnp.isnan(value), -jnp.inf, value)
 
         def several(points: Any, blocks: Any, numbers: list[Any]) -> Any:
-            def block(at: Any, found: Any) -> Any:
-                return found.at[at].set(jax.vmap(one, (0, None))(points[at], numbers))
+            def block(at: Any, logs: Any) -> Any:
+                return logs.at[at].set(jax.vmap(log_density, (0, None))(points[at], numbers))
 
             return jax.lax.fori_loop(0, blocks, block, jnp.zeros(points.shape[:2]))
 
         self._several = jax.jit(several)
 
     def columns(self, name: str) -> NDArray[np.int64]:
-        """Return which coordinates are those of a variable of the model, by its name."""
+        """Return the indices of a variable's coordinates.
+
+        Parameters
+        ----------
+        name
+            Name of a free variable of the model.
+
+        Returns
+        -------
+        ndarray of int
+            Indices into a point.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such free variable.
+        """
         sizes = [int(np.prod(shape)) for shape in self._shapes]
         at = [part.rv.name for part in self._parts].index(name)
         return np.arange(sizes[at]) + sum(sizes[:at])
 
     def _apart(self, point: Any) -> list[Any]:
+        """Split a point into the coordinates of each variable."""
         cuts = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1]
         parts = jnp.split(point, cuts)
         return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def surface(self, numbers: Given) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-        """Return the log density under some numbers, of points (point, size) to (point,).
-
-        Impossible points have minus infinity.
+        """Return the log density under given numbers as a function of points.
 
         Parameters
         ----------
         numbers
-            With the names and shapes of ``self.given``.
+            Numbers of data and priors, with the names and shapes of ``self.given``.
+
+        Returns
+        -------
+        callable
+            Function from points, shape (point, size), to log densities, shape (point,), which are minus infinity
+            at impossible points.
         """
-        told = [jnp.asarray(numbers[name]) for name in self.given]
+        arrays = [jnp.asarray(numbers[name]) for name in self.given]
 
         def at(points: NDArray[np.float64]) -> NDArray[np.float64]:
             step = BLOCK * BLOCKS
             parts = [points[start : start + step] for start in range(0, len(points), step)]
-            return np.concatenate([self._values(part, told) for part in parts])
+            return np.concatenate([self._values(part, arrays) for part in parts])
 
         return at
 
-    def _values(self, points: NDArray[np.float64], told: list[Any]) -> NDArray[np.float64]:
+    def _values(self, points: NDArray[np.float64], arrays: list[Any]) -> NDArray[np.float64]:
+        """Return the log density at up to `BLOCK` × `BLOCKS` points, padded to one shape."""
         padded = np.empty((BLOCK * BLOCKS, self.size))
         padded[: len(points)], padded[len(points) :] = points, points[-1]
         blocks = -(-len(points) // BLOCK)
-        found = self._several(padded.reshape(BLOCKS, BLOCK, self.size), blocks, told)
-        return np.asarray(found).ravel()[: len(points)]
+        logs = self._several(padded.reshape(BLOCKS, BLOCK, self.size), blocks, arrays)
+        return np.asarray(logs).ravel()[: len(points)]
 
     @cached_property
     def places(self) -> dict[str, slice]:
-        """Which coordinates of a point are those of a variable, by its name."""
+        """Slice of each variable's coordinates in a point, by name of the variable."""
         ends = np.cumsum([part.start.size for part in self._parts]).tolist()
         starts = [0, *ends[:-1]]
         names = [part.rv.name for part in self._parts]
         return {name: slice(*span) for name, *span in zip(names, starts, ends, strict=True)}
 
     def points(self, draws: Draws) -> NDArray[np.float64]:
-        """Take draws of the model's free variables to coordinates, under its own numbers.
+        """Transform draws of the free variables to points, under the model's own numbers.
 
         Parameters
         ----------
         draws
-            By name, the draws along the first axis.
+            Draws by name on the natural scale, along the first axis.
+
+        Returns
+        -------
+        ndarray, shape (draw, size)
+            Points in standardised coordinates.
         """
-        found = []
+        columns = []
         for part in self._parts:
-            own = draws[part.rv.name]
+            values = draws[part.rv.name]
             back = _FROM.get(type(part.rv.owner.op).__name__)
             transform = self.built.rvs_to_transforms[part.rv]
             if back is not None:
-                own = back(part.rv, own, self._orders.get(part.rv.name))
+                values = back(part.rv, values, self._orders.get(part.rv.name))
             elif transform is not None:
                 moved = transform.forward(part.rv, *part.rv.owner.inputs)
-                (own,) = evaluate(self.built, [moved], draws)
-            found.append(own.reshape(len(own), -1))
-        return np.concatenate(found, axis=1)
+                (values,) = evaluate(self.built, [moved], draws)
+            columns.append(values.reshape(len(values), -1))
+        return np.concatenate(columns, axis=1)
 
     def draws(self, points: NDArray[np.float64], numbers: Given) -> Draws:
-        """Take points back to the scale of the model's variables, by name."""
+        """Transform points to the natural scale of the free variables.
+
+        Parameters
+        ----------
+        points
+            Points, shape (point, size).
+        numbers
+            Numbers of data and priors, by name.
+
+        Returns
+        -------
+        dict
+            Draws by name, along the first axis.
+        """
         return self._free(points, numbers)
 
     def deterministics(
         self, names: Sequence[str], points: NDArray[np.float64], numbers: Given
     ) -> Draws:
-        """Work out some of the model's deterministics, those of the names that it has."""
-        own = tuple(name for name in names if name in self.built.named_vars)
-        if own not in self._compiled:
+        """Compute deterministics of the model at points.
+
+        Parameters
+        ----------
+        names
+            Names of deterministics; names that the model does not have are ignored.
+        points
+            Points, shape (point, size).
+        numbers
+            Numbers of data and priors, by name.
+
+        Returns
+        -------
+        dict
+            Values by name, with the points along the first axis.
+        """
+        available = tuple(name for name in names if name in self.built.named_vars)
+        if available not in self._compiled:
             replaced = {part.rv: part.own for part in self._parts}
             with untraced():
-                outputs = clone_replace([self.built[name] for name in own], replaced)
-            self._compiled[own] = self._function(own, outputs)
-        return self._compiled[own](points, numbers)
+                outputs = clone_replace([self.built[name] for name in available], replaced)
+            self._compiled[available] = self._function(available, outputs)
+        return self._compiled[available](points, numbers)
 
     def log_likelihood(self, points: NDArray[np.float64], numbers: Given) -> NDArray[np.float64]:
-        """Return the log density of the evidence under some numbers, of points (point, size) to (point,)."""
+        """Return the log likelihood of the evidence at points.
+
+        Parameters
+        ----------
+        points
+            Points, shape (point, size).
+        numbers
+            Numbers of data and priors, by name.
+
+        Returns
+        -------
+        ndarray, shape (point,)
+            Log likelihood.
+        """
         return self._likelihood(points, numbers)["log_likelihood"]
 
     @cached_property
     def _likelihood(self) -> Callable[..., Draws]:
+        """Compiled log likelihood of points."""
         built = self.built
         with untraced():
             density = built.logp(vars=[*built.observed_RVs, *built.potentials])
@@ -299,33 +397,35 @@ class Density:
 
     @cached_property
     def _free(self) -> Callable[..., Draws]:
+        """Compiled transformation of points to the natural scale."""
         names = tuple(part.rv.name for part in self._parts)
         return self._function(names, [part.own for part in self._parts])
 
     def _function(self, names: tuple[str, ...], outputs: list[Any]) -> Callable[..., Draws]:
-        """Compile expressions in the coordinates and the data, to be worked out for many points."""
+        """Compile expressions in the coordinates and the data for evaluation at many points."""
         with untraced():
             inputs, opened = model_data.opened(self.built, outputs)
             function = in_jax([*(p.z for p in self._parts), *inputs.values()], opened)
-        many = jax.jit(jax.vmap(lambda x, told: function(*self._apart(x), *told), (0, None)))
+        many = jax.jit(jax.vmap(lambda x, arrays: function(*self._apart(x), *arrays), (0, None)))
 
         def values(points: NDArray[np.float64], numbers: Given) -> Draws:
-            found = many(points, [jnp.asarray(numbers[name]) for name in inputs])
-            return {name: np.asarray(v) for name, v in zip(names, found, strict=True)}
+            results = many(points, [jnp.asarray(numbers[name]) for name in inputs])
+            return {name: np.asarray(v) for name, v in zip(names, results, strict=True)}
 
         return values
 
 
 def _log_density(built: pm.Model, parts: list[Coordinates]) -> Any:
-    """State the log density: the prior of what is standardised is that of z, with no Jacobian."""
+    """Return the log density; standardised variables have the prior of z, which includes the Jacobian."""
     standard = {part.rv for part in parts if part.is_standard}
     others = [rv for rv in built.basic_RVs if rv not in standard]
     density = built.logp(vars=[*others, *built.potentials])
     values = {built.rvs_to_values[part.rv]: part.value for part in parts}
     (moved,) = clone_replace([density], replace=values)
-    own = [_standard_normal(part.z) for part in parts if part.is_standard]
-    return moved + sum(own, start=pt.zeros(()))
+    priors = [_standard_normal(part.z) for part in parts if part.is_standard]
+    return moved + sum(priors, start=pt.zeros(()))
 
 
 def _standard_normal(z: Any) -> Any:
+    """Return the log density of independent standard normals."""
     return (-0.5 * z**2 - 0.5 * np.log(2 * np.pi)).sum()

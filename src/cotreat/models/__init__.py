@@ -1,1 +1,1 @@
-"""The registry of models, and one module per model with its linear predictor."""
+"""Models: their registry, and one module per model with its linear predictor."""

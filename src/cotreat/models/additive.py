@@ -1,4 +1,4 @@
-"""Independence on the log-odds scale: no product terms."""
+"""Declare the model without interaction on the log-odds scale: no product terms."""
 
 import pytensor.tensor as pt
 
@@ -8,7 +8,22 @@ from cotreat.study.study import Study
 
 
 def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.TensorVariable:
-    """State the log-odds by arm, shape (arm,)."""
+    """Declare the log-odds by arm, η = α + Σ β_d x_d, in the PyMC model in context.
+
+    Parameters
+    ----------
+    study
+        The study, under an interpretation and a stratification.
+    arms
+        Regimens whose risk the model estimates.
+    priors
+        Priors of the parameters of the model.
+
+    Returns
+    -------
+    TensorVariable
+        η by arm, shape (arm,).
+    """
     alpha = state(priors, "alpha")
     beta = state(priors, "beta", dims="treatment")
     return alpha + study.content(arms) @ beta

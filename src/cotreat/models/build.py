@@ -1,4 +1,4 @@
-"""From a study, a model and priors to one PyMC model: evidence given arms given effects."""
+"""Build the PyMC model of a study: treatment effects, log-odds by arm, likelihood of the evidence."""
 
 from importlib import import_module
 
@@ -17,26 +17,27 @@ from cotreat.study.study import Study
 
 
 def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
-    """State a model of a study.
+    """Build the PyMC model of a study.
 
     Parameters
     ----------
     study
-        With its regimens told by what ``model.division`` says.
+        Study, stratified by ``model.strata``.
+    model
+        Entry of the registry.
     priors
-        A prior for every entry of ``model.parameters`` and of the parameters of the evidence. With the rows
-        of `cotreat.priors.sets.BIAS` the evidence is about confounded log-odds, all that estimands read
-        about those without confounding.
+        Priors of all ``model.parameters`` and of all parameters of the evidence. With priors of
+        `cotreat.priors.defaults.BIAS` the likelihood refers to the confounded log-odds, and the estimands refer to
+        the log-odds without confounding.
 
     Returns
     -------
     pymc.Model
-        With the dims ``treatment``, ``pair``, ``arm`` (regimens the model can speak of) and
-        ``counted`` (regimens with patients), the deterministic ``risk`` by arm, and what the likelihood of
-        each piece of evidence makes. Where estimates are adjusted for covariates nobody can see, or patients
-        have covariates, also ``conditional_risk``: the risk at the centre of the prognostic score, or of the
-        covariates. With confounding also ``confounded_risk`` and ``confounded_conditional_risk``: the same as
-        the evidence sees them.
+        With the dimensions ``treatment``, ``pair``, ``arm`` (regimens whose risk the model estimates) and ``counted``
+        (regimens with counted patients), the deterministic ``risk`` by arm, and the variables of the likelihood.
+        If estimates are adjusted for unreported covariates, or patients have covariates, also with
+        ``conditional_risk``: the risk at the centre of the latent prognostic score or of the covariates. With
+        confounding also with ``confounded_risk`` and ``confounded_conditional_risk``, to which the likelihood refers.
     """
     arms, evidence = model.arms(study), resolve(study)
     effects = import_module(model.states)
@@ -45,15 +46,16 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
         seen = confounding.confounded(study, arms, eta, priors)
         is_adjusted = SCORE in parameters_of(evidence)
         predictor = Predictor(arms, eta, seen, state(priors, SCORE) if is_adjusted else None)
-        if not any(one.standardises for one in evidence):
+        if not any(piece.standardises for piece in evidence):
             _state_risks(predictor)
-        for one in evidence:
-            one.likelihood(predictor, priors)
+        for piece in evidence:
+            piece.likelihood(predictor, priors)
     return built
 
 
 def _coords(study: Study, arms: tuple[str, ...], evidence: Evidences) -> dict[str, object]:
-    own = {
+    """Return the labels of each dimension of the PyMC model."""
+    shared = {
         "treatment": study.treatment_ids,
         "pair": study.pair_labels,
         "arm": arms,
@@ -61,11 +63,11 @@ def _coords(study: Study, arms: tuple[str, ...], evidence: Evidences) -> dict[st
         **({"group": study.groups} if study.groups else {}),
         **{f"level_{treatment}": parts for treatment, parts in study.levels.items()},
     }
-    return {**own, **{dim: of for one in evidence for dim, of in one.coords().items()}}
+    return {**shared, **{dim: of for piece in evidence for dim, of in piece.coords().items()}}
 
 
 def _state_risks(predictor: Predictor) -> None:
-    """State the risks by arm as means over the latent prognostic score, if there is one."""
+    """Declare the risks by arm as deterministics: means over the latent prognostic score, if there is one."""
     eta, seen, sigma = predictor.log_odds, predictor.seen, predictor.sigma
     if sigma is not None:
         state_risk("conditional_risk", pm.math.invlogit, eta, seen)
@@ -73,19 +75,45 @@ def _state_risks(predictor: Predictor) -> None:
 
 
 def given_of(study: Study, model: Model, priors: PriorSet) -> Given:
-    """Return the numbers that `build` states as data, by name, without stating a model.
+    """Return the data of the PyMC model of a study, without building it.
 
-    There may be some more than the model needs.
+    Parameters
+    ----------
+    study
+        Study, stratified by ``model.strata``.
+    model
+        Entry of the registry.
+    priors
+        Prior set.
+
+    Returns
+    -------
+    dict
+        Values by name; it may contain more names than the model has data.
     """
     arms = model.arms(study)
-    known = {name: value for row in priors.rows for name, value in row.given().items()}
-    return {**known, **{n: v for one in resolve(study) for n, v in one.data(arms).items()}}
+    of_priors = {name: value for row in priors.rows for name, value in row.given().items()}
+    return {**of_priors, **{n: v for piece in resolve(study) for n, v in piece.data(arms).items()}}
 
 
 def shape_of(study: Study, model: Model, priors: PriorSet) -> str:
-    """Describe all that the density of a model is made of besides the numbers that it is given.
+    """Return the structure of the PyMC model of a study: everything that determines its density except its data.
 
-    Models of one shape differ in `given_of` only, so that what is compiled for one serves for all.
+    Models with the same structure differ only in `given_of`, so one compiled density serves all of them.
+
+    Parameters
+    ----------
+    study
+        Study, stratified by ``model.strata``.
+    model
+        Entry of the registry.
+    priors
+        Prior set.
+
+    Returns
+    -------
+    str
+        Models with equal strings share a compiled density.
     """
     sizes = {name: np.shape(value) for name, value in given_of(study, model, priors).items()}
     return repr(
@@ -95,6 +123,6 @@ def shape_of(study: Study, model: Model, priors: PriorSet) -> str:
             (study.treatment_ids, study.pairs, study.levels, study.groups),
             (model.arms(study), study.counted),
             sizes,
-            [one.shape() for one in resolve(study)],
+            [piece.shape() for piece in resolve(study)],
         )
     )

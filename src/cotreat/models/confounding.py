@@ -1,4 +1,4 @@
-"""Unmeasured confounding: the log-odds that the evidence is about, beside those that treatments make."""
+"""Declare the log-odds under unmeasured confounding, to which the likelihood refers."""
 
 import pymc as pm
 import pytensor.tensor as pt
@@ -11,27 +11,33 @@ from cotreat.study.study import Study
 def confounded(
     study: Study, arms: tuple[str, ...], log_odds: pt.TensorVariable, priors: PriorSet
 ) -> pt.TensorVariable:
-    """State the log-odds by arm that the evidence sees, shape (arm,).
+    """Declare the log-odds by arm with unmeasured confounding in the PyMC model in context.
 
     Parameters
     ----------
+    study
+        The study, under an interpretation and a stratification.
+    arms
+        Regimens whose risk the model estimates.
     log_odds
-        η by arm, without confounding.
+        η by arm, without confounding, shape (arm,).
+    priors
+        Prior set; its rows of `cotreat.priors.defaults.BIAS` are the priors of the biases.
 
     Returns
     -------
     TensorVariable
-        η_a + Σ b_d x_ad + Σ c_de x_ad x_ae: each treatment, and each pair, has a bias of its own, alike
-        at all its levels, in all subgroups and under every model, also one without structure. Patients
-        on no treatment are the reference, which has none. `log_odds` itself where the prior set has
-        no row of `cotreat.priors.sets.BIAS`.
+        η_a + Σ b_d x_ad + Σ c_de x_ad x_ae, shape (arm,); `log_odds` itself if the prior set has no prior of a
+        bias. Each treatment and each pair has one bias, which is the same at all levels, in all subgroups and
+        under every model, including the saturated one. Patients without study drug are the reference, without
+        bias.
 
     Notes
     -----
-    Each bias is mean + SD · z with z ~ Normal(0, 1), so that an SD may be 0, and a grid of means and SDs is one
-    model with other numbers; a row without SD states a bias that is known, without z. After Greenland, J R Stat Soc A
-    2005;168:267, and McCandless, Gustafson & Levy, Stat Med 2007;26:2331, with the bias itself, not the
-    confounder's prevalences and effects, as parameter: data tell of neither.
+    Each bias is mean + SD · z with z ~ Normal(0, 1). The SD may therefore be 0, and all means and SDs of a grid share
+    one model with different data. A prior without SD is a fixed bias, without z. After Greenland, J R Stat Soc A
+    2005;168:267, and McCandless, Gustafson & Levy, Stat Med 2007;26:2331; the parameter is the bias instead of
+    the prevalences and effects of the confounder, because the data identify neither.
     """
     seen = log_odds
     if "bias_beta" in priors:
@@ -42,6 +48,7 @@ def confounded(
 
 
 def _bias(priors: PriorSet, variable: str, dims: str) -> pt.TensorVariable:
+    """Declare the biases of all treatments or pairs, with the dimension `dims`."""
     numbers = numbers_of(priors, variable)
     count = len(pm.modelcontext(None).coords[dims])
     bias = numbers["mu"] * pt.ones(count)

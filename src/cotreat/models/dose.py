@@ -1,4 +1,4 @@
-"""Ordered levels of treatments: an effect that never turns back on the way to the highest."""
+"""Declare the model with monotone effects of ordered treatment levels."""
 
 from typing import Any
 
@@ -12,13 +12,27 @@ from cotreat.study.study import Study
 
 
 def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.TensorVariable:
-    """State the log-odds by arm, shape (arm,), with x_d in [0, 1] the dose of treatment d.
+    """Declare the log-odds by arm, with the dose x_d in [0, 1] of treatment d, in the PyMC model in context.
+
+    Parameters
+    ----------
+    study
+        The study, under an interpretation and a stratification.
+    arms
+        Regimens whose risk the model estimates.
+    priors
+        Priors of the parameters of the model.
+
+    Returns
+    -------
+    TensorVariable
+        η by arm, shape (arm,).
 
     Notes
     -----
-    x rises from 0 without the treatment to 1 at its highest level by the steps of a Dirichlet simplex
-    (Bürkner & Charpentier, Br J Math Stat Psychol 2020;73:420); products take the same x, so that the
-    odds rise or fall with the level on every background.
+    x_d increases from 0 without the treatment to 1 at the highest level; its increments are a Dirichlet simplex
+    (Bürkner & Charpentier, Br J Math Stat Psychol 2020;73:420). The product terms contain the same x_d, so the
+    odds are monotone in the level with every co-treatment.
     """
     alpha, beta = state(priors, "alpha"), state(priors, "beta", dims="treatment")
     gamma = state(priors, "gamma", dims="pair")
@@ -28,7 +42,7 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
 
 
 def _dose(study: Study, arms: tuple[str, ...], treatment: str, priors: PriorSet) -> Any:
-    """State x by arm, shape (arm,): 0 or 1 for a treatment without levels."""
+    """Declare the dose x by arm, shape (arm,); it is 0 or 1 for a treatment without levels."""
     at = study.ranks(arms, treatment)
     levels = study.levels.get(treatment)
     if levels is None:

@@ -1,4 +1,4 @@
-"""Product terms drawn from one distribution, so that the pairs inform each other."""
+"""Declare the model whose product terms are exchangeable across pairs (partial pooling)."""
 
 import pytensor.tensor as pt
 
@@ -9,7 +9,22 @@ from cotreat.study.study import Study
 
 
 def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.TensorVariable:
-    """State the log-odds by arm, shape (arm,), with γ_de ~ Normal(μ, τ)."""
+    """Declare the log-odds by arm, with γ_de ~ Normal(μ, τ), in the PyMC model in context.
+
+    Parameters
+    ----------
+    study
+        The study, under an interpretation and a stratification.
+    arms
+        Regimens whose risk the model estimates.
+    priors
+        Priors of the parameters of the model.
+
+    Returns
+    -------
+    TensorVariable
+        η by arm, shape (arm,).
+    """
     pairs = len(study.pairs)
     gamma = relatives(priors, "gamma", mean="mu", spread="tau", dims="pair", count=pairs)
     return additive.log_odds(study, arms, priors) + study.products(arms) @ gamma

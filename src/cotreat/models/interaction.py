@@ -1,4 +1,4 @@
-"""A product term of its own for every pair of treatments."""
+"""Declare the model with an independent product term for every pair of treatments."""
 
 import pytensor.tensor as pt
 
@@ -9,6 +9,21 @@ from cotreat.study.study import Study
 
 
 def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.TensorVariable:
-    """State the log-odds by arm, shape (arm,)."""
+    """Declare the log-odds by arm, η = α + Σ β_d x_d + Σ γ_de x_d x_e, in the PyMC model in context.
+
+    Parameters
+    ----------
+    study
+        The study, under an interpretation and a stratification.
+    arms
+        Regimens whose risk the model estimates.
+    priors
+        Priors of the parameters of the model.
+
+    Returns
+    -------
+    TensorVariable
+        η by arm, shape (arm,).
+    """
     gamma = state(priors, "gamma", dims="pair")
     return additive.log_odds(study, arms, priors) + study.products(arms) @ gamma

@@ -1,7 +1,7 @@
-"""The models: what each assumes of treatments and their combinations, and what it needs.
+"""Register the models: their assumptions, linear predictors, parameters and requirements.
 
-The registry describes them without loading PyMC. A new model is one module with one function
-``log_odds``, and one call of `register`, which also takes the priors of its own parameters.
+The registry does not import PyMC. A new model is one module with one function ``log_odds``, and one call of
+`register`, which also adds the default priors of its parameters.
 """
 
 from dataclasses import dataclass, replace
@@ -19,27 +19,29 @@ class Model:
 
     Attributes
     ----------
+    name : str
+        Name of the model, its key in `MODELS`.
     sentence : str
-        What it assumes, in one sentence.
+        Assumption of the model, in one sentence.
     predictor : str
-        Its linear predictor.
+        Linear predictor, as a formula.
     parameters : tuple of str
         Variables that need a prior.
     priors : tuple of Prior
-        Priors of those of them that `cotreat.priors.defaults.PARAMETERS` does not have.
+        Default priors of the parameters that `cotreat.priors.defaults.PARAMETERS` does not contain.
     has_structure : bool
-        Whether regimens inform each other through treatments, so that regimens without patients get a
-        risk and the ratio of odds ratios is the same with every co-treatment.
+        Whether the log-odds are a function of treatment effects. If so, regimens without patients have a risk,
+        and the ratio of odds ratios of a pair is the same with every co-treatment.
     has_products : bool
-        Whether it has interactions.
+        Whether the model has interactions.
     min_pairs : int
-        Pairs of treatments that it needs at least.
+        Smallest number of pairs of treatments.
     module : str
-        Module with its function ``log_odds``: one of `cotreat.models`, or a full dotted path. Empty for the
-        module of the model's name.
+        Module with the function ``log_odds``: a module of `cotreat.models`, or a full dotted path. Empty for the
+        module with the name of the model.
     strata : str
-        Strata by which it divides the patients of one regimen. Such a model runs only when it is asked for
-        by name.
+        Strata by which the model stratifies the patients of a regimen: ``dose``, ``duration`` or the id of
+        subgroups. Such a model runs only on request by name.
     """
 
     name: str
@@ -55,22 +57,37 @@ class Model:
 
     @property
     def states(self) -> str:
-        """Dotted path of the module with its function ``log_odds``."""
+        """Dotted path of the module with the function ``log_odds``."""
         module = self.module or self.name
         return module if "." in module else f"cotreat.models.{module}"
 
     def arms(self, study: Study) -> tuple[str, ...]:
-        """Return the regimens whose risk the model estimates."""
+        """Return the regimens whose risk the model estimates.
+
+        Parameters
+        ----------
+        study
+            Study, stratified by `strata`.
+
+        Returns
+        -------
+        tuple of str
+            All regimens; without structure those of the cohort.
+        """
         return study.regimens if self.has_structure else study.present
 
 
 MODELS: dict[str, Model] = {}
-"""Every model by name. The primary model is the first of them that was run: models that contain others come
-before those."""
+"""Models by name, the more general ones first. The primary model is the first one that was run."""
 
 
 def register(model: Model) -> None:
-    """Add a model to `MODELS`, and the priors of its own parameters to the default prior set.
+    """Add a model to `MODELS`, and the priors of its parameters to the default prior set.
+
+    Parameters
+    ----------
+    model
+        The model; it replaces a model with the same name.
 
     Examples
     --------
@@ -147,38 +164,93 @@ register(
 )
 
 SUBGROUPS = "subgroups"
-"""The model that takes the id of the subgroups after a colon: ``subgroups:age``."""
+"""Name of the model that accepts the id of subgroups after a colon: ``subgroups:age``."""
 
 
 def described(name: str) -> Model:
-    """Return the model of a name that is known to be one, such as ``subgroups:age``."""
-    stem, _, strata = name.partition(":")
-    own = MODELS[stem]
-    return replace(own, name=name, module=own.states, strata=strata or own.strata)
-
-
-def rank(name: str) -> int:
-    """Return the place of a model among all, those that speak first before others."""
-    return list(MODELS).index(name.partition(":")[0])
-
-
-def is_asked_for(name: str) -> bool:
-    """Tell whether a model asks a question of its own, and is run only where that is asked for."""
-    return bool(MODELS[name].strata) or name == SUBGROUPS
-
-
-def find_model(name: str, study: Study) -> Model:
-    """Return the model of that name if the study can carry it.
+    """Return the model with a valid name.
 
     Parameters
     ----------
     name
-        An entry of `MODELS`; ``subgroups`` may be followed by a colon and the id of the subgroups.
+        Name of a model, such as ``interaction`` or ``subgroups:age``.
+
+    Returns
+    -------
+    Model
+        The entry of `MODELS`; with subgroups, it has their id as `strata`.
+
+    Raises
+    ------
+    KeyError
+        If no model has this name; `find_model` checks a name.
+    """
+    stem, _, strata = name.partition(":")
+    model = MODELS[stem]
+    return replace(model, name=name, module=model.states, strata=strata or model.strata)
+
+
+def rank(name: str) -> int:
+    """Return the position of a model in `MODELS`; the primary model has the lowest position.
+
+    Parameters
+    ----------
+    name
+        Name of a model, such as ``interaction`` or ``subgroups:age``.
+
+    Returns
+    -------
+    int
+        Position from 0.
+
+    Raises
+    ------
+    ValueError
+        If no model has this name.
+    """
+    return list(MODELS).index(name.partition(":")[0])
+
+
+def is_asked_for(name: str) -> bool:
+    """Return whether a model runs only on request by name, because it addresses a separate question.
+
+    Parameters
+    ----------
+    name
+        Key of `MODELS`.
+
+    Returns
+    -------
+    bool
+        True for models of strata and subgroups.
+
+    Raises
+    ------
+    KeyError
+        If no model has this name.
+    """
+    return bool(MODELS[name].strata) or name == SUBGROUPS
+
+
+def find_model(name: str, study: Study) -> Model:
+    """Return the model with a given name after checking that it can be fitted to the study.
+
+    Parameters
+    ----------
+    name
+        Key of `MODELS`; a colon and the id of subgroups may follow ``subgroups``.
+    study
+        The study.
+
+    Returns
+    -------
+    Model
+        With the resolved id of the subgroups, if any.
 
     Raises
     ------
     ModelError
-        If there is no such model, or the study has too few pairs of treatments for it.
+        If no model has this name, or the study has too few pairs of treatments or not the strata of the model.
     """
     stem, colon, strata = name.partition(":")
     if stem not in MODELS or (colon and not (strata and stem == SUBGROUPS)):
@@ -201,13 +273,13 @@ def find_model(name: str, study: Study) -> Model:
 
 
 def _subgroups(study: Study, strata: str) -> str:
-    """Return which subgroups are meant, if the study leaves no choice."""
-    known = [own.id for own in study.stratifications if own.groups]
-    if strata or len(known) == 1:
-        return strata or known[0]
-    if not known:
+    """Return the id of the subgroups: the requested one, or the only one of the study."""
+    available = [item.id for item in study.stratifications if item.groups]
+    if strata or len(available) == 1:
+        return strata or available[0]
+    if not available:
         raise ModelError(f"{study.id} has no subgroups; write [subgroups.…] in its study file")
     raise ModelError(
-        f"{study.id} has several subgroups; say which: "
-        + " or ".join(f"{SUBGROUPS}:{one}" for one in known)
+        f"{study.id} has several subgroups; choose one: "
+        + " or ".join(f"{SUBGROUPS}:{strata_id}" for strata_id in available)
     )

@@ -1,4 +1,4 @@
-"""Which models a study and a prior set allow, and which priors a model needs."""
+"""Select the models that can be fitted to a study, and the priors that a model needs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,13 +14,27 @@ from cotreat.study.study import Study
 
 
 def priors_for(priors: PriorSet, model: Model, study: Study) -> PriorSet:
-    """Return the rows of a prior set that a model and the evidence of a study need.
+    """Return the priors that a model and the evidence of a study need.
+
+    Parameters
+    ----------
+    priors
+        Prior set.
+    model
+        Entry of the registry.
+    study
+        Study, stratified by ``model.strata``.
+
+    Returns
+    -------
+    PriorSet
+        The prior set without the rows of other variables.
 
     Raises
     ------
     ModelError
-        If the set is a belief about effects, or about interactions, and the model has no such parameter, or
-        if it states unmeasured confounding of a randomised study.
+        If the set states a belief about effects or interactions and the model has no such parameter, or if it
+        contains priors of unmeasured confounding and the study is randomised.
     """
     if study.design == "randomised" and any(row.variable in BIAS for row in priors.rows):
         raise ModelError(
@@ -43,17 +57,28 @@ def priors_for(priors: PriorSet, model: Model, study: Study) -> PriorSet:
 def models_for(
     study: Study, priors: PriorSet, asked: Sequence[str] = ()
 ) -> tuple[list[str], dict[str, str]]:
-    """Return the models that a study and a prior set can carry, and why they cannot carry others.
+    """Return the models that can be fitted to a study with a prior set, and the reasons against the others.
 
     Parameters
     ----------
+    study
+        The study.
+    priors
+        Prior set.
     asked
-        Models wanted by name; none stands for all that ask how treatments combine.
+        Names of the requested models; without any, all models that do not need a request by name.
+
+    Returns
+    -------
+    possible : list of str
+        Names of the models that can be fitted.
+    refused : dict of str
+        Reason by name of each other model; empty if models are requested.
 
     Raises
     ------
     ModelError
-        If one that was asked for by name cannot be had.
+        If a requested model cannot be fitted.
     """
     possible, refused = [], {}
     for name in dict.fromkeys(asked) or (name for name in MODELS if not is_asked_for(name)):

@@ -1,4 +1,4 @@
-"""Effects of treatments that differ between subgroups, and are shrunk towards the common one."""
+"""Declare the model whose treatment effects differ between subgroups and shrink towards a common effect."""
 
 import numpy as np
 import pymc as pm
@@ -11,13 +11,27 @@ from cotreat.study.study import Study
 
 
 def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.TensorVariable:
-    """State the log-odds by arm, shape (arm,), with β_dg ~ Normal(β_d, τ_d) in subgroup g.
+    """Declare the log-odds by arm, with β_dg ~ Normal(β_d, τ_d) in subgroup g, in the PyMC model in context.
+
+    Parameters
+    ----------
+    study
+        The study, under an interpretation and a stratification.
+    arms
+        Regimens whose risk the model estimates.
+    priors
+        Priors of the parameters of the model.
+
+    Returns
+    -------
+    TensorVariable
+        η by arm, shape (arm,).
 
     Notes
     -----
-    After Dixon & Simon, Biometrics 1991;47:871. Stated, as `cotreat.priors.declare.relatives` is, by the
-    effects' own mean and deviations that sum to 0, with the common mean integrated out. Product terms
-    are the same in all subgroups.
+    Dixon & Simon, Biometrics 1991;47:871. As in `cotreat.priors.declare.relatives`, the effects are their
+    average plus deviations that sum to 0, and the common mean β_d is integrated out. Product terms are the same
+    in all subgroups.
     """
     at = np.array([study.groups.index(group_of(arm)) for arm in arms])
     sd = numbers_of(priors, "beta")["sigma"]

@@ -1,1 +1,1 @@
-"""Prior distributions: rows, sets, defaults, and their declaration in a PyMC model."""
+"""Prior distributions: single priors, prior sets, defaults, and their declaration in a PyMC model."""

@@ -1,6 +1,6 @@
-"""Beliefs about treatment effects and interactions: the grid of belief × strength.
+"""Define the belief × strength grid of priors on treatment effects and interactions.
 
-Zampieri et al., Am J Respir Crit Care Med 2021;203:543.
+Source: Zampieri et al., Am J Respir Crit Care Med 2021;203:543.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from cotreat.priors.prior import Prior
 from cotreat.study.study import Study
 
 EFFECTS, INTERACTIONS = ("beta",), ("gamma", "mu", "tau")
-"""Variables that beliefs about effects, and about interactions, are stated on."""
+"""Variables whose priors state beliefs about effects and about interactions."""
 
-# Zampieri et al., AJRCCM 2021;203:543, on the log odds ratio. A neutral belief is said by its SD; a
-# pessimist or optimist by the share of the prior that lies beyond the null.
+# Zampieri et al., AJRCCM 2021;203:543, on the scale of the log odds ratio. The SD defines a neutral
+# belief; the prior probability beyond the null defines a pessimistic or an optimistic belief.
 NEUTRAL_SD = {"weak": 5.0, "moderate": 0.355, "strong": 0.205}
 BEYOND_NULL = {"weak": 0.30, "moderate": 0.15, "strong": 0.05}
 EXPECTED_ODDS_RATIO = 2.0
 EXPECTED_PRODUCT = EXPECTED_ODDS_RATIO**0.5
-"""Interactions are expected to be half the size of effects, as in `WEAK`."""
+"""Expected ratio of odds ratios: on the log scale, interactions are half the size of effects."""
 ALIASES = {
     "sceptical": "grid:pessimistic-moderate",
     "neutral": "grid:neutral-moderate",
@@ -33,26 +33,43 @@ BELIEFS = tuple(
     for belief in ("pessimistic", "neutral", "optimistic")
     for strength in NEUTRAL_SD
 )
-"""What may be believed, and how strongly."""
+"""Beliefs with their strengths, ``belief-strength``."""
 GRID = tuple(f"grid:{belief}" for belief in BELIEFS)
-"""Beliefs about effects; about interactions each set is weak."""
+"""Prior sets with a belief about effects and the weak prior on interactions."""
 INTERACTION_GRID = tuple(f"interactions:{belief}" for belief in BELIEFS)
-"""Beliefs about interactions; about effects each set is weak."""
+"""Prior sets with a belief about interactions and the weak prior on effects."""
 NAMES = ("weak", *ALIASES, *GRID, *INTERACTION_GRID)
-"""Prior sets by name, besides those that hold a belief about each."""
+"""Names of the prior sets, except those that combine beliefs about effects and interactions."""
 
 
 def of_pairs(rows: Sequence[Prior], mean: float, sd: float, reason: str) -> tuple[Prior, ...]:
-    """Give each pair's log ratio of odds ratios a prior mean and SD, whatever a model draws it from.
+    """Set the prior mean and SD of each pair's log ratio of odds ratios γ, under every model.
 
-    Of pairs that are relatives, γ ~ Normal(μ, τ), the mean is that of μ, and both spreads are scaled alike.
+    Parameters
+    ----------
+    rows
+        Priors of the set.
+    mean, sd
+        Mean and SD of γ.
+    reason
+        Reason for these values, as reported.
+
+    Returns
+    -------
+    tuple of Prior
+        All rows; those of `INTERACTIONS` have the new values.
+
+    Notes
+    -----
+    If interactions are exchangeable across pairs, γ ~ Normal(μ, τ), the prior mean of μ is `mean`, and the prior
+    scales of μ and τ are multiplied by one factor, such that the prior variance of γ is ``sd**2``.
     """
     numbers = {row.variable: row for row in rows}
     spreads = {name: float(numbers[name].sigma or 0) for name in INTERACTIONS if name in numbers}
-    # E τ² of a half-normal distribution is its scale squared, so variances add up.
-    related = float(np.linalg.norm([spreads[n] for n in ("mu", "tau") if n in spreads]))
+    # E τ² of a half-normal distribution is its squared scale, so Var γ is the sum of both squares.
+    total_sd = float(np.linalg.norm([spreads[n] for n in ("mu", "tau") if n in spreads]))
     chosen = {
-        name: sd if name == "gamma" else sd * spread / related for name, spread in spreads.items()
+        name: sd if name == "gamma" else sd * spread / total_sd for name, spread in spreads.items()
     }
     return tuple(
         replace(
@@ -69,25 +86,58 @@ def of_pairs(rows: Sequence[Prior], mean: float, sd: float, reason: str) -> tupl
 
 
 def grid_name(effects: str, interactions: str) -> str:
-    """Return the name of the set with a belief of `BELIEFS` about each; an empty one is weak."""
+    """Return the name of the prior set with given beliefs about effects and interactions.
+
+    Parameters
+    ----------
+    effects, interactions
+        An entry of `BELIEFS`; empty for the weak prior.
+
+    Returns
+    -------
+    str
+        Name that `beliefs_of` accepts.
+    """
     if not effects:
         return f"interactions:{interactions}" if interactions else "weak"
     return ":".join(filter(None, ("grid", effects, interactions)))
 
 
 def in_words(name: str) -> str:
-    """Say what a prior set believes of what; a set of somebody's own goes by its name."""
+    """Describe the beliefs of a prior set in words.
+
+    Parameters
+    ----------
+    name
+        Name of the prior set.
+
+    Returns
+    -------
+    str
+        For example ``effects: neutral, strong``; the name itself for the weak set and for user-defined sets.
+    """
     try:
         effects, interactions = beliefs_of(name)
     except ModelError:
         return name
-    told = {"effects": effects, "interactions": interactions}
-    words = [f"{what}: {belief.replace('-', ', ')}" for what, belief in told.items() if belief]
+    beliefs = {"effects": effects, "interactions": interactions}
+    words = [f"{what}: {belief.replace('-', ', ')}" for what, belief in beliefs.items() if belief]
     return "; ".join(words) or name
 
 
 def is_belief(name: str) -> bool:
-    """Tell whether a name is that of a set that states a belief, and not the default or somebody's own."""
+    """Return whether a prior set of this name states a belief.
+
+    Parameters
+    ----------
+    name
+        Name of the prior set.
+
+    Returns
+    -------
+    bool
+        False for the weak set and for user-defined sets.
+    """
     try:
         return any(beliefs_of(name))
     except ModelError:
@@ -95,18 +145,29 @@ def is_belief(name: str) -> bool:
 
 
 def beliefs_of(name: str) -> tuple[str, str]:
-    """Return the beliefs about effects and about interactions that a name states; empty for none.
+    """Parse the name of a prior set into its beliefs about effects and interactions.
+
+    Parameters
+    ----------
+    name
+        Name of the prior set: an entry of `NAMES`, or ``grid:`` with a belief about effects and a belief about
+        interactions.
+
+    Returns
+    -------
+    effects, interactions : str
+        An entry of `BELIEFS`; empty without a belief.
 
     Raises
     ------
     ModelError
-        If it is no name of a prior set.
+        If no prior set has this name.
     """
     kind, *beliefs = ALIASES.get(name, name).split(":")
-    known = all(belief in BELIEFS for belief in beliefs)
-    if kind == "grid" and known and 1 <= len(beliefs) <= 2:
+    is_valid = all(belief in BELIEFS for belief in beliefs)
+    if kind == "grid" and is_valid and 1 <= len(beliefs) <= 2:
         return beliefs[0], "".join(beliefs[1:])
-    if kind == "interactions" and known and len(beliefs) == 1:
+    if kind == "interactions" and is_valid and len(beliefs) == 1:
         return "", beliefs[0]
     if name == "weak":
         return "", ""
@@ -117,19 +178,51 @@ def beliefs_of(name: str) -> tuple[str, str]:
 
 
 def believed(named: str, study: Study, *, of_effects: bool) -> tuple[float, float]:
-    """Return mean and SD of the log odds ratio of each treatment, or of each pair's ratio of them, under a belief.
+    """Return the prior mean and SD that correspond to a belief.
 
     Parameters
     ----------
     named
         One of `BELIEFS`.
+    study
+        Study whose outcome determines the direction of benefit or synergy.
+    of_effects
+        Whether the belief is about treatment effects; otherwise it is about interactions.
+
+    Returns
+    -------
+    mean, sd : float
+        Of the log odds ratio of a treatment, or of the log ratio of odds ratios of a pair.
     """
     mean, sd, _ = stated_belief(named, of_effects, study)
     return mean, sd
 
 
 def stated_belief(named: str, is_effect: bool, study: Study) -> tuple[float, float, str]:
-    """Return mean, SD and reason of a belief about each effect, or each interaction."""
+    """Return the prior mean, the SD and the reason that correspond to a belief.
+
+    Parameters
+    ----------
+    named
+        One of `BELIEFS`.
+    is_effect
+        Whether the belief is about treatment effects; otherwise it is about interactions.
+    study
+        Study whose outcome determines the direction of benefit or synergy.
+
+    Returns
+    -------
+    mean, sd : float
+        Of the log odds ratio of a treatment, or of the log ratio of odds ratios of a pair.
+    reason : str
+        Reason for the prior, as reported.
+
+    Notes
+    -----
+    Zampieri et al., Am J Respir Crit Care Med 2021;203:543. A neutral belief has mean 0 and the SD of `NEUTRAL_SD`.
+    Other beliefs expect an odds ratio of `EXPECTED_ODDS_RATIO`, or a ratio of odds ratios of `EXPECTED_PRODUCT`,
+    with the probability beyond the null of `BEYOND_NULL`.
+    """
     belief, strength = named.split("-")
     noun = "an odds ratio" if is_effect else "a ratio of odds ratios"
     reason = f"{belief} belief of {strength} strength about every " + (

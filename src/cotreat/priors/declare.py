@@ -1,4 +1,4 @@
-"""State variables of a prior set, and risks by arm, in a PyMC model."""
+"""Declare the variables of a prior set, and the risks by arm, in a PyMC model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,24 @@ if TYPE_CHECKING:
 def state(
     priors: PriorSet, variable: str, dims: str | None = None, **others: Any
 ) -> pt.TensorVariable:
-    """State one variable of the PyMC model in context from its row of the prior set."""
+    """Declare one variable in the PyMC model in context, with its prior from a prior set.
+
+    Parameters
+    ----------
+    priors
+        Prior set that contains the variable.
+    variable
+        Name of the variable.
+    dims
+        Dimension of the variable; None for a scalar.
+    **others
+        Parameters of the distribution that replace or complete those of the prior set.
+
+    Returns
+    -------
+    TensorVariable
+        The random variable.
+    """
     import pymc as pm
 
     numbers = {**numbers_of(priors, variable), **others}
@@ -25,7 +42,20 @@ def state(
 
 
 def numbers_of(priors: PriorSet, variable: str) -> dict[str, pt.TensorVariable]:
-    """State the numbers of one row of the prior set as data of the PyMC model in context."""
+    """Declare the parameters of one prior as data of the PyMC model in context.
+
+    Parameters
+    ----------
+    priors
+        Prior set that contains the variable.
+    variable
+        Name of the variable.
+
+    Returns
+    -------
+    dict
+        Data variables by parameter of the distribution, such as ``mu`` and ``sigma``.
+    """
     named = priors[variable].given()
     return dict(zip(priors[variable].numbers(), model_data.state(named).values(), strict=True))
 
@@ -33,26 +63,60 @@ def numbers_of(priors: PriorSet, variable: str) -> dict[str, pt.TensorVariable]:
 def relatives(
     priors: PriorSet, variable: str, *, mean: str, spread: str, dims: str, count: int
 ) -> pt.TensorVariable:
-    """State `count` relatives, each ~ Normal(M, `spread`) with M ~ the prior of `mean`.
+    """Declare exchangeable parameters, each ~ Normal(M, τ), in the PyMC model in context.
 
-    They are stated by their own mean, under the name `mean`, and by standardised deviations from it
-    that sum to 0, with M integrated out. This is the same law exactly (the mean of `count` draws has
-    variance σ² + spread²/count), but the data pin each part down by itself: stated one by one,
-    centred or not, alike relatives make a funnel in which samplers diverge.
+    Parameters
+    ----------
+    priors
+        Prior set that contains `mean` and `spread`.
+    variable
+        Name of the exchangeable parameters.
+    mean
+        Variable whose prior is that of M; in the PyMC model it is the average of the parameters.
+    spread
+        Variable of the SD τ between the parameters.
+    dims
+        Dimension of the parameters.
+    count
+        Number of the parameters.
+
+    Returns
+    -------
+    TensorVariable
+        Shape (count,).
+
+    Notes
+    -----
+    The parameters are their average plus τ times standardised deviations that sum to 0; M is integrated out, so
+    the average has the variance σ² + τ²/count. The joint distribution is exactly that of the hierarchical
+    model, but the data inform the average and the deviations separately. Both the centred and the non-centred
+    parameterisation have a funnel-shaped posterior if the parameters are similar, in which samplers diverge.
     """
     import pymc as pm
 
     sd = numbers_of(priors, mean)["sigma"]
     tau = state(priors, spread)
-    own_mean = state(priors, mean, sigma=pm.math.sqrt(sd**2 + tau**2 / count))
+    average = state(priors, mean, sigma=pm.math.sqrt(sd**2 + tau**2 / count))
     z = pm.ZeroSumNormal("z", 1.0, dims=dims)
-    return pm.Deterministic(variable, own_mean + tau * z, dims=dims)
+    return pm.Deterministic(variable, average + tau * z, dims=dims)
 
 
 def state_risk(
     name: str, of: Callable[..., Any], log_odds: pt.TensorVariable, seen: pt.TensorVariable
 ) -> None:
-    """State a risk by arm as a deterministic and, where there is confounding, as the evidence sees it."""
+    """Declare the risk by arm as a deterministic, and the confounded risk where there is confounding.
+
+    Parameters
+    ----------
+    name
+        Name of the deterministic; the confounded risk has the prefix ``confounded_``.
+    of
+        Function that maps log-odds to the risk.
+    log_odds
+        η by arm, without confounding, shape (arm,).
+    seen
+        η by arm with unmeasured confounding, shape (arm,); `log_odds` itself without confounding.
+    """
     import pymc as pm
 
     pm.Deterministic(name, of(log_odds), dims="arm")

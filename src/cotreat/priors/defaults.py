@@ -1,6 +1,6 @@
-"""The default prior of every parameter: the set ``weak``.
+"""Define the default prior of every parameter: the prior set ``weak``.
 
-A model from outside adds the priors of its own parameters (`cotreat.models.registry.register`).
+A user-defined model adds the priors of its parameters (`cotreat.models.registry.register`).
 """
 
 from cotreat.priors.prior import FACTOR, ODDS_RATIO, RATIO_OF_ODDS_RATIOS, RISK, Prior
@@ -106,7 +106,7 @@ OF_EVIDENCE = (
         symbol="share of its total",
     ),
 )
-"""Parameters that patients and reported estimates need besides those of the model."""
+"""Default priors of the parameters of the evidence: patients and reported estimates."""
 
 OF_MODELS = (
     Prior(
@@ -206,12 +206,12 @@ OF_MODELS = (
         symbol=STANDARDISED,
     ),
 )
-"""Parameters that one model alone has."""
+"""Default priors of the parameters that only some models have."""
 
 PARAMETERS: dict[str, Prior] = {
     row.variable: row for row in (ALPHA, BETA, GAMMA, *OF_EVIDENCE, *OF_MODELS)
 }
-"""The default prior of every parameter by variable; registered models add those of their own."""
+"""Default prior by variable; registered models add the priors of their parameters."""
 
 BIAS: dict[str, Prior] = {
     row.variable: row
@@ -238,4 +238,5 @@ BIAS: dict[str, Prior] = {
         ),
     )
 }
-"""Parameters of unmeasured confounding; only the sets of a bias analysis have them."""
+"""Priors of the parameters of unmeasured confounding, by variable; only the prior sets of a bias analysis contain
+them."""

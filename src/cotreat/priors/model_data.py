@@ -1,4 +1,4 @@
-"""The numbers a PyMC model is given, as data with names: another study's, or prior's, can take their place."""
+"""Declare the evidence and the prior parameters of a PyMC model as named data, which other values can replace."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ if TYPE_CHECKING:
 
 
 def state(given: Mapping[str, Any]) -> dict[str, Any]:
-    """State numbers as data of the PyMC model in context; return them as variables by name."""
+    """Declare numbers as data of the PyMC model in context.
+
+    Parameters
+    ----------
+    given
+        Values by name. A name that the model already contains is not declared again.
+
+    Returns
+    -------
+    dict
+        Data variables by name.
+    """
     import pymc as pm
 
     built = pm.modelcontext(None)
@@ -23,18 +34,27 @@ def state(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def opened(built: pm.Model, outputs: Sequence[Any]) -> tuple[dict[str, Any], list[Any]]:
-    """Make inputs of the data that expressions of a model stand on.
+    """Replace the data in expressions of a PyMC model by inputs of a function.
+
+    Parameters
+    ----------
+    built
+        The model.
+    outputs
+        Expressions of the model.
 
     Returns
     -------
     inputs : dict
-        By the name of the data, in the order of their statement.
+        Input variables by the name of the data on which the expressions depend, in the order of declaration.
     outputs : list
-        The expressions in terms of them.
+        The expressions as functions of the inputs.
     """
     from pytensor.graph.replace import clone_replace
     from pytensor.graph.traversal import ancestors
 
     used = set(ancestors(outputs))
     inputs = {v.name: v.type(v.name) for v in built.data_vars if v in used}
-    return inputs, clone_replace(list(outputs), {built[name]: one for name, one in inputs.items()})
+    return inputs, clone_replace(
+        list(outputs), {built[name]: variable for name, variable in inputs.items()}
+    )

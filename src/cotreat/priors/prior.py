@@ -1,4 +1,4 @@
-"""Rows of a prior set, and prior sets."""
+"""Define the prior of one parameter and the prior set."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ SCALES: dict[str, Callable[..., Any]] = {
     RATIO_OF_ODDS_RATIOS: np.exp,
     FACTOR: np.exp,
 }
-"""Scales on which a prior is reported, with the transform from the scale of the parameter."""
+"""Scales on which a prior is reported, each with the transform from the scale of the parameter."""
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,22 @@ class Prior:
     distribution : str
         Name of a distribution of PyMC, such as ``Normal``.
     mu, sigma : float or None
-        Parameters of the distribution; None where it has no such parameter, or where other variables of
-        the model determine it.
+        Parameters of the distribution; None if it has no such parameter, or if other variables of the
+        model determine it.
     meaning : str
-        What the parameter is.
+        Meaning of the parameter, as reported.
     reason : str
-        Why it has this prior.
+        Reason for the prior, as reported.
     chosen_by : str
         ``default``, ``study file`` or ``user``.
     scale : str
         Scale of `SCALES` on which the central 95 % interval is reported; empty for none.
     about : str
-        What an entry of the variable refers to, for figures; ``{}`` takes its treatment, pair or regimen.
+        Label in figures of an element of the variable; ``{}`` is replaced by its treatment, pair or regimen.
     symbol : str
-        What the entry is, for figures.
+        Label in figures of the quantity, with its symbol.
     further : tuple of (str, float)
-        Other parameters of the distribution by their names in PyMC, such as ``("nu", 4.0)``.
+        Other parameters of the distribution, by their names in PyMC, such as ``("nu", 4.0)``.
     """
 
     variable: str
@@ -65,16 +65,16 @@ class Prior:
     further: tuple[tuple[str, float], ...] = ()
 
     def numbers(self) -> dict[str, float]:
-        """Return the parameters of the distribution that the row states, by name."""
+        """Return the parameters of the distribution that have a value, by their names in PyMC."""
         stated = {"mu": self.mu, "sigma": self.sigma, **dict(self.further)}
         return {name: value for name, value in stated.items() if value is not None}
 
     def given(self) -> dict[str, float]:
-        """Return the same numbers by their names as data of a PyMC model."""
+        """Return the same values by their names as data of a PyMC model, such as ``beta sigma``."""
         return {f"{self.variable} {name}": value for name, value in self.numbers().items()}
 
     def in_words(self) -> str:
-        """Return the central 95 % interval in words; empty where the row has no scale."""
+        """Return the central 95 % interval with its scale; empty if the prior has no `scale`."""
         if self.mu is None or self.sigma is None or not self.scale:
             return ""
         lower, upper = self.central()
@@ -83,13 +83,18 @@ class Prior:
     def central(self) -> tuple[float, float]:
         """Return the central 95 % interval of a normal prior on its `scale`.
 
+        Returns
+        -------
+        lower, upper : float
+            2.5 % and 97.5 % quantiles.
+
         Raises
         ------
         ValueError
             If other variables of the model determine the mean or the standard deviation.
         """
         if self.mu is None or self.sigma is None:
-            raise ValueError(f"the prior of {self.variable} has no mean and SD of its own")
+            raise ValueError(f"the prior of {self.variable} has no fixed mean and SD")
         lower, upper = SCALES[self.scale](self.mu + self.sigma * ndtri([0.025, 0.975]))
         return float(lower), float(upper)
 
@@ -100,9 +105,18 @@ class PriorSet:
 
     Attributes
     ----------
+    name : str
+        Lower-case letters, digits, ``:``, ``-`` and ``_``, because a results folder has the same name.
+    rows : tuple of Prior
+        Priors, one per variable.
     about_effects, about_interactions : bool
         Whether the set states a belief about treatment effects, or about interactions. A model without
-        such parameters does not accept it.
+        such parameters refuses the set.
+
+    Raises
+    ------
+    ModelError
+        If the name contains other characters.
     """
 
     name: str
@@ -113,7 +127,7 @@ class PriorSet:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9][a-z0-9:_-]*", self.name):
             raise ModelError(
-                f"{self.name!r} cannot be the name of a prior set, because a results folder takes the "
+                f"{self.name!r} cannot be the name of a prior set, because a results folder has the "
                 "same name: use lower-case letters, digits, :, - and _"
             )
 
@@ -124,27 +138,34 @@ class PriorSet:
         for row in self.rows:
             if row.variable == variable:
                 return row
-        known = ", ".join(row.variable for row in self.rows)
-        raise ModelError(f"the prior set {self.name} has no variable {variable!r}, only {known}")
+        variables = ", ".join(row.variable for row in self.rows)
+        raise ModelError(
+            f"the prior set {self.name} has no variable {variable!r}; its variables are {variables}"
+        )
 
     def change(self, variable: str, *, reason: str, name: str, **numbers: float) -> Self:
-        """Return a prior set of another name in which one variable has other parameters.
+        """Return a copy of the prior set, with a new name, in which the prior of one variable is changed.
 
         Parameters
         ----------
         variable
-            The variable whose prior changes.
+            Variable whose prior is changed.
         reason
-            Why it has this prior; reports print it.
+            Reason for the prior, as reported.
         name
             Name of the new set.
         **numbers
-            ``mu``, ``sigma``.
+            New values of ``mu`` and ``sigma``.
+
+        Returns
+        -------
+        PriorSet
+            The changed set.
 
         Raises
         ------
         ModelError
-            If the set has no such variable.
+            If the set does not contain the variable, or the name is not valid.
 
         Examples
         --------
@@ -156,7 +177,7 @@ class PriorSet:
         return replace(self, name=name, rows=rows)
 
     def table(self) -> pd.DataFrame:
-        """Return the set as a table, one row per variable."""
+        """Return the prior set as a data frame, one row per variable."""
         return pd.DataFrame(
             [
                 {

@@ -1,4 +1,4 @@
-"""Prior sets by name."""
+"""Construct prior sets by name."""
 
 from dataclasses import replace
 
@@ -11,24 +11,29 @@ from cotreat.study.study import Study
 
 
 def prior_set(name: str, study: Study) -> PriorSet:
-    """Return a prior set by name, its reference risk and directions taken from the study.
+    """Return a prior set by name, with the reference risk and the direction of benefit of a study.
 
     Parameters
     ----------
     name
-        ``weak``; ``sceptical``, ``neutral``, ``enthusiastic``; one of the belief × strength grid
-        on effects such as ``grid:neutral-strong``, on interactions such as
-        ``interactions:optimistic-weak``, or on effects and then interactions such as
-        ``grid:neutral-strong:optimistic-weak``.
+        ``weak``; ``sceptical``, ``neutral``, ``enthusiastic``; a set of the belief × strength grid about
+        effects (``grid:neutral-strong``), about interactions (``interactions:optimistic-weak``), or about both
+        (``grid:neutral-strong:optimistic-weak``, effects first).
     study
-        Says the risk without treatment if it knows one, and the scale of synergy: an optimist
-        expects every treatment, or every combination beyond its parts, to raise the odds there, of a
-        response, of survival, or, of exposures judged on the event, of the harm.
+        Its study file may contain the risk without treatment. Its outcome determines whether synergy is
+        judged on the event or the non-event: optimistic beliefs expect that every treatment, or every
+        interaction, increases the odds on that side (response, survival or, for exposures that are judged on
+        the event, harm).
+
+    Returns
+    -------
+    PriorSet
+        With a prior for every parameter of `cotreat.priors.defaults.PARAMETERS`.
 
     Raises
     ------
     ModelError
-        If there is no such set.
+        If no prior set has this name.
     """
     effects, interactions = beliefs_of(name)
     rows = tuple(_reference(row, study) for row in PARAMETERS.values())
@@ -43,7 +48,10 @@ def prior_set(name: str, study: Study) -> PriorSet:
 
 
 def _reference(row: Prior, study: Study) -> Prior:
-    """Let a study say its own reference risk, and say where it is no risk at all."""
+    """Return the prior of the log-odds without treatment from the study file; other priors are unchanged.
+
+    In a case-control study these log-odds are of being a case, not of the event.
+    """
     if row.meaning != BASELINE_MEANING:
         return row
     if study.baseline is not None:
@@ -64,6 +72,6 @@ def _reference(row: Prior, study: Study) -> Prior:
 
 
 def _effect(row: Prior, named: str, study: Study) -> Prior:
-    """Replace the numbers of a row by a belief about each effect."""
+    """Return the prior of a treatment effect under a belief."""
     mean, sd, reason = stated_belief(named, True, study)
     return replace(row, mu=mean, sigma=sd, reason=reason, chosen_by="user")
