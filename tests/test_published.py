@@ -182,7 +182,7 @@ def test_a_misreading_changes_meanings_and_no_number(study, cohort):
         c.as_reported for c in own.reported_estimates
     ]
     assert {c.id: c.meaning.kind for c in other.reported_estimates}["tac-cyc-vs-mmf"] == "product"
-    with pytest.raises(ValueError, match="p-tac-cyc is not printed"):
+    with pytest.raises(ValueError, match="p-tac-cyc is not reported"):
         reread(own, study.resolve("four-set-products"))
 
 

@@ -1,8 +1,8 @@
 """Compare kept summaries of two revisions or folders, estimand by estimand.
 
-``python -m validation.compare_summaries BEFORE AFTER`` takes each as a folder or as a git revision, whose
-``results/`` is read; summaries of the old format are read in the columns of the new. It prints, for each
-fit, how many rows agree within 1e-10, which differ, and which stand on one side only.
+``python -m validation.compare_summaries BEFORE AFTER`` accepts folders and git revisions (``results/`` of the
+revision). Summaries in the old format are converted to the columns of the new format. For each fit the output
+lists the number of rows, the rows that differ by more than 1e-10, and the rows that are in one summary only.
 """
 
 import io
@@ -39,17 +39,33 @@ NUMBERS = [
 ]
 TEXTS = ["status", "reason", "risk_kind", "unit"]
 RENAMED = {"printed": "reported"}
-"""Estimators whose name changed after the columns did."""
+"""Estimators renamed after the change of columns: old name to new name."""
 ADDED = {"sd"}
-"""Numbers that the old format had not."""
+"""Numeric columns that the old format does not have."""
 
 
 def texts_of(source: str) -> dict[str, str]:
-    """Return the text of every summary of a folder, or of ``results/`` in a git revision, by path."""
+    """Read the text of every summary in a folder, or in ``results/`` of a git revision.
+
+    Parameters
+    ----------
+    source
+        A folder, or a git revision.
+
+    Returns
+    -------
+    dict
+        Text of each ``summary.csv`` by its path relative to the folder.
+
+    Raises
+    ------
+    subprocess.CalledProcessError
+        If git does not know the revision.
+    """
     folder = Path(source)
     if folder.is_dir():
-        found = sorted(folder.rglob("summary.csv"))
-        return {str(path.relative_to(folder)): path.read_text("utf-8") for path in found}
+        paths = sorted(folder.rglob("summary.csv"))
+        return {str(path.relative_to(folder)): path.read_text("utf-8") for path in paths}
     listed = _git("ls-tree", "-r", "--name-only", source, "results").splitlines()
     return {
         path.removeprefix("results/"): _git("show", f"{source}:{path}")
@@ -59,66 +75,98 @@ def texts_of(source: str) -> dict[str, str]:
 
 
 def _git(*words: str) -> str:
+    """Run a git command and return its standard output."""
     done = subprocess.run(["git", *words], check=True, capture_output=True, text=True)  # noqa: S607
     return done.stdout
 
 
 def table_of(text: str) -> tuple[pd.DataFrame, bool]:
-    """Return a summary in the columns of the new format, and whether it was of the old."""
-    lines = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("# "))
-    table = pd.read_csv(io.StringIO(lines), dtype=str, keep_default_na=False)
-    was_old = is_old(table)
-    found = (new_columns(table) if was_old else table)[list(SUMMARY_COLUMNS)]
-    return found.replace({"estimator": RENAMED}), was_old
-
-
-def differences(before: pd.DataFrame, after: pd.DataFrame, added: set[str]) -> Iterator[str]:
-    """Yield a line for each row that differs or stands on one side only.
+    """Parse a summary into the columns of the new format.
 
     Parameters
     ----------
-    added
-        Numbers that are not compared where `before` has none.
+    text
+        Text of a ``summary.csv``.
+
+    Returns
+    -------
+    tuple
+        The table, and whether the text had the old format.
     """
-    one, other = (_keyed(table) for table in (before, after))
-    for key in one.index.difference(other.index):
-        yield f"only before: {_said(key)}"
-    for key in other.index.difference(one.index):
-        yield f"only after: {_said(key)}"
-    shared = one.index.intersection(other.index)
-    one, other = one.loc[shared], other.loc[shared]
+    lines = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("# "))
+    table = pd.read_csv(io.StringIO(lines), dtype=str, keep_default_na=False)
+    was_old = is_old(table)
+    converted = (new_columns(table) if was_old else table)[list(SUMMARY_COLUMNS)]
+    return converted.replace({"estimator": RENAMED}), was_old
+
+
+def differences(before: pd.DataFrame, after: pd.DataFrame, added: set[str]) -> Iterator[str]:
+    """Yield a line for each row that differs or is in one table only.
+
+    Parameters
+    ----------
+    before, after
+        Summaries in the columns of the new format.
+    added
+        Numeric columns that are not compared where `before` has no value.
+
+    Yields
+    ------
+    str
+        The column, both values and the key of the row.
+    """
+    first, second = (_keyed(table) for table in (before, after))
+    for key in first.index.difference(second.index):
+        yield f"only before: {_key_label(key)}"
+    for key in second.index.difference(first.index):
+        yield f"only after: {_key_label(key)}"
+    shared = first.index.intersection(second.index)
+    first, second = first.loc[shared], second.loc[shared]
     for name in NUMBERS:
-        left, right = (pd.to_numeric(table[name]).to_numpy(float) for table in (one, other))
+        left, right = (pd.to_numeric(table[name]).to_numpy(float) for table in (first, second))
         is_same = np.isclose(left, right, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
         if name in added:
             is_same |= np.isnan(left)
         for at in np.flatnonzero(~is_same):
-            yield f"{name}: {left[at]:.10g} before, {right[at]:.10g} after: {_said(shared[at])}"
+            yield f"{name}: {left[at]:.10g} before, {right[at]:.10g} after: {_key_label(shared[at])}"
     for name in TEXTS:
-        for at in np.flatnonzero((one[name] != other[name]).to_numpy()):
-            words = f"{one[name].iloc[at]!r} before, {other[name].iloc[at]!r} after"
-            yield f"{name}: {words}: {_said(shared[at])}"
+        for at in np.flatnonzero((first[name] != second[name]).to_numpy()):
+            words = f"{first[name].iloc[at]!r} before, {second[name].iloc[at]!r} after"
+            yield f"{name}: {words}: {_key_label(shared[at])}"
 
 
 def _keyed(table: pd.DataFrame) -> pd.DataFrame:
+    """Index a summary by `KEYS` and the number of the occurrence."""
     occurrence = table.groupby(KEYS, sort=False).cumcount()
     return table.assign(occurrence=occurrence).set_index([*KEYS, "occurrence"])
 
 
-def _said(key: tuple[object, ...]) -> str:
+def _key_label(key: tuple[object, ...]) -> str:
+    """Join the non-empty entries of a key."""
     return " · ".join(str(part) for part in key if part != "")
 
 
 def compare(before: Mapping[str, str], after: Mapping[str, str]) -> int:
-    """Print what differs; return how many rows do."""
+    """Print the differences between two sets of summaries.
+
+    Parameters
+    ----------
+    before, after
+        Text of each summary by path.
+
+    Returns
+    -------
+    int
+        The number of differences.
+    """
     total = 0
     for path in sorted(set(before) | set(after)):
         if path not in before or path not in after:
             print(f"{path}: only {'after' if path in after else 'before'}")
             continue
-        (one, was_old), (other, _) = table_of(before[path]), table_of(after[path])
-        lines = list(differences(one, other, ADDED if was_old else set()))
-        print(f"{path}: {len(one)} rows before, {len(other)} after, {len(lines)} differences")
+        (old, was_old), (new, _) = table_of(before[path]), table_of(after[path])
+        lines = list(differences(old, new, ADDED if was_old else set()))
+        print(f"{path}: {len(old)} rows before, {len(new)} after, {len(lines)} differences")
         for line in lines:
             print(f"  {line}")
         total += len(lines)

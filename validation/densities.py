@@ -1,8 +1,8 @@
-"""Log densities and gradients of models at stored points: what a kept result holds for.
+"""Evaluate log densities and gradients of models at stored points, to detect stale results.
 
-A kept result is stale when its models no longer have the log density, constants included, or the gradient
-that they had when it was made. PyTensor evaluates both in Python, without compiling and without JAX; the
-tests compare this with what JAX compiles.
+A kept result is stale if the log density (constants included) or the gradient of one of its models has changed
+since the result was computed. PyTensor evaluates both in Python, without compilation and without JAX; the tests
+compare these values with the function compiled by JAX.
 """
 
 from collections.abc import Iterator
@@ -30,11 +30,11 @@ from cotreat.study.study import Study
 from cotreat.study_file.reader import load_study
 
 POINTS = 3
-"""Points at which every density is kept."""
+"""Number of points at which every density is stored."""
 SPREAD = 0.5
-"""Their standard deviation on the unconstrained scale."""
+"""Standard deviation of the points on the unconstrained scale."""
 SAME = 1e-8
-"""Largest relative difference of two densities, or gradients, that are the same."""
+"""Largest relative difference between two densities, or gradients, that are treated as equal."""
 DENSITY = "log density"
 KEY = ["study", "interpretation", "model"]
 COLUMNS = [*KEY, "point", "parameter", "at", "value"]
@@ -42,15 +42,16 @@ COLUMNS = [*KEY, "point", "parameter", "at", "value"]
 
 @dataclass(frozen=True)
 class Case:
-    """A model under one body of evidence.
+    """Identify a model and its evidence.
 
     Attributes
     ----------
     study : str
-        A calibration template or a packaged study.
+        Name of a calibration template or of a packaged study.
     model : str
+        Name of the model.
     interpretation : str
-        Of ambiguous statements; empty for the study's default.
+        Interpretation of ambiguous statements; empty for the default of the study.
     """
 
     study: str
@@ -59,20 +60,31 @@ class Case:
 
 
 def study_of(case: Case) -> Study:
-    """Read the study of a case, under its interpretation."""
+    """Read the study of a case and resolve its interpretation.
+
+    Parameters
+    ----------
+    case
+        The model and its evidence.
+    """
     study = template(case.study) if case.study in TEMPLATES else load_study(case.study)
     return study.resolve(case.interpretation) if case.interpretation else study
 
 
 @cache
 def densities(case: Case) -> pd.DataFrame:
-    """Return log densities and gradients of a case at fixed points.
+    """Evaluate the log density and its gradient of a case at fixed points.
+
+    Parameters
+    ----------
+    case
+        The model and its evidence.
 
     Returns
     -------
     pandas.DataFrame
-        Columns of `COLUMNS`. For each point one row of the log density and one row for each
-        unconstrained coordinate, with the coordinate in ``at`` and the derivative in ``value``.
+        Columns `COLUMNS`. Each point has one row for the log density and one row per unconstrained
+        coordinate, with the coordinate in ``at`` and the derivative in ``value``.
     """
     with untraced(), _spelled_out():
         built = _built(case)
@@ -96,25 +108,32 @@ def densities(case: Case) -> pd.DataFrame:
 
 
 def agree(now: pd.DataFrame, before: pd.DataFrame) -> bool:
-    """Return whether two tables of `densities` of one case are the same to `SAME`.
+    """Test whether two tables of `densities` of one case are equal within `SAME`.
 
-    A gradient is compared relative to its largest entry at that point, which is what rounding is
-    relative to. Names of parameters do not count.
+    A gradient is compared relative to its largest entry at that point, because rounding errors scale with
+    that entry. Parameter names are not compared.
+
+    Parameters
+    ----------
+    now, before
+        Tables returned by `densities`.
     """
     if len(now) != len(before):
         return False
     first, second = (_by_point(table) for table in (now, before))
     return all(
-        _close(one[:1], other[:1]) and _close(one[1:], other[1:])
-        for one, other in zip(first, second, strict=True)
+        _close(left[:1], right[:1]) and _close(left[1:], right[1:])
+        for left, right in zip(first, second, strict=True)
     )
 
 
 def _by_point(table: pd.DataFrame) -> list[NDArray[np.float64]]:
+    """Split the values of a table by point."""
     return [rows.value.to_numpy() for _, rows in table.groupby("point", sort=True)]
 
 
 def _close(now: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
+    """Test equality relative to the largest absolute entry of `before`."""
     if now.shape != before.shape:
         return False
     scale = max(float(np.abs(before).max(initial=0.0)), 1e-12)
@@ -122,19 +141,21 @@ def _close(now: NDArray[np.float64], before: NDArray[np.float64]) -> bool:
 
 
 def _labels(case: Case) -> dict[str, str]:
+    """Return the key columns of a case."""
     return {"study": case.study, "interpretation": case.interpretation, "model": case.model}
 
 
 def _built(case: Case) -> pm.Model:
+    """Build the PyMC model of a case under the weak priors."""
     study = study_of(case)
     model = find_model(case.model, study)
-    divided = study.resolve(strata=model.strata)
-    return build(divided, model, priors_for(prior_set("weak", study), model, divided))
+    stratified = study.resolve(strata=model.strata)
+    return build(stratified, model, priors_for(prior_set("weak", study), model, stratified))
 
 
 @contextmanager
 def _spelled_out() -> Iterator[None]:
-    """State sampling distributions of reported estimates in PyTensor instead of one JAX node."""
+    """Express sampling distributions of reported estimates in PyTensor instead of one JAX node."""
     one_node = reported_likelihood.one_node
     reported_likelihood.one_node = lambda law: partial(law, pt)
     try:
@@ -144,6 +165,7 @@ def _spelled_out() -> Iterator[None]:
 
 
 def _function(built: pm.Model) -> Any:
+    """Return the log density and its gradient as a PyTensor function that is not compiled."""
     density = built.logp()
     gradient = pytensor.gradient.grad(density, built.value_vars)
     mode = Mode(linker="py", optimizer=None)
@@ -151,4 +173,5 @@ def _function(built: pm.Model) -> Any:
 
 
 def _flat(values: list[Any]) -> NDArray[np.float64]:
+    """Concatenate arrays into one vector."""
     return np.concatenate([np.ravel(value) for value in values])

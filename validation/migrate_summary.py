@@ -1,9 +1,9 @@
-"""Rewrite kept tables from labels to columns, once: no number changes.
+"""Migrate kept tables from the old format (labels) to the new format (columns) without changing a number.
 
-A table of the old format names an estimand by ``estimand`` (``odds_ratio[A vs B]``), ``background``,
-``scale`` (event or non-event) and ``availability``; the new one has the columns
-`cotreat.core.constants.ASKED` in their place. Run ``python validation/migrate_summary.py results`` to
-rewrite every such table below a folder; tables of the new format stay as they are.
+The old format identifies an estimand by ``estimand`` (``odds_ratio[A vs B]``), ``background``, ``scale`` (event
+or non-event) and ``availability``. The new format replaces these with the columns `cotreat.core.constants.ASKED`.
+``python validation/migrate_summary.py results`` rewrites every old table below a folder; tables in the new format
+are left unchanged.
 """
 
 import re
@@ -42,7 +42,7 @@ EVERY = "every ("
 PRODUCTS = {"product", "adjusted_product"}
 LOG_ODDS = {ODDS_RATIO, EFFECT_RATIO, "trend", "mutual_product", *PRODUCTS}
 LOG_ODDS |= {name for name, measure in MEASURES.items() if measure.is_contrast}
-"""Measures whose logarithm is a contrast of log-odds: they alone keep a contraction."""
+"""Measures whose logarithm is a contrast of log odds; posterior contraction is defined only for these."""
 UNITS = {RISK: "risk", DIFFERENCE: "difference", NEEDED: "patients"}
 UNITS |= {name: measure.unit for name, measure in MEASURES.items()}
 OTHER_NAMES = {
@@ -51,7 +51,7 @@ OTHER_NAMES = {
     "availability": "status",
     "comparison": "contrast",
 }
-"""Columns of tables without labels, whose values are renamed and nothing else."""
+"""Renamed columns of tables without labels: old name to new name."""
 REASONS = {"not estimable from the counted regimens": NO_CELLS.reason}
 STATUS = {"observed": IDENTIFIED, "extrapolated": NOT_IDENTIFIED}
 SENSES = {
@@ -64,40 +64,56 @@ SENSES = {
 
 
 def is_old(table: pd.DataFrame) -> bool:
-    """Tell whether a table names estimands by labels."""
-    return {"estimand", "background"} <= set(table.columns) and "measure" not in table
-
-
-def new_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of the old format with the new columns, all other cells as they are.
+    """Test whether a table identifies estimands by labels (old format).
 
     Parameters
     ----------
     table
-        As text: ``pandas.read_csv(…, dtype=str, keep_default_na=False)``.
+        A kept table.
     """
-    asked = pd.DataFrame([_asked(row) for row in table.to_dict("records")], index=table.index)
+    return {"estimand", "background"} <= set(table.columns) and "measure" not in table
+
+
+def new_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Convert a table from the old format to the new columns; all other values stay unchanged.
+
+    Parameters
+    ----------
+    table
+        The old table as text: ``pandas.read_csv(…, dtype=str, keep_default_na=False)``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The new table, as text.
+
+    Raises
+    ------
+    ValueError
+        If ``estimand`` contains a string that is no label of an estimand.
+    """
+    columns = pd.DataFrame([_asked(row) for row in table.to_dict("records")], index=table.index)
     rest = table.drop(columns=["estimand", "background", "scale", "availability"], errors="ignore")
     if "estimator" not in table:
-        if "difference" in table:  # one thing changed at a time
+        if "difference" in table:  # a one-at-a-time sensitivity analysis
             rest = rest.assign(to=rest.to.map(_sense), words=rest.words.map(_words))
         at = list(table.columns).index("estimand")
-        kept = [name for name in ASKED if name in asked]
-        if "availability" not in table:  # asked of the pair in a column of its own
+        kept = [name for name in ASKED if name in columns]
+        if "availability" not in table:  # a table with a separate pair column
             kept = ["label", "measure", "co_treatment", "stratum", "judged_on"]
         else:
             rest = rest.rename(columns={"pair": "of_pair"})
         before, after = list(rest.columns[:at]), list(rest.columns[at:])
-        return pd.concat([rest, asked[kept]], axis=1)[[*before, *kept, *after]]
+        return pd.concat([rest, columns[kept]], axis=1)[[*before, *kept, *after]]
     rest = rest.rename(columns={"reading": "interpretation"})
-    has_contraction = asked.measure.isin(LOG_ODDS)
+    has_contraction = columns.measure.isin(LOG_ODDS)
     contraction = rest.pop("contraction").where(has_contraction, "")
-    found = pd.concat([rest, asked], axis=1).assign(sd="", posterior_contraction=contraction)
-    return found[list(SUMMARY_COLUMNS)]
+    migrated = pd.concat([rest, columns], axis=1).assign(sd="", posterior_contraction=contraction)
+    return migrated[list(SUMMARY_COLUMNS)]
 
 
 def _asked(row: dict[str, str]) -> dict[str, Any]:
-    """Return the columns of an estimand that an old row is of."""
+    """Parse the estimand of an old row into the new columns."""
     if not row["estimand"]:
         return dict.fromkeys((*ASKED, "unit", "threshold"), "")
     match = OLD.fullmatch(row["estimand"])
@@ -119,19 +135,19 @@ def _asked(row: dict[str, str]) -> dict[str, Any]:
         MEASURES[measure].family.name if is_synergy else "",
         "" if is_size else row["scale"],
     )
-    own = dict(zip(QUESTION, values, strict=True))
+    question_columns = dict(zip(QUESTION, values, strict=True))
     if "availability" in row:
-        own |= {"status": status, "reason": reason}
+        question_columns |= {"status": status, "reason": reason}
     return {
         "label": label_of(*question, float(threshold) if threshold else None),
-        **own,
+        **question_columns,
         "unit": row["scale"] if is_size else UNITS.get(measure, "ratio"),
         "threshold": threshold,
     }
 
 
 def _given(background: str) -> tuple[str, str, str]:
-    """Return co-treatment, stratum and assumption of an old background."""
+    """Parse an old background into co-treatment, stratum and assumption."""
     if background.startswith(EVERY):
         counted = re.search(r"counted on (.*); elsewhere", background)
         return ANY, "", f"counted with {counted[1]}; {ASSUMED}" if counted else ASSUMED
@@ -140,7 +156,7 @@ def _given(background: str) -> tuple[str, str, str]:
 
 
 def _sense(level: str) -> str:
-    """Return a level of the sense of synergy in the new names of families and co-treatments."""
+    """Translate a level of the scale of synergy to the new names of scales and co-treatments."""
     for old, new in SENSES.items():
         if level.startswith(old):
             return _words(level.replace(old, new, 1))
@@ -148,12 +164,14 @@ def _sense(level: str) -> str:
 
 
 def _words(text: str) -> str:
+    """Translate the old names of co-treatments and of estimands that are not estimable."""
     text = text.replace(", on none", ", with no other study drug").replace(", on ", ", with ")
     text = re.sub(r"^on none$", "with no other study drug", re.sub(r"^on (?!none)", "with ", text))
     return re.sub(r"^undefined", NOT_ESTIMABLE, text)
 
 
 def _status(availability: str, assumption: str) -> tuple[str, str]:
+    """Translate an old availability to status and reason."""
     if availability.startswith("undefined"):
         reason = availability.partition(": ")[2]
         return NOT_ESTIMABLE, REASONS.get(reason, reason)
@@ -161,31 +179,53 @@ def _status(availability: str, assumption: str) -> tuple[str, str]:
 
 
 def plain_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a table without labels with the new names of columns and of what they hold."""
-    found = table.rename(columns={old: new for old, new in OTHER_NAMES.items() if old in table})
+    """Rename the columns and the values of a table without labels.
+
+    Parameters
+    ----------
+    table
+        The old table as text.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The new table, as text.
+    """
+    renamed = table.rename(columns={old: new for old, new in OTHER_NAMES.items() if old in table})
     if "availability" in table:
         both = [_status(value, "") for value in table.availability]
-        found["status"] = [status for status, _ in both]
+        renamed["status"] = [status for status, _ in both]
         if "part" in table:
-            found.insert(list(found).index("status") + 1, "reason", [why for _, why in both])
-    return found
+            renamed.insert(list(renamed).index("status") + 1, "reason", [why for _, why in both])
+    return renamed
 
 
 BY_ODDS_RATIO = ("beliefs.csv", "critical.csv")
 PLAIN = ("four_cells.csv", "e_values.csv", "e_values_interaction.csv")
-"""Tables that name no estimand by a label."""
+"""Tables without labels of estimands."""
 
 
 def migrate(path: Path) -> bool:
-    """Rewrite one table where it is of the old format; return whether it was."""
+    """Rewrite a table in the old format in place.
+
+    Parameters
+    ----------
+    path
+        A kept table, CSV.
+
+    Returns
+    -------
+    bool
+        Whether the table had the old format.
+    """
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     head = "".join(line for line in lines if line.startswith("# "))
     table = read(path)
     if is_old(table):
-        found = new_columns(table)
+        migrated = new_columns(table)
     elif path.name == "checks.csv":
-        found = table.assign(where=table["where"].map(_where))
-        if found.equals(table):
+        migrated = table.assign(where=table["where"].map(_where))
+        if migrated.equals(table):
             return False
     elif path.name == "identification.csv" and "status" not in table:
         words = table.pop("what the evidence says of it")
@@ -193,26 +233,27 @@ def migrate(path: Path) -> bool:
         table.insert(1, "status", [status for status, _ in both])
         table.insert(2, "reason", [reason for _, reason in both])
         table["kind of number"] = [_group(name) for name in table["kind of number"]]
-        found = table
+        migrated = table
     elif path.parent.name == "recovery" and "availability" in table:
-        found = table.assign(status=table.availability.map(STATUS))
-        found = found.drop(columns="availability")[
+        migrated = table.assign(status=table.availability.map(STATUS))
+        migrated = migrated.drop(columns="availability")[
             ["status" if name == "availability" else name for name in table]
         ]
     elif path.name in BY_ODDS_RATIO and "scale" in table:
         labels = [_label(cell) for cell in table["odds ratio"]]
-        found = table.assign(**{"odds ratio": labels}).rename(columns={"scale": "judged_on"})
+        migrated = table.assign(**{"odds ratio": labels}).rename(columns={"scale": "judged_on"})
     elif set(OTHER_NAMES) & set(table.columns) and path.name in PLAIN:
-        found = plain_columns(table)
+        migrated = plain_columns(table)
         if path.name == "e_values.csv":
-            found = found.rename(columns={"co_treatment": "stratum"})
+            migrated = migrated.rename(columns={"co_treatment": "stratum"})
     else:
         return False
-    path.write_text(head + found.to_csv(index=False), encoding="utf-8")
+    path.write_text(head + migrated.to_csv(index=False), encoding="utf-8")
     return True
 
 
 def _label(code: str) -> str:
+    """Return the readable label of an estimand's code."""
     return _asked({"estimand": code, "background": "", "scale": ""})["label"]
 
 
@@ -220,7 +261,7 @@ CHECKED = re.compile(r"^(P\()?(\w+)\[([^\]]*)\](?: on (.*?))?(?(1)\))$")
 
 
 def _where(cell: str) -> str:
-    """Return the label for people of an estimand that a check is about; other cells as they are."""
+    """Replace the code of an estimand in a check by its readable label; other entries stay unchanged."""
     match = CHECKED.fullmatch(cell)
     if match is None or not (match[1] or match[2] in MEASURES):
         return cell
@@ -231,28 +272,46 @@ def _where(cell: str) -> str:
 
 
 def _group(name: str) -> str:
+    """Translate the old name of a group of measures."""
     pair, _, background = name.partition(" on background ")
     if not background:
         return name
     co_treatment, _, stratum = background.partition(WITHIN)
-    given = "no other study drug" if co_treatment == "none" else co_treatment
-    return WITHIN.join(filter(None, [f"{pair} with {given}", stratum]))
+    co_treatment_label = "no other study drug" if co_treatment == "none" else co_treatment
+    return WITHIN.join(filter(None, [f"{pair} with {co_treatment_label}", stratum]))
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Read a kept table as text, so that no digit changes."""
+    """Read a kept table as text, to preserve every digit.
+
+    Parameters
+    ----------
+    path
+        A kept table, CSV.
+    """
     lines = path.read_text(encoding="utf-8").splitlines()
     skipped = sum(line.startswith("# ") for line in lines)
     return pd.read_csv(path, skiprows=skipped, dtype=str, keep_default_na=False)
 
 
 CODES = ((" on every (the same by assumption)", " with any"), ("] on ", "] with "))
-"""How codes of estimands in tables of calibrations and checks change."""
+"""Old and new substrings in codes of estimands, in tables of calibrations and checks."""
 CODED = ("calibration", "laplace", "recovery")
 
 
 def recode(path: Path) -> bool:
-    """Rewrite the short names of estimands in a table that has them in a column or as columns."""
+    """Rewrite the codes of estimands in a table in place.
+
+    Parameters
+    ----------
+    path
+        A table with codes in a column or as column names.
+
+    Returns
+    -------
+    bool
+        Whether the table has changed.
+    """
     text = before = path.read_text(encoding="utf-8")
     for old, new in CODES:
         text = re.sub(r"(?<=\])" + re.escape(old.lstrip("]")), new.lstrip("]"), text)
@@ -262,7 +321,13 @@ def recode(path: Path) -> bool:
 
 
 def main(folder: Path) -> None:
-    """Migrate every table below a folder and say which."""
+    """Migrate every table below a folder and print the path of each changed table.
+
+    Parameters
+    ----------
+    folder
+        Folder of kept results.
+    """
     for path in sorted(folder.rglob("*.csv")):
         if migrate(path):
             print(path)

@@ -1,4 +1,4 @@
-"""What print leaves of known truths: how often synergy is found where there is none, and where there is some."""
+"""Plot false and true synergy rates of the published-paper simulation."""
 
 import textwrap
 
@@ -13,13 +13,13 @@ from validation.publish_and_reanalyse import ALL, CLAIMED, SURE
 from validation.true_cohorts import ADDITIVE, COMMON, MULTIPLICATIVE, RARE, SYNERGISTIC
 
 Mark = tuple[str, str, str, str, str]
-"""World, cohorts, colour, marker and words of a mark."""
+"""Data-generating scenario, cohorts, colour, marker and legend text of a mark."""
 
 NONE: tuple[Mark, ...] = (
     (f"{MULTIPLICATIVE}, {RARE} without", ALL, ORANGE, "v", "true risk without treatment: low"),
-    (MULTIPLICATIVE, ALL, BLUE, "o", "as the prior has it"),
+    (MULTIPLICATIVE, ALL, BLUE, "o", "at the prior mean"),
     (f"{MULTIPLICATIVE}, {COMMON} without", ALL, GREEN, "^", "high"),
-    (MULTIPLICATIVE, CLAIMED, VERMILION, "D", "the paper claims the synergy"),
+    (MULTIPLICATIVE, CLAIMED, VERMILION, "D", "selected for significance"),
 )
 ADD: tuple[Mark, ...] = ((ADDITIVE, ALL, BLUE, "o", ""),)
 SOME: tuple[Mark, ...] = ((SYNERGISTIC, ALL, BLACK, "s", "true ratio of odds ratios 2"),)
@@ -29,24 +29,30 @@ PANELS = (
     (SOME, f"found: true ror of 2,\nP(ror > 1) > {SURE:g}"),
 )
 WIDE = 36
-"""Characters of a label, before it is broken."""
+"""Characters per line of a label."""
 
 
 def draw(table: pd.DataFrame) -> Figure:
-    """Draw the shares of cohorts that make a reader sure of the synergy of the first pair.
+    """Plot the share of cohorts in which P(synergy) of the first pair exceeds `SURE`.
 
     Parameters
     ----------
     table
-        What `validation.publish_and_reanalyse.rates` returns. Marks are open where many answers were dropped.
+        Rates returned by `validation.publish_and_reanalyse.rates`. Open marks have more than `MOST_DROPPED`
+        of their fits dropped as unreliable.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        One panel per kind of scenario; one row per paper; shares with 95 % intervals.
     """
-    own = table[table.pair == table.pair.iloc[0]]
-    papers = list(dict.fromkeys(own.paper))
+    rates = table[table.pair == table.pair.iloc[0]]
+    papers = list(dict.fromkeys(rates.paper))
     figure = Figure(figsize=(7.2, 1.6 + 0.42 * len(papers)), layout="constrained")
     panels = figure.subplots(1, len(PANELS), sharey=True)
     for axes, (marks, title) in zip(panels, PANELS, strict=True):
         for at, mark in enumerate(marks):
-            _drawn(axes, own, papers, mark, (at - (len(marks) - 1) / 2) * 0.16)
+            _draw_mark(axes, rates, papers, mark, (at - (len(marks) - 1) / 2) * 0.16)
         axes.set_title(title, fontsize=SMALL)
         axes.grid(axis="y", color=PALE, lw=0.4)
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -61,13 +67,16 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _drawn(axes: Axes, table: pd.DataFrame, papers: list[str], mark: Mark, shift: float) -> None:
+def _draw_mark(
+    axes: Axes, table: pd.DataFrame, papers: list[str], mark: Mark, shift: float
+) -> None:
+    """Draw the rates of one scenario with their intervals."""
     world, of, colour, marker, words = mark
-    own = table[(table.world == world) & (table.of == of) & (table.cohorts > table.dropped)]
-    at = [papers.index(paper) + shift for paper in own.paper]
-    axes.hlines(at, own.sure_lower, own.sure_upper, color=colour, lw=0.8)
+    rates = table[(table.world == world) & (table.of == of) & (table.cohorts > table.dropped)]
+    at = [papers.index(paper) + shift for paper in rates.paper]
+    axes.hlines(at, rates.sure_lower, rates.sure_upper, color=colour, lw=0.8)
     axes.plot([], [], marker, color=colour, ms=3.2, label=words or None)
-    for y, row in zip(at, own.itertuples(), strict=True):
-        # Open where so many answers were dropped that those left do not speak for all.
+    for y, row in zip(at, rates.itertuples(), strict=True):
+        # An open mark: the fits that were kept may not represent all fits.
         inside = "white" if row.dropped > MOST_DROPPED * row.cohorts else colour
         axes.plot(row.sure, y, marker, color=colour, mfc=inside, ms=3.2)

@@ -1,8 +1,8 @@
-"""Simulate, publish, reanalyse: how far a probability of synergy may be trusted that came from print.
+"""Estimate how reliable P(synergy) from reported estimates is: simulate, publish and reanalyse cohorts.
 
-Cohorts of worlds of which all is known are drawn patient by patient; a paper prints what the study prints,
-rounded; and the print is reanalysed. It tests the approximation, not the code: worlds are no draws from the
-prior, and print is no draw from the likelihood.
+Cohorts are drawn patient by patient from known data-generating scenarios. A simulated paper reports, rounded, the
+estimates that the study reports, and the report alone is reanalysed. This tests the approximation, not the code:
+scenarios are not draws from the prior, and reports are not draws from the likelihood.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -44,39 +44,40 @@ from validation.true_cohorts import (
 )
 
 PART = 10
-"""Cohorts that are drawn and reanalysed together, whatever the number of processes."""
+"""Number of cohorts per batch, for any number of processes."""
 EFFECTIVE_AGAIN = 4_000
-"""Effective draws of an answer that could not be trusted and is asked for once more."""
+"""Effective draws of the second fit, after an unreliable first fit."""
 COHORTS = 30
-"""Cohorts of each true cohort that are published and reanalysed, unless another number is given."""
+"""Default number of cohorts per scenario."""
 TRIES = 5_000
-"""Cohorts drawn for one that can be printed, or whose paper claims a synergy, at most."""
+"""Maximal number of cohorts drawn until one can be reported and, if required, its paper reports synergy."""
 SURE = 0.95
-"""P(synergy) beyond which a reader would call it shown."""
+"""P(synergy) above which the result is conclusive for synergy."""
 MODEL, PRIORS = "exchangeable", "weak"
 WHOLE = "counts of every patient"
 EVERY_PAPER_IN = (MULTIPLICATIVE, SYNERGISTIC)
-"""Worlds in which every paper is looked at; in the others the default one, and how it is misread."""
+"""Scenarios in which every paper is analysed; the others have the default paper and its misinterpretation."""
 CLAIMED_IN = MULTIPLICATIVE
-"""The world without synergy of which cohorts are drawn until a paper claims it."""
+"""The scenario without synergy in which cohorts are also selected for significance."""
 ALL, CLAIMED = "all", "claimed"
-"""Cohorts as they come, and those whose paper claims the synergy of the first pair."""
+"""All cohorts, and cohorts whose paper reports significant synergy of the first pair."""
 KEYS = ["of", "world", "measure", "paper", "pair"]
 
 
 @dataclass(frozen=True)
 class Paper:
-    """What is printed, and how that is read.
+    """The content of a report and its interpretation.
 
     Attributes
     ----------
     printed_by, read_as : str
-        Readings: by which the paper means its numbers, and by which they are taken.
-    more : tuple of Claim
+        The interpretation that the paper intends, and the interpretation used in the reanalysis.
+    more : tuple of ReportedEstimate
+        Reported estimates that are added to those of the study.
     counted : tuple of str
-        Regimens of which patients and events are printed.
+        Regimens whose patients and events are reported.
     words : str
-        What is printed beside the numbers of the study.
+        Description of the added estimates.
     """
 
     printed_by: str
@@ -87,27 +88,54 @@ class Paper:
 
     @property
     def label(self) -> str:
-        """Name it."""
+        """Name of the paper in tables and figures."""
         if self.read_as != self.printed_by:
             return f"{self.printed_by}, misread as {self.read_as}"
         return f"{self.printed_by}, and {self.words}" if self.words else self.printed_by
 
     def of(self, study: Study, cohort: Cohort, name: str) -> Study:
-        """Print a cohort, and read it."""
+        """Report a cohort and interpret the report.
+
+        Parameters
+        ----------
+        study
+            The study whose estimates are reported.
+        cohort
+            The patients.
+        name
+            Distinguishes the digest of the result.
+
+        Returns
+        -------
+        Study
+            The report, under the interpretation of the reanalysis.
+
+        Raises
+        ------
+        UnprintableError
+            If an odds ratio is not finite or rounds to 0.
+        """
         by = study.resolve(self.printed_by)
-        found = published(by, cohort, f"{name}, {self.label}", more=self.more, counted=self.counted)
+        report = published(
+            by, cohort, f"{name}, {self.label}", more=self.more, counted=self.counted
+        )
         if self.read_as == self.printed_by:
-            return found
-        return reread(found, study.resolve(self.read_as))
+            return report
+        return reread(report, study.resolve(self.read_as))
 
 
 def papers(study: Study) -> Iterator[Paper]:
-    """Yield what is printed: each reading read as it is meant, the default misread, and some numbers more.
+    """Yield the papers: each interpretation as intended, the default misinterpreted, and additional estimates.
 
     Parameters
     ----------
     study
-        Without levels and subgroups.
+        A study without levels and subgroups.
+
+    Yields
+    ------
+    Paper
+        A content of the report and its interpretation.
     """
     default = study.resolve(study.interpretations[0].id)
     for interpretation in study.interpretations:
@@ -123,7 +151,7 @@ def papers(study: Study) -> Iterator[Paper]:
 
 
 def _with_more(study: Study) -> Iterator[Paper]:
-    """Yield papers that print more: regimens of which nothing is said, products, or counts."""
+    """Yield papers with additional estimates: odds ratios of further regimens, products, or counts."""
 
     def paper(
         words: str, more: tuple[ReportedEstimate, ...] = (), counted: tuple[str, ...] = ()
@@ -155,12 +183,22 @@ def _with_more(study: Study) -> Iterator[Paper]:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Cohorts of one world that one process draws and reanalyses.
+    """A batch of cohorts of one scenario.
 
     Attributes
     ----------
+    study : Study
+        The study to which the scenario is calibrated.
+    world : World
+        The scenario.
+    papers : tuple of Paper
+        Reports of each cohort.
     of : str
-        `ALL`; or `CLAIMED`, those in which the one paper claims the synergy of the first pair.
+        `ALL`, or `CLAIMED`: cohorts whose paper reports significant synergy of the first pair.
+    first, count : int
+        Index of the first cohort, and number of cohorts.
+    seed : int
+        Seed of the simulation.
     """
 
     study: Study
@@ -173,53 +211,75 @@ class Analysis:
 
 
 def parts_of(study: Study, cohorts: int, seed: int) -> list[Analysis]:
-    """Cut the work into parts.
+    """Split the simulation into batches.
+
+    Parameters
+    ----------
+    study
+        A study with reported estimates.
+    cohorts
+        Number of cohorts per scenario.
+    seed
+        Seed of the simulation.
 
     Raises
     ------
     SimulationError
-        If no worlds can be made in the image of the study.
+        If no scenario can be calibrated to the study.
     ModelError
-        If the study cannot carry the model.
+        If the model does not apply to the study.
     """
     every = list(worlds(study))
     find_model(MODEL, study)
-    own = plain(study)
-    found = tuple(papers(own))
-    default = tuple(p for p in found if p.printed_by == own.interpretations[0].id and not p.words)
+    unstratified = plain(study)
+    reports = tuple(papers(unstratified))
+    intended = unstratified.interpretations[0].id
+    default = tuple(p for p in reports if p.printed_by == intended and not p.words)
     kinds: list[tuple[World, str, tuple[Paper, ...]]] = [
-        (world, ALL, found if world.name in EVERY_PAPER_IN else default) for world in every
+        (world, ALL, reports if world.name in EVERY_PAPER_IN else default) for world in every
     ]
-    # Of a paper without a product of its own the claim is an odds ratio of the combination, which is there
-    # in nearly all cohorts.
+    # A paper without a product term would report synergy by an odds ratio of the combination, which is
+    # significant in nearly all cohorts.
     kinds += [
         (world, CLAIMED, (paper,))
         for world in every
-        for paper in found
-        if world.name == CLAIMED_IN and _has_product(own.resolve(paper.printed_by))
+        for paper in reports
+        if world.name == CLAIMED_IN and _has_product(unstratified.resolve(paper.printed_by))
     ]
     return [
-        Analysis(own, world, kept, of, first, min(PART, cohorts - first), seed)
+        Analysis(unstratified, world, kept, of, first, min(PART, cohorts - first), seed)
         for world, of, kept in kinds
         for first in range(0, cohorts, PART)
     ]
 
 
 def _has_product(study: Study) -> bool:
+    """Test whether a study reports a product term."""
     return any("product" in c.meaning.kind for c in used_claims(study) if c.meaning)
 
 
 def reanalysed(part: Analysis) -> pd.DataFrame:
-    """Draw, print and reanalyse the cohorts of a part.
+    """Draw, report and reanalyse the cohorts of a batch.
+
+    Parameters
+    ----------
+    part
+        The batch.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each cohort, paper and pair, of the measure whose truth the world fixes: ``truth``,
-        ``is_claimed`` by the paper, of the first pair; ``estimate``, ``lower``, ``upper``, ``probability`` of
-        synergy, ``verdict`` and ``tried``, cohorts that were drawn for it.
+        One row per cohort, paper and pair, for the measure whose true value the scenario determines:
+        ``truth``; ``is_claimed``, whether the paper reports significant synergy of the first pair;
+        ``estimate``, ``lower`` and ``upper`` (median and 95 % interval); ``probability`` of synergy;
+        ``verdict`` on the approximation; and ``tried``, the number of cohorts drawn for this one.
+
+    Raises
+    ------
+    ModelError
+        If no cohort can be reported as required.
     """
-    asked: list[dict[str, object]] = []
+    labelled: list[dict[str, object]] = []
     specifications = []
     for at in range(part.first, part.first + part.count):
         rng = np.random.default_rng((part.seed, at, *_name(part, "").encode()))
@@ -231,27 +291,30 @@ def reanalysed(part: Analysis) -> pd.DataFrame:
         for label, study in zip(labels, as_reported, strict=True):
             specifications.append(Specification(study, MODEL, PRIORS))
             is_claimed = claims_synergy(study)
-            asked.append({"cohort": at, "paper": label, "is_claimed": is_claimed, "tried": tried})
+            labelled.append(
+                {"cohort": at, "paper": label, "is_claimed": is_claimed, "tried": tried}
+            )
     answers = _answered(specifications, part.seed + part.first)
     rows = [
         {"of": part.of, "world": part.world.name, "measure": part.world.measure, **of, **row}
-        for of, answer in zip(asked, answers, strict=True)
+        for of, answer in zip(labelled, answers, strict=True)
         for row in _rows(part.world, answer)
     ]
     return pd.DataFrame(rows)
 
 
 def _name(part: Analysis, more: str) -> str:
+    """Return a name that is unique to a batch and a suffix."""
     return f"{part.world.name}, {part.of}, {part.papers[0].label}: {more}"
 
 
 def _answered(specifications: Sequence[Specification], seed: int) -> list[Answer]:
-    """Fit all, and what cannot be trusted again, by itself and with care."""
+    """Fit all specifications; repeat each unreliable fit separately, with more draws and more effort."""
     answers = fit_many(specifications, seed=seed, processes=1)
-    for at, one in enumerate(specifications):
+    for at, specification in enumerate(specifications):
         if answers[at].verdict == laplace.UNRELIABLE:
             (answers[at],) = fit_many(
-                [one],
+                [specification],
                 effective=EFFECTIVE_AGAIN,
                 seed=seed + 1,
                 processes=1,
@@ -263,7 +326,7 @@ def _answered(specifications: Sequence[Specification], seed: int) -> list[Answer
 def _printable(
     part: Analysis, at: int, rng: np.random.Generator
 ) -> tuple[Cohort, list[Study], int]:
-    """Draw a cohort that every paper can print, and whose synergy it claims where that is asked."""
+    """Draw a cohort that every paper can report and, if required, whose paper reports synergy."""
     for tried in range(1, TRIES + 1):
         cohort = draw(part.world, rng)
         try:
@@ -275,36 +338,53 @@ def _printable(
         if part.of == ALL or claims_synergy(as_reported[0]):
             return cohort, as_reported, tried
     raise ModelError(
-        f"of {TRIES:,} cohorts of the world {part.world.name} in the image of {part.study.id} none can be "
-        "printed as asked"
+        f"of {TRIES:,} cohorts of the scenario {part.world.name}, calibrated to {part.study.id}, none can be "
+        "reported as required"
     )
 
 
 def measures_of(study: Study, name: str) -> dict[str, Estimand]:
-    """Return a measure of every pair, on top of no other treatment."""
+    """Return the estimand of a measure for every pair, with no other study drug.
+
+    Parameters
+    ----------
+    study
+        The study.
+    name
+        Name of the measure.
+
+    Returns
+    -------
+    dict
+        `Estimand` by pair.
+    """
     return {
-        one.pair: one
-        for one in enumerate_estimands(study, find_model(MODEL, study), resolve(study))
-        if one.measure == name and one.is_judged and one.co_treatment in (NONE, ANY)
+        estimand.pair: estimand
+        for estimand in enumerate_estimands(study, find_model(MODEL, study), resolve(study))
+        if estimand.measure == name and estimand.is_judged and estimand.co_treatment in (NONE, ANY)
     }
 
 
 def _rows(world: World, answer: Answer) -> Iterator[dict[str, object]]:
+    """Yield truth and posterior summary of every pair."""
     truth = world.truth(is_crude=CONDITIONAL not in answer.risk_draws)
     is_unreliable = answer.verdict == laplace.UNRELIABLE
-    for pair, one in measures_of(answer.study, world.measure).items():
-        row = {"pair": pair, "truth": float(one.values(truth)), "verdict": answer.verdict}
-        yield {**row, **_told(one, answer.risk_draws, is_unreliable=is_unreliable)}
+    for pair, estimand in measures_of(answer.study, world.measure).items():
+        row = {"pair": pair, "truth": float(estimand.values(truth)), "verdict": answer.verdict}
+        yield {**row, **_summary(estimand, answer.risk_draws, is_unreliable=is_unreliable)}
 
 
-def _told(one: Estimand, risk_draws: xr.Dataset, *, is_unreliable: bool) -> dict[str, float]:
+def _summary(
+    estimand: Estimand, risk_draws: xr.Dataset, *, is_unreliable: bool
+) -> dict[str, float]:
+    """Return median, 95 % interval and P(synergy); NaN for an unreliable fit."""
     if is_unreliable:
         return dict.fromkeys(("estimate", "lower", "upper", "probability"), float("nan"))
-    values = one.values(risk_draws).values.ravel()
+    values = estimand.values(risk_draws).values.ravel()
     tail = (1 - INTERVAL) / 2
-    lower, middle, upper = np.quantile(values, [tail, 0.5, 1 - tail])
-    beyond = float(is_beyond_null(one, risk_draws).mean())
-    return {"estimate": middle, "lower": lower, "upper": upper, "probability": beyond}
+    lower, median, upper = np.quantile(values, [tail, 0.5, 1 - tail])
+    probability = float(is_beyond_null(estimand, risk_draws).mean())
+    return {"estimate": median, "lower": lower, "upper": upper, "probability": probability}
 
 
 def reanalyse_published(
@@ -315,56 +395,71 @@ def reanalyse_published(
     mapped: Mapped = in_turn,
     on_progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> pd.DataFrame:
-    """Draw cohorts in the image of a study, print and reanalyse them.
+    """Draw, report and reanalyse cohorts of scenarios calibrated to a study.
 
     Parameters
     ----------
     study
-        One of which only numbers are printed.
+        A study with reported estimates only.
     cohorts
-        Of each world.
+        Number of cohorts per scenario.
+    seed
+        Seed of the simulation.
     mapped
-        What `cotreat.calibration.parallel.workers` gives; it changes no number.
-    say
-        Called with how many parts are done, and of how many.
+        A map over batches, from `cotreat.calibration.parallel.workers`; it does not affect the numbers.
+    on_progress
+        Called with the number of finished batches and the number of all batches.
 
     Returns
     -------
     pandas.DataFrame
-        What `reanalysed` returns, of all parts.
+        The rows of `reanalysed` for all batches.
+
+    Raises
+    ------
+    SimulationError
+        If no scenario can be calibrated to the study.
+    ModelError
+        If the model does not apply to the study, or no cohort can be reported as required.
     """
     parts = parts_of(study, cohorts, seed)
-    found: dict[int, pd.DataFrame] = {}
+    tables: dict[int, pd.DataFrame] = {}
     for at, rows in mapped(reanalysed, parts):
-        found[at] = rows
-        on_progress(len(found), len(parts))
-    return pd.concat([found[at] for at in range(len(parts))], ignore_index=True)
+        tables[at] = rows
+        on_progress(len(tables), len(parts))
+    return pd.concat([tables[at] for at in range(len(parts))], ignore_index=True)
 
 
 # --- Rates -----------------------------------------------------------------------------------------
 
 
 def rates(rows: pd.DataFrame) -> pd.DataFrame:
-    """Sum up over cohorts.
+    """Summarise the rows over cohorts.
+
+    Parameters
+    ----------
+    rows
+        Rows returned by `reanalyse_published`.
 
     Returns
     -------
     pandas.DataFrame
-        By `KEYS`: ``truth``; ``cohorts``, of which ``dropped`` have a posterior that cannot be trusted;
-        ``claims``, the share of cohorts drawn whose paper claims the synergy of the first pair; ``sure``, the
-        share of those not dropped with P(synergy) above `SURE`, and its interval, from that of none of the
-        dropped to that of all; ``coverage`` of 95 % intervals; ``width``, their median width, on the log
-        scale of ratios; and the mean ``probability``.
+        By `KEYS`: ``truth``; ``cohorts``, the number of cohorts; ``dropped``, the number of unreliable fits;
+        ``claims``, the share of drawn cohorts whose paper reports significant synergy of the first pair;
+        ``sure``, the share of reliable fits with P(synergy) above `SURE`; ``sure_lower`` and ``sure_upper``, its
+        95 % interval, which covers every possible result of the dropped fits; ``coverage`` of 95 % intervals;
+        ``width``, their median width, on the log scale for ratios; and the mean ``probability``.
     """
     return pd.DataFrame(
         [
-            {**dict(zip(KEYS, key, strict=True)), **_summed(own)}
-            for key, own in rows.groupby(KEYS, sort=False)
+            {**dict(zip(KEYS, key, strict=True)), **_summed(group)}
+            for key, group in rows.groupby(KEYS, sort=False)
         ]
     )
 
 
 def _summed(rows: pd.DataFrame) -> dict[str, float]:
+    """Return the rates of one group of rows."""
     kept = rows[rows.verdict != laplace.UNRELIABLE]
     is_log = MEASURES[rows.measure.iloc[0]].log
     ends = [np.log(end) if is_log else end for end in (kept.lower, kept.upper)]
@@ -386,7 +481,7 @@ def _summed(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _wilson(hits: int, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share."""
+    """Return the Wilson 95 % interval of a proportion."""
     from statsmodels.stats.proportion import proportion_confint
 
     lower, upper = proportion_confint(hits, count, alpha=1 - INTERVAL, method="wilson")

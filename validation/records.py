@@ -1,4 +1,4 @@
-"""Keep the published-paper simulation: every row, rates, what it was made with, and a figure."""
+"""Write the results of the published-paper simulation: rows, rates, versions and a figure."""
 
 from pathlib import Path
 
@@ -21,9 +21,13 @@ def add_published(folder: Path, study: Study, rows: pd.DataFrame, seed: int) -> 
     Parameters
     ----------
     folder
-        Where calibrations are kept.
+        Folder of the kept calibrations.
+    study
+        The study to which the scenarios are calibrated.
     rows
-        What `validation.publish_and_reanalyse.reanalyse_published` returned.
+        Rows returned by `validation.publish_and_reanalyse.reanalyse_published`.
+    seed
+        Seed of the simulation.
     """
     target = folder / PUBLISHED / study.id
     target.mkdir(parents=True, exist_ok=True)
@@ -31,7 +35,7 @@ def add_published(folder: Path, study: Study, rows: pd.DataFrame, seed: int) -> 
     made = {"study": study.id, "model": MODEL, "priors": PRIORS, **about(seed)}
     store.write_table(table, target / RATES, [])
     store.write_table(pd.DataFrame([made]), target / ABOUT, [])
-    # Thousands of rows: the same bytes each time.
+    # Compressed, because there are thousands of rows; no time stamp, so that the bytes are reproducible.
     packed = {"method": "gzip", "mtime": 0}
     rows.to_csv(target / ROWS, index=False, float_format="%.6g", compression=packed)
     with off_screen():

@@ -1,4 +1,4 @@
-"""A synthetic cohort in the image of a study of which only printed numbers are known."""
+"""Simulate a synthetic cohort calibrated to a study with reported estimates only."""
 
 import json
 from collections.abc import Callable
@@ -26,32 +26,32 @@ from cotreat.study_file.shape import SCHEMA_LINE
 
 SYNTHETIC = "synthetic"
 SIGMA = 0.8
-"""SD of the log-odds between patients of one regimen: assumed, nobody printed it."""
+"""SD of the latent prognostic score, on the log odds, within a regimen: assumed, because it is not reported."""
 MIDDLE = float(np.log(0.28 / 0.72))
-"""Log-odds of a regimen of which print says nothing."""
+"""Prior centre of the log odds of each regimen, used where no estimate is reported."""
 WEAK_SD, SHARE_SD = 1.0, 1.0
-"""How far log-odds and sizes that print leaves open may lie from the middle."""
+"""Penalty SDs of log odds and of log arm sizes, which matter where these are not identified."""
 CONTINUOUS = ("age", "activity")
 EFFECTS = {"age": -0.3, "activity": -0.7, "kidney=moderate": -0.2, "kidney=severe": -0.5}
-"""Log odds ratios of made-up covariates, by SD of a continuous one, before they are scaled to `SIGMA`."""
+"""Log odds ratios of simulated covariates, per SD of a continuous one, before scaling to `SIGMA`."""
 PERIODS = ("2010-2013", "2014-2017", "2018-2021")
 PERIOD_SD = 0.2
 
 
 class SimulationError(ValueError):
-    """A study in whose image no cohort can be made."""
+    """Report that no cohort can be calibrated to a study."""
 
 
 @dataclass(frozen=True)
 class Level:
-    """A level of a treatment beside that which tells regimens apart.
+    """A level of a treatment in a stratification that does not define the regimens.
 
     Attributes
     ----------
     share : float
-        Of the patients on the treatment.
+        Share of the patients on the treatment.
     log_odds : float
-        What it adds to the log-odds of their regimen.
+        Increment of the log odds relative to the regimen.
     """
 
     share: float
@@ -60,19 +60,19 @@ class Level:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a synthetic cohort is drawn from.
+    """True parameters of a synthetic cohort.
 
     Attributes
     ----------
     log_odds : dict
-        By regimen, told by dose where the study has doses, for a patient whose covariates have their
-        means.
+        Log odds by regimen for a patient with mean covariates; regimens are stratified by dose if the study
+        has doses.
     sizes : dict
-        Patients by regimen.
+        Number of patients by regimen.
     sigma : float
-        SD of the log-odds between patients of one regimen.
+        SD of the latent prognostic score, on the log odds, within a regimen.
     levels : dict
-        By level of another division, such as a duration; independent of the regimen.
+        `Level` by level of a further stratification, such as duration; independent of the regimen.
     """
 
     log_odds: dict[str, float]
@@ -82,30 +82,57 @@ class Truth:
 
 
 def truth_of(study: Study, patients: int) -> Truth:
-    """Find log-odds and sizes that make what is printed of a study, as near the middle as may be.
+    """Calibrate log odds and arm sizes to the reported estimates of a study by penalised least squares.
+
+    Parameters
+    ----------
+    study
+        A study with reported estimates.
+    patients
+        Size of the cohort.
+
+    Returns
+    -------
+    Truth
+        True parameters of the cohort.
 
     Raises
     ------
     SimulationError
-        If the study prints no totals and odds ratios to be matched.
+        If the study does not report odds ratios and totals that do not overlap.
     """
-    first, *others = [own.id for own in study.stratifications if own.is_graded] or [""]
-    told = study.resolve(strata=first)
-    log_odds, n = _solved(told)
-    sizes = whole_sizes(told, n, patients)
+    first, *others = [strata.id for strata in study.stratifications if strata.is_graded] or [""]
+    stratified = study.resolve(strata=first)
+    log_odds, n = _solved(stratified)
+    sizes = whole_sizes(stratified, n, patients)
     levels: dict[str, Level] = {}
     for other in others:
-        levels |= _levels(study.resolve(strata=other), told, log_odds, n)
+        levels |= _levels(study.resolve(strata=other), stratified, log_odds, n)
     return Truth(
-        dict(zip(told.present, np.round(log_odds, 3).tolist(), strict=True)),
-        dict(zip(told.present, sizes.tolist(), strict=True)),
+        dict(zip(stratified.present, np.round(log_odds, 3).tolist(), strict=True)),
+        dict(zip(stratified.present, sizes.tolist(), strict=True)),
         SIGMA,
         levels,
     )
 
 
 def whole_sizes(study: Study, n: NDArray[np.float64], patients: int) -> NDArray[np.int64]:
-    """Round sizes by regimen to so many patients, set by set, so that the printed totals hold."""
+    """Scale and round arm sizes to whole patients, preserving the reported totals.
+
+    Parameters
+    ----------
+    study
+        A study with reported totals.
+    n
+        Arm sizes, shape (present,).
+    patients
+        Size of the cohort.
+
+    Returns
+    -------
+    ndarray
+        Whole arm sizes, shape (present,), with sum `patients`.
+    """
     shares = n * patients / n.sum()
     sizes = np.zeros(len(n), int)
     within = np.array([study.members(total.patients, study.present) for total in study.totals])
@@ -118,7 +145,7 @@ def whole_sizes(study: Study, n: NDArray[np.float64], patients: int) -> NDArray[
 
 
 def _solved(study: Study) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return log-odds and sizes by regimen that make what is printed, each of shape (present,)."""
+    """Return log odds and arm sizes calibrated to the reported estimates, each of shape (present,)."""
     return solved(study, lambda log_odds: log_odds, np.full(len(study.present), MIDDLE))
 
 
@@ -127,53 +154,61 @@ def solved(
     log_odds_of: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     start: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Find parameters of log-odds, and sizes, that make what is printed, as near the middle as may be.
+    """Calibrate parameters of the log odds, and arm sizes, to the reported estimates of a study.
+
+    The criterion is penalised least squares: reported estimates and standard errors, log odds around `MIDDLE`,
+    and log arm sizes.
 
     Parameters
     ----------
+    study
+        A study with reported estimates.
     log_odds_of
-        Log-odds by regimen, shape (present,), of parameters of the shape of `start`.
+        Maps parameters, of the shape of `start`, to log odds by regimen, shape (present,).
+    start
+        Starting values of the parameters.
 
     Returns
     -------
     parameters, sizes : ndarray
+        Calibrated parameters, and arm sizes of shape (present,).
 
     Raises
     ------
     SimulationError
-        If the study prints no totals and odds ratios to be matched.
+        If the study does not report odds ratios and totals that do not overlap.
     """
     numbers = estimates_of(study)
     if numbers is None or not numbers.sizes.are_known or numbers.sizes.polytope is not None:
         raise SimulationError(
-            f"{study.id} cannot be simulated: a cohort is made in the image of printed odds ratios and "
-            "of totals that do not overlap"
+            f"{study.id} cannot be simulated: a cohort is calibrated to reported odds ratios and "
+            "to totals that do not overlap"
         )
 
     def misfit(at: NDArray[np.float64]) -> NDArray[np.float64]:
         log_odds = log_odds_of(at[: len(start)])
         return _misfit(numbers, np.concatenate([log_odds, at[len(start) :]]), MIDDLE)
 
-    found = least_squares(misfit, np.concatenate([start, np.zeros(len(study.present))])).x
-    return found[: len(start)], _sizes(numbers, found[len(start) :])
+    solution = least_squares(misfit, np.concatenate([start, np.zeros(len(study.present))])).x
+    return solution[: len(start)], _sizes(numbers, solution[len(start) :])
 
 
 def _levels(
-    study: Study, told: Study, log_odds: NDArray[np.float64], n: NDArray[np.float64]
+    study: Study, primary: Study, log_odds: NDArray[np.float64], n: NDArray[np.float64]
 ) -> dict[str, Level]:
-    """Find what levels of a further division add to the log-odds of regimens told by the first one.
+    """Calibrate the levels of a further stratification, given log odds and arm sizes of the primary one.
 
-    What is printed of each level is made, and what is printed of the treatment as a whole is kept.
+    The reported estimates of each level are matched, and the odds ratio of the whole treatment is preserved.
 
     Parameters
     ----------
     study
-        Told by the further division.
-    told
-        Told by the first one, with `log_odds` and sizes `n` by regimen.
+        The study under the further stratification.
+    primary
+        The study under the primary stratification, with `log_odds` and arm sizes `n`, shape (present,).
     """
     numbers = estimates_of(study)
-    assert numbers is not None  # noqa: S101 - `_solved` was asked before
+    assert numbers is not None  # noqa: S101 - `_solved` has checked it
     _, sizes = _solved(study)
     found: dict[str, Level] = {}
     for treatment, parts in study.levels.items():
@@ -184,10 +219,10 @@ def _levels(
             for reported_estimate in numbers.odds_ratios
             if reported_estimate.meaning is not None and reported_estimate.meaning.words[0] in parts
         }
-        treated = told.members(treatment, told.present)
+        treated = primary.members(treatment, primary.present)
         added = _added(treated, log_odds, n, share, wanted)
         pairs = zip(share.round(3), added.round(3), strict=True)
-        found |= {p: Level(*map(float, one)) for p, one in zip(parts, pairs, strict=True)}
+        found |= {p: Level(*map(float, pair)) for p, pair in zip(parts, pairs, strict=True)}
     return found
 
 
@@ -198,7 +233,7 @@ def _added(
     share: NDArray[np.float64],
     wanted: dict[int, float],
 ) -> NDArray[np.float64]:
-    """Solve for what each level adds, shape (level,), with every regimen split by the levels' shares."""
+    """Solve for the increment of log odds of each level, shape (level,); regimens are split by level shares."""
     count = len(share)
     level = np.concatenate(
         [np.full(int((~treated).sum()), -1), np.tile(np.arange(count), treated.sum())]
@@ -214,25 +249,41 @@ def _added(
     def misfit(added: NDArray[np.float64]) -> NDArray[np.float64]:
         moved = base + np.where(without, 0.0, added[level])
         off = regressions.law(np, moved, SIGMA, size).mean - goal
-        return np.concatenate([100 * off, 0.1 * added])  # levels that nobody printed stay near 0
+        return np.concatenate(
+            [100 * off, 0.1 * added]
+        )  # levels without a reported estimate stay near 0
 
     return least_squares(misfit, np.zeros(count)).x
 
 
 def _against(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> Coefficient:
-    """Return the log odds ratio of some arms against others, adjusted as the printed ones are."""
+    """Return the adjusted log odds ratio of one set of arms against another."""
     columns = np.column_stack([np.ones(len(first)), first])
     return coefficient(columns, np.array([0.0, 1.0]), first | second, is_adjusted=True)
 
 
 def rounded(parts: NDArray[np.float64], total: int) -> NDArray[np.int64]:
-    """Round parts to whole numbers of a given sum, by largest remainders."""
+    """Round shares to whole numbers with a given sum by the largest-remainder method.
+
+    Parameters
+    ----------
+    parts
+        Non-negative numbers with sum `total`, shape (part,).
+    total
+        Sum of the result.
+
+    Returns
+    -------
+    ndarray of int
+        Shape (part,).
+    """
     whole = np.floor(parts).astype(int)
     whole[np.argsort(whole - parts)[: total - whole.sum()]] += 1
     return whole
 
 
 def _sizes(numbers: ReportedEstimates, free: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return arm sizes, shape (present,), by a softmax within each reported total."""
     n = numbers.sizes.fixed.copy()
     for arms, total in numbers.sizes.blocks:
         n[list(arms)] = total * softmax(free[list(arms)])
@@ -242,13 +293,13 @@ def _sizes(numbers: ReportedEstimates, free: NDArray[np.float64]) -> NDArray[np.
 def _misfit(
     numbers: ReportedEstimates, at: NDArray[np.float64], middle: float
 ) -> NDArray[np.float64]:
-    """Measure in SDs how far a point is from what is printed, and from the middle."""
+    """Return standardised residuals of the reported estimates, and penalties of log odds and arm sizes."""
     count = len(numbers.study.present)
     log_odds, free = at[:count], at[count:]
     law = joint_distribution(np, numbers, log_odds, SIGMA, 0.0, _sizes(numbers, free), 0.0)
     data = observed(numbers)
     kept = [row for row in numbers.kept if not data.is_tail[row]]
-    # Ten times tighter than sampling error: the cohort then differs from print by that error alone.
+    # A tenth of the sampling error, so that the cohort deviates from the report by sampling error alone.
     off = 10 * (data.values - law.mean)[kept] / np.sqrt(np.diag(law.covariance))[kept]
     widths = np.log(
         [standard_error(reported_estimate) for reported_estimate in numbers.odds_ratios]
@@ -258,9 +309,21 @@ def _misfit(
 
 
 def draw_cohort(study: Study, truth: Truth, seed: int) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Draw patients, one row each, and return with them the log odds ratios of their covariates.
+    """Draw a cohort of patients with simulated covariates that are independent of the regimen.
 
-    Covariates are made up and independent of the regimen.
+    Parameters
+    ----------
+    study
+        The study to which the truth is calibrated.
+    truth
+        True parameters.
+    seed
+        Seed of the random numbers.
+
+    Returns
+    -------
+    tuple
+        Individual patient data, one row per patient; and the true log odds ratios of the covariates.
     """
     rng = np.random.default_rng(seed)
     labels = np.repeat(list(truth.sizes), list(truth.sizes.values()))
@@ -293,60 +356,94 @@ def draw_cohort(study: Study, truth: Truth, seed: int) -> tuple[pd.DataFrame, di
 def _drugs(
     study: Study, truth: Truth, labels: NDArray[np.str_], rng: np.random.Generator
 ) -> tuple[dict[str, NDArray], NDArray[np.float64]]:
-    """Return the columns of treatments and their levels, and what further levels add to log-odds."""
+    """Return the columns of treatments and levels, and the increments of log odds of further levels."""
     regimens = list(map(parse, labels))
     columns = {
-        t.lower(): np.array([int(any(treatment_of(p) == t for p in own)) for own in regimens])
+        t.lower(): np.array(
+            [
+                int(any(treatment_of(p) == t for p in names_of_regimen))
+                for names_of_regimen in regimens
+            ]
+        )
         for t in study.treatment_ids
     }
     added = np.zeros(len(labels))
     for strata in _graded(study):
         for treatment, parts in strata.levels.items():
-            given = columns[treatment.lower()] == 1
+            treated = columns[treatment.lower()] == 1
             if set(parts) <= set(truth.levels):
                 share = np.array([truth.levels[part].share for part in parts])
                 at = rng.choice(len(parts), len(labels), p=share / share.sum())
                 more = np.array([truth.levels[part].log_odds for part in parts])
-                added += np.where(given, more[at], 0.0)
+                added += np.where(treated, more[at], 0.0)
             else:
                 at = np.array(
-                    [next((i for i, p in enumerate(parts) if p in own), 0) for own in regimens]
+                    [
+                        next((i for i, p in enumerate(parts) if p in names_of_regimen), 0)
+                        for names_of_regimen in regimens
+                    ]
                 )
             names = np.array([part.partition(".")[2] for part in parts])
-            columns[_column(treatment, strata)] = np.where(given, names[at], "")
+            columns[_column(treatment, strata)] = np.where(treated, names[at], "")
     return columns, added
 
 
 def _graded(study: Study) -> list[Stratification]:
+    """Return the stratifications by levels of treatments."""
     return [strata for strata in study.stratifications if strata.is_graded]
 
 
 def _column(treatment: str, strata: Stratification) -> str:
+    """Return the name of the column with the levels of a treatment."""
     return f"{treatment.lower()}_{strata.id}"
 
 
 def simulate(study: Study, patients: int, seed: int, out: Path) -> Path:
-    """Write a synthetic cohort, its study file and its truth into a folder; return the study file."""
+    """Write a synthetic cohort, its study file and its true parameters into a folder.
+
+    Parameters
+    ----------
+    study
+        The study to which the cohort is calibrated.
+    patients
+        Size of the cohort.
+    seed
+        Seed of the random numbers.
+    out
+        Parent of the new folder.
+
+    Returns
+    -------
+    Path
+        The study file.
+
+    Raises
+    ------
+    SimulationError
+        If the study does not report odds ratios and totals that do not overlap.
+    """
     truth = truth_of(study, patients)
     name = f"{study.id}-{SYNTHETIC}"
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     frame, effects = draw_cohort(study, truth, seed)
     frame.to_csv(folder / f"{name}.csv", index=False)
-    said = {
-        "what": "SYNTHETIC: parameters that the cohort beside was drawn from; no patient is real",
+    record = {
+        "what": "SYNTHETIC: true parameters of the cohort in this folder; no patient is real",
         "seed": seed,
-        "covariates": "made up, and independent of the regimen",
+        "covariates": "simulated, independent of the regimen",
         **asdict(truth),
         "effects": effects,
     }
-    (folder / "truth.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")
+    (folder / "truth.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     path = folder / f"{name}.toml"
     path.write_text(_study_file(study, name), encoding="utf-8")
     return path
 
 
 def _study_file(study: Study, name: str) -> str:
+    """Return the text of the study file of a synthetic cohort."""
+
     def text(value: str) -> str:
         return json.dumps(value, ensure_ascii=False)
 

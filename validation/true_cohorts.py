@@ -1,4 +1,4 @@
-"""Worlds of which all is known: cohorts in the image of a study, whose treatments combine by a rule."""
+"""Define data-generating scenarios calibrated to a study, with a known rule of combination of treatments."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,21 +19,23 @@ from validation.simulate import SIGMA, SimulationError, solved, whole_sizes
 ADDITIVE, MULTIPLICATIVE, SYNERGISTIC = "additive", "multiplicative", "synergistic"
 RARE, COMMON = "rare", "common"
 RATIO = 2.0
-"""Ratio of odds ratios of a synergistic pair."""
+"""True ratio of odds ratios of a synergistic pair."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How treatments combine.
+    """Rule by which treatments combine.
 
     Attributes
     ----------
+    words : str
+        Description of the rule.
     measure : str
-        The measure of synergy whose truth the rule fixes.
+        Measure of synergy whose true value the rule determines.
     ratio : float
-        Of odds ratios, of the first treatment and any other; all others are 1.
+        Ratio of odds ratios of the first treatment and any other treatment; all other ratios are 1.
     none : float
-        The log-odds without treatment, in SDs of its ``weak`` prior from the middle of that.
+        Log odds without treatment, in SDs of its ``weak`` prior from the prior mean.
     """
 
     words: str
@@ -45,33 +47,37 @@ class Rule:
 WORLDS = {
     MULTIPLICATIVE: Rule("odds ratios multiply"),
     f"{MULTIPLICATIVE}, {RARE} without": Rule(
-        "the same, and the odds without treatment lie an SD of their prior below its middle",
+        "as above, with log odds without treatment one prior SD below the prior mean",
         none=-1.0,
     ),
-    f"{MULTIPLICATIVE}, {COMMON} without": Rule("the same, and they lie an SD above it", none=1.0),
+    f"{MULTIPLICATIVE}, {COMMON} without": Rule(
+        "as above, with log odds without treatment one prior SD above the prior mean", none=1.0
+    ),
     ADDITIVE: Rule("risks add", "ic"),
     SYNERGISTIC: Rule(
         "odds ratios multiply, but the ratio of odds ratios of the first treatment and any other is 2",
         ratio=RATIO,
     ),
 }
-"""How treatments combine, by name."""
+"""Rules of combination, by scenario."""
 
 
 @dataclass(frozen=True)
 class World:
-    """What cohorts are drawn from.
+    """A data-generating scenario.
 
     Attributes
     ----------
+    name : str
+        Name of the scenario.
     measure : str
-        Whose truth its rule fixes.
+        Measure of synergy whose true value the rule determines.
     log_odds : dict
-        By regimen, that without treatment too, at the centre of the prognostic score.
+        Log odds at the mean of the latent prognostic score, by regimen, including no treatment.
     sizes : dict
-        Patients by regimen that has some.
+        Number of patients by regimen, for regimens with patients.
     sigma : float
-        SD of the prognostic score, normal and independent of the regimen.
+        SD of the latent prognostic score, which is normal and independent of the regimen.
     """
 
     name: str
@@ -82,12 +88,23 @@ class World:
 
     @cached_property
     def risk(self) -> dict[str, float]:
-        """Mean over patients, by regimen."""
+        """Marginal risk, averaged over the prognostic score, by regimen."""
         at = np.array(list(self.log_odds.values()))
         return dict(zip(self.log_odds, averages(np, at, self.sigma).risk.tolist(), strict=True))
 
     def truth(self, *, is_crude: bool) -> xr.Dataset:
-        """Lay it out as estimands ask it: of a fit that knows no score, by mean risks alone."""
+        """Return the true risks in the layout of risk draws.
+
+        Parameters
+        ----------
+        is_crude
+            Whether the fit has no prognostic score; conditional risks are then marginal risks.
+
+        Returns
+        -------
+        xarray.Dataset
+            Marginal and conditional risks, dims (arm,).
+        """
         at = self.risk.values() if is_crude else expit(list(self.log_odds.values()))
         return xr.Dataset(
             {"risk": ("arm", list(self.risk.values())), CONDITIONAL: ("arm", list(at))},
@@ -97,7 +114,17 @@ class World:
 
 @dataclass(frozen=True)
 class Cohort:
-    """Patients of a world: place of their regimen among those that have patients, score and outcome."""
+    """Patients of a simulated cohort.
+
+    Attributes
+    ----------
+    regimen : ndarray of int, shape (patient,)
+        Index among the regimens with patients.
+    score : ndarray, shape (patient,)
+        Latent prognostic score, standard normal.
+    event : ndarray of int, shape (patient,)
+        1 with the event, 0 without.
+    """
 
     regimen: NDArray[np.int64]
     score: NDArray[np.float64]
@@ -105,50 +132,67 @@ class Cohort:
 
 
 def plain(study: Study) -> Study:
-    """Return a study without levels and subgroups, and without what is printed of those."""
+    """Return a study without levels and subgroups, and without the estimates reported for them.
+
+    Parameters
+    ----------
+    study
+        A study.
+    """
     return replace(study, stratifications=(), strata="")
 
 
 def worlds(study: Study) -> Iterator[World]:
-    """Make the worlds of `WORLDS` in the image of a study of printed numbers.
+    """Yield the data-generating scenarios of `WORLDS`, calibrated to a study with reported estimates.
 
-    Under each rule the odds of single treatments, and the sizes, are those that make what is printed, as near
-    as the rule lets them. A world whose risks would have to leave 0 to 1 is left out.
+    Under each rule, the odds of single treatments and the arm sizes are calibrated to the reported estimates as
+    closely as the rule allows. A scenario with a risk outside 0 to 1 is omitted.
+
+    Parameters
+    ----------
+    study
+        A study with reported estimates.
+
+    Yields
+    ------
+    World
+        A scenario.
 
     Raises
     ------
     SimulationError
-        If the study prints no totals and odds ratios to be matched, or samples cases and controls.
+        If the study does not report odds ratios and totals that do not overlap, or samples cases and controls.
     """
     if study.is_case_control:
         raise SimulationError(
             f"{study.id} cannot be simulated: its cases and controls were sampled"
         )
-    own = plain(study)
-    patients = sum(total.n for total in own.totals if total.patients == "all")
+    unstratified = plain(study)
+    patients = sum(total.n for total in unstratified.totals if total.patients == "all")
     if not patients:
         raise SimulationError(
-            f"{study.id} cannot be simulated: a cohort is made in the image of printed odds ratios and of the "
+            f"{study.id} cannot be simulated: a cohort is calibrated to reported odds ratios and to the "
             'number of all patients, [[totals]] patients = "all"'
         )
     for name, rule in WORLDS.items():
-        world = _world(own, name, rule, patients)
+        world = _world(unstratified, name, rule, patients)
         if all(np.isfinite(list(world.log_odds.values()))):
             yield world
 
 
 def _world(study: Study, name: str, rule: Rule, patients: int) -> World:
+    """Calibrate a scenario to a study under a rule of combination."""
     prior = prior_set("weak", study)["alpha"].numbers()
     none = float(prior["mu"] + rule.none * prior["sigma"])
-    # Synergy of a harm is a larger chance to escape it.
+    # Synergy against a harmful event is a lower probability of the event.
     ratio = rule.ratio if study.outcome.synergy_on == "event" else 1 / rule.ratio
     taken = [regimens.taken(regimens.parse(label)) for label in study.regimens]
-    on = np.array([[t in own for t in study.treatment_ids] for own in taken])
+    on = np.array([[t in treatments for t in study.treatment_ids] for treatments in taken])
     pairs = np.where(on[:, 0], on.sum(1) - 1, 0)
     at_present = [study.regimens.index(label) for label in study.present]
 
     def every(single: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the log-odds of all regimens, of those of single treatments."""
+        """Return the log odds of all regimens, given those of single treatments."""
         if rule.measure == "ic":
             base, *risks = averages(np, np.array([none, *single]), SIGMA).risk
             risk = base + on @ (np.array(risks) - base)
@@ -170,11 +214,19 @@ def _world(study: Study, name: str, rule: Rule, patients: int) -> World:
 
 
 FAR = -8.0
-"""Log-odds in place of those of a risk that cannot be: far from anything that is printed."""
+"""Log odds that replace those of an inadmissible risk: far from every reported estimate."""
 
 
 def draw(world: World, rng: np.random.Generator) -> Cohort:
-    """Draw the patients of a cohort."""
+    """Draw a cohort of patients from a scenario.
+
+    Parameters
+    ----------
+    world
+        The scenario.
+    rng
+        Random number generator.
+    """
     regimen = np.repeat(np.arange(len(world.sizes)), list(world.sizes.values()))
     score = rng.normal(size=len(regimen))
     log_odds = np.array([world.log_odds[label] for label in world.sizes])[regimen]

@@ -1,4 +1,4 @@
-"""The units of `make verify`: what runs long, what each writes, and what its result holds for."""
+"""Define the units of `make verify`: command, kept files, CPU-minutes and densities of each long run."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ SCRIPT = "validation.scripts."
 
 
 def _move(unit: "Unit", work: Path) -> None:
-    """Move the files of a unit, or folders, from where it wrote them to where they are kept."""
+    """Move the files and folders of a unit from its working folder to ``results``."""
     for name in unit.files:
         target = RESULTS / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -28,24 +28,25 @@ def _move(unit: "Unit", work: Path) -> None:
 
 @dataclass(frozen=True)
 class Unit:
-    """One long run whose result is kept.
+    """A long run whose result is kept.
 
     Attributes
     ----------
     name : str
-        With the folder below ``results`` first.
+        Name, prefixed with the folder below ``results``.
     command : tuple of str
-        Arguments of the Python interpreter; ``{work}`` stands for the folder that it writes to.
+        Arguments of the Python interpreter; ``{work}`` is replaced by the working folder.
     files : tuple of str
-        What it keeps below ``results``.
+        Kept files and folders, relative to ``results``.
     minutes : float
         Estimated CPU-minutes.
     cases : tuple of Case
-        The densities that the result holds for.
+        Models whose densities determine whether the result is stale.
     row : dict
-        If several units share a table: the row of its first file by which this one is known.
+        Columns and values that identify the rows of this unit in the first of `files`, if several units
+        share that table.
     keep : callable
-        Moves what was written in the working folder to its place.
+        Moves the result from the working folder to ``results``.
     """
 
     name: str
@@ -58,18 +59,19 @@ class Unit:
 
     @property
     def is_done(self) -> bool:
-        """Whether its result is there."""
+        """Whether the result of the unit exists."""
         if not all((RESULTS / name).exists() for name in self.files):
             return False
         return not self.row or bool(_is_row(store.read_table(RESULTS / self.files[0]), self).any())
 
 
 def _is_row(table: pd.DataFrame, unit: Unit) -> pd.Series:
+    """Select the rows of a unit in a shared table."""
     return (table[list(unit.row)] == list(unit.row.values())).all(axis=1)
 
 
 def _merge(unit: Unit, work: Path) -> None:
-    """Put the rows of a unit in the place of its earlier ones, and its figure beside the tables."""
+    """Replace the earlier rows of a unit in the shared tables, and move its figures."""
     folder = RESULTS / "calibration"
     for name in (TABLE, BINS, ABOUT):
         before = store.read_table(folder / name)
@@ -80,22 +82,24 @@ def _merge(unit: Unit, work: Path) -> None:
 
 
 def _calibrations() -> Iterator[Unit]:
+    """Yield one unit per calibration of a model on a template."""
     for study, model in jobs():
-        # The templates name one subgroup, by age.
-        own = "subgroups:age" if model == "subgroups" else model
-        command = ("-m", "cotreat.cli", "calibrate", str(template_path(study)), "--model", own)
+        # The templates have one subgroup variable, age.
+        name = "subgroups:age" if model == "subgroups" else model
+        command = ("-m", "cotreat.cli", "calibrate", str(template_path(study)), "--model", name)
         yield Unit(
             f"calibration/{model}--{study}",
             (*command, "--quiet", "--out", "{work}"),
             (f"calibration/{TABLE}",),
             6.0 if study.startswith(("claims", "mixed")) else 2.0,
             (Case(study, model),),
-            row={"study": study, "model": own},
+            row={"study": study, "model": name},
             keep=_merge,
         )
 
 
 def _laplace() -> Iterator[Unit]:
+    """Yield one unit per comparison of Laplace's approximation with NUTS."""
     two = ("interaction", "saturated", "additive")
     studies = dict.fromkeys(("factor-v-leiden", "isis2", "oral-cancer"), two)
     studies |= dict.fromkeys(("sun2024", "sun2024-synthetic"), ("exchangeable", *two))
@@ -128,6 +132,7 @@ SYNTHETIC = (
 
 
 def _others() -> Iterator[Unit]:
+    """Yield the recovery studies and the checks of calibration."""
     flagship = DEFAULT[:1]
     recovery = "-m", f"{SCRIPT}recovery", "--out", "{work}"
     files = "recovery/table.csv", "recovery/README.md"
@@ -154,6 +159,7 @@ def _others() -> Iterator[Unit]:
 
 
 def _replace(source: Path, target: Path) -> None:
+    """Replace a folder by another one."""
     if target.exists():
         shutil.rmtree(target)
     shutil.move(source, target)
@@ -166,7 +172,7 @@ STUDIES: dict[str, tuple[Case, ...]] = {
     "sun2024": (*DEFAULT, *AMBIGUOUS, *LEVELS),
     "sun2024-synthetic": SYNTHETIC,
 }
-"""Kept reanalyses of packaged studies, and the models and interpretations in them."""
+"""Kept reanalyses of packaged studies: models and interpretations by study."""
 MADE_BY = {
     "combination": DEFAULT[:1],
     "dose": LEVELS,
@@ -178,17 +184,18 @@ MADE_BY = {
     "synergy": (*DEFAULT, *AMBIGUOUS),
     "tacrolimus": DEFAULT,
 }
-"""The scripts in models, and the densities that their output holds for."""
+"""Scripts in ``models``, and the models whose densities determine whether their output is stale."""
 
 
 def _reanalyses() -> Iterator[Unit]:
+    """Yield one unit per kept reanalysis and per script in ``models``."""
     for study, cases in STUDIES.items():
-        asked = ("-m", "validation.scripts.reanalyse_kept", study, "--out", "{work}")
-        yield Unit(f"studies/{study}", asked, (study,), 3.0 * len(cases), cases)
+        command = ("-m", "validation.scripts.reanalyse_kept", study, "--out", "{work}")
+        yield Unit(f"studies/{study}", command, (study,), 3.0 * len(cases), cases)
     for name, cases in MADE_BY.items():
-        asked = ("-m", "validation.scripts.run_script", name, "--out", "{work}")
+        command = ("-m", "validation.scripts.run_script", name, "--out", "{work}")
         yield Unit(
-            *(f"scripts/{name}", asked, (f"verify/scripts/{name}.txt",)), 3.0 * len(cases), cases
+            *(f"scripts/{name}", command, (f"verify/scripts/{name}.txt",)), 3.0 * len(cases), cases
         )
 
 
@@ -207,14 +214,15 @@ LONG_TESTS: dict[str, tuple[float, tuple[Case, ...]]] = {
     "test_reverse_bayes": (1.0, ()),
     "test_sampling": (6.0, (*ISIS2, *STUDIES["oral-cancer"], *STUDIES["factor-v-leiden"])),
 }
-"""Files with tests marked ``long``: estimated CPU-minutes, and the densities they are about."""
+"""Files with tests marked ``long``: estimated CPU-minutes, and the models whose densities they depend on."""
 
 
 def _long_tests() -> Iterator[Unit]:
+    """Yield one unit per file with long tests."""
     for name, (minutes, cases) in LONG_TESTS.items():
-        asked = ("-m", "validation.scripts.long_tests", name, "--out", "{work}")
-        yield Unit(f"tests/{name}", asked, (f"verify/tests/{name}.txt",), minutes, cases)
+        command = ("-m", "validation.scripts.long_tests", name, "--out", "{work}")
+        yield Unit(f"tests/{name}", command, (f"verify/tests/{name}.txt",), minutes, cases)
 
 
 UNITS = (*_calibrations(), *_laplace(), *_others(), *_long_tests(), *_reanalyses())
-"""Every unit, in the order in which they are run."""
+"""All units, in the order of execution."""

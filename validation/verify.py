@@ -1,8 +1,8 @@
-"""Run the long checks in units that are kept: ``python -m validation.verify [--status] [NAME ...]``.
+"""Run the long checks in units with kept results: ``python -m validation.verify [--status] [NAME ...]``.
 
-A unit is run if its result is missing, or stale: if its models no longer have the densities that they had
-when it was made. Its result takes its place only when it is whole; a run that was stopped goes on in the
-working folder of the unit.
+A unit is run if its result is missing or stale. A result is stale if the density of one of its models has changed
+since the result was computed. A result is kept only when it is complete; an interrupted run resumes in the working
+folder of the unit.
 """
 
 import argparse
@@ -28,55 +28,70 @@ VERSION = "version"
 
 
 def read_made() -> pd.DataFrame:
-    """Read which version of which density each unit was made with.
+    """Read the version of each density with which each unit was computed.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``unit``, ``study``, ``interpretation``, ``model``, ``version`` and ``made``.
+        Columns ``unit``, ``study``, ``interpretation``, ``model``, ``version`` and ``made`` (date).
     """
     return _read(MADE, ["unit", *KEY, VERSION, "made"])
 
 
 def read_densities() -> pd.DataFrame:
-    """Read every version of the densities that kept results hold for."""
+    """Read every stored version of the densities of kept results.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``study``, ``interpretation``, ``model``, ``version``, ``point``, ``parameter``, ``at`` and
+        ``value``; see `validation.densities.densities`.
+    """
     return _read(DENSITIES, [*KEY, VERSION, "point", "parameter", "at", "value"])
 
 
 def _read(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read a table with an interpretation column, or return an empty one."""
     if not path.exists():
         return pd.DataFrame(columns=columns)
     table = store.read_table(path)
-    own = table.interpretation.astype(object)
-    return table.assign(interpretation=own.where(own.notna(), ""))
+    names = table.interpretation.astype(object)
+    return table.assign(interpretation=names.where(names.notna(), ""))
 
 
 def stale() -> list[str]:
-    """Name the finished units whose models have other densities now than when they were made."""
+    """Return the names of finished units with a density that has changed since they were computed."""
     made, kept = read_made(), read_densities()
-    known = {tuple(key): rows for key, rows in kept.groupby([*KEY, VERSION], sort=False)}
-    found = []
+    stored = {tuple(key): rows for key, rows in kept.groupby([*KEY, VERSION], sort=False)}
+    names = []
     for unit in UNITS:
-        own = made[made.unit == unit.name]
+        rows = made[made.unit == unit.name]
         before = {
-            (row.study, row.interpretation, row.model): row.version for row in own.itertuples()
+            (row.study, row.interpretation, row.model): row.version for row in rows.itertuples()
         }
-        if unit.is_done and not all(_holds(case, before, known) for case in unit.cases):
-            found.append(unit.name)
-    return found
+        if unit.is_done and not all(_holds(case, before, stored) for case in unit.cases):
+            names.append(unit.name)
+    return names
 
 
 def _holds(
     case: Case,
     before: dict[tuple[str, str, str], int],
-    known: dict[tuple[str, ...], pd.DataFrame],
+    stored: dict[tuple[str, ...], pd.DataFrame],
 ) -> bool:
+    """Test whether the density of a case equals the version with which a unit was computed."""
     key = (case.study, case.interpretation, case.model)
-    return key in before and agree(densities(case), known[*key, before[key]])
+    return key in before and agree(densities(case), stored[*key, before[key]])
 
 
 def record(units: Iterable[Unit]) -> None:
-    """Record the densities that units were made with, and drop those that no unit needs."""
+    """Record the densities with which units were computed; delete versions that no unit needs.
+
+    Parameters
+    ----------
+    units
+        Finished units.
+    """
     made, kept = read_made(), read_densities()
     today = datetime.now(UTC).date().isoformat()
     rows = []
@@ -96,23 +111,29 @@ def record(units: Iterable[Unit]) -> None:
 
 
 def _version(case: Case, kept: pd.DataFrame) -> tuple[int, pd.DataFrame]:
-    """Return the version of a case's density as it is now; a new one is added."""
+    """Return the version of the current density of a case, and the densities with a new version added."""
     now = densities(case)
-    own = kept[(kept[KEY] == [case.study, case.interpretation, case.model]).all(axis=1)]
-    for version, rows in own.groupby(VERSION):
+    stored = kept[(kept[KEY] == [case.study, case.interpretation, case.model]).all(axis=1)]
+    for version, rows in stored.groupby(VERSION):
         if agree(now, rows):
             return int(version), kept
-    version = int(own[VERSION].max()) + 1 if len(own) else 1
+    version = int(stored[VERSION].max()) + 1 if len(stored) else 1
     added = now.assign(version=version)[list(kept.columns)]
     return version, pd.concat([kept, added]) if len(kept) else added
 
 
 def pending() -> dict[str, dict[str, str]]:
-    """Read the stale results that are listed: by name, ``why`` and ``since``, a commit."""
+    """Read the list of stale results that are known to be pending.
+
+    Returns
+    -------
+    dict
+        By unit: ``why``, the reason, and ``since``, the commit.
+    """
     if not PENDING.exists():
         return {}
     listed = tomllib.loads(PENDING.read_text(encoding="utf-8")).get("pending", [])
-    return {one["name"]: {"why": one["why"], "since": one["since"]} for one in listed}
+    return {entry["name"]: {"why": entry["why"], "since": entry["since"]} for entry in listed}
 
 
 def to_do() -> list[Unit]:
@@ -124,10 +145,15 @@ def to_do() -> list[Unit]:
 def run(unit: Unit) -> bool:
     """Run a unit in its working folder, keep its result, and record its densities.
 
+    Parameters
+    ----------
+    unit
+        The unit to run.
+
     Returns
     -------
     bool
-        Whether it ended well; if not, nothing that is kept has changed.
+        Whether the command succeeded; if not, the kept results are unchanged.
     """
     work = WORK / unit.name.replace("/", "--")
     work.mkdir(parents=True, exist_ok=True)
@@ -141,7 +167,13 @@ def run(unit: Unit) -> bool:
 
 
 def status(units: list[Unit]) -> str:
-    """Describe what is missing or stale, with estimated CPU-minutes."""
+    """List missing and stale units with estimated CPU-minutes.
+
+    Parameters
+    ----------
+    units
+        Missing and stale units.
+    """
     if not units:
         return "every unit is done"
     lines = [
@@ -153,21 +185,23 @@ def status(units: list[Unit]) -> str:
 
 
 def main() -> int:
-    """Run what is missing or stale."""
+    """Run the missing and stale units."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("name", nargs="*", help="only these units, also if they are done")
-    parser.add_argument("--status", action="store_true", help="print what is missing, run nothing")
+    parser.add_argument(
+        "--status", action="store_true", help="list missing and stale units, run nothing"
+    )
     parser.add_argument("--adopt", action="store_true", help="record finished results as current")
-    given = parser.parse_args()
-    unknown = set(given.name) - {unit.name for unit in UNITS}
+    arguments = parser.parse_args()
+    unknown = set(arguments.name) - {unit.name for unit in UNITS}
     if unknown:
         parser.error(f"no units {', '.join(sorted(unknown))}")
-    named = [unit for unit in UNITS if unit.name in given.name]
-    if given.adopt:
+    named = [unit for unit in UNITS if unit.name in arguments.name]
+    if arguments.adopt:
         record(unit for unit in named or UNITS if unit.is_done)
         return 0
     units = named or to_do()
-    if given.status:
+    if arguments.status:
         print(status(units))
         return 0
     failed = []

@@ -1,7 +1,9 @@
-"""Time whole processes: start, the main job, patients beside three peers, millions of rows, batches, calibration.
+"""Measure the run time of complete processes.
 
-Run by ``make bench``; with names of parts it runs those alone. Prints medians; nothing here fails for being
-slow. With ``--save`` the runs are kept in results/benchmarks/, in the place of earlier ones.
+The benchmarks are: the first commands of a new user, the main job, individual patient data compared with three
+other packages, millions of patients, batches of fits, and a calibration. ``make bench`` runs all of them; the
+names of benchmarks as arguments select some. Medians are printed; slow runs do not fail. ``--save`` replaces the
+kept runs in results/benchmarks/.
 """
 
 import argparse
@@ -28,19 +30,36 @@ COLD, KEPT = "cold caches", "caches kept"
 
 
 def start(rounds: int) -> tuple[pd.DataFrame, list[str]]:
-    """Time what a new user types first."""
+    """Measure the time of the first commands of a new user.
+
+    Parameters
+    ----------
+    rounds
+        Number of runs.
+
+    Returns
+    -------
+    tuple
+        One row per run (seconds), and lines of a report.
+    """
     return _timed(
         {"audit sun2024": AUDIT, "isis2, quick, interaction": [*FIRST, "--quiet"]}, rounds
     )
 
 
 def jobs(rounds: int) -> tuple[pd.DataFrame, list[str]]:
-    """Time the main job."""
+    """Measure the time of the main job; see `start` for parameters and result.
+
+    Parameters
+    ----------
+    rounds
+        Number of runs.
+    """
     return _timed({"main job": MAIN_JOB}, rounds)
 
 
 def _timed(commands: dict[str, list[str]], rounds: int) -> tuple[pd.DataFrame, list[str]]:
-    """Time commands with cold caches, and again with caches kept and results removed."""
+    """Measure the time of commands with cold caches, and again with warm caches and no results."""
     rows = []
     for at in range(rounds):
         for what, command in commands.items():
@@ -57,13 +76,30 @@ def _timed(commands: dict[str, list[str]], rounds: int) -> tuple[pd.DataFrame, l
 
 
 def patients(rounds: int) -> tuple[pd.DataFrame, list[str]]:
-    """Time one cohort under cotreat, rstanarm, brms and bambi."""
+    """Measure the time of one cohort in cotreat, rstanarm, brms and bambi; see `start` for parameters and result.
+
+    Parameters
+    ----------
+    rounds
+        Number of runs.
+    """
     table = bench_patients.measure(rounds)
     return table, [*bench_patients.report(table), bench_patients.report_further()]
 
 
 def scale(rows: int) -> Callable[[int], tuple[pd.DataFrame, list[str]]]:
-    """Time so many rows, and few with the same cells."""
+    """Return a benchmark of many patients, and of few patients with the same covariate patterns.
+
+    Parameters
+    ----------
+    rows
+        Number of patients.
+
+    Returns
+    -------
+    callable
+        A benchmark with the parameters and the result of `start`.
+    """
 
     def part(rounds: int) -> tuple[pd.DataFrame, list[str]]:
         table = bench_scale.measure(rows, rounds)
@@ -73,20 +109,28 @@ def scale(rows: int) -> Callable[[int], tuple[pd.DataFrame, list[str]]]:
 
 
 BATCHES = {"tables": 30, "cohorts": 300, "specifications": 120}
-"""Batches of 1,000 fits, and how many seconds each may take on 2 cores."""
+"""Batches of 1,000 fits, and the targets in seconds on 2 cores."""
 
 
 def batches(rounds: int) -> tuple[pd.DataFrame, list[str]]:
-    """Time batches of fits by Laplace's approximation, with cold caches."""
+    """Measure the time of batches of fits by Laplace's approximation, with cold caches.
+
+    See `start` for parameters and result.
+
+    Parameters
+    ----------
+    rounds
+        Number of runs.
+    """
     rows, lines = [], []
     for kind, bar in BATCHES.items():
         for at in range(rounds):
             ran = run([sys.executable, str(Path(__file__).parent / "fit_batches.py"), kind])
-            said = json.loads(ran.out)
+            batch = json.loads(ran.out)
             rows.append((f"1,000 {kind}", at + 1, ran.seconds))
         median = statistics.median(seconds for *_, seconds in rows[-rounds:])
         is_met = "met" if median <= bar else "missed"
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in said["verdicts"].items())
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in batch["verdicts"].items())
         lines.append(
             f"1,000 {kind:<15} median {median:6.1f} s of {rounds} runs (bar {bar}: {is_met}); {counts}"
         )
@@ -94,11 +138,17 @@ def batches(rounds: int) -> tuple[pd.DataFrame, list[str]]:
 
 
 REPLICATES, REPLICATES_BAR = 1000, 60
-"""Replicates of a calibration of `interaction` on counts of four regimens, and how many seconds they may take."""
+"""Replicates of a calibration of `interaction` on counts of four regimens, and the target in seconds."""
 
 
 def calibration(rounds: int) -> tuple[pd.DataFrame, list[str]]:
-    """Time a calibration, with cold caches and all cores."""
+    """Measure the time of a calibration with cold caches and all cores; see `start` for parameters and result.
+
+    Parameters
+    ----------
+    rounds
+        Number of runs.
+    """
     from cotreat.calibration.kept import template_path
 
     command = ["-m", "cotreat.cli", "calibrate", str(template_path("counts")), "--quiet"]
@@ -112,12 +162,20 @@ def calibration(rounds: int) -> tuple[pd.DataFrame, list[str]]:
     verdict = "met" if median <= REPLICATES_BAR else "missed"
     return pd.DataFrame(rows, columns=["what", "round", "seconds"]), [
         f"{REPLICATES:,} replicates of interaction on counts: median {median:.1f} s of {rounds} runs, "
-        f"{REPLICATES / median:.0f} a second (bar {REPLICATES_BAR} s: {verdict})"
+        f"{REPLICATES / median:.0f} per second (bar {REPLICATES_BAR} s: {verdict})"
     ]
 
 
 def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]], command: str) -> None:
-    """Keep every run in table.csv, and what they come to in README.md."""
+    """Write every run to table.csv, and the medians to README.md.
+
+    Parameters
+    ----------
+    tables, lines
+        Runs and lines of the report, by benchmark.
+    command
+        Arguments of the command line.
+    """
     RESULTS.mkdir(parents=True, exist_ok=True)
     runs = [table.assign(part=name) for name, table in tables.items()]
     table = pd.concat(runs, ignore_index=True)
@@ -128,8 +186,8 @@ def save(tables: dict[str, pd.DataFrame], lines: dict[str, list[str]], command: 
     (RESULTS / "README.md").write_text(
         "# Benchmarks\n\n"
         f"Whole processes on {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{datetime.now(UTC):%Y-%m-%d}; table.csv has every run. Caches are empty at the start of each unless it is "
-        "said; memory is that of the largest single process. Made by "
+        f"{datetime.now(UTC):%Y-%m-%d}; table.csv has every run. Caches are empty at the start of each unless "
+        "stated otherwise; memory is that of the largest single process. Made by "
         f"`validation/scripts/bench.py {command}`.\n\n"
         f"{parts}\n",
         encoding="utf-8",
@@ -140,22 +198,22 @@ ANALYSES = ("start", "jobs", "patients", "scale", "batches", "calibration")
 
 
 def main() -> None:
-    """Run the parts asked for and print a line for each thing timed."""
+    """Run the selected benchmarks and print one line per process or batch."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(ANALYSES)} (all)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, default=bench_scale.A_FILE, help="of scale")
     parser.add_argument("--save", action="store_true", help="keep the runs in results/benchmarks/")
-    asked = parser.parse_args()
-    if unknown := [name for name in asked.parts if name not in ANALYSES]:
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.parts if name not in ANALYSES]:
         parser.error(f"there is no part {unknown[0]}; there are {', '.join(ANALYSES)}")
-    every = (start, jobs, patients, scale(asked.rows), batches, calibration)
+    every = (start, jobs, patients, scale(arguments.rows), batches, calibration)
     parts = dict(zip(ANALYSES, every, strict=True))
     tables, lines = {}, {}
-    for name in asked.parts or parts:
-        tables[name], lines[name] = parts[name](asked.rounds)
+    for name in arguments.parts or parts:
+        tables[name], lines[name] = parts[name](arguments.rounds)
         print("\n".join(lines[name]), flush=True)
-    if asked.save:
+    if arguments.save:
         save(tables, lines, " ".join(sys.argv[1:]))
 
 

@@ -1,9 +1,9 @@
-"""Time cotreat, rstanarm, brms and bambi on one cohort under the same priors, from cold, side by side.
+"""Compare the run times of cotreat, rstanarm, brms and bambi on one cohort under the same priors.
 
-Each is a whole process: cotreat with empty caches, rstanarm with the model that its package brings
-compiled, brms with Stan code that it has to compile, bambi in an environment of its own, made before. Each draws 1,000 to warm up in each of four chains
-and then so many that the least bulk ESS of a coefficient is at least 4,000; cotreat's engine laplace has no
-warm-up and makes 4,000 effective draws.
+Each run is a complete process: cotreat with empty caches, rstanarm with its compiled model, brms with compilation
+of its Stan code, bambi in a separate environment that exists already. Each sampler has four chains with 1,000
+warm-up draws, and as many further draws as the smallest bulk ESS of a coefficient needs to reach 4,000. The engine
+laplace of cotreat has no warm-up and yields 4,000 effective draws.
 """
 
 import json
@@ -22,24 +22,35 @@ from validation.scripts.processes import Ran, run
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[1] / "tests" / "reference"
 LAPLACE = "laplace"
-"""cotreat with this engine."""
+"""Name of cotreat with the engine laplace."""
 WANTED = 4000
-"""Bulk ESS that every coefficient must reach."""
+"""Smallest bulk ESS required of every coefficient."""
 DRAWS = {"cotreat": 1300, LAPLACE: 2000, "rstanarm": 2700, "brms": 2400, "bambi": 2200}
-"""Draws a chain, found by trial: hundreds that reach it, few more than are needed."""
+"""Draws per chain, chosen by trial: multiples of 100 that reach `WANTED` with few more than needed."""
 BARS = {
     ("cotreat", "rstanarm"): 1 / 3,
     ("cotreat", "brms"): 1 / 6,
     (LAPLACE, "rstanarm"): 1 / 2,
 }
-"""What cotreat, or its engine laplace, may take at most of a peer's time."""
+"""Targets: largest ratio of the time of cotreat, or its engine laplace, to that of another package."""
 BAMBI = "bambi==0.21.0"
 FURTHER, AGAIN = 20, 0.5
-"""Further fits by laplace in the same process, and how many seconds each may take."""
+"""Number of further fits by laplace in the same process, and the target of each in seconds."""
 
 
 def programs(place: Path) -> dict[str, list[str]]:
-    """Return the command of each program that is installed, or can be in a folder."""
+    """Return the command of each program that is installed or can be installed.
+
+    Parameters
+    ----------
+    place
+        Folder for the environment of bambi.
+
+    Returns
+    -------
+    dict
+        Command by program.
+    """
     once = [sys.executable, str(HERE / "fit_once.py"), str(REFERENCE / "patients.toml")]
     commands = {
         "cotreat": [*once, "--draws", str(DRAWS["cotreat"])],
@@ -56,7 +67,7 @@ def programs(place: Path) -> dict[str, list[str]]:
 
 
 def _with_bambi(place: Path) -> str | None:
-    """Make an environment with bambi; return its Python, or nothing where bambi cannot be had."""
+    """Create an environment with bambi; return its Python, or None if bambi cannot be installed."""
     uv, python = Path(sys.executable).with_name("uv"), str(place / "bin" / "python")
     for command in (
         [str(uv), "venv", "--quiet", "--python", sys.executable, "--clear", str(place)],
@@ -69,25 +80,51 @@ def _with_bambi(place: Path) -> str | None:
 
 
 def _has(package: str) -> bool:
+    """Test whether R has a package, and the package posterior."""
     rscript = shutil.which("Rscript")
     if rscript is None:
         return False
-    asked = f'quit(status = !all(sapply(c("{package}", "posterior"), requireNamespace, quietly = TRUE)))'
-    return subprocess.run([rscript, "-e", asked], capture_output=True, check=False).returncode == 0
+    expression = f'quit(status = !all(sapply(c("{package}", "posterior"), requireNamespace, quietly = TRUE)))'
+    return (
+        subprocess.run([rscript, "-e", expression], capture_output=True, check=False).returncode
+        == 0
+    )
 
 
 def ess_of(ran: Ran) -> float:
-    """Read the least bulk ESS from what a program printed."""
+    """Read the smallest bulk ESS from the output of a program.
+
+    Parameters
+    ----------
+    ran
+        A finished process.
+
+    Raises
+    ------
+    RuntimeError
+        If the output contains no ESS.
+    """
     if ran.out.startswith("{"):
         return json.loads(ran.out)["ess"]
-    found = re.search(r"^ess (\d+)", ran.out, re.MULTILINE)
-    if found is None:
-        raise RuntimeError(f"no ESS was printed, but {ran.out!r}")
-    return float(found[1])
+    match = re.search(r"^ess (\d+)", ran.out, re.MULTILINE)
+    if match is None:
+        raise RuntimeError(f"the output contains no ESS: {ran.out!r}")
+    return float(match[1])
 
 
 def measure(rounds: int) -> pd.DataFrame:
-    """Run the programs one after the other, `rounds` times; a row a run."""
+    """Run all programs in turn, `rounds` times.
+
+    Parameters
+    ----------
+    rounds
+        Number of runs per program.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run: program, round, draws per chain, smallest bulk ESS, seconds and memory (MiB).
+    """
     rows = []
     with tempfile.TemporaryDirectory() as place:
         commands = programs(Path(place))
@@ -100,27 +137,38 @@ def measure(rounds: int) -> pd.DataFrame:
 
 
 def report(table: pd.DataFrame) -> list[str]:
-    """Say medians, and how they compare to the bars."""
+    """Report medians and compare them with the targets.
+
+    Parameters
+    ----------
+    table
+        Runs returned by `measure`.
+
+    Returns
+    -------
+    list of str
+        One line per program.
+    """
     medians = table.groupby("what").seconds.median()
     lines = []
-    for name, own in table.groupby("what", sort=False):
+    for name, runs in table.groupby("what", sort=False):
         kind = "effective draws" if name == LAPLACE else "least bulk ESS"
         line = (
-            f"{name:<10} {own.draws.iloc[0]:>6,} draws a chain, {kind} {own.ess.min():>6,.0f}, "
-            f"median {statistics.median(own.seconds):6.1f} s of {len(own)} runs, peak {own.mib.max():,.0f} MiB"
+            f"{name:<10} {runs.draws.iloc[0]:>6,} draws per chain, {kind} {runs.ess.min():>6,.0f}, "
+            f"median {statistics.median(runs.seconds):6.1f} s of {len(runs)} runs, peak {runs.mib.max():,.0f} MiB"
         )
         for (own_name, peer), bar in BARS.items():
             if peer == name:
                 ratio = medians[own_name] / medians[name]
                 line += f"; {own_name} takes {ratio:.2f} of it (bar {bar:.2f}: {_verdict(ratio <= bar)})"
-        if own.ess.min() < WANTED:
+        if runs.ess.min() < WANTED:
             line += f"; the ESS is short of {WANTED:,}"
         lines.append(line)
     return lines
 
 
 def report_further() -> str:
-    """Time further fits by laplace of the same shape in one process, and say what one takes."""
+    """Measure and report the time of further fits by laplace of the same shape in one process."""
     once = [sys.executable, str(HERE / "fit_once.py"), str(REFERENCE / "patients.toml")]
     ran = run([*once, "--engine", "laplace", "--again", str(FURTHER)])
     seconds = json.loads(ran.out)["again"]
@@ -131,4 +179,5 @@ def report_further() -> str:
 
 
 def _verdict(is_met: bool) -> str:
+    """Return whether a target is met, in words."""
     return "met" if is_met else "missed"

@@ -1,7 +1,7 @@
-"""From rows of Parquet to the posterior: time, memory, and whether only the number of cells counts.
+"""Measure time and memory from Parquet files to the posterior, by number of patients.
 
-The patients are made up: three treatments, six discrete covariates, 1,152 cells whatever the number of
-rows. Each run is a whole process with empty caches.
+The patients are simulated: three treatments, six discrete covariates, and 1,152 covariate patterns for any number
+of patients. Each run is a complete process with empty caches.
 """
 
 import json
@@ -18,9 +18,9 @@ HERE = Path(__file__).parent
 A_FILE = 10_000_000
 """Rows of one Parquet file."""
 FEW = 200_000
-"""Rows of the data set that has as many cells."""
+"""Rows of the small data set, which has the same number of covariate patterns."""
 SECONDS, MIB = 30.0, 2048.0
-"""Bars of a run on 10 million rows."""
+"""Targets of a run on 10 million rows."""
 LEVELS = {"sex": 2, "smoker": 2, "prior_event": 2, "diabetes": 2, "stage": 3, "region": 3}
 SHARES = {"a": 0.4, "b": 0.55, "c": 0.45}
 COLUMNS = len(LEVELS) + len(SHARES) + 1
@@ -39,7 +39,20 @@ KINDS = {2: "binary", 3: "categorical"}
 
 
 def write(folder: Path, rows: int) -> Path:
-    """Write a study file and its patients, in files of at most 10 million rows; return the study's."""
+    """Write a study file and its patients, in Parquet files of at most 10 million rows.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    rows
+        Number of patients.
+
+    Returns
+    -------
+    Path
+        The study file.
+    """
     (folder / "rows").mkdir()
     kinds = "".join(f'{name} = "{KINDS[levels]}"\n' for name, levels in LEVELS.items())
     (folder / "study.toml").write_text(STUDY + kinds, encoding="utf-8")
@@ -67,44 +80,69 @@ def write(folder: Path, rows: int) -> Path:
 
 
 def _uniform(at: int) -> str:
-    """Write a number from 0 to 1 for a column, the same each time, whatever DuckDB's threads do."""
+    """Return the SQL of a pseudo-random number from 0 to 1 that does not depend on threads of DuckDB."""
     return f"(hash(i * {COLUMNS} + {at}) % 1000003) / 1000003"
 
 
 def measure(rows: int, rounds: int) -> pd.DataFrame:
-    """Fit many rows and few, in turn; a row a run."""
-    found = []
+    """Fit a large and a small data set in turn, `rounds` times.
+
+    Parameters
+    ----------
+    rows
+        Number of patients of the large data set.
+    rounds
+        Number of runs per data set.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per run: covariate patterns, seconds (all, reading, fitting) and memory (MiB).
+    """
+    runs = []
     with tempfile.TemporaryDirectory() as many, tempfile.TemporaryDirectory() as few:
         studies = [write(Path(many), rows), write(Path(few), FEW)]
         for at in range(rounds):
             for study in studies:
                 ran = run([sys.executable, str(HERE / "fit_once.py"), str(study)])
-                said = json.loads(ran.out)
+                result = json.loads(ran.out)
                 print(
-                    f"  round {at + 1}, {said['rows']:,} rows: {ran.seconds:.1f} s", file=sys.stderr
+                    f"  round {at + 1}, {result['rows']:,} rows: {ran.seconds:.1f} s",
+                    file=sys.stderr,
                 )
-                found.append((f"{said['rows']:,} rows", at + 1, said, ran))
+                runs.append((f"{result['rows']:,} rows", at + 1, result, ran))
     return pd.DataFrame(
         [
-            (what, at, said["cells"], ran.seconds, said["read"], said["fit"], ran.mib)
-            for what, at, said, ran in found
+            (what, at, result["cells"], ran.seconds, result["read"], result["fit"], ran.mib)
+            for what, at, result, ran in runs
         ],
         columns=["what", "round", "cells", "seconds", "read_seconds", "fit_seconds", "mib"],
     )
 
 
 def report(table: pd.DataFrame) -> list[str]:
-    """Say medians, and how they compare to the bars."""
+    """Report medians and compare them with the targets.
+
+    Parameters
+    ----------
+    table
+        Runs returned by `measure`.
+
+    Returns
+    -------
+    list of str
+        Lines of the report.
+    """
     lines, fits = [], []
-    for name, own in table.groupby("what", sort=False):
-        fits.append(own.fit_seconds.median())
+    for name, runs in table.groupby("what", sort=False):
+        fits.append(runs.fit_seconds.median())
         count = int(str(name).split()[0].replace(",", ""))
         lines.append(
-            f"{name:<16} {own.cells.iloc[0]:>6,} cells, median {own.seconds.median():5.1f} s of {len(own)} "
-            f"runs, read and collapsed at {count / own.read_seconds.median():,.0f} rows a second, "
-            f"after that {fits[-1]:5.1f} s, peak {own.mib.max():,.0f} MiB"
+            f"{name:<16} {runs.cells.iloc[0]:>6,} covariate patterns, median {runs.seconds.median():5.1f} s of {len(runs)} "
+            f"runs, read and aggregated at {count / runs.read_seconds.median():,.0f} rows per second, "
+            f"fitted in {fits[-1]:5.1f} s, peak {runs.mib.max():,.0f} MiB"
         )
-    lines.append(f"after the collapse many rows take {fits[0] / fits[-1]:.2f} of the time of few")
+    lines.append(f"after aggregation, many rows take {fits[0] / fits[-1]:.2f} of the time of few")
     many = table[table.what == f"{A_FILE:,} rows"]
     if len(many):
         is_met = many.seconds.median() < SECONDS and many.mib.max() < MIB

@@ -1,4 +1,4 @@
-"""Write results/calibration/README.md from the tables beside it, which `cotreat calibrate` makes."""
+"""Write results/calibration/README.md from the tables of `cotreat calibrate` in the same folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ from validation.true_cohorts import (
 
 FOLDER = Path(__file__).parents[2] / "results" / "calibration"
 STUDY = "sun2024"
-"""The study in whose image cohorts are drawn."""
+"""The study to which the data-generating scenarios are calibrated."""
 LOW, HIGH = (f"{MULTIPLICATIVE}, {level} without" for level in (RARE, COMMON))
 COLUMNS = (
     ("odds multiply", MULTIPLICATIVE, ALL),
@@ -32,15 +32,30 @@ COLUMNS = (
     ("risks add", ADDITIVE, ALL),
     ("true ratio of 2", SYNERGISTIC, ALL),
 )
-"""Head, world and cohorts of each column of the table of rates."""
+"""Heading, scenario and cohorts of each column of the table of rates."""
 
 
 MARK = "†"
-"""Stands at shares of which so many answers were dropped that those left do not speak for all."""
+"""Marks shares with more than `MOST_DROPPED` of the fits dropped as unreliable."""
 
 
 class Rates:
-    """The table of rates, of the first pair."""
+    """Rates of the first pair.
+
+    Parameters
+    ----------
+    table
+        Rates returned by `validation.publish_and_reanalyse.rates`.
+
+    Attributes
+    ----------
+    pair : str
+        The first pair of treatments.
+    table : pandas.DataFrame
+        Its rates, by scenario, cohorts and paper.
+    papers : list of str
+        Names of the papers.
+    """
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.pair = str(table.pair.iloc[0])
@@ -48,14 +63,26 @@ class Rates:
         self.papers = list(dict.fromkeys(table.paper))
 
     def row(self, world: str, of: str, paper: str) -> pd.Series | None:
-        """Return one row; nothing where there is none, or every answer was dropped."""
+        """Return one row, or None if it does not exist or every fit was dropped.
+
+        Parameters
+        ----------
+        world, of, paper
+            Names of the scenario, the cohorts and the paper.
+        """
         if (world, of, paper) not in self.table.index:
             return None
         row = self.table.loc[(world, of, paper)]
         return row if row.cohorts > row.dropped else None
 
     def share(self, world: str, of: str, paper: str) -> str:
-        """Write the share of cohorts that make a reader sure, with its interval."""
+        """Format the share of cohorts with P(synergy) above `SURE` and its interval; empty without a row.
+
+        Parameters
+        ----------
+        world, of, paper
+            Names of the scenario, the cohorts and the paper.
+        """
         row = self.row(world, of, paper)
         if row is None:
             return ""
@@ -64,7 +91,13 @@ class Rates:
 
 
 def false_rates(rates: Rates) -> Iterator[str]:
-    """Write how often P(synergy) is large where there is none, and where there is."""
+    """Yield the lines of the table of false and true synergy rates.
+
+    Parameters
+    ----------
+    rates
+        Rates of the first pair.
+    """
     yield f"| reported, and interpreted as | {' | '.join(head for head, *_ in COLUMNS)} |"
     yield "|---|" + "---|" * len(COLUMNS)
     for paper in rates.papers:
@@ -73,7 +106,13 @@ def false_rates(rates: Rates) -> Iterator[str]:
 
 
 def widths(rates: Rates) -> Iterator[str]:
-    """Write coverage and width of intervals, and the mean P(synergy), in two worlds."""
+    """Yield the lines of the table of coverage, width of intervals and mean P(synergy), in two scenarios.
+
+    Parameters
+    ----------
+    rates
+        Rates of the first pair.
+    """
     worlds = (MULTIPLICATIVE, SYNERGISTIC)
     heads = ("dropped", "coverage", "width", "mean P")
     yield "| reported, and interpreted as |" + "".join(
@@ -94,21 +133,35 @@ def widths(rates: Rates) -> Iterator[str]:
 
 
 def verdicts(table: pd.DataFrame) -> Iterator[str]:
-    """Write what came of simulation-based calibration, a row for each model and template."""
+    """Yield the lines of the table of simulation-based calibration, one row per model and template.
+
+    Parameters
+    ----------
+    table
+        Kept table of `cotreat calibrate`.
+    """
     yield "| evidence | model | quantities | replicates | dropped | least p | verdict |"
     yield "|---|---|---|---|---|---|---|"
     for (study, model), rows in table.groupby(["study", "model"], sort=False):
-        one = rows.iloc[0]
-        is_assessed = one.dropped <= MOST_DROPPED * (one.dropped + one.replicates)
+        first = rows.iloc[0]
+        is_assessed = first.dropped <= MOST_DROPPED * (first.dropped + first.replicates)
         passed = "passes" if rows.passes.all() else "**fails**"
         yield (
-            f"| {study.replace('claims', 'reported')} | {model} | {len(rows)} | {one.replicates:,} | {one.dropped} | {rows.p_value.min():.2g} "
+            f"| {study.replace('claims', 'reported')} | {model} | {len(rows)} | {first.replicates:,} | {first.dropped} | {rows.p_value.min():.2g} "
             f"| {passed if is_assessed else 'not assessed: too many dropped'} |"
         )
 
 
 def answer(rates: Rates, default: str, misread: str) -> str:
-    """Answer the question in words, from the table."""
+    """Return the text of the main results.
+
+    Parameters
+    ----------
+    rates
+        Rates of the first pair.
+    default, misread
+        Names of the default paper and of its misinterpretation.
+    """
 
     def share(world: str, of: str, paper: str) -> str:
         return rates.share(world, of, paper) or "no cohort with a reliable fit"
@@ -118,8 +171,8 @@ def answer(rates: Rates, default: str, misread: str) -> str:
         return "–" if row is None else f"{row.probability:.2f}"
 
     more = [p for p in rates.papers if p.startswith(f"{default}, and ")]
-    found = {p: row.sure for p in more if (row := rates.row(SYNERGISTIC, ALL, p)) is not None}
-    best, second = sorted(found, key=lambda p: -found[p])[:2]
+    power = {p: row.sure for p in more if (row := rates.row(SYNERGISTIC, ALL, p)) is not None}
+    best, second = sorted(power, key=lambda p: -power[p])[:2]
     selected = [p for p in rates.papers if rates.row(MULTIPLICATIVE, CLAIMED, p) is not None]
     claimed = "; ".join(f"{p}, {share(MULTIPLICATIVE, CLAIMED, p)}" for p in selected)
     return f"""**Seldom by itself in these cohorts.** Every scenario below reports, on average, what {STUDY}
@@ -127,30 +180,40 @@ reports, whether {rates.pair} has a ratio of odds ratios of 1 or of 2; interpret
 P(synergy) in both.
 
 - **Interpreted correctly** (`{default}`), P(synergy) > {SURE:g} is false in {share(MULTIPLICATIVE, ALL, default)} of cohorts in which odds
-  multiply, in {share(LOW, ALL, default)} where the risk without treatment lies an SD of its prior lower, and in
-  {share(ADDITIVE, ALL, default)} where risks add. It has little power: where the true ratio is 2, it exceeds {SURE:g} in
+  multiply, in {share(LOW, ALL, default)} if the risk without treatment lies an SD of its prior lower, and in
+  {share(ADDITIVE, ALL, default)} if risks add. Power is low: if the true ratio is 2, P(synergy) exceeds {SURE:g} in
   {share(SYNERGISTIC, ALL, default)}; the mean P(synergy) is {middle(MULTIPLICATIVE, default)} with a ratio of 1 and
   {middle(SYNERGISTIC, default)} with one of 2. With the counts of every patient it is {middle(MULTIPLICATIVE, WHOLE)} and
   {middle(SYNERGISTIC, WHOLE)}.
-- **Misinterpreted**, odds ratios of regimens taken as ratios of odds ratios, it is false in {share(MULTIPLICATIVE, ALL, misread)} where
-  odds multiply, in {share(LOW, ALL, misread)} and {share(HIGH, ALL, misread)} where the risk without treatment is lower or higher, and
-  in {share(ADDITIVE, ALL, misread)} where risks add; the mean P(synergy) is {middle(MULTIPLICATIVE, misread)} without synergy.
+- **Misinterpreted** (odds ratios of regimens taken for ratios of odds ratios), it is false in {share(MULTIPLICATIVE, ALL, misread)} if
+  odds multiply, in {share(LOW, ALL, misread)} and {share(HIGH, ALL, misread)} if the risk without treatment is lower or higher, and
+  in {share(ADDITIVE, ALL, misread)} if risks add; the mean P(synergy) is {middle(MULTIPLICATIVE, misread)} without synergy.
 - **Selection.** Of papers whose own product is significant, without synergy, P > {SURE:g} is false in:
   {claimed}.
 - **Three further numbers**: of the sets tried, {best.removeprefix(f"{default}, and ")} were the most informative. A true ratio
-  of 2 is then found in {share(SYNERGISTIC, ALL, best)}, and a ratio of 1 is taken for synergy in {share(MULTIPLICATIVE, ALL, best)}. The next
-  best ({second.removeprefix(f"{default}, and ")}) find it in {share(SYNERGISTIC, ALL, second)}, the counts of every patient in
+  of 2 is then detected in {share(SYNERGISTIC, ALL, best)}, and a ratio of 1 is taken for synergy in {share(MULTIPLICATIVE, ALL, best)}. The next
+  best ({second.removeprefix(f"{default}, and ")}) detect it in {share(SYNERGISTIC, ALL, second)}, the counts of every patient in
   {share(SYNERGISTIC, ALL, WHOLE)}.
 - **Not covered**: measures that the report *identifies* (it identifies none here), and other priors. `cotreat audit`,
   `cotreat sensitivity` and the interpretations of `cotreat reanalyse` show on what else a probability depends.
 
-A share whose interval contains {1 - SURE:.0%} does not differ detectably from it: cohorts are few.
+A share whose interval contains {1 - SURE:.0%} does not differ detectably from it, because there are few cohorts.
 {MARK} More than {MOST_DROPPED:.0%} of the fits were unreliable (Pareto k, or a mode found only once) and are left out: the share is
 that of the others, and the interval covers every possible result of those left out."""
 
 
 def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:
-    """Write the page."""
+    """Return the text of the page.
+
+    Parameters
+    ----------
+    published
+        Rates of the published-paper simulation.
+    ranked
+        Table of simulation-based calibration.
+    made
+        Versions and date of the simulation.
+    """
     study = load_study(STUDY)
     default = study.interpretations[0].id
     rates = Rates(published)
@@ -174,26 +237,26 @@ Open marks are the shares with {MARK}.*
 {chr(10).join(widths(rates))}
 
 Of 95 % intervals of the ratio of odds ratios: share that contains the true value, and median width on the log scale. Unreliable
-fits are dropped. Counts are not adjusted for the score: their ratio of odds ratios is that of mean risks, a little nearer to 1.
+fits are dropped. Counts are not adjusted for the score: their ratio of odds ratios is marginal, and so a little nearer to 1.
 
 ## Methods
 
 {cohorts} cohorts of each data-generating scenario, drawn patient by patient. Arm sizes and the odds of single treatments are
-calibrated to the reported estimates of {STUDY}, as closely as the scenario allows; the odds without treatment are the middle of the `weak` prior where
-nothing else is stated. Patients differ by one normal score, independent of the regimen, which papers adjust for without error.
+calibrated to the reported estimates of {STUDY}, as closely as the scenario allows; the odds without treatment are the centre of the `weak` prior unless
+stated otherwise. Patients differ by one normal score, independent of the regimen, which papers adjust for without error.
 
 {words}
 
 A paper reports what {STUDY} reports, under the interpretation: logistic regressions on its patients, rounded to two decimals, and
-p-values to three. The report alone is reanalysed (`exchangeable`, `weak` priors). *Selected for significance*: cohorts are drawn until
-the paper's own product of {rates.pair} has p < 0.05, or an interval beyond 1. With covariates that are associated with the drugs, or other
-ones in each regression, all of this is a best case.
+p-values to three decimals. The report alone is reanalysed (`exchangeable`, `weak` priors). *Selected for significance*: cohorts are drawn until
+the paper's own product of {rates.pair} has p < 0.05, or an interval beyond 1. These results are a best case: covariates that
+are associated with the drugs, or differ between regressions, would add error.
 
 ## Is the code right?
 
 Parameters drawn from the prior, evidence from the likelihood, posteriors by Laplace's approximation: the rank of the true value is uniform
-if the code is right. Quantities are parameters, measures and the log-likelihood; the rule is a simultaneous band for each, and
-Holm at {FAMILY_WISE:.0%} over those of a model under one kind of evidence.
+if the code is right. Quantities are parameters, measures and the log-likelihood; the criterion is a simultaneous band for each, with
+Holm's correction at {FAMILY_WISE:.0%} over the quantities of a model under one kind of evidence.
 
 {chr(10).join(verdicts(ranked))}
 
@@ -202,13 +265,13 @@ In 50 replicates drawn by simuk and sampled by NUTS, the ranks of the true value
 
 All numbers: [{RATES}]({PUBLISHED}/{STUDY}/{RATES}), every row in `rows.csv.gz` in that folder, [{TABLE}]({TABLE}), ranks in
 `ranks.csv`. Made by `cotreat calibrate` and `python -m validation.scripts.published --cohorts {cohorts}` on {made.made}, cotreat
-{made.cotreat}, pymc {made.pymc}, jax {made.jax}; a test fails when a model's log density is no longer the one in `densities.csv`. This
+{made.cotreat}, pymc {made.pymc}, jax {made.jax}; a test fails if the log density of a model differs from the one in `densities.csv`. This
 page is written by `validation/scripts/calibration_page.py`.
 """
 
 
 def current() -> str:
-    """Write the page from the tables that are kept."""
+    """Return the text of the page from the kept tables."""
     published = pd.read_csv(FOLDER / PUBLISHED / STUDY / RATES)
     made = pd.read_csv(FOLDER / PUBLISHED / STUDY / ABOUT).iloc[0]
     ranked = pd.read_csv(FOLDER / TABLE)
@@ -216,7 +279,7 @@ def current() -> str:
 
 
 def main() -> None:
-    """Keep the page."""
+    """Write the page."""
     (FOLDER / "README.md").write_text(current(), encoding="utf-8")
 
 

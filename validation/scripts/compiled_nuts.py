@@ -1,7 +1,7 @@
-"""NUTS compiled once for any data: what the recovery studies share.
+"""Compile NUTS once for any data; used by the recovery studies.
 
-`cotreat.inference.sampling.fit` compiles anew for every study, because its data are constants of the density.
-Here they are arguments, so that one compilation serves for hundreds of simulated cohorts.
+`cotreat.inference.sampling.fit` compiles for every study, because the data are constants of the density. Here the
+data are arguments, so that one compilation serves hundreds of simulated cohorts.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,15 @@ import numpy as np
 
 
 def split(x: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
-    """Cut a vector into arrays of given shapes, one after the other."""
+    """Split a vector into consecutive arrays of the given shapes.
+
+    Parameters
+    ----------
+    x
+        Vector, shape (coordinate,).
+    shapes
+        Shapes of the arrays.
+    """
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])
     parts = jnp.split(x, ends[:-1])
     return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
@@ -22,20 +30,24 @@ def split(x: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
 def compiled_chains(
     log_density: Callable[[Any, Any], Any], *, tune: int, draws: int, target_accept: float
 ) -> Callable[[Any, Any, Any], tuple[Any, Any]]:
-    """Return sampling as one compiled function of keys, starts and data, the chains in step.
+    """Return NUTS as one compiled function of random keys, starting points and data.
+
+    Chains are vectorised. NUTS is that of NumPyro (Hoffman & Gelman 2014), with a dense mass matrix.
 
     Parameters
     ----------
     log_density
-        Of an unconstrained vector, given data.
+        Log density of an unconstrained vector, given data.
     tune, draws
-        Warm-up and kept draws of each chain.
+        Warm-up draws and kept draws per chain.
+    target_accept
+        Target acceptance probability.
 
     Returns
     -------
     callable
-        Takes keys and starts by chain and the data, and returns the kept vectors, shape
-        (chain, draw, coordinate), and whether the trajectory of each diverged, shape (chain, draw).
+        Function of keys by chain, starting points of shape (chain, coordinate), and data. It returns the kept
+        draws, shape (chain, draw, coordinate), and divergence indicators, shape (chain, draw).
     """
     from numpyro.infer import NUTS
 
@@ -54,5 +66,5 @@ def compiled_chains(
         state, _ = jax.lax.scan(lambda s, _: (step(s, None)[0], None), state, length=tune)
         return jax.lax.scan(step, state, length=draws)[1]
 
-    # numpyro's own MCMC compiles its beginning anew in every run, until memory maps run out.
+    # MCMC of NumPyro compiles its initialisation in every run, until memory maps run out.
     return jax.jit(jax.vmap(chain, in_axes=(0, 0, None)))

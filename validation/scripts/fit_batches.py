@@ -1,7 +1,8 @@
-"""Fit a batch in one process and print as JSON what it took: what `bench.py batches` times.
+"""Fit a batch in one process and print the run time as JSON; timed by `bench.py batches`.
 
-``tables``: data sets of a 2×2 table; ``cohorts``: other responses of the 793 patients of tests/reference;
-``specifications``: readings, models and priors of the flagship. Each once, by Laplace's approximation.
+``tables``: data sets of counts of four regimens. ``cohorts``: simulated responses of the 793 patients in
+tests/reference. ``specifications``: interpretations, models and priors of the flagship study. Each is fitted once
+by Laplace's approximation.
 """
 
 import argparse
@@ -28,22 +29,34 @@ outcome = { name = "response", direction = "benefit" }
 treatments = { A = { name = "A" }, B = { name = "B" } }
 """
 MODELS = {"exchangeable": "mu", "interaction": "gamma", "saturated": "tau_arm", "additive": "alpha"}
-"""Of each model the variable whose SD is varied."""
+"""By model, the variable whose prior SD is varied."""
 
 
 def tables(count: int) -> list[Specification]:
-    """Return so many tables drawn from the same risks."""
+    """Return `count` specifications with counts drawn from the same risks.
+
+    Parameters
+    ----------
+    count
+        Number of specifications.
+    """
     events = np.random.default_rng(1).binomial(SIZES, RISKS, (count, 4))
-    found = []
+    batch = []
     for row in events:
         arms = [ARM.format(*arm) for arm in zip(REGIMENS, SIZES, row, strict=True)]
         study = parse_study(f"{TABLE}arms = [\n{chr(10).join(arms)}\n]\n")
-        found.append(Specification(study, "interaction"))
-    return found
+        batch.append(Specification(study, "interaction"))
+    return batch
 
 
 def cohorts(count: int) -> list[Specification]:
-    """Return so many cohorts of the same patients, whose responses are drawn with the share of the cohort."""
+    """Return `count` specifications with the same patients; responses have the observed proportion.
+
+    Parameters
+    ----------
+    count
+        Number of specifications.
+    """
     study = load_study(REFERENCE / "patients.toml")
     cells = study.stratified.cells
     assert cells is not None  # noqa: S101 - for the type checker
@@ -61,40 +74,46 @@ def cohorts(count: int) -> list[Specification]:
 
 
 def specifications(count: int) -> list[Specification]:
-    """Return readings × models × priors of the flagship, the priors' SDs spread as the count needs."""
+    """Return `count` combinations of interpretation, model and prior SD of the flagship study.
+
+    Parameters
+    ----------
+    count
+        Number of specifications.
+    """
     study = load_study("sun2024")
     beliefs = ("weak", *GRID)
     pairs = [
         (interpretation.id, model) for interpretation in study.interpretations for model in MODELS
     ]
     each = -(-count // len(pairs))
-    found = []
+    batch = []
     for at in range(each):
         for interpretation, model in pairs:
-            told = study.resolve(interpretation)
+            resolved = study.resolve(interpretation)
             belief = "weak" if model == "saturated" else beliefs[at % len(beliefs)]
             scale = 0.5 + 1.5 * at / each
-            base = prior_set(belief, told)
+            base = prior_set(belief, resolved)
             sd = scale * (base[MODELS[model]].sigma or 1.0)
             name = f"{belief}-{at}"
-            one = base.change(MODELS[model], sigma=sd, name=name, reason="a benchmark")
-            found.append(Specification(told, model, one))
-    return found[:count]
+            priors = base.change(MODELS[model], sigma=sd, name=name, reason="a benchmark")
+            batch.append(Specification(resolved, model, priors))
+    return batch[:count]
 
 
 KINDS = {"tables": tables, "cohorts": cohorts, "specifications": specifications}
 
 
 def main() -> None:
-    """Print how many, seconds in all, and how many of each verdict."""
+    """Print the number of fits, the seconds and the number of fits by verdict."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=list(KINDS))
     parser.add_argument("--count", type=int, default=1000)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     start = time.perf_counter()
-    answers = fit_many(KINDS[asked.kind](asked.count))
+    answers = fit_many(KINDS[arguments.kind](arguments.count))
     seconds = time.perf_counter() - start
-    verdicts = Counter(one.verdict for one in answers)
+    verdicts = Counter(answer.verdict for answer in answers)
     print(json.dumps({"count": len(answers), "seconds": seconds, "verdicts": verdicts}))
 
 

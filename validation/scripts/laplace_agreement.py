@@ -1,8 +1,8 @@
 """Compare Laplace's approximation with long runs of NUTS, for every packaged study and model.
 
-Both sides are drawn from until every quantity has 40,000 effective draws, or as many as can be had.
-table.csv says for each study and model how far means, SDs and probabilities of synergy lie apart at most;
-README.md sums it up. A run that was stopped goes on where it was.
+Both methods draw until every quantity has 40,000 effective draws, or until their maximal number of draws.
+table.csv contains the largest differences of means, SDs and probabilities of synergy by study and model; README.md
+summarises them. An interrupted run resumes.
 """
 
 import argparse
@@ -39,23 +39,23 @@ OUT = Path(__file__).parents[2] / "results" / "laplace"
 WANTED = 40_000
 MOST_DRAWS = 600_000
 DRAWS, MOST_A_CHAIN, TUNE = 12_500, 80_000, 1500
-"""Of NUTS, by chain: at first, and at most."""
+"""NUTS draws per chain: initial, maximal and warm-up."""
 MEANS, SDS, CHANCES = 0.05, 0.05, 0.01
-"""Bars: in posterior SDs, as a share, and as a probability."""
+"""Tolerances of means (posterior SDs), SDs (relative) and probabilities (absolute)."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """What one engine makes of a posterior.
+    """Posterior summary by one engine.
 
     Attributes
     ----------
     means, sds : dict
-        By quantity.
+        Posterior mean and SD by quantity.
     chances : dict
         P(measure beyond its null) by measure.
     effective : float
-        Of the quantity that has the fewest.
+        Smallest number of effective draws of any quantity.
     """
 
     means: dict[str, float]
@@ -65,7 +65,18 @@ class Side:
 
 
 class Case:
-    """A study, a model and its weak priors."""
+    """A study and a model under weak priors.
+
+    Parameters
+    ----------
+    study_id, model, interpretation
+        Names of a packaged study, of a model and of an interpretation.
+
+    Raises
+    ------
+    ModelError
+        If the model does not apply to the study.
+    """
 
     def __init__(self, study_id: str, model: str, interpretation: str) -> None:
         study = load_study(study_id).resolve(interpretation)
@@ -75,9 +86,9 @@ class Case:
         self.built = build(self.study, self.model, self.priors)
 
     def by_laplace(self) -> tuple[Side, laplace.Approximation]:
-        """Approximate with so many draws that enough are effective."""
+        """Approximate the posterior by Laplace's method with importance weights, up to `WANTED` effective draws."""
         density = Density(self.built, share_orders(estimates_of(self.study)))
-        found = laplace.approximate(
+        approximation = laplace.approximate(
             density.surface(density.given),
             density.start,
             density.spreads,
@@ -86,11 +97,11 @@ class Case:
             enough=laplace.ENOUGH,
             most=MOST_DRAWS,
         )
-        flat = density.draws(found.points, density.given)
-        return self._side(flat, 1, found.weights, found.effective), found
+        flat = density.draws(approximation.points, density.given)
+        return self._side(flat, 1, approximation.weights, approximation.effective), approximation
 
     def by_nuts(self) -> Side:
-        """Sample until every quantity has enough effective draws, or chains are as long as may be."""
+        """Sample by NUTS until every quantity has `WANTED` effective draws or chains have their maximal length."""
         draws = DRAWS
         while True:
             run = nuts.run(
@@ -114,20 +125,22 @@ class Case:
         weights: NDArray[np.float64] | None,
         effective: float,
     ) -> Side:
+        """Summarise draws, weighted by `weights` unless None, with the smallest number of effective draws."""
         values = {**flat, **vectorise.deterministics(self.built, flat)}
         posterior = vectorise.labelled(self.built, values, chains)
         risk_draws = risk_draws_of(posterior)
         count = posterior.sizes["chain"] * posterior.sizes["draw"]
         share = np.full(count, 1 / count) if weights is None else weights
         named = {
-            f"{name}{list(at) if at else ''}": own.reshape(count, *own.shape[2:])[:, *at]
-            for name, own in ((n, posterior[n].values) for n in [*flat, "risk"])
-            for at in np.ndindex(own.shape[2:])
+            f"{name}{list(at) if at else ''}": array.reshape(count, *array.shape[2:])[:, *at]
+            for name, array in ((n, posterior[n].values) for n in [*flat, "risk"])
+            for at in np.ndindex(array.shape[2:])
         }
-        named = {name: own for name, own in named.items() if np.ptp(own) > 0}
-        means = {name: float(share @ own) for name, own in named.items()}
+        named = {name: array for name, array in named.items() if np.ptp(array) > 0}
+        means = {name: float(share @ array) for name, array in named.items()}
         sds = {
-            name: float(np.sqrt(share @ (own - means[name]) ** 2)) for name, own in named.items()
+            name: float(np.sqrt(share @ (array - means[name]) ** 2))
+            for name, array in named.items()
         }
         chances = {
             e.code: float(share @ is_beyond_null(e, risk_draws).values.ravel())
@@ -140,70 +153,107 @@ class Case:
 
 
 def compare(study_id: str, model: str, interpretation: str) -> dict[str, Any]:
-    """Return a row of the table."""
+    """Compare both engines and return one row of the table.
+
+    Parameters
+    ----------
+    study_id, model, interpretation
+        Names of a packaged study, of a model and of an interpretation.
+
+    Returns
+    -------
+    dict
+        Pareto k, verdict and effective draws; largest differences of means (posterior SDs), SDs (relative) and
+        probabilities (absolute), and the quantities that have them. Without differences if Laplace's
+        approximation is unreliable.
+
+    Raises
+    ------
+    ModelError
+        If the model does not apply to the study.
+    """
     case = Case(study_id, model, interpretation)
-    one, found = case.by_laplace()
+    approximated, approximation = case.by_laplace()
     row: dict[str, Any] = {
         "study": study_id,
         "model": model,
         "interpretation": interpretation,
-        "pareto_k": found.pareto_k,
-        "verdict": found.verdict,
-        "effective_laplace": one.effective,
+        "pareto_k": approximation.pareto_k,
+        "verdict": approximation.verdict,
+        "effective_laplace": approximated.effective,
     }
-    if found.verdict == laplace.UNRELIABLE:
+    if approximation.verdict == laplace.UNRELIABLE:
         return row
-    other = case.by_nuts()
-    apart = {n: abs(one.means[n] - other.means[n]) / other.sds[n] for n in other.means}
-    wider = {n: abs(one.sds[n] / other.sds[n] - 1) for n in other.sds}
-    moved = {n: abs(one.chances[n] - other.chances[n]) for n in other.chances}
+    sampled = case.by_nuts()
+    of_means = {
+        n: abs(approximated.means[n] - sampled.means[n]) / sampled.sds[n] for n in sampled.means
+    }
+    of_sds = {n: abs(approximated.sds[n] / sampled.sds[n] - 1) for n in sampled.sds}
+    of_chances = {n: abs(approximated.chances[n] - sampled.chances[n]) for n in sampled.chances}
     return {
         **row,
-        "effective_nuts": other.effective,
-        "quantities": len(apart),
-        "mean": max(apart.values()),
-        "mean_of": max(apart, key=apart.__getitem__),
-        "sd": max(wider.values()),
-        "sd_of": max(wider, key=wider.__getitem__),
-        "measures": len(moved),
-        "probability": max(moved.values(), default=np.nan),
-        "probability_of": max(moved, key=moved.__getitem__, default=""),
+        "effective_nuts": sampled.effective,
+        "quantities": len(of_means),
+        "mean": max(of_means.values()),
+        "mean_of": max(of_means, key=of_means.__getitem__),
+        "sd": max(of_sds.values()),
+        "sd_of": max(of_sds, key=of_sds.__getitem__),
+        "measures": len(of_chances),
+        "probability": max(of_chances.values(), default=np.nan),
+        "probability_of": max(of_chances, key=of_chances.__getitem__, default=""),
     }
 
 
 def cases() -> list[tuple[str, str, str]]:
-    """List every packaged study with the models that it can carry, under its default reading."""
-    found = []
+    """List every packaged study with its applicable models, under the default interpretation.
+
+    Returns
+    -------
+    list of tuple
+        Study, model and interpretation.
+    """
+    combinations = []
     for name in packaged():
         study = load_study(name)
         possible, _ = models_for(study, prior_set("weak", study), ())
-        found += [(name, model, study.interpretation) for model in possible]
-    return found
+        combinations += [(name, model, study.interpretation) for model in possible]
+    return combinations
 
 
 def summed_up(table: pd.DataFrame) -> str:
-    """Say how many agree, and list them."""
-    good = table[table.verdict != laplace.UNRELIABLE]
-    met = (good["mean"] < MEANS) & (good.sd < SDS) & (good.probability.fillna(0) < CHANCES)
-    whole = met & (good[["effective_laplace", "effective_nuts"]].min(axis=1) >= WANTED)
+    """Return the text of README.md: number of cases that agree, and the table.
+
+    Parameters
+    ----------
+    table
+        Rows returned by `compare`.
+    """
+    reliable = table[table.verdict != laplace.UNRELIABLE]
+    met = (
+        (reliable["mean"] < MEANS)
+        & (reliable.sd < SDS)
+        & (reliable.probability.fillna(0) < CHANCES)
+    )
+    whole = met & (reliable[["effective_laplace", "effective_nuts"]].min(axis=1) >= WANTED)
     rows = [
         f"| {r.study} | {r.model} | {r.pareto_k:.2f} | {r.effective_laplace:,.0f} | {r.effective_nuts:,.0f} | "
         f"{r.mean:.3f} ({r.mean_of}) | {r.sd:.1%} ({r.sd_of}) | {_chance(r)} |"
-        for r in good.itertuples()
+        for r in reliable.itertuples()
     ]
-    bad = table[table.verdict == laplace.UNRELIABLE]
-    left = ", ".join(f"{r.study} {r.model} (k {r.pareto_k:.2f})" for r in bad.itertuples())
+    unreliable = table[table.verdict == laplace.UNRELIABLE]
+    left = ", ".join(f"{r.study} {r.model} (k {r.pareto_k:.2f})" for r in unreliable.itertuples())
     done = set(zip(table.study, table.model, strict=True))
     open_ = ", ".join(f"{s} {m}" for s, m, _ in cases() if (s, m) not in done)
     versions = ", ".join(f"{p} {version(p)}" for p in ("cotreat", "pymc", "jax", "numpyro"))
     return (
         "# Laplace's approximation against long runs of NUTS\n\n"
-        f"Packaged studies under their default interpretation, weak priors, {WANTED:,} effective draws wanted on both sides. Of all "
-        "parameters and risks the largest difference of means in posterior SDs and of SDs as a share, and of "
-        f"all measures the largest difference of P(beyond the null). Bars: {MEANS}, {SDS:.0%}, {CHANCES}.\n\n"
-        f"Of {len(good)} with k < 0.7, {int(met.sum())} are within all bars, {int(whole.sum())} of them with "
-        f"{WANTED:,} effective draws of every quantity on both sides. "
-        f"{f'Not compared, for Pareto k says that they must not be used: {left}. ' if left else ''}"
+        f"Packaged studies under their default interpretation, weak priors, {WANTED:,} effective draws required of both methods. The table "
+        "shows the largest difference of means (in posterior SDs) and of SDs (relative) over all parameters and "
+        "risks, and the largest difference of P(beyond the null) over all measures. Tolerances: "
+        f"{MEANS}, {SDS:.0%}, {CHANCES}.\n\n"
+        f"Of {len(reliable)} with k < 0.7, {int(met.sum())} are within all tolerances, {int(whole.sum())} of them "
+        f"with {WANTED:,} effective draws of every quantity by both methods. "
+        f"{f'Not compared, because the approximation is unreliable (Pareto k): {left}. ' if left else ''}"
         f"{f'Not compared yet: {open_}.' if open_ else ''}\n\n"
         "| study | model | Pareto k | effective, Laplace | effective, NUTS | means | SDs | P |\n"
         "|---|---|---|---|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
@@ -212,27 +262,30 @@ def summed_up(table: pd.DataFrame) -> str:
 
 
 def _chance(row: Any) -> str:
+    """Format the largest difference of a probability and its measure."""
     return f"{row.probability:.4f} ({row.probability_of})" if row.measures else "no probability"
 
 
 def main() -> None:
-    """Compare what the table does not have yet, and write it after each."""
+    """Compare the cases that are not in the table, and write the table after each case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--study", action="append", help="only these")
-    parser.add_argument("--model", help="only this one, again if the table has it")
-    asked = parser.parse_args()
+    parser.add_argument("--study", action="append", help="compare only these studies")
+    parser.add_argument("--model", help="compare only this model, also if it is in the table")
+    arguments = parser.parse_args()
     prepare_jax()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    path = asked.out / "table.csv"
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / "table.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    if asked.model:
-        rows = [r for r in rows if (r["study"], r["model"]) != (asked.study[0], asked.model)]
+    if arguments.model:
+        rows = [
+            r for r in rows if (r["study"], r["model"]) != (arguments.study[0], arguments.model)
+        ]
     done = {(r["study"], r["model"], r["interpretation"]) for r in rows}
     for case in cases():
-        if case in done or (asked.study and case[0] not in asked.study):
+        if case in done or (arguments.study and case[0] not in arguments.study):
             continue
-        if asked.model not in (None, case[1]):
+        if arguments.model not in (None, case[1]):
             continue
         print(*case, file=sys.stderr, flush=True)
         try:
@@ -242,7 +295,7 @@ def main() -> None:
             continue
         table = pd.DataFrame(rows)
         table.to_csv(path, index=False, float_format="%.6g")
-        (asked.out / "README.md").write_text(summed_up(table), encoding="utf-8")
+        (arguments.out / "README.md").write_text(summed_up(table), encoding="utf-8")
 
 
 if __name__ == "__main__":

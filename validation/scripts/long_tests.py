@@ -1,4 +1,4 @@
-"""Run the long tests of one file and keep their outcomes: ``python -m validation.scripts.long_tests``."""
+"""Run the long tests of one file and record their outcomes: ``python -m validation.scripts.long_tests``."""
 
 import argparse
 import subprocess
@@ -10,20 +10,20 @@ ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
-    """Run the tests of tests/NAME.py that are marked long; write OUT/NAME.txt if all pass."""
+    """Run the tests in tests/NAME.py that are marked long; write OUT/NAME.txt if all pass."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("name")
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
-    report = given.out / "report.xml"
+    arguments = parser.parse_args()
+    report = arguments.out / "report.xml"
     command = [sys.executable, "-m", "pytest", "-m", "long", "-n", "0", f"--junit-xml={report}"]
-    subprocess.run([*command, f"tests/{given.name}.py"], cwd=ROOT, check=True)
+    subprocess.run([*command, f"tests/{arguments.name}.py"], cwd=ROOT, check=True)
     cases = ElementTree.parse(report).iter("testcase")  # noqa: S314 - pytest has just written it
     outcomes = [
         f"{case.get('name')}: {'skipped' if case.find('skipped') is not None else 'passed'}\n"
         for case in cases
     ]
-    (given.out / f"{given.name}.txt").write_text("".join(outcomes), encoding="utf-8")
+    (arguments.out / f"{arguments.name}.txt").write_text("".join(outcomes), encoding="utf-8")
 
 
 if __name__ == "__main__":

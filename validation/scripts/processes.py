@@ -1,4 +1,4 @@
-"""Whole processes with caches of their own: how long they take, what they hold, what they print."""
+"""Run processes with separate caches and measure time, memory and output."""
 
 import os
 import subprocess
@@ -12,16 +12,16 @@ MIB_A_KIB = 1 / 1024
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of a process.
+    """Result of a process.
 
     Attributes
     ----------
     seconds : float
-        Wall time from its start to its end.
+        Wall time.
     mib : float
-        Most memory that it, or any one process it waited for, held, in MiB.
+        Peak memory of the process or of its largest child process, in MiB.
     out : str
-        What it printed.
+        Standard output.
     """
 
     seconds: float
@@ -30,17 +30,24 @@ class Ran:
 
 
 def run(command: list[str], caches: Path | None = None) -> Ran:
-    """Run a command to its end.
+    """Run a command and measure it.
 
     Parameters
     ----------
+    command
+        Program and arguments.
     caches
-        Folder of the caches, which may hold those of an earlier run; None for empty ones.
+        Folder of the caches, which may contain those of an earlier run; None for empty caches.
+
+    Returns
+    -------
+    Ran
+        Time, memory and output.
 
     Raises
     ------
     RuntimeError
-        If the command fails; what it said is in the message.
+        If the command fails; the message contains its standard error.
     """
     if caches is None:
         with tempfile.TemporaryDirectory() as folder:
@@ -51,7 +58,7 @@ def run(command: list[str], caches: Path | None = None) -> Ran:
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         start = time.perf_counter()
         process = subprocess.Popen(command, env=environment, stdout=out, stderr=errors)
-        # Not subprocess.run: only wait4 tells the memory of this one child.
+        # Not subprocess.run, because only wait4 returns the memory of a single child process.
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)

@@ -13,18 +13,20 @@ COHORTS = 40
 
 
 def main() -> None:
-    """Draw cohorts, report what the study reports of them, reanalyse that, and keep the rates."""
+    """Simulate, report and reanalyse cohorts calibrated to a study, and keep the rates."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--study", default="sun2024")
     parser.add_argument("--cohorts", type=int, default=COHORTS)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, default=FOLDER)
-    given = parser.parse_args()
-    study = load_study(given.study)
-    with workers(given.processes, "") as mapped:
-        rows = reanalyse_published(study, cohorts=given.cohorts, seed=given.seed, mapped=mapped)
-    add_published(given.out, study, rows, given.seed)
+    arguments = parser.parse_args()
+    study = load_study(arguments.study)
+    with workers(arguments.processes, "") as mapped:
+        rows = reanalyse_published(
+            study, cohorts=arguments.cohorts, seed=arguments.seed, mapped=mapped
+        )
+    add_published(arguments.out, study, rows, arguments.seed)
 
 
 if __name__ == "__main__":

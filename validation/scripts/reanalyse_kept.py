@@ -1,4 +1,4 @@
-"""Reanalyse a packaged study as its results are kept: ``python -m validation.scripts.reanalyse_kept``."""
+"""Reproduce the kept reanalyses of packaged studies: ``python -m validation.scripts.reanalyse_kept``."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ RUNS: dict[str, tuple[tuple[tuple[str, ...], tuple[str, ...], str | None], ...]]
     "sun2024": ((("dose", "duration"), ("odds-ratios",), None), ((), (), STANDARD)),
     "sun2024-synthetic": ((("subgroups:kidney",), (), None), (("interaction", "dose"), (), None)),
 }
-"""Models, interpretations and depth of each run of a kept study; the last one writes its report."""
+"""Models, interpretations and depth of each run of a kept study; the last run writes the report."""
 SYNTHETIC = "sun2024-synthetic"
 
 
@@ -27,13 +27,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("results"))
     arguments = parser.parse_args()
     names = [arguments.study] if arguments.study else list(RUNS)
-    # Failed checks of one study do not keep the others from being made.
+    # Failed checks of one study do not prevent the reanalysis of the others.
     failed = [name for name in names if _has_failed(name, arguments.out)]
     return 3 if failed else 0
 
 
 def _has_failed(name: str, out: Path) -> bool:
-    """Make every run of a study; return whether the checks of a fit failed."""
+    """Reanalyse a study; return whether a check of a fit has failed."""
     if name == SYNTHETIC:
         write_cohort(out)
     study = load_study(name)
@@ -47,6 +47,7 @@ def _has_failed(name: str, out: Path) -> bool:
 
 
 def _print_line(line: str) -> None:
+    """Print a line of progress without buffering."""
     print(line, flush=True)
 
 

@@ -1,11 +1,11 @@
-"""Recover known truths from what a paper would print of a cohort.
+"""Recover true values from the estimates that a paper would report of a cohort.
 
-The truth of each cohort is a draw from the prior of the model `exchangeable` under the flagship's
-study file. Its 793 patients are simulated one by one, analysed as the paper did, and printed with two
-decimals; only these numbers are reanalysed. results/recovery/table.csv says, by cohort and estimand,
-whether the 95 % interval holds the truth; README.md sums it up.
+The true values of each cohort are a draw from the prior of the model `exchangeable` under the study file of the
+flagship. The 793 patients are simulated individually and analysed as in the paper; the estimates are rounded to
+two decimals, and these alone are reanalysed. results/recovery/table.csv contains one row per cohort and estimand,
+with the 95 % interval and the true value; README.md summarises it.
 
-The table grows by a cohort at a time, and a run that was stopped goes on where it was.
+The table is extended cohort by cohort, and an interrupted run resumes.
 """
 
 import argparse
@@ -58,19 +58,19 @@ Floats = NDArray[np.float64]
 OUT = Path(__file__).parents[2] / "results" / "recovery"
 COHORTS, MOST, SEED = 110, 200, 24
 TRIES = 50
-"""Truths each cohort has in store: as many as may be discarded before one is printed."""
+"""Draws of true values available per cohort, for cohorts that would not be reported."""
 MODEL, PRIORS = "exchangeable", "weak"
 DRAWS, TUNE, CHAINS, TARGET_ACCEPT = 1000, 500, 4, 0.95
 RHAT = 1.01
 APART = 1.1
-"""Beyond this R-hat a chain is somewhere else altogether."""
+"""R-hat above which chains are in different regions."""
 LEVEL = 0.95
 
 FEWEST = 5
-"""Events, and non-events, without which of an arm nobody would print its odds ratio."""
+"""Smallest number of events, and of non-events, of an arm whose odds ratio is reported."""
 TOTALS = {"TAC": 244, "not TAC": 549}
 FOUR = ("CYC", "MMF", "TAC+CYC", "TAC+MMF")
-"""The arms of the printed combination odds ratios."""
+"""Arms of the reported combination odds ratios."""
 REPORTED = (REGRESSIONS["tacrolimus"], REGRESSIONS["combinations"])
 CLAIMS = {
     "tac": ('contrast = "TAC vs not TAC"', "tacrolimus"),
@@ -79,7 +79,7 @@ CLAIMS = {
     "tac-cyc-vs-mmf": ('contrast = "TAC+CYC vs MMF"', "combinations"),
     "tac-mmf-vs-mmf": ('contrast = "TAC+MMF vs MMF"', "combinations"),
 }
-"""Meaning and regression of each claim, by its id in the flagship's study file."""
+"""Contrast and regression of each reported estimate, by its id in the study file of the flagship."""
 OBSERVED_RATIOS = (
     "odds_ratio[MMF vs CYC]",
     "odds_ratio[TAC+CYC vs CYC]",
@@ -99,17 +99,20 @@ ASKED = (*OBSERVED_RATIOS, *EXTRAPOLATED)
 
 @dataclass(frozen=True)
 class Truth:
-    """What a cohort is drawn from.
+    """True values of a cohort.
 
     Attributes
     ----------
     risk, conditional : dict
-        By regimen, that without treatment too: mean over the score, and at its centre.
+        Risk by regimen, including no treatment: marginal over the prognostic score, and at its mean.
     n : tuple of int
         Patients by arm of `ARMS`.
-    sigma, loss : float
+    sigma : float
+        SD of the latent prognostic score, on the log odds.
+    loss : float
+        Precision loss from covariate adjustment, relative.
     shifts : tuple of float
-        Of the log odds ratios of each regression of `PRINTED`.
+        Shift of the log odds ratios of each regression of `REPORTED`.
     """
 
     risk: dict[str, float]
@@ -121,10 +124,11 @@ class Truth:
 
     @property
     def configuration(self) -> Configuration:
-        """State it as something to simulate; what adjustment loses is that of a further covariate.
+        """Simulation settings, with the precision loss expressed by a further covariate.
 
-        A covariate that is higher in patients on TAC by `pull` of its SDs, without an effect, widens
-        the interval of TAC against not TAC, whose shares are p and 1 − p, by √(1 + p(1 − p) pull²).
+        A covariate without effect whose mean is higher by `pull` SDs in patients on TAC widens the interval of
+        TAC against not TAC by √(1 + p(1 − p) pull²), where p is the share of patients on TAC (the variance
+        inflation factor of the covariate).
         """
         on = sum(n for n, arm in zip(self.n, ARMS, strict=True) if "TAC" in arm.split("+"))
         share = on / sum(self.n)
@@ -134,7 +138,15 @@ class Truth:
 
 
 def whole(sizes: Floats, total: int) -> NDArray[np.int64]:
-    """Round sizes to whole patients that make a total, and at least one in each arm."""
+    """Round arm sizes to whole patients with a given total and at least one patient per arm.
+
+    Parameters
+    ----------
+    sizes
+        Arm sizes with sum `total`, shape (arm,).
+    total
+        Number of patients.
+    """
     floors = np.floor(sizes).astype(int)
     left = total - floors.sum()
     floors[np.argsort(floors - sizes)[:left]] += 1
@@ -145,12 +157,16 @@ def whole(sizes: Floats, total: int) -> NDArray[np.int64]:
 
 
 def truths(count: int, seed: int, times: int = 1) -> list[Truth]:
-    """Draw truths from the prior of the flagship's default reading.
+    """Draw true values from the prior of the flagship under its default interpretation.
 
     Parameters
     ----------
+    count
+        Number of draws.
+    seed
+        Seed of the random numbers.
     times
-        By how much larger than the flagship the cohorts shall be.
+        Size of the cohorts as a multiple of the flagship.
     """
     study = load_study("sun2024")
     model = find_model(MODEL, study)
@@ -162,34 +178,47 @@ def truths(count: int, seed: int, times: int = 1) -> list[Truth]:
             count,
             random_seed=seed,
             var_names=names,
-            compile_kwargs={"mode": "FAST_COMPILE"},  # numba would compile for many seconds
+            compile_kwargs={"mode": "FAST_COMPILE"},  # compilation by numba takes many seconds
         )
     prior = drawn["prior"].to_dataset().isel(chain=0)
-    assert study.present == ARMS  # noqa: S101 - sizes go with arms by position
+    assert study.present == ARMS  # noqa: S101 - sizes are matched to arms by position
     on = np.array(["TAC" in arm.split("+") for arm in ARMS])
     shift_sd = chosen["shift"].numbers()["sigma"]
     shifts = np.random.default_rng(seed).normal(0, shift_sd, (count, len(REPORTED)))
-    found = []
+    drawn_truths = []
     for at in range(count):
-        own = prior.isel(draw=at)
+        draw = prior.isel(draw=at)
         n = np.empty(len(ARMS), int)
         for side, total in zip((on, ~on), TOTALS.values(), strict=True):
-            n[side] = whole(times * own["size"].values[side], times * total)
-        found.append(
+            n[side] = whole(times * draw["size"].values[side], times * total)
+        drawn_truths.append(
             Truth(
-                dict(zip(own["arm"].values, own["risk"].values, strict=True)),
-                dict(zip(own["arm"].values, own[CONDITIONAL].values, strict=True)),
+                dict(zip(draw["arm"].values, draw["risk"].values, strict=True)),
+                dict(zip(draw["arm"].values, draw[CONDITIONAL].values, strict=True)),
                 tuple(n.tolist()),
-                float(own["sigma"]),
-                float(own["loss"]),
+                float(draw["sigma"]),
+                float(draw["loss"]),
                 tuple(shifts[at].tolist()),
             )
         )
-    return found
+    return drawn_truths
 
 
 def waist_at(truth: Truth, study: Study) -> xr.Dataset:
-    """Lay a truth out as estimands ask it."""
+    """Return true values in the layout of risk draws.
+
+    Parameters
+    ----------
+    truth
+        True values.
+    study
+        A study with the reported estimates.
+
+    Returns
+    -------
+    xarray.Dataset
+        Marginal and conditional risks, dims (arm,), and log odds ratios, dims (reported_estimate,).
+    """
     numbers = estimates_of(study)
     assert numbers is not None  # noqa: S101 - for the type checker: nothing is counted
     regimens = list(truth.risk)
@@ -210,12 +239,20 @@ def waist_at(truth: Truth, study: Study) -> xr.Dataset:
     )
 
 
-# --- What is printed -------------------------------------------------------------------------------
+# --- Reports ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Printing:
-    """What a paper says of a cohort: total, events, and by claim odds ratio and interval."""
+    """The report of a cohort.
+
+    Attributes
+    ----------
+    total, on, events : int
+        Patients, patients on TAC, and events.
+    ratios : dict
+        Odds ratio and limits of its 95 % interval, rounded to two decimals, by id of the reported estimate.
+    """
 
     total: int
     on: int
@@ -224,7 +261,20 @@ class Printing:
 
 
 def print_cohort(truth: Truth, rng: np.random.Generator) -> Printing | None:
-    """Simulate patients and print what the flagship prints; None where nobody would print it."""
+    """Simulate patients and report the estimates that the flagship reports.
+
+    Parameters
+    ----------
+    truth
+        True values.
+    rng
+        Random number generator.
+
+    Returns
+    -------
+    Printing or None
+        The report; None if an arm has too few events or an odds ratio is not finite or rounds to 0.
+    """
     setting = truth.configuration
     cohort = patients_of(setting, 1, rng, rng)
     y = cohort[0][0]
@@ -234,13 +284,13 @@ def print_cohort(truth: Truth, rng: np.random.Generator) -> Printing | None:
     if np.minimum(events, np.array(truth.n) - events)[four].min() < FEWEST:
         return None
     try:
-        found = list(analysed(setting, cohort, len(cohort) - 1, REPORTED))
+        estimates = list(analysed(setting, cohort, len(cohort) - 1, REPORTED))
     except np.linalg.LinAlgError:
         return None
-    regression = {name: at for at, one in enumerate(REPORTED) for name in one.meant}
+    regression = {name: at for at, fitted in enumerate(REPORTED) for name in fitted.meant}
     ratios = {}
-    for name, estimate, se in found:
-        # Covariates of its own, which nobody simulates, move all odds ratios of a regression alike.
+    for name, estimate, se in estimates:
+        # The shift represents covariates of the regression that are not simulated.
         centre = estimate[0] + truth.shifts[regression[name]]
         ends = centre + np.array([0, -1, 1]) * ndtri(0.5 + LEVEL / 2) * se[0]
         ratios[name] = tuple(f"{ratio:.2f}" for ratio in np.exp(ends))
@@ -300,7 +350,15 @@ source = "simulated"
 
 
 def study_text(name: str, one: Printing) -> str:
-    """Write the study file of a printed cohort."""
+    """Return the text of the study file of a reported cohort.
+
+    Parameters
+    ----------
+    name
+        Id of the study.
+    one
+        The report.
+    """
     reported_estimates = "".join(
         CLAIM.format(
             id=reported_estimate,
@@ -328,22 +386,21 @@ def study_text(name: str, one: Printing) -> str:
 
 
 class Sampler:
-    """NUTS for the model of any study that prints the same things.
+    """NUTS for the model of all studies that report the same estimands.
 
-    What is printed is data of the model, and an argument of the density, so that one compilation serves
-    for all cohorts.
+    The reported estimates are arguments of the density, so that one compilation serves all cohorts.
 
     Parameters
     ----------
     first
-        A study that prints them.
+        A study that reports the estimands.
     model
         Name of the model.
     """
 
     def __init__(self, first: Study, model: str = MODEL) -> None:
         self._model = model
-        built, self._shape = build(*self._asked(first)), shape_of(*self._asked(first))
+        built, self._shape = build(*self._inputs(first)), shape_of(*self._inputs(first))
         inputs, (opened,) = model_data.opened(built, [built.logp()])
         self._given = list(inputs)
         self._start = built.initial_point()
@@ -352,56 +409,84 @@ class Sampler:
         self._density = in_jax([*values, *inputs.values()], [opened])
         parts = [built[name] for name in RISK_VARIABLES]
         risk_draws = get_jaxified_graph(inputs=values, outputs=built.replace_rvs_by_values(parts))
-        self._waist = jax.jit(jax.vmap(jax.vmap(lambda x: risk_draws(*self._split(x)))))
+        self._risk_draws = jax.jit(jax.vmap(jax.vmap(lambda x: risk_draws(*self._split(x)))))
         dims = {name: built.named_vars_to_dims.get(name, ()) for name in RISK_VARIABLES}
-        self._dims = {name: ("chain", "draw", *own) for name, own in dims.items()}
-        named = {dim for own in dims.values() for dim in own}
+        self._dims = {
+            name: ("chain", "draw", *dims_of_variable) for name, dims_of_variable in dims.items()
+        }
+        named = {dim for dims_of_variable in dims.values() for dim in dims_of_variable}
         self._coords = {dim: list(built.coords[dim]) for dim in named}
 
-    def _asked(self, study: Study) -> tuple[Study, Model, PriorSet]:
+    def _inputs(self, study: Study) -> tuple[Study, Model, PriorSet]:
+        """Return the stratified study, the model and the priors."""
         model = find_model(self._model, study)
-        told = study.resolve(strata=model.strata)
-        return told, model, priors_for(prior_set(PRIORS, study), model, told)
+        stratified = study.resolve(strata=model.strata)
+        return stratified, model, priors_for(prior_set(PRIORS, study), model, stratified)
 
     def data(self, study: Study) -> tuple[Any, ...]:
-        """Return a study's numbers as the density takes them.
+        """Return the reported estimates of a study as arguments of the density.
+
+        Parameters
+        ----------
+        study
+            A study that reports the same estimands.
 
         Raises
         ------
         ValueError
-            If its density differs in anything else.
+            If the density differs in more than the values of the reported estimates.
         """
-        asked = self._asked(study)
-        if shape_of(*asked) != self._shape:
-            raise ValueError(f"the density of {study.id} differs in more than printed numbers")
-        numbers = given_of(*asked)
+        inputs = self._inputs(study)
+        if shape_of(*inputs) != self._shape:
+            raise ValueError(
+                f"the density of {study.id} differs in more than the values of reported estimates"
+            )
+        numbers = given_of(*inputs)
         return tuple(jnp.asarray(numbers[name]) for name in self._given)
 
     @property
     def start(self) -> Floats:
-        """Where PyMC would begin, in one vector."""
+        """Initial point of PyMC as one vector, shape (coordinate,)."""
         return np.concatenate([np.ravel(self._start[name]) for name in self._names])
 
     def _split(self, x: Any) -> list[Any]:
+        """Split a vector into the arrays of the parameters."""
         return split(x, [np.shape(self._start[name]) for name in self._names])
 
     def log_density(self, x: Any, data: tuple[Any, ...]) -> Any:
-        """Evaluate the density at unconstrained parameters."""
+        """Evaluate the log density at unconstrained parameters, shape (coordinate,), given data.
+
+        Parameters
+        ----------
+        x
+            Unconstrained parameters, shape (coordinate,).
+        data
+            Result of `data`.
+        """
         return self._density(*self._split(x), *data)[0]
 
     @cached_property
     def _chains(self) -> Any:
+        """Compiled NUTS of the density."""
         return compiled_chains(
             self.log_density, tune=TUNE, draws=DRAWS, target_accept=TARGET_ACCEPT
         )
 
     def sample(self, study: Study, seed: int) -> tuple[xr.Dataset, Floats, int]:
-        """Sample a posterior.
+        """Sample the posterior of a study.
+
+        Parameters
+        ----------
+        study
+            A study that reports the same estimands.
+        seed
+            Seed of the sampler.
 
         Returns
         -------
         tuple
-            What estimands are asked of, unconstrained parameters (chain, draw, …), divergences.
+            Risk draws, dims (chain, draw, …); unconstrained parameters, shape (chain, draw, coordinate); and
+            the number of divergences.
         """
         key, jitter = jax.random.split(jax.random.PRNGKey(seed))
         start = self.start + jax.random.uniform(jitter, (CHAINS, self.start.size), minval=-1.0)
@@ -409,7 +494,7 @@ class Sampler:
         x, diverging = self._chains(jax.random.split(key, CHAINS), start, data)
         parts = {
             name: (self._dims[name], np.asarray(values))
-            for name, values in zip(RISK_VARIABLES, self._waist(x), strict=True)
+            for name, values in zip(RISK_VARIABLES, self._risk_draws(x), strict=True)
         }
         return xr.Dataset(parts, self._coords), np.asarray(x), int(diverging.sum())
 
@@ -418,22 +503,39 @@ class Sampler:
 
 
 def asked(study: Study) -> list[Estimand]:
-    """Return the estimands of the table."""
-    found: dict[str, Estimand] = {}
+    """Return the estimands of the table, in the order of `ASKED`.
+
+    Parameters
+    ----------
+    study
+        A reported study.
+    """
+    by_code: dict[str, Estimand] = {}
     for estimand in enumerate_estimands(study, find_model(MODEL, study), resolve(study)):
-        # An interaction contrast has several co-treatments; the first is none.
-        found.setdefault(_code(estimand), estimand)
-    return [found[code] for code in ASKED]
+        # An interaction contrast has several co-treatments; the first is no other study drug.
+        by_code.setdefault(_code(estimand), estimand)
+    return [by_code[code] for code in ASKED]
 
 
 def _code(estimand: Estimand) -> str:
+    """Return the code of an estimand without its co-treatment."""
     return code_of(estimand.measure, estimand.contrast, estimand.pair, "", estimand.stratum)
 
 
 def rows(
     study: Study, truth: Truth, posterior: tuple[xr.Dataset, Floats, int]
 ) -> Iterator[dict[str, Any]]:
-    """Compare a posterior with the truth, estimand by estimand."""
+    """Yield one row of the table per estimand: true value, posterior summary and diagnostics.
+
+    Parameters
+    ----------
+    study
+        The reported study.
+    truth
+        True values.
+    posterior
+        Result of `Sampler.sample`.
+    """
     risk_draws, x, diverging = posterior
     risk_draws["risk"] = risk_draws["risk"].assign_attrs(risk_kind="implied")
     true = waist_at(truth, study)
@@ -463,27 +565,61 @@ def rows(
 
 
 def printed_cohort(store: list[Truth], rng: np.random.Generator) -> tuple[int, Truth, Printing]:
-    """Take truths until one has a cohort that would be printed; tell how many had not."""
+    """Return the first cohort that would be reported, with its true values.
+
+    Parameters
+    ----------
+    store
+        Draws of true values.
+    rng
+        Random number generator.
+
+    Returns
+    -------
+    tuple
+        Number of discarded cohorts, true values and report.
+
+    Raises
+    ------
+    RuntimeError
+        If none of the cohorts would be reported.
+    """
     for tried, truth in enumerate(store):
-        one = print_cohort(truth, rng)
-        if one is not None:
-            return tried, truth, one
-    raise RuntimeError(f"none of {len(store)} cohorts would be printed")
+        report = print_cohort(truth, rng)
+        if report is not None:
+            return tried, truth, report
+    raise RuntimeError(f"none of {len(store)} cohorts would be reported")
 
 
 def finished(table: Path) -> set[int]:
-    """Return the cohorts a table has, and take off what is left of one that was being written."""
+    """Return the complete cohorts of a table; delete rows of incomplete cohorts.
+
+    Parameters
+    ----------
+    table
+        Path of the table.
+    """
     if not table.exists():
         return set()
-    found = pd.read_csv(table, dtype=str)
-    is_whole = found.groupby("cohort")["estimand"].transform("size") == len(ASKED)
+    saved = pd.read_csv(table, dtype=str)
+    is_whole = saved.groupby("cohort")["estimand"].transform("size") == len(ASKED)
     if not is_whole.all():
-        found[is_whole].to_csv(table, index=False)
-    return set(found.loc[is_whole, "cohort"].astype(int))
+        saved[is_whole].to_csv(table, index=False)
+    return set(saved.loc[is_whole, "cohort"].astype(int))
 
 
 def run(cohorts: int, seed: int, table: Path) -> None:
-    """Append cohorts to a table until it has so many."""
+    """Append the missing cohorts to a table.
+
+    Parameters
+    ----------
+    cohorts
+        Number of cohorts.
+    seed
+        Seed of the simulation.
+    table
+        Path of the table.
+    """
     missing = sorted(set(range(cohorts)) - finished(table))
     if not missing:
         return
@@ -491,20 +627,22 @@ def run(cohorts: int, seed: int, table: Path) -> None:
     sampler = None
     for at in missing:
         rng = np.random.default_rng([seed, at])
-        tried, truth, one = printed_cohort(stores[at * TRIES : (at + 1) * TRIES], rng)
-        study = parse_study(study_text(f"recovery-{at:03d}", one))
+        tried, truth, report = printed_cohort(stores[at * TRIES : (at + 1) * TRIES], rng)
+        study = parse_study(study_text(f"recovery-{at:03d}", report))
         sampler = sampler or Sampler(study)
-        own = pd.DataFrame(rows(study, truth, sampler.sample(study, at)))
-        own.insert(0, "cohort", at)
-        own.insert(1, "discarded", tried)
-        own.to_csv(table, mode="a", header=not table.exists(), index=False, float_format="%.6g")
-        held = own["covered"][own["estimand"].isin(OBSERVED_RATIOS)]
+        rows_of_cohort = pd.DataFrame(rows(study, truth, sampler.sample(study, at)))
+        rows_of_cohort.insert(0, "cohort", at)
+        rows_of_cohort.insert(1, "discarded", tried)
+        rows_of_cohort.to_csv(
+            table, mode="a", header=not table.exists(), index=False, float_format="%.6g"
+        )
+        held = rows_of_cohort["covered"][rows_of_cohort["estimand"].isin(OBSERVED_RATIOS)]
         print(
             study.id,
             f"covered {held.sum()}/{len(held)}",
-            f"R-hat {own['max_rhat'][0]:.3f}",
-            f"ESS {own['min_ess'][0]:.0f}",
-            f"divergences {own['divergences'][0]}",
+            f"R-hat {rows_of_cohort['max_rhat'][0]:.3f}",
+            f"ESS {rows_of_cohort['min_ess'][0]:.0f}",
+            f"divergences {rows_of_cohort['divergences'][0]}",
             f"discarded {tried}",
             flush=True,
         )
@@ -514,31 +652,46 @@ def run(cohorts: int, seed: int, table: Path) -> None:
 
 
 def coverage(table: pd.DataFrame, estimands: Iterable[str]) -> tuple[float, float]:
-    """Return the share of intervals that hold the truth, and its Monte Carlo error.
+    """Return the share of intervals that contain the true value, and its Monte Carlo standard error.
 
-    The unit is the cohort: its intervals stand on the same patients.
+    The standard error is computed over cohorts, because the intervals of a cohort depend on the same patients.
+
+    Parameters
+    ----------
+    table
+        Rows of the table.
+    estimands
+        Codes of estimands to pool.
     """
-    own = table[table["estimand"].isin(list(estimands))]
-    holds = own["truth"].between(own["lower"], own["upper"])
-    by_cohort = holds.groupby(own["cohort"]).mean()
+    pooled = table[table["estimand"].isin(list(estimands))]
+    holds = pooled["truth"].between(pooled["lower"], pooled["upper"])
+    by_cohort = holds.groupby(pooled["cohort"]).mean()
     return float(by_cohort.mean()), float(by_cohort.std() / np.sqrt(len(by_cohort)))
 
 
 def has_failed(table: pd.DataFrame) -> pd.Series:
-    """Tell which rows are of a fit that fails a diagnostic."""
+    """Flag the rows of fits with an R-hat above `RHAT` or with divergences.
+
+    Parameters
+    ----------
+    table
+        Rows of the table.
+    """
     return (table["max_rhat"] > RHAT) | (table["divergences"] > 0)
 
 
 def _line(table: pd.DataFrame, words: str, estimands: Iterable[str]) -> str:
+    """Format coverage, its error, and the shares of intervals too high and too low."""
     estimands = list(estimands)
-    own = table[table["estimand"].isin(estimands)]
-    share, error = coverage(own, estimands)
-    under = (own["truth"] < own["lower"]).mean()
-    over = (own["truth"] > own["upper"]).mean()
+    pooled = table[table["estimand"].isin(estimands)]
+    share, error = coverage(pooled, estimands)
+    under = (pooled["truth"] < pooled["lower"]).mean()
+    over = (pooled["truth"] > pooled["upper"]).mean()
     return f"| {words} | {share:.1%} | {error:.1%} | {under:.1%} | {over:.1%} |"
 
 
 def _halves(table: pd.DataFrame, by_cohort: pd.Series, words: str) -> Iterator[str]:
+    """Yield the lines of cohorts below and above the median of a variable."""
     middle = by_cohort.median()
     low = table["cohort"].map(by_cohort < middle)
     yield _line(table[low], f"identified, {words} < {middle:.2f}", OBSERVED_RATIOS)
@@ -546,7 +699,13 @@ def _halves(table: pd.DataFrame, by_cohort: pd.Series, words: str) -> Iterator[s
 
 
 def page(table: pd.DataFrame) -> str:
-    """Write README.md."""
+    """Return the text of README.md from the rows of the table.
+
+    Parameters
+    ----------
+    table
+        Rows of the table.
+    """
     first = table.groupby("cohort").first()
     failed = has_failed(table)
     sound = table[~failed]
@@ -582,8 +741,8 @@ def page(table: pd.DataFrame) -> str:
         gaps=abs(share - LEVEL) / error,
         stuck=int((first["max_rhat"] > APART).sum()),
         apart=APART,
-        extrapolated=outside,
-        extrapolated_error=outside_error,
+        unidentified=outside,
+        unidentified_error=outside_error,
         draws=DRAWS,
         tune=TUNE,
         chains=CHAINS,
@@ -603,17 +762,17 @@ on one core, and resumes where it was stopped.
 1. **Truth.** A draw from the prior of `exchangeable` with the `weak` prior set under the default
    interpretation of `sun2024`: log-odds by regimen, σ of the prognostic score, sizes of the arms (rounded to whole
    patients, 244 on TAC and 549 not), `loss`, and a shift for each of the two regressions.
-2. **Patients.** All 793 have a score u and respond with probability logistic(η + σu). `loss` is made
-   by a further covariate, without effect, that is higher in patients on TAC by so much that it widens the
-   interval of TAC against not TAC by 1 + loss; the other estimates lose less, because a covariate
-   cannot widen all of them alike as the model assumes. The shift represents covariates that are not simulated, and
-   moves all log odds ratios of a regression.
+2. **Patients.** All 793 patients have a score u and respond with probability logistic(η + σu). `loss` is made
+   by a further covariate, without effect, that is higher in patients on TAC and widens the
+   interval of TAC against not TAC by 1 + loss; the other estimates lose less precision, because a covariate
+   cannot widen all of them equally, as the model assumes. The shift represents covariates that are not simulated, and
+   is added to all log odds ratios of a regression.
 3. **Reported estimates.** Logistic regressions on the patients, adjusted for u and the covariate: TAC against not TAC,
    and four odds ratios of one regression on CYC, MMF, TAC+CYC and TAC+MMF, with Wald 95 % intervals,
    to two decimals; totals; total events. No p-values, because the default interpretation uses none.
 4. **Reanalysis** of these numbers alone, under the same model and prior set: {chains} chains of {tune} + {draws}
-   draws. The density is that of `cotreat.models.build.build`; NUTS is run on it directly, at a target acceptance of {accept},
-   because `fit` compiles anew for each cohort.
+   draws. The density is that of `cotreat.models.build.build`; NUTS samples it directly, at a target acceptance of {accept},
+   because `fit` compiles for each cohort.
 
 **Identified odds ratios: their 95 % intervals contain the true value in {without:.1%} (Monte Carlo error
 {without_error:.1%}, by cohort) over the {sound} cohorts whose fits pass R-hat and divergences, and in {share:.1%}
@@ -625,45 +784,45 @@ it. Odds ratios are conditional on the score, as reported.
 {lines}
 
 **Diagnostics.** {failed} of {cohorts} fits have an R-hat over {rhat} (the worst {worst:.2f}) or divergences
-({diverging} fits); the smallest effective sample size is {ess:.0f}, and in {few} fits it is below 1,000: these runs are
-short, so that there can be many.
+({diverging} fits); the smallest effective sample size is {ess:.0f}, and in {few} fits it is below 1,000: chains are
+short to allow many cohorts.
 
 **Discarded: {discarded} cohorts, {discarded_share:.0%} of all drawn**, in which one of the four reported arms had
 fewer than {fewest} events or non-events, or an odds ratio was not finite or rounded to 0.00: no paper would
-report these. So true values follow the prior conditional on being reported (larger arms, commoner outcomes), and
+report these. The true values therefore follow the prior conditional on being reported (larger arms, commoner outcomes), and
 the reanalysis does not model this selection. Coverage would be 95 % by construction, over
 any prior, only without that selection, and if the sampling distribution of the reported estimates were exact.
 
 Interpretation:
 
 - *Calibration.* Pooled coverage differs from 95 % by {gap:+.1%}, {gaps:.1f} Monte Carlo errors; no
-  single estimand differs detectably from 95 % with so few cohorts. What is approximate (normal errors of odds
-  ratios of small arms, the slope of the score, one precision loss for all estimates, the selection) does not show.
-- *Over-coverage from chains that disagree.* In {stuck} fits R-hat is over {apart}: one chain
-  or two stay elsewhere. Only cohort 25 was examined: there it is a corner where TAC+MMF has about one
-  patient, presumably because the distribution, of first order in the counts' noise, then allows for almost
-  any interval. Its log density is about 19 below that of the other chains, so it should hold next to no
+  single estimand differs detectably from 95 % with so few cohorts. The approximations (normal errors of odds
+  ratios of small arms, the slope of the score, one precision loss for all estimates, the selection) have no visible effect.
+- *Over-coverage from chains that disagree.* In {stuck} fits R-hat is over {apart}: one or two chains
+  stay in another region. Only cohort 25 was examined: there it is a region where TAC+MMF has about one
+  patient, presumably because the distribution, of first order in the noise of the counts, then admits almost
+  any interval. Its log density is about 19 below that of the other chains, so it should contain almost no
   draws, but it contains a quarter of them and widens intervals. R-hat fails each time, and the numbers of
   such a fit would not be used: `cotreat reanalyse` replaces it by sequential Monte Carlo.
-- Estimands that are *not identified* lie in {extrapolated:.1%} ({extrapolated_error:.1%}) of their intervals, but
-  because true values come from the prior that supplies what is not identified. This is no evidence for
+- Estimands that are *not identified* are contained in {unidentified:.1%} ({unidentified_error:.1%}) of their intervals, but
+  only because true values come from the prior that supplies what is not identified. This is no evidence for
   scenarios in which that prior is wrong; no run here has true values from another prior.
 """
 
 
 def main() -> None:
-    """Recover cohorts until table.csv has so many, then write README.md."""
+    """Recover the missing cohorts of table.csv, then write README.md."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--cohorts", type=int, default=COHORTS, help=f"at most {MOST}")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--out", type=Path, default=OUT)
-    given = parser.parse_args()
-    if given.cohorts > MOST:
+    arguments = parser.parse_args()
+    if arguments.cohorts > MOST:
         parser.error(f"--cohorts: at most {MOST}")
-    given.out.mkdir(parents=True, exist_ok=True)
-    table = given.out / "table.csv"
-    run(given.cohorts, given.seed, table)
-    (given.out / "README.md").write_text(page(pd.read_csv(table)), encoding="utf-8")
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    table = arguments.out / "table.csv"
+    run(arguments.cohorts, arguments.seed, table)
+    (arguments.out / "README.md").write_text(page(pd.read_csv(table)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Recover the dose that nobody printed, from cohorts of which only what the flagship prints is known.
+"""Recover the odds ratio of a dose that is not reported, from the estimates that the flagship reports.
 
-Truths are drawn from the prior of the model `dose`; of their patients the paper prints the odds ratio
-of all on tacrolimus, that of the higher dose, and the margins. dose.csv says by cohort what the model
-makes of the lower dose, dose.md sums it up. A run that was stopped goes on where it was.
+True values are drawn from the prior of the model `dose`. The simulated paper reports the odds ratio of all patients
+on tacrolimus, that of the higher dose, and the margins. dose.csv contains the posterior of the odds ratio of the
+lower dose by cohort; dose.md summarises it. An interrupted run resumes.
 """
 
 import argparse
@@ -45,9 +45,9 @@ from validation.scripts.recovery import (
 
 OUT = Path(__file__).parents[2] / "results" / "recovery"
 COHORTS, SEED, STORE = 100, 3, 400
-"""Cohorts printed, and truths in store: as many may be left out as nobody would print."""
+"""Number of reported cohorts, seed, and number of draws of true values (some cohorts are not reported)."""
 FEWEST = 5
-"""Events, and non-events, without which of a group nobody would print its odds ratio."""
+"""Smallest number of events, and of non-events, of a group whose odds ratio is reported."""
 TOTALS = {"TAC": 244, "not TAC": 549}
 SETS = {"tac": ("TAC", "not TAC"), "dose": ("TAC.high", "not TAC")}
 INFERRED = ("TAC.low", "not TAC")
@@ -79,7 +79,7 @@ Truth = dict[str, Any]
 
 @cache
 def stated() -> tuple[Study, pm.Model, float]:
-    """Return the flagship told by dose, its model, and the SD of a regression's shift."""
+    """Return the flagship stratified by dose, its PyMC model, and the SD of the shift of a regression."""
     study = load_study("sun2024").resolve(strata="dose")
     model = find_model("dose", study)
     priors = priors_for(prior_set("weak", study), model, study)
@@ -87,7 +87,21 @@ def stated() -> tuple[Study, pm.Model, float]:
 
 
 def truths(count: int, seed: int) -> Iterator[Truth]:
-    """Yield truths from the prior: log-odds by arm, whole patients, SD of the score, shifts."""
+    """Yield draws of true values from the prior.
+
+    Parameters
+    ----------
+    count
+        Number of draws.
+    seed
+        Seed of the random numbers.
+
+    Yields
+    ------
+    dict
+        ``log_odds`` and ``n`` (whole patients) by arm, ``sigma`` (SD of the prognostic score) and ``shifts`` by
+        regression.
+    """
     study, built, shift_sd = stated()
     with built:
         drawn = pm.sample_prior_predictive(
@@ -100,16 +114,22 @@ def truths(count: int, seed: int) -> Iterator[Truth]:
     on = study.members("TAC", study.present)
     shifts = np.random.default_rng(seed).normal(0, shift_sd, (count, len(SETS)))
     for at in range(count):
-        own = prior.isel(draw=at)
+        draw = prior.isel(draw=at)
         n = np.empty(len(on), int)
         for side, total in zip((on, ~on), TOTALS.values(), strict=True):
-            n[side] = whole(own["size"].values[side], total)
-        log_odds = logit(own["conditional_risk"].sel(arm=list(study.present)).values)
-        yield {"log_odds": log_odds, "n": n, "sigma": float(own["sigma"]), "shifts": shifts[at]}
+            n[side] = whole(draw["size"].values[side], total)
+        log_odds = logit(draw["conditional_risk"].sel(arm=list(study.present)).values)
+        yield {"log_odds": log_odds, "n": n, "sigma": float(draw["sigma"]), "shifts": shifts[at]}
 
 
 def true_ratio(truth: Truth) -> float:
-    """Return the conditional odds ratio of the lower dose against none that the truth has."""
+    """Return the true conditional odds ratio of the lower dose against no tacrolimus.
+
+    Parameters
+    ----------
+    truth
+        True values.
+    """
     numbers = estimates_of(stated()[0])
     assert numbers is not None  # noqa: S101 - for the type checker
     law = numbers.regressions_inferred.law(
@@ -119,7 +139,22 @@ def true_ratio(truth: Truth) -> float:
 
 
 def print_cohort(truth: Truth, rng: np.random.Generator, at: int) -> Study | None:
-    """Draw patients and print what the flagship prints of dose; None where nobody would."""
+    """Simulate patients and report the estimates that the flagship reports by dose.
+
+    Parameters
+    ----------
+    truth
+        True values.
+    rng
+        Random number generator.
+    at
+        Index of the cohort.
+
+    Returns
+    -------
+    Study or None
+        The report; None if a group has fewer than `FEWEST` events or non-events.
+    """
     study, _, _ = stated()
     arm = np.repeat(np.arange(len(truth["n"])), truth["n"])
     score = rng.normal(0, 1, len(arm))
@@ -159,23 +194,48 @@ def print_cohort(truth: Truth, rng: np.random.Generator, at: int) -> Study | Non
 
 @cache
 def cohorts(seed: int) -> list[tuple[Truth, Study]]:
-    """Return the cohorts that are printed, in order, each with its truth."""
-    found: list[tuple[Truth, Study]] = []
+    """Return the reported cohorts in order, each with its true values.
+
+    Parameters
+    ----------
+    seed
+        Seed of the simulation.
+    """
+    reported: list[tuple[Truth, Study]] = []
     for at, truth in enumerate(truths(STORE, seed)):
         study = print_cohort(truth, np.random.default_rng([seed, at]), at)
         if study is not None:
-            found.append((truth, study))
-    return found
+            reported.append((truth, study))
+    return reported
 
 
 @cache
 def sampler(seed: int) -> Sampler:
-    """Return a sampler that serves every cohort."""
+    """Return a sampler for all cohorts of a seed.
+
+    Parameters
+    ----------
+    seed
+        Seed of the simulation.
+    """
     return Sampler(cohorts(seed)[0][1], "dose")
 
 
 def recovered(seed: int, at: int) -> dict[str, Any]:
-    """Fit one cohort and compare what it says of the lower dose with the truth."""
+    """Fit one cohort and compare the odds ratio of the lower dose with its true value.
+
+    Parameters
+    ----------
+    seed
+        Seed of the simulation.
+    at
+        Index of the cohort.
+
+    Returns
+    -------
+    dict
+        A row of the table: true value, posterior median, 95 % interval and diagnostics.
+    """
     truth, study = cohorts(seed)[at]
     risk_draws, x, diverging = sampler(seed).sample(study, seed + at)
     numbers = estimates_of(study.resolve(strata="dose"))
@@ -196,7 +256,13 @@ def recovered(seed: int, at: int) -> dict[str, Any]:
 
 
 def prior_width(seed: int) -> float:
-    """Return the width of the prior's 95 % interval of the lower dose's log odds ratio."""
+    """Return the width of the prior 95 % interval of the log odds ratio of the lower dose.
+
+    Parameters
+    ----------
+    seed
+        Seed of the simulation.
+    """
     logs = np.log([true_ratio(truth) for truth in truths(4000, seed)])
     lower, upper = np.quantile(logs, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(upper - lower)
@@ -206,7 +272,20 @@ def prior_width(seed: int) -> float:
 
 
 def summed(table: pd.DataFrame, before: float) -> dict[str, float]:
-    """Return coverage, its error, and the median width as a share of the prior's."""
+    """Summarise the table.
+
+    Parameters
+    ----------
+    table
+        One row per cohort.
+    before
+        Width of the prior 95 % interval.
+
+    Returns
+    -------
+    dict
+        Coverage, its standard error, median width as a share of the prior width, and number of failed fits.
+    """
     share = float(table.covered.mean())
     width = float(np.log(table.upper / table.lower).median())
     return {
@@ -220,13 +299,13 @@ def summed(table: pd.DataFrame, before: float) -> dict[str, float]:
 PAGE = """# The odds ratio of a dose that is not reported
 
 **The 95 % interval of the lower dose's odds ratio contains the true value in {coverage:.0%} of {cohorts} cohorts (Monte Carlo
-error {error:.1%}); its median width is {width:.2f} of that of the prior, on the log scale.** The bars were at least
+error {error:.1%}); its median width is {width:.2f} of that of the prior, on the log scale.** The targets were at least
 {coverage_bar:.0%} and at most {width_bar}.
 
 1. **Truth.** A draw from the prior of the model `dose` with the `weak` prior set on the flagship: log-odds of the eleven regimens
    by two doses of tacrolimus, sizes of the arms (244 on tacrolimus, 549 not), SD of the prognostic score, and a
    shift for each of the two regressions.
-2. **Patients.** All 793 have a score and respond by it and by their regimen.
+2. **Patients.** The response of all 793 patients depends on a prognostic score and on the regimen.
 3. **Report.** Two logistic regressions adjusted for the score: all on tacrolimus against none, and the higher
    dose against none adjusted for the lower one, whose odds ratio is not reported; both with 95 % intervals to two
    decimals; the number of patients, of those on tacrolimus, and of events. Cohorts with fewer than {fewest} events or non-events in
@@ -236,14 +315,22 @@ error {error:.1%}); its median width is {width:.2f} of that of the prior, on the
 
 {failed} of {cohorts} fits have a divergence or an R-hat over {rhat}; they are in all numbers above.
 
-Made on {date} with seed {seed}, {versions}. Again:
+Made on {date} with seed {seed}, {versions}. To reproduce:
 
     .venv/bin/python -m validation.scripts.recovery_dose --processes 2
 """
 
 
 def page(table: pd.DataFrame, seed: int) -> str:
-    """Write the page."""
+    """Return the text of dose.md.
+
+    Parameters
+    ----------
+    table
+        One row per cohort.
+    seed
+        Seed of the simulation.
+    """
     drawn = int(cohorts(seed)[len(table) - 1][1].id.rpartition("-")[2]) + 1
     return PAGE.format(
         **summed(table, prior_width(seed)),
@@ -265,34 +352,53 @@ def page(table: pd.DataFrame, seed: int) -> str:
 
 
 def run(seed: int, count: int, processes: int, scratch: Path) -> pd.DataFrame:
-    """Fit so many cohorts, those apart that a scratch file has, and return the table."""
+    """Fit the cohorts that are not in a scratch file.
+
+    Parameters
+    ----------
+    seed
+        Seed of the simulation.
+    count
+        Number of cohorts.
+    processes
+        Number of processes.
+    scratch
+        Path of the finished rows, JSON lines.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per cohort.
+    """
     lines = scratch.read_text(encoding="utf-8").splitlines() if scratch.exists() else []
-    records = {one["cohort"]: one for one in map(json.loads, lines)}
+    records = {record["cohort"]: record for record in map(json.loads, lines)}
     left = [at for at in range(count) if at not in records]
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         for future in as_completed([pool.submit(recovered, seed, at) for at in left]):
-            one = future.result()
-            records[one["cohort"]] = one
+            record = future.result()
+            records[record["cohort"]] = record
             with scratch.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(one) + "\n")
+                file.write(json.dumps(record) + "\n")
             print(
-                f"cohort {one['cohort']}: R-hat {one['rhat']:.3f}, {len(records)} of {count}",
+                f"cohort {record['cohort']}: R-hat {record['rhat']:.3f}, {len(records)} of {count}",
                 file=sys.stderr,
             )
     return pd.DataFrame([records[at] for at in range(count)])
 
 
 def main() -> None:
-    """Recover cohorts, and write dose.csv and dose.md."""
+    """Recover the cohorts and write dose.csv and dose.md."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--cohorts", type=int, default=COHORTS)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, default=OUT)
-    given = parser.parse_args()
-    table = run(given.seed, given.cohorts, given.processes, given.out / "dose.jsonl")
-    table.to_csv(given.out / "dose.csv", index=False, float_format="%.6g")
-    (given.out / "dose.md").write_text(page(table, given.seed), encoding="utf-8")
+    arguments = parser.parse_args()
+    table = run(
+        arguments.seed, arguments.cohorts, arguments.processes, arguments.out / "dose.jsonl"
+    )
+    table.to_csv(arguments.out / "dose.csv", index=False, float_format="%.6g")
+    (arguments.out / "dose.md").write_text(page(table, arguments.seed), encoding="utf-8")
 
 
 if __name__ == "__main__":

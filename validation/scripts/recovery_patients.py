@@ -1,8 +1,8 @@
-"""Recover known truths from the patients of a cohort, rows and all.
+"""Recover true values from individual patient data.
 
-The regimens and covariates of the synthetic cohort are kept; truths and responses are drawn anew by the
-very model that is then fitted. patients.csv says by effect how many 95 % intervals hold the truth, and
-patients.md sums it up. A run that was stopped goes on where it was: --scratch keeps what is finished.
+Regimens and covariates are those of the synthetic cohort; true values and responses are drawn from the model that
+is fitted. patients.csv contains the coverage of 95 % intervals by effect, and patients.md summarises it. An
+interrupted run resumes from the finished replicates in the scratch file (--scratch).
 """
 
 import argparse
@@ -22,7 +22,7 @@ from cotreat.evidence.resolve import resolve
 from cotreat.inference.sampling import PACKAGES, prepare_jax
 from cotreat.models.select import priors_for
 
-prepare_jax(1)  # before anything starts JAX; the chains of a fit go in step on one device
+prepare_jax(1)  # before JAX is started; the chains of a fit are vectorised on one device
 
 import arviz as az  # noqa: E402
 import jax  # noqa: E402
@@ -54,16 +54,22 @@ MODELS = ("interaction", "exchangeable")
 PATIENTS, CENTRES = 793, tuple("ABCDEF")
 PARAMETERS = ("beta", "gamma", "mu", "tau", "delta", "between", "cluster_effect")
 REFERENCE = "CYC"
-"""The regimen that the others are compared with."""
+"""Reference regimen of the comparisons."""
 TUNE, DRAWS, TARGET_ACCEPT = 500, 1500, 0.8
 BAND = 0.999
-"""Probability of the band in which an effect's number of covering intervals should lie."""
+"""Probability of the binomial band of the number of covering intervals of an effect."""
 COLUMNS = ("truth", "median", "lower", "upper", "below")
 Record = dict[str, Any]
 
 
 def cohort(seed: int) -> Study:
-    """Return the synthetic cohort of the flagship, with six centres in the place of its periods."""
+    """Return the synthetic cohort of the flagship, with six centres instead of its periods.
+
+    Parameters
+    ----------
+    seed
+        Seed of the simulation.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = simulate(load_study("sun2024"), PATIENTS, seed, Path(folder))
         frame, text = pd.read_csv(path.with_suffix(".csv")), path.read_text(encoding="utf-8")
@@ -72,31 +78,40 @@ def cohort(seed: int) -> Study:
 
 
 def of_data(density: Any, data: Any, values: list[Any]) -> list[Any]:
-    """Find the largest parts of a density that are made of data, and of no parameter.
+    """Return the largest terms of a density that depend on the data but on no parameter.
 
-    Binomial coefficients are such a part: worked out at every step, they would cost most of the time.
+    Binomial coefficients are such a term; their evaluation at every step would take most of the run time.
+
+    Parameters
+    ----------
+    density
+        PyTensor variable of the log density.
+    data
+        PyTensor variable of the data.
+    values
+        PyTensor variables of the parameters.
     """
     nodes = list(io_toposort([], [density]))
-    unknown, known = set(values), {data}
+    of_parameters, of_responses = set(values), {data}
     for node in nodes:
-        for grown in (unknown, known):
+        for grown in (of_parameters, of_responses):
             if grown.intersection(node.inputs):
                 grown.update(node.outputs)
-    inputs = (i for node in nodes if unknown.intersection(node.outputs) for i in node.inputs)
-    return list(dict.fromkeys(i for i in inputs if i in known and i not in unknown))
+    inputs = (i for node in nodes if of_parameters.intersection(node.outputs) for i in node.inputs)
+    return list(dict.fromkeys(i for i in inputs if i in of_responses and i not in of_parameters))
 
 
 class Experiment:
-    """One model of one cohort, made ready to be fitted to any responses of its patients.
+    """A model of a cohort, compiled for any responses of the patients.
 
     Parameters
     ----------
     model
-        Its name.
+        Name of the model.
     seed
-        Of the cohort, the truths and the sampler.
+        Seed of the cohort, of the true values and of the sampler.
     worlds
-        How many truths to draw.
+        Number of draws of true values.
     """
 
     def __init__(self, model: str, seed: int, worlds: int) -> None:
@@ -109,115 +124,174 @@ class Experiment:
 
     @cached_property
     def worlds(self) -> xr.Dataset:
-        """Truths and the responses of their patients, drawn by the model, dims (chain, draw, …)."""
+        """True values and responses drawn from the prior predictive distribution, dims (chain, draw, …)."""
         with self.built:
             drawn = pm.sample_prior_predictive(
                 self._worlds,
                 random_seed=self._named["seed"],
-                compile_kwargs={"mode": "FAST_COMPILE"},  # numba would compile for many seconds
+                compile_kwargs={"mode": "FAST_COMPILE"},  # compilation by numba takes many seconds
             )
         return drawn["prior"].to_dataset().assign(drawn["prior_predictive"].to_dataset())
 
     @cached_property
     def truths(self) -> xr.DataArray:
-        """What the worlds answer, dims (chain, draw, effect)."""
+        """True values of the effects, dims (chain, draw, effect)."""
         return self.effects(self.worlds)
 
     @cached_property
     def _density(self) -> tuple[Any, Any]:
-        """Work out what is made of responses alone, and the density that is given it."""
+        """Functions of the terms that depend on responses alone, and of the density given these terms."""
         (events,) = self.built.observed_RVs
         seen, values = self.built.rvs_to_values[events], self.built.value_vars
         responses = seen.type("responses")
         (density,) = clone_replace([self.built.logp()], replace={seen: responses})
         parts = of_data(density, responses, values)
-        given = {part: part.type() for part in parts}
-        (density,) = clone_replace([density], replace=given)
+        terms = {part: part.type() for part in parts}
+        (density,) = clone_replace([density], replace=terms)
         return (
             get_jaxified_graph(inputs=[responses], outputs=parts),
-            get_jaxified_graph(inputs=[*values, *given.values()], outputs=[density]),
+            get_jaxified_graph(inputs=[*values, *terms.values()], outputs=[density]),
         )
 
     def data(self, responses: NDArray[np.int64]) -> list[Any]:
-        """Return what the density needs of responses, shape (cell,)."""
+        """Return the terms of the density that depend on responses, given by covariate pattern, shape (cell,).
+
+        Parameters
+        ----------
+        responses
+            Number of events by covariate pattern, shape (cell,).
+        """
         return list(self._density[0](responses))
 
     def log_density(self, x: Any, data: list[Any]) -> Any:
-        """Evaluate the density at unconstrained parameters, with all its constants."""
+        """Evaluate the log density, with all constants, at unconstrained parameters, shape (coordinate,).
+
+        Parameters
+        ----------
+        x
+            Unconstrained parameters, shape (coordinate,).
+        data
+            Result of `data`.
+        """
         return self._density[1](*split(x, self.shapes), *data)[0]
 
     @cached_property
     def _chains(self) -> Any:
+        """Compiled NUTS of the density."""
         return compiled_chains(
             self.log_density, tune=TUNE, draws=DRAWS, target_accept=TARGET_ACCEPT
         )
 
     @cached_property
-    def _own_scale(self) -> tuple[list[str], Any]:
+    def _constrained(self) -> tuple[list[str], Any]:
+        """Names of the parameters and risks, and the function that computes them from unconstrained draws."""
         names = [n for n in (*PARAMETERS, "risk", "conditional_risk") if n in self.built.named_vars]
         outputs = self.built.replace_rvs_by_values([self.built[name] for name in names])
         function = get_jaxified_graph(inputs=self.built.value_vars, outputs=outputs)
         return names, function_of_draws(lambda x: function(*split(x, self.shapes)))
 
     def sample(self, responses: NDArray[np.int64], seed: int) -> tuple[xr.Dataset, int]:
-        """Sample the posterior given responses by cell; return it with the number of divergences."""
+        """Sample the posterior.
+
+        Parameters
+        ----------
+        responses
+            Number of events by covariate pattern, shape (cell,).
+        seed
+            Seed of the sampler.
+
+        Returns
+        -------
+        tuple
+            Draws, dims (chain, draw, …), and the number of divergences.
+        """
         *keys, jitter = jax.random.split(jax.random.PRNGKey(seed), CHAINS + 1)
         start = np.concatenate([np.ravel(self._start[v.name]) for v in self.built.value_vars])
         starts = start + jax.random.uniform(jitter, (CHAINS, start.size), minval=-1.0)
         x, diverging = self._chains(np.array(keys), starts, self.data(responses))
-        names, function = self._own_scale
+        names, function = self._constrained
         values = map(np.asarray, function(x.reshape(-1, start.size)))
         dims = {name: self.built.named_vars_to_dims.get(name, ()) for name in names}
         variables = {
-            name: (("chain", "draw", *dims[name]), own.reshape(CHAINS, DRAWS, *own.shape[1:]))
-            for name, own in zip(names, values, strict=True)
+            name: (("chain", "draw", *dims[name]), array.reshape(CHAINS, DRAWS, *array.shape[1:]))
+            for name, array in zip(names, values, strict=True)
         }
-        coords = {dim: list(self.built.coords[dim]) for own in dims.values() for dim in own}
+        coords = {dim: list(self.built.coords[dim]) for array in dims.values() for dim in array}
         return xr.Dataset(variables, coords), int(diverging.sum())
 
     def effects(self, draws: xr.Dataset) -> xr.DataArray:
-        """Answer every effect draw by draw, dims (chain, draw, effect)."""
-        found: dict[str, xr.DataArray] = {}
+        """Compute every effect for every draw, dims (chain, draw, effect).
+
+        Parameters
+        ----------
+        draws
+            Draws of parameters and risks, dims (chain, draw, …).
+        """
+        by_name: dict[str, xr.DataArray] = {}
         for name in (n for n in PARAMETERS if n in draws):
             for at in np.ndindex(draws[name].shape[2:]):
-                own = draws[name][:, :, *at]
-                labels = [str(own[dim].values) for dim in draws[name].dims[2:]]
-                found[f"{name}[{', '.join(labels)}]" if labels else name] = own
+                array = draws[name][:, :, *at]
+                labels = [str(array[dim].values) for dim in draws[name].dims[2:]]
+                by_name[f"{name}[{', '.join(labels)}]" if labels else name] = array
         risk_draws = risk_draws_of(draws)
         for estimand in enumerate_estimands(self.study, self.model, resolve(self.study)):
             kind, arms = estimand.measure, set(estimand.arms)
             is_ratio = kind == "odds_ratio" and REFERENCE in arms <= set(self.study.counted)
             if is_ratio or kind in ("risk", "ic", "ror"):
                 name = f"ror[{estimand.pair}]" if kind == "ror" else estimand.code
-                found[name] = estimand.values(risk_draws)
+                by_name[name] = estimand.values(risk_draws)
         risk = draws["risk"]
         for arm in (a for a in self.study.counted if a != REFERENCE):
             difference = risk.sel(arm=arm) - risk.sel(arm=REFERENCE)
-            found[f"risk_difference[{arm} vs {REFERENCE}]"] = difference
-        values = np.stack([own.values for own in found.values()], axis=-1)
+            by_name[f"risk_difference[{arm} vs {REFERENCE}]"] = difference
+        values = np.stack([array.values for array in by_name.values()], axis=-1)
         return xr.DataArray(
-            values, dims=("chain", "draw", "effect"), coords={"effect": list(found)}
+            values, dims=("chain", "draw", "effect"), coords={"effect": list(by_name)}
         )
 
     def replicate(self, at: int) -> Record:
-        """Draw a world, fit its responses, and compare what is found with the truth."""
+        """Fit the responses of one draw of true values and compare the posterior with them.
+
+        Parameters
+        ----------
+        at
+            Index of the draw.
+
+        Returns
+        -------
+        dict
+            Model, seed, replicate, diagnostics, and the result of `compared`.
+        """
         responses = self.worlds["events"].values[0, at]
         draws, diverging = self.sample(responses, 1000 * self._named["seed"] + at)
-        found = self.effects(draws)
-        alike = xr.Dataset({"effects": found})
-        worst = min(float(az.ess(alike, method=m)["effects"].min()) for m in ("bulk", "tail"))
+        posterior = self.effects(draws)
+        dataset = xr.Dataset({"effects": posterior})
+        least = min(float(az.ess(dataset, method=m)["effects"].min()) for m in ("bulk", "tail"))
         return {
             **self._named,
             "replicate": at,
-            "rhat": float(az.rhat(alike)["effects"].max()),
-            "ess": worst,
+            "rhat": float(az.rhat(dataset)["effects"].max()),
+            "ess": least,
             "divergences": diverging,
-            "effects": compared(self.truths.isel(chain=0, draw=at), found),
+            "effects": compared(self.truths.isel(chain=0, draw=at), posterior),
         }
 
 
 def compared(truth: xr.DataArray, found: xr.DataArray) -> dict[str, list[float]]:
-    """Return by effect what `COLUMNS` name: truth, median, interval, share of draws below the truth."""
+    """Compare the posterior of the effects with their true values.
+
+    Parameters
+    ----------
+    truth
+        True values, dims (effect,).
+    found
+        Draws, dims (chain, draw, effect).
+
+    Returns
+    -------
+    dict
+        By effect the values of `COLUMNS`: true value, median, 95 % interval, share of draws below the true value.
+    """
     tail = (1 - INTERVAL) / 2
     ends = found.quantile([0.5, tail, 1 - tail], ("chain", "draw")).values
     below = (found < truth).mean(("chain", "draw")).values
@@ -229,19 +303,31 @@ def compared(truth: xr.DataArray, found: xr.DataArray) -> dict[str, list[float]]
 
 
 def band(count: int) -> tuple[int, int]:
-    """Return the equal-tailed band of a binomial count of covering intervals, if all is well."""
+    """Return the equal-tailed binomial band of the number of covering intervals under nominal coverage.
+
+    Parameters
+    ----------
+    count
+        Number of intervals.
+    """
     below = bdtr(np.arange(count), count, INTERVAL)
     tail = (1 - BAND) / 2
     return int(np.searchsorted(below, tail)), int(np.searchsorted(below, 1 - tail))
 
 
 def rows_of(records: list[Record]) -> pd.DataFrame:
-    """Return one row by replicate and effect."""
+    """Return a table with one row per replicate and effect.
+
+    Parameters
+    ----------
+    records
+        Results of `Experiment.replicate`.
+    """
     rows = pd.DataFrame(
         [
-            (one["replicate"], has_failed(one), effect, *numbers)
-            for one in records
-            for effect, numbers in one["effects"].items()
+            (record["replicate"], has_failed(record), effect, *numbers)
+            for record in records
+            for effect, numbers in record["effects"].items()
         ],
         columns=["replicate", "failed", "effect", *COLUMNS],
     )
@@ -249,18 +335,35 @@ def rows_of(records: list[Record]) -> pd.DataFrame:
 
 
 def has_failed(one: Record) -> bool:
-    """Tell whether a fit fails a check."""
+    """Test whether a fit fails a check of R-hat, effective sample size or divergences.
+
+    Parameters
+    ----------
+    one
+        Result of `Experiment.replicate`.
+    """
     return one["rhat"] > RHAT or one["ess"] < ESS or one["divergences"] > 0
 
 
 def table_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """Sum rows up by effect; the columns that begin with ``sound`` leave failed fits out."""
-    found = []
-    for effect, own in rows.groupby("effect", sort=False):
-        covered, count = int(own["covered"].sum()), len(own)
+    """Summarise rows by effect; columns with the prefix ``sound`` exclude failed fits.
+
+    Parameters
+    ----------
+    rows
+        Rows returned by `rows_of`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Coverage, its binomial band, median width and standardised mean rank by effect.
+    """
+    lines = []
+    for effect, group in rows.groupby("effect", sort=False):
+        covered, count = int(group["covered"].sum()), len(group)
         lower, upper = band(count)
-        sound = own["covered"][~own["failed"]]
-        found.append(
+        sound = group["covered"][~group["failed"]]
+        lines.append(
             {
                 "effect": effect,
                 "covered": covered,
@@ -271,22 +374,38 @@ def table_of(rows: pd.DataFrame) -> pd.DataFrame:
                 "inside": "yes" if lower <= covered <= upper else "no",
                 "sound_covered": int(sound.sum()),
                 "sound_replicates": len(sound),
-                "median_width": (own["upper"] - own["lower"]).median(),
-                # Shares below the truth are uniform where the posterior is right.
-                "mean_rank_z": (own["below"].mean() - 0.5) * np.sqrt(12 * count),
+                "median_width": (group["upper"] - group["lower"]).median(),
+                # Shares below the true value are uniform if the posterior is correct.
+                "mean_rank_z": (group["below"].mean() - 0.5) * np.sqrt(12 * count),
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(lines)
 
 
 def pooled(rows: pd.DataFrame) -> tuple[float, float]:
-    """Return the share of intervals that hold the truth, and its Monte Carlo error by replicate."""
+    """Return the share of intervals that contain the true value, and its standard error over replicates.
+
+    Parameters
+    ----------
+    rows
+        Rows returned by `rows_of`.
+    """
     by_replicate = rows.groupby("replicate")["covered"].mean()
     return float(by_replicate.mean()), float(by_replicate.std() / np.sqrt(len(by_replicate)))
 
 
 def page(records: list[Record], model: str, name: str) -> str:
-    """Write the results up."""
+    """Return the text of patients.md.
+
+    Parameters
+    ----------
+    records
+        Results of `Experiment.replicate`.
+    model
+        Name of the model.
+    name
+        Name of the table, without suffix.
+    """
     rows = rows_of(records)
     table, kinds = table_of(rows), rows["effect"].str.partition("[")[0]
     outside = [f"`{effect}`" for effect in table["effect"][table["inside"] == "no"]]
@@ -305,9 +424,9 @@ def page(records: list[Record], model: str, name: str) -> str:
         sound_error=sound_error,
         replicates=len(records),
         failed=sum(map(has_failed, records)),
-        rhat=max(one["rhat"] for one in records),
-        ess=min(one["ess"] for one in records),
-        divergences=sum(one["divergences"] for one in records),
+        rhat=max(record["rhat"] for record in records),
+        ess=min(record["ess"] for record in records),
+        divergences=sum(record["divergences"] for record in records),
         effects=len(table),
         outside=", ".join(outside) or "none",
         z=table["mean_rank_z"].abs().max(),
@@ -346,18 +465,18 @@ PAGE = """# True values recovered from individual patient data: `{model}`
    each) and then the response of each patient. No cohort is discarded.
 3. **Fit.** The same model, fitted to these responses by NUTS: {chains} chains of {tune} + {draws} draws, target
    acceptance {accept}. It is run on the density of the same PyMC model directly, because `cotreat.fit`
-   compiles anew for each cohort; a test holds its density and its posterior against theirs.
+   compiles for each cohort; a test compares its density and its posterior with those of `cotreat.fit`.
 4. **Effects.** Log odds ratios of treatments (`beta`), pairs (`gamma`) and covariates (`delta`), SD of the centres
    (`between`) and effect of each (`cluster_effect`); conditional odds ratios and differences of standardised risks
-   of the counted regimens against {reference}; standardised risks of all regimens, that of no treatment too, which no
-   patient got; `ic` of each pair on each background, and `ror`, which is `gamma` by another
-   way and so counts twice.
+   of the counted regimens against {reference}; standardised risks of all regimens, including no treatment, which no
+   patient received; `ic` of each pair with each co-treatment; and `ror`, which equals `gamma`
+   and so counts twice.
 
 | effects | number | coverage | error |
 |---|---|---|---|
 {lines}
 
-Effects of one cohort depend on each other, so errors are those between cohorts. The mean rank of the truth among
+Effects of one cohort depend on each other, so errors are those between cohorts. The mean rank of the true value among
 the draws is at most {z:.1f} standard errors from the middle, for any effect (`mean_rank_z`).
 
 **Checks.** {failed} of {replicates} fits fail one (R-hat over {bar_rhat}, an effective sample size below {bar_ess:,} in bulk or
@@ -365,11 +484,11 @@ tail, a divergence), all effects of the table counted. The largest R-hat is {rha
 size {ess:,.0f}; divergences in all fits: {divergences}. Failed fits are in all numbers above; without them the pooled
 coverage is {sound:.1%} ({sound_error:.1%}).
 
-With truths from the very prior that is fitted, coverage is 95 % by construction if density, sampler and the
+With true values from the prior that is fitted, coverage is 95 % by construction if density, sampler and the
 formulas of effects are right: this page tests these. It is no evidence for cohorts whose true values the prior
 excludes, or for omitted covariates.
 
-Made on {date} with seed {seed}, Python {python}, {versions}. Again, about 20 minutes on two cores:
+Made on {date} with seed {seed}, Python {python}, {versions}. To reproduce, about 20 minutes on two cores:
 
     .venv/bin/python -m validation.scripts.recovery_patients --model {model} --replicates {replicates} --seed {seed} --processes 2
 """
@@ -379,7 +498,15 @@ Made on {date} with seed {seed}, Python {python}, {versions}. Again, about 20 mi
 
 
 def finished(scratch: Path, model: str, seed: int) -> dict[int, Record]:
-    """Return the replicates of one run that a scratch file has; a line cut short is taken off."""
+    """Return the finished replicates of a run in a scratch file; an incomplete last line is deleted.
+
+    Parameters
+    ----------
+    scratch
+        Path of the scratch file, JSON lines.
+    model, seed
+        Model and seed of the run.
+    """
     text = scratch.read_text(encoding="utf-8") if scratch.exists() else ""
     whole = text[: text.rfind("\n") + 1]
     if whole != text:
@@ -389,56 +516,76 @@ def finished(scratch: Path, model: str, seed: int) -> dict[int, Record]:
 
 
 experiment = cache(Experiment)
-"""One in each process."""
+"""The experiment, created once per process."""
 
 
 def _replicate(task: tuple[str, int, int, int]) -> Record:
+    """Run one replicate in a worker process."""
     model, seed, worlds, at = task
     return experiment(model, seed, worlds).replicate(at)
 
 
 def run(model: str, seed: int, replicates: int, processes: int, scratch: Path) -> list[Record]:
-    """Append replicates to a scratch file until it has so many, and return them."""
+    """Run the replicates that are not in a scratch file, append them, and return all.
+
+    Parameters
+    ----------
+    model, seed
+        Model and seed of the run.
+    replicates
+        Number of replicates.
+    processes
+        Number of processes.
+    scratch
+        Path of the scratch file, JSON lines.
+    """
     records = finished(scratch, model, seed)
     tasks = [(model, seed, replicates, at) for at in range(replicates) if at not in records]
-    for one in _done(tasks, processes):
-        records[one["replicate"]] = one
+    for record in _results(tasks, processes):
+        records[record["replicate"]] = record
         with scratch.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(one) + "\n")
+            file.write(json.dumps(record) + "\n")
         print(
-            f"{model} {one['replicate']}: R-hat {one['rhat']:.3f}, ESS {one['ess']:.0f}, "
-            f"{one['divergences']} divergences, {min(len(records), replicates)} of {replicates}",
+            f"{model} {record['replicate']}: R-hat {record['rhat']:.3f}, ESS {record['ess']:.0f}, "
+            f"{record['divergences']} divergences, {min(len(records), replicates)} of {replicates}",
             file=sys.stderr,
         )
     return [records[at] for at in range(replicates)]
 
 
-def _done(tasks: list[tuple[str, int, int, int]], processes: int) -> Iterator[Record]:
+def _results(tasks: list[tuple[str, int, int, int]], processes: int) -> Iterator[Record]:
+    """Yield the results of replicates as they finish."""
     if processes == 1:
         yield from map(_replicate, tasks)
         return
-    # JAX and fork do not go together.
+    # JAX does not support fork.
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         for future in as_completed([pool.submit(_replicate, task) for task in tasks]):
             yield future.result()
 
 
 def main() -> None:
-    """Recover cohorts of patients, and write patients.csv and patients.md."""
+    """Recover true values from individual patient data and write patients.csv and patients.md."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--replicates", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", choices=MODELS, default=MODELS[0])
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, default=OUT)
-    parser.add_argument("--scratch", type=Path, help="where finished replicates are kept")
-    given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    scratch = given.scratch or given.out / "patients.jsonl"
-    records = run(given.model, given.seed, given.replicates, given.processes, scratch)
-    name = "patients" if given.model == MODELS[0] else f"patients-{given.model}"
-    table_of(rows_of(records)).to_csv(given.out / f"{name}.csv", index=False, float_format="%.6g")
-    (given.out / f"{name}.md").write_text(page(records, given.model, name), encoding="utf-8")
+    parser.add_argument("--scratch", type=Path, help="file of finished replicates")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    scratch = arguments.scratch or arguments.out / "patients.jsonl"
+    records = run(
+        arguments.model, arguments.seed, arguments.replicates, arguments.processes, scratch
+    )
+    name = "patients" if arguments.model == MODELS[0] else f"patients-{arguments.model}"
+    table_of(rows_of(records)).to_csv(
+        arguments.out / f"{name}.csv", index=False, float_format="%.6g"
+    )
+    (arguments.out / f"{name}.md").write_text(
+        page(records, arguments.model, name), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Check posteriors against simuk: it draws truths and evidence by PyMC, and samples each posterior by NUTS.
+"""Compare posteriors with simuk, which draws true values and evidence by PyMC and samples by NUTS.
 
-The same evidence is then given to `fit_many`, by which calibration approximates. Where each truth lies in the
-two posteriors must agree to within their Monte Carlo error. Writes results/calibration/simuk.csv; minutes, for
-NUTS is compiled each time.
+`fit_many`, the approximation used in calibration, is applied to the same evidence. The ranks of each true value in
+the two posteriors must agree within their Monte Carlo error. The table is results/calibration/simuk.csv. A run
+takes minutes, because NUTS is compiled for each data set.
 """
 
 import sys
@@ -27,12 +27,12 @@ from cotreat.study.study import Study
 OUT = Path(__file__).parents[2] / "results" / "calibration" / "simuk.csv"
 WANTED = (("counts", "interaction"), ("counts-three", "exchangeable"))
 SIMULATIONS = 25
-"""Of each model: 50 in all."""
+"""Number of simulations per model; 50 in total."""
 PRIORS, CHAINS, DRAWS = "weak", 2, 500
 
 
 class Recording(simuk.SBC):  # type: ignore[misc]
-    """simuk, with the evidence it has drawn kept."""
+    """Simulation-based calibration by simuk that also stores the simulated evidence."""
 
     def __init__(self, built: Any) -> None:
         super().__init__(
@@ -49,42 +49,66 @@ class Recording(simuk.SBC):  # type: ignore[misc]
         self.seen: list[dict[str, Any]] = []
 
     def _get_posterior_samples(self, replicated_data: dict[str, Any]) -> Any:
+        """Sample the posterior of one data set, and store the data set."""
         self.seen.append(replicated_data)
-        found = super()._get_posterior_samples(replicated_data)
-        return found.map(np.asarray, keep_attrs=True)  # ranks of JAX arrays take minutes
+        posterior = super()._get_posterior_samples(replicated_data)
+        return posterior.map(np.asarray, keep_attrs=True)  # ranks of JAX arrays take minutes
 
 
 def compared(study: Study, model: str) -> Iterator[dict[str, object]]:
-    """Yield, for each simulation and regimen, the share of either posterior that lies below the true risk."""
+    """Yield the shares of both posteriors below the true risk, for each simulation and regimen.
+
+    Parameters
+    ----------
+    study
+        A calibration template with counts.
+    model
+        Name of the model.
+
+    Yields
+    ------
+    dict
+        A row of the table.
+    """
     job = Job.of(study, model, prior_set(PRIORS, study))
     check = Recording(build(job.study, job.model, job.priors))
     check.run_simulations()
-    seen = [dict(zip(study.counted, map(int, one["events"]), strict=True)) for one in check.seen]
-    asked = [
-        Specification(with_events(study, own, str(at)), model, PRIORS)
-        for at, own in enumerate(seen)
+    events = [dict(zip(study.counted, map(int, row["events"]), strict=True)) for row in check.seen]
+    specifications = [
+        Specification(with_events(study, counts, str(at)), model, PRIORS)
+        for at, counts in enumerate(events)
     ]
-    for at, answer in enumerate(fit_many(asked)):
+    for at, answer in enumerate(fit_many(specifications)):
         truth = check.ref_params["risk"].isel(sample=at)
         for regimen in study.counted:
             true = float(truth.sel(arm=regimen))
-            theirs = check.posteriors[at]["risk"].sel(arm=regimen).values
-            own = answer.risk_draws["risk"].sel(arm=regimen).values
+            by_simuk = check.posteriors[at]["risk"].sel(arm=regimen).values
+            by_laplace = answer.risk_draws["risk"].sel(arm=regimen).values
             yield {
                 "study": study.id,
                 "model": model,
                 "simulation": at,
                 "regimen": regimen,
-                "events": seen[at][regimen],
+                "events": events[at][regimen],
                 "truth": true,
                 "verdict": answer.verdict,
-                "below_simuk": float(np.mean(theirs < true)),
-                "below": float(np.mean(own < true)),
+                "below_simuk": float(np.mean(by_simuk < true)),
+                "below": float(np.mean(by_laplace < true)),
             }
 
 
 def with_events(study: Study, events: Mapping[str, int], name: str) -> Study:
-    """Put other events, by regimen, into a study; its digest must be another, which is made of a name."""
+    """Return a study with other numbers of events.
+
+    Parameters
+    ----------
+    study
+        The study.
+    events
+        Number of events by regimen.
+    name
+        Distinguishes the digest of the result.
+    """
     arms = tuple(replace(arm, events=events[study.label(arm.regimen)]) for arm in study.arms)
     return replace(
         study, stratified=replace(study.stratified, arms=arms), digest=f"simulation {name}"
@@ -92,19 +116,25 @@ def with_events(study: Study, events: Mapping[str, int], name: str) -> Study:
 
 
 def path_of(arguments: list[str]) -> Path:
-    """Return where to write: into the folder that is given, or to `OUT`."""
+    """Return the path of the table: in the folder given as first argument, otherwise `OUT`.
+
+    Parameters
+    ----------
+    arguments
+        Arguments of the command line, with the program first.
+    """
     return Path(arguments[1]) / OUT.name if len(arguments) > 1 else OUT
 
 
 def main() -> None:
-    """Run it."""
+    """Compare the posteriors, write the table and print a summary."""
     prepare_jax(CHAINS)
     rows = [row for name, model in WANTED for row in compared(template(name), model)]
     table = pd.DataFrame(rows)
     store.write_table(table, path_of(sys.argv), [])
-    apart = table.below - table.below_simuk
+    difference = table.below - table.below_simuk
     print(
-        f"mean difference {apart.mean():.4f}, SD {apart.std():.4f}, largest {apart.abs().max():.3f}"
+        f"mean difference {difference.mean():.4f}, SD {difference.std():.4f}, largest {difference.abs().max():.3f}"
     )
 
 

@@ -1,13 +1,12 @@
-"""Compare the joint law of printed numbers with cohorts whose every patient is simulated.
+"""Compare the sampling distribution of the reported estimates with simulated individual patient data.
 
-Patients have a regimen and a continuous prognostic score, respond with probability
-logistic(η + σu), and are analysed as a paper would: logistic regressions with and without the score.
-Means, standard deviations, correlations and printed standard errors of everything stand beside
-`cotreat.evidence.reported.joint_law` in results/operator/table.csv and README.md.
+Patients have a regimen and a continuous prognostic score u, respond with probability logistic(η + σu), and are
+analysed as in a paper: logistic regressions with and without the score. results/operator/table.csv and README.md
+compare means, standard deviations, correlations and reported standard errors with
+`cotreat.evidence.joint_distribution.joint_distribution`.
 
-Designs and Newton's method are written anew here, so that nothing is compared with itself. The name
-is not operator.py because Python puts this folder first on its path, and the standard library has an
-`operator`.
+Design matrices and Newton's method are implemented independently of the package. The file is not named operator.py,
+because this folder comes first on the path of Python and would hide `operator` of the standard library.
 """
 
 import argparse
@@ -29,22 +28,22 @@ Floats = NDArray[np.float64]
 OUT = Path(__file__).parents[2] / "results" / "operator"
 COHORTS, SEED = 20_000, 68
 CHUNK = 200
-"""Cohorts at a time: what is in use then fits a processor's cache."""
+"""Cohorts per batch, so that the working set fits into the processor cache."""
 STEPS, CONVERGED = 9, 1e-7
-"""Newton steps at most, and how small the last one must be; without that, an estimate is infinite."""
+"""Maximal number of Newton steps, and largest last step of a converged (finite) estimate."""
 SD_BAR, CORRELATION_BAR = 0.03, 0.03
 ENOUGH = 20
-"""Events, and non-events, that every arm must expect for the bars to hold."""
+"""Smallest expected number of events, and of non-events, per arm for which the tolerances apply."""
 
 DRUGS = ("TAC", "CYC", "MMF")
 ARMS = ("TAC", "CYC", "MMF", "TAC+CYC", "TAC+MMF", "CYC+MMF", "TAC+CYC+MMF")
 RISKS = (0.30, 0.24, 0.19, 0.42, 0.41, 0.26, 0.45)
-"""Of response at the centre of the score: what the flagship's claims make likely."""
+"""Risks of response at the mean of the score by arm, plausible given the estimates of the flagship."""
 STRONG = (0.12, 0.24, 0.19, 0.50, 0.50, 0.26, 0.55)
-"""The same with products of TAC near 3, so that their p-values are small."""
+"""Risks with ratios of odds ratios of TAC near 3, so that their p-values are small."""
 
 
-# --- What is regressed on what ---------------------------------------------------------------------
+# --- Regressions -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,11 @@ class Regression:
     Attributes
     ----------
     columns : ndarray, shape (arm, coefficient)
+        Design matrix by arm.
     members : ndarray of bool, shape (arm,)
-        Arms whose patients are in it.
+        Arms whose patients are included.
     meant : dict
-        Weights of its coefficients in each printed number.
+        Weights of the coefficients in each reported estimate.
     """
 
     columns: Floats
@@ -66,19 +66,21 @@ class Regression:
 
 
 def _taking(*drugs: str) -> Floats:
+    """Return indicators of arms that contain all of the drugs, shape (arm,)."""
     return np.array([float(set(drugs) <= set(arm.split("+"))) for arm in ARMS])
 
 
 def _regressions() -> dict[str, Regression]:
-    one, everyone = np.ones(len(ARMS)), np.ones(len(ARMS), bool)
+    """Return the regressions of the simulated paper."""
+    ones, everyone = np.ones(len(ARMS)), np.ones(len(ARMS), bool)
     tac, cyc, mmf = (_taking(drug) for drug in DRUGS)
     tac_cyc, tac_mmf = _taking("TAC", "CYC"), _taking("TAC", "MMF")
     arms = [np.array([float(arm == own) for arm in ARMS]) for own in ("MMF", "TAC+CYC", "TAC+MMF")]
     four = np.isin(ARMS, ["CYC", "MMF", "TAC+CYC", "TAC+MMF"])
     return {
-        "tacrolimus": Regression(np.column_stack([one, tac]), everyone, {"tac": (0, 1)}),
+        "tacrolimus": Regression(np.column_stack([ones, tac]), everyone, {"tac": (0, 1)}),
         "combinations": Regression(
-            np.column_stack([one, *arms]),
+            np.column_stack([ones, *arms]),
             four,
             {
                 "tac-cyc-vs-cyc": (0, 0, 1, 0),
@@ -88,10 +90,10 @@ def _regressions() -> dict[str, Regression]:
             },
         ),
         "product": Regression(
-            np.column_stack([one, tac, cyc, tac_cyc]), everyone, {"product-tac-cyc": (0, 0, 0, 1)}
+            np.column_stack([ones, tac, cyc, tac_cyc]), everyone, {"product-tac-cyc": (0, 0, 0, 1)}
         ),
         "products": Regression(
-            np.column_stack([one, tac, cyc, mmf, tac_cyc, tac_mmf]),
+            np.column_stack([ones, tac, cyc, mmf, tac_cyc, tac_mmf]),
             everyone,
             {"mutual-tac-cyc": (0, 0, 0, 0, 1, 0), "mutual-tac-mmf": (0, 0, 0, 0, 0, 1)},
         ),
@@ -100,9 +102,9 @@ def _regressions() -> dict[str, Regression]:
 
 REGRESSIONS = _regressions()
 CRUDE = ("tac", "tac-cyc-vs-cyc", "product-tac-cyc")
-"""Numbers that are also printed without adjustment, as ``…-crude``."""
+"""Estimates that are also reported without adjustment, as ``…-crude``."""
 P_VALUES = ("mutual-tac-cyc", "mutual-tac-mmf")
-"""Numbers whose p-value is printed too, as ``p-…``."""
+"""Estimates whose p-value is also reported, as ``p-…``."""
 MEANINGS = {
     "tac": 'contrast = "TAC vs not TAC"',
     "tac-cyc-vs-cyc": 'contrast = "TAC+CYC vs CYC"',
@@ -119,8 +121,19 @@ ROWS = (*RATIOS, *(f"p-{name}" for name in P_VALUES), EVENTS)
 
 
 def numbers_of(n: Iterable[float]) -> ReportedEstimates:
-    """Return the printed numbers of a study that prints all of `ROWS`; their values do not matter."""
-    model = {name: m for m, one in REGRESSIONS.items() for name in one.meant}
+    """Return the reported estimates of a study that reports all of `ROWS`, with arbitrary values.
+
+    Parameters
+    ----------
+    n
+        Arm sizes.
+
+    Raises
+    ------
+    ValueError
+        If arms or estimates are not in the order of the simulation.
+    """
+    model = {name: m for m, regression in REGRESSIONS.items() for name in regression.meant}
     ratio = 'kind = "odds_ratio"\nvalue = 1.0\nci = [0.5, 2.0]'
     tables = [
         *((name, ratio, name, True) for name in MEANINGS),
@@ -131,9 +144,9 @@ def numbers_of(n: Iterable[float]) -> ReportedEstimates:
         ),
     ]
     reported_estimates = "".join(
-        f'[[reported]]\nid = "{own}"\n{kind}\n{MEANINGS[name]}\nadjusted = {str(adjusted).lower()}\n'
+        f'[[reported]]\nid = "{id_}"\n{kind}\n{MEANINGS[name]}\nadjusted = {str(adjusted).lower()}\n'
         f'model = "{model[name] if adjusted else "crude"}"\nsource = "simulated"\n'
-        for own, kind, name, adjusted in tables
+        for id_, kind, name, adjusted in tables
     )
     total = round(sum(n))
     text = (
@@ -146,10 +159,10 @@ def numbers_of(n: Iterable[float]) -> ReportedEstimates:
         + reported_estimates
     )
     study = parse_study(text)
-    found = estimates_of(study)
-    if study.present != ARMS or found is None or found.names != ROWS:
-        raise ValueError("arms or printed numbers are not in the order that the simulation takes")
-    return found
+    estimates = estimates_of(study)
+    if study.present != ARMS or estimates is None or estimates.names != ROWS:
+        raise ValueError("arms or reported estimates are not in the order of the simulation")
+    return estimates
 
 
 # --- Cohorts ---------------------------------------------------------------------------------------
@@ -157,19 +170,21 @@ def numbers_of(n: Iterable[float]) -> ReportedEstimates:
 
 @dataclass(frozen=True)
 class Configuration:
-    """What is simulated.
+    """Settings of a simulation.
 
     Attributes
     ----------
+    name : str
+        Name of the configuration.
     n : tuple of int
         Patients by arm of `ARMS`.
     sigma : float
-        Log odds ratio of one SD of the score.
+        Log odds ratio per SD of the prognostic score.
     pull : float
-        By how many of its SDs a further covariate is higher in patients on TAC; it has no effect on
-        response, and is adjusted for beside the score unless it is 0.
+        Difference, in SDs, of a further covariate between patients on TAC and others. The covariate has no
+        effect on response, and the regressions adjust for it unless `pull` is 0.
     risks : tuple of float
-        Of response at the centre of the score, by arm.
+        Risk of response at the mean of the score, by arm.
     """
 
     name: str
@@ -180,19 +195,19 @@ class Configuration:
 
     @property
     def log_odds(self) -> Floats:
-        """Log-odds by arm at the centre of the score."""
+        """Log odds at the mean of the score, shape (arm,)."""
         return logit(np.array(self.risks))
 
     @property
     def fewest(self) -> float:
-        """The smallest expected number of events or non-events of an arm."""
+        """Smallest expected number of events or non-events of any arm."""
         nodes, weights = np.polynomial.hermite_e.hermegauss(61)
         risk = expit(self.log_odds[:, None] + self.sigma * nodes) @ weights / weights.sum()
         return float((np.array(self.n) * np.minimum(risk, 1 - risk)).min())
 
 
 BIG = (240, 500, 500, 300, 300, 400, 200)
-# Totals 793 and TAC 244 are the flagship's; how it divides them among arms nobody knows.
+# The totals 793 and TAC 244 are those of the flagship; its arm sizes are not reported.
 LIKE = (24, 230, 220, 95, 95, 99, 30)
 EVEN = (70, 190, 190, 75, 75, 120, 73)
 SMALL = (20, 60, 60, 30, 30, 40, 20)
@@ -220,20 +235,20 @@ def fitted(
     Parameters
     ----------
     columns
-        Shape (arm, q).
+        Design matrix by arm, shape (arm, q).
     covariates
-        Each of shape (cohort, patient), patients sorted by arm.
+        Covariates, each of shape (cohort, patient), with patients sorted by arm.
     y
-        Shape (cohort, patient).
+        Responses, shape (cohort, patient).
     starts
-        First patient of each arm.
+        Index of the first patient of each arm.
     start
-        Where to begin, shape (q + covariates,).
+        Starting values, shape (q + covariates,).
 
     Returns
     -------
     tuple
-        Coefficients (cohort, q) and their covariance (cohort, q, q), NaN without convergence.
+        Coefficients, shape (cohort, q), and their covariance, shape (cohort, q, q); NaN without convergence.
     """
     sizes = np.diff([*starts, y.shape[1]])
     q, full = columns.shape[1], columns.shape[1] + len(covariates)
@@ -274,7 +289,16 @@ def patients_of(
 ) -> tuple[Floats, ...]:
     """Draw responses, score and a further covariate, each of shape (cohort, patient).
 
-    The last has a stream of its own, so that the same patients can be had without it.
+    Parameters
+    ----------
+    setting
+        Settings of the simulation.
+    count
+        Number of cohorts.
+    rng
+        Generator of responses and scores.
+    other
+        Generator of the further covariate; it is separate, so that the same patients can be drawn without it.
     """
     arm = np.repeat(np.arange(len(ARMS)), setting.n)
     u = rng.standard_normal((count, len(arm)))
@@ -291,31 +315,55 @@ def analysed(
     covariates: int,
     regressions: Iterable[Regression] = tuple(REGRESSIONS.values()),
 ) -> Iterator[tuple[str, Floats, Floats]]:
-    """Yield what is printed, log odds ratios and standard errors, by the first few covariates."""
+    """Yield the reported estimates adjusted for the first `covariates` covariates.
+
+    Parameters
+    ----------
+    setting
+        Settings of the simulation.
+    cohorts
+        Responses and covariates, from `patients_of`.
+    covariates
+        Number of covariates to adjust for.
+    regressions
+        The regressions.
+
+    Yields
+    ------
+    tuple
+        Name, log odds ratios and standard errors, shape (cohort,).
+    """
     y, *scores = cohorts
-    for one in regressions:
-        inside = np.repeat(one.members, setting.n)
-        sizes = np.array(setting.n)[one.members]
+    for regression in regressions:
+        inside = np.repeat(regression.members, setting.n)
+        sizes = np.array(setting.n)[regression.members]
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        columns = one.columns[one.members]
-        guess = np.linalg.lstsq(columns, setting.log_odds[one.members], rcond=None)[0]
+        columns = regression.columns[regression.members]
+        guess = np.linalg.lstsq(columns, setting.log_odds[regression.members], rcond=None)[0]
         start = np.concatenate([guess, [setting.sigma, 0.0][:covariates]])
-        own = scores[:covariates]
+        included = scores[:covariates]
         if not inside.all():
-            y_in, own = y[:, inside], [x[:, inside] for x in own]
+            y_in, included = y[:, inside], [x[:, inside] for x in included]
         else:
             y_in = y
-        b, covariance = fitted(columns, own, y_in, starts, start)
-        for name, weights in one.meant.items():
+        b, covariance = fitted(columns, included, y_in, starts, start)
+        for name, weights in regression.meant.items():
             w = np.array(weights)
             yield name, b @ w, np.sqrt(np.einsum("i,cij,j->c", w, covariance, w))
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """What cohorts print: `points` by name of `ROWS`, `errors` by name of `RATIOS`.
+    """Reported estimates of simulated cohorts.
 
-    Cohorts in which any estimate is infinite are left out; `infinite` is their share.
+    Attributes
+    ----------
+    points : pandas.DataFrame
+        Estimates, one row per cohort, columns `ROWS`.
+    errors : pandas.DataFrame
+        Standard errors, one row per cohort, columns `RATIOS`.
+    infinite : float
+        Share of cohorts with an infinite estimate; these cohorts are left out.
     """
 
     points: pd.DataFrame
@@ -324,7 +372,17 @@ class Simulated:
 
 
 def simulate(setting: Configuration, cohorts: int, seed: int) -> Simulated:
-    """Simulate cohorts and print them; adjusted numbers hold every covariate there is."""
+    """Simulate and analyse cohorts; adjusted estimates adjust for all covariates.
+
+    Parameters
+    ----------
+    setting
+        Settings of the simulation.
+    cohorts
+        Number of cohorts.
+    seed
+        Seed of the simulation.
+    """
     rng, other = np.random.default_rng(seed).spawn(2)
     points, errors = [], []
     for begin in range(0, cohorts, CHUNK):
@@ -345,11 +403,19 @@ def simulate(setting: Configuration, cohorts: int, seed: int) -> Simulated:
     return Simulated(all_points[finite], all_errors[finite], 1 - float(finite.mean()))
 
 
-# --- Side by side ----------------------------------------------------------------------------------
+# --- Comparison ------------------------------------------------------------------------------------
 
 
 def law_of(setting: Configuration, loss: float = 0.0) -> Joint:
-    """Return the joint law of everything at the truth."""
+    """Return the sampling distribution of the reported estimates at the true values.
+
+    Parameters
+    ----------
+    setting
+        Settings of the simulation.
+    loss
+        Precision loss from covariate adjustment.
+    """
     n = np.array(setting.n, dtype=float)
     return joint_distribution(
         np, numbers_of(n), setting.log_odds, setting.sigma, loss, n, shift_sd=0.0
@@ -357,19 +423,29 @@ def law_of(setting: Configuration, loss: float = 0.0) -> Joint:
 
 
 def _correlations(covariance: Floats) -> Floats:
+    """Convert a covariance matrix to a correlation matrix."""
     sd = np.sqrt(np.diag(covariance))
     return covariance / sd[:, None] / sd
 
 
 def compared(setting: Configuration, found: Simulated, law: Joint) -> pd.DataFrame:
-    """Lay simulated cohorts beside the law.
+    """Compare simulated cohorts with the sampling distribution.
+
+    Parameters
+    ----------
+    setting
+        Settings of the simulation.
+    found
+        Simulated estimates.
+    law
+        The sampling distribution.
 
     Returns
     -------
     DataFrame
-        A row for each mean (deviation in SDs), SD (ratio − 1), correlation (difference), printed
-        standard error (ratio of geometric means − 1) and SD of its log over cohorts, without and
-        with `WIDTH_ERROR` (ratio − 1).
+        One row per mean (deviation in SDs), SD (ratio − 1), correlation (difference), reported standard error
+        (ratio of geometric means − 1), and SD of its logarithm over cohorts, without and with `WIDTH_ERROR`
+        (ratio − 1).
     """
     points, errors = found.points, np.log(found.errors)
     sd = np.sqrt(np.diag(law.covariance))
@@ -402,26 +478,51 @@ BARS = {"sd": SD_BAR, "correlation": CORRELATION_BAR, "standard error": SD_BAR}
 
 
 def with_bars(table: pd.DataFrame, setting: Configuration) -> pd.DataFrame:
-    """Add the bars where they hold."""
+    """Add the tolerances that apply to a configuration, in column ``bar``.
+
+    Parameters
+    ----------
+    table
+        Rows returned by `compared`.
+    setting
+        Settings of the simulation.
+    """
     holds = setting.fewest >= ENOUGH and not setting.pull
     bar = table["quantity"].map(BARS) if holds else pd.Series(np.nan, table.index)
     return table.assign(bar=bar)
 
 
 def loss_of(name: str, found: Simulated, plain: Simulated) -> float:
-    """Return by how much a further covariate widens a printed standard error, less 1."""
+    """Return the precision loss: ratio of geometric mean standard errors with and without a covariate, minus 1.
+
+    Parameters
+    ----------
+    name
+        Name of the estimate.
+    found, plain
+        Estimates of the same cohorts with and without adjustment for the further covariate.
+    """
     return float(np.exp(np.log(found.errors[name]).mean() - np.log(plain.errors[name]).mean()) - 1)
 
 
 def covariate_lines(setting: Configuration, found: Simulated, plain: Simulated) -> pd.DataFrame:
-    """Compare how each adjusted number goes with its crude twin, by what its adjustment loses.
+    """Compare the correlations of adjusted and crude estimates, given the precision loss from adjustment.
 
-    If what is lost is independent of the crude number, their correlation falls by 1 + loss.
+    If the added error is independent of the crude estimate, the correlation is divided by 1 + loss.
 
     Parameters
     ----------
+    setting
+        Settings of the simulation.
+    found
+        Estimates adjusted for the score and the further covariate.
     plain
-        The same cohorts, adjusted for the score alone.
+        Estimates of the same cohorts, adjusted for the score alone.
+
+    Returns
+    -------
+    DataFrame
+        Precision losses and correlations, with their deviations.
     """
     lines: list[tuple[str, str, str, float, float]] = []
     for name in MEANINGS:
@@ -443,7 +544,17 @@ def covariate_lines(setting: Configuration, found: Simulated, plain: Simulated) 
 
 
 def run(setting: Configuration, cohorts: int, seed: int) -> pd.DataFrame:
-    """Simulate one configuration and compare."""
+    """Simulate one configuration and compare it with the sampling distribution.
+
+    Parameters
+    ----------
+    setting
+        Settings of the simulation.
+    cohorts
+        Number of cohorts.
+    seed
+        Seed of the simulation.
+    """
     found = simulate(setting, cohorts, seed)
     if not setting.pull:
         table = with_bars(compared(setting, found, law_of(setting)), setting)
@@ -459,7 +570,13 @@ def run(setting: Configuration, cohorts: int, seed: int) -> pd.DataFrame:
 
 
 def missed(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the lines beyond their bar."""
+    """Return the rows whose absolute deviation exceeds the tolerance.
+
+    Parameters
+    ----------
+    table
+        Rows returned by `run`.
+    """
     return table[table["deviation"].abs() > table["bar"]]
 
 
@@ -469,13 +586,14 @@ SHOWN = ("mean", "sd", "correlation", "standard error", "sd of log standard erro
 
 
 def _worst(table: pd.DataFrame, quantity: str) -> str:
-    own = table[table["quantity"] == quantity]
-    deviation = own.loc[own["deviation"].abs().idxmax(), "deviation"]
+    """Format the largest deviation of a quantity."""
+    rows = table[table["quantity"] == quantity]
+    deviation = rows.loc[rows["deviation"].abs().idxmax(), "deviation"]
     return f"{deviation:+.2f}" if quantity in ("mean", "correlation") else f"{deviation:+.1%}"
 
 
 def _page(tables: list[pd.DataFrame], cohorts: int, seed: int) -> str:
-    """Write README.md."""
+    """Return the text of README.md."""
     lines = []
     for setting, table in zip(CONFIGURATIONS, tables, strict=True):
         worst = " | ".join(_worst(table, quantity) for quantity in SHOWN)
@@ -486,19 +604,19 @@ def _page(tables: list[pd.DataFrame], cohorts: int, seed: int) -> str:
             f"{first['infinite']:.1%} | {worst} |"
         )
     whole = pd.concat(tables, ignore_index=True)
-    beyond = missed(whole)
+    exceeding = missed(whole)
     heading = "\n| configuration | quantity | row | other | simulated | law | deviation |\n"
     misses = [
-        f"| {one.configuration} | {one.quantity} | {one.row} | "
-        f"{one.other if isinstance(one.other, str) else ''} | {one.simulated:.4g} | {one.law:.4g} | "
-        f"{one.deviation:+.3f} |"
-        for one in beyond.itertuples()
+        f"| {row.configuration} | {row.quantity} | {row.row} | "
+        f"{row.other if isinstance(row.other, str) else ''} | {row.simulated:.4g} | {row.law:.4g} | "
+        f"{row.deviation:+.3f} |"
+        for row in exceeding.itertuples()
     ]
     further = whole[whole["quantity"].isin(["1 + loss", "correlation with crude"])]
     losses = [
-        f"| {one.quantity} | {one.row} | {one.other} | {one.simulated:.3f} | "
-        f"{'' if np.isnan(one.law) else f'{one.law:.3f}'} |"
-        for one in further.itertuples()
+        f"| {row.quantity} | {row.row} | {row.other} | {row.simulated:.3f} | "
+        f"{'' if np.isnan(row.law) else f'{row.law:.3f}'} |"
+        for row in further.itertuples()
     ]
     return PAGE.format(
         cohorts=cohorts,
@@ -510,7 +628,7 @@ def _page(tables: list[pd.DataFrame], cohorts: int, seed: int) -> str:
         header=" | ".join(SHOWN),
         rules="---|" * len(SHOWN),
         lines="\n".join(lines),
-        missed=len(beyond),
+        missed=len(exceeding),
         misses="\n".join([heading + "|---" * 7 + "|", *misses]) if misses else "",
         losses="\n".join(losses),
     )
@@ -526,44 +644,44 @@ prognostic score u and responds with probability logistic(η + σu). Logistic re
 patients, with u as one covariate and its slope estimated, give TAC against not TAC, the four
 combination odds ratios (one regression on four arms), the product TAC:CYC over four sets and the
 two mutually adjusted products; p-values of the latter; three of them without u; and total events.
-Means, SDs, correlations and reported standard errors over {cohorts} cohorts stand beside
-`joint_distribution(loss=0, shift_sd=0)` at the truth.
+Means, SDs, correlations and reported standard errors over {cohorts} cohorts are compared with
+`joint_distribution(loss=0, shift_sd=0)` at the true values.
 
-**Bars**, where every arm expects at least {enough} events and {enough} non-events: SDs and reported standard errors
-within 3 %, correlations within 0.03; {bars} lines have one. Monte Carlo error is
+**Tolerances**, if every arm expects at least {enough} events and {enough} non-events: SDs and reported standard errors
+within 3 %, correlations within 0.03; {bars} rows have one. The Monte Carlo error is
 {half:.1%} of an SD and up to {noise:.3f} of a correlation.
 
-Worst deviation of any number (means in SDs, correlations as differences, the others as ratios − 1).
-*Fewest* is the smallest expected number of events or non-events of an arm; *infinite* the share of
-cohorts left out because some odds ratio is.
+Largest deviation of any estimate (means in SDs, correlations as differences, the others as ratios − 1).
+*Fewest* is the smallest expected number of events or non-events of an arm; *infinite* is the share of
+cohorts left out because an odds ratio is infinite.
 
-| configuration | patients | fewest | bars | infinite | {header} |
+| configuration | patients | fewest | tolerances | infinite | {header} |
 |---|---|---|---|---|{rules}
 {lines}
 
-**Beyond a bar: {missed}.**
+**Beyond a tolerance: {missed}.**
 {misses}
 
 Explanations of the deviations:
 
-- *Adjusted standard errors* are wider than those of the distribution, the more so the larger σ: a paper estimates
-  the slope of the score, the distribution is conditional on it. It adds (d_a − d_b)²/I_σ to the variance of arm against arm,
+- *Adjusted standard errors* are wider than those of the distribution, and increasingly so with σ, because a paper estimates
+  the slope of the score and the distribution is conditional on it. Estimation adds (d_a − d_b)²/I_σ to the variance of arm against arm,
   with d = E uq(1 − q)/E q(1 − q), and I_σ the information on the slope given the arms: 1.3 % of a
   standard error with big arms at σ 1.5; the precision loss (`loss`) covers it.
-- *SD of the log standard error* of adjusted numbers is up to 3.5 times that of the distribution: the slope's error moves
+- *SD of the log standard error* of adjusted estimates is up to 3.5 times that of the distribution, because the error of the slope affects
   every standard error (flagship-like, σ 1.5, TAC+CYC against MMF: distribution 0.013, slope 0.018, simulated 0.031;
   the rest was not traced, presumably the scores that a cohort happens to have). `WIDTH_ERROR` covers most
-  of it: see the column width_sd.
-- *Mean of sets of arms far apart* (`tac` in `big, strong products`, −0.11 SDs): given the set, the slope
+  of it; see the column width_sd.
+- *Mean of heterogeneous sets of arms* (`tac` in `big, strong products`, −0.11 SDs): given the set, the slope
   of the score is that of a mixture, smaller than σ.
-- *Small arms.* Log odds ratios spread more than to first order, and are biased away from 0.
+- *Small arms.* Log odds ratios have a larger variance than to first order, and are biased away from 0.
 
 **A further covariate** that is higher in patients on TAC by 1.5 of its SDs, without any effect on
-response, and adjusted for: the precision loss is independent of the crude number, so the correlation
-of both falls by 1 + loss. But the loss is not one number for all estimates, as the distribution assumes: a
+response, and adjusted for: the precision loss is independent of the crude estimate, so the correlation
+of both is divided by 1 + loss. But the loss is not the same for all estimates, as the distribution assumes: a
 covariate that is associated with one treatment leaves products unchanged, and the losses of estimates of that
 treatment are correlated among themselves. So the SDs and correlations in the table above are
-compared with the distribution with the loss of `tac`, without a bar.
+compared with the distribution with the loss of `tac`, without a tolerance.
 
 | quantity | row | compared with | simulated | expected |
 |---|---|---|---|---|
@@ -572,21 +690,23 @@ compared with the distribution with the loss of `tac`, without a bar.
 
 
 def main() -> None:
-    """Simulate every configuration and write table.csv and README.md."""
+    """Simulate every configuration, and write table.csv and README.md."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--cohorts", type=int, default=COHORTS)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--out", type=Path, default=OUT)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     tables = []
     for at, setting in enumerate(CONFIGURATIONS):
-        tables.append(run(setting, asked.cohorts, asked.seed + at))
+        tables.append(run(setting, arguments.cohorts, arguments.seed + at))
         print(setting.name, *(_worst(tables[-1], quantity) for quantity in SHOWN), flush=True)
-    asked.out.mkdir(parents=True, exist_ok=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     whole = pd.concat(tables, ignore_index=True)
-    whole.to_csv(asked.out / "table.csv", index=False, float_format="%.4g")
-    (asked.out / "README.md").write_text(_page(tables, asked.cohorts, asked.seed), encoding="utf-8")
-    print(f"{len(missed(whole))} lines beyond their bar; see {asked.out}")
+    whole.to_csv(arguments.out / "table.csv", index=False, float_format="%.4g")
+    (arguments.out / "README.md").write_text(
+        _page(tables, arguments.cohorts, arguments.seed), encoding="utf-8"
+    )
+    print(f"{len(missed(whole))} rows exceed their tolerance; see {arguments.out}")
 
 
 if __name__ == "__main__":

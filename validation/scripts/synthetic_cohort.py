@@ -13,19 +13,41 @@ PATIENTS = 793
 def write_cohort(
     out: Path, study: str = "sun2024", patients: int = PATIENTS, seed: int = SEED
 ) -> Path:
-    """Write rows, study file and true parameters into OUT/STUDY-synthetic; return the study file."""
+    """Write a synthetic cohort into OUT/STUDY-synthetic: patients, study file and true parameters.
+
+    Parameters
+    ----------
+    out
+        Parent of the new folder.
+    study
+        Name of the study to which the cohort is calibrated.
+    patients
+        Size of the cohort.
+    seed
+        Seed of the random numbers.
+
+    Returns
+    -------
+    Path
+        The study file.
+
+    Raises
+    ------
+    validation.simulate.SimulationError
+        If the study does not report odds ratios and totals that do not overlap.
+    """
     return simulate(load_study(study), patients, seed, out)
 
 
 def main() -> None:
-    """Write rows, study file and true parameters of a synthetic cohort into OUT/STUDY-synthetic."""
+    """Write patients, study file and true parameters of a synthetic cohort into OUT/STUDY-synthetic."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--study", default="sun2024")
     parser.add_argument("--patients", type=int, default=PATIENTS)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--out", type=Path, default=Path())
-    given = parser.parse_args()
-    path = write_cohort(given.out, given.study, given.patients, given.seed)
+    arguments = parser.parse_args()
+    path = write_cohort(arguments.out, arguments.study, arguments.patients, arguments.seed)
     print(f"SYNTHETIC cohort: {path.as_posix()}")
 
 

@@ -1,6 +1,7 @@
-"""Show that calibration finds a wrong likelihood: odds ratios that share a comparator, taken for independent.
+"""Verify that calibration rejects a wrong likelihood: odds ratios with a common comparator, taken as independent.
 
-Writes results/calibration/wrong_likelihood.csv; minutes. The test of it runs 1,000 replicates, and reads this.
+The table is results/calibration/wrong_likelihood.csv. A run takes minutes. The test runs 1,000 replicates and reads
+this table.
 """
 
 import sys
@@ -19,24 +20,33 @@ REPLICATES = 5_000
 
 
 def path_of(arguments: list[str]) -> Path:
-    """Return where to write: into the folder that is given, or to `OUT`."""
+    """Return the path of the table: in the folder given as first argument, otherwise `OUT`.
+
+    Parameters
+    ----------
+    arguments
+        Arguments of the command line, with the program first.
+    """
     return Path(arguments[1]) / OUT.name if len(arguments) > 1 else OUT
 
 
 def main() -> None:
-    """Run it."""
+    """Calibrate the wrong likelihood, write the table and print the verdict."""
     right = reported_likelihood._normal_log_density
 
     def diagonal(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:
         return right(value, mean, covariance * np.eye(count), count=count)
 
     reported_likelihood._normal_log_density = diagonal
-    found = calibrate(template("claims"), "interaction", replicates=REPLICATES, on_progress=_tell)
-    store.write_table(found.table, path_of(sys.argv), [])
-    print(found.sentence)
+    calibration = calibrate(
+        template("claims"), "interaction", replicates=REPLICATES, on_progress=_print_progress
+    )
+    store.write_table(calibration.table, path_of(sys.argv), [])
+    print(calibration.sentence)
 
 
-def _tell(done: int, every: int) -> None:
+def _print_progress(done: int, every: int) -> None:
+    """Print the number of finished replicates, every 500."""
     if done % 500 == 0:
         print(f"{done:,} of {every:,}", flush=True)
 
