@@ -362,7 +362,7 @@ def test_an_output_folder_that_is_a_file(tmp_path):
 def test_reanalyse_writes_a_whole_folder(done):
     out, process = done
     assert process.returncode == 0, process.stderr
-    assert "of 5 families agree in leaning towards synergy" in process.stdout
+    assert "of 5 scales point to synergy" in process.stdout
     assert "not evidence of synergy" in process.stdout
     fit = out / "isis2" / "interaction--weak--default"
     for name in ("summary.csv", "checks.csv", "info.json", "draws.nc", "synergy.png", "trace.png"):
@@ -426,8 +426,8 @@ def test_the_conclusion_of_another_fit_is_called_that(tmp_path):
     bold = reanalyse(isis2, "interaction", "interactions:pessimistic-strong", **options)
     said = text_of(bold)
     whose = (
-        "primary analysis of the report: model interaction, weak priors; the conclusion is of it, the table "
-        "below of the fit just made:"
+        "primary analysis of the report: model interaction, weak priors; the conclusion is of this analysis, "
+        "the table below of the new fit:"
     )
     assert f"{whose}\n{verdict(bold.conclusion)}\nThe paper says: " in said
     assert "model interaction, interactions:pessimistic-strong priors" in said
@@ -447,8 +447,8 @@ def test_a_report_leaves_out_fits_of_other_data(tmp_path):
         options = ("--engine", "laplace", "--draws", 500, "--out", tmp_path, "--quiet")
         run("reanalyse", path, "--model", model, *options)
     page = (tmp_path / "isis2" / "report.html").read_text()
-    assert "344 / 4292" in page
-    assert "those of the model <code>interaction</code>" in page
+    assert "344 of 4292" in page
+    assert "model <code>interaction</code>, weak" in page
     assert "Model additive" not in page
     assert "additive--weak--default.</p>" in " ".join(page.split())
     fit = tmp_path / "isis2" / "interaction--weak--default"

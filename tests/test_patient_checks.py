@@ -297,7 +297,7 @@ def test_overlap_stands_in_the_folder_and_in_the_report(study, tmp_path):  # noq
     for row in found.balance[found.balance.covariate == "age"].itertuples():
         shown = f"{row.mean:.4g} ({row.difference:+.2f})".replace("-", "−")
         assert f">{shown}</td>" in page
-    for name in ("calibration", "influence"):
+    for name in ("risk calibration", "influence"):
         assert f'aria-label="Figure: {name}"' in page
     assert "calibration (χ²)" in set(result.primary.checks.check)
 

@@ -187,7 +187,7 @@ def test_every_table_is_downloaded_as_it_is_kept(made):
     for name, file in (("checks", "checks.csv"), ("cells", "cells.csv")):
         assert csv_of(page, f"isis2-{name}.csv") == (made / FIT / file).read_text()
     risks = csv_of(page, "isis2-risks.csv")
-    assert risks.splitlines()[1].startswith("risk[none],posterior,observed,0.13")
+    assert risks.splitlines()[1].startswith('"risk, none",posterior,identified,0.13')
 
 
 @pytest.mark.slow

@@ -255,11 +255,11 @@ def versus(first, second):
 
 
 SUN = {
-    "tac": reported_estimate("sets", "TAC", "tacrolimus", as_reported=(2.82, 1.89, 4.22)),
-    "a": reported_estimate(*versus("TAC+CYC", "CYC"), as_reported=(2.15, 1.15, 4.02)),
-    "b": reported_estimate(*versus("TAC+MMF", "CYC"), as_reported=(2.43, 1.20, 4.92)),
-    "c": reported_estimate(*versus("TAC+CYC", "MMF"), as_reported=(3.14, 1.49, 6.64)),
-    "d": reported_estimate(*versus("TAC+MMF", "MMF"), as_reported=(3.54, 1.66, 7.58)),
+    "tac": reported_estimate("sets", "TAC", "tacrolimus", reported=(2.82, 1.89, 4.22)),
+    "a": reported_estimate(*versus("TAC+CYC", "CYC"), reported=(2.15, 1.15, 4.02)),
+    "b": reported_estimate(*versus("TAC+MMF", "CYC"), reported=(2.43, 1.20, 4.92)),
+    "c": reported_estimate(*versus("TAC+CYC", "MMF"), reported=(3.14, 1.49, 6.64)),
+    "d": reported_estimate(*versus("TAC+MMF", "MMF"), reported=(3.54, 1.66, 7.58)),
     "p-cyc": reported_estimate("product", ("TAC", "CYC"), "interaction", p=0.043),
     "p-mmf": reported_estimate("product", ("TAC", "MMF"), "interaction", p=0.025),
     "q-cyc": reported_estimate(
@@ -269,10 +269,10 @@ SUN = {
         "products", [("TAC", "MMF"), ("TAC", "CYC")], "interaction", p=0.025
     ),
     "b-product": reported_estimate(
-        "product", ("TAC", "MMF"), "interaction", as_reported=(2.43, 1.20, 4.92)
+        "product", ("TAC", "MMF"), "interaction", reported=(2.43, 1.20, 4.92)
     ),
     "c-product": reported_estimate(
-        "product", ("TAC", "CYC"), "interaction", as_reported=(3.14, 1.49, 6.64)
+        "product", ("TAC", "CYC"), "interaction", reported=(3.14, 1.49, 6.64)
     ),
     "events": {"kind": "events", "of": lambda _: True, "events": 221.0},
 }
