@@ -90,8 +90,10 @@ def test_factor_v_leiden_caveats_name_the_interval_that_includes_the_null(tables
         label("reri_or[FVL:OC]") in s and "MOVER interval (-5.372 to 143.8) includes 0" in s
         for s in lines
     )
-    contraction = re.escape(label("ror[FVL:OC]")) + r": posterior contraction is 0\.(2|30)"
-    assert any(re.match(contraction, s) for s in lines)
+    # The kept fit by NUTS has 0.261; the Monte Carlo error of this approximated fit is about 0.02.
+    contraction = re.escape(label("ror[FVL:OC]")) + r": posterior contraction is (0\.\d+)"
+    (found,) = [match for s in lines if (match := re.match(contraction, s))]
+    assert float(found[1]) == pytest.approx(0.261, abs=0.05)
     assert any("only if the outcome is rare in every group" in s for s in lines)
 
 

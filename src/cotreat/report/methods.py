@@ -22,12 +22,11 @@ from cotreat.results.supplementary import COMPARISON, MULTIVERSE, SENSITIVITY, U
 
 ENGINES = {
     "numpyro": "the no-U-turn sampler (NUTS) of NumPyro",
-    "nutpie": "the no-U-turn sampler (NUTS) of nutpie",
     "laplace": "Laplace's approximation, corrected by importance sampling",
     "smc": "sequential Monte Carlo",
 }
 FACTORS = "bayes_factors.csv"
-SAMPLED = ("numpyro", "nutpie")
+SAMPLED = ("numpyro",)
 PACKAGES = ("cotreat", "pymc", "numpyro", "arviz")
 
 WORST = {
