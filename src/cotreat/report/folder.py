@@ -244,7 +244,8 @@ def _estimates(rows: pd.DataFrame) -> Iterator[Reported]:
 
 def _counts(rows: pd.DataFrame) -> Iterator[Reported]:
     for row in rows.itertuples():
-        subject = row.regimen.removesuffix(" (reported total)")
+        # A total of several regimens must not read as the count of the regimen of that name.
+        subject = row.regimen.replace(" (reported total)", " (total)")
         yield Reported("events", subject, f"{row.events} of {row.patients}")
 
 
