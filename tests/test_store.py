@@ -139,6 +139,13 @@ def test_a_rerun_says_what_changed(tmp_path, change, says):
     assert store.changes(tmp_path, INFO | change) == says
 
 
+def test_numbers_that_do_not_exist_are_null_and_equal_on_a_rerun(tmp_path):
+    info = INFO | {"prior_rows": [{"variable": "sigma", "mu": float("nan"), "sigma": 1.0}]}
+    store.write_info(info, tmp_path / store.INFO)
+    assert '"mu": null' in (tmp_path / store.INFO).read_text()
+    assert store.changes(tmp_path, info).startswith("same data, priors")
+
+
 def test_a_first_run_and_a_broken_one_are_told(tmp_path):
     assert store.changes(tmp_path, INFO) == "first run"
     (tmp_path / store.INFO).write_text(json.dumps({"model": 1}))

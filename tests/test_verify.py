@@ -94,7 +94,7 @@ def test_stale_results_are_those_that_are_listed_and_pages_mark_them():
 def place(tmp_path, monkeypatch):
     """An empty folder of results with one unit, of the cheapest density."""
     monkeypatch.setattr(units, "RESULTS", tmp_path)
-    for name in ("FOLDER", "DENSITIES", "MADE", "PENDING", "WORK"):
+    for name in ("FOLDER", "DENSITIES", "MADE", "MINUTES", "PENDING", "WORK"):
         own = getattr(verify, name).relative_to(units.ROOT / "results")
         monkeypatch.setattr(verify, name, tmp_path / own)
     code = "import sys, pathlib; pathlib.Path(sys.argv[1], 'one.txt').write_text('made')"
@@ -111,6 +111,8 @@ def test_a_unit_is_run_once_kept_whole_and_stale_when_its_density_changes(place,
     assert (place / "own" / "one.txt").read_text() == "made"
     assert verify.to_do() == []
     assert verify.status([]) == "every unit is done"
+    assert 0 <= verify.measured_minutes()["one"] < 1
+    assert verify.status([unit]).splitlines()[0].split()[-2:] == ["0", "CPU-min"]
     rows = verify.read_densities()
     verify.DENSITIES.write_text(rows.assign(value=rows.value * 1.001).to_csv(index=False))
     assert verify.stale() == ["one"]

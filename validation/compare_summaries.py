@@ -2,7 +2,9 @@
 
 ``python -m validation.compare_summaries BEFORE AFTER`` accepts folders and git revisions (``results/`` of the
 revision). Summaries in the old format are converted to the columns of the new format. For each fit the output
-lists the number of rows, the rows that differ by more than 1e-10, and the rows that are in one summary only.
+lists the number of rows, the rows that differ by more than 1e-10, and the rows that are in one summary only. If
+posterior rows differ, it also gives their largest differences: of estimates and limits in posterior SDs, of
+probabilities in absolute terms. Between two runs of a sampler these are Monte Carlo errors.
 """
 
 import io
@@ -135,8 +137,40 @@ def differences(before: pd.DataFrame, after: pd.DataFrame, added: set[str]) -> I
             yield f"{name}: {words}: {_key_label(shared[at])}"
 
 
+def largest_differences(before: pd.DataFrame, after: pd.DataFrame) -> str:
+    """Describe the largest differences of posterior estimates, limits and probabilities.
+
+    Parameters
+    ----------
+    before, after
+        Summaries in the columns of the new format.
+
+    Returns
+    -------
+    str
+        Median and maximum over rows, of estimates and limits divided by the posterior SD, of probabilities
+        as they are.
+    """
+    first, second = (_keyed(table[table.estimator == "posterior"]) for table in (before, after))
+    shared = first.index.intersection(second.index)
+    first, second = first.loc[shared], second.loc[shared]
+    sd = pd.to_numeric(second.sd)
+    parts = []
+    for name, scale, unit in (
+        ("estimate", sd, " SD"),
+        ("lower", sd, " SD"),
+        ("upper", sd, " SD"),
+        ("probability", 1.0, ""),
+    ):
+        moved = (pd.to_numeric(second[name]) - pd.to_numeric(first[name])).abs() / scale
+        parts.append(f"{name} {moved.median():.2g}{unit}, at most {moved.max():.2g}{unit}")
+    return "; ".join(parts)
+
+
 def _keyed(table: pd.DataFrame) -> pd.DataFrame:
-    """Index a summary by `KEYS` and the number of the occurrence."""
+    """Index a summary by `KEYS` and the number of the occurrence; the kind of interval counts, not its text."""
+    kinds = table.interval.str.split("[,:]").str[0]
+    table = table.assign(interval=kinds)
     occurrence = table.groupby(KEYS, sort=False).cumcount()
     return table.assign(occurrence=occurrence).set_index([*KEYS, "occurrence"])
 
@@ -167,6 +201,8 @@ def compare(before: Mapping[str, str], after: Mapping[str, str]) -> int:
         (old, was_old), (new, _) = table_of(before[path]), table_of(after[path])
         lines = list(differences(old, new, ADDED if was_old else set()))
         print(f"{path}: {len(old)} rows before, {len(new)} after, {len(lines)} differences")
+        if lines:
+            print(f"  posterior: {largest_differences(old, new)}")
         for line in lines:
             print(f"  {line}")
         total += len(lines)

@@ -6,6 +6,7 @@ folder of the unit.
 """
 
 import argparse
+import resource
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from validation.units import RESULTS, ROOT, UNITS, Unit
 
 FOLDER = RESULTS / "verify"
 DENSITIES, MADE, PENDING = FOLDER / "densities.csv", FOLDER / "units.csv", FOLDER / "pending.toml"
+MINUTES = FOLDER / "minutes.csv"
 WORK = FOLDER / ".working"
 VERSION = "version"
 
@@ -158,16 +160,46 @@ def run(unit: Unit) -> bool:
     work = WORK / unit.name.replace("/", "--")
     work.mkdir(parents=True, exist_ok=True)
     command = [word.format(work=work) for word in unit.command]
+    before = _cpu_minutes()
     if subprocess.run([sys.executable, *command], cwd=ROOT, check=False).returncode:
         return False
     unit.keep(unit, work)
     record([unit])
+    _record_minutes(unit, _cpu_minutes() - before)
     shutil.rmtree(work)
     return True
 
 
+def _cpu_minutes() -> float:
+    """Return the CPU-minutes of all finished child processes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) / 60
+
+
+def measured_minutes() -> dict[str, float]:
+    """Read the CPU-minutes that each unit took when it was last computed.
+
+    Returns
+    -------
+    dict
+        CPU-minutes by name of the unit.
+    """
+    if not MINUTES.exists():
+        return {}
+    table = store.read_table(MINUTES)
+    return dict(zip(table.unit, table.cpu_minutes, strict=True))
+
+
+def _record_minutes(unit: Unit, minutes: float) -> None:
+    """Record the CPU-minutes of a unit; a resumed unit counts its last part only."""
+    measured = {**measured_minutes(), unit.name: round(minutes, 1)}
+    rows = [(each.name, measured[each.name]) for each in UNITS if each.name in measured]
+    table = pd.DataFrame(rows, columns=["unit", "cpu_minutes"])
+    store.write_text(MINUTES, table.to_csv(index=False))
+
+
 def status(units: list[Unit]) -> str:
-    """List missing and stale units with estimated CPU-minutes.
+    """List missing and stale units with their CPU-minutes, as last measured or else estimated.
 
     Parameters
     ----------
@@ -176,11 +208,13 @@ def status(units: list[Unit]) -> str:
     """
     if not units:
         return "every unit is done"
+    measured = measured_minutes()
+    minutes = [measured.get(unit.name, unit.minutes) for unit in units]
     lines = [
-        f"{unit.name:<42} {'stale' if unit.is_done else 'missing':<8} {unit.minutes:6.0f} CPU-min"
-        for unit in units
+        f"{unit.name:<42} {'stale' if unit.is_done else 'missing':<8} {needed:6.0f} CPU-min"
+        for unit, needed in zip(units, minutes, strict=True)
     ]
-    total = sum(unit.minutes for unit in units)
+    total = sum(minutes)
     return "\n".join([*lines, f"{len(units)} of {len(UNITS)} units, {total:.0f} CPU-minutes"])
 
 
@@ -206,7 +240,8 @@ def main() -> int:
         return 0
     failed = []
     for unit in units:
-        print(f"{unit.name}: about {unit.minutes:.0f} CPU-minutes", flush=True)
+        needed = measured_minutes().get(unit.name, unit.minutes)
+        print(f"{unit.name}: about {needed:.0f} CPU-minutes", flush=True)
         began = time.monotonic()
         if not run(unit):
             failed.append(unit.name)

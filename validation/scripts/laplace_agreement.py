@@ -23,8 +23,7 @@ from cotreat.core.constants import CHAINS, SEED
 from cotreat.core.errors import ModelError
 from cotreat.estimands.enumerate import judged_measures
 from cotreat.estimands.estimand import is_beyond_null, risk_draws_of
-from cotreat.evidence.reported import estimates_of
-from cotreat.evidence.reported_data import share_orders
+from cotreat.evidence.protocol import share_orders_of
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, nuts, vectorise
 from cotreat.inference.sampling import prepare_jax, target_accept_of
@@ -87,7 +86,7 @@ class Case:
 
     def by_laplace(self) -> tuple[Side, laplace.Approximation]:
         """Approximate the posterior by Laplace's method with importance weights, up to `WANTED` effective draws."""
-        density = Density(self.built, share_orders(estimates_of(self.study)))
+        density = Density(self.built, share_orders_of(resolve(self.study)))
         approximation = laplace.approximate(
             density.surface(density.given),
             density.start,
@@ -263,7 +262,10 @@ def summed_up(table: pd.DataFrame) -> str:
 
 def _chance(row: Any) -> str:
     """Format the largest difference of a probability and its measure."""
-    return f"{row.probability:.4f} ({row.probability_of})" if row.measures else "no probability"
+    if not row.measures:
+        return "no probability"
+    measure = row.probability_of.replace("with none", "with no other study drug")
+    return f"{row.probability:.4f} ({measure})"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -129,8 +130,18 @@ def read_draws(path: Path) -> xr.DataTree:
 
 
 def write_info(info: Mapping[str, Any], path: Path) -> None:
-    """Write the provenance of a fit as JSON."""
-    path.write_text(json.dumps(info, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write the provenance of a fit as JSON; NaN, which JSON does not have, becomes null."""
+    text = json.dumps(_without_nan(info), indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _without_nan(value: Any) -> Any:
+    """Replace NaN by None in nested mappings and sequences."""
+    if isinstance(value, Mapping):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(part) for part in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def read_info(folder: Path) -> dict[str, Any]:
@@ -151,7 +162,8 @@ def changes(folder: Path, info: Mapping[str, Any]) -> str:
     """Describe how the provenance of a fit differs from that of the fit already in a folder."""
     try:
         before = read_info(folder)
-        different = [name for name, part in COMPARED.items() if part(before) != part(info)]
+        now = _without_nan(info)  # NaN differs from itself
+        different = [name for name, part in COMPARED.items() if part(before) != part(now)]
     except FileNotFoundError:
         return "first run"
     except (KeyError, ValueError):
