@@ -436,7 +436,7 @@ def test_a_patient_left_out_is_one_of_those_alike():
     study = load_study("sun2024-synthetic")
     units = resolve(study)[-1].folds()
     assert (units.kind, units.count) == ("patient", int(study.n.sum()))
-    cells = study.cells
+    cells = study.patterns
     at = int(np.argmax(cells.n))
     eta = 0.7
     for word, chance in (("with", expit(eta)), ("without", expit(-eta))):

@@ -9,7 +9,7 @@ import statsmodels.api as sm
 
 from cotreat import audit, parse_study
 from cotreat.audit.overlap import MOST_RARE, RARE, UNLIKE, overlap_of, propensities
-from cotreat.study.covariate_patterns import Cells, Covariate, Labels
+from cotreat.study.covariate_patterns import CovariatePatterns, DesignColumn, StratumRegimens
 from tests.test_patients import TEXT, frame, study  # noqa: F401 - fixtures
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -19,10 +19,19 @@ def made(took, **columns):
     """Make cells of one patient each, whose covariates are all that stands in `columns`."""
     values = np.column_stack(list(columns.values())).astype(float)
     mean = values.mean(0)
-    known = tuple(Covariate(name, m, 1.0, name) for name, m in zip(columns, mean, strict=True))
+    known = tuple(DesignColumn(name, m, 1.0, name) for name, m in zip(columns, mean, strict=True))
     none = np.zeros(len(took), int)
-    return Cells(
-        (Labels("", tuple(took)),), known, values - mean, (), none, none + 1, none, len(took), (), 0
+    return CovariatePatterns(
+        (StratumRegimens("", tuple(took)),),
+        known,
+        values - mean,
+        (),
+        none,
+        none + 1,
+        none,
+        len(took),
+        (),
+        0,
     )
 
 
@@ -35,7 +44,7 @@ def regimen_of(rows):
 
 def test_standardised_differences_are_those_of_the_formulas(study, frame):  # noqa: F811
     # Austin, Stat Med 2009;28:3083: (m1 - m2) / sqrt((s1² + s2²) / 2), p (1 - p) of binary ones.
-    balance = overlap_of(study.cells).balance.set_index(["covariate", "regimen"])
+    balance = overlap_of(study.patterns).balance.set_index(["covariate", "regimen"])
     took = regimen_of(frame)
     columns = {
         "age": frame.age,
@@ -60,19 +69,19 @@ def test_largest_difference_is_that_of_two_regimens(study, frame):  # noqa: F811
         first, second = frame.age[took == one], frame.age[took == two]
         apart = (first.mean() - second.mean()) / np.sqrt((first.var() + second.var()) / 2)
         found[frozenset((one, two))] = abs(apart)
-    row = overlap_of(study.cells).balance.query("covariate == 'age'").iloc[0]
+    row = overlap_of(study.patterns).balance.query("covariate == 'age'").iloc[0]
     assert row.largest_pairwise == pytest.approx(max(found.values()))
     assert found[frozenset(row.pairwise_between.split(" and "))] == max(found.values())
 
 
 def test_cells_and_patients_one_by_one_are_the_same(study, frame):  # noqa: F811
     alone = parse_study(TEXT, patients=frame.assign(age=frame.age + 1e-9 * frame.id))
-    assert len(alone.cells.n) > len(study.cells.n)
+    assert len(alone.patterns.n) > len(study.patterns.n)
     one, two = (
-        overlap_of(s.cells).balance.sort_values(["covariate", "regimen"]) for s in (study, alone)
+        overlap_of(s.patterns).balance.sort_values(["covariate", "regimen"]) for s in (study, alone)
     )
     np.testing.assert_allclose(one.difference, two.difference, atol=1e-6)
-    one, two = (overlap_of(s.cells).regimens.sort_values("regimen") for s in (study, alone))
+    one, two = (overlap_of(s.patterns).regimens.sort_values("regimen") for s in (study, alone))
     np.testing.assert_allclose(one.lowest, two.lowest, atol=1e-6)
 
 
@@ -211,7 +220,7 @@ def test_subgroups_are_looked_at_by_themselves():
 
 
 def test_good_overlap_is_said(study):  # noqa: F811
-    words = str(overlap_of(study.cells))
+    words = str(overlap_of(study.patterns))
     assert words.startswith(
         "Overlap: no patient has an estimated probability below 0.02 of any regimen. The largest "
         "standardised difference of a regimen's patients from all others is "

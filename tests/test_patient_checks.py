@@ -21,7 +21,7 @@ from cotreat.inference.sampling import fit, fit_of, thinned
 from cotreat.models.registry import MODELS
 from cotreat.report.caveats import caveats
 from cotreat.results.summary import summarise
-from cotreat.study.covariate_patterns import Cells, Covariate, Labels
+from cotreat.study.covariate_patterns import CovariatePatterns, DesignColumn, StratumRegimens
 from cotreat.workflow.reanalyse import reanalyse
 from tests.test_patients import TEXT, frame, study  # noqa: F401 - fixtures
 
@@ -49,7 +49,7 @@ def posterior_of(study, delta, cluster=(0.0, 0.0, 0.0), seed=1):  # noqa: F811
 
 def tree_of(study, posterior):  # noqa: F811
     """Make what a fit keeps of the risks in `posterior`."""
-    cells = study.cells
+    cells = study.patterns
     risk = patients.mean_risks(cells, posterior)
     group = patients.groups_of(risk, cells.n)
     again = patients.replicate(study, posterior, group, np.random.default_rng(2))
@@ -64,7 +64,7 @@ def tree_of(study, posterior):  # noqa: F811
 
 def test_mean_risks_are_those_of_the_draws(study):  # noqa: F811
     posterior = posterior_of(study, [0.5, 0.1, 0.2, -0.3], (0.1, 0.4, -0.2))
-    cells = study.cells
+    cells = study.patterns
     by_hand = []
     for at in (0, 7, 100):
         own = posterior.sel(arm=cells.regimens[at]).isel(cluster=cells.cluster[at])
@@ -75,9 +75,9 @@ def test_mean_risks_are_those_of_the_draws(study):  # noqa: F811
 
 def test_pieces_change_nothing(study, monkeypatch):  # noqa: F811
     posterior = posterior_of(study, [0.5, 0.1, 0.2, -0.3])
-    whole = patients.mean_risks(study.cells, posterior)
-    monkeypatch.setattr(patients, "AT_ONCE", 7 * len(study.cells.n))
-    np.testing.assert_allclose(patients.mean_risks(study.cells, posterior), whole)
+    whole = patients.mean_risks(study.patterns, posterior)
+    monkeypatch.setattr(patients, "AT_ONCE", 7 * len(study.patterns.n))
+    np.testing.assert_allclose(patients.mean_risks(study.patterns, posterior), whole)
     again = tree_of(study, posterior)["posterior_predictive"].to_dataset()
     assert again.sizes == {"chain": 2, "draw": DRAWS, "counted": 3, "risk_group": 10}
     np.testing.assert_array_equal(
@@ -139,8 +139,8 @@ def many():
 
 
 def test_true_risks_are_calibrated(many):
-    scale = many.cells.covariates[0].scale
-    found = calibration_of(tree_of(many, posterior_of(many, [scale])), many.cells)
+    scale = many.patterns.covariates[0].scale
+    found = calibration_of(tree_of(many, posterior_of(many, [scale])), many.patterns)
     assert found.share > 0.05
     assert found.in_the_large == pytest.approx(0, abs=0.15)
     assert found.slope == pytest.approx(1, abs=0.15)
@@ -149,11 +149,11 @@ def test_true_risks_are_calibrated(many):
     )
     assert inside.sum() >= 8
     weighted = (found.groups.patients * found.groups.observed).sum()
-    assert weighted == pytest.approx(many.cells.events.sum())
+    assert weighted == pytest.approx(many.patterns.events.sum())
 
 
 def test_shrunken_risks_are_not(many):
-    found = calibration_of(tree_of(many, posterior_of(many, [0.5])), many.cells)
+    found = calibration_of(tree_of(many, posterior_of(many, [0.5])), many.patterns)
     assert found.share < 0.01
     assert found.slope == pytest.approx(2, abs=0.3)
     assert "patients with a predicted risk of" in found.worst
@@ -207,9 +207,9 @@ def test_too_many_cells_are_not_left_out(monkeypatch):
 def cells_of(n):
     n = np.asarray(n)
     none = np.zeros(len(n), int)
-    return Cells(
-        (Labels("", ("A",) * (len(n) - 1) + ("A+B | age=old",)),),
-        (Covariate("x", 0.0, 1.0, "x"),),
+    return CovariatePatterns(
+        (StratumRegimens("", ("A",) * (len(n) - 1) + ("A+B | age=old",)),),
+        (DesignColumn("x", 0.0, 1.0, "x"),),
         np.zeros((len(n), 1)),
         (),
         none,
@@ -258,14 +258,14 @@ def some_draws(study):  # noqa: F811
 @pytest.mark.slow
 def test_log_likelihood_of_some_draws_is_theirs(study, some_draws):  # noqa: F811
     logs = some_draws["log_likelihood"].to_dataset()
-    assert logs.sizes == {"chain": 4, "draw": 50, "cell": len(study.cells.n)}
+    assert logs.sizes == {"chain": 4, "draw": 50, "cell": len(study.patterns.n)}
     assert (
         logs.attrs["draws"]
         == "50 of 500 per chain, evenly spaced, because there are many covariate patterns"
     )
     posterior = some_draws["posterior"].to_dataset().sel(draw=logs["draw"]).isel(chain=2)
-    risk = patients.risks(study.cells, posterior)
-    expected = binom.logpmf(study.cells.events, study.cells.n, risk)
+    risk = patients.risks(study.patterns, posterior)
+    expected = binom.logpmf(study.patterns.events, study.patterns.n, risk)
     np.testing.assert_allclose(logs["events"].isel(chain=2), expected, atol=1e-5)
     again = some_draws["posterior_predictive"].to_dataset()
     assert again.sizes["draw"] == 50
@@ -287,7 +287,7 @@ def test_rows_about_patients_are_there(study, some_draws):  # noqa: F811
 @pytest.mark.slow
 def test_overlap_stands_in_the_folder_and_in_the_report(study, tmp_path):  # noqa: F811
     result = reanalyse(study, "additive", engine="laplace", draws=1000, out=tmp_path)
-    folder, found = result.primary.folder, overlap_of(study.cells)
+    folder, found = result.primary.folder, overlap_of(study.patterns)
     written = [pd.read_csv(folder / name) for name in ("overlap.csv", "balance.csv")]
     for table, own in zip(written, (found.regimens, found.balance), strict=True):
         pd.testing.assert_frame_equal(table, own, check_dtype=False)

@@ -95,12 +95,12 @@ def test_counts_by_regimen_are_those_of_pandas(study, frame):
     counted = named.groupby("regimen").response.agg(["size", "sum"]).loc[list(study.counted)]
     assert list(study.n) == list(counted["size"])
     assert list(study.events) == list(counted["sum"])
-    assert study.cells.n.sum() == COUNT
+    assert study.patterns.n.sum() == COUNT
     assert not study.has_uncounted
 
 
 def test_covariates_are_centred_and_scaled_over_patients(study, frame):
-    cells = study.cells
+    cells = study.patterns
     assert cells.names == ("age", "female", "class=IV", "class=V")
     age, female = cells.covariates[:2]
     assert age.mean == pytest.approx(frame.age.mean())
@@ -112,7 +112,7 @@ def test_covariates_are_centred_and_scaled_over_patients(study, frame):
 
 
 def test_profiles_weigh_all_patients_whatever_their_regimen(study, frame):
-    cells = study.cells
+    cells = study.patterns
     keys = ["age", "female", "class", "hospital"]
     (weights,) = cells.weights(study.regimens)
     assert len(weights) == len(frame.groupby(keys))
@@ -137,10 +137,12 @@ def test_files_folders_and_frames_give_the_same_cells(frame, study, tmp_path):
         (tmp_path / "study.toml").write_text(text, encoding="utf-8")
         read.append(load_study(tmp_path / "study.toml"))
     for other in read:
-        assert other.cells.regimens == study.cells.regimens
-        assert other.cells.clusters == study.cells.clusters
+        assert other.patterns.regimens == study.patterns.regimens
+        assert other.patterns.clusters == study.patterns.clusters
         for part in ("values", "cluster", "n", "events"):
-            assert np.array_equal(getattr(other.cells, part), getattr(study.cells, part)), part
+            assert np.array_equal(getattr(other.patterns, part), getattr(study.patterns, part)), (
+                part
+            )
 
 
 def test_another_patient_is_another_digest(frame, study):
@@ -160,7 +162,7 @@ def test_rows_with_missing_values_are_dropped_only_if_the_file_says_so(frame):
     )
     study = parse_study(TEXT + 'missing = "drop"', patients=holes)
     assert study.n.sum() == COUNT - 2
-    assert str(study.cells).endswith("2 rows with missing values were dropped (age 1, class 2)")
+    assert str(study.patterns).endswith("2 rows with missing values were dropped (age 1, class 2)")
 
 
 # --- SQL -------------------------------------------------------------------------------------------
@@ -185,8 +187,8 @@ def test_the_sql_gives_the_same_cells_in_sqlite(frame, study, tmp_path):
     )
     other = parse_study(text, patients=cells)
     for part in ("values", "cluster", "n", "events"):
-        assert np.array_equal(getattr(other.cells, part), getattr(study.cells, part)), part
-    assert other.cells.regimens == study.cells.regimens
+        assert np.array_equal(getattr(other.patterns, part), getattr(study.patterns, part)), part
+    assert other.patterns.regimens == study.patterns.regimens
 
 
 def test_cells_command_prints_sql_without_the_rows(tmp_path, capsys):
@@ -373,10 +375,10 @@ def test_a_broken_file_gives_one_clear_error(frame, tmp_path, name):
 def test_rows_are_read_whatever_stands_between_the_values(frame, study, tmp_path):
     frame.to_csv(tmp_path / "rows.csv", index=False, sep=";")
     read = parse_study(TEXT, folder=tmp_path)
-    assert np.array_equal(read.cells.values, study.cells.values)
+    assert np.array_equal(read.patterns.values, study.patterns.values)
     frame.to_csv(tmp_path / "rows.csv.gz", index=False, sep="\t")
     read = parse_study(TEXT.replace("rows.csv", "rows.csv.gz"), folder=tmp_path)
-    assert np.array_equal(read.cells.values, study.cells.values)
+    assert np.array_equal(read.patterns.values, study.patterns.values)
 
 
 def test_cells_with_more_events_than_patients_are_refused():
@@ -432,8 +434,8 @@ def test_without_covariates_the_draws_are_those_of_counts_by_regimen(frame):
 @pytest.mark.slow
 def test_standardised_risk_is_the_mean_over_all_patients(study, fitted, frame):
     draw = fitted["posterior"].to_dataset().isel(chain=0, draw=5)
-    by_name = dict(zip(study.cells.names, draw["delta"].values, strict=True))
-    age, female = study.cells.covariates[:2]
+    by_name = dict(zip(study.patterns.names, draw["delta"].values, strict=True))
+    age, female = study.patterns.covariates[:2]
     shift = by_name["age"] * (frame.age - age.mean) / age.scale
     shift += by_name["female"] * (frame.female - female.mean)
     for level in ("IV", "V"):
@@ -455,7 +457,7 @@ def test_rows_one_by_one_have_the_same_posterior_density_as_cells(study, frame):
     cells = build(study, MODELS["interaction"], priors).compile_logp(**mode)
     single = frame.assign(age=frame.age + 1e-9 * frame.id)
     rows = parse_study(TEXT, patients=single)
-    assert len(rows.cells.n) == COUNT
+    assert len(rows.patterns.n) == COUNT
     apart = build(rows, MODELS["interaction"], priors).compile_logp(**mode)
     rng = np.random.default_rng(1)
     start = build(study, MODELS["interaction"], priors).initial_point()
@@ -581,7 +583,7 @@ def test_what_maximum_likelihood_cannot_estimate_says_why(study, frame):
 
 
 def test_sums_by_regimen(study):
-    n = patients.by_regimen(study, study.cells.n[None])
+    n = patients.by_regimen(study, study.patterns.n[None])
     assert list(n[0]) == list(study.n)
 
 

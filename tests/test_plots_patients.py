@@ -19,7 +19,7 @@ from tests.test_plots import OF_PATIENTS, draw, markers
 def cohort(study):  # noqa: F811
     """Patients with covariates, among whom leaving out two cells is too much."""
     tree = tree_of(study, posterior_of(study, [0.5, 0.1, 0.2, -0.3]))
-    k = np.linspace(-0.1, 0.5, len(study.cells.n))
+    k = np.linspace(-0.1, 0.5, len(study.patterns.n))
     k[[3, 40]] = 0.8, 1.2
     found = xr.Dataset({"pareto_k": ("cell", k)}, attrs={"good_k": 0.7})
     tree["influence"] = xr.DataTree(found)
@@ -29,7 +29,7 @@ def cohort(study):  # noqa: F811
 
 
 def test_calibration_draws_groups_of_predicted_risk(cohort):
-    found = calibration_of(cohort.draws, cohort.study.cells)
+    found = calibration_of(cohort.draws, cohort.study.patterns)
     figure = draw("risk_calibration", cohort)
     (axes,) = figure.axes
     groups = found.groups
@@ -42,7 +42,7 @@ def test_calibration_draws_groups_of_predicted_risk(cohort):
     assert f"slope {found.slope:.2f}" in words
     # The observed share of a group is its events over its patients, cell by cell.
     group = cohort.draws["constant_data"]["risk_group_of"].values
-    cells = cohort.study.cells
+    cells = cohort.study.patterns
     assert groups.observed[4] == cells.events[group == 4].sum() / cells.n[group == 4].sum()
 
 
@@ -52,7 +52,7 @@ def test_influence_draws_cells_in_the_rows_of_their_regimens(cohort):
     drawn = np.array(markers(axes, "o", "D"))
     assert sorted(drawn[:, 0]) == sorted(k)
     assert sorted(x for x, _ in markers(axes, "D")) == [0.8, 1.2]
-    regimens = np.array(cohort.study.cells.regimens)
+    regimens = np.array(cohort.study.patterns.regimens)
     for row, regimen in enumerate(cohort.study.counted):
         inside = np.abs(drawn[:, 1] - row) < 0.5
         assert sorted(drawn[inside, 0]) == sorted(k[regimens == regimen])

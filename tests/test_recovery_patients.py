@@ -39,7 +39,7 @@ def experiment(script):
 
 
 def test_the_design_is_the_synthetic_cohort_with_six_centres(experiment):
-    cells = experiment.study.cells
+    cells = experiment.study.patterns
     assert cells.n.sum() == 793
     assert len(cells.clusters) == 6
     assert np.bincount(cells.cluster, weights=cells.n).min() > 793 / 6 - 4 * np.sqrt(793 * 5 / 36)
@@ -49,7 +49,7 @@ def test_the_design_is_the_synthetic_cohort_with_six_centres(experiment):
 
 def test_truths_are_what_the_drawn_parameters_make(script, experiment):
     """Against sums and means over patients, written out without the package's own formulas."""
-    study, cells = experiment.study, experiment.study.cells
+    study, cells = experiment.study, experiment.study.patterns
     for at in (0, 7):
         world = experiment.worlds.isel(chain=0, draw=at)
         truth = experiment.truths.isel(chain=0, draw=at)
@@ -92,7 +92,7 @@ def test_truths_are_what_the_drawn_parameters_make(script, experiment):
 
 def test_responses_are_drawn_from_the_truth(experiment):
     """Standardised sums of events by world are standard normal: 40 worlds, mean and variance."""
-    cells, worlds = experiment.study.cells, experiment.worlds.isel(chain=0)
+    cells, worlds = experiment.study.patterns, experiment.worlds.isel(chain=0)
     arms = list(worlds["arm"].values)
     eta = logit(worlds["conditional_risk"].values)[:, [arms.index(r) for r in cells.regimens]]
     eta = eta + worlds["delta"].values @ cells.values.T
@@ -117,8 +117,8 @@ def test_a_truth_does_not_depend_on_how_many_are_drawn(script, experiment):
 def test_the_density_given_responses_is_that_of_a_model_built_on_them(script, model):
     own = script.Experiment(model, seed=1, worlds=2)
     rng, responses = np.random.default_rng(1), own.worlds["events"].values[0, 1]
-    cells = replace(own.study.cells, events=responses)
-    other = replace(own.study, stratified=replace(own.study.stratified, cells=cells))
+    cells = replace(own.study.patterns, events=responses)
+    other = replace(own.study, stratified=replace(own.study.stratified, patterns=cells))
     priors = priors_for(prior_set("weak", other), own.model, other)
     expected = build(other, own.model, priors).compile_logp(mode="FAST_COMPILE")
     names = [value.name for value in own.built.value_vars]
@@ -135,7 +135,7 @@ def test_the_density_given_responses_is_that_of_a_model_built_on_them(script, mo
 def test_the_posterior_is_that_of_fit(experiment):
     """Means and SDs of all effects differ by Monte Carlo error: 46 × 2 numbers, none over 4.5 of it."""
     study = experiment.study
-    draws, _ = experiment.sample(study.cells.events, seed=5)
+    draws, _ = experiment.sample(study.patterns.events, seed=5)
     tree = fit(study, "interaction", draws=1500, seed=6)
     own, other = (experiment.effects(d) for d in (draws, tree["posterior"].to_dataset()))
     assert not failures(checks(fit_of(study, experiment.model, tree)))

@@ -186,8 +186,8 @@ def test_counts_by_level_are_those_of_pandas(study, frame):
 
 def test_subgroups_leave_their_own_column_out_of_the_covariates(study, frame):
     told = study.resolve(strata="age")
-    assert study.cells.names == ("score", "group=young")
-    assert told.cells.names == ("score",)
+    assert study.patterns.names == ("score", "group=young")
+    assert told.patterns.names == ("score",)
     at = told.counted.index("A+B | age=old")
     own = frame[(frame.a == 1) & (frame.b == 1) & (frame.group == "old")]
     assert (told.n[at], told.events[at]) == (len(own), own.response.sum())
@@ -195,11 +195,11 @@ def test_subgroups_leave_their_own_column_out_of_the_covariates(study, frame):
 
 def test_weights_within_a_subgroup_are_those_of_its_patients(study, frame):
     told = study.resolve(strata="age")
-    weights = told.cells.weights(told.regimens)
-    assert weights.shape == (len(told.regimens), len(told.cells.profiles))
+    weights = told.patterns.weights(told.regimens)
+    assert weights.shape == (len(told.regimens), len(told.patterns.profiles))
     assert weights.sum(1) == pytest.approx(1)
-    score = told.cells.values[told.cells.profiles, 0]
-    covariate = told.cells.covariates[0]
+    score = told.patterns.values[told.patterns.profiles, 0]
+    covariate = told.patterns.covariates[0]
     mean = weights[told.regimens.index("none | age=old")] @ score
     old = frame.score[frame.group == "old"].mean()
     assert mean * covariate.scale + covariate.mean == pytest.approx(old)
@@ -220,7 +220,7 @@ def test_without_levels_the_cells_are_those_of_a_file_that_has_none(study, frame
                 "events": c.events,
             }
         ).sort_values(["r", "x", "y"], ignore_index=True)
-        for c in (study.cells, other.cells)
+        for c in (study.patterns, other.patterns)
     )
     assert np.array_equal(mine[key], theirs[key])
     assert np.allclose(mine[["x", "y"]], theirs[["x", "y"]])
@@ -257,7 +257,7 @@ def test_cells_of_the_printed_sql_are_the_same_also_in_sqlite(study, frame, tmp_
     )
     other = parse_study(text, patients=cells)
     for strata in ("", "dose", "duration", "age"):
-        mine, theirs = (s.resolve(strata=strata).cells for s in (study, other))
+        mine, theirs = (s.resolve(strata=strata).patterns for s in (study, other))
         assert mine.regimens == theirs.regimens
         for part in ("values", "n", "events"):
             assert np.array_equal(getattr(mine, part), getattr(theirs, part)), part
@@ -332,8 +332,8 @@ def test_what_says_that_a_drug_was_not_given_is_no_level(study, frame):
         rows = frame.assign(a_dose=frame.a_dose.where(frame.a == 1, word))
         told = parse_study(TEXT, patients=rows)
         assert (
-            told.resolve(strata="dose").cells.n.tolist()
-            == study.resolve(strata="dose").cells.n.tolist()
+            told.resolve(strata="dose").patterns.n.tolist()
+            == study.resolve(strata="dose").patterns.n.tolist()
         )
 
 
@@ -354,7 +354,7 @@ def test_rows_without_the_level_of_their_drug_may_be_dropped(frame):
     rows = some("a_dose", None, TREATED)(frame)
     dropped = parse_study(TEXT + 'missing = "drop"', patients=rows)
     assert dropped.n.sum() == COUNT - 3
-    assert "3 rows with missing values were dropped (a_dose 3)" in str(dropped.cells)
+    assert "3 rows with missing values were dropped (a_dose 3)" in str(dropped.patterns)
 
 
 WRONG_TEXT = {

@@ -58,14 +58,15 @@ def cohorts(count: int) -> list[Specification]:
         Number of specifications.
     """
     study = load_study(REFERENCE / "patients.toml")
-    cells = study.stratified.cells
-    assert cells is not None  # noqa: S101 - for the type checker
-    share = cells.events.sum() / cells.n.sum()
-    draws = np.random.default_rng(1).binomial(cells.n, share, (count, len(cells.n)))
+    patterns = study.stratified.patterns
+    assert patterns is not None  # noqa: S101 - for the type checker
+    share = patterns.events.sum() / patterns.n.sum()
+    draws = np.random.default_rng(1).binomial(patterns.n, share, (count, len(patterns.n)))
     return [
         Specification(
             replace(
-                study, stratified=replace(study.stratified, cells=replace(cells, events=events))
+                study,
+                stratified=replace(study.stratified, patterns=replace(patterns, events=events)),
             ),
             "interaction",
         )

@@ -44,8 +44,8 @@ def main() -> None:
         ess = ess_of(posterior[[name for name in COEFFICIENTS if name in posterior]], method="bulk")
         least = min(float(value.min()) for value in ess.data_vars.values())
     record = {
-        "rows": study.cells.rows,
-        "cells": len(study.cells.n),
+        "rows": study.patterns.rows,
+        "cells": len(study.patterns.n),
         "read": read,
         "fit": seconds,
         "ess": least,

@@ -14,12 +14,11 @@ from cotreat.core.constants import IDENTIFIED, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import Estimand
 from cotreat.estimands.identification import Determination, Status, not_estimable
-from cotreat.evidence.contrasts import coefficient_of, label, question_of
+from cotreat.evidence.contrasts import coefficient_of, label, named_parts, question_of
 from cotreat.evidence.prior_conflict import PRIOR_CONFLICT, distance
 from cotreat.evidence.protocol import SCORE, Evidences, Point, parameters_of
 from cotreat.evidence.reported import (
     Dependence,
-    can_tell,
     cohort_of,
     p_agrees,
     reported_in,
@@ -176,12 +175,12 @@ def audit(study: Study) -> Audit:
     if numbers is None:
         checks = {one.id: check_against_counts(study, one) for one in study.reported_estimates}
     groups = tuple(_groups(study, evidence))
-    has_overlap = study.cells is not None and study.is_adjusted and not study.is_case_control
+    has_overlap = study.patterns is not None and study.is_adjusted and not study.is_case_control
     return Audit(
         study=study,
         counts=_counts(study),
         stratified={s.name or s.id: _stratified(study, s.id) for s in study.stratifications},
-        overlap=overlap_of(study.cells) if has_overlap and study.cells is not None else None,
+        overlap=overlap_of(study.patterns) if has_overlap and study.patterns is not None else None,
         prior_conflict=_prior_conflict(study),
         reported=_reported(study, evidence, checks),
         checks=checks,
@@ -272,7 +271,7 @@ def check_against_counts(study: Study, reported: ReportedEstimate) -> CountCheck
     Standard error of the crude log odds ratio after Woolf, Ann Hum Genet 1955;19:251. Limits of a reported
     interval may themselves be computed from rounded numbers, so that one unit of the last digit is allowed.
     """
-    if reported.meaning is None or not can_tell(study, reported.meaning):
+    if reported.meaning is None or not study.distinguishes(named_parts(reported.meaning)):
         return CountCheck((), "not comparable: the counts do not determine it")
     statistic = statistic_of(reported.kind)
     coefficient = coefficient_of(reported.meaning, cohort_of(study), is_adjusted=False)

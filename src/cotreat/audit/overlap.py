@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import block_diag
 from scipy.special import logit, ndtr, ndtri, softmax
 
-from cotreat.study.covariate_patterns import Cells
+from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.regimens import group_of
 
 RARE = 0.02
@@ -117,7 +117,7 @@ class Overlap:
 
 
 @lru_cache(maxsize=4)
-def overlap_of(cells: Cells) -> Overlap:
+def overlap_of(patterns: CovariatePatterns) -> Overlap:
     """Estimate the propensity of each regimen, and compare its patients with the others.
 
     With subgroups the comparison is within each of them, because risks are then standardised over its patients;
@@ -125,31 +125,33 @@ def overlap_of(cells: Cells) -> Overlap:
 
     Parameters
     ----------
-    cells
+    patterns
         Covariate patterns.
     """
-    groups = np.array([group_of(regimen) for regimen in cells.regimens])
-    parts = [_within(cells, groups == group) for group in dict.fromkeys(groups)]
-    compared = [part for part in parts if len(set(part.regimens)) > 1] or [cells]
+    groups = np.array([group_of(regimen) for regimen in patterns.regimens])
+    parts = [_within(patterns, groups == group) for group in dict.fromkeys(groups)]
+    compared = [part for part in parts if len(set(part.regimens)) > 1] or [patterns]
     return Overlap(
         pd.concat([_regimens(part) for part in compared], ignore_index=True),
         pd.concat([_balance(part, len(compared)) for part in compared], ignore_index=True),
     )
 
 
-def _within(cells: Cells, chosen: NDArray[np.bool_]) -> Cells:
+def _within(patterns: CovariatePatterns, chosen: NDArray[np.bool_]) -> CovariatePatterns:
     """Return some of the covariate patterns."""
-    labels = tuple(np.array(cells.regimens)[chosen].tolist())
-    arrays = {name: getattr(cells, name)[chosen] for name in ("values", "cluster", "n", "events")}
-    return replace(cells, labels=(replace(cells.labels[0], regimens=labels),), **arrays)
+    labels = tuple(np.array(patterns.regimens)[chosen].tolist())
+    arrays = {
+        name: getattr(patterns, name)[chosen] for name in ("values", "cluster", "n", "events")
+    }
+    return replace(patterns, labels=(replace(patterns.labels[0], regimens=labels),), **arrays)
 
 
-def _took(cells: Cells) -> tuple[list[str], NDArray[np.float64]]:
+def _took(patterns: CovariatePatterns) -> tuple[list[str], NDArray[np.float64]]:
     """Return the regimens in order of appearance, and patients by covariate pattern and regimen."""
-    labels = list(dict.fromkeys(cells.regimens))
+    labels = list(dict.fromkeys(patterns.regimens))
     place = {label: at for at, label in enumerate(labels)}
-    took = np.zeros((len(cells.n), len(labels)))
-    took[np.arange(len(cells.n)), [place[regimen] for regimen in cells.regimens]] = cells.n
+    took = np.zeros((len(patterns.n), len(labels)))
+    took[np.arange(len(patterns.n)), [place[regimen] for regimen in patterns.regimens]] = patterns.n
     return labels, took
 
 
@@ -161,10 +163,10 @@ def percent(share: float) -> str:
 # --- Overlap ---------------------------------------------------------------------------------------
 
 
-def _regimens(cells: Cells) -> pd.DataFrame:
-    labels, weights = _took(cells)
-    columns = _columns(cells)[0]
-    columns = columns - np.average(columns, axis=0, weights=cells.n)  # those of a subgroup too
+def _regimens(patterns: CovariatePatterns) -> pd.DataFrame:
+    labels, weights = _took(patterns)
+    columns = _columns(patterns)[0]
+    columns = columns - np.average(columns, axis=0, weights=patterns.n)  # those of a subgroup too
     probability = propensities(columns, weights)
     patients = weights.sum(0)
     return pd.DataFrame(
@@ -172,19 +174,23 @@ def _regimens(cells: Cells) -> pd.DataFrame:
             "regimen": labels,
             "patients": patients.astype(int),
             "share": patients / patients.sum(),
-            "rare": cells.n @ (probability < RARE) / patients.sum(),
-            "chance": _rare_by_chance(columns, cells.n, patients),
+            "rare": patterns.n @ (probability < RARE) / patients.sum(),
+            "chance": _rare_by_chance(columns, patterns.n, patients),
             "lowest": probability.min(0),
         }
     )
 
 
-def _columns(cells: Cells) -> tuple[NDArray[np.float64], list[str]]:
+def _columns(patterns: CovariatePatterns) -> tuple[NDArray[np.float64], list[str]]:
     """Return covariates and indicators of clusters, centred, shape (pattern, column), and their names."""
-    clusters = np.eye(len(cells.clusters))[cells.cluster] if cells.clusters else cells.values[:, :0]
-    clusters = clusters - np.average(clusters, axis=0, weights=cells.n)
-    names = [*cells.names, *(f"cluster={name}" for name in cells.clusters)]
-    return np.hstack([cells.values, clusters]), names
+    clusters = (
+        np.eye(len(patterns.clusters))[patterns.cluster]
+        if patterns.clusters
+        else patterns.values[:, :0]
+    )
+    clusters = clusters - np.average(clusters, axis=0, weights=patterns.n)
+    names = [*patterns.names, *(f"cluster={name}" for name in patterns.clusters)]
+    return np.hstack([patterns.values, clusters]), names
 
 
 def _rare_by_chance(
@@ -280,15 +286,15 @@ def _information(
 # --- Balance ---------------------------------------------------------------------------------------
 
 
-def _balance(cells: Cells, tables: int) -> pd.DataFrame:
+def _balance(patterns: CovariatePatterns, tables: int) -> pd.DataFrame:
     """Compute standardised differences after Austin, Stat Med 2009;28:3083.
 
     The difference of two means is divided by the root of the mean of the two sample variances; of a binary covariate
     the variance is p (1 - p).
     """
-    labels, weights = _took(cells)
-    values, names = _columns(cells)
-    middle, scale, raw = _raw(cells, values)
+    labels, weights = _took(patterns)
+    values, names = _columns(patterns)
+    middle, scale, raw = _raw(patterns, values)
     binary = np.isin(np.round(raw, 9), (0.0, 1.0)).all(0)
     patients = weights.sum(0)
     left = patients.sum() - patients
@@ -316,13 +322,15 @@ def _balance(cells: Cells, tables: int) -> pd.DataFrame:
 
 
 def _raw(
-    cells: Cells, values: NDArray[np.float64]
+    patterns: CovariatePatterns, values: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and scale of the columns, and the columns on their original scale."""
-    shares = np.bincount(cells.cluster, cells.n, max(1, len(cells.clusters))) / cells.n.sum()
-    shares = shares if cells.clusters else shares[:0]
-    middle = np.r_[[covariate.mean for covariate in cells.covariates], shares]
-    scale = np.r_[[covariate.scale for covariate in cells.covariates], np.ones(len(shares))]
+    shares = (
+        np.bincount(patterns.cluster, patterns.n, max(1, len(patterns.clusters))) / patterns.n.sum()
+    )
+    shares = shares if patterns.clusters else shares[:0]
+    middle = np.r_[[covariate.mean for covariate in patterns.covariates], shares]
+    scale = np.r_[[covariate.scale for covariate in patterns.covariates], np.ones(len(shares))]
     return middle, scale, values * scale + middle
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from cotreat.audit.audit import ODDS_RATIOS, RISKS, Audit
 from cotreat.core.constants import CONDITIONAL_ONLY, IDENTIFIED, STANDARDISED
 from cotreat.evidence.contrasts import named_parts
-from cotreat.evidence.reported import can_tell, link_value, standard_error, wald_p
+from cotreat.evidence.reported import link_value, standard_error, wald_p
 from cotreat.evidence.statistics import statistic_of
 from cotreat.models.registry import SUBGROUPS
 from cotreat.study.study import ReportedEstimate, Study
@@ -86,7 +86,7 @@ def _as_cell(value: Any) -> str:
 
 
 def _patients(audit: Audit) -> Iterator[str]:
-    patterns = audit.study.cells
+    patterns = audit.study.patterns
     if patterns is None:
         return
     yield f"Patients: {patterns}."
@@ -140,7 +140,7 @@ def _implied(audit: Audit, reported: ReportedEstimate) -> str:
 
 def _used_by(study: Study, reported: ReportedEstimate) -> str:
     """Name the models for which an estimate of levels or subgroups is evidence."""
-    if reported.meaning is None or can_tell(study, reported.meaning):
+    if reported.meaning is None or study.distinguishes(named_parts(reported.meaning)):
         return ""
     named = named_parts(reported.meaning)
     models = [

@@ -63,9 +63,9 @@ def cells(
         _print_sql(study)
         return
     record = load_study(study)
-    if record.cells is None:
+    if record.patterns is None:
         raise stop(f"{record.id} has no [patients] or [cells]")
-    print(record.cells)
+    print(record.patterns)
 
 
 def _print_sql(study: str) -> None:

@@ -29,7 +29,7 @@ from cotreat.inference import influence
 from cotreat.inference.laplace import GOOD_K, UNRELIABLE_K
 from cotreat.inference.record import Fit, unsettled
 from cotreat.priors.defaults import BIAS
-from cotreat.study.covariate_patterns import Cells
+from cotreat.study.covariate_patterns import CovariatePatterns
 
 RHAT = 1.01
 ESS = 1000
@@ -88,7 +88,11 @@ def checks(fit: Fit) -> pd.DataFrame:
         _chains(tree["posterior"].sizes["chain"]),
         *_undefined(judged, risk_draws),
         *_conflict_and_misfit(tree, fit.evidence),
-        *(_patients(tree, fit.study.cells) if fit.study.is_adjusted and fit.study.cells else ()),
+        *(
+            _patients(tree, fit.study.patterns)
+            if fit.study.is_adjusted and fit.study.patterns
+            else ()
+        ),
     ]
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
 
@@ -342,17 +346,17 @@ def _conflict_and_misfit(tree: xr.DataTree, evidence: Evidences) -> Iterator[Row
             yield _at_least(name, misfit.where, value, MISFIT, misfit.advice, otherwise=WARN)
 
 
-def _patients(tree: xr.DataTree, cells: Cells) -> Iterator[Row]:
+def _patients(tree: xr.DataTree, patterns: CovariatePatterns) -> Iterator[Row]:
     """Yield calibration, influence, overlap and balance of patients with covariates."""
-    calibration = calibration_of(tree, cells)
+    calibration = calibration_of(tree, patterns)
     where = f"{calibration.worst}; {calibration}"
     advice = (
         "predicted risks are miscalibrated even in the patients of the fit: see the calibration figure; a "
         "covariate may act non-linearly on the log-odds, or differently under some regimens"
     )
     yield _at_least(CALIBRATION, where, calibration.share, MISFIT, advice, otherwise=WARN)
-    yield _influence(tree, cells)
-    overlap = overlap_of(cells)
+    yield _influence(tree, patterns)
+    overlap = overlap_of(patterns)
     yield _rarest(overlap)
     unlike, allowed = overlap.most_unlike, overlap.allowed
     where = f"standardised difference, {unlike.covariate}, {unlike.regimen} against all others"
@@ -364,16 +368,18 @@ def _patients(tree: xr.DataTree, cells: Cells) -> Iterator[Row]:
     yield _row("balance", where, value, f"≤ {allowed:.2f}", passed, advice, WARN)
 
 
-def _influence(tree: xr.DataTree, cells: Cells) -> Row:
+def _influence(tree: xr.DataTree, patterns: CovariatePatterns) -> Row:
     """Count the covariate patterns without which the posterior would change much."""
-    unit, name = influence.unit(cells), "influence (Pareto k)"
+    unit, name = influence.unit(patterns), "influence (Pareto k)"
     if influence.GROUP not in tree.children:
-        where = f"not computed: more than {influence.MOST:,} covariate patterns ({len(cells.n):,})"
+        where = (
+            f"not computed: more than {influence.MOST:,} covariate patterns ({len(patterns.n):,})"
+        )
         return _row(name, where, np.nan, NOT_JUDGED, True, "")
     found = tree[influence.GROUP].to_dataset()
     k, good = found["pareto_k"].values, float(found.attrs["good_k"])
     worst, count = int(k.argmax()), int((k > good).sum())
-    described = influence.described(cells, worst)
+    described = influence.described(patterns, worst)
     where = f"one {unit} left out at a time; largest k {k[worst]:.2f}, {described}"
     advice = "the posterior depends on them: inspect them, and do not use leave-one-out sums"
     return _row(name, where, count, f"= 0 above {good:.2g}", count == 0, advice, WARN)

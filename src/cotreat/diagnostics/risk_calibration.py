@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from cotreat.core.constants import INTERVAL
 from cotreat.frequentist.logistic import maximise
-from cotreat.study.covariate_patterns import Cells
+from cotreat.study.covariate_patterns import CovariatePatterns
 
 FLAT = 1e-6
 """SD of the predicted log-odds below which there is no slope."""
@@ -54,7 +54,7 @@ class Calibration:
         return f"in the large {self.in_the_large:+.2f} (log-odds), slope {self.slope:.2f}"
 
 
-def calibration_of(tree: xr.DataTree, cells: Cells) -> Calibration:
+def calibration_of(tree: xr.DataTree, patterns: CovariatePatterns) -> Calibration:
     """Compute the calibration of predicted risks in the patients of the fit.
 
     Notes
@@ -65,7 +65,7 @@ def calibration_of(tree: xr.DataTree, cells: Cells) -> Calibration:
     """
     known, again = tree["constant_data"].to_dataset(), tree["posterior_predictive"].to_dataset()
     risk, group = known["predicted_risk"].values, known["risk_group_of"].values
-    patients, events = (np.bincount(group, weights) for weights in (cells.n, cells.events))
+    patients, events = (np.bincount(group, weights) for weights in (patterns.n, patterns.events))
     drawn = again["events_by_risk"].values.reshape(-1, len(patients))
     expected = again["expected_by_risk"].values.reshape(-1, len(patients))
     variance = again["variance_by_risk"].values.reshape(-1, len(patients))
@@ -78,7 +78,7 @@ def calibration_of(tree: xr.DataTree, cells: Cells) -> Calibration:
             "patients": patients.astype(int),
             "least": ends["min"],
             "most": ends["max"],
-            "predicted": np.bincount(group, cells.n * risk) / patients,
+            "predicted": np.bincount(group, patterns.n * risk) / patients,
             "observed": events / patients,
             "lower": lower,
             "upper": upper,
@@ -86,7 +86,7 @@ def calibration_of(tree: xr.DataTree, cells: Cells) -> Calibration:
         }
     )
     share = float((replicated.sum(1) >= seen.sum(1)).mean())
-    return Calibration(groups, *recalibrated(risk, cells.n, cells.events), share)
+    return Calibration(groups, *recalibrated(risk, patterns.n, patterns.events), share)
 
 
 def recalibrated(

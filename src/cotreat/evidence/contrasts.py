@@ -25,7 +25,7 @@ class Cohort:
     arms: tuple[Regimen, ...]
     parts: frozenset[str] = frozenset()
 
-    def told_by(self, strata: Stratification) -> "Cohort":
+    def stratified_by(self, strata: Stratification) -> "Cohort":
         """Split its regimens by levels or subgroups."""
         every = regimens.lattice(self.treatments, strata.levels, strata.groups)
         arms = tuple(arm for arm in every if regimens.taken(arm) in self.arms)

@@ -15,7 +15,7 @@ from cotreat.evidence.folds import PATIENT, Fold, FoldPrediction, Folds, log_ord
 from cotreat.evidence.protocol import Discrepancy, Evidence, Given, Point, Predictor
 from cotreat.priors import model_data
 from cotreat.priors.declare import state, state_risk
-from cotreat.study.covariate_patterns import Cells
+from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.study import Study
 
 if TYPE_CHECKING:
@@ -42,41 +42,41 @@ class Patients(Evidence):
     target_accept = 0.995
 
     def __init__(self, study: Study) -> None:
-        assert study.cells is not None  # noqa: S101 - for the type checker
-        self.study, self.cells = study, study.cells
-        self.patterns = len(self.cells.n)
+        assert study.patterns is not None  # noqa: S101 - for the type checker
+        self.study, self.patterns = study, study.patterns
+        self.pattern_count = len(self.patterns.n)
 
     # --- In a model ------------------------------------------------------------------------------
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of its parameters in a prior set, besides those of the model."""
-        of_clusters = ("between", "cluster_z") if self.cells.clusters else ()
-        return (*(("delta",) if self.cells.covariates else ()), *of_clusters)
+        of_clusters = ("between", "cluster_z") if self.patterns.clusters else ()
+        return (*(("delta",) if self.patterns.covariates else ()), *of_clusters)
 
     def coords(self) -> dict[str, tuple[str, ...] | range]:
         """Return the coordinates of the variables that `likelihood` declares."""
-        named = {"covariate": self.cells.names, "cluster": self.cells.clusters}
+        named = {"covariate": self.patterns.names, "cluster": self.patterns.clusters}
         own = {dim: entries for dim, entries in named.items() if entries}
-        return {"cell": range(len(self.cells.n)), **own}
+        return {"cell": range(len(self.patterns.n)), **own}
 
     def data(self, arms: tuple[str, ...]) -> Given:
         """Return the covariate patterns as data, by name."""
-        cells = self.cells
-        weights = cells.weights(arms)
+        patterns = self.patterns
+        weights = patterns.weights(arms)
         return {
-            "cell n": cells.n,
-            "cell events": cells.events,
-            "cell arm": np.array([arms.index(regimen) for regimen in cells.regimens]),
-            **({"cell covariates": cells.values} if cells.covariates else {}),
-            **({"cell cluster": cells.cluster} if cells.clusters else {}),
-            "profile cell": cells.profiles,
+            "cell n": patterns.n,
+            "cell events": patterns.events,
+            "cell arm": np.array([arms.index(regimen) for regimen in patterns.regimens]),
+            **({"cell covariates": patterns.values} if patterns.covariates else {}),
+            **({"cell cluster": patterns.cluster} if patterns.clusters else {}),
+            "profile cell": patterns.profiles,
             "profile weights": weights[0] if len(weights) == 1 else weights,
         }
 
     def shape(self) -> Hashable:
         """Return everything that determines `likelihood` besides `data`."""
-        return ("patients", self.study.counted, self.cells.names, self.cells.clusters)
+        return ("patients", self.study.counted, self.patterns.names, self.patterns.clusters)
 
     def likelihood(self, predictor: Predictor, priors: PriorSet) -> None:
         """Declare r_c ~ Binomial(n_c, logistic(η_a + x_c δ + u_k)) in the PyMC model in context.
@@ -87,12 +87,12 @@ class Patients(Evidence):
         import pymc as pm
         import pytensor.tensor as pt
 
-        cells = self.cells
+        patterns = self.patterns
         known = model_data.state(self.data(predictor.arms))
-        shift = pt.zeros(len(cells.n))
-        if cells.covariates:
+        shift = pt.zeros(len(patterns.n))
+        if patterns.covariates:
             shift = shift + known["cell covariates"] @ state(priors, "delta", dims="covariate")
-        if cells.clusters:
+        if patterns.clusters:
             between = state(priors, "between")
             off = pm.Deterministic(
                 "cluster_effect",
@@ -136,8 +136,8 @@ class Patients(Evidence):
             ``expected_by_risk``, the variance ``variance_by_risk``; by covariate pattern the constants
             ``predicted_risk`` and ``risk_group_of``.
         """
-        risk = mean_risks(self.cells, draws)
-        group = groups_of(risk, self.cells.n)
+        risk = mean_risks(self.patterns, draws)
+        group = groups_of(risk, self.patterns.n)
         again = replicate(self.study, draws, group, rng)
         known = {"predicted_risk": ("cell", risk), "risk_group_of": ("cell", group)}
         import xarray as xr
@@ -146,23 +146,23 @@ class Patients(Evidence):
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
         """Draw replicates of the events under the names of `data`."""
-        risk = risks(self.cells, draws.isel(chain=0))
-        return {"cell events": rng.binomial(self.cells.n, risk)}
+        risk = risks(self.patterns, draws.isel(chain=0))
+        return {"cell events": rng.binomial(self.patterns.n, risk)}
 
     def folds(self) -> Folds:
         """Split each covariate pattern into folds of one patient with and one without the event.
 
         The constants remove the binomial coefficients, because patients are left out in no order.
         """
-        return Folds(PATIENT, tuple(_folds(self.cells)))
+        return Folds(PATIENT, tuple(_folds(self.patterns)))
 
     def fold_densities(self, draws: xr.Dataset, folds: Folds) -> Array:  # noqa: ARG002
         """Return the log density of a patient of each fold, shape (chain, draw, fold)."""
-        cells, found = self.cells, []
+        patterns, found = self.patterns, []
         for chain in range(draws.sizes["chain"]):
-            risk = risks(cells, draws.isel(chain=chain))
+            risk = risks(patterns, draws.isel(chain=chain))
             both = np.stack([np.log(risk), np.log1p(-risk)], axis=-1)
-            is_there = np.stack([cells.events > 0, cells.events < cells.n], axis=-1)
+            is_there = np.stack([patterns.events > 0, patterns.events < patterns.n], axis=-1)
             found.append(both[:, is_there])
         return np.stack(found)
 
@@ -191,13 +191,13 @@ class Patients(Evidence):
         return counts_rows(self.study)
 
 
-def _folds(cells: Cells) -> Iterator[Fold]:
-    for at, (n, r) in enumerate(zip(cells.n.tolist(), cells.events.tolist(), strict=True)):
+def _folds(patterns: CovariatePatterns) -> Iterator[Fold]:
+    for at, (n, r) in enumerate(zip(patterns.n.tolist(), patterns.events.tolist(), strict=True)):
         for events, times, word in ((1, r, "with"), (0, n - r, "without")):
             if times:
                 orders = log_orders(n - 1, r - events) - log_orders(n, r)
                 yield Fold(
-                    f"cell {at}, {cells.regimens[at]}, {word} event",
+                    f"cell {at}, {patterns.regimens[at]}, {word} event",
                     (("cell n", at, -1.0), ("cell events", at, -float(events))),
                     orders,
                     times,
@@ -238,30 +238,30 @@ def _draw_binomial(n: Any, log_odds: Any, rng: np.random.Generator, size: Any) -
 
 def by_regimen(study: Study, by_cell: NDArray[Any]) -> NDArray[Any]:
     """Sum covariate patterns by counted regimen, along the last axis."""
-    assert study.cells is not None  # noqa: S101 - for the type checker
-    own = np.array(study.cells.regimens)
+    assert study.patterns is not None  # noqa: S101 - for the type checker
+    own = np.array(study.patterns.regimens)
     return np.stack([by_cell[..., own == label].sum(-1) for label in study.counted], axis=-1)
 
 
-def risks(cells: Cells, posterior: xr.Dataset) -> NDArray[np.float64]:
+def risks(patterns: CovariatePatterns, posterior: xr.Dataset) -> NDArray[np.float64]:
     """Return the risk of each covariate pattern from draws of one chain, shape (draw, cell)."""
     from scipy.special import expit, logit
 
     arms = list(posterior["arm"].values)
-    at = [arms.index(regimen) for regimen in cells.regimens]
+    at = [arms.index(regimen) for regimen in patterns.regimens]
     seen = as_seen(posterior, "conditional_risk")
     log_odds = logit(seen.transpose("draw", "arm").values)[:, at]
-    if cells.covariates:
-        log_odds += posterior["delta"].transpose("draw", "covariate").values @ cells.values.T
-    if cells.clusters:
+    if patterns.covariates:
+        log_odds += posterior["delta"].transpose("draw", "covariate").values @ patterns.values.T
+    if patterns.clusters:
         effect = posterior["cluster_effect"].transpose("draw", "cluster").values
-        log_odds += effect[:, cells.cluster]
+        log_odds += effect[:, patterns.cluster]
     return expit(log_odds)
 
 
-def mean_risks(cells: Cells, posterior: xr.Dataset) -> NDArray[np.float64]:
+def mean_risks(patterns: CovariatePatterns, posterior: xr.Dataset) -> NDArray[np.float64]:
     """Return the posterior mean risk of each covariate pattern, shape (cell,)."""
-    sums = [risks(cells, part).sum(0) for part in _parts(cells, posterior)]
+    sums = [risks(patterns, part).sum(0) for part in _parts(patterns, posterior)]
     return np.sum(sums, axis=0) / (posterior.sizes["chain"] * posterior.sizes["draw"])
 
 
@@ -293,13 +293,13 @@ def replicate(
     dict
         What `Patients.replicate` returns, without the constants.
     """
-    cells = study.cells
-    assert cells is not None  # noqa: S101 - for the type checker
+    patterns = study.patterns
+    assert patterns is not None  # noqa: S101 - for the type checker
     by_group = np.eye(group.max() + 1)[group]
     sums: dict[str, list[NDArray[np.float64]]] = {}
-    for part in _parts(cells, posterior):
-        risk = risks(cells, part)
-        drawn, expected = rng.binomial(cells.n, risk), cells.n * risk
+    for part in _parts(patterns, posterior):
+        risk = risks(patterns, part)
+        drawn, expected = rng.binomial(patterns.n, risk), patterns.n * risk
         for name, values in (
             ("events", by_regimen(study, drawn)),
             ("expected_events", by_regimen(study, expected)),
@@ -324,9 +324,9 @@ def replicate(
     return made
 
 
-def _parts(cells: Cells, posterior: xr.Dataset) -> Iterator[xr.Dataset]:
+def _parts(patterns: CovariatePatterns, posterior: xr.Dataset) -> Iterator[xr.Dataset]:
     """Split a posterior into parts of one chain whose risks by covariate pattern fit in memory."""
-    step = max(1, AT_ONCE // len(cells.n))
+    step = max(1, AT_ONCE // len(patterns.n))
     for chain in range(posterior.sizes["chain"]):
         for start in range(0, posterior.sizes["draw"], step):
             yield posterior.isel(chain=chain, draw=slice(start, start + step))

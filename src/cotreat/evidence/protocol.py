@@ -132,7 +132,7 @@ class Evidence(Protocol):
         means over the latent prognostic score.
     target_accept : float
         Target acceptance rate of NUTS.
-    patterns : int
+    pattern_count : int
         Number of covariate patterns; 0 without covariates.
     is_replicable : bool
         Whether replicates of all of it can be drawn, for calibration.
@@ -142,7 +142,7 @@ class Evidence(Protocol):
     kind: str
     standardises: bool = False
     target_accept: float = 0.98
-    patterns: int = 0
+    pattern_count: int = 0
     is_replicable: bool = True
 
     # --- In a model ------------------------------------------------------------------------------

@@ -417,16 +417,11 @@ def is_used(study: Study, estimate: ReportedEstimate) -> bool:
     if (
         estimate.meaning is None
         or estimate.kind == "p_trend"
-        or not can_tell(study, estimate.meaning)
+        or not study.distinguishes(named_parts(estimate.meaning))
     ):
         return False
     in_it = members(estimate.meaning, cohort_of(study))
     return bool(np.any(in_it & ~np.isin(study.present, study.counted)))
-
-
-def can_tell(study: Study, meaning: Meaning) -> bool:
-    """Return whether the strata of a study contain those of a contrast."""
-    return study.distinguishes(named_parts(meaning))
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,7 @@ from cotreat.evidence.protocol import Evidences
 from cotreat.frequentist.firth import basis
 from cotreat.frequentist.logistic import NO_MAXIMUM, Regression, design_of, maximise
 from cotreat.models.registry import Model
-from cotreat.study.covariate_patterns import Cells
+from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.study import Study
 
 VANISHING = 1e-7
@@ -32,7 +32,7 @@ class Adjusted(Regression):
         Covariates and indicators of clusters, centred. Their coefficients follow those of the regimens.
     """
 
-    cells: Cells
+    patterns: CovariatePatterns
     shifts: NDArray[np.float64]
 
     @property
@@ -47,12 +47,12 @@ class Adjusted(Regression):
     @property
     def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
         """Events, patients and rows of the design of the covariate patterns."""
-        return self.cells.events, self.cells.n, self.rows
+        return self.patterns.events, self.patterns.n, self.rows
 
     @cached_property
     def rows(self) -> NDArray[np.float64]:
         """The regression's design, shape (cell, coefficient)."""
-        at = [self.arms.index(regimen) for regimen in self.cells.regimens]
+        at = [self.arms.index(regimen) for regimen in self.patterns.regimens]
         return np.hstack([self.design[at], self.shifts])
 
     @cached_property
@@ -68,12 +68,12 @@ class Adjusted(Regression):
         """
         if self.is_penalised:
             return np.ones(len(self.rows), dtype=bool)
-        return self.cells.n * np.minimum(self._risk, 1 - self._risk) >= VANISHING
+        return self.patterns.n * np.minimum(self._risk, 1 - self._risk) >= VANISHING
 
     @cached_property
     def _inverse(self) -> NDArray[np.float64]:
         rows, risk = self.rows[self._informative], self._risk[self._informative]
-        weights = self.cells.n[self._informative] * risk * (1 - risk)
+        weights = self.patterns.n[self._informative] * risk * (1 - risk)
         return np.linalg.pinv((rows.T * weights) @ rows, hermitian=True)
 
     @cached_property
@@ -94,7 +94,7 @@ class Adjusted(Regression):
         """
         if not self.is_robust:
             return self._inverse
-        n, events, risk = self.cells.n, self.cells.events, self._risk
+        n, events, risk = self.patterns.n, self.patterns.events, self._risk
         scores = events * (1 - risk) ** 2 + (n - events) * risk**2
         bread = self._inverse
         return bread @ ((self.rows.T * scores) @ self.rows) @ bread
@@ -103,7 +103,7 @@ class Adjusted(Regression):
     def risk_draws(self) -> xr.Dataset:
         """Standardised risks, and risks at the covariates' means, as a posterior of one draw."""
         every, own = self._log_odds()
-        standardised = (expit(every) * self.cells.weights(self.arms)).sum(axis=1)
+        standardised = (expit(every) * self.patterns.weights(self.arms)).sum(axis=1)
         conditional = expit(own)
         dims = ("chain", "draw", "arm")
         return xr.Dataset(
@@ -121,7 +121,7 @@ class Adjusted(Regression):
         add rounding errors where a cluster with only events drives every risk to 1.
         """
         count = self.design.shape[1]
-        own, shifts = self.design @ self.coefficients[:count], self.shifts[self.cells.profiles]
+        own, shifts = self.design @ self.coefficients[:count], self.shifts[self.patterns.profiles]
         every = own[:, None] + shifts @ self.coefficients[count:]
         return every, self.design @ (self._finite @ self.coefficients)[:count]
 
@@ -158,8 +158,8 @@ class Adjusted(Regression):
     def _slopes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Derivatives of standardised and conditional risks in the coefficients, each (arm, coefficient)."""
         every, log_odds = self._log_odds()
-        shifts = self.shifts[self.cells.profiles]
-        weights = expit(every) * expit(-every) * self.cells.weights(self.arms)
+        shifts = self.shifts[self.patterns.profiles]
+        weights = expit(every) * expit(-every) * self.patterns.weights(self.arms)
         own = expit(log_odds) * expit(-log_odds)
         return (
             np.hstack([weights.sum(axis=1, keepdims=True) * self.design, weights @ shifts]),
@@ -182,13 +182,13 @@ def fit_adjusted(study: Study, model: Model, evidence: Evidences) -> Adjusted:
 
     Clusters have fixed effects, in place of the random intercept of the model.
     """
-    cells = study.cells
-    assert cells is not None  # noqa: S101 - for the type checker
+    patterns = study.patterns
+    assert patterns is not None  # noqa: S101 - for the type checker
     arms = model.arms(study)
     design = design_of(study, model, arms)
-    indicators = np.eye(max(1, len(cells.clusters)))[cells.cluster][:, 1:]
-    indicators -= np.average(indicators, axis=0, weights=cells.n)
-    shifts = np.hstack([cells.values, indicators])
-    rows = np.hstack([design[[arms.index(r) for r in cells.regimens]], shifts])
-    coefficients = maximise(cells.events, cells.n, rows)
-    return Adjusted(study, model, arms, design, coefficients, evidence, cells, shifts)
+    indicators = np.eye(max(1, len(patterns.clusters)))[patterns.cluster][:, 1:]
+    indicators -= np.average(indicators, axis=0, weights=patterns.n)
+    shifts = np.hstack([patterns.values, indicators])
+    rows = np.hstack([design[[arms.index(r) for r in patterns.regimens]], shifts])
+    coefficients = maximise(patterns.events, patterns.n, rows)
+    return Adjusted(study, model, arms, design, coefficients, evidence, patterns, shifts)

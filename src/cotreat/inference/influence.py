@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from cotreat.study.covariate_patterns import Cells
+from cotreat.study.covariate_patterns import CovariatePatterns
 
 GROUP = "influence"
 MOST = 20_000
@@ -50,12 +50,12 @@ def add_influence(tree: xr.DataTree, names: Sequence[str]) -> None:
     )
 
 
-def unit(cells: Cells) -> str:
+def unit(patterns: CovariatePatterns) -> str:
     """Return the unit that is left out: ``patient`` or ``cell`` (a covariate pattern).
 
     Parameters
     ----------
-    cells
+    patterns
         Covariate patterns of the study.
 
     Returns
@@ -63,15 +63,15 @@ def unit(cells: Cells) -> str:
     str
         ``patient`` if every pattern has one patient, otherwise ``cell``.
     """
-    return "patient" if (cells.n == 1).all() else "cell"
+    return "patient" if (patterns.n == 1).all() else "cell"
 
 
-def described(cells: Cells, at: int) -> str:
+def described(patterns: CovariatePatterns, at: int) -> str:
     """Return a text that describes a covariate pattern by its number of patients and regimen.
 
     Parameters
     ----------
-    cells
+    patterns
         Covariate patterns of the study.
     at
         Index of the pattern.
@@ -81,9 +81,9 @@ def described(cells: Cells, at: int) -> str:
     str
         For example ``12 patients on A+B``.
     """
-    n = int(np.asarray(cells.n)[at])
+    n = int(np.asarray(patterns.n)[at])
     return (
-        f"a patient on {cells.regimens[at]}"
+        f"a patient on {patterns.regimens[at]}"
         if n == 1
-        else f"{n:,} patients on {cells.regimens[at]}"
+        else f"{n:,} patients on {patterns.regimens[at]}"
     )

@@ -227,7 +227,7 @@ def fit_model(
             stats = tree["sample_stats"].to_dataset()
             tree["sample_stats"] = xr.DataTree(stats.assign_attrs(replaced=replaced))
     _complete(tree, built, before, evidence, seed)
-    if any(item.patterns for item in evidence):
+    if any(item.pattern_count for item in evidence):
         add_influence(tree, [rv.name for rv in built.free_RVs])
     _label(tree, study)
     tree.attrs = {
@@ -578,7 +578,7 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, evidence: Evidences, 
     before = {**kept, **vectorise.deterministics(built, kept)}
     tree["prior"] = xr.DataTree(vectorise.labelled(built, before, 1))
     posterior = tree["posterior"].to_dataset()
-    count = max(item.patterns for item in evidence)
+    count = max(item.pattern_count for item in evidence)
     at = thinned(chains, posterior.sizes["draw"], count, THIN)
     few = flat
     if len(at) < posterior.sizes["draw"]:

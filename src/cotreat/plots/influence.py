@@ -27,18 +27,18 @@ ROW, SPREAD = 0.22, 0.32
 )
 def influence(view: View) -> Figure | None:
     """Draw Pareto k per covariate pattern, a row per regimen; None where it was not calculated."""
-    cells = view.study.cells
-    if cells is None or GROUP not in view.draws.children:
+    patterns = view.study.patterns
+    if patterns is None or GROUP not in view.draws.children:
         return None
     found = view.draws[GROUP].to_dataset()
     k, good = found["pareto_k"].values, float(found.attrs["good_k"])
-    labels = [label for label in view.study.counted if label in set(cells.regimens)]
+    labels = [label for label in view.study.counted if label in set(patterns.regimens)]
     figure = Figure(figsize=(6.5, 1.3 + ROW * len(labels)), layout="constrained")
     axes = figure.subplots()
-    _draw_cells(axes, k, _rows(cells.regimens, labels), good)
+    _draw_cells(axes, k, _rows(patterns.regimens, labels), good)
     names = [regimen_name(view.study, label) for label in labels]
     label_rows(axes, names)
-    one = PATTERN if unit(cells) == "cell" else unit(cells)
+    one = PATTERN if unit(patterns) == "cell" else unit(patterns)
     axes.set_xlabel(f"Pareto k of leaving one {one} out")
     beyond = int((k > good).sum())
     several = one if len(k) == 1 else f"{one}s"

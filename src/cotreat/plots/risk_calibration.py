@@ -29,7 +29,7 @@ LABEL_WIDTH = 44
 )
 def risk_calibration(view: View) -> Figure | None:
     """Draw groups of patients; None without covariates."""
-    patterns = view.study.cells
+    patterns = view.study.patterns
     if patterns is None or not view.study.is_adjusted:
         return None
     found = calibration_of(view.draws, patterns)

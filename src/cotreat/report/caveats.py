@@ -22,8 +22,9 @@ from cotreat.core.constants import (
 )
 from cotreat.estimands.enumerate import reported_label
 from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, representatives
+from cotreat.evidence.contrasts import named_parts
 from cotreat.evidence.protocol import Evidences
-from cotreat.evidence.reported import ReportedEstimates, can_tell, reported_in
+from cotreat.evidence.reported import ReportedEstimates, reported_in
 from cotreat.models.registry import described
 from cotreat.report.wording import capital, interval, listed
 from cotreat.results.headline import share
@@ -131,12 +132,12 @@ def _reported_only(rows: pd.DataFrame, numbers: ReportedEstimates | None) -> Ite
         number = f"{estimate.id}, {interval(str(estimate.as_reported))}"
         if estimate.meaning is None:
             yield Caveat.of("no_meaning", number=number, about=estimate.about)
-        elif not can_tell(numbers.study, estimate.meaning):
+        elif not numbers.study.distinguishes(named_parts(estimate.meaning)):
             yield Caveat.of("other_models", number=number, about=reported_label(estimate.meaning))
 
 
 def _patients(study: Study) -> Iterator[Caveat]:
-    patterns = study.cells
+    patterns = study.patterns
     if study.is_adjusted and study.is_case_control:
         yield Caveat.of("adjustment", words=capital(CONDITIONAL_ONLY))
     elif patterns is not None and study.is_adjusted:

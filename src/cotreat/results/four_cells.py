@@ -184,9 +184,9 @@ def ratio_of(study: Study) -> str:
 
 def adjusted_for(study: Study) -> str:
     """Return as a sentence what the numbers of a study are adjusted for."""
-    if study.cells is not None and study.is_adjusted:
-        names = [covariate.name for covariate in study.cells.covariates]
-        names += ["clusters"] if study.cells.clusters else []
+    if study.patterns is not None and study.is_adjusted:
+        names = [covariate.name for covariate in study.patterns.covariates]
+        names += ["clusters"] if study.patterns.clusters else []
         return f"Adjusted for {', '.join(names)}."
     if any(reported_estimate.adjusted for reported_estimate in study.reported_estimates):
         return "The covariates of the adjusted reported estimates are not reported."

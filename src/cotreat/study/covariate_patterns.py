@@ -13,7 +13,7 @@ CONTINUOUS, BINARY, CATEGORICAL = KINDS = ("continuous", "binary", "categorical"
 
 
 @dataclass(frozen=True)
-class Covariate:
+class DesignColumn:
     """A column of the design matrix.
 
     Attributes
@@ -33,7 +33,7 @@ class Covariate:
 
 
 @dataclass(frozen=True)
-class Labels:
+class StratumRegimens:
     """Regimens of all covariate patterns at one stratification.
 
     Attributes
@@ -52,14 +52,14 @@ class Labels:
 
 
 @dataclass(frozen=True, eq=False)
-class Cells:
+class CovariatePatterns:
     """Individual patient data, aggregated by regimen, covariates and cluster.
 
     Attributes
     ----------
-    labels : tuple of Labels
+    labels : tuple of StratumRegimens
         Regimens at the current stratification, then at the others.
-    covariates : tuple of Covariate
+    covariates : tuple of DesignColumn
     values : ndarray, shape (pattern, covariate)
         Centred and scaled covariates.
     clusters : tuple of str
@@ -75,8 +75,8 @@ class Cells:
         Rows that were dropped.
     """
 
-    labels: tuple[Labels, ...]
-    covariates: tuple[Covariate, ...]
+    labels: tuple[StratumRegimens, ...]
+    covariates: tuple[DesignColumn, ...]
     values: NDArray[np.float64]
     clusters: tuple[str, ...]
     cluster: NDArray[np.int64]
@@ -96,7 +96,7 @@ class Cells:
         """Ids of all stratifications of these patients."""
         return frozenset(labels.strata for labels in self.labels)
 
-    def stratified(self, strata: str) -> "Cells":
+    def stratified(self, strata: str) -> "CovariatePatterns":
         """Return the covariate patterns at one stratification, aggregated again."""
         if len(self.labels) == 1:
             return self

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotreat.study import regimens
-from cotreat.study.covariate_patterns import Cells
+from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.regimens import GROUP, LEVEL, Regimen
 
 Design = Literal["cohort", "randomised", "case-control"]
@@ -261,13 +261,13 @@ class StratifiedCounts:
     arms : tuple of Arm
         Their regimens may name levels and subgroups.
     totals : tuple of Total
-    cells : Cells or None
+    patterns : CovariatePatterns or None
         Covariate patterns of individual patient data.
     """
 
     arms: tuple[Arm, ...]
     totals: tuple[Total, ...]
-    cells: Cells | None = None
+    patterns: CovariatePatterns | None = None
 
 
 @dataclass(frozen=True)
@@ -374,9 +374,9 @@ class Study:
             has = f"; it has {', '.join(known)}" if known else ""
             raise StratificationError(f"{self.id} has no {what} {strata}{has}")
         required = known[strata]
-        cells = self.stratified.cells
+        patterns = self.stratified.patterns
         is_counted = all(required.classifies(arm.regimen) for arm in self.stratified.arms)
-        if not is_counted or (cells is not None and strata not in cells.stratifications):
+        if not is_counted or (patterns is not None and strata not in patterns.stratifications):
             example = next(iter(required.names))
             if required.groups:
                 example = f"{self.treatments[0].id}{regimens.WITHIN}{example}"
@@ -434,8 +434,8 @@ class Study:
     @cached_property
     def arms(self) -> tuple[Arm, ...]:
         """Counts by regimen at the stratification of this record."""
-        if self.cells is not None:
-            counts = self.cells.counts.items()
+        if self.patterns is not None:
+            counts = self.patterns.counts.items()
             return tuple(Arm(regimens.parse(r), *both, self.source) for r, both in counts)
         return tuple(pooled(self.stratified.arms, self._pooled_regimen).values())
 
@@ -451,15 +451,15 @@ class Study:
         return tuple(t for t in totals if self.distinguishes(regimens.named_parts(t.patients)))
 
     @cached_property
-    def cells(self) -> Cells | None:
+    def patterns(self) -> CovariatePatterns | None:
         """Covariate patterns of the individual patient data; None for a study without them."""
-        cells = self.stratified.cells
-        return None if cells is None else cells.stratified(self.strata)
+        patterns = self.stratified.patterns
+        return None if patterns is None else patterns.stratified(self.strata)
 
     @property
     def is_adjusted(self) -> bool:
         """Whether the data contain covariates or clusters, over which risks are standardised."""
-        return self.cells is not None and self.cells.are_adjusted
+        return self.patterns is not None and self.patterns.are_adjusted
 
     @property
     def is_case_control(self) -> bool:

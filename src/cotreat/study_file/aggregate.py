@@ -218,7 +218,7 @@ class Aggregated:
 
     Attributes
     ----------
-    cells : pandas.DataFrame
+    patterns : pandas.DataFrame
         One row per covariate pattern, in no order.
     rows, dropped : int
         Rows of the data, and rows dropped because of missing values.
@@ -226,7 +226,7 @@ class Aggregated:
         Columns with missing values, and their numbers of rows.
     """
 
-    cells: pd.DataFrame
+    patterns: pd.DataFrame
     rows: int
     dropped: int
     missing: tuple[tuple[str, int], ...]

@@ -9,7 +9,7 @@ from typing import Any
 from cotreat.core.toml_tables import Problems
 from cotreat.evidence.contrasts import Cohort
 from cotreat.study import regimens
-from cotreat.study.covariate_patterns import Cells
+from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.regimens import Regimen
 from cotreat.study.study import Arm, Meaning, StratifiedCounts, Total, pooled
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
@@ -68,22 +68,22 @@ def read_cohort(
         None where the counts could not be read.
     """
     problems, source = places.problems, (file.study and file.study.source) or ""
-    cells, arms = _counts(file, raw, frame, folder, inclusion, places)
+    patterns, arms = _counts(file, raw, frame, folder, inclusion, places)
     sums = None if arms is None else pooled(arms.values(), regimens.taken)
     uncounted = _uncounted(file, sums, inclusion, places)
-    totals = read_totals(file.totals, source, arms, uncounted, places, is_rows=cells is not None)
+    totals = read_totals(file.totals, source, arms, uncounted, places, is_rows=patterns is not None)
     if uncounted and count_of(problems, "totals"):
         sums = None  # the totals determine which other patients are in the cohort
     patients = _eligible(totals, sums, inclusion, places)
-    if arms and patients is not None and not patients.is_counted and cells is None:
+    if arms and patients is not None and not patients.is_counted and patterns is None:
         for name in partly_stratified(arms, places):
             problems.add(
                 "arms",
                 f"{name} is not counted at each of its levels, or in each subgroup, though the totals "
                 "contain more patients; count it at each, or not at all",
             )
-    counted = () if cells is not None or arms is None else tuple(arms.values())
-    return StratifiedCounts(counted, totals, cells), patients
+    counted = () if patterns is not None or arms is None else tuple(arms.values())
+    return StratifiedCounts(counted, totals, patterns), patients
 
 
 def _counts(
@@ -93,7 +93,7 @@ def _counts(
     folder: Path,
     inclusion: Inclusion,
     places: Places,
-) -> tuple[Cells | None, Arms | None]:
+) -> tuple[CovariatePatterns | None, Arms | None]:
     """Read covariate patterns and counts by regimen; None for counts that could not be read.
 
     Sums over wrong counts would only add false problems.
@@ -114,11 +114,11 @@ def _counts(
     table: PatientsTable | AggregatedTable | None = getattr(file, section)
     if table is None or count_of(problems, section):
         return None, None
-    cells = read_patients(table, frame, folder, inclusion.text, inclusion.admits, places)
-    if cells is None or len(problems.lines) > before:
-        return cells, None
-    counts = {regimens.parse(label): n for label, n in cells.counts.items()}
-    return cells, {regimen: Arm(regimen, *n, source) for regimen, n in counts.items()}
+    patterns = read_patients(table, frame, folder, inclusion.text, inclusion.admits, places)
+    if patterns is None or len(problems.lines) > before:
+        return patterns, None
+    counts = {regimens.parse(label): n for label, n in patterns.counts.items()}
+    return patterns, {regimen: Arm(regimen, *n, source) for regimen, n in counts.items()}
 
 
 def count_of(problems: Problems, section: str) -> int:

@@ -11,7 +11,13 @@ import pandas as pd
 
 from cotreat.core.toml_tables import Problems
 from cotreat.study import regimens
-from cotreat.study.covariate_patterns import CATEGORICAL, CONTINUOUS, Cells, Covariate, Labels
+from cotreat.study.covariate_patterns import (
+    CATEGORICAL,
+    CONTINUOUS,
+    CovariatePatterns,
+    DesignColumn,
+    StratumRegimens,
+)
 from cotreat.study.regimens import GROUP, LEVEL
 from cotreat.study.study import GRADINGS, Stratification
 from cotreat.study_file.aggregate import (
@@ -132,7 +138,7 @@ def read_patients(
     inclusion: str,
     admitted: regimens.Rule,
     places: Places,
-) -> Cells | None:
+) -> CovariatePatterns | None:
     """Read patients or covariate patterns, and aggregate them; problems are noted.
 
     Parameters
@@ -150,22 +156,22 @@ def read_patients(
 
     Returns
     -------
-    Cells or None
+    CovariatePatterns or None
         None where there are problems.
     """
     problems, section = places.problems, _section(table)
     data = read_columns(table, places.treatments, places.stratifications, problems)
-    patterns = None if data is None else _aggregated(data, section, frame, folder, problems)
-    if data is None or patterns is None:
+    aggregated = None if data is None else _aggregated(data, section, frame, folder, problems)
+    if data is None or aggregated is None:
         return None
-    cells = cells_of(patterns, data.columns, places.treatments)
+    patterns = covariate_patterns(aggregated, data.columns, places.treatments)
     before = len(problems.lines)
-    for covariate, values in zip(cells.covariates, cells.values.T, strict=True):
+    for covariate, values in zip(patterns.covariates, patterns.values.T, strict=True):
         if not np.isfinite(values).all():
             words = "has values that are too large to be scaled; correct or rescale them"
             problems.add(f"{section}.covariates.{covariate.column}", words)
-    _check(cells, section, inclusion, admitted, problems)
-    return cells if len(problems.lines) == before else None
+    _check(patterns, section, inclusion, admitted, problems)
+    return patterns if len(problems.lines) == before else None
 
 
 def _aggregated(
@@ -187,29 +193,35 @@ def _aggregated(
 
 
 def _check(
-    cells: Cells, section: str, inclusion: str, admitted: regimens.Rule, problems: Problems
+    patterns: CovariatePatterns,
+    section: str,
+    inclusion: str,
+    admitted: regimens.Rule,
+    problems: Problems,
 ) -> None:
     """Require patients on at least two regimens, all of them admitted."""
-    if not len(cells.n):
-        problems.add(section, f"no row is left: {cells}")
+    if not len(patterns.n):
+        problems.add(section, f"no row is left: {patterns}")
         return
-    if len(cells.counts) < 2:
+    if len(patterns.counts) < 2:
         words = (
-            f"all patients have the regimen {cells.regimens[0]}; at least two must have patients"
+            f"all patients have the regimen {patterns.regimens[0]}; at least two must have patients"
         )
         problems.add(section, words)
-    for regimen, (n, _) in cells.counts.items():
+    for regimen, (n, _) in patterns.counts.items():
         if not admitted(regimens.parse(regimen)):
             words = f"which study.inclusion = {inclusion!r} forbids"
             problems.add(section, f"{n:,} patients have the regimen {regimen}, {words}")
 
 
-def cells_of(patterns: Aggregated, columns: Columns, treatments: tuple[str, ...]) -> Cells:
+def covariate_patterns(
+    aggregated: Aggregated, columns: Columns, treatments: tuple[str, ...]
+) -> CovariatePatterns:
     """Order covariate patterns; centre and scale their covariates.
 
     Parameters
     ----------
-    patterns
+    aggregated
         Covariate patterns in any order.
     columns
         Their columns.
@@ -218,13 +230,13 @@ def cells_of(patterns: Aggregated, columns: Columns, treatments: tuple[str, ...]
 
     Returns
     -------
-    Cells
+    CovariatePatterns
     """
     names = [column for column, _ in columns.covariates]
     texts = [column for column, kind in columns.covariates if kind == CATEGORICAL]
     texts += [columns.cluster] * bool(columns.cluster)
     texts += [s.column for s in columns.strata if s.column not in names]
-    frame = patterns.cells.astype(dict.fromkeys(texts, str))
+    frame = aggregated.patterns.astype(dict.fromkeys(texts, str))
     frame = frame.sort_values(list(columns.keys), ignore_index=True)
     n = frame[N].to_numpy(np.int64)
     scaled = [
@@ -237,7 +249,7 @@ def cells_of(patterns: Aggregated, columns: Columns, treatments: tuple[str, ...]
     if columns.cluster:
         categories = pd.Categorical(frame[columns.cluster])
         clusters, cluster = tuple(categories.categories), categories.codes.astype(np.int64)
-    return Cells(
+    return CovariatePatterns(
         labels=tuple(_labels(frame, columns, treatments)),
         covariates=tuple(covariate for covariate, _ in scaled),
         values=np.array([values for _, values in scaled]).reshape(len(scaled), len(frame)).T,
@@ -245,23 +257,25 @@ def cells_of(patterns: Aggregated, columns: Columns, treatments: tuple[str, ...]
         cluster=cluster,
         n=n,
         events=frame[EVENTS].to_numpy(np.int64),
-        rows=patterns.rows,
-        missing=patterns.missing,
-        dropped=patterns.dropped,
+        rows=aggregated.rows,
+        missing=aggregated.missing,
+        dropped=aggregated.dropped,
     )
 
 
-def _labels(frame: pd.DataFrame, columns: Columns, treatments: tuple[str, ...]) -> Iterator[Labels]:
+def _labels(
+    frame: pd.DataFrame, columns: Columns, treatments: tuple[str, ...]
+) -> Iterator[StratumRegimens]:
     """Yield the regimens of the patterns, with pooled strata and at each stratification."""
     taken = [np.where(frame[t].to_numpy(bool), t, "") for t in treatments]
-    yield Labels("", _joined(taken))
+    yield StratumRegimens("", _joined(taken))
     for strata in dict.fromkeys(s.strata for s in columns.strata):
         column_of = {s.treatment: s for s in columns.strata if s.strata == strata}
         if "" in column_of:
             column, ids = column_of[""].column, column_of[""].ids
             pairs = zip(_joined(taken), _as_ids(frame[column], ids), strict=True)
             labels = (f"{regimen}{regimens.WITHIN}{strata}{GROUP}{i}" for regimen, i in pairs)
-            yield Labels(strata, tuple(labels), column)
+            yield StratumRegimens(strata, tuple(labels), column)
             continue
         at_level = [
             np.where(part != "", t + LEVEL + frame[column_of[t].column].astype(object), "")
@@ -269,7 +283,7 @@ def _labels(frame: pd.DataFrame, columns: Columns, treatments: tuple[str, ...]) 
             else part
             for t, part in zip(treatments, taken, strict=True)
         ]
-        yield Labels(strata, _joined(at_level))
+        yield StratumRegimens(strata, _joined(at_level))
 
 
 def _joined(parts: list[Any]) -> tuple[str, ...]:
@@ -291,7 +305,7 @@ def _design(column: pd.Series, kind: str) -> list[tuple[str, Any]]:
     return [(f"{column.name}={level}", (column == level).to_numpy(float)) for level in levels]
 
 
-def _scaled(label: str, name: str, column: Any, n: Any, kind: str) -> tuple[Covariate, Any]:
+def _scaled(label: str, name: str, column: Any, n: Any, kind: str) -> tuple[DesignColumn, Any]:
     mean, scale = 0.0, 1.0
     with np.errstate(over="ignore", invalid="ignore"):  # `read_patients` refuses infinities
         if len(n):
@@ -299,15 +313,15 @@ def _scaled(label: str, name: str, column: Any, n: Any, kind: str) -> tuple[Cova
         centred = column - mean
         if kind == CONTINUOUS and len(n):
             scale = float(np.sqrt(np.average(centred**2, weights=n)))
-        return Covariate(label, mean, scale, name), centred / scale
+        return DesignColumn(label, mean, scale, name), centred / scale
 
 
-def digest_with(digest: str, cells: Cells | None) -> str:
+def digest_with(digest: str, patterns: CovariatePatterns | None) -> str:
     """Return the SHA-256 of a study file's digest and its patients; the digest itself without any."""
-    if cells is None:
+    if patterns is None:
         return digest
-    records = (tuple(map(astuple, records)) for records in (cells.labels, cells.covariates))
-    parts = [digest, *map(repr, records), repr(cells.clusters)]
-    arrays = [cells.values, cells.cluster, cells.n, cells.events]
+    records = (tuple(map(astuple, records)) for records in (patterns.labels, patterns.covariates))
+    parts = [digest, *map(repr, records), repr(patterns.clusters)]
+    arrays = [patterns.values, patterns.cluster, patterns.n, patterns.events]
     content = "".join(parts).encode() + b"".join(a.tobytes() for a in arrays)
     return hashlib.sha256(content).hexdigest()

@@ -254,7 +254,7 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
         interpretations=interpretations,
         interpretation=interpretations[0].id,
         warnings=(),
-        digest=digest_with(_digest(file), counts.cells),
+        digest=digest_with(_digest(file), counts.patterns),
         stratifications=stratifications,
         sequential=sequential,
     )

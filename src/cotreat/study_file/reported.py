@@ -70,7 +70,7 @@ class EligiblePatients:
             raise ValueError(
                 f"names levels or subgroups of several stratifications ({ids}); a contrast can name one"
             )
-        return self.cohort.told_by(named[0]) if named else self.cohort
+        return self.cohort.stratified_by(named[0]) if named else self.cohort
 
 
 def read_reported(

@@ -380,8 +380,8 @@ def _write(
         store.write_table(audited.counts, writing / store.CELLS, failed)
         store.write_table(audited.reported, writing / store.REPORTED, failed)
         store.write_table(audited.identification, writing / store.IDENTIFICATION_TABLE, failed)
-        if study.cells is not None and study.is_adjusted:
-            overlap = overlap_of(study.cells)
+        if study.patterns is not None and study.is_adjusted:
+            overlap = overlap_of(study.patterns)
             store.write_table(overlap.regimens, writing / store.OVERLAP, failed)
             store.write_table(overlap.balance, writing / store.BALANCE, failed)
         store.write_draws(tree, writing / store.DRAWS)
