@@ -23,8 +23,13 @@ def folder():
     return Path(os.environ.get(FOLDER) or tempfile.mkdtemp(prefix="cotreat-fits-"))
 
 
+def draws_of(study, *model, **settings):
+    """Return the draws of a fit, without its record."""
+    return sampling.fit_model(study, *model, **settings).draws
+
+
 def fit(study, model="interaction", priors="weak", **settings):
-    """Fit as `cotreat.inference.sampling.fit` does, or read the same fit of another test of this run.
+    """Return the draws of `cotreat.inference.sampling.fit_model`, or read the same fit of another test of this run.
 
     The key is all that determines a fit: study, interpretation, counts, model, priors and settings. The
     source does not change during a run, and the next run begins with an empty folder.
@@ -36,7 +41,7 @@ def fit(study, model="interaction", priors="weak", **settings):
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
             writing = path.with_suffix(".writing")
-            store.write_draws(sampling.fit(study, model, priors, **settings), writing)
+            store.write_draws(draws_of(study, model, priors, **settings), writing)
             writing.rename(path)
     return store.read_draws(path)
 

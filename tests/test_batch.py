@@ -10,9 +10,13 @@ import xarray as xr
 
 from cotreat import load_study
 from cotreat.core.errors import ModelError
+from cotreat.estimands.enumerate import judged_measures
+from cotreat.estimands.estimand import is_beyond_null
+from cotreat.evidence.resolve import resolve
 from cotreat.inference import batch
-from cotreat.inference.batch import Specification, fit_many, table_of
+from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import UNRELIABLE
+from cotreat.models.registry import find_model
 from cotreat.priors.belief_grid import GRID
 from cotreat.priors.sets import prior_set
 
@@ -28,6 +32,23 @@ def tables():
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return lambda count: [one.study for one in module.tables(count)]
+
+
+def table_of(answers):
+    """Tabulate answers, one row per answer, with P(measure beyond its null) unless unreliable."""
+    rows = []
+    for answer in answers:
+        row = {"interpretation": answer.study.interpretation, "pareto_k": answer.pareto_k}
+        row["verdict"] = answer.verdict
+        if answer.verdict != UNRELIABLE:
+            study, draws = answer.study, answer.risk_draws
+            row |= {"effective": answer.effective, "log_evidence": answer.log_evidence}
+            for one in judged_measures(
+                study, find_model(answer.model, study), draws, resolve(study)
+            ):
+                row[one.code] = float(is_beyond_null(one, draws).mean())
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import pytest
 
 from cotreat import load_study, parse_study
 from cotreat.evidence.resolve import resolve
-from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
 from cotreat.report.appendix import write_appendix
@@ -19,6 +18,7 @@ from cotreat.results.supplementary import Task, read_analysis
 from cotreat.workflow.analyses import write_one
 from tests.codes import codes
 from tests.conftest import THREE, THREE_CELLS, arms
+from tests.shared import draws_of as fit
 from tests.test_summary import draws, random_risks
 
 ISIS2 = {"none": 568 / 4300, "SK": 448 / 4300, "ASA": 461 / 4295, "SK+ASA": 343 / 4292}

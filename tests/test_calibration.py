@@ -117,7 +117,7 @@ def test_truths_are_drawn_from_the_priors_that_are_asked_for():
         job = Job.of(study, "interaction", prior_set(name, study))
         run_batch(batches_of(job, 1, 1)[0])
         truth = np.concatenate([part.truth for part in batches_of(job, 4000, 1)])
-        (at,) = job.density.columns("gamma")
+        at = job.density.places["gamma"].start
         assert truth[:, at].std() == pytest.approx(sd, rel=0.05)
 
 

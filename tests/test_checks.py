@@ -7,9 +7,10 @@ import xarray as xr
 from cotreat import audit, load_study, parse_study
 from cotreat.core.constants import CHECK_COLUMNS
 from cotreat.diagnostics.checks import FAIL, WARN, cautions, checks, failures
-from cotreat.inference.sampling import fit, fit_of
+from cotreat.inference.sampling import fit_of
 from cotreat.models.registry import MODELS
 from tests.conftest import THREE, arms
+from tests.shared import draws_of as fit
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ from cotreat.comparison.records import (
     ModelComparison,
     grade,
 )
-from cotreat.evidence import reported, reported_data
+from cotreat.evidence import reported
 from cotreat.evidence.folds import Fold, FoldPrediction, Folds
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import sampling
@@ -104,7 +104,7 @@ def brute_force(study, without=None, sd=0.5):
 
 def made_ready(study, model, draws=1000):
     """Fit by Laplace's approximation; return the fit and the model's marginal likelihoods."""
-    tree = sampling.fit(study, model, engine="laplace", draws=draws, seed=1)
+    tree = sampling.fit_model(study, model, engine="laplace", draws=draws, seed=1).draws
     own = find_model(model, study)
     priors = priors_for(prior_set("weak", study), own, study)
     return tree, Marginals(study, own, priors, tree["posterior"].to_dataset(), 1)
@@ -196,8 +196,8 @@ def normal_law(study, *, has_gamma=True):
     numbers = reported.estimates_of(study)
     design = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1]], dtype=float)
     spread = design @ np.diag([1.0, 1.0, 0.25 * has_gamma]) @ design.T
-    errors = [reported.standard_error(c) ** 2 for c in numbers.odds_ratios]
-    seen = reported_data.observed(numbers)
+    errors = [reported.standard_error(c) ** 2 for c in numbers.with_interval]
+    seen = numbers
     return spread + np.diag(errors + seen.rounding), seen.values
 
 
@@ -275,8 +275,8 @@ def test_no_interaction_of_three_pairs_is_as_probable_as_in_closed_form(three):
     pairs = [(0, 1), (0, 2), (1, 2)]
     products = np.stack([single[:, i] * single[:, j] for i, j in pairs], axis=1)
     numbers = reported.estimates_of(three)
-    seen = reported_data.observed(numbers)
-    errors = np.diag([reported.standard_error(c) ** 2 for c in numbers.odds_ratios]) + np.diag(
+    seen = numbers
+    errors = np.diag([reported.standard_error(c) ** 2 for c in numbers.with_interval]) + np.diag(
         seen.rounding
     )
     tree, marginals = made_ready(three, "interaction")
@@ -307,7 +307,7 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
     study = load_study("sun2024")
     numbers = reported.estimates_of(study)
     rng = np.random.default_rng(1)
-    count, ratios = len(numbers.names), len(numbers.odds_ratios)
+    count, ratios = len(numbers.names), len(numbers.with_interval)
     root = rng.normal(size=(2, 3, count, count))
     covariance = root @ np.swapaxes(root, -1, -2) + 0.1 * np.eye(count)
     mean = rng.normal(size=(2, 3, count))
@@ -326,7 +326,7 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
     units = resolve(study)[-1].folds()
     logs = leave_out.log_densities(resolve(study), posterior, units)
     assert logs.dims == ("chain", "draw", "unit")
-    values, kept = reported_data.observed(numbers).values, numbers.kept
+    values, kept = numbers.values, numbers.kept
     own = stats.multivariate_normal(mean[1, 2][kept], covariance[1, 2][np.ix_(kept, kept)])
     for name in units.names:
         at, expected = numbers.names.index(name), 0.0
@@ -336,7 +336,7 @@ def test_the_density_of_a_claim_given_the_others_is_that_of_the_joint_law():
         less = stats.multivariate_normal(mean[1, 2][rest], covariance[1, 2][np.ix_(rest, rest)])
         expected += own.logpdf(values[kept]) - less.logpdf(values[rest])
         if (place := numbers.names.index(name)) < ratios:
-            seen = np.log(reported.standard_error(numbers.odds_ratios[place]))
+            seen = np.log(reported.standard_error(numbers.with_interval[place]))
             expected += stats.norm.logpdf(seen, widths["width_mean"][1, 2, place], 0.3)
         assert float(logs.sel(unit=name)[1, 2]) == pytest.approx(expected)
     assert len(kept) == count - 1
@@ -372,7 +372,7 @@ def test_a_number_that_others_tell_is_left_out_with_one_of_them_in_any_order_of_
     study = load_study("sun2024")
     for order in ORDERS.values():
         parts = resolve(with_claims(study, order))[-1].folds().parts
-        assert {unit.name: unit.beside for unit in parts} == LOOSEST
+        assert {unit.name: unit.left_out_with for unit in parts} == LOOSEST
 
 
 def at_points(study, model, units, count=4):
@@ -381,7 +381,7 @@ def at_points(study, model, units, count=4):
     priors = priors_for(prior_set("weak", study), own, study)
     marginals = Marginals(study, own, priors, xr.Dataset(), 1)
     points = 0.3 * np.random.default_rng(3).normal(size=(count, marginals.size))
-    law = marginals.worked_out(points, leave_out.PREDICTIVE)
+    law = marginals.deterministics(points, leave_out.PREDICTIVE)
     surface = marginals._density.surface
     whole = surface(marginals.given)(points)
     left = [whole - surface(u.left_out(marginals.given))(points) + u.constant for u in units.parts]
@@ -414,7 +414,7 @@ def test_what_leaving_a_tail_out_changes_is_its_probability(sign, is_below):
     left, law = at_points(own, "interaction", units)
     place = units.names.index(p_values[0])
     numbers = reported.estimates_of(own)
-    at, seen = numbers.names.index(p_values[0]), reported_data.observed(numbers)
+    at, seen = numbers.names.index(p_values[0]), numbers
     rest = [i for i in numbers.kept if i != at]
     laws = zip(law["claim_mean"].values[0], law["claim_covariance"].values[0], strict=True)
     for (mean, covariance), density in zip(laws, left[place], strict=True):
@@ -601,7 +601,7 @@ def test_few_units_are_refitted_where_the_error_of_good_weights_is_large():
         given: ClassVar = {}
         whole = type("W", (), {"log_error": 0.01, "verdict": "good", "log_evidence": -3.0})()
 
-        def found(self, *_, **__):
+        def approximation(self, *_, **__):
             found = {"verdict": "good", "pareto_k": 0.1, "effective": 2500.0, "log_error": 0.02}
             return type("Found", (), {**found, "log_evidence": -1.0})()
 
@@ -621,7 +621,7 @@ def test_refits_beyond_the_most_are_told_from_those_that_failed():
         given: ClassVar = {}
         whole = type("Whole", (), {"log_error": 0.01, "verdict": "unreliable"})()
 
-        def found(self, *_, **__):
+        def approximation(self, *_, **__):
             return type(
                 "Found", (), {"verdict": "unreliable", "pareto_k": 0.9, "effective": 20.0}
             )()
@@ -761,7 +761,7 @@ def test_one_log_evidence_serves_all_tables():
         def held_at_zero(self, _):
             return type("Found", (), {"verdict": "unreliable", "pareto_k": 0.9})
 
-        def found(self, *_):
+        def approximation(self, *_):
             return self.held_at_zero(())
 
         def quadrature(self):

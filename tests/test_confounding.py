@@ -28,7 +28,6 @@ from cotreat.estimands.identification import Status
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import UNRELIABLE
-from cotreat.inference.sampling import fit
 from cotreat.inference.vectorise import deterministics, log_densities
 from cotreat.models.build import build, shape_of
 from cotreat.models.registry import MODELS, find_model
@@ -38,6 +37,7 @@ from cotreat.plots.records import Bias
 from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
 from tests.codes import code, codes
+from tests.shared import draws_of as fit
 from tests.test_summary import draws as draws_of
 
 TWO = """

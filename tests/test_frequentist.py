@@ -164,7 +164,7 @@ def ours(study, quantity, method):
     kind, _, name = quantity.partition("_")
     if kind == "risk":
         arm = {"neither": "none", "A": a, "B": b, "both": both}[name]
-        return (fit.risk.sel(arm=arm).item(),)
+        return (fit.risk_draws.sel(arm=arm).item(),)
     at = COEFFICIENTS.index(name if kind == "se" else quantity)
     value, se = fit.coefficients[at], np.sqrt(fit.covariance[at, at])
     return (se,) if kind == "se" else (value, value - Z * se, value + Z * se)

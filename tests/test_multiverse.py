@@ -11,7 +11,7 @@ from scipy.special import expit
 from cotreat import load_study
 from cotreat.inference.batch import Specification, fit_many
 from cotreat.inference.laplace import UNRELIABLE
-from cotreat.inference.sampling import fit, fit_of
+from cotreat.inference.sampling import fit_of
 from cotreat.models.registry import MODELS
 from cotreat.priors.belief_grid import GRID, INTERACTION_GRID
 from cotreat.priors.sets import prior_set
@@ -21,6 +21,7 @@ from cotreat.sensitivity.multiverse import Asked
 from cotreat.sensitivity.prior_predictive import Induced, estimands_of, table_of
 from cotreat.sensitivity.records import MODEL, PRIORS, SCALE, Base
 from tests.codes import by_code, codes
+from tests.shared import draws_of as fit
 
 MODELS_OF_SUN = ["exchangeable", "interaction", "saturated", "additive"]
 NAMES = ["weak", "interactions:optimistic-moderate", "grid:pessimistic-moderate"]

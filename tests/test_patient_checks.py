@@ -17,12 +17,13 @@ from cotreat.evidence import patients
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import influence, sampling
 from cotreat.inference.influence import add_influence
-from cotreat.inference.sampling import fit, fit_of, thinned
+from cotreat.inference.sampling import fit_of, thinned
 from cotreat.models.registry import MODELS
 from cotreat.report.caveats import caveats
 from cotreat.results.summary import summarise
 from cotreat.study.covariate_patterns import CovariatePatterns, DesignColumn, StratumRegimens
 from cotreat.workflow.reanalyse import reanalyse
+from tests.shared import draws_of as fit
 from tests.test_patients import TEXT, frame, study  # noqa: F401 - fixtures
 
 CHAINS, DRAWS = 2, 200
@@ -52,10 +53,10 @@ def tree_of(study, posterior):  # noqa: F811
     cells = study.patterns
     risk = patients.mean_risks(cells, posterior)
     group = patients.groups_of(risk, cells.n)
-    again = patients.replicate(study, posterior, group, np.random.default_rng(2))
+    again = patients.Patients(study).replicate(posterior, np.random.default_rng(2))
     known = {"predicted_risk": ("cell", risk), "risk_group_of": ("cell", group)}
     return xr.DataTree.from_dict(
-        {"posterior_predictive": xr.Dataset(again), "constant_data": xr.Dataset(known)}
+        {"posterior_predictive": again.drop_vars(known), "constant_data": xr.Dataset(known)}
     )
 
 

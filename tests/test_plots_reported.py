@@ -11,7 +11,7 @@ import xarray as xr
 from cotreat import load_study
 from cotreat.core.constants import SUMMARY_COLUMNS
 from cotreat.estimands.estimand import risk_draws_of
-from cotreat.evidence import reported, reported_data
+from cotreat.evidence import reported
 from cotreat.evidence.resolve import resolve
 from cotreat.models.registry import MODELS
 from cotreat.plots import (
@@ -230,7 +230,7 @@ def _sun_with(line, reported_estimate):
 def test_diamonds_stand_at_the_printed_numbers(printed_fit):
     figure = draw("reported_predictive", printed_fit)
     ratios, errors, deviates, events = figure.axes
-    data = reported_data.observed(reported.estimates_of(printed_fit.study))
+    data = reported.estimates_of(printed_fit.study)
     at = [[x for x, _ in markers(axes, "D")] for axes in figure.axes]
     np.testing.assert_allclose(np.log(at[0]), data.values[:5])
     np.testing.assert_allclose(np.log(at[1]), printed_fit.draws["observed_data"]["widths"])

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from cotreat import load_study
-from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.plots import SENSITIVITY, picture
 from cotreat.plots import power_scaling as plot
@@ -16,6 +15,7 @@ from cotreat.plots.style import off_screen
 from cotreat.priors.sets import prior_set
 from cotreat.sensitivity.power_scaling import beliefs, scaled
 from tests.codes import by_code, table_of_codes
+from tests.shared import draws_of as fit
 
 
 @pytest.fixture(scope="module")

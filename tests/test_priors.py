@@ -4,7 +4,7 @@ from scipy import integrate, stats
 
 from cotreat import load_study, parse_study
 from cotreat.core.errors import ModelError
-from cotreat.evidence.prior_conflict import distance
+from cotreat.evidence.counts import distance
 from cotreat.models.registry import MODELS
 from cotreat.models.select import priors_for
 from cotreat.priors.belief_grid import BELIEFS, GRID, INTERACTION_GRID, NAMES, grid_name

@@ -85,7 +85,7 @@ def test_worlds_are_in_the_image_of_what_is_printed(study, world_of):
         log_odds = np.array([world.log_odds[label] for label in study.present])
         sizes = np.array(list(world.sizes.values()), dtype=float)
         means = np.exp(numbers.regressions.law(np, log_odds, world.sigma, sizes).mean)
-        for reported_estimate, mean in zip(numbers.odds_ratios, means, strict=True):
+        for reported_estimate, mean in zip(numbers.with_interval, means, strict=True):
             assert reported_estimate.ci[0].value < mean < reported_estimate.ci[1].value
             assert abs(np.log(mean / reported_estimate.value.value)) < 0.36  # an SE or less
         events = sum(world.risk[label] * n for label, n in world.sizes.items())

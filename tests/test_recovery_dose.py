@@ -52,10 +52,10 @@ def test_a_printed_cohort_has_the_higher_dose_and_not_the_lower(script):
     )
     study = next(one for one in printings if one is not None)
     numbers = estimates_of(study.resolve(strata="dose"))
-    assert [reported_estimate.id for reported_estimate in numbers.odds_ratios] == ["tac", "dose"]
+    assert [reported_estimate.id for reported_estimate in numbers.with_interval] == ["tac", "dose"]
     assert numbers.inferred_ids == ("inferred odds_ratio[TAC.low vs not TAC]",)
     assert study.totals[0].n == 793
-    assert np.isfinite(link_value(numbers.odds_ratios[1]))
+    assert np.isfinite(link_value(numbers.with_interval[1]))
 
 
 def test_the_summary_counts_what_the_table_says(script):

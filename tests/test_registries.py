@@ -7,7 +7,7 @@ import xarray as xr
 from cotreat import load_study
 from cotreat.core.constants import CREDIBLE
 from cotreat.estimands.enumerate import judged_measures
-from cotreat.estimands.measures import MEASURES, Family, Measure, representatives
+from cotreat.estimands.measures import MEASURES, Family, register, representatives
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
@@ -31,11 +31,11 @@ def cll(*, r00, r10, r01, r11):
 
 
 @pytest.fixture
-def registered(monkeypatch):
+def registered():
     """Add a measure of a new family: one function and one entry."""
-    measure = Measure("cll", cll, COMPLEMENTARY, 0, "interaction of rates")
-    monkeypatch.setitem(MEASURES, measure.name, measure)
-    return measure
+    register(COMPLEMENTARY, null=0, words="interaction of rates")(cll)
+    yield MEASURES["cll"]
+    del MEASURES["cll"]
 
 
 @pytest.fixture

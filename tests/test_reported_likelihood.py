@@ -15,13 +15,13 @@ from scipy.special import expit, gammaln, logit, ndtr, ndtri, softmax
 from cotreat import load_study, parse_study
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.identification import Determination
-from cotreat.evidence import logistic_operator, reported, reported_data, reported_likelihood
+from cotreat.evidence import logistic_operator, reported, reported_likelihood
 from cotreat.evidence.arm_sizes import sizes_of
 from cotreat.evidence.arm_sizes_prior import state
 from cotreat.evidence.joint_distribution import Joint, joint_distribution
 from cotreat.evidence.protocol import Point, parameters_of
 from cotreat.evidence.reported import estimates_of
-from cotreat.evidence.reported_data import observed
+from cotreat.evidence.reported_evidence import ReportedEvidence
 from cotreat.evidence.reported_predictive import predict
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import vectorise
@@ -427,7 +427,7 @@ def fixed(study, level=LEVELS, n=SIZES):
     """State the printed numbers alone, at fixed log-odds and sizes; return numbers, law and model."""
     numbers = estimates_of(study)
     law = joint_distribution(np, numbers, level, None, None, n, 0.0)
-    with pm.Model(coords=reported_data.coordinates(numbers)) as built:
+    with pm.Model(coords=ReportedEvidence(numbers).coords()) as built:
         reported_likelihood.observe(numbers, Joint(*map(pt.as_tensor, law)))
     return numbers, law, built
 
@@ -450,7 +450,7 @@ def tails_of(built):
 def conditional(study, law, tails):
     """Return mean and covariance of some rows given all others, by SciPy's inverse."""
     numbers = estimates_of(study)
-    data = observed(numbers)
+    data = numbers
     covariance = law.covariance + np.diag(data.rounding)
     given = [at for at in numbers.kept if at not in tails]
     inner = np.linalg.inv(covariance[np.ix_(given, given)])
@@ -470,7 +470,7 @@ def p_study(value, sign, *more):
 
 def joint_density(study, law, values):
     numbers = estimates_of(study)
-    covariance = law.covariance + np.diag(observed(numbers).rounding)
+    covariance = law.covariance + np.diag(numbers.rounding)
     return stats.multivariate_normal.logpdf(values, law.mean, covariance)
 
 
@@ -884,7 +884,7 @@ def test_without_totals_claims_are_independent_normals():
     shares = SIZES / SIZES.sum()
     numbers = estimates_of(study)
     assert not numbers.sizes.are_known
-    with pm.Model(coords=reported_data.coordinates(numbers)) as built:
+    with pm.Model(coords=ReportedEvidence(numbers).coords()) as built:
         reported_likelihood.likelihood(
             numbers,
             pt.as_tensor(LEVELS),
@@ -1080,7 +1080,7 @@ def prediction(text, means, level=LEVELS):
     (found,) = predict(study, prior_set("weak", study), posterior_of(study, level), seed=3)
     numbers = estimates_of(study)
     law = joint_distribution(np, numbers, level, None, None, SIZES, 0.0)
-    data = observed(numbers)
+    data = numbers
     at = numbers.names.index(found.reported_estimate)
     given = [i for i in range(len(numbers.names)) if i != at]
     covariance = law.covariance + np.diag(data.rounding)
@@ -1225,7 +1225,7 @@ def test_without_totals_a_loss_is_not_asked_for_and_shifts_count():
     arms = np.full(len(study.present), -1.0)
     law = joint_distribution(np, numbers, arms, 0.5, None, np.ones(len(arms)), 0.1)
     errors = [
-        reported.standard_error(reported_estimate) for reported_estimate in numbers.odds_ratios
+        reported.standard_error(reported_estimate) for reported_estimate in numbers.with_interval
     ]
     np.testing.assert_allclose(law.covariance, np.diag(np.square(errors) + 0.1**2))
     built = build(study, MODELS["interaction"], prior_set("weak", study))

@@ -6,7 +6,6 @@ from scipy import stats
 
 from cotreat import load_study, parse_study
 from cotreat.inference.batch import Specification, fit_many
-from cotreat.inference.sampling import fit
 from cotreat.models.registry import MODELS
 from cotreat.priors.belief_grid import BELIEFS
 from cotreat.priors.sets import prior_set
@@ -17,6 +16,7 @@ from cotreat.sensitivity.reverse_bayes import (
     odds_ratios_of,
     under_beliefs,
 )
+from tests.shared import draws_of as fit
 
 ONE = """
 format = 1

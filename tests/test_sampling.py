@@ -20,13 +20,14 @@ from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.inference import laplace, nuts, vectorise
 from cotreat.inference.engines import EngineError
-from cotreat.inference.sampling import fit, fit_of, provenance
+from cotreat.inference.sampling import fit_of, provenance
 from cotreat.models.build import build
 from cotreat.models.registry import MODELS, find_model, is_asked_for
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.store import read_draws, write_draws
 from cotreat.results.summary import is_beyond_null
+from tests.shared import draws_of as fit
 
 REFERENCE = Path(__file__).parent / "reference" / "posterior.csv"
 SHORT = {"draws": 200, "tune": 200}

@@ -31,11 +31,11 @@ def truth(study):
 def test_truth_makes_the_printed_numbers(study, truth):
     told = study.resolve(strata="dose")
     numbers = estimates_of(told)
-    assert [reported_estimate.id for reported_estimate in numbers.odds_ratios][-1] == "dose"
+    assert [reported_estimate.id for reported_estimate in numbers.with_interval][-1] == "dose"
     log_odds = np.array([truth.log_odds[arm] for arm in told.present])
     n = np.array([float(truth.sizes[arm]) for arm in told.present])
     law = joint_distribution(np, numbers, log_odds, SIGMA, 0.0, n, 0.0)
-    for reported_estimate, found in zip(numbers.odds_ratios, np.exp(law.ratios), strict=True):
+    for reported_estimate, found in zip(numbers.with_interval, np.exp(law.ratios), strict=True):
         assert found == pytest.approx(reported_estimate.value.value, rel=0.03), reported_estimate.id
     assert law.mean[-1] == pytest.approx(221, abs=2)
     assert sum(truth.sizes.values()) == 793

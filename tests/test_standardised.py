@@ -10,7 +10,7 @@ from scipy import integrate, stats
 from cotreat import load_study, parse_study
 from cotreat.evidence.protocol import share_orders_of
 from cotreat.evidence.reported import estimates_of
-from cotreat.evidence.reported_data import share_orders
+from cotreat.evidence.reported_evidence import ReportedEvidence
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.standard_coordinates import BLOCK, BLOCKS, Density
 from cotreat.models.build import build, given_of, shape_of
@@ -72,7 +72,7 @@ def test_shares_are_broken_off_in_the_order_asked_for():
 def test_the_flagships_shares_begin_with_what_is_printed():
     numbers = estimates_of(load_study("sun2024"))
     arms = [numbers.study.present[i] for i in numbers.sizes.blocks[0][0]]
-    orders = share_orders(numbers)
+    orders = ReportedEvidence(numbers).share_orders()
     assert [arms[i] for i in orders["share_1"]] == ["TAC+CYC", "TAC+MMF", "TAC", "TAC+CYC+MMF"]
     assert share_orders_of(resolve(load_study("isis2"))) == {}
 

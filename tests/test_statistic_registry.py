@@ -9,7 +9,6 @@ from cotreat import parse_study
 from cotreat.audit.audit import check_against_counts
 from cotreat.evidence.joint_distribution import jacobian, joint_distribution
 from cotreat.evidence.reported import estimates_of, link_value, standard_error, wald_p
-from cotreat.evidence.reported_data import observed
 from cotreat.evidence.resolve import resolve
 from cotreat.evidence.statistics import IDENTITY, LOG, STATISTICS, of_risks, register
 from cotreat.inference.sampling import fit_of
@@ -130,7 +129,7 @@ def test_mean_and_covariance_of_log_risk_ratios_are_those_of_the_closed_form():
         np.array([[error**2, shared], [shared, error2**2]]), rel=1e-12
     )
     assert law.width == pytest.approx(np.log([error, error2]), rel=1e-12)
-    assert observed(numbers).values[:2] == pytest.approx([mean, mean2], abs=1e-4)
+    assert numbers.values[:2] == pytest.approx([mean, mean2], abs=1e-4)
 
 
 @pytest.mark.usefixtures("_registered")
@@ -193,6 +192,19 @@ def test_a_third_ratio_that_follows_from_two_enters_once():
     (dependence,) = numbers.dependences
     assert (dependence.name, dependence.agrees) == ("third", True)
     assert dependence.implied == pytest.approx(np.exp(mean), rel=1e-3)
+
+
+@pytest.mark.usefixtures("_registered")
+def test_three_scales_of_the_same_two_sets_are_refused():
+    p, q = RISKS["A"], RISKS["B"]
+    ratio = p / (1 - p) * (1 - q) / q
+    text = reported("odds_ratio", "A vs B", ratio, ratio / 1.1, ratio * 1.1)
+    two = HEAD + TOTALS + risk_ratio("A") + risk_difference("A")
+    assert estimates_of(parse_study(two)).redundant == {}
+    with pytest.raises(
+        StudyError, match="odds-ratio-a is determined by risk-ratio-a, risk-difference-a"
+    ):
+        parse_study(two + text)
 
 
 @pytest.mark.usefixtures("_registered")

@@ -19,7 +19,9 @@ ALLOWED = "allowed:"
 
 PYTHON = sorted([*ROOT.glob("src/cotreat/**/*.py"), *ROOT.glob("models/*.py")])
 TEMPLATES = sorted(ROOT.glob("src/cotreat/**/*.jinja"))
-WORDINGS = sorted(ROOT.glob("src/cotreat/report/*.toml"))
+WORDINGS = sorted(
+    [*ROOT.glob("src/cotreat/report/*.toml"), *ROOT.glob("src/cotreat/priors/*.toml")]
+)
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",

@@ -19,7 +19,6 @@ from cotreat.evidence.reported import (
     link_value,
     standard_error,
 )
-from cotreat.evidence.reported_data import observed
 from cotreat.study.regimens import parse, treatment_of
 from cotreat.study.study import Stratification, Study
 from cotreat.study_file.shape import SCHEMA_LINE
@@ -216,7 +215,7 @@ def _levels(
         share /= share.sum()
         wanted = {
             parts.index(reported_estimate.meaning.words[0]): link_value(reported_estimate)
-            for reported_estimate in numbers.odds_ratios
+            for reported_estimate in numbers.with_interval
             if reported_estimate.meaning is not None and reported_estimate.meaning.words[0] in parts
         }
         treated = primary.members(treatment, primary.present)
@@ -297,12 +296,12 @@ def _misfit(
     count = len(numbers.study.present)
     log_odds, free = at[:count], at[count:]
     law = joint_distribution(np, numbers, log_odds, SIGMA, 0.0, _sizes(numbers, free), 0.0)
-    data = observed(numbers)
+    data = numbers
     kept = [row for row in numbers.kept if not data.is_tail[row]]
     # A tenth of the sampling error, so that the cohort deviates from the report by sampling error alone.
     off = 10 * (data.values - law.mean)[kept] / np.sqrt(np.diag(law.covariance))[kept]
     widths = np.log(
-        [standard_error(reported_estimate) for reported_estimate in numbers.odds_ratios]
+        [standard_error(reported_estimate) for reported_estimate in numbers.with_interval]
     )
     wide = (widths - law.width) / law.width_sd
     return np.concatenate([off, wide, (log_odds - middle) / WEAK_SD, free / SHARE_SD])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from cotreat import load_study
-from cotreat.inference.sampling import fit
+from cotreat.inference.sampling import fit_model
 from cotreat.priors.belief_grid import GRID
 
 NAMES = ("weak", *GRID[::4])
@@ -16,7 +16,7 @@ NAMES = ("weak", *GRID[::4])
 
 def moments(name: str) -> list[dict[str, float | str]]:
     """Return means and SDs of the risks under one prior set, and P(ratio of odds ratios < 1)."""
-    risk = fit(load_study("isis2"), "interaction", name)["posterior"]["risk"]
+    risk = fit_model(load_study("isis2"), "interaction", name).posterior["risk"]
     odds = risk / (1 - risk)
     ror = odds.sel(arm="SK+ASA") * odds.sel(arm="none") / odds.sel(arm="SK") / odds.sel(arm="ASA")
     rows = [

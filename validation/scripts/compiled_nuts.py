@@ -1,6 +1,6 @@
 """Compile NUTS once for any data; used by the recovery studies.
 
-`cotreat.inference.sampling.fit` compiles for every study, because the data are constants of the density. Here the
+`cotreat.inference.sampling.fit_model` compiles for every study, because the data are constants of the density. Here the
 data are arguments, so that one compilation serves hundreds of simulated cohorts.
 """
 

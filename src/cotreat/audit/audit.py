@@ -15,7 +15,7 @@ from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import Estimand
 from cotreat.estimands.identification import Determination, Status, not_estimable
 from cotreat.evidence.contrasts import coefficient_of, label, named_parts, question_of
-from cotreat.evidence.prior_conflict import PRIOR_CONFLICT, distance
+from cotreat.evidence.counts import PRIOR_CONFLICT, distance
 from cotreat.evidence.protocol import SCORE, Evidences, Point, parameters_of
 from cotreat.evidence.reported import (
     Dependence,

@@ -122,7 +122,7 @@ def _log_evidence(marginals: Marginals, held: Sequence[int], sd: float) -> LogEv
     name = f"{GAMMA} sigma"
     given = {**marginals.given, name: marginals.given[name] * sd}
     at = [marginals.place(GAMMA)[pair] for pair in held]
-    posterior = marginals.held_at_zero(at) if sd == 1.0 else marginals.found(given, at)
+    posterior = marginals.held_at_zero(at) if sd == 1.0 else marginals.approximation(given, at)
     return by_weights(posterior, len(held) * _log_density_at_zero(given))
 
 

@@ -30,7 +30,7 @@ from cotreat.evidence.folds import UNITS
 from cotreat.evidence.reported import reported_in
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import sampling
-from cotreat.inference.batch import beside, prepare_process
+from cotreat.inference.batch import in_processes, prepare_process
 from cotreat.inference.engines import one_thread
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.models.registry import find_model, is_asked_for
@@ -139,7 +139,7 @@ def _all_models(
         task.on_progress(f"in a second process: {', '.join(others)}")
         fits = {key: fit for key, fit in task.fits.items() if key[0] in others}
         silent = replace(task, fits=fits, on_progress=_ignore)
-        second = beside([(_in_second_process, (silent, others, first))], 2)
+        second = in_processes([(_in_second_process, (silent, others, first))], 2)
     models, marginals = {}, {}
     for name in names:
         if name not in others:

@@ -113,7 +113,7 @@ def refit(
     """
     given = unit.left_out(marginals.given)
     weights = None if densities is None else -densities.sel(unit=unit.name, drop=True)
-    found = marginals.found(given, weights=weights)
+    found = marginals.approximation(given, weights=weights)
     if laplace.UNRELIABLE not in (found.verdict, marginals.whole.verdict):
         elpd = marginals.whole.log_evidence - found.log_evidence + unit.constant
         draws = marginals.draws(found, ("risk", *PREDICTIVE)) if is_predicted else None

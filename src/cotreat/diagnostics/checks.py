@@ -23,7 +23,7 @@ from cotreat.estimands.enumerate import enumerate_estimands, judged_measures
 from cotreat.estimands.estimand import CONDITIONAL, Estimand, is_beyond_null, risk_draws_of
 from cotreat.estimands.identification import Identification, Status
 from cotreat.estimands.measures import odds
-from cotreat.evidence.prior_conflict import PRIOR_CONFLICT
+from cotreat.evidence.counts import PRIOR_CONFLICT
 from cotreat.evidence.protocol import Evidences
 from cotreat.inference import influence
 from cotreat.inference.laplace import GOOD_K, UNRELIABLE_K

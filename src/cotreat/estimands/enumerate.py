@@ -20,7 +20,7 @@ from cotreat.estimands.estimand import (
 from cotreat.estimands.identification import Identification
 from cotreat.estimands.measures import MEASURES, Measure, odds, representatives
 from cotreat.evidence import contrasts
-from cotreat.evidence.protocol import Evidences
+from cotreat.evidence.protocol import Evidences, ReportedCoefficient
 from cotreat.models.registry import Model
 from cotreat.study import regimens
 from cotreat.study.study import Meaning, Scale, Study
@@ -34,11 +34,18 @@ def enumerate_estimands(study: Study, model: Model, evidence: Evidences) -> list
 
     Parameters
     ----------
+    study
+        The study, resolved to an interpretation and a stratification.
     model
         Under a model with structure the ratio of odds ratios is constant over co-treatments, so that it is
         listed once for each pair of treatments.
     evidence
         What the study resolves to.
+
+    Returns
+    -------
+    list of Estimand
+        Risks, their contrasts, coefficients, and measures of interaction.
     """
     return [
         *_risks(study),
@@ -68,7 +75,18 @@ def _risks(study: Study) -> Iterator[Estimand]:
 
 
 def compared(study: Study) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return every two regimens of one stratum, the later one first, by contrast and stratum."""
+    """Return every two regimens of one stratum, the later one first, by contrast and stratum.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+
+    Returns
+    -------
+    dict
+        The two regimens by contrast and stratum.
+    """
     pairs = {}
     for reference, arm in combinations(study.regimens, 2):
         group = regimens.group_of(arm)
@@ -122,29 +140,41 @@ def _risk_contrasts(study: Study) -> Iterator[Estimand]:
 
 def _coefficients(evidence: Evidences) -> Iterator[Estimand]:
     """Yield the reported, or inferred, coefficients that are no contrast of two regimens."""
-    coefficients = [one for piece in evidence for one in piece.coefficients]
-    first = {(one.measure, one.contrast, one.pair): one for one in reversed(coefficients)}
-    for one in coefficients:
-        question = (one.measure, one.contrast, one.pair)
-        is_listed = one.is_of_regimens and one.measure in OF_REGIMENS
-        if not is_listed and first[question] is one:
+    first: dict[tuple[str, str, str], ReportedCoefficient] = {}
+    for coefficient in (c for piece in evidence for c in piece.coefficients):
+        question = (coefficient.measure, coefficient.contrast, coefficient.pair)
+        first.setdefault(question, coefficient)
+    for (measure, contrast, pair), coefficient in first.items():
+        statistic = coefficient.statistic
+        if not (coefficient.is_of_regimens and measure in OF_REGIMENS):
             yield Estimand(
-                one.measure,
+                measure,
                 (),
-                one.statistic.link.back,
-                contrast=one.contrast,
-                pair=one.pair,
-                unit=one.statistic.unit,
-                null=one.statistic.null,
-                log=one.statistic.link.is_log,
-                needs_risks=not one.statistic.is_regression,
-                reported_estimate=one.id,
-                is_crude=one.is_crude,
+                statistic.link.back,
+                contrast=contrast,
+                pair=pair,
+                unit=statistic.unit,
+                null=statistic.null,
+                log=statistic.link.is_log,
+                needs_risks=not statistic.is_regression,
+                reported_estimate=coefficient.id,
+                is_crude=coefficient.is_crude,
             )
 
 
 def reported_label(meaning: Meaning) -> str:
-    """Return the label of the coefficient that a reported estimate is."""
+    """Return the label of the coefficient that a reported estimate is.
+
+    Parameters
+    ----------
+    meaning
+        Contrast of a reported estimate.
+
+    Returns
+    -------
+    str
+        The label.
+    """
     return label_of(*contrasts.question_of(meaning), "", "")
 
 
@@ -171,7 +201,18 @@ def _effect_modification(study: Study) -> Iterator[Estimand]:
 
 
 def modifications(study: Study) -> dict[str, tuple[str, str, str]]:
-    """Return each treatment with two subgroups, by the contrast of its effects in them."""
+    """Return each treatment with two subgroups, by the contrast of its effects in them.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+
+    Returns
+    -------
+    dict
+        Treatment and two subgroups by contrast.
+    """
     return {
         _effects(drug, one, other): (drug, one, other)
         for drug in study.treatment_ids
@@ -202,6 +243,18 @@ def spoken_background(study: Study, drug: str) -> regimens.Regimen:
     """Return the smallest co-treatment with which a drug is counted at every level and in every subgroup.
 
     None where there is no such co-treatment.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+    drug
+        Id of the treatment.
+
+    Returns
+    -------
+    frozenset of str
+        The co-treatment; empty where there is none.
     """
     others = [treatment for treatment in study.treatment_ids if treatment != drug]
     groups = [frozenset({group}) for group in study.groups] or [frozenset[str]()]
@@ -259,14 +312,40 @@ def _co_treatments(
 
 
 def named_co_treatment(label: str) -> dict[str, str]:
-    """Return the fields ``co_treatment`` and ``stratum`` of a regimen that all patients of a pair have."""
+    """Return the fields ``co_treatment`` and ``stratum`` of a regimen that all patients of a pair have.
+
+    Parameters
+    ----------
+    label
+        Label of the regimen.
+
+    Returns
+    -------
+    dict
+        The two fields.
+    """
     return {"co_treatment": regimens.without_group(label), "stratum": regimens.group_of(label)}
 
 
 def four_cells(
     study: Study, pair: tuple[str, str], co_treatment: regimens.Regimen
 ) -> tuple[str, str, str, str]:
-    """Return the regimens 00, 10, 01, 11 of two treatments with a co-treatment."""
+    """Return the regimens 00, 10, 01, 11 of two treatments with a co-treatment.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+    pair
+        The two treatments.
+    co_treatment
+        Other treatments of all patients.
+
+    Returns
+    -------
+    none, first, second, both : str
+        Labels of the regimens.
+    """
     first, second = pair
     added: tuple[set[str], ...] = (set(), {first}, {second}, {first, second})
     none, one, other, both = (study.label(co_treatment | extra) for extra in added)
@@ -276,7 +355,24 @@ def four_cells(
 def judged_measures(
     study: Study, model: Model, risk_draws: RiskDraws, evidence: Evidences
 ) -> list[Estimand]:
-    """List the representative measure of each family, pair and co-treatment that has a probability."""
+    """List the representative measure of each family, pair and co-treatment that has a probability.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+    model
+        The model.
+    risk_draws
+        Draws of the risks by arm.
+    evidence
+        Evidence of the study.
+
+    Returns
+    -------
+    list of Estimand
+        Identified or not identified, judged on the scale of synergy.
+    """
     identification = Identification(study, model, risk_draws, evidence)
     return [
         estimand
@@ -288,5 +384,16 @@ def judged_measures(
 
 
 def is_representative(estimand: Estimand) -> bool:
-    """Return whether an estimand is the representative measure of a family of synergy."""
+    """Return whether an estimand is the representative measure of a family of synergy.
+
+    Parameters
+    ----------
+    estimand
+        The estimand.
+
+    Returns
+    -------
+    bool
+        True for the first measure of its family in the registry.
+    """
     return estimand.synergy is not None and estimand.measure in representatives().values()

@@ -53,12 +53,28 @@ def risk_draws_of(draws: xr.Dataset) -> xr.Dataset:
     ----------
     draws
         Group ``prior`` or ``posterior`` of a fit.
+
+    Returns
+    -------
+    Dataset
+        The `RISK_VARIABLES` that the draws contain.
     """
     return draws[[name for name in RISK_VARIABLES if name in draws]]
 
 
 def is_array(risk_draws: RiskDraws) -> TypeIs[xr.DataArray]:
-    """Return whether risk draws are an array, not a dataset, without loading xarray."""
+    """Return whether risk draws are an array, not a dataset, without loading xarray.
+
+    Parameters
+    ----------
+    risk_draws
+        Draws of the risks by arm.
+
+    Returns
+    -------
+    bool
+        False for a dataset.
+    """
     return not hasattr(risk_draws, "data_vars")
 
 
@@ -164,6 +180,16 @@ class Estimand:
 
         Where the evidence is adjusted for covariates, odds ratios and measures of odds ratios are conditional
         on them, as reported; risks and measures of risks are means over them.
+
+        Parameters
+        ----------
+        risk_draws
+            Draws of the risks by arm.
+
+        Returns
+        -------
+        DataArray
+            Draws by arm, or by reported estimate.
         """
         if is_array(risk_draws):
             return risk_draws
@@ -173,7 +199,18 @@ class Estimand:
         return risk_draws["risk" if is_marginal else CONDITIONAL]
 
     def risk_kind(self, risk_draws: RiskDraws) -> str:
-        """Return the kind of its risks or odds: ``crude``, ``implied``, ``standardised`` or ``conditional``."""
+        """Return the kind of its risks or odds: ``crude``, ``implied``, ``standardised`` or ``conditional``.
+
+        Parameters
+        ----------
+        risk_draws
+            Draws of the risks by arm.
+
+        Returns
+        -------
+        str
+            The kind.
+        """
         if self.is_crude:
             return "crude"
         if not is_array(risk_draws) and CONDITIONAL in risk_draws and not self.needs_risks:
@@ -182,7 +219,18 @@ class Estimand:
         return (array if "risk_kind" in array.attrs else risk_draws["risk"]).attrs["risk_kind"]
 
     def values(self, risk_draws: RiskDraws) -> xr.DataArray:
-        """Evaluate it for each draw: the dims of the risk draws without ``arm``."""
+        """Evaluate it for each draw: the dims of the risk draws without ``arm``.
+
+        Parameters
+        ----------
+        risk_draws
+            Draws of the risks by arm.
+
+        Returns
+        -------
+        DataArray
+            Values by draw.
+        """
         import xarray as xr
 
         risk = self.reads(risk_draws)
@@ -210,6 +258,11 @@ def code_of(
     ----------
     measure, contrast, pair, co_treatment, stratum, threshold
         The columns of these names of any table.
+
+    Returns
+    -------
+    str
+        The code.
     """
     within = f"{regimens.WITHIN}{stratum}" if stratum else ""
     beyond = f" > {threshold:g}" if threshold is not None else ""
@@ -233,11 +286,16 @@ def label_of(
     ----------
     measure, contrast, pair, co_treatment, stratum, threshold
         The columns of these names of any table.
+
+    Returns
+    -------
+    str
+        The label.
     """
-    known = MEASURES.get(measure)
+    interaction = MEASURES.get(measure)
     name = (
-        f"{known.words} ({measure})"
-        if known is not None
+        f"{interaction.words} ({measure})"
+        if interaction is not None
         else WORDS.get(measure, measure.replace("_", " "))
     )
     if threshold is not None:
@@ -251,11 +309,24 @@ def label_of(
 
 
 def on_scale(measure: Measure, scale: Scale | str) -> Callable[..., Any]:
-    """Return the formula of a measure, judged on a scale, as a function of the risks of the event."""
+    """Return the formula of a measure, judged on a scale, as a function of the risks of the event.
+
+    Parameters
+    ----------
+    measure
+        The measure of interaction.
+    scale
+        ``event`` or ``non-event``.
+
+    Returns
+    -------
+    callable
+        Function of the risks of the event in the regimens 00, 10, 01, 11.
+    """
 
     def of(*risks: Any) -> Any:
-        own = risks if scale == "event" else tuple(1 - risk for risk in risks)
-        return measure.formula(**dict(zip(("r00", "r10", "r01", "r11"), own, strict=True)))
+        judged_risks = risks if scale == "event" else tuple(1 - risk for risk in risks)
+        return measure.formula(**dict(zip(("r00", "r10", "r01", "r11"), judged_risks, strict=True)))
 
     return of
 
@@ -265,15 +336,35 @@ def is_combination_ratio(estimand: Estimand, *, against_none: bool = True) -> bo
 
     Parameters
     ----------
+    estimand
+        The estimand.
     against_none
         Whether the comparator may be no treatment at all.
+
+    Returns
+    -------
+    bool
+        True for ``A+B vs B``.
     """
     is_ratio = estimand.is_odds_ratio and len(estimand.arms) == 2
     return is_ratio and regimens.adds_one(*estimand.arms, against_none=against_none)
 
 
 def on_measure(estimand: Estimand, measure: Measure) -> Estimand:
-    """Return the estimand of another measure of the same four regimens on the same scale."""
+    """Return the estimand of another measure of the same four regimens on the same scale.
+
+    Parameters
+    ----------
+    estimand
+        A measure of interaction.
+    measure
+        The other measure.
+
+    Returns
+    -------
+    Estimand
+        The estimand of the other measure.
+    """
     return replace(
         estimand,
         measure=measure.name,
@@ -289,6 +380,18 @@ def is_beyond_null(estimand: Estimand, risk_draws: RiskDraws) -> xr.DataArray:
     """Return for each draw whether an estimand lies above its null.
 
     A synergy index has no value in some draws; there the measure that has its sign stands in for it.
+
+    Parameters
+    ----------
+    estimand
+        The estimand.
+    risk_draws
+        Draws of the risks by arm.
+
+    Returns
+    -------
+    DataArray of bool
+        By draw.
 
     Raises
     ------

@@ -72,12 +72,36 @@ class Status:
 
 
 def asked(estimand: Estimand, status: Status) -> dict[str, str]:
-    """Return the values of the columns `cotreat.core.constants.ASKED` of an estimand."""
+    """Return the values of the columns `cotreat.core.constants.ASKED` of an estimand.
+
+    Parameters
+    ----------
+    estimand
+        The estimand.
+    status
+        Its status.
+
+    Returns
+    -------
+    dict
+        Values by column.
+    """
     return {"label": estimand.label, **estimand.columns, **status.columns}
 
 
 def not_estimable(reason: str) -> Status:
-    """Return the status of an estimand without a value."""
+    """Return the status of an estimand without a value.
+
+    Parameters
+    ----------
+    reason
+        Reason why there is no value.
+
+    Returns
+    -------
+    Status
+        The status with its reason.
+    """
     return Status(NOT_ESTIMABLE, reason)
 
 
@@ -86,6 +110,10 @@ class Identification:
 
     Parameters
     ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+    model
+        The model.
     risk_draws
         Draws under `model`, with the regimens whose risk it models.
     evidence
@@ -103,7 +131,18 @@ class Identification:
         return Determination(self._study, point_of(self._study, self._risk_draws), self._evidence)
 
     def of(self, estimand: Estimand) -> Status:
-        """Return the status of an estimand."""
+        """Return the status of an estimand.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        Status
+            The status, with the reason or assumption.
+        """
         if self._study.is_case_control and estimand.needs_risks:
             return not_estimable(BY_DESIGN)
         missing = [a for a in estimand.arms if a not in self._risk_draws.coords["arm"].values]
@@ -117,14 +156,40 @@ class Identification:
 
 
 def is_fixed(estimand: Estimand, model: Model) -> bool:
-    """Return whether the model holds an estimand at its null."""
+    """Return whether the model holds an estimand at its null.
+
+    Parameters
+    ----------
+    estimand
+        The estimand.
+    model
+        The model.
+
+    Returns
+    -------
+    bool
+        True for product terms of a model without them.
+    """
     synergy = estimand.synergy
     is_product = synergy.is_contrast if synergy is not None else estimand.measure == EFFECT_RATIO
     return is_product and not model.has_products
 
 
 def is_implied(estimand: Estimand, model: Model) -> bool:
-    """Return whether a model without product terms implies the sign of a measure of interaction."""
+    """Return whether a model without product terms implies the sign of a measure of interaction.
+
+    Parameters
+    ----------
+    estimand
+        The estimand.
+    model
+        The model.
+
+    Returns
+    -------
+    bool
+        True for measures of interaction of a model without product terms.
+    """
     return estimand.synergy is not None and not model.has_products
 
 
@@ -133,6 +198,15 @@ class Determination:
 
     An estimand is *identified* where its gradient in the log-odds of all regimens, and in the arm sizes that
     totals leave free, lies in the row space of the evidence's Jacobian; otherwise it is *not identified*.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+    point
+        Log-odds, score SD and arm sizes at which the rank is determined.
+    evidence
+        What the study resolves to.
     """
 
     def __init__(self, study: Study, point: Point, evidence: Evidences) -> None:
@@ -143,7 +217,18 @@ class Determination:
         return jacobian(self._evidence, self._point)
 
     def of(self, estimand: Estimand) -> Status:
-        """Return whether the evidence alone identifies an estimand."""
+        """Return whether the evidence alone identifies an estimand.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        Status
+            Identified or not identified.
+        """
         width = self._jacobian.shape[1]
         padded = [np.pad(row, (0, width - len(row))) for row in self._directions(estimand)]
         is_inside = all(in_row_space(row, self._jacobian) for row in padded)
@@ -168,13 +253,20 @@ class Determination:
     def _coefficients(self) -> dict[str, NDArray[np.float64]]:
         """Gradient of each reported coefficient, by its id."""
         blocks = [piece.coefficient_jacobian(self._point) for piece in self._evidence]
-        ids = [one.id for piece in self._evidence for one in piece.coefficients]
+        ids = [coefficient.id for piece in self._evidence for coefficient in piece.coefficients]
         rows = np.vstack(stacked(blocks, len(self._study.regimens)))
         return dict(zip(ids, rows, strict=True))
 
 
 def jacobian(evidence: Evidences, point: Point) -> NDArray[np.float64]:
     """Differentiate the expectation of all evidence in the log-odds of all regimens, and in arm sizes.
+
+    Parameters
+    ----------
+    evidence
+        Evidence of the study.
+    point
+        Point at which the evidence is differentiated.
 
     Returns
     -------
@@ -190,6 +282,10 @@ def gradient(estimand: Estimand, arms: tuple[str, ...], point: Point) -> NDArray
 
     Parameters
     ----------
+    estimand
+        The estimand.
+    arms
+        Regimens of the log-odds of `point`.
     point
         With one log-odds for each of `arms`.
 
@@ -210,14 +306,40 @@ def gradient(estimand: Estimand, arms: tuple[str, ...], point: Point) -> NDArray
 
 
 def in_row_space(vector: NDArray[np.float64], rows: NDArray[np.float64]) -> bool:
-    """Return whether a vector is a linear combination of the rows of a matrix."""
+    """Return whether a vector is a linear combination of the rows of a matrix.
+
+    Parameters
+    ----------
+    vector
+        Shape (column,).
+    rows
+        Shape (row, column).
+
+    Returns
+    -------
+    bool
+        True within `ROW_SPACE_TOLERANCE`.
+    """
     weights, *_ = np.linalg.lstsq(rows.T, vector, rcond=None)
     residual = np.linalg.norm(rows.T @ weights - vector)
     return bool(residual <= ROW_SPACE_TOLERANCE * max(np.linalg.norm(vector), 1e-300))
 
 
 def point_of(study: Study, risk_draws: RiskDraws) -> Point:
-    """Return the mean of draws; regimens without draws get the mean of the others."""
+    """Return the mean of draws; regimens without draws get the mean of the others.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+    risk_draws
+        Draws of the risks by arm.
+
+    Returns
+    -------
+    Point
+        Log-odds of the mean risks, mean score SD and mean arm sizes.
+    """
     if is_array(risk_draws):
         return Point(_log_odds(study, risk_draws))
     mean = {name: float(risk_draws[name].mean()) for name in ("sigma",) if name in risk_draws}

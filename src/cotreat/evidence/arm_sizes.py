@@ -36,7 +36,20 @@ class Polytope:
     basis: NDArray[np.float64]
 
     def draws(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Draw t uniformly by parallel hit-and-run chains, shape (count, dimension)."""
+        """Draw t uniformly by parallel hit-and-run chains (Smith, Oper Res 1984;32:1296).
+
+        Parameters
+        ----------
+        count
+            Number of draws, one per chain.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        ndarray, shape (count, dimension)
+            Draws of t.
+        """
         dimension = self.basis.shape[1]
         at = np.zeros((count, dimension))
         for _ in range(BURN_IN * dimension):
@@ -50,7 +63,18 @@ class Polytope:
         return at
 
     def log_volume(self, rng: np.random.Generator) -> float:
-        """Return the log volume, by the mean over directions of the volume of the ball of that radius."""
+        """Return the log volume, by the mean over directions of the volume of the ball of that radius.
+
+        Parameters
+        ----------
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        float
+            Monte Carlo estimate of the log volume.
+        """
         dimension = self.basis.shape[1]
         way = rng.normal(size=(DIRECTIONS, dimension))
         way /= np.linalg.norm(way, axis=1, keepdims=True)
@@ -98,17 +122,18 @@ class Sizes:
     @property
     def ways(self) -> NDArray[np.float64]:
         """Directions that leave every total unchanged, shape (arm, direction)."""
-        found = []
-        for arms, total in self.blocks:
-            own = np.zeros((len(self.fixed), len(arms) - 1))
-            # Columns of the centring matrix span the contrasts.
-            own[list(arms)] = (np.eye(len(arms)) - 1 / len(arms))[:, 1:] * total / len(arms)
-            found.append(own)
+        # Columns of the centring matrix span the contrasts.
+        bases = [
+            (arms, (np.eye(len(arms)) - 1 / len(arms))[:, 1:] * total / len(arms))
+            for arms, total in self.blocks
+        ]
         if self.polytope is not None:
-            own = np.zeros((len(self.fixed), self.polytope.basis.shape[1]))
-            own[list(self.loose)] = self.polytope.basis * self.polytope.centre.mean()
-            found.append(own)
-        return np.hstack(found) if found else np.zeros((len(self.fixed), 0))
+            bases.append((self.loose, self.polytope.basis * self.polytope.centre.mean()))
+        directions = [np.zeros((len(self.fixed), 0))]
+        for arms, basis in bases:
+            directions.append(np.zeros((len(self.fixed), basis.shape[1])))
+            directions[-1][list(arms)] = basis
+        return np.hstack(directions)
 
     @property
     def typical(self) -> NDArray[np.float64]:
@@ -123,6 +148,16 @@ class Sizes:
 
 def sizes_of(study: Study) -> Sizes:
     """Return the constraints on the sizes of the arms in ``study.present``.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+
+    Returns
+    -------
+    Sizes
+        The constraints.
 
     Raises
     ------
@@ -148,20 +183,18 @@ def sizes_of(study: Study) -> Sizes:
         )
     atoms, atom = np.unique(within, axis=1, return_inverse=True)
     totals, *_ = np.linalg.lstsq(atoms, left, rcond=None)
-    if np.abs(atoms @ totals - left).max() > TOLERANCE * max(1.0, left.max()):
-        raise ValueError(f"no numbers of patients fit these totals: {_listed(study)}")
-    if np.linalg.matrix_rank(atoms) < atoms.shape[1]:
-        return _loose(study, fixed, free, within, left)
-    if totals.min() < -TOLERANCE * max(1.0, left.max()):
-        raise ValueError(f"no numbers of patients fit these totals: {_listed(study)}")
+    is_overlapping = np.linalg.matrix_rank(atoms) < atoms.shape[1]
+    tolerance = TOLERANCE * max(1.0, left.max())
+    residual = np.abs(atoms @ totals - left).max()
+    if residual > tolerance or (not is_overlapping and totals.min() < -tolerance):
+        raise _no_sizes(study)
+    if is_overlapping:
+        return _overlapping(study, fixed, free, within, left)
+    if totals.min() < 0.5:
+        raise _no_sizes(study, " with patients in every arm")
     blocks = []
     for at, total in enumerate(totals):
-        arms = tuple(i for i, own in zip(free, atom.ravel(), strict=True) if own == at)
-        if total < 0.5:
-            raise ValueError(
-                "no numbers of patients fit these totals with patients in every arm: "
-                f"{_listed(study)}"
-            )
+        arms = tuple(i for i, own_atom in zip(free, atom.ravel(), strict=True) if own_atom == at)
         if len(arms) == 1:
             fixed[list(arms)] = total
         else:
@@ -170,7 +203,18 @@ def sizes_of(study: Study) -> Sizes:
 
 
 def events_fit(study: Study) -> bool:
-    """Return whether some numbers of patients and events satisfy all totals and counts."""
+    """Return whether some numbers of patients and events satisfy all totals and counts.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+
+    Returns
+    -------
+    bool
+        False where the totals and counts contradict each other.
+    """
     from scipy.optimize import linprog
 
     labels, count = study.present, len(study.present)
@@ -187,7 +231,7 @@ def events_fit(study: Study) -> bool:
     arms = {study.label(arm.regimen): arm for arm in study.arms}
     bounds = [(arms[r].n,) * 2 if r in arms else (0, None) for r in labels]
     bounds += [(arms[r].events,) * 2 if r in arms else (0, None) for r in labels]
-    found = linprog(
+    solution = linprog(
         c=np.zeros(2 * count),
         A_ub=np.hstack([-np.eye(count), np.eye(count)]),
         b_ub=np.zeros(count),
@@ -195,18 +239,29 @@ def events_fit(study: Study) -> bool:
         b_eq=np.array(right),
         bounds=bounds,
     )
-    return found.status == 0
+    return solution.status == 0
 
 
 def listed_events(study: Study) -> str:
-    """Write the events of the totals."""
+    """Write the events of the totals.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+
+    Returns
+    -------
+    str
+        For error messages.
+    """
     counted = f", with {int(study.events.sum())} of {int(study.n.sum())} counted by regimen"
     totals = [t for t in study.totals if t.events is not None]
     words = ", ".join(f"{t.patients} {t.events} of {t.n}" for t in totals)
     return words + (counted if study.arms else "")
 
 
-def _loose(
+def _overlapping(
     study: Study,
     fixed: NDArray[np.float64],
     free: list[int],
@@ -219,7 +274,7 @@ def _loose(
 
     # Maximise the smallest arm.
     count = len(free)
-    found = linprog(
+    solution = linprog(
         c=np.r_[np.zeros(count), -1.0],
         A_ub=np.column_stack([-np.eye(count), np.ones(count)]),
         b_ub=np.zeros(count),
@@ -227,13 +282,13 @@ def _loose(
         b_eq=left,
         bounds=[(0, None)] * (count + 1),
     )
-    if found.status != 0 or found.x[-1] < TOLERANCE:
-        raise ValueError(
-            f"no numbers of patients fit these totals with patients in every arm: {_listed(study)}"
-        )
-    return Sizes(fixed, (), Polytope(found.x[:-1], null_space(within)), tuple(free))
+    if solution.status != 0 or solution.x[-1] < TOLERANCE:
+        raise _no_sizes(study, " with patients in every arm")
+    return Sizes(fixed, (), Polytope(solution.x[:-1], null_space(within)), tuple(free))
 
 
-def _listed(study: Study) -> str:
+def _no_sizes(study: Study, where: str = "") -> ValueError:
+    """Return the error that no arm sizes satisfy the totals and counts."""
     counted = f", with {int(study.n.sum())} counted by regimen" if study.arms else ""
-    return ", ".join(f"{total.patients} {total.n}" for total in study.totals) + counted
+    totals = ", ".join(f"{total.patients} {total.n}" for total in study.totals)
+    return ValueError(f"no numbers of patients fit these totals{where}: {totals}{counted}")

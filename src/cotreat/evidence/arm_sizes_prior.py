@@ -15,25 +15,36 @@ if TYPE_CHECKING:
 
 
 def state(sizes: Sizes) -> pt.TensorVariable:
-    """Declare the arm sizes in the PyMC model in context, uniform under the constraints, shape (arm,)."""
+    """Declare the arm sizes in the PyMC model in context, uniform under the constraints, shape (arm,).
+
+    Parameters
+    ----------
+    sizes
+        Constraints on the arm sizes.
+
+    Returns
+    -------
+    TensorVariable, shape (arm,)
+        Patients by arm, or shares of them where no totals are reported.
+    """
     import pymc as pm
     import pytensor.tensor as pt
 
     parts: list[Any] = []
     places: list[int] = []
-    known = model_data.state(sizes.data)
+    data = model_data.state(sizes.data)
     for name, (arms, _) in zip(sizes.variables, sizes.blocks, strict=False):
-        parts.append(known[f"{name} total"] * pm.Dirichlet(name, np.ones(len(arms))))
+        parts.append(data[f"{name} total"] * pm.Dirichlet(name, np.ones(len(arms))))
         places += arms
     if sizes.polytope is not None:
         at = _uniform(sizes.polytope)
         parts.append(sizes.polytope.centre + sizes.polytope.basis @ at)
         places += sizes.loose
     if not parts:
-        return known["fixed sizes"]
+        return data["fixed sizes"]
     where = np.zeros((len(sizes.fixed), len(places)))
     where[places, range(len(places))] = 1.0
-    return known["fixed sizes"] + where @ pt.concatenate(parts)
+    return data["fixed sizes"] + where @ pt.concatenate(parts)
 
 
 def _uniform(polytope: Polytope) -> pt.TensorVariable:

@@ -19,30 +19,101 @@ from cotreat.study.study import Meaning, Stratification
 
 @dataclass(frozen=True)
 class Cohort:
-    """The regimens of a cohort, in order, and their treatments."""
+    """The regimens of a cohort, in order, and their treatments.
+
+    Attributes
+    ----------
+    treatments : tuple of str
+        Ids of the treatments.
+    arms : tuple of Regimen
+        Regimens of the cohort, by level or subgroup if stratified.
+    parts : frozenset of str
+        Levels or subgroups by which the arms are stratified.
+    """
 
     treatments: tuple[str, ...]
     arms: tuple[Regimen, ...]
     parts: frozenset[str] = frozenset()
 
     def stratified_by(self, strata: Stratification) -> "Cohort":
-        """Split its regimens by levels or subgroups."""
-        every = regimens.lattice(self.treatments, strata.levels, strata.groups)
-        arms = tuple(arm for arm in every if regimens.taken(arm) in self.arms)
+        """Split its regimens by levels or subgroups.
+
+        Parameters
+        ----------
+        strata
+            The stratification.
+
+        Returns
+        -------
+        Cohort
+            The cohort with an arm for each regimen by level or subgroup.
+        """
+        lattice = regimens.lattice(self.treatments, strata.levels, strata.groups)
+        arms = tuple(arm for arm in lattice if regimens.taken(arm) in self.arms)
         return Cohort(self.treatments, arms, frozenset(strata.names))
 
     def within(self, expression: str) -> NDArray[np.bool_]:
-        """Return the membership of the arms in a set of patients, shape (arm,)."""
+        """Return the membership of the arms in a set of patients, shape (arm,).
+
+        Parameters
+        ----------
+        expression
+            Expression of the study file, such as ``TAC and not CYC``.
+
+        Returns
+        -------
+        ndarray of bool, shape (arm,)
+            True for arms whose patients belong to the set.
+        """
         belongs = regimens.rule(expression, self.treatments, self.parts)
         return np.array([belongs(arm) for arm in self.arms], dtype=bool)
 
     def of(self, regimen: str) -> NDArray[np.bool_]:
-        """Return the arms of a regimen, at any level that it does not name, shape (arm,)."""
+        """Return the arms of a regimen, at any level that it does not name, shape (arm,).
+
+        Parameters
+        ----------
+        regimen
+            Label of the regimen.
+
+        Returns
+        -------
+        ndarray of bool, shape (arm,)
+            True for arms of the regimen.
+        """
         word = regimens.parse(regimen)
         return np.array([regimens.fits(arm, word) for arm in self.arms], dtype=bool)
 
+    def sides(self, holds: str, words: Sequence[str]) -> NDArray[np.bool_]:
+        """Return the membership of the arms in each regimen, or set of patients, shape (side, arm).
+
+        Parameters
+        ----------
+        holds
+            ``regimens`` or ``sets``.
+        words
+            Labels of regimens or expressions of sets.
+
+        Returns
+        -------
+        ndarray of bool, shape (side, arm)
+            Membership.
+        """
+        return np.array([self.of(w) if holds == "regimens" else self.within(w) for w in words])
+
     def taking(self, *drugs: str) -> NDArray[np.float64]:
-        """Return the indicator of arms with all of some treatments, shape (arm,)."""
+        """Return the indicator of arms with all of some treatments, shape (arm,).
+
+        Parameters
+        ----------
+        *drugs
+            Ids of treatments.
+
+        Returns
+        -------
+        ndarray, shape (arm,)
+            1 for arms with all of the treatments, otherwise 0.
+        """
         return np.array([float(set(drugs) <= regimens.taken(arm)) for arm in self.arms])
 
 
@@ -51,34 +122,40 @@ Columns = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]
 
 
 def _columns(
-    columns: Sequence[NDArray[np.float64]], meant: int, members: NDArray[np.bool_]
+    columns: Sequence[NDArray[np.float64]], place: int, members: NDArray[np.bool_]
 ) -> Columns:
+    """Return a regression with an intercept, whose coefficient at `place` is of interest."""
     design = np.column_stack([np.ones(len(members)), *columns])
-    return design, np.eye(design.shape[1])[meant], members
+    return design, np.eye(design.shape[1])[place], members
 
 
-def _regimens(words: Sequence[str], cohort: Cohort) -> Columns:
-    """Return the regression of one arm against another."""
-    first, second = (cohort.of(word) for word in words)
-    return _columns([first.astype(float)], 1, first | second)
+def _scored(sides: NDArray[np.bool_], scores: Sequence[int]) -> Columns:
+    """Return the regression on disjoint sets of patients with a score each."""
+    return _columns([np.asarray(scores) @ sides], 1, sides.any(0))
 
 
-def _sets(words: Sequence[str], cohort: Cohort) -> Columns:
-    """Return the regression of one set of patients against another."""
-    first, second = (cohort.within(w) for w in words)
-    return _columns([first.astype(float)], 1, first | second)
+def _contrast(holds: str) -> Callable[[Sequence[str], Cohort], Columns]:
+    """Return the regression of a regimen, or a set of patients, against another."""
+    return lambda words, cohort: _scored(cohort.sides(holds, words), (1, 0))
 
 
 def _trend(words: Sequence[str], cohort: Cohort) -> Columns:
-    """Return the regression on disjoint sets of patients, scored 0, 1, 2, …: the odds ratio of a step."""
-    members = np.array([cohort.within(w) for w in words])
-    return _columns([np.arange(len(words)) @ members], 1, members.any(0))
+    """Return the regression on sets of patients scored 0, 1, 2, …: the odds ratio of a step."""
+    return _scored(cohort.sides("sets", words), range(len(words)))
 
 
 def _product(words: Sequence[str], cohort: Cohort) -> Columns:
     """Return the regression with a product of two treatments over their four sets of patients."""
-    own = [cohort.taking(drug) for drug in words]
-    return _columns([*own, cohort.taking(*words)], 3, np.ones(len(cohort.arms), bool))
+    single = [cohort.taking(drug) for drug in words]
+    return _columns([*single, cohort.taking(*words)], 3, np.ones(len(cohort.arms), bool))
+
+
+def _products(words: Sequence[Sequence[str]], cohort: Cohort) -> Columns:
+    """Return the regression with several products, the first of interest, and a column per treatment."""
+    single = [cohort.taking(drug) for drug in cohort.treatments]
+    products = [cohort.taking(*pair) for pair in words]
+    members = np.ones(len(cohort.arms), bool)
+    return _columns([*single, *products], 1 + len(single), members)
 
 
 def _adjusted_product(words: Sequence[str], cohort: Cohort) -> Columns:
@@ -86,15 +163,13 @@ def _adjusted_product(words: Sequence[str], cohort: Cohort) -> Columns:
     return _products([words], cohort)
 
 
-def _products(words: Sequence[Sequence[str]], cohort: Cohort) -> Columns:
-    """Return the regression with several products, the first of interest, and a column per treatment."""
-    own = [cohort.taking(drug) for drug in cohort.treatments]
-    products = [cohort.taking(*pair) for pair in words]
-    return _columns([*own, *products], 1 + len(own), np.ones(len(cohort.arms), bool))
-
-
 def _against(words: Sequence[Any]) -> str:
     return f"{words[0]} vs {words[1]}"
+
+
+def _mutual(words: Sequence[Sequence[str]]) -> str:
+    first, *others = map(":".join, words)
+    return f"{first} given {', '.join(others)}"
 
 
 @dataclass(frozen=True)
@@ -120,30 +195,49 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
-    "regimens": Kind(_regimens, "regimens", "odds_ratio", _against),
-    "sets": Kind(_sets, "sets", "odds_ratio", _against),
+    "regimens": Kind(_contrast("regimens"), "regimens", "odds_ratio", _against),
+    "sets": Kind(_contrast("sets"), "sets", "odds_ratio", _against),
     "trend": Kind(_trend, "sets", "trend", " < ".join),
     "product": Kind(_product, "treatments", "product", ":".join),
     "adjusted_product": Kind(_adjusted_product, "treatments", "adjusted_product", ":".join),
-    "products": Kind(
-        _products,
-        "treatments",
-        "mutual_product",
-        lambda words: (
-            ":".join(words[0]) + " given " + ", ".join(":".join(pair) for pair in words[1:])
-        ),
-    ),
+    "products": Kind(_products, "treatments", "mutual_product", _mutual),
 }
 """Every kind of regression coefficient; `cotreat.study_file.contrast` has the text of each."""
 
 
 def label(meaning: Meaning, statistic: Statistic = ODDS_RATIO) -> str:
-    """Write measure and contrast of a reported estimate: ``odds_ratio[TAC vs not TAC]``."""
+    """Write measure and contrast of a reported estimate: ``odds_ratio[TAC vs not TAC]``.
+
+    Parameters
+    ----------
+    meaning
+        Contrast of a reported estimate.
+    statistic
+        The statistic in which it is reported.
+
+    Returns
+    -------
+    str
+        Measure, with the contrast in brackets.
+    """
     return f"{measure_of(meaning, statistic)}[{KINDS[meaning.kind].subject(meaning.words)}]"
 
 
 def measure_of(meaning: Meaning, statistic: Statistic) -> str:
-    """Return the column ``measure`` of a contrast: that of log odds, or the statistic's name with it."""
+    """Return the column ``measure`` of a contrast: that of log odds, or the statistic's name with it.
+
+    Parameters
+    ----------
+    meaning
+        Contrast of a reported estimate.
+    statistic
+        The statistic in which it is reported.
+
+    Returns
+    -------
+    str
+        For example ``odds_ratio``, ``trend`` or ``risk_ratio``.
+    """
     name = KINDS[meaning.kind].name
     if statistic is ODDS_RATIO:
         return name
@@ -158,6 +252,18 @@ def question_of(meaning: Meaning, statistic: Statistic = ODDS_RATIO) -> tuple[st
     """Return measure, contrast and pair of a reported estimate.
 
     A product term of one pair has no contrast, and all others have no pair.
+
+    Parameters
+    ----------
+    meaning
+        Contrast of a reported estimate.
+    statistic
+        The statistic in which it is reported.
+
+    Returns
+    -------
+    measure, contrast, pair : str
+        The columns of these names.
     """
     kind = KINDS[meaning.kind]
     subject, measure = kind.subject(meaning.words), measure_of(meaning, statistic)
@@ -165,13 +271,37 @@ def question_of(meaning: Meaning, statistic: Statistic = ODDS_RATIO) -> tuple[st
 
 
 def named_parts(meaning: Meaning) -> frozenset[str]:
-    """Return the levels and subgroups in a contrast, as ``TAC.high``."""
+    """Return the levels and subgroups in a contrast, as ``TAC.high``.
+
+    Parameters
+    ----------
+    meaning
+        Contrast of a reported estimate.
+
+    Returns
+    -------
+    frozenset of str
+        Levels and subgroups.
+    """
     flat = (w for word in meaning.words for w in (word if isinstance(word, tuple) else (word,)))
     return frozenset(part for word in flat for part in regimens.named_parts(word))
 
 
 def members(meaning: Meaning, cohort: Cohort) -> NDArray[np.bool_]:
-    """Return the membership of the arms in the regression of a reported estimate, shape (arm,)."""
+    """Return the membership of the arms in the regression of a reported estimate, shape (arm,).
+
+    Parameters
+    ----------
+    meaning
+        Contrast of a reported estimate.
+    cohort
+        Regimens and treatments on which contrasts are defined.
+
+    Returns
+    -------
+    ndarray of bool, shape (arm,)
+        True for arms whose patients are in the regression.
+    """
     return KINDS[meaning.kind].columns(meaning.words, cohort)[2]
 
 
@@ -179,6 +309,22 @@ def coefficient_of(
     meaning: Meaning, cohort: Cohort, *, is_adjusted: bool, statistic: Statistic = ODDS_RATIO
 ) -> Coefficient:
     """Return the regression coefficient of a reported estimate.
+
+    Parameters
+    ----------
+    meaning
+        Contrast of a reported estimate.
+    cohort
+        Regimens and treatments on which contrasts are defined.
+    is_adjusted
+        Whether the regression also has unreported covariates.
+    statistic
+        The statistic in which it is reported.
+
+    Returns
+    -------
+    Coefficient
+        The coefficient.
 
     Raises
     ------
@@ -196,16 +342,13 @@ def coefficient_of(
             f"the cohort's regimens cannot tell {label(meaning)}: its columns are not independent, so "
             "no regression has that coefficient"
         )
-    found = coefficient(columns, weights, arms, is_adjusted=is_adjusted)
-    statistic.require_defined(found)
-    return found
+    coef = coefficient(columns, weights, arms, is_adjusted=is_adjusted)
+    statistic.require_defined(coef)
+    return coef
 
 
 def _require_disjoint(meaning: Meaning, cohort: Cohort) -> None:
-    if meaning.kind == "regimens":
-        sides = [cohort.of(word) for word in meaning.words]
-    else:
-        sides = [cohort.within(w) for w in meaning.words]
+    sides = cohort.sides(KINDS[meaning.kind].holds, meaning.words)
     for side, words in zip(sides, meaning.words, strict=True):
         if not side.any():
             raise ValueError(f"no regimen of the cohort belongs to {words!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from cotreat.evidence.folds import (
     summarise_prediction,
 )
 from cotreat.evidence.logistic_operator import averages
-from cotreat.evidence.prior_conflict import distance
 from cotreat.evidence.protocol import Discrepancy, Evidence, Given, Point, Predictor
 from cotreat.priors import model_data
 from cotreat.study.study import Study
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
+PRIOR_CONFLICT = 2.5
+"""Distance in SDs above which counts conflict with the prior."""
 UNEXPECTED = (
     "the prior did not expect such a risk and distorts every estimate, also of synergy: state in "
     "the study file the risk without treatment, [baseline] risk = [lower, upper]"
@@ -44,7 +45,13 @@ NOT_REPRODUCED = (
 
 
 class Counts(Evidence):
-    """The counts of a study by regimen."""
+    """The counts of a study by regimen.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+    """
 
     kind = "counts"
     target_accept = 0.995
@@ -54,33 +61,59 @@ class Counts(Evidence):
 
     # --- In a model ------------------------------------------------------------------------------
 
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of its parameters in a prior set: none."""
-        return ()
+    def coords(self) -> dict[str, Sequence[Any]]:
+        """Return the coordinates of the counted regimens.
 
-    def coords(self) -> dict[str, tuple[str, ...]]:
-        """Return the coordinates of the counted regimens."""
+        Returns
+        -------
+        dict
+            Labels by dimension.
+        """
         return {"counted": self.study.counted}
 
     def data(self, arms: tuple[str, ...]) -> Given:  # noqa: ARG002 - the same whatever the model
-        """Return the counts, by name."""
+        """Return the counts, by name.
+
+        Parameters
+        ----------
+        arms
+            Regimens that have a risk under the model.
+
+        Returns
+        -------
+        dict
+            Values by name.
+        """
         return {"counted n": self.study.n, "counted events": self.study.events}
 
     def shape(self) -> Hashable:
-        """Return everything that determines `likelihood` besides `data`."""
+        """Return everything that determines `likelihood` besides `data`.
+
+        Returns
+        -------
+        hashable
+            A key: evidence with equal keys shares a compiled density.
+        """
         return ("counts", self.study.counted)
 
     def likelihood(self, predictor: Predictor, priors: PriorSet) -> None:  # noqa: ARG002
-        """Declare r_a ~ Binomial(n_a, p_a) for every counted arm of the PyMC model in context."""
+        """Declare r_a ~ Binomial(n_a, p_a) for every counted arm of the PyMC model in context.
+
+        Parameters
+        ----------
+        predictor
+            Linear predictor of the model.
+        priors
+            Prior set with the parameters of the evidence.
+        """
         import pymc as pm
         import pytensor.tensor as pt
 
         at = [predictor.arms.index(regimen) for regimen in self.study.counted]
         if predictor.sigma is None:
-            risk = {"logit_p": predictor.seen[at]}
+            risk = {"logit_p": predictor.confounded[at]}
         else:
-            risk = {"p": averages(pt, predictor.seen[at], predictor.sigma).risk}
+            risk = {"p": averages(pt, predictor.confounded[at], predictor.sigma).risk}
         n, events = model_data.state(self.data(predictor.arms)).values()
         # PyMC keeps whole numbers as int32, of which JAX makes functions in single precision.
         n = pt.cast(n, "int64")
@@ -89,43 +122,95 @@ class Counts(Evidence):
     # --- Identification --------------------------------------------------------------------------
 
     def jacobian(self, point: Point) -> Array:
-        """Differentiate the expected events in the log-odds of all regimens, shape (counted, regimen)."""
-        return counts_jacobian(self.study, point)
+        """Differentiate the expected events by regimen in the log-odds of all regimens.
+
+        Parameters
+        ----------
+        point
+            Point at which the evidence is differentiated.
+
+        Returns
+        -------
+        ndarray, shape (counted, regimen)
+            n times the derivative of the risk where the count is of the regimen, otherwise 0.
+        """
+        study, weight = self.study, averages(np, point.log_odds, point.sigma).weight
+        at = [study.regimens.index(regimen) for regimen in study.counted]
+        rows = np.zeros((len(at), len(study.regimens)))
+        rows[np.arange(len(at)), at] = study.n * weight[at]
+        return rows
 
     # --- Predictions -----------------------------------------------------------------------------
 
     def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
-        """Draw replicates of the ``events`` by counted regimen."""
-        counted = list(self.study.counted)
-        risk = as_seen(draws, "risk").sel(arm=counted)
-        at = risk.rename(arm="counted").transpose(..., "counted")
-        events = at.copy(data=rng.binomial(self.study.n, at.values)).reset_coords(drop=True)
-        import xarray as xr
+        """Draw replicates of the ``events`` by counted regimen.
 
-        return xr.Dataset({"events": events})
+        Parameters
+        ----------
+        draws
+            Draws of a prior or posterior, dims (chain, draw, …).
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        Dataset
+            Replicates; variables without the dimension ``draw`` are constants.
+        """
+        risk = as_seen(draws, "risk").sel(arm=list(self.study.counted)).rename(arm="counted")
+        risk = risk.transpose(..., "counted")
+        events = risk.copy(data=rng.binomial(self.study.n, risk.values)).reset_coords(drop=True)
+        return events.to_dataset(name="events")
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw replicates of the counts under the names of `data`."""
+        """Draw replicates of the counts under the names of `data`.
+
+        Parameters
+        ----------
+        draws
+            Draws of one chain.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        dict
+            Replicates by the names of `data`, with the draws along the first axis.
+        """
         events = self.replicate(draws, rng)["events"]
         return {"counted events": events.transpose("chain", "draw", "counted").values[0]}
 
     def folds(self) -> Folds:
-        """Split the counts by regimen: 0 of 0 has likelihood 1 under any risk."""
+        """Split the counts by regimen: 0 of 0 has likelihood 1 under any risk.
+
+        Returns
+        -------
+        Folds
+            The folds, with the declared unit.
+        """
         study = self.study
-        cells = (
-            Fold(
-                regimen,
-                (
-                    ("counted n", at, -float(study.n[at])),
-                    ("counted events", at, -float(study.events[at])),
-                ),
-            )
-            for at, regimen in enumerate(study.counted)
-        )
-        return Folds(CELL, tuple(cells))
+        zipped = zip(study.counted, study.n.tolist(), study.events.tolist(), strict=True)
+        folds = [
+            Fold(regimen, (("counted n", at, -float(n)), ("counted events", at, -float(events))))
+            for at, (regimen, n, events) in enumerate(zipped)
+        ]
+        return Folds(CELL, tuple(folds))
 
     def fold_densities(self, draws: xr.Dataset, folds: Folds) -> Array:  # noqa: ARG002
-        """Return the binomial log density of each count, shape (chain, draw, counted)."""
+        """Return the binomial log density of each count, shape (chain, draw, counted).
+
+        Parameters
+        ----------
+        draws
+            Draws of a prior or posterior, dims (chain, draw, …).
+        folds
+            Folds, as `folds` returns them.
+
+        Returns
+        -------
+        ndarray or None, shape (chain, draw, fold)
+            Log densities; None where parts of the evidence have no density.
+        """
         study = self.study
         risk = draws["risk"].sel(arm=list(study.counted)).transpose("chain", "draw", "arm").values
         pairs = zip(study.n.tolist(), study.events.tolist(), strict=True)
@@ -138,84 +223,117 @@ class Counts(Evidence):
     def predict_fold(
         self, fold: Fold, draws: xr.Dataset, rng: np.random.Generator
     ) -> list[FoldPrediction]:
-        """Predict the events of one regimen from draws of a fit without it."""
+        """Predict the events of one regimen from draws of a fit without it.
+
+        Parameters
+        ----------
+        fold
+            The fold that is left out.
+        draws
+            Draws of a fit without the fold.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        list of FoldPrediction
+            Predictions of the fold's numbers; empty where they are not shown.
+        """
         at = self.study.counted.index(fold.name)
         risk = draws["risk"].sel(arm=fold.name).values.ravel()
-        own, n = float(self.study.events[at]), self.study.n[at]
+        events, n = float(self.study.events[at]), self.study.n[at]
         drawn = rng.binomial(n, risk)
-        return [summarise_prediction(fold.name, EVENTS, f"{own:.0f} of {n}", own, drawn)]
+        return [summarise_prediction(fold.name, EVENTS, f"{events:.0f} of {n}", events, drawn)]
 
     # --- Checks and tables -----------------------------------------------------------------------
 
     def prior_conflict(self, tree: xr.DataTree) -> Discrepancy:
-        """Measure how many SDs the prior is from the observed log-odds of each counted regimen."""
-        return counts_conflict(self.study, tree)
+        """Measure how many SDs the prior is from the observed log-odds of each counted regimen.
+
+        Parameters
+        ----------
+        tree
+            Draws of a fit.
+
+        Returns
+        -------
+        Discrepancy or None
+            Largest distance from the prior prediction, in SDs; None without a measure.
+        """
+        risk = as_seen(tree["prior"].to_dataset(), "risk").sel(arm=list(self.study.counted))
+        log_odds, dims = logit(risk), ("chain", "draw")
+        sds = distance(log_odds.mean(dims).values, log_odds.var(dims).values, self.study)
+        at = int(sds.argmax())
+        return Discrepancy(self.study.counted[at], float(sds[at]), UNEXPECTED)
+
+    def _expected_events(self, tree: xr.DataTree) -> Array:
+        """Return the expected events by draw and counted regimen, shape (chain, draw, counted)."""
+        risk = as_seen(tree["posterior"].to_dataset(), "risk").sel(arm=list(self.study.counted))
+        return self.study.n * risk.transpose(..., "arm").values
 
     def misfit(self, tree: xr.DataTree) -> Discrepancy:
-        """Compare the counts with replicated ones by χ²."""
-        seen = as_seen(tree["posterior"].to_dataset(), "risk")
-        risk = seen.sel(arm=list(self.study.counted)).transpose(..., "arm").values
-        return counts_misfit(self.study, tree, self.study.n * risk)
+        """Compare the events by regimen with replicated ones by χ²; name the regimen that fits worst.
+
+        Parameters
+        ----------
+        tree
+            Draws of a fit.
+
+        Returns
+        -------
+        Discrepancy or None
+            Posterior predictive p-value of χ², with the part that fits worst; None without a measure.
+
+        Notes
+        -----
+        Posterior predictive p-value: the share of draws with χ² of the replicated counts at least that of the
+        observed ones (Gelman, Meng & Stern, Stat Sinica 1996;6:733).
+        """
+        study, mean = self.study, self._expected_events(tree)
+        replicated = tree["posterior_predictive"].to_dataset()["events"].values
+        variance = mean * (1 - mean / study.n)
+        observed = (study.events - mean) ** 2 / variance
+        expected = (replicated - mean) ** 2 / variance
+        share = float(np.mean(expected.sum(-1) >= observed.sum(-1)))
+        where = study.counted[int(observed.mean((0, 1)).argmax())]
+        return Discrepancy(where, share, NOT_REPRODUCED)
 
     def rows(self) -> pd.DataFrame:
-        """Return the counts: columns ``id``, ``about``, ``reported``, ``source``."""
-        return counts_rows(self.study)
+        """Return the counts by regimen: columns ``id``, ``about``, ``reported``, ``source``.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``id``, ``about``, ``reported``, ``source``.
+        """
+        study = self.study
+        rows = [
+            (regimen, f"events on {regimen}", f"{events} of {n}", study.source_of(regimen))
+            for regimen, events, n in zip(study.counted, study.events, study.n, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=["id", "about", "reported", "source"])
 
 
-# --- Shared with patients, who are counted by regimen too ------------------------------------------
-
-
-def counts_jacobian(study: Study, point: Point) -> Array:
-    """Differentiate the expected events by regimen in the log-odds of all regimens.
-
-    Returns
-    -------
-    ndarray, shape (counted, regimen)
-        n times the derivative of the risk where the count is of the regimen, else 0.
-    """
-    weight = averages(np, point.log_odds, point.sigma).weight
-    at = [study.regimens.index(regimen) for regimen in study.counted]
-    rows = np.zeros((len(at), len(study.regimens)))
-    rows[np.arange(len(at)), at] = study.n * weight[at]
-    return rows
-
-
-def counts_conflict(study: Study, tree: xr.DataTree) -> Discrepancy:
-    """Measure how many SDs the prior is from the observed log-odds of each counted regimen."""
-    seen = as_seen(tree["prior"].to_dataset(), "risk")
-    prior = logit(seen.sel(arm=list(study.counted)))
-    dims = ("chain", "draw")
-    far = distance(prior.mean(dims).values, prior.var(dims).values, study)
-    at = int(far.argmax())
-    return Discrepancy(study.counted[at], float(far[at]), UNEXPECTED)
-
-
-def counts_misfit(study: Study, tree: xr.DataTree, mean: Array) -> Discrepancy:
-    """Compare the counts with replicated ones by χ²; name the regimen that fits worst.
+def distance(mean: Array | float, variance: Array | float, study: Study) -> Array:
+    """Return the distance of the counts from their prior prediction, in SDs.
 
     Parameters
     ----------
-    mean
-        Expected events by draw and counted regimen.
+    mean, variance
+        Of the prior log-odds, by counted regimen or for all.
+    study
+        The study, whose counts are compared.
+
+    Returns
+    -------
+    ndarray
+        |empirical log-odds − mean| / √(variance + sampling variance), shape (counted,).
 
     Notes
     -----
-    Posterior predictive p-value: the share of draws with χ² of the replicated counts at least that of the
-    observed ones (Gelman, Meng & Stern, Stat Sinica 1996;6:733).
+    Empirical log-odds with ½ event and ½ non-event added: Haldane, Ann Hum Genet 1956;20:309, and Anscombe,
+    Biometrika 1956;43:461.
     """
-    again = tree["posterior_predictive"].to_dataset()
-    variance = mean * (1 - mean / study.n)
-    observed = (study.events - mean) ** 2 / variance
-    expected = (again["events"].values - mean) ** 2 / variance
-    share = float(np.mean(expected.sum(-1) >= observed.sum(-1)))
-    where = study.counted[int(observed.mean((0, 1)).argmax())]
-    return Discrepancy(where, share, NOT_REPRODUCED)
-
-
-def counts_rows(study: Study) -> pd.DataFrame:
-    """Return the counts by regimen: columns ``id``, ``about``, ``reported``, ``source``."""
-    rows = [
-        (regimen, f"events on {regimen}", f"{events} of {n}", study.source_of(regimen))
-        for regimen, events, n in zip(study.counted, study.events, study.n, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["id", "about", "reported", "source"])
+    share = (study.events + 0.5) / (study.n + 1)
+    sampling = 1 / ((study.n + 1) * share * (1 - share))
+    return np.abs(logit(share) - mean) / np.sqrt(variance + sampling)

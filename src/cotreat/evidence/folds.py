@@ -39,7 +39,7 @@ class Fold:
         Log density of the fold given the rest is the log evidence, less that under the changes, plus this.
     times : int
         Number of equal folds.
-    beside : tuple of str
+    left_out_with : tuple of str
         Reported estimates left out with it, because they would determine it.
     """
 
@@ -47,10 +47,21 @@ class Fold:
     changes: tuple[tuple[str, int, float], ...]
     constant: float = 0.0
     times: int = 1
-    beside: tuple[str, ...] = ()
+    left_out_with: tuple[str, ...] = ()
 
     def left_out(self, numbers: dict[str, Any]) -> dict[str, Any]:
-        """Return the data of a model without this fold."""
+        """Return the data of a model without this fold.
+
+        Parameters
+        ----------
+        numbers
+            Data of the model by name.
+
+        Returns
+        -------
+        dict
+            The changed data.
+        """
         changed = dict(numbers)
         for name, at, amount in self.changes:
             array = np.array(changed[name])
@@ -105,7 +116,7 @@ class FoldPrediction:
         Limits of the central 95 and 50 % of the predictive distribution, and its median.
     tail : float
         Tail probability on the nearer side.
-    beside : tuple of str
+    left_out_with : tuple of str
         Reported estimates that were left out with it.
     """
 
@@ -119,7 +130,7 @@ class FoldPrediction:
     right: float
     upper: float
     tail: float
-    beside: tuple[str, ...] = ()
+    left_out_with: tuple[str, ...] = ()
 
     @property
     def is_outside(self) -> bool:
@@ -134,8 +145,21 @@ def summarise_prediction(
 
     Parameters
     ----------
+    name
+        Name of the fold.
+    quantity
+        What is predicted.
+    as_reported
+        The reported number, for people.
     value
         The reported number or count, on the scale of `drawn`.
+    drawn
+        Draws of the predictive distribution, shape (draw,).
+
+    Returns
+    -------
+    FoldPrediction
+        The summary.
     """
     beyond = (1 - INTERVAL) / 2
     ends = np.quantile(drawn, [beyond, 0.25, 0.5, 0.75, 1 - beyond])
@@ -149,5 +173,18 @@ def summarise_prediction(
 
 
 def log_orders(n: int, r: int) -> float:
-    """Return the log binomial coefficient of r events among n patients."""
+    """Return the log binomial coefficient of r events among n patients.
+
+    Parameters
+    ----------
+    n
+        Number of patients.
+    r
+        Number of events.
+
+    Returns
+    -------
+    float
+        log C(n, r).
+    """
     return float(gammaln(n + 1) - gammaln(r + 1) - gammaln(n - r + 1))

@@ -7,15 +7,16 @@ take their array library as an argument.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cotreat.evidence.logistic_operator import Averages, Law, averages
+from cotreat.evidence.logistic_operator import Averages, averages
 from cotreat.evidence.reported import ReportedEstimates, standard_error
+from cotreat.study.study import Study
 
 Array = Any
 
@@ -43,18 +44,9 @@ class Joint(NamedTuple):
     width_sd: Array
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """All reported estimates on the scale of their joint distribution: shape (row,) or (row, arm)."""
-
-    mean: Array
-    lever: Array
-    scale: Array
-
-
 def joint_distribution(
     xp: ModuleType,
-    numbers: ReportedEstimates,
+    reported: ReportedEstimates,
     log_odds: Array,
     sigma: Array | None,
     loss: Array | None,
@@ -65,6 +57,10 @@ def joint_distribution(
 
     Parameters
     ----------
+    xp
+        Array library: NumPy or JAX.
+    reported
+        The reported estimates.
     log_odds
         Conditional log-odds by arm of ``study.present``, shape (arm,).
     sigma
@@ -76,74 +72,68 @@ def joint_distribution(
     shift_sd
         SD of the shift of a regression with its own covariates, integrated out.
 
+    Returns
+    -------
+    Joint
+        Mean and covariance of all rows, and the expected standard errors.
+
     Notes
     -----
     The variance of the events in an arm has two parts: within values of the prognostic score, n E q(1 − q),
     which affects every estimate, and between them, n (p(1 − p) − E q(1 − q)), which does not affect adjusted
     ones. Precision loss is independent of the crude estimates, because the difference of any estimate from an
-    efficient one is independent of the latter. The events of counted arms are known.
+    efficient one is independent of the latter (Hausman, Econometrica 1978;46:1251). The events of counted arms are known.
     """
     arms = averages(xp, log_odds, sigma)
-    law = numbers.regressions.law(xp, log_odds, sigma, n)
-    if not numbers.sizes.are_known:
-        variance = np.diag([standard_error(estimate) ** 2 for estimate in numbers.odds_ratios])
-        variance = variance + shift_sd**2 * (numbers.shifted @ numbers.shifted.T)
+    law = reported.regressions.law(xp, log_odds, sigma, n)
+    if not reported.sizes.are_known:
+        variance = np.diag([standard_error(estimate) ** 2 for estimate in reported.with_interval])
+        variance = variance + shift_sd**2 * (reported.shifted @ reported.shifted.T)
         return Joint(law.mean, variance, law.mean, np.zeros(0), np.zeros(0))
-    own = np.array([float(estimate.adjusted) for estimate in numbers.reported_estimates])
+    count, totals = len(reported.with_interval), len(reported.totals)
+    adjusted = np.array([float(estimate.adjusted) for estimate in reported.reported_estimates])
     kappa = 1.0 if loss is None else 1 + loss
-    log_error = 0.5 * xp.log(law.variance) + own * xp.log(kappa)
-    rows = _rows(xp, numbers, law, log_error, n, arms)
-    mean, covariance = _counted_known(numbers, rows, n, arms, kappa)
-    shifts = np.pad(numbers.shifted, ((0, len(numbers.totals)), (0, 0)))
-    covariance = covariance + shift_sd**2 * (shifts @ shifts.T) * rows.scale[:, None] * rows.scale
-    count = len(numbers.odds_ratios)
+    log_error = 0.5 * xp.log(law.variance) + adjusted * xp.log(kappa)
+    # Rows: estimates, deviates b/SE of p-values, whose derivative is lever/SE − z · drift, events of totals.
+    scale = xp.concatenate([np.ones(count), xp.exp(-log_error[count:]), np.ones(totals)])
+    mean = xp.concatenate([law.mean, reported.within @ (n * arms.risk)]) * scale
+    lever = xp.concatenate([law.lever, reported.within]) * scale[:, None]
+    no_drift = np.zeros(reported.within.shape)
+    drift = xp.concatenate([0 * law.drift[:count], law.drift[count:], no_drift])
+    lever = lever - mean[:, None] * drift
+    by_row = np.pad(adjusted, (0, totals))
+    mean, covariance = _given_counts(reported.study, mean, lever, by_row, n, arms, kappa)
+    shifts = np.pad(reported.shifted, ((0, totals), (0, 0)))
+    covariance = covariance + shift_sd**2 * (shifts @ shifts.T) * scale[:, None] * scale
     noise = n * arms.risk * (1 - arms.risk)
     width_sd = xp.sqrt(WIDTH_ERROR**2 + (law.drift[:count] ** 2 * noise).sum(1))
     return Joint(mean, covariance, law.mean, log_error[:count], width_sd)
 
 
-def _rows(
-    xp: ModuleType,
-    numbers: ReportedEstimates,
-    law: Law,
-    log_error: Array,
+def _given_counts(
+    study: Study,
+    mean: Array,
+    lever: Array,
+    adjusted: NDArray[np.float64],
     n: Array,
     arms: Averages,
-) -> _Rows:
-    """Return the rows: estimates, deviates of p-values, events of totals.
-
-    The derivative of a deviate b/SE is lever/SE − z · drift.
-    """
-    at, more = len(numbers.odds_ratios), len(numbers.totals)
-    scale = xp.concatenate([np.ones(at), xp.exp(-log_error[at:]), np.ones(more)])
-    means = xp.concatenate([law.mean, numbers.within @ (n * arms.risk)]) * scale
-    levers = xp.concatenate([law.lever, numbers.within]) * scale[:, None]
-    moving = xp.concatenate([0 * law.drift[:at], law.drift[at:], np.zeros(numbers.within.shape)])
-    return _Rows(means, levers - means[:, None] * moving, scale)
-
-
-def _counted_known(
-    numbers: ReportedEstimates, rows: _Rows, n: Array, arms: Averages, kappa: Array
+    kappa: Array,
 ) -> tuple[Array, Array]:
     """Return mean and covariance of the rows given the counts of the counted arms."""
-    study = numbers.study
-    adjusted = np.array(
-        [float(c.adjusted) for c in numbers.reported_estimates] + [0.0] * len(numbers.totals)
-    )
-    crude_lever = rows.lever * (1 - adjusted)[:, None]
-    adjusted_lever = rows.lever * adjusted[:, None]
+    crude_lever = lever * (1 - adjusted)[:, None]
+    adjusted_lever = lever * adjusted[:, None]
     total = n * arms.risk * (1 - arms.risk)
     within = n * arms.weight
     part = within / total
-    known = np.array([float(label in study.counted) for label in study.present])
-    events = np.zeros(len(known))
-    events[known > 0] = study.events
-    residual = known * (events - n * arms.risk)
-    mean = rows.mean + crude_lever @ residual + adjusted_lever @ (part * residual)
+    counted = np.array([float(label in study.counted) for label in study.present])
+    events = np.zeros(len(counted))
+    events[counted > 0] = study.events
+    residual = counted * (events - n * arms.risk)
+    mean = mean + crude_lever @ residual + adjusted_lever @ (part * residual)
     covariance = (
-        (rows.lever * (within * (1 - known))) @ rows.lever.T
-        + (crude_lever * ((total - within) * (1 - known))) @ crude_lever.T
-        + (adjusted_lever * (within * (kappa**2 - 1 + known * (1 - part)))) @ adjusted_lever.T
+        (lever * (within * (1 - counted))) @ lever.T
+        + (crude_lever * ((total - within) * (1 - counted))) @ crude_lever.T
+        + (adjusted_lever * (within * (kappa**2 - 1 + counted * (1 - part)))) @ adjusted_lever.T
     )
     return mean, covariance
 
@@ -152,35 +142,44 @@ STEP = 1e-20
 
 
 def jacobian(
-    numbers: ReportedEstimates,
+    reported: ReportedEstimates,
     log_odds: NDArray[np.float64],
     sigma: float | None,
     n: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Differentiate estimates and expected events in the log-odds and in the free directions of the sizes.
 
+    Parameters
+    ----------
+    reported
+        The reported estimates.
+    log_odds
+        Conditional log-odds by arm, at the centre of the prognostic score, shape (arm,).
+    sigma
+        SD of the latent prognostic score; None without a score.
+    n
+        Patients by arm, shape (arm,).
+
     Returns
     -------
     ndarray
         Rows in the order of `names`, then the contrasts that are not reported, shape (row, arm + way), with the
-        directions of ``numbers.sizes.ways``.
+        directions of ``reported.sizes.ways``.
     """
+    laws = (reported.regressions, reported.regressions_inferred)
+
+    def stacked(parts: Sequence[NDArray[Any]], totals: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate([parts[0], totals, parts[1]])
+
+    def means(n: NDArray[Any]) -> NDArray[Any]:
+        """Return the rows at complex sizes."""
+        expected = [regressions.law(np, log_odds, sigma, n).mean for regressions in laws]
+        return stacked(expected, reported.within @ (n * arms.risk))
+
     arms = averages(np, log_odds, sigma)
-    laws = (numbers.regressions, numbers.regressions_inferred)
-    levers = [one.law(np, log_odds, sigma, n).lever for one in laws]
-    in_odds = np.vstack([levers[0], numbers.within, levers[1]]) * (n * arms.weight)
-    ways = numbers.sizes.ways
+    levers = [regressions.law(np, log_odds, sigma, n).lever for regressions in laws]
+    in_odds = stacked(levers, reported.within) * (n * arms.weight)
     # By the complex step, which is exact: sets are mixtures of arms, so estimates depend on the sizes.
-    moved = [_means(numbers, log_odds, sigma, n + 1j * STEP * way).imag / STEP for way in ways.T]
+    moved = [means(n + 1j * STEP * way).imag / STEP for way in reported.sizes.ways.T]
     in_sizes = np.array(moved).reshape(len(moved), len(in_odds)).T
     return np.hstack([in_odds, in_sizes])
-
-
-def _means(
-    numbers: ReportedEstimates, log_odds: NDArray[np.float64], sigma: float | None, n: NDArray[Any]
-) -> NDArray[Any]:
-    """Return estimates and expected events, reported or not, at complex sizes, shape (row,)."""
-    risk = averages(np, log_odds, sigma).risk
-    laws = (numbers.regressions, numbers.regressions_inferred)
-    means = [one.law(np, log_odds, sigma, n).mean for one in laws]
-    return np.concatenate([means[0], numbers.within @ (n * risk), means[1]])

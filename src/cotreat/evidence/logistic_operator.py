@@ -24,7 +24,8 @@ CENTRE_STEPS, FIT_STEPS = 1, 3
 """Iterations; over hundreds of cohorts with log-odds of SD 1 between arms the largest errors are 1e-4 and
 1e-2 standard errors, and most are below 1e-7."""
 ATTENUATION = (16 * np.sqrt(3) / (15 * np.pi)) ** 2
-"""Marginal ≈ conditional log-odds / √(1 + this · σ²) (Zeger, Liang & Albert, Biometrics 1988)."""
+"""Marginal ≈ conditional log-odds / √(1 + this · σ²) (Zeger, Liang & Albert, Biometrics
+1988;44:1049)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Coefficient:
     groups : ndarray, shape (group, arm)
         1 where the arm belongs to the group: arms with equal columns form a group.
     columns : ndarray, shape (group, coefficient)
-        The regression's design, one row a group.
+        The regression's design, one row per group.
     weights : ndarray, shape (coefficient,)
         Weights of the coefficients in the estimate.
     is_adjusted : bool
@@ -83,8 +84,17 @@ def coefficient(
     ----------
     columns
         Shape (arm, coefficient).
+    weights
+        Weights of the coefficients in the estimate, shape (coefficient,).
     members
         Arms whose patients are in the regression, shape (arm,).
+    is_adjusted
+        Whether the regression also has unreported covariates.
+
+    Returns
+    -------
+    Coefficient
+        The coefficient on groups of arms with equal columns.
     """
     rows, group = np.unique(columns[members], axis=0, return_inverse=True)
     groups = np.zeros((len(rows), len(members)))
@@ -116,10 +126,17 @@ def averages(xp: ModuleType, log_odds: Array, sigma: Array | None) -> Averages:
 
     Parameters
     ----------
+    xp
+        Array library: NumPy or JAX.
     log_odds
         Log-odds at the centre of the score, shape (m,).
     sigma
         SD of the score, or None without a score.
+
+    Returns
+    -------
+    Averages
+        Means by element of `log_odds`.
     """
     if sigma is None:
         q = 1 / (1 + xp.exp(-log_odds))
@@ -134,6 +151,20 @@ def centre(xp: ModuleType, risk: Array, sigma: Array | None) -> Array:
     """Return the log-odds at the centre of the score for a mean risk: the inverse of `averages`.
 
     By Halley's method on the logit scale, where the function is nearly linear.
+
+    Parameters
+    ----------
+    xp
+        Array library: NumPy or JAX.
+    risk
+        Mean risks, shape (m,).
+    sigma
+        SD of the latent prognostic score; None without a score.
+
+    Returns
+    -------
+    ndarray
+        Log-odds at the centre of the score.
     """
     goal = xp.log(risk / (1 - risk))
     if sigma is None:
@@ -187,7 +218,13 @@ class _Groups:
 
 @dataclass(frozen=True)
 class Regressions:
-    """Several coefficients, evaluated together: each group of arms is evaluated once."""
+    """Several coefficients, evaluated together: each group of arms is evaluated once.
+
+    Attributes
+    ----------
+    coefficients : tuple of Coefficient
+        Coefficients of one or several regressions.
+    """
 
     coefficients: tuple[Coefficient, ...]
 
@@ -195,25 +232,32 @@ class Regressions:
     def _keys(self) -> list[tuple[int, tuple[float, ...]]]:
         """Distinct groups: adjusted ones of a single arm, of several arms, crude ones."""
         return sorted(
-            {_key(one, group) for one in self.coefficients for group in one.groups},
+            {_key(coef, group) for coef in self.coefficients for group in coef.groups},
             key=lambda key: (key[0], [-member for member in key[1]]),
         )
 
     def _part(self, kind: int) -> NDArray[np.float64]:
         """Membership of the groups of one kind, shape (group of that kind, arm)."""
-        return np.array([group for own, group in self._keys if own == kind])
+        return np.array([group for group_kind, group in self._keys if group_kind == kind])
 
     def law(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Law:
         """Evaluate the coefficients.
 
         Parameters
         ----------
+        xp
+            Array library: NumPy or JAX.
         log_odds
             Conditional log-odds at the centre of the prognostic score, shape (arm,).
         sigma
             SD of the score, or None where nothing is adjusted for.
         n
             Patients by arm, shape (arm,).
+
+        Returns
+        -------
+        Law
+            Expectations, derivatives and variances of the coefficients, in their order.
         """
         if not self.coefficients:
             none = np.zeros((0, len(log_odds)))
@@ -221,13 +265,13 @@ class Regressions:
         groups = self._groups(xp, log_odds, sigma, n)
         solved: dict[bytes, tuple[Array, Array, Array]] = {}
         laws = []
-        for one in self.coefficients:
-            if one.equation not in solved:
-                at = np.array([self._keys.index(_key(one, group)) for group in one.groups])
-                solved[one.equation] = _solved(
-                    xp, one, groups[at], sigma if one.is_adjusted else None
+        for coef in self.coefficients:
+            if coef.equation not in solved:
+                at = np.array([self._keys.index(_key(coef, group)) for group in coef.groups])
+                solved[coef.equation] = _solved(
+                    xp, coef, groups[at], sigma if coef.is_adjusted else None
                 )
-            laws.append(_law(one, *solved[one.equation]))
+            laws.append(_law(coef, *solved[coef.equation]))
         return Law(*(xp.stack(part) for part in zip(*laws, strict=True)))
 
     def _groups(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> _Groups:
@@ -251,13 +295,13 @@ class Regressions:
 SINGLE, SEVERAL, CRUDE = range(3)
 
 
-def _key(one: Coefficient, group: NDArray[np.float64]) -> tuple[int, tuple[float, ...]]:
+def _key(coef: Coefficient, group: NDArray[np.float64]) -> tuple[int, tuple[float, ...]]:
     several = SEVERAL if group.sum() > 1 else SINGLE
-    return (several if one.is_adjusted else CRUDE, tuple(group))
+    return (several if coef.is_adjusted else CRUDE, tuple(group))
 
 
 def _solved(
-    xp: ModuleType, one: Coefficient, groups: _Groups, sigma: Array | None
+    xp: ModuleType, coef: Coefficient, groups: _Groups, sigma: Array | None
 ) -> tuple[Array, Array, Array]:
     """Fit a regression; return the groups' fitted log-odds, their covariance, and n times the slope.
 
@@ -265,7 +309,7 @@ def _solved(
     projected, weighted by information, onto the column space. There are fewer constraints than coefficients,
     mostly none or one.
     """
-    level, size, kept = groups.level, groups.size, one.constraints
+    level, size, kept = groups.level, groups.size, coef.constraints
     if not kept.size:
         information = size * groups.weight
         return level, np.eye(len(kept)) / information, size * groups.slope
@@ -295,11 +339,11 @@ def _solved(
 
 
 def _law(
-    one: Coefficient, level: Array, covariance: Array, bend: Array
+    coef: Coefficient, level: Array, covariance: Array, bend: Array
 ) -> tuple[Array, Array, Array, Array]:
-    contrast = one.contrast
+    contrast = coef.contrast
     lever = contrast @ covariance
     variance = lever @ contrast
     # d(H⁻¹)_kk = −Σ n t (x·h_k)² x·db, and x·db is the covariance of the fit times d(events).
     drift = -0.5 * ((bend * lever**2) @ covariance) / variance
-    return contrast @ level, lever @ one.groups, variance, drift @ one.groups
+    return contrast @ level, lever @ coef.groups, variance, drift @ coef.groups

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from cotreat.core.constants import as_seen
-from cotreat.evidence.counts import counts_conflict, counts_jacobian, counts_misfit, counts_rows
+from cotreat.evidence.counts import Counts
 from cotreat.evidence.folds import PATIENT, Fold, FoldPrediction, Folds, log_orders
-from cotreat.evidence.protocol import Discrepancy, Evidence, Given, Point, Predictor
+from cotreat.evidence.protocol import Given, Predictor
 from cotreat.priors import model_data
 from cotreat.priors.declare import state, state_risk
 from cotreat.study.covariate_patterns import CovariatePatterns
@@ -34,12 +34,16 @@ LARGE = 36.0
 """Above it log(1 + exp x) equals x in double precision."""
 
 
-class Patients(Evidence):
-    """The patients of a study, with covariates or clusters, by covariate pattern."""
+class Patients(Counts):
+    """The patients of a study, with covariates or clusters: counted by covariate pattern, and so by regimen.
 
-    kind = "counts"
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification, with individual patient data.
+    """
+
     standardises = True
-    target_accept = 0.995
 
     def __init__(self, study: Study) -> None:
         assert study.patterns is not None  # noqa: S101 - for the type checker
@@ -54,14 +58,33 @@ class Patients(Evidence):
         of_clusters = ("between", "cluster_z") if self.patterns.clusters else ()
         return (*(("delta",) if self.patterns.covariates else ()), *of_clusters)
 
-    def coords(self) -> dict[str, tuple[str, ...] | range]:
-        """Return the coordinates of the variables that `likelihood` declares."""
-        named = {"covariate": self.patterns.names, "cluster": self.patterns.clusters}
-        own = {dim: entries for dim, entries in named.items() if entries}
-        return {"cell": range(len(self.patterns.n)), **own}
+    def coords(self) -> dict[str, Sequence[Any]]:
+        """Return the coordinates of the variables that `likelihood` declares.
+
+        Returns
+        -------
+        dict
+            Labels by dimension.
+        """
+        labels = {"covariate": self.patterns.names, "cluster": self.patterns.clusters}
+        return {
+            "cell": range(len(self.patterns.n)),
+            **{dim: of for dim, of in labels.items() if of},
+        }
 
     def data(self, arms: tuple[str, ...]) -> Given:
-        """Return the covariate patterns as data, by name."""
+        """Return the covariate patterns as data, by name.
+
+        Parameters
+        ----------
+        arms
+            Regimens that have a risk under the model.
+
+        Returns
+        -------
+        dict
+            Values by name.
+        """
         patterns = self.patterns
         weights = patterns.weights(arms)
         return {
@@ -75,7 +98,13 @@ class Patients(Evidence):
         }
 
     def shape(self) -> Hashable:
-        """Return everything that determines `likelihood` besides `data`."""
+        """Return everything that determines `likelihood` besides `data`.
+
+        Returns
+        -------
+        hashable
+            A key: evidence with equal keys shares a compiled density.
+        """
         return ("patients", self.study.counted, self.patterns.names, self.patterns.clusters)
 
     def likelihood(self, predictor: Predictor, priors: PriorSet) -> None:
@@ -83,15 +112,22 @@ class Patients(Evidence):
 
         Deterministics by arm are ``conditional_risk``, at mean covariates and a cluster effect of 0, and
         ``risk``, standardised over the covariates and clusters of all patients.
+
+        Parameters
+        ----------
+        predictor
+            Linear predictor of the model.
+        priors
+            Prior set with the parameters of the evidence.
         """
         import pymc as pm
         import pytensor.tensor as pt
 
         patterns = self.patterns
-        known = model_data.state(self.data(predictor.arms))
+        data = model_data.state(self.data(predictor.arms))
         shift = pt.zeros(len(patterns.n))
         if patterns.covariates:
-            shift = shift + known["cell covariates"] @ state(priors, "delta", dims="covariate")
+            shift = shift + data["cell covariates"] @ state(priors, "delta", dims="covariate")
         if patterns.clusters:
             between = state(priors, "between")
             off = pm.Deterministic(
@@ -99,35 +135,36 @@ class Patients(Evidence):
                 between * state(priors, "cluster_z", dims="cluster"),
                 dims="cluster",
             )
-            shift = shift + off[known["cell cluster"]]
-        weights = known["profile weights"]
+            shift = shift + off[data["cell cluster"]]
+        weights = data["profile weights"]
 
         def standardised(log_odds: pt.TensorVariable) -> pt.TensorVariable:
-            risks = pm.math.invlogit(log_odds[:, None] + shift[known["profile cell"]])
+            risks = pm.math.invlogit(log_odds[:, None] + shift[data["profile cell"]])
             return risks @ weights if weights.ndim == 1 else (risks * weights).sum(1)
 
-        state_risk("conditional_risk", pm.math.invlogit, predictor.log_odds, predictor.seen)
-        state_risk("risk", standardised, predictor.log_odds, predictor.seen)
+        state_risk("conditional_risk", pm.math.invlogit, predictor.log_odds, predictor.confounded)
+        state_risk("risk", standardised, predictor.log_odds, predictor.confounded)
         pm.CustomDist(
             "events",
-            pt.cast(known["cell n"], "int64"),  # JAX makes single precision of functions of int32
-            predictor.seen[known["cell arm"]] + shift,
+            pt.cast(data["cell n"], "int64"),  # JAX makes single precision of functions of int32
+            predictor.confounded[data["cell arm"]] + shift,
             logp=log_binomial,
             random=_draw_binomial,
-            observed=known["cell events"],
+            observed=data["cell events"],
             dims="cell",
         )
-
-    # --- Identification --------------------------------------------------------------------------
-
-    def jacobian(self, point: Point) -> Array:
-        """Differentiate the expected events by regimen in the log-odds of all regimens."""
-        return counts_jacobian(self.study, point)
 
     # --- Predictions -----------------------------------------------------------------------------
 
     def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
         """Draw replicates of the events, summed by regimen and by group of predicted risk.
+
+        Parameters
+        ----------
+        draws
+            Draws of a prior or posterior, dims (chain, draw, …).
+        rng
+            Random number generator.
 
         Returns
         -------
@@ -136,16 +173,45 @@ class Patients(Evidence):
             ``expected_by_risk``, the variance ``variance_by_risk``; by covariate pattern the constants
             ``predicted_risk`` and ``risk_group_of``.
         """
-        risk = mean_risks(self.patterns, draws)
-        group = groups_of(risk, self.patterns.n)
-        again = replicate(self.study, draws, group, rng)
-        known = {"predicted_risk": ("cell", risk), "risk_group_of": ("cell", group)}
+        patterns, chains = self.patterns, draws.sizes["chain"]
+        risk = mean_risks(patterns, draws)
+        group = groups_of(risk, patterns.n)
+        by_group = np.eye(group.max() + 1)[group]
+        sums = defaultdict(list)
+        for part in _parts(patterns, draws):
+            probability = risks(patterns, part)
+            events, expected = rng.binomial(patterns.n, probability), patterns.n * probability
+            sums["events"].append(by_regimen(self.study, events))
+            sums["expected_events"].append(by_regimen(self.study, expected))
+            sums["events_by_risk"].append((events @ by_group).astype(int))
+            sums["expected_by_risk"].append(expected @ by_group)
+            sums["variance_by_risk"].append((expected * (1 - probability)) @ by_group)
         import xarray as xr
 
-        return xr.Dataset({**again, **known})
+        made: dict[str, Any] = {}
+        for name, parts in sums.items():
+            dims = ("chain", "draw", "risk_group" if name.endswith("by_risk") else "counted")
+            values = np.concatenate(parts)
+            made[name] = (dims, values.reshape(chains, -1, values.shape[-1]))
+        made |= {"predicted_risk": ("cell", risk), "risk_group_of": ("cell", group)}
+        labels = {"chain": draws["chain"], "draw": draws["draw"]}
+        return xr.Dataset(made, {**labels, "counted": list(self.study.counted)})
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw replicates of the events under the names of `data`."""
+        """Draw replicates of the events under the names of `data`.
+
+        Parameters
+        ----------
+        draws
+            Draws of one chain.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        dict
+            Replicates by the names of `data`, with the draws along the first axis.
+        """
         risk = risks(self.patterns, draws.isel(chain=0))
         return {"cell events": rng.binomial(self.patterns.n, risk)}
 
@@ -153,18 +219,36 @@ class Patients(Evidence):
         """Split each covariate pattern into folds of one patient with and one without the event.
 
         The constants remove the binomial coefficients, because patients are left out in no order.
+
+        Returns
+        -------
+        Folds
+            The folds, with the declared unit.
         """
         return Folds(PATIENT, tuple(_folds(self.patterns)))
 
     def fold_densities(self, draws: xr.Dataset, folds: Folds) -> Array:  # noqa: ARG002
-        """Return the log density of a patient of each fold, shape (chain, draw, fold)."""
-        patterns, found = self.patterns, []
+        """Return the log density of a patient of each fold, shape (chain, draw, fold).
+
+        Parameters
+        ----------
+        draws
+            Draws of a prior or posterior, dims (chain, draw, …).
+        folds
+            Folds, as `folds` returns them.
+
+        Returns
+        -------
+        ndarray or None, shape (chain, draw, fold)
+            Log densities; None where parts of the evidence have no density.
+        """
+        patterns, logs = self.patterns, []
         for chain in range(draws.sizes["chain"]):
             risk = risks(patterns, draws.isel(chain=chain))
             both = np.stack([np.log(risk), np.log1p(-risk)], axis=-1)
             is_there = np.stack([patterns.events > 0, patterns.events < patterns.n], axis=-1)
-            found.append(both[:, is_there])
-        return np.stack(found)
+            logs.append(both[:, is_there])
+        return np.stack(logs)
 
     def predict_fold(
         self,
@@ -172,23 +256,29 @@ class Patients(Evidence):
         draws: xr.Dataset,  # noqa: ARG002
         rng: np.random.Generator,  # noqa: ARG002
     ) -> list[FoldPrediction]:
-        """Return nothing: single patients are not shown."""
+        """Return nothing: single patients are not shown.
+
+        Parameters
+        ----------
+        fold
+            The fold that is left out.
+        draws
+            Draws of a fit without the fold.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        list of FoldPrediction
+            Predictions of the fold's numbers; empty where they are not shown.
+        """
         return []
 
-    # --- Checks and tables -----------------------------------------------------------------------
+    # --- Checks ----------------------------------------------------------------------------------
 
-    def prior_conflict(self, tree: xr.DataTree) -> Discrepancy:
-        """Measure how many SDs the prior is from the observed log-odds of each counted regimen."""
-        return counts_conflict(self.study, tree)
-
-    def misfit(self, tree: xr.DataTree) -> Discrepancy:
-        """Compare the events by regimen with replicated ones by χ²."""
-        mean = tree["posterior_predictive"].to_dataset()["expected_events"].values
-        return counts_misfit(self.study, tree, mean)
-
-    def rows(self) -> pd.DataFrame:
-        """Return the counts by regimen: columns ``id``, ``about``, ``reported``, ``source``."""
-        return counts_rows(self.study)
+    def _expected_events(self, tree: xr.DataTree) -> Array:
+        """Return the expected events by draw and counted regimen, shape (chain, draw, counted)."""
+        return tree["posterior_predictive"].to_dataset()["expected_events"].values
 
 
 def _folds(patterns: CovariatePatterns) -> Iterator[Fold]:
@@ -211,6 +301,20 @@ def log_binomial(
 
     PyMC's Binomial computes the same from log p and log(1 − p) with guards for p = 0 and 1; its gradient
     takes six times as long.
+
+    Parameters
+    ----------
+    events
+        Number of events.
+    n
+        Number of patients.
+    log_odds
+        Log-odds η of the event.
+
+    Returns
+    -------
+    TensorVariable
+        Log density by element.
     """
     import pytensor.tensor as pt
 
@@ -237,20 +341,46 @@ def _draw_binomial(n: Any, log_odds: Any, rng: np.random.Generator, size: Any) -
 
 
 def by_regimen(study: Study, by_cell: NDArray[Any]) -> NDArray[Any]:
-    """Sum covariate patterns by counted regimen, along the last axis."""
+    """Sum covariate patterns by counted regimen, along the last axis.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+    by_cell
+        Values by covariate pattern, shape (…, cell).
+
+    Returns
+    -------
+    ndarray, shape (…, counted)
+        Sums.
+    """
     assert study.patterns is not None  # noqa: S101 - for the type checker
-    own = np.array(study.patterns.regimens)
-    return np.stack([by_cell[..., own == label].sum(-1) for label in study.counted], axis=-1)
+    regimens = np.array(study.patterns.regimens)
+    return np.stack([by_cell[..., regimens == arm].sum(-1) for arm in study.counted], axis=-1)
 
 
 def risks(patterns: CovariatePatterns, posterior: xr.Dataset) -> NDArray[np.float64]:
-    """Return the risk of each covariate pattern from draws of one chain, shape (draw, cell)."""
+    """Return the risk of each covariate pattern from draws of one chain, shape (draw, cell).
+
+    Parameters
+    ----------
+    patterns
+        Covariate patterns.
+    posterior
+        Draws of one chain.
+
+    Returns
+    -------
+    ndarray, shape (draw, cell)
+        Risks.
+    """
     from scipy.special import expit, logit
 
     arms = list(posterior["arm"].values)
     at = [arms.index(regimen) for regimen in patterns.regimens]
-    seen = as_seen(posterior, "conditional_risk")
-    log_odds = logit(seen.transpose("draw", "arm").values)[:, at]
+    risk = as_seen(posterior, "conditional_risk")
+    log_odds = logit(risk.transpose("draw", "arm").values)[:, at]
     if patterns.covariates:
         log_odds += posterior["delta"].transpose("draw", "covariate").values @ patterns.values.T
     if patterns.clusters:
@@ -260,7 +390,20 @@ def risks(patterns: CovariatePatterns, posterior: xr.Dataset) -> NDArray[np.floa
 
 
 def mean_risks(patterns: CovariatePatterns, posterior: xr.Dataset) -> NDArray[np.float64]:
-    """Return the posterior mean risk of each covariate pattern, shape (cell,)."""
+    """Return the posterior mean risk of each covariate pattern, shape (cell,).
+
+    Parameters
+    ----------
+    patterns
+        Covariate patterns.
+    posterior
+        Posterior draws, dims (chain, draw, …).
+
+    Returns
+    -------
+    ndarray, shape (cell,)
+        Mean risks.
+    """
     sums = [risks(patterns, part).sum(0) for part in _parts(patterns, posterior)]
     return np.sum(sums, axis=0) / (posterior.sizes["chain"] * posterior.sizes["draw"])
 
@@ -269,6 +412,18 @@ def groups_of(risk: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.int
     """Group covariate patterns by quantile of risk, with about equally many patients, shape (cell,).
 
     There are ten groups, or fewer so that each has at least 20 patients.
+
+    Parameters
+    ----------
+    risk
+        Risk by covariate pattern, shape (cell,).
+    n
+        Patients by covariate pattern, shape (cell,).
+
+    Returns
+    -------
+    ndarray of int, shape (cell,)
+        Group of each covariate pattern, from 0.
     """
     most = int(np.clip(n.sum() // LEAST, 2, GROUPS))
     order = np.argsort(risk, kind="stable")
@@ -276,52 +431,6 @@ def groups_of(risk: NDArray[np.float64], n: NDArray[np.int64]) -> NDArray[np.int
     group = np.empty(len(n), dtype=np.int64)
     group[order] = np.floor(most * middle / n.sum())
     return np.unique(group, return_inverse=True)[1]
-
-
-def replicate(
-    study: Study, posterior: xr.Dataset, group: NDArray[np.int64], rng: np.random.Generator
-) -> dict[str, xr.DataArray]:
-    """Draw replicates of the events, summed by regimen and by group of predicted risk.
-
-    Parameters
-    ----------
-    group
-        Group of each covariate pattern, shape (cell,).
-
-    Returns
-    -------
-    dict
-        What `Patients.replicate` returns, without the constants.
-    """
-    patterns = study.patterns
-    assert patterns is not None  # noqa: S101 - for the type checker
-    by_group = np.eye(group.max() + 1)[group]
-    sums: dict[str, list[NDArray[np.float64]]] = {}
-    for part in _parts(patterns, posterior):
-        risk = risks(patterns, part)
-        drawn, expected = rng.binomial(patterns.n, risk), patterns.n * risk
-        for name, values in (
-            ("events", by_regimen(study, drawn)),
-            ("expected_events", by_regimen(study, expected)),
-            ("events_by_risk", (drawn @ by_group).astype(int)),
-            ("expected_by_risk", expected @ by_group),
-            ("variance_by_risk", (expected * (1 - risk)) @ by_group),
-        ):
-            sums.setdefault(name, []).append(values)
-    shape = (posterior.sizes["chain"], posterior.sizes["draw"])
-    coords = {
-        "chain": posterior["chain"],
-        "draw": posterior["draw"],
-        "counted": list(study.counted),
-    }
-    import xarray as xr
-
-    made = {}
-    for name, parts in sums.items():
-        dims = ("chain", "draw", "risk_group" if name.endswith("by_risk") else "counted")
-        known = {dim: coords[dim] for dim in dims if dim in coords}
-        made[name] = xr.DataArray(np.concatenate(parts).reshape(*shape, -1), known, dims)
-    return made
 
 
 def _parts(patterns: CovariatePatterns, posterior: xr.Dataset) -> Iterator[xr.Dataset]:

@@ -60,15 +60,15 @@ class Predictor:
         Labels along `log_odds`.
     log_odds : TensorVariable, shape (arm,)
         η by arm, from which the risks follow.
-    seen : TensorVariable, shape (arm,)
-        The same with unmeasured confounding, which the likelihood takes; `log_odds` itself without.
+    confounded : TensorVariable, shape (arm,)
+        η by arm with unmeasured confounding, to which the likelihood refers; `log_odds` itself without.
     sigma : TensorVariable or None
         SD of the latent prognostic score, p = E logistic(η + σu); None without a score.
     """
 
     arms: tuple[str, ...]
     log_odds: pt.TensorVariable
-    seen: pt.TensorVariable
+    confounded: pt.TensorVariable
     sigma: pt.TensorVariable | None = None
 
 
@@ -150,10 +150,16 @@ class Evidence(Protocol):
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of its parameters in a prior set, besides those of the model."""
-        ...
+        return ()
 
     def coords(self) -> Mapping[str, Sequence[Any]]:
-        """Return the coordinates of the variables that `likelihood` declares."""
+        """Return the coordinates of the variables that `likelihood` declares.
+
+        Returns
+        -------
+        dict
+            Labels by dimension.
+        """
         ...
 
     def data(self, arms: tuple[str, ...]) -> Given:
@@ -163,25 +169,55 @@ class Evidence(Protocol):
         ----------
         arms
             Regimens that have a risk under the model.
+
+        Returns
+        -------
+        dict
+            Values by name.
         """
         ...
 
     def shape(self) -> Hashable:
-        """Return everything that determines `likelihood` besides `data`: equal shapes share a density."""
+        """Return everything that determines `likelihood` besides `data`: equal shapes share a density.
+
+        Returns
+        -------
+        hashable
+            A key: evidence with equal keys shares a compiled density.
+        """
         ...
 
     def likelihood(self, predictor: Predictor, priors: PriorSet) -> None:
-        """Declare the likelihood in the PyMC model in context."""
+        """Declare the likelihood in the PyMC model in context.
+
+        Parameters
+        ----------
+        predictor
+            Linear predictor of the model.
+        priors
+            Prior set with the parameters of the evidence.
+        """
         ...
 
     def share_orders(self) -> dict[str, list[int]]:
-        """Return the stick-breaking order of the shares, by variable; empty without shares."""
+        """Return the stick-breaking order of the shares, by variable; empty without shares.
+
+        Returns
+        -------
+        dict
+            Indices of the arms by variable, in the order of stick-breaking.
+        """
         return {}
 
     # --- Identification --------------------------------------------------------------------------
 
     def jacobian(self, point: Point) -> Array:
         """Differentiate the expectation of the observed points.
+
+        Parameters
+        ----------
+        point
+            Point at which the evidence is differentiated.
 
         Returns
         -------
@@ -196,7 +232,18 @@ class Evidence(Protocol):
         return ()
 
     def coefficient_jacobian(self, point: Point) -> Array:
-        """Differentiate `coefficients`, in their order, as `jacobian` does."""
+        """Differentiate `coefficients`, in their order, as `jacobian` does.
+
+        Parameters
+        ----------
+        point
+            Point at which the evidence is differentiated.
+
+        Returns
+        -------
+        ndarray, shape (coefficient, regimen + way)
+            Derivatives, in the order of `coefficients`.
+        """
         return np.zeros((0, len(point.log_odds)))
 
     # --- Predictions -----------------------------------------------------------------------------
@@ -208,6 +255,8 @@ class Evidence(Protocol):
         ----------
         draws
             Of a prior or posterior, dims (chain, draw, …).
+        rng
+            Random number generator.
 
         Returns
         -------
@@ -225,15 +274,35 @@ class Evidence(Protocol):
         ----------
         draws
             Of one chain.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        dict
+            Replicates by the names of `data`, with the draws along the first axis.
         """
         ...
 
     def folds(self) -> Folds:
-        """Split the evidence into the units of leave-one-out cross-validation."""
+        """Split the evidence into the units of leave-one-out cross-validation.
+
+        Returns
+        -------
+        Folds
+            The folds, with the declared unit.
+        """
         ...
 
     def fold_densities(self, draws: xr.Dataset, folds: Folds) -> Array | None:
         """Return the log density of each fold given the parameters and all other folds.
+
+        Parameters
+        ----------
+        draws
+            Draws of a prior or posterior, dims (chain, draw, …).
+        folds
+            Folds, as `folds` returns them.
 
         Returns
         -------
@@ -245,21 +314,64 @@ class Evidence(Protocol):
     def predict_fold(
         self, fold: Fold, draws: xr.Dataset, rng: np.random.Generator
     ) -> list[FoldPrediction]:
-        """Predict what is left out from draws of a fit without it; empty where that is not shown."""
+        """Predict what is left out from draws of a fit without it; empty where that is not shown.
+
+        Parameters
+        ----------
+        fold
+            The fold that is left out.
+        draws
+            Draws of a fit without the fold.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        list of FoldPrediction
+            Predictions of the fold's numbers; empty where they are not shown.
+        """
         ...
 
     # --- Checks and tables -----------------------------------------------------------------------
 
     def prior_conflict(self, tree: xr.DataTree) -> Discrepancy | None:
-        """Measure the distance of the evidence from its prior prediction; None without a measure."""
+        """Measure the distance of the evidence from its prior prediction; None without a measure.
+
+        Parameters
+        ----------
+        tree
+            Draws of a fit.
+
+        Returns
+        -------
+        Discrepancy or None
+            Largest distance from the prior prediction, in SDs; None without a measure.
+        """
         ...
 
     def misfit(self, tree: xr.DataTree) -> Discrepancy | None:
-        """Compare the evidence with its posterior prediction; None without a measure."""
+        """Compare the evidence with its posterior prediction; None without a measure.
+
+        Parameters
+        ----------
+        tree
+            Draws of a fit.
+
+        Returns
+        -------
+        Discrepancy or None
+            Posterior predictive p-value of χ², with the part that fits worst; None without a measure.
+        """
         ...
 
     def rows(self) -> pd.DataFrame:
-        """Return the rows of a report, one per count or reported estimate."""
+        """Return the rows of a report, one per count or reported estimate.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``id``, ``about``, ``reported``, ``source``.
+        """
         ...
 
 
@@ -268,13 +380,35 @@ Evidences = tuple[Evidence, ...]
 
 
 def parameters_of(evidence: Iterable[Evidence]) -> tuple[str, ...]:
-    """Return the names of the parameters of evidence in a prior set."""
-    return tuple(dict.fromkeys(name for one in evidence for name in one.parameters))
+    """Return the names of the parameters of evidence in a prior set.
+
+    Parameters
+    ----------
+    evidence
+        Evidence of the study.
+
+    Returns
+    -------
+    tuple of str
+        Names, each once.
+    """
+    return tuple(dict.fromkeys(name for piece in evidence for name in piece.parameters))
 
 
 def share_orders_of(evidence: Iterable[Evidence]) -> dict[str, list[int]]:
-    """Return the stick-breaking order of the shares of each variable."""
-    return {name: order for one in evidence for name, order in one.share_orders().items()}
+    """Return the stick-breaking order of the shares of each variable.
+
+    Parameters
+    ----------
+    evidence
+        Evidence of the study.
+
+    Returns
+    -------
+    dict
+        Indices of the arms by variable.
+    """
+    return {name: order for piece in evidence for name, order in piece.share_orders().items()}
 
 
 def stacked(blocks: Sequence[Array], regimens: int) -> list[Array]:
@@ -286,11 +420,15 @@ def stacked(blocks: Sequence[Array], regimens: int) -> list[Array]:
         Jacobians of several pieces of evidence, each shape (row, regimen + way).
     regimens
         Number of regimens.
+
+    Returns
+    -------
+    list of ndarray
+        The Jacobians, with zeros in the directions of the other pieces.
     """
     ways = [block.shape[1] - regimens for block in blocks]
-    found = []
-    for at, block in enumerate(blocks):
-        before, after = sum(ways[:at]), sum(ways[at + 1 :])
-        padded = np.pad(block[:, regimens:], ((0, 0), (before, after)))
-        found.append(np.hstack([block[:, :regimens], padded]))
-    return found
+    padding = [(sum(ways[:at]), sum(ways[at + 1 :])) for at in range(len(ways))]
+    return [
+        np.hstack([block[:, :regimens], np.pad(block[:, regimens:], ((0, 0), columns))])
+        for block, columns in zip(blocks, padding, strict=True)
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from cotreat.evidence.arm_sizes import Sizes, sizes_of
-from cotreat.evidence.contrasts import (
-    Cohort,
-    coefficient_of,
-    label,
-    members,
-    named_parts,
-)
+from cotreat.evidence.contrasts import Cohort, coefficient_of, label, members, named_parts
 from cotreat.evidence.statistics import ODDS_RATIO, Estimators, statistic_of
 from cotreat.study import regimens
 from cotreat.study.regimens import GROUP, LEVEL
@@ -35,24 +30,68 @@ NO_WEIGHT = 1e-9
 
 
 def link_value(estimate: ReportedEstimate) -> float:
-    """Return a reported estimate on the scale of its link: the log of an odds ratio."""
+    """Return a reported estimate on the scale of its link: the log of an odds ratio.
+
+    Parameters
+    ----------
+    estimate
+        The reported estimate.
+
+    Returns
+    -------
+    float
+        For example a log odds ratio.
+    """
     return float(statistic_of(estimate.kind).link.to(estimate.value.value))
 
 
 def standard_error(estimate: ReportedEstimate) -> float:
-    """Return the standard error that a reported interval implies, on the scale of the link."""
+    """Return the standard error that a reported interval implies, on the scale of the link.
+
+    Parameters
+    ----------
+    estimate
+        The reported estimate.
+
+    Returns
+    -------
+    float
+        Width of the interval over twice the normal quantile.
+    """
     link = statistic_of(estimate.kind).link
     lower, upper = (link.to(end.value) for end in _limits(estimate))
     return float((upper - lower) / (2 * ndtri(0.5 + estimate.level / 2)))
 
 
 def estimate_rounding(estimate: ReportedEstimate) -> float:
-    """Return the largest rounding error of a reported estimate, on the scale of the link."""
+    """Return the largest rounding error of a reported estimate, on the scale of the link.
+
+    Parameters
+    ----------
+    estimate
+        The reported estimate.
+
+    Returns
+    -------
+    float
+        Half a unit of the last reported digit, by the delta method.
+    """
     return _rounding(estimate, estimate.value)
 
 
 def width_rounding(estimate: ReportedEstimate) -> float:
-    """Return the largest rounding error of the log of a reported standard error."""
+    """Return the largest rounding error of the log of a reported standard error.
+
+    Parameters
+    ----------
+    estimate
+        The reported estimate.
+
+    Returns
+    -------
+    float
+        Sum of the rounding errors of both limits, relative to the width.
+    """
     ends = sum(_rounding(estimate, end) for end in _limits(estimate))
     return float(ends / (2 * ndtri(0.5 + estimate.level / 2)) / standard_error(estimate))
 
@@ -67,25 +106,69 @@ def _limits(estimate: ReportedEstimate) -> tuple[RoundedNumber, RoundedNumber]:
 
 
 def z_value(p: float) -> float:
-    """Return the absolute normal deviate of a two-sided p-value."""
+    """Return the absolute normal deviate of a two-sided p-value.
+
+    Parameters
+    ----------
+    p
+        The p-value.
+
+    Returns
+    -------
+    float
+        −Φ⁻¹(p / 2).
+    """
     return float(-ndtri(p / 2))
 
 
 def z_rounding(estimate: ReportedEstimate) -> float:
-    """Return the largest rounding error of the normal deviate of a reported p-value."""
+    """Return the largest rounding error of the normal deviate of a reported p-value.
+
+    Parameters
+    ----------
+    estimate
+        A reported p-value.
+
+    Returns
+    -------
+    float
+        Half the range of the deviate.
+    """
     p, half = estimate.value.value, estimate.value.half
     return (z_value(max(p - half, 1e-300)) - z_value(min(p + half, 1.0))) / 2
 
 
 def wald_z(estimate: ReportedEstimate) -> float:
-    """Return the Wald deviate of a reported estimate from the null of its statistic."""
+    """Return the Wald deviate of a reported estimate from the null of its statistic.
+
+    Parameters
+    ----------
+    estimate
+        The reported estimate.
+
+    Returns
+    -------
+    float
+        Distance from the null in standard errors.
+    """
     statistic = statistic_of(estimate.kind)
     null = float(statistic.link.to(statistic.null))
     return (link_value(estimate) - null) / standard_error(estimate)
 
 
 def wald_p(estimate: ReportedEstimate) -> float:
-    """Return the two-sided Wald p-value that a reported estimate with an interval implies."""
+    """Return the two-sided Wald p-value that a reported estimate with an interval implies.
+
+    Parameters
+    ----------
+    estimate
+        The reported estimate.
+
+    Returns
+    -------
+    float
+        The p-value.
+    """
     return float(2 * ndtr(-abs(wald_z(estimate))))
 
 
@@ -95,6 +178,10 @@ class Dependence:
 
     Attributes
     ----------
+    name : str
+        Its id, or ``events[…]`` of a total.
+    others : tuple of str
+        The rows that determine it.
     implied : float
         Its value calculated from the others, on its own scale: an odds ratio, a p-value, a count.
     agrees : bool or None
@@ -113,9 +200,11 @@ class ReportedEstimates:
 
     Attributes
     ----------
+    study : Study
+        Resolved to the interpretation and the strata.
     sizes : Sizes
         Constraints on the arm sizes.
-    odds_ratios, p_values : tuple of ReportedEstimate
+    with_interval, p_values : tuple of ReportedEstimate
         Estimates with an interval, on whatever scale; p-values, tails last.
     totals : tuple of Total
         Totals with events that are not all counted.
@@ -123,22 +212,20 @@ class ReportedEstimates:
 
     study: Study
     sizes: Sizes
-    odds_ratios: tuple[ReportedEstimate, ...]
+    with_interval: tuple[ReportedEstimate, ...]
     p_values: tuple[ReportedEstimate, ...]
     totals: tuple[Total, ...]
 
     @property
     def reported_estimates(self) -> tuple[ReportedEstimate, ...]:
         """Estimates with an interval, then p-values."""
-        return (*self.odds_ratios, *self.p_values)
+        return (*self.with_interval, *self.p_values)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Ids of all rows: estimates, then ``events[…]`` of totals."""
-        return (
-            *(estimate.id for estimate in self.reported_estimates),
-            *(f"events[{total.patients}]" for total in self.totals),
-        )
+        events = (f"events[{total.patients}]" for total in self.totals)
+        return (*(estimate.id for estimate in self.reported_estimates), *events)
 
     @property
     def is_adjusted(self) -> bool:
@@ -150,16 +237,62 @@ class ReportedEstimates:
         """Whether precision loss is a parameter; without sizes the standard errors are the reported ones."""
         return self.is_adjusted and self.sizes.are_known
 
+    # --- The reported values ---------------------------------------------------------------------
+
+    @cached_property
+    def values(self) -> NDArray[np.float64]:
+        """Estimates on the scale of their link, signed deviates of p-values (+ for an unknown sign), events."""
+        deviates = [(-1 if p.sign == "-" else 1) * z_value(p.value.value) for p in self.p_values]
+        events = [float(total.events or 0) for total in self.totals]
+        return np.array([*map(link_value, self.with_interval), *deviates, *events])
+
+    @cached_property
+    def rounding(self) -> NDArray[np.float64]:
+        """Variance due to rounding, uniform within the rounding error, shape (row,)."""
+        deviates = [0.0 if p.is_below else z_rounding(p) for p in self.p_values]
+        halves = [
+            *map(estimate_rounding, self.with_interval),
+            *deviates,
+            *(0.0,) * len(self.totals),
+        ]
+        return np.array(halves) ** 2 / 3
+
+    @cached_property
+    def is_tail(self) -> NDArray[np.bool_]:
+        """Whether a row is a p-value with "<" or an unknown sign: a range of deviates, not a point."""
+        tails = [not e.has_interval and (e.is_below or not e.sign) for e in self.reported_estimates]
+        return np.array([*tails, *(False,) * len(self.totals)], dtype=bool)
+
+    @property
+    def points(self) -> list[int]:
+        """Rows that enter the likelihood as points."""
+        return [at for at in self.kept if not self.is_tail[at]]
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The values as data of a PyMC model, by name."""
+        data = {"printed points": self.values[self.points], "printed rounding": self.rounding}
+        if self.sizes.are_known and self.with_interval:
+            data["printed widths"] = np.log([*map(standard_error, self.with_interval)])
+            data["width rounding"] = np.array([*map(width_rounding, self.with_interval)]) ** 2 / 3
+        return {**data, **self.sizes.data}
+
+    # --- The contrasts ---------------------------------------------------------------------------
+
+    @property
+    def meanings(self) -> list[Meaning]:
+        """Contrast of each estimate."""
+        return [e.meaning for e in self.reported_estimates if e.meaning is not None]
+
     @cached_property
     def regressions(self) -> Estimators:
         """Coefficients that are estimated, each with its statistic."""
-        cohort = cohort_of(self.study)
-        pairs = [
-            (statistic_of(e.kind), coefficient_of(e.meaning, cohort, is_adjusted=e.adjusted))
-            for e in self.reported_estimates
-            if e.meaning is not None
-        ]
-        return Estimators(tuple(s for s, _ in pairs), tuple(c for _, c in pairs))
+        cohort, estimates = cohort_of(self.study), self.reported_estimates
+        coefficients = (
+            coefficient_of(meaning, cohort, is_adjusted=estimate.adjusted)
+            for estimate, meaning in zip(estimates, self.meanings, strict=True)
+        )
+        return Estimators(tuple(statistic_of(e.kind) for e in estimates), tuple(coefficients))
 
     @cached_property
     def of_parts(self) -> dict[tuple[str, str], Meaning]:
@@ -169,17 +302,14 @@ class ReportedEstimates:
         writes the contrast where an estimate of it is reported.
         """
         study = self.study
-        every = {(t, part): (part, f"not {t}") for t, own in study.levels.items() for part in own}
-        for group in study.groups:
-            within = group.replace(GROUP, LEVEL)
-            for t in study.treatment_ids:
-                every[t, group] = (f"{t} and {within}", f"not {t} and {within}")
-        as_reported = {
-            self._sides(c.meaning): c.meaning
-            for c in self.reported_estimates
-            if c.meaning is not None
+        words = {
+            (t, part): (part, f"not {t}") for t, parts in study.levels.items() for part in parts
         }
-        meanings = {at: Meaning("sets", words) for at, words in every.items()}
+        for group, t in product(study.groups, study.treatment_ids):
+            within = group.replace(GROUP, LEVEL)
+            words[t, group] = (f"{t} and {within}", f"not {t} and {within}")
+        as_reported = {self._sides(meaning): meaning for meaning in self.meanings}
+        meanings = {at: Meaning("sets", both) for at, both in words.items()}
         return {
             at: as_reported.get(sides, meaning)
             for at, meaning in meanings.items()
@@ -196,15 +326,24 @@ class ReportedEstimates:
     @cached_property
     def inferred(self) -> tuple[Meaning, ...]:
         """Contrasts of a level or subgroup that are not reported."""
-        known = {estimate.meaning for estimate in self.reported_estimates}
-        return tuple(meaning for meaning in self.of_parts.values() if meaning not in known)
+        reported = set(self.meanings)
+        return tuple(meaning for meaning in self.of_parts.values() if meaning not in reported)
 
     def is_mixed(self, treatment: str) -> bool:
-        """Return whether an estimate of a treatment at all its levels together is reported."""
+        """Return whether an estimate of a treatment at all its levels together is reported.
+
+        Parameters
+        ----------
+        treatment
+            Id of the treatment.
+
+        Returns
+        -------
+        bool
+            True where such an estimate is evidence.
+        """
         whole = self._sides(Meaning("sets", (treatment, f"not {treatment}")))
-        return any(
-            c.meaning is not None and self._sides(c.meaning) == whole for c in self.odds_ratios
-        )
+        return any(self._sides(e.meaning) == whole for e in self.with_interval if e.meaning)
 
     @property
     def inferred_ids(self) -> tuple[str, ...]:
@@ -214,18 +353,16 @@ class ReportedEstimates:
     @cached_property
     def regressions_inferred(self) -> Estimators:
         """Log odds ratios that could have been reported, adjusted if any estimate is."""
-        cohort = cohort_of(self.study)
-        coefficients = [
-            coefficient_of(one, cohort, is_adjusted=self.is_adjusted) for one in self.inferred
-        ]
+        cohort, is_adjusted = cohort_of(self.study), self.is_adjusted
+        coefficients = [coefficient_of(m, cohort, is_adjusted=is_adjusted) for m in self.inferred]
         return Estimators((ODDS_RATIO,) * len(coefficients), tuple(coefficients))
 
     @cached_property
     def within(self) -> NDArray[np.float64]:
         """Membership of the arms in each total, shape (total, arm)."""
-        labels = self.study.present
-        found = [self.study.members(total.patients, labels) for total in self.totals]
-        return np.array(found, dtype=float).reshape(len(found), len(labels))
+        arms = self.study.present
+        members = [self.study.members(total.patients, arms) for total in self.totals]
+        return np.array(members, dtype=float).reshape(len(members), len(arms))
 
     @cached_property
     def shifted(self) -> NDArray[np.float64]:
@@ -234,14 +371,13 @@ class ReportedEstimates:
         Where adjusted estimates come from two or more regressions, each regression has its own set of
         covariates.
         """
-        models = list(
-            dict.fromkeys(c.model for c in self.reported_estimates if c.adjusted and c.model)
-        )
-        if len(models) < 2:
-            return np.zeros((len(self.reported_estimates), 0))
-        return np.array(
-            [[float(c.adjusted and c.model == m) for m in models] for c in self.reported_estimates]
-        )
+        models = [e.model if e.adjusted else "" for e in self.reported_estimates]
+        distinct = [model for model in dict.fromkeys(models) if model]
+        if len(distinct) < 2:
+            return np.zeros((len(models), 0))
+        return np.array([[float(model == other) for other in distinct] for model in models])
+
+    # --- Dependent rows --------------------------------------------------------------------------
 
     @cached_property
     def _directions(self) -> NDArray[np.float64]:
@@ -251,13 +387,13 @@ class ReportedEstimates:
         other has its own coordinate; totals are sums over arms; each shift is a coordinate.
         """
         entries: list[dict[Any, float]] = []
-        known = self.regressions
-        for statistic, one in zip(known.statistics, known.coefficients, strict=True):
-            if one.is_saturated:
-                keys = [(statistic.name, one.is_adjusted, g.tobytes()) for g in one.groups]
-                entries.append(dict(zip(keys, one.contrast, strict=True)))
+        regressions = self.regressions
+        for statistic, coef in zip(regressions.statistics, regressions.coefficients, strict=True):
+            if coef.is_saturated:
+                keys = [(statistic.name, coef.is_adjusted, g.tobytes()) for g in coef.groups]
+                entries.append(dict(zip(keys, coef.contrast, strict=True)))
             else:
-                entries.append({(one.equation, one.weights.tobytes()): 1.0})
+                entries.append({(coef.equation, coef.weights.tobytes()): 1.0})
         entries += [{("arm", i): w for i, w in enumerate(row)} for row in self.within]
         keys = list(dict.fromkeys(key for entry in entries for key in entry))
         rows = np.array([[entry.get(key, 0.0) for key in keys] for entry in entries])
@@ -270,19 +406,24 @@ class ReportedEstimates:
         kept, others = self.split(sorted(range(len(self.names)), key=self.looseness))
         # In the order of the joint distribution, whichever were taken first.
         order = np.argsort(kept)
-        return sorted(kept), {at: self._placed(others[at], order) for at in sorted(others)}
-
-    @staticmethod
-    def _placed(weights: NDArray[np.float64], order: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Reorder weights of kept rows from the order of selection to that of the joint distribution."""
-        padded = np.pad(weights, (0, len(order) - len(weights)))
-        return padded[order]
+        padded = {at: np.pad(others[at], (0, len(kept) - len(others[at]))) for at in sorted(others)}
+        return sorted(kept), {at: weights[order] for at, weights in padded.items()}
 
     def looseness(self, at: int) -> tuple[int, float, str]:
         """Return the sort key by which one of several linearly dependent rows is dropped: the last.
 
         Estimates are sorted by standard error to two digits (more are rounding noise), then p-values, tails
         last, then totals; the order in the file does not matter.
+
+        Parameters
+        ----------
+        at
+            Index of the row.
+
+        Returns
+        -------
+        tuple
+            The sort key.
         """
         if at >= len(self.reported_estimates):
             return 3, 0.0, self.names[at]
@@ -292,24 +433,36 @@ class ReportedEstimates:
         return 1 + estimate.is_below, 0.0, estimate.id
 
     def follows_from(self, at: int) -> dict[int, float]:
-        """Return the kept rows that determine a row, with their weights; empty for a kept row."""
+        """Return the kept rows that determine a row, with their weights; empty for a kept row.
+
+        Parameters
+        ----------
+        at
+            Index of the row.
+
+        Returns
+        -------
+        dict
+            Weights by row.
+        """
         kept, others = self._split
         weights = others.get(at, np.zeros(0))
         return {kept[i]: float(w) for i, w in enumerate(weights) if abs(w) > NO_WEIGHT}
 
     def split(self, rows: Iterable[int]) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
-        """Return the rows that are independent of earlier ones, and the weights of the other rows in those."""
-        kept: list[int] = []
-        others: dict[int, NDArray[np.float64]] = {}
-        for at in rows:
-            row = self._directions[at]
-            basis = self._directions[kept].T
-            weights, *_ = np.linalg.lstsq(basis, row, rcond=None)
-            if np.abs(basis @ weights - row).max(initial=0.0) < 1e-9 and kept:
-                others[at] = weights
-            else:
-                kept.append(at)
-        return kept, others
+        """Return the rows that are independent of earlier ones, and the weights of the other rows in those.
+
+        Parameters
+        ----------
+        rows
+            Rows in the order in which they are taken.
+
+        Returns
+        -------
+        kept, weights
+            As `independent_rows` returns them.
+        """
+        return independent_rows(self._directions, rows)
 
     @property
     def kept(self) -> list[int]:
@@ -323,24 +476,21 @@ class ReportedEstimates:
 
     def _dependence(self, at: int) -> Dependence:
         """Calculate a row from the kept ones, and compare within rounding."""
-        used = self.follows_from(at)
-        name, others = self.names[at], tuple(self.names[i] for i in used)
+        weights = self.follows_from(at)
+        name, others = self.names[at], tuple(self.names[i] for i in weights)
+        value = float(sum(w * self.values[i] for i, w in weights.items()))
         count = len(self.reported_estimates)
         if at >= count:
-            events = [float(total.events or 0) for total in self.totals]
-            implied = sum(w * events[i - count] for i, w in used.items())
-            return Dependence(name, others, implied, abs(implied - events[at - count]) < 0.5)
+            return Dependence(name, others, value, bool(abs(value - self.values[at]) < 0.5))
         estimate = self.reported_estimates[at]
-        sources = [(self.reported_estimates[i], w) for i, w in used.items()]
+        sources = [(self.reported_estimates[i], w) for i, w in weights.items()]
         if not estimate.has_interval:
             return self._dependent_p_value(estimate, others, sources)
-        value = sum(w * link_value(source) for source, w in sources)
         slack = sum(abs(w) * estimate_rounding(source) for source, w in sources)
         slack += estimate_rounding(estimate)
         implied = float(statistic_of(estimate.kind).link.back(value))
-        return Dependence(
-            name, others, implied, bool(abs(value - link_value(estimate)) <= slack * 1.05)
-        )
+        agrees = bool(abs(value - self.values[at]) <= slack * 1.05)
+        return Dependence(name, others, implied, agrees)
 
     @staticmethod
     def _dependent_p_value(
@@ -355,48 +505,139 @@ class ReportedEstimates:
         agrees = p_agrees(p_value, source) and p_value.sign in ("", side)
         return Dependence(p_value.id, others, wald_p(source), agrees)
 
+    @cached_property
+    def redundant(self) -> dict[str, tuple[str, ...]]:
+        """Rows that crude estimates on several scales determine, by id: three functions of two risks, for example.
+
+        Their joint covariance L D Lᵀ is singular where rows of L are linearly dependent, with L the derivatives of
+        the rows in the events of the arms, and D the variances of these.
+        """
+        crude = [
+            at for at, e in enumerate(self.with_interval) if at in self.kept and not e.adjusted
+        ]
+        if not self.sizes.are_known or len({self.with_interval[at].kind for at in crude}) < 2:
+            return {}
+        log_odds = np.random.default_rng(0).normal(-1.0, 0.5, len(self.study.present))  # any risks
+        levers = self.regressions.law(np, log_odds, None, self.sizes.typical).lever
+        rows = np.vstack([levers, self.within])
+        totals = [at for at in self.kept if at >= len(levers)]
+        scaled = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        kept, others = independent_rows(scaled, [*crude, *totals])
+        names = {at: self.names[at] for at in kept}
+        return {
+            self.names[at]: tuple(
+                n for n, w in zip(names.values(), weights, strict=False) if abs(w) > 1e-6
+            )
+            for at, weights in others.items()
+        }
+
+
+def independent_rows(
+    matrix: NDArray[np.float64], order: Iterable[int]
+) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
+    """Return the rows of a matrix that are linearly independent of earlier ones, and the weights of the others.
+
+    Parameters
+    ----------
+    matrix
+        Shape (row, column).
+    order
+        Indices of the rows, in the order in which they are taken.
+
+    Returns
+    -------
+    independent : list of int
+        Indices of the independent rows.
+    weights : dict of ndarray
+        Weights of each other row in the independent rows before it.
+    """
+    independent: list[int] = []
+    weights: dict[int, NDArray[np.float64]] = {}
+    for at in order:
+        basis, row = matrix[independent].T, matrix[at]
+        combination, *_ = np.linalg.lstsq(basis, row, rcond=None)
+        if np.abs(basis @ combination - row).max(initial=0.0) < 1e-9 and independent:
+            weights[at] = combination
+        else:
+            independent.append(at)
+    return independent, weights
+
 
 def inferred_id(meaning: Meaning) -> str:
-    """Return the id of a coefficient that is not reported."""
+    """Return the id of a coefficient that is not reported.
+
+    Parameters
+    ----------
+    meaning
+        Contrast of a reported estimate.
+
+    Returns
+    -------
+    str
+        Its entry in the dimension ``reported_estimate``.
+    """
     return f"inferred {label(meaning)}"
 
 
 def incompatibilities(study: Study) -> list[tuple[str, bool]]:
-    """List the reported estimates that are incompatible with others that determine them.
+    """List the reported estimates that others determine and contradict, or that are redundant.
+
+    Parameters
+    ----------
+    study
+        Resolved to an interpretation and a stratification.
 
     Returns
     -------
     list of (str, bool)
-        Message, and whether it is an error: all are Wald estimates of one regression, or counts.
+        Message, and whether it is an error: a redundant estimate, or Wald estimates of one regression, or
+        counts.
     """
     numbers = estimates_of(study)
     if numbers is None:
         return []
-    found = []
-    for one in numbers.dependences:
-        if one.agrees is not False:
+    messages = [
+        (
+            f"{name} is determined by {', '.join(others)}: they are functions of the same risks, on several "
+            f"scales; leave out {name} or one of the others",
+            True,
+        )
+        for name, others in numbers.redundant.items()
+    ]
+    totals = {f"events[{total.patients}]": str(total.events) for total in numbers.totals}
+    as_reported = {e.id: e.as_reported for e in numbers.reported_estimates} | totals
+    for dependence in numbers.dependences:
+        if dependence.agrees is not False:
             continue
-        own = [e for e in numbers.reported_estimates if e.id in (one.name, *one.others)]
-        is_wald = all(e.has_interval and e.interval == "wald" for e in own)
-        models = {e.model for e in own}
-        is_error = not own or (is_wald and len(models) == 1 and "" not in models)
-        at = numbers.names.index(one.name)
-        count = len(numbers.reported_estimates)
-        shown = (
-            numbers.reported_estimates[at].as_reported
-            if at < count
-            else str(numbers.totals[at - count].events)
-        )
+        involved = [
+            e for e in numbers.reported_estimates if e.id in (dependence.name, *dependence.others)
+        ]
+        is_wald = all(e.has_interval and e.interval == "wald" for e in involved)
+        models = {e.model for e in involved}
+        is_error = not involved or (is_wald and len(models) == 1 and "" not in models)
         words = (
-            f"{one.name} is reported as {shown}, but {', '.join(one.others)} make it "
-            f"{one.implied:.4g}, beyond rounding"
+            f"{dependence.name} is reported as {as_reported[dependence.name]}, but {', '.join(dependence.others)} make it "
+            f"{dependence.implied:.4g}, beyond rounding"
         )
-        found.append((words, is_error))
-    return found
+        messages.append((words, is_error))
+    return messages
 
 
 def p_agrees(as_reported: ReportedEstimate, ratio: ReportedEstimate) -> bool:
-    """Return whether a p-value is the Wald p-value of an estimate, both within rounding."""
+    """Return whether a p-value is the Wald p-value of an estimate, both within rounding.
+
+    Parameters
+    ----------
+    as_reported
+        The p-value.
+    ratio
+        The estimate with an interval.
+
+    Returns
+    -------
+    bool
+        True within rounding of both.
+    """
     z = abs(wald_z(ratio))
     slack = estimate_rounding(ratio) / standard_error(ratio) + z * width_rounding(ratio)
     if as_reported.is_below:
@@ -405,7 +646,18 @@ def p_agrees(as_reported: ReportedEstimate, ratio: ReportedEstimate) -> bool:
 
 
 def cohort_of(study: Study) -> Cohort:
-    """Return the cohort of a study, on which contrasts are defined."""
+    """Return the cohort of a study, on which contrasts are defined.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+
+    Returns
+    -------
+    Cohort
+        The cohort.
+    """
     return Cohort(study.treatment_ids, tuple(map(regimens.parse, study.present)), study.parts)
 
 
@@ -413,44 +665,72 @@ def is_used(study: Study, estimate: ReportedEstimate) -> bool:
     """Return whether an estimate is evidence: it has a contrast that involves arms without counts.
 
     A contrast of levels or subgroups is evidence only under a stratification by these.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+    estimate
+        The reported estimate.
+
+    Returns
+    -------
+    bool
+        Whether it is evidence.
     """
-    if (
-        estimate.meaning is None
-        or estimate.kind == "p_trend"
-        or not study.distinguishes(named_parts(estimate.meaning))
-    ):
+    meaning = estimate.meaning
+    if meaning is None or estimate.kind == "p_trend":
         return False
-    in_it = members(estimate.meaning, cohort_of(study))
-    return bool(np.any(in_it & ~np.isin(study.present, study.counted)))
+    if not study.distinguishes(named_parts(meaning)):
+        return False
+    in_regression = members(meaning, cohort_of(study))
+    return bool(np.any(in_regression & ~np.isin(study.present, study.counted)))
 
 
 @lru_cache(maxsize=64)
 def estimates_of(study: Study) -> ReportedEstimates | None:
-    """Collect the reported estimates that are evidence; None where all patients are counted."""
+    """Collect the reported estimates that are evidence; None where all patients are counted.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+
+    Returns
+    -------
+    ReportedEstimates or None
+        The estimates in the order of the joint distribution.
+    """
     if not study.has_uncounted:
         return None
     used = [estimate for estimate in study.reported_estimates if is_used(study, estimate)]
     # Tails of "<" come last: their probability is taken given all others.
     p_values = sorted((c for c in used if not c.has_interval), key=lambda c: c.is_below)
-    uncounted = [t for t in study.totals if t.events is not None and _says_more(study, t)]
-    return ReportedEstimates(
-        study,
-        sizes_of(study),
-        tuple(estimate for estimate in used if estimate.has_interval),
-        tuple(p_values),
-        tuple(uncounted),
-    )
+    arms, counted = np.array(study.present), set(study.counted)
+    totals = [
+        total
+        for total in study.totals
+        if total.events is not None
+        and not set(arms[study.members(total.patients, study.present)]) <= counted
+    ]
+    with_interval = tuple(estimate for estimate in used if estimate.has_interval)
+    return ReportedEstimates(study, sizes_of(study), with_interval, tuple(p_values), tuple(totals))
 
 
 def reported_in(evidence: Iterable[Evidence]) -> ReportedEstimates | None:
     """Return the reported estimates among the evidence of a study; None where there are none.
 
     For tables, figures and analyses of reported estimates alone.
+
+    Parameters
+    ----------
+    evidence
+        Evidence of the study.
+
+    Returns
+    -------
+    ReportedEstimates or None
+        The estimates of the only piece that has any.
     """
-    found = (getattr(one, "reported", None) for one in evidence)
-    return next((one for one in found if one is not None), None)
-
-
-def _says_more(study: Study, total: Total) -> bool:
-    inside = np.array(study.present)[study.members(total.patients, study.present)]
-    return not set(inside) <= set(study.counted)
+    every = (getattr(piece, "reported", None) for piece in evidence)
+    return next((reported for reported in every if reported is not None), None)

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr, ndtri
 
-from cotreat.evidence import arm_sizes_prior, reported_data, reported_folds, reported_likelihood
+from cotreat.evidence import arm_sizes_prior, reported_folds, reported_likelihood
 from cotreat.evidence.contrasts import label, question_of
 from cotreat.evidence.folds import CLAIM, Fold, FoldPrediction, Folds
 from cotreat.evidence.joint_distribution import jacobian
@@ -26,7 +26,6 @@ from cotreat.evidence.protocol import (
 from cotreat.evidence.reported import ReportedEstimates, inferred_id
 from cotreat.evidence.statistics import statistic_of
 from cotreat.priors.declare import numbers_of, state
-from cotreat.study.study import ReportedEstimate
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,56 +60,129 @@ class ReportedEvidence(Evidence):
     def __init__(self, reported: ReportedEstimates) -> None:
         self.reported, self.study = reported, reported.study
         # Replicates of a p-value need its sign and its value, not a bound.
-        self.is_replicable = not reported_data.observed(reported).is_tail.any()
+        self.is_replicable = not reported.is_tail.any()
 
     # --- In a model ------------------------------------------------------------------------------
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of its parameters in a prior set, besides those of the model."""
-        own = self.reported
-        return (
-            *(("sigma",) if own.is_adjusted else ()),
-            *(("loss",) if own.has_loss else ()),
-            *(("shift",) if own.shifted.size else ()),
-            *(("share",) if own.sizes.variables else ()),
-        )
+        reported = self.reported
+        is_needed = {
+            "sigma": reported.is_adjusted,
+            "loss": reported.has_loss,
+            "shift": reported.shifted.size > 0,
+            "share": len(reported.sizes.variables) > 0,
+        }
+        return tuple(name for name, needed in is_needed.items() if needed)
 
     def coords(self) -> dict[str, tuple[str, ...]]:
-        """Return the coordinates of the variables that `likelihood` declares."""
-        return reported_data.coordinates(self.reported)
+        """Return the coordinates of the variables that `likelihood` declares.
+
+        Returns
+        -------
+        dict
+            Labels by dimension.
+        """
+        reported = self.reported
+        ids = tuple(estimate.id for estimate in reported.reported_estimates)
+        return {
+            "present": self.study.present,
+            "reported_estimate": (*ids, *reported.inferred_ids),
+            "odds_ratio": ids[: len(reported.with_interval)],
+            "row": reported.names,
+            "row_": reported.names,
+            "point": tuple(reported.names[at] for at in reported.points),
+        }
 
     def data(self, arms: tuple[str, ...]) -> Given:  # noqa: ARG002 - the same whatever the model
-        """Return the estimates, their rounding and the totals, by name."""
-        return reported_data.data(self.reported)
+        """Return the estimates, their rounding and the totals, by name.
+
+        Parameters
+        ----------
+        arms
+            Regimens that have a risk under the model.
+
+        Returns
+        -------
+        dict
+            Values by name.
+        """
+        return self.reported.data
 
     def shape(self) -> Hashable:
-        """Return everything that determines `likelihood` besides `data`."""
-        return reported_data.shape(self.reported)
+        """Return everything that determines `likelihood` besides `data`.
+
+        Returns
+        -------
+        hashable
+            A key: evidence with equal keys shares a compiled density.
+        """
+        reported, study, sizes = self.reported, self.study, self.reported.sizes
+        polytope = sizes.polytope and (
+            sizes.polytope.centre.tolist(),
+            sizes.polytope.basis.tolist(),
+        )
+        return (
+            # Tails, and standard errors without sizes, are constants of the density.
+            tuple(
+                (
+                    *(e.kind, e.meaning, e.adjusted, e.model, e.sign, e.is_below),
+                    e.value if is_tail else None,
+                    None if sizes.are_known else (e.ci, e.level),
+                )
+                for e, is_tail in zip(reported.reported_estimates, reported.is_tail, strict=False)
+            ),
+            tuple(total.patients for total in reported.totals),
+            reported.inferred,
+            (study.present, study.counted, tuple(study.n.tolist()), tuple(study.events.tolist())),
+            (tuple(arms for arms, _ in sizes.blocks), str(polytope), sizes.loose, sizes.are_known),
+        )
 
     def likelihood(self, predictor: Predictor, priors: PriorSet) -> None:
         """Declare arm sizes and the joint sampling distribution in the PyMC model in context.
 
         Declares ``size`` by regimen and the variables of `reported_likelihood.likelihood`.
+
+        Parameters
+        ----------
+        predictor
+            Linear predictor of the model.
+        priors
+            Prior set with the parameters of the evidence.
         """
         import pymc as pm
         import pytensor.tensor as pt
 
-        own, arms = self.reported, predictor.arms
-        loss = state(priors, "loss") if own.has_loss else None
-        size = arm_sizes_prior.state(own.sizes)
+        reported, arms = self.reported, predictor.arms
+        loss = state(priors, "loss") if reported.has_loss else None
+        size = arm_sizes_prior.state(reported.sizes)
         pm.Deterministic("size", size, dims="present")
-        shift = numbers_of(priors, "shift")["sigma"] if own.shifted.size else pt.zeros(())
+        shift = numbers_of(priors, "shift")["sigma"] if reported.shifted.size else pt.zeros(())
         at = [arms.index(regimen) for regimen in self.study.present]
-        is_confounded = predictor.seen is not predictor.log_odds
+        is_confounded = predictor.confounded is not predictor.log_odds
         unconfounded = predictor.log_odds[at] if is_confounded else None
         reported_likelihood.likelihood(
-            own, predictor.seen[at], predictor.sigma, loss, size, shift, unconfounded
+            reported, predictor.confounded[at], predictor.sigma, loss, size, shift, unconfounded
         )
 
     def share_orders(self) -> dict[str, list[int]]:
-        """Return the stick-breaking order of the shares of each total."""
-        return reported_data.share_orders(self.reported)
+        """Return the stick-breaking order of the shares of each total: arms in most contrasts first.
+
+        In this order the stick-breaking coordinates are nearly independent.
+
+        Returns
+        -------
+        dict
+            Indices of the arms by variable, in the order of stick-breaking.
+        """
+        words = [word for meaning in self.reported.meanings for word in meaning.words]
+        mentions = [words.count(regimen) for regimen in self.study.present]
+        sizes = self.reported.sizes
+        return {
+            name: sorted(range(len(arms)), key=lambda at, arms=arms: -mentions[arms[at]])  # type: ignore[misc]
+            for name, (arms, _) in zip(sizes.variables, sizes.blocks, strict=False)
+        }
 
     # --- Identification --------------------------------------------------------------------------
 
@@ -119,135 +191,232 @@ class ReportedEvidence(Evidence):
 
         A p-value with "<" or an unreported sign does not identify a coefficient, nor does a reported width
         identify a size.
+
+        Parameters
+        ----------
+        point
+            Point at which the evidence is differentiated.
+
+        Returns
+        -------
+        ndarray, shape (row, regimen + way)
+            Derivatives with respect to the log-odds of all regimens, then to the free directions of the arm sizes.
         """
         every = self._differentiated(point)[: len(self.reported.names)]
-        return every[~reported_data.observed(self.reported).is_tail]
+        return every[~self.reported.is_tail]
 
     @cached_property
     def coefficients(self) -> tuple[ReportedCoefficient, ...]:
         """Coefficients that are reported, then those that are not."""
-        own = self.reported
-        found = [
-            ReportedCoefficient(
-                estimate.id,
-                *question_of(estimate.meaning, statistic_of(estimate.kind)),
-                statistic=statistic_of(estimate.kind),
-                is_crude=not estimate.adjusted,
-                is_of_regimens=estimate.meaning.kind == "regimens",
+        reported = self.reported
+        coefficients = []
+        for estimate, meaning in zip(reported.reported_estimates, reported.meanings, strict=True):
+            statistic = statistic_of(estimate.kind)
+            question = question_of(meaning, statistic)
+            is_of_regimens = meaning.kind == "regimens"
+            coefficients.append(
+                ReportedCoefficient(
+                    estimate.id, *question, statistic, not estimate.adjusted, is_of_regimens
+                )
             )
-            for estimate in own.reported_estimates
-            if estimate.meaning is not None
-        ]
-        found += [ReportedCoefficient(inferred_id(one), *question_of(one)) for one in own.inferred]
-        return tuple(found)
+        inferred = (ReportedCoefficient(inferred_id(m), *question_of(m)) for m in reported.inferred)
+        return (*coefficients, *inferred)
 
     def coefficient_jacobian(self, point: Point) -> Array:
-        """Differentiate `coefficients`, in their order."""
-        every, own = self._differentiated(point), self.reported
-        return np.vstack([every[: len(own.reported_estimates)], every[len(own.names) :]])
+        """Differentiate `coefficients`, in their order.
+
+        Parameters
+        ----------
+        point
+            Point at which the evidence is differentiated.
+
+        Returns
+        -------
+        ndarray, shape (coefficient, regimen + way)
+            Derivatives, in the order of `coefficients`.
+        """
+        every, reported = self._differentiated(point), self.reported
+        return np.vstack([every[: len(reported.reported_estimates)], every[len(reported.names) :]])
 
     def _differentiated(self, point: Point) -> Array:
         """Differentiate all rows, then the contrasts that are not reported, shape (row, regimen + way)."""
-        study, own = self.study, self.reported
-        at = [study.regimens.index(regimen) for regimen in study.present]
-        n = own.sizes.typical if point.n is None else point.n
-        found = jacobian(own, point.log_odds[at], point.sigma, n)
-        wide = np.zeros((len(found), len(study.regimens) + found.shape[1] - len(at)))
-        wide[:, at] = found[:, : len(at)]
-        wide[:, len(study.regimens) :] = found[:, len(at) :]
-        return wide
+        regimens, reported = self.study.regimens, self.reported
+        at = [regimens.index(regimen) for regimen in self.study.present]
+        n = reported.sizes.typical if point.n is None else point.n
+        by_arm, by_way = np.split(
+            jacobian(reported, point.log_odds[at], point.sigma, n), [len(at)], axis=1
+        )
+        by_regimen = np.zeros((len(by_arm), len(regimens)))
+        by_regimen[:, at] = by_arm
+        return np.hstack([by_regimen, by_way])
 
     # --- Predictions -----------------------------------------------------------------------------
 
     def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
-        """Draw replicates: ``claims`` by row, and ``widths`` where these are evidence."""
-        mean, covariance = draws["claim_mean"], draws["claim_covariance"]
-        root = np.linalg.cholesky(covariance.values)
+        """Draw replicates: ``claims`` by row, and ``widths`` where these are evidence.
+
+        Parameters
+        ----------
+        draws
+            Draws of a prior or posterior, dims (chain, draw, …).
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        Dataset
+            Replicates; variables without the dimension ``draw`` are constants.
+        """
+        mean = draws["claim_mean"]
+        root = np.linalg.cholesky(draws["claim_covariance"].values)
         noise = rng.normal(size=mean.shape)
         values = mean.values + (root @ noise[..., None])[..., 0]
-        drawn = {"claims": mean.copy(data=values)}
-        if "width_mean" in draws:
-            sd = draws["width_sd"].values
-            drawn["widths"] = draws["width_mean"] + sd * rng.normal(size=sd.shape)
-        import xarray as xr
-
-        return xr.Dataset(drawn)
+        replicates = mean.copy(data=values).to_dataset(name="claims")
+        if "width_mean" not in draws:
+            return replicates
+        sd = draws["width_sd"].values
+        return replicates.assign(widths=draws["width_mean"] + sd * rng.normal(size=sd.shape))
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw replicates under the names of `data`."""
+        """Draw replicates under the names of `data`.
+
+        Parameters
+        ----------
+        draws
+            Draws of one chain.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        dict
+            Replicates by the names of `data`, with the draws along the first axis.
+        """
         again = self.replicate(draws, rng)
         points = again["claims"].values[0][:, self.reported.kept]
         widths = {"printed widths": again["widths"].values[0]} if "widths" in again else {}
         return {"printed points": points, **widths}
 
     def folds(self) -> Folds:
-        """Split the evidence by estimate, each with its width."""
+        """Split the evidence by estimate, each with its width.
+
+        Returns
+        -------
+        Folds
+            The folds, with the declared unit.
+        """
         return Folds(CLAIM, tuple(reported_folds.folds_of(self.reported)))
 
     def fold_densities(self, draws: xr.Dataset, folds: Folds) -> Array | None:
-        """Return the log density of each fold given the others; None with p-values that are ranges."""
-        own = self.reported
-        if reported_data.observed(own).is_tail[own.kept].any():
+        """Return the log density of each fold given the others; None with p-values that are ranges.
+
+        Parameters
+        ----------
+        draws
+            Draws of a prior or posterior, dims (chain, draw, …).
+        folds
+            Folds, as `folds` returns them.
+
+        Returns
+        -------
+        ndarray or None, shape (chain, draw, fold)
+            Log densities; None where parts of the evidence have no density.
+        """
+        if self.reported.is_tail[self.reported.kept].any():
             return None
-        return reported_folds.densities(own, draws, folds)
+        return reported_folds.densities(self.reported, draws, folds)
 
     def predict_fold(
         self, fold: Fold, draws: xr.Dataset, rng: np.random.Generator
     ) -> list[FoldPrediction]:
-        """Predict an estimate and its width from draws of a fit without it."""
+        """Predict an estimate and its width from draws of a fit without it.
+
+        Parameters
+        ----------
+        fold
+            The fold that is left out.
+        draws
+            Draws of a fit without the fold.
+        rng
+            Random number generator.
+
+        Returns
+        -------
+        list of FoldPrediction
+            Predictions of the fold's numbers; empty where they are not shown.
+        """
         return reported_folds.predict_fold(self.reported, fold, draws, rng)
 
     # --- Checks and tables -----------------------------------------------------------------------
 
     def prior_conflict(self, tree: xr.DataTree) -> Discrepancy:
-        """Return the normal deviate of each estimate in its prior predictive distribution."""
-        seen = tree["observed_data"]["claims"]
-        prior = tree["prior"].to_dataset()
-        mean = prior["claim_mean"].sel(row=seen.point.values).values.reshape(-1, seen.size)
-        at = [list(prior["row"].values).index(name) for name in seen.point.values]
-        variance = prior["claim_covariance"].values.reshape(
-            len(mean), *prior["claim_covariance"].shape[2:]
-        )
-        spread = np.sqrt(np.diagonal(variance, axis1=1, axis2=2)[:, at])
-        below = ndtr((seen.values - mean) / spread).mean(0)
-        far = -ndtri(np.minimum(below, 1 - below))
-        worst = int(far.argmax())
-        return Discrepancy(str(seen.point.values[worst]), float(far[worst]), UNEXPECTED)
+        """Return the normal deviate of each estimate in its prior predictive distribution.
+
+        Parameters
+        ----------
+        tree
+            Draws of a fit.
+
+        Returns
+        -------
+        Discrepancy or None
+            Largest distance from the prior prediction, in SDs; None without a measure.
+        """
+        values, prior = tree["observed_data"]["claims"], tree["prior"].to_dataset()
+        names = [str(name) for name in values.point.values]
+        at = [list(prior["row"].values).index(name) for name in names]
+        mean = prior["claim_mean"].values[..., at]
+        variance = np.diagonal(prior["claim_covariance"].values, axis1=-2, axis2=-1)[..., at]
+        below = ndtr((values.values - mean) / np.sqrt(variance)).mean((0, 1))
+        deviates = -ndtri(np.minimum(below, 1 - below))
+        worst = int(deviates.argmax())
+        return Discrepancy(names[worst], float(deviates[worst]), UNEXPECTED)
 
     def misfit(self, tree: xr.DataTree) -> Discrepancy:
-        """Compare the estimates with their joint distribution by χ²; return the one with the largest residual."""
-        posterior, seen = tree["posterior"].to_dataset(), tree["observed_data"].to_dataset()
-        points = seen["point"].values
-        off = seen["claims"].values - posterior["claim_mean"].sel(row=points).values
-        at = [list(posterior["row"].values).index(name) for name in points]
+        """Compare the estimates with their joint distribution by χ²; return the one with the largest residual.
+
+        Parameters
+        ----------
+        tree
+            Draws of a fit.
+
+        Returns
+        -------
+        Discrepancy or None
+            Posterior predictive p-value of χ², with the part that fits worst; None without a measure.
+        """
+        posterior, data = tree["posterior"].to_dataset(), tree["observed_data"].to_dataset()
+        names = list(data["point"].values)
+        at = [list(posterior["row"].values).index(name) for name in names]
+        residual = data["claims"].values - posterior["claim_mean"].values[..., at]
         covariance = posterior["claim_covariance"].values[..., at, :][..., at]
-        distance = (off * np.linalg.solve(covariance, off[..., None])[..., 0]).sum(-1)
-        single = np.abs(off / np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))).mean((0, 1))
-        names, count = list(points), len(points)
-        if "widths" in seen:
+        distance = (residual * np.linalg.solve(covariance, residual[..., None])[..., 0]).sum(-1)
+        standardised = residual / np.sqrt(np.diagonal(covariance, axis1=-2, axis2=-1))
+        if "widths" in data:
             mean, sd = posterior["width_mean"].values, posterior["width_sd"].values
-            width = (seen["widths"].values - mean) / sd
-            distance, count = distance + (width**2).sum(-1), count + width.shape[-1]
-            single = np.r_[single, np.abs(width).mean((0, 1))]
-            names += [f"width of {name}" for name in seen["odds_ratio"].values]
-        share = float(chdtrc(count, distance).mean())
-        return Discrepancy(names[int(single.argmax())], share, NOT_FITTED)
+            width = (data["widths"].values - mean) / sd
+            distance = distance + (width**2).sum(-1)
+            standardised = np.concatenate([standardised, width], axis=-1)
+            names += [f"width of {name}" for name in data["odds_ratio"].values]
+        share = float(chdtrc(len(names), distance).mean())
+        worst = int(np.abs(standardised).mean((0, 1)).argmax())
+        return Discrepancy(names[worst], share, NOT_FITTED)
 
     def rows(self) -> pd.DataFrame:
-        """Return the estimates that are evidence: columns ``id``, ``about``, ``reported``, ``source``."""
-        own = self.reported
-        found = [(c.id, _about(c), c.as_reported, c.source) for c in own.reported_estimates]
-        found += [
-            (name, f"events of {total.patients}", f"{total.events} of {total.n}", total.source)
-            for name, total in zip(
-                own.names[len(own.reported_estimates) :], own.totals, strict=True
-            )
+        """Return the estimates that are evidence: columns ``id``, ``about``, ``reported``, ``source``.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``id``, ``about``, ``reported``, ``source``.
+        """
+        reported = self.reported
+        rows = [
+            (e.id, label(meaning, statistic_of(e.kind)), e.as_reported, e.source)
+            for e, meaning in zip(reported.reported_estimates, reported.meanings, strict=True)
         ]
-        return pd.DataFrame(found, columns=["id", "about", "reported", "source"])
-
-
-def _about(estimate: ReportedEstimate) -> str:
-    """Return measure and contrast of an estimate, or the words of the source without a contrast."""
-    if estimate.meaning is None:
-        return estimate.about
-    return label(estimate.meaning, statistic_of(estimate.kind))
+        rows += [
+            (f"events[{t.patients}]", f"events of {t.patients}", f"{t.events} of {t.n}", t.source)
+            for t in reported.totals
+        ]
+        return pd.DataFrame(rows, columns=["id", "about", "reported", "source"])

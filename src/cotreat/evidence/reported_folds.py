@@ -23,7 +23,6 @@ from cotreat.evidence.folds import (
     summarise_prediction,
 )
 from cotreat.evidence.reported import ReportedEstimates, standard_error
-from cotreat.evidence.reported_data import data, observed
 from cotreat.evidence.reported_predictive import conditional, predicted
 from cotreat.evidence.statistics import statistic_of
 from cotreat.study.study import ReportedEstimate
@@ -35,56 +34,56 @@ UNREAD = 1e8
 """Rounding variance of an estimate that is left out, in units of its scale."""
 
 
-def folds_of(numbers: ReportedEstimates) -> Iterator[Fold]:
-    """Yield a fold per reported estimate with its width."""
-    for at, name in enumerate(numbers.names):
+def folds_of(reported: ReportedEstimates) -> Iterator[Fold]:
+    """Yield a fold per reported estimate with its width.
+
+    Parameters
+    ----------
+    reported
+        The reported estimates.
+
+    Yields
+    ------
+    Fold
+        The fold, which changes rounding variances in the data.
+    """
+    count = len(reported.reported_estimates)
+    for at, name in enumerate(reported.names):
         changes: list[tuple[str, int, float]] = []
-        point, constant = _point_of(numbers, at)
-        if point is not None:
-            scale = _scale(numbers, point)
-            changes.append(("printed rounding", point, UNREAD * scale))
-            own = (
-                numbers.reported_estimates[point]
-                if point < len(numbers.reported_estimates)
-                else None
+        left_out_with: tuple[str, ...] = ()
+        row, constant = _row_left_out(reported, at)
+        if row is not None:
+            # The scale of a total is its patients, that of links and deviates is 1.
+            scale = float(reported.totals[row - count].n) if row >= count else 1.0
+            changes.append(("printed rounding", row, UNREAD * scale))
+            estimate = reported.reported_estimates[row] if row < count else None
+            constant += _log_unread(estimate, scale)
+            left_out_with = tuple(
+                other
+                for i, other in enumerate(reported.names)
+                if i != at and (i == row or row in reported.follows_from(i))
             )
-            constant += _log_unread(own, scale)
-        if at < len(numbers.odds_ratios) and numbers.sizes.are_known:
+        if at < len(reported.with_interval) and reported.sizes.are_known:
             changes.append(("width rounding", at, UNREAD))
             constant += _log_unread(None, 1.0)
         if changes:
-            yield Fold(name, tuple(changes), constant, beside=_beside(numbers, at, point))
+            yield Fold(name, tuple(changes), constant, left_out_with=left_out_with)
 
 
-def _point_of(numbers: ReportedEstimates, at: int) -> tuple[int | None, float]:
+def _row_left_out(reported: ReportedEstimates, at: int) -> tuple[int | None, float]:
     """Return the row that is left out for a number, and the log Jacobian between the two.
 
     For a dependent number the row with the largest rounding error among those that determine it is left
     out. A p-value that is determined by an estimate has no information and no fold.
     """
-    if at in numbers.kept:
+    if at in reported.kept:
         return at, 0.0
-    weights = numbers.follows_from(at)
-    is_p_value = len(numbers.odds_ratios) <= at < len(numbers.reported_estimates)
+    weights = reported.follows_from(at)
+    is_p_value = len(reported.with_interval) <= at < len(reported.reported_estimates)
     if is_p_value or not weights:
         return None, 0.0
-    point = max(weights, key=numbers.looseness)
-    return point, -float(np.log(abs(weights[point])))
-
-
-def _beside(numbers: ReportedEstimates, at: int, point: int | None) -> tuple[str, ...]:
-    """Return the names of the other numbers that are left out with a row."""
-    if point is None:
-        return ()
-    rows = range(len(numbers.names))
-    unused = [row for row in rows if row == point or point in numbers.follows_from(row)]
-    return tuple(numbers.names[row] for row in unused if row != at)
-
-
-def _scale(numbers: ReportedEstimates, at: int) -> float:
-    """Return the scale of a row: the patients of a total, 1 for links and deviates."""
-    more = at - len(numbers.reported_estimates)
-    return float(numbers.totals[more].n) if more >= 0 else 1.0
+    row = max(weights, key=reported.looseness)
+    return row, -float(np.log(abs(weights[row])))
 
 
 def _log_unread(estimate: ReportedEstimate | None, scale: float) -> float:
@@ -98,9 +97,18 @@ def _log_unread(estimate: ReportedEstimate | None, scale: float) -> float:
 
 
 def densities(
-    numbers: ReportedEstimates, posterior: xr.Dataset, folds: Folds
+    reported: ReportedEstimates, posterior: xr.Dataset, folds: Folds
 ) -> NDArray[np.float64]:
     """Return the log density of each fold given the parameters and the other folds, draw by draw.
+
+    Parameters
+    ----------
+    reported
+        The reported estimates.
+    posterior
+        Draws of a fit to all estimates, dims (chain, draw, …).
+    folds
+        Folds, as `folds` returns them.
 
     Returns
     -------
@@ -111,103 +119,89 @@ def densities(
     The conditional normal of one row of the joint distribution given all others (Bürkner, Gabry & Vehtari,
     Comput Stat 2021;36:1243), plus the log density of its width.
     """
-    kept, data = numbers.kept, observed(numbers)
+    kept = reported.kept
     mean = posterior["claim_mean"].values[..., kept]
     covariance = posterior["claim_covariance"].values[..., kept, :][..., kept]
     precision = np.linalg.inv(covariance)
-    pull = (precision @ (data.values[kept] - mean)[..., None])[..., 0]
+    weighted = (precision @ (reported.values[kept] - mean)[..., None])[..., 0]
     inverse = np.diagonal(precision, axis1=-2, axis2=-1)
-    of_rows = 0.5 * (np.log(inverse / (2 * np.pi)) - pull**2 / inverse)
-    logs = np.zeros((*mean.shape[:2], len(numbers.names)))
-    for at in range(len(numbers.names)):
-        point, more = _point_of(numbers, at)
-        if point is not None:
-            logs[..., at] = of_rows[..., kept.index(point)] + more
-    logs[..., : len(numbers.odds_ratios)] += _of_widths(numbers, posterior)
-    return logs[..., [numbers.names.index(name) for name in folds.names]]
-
-
-def _of_widths(numbers: ReportedEstimates, posterior: xr.Dataset) -> NDArray[np.float64]:
-    """Return the log density of each reported width; 0 without arm sizes."""
-    if "width_mean" not in posterior:
-        shape = posterior["claim_mean"].shape[:2]
-        return np.zeros((*shape, len(numbers.odds_ratios)))
-    sd = posterior["width_sd"].values
-    off = (data(numbers)["printed widths"] - posterior["width_mean"].values) / sd
-    logs: NDArray[np.float64] = -0.5 * (off**2 + np.log(2 * np.pi * sd**2))
-    return logs
-
-
-def _of_number(
-    numbers: ReportedEstimates,
-    at: int,
-    point: int,
-    flat: xr.Dataset,
-    rng: np.random.Generator,
-) -> FoldPrediction:
-    """Predict a number from the joint distribution of the remaining rows."""
-    name, data = numbers.names[at], observed(numbers)
-    points = [i for i in numbers.kept if i != point and not data.is_tail[i]]
-    covariance = flat["claim_covariance"].values - np.diag(data.rounding)
-    mean = flat["claim_mean"].values
-    centre, sd = conditional(mean, covariance, at, points, data)
-    value, drawn = float(data.values[at]), rng.normal(centre, sd)
-    if at < len(numbers.odds_ratios):
-        estimate = numbers.reported_estimates[at]
-        statistic, shown = statistic_of(estimate.kind), estimate.value
-        again = statistic.link.back(drawn)
-        return summarise_prediction(name, statistic.words, str(shown), shown.value, again)
-    if at < len(numbers.reported_estimates):
-        return _of_p_value(numbers.reported_estimates[at], value, centre, sd, rng)
-    total = numbers.totals[at - len(numbers.reported_estimates)].n
-    return summarise_prediction(name, EVENTS, f"{value:.0f} of {total}", value, drawn)
-
-
-def _of_width(
-    numbers: ReportedEstimates, at: int, flat: xr.Dataset, rng: np.random.Generator
-) -> FoldPrediction | None:
-    """Predict the width of an estimate; None without a width."""
-    if at >= len(numbers.odds_ratios) or "width_mean" not in flat:
-        return None
-    estimate = numbers.odds_ratios[at]
-    sd = flat["width_sd"].isel(odds_ratio=at).values
-    widths = np.exp(rng.normal(flat["width_mean"].isel(odds_ratio=at).values, sd))
-    value = standard_error(estimate)
-    assert estimate.ci is not None  # noqa: S101 - for the type checker
-    interval = f"{value:.3f} ({estimate.ci[0]}–{estimate.ci[1]})"
-    return summarise_prediction(estimate.id, WIDTH, interval, value, widths)
-
-
-def _of_p_value(
-    estimate: ReportedEstimate,
-    value: float,
-    centre: NDArray[np.float64],
-    sd: NDArray[np.float64],
-    rng: np.random.Generator,
-) -> FoldPrediction:
-    one, shown, none = predicted(estimate, value, centre, sd, rng), estimate.value.value, np.nan
-    return FoldPrediction(
-        estimate.id,
-        P_VALUE,
-        estimate.as_reported,
-        shown,
-        one.lower,
-        none,
-        one.median,
-        none,
-        one.upper,
-        one.tail,
-    )
+    of_rows = 0.5 * (np.log(inverse / (2 * np.pi)) - weighted**2 / inverse)
+    logs = np.zeros((*mean.shape[:2], len(reported.names)))
+    for at in range(len(reported.names)):
+        row, log_jacobian = _row_left_out(reported, at)
+        if row is not None:
+            logs[..., at] = of_rows[..., kept.index(row)] + log_jacobian
+    if "width_mean" in posterior:
+        sd = posterior["width_sd"].values
+        off = (reported.data["printed widths"] - posterior["width_mean"].values) / sd
+        logs[..., : sd.shape[-1]] += -0.5 * (off**2 + np.log(2 * np.pi * sd**2))
+    return logs[..., [reported.names.index(name) for name in folds.names]]
 
 
 def predict_fold(
-    numbers: ReportedEstimates, fold: Fold, draws: xr.Dataset, rng: np.random.Generator
+    reported: ReportedEstimates, fold: Fold, draws: xr.Dataset, rng: np.random.Generator
 ) -> list[FoldPrediction]:
-    """Predict a reported estimate, and its width, from draws of a fit without it."""
+    """Predict a reported estimate, and its width, from draws of a fit without it.
+
+    Parameters
+    ----------
+    reported
+        The reported estimates.
+    fold
+        The fold that is left out.
+    draws
+        Draws of a fit without the fold.
+    rng
+        Random number generator.
+
+    Returns
+    -------
+    list of FoldPrediction
+        Predictions of the estimate and of its standard error.
+    """
     flat = draws.stack(sample=("chain", "draw")).transpose("sample", ...)
-    at = numbers.names.index(fold.name)
-    found = [_of_width(numbers, at, flat, rng)]
-    point, _ = _point_of(numbers, at)
-    if point is not None:
-        found.insert(0, _of_number(numbers, at, point, flat, rng))
-    return [replace(one, beside=fold.beside) for one in found if one is not None]
+    at = reported.names.index(fold.name)
+    row, _ = _row_left_out(reported, at)
+    # The width is drawn first.
+    predictions = [_of_width(reported, at, flat, rng)] if at < len(reported.with_interval) else []
+    if row is not None:
+        predictions.insert(0, _of_number(reported, at, row, flat, rng))
+    return [replace(p, left_out_with=fold.left_out_with) for p in predictions if p is not None]
+
+
+def _of_number(
+    reported: ReportedEstimates, at: int, row: int, flat: xr.Dataset, rng: np.random.Generator
+) -> FoldPrediction:
+    """Predict a number from the joint distribution of the remaining rows."""
+    name, value = reported.names[at], float(reported.values[at])
+    others = [i for i in reported.points if i != row]
+    covariance = flat["claim_covariance"].values - np.diag(reported.rounding)
+    centre, sd = conditional(flat["claim_mean"].values, covariance, at, others, reported)
+    drawn = rng.normal(centre, sd)
+    if at >= len(reported.reported_estimates):
+        total = reported.totals[at - len(reported.reported_estimates)].n
+        return summarise_prediction(name, EVENTS, f"{value:.0f} of {total}", value, drawn)
+    estimate = reported.reported_estimates[at]
+    shown = estimate.value.value
+    if not estimate.has_interval:
+        p = predicted(estimate, value, centre, sd, rng)
+        ends = (p.lower, np.nan, p.median, np.nan, p.upper, p.tail)
+        return FoldPrediction(name, P_VALUE, estimate.as_reported, shown, *ends)
+    statistic = statistic_of(estimate.kind)
+    back = statistic.link.back(drawn)
+    return summarise_prediction(name, statistic.words, str(estimate.value), shown, back)
+
+
+def _of_width(
+    reported: ReportedEstimates, at: int, flat: xr.Dataset, rng: np.random.Generator
+) -> FoldPrediction | None:
+    """Predict the width of an estimate; None where the sizes are not known."""
+    if "width_mean" not in flat:
+        return None
+    estimate = reported.with_interval[at]
+    mean, sd = (flat[name].isel(odds_ratio=at).values for name in ("width_mean", "width_sd"))
+    value = standard_error(estimate)
+    assert estimate.ci is not None  # noqa: S101 - for the type checker
+    interval = f"{value:.3f} ({estimate.ci[0]}–{estimate.ci[1]})"
+    widths = np.exp(rng.normal(mean, sd))
+    return summarise_prediction(estimate.id, WIDTH, interval, value, widths)

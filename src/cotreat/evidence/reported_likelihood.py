@@ -11,7 +11,7 @@ import numpy as np
 
 from cotreat.evidence.joint_distribution import Joint, joint_distribution
 from cotreat.evidence.reported import ReportedEstimates, z_value
-from cotreat.evidence.reported_data import data, observed
+from cotreat.evidence.statistics import Estimators
 from cotreat.priors import model_data
 from cotreat.study.study import ReportedEstimate
 
@@ -23,7 +23,7 @@ FAR_OUT = -20.0
 
 
 def likelihood(
-    numbers: ReportedEstimates,
+    reported: ReportedEstimates,
     log_odds: pt.TensorVariable,
     sigma: pt.TensorVariable | None,
     loss: pt.TensorVariable | None,
@@ -35,6 +35,8 @@ def likelihood(
 
     Parameters
     ----------
+    reported
+        The reported estimates.
     log_odds, n
         By arm of ``study.present``.
     sigma, loss
@@ -47,28 +49,35 @@ def likelihood(
     import pymc as pm
     import pytensor.tensor as pt
 
-    def law_of(xp: Any, log_odds: Any, sigma: Any, loss: Any, n: Any, shift_sd: Any) -> Joint:
-        return joint_distribution(xp, numbers, log_odds, sigma, loss, n, shift_sd)
+    def coefficients(log_odds: pt.TensorVariable, regressions: Estimators) -> pt.TensorVariable:
+        """Return expected coefficients at some log-odds by arm."""
+        return one_node(lambda xp, *at: regressions.law(xp, *at).mean)(log_odds, sigma, n)
 
-    def inferred_of(xp: Any, log_odds: Any, sigma: Any, n: Any) -> Any:
-        return numbers.regressions_inferred.law(xp, log_odds, sigma, n).mean
-
-    def ratios_of(xp: Any, log_odds: Any, sigma: Any, n: Any) -> Any:
-        return numbers.regressions.law(xp, log_odds, sigma, n).mean
-
-    law = one_node(law_of)(log_odds, sigma, loss, n, shift_sd)
-    ratios, own = law.ratios, log_odds
+    joint = one_node(lambda xp, *at: joint_distribution(xp, reported, *at))
+    law = joint(log_odds, sigma, loss, n, shift_sd)
+    ratios = [law.ratios]
     if unconfounded is not None:
-        ratios, own = one_node(ratios_of)(unconfounded, sigma, n), unconfounded
-    more = [one_node(inferred_of)(own, sigma, n)] if numbers.inferred else []
-    pm.Deterministic("log_ratio", pt.concatenate([ratios, *more]), dims="reported_estimate")
-    observe(numbers, law)
+        ratios, log_odds = [coefficients(unconfounded, reported.regressions)], unconfounded
+    if reported.inferred:
+        ratios.append(coefficients(log_odds, reported.regressions_inferred))
+    pm.Deterministic("log_ratio", pt.concatenate(ratios), dims="reported_estimate")
+    observe(reported, law)
 
 
 def one_node(law: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of an array module and arrays as one node of a PyTensor graph, through JAX.
 
     As a PyTensor graph it has thousands of nodes, which take seconds to rewrite.
+
+    Parameters
+    ----------
+    law
+        Function of an array module and arrays.
+
+    Returns
+    -------
+    callable
+        Function of PyTensor variables, with the result of `law` as variables.
     """
     import jax.numpy as jnp
     from pytensor import wrap_jax
@@ -80,22 +89,28 @@ def one_node(law: Callable[..., Any]) -> Callable[..., Any]:
     return in_jax
 
 
-def observe(numbers: ReportedEstimates, law: Joint) -> None:
+def observe(reported: ReportedEstimates, law: Joint) -> None:
     """Declare the likelihood given the joint distribution in the PyMC model in context.
 
     Declares the observed ``claims`` (points) and ``widths`` (log standard errors), the potential ``tails``
     (p-values that are ranges), and deterministics of mean and covariance of all rows.
+
+    Parameters
+    ----------
+    reported
+        The reported estimates.
+    law
+        The joint distribution, as PyTensor variables.
     """
     import pymc as pm
     import pytensor.tensor as pt
 
-    is_tail, known = observed(numbers).is_tail, model_data.state(data(numbers))
-    covariance = law.covariance + pt.diag(known["printed rounding"])
+    data = model_data.state(reported.data)
+    covariance = law.covariance + pt.diag(data["printed rounding"])
     pm.Deterministic("claim_mean", law.mean, dims="row")
     pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))
-    points = [at for at in numbers.kept if not is_tail[at]]
-    tails = [at for at in numbers.kept if is_tail[at]]
-    values = known["printed points"]
+    points, values = reported.points, data["printed points"]
+    tails = [at for at in reported.kept if reported.is_tail[at]]
     inner = covariance[points][:, points]
     pm.CustomDist(
         "claims",
@@ -111,12 +126,12 @@ def observe(numbers: ReportedEstimates, law: Joint) -> None:
         weights = pt.linalg.solve(inner, across.T, assume_a="pos").T
         mean = law.mean[tails] + weights @ (values - law.mean[points])
         rest = covariance[tails][:, tails] - weights @ across.T
-        pm.Potential("tails", _tails([numbers.reported_estimates[at] for at in tails], mean, rest))
-    if numbers.sizes.are_known and numbers.odds_ratios:
+        pm.Potential("tails", _tails([reported.reported_estimates[at] for at in tails], mean, rest))
+    if reported.sizes.are_known and reported.with_interval:
         mean = pm.Deterministic("width_mean", law.width, dims="odds_ratio")
-        sd = pt.sqrt(law.width_sd**2 + known["width rounding"])
+        sd = pt.sqrt(law.width_sd**2 + data["width rounding"])
         sd = pm.Deterministic("width_sd", sd, dims="odds_ratio")
-        pm.Normal("widths", mean, sd, observed=known["printed widths"], dims="odds_ratio")
+        pm.Normal("widths", mean, sd, observed=data["printed widths"], dims="odds_ratio")
 
 
 def _normal_log_density(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:
@@ -143,7 +158,7 @@ def _tails(
 ) -> pt.TensorVariable:
     """Return the log probability of p-values that are ranges, given all other numbers.
 
-    By the GHK simulator (Geweke, Hajivassiliou & Keane): each tail but the last has a latent uniform
+    By the GHK simulator (Hajivassiliou, McFadden & Ruud, J Econom 1996;72:85): each tail but the last has a latent uniform
     variable, on which the next is conditional. Unreported signs are summed over.
     """
     import pymc as pm

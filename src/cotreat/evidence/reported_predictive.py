@@ -15,7 +15,6 @@ from scipy.special import logit, ndtr
 from cotreat.core.constants import CONDITIONAL, INTERVAL, as_seen
 from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.reported import ReportedEstimates, estimates_of
-from cotreat.evidence.reported_data import Observed, observed
 from cotreat.evidence.statistics import statistic_of
 from cotreat.study.study import ReportedEstimate, Study
 
@@ -24,7 +23,10 @@ if TYPE_CHECKING:
 
     from cotreat.priors.prior import PriorSet
 
+Array = NDArray[np.float64]
+
 PREDICTIVE_DRAWS = 2000
+"""Largest number of draws at which the joint distribution is evaluated."""
 OTHER_SIDE = 1.0
 """Value for predictions of the opposite sign among p-values; no p-value of the reported sign is 1."""
 
@@ -82,111 +84,110 @@ def predict(
     ----------
     study
         Under the interpretation.
+    priors
+        Prior set of the fit.
     default
         Posterior of the same model under the default interpretation.
+    seed
+        Seed of the random numbers.
+
+    Returns
+    -------
+    tuple of Prediction
+        One per estimate whose contrast differs between the interpretations.
     """
-    numbers = estimates_of(study)
-    if numbers is None:
+    reported = estimates_of(study)
+    if reported is None:
         return ()
-    meant = {
-        estimate.id: estimate.meaning for estimate in study.interpretations[0].reported_estimates
+    by_default = {e.id: e.meaning for e in study.interpretations[0].reported_estimates}
+    new = {
+        at: estimate
+        for at, estimate in enumerate(reported.reported_estimates)
+        if by_default[estimate.id] != estimate.meaning
     }
-    new = [c for c in numbers.reported_estimates if meant[c.id] != c.meaning]
     if not new:
         return ()
-    mean, covariance = _law(numbers, priors, default)
-    data = observed(numbers)
-    alike = set(numbers.names) - {c.id for c in new}
-    points, _ = numbers.split(
-        at for at, name in enumerate(numbers.names) if name in alike and not data.is_tail[at]
-    )
+    mean, covariance = _joint_distributions(reported, priors, default)
+    unchanged = [at for at, tail in enumerate(reported.is_tail) if at not in new and not tail]
+    points, _ = reported.split(unchanged)
     rng = np.random.default_rng(seed)
-    return tuple(
-        _predicted(
-            estimate,
-            numbers.names.index(estimate.id),
-            mean,
-            covariance,
-            points,
-            data,
-            rng,
-        )
-        for estimate in new
-    )
+    predictions = []
+    for at, estimate in new.items():
+        centre, sd = conditional(mean, covariance, at, points, reported)
+        predictions.append(predicted(estimate, reported.values[at], centre, sd, rng))
+    return tuple(predictions)
 
 
-def _law(
-    numbers: ReportedEstimates, priors: PriorSet, posterior: xr.Dataset
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _joint_distributions(
+    reported: ReportedEstimates, priors: PriorSet, posterior: xr.Dataset
+) -> tuple[Array, Array]:
     """Return mean and covariance of the joint distribution at draws of a posterior."""
     flat = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
     step = max(1, flat.sizes["sample"] // PREDICTIVE_DRAWS)
     flat = flat.isel(sample=slice(None, None, step))
     risk = as_seen(flat, CONDITIONAL if CONDITIONAL in flat else "risk")
-    eta = logit(risk.sel(arm=list(numbers.study.present)).values)
-    sizes = flat["size"].values
-    shift = priors["shift"].numbers()["sigma"] if numbers.shifted.size else 0.0
-    sigma = flat["sigma"].values if "sigma" in flat else None
-    loss = flat["loss"].values if "loss" in flat else None
-    means, covariances = [], []
-    for at, log_odds in enumerate(eta):
-        own = None if sigma is None else float(sigma[at])
-        lost = None if loss is None else float(loss[at])
-        law = joint_distribution(np, numbers, log_odds, own, lost, sizes[at], shift)
-        means.append(law.mean)
-        covariances.append(law.covariance)
-    return np.array(means), np.array(covariances)
-
-
-def _predicted(
-    estimate: ReportedEstimate,
-    at: int,
-    mean: NDArray[np.float64],
-    covariance: NDArray[np.float64],
-    points: list[int],
-    data: Observed,
-    rng: np.random.Generator,
-) -> Prediction:
-    """Predict one number given those with the same meaning under both interpretations."""
-    centre, sd = conditional(mean, covariance, at, points, data)
-    return predicted(estimate, data.values[at], centre, sd, rng)
+    log_odds = logit(risk.sel(arm=list(reported.study.present)).values)
+    shift = priors["shift"].numbers()["sigma"] if reported.shifted.size else 0.0
+    none = [None] * len(log_odds)
+    sigma, loss = (flat[name].values if name in flat else none for name in ("sigma", "loss"))
+    laws = [
+        joint_distribution(np, reported, *at, shift)
+        for at in zip(log_odds, sigma, loss, flat["size"].values, strict=True)
+    ]
+    return np.array([law.mean for law in laws]), np.array([law.covariance for law in laws])
 
 
 def conditional(
-    mean: NDArray[np.float64],
-    covariance: NDArray[np.float64],
-    at: int,
-    points: list[int],
-    data: Observed,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    mean: Array, covariance: Array, at: int, points: list[int], reported: ReportedEstimates
+) -> tuple[Array, Array]:
     """Return mean and SD of one row of the joint distribution given others, draw by draw, each shape (draw,).
 
     Parameters
     ----------
     mean, covariance
         The joint distribution without rounding, shapes (draw, row) and (draw, row, row).
+    at
+        The row that is predicted.
+    points
+        The rows on which it is conditional.
+    reported
+        The reported estimates.
+
+    Returns
+    -------
+    centre, sd : ndarray, shape (draw,)
+        Of the conditional normal distribution.
     """
-    inner = covariance[:, points][:, :, points] + np.diag(data.rounding[points])
+    inner = covariance[:, points][:, :, points] + np.diag(reported.rounding[points])
     across = covariance[:, at][:, points]
     weights = np.linalg.solve(inner, across[..., None])[..., 0]
-    centre = mean[:, at] + (weights * (data.values[points] - mean[:, points])).sum(1)
+    centre = mean[:, at] + (weights * (reported.values[points] - mean[:, points])).sum(1)
     variance = covariance[:, at, at] - (weights * across).sum(1)
     return centre, np.sqrt(variance)
 
 
 def predicted(
-    estimate: ReportedEstimate,
-    value: float,
-    centre: NDArray[np.float64],
-    sd: NDArray[np.float64],
-    rng: np.random.Generator,
+    estimate: ReportedEstimate, value: float, centre: Array, sd: Array, rng: np.random.Generator
 ) -> Prediction:
     """Summarise the predictive distribution of an estimate: a mixture of normals on the scale of its link.
 
     Parameters
     ----------
+    estimate
+        The reported estimate.
     value
         The reported estimate on that scale.
+    centre
+        Means of the normals, shape (draw,).
+    sd
+        Their SDs, shape (draw,).
+    rng
+        Random number generator.
+
+    Returns
+    -------
+    Prediction
+        Median, 95 % limits and tail probability.
     """
     drawn = rng.normal(centre, sd)
     tail = (1 - INTERVAL) / 2
@@ -201,12 +202,7 @@ def predicted(
     return Prediction(estimate.id, estimate.as_reported, lower, median, upper, far)
 
 
-def _tail(
-    estimate: ReportedEstimate,
-    value: float,
-    centre: NDArray[np.float64],
-    sd: NDArray[np.float64],
-) -> float:
+def _tail(estimate: ReportedEstimate, value: float, centre: Array, sd: Array) -> float:
     """Return the predictive tail probability of a reported estimate; for "<" the probability of the bound."""
     above = ndtr((centre - value) / sd)
     if estimate.has_interval or estimate.sign == "+":

@@ -22,7 +22,24 @@ class Operator(Protocol):
     """Evaluate several estimates of one statistic, as `Regressions` does for log odds ratios."""
 
     def law(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Law:
-        """Return expectations, levers and variances on the scale of the link."""
+        """Return expectations, levers and variances on the scale of the link.
+
+        Parameters
+        ----------
+        xp
+            Array library: NumPy or JAX.
+        log_odds
+            Conditional log-odds by arm, at the centre of the prognostic score, shape (arm,).
+        sigma
+            SD of the latent prognostic score; None without a score.
+        n
+            Patients by arm, shape (arm,).
+
+        Returns
+        -------
+        Law
+            By coefficient.
+        """
         ...
 
 
@@ -80,7 +97,18 @@ class Statistic:
     is_regression: bool = False
 
     def require_defined(self, coefficient: Coefficient) -> None:
-        """Raise a ValueError if the statistic has no sampling distribution for a coefficient."""
+        """Raise a ValueError if the statistic has no sampling distribution for a coefficient.
+
+        Parameters
+        ----------
+        coefficient
+            The regression coefficient.
+
+        Raises
+        ------
+        ValueError
+            If the coefficient is adjusted or not saturated, and the statistic is no regression coefficient.
+        """
         if self.is_regression:
             return
         if coefficient.is_adjusted:
@@ -111,28 +139,45 @@ class RiskContrasts:
     jacobian: Callable[[ModuleType, Array], Array]
 
     def law(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Law:
-        """Evaluate the contrasts at the marginal risks."""
+        """Evaluate the contrasts at the marginal risks.
+
+        Parameters
+        ----------
+        xp
+            Array library: NumPy or JAX.
+        log_odds
+            Conditional log-odds by arm, at the centre of the prognostic score, shape (arm,).
+        sigma
+            SD of the latent prognostic score; None without a score.
+        n
+            Patients by arm, shape (arm,).
+
+        Returns
+        -------
+        Law
+            By coefficient.
+        """
         events = n * averages(xp, log_odds, sigma).risk
-        laws = [self._law(xp, one, events, n) for one in self.coefficients]
+        laws = [self._law(xp, coef, events, n) for coef in self.coefficients]
         return Law(*(xp.stack(column) for column in zip(*laws, strict=True)))
 
-    def _law(self, xp: ModuleType, one: Coefficient, events: Array, n: Array) -> tuple[Array, ...]:
-        size = one.groups @ n
-        risk = (one.groups @ events) / size
+    def _law(self, xp: ModuleType, coef: Coefficient, events: Array, n: Array) -> tuple[Array, ...]:
+        size = coef.groups @ n
+        risk = (coef.groups @ events) / size
         spread = risk * (1 - risk)
-        slope = one.contrast * self.jacobian(xp, risk)
+        slope = coef.contrast * self.jacobian(xp, risk)
         variances = slope**2 * spread / size
         # The second derivative is needed for the noise of the standard error alone.
         step = STEP * spread
         ends = (self.jacobian(xp, risk + step), self.jacobian(xp, risk - step))
-        bend = one.contrast * (ends[0] - ends[1]) / (2 * step)
+        bend = coef.contrast * (ends[0] - ends[1]) / (2 * step)
         moved = (2 * slope * bend * spread + slope**2 * (1 - 2 * risk)) / size**2
         drift = 0.5 * moved / variances.sum()
         return (
-            one.contrast @ self.value(xp, risk),
-            (slope / size) @ one.groups,
+            coef.contrast @ self.value(xp, risk),
+            (slope / size) @ coef.groups,
             variances.sum(),
-            drift @ one.groups,
+            drift @ coef.groups,
         )
 
 
@@ -154,8 +199,23 @@ def of_risks(
 
     Parameters
     ----------
+    name
+        The key ``kind`` of a study file, and the column ``measure`` of tables.
+    words
+        What it is called, for people.
     value, jacobian
         From the array module and risks to the function on the scale of the link, and its derivative.
+    link
+        Scale on which its sampling distribution is about normal.
+    null
+        Its value without an effect, on the reported scale.
+    unit
+        ``ratio`` or ``difference``.
+
+    Returns
+    -------
+    Statistic
+        The entry for `register`.
 
     Examples
     --------
@@ -172,7 +232,13 @@ STATISTICS: dict[str, Statistic] = {}
 
 
 def register(statistic: Statistic) -> None:
-    """Add a statistic to `STATISTICS`."""
+    """Add a statistic to `STATISTICS`.
+
+    Parameters
+    ----------
+    statistic
+        The statistic; it replaces an entry of the same name.
+    """
     STATISTICS[statistic.name] = statistic
 
 
@@ -180,13 +246,32 @@ register(ODDS_RATIO)
 
 
 def statistic_of(kind: str) -> Statistic:
-    """Return the statistic of a kind of reported number; of p-values that of their coefficient."""
+    """Return the statistic of a kind of reported number; of p-values that of their coefficient.
+
+    Parameters
+    ----------
+    kind
+        The key ``kind`` of the study file.
+
+    Returns
+    -------
+    Statistic
+        The entry of `STATISTICS`; for p-values and trends the odds ratio.
+    """
     return STATISTICS.get(kind, ODDS_RATIO)
 
 
 @dataclass(frozen=True)
 class Estimators:
-    """Coefficients with their statistics, evaluated together."""
+    """Coefficients with their statistics, evaluated together.
+
+    Attributes
+    ----------
+    statistics : tuple of Statistic
+        Statistic in which each coefficient is reported.
+    coefficients : tuple of Coefficient
+        The coefficients.
+    """
 
     statistics: tuple[Statistic, ...]
     coefficients: tuple[Coefficient, ...]
@@ -203,8 +288,25 @@ class Estimators:
         ] or [([], Regressions(()))]
 
     def law(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Law:
-        """Evaluate the coefficients in their order, as `Regressions.law` does."""
-        laws = [own.law(xp, log_odds, sigma, n) for _, own in self._operators]
+        """Evaluate the coefficients in their order, as `Regressions.law` does.
+
+        Parameters
+        ----------
+        xp
+            Array library: NumPy or JAX.
+        log_odds
+            Conditional log-odds by arm, at the centre of the prognostic score, shape (arm,).
+        sigma
+            SD of the latent prognostic score; None without a score.
+        n
+            Patients by arm, shape (arm,).
+
+        Returns
+        -------
+        Law
+            By coefficient, in their order.
+        """
+        laws = [operator.law(xp, log_odds, sigma, n) for _, operator in self._operators]
         if len(laws) == 1:
             return laws[0]
         order = np.argsort([place for at, _ in self._operators for place in at])

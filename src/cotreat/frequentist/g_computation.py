@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import xarray as xr
@@ -11,14 +12,17 @@ from scipy.special import expit
 from cotreat.estimands.estimand import CONDITIONAL, Estimand
 from cotreat.evidence.protocol import Evidences
 from cotreat.frequentist.firth import basis
-from cotreat.frequentist.logistic import NO_MAXIMUM, Regression, design_of, maximise
+from cotreat.frequentist.logistic import (
+    NO_MAXIMUM,
+    Regression,
+    design_of,
+    fit_likelihood,
+    maximise,
+)
 from cotreat.models.registry import Model
 from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.study import Study
 
-VANISHING = 1e-7
-"""Fitted events, or non-events, below which a covariate pattern is separated. A pattern may be one patient with
-a small risk; those of separated patterns are fitted below 1e-9."""
 STEP = 1e-20
 
 
@@ -28,9 +32,16 @@ class Adjusted(Regression):
 
     Attributes
     ----------
+    separated_below : float
+        Fitted events, or non-events, below which a covariate pattern is separated. A pattern may be one patient
+        with a small risk; those of separated patterns are fitted below 1e-9.
+    patterns : CovariatePatterns
+        Covariate patterns of the patients.
     shifts : ndarray, shape (cell, coefficient of covariates and clusters)
         Covariates and indicators of clusters, centred. Their coefficients follow those of the regimens.
     """
+
+    separated_below: ClassVar[float] = 1e-7
 
     patterns: CovariatePatterns
     shifts: NDArray[np.float64]
@@ -56,27 +67,6 @@ class Adjusted(Regression):
         return np.hstack([self.design[at], self.shifts])
 
     @cached_property
-    def _risk(self) -> NDArray[np.float64]:
-        """Fitted risk of each covariate pattern."""
-        return expit(self.rows @ self.coefficients)
-
-    @cached_property
-    def _informative(self) -> NDArray[np.bool_]:
-        """Whether each covariate pattern is not separated, shape (cell,).
-
-        Separated patterns have no information, and would add rounding errors to that of the others.
-        """
-        if self.is_penalised:
-            return np.ones(len(self.rows), dtype=bool)
-        return self.patterns.n * np.minimum(self._risk, 1 - self._risk) >= VANISHING
-
-    @cached_property
-    def _inverse(self) -> NDArray[np.float64]:
-        rows, risk = self.rows[self._informative], self._risk[self._informative]
-        weights = self.patterns.n[self._informative] * risk * (1 - risk)
-        return np.linalg.pinv((rows.T * weights) @ rows, hermitian=True)
-
-    @cached_property
     def _estimable(self) -> NDArray[np.float64]:
         """Projector on the estimable combinations of coefficients."""
         return _projector(self.rows)
@@ -84,7 +74,7 @@ class Adjusted(Regression):
     @cached_property
     def _finite(self) -> NDArray[np.float64]:
         """Projector on the combinations with a finite estimate."""
-        return _projector(self.rows[self._informative])
+        return _projector(self.rows[self.informative_rows])
 
     @cached_property
     def covariance(self) -> NDArray[np.float64]:
@@ -93,18 +83,18 @@ class Adjusted(Regression):
         Patients of a covariate pattern have the score (1 − p) x with the event and −p x without.
         """
         if not self.is_robust:
-            return self._inverse
-        n, events, risk = self.patterns.n, self.patterns.events, self._risk
+            return self.inverse_information
+        n, events, risk = self.patterns.n, self.patterns.events, self.fitted_risk
         scores = events * (1 - risk) ** 2 + (n - events) * risk**2
-        bread = self._inverse
+        bread = self.inverse_information
         return bread @ ((self.rows.T * scores) @ self.rows) @ bread
 
     @cached_property
     def risk_draws(self) -> xr.Dataset:
         """Standardised risks, and risks at the covariates' means, as a posterior of one draw."""
-        every, own = self._log_odds()
-        standardised = (expit(every) * self.patterns.weights(self.arms)).sum(axis=1)
-        conditional = expit(own)
+        by_profile, at_means = self._log_odds()
+        standardised = (expit(by_profile) * self.patterns.weights(self.arms)).sum(axis=1)
+        conditional = expit(at_means)
         dims = ("chain", "draw", "arm")
         return xr.Dataset(
             {
@@ -121,18 +111,43 @@ class Adjusted(Regression):
         add rounding errors where a cluster with only events drives every risk to 1.
         """
         count = self.design.shape[1]
-        own, shifts = self.design @ self.coefficients[:count], self.shifts[self.patterns.profiles]
-        every = own[:, None] + shifts @ self.coefficients[count:]
-        return every, self.design @ (self._finite @ self.coefficients)[:count]
+        by_arm, shifts = (
+            self.design @ self.coefficients[:count],
+            self.shifts[self.patterns.profiles],
+        )
+        by_profile = by_arm[:, None] + shifts @ self.coefficients[count:]
+        return by_profile, self.design @ (self._finite @ self.coefficients)[:count]
 
     def separation(self, estimand: Estimand) -> str:
-        """Return that an estimand depends on a coefficient without a finite estimate, as a reason."""
+        """Return that an estimand depends on a coefficient without a finite estimate, as a reason.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        str
+            The reason; empty where the estimate is finite.
+        """
         rows = self._combinations(estimand)
         is_separated = _is_within(rows, self._estimable) and not _is_within(rows, self._finite)
         return f"{NO_MAXIMUM} (separation)" if is_separated else ""
 
     def is_spanned(self, estimand: Estimand) -> bool:
-        """Return whether the covariate patterns span an estimand."""
+        """Return whether the covariate patterns span an estimand.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        bool
+            False where the data do not determine the estimand.
+        """
         return _is_within(self._combinations(estimand), self._estimable)
 
     def _combinations(self, estimand: Estimand) -> NDArray[np.float64]:
@@ -140,13 +155,24 @@ class Adjusted(Regression):
 
         Risks depend on the log-odds of each regimen, odds ratios on their differences only.
         """
-        own = self.design[[self.arms.index(arm) for arm in estimand.arms]]
+        rows = self.design[[self.arms.index(arm) for arm in estimand.arms]]
         if not estimand.needs_risks:
-            own = own[1:] - own[0]
-        return np.hstack([own, np.zeros((len(own), self.shifts.shape[1]))])
+            rows = rows[1:] - rows[0]
+        return np.pad(rows, ((0, 0), (0, self.shifts.shape[1])))
 
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
-        """Differentiate an estimand in the coefficients, shape (coefficient,)."""
+        """Differentiate an estimand in the coefficients, shape (coefficient,).
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        ndarray, shape (coefficient,)
+            The gradient.
+        """
         at = [self.arms.index(arm) for arm in estimand.arms]
         risks = estimand.reads(self.risk_draws).values.ravel()[at]
         # Derivative in the risks by the complex step, exact to machine precision.
@@ -157,13 +183,13 @@ class Adjusted(Regression):
     @cached_property
     def _slopes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Derivatives of standardised and conditional risks in the coefficients, each (arm, coefficient)."""
-        every, log_odds = self._log_odds()
+        by_profile, at_means = self._log_odds()
         shifts = self.shifts[self.patterns.profiles]
-        weights = expit(every) * expit(-every) * self.patterns.weights(self.arms)
-        own = expit(log_odds) * expit(-log_odds)
+        weights = expit(by_profile) * expit(-by_profile) * self.patterns.weights(self.arms)
+        variance = expit(at_means) * expit(-at_means)
         return (
             np.hstack([weights.sum(axis=1, keepdims=True) * self.design, weights @ shifts]),
-            np.hstack([own[:, None] * self.design, np.zeros((len(own), shifts.shape[1]))]),
+            np.pad(variance[:, None] * self.design, ((0, 0), (0, shifts.shape[1]))),
         )
 
 
@@ -181,6 +207,20 @@ def fit_adjusted(study: Study, model: Model, evidence: Evidences) -> Adjusted:
     """Fit a model's linear predictor with covariates to the patients by maximum likelihood.
 
     Clusters have fixed effects, in place of the random intercept of the model.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+    model
+        The model.
+    evidence
+        Evidence of the study.
+
+    Returns
+    -------
+    Adjusted
+        The fitted regression.
     """
     patterns = study.patterns
     assert patterns is not None  # noqa: S101 - for the type checker
@@ -192,3 +232,25 @@ def fit_adjusted(study: Study, model: Model, evidence: Evidences) -> Adjusted:
     rows = np.hstack([design[[arms.index(r) for r in patterns.regimens]], shifts])
     coefficients = maximise(patterns.events, patterns.n, rows)
     return Adjusted(study, model, arms, design, coefficients, evidence, patterns, shifts)
+
+
+def fit_frequentist(study: Study, model: Model, evidence: Evidences) -> Regression | None:
+    """Fit a model's linear predictor by maximum likelihood; None where no regimen is counted.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and to the strata of the model.
+    model
+        The model.
+    evidence
+        What the study resolves to. The fit standardises risks over patients where the evidence does.
+
+    Returns
+    -------
+    Regression or None
+        `Adjusted` with individual patients; None without patients and counts.
+    """
+    if any(piece.standardises for piece in evidence):
+        return fit_adjusted(study, model, evidence)
+    return fit_likelihood(study, model, evidence) if study.counted else None

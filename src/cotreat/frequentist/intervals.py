@@ -11,7 +11,7 @@ from scipy.special import expit, logit, ndtri
 from cotreat.core.constants import INTERVAL
 from cotreat.estimands.estimand import Estimand
 from cotreat.frequentist.firth import LogLikelihood, basis, climb
-from cotreat.frequentist.logistic import Likelihood, Regression
+from cotreat.frequentist.logistic import Regression
 
 MOST_CELLS = 10_000
 """Largest number of covariate patterns for profile likelihood; with more, an interval takes seconds."""
@@ -69,7 +69,7 @@ def intervals(fit: Regression, estimand: Estimand) -> Iterator[Interval]:
         return
     yield wald(fit, estimand)
     method = estimand.synergy.family.interval_method if estimand.synergy else ""
-    if method and isinstance(fit, Likelihood) and not fit.is_penalised:
+    if method and not fit.is_robust and not fit.is_penalised:
         yield METHODS[method](fit, estimand)
 
 
@@ -108,16 +108,16 @@ def wald(fit: Regression, estimand: Estimand) -> Interval:
         return Interval(np.nan, np.nan, method, "the maximum of two risks is not smooth")
     slope = fit.slope(estimand)
     se = float(np.sqrt(slope @ fit.covariance @ slope))
-    if estimand.log:
-        if not value > 0:
-            return Interval(np.nan, np.nan, method, "a ratio of 0 or less has no logarithm")
+    steps = Z * se * np.array([-1, 1])
+    if not estimand.log:
+        is_risk = _is_risk(estimand)
+        ends = expit(logit(value) + steps / (value * (1 - value))) if is_risk else value + steps
+    elif value > 0:
         with np.errstate(over="ignore"):  # the upper limit may overflow to infinity
-            ends = value * np.exp(Z * se / value * np.array([-1, 1]))
-        return Interval(float(ends[0]), float(ends[1]), method)
-    if _is_risk(estimand):
-        ends = expit(logit(value) + Z * se / (value * (1 - value)) * np.array([-1, 1]))
-        return Interval(float(ends[0]), float(ends[1]), method)
-    return Interval(value - Z * se, value + Z * se, method)
+            ends = value * np.exp(steps / value)
+    else:
+        return Interval(np.nan, np.nan, method, "a ratio of 0 or less has no logarithm")
+    return Interval(float(ends[0]), float(ends[1]), method)
 
 
 def _direction(estimand: Estimand) -> int:
@@ -163,7 +163,7 @@ def _root(excess: Callable[[float], float], centre: float, step: float) -> float
 # --- MOVER: interval of a sum from the intervals of its terms ----------------------------------------
 
 
-def _mover(fit: Likelihood, estimand: Estimand) -> Interval:
+def _mover(fit: Regression, estimand: Estimand) -> Interval:
     """Return the interval of OR_1 − OR_2 − OR_3 + 1 from the Wald intervals of three odds ratios.
 
     Notes
@@ -194,18 +194,14 @@ def _mover(fit: Likelihood, estimand: Estimand) -> Interval:
 
 
 def _against(
-    fit: Likelihood, estimand: Estimand, pairs: Sequence[tuple[int, int]]
+    fit: Regression, estimand: Estimand, pairs: Sequence[tuple[int, int]]
 ) -> NDArray[np.float64]:
     """Return the log-odds contrasts of pairs of regimens of the estimand, shape (pair, arm)."""
-    contrasts = np.zeros((len(pairs), len(fit.arms)))
-    at = [fit.arms.index(arm) for arm in estimand.arms]
-    for row, (i, j) in enumerate(pairs):
-        contrasts[row, at[i]] += 1
-        contrasts[row, at[j]] -= 1
-    return contrasts
+    indicators = np.eye(len(fit.arms))[[fit.arms.index(arm) for arm in estimand.arms]]
+    return np.array([indicators[i] - indicators[j] for i, j in pairs])
 
 
-METHODS: dict[str, Callable[[Likelihood, Estimand], Interval]] = {
+METHODS: dict[str, Callable[[Regression, Estimand], Interval]] = {
     "profile": _profile,
     "MOVER": _mover,
 }

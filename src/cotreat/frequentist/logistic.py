@@ -1,10 +1,9 @@
 """Logistic regression of counts by maximum or penalised likelihood: the models without priors."""
 
 import warnings
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import statsmodels.api as sm
@@ -27,10 +26,6 @@ from cotreat.models.registry import Model
 from cotreat.study.regimens import group_of
 from cotreat.study.study import Study
 
-SEPARATED = 1e-4
-"""Fitted events, or non-events, below which a regimen is separated."""
-
-
 NO_MAXIMUM = "maximum likelihood has no finite estimate"
 """Start of the reason where separation leaves an estimand without a finite estimate."""
 NO_EXCESS = not_estimable("the single effects add up to no excess")
@@ -38,11 +33,15 @@ NO_CELLS = not_estimable("the counted regimens do not determine it")
 
 
 @dataclass(frozen=True)
-class Regression(ABC):
-    """A logistic regression without priors, with its estimates of the estimands.
+class Regression:
+    """A logistic regression of counts by regimen, without priors, with its estimates of the estimands.
 
     Attributes
     ----------
+    study : Study
+        Resolved to an interpretation and to the strata of the model.
+    model : Model
+        The model whose linear predictor is fitted.
     arms : tuple of str
         Regimens whose risk is modelled; rows of `design`.
     design : ndarray, shape (arm, coefficient of regimens)
@@ -52,7 +51,11 @@ class Regression(ABC):
         What the study resolves to; it determines identification.
     is_penalised : bool
         Whether the coefficients maximise Firth's penalised likelihood.
+    separated_below : float
+        Fitted events, or non-events, below which a cell is separated.
     """
+
+    separated_below: ClassVar[float] = 1e-4
 
     study: Study
     model: Model
@@ -63,43 +66,66 @@ class Regression(ABC):
     is_penalised: bool = field(default=False, kw_only=True)
 
     @property
-    @abstractmethod
     def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Events and sizes of the cells, and the regression's design, shape (cell, coefficient)."""
-
-    @property
-    @abstractmethod
-    def risk_draws(self) -> RiskDraws:
-        """Risks as a posterior of one draw."""
-
-    @property
-    @abstractmethod
-    def covariance(self) -> NDArray[np.float64]:
-        """Covariance of the coefficients."""
+        """Events, sizes and rows of the design of the counted regimens."""
+        at = [self.arms.index(arm) for arm in self.study.counted]
+        return self.study.events, self.study.n, self.design[at]
 
     @property
     def is_robust(self) -> bool:
         """Whether `covariance` is robust to misspecification of the model."""
         return False
 
-    @abstractmethod
-    def separation(self, estimand: Estimand) -> str:
-        """Return why an identified estimand has no finite estimate; empty where it has one."""
+    @cached_property
+    def risk_draws(self) -> RiskDraws:
+        """Risk by regimen as a posterior of one draw, dims (chain, draw, arm)."""
+        return xr.DataArray(
+            expit(self.design @ self.coefficients)[None, None, :],
+            dims=("chain", "draw", "arm"),
+            coords={"arm": list(self.arms)},
+            attrs={"risk_kind": "crude"},
+        )
 
-    @abstractmethod
-    def is_spanned(self, estimand: Estimand) -> bool:
-        """Return whether the informative rows of the design span an estimand."""
+    @cached_property
+    def fitted_risk(self) -> NDArray[np.float64]:
+        """Fitted risk of each cell, shape (cell,)."""
+        return expit(self.counts[2] @ self.coefficients)
 
-    @abstractmethod
-    def slope(self, estimand: Estimand) -> NDArray[np.float64]:
-        """Differentiate an estimand in the coefficients, shape (coefficient,)."""
+    @cached_property
+    def informative_rows(self) -> NDArray[np.bool_]:
+        """Whether each cell is not separated, shape (cell,); under a penalty no cell is.
+
+        Separated cells have no information, and would add rounding errors to that of the others.
+        """
+        _, n, rows = self.counts
+        if self.is_penalised:
+            return np.ones(len(rows), dtype=bool)
+        return n * np.minimum(self.fitted_risk, 1 - self.fitted_risk) >= self.separated_below
+
+    @cached_property
+    def inverse_information(self) -> NDArray[np.float64]:
+        """Inverse of the information at the maximum, shape (coefficient, coefficient)."""
+        _, n, rows = (column[self.informative_rows] for column in self.counts)
+        risk = self.fitted_risk[self.informative_rows]
+        return np.linalg.pinv((rows.T * (n * risk * (1 - risk))) @ rows, hermitian=True)
 
     @cached_property
     def _identification(self) -> Identification:
         return Identification(self.study, self.model, self.risk_draws, self.evidence)
 
     def status(self, estimand: Estimand) -> Status:
-        """Return the status of an estimand, with the reason where it has no estimate."""
+        """Return the status of an estimand, with the reason where it has no estimate.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        Status
+            The status.
+        """
         status = self._identification.of(estimand)
         if not status.is_estimable:
             return status
@@ -111,7 +137,18 @@ class Regression(ABC):
         return status if self.is_spanned(estimand) else NO_CELLS
 
     def is_separated(self, estimand: Estimand) -> bool:
-        """Return whether separation leaves an estimand without a finite maximum likelihood estimate."""
+        """Return whether separation leaves an estimand without a finite maximum likelihood estimate.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        bool
+            True where the estimand is estimable in principle, but separated.
+        """
         return self._identification.of(estimand).is_estimable and bool(self.separation(estimand))
 
     @cached_property
@@ -120,112 +157,158 @@ class Regression(ABC):
         return replace(self, coefficients=maximise_penalised(*self.counts), is_penalised=True)
 
     def risk_kind(self, estimand: Estimand) -> str:
-        """Return the kind of risks of an estimand."""
+        """Return the kind of risks of an estimand.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        str
+            ``crude``, ``standardised`` or ``conditional``.
+        """
         return estimand.risk_kind(self.risk_draws)
 
     def estimate(self, estimand: Estimand) -> float:
-        """Return the estimate of an estimand."""
+        """Return the estimate of an estimand.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        float
+            The estimate.
+        """
         return estimand.values(self.risk_draws).item()
 
     def contrast(self, estimand: Estimand) -> NDArray[np.float64]:
-        """Return the coefficients' weights in a log-odds, a log odds ratio or a log ratio of these."""
-        signs = dict(zip(estimand.arms, (1.0, -1.0, -1.0, 1.0), strict=False))
-        own = np.array([signs.get(arm, 0.0) for arm in self.arms]) @ self.design
-        return np.concatenate([own, np.zeros(len(self.coefficients) - len(own))])
+        """Return the coefficients' weights in a log-odds, a log odds ratio or a log ratio of these.
 
+        Parameters
+        ----------
+        estimand
+            The estimand.
 
-@dataclass(frozen=True)
-class Likelihood(Regression):
-    """A logistic regression on cell counts."""
-
-    @property
-    def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """Events, sizes and rows of the design of the counted regimens."""
-        return self.study.events, self.study.n, self.counted_design
-
-    @property
-    def risk_draws(self) -> xr.DataArray:
-        """The risks."""
-        return self.risk
-
-    @cached_property
-    def risk(self) -> xr.DataArray:
-        """Risk by regimen as a posterior of one draw, dims (chain, draw, arm)."""
-        return xr.DataArray(
-            expit(self.design @ self.coefficients)[None, None, :],
-            dims=("chain", "draw", "arm"),
-            coords={"arm": list(self.arms)},
-            attrs={"risk_kind": "crude"},
-        )
-
-    @cached_property
-    def counted_design(self) -> NDArray[np.float64]:
-        """Rows of the design that have patients, shape (counted, coefficient)."""
-        return self.design[[self.arms.index(arm) for arm in self.study.counted]]
-
-    @cached_property
-    def informative_design(self) -> NDArray[np.float64]:
-        """Rows of `counted_design` that are not separated."""
-        return self.counted_design[~self._is_separated(self.study.counted)]
-
-    @cached_property
-    def covariance(self) -> NDArray[np.float64]:
-        """Inverse of the information at the maximum, shape (coefficient, coefficient).
-
-        Separated regimens have no information, and would add rounding errors to that of the others. An estimand
-        without information is not estimable (`status`).
+        Returns
+        -------
+        ndarray, shape (coefficient,)
+            The weights.
         """
-        kept = ~self._is_separated(self.study.counted)
-        risk = self.risk.sel(arm=list(self.study.counted)).values.ravel()[kept]
-        weights = self.study.n[kept] * risk * (1 - risk)
-        rows = self.informative_design
-        return np.linalg.pinv((rows.T * weights) @ rows, hermitian=True)
+        signs = dict(zip(estimand.arms, (1.0, -1.0, -1.0, 1.0), strict=False))
+        weights = np.array([signs.get(arm, 0.0) for arm in self.arms]) @ self.design
+        return np.pad(weights, (0, len(self.coefficients) - len(weights)))
+
+    @property
+    def covariance(self) -> NDArray[np.float64]:
+        """Inverse of the information; an estimand without information is not estimable (`status`)."""
+        return self.inverse_information
 
     def _is_separated(self, arms: tuple[str, ...]) -> NDArray[np.bool_]:
         if self.is_penalised:
             return np.zeros(len(arms), dtype=bool)
         size = dict(zip(self.study.counted, self.study.n, strict=True))
         n = np.array([size.get(arm, max(size.values())) for arm in arms])
-        risk = self.risk.sel(arm=list(arms)).values.ravel()
-        return n * np.minimum(risk, 1 - risk) < SEPARATED
+        log_odds = self.design[[self.arms.index(arm) for arm in arms]] @ self.coefficients
+        risk = expit(log_odds)
+        return n * np.minimum(risk, 1 - risk) < self.separated_below
 
     def separation(self, estimand: Estimand) -> str:
-        """Return which regimens of an estimand have a fitted risk of 0 or 1, as a reason."""
+        """Return which regimens of an estimand have a fitted risk of 0 or 1, as a reason.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        str
+            The reason; empty where the estimate is finite.
+        """
         separated = np.array(estimand.arms)[self._is_separated(estimand.arms)]
         named = ", ".join(separated.tolist())
         return f"{NO_MAXIMUM}: the fitted risk is 0 or 1 in {named}" if named else ""
 
     def is_spanned(self, estimand: Estimand) -> bool:
-        """Return whether the regimens that are not separated span an estimand."""
-        return in_row_space(self.slope(estimand), self.informative_design)
+        """Return whether the regimens that are not separated span an estimand.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        bool
+            False where the data do not determine the estimand.
+        """
+        rows = self.counts[2][self.informative_rows]
+        return in_row_space(self.slope(estimand), rows)
 
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
-        """Differentiate an estimand in the coefficients, shape (coefficient,)."""
+        """Differentiate an estimand in the coefficients, shape (coefficient,).
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        ndarray, shape (coefficient,)
+            The gradient.
+        """
         point = Point(self.design @ self.coefficients)
         return gradient(estimand, self.arms, point) @ self.design
 
 
-def fit_likelihood(study: Study, model: Model, evidence: Evidences) -> Likelihood:
+def fit_likelihood(study: Study, model: Model, evidence: Evidences) -> Regression:
     """Fit a model's linear predictor to the counts by maximum likelihood.
 
     Parameters
     ----------
+    study
+        The study, resolved to an interpretation and a stratification.
     model
         ``exchangeable`` has no counterpart without a prior and is fitted as ``interaction``.
     evidence
         What the study resolves to; it determines identification.
+
+    Returns
+    -------
+    Regression
+        The fitted regression.
     """
     arms = model.arms(study)
     design = design_of(study, model, arms)
     rows = [arms.index(arm) for arm in study.counted]
     coefficients = maximise(study.events, study.n, design[rows])
-    return Likelihood(study, model, arms, design, coefficients, evidence)
+    return Regression(study, model, arms, design, coefficients, evidence)
 
 
 def design_of(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.float64]:
     """Return the design of a model's regimens, shape (arm, coefficient).
 
     Levels are unordered categories, and treatments have separate effects in each subgroup.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to an interpretation and a stratification.
+    model
+        The model.
+    arms
+        Regimens whose risk is modelled.
+
+    Returns
+    -------
+    ndarray, shape (arm, coefficient)
+        The design.
     """
     if not model.has_structure:
         return np.eye(len(arms))
@@ -236,18 +319,33 @@ def design_of(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.f
         pairs = [(at.index(a), at.index(b)) for a, b in study.judged_pairs.values()]
         columns += [parts[:, [i]] * parts[:, [j]] for i, j in pairs]
     for group in study.groups[1:]:
-        own = np.array([[float(group_of(arm) == group)] for arm in arms])
-        columns += [own, own * parts]
+        indicator = np.array([[float(group_of(arm) == group)] for arm in arms])
+        columns += [indicator, indicator * parts]
     return np.hstack(columns)
 
 
 def maximise(
     events: NDArray[np.int64], n: NDArray[np.int64], design: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the maximum likelihood coefficients, shape (coefficient,)."""
+    """Return the maximum likelihood coefficients, shape (coefficient,).
+
+    Parameters
+    ----------
+    events
+        Number of events by cell, shape (cell,).
+    n
+        Number of patients by cell, shape (cell,).
+    design
+        Shape (cell, coefficient).
+
+    Returns
+    -------
+    ndarray, shape (coefficient,)
+        The coefficients; with separation, those at which the iterations end.
+    """
     outcome = np.column_stack([events, n - events])
     with warnings.catch_warnings():
-        # A saturated fit is exact, which statsmodels reports as separation. `Likelihood.status` detects separation
+        # A saturated fit is exact, which statsmodels reports as separation. `Regression.status` detects separation
         # by fitted risks of 0 or 1, and a rank-deficient design by its row space.
         warnings.simplefilter("ignore", PerfectSeparationWarning)
         warnings.simplefilter("ignore", SingularMatrixWarning)

@@ -12,12 +12,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from cotreat.core.constants import SEED
-from cotreat.estimands.enumerate import judged_measures
-from cotreat.estimands.estimand import CONDITIONAL, Estimand, is_beyond_null
+from cotreat.estimands.estimand import CONDITIONAL
 from cotreat.evidence.protocol import Given, share_orders_of
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace, vectorise
@@ -148,67 +146,24 @@ def fit_many(
     --------
     >>> study = load_study("sun2024")
     >>> answers = fit_many([Specification(study, "interaction", name) for name in GRID])
-    >>> table_of(answers)
+    >>> [answer.verdict for answer in answers]
     """
     tasks = [_task(at, specification) for at, specification in enumerate(specifications)]
     if processes is None:
         processes = 1 if len(tasks) <= FEW else os.cpu_count() or 1
     answers: dict[int, Answer] = {}
     settings = _Settings(effective, draws, seed, effort)
-    for part in _in_parts(_shared(tasks), settings, processes):
-        answers.update(part)
+    parts = _shared(tasks)
+    finished: Iterator[list[tuple[int, Answer]]]
+    if processes == 1:
+        finished = ([answer] for part in parts for answer in _fit_part(part, settings))
+    else:
+        calls = [(_whole_part, (part, settings)) for part in parts]
+        finished = in_processes(calls, min(processes, len(parts)))
+    for some in finished:
+        answers.update(some)
         on_progress(len(answers), len(tasks))
     return [answers[at] for at in range(len(tasks))]
-
-
-def table_of(answers: Sequence[Answer]) -> pd.DataFrame:
-    """Tabulate answers, one row per answer.
-
-    Parameters
-    ----------
-    answers
-        What `fit_many` returned.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns ``study``, ``model``, ``priors``, ``interpretation``, ``pareto_k`` and ``verdict``; for answers
-        that are not unreliable also ``effective``, ``log_evidence`` and one probability per judged measure,
-        named by the code of the estimand.
-    """
-    rows = []
-    measures: dict[tuple[str, str, str], list[Estimand]] = {}
-    for answer in answers:
-        row: dict[str, object] = {
-            "study": answer.study.id,
-            "model": answer.model,
-            "priors": answer.priors,
-            "interpretation": answer.study.interpretation,
-            "pareto_k": answer.pareto_k,
-            "verdict": answer.verdict,
-        }
-        if answer.verdict != laplace.UNRELIABLE:
-            row |= {"effective": answer.effective, "log_evidence": answer.log_evidence}
-            row |= _probabilities(answer, measures)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _probabilities(
-    answer: Answer, measures: dict[tuple[str, str, str], list[Estimand]]
-) -> dict[str, float]:
-    """Return P(measure beyond its null) of one measure per scale, pair and co-treatment.
-
-    The estimable measures are determined once per study, interpretation and model, because they do not
-    depend on the priors.
-    """
-    key = (answer.study.digest, answer.study.interpretation, answer.model)
-    if key not in measures:
-        model = find_model(answer.model, answer.study)
-        measures[key] = judged_measures(
-            answer.study, model, answer.risk_draws, resolve(answer.study)
-        )
-    return {e.code: float(is_beyond_null(e, answer.risk_draws).mean()) for e in measures[key]}
 
 
 class _Settings(NamedTuple):
@@ -229,6 +184,11 @@ class _Task:
     model: str
     priors: PriorSet
     shape: str
+
+    @property
+    def evidence(self) -> tuple[str, str]:
+        """Key of the data: digest and interpretation of the study."""
+        return self.study.digest, self.study.interpretation
 
 
 def _task(at: int, specification: Specification) -> _Task:
@@ -255,31 +215,16 @@ def _shared(tasks: list[_Task]) -> list[list[_Task]]:
 
 def _like_after_like(tasks: list[_Task]) -> list[_Task]:
     """Sort tasks so that consecutive priors of a study differ little and can share a proposal."""
-    places: dict[tuple[str, str], int] = {}
-    for task in tasks:
-        places.setdefault((task.study.digest, task.study.interpretation), len(places))
+    order = list(dict.fromkeys(task.evidence for task in tasks))
 
     def key(task: _Task) -> tuple[float, ...]:
         numbers = [np.ravel(v) for row in task.priors.rows for v in row.given().values()]
-        place = places[task.study.digest, task.study.interpretation]
-        return (place, *map(float, np.concatenate(numbers)))
+        return (order.index(task.evidence), *map(float, np.concatenate(numbers)))
 
     return sorted(tasks, key=key)
 
 
-def _in_parts(
-    parts: list[list[_Task]], settings: _Settings, processes: int
-) -> Iterator[dict[int, Answer]]:
-    """Fit groups of tasks in this process or in worker processes, and yield answers by index."""
-    if processes == 1:
-        for part in parts:
-            yield from _fit_part(part, settings)
-        return
-    calls = [(_whole_part, (part, settings)) for part in parts]
-    yield from beside(calls, min(processes, len(parts)))
-
-
-def beside(
+def in_processes(
     calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], processes: int
 ) -> Iterator[Any]:
     """Run calls in worker processes and yield their results in order of completion.
@@ -298,10 +243,10 @@ def beside(
     """
     from joblib import Parallel, delayed, parallel_config
 
-    begun = (delayed(function)(*arguments) for function, arguments in calls)
+    tasks = (delayed(function)(*arguments) for function, arguments in calls)
     with parallel_config("loky", inner_max_num_threads=1):
         pool = Parallel(processes, return_as="generator_unordered", batch_size=1, max_nbytes=None)
-        results: Iterator[Any] = pool(begun)
+        results: Iterator[Any] = pool(tasks)
     return results
 
 
@@ -311,26 +256,22 @@ def prepare_process() -> None:
     prepare_jax()
 
 
-def _whole_part(part: list[_Task], settings: _Settings) -> dict[int, Answer]:
+def _whole_part(part: list[_Task], settings: _Settings) -> list[tuple[int, Answer]]:
     """Fit a group of tasks in a worker process and return the answers by index."""
     prepare_process()
-    answers: dict[int, Answer] = {}
-    for answer in _fit_part(part, settings):
-        answers |= answer
-    return answers
+    return list(_fit_part(part, settings))
 
 
-def _fit_part(part: list[_Task], settings: _Settings) -> Iterator[dict[int, Answer]]:
+def _fit_part(part: list[_Task], settings: _Settings) -> Iterator[tuple[int, Answer]]:
     """Fit tasks of one shape in sequence, each from the proposal of the previous one."""
     prepare_jax()
     model = find_model(part[0].model, part[0].study)
     density = compiled(part[0].study, model, part[0].priors)
     before, is_searched, is_worth_more, evidence = None, True, True, ("", "")
     for task in part:
-        now = (task.study.digest, task.study.interpretation)
-        if now != evidence:  # Reset the search flags whenever the data change.
+        if task.evidence != evidence:  # Reset the search flags whenever the data change.
             before, is_searched, is_worth_more = before if is_searched else None, True, True
-        evidence = now
+        evidence = task.evidence
         numbers = given_of(task.study, model, task.priors)
         approximate = partial(
             laplace.approximate,
@@ -359,7 +300,7 @@ def _fit_part(part: list[_Task], settings: _Settings) -> Iterator[dict[int, Answ
             is_worth_more = approximation.verdict != laplace.UNRELIABLE
         before = approximation.proposal
         answer = _answer(task, approximation, density, numbers, settings.draws)
-        yield {task.at: answer if is_searched else replace(answer, verdict=laplace.UNRELIABLE)}
+        yield task.at, answer if is_searched else replace(answer, verdict=laplace.UNRELIABLE)
 
 
 _held: dict[tuple[str, tuple[str, ...]], Density] = {}

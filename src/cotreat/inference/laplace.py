@@ -34,7 +34,7 @@ ENOUGH, EACH_WANTED = 0.5, 1.25e-4
 draw, which applies if it is smaller."""
 OUT_OF_REACH = 8.0
 """A proposal misses a mode if the log weight of a draw there exceeds the log mean weight by more than this."""
-BROUGHT = 0.05
+ENOUGH_TRANSFERRED = 0.05
 """Share of effective draws required of a transferred proposal, because more draws cost less than adapting."""
 PILOT = 500
 """Number of draws that decide whether the proposal of another distribution is used unchanged."""
@@ -270,7 +270,7 @@ def approximate(
         `effective` is 0.
     enough
         Share of a round's draws that must be effective for adaptation to stop; by default `ENOUGH`, or less
-        if few draws are wanted, and `BROUGHT` with `first`.
+        if few draws are wanted, and `ENOUGH_TRANSFERRED` with `first`.
     most
         Largest number of draws.
     effort
@@ -292,26 +292,28 @@ def approximate(
     Cornuet et al., Scand J Stat 2012;39:798; Vehtari et al., J Mach Learn Res 2024;25:72.
     """
     if enough is None:
-        enough = min(ENOUGH, EACH_WANTED * effective) if first is None else BROUGHT
+        enough = min(ENOUGH, EACH_WANTED * effective) if first is None else ENOUGH_TRANSFERRED
     rng = np.random.default_rng(seed)
     modes: list[Mode] = []
     is_searched = True
     if first is None:
         modes, is_searched = find_modes(surface, start, rng)
         effort = effort if is_searched else USUAL
-        begun = Proposal(nested(surface, modes, spreads), modes[0], is_adapted=False)
-        proposal = _adapted(surface, begun, enough, effort, rng)
+        initial = Proposal(nested(surface, modes, spreads), modes[0], is_adapted=False)
+        proposal = _adapted(surface, initial, enough, effort, rng)
     else:
-        proposal = _brought(surface, first, spreads, enough, rng)
-    points, logs = _weighed(surface, proposal.normals, effort.draws, rng)
+        proposal = _transferred(surface, first, spreads, enough, rng)
+    points, logs = _weighted_draws(surface, proposal.normals, effort.draws, rng)
     if first is not None and effective_draws(logs) < enough * effort.draws:
         proposal = _adapted(surface, proposal, enough, effort, rng)
-        points, logs = _weighed(surface, proposal.normals, effort.draws, rng)
+        points, logs = _weighted_draws(surface, proposal.normals, effort.draws, rng)
     while (reached := effective_draws(logs)) < effective and len(points) < most:
         if first is not None and reached < HOPELESS * enough * len(points):
             break
         more = int(1.2 * len(points) * (effective / reached - 1)) + effort.draws // 4
-        others, other_logs = _weighed(surface, proposal.normals, min(more, most - len(points)), rng)
+        others, other_logs = _weighted_draws(
+            surface, proposal.normals, min(more, most - len(points)), rng
+        )
         points, logs = np.concatenate([points, others]), np.concatenate([logs, other_logs])
     weights, k = smoothed(logs)
     evidence = _log_mean(logs, weights)
@@ -398,7 +400,7 @@ def effective_draws(logs: Array) -> float:
 # --- Importance sampling ---------------------------------------------------------------------------
 
 
-def _weighed(
+def _weighted_draws(
     surface: Surface, proposal: Normals, count: int, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Draw points from a proposal and return them with their log weights."""
@@ -408,7 +410,7 @@ def _weighed(
     return points, finite(surface(points)) - densities
 
 
-def _brought(
+def _transferred(
     surface: Surface,
     first: Proposal,
     spreads: NDArray[np.int64],
@@ -420,7 +422,7 @@ def _brought(
     The proposal is used unchanged if enough of its draws are effective. Otherwise its nodes are recomputed
     at the mode of this distribution, or its fitted mixture is moved there.
     """
-    _, logs = _weighed(surface, first.normals, PILOT, rng)
+    _, logs = _weighted_draws(surface, first.normals, PILOT, rng)
     if effective_draws(logs) > enough * PILOT:
         return first
     now = climb(surface, first.summit.at, first.summit.root)
@@ -441,7 +443,7 @@ def _misses_a_mode(
     """Return whether a transferred proposal misses a mode of relevant mass."""
     summit = proposal.summit
     best = next(starts(surface, start, rng))
-    mode = climb(surface, best, summit.root, known=summit)
+    mode = climb(surface, best, summit.root, known_mode=summit)
     if (
         mode is None
         or mode is summit
@@ -459,14 +461,14 @@ def _cholesky(mode: Mode) -> Array:
 
 
 def _adapted(
-    surface: Surface, begun: Proposal, enough: float, effort: Effort, rng: np.random.Generator
+    surface: Surface, initial: Proposal, enough: float, effort: Effort, rng: np.random.Generator
 ) -> Proposal:
     """Adapt a proposal to the posterior in rounds of importance sampling until enough draws are effective.
 
     The draws of all rounds are weighted as draws from the mixture of all proposals. The result combines the
     two proposals of largest expected effective sample size. If the first proposal suffices, it is returned.
     """
-    first = begun.normals
+    first = initial.normals
     size = first.means.shape[1]
     proposals, fitted = [first], None
     points, heights, table = np.empty((0, size)), np.empty(0), terms(np.empty((0, size)))
@@ -483,14 +485,14 @@ def _adapted(
         logs = heights - logsumexp(densities, axis=0)
         if effective_draws(heights[-effort.draws :] - recent[-1]) > enough * effort.draws:
             if fitted is None:
-                return begun
+                return initial
             break
         top = (
             np.argpartition(logs, -effort.kept)[-effort.kept :]
             if len(logs) > effort.kept
             else np.arange(len(logs))
         )
-        weights = flattened(logs[top], POINTS_EACH * size)
+        weights = tempered_weights(logs[top], POINTS_EACH * size)
         if fitted is None:
             fitted = scattered(points[top], weights, effort.components, rng)
         for _ in range(FIT_STEPS):
@@ -501,10 +503,10 @@ def _adapted(
     worse = logsumexp(heights - densities, b=shares, axis=1)
     best = np.argsort(worse)[:2]
     parts = ((share, proposals[at]) for share, at in zip(BEST_TWO, best, strict=True))
-    return Proposal(union(*parts), begun.summit, is_adapted=True)
+    return Proposal(union(*parts), initial.summit, is_adapted=True)
 
 
-def flattened(logs: Array, least: float) -> Array:
+def tempered_weights(logs: Array, least: float) -> Array:
     """Return weights tempered to a minimum effective sample size.
 
     Parameters

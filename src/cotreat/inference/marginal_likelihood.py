@@ -53,7 +53,7 @@ KEPT, ROUNDS = 2000, 12
 """Number of draws of a fit, and of steps of expectation–maximisation, for the first proposal."""
 FAR, FARTHER = 0.4, 3.0
 """Weight and covariance factor of the wide part of a proposal when evidence is left out."""
-AS_IT_IS = 0.005
+UNADAPTED = 0.005
 """Required share of effective draws, so small that a proposal is not adapted."""
 NODES = {1: 41, 2: 31, 3: 25, 4: 21, 5: 13}
 """Quadrature nodes per coordinate, by number of coordinates; more coordinates are not supported."""
@@ -95,9 +95,9 @@ class Marginals:
         self._density = Density(self._built, share_orders_of(evidence))
         self._posterior, self._seed = posterior, seed
         self._proposals: dict[tuple[int, ...], Proposal] = {}
-        self._known: dict[tuple[int, ...], Approximation] = {}
+        self._approximations: dict[tuple[int, ...], Approximation] = {}
         self.given: Given = self._density.given
-        self._every = given_of(study, model, priors)  # of deterministics too
+        self._data = given_of(study, model, priors)  # of deterministics too
 
     @property
     def size(self) -> int:
@@ -140,14 +140,14 @@ class Marginals:
         Returns
         -------
         Approximation
-            As `found` returns it.
+            As `approximation` returns it.
         """
         at = tuple(held)
-        if at not in self._known:
-            self._known[at] = self.found(self.given, at)
-        return self._known[at]
+        if at not in self._approximations:
+            self._approximations[at] = self.approximation(self.given, at)
+        return self._approximations[at]
 
-    def found(
+    def approximation(
         self, numbers: Given, held: Sequence[int] = (), weights: xr.DataArray | None = None
     ) -> Approximation:
         """Approximate the posterior under given numbers, with some coordinates fixed at 0.
@@ -177,9 +177,11 @@ class Marginals:
             full[:, kept] = points
             return whole(full)
 
-        settings = _asked_for(
-            is_whole=numbers is self.given and not at, is_left=weights is not None
-        )
+        settings: dict[str, Any] = {"effective": EFFECTIVE, "enough": ENOUGH}
+        if weights is not None:
+            settings = {"effective": EFFECTIVE_LEFT, "enough": ENOUGH_LEFT}
+        elif numbers is self.given and not at:
+            settings = {"effective": EFFECTIVE_WHOLE, "enough": ENOUGH, "most": MOST_WHOLE}
         approximate = partial(
             laplace.approximate,
             surface,
@@ -205,9 +207,9 @@ class Marginals:
             enough = laplace.ENOUGH if is_unreliable else ENOUGH_AGAIN
             other = approximate(seed=self._seed + again, first=answer.proposal, enough=enough)
             answer = max(answer, other, key=_worth)
-        return answer if weights is None else self._drawn_wider(approximate, answer)
+        return answer if weights is None else self._from_wider_proposal(approximate, answer)
 
-    def _drawn_wider(
+    def _from_wider_proposal(
         self, approximate: Callable[..., Approximation], answer: Approximation
     ) -> Approximation:
         """Return draws from a widened proposal, which is adapted once more if few draws are effective."""
@@ -216,9 +218,9 @@ class Marginals:
                 break
             other = approximate(
                 seed=self._seed + TRIES + 1,
-                first=Proposal.of(_reaching_beyond(answer.proposal.normals)),
+                first=Proposal.of(_widened(answer.proposal.normals)),
                 effective=EFFECTIVE_WIDE,
-                enough=AS_IT_IS,
+                enough=UNADAPTED,
                 most=MOST_WIDE,
             )
             if other.verdict != laplace.UNRELIABLE and other.effective >= FAR_FROM * EFFECTIVE_WIDE:
@@ -232,16 +234,9 @@ class Marginals:
     @cached_property
     def _points(self) -> Array:
         """Draws of the fit in standardised coordinates, shape (chain, draw, size)."""
-        shape = (self._posterior.sizes["chain"], self._posterior.sizes["draw"])
-        return self._in_coordinates(self._posterior).reshape(*shape, self.size)
-
-    def _in_coordinates(self, draws: xr.Dataset) -> Array:
-        """Transform draws of the free variables, dims (chain, draw, …), to points, shape (draw, size)."""
-        flat = {
-            n: (v := draws[n].values).reshape(-1, *v.shape[2:]).astype(float)
-            for n in self.variables
-        }
-        return self._density.points(flat)
+        draws = self._posterior[self.variables].astype(float)
+        points = self._density.points(vectorise.flat(draws, self.variables))
+        return points.reshape(draws.sizes["chain"], -1, self.size)
 
     @cached_property
     def _proposal(self) -> Normals:
@@ -253,12 +248,12 @@ class Marginals:
         """Return a mixture fitted to weighted draws and widened, because these draws are few in the tails."""
         at = self._posterior.get_index("draw").get_indexer(weights["draw"])
         points = self._points[:, at].reshape(-1, self.size)
-        return _reaching_beyond(self._fitted(points, weights.values.ravel()))
+        return _widened(self._fitted(points, weights.values.ravel()))
 
     def _fitted(self, points: Array, logs: Array) -> Normals:
         """Return a mixture fitted to thinned points with log weights."""
         step = max(1, len(points) // KEPT)
-        points, weights = points[::step], laplace.flattened(logs[::step], 20.0 * self.size)
+        points, weights = points[::step], laplace.tempered_weights(logs[::step], 20.0 * self.size)
         table, rng = gaussian_mixture.terms(points), np.random.default_rng(self._seed)
         fitted = gaussian_mixture.scattered(points, weights, laplace.USUAL.components, rng)
         for _ in range(ROUNDS):
@@ -281,7 +276,7 @@ class Marginals:
         Notes
         -----
         A product rule centred at the posterior mean and scaled by the posterior covariance: Naylor & Smith,
-        Appl Stat 1982;31:214. The result shares only the density, the mean and the covariance with `found`.
+        Appl Stat 1982;31:214. The result shares only the density, the mean and the covariance with `approximation`.
         """
         kept = np.setdiff1d(np.arange(self.size), held)
         if len(kept) not in NODES:
@@ -309,7 +304,7 @@ class Marginals:
         Parameters
         ----------
         answer
-            What `found` returned for the same fixed coordinates, under any numbers.
+            What `approximation` returned for the same fixed coordinates, under any numbers.
         names
             Names of deterministics; names that the model does not have are ignored.
         held
@@ -320,7 +315,7 @@ class Marginals:
         xarray.Dataset
             Dims (chain, draw, …), one chain of `DRAWN` draws of equal weight, in random order.
         """
-        return self.worked_out(self.points(answer, DRAWN, held), names)
+        return self.deterministics(self.points(answer, DRAWN, held), names)
 
     def points(self, answer: Approximation, count: int, held: Sequence[int] = ()) -> Array:
         """Draw points of equal weight from an approximation.
@@ -328,7 +323,7 @@ class Marginals:
         Parameters
         ----------
         answer
-            What `found` returned for the same fixed coordinates.
+            What `approximation` returned for the same fixed coordinates.
         count
             Number of points.
         held
@@ -344,7 +339,7 @@ class Marginals:
         points[:, kept] = answer.resampled(1, count, np.random.default_rng(self._seed))[0]
         return points
 
-    def worked_out(self, points: Array, names: Sequence[str]) -> xr.Dataset:
+    def deterministics(self, points: Array, names: Sequence[str]) -> xr.Dataset:
         """Compute deterministics of the model at points, under the numbers `given`.
 
         Parameters
@@ -359,7 +354,7 @@ class Marginals:
         xarray.Dataset
             Dims (chain, draw, …), one chain.
         """
-        values = self._density.deterministics(tuple(names), points, self._every)
+        values = self._density.deterministics(tuple(names), points, self._data)
         return vectorise.labelled(self._built, values, 1).assign_coords(draw=range(len(points)))
 
     def sampled(self, numbers: Given, *, draws: int, tune: int, chains: int) -> xr.Dataset:
@@ -390,12 +385,11 @@ class Marginals:
         finally:
             for name, value in self.given.items():
                 built[name].set_value(np.asarray(value))
-        flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in run.draws.items()}
-        values = {**flat, **vectorise.deterministics(built, flat)}
-        return vectorise.labelled(built, values, chains).assign_coords(draw=range(draws))
+        flat = vectorise.flat(run.draws, run.draws)
+        return vectorise.completed(built, flat, chains).assign_coords(draw=range(draws))
 
 
-def _reaching_beyond(near: Normals) -> Normals:
+def _widened(near: Normals) -> Normals:
     """Return a mixture widened by components of larger covariance."""
     far = Normals(near.weights, near.means, near.covariances * FARTHER)
     return gaussian_mixture.union((1 - FAR, near), (FAR, far))
@@ -404,15 +398,6 @@ def _reaching_beyond(near: Normals) -> Normals:
 def _worth(answer: Approximation) -> tuple[bool, float]:
     """Return the sort key of approximations: reliable before unreliable, then by effective draws."""
     return answer.verdict != laplace.UNRELIABLE, answer.effective
-
-
-def _asked_for(*, is_whole: bool, is_left: bool) -> dict[str, Any]:
-    """Return the settings of `laplace.approximate` for the whole evidence, left-out evidence or other numbers."""
-    if is_left:
-        return {"effective": EFFECTIVE_LEFT, "enough": ENOUGH_LEFT}
-    if is_whole:
-        return {"effective": EFFECTIVE_WHOLE, "enough": ENOUGH, "most": MOST_WHOLE}
-    return {"effective": EFFECTIVE, "enough": ENOUGH}
 
 
 def _given_zero(normals: Normals, kept: NDArray[np.int64], held: tuple[int, ...]) -> Normals:

@@ -90,7 +90,7 @@ def find_modes(surface: Surface, start: Array, rng: np.random.Generator) -> tupl
         mode = climb(surface, at, np.eye(len(start)) / 2)
         if mode is None or _is_far_below(mode, modes):
             continue
-        same = next((i for i, other in enumerate(modes) if _are_same(mode, other)), None)
+        same = next((i for i, other in enumerate(modes) if _is_near(mode.at, other)), None)
         if same is None:
             modes.append(mode)
             times.append(1)
@@ -134,11 +134,6 @@ def starts(surface: Surface, start: Array, rng: np.random.Generator) -> Iterator
         at = int(distance.argmax())
 
 
-def _are_same(mode: Mode, other: Mode) -> bool:
-    """Return whether two modes coincide."""
-    return _is_near(mode.at, other)
-
-
 def _is_near(at: Array, mode: Mode) -> bool:
     """Return whether a point lies within one standard deviation of a mode."""
     return bool(np.linalg.norm(np.linalg.solve(mode.root, at - mode.at)) < 1)
@@ -150,7 +145,7 @@ def _is_far_below(mode: Mode, modes: list[Mode]) -> bool:
 
 
 def climb(
-    surface: Surface, at: Array, root: Array, most: int = MOST_STEPS, known: Mode | None = None
+    surface: Surface, at: Array, root: Array, most: int = MOST_STEPS, known_mode: Mode | None = None
 ) -> Mode | None:
     """Find a mode by Newton's method along the columns of `root`.
 
@@ -164,7 +159,7 @@ def climb(
         Directions of the steps, scaled to rough standard deviations, shape (size, direction).
     most
         Largest number of steps.
-    known
+    known_mode
         A known mode, which is returned as soon as the path comes near it.
 
     Returns
@@ -173,12 +168,12 @@ def climb(
         The mode; None if the log density is not finite in a neighbourhood.
     """
     for _ in range(most):
-        if known is not None and _is_near(at, known):
-            return known
-        seen = quadratic(surface, at, root)
-        if seen is None:
+        if known_mode is not None and _is_near(at, known_mode):
+            return known_mode
+        expansion = quadratic(surface, at, root)
+        if expansion is None:
             return None
-        root, (height, slope, bend) = seen
+        root, (height, slope, bend) = expansion
         sizes, axes = np.linalg.eigh(-bend)
         sizes = np.clip(sizes, FLATTEST, STEEPEST)
         uphill = axes.T @ slope

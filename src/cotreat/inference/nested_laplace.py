@@ -69,8 +69,8 @@ class _Nodes:
         covariance = mode.root @ mode.root.T
         inner = covariance[np.ix_(spreads, spreads)]
         across = covariance[np.ix_(spreads, self._others)]
-        self._lean = np.linalg.solve(inner, across).T
-        rest = covariance[np.ix_(self._others, self._others)] - self._lean @ across
+        self._slopes = np.linalg.solve(inner, across).T
+        rest = covariance[np.ix_(self._others, self._others)] - self._slopes @ across
         root = np.zeros((size, len(self._others)))
         root[self._others] = np.linalg.cholesky(rest + 1e-12 * np.eye(len(self._others)))
         self._scale = np.sqrt(np.diag(inner))
@@ -81,12 +81,12 @@ class _Nodes:
         """Return the nodes of relevant mass, widened along the spreads."""
         kernel = KERNEL if self._count == 1 else KERNEL_EACH
         nodes = []
-        for node in self._weighty():
-            seen = _leaning(self._surface, node, self._spreads, self._scale, kernel)
-            nodes += [] if seen is None else [seen]
+        for node in self._relevant():
+            wide = _widened(self._surface, node, self._spreads, self._scale, kernel)
+            nodes += [] if wide is None else [wide]
         return nodes
 
-    def _weighty(self) -> list[Mode]:
+    def _relevant(self) -> list[Mode]:
         """Return the central node and its neighbours along each axis, up to negligible mass."""
         centre = self._heaviest((0,) * self._count)
         middle = self._known[centre]
@@ -146,7 +146,7 @@ class _Nodes:
         moved = spacing * self._scale * by
         at = start.copy()
         at[self._spreads] += moved
-        at[self._others] += self._lean @ moved
+        at[self._others] += self._slopes @ moved
         self._known[place] = climb(self._surface, at, root, most=10)
 
 
@@ -155,7 +155,7 @@ def _sum(place: tuple[int, ...], way: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(at + step for at, step in zip(place, way, strict=True))
 
 
-def _leaning(
+def _widened(
     surface: Surface, node: Mode, spreads: NDArray[np.int64], scale: Array, kernel: float
 ) -> Mode | None:
     """Widen a node along the spreads, with the conditional mean of the other coordinates."""
@@ -163,10 +163,10 @@ def _leaning(
     full = np.zeros((size, size))
     full[:, :inner] = node.root
     full[spreads, np.arange(inner, size)] = scale
-    seen = quadratic(surface, node.at, full)
-    if seen is None:
+    expansion = quadratic(surface, node.at, full)
+    if expansion is None:
         return None
-    full, (height, _, bend) = seen
+    full, (height, _, bend) = expansion
     sizes, axes = np.linalg.eigh(-bend[:inner, :inner])
     inverse = (axes / np.clip(sizes, 0.2, 50)) @ axes.T
     turned = np.zeros((size, size))

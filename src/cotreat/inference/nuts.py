@@ -12,13 +12,9 @@ import numpy as np
 import pymc as pm
 from numpy.typing import NDArray
 from numpyro.infer import MCMC, NUTS
-from pymc.sampling.jax import (
-    _get_batched_jittered_initial_points,
-    get_jaxified_graph,
-    get_jaxified_logp,
-)
+from pymc.sampling.jax import _get_batched_jittered_initial_points, get_jaxified_logp
 
-from cotreat.inference.vectorise import Draws, untraced
+from cotreat.inference.vectorise import Draws, natural_scale, untraced
 
 FIELDS = {
     "num_steps": "n_steps",
@@ -104,14 +100,7 @@ def run(
     noted = sampler.get_extra_fields(group_by_chain=True)
     stats = {name: np.asarray(noted[field]) for field, name in FIELDS.items()}
     stats["tree_depth"] = np.log2(stats["n_steps"]).astype(int) + 1
-    return Chains(_on_own_scale(built, sampler.get_samples(group_by_chain=True)), stats)
-
-
-def _on_own_scale(built: pm.Model, walked: Any) -> Draws:
-    """Transform unconstrained draws, shape (chain, draw, …), to the natural scale of the free variables."""
-    named = {variable.name: variable for variable in built.unobserved_value_vars}
-    outputs = [named[rv.name] for rv in built.free_RVs]
-    with untraced():
-        function = get_jaxified_graph(inputs=list(built.value_vars), outputs=outputs)
-    values = jax.jit(jax.vmap(jax.vmap(function)))(*walked)
-    return {rv.name: np.asarray(v) for rv, v in zip(built.free_RVs, values, strict=True)}
+    natural = jax.jit(jax.vmap(jax.vmap(natural_scale(built))))
+    values = map(np.asarray, natural(*sampler.get_samples(group_by_chain=True)))
+    names = [rv.name for rv in built.free_RVs]
+    return Chains(dict(zip(names, values, strict=True)), stats)

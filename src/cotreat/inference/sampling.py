@@ -76,7 +76,7 @@ def prepare_jax(chains: int = CHAINS) -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def fit(
+def fit_model(
     study: Study,
     model: str = "interaction",
     priors: str | PriorSet = "weak",
@@ -88,8 +88,8 @@ def fit(
     seed: int = SEED,
     progress: bool = False,
     prior: xr.Dataset | None = None,
-) -> xr.DataTree:
-    """Sample the prior and the posterior of a model of a study.
+) -> Fit:
+    """Sample the prior and the posterior of a model of a study, and return the record of the fit.
 
     Parameters
     ----------
@@ -118,8 +118,8 @@ def fit(
 
     Returns
     -------
-    xarray.DataTree
-        Groups ``prior``, ``posterior``, ``posterior_predictive``, ``log_likelihood``, ``log_prior``,
+    Fit
+        The resolved study, its evidence, the model, the priors, and the draws: groups ``prior``, ``posterior``, ``posterior_predictive``, ``log_likelihood``, ``log_prior``,
         ``sample_stats``, ``observed_data`` and ``constant_data``; with individual patient data also
         ``influence``. ``attrs["provenance"]`` contains study, model, priors, settings and versions as JSON.
         With many covariate patterns, ``log_likelihood`` and ``posterior_predictive`` contain a subset of the
@@ -134,54 +134,8 @@ def fit(
 
     Examples
     --------
-    >>> draws = fit(load_study("isis2"), "interaction", seed=1)
-    >>> draws["posterior"]["risk"].mean(("chain", "draw"))
-    """
-    return fit_model(
-        study,
-        model,
-        priors,
-        engine=engine,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        seed=seed,
-        progress=progress,
-        prior=prior,
-    ).draws
-
-
-def fit_model(
-    study: Study,
-    model: str = "interaction",
-    priors: str | PriorSet = "weak",
-    *,
-    engine: str = "numpyro",
-    draws: int = DRAWS,
-    tune: int = TUNE,
-    chains: int = CHAINS,
-    seed: int = SEED,
-    progress: bool = False,
-    prior: xr.Dataset | None = None,
-) -> Fit:
-    """Sample the prior and the posterior of a model of a study, and return the record of the fit.
-
-    Parameters
-    ----------
-    study, model, priors, engine, draws, tune, chains, seed, progress, prior
-        As for `fit`.
-
-    Returns
-    -------
-    Fit
-        The resolved study, its evidence, the model, the priors, and the draws that `fit` returns.
-
-    Raises
-    ------
-    ModelError
-        If the study or the prior set is incompatible with the model.
-    EngineError
-        If the engine is unknown or not installed, or if there are fewer than 2 chains.
+    >>> fit = fit_model(load_study("isis2"), "interaction", seed=1)
+    >>> fit.posterior["risk"].mean(("chain", "draw"))
     """
     description = find_model(model, study)
     study = study.resolve(strata=description.strata)
@@ -195,60 +149,40 @@ def fit_model(
         )
     prepare_jax(chains)
     built = build(study, description, chosen)
-    before = _prior(built, max(PRIOR_DRAWS, chains * draws), seed, prior)
+    prior_draws = _prior(built, max(PRIOR_DRAWS, chains * draws), seed, prior)
+    size = {"draws": draws, "chains": chains, "seed": seed}
     tree, replaced = None, ""
     if engine == "smc":
-        tree = _smc(
-            built,
-            before,
-            study,
-            description,
-            draws=draws,
-            chains=chains,
-            seed=seed,
-            on_progress=progress,
-        )
+        tree = _smc(built, prior_draws, study, description, on_progress=progress, **size)
     elif engine == "laplace":
-        tree, replaced = _laplace(
-            built, share_orders_of(evidence), draws=draws, chains=chains, seed=seed
-        )
+        tree, replaced = _laplace(built, share_orders_of(evidence), **size)
         engine = "numpyro" if replaced else engine
     if tree is None:
-        tree = _numpyro(
-            built,
-            draws=draws,
-            tune=tune,
-            chains=chains,
-            target_accept=target_accept_of(evidence),
-            seed=seed,
-            progress=progress,
-        )
+        accept = target_accept_of(evidence)
+        tree = _numpyro(built, tune=tune, target_accept=accept, progress=progress, **size)
         if replaced:
             stats = tree["sample_stats"].to_dataset()
             tree["sample_stats"] = xr.DataTree(stats.assign_attrs(replaced=replaced))
-    _complete(tree, built, before, evidence, seed)
+    _complete(tree, built, prior_draws, evidence, seed)
     if any(item.pattern_count for item in evidence):
         add_influence(tree, [rv.name for rv in built.free_RVs])
     _label(tree, study)
-    tree.attrs = {
-        "provenance": json.dumps(
-            {
-                "study": study.id,
-                "study_digest": study.digest,
-                "model": description.name,
-                "priors": chosen.name,
-                "prior_rows": chosen.table().to_dict("records"),
-                "interpretation": study.interpretation,
-                "engine": engine,
-                "draws": draws,
-                "tune": tune if engine == "numpyro" else 0,
-                "chains": chains,
-                "seed": seed,
-                "versions": _versions(engine),
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-        )
+    record = {
+        "study": study.id,
+        "study_digest": study.digest,
+        "model": description.name,
+        "priors": chosen.name,
+        "prior_rows": chosen.table().to_dict("records"),
+        "interpretation": study.interpretation,
+        "engine": engine,
+        "draws": draws,
+        "tune": tune if engine == "numpyro" else 0,
+        "chains": chains,
+        "seed": seed,
+        "versions": _versions(engine),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    tree.attrs = {"provenance": json.dumps(record)}
     return Fit(study, evidence, description, chosen, tree)
 
 
@@ -326,7 +260,7 @@ def _numpyro(built: Any, *, draws: int, chains: int, **settings: Any) -> xr.Data
     from cotreat.inference import nuts
 
     run = nuts.run(built, draws=draws, chains=chains, **settings)
-    flat = {name: v.reshape(-1, *v.shape[2:]) for name, v in run.draws.items()}
+    flat = vectorise.flat(run.draws, run.draws)
     posterior = vectorise.labelled(built, flat, chains).assign_coords(draw=range(draws))
     stats = {name: (("chain", "draw"), values) for name, values in run.stats.items()}
     sample_stats = xr.Dataset(stats, {d: posterior[d] for d in ("chain", "draw")})
@@ -340,12 +274,9 @@ def _laplace(
     from cotreat.inference.standard_coordinates import Density
 
     density = Density(built, orders)
+    surface = density.surface(density.given)
     approximation = laplace.approximate(
-        density.surface(density.given),
-        density.start,
-        density.spreads,
-        effective=EFFECTIVE,
-        seed=seed,
+        surface, density.start, density.spreads, effective=EFFECTIVE, seed=seed
     )
     if approximation.verdict == laplace.UNRELIABLE or approximation.effective < MIN_EFFECTIVE:
         why = f"laplace: Pareto k {approximation.pareto_k:.2f}, {approximation.effective:.0f} effective draws"
@@ -435,16 +366,8 @@ def temper(
     built = build(study, description, priors_for(priors, description, study))
     used = provenance(tree)
     prior = _prior(built, used["chains"] * used["draws"], used["seed"], tree["prior"].to_dataset())
-    return _smc(
-        built,
-        prior,
-        study,
-        description,
-        draws=used["draws"],
-        chains=used["chains"],
-        seed=used["seed"],
-        on_progress=on_progress,
-    )
+    size = {name: used[name] for name in ("draws", "chains", "seed")}
+    return _smc(built, prior, study, description, on_progress=on_progress, **size)
 
 
 def log_evidence(tree: xr.DataTree) -> float:
@@ -465,26 +388,23 @@ def log_evidence(tree: xr.DataTree) -> float:
 
 def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
     """Label the particles, and store P(measure beyond its null) per judged measure and chain."""
-    flat = {name: values.reshape(-1, *values.shape[2:]) for name, values in run.draws.items()}
-    values = {**flat, **vectorise.deterministics(built, flat)}
-    posterior = vectorise.labelled(built, values, run.log_evidence.size)
+    chains = run.log_evidence.size
+    posterior = vectorise.completed(built, vectorise.flat(run.draws, run.draws), chains)
     risk_draws = risk_draws_of(posterior)
-    chances = {
+    probabilities = {
         e.code: is_beyond_null(e, risk_draws).mean("draw").values
         for e in judged_measures(study, model, risk_draws, resolve(study))
     }
+    by_chain = np.reshape([*probabilities.values()], (-1, chains))
     stats = xr.Dataset(
         {
             "log_evidence": ("chain", run.log_evidence),
             "stages": ("chain", run.stages),
             "acceptance_rate": ("chain", run.acceptance),
             "steps": run.steps,
-            "probability": (
-                ("measure", "chain"),
-                np.reshape(list(chances.values()), (-1, run.log_evidence.size)),
-            ),
+            "probability": (("measure", "chain"), by_chain),
         },
-        coords={"chain": range(run.log_evidence.size), "measure": list(chances)},
+        coords={"chain": range(chains), "measure": list(probabilities)},
     )
     return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
 
@@ -564,46 +484,40 @@ def log_mean_exp(logs: np.ndarray) -> float:
 
 def _complete(tree: xr.DataTree, built: Any, prior: Draws, evidence: Evidences, seed: int) -> None:
     """Add prior draws, deterministics, predictions and pointwise log densities to the draws of a sampler."""
+    names = [rv.name for rv in built.free_RVs]
     posterior = tree["posterior"].to_dataset()
-    chains = posterior.sizes["chain"]
-    flat = {
-        rv.name: (v := posterior[rv.name].values).reshape(-1, *v.shape[2:]) for rv in built.free_RVs
-    }
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    flat = vectorise.flat(posterior, names)
     if (
         "risk" not in posterior
-    ):  # Sequential Monte Carlo has added them for its check of convergence.
-        values = {**flat, **vectorise.deterministics(built, flat)}
-        tree["posterior"] = xr.DataTree(vectorise.labelled(built, values, chains))
+    ):  # Sequential Monte Carlo needs the risks for its check of convergence.
+        posterior = vectorise.completed(built, flat, chains)
+        tree["posterior"] = xr.DataTree(posterior)
     kept = {name: array[:PRIOR_DRAWS] for name, array in prior.items()}
-    before = {**kept, **vectorise.deterministics(built, kept)}
-    tree["prior"] = xr.DataTree(vectorise.labelled(built, before, 1))
-    posterior = tree["posterior"].to_dataset()
-    count = max(item.pattern_count for item in evidence)
-    at = thinned(chains, posterior.sizes["draw"], count, THIN)
-    few = flat
-    if len(at) < posterior.sizes["draw"]:
-        few = {rv.name: posterior[rv.name].values[:, at] for rv in built.free_RVs}
-        few = {name: v.reshape(-1, *v.shape[2:]) for name, v in few.items()}
-    likelihood, log_prior = _log_densities(built, flat, few)
+    tree["prior"] = xr.DataTree(vectorise.completed(built, kept, 1))
+    patterns = max(item.pattern_count for item in evidence)
+    at = thinned(chains, draws, patterns, THIN)
+    if len(at) == draws:  # One program compiles faster than two.
+        logs = vectorise.log_densities(built, [*built.observed_RVs, *built.free_RVs], flat)
+    else:
+        few = vectorise.flat(posterior.isel(draw=at), names)
+        logs = vectorise.log_densities(built, built.observed_RVs, few)
+        logs |= vectorise.log_densities(built, built.free_RVs, flat)
+    log_prior = {name: logs.pop(name) for name in names}
     tree["log_prior"] = xr.DataTree(vectorise.labelled(built, log_prior, chains))
-    logs = vectorise.labelled(built, likelihood, chains).assign_coords(draw=at)
-    tree["log_likelihood"] = xr.DataTree(_noted(logs, posterior))
-    some = posterior.isel(draw=thinned(chains, posterior.sizes["draw"], count))
+    log_likelihood = vectorise.labelled(built, logs, chains).assign_coords(draw=at)
+    tree["log_likelihood"] = xr.DataTree(_noted(log_likelihood, posterior))
+    some = posterior.isel(draw=thinned(chains, draws, patterns))
     rng = np.random.default_rng(seed)
     made = [item.replicate(some, rng) for item in evidence]
-    again = xr.Dataset({name: values for group in made for name, values in group.items()})
-    constant = [name for name, values in again.items() if "draw" not in values.dims]
+    replicates = xr.Dataset({name: values for group in made for name, values in group.items()})
+    constant = [name for name, values in replicates.items() if "draw" not in values.dims]
     if constant:
-        tree["constant_data"] = xr.DataTree(again[constant])
-    tree["posterior_predictive"] = xr.DataTree(_noted(again.drop_vars(constant), posterior))
-    seen = {rv.name: built.rvs_to_values[rv].eval() for rv in built.observed_RVs}
-    dims = {name: built.named_vars_to_dims[name] for name in seen}
-    tree["observed_data"] = xr.DataTree(
-        xr.Dataset(
-            {name: (dims[name], data) for name, data in seen.items()},
-            {d: list(built.coords[d]) for names in dims.values() for d in names},
-        )
-    )
+        tree["constant_data"] = xr.DataTree(replicates[constant])
+    tree["posterior_predictive"] = xr.DataTree(_noted(replicates.drop_vars(constant), posterior))
+    data = {rv.name: built.rvs_to_values[rv].eval()[None] for rv in built.observed_RVs}
+    observed = vectorise.labelled(built, data, 1).isel(chain=0, draw=0, drop=True)
+    tree["observed_data"] = xr.DataTree(observed)
 
 
 def thinned(chains: int, draws: int, cells: int, most: float = np.inf) -> NDArray[np.int64]:
@@ -641,31 +555,16 @@ def _noted(some: xr.Dataset, posterior: xr.Dataset) -> xr.Dataset:
     )
 
 
-def _log_densities(built: Any, flat: Draws, few: Draws) -> tuple[Draws, Draws]:
-    """Return log densities of the observations for a subset of the draws, and of the prior for all draws."""
-    seen, free = built.observed_RVs, built.free_RVs
-    if few is flat:  # One program compiles faster than two.
-        both = vectorise.log_densities(built, [*seen, *free], flat)
-        named = ({rv.name: both[rv.name] for rv in variables} for variables in (seen, free))
-        likelihood, prior = named
-        return likelihood, prior
-    few_logs = vectorise.log_densities(built, seen, few)
-    return few_logs, vectorise.log_densities(built, free, flat)
-
-
 def _label(tree: xr.DataTree, study: Study) -> None:
     """Store the counts and the composition of the arms as constant data, and the kind of risk as an attribute."""
     arms = tuple(tree["posterior"].coords["arm"].values)
-    given = xr.Dataset(
+    labels = {"counted": study.counted, "arm": arms, "treatment": study.treatment_ids}
+    data = xr.Dataset(
         {"n": ("counted", study.n), "content": (("arm", "treatment"), study.content(arms))},
-        coords={
-            "counted": list(study.counted),
-            "arm": list(arms),
-            "treatment": list(study.treatment_ids),
-        },
+        coords={dim: list(of) for dim, of in labels.items()},
     )
     constant = tree["constant_data"].to_dataset() if "constant_data" in tree.children else {}
-    tree["constant_data"] = xr.DataTree(given.assign(constant))
+    tree["constant_data"] = xr.DataTree(data.assign(constant))
     for group in ("prior", "posterior"):
         data = tree[group].to_dataset()
         risk = data["risk"].assign_attrs(risk_kind=study.risk_kind)

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 from pymc.sampling.jax import get_jaxified_graph
 
 from cotreat.inference import gaussian_mixture_jax
-from cotreat.inference.vectorise import Draws, function_of_draws, unconstrained
+from cotreat.inference.vectorise import (
+    Draws,
+    function_of_draws,
+    natural_scale,
+    split_point,
+    unconstrained,
+)
 
 TARGET_ESS = jnp.array([0.7, 0.5])
 """Share of particles that stay effective at the next temperature, in the second and in the first pass."""
@@ -131,30 +137,20 @@ class Sampler:
 
     def _constrained(self, at: NDArray[np.float64]) -> Draws:
         """Transform particles, shape (chain, particle, …), to the natural scale of the free variables."""
-        on_own_scale = self._built.unobserved_value_vars
-        names = {variable.name: variable for variable in on_own_scale}
-        outputs = [names[rv.name] for rv in self._built.free_RVs]
-        function = get_jaxified_graph(inputs=list(self._built.value_vars), outputs=outputs)
-        values = function_of_draws(lambda row: function(*self._apart(row)))(
-            at.reshape(-1, at.shape[-1])
-        )
+        function = natural_scale(self._built)
+        natural = function_of_draws(lambda row: function(*split_point(row, self._shapes)))
+        values = map(np.asarray, natural(at.reshape(-1, at.shape[-1])))
         return {
-            rv.name: np.asarray(value).reshape(*at.shape[:2], *value.shape[1:])
+            rv.name: value.reshape(*at.shape[:2], *value.shape[1:])
             for rv, value in zip(self._built.free_RVs, values, strict=True)
         }
-
-    def _apart(self, row: Any) -> list[Any]:
-        """Split a particle into the model's value variables."""
-        cuts = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1]
-        parts = jnp.split(row, cuts)
-        return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def _density(self, term: Any) -> Callable[[Any], Any]:
         """Return the log density of a particle for a term of the model, finite at impossible points."""
         function = get_jaxified_graph(inputs=list(self._built.value_vars), outputs=[term])
 
         def density(row: Any) -> Any:
-            value = function(*self._apart(row))[0]
+            value = function(*split_point(row, self._shapes))[0]
             return jnp.where(jnp.isnan(value), IMPOSSIBLE, jnp.maximum(value, IMPOSSIBLE))
 
         return density

@@ -20,7 +20,7 @@ from pytensor.graph.replace import clone_replace
 from scipy.special import erf, ndtri
 
 from cotreat.evidence.protocol import Given
-from cotreat.inference.vectorise import Draws, evaluate, in_jax, untraced
+from cotreat.inference.vectorise import Draws, evaluate, in_jax, split_point, untraced
 from cotreat.priors import model_data
 
 BLOCK, BLOCKS = 64, 64
@@ -44,7 +44,7 @@ class Coordinates:
         Its standardised coordinates.
     value : TensorVariable
         The value variable on the unconstrained scale of the samplers, as a function of `z`.
-    own : TensorVariable
+    natural : TensorVariable
         The variable on its natural scale, as a function of `z`.
     is_standard : bool
         Whether `z` is standard normal under the prior.
@@ -55,7 +55,7 @@ class Coordinates:
     rv: Any
     z: Any
     value: Any
-    own: Any
+    natural: Any
     is_standard: bool
     start: NDArray[np.float64]
 
@@ -102,7 +102,7 @@ def _coordinates(
     if standard is None:
         natural = z if transform is None else transform.backward(z, *inputs)
         return Coordinates(rv, z, z, natural, is_standard=False, start=np.asarray(begin, float))
-    natural = standard(rv, z)
+    natural = standard[0](rv, z)
     if order is not None:
         natural = natural[np.argsort(order)]
     value = transform.forward(natural, *inputs)
@@ -114,10 +114,22 @@ def _below(z: Any) -> Any:
     return pt.minimum(pt.erfc(-z / np.sqrt(2)) / 2, 1 - NEAREST)
 
 
+def _deviate(below: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Φ⁻¹ of probabilities, truncated to finite values."""
+    deviates: NDArray[np.float64] = ndtri(np.clip(below, NEAREST, 1 - NEAREST))
+    return deviates
+
+
 def _half_normal(rv: Any, z: Any) -> Any:
     """Return the half-normal quantile at Φ(z)."""
     _, sigma = rv.owner.op.dist_params(rv.owner)
     return sigma * np.sqrt(2) * pt.erfinv(_below(z))
+
+
+def _from_half_normal(rv: Any, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return z of half-normal values."""
+    _, sigma = rv.owner.op.dist_params(rv.owner)
+    return _deviate(erf(values / (sigma.eval() * np.sqrt(2))))
 
 
 def _dirichlet(rv: Any, z: Any) -> Any:
@@ -131,48 +143,19 @@ def _dirichlet(rv: Any, z: Any) -> Any:
     return pt.exp(before) * pt.concatenate([-pt.expm1(left), pt.ones(1)])
 
 
-def _uniform(_: Any, z: Any) -> Any:
-    """Return the quantile of the uniform distribution on (0, 1) at Φ(z)."""
-    return _below(z)
-
-
-_STANDARD = {"HalfNormalRV": _half_normal, "DirichletRV": _dirichlet, "UniformRV": _uniform}
-"""Quantile functions of priors at Φ(z), by distribution."""
-
-
-def _deviate(below: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Φ⁻¹ of probabilities, truncated to finite values."""
-    deviates: NDArray[np.float64] = ndtri(np.clip(below, NEAREST, 1 - NEAREST))
-    return deviates
-
-
-def _from_half_normal(rv: Any, values: NDArray[np.float64], _: Any) -> NDArray[np.float64]:
-    """Return z of half-normal values."""
-    _, sigma = rv.owner.op.dist_params(rv.owner)
-    return _deviate(erf(values / (sigma.eval() * np.sqrt(2))))
-
-
-def _from_dirichlet(
-    _: Any, values: NDArray[np.float64], order: Sequence[int] | None
-) -> NDArray[np.float64]:
+def _from_dirichlet(_: Any, parts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return z of points on the simplex, by inverse stick-breaking."""
-    parts = values if order is None else values[:, list(order)]
     rest = np.flip(np.cumsum(np.flip(parts, 1), axis=1), 1)  # Rest of the stick before each break.
     left = np.log(np.maximum(rest[:, 1:], 1e-300) / rest[:, :-1])
     return -_deviate(np.exp(left * np.arange(left.shape[1], 0, -1)))
 
 
-def _from_uniform(_: Any, values: NDArray[np.float64], __: Any) -> NDArray[np.float64]:
-    """Return z of values uniform on (0, 1)."""
-    return _deviate(values)
-
-
-_FROM = {
-    "HalfNormalRV": _from_half_normal,
-    "DirichletRV": _from_dirichlet,
-    "UniformRV": _from_uniform,
+_STANDARD: dict[str, tuple[Callable[..., Any], Callable[..., NDArray[np.float64]]]] = {
+    "HalfNormalRV": (_half_normal, _from_half_normal),
+    "DirichletRV": (_dirichlet, _from_dirichlet),
+    "UniformRV": (lambda _, z: _below(z), lambda _, values: _deviate(values)),
 }
-"""Inverse transformations, from draws of a variable to standard normal coordinates, by distribution."""
+"""By distribution: the prior quantile of a variable at Φ(z), and z of draws of the variable."""
 
 
 class Density:
@@ -220,7 +203,7 @@ class Density:
         self.spreads = np.flatnonzero(np.concatenate(is_spread))
 
         def log_density(point: Any, numbers: list[Any]) -> Any:
-            value = function(*self._apart(point), *numbers)[0]
+            value = function(*split_point(point, self._shapes), *numbers)[0]
             return jnp.where(jnp.isnan(value), -jnp.inf, value)
 
         def several(points: Any, blocks: Any, numbers: list[Any]) -> Any:
@@ -230,34 +213,6 @@ class Density:
             return jax.lax.fori_loop(0, blocks, block, jnp.zeros(points.shape[:2]))
 
         self._several = jax.jit(several)
-
-    def columns(self, name: str) -> NDArray[np.int64]:
-        """Return the indices of a variable's coordinates.
-
-        Parameters
-        ----------
-        name
-            Name of a free variable of the model.
-
-        Returns
-        -------
-        ndarray of int
-            Indices into a point.
-
-        Raises
-        ------
-        ValueError
-            If the model has no such free variable.
-        """
-        sizes = [int(np.prod(shape)) for shape in self._shapes]
-        at = [part.rv.name for part in self._parts].index(name)
-        return np.arange(sizes[at]) + sum(sizes[:at])
-
-    def _apart(self, point: Any) -> list[Any]:
-        """Split a point into the coordinates of each variable."""
-        cuts = np.cumsum([int(np.prod(shape)) for shape in self._shapes])[:-1]
-        parts = jnp.split(point, cuts)
-        return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def surface(self, numbers: Given) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
         """Return the log density under given numbers as a function of points.
@@ -294,9 +249,8 @@ class Density:
     def places(self) -> dict[str, slice]:
         """Slice of each variable's coordinates in a point, by name of the variable."""
         ends = np.cumsum([part.start.size for part in self._parts]).tolist()
-        starts = [0, *ends[:-1]]
-        names = [part.rv.name for part in self._parts]
-        return {name: slice(*span) for name, *span in zip(names, starts, ends, strict=True)}
+        spans = zip(self._parts, [0, *ends[:-1]], ends, strict=True)
+        return {part.rv.name: slice(start, end) for part, start, end in spans}
 
     def points(self, draws: Draws) -> NDArray[np.float64]:
         """Transform draws of the free variables to points, under the model's own numbers.
@@ -312,15 +266,15 @@ class Density:
             Points in standardised coordinates.
         """
         columns = []
-        for part in self._parts:
-            values = draws[part.rv.name]
-            back = _FROM.get(type(part.rv.owner.op).__name__)
-            transform = self.built.rvs_to_transforms[part.rv]
-            if back is not None:
-                values = back(part.rv, values, self._orders.get(part.rv.name))
+        for rv in (part.rv for part in self._parts):
+            values, order = draws[rv.name], self._orders.get(rv.name)
+            standard = _STANDARD.get(type(rv.owner.op).__name__)
+            transform = self.built.rvs_to_transforms[rv]
+            if standard is not None:
+                values = standard[1](rv, values if order is None else values[:, list(order)])
             elif transform is not None:
-                moved = transform.forward(part.rv, *part.rv.owner.inputs)
-                (values,) = evaluate(self.built, [moved], draws)
+                unconstrained = transform.forward(rv, *rv.owner.inputs)
+                (values,) = evaluate(self.built, [unconstrained], draws)
             columns.append(values.reshape(len(values), -1))
         return np.concatenate(columns, axis=1)
 
@@ -362,7 +316,7 @@ class Density:
         """
         available = tuple(name for name in names if name in self.built.named_vars)
         if available not in self._compiled:
-            replaced = {part.rv: part.own for part in self._parts}
+            replaced = {part.rv: part.natural for part in self._parts}
             with untraced():
                 outputs = clone_replace([self.built[name] for name in available], replaced)
             self._compiled[available] = self._function(available, outputs)
@@ -399,14 +353,16 @@ class Density:
     def _free(self) -> Callable[..., Draws]:
         """Compiled transformation of points to the natural scale."""
         names = tuple(part.rv.name for part in self._parts)
-        return self._function(names, [part.own for part in self._parts])
+        return self._function(names, [part.natural for part in self._parts])
 
     def _function(self, names: tuple[str, ...], outputs: list[Any]) -> Callable[..., Draws]:
         """Compile expressions in the coordinates and the data for evaluation at many points."""
         with untraced():
             inputs, opened = model_data.opened(self.built, outputs)
             function = in_jax([*(p.z for p in self._parts), *inputs.values()], opened)
-        many = jax.jit(jax.vmap(lambda x, arrays: function(*self._apart(x), *arrays), (0, None)))
+        many = jax.jit(
+            jax.vmap(lambda x, arrays: function(*split_point(x, self._shapes), *arrays), (0, None))
+        )
 
         def values(points: NDArray[np.float64], numbers: Given) -> Draws:
             results = many(points, [jnp.asarray(numbers[name]) for name in inputs])

@@ -43,11 +43,14 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
     effects = import_module(model.states)
     with pm.Model(coords=_coords(study, arms, evidence)) as built:
         eta = effects.log_odds(study, arms, priors)
-        seen = confounding.confounded(study, arms, eta, priors)
+        confounded = confounding.confounded(study, arms, eta, priors)
         is_adjusted = SCORE in parameters_of(evidence)
-        predictor = Predictor(arms, eta, seen, state(priors, SCORE) if is_adjusted else None)
+        predictor = Predictor(arms, eta, confounded, state(priors, SCORE) if is_adjusted else None)
         if not any(piece.standardises for piece in evidence):
-            _state_risks(predictor)
+            sigma = predictor.sigma
+            if sigma is not None:
+                state_risk("conditional_risk", pm.math.invlogit, eta, confounded)
+            state_risk("risk", lambda at: averages(pt, at, sigma).risk, eta, confounded)
         for piece in evidence:
             piece.likelihood(predictor, priors)
     return built
@@ -64,14 +67,6 @@ def _coords(study: Study, arms: tuple[str, ...], evidence: Evidences) -> dict[st
         **{f"level_{treatment}": parts for treatment, parts in study.levels.items()},
     }
     return {**shared, **{dim: of for piece in evidence for dim, of in piece.coords().items()}}
-
-
-def _state_risks(predictor: Predictor) -> None:
-    """Declare the risks by arm as deterministics: means over the latent prognostic score, if there is one."""
-    eta, seen, sigma = predictor.log_odds, predictor.seen, predictor.sigma
-    if sigma is not None:
-        state_risk("conditional_risk", pm.math.invlogit, eta, seen)
-    state_risk("risk", lambda log_odds: averages(pt, log_odds, sigma).risk, eta, seen)
 
 
 def given_of(study: Study, model: Model, priors: PriorSet) -> Given:

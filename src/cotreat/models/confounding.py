@@ -39,12 +39,11 @@ def confounded(
     2005;168:267, and McCandless, Gustafson & Levy, Stat Med 2007;26:2331; the parameter is the bias instead of
     the prevalences and effects of the confounder, because the data identify neither.
     """
-    seen = log_odds
     if "bias_beta" in priors:
-        seen = seen + study.content(arms) @ _bias(priors, "bias_beta", "treatment")
+        log_odds = log_odds + study.content(arms) @ _bias(priors, "bias_beta", "treatment")
     if "bias_gamma" in priors:
-        seen = seen + study.products(arms) @ _bias(priors, "bias_gamma", "pair")
-    return seen
+        log_odds = log_odds + study.products(arms) @ _bias(priors, "bias_gamma", "pair")
+    return log_odds
 
 
 def _bias(priors: PriorSet, variable: str, dims: str) -> pt.TensorVariable:

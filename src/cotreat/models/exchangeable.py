@@ -3,7 +3,7 @@
 import pytensor.tensor as pt
 
 from cotreat.models import additive
-from cotreat.priors.declare import relatives
+from cotreat.priors.declare import exchangeable
 from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
@@ -26,5 +26,5 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
         η by arm, shape (arm,).
     """
     pairs = len(study.pairs)
-    gamma = relatives(priors, "gamma", mean="mu", spread="tau", dims="pair", count=pairs)
+    gamma = exchangeable(priors, "gamma", mean="mu", spread="tau", dims="pair", count=pairs)
     return additive.log_odds(study, arms, priors) + study.products(arms) @ gamma

@@ -99,51 +99,41 @@ def register(model: Model) -> None:
 
 _DOSE_PREDICTOR = "η = α + Σ β_d x_d + Σ γ_de x_d x_e, x_d in [0, 1] increasing with the level"
 
-register(
+for packaged in (
     Model(
         "exchangeable",
         "Interactions are exchangeable across pairs (partial pooling).",
         "η = α + Σ β_d x_d + Σ (μ + τ z_de) x_d x_e",
         ("alpha", "beta", "mu", "tau", "z"),
         min_pairs=2,
-    )
-)
-register(
+    ),
     Model(
         "interaction",
         "Each pair of treatments has an interaction of its own.",
         "η = α + Σ β_d x_d + Σ γ_de x_d x_e",
         ("alpha", "beta", "gamma"),
-    )
-)
-register(
+    ),
     Model(
         "saturated",
         "The log-odds of the regimens are exchangeable, without a structure by treatment.",
         "η_a ~ Normal(m, τ_arm)",
         ("m", "tau_arm", "eta"),
         has_structure=False,
-    )
-)
-register(
+    ),
     Model(
         "additive",
         "No interaction on the log-odds scale: odds ratios multiply.",
         "η = α + Σ β_d x_d",
         ("alpha", "beta"),
         has_products=False,
-    )
-)
-register(
+    ),
     Model(
         "dose",
         "The effect of a treatment is monotone in its dose level.",
         _DOSE_PREDICTOR,
         ("alpha", "beta", "gamma", "simplex"),
         strata=DOSE,
-    )
-)
-register(
+    ),
     Model(
         "duration",
         "The effect of a treatment is monotone in its duration; long durations are subject to "
@@ -152,16 +142,15 @@ register(
         ("alpha", "beta", "gamma", "simplex"),
         module="dose",
         strata=DURATION,
-    )
-)
-register(
+    ),
     Model(
         "subgroups",
         "Treatment effects differ between subgroups and shrink towards a common effect.",
         "η = α + α_g + Σ β_dg x_d + Σ γ_de x_d x_e, β_dg ~ Normal(β_d, τ_d)",
         ("alpha", "alpha_group", "beta", "spread", "effect_z", "gamma"),
-    )
-)
+    ),
+):
+    register(packaged)
 
 SUBGROUPS = "subgroups"
 """Name of the model that accepts the id of subgroups after a colon: ``subgroups:age``."""

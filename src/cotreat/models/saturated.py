@@ -2,7 +2,7 @@
 
 import pytensor.tensor as pt
 
-from cotreat.priors.declare import relatives
+from cotreat.priors.declare import exchangeable
 from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
@@ -24,4 +24,4 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
     TensorVariable
         η by arm, shape (arm,).
     """
-    return relatives(priors, "eta", mean="m", spread="tau_arm", dims="arm", count=len(arms))
+    return exchangeable(priors, "eta", mean="m", spread="tau_arm", dims="arm", count=len(arms))

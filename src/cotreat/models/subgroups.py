@@ -29,7 +29,7 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
 
     Notes
     -----
-    Dixon & Simon, Biometrics 1991;47:871. As in `cotreat.priors.declare.relatives`, the effects are their
+    Dixon & Simon, Biometrics 1991;47:871. As in `cotreat.priors.declare.exchangeable`, the effects are their
     average plus deviations that sum to 0, and the common mean β_d is integrated out. Product terms are the same
     in all subgroups.
     """

@@ -145,7 +145,7 @@ def reference(view: View) -> str:
     The first counted one; otherwise that of a reported odds ratio; otherwise that of an identified one.
     """
     study, rows = view.study, view.summary
-    meanings = [one.meaning for one in view.reported.odds_ratios] if view.reported else []
+    meanings = [one.meaning for one in view.reported.with_interval] if view.reported else []
     as_reported = [m.words[1] for m in meanings if m is not None and m.kind == "regimens"]
     rows = rows[(rows.estimator == POSTERIOR) & (rows.status == IDENTIFIED)]
     identified = set(zip(rows.contrast, rows.stratum, strict=True))

@@ -99,7 +99,7 @@ def reported_predictive(view: View) -> Figure | None:
 
 def lines_of_panels(view: View, numbers: ReportedEstimates) -> list[list[Panel]]:
     """Return the panels of each line, from the top; those of one line share their rows."""
-    statistics = dict.fromkeys(statistic_of(one.kind) for one in numbers.odds_ratios)
+    statistics = dict.fromkeys(statistic_of(one.kind) for one in numbers.with_interval)
     lines = [
         *([_values(view, numbers, s), *_errors(view, numbers, s)] for s in statistics),
         [_deviates(view, numbers)],
@@ -132,7 +132,7 @@ def _values(view: View, numbers: ReportedEstimates, statistic: Statistic) -> Pan
     names, link = row_names(numbers), statistic.link
     rows = (
         _row(names[c.id], _replicated(view, c.id), c.value.value, scale=link.back)
-        for c in numbers.odds_ratios
+        for c in numbers.with_interval
         if c.kind == statistic.name
     )
     return Panel(axis_label([statistic]), tuple(rows), is_log=link.is_log)
@@ -146,7 +146,7 @@ def _errors(view: View, numbers: ReportedEstimates, statistic: Statistic) -> lis
     names, widths = row_names(numbers), groups["widths"]
     rows = (
         _row(names[c.id], widths.sel(odds_ratio=c.id).values, standard_error(c), scale=np.exp)
-        for c in numbers.odds_ratios
+        for c in numbers.with_interval
         if c.kind == statistic.name
     )
     label = "standard error of its log" if statistic.link.is_log else "standard error"

@@ -138,10 +138,7 @@ def is_belief(name: str) -> bool:
     bool
         False for the weak set and for user-defined sets.
     """
-    try:
-        return any(beliefs_of(name))
-    except ModelError:
-        return False
+    return in_words(name) != name
 
 
 def beliefs_of(name: str) -> tuple[str, str]:
@@ -175,27 +172,6 @@ def beliefs_of(name: str) -> tuple[str, str]:
         f"no prior set {name!r}; the prior sets are {', '.join(NAMES)}, and beliefs about effects and "
         "then about interactions such as grid:neutral-strong:optimistic-weak"
     )
-
-
-def believed(named: str, study: Study, *, of_effects: bool) -> tuple[float, float]:
-    """Return the prior mean and SD that correspond to a belief.
-
-    Parameters
-    ----------
-    named
-        One of `BELIEFS`.
-    study
-        Study whose outcome determines the direction of benefit or synergy.
-    of_effects
-        Whether the belief is about treatment effects; otherwise it is about interactions.
-
-    Returns
-    -------
-    mean, sd : float
-        Of the log odds ratio of a treatment, or of the log ratio of odds ratios of a pair.
-    """
-    mean, sd, _ = stated_belief(named, of_effects, study)
-    return mean, sd
 
 
 def stated_belief(named: str, is_effect: bool, study: Study) -> tuple[float, float, str]:

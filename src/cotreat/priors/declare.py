@@ -60,7 +60,7 @@ def numbers_of(priors: PriorSet, variable: str) -> dict[str, pt.TensorVariable]:
     return dict(zip(priors[variable].numbers(), model_data.state(named).values(), strict=True))
 
 
-def relatives(
+def exchangeable(
     priors: PriorSet, variable: str, *, mean: str, spread: str, dims: str, count: int
 ) -> pt.TensorVariable:
     """Declare exchangeable parameters, each ~ Normal(M, τ), in the PyMC model in context.
@@ -102,7 +102,7 @@ def relatives(
 
 
 def state_risk(
-    name: str, of: Callable[..., Any], log_odds: pt.TensorVariable, seen: pt.TensorVariable
+    name: str, of: Callable[..., Any], log_odds: pt.TensorVariable, confounded: pt.TensorVariable
 ) -> None:
     """Declare the risk by arm as a deterministic, and the confounded risk where there is confounding.
 
@@ -114,11 +114,11 @@ def state_risk(
         Function that maps log-odds to the risk.
     log_odds
         η by arm, without confounding, shape (arm,).
-    seen
+    confounded
         η by arm with unmeasured confounding, shape (arm,); `log_odds` itself without confounding.
     """
     import pymc as pm
 
     pm.Deterministic(name, of(log_odds), dims="arm")
-    if seen is not log_odds:
-        pm.Deterministic(CONFOUNDED + name, of(seen), dims="arm")
+    if confounded is not log_odds:
+        pm.Deterministic(CONFOUNDED + name, of(confounded), dims="arm")

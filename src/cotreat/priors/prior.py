@@ -65,16 +65,34 @@ class Prior:
     further: tuple[tuple[str, float], ...] = ()
 
     def numbers(self) -> dict[str, float]:
-        """Return the parameters of the distribution that have a value, by their names in PyMC."""
+        """Return the parameters of the distribution that have a value, by their names in PyMC.
+
+        Returns
+        -------
+        dict
+            Values by parameter.
+        """
         stated = {"mu": self.mu, "sigma": self.sigma, **dict(self.further)}
         return {name: value for name, value in stated.items() if value is not None}
 
     def given(self) -> dict[str, float]:
-        """Return the same values by their names as data of a PyMC model, such as ``beta sigma``."""
+        """Return the same values by their names as data of a PyMC model, such as ``beta sigma``.
+
+        Returns
+        -------
+        dict
+            Values by name of the data.
+        """
         return {f"{self.variable} {name}": value for name, value in self.numbers().items()}
 
     def in_words(self) -> str:
-        """Return the central 95 % interval with its scale; empty if the prior has no `scale`."""
+        """Return the central 95 % interval with its scale; empty if the prior has no `scale`.
+
+        Returns
+        -------
+        str
+            For example ``risk 0.05 to 0.40``.
+        """
         if self.mu is None or self.sigma is None or not self.scale:
             return ""
         lower, upper = self.central()
@@ -177,7 +195,13 @@ class PriorSet:
         return replace(self, name=name, rows=rows)
 
     def table(self) -> pd.DataFrame:
-        """Return the prior set as a data frame, one row per variable."""
+        """Return the prior set as a data frame, one row per variable.
+
+        Returns
+        -------
+        DataFrame
+            Variable, meaning, distribution, parameters, central 95 % interval, reason and who chose it.
+        """
         return pd.DataFrame(
             [
                 {

@@ -32,7 +32,7 @@ from cotreat.evidence import contrasts
 from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import ReportedEstimates, reported_in
 from cotreat.evidence.statistics import statistic_of
-from cotreat.frequentist.fit import fit_frequentist
+from cotreat.frequentist.g_computation import fit_frequentist
 from cotreat.frequentist.intervals import intervals
 from cotreat.frequentist.logistic import Regression
 from cotreat.inference.record import Fit
@@ -338,7 +338,7 @@ def _prior_rows(estimand: Estimand, posterior: Row, prior: RiskDraws) -> Iterato
 
 def _reported_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimates) -> Iterator[Row]:
     """Yield the reported estimates of an estimand, inverted where the inverse is reported."""
-    for one in numbers.odds_ratios:
+    for one in numbers.with_interval:
         if one.meaning is None or one.ci is None:
             continue
         estimate, lower, upper = one.value.value, one.ci[0].value, one.ci[1].value

@@ -206,7 +206,7 @@ def estimands_asked(study: Study, model: str) -> list[Estimand]:
     """List a measure of each family of synergy, and odds ratios of one more treatment or reported ones."""
     evidence = resolve(study)
     numbers = reported_in(evidence)
-    ratios = [c for c in numbers.odds_ratios if c.kind == ODDS_RATIO.name] if numbers else []
+    ratios = [c for c in numbers.with_interval if c.kind == ODDS_RATIO.name] if numbers else []
     meanings = [c.meaning for c in ratios if c.meaning]
     reported = [meaning.words for meaning in meanings if meaning.kind == "regimens"]
 

@@ -21,10 +21,10 @@ from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import link_value, reported_in, standard_error
 from cotreat.evidence.resolve import resolve
 from cotreat.evidence.statistics import ODDS_RATIO
-from cotreat.frequentist.fit import fit_frequentist
+from cotreat.frequentist.g_computation import fit_frequentist
 from cotreat.frequentist.intervals import Z, wald
 from cotreat.models.registry import Model
-from cotreat.priors.belief_grid import BELIEFS, believed
+from cotreat.priors.belief_grid import BELIEFS, stated_belief
 from cotreat.results.summary import LIKELIHOOD
 from cotreat.study.regimens import adds_one
 from cotreat.study.study import Meaning, Study
@@ -108,7 +108,7 @@ def odds_ratios_of(study: Study, model: Model) -> list[ObservedRatio]:
     evidence = resolve(study)
     numbers = reported_in(evidence)
     found = []
-    for estimate in numbers.odds_ratios if numbers is not None else ():
+    for estimate in numbers.with_interval if numbers is not None else ():
         is_ratio = estimate.kind == ODDS_RATIO.name
         if is_ratio and estimate.meaning is not None and estimate.ci is not None:
             log = Normal(link_value(estimate), standard_error(estimate))
@@ -174,7 +174,7 @@ def under_beliefs(study: Study, odds_ratios: Sequence[ObservedRatio]) -> pd.Data
 
 
 def _updated(study: Study, one: ObservedRatio, belief: str) -> dict[str, Any]:
-    mean, sd = believed(belief, study, of_effects=one.about == EFFECT)
+    mean, sd, _ = stated_belief(belief, one.about == EFFECT, study)
     prior = Normal(one.sign * mean, sd)
     after = prior.given(one.log)
     return {

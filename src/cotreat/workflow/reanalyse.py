@@ -191,7 +191,7 @@ def reanalyse(
     on_progress
         Called with a line per step.
     **settings
-        ``draws``, ``tune``, ``chains``, ``seed``, ``progress`` of `sampling.fit`.
+        ``draws``, ``tune``, ``chains``, ``seed``, ``progress`` of `sampling.fit_model`.
 
     Returns
     -------

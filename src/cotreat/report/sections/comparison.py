@@ -174,7 +174,7 @@ def _units(name: str, one: LeftOut) -> pd.DataFrame:
             "model": name,
             "unit": one.units.kind,
             "left_out": one.units.names,
-            "not_used_either": [", ".join(part.beside) for part in one.units.parts],
+            "not_used_either": [", ".join(part.left_out_with) for part in one.units.parts],
             "alike": one.times,
             "elpd": one.elpd,
             "mc_error": one.error,
@@ -244,7 +244,7 @@ def _prediction(name: str, left: FoldPrediction) -> dict[str, object]:
     return {
         "model": name,
         "left_out": left.unit,
-        "not_used_either": ", ".join(left.beside),
+        "not_used_either": ", ".join(left.left_out_with),
         "quantity": left.quantity,
         "reported": left.as_reported,
         "predicted": left.median,
