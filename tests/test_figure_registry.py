@@ -22,7 +22,6 @@ from cotreat.plots import (
     KINDS,
     STUDY,
     draw,
-    draw_each,
     figure_of,
     figures,
     picture,
@@ -111,7 +110,7 @@ def test_a_figure_of_a_comparison(added, report_folder, isis2):
     last = read_analysis(folder).sections[-1]
     assert (last.heading, last.figure) == ("Medians", picture(COMPARISON, "medians"))
     assert json.loads((folder / "about.json").read_text())["sections"][-1]["figure"] == {
-        "file": "medians.png",
+        "name": "medians",
         "caption": "Each count is well predicted.",
         "alt": "Three bars.",
     }
@@ -166,15 +165,6 @@ def test_a_failed_check_stands_in_every_figure(tmp_path, isis2):
         with Image.open(tmp_path / name / "left_out.png") as image:
             heights.append(image.height)
     assert heights[0] < heights[1]  # the red lines stand above the figure
-
-
-def test_figures_can_be_drawn_where_they_are_not_registered(tmp_path, isis2):
-    own = registry.RegisteredFigure(
-        "own", "C.", "A.", COMPARISON, "", 1, lambda record: bars([record.predicted[0].value])
-    )
-    draw_each([own], Comparison(isis2, "interaction", predicted=[LEFT]), tmp_path)
-    assert (tmp_path / "own.png").exists()
-    assert "own" not in figures(COMPARISON)
 
 
 def test_what_a_figure_is_of_must_be_known(added):

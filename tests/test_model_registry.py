@@ -62,7 +62,7 @@ def test_a_model_with_a_new_parameter_needs_one_module_and_one_registration(tmp_
     (fit,) = result.results
     table = pd.read_csv(fit.folder / "summary.csv")
     assert set(table.model) == {"common"}
-    assert (fit.folder / "forest.png").is_file()
+    assert (fit.folder / "prior_posterior.png").is_file()
     page = result.report.read_text(encoding="utf-8")
     for text in (
         "heavier tails than a normal prior",

@@ -55,11 +55,11 @@ def test_a_part_comes_back_as_it_was_written(tmp_path):
     assert back.created.startswith("20")
     assert sorted(p.name for p in folder.iterdir()) == ["about.json", "models.csv", "out.png"]
     told = json.loads((folder / supplementary.ABOUT).read_text())
-    assert told["sections"][0]["figure"] == {"file": "out.png", "caption": "Dots.", "alt": "Plot."}
+    assert told["sections"][0]["figure"] == {"name": "out", "caption": "Dots.", "alt": "Plot."}
     assert told["sections"][1] == {
         "heading": "In words only",
         "words": ["Nothing to draw."],
-        "table": None,
+        "table": "",
         "figure": None,
     }
 

@@ -19,14 +19,15 @@ from cotreat.plots import (
     FIT,
     KINDS,
     figures,
+    forest,
     interval_rows,
     labels,
     odds_ratios,
     parameters,
-    predictive,
     risks,
     style,
     synergy,
+    synergy_rows,
 )
 from cotreat.plots import draw as draw_all
 from cotreat.results.summary import POSTERIOR, summarise
@@ -271,7 +272,7 @@ def test_pyplot_is_left_as_it_was(isis2):
     try:
         mine = plt.figure().number
         size = mpl.rcParams["font.size"]
-        draw("energy", isis2)
+        draw("trace", isis2)
         assert mpl.get_backend() == "svg"
         assert plt.get_fignums() == [mine]
         assert mpl.rcParams["font.size"] == size
@@ -360,9 +361,9 @@ def test_an_endless_interval_ends_in_an_arrowhead():
         interval_rows.Line("maximum likelihood, 95% profile", 3.0, 0.5, np.inf),
     )
     rows = [interval_rows.Row("a", lines)]
-    lower, upper = odds_ratios.limits(rows)
+    lower, upper = forest.log_limits(rows)
     assert lower < 0.5
-    assert 4.0 < upper < 4.0 * odds_ratios.REACH * 1.2
+    assert 4.0 < upper < 4.0 * forest.REACH * 1.2
     axes = mpl.figure.Figure().add_subplot()
     style.log_axis(axes, lower, upper)
     interval_rows.draw_rows(axes, rows, look=interval_rows.looks(rows))
@@ -412,14 +413,13 @@ def test_risks_beside_the_prior_have_no_dot_over_the_bar(isis2):
 
 def test_synergy_draws_the_probabilities_of_the_summary(isis2):
     (panel,) = synergy.panels(isis2)
-    rows = [row for row in panel.rows if row.measure]
     summary = isis2.summary[
         isis2.summary.probability.notna() & (isis2.summary.co_treatment == "none")
     ]
     assert set(summary.judged_on) == {"non-event"}
-    np.testing.assert_array_equal([row.probability for row in rows], summary.probability)
+    np.testing.assert_array_equal([mark.probability for mark in panel.marks], summary.probability)
     np.testing.assert_array_equal(
-        [row.prior_probability for row in rows], summary.prior_probability
+        [mark.prior_probability for mark in panel.marks], summary.prior_probability
     )
     (axes,) = draw("synergy", isis2).axes
     drawn = sorted(x for x, _ in markers(axes, "o"))
@@ -430,8 +430,8 @@ def test_synergy_draws_the_probabilities_of_the_summary(isis2):
 def test_synergy_sets_apart_what_is_no_evidence(isis2):
     (panel,) = synergy.panels(isis2)
     heading, last = panel.rows[-2:]
-    assert last.measure.name == "hsa"
-    assert heading.measure is None
+    assert last.measure == "hsa"
+    assert heading.measure == ""
     assert heading.words == "not evidence of synergy"
     assert "not evidence of synergy" in texts(draw("synergy", isis2))
 
@@ -439,7 +439,7 @@ def test_synergy_sets_apart_what_is_no_evidence(isis2):
 def test_synergy_has_no_dots_where_the_model_has_no_interaction():
     view = fake_view("isis2", "additive")
     (panel,) = synergy.panels(view)
-    said = {row.measure.name: row.words for row in panel.rows if row.measure}
+    said = {row.measure: row.words for row in panel.rows if row.measure}
     assert said.pop("ror") == "fixed by the model"
     assert set(said.values()) == {"implied by the model"}
     assert all(not markers(axes, "o", "D") for axes in draw("synergy", view).axes)
@@ -448,53 +448,38 @@ def test_synergy_has_no_dots_where_the_model_has_no_interaction():
 def test_synergy_says_what_a_design_leaves_undefined():
     view = fake_view("factor-v-leiden", "interaction")
     (panel,) = synergy.panels(view)
-    said = {row.measure.name: row.words for row in panel.rows if row.measure}
+    said = {row.measure: row.words for row in panel.rows if row.measure}
     assert said["ic"] == "not estimable: not identified by design"
     assert said["reri_or"] == ""
 
 
 def test_synergy_marks_extrapolation_and_names_backgrounds(three):
     every = synergy.panels(three)
-    assert [panel.co_treatment for panel in every[:2]] == [
-        "with no other study drug",
-        "with mycophenolate mofetil",
+    assert [panel.title for panel in every[:2]] == [
+        "tacrolimus × cyclophosphamide, with no other study drug",
+        "tacrolimus × cyclophosphamide, with mycophenolate mofetil",
     ]
-    rors = [
-        row for panel in every for row in panel.rows if row.measure and row.measure.name == "ror"
-    ]
+    rors = [row for panel in every for row in panel.rows if row.measure == "ror"]
     assert len(rors) == 6
     for one, other in zip(rors[::2], rors[1::2], strict=True):
         assert one is not other
-        assert one.probability == other.probability  # one for each pair, on every background
+        assert one.marks == other.marks  # one for each pair, on every background
     figure = draw("synergy", three)
-    assert markers(figure.axes[0], "D")
-    assert "not identified" in texts(figure)
-
-
-@pytest.mark.parametrize("ends", [(0.2, 0.6), (0.4, 0.9), (0.3, 0.75), (0.25, 0.95)])
-def test_the_word_beside_an_extrapolated_row_stays_in_the_panel(three, ends):
-    prior, posterior = ends
-    (one, *_) = synergy.panels(three)
-    row = dataclasses.replace(one.rows[1], probability=posterior, prior_probability=prior)
-    figure, grid = synergy._grid(2, 1, 0)
-    axes = grid[0, 0]
-    synergy._draw_panel(axes, synergy.Panel("a", "b", (row, one.rows[-2])))
-    figure.draw_without_rendering()
-    (word,) = [text for text in axes.texts if text.get_text() == "not identified"]
-    extent, panel = word.get_window_extent(), axes.get_window_extent()
-    assert panel.x0 < extent.x0
-    assert extent.x1 < panel.x1
+    assert any(line.get_fillstyle() == "left" for line in figure.axes[0].get_lines())
+    assert "posterior, not identified" in texts(figure)
+    assert any("†: not identified" in text for text in texts(figure))
+    assert any(text.endswith(" †") for text in texts(figure.axes[0]))
 
 
 def test_zones_cover_what_is_not_decided(isis2):
-    (one,) = synergy.panels(isis2)
+    (panel,) = synergy.panels(isis2)
     levels = []
     for probability in (0.974, 0.976):
         axes = mpl.figure.Figure().add_subplot()
-        row = dataclasses.replace(one.rows[1], probability=probability)
-        synergy._draw_row(axes, 0, row)
+        mark = dataclasses.replace(panel.marks[0], probability=probability)
+        synergy_rows.draw_mark(axes, 0, mark, "black", "o")
         levels.append(axes.get_lines()[-1].get_zorder())
-    assert levels[0] < synergy.ZONES < levels[1]
+    assert levels[0] < synergy_rows.ZONES < levels[1]
 
 
 def test_synergy_without_any_answer_is_a_list_of_reasons():
@@ -507,7 +492,7 @@ def test_synergy_without_any_answer_is_a_list_of_reasons():
 
 def test_synergy_shows_what_a_page_can_hold(three):
     (one, *_) = synergy.panels(three)
-    many = [synergy.Panel(f"pair {i}", "none", one.rows) for i in range(30)]
+    many = [synergy_rows.Panel(f"pair {i}", one.rows) for i in range(30)]
     assert synergy.most_informative(many) == many[: synergy.MOST]
     lines = synergy.notes(three, many, many[: synergy.MOST])
     assert lines[1].startswith(f"{30 - synergy.MOST} more")
@@ -516,31 +501,14 @@ def test_synergy_shows_what_a_page_can_hold(three):
 # --- ArviZ's pictures ----------------------------------------------------------------------------
 
 
-def test_forest_draws_medians_and_intervals(isis2):
-    figure = draw("forest", isis2)
-    _, axes = figure.axes
-    data = parameters.scalars(isis2, ["beta", "gamma"])
-    medians = sorted(point[0] for c in axes.collections for point in c.get_offsets())
-    np.testing.assert_allclose(medians, sorted(float(data[name].median()) for name in data))
-    ends = [tuple(line.get_xdata()) for line in axes.get_lines()]
-    for name in data:
-        interval = np.quantile(data[name], [0.025, 0.975])
-        assert any(np.allclose(interval, end) for end in ends)
-    assert "streptokinase × aspirin\nlog ratio of odds ratios γ" in texts(figure)
-
-
-@pytest.mark.parametrize("arms", [2, 3, 4])
-def test_predictive_draws_the_counted_events(arms):
-    view = fake_view("isis2", "saturated")
-    again = view.draws["posterior_predictive"].to_dataset().isel(counted=slice(arms))
-    study = STUDIES["isis2"]
-    counts = dataclasses.replace(study.stratified, arms=study.stratified.arms[:arms], totals=())
-    few = dataclasses.replace(study, stratified=counts)
-    with style.off_screen():
-        tree = xr.DataTree.from_dict({"posterior_predictive": again})
-        (axes,) = predictive.plot(tree, few).axes
-        (points,) = [c.get_offsets() for c in axes.collections]
-    np.testing.assert_array_equal(points[:, 1], study.events[:arms])
+def test_predictive_draws_the_counted_events(isis2):
+    (axes,) = draw("predictive", isis2).axes
+    assert [x for x, _ in markers(axes, "D")] == isis2.study.events.tolist()
+    replicated = isis2.draws["posterior_predictive"]["events"]
+    drawn = {tuple(line.get_xdata()) for line in axes.get_lines() if len(line.get_xdata()) == 2}
+    for ends in ([0.025, 0.975], [0.25, 0.75]):
+        for wanted in replicated.quantile(ends, ("chain", "draw")).values.T:
+            assert any(np.allclose(wanted, interval) for interval in drawn)
 
 
 def test_thinning_keeps_every_divergent_draw(isis2, monkeypatch):

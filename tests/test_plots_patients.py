@@ -63,9 +63,8 @@ def test_influence_draws_cells_in_the_rows_of_their_regimens(cohort):
 
 
 def test_predictive_draws_the_events_of_regimens_not_of_cells(cohort):
-    figure = draw("predictive", cohort)
-    (points,) = [c.get_offsets() for c in figure.axes[0].collections]
-    np.testing.assert_array_equal(points[:, 1], cohort.study.events)
+    (axes,) = draw("predictive", cohort).axes
+    np.testing.assert_array_equal([x for x, _ in markers(axes, "D")], cohort.study.events)
 
 
 @pytest.mark.parametrize("name", sorted(OF_PATIENTS))

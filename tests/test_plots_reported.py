@@ -103,7 +103,7 @@ def of(view, estimator, *estimands):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "left_out"),
-    [("printed_fit", {"predictive"}), ("smc_fit", {"predictive", "energy"})],
+    [("printed_fit", {"predictive"}), ("smc_fit", {"predictive"})],
 )
 def test_every_figure_is_written(tmp_path, request, sampler, left_out):
     drawn = draw_all(FIT, request.getfixturevalue(sampler), tmp_path)
@@ -268,7 +268,18 @@ def test_a_p_value_stands_on_the_side_that_is_known(value, sign, at, towards):
         if reported_estimate.id == "p-tac-cyc"
     ]
     assert reported_predictive._deviate(reported_estimate) == pytest.approx(at, abs=1e-3)
-    assert reported_predictive._towards(reported_estimate) == towards
+    numbers = reported.estimates_of(study)
+    replicated = {row: [0.0, 1.0] for row in numbers.names}
+    draws = xr.Dataset(
+        {"claims": (("row", "draw"), list(replicated.values()))}, {"row": list(replicated)}
+    )
+    tree = xr.DataTree.from_dict({"posterior_predictive": draws})
+    table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
+    view = view_of(tree, study, MODELS["exchangeable"], table)
+    lines = reported_predictive.lines_of_panels(view, numbers)
+    rows = {row.name: row for (panel, *_) in lines for row in panel.rows}
+    (row,) = [row for name, row in rows.items() if name.startswith("product TAC × CYC")]
+    assert row.towards == towards
 
 
 # --- Sizes ---------------------------------------------------------------------------------------
@@ -295,8 +306,9 @@ def test_sizes_that_are_known_are_said_and_not_drawn_as_guesses():
     study = parse_study(_text().replace("[[reported]]", f"{arms}\n[[reported]]", 1), "x.toml")
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
     view = view_of(xr.DataTree(), study, MODELS["exchangeable"], table)
-    found = arm_sizes.fixed_sizes(view, view.reported)
-    assert {study.present[at]: size for at, size in found.items()} == {
+    rows = arm_sizes.rows_to_draw(view, view.reported)
+    lines = {arm: row.lines for arm, row in zip(study.present, rows, strict=True) if row.lines}
+    assert {arm: (line.estimate, line.kind) for arm, (line,) in lines.items()} == {
         "CYC": (100, "counted"),
         "MMF": (100, "counted"),
         "CYC+MMF": (349, "fixed by the totals"),
@@ -489,6 +501,14 @@ def test_a_measure_without_probability_is_words(summaries):
     for table in summaries.values():
         table[["probability", "prior_probability"]] = np.nan
     assert interpretations.interpretations(Interpretations(SUN, summaries)) is None
+
+
+def test_models_with_levels_have_no_figure_of_interpretations(summaries):
+    dose = {
+        name: table.assign(pair=table.pair.str.replace("TAC:", "TAC.low:"))
+        for name, table in summaries.items()
+    }
+    assert interpretations.interpretations(Interpretations(SUN, dose)) is None
 
 
 def test_a_reading_keeps_its_look_where_another_is_missing(summaries):

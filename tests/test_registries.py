@@ -91,17 +91,17 @@ def test_a_measure_of_a_new_family_is_drawn_in_the_synergy_figure(view, register
     names = [row.name for row in panel.rows]
     at = names.index(COMPLEMENTARY.name)
     drawn = panel.rows[at + 1]
-    assert drawn.measure is registered
+    assert drawn.measure == registered.name
     own = view.summary[view.summary.measure == registered.name]
-    assert drawn.probability == own.probability.max()
-    assert not panel.rows[-1].measure.family.is_synergy  # what is no evidence stays last
+    assert drawn.marks[0].probability == own.probability.max()
+    assert not MEASURES[panel.rows[-1].measure].family.is_synergy  # what is no evidence stays last
     with off_screen():
         (axes,) = synergy.synergy(view).axes
     ticks = [text.get_text() for text in axes.get_yticklabels()]
     assert COMPLEMENTARY.name in ticks
     assert drawn.name in ticks
     assert any(
-        line.get_marker() == "o" and line.get_xdata()[0] == drawn.probability
+        line.get_marker() == "o" and line.get_xdata()[0] == drawn.marks[0].probability
         for line in axes.get_lines()
         if len(line.get_xdata()) == 1
     )

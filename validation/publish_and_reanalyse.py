@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cotreat.calibration.parallel import Mapped, in_turn
+from cotreat.calibration.parallel import Mapped
 from cotreat.core.constants import ANY, INTERVAL, SEED
 from cotreat.core.errors import ModelError
 from cotreat.estimands.enumerate import enumerate_estimands
@@ -392,7 +392,7 @@ def reanalyse_published(
     *,
     cohorts: int = COHORTS,
     seed: int = SEED,
-    mapped: Mapped = in_turn,
+    mapped: Mapped = map,
     on_progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> pd.DataFrame:
     """Draw, report and reanalyse cohorts of scenarios calibrated to a study.
@@ -423,11 +423,11 @@ def reanalyse_published(
         If the model does not apply to the study, or no cohort can be reported as required.
     """
     parts = parts_of(study, cohorts, seed)
-    tables: dict[int, pd.DataFrame] = {}
-    for at, rows in mapped(reanalysed, parts):
-        tables[at] = rows
+    tables: list[pd.DataFrame] = []
+    for rows in mapped(reanalysed, parts):
+        tables.append(rows)
         on_progress(len(tables), len(parts))
-    return pd.concat([tables[at] for at in range(len(parts))], ignore_index=True)
+    return pd.concat(tables, ignore_index=True)
 
 
 # --- Rates -----------------------------------------------------------------------------------------

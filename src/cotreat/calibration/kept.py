@@ -109,10 +109,8 @@ def _replace(path: Path, table: pd.DataFrame, key: dict[str, str]) -> None:
 
 def _bins(calibration: Calibration) -> pd.DataFrame:
     """Count the ranks of every quantity in bins of equal width."""
-    top = calibration.uniformity.draws + 1
-    rows = {
-        name: np.histogram(ranks, SHOWN_BINS, (0, top))[0]
-        for name, ranks in calibration.ranks.by_quantity.items()
-    }
-    table = pd.DataFrame(rows, index=[f"bin_{at + 1}" for at in range(SHOWN_BINS)]).T
-    return table.rename_axis("quantity").reset_index()
+    by_quantity, top = calibration.ranks, calibration.uniformity.draws + 1
+    counts = [np.histogram(ranks, SHOWN_BINS, (0, top))[0] for ranks in by_quantity.to_numpy()]
+    table = pd.DataFrame(counts, columns=[f"bin_{at + 1}" for at in range(SHOWN_BINS)])
+    table.insert(0, "quantity", by_quantity.index.get_level_values("quantity"))
+    return table

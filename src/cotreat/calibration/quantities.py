@@ -1,11 +1,13 @@
 """Ranks of true values: of parameters, estimands not fixed by assumption, and log-likelihood."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
+import pandas as pd
 import xarray as xr
+from arviz_base import xarray_sel_iter
+from arviz_base.labels import BaseLabeller
 from numpy.typing import NDArray
 
 from cotreat.calibration.replicates import Job, Replicate
@@ -36,9 +38,9 @@ def quantities_of(job: Job, points: Array) -> Iterator[tuple[str, str, Array]]:
     density = job.density
     flat = points.reshape(-1, points.shape[-1])
     free = vectorise.labelled(density.built, density.draws(flat, job.numbers), len(points))
-    for name, values in free.items():
-        for label, entry in _entries(str(name), values):
-            yield label, "parameter", entry
+    for name, entry, position in xarray_sel_iter(free, skip_dims={"chain", "draw"}):
+        label = BaseLabeller().make_label_flat(name, entry, position)
+        yield label, "parameter", free[name].sel(entry).transpose("chain", "draw").values
     derived = density.deterministics(RISK_VARIABLES, flat, job.numbers)
     risk_draws = risk_draws_of(vectorise.labelled(density.built, derived, len(points)))
     risk = risk_draws["risk"].assign_attrs(risk_kind=job.study.risk_kind)
@@ -60,39 +62,14 @@ def ranked_estimands(job: Job, risk_draws: xr.Dataset) -> list[Estimand]:
     ]
 
 
-def _entries(name: str, values: xr.DataArray) -> Iterator[tuple[str, Array]]:
-    """Yield label and values, shape (chain, draw), of every entry of a variable."""
-    dims = [dim for dim in values.dims if dim not in ("chain", "draw")]
-    if not dims:
-        yield name, values.transpose("chain", "draw").values
-        return
-    rows = values.stack(entry=dims).transpose("chain", "draw", "entry")
-    for at in range(rows.sizes["entry"]):
-        label = ", ".join(str(rows[dim].values[at]) for dim in dims)
-        yield f"{name}[{label}]", rows.values[..., at]
+def ranks_of(job: Job, replicates: Sequence[Replicate], seed: int) -> pd.DataFrame:
+    """Rank the true values of parameters, estimands and log-likelihood among draws of their posteriors.
 
-
-@dataclass(frozen=True)
-class Ranks:
-    """Ranks of true values among draws of their posteriors.
-
-    Attributes
-    ----------
-    by_quantity : dict
-        Ranks from 0 to `RANKED` by name, each shape (replicate,).
-    kinds : dict
-        ``parameter``, ``estimand`` or ``log-likelihood``, by name.
-    dropped : int
-        Replicates with an unreliable posterior.
-    """
-
-    by_quantity: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
-    dropped: int = 0
-
-
-def ranks_of(job: Job, replicates: Sequence[Replicate], seed: int) -> Ranks:
-    """Rank the true values of parameters, estimands and log-likelihood.
+    Returns
+    -------
+    pandas.DataFrame
+        Ranks from 0 to `RANKED`: a row per quantity, with its name and its kind (``parameter``, ``estimand``
+        or ``log-likelihood``) as index; a column per replicate with a reliable posterior.
 
     Raises
     ------
@@ -103,13 +80,11 @@ def ranks_of(job: Job, replicates: Sequence[Replicate], seed: int) -> Ranks:
     if not kept:
         raise ModelError(f"every posterior of {job.model.name} on {job.study.id} is unreliable")
     rng = np.random.default_rng(seed)
-    ranks = Ranks(dropped=len(replicates) - len(kept))
     quantities = quantities_of(job, np.stack([replicate.points for replicate in kept]))
     log_likelihood = np.stack([replicate.log_likelihood for replicate in kept])
-    for name, kind, values in chain(quantities, [(LIKELIHOOD, LIKELIHOOD, log_likelihood)]):
-        ranks.by_quantity[name] = _rank(values, rng)
-        ranks.kinds[name] = kind
-    return ranks
+    every = chain(quantities, [(LIKELIHOOD, LIKELIHOOD, log_likelihood)])
+    ranks = {(name, kind): _rank(values, rng) for name, kind, values in every}
+    return pd.DataFrame(ranks).T.rename_axis(["quantity", "kind"])
 
 
 def _rank(values: Array, rng: np.random.Generator) -> NDArray[np.int64]:

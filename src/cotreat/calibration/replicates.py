@@ -92,16 +92,15 @@ class Replicate:
         draws where the posterior is unreliable.
     log_likelihood : ndarray, shape (1 + RANKED,)
         Of the simulated evidence at each point.
-    pareto_k : float
-        Of the importance weights.
-    is_dropped : bool
-        Whether the posterior is unreliable.
     """
 
     points: Array
     log_likelihood: Array
-    pareto_k: float
-    is_dropped: bool
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether the posterior is unreliable."""
+        return len(self.points) == 1
 
 
 @dataclass(frozen=True)
@@ -186,12 +185,10 @@ def _replicate(density: Density, truth: Array, numbers: Given, seed: tuple[int, 
     rng = np.random.default_rng(seed)
     posterior = _approximate(density, numbers, rng)
     points = truth[None]
-    is_dropped = posterior.verdict == laplace.UNRELIABLE
-    if not is_dropped:
+    if posterior.verdict != laplace.UNRELIABLE:
         drawn = rng.choice(len(posterior.points), RANKED, p=posterior.weights)
         points = np.concatenate([points, posterior.points[drawn]])
-    log_likelihood = density.log_likelihood(points, numbers)
-    return Replicate(points, log_likelihood, posterior.pareto_k, is_dropped)
+    return Replicate(points, density.log_likelihood(points, numbers))
 
 
 def _approximate(

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cotreat.calibration.parallel import Mapped, in_turn
-from cotreat.calibration.quantities import Ranks, ranks_of
+from cotreat.calibration.parallel import Mapped
+from cotreat.calibration.quantities import ranks_of
 from cotreat.calibration.replicates import RANKED, Job, Replicate, batches_of, run_batch
-from cotreat.calibration.uniformity import Uniformity, holm, p_value_by_arviz
+from cotreat.calibration.uniformity import Uniformity, holm
 from cotreat.core.constants import FAMILY_WISE, REPLICATES, SEED
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
@@ -26,22 +26,25 @@ class Calibration:
     ----------
     table : pandas.DataFrame
         A row per quantity: ``study``, ``model``, ``priors``, ``quantity``, ``kind``, ``replicates``,
-        ``dropped``, ``mean_rank`` (0.5 if uniform), ``p_value``, ``p_value_by_arviz`` (for comparison
-        only) and ``passes``.
-    ranks : Ranks
+        ``dropped``, ``mean_rank`` (0.5 if uniform), ``p_value`` and ``passes``.
+    ranks : pandas.DataFrame
+        From `cotreat.calibration.quantities.ranks_of`.
+    dropped : int
+        Replicates with an unreliable posterior.
     uniformity : Uniformity
         Reference distribution of the p-values.
     """
 
     job: Job
     table: pd.DataFrame
-    ranks: Ranks
+    ranks: pd.DataFrame
+    dropped: int
     uniformity: Uniformity
 
     @property
     def is_conclusive(self) -> bool:
         """Whether at most the share `MOST_DROPPED` of the replicates was dropped."""
-        return self.ranks.dropped <= MOST_DROPPED * (self.ranks.dropped + self.uniformity.count)
+        return self.dropped <= MOST_DROPPED * (self.dropped + self.uniformity.count)
 
     @property
     def passes(self) -> bool:
@@ -52,7 +55,7 @@ class Calibration:
     def sentence(self) -> str:
         """The verdict, with the smallest p-value, in one line."""
         worst = self.worst
-        dropped = f", {self.ranks.dropped:,} dropped" if self.ranks.dropped else ""
+        dropped = f", {self.dropped:,} dropped" if self.dropped else ""
         verdict = "passes" if self.passes else "FAILS"
         verdict = verdict if self.is_conclusive else "INCONCLUSIVE, too many replicates dropped"
         return (
@@ -74,22 +77,26 @@ def calibrate(
     *,
     replicates: int = REPLICATES,
     seed: int = SEED,
-    mapped: Mapped = in_turn,
+    mapped: Mapped = map,
     on_progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Calibration:
     """Draw parameters from the prior and evidence from the likelihood, and rank the true parameters.
 
     Parameters
     ----------
-    study
+    study : Study
         A template: its regimens, numbers of patients and kinds of reported estimates.
-    model
+    model : str
         Name of a model.
-    replicates
+    priors : str or PriorSet
+        A prior set, or its name.
+    replicates : int
         Parameter sets drawn.
-    mapped
+    seed : int
+        Random seed.
+    mapped : Mapped
         From `cotreat.calibration.parallel.workers`; results do not depend on it.
-    on_progress
+    on_progress : callable
         Called with the numbers of finished and of all replicates.
 
     Returns
@@ -111,31 +118,21 @@ def calibrate(
     """
     job = Job.of(study, model, prior_set(priors, study) if isinstance(priors, str) else priors)
     batches = batches_of(job, replicates, seed)
-    results: dict[int, list[Replicate]] = {}
-    for at, batch in mapped(run_batch, batches):
-        results[at] = batch
-        on_progress(sum(map(len, results.values())), replicates)
-    in_order = [replicate for at in range(len(batches)) for replicate in results[at]]
-    ranks = ranks_of(job, in_order, seed)
-    uniformity = Uniformity.of(replicates - ranks.dropped, RANKED)
-    return Calibration(job, _table(job, ranks, uniformity), ranks, uniformity)
-
-
-def _table(job: Job, ranks: Ranks, uniformity: Uniformity) -> pd.DataFrame:
-    """Test the ranks of every quantity."""
-    sets = list(ranks.by_quantity.values())
-    table = pd.DataFrame(
-        {
-            "study": job.study.id,
-            "model": job.model.name,
-            "priors": job.priors.name,
-            "quantity": list(ranks.by_quantity),
-            "kind": [ranks.kinds[name] for name in ranks.by_quantity],
-            "replicates": uniformity.count,
-            "dropped": ranks.dropped,
-            "mean_rank": [float((each.mean() + 0.5) / (RANKED + 1)) for each in sets],
-            "p_value": [uniformity.p_value(each) for each in sets],
-            "p_value_by_arviz": [p_value_by_arviz(each, uniformity.draws) for each in sets],
-        }
+    completed: list[Replicate] = []
+    for batch in mapped(run_batch, batches):
+        completed += batch
+        on_progress(len(completed), replicates)
+    ranks = ranks_of(job, completed, seed)
+    dropped = replicates - ranks.shape[1]
+    uniformity = Uniformity.of(ranks.shape[1], RANKED)
+    names = {"study": job.study.id, "model": job.model.name, "priors": job.priors.name}
+    table = pd.DataFrame(names, ranks.index).reset_index().loc[:, [*names, "quantity", "kind"]]
+    p_values = [uniformity.p_value(each) for each in ranks.to_numpy()]
+    table = table.assign(
+        replicates=uniformity.count,
+        dropped=dropped,
+        mean_rank=(ranks.mean(axis=1).to_numpy() + 0.5) / (RANKED + 1),
+        p_value=p_values,
+        passes=holm(p_values, FAMILY_WISE),
     )
-    return table.assign(passes=holm(table.p_value.tolist(), FAMILY_WISE))
+    return Calibration(job, table, ranks, dropped, uniformity)

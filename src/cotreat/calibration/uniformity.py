@@ -69,25 +69,6 @@ class Uniformity:
         return lower, upper
 
 
-def p_value_by_arviz(ranks: NDArray[np.int64], draws: int, seed: int = 1) -> float:
-    """Return the p-value of ArviZ's test of uniformity, to compare with that of `Uniformity`.
-
-    Parameters
-    ----------
-    ranks
-        From 0 to `draws`; each is spread evenly over its step, because the test is of continuous values.
-
-    Notes
-    -----
-    The pointwise order-based test combined by Cauchy (Tesso et al. 2026, arXiv:2603.02928). It is
-    approximate: it rejects uniform ranks somewhat more often than its level.
-    """
-    from arviz_stats.base import array_stats
-
-    values = (ranks + np.random.default_rng(seed).uniform(size=len(ranks))) / (draws + 1)
-    return float(array_stats.uniformity_test(values)[0])
-
-
 def _statistics(counts: NDArray[np.int64], tails: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the smallest probability over all points, of counts by rank, shape (set, draws + 1)."""
     reached = np.cumsum(counts, axis=1)[:, :-1]

@@ -21,16 +21,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-register = app.command(epilog=EXIT_STATUSES)
-register(studies)
-register(audit)
-register(cells)
-app.command(cls=CommandWithModels, epilog=EXIT_STATUSES)(reanalyse)
-register(compare)
-register(sensitivity)
-register(calibrate)
-register(report)
-register(schema)
+for command in (studies, audit, cells, reanalyse, compare, sensitivity, calibrate, report, schema):
+    cls = CommandWithModels if command is reanalyse else None
+    app.command(cls=cls, epilog=EXIT_STATUSES)(command)
 
 
 def _print_version(is_asked: bool) -> None:

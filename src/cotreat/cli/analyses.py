@@ -1,11 +1,11 @@
 """The commands of supplementary analyses: compare, sensitivity."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from cotreat.cli import completion, options
+from cotreat.cli import options
 from cotreat.cli.common import FAILED_CHECKS, make_folder, progress
 from cotreat.cli.options import RESULTS, WEAK, Depth
 from cotreat.core.constants import SEED
@@ -14,37 +14,12 @@ if TYPE_CHECKING:
     from cotreat.results.supplementary import Analysis
     from cotreat.study.study import Study
 
-Interpretation = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Interpretation of ambiguous statements. Without it: the study's default.",
-        autocompletion=completion.interpretations,
-    ),
-]
-CompareDepth = Annotated[
-    Depth,
-    typer.Option(
-        help="quick: importance weights alone; standard: refits where importance weights fail, and "
-        "each reported estimate or count left out; full: every unit refitted under every model, "
-        "and sequential Monte Carlo."
-    ),
-]
-SensitivityDepth = Annotated[
-    Depth,
-    typer.Option(
-        help="quick: the primary model under other priors, and other models; standard: also every "
-        "interpretation and belief, one change at a time; full: interpretations, models and "
-        "priors crossed."
-    ),
-]
-
 
 def compare(
     study: options.Study,
-    interpretation: Interpretation = None,
+    interpretation: options.Interpretation = None,
     priors: options.Priors = WEAK,
-    depth: CompareDepth = Depth.STANDARD,
+    depth: options.AnalysisDepth = Depth.STANDARD,
     seed: options.Seed = SEED,
     out: options.Out = RESULTS,
     quiet: options.Quiet = False,
@@ -65,7 +40,7 @@ def compare(
 def sensitivity(
     study: options.Study,
     priors: options.Priors = WEAK,
-    depth: SensitivityDepth = Depth.STANDARD,
+    depth: options.AnalysisDepth = Depth.STANDARD,
     seed: options.Seed = SEED,
     out: options.Out = RESULTS,
     quiet: options.Quiet = False,

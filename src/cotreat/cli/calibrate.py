@@ -4,8 +4,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,10 +12,6 @@ from cotreat.cli import completion, options
 from cotreat.cli.common import FAILED_CHECKS, progress, stop
 from cotreat.cli.options import RESULTS, WEAK
 from cotreat.core.constants import REPLICATES, SEED
-
-if TYPE_CHECKING:
-    from cotreat.calibration.parallel import Mapped
-    from cotreat.study.study import Study
 
 PROCESSES = (os.cpu_count() or 1) if find_spec("distributed") else 1
 
@@ -68,52 +63,32 @@ def calibrate(
     """
     from cotreat.calibration import kept
     from cotreat.calibration.parallel import ScaleError, workers
+    from cotreat.calibration.sbc import calibrate as calibrate_one
+    from cotreat.plots.ranks import write_ranks
 
-    folder, on_progress = out / "calibration", progress(quiet)
-    failed = False
+    folder, on_progress, all_pass = out / "calibration", progress(quiet), True
     try:
         with workers(processes, dask) as mapped:
             for study, name in kept.wanted(target, model or (), priors):
-                failed |= not _calibrate(
-                    study, name, priors, replicates, seed, mapped, folder, on_progress
+                calibration = calibrate_one(
+                    study,
+                    name,
+                    priors,
+                    replicates=replicates,
+                    seed=seed,
+                    mapped=mapped,
+                    on_progress=partial(_report, on_progress, f"{name} on {study.id}"),
                 )
+                kept.add(folder, calibration, seed)
+                write_ranks(calibration, folder)
+                print(calibration.sentence, flush=True)
+                all_pass &= calibration.passes
     except ScaleError as error:
         raise stop(error) from error
     print(f"written: {folder}")
-    if failed:
+    if not all_pass:
         raise typer.Exit(FAILED_CHECKS)
 
 
-def _calibrate(
-    study: "Study",
-    model: str,
-    priors: str,
-    replicates: int,
-    seed: int,
-    mapped: "Mapped",
-    folder: Path,
-    on_progress: Callable[[str], None],
-) -> bool:
-    """Calibrate one model on one study and write the result; return whether it passes."""
-    from cotreat.calibration import kept
-    from cotreat.calibration.sbc import calibrate
-    from cotreat.plots.ranks import write_ranks
-    from cotreat.priors.sets import prior_set
-
-    found = calibrate(
-        study,
-        model,
-        prior_set(priors, study),
-        replicates=replicates,
-        seed=seed,
-        mapped=mapped,
-        on_progress=partial(_report, on_progress, f"{model} on {study.id}"),
-    )
-    kept.add(folder, found, seed)
-    write_ranks(found, folder)
-    print(found.sentence, flush=True)
-    return found.passes
-
-
-def _report(on_progress: Callable[[str], None], what: str, done: int, total: int) -> None:
-    on_progress(f"{what}: {done:,} of {total:,}")
+def _report(on_progress: Callable[[str], None], title: str, done: int, total: int) -> None:
+    on_progress(f"{title}: {done:,} of {total:,}")

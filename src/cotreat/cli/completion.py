@@ -4,8 +4,6 @@ from collections.abc import Iterator
 
 import typer
 
-from cotreat.inference.engines import ENGINES
-
 
 def studies() -> list[str]:
     """Return the names of the packaged studies."""
@@ -31,11 +29,6 @@ def priors() -> tuple[str, ...]:
     from cotreat.priors.belief_grid import NAMES
 
     return NAMES
-
-
-def engines() -> list[tuple[str, str]]:
-    """Return the name and the description of each engine."""
-    return list(ENGINES.items())
 
 
 def interpretations(ctx: typer.Context) -> list[str]:

@@ -44,9 +44,7 @@ def audit(study: options.Study) -> None:
 
 
 def cells(
-    study: Annotated[
-        str, typer.Argument(metavar="STUDY", help="Path of a study file with [patients].")
-    ],
+    study: options.Study,
     print_sql: Annotated[
         bool, typer.Option("--print-sql", help="Print the aggregation as SQL; read no patients.")
     ] = False,

@@ -9,6 +9,7 @@ import typer
 
 from cotreat.cli import completion
 from cotreat.core import constants
+from cotreat.inference.engines import ENGINES
 
 
 class Depth(StrEnum):
@@ -43,8 +44,28 @@ Models = Annotated[
     typer.Option(
         "--model",
         metavar="NAME",
-        help="How treatments combine; may be given several times.",
+        help="How treatments combine: a model that cotreat reanalyse --help lists; may be given several "
+        "times. Without it: exchangeable, interaction, saturated and additive, as far as the study "
+        "identifies them.",
         autocompletion=completion.models,
+    ),
+]
+Interpretation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Interpretation of ambiguous statements. Without it: the study's default.",
+        autocompletion=completion.interpretations,
+    ),
+]
+Interpretations = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--interpretation",
+        metavar="NAME",
+        help="Interpretation of ambiguous statements, or all; may be given several times. Without it: "
+        "every interpretation of the study file for the primary model, the default one for the others.",
+        autocompletion=completion.interpretations,
     ),
 ]
 Priors = Annotated[
@@ -56,6 +77,36 @@ Priors = Annotated[
         "interactions, such as interactions:optimistic-weak; or both, such as "
         "grid:neutral-strong:optimistic-weak.",
         autocompletion=completion.priors,
+    ),
+]
+Engine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(ENGINES),
+        help="; ".join(f"{name}: {description}" for name, description in ENGINES.items())
+        + ". Without it, interpretations other than the default one are sampled by smc, and at the "
+        "depths quick and standard models other than the primary one are approximated by laplace. With "
+        "reported estimates, smc replaces a fit that fails its checks.",
+        autocompletion=lambda: list(ENGINES.items()),
+    ),
+]
+Thresholds = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--or-threshold",
+        metavar="X",
+        parser=positive,
+        help="Report P(OR > X) as well; may be given several times.",
+    ),
+]
+AnalysisDepth = Annotated[
+    Depth,
+    typer.Option(
+        help="Extent of the supplementary analyses. quick: models compared by importance weights, the "
+        "primary model under other priors, a coarse bias surface; standard: refits where importance weights "
+        "fail, each reported estimate or count left out, every interpretation and belief, one change at a "
+        "time; full: every unit refitted under every model, interpretations, models and priors crossed, "
+        "sequential Monte Carlo for Bayes factors."
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")]

@@ -1,21 +1,20 @@
 """Figure of a fit: arm sizes that are not reported, prior and posterior."""
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cotreat.estimands.estimand import SIZE
 from cotreat.evidence.reported import ReportedEstimates
-from cotreat.plots import interval_rows
+from cotreat.plots.forest import Panel, forest
+from cotreat.plots.interval_rows import Line, Row, read_row
 from cotreat.plots.labels import LINE, fold, regimen_name
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.reported_labels import totals
-from cotreat.plots.style import BLACK
+from cotreat.plots.style import number
 from cotreat.results.summary import rows_of
 
-MARGIN = 1.03
 COUNTED = "counted"
-LEFT = "fixed by the totals"
+BY_TOTALS = "fixed by the totals"
 
 
 @figure_of(
@@ -27,57 +26,35 @@ LEFT = "fixed by the totals"
     "sizes that the reported totals allow; the bar is the 95% posterior interval. These sizes "
     "are not reported.",
     alt="Horizontal intervals with one row per regimen on an axis of patients: a pale band for "
-    "the prior, an open circle with a dashed bar for the posterior, a black tick where counts "
+    "the prior, an open circle with a dashed bar for the posterior, another mark where counts "
     "or totals fix the size. The posterior median and interval are written at the right, the "
     "reported totals below.",
 )
 def arm_sizes(view: View) -> Figure | None:
     """Draw prior and posterior of each arm size; None where all sizes are known."""
-    numbers, rows = view.reported, rows_to_draw(view)
-    if numbers is None or not any(row.lines for row in rows):
+    numbers = view.reported
+    if numbers is None:
         return None
-    look, below = interval_rows.looks(rows), notes(numbers)
-    height = (
-        1.3
-        + interval_rows.row_height(rows) * len(rows)
-        + 0.15 * sum(1 + n.count("\n") for n in below)
-    )
-    figure = Figure(figsize=(7, height), layout="constrained")
-    axes = figure.add_subplot()
-    are_known, fixed = numbers.sizes.are_known, fixed_sizes(view, numbers)
-    _set_axis(axes, rows, fixed)
-    interval_rows.draw_rows(axes, rows, look=look)
-    texts = [_patients(row) if are_known else interval_rows.posterior_text(row) for row in rows]
-    for at, (n, source) in fixed.items():
-        axes.plot(n, at, marker="|", color=BLACK, ms=9, mew=1.5)
-        texts[at] = f"{n:g}, {source}"
-    interval_rows.write_numbers(axes, texts, interval_rows.POSTERIOR_HEAD)
-    axes.set_xlabel("patients" if are_known else "share of the patients (no total is reported)")
-    interval_rows.add_legend(figure, view.study, rows, look, [interval_rows.band_handle()], below)
-    return figure
+    rows = rows_to_draw(view, numbers)
+    if not any(row.posterior for row in rows):
+        return None
+    label, write = "share of the patients (no total is reported)", number
+    if numbers.sizes.are_known:
+        label, write = "patients", "{:.0f}".format
+    panel = Panel(rows, label, null=0.0, is_log=False, write=write)
+    return forest(view.study, [panel], notes(numbers))
 
 
-def rows_to_draw(view: View) -> list[interval_rows.Row]:
-    """Return a row per arm of the cohort, from the summary; empty where its size is known."""
-    by_arm = {arm: rows_of(view.summary, SIZE, arm) for arm in view.study.present}
-    return [
-        interval_rows.Row(
-            regimen_name(view.study, arm),
-            interval_rows.read_lines(rows),
-            prior=interval_rows.read_prior(rows),
-        )
-        for arm, rows in by_arm.items()
-    ]
-
-
-def fixed_sizes(view: View, numbers: ReportedEstimates) -> dict[int, tuple[float, str]]:
-    """Return the sizes that counts or totals fix, with their source, by row."""
-    counted, fixed = view.study.counted, numbers.sizes.fixed
-    return {
-        at: (round(float(fixed[at])), COUNTED if arm in counted else LEFT)
-        for at, arm in enumerate(view.study.present)
-        if fixed[at] > 0
-    }
+def rows_to_draw(view: View, numbers: ReportedEstimates) -> list[Row]:
+    """Return a row per arm of the cohort: from the summary, or its size that counts or totals fix."""
+    rows = []
+    for arm, size in zip(view.study.present, numbers.sizes.fixed, strict=True):
+        row = read_row(regimen_name(view.study, arm), rows_of(view.summary, SIZE, arm))
+        if size > 0:
+            kind = COUNTED if arm in view.study.counted else BY_TOTALS
+            row = Row(row.name, (Line(kind, round(float(size))),))
+        rows.append(row)
+    return rows
 
 
 def notes(numbers: ReportedEstimates) -> list[str]:
@@ -87,17 +64,3 @@ def notes(numbers: ReportedEstimates) -> list[str]:
     if numbers.study.totals:
         lines.append(f"reported: {totals(numbers)}")
     return [fold(line, LINE) for line in lines]
-
-
-def _patients(row: interval_rows.Row) -> str:
-    """Return posterior median and interval as whole patients."""
-    line = next((line for line in row.lines if line.is_posterior and not line.words), None)
-    return "" if line is None else f"{line.estimate:.0f} ({line.lower:.0f} to {line.upper:.0f})"
-
-
-def _set_axis(
-    axes: Axes, rows: list[interval_rows.Row], others: dict[int, tuple[float, str]]
-) -> None:
-    lines = [line for row in rows for line in (*row.lines, row.prior) if line is not None]
-    ends = [line.upper for line in lines] + [n for n, _ in others.values()]
-    axes.set_xlim(0, MARGIN * max(ends))

@@ -22,7 +22,7 @@ MOST = 3
 """Pairs that a page can hold."""
 ROWS = (WEAK, *BELIEFS)
 COLORS = {
-    "weak (default)": style.GREY,
+    WEAK: style.GREY,
     "pessimistic": style.ORANGE,
     "neutral": style.GREEN,
     "optimistic": style.BLUE,
@@ -57,79 +57,58 @@ def belief_grid(record: Sensitivity) -> Figure | None:
     figure = Figure(figsize=(2.0 + 1.95 * len(pairs), 6.6), layout="constrained")
     grid = figure.subplots(2, len(pairs), squeeze=False)
     is_ratio = (table.measure == ODDS_RATIO).fillna(value=False).astype(bool)
-    limits = _limits(table[is_ratio])
+    values = [1.0, *table[is_ratio].estimate.dropna()]
+    margin = (max(values) / min(values)) ** 0.08
     names = []
     for column, pair in enumerate(pairs):
-        own = table.of_pair == pair
         above, below = grid[:, column]
-        _draw_probabilities(above, table[own & ~is_ratio])
+        style.probability_axis(above)
+        style.log_axis(below, min(values) / margin, max(values) * margin, most=4)
+        below.axvline(1, color=style.GREY, lw=0.6, zorder=0)
+        ratios = table[(table.of_pair == pair) & is_ratio]
+        _draw_rows(above, table[(table.of_pair == pair) & ~is_ratio], "probability")
+        _draw_rows(below, ratios, "estimate")
         above.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
-        _draw_ratios(below, table[own & is_ratio], limits)
+        above.set_xlabel("P(synergy)")
+        for row in ratios[:1].itertuples():
+            note = f"\n({NOT_IDENTIFIED})" * (row.status == NOT_IDENTIFIED)
+            below.set_xlabel(f"odds ratio, median\n{row.contrast}{note}")
         names += [pair_name(study, pair), below.get_xlabel()]
         for axes in (above, below):
-            style.label_rows(axes, ROWS if column == 0 else [""] * len(ROWS))
+            style.label_rows(axes, ROWS)
+            axes.tick_params(axis="y", labelleft=column == 0)
             axes.axhline(0.5, color=style.GREY, lw=0.5)
-    grid[0, 0].set_ylabel("belief about interactions")
-    grid[1, 0].set_ylabel("belief about interactions")
-    left_out = len(every) - len(pairs)
-    omitted = f"{left_out} more pairs are in grid.csv" if left_out else ""
+    for axes in grid[:, 0]:
+        axes.set_ylabel("belief about interactions")
+    omitted = f"{len(every) - len(pairs)} more pairs are in grid.csv" * (len(every) > len(pairs))
     style.legend_below(figure, _legend(), [judged_note(study), omitted, key(study, names)], ncols=3)
     return figure
 
 
-def _limits(ratios: pd.DataFrame) -> tuple[float, float]:
-    values = [1.0, *ratios.estimate.dropna()]
-    margin = (max(values) / min(values)) ** 0.08
-    return min(values) / margin, max(values) * margin
+def _draw_rows(axes: Axes, table: pd.DataFrame, column: str) -> None:
+    """Draw a row per belief about interactions, with a mark per belief about single effects."""
+    for at, interactions in enumerate(ROWS):
+        rows = table[table.interactions == interactions]
+        if column == "probability":
+            prior = rows.prior_probability.dropna()[:1]  # the same for every belief about effects
+            axes.plot(prior, [at] * len(prior), zorder=4, **PRIOR)
+        for row in rows.dropna(subset=column).to_dict("records"):
+            belief, _, strength = row["effects"].partition("-")
+            offset = 0.0 if belief == WEAK else 0.22 * (list(COLORS).index(belief) - 2)
+            look = _look(belief, SIZES[strength] if strength else 3.6)
+            axes.plot(row[column], at + offset, alpha=0.9, zorder=3, mew=0.3, mec="white", **look)
 
 
-def _draw_probabilities(axes: Axes, own: pd.DataFrame) -> None:
-    style.probability_axis(axes)
-    for at, belief in enumerate(ROWS):
-        rows = own[own.interactions == belief]
-        prior = rows.prior_probability.dropna()[:1]  # the same for every belief about effects
-        axes.plot(prior, [at] * len(prior), zorder=4, **PRIOR)
-        _draw_marks(axes, at, rows, "probability")
-    axes.set_xlabel("P(synergy)")
-
-
-def _draw_ratios(axes: Axes, own: pd.DataFrame, limits: tuple[float, float]) -> None:
-    style.log_axis(axes, *limits, most=4)
-    axes.axvline(1, color=style.GREY, lw=0.6, zorder=0)
-    for at, belief in enumerate(ROWS):
-        _draw_marks(axes, at, own[own.interactions == belief], "estimate")
-    if len(own):
-        label = own.contrast.iloc[0]
-        note = f"\n({NOT_IDENTIFIED})" if own.status.iloc[0] == NOT_IDENTIFIED else ""
-        axes.set_xlabel(f"odds ratio, median\n{label}{note}")
-
-
-def _draw_marks(axes: Axes, at: int, rows: pd.DataFrame, column: str) -> None:
-    """Draw a mark per belief about single effects, side by side."""
-    for row in rows.dropna(subset=column).to_dict("records"):
-        belief, _, strength = row["effects"].partition("-")
-        offset = 0.0 if belief == WEAK else 0.22 * (list(COLORS).index(belief) - 2)
-        size = SIZES[strength] if strength else 3.6
-        look: dict[str, Any] = {"color": COLORS[belief], "ms": size, "mew": 0.3, "mec": "white"}
-        axes.plot(row[column], at + offset, _marker(belief), alpha=0.9, zorder=3, **look)
-
-
-def _marker(belief: str) -> str:
-    return "D" if belief == WEAK else "o"
+def _look(belief: str, size: float) -> dict[str, Any]:
+    marker = "D" if belief == WEAK else "o"
+    return {"color": COLORS[belief], "marker": marker, "ms": size, "ls": "none"}
 
 
 def _legend() -> list[Line2D | Patch]:
-    none: dict[str, Any] = {"ls": "none"}
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=c, marker=_marker(b), ms=4, label=f"effects: {b}", **none)
-        for b, c in COLORS.items()
-    ]
-    handles += [
-        Line2D([], [], color=style.GREY, marker="o", ms=size, label=strength, **none)
-        for strength, size in SIZES.items()
-    ]
+    sizes = {strength: {**_look(WEAK, size), "marker": "o"} for strength, size in SIZES.items()}
+    looks = {f"effects: {belief}": _look(belief, 4) for belief in COLORS} | sizes
     return [
-        *handles,
+        *(Line2D([], [], label=label, **look) for label, look in looks.items()),
         Line2D([], [], label="prior P(synergy)", **PRIOR),
         Patch(color=style.PALE, label=CONCLUSIVE_LABEL),
     ]

@@ -6,9 +6,7 @@ from typing import Any
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
-from cotreat.core.constants import BFMI, INTERVAL
 from cotreat.plots import parameters
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
@@ -35,21 +33,20 @@ LOOK = {"prior": (VERMILION, "--"), "posterior": (BLUE, "-")}
 )
 def trace(view: View) -> Figure:
     """Draw density per chain and draws in their order."""
-    import arviz as az
-
     data = parameters.sampled(view, MOST["trace"])
-    plot = az.plot_trace_dist(
+    figure = _draw(
+        "plot_trace_dist",
+        view,
+        data,
         parameters.thinned(view, data),
+        (7, 0.7 + 1.1 * len(data)),
+        labeller=parameters.labeller(view, data, between=": ", width=55),
         compact=False,
         kind="kde",
-        labeller=parameters.labeller(view, data, between=": ", width=55),
-        backend="matplotlib",
         aes=BY_CHAIN,
         aes_by_visuals={"dist": ["color", "linestyle"], "trace": ["color"]},
         visuals={"trace": {"width": 0.4, "alpha": 0.8}},
-        figure_kwargs=_sized(7, 0.7 + 1.1 * len(data)),
     )
-    figure = _noted(plot, view, data)
     # Each row is named above its density, and axis labels stand below the last row.
     for density, draws in zip(figure.axes[::2], figure.axes[1::2], strict=True):
         density.set_title(density.get_xlabel(), loc="left")
@@ -74,19 +71,18 @@ def trace(view: View) -> Figure:
 )
 def rank(view: View) -> Figure:
     """Draw the departure of each chain's ranks from uniform ones."""
-    import arviz as az
-
     data = parameters.sampled(view, MOST["rank"])
-    plot = az.plot_rank(
+    figure = _draw(
+        "plot_rank",
+        view,
+        data,
         parameters.evenly_thinned(data),
+        (7, 0.8 + 1.6 * _rows(data)),
+        sharey=True,
         col_wrap=COLUMNS,
-        labeller=parameters.labeller(view, data, width=TITLE),
-        backend="matplotlib",
         aes=BY_CHAIN,
         visuals={"title": {"size": 7.5}, "xlabel": False, "remove_axis": False},
-        figure_kwargs=_sized(7, 0.8 + 1.6 * _rows(data), sharey=True),
     )
-    figure = _noted(plot, view, data)
     for axes in figure.axes[: len(data)]:
         axes.tick_params(labelbottom=True)  # the last row may be too short for all columns
         axes.axhline(0, color=GREY, lw=0.6, zorder=0)
@@ -112,22 +108,19 @@ def rank(view: View) -> Figure:
 )
 def pair(view: View) -> Figure:
     """Draw each pair of parameters, with divergent draws."""
-    import arviz as az
-
     data = parameters.sampled(view, MOST["pair"])
     size = 0.6 + 1.2 * len(data)
-    plot = az.plot_pair(
+    divergence = {"color": "C1", "marker": "x", "size": 14, "alpha": 1}
+    figure = _draw(
+        "plot_pair",
+        view,
+        data,
         parameters.thinned(view, data),
-        marginal_kind="kde",
+        (size, size),
         labeller=parameters.labeller(view, data, width=17),
-        backend="matplotlib",
-        visuals={
-            "scatter": {"alpha": 0.15, "size": 4},
-            "divergence": {"color": "C1", "marker": "x", "size": 14, "alpha": 1},
-        },
-        figure_kwargs=_sized(size, size),
+        marginal_kind="kde",
+        visuals={"scatter": {"alpha": 0.15, "size": 4}, "divergence": divergence},
     )
-    figure = _noted(plot, view, data)
     for at, axes in enumerate(figure.axes):
         axes.set_xlabel(axes.get_xlabel(), fontsize=7)
         axes.set_ylabel(axes.get_ylabel(), fontsize=7)
@@ -147,78 +140,6 @@ def _ends(ticks: Iterable[float], lower: float, upper: float) -> list[float]:
 
 @figure_of(
     FIT,
-    order=19,
-    caption="The sampler reached the tails where the two curves at the right have a similar width. "
-    "Right: marginal energy and its change between draws; left: the ratio of their variances "
-    "per chain (BFMI), which should exceed 0.3, the dashed line.",
-    alt="Two panels: on the left one dot per chain and a dashed line at 0.3, on the right two "
-    "overlaid density curves.",
-)
-def energy(view: View) -> Figure | None:
-    """Draw BFMI per chain and both energies; None for a sampler without energy."""
-    import arviz as az
-
-    if "energy" not in view.draws["sample_stats"]:
-        return None
-    plot = az.plot_energy(
-        view.draws,
-        kind="kde",
-        threshold=BFMI,
-        backend="matplotlib",
-        aes={"color": ["energy"], "linestyle": ["energy"]},
-        visuals={"title": False, "legend": False},
-        figure_kwargs=_sized(6.5, 2.2, width_ratios=[1, 2]),
-    )
-    figure: Figure = plot.viz["figure"].item()
-    bfmi, energies = figure.axes
-    bfmi.set_xlim(left=0)
-    bfmi.yaxis.set_major_locator(MaxNLocator(integer=True))
-    bfmi.set(xlabel="BFMI", ylabel="chain")
-    energies.set_xlabel("marginal energy about its mean, and energy transition")
-    energies.set_ylim(bottom=0)
-    energies.legend(energies.get_lines(), ["marginal", "transition"], loc="upper right")
-    return figure
-
-
-@figure_of(
-    FIT,
-    order=11,
-    caption="An interval that excludes 0 excludes no effect, or no interaction, of that coefficient on "
-    "the log-odds scale. Dot: posterior median; thick bar: 50%, thin bar: 95% equal-tailed credible "
-    "interval.",
-    alt="Forest plot on the log-odds axis with one row per coefficient: a dot, a thick bar and a "
-    "thin bar.",
-)
-def forest(view: View) -> Figure:
-    """Draw log odds ratios and interactions, or the log-odds of the regimens; covariates too."""
-    import arviz as az
-
-    names = (*(("beta", "gamma") if view.fit.model.has_structure else ("eta",)), "delta")
-    data = parameters.scalars(view, [name for name in names if name in view.draws["posterior"]])
-    plot = az.plot_forest(
-        xr.DataTree.from_dict({"posterior": data}),
-        combined=True,
-        point_estimate="median",
-        ci_kind="eti",
-        ci_probs=(0.5, INTERVAL),
-        labeller=parameters.labeller(view, data),
-        backend="matplotlib",
-        visuals={"ticklabels": False, "labels": {"size": 8}},
-        figure_kwargs=_sized(7, 0.6 + 0.36 * len(data), width_ratios=[1, 1.6]),
-    )
-    figure = _noted(plot, view, data)
-    labels, intervals = figure.axes
-    labels.set_axis_off()
-    intervals.set_ylim(-0.6, len(data) - 0.4)
-    intervals.set_xlabel("log-odds")
-    if view.fit.model.has_structure:
-        intervals.set_xlabel("log ratio; 0 means no effect, or no interaction")
-        intervals.axvline(0, color=GREY, lw=0.6, zorder=0)
-    return figure
-
-
-@figure_of(
-    FIT,
     order=12,
     caption="Where the prior (dashed) and the posterior (solid) density coincide, the evidence adds "
     "little information about the parameter.",
@@ -227,23 +148,21 @@ def forest(view: View) -> Figure:
 )
 def prior_posterior(view: View) -> Figure:
     """Draw prior and posterior density per parameter."""
-    import arviz as az
-
     data = parameters.sampled(view, MOST["prior_posterior"])
     prior = parameters.scalars(view, parameters.variables(view), "prior")[list(data)]
-    plot = az.plot_prior_posterior(
+    figure = _draw(
+        "plot_prior_posterior",
+        view,
+        data,
         xr.DataTree.from_dict({"prior": prior, "posterior": data}),
+        (7, 0.6 + 1.4 * _rows(data)),
         kind="kde",
         col_wrap=COLUMNS,
-        labeller=parameters.labeller(view, data, width=TITLE),
-        backend="matplotlib",
         aes={"color": ["group"], "linestyle": ["group"]},
         color=[color for color, _ in LOOK.values()],
         linestyle=[style for _, style in LOOK.values()],
         visuals={"title": {"size": 7.5}},
-        figure_kwargs=_sized(7, 0.6 + 1.4 * _rows(data)),
     )
-    figure = _noted(plot, view, data)
     # ArviZ documents visuals["legend"] but 1.3 refuses it; its legend takes a panel's width.
     for legend in figure.legends:
         legend.remove()
@@ -254,16 +173,31 @@ def prior_posterior(view: View) -> Figure:
     return figure
 
 
-def _sized(width: float, height: float, **more: Any) -> dict[str, Any]:
-    return {"figsize": (width, height), "layout": "constrained", **more}
-
-
 def _rows(data: xr.Dataset) -> int:
     return -(-len(data) // COLUMNS)
 
 
-def _noted(plot: Any, view: View, data: xr.Dataset) -> Figure:
-    """Return the figure of an ArviZ plot, with its ids explained."""
+def _draw(
+    function: str,
+    view: View,
+    data: xr.Dataset,
+    draws: xr.DataTree,
+    size: tuple[float, float],
+    *,
+    labeller: Any = None,
+    sharey: bool = False,
+    **settings: Any,
+) -> Figure:
+    """Draw parameters by a function of ArviZ, with their names in words and their ids explained."""
+    import arviz as az
+
+    plot = getattr(az, function)(
+        draws,
+        labeller=labeller or parameters.labeller(view, data, width=TITLE),
+        backend="matplotlib",
+        figure_kwargs={"figsize": size, "layout": "constrained", "sharey": sharey},
+        **settings,
+    )
     figure: Figure = plot.viz["figure"].item()
     parameters.note(figure, view, data)
     return figure

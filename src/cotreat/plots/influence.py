@@ -1,9 +1,7 @@
 """Figure of a fit: influence of each covariate pattern, by Pareto k of leaving it out."""
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from cotreat.inference.influence import GROUP, unit
 from cotreat.plots.labels import key, regimen_name
@@ -30,41 +28,30 @@ def influence(view: View) -> Figure | None:
     patterns = view.study.patterns
     if patterns is None or GROUP not in view.draws.children:
         return None
-    found = view.draws[GROUP].to_dataset()
-    k, good = found["pareto_k"].values, float(found.attrs["good_k"])
-    labels = [label for label in view.study.counted if label in set(patterns.regimens)]
+    estimated = view.draws[GROUP].to_dataset()
+    k, good = estimated["pareto_k"].values, float(estimated.attrs["good_k"])
+    regimens = np.array(patterns.regimens)
+    labels = [label for label in view.study.counted if label in regimens]
     figure = Figure(figsize=(6.5, 1.3 + ROW * len(labels)), layout="constrained")
     axes = figure.subplots()
-    _draw_cells(axes, k, _rows(patterns.regimens, labels), good)
+    axes.axvline(good, color=VERMILION, lw=0.8, ls="--")
+    axes.axvline(0, color=GREY, lw=0.4)
+    for row, label in enumerate(labels):
+        of_regimen = k[regimens == label]
+        half = SPREAD if len(of_regimen) > 1 else 0
+        y, is_far = row + np.linspace(-half, half, len(of_regimen)), of_regimen > good
+        axes.plot(
+            of_regimen[~is_far], y[~is_far], ls="", marker="o", ms=2, mew=0, color=BLUE, alpha=0.7
+        )
+        axes.plot(of_regimen[is_far], y[is_far], ls="", marker="D", ms=4.5, color=VERMILION)
+    axes.set_xlim(min(-0.1, k.min() - 0.05), max(good, k.max()) + 0.1)
     names = [regimen_name(view.study, label) for label in labels]
     label_rows(axes, names)
-    one = PATTERN if unit(patterns) == "cell" else unit(patterns)
-    axes.set_xlabel(f"Pareto k of leaving one {one} out")
-    beyond = int((k > good).sum())
-    several = one if len(k) == 1 else f"{one}s"
-    title = f"{beyond:,} of {len(k):,} {several} above {good:.2g}"
+    unit_left_out = PATTERN if unit(patterns) == "cell" else unit(patterns)
+    axes.set_xlabel(f"Pareto k of leaving one {unit_left_out} out")
+    units = unit_left_out + "s" * (len(k) != 1)
+    title = f"{int((k > good).sum()):,} of {len(k):,} {units} above {good:.2g}"
     axes.set_title(title, loc="left", fontsize=SMALL)
     if explained := key(view.study, names):
         legend_below(figure, [], [explained])
     return figure
-
-
-def _rows(regimens: tuple[str, ...], labels: list[str]) -> NDArray[np.float64]:
-    """Return the height of each pattern: in the row of its regimen, in order."""
-    own, height = np.array(regimens), np.empty(len(regimens))
-    for row, label in enumerate(labels):
-        at = np.flatnonzero(own == label)
-        height[at] = row + (np.linspace(-SPREAD, SPREAD, len(at)) if len(at) > 1 else 0)
-    return height
-
-
-def _draw_cells(
-    axes: Axes, k: NDArray[np.float64], height: NDArray[np.float64], good: float
-) -> None:
-    """Draw the patterns; those with an unreliable k as diamonds."""
-    far = k > good
-    axes.axvline(good, color=VERMILION, lw=0.8, ls="--")
-    axes.axvline(0, color=GREY, lw=0.4)
-    axes.plot(k[~far], height[~far], ls="", marker="o", ms=2, mew=0, color=BLUE, alpha=0.7)
-    axes.plot(k[far], height[far], ls="", marker="D", ms=4.5, color=VERMILION)
-    axes.set_xlim(min(-0.1, k.min() - 0.05), max(good, k.max()) + 0.1)

@@ -2,22 +2,18 @@
 
 from collections.abc import Iterator
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from cotreat.estimands.enumerate import spoken_background
 from cotreat.estimands.estimand import ODDS_RATIO
 from cotreat.evidence.contrasts import question_of
-from cotreat.evidence.reported import ReportedEstimates
-from cotreat.plots.interval_rows import Row
+from cotreat.plots.forest import Panel, forest
+from cotreat.plots.interval_rows import Row, read_row
 from cotreat.plots.labels import event, regimen_name, subject
-from cotreat.plots.odds_ratios import Panel, forest, row_of
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
-from cotreat.study.regimens import contrast, without_group
-from cotreat.study.study import Study
-
-Question = dict[str, str]
-"""Columns of the summary that a row must have these values in."""
+from cotreat.results.summary import rows_of
 
 
 @figure_of(
@@ -36,61 +32,39 @@ def levels(view: View) -> Figure | None:
     """Draw a row per level or subgroup of each treatment; None without levels and subgroups."""
     if view.study.stratification is None:
         return None
-    return forest(view, [Panel(rows_to_draw(view), f"odds ratio: {event(view.study)}")])
+    return forest(view.study, [Panel(rows_to_draw(view), f"odds ratio: {event(view.study)}")])
 
 
 def rows_to_draw(view: View) -> list[Row]:
     """Return a heading per treatment and a row per level or subgroup."""
-    numbers, study = view.reported, view.study
-    rows: list[Row] = []
-    for treatment in study.treatment_ids if study.groups else study.levels:
-        if numbers is None:
-            questions = _of_counts(treatment, study)
-        else:
-            questions = _of_reported(treatment, study, numbers)
-        rows += _rows(view, questions)
-    return rows
+    study = view.study
+    treatments = study.treatment_ids if study.groups else study.levels
+    read = _of_counts if view.reported is None else _of_reported
+    return [row for treatment in treatments for row in read(view, treatment)]
 
 
-def _of_counts(treatment: str, study: Study) -> dict[str, Question]:
-    """Return the odds ratio of each level or subgroup by name; the first entry is the heading."""
-    background = spoken_background(study, treatment)
-    heading = f"{subject(study, treatment)} vs none"
-    if background:
-        other = regimen_name(study, study.label(background))
-        heading = f"{subject(study, treatment)} + {other} vs {other}"
-    found: dict[str, Question] = {heading: {}}
+def _of_counts(view: View, treatment: str) -> Iterator[Row]:
+    study, name = view.study, subject(view.study, treatment)
+    others = spoken_background(study, treatment)
+    other = regimen_name(study, study.label(others))
+    yield Row(f"{name} + {other} vs {other}" if others else f"{name} vs none", is_heading=True)
     for group in study.groups or ("",):
-        without = study.label(frozenset(background | ({group} if group else set())))
+        without = others | {group} - {""}
         for part in study.parts_of(treatment):
-            plain = study.label(background | {part})
-            compared = contrast(plain, without_group(without))
-            question = {"measure": ODDS_RATIO, "contrast": compared, "stratum": group}
-            found[_named(study, group or part)] = question
-    return found
+            arms = study.label(without | {part}), study.label(without)
+            yield from _row(view, group or part, rows_of(view.summary, ODDS_RATIO, *arms))
 
 
-def _of_reported(treatment: str, study: Study, numbers: ReportedEstimates) -> dict[str, Question]:
-    """Return the reported odds ratio of each level or subgroup by name; the first entry is the heading."""
-    found: dict[str, Question] = {f"{subject(study, treatment)} vs none": {}}
-    for (owner, part), meaning in numbers.of_parts.items():
+def _of_reported(view: View, treatment: str) -> Iterator[Row]:
+    yield Row(f"{subject(view.study, treatment)} vs none", is_heading=True)
+    rows = view.summary[view.summary.threshold.isna()]
+    for (owner, part), meaning in view.reported.of_parts.items() if view.reported else ():
         if owner == treatment:
-            columns = ("measure", "contrast", "pair")
-            found[_named(study, part)] = dict(zip(columns, question_of(meaning), strict=True))
-    return found
+            columns = ["measure", "contrast", "pair"]
+            yield from _row(view, part, rows[(rows[columns] == question_of(meaning)).all(axis=1)])
 
 
-def _named(study: Study, part: str) -> str:
-    assert study.stratification is not None  # noqa: S101 - for the type checker
-    return study.stratification.names[part]
-
-
-def _rows(view: View, questions: dict[str, Question]) -> Iterator[Row]:
-    for name, question in questions.items():
-        rows = view.summary[view.summary.threshold.isna()]
-        for column, value in question.items():
-            rows = rows[rows[column] == value]
-        if not question:
-            yield Row(name, is_heading=True)
-        elif len(rows):
-            yield row_of(name, rows)
+def _row(view: View, part: str, rows: pd.DataFrame) -> Iterator[Row]:
+    """Yield the row of a level or subgroup, if the summary has it."""
+    if view.study.stratification and len(rows):
+        yield read_row(view.study.stratification.names[part], rows)

@@ -22,19 +22,19 @@ from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.priors.belief_grid import in_words
 
-INTERPRETATION, PRIORS, SENSE = "interpretation", "priors", "scale of synergy"
+INTERPRETATION, PRIORS, SCALE = "interpretation", "priors", "scale of synergy"
 """Choices, as the tables name them."""
-HEADINGS = {SENSE: "scale of synergy", INTERPRETATION: "interpretation"}
 MOST = 3
 """Pairs that a page can hold."""
 ROW = 0.2
-WORDS = {
-    "the fit is unreliable": "unreliable fit",
-    "fixed by the model": "fixed by the model",
-    "implied by the model": "implied by the model",
-}
 TITLE_WIDTH = 30
 MARK: dict[str, Any] = {"ls": "none", "marker": "o"}
+PRIMARY, CHANGED, OTHER = "primary analysis", "one choice changed", "another combination"
+LOOKS = {
+    PRIMARY: {**MARK, "color": style.BLUE, "ms": 4.5},
+    CHANGED: {**MARK, "color": style.VERMILION, "ms": 4.5},
+    OTHER: {**MARK, "color": style.SKY, "ms": 2.2, "alpha": 0.5, "mew": 0},
+}
 
 
 @figure_of(
@@ -55,94 +55,81 @@ def one_at_a_time(record: Sensitivity) -> Figure | None:
     changes, table, study = record.changes, record.combinations, record.study
     if changes is None or table is None:
         return None
-    pairs = list(changes.pair.drop_duplicates())[:MOST]
-    labels = _labels(changes, pairs)
-    size = (2.6 + 1.95 * len(pairs), 1.2 + ROW * len(labels))
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
-    for axes, pair in zip(grid, pairs, strict=True):
-        _draw_panel(axes, changes[changes.pair == pair], table, labels)
-        axes.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
-        axes.set_xlabel(PROBABILITY_AXIS)
+    every = changes.pair.drop_duplicates().tolist()
+    pairs = every[:MOST]
+    places = _places(changes, pairs)
     incompatible = {(INTERPRETATION, name) for name in record.incompatible}
-    names = [_name(*p) + (" (incompatible)" if p in incompatible else "") for p in labels]
-    headings = [_name(*place) for place in labels if not place[1]]
-    style.label_rows(grid[0], names, headings)
-    for axes in grid[1:]:
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
-    left_out = changes.pair.nunique() - len(pairs)
-    omitted = f"{left_out} more pairs are in the table" if left_out else ""
-    style.legend_below(figure, _legend(), [judged_note(study), omitted, key(study, names)])
+    names = [_name(*place) + " (incompatible)" * (place in incompatible) for place in places]
+    figure, grid = style.panel_grid(
+        len(pairs),
+        len(pairs),
+        panel=(1.95, ROW * len(places)),
+        margin=(2.6, 1.2),
+        xlabel=PROBABILITY_AXIS,
+    )
+    for axes, pair in zip(grid, pairs, strict=True):
+        _draw_panel(axes, changes[changes.pair == pair], table, places)
+        axes.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
+        style.label_rows(axes, names, [_name(*place) for place in places if not place[1]])
+    omitted = f"{len(every) - len(pairs)} more pairs are in the table" * (len(every) > len(pairs))
+    handles = [Line2D([], [], label=label, **look) for label, look in LOOKS.items()]
+    handles.append(Patch(color=style.PALE, label=CONCLUSIVE_LABEL))
+    style.legend_below(figure, handles, [judged_note(study), omitted, key(study, names)])
     return figure
 
 
-def _labels(changes: pd.DataFrame, pairs: Sequence[str]) -> list[tuple[str, str]]:
+def _places(changes: pd.DataFrame, pairs: Sequence[str]) -> list[tuple[str, str]]:
     """Return the rows, top to bottom: a heading (an empty level) for each factor, then its levels.
 
     Scales of synergy are those that all pairs share; co-treatments of one pair are in the table.
     """
     shown = changes[changes.pair.isin(pairs)]
     rows = []
-    for factor in changes["what changes"].drop_duplicates():
-        counts = shown[shown["what changes"] == factor].groupby("to", sort=False).pair.nunique()
+    for factor, of_factor in shown.groupby("what changes", sort=False):
+        counts = of_factor.groupby("to", sort=False).pair.nunique()
         levels = counts[counts == len(pairs)].index
         if len(levels) > 1:
-            rows += [(factor, ""), *((factor, str(level)) for level in levels)]
+            rows += [(str(factor), ""), *((str(factor), str(level)) for level in levels)]
     return rows
 
 
 def _name(factor: str, level: str) -> str:
-    if not level:
-        return HEADINGS.get(factor, factor)
-    return in_words(level) if factor == PRIORS else level
+    return in_words(level) if factor == PRIORS and level else level or factor
 
 
 def _draw_panel(
-    axes: Axes, changes: pd.DataFrame, table: pd.DataFrame, labels: Sequence[tuple[str, str]]
+    axes: Axes, changes: pd.DataFrame, table: pd.DataFrame, places: Sequence[tuple[str, str]]
 ) -> None:
     style.probability_axis(axes)
     rows = changes.set_index(["what changes", "to"])
     primary = changes[changes["is primary"]].probability.max()
     if pd.notna(primary):
         axes.axvline(primary, color=style.BLUE, lw=0.8, zorder=1)
-    for at, place in enumerate(labels):
+    for at, place in enumerate(places):
         if place not in rows.index:
             continue
         row = rows.loc[place]
         others = _others(table, changes, *place)
-        axes.plot(
-            others, [at] * len(others), ms=2.2, color=style.SKY, alpha=0.5, mew=0, zorder=2, **MARK
-        )
+        axes.plot(others, [at] * len(others), zorder=2, **LOOKS[OTHER])
         if pd.isna(row.probability):
-            words = WORDS.get(row.words, str(row.words).partition(":")[0])
+            words = str(row.words).partition(":")[0].removeprefix("the fit is ")
             style.write_aside(
                 axes, 0.02, at, words, transform=axes.get_yaxis_transform(), fontsize=6.5
             )
             continue
-        color = style.BLUE if row["is primary"] else style.VERMILION
-        axes.plot([primary, row.probability], [at, at], color=color, lw=1.2, zorder=3)
-        axes.plot(row.probability, at, ms=4.5, color=color, zorder=4, clip_on=False, **MARK)
+        look = LOOKS[PRIMARY if row["is primary"] else CHANGED]
+        axes.plot([primary, row.probability], [at, at], color=look["color"], lw=1.2, zorder=3)
+        axes.plot(row.probability, at, zorder=4, clip_on=False, **look)
         if row.words:  # another co-treatment is another estimand
             left = 0.02 if row.probability > 0.5 else 0.7
             style.write_aside(
-                axes, left, at, row.words, transform=axes.get_yaxis_transform(), fontsize=6
+                axes, left, at, row.words, transform=axes.get_yaxis_transform(), fontsize=6.5
             )
 
 
 def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str) -> list[float]:
     """Return the probability of the same estimand in every combination with a level."""
-    is_primary = (changes["what changes"] == SENSE) & changes["is primary"]
-    scales = [level] if factor == SENSE else changes[is_primary].to.tolist()
-    rows = table[(table.pair == changes.pair.iloc[0]) & table[SENSE].isin(scales)]
-    rows = rows if factor == SENSE else rows[rows[factor] == level]
-    return [float(value) for value in rows.probability]
-
-
-def _legend() -> list[Line2D | Patch]:
-    return [
-        Line2D([], [], color=style.BLUE, ms=4.5, label="primary analysis", **MARK),
-        Line2D([], [], color=style.VERMILION, ms=4.5, label="one choice changed", **MARK),
-        Line2D([], [], color=style.SKY, ms=2.2, label="another combination", **MARK),
-        Patch(color=style.PALE, label=CONCLUSIVE_LABEL),
-    ]
+    is_primary = (changes["what changes"] == SCALE) & changes["is primary"]
+    scales = [level] if factor == SCALE else changes[is_primary].to.tolist()
+    rows = table[(table.pair == changes.pair.iloc[0]) & table[SCALE].isin(scales)]
+    return rows[rows[factor] == level].probability.astype(float).tolist()

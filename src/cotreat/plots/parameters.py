@@ -60,17 +60,16 @@ def variables(view: View) -> list[str]:
 
 def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Dataset:
     """Split variables into scalars named ``variable`` or ``variable[index]``."""
-    entries = {}
-    for variable in names:
-        array = view.draws[group][variable]
-        dims = [dim for dim in array.dims if dim not in SAMPLE_DIMS]
-        for point in np.ndindex(*(array.sizes[dim] for dim in dims)):
-            one = array.isel(dict(zip(dims, point, strict=True)))
-            index = ",".join(
-                str(one.coords[dim].item()) if dim in one.coords else _place(view, variable, at)
-                for dim, at in zip(dims, point, strict=True)
-            )
-            entries[f"{variable}[{index}]" if dims else variable] = one.reset_coords(drop=True)
+    from arviz_base import xarray_sel_iter
+
+    data, entries = view.draws[group].to_dataset()[list(names)], {}
+    for name, entry, position in xarray_sel_iter(data, skip_dims={*SAMPLE_DIMS}):
+        index = ",".join(
+            str(label) if dim in data.coords else _place(view, name, position[dim])
+            for dim, label in entry.items()
+        )
+        scalar = data[name].isel(position).reset_coords(drop=True)
+        entries[f"{name}[{index}]" if index else name] = scalar
     return xr.Dataset(entries)
 
 
@@ -127,13 +126,15 @@ def thinned(view: View, data: xr.Dataset) -> xr.DataTree:
         return evenly_thinned(data)
     flags = view.draws["sample_stats"].to_dataset()[["diverging"]]
     kept = flags["diverging"].any("chain").values
-    kept[:: max(1, data.sizes["draw"] // DRAWS)] = True
-    return xr.DataTree.from_dict(
-        {"posterior": data.isel(draw=kept), "sample_stats": flags.isel(draw=kept)}
-    )
+    kept[:: _step(data)] = True
+    groups = {"posterior": data, "sample_stats": flags}
+    return xr.DataTree.from_dict({name: group.isel(draw=kept) for name, group in groups.items()})
 
 
 def evenly_thinned(data: xr.Dataset) -> xr.DataTree:
     """Return every k-th draw, evenly spaced, as ranks and densities need."""
-    step = max(1, data.sizes["draw"] // DRAWS)
-    return xr.DataTree.from_dict({"posterior": data.isel(draw=slice(None, None, step))})
+    return xr.DataTree.from_dict({"posterior": data.isel(draw=slice(None, None, _step(data)))})
+
+
+def _step(data: xr.Dataset) -> int:
+    return max(1, data.sizes["draw"] // DRAWS)

@@ -27,9 +27,8 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
     names = table.measure
     is_measure = names.isin(representatives().values())
     is_ratio = ~names.isin([*MEASURES, RISK]) & (table.status == IDENTIFIED)
-    own = table[is_measure | is_ratio | (names == RISK)]
-    order = own.status.map(lambda status: status != IDENTIFIED)
-    return own.loc[order.sort_values(kind="stable").index].head(MOST)
+    shown = table[is_measure | is_ratio | (names == RISK)]
+    return shown.sort_values("status", key=lambda s: s != IDENTIFIED, kind="stable").head(MOST)
 
 
 @figure_of(
@@ -50,23 +49,23 @@ def power_scaling(record: Sensitivity) -> Figure | None:
     if table is None:
         return None
     rows = chosen(table)
-    names = []
-    for status, own in rows.groupby("status", sort=False):
-        names += [HEADINGS.get(str(status), str(status)), *own.label]
-    figure = Figure(figsize=(6.5, 1.1 + 0.17 * len(names)), layout="constrained")
+    names: list[str] = []
+    figure = Figure(layout="constrained")
     axes = figure.add_subplot()
     axes.axvline(THRESHOLD, color=GREY, lw=0.7, ls="--")
-    headings = [HEADINGS.get(name, name) for name in rows.status.unique()]
-    places = [at for at, name in enumerate(names) if name not in headings]
-    for at, row in zip(places, rows.itertuples(), strict=True):
-        ends = [min(value, FURTHEST) for value in (row.prior, row.likelihood)]
-        axes.plot(ends, [at, at], color=GREY, lw=0.6, zorder=1)
-        _mark(axes, row.likelihood, at, "o", BLUE)
-        _mark(axes, row.prior, at, "s", VERMILION)
+    for status, of_status in rows.groupby("status", sort=False):
+        names.append(HEADINGS.get(str(status), str(status)))
+        for at, row in enumerate(of_status.itertuples(), start=len(names)):
+            ends = [min(value, FURTHEST) for value in (row.prior, row.likelihood)]
+            axes.plot(ends, [at, at], color=GREY, lw=0.6, zorder=1)
+            _mark(axes, row.likelihood, at, "o", BLUE)
+            _mark(axes, row.prior, at, "s", VERMILION)
+        names += of_status.label.tolist()
+    figure.set_size_inches(6.5, 1.1 + 0.17 * len(names))
     most = max(float(rows[["prior", "likelihood"]].to_numpy().max()), 2 * THRESHOLD)
     axes.set_xlim(0, min(most, FURTHEST) * 1.05)
     axes.set_xlabel("sensitivity (cumulative Jensen–Shannon distance per doubling of the weight)")
-    label_rows(axes, names, headings)
+    label_rows(axes, names, [name for name in names if name not in set(rows.label)])
     axes.tick_params(axis="y", labelsize=6.5)
     handles = [
         Line2D([], [], color=VERMILION, marker="s", ls="none", ms=4, label="to the priors"),

@@ -1,21 +1,23 @@
 """Figure of a sensitivity analysis: prior and posterior of the estimands."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from cotreat.core.constants import ANY, NOT_IDENTIFIED
+from cotreat.core.constants import ANY
 from cotreat.estimands.estimand import ODDS_RATIO, RISK
 from cotreat.estimands.measures import MEASURES, representatives
+from cotreat.plots import style
 from cotreat.plots.labels import co_treatment, judged_note, key
 from cotreat.plots.records import PriorPosterior, Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
-from cotreat.plots.style import BLUE, GREY, PALE, label_rows, legend_below, log_axis
+from cotreat.plots.synergy_rows import posterior_handles
 from cotreat.study.regimens import WITHIN
 from cotreat.study.study import Study
 
@@ -24,21 +26,16 @@ HEIGHT = 0.9
 ROW = 0.19
 MOST = 14
 """Rows of a panel that a page can hold."""
-EDGE = 0.025
+TAILS = (0.025, 0.975)
 LOWEST = 0.004
 """Heights below this are not drawn: the base line would run through the next row."""
 
 
-PLAIN = {"risks": (RISK,), "odds ratios": (ODDS_RATIO,)}
-"""Measures of no interaction that share an axis, by what it shows."""
-
-
 def axes_of_measures() -> dict[str, tuple[str, ...]]:
     """Return the first measure of each scale by what its axis shows; measures of one axis go together."""
-    found: dict[str, list[str]] = {}
-    for name in representatives().values():
-        found.setdefault(MEASURES[name].family.axis, []).append(name)
-    return {f"{axis} ({', '.join(names)})": tuple(names) for axis, names in found.items()}
+    names = pd.Series(list(representatives().values()))
+    by_axis = names.groupby(names.map(lambda name: MEASURES[name].family.axis), sort=False)
+    return {f"{axis} ({', '.join(same)})": tuple(same) for axis, same in by_axis}
 
 
 @figure_of(
@@ -55,60 +52,64 @@ def prior_predictive(record: Sensitivity) -> Figure | None:
     every, study = record.estimands, record.study
     if not every:
         return None
-    panels = {
-        title: [one for one in every if one.estimand.measure in names][:MOST]
-        for title, names in (PLAIN | axes_of_measures()).items()
-    }
+    plain = {"risks": (RISK,), "odds ratios": (ODDS_RATIO,)}
     columns = [
-        [title for title in column if panels[title]] for column in (PLAIN, axes_of_measures())
+        {
+            title: [row for row in every if row.estimand.measure in names][:MOST]
+            for title, names in axes_.items()
+        }
+        for axes_ in (plain, axes_of_measures())
     ]
-    columns = [column for column in columns if column]
-    heights = [sum(len(panels[title]) + 4 for title in column) for column in columns]
-    size = (3.6 * len(columns) + 0.4, 0.8 + ROW * max(heights))
+    columns = [
+        {title: rows for title, rows in c.items() if rows} for c in columns if any(c.values())
+    ]
+    heights = [[len(rows) + 4 for rows in column.values()] for column in columns]
+    size = (3.6 * len(columns) + 0.4, 0.8 + ROW * max(map(sum, heights)))
     figure = Figure(figsize=size, layout="constrained")
-    for part, column in zip(
-        figure.subfigures(1, len(columns), squeeze=False)[0], columns, strict=True
-    ):
-        ratios = [len(panels[title]) + 4 for title in column]
+    parts = figure.subfigures(1, len(columns), squeeze=False)[0]
+    for part, column, ratios in zip(parts, columns, heights, strict=True):
         grid = part.subplots(len(column), 1, squeeze=False, height_ratios=ratios)[:, 0]
-        for axes, title in zip(grid, column, strict=True):
-            _draw_panel(axes, title, panels[title], study)
-    names = [_name(one, study) for own in panels.values() for one in own]
-    notes = [judged_note(study), key(study, names)]
-    if sum(map(len, panels.values())) < len(every):
+        for axes, (title, rows) in zip(grid, column.items(), strict=True):
+            _draw_panel(axes, title, rows, study)
+    shown = [row for column in columns for rows in column.values() for row in rows]
+    notes = [judged_note(study), key(study, [_name(row, study) for row in shown])]
+    if len(shown) < len(every):
         notes.append("further estimands are in induced.csv")
-    legend_below(figure, _legend(every), notes, ncols=3)
+    posterior = posterior_handles((row.is_unidentified for row in every), _look)
+    style.legend_below(figure, [Patch(color=style.PALE, label="prior"), *posterior], notes, ncols=3)
     return figure
 
 
-def _draw_panel(axes: Axes, title: str, own: Sequence[PriorPosterior], study: Study) -> None:
-    is_log, is_risk = own[0].estimand.log, own[0].estimand.null is None
-    both = np.concatenate([draws for one in own for draws in (one.prior, one.posterior)])
-    ends = np.quantile(np.concatenate([one.posterior for one in own]), [EDGE, 1 - EDGE])
-    wide = np.quantile(both, [EDGE, 1 - EDGE])
-    lower, upper = (0.0, 1.0) if is_risk else (min(ends[0], wide[0]), max(ends[1], wide[1]))
+def _look(is_unidentified: bool) -> dict[str, Any]:
+    return {"color": style.BLUE, "lw": 0.9, "ls": "--" if is_unidentified else "-"}
+
+
+def _draw_panel(axes: Axes, title: str, rows: Sequence[PriorPosterior], study: Study) -> None:
+    is_log, null = rows[0].estimand.log, rows[0].estimand.null
+    posterior = np.concatenate([row.posterior for row in rows])
+    both = np.concatenate([posterior, *(row.prior for row in rows)])
+    tails = [*np.quantile(posterior, TAILS), *np.quantile(both, TAILS)]
+    limits = (0.0, 1.0) if null is None else (float(min(tails)), float(max(tails)))
     if is_log:
-        log_axis(axes, float(lower), float(upper), most=5)
+        style.log_axis(axes, *limits, most=5)
     else:
-        axes.set_xlim(lower, upper)
-    null = own[0].estimand.null
+        axes.set_xlim(*limits)
     if null is not None:
-        axes.axvline(null, color=GREY, lw=0.6, zorder=0)
-    for at, one in enumerate(own):
-        x, height = density(one.prior, (float(lower), float(upper)), is_log=is_log)
-        axes.fill_between(x, at + 0.4, at + 0.4 - HEIGHT * height, color=PALE, lw=0, zorder=1)
-        x, height = density(one.posterior, (float(lower), float(upper)), is_log=is_log)
+        axes.axvline(null, color=style.GREY, lw=0.6, zorder=0)
+    for at, row in enumerate(rows):
+        x, height = density(row.prior, limits, is_log=is_log)
+        axes.fill_between(x, at + 0.4, at + 0.4 - HEIGHT * height, color=style.PALE, lw=0, zorder=1)
+        x, height = density(row.posterior, limits, is_log=is_log)
         height = np.where(height < LOWEST, np.nan, height)
-        style = "--" if one.is_unidentified else "-"
-        axes.plot(x, at + 0.4 - HEIGHT * height, color=BLUE, lw=0.9, ls=style, zorder=2)
-    label_rows(axes, [_name(one, study) for one in own])
+        axes.plot(x, at + 0.4 - HEIGHT * height, zorder=2, **_look(row.is_unidentified))
+    style.label_rows(axes, [_name(row, study) for row in rows])
     axes.tick_params(axis="y", labelsize=6.5)
     axes.set_title(title, loc="left", fontsize=8)
 
 
-def _name(one: PriorPosterior, study: Study) -> str:
+def _name(row: PriorPosterior, study: Study) -> str:
     """Name the row of an estimand."""
-    estimand = one.estimand
+    estimand = row.estimand
     if estimand.synergy is None:
         return WITHIN.join(filter(None, [estimand.contrast, estimand.stratum]))
     name = f"{estimand.measure}[{estimand.pair}]"
@@ -135,12 +136,3 @@ def density(
     inside = values[(values >= limits[0]) & (values <= limits[1])]
     x, height, _ = array_stats.kde(inside, grid_len=256)
     return (np.exp(x) if is_log else x), np.asarray(height / height.max())
-
-
-def _legend(every: Sequence[PriorPosterior]) -> list[Line2D | Patch]:
-    handles: list[Line2D | Patch] = [Patch(color=PALE, label="prior")]
-    for is_unidentified, name in ((False, "posterior"), (True, f"posterior, {NOT_IDENTIFIED}")):
-        if any(one.is_unidentified == is_unidentified for one in every):
-            style = "--" if is_unidentified else "-"
-            handles.append(Line2D([], [], color=BLUE, ls=style, lw=0.9, label=name))
-    return handles

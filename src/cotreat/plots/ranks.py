@@ -9,28 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from numpy.typing import NDArray
 
 from cotreat.core.constants import FAMILY_WISE
+from cotreat.plots import style
 from cotreat.plots.registry import CALIBRATION, figure_of
-from cotreat.plots.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    PALE,
-    SMALL,
-    VERMILION,
-    legend_below,
-    off_screen,
-    save,
-)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cotreat.calibration.sbc import Calibration
 
-COLOURS = {"parameter": BLUE, "estimand": GREY, "log-likelihood": GREEN}
+COLORS = {"parameter": style.BLUE, "estimand": style.GREY, "log-likelihood": style.GREEN}
 
 
 @figure_of(
@@ -43,45 +32,41 @@ COLOURS = {"parameter": BLUE, "estimand": GREY, "log-likelihood": GREEN}
     alt="Lines around 0 over an axis of ranks from 0 to 1, with a pale band; lines that fail are "
     "orange.",
 )
-def ranks(found: Calibration) -> Figure:
-    """Draw the ranks of every quantity of a calibration: shares of ranks up to each, less the uniform ones."""
+def ranks(calibration: Calibration) -> Figure:
+    """Draw the share of ranks up to each, less that of uniform ranks, of every quantity of a calibration."""
     figure = Figure(figsize=(4.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    _panel(axes, found)
+    _draw_lines(axes, calibration)
     axes.set_xlabel("rank of the truth, as a share of all")
     axes.set_ylabel("share of ranks up to it,\nless that of uniform ranks")
-    shown = {kind: c for kind, c in COLOURS.items() if kind in set(found.table.kind)}
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=c, label=kind) for kind, c in shown.items()
-    ]
-    handles += [] if found.passes else [Line2D([], [], color=VERMILION, label="fails")]
-    handles += [Patch(color=PALE, label=f"{1 - FAMILY_WISE:.0%} band")]
-    legend_below(figure, handles, ncols=3)
+    kinds = set(calibration.table.kind)
+    shown = {kind: color for kind, color in COLORS.items() if kind in kinds}
+    if not calibration.passes:
+        shown["fails"] = style.VERMILION
+    handles = [Line2D([], [], color=color, label=kind) for kind, color in shown.items()]
+    band = Patch(color=style.PALE, label=f"{1 - FAMILY_WISE:.0%} band")
+    style.legend_below(figure, [*handles, band], ncols=3)
     return figure
 
 
-def write_ranks(found: Calibration, folder: Path) -> None:
+def write_ranks(calibration: Calibration, folder: Path) -> None:
     """Write the figure of a calibration, named by model and study, into a folder."""
-    name = f"{found.job.model.name}--{found.job.study.id}.png".replace(":", "-")
-    with off_screen():
-        save(ranks(found), folder / name)
+    job = calibration.job
+    name = f"{job.model.name}--{job.study.id}.png".replace(":", "-")
+    with style.off_screen():
+        style.save(ranks(calibration), folder / name)
 
 
-def _panel(axes: Axes, one: Calibration) -> None:
-    draws = one.uniformity.draws
-    at = (np.arange(draws) + 1) / (draws + 1)
-    lower, upper = one.uniformity.band(1 - FAMILY_WISE)
-    axes.fill_between(at, lower - at, upper - at, color=PALE, lw=0, step="mid")
-    for row in one.table.sort_values("p_value", ascending=False).itertuples():
-        colour = COLOURS[row.kind] if row.passes else VERMILION
-        off = _reached(one.ranks.by_quantity[row.quantity], draws) - at
-        axes.plot(at, off, color=colour, lw=0.5, alpha=0.8)
-    axes.set_title(f"{one.job.model.name}: {one.job.study.id}", fontsize=SMALL)
-    axes.axhline(0, color=GREY, lw=0.4)
-
-
-def _reached(ranks: NDArray[np.int64], draws: int) -> NDArray[np.float64]:
-    """Return the share of ranks up to each but the last."""
-    counts = np.bincount(ranks, minlength=draws + 1)
-    reached: NDArray[np.float64] = np.cumsum(counts)[:-1] / len(ranks)
-    return reached
+def _draw_lines(axes: Axes, calibration: Calibration) -> None:
+    job, uniformity = calibration.job, calibration.uniformity
+    at = (np.arange(uniformity.draws) + 1) / (uniformity.draws + 1)
+    lower, upper = uniformity.band(1 - FAMILY_WISE)
+    axes.fill_between(at, lower - at, upper - at, color=style.PALE, lw=0, step="mid")
+    for row in calibration.table.sort_values("p_value", ascending=False).itertuples():
+        color = COLORS[row.kind] if row.passes else style.VERMILION
+        of_quantity = calibration.ranks.loc[(row.quantity, row.kind)].to_numpy()
+        counts = np.bincount(of_quantity, minlength=len(at) + 1)
+        share = np.cumsum(counts)[:-1] / len(of_quantity)
+        axes.plot(at, share - at, color=color, lw=0.5, alpha=0.8)
+    axes.set_title(f"{job.model.name}: {job.study.id}", fontsize=style.SMALL)
+    axes.axhline(0, color=style.GREY, lw=0.4)

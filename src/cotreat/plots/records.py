@@ -103,12 +103,7 @@ class View:
     @property
     def footer(self) -> str:
         """Study, model, priors and, if there are several, interpretation."""
-        first = self.summary.iloc[0]
-        names = {
-            "model": first.model,
-            "priors": first.priors,
-            "interpretation": first.interpretation,
-        }
+        names = self.summary.iloc[0][["model", "priors", "interpretation"]]
         return _footer(self.study, **names)
 
 

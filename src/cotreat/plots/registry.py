@@ -7,7 +7,7 @@ the registry loads neither Matplotlib nor ArviZ; `figures` imports the modules o
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -67,17 +67,17 @@ def figure_of[D: Drawing](
 
     Parameters
     ----------
-    of
+    of : str
         What the figure is of, one of `KINDS`. The function takes the record of that kind and returns a
         Matplotlib figure, or None where the record has nothing to show.
-    caption
+    caption : str
         The message of the figure in the first sentence, then its legend.
-    alt
+    alt : str
         Alternative text: what the figure looks like.
-    section
+    section : str
         Section of the report for a figure of a fit: ``estimates``, ``risks``, ``synergy`` or
         ``diagnostics``.
-    order
+    order : int
         Place among the figures of its kind; those with the same place are sorted by name.
 
     Returns
@@ -109,7 +109,7 @@ def figures(of: str) -> dict[str, RegisteredFigure]:
 
     Parameters
     ----------
-    of
+    of : str
         One of `KINDS`.
 
     Returns
@@ -119,8 +119,8 @@ def figures(of: str) -> dict[str, RegisteredFigure]:
     package = import_module("cotreat.plots")
     for module in pkgutil.iter_modules(package.__path__):
         import_module(f"cotreat.plots.{module.name}")
-    own = [one for one in _REGISTERED.values() if one.of == of]
-    return {one.name: one for one in sorted(own, key=lambda one: (one.order, one.name))}
+    of_kind = [figure for figure in _REGISTERED.values() if figure.of == of]
+    return {figure.name: figure for figure in sorted(of_kind, key=lambda f: (f.order, f.name))}
 
 
 def picture(of: str, name: str) -> Picture:
@@ -128,7 +128,7 @@ def picture(of: str, name: str) -> Picture:
 
     Parameters
     ----------
-    of, name
+    of, name : str
         Kind and name of the figure.
 
     Returns
@@ -140,8 +140,8 @@ def picture(of: str, name: str) -> Picture:
     KeyError
         If no such figure is registered.
     """
-    one = figures(of)[name]
-    return Picture(one.name, one.caption, one.alt)
+    registered = figures(of)[name]
+    return Picture(name, registered.caption, registered.alt)
 
 
 def draw(of: str, record: Record, folder: Path, failed: Sequence[str] = ()) -> list[Picture]:
@@ -149,13 +149,13 @@ def draw(of: str, record: Record, folder: Path, failed: Sequence[str] = ()) -> l
 
     Parameters
     ----------
-    of
+    of : str
         One of `KINDS`.
-    record
+    record : Record
         The record of that kind.
-    folder
+    folder : Path
         Folder of the files; made if it does not exist.
-    failed
+    failed : sequence of str
         Failed diagnostics behind the numbers; if there are any, each figure states it in red.
 
     Returns
@@ -163,37 +163,16 @@ def draw(of: str, record: Record, folder: Path, failed: Sequence[str] = ()) -> l
     list of Picture
         The figures written, in their order.
     """
-    return draw_each(figures(of).values(), record, folder, failed)
-
-
-def draw_each(
-    chosen: Iterable[RegisteredFigure], record: Record, folder: Path, failed: Sequence[str] = ()
-) -> list[Picture]:
-    """Draw given figures of a record, as `draw` does.
-
-    Parameters
-    ----------
-    chosen
-        Figures of the kind of the record. A process that did not register a figure can draw it from
-        here.
-    record, folder, failed
-        As of `draw`.
-
-    Returns
-    -------
-    list of Picture
-        The figures written.
-    """
     from cotreat.plots.style import off_screen, save, write_below
 
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Picture] = []
-    for one in chosen:
+    for registered in figures(of).values():
         with off_screen():
-            drawn = one.drawing(record)
-            if drawn is not None:
+            figure = registered.drawing(record)
+            if figure is not None:
                 if record.footer:
-                    write_below(drawn, record.footer)
-                save(drawn, folder / one.file, failed)
-                written.append(Picture(one.name, one.caption, one.alt))
+                    write_below(figure, record.footer)
+                save(figure, folder / registered.file, failed)
+                written.append(picture(of, registered.name))
     return written

@@ -1,6 +1,6 @@
 """Figure of a fit: reported odds ratios and p-values with the posterior of the same coefficients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,14 +8,16 @@ from matplotlib.figure import Figure
 from cotreat.core.constants import CREDIBLE, INTERVAL
 from cotreat.evidence.reported import ReportedEstimates
 from cotreat.evidence.statistics import Link, statistic_of
+from cotreat.plots.forest import Panel, forest
 from cotreat.plots.interval_rows import REPORTED, Line, Row
 from cotreat.plots.labels import event
-from cotreat.plots.odds_ratios import Panel, forest
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.reported_labels import axis_label, notes, row_names
 from cotreat.results.summary import POSTERIOR
 from cotreat.study.study import ReportedEstimate
+
+HEADINGS = {"reported with an interval": True, "reported as a p-value": False}
 
 
 @figure_of(
@@ -37,33 +39,27 @@ def reported(view: View) -> Figure | None:
     numbers = view.reported
     if numbers is None or not numbers.reported_estimates:
         return None
-    return forest(view, panels_of(view, numbers), notes(numbers))
+    return forest(view.study, panels_of(view, numbers), notes(numbers))
 
 
 def panels_of(view: View, numbers: ReportedEstimates) -> list[Panel]:
     """Return a panel per link and null: estimates with an interval, then the coefficients of p-values."""
     by_axis: dict[tuple[Link, float], list[ReportedEstimate]] = {}
-    for one in numbers.reported_estimates:
-        statistic = statistic_of(one.kind)
-        by_axis.setdefault((statistic.link, statistic.null), []).append(one)
-    panels = []
+    for estimate in numbers.reported_estimates:
+        statistic = statistic_of(estimate.kind)
+        by_axis.setdefault((statistic.link, statistic.null), []).append(estimate)
+    names, panels = row_names(numbers), []
     for (link, null), estimates in by_axis.items():
-        rows = _rows(view, numbers, estimates)
-        words = axis_label(dict.fromkeys(statistic_of(one.kind) for one in estimates))
-        label = f"{words}: {event(view.study)}"
-        panels.append(Panel(rows, label, texts(rows, numbers), null, link.is_log))
+        rows: list[Row] = []
+        texts: list[str] = []
+        for heading, has_interval in HEADINGS.items():
+            chosen = [estimate for estimate in estimates if estimate.has_interval == has_interval]
+            rows += [Row(heading, is_heading=True)] * bool(chosen)
+            rows += [Row(names[e.id], (_posterior(view, e), *_reported(e))) for e in chosen]
+            texts += [""] * bool(chosen) + [text(estimate) for estimate in chosen]
+        words = axis_label(dict.fromkeys(statistic_of(estimate.kind) for estimate in estimates))
+        panels.append(Panel(rows, f"{words}: {event(view.study)}", texts, null, link.is_log))
     return panels
-
-
-def _rows(view: View, numbers: ReportedEstimates, chosen: Sequence[ReportedEstimate]) -> list[Row]:
-    names, rows = row_names(numbers), []
-    for heading, estimates in (
-        ("reported with an interval", [one for one in chosen if one.has_interval]),
-        ("reported as a p-value", [one for one in chosen if not one.has_interval]),
-    ):
-        rows += [Row(heading, is_heading=True)] if estimates else []
-        rows += [Row(names[one.id], (_posterior(view, one), *_reported(one))) for one in estimates]
-    return rows
 
 
 def _posterior(view: View, estimate: ReportedEstimate) -> Line:
@@ -80,12 +76,6 @@ def _reported(estimate: ReportedEstimate) -> Iterator[Line]:
         lower, upper = (end.value for end in estimate.ci)
         kind = f"{REPORTED}, {estimate.level:.0%} {interval}"
         yield Line(kind, estimate.value.value, lower, upper)
-
-
-def texts(rows: Sequence[Row], numbers: ReportedEstimates) -> list[str]:
-    """Return the reported number per row."""
-    by_name = dict(zip(row_names(numbers).values(), numbers.reported_estimates, strict=False))
-    return ["" if row.is_heading else text(by_name[row.name]) for row in rows]
 
 
 def text(estimate: ReportedEstimate) -> str:

@@ -22,7 +22,7 @@ def row_names(numbers: ReportedEstimates) -> dict[str, str]:
     counts = Counter(plain.values())
     names = {id_: name + f" ({id_})" * (counts[name] > 1) for id_, name in plain.items()}
     names |= {f"events[{total.patients}]": patients(total) for total in numbers.totals}
-    follows = {one.name for one in numbers.dependences}
+    follows = {dependence.name for dependence in numbers.dependences}
     return {row: name + MARK * (row in follows) for row, name in names.items()}
 
 
@@ -52,22 +52,24 @@ def patients(total: Total) -> str:
 
 def notes(numbers: ReportedEstimates) -> list[str]:
     """Return which numbers follow from others, and which are not used, in lines that fit."""
-    lines = [_follows(one, numbers) for one in numbers.dependences]
+    lines = [_follows(dependence, numbers) for dependence in numbers.dependences]
     used = {estimate.id for estimate in numbers.reported_estimates}
-    unused = [one.id for one in numbers.study.reported_estimates if one.id not in used]
+    unused = [
+        estimate.id for estimate in numbers.study.reported_estimates if estimate.id not in used
+    ]
     if unused:
         where = " under this interpretation" if len(numbers.study.interpretations) > 1 else ""
         lines.append(f"reported, but not used{where}: {', '.join(unused)}")
     return [fold(line, LINE) for line in lines]
 
 
-def _follows(one: Dependence, numbers: ReportedEstimates) -> str:
+def _follows(dependence: Dependence, numbers: ReportedEstimates) -> str:
     names = {row: name.removesuffix(MARK) for row, name in row_names(numbers).items()}
-    others = ", ".join(names[other] for other in one.others)
-    line = f"†: {names[one.name]} follows from {others}"
-    if one.agrees is not None:
-        beyond = "within rounding" if one.agrees else "incompatible beyond rounding"
-        line += f", which make it {number(one.implied)}: {beyond}"
+    others = ", ".join(names[other] for other in dependence.others)
+    line = f"†: {names[dependence.name]} follows from {others}"
+    if dependence.agrees is not None:
+        beyond = "within rounding" if dependence.agrees else "incompatible beyond rounding"
+        line += f", which make it {number(dependence.implied)}: {beyond}"
     return f"{line}; it is not counted twice"
 
 

@@ -1,6 +1,7 @@
 """Figure of a fit: share of patients with the event against predicted risk, in groups."""
 
-from matplotlib.axes import Axes
+from typing import Any
+
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -12,6 +13,12 @@ from cotreat.plots.registry import FIT, figure_of
 from cotreat.plots.style import BLUE, GREY, SMALL, VERMILION, legend_below, percent_axis
 
 LABEL_WIDTH = 44
+PREDICTED = f"predicted, central {INTERVAL:.0%}"
+LOOKS: dict[str, dict[str, Any]] = {
+    PREDICTED: {"color": BLUE, "lw": 2.5, "alpha": 0.5},
+    "counted": {"color": VERMILION, "marker": "D", "ls": "", "ms": 4.5},
+    "equal": {"color": GREY, "lw": 0.8, "ls": "--"},
+}
 
 
 @figure_of(
@@ -32,44 +39,31 @@ def risk_calibration(view: View) -> Figure | None:
     patterns = view.study.patterns
     if patterns is None or not view.study.is_adjusted:
         return None
-    found = calibration_of(view.draws, patterns)
+    calibration = calibration_of(view.draws, patterns)
+    groups = calibration.groups
     figure = Figure(figsize=(5.2, 4.0), layout="constrained")
     axes = figure.subplots()
-    _draw_groups(axes, found)
+    ends = groups[["predicted", "observed", "lower", "upper"]].to_numpy()
+    limits = max(0.0, ends.min() - 0.03), min(1.0, ends.max() + 0.03)
+    axes.plot(limits, limits, zorder=1, **LOOKS["equal"])
+    axes.vlines(groups.predicted, groups.lower, groups.upper, **LOOKS[PREDICTED])
+    axes.plot(groups.predicted, groups.observed, **LOOKS["counted"])
+    axes.set(xlim=limits, ylim=limits, ylabel="share of patients with the event")
     axes.set_xlabel(fold(f"predicted risk of {event(view.study)}", LABEL_WIDTH))
-    axes.set_ylabel("share of patients with the event")
-    legend_below(figure, _legend(), ncols=3)
+    axes.set_title(sentence(calibration), loc="left", fontsize=SMALL)
+    for axis in (axes.xaxis, axes.yaxis):
+        percent_axis(axis, most=6)
+    handles = [Line2D([], [], label=label, **look) for label, look in LOOKS.items()]
+    legend_below(figure, handles, ncols=3)
     return figure
 
 
-def _draw_groups(axes: Axes, found: Calibration) -> None:
-    groups = found.groups
-    ends = groups[["predicted", "observed", "lower", "upper"]].to_numpy()
-    lowest, highest = max(0.0, ends.min() - 0.03), min(1.0, ends.max() + 0.03)
-    axes.plot([lowest, highest], [lowest, highest], color=GREY, lw=0.8, ls="--", zorder=1)
-    axes.vlines(groups.predicted, groups.lower, groups.upper, color=BLUE, lw=2.5, alpha=0.5)
-    axes.plot(groups.predicted, groups.observed, ls="", marker="D", ms=4.5, color=VERMILION)
-    axes.set_xlim(lowest, highest)
-    axes.set_ylim(lowest, highest)
-    axes.set_title(words(found), loc="left", fontsize=SMALL)
-    for axis in (axes.xaxis, axes.yaxis):
-        percent_axis(axis, most=6)
-
-
-def words(found: Calibration) -> str:
+def sentence(calibration: Calibration) -> str:
     """Return sizes of the groups, calibration and p-value in two lines."""
-    least, most = found.groups.patients.min(), found.groups.patients.max()
+    least, most = calibration.groups.patients.min(), calibration.groups.patients.max()
     sizes = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    p = f"= {found.share:.2f}" if found.share >= 0.005 else "< 0.005"
+    p = f"= {calibration.share:.2f}" if calibration.share >= 0.005 else "< 0.005"
     return (
-        f"{len(found.groups)} groups of {sizes} patients, the same that the model was fitted to\n"
-        f"calibration {found}; posterior predictive p {p}"
+        f"{len(calibration.groups)} groups of {sizes} patients, the same that the model was fitted to\n"
+        f"calibration {calibration}; posterior predictive p {p}"
     )
-
-
-def _legend() -> list[Line2D]:
-    return [
-        Line2D([], [], color=BLUE, lw=2.5, alpha=0.5, label=f"predicted, central {INTERVAL:.0%}"),
-        Line2D([], [], color=VERMILION, marker="D", ls="", ms=4.5, label="counted"),
-        Line2D([], [], color=GREY, lw=0.8, ls="--", label="equal"),
-    ]

@@ -34,28 +34,26 @@ def risks(view: View) -> Figure | None:
         return None
     rows, prior = rows_to_draw(view), prior_intervals(view)
     look = interval_rows.looks(rows)
-    figure = Figure(
-        figsize=(7, 1.4 + interval_rows.row_height(rows) * len(rows)), layout="constrained"
-    )
-    wide, close = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.5])
-    _set_axis(wide, *_span(rows, prior))
-    _set_axis(close, *_span(rows, []))
+    size = (7, 1.4 + interval_rows.row_height(rows) * len(rows))
+    figure = Figure(figsize=size, layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.5])
+    ends = [end for row in rows for line in row.lines for end in (line.lower, line.upper)]
+    _set_axis(left, [*ends, *(end for interval in prior for end in interval)])
+    _set_axis(right, ends)
     for at, (lower, upper) in enumerate(prior):
-        interval_rows.draw_band(wide, at, lower, upper, height=0.5)
+        interval_rows.draw_band(left, at, lower, upper, height=0.5)
     posterior = [interval_rows.Row(row.name, row.lines[:1]) for row in rows]
     # A dot would hide a short bar; a tick across it does not.
-    interval_rows.draw_rows(
-        wide, posterior, look={kind: {**own, "marker": "|"} for kind, own in look.items()}
-    )
-    interval_rows.draw_rows(close, rows, look=look)
-    close.tick_params(axis="y", labelleft=False)
-    interval_rows.write_numbers(
-        close, [_counts(view, arm) for arm in view.study.regimens], "events / n"
-    )
-    wide.set_title("prior and posterior", loc="left")
-    wide.set_xlabel(f"{kind(view)}risk")
-    close.set_title("posterior", loc="left")
-    close.set_xlabel(fold(f"{kind(view)}risk of {event(view.study)}", LABEL_WIDTH))
+    ticks = {kind: {**properties, "marker": "|"} for kind, properties in look.items()}
+    interval_rows.draw_rows(left, posterior, look=ticks)
+    interval_rows.draw_rows(right, rows, look=look)
+    right.tick_params(axis="y", labelleft=False)
+    counts = [_counts(view, arm) for arm in view.study.regimens]
+    interval_rows.write_numbers(right, counts, "events / n")
+    left.set_title("prior and posterior", loc="left")
+    left.set_xlabel(f"{kind(view)}risk")
+    right.set_title("posterior", loc="left")
+    right.set_xlabel(fold(f"{kind(view)}risk of {event(view.study)}", LABEL_WIDTH))
     interval_rows.add_legend(figure, view.study, rows, look, [interval_rows.band_handle()])
     return figure
 
@@ -69,12 +67,14 @@ def kind(view: View) -> str:
 
 def rows_to_draw(view: View) -> list[interval_rows.Row]:
     """Return a row per regimen, from the summary; empty where no estimate exists."""
-    rows = []
-    for arm in view.study.regimens:
-        lines = interval_rows.read_lines(rows_of(view.summary, RISK, arm))
-        drawn = tuple(line for line in lines if not line.words)
-        rows.append(interval_rows.Row(regimen_name(view.study, arm), drawn))
-    return rows
+    every = [
+        interval_rows.read_row(regimen_name(view.study, arm), rows_of(view.summary, RISK, arm))
+        for arm in view.study.regimens
+    ]
+    return [
+        interval_rows.Row(row.name, tuple(line for line in row.lines if not line.words))
+        for row in every
+    ]
 
 
 def prior_intervals(view: View) -> list[tuple[float, float]]:
@@ -85,17 +85,11 @@ def prior_intervals(view: View) -> list[tuple[float, float]]:
     return [(float(lower), float(upper)) for lower, upper in ends.transpose("arm", "quantile")]
 
 
-def _set_axis(axes: Axes, lower: float, upper: float) -> None:
-    axes.set_xlim(lower, upper)
-    percent_axis(axes.xaxis, most=5)
-
-
-def _span(rows: list[interval_rows.Row], prior: list[tuple[float, float]]) -> tuple[float, float]:
-    ends = [end for row in rows for line in row.lines for end in (line.lower, line.upper)]
-    ends += [end for interval in prior for end in interval]
+def _set_axis(axes: Axes, ends: list[float]) -> None:
     lower, upper = np.nanmin(ends), np.nanmax(ends)
     margin = 0.05 * (upper - lower)
-    return max(0.0, lower - margin), min(1.0, upper + margin)
+    axes.set_xlim(max(0.0, lower - margin), min(1.0, upper + margin))
+    percent_axis(axes.xaxis, most=5)
 
 
 def _counts(view: View, arm: str) -> str:

@@ -16,6 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from cotreat.core.constants import CONCLUSIVE
 
@@ -94,9 +95,49 @@ def _extent(figure: Figure) -> Bbox:
     return figure.get_tightbbox()
 
 
-def label_rows(axes: Axes, labels: Sequence[str], headings: Sequence[str] = ()) -> None:
-    """Label the rows of a table-like picture from the top; those that are headings in bold."""
-    axes.set_yticks(range(len(labels)), labels)
+def panel_grid(
+    count: int,
+    columns: int,
+    *,
+    panel: tuple[float, float],
+    margin: tuple[float, float],
+    xlabel: str,
+) -> tuple[Figure, list[Axes]]:
+    """Make a figure of panels in lines; rows are labelled at the left, the axis below the lowest panels.
+
+    Parameters
+    ----------
+    count, columns : int
+        Number of panels, and of panels side by side.
+    panel, margin : tuple of float
+        Width and height of a panel, and of what the figure has besides, in inches.
+    xlabel : str
+        Label of the axis.
+
+    Returns
+    -------
+    tuple of Figure and list of Axes
+    """
+    lines = -(-count // columns)
+    size = (margin[0] + panel[0] * columns, margin[1] + panel[1] * lines)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = list(figure.subplots(lines, columns, squeeze=False).flat)
+    for at, axes in enumerate(grid):
+        axes.tick_params(axis="y", labelleft=at % columns == 0)
+        axes.set_xlabel(xlabel if count - columns <= at < count else "")
+    for axes in grid[count:]:
+        axes.set_axis_off()
+    return figure, grid[:count]
+
+
+def label_rows(
+    axes: Axes,
+    labels: Sequence[str],
+    headings: Sequence[str] = (),
+    at: Sequence[float] | NDArray[np.float64] | None = None,
+) -> None:
+    """Label the rows of a figure like a table from the top, at 0, 1, … unless stated; headings in bold."""
+    axes.set_yticks(range(len(labels)) if at is None else at, labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -110,6 +151,12 @@ def write_aside(axes: Axes, x: float, y: float, words: str, **place: Any) -> Non
     box = {"fc": "white", "ec": "none", "pad": 0.5}
     look = {"color": GREY, "style": "italic", "fontsize": SMALL, "va": "center", "bbox": box}
     axes.text(x, y, words, **{"zorder": 1, **look, **place})
+
+
+def write_at_right(axes: Axes, y: float, text: str, **place: Any) -> None:
+    """Write at the right of the axes, on a row."""
+    look = {"fontsize": SMALL, "va": "center", "transform": axes.get_yaxis_transform()}
+    axes.text(1.03, y, text, **{**look, **place})
 
 
 def probability_axis(axes: Axes, *, zorder: float = 0, fontsize: float = 6.5) -> None:
@@ -148,14 +195,8 @@ def log_ticks(lower: float, upper: float, most: int = 8) -> list[float]:
     """Return at most `most` round numbers within an interval, as many as may be."""
     decades = 10.0 ** np.arange(np.floor(np.log10(lower)), np.ceil(np.log10(upper)) + 1)
     ticks: list[float] = []
-    for steps in (
-        np.arange(1, 10, 0.5),
-        np.arange(1, 10),
-        [1, 1.5, 2, 3, 5, 7],
-        [1, 2, 5],
-        [1, 3],
-        [1],
-    ):
+    finer = (np.arange(1, 10, 0.5), np.arange(1, 10))
+    for steps in (*finer, [1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]):
         ticks = sorted({round(s * d, 12) for d in decades for s in steps})
         ticks = [tick for tick in ticks if lower <= tick <= upper]
         if len(ticks) <= most:

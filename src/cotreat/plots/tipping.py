@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -17,12 +16,13 @@ from cotreat.core.constants import CONCLUSIVE, NOT_IDENTIFIED
 from cotreat.plots.labels import fold
 from cotreat.plots.records import Bias
 from cotreat.plots.registry import BIAS, figure_of
-from cotreat.plots.style import BLACK, SMALL, legend_below
+from cotreat.plots.style import BLACK, SMALL, legend_below, panel_grid
 
 if TYPE_CHECKING:
     from cotreat.bias.records import Surface
 
 COLUMNS, MOST = 3, 9
+X_LABEL, Y_LABEL = "factor: every treatment's odds ratio", "factor: every ratio of odds ratios"
 SIDE = 2.3
 TITLE_WIDTH = 34
 SHADES = ("#E69F00", "#F7E1B5", "#BFDDF0", "#0072B2")
@@ -59,22 +59,14 @@ def tipping(record: Bias) -> Figure | None:
         return None
     shown = list(surfaces)[:MOST]
     columns = 2 if len(shown) == 4 else min(COLUMNS, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(SIDE * columns + 0.4, SIDE * rows + 0.9), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for at, (panel, surface) in enumerate(zip(axes, shown, strict=False)):
-        _panel(panel, surface)
-        panel.tick_params(labelsize=6.5)
-        if at % columns:
-            panel.set_yticklabels([])
-        else:
-            panel.set_ylabel("factor: every ratio of odds ratios", fontsize=SMALL)
-        if at + columns < len(shown):
-            panel.set_xticklabels([])
-        else:
-            panel.set_xlabel("factor: every treatment's odds ratio", fontsize=SMALL)
-    for panel in axes[len(shown) :]:
-        panel.set_axis_off()
+    figure, grid = panel_grid(
+        len(shown), columns, panel=(SIDE, SIDE), margin=(0.4, 0.9), xlabel=X_LABEL
+    )
+    for at, (axes, surface) in enumerate(zip(grid, shown, strict=True)):
+        _draw_panel(axes, surface)
+        axes.tick_params(labelsize=6.5, labelbottom=bool(axes.get_xlabel()))
+        axes.xaxis.label.set_fontsize(SMALL)
+        axes.set_ylabel("" if at % columns else Y_LABEL, fontsize=SMALL)
     handles: list[Patch | Line2D] = [
         Patch(fc=shade, label=words) for shade, words in zip(SHADES, LEGEND, strict=True)
     ]
@@ -87,17 +79,15 @@ def tipping(record: Bias) -> Figure | None:
     return figure
 
 
-def _panel(axes: Axes, one: Surface) -> None:
-    z = ndtri(np.clip(one.probability, 1e-3, 1 - 1e-3)).T
+def _draw_panel(axes: Axes, surface: Surface) -> None:
+    z = ndtri(np.clip(surface.probability, 1e-3, 1 - 1e-3)).T
     levels = ndtri([1 - CONCLUSIVE, 0.5, CONCLUSIVE])
-    order = min(3, len(one.single) - 1)
-    spline = RectBivariateSpline(one.single, one.products, z.T, kx=order, ky=order)
-    finer = [np.linspace(own[0], own[-1], FINE) for own in (one.single, one.products)]
+    order = min(3, len(surface.single) - 1)
+    spline = RectBivariateSpline(surface.single, surface.products, z.T, kx=order, ky=order)
+    finer = [np.linspace(bias[0], bias[-1], FINE) for bias in (surface.single, surface.products)]
     z = spline(*finer).T
     x, y = map(np.exp, finer)
-    colours = ListedColormap(SHADES)
-    norm = BoundaryNorm([-9, *levels, 9], colours.N)
-    axes.contourf(x, y, z, levels=[-9, *levels, 9], cmap=colours, norm=norm)
+    axes.contourf(x, y, z, levels=[-9, *levels, 9], colors=SHADES)
     axes.contour(x, y, z, levels=levels, colors=BLACK, linewidths=0.8, linestyles=["-", "--", "-"])
     axes.plot(1, 1, "o", mfc="white", mec=BLACK, ms=5)
     for axis, ends in ((axes.xaxis, x), (axes.yaxis, y)):
@@ -107,10 +97,10 @@ def _panel(axes: Axes, one: Surface) -> None:
             known = {w: v for w, v in known.items() if w not in ("0.7", "1.4")}
         axis.set_ticks(list(known.values()), list(known))
         axis.set_ticks([], minor=True)
-    mark = " †" if _is_marked(one) else ""
-    axes.set_title(fold(f"{one.label}{mark}", TITLE_WIDTH), fontsize=SMALL + 0.5)
+    mark = " †" if _is_marked(surface) else ""
+    axes.set_title(fold(f"{surface.label}{mark}", TITLE_WIDTH), fontsize=SMALL + 0.5)
 
 
-def _is_marked(one: Surface) -> bool:
+def _is_marked(surface: Surface) -> bool:
     """Whether the evidence alone does not identify what a conclusion is about."""
-    return one.status.name == NOT_IDENTIFIED
+    return surface.status.name == NOT_IDENTIFIED

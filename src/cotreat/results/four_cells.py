@@ -90,13 +90,13 @@ class FourCells:
             if self.rows.n.notna().any():
                 row[f"events/n {head}"] = self._counts(arm)
             if self.has_risks:
-                row[f"risk {head}"] = self._text(CELL, RISK, arm)
-            ratio = self._text(CELL, self.ratio, contrast(arm, none))
+                row[f"risk {head}"] = self._text(RISK, arm)
+            ratio = self._text(self.ratio, contrast(arm, none))
             row[f"{words} {head}"] = REFERENCE if arm == none else ratio
         against, effect = contrast(with_, without), f"effect of {self.first}"
-        row[f"{effect}: {words}"] = self._text(EFFECT, self.ratio, against)
+        row[f"{effect}: {words}"] = self._text(self.ratio, against)
         if self.has_risks:
-            row[f"{effect}: risk difference"] = self._text(EFFECT, DIFFERENCE, against)
+            row[f"{effect}: risk difference"] = self._text(DIFFERENCE, against)
         return row
 
     def _of_second(self, quantity: str, words: str, column: str) -> dict[str, str]:
@@ -104,7 +104,7 @@ class FourCells:
         none, one, other, both = self.cells
         row = {"stratum": f"effect of {self.second}: {words}"}
         for head, against in (("without", contrast(other, none)), ("with", contrast(both, one))):
-            row[column.format(f"{head} {self.first}")] = self._text(EFFECT, quantity, against)
+            row[column.format(f"{head} {self.first}")] = self._text(quantity, against)
         return row
 
     @property
@@ -118,25 +118,23 @@ class FourCells:
 
     def in_words(self) -> tuple[str, str]:
         """Return the measures of interaction on the additive and on the multiplicative scale as sentences."""
-        measures = self.rows[self.rows.part == INTERACTION].set_index("quantity")
 
         def sentence(scale: str, names: tuple[str, ...]) -> str:
-            shown = [name for name in names if name in measures.index]
-            words = "; ".join(f"{MEASURES[n].words} {_text(measures.loc[n])}" for n in shown)
-            return f"Interaction on the {scale} scale: {words}."
+            measures = self.rows[self.rows.quantity.isin(names)].itertuples()
+            numbers = "; ".join(f"{MEASURES[row.quantity].words} {_text(row)}" for row in measures)
+            return f"Interaction on the {scale} scale: {numbers}."
 
         return sentence("additive", ADDITIVE), sentence("multiplicative", MULTIPLICATIVE)
 
-    def _rows_of(self, part: str, quantity: str, of: str) -> pd.DataFrame:
-        rows = self.rows
-        return rows[(rows.part == part) & (rows.quantity == quantity) & (rows.of == of)]
+    def _rows_of(self, quantity: str, of: str) -> pd.DataFrame:
+        return self.rows[(self.rows.quantity == quantity) & (self.rows.of == of)]
 
     def _counts(self, arm: str) -> str:
-        row = self._rows_of(CELL, RISK, arm).iloc[0]
+        row = self._rows_of(RISK, arm).iloc[0]
         return "" if pd.isna(row.n) else f"{int(row.events)}/{int(row.n)}"
 
-    def _text(self, part: str, quantity: str, of: str) -> str:
-        rows = self._rows_of(part, quantity, of)
+    def _text(self, quantity: str, of: str) -> str:
+        rows = self._rows_of(quantity, of)
         return _text(rows.iloc[0]) if len(rows) else ""
 
 
@@ -169,11 +167,11 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
     for pair, parts in study.judged_pairs.items():
         first, second = (names.get(part, part) for part in parts)
         for others in study.co_treatments(parts):
-            cells, given = four_cells(study, parts, others), study.label(others)
-            if given == NONE or set(cells) <= set(study.present):
-                rows = pd.DataFrame(_rows(study, posterior, pair, cells, given))
+            cells, other = four_cells(study, parts, others), study.label(others)
+            if other == NONE or set(cells) <= set(study.present):
+                rows = pd.DataFrame(_rows(study, posterior, pair, cells, other))
                 has_risks, ratio = not study.is_case_control, ratio_of(study)
-                made.append(FourCells(pair, first, second, given, rows, has_risks, ratio, cells))
+                made.append(FourCells(pair, first, second, other, rows, has_risks, ratio, cells))
     return made
 
 
@@ -207,8 +205,8 @@ def _rows(
     numbers = plain.drop_duplicates(["measure", "contrast"]).set_index(["measure", "contrast"])
     quantities = (ODDS_RATIO,) if study.is_case_control else (ODDS_RATIO, RATIO, DIFFERENCE)
 
-    def row(part: str, quantity: str, of: str, own: Any) -> dict[str, Any]:
-        values = (part, quantity, of, *counted.get(of, (None, None)), *own[list(NUMBERS)])
+    def row(part: str, quantity: str, of: str, summary_row: pd.Series) -> dict[str, Any]:
+        values = (part, quantity, of, *counted.get(of, (None, None)), *summary_row[list(NUMBERS)])
         return dict(zip(COLUMNS, values, strict=True))
 
     for arm in cells:
@@ -222,12 +220,11 @@ def _rows(
     of_pair = posterior[(posterior.pair == pair) & posterior.co_treatment.isin([co_treatment, ANY])]
     for measure in (*ADDITIVE, *MULTIPLICATIVE):
         if not (study.is_case_control and MEASURES[measure].needs_risks):
-            own = of_pair[of_pair.measure == measure]
-            yield row(INTERACTION, measure, pair, own.iloc[0])
+            yield row(INTERACTION, measure, pair, of_pair[of_pair.measure == measure].iloc[0])
 
 
-def long_table(every: list[FourCells]) -> pd.DataFrame:
+def long_table(pair_tables: list[FourCells]) -> pd.DataFrame:
     """Concatenate the rows of several tables, with ``pair`` and ``co_treatment``."""
     columns = ["pair", "co_treatment", *COLUMNS]
-    parts = [one.rows.assign(pair=one.pair, co_treatment=one.co_treatment) for one in every]
+    parts = [t.rows.assign(pair=t.pair, co_treatment=t.co_treatment) for t in pair_tables]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

@@ -229,10 +229,10 @@ def agreements(summary: pd.DataFrame) -> list[Agreement]:
     return [
         _agreement(
             pair,
-            WITHIN.join(filter(None, (given, stratum))),
-            pd.concat([own, rows[shared & (rows.pair == pair)]]),
+            WITHIN.join(filter(None, (other, stratum))),
+            pd.concat([of_place, rows[shared & (rows.pair == pair)]]),
         )
-        for (pair, given, stratum), own in places
+        for (pair, other, stratum), of_place in places
     ]
 
 

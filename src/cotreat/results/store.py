@@ -53,14 +53,14 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 def _sweep(target: Path) -> None:
     """Clean up after a killed run: restore a folder that it had moved, remove incomplete ones."""
-    for left in sorted(target.parent.glob(f"{REPLACED}{target.name}-*")):
+    for remnant in sorted(target.parent.glob(f"{REPLACED}{target.name}-*")):
         if target.exists():
-            shutil.rmtree(left)
+            shutil.rmtree(remnant)
         else:
-            left.rename(target)
-    for left in target.parent.glob(f"{WRITING}{target.name}-*"):
-        if not _is_running(int(left.name.rsplit("-", 2)[1])):
-            shutil.rmtree(left)
+            remnant.rename(target)
+    for remnant in target.parent.glob(f"{WRITING}{target.name}-*"):
+        if not _is_running(int(remnant.name.rsplit("-", 2)[1])):
+            shutil.rmtree(remnant)
 
 
 def _is_running(pid: int) -> bool:

@@ -137,17 +137,19 @@ def summarise(
     identification = Identification(study, model, posterior, evidence)
     for estimand in enumerate_estimands(study, model, evidence):
         status = identification.of(estimand)
-        own = list(_posterior_rows(estimand, status, prior, posterior, thresholds))
-        rows += own + list(_needed_to_treat(estimand, status, own[0], study))
+        row = _row(estimand, POSTERIOR, estimand.risk_kind(posterior), status)
+        of_posterior = list(_posterior_rows(estimand, row, status, prior, posterior, thresholds))
+        rows += [*of_posterior, *_needed_to_treat(estimand, row, of_posterior[0], study)]
         if numbers is not None:
-            rows += _prior_rows(estimand, own[0], prior)
-            rows += _reported_rows(estimand, own[0], numbers)
+            if "lower" in of_posterior[0]:
+                rows.append({**row, "estimator": PRIOR, **_interval(_draws(estimand, prior))})
+            rows += _reported_rows(estimand, row, numbers)
         if likelihood is not None and not estimand.reported_estimate:
             rows += _likelihood_rows(estimand, likelihood, study)
     if numbers is not None:
         rows += _size_rows(study, prior, posterior)
     table = pd.DataFrame(rows).assign(study=study.id, **labels)
-    return table[list(SUMMARY_COLUMNS)]
+    return table.reindex(columns=SUMMARY_COLUMNS).fillna({"interval": ""})
 
 
 def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
@@ -189,19 +191,19 @@ def rows_of(summary: pd.DataFrame, measure: str, regimen: str, against: str = ""
     named = without_group(regimen)
     if against:
         named = contrast(named, without_group(against))
-    is_own = (summary.measure == measure) & (summary.contrast == named)
-    return summary[is_own & (summary.stratum == group_of(regimen)) & summary.threshold.isna()]
+    is_contrast = (summary.measure == measure) & (summary.contrast == named)
+    return summary[is_contrast & (summary.stratum == group_of(regimen)) & summary.threshold.isna()]
 
 
 def _row(estimand: Estimand, estimator: str, risk_kind: str, status: Status) -> Row:
-    return {
-        **_named(estimand),
-        **status.columns,
-        "estimator": estimator,
-        "risk_kind": risk_kind,
-        **_numbers(np.nan),
-        **_no_probability(),
-    }
+    """Return the columns of a row except those of its numbers."""
+    return {**_named(estimand), **status.columns, "estimator": estimator, "risk_kind": risk_kind}
+
+
+def _numbers(estimate: float, lower: float, upper: float, interval: str) -> Row:
+    """Return the columns of an estimate that is not made of draws."""
+    limits = {"lower": float(lower), "upper": float(upper), "interval": interval}
+    return {"estimate": float(estimate), **limits}
 
 
 def _named(estimand: Estimand) -> Row:
@@ -211,29 +213,17 @@ def _named(estimand: Estimand) -> Row:
     return {**estimand.columns, **others}
 
 
-def _numbers(
-    estimate: float, lower: float = np.nan, upper: float = np.nan, interval: str = ""
-) -> Row:
-    """Return the columns of an estimate that is not made of draws."""
-    limits = {"lower": lower, "upper": upper, "interval": interval}
-    return {"estimate": estimate, "sd": np.nan, **limits}
-
-
-def _no_probability() -> Row:
-    return dict.fromkeys(("probability", "prior_probability", "posterior_contraction"), np.nan)
-
-
 # --- Posterior -----------------------------------------------------------------------------------
 
 
 def _posterior_rows(
     estimand: Estimand,
+    row: Row,
     status: Status,
     prior: RiskDraws,
     posterior: RiskDraws,
     thresholds: Sequence[float],
 ) -> Iterator[Row]:
-    row = _row(estimand, POSTERIOR, estimand.risk_kind(posterior), status)
     if not status.is_estimable:
         yield row
         return
@@ -260,31 +250,27 @@ def _posterior_rows(
             }
 
 
-def _needed_to_treat(
-    estimand: Estimand, status: Status, difference: Row, study: Study
-) -> Iterator[Row]:
-    """Yield the number needed to treat of a risk difference.
+def _needed_to_treat(estimand: Estimand, row: Row, difference: Row, study: Study) -> Iterator[Row]:
+    """Yield the number needed to treat of a risk difference, from the columns that both share and from its interval.
 
     It is the inverse of the difference, positive for benefit (NNTB) and negative for harm (NNTH), and
     passes between them through infinity, not through 0 (Altman, BMJ 1998;317:1309). Its estimate is
     therefore the inverse of the difference's, not a mean of inverses, and where the interval of the
     difference contains 0, the limits are one number for harm and one for benefit with infinity between them.
     """
-    if estimand.measure != DIFFERENCE or not status.is_estimable:
+    if estimand.measure != DIFFERENCE or "lower" not in difference:
         return
     sign = 1 if study.outcome.direction == "benefit" else -1
+    ends = np.sort(sign * np.array([difference["lower"], difference["upper"]]))
+    contains_zero = bool(ends[0] * ends[1] <= 0)
     with np.errstate(divide="ignore"):
-        ends = np.sort(sign * np.array([difference["lower"], difference["upper"]]))
-        lower, upper = 1 / ends[::-1] if ends[0] * ends[1] > 0 else 1 / ends
-        estimate = float(np.divide(sign, difference["estimate"]))
-    through = (
-        "" if ends[0] * ends[1] > 0 else f", {_needed(upper)} through infinity to {_needed(lower)}"
-    )
+        lower, upper = 1 / ends if contains_zero else 1 / ends[::-1]
+        estimate = np.divide(sign, difference["estimate"])
+    through = f", {_needed(upper)} through infinity to {_needed(lower)}" * contains_zero
     yield {
-        **difference,
+        **row,
         **_named(replace(estimand, measure=NEEDED, unit="patients")),
-        **_no_probability(),
-        **_numbers(estimate, float(lower), float(upper), difference["interval"] + through),
+        **_numbers(estimate, lower, upper, difference["interval"] + through),
     }
 
 
@@ -329,32 +315,24 @@ def _contraction(
 # --- Reported estimates ------------------------------------------------------------------------------
 
 
-def _prior_rows(estimand: Estimand, posterior: Row, prior: RiskDraws) -> Iterator[Row]:
-    """Yield the prior of an estimand that has a posterior interval."""
-    if not np.isnan(posterior["lower"]):
-        draws = _interval(_draws(estimand, prior), CREDIBLE)
-        yield {**posterior, "estimator": PRIOR, **_no_probability(), **draws}
-
-
-def _reported_rows(estimand: Estimand, posterior: Row, numbers: ReportedEstimates) -> Iterator[Row]:
+def _reported_rows(estimand: Estimand, row: Row, numbers: ReportedEstimates) -> Iterator[Row]:
     """Yield the reported estimates of an estimand, inverted where the inverse is reported."""
-    for one in numbers.with_interval:
-        if one.meaning is None or one.ci is None:
+    for reported in numbers.with_interval:
+        if reported.meaning is None or reported.ci is None:
             continue
-        estimate, lower, upper = one.value.value, one.ci[0].value, one.ci[1].value
-        if _is_inverse(estimand, one, one.meaning):
-            link = statistic_of(one.kind).link
-            ends = (link.back(-link.to(end)) for end in (estimate, upper, lower))
-            estimate, lower, upper = map(float, ends)
-        elif not _is_of(estimand, one, one.meaning):
+        estimate, lower, upper = reported.value.value, reported.ci[0].value, reported.ci[1].value
+        if _is_inverse(estimand, reported, reported.meaning):
+            link = statistic_of(reported.kind).link
+            inverse = (link.back(-link.to(end)) for end in (estimate, upper, lower))
+            estimate, lower, upper = inverse
+        elif not _is_of(estimand, reported, reported.meaning):
             continue
-        kind = "Wald" if one.interval == "wald" else one.interval
+        kind = "Wald" if reported.interval == "wald" else reported.interval
         yield {
-            **posterior,
+            **row,
             "estimator": REPORTED,
-            "risk_kind": "conditional" if one.adjusted else "crude",
-            **_no_probability(),
-            **_numbers(estimate, lower, upper, f"{one.level:.0%} {kind}"),
+            "risk_kind": "conditional" if reported.adjusted else "crude",
+            **_numbers(estimate, lower, upper, f"{reported.level:.0%} {kind}"),
         }
 
 
@@ -365,8 +343,8 @@ def _is_of(estimand: Estimand, reported: ReportedEstimate, meaning: Meaning) -> 
     """
     question = contrasts.question_of(meaning, statistic_of(reported.kind))
     if meaning.kind != "regimens":
-        own = (estimand.measure, estimand.contrast, estimand.pair)
-        return bool(estimand.reported_estimate) and own == question
+        columns = (estimand.measure, estimand.contrast, estimand.pair)
+        return bool(estimand.reported_estimate) and columns == question
     if estimand.reported_estimate:
         return estimand.reported_estimate == reported.id
     return estimand.measure == question[0] and estimand.arms == meaning.words
@@ -404,10 +382,10 @@ def _size_rows(study: Study, prior: RiskDraws, posterior: RiskDraws) -> Iterator
 
 def _uncounted(study: Study) -> dict[str, list[str]]:
     """Return the arms that are not counted, and all arms of each level and subgroup, by name."""
-    every = {arm: [arm] for arm in study.present if arm not in study.counted}
+    arms = {arm: [arm] for arm in study.present if arm not in study.counted}
     for part in study.stratification.names if study.stratification else ():
-        every[f"all with {part}"] = [arm for arm in study.present if part in parse(arm)]
-    return every
+        arms[f"all with {part}"] = [arm for arm in study.present if part in parse(arm)]
+    return arms
 
 
 # --- Maximum likelihood ---------------------------------------------------------------------------
@@ -431,8 +409,8 @@ def _rows_of(estimand: Estimand, estimator: str, fit: Regression, study: Study) 
         yield {**row, "estimate": value}
         return
     rows = [
-        {**row, **_numbers(value, one.lower, one.upper, one.label)}
-        for one in intervals(fit, estimand)
+        {**row, **_numbers(value, interval.lower, interval.upper, interval.label)}
+        for interval in intervals(fit, estimand)
     ]
     yield from rows
-    yield from _needed_to_treat(estimand, status, rows[0], study)
+    yield from _needed_to_treat(estimand, row, rows[0], study)

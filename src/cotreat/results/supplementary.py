@@ -6,10 +6,9 @@ report arranges them and computes nothing.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -163,7 +162,7 @@ def write_analysis(
     tables
         Tables by file name, such as ``models.csv``, also those without a section.
     draw
-        Draws the figures; a figure without a section is shown in one of its own at the end.
+        Draws the figures; a figure without a section is shown in a section at the end.
     failed
         Failed diagnostics of the fits besides ``analysis.failed_checks``: all are written above every table, into
         every figure, and before ``analysis.failed`` in ``about.json``.
@@ -178,7 +177,9 @@ def write_analysis(
     AnalysisError
         If a section refers to a table or figure that does not exist, or there are too many findings.
     """
-    _require([one.table for one in analysis.sections if one.table], tables, "table", analysis)
+    _require(
+        [section.table for section in analysis.sections if section.table], tables, "table", analysis
+    )
     if len(analysis.findings) > MOST_FINDINGS:
         count = len(analysis.findings)
         raise AnalysisError(f"{analysis.title}: {count} findings, at most {MOST_FINDINGS}")
@@ -187,8 +188,14 @@ def write_analysis(
         for name, table in tables.items():
             store.write_table(table, writing / name, failed)
         drawn = draw(writing, failed) if draw else ()
-        about = _as_json(analysis, _with_figures(analysis, drawn), failed)
-        store.write_info(about, writing / ABOUT)
+        complete = replace(
+            analysis,
+            created=analysis.created or datetime.now(UTC).isoformat(timespec="seconds"),
+            failed=tuple(dict.fromkeys([*failed, *analysis.failed])),
+            failed_checks=tuple(failed),
+            sections=_with_figures(analysis, drawn),
+        )
+        store.write_info(asdict(complete), writing / ABOUT)
     return folder
 
 
@@ -207,28 +214,6 @@ def _with_figures(analysis: Analysis, drawn: Sequence[Picture]) -> tuple[Section
     return (*analysis.sections, *more)
 
 
-def _as_json(
-    analysis: Analysis, sections: Sequence[Section], failed: Sequence[str]
-) -> dict[str, Any]:
-    return {
-        **asdict(analysis),
-        "created": analysis.created or datetime.now(UTC).isoformat(timespec="seconds"),
-        "failed": list(dict.fromkeys([*failed, *analysis.failed])),
-        "failed_checks": list(failed),
-        "sections": [_section_as_json(section) for section in sections],
-    }
-
-
-def _section_as_json(section: Section) -> dict[str, Any]:
-    figure = section.figure
-    return {
-        "heading": section.heading,
-        "words": list(section.words),
-        "table": section.table or None,
-        "figure": figure and {"file": figure.file, "caption": figure.caption, "alt": figure.alt},
-    }
-
-
 def read_analysis(folder: Path) -> Analysis:
     """Read the description of a supplementary analysis.
 
@@ -237,20 +222,12 @@ def read_analysis(folder: Path) -> Analysis:
     AnalysisError
         If ``about.json`` does not exist or was not written by `write_analysis`.
     """
+    from pydantic import TypeAdapter
+
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        about["sections"] = tuple(map(_section_of, about["sections"]))
-        about |= {name: tuple(about[name]) for name in ("findings", "failed", "failed_checks")}
-        return Analysis(**about)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        text = (folder / ABOUT).read_text(encoding="utf-8")
+        return TypeAdapter(Analysis).validate_json(text)
+    except (OSError, ValueError) as error:
         raise AnalysisError(
             f"the analysis in {folder} cannot be read ({error}); make it again"
         ) from None
-
-
-def _section_of(section: Mapping[str, Any]) -> Section:
-    figure = section["figure"]
-    if figure:
-        name = figure["file"].removesuffix(".png")
-        figure = Picture(name, figure["caption"], figure["alt"])
-    return Section(section["heading"], tuple(section["words"]), section["table"] or "", figure)

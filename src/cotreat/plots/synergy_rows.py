@@ -1,0 +1,161 @@
+"""Rows of prior and posterior probabilities of synergy, for the figures that show several measures."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from textwrap import shorten
+from typing import Any
+
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from cotreat.core.constants import CONCLUSIVE, NOT_IDENTIFIED
+from cotreat.estimands.identification import Status
+from cotreat.plots import style
+from cotreat.plots.labels import CONCLUSIVE_LABEL
+
+WORDS_WIDTH = 42
+ZONES = 3.0
+"""Drawing level of the shaded zones."""
+POINT: dict[str, Any] = {"ls": "none", "ms": 4.2, "mew": 0.9}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The probabilities of synergy by a measure, under one interpretation."""
+
+    probability: float
+    prior_probability: float
+    is_unidentified: bool
+    interpretation: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measure with its marks, or the reason why it has none.
+
+    A row without a measure is a heading; its words are a remark.
+    """
+
+    name: str
+    measure: str = ""
+    marks: tuple[Mark, ...] = ()
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The rows of a pair of treatments."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+    @property
+    def marks(self) -> list[Mark]:
+        """The marks of all rows."""
+        return [mark for row in self.rows for mark in row.marks]
+
+    @property
+    def reason(self) -> str:
+        """The reason why no measure has a probability, if it is the same for all."""
+        reasons = {row.words for row in self.rows if row.measure}
+        return reasons.pop() if len(reasons) == 1 else ""
+
+
+def read_row(name: str, measure: str, rows: Mapping[str, pd.Series]) -> Row:
+    """Return the row of a measure.
+
+    Parameters
+    ----------
+    name : str
+        Label of the row.
+    measure : str
+        Name of the measure.
+    rows : mapping of pandas.Series
+        The measure in the summary, by interpretation.
+
+    Returns
+    -------
+    Row
+        With words where the measure has a probability under no interpretation.
+    """
+    marks = tuple(
+        Mark(row.probability, row.prior_probability, row.status == NOT_IDENTIFIED, interpretation)
+        for interpretation, row in rows.items()
+        if not pd.isna(row.probability)
+    )
+    first = next(iter(rows.values()))
+    return Row(name, measure, marks, "" if marks else str(Status(first.status, first.reason)))
+
+
+def draw_axis(axes: Axes) -> None:
+    """Set the axis of probabilities, with a line at one half."""
+    style.probability_axis(axes, zorder=ZONES)
+    axes.axvline(0.5, color=style.GREY, lw=0.5, ls=":", zorder=0)
+
+
+def draw_mark(
+    axes: Axes, at: float, mark: Mark, color: str, marker: str, prior: str = style.GREY
+) -> None:
+    """Draw the prior probability open and the posterior one filled, half-filled where not identified."""
+    ends = [mark.prior_probability, mark.probability]
+    axes.plot(ends, [at, at], color=prior, lw=0.6, zorder=1)
+    faces: list[dict[str, Any]] = [
+        {"color": prior, "mfc": "white"},
+        _look(color, mark.is_unidentified),
+    ]
+    for value, face in zip(ends, faces, strict=True):
+        # Above the zones only inside one: a zone covers the edge of a mark that is not conclusive.
+        is_conclusive = not 1 - CONCLUSIVE < value < CONCLUSIVE
+        level = ZONES + 1 if is_conclusive else ZONES - 1
+        axes.plot(value, at, marker=marker, zorder=level, **POINT, **face)
+
+
+def write_words(axes: Axes, at: float, row: Row) -> None:
+    """Write the words of a row in its middle."""
+    if row.words:
+        words = shorten(row.words, WORDS_WIDTH, placeholder=" …")
+        style.write_aside(axes, 0.5, at, words, ha="center", zorder=ZONES + 0.5)
+
+
+def handles(panels: Sequence[Panel], color: str) -> list[Artist]:
+    """Return the legend of the marks and of the shaded zones."""
+    marks = [mark for panel in panels for mark in panel.marks]
+    prior = Line2D([], [], color=style.GREY, marker="o", mfc="white", label="prior", **POINT)
+    posterior = posterior_handles(
+        (mark.is_unidentified for mark in marks),
+        lambda is_unidentified: {"marker": "o", **POINT, **_look(color, is_unidentified)},
+    )
+    return [
+        *([prior] if marks else []),
+        *posterior,
+        Patch(color=style.PALE, label=CONCLUSIVE_LABEL),
+    ]
+
+
+def posterior_handles(
+    are_unidentified: Iterable[bool], look: Callable[[bool], dict[str, Any]]
+) -> list[Line2D]:
+    """Return the legend of posteriors, of those that are not identified apart, as far as both are shown.
+
+    Parameters
+    ----------
+    are_unidentified : iterable of bool
+        For each posterior drawn, whether it is not identified.
+    look : callable
+        Returns the properties of the line of posteriors that are, or are not, identified.
+
+    Returns
+    -------
+    list of Line2D
+    """
+    labels = {False: "posterior", True: f"posterior, {NOT_IDENTIFIED}"}
+    return [
+        Line2D([], [], label=labels[kind], **look(kind)) for kind in sorted({*are_unidentified})
+    ]
+
+
+def _look(color: str, is_unidentified: bool) -> dict[str, Any]:
+    return {"color": color, **(style.HALF if is_unidentified else {})}
