@@ -38,9 +38,9 @@ def quantities_of(job: Job, points: Array) -> Iterator[tuple[str, str, Array]]:
     density = job.density
     flat = points.reshape(-1, points.shape[-1])
     free = vectorise.labelled(density.built, density.draws(flat, job.numbers), len(points))
-    for name, entry, position in xarray_sel_iter(free, skip_dims={"chain", "draw"}):
-        label = BaseLabeller().make_label_flat(name, entry, position)
-        yield label, "parameter", free[name].sel(entry).transpose("chain", "draw").values
+    for name, index, position in xarray_sel_iter(free, skip_dims={"chain", "draw"}):
+        label = BaseLabeller().make_label_flat(name, index, position)
+        yield label, "parameter", free[name].sel(index).transpose("chain", "draw").values
     derived = density.deterministics(RISK_VARIABLES, flat, job.numbers)
     risk_draws = risk_draws_of(vectorise.labelled(density.built, derived, len(points)))
     risk = risk_draws["risk"].assign_attrs(risk_kind=job.study.risk_kind)

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from cotreat.core.constants import NOT_IDENTIFIED
 from cotreat.estimands.estimand import ODDS_RATIO
 from cotreat.plots import style
-from cotreat.plots.labels import CONCLUSIVE_LABEL, fold, judged_note, key, pair_name
+from cotreat.plots.labels import CONCLUSIVE_LABEL, TITLE_WIDTH, fold, judged_note, key, pair_name
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.priors.belief_grid import BELIEFS
@@ -28,7 +28,6 @@ COLORS = {
     "optimistic": style.BLUE,
 }
 SIZES = {"weak": 2.6, "moderate": 4.0, "strong": 5.6}
-TITLE_WIDTH = 30
 PRIOR: dict[str, Any] = {"ls": "none", "marker": "|", "ms": 8, "mew": 1.6, "color": "black"}
 
 

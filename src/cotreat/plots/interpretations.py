@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,15 @@ from cotreat.core.constants import ANY
 from cotreat.estimands.enumerate import named_co_treatment
 from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.plots import style
-from cotreat.plots.labels import PROBABILITY_AXIS, co_treatment, fold, judged_note, key, pair_name
+from cotreat.plots.labels import (
+    PROBABILITY_AXIS,
+    TITLE_WIDTH,
+    co_treatment,
+    fold,
+    judged_note,
+    key,
+    pair_name,
+)
 from cotreat.plots.records import Interpretations
 from cotreat.plots.registry import STUDY, figure_of
 from cotreat.plots.synergy_rows import (
@@ -42,7 +51,7 @@ MOST_CO_TREATMENTS = 4
 """Panels and co-treatments that a page can hold."""
 SLOT, PAD, HEADING = 0.1, 0.1, 0.24
 """Inches of an interpretation, of the space around a row, and of a heading."""
-NAME_WIDTH, LEGEND_WIDTH = 26, 45
+LEGEND_WIDTH = 45
 
 
 @figure_of(
@@ -164,11 +173,11 @@ def _draw_panel(
         if row.measure:
             axes.axhline(end, color=style.PALE, lw=0.5, zorder=0)
         else:
-            left = {"transform": axes.get_yaxis_transform(), "va": "center"}
+            left: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
             axes.text(0.055, y, row.name, fontweight="bold", fontsize=7, **left)
         for mark in row.marks:
             color, marker = look[mark.interpretation]
             draw_mark(axes, y + offsets[mark.interpretation], mark, color, marker, color)
     style.label_rows(axes, [row.name * bool(row.measure) for row in panel.rows], at=middles)
     axes.set_ylim(ends[-1], 0)
-    axes.set_title(fold(panel.title, NAME_WIDTH), loc="left", fontsize=8)
+    axes.set_title(fold(panel.title, TITLE_WIDTH), loc="left", fontsize=8)

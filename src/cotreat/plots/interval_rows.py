@@ -134,8 +134,9 @@ def _line(record: dict[str, Any]) -> Line:
         reason = str(Status(status, record["reason"]))
         return Line(words=reason if estimator == POSTERIOR else NOT_ESTIMABLE)
     is_unidentified = status == NOT_IDENTIFIED and estimator != REPORTED
-    numbers = (record[name] for name in ("estimate", "lower", "upper"))
-    return Line(f"{estimator}, {record['interval']}", *numbers, is_unidentified=is_unidentified)
+    estimate, lower, upper = (record[name] for name in ("estimate", "lower", "upper"))
+    kind = f"{estimator}, {record['interval']}"
+    return Line(kind, estimate, lower, upper, is_unidentified=is_unidentified)
 
 
 def interval_text(lines: Sequence[Line], write: Callable[[float], str] = style.number) -> str:

@@ -12,6 +12,9 @@ from cotreat.study.study import Study
 WIDTH = 44
 """Characters of a name; longer names are replaced by the ids of the study file."""
 
+TITLE_WIDTH = 26
+"""Characters of a line of the title of a panel of two inches."""
+
 LINE = 110
 """Characters of a line across a whole figure."""
 

@@ -13,6 +13,7 @@ from cotreat.plots import style
 from cotreat.plots.labels import (
     CONCLUSIVE_LABEL,
     PROBABILITY_AXIS,
+    TITLE_WIDTH,
     fold,
     judged_note,
     key,
@@ -27,13 +28,12 @@ INTERPRETATION, PRIORS, SCALE = "interpretation", "priors", "scale of synergy"
 MOST = 3
 """Pairs that a page can hold."""
 ROW = 0.2
-TITLE_WIDTH = 30
 MARK: dict[str, Any] = {"ls": "none", "marker": "o"}
 PRIMARY, CHANGED, OTHER = "primary analysis", "one choice changed", "another combination"
 LOOKS = {
     PRIMARY: {**MARK, "color": style.BLUE, "ms": 4.5},
     CHANGED: {**MARK, "color": style.VERMILION, "ms": 4.5},
-    OTHER: {**MARK, "color": style.SKY, "ms": 2.2, "alpha": 0.5, "mew": 0},
+    OTHER: {**MARK, "color": style.SKY, "ms": 2.2, "mew": 0},
 }
 
 
@@ -72,8 +72,8 @@ def one_at_a_time(record: Sensitivity) -> Figure | None:
         axes.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
         style.label_rows(axes, names, [_name(*place) for place in places if not place[1]])
     omitted = f"{len(every) - len(pairs)} more pairs are in the table" * (len(every) > len(pairs))
-    handles = [Line2D([], [], label=label, **look) for label, look in LOOKS.items()]
-    handles.append(Patch(color=style.PALE, label=CONCLUSIVE_LABEL))
+    marks = [Line2D([], [], label=label, **look) for label, look in LOOKS.items()]
+    handles = [*marks, Patch(color=style.PALE, label=CONCLUSIVE_LABEL)]
     style.legend_below(figure, handles, [judged_note(study), omitted, key(study, names)])
     return figure
 
@@ -110,9 +110,10 @@ def _draw_panel(
             continue
         row = rows.loc[place]
         others = _others(table, changes, *place)
-        axes.plot(others, [at] * len(others), zorder=2, **LOOKS[OTHER])
+        axes.plot(others, [at] * len(others), alpha=0.5, zorder=2, **LOOKS[OTHER])
         if pd.isna(row.probability):
-            words = str(row.words).partition(":")[0].removeprefix("the fit is ")
+            words = str(row.words).partition(":")[0]
+            words = "unreliable fit" if words == "the fit is unreliable" else words
             style.write_aside(
                 axes, 0.02, at, words, transform=axes.get_yaxis_transform(), fontsize=6.5
             )
