@@ -26,7 +26,6 @@ from cotreat.plots import (
     parameters,
     risks,
     style,
-    synergy,
     synergy_rows,
 )
 from cotreat.plots import draw as draw_all
@@ -411,8 +410,12 @@ def test_risks_beside_the_prior_have_no_dot_over_the_bar(isis2):
 # --- Synergy -------------------------------------------------------------------------------------
 
 
+def panels(view):
+    return synergy_rows.panels(view.study, {"default": view.summary})
+
+
 def test_synergy_draws_the_probabilities_of_the_summary(isis2):
-    (panel,) = synergy.panels(isis2)
+    (panel,) = panels(isis2)
     summary = isis2.summary[
         isis2.summary.probability.notna() & (isis2.summary.co_treatment == "none")
     ]
@@ -428,7 +431,7 @@ def test_synergy_draws_the_probabilities_of_the_summary(isis2):
 
 
 def test_synergy_sets_apart_what_is_no_evidence(isis2):
-    (panel,) = synergy.panels(isis2)
+    (panel,) = panels(isis2)
     heading, last = panel.rows[-2:]
     assert last.measure == "hsa"
     assert heading.measure == ""
@@ -438,7 +441,7 @@ def test_synergy_sets_apart_what_is_no_evidence(isis2):
 
 def test_synergy_has_no_dots_where_the_model_has_no_interaction():
     view = fake_view("isis2", "additive")
-    (panel,) = synergy.panels(view)
+    (panel,) = panels(view)
     said = {row.measure: row.words for row in panel.rows if row.measure}
     assert said.pop("ror") == "fixed by the model"
     assert set(said.values()) == {"implied by the model"}
@@ -447,14 +450,14 @@ def test_synergy_has_no_dots_where_the_model_has_no_interaction():
 
 def test_synergy_says_what_a_design_leaves_undefined():
     view = fake_view("factor-v-leiden", "interaction")
-    (panel,) = synergy.panels(view)
+    (panel,) = panels(view)
     said = {row.measure: row.words for row in panel.rows if row.measure}
     assert said["ic"] == "not estimable: not identified by design"
     assert said["reri_or"] == ""
 
 
 def test_synergy_marks_extrapolation_and_names_backgrounds(three):
-    every = synergy.panels(three)
+    every = panels(three)
     assert [panel.title for panel in every[:2]] == [
         "tacrolimus × cyclophosphamide, with no other study drug",
         "tacrolimus × cyclophosphamide, with mycophenolate mofetil",
@@ -472,7 +475,7 @@ def test_synergy_marks_extrapolation_and_names_backgrounds(three):
 
 
 def test_zones_cover_what_is_not_decided(isis2):
-    (panel,) = synergy.panels(isis2)
+    (panel,) = panels(isis2)
     levels = []
     for probability in (0.974, 0.976):
         axes = mpl.figure.Figure().add_subplot()
@@ -491,11 +494,11 @@ def test_synergy_without_any_answer_is_a_list_of_reasons():
 
 
 def test_synergy_shows_what_a_page_can_hold(three):
-    (one, *_) = synergy.panels(three)
+    (one, *_) = panels(three)
     many = [synergy_rows.Panel(f"pair {i}", one.rows) for i in range(30)]
-    assert synergy.most_informative(many) == many[: synergy.MOST]
-    lines = synergy.notes(three, many, many[: synergy.MOST])
-    assert lines[1].startswith(f"{30 - synergy.MOST} more")
+    assert synergy_rows.most_informative(many, 8) == many[:8]
+    lines = synergy_rows.notes(three.study, many, many[:8])
+    assert lines[1].startswith("22 more")
 
 
 # --- ArviZ's pictures ----------------------------------------------------------------------------

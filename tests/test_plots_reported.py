@@ -28,6 +28,7 @@ from cotreat.plots import (
     reported_predictive,
     risks,
     style,
+    synergy_rows,
 )
 from cotreat.plots import draw as draw_all
 from cotreat.plots import reported as reported_figure
@@ -464,11 +465,12 @@ def test_readings_draw_the_probabilities_of_the_summaries(summaries):
     look = interpretations.looks(SUN)
     assert len(set(look.values())) == len({color for color, _ in look.values()}) == 4
     assert len({marker for _, marker in look.values()}) == 4
-    drawn = zip(figure.axes, interpretations.panels(SUN, summaries), SUN.pair_labels, strict=True)
-    for axes, panel, pair in drawn:
+    every = synergy_rows.panels(SUN, summaries, one_per_scale=True)
+    assert len(every) == 6  # two co-treatments for each pair
+    for axes, panel, pair in zip(figure.axes, every, np.repeat(SUN.pair_labels, 2), strict=True):
         labels = [row.name for row in panel.rows if row.marks]
-        assert len(labels) == 2 * 4 + 1  # four families by background, and one for all of them
-        assert labels[-1] == "multiplicative odds (ror)"
+        assert len(labels) == 5
+        assert "multiplicative odds (ror)" in labels
         for name, (color, marker) in look.items():
             table = summaries[name]
             own = table[codes(table) == f"ic[{pair}]"].iloc[0]
@@ -478,16 +480,16 @@ def test_readings_draw_the_probabilities_of_the_summaries(summaries):
             opened = [x.get_xdata()[0] for x in mine if x.get_fillstyle() == "full"]
             assert set(filled) == {own.probability}
             assert set(opened) == {own.prior_probability}
-            assert len(filled) == len(opened) == 9
+            assert len(filled) == len(opened) == 5
 
 
 def test_each_panel_names_its_own_backgrounds(summaries):
     figure = interpretations.interpretations(Interpretations(SUN, summaries))
-    headings = [[t for t in texts(axes) if t.startswith("with ")] for axes in figure.axes]
-    assert [own[1] for own in headings] == [
-        "with mycophenolate mofetil",
-        "with cyclophosphamide",
-        "with tacrolimus",
+    titles = [axes.get_title(loc="left").replace("\n", " ") for axes in figure.axes]
+    assert titles[:3] == [
+        "tacrolimus × cyclophosphamide, with no other study drug",
+        "tacrolimus × cyclophosphamide, with mycophenolate mofetil",
+        "tacrolimus × mycophenolate mofetil, with no other study drug",
     ]
 
 
@@ -496,8 +498,8 @@ def test_a_measure_without_probability_is_words(summaries):
         silent = codes(table) == "ic[TAC:CYC]"
         table.loc[silent, ["probability", "prior_probability"]] = np.nan
         table.loc[silent, "status"] = "implied by the model"
-    axes = interpretations.interpretations(Interpretations(SUN, summaries)).axes[0]
-    assert texts(axes).count("implied by the model") == 2
+    figure = interpretations.interpretations(Interpretations(SUN, summaries))
+    assert [texts(axes).count("implied by the model") for axes in figure.axes] == [1, 1, 0, 0, 0, 0]
     for table in summaries.values():
         table[["probability", "prior_probability"]] = np.nan
     assert interpretations.interpretations(Interpretations(SUN, summaries)) is None

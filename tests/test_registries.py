@@ -11,7 +11,7 @@ from cotreat.estimands.measures import MEASURES, Family, register, representativ
 from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
-from cotreat.plots import prior_predictive, synergy
+from cotreat.plots import prior_predictive, synergy, synergy_rows
 from cotreat.plots.records import PriorPosterior, Sensitivity
 from cotreat.plots.style import off_screen
 from cotreat.results.headline import agreements, headline
@@ -87,7 +87,7 @@ def test_a_measure_of_a_new_family_stands_for_it(view, registered):
 
 
 def test_a_measure_of_a_new_family_is_drawn_in_the_synergy_figure(view, registered):
-    (panel,) = synergy.panels(view)
+    (panel,) = synergy_rows.panels(view.study, {"default": view.summary})
     names = [row.name for row in panel.rows]
     at = names.index(COMPLEMENTARY.name)
     drawn = panel.rows[at + 1]

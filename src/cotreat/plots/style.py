@@ -16,7 +16,6 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
-from numpy.typing import NDArray
 
 from cotreat.core.constants import CONCLUSIVE
 
@@ -130,14 +129,9 @@ def panel_grid(
     return figure, grid[:count]
 
 
-def label_rows(
-    axes: Axes,
-    labels: Sequence[str],
-    headings: Sequence[str] = (),
-    at: Sequence[float] | NDArray[np.float64] | None = None,
-) -> None:
-    """Label the rows of a figure like a table from the top, at 0, 1, … unless stated; headings in bold."""
-    axes.set_yticks(range(len(labels)) if at is None else at, labels)
+def label_rows(axes: Axes, labels: Sequence[str], headings: Sequence[str] = ()) -> None:
+    """Label the rows of a figure like a table from the top; headings in bold."""
+    axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

@@ -1,6 +1,6 @@
 """Rows of prior and posterior probabilities of synergy, for the figures that show several measures."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
@@ -11,12 +11,27 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cotreat.core.constants import CONCLUSIVE, NOT_IDENTIFIED
+from cotreat.core.constants import ANY, CONCLUSIVE, NOT_IDENTIFIED
+from cotreat.estimands.enumerate import named_co_treatment
 from cotreat.estimands.identification import Status
+from cotreat.estimands.measures import MEASURES, families
 from cotreat.plots import style
-from cotreat.plots.labels import CONCLUSIVE_LABEL
+from cotreat.plots.labels import (
+    CONCLUSIVE_LABEL,
+    LINE,
+    co_treatment,
+    fold,
+    judged_note,
+    key,
+    pair_name,
+)
+from cotreat.results.summary import POSTERIOR
+from cotreat.study.study import Study
 
 WORDS_WIDTH = 42
+NOT_EVIDENCE = "not evidence of synergy"
+LISTED = 6
+"""Pairs and co-treatments without a probability that are named below the panels."""
 ZONES = 3.0
 """Drawing level of the shaded zones."""
 POINT: dict[str, Any] = {"ls": "none", "ms": 4.2, "mew": 0.9}
@@ -62,6 +77,85 @@ class Panel:
         """The reason why no measure has a probability, if it is the same for all."""
         reasons = {row.words for row in self.rows if row.measure}
         return reasons.pop() if len(reasons) == 1 else ""
+
+
+def panels(
+    study: Study, summaries: Mapping[str, pd.DataFrame], *, one_per_scale: bool = False
+) -> list[Panel]:
+    """Return a panel per pair and co-treatment, from summaries alone.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    summaries : mapping of pandas.DataFrame
+        Summaries by interpretation.
+    one_per_scale : bool
+        Whether the rows are the first measure of each scale, instead of all measures under headings.
+
+    Returns
+    -------
+    list of Panel
+    """
+    side = study.outcome.synergy_on
+    tables = {
+        interpretation: table[(table.estimator == POSTERIOR) & (table.judged_on == side)]
+        for interpretation, table in summaries.items()
+    }
+    places = [
+        (pair, regimen)
+        for pair, sides in study.judged_pairs.items()
+        for regimen in map(study.label, study.co_treatments(sides))
+    ]
+    return [
+        Panel(
+            pair_name(study, pair) + f", {co_treatment(study, regimen)}" * (len(places) > 1),
+            tuple(_rows({k: _at(t, pair, regimen) for k, t in tables.items()}, one_per_scale)),
+        )
+        for pair, regimen in places
+    ]
+
+
+def _at(table: pd.DataFrame, pair: str, regimen: str) -> pd.DataFrame:
+    """Return the rows of a pair with a co-treatment, by measure."""
+    place, rows = pd.Series(named_co_treatment(regimen)), table[table.pair == pair]
+    # Under a structured model one ratio of odds ratios holds with every co-treatment.
+    is_here = (rows[place.index] == place).all(axis=1) | (rows.co_treatment == ANY)
+    return rows[is_here].drop_duplicates("measure").set_index("measure")
+
+
+def _rows(tables: Mapping[str, pd.DataFrame], one_per_scale: bool) -> Iterator[Row]:
+    for family in sorted(families().values(), key=lambda family: not family.is_synergy):
+        measures = [measure for measure in MEASURES.values() if measure.family == family]
+        if one_per_scale:
+            measures = measures[:1] if family.is_synergy else []
+        else:
+            yield Row(family.name, words="" if family.is_synergy else NOT_EVIDENCE)
+        for measure in measures:
+            name = family.name if one_per_scale else measure.words
+            rows = {interpretation: t.loc[measure.name] for interpretation, t in tables.items()}
+            yield read_row(f"{name} ({measure.name})", measure.name, rows)
+
+
+def most_informative(every: Sequence[Panel], most: int) -> list[Panel]:
+    """Return at most so many panels, in their order: those with most, and identified, probabilities."""
+    candidates = [panel for panel in every if not panel.reason]
+    best = sorted(candidates, key=lambda panel: sum(m.is_unidentified - 2 for m in panel.marks))
+    return [panel for panel in candidates if panel in best[:most]]
+
+
+def notes(study: Study, every: Sequence[Panel], shown: Sequence[Panel]) -> list[str]:
+    """Return the notes below the panels: side of the outcome, omitted panels, missing probabilities."""
+    without = [panel for panel in every if panel.reason]
+    lines = [judged_note(study)]
+    if omitted := len(every) - len(without) - len(shown):
+        lines.append(f"{omitted} more pairs and co-treatments are in summary.csv")
+    lines += [fold(f"{panel.title}: {panel.reason}", LINE) for panel in without[:LISTED]]
+    if len(without) > LISTED:
+        lines.append(f"{len(without) - LISTED} more pairs and co-treatments have no probability")
+    words = [row.words for panel in shown for row in panel.rows]
+    explained = key(study, [*lines, *words, *(panel.title for panel in shown)])
+    return list(filter(None, [*lines, explained]))
 
 
 def read_row(name: str, measure: str, rows: Mapping[str, pd.Series]) -> Row:

@@ -34,7 +34,16 @@ PRIOR_PROBABILITY = "prior P"
 """Headings: identification of the row, and its probabilities, P(OR > 1) of an odds ratio and P(synergy) of a
 measure of interaction."""
 POSTERIOR_95, LIKELIHOOD_95 = "posterior (95% credible)", "maximum likelihood (95%)"
+REPORTED_95, PRIOR_95 = "reported (95%)", "prior (95%)"
+ESTIMAND, JUDGED_ON, CONTRACTION = "estimand", "judged on", "posterior contraction"
+PROBABILITIES = [PROBABILITY, PRIOR_PROBABILITY, CONTRACTION]
+HEADINGS = [ESTIMAND, JUDGED_ON, POSTERIOR_95, LIKELIHOOD_95, *PROBABILITIES, IDENTIFICATION]
+REPORTED_HEADINGS = [ESTIMAND, IDENTIFICATION, POSTERIOR_95, REPORTED_95, PRIOR_95, *PROBABILITIES]
+"""Columns of the headline table, without and with reported estimates."""
+
 NUMBERS = ["estimate", "lower", "upper"]
+OTHERS = {"_ml": LIKELIHOOD, "_penalised": PENALISED, "_prior": PRIOR, "_reported": REPORTED}
+"""Estimators shown with the posterior, by the suffix of their columns."""
 
 
 def primary(models: list[str]) -> str:
@@ -57,29 +66,24 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         One row for each estimand, all cells text.
     """
-    if (summary.estimator == REPORTED).any():
-        return _of_reported(summary)
-    rows = summary[(summary.estimator == POSTERIOR) & _is_headline(summary)]
-    rows = _with(rows, summary, LIKELIHOOD, "_ml", [*NUMBERS, "status"])
-    rows = _with(rows, summary, PENALISED, "_penalised", [*NUMBERS, "status"])
-    # Of a measure judged on event and non-event the first is shown; of the ratio of odds ratios both,
-    # because the reported one is of the event.
-    keep = ~rows.duplicated(["label"]) | (rows.measure == "ror")
-    return pd.DataFrame([_headline_row(row) for row in rows[keep].itertuples()])
+    has_reported = bool((summary.estimator == REPORTED).any())
+    posterior = summary[summary.estimator == POSTERIOR]
+    rows = _of_reported(posterior) if has_reported else posterior[_is_headline(posterior)]
+    for suffix, estimator in OTHERS.items():
+        other = summary[summary.estimator == estimator].drop_duplicates(KEYS)
+        columns = other[[*KEYS, *NUMBERS, "status"]]
+        rows = rows.merge(columns, on=KEYS, how="left", suffixes=("", suffix))
+    if not has_reported:
+        # Of a measure judged on event and non-event the first is shown; of the ratio of odds ratios both,
+        # because the reported one is of the event.
+        rows = rows[~rows.duplicated(["label"]) | (rows.measure == "ror")]
+    headings = REPORTED_HEADINGS if has_reported else HEADINGS
+    return pd.DataFrame([_headline_row(row) for row in rows.itertuples()], columns=headings)
 
 
-def _with(
-    rows: pd.DataFrame, summary: pd.DataFrame, estimator: str, suffix: str, columns: list[str]
-) -> pd.DataFrame:
-    """Join the columns of another estimator, with a suffix."""
-    other = summary[summary.estimator == estimator].drop_duplicates(KEYS)
-    return rows.merge(other[[*KEYS, *columns]], on=KEYS, how="left", suffixes=("", suffix))
-
-
-def _of_reported(summary: pd.DataFrame) -> pd.DataFrame:
-    rows = summary[(summary.estimator == POSTERIOR) & (summary.measure != SIZE)]
-    rows = _with(rows, summary, PRIOR, "_prior", NUMBERS)
-    rows = _with(rows, summary, REPORTED, "_reported", NUMBERS)
+def _of_reported(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the ratios that are identified or have a threshold, then the measures with no other study drug."""
+    rows = rows[rows.measure != SIZE]
     alone = (rows.co_treatment == ANY) | ((rows.co_treatment == NONE) & (rows.stratum == ""))
     # Models of levels and subgroups are fitted for the sets that are not reported.
     is_set = rows.contrast.str.contains(" vs not ", regex=False)
@@ -87,19 +91,7 @@ def _of_reported(summary: pd.DataFrame) -> pd.DataFrame:
     is_ratio &= (rows.status == IDENTIFIED) | is_set
     is_ratio |= rows.threshold.notna()
     is_measure = rows.measure.isin(representatives().values()) & alone & rows.probability.notna()
-    shown = pd.concat([rows[is_ratio], rows[is_measure & ~is_ratio]])
-    return pd.DataFrame([_reported_row(row) for row in shown.itertuples()])
-
-
-def _reported_row(row: Any) -> dict[str, str]:
-    cells = _headline_row(row)
-    order = ("estimand", IDENTIFICATION, POSTERIOR_95)
-    return {
-        **{name: cells.pop(name) for name in order},
-        "reported (95%)": _numbers(row, "_reported"),
-        "prior (95%)": _numbers(row, "_prior"),
-        **{name: cells[name] for name in cells if name not in (LIKELIHOOD_95, "judged on")},
-    }
+    return pd.concat([rows[is_ratio], rows[is_measure & ~is_ratio]])
 
 
 def _is_headline(summary: pd.DataFrame) -> pd.Series:
@@ -122,13 +114,15 @@ def _is_headline(summary: pd.DataFrame) -> pd.Series:
 
 def _headline_row(row: Any) -> dict[str, str]:
     return {
-        "estimand": row.label,
-        "judged on": row.judged_on,
+        ESTIMAND: row.label,
+        JUDGED_ON: row.judged_on,
         POSTERIOR_95: _numbers(row),
-        LIKELIHOOD_95: _likelihood(row) if hasattr(row, "estimate_ml") else "",
+        LIKELIHOOD_95: _likelihood(row),
+        REPORTED_95: _numbers(row, "_reported"),
+        PRIOR_95: _numbers(row, "_prior"),
         PROBABILITY: share(row.probability),
         PRIOR_PROBABILITY: share(row.prior_probability),
-        "posterior contraction": _contraction(row.posterior_contraction),
+        CONTRACTION: _contraction(row.posterior_contraction),
         IDENTIFICATION: str(Status(row.status, row.reason)),
     }
 
