@@ -65,7 +65,9 @@ def reference(view: View) -> str:
     The first counted one; otherwise that of a reported odds ratio; otherwise that of an identified one.
     """
     study, rows = view.study, view.summary
-    meanings = [e.meaning for e in view.reported.with_interval if e.meaning] if view.reported else []
+    meanings = (
+        [e.meaning for e in view.reported.with_interval if e.meaning] if view.reported else []
+    )
     as_reported = [meaning.words[1] for meaning in meanings if meaning.kind == "regimens"]
     rows = rows[(rows.estimator == POSTERIOR) & (rows.status == IDENTIFIED)]
     identified = set(zip(rows.contrast, rows.stratum, strict=True))

@@ -46,7 +46,9 @@ def lines_of_panels(view: View, numbers: ReportedEstimates) -> list[list[Panel]]
     """Return the panels of each line, from the top; those of one line share their rows."""
     replicated, names = view.draws["posterior_predictive"], row_names(numbers)
     predicted, lines = replicated["claims"], []
-    for statistic in dict.fromkeys(statistic_of(estimate.kind) for estimate in numbers.with_interval):
+    for statistic in dict.fromkeys(
+        statistic_of(estimate.kind) for estimate in numbers.with_interval
+    ):
         link = statistic.link
         estimates = [
             estimate for estimate in numbers.with_interval if estimate.kind == statistic.name
