@@ -43,17 +43,49 @@ SHOWN_BINS = 20
 
 
 def template(name: str) -> Study:
-    """Read a study of `TEMPLATES`."""
+    """Read a study of `TEMPLATES`.
+
+    Parameters
+    ----------
+    name
+        A key of `TEMPLATES`.
+
+    Returns
+    -------
+    Study
+    """
     return load_study(str(template_path(name)))
 
 
 def template_path(name: str) -> Any:
-    """Return the path of the study file of a template."""
+    """Return the path of the study file of a template.
+
+    Parameters
+    ----------
+    name
+        A key of `TEMPLATES`.
+
+    Returns
+    -------
+    Traversable
+        The path in the package.
+    """
     return resources.files("cotreat.calibration") / "templates" / f"{name}.toml"
 
 
 def jobs(model: str = "") -> Iterator[tuple[str, str]]:
-    """Yield template and model, of all models or of one."""
+    """Yield template and model, of all models or of one.
+
+    Parameters
+    ----------
+    model
+        Name of a model; empty for all.
+
+    Yields
+    ------
+    tuple of str
+        Name of the template, and name of the model.
+    """
     for name, models in TEMPLATES.items():
         yield from ((name, each) for each in models if model in ("", each))
 
@@ -67,6 +99,13 @@ def wanted(target: str, models: Sequence[str], priors: str) -> Iterator[tuple[St
         A model, for all its `TEMPLATES`; a study; or empty, for all templates and models.
     models
         Models of a study; empty for all that need not be requested by name.
+    priors
+        Name of a prior set.
+
+    Yields
+    ------
+    tuple of Study and str
+        A study, and the name of a model.
 
     Raises
     ------
@@ -84,7 +123,17 @@ def wanted(target: str, models: Sequence[str], priors: str) -> Iterator[tuple[St
 
 
 def add(folder: Path, calibration: Calibration, seed: int) -> None:
-    """Write the tables of a calibration, in place of an earlier one of the same study and model."""
+    """Write the tables of a calibration, in place of an earlier one of the same study and model.
+
+    Parameters
+    ----------
+    folder
+        Folder of the tables; made if it does not exist.
+    calibration
+        The calibration.
+    seed
+        Its random seed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     key = {"study": calibration.job.study.id, "model": calibration.job.model.name}
     _replace(folder / TABLE, calibration.table, key)
@@ -93,7 +142,18 @@ def add(folder: Path, calibration: Calibration, seed: int) -> None:
 
 
 def about(seed: int) -> dict[str, str | int]:
-    """Return today's date, a seed, and the versions of the libraries."""
+    """Return today's date, a seed, and the versions of the libraries.
+
+    Parameters
+    ----------
+    seed
+        Random seed.
+
+    Returns
+    -------
+    dict
+        Columns of `ABOUT`, without study and model.
+    """
     made = datetime.now(UTC).date().isoformat()
     return {"made": made, "seed": seed, **{name: version(name) for name in PACKAGES}}
 

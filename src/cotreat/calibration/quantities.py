@@ -27,6 +27,8 @@ def quantities_of(job: Job, points: Array) -> Iterator[tuple[str, str, Array]]:
 
     Parameters
     ----------
+    job
+        Model and study.
     points
         Shape (replicate, draw, size), in the coordinates of the job's density.
 
@@ -52,7 +54,19 @@ def quantities_of(job: Job, points: Array) -> Iterator[tuple[str, str, Array]]:
 
 
 def ranked_estimands(job: Job, risk_draws: xr.Dataset) -> list[Estimand]:
-    """List each estimand once that the model does not fix; those judged on events, not on non-events."""
+    """List each estimand once that the model does not fix; those judged on events, not on non-events.
+
+    Parameters
+    ----------
+    job
+        Model and study.
+    risk_draws
+        Draws of the risks, from which identification is determined.
+
+    Returns
+    -------
+    list of Estimand
+    """
     evidence = resolve(job.study)
     identification = Identification(job.study, job.model, risk_draws, evidence)
     return [
@@ -64,6 +78,15 @@ def ranked_estimands(job: Job, risk_draws: xr.Dataset) -> list[Estimand]:
 
 def ranks_of(job: Job, replicates: Sequence[Replicate], seed: int) -> pd.DataFrame:
     """Rank the true values of parameters, estimands and log-likelihood among draws of their posteriors.
+
+    Parameters
+    ----------
+    job
+        Model and study.
+    replicates
+        Replicates in their order.
+    seed
+        Seed of the order among ties.
 
     Returns
     -------

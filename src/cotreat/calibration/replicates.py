@@ -55,6 +55,19 @@ class Job:
     def of(cls, study: Study, model: str, priors: PriorSet) -> "Job":
         """Return the job of a model by name.
 
+        Parameters
+        ----------
+        study
+            A template or another study.
+        model
+            Name of a model.
+        priors
+            Priors; only those that the model needs are kept.
+
+        Returns
+        -------
+        Job
+
         Raises
         ------
         ModelError
@@ -128,7 +141,22 @@ class Batch:
 
 
 def draw_parameters(built: Any, count: int, seed: int) -> tuple[vectorise.Draws, xr.Dataset]:
-    """Draw free variables from the prior; return them, and all variables with their labels."""
+    """Draw free variables from the prior; return them, and all variables with their labels.
+
+    Parameters
+    ----------
+    built
+        The PyMC model.
+    count
+        Number of draws.
+    seed
+        Random seed.
+
+    Returns
+    -------
+    tuple
+        Values of the free variables by name, and a dataset with dims (chain, draw, …), one chain.
+    """
     free = vectorise.prior(built, count, seed)
     values = {**free, **vectorise.deterministics(built, free)}
     return free, vectorise.labelled(built, values, 1)
@@ -139,8 +167,12 @@ def draw_evidence(study: Study, parameters: xr.Dataset, rng: np.random.Generator
 
     Parameters
     ----------
+    study
+        The study, whose kinds of evidence are simulated.
     parameters
         From `draw_parameters`: dims (chain, draw, …), one chain.
+    rng
+        Random generator.
 
     Returns
     -------
@@ -157,7 +189,22 @@ def draw_evidence(study: Study, parameters: xr.Dataset, rng: np.random.Generator
 
 
 def batches_of(job: Job, count: int, seed: int) -> list[Batch]:
-    """Draw parameters and evidence of all replicates, in batches."""
+    """Draw parameters and evidence of all replicates, in batches.
+
+    Parameters
+    ----------
+    job
+        Model and study.
+    count
+        Number of replicates.
+    seed
+        Random seed.
+
+    Returns
+    -------
+    list of Batch
+        In the order of the replicates, `BATCH` in each.
+    """
     # Built here: the compiled density of the shape may carry the priors of another job.
     density = Density(build(job.study, job.model, job.priors), share_orders_of(resolve(job.study)))
     free, parameters = draw_parameters(density.built, count, seed)
@@ -173,7 +220,18 @@ def batches_of(job: Job, count: int, seed: int) -> list[Batch]:
 
 
 def run_batch(batch: Batch) -> list[Replicate]:
-    """Approximate the posterior of each replicate of a batch, and draw from it."""
+    """Approximate the posterior of each replicate of a batch, and draw from it.
+
+    Parameters
+    ----------
+    batch
+        True parameters and simulated evidence.
+
+    Returns
+    -------
+    list of Replicate
+        In the order of the batch.
+    """
     density, base = batch.job.density, batch.job.numbers
     return [
         _replicate(density, truth, {**base, **data}, (batch.seed, batch.first + at))

@@ -41,7 +41,21 @@ class Uniformity:
 
     @classmethod
     def of(cls, count: int, draws: int, seed: int = 1) -> "Uniformity":
-        """Simulate sets of uniform ranks."""
+        """Simulate sets of uniform ranks.
+
+        Parameters
+        ----------
+        count
+            Ranks in a set.
+        draws
+            Draws of each posterior.
+        seed
+            Random seed of the simulation.
+
+        Returns
+        -------
+        Uniformity
+        """
         points = (np.arange(draws) + 1) / (draws + 1)
         reached = np.arange(count + 1)[:, None]
         below = bdtr(reached, count, points)
@@ -55,14 +69,36 @@ class Uniformity:
         return cls(count, draws, tails, np.sort(np.concatenate(blocks)))
 
     def p_value(self, ranks: NDArray[np.int64]) -> float:
-        """Return the p-value of ranks, shape (count,), under uniformity."""
+        """Return the p-value of ranks, shape (count,), under uniformity.
+
+        Parameters
+        ----------
+        ranks
+            Shape (count,), from 0 to `draws`.
+
+        Returns
+        -------
+        float
+            At least 1 / (1 + `SIMULATIONS`).
+        """
         counts = np.bincount(ranks, minlength=self.draws + 1)[None]
         statistic = float(_statistics(counts, self.tails)[0])
         extreme = np.searchsorted(self.simulated, statistic, side="right")
         return float((1 + extreme) / (1 + len(self.simulated)))
 
     def band(self, level: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the simultaneous band at a level: lowest and highest share of ranks up to each point."""
+        """Return the simultaneous band at a level: lowest and highest share of ranks up to each point.
+
+        Parameters
+        ----------
+        level
+            Probability that a set of uniform ranks lies within the band at all points.
+
+        Returns
+        -------
+        tuple of ndarray, shape (draws,)
+            Lower and upper limits.
+        """
         inside = self.tails >= np.quantile(self.simulated, 1 - level)
         lower = inside.argmax(0) / self.count
         upper = (self.count - inside[::-1].argmax(0)) / self.count
@@ -78,6 +114,13 @@ def _statistics(counts: NDArray[np.int64], tails: NDArray[np.float64]) -> NDArra
 
 def holm(p_values: Sequence[float], level: float) -> NDArray[np.bool_]:
     """Return which hypotheses are not rejected at a family-wise level.
+
+    Parameters
+    ----------
+    p_values
+        One for each hypothesis.
+    level
+        Family-wise level.
 
     Returns
     -------

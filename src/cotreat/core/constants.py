@@ -135,7 +135,19 @@ CONFOUNDED = "confounded_"
 
 
 def as_seen(draws: xr.Dataset, name: str) -> xr.DataArray:
-    """Return risks with the confounding of a fit, if it has any: the risks that generate the evidence."""
+    """Return risks with the confounding of a fit, if it has any: the risks that generate the evidence.
+
+    Parameters
+    ----------
+    draws
+        Variables of a fit.
+    name
+        Name of the risk without confounding.
+
+    Returns
+    -------
+    xarray.DataArray
+    """
     return draws[CONFOUNDED + name if CONFOUNDED + name in draws else name]
 
 

@@ -19,7 +19,15 @@ class Problems:
     lines: list[str] = field(default_factory=list)
 
     def add(self, where: str, what: str) -> None:
-        """Note a problem and its place."""
+        """Note a problem and its place.
+
+        Parameters
+        ----------
+        where
+            Path of the value in the file.
+        what
+            The rule that the value breaks.
+        """
         self.lines.append(f"{where}: {what}")
 
 
@@ -27,7 +35,17 @@ class Problems:
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value is a finite number, also as a float."""
+    """Return whether a value is a finite number, also as a float.
+
+    Parameters
+    ----------
+    value
+        A value as TOML has it, with decimals as `Decimal`.
+
+    Returns
+    -------
+    bool
+    """
     if not isinstance(value, int | Decimal) or isinstance(value, bool):
         return False
     if isinstance(value, Decimal) and not value.is_finite():
@@ -39,17 +57,49 @@ def is_number(value: object) -> bool:
 
 
 def is_positive(value: object) -> bool:
-    """Return whether a value is a finite number above 0, also as a float."""
+    """Return whether a value is a finite number above 0, also as a float.
+
+    Parameters
+    ----------
+    value
+        A value as TOML has it, with decimals as `Decimal`.
+
+    Returns
+    -------
+    bool
+    """
     return is_number(value) and float(value) > 0  # type: ignore[arg-type]
 
 
 def is_share(value: object) -> bool:
-    """Return whether a value is a number between 0 and 1, both excluded."""
+    """Return whether a value is a number between 0 and 1, both excluded.
+
+    Parameters
+    ----------
+    value
+        A value as TOML has it, with decimals as `Decimal`.
+
+    Returns
+    -------
+    bool
+    """
     return is_positive(value) and 0 < float(value) < 1  # type: ignore[arg-type]
 
 
 def is_rising(value: object, accepts: Callable[[Any], bool]) -> bool:
-    """Return whether a value is a list of two that pass a test, the first below the second."""
+    """Return whether a value is a list of two that pass a test, the first below the second.
+
+    Parameters
+    ----------
+    value
+        A value as TOML has it.
+    accepts
+        Test of each of the two.
+
+    Returns
+    -------
+    bool
+    """
     if not isinstance(value, list) or len(value) != 2 or not all(map(accepts, value)):
         return False
     return float(value[0]) < float(value[1])
@@ -59,13 +109,38 @@ def is_rising(value: object, accepts: Callable[[Any], bool]) -> bool:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "did you mean …?" with the known name nearest to `name`; empty where none is near."""
+    """Return "did you mean …?" with the known name nearest to `name`; empty where none is near.
+
+    Parameters
+    ----------
+    name
+        The unknown name.
+    known
+        Names that would be accepted.
+
+    Returns
+    -------
+    str
+    """
     near = get_close_matches(name, list(known), 1)
     return f"did you mean {near[0]}?" if near else ""
 
 
 def show(value: object, depth: int = 0) -> str:
-    """Format a value as in the file, shortened and without control characters."""
+    """Format a value as in the file, shortened and without control characters.
+
+    Parameters
+    ----------
+    value
+        A value as TOML has it.
+    depth
+        Number of tables and lists around the value.
+
+    Returns
+    -------
+    str
+        At most about `LONGEST` characters.
+    """
     if isinstance(value, int) and abs(value) > LARGEST**2:
         return "a number of many digits"
     if depth > DEEPEST:
@@ -81,5 +156,15 @@ def show(value: object, depth: int = 0) -> str:
 
 
 def show_key(name: str) -> str:
-    """Format a key without control characters."""
+    """Format a key without control characters.
+
+    Parameters
+    ----------
+    name
+        The key.
+
+    Returns
+    -------
+    str
+    """
     return name if name.isprintable() else repr(name)

@@ -31,7 +31,18 @@ BY_TOTALS = "fixed by the totals"
     "reported totals below.",
 )
 def arm_sizes(view: View) -> Figure | None:
-    """Draw prior and posterior of each arm size; None where all sizes are known."""
+    """Draw prior and posterior of each arm size.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure or None
+        None where all sizes are known.
+    """
     numbers = view.reported
     if numbers is None:
         return None

@@ -3,15 +3,15 @@
 from typing import Any
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from cotreat.core.constants import NOT_IDENTIFIED
 from cotreat.estimands.estimand import ODDS_RATIO
 from cotreat.plots import style
-from cotreat.plots.labels import CONCLUSIVE_LABEL, TITLE_WIDTH, fold, judged_note, key, pair_name
+from cotreat.plots.labels import judged_note, key, pair_name
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.priors.belief_grid import BELIEFS
@@ -47,7 +47,18 @@ PRIOR: dict[str, Any] = {"ls": "none", "marker": "|", "ms": 8, "mew": 1.6, "colo
     "odds ratio with a line at 1.",
 )
 def belief_grid(record: Sensitivity) -> Figure | None:
-    """Draw two panels per pair; None without a grid."""
+    """Draw two panels per pair.
+
+    Parameters
+    ----------
+    record : Sensitivity
+        The sensitivity analysis.
+
+    Returns
+    -------
+    Figure or None
+        None without a grid.
+    """
     table, study = record.grid, record.study
     if table is None:
         return None
@@ -67,7 +78,7 @@ def belief_grid(record: Sensitivity) -> Figure | None:
         ratios = table[(table.of_pair == pair) & is_ratio]
         _draw_rows(above, table[(table.of_pair == pair) & ~is_ratio], "probability")
         _draw_rows(below, ratios, "estimate")
-        above.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
+        style.title_panel(above, pair_name(study, pair))
         above.set_xlabel("P(synergy)")
         for row in ratios[:1].itertuples():
             note = f"\n({NOT_IDENTIFIED})" * (row.status == NOT_IDENTIFIED)
@@ -103,11 +114,11 @@ def _look(belief: str, size: float) -> dict[str, Any]:
     return {"color": COLORS[belief], "marker": marker, "ms": size, "ls": "none"}
 
 
-def _legend() -> list[Line2D | Patch]:
+def _legend() -> list[Artist]:
     sizes = {strength: {**_look(WEAK, size), "marker": "o"} for strength, size in SIZES.items()}
     looks = {f"effects: {belief}": _look(belief, 4) for belief in COLORS} | sizes
     return [
         *(Line2D([], [], label=label, **look) for label, look in looks.items()),
         Line2D([], [], label="prior P(synergy)", **PRIOR),
-        Patch(color=style.PALE, label=CONCLUSIVE_LABEL),
+        style.conclusive_patch(),
     ]

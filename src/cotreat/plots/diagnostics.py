@@ -32,7 +32,17 @@ LOOK = {"prior": (VERMILION, "--"), "posterior": (BLUE, "-")}
     "colours and line styles, the right panel the draws of the chains against their number.",
 )
 def trace(view: View) -> Figure:
-    """Draw density per chain and draws in their order."""
+    """Draw density per chain and draws in their order.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure
+    """
     data = parameters.sampled(view, MOST["trace"])
     figure = _draw(
         "plot_trace_dist",
@@ -70,7 +80,17 @@ def trace(view: View) -> Figure:
     "p-value in the corner.",
 )
 def rank(view: View) -> Figure:
-    """Draw the departure of each chain's ranks from uniform ones."""
+    """Draw the departure of each chain's ranks from uniform ones.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure
+    """
     data = parameters.sampled(view, MOST["rank"])
     figure = _draw(
         "plot_rank",
@@ -107,7 +127,17 @@ def rank(view: View) -> Figure:
     "diagonal.",
 )
 def pair(view: View) -> Figure:
-    """Draw each pair of parameters, with divergent draws."""
+    """Draw each pair of parameters, with divergent draws.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure
+    """
     data = parameters.sampled(view, MOST["pair"])
     size = 0.6 + 1.2 * len(data)
     divergence = {"color": "C1", "marker": "x", "size": 14, "alpha": 1}
@@ -147,7 +177,17 @@ def _ends(ticks: Iterable[float], lower: float, upper: float) -> list[float]:
     "solid one for the posterior.",
 )
 def prior_posterior(view: View) -> Figure:
-    """Draw prior and posterior density per parameter."""
+    """Draw prior and posterior density per parameter.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure
+    """
     data = parameters.sampled(view, MOST["prior_posterior"])
     prior = parameters.scalars(view, parameters.variables(view), "prior")[list(data)]
     figure = _draw(

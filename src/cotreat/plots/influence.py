@@ -24,7 +24,18 @@ ROW, SPREAD = 0.22, 0.32
     "dashed vertical line at about 0.7; patterns beyond it are diamonds.",
 )
 def influence(view: View) -> Figure | None:
-    """Draw Pareto k per covariate pattern, a row per regimen; None where it was not calculated."""
+    """Draw Pareto k per covariate pattern, a row per regimen.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure or None
+        None where it was not calculated.
+    """
     patterns = view.study.patterns
     if patterns is None or GROUP not in view.draws.children:
         return None

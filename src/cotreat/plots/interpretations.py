@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cotreat.plots import style, synergy_rows
-from cotreat.plots.labels import PROBABILITY_AXIS, TITLE_WIDTH, fold
+from cotreat.plots.labels import PROBABILITY_AXIS, fold
 from cotreat.plots.records import Interpretations
 from cotreat.plots.registry import STUDY, figure_of
 from cotreat.study.study import Study
@@ -41,8 +41,16 @@ LEGEND_WIDTH = 45
 def interpretations(record: Interpretations) -> Figure | None:
     """Draw P(synergy) by pair, co-treatment, scale and interpretation.
 
-    None where the study has one interpretation, the model has levels or subgroups, or no measure has a
-    probability.
+    Parameters
+    ----------
+    record : Interpretations
+        The study under each of its interpretations.
+
+    Returns
+    -------
+    Figure or None
+        None where the study has one interpretation, the model has levels or subgroups, or no measure has
+        a probability.
     """
     study, summaries = record.study, record.summaries
     has_strata = any(_has_strata(study, table) for table in summaries.values())
@@ -97,4 +105,4 @@ def _draw_panel(axes: Axes, panel: synergy_rows.Panel, look: dict[str, tuple[str
             y = at + offsets[mark.interpretation]
             synergy_rows.draw_mark(axes, y, mark, color, marker, color)
     style.label_rows(axes, [row.name for row in panel.rows])
-    axes.set_title(fold(panel.title, TITLE_WIDTH), loc="left", fontsize=8)
+    style.title_panel(axes, panel.title)

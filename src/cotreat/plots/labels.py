@@ -4,7 +4,6 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from cotreat.core.constants import CONCLUSIVE
 from cotreat.priors.defaults import BIAS, PARAMETERS
 from cotreat.study.regimens import GROUP, NONE, parse, treatment_of
 from cotreat.study.study import Study
@@ -12,14 +11,8 @@ from cotreat.study.study import Study
 WIDTH = 44
 """Characters of a name; longer names are replaced by the ids of the study file."""
 
-TITLE_WIDTH = 26
-"""Characters of a line of the title of a panel of two inches."""
-
 LINE = 110
 """Characters of a line across a whole figure."""
-
-CONCLUSIVE_LABEL = f"conclusive: ≥ {CONCLUSIVE} or ≤ {1 - CONCLUSIVE:.3f}"
-"""Legend of the shaded zones of a probability."""
 
 PROBABILITY_AXIS = "← antagonism    synergy →\nP(synergy)"
 """Label of an axis of the probability of synergy."""

@@ -33,7 +33,18 @@ NOTE = (
     "predictions, a pale one for 95%, and a diamond at the observed number.",
 )
 def left_out(record: Comparison) -> Figure | None:
-    """Draw what was left out, one panel per quantity; None where nothing was."""
+    """Draw what was left out, one panel per quantity.
+
+    Parameters
+    ----------
+    record : Comparison
+        The comparison of models.
+
+    Returns
+    -------
+    Figure or None
+        None where nothing was.
+    """
     study, predicted = record.study, record.predicted
     if not predicted:
         return None

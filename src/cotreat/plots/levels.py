@@ -29,7 +29,18 @@ from cotreat.results.summary import rows_of
     "marks with thin bars are the usual estimates.",
 )
 def levels(view: View) -> Figure | None:
-    """Draw a row per level or subgroup of each treatment; None without levels and subgroups."""
+    """Draw a row per level or subgroup of each treatment.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure or None
+        None without levels and subgroups.
+    """
     if view.study.stratification is None:
         return None
     return forest(view.study, [Panel(rows_to_draw(view), f"odds ratio: {event(view.study)}")])

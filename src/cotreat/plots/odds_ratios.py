@@ -32,7 +32,17 @@ MOST = 24
     "estimates. The posterior median and its interval are written at the right.",
 )
 def odds_ratios(view: View) -> Figure:
-    """Draw each regimen against the reference, ratios of odds ratios, and contrasts of co-treatments."""
+    """Draw each regimen against the reference, ratios of odds ratios, and contrasts of co-treatments.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure
+    """
     label = f"odds ratio, or ratio of odds ratios, of the event: {event(view.study)}"
     return forest(view.study, [Panel(rows_to_draw(view), label)])
 

@@ -7,18 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from cotreat.plots import style
-from cotreat.plots.labels import (
-    CONCLUSIVE_LABEL,
-    PROBABILITY_AXIS,
-    TITLE_WIDTH,
-    fold,
-    judged_note,
-    key,
-    pair_name,
-)
+from cotreat.plots import labels, style
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
 from cotreat.priors.belief_grid import in_words
@@ -51,7 +41,18 @@ LOOKS = {
     "to it show the analysis with one choice changed; pale dots show all combinations.",
 )
 def one_at_a_time(record: Sensitivity) -> Figure | None:
-    """Draw a panel per pair; None without changes."""
+    """Draw a panel per pair.
+
+    Parameters
+    ----------
+    record : Sensitivity
+        The sensitivity analysis.
+
+    Returns
+    -------
+    Figure or None
+        None without changes.
+    """
     changes, table, study = record.changes, record.combinations, record.study
     if changes is None or table is None:
         return None
@@ -65,16 +66,18 @@ def one_at_a_time(record: Sensitivity) -> Figure | None:
         len(pairs),
         panel=(1.95, ROW * len(places)),
         margin=(2.6, 1.2),
-        xlabel=PROBABILITY_AXIS,
+        xlabel=labels.PROBABILITY_AXIS,
     )
     for axes, pair in zip(grid, pairs, strict=True):
         _draw_panel(axes, changes[changes.pair == pair], table, places)
-        axes.set_title(fold(pair_name(study, pair), TITLE_WIDTH), loc="left", fontsize=8)
+        style.title_panel(axes, labels.pair_name(study, pair))
         style.label_rows(axes, names, [_name(*place) for place in places if not place[1]])
     omitted = f"{len(every) - len(pairs)} more pairs are in the table" * (len(every) > len(pairs))
     marks = [Line2D([], [], label=label, **look) for label, look in LOOKS.items()]
-    handles = [*marks, Patch(color=style.PALE, label=CONCLUSIVE_LABEL)]
-    style.legend_below(figure, handles, [judged_note(study), omitted, key(study, names)])
+    handles = [*marks, style.conclusive_patch()]
+    style.legend_below(
+        figure, handles, [labels.judged_note(study), omitted, labels.key(study, names)]
+    )
     return figure
 
 

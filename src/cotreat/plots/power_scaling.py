@@ -44,7 +44,18 @@ def chosen(table: pd.DataFrame) -> pd.DataFrame:
     "line, on an axis from 0, with a dashed vertical line at 0.05.",
 )
 def power_scaling(record: Sensitivity) -> Figure | None:
-    """Draw two marks per estimand; None without power scaling."""
+    """Draw two marks per estimand.
+
+    Parameters
+    ----------
+    record : Sensitivity
+        The sensitivity analysis.
+
+    Returns
+    -------
+    Figure or None
+        None without power scaling.
+    """
     table, study = record.scaling, record.study
     if table is None:
         return None

@@ -19,7 +19,18 @@ from cotreat.plots.registry import FIT, figure_of
     "diamond at the number of events counted.",
 )
 def predictive(view: View) -> Figure | None:
-    """Draw predicted and counted events; None where no regimen is counted."""
+    """Draw predicted and counted events.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure or None
+        None where no regimen is counted.
+    """
     study = view.study
     if not study.counted:
         return None

@@ -48,7 +48,18 @@ def axes_of_measures() -> dict[str, tuple[str, ...]]:
     "row a grey filled density is the prior and a blue line the posterior.",
 )
 def prior_predictive(record: Sensitivity) -> Figure | None:
-    """Draw a row per estimand, in panels of one axis each; None without estimands."""
+    """Draw a row per estimand, in panels of one axis each.
+
+    Parameters
+    ----------
+    record : Sensitivity
+        The sensitivity analysis.
+
+    Returns
+    -------
+    Figure or None
+        None without estimands.
+    """
     every, study = record.estimands, record.study
     if not every:
         return None
@@ -104,7 +115,7 @@ def _draw_panel(axes: Axes, title: str, rows: Sequence[PriorPosterior], study: S
         axes.plot(x, at + 0.4 - HEIGHT * height, zorder=2, **_look(row.is_unidentified))
     style.label_rows(axes, [_name(row, study) for row in rows])
     axes.tick_params(axis="y", labelsize=6.5)
-    axes.set_title(title, loc="left", fontsize=8)
+    style.title_panel(axes, title, 60)
 
 
 def _name(row: PriorPosterior, study: Study) -> str:

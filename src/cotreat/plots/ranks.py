@@ -33,7 +33,17 @@ COLORS = {"parameter": style.BLUE, "estimand": style.GREY, "log-likelihood": sty
     "orange.",
 )
 def ranks(calibration: Calibration) -> Figure:
-    """Draw the share of ranks up to each, less that of uniform ranks, of every quantity of a calibration."""
+    """Draw the share of ranks up to each, less that of uniform ranks, of every quantity of a calibration.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Ranks of a calibration and their tests.
+
+    Returns
+    -------
+    Figure
+    """
     figure = Figure(figsize=(4.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
     _draw_lines(axes, calibration)

@@ -35,7 +35,18 @@ HEADINGS = {"reported with an interval": True, "reported as a p-value": False}
     "reported number and the posterior.",
 )
 def reported(view: View) -> Figure | None:
-    """Draw a row per reported estimate that is used; None where there is none."""
+    """Draw a row per reported estimate that is used.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure or None
+        None where there is none.
+    """
     numbers = view.reported
     if numbers is None or not numbers.reported_estimates:
         return None

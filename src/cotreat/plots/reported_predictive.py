@@ -32,7 +32,18 @@ OUTSIDE = (
     "errors are logarithmic.",
 )
 def reported_predictive(view: View) -> Figure | None:
-    """Draw predicted and reported numbers; None where no reported number is used."""
+    """Draw predicted and reported numbers.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure or None
+        None where no reported number is used.
+    """
     numbers = view.reported
     if numbers is None or not numbers.names:
         return None
@@ -46,21 +57,12 @@ def lines_of_panels(view: View, numbers: ReportedEstimates) -> list[list[Panel]]
     """Return the panels of each line, from the top; those of one line share their rows."""
     replicated, names = view.draws["posterior_predictive"], row_names(numbers)
     predicted, lines = replicated["claims"], []
-    for statistic in dict.fromkeys(
-        statistic_of(estimate.kind) for estimate in numbers.with_interval
-    ):
+    for statistic in dict.fromkeys(statistic_of(e.kind) for e in numbers.with_interval):
         link = statistic.link
-        estimates = [
-            estimate for estimate in numbers.with_interval if estimate.kind == statistic.name
-        ]
+        estimates = [e for e in numbers.with_interval if e.kind == statistic.name]
         rows = [
-            row_of(
-                names[estimate.id],
-                predicted.sel(row=estimate.id),
-                estimate.value.value,
-                scale=link.back,
-            )
-            for estimate in estimates
+            row_of(names[e.id], predicted.sel(row=e.id), e.value.value, scale=link.back)
+            for e in estimates
         ]
         lines.append([Panel(axis_label([statistic]), tuple(rows), link.is_log, statistic.null)])
         if "widths" in replicated:  # informative about arm sizes where totals are reported
@@ -73,12 +75,9 @@ def lines_of_panels(view: View, numbers: ReportedEstimates) -> list[list[Panel]]
             lines[-1].append(Panel(label, tuple(rows), is_log=True))
     deviates = [
         row_of(
-            f"{names[estimate.id]}: {text(estimate)}",
-            predicted.sel(row=estimate.id),
-            *_deviate(estimate),
-            towards=SIGNS.get(estimate.sign, 0) * estimate.is_below,
+            f"{names[e.id]}: {text(e)}", predicted.sel(row=e.id), *_deviate(e), towards=_towards(e)
         )
-        for estimate in numbers.p_values
+        for e in numbers.p_values
     ]
     totals = zip(numbers.names[len(numbers.reported_estimates) :], numbers.totals, strict=True)
     events = [
@@ -96,3 +95,8 @@ def _deviate(estimate: ReportedEstimate) -> tuple[float, ...]:
     """Return the normal deviate of a p-value; both where its side is not reported."""
     size = z_value(estimate.value.value)
     return (SIGNS[estimate.sign] * size,) if estimate.sign in SIGNS else (-size, size)
+
+
+def _towards(estimate: ReportedEstimate) -> int:
+    """Return the direction of a p-value that is reported as a bound on a known side; otherwise 0."""
+    return SIGNS.get(estimate.sign, 0) if estimate.is_below else 0

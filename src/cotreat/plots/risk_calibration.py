@@ -35,7 +35,18 @@ LOOKS: dict[str, dict[str, Any]] = {
     "large, the slope, and a posterior predictive p-value.",
 )
 def risk_calibration(view: View) -> Figure | None:
-    """Draw groups of patients; None without covariates."""
+    """Draw groups of patients.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure or None
+        None without covariates.
+    """
     patterns = view.study.patterns
     if patterns is None or not view.study.is_adjusted:
         return None

@@ -29,7 +29,18 @@ LABEL_WIDTH = 40
     "patients are written at the right.",
 )
 def risks(view: View) -> Figure | None:
-    """Draw intervals per regimen; None for a case-control study, whose design fixes the risks."""
+    """Draw intervals per regimen.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure or None
+        None for a case-control study, whose design fixes the risks.
+    """
     if view.study.is_case_control:
         return None
     rows, prior = rows_to_draw(view), prior_intervals(view)

@@ -14,10 +14,12 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from cotreat.core.constants import CONCLUSIVE
+from cotreat.plots.labels import fold
 
 # Okabe & Ito 2008: distinguishable with any colour vision.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
@@ -140,6 +142,11 @@ def label_rows(axes: Axes, labels: Sequence[str], headings: Sequence[str] = ()) 
             text.set_fontweight("bold")
 
 
+def title_panel(axes: Axes, text: str, width: int = 26) -> None:
+    """Write the title of a panel at its left, in lines of at most `width` characters."""
+    axes.set_title(fold(text, width), loc="left", fontsize=8)
+
+
 def write_aside(axes: Axes, x: float, y: float, words: str, **place: Any) -> None:
     """Write words into the picture where a mark would be, on white."""
     box = {"fc": "white", "ec": "none", "pad": 0.5}
@@ -160,6 +167,11 @@ def probability_axis(axes: Axes, *, zorder: float = 0, fontsize: float = 6.5) ->
         axes.axvspan(left, right, color=PALE, lw=0, zorder=zorder)
     ticks = (1 - CONCLUSIVE, 0.25, 0.5, 0.75, CONCLUSIVE)
     axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks], fontsize=fontsize)
+
+
+def conclusive_patch() -> Patch:
+    """Return the legend of the conclusive zones of a probability axis."""
+    return Patch(color=PALE, label=f"conclusive: ≥ {CONCLUSIVE} or ≤ {1 - CONCLUSIVE:.3f}")
 
 
 def percent_axis(axis: Axis, most: int) -> None:

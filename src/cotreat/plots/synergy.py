@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from cotreat.core.constants import NOT_IDENTIFIED
 from cotreat.plots import style, synergy_rows
-from cotreat.plots.labels import PROBABILITY_AXIS, fold
+from cotreat.plots.labels import PROBABILITY_AXIS
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
 from cotreat.results.headline import share
@@ -33,7 +33,17 @@ MARK = " †"
     "of synergy.",
 )
 def synergy(view: View) -> Figure:
-    """Draw a panel per pair and co-treatment, or list the reasons why there is none."""
+    """Draw a panel per pair and co-treatment, or list the reasons why there is none.
+
+    Parameters
+    ----------
+    view : View
+        The fit and its summary.
+
+    Returns
+    -------
+    Figure
+    """
     every = synergy_rows.panels(view.study, {view.study.interpretation: view.summary})
     shown = synergy_rows.most_informative(every, MOST)
     notes = synergy_rows.notes(view.study, every, shown)
@@ -69,4 +79,4 @@ def _draw_panel(axes: Axes, panel: synergy_rows.Panel) -> None:
             axes.axhline(at - 0.5, color=style.GREY, lw=0.8)
     headings = [row.name for row in panel.rows if not row.measure]
     style.label_rows(axes, [row.name for row in panel.rows], headings)
-    axes.set_title(fold(panel.title, TITLE_WIDTH), loc="left", fontsize=8)
+    style.title_panel(axes, panel.title, TITLE_WIDTH)

@@ -9,22 +9,12 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from cotreat.core.constants import ANY, CONCLUSIVE, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import named_co_treatment
 from cotreat.estimands.identification import Status
 from cotreat.estimands.measures import MEASURES, families
-from cotreat.plots import style
-from cotreat.plots.labels import (
-    CONCLUSIVE_LABEL,
-    LINE,
-    co_treatment,
-    fold,
-    judged_note,
-    key,
-    pair_name,
-)
+from cotreat.plots import labels, style
 from cotreat.results.summary import POSTERIOR
 from cotreat.study.study import Study
 
@@ -109,7 +99,8 @@ def panels(
     ]
     return [
         Panel(
-            pair_name(study, pair) + f", {co_treatment(study, regimen)}" * (len(places) > 1),
+            labels.pair_name(study, pair)
+            + f", {labels.co_treatment(study, regimen)}" * (len(places) > 1),
             tuple(_rows({k: _at(t, pair, regimen) for k, t in tables.items()}, one_per_scale)),
         )
         for pair, regimen in places
@@ -147,14 +138,16 @@ def most_informative(every: Sequence[Panel], most: int) -> list[Panel]:
 def notes(study: Study, every: Sequence[Panel], shown: Sequence[Panel]) -> list[str]:
     """Return the notes below the panels: side of the outcome, omitted panels, missing probabilities."""
     without = [panel for panel in every if panel.reason]
-    lines = [judged_note(study)]
+    lines = [labels.judged_note(study)]
     if omitted := len(every) - len(without) - len(shown):
         lines.append(f"{omitted} more pairs and co-treatments are in summary.csv")
-    lines += [fold(f"{panel.title}: {panel.reason}", LINE) for panel in without[:LISTED]]
+    lines += [
+        labels.fold(f"{panel.title}: {panel.reason}", labels.LINE) for panel in without[:LISTED]
+    ]
     if len(without) > LISTED:
         lines.append(f"{len(without) - LISTED} more pairs and co-treatments have no probability")
     words = [row.words for panel in shown for row in panel.rows]
-    explained = key(study, [*lines, *words, *(panel.title for panel in shown)])
+    explained = labels.key(study, [*lines, *words, *(panel.title for panel in shown)])
     return list(filter(None, [*lines, explained]))
 
 
@@ -225,7 +218,7 @@ def handles(panels: Sequence[Panel], color: str) -> list[Artist]:
     return [
         *([prior] if marks else []),
         *posterior,
-        Patch(color=style.PALE, label=CONCLUSIVE_LABEL),
+        style.conclusive_patch(),
     ]
 
 
@@ -245,10 +238,8 @@ def posterior_handles(
     -------
     list of Line2D
     """
-    labels = {False: "posterior", True: f"posterior, {NOT_IDENTIFIED}"}
-    return [
-        Line2D([], [], label=labels[kind], **look(kind)) for kind in sorted({*are_unidentified})
-    ]
+    names = {False: "posterior", True: f"posterior, {NOT_IDENTIFIED}"}
+    return [Line2D([], [], label=names[kind], **look(kind)) for kind in sorted({*are_unidentified})]
 
 
 def _look(color: str, is_unidentified: bool) -> dict[str, Any]:

@@ -53,7 +53,18 @@ TICKS = {"1/3": 1 / 3, "1/2": 1 / 2, "0.7": 0.7, "1": 1.0, "1.4": 1.4, "2": 2.0,
     "0.975, 0.5 and 0.025 and a circle at no confounding.",
 )
 def tipping(record: Bias) -> Figure | None:
-    """Draw a panel per conclusion, at most `MOST`; None without surfaces."""
+    """Draw a panel per conclusion, at most `MOST`.
+
+    Parameters
+    ----------
+    record : Bias
+        The bias analysis.
+
+    Returns
+    -------
+    Figure or None
+        None without surfaces.
+    """
     surfaces = record.surfaces
     if not surfaces:
         return None

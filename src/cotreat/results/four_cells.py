@@ -71,6 +71,11 @@ class FourCells:
         """Arrange the numbers as published: one row for each stratum of the second treatment.
 
         Numbers that are not identified carry `MARK`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            All cells text.
         """
         none, one, other, both = self.cells
         words = {RATIO: "risk ratio", ODDS_RATIO: "odds ratio"}[self.ratio]
@@ -117,7 +122,13 @@ class FourCells:
         return self.cells[ratios.index(min(ratios))]
 
     def in_words(self) -> tuple[str, str]:
-        """Return the measures of interaction on the additive and on the multiplicative scale as sentences."""
+        """Return the measures of interaction on the additive and on the multiplicative scale as sentences.
+
+        Returns
+        -------
+        tuple of str
+            The sentence of the additive and that of the multiplicative scale.
+        """
 
         def sentence(scale: str, names: tuple[str, ...]) -> str:
             measures = self.rows[self.rows.quantity.isin(names)].itertuples()
@@ -155,9 +166,15 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
     Parameters
     ----------
     study
-        With levels or subgroups there are no tables: pairs are many then, and not all four cells are compared.
+        With levels or subgroups there are no tables: pairs are many then, and not all four cells are
+        compared.
     summary
         What `cotreat.results.summary.summarise` returns.
+
+    Returns
+    -------
+    list of FourCells
+        Pairs in the order of the study.
     """
     if study.stratification:
         return []
@@ -176,12 +193,34 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
 
 
 def ratio_of(study: Study) -> str:
-    """Return the ratio that is shown: of odds where only odds ratios are identified or reported."""
+    """Return the ratio that is shown: of odds where only odds ratios are identified or reported.
+
+    Parameters
+    ----------
+    study
+        The study.
+
+    Returns
+    -------
+    str
+        `RATIO` or `ODDS_RATIO`.
+    """
     return ODDS_RATIO if study.is_case_control or study.has_uncounted else RATIO
 
 
 def adjusted_for(study: Study) -> str:
-    """Return as a sentence what the numbers of a study are adjusted for."""
+    """Return as a sentence what the numbers of a study are adjusted for.
+
+    Parameters
+    ----------
+    study
+        The study.
+
+    Returns
+    -------
+    str
+        The sentence.
+    """
     if study.patterns is not None and study.is_adjusted:
         names = [covariate.name for covariate in study.patterns.covariates]
         names += ["clusters"] if study.patterns.clusters else []
@@ -224,7 +263,18 @@ def _rows(
 
 
 def long_table(pair_tables: list[FourCells]) -> pd.DataFrame:
-    """Concatenate the rows of several tables, with ``pair`` and ``co_treatment``."""
+    """Concatenate the rows of several tables, with ``pair`` and ``co_treatment``.
+
+    Parameters
+    ----------
+    pair_tables
+        Tables of several pairs and co-treatments.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``pair``, ``co_treatment`` and `COLUMNS`.
+    """
     columns = ["pair", "co_treatment", *COLUMNS]
     parts = [t.rows.assign(pair=t.pair, co_treatment=t.co_treatment) for t in pair_tables]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)

@@ -47,7 +47,18 @@ OTHERS = {"_ml": LIKELIHOOD, "_penalised": PENALISED, "_prior": PRIOR, "_reporte
 
 
 def primary(models: list[str]) -> str:
-    """Return the model of the primary analysis."""
+    """Return the model of the primary analysis.
+
+    Parameters
+    ----------
+    models
+        Names of the fitted models.
+
+    Returns
+    -------
+    str
+        The name that comes first in the order of `cotreat.models.registry.rank`.
+    """
     return min(models, key=rank)
 
 
@@ -60,6 +71,11 @@ def headline(summary: pd.DataFrame) -> pd.DataFrame:
     The odds ratios compare with the first regimen with patients, or a combination with itself less one
     treatment, or have a threshold. With reported estimates the table holds all ratios that they identify,
     then the measures with no other study drug, which they do not identify, with prior and posterior.
+
+    Parameters
+    ----------
+    summary
+        What `cotreat.results.summary.summarise` returns.
 
     Returns
     -------
@@ -144,7 +160,18 @@ def _numbers(row: Any, suffix: str = "") -> str:
 
 
 def digits(value: float) -> str:
-    """Write three significant digits, trailing zeros included; rounding noise is 0."""
+    """Write three significant digits, trailing zeros included; rounding noise is 0.
+
+    Parameters
+    ----------
+    value
+        A number.
+
+    Returns
+    -------
+    str
+        For example ``0.940``.
+    """
     value = 0.0 if abs(value) < NOISE else value
     return f"{value:#.3g}".rstrip(".")
 
@@ -156,7 +183,18 @@ def _contraction(contraction: float) -> str:
 
 
 def share(probability: float) -> str:
-    """Write a probability to three decimals, never as 0 or 1."""
+    """Write a probability to three decimals, never as 0 or 1.
+
+    Parameters
+    ----------
+    probability
+        A probability; missing for none.
+
+    Returns
+    -------
+    str
+        For example ``0.053`` or ``> 0.999``; empty for a missing one.
+    """
     if pd.isna(probability):
         return ""
     if probability < 0.0005 or probability > 0.9995:
@@ -168,7 +206,18 @@ def share(probability: float) -> str:
 
 
 def judged(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of measures of interaction that have a probability."""
+    """Return the rows of measures of interaction that have a probability.
+
+    Parameters
+    ----------
+    summary
+        What `cotreat.results.summary.summarise` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows of the posterior.
+    """
     rows = summary[(summary.estimator == POSTERIOR) & summary.probability.notna()]
     return rows[rows.measure.isin(MEASURES)]
 
@@ -215,7 +264,18 @@ class Agreement:
 
 
 def agreements(summary: pd.DataFrame) -> list[Agreement]:
-    """Count the scales that agree, for each pair of treatments and co-treatment of a summary."""
+    """Count the scales that agree, for each pair of treatments and co-treatment of a summary.
+
+    Parameters
+    ----------
+    summary
+        What `cotreat.results.summary.summarise` returns.
+
+    Returns
+    -------
+    list of Agreement
+        In the order of the summary. A measure that is the same with every co-treatment counts for each.
+    """
     rows = judged(summary)
     rows = rows[rows.measure.isin(representatives().values())]
     shared = rows.co_treatment == ANY

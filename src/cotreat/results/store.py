@@ -33,6 +33,16 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder that replaces `target` when the block ends without an error.
 
     A block that fails, or a process that is killed in it, leaves `target` unchanged.
+
+    Parameters
+    ----------
+    target
+        Folder that is replaced; its parents are made.
+
+    Yields
+    ------
+    Path
+        The temporary folder, beside `target`.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
@@ -74,7 +84,15 @@ def _is_running(pid: int) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all.
+
+    Parameters
+    ----------
+    path
+        File that is replaced; its folder is made.
+    text
+        Text, written as UTF-8.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{WRITING}{path.name}-{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
@@ -82,18 +100,52 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_table(table: pd.DataFrame, path: Path, failed: list[str]) -> None:
-    """Write a CSV file of ten digits, with failed diagnostics as comment lines above its header."""
+    """Write a CSV file of ten digits, with failed diagnostics as comment lines above its header.
+
+    Parameters
+    ----------
+    table
+        The table, without its index.
+    path
+        File that is replaced.
+    failed
+        Failed diagnostics behind the numbers.
+    """
     path.write_text(table_text(table, failed), encoding="utf-8")
 
 
 def table_text(table: pd.DataFrame, failed: Sequence[str] = ()) -> str:
-    """Return the text of a CSV file as `write_table` writes it."""
+    """Return the text of a CSV file as `write_table` writes it.
+
+    Parameters
+    ----------
+    table
+        The table, without its index.
+    failed
+        Failed diagnostics behind the numbers.
+
+    Returns
+    -------
+    str
+        Comment lines and CSV.
+    """
     warning = [f"# FAILED CHECK: {line}\n" for line in failed]
     return "".join(warning) + table.to_csv(index=False, float_format="%.10g")
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file that `write_table` wrote."""
+    """Read a CSV file that `write_table` wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Nullable types; comment lines are skipped.
+    """
     lines = path.read_text(encoding="utf-8").splitlines()
     return pd.read_csv(
         path,
@@ -105,32 +157,83 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def read_summary(path: Path) -> pd.DataFrame:
-    """Read a table that names estimands, with empty text where a text column does not apply."""
+    """Read a table that names estimands, with empty text where a text column does not apply.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Nullable types, except the text columns.
+    """
     table = read_table(path)
     texts = [name for name in (*QUESTION, "status", "reason", "interval") if name in table]
     return with_texts(table, texts)
 
 
 def with_texts(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    """Return a table with empty text where text columns are missing."""
+    """Return a table with empty text where text columns are missing.
+
+    Parameters
+    ----------
+    table
+        The table.
+    columns
+        Names of text columns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A copy with these columns as plain text.
+    """
     return table.assign(
         **{name: table[name].astype("string").fillna("").astype(str) for name in columns}
     )
 
 
 def write_draws(tree: xr.DataTree, path: Path) -> None:
-    """Write a fit as NetCDF."""
+    """Write a fit as NetCDF.
+
+    Parameters
+    ----------
+    tree
+        The groups of a fit.
+    path
+        File that is replaced.
+    """
     tree.to_netcdf(path, engine="h5netcdf")
 
 
 def read_draws(path: Path) -> xr.DataTree:
-    """Read a fit into memory and close its file."""
+    """Read a fit into memory and close its file.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    xarray.DataTree
+        The groups of the fit.
+    """
     with xr.open_datatree(path, engine="h5netcdf") as tree:
         return tree.load()
 
 
 def write_info(info: Mapping[str, Any], path: Path) -> None:
-    """Write the provenance of a fit as JSON; NaN, which JSON does not have, becomes null."""
+    """Write the provenance of a fit as JSON; NaN, which JSON does not have, becomes null.
+
+    Parameters
+    ----------
+    info
+        Values by name; values that JSON does not have, except NaN, are refused.
+    path
+        File that is replaced.
+    """
     text = json.dumps(_without_nan(info), indent=1, ensure_ascii=False, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")
 
@@ -145,7 +248,25 @@ def _without_nan(value: Any) -> Any:
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """Read the provenance of the fit in a folder."""
+    """Read the provenance of the fit in a folder.
+
+    Parameters
+    ----------
+    folder
+        Folder of a fit.
+
+    Returns
+    -------
+    dict
+        Values by name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder has no provenance.
+    ValueError
+        If it is not JSON.
+    """
     return json.loads((folder / INFO).read_text(encoding="utf-8"))
 
 
@@ -159,7 +280,20 @@ COMPARED: dict[str, Callable[[Mapping[str, Any]], Any]] = {
 
 
 def changes(folder: Path, info: Mapping[str, Any]) -> str:
-    """Describe how the provenance of a fit differs from that of the fit already in a folder."""
+    """Describe how the provenance of a fit differs from that of the fit already in a folder.
+
+    Parameters
+    ----------
+    folder
+        Folder of the earlier fit; it may not exist.
+    info
+        Provenance of the new fit.
+
+    Returns
+    -------
+    str
+        A phrase for the progress of a reanalysis.
+    """
     try:
         before = read_info(folder)
         now = _without_nan(info)  # NaN differs from itself

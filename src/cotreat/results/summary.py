@@ -157,6 +157,8 @@ def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
 
     Parameters
     ----------
+    fit
+        The fit.
     thresholds
         Odds ratios for which P(odds ratio > threshold) is wanted besides P(odds ratio > 1).
 
@@ -183,10 +185,18 @@ def rows_of(summary: pd.DataFrame, measure: str, regimen: str, against: str = ""
 
     Parameters
     ----------
+    summary
+        What `summarise` returns.
     measure
         ``risk``, ``size``, ``odds_ratio``, …, without a threshold.
     regimen, against
         Labels of regimens, as `cotreat.study.regimens.label` writes them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each estimator and interval, on the event and on the non-event; empty where the summary
+        has none.
     """
     named = without_group(regimen)
     if against:

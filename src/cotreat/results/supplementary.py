@@ -141,7 +141,18 @@ class Analysis:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Return the versions of Python, of this package and of some others."""
+    """Return the versions of Python, of this package and of some others.
+
+    Parameters
+    ----------
+    *packages
+        Names of packages.
+
+    Returns
+    -------
+    dict
+        Versions by name.
+    """
     others = {name: version(name) for name in ("cotreat", *packages)}
     return {"python": sys.version.split()[0], **others}
 
@@ -216,6 +227,15 @@ def _with_figures(analysis: Analysis, drawn: Sequence[Picture]) -> tuple[Section
 
 def read_analysis(folder: Path) -> Analysis:
     """Read the description of a supplementary analysis.
+
+    Parameters
+    ----------
+    folder
+        Folder of the analysis.
+
+    Returns
+    -------
+    Analysis
 
     Raises
     ------
