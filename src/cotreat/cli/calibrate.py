@@ -1,8 +1,6 @@
 """The command that calibrates models by simulation."""
 
 import os
-from collections.abc import Callable
-from functools import partial
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -34,7 +32,10 @@ def calibrate(
         typer.Argument(
             metavar="MODEL|STUDY",
             help="Name of a model, or name or path of a study. Without it: every model.",
-            autocompletion=completion.models_and_studies,
+            autocompletion=lambda: [
+                *(name for name, _ in completion.models()),
+                *completion.studies(),
+            ],
             show_default=False,
         ),
     ] = "",
@@ -77,7 +78,9 @@ def calibrate(
                     replicates=replicates,
                     seed=seed,
                     mapped=mapped,
-                    on_progress=partial(_report, on_progress, f"{name} on {study.id}"),
+                    on_progress=lambda done, total, title=f"{name} on {study.id}": on_progress(
+                        f"{title}: {done:,} of {total:,}"
+                    ),
                 )
                 kept.add(folder, calibration, seed)
                 write_ranks(calibration, folder)
@@ -88,7 +91,3 @@ def calibrate(
     print(f"written: {folder}")
     if not all_pass:
         raise typer.Exit(FAILED_CHECKS)
-
-
-def _report(on_progress: Callable[[str], None], title: str, done: int, total: int) -> None:
-    on_progress(f"{title}: {done:,} of {total:,}")

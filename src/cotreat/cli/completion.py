@@ -19,11 +19,6 @@ def models() -> Iterator[tuple[str, str]]:
     return ((model.name, model.sentence) for model in MODELS.values())
 
 
-def models_and_studies() -> list[str]:
-    """Return the names of the models, then those of the packaged studies."""
-    return [*(name for name, _ in models()), *studies()]
-
-
 def priors() -> tuple[str, ...]:
     """Return the names of the prior sets."""
     from cotreat.priors.belief_grid import NAMES

@@ -84,8 +84,7 @@ def _print_sql(study: str) -> None:
 def _toml(value: str | dict[str, str]) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
-    pairs = (f"{json.dumps(k, ensure_ascii=False)} = {_toml(v)}" for k, v in value.items())
-    return f"{{ {', '.join(pairs)} }}"
+    return "{ " + ", ".join(f"{_toml(k)} = {_toml(v)}" for k, v in value.items()) + " }"
 
 
 def report(

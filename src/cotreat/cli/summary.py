@@ -11,29 +11,28 @@ if TYPE_CHECKING:
 
 def text_of(result: "Reanalysis") -> str:
     """Return a reanalysis as text: failed checks first, then the conclusion and the headline table."""
-    primary = result.primary
-    shown = result.results if len(result.study.interpretations) == 1 else (primary,)
-    lines = [line for fit in result.results for line in _failed(result, fit)]
-    lines += [f"{result.study.title}: model {_name(result, primary)}, {_priors(primary)} priors"]
-    lines += [f"CAUTION, {_name(result, fit)}: {c}" for fit in result.results for c in fit.cautions]
+    primary, several = result.primary, len(result.study.interpretations) > 1
+    fits = [
+        (f"{fit.model}, {fit.interpretation}" if several else fit.model, fit)
+        for fit in result.results
+    ]
+    title = next(name for name, fit in fits if fit is primary)
+    lines: list[str] = []
+    for name, fit in fits:
+        warning = [f"FAILED CHECKS: do not use the numbers of {name}:"] * bool(fit.failed)
+        lines += [*warning, *(f"  {line}" for line in fit.failed)]
+    lines += [f"{result.study.title}: model {title}, {_priors(primary)} priors"]
+    lines += [f"CAUTION, {name}: {caution}" for name, fit in fits for caution in fit.cautions]
     lines += ["", *_other_fit(result)]
     lines += [verdict(result.conclusion), *map(str, four_lines(result.conclusion))]
     lines += ["", headline.headline(primary.summary).to_string(index=False), ""]
-    lines += [
-        f"{_name(result, fit)}: {a}" for fit in shown for a in headline.agreements(fit.summary)
-    ]
-    lines += [f"{_name(result, fit)}: {fit.conflict}" for fit in result.results if fit.conflict]
+    for name, fit in fits:
+        if not several or fit is primary:
+            lines += [f"{name}: {line}" for line in headline.agreements(fit.summary)]
+    lines += [f"{name}: {fit.conflict}" for name, fit in fits if fit.conflict]
     lines += [f"{name}: not run: {why}" for name, why in result.refused.items()]
     lines += [f"- {caveat}" for caveat in primary.caveats]
     return "\n".join([*lines, "", f"report: {result.report}"])
-
-
-def _failed(result: "Reanalysis", fit: "Result") -> list[str]:
-    """Return the failed checks of a fit, under a warning; nothing if it has none."""
-    if not fit.failed:
-        return []
-    warning = f"FAILED CHECKS: do not use the numbers of {_name(result, fit)}:"
-    return [warning, *(f"  {line}" for line in fit.failed)]
 
 
 def _other_fit(result: "Reanalysis") -> list[str]:
@@ -51,9 +50,3 @@ def _other_fit(result: "Reanalysis") -> list[str]:
 
 def _priors(fit: "Result") -> str:
     return str(fit.summary.priors.iloc[0])
-
-
-def _name(result: "Reanalysis", fit: "Result") -> str:
-    """Name a fit: its model, and its interpretation where the study has several."""
-    several = len(result.study.interpretations) > 1
-    return f"{fit.model}, {fit.interpretation}" if several else fit.model
