@@ -1,6 +1,8 @@
 """The command that calibrates models by simulation."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Annotated
 
@@ -78,9 +80,7 @@ def calibrate(
                     replicates=replicates,
                     seed=seed,
                     mapped=mapped,
-                    on_progress=lambda done, total, title=f"{name} on {study.id}": on_progress(
-                        f"{title}: {done:,} of {total:,}"
-                    ),
+                    on_progress=partial(_report, on_progress, f"{name} on {study.id}"),
                 )
                 kept.add(folder, calibration, seed)
                 write_ranks(calibration, folder)
@@ -91,3 +91,7 @@ def calibrate(
     print(f"written: {folder}")
     if not all_pass:
         raise typer.Exit(FAILED_CHECKS)
+
+
+def _report(on_progress: Callable[[str], None], title: str, done: int, total: int) -> None:
+    on_progress(f"{title}: {done:,} of {total:,}")
