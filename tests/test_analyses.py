@@ -6,8 +6,8 @@ from html import escape
 import pytest
 
 from cotreat import load_study, parse_study, reanalyse
-from cotreat.report.supplement import read_supplement
-from cotreat.results import supplementary
+from cotreat.report.four_cells import FOLDER as FOUR_CELLS
+from cotreat.results import store, supplementary
 from cotreat.results.supplementary import read_analysis
 from cotreat.workflow import analyses
 
@@ -95,15 +95,16 @@ def test_the_report_arranges_all_of_it(made):
 
 
 @pytest.mark.slow
-def test_the_supplement_has_the_pair_and_the_report_its_methods(made):
+def test_the_four_cells_are_of_the_pair_and_the_report_has_its_methods(made):
     result, _ = made
-    found = read_supplement(result.report.parent)
+    folder = result.report.parent / FOUR_CELLS
+    found = read_analysis(folder)
     assert found.study_digest == result.study.digest
-    (pair,) = found.four_cells
-    assert pair.pair == "alcohol × smoking"
+    (pair,) = found.sections
+    assert pair.heading == "alcohol × smoking"
     assert "the sampling of a case-control study" in pair.words[-1]
     # Rothman & Keller 1972 by maximum likelihood: 1.204 and 1.086 on the log scale, about 3 each.
-    assert pair.table.iloc[0, 2] == "1 (reference)"
+    assert store.read_table(folder / pair.table).iloc[0, 2] == "1 (reference)"
     page = result.report.read_text(encoding="utf-8")
     section = page[page.index('id="methods"') : page.index('id="rerun"')]
     paragraphs = " ".join(re.sub("<[^>]+>", "", section).split())
@@ -123,15 +124,15 @@ def test_models_that_are_asked_for_have_nothing_around_them(tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_the_appendix_is_of_the_leading_fit_in_the_folder(tmp_path):
-    """A later run of a model that tells levels apart takes nothing away from it."""
+def test_the_four_cells_are_of_the_primary_fit_in_the_folder(tmp_path):
+    """A later run of a model with levels changes nothing."""
     study = parse_study(DOSES)
-    made = reanalyse(study, "interaction", engine="laplace", draws=500, out=tmp_path)
-    before = read_supplement(made.report.parent)
-    assert [one.pair for one in before.four_cells] == ["drug A × drug B"]
-    after = read_supplement(
-        reanalyse(study, "dose", engine="laplace", draws=500, out=tmp_path).report.parent
-    )
-    (pair,), (again,) = before.four_cells, after.four_cells
-    assert again.words == pair.words
-    assert again.table.equals(pair.table)
+    folder = reanalyse(
+        study, "interaction", engine="laplace", draws=500, out=tmp_path
+    ).report.parent
+    before = read_analysis(folder / FOUR_CELLS).sections
+    assert [one.heading for one in before] == ["drug A × drug B"]
+    table = (folder / FOUR_CELLS / before[0].table).read_bytes()
+    reanalyse(study, "dose", engine="laplace", draws=500, out=tmp_path)
+    assert read_analysis(folder / FOUR_CELLS).sections == before
+    assert (folder / FOUR_CELLS / before[0].table).read_bytes() == table

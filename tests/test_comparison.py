@@ -569,7 +569,7 @@ def test_few_units_find_no_better_model_whatever_their_standard_error():
     assert "drawn" not in words
     left = {name: replace(one, units=Folds("cell", one.units.parts)) for name, one in left.items()}
     part, _ = findings(left, "oral-cancer")
-    assert "not the risk of patients" in " ".join(part.sections[0].words)
+    assert "not of the risk of patients" in " ".join(part.sections[0].words)
 
 
 def test_many_units_find_a_better_model_beyond_both_errors():
@@ -647,7 +647,7 @@ def test_what_follows_from_others_is_worded_by_its_kind():
     p_value = replace(one, name=name, implied=0.0162, agrees=None)
     words = dependence_in_words(p_value, study)
     assert "which make it p = 0.016" in words
-    assert "is not left out by itself" in words
+    assert "is not left out alone" in words
     unknown = dependence_in_words(replace(p_value, implied=np.nan), study)
     assert "make it" not in unknown
     assert "nan" not in unknown

@@ -26,8 +26,8 @@ from cotreat.report.conclusion import (
 )
 from cotreat.report.lines import (
     CANNOT,
-    SAYS,
-    SETTLES,
+    NEEDED,
+    REPORTS,
     SHOWS,
     four_lines,
     sensitivity_notes,
@@ -118,15 +118,15 @@ def design(name):
 
 def test_the_four_lines_are_fixed():
     found = found_in(summary(0.5))
-    assert [line.heading for line in four_lines(found)] == [SAYS, SHOWS, CANNOT, SETTLES]
+    assert [line.heading for line in four_lines(found)] == [REPORTS, SHOWS, CANNOT, NEEDED]
 
 
 def test_the_paper_says_what_it_reports_in_one_format():
     ratio = Reported("odds ratio", "A vs B", "2.15 (1.15–4.02)")
     found = found_in(summary(0.5), reported=[ratio, Reported("events", "A", "3 of 9")])
-    assert lines(found)[SAYS] == "odds ratio A vs B 2.15 (1.15 to 4.02); events A 3 of 9."
+    assert lines(found)[REPORTS] == "odds ratio A vs B 2.15 (1.15 to 4.02); events A 3 of 9."
     many = [Reported("events", f"A{n}", f"{n} of 90") for n in range(12)]
-    assert lines(found_in(summary(0.5), reported=many))[SAYS].endswith("A7 7 of 90; and 4 more.")
+    assert lines(found_in(summary(0.5), reported=many))[REPORTS].endswith("A7 7 of 90; and 4 more.")
 
 
 def test_conclusive_for_synergy():
@@ -135,7 +135,7 @@ def test_conclusive_for_synergy():
     assert lines(found)[SHOWS] == (
         "Conclusive for synergy: drug A with drug B, on all 5 scales (P(synergy) 0.990)."
     )
-    assert lines(found)[CANNOT] == "nothing that was asked of synergy is left open."
+    assert lines(found)[CANNOT] == "nothing: every question about synergy is answered."
     assert {one.direction for one in found.assessments} == {FOR}
     assert {(row.alternatives, row.supporting, row.differs) for row in found.sensitivity} == {
         (1, 1, False)
@@ -152,7 +152,7 @@ def test_conclusive_against_synergy():
     assert verdict(found) == "Conclusive against synergy"
     assert sensitivity_notes(found) == [
         "No other interpretation, model or prior set could be used.",
-        "Not counted, because diagnostics failed: 1 other fit.",
+        "Left out, because diagnostics failed: 1 other fit.",
     ]
 
 
@@ -187,7 +187,7 @@ def test_confounding_and_cautions_are_said_where_something_is_shown():
         "Patients were not assigned at random, so confounding may explain this. Checks advise caution "
         "(overlap, prior)."
     )
-    assert "random assignment" in lines(found)[SETTLES]
+    assert "random assignment" in lines(found)[NEEDED]
     open_ = lines(found_in(summary(0.5), design("cohort"), cautions=cautions))[SHOWS]
     assert open_ == f"{NOT_SHOWN} Checks advise caution (overlap, prior)."
 
@@ -295,13 +295,15 @@ def test_what_would_settle_it_names_what_is_not_reported():
     )
     table = summary(0.7, status=NOT_IDENTIFIED)
     rival = other(0.7, interpretation="rival", status=NOT_IDENTIFIED)
-    assert lines(found_in(table, question, alternatives=[rival]))[SETTLES] == (
+    assert lines(found_in(table, question, alternatives=[rival]))[NEEDED] == (
         "patients and events of A, A+B, from the authors; which interpretation of the reported estimates is "
         "right, from the authors; patients who received no study drug, whom this study does not have; random "
         "assignment, or adjustment for what confounds the comparison."
     )
-    assert lines(found_in(summary(0.5)))[SETTLES] == "more patients in these regimens."
-    assert lines(found_in(summary(0.99)))[SETTLES] == "nothing more is needed for what was asked."
+    assert lines(found_in(summary(0.5)))[NEEDED] == "more patients in these regimens."
+    assert (
+        lines(found_in(summary(0.99)))[NEEDED] == "nothing more is needed to answer the question."
+    )
 
 
 # --- No conclusion ---------------------------------------------------------------------------------
@@ -392,7 +394,7 @@ def test_other_choices_that_differ_take_a_conclusion_back():
         "not identified": 0,
         "other direction under": "priors sceptical, model saturated",
     }
-    assert sensitivity_notes(found) == ["Not counted, because diagnostics failed: 1 other fit."]
+    assert sensitivity_notes(found) == ["Left out, because diagnostics failed: 1 other fit."]
 
 
 def test_each_row_has_one_denominator():
@@ -424,7 +426,7 @@ def test_incompatible_interpretations_are_set_aside_and_named():
     assert found.incompatible == ("rival",)
     assert {row.alternatives for row in found.sensitivity} == {1}
     assert sensitivity_notes(found) == [
-        "Set aside, because the other reported estimates are incompatible: interpretation rival."
+        "Left out, because the other reported estimates are incompatible: interpretation rival."
     ]
     # Under other priors it is compared with the primary interpretation under the same priors.
     rows = [
@@ -581,7 +583,7 @@ def concluded(tmp_path, cells, design="randomised", inclusion="", draws=2000):
 def test_a_study_that_is_conclusive(tmp_path):
     found = concluded(tmp_path, MUCH_MORE)
     assert verdict(found) == "Conclusive for synergy"
-    assert lines(found)[SAYS].startswith("events none 200 of 2000, A 220 of 2000, B 220 of 2000")
+    assert lines(found)[REPORTS].startswith("events none 200 of 2000, A 220 of 2000, B 220 of 2000")
     assert "drug A with drug B, on all 5 scales (P(synergy) > 0.999)." in lines(found)[SHOWS]
     assert found.choice == ("default", "interaction", "weak")
 
@@ -605,7 +607,7 @@ def test_a_study_that_cannot_identify_synergy(tmp_path):
     assert "Conclusive for synergy" not in lines(found)[SHOWS]
     assert "A+B vs B" in lines(found)[SHOWS]
     assert "confounding may explain this" in lines(found)[SHOWS]
-    assert "patients who received no study drug" in lines(found)[SETTLES]
+    assert "patients who received no study drug" in lines(found)[NEEDED]
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def test_isis2_caveats(tables):
     }
     assert f"{label('hsa[SK:ASA]')} is conclusive" in found["better than either"].text
     assert "not evidence of synergy" in found["better than either"].text
-    assert "it reaches 92% here, and they mislead" in found["rare outcome"].text
+    assert "it reaches 92% here, so that they are misleading" in found["rare outcome"].text
     assert {one.severity for one in found.values()} == {CAUTION}
 
 

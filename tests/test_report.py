@@ -21,10 +21,10 @@ from cotreat.evidence.reported_predictive import Prediction
 from cotreat.plots.style import save
 from cotreat.report import ReportError, lines
 from cotreat.report.folder import GRID, read_results
+from cotreat.report.four_cells import FOLDER as FOUR_CELLS
 from cotreat.report.glossary import TERMS, mark
-from cotreat.report.lines import CANNOT, SAYS, SETTLES, SHOWS, verdict
+from cotreat.report.lines import CANNOT, NEEDED, REPORTS, SHOWS, verdict
 from cotreat.report.methods import diagnostics, methods
-from cotreat.report.supplement import PairTable, Supplement, write_supplement
 from cotreat.report.tables import table, typeset
 from cotreat.results import store, supplementary
 from cotreat.results.headline import PROBABILITY
@@ -97,18 +97,16 @@ def add_part(
     write_analysis(folder / name, part, {"models.csv": data, **(tables or {})}, draw)
 
 
-def add_supplement(folder):
+def add_four_cells(folder):
     cells = pd.DataFrame(
         {
-            "": ["without aspirin", "with aspirin"],
+            "stratum": ["without aspirin", "with aspirin"],
             "without streptokinase": ["1 (reference)", "0.79"],
         }
     )
-    extra = Supplement(
-        digest(folder),
-        (PairTable("streptokinase × aspirin", ("Odds ratios against neither.",), cells),),
-    )
-    write_supplement(folder, extra)
+    section = Section("streptokinase × aspirin", ("Odds ratios.",), "four_cells_1.csv")
+    analysis = Analysis("Four-cell tables", digest(folder), 1, (), (section,))
+    write_analysis(folder / FOUR_CELLS, analysis, {"four_cells_1.csv": cells})
 
 
 def csv_of(page, file):
@@ -129,7 +127,7 @@ def test_the_page_concludes_first_and_proves_afterwards(made):
     assert page.count("<h1>") == 1
     box = page[page.index('<p class="gist">') : page.index('id="evidence"')]
     assert "Inconclusive" in box
-    assert re.findall(r"<strong>(.*?):</strong>", box) == [SAYS, SHOWS, CANNOT, SETTLES]
+    assert re.findall(r"<strong>(.*?):</strong>", box) == [REPORTS, SHOWS, CANNOT, NEEDED]
     text = re.sub("<[^>]+>", "", box)
     assert "none 568 of 4300, SK 448 of 4300, ASA 461 of 4295, SK+ASA 343 of 4292" in text
     assert "SK+ASA vs SK 0.74" in text
@@ -184,7 +182,7 @@ def test_the_page_is_one_file_with_every_figure_of_the_fit(made):
 def test_every_table_is_downloaded_as_it_is_kept(made):
     page = (made / "report.html").read_text()
     assert page.count("<table") == page.count("Download CSV</a>") >= 9
-    for name, file in (("checks", "checks.csv"), ("cells", "cells.csv")):
+    for name, file in (("checks", "checks.csv"), ("counts", "cells.csv")):
         assert csv_of(page, f"isis2-{name}.csv") == (made / FIT / file).read_text()
     risks = csv_of(page, "isis2-risks.csv")
     assert risks.splitlines()[1].startswith('"risk, none",posterior,identified,0.13')
@@ -192,15 +190,15 @@ def test_every_table_is_downloaded_as_it_is_kept(made):
 
 @pytest.mark.slow
 def test_what_was_not_made_is_said(folder):
-    shutil.rmtree(folder / "supplement")
+    shutil.rmtree(folder / FOUR_CELLS)
     page = page_of(folder)
     assert page.count("cotreat reanalyse isis2 --depth standard</code> makes it") == 3
 
 
 @pytest.mark.slow
-def test_parts_and_supplement_are_arranged_and_escaped(folder):
+def test_analyses_and_four_cells_are_arranged_and_escaped(folder):
     add_part(folder)
-    add_supplement(folder)
+    add_four_cells(folder)
     page = page_of(folder)
     depends = page[page.index('id="depends"') : page.index('id="diagnostics"')]
     assert unescape(depends).index("Model comparison") < depends.index("Sensitivity analyses")
@@ -215,21 +213,19 @@ def test_parts_and_supplement_are_arranged_and_escaped(folder):
     assert csv_of(page, "isis2-comparison-models.csv") == saved
     cells = page[page.index('id="four-cells"') : page.index('id="priors"')]
     assert "streptokinase × aspirin" in cells
-    assert re.findall(r'<thead><tr><td></td><th scope="col">(.*?)</th>', cells) == [
-        "without streptokinase"
-    ]
+    assert '<th scope="col">without streptokinase</th>' in cells
     assert '<th scope="row">with aspirin</th><td>0.79</td>' in cells
 
 
 @pytest.mark.slow
 def test_what_is_of_other_data_is_left_out_and_named(folder):
     add_part(folder, study_digest="other")
-    add_supplement(folder)
-    index = folder / "supplement" / "supplement.json"
+    add_four_cells(folder)
+    index = folder / FOUR_CELLS / "about.json"
     index.write_text(index.read_text().replace(digest(folder), "other"))
     page = page_of(folder)
     assert FINDING not in unescape(page)
-    assert "rerun them:\ncomparison, supplement." in page
+    assert "run them again:\ncomparison, four_cells." in page
 
 
 @pytest.mark.slow
@@ -252,7 +248,7 @@ def test_the_multiverse_is_part_of_the_sensitivity(folder):
     page = report.page.read_text()
     box = page[page.index('id="answer"') : page.index('id="evidence"')]
     assert box.count("<td>priors bold</td>") == 5
-    assert "Not counted, because diagnostics failed: 1 other fit." in unescape(box)
+    assert "Left out, because diagnostics failed: 1 other fit." in unescape(box)
 
 
 def bold_multiverse(folder):
@@ -380,7 +376,7 @@ def test_failed_diagnostics_stand_first_and_leave_no_conclusion(folder):
 @pytest.mark.slow
 def test_the_methods_are_filled_from_the_fit(folder):
     info, checks = store.read_info(folder / FIT), store.read_table(folder / FIT / store.CHECKS)
-    text = methods(read_results(folder))
+    text = " ".join(methods(read_results(folder)))
     assert "ISIS-2" in text
     assert "counts of events and patients (binomial)" in text
     assert "reported estimates" not in text
@@ -407,7 +403,7 @@ def test_the_methods_name_other_fits_and_what_failed(folder):
     bad = every.head(1).assign(priors="odd", verdict=supplementary.UNRELIABLE)
     tables = {supplementary.MULTIVERSE: pd.concat([every, bad])}
     add_part(folder, supplementary.SENSITIVITY, "Sensitivity", tables)
-    text = methods(read_results(folder))
+    text = " ".join(methods(read_results(folder)))
     assert "Sensitivity was examined with 2 prior sets (weak, sceptical)." in text
     assert "in 2 fits; 1 of them could not be used." in text
     assert "Diagnostics of other fits failed: interaction--sceptical--default." in text
@@ -425,14 +421,14 @@ def test_the_methods_report_bayes_factors_under_the_priors_of_the_fits(folder):
     assert (
         "Bayes factors for an interaction against none were any interaction (one) 0.73 and SK:ASA "
         "(other) 0.8."
-    ) in methods(read_results(folder))
+    ) in " ".join(methods(read_results(folder)))
 
 
 @pytest.mark.slow
 def test_the_methods_know_nothing_of_a_part_of_other_evidence(folder):
     tables = {supplementary.MULTIVERSE: bold_multiverse(folder)}
     add_part(folder, supplementary.SENSITIVITY, "Sensitivity", tables, study_digest="other")
-    assert "multiverse" not in methods(read_results(folder))
+    assert "multiverse" not in " ".join(methods(read_results(folder)))
 
 
 @pytest.mark.parametrize(
@@ -458,11 +454,11 @@ def test_the_methods_report_the_worst_value_of_a_check(worst, said):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["comparison/about.json", "supplement/supplement.json", f"{FIT}/info.json"]
+    "name", ["comparison/about.json", "four_cells/about.json", f"{FIT}/info.json"]
 )
 def test_what_cannot_be_read_is_named(folder, name):
     add_part(folder)
-    add_supplement(folder)
+    add_four_cells(folder)
     (folder / name).write_text("{}")
     with pytest.raises(ReportError, match=f"{Path(name).parent.name}.*make it again"):
         write_report(folder)
@@ -588,7 +584,7 @@ def test_a_page_of_the_results_shows_all_that_was_made(place):
     ]
     assert depends.count("Not made;") == len(missing)
     cells = page[page.index('id="four-cells"') : page.index('id="priors"')]
-    assert ("Not made." in cells) is not (place / "supplement" / "four_cells_1.csv").exists()
+    assert ("Not made." in cells) is not (place / FOUR_CELLS / "four_cells_1.csv").exists()
     assert "Methods, ready to copy" in page
 
 
@@ -653,7 +649,7 @@ def test_chromium_shows_the_largest_results(tmp_path):
 @pytest.mark.slow
 def test_chromium_shows_the_page_without_errors_requests_or_barriers(folder):
     add_part(folder)
-    add_supplement(folder)
+    add_four_cells(folder)
     info = store.read_info(folder / FIT)
     info["cautions"] = ["overlap: 0.4, should be ≤ 0.05; restrict the cohort"]
     info["failed_checks"] = ["R-hat: 1.7 (beta), should be ≤ 1.01; draw more"]

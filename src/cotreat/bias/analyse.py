@@ -12,7 +12,7 @@ from cotreat.models.select import models_for
 from cotreat.priors.defaults import BIAS
 from cotreat.results import four_cells
 from cotreat.results.headline import primary
-from cotreat.results.summary import summarise
+from cotreat.results.summary import summary_of
 from cotreat.results.supplementary import Task
 from cotreat.study.study import Study
 
@@ -37,19 +37,7 @@ def analyse_bias(task: Task) -> BiasAnalysis:
     study, priors = task.study.resolve(strata=""), task.priors
     fit = _primary_fit(study, task)
     posterior = risk_draws_of(fit.posterior)
-    summary = summarise(
-        study,
-        fit.model,
-        fit.evidence,
-        prior=risk_draws_of(fit.prior),
-        posterior=posterior,
-        likelihood=None,
-        labels={
-            "model": fit.model.name,
-            "priors": priors.name,
-            "interpretation": study.interpretation,
-        },
-    )
+    summary = summary_of(fit)
     tables = {}
     surfaces: list[Surface] = []
     is_unreliable = False

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from cotreat.core.constants import IDENTIFIED, NOT_ESTIMABLE
 from cotreat.estimands.enumerate import compared
@@ -128,21 +127,17 @@ def _e_values(row: Any, ratio: Any, common: bool | None) -> Iterator[dict[str, A
     """Yield the risk ratio and its E-values, one row per assumption on the outcome."""
     ends = np.array([row.estimate, row.lower, row.upper], dtype=float)
     if ratio is not None and common is not None:
-        ends = np.array([ratio.estimate, ratio.lower, ratio.upper], dtype=float)
-        yield _as_row(ends, STANDARDISED)
+        cases = {STANDARDISED: np.array([ratio.estimate, ratio.lower, ratio.upper], dtype=float)}
     elif common is None:
-        yield _as_row(np.sqrt(ends), IF_COMMON)
-        yield _as_row(ends, IF_RARE)
+        cases = {IF_COMMON: np.sqrt(ends), IF_RARE: ends}
     else:
-        yield _as_row(np.sqrt(ends), ROOT) if common else _as_row(ends, RARE)
-
-
-def _as_row(ends: NDArray[np.float64], words: str) -> dict[str, Any]:
-    limit = nearer_limit(ends[1], ends[2])
-    return {
-        "as_risk_ratio": ends[0],
-        "nearer_limit": limit,
-        "from": words,
-        "e_value": float(e_value(ends[0])),
-        "e_value_limit": float(e_value(limit)),
-    }
+        cases = {ROOT: np.sqrt(ends)} if common else {RARE: ends}
+    for derivation, (estimate, lower, upper) in cases.items():
+        limit = nearer_limit(lower, upper)
+        yield {
+            "as_risk_ratio": estimate,
+            "nearer_limit": limit,
+            "from": derivation,
+            "e_value": float(e_value(estimate)),
+            "e_value_limit": float(e_value(limit)),
+        }

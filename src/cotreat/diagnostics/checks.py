@@ -1,6 +1,6 @@
 """Run the diagnostics of a fit: sampler, prior-data conflict, misfit, and overlap of regimens."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import combinations
 from typing import Any
 
@@ -42,6 +42,7 @@ REPLACED = "engine replaced"
 NOT_JUDGED = "shown, not judged"
 PASS, WARN, FAIL = "pass", "warn", "FAIL"
 
+FEW_CHAINS = "R-hat needs several chains: --chains 4"
 MORE_DRAWS = "draw more: raise --draws"
 MORE_MOVES = (
     "sequential Monte Carlo has not converged after its last doubling: do not use these numbers; raise --draws, the "
@@ -65,12 +66,13 @@ def checks(fit: Fit) -> pd.DataFrame:
 
     Notes
     -----
-    R-hat and effective sample sizes after Vehtari et al., Bayesian Anal 2021;16:667; energy after Betancourt 2016.
+    R-hat and effective sample sizes after Vehtari et al., Bayesian Anal 2021;16:667; energy after Betancourt,
+    arXiv:1604.00695.
     They are computed of parameters, risks and log odds ratios; R-hat and the effective sample size of the mean also
     of the indicator behind each probability of an odds ratio or measure.
 
     The last rows check the model, not the sampler, and warn: prior-data conflict and posterior predictive misfit
-    (Box 1980; Rubin 1984); with covariates also the calibration of predicted risks
+    (Box, J R Stat Soc A 1980;143:383; Rubin, Ann Stat 1984;12:1151); with covariates also the calibration of predicted risks
     (`cotreat.diagnostics.risk_calibration`), influence of single covariate patterns
     (`cotreat.inference.influence`), and overlap and balance of the regimens (`cotreat.audit.overlap`).
     """
@@ -85,12 +87,12 @@ def checks(fit: Fit) -> pd.DataFrame:
     rows = [
         *_agreement(quantities, indicators),
         *_by_engine(stats, quantities, indicators),
-        _chains(tree["posterior"].sizes["chain"]),
+        _at_least("chains", "all", tree["posterior"].sizes["chain"], 4, FEW_CHAINS),
         *_undefined(judged, risk_draws),
         *_conflict_and_misfit(tree, fit.evidence),
         *(
             _patients(tree, fit.study.patterns)
-            if fit.study.is_adjusted and fit.study.patterns
+            if fit.study.patterns and fit.study.is_adjusted
             else ()
         ),
     ]
@@ -103,7 +105,7 @@ def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
     one, two = (_quantities(tree)[["risk", "log_odds_ratio"]] for tree in (fit.draws, other))
     where, value = _worst(abs(one.mean(dims) - two.mean(dims)) / one.std(dims), max)
     name = "NUTS against SMC: means"
-    rows = [_at_most(name, where, value, MEANS_APART, DISAGREE, unit=" SD", otherwise=WARN)]
+    rows = [_at_most(name, where, value, MEANS_APART, DISAGREE, WARN, unit=" SD")]
     both = [risk_draws_of(tree["posterior"].to_dataset()) for tree in (fit.draws, other)]
     gaps: dict[str, float] = {}
     for e in judged_measures(fit.study, fit.model, both[0], fit.evidence):
@@ -112,7 +114,7 @@ def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
     if gaps:
         where = max(gaps, key=lambda label: gaps[label])
         name = "NUTS against SMC: P(synergy)"
-        rows.append(_at_most(name, where, gaps[where], PROBABILITY_MOVED, DISAGREE, otherwise=WARN))
+        rows.append(_at_most(name, where, gaps[where], PROBABILITY_MOVED, DISAGREE, WARN))
     return rows
 
 
@@ -156,22 +158,13 @@ def _row(
 
 
 def _at_most(
-    check: str,
-    where: str,
-    value: float,
-    limit: float,
-    advice: str,
-    *,
-    unit: str = "",
-    otherwise: str = FAIL,
+    check: str, where: str, value: float, limit: float, advice: str, *more: str, unit: str = ""
 ) -> Row:
-    return _row(check, where, value, f"≤ {limit}{unit}", value <= limit, advice, otherwise)
+    return _row(check, where, value, f"≤ {limit}{unit}", value <= limit, advice, *more)
 
 
-def _at_least(
-    check: str, where: str, value: float, limit: float, advice: str, *, otherwise: str = FAIL
-) -> Row:
-    return _row(check, where, value, f"≥ {limit}", value >= limit, advice, otherwise)
+def _at_least(check: str, where: str, value: float, limit: float, advice: str, *more: str) -> Row:
+    return _row(check, where, value, f"≥ {limit}", value >= limit, advice, *more)
 
 
 # --- The sampler -----------------------------------------------------------------------------------
@@ -201,28 +194,23 @@ def _quantities(tree: xr.DataTree) -> xr.Dataset:
 
 
 def _indicators(judged: list[tuple[Estimand, Status]], risk_draws: xr.Dataset) -> xr.Dataset:
-    """Return by draw whether each odds ratio and measure with a probability lies above its null."""
-    return xr.Dataset(
-        {
-            f"P({e.label})": is_beyond_null(e, risk_draws)
-            for e, status in judged
-            if e.null is not None and not e.is_repeated and status.is_open
-        }
-    ).astype(float)
+    """Return by draw whether each odds ratio and measure with a probability lies above its null.
 
-
-def _varying(indicators: xr.Dataset) -> xr.Dataset:
-    """Leave out constant indicators, which have neither a Monte Carlo error nor an R-hat."""
-    return indicators[[n for n, v in indicators.items() if float(v.min()) < float(v.max())]]
+    Constant indicators are left out: they have neither a Monte Carlo error nor an R-hat.
+    """
+    beyond = {
+        f"P({e.label})": is_beyond_null(e, risk_draws).astype(float)
+        for e, status in judged
+        if e.null is not None and not e.is_repeated and status.is_open
+    }
+    return xr.Dataset({n: v for n, v in beyond.items() if float(v.min()) < float(v.max())})
 
 
 def _agreement(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
-    for name, data, method in (
-        ("R-hat", quantities, "rank"),
-        ("R-hat of probabilities", _varying(indicators), "split"),
-    ):
-        if data:
-            yield _at_most(name, *_worst(az.rhat(data, method=method), max), RHAT, NOT_MIXED)
+    yield _at_most("R-hat", *_worst(az.rhat(quantities, method="rank"), max), RHAT, NOT_MIXED)
+    if indicators:
+        worst = _worst(az.rhat(indicators, method="split"), max)
+        yield _at_most("R-hat of probabilities", *worst, RHAT, NOT_MIXED)
 
 
 def _by_engine(stats: xr.Dataset, quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
@@ -280,7 +268,7 @@ def _size(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
     for name, data, method in (
         ("bulk ESS", quantities, "bulk"),
         ("tail ESS", quantities, "tail"),
-        ("ESS of probabilities", _varying(indicators), "mean"),
+        ("ESS of probabilities", indicators, "mean"),
     ):
         if data:
             yield _at_least(name, *_worst(az.ess(data, method=method), min), ESS, MORE_DRAWS)
@@ -299,25 +287,20 @@ def _nuts(stats: xr.Dataset) -> Iterator[Row]:
     yield _row("tree depth", "deepest draw", depth, f"< {MAX_TREE_DEPTH}", passed, advice)
 
 
-def _chains(chains: int) -> Row:
-    return _at_least("chains", "all", chains, 4, "R-hat needs several chains: --chains 4")
-
-
 def _worst(by_variable: xr.Dataset, pick: Any) -> tuple[str, float]:
     """Return the name and value of the largest or smallest entry; NaN is worse than any number."""
     entries = [
-        (f"{name}[{', '.join(map(str, index))}]" if index else str(name), float(value))
-        for name, array in by_variable.data_vars.items()
-        for index, value in _entries(array)
+        entry for name, array in by_variable.data_vars.items() for entry in _entries(name, array)
     ]
     missing = [entry for entry in entries if np.isnan(entry[1])]
     return missing[0] if missing else pick(entries, key=lambda entry: entry[1])
 
 
-def _entries(array: xr.DataArray) -> Iterator[tuple[tuple[Any, ...], float]]:
+def _entries(name: Hashable, array: xr.DataArray) -> Iterator[tuple[str, float]]:
+    """Yield the values of a variable, each with its labels in brackets."""
     for index in np.ndindex(array.shape):
-        labels = (array[dim].values[i] for dim, i in zip(array.dims, index, strict=True))
-        yield tuple(labels), float(array.values[index])
+        labels = [str(array[dim].values[i]) for dim, i in zip(array.dims, index, strict=True)]
+        yield f"{name}[{', '.join(labels)}]" if labels else str(name), float(array.values[index])
 
 
 # --- The model -------------------------------------------------------------------------------------
@@ -338,12 +321,11 @@ def _conflict_and_misfit(tree: xr.DataTree, evidence: Evidences) -> Iterator[Row
         conflict, misfit = one.prior_conflict(tree), one.misfit(tree)
         if conflict is not None:
             where, value, advice = conflict.where, conflict.value, conflict.advice
-            yield _at_most(
-                "prior conflict", where, value, PRIOR_CONFLICT, advice, unit=" SD", otherwise=WARN
-            )
+            name = "prior conflict"
+            yield _at_most(name, where, value, PRIOR_CONFLICT, advice, WARN, unit=" SD")
         if misfit is not None:
             name, value = f"predicted {one.kind} (χ²)", misfit.value
-            yield _at_least(name, misfit.where, value, MISFIT, misfit.advice, otherwise=WARN)
+            yield _at_least(name, misfit.where, value, MISFIT, misfit.advice, WARN)
 
 
 def _patients(tree: xr.DataTree, patterns: CovariatePatterns) -> Iterator[Row]:
@@ -354,7 +336,7 @@ def _patients(tree: xr.DataTree, patterns: CovariatePatterns) -> Iterator[Row]:
         "predicted risks are miscalibrated even in the patients of the fit: see the calibration figure; a "
         "covariate may act non-linearly on the log-odds, or differently under some regimens"
     )
-    yield _at_least(CALIBRATION, where, calibration.share, MISFIT, advice, otherwise=WARN)
+    yield _at_least(CALIBRATION, where, calibration.share, MISFIT, advice, WARN)
     yield _influence(tree, patterns)
     overlap = overlap_of(patterns)
     yield _rarest(overlap)

@@ -7,7 +7,7 @@ from cotreat.models.registry import rank
 from cotreat.plots import STUDY, draw
 from cotreat.plots.records import Interpretations
 from cotreat.report.conclusion import Conclusion
-from cotreat.report.folder import Fit, ReportError, Results, read_results
+from cotreat.report.folder import ReportError, Results, read_results
 from cotreat.report.page import render
 from cotreat.results import store
 from cotreat.study.study import Study
@@ -62,20 +62,12 @@ def write_report(folder: str | Path, study: Study | None = None) -> Report:
 
 def _draw_study(results: Results, study: Study) -> None:
     """Draw the figures of a study from the fits of one model and one prior set, by interpretation."""
-    models = [fit.info["model"] for fit in results.fits]
-    compared = sorted({m for m in models if models.count(m) > 1}, key=rank)
-    model = compared[0] if compared else results.lead.info["model"]
-    own: dict[str, Fit] = {
-        fit.info["interpretation"]: fit
-        for fit in results.fits
-        if fit.info["model"] == model and fit.info["priors"] == results.lead.info["priors"]
-    }
-    order = [
-        interpretation.id for interpretation in study.interpretations if interpretation.id in own
-    ]
-    if not order:
-        return
-    headings = {r: (own[r].info["conflict"] or {}).get("heading", "") for r in order}
-    notes = {r: heading for r, heading in headings.items() if heading}
-    record = Interpretations(study, {r: own[r].summary for r in order}, notes)
-    draw(STUDY, record, results.folder, [line for r in order for line in own[r].failed])
+    _, lead, priors = results.lead.choice
+    models = [fit.model.name for fit in results.fits]
+    model = min((name for name in models if models.count(name) > 1), key=rank, default=lead)
+    own = {fit.choice[0]: fit for fit in results.fits if fit.choice[1:] == (model, priors)}
+    order = [one.id for one in study.interpretations if one.id in own]
+    if order:
+        notes = {name: own[name].heading for name in order if own[name].heading}
+        record = Interpretations(study, {name: own[name].summary for name in order}, notes)
+        draw(STUDY, record, results.folder, [line for name in order for line in own[name].failed])

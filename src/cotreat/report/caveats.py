@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 import pandas as pd
@@ -26,6 +24,7 @@ from cotreat.evidence.contrasts import named_parts
 from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import ReportedEstimates, reported_in
 from cotreat.models.registry import described
+from cotreat.report.templates import texts
 from cotreat.report.wording import capital, interval, listed
 from cotreat.results.headline import share
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, REPORTED
@@ -71,9 +70,7 @@ class Caveat:
         return cls(words["subject"], words["severity"], words["text"].format(**facts))
 
 
-_WORDS = tomllib.loads(
-    resources.files("cotreat.report").joinpath("caveats.toml").read_text(encoding="utf-8")
-)
+_WORDS = texts("caveats.toml")
 
 OF_DURATION = Caveat.of("duration")
 
@@ -101,9 +98,8 @@ def caveats(
     found = [
         *_reported_only(rows, numbers),
         *_patients(study),
-        *_separated(summary, study),
-        *_sparse(summary, study),
-        *_calibration(cautions),
+        *_few_events(summary, study),
+        *([Caveat.of("calibration")] if any(c.startswith(CALIBRATION) for c in cautions) else []),
         *_levels(summary, study, numbers),
         *of_sequences(study),
         *_subgroups(study),
@@ -148,27 +144,20 @@ def _patients(study: Study) -> Iterator[Caveat]:
         yield Caveat.of("dropped", cells=patterns)
 
 
-def _separated(summary: pd.DataFrame, study: Study) -> Iterator[Caveat]:
-    """State where maximum likelihood has no finite estimate."""
-    if not _has_penalised(summary):
-        return
-    none = _counted(study, lambda events, _: events == 0)
-    every = _counted(study, lambda events, n: events == n)
-    who = [f"no patient in {none}"] * bool(none) + [f"every patient in {every}"] * bool(every)
-    what = f"{' and '.join(who)} had the event" if who else ""
-    what = what or "covariates or clusters separate patients with the event from those without"
-    yield Caveat.of("separation", what=capital(what))
-
-
-def _sparse(summary: pd.DataFrame, study: Study) -> Iterator[Caveat]:
-    least = 0 if _has_penalised(summary) else -1
+def _few_events(summary: pd.DataFrame, study: Study) -> Iterator[Caveat]:
+    """State where maximum likelihood has no finite estimate, and which regimens have few events."""
+    has_penalised = (summary.estimator == PENALISED).any()
+    if has_penalised:
+        none = _counted(study, lambda events, _: events == 0)
+        every = _counted(study, lambda events, n: events == n)
+        who = [f"no patient in {none}"] * bool(none) + [f"every patient in {every}"] * bool(every)
+        what = f"{' and '.join(who)} had the event" if who else ""
+        what = what or "covariates or clusters separate patients with the event from those without"
+        yield Caveat.of("separation", what=capital(what))
+    least = 0 if has_penalised else -1
     few = _counted(study, lambda events, n: least < min(events, n - events) < FEW)
     if few:
         yield Caveat.of("sparse", few=FEW, regimens=few)
-
-
-def _has_penalised(summary: pd.DataFrame) -> bool:
-    return bool((summary.estimator == PENALISED).any())
 
 
 def _counted(study: Study, is_wanted: Callable[[int, int], bool]) -> str:
@@ -177,11 +166,6 @@ def _counted(study: Study, is_wanted: Callable[[int, int], bool]) -> str:
     return ", ".join(
         f"{arm} ({events} of {n})" for arm, events, n in counts if is_wanted(events, n)
     )
-
-
-def _calibration(cautions: Sequence[str]) -> Iterator[Caveat]:
-    if any(line.startswith(CALIBRATION) for line in cautions):
-        yield Caveat.of("calibration")
 
 
 # --- Levels, sequences, subgroups ------------------------------------------------------------------
@@ -288,8 +272,8 @@ def _null(measure: str) -> float:
 
 
 def _little_contraction(rows: pd.DataFrame, *, has_reported: bool) -> Iterator[Caveat]:
-    own = rows[rows.measure.isin(representatives().values()) & rows.probability.notna()]
-    own = own[own.posterior_contraction < LITTLE_CONTRACTION]
+    measures = rows[rows.measure.isin(representatives().values()) & rows.probability.notna()]
+    own = measures[measures.posterior_contraction < LITTLE_CONTRACTION]
     if len(own) and (has_reported or len(own) > MANY):
         yield Caveat.of("contraction_many", limit=LITTLE_CONTRACTION, number=len(own))
         return

@@ -1,7 +1,7 @@
 """The conclusion of a reanalysis as a record of facts; `cotreat.report.lines` words it.
 
 An assessment is of one pair of treatments on one scale. It is conclusive where its probability is at
-least `cotreat.core.constants.DECIDED`, or at most the complement, by more than the Monte Carlo error.
+least `cotreat.core.constants.CONCLUSIVE`, or at most the complement, by more than the Monte Carlo error.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from cotreat.study.study import BY_DESIGN
 
 Choice = tuple[str, str, str]
 """An interpretation, a model and a set of priors."""
+
+KINDS = ("interpretation", "model", "priors")
+"""What a choice is made of, in its order."""
 
 WEAK = "weak (default)"
 """The default belief in the grid of beliefs, as in `cotreat.sensitivity.belief_grid`, which loads PyMC."""
@@ -98,8 +101,13 @@ class Assessment:
     effective: float = math.inf
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Pair, co-treatment and subgroup."""
+        return self.pair, self.co_treatment, self.stratum
+
+    @property
     def is_at_threshold(self) -> bool:
-        """Whether the Monte Carlo error does not tell on which side of a threshold it lies."""
+        """Whether it lies within the Monte Carlo error of a threshold."""
         p = self.probability
         error = math.sqrt(p * (1 - p) / self.effective)
         return min(abs(p - CONCLUSIVE), abs(p - (1 - CONCLUSIVE))) < ERRORS * error
@@ -139,6 +147,11 @@ class Sensitivity:
     differing: tuple[Choice, ...]
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Pair, co-treatment and subgroup."""
+        return self.assessment.place
+
+    @property
     def alternatives(self) -> int:
         """The one denominator: choices that assess this pair on this scale."""
         return self.supporting + self.opposing + self.inconclusive + self.not_identified
@@ -149,6 +162,14 @@ class Sensitivity:
         return bool(self.differing)
 
 
+def by_pair[One: (Assessment, Sensitivity)](found: Iterable[One]) -> list[list[One]]:
+    """Group assessments by pair, co-treatment and subgroup."""
+    pairs: dict[tuple[str, str, str], list[One]] = {}
+    for one in found:
+        pairs.setdefault(one.place, []).append(one)
+    return list(pairs.values())
+
+
 @dataclass(frozen=True)
 class Alternative:
     """The posterior rows of another choice of interpretation, model and priors.
@@ -156,10 +177,10 @@ class Alternative:
     Attributes
     ----------
     rows : pandas.DataFrame
-        With ``estimand``, ``background``, ``availability`` and ``probability``.
+        Rows of a summary, or of a table with its columns.
     log_evidence : float
-        Missing where it is not known.
-    is_bad : bool
+        NaN where it is not known.
+    is_unreliable : bool
         Whether its diagnostics failed.
     effective : float
         How many independent draws its probabilities are worth.
@@ -229,12 +250,10 @@ class Conclusion:
 
         RERI from odds ratios approximates RERI from risk ratios only where the outcome is rare.
         """
-        found: dict[tuple[str, str], dict[str, str]] = {}
-        for one in self.assessments:
-            found.setdefault((one.pair, one.stratum), {})[one.scale] = one.direction
+        by_scale = [{a.scale: a.direction for a in own} for own in by_pair(self.assessments)]
         return any(
             own.get(ODDS_ADDITIVE, INCONCLUSIVE) not in (INCONCLUSIVE, own.get(RISK_ADDITIVE))
-            for own in found.values()
+            for own in by_scale
         )
 
 
@@ -261,7 +280,7 @@ def conclude(
         Of the primary analysis, as `cotreat.results.summary.summarise` returns it.
     failed, cautions
         Failed checks and cautions of the primary analysis, as `cotreat.diagnostics.checks` words them.
-    contradiction
+    incompatibility
         Why its interpretation is incompatible with other reported estimates; empty if it is not.
     log_evidence
         Of the primary analysis, to which that of other interpretations is compared.
@@ -361,26 +380,28 @@ def assessments(summary: pd.DataFrame, effective: float = math.inf) -> list[Asse
     rows = rows[rows.measure.isin(representatives().values())]
     found: list[Assessment] = []
     for pair, own in rows.groupby("pair", sort=False):
-        shared = own.co_treatment == ANY
-        places = own[~shared][["co_treatment", "stratum"]].drop_duplicates()
-        sets: list[list[Assessment]] = [
-            _assessed(str(pair), co, stratum, own[shared | _at(own, co, stratum)], effective)
-            for co, stratum in places.itertuples(index=False)
-        ] or [_assessed(str(pair), "", "", own, effective)]
+        places = own.loc[own.co_treatment != ANY, ["co_treatment", "stratum"]].drop_duplicates()
+        sets = [
+            _assessed(str(pair), co_treatment, stratum, own, effective)
+            for co_treatment, stratum in [*places.itertuples(index=False)] or [("", "")]
+        ]
         for stratum in dict.fromkeys(one[0].stratum for one in sets):
             within = [one for one in sets if one[0].stratum == stratum]
-            best: list[Assessment] = max(within, key=lambda s: (s[0].identified, len(s)))
+            best: list[Assessment] = max(within, key=lambda one: (one[0].identified, len(one)))
             found += best
     return found
 
 
-def _at(rows: pd.DataFrame, co_treatment: str, stratum: str) -> pd.Series:
-    return (rows.co_treatment == co_treatment) & (rows.stratum == stratum)
+def _at(rows: pd.DataFrame, co_treatment: str, stratum: str) -> pd.DataFrame:
+    """Select the rows of a co-treatment and subgroup, with those that hold for any."""
+    is_same = (rows.co_treatment == co_treatment) & (rows.stratum == stratum)
+    return rows[is_same | (rows.co_treatment == ANY)]
 
 
 def _assessed(
     pair: str, co_treatment: str, stratum: str, rows: pd.DataFrame, effective: float
 ) -> list[Assessment]:
+    rows = _at(rows, co_treatment, stratum)
     is_identified = rows.status == IDENTIFIED
     used = rows[is_identified] if is_identified.any() else rows
     return [
@@ -405,7 +426,7 @@ def _under(other: Alternative, one: Assessment) -> Assessment | None:
     """Return the same assessment under another choice; None where it has none."""
     rows = other.rows[other.rows.probability.notna()]
     rows = rows[(rows.measure == representatives()[one.scale]) & (rows.pair == one.pair)]
-    rows = rows[(rows.co_treatment == ANY) | _at(rows, one.co_treatment, one.stratum)]
+    rows = _at(rows, one.co_treatment, one.stratum)
     if rows.empty:
         return None
     row = rows.iloc[0]
@@ -459,15 +480,16 @@ def _is_incompatible(
 
 def alternatives_of(multiverse: pd.DataFrame, effective: float = math.inf) -> list[Alternative]:
     """Return the choices of a table with the columns of `cotreat.results.supplementary.MULTIVERSE_COLUMNS`."""
-    found = []
-    for choice, rows in multiverse.groupby(["interpretation", "model", "priors"], sort=False):
-        interpretation, model, priors = map(str, choice)
-        evidence = float(rows.log_evidence.astype(float).max())
-        is_unreliable = bool((rows.verdict == UNRELIABLE).any())
-        found.append(
-            Alternative((interpretation, model, priors), rows, evidence, is_unreliable, effective)
+    return [
+        Alternative(
+            (str(interpretation), str(model), str(priors)),
+            rows,
+            float(rows.log_evidence.astype(float).max()),
+            is_unreliable=bool((rows.verdict == UNRELIABLE).any()),
+            effective=effective,
         )
-    return found
+        for (interpretation, model, priors), rows in multiverse.groupby(list(KINDS), sort=False)
+    ]
 
 
 def beliefs_of_grid(
@@ -477,11 +499,11 @@ def beliefs_of_grid(
 
     They assess the ratio of odds ratios alone, which is the same for every co-treatment.
     """
-    found = []
-    for (effects, interactions), rows in grid.groupby(["effects", "interactions"], sort=False):
-        beliefs = ["" if belief == WEAK else str(belief) for belief in (effects, interactions)]
-        is_unreliable = bool((rows.verdict == UNRELIABLE).any())
-        own = rows[rows.measure == representatives()[LOG_ODDS]].assign(co_treatment=ANY, stratum="")
-        choice = (interpretation, model, grid_name(*beliefs))
-        found.append(Alternative(choice, own, is_unreliable=is_unreliable, effective=effective))
-    return found
+    names = [
+        grid_name(*("" if belief == WEAK else belief for belief in beliefs))
+        for beliefs in zip(grid.effects, grid.interactions, strict=True)
+    ]
+    ratios = grid.measure == representatives()[LOG_ODDS]
+    rows = grid.assign(co_treatment=ANY, stratum="", log_evidence=math.nan, priors=names)
+    rows = rows.assign(interpretation=interpretation, model=model)
+    return alternatives_of(rows[ratios | (rows.verdict == UNRELIABLE)], effective)

@@ -18,6 +18,7 @@ from cotreat.plots import FIT, RegisteredFigure, figures
 from cotreat.priors.belief_grid import beliefs_of, grid_name
 from cotreat.report.caveats import Caveat
 from cotreat.report.conclusion import (
+    KINDS,
     Alternative,
     Choice,
     Conclusion,
@@ -26,8 +27,8 @@ from cotreat.report.conclusion import (
     beliefs_of_grid,
     conclude,
 )
+from cotreat.report.four_cells import FOLDER as FOUR_CELLS
 from cotreat.report.question import Question
-from cotreat.report.supplement import FOLDER, Supplement, read_supplement
 from cotreat.results import store
 from cotreat.results.supplementary import (
     ABOUT,
@@ -96,11 +97,15 @@ class Fit:
         return [Caveat(**fields) for fields in self.info["caveats"]]
 
     @property
+    def heading(self) -> str:
+        """That other reported estimates are incompatible with its interpretation; empty if not."""
+        return (self.info["conflict"] or {"heading": ""})["heading"]
+
+    @property
     def incompatibility(self) -> str:
-        """Why other reported estimates are incompatible with its interpretation; empty if not."""
-        heading = (self.info["conflict"] or {"heading": ""})["heading"]
-        words = self.info["conflict_words"].replace(f"; {heading}", "")
-        return f"{heading}: {words}" if heading else ""
+        """`heading` with the reason; empty if compatible."""
+        words = self.info["conflict_words"].replace(f"; {self.heading}", "")
+        return f"{self.heading}: {words}" if self.heading else ""
 
     @property
     def log_evidence(self) -> float:
@@ -117,6 +122,12 @@ class Fit:
             float(values.min()) if len(values) else float(self.info["draws"] * self.info["chains"])
         )
 
+    @property
+    def alternative(self) -> Alternative:
+        """The fit as a choice with which the primary analysis is compared."""
+        failed = bool(self.failed)
+        return Alternative(self.choice, self.summary, self.log_evidence, failed, self.effective)
+
     @cached_property
     def figures(self) -> dict[str, RegisteredFigure]:
         """The figures in its folder by name, in the order of the registry."""
@@ -131,16 +142,15 @@ class Results:
     ----------
     fits : tuple of Fit
         That of the primary analysis first.
-    parts : dict
-        By the names of their folders.
+    analyses : dict
+        Supplementary analyses and four-cell tables, by the names of their folders.
     outdated : tuple of str
         Folders left out, because they are from other evidence.
     """
 
     folder: Path
     fits: tuple[Fit, ...]
-    parts: dict[str, Analysis]
-    supplement: Supplement
+    analyses: dict[str, Analysis]
     outdated: tuple[str, ...]
 
     @property
@@ -170,53 +180,38 @@ class Results:
         )
 
     def other_base(self, name: str) -> str:
-        """Name what a part was made of, where that is not the primary analysis; otherwise empty."""
-        settings = self.parts[name].settings
-        interpretation, model, priors = self.lead.choice
+        """Name what an analysis was made of, where that is not the primary analysis; otherwise empty."""
+        settings = self.analyses[name].settings
+        choice = zip(KINDS, self.lead.choice, strict=True)
         changed = [
-            f"{what} {settings[key]}"
-            for what, key, own in (
-                ("the interpretation", "interpretation", interpretation),
-                ("the model", "model", model),
-                ("the priors", "priors", priors),
-            )
-            if settings.get(key, own) != own
+            f"the {kind} {settings[kind]}" for kind, own in choice if settings.get(kind, own) != own
         ]
         return " and ".join(changed)
 
+    def table(self, name: str, file: str) -> pd.DataFrame | None:
+        """Return a table of an analysis; None where it is missing, or of another analysis than the primary one."""
+        path = self.folder / name / file
+        if name not in self.analyses or self.other_base(name) or not path.exists():
+            return None
+        return store.read_summary(path)
+
     def _alternatives(self) -> list[Alternative]:
-        """Return every other choice once: by its fit, by the multiverse, or by the grid of beliefs."""
+        """Return every other choice once: from its fit, from the multiverse, or from the grid of beliefs."""
         found: dict[Choice, Alternative] = {}
-        for one in (*self._fitted(), *self._around()):
+        for one in (*(fit.alternative for fit in self.fits), *self._by_sensitivity()):
             found.setdefault(_same(one.choice), one)
         return list(found.values())
 
-    def _fitted(self) -> list[Alternative]:
-        return [
-            Alternative(
-                fit.choice,
-                fit.summary,
-                fit.log_evidence,
-                bool(fit.failed),
-                fit.effective,
-            )
-            for fit in self.fits
-        ]
-
-    def _around(self) -> list[Alternative]:
-        """Return the choices of the sensitivity part, if it is of the primary analysis."""
-        if SENSITIVITY not in self.parts or self.other_base(SENSITIVITY):
-            return []
-        settings, folder = self.parts[SENSITIVITY].settings, self.folder / SENSITIVITY
-        effective = float(settings.get("effective draws", np.inf))
-        found = []
-        if (folder / MULTIVERSE).exists():
-            found += alternatives_of(store.read_summary(folder / MULTIVERSE), effective)
-        if (folder / GRID).exists():
+    def _by_sensitivity(self) -> Iterator[Alternative]:
+        """Yield the choices of the sensitivity analysis."""
+        multiverse, grid = (self.table(SENSITIVITY, name) for name in (MULTIVERSE, GRID))
+        analysis = self.analyses.get(SENSITIVITY)
+        effective = float(analysis.settings.get("effective draws", np.inf)) if analysis else np.inf
+        if multiverse is not None:
+            yield from alternatives_of(multiverse, effective)
+        if grid is not None:
             interpretation, model, _ = self.lead.choice
-            grid = store.read_summary(folder / GRID)
-            found += beliefs_of_grid(grid, interpretation, model, effective)
-        return found
+            yield from beliefs_of_grid(grid, interpretation, model, effective)
 
 
 def _reported(fit: Fit) -> list[Reported]:
@@ -275,34 +270,22 @@ def read_results(place: Path) -> Results:
     newest = max(folders, key=lambda folder: folders[folder]["created"])
     digest = folders[newest]["study_digest"]
     own = [folder for folder in folders if folders[folder]["study_digest"] == digest]
-    fits = sorted(filter(None, (_fit(folder, folder == newest) for folder in own)), key=_order)
-    parts = _parts(place)
-    extra = _supplement(place) or Supplement(digest)
-    outdated = sorted({folder.name for folder in folders} - {fit.name for fit in fits})
-    outdated += [name for name, part in parts.items() if part.study_digest != digest]
-    if extra.study_digest != digest:
-        outdated.append(FOLDER)
-        extra = Supplement(digest)
-    return Results(
-        place,
-        tuple(fits),
-        {name: part for name, part in parts.items() if name not in outdated},
-        extra,
-        tuple(sorted(outdated)),
-    )
+    found = (_fit(folder, folders[folder], is_newest=folder == newest) for folder in own)
+    fits = sorted(filter(None, found), key=_order)
+    every = _analyses(place)
+    analyses = {name: one for name, one in every.items() if one.study_digest == digest}
+    outdated = {*(folder.name for folder in folders), *every} - {fit.name for fit in fits}
+    return Results(place, tuple(fits), analyses, tuple(sorted(outdated - set(analyses))))
 
 
 def _order(fit: Fit) -> tuple[bool, str, int, float]:
-    priors = fit.info["priors"]
-    return priors != "weak", priors, rank(fit.info["model"]), _place(fit.info)
-
-
-def _place(info: dict[str, Any]) -> float:
-    """Sort interpretations by their log evidence, the default first."""
-    conflict = info["conflict"]
-    if conflict is None:
-        return 0.0
-    return -np.inf if not conflict["predictions"] else -conflict["log_evidence"]
+    """Sort by priors, model, and log evidence of the interpretation; the default of each first."""
+    _, model, priors = fit.choice
+    conflict = fit.info["conflict"]
+    by_evidence = -np.inf
+    if conflict and conflict["predictions"]:
+        by_evidence = -conflict["log_evidence"]
+    return priors != "weak", priors, rank(model), by_evidence
 
 
 def _info(folder: Path) -> dict[str, Any]:
@@ -314,10 +297,9 @@ def _info(folder: Path) -> dict[str, Any]:
     return info
 
 
-def _fit(folder: Path, is_newest: bool) -> Fit | None:
+def _fit(folder: Path, info: dict[str, Any], *, is_newest: bool) -> Fit | None:
     """Read a fit; None for one that an older version has written, unless it is the newest."""
     try:
-        info = store.read_info(folder)
         names = [store.CHECKS, store.CELLS, store.REPORTED, store.IDENTIFICATION_TABLE]
         names += [name for name in (store.OVERLAP, store.BALANCE) if (folder / name).exists()]
         tables = {name: store.read_table(folder / name) for name in names}
@@ -334,17 +316,9 @@ def _unreadable(folder: Path, error: Exception) -> ReportError:
     return ReportError(f"the fit in {folder} cannot be read ({error}); make it again")
 
 
-def _parts(place: Path) -> dict[str, Analysis]:
+def _analyses(place: Path) -> dict[str, Analysis]:
+    names = [name for name in (*ANALYSES, FOUR_CELLS) if (place / name / ABOUT).exists()]
     try:
-        return {n: read_analysis(place / n) for n in ANALYSES if (place / n / ABOUT).exists()}
+        return {name: read_analysis(place / name) for name in names}
     except AnalysisError as error:
         raise ReportError(str(error)) from None
-
-
-def _supplement(place: Path) -> Supplement | None:
-    try:
-        return read_supplement(place)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ReportError(
-            f"the supplement in {place} cannot be read ({error}); make it again"
-        ) from None

@@ -1,10 +1,10 @@
 """The glossary of the page: terms that a clinician may not know, each marked at its first use."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
+
+from cotreat.report.templates import texts
 
 
 @dataclass(frozen=True)
@@ -32,28 +32,13 @@ class Term:
 
 
 TERMS = tuple(
-    Term(tuple(forms.split("|")), words)
-    for forms, words in tomllib.loads(
-        resources.files("cotreat.report").joinpath("glossary.toml").read_text(encoding="utf-8")
-    ).items()
+    Term(tuple(forms.split("|")), words) for forms, words in texts("glossary.toml").items()
 )
 """Every term of ``glossary.toml``, explained in the page's glossary."""
 
 SKIPPED = (
-    "script",
-    "style",
-    "code",
-    "pre",
-    "a",
-    "button",
-    "summary",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "td",
-    "nav",
-    "dl",
+    *("script", "style", "code", "pre", "a", "button", "summary", "h1", "h2", "h3", "h4"),
+    *("td", "nav", "dl"),
 )
 """Elements in which no term is marked."""
 

@@ -6,17 +6,18 @@ and ROBUST (Sung et al., J Clin Epidemiol 2005;58:261).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jinja2
 import numpy as np
 import pandas as pd
 
 from cotreat.core.constants import CONCLUSIVE
 from cotreat.estimands.measures import representatives
+from cotreat.report.conclusion import KINDS
 from cotreat.report.folder import Fit, Results
-from cotreat.report.wording import capital, listed, plural
+from cotreat.report.templates import paragraphs, read
+from cotreat.report.wording import capital
 from cotreat.results import store
 from cotreat.results.supplementary import COMPARISON, MULTIVERSE, SENSITIVITY, UNRELIABLE
 
@@ -47,65 +48,57 @@ WORST = {
 """How the worst value of a diagnostic check is reported."""
 
 
-def methods(results: Results) -> str:
-    """Write the methods of a study's reanalysis, paragraphs separated by an empty line.
+def methods(results: Results) -> tuple[str, ...]:
+    """Write the methods of a study's reanalysis.
 
     Parameters
     ----------
     results
         The study's folder; the primary analysis is its first fit.
+
+    Returns
+    -------
+    tuple of str
+        Paragraphs of plain text.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cotreat.report", "."),
-        undefined=jinja2.StrictUndefined,
-        autoescape=jinja2.select_autoescape(),  # none: plain text, which the page escapes
+    fit, info, fits = results.lead, results.lead.info, results.fits
+    multiverse = results.table(SENSITIVITY, MULTIVERSE)
+    if multiverse is not None:
+        multiverse = multiverse.drop_duplicates(list(KINDS))
+    return paragraphs(
+        read("methods.md.jinja"),
+        info=info,
+        question=fit.question,
+        evidence=list(_evidence(fit)),
+        model=fit.model,
+        priors=[_prior(row) for row in info["prior_rows"]],
+        defaults=[row["variable"] for row in info["prior_rows"] if row["chosen by"] == "default"],
+        engine=ENGINES.get(info["engine"], info["engine"]),
+        sampled=info["engine"] in SAMPLED,
+        versions=[f"{p} {info['versions'][p]}" for p in PACKAGES if p in info["versions"]],
+        diagnostics=list(diagnostics(fit.tables[store.CHECKS])),
+        failed=fit.failed,
+        scales=representatives(),
+        threshold=CONCLUSIVE,
+        tried=list(_tried(fits)),
+        multiverse=multiverse,
+        unreliable=0 if multiverse is None else (multiverse.verdict == UNRELIABLE).sum(),
+        factors=list(_bayes_factors(results.table(COMPARISON, FACTORS))),
+        others_failed=[one.name for one in fits[1:] if one.failed],
     )
-    return environment.get_template("methods.md.jinja").render(_facts(results)).strip()
 
 
-def _facts(results: Results) -> dict[str, Any]:
-    fit, info = results.lead, results.lead.info
-    rows = info["prior_rows"]
-    return {
-        "title": info["title"],
-        "source": info["source"],
-        "outcome": fit.question.outcome,
-        "design": fit.question.design,
-        "evidence": _evidence(fit),
-        "model": fit.model,
-        "priors_name": info["priors"],
-        "priors": [_prior(row) for row in rows],
-        "defaults": [row["variable"] for row in rows if row["chosen by"] == "default"],
-        "engine": capital(f"{ENGINES.get(info['engine'], info['engine'])} was used"),
-        "sampled": info["engine"] in SAMPLED,
-        **{key: info[key] for key in ("chains", "draws", "tune", "seed")},
-        "versions": ", ".join(
-            f"{p} {info['versions'][p]}" for p in PACKAGES if p in info["versions"]
-        ),
-        "diagnostics": list(diagnostics(fit.tables[store.CHECKS])),
-        "failed": fit.failed,
-        "scales": listed(representatives()),
-        "threshold": f"{CONCLUSIVE:g}",
-        "complement": f"{1 - CONCLUSIVE:.3g}",
-        "sensitivity": _sensitivity(results),
-        "bayes_factors": _bayes_factors(results),
-        "checks": _others_failed(results),
-        "digest": info["study_digest"][:12],
-    }
-
-
-def _evidence(fit: Fit) -> str:
-    cells, reported = fit.tables[store.CELLS], fit.tables[store.REPORTED]
-    kinds = []
-    if cells.events.notna().any():
-        kinds.append(
+def _evidence(fit: Fit) -> Iterator[str]:
+    """Name the kinds of evidence with their likelihoods."""
+    counts = fit.tables[store.CELLS]
+    if (counts.events.notna() & ~counts.regimen.str.endswith("total)")).any():
+        yield (
             "individual patient data with covariates or clusters (binomial per covariate pattern)"
             if store.OVERLAP in fit.tables
             else "counts of events and patients (binomial)"
         )
-    if (reported.use == "evidence").any():
-        kinds.append("reported estimates, by their joint normal sampling distribution")
-    return " and ".join(kinds)
+    if (fit.tables[store.REPORTED].use == "evidence").any():
+        yield "reported estimates, by their joint normal sampling distribution"
 
 
 def _prior(row: dict[str, Any]) -> dict[str, str]:
@@ -127,13 +120,13 @@ def diagnostics(table: pd.DataFrame) -> Iterator[str]:
     table
         The checks of a fit: ``check`` and ``value``.
     """
-    said = []
-    for check, (words, worst, form) in WORST.items():
-        values = _values(table, check)
-        if len(values):
-            said.append(f"{words} {worst(values):{form}}")
-    if said:
-        yield f"{capital('; '.join(said))}."
+    found = [
+        f"{words} {worst(values):{form}}"
+        for check, (words, worst, form) in WORST.items()
+        if len(values := _values(table, check))
+    ]
+    if found:
+        yield f"{capital('; '.join(found))}."
     for check in table.check[table.check.str.endswith("(χ²)")].unique():
         kind = "counts" if "counts" in check else "reported estimates"
         yield f"Posterior predictive check, {kind}: smallest p {min(_values(table, check)):.2g}."
@@ -146,49 +139,18 @@ def _values(table: pd.DataFrame, check: str) -> list[float]:
     return [float(value) for value in table.value[table.check == check]]
 
 
-def _sensitivity(results: Results) -> str:
-    """Name the other models, interpretations and priors that were fitted."""
-    tried = {
-        "model": dict.fromkeys(fit.info["model"] for fit in results.fits),
-        "interpretation": dict.fromkeys(fit.info["interpretation"] for fit in results.fits),
-        "prior set": dict.fromkeys(fit.info["priors"] for fit in results.fits),
-    }
-    said = [
-        f"{len(names)} {plural(kind, len(names))} ({', '.join(names)})"
-        for kind, names in tried.items()
-        if len(names) > 1
-    ]
-    multiverse = _multiverse(results)
-    if not said and not multiverse:
-        return "No sensitivity analysis was made."
-    fitted = f"Sensitivity was examined with {listed(said)}." if said else ""
-    return " ".join(filter(None, [fitted, multiverse]))
+def _tried(fits: Sequence[Fit]) -> Iterator[str]:
+    """Name the models, interpretations and prior sets that were fitted, where there are several."""
+    choices = zip(*(fit.choice for fit in fits), strict=True)
+    for kind, names in zip(("interpretation", "model", "prior set"), choices, strict=True):
+        if len(set(names)) > 1:
+            distinct = dict.fromkeys(names)
+            yield f"{len(distinct)} {kind}s ({', '.join(distinct)})"
 
 
-def _bayes_factors(results: Results) -> str:
-    """Report the Bayes factors for an interaction under the priors of the fits."""
-    path = results.folder / COMPARISON / FACTORS
-    if COMPARISON not in results.parts or results.other_base(COMPARISON) or not path.exists():
-        return ""
-    found = store.read_table(path)
-    own = found[(found.prior_of_the_fits == "yes") & found.bayes_factor.notna()]
-    if own.empty:
-        return ""
-    said = listed(f"{row.of} ({row.comparison}) {row.bayes_factor:.3g}" for row in own.itertuples())
-    return f"Bayes factors for an interaction against none were {said}."
-
-
-def _multiverse(results: Results) -> str:
-    path = results.folder / SENSITIVITY / MULTIVERSE
-    if SENSITIVITY not in results.parts or results.other_base(SENSITIVITY) or not path.exists():
-        return ""
-    fits = store.read_table(path).drop_duplicates(["interpretation", "model", "priors"])
-    bad = int((fits.verdict == UNRELIABLE).sum())
-    unusable = f"; {bad} of them could not be used" if bad else ""
-    return f"A multiverse analysis combined interpretations, models and priors in {len(fits)} fits{unusable}."
-
-
-def _others_failed(results: Results) -> str:
-    """Report failed diagnostics of fits other than the primary analysis."""
-    failed = [fit.name for fit in results.fits[1:] if fit.failed]
-    return f"Diagnostics of other fits failed: {', '.join(failed)}." if failed else ""
+def _bayes_factors(factors: pd.DataFrame | None) -> Iterator[str]:
+    """Yield the Bayes factors for an interaction under the priors of the fits."""
+    if factors is not None:
+        own = factors[(factors.prior_of_the_fits == "yes") & factors.bayes_factor.notna()]
+        for row in own.itertuples():
+            yield f"{row.of} ({row.comparison}) {row.bayes_factor:.3g}"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import asdict, dataclass
-from importlib import resources
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 
 from cotreat.audit.overlap import percent
@@ -19,8 +17,10 @@ from cotreat.evidence.reported_predictive import Prediction
 from cotreat.inference.engines import ENGINES
 from cotreat.plots import STUDY, figures
 from cotreat.plots.registry import DIAGNOSTICS
-from cotreat.report.conclusion import Assessment, assessments
+from cotreat.report import templates
+from cotreat.report.conclusion import Assessment, assessments, by_pair
 from cotreat.report.folder import Fit, Results
+from cotreat.report.four_cells import FOLDER as FOUR_CELLS
 from cotreat.report.glossary import mark
 from cotreat.report.images import Embedded, embed
 from cotreat.report.lines import four_lines, sensitivity_notes, sensitivity_table, verdict
@@ -28,106 +28,72 @@ from cotreat.report.methods import methods
 from cotreat.report.tables import Table, table, typeset
 from cotreat.report.wording import between
 from cotreat.results import store
-from cotreat.results.headline import IDENTIFICATION, headline, judged
-from cotreat.results.supplementary import ANALYSES, BIAS, COMPARISON, SENSITIVITY, Analysis, Section
+from cotreat.results.headline import IDENTIFICATION, headline, judged, numbers
+from cotreat.results.supplementary import ANALYSES, Analysis, Section
 from cotreat.study_file.reader import packaged
 
 PLACES = ("estimates", "risks", "synergy", DIAGNOSTICS)
 """Sections that show figures of the primary fit; a figure of no such section is a diagnostic."""
 
-CONTENTS = (
-    ("answer", "Conclusion"),
-    ("evidence", "Evidence"),
-    ("estimates", "Estimates"),
-    ("risks", "Risks by regimen"),
-    ("synergy", "Synergy"),
-    ("depends", "Sensitivity"),
-    ("diagnostics", "Diagnostics"),
-    ("four-cells", "Four-cell tables"),
-    ("priors", "Priors"),
-    ("methods", "Methods"),
-    ("rerun", "Reproducibility"),
-    ("words", "Glossary"),
-)
-"""Sections of the page, as its table of contents names them."""
-
 NO_PATH = "STUDY.toml"
 """Stands for a study file whose path is not known."""
 
-SHOWN = ["label", "judged_on", "status", "estimate", "lower", "upper"]
-JUDGED = ["probability", "prior_probability", "posterior_contraction"]
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A section of a part with its table and figure in the page's form."""
-
-    heading: str
-    words: tuple[str, ...]
-    table: Table | None
-    figure: Embedded | None
+INTERVAL = "estimate (95% interval)"
+SHOWN = ["label", "judged_on", "status", INTERVAL]
+SHOWN += ["probability", "prior_probability", "posterior_contraction"]
+"""Columns of the table of all measures of synergy."""
 
 
 def render(results: Results) -> str:
-    """Write a study's page."""
-    environment = _environment()
-    body = environment.get_template("body.html.jinja").render(_shown(results))
+    """Write a study's page.
+
+    Parameters
+    ----------
+    results
+        The study's folder.
+
+    Returns
+    -------
+    str
+        HTML that needs no other file.
+    """
+    conclusion = {"verdict": verdict(results.conclusion), "lines": four_lines(results.conclusion)}
+    body = templates.render("body.html.jinja", **conclusion, **_facts(results))
     marked, terms = mark(typeset(body))
-    style = resources.files("cotreat.report").joinpath("style.css").read_text(encoding="utf-8")
-    return environment.get_template("page.html.jinja").render(
+    return templates.render(
+        "page.html.jinja",
         title=results.lead.info["title"],
         source=results.lead.info["source"],
-        verdict=verdict(results.conclusion),
-        lines=four_lines(results.conclusion),
-        contents=CONTENTS,
-        style=style,
+        style=templates.read("style.css"),
         body=marked,
         terms=sorted(terms, key=lambda term: term.name.lower()),
+        **conclusion,
     )
 
 
-def _shown(results: Results) -> dict[str, Any]:
+def _facts(results: Results) -> dict[str, Any]:
     """Collect what the page shows, by the names that its template has for it."""
     lead, place = results.lead, results.folder
-    pictures = [p for p in figures(STUDY).values() if (place / p.file).exists()]
     return {
         "results": results,
         "lead": lead,
         "question": lead.question,
-        "verdict": verdict(results.conclusion),
-        "lines": four_lines(results.conclusion),
         "sensitivity_notes": sensitivity_notes(results.conclusion),
         "methods": methods(results),
-        "failed": results.failed,
         "tables": _tables(results),
-        "interpretations": _readings(results),
         "figures": {section: _figures(lead, section) for section in PLACES},
-        "study_figures": [embed(place, picture) for picture in pictures],
+        "study_figures": [
+            embed(place, one) for one in figures(STUDY).values() if (place / one.file).exists()
+        ],
         "others": [_other(fit, results) for fit in results.fits[1:]],
-        "parts": {name: _part(results, name) for name in ANALYSES},
-        "part_names": {
-            COMPARISON: "Model comparison",
-            SENSITIVITY: "Sensitivity analyses",
-            BIAS: "Bias analyses",
-        },
-        "four_cells": _four_cells(results),
+        "analyses": {name: _analysis(results, name) for name in ANALYSES},
+        "titles": ANALYSES,
+        "four_cells": _analysis(results, FOUR_CELLS),
         "rerun": _rerun(results),
         "file": _file(results),
         "needed": _needed(results),
         "INCOMPATIBLE_BELOW": INCOMPATIBLE_BELOW,
     }
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("cotreat.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["sentence"] = lambda text: text if text.endswith(".") else f"{text}."
-    return environment
 
 
 # --- Figures ---------------------------------------------------------------------------------------
@@ -154,15 +120,16 @@ def _tables(results: Results) -> dict[str, Table]:
             "Sensitivity of the conclusion to interpretation, model and priors",
             sensitivity_table(results.conclusion),
         ),
-        "cells": ("Patients and events by regimen", lead.tables[store.CELLS]),
-        "claims": ("Reported estimates", lead.tables[store.REPORTED]),
-        "availability": ("What the evidence identifies", _identified(lead)),
+        "counts": ("Patients and events by regimen", lead.tables[store.CELLS]),
+        "reported": ("Reported estimates", lead.tables[store.REPORTED]),
+        "identification": ("What the evidence identifies", _identified(lead)),
         "overlap": ("Overlap of regimens", _overlap(lead)),
         "balance": ("Covariates by regimen", _balance(lead)),
-        "headline": ("Main estimates", headline(lead.summary)),
+        "interpretations": ("Interpretations of the reported estimates", _interpretations(results)),
+        "headline": ("Main estimates", headline(summary)),
         "risks": ("Risk by regimen", _risks(summary)),
-        "synergy": ("All measures of synergy", _measures(lead.summary)),
-        "caveats": ("Caveats", _caveats(lead)),
+        "synergy": ("All measures of synergy", _with_interval(judged(summary))[SHOWN]),
+        "caveats": ("Caveats", pd.DataFrame([asdict(one) for one in lead.caveats])),
         "fits": ("All fits", _fits(results)),
         "checks": ("Diagnostic checks of the primary analysis", lead.tables[store.CHECKS]),
         "priors": ("Priors of the primary analysis", pd.DataFrame(lead.info["prior_rows"])),
@@ -175,10 +142,6 @@ def _tables(results: Results) -> dict[str, Table]:
     }
 
 
-def _caveats(fit: Fit) -> pd.DataFrame:
-    return pd.DataFrame([asdict(one) for one in fit.caveats])
-
-
 def _identified(fit: Fit) -> pd.DataFrame:
     """Make the table of what the evidence identifies, in the words of the glossary."""
     return fit.tables[store.IDENTIFICATION_TABLE].rename(columns={"status": IDENTIFICATION})
@@ -186,12 +149,12 @@ def _identified(fit: Fit) -> pd.DataFrame:
 
 def _risks(summary: pd.DataFrame) -> pd.DataFrame:
     rows = summary[(summary.measure == RISK) & summary.estimate.notna()]
-    return rows[["label", "estimator", "status", "estimate", "lower", "upper", "interval"]]
+    return _with_interval(rows)[["label", "estimator", "status", INTERVAL, "interval"]]
 
 
-def _measures(summary: pd.DataFrame) -> pd.DataFrame:
-    rows = judged(summary)
-    return rows[[*SHOWN, *JUDGED]]
+def _with_interval(rows: pd.DataFrame) -> pd.DataFrame:
+    """Write estimates with their intervals in one column."""
+    return rows.assign(**{INTERVAL: [numbers(row) for row in rows.itertuples()]})
 
 
 def _overlap(fit: Fit) -> pd.DataFrame:
@@ -235,19 +198,14 @@ def _fits(results: Results) -> pd.DataFrame:
                 "priors": fit.info["priors"],
                 "diagnostics": "failed" if fit.failed else "passed",
                 "other reported estimates": "incompatible" if fit.incompatibility else "",
-                "P(synergy)": "; ".join(_in_short(fit, own) for own in _by_pair(fit))
+                "P(synergy)": "; ".join(
+                    _in_short(fit, own) for own in by_pair(assessments(fit.summary, fit.effective))
+                )
                 or "none: no interaction in the model",
             }
             for fit in results.fits
         ]
     )
-
-
-def _by_pair(fit: Fit) -> list[list[Assessment]]:
-    pairs: dict[tuple[str, str, str], list[Assessment]] = {}
-    for one in assessments(fit.summary, fit.effective):
-        pairs.setdefault((one.pair, one.co_treatment, one.stratum), []).append(one)
-    return list(pairs.values())
 
 
 def _in_short(fit: Fit, own: list[Assessment]) -> str:
@@ -259,34 +217,29 @@ def _in_short(fit: Fit, own: list[Assessment]) -> str:
     return f"{name} {between(a.probability for a in own)}, {said}"
 
 
-def _readings(results: Results) -> Table | None:
-    """Make a table of the interpretations; None where there is only one."""
-    rows = []
-    for fit in results.fits:
-        conflict = fit.info["conflict"]
-        if conflict is None:
-            continue
-        rows.append(
-            {
-                "interpretation": fit.info["interpretation"],
-                "model": fit.info["model"],
-                "meaning of the reported words": fit.info["words"],
-                "engine": fit.info["engine"],
-                "log evidence": conflict["log_evidence"],
-                "difference from the default": conflict["difference"],
-                "verdict": _compatibility(fit),
-                "predicted by the default interpretation": "; ".join(
-                    f"{p.reported_estimate} reported {p.as_reported}, predicted {p.expected}, tail {p.tail:.3f}"
-                    for p in (Prediction(**fields) for fields in conflict["predictions"])
-                ),
-            }
-        )
-    if len(rows) < 2:
-        return None
-    name = f"{results.folder.name}-interpretations.csv"
-    return table(
-        pd.DataFrame(rows), "Interpretations of the reported estimates", name, results.lead.failed
-    )
+def _interpretations(results: Results) -> pd.DataFrame:
+    """Make a table of the interpretations; empty where there is only one."""
+    compared = [fit for fit in results.fits if fit.info["conflict"] is not None]
+    if len(compared) < 2:
+        return pd.DataFrame()
+    return pd.DataFrame([_interpretation(fit, fit.info["conflict"]) for fit in compared])
+
+
+def _interpretation(fit: Fit, conflict: dict[str, Any]) -> dict[str, Any]:
+    predictions = (Prediction(**fields) for fields in conflict["predictions"])
+    return {
+        "interpretation": fit.info["interpretation"],
+        "model": fit.info["model"],
+        "meaning of the reported words": fit.info["words"],
+        "engine": fit.info["engine"],
+        "log evidence": conflict["log_evidence"],
+        "difference from the default": conflict["difference"],
+        "verdict": _compatibility(fit),
+        "predicted by the default interpretation": "; ".join(
+            f"{p.reported_estimate} reported {p.as_reported}, predicted {p.expected}, tail {p.tail:.3f}"
+            for p in predictions
+        ),
+    }
 
 
 def _compatibility(fit: Fit) -> str:
@@ -316,42 +269,40 @@ def _other(fit: Fit, results: Results) -> dict[str, Any]:
     }
 
 
-# --- Parts, four cells -----------------------------------------------------------------------------
+# --- Supplementary analyses ------------------------------------------------------------------------
 
 
-def _part(results: Results, name: str) -> dict[str, Any] | None:
-    """Return a part as the page shows it; None where it was not made."""
-    part = results.parts.get(name)
-    if part is None:
+def _analysis(results: Results, name: str) -> dict[str, Any] | None:
+    """Return a supplementary analysis as the page shows it; None where it was not made."""
+    about = results.analyses.get(name)
+    if about is None:
         return None
     folder = results.folder / name
-    shown = {section.table for section in part.sections}
+    shown = {section.table for section in about.sections}
     return {
-        "about": part,
+        "about": about,
         "other_base": results.other_base(name),
-        "settings": {key: _setting(value) for key, value in part.settings.items() if value != []},
         "folder": name,
-        "sections": [_section(results, part, folder, section) for section in part.sections],
+        "sections": [_section(results, about, folder, section) for section in about.sections],
         "linked": sorted(path.name for path in folder.glob("*.csv") if path.name not in shown),
     }
 
 
-def _setting(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _section(results: Results, part: Analysis, folder: Path, section: Section) -> Shown:
+def _section(results: Results, about: Analysis, folder: Path, section: Section) -> dict[str, Any]:
     shown = None
     if section.table:
         shown = table(
             store.read_table(folder / section.table),
-            f"{part.title}: {section.heading}",
+            f"{about.title}: {section.heading}",
             f"{results.folder.name}-{folder.name}-{section.table}",
             saved=(folder / section.table).read_bytes(),
         )
-    figure = embed(folder, section.figure) if section.figure else None
-    words = tuple(_as_headed(line, shown) for line in section.words)
-    return Shown(section.heading, words, shown, figure)
+    return {
+        "heading": section.heading,
+        "words": [_as_headed(line, shown) for line in section.words],
+        "table": shown,
+        "figure": embed(folder, section.figure) if section.figure else None,
+    }
 
 
 def _as_headed(line: str, shown: Table | None) -> str:
@@ -361,38 +312,13 @@ def _as_headed(line: str, shown: Table | None) -> str:
     return line
 
 
-def _four_cells(results: Results) -> list[tuple[Any, Table]]:
-    study = results.folder.name
-    return [
-        (
-            one,
-            table(
-                one.table,
-                f"Four cells of {one.pair}",
-                f"{study}-four-cells-{at}.csv",
-                results.lead.failed,
-            ),
-        )
-        for at, one in enumerate(results.supplement.four_cells, start=1)
-    ]
-
-
 # --- Reproducibility ----------------------------------------------------------------------------
 
 
 def _provenance(results: Results) -> pd.DataFrame:
-    keys = (
-        "model",
-        "priors",
-        "interpretation",
-        "engine",
-        "chains",
-        "draws",
-        "tune",
-        "seed",
-        "created",
-    )
-    return pd.DataFrame([{key: fit.info[key] for key in keys} for fit in results.fits])
+    keys = ["model", "priors", "interpretation", "engine"]
+    keys += ["chains", "draws", "tune", "seed", "created"]
+    return pd.DataFrame([fit.info for fit in results.fits])[keys]
 
 
 def _file(results: Results) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY
@@ -79,7 +80,7 @@ def table(
     Parameters
     ----------
     data
-        What is saved, at ten digits; what is shown is rounded to four.
+        What is saved, at ten digits; what is shown is rounded to four, without columns that have no value.
     failed
         Failed checks, which stand at the top of the file.
     saved
@@ -87,6 +88,8 @@ def table(
     """
     text = b64encode(saved or table_text(data, failed).encode("utf-8")).decode("ascii")
     href = f"data:text/csv;charset=utf-8;base64,{text}"
+    # A column without a value, such as the subgroup where there are none, is in the file alone.
+    data = data.loc[:, [bool(data[name].map(_has_value).any()) for name in data.columns]]
     columns = tuple(map(str, data.columns))
     called = {name: name.replace("_", " ") for name in columns}
     called |= {name: words for name, words in COLUMNS.items() if "label" in columns}
@@ -108,10 +111,14 @@ def _is_numeric(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
+def _has_value(value: Any) -> bool:
+    return not (pd.isna(value) or value == "")
+
+
 def _cell(column: str, value: Any) -> str:
-    if value is None or value is pd.NA or value != value:  # noqa: PLR0124 - NaN is not itself
+    if not _has_value(value):
         return ""
-    if isinstance(value, bool):
+    if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, Integral):
         return str(int(value))

@@ -132,10 +132,10 @@ def _headline_row(row: Any) -> dict[str, str]:
     return {
         ESTIMAND: row.label,
         JUDGED_ON: row.judged_on,
-        POSTERIOR_95: _numbers(row),
+        POSTERIOR_95: numbers(row),
         LIKELIHOOD_95: _likelihood(row),
-        REPORTED_95: _numbers(row, "_reported"),
-        PRIOR_95: _numbers(row, "_prior"),
+        REPORTED_95: numbers(row, "_reported"),
+        PRIOR_95: numbers(row, "_prior"),
         PROBABILITY: share(row.probability),
         PRIOR_PROBABILITY: share(row.prior_probability),
         CONTRACTION: _contraction(row.posterior_contraction),
@@ -145,12 +145,12 @@ def _headline_row(row: Any) -> dict[str, str]:
 
 def _likelihood(row: Any) -> str:
     if row.status == NOT_ESTIMABLE or row.status_ml != NOT_ESTIMABLE:
-        return _numbers(row, "_ml")
-    penalised = _numbers(row, "_penalised")
+        return numbers(row, "_ml")
+    penalised = numbers(row, "_penalised")
     return f"penalised: {penalised}" if penalised else "not estimable"
 
 
-def _numbers(row: Any, suffix: str = "") -> str:
+def numbers(row: Any, suffix: str = "") -> str:
     """Write the estimate and interval of an estimator; empty where there is none."""
     estimate, lower, upper = (getattr(row, name + suffix) for name in NUMBERS)
     if pd.isna(estimate):

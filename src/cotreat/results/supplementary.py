@@ -36,8 +36,12 @@ ABOUT = "about.json"
 """File of a supplementary analysis, which no fit has."""
 
 COMPARISON, SENSITIVITY, BIAS = "comparison", "sensitivity", "bias"
-ANALYSES = (COMPARISON, SENSITIVITY, BIAS)
-"""Folders of the supplementary analyses, in the order of the report."""
+ANALYSES = {
+    COMPARISON: "Model comparison",
+    SENSITIVITY: "Sensitivity analyses",
+    BIAS: "Bias analyses",
+}
+"""Folders of the supplementary analyses with their titles, in the order of the report."""
 
 MULTIVERSE = "multiverse.csv"
 """Table of the sensitivity analysis from which the conclusion is drawn."""

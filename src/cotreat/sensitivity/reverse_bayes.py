@@ -85,6 +85,11 @@ class ObservedRatio:
     about: str
     sign: int = 1
 
+    @property
+    def names(self) -> dict[str, str]:
+        """Columns that identify it in a table."""
+        return {"odds ratio": self.label, "from": self.source, "judged_on": "event"}
+
 
 # --- Odds ratios ---------------------------------------------------------------------------------------
 
@@ -177,21 +182,18 @@ def _updated(study: Study, one: ObservedRatio, belief: str) -> dict[str, Any]:
     mean, sd, _ = stated_belief(belief, one.about == EFFECT, study)
     prior = Normal(one.sign * mean, sd)
     after = prior.given(one.log)
+    estimate, lower, upper = map(float, np.exp([after.mean, *after.interval]))
     return {
-        "odds ratio": one.label,
-        "from": one.source,
-        "judged_on": "event",
+        **one.names,
         "about": one.about,
         "belief": belief,
         "prior mean (log)": prior.mean,
         "prior SD (log)": prior.sd,
-        "data mean (log)": one.log.mean,
-        "data SE (log)": one.log.sd,
         "posterior mean (log)": after.mean,
         "posterior SD (log)": after.sd,
-        "estimate": float(np.exp(after.mean)),
-        "lower": float(np.exp(after.interval[0])),
-        "upper": float(np.exp(after.interval[1])),
+        "estimate": estimate,
+        "lower": lower,
+        "upper": upper,
         "P(odds ratio > 1)": after.above,
         "prior P(odds ratio > 1)": prior.above,
     }
@@ -227,27 +229,19 @@ def critical_odds_ratio(lower: float, upper: float) -> float:
 
 def critical(odds_ratios: Sequence[ObservedRatio]) -> pd.DataFrame:
     """List the critical sceptical prior of each odds ratio."""
-    rows = []
-    for one in odds_ratios:
-        limit = critical_odds_ratio(one.lower, one.upper)
-        further = abs(np.log(one.estimate)) > abs(np.log(limit))
-        if np.isnan(limit):
-            verdict = "the interval includes 1"
-        elif further:
-            verdict = "the estimate lies beyond it"
-        else:
-            verdict = "the estimate lies within it"
-        rows.append(
-            {
-                "odds ratio": one.label,
-                "from": one.source,
-                "judged_on": "event",
-                "estimate": one.estimate,
-                "lower": one.lower,
-                "upper": one.upper,
-                "critical odds ratio": limit,
-                "prior SD of its log": abs(float(np.log(limit))) / Z,
-                "verdict": verdict,
-            }
-        )
-    return pd.DataFrame(rows)
+    return pd.DataFrame([_critical(one) for one in odds_ratios])
+
+
+def _critical(one: ObservedRatio) -> dict[str, Any]:
+    limit = critical_odds_ratio(one.lower, one.upper)
+    is_beyond = abs(np.log(one.estimate)) > abs(np.log(limit))
+    verdict = f"the estimate lies {'beyond' if is_beyond else 'within'} it"
+    return {
+        **one.names,
+        "estimate": one.estimate,
+        "lower": one.lower,
+        "upper": one.upper,
+        "critical odds ratio": limit,
+        "prior SD of its log": abs(float(np.log(limit))) / Z,
+        "verdict": "the interval includes 1" if np.isnan(limit) else verdict,
+    }

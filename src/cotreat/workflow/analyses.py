@@ -11,6 +11,7 @@ from cotreat.plots import draw
 from cotreat.plots import records as plots
 from cotreat.plots.records import Record
 from cotreat.results.supplementary import (
+    ANALYSES,
     BIAS,
     COMPARISON,
     SENSITIVITY,
@@ -21,9 +22,6 @@ from cotreat.results.supplementary import (
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-TITLES = {COMPARISON: "model comparison", SENSITIVITY: "sensitivity", BIAS: "bias"}
 
 
 def write_analyses(task: Task, folder: Path) -> None:
@@ -37,8 +35,8 @@ def write_analyses(task: Task, folder: Path) -> None:
         ``results/STUDY``.
     """
     indented = replace(task, on_progress=lambda line: task.on_progress(f"  {line}"))
-    for name, title in TITLES.items():
-        task.on_progress(f"{task.study.id}: {title}, depth {task.depth}")
+    for name, title in ANALYSES.items():
+        task.on_progress(f"{task.study.id}: {title.lower()}, depth {task.depth}")
         write_one(name, indented, folder)
 
 

@@ -2,8 +2,9 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ from cotreat.plots import FIT, View, draw
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.report import write_report
-from cotreat.report.appendix import write_appendix
 from cotreat.report.caveats import Caveat, caveats
 from cotreat.report.conclusion import Conclusion
 from cotreat.report.folder import read_results
+from cotreat.report.four_cells import write_four_cells
 from cotreat.report.question import Question
 from cotreat.results import headline, store
 from cotreat.results.summary import summary_of
@@ -136,16 +137,11 @@ def plan(
         study.resolve(name)
     # In the order of the study file: the default one, to which the others are compared, comes first.
     chosen = [name for name in every if name in interpretations or "all" in interpretations]
-    if asked_models or chosen:
-        own = list(models) if asked_models else [headline.primary(list(models))]
-        return [
-            (model, interpretation)
-            for model in own
-            for interpretation in (chosen or [study.interpretation])
-        ]
-    lead = headline.primary(list(models))
-    pairs = [(lead, interpretation) for interpretation in every]
-    return pairs + [(model, every[0]) for model in models if model != lead]
+    primary = headline.primary(list(models))
+    if asked_models:
+        return list(product(models, chosen or [study.interpretation]))
+    others = [] if chosen else [(model, every[0]) for model in models if model != primary]
+    return [*product([primary], chosen or every), *others]
 
 
 def reanalyse(
@@ -213,12 +209,13 @@ def reanalyse(
     chosen = prior_set(priors, study) if isinstance(priors, str) else priors
     possible, refused = models_for(study, chosen, models)
     pairs = plan(study, possible, models, interpretations)
-    lead = headline.primary(list(possible))
+    primary = headline.primary(list(possible))
     folder = Path(out) / study.id
     folder.mkdir(parents=True, exist_ok=True)  # an error before the first fit
     results: list[Result] = []
     fits: dict[tuple[str, str], xr.DataTree] = {}
-    known = _Known(pairs)
+    fitted = [name for name, _ in pairs]
+    known = _Known({name for name in fitted if fitted.count(name) > 1})
     for name, interpretation in pairs:
         shown = (
             name if len(study.interpretations) == 1 else f"{name}, interpretation {interpretation}"
@@ -226,7 +223,7 @@ def reanalyse(
         on_progress(f"{study.id}: {shown}, {chosen.name} priors")
         model = described(name)
         resolved = study.resolve(interpretation, model.strata)
-        chosen_engine = engine or _engine(resolved, depth, is_primary=name == lead)
+        chosen_engine = engine or _engine(resolved, depth, is_primary=name == primary)
         run = _Run(resolved, model, chosen, chosen_engine, settings, depth)
         tree, result = _write(run, known, folder, thresholds, f"{study.id}: {shown}", on_progress)
         results.append(result)
@@ -241,23 +238,32 @@ def reanalyse(
 
 
 def _report(folder: Path, study: Study) -> tuple[Path, Conclusion]:
-    """Write supplement and report of all fits in a folder; four-cell tables need a fit without strata."""
+    """Write four-cell tables, of a fit without strata, and report of all fits in a folder."""
     fits = read_results(folder).fits
     lead = next((fit for fit in fits if not fit.model.strata), fits[0])
     resolved = study.resolve(lead.choice[0], lead.model.strata)
-    write_appendix(resolved, lead.summary, folder, lead.failed)
+    write_four_cells(resolved, lead.summary, folder, lead.failed)
     report = write_report(folder, study)
     return report.page, report.conclusion
 
 
+@dataclass
 class _Known:
-    """Prior draws, and fits of the default interpretation, that later fits use."""
+    """Prior draws, and fits of the default interpretation, that later fits use.
 
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        models = [model for model, _ in pairs]
-        self.compared = {model for model in models if models.count(model) > 1}
-        self.prior: dict[str, xr.Dataset] = {}
-        self.default: dict[str, tuple[xr.Dataset, float]] = {}
+    Attributes
+    ----------
+    compared : set of str
+        Models that are fitted under several interpretations.
+    prior : dict of Dataset
+        Prior draws by model.
+    default : dict of (Dataset, float)
+        Posterior draws and log evidence under the default interpretation, by model.
+    """
+
+    compared: set[str]
+    prior: dict[str, xr.Dataset] = field(default_factory=dict)
+    default: dict[str, tuple[xr.Dataset, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -289,10 +295,10 @@ def _sampled(run: _Run, known: _Known) -> tuple[Fit, pd.DataFrame, float | None]
     more: list[dict[str, Any]] = []
     engine = sampling.provenance(fit.draws)[
         "engine"
-    ]  # not the one asked for, where that was replaced
+    ]  # another than asked for, where it was replaced
     if engine != "smc" and study.has_uncounted and checks.failures(table):
         names = ", ".join(line.partition(":")[0] for line in checks.failures(table))
-        more += table[table.check == checks.REPLACED].to_dict("records")
+        more = table[table.check == checks.REPLACED].to_dict("records")
         more.append(checks.replaced("smc", f"{engine} failed: {names}"))
         fit = sample(engine="smc", prior=prior)
         table = checks.checks(fit)
@@ -373,17 +379,19 @@ def _write(
     )
     tree.attrs["failed_checks"] = "; ".join(failed)
     audited = audit(study)
-
+    tables = {
+        store.SUMMARY: summary,
+        store.CHECKS: table,
+        store.CELLS: audited.counts,
+        store.REPORTED: audited.reported,
+        store.IDENTIFICATION_TABLE: audited.identification,
+    }
+    if study.patterns is not None and study.is_adjusted:
+        overlap = overlap_of(study.patterns)
+        tables |= {store.OVERLAP: overlap.regimens, store.BALANCE: overlap.balance}
     with store.whole_folder(target) as writing:
-        store.write_table(summary, writing / store.SUMMARY, failed)
-        store.write_table(table, writing / store.CHECKS, failed)
-        store.write_table(audited.counts, writing / store.CELLS, failed)
-        store.write_table(audited.reported, writing / store.REPORTED, failed)
-        store.write_table(audited.identification, writing / store.IDENTIFICATION_TABLE, failed)
-        if study.patterns is not None and study.is_adjusted:
-            overlap = overlap_of(study.patterns)
-            store.write_table(overlap.regimens, writing / store.OVERLAP, failed)
-            store.write_table(overlap.balance, writing / store.BALANCE, failed)
+        for name, one in tables.items():
+            store.write_table(one, writing / name, failed)
         store.write_draws(tree, writing / store.DRAWS)
         store.write_info({**info, **_report_info(audited, result)}, writing / store.INFO)
         draw(FIT, View(fit, summary), writing, failed)

@@ -1,14 +1,70 @@
-"""Sections of the report on the supplementary analyses, with their paragraphs in ``analyses.toml``."""
+"""Sections of the report on the supplementary analyses, with their texts in ``analyses.toml``."""
 
-import tomllib
-from importlib import resources
+from collections.abc import Iterable
+from typing import Any, Protocol
 
-_WORDS = tomllib.loads(
-    resources.files("cotreat.report").joinpath("analyses.toml").read_text(encoding="utf-8")
-)
+from cotreat.plots import picture
+from cotreat.report.templates import paragraphs, texts
+from cotreat.results.supplementary import ANALYSES, MOST_FINDINGS, Analysis, Section, versions
+from cotreat.study.study import Study
 
-TEXTS = {
-    section: {name: " ".join(text.split()) for name, text in texts.items()}
-    for section, texts in _WORDS.items()
-}
-"""Paragraphs by section and name, on one line each."""
+TEXTS = texts("analyses.toml")
+"""By analysis: texts, and sections with heading, table, figure and paragraphs."""
+PACKAGES = ("arviz", "jax", "numpy", "pymc", "pytensor", "scipy")
+
+
+class Record(Protocol):
+    """What the records of all supplementary analyses have."""
+
+    @property
+    def study(self) -> Study:
+        """Study under the interpretation of the primary analysis."""
+        ...
+
+    @property
+    def depth(self) -> str:
+        """Depth of the analysis."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of fits and predictions."""
+        ...
+
+
+def text(analysis: str, name: str, /, **facts: Any) -> str:
+    """Fill a text of an analysis, such as a finding."""
+    return " ".join(paragraphs(TEXTS[analysis][name], **facts))
+
+
+def section(analysis: str, name: str, /, **facts: Any) -> Section:
+    """Return a section of an analysis with its heading and paragraphs filled."""
+    entry = TEXTS[analysis][name]
+    (heading,) = paragraphs(entry["heading"], **facts)
+    figure = picture(analysis, entry["figure"]) if "figure" in entry else None
+    return Section(heading, paragraphs(entry["words"], **facts), entry.get("table", ""), figure)
+
+
+def analysis_of(
+    name: str,
+    record: Record,
+    findings: Iterable[str],
+    sections: Iterable[Section],
+    failed: Iterable[str],
+    **settings: Any,
+) -> Analysis:
+    """Put findings and sections of an analysis together, with its settings and versions."""
+    return Analysis(
+        ANALYSES[name],
+        record.study.digest,
+        record.seed,
+        tuple(findings)[:MOST_FINDINGS],
+        tuple(sections),
+        tuple(failed),
+        settings={
+            "depth": record.depth,
+            "interpretation": record.study.interpretation,
+            **settings,
+        },
+        versions=versions(*PACKAGES),
+    )
