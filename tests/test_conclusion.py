@@ -198,7 +198,7 @@ def test_better_than_either_alone_is_not_synergy():
     assert lines(found)[SHOWS] == NOT_SHOWN
     assert lines(found)[CANNOT] == (
         "whether the risk of death (30 days) with drug A and drug B together is lower than expected from "
-        "their separate effects (synergy): inconclusive for drug A with drug B over 5 scales, P(synergy) "
+        "their separate effects (synergy): inconclusive for drug A with drug B on all 5 scales, P(synergy) "
         "0.300 to 0.900, where 0.975 or more, or 0.025 or less, is conclusive. The risk of death (30 days) "
         "with both is lower than with the better single treatment for drug A with drug B (probability "
         "> 0.999), but that is not evidence of synergy."
@@ -374,7 +374,7 @@ def test_other_choices_that_differ_take_a_conclusion_back():
     assert verdict(found) == "Depends on interpretation, model or priors"
     assert lines(found)[SHOWS] == NOT_SHOWN
     assert lines(found)[CANNOT].endswith(
-        "conclusive in the primary analysis for drug A with drug B over 5 scales, P(synergy) 0.990, but not "
+        "conclusive in the primary analysis for drug A with drug B on all 5 scales, P(synergy) 0.990, but not "
         "under every interpretation, model and prior set tried, 0.010 to 0.990."
     )
     table = sensitivity_table(found)
@@ -448,7 +448,7 @@ def test_several_pairs():
     found = found_in(table, question)
     assert verdict(found) == "Not the same for every pair"
     assert "drug A with drug B, on all 5 scales (P(synergy) 0.990)" in lines(found)[SHOWS]
-    assert "for drug A with drug C and drug B with drug C over 5 scales" in lines(found)[CANNOT]
+    assert "for drug A with drug C and drug B with drug C on all 5 scales" in lines(found)[CANNOT]
 
 
 def test_choices_that_assess_no_pair_are_named():
@@ -594,7 +594,7 @@ def test_a_study_that_is_inconclusive(tmp_path):
     found = concluded(tmp_path, cells, "cohort")
     assert verdict(found) == "Inconclusive"
     assert (
-        "inconclusive for drug A with drug B over 5 scales, P(synergy) 0." in lines(found)[CANNOT]
+        "inconclusive for drug A with drug B on all 5 scales, P(synergy) 0." in lines(found)[CANNOT]
     )
 
 

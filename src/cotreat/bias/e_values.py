@@ -38,6 +38,11 @@ def e_value(ratio: Array) -> Array:
     ratio
         One below 1 is inverted.
 
+    Returns
+    -------
+    float or ndarray
+        At least 1.
+
     Notes
     -----
     RR + √(RR (RR − 1)) (VanderWeele & Ding 2017).
@@ -52,12 +57,34 @@ def e_value(ratio: Array) -> Array:
 
 
 def nearer_limit(lower: float, upper: float) -> float:
-    """Return the limit of a ratio's interval that is nearer 1; 1 where the interval includes it."""
+    """Return the limit of a ratio's interval that is nearer 1; 1 where the interval includes it.
+
+    Parameters
+    ----------
+    lower, upper
+        Limits of the interval.
+
+    Returns
+    -------
+    float
+    """
     return lower if lower > 1 else min(upper, 1.0)
 
 
 def is_common(study: Study, summary: pd.DataFrame) -> bool:
-    """Whether any regimen's risk exceeds `COMMON`: the counted share, otherwise the posterior median."""
+    """Whether any regimen's risk exceeds `COMMON`: the counted share, otherwise the posterior median.
+
+    Parameters
+    ----------
+    study
+        With its counts.
+    summary
+        Of a fit.
+
+    Returns
+    -------
+    bool
+    """
     if study.counted and not study.has_uncounted:
         return bool((study.events / study.n > COMMON).any())
     rows = summary[(summary.estimator == POSTERIOR) & (summary.measure == RISK)]

@@ -48,6 +48,11 @@ def within(sd: float) -> float:
     ----------
     sd
         SD of the bias on the log scale.
+
+    Returns
+    -------
+    float
+        Above 1.
     """
     return float(np.exp(ndtri(0.975) * sd))
 

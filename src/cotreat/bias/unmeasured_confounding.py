@@ -64,6 +64,10 @@ def with_confounding(
     name
         Of the new set; by default the old name with ``-confounded``.
 
+    Returns
+    -------
+    PriorSet
+
     Examples
     --------
     >>> study = load_study("sun2024")
@@ -211,7 +215,18 @@ def _quantities(estimand: Estimand, risk_draws: xr.Dataset) -> tuple[float, ...]
 
 
 def grid_table(found: Sequence[Surface]) -> pd.DataFrame:
-    """List every conclusion at every bias, as factors."""
+    """List every conclusion at every bias, as factors.
+
+    Parameters
+    ----------
+    found
+        What `surfaces` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per conclusion and bias.
+    """
     rows = []
     for one in found:
         for i, j in np.ndindex(*one.probability.shape):
@@ -230,7 +245,18 @@ def grid_table(found: Sequence[Surface]) -> pd.DataFrame:
 
 
 def points_table(found: Sequence[Surface]) -> pd.DataFrame:
-    """List the tipping points of each conclusion: to inconclusive, and to the other side of the null."""
+    """List the tipping points of each conclusion: to inconclusive, and to the other side of the null.
+
+    Parameters
+    ----------
+    found
+        What `surfaces` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per conclusion and level of the probability.
+    """
     return pd.DataFrame([row for one in found for row in _points(one)])
 
 
@@ -249,7 +275,18 @@ def _points(one: Surface) -> Iterator[dict[str, Any]]:
 
 
 def allowed_table(found: Sequence[Surface]) -> pd.DataFrame:
-    """List each conclusion without confounding, and with a plausible one in the posterior."""
+    """List each conclusion without confounding, and with a plausible one in the posterior.
+
+    Parameters
+    ----------
+    found
+        What `surfaces` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Two rows per conclusion.
+    """
     cases: list[tuple[Surface, str, Mapping[str, float]]] = [
         case
         for one in found

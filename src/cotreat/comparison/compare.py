@@ -94,6 +94,10 @@ def table_with_evidence(
     ----------
     left_out, evidence
         By model.
+
+    Returns
+    -------
+    pandas.DataFrame or None
     """
     if not left_out:
         return None

@@ -110,6 +110,10 @@ def refit(
         Whether draws for the prediction of the unit are wanted.
     may_sample
         Whether NUTS replaces a log evidence that is unreliable by Pareto k.
+
+    Returns
+    -------
+    Refit
     """
     given = unit.left_out(marginals.given)
     weights = None if densities is None else -densities.sel(unit=unit.name, drop=True)
@@ -135,6 +139,11 @@ def log_mean_errors(logs: xr.DataArray) -> NDArray[np.float64]:
     ----------
     logs
         Logarithms of the values, dims (chain, draw, …).
+
+    Returns
+    -------
+    ndarray
+        By the remaining dimensions.
     """
     import arviz as az
 

@@ -213,7 +213,17 @@ class LeftOut:
         return float(np.sqrt(shared**2 + np.sum((self.times * self.error) ** 2)))
 
     def unanswered_by(self, reason: str) -> int:
-        """Count the units whose density is missing for a reason."""
+        """Count the units whose density is missing for a reason.
+
+        Parameters
+        ----------
+        reason
+            `NOT_REFITTED`, `TOO_MANY` or `NOT_TRUSTED`.
+
+        Returns
+        -------
+        int
+        """
         return int(self.times[[how == reason for how in self.how]].sum())
 
 

@@ -58,6 +58,11 @@ Row = dict[str, Any]
 def checks(fit: Fit) -> pd.DataFrame:
     """Run every diagnostic of a fit.
 
+    Parameters
+    ----------
+    fit
+        With its draws.
+
     Returns
     -------
     pandas.DataFrame
@@ -100,7 +105,20 @@ def checks(fit: Fit) -> pd.DataFrame:
 
 
 def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
-    """Compare a fit with one by sequential Monte Carlo; the rows warn where they differ."""
+    """Compare a fit with one by sequential Monte Carlo; the rows warn where they differ.
+
+    Parameters
+    ----------
+    fit
+        The fit.
+    other
+        Draws of the same posterior by sequential Monte Carlo.
+
+    Returns
+    -------
+    list of dict
+        Rows of `checks`.
+    """
     dims = ("chain", "draw")
     one, two = (_quantities(tree)[["risk", "log_odds_ratio"]] for tree in (fit.draws, other))
     where, value = _worst(abs(one.mean(dims) - two.mean(dims)) / one.std(dims), max)
@@ -119,17 +137,50 @@ def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
 
 
 def replaced(by: str, why: str) -> Row:
-    """Record that an engine failed, and which one replaces it."""
+    """Record that an engine failed, and which one replaces it.
+
+    Parameters
+    ----------
+    by
+        The engine that was used.
+    why
+        What failed.
+
+    Returns
+    -------
+    dict
+        A row of `checks`.
+    """
     return _row(REPLACED, why, 1, f"recorded: {by} was used", True, "")
 
 
 def failures(checks: pd.DataFrame) -> list[str]:
-    """Return a line for each failed diagnostic."""
+    """Return a line for each failed diagnostic.
+
+    Parameters
+    ----------
+    checks
+        What `checks` returns.
+
+    Returns
+    -------
+    list of str
+    """
     return _lines(checks, FAIL)
 
 
 def cautions(checks: pd.DataFrame) -> list[str]:
-    """Return a line for each conflict of prior or model with the data."""
+    """Return a line for each conflict of prior or model with the data.
+
+    Parameters
+    ----------
+    checks
+        What `checks` returns.
+
+    Returns
+    -------
+    list of str
+    """
     return _lines(checks, WARN)
 
 

@@ -57,6 +57,17 @@ class Calibration:
 def calibration_of(tree: xr.DataTree, patterns: CovariatePatterns) -> Calibration:
     """Compute the calibration of predicted risks in the patients of the fit.
 
+    Parameters
+    ----------
+    tree
+        Draws of a fit, with predicted risks and posterior predictions.
+    patterns
+        Patients by covariate pattern.
+
+    Returns
+    -------
+    Calibration
+
     Notes
     -----
     In-the-large and slope after Cox, Biometrika 1958;45:562, with posterior mean risks as predictions;
@@ -92,7 +103,20 @@ def calibration_of(tree: xr.DataTree, patterns: CovariatePatterns) -> Calibratio
 def recalibrated(
     risk: NDArray[np.float64], n: NDArray[np.int64], events: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Return calibration in the large and slope of predicted risks, by cell."""
+    """Return calibration in the large and slope of predicted risks, by cell.
+
+    Parameters
+    ----------
+    risk, n, events
+        Predicted risk, patients and events by covariate pattern.
+
+    Returns
+    -------
+    float
+        Calibration in the large.
+    float
+        Slope; NaN where all predictions are alike.
+    """
     score = logit(risk)
     if not 0 < events.sum() < n.sum():
         return float("nan"), float("nan")

@@ -45,6 +45,11 @@ def write_report(folder: str | Path, study: Study | None = None) -> Report:
     study
         The study, if it is available, for its own figures.
 
+    Returns
+    -------
+    Report
+        The page, failed diagnostics and the conclusion.
+
     Raises
     ------
     ReportError

@@ -65,7 +65,19 @@ class Caveat:
 
     @classmethod
     def of(cls, key: str, **facts: Any) -> Caveat:
-        """Return a caveat of ``caveats.toml``, filled with facts."""
+        """Return a caveat of ``caveats.toml``, filled with facts.
+
+        Parameters
+        ----------
+        key
+            Entry of ``caveats.toml``.
+        **facts
+            Fields of its text.
+
+        Returns
+        -------
+        Caveat
+        """
         words = _WORDS[key]
         return cls(words["subject"], words["severity"], words["text"].format(**facts))
 
@@ -199,7 +211,17 @@ def _inferred(rows: pd.DataFrame, numbers: ReportedEstimates) -> Iterator[Caveat
 
 
 def of_sequences(study: Study) -> Iterator[Caveat]:
-    """State the immortal-time bias of each combination of treatments given one after the other."""
+    """State the immortal-time bias of each combination of treatments given one after the other.
+
+    Parameters
+    ----------
+    study
+        With its treatments given one after the other.
+
+    Yields
+    ------
+    Caveat
+    """
     names = {treatment.id: treatment.name for treatment in study.treatments}
     for one in study.sequential:
         taken = dict.fromkeys(regimens.taken(regimens.parse(arm)) for arm in study.present)

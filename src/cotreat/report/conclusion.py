@@ -70,7 +70,6 @@ class Comparison:
     estimate: float
     lower: float
     upper: float
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,18 @@ class Sensitivity:
 
 
 def by_pair[One: (Assessment, Sensitivity)](found: Iterable[One]) -> list[list[One]]:
-    """Group assessments by pair, co-treatment and subgroup."""
+    """Group assessments by pair, co-treatment and subgroup.
+
+    Parameters
+    ----------
+    found
+        Assessments, or their sensitivities.
+
+    Returns
+    -------
+    list of list
+        In the order of their first entries.
+    """
     pairs: dict[tuple[str, str, str], list[One]] = {}
     for one in found:
         pairs.setdefault(one.place, []).append(one)
@@ -276,6 +286,8 @@ def conclude(
 
     Parameters
     ----------
+    question
+        What the study asks.
     summary
         Of the primary analysis, as `cotreat.results.summary.summarise` returns it.
     failed, cautions
@@ -288,6 +300,10 @@ def conclude(
         How many independent draws its probabilities are worth.
     alternatives
         Other choices of interpretation, model and priors.
+
+    Returns
+    -------
+    Conclusion
     """
     choice = (summary.interpretation.iloc[0], summary.model.iloc[0], summary.priors.iloc[0])
     others = [one for one in alternatives if one.choice != choice]
@@ -348,7 +364,7 @@ def _comparisons(rows: pd.DataFrame) -> Iterator[Comparison]:
         if 1 - CONCLUSIVE < row.probability < CONCLUSIVE:
             continue
         if against.startswith("not ") or adds_one(arm, against):
-            yield Comparison(row.contrast, row.estimate, row.lower, row.upper, row.probability)
+            yield Comparison(row.contrast, row.estimate, row.lower, row.upper)
 
 
 def _better(rows: pd.DataFrame, found: Sequence[Assessment]) -> Iterator[tuple[str, float]]:
@@ -373,8 +389,14 @@ def assessments(summary: pd.DataFrame, effective: float = math.inf) -> list[Asse
 
     Parameters
     ----------
+    summary
+        Of a fit, as `cotreat.results.summary.summarise` returns it.
     effective
         How many independent draws the probabilities are worth.
+
+    Returns
+    -------
+    list of Assessment
     """
     rows = summary[(summary.estimator == POSTERIOR) & summary.probability.notna()]
     rows = rows[rows.measure.isin(representatives().values())]
@@ -479,7 +501,20 @@ def _is_incompatible(
 
 
 def alternatives_of(multiverse: pd.DataFrame, effective: float = math.inf) -> list[Alternative]:
-    """Return the choices of a table with the columns of `cotreat.results.supplementary.MULTIVERSE_COLUMNS`."""
+    """Return the choices of a table with the columns of `cotreat.results.supplementary.MULTIVERSE_COLUMNS`.
+
+    Parameters
+    ----------
+    multiverse
+        The table.
+    effective
+        How many independent draws its probabilities are worth.
+
+    Returns
+    -------
+    list of Alternative
+        One per interpretation, model and prior set.
+    """
     return [
         Alternative(
             (str(interpretation), str(model), str(priors)),
@@ -498,6 +533,20 @@ def beliefs_of_grid(
     """Return the prior sets of a table with the columns of ``cotreat.sensitivity.belief_grid.COLUMNS``.
 
     They assess the ratio of odds ratios alone, which is the same for every co-treatment.
+
+    Parameters
+    ----------
+    grid
+        The table.
+    interpretation, model
+        Of the primary analysis.
+    effective
+        How many independent draws its probabilities are worth.
+
+    Returns
+    -------
+    list of Alternative
+        One per prior set.
     """
     names = [
         grid_name(*("" if belief == WEAK else belief for belief in beliefs))

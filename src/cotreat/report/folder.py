@@ -180,7 +180,17 @@ class Results:
         )
 
     def other_base(self, name: str) -> str:
-        """Name what an analysis was made of, where that is not the primary analysis; otherwise empty."""
+        """Name what an analysis was made of, where that is not the primary analysis; otherwise empty.
+
+        Parameters
+        ----------
+        name
+            Folder of the analysis.
+
+        Returns
+        -------
+        str
+        """
         settings = self.analyses[name].settings
         choice = zip(KINDS, self.lead.choice, strict=True)
         changed = [
@@ -189,7 +199,17 @@ class Results:
         return " and ".join(changed)
 
     def table(self, name: str, file: str) -> pd.DataFrame | None:
-        """Return a table of an analysis; None where it is missing, or of another analysis than the primary one."""
+        """Return a table of an analysis; None where it is missing, or of another analysis than the primary one.
+
+        Parameters
+        ----------
+        name, file
+            Folder of the analysis, and name of the CSV file.
+
+        Returns
+        -------
+        pandas.DataFrame or None
+        """
         path = self.folder / name / file
         if name not in self.analyses or self.other_base(name) or not path.exists():
             return None
@@ -255,6 +275,15 @@ def _same(choice: Choice) -> Choice:
 
 def read_results(place: Path) -> Results:
     """Read a study's folder.
+
+    Parameters
+    ----------
+    place
+        ``results/STUDY``.
+
+    Returns
+    -------
+    Results
 
     Raises
     ------

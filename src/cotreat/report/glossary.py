@@ -64,6 +64,13 @@ def mark(page: str) -> tuple[str, tuple[Term, ...]]:
     ----------
     page
         HTML in which ``<`` and ``>`` stand for tags alone.
+
+    Returns
+    -------
+    page : str
+        With each term as a button that opens its explanation.
+    terms : tuple of Term
+        Those found, in the order of the glossary.
     """
     pieces = _TAG.split(page)
     left = dict(enumerate(TERMS))

@@ -35,7 +35,19 @@ class Embedded:
 
 
 def embed(folder: Path, picture: Picture) -> Embedded:
-    """Read a figure of a folder."""
+    """Read a figure of a folder.
+
+    Parameters
+    ----------
+    folder
+        Where the figure was written.
+    picture
+        Name, caption and alternative text.
+
+    Returns
+    -------
+    Embedded
+    """
     with Image.open(folder / picture.file) as image:
         white = Image.new("RGB", image.size, "white")
         white.paste(image, mask=image.getchannel("A") if image.mode == "RGBA" else None)

@@ -78,29 +78,18 @@ class Group:
     @property
     def pairs(self) -> str:
         """Their pairs of treatments, with co-treatment and subgroup."""
-        names = list(dict.fromkeys(_pair(self.found.question, row) for row in self.rows))
+        names = list(dict.fromkeys(self.found.question.place(*row.place) for row in self.rows))
         return listed(names) if len(names) <= MANY else f"{len(names)} pairs"
 
     @property
-    def _scales(self) -> list[str]:
-        return list(dict.fromkeys(row.assessment.scale for row in self.rows))
-
-    @property
     def scales(self) -> str:
-        """Their scales, by number where one pair is assessed on no other."""
-        place = self.rows[0].assessment.place
-        own = [one for one in self.found.assessments if one.place == place]
-        if len(self.rows) == len(own) > 1:
+        """Their scales, by number where the pairs are assessed on no other."""
+        places = {row.place for row in self.rows}
+        every = {one.scale for one in self.found.assessments if one.place in places}
+        own = list(dict.fromkeys(row.assessment.scale for row in self.rows))
+        if len(own) == len(every) > 1:
             return f"on all {len(own)} scales"
-        return f"on the {plural('scale', len(self._scales))} {listed(self._scales)}"
-
-    @property
-    def over(self) -> str:
-        """Their scales, by number where they are all scales."""
-        every = {one.scale for one in self.found.assessments}
-        if len(self._scales) == len(every) > 1:
-            return f"over {len(every)} scales"
-        return f"on the {plural('scale', len(self._scales))} {listed(self._scales)}"
+        return f"on the {plural('scale', len(own))} {listed(own)}"
 
     @property
     def probabilities(self) -> str:
@@ -129,7 +118,18 @@ class Group:
 
 
 def verdict(found: Conclusion) -> str:
-    """Return the verdict in a few words."""
+    """Return the verdict in a few words.
+
+    Parameters
+    ----------
+    found
+        The conclusion.
+
+    Returns
+    -------
+    str
+        Such as ``Conclusive for synergy`` or ``Inconclusive``.
+    """
     if found.status != ASSESSED:
         return capital(found.status)
     verdicts = {_verdict(rows) for rows in by_pair(found.sensitivity)}
@@ -153,7 +153,18 @@ def _verdict(rows: Sequence[Sensitivity]) -> str:
 
 
 def four_lines(found: Conclusion) -> tuple[Line, ...]:
-    """Word a conclusion in its four fixed lines."""
+    """Word a conclusion in its four fixed lines.
+
+    Parameters
+    ----------
+    found
+        The conclusion.
+
+    Returns
+    -------
+    tuple of Line
+        What is reported, what the data show, what they cannot show, and what would resolve it.
+    """
     facts = _facts(found)
     return tuple(
         Line(entry["heading"], " ".join(paragraphs(entry["text"], **facts)))
@@ -213,12 +224,6 @@ def _comparison(one: Comparison) -> str:
     return f"{one.contrast} {digits(one.estimate)} ({digits(one.lower)} to {digits(one.upper)})"
 
 
-def _pair(question: Question, row: Sensitivity) -> str:
-    """Name a pair with its co-treatment and subgroup."""
-    pair, *where = row.place
-    return question.pair(pair) + question.where(*where)
-
-
 def _whether(question: Question) -> str:
     both = "any two of the treatments"
     if len(question.pairs) == 1:
@@ -252,11 +257,22 @@ def _needed(found: Conclusion) -> Iterator[str]:
 
 
 def sensitivity_table(found: Conclusion) -> pd.DataFrame:
-    """Return the sensitivity of each assessment, with directions and one denominator a row."""
+    """Return the sensitivity of each assessment, with directions and one denominator a row.
+
+    Parameters
+    ----------
+    found
+        The conclusion.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Empty where no other choice assesses a pair.
+    """
     return pd.DataFrame(
         [
             {
-                "pair": _pair(found.question, row),
+                "pair": found.question.place(*row.place),
                 "scale": row.assessment.scale,
                 "P(synergy)": share(row.assessment.probability),
                 "range over all choices": between([row.lowest, row.highest]),
@@ -274,7 +290,18 @@ def sensitivity_table(found: Conclusion) -> pd.DataFrame:
 
 
 def sensitivity_notes(found: Conclusion) -> list[str]:
-    """List the other choices that are left out of the comparison, with the reason."""
+    """List the other choices that are left out of the comparison, with the reason.
+
+    Parameters
+    ----------
+    found
+        The conclusion.
+
+    Returns
+    -------
+    list of str
+        Sentences.
+    """
     notes, number = [], found.unusable
     if found.status == ASSESSED and not any(row.alternatives for row in found.sensitivity):
         tried = found.unusable or found.not_comparable or found.incompatible

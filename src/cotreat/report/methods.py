@@ -119,6 +119,11 @@ def diagnostics(table: pd.DataFrame) -> Iterator[str]:
     ----------
     table
         The checks of a fit: ``check`` and ``value``.
+
+    Returns
+    -------
+    iterator of str
+        Sentences.
     """
     found = [
         f"{words} {worst(values):{form}}"

@@ -210,11 +210,10 @@ def _fits(results: Results) -> pd.DataFrame:
 
 def _in_short(fit: Fit, own: list[Assessment]) -> str:
     """Write the range of P(synergy) of a pair over its scales; its direction only where identified."""
-    one = own[0]
-    name = fit.question.pair(one.pair) + fit.question.where(one.co_treatment, one.stratum)
-    directions = {a.direction for a in own} if one.identified else {"not identified"}
-    said = directions.pop() if len(directions) == 1 else "depends on the scale"
-    return f"{name} {between(a.probability for a in own)}, {said}"
+    name = fit.question.place(*own[0].place)
+    directions = {one.direction for one in own} if own[0].identified else {"not identified"}
+    direction = directions.pop() if len(directions) == 1 else "depends on the scale"
+    return f"{name} {between(one.probability for one in own)}, {direction}"
 
 
 def _interpretations(results: Results) -> pd.DataFrame:

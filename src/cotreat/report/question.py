@@ -48,7 +48,17 @@ class Question:
 
     @classmethod
     def of(cls, study: Study) -> Question:
-        """Return the question of a study."""
+        """Return the question of a study.
+
+        Parameters
+        ----------
+        study
+            The study.
+
+        Returns
+        -------
+        Question
+        """
         from cotreat.plots.labels import event, part_names
 
         return cls(
@@ -63,11 +73,26 @@ class Question:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Question:
-        """Return what `as_json` wrote."""
+        """Return what `as_json` wrote.
+
+        Parameters
+        ----------
+        fields
+            Fields by name.
+
+        Returns
+        -------
+        Question
+        """
         return cls(**{**fields, **{name: tuple(fields[name]) for name in _TUPLES}})
 
     def as_json(self) -> dict[str, Any]:
-        """Return the question as JSON can hold it."""
+        """Return the question as JSON can hold it.
+
+        Returns
+        -------
+        dict
+        """
         return asdict(self)
 
     def __str__(self) -> str:
@@ -102,13 +127,35 @@ class Question:
         return "higher" if self.synergy_on == "event" else "lower"
 
     def pair(self, pair: str, link: str = "with") -> str:
-        """Name a pair of treatments."""
+        """Name a pair of treatments.
+
+        Parameters
+        ----------
+        pair
+            Label of the pair, ``A:B``.
+        link
+            Word between the names.
+
+        Returns
+        -------
+        str
+        """
         return f" {link} ".join(self.names.get(part, part) for part in pair.split(":"))
 
-    def where(self, co_treatment: str, stratum: str) -> str:
-        """Name the co-treatment and the subgroup of an assessment; empty for neither."""
+    def place(self, pair: str, co_treatment: str, stratum: str) -> str:
+        """Name a pair of treatments, with co-treatment and subgroup in brackets.
+
+        Parameters
+        ----------
+        pair, co_treatment, stratum
+            Labels as in a summary.
+
+        Returns
+        -------
+        str
+        """
         given = [] if co_treatment in ("", NONE) else parse(co_treatment)
         parts = sorted(given, key=list(self.names).index)
         words = [f"with {listed(self.names[p] for p in parts)} as co-treatment"] if parts else []
         words += [f"in {self.names.get(stratum, stratum)}"] if stratum else []
-        return f" ({', '.join(words)})" if words else ""
+        return self.pair(pair) + (f" ({', '.join(words)})" if words else "")

@@ -79,12 +79,18 @@ def table(
 
     Parameters
     ----------
+    caption, file
+        Heading, and name under which the table is saved.
     data
         What is saved, at ten digits; what is shown is rounded to four, without columns that have no value.
     failed
         Failed checks, which stand at the top of the file.
     saved
         The file itself, if there is one.
+
+    Returns
+    -------
+    Table
     """
     text = b64encode(saved or table_text(data, failed).encode("utf-8")).decode("ascii")
     href = f"data:text/csv;charset=utf-8;base64,{text}"
@@ -147,6 +153,11 @@ def typeset(page: str) -> str:
     ----------
     page
         HTML in which ``<`` and ``>`` stand for tags alone.
+
+    Returns
+    -------
+    str
+        With minus signs for hyphens before numbers.
     """
     pieces, depth = _TAG.split(page), 0
     for at, piece in enumerate(pieces):

@@ -125,5 +125,15 @@ def ranges(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def unreliable(table: pd.DataFrame) -> int:
-    """Count the prior sets whose fit is unreliable."""
+    """Count the prior sets whose fit is unreliable.
+
+    Parameters
+    ----------
+    table
+        What `table_of` returns.
+
+    Returns
+    -------
+    int
+    """
     return int((table.verdict == laplace.UNRELIABLE).sum())

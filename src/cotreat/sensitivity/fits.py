@@ -56,7 +56,17 @@ class Answers:
 
     @classmethod
     def of(cls, task: Task) -> Answers:
-        """Find the models of a study, and the fits that can be used as they are."""
+        """Find the models of a study, and the fits that can be used as they are.
+
+        Parameters
+        ----------
+        task
+            Study, fits, priors and settings.
+
+        Returns
+        -------
+        Answers
+        """
         study, priors = task.study, task.priors
         possible, _ = models_for(study, priors)
         fitted = [model for model, _ in task.fits if not is_asked_for(model.partition(":")[0])]
@@ -102,7 +112,12 @@ class Answers:
             answers[Base(fit.interpretation, fit.model.name, self.task.priors.name)] = answer
 
     def primary_fit(self) -> Fit:
-        """Return the fit of the primary analysis, made now unless it exists."""
+        """Return the fit of the primary analysis, made now unless it exists.
+
+        Returns
+        -------
+        Fit
+        """
         model, draws = (
             self.models[0],
             self.task.fits.get((self.models[0], self.task.study.interpretation)),
@@ -150,11 +165,31 @@ class Answers:
         ]  # fmt: skip
 
     def is_reliable(self, one: Specification) -> bool:
-        """Whether the batch, not only a sampled fit, is reliable."""
+        """Whether the batch, not only a sampled fit, is reliable.
+
+        Parameters
+        ----------
+        one
+            A specification that was fitted.
+
+        Returns
+        -------
+        bool
+        """
         return self.known[base_of(one)].verdict != laplace.UNRELIABLE
 
     def table(self, specifications: Sequence[Specification]) -> pd.DataFrame:
-        """Return the rows of the multiverse of some specifications."""
+        """Return the rows of the multiverse of some specifications.
+
+        Parameters
+        ----------
+        specifications
+            Fitted now where they are not known.
+
+        Returns
+        -------
+        pandas.DataFrame
+        """
         rows: list[dict[str, Any]] = []
         for one, answer in zip(specifications, self.fitted(specifications), strict=True):
             key = base_of(one)
@@ -167,7 +202,17 @@ class Answers:
 
 
 def base_of(one: Specification) -> Base:
-    """Return interpretation, model and name of the priors of a specification."""
+    """Return interpretation, model and name of the priors of a specification.
+
+    Parameters
+    ----------
+    one
+        The specification.
+
+    Returns
+    -------
+    Base
+    """
     return Base(one.study.interpretation, one.model, multiverse.name_of_set(one))
 
 
@@ -214,6 +259,10 @@ def plan_fits(answers: Answers) -> Plan:
     answers
         Of the study; where fits are crossed, the base is fitted, because a model whose fit is unreliable is
         so under other priors too.
+
+    Returns
+    -------
+    Plan
     """
     study, depth, model = answers.task.study, answers.task.depth, described(answers.models[0])
     is_crossed = depth == FULL or answers.is_quick

@@ -49,7 +49,12 @@ class Conflict:
         return "; ".join(filter(None, [words, self.heading, *map(str, self.predictions)]))
 
     def as_json(self) -> dict[str, Any]:
-        """Return the record as JSON values, a missing difference as None."""
+        """Return the record as JSON values, a missing difference as None.
+
+        Returns
+        -------
+        dict
+        """
         difference = None if np.isnan(self.difference) else self.difference
         return {**asdict(self), "difference": difference, "heading": self.heading}
 
@@ -61,6 +66,11 @@ def size_changes(summary: pd.DataFrame) -> list[str]:
     ----------
     summary
         Of a fit.
+
+    Returns
+    -------
+    list of str
+        One line per arm.
     """
     rows = summary[summary.measure == SIZE]
     arms = [WITHIN.join(filter(None, one)) for one in zip(rows.contrast, rows.stratum, strict=True)]

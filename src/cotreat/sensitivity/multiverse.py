@@ -70,6 +70,10 @@ def bases(
     is_full
         Whether both are crossed; otherwise the primary model under every interpretation, and every model under
         the study's.
+
+    Returns
+    -------
+    list of Specification
     """
     return [
         Specification(study.resolve(interpretation.id), model, priors)
@@ -79,14 +83,34 @@ def bases(
 
 
 def other_priors(base: Specification) -> list[Specification]:
-    """List a specification under `SETS` other than its priors, where its model can use them."""
+    """List a specification under `SETS` other than its priors, where its model can use them.
+
+    Parameters
+    ----------
+    base
+        The specification.
+
+    Returns
+    -------
+    list of Specification
+    """
     study, name = base.study, name_of_set(base)
     sets = [prior_set(other, study) for other in SETS if other != ALIASES.get(name, name)]
     return [Specification(study, base.model, s) for s in sets if _is_usable(study, base.model, s)]
 
 
 def name_of_set(one: Specification) -> str:
-    """Return the name of the priors of a specification."""
+    """Return the name of the priors of a specification.
+
+    Parameters
+    ----------
+    one
+        The specification.
+
+    Returns
+    -------
+    str
+    """
     return one.priors if isinstance(one.priors, str) else one.priors.name
 
 
@@ -107,6 +131,10 @@ def grid(study: Study, model: str, *, is_full: bool) -> list[Specification]:
         Of the primary analysis.
     is_full
         Whether both are crossed; otherwise one is weak where the other is not.
+
+    Returns
+    -------
+    list of Specification
     """
     beliefs = ("", *BELIEFS)
     return [
@@ -118,7 +146,17 @@ def grid(study: Study, model: str, *, is_full: bool) -> list[Specification]:
 
 
 def answer_of(fit: Fit) -> Answer | None:
-    """Return a fit as an answer of a batch; None if it fails its checks."""
+    """Return a fit as an answer of a batch; None if it fails its checks.
+
+    Parameters
+    ----------
+    fit
+        With its draws.
+
+    Returns
+    -------
+    Answer or None
+    """
     if checks.failures(checks.checks(fit)):
         return None
     stats, name = fit.draws["sample_stats"].to_dataset(), str(provenance(fit.draws)["priors"])
@@ -161,6 +199,10 @@ class Asked:
             Posterior draws of the risks.
         priors
             Prior set of the fit.
+
+        Returns
+        -------
+        list of dict
         """
         row = {
             "interpretation": answer.study.interpretation,
@@ -203,7 +245,17 @@ class Asked:
 
 
 def estimands_asked(study: Study, model: str) -> list[Estimand]:
-    """List a measure of each family of synergy, and odds ratios of one more treatment or reported ones."""
+    """List a measure of each family of synergy, and odds ratios of one more treatment or reported ones.
+
+    Parameters
+    ----------
+    study, model
+        The study, and name of the model.
+
+    Returns
+    -------
+    list of Estimand
+    """
     evidence = resolve(study)
     numbers = reported_in(evidence)
     ratios = [c for c in numbers.with_interval if c.kind == ODDS_RATIO.name] if numbers else []
@@ -250,6 +302,10 @@ def mc_error(beyond: xr.DataArray, effective: float) -> float:
     effective
         Effective draws; NaN where they are computed from the chains.
 
+    Returns
+    -------
+    float
+
     Notes
     -----
     √(p (1 − p) / effective), with p at least half a draw away from 0 and 1. Where the weights of importance
@@ -267,7 +323,17 @@ def mc_error(beyond: xr.DataArray, effective: float) -> float:
 
 
 def table_of(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Return a table with the columns of the multiverse."""
+    """Return a table with the columns of the multiverse.
+
+    Parameters
+    ----------
+    rows
+        By name of the column.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
     return pd.DataFrame(rows).reindex(columns=list(MULTIVERSE_COLUMNS))
 
 
@@ -280,6 +346,10 @@ def incompatible(table: pd.DataFrame, base: Base) -> list[str]:
         The multiverse.
     base
         The primary analysis, under whose model and priors log evidences are compared.
+
+    Returns
+    -------
+    list of str
     """
     same = table[(table[MODEL] == base.model) & (table[PRIORS] == base.priors)]
     logs = same.groupby(INTERPRETATION, sort=False).log_evidence.first()
@@ -355,6 +425,10 @@ def primary_scale(table: pd.DataFrame, study: Study, pair: str) -> Scale:
         Rows of the multiverse of one analysis.
     study, pair
         The pair of treatments of the study.
+
+    Returns
+    -------
+    Scale
     """
     judged = _judged(table, study, pair)
     known = judged[judged.probability.notna()]
@@ -364,7 +438,17 @@ def primary_scale(table: pd.DataFrame, study: Study, pair: str) -> Scale:
 
 
 def scales_of(rows: pd.DataFrame) -> list[Scale]:
-    """Return the measure of each row of a table."""
+    """Return the measure of each row of a table.
+
+    Parameters
+    ----------
+    rows
+        Rows of the multiverse.
+
+    Returns
+    -------
+    list of Scale
+    """
     fields = rows[list(Scale._fields)].fillna("")
     return [Scale(*map(str, row)) for row in fields.itertuples(index=False)]
 
@@ -402,14 +486,34 @@ def _change(
 
 
 def with_scales(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the measures of synergy with a probability, with their scale in words in a column `SCALE`."""
+    """Return the measures of synergy with a probability, with their scale in words in a column `SCALE`.
+
+    Parameters
+    ----------
+    table
+        The multiverse.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
     rows = table[table.probability.notna() & table.measure.isin(MEASURES)]
     scales = [scale_in_words(scale) for scale in scales_of(rows)]
     return rows.assign(**{SCALE: pd.Series(scales, rows.index, dtype=object)})
 
 
 def where_in_words(scale: Scale) -> str:
-    """Word the co-treatment of a measure; empty where it is the same with all."""
+    """Word the co-treatment of a measure; empty where it is the same with all.
+
+    Parameters
+    ----------
+    scale
+        The measure.
+
+    Returns
+    -------
+    str
+    """
     if scale.co_treatment in ("", ANY):
         return ""
     given = "no other study drug" if scale.co_treatment == NONE else scale.co_treatment
@@ -417,6 +521,16 @@ def where_in_words(scale: Scale) -> str:
 
 
 def scale_in_words(scale: Scale) -> str:
-    """Word the scale of synergy and the co-treatment of a measure."""
+    """Word the scale of synergy and the co-treatment of a measure.
+
+    Parameters
+    ----------
+    scale
+        The measure.
+
+    Returns
+    -------
+    str
+    """
     name = f"{MEASURES[scale.measure].family.name} ({scale.measure})"
     return ", ".join(filter(None, (name, where_in_words(scale))))

@@ -32,7 +32,17 @@ VALUE = "value"
 
 
 def beliefs(log_prior: Iterable[Hashable]) -> list[str]:
-    """Return the variables whose prior states a belief: those at the top of the hierarchy."""
+    """Return the variables whose prior states a belief: those at the top of the hierarchy.
+
+    Parameters
+    ----------
+    log_prior
+        Log prior densities by variable.
+
+    Returns
+    -------
+    list of str
+    """
     return [
         str(name)
         for name in log_prior

@@ -76,6 +76,10 @@ class Induced:
         ----------
         priors
             With the distributions of the set that was compiled.
+
+        Returns
+        -------
+        xarray.Dataset
         """
         data = {variable.name: variable.get_value() for variable in self._built.data_vars}
         data |= {name: value for row in priors.rows for name, value in row.given().items()}
@@ -88,7 +92,19 @@ class Induced:
 
 
 def with_odds(risk_draws: xr.Dataset, study: Study) -> xr.Dataset:
-    """Clip risks below 1, so that all have odds, and set the attribute ``risk_kind``."""
+    """Clip risks below 1, so that all have odds, and set the attribute ``risk_kind``.
+
+    Parameters
+    ----------
+    risk_draws
+        Draws of the risks.
+    study
+        With the kind of its risks.
+
+    Returns
+    -------
+    xarray.Dataset
+    """
     known = {name: risk_draws[name].clip(max=SUREST) for name in RISKS if name in risk_draws}
     known["risk"] = known["risk"].assign_attrs(risk_kind=study.risk_kind)
     return risk_draws.assign(known)
@@ -97,7 +113,19 @@ def with_odds(risk_draws: xr.Dataset, study: Study) -> xr.Dataset:
 def estimands_of(
     study: Study, model: Model, risk_draws: RiskDraws
 ) -> list[tuple[Estimand, Status]]:
-    """List the estimands that have a posterior distribution, with their identification."""
+    """List the estimands that have a posterior distribution, with their identification.
+
+    Parameters
+    ----------
+    study, model
+        Of the fit.
+    risk_draws
+        Its posterior draws of the risks.
+
+    Returns
+    -------
+    list of (Estimand, Status)
+    """
     evidence = resolve(study)
     identification = Identification(study, model, risk_draws, evidence)
     every = ((one, identification.of(one)) for one in enumerate_estimands(study, model, evidence))
@@ -115,6 +143,11 @@ def table_of(
         What `estimands_of` returns.
     prior, posterior
         Draws of the risks.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per estimand.
     """
     rows = []
     for one, status in estimands:

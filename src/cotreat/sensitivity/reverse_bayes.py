@@ -38,7 +38,17 @@ class Normal:
     sd: float
 
     def given(self, data: "Normal") -> "Normal":
-        """Return the posterior, with this distribution as prior: precisions add, and weight the means."""
+        """Return the posterior, with this distribution as prior: precisions add, and weight the means.
+
+        Parameters
+        ----------
+        data
+            Observation and its standard error, as a normal likelihood.
+
+        Returns
+        -------
+        Normal
+        """
         prior, likelihood = 1 / self.sd**2, 1 / data.sd**2
         mean = (prior * self.mean + likelihood * data.mean) / (prior + likelihood)
         return Normal(float(mean), float((prior + likelihood) ** -0.5))
@@ -228,7 +238,18 @@ def critical_odds_ratio(lower: float, upper: float) -> float:
 
 
 def critical(odds_ratios: Sequence[ObservedRatio]) -> pd.DataFrame:
-    """List the critical sceptical prior of each odds ratio."""
+    """List the critical sceptical prior of each odds ratio.
+
+    Parameters
+    ----------
+    odds_ratios
+        What `odds_ratios_of` returns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per odds ratio: the critical odds ratio, and whether the estimate lies beyond it.
+    """
     return pd.DataFrame([_critical(one) for one in odds_ratios])
 
 

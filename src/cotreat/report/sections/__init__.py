@@ -33,12 +33,37 @@ class Record(Protocol):
 
 
 def text(analysis: str, name: str, /, **facts: Any) -> str:
-    """Fill a text of an analysis, such as a finding."""
+    """Fill a text of an analysis, such as a finding.
+
+    Parameters
+    ----------
+    analysis, name
+        Folder of the analysis, and entry in ``analyses.toml``.
+    **facts
+        Variables of the template.
+
+    Returns
+    -------
+    str
+        On one line.
+    """
     return " ".join(paragraphs(TEXTS[analysis][name], **facts))
 
 
 def section(analysis: str, name: str, /, **facts: Any) -> Section:
-    """Return a section of an analysis with its heading and paragraphs filled."""
+    """Return a section of an analysis with its heading and paragraphs filled.
+
+    Parameters
+    ----------
+    analysis, name
+        Folder of the analysis, and entry in ``analyses.toml``.
+    **facts
+        Variables of the template.
+
+    Returns
+    -------
+    Section
+    """
     entry = TEXTS[analysis][name]
     (heading,) = paragraphs(entry["heading"], **facts)
     figure = picture(analysis, entry["figure"]) if "figure" in entry else None
@@ -53,7 +78,23 @@ def analysis_of(
     failed: Iterable[str],
     **settings: Any,
 ) -> Analysis:
-    """Put findings and sections of an analysis together, with its settings and versions."""
+    """Put findings and sections of an analysis together, with its settings and versions.
+
+    Parameters
+    ----------
+    name
+        Folder of the analysis.
+    record
+        The analysis.
+    findings, sections, failed
+        Its words.
+    **settings
+        Settings besides depth and interpretation.
+
+    Returns
+    -------
+    Analysis
+    """
     return Analysis(
         ANALYSES[name],
         record.study.digest,

@@ -191,6 +191,11 @@ def why_unanswered(one: LeftOut, depth: str) -> str:
         Leave-one-out of a model.
     depth
         The depth of the comparison.
+
+    Returns
+    -------
+    str
+        A sentence without full stop.
     """
     reasons = {
         f"were not refitted, because depth {depth} refits nothing": NOT_REFITTED,
@@ -216,6 +221,11 @@ def dependence_in_words(one: Dependence, study: Study) -> str:
         The dependence.
     study
         With its reported estimates.
+
+    Returns
+    -------
+    str
+        Sentences.
     """
     is_ratio = {estimate.id: estimate.has_interval for estimate in study.reported_estimates}
     implied = ""

@@ -107,6 +107,11 @@ def unreliable_fits(fits: pd.DataFrame, untried: Sequence[tuple[str, str]]) -> I
         A row per fit of the multiverse.
     untried
         Models and interpretations under which other priors were not fitted.
+
+    Returns
+    -------
+    iterator of str
+        One line per model and interpretation.
     """
     for (model, interpretation), table in fits.groupby([MODEL, INTERPRETATION], sort=False):
         unreliable = table[table.verdict == UNRELIABLE]
@@ -133,6 +138,11 @@ def change_finding(changes: pd.DataFrame, incompatible: Sequence[str] = ()) -> s
         Table of the one-at-a-time sensitivity analysis.
     incompatible
         Interpretations with which the other reported estimates are incompatible; they are left out.
+
+    Returns
+    -------
+    str
+        Empty where no change has a probability.
     """
     known = changes[changes.probability.notna()]
     is_incompatible = (known["what changes"] == INTERPRETATION) & known.to.isin(incompatible)
@@ -168,6 +178,11 @@ def grid_finding(ranges: pd.DataFrame, sets: int, unreliable: int, *, is_crossed
         Number of prior sets, and of those with an unreliable fit.
     is_crossed
         Whether beliefs about effects and about interactions are crossed.
+
+    Returns
+    -------
+    str
+        Empty without an interaction.
     """
     rows = ranges[ranges.number == P_SYNERGY].to_dict("records")
     counts = {"sets": sets, "unreliable": unreliable, "is_crossed": is_crossed}
@@ -181,6 +196,11 @@ def scaling_finding(table: pd.DataFrame) -> str:
     ----------
     table
         Table of power scaling.
+
+    Returns
+    -------
+    str
+        Empty without a measure of synergy.
     """
     measures = table[table.measure.isin(representatives().values()) & table.probability.notna()]
     ratios = table[(table.measure == ODDS_RATIO) & (table.status == IDENTIFIED)]
