@@ -298,7 +298,7 @@ def test_what_would_settle_it_names_what_is_not_reported():
     assert lines(found_in(table, question, alternatives=[rival]))[NEEDED] == (
         "patients and events of A, A+B, from the authors; which interpretation of the reported estimates is "
         "right, from the authors; patients who received no study drug, whom this study does not have; random "
-        "assignment, or adjustment for what confounds the comparison."
+        "assignment, or adjustment for confounders."
     )
     assert lines(found_in(summary(0.5)))[NEEDED] == "more patients in these regimens."
     assert (

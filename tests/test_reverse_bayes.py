@@ -1,4 +1,6 @@
-"""One odds ratio in closed form, and the sceptics it does not convince."""
+"""One odds ratio under each belief in closed form, and the critical sceptical prior."""
+
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,11 +12,9 @@ from cotreat.models.registry import MODELS
 from cotreat.priors.belief_grid import BELIEFS
 from cotreat.priors.sets import prior_set
 from cotreat.sensitivity.reverse_bayes import (
-    Normal,
     critical,
     critical_odds_ratio,
     odds_ratios_of,
-    under_beliefs,
 )
 from tests.shared import draws_of as fit
 
@@ -46,6 +46,27 @@ source = "made up: the numbers of the tacrolimus cohort"
 """
 
 
+class Normal(NamedTuple):
+    """A normal distribution of a log odds ratio, as prior, likelihood or posterior."""
+
+    mean: float
+    sd: float
+
+    def given(self, data):
+        """Return the posterior: precisions add, and weight the means."""
+        prior, likelihood = 1 / self.sd**2, 1 / data.sd**2
+        mean = (prior * self.mean + likelihood * data.mean) / (prior + likelihood)
+        return Normal(mean, (prior + likelihood) ** -0.5)
+
+
+def closed_form(study, belief):
+    """Return the posterior of the log odds ratio of a study with one reported estimate under a belief."""
+    (one,) = odds_ratios_of(study, MODELS["additive"])
+    prior = prior_set(f"grid:{belief}", study)["beta"]
+    sd = np.log(one.upper / one.lower) / 2 / 1.959963985
+    return Normal(prior.mu, prior.sigma).given(Normal(np.log(one.upper * one.lower) / 2, sd))
+
+
 # --- Normal and normal ---------------------------------------------------------------------------------
 
 
@@ -63,57 +84,6 @@ def test_recovery_tocilizumab(prior_mean, mean):
     assert after.sd == pytest.approx(0.07199797, abs=1e-6)
 
 
-def test_the_grid_is_that_of_a_sum_over_a_fine_grid():
-    study = load_study("sun2024")
-    known = odds_ratios_of(study, MODELS["interaction"])
-    table = under_beliefs(study, known).set_index(["odds ratio", "belief"])
-    # The effect of tacrolimus, over all and beside each partner; 2.43 and 3.14 change the partner too.
-    assert [one.source for one in known if one.about] == ["tac", "tac-cyc-vs-cyc", "tac-mmf-vs-mmf"]
-    known = [one for one in known if one.about]
-    assert len(table) == len(BELIEFS) * len(known) == 27
-    at = np.linspace(-12, 12, 48_001)
-    for one in known:
-        for belief in BELIEFS:
-            beta = prior_set(f"grid:{belief}", study)["beta"]
-            weight = stats.norm.pdf(at, beta.mu, beta.sigma) * stats.norm.pdf(
-                at, one.log.mean, one.log.sd
-            )
-            weight /= weight.sum()
-            mean = weight @ at
-            row = table.loc[one.label, belief]
-            assert row["posterior mean (log)"] == pytest.approx(mean, abs=1e-6)
-            sd = np.sqrt(weight @ (at - mean) ** 2)
-            assert row["posterior SD (log)"] == pytest.approx(sd, abs=1e-6)
-            # Half of the point at 0 lies above it.
-            above = weight[at > 1e-9].sum() + weight[abs(at) < 1e-9].sum() / 2
-            assert row["P(odds ratio > 1)"] == pytest.approx(above, abs=1e-6)
-            assert row["upper"] == pytest.approx(np.exp(mean + 1.959963985 * sd), rel=1e-5)
-
-
-def test_a_belief_turns_with_the_number_it_is_about():
-    """Treated against not 2.43, and not against treated 0.41: one number, and one belief about it."""
-    upside_down = (
-        ONE.replace('"A vs none"', '"none vs A"')
-        .replace("value = 2.43", "value = 0.41")
-        .replace("[1.20, 4.92]", "[0.20, 0.83]")
-    )
-    above = []
-    for text in (ONE, upside_down):
-        study = parse_study(text)
-        table = under_beliefs(study, odds_ratios_of(study, MODELS["additive"]))
-        above.append(table.set_index("belief")["P(odds ratio > 1)"]["optimistic-strong"])
-    assert above == pytest.approx([0.998, 0.002], abs=0.0005)
-
-
-def test_a_belief_about_an_interaction_is_about_products():
-    study = load_study("sun2024").resolve("abstract-wording")
-    known = odds_ratios_of(study, MODELS["interaction"])
-    (product, *_) = [one for one in known if one.label.startswith("product term, ")]
-    table = under_beliefs(study, [product]).set_index("belief")
-    assert table["prior mean (log)"]["optimistic-weak"] == pytest.approx(np.log(2) / 2)
-    assert table["prior SD (log)"]["neutral-weak"] == 5.0
-
-
 @pytest.fixture(scope="module")
 def one_claim():
     return parse_study(ONE)
@@ -125,27 +95,24 @@ def test_fits_of_one_claim_are_the_closed_form_within_monte_carlo_error(one_clai
     answers = fit_many(
         [Specification(one_claim, "additive", n) for n in names], effective=4000, draws=4000
     )
-    closed = under_beliefs(one_claim, odds_ratios_of(one_claim, MODELS["additive"]))
-    for answer, (_, row) in zip(answers, closed.iterrows(), strict=True):
-        _agrees(answer.risk_draws["risk"], row)
+    for answer, belief in zip(answers, BELIEFS, strict=True):
+        _agrees(answer.risk_draws["risk"], closed_form(one_claim, belief))
 
 
 @pytest.mark.long
 def test_nuts_of_one_claim_is_the_closed_form_within_monte_carlo_error(one_claim):
     tree = fit(one_claim, "additive", "sceptical", draws=2000, tune=500, chains=2)
-    closed = under_beliefs(one_claim, odds_ratios_of(one_claim, MODELS["additive"]))
-    row = closed[closed.belief == "pessimistic-moderate"].iloc[0]
-    _agrees(tree["posterior"]["risk"], row)
+    _agrees(tree["posterior"]["risk"], closed_form(one_claim, "pessimistic-moderate"))
 
 
-def _agrees(risk, row):
+def _agrees(risk, closed):
     """Compare with 4,000 draws: errors of the mean and of the SD are sd/√4000 and sd/√8000."""
     odds = risk / (1 - risk)
     log = np.log((odds.sel(arm="A") / odds.sel(arm="none")).values.ravel())
-    sd = row["posterior SD (log)"]
-    assert log.mean() == pytest.approx(row["posterior mean (log)"], abs=4 * sd / 4000**0.5)
+    mean, sd = closed
+    assert log.mean() == pytest.approx(mean, abs=4 * sd / 4000**0.5)
     assert log.std() == pytest.approx(sd, abs=5 * sd / 8000**0.5)
-    above = row["P(odds ratio > 1)"]
+    above = stats.norm.cdf(mean / sd)
     error = max(np.sqrt(above * (1 - above) / 4000), 1e-3)
     assert (log > 0).mean() == pytest.approx(above, abs=4 * error)
 
@@ -170,7 +137,8 @@ def test_the_critical_sceptic_is_just_not_convinced():
     ends = np.exp(mean + 1.959963985 * sd * np.array([-1, 1]))
     limit = critical_odds_ratio(*ends)
     sceptic = Normal(0, np.log(limit) / 1.959963985)
-    assert sceptic.given(Normal(mean, sd)).interval[0] == pytest.approx(0, abs=1e-8)
+    after = sceptic.given(Normal(mean, sd))
+    assert after.mean - 1.959963985 * after.sd == pytest.approx(0, abs=1e-8)
 
 
 def test_an_interval_that_holds_1_needs_no_sceptic():
@@ -198,6 +166,7 @@ def test_odds_ratios_of_counts_are_those_of_two_by_two_tables():
         "odds ratio, SK+ASA vs ASA",
     }
     cells = np.array([448, 4300 - 448, 568, 4300 - 568])
-    one = known["odds ratio, SK vs none"].log
-    assert one.mean == pytest.approx(np.log(448 * (4300 - 568) / (568 * (4300 - 448))), rel=1e-6)
-    assert one.sd == pytest.approx(np.sqrt((1 / cells).sum()), rel=1e-4)
+    one = known["odds ratio, SK vs none"]
+    assert one.estimate == pytest.approx(448 * (4300 - 568) / (568 * (4300 - 448)), rel=1e-6)
+    sd = np.log(one.upper / one.lower) / 2 / 1.959963985
+    assert sd == pytest.approx(np.sqrt((1 / cells).sum()), rel=1e-4)

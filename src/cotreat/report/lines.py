@@ -250,7 +250,7 @@ def _needed(found: Conclusion) -> Iterator[str]:
     if found.status == NOT_ESTIMABLE and question.is_case_control:
         yield "the risks in the source population of cases and controls"
     if not question.is_randomised:
-        yield "random assignment, or adjustment for what confounds the comparison"
+        yield "random assignment, or adjustment for confounders"
 
 
 # --- Sensitivity -----------------------------------------------------------------------------------

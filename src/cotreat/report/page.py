@@ -26,7 +26,7 @@ from cotreat.report.images import Embedded, embed
 from cotreat.report.lines import four_lines, sensitivity_notes, sensitivity_table, verdict
 from cotreat.report.methods import methods
 from cotreat.report.tables import Table, table, typeset
-from cotreat.report.wording import between
+from cotreat.report.wording import between, interval
 from cotreat.results import store
 from cotreat.results.headline import IDENTIFICATION, headline, judged, numbers
 from cotreat.results.supplementary import ANALYSES, Analysis, Section
@@ -121,7 +121,7 @@ def _tables(results: Results) -> dict[str, Table]:
             sensitivity_table(results.conclusion),
         ),
         "counts": ("Patients and events by regimen", lead.tables[store.CELLS]),
-        "reported": ("Reported estimates", lead.tables[store.REPORTED]),
+        "reported": ("Reported estimates", _reported(lead)),
         "identification": ("What the evidence identifies", _identified(lead)),
         "overlap": ("Overlap of regimens", _overlap(lead)),
         "balance": ("Covariates by regimen", _balance(lead)),
@@ -140,6 +140,13 @@ def _tables(results: Results) -> dict[str, Table]:
         for name, (caption, data) in captions.items()
         if len(data)
     }
+
+
+def _reported(fit: Fit) -> pd.DataFrame:
+    """Make the table of reported estimates, without columns that repeat what they are about."""
+    rows = fit.tables[store.REPORTED]
+    shown = rows.drop(columns=["measure", "contrast", "pair"])
+    return shown.assign(reported=rows.reported.astype(str).map(interval))
 
 
 def _identified(fit: Fit) -> pd.DataFrame:

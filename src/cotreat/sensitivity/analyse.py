@@ -52,11 +52,8 @@ def analyse_sensitivity(task: Task) -> SensitivityAnalysis:
         tables |= {"grid.csv": grid, "grid_ranges.csv": belief_grid.ranges(grid)}
     task.on_progress("power scaling, reverse Bayes, induced priors …")
     tables["power_scaling.csv"] = power_scaling.scaled(fit.draws, study, fit.model)
-    ratios = reverse_bayes.odds_ratios_of(study, fit.model)
-    if ratios:
+    if ratios := reverse_bayes.odds_ratios_of(study, fit.model):
         tables["critical.csv"] = reverse_bayes.critical(ratios)
-        if len(updated := reverse_bayes.under_beliefs(study, ratios)):
-            tables["beliefs.csv"] = updated
     prior, posterior = (risk_draws_of(group) for group in (fit.prior, fit.posterior))
     estimands = prior_predictive.estimands_of(study, fit.model, posterior)
     tables["induced.csv"] = prior_predictive.table_of(estimands, prior, posterior)
@@ -81,7 +78,6 @@ def analyse_sensitivity(task: Task) -> SensitivityAnalysis:
         incompatible=tuple(multiverse.incompatible(table, answers.base)),
         grid_sets=len(plan.grid),
         grid_unreliable=unreliable,
-        without_belief=tuple(one.label for one in ratios if not one.about),
         estimands=tuple(
             (one, status)
             for one, status in estimands

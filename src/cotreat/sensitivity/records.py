@@ -58,8 +58,6 @@ class SensitivityAnalysis:
         Interpretations with which the other reported estimates are incompatible.
     grid_sets, grid_unreliable : int
         Prior sets of the belief grid, and those whose fit is unreliable.
-    without_belief : tuple of str
-        Odds ratios about which no belief is stated.
     estimands : tuple of (Estimand, Status)
         Estimands whose prior and posterior are drawn.
     prior, posterior : xarray.Dataset
@@ -82,7 +80,6 @@ class SensitivityAnalysis:
     incompatible: tuple[str, ...]
     grid_sets: int
     grid_unreliable: int
-    without_belief: tuple[str, ...]
     estimands: tuple[tuple[Estimand, Status], ...]
     prior: RiskDraws
     posterior: RiskDraws

@@ -93,8 +93,6 @@ def _sections(record: SensitivityAnalysis) -> Iterator[Section]:
     yield section(SENSITIVITY, "power_scaling")
     if "critical.csv" in tables:
         yield section(SENSITIVITY, "critical")
-    if "beliefs.csv" in tables:
-        yield section(SENSITIVITY, "beliefs", left_out=record.without_belief)
     yield section(SENSITIVITY, "induced")
 
 
