@@ -550,7 +550,7 @@ def findings(left, study="isis2"):
         1,
         left_out=left,
         log_evidence=evidence,
-        models=comparison.table_with_evidence(left, evidence),
+        models=table_of_models(left, evidence),
     )
     return worded(record)
 

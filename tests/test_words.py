@@ -19,9 +19,11 @@ ALLOWED = "allowed:"
 
 PYTHON = sorted([*ROOT.glob("src/cotreat/**/*.py"), *ROOT.glob("models/*.py")])
 TEMPLATES = sorted(ROOT.glob("src/cotreat/**/*.jinja"))
-WORDINGS = sorted(
-    [*ROOT.glob("src/cotreat/report/*.toml"), *ROOT.glob("src/cotreat/priors/*.toml")]
-)
+WORDINGS = [
+    path
+    for name in ("diagnostics", "priors", "report")
+    for path in sorted(ROOT.glob(f"src/cotreat/{name}/*.toml"))
+]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",

@@ -32,10 +32,10 @@ RAREST = 1e-4
 QUANTITIES = ("estimate", "lower", "upper", "probability")
 """Posterior quantities of a conclusion."""
 
-FOR, TOWARDS, LEANS_AGAINST, AGAINST = STANDINGS = (
+FOR, PROBABLY_FOR, PROBABLY_AGAINST, AGAINST = STANDINGS = (
     "conclusive: beyond the null",
-    "leans beyond the null",
-    "leans short of the null",
+    "inconclusive: probably beyond the null",
+    "inconclusive: probably short of the null",
     "conclusive: short of the null",
 )
 """Standing of a probability, from the highest to the lowest."""

@@ -47,7 +47,6 @@ def with_confounding(
     single: tuple[float, float | None] = (0.0, SINGLE_SD),
     products: tuple[float, float | None] = (0.0, PRODUCT_SD),
     reason: str = PLAUSIBLE,
-    name: str = "",
 ) -> PriorSet:
     """Return a prior set with priors of unmeasured confounding.
 
@@ -61,12 +60,11 @@ def with_confounding(
         evidence shows too large a ratio.
     reason
         Justification of the numbers.
-    name
-        Of the new set; by default the old name with ``-confounded``.
 
     Returns
     -------
     PriorSet
+        Its name is the old one with ``-confounded``.
 
     Examples
     --------
@@ -79,7 +77,7 @@ def with_confounding(
         for variable, numbers in zip(BIAS, (single, products), strict=True)
     )
     others = tuple(row for row in priors.rows if row.variable not in BIAS)
-    return replace(priors, name=name or f"{priors.name}-confounded", rows=(*others, *rows))
+    return replace(priors, name=f"{priors.name}-confounded", rows=(*others, *rows))
 
 
 def surfaces(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from cotreat.comparison import bayes_factors
@@ -77,36 +76,11 @@ def compare(task: Task) -> ModelComparison:
         refused,
         left_out,
         logs,
-        table_with_evidence(left_out, logs),
+        table_of_models(left_out, logs) if left_out else None,
         dependences=() if reported is None else tuple(reported.dependences),
         too_many=units if units > MOST_UNITS else 0,
         failed_checks=tuple(f"{name}: {f}" for name, one in models.items() for f in one.failed),
         **factors,
-    )
-
-
-def table_with_evidence(
-    left_out: Mapping[str, LeftOut], evidence: Mapping[str, LogEvidence]
-) -> pd.DataFrame | None:
-    """Return the table of models with their log evidence; None without leave-one-out.
-
-    Parameters
-    ----------
-    left_out, evidence
-        By model.
-
-    Returns
-    -------
-    pandas.DataFrame or None
-    """
-    if not left_out:
-        return None
-    table = table_of_models(left_out)
-    logs = table.model.map(evidence)
-    return table.assign(
-        log_evidence=[one.value for one in logs],
-        log_evidence_mc_error=[one.error for one in logs],
-        log_evidence_by=[one.method for one in logs],
     )
 
 

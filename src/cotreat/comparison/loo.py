@@ -19,6 +19,7 @@ from cotreat.comparison.records import (
     NOT_REFITTED,
     TOO_MANY,
     LeftOut,
+    LogEvidence,
 )
 from cotreat.evidence.folds import FoldPrediction, Folds
 from cotreat.evidence.protocol import Evidences
@@ -183,13 +184,17 @@ def refitted(
     )
 
 
-def table_of_models(left_out: Mapping[str, LeftOut]) -> pd.DataFrame:
+def table_of_models(
+    left_out: Mapping[str, LeftOut], evidence: Mapping[str, LogEvidence] | None = None
+) -> pd.DataFrame:
     """Compare models by their expected log predictive density with `arviz.compare`.
 
     Parameters
     ----------
     left_out
         Leave-one-out by model.
+    evidence
+        Log evidence by model; by default it is not shown.
 
     Returns
     -------
@@ -213,6 +218,10 @@ def table_of_models(left_out: Mapping[str, LeftOut]) -> pd.DataFrame:
         row = _row(name, left_out[name], data.get(name))
         if name in ranked.index:
             row |= _differences(left_out[name], ranked.loc[name], best, is_best=name == names[0])
+        if evidence:
+            log = evidence[name]
+            row |= {"log_evidence": log.value, "log_evidence_mc_error": log.error}
+            row["log_evidence_by"] = log.method
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -1,6 +1,8 @@
 """Run the diagnostics of a fit: sampler, prior-data conflict, misfit, and overlap of regimens."""
 
+import tomllib
 from collections.abc import Hashable, Iterator
+from importlib import resources
 from itertools import combinations
 from typing import Any
 
@@ -42,16 +44,14 @@ REPLACED = "engine replaced"
 NOT_JUDGED = "shown, not judged"
 PASS, WARN, FAIL = "pass", "warn", "FAIL"
 
-FEW_CHAINS = "R-hat needs several chains: --chains 4"
-MORE_DRAWS = "draw more: raise --draws"
-MORE_MOVES = (
-    "sequential Monte Carlo has not converged after its last doubling: do not use these numbers; raise --draws, the "
-    "number of particles"
-)
-NOT_MIXED = "the chains disagree: do not use these numbers; raise --draws, then try another --engine or model"
-NOT_REACHED = "parts of the posterior were not reached: another model, or tighter priors"
 MEANS_APART = 0.05
-DISAGREE = "two samplers disagree about the same posterior: raise --draws and compare again"
+
+_TEXTS = resources.files("cotreat.diagnostics").joinpath("advice.toml").read_text(encoding="utf-8")
+ADVICE = {
+    check: advice for names, advice in tomllib.loads(_TEXTS).items() for check in names.split("|")
+}
+"""What to do where a check fails, by its name."""
+
 Row = dict[str, Any]
 
 
@@ -92,7 +92,7 @@ def checks(fit: Fit) -> pd.DataFrame:
     rows = [
         *_agreement(quantities, indicators),
         *_by_engine(stats, quantities, indicators),
-        _at_least("chains", "all", tree["posterior"].sizes["chain"], 4, FEW_CHAINS),
+        _at_least("chains", "all", tree["posterior"].sizes["chain"], 4),
         *_undefined(judged, risk_draws),
         *_conflict_and_misfit(tree, fit.evidence),
         *(
@@ -123,7 +123,7 @@ def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
     one, two = (_quantities(tree)[["risk", "log_odds_ratio"]] for tree in (fit.draws, other))
     where, value = _worst(abs(one.mean(dims) - two.mean(dims)) / one.std(dims), max)
     name = "NUTS against SMC: means"
-    rows = [_at_most(name, where, value, MEANS_APART, DISAGREE, WARN, unit=" SD")]
+    rows = [_at_most(name, where, value, MEANS_APART, WARN, unit=" SD")]
     both = [risk_draws_of(tree["posterior"].to_dataset()) for tree in (fit.draws, other)]
     gaps: dict[str, float] = {}
     for e in judged_measures(fit.study, fit.model, both[0], fit.evidence):
@@ -132,7 +132,7 @@ def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
     if gaps:
         where = max(gaps, key=lambda label: gaps[label])
         name = "NUTS against SMC: P(synergy)"
-        rows.append(_at_most(name, where, gaps[where], PROBABILITY_MOVED, DISAGREE, WARN))
+        rows.append(_at_most(name, where, gaps[where], PROBABILITY_MOVED, WARN))
     return rows
 
 
@@ -151,7 +151,7 @@ def replaced(by: str, why: str) -> Row:
     dict
         A row of `checks`.
     """
-    return _row(REPLACED, why, 1, f"recorded: {by} was used", True, "")
+    return _row(REPLACED, why, 1, f"recorded: {by} was used", True)
 
 
 def failures(checks: pd.DataFrame) -> list[str]:
@@ -200,22 +200,21 @@ def _row(
     value: float,
     threshold: str,
     passed: bool,
-    advice: str,
     otherwise: str = FAIL,
+    advice: str = "",
 ) -> Row:
-    verdict = PASS if passed else otherwise
-    values = (check, where, value, threshold, verdict, "" if passed else advice)
-    return dict(zip(CHECK_COLUMNS, values, strict=True))
+    verdict, advice = (PASS, "") if passed else (otherwise, advice or ADVICE.get(check, ""))
+    return dict(zip(CHECK_COLUMNS, (check, where, value, threshold, verdict, advice), strict=True))
 
 
 def _at_most(
-    check: str, where: str, value: float, limit: float, advice: str, *more: str, unit: str = ""
+    check: str, where: str, value: float, limit: float, *otherwise: str, unit: str = ""
 ) -> Row:
-    return _row(check, where, value, f"≤ {limit}{unit}", value <= limit, advice, *more)
+    return _row(check, where, value, f"≤ {limit}{unit}", value <= limit, *otherwise)
 
 
-def _at_least(check: str, where: str, value: float, limit: float, advice: str, *more: str) -> Row:
-    return _row(check, where, value, f"≥ {limit}", value >= limit, advice, *more)
+def _at_least(check: str, where: str, value: float, limit: float, *otherwise: str) -> Row:
+    return _row(check, where, value, f"≥ {limit}", value >= limit, *otherwise)
 
 
 # --- The sampler -----------------------------------------------------------------------------------
@@ -258,10 +257,10 @@ def _indicators(judged: list[tuple[Estimand, Status]], risk_draws: xr.Dataset) -
 
 
 def _agreement(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
-    yield _at_most("R-hat", *_worst(az.rhat(quantities, method="rank"), max), RHAT, NOT_MIXED)
+    yield _at_most("R-hat", *_worst(az.rhat(quantities, method="rank"), max), RHAT)
     if indicators:
         worst = _worst(az.rhat(indicators, method="split"), max)
-        yield _at_most("R-hat of probabilities", *worst, RHAT, NOT_MIXED)
+        yield _at_most("R-hat of probabilities", *worst, RHAT)
 
 
 def _by_engine(stats: xr.Dataset, quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
@@ -275,7 +274,7 @@ def _by_engine(stats: xr.Dataset, quantities: xr.Dataset, indicators: xr.Dataset
     else:
         yield from _size(quantities, indicators)
         relative = az.mcse(quantities) / quantities.std(("chain", "draw"))
-        yield _at_most("MCSE / SD", *_worst(relative, max), MCSE, MORE_DRAWS)
+        yield _at_most("MCSE / SD", *_worst(relative, max), MCSE)
         yield from _nuts(stats)
         if "replaced" in stats.attrs:
             yield replaced("numpyro", stats.attrs["replaced"])
@@ -285,34 +284,29 @@ def _weights(stats: xr.Dataset) -> Iterator[Row]:
     """Yield whether the weights correct Laplace's approximation, and the effective draws."""
     k, effective = float(stats["pareto_k"]), float(stats["effective"])
     where = f"{int(stats['modes'])} mode" + ("s" if int(stats["modes"]) > 1 else "")
-    name, other = "Pareto k of weights", "--engine numpyro"
-    advice = f"Laplace's approximation does not cover the posterior: use {other} or smc"
-    yield _row(name, where, k, f"< {UNRELIABLE_K}", k < UNRELIABLE_K, advice)
+    name = "Pareto k of weights"
+    yield _row(name, where, k, f"< {UNRELIABLE_K}", k < UNRELIABLE_K)
     if GOOD_K <= k < UNRELIABLE_K:
-        advice = (
-            "a few draws have most of the weight, and estimates, those of the tails most, are less exact than the "
-            f"number of draws suggests; {other} has no such weights"
-        )
-        yield _row(f"{name}, borderline", where, k, f"< {GOOD_K}", False, advice, WARN)
-    yield _at_least("effective draws", "by weight", effective, ESS, f"use {other}")
+        yield _row(f"{name}, borderline", where, k, f"< {GOOD_K}", False, WARN)
+    yield _at_least("effective draws", "by weight", effective, ESS)
 
 
 def _between(quantities: xr.Dataset) -> Row:
     """Judge precision by the variance between chains, because particles of one share ancestors."""
     error = quantities.mean("draw").std("chain", ddof=1) / np.sqrt(quantities.sizes["chain"])
     where, value = _worst(error / quantities.std(("chain", "draw")), max)
-    return _at_most("SE between runs / SD", where, value, MCSE, MORE_DRAWS)
+    return _at_most("SE between runs / SD", where, value, MCSE)
 
 
 def _doubling(stats: xr.Dataset) -> Iterator[Row]:
     """Yield how far doubling the moves of each stage changed log evidence and P(synergy)."""
     where, moved = f"{int(stats['steps'])} moves against half as many", "moves doubled"
     value = float(stats["evidence_moved"])
-    yield _at_most(f"log evidence, {moved}", where, value, EVIDENCE_MOVED, MORE_MOVES)
+    yield _at_most(f"log evidence, {moved}", where, value, EVIDENCE_MOVED)
     if stats.sizes["measure"]:
         changes = stats["probability_moved"].values
         where, value = str(stats["measure"].values[changes.argmax()]), float(changes.max())
-        yield _at_most(f"P(synergy), {moved}", where, value, PROBABILITY_MOVED, MORE_MOVES)
+        yield _at_most(f"P(synergy), {moved}", where, value, PROBABILITY_MOVED)
 
 
 def _size(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
@@ -322,20 +316,18 @@ def _size(quantities: xr.Dataset, indicators: xr.Dataset) -> Iterator[Row]:
         ("ESS of probabilities", indicators, "mean"),
     ):
         if data:
-            yield _at_least(name, *_worst(az.ess(data, method=method), min), ESS, MORE_DRAWS)
+            yield _at_least(name, *_worst(az.ess(data, method=method), min), ESS)
 
 
 def _nuts(stats: xr.Dataset) -> Iterator[Row]:
     diverging = int(stats["diverging"].sum())
-    yield _row("divergences", "all chains", diverging, "= 0", diverging == 0, NOT_REACHED)
+    yield _row("divergences", "all chains", diverging, "= 0", diverging == 0)
     energy = az.bfmi(xr.DataTree.from_dict({"sample_stats": stats}))
     bfmi = float(energy["energy"].min())
-    advice = "heavy tails slow the sampler: another model, or tighter priors"
-    yield _at_least("energy (BFMI)", "worst chain", bfmi, BFMI, advice)
+    yield _at_least("energy (BFMI)", "worst chain", bfmi, BFMI)
     depth = int(stats["tree_depth"].max())
-    advice = "trajectories were cut at their maximum length, which leaves few effective draws"
     passed = depth < MAX_TREE_DEPTH
-    yield _row("tree depth", "deepest draw", depth, f"< {MAX_TREE_DEPTH}", passed, advice)
+    yield _row("tree depth", "deepest draw", depth, f"< {MAX_TREE_DEPTH}", passed)
 
 
 def _worst(by_variable: xr.Dataset, pick: Any) -> tuple[str, float]:
@@ -363,7 +355,7 @@ def _undefined(judged: list[tuple[Estimand, Status]], risk_draws: xr.Dataset) ->
         if e.synergy is not None and e.synergy.sign_of and status.has_draws:
             missing = int(np.isnan(e.values(risk_draws).values).sum())
             if missing:
-                yield _row("undefined draws", e.label, missing, NOT_JUDGED, True, "")
+                yield _row("undefined draws", e.label, missing, NOT_JUDGED, True)
 
 
 def _conflict_and_misfit(tree: xr.DataTree, evidence: Evidences) -> Iterator[Row]:
@@ -373,32 +365,24 @@ def _conflict_and_misfit(tree: xr.DataTree, evidence: Evidences) -> Iterator[Row
         if conflict is not None:
             where, value, advice = conflict.where, conflict.value, conflict.advice
             name = "prior conflict"
-            yield _at_most(name, where, value, PRIOR_CONFLICT, advice, WARN, unit=" SD")
+            yield _at_most(name, where, value, PRIOR_CONFLICT, WARN, advice, unit=" SD")
         if misfit is not None:
             name, value = f"predicted {one.kind} (χ²)", misfit.value
-            yield _at_least(name, misfit.where, value, MISFIT, misfit.advice, WARN)
+            yield _at_least(name, misfit.where, value, MISFIT, WARN, misfit.advice)
 
 
 def _patients(tree: xr.DataTree, patterns: CovariatePatterns) -> Iterator[Row]:
     """Yield calibration, influence, overlap and balance of patients with covariates."""
     calibration = calibration_of(tree, patterns)
     where = f"{calibration.worst}; {calibration}"
-    advice = (
-        "predicted risks are miscalibrated even in the patients of the fit: see the calibration figure; a "
-        "covariate may act non-linearly on the log-odds, or differently under some regimens"
-    )
-    yield _at_least(CALIBRATION, where, calibration.share, MISFIT, advice, WARN)
+    yield _at_least(CALIBRATION, where, calibration.share, MISFIT, WARN)
     yield _influence(tree, patterns)
     overlap = overlap_of(patterns)
     yield _rarest(overlap)
     unlike, allowed = overlap.most_unlike, overlap.allowed
     where = f"standardised difference, {unlike.covariate}, {unlike.regimen} against all others"
-    advice = (
-        "the patients of this regimen are unlike the others, so that its numbers depend on the form of the "
-        "covariates' effects, linear on the log-odds"
-    )
     value, passed = abs(float(unlike.difference)), not overlap.is_unlike
-    yield _row("balance", where, value, f"≤ {allowed:.2f}", passed, advice, WARN)
+    yield _row("balance", where, value, f"≤ {allowed:.2f}", passed, WARN)
 
 
 def _influence(tree: xr.DataTree, patterns: CovariatePatterns) -> Row:
@@ -408,14 +392,13 @@ def _influence(tree: xr.DataTree, patterns: CovariatePatterns) -> Row:
         where = (
             f"not computed: more than {influence.MOST:,} covariate patterns ({len(patterns.n):,})"
         )
-        return _row(name, where, np.nan, NOT_JUDGED, True, "")
+        return _row(name, where, np.nan, NOT_JUDGED, True)
     found = tree[influence.GROUP].to_dataset()
     k, good = found["pareto_k"].values, float(found.attrs["good_k"])
     worst, count = int(k.argmax()), int((k > good).sum())
     described = influence.described(patterns, worst)
     where = f"one {unit} left out at a time; largest k {k[worst]:.2f}, {described}"
-    advice = "the posterior depends on them: inspect them, and do not use leave-one-out sums"
-    return _row(name, where, count, f"= 0 above {good:.2g}", count == 0, advice, WARN)
+    return _row(name, where, count, f"= 0 above {good:.2g}", count == 0, WARN)
 
 
 def _rarest(overlap: Overlap) -> Row:
@@ -425,9 +408,5 @@ def _rarest(overlap: Overlap) -> Row:
         f"share of patients with an estimated probability below {RARE} of "
         f"{regimen if rarest.rare else 'any regimen'}"
     )
-    advice = (
-        "for them the standardised risk of this regimen is a prediction from the covariates' effects alone: "
-        "prefer odds ratios, or restrict the cohort to patients who could have received any regimen"
-    )
     passed = not overlap.is_rare
-    return _row("overlap", where, float(rarest.rare), f"≤ {MOST_RARE}", passed, advice, WARN)
+    return _row("overlap", where, float(rarest.rare), f"≤ {MOST_RARE}", passed, WARN)
