@@ -17,7 +17,7 @@ from cotreat.priors.belief_grid import GRID, INTERACTION_GRID
 from cotreat.priors.sets import prior_set
 from cotreat.results.supplementary import MULTIVERSE_COLUMNS
 from cotreat.sensitivity import belief_grid, multiverse
-from cotreat.sensitivity.multiverse import Asked
+from cotreat.sensitivity.multiverse import MultiverseRows
 from cotreat.sensitivity.prior_predictive import Induced, estimands_of, table_of
 from cotreat.sensitivity.records import MODEL, PRIORS, SCALE, Base
 from tests.codes import by_code, codes
@@ -117,7 +117,7 @@ def answered(isis2):
     wanted = [Specification(isis2, "interaction", name) for name in NAMES]
     wanted += [Specification(isis2, "saturated"), Specification(isis2, "additive")]
     answers = fit_many(wanted, effective=4000, draws=4000)
-    asking = Asked(seed=1)
+    asking = MultiverseRows(seed=1)
     sets = [prior_set(one.priors, isis2) for one in answers]
     rows = [asking.rows(one, chosen) for one, chosen in zip(answers, sets, strict=True)]
     return answers, multiverse.table_of([row for own in rows for row in own])
@@ -148,7 +148,7 @@ def test_rows_hold_what_was_asked(answered):
 @pytest.mark.slow
 def test_a_bad_fit_is_one_row_without_numbers(answered, isis2):
     bad = replace(answered[0][0], verdict=UNRELIABLE, pareto_k=0.9)
-    (row,) = Asked(seed=1).rows(bad, prior_set("weak", isis2))
+    (row,) = MultiverseRows(seed=1).rows(bad, prior_set("weak", isis2))
     assert row == {
         "interpretation": "default",
         "model": "interaction",

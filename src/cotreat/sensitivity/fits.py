@@ -20,7 +20,7 @@ from cotreat.priors.sets import prior_set
 from cotreat.results.headline import primary
 from cotreat.results.supplementary import OnProgress, Task
 from cotreat.sensitivity import multiverse
-from cotreat.sensitivity.multiverse import Asked
+from cotreat.sensitivity.multiverse import MultiverseRows
 from cotreat.sensitivity.records import Base
 
 MANY = 8
@@ -38,7 +38,7 @@ class Answers:
     task : Task
     models : list of str
         The primary one first.
-    asked : Asked
+    asked : MultiverseRows
         Rows of the multiverse from an answer.
     sampled : dict of Answer
         Answers of sampled fits, used where the batch is unreliable.
@@ -49,7 +49,7 @@ class Answers:
 
     task: Task
     models: list[str]
-    asked: Asked
+    asked: MultiverseRows
     sampled: dict[Base, Answer] = field(default_factory=dict)
     known: dict[Base, Answer] = field(default_factory=dict)
     rows: dict[Base, list[dict[str, Any]]] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Answers:
         fitted = [model for model, _ in task.fits if not is_asked_for(model.partition(":")[0])]
         first = primary(fitted or possible)
         models = [first, *(model for model in possible if model != first)]
-        answers = cls(task, models, Asked(task.seed))
+        answers = cls(task, models, MultiverseRows(task.seed))
         for (model, interpretation), draws in task.fits.items():
             if model in models and provenance(draws)["priors"] == priors.name:
                 resolved = study.resolve(interpretation)

@@ -172,7 +172,7 @@ def answer_of(fit: Fit) -> Answer | None:
 # --- Rows ------------------------------------------------------------------------------------------
 
 
-class Asked:
+class MultiverseRows:
     """Rows of the multiverse from answers.
 
     Estimands and their identification are computed once per study, interpretation and model, because they do not
