@@ -3,7 +3,7 @@
 `cotreat.models.confounding` has the model.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -285,11 +285,6 @@ def allowed_table(found: Sequence[Surface]) -> pd.DataFrame:
     pandas.DataFrame
         Two rows per conclusion.
     """
-    cases: list[tuple[Surface, str, Mapping[str, float]]] = [
-        case
-        for one in found
-        for case in ((one, "none", one.unbiased), (one, "plausible", one.plausible))
-    ]
     rows = [
         {
             **asked(one.estimand, one.status),
@@ -297,7 +292,8 @@ def allowed_table(found: Sequence[Surface]) -> pd.DataFrame:
             **values,
             "standing": standing(values["probability"]),
         }
-        for one, confounding, values in cases
+        for one in found
+        for confounding, values in (("none", one.unbiased), ("plausible", one.plausible))
         if values
     ]
     return pd.DataFrame(rows)

@@ -118,16 +118,12 @@ class Answers:
         -------
         Fit
         """
-        model, draws = (
-            self.models[0],
-            self.task.fits.get((self.models[0], self.task.study.interpretation)),
-        )
+        study, model, priors = self.task.study, self.models[0], self.task.priors
+        draws = self.task.fits.get((model, study.interpretation))
         if draws is not None:
-            return fit_of(self.task.study, described(model), draws, self.task.priors)
-        self.task.on_progress(f"{self.task.study.id}: {model}, {self.task.priors.name} priors …")
-        fit = fit_model(
-            self.task.study, model, self.task.priors, engine="laplace", seed=self.task.seed
-        )
+            return fit_of(study, described(model), draws, priors)
+        self.task.on_progress(f"{study.id}: {model}, {priors.name} priors …")
+        fit = fit_model(study, model, priors, engine="laplace", seed=self.task.seed)
         self.keep(fit, self.known)
         return fit
 
@@ -157,12 +153,12 @@ class Answers:
                 on_progress=_tenths(self.task.on_progress),
             )
             self.known |= dict(zip(new, found, strict=True))
-        keys = [base_of(one) for one in specifications]
-        return [
-            self.known[k] if self.known[k].verdict != laplace.UNRELIABLE
-            else self.sampled.get(k, self.known[k])
-            for k in keys
-        ]  # fmt: skip
+        return [self._answer(base_of(one)) for one in specifications]
+
+    def _answer(self, key: Base) -> Answer:
+        """Return an answer, of a sampled fit where that of the batch is unreliable."""
+        answer = self.known[key]
+        return self.sampled.get(key, answer) if answer.verdict == laplace.UNRELIABLE else answer
 
     def is_reliable(self, one: Specification) -> bool:
         """Whether the batch, not only a sampled fit, is reliable.

@@ -17,7 +17,7 @@ from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import link_value, reported_in, standard_error
 from cotreat.evidence.resolve import resolve
 from cotreat.evidence.statistics import ODDS_RATIO
-from cotreat.frequentist.fit import fit_frequentist
+from cotreat.frequentist.g_computation import fit_frequentist
 from cotreat.frequentist.intervals import Z, wald
 from cotreat.models.registry import Model
 from cotreat.results.summary import LIKELIHOOD
@@ -78,8 +78,9 @@ def _reported(evidence: Evidences) -> Iterator[OddsRatio]:
 
 def _by_likelihood(study: Study, model: Model, evidence: Evidences) -> Iterator[OddsRatio]:
     fit = fit_frequentist(study, model, evidence)
-    every = enumerate_estimands(study, model, evidence) if fit is not None else ()
-    for estimand in every:
+    if fit is None:
+        return
+    for estimand in enumerate_estimands(study, model, evidence):
         is_counted = set(estimand.arms) <= set(study.counted)
         if is_counted and is_combination_ratio(estimand) and fit.status(estimand).is_estimable:
             interval = wald(fit, estimand)
