@@ -80,7 +80,7 @@ STUDIES = {
     "three": parse_study(THREE, "three.toml"),
 }
 PNG = b"\x89PNG\r\n\x1a\n"
-OF_PRINTED = {"reported", "reported_predictive", "arm_sizes"}
+OF_PRINTED = {"reported", "arm_sizes"}
 """Figures that only studies with reported estimates have."""
 OF_PATIENTS = {"risk_calibration", "influence"}
 """Figures that only patients with covariates have."""

@@ -24,8 +24,8 @@ from cotreat.plots import (
     labels,
     odds_ratios,
     parameters,
+    predictive,
     reported_labels,
-    reported_predictive,
     risks,
     style,
     synergy_rows,
@@ -104,7 +104,7 @@ def of(view, estimator, *estimands):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sampler", "left_out"),
-    [("printed_fit", {"predictive"}), ("smc_fit", {"predictive"})],
+    [("printed_fit", set()), ("smc_fit", set())],
 )
 def test_every_figure_is_written(tmp_path, request, sampler, left_out):
     drawn = draw_all(FIT, request.getfixturevalue(sampler), tmp_path)
@@ -119,11 +119,7 @@ def test_every_figure_is_written(tmp_path, request, sampler, left_out):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    [
-        n
-        for n in FIGURES
-        if n not in {"predictive", "trace", "rank", "pair", *OF_PATIENTS, *OF_PARTS}
-    ],
+    [n for n in FIGURES if n not in {"trace", "rank", "pair", *OF_PATIENTS, *OF_PARTS}],
 )
 def test_no_text_is_cut_or_runs_into_another(printed_fit, name):
     figure = draw(name, printed_fit)
@@ -229,7 +225,7 @@ def _sun_with(line, reported_estimate):
 
 @pytest.mark.slow
 def test_diamonds_stand_at_the_printed_numbers(printed_fit):
-    figure = draw("reported_predictive", printed_fit)
+    figure = draw("predictive", printed_fit)
     ratios, errors, deviates, events = figure.axes
     data = reported.estimates_of(printed_fit.study)
     at = [[x for x, _ in markers(axes, "D")] for axes in figure.axes]
@@ -268,7 +264,7 @@ def test_a_p_value_stands_on_the_side_that_is_known(value, sign, at, towards):
         for reported_estimate in study.reported_estimates
         if reported_estimate.id == "p-tac-cyc"
     ]
-    assert reported_predictive._deviate(reported_estimate) == pytest.approx(at, abs=1e-3)
+    assert predictive._deviate(reported_estimate) == pytest.approx(at, abs=1e-3)
     numbers = reported.estimates_of(study)
     replicated = {row: [0.0, 1.0] for row in numbers.names}
     draws = xr.Dataset(
@@ -277,7 +273,7 @@ def test_a_p_value_stands_on_the_side_that_is_known(value, sign, at, towards):
     tree = xr.DataTree.from_dict({"posterior_predictive": draws})
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
     view = view_of(tree, study, MODELS["exchangeable"], table)
-    lines = reported_predictive.lines_of_panels(view, numbers)
+    lines = predictive.lines_of_reported(view, numbers)
     rows = {row.name: row for (panel, *_) in lines for row in panel.rows}
     (row,) = [row for name, row in rows.items() if name.startswith("product TAC × CYC")]
     assert row.towards == towards
@@ -538,7 +534,6 @@ def test_a_counted_study_has_no_figure_of_printed_numbers():
     table = pd.DataFrame(columns=list(SUMMARY_COLUMNS))
     view = view_of(xr.DataTree(), study, MODELS["interaction"], table)
     assert reported_figure.reported(view) is None
-    assert reported_predictive.reported_predictive(view) is None
     assert arm_sizes.arm_sizes(view) is None
     record = Interpretations(study, {"default": table})
     assert interpretations.interpretations(record) is None
