@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from textwrap import shorten
 from typing import Any
 
@@ -12,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.transforms import ScaledTranslation
 
 from cotreat.core.constants import FIXED, INTERVAL, NOT_ESTIMABLE, NOT_IDENTIFIED
 from cotreat.estimands.identification import Status
@@ -150,25 +150,21 @@ def interval_text(lines: Sequence[Line], write: Callable[[float], str] = style.n
 
 # --- Drawing -------------------------------------------------------------------------------------
 
-POSTERIOR_LOOK = {"color": style.BLUE, "marker": "o"}
-SHAPES = {style.VERMILION: "s", style.GREEN: "^", style.PURPLE: "D"}
-OTHER_LOOKS = tuple({"color": color, "marker": shape} for color, shape in SHAPES.items())
-REPORTED_LOOKS = tuple(
-    {"color": color, "marker": "D"} for color in (style.VERMILION, style.GREEN, style.BLACK)
-)
+POSTERIOR_LOOK = (style.BLUE, "o")
+OTHERS = {style.VERMILION: "s", style.GREEN: "^", style.PURPLE: "D"}
+REPORTED_COLORS = dict.fromkeys((style.VERMILION, style.GREEN, style.BLACK), "D")
 
 
 def looks(rows: Sequence[Row]) -> dict[str, Look]:
     """Give each kind of line a colour and a marker."""
     kinds = dict.fromkeys(line.kind for row in rows for line in row.lines if not line.words)
-    others, reported = iter(OTHER_LOOKS * len(kinds)), iter(REPORTED_LOOKS * len(kinds))
-
-    return {
-        kind: POSTERIOR_LOOK
-        if kind.startswith(POSTERIOR)
-        else next(reported if kind.startswith(REPORTED) else others)
-        for kind in kinds
-    }
+    others, reported = cycle(OTHERS.items()), cycle(REPORTED_COLORS.items())
+    look: dict[str, Look] = {}
+    for kind in kinds:
+        chosen = reported if kind.startswith(REPORTED) else others
+        color, marker = POSTERIOR_LOOK if kind.startswith(POSTERIOR) else next(chosen)
+        look[kind] = {"color": color, "marker": marker}
+    return look
 
 
 def row_height(rows: Sequence[Row]) -> float:
@@ -242,10 +238,7 @@ def _arrowheads(axes: Axes, line: Line, y: float, color: str) -> None:
 
 def write_numbers(axes: Axes, texts: Sequence[str], head: str, column: int = 0) -> None:
     """Write a column of texts at the right of the axes, one per row, under a heading."""
-    figure = axes.get_figure(root=True)
-    assert figure is not None  # noqa: S101 - for the type checker
-    move = ScaledTranslation(column * COLUMN, 0, figure.dpi_scale_trans)
-    place: dict[str, Any] = {"transform": axes.get_yaxis_transform() + move, "fontsize": 7.5}
+    place: dict[str, Any] = {"fontsize": 7.5, "inches": column * COLUMN}
     style.write_at_right(axes, -0.6, head, va="bottom", style="italic", **place)
     for at, text in enumerate(texts):
         style.write_at_right(axes, at, text, **place)

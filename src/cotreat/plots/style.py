@@ -154,10 +154,11 @@ def write_aside(axes: Axes, x: float, y: float, words: str, **place: Any) -> Non
     axes.text(x, y, words, **{"zorder": 1, **look, **place})
 
 
-def write_at_right(axes: Axes, y: float, text: str, **place: Any) -> None:
-    """Write at the right of the axes, on a row."""
-    look = {"fontsize": SMALL, "va": "center", "transform": axes.get_yaxis_transform()}
-    axes.text(1.03, y, text, **{**look, **place})
+def write_at_right(axes: Axes, y: float, text: str, inches: float = 0, **place: Any) -> None:
+    """Write at the right of the axes, on a row, some inches further to the right."""
+    look = {"fontsize": SMALL, "va": "center", **place}
+    at = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+    axes.annotate(text, (1.03, y), (72 * inches, 0), annotation_clip=False, **at, **look)
 
 
 def probability_axis(axes: Axes, *, zorder: float = 0, fontsize: float = 6.5) -> None:
