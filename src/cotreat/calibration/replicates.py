@@ -1,7 +1,6 @@
 """Replicates: parameters from the prior, evidence from the likelihood, draws from the posterior."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,11 @@ Array = NDArray[np.float64]
 
 RANKED = 99
 """Draws of each posterior among which the true value is ranked: 100 ranks."""
-EFFECTIVE = 1_000
+FIRST: dict[str, Any] = {"effective": 1_000}
 """Effective sample size of the weighted draws from which these are resampled."""
-EFFECTIVE_AGAIN, RETRIES = 4_000, 2
-"""Effective sample size and number of further attempts where a posterior was unreliable: 14 of 15 such
-posteriors were then reliable."""
+AGAIN, RETRIES = {"effective": 4_000, "enough": laplace.ENOUGH}, 2
+"""Settings and number of further attempts where a posterior was unreliable: 14 of 15 such posteriors were
+then reliable."""
 BATCH = 50
 """Replicates of a batch, whatever the number of processes."""
 
@@ -240,26 +239,14 @@ def run_batch(batch: Batch) -> list[Replicate]:
 
 
 def _replicate(density: Density, truth: Array, numbers: Given, seed: tuple[int, int]) -> Replicate:
-    rng = np.random.default_rng(seed)
-    posterior = _approximate(density, numbers, rng)
-    points = truth[None]
-    if posterior.verdict != laplace.UNRELIABLE:
-        drawn = rng.choice(len(posterior.points), RANKED, p=posterior.weights)
-        points = np.concatenate([points, posterior.points[drawn]])
-    return Replicate(points, density.log_likelihood(points, numbers))
-
-
-def _approximate(
-    density: Density, numbers: Given, rng: np.random.Generator
-) -> laplace.Approximation:
-    """Approximate a posterior; repeat with more draws and rounds while it is unreliable."""
-    approximate = partial(
-        laplace.approximate, density.surface(numbers), density.start, density.spreads
-    )
-    posterior = approximate(effective=EFFECTIVE, seed=int(rng.integers(2**31)))
-    for _ in range(RETRIES):
+    """Approximate a posterior, with more draws and rounds while it is unreliable, and draw from it."""
+    rng, points, surface = np.random.default_rng(seed), truth[None], density.surface(numbers)
+    for settings in (FIRST, *RETRIES * [AGAIN]):
+        posterior = laplace.approximate(
+            surface, density.start, density.spreads, seed=int(rng.integers(2**31)), **settings
+        )
         if posterior.verdict != laplace.UNRELIABLE:
+            drawn = rng.choice(len(posterior.points), RANKED, p=posterior.weights)
+            points = np.concatenate([points, posterior.points[drawn]])
             break
-        seed = int(rng.integers(2**31))
-        posterior = approximate(effective=EFFECTIVE_AGAIN, seed=seed, enough=laplace.ENOUGH)
-    return posterior
+    return Replicate(points, density.log_likelihood(points, numbers))

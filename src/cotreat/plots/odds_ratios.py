@@ -50,8 +50,10 @@ def odds_ratios(view: View) -> Figure:
 def rows_to_draw(view: View) -> list[Row]:
     """Return headings and rows, top to bottom, from the summary alone."""
     first = reference(view)
+    name = regimen_name(view.study, without_group(first))
+    name += " in the same subgroup" * bool(group_of(first))
     rows = [
-        Row(f"odds ratio against {_reference_name(view, first)}", is_heading=True),
+        Row(f"odds ratio against {name}", is_heading=True),
         *_odds_ratios(view, first),
         Row("ratio of odds ratios", is_heading=True),
         *_products(view),
@@ -63,21 +65,14 @@ def rows_to_draw(view: View) -> list[Row]:
     return [*rows, *_first(effects)]
 
 
-def _reference_name(view: View, first: str) -> str:
-    """Name the reference regimen; with subgroups, the same regimen in each."""
-    name = regimen_name(view.study, without_group(first))
-    return f"{name} in the same subgroup" if group_of(first) else name
-
-
 def reference(view: View) -> str:
     """Return the reference regimen.
 
     The first counted one; otherwise that of a reported odds ratio; otherwise that of an identified one.
     """
     study, rows = view.study, view.summary
-    meanings = (
-        [e.meaning for e in view.reported.with_interval if e.meaning] if view.reported else []
-    )
+    estimates = view.reported.with_interval if view.reported else ()
+    meanings = [estimate.meaning for estimate in estimates if estimate.meaning]
     as_reported = [meaning.words[1] for meaning in meanings if meaning.kind == "regimens"]
     rows = rows[(rows.estimator == POSTERIOR) & (rows.status == IDENTIFIED)]
     identified = set(zip(rows.contrast, rows.stratum, strict=True))
@@ -88,20 +83,14 @@ def reference(view: View) -> str:
 
 
 def _odds_ratios(view: View, first: str) -> Iterator[Row]:
-    plain = without_group(first)
+    """Yield the odds ratio of each regimen, inverted where the summary has the inverse."""
     for arm in view.study.present:
-        against = WITHIN.join(filter(None, [plain, group_of(arm)]))
+        against = WITHIN.join(filter(None, [without_group(first), group_of(arm)]))
         if arm != against and against in view.study.regimens:
-            yield _odds_ratio(view, arm, against)
-
-
-def _odds_ratio(view: View, arm: str, first: str) -> Row:
-    """Return an odds ratio, inverted where the summary has the inverse."""
-    name = regimen_name(view.study, arm)
-    rows = rows_of(view.summary, ODDS_RATIO, arm, first)
-    if len(rows):
-        return read_row(name, rows)
-    return read_row(name, rows_of(view.summary, ODDS_RATIO, first, arm)).inverted()
+            name = regimen_name(view.study, arm)
+            rows = rows_of(view.summary, ODDS_RATIO, arm, against)
+            inverse = rows_of(view.summary, ODDS_RATIO, against, arm)
+            yield read_row(name, rows) if len(rows) else read_row(name, inverse).inverted()
 
 
 def _effect_ratios(view: View) -> Iterator[Row]:
