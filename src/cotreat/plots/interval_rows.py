@@ -25,7 +25,7 @@ NAME_WIDTH = 30
 WORDS_WIDTH = 64
 STEP = 0.28
 """Distance between the intervals of one row, in rows."""
-BAND = 0.8
+BAND = 0.7
 """Height of the prior's band behind a row, in rows."""
 COLUMN = 1.2
 """Inches between two columns of numbers."""
@@ -179,7 +179,8 @@ def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, Look]) -> None
     """
     for at, row in enumerate(rows):
         if row.prior is not None:
-            draw_band(axes, at, row.prior.lower, row.prior.upper)
+            left, right = row.prior.lower, row.prior.upper
+            axes.barh(at, right - left, left=left, height=BAND, color=style.PALE, zorder=0)
         for place, line in enumerate(row.lines):
             y = at + STEP * (place - (len(row.lines) - 1) / 2)
             if line.words:
@@ -188,11 +189,6 @@ def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, Look]) -> None
                 _draw_line(axes, line, y, look[line.kind])
     headings = [row.name for row in rows if row.is_heading]
     style.label_rows(axes, [row.label for row in rows], headings)
-
-
-def draw_band(axes: Axes, at: float, lower: float, upper: float, height: float = BAND) -> None:
-    """Draw a prior interval pale behind a row."""
-    axes.barh(at, upper - lower, left=lower, height=height, color=style.PALE, zorder=0)
 
 
 def band_handle(name: str = f"prior, {INTERVAL:.0%}") -> Patch:

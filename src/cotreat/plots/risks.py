@@ -1,5 +1,7 @@
 """Figure of a fit: risk per regimen, prior, posterior and maximum likelihood."""
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 from cotreat.core.constants import INTERVAL
 from cotreat.estimands.estimand import RISK
 from cotreat.plots import interval_rows
+from cotreat.plots.interval_rows import Line, Look, Row, read_row
 from cotreat.plots.labels import event, fold, regimen_name
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
@@ -43,21 +46,15 @@ def risks(view: View) -> Figure | None:
     """
     if view.study.is_case_control:
         return None
-    rows, prior = rows_to_draw(view), prior_intervals(view)
+    rows = rows_to_draw(view)
     look = interval_rows.looks(rows)
     size = (7, 1.4 + interval_rows.row_height(rows) * len(rows))
     figure = Figure(figsize=size, layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.5])
-    ends = [end for row in rows for line in row.lines for end in (line.lower, line.upper)]
-    _set_axis(left, [*ends, *(end for interval in prior for end in interval)])
-    _set_axis(right, ends)
-    for at, (lower, upper) in enumerate(prior):
-        interval_rows.draw_band(left, at, lower, upper, height=0.5)
-    posterior = [interval_rows.Row(row.name, row.lines[:1]) for row in rows]
     # A dot would hide a short bar; a tick across it does not.
     ticks = {kind: {**properties, "marker": "|"} for kind, properties in look.items()}
-    interval_rows.draw_rows(left, posterior, look=ticks)
-    interval_rows.draw_rows(right, rows, look=look)
+    _draw_rows(left, [replace(row, lines=row.lines[:1]) for row in rows], ticks)
+    _draw_rows(right, [replace(row, prior=None) for row in rows], look)
     right.tick_params(axis="y", labelleft=False)
     counts = [_counts(view, arm) for arm in view.study.regimens]
     interval_rows.write_numbers(right, counts, "events / n")
@@ -76,31 +73,30 @@ def kind(view: View) -> str:
     return "standardised " if view.study.is_adjusted else ""
 
 
-def rows_to_draw(view: View) -> list[interval_rows.Row]:
-    """Return a row per regimen, from the summary; empty where no estimate exists."""
-    every = [
-        interval_rows.read_row(regimen_name(view.study, arm), rows_of(view.summary, RISK, arm))
-        for arm in view.study.regimens
-    ]
-    return [
-        interval_rows.Row(row.name, tuple(line for line in row.lines if not line.words))
-        for row in every
-    ]
+def rows_to_draw(view: View) -> list[Row]:
+    """Return a row per regimen: estimates of the summary, empty where none exists, and the prior interval.
+
+    The prior interval is missing where the model does not define the risk.
+    """
+    tails, study = [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], view.study
+    prior = view.draws["prior"]["risk"].quantile(tails, ("chain", "draw"))
+    prior = prior.reindex(arm=list(study.regimens)).transpose("arm", "quantile")
+    rows = []
+    for arm, (lower, upper) in zip(study.regimens, prior.values, strict=True):
+        row = read_row(regimen_name(study, arm), rows_of(view.summary, RISK, arm))
+        lines = tuple(line for line in row.lines if not line.words)
+        rows.append(Row(row.name, lines, prior=Line(lower=lower, upper=upper)))
+    return rows
 
 
-def prior_intervals(view: View) -> list[tuple[float, float]]:
-    """Return the prior interval of the risk per regimen; NaN where the model does not define it."""
-    risk = view.draws["prior"]["risk"]
-    tail = (1 - INTERVAL) / 2
-    ends = risk.quantile([tail, 1 - tail], ("chain", "draw")).reindex(arm=list(view.study.regimens))
-    return [(float(lower), float(upper)) for lower, upper in ends.transpose("arm", "quantile")]
-
-
-def _set_axis(axes: Axes, ends: list[float]) -> None:
+def _draw_rows(axes: Axes, rows: list[Row], look: dict[str, Look]) -> None:
+    lines = [line for row in rows for line in (*row.lines, row.prior) if line is not None]
+    ends = [end for line in lines for end in (line.lower, line.upper)]
     lower, upper = np.nanmin(ends), np.nanmax(ends)
     margin = 0.05 * (upper - lower)
     axes.set_xlim(max(0.0, lower - margin), min(1.0, upper + margin))
     percent_axis(axes.xaxis, most=5)
+    interval_rows.draw_rows(axes, rows, look=look)
 
 
 def _counts(view: View, arm: str) -> str:
