@@ -156,8 +156,8 @@ def write_aside(axes: Axes, x: float, y: float, words: str, **place: Any) -> Non
 
 def write_at_right(axes: Axes, y: float, text: str, inches: float = 0, **place: Any) -> None:
     """Write at the right of the axes, on a row, some inches further to the right."""
-    look = {"fontsize": SMALL, "va": "center", **place}
-    at = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+    look: dict[str, Any] = {"fontsize": SMALL, "va": "center", **place}
+    at: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
     axes.annotate(text, (1.03, y), (72 * inches, 0), annotation_clip=False, **at, **look)
 
 
