@@ -106,9 +106,8 @@ def rank(view: View) -> Figure:
     for axes in figure.axes[: len(data)]:
         axes.tick_params(labelbottom=True)  # the last row may be too short for all columns
         axes.axhline(0, color=GREY, lw=0.6, zorder=0)
-        for text in axes.texts:  # "p=0.66(α=0.01)"; plot_rank has no option for this text
-            p = text.get_text().partition("(")[0]
-            text.update({"text": "p<0.01" if p == "p=0.00" else p, "fontsize": SMALL})
+        for text in axes.texts:  # plot_rank has no option for the size of the p-value
+            text.set_fontsize(SMALL)
     figure.supylabel("departure from uniform", fontsize=8)
     # Not as supxlabel: the layout would put it onto the legend.
     title = "rank of a draw among all chains' draws, as a fraction"

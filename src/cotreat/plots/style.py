@@ -189,13 +189,13 @@ def legend_below(
     figure.legend(handles=list(handles), loc="outside lower center", ncols=ncols, title=title)
 
 
-def log_axis(axes: Axes, lower: float, upper: float, most: int = 8) -> None:
-    """Set a logarithmic x axis with at most `most` ticks, written as plain numbers."""
-    axes.set_xscale("log")
-    axes.set_xlim(lower, upper)
-    axes.xaxis.set_major_locator(FixedLocator(log_ticks(lower, upper, most)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
+def log_axis(axes: Axes, lower: float, upper: float, most: int = 8, name: str = "x") -> None:
+    """Set a logarithmic axis, x or y, with at most `most` ticks, written as plain numbers."""
+    axes.set(**{f"{name}scale": "log", f"{name}lim": (lower, upper)})
+    axis: Axis = getattr(axes, f"{name}axis")
+    axis.set_major_locator(FixedLocator(log_ticks(lower, upper, most)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def log_ticks(lower: float, upper: float, most: int = 8) -> list[float]:
@@ -205,7 +205,7 @@ def log_ticks(lower: float, upper: float, most: int = 8) -> list[float]:
     finer = (np.arange(1, 10, 0.5), np.arange(1, 10))
     for steps in (*finer, [1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]):
         ticks = sorted({round(s * d, 12) for d in decades for s in steps})
-        ticks = [tick for tick in ticks if lower <= tick <= upper]
+        ticks = [tick for tick in ticks if lower * (1 - 1e-9) <= tick <= upper * (1 + 1e-9)]
         if len(ticks) <= most:
             break
     return ticks

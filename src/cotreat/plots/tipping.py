@@ -16,7 +16,7 @@ from cotreat.core.constants import CONCLUSIVE, NOT_IDENTIFIED
 from cotreat.plots.labels import fold
 from cotreat.plots.records import Bias
 from cotreat.plots.registry import BIAS, figure_of
-from cotreat.plots.style import BLACK, SMALL, legend_below, panel_grid
+from cotreat.plots.style import BLACK, SMALL, legend_below, log_axis, panel_grid
 
 if TYPE_CHECKING:
     from cotreat.bias.records import Surface
@@ -36,7 +36,6 @@ LEGEND = (
 """Meaning of the shades."""
 FINE = 60
 """Steps of smooth lines."""
-TICKS = {"1/3": 1 / 3, "1/2": 1 / 2, "0.7": 0.7, "1": 1.0, "1.4": 1.4, "2": 2.0, "3": 3.0}
 
 
 @figure_of(
@@ -101,13 +100,8 @@ def _draw_panel(axes: Axes, surface: Surface) -> None:
     axes.contourf(x, y, z, levels=[-9, *levels, 9], colors=SHADES)
     axes.contour(x, y, z, levels=levels, colors=BLACK, linewidths=0.8, linestyles=["-", "--", "-"])
     axes.plot(1, 1, "o", mfc="white", mec=BLACK, ms=5)
-    for axis, ends in ((axes.xaxis, x), (axes.yaxis, y)):
-        axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-        known = {w: v for w, v in TICKS.items() if ends[0] * 0.99 <= v <= ends[-1] * 1.01}
-        if ends[-1] > 2.5:  # not all of them have room
-            known = {w: v for w, v in known.items() if w not in ("0.7", "1.4")}
-        axis.set_ticks(list(known.values()), list(known))
-        axis.set_ticks([], minor=True)
+    log_axis(axes, x[0], x[-1], most=5)
+    log_axis(axes, y[0], y[-1], most=5, name="y")
     mark = " †" if _is_marked(surface) else ""
     axes.set_title(fold(f"{surface.label}{mark}", TITLE_WIDTH), fontsize=SMALL + 0.5)
 
