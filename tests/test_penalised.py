@@ -376,7 +376,7 @@ def test_caveats_name_separated_and_sparse_regimens():
     assert found["separation"].startswith(
         "No patient in A (0 of 40) and every patient in A+B (60 of 60) had the event."
     )
-    assert "not by the data" in found["separation"]
+    assert "not because of the data" in found["separation"]
     assert found["sparse data"].startswith("Fewer than 5 events or non-events: B (3 of 88).")
 
 
