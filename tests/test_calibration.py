@@ -110,7 +110,7 @@ def test_printed_numbers_are_drawn_from_their_joint_law():
     _, drawn = draw_parameters(build(job.study, job.model, job.priors), 1, 5)
     many = drawn.isel(draw=np.zeros(40_000, dtype=int))
     seen = draw_evidence(job.study, many, np.random.default_rng(6))
-    points = np.stack([one["printed points"] for one in seen])
+    points = np.stack([one["reported points"] for one in seen])
     kept = reported.estimates_of(study).kept
     mean = drawn["claim_mean"].values[0, 0][kept]
     covariance = drawn["claim_covariance"].values[0, 0][np.ix_(kept, kept)]

@@ -11,6 +11,8 @@ from cotreat.inference import laplace
 from cotreat.inference.gaussian_mixture import Normals
 from cotreat.inference.laplace import BORDERLINE, GOOD, UNRELIABLE, approximate
 
+CAREFUL = laplace.Effort(draws=6000, rounds=30, components=16, kept=12_000)
+
 NONE = np.array([], dtype=int)
 
 
@@ -223,7 +225,7 @@ def test_care_is_taken_only_where_modes_are_found_for_sure(surface, size, is_sur
         assert found(counted, size, effort=effort).is_searched == is_sure
         return sum(seen)
 
-    usual, careful = map(drawn, (laplace.USUAL, laplace.CAREFUL))
+    usual, careful = map(drawn, (laplace.USUAL, CAREFUL))
     assert (careful > 1.5 * usual) == is_sure
     assert (careful == usual) != is_sure
 

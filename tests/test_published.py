@@ -361,7 +361,7 @@ def test_what_cannot_be_trusted_is_asked_for_again_with_care(study, monkeypatch)
     assert [answer.verdict for answer in answers] == [laplace.GOOD, laplace.GOOD]
     (_, (again, settings)) = asked
     assert again == [other]
-    assert settings["effort"] == laplace.CAREFUL
+    assert settings["effort"] == published.CAREFUL
     assert settings["effective"] == published.EFFECTIVE_AGAIN
 
 

@@ -180,7 +180,7 @@ def bad_p(shown: str) -> tuple[str, ...]:
 
 
 def told(where: str, label: str) -> tuple[str, ...]:
-    return (f"{where}: the cohort's regimens cannot tell {label}: {NOT_INDEPENDENT}",)
+    return (f"{where}: the regimens of the cohort do not determine {label}: {NOT_INDEPENDENT}",)
 
 
 def no_sizes(words: str, *, everywhere: bool = False) -> tuple[str, ...]:

@@ -16,8 +16,7 @@ from cotreat import load_study, parse_study
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.identification import Determination
 from cotreat.evidence import logistic_operator, reported, reported_likelihood
-from cotreat.evidence.arm_sizes import sizes_of
-from cotreat.evidence.arm_sizes_prior import state
+from cotreat.evidence.arm_sizes import declare_sizes, sizes_of
 from cotreat.evidence.joint_distribution import Joint, joint_distribution
 from cotreat.evidence.protocol import Point, parameters_of
 from cotreat.evidence.reported import estimates_of
@@ -731,7 +730,7 @@ def test_counted_arms_are_binomial_and_claims_of_them_alone_are_no_evidence():
 
 def in_model(sizes):
     with pm.Model() as built:
-        return built, state(sizes)
+        return built, declare_sizes(sizes)
 
 
 def two_drugs():

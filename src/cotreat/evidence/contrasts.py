@@ -339,7 +339,7 @@ def coefficient_of(
     design = columns[arms]
     if not len(design) or np.linalg.matrix_rank(design) < design.shape[1]:
         raise ValueError(
-            f"the cohort's regimens cannot tell {label(meaning)}: its columns are not independent, so "
+            f"the regimens of the cohort do not determine {label(meaning)}: its columns are not independent, so "
             "no regression has that coefficient"
         )
     coef = coefficient(columns, weights, arms, is_adjusted=is_adjusted)

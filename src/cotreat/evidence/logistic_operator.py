@@ -5,10 +5,10 @@ unreported counts. The functions return its expectation, its derivative in the c
 error. They take their array library as an argument: JAX in the model, NumPy in the audit.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,8 +202,7 @@ class Law:
     drift: Array
 
 
-@dataclass(frozen=True)
-class _Groups:
+class _Groups(NamedTuple):
     """Groups of arms, by arm: marginal sizes and risks, and level, weight and slope of their link."""
 
     size: Array
@@ -211,9 +210,6 @@ class _Groups:
     level: Array
     weight: Array
     slope: Array
-
-    def __getitem__(self, at: NDArray[np.int64]) -> "_Groups":
-        return _Groups(*(getattr(self, part.name)[at] for part in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -268,9 +264,9 @@ class Regressions:
         for coef in self.coefficients:
             if coef.equation not in solved:
                 at = np.array([self._keys.index(_key(coef, group)) for group in coef.groups])
-                solved[coef.equation] = _solved(
-                    xp, coef, groups[at], sigma if coef.is_adjusted else None
-                )
+                of_equation = _Groups(*(part[at] for part in groups))
+                score = sigma if coef.is_adjusted else None
+                solved[coef.equation] = _solved(xp, coef, of_equation, score)
             laws.append(_law(coef, *solved[coef.equation]))
         return Law(*(xp.stack(part) for part in zip(*laws, strict=True)))
 

@@ -271,9 +271,9 @@ class ReportedEstimates:
     @cached_property
     def data(self) -> dict[str, Any]:
         """The values as data of a PyMC model, by name."""
-        data = {"printed points": self.values[self.points], "printed rounding": self.rounding}
+        data = {"reported points": self.values[self.points], "reported rounding": self.rounding}
         if self.sizes.are_known and self.with_interval:
-            data["printed widths"] = np.log([*map(standard_error, self.with_interval)])
+            data["reported widths"] = np.log([*map(standard_error, self.with_interval)])
             data["width rounding"] = np.array([*map(width_rounding, self.with_interval)]) ** 2 / 3
         return {**data, **self.sizes.data}
 

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr, ndtri
 
-from cotreat.evidence import arm_sizes_prior, reported_folds, reported_likelihood
+from cotreat.evidence import reported_likelihood, reported_predictive
+from cotreat.evidence.arm_sizes import declare_sizes
 from cotreat.evidence.contrasts import label, question_of
 from cotreat.evidence.folds import CLAIM, Fold, FoldPrediction, Folds
 from cotreat.evidence.joint_distribution import jacobian
@@ -156,7 +157,7 @@ class ReportedEvidence(Evidence):
 
         reported, arms = self.reported, predictor.arms
         loss = state(priors, "loss") if reported.has_loss else None
-        size = arm_sizes_prior.state(reported.sizes)
+        size = declare_sizes(reported.sizes)
         pm.Deterministic("size", size, dims="present")
         shift = numbers_of(priors, "shift")["sigma"] if reported.shifted.size else pt.zeros(())
         at = [arms.index(regimen) for regimen in self.study.present]
@@ -294,8 +295,8 @@ class ReportedEvidence(Evidence):
         """
         again = self.replicate(draws, rng)
         points = again["claims"].values[0][:, self.reported.kept]
-        widths = {"printed widths": again["widths"].values[0]} if "widths" in again else {}
-        return {"printed points": points, **widths}
+        widths = {"reported widths": again["widths"].values[0]} if "widths" in again else {}
+        return {"reported points": points, **widths}
 
     def folds(self) -> Folds:
         """Split the evidence by estimate, each with its width.
@@ -305,7 +306,7 @@ class ReportedEvidence(Evidence):
         Folds
             The folds, with the declared unit.
         """
-        return Folds(CLAIM, tuple(reported_folds.folds_of(self.reported)))
+        return Folds(CLAIM, tuple(reported_predictive.folds_of(self.reported)))
 
     def fold_densities(self, draws: xr.Dataset, folds: Folds) -> Array | None:
         """Return the log density of each fold given the others; None with p-values that are ranges.
@@ -324,7 +325,7 @@ class ReportedEvidence(Evidence):
         """
         if self.reported.is_tail[self.reported.kept].any():
             return None
-        return reported_folds.densities(self.reported, draws, folds)
+        return reported_predictive.densities(self.reported, draws, folds)
 
     def predict_fold(
         self, fold: Fold, draws: xr.Dataset, rng: np.random.Generator
@@ -345,7 +346,7 @@ class ReportedEvidence(Evidence):
         list of FoldPrediction
             Predictions of the fold's numbers; empty where they are not shown.
         """
-        return reported_folds.predict_fold(self.reported, fold, draws, rng)
+        return reported_predictive.predict_fold(self.reported, fold, draws, rng)
 
     # --- Checks and tables -----------------------------------------------------------------------
 

@@ -106,10 +106,10 @@ def observe(reported: ReportedEstimates, law: Joint) -> None:
     import pytensor.tensor as pt
 
     data = model_data.state(reported.data)
-    covariance = law.covariance + pt.diag(data["printed rounding"])
+    covariance = law.covariance + pt.diag(data["reported rounding"])
     pm.Deterministic("claim_mean", law.mean, dims="row")
     pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))
-    points, values = reported.points, data["printed points"]
+    points, values = reported.points, data["reported points"]
     tails = [at for at in reported.kept if reported.is_tail[at]]
     inner = covariance[points][:, points]
     pm.CustomDist(
@@ -131,7 +131,7 @@ def observe(reported: ReportedEstimates, law: Joint) -> None:
         mean = pm.Deterministic("width_mean", law.width, dims="odds_ratio")
         sd = pt.sqrt(law.width_sd**2 + data["width rounding"])
         sd = pm.Deterministic("width_sd", sd, dims="odds_ratio")
-        pm.Normal("widths", mean, sd, observed=data["printed widths"], dims="odds_ratio")
+        pm.Normal("widths", mean, sd, observed=data["reported widths"], dims="odds_ratio")
 
 
 def _normal_log_density(value: Any, mean: Any, covariance: Any, *, count: int) -> Any:

@@ -24,7 +24,7 @@ def resolve(study: Study, interpretation: str = "", strata: str = "") -> Evidenc
     Returns
     -------
     tuple of Evidence
-        Patients with covariates or clusters; or else the counts by regimen, and after them the estimates
+        Patients with covariates or clusters; otherwise the counts by regimen, and after them the estimates
         that are reported of patients whose regimen was not counted, which are conditional on the counts.
         The ``study`` of each is the study so resolved.
 

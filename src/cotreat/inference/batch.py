@@ -128,7 +128,7 @@ def fit_many(
         Number of worker processes; by default one per core if there are more than `FEW` specifications,
         otherwise 1.
     effort
-        Computing effort per proposal: `cotreat.inference.laplace.USUAL` or ``CAREFUL``.
+        Computing effort per proposal: by default `cotreat.inference.laplace.USUAL`.
     on_progress
         Called with the number of finished specifications and their total.
 

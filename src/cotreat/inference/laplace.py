@@ -77,10 +77,6 @@ class Effort:
 
 
 USUAL = Effort(draws=4000, rounds=14, components=8, kept=6000)
-CAREFUL = Effort(draws=6000, rounds=30, components=16, kept=12_000)
-"""Three times the draws in about twice the time. Of 290 fits to the same reported estimates
-(published/sun2024, ten cohorts), 24 instead of 29 were unreliable; in 19 of them with either effort the cause
-was several modes, which more draws do not resolve."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ Spreads are the coordinates that are standard deviations of other coordinates, w
 value. Rue, Martino & Chopin, J R Stat Soc B 2009;71:319.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,8 +76,8 @@ class _Nodes:
         root = np.zeros((size, len(self._others)))
         root[self._others] = np.linalg.cholesky(rest + 1e-12 * np.eye(len(self._others)))
         self._scale = np.sqrt(np.diag(inner))
-        self._known: dict[tuple[int, ...], Mode | None] = {}
-        self._step(mode.at, root, (0,) * self._count)
+        centre = self._recentred(mode.at, root, np.zeros(self._count))
+        self._known: dict[tuple[int, ...], Mode | None] = {(0,) * self._count: centre}
 
     def normals(self) -> list[Mode]:
         """Return the nodes of relevant mass, widened along the spreads."""
@@ -131,23 +133,18 @@ class _Nodes:
     def _at(self, place: tuple[int, ...], before: tuple[int, ...]) -> Mode | None:
         """Return a node, computed from its neighbour; None if the log density is not finite there."""
         if place not in self._known:
-            neighbour = self._known[before]
-            if neighbour is None:
-                self._known[place] = None
-            else:
-                self._step(neighbour.at, neighbour.root, place, np.subtract(place, before))
+            near, by = self._known[before], np.subtract(place, before)
+            self._known[place] = None if near is None else self._recentred(near.at, near.root, by)
         return self._known[place]
 
-    def _step(
-        self, start: Array, root: Array, place: tuple[int, ...], by: NDArray[np.int64] | float = 0.0
-    ) -> None:
-        """Compute the node at a place by Newton's method from a neighbouring node."""
+    def _recentred(self, start: Array, root: Array, by: NDArray[Any]) -> Mode | None:
+        """Compute the node some steps from a start, by Newton's method in the other coordinates."""
         spacing = SPACING if self._count == 1 else SPACING_EACH
         moved = spacing * self._scale * by
         at = start.copy()
         at[self._spreads] += moved
         at[self._others] += self._slopes @ moved
-        self._known[place] = climb(self._surface, at, root, most=10)
+        return climb(self._surface, at, root, most=10)
 
 
 def _sum(place: tuple[int, ...], way: tuple[int, ...]) -> tuple[int, ...]:

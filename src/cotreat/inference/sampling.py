@@ -153,7 +153,7 @@ def fit_model(
     size = {"draws": draws, "chains": chains, "seed": seed}
     tree, replaced = None, ""
     if engine == "smc":
-        tree = _smc(built, prior_draws, study, description, on_progress=progress, **size)
+        tree = _smc(built, prior_draws, study, description, progress=progress, **size)
     elif engine == "laplace":
         tree, replaced = _laplace(built, share_orders_of(evidence), **size)
         engine = "numpyro" if replaced else engine
@@ -313,7 +313,7 @@ def _smc(
     draws: int,
     chains: int,
     seed: int,
-    on_progress: bool = False,
+    progress: bool = False,
 ) -> xr.DataTree:
     """Run with doubled numbers of steps until the results no longer change or the largest number is reached."""
     from cotreat.inference.smc import Sampler
@@ -323,7 +323,7 @@ def _smc(
     for steps in SMC_STEPS:
         run = sampler.run(steps, seed + steps)
         after = _run_tree(built, run, study, model)
-        if on_progress:
+        if progress:
             evidence = log_mean_exp(run.log_evidence)
             print(f"  {steps} moves per stage: log evidence {evidence:.2f}", file=sys.stderr)
         if before is not None:
@@ -335,7 +335,7 @@ def _smc(
 
 
 def temper(
-    tree: xr.DataTree, study: Study, model: str, priors: PriorSet, *, on_progress: bool = False
+    tree: xr.DataTree, study: Study, model: str, priors: PriorSet, *, progress: bool = False
 ) -> xr.DataTree:
     """Run tempered sequential Monte Carlo for a fit, for its log marginal likelihood and as a comparison.
 
@@ -349,7 +349,7 @@ def temper(
         Name of the model.
     priors
         Prior set of the fit.
-    on_progress
+    progress
         Whether the log evidence is reported for each number of moves.
 
     Returns
@@ -367,7 +367,7 @@ def temper(
     used = provenance(tree)
     prior = _prior(built, used["chains"] * used["draws"], used["seed"], tree["prior"].to_dataset())
     size = {name: used[name] for name in ("draws", "chains", "seed")}
-    return _smc(built, prior, study, description, on_progress=on_progress, **size)
+    return _smc(built, prior, study, description, progress=progress, **size)
 
 
 def log_evidence(tree: xr.DataTree) -> float:

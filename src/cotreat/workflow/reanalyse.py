@@ -309,7 +309,7 @@ def _sampled(run: _Run, known: _Known) -> tuple[Fit, pd.DataFrame, float | None]
         evidence = _evidence_by_weights(run, fit)
         if evidence is None:
             on_progress = bool(run.settings.get("progress"))
-            tempered = sampling.temper(tree, study, model.name, run.priors, on_progress=on_progress)
+            tempered = sampling.temper(tree, study, model.name, run.priors, progress=on_progress)
             more += checks.agreement(fit, tempered)
             evidence = sampling.log_evidence(tempered)
         stats = tree["sample_stats"].to_dataset().assign_attrs(log_evidence=evidence)
