@@ -17,7 +17,7 @@ from cotreat.estimands.identification import Identification
 from cotreat.evidence.resolve import resolve
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.inference.sampling import fit_of, log_evidence, temper
-from cotreat.models.registry import MODELS, is_asked_for
+from cotreat.models.registry import MODELS, is_on_request
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
@@ -48,7 +48,7 @@ OBSERVED = {
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-COMBINING = [model for model in MODELS if not is_asked_for(model)]
+COMBINING = [model for model in MODELS if not is_on_request(model)]
 """Models of how treatments combine; others ask questions of their own."""
 
 

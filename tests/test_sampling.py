@@ -22,7 +22,7 @@ from cotreat.inference import laplace, nuts, vectorise
 from cotreat.inference.engines import EngineError
 from cotreat.inference.sampling import fit_of, provenance
 from cotreat.models.build import build
-from cotreat.models.registry import MODELS, find_model, is_asked_for
+from cotreat.models.registry import MODELS, find_model, is_on_request
 from cotreat.models.select import priors_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.store import read_draws, write_draws
@@ -35,7 +35,7 @@ ALL = [
     (study, model)
     for study in ("isis2", "oral-cancer", "factor-v-leiden", "three")
     for model in MODELS
-    if not is_asked_for(model) and (model != "exchangeable" or study == "three")
+    if not is_on_request(model) and (model != "exchangeable" or study == "three")
 ]
 
 

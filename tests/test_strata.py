@@ -15,7 +15,7 @@ from scipy.special import expit
 from cotreat import StudyError, audit, load_study, parse_study
 from cotreat.core.errors import ModelError
 from cotreat.diagnostics.checks import checks, failures
-from cotreat.estimands.enumerate import enumerate_estimands, spoken_background
+from cotreat.estimands.enumerate import counted_co_treatment, enumerate_estimands
 from cotreat.estimands.estimand import risk_draws_of
 from cotreat.evidence import joint_distribution, reported
 from cotreat.evidence.logistic_operator import averages
@@ -739,10 +739,10 @@ def test_the_synergy_surface_has_a_point_for_each_pair_of_levels(counted):
 
 
 def test_an_effect_in_subgroups_is_read_where_it_is_counted(study, frame):
-    assert spoken_background(study.resolve(strata="age"), "A") == frozenset()
+    assert counted_co_treatment(study.resolve(strata="age"), "A") == frozenset()
     without = frame[(frame.a == 1) | (frame.b == 1)]
     told = parse_study(TEXT, patients=without).resolve(strata="age")
-    assert spoken_background(told, "A") == {"B"}
+    assert counted_co_treatment(told, "A") == {"B"}
 
 
 def test_maximum_likelihood_takes_levels_as_categories(counted):

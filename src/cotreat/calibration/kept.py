@@ -12,7 +12,7 @@ import pandas as pd
 
 from cotreat.calibration.sbc import Calibration
 from cotreat.inference.sampling import PACKAGES
-from cotreat.models.registry import MODELS, is_asked_for
+from cotreat.models.registry import MODELS, is_on_request
 from cotreat.models.select import models_for
 from cotreat.priors.sets import prior_set
 from cotreat.results import store
@@ -119,7 +119,7 @@ def wanted(target: str, models: Sequence[str], priors: str) -> Iterator[tuple[St
         return
     study = load_study(target)
     possible, _ = models_for(study, prior_set(priors, study), models)
-    yield from ((study, model) for model in possible if models or not is_asked_for(model))
+    yield from ((study, model) for model in possible if models or not is_on_request(model))
 
 
 def add(folder: Path, calibration: Calibration, seed: int) -> None:

@@ -32,7 +32,7 @@ from cotreat.inference import sampling
 from cotreat.inference.batch import in_processes, prepare_process
 from cotreat.inference.engines import one_thread
 from cotreat.inference.marginal_likelihood import Marginals
-from cotreat.models.registry import find_model, is_asked_for
+from cotreat.models.registry import find_model, is_on_request
 from cotreat.models.select import models_for, priors_for
 from cotreat.results.headline import primary
 from cotreat.results.supplementary import Task
@@ -57,7 +57,7 @@ def compare(task: Task) -> ModelComparison:
     """
     study, evidence = task.study, resolve(task.study)
     possible, refused = models_for(study, task.priors)
-    names = [name for name in possible if not is_asked_for(name)]
+    names = [name for name in possible if not is_on_request(name)]
     first = primary(names)
     models, marginals = _all_models(task, names, first)
     left_out = {name: one.left_out for name, one in models.items() if one.left_out is not None}

@@ -197,7 +197,7 @@ def _effect_modification(study: Study) -> Iterator[Estimand]:
     Every model holds it constant over co-treatments.
     """
     for parts in modifications(study).values():
-        yield _effect_ratio(study, *parts, spoken_background(study, parts[0]))
+        yield _effect_ratio(study, *parts, counted_co_treatment(study, parts[0]))
 
 
 def modifications(study: Study) -> dict[str, tuple[str, str, str]]:
@@ -239,7 +239,7 @@ def _effect_ratio(
     )
 
 
-def spoken_background(study: Study, drug: str) -> regimens.Regimen:
+def counted_co_treatment(study: Study, drug: str) -> regimens.Regimen:
     """Return the smallest co-treatment with which a drug is counted at every level and in every subgroup.
 
     None where there is no such co-treatment.

@@ -175,7 +175,7 @@ class Estimand:
         subject = (self.measure, self.contrast, self.pair, self.co_treatment)
         return *subject, self.stratum, self.threshold
 
-    def reads(self, risk_draws: RiskDraws) -> xr.DataArray:
+    def variable_of(self, risk_draws: RiskDraws) -> xr.DataArray:
         """Return the variable that it is a function of.
 
         Where the evidence is adjusted for covariates, odds ratios and measures of odds ratios are conditional
@@ -215,7 +215,7 @@ class Estimand:
             return "crude"
         if not is_array(risk_draws) and CONDITIONAL in risk_draws and not self.needs_risks:
             return "conditional"
-        array = self.reads(risk_draws)
+        array = self.variable_of(risk_draws)
         return (array if "risk_kind" in array.attrs else risk_draws["risk"]).attrs["risk_kind"]
 
     def values(self, risk_draws: RiskDraws) -> xr.DataArray:
@@ -233,7 +233,7 @@ class Estimand:
         """
         import xarray as xr
 
-        risk = self.reads(risk_draws)
+        risk = self.variable_of(risk_draws)
         if self.reported_estimate:
             return self.of(risk.sel(reported_estimate=self.reported_estimate, drop=True))
         # Labels cost more than the arithmetic, so they are taken off once and put on once.

@@ -17,7 +17,7 @@ from cotreat.evidence.folds import (
     Fold,
     FoldPrediction,
     Folds,
-    log_orders,
+    log_binomial_coefficient,
     summarise_prediction,
 )
 from cotreat.evidence.logistic_operator import averages
@@ -214,7 +214,7 @@ class Counts(Evidence):
         study = self.study
         risk = draws["risk"].sel(arm=list(study.counted)).transpose("chain", "draw", "arm").values
         pairs = zip(study.n.tolist(), study.events.tolist(), strict=True)
-        ways = np.array([log_orders(n, r) for n, r in pairs])
+        ways = np.array([log_binomial_coefficient(n, r) for n, r in pairs])
         logs: Array = (
             ways + study.events * np.log(risk) + (study.n - study.events) * np.log1p(-risk)
         )

@@ -172,7 +172,7 @@ def summarise_prediction(
     )
 
 
-def log_orders(n: int, r: int) -> float:
+def log_binomial_coefficient(n: int, r: int) -> float:
     """Return the log binomial coefficient of r events among n patients.
 
     Parameters

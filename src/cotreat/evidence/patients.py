@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from cotreat.core.constants import as_seen
 from cotreat.evidence.counts import Counts
-from cotreat.evidence.folds import PATIENT, Fold, FoldPrediction, Folds, log_orders
+from cotreat.evidence.folds import PATIENT, Fold, FoldPrediction, Folds, log_binomial_coefficient
 from cotreat.evidence.protocol import Given, Predictor
 from cotreat.priors import model_data
 from cotreat.priors.declare import state, state_risk
@@ -285,11 +285,13 @@ def _folds(patterns: CovariatePatterns) -> Iterator[Fold]:
     for at, (n, r) in enumerate(zip(patterns.n.tolist(), patterns.events.tolist(), strict=True)):
         for events, times, word in ((1, r, "with"), (0, n - r, "without")):
             if times:
-                orders = log_orders(n - 1, r - events) - log_orders(n, r)
+                log_coefficient = log_binomial_coefficient(
+                    n - 1, r - events
+                ) - log_binomial_coefficient(n, r)
                 yield Fold(
                     f"cell {at}, {patterns.regimens[at]}, {word} event",
                     (("cell n", at, -1.0), ("cell events", at, -float(events))),
-                    orders,
+                    log_coefficient,
                     times,
                 )
 

@@ -174,7 +174,7 @@ class Adjusted(Regression):
             The gradient.
         """
         at = [self.arms.index(arm) for arm in estimand.arms]
-        risks = estimand.reads(self.risk_draws).values.ravel()[at]
+        risks = estimand.variable_of(self.risk_draws).values.ravel()[at]
         # Derivative in the risks by the complex step, exact to machine precision.
         moved = risks + 1j * STEP * np.eye(len(at))
         in_risks = np.imag(estimand.of(*moved.T)) / STEP

@@ -40,7 +40,7 @@ def build(study: Study, model: Model, priors: PriorSet) -> pm.Model:
         confounding also with ``confounded_risk`` and ``confounded_conditional_risk``, to which the likelihood refers.
     """
     arms, evidence = model.arms(study), resolve(study)
-    effects = import_module(model.states)
+    effects = import_module(model.module_path)
     with pm.Model(coords=_coords(study, arms, evidence)) as built:
         eta = effects.log_odds(study, arms, priors)
         confounded = confounding.confounded(study, arms, eta, priors)

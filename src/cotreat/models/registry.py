@@ -56,7 +56,7 @@ class Model:
     strata: str = ""
 
     @property
-    def states(self) -> str:
+    def module_path(self) -> str:
         """Dotted path of the module with the function ``log_odds``."""
         module = self.module or self.name
         return module if "." in module else f"cotreat.models.{module}"
@@ -176,7 +176,7 @@ def described(name: str) -> Model:
     """
     stem, _, strata = name.partition(":")
     model = MODELS[stem]
-    return replace(model, name=name, module=model.states, strata=strata or model.strata)
+    return replace(model, name=name, module=model.module_path, strata=strata or model.strata)
 
 
 def rank(name: str) -> int:
@@ -200,7 +200,7 @@ def rank(name: str) -> int:
     return list(MODELS).index(name.partition(":")[0])
 
 
-def is_asked_for(name: str) -> bool:
+def is_on_request(name: str) -> bool:
     """Return whether a model runs only on request by name, because it addresses a separate question.
 
     Parameters

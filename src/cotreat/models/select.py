@@ -6,7 +6,7 @@ from dataclasses import replace
 from cotreat.core.errors import ModelError
 from cotreat.evidence.protocol import parameters_of
 from cotreat.evidence.resolve import resolve
-from cotreat.models.registry import MODELS, Model, find_model, is_asked_for
+from cotreat.models.registry import MODELS, Model, find_model, is_on_request
 from cotreat.priors.belief_grid import EFFECTS, INTERACTIONS
 from cotreat.priors.defaults import BIAS
 from cotreat.priors.prior import PriorSet
@@ -81,7 +81,7 @@ def models_for(
         If a requested model cannot be fitted.
     """
     possible, refused = [], {}
-    for name in dict.fromkeys(asked) or (name for name in MODELS if not is_asked_for(name)):
+    for name in dict.fromkeys(asked) or (name for name in MODELS if not is_on_request(name)):
         try:
             model = find_model(name, study)
             priors_for(priors, model, study.resolve(strata=model.strata))

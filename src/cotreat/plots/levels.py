@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cotreat.estimands.enumerate import spoken_background
+from cotreat.estimands.enumerate import counted_co_treatment
 from cotreat.estimands.estimand import ODDS_RATIO
 from cotreat.evidence.contrasts import question_of
 from cotreat.plots.forest import Panel, forest
@@ -56,7 +56,7 @@ def rows_to_draw(view: View) -> list[Row]:
 
 def _of_counts(view: View, treatment: str) -> Iterator[Row]:
     study, name = view.study, subject(view.study, treatment)
-    others = spoken_background(study, treatment)
+    others = counted_co_treatment(study, treatment)
     other = regimen_name(study, study.label(others))
     yield Row(f"{name} + {other} vs {other}" if others else f"{name} vs none", is_heading=True)
     for group in study.groups or ("",):

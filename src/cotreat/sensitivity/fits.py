@@ -14,7 +14,7 @@ from cotreat.inference import laplace
 from cotreat.inference.batch import EFFECTIVE, Answer, Specification, fit_many
 from cotreat.inference.record import Fit
 from cotreat.inference.sampling import fit_model, fit_of, provenance
-from cotreat.models.registry import described, find_model, is_asked_for
+from cotreat.models.registry import described, find_model, is_on_request
 from cotreat.models.select import models_for
 from cotreat.priors.sets import prior_set
 from cotreat.results.headline import primary
@@ -69,7 +69,7 @@ class Answers:
         """
         study, priors = task.study, task.priors
         possible, _ = models_for(study, priors)
-        fitted = [model for model, _ in task.fits if not is_asked_for(model.partition(":")[0])]
+        fitted = [model for model, _ in task.fits if not is_on_request(model.partition(":")[0])]
         first = primary(fitted or possible)
         models = [first, *(model for model in possible if model != first)]
         answers = cls(task, models, MultiverseRows(task.seed))

@@ -20,7 +20,7 @@ from cotreat.evidence.reported_predictive import predict
 from cotreat.inference import laplace, sampling
 from cotreat.inference.marginal_likelihood import Marginals
 from cotreat.inference.record import Fit
-from cotreat.models.registry import Model, described, is_asked_for
+from cotreat.models.registry import Model, described, is_on_request
 from cotreat.models.select import models_for
 from cotreat.plots import FIT, View, draw
 from cotreat.priors.prior import PriorSet
@@ -227,7 +227,7 @@ def reanalyse(
         run = _Run(resolved, model, chosen, chosen_engine, settings, depth)
         tree, result = _write(run, known, folder, thresholds, f"{study.id}: {shown}", on_progress)
         results.append(result)
-        if depth and not is_asked_for(model.name):
+        if depth and not is_on_request(model.name):
             fits[name, interpretation] = tree
     if fits and depth:
         seed = int(settings.get("seed", SEED))
