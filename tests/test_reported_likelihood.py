@@ -16,7 +16,8 @@ from cotreat import load_study, parse_study
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.identification import Determination
 from cotreat.evidence import logistic_operator, reported, reported_likelihood
-from cotreat.evidence.arm_sizes import declare_sizes, sizes_of
+from cotreat.evidence.arm_sizes import sizes_of
+from cotreat.evidence.arm_sizes_prior import declare_sizes
 from cotreat.evidence.joint_distribution import Joint, joint_distribution
 from cotreat.evidence.protocol import Point, parameters_of
 from cotreat.evidence.reported import estimates_of

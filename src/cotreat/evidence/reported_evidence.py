@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr, ndtri
 
 from cotreat.evidence import reported_likelihood, reported_predictive
-from cotreat.evidence.arm_sizes import declare_sizes
+from cotreat.evidence.arm_sizes_prior import declare_sizes
 from cotreat.evidence.contrasts import label, question_of
 from cotreat.evidence.folds import CLAIM, Fold, FoldPrediction, Folds
 from cotreat.evidence.joint_distribution import jacobian
