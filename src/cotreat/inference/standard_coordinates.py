@@ -65,48 +65,43 @@ class Coordinates:
         return type(self.rv.owner.op).__name__ == "HalfNormalRV"
 
 
-def coordinates(built: pm.Model, orders: Orders) -> list[Coordinates]:
-    """Return the standardised coordinates of each free variable of a model.
+def coordinates(
+    built: pm.Model, rv: Any, start: NDArray[np.float64], order: Sequence[int] | None
+) -> Coordinates:
+    """Return the standardised coordinates of one free variable of a model.
 
     Parameters
     ----------
     built
         The PyMC model.
-    orders
-        Order of the stick-breaking by name of a variable on the simplex.
+    rv
+        The free variable.
+    start
+        Its initial value on the unconstrained scale of the samplers.
+    order
+        Order of the stick-breaking of a variable on the simplex; None for the order of its elements.
 
     Returns
     -------
-    list of Coordinates
-        In the order of ``built.free_RVs``.
+    Coordinates
+        The coordinates.
 
     Raises
     ------
     NotImplementedError
         If a Dirichlet prior is not uniform on the simplex.
     """
-    begin = built.initial_point()
-    return [
-        _coordinates(built, rv, begin[built.rvs_to_values[rv].name], orders.get(rv.name))
-        for rv in built.free_RVs
-    ]
-
-
-def _coordinates(
-    built: pm.Model, rv: Any, begin: NDArray[np.float64], order: Sequence[int] | None
-) -> Coordinates:
-    """Return the standardised coordinates of one free variable."""
-    z = pt.tensor(f"{rv.name} standardised", dtype="float64", shape=begin.shape)
+    z = pt.tensor(f"{rv.name} standardised", dtype="float64", shape=start.shape)
     transform, inputs = built.rvs_to_transforms[rv], rv.owner.inputs
     standard = _STANDARD.get(type(rv.owner.op).__name__)
     if standard is None:
         natural = z if transform is None else transform.backward(z, *inputs)
-        return Coordinates(rv, z, z, natural, is_standard=False, start=np.asarray(begin, float))
+        return Coordinates(rv, z, z, natural, is_standard=False, start=np.asarray(start, float))
     natural = standard[0](rv, z)
     if order is not None:
         natural = natural[np.argsort(order)]
     value = transform.forward(natural, *inputs)
-    return Coordinates(rv, z, value, natural, is_standard=True, start=np.zeros(begin.shape))
+    return Coordinates(rv, z, value, natural, is_standard=True, start=np.zeros(start.shape))
 
 
 def _below(z: Any) -> Any:
@@ -188,13 +183,19 @@ class Density:
     """
 
     def __init__(self, built: pm.Model, orders: Orders | None = None) -> None:
+        self._orders = orders or {}
         with untraced():
-            self._parts = coordinates(built, orders or {})
+            initial = built.initial_point()
+            self._parts = [
+                coordinates(
+                    built, rv, initial[built.rvs_to_values[rv].name], self._orders.get(rv.name)
+                )
+                for rv in built.free_RVs
+            ]
             inputs, (density,) = model_data.opened(built, [_log_density(built, self._parts)])
             self.given = {name: built[name].get_value() for name in inputs}
             function = in_jax([*(p.z for p in self._parts), *inputs.values()], [density])
         self._shapes = [part.start.shape for part in self._parts]
-        self._orders = orders or {}
         self.built = built
         self._compiled: dict[tuple[str, ...], Callable[..., Draws]] = {}
         self.start = np.concatenate([part.start.ravel() for part in self._parts])
@@ -378,10 +379,5 @@ def _log_density(built: pm.Model, parts: list[Coordinates]) -> Any:
     density = built.logp(vars=[*others, *built.potentials])
     values = {built.rvs_to_values[part.rv]: part.value for part in parts}
     (moved,) = clone_replace([density], replace=values)
-    priors = [_standard_normal(part.z) for part in parts if part.is_standard]
-    return moved + sum(priors, start=pt.zeros(()))
-
-
-def _standard_normal(z: Any) -> Any:
-    """Return the log density of independent standard normals."""
-    return (-0.5 * z**2 - 0.5 * np.log(2 * np.pi)).sum()
+    normal = (-0.5 * part.z**2 - 0.5 * np.log(2 * np.pi) for part in parts if part.is_standard)
+    return moved + sum((log_density.sum() for log_density in normal), start=pt.zeros(()))

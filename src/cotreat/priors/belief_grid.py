@@ -64,25 +64,17 @@ def of_pairs(rows: Sequence[Prior], mean: float, sd: float, reason: str) -> tupl
     If interactions are exchangeable across pairs, γ ~ Normal(μ, τ), the prior mean of μ is `mean`, and the prior
     scales of μ and τ are multiplied by one factor, such that the prior variance of γ is ``sd**2``.
     """
-    numbers = {row.variable: row for row in rows}
-    spreads = {name: float(numbers[name].sigma or 0) for name in INTERACTIONS if name in numbers}
+    scales = {row.variable: float(row.sigma or 0) for row in rows if row.variable in INTERACTIONS}
     # E τ² of a half-normal distribution is its squared scale, so Var γ is the sum of both squares.
-    total_sd = float(np.linalg.norm([spreads[n] for n in ("mu", "tau") if n in spreads]))
-    chosen = {
-        name: sd if name == "gamma" else sd * spread / total_sd for name, spread in spreads.items()
-    }
-    return tuple(
-        replace(
-            row,
-            mu=None if row.mu is None else mean,
-            sigma=chosen[row.variable],
-            reason=reason,
-            chosen_by="user",
-        )
-        if row.variable in chosen
-        else row
-        for row in rows
-    )
+    total_sd = float(np.linalg.norm([scales[n] for n in ("mu", "tau") if n in scales]))
+    changed = []
+    for row in rows:
+        if row.variable in scales:
+            sigma = sd if row.variable == "gamma" else sd * scales[row.variable] / total_sd
+            mu = None if row.mu is None else mean
+            row = replace(row, mu=mu, sigma=sigma, reason=reason, chosen_by="user")  # noqa: PLW2901
+        changed.append(row)
+    return tuple(changed)
 
 
 def grid_name(effects: str, interactions: str) -> str:
