@@ -149,7 +149,7 @@ def test_schema_is_of_draft_2020_12_and_has_the_grammar() -> None:
     assert found["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert found["$id"] == SCHEMA_FILE
     assert found["required"] == ["format", "study", "outcome", "treatments"]
-    for table in ("EstimateTable", "PValueTable", "MeansTable"):
+    for table in ("ReportedTable", "MeansTable"):
         grammar = found["$defs"][table]["properties"]["contrast"]["description"]
         for form in (
             "A+B vs B",
@@ -162,6 +162,51 @@ def test_schema_is_of_draft_2020_12_and_has_the_grammar() -> None:
     assert "null" not in re.findall(r'"type": "(\w+)"', json.dumps(found))
     tables = [found, *found["$defs"].values()]
     assert all(table["additionalProperties"] is False for table in tables)
+
+
+def test_schema_and_reader_agree_on_what_each_kind_of_number_requires() -> None:
+    rules = schema()["$defs"]["ReportedTable"]["allOf"]
+    ratios, estimates, p_values = (rule["if"]["properties"]["kind"]["enum"] for rule in rules)
+    assert "odds_ratio" in ratios
+    assert {*ratios} <= {*estimates}
+    assert p_values == ["p_value", "p_trend"]
+    assert rules[0]["then"]["properties"]["value"]["exclusiveMinimum"] == 0
+    assert "exclusiveMinimum" not in rules[1]["then"]["properties"]["value"]
+    assert rules[1]["then"]["required"] == ["ci"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ('kind = "odds_ratio", value = 2', "ci: missing; it must be [lower, upper]"),
+        (
+            'kind = "odds_ratio", value = 2, ci = [1, 4], sign = "+"',
+            "sign: only a p-value has a sign; leave it out",
+        ),
+        (
+            'kind = "p_value", value = 0.2, ci = [1, 4]',
+            "ci: a p-value has no interval; leave it out",
+        ),
+        (
+            'kind = "p_value", value = 0.2, level = 0.9',
+            "level: a p-value has no interval; leave it out",
+        ),
+        (
+            'kind = "p_value", value = 2',
+            'value: is 2; it must be a number above 0 and at most 1, or as text "<0.001"',
+        ),
+        (
+            'kind = "odds", value = -2',
+            'kind: is \'odds\'; it must be "odds_ratio" or "p_value" or "p_trend"',
+        ),
+    ],
+)
+def test_keys_of_a_kind_of_reported_number(keys: str, line: str) -> None:
+    table = f'{{ id = "x", contrast = "A+B vs B", source = "s", {keys} }}'
+    text = (ROOT / "src/cotreat/studies/isis2.toml").read_text(encoding="utf-8")
+    text = text.replace("A+B", "SK+ASA").replace("format = 1", f"format = 1\nreported = [{table}]")
+    found = problems(text.replace("A+B vs B", "SK+ASA vs ASA"))
+    assert found == (f"reported[1].{line}",)
 
 
 def test_packaged_files_name_the_schema_in_their_first_line() -> None:

@@ -14,11 +14,11 @@ from cotreat.study.regimens import Regimen
 from cotreat.study.study import Arm, Meaning, StratifiedCounts, Total, pooled
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
 from cotreat.study_file.counts import Arms, partly_stratified, read_arms, read_totals
-from cotreat.study_file.errors import numbered
 from cotreat.study_file.parsing import Places
 from cotreat.study_file.patients import CELLS, PATIENTS, read_patients
 from cotreat.study_file.reported import EligiblePatients
 from cotreat.study_file.shape import AggregatedTable, PatientsTable, StudyFile
+from cotreat.study_file.tables import numbered
 
 
 @dataclass(frozen=True)

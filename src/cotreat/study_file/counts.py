@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from cotreat.study import regimens
 from cotreat.study.regimens import Regimen
 from cotreat.study.study import Arm, Stratification, Total
-from cotreat.study_file.errors import numbered
 from cotreat.study_file.parsing import Places
 from cotreat.study_file.shape import ArmTable, TotalTable
+from cotreat.study_file.tables import numbered
 
 Arms = Mapping[Regimen, Arm]
 

@@ -16,7 +16,6 @@ from cotreat.study.study import Baseline, Outcome, Sequential, Study
 from cotreat.study_file.aggregate import aggregation_sql, check_sql
 from cotreat.study_file.checks import check_study
 from cotreat.study_file.cohort import read_cohort, read_inclusion
-from cotreat.study_file.errors import checked, numbered
 from cotreat.study_file.old_format import RENAMED, renewed
 from cotreat.study_file.parsing import Places, hint
 from cotreat.study_file.patients import PATIENTS, digest_with, read_columns
@@ -36,6 +35,7 @@ from cotreat.study_file.shape import (
     schema,
 )
 from cotreat.study_file.strata import read_treatments
+from cotreat.study_file.tables import checked, numbered
 
 __all__ = [
     "SCHEMA_FILE",

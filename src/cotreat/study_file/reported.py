@@ -18,16 +18,15 @@ from cotreat.study.study import (
     Stratification,
 )
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
-from cotreat.study_file.errors import numbered
 from cotreat.study_file.parsing import Places, hint
 from cotreat.study_file.shape import (
-    EstimateTable,
+    P_VALUES,
     InterpretationTable,
     MeansTable,
-    PValueTable,
     ReportedTable,
     below,
 )
+from cotreat.study_file.tables import numbered
 
 Estimates = tuple[ReportedEstimate, ...]
 
@@ -112,38 +111,45 @@ def _estimate(
     where: str, table: ReportedTable, meaning: Meaning | None, about: str, problems: Problems
 ) -> ReportedEstimate | None:
     """Return the estimate; None where its kind, value or interval is missing or wrong."""
-    common = ReportedEstimate(
+    is_p_value = table.kind in P_VALUES
+    for key, words in _foreign_keys(table):
+        problems.add(f"{where}.{key}", words)
+    if table.kind is None or table.value is None or (table.ci is None and not is_p_value):
+        return None
+    ci = None if is_p_value else (rounded(table.ci[0]), rounded(table.ci[1]))
+    if ci is not None and not table.ci[0] <= table.value <= table.ci[1]:
+        words = f"({table.ci[0]}, {table.ci[1]}) does not contain the estimate {table.value}"
+        problems.add(f"{where}.ci", words)
+    is_below = isinstance(table.value, str)
+    return ReportedEstimate(
         id=table.id,
         kind=table.kind,
         meaning=meaning,
         about=about,
-        value=RoundedNumber(1.0, 0.0),
-        is_below=False,
-        ci=None,
-        level=0.95,
-        interval="",
+        value=rounded(below(table.value) if is_below else table.value),
+        is_below=is_below,
+        ci=ci,
+        level=float(table.level or 0.95),
+        interval="" if is_p_value else table.interval or "wald",
         adjusted=bool(table.adjusted),
         model=table.model or "",
-        sign="",
+        sign=table.sign or "",
         source=table.source,
     )
-    if isinstance(table, EstimateTable) and table.value is not None and table.ci is not None:
-        lower, upper = table.ci
-        if not lower <= table.value <= upper:
-            words = f"({lower}, {upper}) does not contain the estimate {table.value}"
-            problems.add(f"{where}.ci", words)
-        return replace(
-            common,
-            value=rounded(table.value),
-            ci=(rounded(lower), rounded(upper)),
-            level=float(table.level or 0.95),
-            interval=table.interval or "wald",
-        )
-    if isinstance(table, PValueTable) and table.value is not None:
-        is_below = isinstance(table.value, str)
-        number = below(table.value) if isinstance(table.value, str) else table.value
-        return replace(common, value=rounded(number), is_below=is_below, sign=table.sign or "")
-    return None
+
+
+def _foreign_keys(table: ReportedTable) -> Iterator[tuple[str, str]]:
+    """Yield the keys that the kind of a reported number requires or excludes, with the rule."""
+    present = table.model_fields_set
+    if table.kind in P_VALUES:
+        for key in ("ci", "level", "interval"):
+            if key in present:
+                yield key, "a p-value has no interval; leave it out"
+    elif table.kind is not None:
+        if "ci" not in present:
+            yield "ci", "missing; it must be [lower, upper]"
+        if "sign" in present:
+            yield "sign", "only a p-value has a sign; leave it out"
 
 
 def rounded(number: int | Decimal) -> RoundedNumber:

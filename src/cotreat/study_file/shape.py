@@ -1,32 +1,21 @@
 """The shape of a study file: its tables, their keys and types, as Pydantic models.
 
-`StudyFile` is the whole file. Texts, whole numbers and choices are Pydantic's own types; numbers that
-keep the digits they were reported with are tested by `Tested`.
+`StudyFile` is the whole file. Numbers keep the digits with which they were reported.
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    Tag,
-    ValidationInfo,
-)
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field, PlainValidator, ValidationInfo
+from pydantic.json_schema import GenerateJsonSchema, JsonDict
+from pydantic_core import core_schema
 
-from cotreat.core.toml_tables import LARGEST, is_number, is_positive, is_rising, is_share
-from cotreat.evidence.statistics import ODDS_RATIO, STATISTICS
+from cotreat.core.toml_tables import LARGEST, is_number, is_positive, is_rising, is_share, show
+from cotreat.evidence.statistics import STATISTICS
 from cotreat.study_file.contrast import DESCRIPTION, FORMS
+from cotreat.study_file.tables import FileTable, Right, problem
 
 SCHEMA_FILE = "cotreat-study.schema.json"
 """Name of the JSON Schema of study files."""
@@ -45,92 +34,10 @@ AT_LEAST_TWO = 'at least two tables such as [treatments.A] with name = "drug A"'
 
 # --- Types of values -------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True)
-class Right:
-    """The description of a right value, in messages and in the schema."""
-
-    words: str
-    more: str = ""
-
-    def __get_pydantic_json_schema__(
-        self, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        """Add the description to the schema."""
-        return {**handler(core), "description": self.more or self.words}
-
-
-@dataclass(frozen=True)
-class Tested:
-    """A value that passes a test and is kept as read."""
-
-    accepts: Callable[[Any], bool]
-    schema: Mapping[str, Any] = field(hash=False)
-
-    def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
-        """Return a validator that does not change the value."""
-        return core_schema.no_info_plain_validator_function(self._check)
-
-    def __get_pydantic_json_schema__(
-        self, _: CoreSchema, __: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        """Return the schema of the value."""
-        return dict(self.schema)
-
-    def _check(self, value: Any) -> Any:
-        if not self.accepts(value):
-            raise ValueError
-        return value
-
-
-@dataclass(frozen=True)
-class TestedByKind(Tested):
-    """A value whose test takes the kind of the reported number, which stands before it."""
-
-    def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
-        """Test the value under its kind, and change nothing."""
-        return core_schema.with_info_plain_validator_function(self._check_with_kind)
-
-    def _check_with_kind(self, value: Any, info: ValidationInfo) -> Any:
-        statistic = STATISTICS.get(info.data.get("kind", ""), ODDS_RATIO)
-        if not self.accepts((value, statistic.link.is_log)):
-            raise ValueError
-        return value
-
-
-def _is_value(tested: tuple[Any, bool]) -> bool:
-    value, is_log = tested
-    return is_positive(value) if is_log else is_number(value)
-
-
-def _is_interval(tested: tuple[Any, bool]) -> bool:
-    value, is_log = tested
-    return is_rising(value, is_positive if is_log else is_number)
-
-
 P_VALUES = ("p_value", "p_trend")
 """Kinds of reported numbers that have no interval."""
-
-
-@dataclass(frozen=True)
-class KindsOf:
-    """The kinds of reported numbers that the registry has, and some more."""
-
-    more: tuple[str, ...]
-
-    @property
-    def words(self) -> str:
-        """The kinds, for messages."""
-        return " or ".join(json.dumps(kind) for kind in (*STATISTICS, *self.more))
-
-    def __get_pydantic_json_schema__(
-        self, core: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
-        """Add the kinds to the schema."""
-        return {**handler(core), "enum": [*STATISTICS, *self.more]}
-
-
 BELOW = re.compile(r"<\s*(0?\.\d+|1)")
+RIGHT_P = 'a number above 0 and at most 1, or as text "<0.001"'
 
 
 def below(value: str) -> Decimal:
@@ -145,12 +52,68 @@ def _is_p_value(value: object) -> bool:
     return is_positive(value) and float(value) <= 1  # type: ignore[arg-type]
 
 
-_NUMBER = {"type": "number", "exclusiveMinimum": 0}
-_SHARE = {**_NUMBER, "exclusiveMaximum": 1}
+def _kinds() -> list[str]:
+    return [*STATISTICS, *P_VALUES]
 
 
-def _two(number: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": dict(number), "minItems": 2, "maxItems": 2}
+def _is_ratio(kind: str) -> bool:
+    return STATISTICS[kind].link.is_log
+
+
+def _value_of_kind(value: Any, info: ValidationInfo) -> Any:
+    """Refuse a value that its kind of reported number cannot have."""
+    kind = info.data.get("kind")
+    if kind in P_VALUES:
+        is_right, right = _is_p_value(value), RIGHT_P
+    elif kind in STATISTICS and _is_ratio(kind):
+        is_right, right = is_positive(value), "a number above 0"
+    else:
+        is_right, right = kind is None or is_number(value), "a number"
+    if not is_right:
+        raise problem(f"is {show(value)}; it must be {right}")
+    return value
+
+
+def _interval_of_kind(value: Any, info: ValidationInfo) -> Any:
+    """Refuse an interval that its kind of reported number cannot have."""
+    kind = info.data.get("kind")
+    if kind not in STATISTICS:
+        return value
+    accepts, lowest = (is_positive, "0 < ") if _is_ratio(kind) else (is_number, "")
+    if not is_rising(value, accepts):
+        raise problem(f"is {show(value)}; it must be [lower, upper] with {lowest}lower < upper")
+    return value
+
+
+_NUMBER: JsonDict = {"type": "number"}
+_POSITIVE: JsonDict = {"type": "number", "exclusiveMinimum": 0}
+_SHARE: JsonDict = {**_POSITIVE, "exclusiveMaximum": 1}
+_P_VALUE: JsonDict = {
+    "anyOf": [
+        {**_POSITIVE, "maximum": 1},
+        {"type": "string", "pattern": rf"^\s*{BELOW.pattern}\s*$"},
+    ]
+}
+
+
+def _two(number: JsonDict) -> JsonDict:
+    return {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
+
+
+def _add_kinds(schema: JsonDict) -> None:
+    """Add to the schema of a reported number what each kind requires."""
+
+    def when(kinds: list[str], properties: JsonDict, *required: str) -> JsonDict:
+        then: JsonDict = {"properties": properties, "required": [*required]}
+        return {"if": {"properties": {"kind": {"enum": [*kinds]}}}, "then": then}
+
+    ratios = [kind for kind in STATISTICS if _is_ratio(kind)]
+    no_interval: JsonDict = dict.fromkeys(("ci", "level", "interval"), False)
+    schema["allOf"] = [
+        when(ratios, {"value": _POSITIVE, "ci": _two(_POSITIVE)}),
+        when([*STATISTICS], {"value": _NUMBER, "ci": _two(_NUMBER), "sign": False}, "ci"),
+        when([*P_VALUES], {"value": _P_VALUE, **no_interval}),
+    ]
 
 
 _TEXT = Field(strict=True, pattern=r"\S")
@@ -165,36 +128,32 @@ Count1 = Annotated[
     int, Field(strict=True, ge=1, le=LARGEST), Right(f"a whole number from 1 to {LARGEST:,}")
 ]
 RegimenText = Annotated[str, _TEXT, Right('treatments joined by "+", or "none"')]
-Contrast = Annotated[str, _TEXT, Right(FORMS, DESCRIPTION)]
-Positive = Annotated[Decimal, Tested(is_positive, _NUMBER), Right("a number above 0")]
-Interval = Annotated[
-    list[Decimal],
-    Tested(lambda v: is_rising(v, is_positive), _two(_NUMBER)),
-    Right("[lower, upper] with 0 < lower < upper"),
-]
+Contrast = Annotated[str, _TEXT, Right(FORMS, description=DESCRIPTION)]
 Share = Annotated[
-    Decimal, Tested(is_share, _SHARE), Right("a number between 0 and 1, such as 0.95")
+    Decimal, Right("a number between 0 and 1, such as 0.95", is_share, lambda: _SHARE)
 ]
 RiskInterval = Annotated[
     list[Decimal],
-    Tested(lambda v: is_rising(v, is_share), _two(_SHARE)),
     Right(
-        "[lower, upper] with 0 < lower < upper < 1, the central 95 % of the risk without treatment"
+        "[lower, upper] with 0 < lower < upper < 1, the central 95 % of the risk without treatment",
+        lambda value: is_rising(value, is_share),
+        lambda: _two(_SHARE),
     ),
 ]
-Probability = Annotated[
-    Decimal | str,
-    Tested(
-        _is_p_value,
-        {
-            "anyOf": [
-                {**_NUMBER, "maximum": 1},
-                {"type": "string", "pattern": rf"^\s*{BELOW.pattern}\s*$"},
-            ]
-        },
+Kind = Annotated[
+    str,
+    Right(
+        lambda: " or ".join(map(json.dumps, _kinds())),
+        lambda value: isinstance(value, str) and value in _kinds(),
+        lambda: {"type": "string", "enum": [*_kinds()]},
     ),
-    Right('a number above 0 and at most 1, or as text "<0.001"'),
 ]
+Value = Annotated[
+    Any,
+    PlainValidator(_value_of_kind),
+    Right("the reported number: a ratio is above 0; a p-value is " + RIGHT_P),
+]
+Interval = Annotated[Any, PlainValidator(_interval_of_kind), Right("[lower, upper]")]
 _Names = Annotated[dict[str, Text], Field(min_length=2)]
 _ColumnOf = Annotated[dict[str, Text], Field(min_length=1)]
 Levels = Annotated[_Names, Right(TABLE_OF_LEVELS)]
@@ -215,12 +174,6 @@ Indicators = Annotated[_ColumnOf, Right('a table such as { A = "column of A", B 
 
 
 # --- Tables ----------------------------------------------------------------------------------------
-
-
-class FileTable(BaseModel):
-    """A table of a study file; keys that it does not have are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class StudyTable(FileTable):
@@ -290,52 +243,20 @@ class TotalTable(FileTable):
     source: Text | None = None
 
 
-class ReportedTable(FileTable):
-    """The keys of every reported number."""
+class ReportedTable(FileTable, json_schema_extra=_add_kinds):
+    """A reported number: an estimate with its interval, or a p-value."""
 
     id: Text
-    kind: str
+    kind: Kind
     contrast: Contrast
     adjusted: Flag = False
     model: Text | None = None
     source: Text
-
-
-class EstimateTable(ReportedTable):
-    """A reported estimate with its interval: an odds ratio, or another statistic of the registry."""
-
-    kind: Annotated[str, Tested(STATISTICS.__contains__, {"type": "string"}), KindsOf(())]
-    value: Annotated[Decimal, TestedByKind(_is_value, _NUMBER), Right("a number above 0")]
-    ci: Annotated[
-        list[Decimal],
-        TestedByKind(_is_interval, _two(_NUMBER)),
-        Right("[lower, upper] with 0 < lower < upper"),
-    ]
+    value: Value
+    ci: Interval = None
     level: Share | None = None
     interval: Literal["wald", "profile", "exact"] = "wald"
-
-
-class PValueTable(ReportedTable):
-    """A reported p-value of a coefficient, or of a trend."""
-
-    kind: Literal["p_value", "p_trend"]
-    value: Probability
     sign: Literal["+", "-"] | None = None
-
-
-class AnyKindTable(ReportedTable):
-    """A reported number whose kind is missing or wrong: its other keys are not tested."""
-
-    kind: Annotated[
-        str,
-        Tested(lambda kind: kind in (*STATISTICS, *P_VALUES), {"type": "string"}),
-        KindsOf(P_VALUES),
-    ]
-    value: Any = None
-    ci: Any = None
-    level: Any = None
-    interval: Any = None
-    sign: Any = None
 
 
 class MeansTable(FileTable):
@@ -387,24 +308,6 @@ class PatientsTable(FileTable):
     missing: Literal["drop"] | None = None
 
 
-def table_of(kind: Any) -> type[ReportedTable]:
-    """Return the table of a kind of reported number; one that refuses it for an unknown kind."""
-    if isinstance(kind, str) and kind in STATISTICS:
-        return EstimateTable
-    return PValueTable if kind in P_VALUES else AnyKindTable
-
-
-def _tag(raw: Any) -> str:
-    kind = raw.get("kind") if isinstance(raw, dict) else getattr(raw, "kind", None)
-    return table_of(kind).__name__
-
-
-Number = (
-    Annotated[EstimateTable, Tag(EstimateTable.__name__)]
-    | Annotated[PValueTable, Tag(PValueTable.__name__)]
-)
-
-
 class StudyFile(FileTable):
     """A study file of cotreat."""
 
@@ -419,7 +322,7 @@ class StudyFile(FileTable):
     sequential: list[SequentialTable] = Field(default_factory=list)
     arms: list[ArmTable] = Field(default_factory=list)
     totals: list[TotalTable] = Field(default_factory=list)
-    reported: list[Annotated[Number, Discriminator(_tag)]] = Field(default_factory=list)
+    reported: list[ReportedTable] = Field(default_factory=list)
     interpretations: list[InterpretationTable] | None = None
     patients: PatientsTable | None = None
     cells: AggregatedTable | None = None
