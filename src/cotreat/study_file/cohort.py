@@ -14,37 +14,30 @@ from cotreat.study.regimens import Regimen
 from cotreat.study.study import Arm, Meaning, StratifiedCounts, Total, pooled
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
 from cotreat.study_file.counts import Arms, partly_stratified, read_arms, read_totals
-from cotreat.study_file.parsing import Places
+from cotreat.study_file.parsing import RegimenReader
 from cotreat.study_file.patients import CELLS, PATIENTS, read_patients
-from cotreat.study_file.reported import EligiblePatients
-from cotreat.study_file.shape import AggregatedTable, PatientsTable, StudyFile
+from cotreat.study_file.shape import StudyFile
 from cotreat.study_file.tables import numbered
 
 
 @dataclass(frozen=True)
-class Inclusion:
-    """The inclusion rule, as text and as a predicate of a regimen."""
+class EligiblePatients:
+    """The patients that a reported estimate can be about.
 
-    text: str
-    admits: regimens.Rule
+    Attributes
+    ----------
+    cohort : Cohort
+        Regimens that have patients, or may have.
+    is_counted : bool
+        Whether all of these are counted.
+    """
 
-
-def read_inclusion(text: str | None, places: Places) -> Inclusion:
-    """Read the inclusion rule of a study; problems are noted."""
-    if named := sorted(regimens.named_parts(text or "")):
-        words = f"names {', '.join(named)}; it may name treatments only"
-        places.problems.add("study.inclusion", words)
-    rule = places.rule("study.inclusion", text) or regimens.everyone
-    return Inclusion(text or "all", rule)
+    cohort: Cohort
+    is_counted: bool
 
 
 def read_cohort(
-    file: StudyFile,
-    raw: Mapping[str, Any],
-    frame: Any | None,
-    folder: Path,
-    inclusion: Inclusion,
-    places: Places,
+    file: StudyFile, raw: Mapping[str, Any], frame: Any | None, folder: Path, reader: RegimenReader
 ) -> tuple[StratifiedCounts, EligiblePatients | None]:
     """Read counts, individual patient data and totals; problems are noted.
 
@@ -56,9 +49,7 @@ def read_cohort(
         A frame that replaces the file of patients.
     folder
         Folder of the study file.
-    inclusion
-        The inclusion rule.
-    places
+    reader
         Reader of regimens and sets of patients.
 
     Returns
@@ -67,73 +58,65 @@ def read_cohort(
     patients : EligiblePatients or None
         None where the counts could not be read.
     """
-    problems, source = places.problems, (file.study and file.study.source) or ""
-    patterns, arms = _counts(file, raw, frame, folder, inclusion, places)
+    problems, source = reader.problems, (file.study and file.study.source) or ""
+    patterns, arms = _counts(file, raw, frame, folder, reader)
     sums = None if arms is None else pooled(arms.values(), regimens.taken)
-    uncounted = _uncounted(file, sums, inclusion, places)
-    totals = read_totals(file.totals, source, arms, uncounted, places, is_rows=patterns is not None)
-    if uncounted and count_of(problems, "totals"):
+    uncounted = _uncounted(file, sums, reader)
+    is_rows = patterns is not None
+    totals = read_totals(file.totals, source, arms, uncounted, reader, is_rows=is_rows)
+    if uncounted and has_problem(problems, "totals"):
         sums = None  # the totals determine which other patients are in the cohort
-    patients = _eligible(totals, sums, inclusion, places)
-    if arms and patients is not None and not patients.is_counted and patterns is None:
-        for name in partly_stratified(arms, places):
+    patients = None if sums is None else _eligible(totals, sums, reader)
+    if arms and patients is not None and not patients.is_counted and not is_rows:
+        for name in partly_stratified(arms, reader):
             problems.add(
                 "arms",
                 f"{name} is not counted at each of its levels, or in each subgroup, though the totals "
                 "contain more patients; count it at each, or not at all",
             )
-    counted = () if patterns is not None or arms is None else tuple(arms.values())
+    counted = () if is_rows or arms is None else tuple(arms.values())
     return StratifiedCounts(counted, totals, patterns), patients
 
 
 def _counts(
-    file: StudyFile,
-    raw: Mapping[str, Any],
-    frame: Any | None,
-    folder: Path,
-    inclusion: Inclusion,
-    places: Places,
+    file: StudyFile, raw: Mapping[str, Any], frame: Any | None, folder: Path, reader: RegimenReader
 ) -> tuple[CovariatePatterns | None, Arms | None]:
     """Read covariate patterns and counts by regimen; None for counts that could not be read.
 
     Sums over wrong counts would only add false problems.
     """
-    problems, source = places.problems, (file.study and file.study.source) or ""
+    problems, source = reader.problems, (file.study and file.study.source) or ""
     section = next((name for name in (PATIENTS, CELLS) if name in raw), "")
     if frame is not None and not section:
         problems.add(PATIENTS, "missing; it must name the columns of the frame")
     if not section:
         has_reported = bool(raw.get("reported") or raw.get("claims"))  # allowed: a key of 0.1
-        rule = inclusion.text, inclusion.admits
-        arms = read_arms(file.arms, source, *rule, places, has_reported=has_reported)
-        return None, None if count_of(problems, "arms") else arms
+        arms = read_arms(file.arms, source, reader, has_reported=has_reported)
+        return None, None if has_problem(problems, "arms") else arms
     before = len(problems.lines)
     for other in ("arms", "reported", "claims", PATIENTS, CELLS):  # allowed: a key of version 0.1
         if other in raw and other != section:
             problems.add(other, f"cannot be given with [{section}], which counts all patients")
-    table: PatientsTable | AggregatedTable | None = getattr(file, section)
-    if table is None or count_of(problems, section):
+    table = getattr(file, section)
+    if table is None or has_problem(problems, section):
         return None, None
-    patterns = read_patients(table, frame, folder, inclusion.text, inclusion.admits, places)
+    patterns = read_patients(table, frame, folder, reader)
     if patterns is None or len(problems.lines) > before:
         return patterns, None
     counts = {regimens.parse(label): n for label, n in patterns.counts.items()}
     return patterns, {regimen: Arm(regimen, *n, source) for regimen, n in counts.items()}
 
 
-def count_of(problems: Problems, section: str) -> int:
-    """Return the number of problems of a section."""
-    return sum(re.match(rf"{section}\b", line) is not None for line in problems.lines)
+def has_problem(problems: Problems, section: str) -> bool:
+    """Return whether a section has a problem."""
+    return any(re.match(rf"{section}\b", line) for line in problems.lines)
 
 
-def _uncounted(
-    file: StudyFile, arms: Arms | None, inclusion: Inclusion, places: Places
-) -> set[Regimen]:
+def _uncounted(file: StudyFile, arms: Arms | None, reader: RegimenReader) -> set[Regimen]:
     """Return regimens that are admitted, not counted, and in the contrast of some estimate."""
     if not arms:
         return set()
-    lattice = regimens.lattice(places.treatments)
-    possible = {r for r in lattice if inclusion.admits(r) and r not in arms}
+    possible = {regimen for regimen in reader.admitted if regimen not in arms}
     named: set[Regimen] = set()
     for meaning in _meanings(file):
         if meaning.kind not in ("regimens", UNSPECIFIED):
@@ -149,34 +132,30 @@ def _uncounted(
 
 def _meanings(file: StudyFile) -> list[Meaning]:
     """Return the sound contrasts of all estimates under all interpretations."""
-    contrasts = [table.contrast for _, table in numbered("reported", file.reported)]
+    tables: list[Any] = [table for _, table in numbered("reported", file.reported)]
     for _, table in numbered("interpretations", file.interpretations):
-        contrasts += [one.contrast for one in (table.means or {}).values() if one is not None]
+        tables += filter(None, (table.means or {}).values())
     meanings = []
-    for text in filter(None, contrasts):
+    for table in tables:
         try:
-            meanings.append(parse_contrast(text))
+            meanings.append(parse_contrast(table.contrast or ""))
         except ValueError:
             continue  # noted where the contrast is read
     return meanings
 
 
-def _eligible(
-    totals: tuple[Total, ...], arms: Arms | None, inclusion: Inclusion, places: Places
-) -> EligiblePatients | None:
+def _eligible(totals: tuple[Total, ...], arms: Arms, reader: RegimenReader) -> EligiblePatients:
     """Return the patients of reported estimates: the counted arms, or all that are admitted."""
-    if arms is None:
-        return None
-    admitted = tuple(filter(inclusion.admits, regimens.lattice(places.treatments)))
     remainders = []
     for total in totals:
         if not regimens.named_parts(total.patients):
-            rule = regimens.rule(total.patients, places.treatments)
+            rule = regimens.rule(total.patients, reader.treatments)
             remainders.append((rule, total.n - sum(a.n for r, a in arms.items() if rule(r))))
     is_counted = bool(arms) and all(n <= 0 for _, n in remainders)
     full = [rule for rule, n in remainders if n == 0]
     present = tuple(
-        r for r in admitted if r in arms or (not is_counted and not any(rule(r) for rule in full))
+        r
+        for r in reader.admitted
+        if r in arms or (not is_counted and not any(rule(r) for rule in full))
     )
-    cohort = Cohort(places.treatments, present)
-    return EligiblePatients(cohort, is_counted, admitted, inclusion.text, places.stratifications)
+    return EligiblePatients(Cohort(reader.treatments, present), is_counted)

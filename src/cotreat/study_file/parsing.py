@@ -1,7 +1,8 @@
-"""Regimens and sets of patients in a study file, with the place of each in it."""
+"""Regimens and sets of patients in a study file; each problem is noted with its place."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from cotreat.core.toml_tables import Problems, nearest
 from cotreat.study import regimens
@@ -9,13 +10,8 @@ from cotreat.study.regimens import NONE, Regimen
 from cotreat.study.study import Stratification
 
 
-def hint(name: str, known: Sequence[str], otherwise: str = "") -> str:
-    """Return "did you mean …?" for a name that is near a known one; otherwise list the treatments."""
-    return nearest(name, known) or otherwise or f"the treatments are {', '.join(known)}"
-
-
 @dataclass(frozen=True)
-class Places:
+class RegimenReader:
     """Read regimens and sets of patients; note each problem with its place.
 
     Attributes
@@ -23,18 +19,38 @@ class Places:
     treatments : tuple of str
         Ids of the treatments.
     problems : Problems
+        Problems of the file.
     stratifications : tuple of Stratification
         Those whose levels and subgroups may be named.
+    inclusion : str
+        The inclusion rule of the study.
+    admits : callable
+        The inclusion rule as a predicate of a regimen.
     """
 
     treatments: tuple[str, ...]
     problems: Problems
     stratifications: tuple[Stratification, ...] = ()
+    inclusion: str = "all"
+    admits: regimens.Rule = regimens.everyone
 
-    @property
+    @cached_property
     def parts(self) -> frozenset[str]:
         """Levels and subgroups that regimens and sets may name."""
         return frozenset(part for strata in self.stratifications for part in strata.names)
+
+    @property
+    def admitted(self) -> list[Regimen]:
+        """Regimens that the inclusion rule admits, without levels and subgroups."""
+        return list(filter(self.admits, regimens.lattice(self.treatments)))
+
+    def with_inclusion(self, text: str | None) -> "RegimenReader":
+        """Return the reader of a study with an inclusion rule."""
+        if named := sorted(regimens.named_parts(text or "")):
+            words = f"names {', '.join(named)}; it may name treatments only"
+            self.problems.add("study.inclusion", words)
+        rule = self.rule("study.inclusion", text) or regimens.everyone
+        return replace(self, inclusion=text or "all", admits=rule)
 
     def rule(self, where: str, text: str | None) -> regimens.Rule | None:
         """Return a set of patients as a predicate; None where it is wrong."""
@@ -43,14 +59,10 @@ class Places:
     def regimen(self, where: str, text: str | None) -> Regimen | None:
         """Return a regimen; None where it is wrong."""
         regimen = self._read(where, text, regimens.parse)
-        if regimen is None:
-            return None
-        known = {*self.treatments, *self.parts}
-        treatments = f"the treatments are {', '.join(self.treatments)}"
-        for name in sorted(regimen - known):
-            words = hint(name, (*self.treatments, *sorted(self.parts), NONE), treatments)
-            self.problems.add(where, f"unknown treatment {name}; {words}")
-        return regimen if regimen <= known else None
+        unknown = sorted((regimen or frozenset()) - {*self.treatments, *self.parts})
+        for name in unknown:
+            self.note_unknown(where, name, *sorted(self.parts), NONE)
+        return None if unknown else regimen
 
     def _read[T](self, where: str, text: str | None, parse: Callable[[str], T]) -> T | None:
         try:
@@ -58,6 +70,18 @@ class Places:
         except ValueError as error:
             self.problems.add(where, str(error))
             return None
+
+    def note_unknown(self, where: str, name: str, *more: str) -> None:
+        """Note an unknown treatment, with the nearest known name."""
+        treatments = f"the treatments are {', '.join(self.treatments)}"
+        hint = nearest(name, (*self.treatments, *more)) or treatments
+        self.problems.add(where, f"unknown treatment {name}; {hint}")
+
+    def require_admitted(self, where: str, name: str, regimen: Regimen) -> None:
+        """Note a regimen that the inclusion rule forbids."""
+        if not self.admits(regimen):
+            words = f"{name} is forbidden by study.inclusion = {self.inclusion!r}"
+            self.problems.add(where, words)
 
     def label(self, regimen: Regimen) -> str:
         """Write a regimen in the order of the file's treatments."""

@@ -29,7 +29,7 @@ from cotreat.study_file.aggregate import (
     StratumColumn,
     aggregate,
 )
-from cotreat.study_file.parsing import Places
+from cotreat.study_file.parsing import RegimenReader
 from cotreat.study_file.shape import AggregatedTable, PatientsTable
 
 PATIENTS, CELLS = "patients", "cells"
@@ -135,9 +135,7 @@ def read_patients(
     table: PatientsTable | AggregatedTable,
     frame: Any | None,
     folder: Path,
-    inclusion: str,
-    admitted: regimens.Rule,
-    places: Places,
+    reader: RegimenReader,
 ) -> CovariatePatterns | None:
     """Read patients or covariate patterns, and aggregate them; problems are noted.
 
@@ -149,28 +147,26 @@ def read_patients(
         A frame that replaces the file.
     folder
         Folder of the study file.
-    inclusion, admitted
-        The inclusion rule, as text and as a predicate.
-    places
-        Ids of treatments and strata.
+    reader
+        Ids of treatments and strata, and the inclusion rule.
 
     Returns
     -------
     CovariatePatterns or None
         None where there are problems.
     """
-    problems, section = places.problems, _section(table)
-    data = read_columns(table, places.treatments, places.stratifications, problems)
+    problems, section = reader.problems, _section(table)
+    data = read_columns(table, reader.treatments, reader.stratifications, problems)
     aggregated = None if data is None else _aggregated(data, section, frame, folder, problems)
     if data is None or aggregated is None:
         return None
-    patterns = covariate_patterns(aggregated, data.columns, places.treatments)
+    patterns = covariate_patterns(aggregated, data.columns, reader.treatments)
     before = len(problems.lines)
     for covariate, values in zip(patterns.covariates, patterns.values.T, strict=True):
         if not np.isfinite(values).all():
             words = "has values that are too large to be scaled; correct or rescale them"
             problems.add(f"{section}.covariates.{covariate.column}", words)
-    _check(patterns, section, inclusion, admitted, problems)
+    _check(patterns, section, reader)
     return patterns if len(problems.lines) == before else None
 
 
@@ -192,26 +188,16 @@ def _aggregated(
         return None
 
 
-def _check(
-    patterns: CovariatePatterns,
-    section: str,
-    inclusion: str,
-    admitted: regimens.Rule,
-    problems: Problems,
-) -> None:
+def _check(patterns: CovariatePatterns, section: str, reader: RegimenReader) -> None:
     """Require patients on at least two regimens, all of them admitted."""
     if not len(patterns.n):
-        problems.add(section, f"no row is left: {patterns}")
-        return
-    if len(patterns.counts) < 2:
-        words = (
-            f"all patients have the regimen {patterns.regimens[0]}; at least two must have patients"
-        )
-        problems.add(section, words)
+        reader.problems.add(section, f"no row is left: {patterns}")
+    elif len(patterns.counts) < 2:
+        words = f"all patients have the regimen {patterns.regimens[0]}"
+        reader.problems.add(section, f"{words}; at least two must have patients")
     for regimen, (n, _) in patterns.counts.items():
-        if not admitted(regimens.parse(regimen)):
-            words = f"which study.inclusion = {inclusion!r} forbids"
-            problems.add(section, f"{n:,} patients have the regimen {regimen}, {words}")
+        name = f"the regimen {regimen} of {n:,} patients"
+        reader.require_admitted(section, name, regimens.parse(regimen))
 
 
 def covariate_patterns(

@@ -15,9 +15,9 @@ from cotreat.core.toml_tables import Problems, nearest
 from cotreat.study.study import Baseline, Outcome, Sequential, Study
 from cotreat.study_file.aggregate import aggregation_sql, check_sql
 from cotreat.study_file.checks import check_study
-from cotreat.study_file.cohort import read_cohort, read_inclusion
+from cotreat.study_file.cohort import read_cohort
 from cotreat.study_file.old_format import RENAMED, renewed
-from cotreat.study_file.parsing import Places, hint
+from cotreat.study_file.parsing import RegimenReader
 from cotreat.study_file.patients import PATIENTS, digest_with, read_columns
 from cotreat.study_file.reported import read_interpretations, read_reported
 from cotreat.study_file.shape import (
@@ -227,15 +227,15 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
     treatments, stratifications = read_treatments(file.treatments, file.subgroups, problems)
     if not treatments:
         return None
-    places = Places(tuple(t.id for t in treatments), problems, stratifications)
+    reader = RegimenReader(tuple(t.id for t in treatments), problems, stratifications)
     head = file.study or StudyTable.model_construct(**dict.fromkeys(StudyTable.model_fields))
     outcome = _outcome(file.outcome, head.design, problems)
-    sequential = _sequential(file.sequential, places)
-    inclusion = read_inclusion(head.inclusion, places)
-    counts, patients = read_cohort(file, raw, frame, folder, inclusion, places)
-    estimates = read_reported(file.reported, patients, places)
+    sequential = _sequential(file.sequential, reader)
+    reader = reader.with_inclusion(head.inclusion)
+    counts, patients = read_cohort(file, raw, frame, folder, reader)
+    estimates = read_reported(file.reported, patients, reader)
     names = tuple(table.id for _, table in numbered("reported", file.reported) if table.id)
-    interpretations = read_interpretations(file.interpretations, estimates, names, patients, places)
+    interpretations = read_interpretations(file.interpretations, estimates, names, patients, reader)
     if problems.lines or outcome is None:
         return None
     base = file.baseline
@@ -246,7 +246,7 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
         design=head.design,
         source=head.source,
         doi=head.doi or "",
-        inclusion=inclusion.text,
+        inclusion=reader.inclusion,
         outcome=outcome,
         treatments=treatments,
         stratified=counts,
@@ -285,16 +285,15 @@ def _outcome(table: OutcomeTable | None, design: str | None, problems: Problems)
 
 
 def _sequential(
-    tables: Sequence[SequentialTable | None] | None, places: Places
+    tables: Sequence[SequentialTable | None] | None, reader: RegimenReader
 ) -> tuple[Sequential, ...]:
     """Read [[sequential]]; problems are noted."""
     sequences = []
     for where, table in numbered("sequential", tables):
         names = table.treatments or []
-        for name in (name for name in names if name not in places.treatments):
-            words = f"unknown treatment {name}; {hint(name, places.treatments)}"
-            places.problems.add(f"{where}.treatments", words)
+        for name in (name for name in names if name not in reader.treatments):
+            reader.note_unknown(f"{where}.treatments", name)
         if len(set(names)) < len(names):
-            places.problems.add(f"{where}.treatments", "names a treatment twice")
+            reader.problems.add(f"{where}.treatments", "names a treatment twice")
         sequences.append(Sequential(tuple(names), table.source or ""))
     return tuple(sequences)

@@ -1,24 +1,24 @@
 """Reported estimates and interpretations of a study file."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from cotreat.core.constants import DEFAULT_INTERPRETATION
-from cotreat.core.toml_tables import Problems
-from cotreat.evidence.contrasts import KINDS, Cohort, coefficient_of, named_parts
+from cotreat.core.toml_tables import Problems, nearest
+from cotreat.evidence.contrasts import KINDS, coefficient_of, named_parts
 from cotreat.evidence.statistics import statistic_of
-from cotreat.study.regimens import Regimen, taken
+from cotreat.study.regimens import parse
 from cotreat.study.study import (
     Interpretation,
     Meaning,
     ReportedEstimate,
     RoundedNumber,
-    Stratification,
 )
+from cotreat.study_file.cohort import EligiblePatients
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
-from cotreat.study_file.parsing import Places, hint
+from cotreat.study_file.parsing import RegimenReader
 from cotreat.study_file.shape import (
     P_VALUES,
     InterpretationTable,
@@ -31,51 +31,10 @@ from cotreat.study_file.tables import numbered
 Estimates = tuple[ReportedEstimate, ...]
 
 
-@dataclass(frozen=True)
-class EligiblePatients:
-    """The patients that a reported estimate can be about.
-
-    Attributes
-    ----------
-    cohort : Cohort
-        Regimens that have patients, or may have.
-    is_counted : bool
-        Whether all of these are counted.
-    admitted : tuple of Regimen
-        Regimens that the inclusion rule admits.
-    inclusion : str
-        The inclusion rule.
-    stratifications : tuple of Stratification
-    """
-
-    cohort: Cohort
-    is_counted: bool
-    admitted: tuple[Regimen, ...]
-    inclusion: str
-    stratifications: tuple[Stratification, ...] = ()
-
-    def stratified(self, meaning: Meaning) -> Cohort:
-        """Return the cohort at the stratification that a contrast names.
-
-        Raises
-        ------
-        ValueError
-            If it names strata of several stratifications.
-        """
-        names = named_parts(meaning)
-        named = [strata for strata in self.stratifications if names & strata.written]
-        if len(named) > 1:
-            ids = ", ".join(strata.id for strata in named)
-            raise ValueError(
-                f"names levels or subgroups of several stratifications ({ids}); a contrast can name one"
-            )
-        return self.cohort.stratified_by(named[0]) if named else self.cohort
-
-
 def read_reported(
     tables: Sequence[ReportedTable | None] | None,
     patients: EligiblePatients | None,
-    places: Places,
+    reader: RegimenReader,
 ) -> Estimates:
     """Read [[reported]]; problems are noted.
 
@@ -85,7 +44,7 @@ def read_reported(
         The tables; None for one that has no right shape.
     patients
         None where the arms could not be read.
-    places
+    reader
         Reader of regimens and sets of patients.
 
     Returns
@@ -96,14 +55,14 @@ def read_reported(
     ids: set[str] = set()
     for where, table in numbered("reported", tables):
         if table.id in ids:
-            places.problems.add(f"{where}.id", f"{table.id} is the id of an estimate above")
+            reader.problems.add(f"{where}.id", f"{table.id} is the id of an estimate above")
         ids |= {table.id} - {None}
-        meaning, about = _meaning(where, table.contrast, patients, places)
-        estimate = _estimate(where, table, meaning, about, places.problems)
+        meaning, about = _meaning(where, table.contrast, patients, reader)
+        estimate = _estimate(where, table, meaning, about, reader.problems)
         if estimate is not None:
-            _check_coefficient(where, estimate, patients, places.problems)
+            _check_coefficient(where, estimate, patients, reader)
             estimates.append(estimate)
-    _check_models(estimates, "reported", places.problems)
+    _check_models(estimates, "reported", reader.problems)
     return tuple(estimates)
 
 
@@ -163,12 +122,12 @@ def rounded(number: int | Decimal) -> RoundedNumber:
 
 
 def _meaning(
-    where: str, text: str | None, patients: EligiblePatients | None, places: Places
+    where: str, text: str | None, patients: EligiblePatients | None, reader: RegimenReader
 ) -> tuple[Meaning | None, str]:
     """Read the coefficient that a number estimates, or the description of one that is only shown."""
     if text is None:
         return None, ""
-    problems = places.problems
+    problems = reader.problems
     place, before = f"{where}.contrast", len(problems.lines)
     try:
         meaning = parse_contrast(text)
@@ -178,17 +137,15 @@ def _meaning(
     if meaning.kind == UNSPECIFIED:
         return None, meaning.words[0]
     for word in dict.fromkeys(_flat(meaning.words)):
-        _check_word(place, KINDS[meaning.kind].holds, word, places)
+        _check_word(place, KINDS[meaning.kind].holds, word, reader)
     _check_repeated(place, meaning.words, problems)
     if len(problems.lines) > before or patients is None:
         return None, ""
     if meaning.kind == "regimens":
-        regimens = [places.regimen(place, word) or frozenset() for word in meaning.words]
+        regimens = [reader.regimen(place, word) or frozenset() for word in meaning.words]
         for word, regimen in zip(meaning.words, regimens, strict=True):
-            if taken(regimen) not in patients.admitted:
-                inclusion = f"study.inclusion = {patients.inclusion!r}"
-                problems.add(place, f"{word} is forbidden by {inclusion}")
-        meaning = Meaning("regimens", tuple(map(places.label, regimens)))
+            reader.require_admitted(place, word, regimen)
+        meaning = Meaning("regimens", tuple(map(reader.label, regimens)))
     return meaning, ""
 
 
@@ -206,31 +163,37 @@ def _check_repeated(where: str, words: Sequence[Any], problems: Problems) -> Non
             problems.add(where, f"names {name} twice; name different ones")
 
 
-def _check_word(where: str, holds: str, word: str, places: Places) -> None:
+def _check_word(where: str, holds: str, word: str, reader: RegimenReader) -> None:
     if holds == "regimens":
-        places.regimen(where, word)
+        reader.regimen(where, word)
     elif holds == "sets":
-        places.rule(where, word)
-    elif word not in places.treatments:
-        places.problems.add(where, f"unknown treatment {word}; {hint(word, places.treatments)}")
+        reader.rule(where, word)
+    elif word not in reader.treatments:
+        reader.note_unknown(where, word)
 
 
 def _check_coefficient(
-    where: str, estimate: ReportedEstimate, patients: EligiblePatients | None, problems: Problems
+    where: str,
+    estimate: ReportedEstimate,
+    patients: EligiblePatients | None,
+    reader: RegimenReader,
 ) -> None:
     """Refuse a coefficient that no regression of the cohort's regimens has."""
-    if estimate.meaning is None or patients is None:
+    meaning = estimate.meaning
+    if meaning is None or patients is None:
         return
-    place = f"{where}.contrast"
-    if estimate.meaning.kind == "regimens" and any(
-        line.startswith(f"{place}: ") and "forbidden" in line for line in problems.lines
-    ):
-        return
+    if meaning.kind == "regimens" and not all(map(reader.admits, map(parse, meaning.words))):
+        return  # noted where the contrast is read
+    names = named_parts(meaning)
+    strata = [one for one in reader.stratifications if names & one.written]
     try:
-        cohort = patients.stratified(estimate.meaning)
+        if len(strata) > 1:
+            ids = ", ".join(one.id for one in strata)
+            words = f"names levels or subgroups of several stratifications ({ids})"
+            raise ValueError(f"{words}; a contrast can name one")
         coefficient_of(
-            estimate.meaning,
-            cohort,
+            meaning,
+            patients.cohort.stratified_by(strata[0]) if strata else patients.cohort,
             is_adjusted=estimate.adjusted,
             statistic=statistic_of(estimate.kind),
         )
@@ -238,7 +201,7 @@ def _check_coefficient(
         words = str(error)
         if patients.is_counted:
             words = words.replace("no regimen of the cohort", "no counted arm")
-        problems.add(place, words)
+        reader.problems.add(f"{where}.contrast", words)
 
 
 def _check_models(estimates: Iterable[ReportedEstimate], where: str, problems: Problems) -> None:
@@ -281,7 +244,7 @@ def read_interpretations(
     estimates: Estimates,
     names: tuple[str, ...],
     patients: EligiblePatients | None,
-    places: Places,
+    reader: RegimenReader,
 ) -> tuple[Interpretation, ...]:
     """Read [[interpretations]]; problems are noted.
 
@@ -295,7 +258,7 @@ def read_interpretations(
         Ids of all reported estimates.
     patients
         None where the arms could not be read.
-    places
+    reader
         Reader of regimens and sets of patients.
 
     Returns
@@ -303,7 +266,7 @@ def read_interpretations(
     tuple of Interpretation
         The default first.
     """
-    problems = places.problems
+    problems = reader.problems
     if tables is None:
         return (Interpretation(DEFAULT_INTERPRETATION, "as the file says", estimates),)
     if not tables:
@@ -313,7 +276,7 @@ def read_interpretations(
     for where, table in numbered("interpretations", tables):
         if table.id is not None and table.id in [interpretation.id for _, interpretation in read]:
             problems.add(f"{where}.id", f"{table.id} is the id of an interpretation above")
-        meant = _means(f"{where}.means", table.means or {}, estimates, names, patients, places)
+        meant = _means(f"{where}.means", table.means or {}, estimates, names, patients, reader)
         read.append((bool(table.default), Interpretation(table.id, table.words or "", meant)))
     is_sound = all(table is not None and table.default is not None for table in tables)
     if tables and is_sound and sum(is_default for is_default, _ in read) != 1:
@@ -327,18 +290,18 @@ def _means(
     estimates: Estimates,
     names: tuple[str, ...],
     patients: EligiblePatients | None,
-    places: Places,
+    reader: RegimenReader,
 ) -> Estimates:
     """Return the estimates with the contrasts of an interpretation."""
     by_id = {estimate.id: estimate for estimate in estimates}
     for name, table in means.items():
         place = f"{where}.{name}"
         if name not in names:
-            words = hint(name, names, f"the ids are {', '.join(names) or 'none'}")
-            places.problems.add(place, f"no reported estimate has this id; {words}")
+            words = nearest(name, names) or f"the ids are {', '.join(names) or 'none'}"
+            reader.problems.add(place, f"no reported estimate has this id; {words}")
         if name not in by_id or table is None:
             continue
-        meaning, about = _meaning(place, table.contrast, patients, places)
+        meaning, about = _meaning(place, table.contrast, patients, reader)
         before = by_id[name]
         by_id[name] = replace(
             before,
@@ -346,8 +309,8 @@ def _means(
             model=table.model or before.model,
             about=about or before.about,
         )
-        _check_coefficient(place, by_id[name], patients, places.problems)
+        _check_coefficient(place, by_id[name], patients, reader)
     meant = tuple(by_id[estimate.id] for estimate in estimates)
     if meant != estimates:
-        _check_models(meant, where, places.problems)
+        _check_models(meant, where, reader.problems)
     return meant
