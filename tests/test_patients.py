@@ -270,7 +270,7 @@ WRONG_ROWS = {
     "no value at all": (changed(age=np.nan), "column 'age' has no value in any row"),
     "forbidden regimen": (
         changed(a=0, b=lambda f: (f.id > 9).astype(int)),
-        "10 patients have the regimen none, which study.inclusion = 'any(A, B)' forbids",
+        "the regimen none of 10 patients is forbidden by study.inclusion = 'any(A, B)'",
     ),
     "one regimen": (changed(a=1, b=0), "all patients have the regimen A; at least two"),
 }

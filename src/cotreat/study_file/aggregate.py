@@ -24,23 +24,16 @@ NO_LEVEL = ("", "none", "0")
 """Values, besides null, of the level of a treatment that was not given."""
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 YES_NO = "0 and 1, or true and false"
+RIGHT = {
+    CONTINUOUS: ("isinf({}::DOUBLE)", "finite numbers"),
+    N: ("{0} < 1 OR {0} <> floor({0})", "whole numbers from 1"),
+    EVENTS: ("{0} < 0 OR {0} <> floor({0})", "whole numbers from 0"),
+    BINARY: ("{}::DOUBLE NOT IN (0, 1)", YES_NO),
+}
+"""By kind of column, the SQL condition of a wrong number, and what a right one is."""
 
 Problem = tuple[str, str]
 """The key of the study file that names a column, and what is wrong with the column."""
-
-
-class AggregationError(ValueError):
-    """Rows that cannot be aggregated.
-
-    Attributes
-    ----------
-    problems : tuple of (str, str)
-        The key of the study file and what is wrong.
-    """
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__(problems)
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True)
@@ -232,7 +225,9 @@ class Aggregated:
     missing: tuple[tuple[str, int], ...]
 
 
-def aggregate(source: Path | Any, columns: Columns, *, may_drop: bool) -> Aggregated:
+def aggregate(
+    source: Path | Any, columns: Columns, *, may_drop: bool
+) -> Aggregated | list[Problem]:
     """Check the rows of a file or frame, and aggregate them to covariate patterns in DuckDB.
 
     Parameters
@@ -246,12 +241,8 @@ def aggregate(source: Path | Any, columns: Columns, *, may_drop: bool) -> Aggreg
 
     Returns
     -------
-    Aggregated
-
-    Raises
-    ------
-    AggregationError
-        If the rows do not match `columns`; all problems are listed.
+    Aggregated or list of (str, str)
+        All problems, if the rows do not match `columns`.
     """
     import duckdb
 
@@ -263,15 +254,15 @@ def aggregate(source: Path | Any, columns: Columns, *, may_drop: bool) -> Aggreg
                 table.name_rows()
                 problems = list(table.problems(may_drop=may_drop))
             if problems:
-                raise AggregationError(problems)
+                return problems
             rows, missing = table.count(), table.missing()
-            cells = connection.execute(aggregation_sql(columns)).df()
+            patterns = connection.execute(aggregation_sql(columns)).df()
         except RowsError as error:
-            raise AggregationError([("file", str(error))]) from None
+            return [("file", str(error))]
         except duckdb.Error as error:
-            raise AggregationError([("file", why(source, error))]) from None
-    counted = int(cells[N].sum()) if len(cells) else 0
-    return Aggregated(cells, rows, 0 if columns.n else rows - counted, missing)
+            return [("file", why(source, error))]
+    counted = int(patterns[N].sum()) if len(patterns) else 0
+    return Aggregated(patterns, rows, 0 if columns.n else rows - counted, missing)
 
 
 @dataclass(frozen=True)
@@ -384,20 +375,16 @@ class _Table:
             elif kind != "patient" and levels < 2:
                 yield is_same
             return
-        is_number = type_ in NUMBERS or (type_.startswith("U") and type_[1:] in NUMBERS)
-        if not is_number and not (type_ == "BOOLEAN" and kind not in (CONTINUOUS, N, EVENTS)):
-            right = "numbers" if kind in (CONTINUOUS, N, EVENTS) else YES_NO
-            yield f"holds {self._example(name, type_)}; it must hold {right}"
+        is_number = type_.removeprefix("U") in NUMBERS
+        bad, right = RIGHT.get(kind, RIGHT[BINARY])
+        if not is_number and not (type_ == "BOOLEAN" and right == YES_NO):
+            is_text = f"TRY_CAST({name} AS DOUBLE) IS NULL"
+            shown = f"values of the type {type_}"
+            if type_ == "VARCHAR":
+                shown = f"text such as {self.examples(name, is_text)[1]!r}"
+            yield f"holds {shown}; it must hold {'numbers' if right != YES_NO else right}"
             return
-        if kind == CONTINUOUS:
-            bad, right = f"isinf({name}::DOUBLE)", "finite numbers"
-        elif kind in (N, EVENTS):
-            least = 1 if kind == N else 0
-            bad = f"{name} < {least} OR {name} <> floor({name})"
-            right = f"whole numbers from {least}"
-        else:
-            bad, right = f"{name}::DOUBLE NOT IN (0, 1)", YES_NO
-        rows, example = self.examples(name, bad)
+        rows, example = self.examples(name, bad.format(name))
         if rows:
             yield f"holds {example:g} and the like in {rows:,} rows; it must hold {right}"
         elif kind in (CONTINUOUS, BINARY) and self.count(what=f"DISTINCT {name}") < 2:
@@ -437,12 +424,6 @@ class _Table:
             if self.count(bad):
                 return False
         return True
-
-    def _example(self, name: str, type_: str) -> str:
-        """Return an example of a value that is no number."""
-        if type_ != "VARCHAR":
-            return f"values of the type {type_}"
-        return f"text such as {self.examples(name, f'TRY_CAST({name} AS DOUBLE) IS NULL')[1]!r}"
 
     def _repeated(self, column: str) -> Iterator[Problem]:
         name = quoted(column)

@@ -1,8 +1,8 @@
 """The sections ``[patients]`` and ``[cells]`` of a study file: patients, or covariate patterns."""
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from cotreat.study.study import GRADINGS, Stratification
 from cotreat.study_file.aggregate import (
     EVENTS,
     Aggregated,
-    AggregationError,
     Columns,
     N,
     StratumColumn,
@@ -36,15 +35,6 @@ PATIENTS, CELLS = "patients", "cells"
 FILE = "a CSV or Parquet file, or a folder of Parquet files, beside the study file"
 
 
-@dataclass(frozen=True)
-class DataSection:
-    """A section that names data: its columns, its file, and whether incomplete rows are dropped."""
-
-    columns: Columns
-    file: str
-    may_drop: bool
-
-
 def _section(table: PatientsTable | AggregatedTable) -> str:
     return CELLS if isinstance(table, AggregatedTable) else PATIENTS
 
@@ -54,7 +44,7 @@ def read_columns(
     treatments: tuple[str, ...],
     stratifications: tuple[Stratification, ...],
     problems: Problems,
-) -> DataSection | None:
+) -> Columns | None:
     """Read the columns of [patients] or [cells]; problems are noted.
 
     Parameters
@@ -70,29 +60,44 @@ def read_columns(
 
     Returns
     -------
-    DataSection or None
+    Columns or None
         None where there are problems.
     """
     before = len(problems.lines)
+    outcome, n, patient, indicators = EVENTS, N, "", {name: name for name in treatments}
+    if isinstance(table, PatientsTable):
+        outcome, n, patient, indicators = table.outcome, "", table.patient or "", table.treatments
     strata = tuple(_strata(table, stratifications, problems))
-    covariates = tuple((table.covariates or {}).items())
-    cluster, file = table.cluster or "", table.file or ""
-    if isinstance(table, AggregatedTable):
-        own = tuple((name, name) for name in treatments)
-        columns = Columns(EVENTS, own, covariates, cluster, n=N, strata=strata)
-        return DataSection(columns, file, False) if len(problems.lines) == before else None
-    where = f"{PATIENTS}.treatments"
-    for name in treatments:
-        if name not in table.treatments:
-            problems.add(f"{where}.{name}", "missing; it must be the column of the treatment")
-    for name in sorted(set(table.treatments) - set(treatments)):
-        problems.add(f"{where}.{name}", f"no such treatment; they are {', '.join(treatments)}")
+    unknown = f"no such treatment; they are {', '.join(treatments)}"
+    where = f"{_section(table)}.treatments"
+    _check_names(where, indicators, treatments, "the treatment", lambda _: unknown, problems)
     if len(problems.lines) > before:
         return None
-    own = tuple((name, table.treatments[name]) for name in treatments)
-    patient = table.patient or ""
-    columns = Columns(table.outcome, own, covariates, cluster, patient, strata=strata)
-    return DataSection(columns, file, table.missing == "drop")
+    return Columns(
+        outcome,
+        tuple((name, indicators[name]) for name in treatments),
+        tuple((table.covariates or {}).items()),
+        table.cluster or "",
+        patient,
+        n,
+        strata,
+    )
+
+
+def _check_names(
+    where: str,
+    columns: Mapping[str, str],
+    declared: Collection[str],
+    what: str,
+    unknown: Callable[[str], str],
+    problems: Problems,
+) -> None:
+    """Require a column for each declared name, and no other."""
+    for name in columns:
+        if name not in declared:
+            problems.add(f"{where}.{name}", unknown(name))
+    for name in sorted(set(declared) - set(columns)):
+        problems.add(f"{where}.{name}", f"missing; it must be the column of {what}")
 
 
 def _strata(
@@ -101,34 +106,35 @@ def _strata(
     problems: Problems,
 ) -> Iterator[StratumColumn]:
     """Yield the columns of levels and subgroups; note those that the file does not declare."""
-    known = {strata.id: dict(strata.owners) for strata in stratifications}
+    declared = {
+        strata.id: {owner: tuple(i for i, _ in named) for owner, named in strata.owners}
+        for strata in stratifications
+    }
     section = _section(table)
     for grading in GRADINGS:
-        columns: dict[str, str] = getattr(table, grading) or {}
-        levels = known.pop(grading, {})
-        for treatment, column in columns.items():
-            if treatment in levels:
-                ids = tuple(i for i, _ in levels[treatment])
-                yield StratumColumn(grading, treatment, column, ids)
-            else:
-                problems.add(
-                    f"{section}.{grading}.{treatment}",
-                    f"the study file has no {grading} of {treatment}; write [treatments.{treatment}] "
-                    f'{grading} = {{ low = "…", high = "…" }}',
-                )
-        for treatment in sorted(set(levels) - set(columns)):
-            words = "missing; it must be the column of these levels"
-            problems.add(f"{section}.{grading}.{treatment}", words)
-    subgroups = table.subgroups or {}
-    for name, column in subgroups.items():
-        if name in known:
-            yield StratumColumn(name, "", column, tuple(i for i, _ in known[name][name]))
-        else:
-            words = f"the study file has no such subgroups; write [subgroups.{name}]"
-            problems.add(f"{section}.subgroups.{name}", words)
-    for name in sorted(set(known) - set(subgroups)):
-        words = "missing; it must be the column of these groups"
-        problems.add(f"{section}.subgroups.{name}", words)
+        columns: Mapping[str, str] = getattr(table, grading) or {}
+        levels = declared.pop(grading, {})
+
+        def undeclared(name: str, grading: str = grading) -> str:
+            return (
+                f"the study file has no {grading} of {name}; write [treatments.{name}] "
+                f'{grading} = {{ low = "…", high = "…" }}'
+            )
+
+        _check_names(f"{section}.{grading}", columns, levels, "these levels", undeclared, problems)
+        for name in (name for name in columns if name in levels):
+            yield StratumColumn(grading, name, columns[name], levels[name])
+    columns = table.subgroups or {}
+    _check_names(
+        f"{section}.subgroups",
+        columns,
+        declared,
+        "these groups",
+        lambda name: f"the study file has no such subgroups; write [subgroups.{name}]",
+        problems,
+    )
+    for name in (name for name in columns if name in declared):
+        yield StratumColumn(name, "", columns[name], declared[name][name])
 
 
 def read_patients(
@@ -156,11 +162,11 @@ def read_patients(
         None where there are problems.
     """
     problems, section = reader.problems, _section(table)
-    data = read_columns(table, reader.treatments, reader.stratifications, problems)
-    aggregated = None if data is None else _aggregated(data, section, frame, folder, problems)
-    if data is None or aggregated is None:
+    columns = read_columns(table, reader.treatments, reader.stratifications, problems)
+    aggregated = None if columns is None else _aggregated(table, columns, frame, folder, problems)
+    if columns is None or aggregated is None:
         return None
-    patterns = covariate_patterns(aggregated, data.columns, reader.treatments)
+    patterns = covariate_patterns(aggregated, columns, reader.treatments)
     before = len(problems.lines)
     for covariate, values in zip(patterns.covariates, patterns.values.T, strict=True):
         if not np.isfinite(values).all():
@@ -171,21 +177,24 @@ def read_patients(
 
 
 def _aggregated(
-    data: DataSection, section: str, frame: Any | None, folder: Path, problems: Problems
+    table: PatientsTable | AggregatedTable,
+    columns: Columns,
+    frame: Any | None,
+    folder: Path,
+    problems: Problems,
 ) -> Aggregated | None:
-    source = folder / data.file if frame is None else frame
-    if frame is None and not data.file:
-        problems.add(f"{section}.file", f"missing; it must be {FILE}")
+    source = folder / (table.file or "") if frame is None else frame
+    if frame is None and not (table.file and source.exists()):
+        absent = f"there is no file {str(source)!r}" if table.file else "missing"
+        problems.add(f"{_section(table)}.file", f"{absent}; it must be {FILE}")
         return None
-    if isinstance(source, Path) and not source.exists():
-        problems.add(f"{section}.file", f"there is no file {str(source)!r}; it must be {FILE}")
-        return None
-    try:
-        return aggregate(source, data.columns, may_drop=data.may_drop)
-    except AggregationError as error:
-        for key, words in error.problems:
-            problems.add(f"{section}.{key}", words)
-        return None
+    may_drop = isinstance(table, PatientsTable) and table.missing == "drop"
+    aggregated = aggregate(source, columns, may_drop=may_drop)
+    if isinstance(aggregated, Aggregated):
+        return aggregated
+    for key, words in aggregated:
+        problems.add(f"{_section(table)}.{key}", words)
+    return None
 
 
 def _check(patterns: CovariatePatterns, section: str, reader: RegimenReader) -> None:

@@ -193,10 +193,11 @@ def aggregation_of(study: str | Path) -> tuple[str, str, dict[str, Any]]:
     file = checked(_RowsFile, {PATIENTS: {}, **raw}, problems)
     treatments, stratifications = read_treatments(file.treatments, file.subgroups, problems)
     ids = tuple(t.id for t in treatments)
-    data = None if problems.lines else read_columns(file.patients, ids, stratifications, problems)
-    if data is None or problems.lines:
+    columns = (
+        None if problems.lines else read_columns(file.patients, ids, stratifications, problems)
+    )
+    if columns is None:
         raise StudyError(path.name, problems.lines)
-    columns = data.columns
     section: dict[str, Any] = {"covariates": dict(columns.covariates)}
     for column in columns.strata:
         key, _, owner = column.key.partition(".")
