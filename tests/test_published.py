@@ -1,4 +1,4 @@
-"""Simulate, publish, reanalyse: worlds are what they say, print is what a paper would print, and rates are shares."""
+"""Simulate, publish, reanalyse: scenarios follow their rules, simulated papers report what a paper would report, and rates are shares."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from validation.published_paper import (
 from validation.published_paper import published as in_print
 from validation.scripts import calibration_page
 from validation.simulate import SimulationError
-from validation.true_cohorts import WORLDS, Cohort, draw, plain, worlds
+from validation.true_cohorts import SCENARIOS, Cohort, draw, plain, scenarios
 
 from cotreat import load_study
 from cotreat.evidence.reported import estimates_of, incompatibilities
@@ -40,79 +40,79 @@ def study():
 
 
 @pytest.fixture(scope="module")
-def world_of(study):
-    return {world.name: world for world in worlds(study)}
+def scenario_of(study):
+    return {scenario.name: scenario for scenario in scenarios(study)}
 
 
 @pytest.fixture(scope="module")
-def cohort(world_of):
-    return draw(world_of["multiplicative"], np.random.default_rng(3))
+def cohort(scenario_of):
+    return draw(scenario_of["multiplicative"], np.random.default_rng(3))
 
 
-# --- Worlds ----------------------------------------------------------------------------------------
+# --- Scenarios ----------------------------------------------------------------------------------------
 
 
-def _truths(study, world, measure):
-    truth = world.truth(is_crude=False)
+def _truths(study, scenario, measure):
+    truth = scenario.truth(is_crude=False)
     found = published.measures_of(study, measure)
     return {pair: float(one.values(truth)) for pair, one in found.items()}
 
 
-def test_worlds_combine_treatments_as_they_say(study, world_of):
-    for name, world in world_of.items():
-        truths = _truths(study, world, world.measure)
+def test_scenarios_combine_treatments_by_their_rule(study, scenario_of):
+    for name, scenario in scenario_of.items():
+        truths = _truths(study, scenario, scenario.measure)
         if name == "additive":
             assert truths == pytest.approx(dict.fromkeys(study.pair_labels, 0), abs=1e-3)
         elif name == "synergistic":
             assert truths == pytest.approx({"TAC:CYC": 2, "TAC:MMF": 2, "CYC:MMF": 1})
         else:
             assert truths == pytest.approx(dict.fromkeys(study.pair_labels, 1))
-    assert set(world_of) == set(WORLDS)
+    assert set(scenario_of) == set(SCENARIOS)
 
 
-def test_the_odds_without_treatment_are_moved_by_an_sd_of_their_prior(world_of):
-    at = {name: world.log_odds["none"] for name, world in world_of.items()}
+def test_the_odds_without_treatment_are_moved_by_an_sd_of_their_prior(scenario_of):
+    at = {name: scenario.log_odds["none"] for name, scenario in scenario_of.items()}
     for name in ("multiplicative", "additive", "synergistic"):
         assert at[name] == pytest.approx(-1.67)
     assert at["multiplicative, rare without"] == pytest.approx(-1.67 - 0.65)
     assert at["multiplicative, common without"] == pytest.approx(-1.67 + 0.65)
 
 
-def test_worlds_are_in_the_image_of_what_is_printed(study, world_of):
-    """Every one makes, on average, what is printed: none can be told from another by it."""
+def test_scenarios_are_calibrated_to_the_reported_estimates(study, scenario_of):
+    """Each has the reported estimates on average, so that they do not distinguish the scenarios."""
     numbers = estimates_of(study)
-    for world in world_of.values():
-        log_odds = np.array([world.log_odds[label] for label in study.present])
-        sizes = np.array(list(world.sizes.values()), dtype=float)
-        means = np.exp(numbers.regressions.law(np, log_odds, world.sigma, sizes).mean)
+    for scenario in scenario_of.values():
+        log_odds = np.array([scenario.log_odds[label] for label in study.present])
+        sizes = np.array(list(scenario.sizes.values()), dtype=float)
+        means = np.exp(numbers.regressions.law(np, log_odds, scenario.sigma, sizes).mean)
         for reported_estimate, mean in zip(numbers.with_interval, means, strict=True):
             assert reported_estimate.ci[0].value < mean < reported_estimate.ci[1].value
             assert abs(np.log(mean / reported_estimate.value.value)) < 0.36  # an SE or less
-        events = sum(world.risk[label] * n for label, n in world.sizes.items())
+        events = sum(scenario.risk[label] * n for label, n in scenario.sizes.items())
         assert events == pytest.approx(221, abs=2)
 
 
-def test_worlds_have_the_patients_that_are_printed(study, world_of):
-    for world in world_of.values():
-        on = sum(n for label, n in world.sizes.items() if "TAC" in label)
-        assert (sum(world.sizes.values()), on) == (793, 244)
-        assert tuple(world.sizes) == study.present
+def test_scenarios_have_the_reported_numbers_of_patients(study, scenario_of):
+    for scenario in scenario_of.values():
+        on = sum(n for label, n in scenario.sizes.items() if "TAC" in label)
+        assert (sum(scenario.sizes.values()), on) == (793, 244)
+        assert tuple(scenario.sizes) == study.present
 
 
 def test_synergy_of_a_harm_is_asked_of_those_who_escape_it(study):
     harm = replace(study, outcome=replace(study.outcome, direction="harm", synergy_on="non-event"))
-    (world,) = (world for world in worlds(harm) if world.name == "synergistic")
-    assert _truths(harm, world, "ror")["TAC:CYC"] == pytest.approx(2)
+    (scenario,) = (scenario for scenario in scenarios(harm) if scenario.name == "synergistic")
+    assert _truths(harm, scenario, "ror")["TAC:CYC"] == pytest.approx(2)
 
 
 def test_cases_and_controls_are_refused(study):
     with pytest.raises(SimulationError, match="cases and controls were sampled"):
-        next(worlds(replace(study, design="case-control")))
+        next(scenarios(replace(study, design="case-control")))
 
 
-def test_counts_know_mean_risks_alone(study, world_of):
+def test_counts_know_mean_risks_alone(study, scenario_of):
     """Without a score odds ratios are nearer to 1 (Robinson & Jewell, Int Stat Rev 1991;59:227)."""
-    truth = world_of["synergistic"].truth(is_crude=True)
+    truth = scenario_of["synergistic"].truth(is_crude=True)
     ror = float(published.measures_of(study, "ror")["TAC:CYC"].values(truth))
     assert 1.5 < ror < 2
 
@@ -138,12 +138,12 @@ def test_a_crude_product_is_the_cross_product_of_counts(study, cohort):
     assert found.error == pytest.approx(np.sqrt(variance), rel=1e-6)
 
 
-def test_adjusted_odds_ratios_are_those_at_one_score(study, world_of):
+def test_adjusted_odds_ratios_are_those_at_one_score(study, scenario_of):
     """Of a hundred times as many patients an estimate is its truth but for a tenth of the error."""
-    world = world_of["synergistic"]
-    many = replace(world, sizes={label: 100 * n for label, n in world.sizes.items()})
+    scenario = scenario_of["synergistic"]
+    many = replace(scenario, sizes={label: 100 * n for label, n in scenario.sizes.items()})
     found = estimates(study, used_claims(study), draw(many, np.random.default_rng(4)))
-    at = world.log_odds
+    at = scenario.log_odds
     for name, (first, second) in {
         "tac-cyc-vs-cyc": ("TAC+CYC", "CYC"),
         "tac-mmf-vs-cyc": ("TAC+MMF", "CYC"),
@@ -186,8 +186,8 @@ def test_a_misreading_changes_meanings_and_no_number(study, cohort):
         reread(own, study.resolve("four-set-products"))
 
 
-def test_without_events_nothing_can_be_printed(study, world_of):
-    sizes = world_of["additive"].sizes
+def test_without_events_nothing_can_be_printed(study, scenario_of):
+    sizes = scenario_of["additive"].sizes
     regimen = np.repeat(np.arange(len(sizes)), list(sizes.values()))
     score = np.random.default_rng(5).normal(size=len(regimen))
     event = (score > 0).astype(int) * (regimen != study.present.index("TAC+CYC"))
@@ -301,7 +301,7 @@ def test_a_search_that_came_to_nothing_is_not_held_against_other_data(study, coh
 def _row(cohort, probability, lower, upper, **others):
     return {
         "of": "all",
-        "world": "multiplicative",
+        "scenario": "multiplicative",
         "measure": "ror",
         "paper": "p",
         "pair": "A:B",
@@ -376,7 +376,7 @@ def test_rates_and_the_page_that_are_kept_are_those_of_the_rows():
 
 @pytest.mark.slow
 def test_cohorts_are_printed_reanalysed_and_kept(study, tmp_path):
-    """A cohort of one world as they come, and one drawn until its paper claims synergy; the same in any process."""
+    """A cohort of one scenario as they come, and one drawn until its paper claims synergy; the same in any process."""
     every = published.parts_of(study, 1, 1)
     parts = [
         next(replace(p, papers=p.papers[:1]) for p in every if p.of == "all"),

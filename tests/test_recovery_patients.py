@@ -32,7 +32,7 @@ def script():
 
 @pytest.fixture(scope="module")
 def experiment(script):
-    return script.Experiment("interaction", seed=1, worlds=40)
+    return script.Experiment("interaction", seed=1, scenarios=40)
 
 
 # --- Truths ----------------------------------------------------------------------------------------
@@ -51,18 +51,18 @@ def test_truths_are_what_the_drawn_parameters_make(script, experiment):
     """Against sums and means over patients, written out without the package's own formulas."""
     study, cells = experiment.study, experiment.study.patterns
     for at in (0, 7):
-        world = experiment.worlds.isel(chain=0, draw=at)
+        scenario = experiment.scenarios.isel(chain=0, draw=at)
         truth = experiment.truths.isel(chain=0, draw=at)
-        shift = cells.values @ world["delta"].values
-        shift += world["between"].values * world["cluster_z"].values[cells.cluster]
+        shift = cells.values @ scenario["delta"].values
+        shift += scenario["between"].values * scenario["cluster_z"].values[cells.cluster]
 
-        def log_odds(regimen, world=world):
+        def log_odds(regimen, scenario=scenario):
             drugs = set(regimen.split("+")) - {"none"}
             of_pairs = [p for p in study.pair_labels if set(p.split(":")) <= drugs]
             return float(
-                world["alpha"]
-                + sum(world["beta"].sel(treatment=drug) for drug in drugs)
-                + sum(world["gamma"].sel(pair=pair) for pair in of_pairs)
+                scenario["alpha"]
+                + sum(scenario["beta"].sel(treatment=drug) for drug in drugs)
+                + sum(scenario["gamma"].sel(pair=pair) for pair in of_pairs)
             )
 
         def risk(regimen, shift=shift, log_odds=log_odds):
@@ -76,10 +76,10 @@ def test_truths_are_what_the_drawn_parameters_make(script, experiment):
             - risk("TAC+CYC")
             - risk("CYC+MMF")
             + risk("CYC"),
-            "ror[CYC:MMF]": np.exp(world["gamma"].sel(pair="CYC:MMF")),
-            "delta[age]": world["delta"].values[0],
-            "between": world["between"],
-            "cluster_effect[F]": (world["between"] * world["cluster_z"]).values[5],
+            "ror[CYC:MMF]": np.exp(scenario["gamma"].sel(pair="CYC:MMF")),
+            "delta[age]": scenario["delta"].values[0],
+            "between": scenario["between"],
+            "cluster_effect[F]": (scenario["between"] * scenario["cluster_z"]).values[5],
         }
         for effect, value in expected.items():
             assert float(truth.sel(effect=effect)) == pytest.approx(float(value)), effect
@@ -91,13 +91,13 @@ def test_truths_are_what_the_drawn_parameters_make(script, experiment):
 
 
 def test_responses_are_drawn_from_the_truth(experiment):
-    """Standardised sums of events by world are standard normal: 40 worlds, mean and variance."""
-    cells, worlds = experiment.study.patterns, experiment.worlds.isel(chain=0)
-    arms = list(worlds["arm"].values)
-    eta = logit(worlds["conditional_risk"].values)[:, [arms.index(r) for r in cells.regimens]]
-    eta = eta + worlds["delta"].values @ cells.values.T
-    eta += worlds["cluster_effect"].values[:, cells.cluster]
-    p, events = expit(eta), worlds["events"].values
+    """Standardised sums of events by scenario are standard normal: 40 scenarios, mean and variance."""
+    cells, scenarios = experiment.study.patterns, experiment.scenarios.isel(chain=0)
+    arms = list(scenarios["arm"].values)
+    eta = logit(scenarios["conditional_risk"].values)[:, [arms.index(r) for r in cells.regimens]]
+    eta = eta + scenarios["delta"].values @ cells.values.T
+    eta += scenarios["cluster_effect"].values[:, cells.cluster]
+    p, events = expit(eta), scenarios["events"].values
     z = (events - cells.n * p).sum(1) / np.sqrt((cells.n * p * (1 - p)).sum(1))
     assert abs(z.mean()) < 4 / np.sqrt(40)
     assert (z**2).sum() < stats.chi2.ppf(0.9999, 40)
@@ -105,9 +105,9 @@ def test_responses_are_drawn_from_the_truth(experiment):
 
 
 def test_a_truth_does_not_depend_on_how_many_are_drawn(script, experiment):
-    few = script.Experiment("interaction", seed=1, worlds=3)
+    few = script.Experiment("interaction", seed=1, scenarios=3)
     xr.testing.assert_identical(few.truths, experiment.truths.isel(draw=slice(3)))
-    np.testing.assert_array_equal(few.worlds["events"], experiment.worlds["events"][:, :3])
+    np.testing.assert_array_equal(few.scenarios["events"], experiment.scenarios["events"][:, :3])
 
 
 # --- Posteriors ------------------------------------------------------------------------------------
@@ -115,8 +115,8 @@ def test_a_truth_does_not_depend_on_how_many_are_drawn(script, experiment):
 
 @pytest.mark.parametrize("model", ["interaction", "exchangeable"])
 def test_the_density_given_responses_is_that_of_a_model_built_on_them(script, model):
-    own = script.Experiment(model, seed=1, worlds=2)
-    rng, responses = np.random.default_rng(1), own.worlds["events"].values[0, 1]
+    own = script.Experiment(model, seed=1, scenarios=2)
+    rng, responses = np.random.default_rng(1), own.scenarios["events"].values[0, 1]
     cells = replace(own.study.patterns, events=responses)
     other = replace(own.study, stratified=replace(own.study.stratified, patterns=cells))
     priors = priors_for(prior_set("weak", other), own.model, other)
@@ -127,7 +127,7 @@ def test_the_density_given_responses_is_that_of_a_model_built_on_them(script, mo
         x = rng.normal(0, 0.5, sum(int(np.prod(shape)) for shape in own.shapes))
         point = dict(zip(names, map(np.asarray, script.split(x, own.shapes)), strict=True))
         assert float(own.log_density(x, data)) == pytest.approx(float(expected(point)), rel=1e-10)
-        unlike = own.data(own.worlds["events"].values[0, 0])
+        unlike = own.data(own.scenarios["events"].values[0, 0])
         assert abs(float(own.log_density(x, unlike)) - float(expected(point))) > 1
 
 
@@ -154,7 +154,7 @@ def test_two_cohorts_end_to_end(script, tmp_path, monkeypatch, capsys):
     assert "2 of 2" in capsys.readouterr().err
     table = pd.read_csv(tmp_path / "patients.csv")
     assert (table["replicates"] == 2).all()
-    # Of 92 intervals of two worlds, correlated: 60 is far below what a right posterior covers.
+    # Of 92 intervals of two scenarios, correlated: 60 is far below what a right posterior covers.
     assert table["covered"].sum() > 60
     lines = (tmp_path / "patients.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]

@@ -71,8 +71,8 @@ def _draw_mark(
     axes: Axes, table: pd.DataFrame, papers: list[str], mark: Mark, shift: float
 ) -> None:
     """Draw the rates of one scenario with their intervals."""
-    world, of, colour, marker, words = mark
-    rates = table[(table.world == world) & (table.of == of) & (table.cohorts > table.dropped)]
+    scenario, of, colour, marker, words = mark
+    rates = table[(table.scenario == scenario) & (table.of == of) & (table.cohorts > table.dropped)]
     at = [papers.index(paper) + shift for paper in rates.paper]
     axes.hlines(at, rates.sure_lower, rates.sure_upper, color=colour, lw=0.8)
     axes.plot([], [], marker, color=colour, ms=3.2, label=words or None)

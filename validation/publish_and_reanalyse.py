@@ -37,10 +37,10 @@ from validation.true_cohorts import (
     MULTIPLICATIVE,
     SYNERGISTIC,
     Cohort,
-    World,
+    Scenario,
     draw,
     plain,
-    worlds,
+    scenarios,
 )
 
 PART = 10
@@ -65,7 +65,7 @@ CLAIMED_IN = MULTIPLICATIVE
 """The scenario without synergy in which cohorts are also selected for significance."""
 ALL, CLAIMED = "all", "claimed"
 """All cohorts, and cohorts whose paper reports significant synergy of the first pair."""
-KEYS = ["of", "world", "measure", "paper", "pair"]
+KEYS = ["of", "scenario", "measure", "paper", "pair"]
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ class Analysis:
     ----------
     study : Study
         The study to which the scenario is calibrated.
-    world : World
+    scenario : Scenario
         The scenario.
     papers : tuple of Paper
         Reports of each cohort.
@@ -206,7 +206,7 @@ class Analysis:
     """
 
     study: Study
-    world: World
+    scenario: Scenario
     papers: tuple[Paper, ...]
     of: str
     first: int
@@ -233,26 +233,27 @@ def parts_of(study: Study, cohorts: int, seed: int) -> list[Analysis]:
     ModelError
         If the model does not apply to the study.
     """
-    every = list(worlds(study))
+    every = list(scenarios(study))
     find_model(MODEL, study)
     unstratified = plain(study)
     reports = tuple(papers(unstratified))
     intended = unstratified.interpretations[0].id
     default = tuple(p for p in reports if p.printed_by == intended and not p.words)
-    kinds: list[tuple[World, str, tuple[Paper, ...]]] = [
-        (world, ALL, reports if world.name in EVERY_PAPER_IN else default) for world in every
+    kinds: list[tuple[Scenario, str, tuple[Paper, ...]]] = [
+        (scenario, ALL, reports if scenario.name in EVERY_PAPER_IN else default)
+        for scenario in every
     ]
     # A paper without a product term would report synergy by an odds ratio of the combination, which is
     # significant in nearly all cohorts.
     kinds += [
-        (world, CLAIMED, (paper,))
-        for world in every
+        (scenario, CLAIMED, (paper,))
+        for scenario in every
         for paper in reports
-        if world.name == CLAIMED_IN and _has_product(unstratified.resolve(paper.printed_by))
+        if scenario.name == CLAIMED_IN and _has_product(unstratified.resolve(paper.printed_by))
     ]
     return [
-        Analysis(unstratified, world, kept, of, first, min(PART, cohorts - first), seed)
-        for world, of, kept in kinds
+        Analysis(unstratified, scenario, kept, of, first, min(PART, cohorts - first), seed)
+        for scenario, of, kept in kinds
         for first in range(0, cohorts, PART)
     ]
 
@@ -300,16 +301,22 @@ def reanalysed(part: Analysis) -> pd.DataFrame:
             )
     answers = _answered(specifications, part.seed + part.first)
     rows = [
-        {"of": part.of, "world": part.world.name, "measure": part.world.measure, **of, **row}
+        {
+            "of": part.of,
+            "scenario": part.scenario.name,
+            "measure": part.scenario.measure,
+            **of,
+            **row,
+        }
         for of, answer in zip(labelled, answers, strict=True)
-        for row in _rows(part.world, answer)
+        for row in _rows(part.scenario, answer)
     ]
     return pd.DataFrame(rows)
 
 
 def _name(part: Analysis, more: str) -> str:
     """Return a name that is unique to a batch and a suffix."""
-    return f"{part.world.name}, {part.of}, {part.papers[0].label}: {more}"
+    return f"{part.scenario.name}, {part.of}, {part.papers[0].label}: {more}"
 
 
 def _answered(specifications: Sequence[Specification], seed: int) -> list[Answer]:
@@ -332,7 +339,7 @@ def _printable(
 ) -> tuple[Cohort, list[Study], int]:
     """Draw a cohort that every paper can report and, if required, whose paper reports synergy."""
     for tried in range(1, TRIES + 1):
-        cohort = draw(part.world, rng)
+        cohort = draw(part.scenario, rng)
         try:
             as_reported = [
                 paper.of(part.study, cohort, _name(part, str(at))) for paper in part.papers
@@ -342,7 +349,7 @@ def _printable(
         if part.of == ALL or claims_synergy(as_reported[0]):
             return cohort, as_reported, tried
     raise ModelError(
-        f"of {TRIES:,} cohorts of the scenario {part.world.name}, calibrated to {part.study.id}, none can be "
+        f"of {TRIES:,} cohorts of the scenario {part.scenario.name}, calibrated to {part.study.id}, none can be "
         "reported as required"
     )
 
@@ -369,11 +376,11 @@ def measures_of(study: Study, name: str) -> dict[str, Estimand]:
     }
 
 
-def _rows(world: World, answer: Answer) -> Iterator[dict[str, object]]:
+def _rows(scenario: Scenario, answer: Answer) -> Iterator[dict[str, object]]:
     """Yield truth and posterior summary of every pair."""
-    truth = world.truth(is_crude=CONDITIONAL not in answer.risk_draws)
+    truth = scenario.truth(is_crude=CONDITIONAL not in answer.risk_draws)
     is_unreliable = answer.verdict == laplace.UNRELIABLE
-    for pair, estimand in measures_of(answer.study, world.measure).items():
+    for pair, estimand in measures_of(answer.study, scenario.measure).items():
         row = {"pair": pair, "truth": float(estimand.values(truth)), "verdict": answer.verdict}
         yield {**row, **_summary(estimand, answer.risk_draws, is_unreliable=is_unreliable)}
 

@@ -44,7 +44,7 @@ class Rule:
     none: float = 0.0
 
 
-WORLDS = {
+SCENARIOS = {
     MULTIPLICATIVE: Rule("odds ratios multiply"),
     f"{MULTIPLICATIVE}, {RARE} without": Rule(
         "as above, with log odds without treatment one prior SD below the prior mean",
@@ -63,7 +63,7 @@ WORLDS = {
 
 
 @dataclass(frozen=True)
-class World:
+class Scenario:
     """A data-generating scenario.
 
     Attributes
@@ -142,8 +142,8 @@ def plain(study: Study) -> Study:
     return replace(study, stratifications=(), strata="")
 
 
-def worlds(study: Study) -> Iterator[World]:
-    """Yield the data-generating scenarios of `WORLDS`, calibrated to a study with reported estimates.
+def scenarios(study: Study) -> Iterator[Scenario]:
+    """Yield the data-generating scenarios of `SCENARIOS`, calibrated to a study with reported estimates.
 
     Under each rule, the odds of single treatments and the arm sizes are calibrated to the reported estimates as
     closely as the rule allows. A scenario with a risk outside 0 to 1 is omitted.
@@ -155,7 +155,7 @@ def worlds(study: Study) -> Iterator[World]:
 
     Yields
     ------
-    World
+    Scenario
         A scenario.
 
     Raises
@@ -174,13 +174,13 @@ def worlds(study: Study) -> Iterator[World]:
             f"{study.id} cannot be simulated: a cohort is calibrated to reported odds ratios and to the "
             'number of all patients, [[totals]] patients = "all"'
         )
-    for name, rule in WORLDS.items():
-        world = _world(unstratified, name, rule, patients)
-        if all(np.isfinite(list(world.log_odds.values()))):
-            yield world
+    for name, rule in SCENARIOS.items():
+        scenario = _scenario(unstratified, name, rule, patients)
+        if all(np.isfinite(list(scenario.log_odds.values()))):
+            yield scenario
 
 
-def _world(study: Study, name: str, rule: Rule, patients: int) -> World:
+def _scenario(study: Study, name: str, rule: Rule, patients: int) -> Scenario:
     """Calibrate a scenario to a study under a rule of combination."""
     prior = prior_set("weak", study)["alpha"].numbers()
     none = float(prior["mu"] + rule.none * prior["sigma"])
@@ -204,7 +204,7 @@ def _world(study: Study, name: str, rule: Rule, patients: int) -> World:
 
     single, n = solved(study, present, np.full(len(study.treatment_ids), none))
     sizes = whole_sizes(study, n, patients)
-    return World(
+    return Scenario(
         name,
         rule.measure,
         dict(zip(study.regimens, every(single).tolist(), strict=True)),
@@ -217,17 +217,17 @@ FAR = -8.0
 """Log odds that replace those of an inadmissible risk: far from every reported estimate."""
 
 
-def draw(world: World, rng: np.random.Generator) -> Cohort:
+def draw(scenario: Scenario, rng: np.random.Generator) -> Cohort:
     """Draw a cohort of patients from a scenario.
 
     Parameters
     ----------
-    world
+    scenario
         The scenario.
     rng
         Random number generator.
     """
-    regimen = np.repeat(np.arange(len(world.sizes)), list(world.sizes.values()))
+    regimen = np.repeat(np.arange(len(scenario.sizes)), list(scenario.sizes.values()))
     score = rng.normal(size=len(regimen))
-    log_odds = np.array([world.log_odds[label] for label in world.sizes])[regimen]
-    return Cohort(regimen, score, rng.binomial(1, expit(log_odds + world.sigma * score)))
+    log_odds = np.array([scenario.log_odds[label] for label in scenario.sizes])[regimen]
+    return Cohort(regimen, score, rng.binomial(1, expit(log_odds + scenario.sigma * score)))

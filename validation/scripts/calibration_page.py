@@ -17,7 +17,7 @@ from validation.true_cohorts import (
     MULTIPLICATIVE,
     RARE,
     SYNERGISTIC,
-    WORLDS,
+    SCENARIOS,
 )
 
 FOLDER = Path(__file__).parents[2] / "results" / "calibration"
@@ -59,31 +59,31 @@ class Rates:
 
     def __init__(self, table: pd.DataFrame) -> None:
         self.pair = str(table.pair.iloc[0])
-        self.table = table[table.pair == self.pair].set_index(["world", "of", "paper"])
+        self.table = table[table.pair == self.pair].set_index(["scenario", "of", "paper"])
         self.papers = list(dict.fromkeys(table.paper))
 
-    def row(self, world: str, of: str, paper: str) -> pd.Series | None:
+    def row(self, scenario: str, of: str, paper: str) -> pd.Series | None:
         """Return one row, or None if it does not exist or every fit was dropped.
 
         Parameters
         ----------
-        world, of, paper
+        scenario, of, paper
             Names of the scenario, the cohorts and the paper.
         """
-        if (world, of, paper) not in self.table.index:
+        if (scenario, of, paper) not in self.table.index:
             return None
-        row = self.table.loc[(world, of, paper)]
+        row = self.table.loc[(scenario, of, paper)]
         return row if row.cohorts > row.dropped else None
 
-    def share(self, world: str, of: str, paper: str) -> str:
+    def share(self, scenario: str, of: str, paper: str) -> str:
         """Format the share of cohorts with P(synergy) above `SURE` and its interval; empty without a row.
 
         Parameters
         ----------
-        world, of, paper
+        scenario, of, paper
             Names of the scenario, the cohorts and the paper.
         """
-        row = self.row(world, of, paper)
+        row = self.row(scenario, of, paper)
         if row is None:
             return ""
         mark = MARK if row.dropped > MOST_DROPPED * row.cohorts else ""
@@ -101,7 +101,7 @@ def false_rates(rates: Rates) -> Iterator[str]:
     yield f"| reported, and interpreted as | {' | '.join(head for head, *_ in COLUMNS)} |"
     yield "|---|" + "---|" * len(COLUMNS)
     for paper in rates.papers:
-        shown = [rates.share(world, of, paper) for _, world, of in COLUMNS]
+        shown = [rates.share(scenario, of, paper) for _, scenario, of in COLUMNS]
         yield f"| {paper} | {' | '.join(shown)} |"
 
 
@@ -113,16 +113,16 @@ def widths(rates: Rates) -> Iterator[str]:
     rates
         Rates of the first pair.
     """
-    worlds = (MULTIPLICATIVE, SYNERGISTIC)
+    scenarios = (MULTIPLICATIVE, SYNERGISTIC)
     heads = ("dropped", "coverage", "width", "mean P")
     yield "| reported, and interpreted as |" + "".join(
-        f" {h}, {w} |" for w in worlds for h in heads
+        f" {h}, {w} |" for w in scenarios for h in heads
     )
-    yield "|---|" + "---|" * (len(worlds) * len(heads))
+    yield "|---|" + "---|" * (len(scenarios) * len(heads))
     for paper in rates.papers:
         cells = []
-        for world in worlds:
-            row = rates.row(world, ALL, paper)
+        for scenario in scenarios:
+            row = rates.row(scenario, ALL, paper)
             if row is None:
                 cells += [""] * len(heads)
                 continue
@@ -163,11 +163,11 @@ def answer(rates: Rates, default: str, misread: str) -> str:
         Names of the default paper and of its misinterpretation.
     """
 
-    def share(world: str, of: str, paper: str) -> str:
-        return rates.share(world, of, paper) or "no cohort with a reliable fit"
+    def share(scenario: str, of: str, paper: str) -> str:
+        return rates.share(scenario, of, paper) or "no cohort with a reliable fit"
 
-    def middle(world: str, paper: str) -> str:
-        row = rates.row(world, ALL, paper)
+    def middle(scenario: str, paper: str) -> str:
+        row = rates.row(scenario, ALL, paper)
         return "–" if row is None else f"{row.probability:.2f}"
 
     more = [p for p in rates.papers if p.startswith(f"{default}, and ")]
@@ -175,31 +175,32 @@ def answer(rates: Rates, default: str, misread: str) -> str:
     best, second = sorted(power, key=lambda p: -power[p])[:2]
     selected = [p for p in rates.papers if rates.row(MULTIPLICATIVE, CLAIMED, p) is not None]
     claimed = "; ".join(f"{p}, {share(MULTIPLICATIVE, CLAIMED, p)}" for p in selected)
-    return f"""**Seldom by itself in these cohorts.** Every scenario below reports, on average, what {STUDY}
-reports, whether {rates.pair} has a ratio of odds ratios of 1 or of 2; interpreted correctly, the report yields nearly the same
-P(synergy) in both.
+    return f"""**Rarely, in these cohorts.** In every scenario below, the simulated papers report on average what {STUDY} reports, whether the
+true ratio of odds ratios of {rates.pair} is 1 or 2. A report that is interpreted correctly therefore gives nearly the same
+P(synergy) in both cases.
 
-- **Interpreted correctly** (`{default}`), P(synergy) > {SURE:g} is false in {share(MULTIPLICATIVE, ALL, default)} of cohorts in which odds
-  multiply, in {share(LOW, ALL, default)} if the risk without treatment lies an SD of its prior lower, and in
-  {share(ADDITIVE, ALL, default)} if risks add. Power is low: if the true ratio is 2, P(synergy) exceeds {SURE:g} in
-  {share(SYNERGISTIC, ALL, default)}; the mean P(synergy) is {middle(MULTIPLICATIVE, default)} with a ratio of 1 and
-  {middle(SYNERGISTIC, default)} with one of 2. With the counts of every patient it is {middle(MULTIPLICATIVE, WHOLE)} and
+- **Correct interpretation** (`{default}`). Without synergy, P(synergy) exceeds {SURE:g} in {share(MULTIPLICATIVE, ALL, default)} of cohorts if
+  odds ratios multiply, in {share(LOW, ALL, default)} if the log odds without treatment is also one prior SD lower, and in
+  {share(ADDITIVE, ALL, default)} if risks add. Power is low: with a true ratio of 2, P(synergy) exceeds {SURE:g} in
+  {share(SYNERGISTIC, ALL, default)}. The mean P(synergy) is {middle(MULTIPLICATIVE, default)} with a ratio of 1 and
+  {middle(SYNERGISTIC, default)} with a ratio of 2; from the counts of every patient it is {middle(MULTIPLICATIVE, WHOLE)} and
   {middle(SYNERGISTIC, WHOLE)}.
-- **Misinterpreted** (odds ratios of regimens taken for ratios of odds ratios), it is false in {share(MULTIPLICATIVE, ALL, misread)} if
-  odds multiply, in {share(LOW, ALL, misread)} and {share(HIGH, ALL, misread)} if the risk without treatment is lower or higher, and
-  in {share(ADDITIVE, ALL, misread)} if risks add; the mean P(synergy) is {middle(MULTIPLICATIVE, misread)} without synergy.
-- **Selection.** Of papers whose own product is significant, without synergy, P > {SURE:g} is false in:
+- **Misinterpretation** (odds ratios between regimens, taken as ratios of odds ratios). Without synergy, P(synergy) exceeds
+  {SURE:g} in {share(MULTIPLICATIVE, ALL, misread)} if odds ratios multiply, in {share(LOW, ALL, misread)} and {share(HIGH, ALL, misread)} if the log odds
+  without treatment is also lower or higher, and in {share(ADDITIVE, ALL, misread)} if risks add. The mean P(synergy) is
+  {middle(MULTIPLICATIVE, misread)} if odds ratios multiply.
+- **Selection.** Among papers whose product term is significant although there is no synergy, P(synergy) exceeds {SURE:g} in:
   {claimed}.
-- **Three further numbers**: of the sets tried, {best.removeprefix(f"{default}, and ")} were the most informative. A true ratio
-  of 2 is then detected in {share(SYNERGISTIC, ALL, best)}, and a ratio of 1 is taken for synergy in {share(MULTIPLICATIVE, ALL, best)}. The next
-  best ({second.removeprefix(f"{default}, and ")}) detect it in {share(SYNERGISTIC, ALL, second)}, the counts of every patient in
-  {share(SYNERGISTIC, ALL, WHOLE)}.
+- **Three additional numbers.** Of the sets tried, {best.removeprefix(f"{default}, and ")} were the most informative. With them,
+  P(synergy) exceeds {SURE:g} in {share(SYNERGISTIC, ALL, best)} of cohorts with a true ratio of 2, and in {share(MULTIPLICATIVE, ALL, best)}
+  with a ratio of 1. With the next best set ({second.removeprefix(f"{default}, and ")}) and a ratio of 2, it does in
+  {share(SYNERGISTIC, ALL, second)}; with the counts of every patient, in {share(SYNERGISTIC, ALL, WHOLE)}.
 - **Not covered**: measures that the report *identifies* (it identifies none here), and other priors. `cotreat audit`,
-  `cotreat sensitivity` and the interpretations of `cotreat reanalyse` show on what else a probability depends.
+  `cotreat sensitivity` and the interpretations of `cotreat reanalyse` show what else a probability depends on.
 
 A share whose interval contains {1 - SURE:.0%} does not differ detectably from it, because there are few cohorts.
-{MARK} More than {MOST_DROPPED:.0%} of the fits were unreliable (Pareto k, or a mode found only once) and are left out: the share is
-that of the others, and the interval covers every possible result of those left out."""
+{MARK} More than {MOST_DROPPED:.0%} of the fits were unreliable (Pareto k, or a mode that was reached only once) and are left out. The share is
+that of the other fits, and the interval covers every possible result of those left out."""
 
 
 def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:
@@ -219,15 +220,15 @@ def page(published: pd.DataFrame, ranked: pd.DataFrame, made: pd.Series) -> str:
     rates = Rates(published)
     (misread,) = (paper for paper in rates.papers if ", misread as " in paper)
     cohorts = int(published[published.of == ALL].cohorts.max())
-    words = "\n".join(f"- **{name}**: {rule.words};" for name, rule in WORLDS.items())
+    words = "\n".join(f"- **{name}**: {rule.words}." for name, rule in SCENARIOS.items())
     return f"""# When is a probability of synergy from reported odds ratios reliable?
 
 {answer(rates, default, misread)}
 
 ![False-synergy rates by what is reported and how it is interpreted]({PUBLISHED}/{STUDY}/rates.png)
 
-*Share of cohorts in which P(synergy) of {rates.pair} exceeds {SURE:g}: without synergy (left and middle; dotted,
-{1 - SURE:.0%}), and with it (right). Each row is one way to report the same cohorts, and to interpret the report.
+*Share of cohorts in which P(synergy) of {rates.pair} exceeds {SURE:g}, without synergy (left and middle; the dotted line is
+at {1 - SURE:.0%}) and with synergy (right). Each row is one way to report the same cohorts and to interpret the report.
 Open marks are the shares with {MARK}.*
 
 {chr(10).join(false_rates(rates))}
@@ -236,27 +237,29 @@ Open marks are the shares with {MARK}.*
 
 {chr(10).join(widths(rates))}
 
-Of 95 % intervals of the ratio of odds ratios: share that contains the true value, and median width on the log scale. Unreliable
-fits are dropped. Counts are not adjusted for the score: their ratio of odds ratios is marginal, and so a little nearer to 1.
+*Coverage* is the share of 95 % intervals of the ratio of odds ratios that contain the true value; *width* is their median
+width on the log scale. Unreliable fits are dropped. Counts are not adjusted for the score, so their ratio of odds ratios is
+marginal and slightly closer to 1.
 
 ## Methods
 
-{cohorts} cohorts of each data-generating scenario, drawn patient by patient. Arm sizes and the odds of single treatments are
+{cohorts} cohorts of each data-generating scenario are drawn patient by patient. Arm sizes and the odds of single treatments are
 calibrated to the reported estimates of {STUDY}, as closely as the scenario allows; the odds without treatment are the centre of the `weak` prior unless
-stated otherwise. Patients differ by one normal score, independent of the regimen, which papers adjust for without error.
+stated otherwise. Patients differ by one normal score, which is independent of the regimen; papers adjust for it without error.
 
 {words}
 
-A paper reports what {STUDY} reports, under the interpretation: logistic regressions on its patients, rounded to two decimals, and
-p-values to three decimals. The report alone is reanalysed (`exchangeable`, `weak` priors). *Selected for significance*: cohorts are drawn until
-the paper's own product of {rates.pair} has p < 0.05, or an interval beyond 1. These results are a best case: covariates that
-are associated with the drugs, or differ between regressions, would add error.
+A simulated paper reports what {STUDY} reports under the interpretation: logistic regressions on its patients, rounded to two
+decimals, and p-values, rounded to three decimals. Only this report is reanalysed (`exchangeable`, `weak` priors). *Selected
+for significance* means that cohorts are drawn until the product term of {rates.pair} in the paper has p < 0.05, or an interval
+that excludes 1. These results are a best case: covariates that are associated with the drugs, or that differ between
+regressions, would add error.
 
 ## Is the code right?
 
-Parameters drawn from the prior, evidence from the likelihood, posteriors by Laplace's approximation: the rank of the true value is uniform
-if the code is right. Quantities are parameters, measures and the log-likelihood; the criterion is a simultaneous band for each, with
-Holm's correction at {FAMILY_WISE:.0%} over the quantities of a model under one kind of evidence.
+Parameters are drawn from the prior and evidence from the likelihood, and Laplace's approximation gives the posterior. If the
+code is right, the rank of the true value among posterior draws is uniform. Quantities are parameters, measures and the
+log-likelihood. Each has a simultaneous band, with Holm's correction at {FAMILY_WISE:.0%} over the quantities of a model under one kind of evidence.
 
 {chr(10).join(verdicts(ranked))}
 

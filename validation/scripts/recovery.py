@@ -753,60 +753,61 @@ def page(table: pd.DataFrame) -> str:
 
 PAGE = """# True values recovered from what a paper would report
 
-This page is about cohorts of which only reported estimates are available. [patients.md](patients.md) recovers true values
-from individual patient data, [dose.md](dose.md) the odds ratio of a dose that is not reported.
+Only the reported estimates of each simulated cohort are analysed here. [patients.md](patients.md) recovers true values
+from individual patient data, and [dose.md](dose.md) the odds ratio of a dose that is not reported.
 
 Made by `.venv/bin/python -m validation.scripts.recovery`; all rows are in `table.csv`. The run takes about 20 minutes
 on one core, and resumes where it was stopped.
 
-1. **Truth.** A draw from the prior of `exchangeable` with the `weak` prior set under the default
-   interpretation of `sun2024`: log-odds by regimen, σ of the prognostic score, sizes of the arms (rounded to whole
+1. **True values.** They are a draw from the prior of `exchangeable` with the `weak` prior set under the default
+   interpretation of `sun2024`: log-odds by regimen, σ of the prognostic score, arm sizes (rounded to whole
    patients, 244 on TAC and 549 not), `loss`, and a shift for each of the two regressions.
-2. **Patients.** All 793 patients have a score u and respond with probability logistic(η + σu). `loss` is made
-   by a further covariate, without effect, that is higher in patients on TAC and widens the
-   interval of TAC against not TAC by 1 + loss; the other estimates lose less precision, because a covariate
-   cannot widen all of them equally, as the model assumes. The shift represents covariates that are not simulated, and
-   is added to all log odds ratios of a regression.
-3. **Reported estimates.** Logistic regressions on the patients, adjusted for u and the covariate: TAC against not TAC,
-   and four odds ratios of one regression on CYC, MMF, TAC+CYC and TAC+MMF, with Wald 95 % intervals,
-   to two decimals; totals; total events. No p-values, because the default interpretation uses none.
-4. **Reanalysis** of these numbers alone, under the same model and prior set: {chains} chains of {tune} + {draws}
-   draws. The density is that of `cotreat.models.build.build`; NUTS samples it directly, at a target acceptance of {accept},
-   because `fit` compiles for each cohort.
+2. **Patients.** Each of 793 patients has a score u and responds with probability logistic(η + σu). The precision loss (`loss`) is
+   due to a further covariate without effect, which is higher in patients on TAC and widens the interval of TAC
+   against not TAC by 1 + loss. The other estimates lose less precision, because no covariate can widen all of them
+   equally, as the model assumes. The shift stands for covariates that are not simulated, and is added to all log odds
+   ratios of a regression.
+3. **Reported estimates.** Logistic regressions on the patients, adjusted for u and the covariate, give TAC against not TAC
+   and, in one regression, four odds ratios of CYC, MMF, TAC+CYC and TAC+MMF. They are reported with Wald 95 % intervals
+   to two decimals, with the numbers of patients and the total number of events. No p-values are reported, because the
+   default interpretation uses none.
+4. **Reanalysis.** These numbers alone are reanalysed under the same model and prior set, with {chains} chains of {tune} + {draws}
+   draws. NUTS samples the density of `cotreat.models.build.build` directly, at a target acceptance of {accept},
+   because `fit` would compile it again for each cohort.
 
-**Identified odds ratios: their 95 % intervals contain the true value in {without:.1%} (Monte Carlo error
-{without_error:.1%}, by cohort) over the {sound} cohorts whose fits pass R-hat and divergences, and in {share:.1%}
-({error:.1%}) over all {cohorts}, as in the table.** *Too low* and *too high* are intervals that do not contain
-it. Odds ratios are conditional on the score, as reported.
+**Of the 95 % intervals of identified odds ratios, {without:.1%} contain the true value (Monte Carlo error
+{without_error:.1%}, computed over cohorts) in the {sound} cohorts whose fits have no high R-hat and no divergence, and
+{share:.1%} ({error:.1%}) in all {cohorts}, as in the table.** *Too high* and *too low* are the shares of intervals that lie entirely above and
+below the true value. Odds ratios are conditional on the score, as reported.
 
 | estimand | coverage | error | too high | too low |
 |---|---|---|---|---|
 {lines}
 
-**Diagnostics.** {failed} of {cohorts} fits have an R-hat over {rhat} (the worst {worst:.2f}) or divergences
-({diverging} fits); the smallest effective sample size is {ess:.0f}, and in {few} fits it is below 1,000: chains are
+**Diagnostics.** {failed} of {cohorts} fits have an R-hat over {rhat} (the largest is {worst:.2f}) or divergences
+({diverging} fits). The smallest effective sample size is {ess:.0f}; in {few} fits it is below 1,000, because chains are
 short to allow many cohorts.
 
-**Discarded: {discarded} cohorts, {discarded_share:.0%} of all drawn**, in which one of the four reported arms had
-fewer than {fewest} events or non-events, or an odds ratio was not finite or rounded to 0.00: no paper would
-report these. The true values therefore follow the prior conditional on being reported (larger arms, commoner outcomes), and
-the reanalysis does not model this selection. Coverage would be 95 % by construction, over
-any prior, only without that selection, and if the sampling distribution of the reported estimates were exact.
+**Discarded: {discarded} cohorts, {discarded_share:.0%} of all drawn**, because one of the four reported arms had
+fewer than {fewest} events or non-events, or because an odds ratio was not finite or was rounded to 0.00. No paper would
+report these. The true values therefore follow the prior conditional on being reported (larger arms, more frequent
+outcomes), and the reanalysis does not model this selection. Only without it, and with an exact sampling distribution of
+the reported estimates, would coverage be 95 % by construction, for any prior.
 
 Interpretation:
 
-- *Calibration.* Pooled coverage differs from 95 % by {gap:+.1%}, {gaps:.1f} Monte Carlo errors; no
+- *Calibration.* Pooled coverage differs from 95 % by {gap:+.1%}, or {gaps:.1f} Monte Carlo errors; no
   single estimand differs detectably from 95 % with so few cohorts. The approximations (normal errors of odds
   ratios of small arms, the slope of the score, one precision loss for all estimates, the selection) have no visible effect.
-- *Over-coverage from chains that disagree.* In {stuck} fits R-hat is over {apart}: one or two chains
-  stay in another region. Only cohort 25 was examined: there it is a region where TAC+MMF has about one
-  patient, presumably because the distribution, of first order in the noise of the counts, then admits almost
+- *Intervals that are too wide because chains disagree.* R-hat is over {apart} in {stuck} fits, in which one or two chains
+  stay in another region. Only cohort 25 was examined: in its region, TAC+MMF has about one
+  patient, presumably because the distribution, which is of first order in the noise of the counts, then admits almost
   any interval. Its log density is about 19 below that of the other chains, so it should contain almost no
-  draws, but it contains a quarter of them and widens intervals. R-hat fails each time, and the numbers of
-  such a fit would not be used: `cotreat reanalyse` replaces it by sequential Monte Carlo.
-- Estimands that are *not identified* are contained in {unidentified:.1%} ({unidentified_error:.1%}) of their intervals, but
-  only because true values come from the prior that supplies what is not identified. This is no evidence for
-  scenarios in which that prior is wrong; no run here has true values from another prior.
+  draws, but it contains a quarter of them and widens the intervals. R-hat flags each such fit, and its numbers would not be
+  used: `cotreat reanalyse` replaces the fit by sequential Monte Carlo.
+- Intervals of estimands that are *not identified* contain the true value in {unidentified:.1%} ({unidentified_error:.1%}), but
+  only because the true values are drawn from the prior that supplies what is not identified. This is no evidence for
+  scenarios in which that prior is wrong; no true values were drawn from another prior.
 """
 
 

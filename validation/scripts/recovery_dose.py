@@ -299,21 +299,21 @@ def summed(table: pd.DataFrame, before: float) -> dict[str, float]:
 PAGE = """# The odds ratio of a dose that is not reported
 
 **The 95 % interval of the lower dose's odds ratio contains the true value in {coverage:.0%} of {cohorts} cohorts (Monte Carlo
-error {error:.1%}); its median width is {width:.2f} of that of the prior, on the log scale.** The targets were at least
-{coverage_bar:.0%} and at most {width_bar}.
+error {error:.1%}); on the log scale, its median width is {width:.2f} of that of the prior interval.** The targets were at
+least {coverage_bar:.0%} and at most {width_bar}.
 
-1. **Truth.** A draw from the prior of the model `dose` with the `weak` prior set on the flagship: log-odds of the eleven regimens
-   by two doses of tacrolimus, sizes of the arms (244 on tacrolimus, 549 not), SD of the prognostic score, and a
+1. **True values.** They are a draw from the prior of the model `dose` with the `weak` prior set on sun2024: log-odds of the
+   eleven regimens by two doses of tacrolimus, arm sizes (244 on tacrolimus, 549 not), SD of the prognostic score, and a
    shift for each of the two regressions.
-2. **Patients.** The response of all 793 patients depends on a prognostic score and on the regimen.
-3. **Report.** Two logistic regressions adjusted for the score: all on tacrolimus against none, and the higher
-   dose against none adjusted for the lower one, whose odds ratio is not reported; both with 95 % intervals to two
-   decimals; the number of patients, of those on tacrolimus, and of events. Cohorts with fewer than {fewest} events or non-events in
-   a group are not reported: {left_out} of {drawn} truths.
-4. **Reanalysis** of these numbers alone by the model `dose`: {chains} chains of {tune} + {draws} draws of NUTS on the
-   density of `cotreat.models.build.build`, target acceptance {accept}.
+2. **Patients.** The response of each of 793 patients depends on a prognostic score and on the regimen.
+3. **Reported estimates.** Two logistic regressions are adjusted for the score: all patients on tacrolimus against none, and the
+   higher dose against none, adjusted for the lower dose, whose odds ratio is not reported. Both odds ratios are reported
+   with 95 % intervals to two decimals, with the numbers of patients, of patients on tacrolimus, and of events. Cohorts with
+   fewer than {fewest} events or non-events in a group are not reported: {left_out} of {drawn} draws.
+4. **Reanalysis.** The model `dose` is fitted to these numbers alone: {chains} chains of {tune} + {draws} draws of NUTS on the
+   density of `cotreat.models.build.build`, with a target acceptance of {accept}.
 
-{failed} of {cohorts} fits have a divergence or an R-hat over {rhat}; they are in all numbers above.
+{failed} of {cohorts} fits have a divergence or an R-hat over {rhat}; they are included in all numbers above.
 
 Made on {date} with seed {seed}, {versions}. To reproduce:
 

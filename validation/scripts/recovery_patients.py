@@ -110,24 +110,24 @@ class Experiment:
         Name of the model.
     seed
         Seed of the cohort, of the true values and of the sampler.
-    worlds
+    scenarios
         Number of draws of true values.
     """
 
-    def __init__(self, model: str, seed: int, worlds: int) -> None:
+    def __init__(self, model: str, seed: int, scenarios: int) -> None:
         self.study, self._named = cohort(seed), {"model": model, "seed": seed}
         self.model = find_model(model, self.study)
         priors = priors_for(prior_set("weak", self.study), self.model, self.study)
-        self.built, self._worlds = build(self.study, self.model, priors), worlds
+        self.built, self._scenarios = build(self.study, self.model, priors), scenarios
         self._start = self.built.initial_point()
         self.shapes = [np.shape(self._start[v.name]) for v in self.built.value_vars]
 
     @cached_property
-    def worlds(self) -> xr.Dataset:
+    def scenarios(self) -> xr.Dataset:
         """True values and responses drawn from the prior predictive distribution, dims (chain, draw, …)."""
         with self.built:
             drawn = pm.sample_prior_predictive(
-                self._worlds,
+                self._scenarios,
                 random_seed=self._named["seed"],
                 compile_kwargs={"mode": "FAST_COMPILE"},  # compilation by numba takes many seconds
             )
@@ -136,7 +136,7 @@ class Experiment:
     @cached_property
     def truths(self) -> xr.DataArray:
         """True values of the effects, dims (chain, draw, effect)."""
-        return self.effects(self.worlds)
+        return self.effects(self.scenarios)
 
     @cached_property
     def _density(self) -> tuple[Any, Any]:
@@ -262,7 +262,7 @@ class Experiment:
         dict
             Model, seed, replicate, diagnostics, and the result of `compared`.
         """
-        responses = self.worlds["events"].values[0, at]
+        responses = self.scenarios["events"].values[0, at]
         draws, diverging = self.sample(responses, 1000 * self._named["seed"] + at)
         posterior = self.effects(draws)
         dataset = xr.Dataset({"effects": posterior})
@@ -457,35 +457,35 @@ PAGE = """# True values recovered from individual patient data: `{model}`
 ({band_lower:.1%} to {band_upper:.1%} for {replicates} cohorts): {outside}; single effects lie between {lowest:.1%} and
 {highest:.1%}. `{name}.csv` has a row for each effect.
 
-1. **Design.** Regimens and covariates are those of the synthetic cohort that `validation.simulate` makes
-   of sun2024 with {patients} patients and seed {seed}: three treatments in seven regimens, two continuous covariates and one
-   of three levels. Six made-up centres, independent of everything else, take the place of its three periods.
-2. **Truth.** The model `{model}` under the `weak` priors, as `cotreat.models.build.build` states it, draws its own
-   parameters (reference risk, effects, product terms, covariates, spread of the centres, effect of
-   each) and then the response of each patient. No cohort is discarded.
-3. **Fit.** The same model, fitted to these responses by NUTS: {chains} chains of {tune} + {draws} draws, target
-   acceptance {accept}. It is run on the density of the same PyMC model directly, because `cotreat.fit`
-   compiles for each cohort; a test compares its density and its posterior with those of `cotreat.fit`.
-4. **Effects.** Log odds ratios of treatments (`beta`), pairs (`gamma`) and covariates (`delta`), SD of the centres
-   (`between`) and effect of each (`cluster_effect`); conditional odds ratios and differences of standardised risks
-   of the counted regimens against {reference}; standardised risks of all regimens, including no treatment, which no
+1. **Design.** Regimens and covariates are those of the synthetic cohort that `validation.simulate` generates
+   from sun2024 with {patients} patients and seed {seed}: three treatments in seven regimens, two continuous covariates and one
+   with three levels. Six invented centres, independent of everything else, replace its three periods.
+2. **True values.** The model `{model}` with the `weak` priors, built by `cotreat.models.build.build`, generates its
+   parameters (reference risk, effects, product terms, covariates, SD of the centres, effect of
+   each centre) and then the response of each patient. No cohort is discarded.
+3. **Fit.** The same model is fitted to these responses by NUTS: {chains} chains of {tune} + {draws} draws, target
+   acceptance {accept}. The density of the PyMC model is sampled directly, because `cotreat.fit`
+   would compile it for each cohort; a test compares its density and its posterior with those of `cotreat.fit`.
+4. **Effects.** They are log odds ratios of treatments (`beta`), pairs (`gamma`) and covariates (`delta`); the SD of the
+   centres (`between`) and the effect of each (`cluster_effect`); conditional odds ratios and differences of standardised
+   risks of the counted regimens against {reference}; standardised risks of all regimens, including no treatment, which no
    patient received; `ic` of each pair with each co-treatment; and `ror`, which equals `gamma`
-   and so counts twice.
+   and is therefore counted twice.
 
 | effects | number | coverage | error |
 |---|---|---|---|
 {lines}
 
-Effects of one cohort depend on each other, so errors are those between cohorts. The mean rank of the true value among
-the draws is at most {z:.1f} standard errors from the middle, for any effect (`mean_rank_z`).
+Effects of one cohort are correlated, so errors are computed over cohorts. For every effect, the mean rank of the true value
+among the draws differs from the middle by at most {z:.1f} standard errors (`mean_rank_z`).
 
-**Checks.** {failed} of {replicates} fits fail one (R-hat over {bar_rhat}, an effective sample size below {bar_ess:,} in bulk or
-tail, a divergence), all effects of the table counted. The largest R-hat is {rhat:.4f}, the smallest effective sample
-size {ess:,.0f}; divergences in all fits: {divergences}. Failed fits are in all numbers above; without them the pooled
+**Checks.** {failed} of {replicates} fits fail a check (R-hat over {bar_rhat}, an effective sample size below {bar_ess:,} in bulk or
+tail, a divergence) for some effect of the table. The largest R-hat is {rhat:.4f} and the smallest effective sample
+size {ess:,.0f}; all fits together have {divergences} divergences. Failed fits are included in all numbers above; without them the pooled
 coverage is {sound:.1%} ({sound_error:.1%}).
 
-With true values from the prior that is fitted, coverage is 95 % by construction if density, sampler and the
-formulas of effects are right: this page tests these. It is no evidence for cohorts whose true values the prior
+The true values are drawn from the prior that is fitted, so coverage is 95 % by construction if the density, the sampler and
+the formulas of the effects are correct; this page tests these. It is no evidence for cohorts whose true values the prior
 excludes, or for omitted covariates.
 
 Made on {date} with seed {seed}, Python {python}, {versions}. To reproduce, about 20 minutes on two cores:
@@ -521,8 +521,8 @@ experiment = cache(Experiment)
 
 def _replicate(task: tuple[str, int, int, int]) -> Record:
     """Run one replicate in a worker process."""
-    model, seed, worlds, at = task
-    return experiment(model, seed, worlds).replicate(at)
+    model, seed, scenarios, at = task
+    return experiment(model, seed, scenarios).replicate(at)
 
 
 def run(model: str, seed: int, replicates: int, processes: int, scratch: Path) -> list[Record]:

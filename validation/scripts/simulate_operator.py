@@ -639,21 +639,21 @@ PAGE = """# Sampling distribution of the reported estimates against simulated pa
 Made by `.venv/bin/python -m validation.scripts.simulate_operator --cohorts {cohorts} --seed {seed}`; all numbers
 are in `table.csv`.
 
-Cohorts of seven regimens of three treatments; every patient receives at least one. Each patient has a continuous
-prognostic score u and responds with probability logistic(η + σu). Logistic regressions on the
-patients, with u as one covariate and its slope estimated, give TAC against not TAC, the four
-combination odds ratios (one regression on four arms), the product TAC:CYC over four sets and the
-two mutually adjusted products; p-values of the latter; three of them without u; and total events.
-Means, SDs, correlations and reported standard errors over {cohorts} cohorts are compared with
+Each simulated cohort has seven regimens of three treatments; every patient receives at least one treatment. Each patient
+has a continuous prognostic score u, and responds with probability logistic(η + σu). Logistic regressions on the
+patients adjust for u, whose slope they estimate. They give the odds ratio of TAC against not TAC, the four
+combination odds ratios (one regression on four arms), the product TAC:CYC over four sets of patients, and the
+two mutually adjusted products with their p-values. Three of the estimates are also made without u, and the total number
+of events is counted. Means, SDs, correlations and reported standard errors over {cohorts} cohorts are compared with
 `joint_distribution(loss=0, shift_sd=0)` at the true values.
 
-**Tolerances**, if every arm expects at least {enough} events and {enough} non-events: SDs and reported standard errors
-within 3 %, correlations within 0.03; {bars} rows have one. The Monte Carlo error is
+**Tolerances.** If at least {enough} events and {enough} non-events are expected in every arm, SDs and reported standard errors
+must agree within 3 %, and correlations within 0.03; {bars} rows have a tolerance. The Monte Carlo error is
 {half:.1%} of an SD and up to {noise:.3f} of a correlation.
 
-Largest deviation of any estimate (means in SDs, correlations as differences, the others as ratios − 1).
-*Fewest* is the smallest expected number of events or non-events of an arm; *infinite* is the share of
-cohorts left out because an odds ratio is infinite.
+The table shows the largest deviation of any estimate: of means in SDs, of correlations as a difference, of the others as a
+ratio − 1. *Fewest* is the smallest expected number of events or non-events in an arm; *infinite* is the share of
+cohorts that were left out because an odds ratio is infinite.
 
 | configuration | patients | fewest | tolerances | infinite | {header} |
 |---|---|---|---|---|{rules}
@@ -664,24 +664,24 @@ cohorts left out because an odds ratio is infinite.
 
 Explanations of the deviations:
 
-- *Adjusted standard errors* are wider than those of the distribution, and increasingly so with σ, because a paper estimates
-  the slope of the score and the distribution is conditional on it. Estimation adds (d_a − d_b)²/I_σ to the variance of arm against arm,
-  with d = E uq(1 − q)/E q(1 − q), and I_σ the information on the slope given the arms: 1.3 % of a
-  standard error with big arms at σ 1.5; the precision loss (`loss`) covers it.
-- *SD of the log standard error* of adjusted estimates is up to 3.5 times that of the distribution, because the error of the slope affects
-  every standard error (flagship-like, σ 1.5, TAC+CYC against MMF: distribution 0.013, slope 0.018, simulated 0.031;
-  the rest was not traced, presumably the scores that a cohort happens to have). `WIDTH_ERROR` covers most
-  of it; see the column width_sd.
-- *Mean of heterogeneous sets of arms* (`tac` in `big, strong products`, −0.11 SDs): given the set, the slope
-  of the score is that of a mixture, smaller than σ.
-- *Small arms.* Log odds ratios have a larger variance than to first order, and are biased away from 0.
+- *Adjusted standard errors* are larger than those of the distribution, increasingly so with σ, because a paper estimates
+  the slope of the score, and the distribution is conditional on it. Estimation adds (d_a − d_b)²/I_σ to the variance of a
+  contrast of arms a and b, where d = E uq(1 − q)/E q(1 − q), and I_σ is the information on the slope given the arms. This is
+  1.3 % of a standard error with large arms and σ 1.5; the precision loss (`loss`) covers it.
+- *SD of the log standard error* of adjusted estimates is up to 3.5 times that of the distribution, because the error of the
+  slope affects every standard error. For TAC+CYC against MMF in cohorts like the flagship with σ 1.5, the SD is 0.013 by the
+  distribution, 0.018 by the error of the slope, and 0.031 as simulated. The remainder was not traced; presumably it is due to the
+  scores of the patients in a cohort. `WIDTH_ERROR` covers most of it; see the column width_sd.
+- *Means of heterogeneous sets of arms* (`tac` in `big, strong products`, −0.11 SDs): given the set, the slope
+  of the score is that of a mixture, which is smaller than σ.
+- *Small arms.* The variance of log odds ratios is larger than its first-order approximation, and they are biased away from 0.
 
-**A further covariate** that is higher in patients on TAC by 1.5 of its SDs, without any effect on
-response, and adjusted for: the precision loss is independent of the crude estimate, so the correlation
-of both is divided by 1 + loss. But the loss is not the same for all estimates, as the distribution assumes: a
-covariate that is associated with one treatment leaves products unchanged, and the losses of estimates of that
-treatment are correlated among themselves. So the SDs and correlations in the table above are
-compared with the distribution with the loss of `tac`, without a tolerance.
+**A further covariate.** In the last configuration, regressions also adjust for a covariate that is higher by 1.5 SDs in patients
+on TAC and has no effect on response. The precision loss is independent of the crude estimate, so the correlation of the
+adjusted and the crude estimate is divided by 1 + loss. The distribution assumes one loss for all estimates, but the losses
+differ: a covariate that is associated with one treatment does not change products, and the losses of estimates of that
+treatment are correlated. The SDs and correlations of this configuration in the table above are therefore compared with the
+distribution with the loss of `tac`, without a tolerance.
 
 | quantity | row | compared with | simulated | expected |
 |---|---|---|---|---|
