@@ -89,8 +89,7 @@ events = 32
 
 TEXT = "a text that is not empty"
 P = 'a number above 0 and at most 1, or as text "<0.001"'
-RATIO_KEYS = "id, kind, contrast, adjusted, model, source, value, ci, level, interval"
-P_KEYS = RATIO_KEYS.replace("ci, level, interval", "sign")
+KEYS = "id, kind, contrast, adjusted, model, source, value, ci, level, interval, sign"
 MEANS_KEYS = "contrast, model"
 CONTRAST = (
     'a contrast such as "A+B vs B", "A vs not A", "all with A vs all with B", '
@@ -207,7 +206,7 @@ NUMBERS = {
     ),
     "sign of an odds ratio": (
         swap(("value = 2.00", 'value = 2.00\nsign = "+"')),
-        (f"reported[1].sign: unknown key; known are {RATIO_KEYS}",),
+        ("reported[1].sign: only a p-value has a sign; leave it out",),
     ),
     "p-value 0": (p_value("0"), bad_p("0")),
     "p-value above 1": (p_value("1.2"), bad_p("1.2")),
@@ -227,7 +226,7 @@ NUMBERS = {
     ),
     "level of a p-value": (
         p_value("0.040\nlevel = 0.9"),
-        (f"reported[2].level: unknown key; known are {P_KEYS}",),
+        ("reported[2].level: a p-value has no interval; leave it out",),
     ),
     "bad sign": (
         swap(('sign = "+"', 'sign = "positive"')),
@@ -257,7 +256,7 @@ NUMBERS = {
     ),
     "claim is no table": (
         "reported = [1]\n" + HEAD + TOTALS,
-        (f"reported[1]: must be a table with the keys {RATIO_KEYS}",),
+        (f"reported[1]: must be a table with the keys {KEYS}",),
     ),
     "claims are a table": (
         HEAD + TOTALS + RATIO.replace("[[reported]]", "[reported]"),

@@ -178,7 +178,10 @@ def test_schema_and_reader_agree_on_what_each_kind_of_number_requires() -> None:
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
-        ('kind = "odds_ratio", value = 2', "ci: missing; it must be [lower, upper]"),
+        (
+            'kind = "odds_ratio", value = 2',
+            "ci: missing; it must be [lower, upper] with 0 < lower < upper",
+        ),
         (
             'kind = "odds_ratio", value = 2, ci = [1, 4], sign = "+"',
             "sign: only a p-value has a sign; leave it out",

@@ -16,8 +16,8 @@ from validation.true_cohorts import (
     COMMON,
     MULTIPLICATIVE,
     RARE,
-    SYNERGISTIC,
     SCENARIOS,
+    SYNERGISTIC,
 )
 
 FOLDER = Path(__file__).parents[2] / "results" / "calibration"

@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.linalg import block_diag
-from scipy.special import logit, ndtr, ndtri, softmax
+from scipy.optimize import minimize
+from scipy.special import logit, ndtr, ndtri, softmax, xlogy
 
 from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.regimens import group_of
@@ -28,9 +28,8 @@ RIDGE = 1 / 2.5**2
 """Precision of the Normal(0, 2.5) prior of the coefficients of a regimen's log-probability (the scale of Gelman
 et al., Ann Appl Stat 2008;2:1360): finite where a covariate determines the regimen, negligible with some tens of
 patients."""
-STEPS, SETTLED = 100, 1e-9
-AT_ONCE = 1_000_000
-"""Largest number of elements of an array in the information of many covariate patterns."""
+GRADIENT = 1e-9
+"""Largest gradient of the penalised log-likelihood per patient at its maximum."""
 NOTHING = 1e-12
 """Differences and variances below this are rounding errors."""
 
@@ -232,55 +231,45 @@ def propensities(
 
     Notes
     -----
-    Newton's method; a step is halved until it raises the penalised likelihood, which is concave.
+    The penalised likelihood is concave; the search starts at the proportions of patients on each regimen.
     """
     rows = np.hstack([np.ones((len(columns), 1)), columns])
-    n = counts.sum(1)
-    others, wide = counts.shape[1] - 1, rows.shape[1]
-    # Coefficients of all regimens but the first, whose are 0; squares are about the mean of all.
-    penalty = ridge * np.kron(
-        np.eye(others) - 1 / (others + 1), np.diag([0.0] + [1.0] * (wide - 1))
-    )
-
-    def probabilities(at: NDArray[np.float64]) -> NDArray[np.float64]:
-        scores = rows @ at.reshape(others, wide).T
-        return softmax(np.hstack([np.zeros((len(rows), 1)), scores]), axis=1)
-
-    def gain(at: NDArray[np.float64], chance: NDArray[np.float64]) -> float:
-        held = counts > 0
-        return float(counts[held] @ np.log(chance[held])) - float(at @ penalty @ at) / 2
-
+    n, others = counts.sum(1), counts.shape[1] - 1
     share = counts.sum(0) / counts.sum()
-    at = np.zeros((others, wide))
-    at[:, 0] = np.log(share[1:] / share[0])
-    at = at.ravel()
-    chance = probabilities(at)
-    for _ in range(STEPS):
-        slope = ((counts - n[:, None] * chance)[:, 1:].T @ rows).ravel() - penalty @ at
-        step = np.linalg.solve(_information(rows, n, chance) + penalty, slope)
-        if slope @ step < SETTLED:
-            break
-        before, size = gain(at, chance), 1.0
-        chance = probabilities(at + step)
-        while not gain(at + size * step, chance) > before and size > SETTLED:
-            size /= 2
-            chance = probabilities(at + size * step)
-        at = at + size * step
-    return chance
 
+    def scores(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+        # The coefficients of the first regimen are 0.
+        return np.pad(rows @ coefficients.reshape(others, -1).T, ((0, 0), (1, 0)))
 
-def _information(
-    rows: NDArray[np.float64], n: NDArray[np.float64], chance: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the information on the coefficients of all regimens but the first, a square array."""
-    others, wide = chance.shape[1] - 1, rows.shape[1]
-    products, squares = np.zeros((others * wide, others * wide)), np.zeros((others * wide, wide))
-    for part in np.array_split(np.arange(len(rows)), len(rows) * others * wide // AT_ONCE + 1):
-        spread = (chance[part, 1:, None] * rows[part, None, :]).reshape(len(part), -1)
-        weighted = (spread * n[part, None]).T
-        products += weighted @ spread
-        squares += weighted @ rows[part]
-    return block_diag(*np.split(squares, others)) - products
+    def penalised(coefficients: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return X'x plus the penalty's gradient, per patient; intercepts are not penalised."""
+        slopes = coefficients.reshape(others, -1) * (np.arange(rows.shape[1]) > 0)
+        penalty = ridge * (slopes - slopes.sum(0) / (others + 1))
+        return (x[:, 1:].T @ rows + penalty).ravel() / n.sum()
+
+    def loss(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        """Return the negative penalised log-likelihood per patient, with its gradient."""
+        probability = softmax(scores(at), axis=1)
+        penalty = at @ penalised(at, np.zeros_like(counts)) / 2
+        value = penalty - xlogy(counts, probability).sum() / n.sum()
+        return value, penalised(at, n[:, None] * probability - counts)
+
+    def curvature(at: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArray[np.float64]:
+        probability, change = softmax(scores(at), axis=1), scores(direction)
+        change = change - (probability * change).sum(1, keepdims=True)
+        return penalised(direction, n[:, None] * probability * change)
+
+    start = np.zeros((others, rows.shape[1]))
+    start[:, 0] = np.log(share[1:] / share[0])
+    found = minimize(
+        loss,
+        start.ravel(),
+        method="trust-ncg",
+        jac=True,
+        hessp=curvature,
+        options={"gtol": GRADIENT},
+    )
+    return softmax(scores(found.x), axis=1)
 
 
 # --- Balance ---------------------------------------------------------------------------------------

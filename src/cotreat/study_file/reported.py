@@ -25,6 +25,7 @@ from cotreat.study_file.shape import (
     MeansTable,
     ReportedTable,
     below,
+    right_interval,
 )
 from cotreat.study_file.tables import numbered
 
@@ -106,7 +107,7 @@ def _foreign_keys(table: ReportedTable) -> Iterator[tuple[str, str]]:
                 yield key, "a p-value has no interval; leave it out"
     elif table.kind is not None:
         if "ci" not in present:
-            yield "ci", "missing; it must be [lower, upper]"
+            yield "ci", f"missing; it must be {right_interval(table.kind)}"
         if "sign" in present:
             yield "sign", "only a p-value has a sign; leave it out"
 

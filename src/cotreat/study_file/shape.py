@@ -74,14 +74,16 @@ def _value_of_kind(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
+def right_interval(kind: str) -> str:
+    """Return the right form of the interval of a kind of reported number."""
+    return f"[lower, upper] with {'0 < ' * _is_ratio(kind)}lower < upper"
+
+
 def _interval_of_kind(value: Any, info: ValidationInfo) -> Any:
     """Refuse an interval that its kind of reported number cannot have."""
     kind = info.data.get("kind")
-    if kind not in STATISTICS:
-        return value
-    accepts, lowest = (is_positive, "0 < ") if _is_ratio(kind) else (is_number, "")
-    if not is_rising(value, accepts):
-        raise problem(f"is {show(value)}; it must be [lower, upper] with {lowest}lower < upper")
+    if kind in STATISTICS and not is_rising(value, is_positive if _is_ratio(kind) else is_number):
+        raise problem(f"is {show(value)}; it must be {right_interval(kind)}")
     return value
 
 

@@ -125,7 +125,9 @@ class FileTable(BaseModel):
         if info.context or not unknown or cls.model_config["extra"] != "forbid":
             return handler(known)
         # Unknown keys first: a misspelt key explains why the right one is missing.
-        errors = [((name,), _unknown(name, fields)) for name in unknown]
+        errors: list[tuple[tuple[int | str, ...], str]] = [
+            ((name,), _unknown(name, fields)) for name in unknown
+        ]
         try:
             handler(known)
         except ValidationError as error:
