@@ -299,7 +299,7 @@ WRONG_TEXT = {
     ),
     "name of a treatment": (
         TEXT.replace('A = "a"', 'A = "female"').replace("female = ", "a = "),
-        "patients.covariates.a: column 'a' and the cells' column 'A' have one name; rename it",
+        "patients.covariates.a: column 'a' has the name of the column 'A' of the covariate patterns",
     ),
     "missing otherwise": (TEXT + 'missing = "impute"', "patients.missing: is 'impute'"),
 }
@@ -384,11 +384,11 @@ def test_rows_are_read_whatever_stands_between_the_values(frame, study, tmp_path
 def test_cells_with_more_events_than_patients_are_refused():
     cells = pd.DataFrame({"A": [1, 0], "B": [0, 1], "n": [4, 5], "events": [5, 1]})
     assert problems(HEAD + "[cells]", patients=cells) == (
-        "cells.events: 1 cells have more events than patients",
+        "cells.events: 1 covariate patterns have more events than patients",
     )
     holes = cells.assign(A=[1, None], events=1)
     assert problems(HEAD + "[cells]", patients=holes) == (
-        "cells.file: values are missing (A 1); a cell needs all of them",
+        "cells.file: values are missing (A 1); a covariate pattern needs all of them",
     )
     wrong = cells.assign(n=[0, 5], events=[0, 1])
     assert "cells.n: column 'n' holds 0" in problems(HEAD + "[cells]", patients=wrong)[0]

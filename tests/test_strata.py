@@ -304,7 +304,7 @@ WRONG_ROWS = {
     ),
     "a level that nobody has": (
         lambda f: f.assign(a_dose=f.a_dose.where(f.a_dose != "mid", "low")),
-        "column 'a_dose' holds 'mid' in no row",
+        "column 'a_dose' has no complete row with 'mid'",
     ),
     "no column of the dose": (
         lambda f: f.drop(columns="a_dose"),
@@ -368,7 +368,7 @@ WRONG_TEXT = {
     ),
     "two levels of one name": (
         TEXT.replace("6 to 10 mg", "up to 5 mg"),
-        "treatments.A.dose.mid: has the name of low; each needs a name of its own",
+        "treatments.A.dose.mid: has the name of low; give each another name",
     ),
     "an odd id": (
         TEXT.replace("mid =", '"6-10" ='),
@@ -423,7 +423,8 @@ def test_counts_by_level_add_up_to_counts_by_regimen(counted):
 
 def test_arms_that_share_patients_are_refused():
     found = problems(HEAD + ARMS + '[[arms]]\nregimen = "A"\nn = 5\nevents = 1\n')
-    assert found == ("arms[9].regimen: A shares patients with an arm above",)
+    words = "A shares patients with an arm above; name the level or subgroup in each arm or in none"
+    assert found == (f"arms[9].regimen: {words}",)
 
 
 def arm(regimen, n=50, events=15):
@@ -520,7 +521,7 @@ def test_inclusion_names_treatments_only():
 def test_a_subgroup_that_dropping_leaves_empty_is_refused(frame):
     rows = frame.assign(score=frame.score.where(frame.group != "old"))
     found = problems(TEXT + 'missing = "drop"', patients=rows)
-    assert any("'old' in no row that lacks no value" in line for line in found), found
+    assert any("has no complete row with 'old'" in line for line in found), found
 
 
 @pytest.mark.parametrize(

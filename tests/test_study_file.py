@@ -406,6 +406,23 @@ ARM_CASES = {
             "arms[4].regimen: unknown treatment TAK; did you mean TAC?",
         ),
     ),
+    "commas between treatments": (
+        with_arm("CYC,MMF"),
+        (
+            'arms[4].regimen: unknown treatment CYC,MMF; the treatments are TAC, CYC, MMF, joined by "+"',
+        ),
+    ),
+    "small letters": (
+        with_arm("cyc+mmf"),
+        (
+            "arms[4].regimen: unknown treatment cyc; did you mean CYC?",
+            "arms[4].regimen: unknown treatment mmf; did you mean MMF?",
+        ),
+    ),
+    "level of a treatment without levels": (
+        with_arm("CYC.high"),
+        ("arms[4].regimen: unknown level CYC.high; CYC has no levels",),
+    ),
     "empty part of a regimen": (
         with_arm("CYC+"),
         ('arms[4].regimen: \'CYC+\' has an empty part; write treatments joined by "+", or "none"',),

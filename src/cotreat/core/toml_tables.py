@@ -122,7 +122,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     -------
     str
     """
-    near = get_close_matches(name, list(known), 1)
+    names = list(known)
+    same = [other for other in names if other.lower() == name.lower()]
+    near = same or get_close_matches(name, names, 1)
     return f"did you mean {near[0]}?" if near else ""
 
 

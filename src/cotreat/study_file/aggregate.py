@@ -273,18 +273,18 @@ class _Table:
     columns: Columns
     types: dict[str, str]
 
-    def one(self, query: str) -> tuple[Any, ...]:
+    def first_row(self, query: str) -> tuple[Any, ...]:
         """Return the first row of a query."""
         return self.connection.execute(query).fetchone() or ()
 
     def count(self, where: str = "", what: str = "*", table: str = ROWS) -> int:
         """Count rows."""
         condition = f" WHERE {where}" if where else ""
-        return int(self.one(f"SELECT COUNT({what}) FROM {table}{condition}")[0])
+        return int(self.first_row(f"SELECT COUNT({what}) FROM {table}{condition}")[0])
 
     def examples(self, value: str, where: str) -> tuple[int, Any]:
         """Count the rows that fulfil a condition, with the smallest of their values."""
-        rows, example = self.one(f"SELECT COUNT(*), MIN({value}) FROM {ROWS} WHERE {where}")
+        rows, example = self.first_row(f"SELECT COUNT(*), MIN({value}) FROM {ROWS} WHERE {where}")
         return rows, example
 
     def name_rows(self) -> None:
@@ -307,7 +307,7 @@ class _Table:
         """Count the rows with a missing value, by column."""
         kept = self.columns.kept
         parts = (f"COUNT(*) - COUNT(CASE WHEN {has} THEN 1 END)" for has in kept.values())
-        counts = zip(kept, self.one(f"SELECT {', '.join(parts)} FROM {ROWS}"), strict=True)
+        counts = zip(kept, self.first_row(f"SELECT {', '.join(parts)} FROM {ROWS}"), strict=True)
         return tuple((name, int(count)) for name, count in counts if count)
 
     # --- Problems ------------------------------------------------------------------------------
@@ -330,7 +330,7 @@ class _Table:
         for key, column in columns.places:
             name = made.get(column.lower())
             if name and key not in singles and not key.startswith("treatments."):
-                words = f"column {column!r} and the cells' column {name!r} have one name; rename it"
+                words = f"column {column!r} has the name of the column {name!r} of the covariate patterns; rename it"
                 yield key, words
 
     def problems(self, *, may_drop: bool) -> Iterator[Problem]:
@@ -349,14 +349,14 @@ class _Table:
                 yield key, f"column {column!r} {words}"
         more = f"{quoted(columns.outcome)} > {quoted(columns.n)}"
         if columns.n and is_sound and (rows := self.count(more)):
-            yield EVENTS, f"{rows} cells have more events than patients"
+            yield EVENTS, f"{rows} covariate patterns have more events than patients"
         if columns.patient:
             yield from self._repeated(columns.patient)
         missing = self.missing() if not columns.strata or self._are_yes_no() else ()
         if missing and not may_drop:
             words = f"values are missing ({', '.join(f'{name} {n:,}' for name, n in missing)})"
             if columns.n:
-                yield "file", f"{words}; a cell needs all of them"
+                yield "file", f"{words}; a covariate pattern needs all of them"
             else:
                 yield "missing", f'{words}; write missing = "drop" to leave those rows out'
 
@@ -411,10 +411,8 @@ class _Table:
         kept = " AND ".join(self.columns.kept.values())
         for part in stratum.ids:
             if not self.count(f"{kept} AND {given} AND {value} = {_list((part,))}"):
-                yield (
-                    f"holds {part!r} in no row that lacks no value; leave it out of the study file, or join "
-                    "it with another"
-                )
+                more = "leave it out of the study file, or join it with another"
+                yield f"has no complete row with {part!r}; {more}"
 
     def _are_yes_no(self) -> bool:
         """Return whether every treatment is 0 or 1; otherwise no level can be checked."""
@@ -431,7 +429,7 @@ class _Table:
             f"SELECT {name} AS id FROM {ROWS} WHERE {name} IS NOT NULL GROUP BY {name} "
             "HAVING COUNT(*) > 1"
         )
-        count, first = self.one(f"SELECT COUNT(*), MIN(id) FROM ({repeated})")
+        count, first = self.first_row(f"SELECT COUNT(*), MIN(id) FROM ({repeated})")
         if count:
             patients = "1 patient stands" if count == 1 else f"{count:,} patients stand"
             yield "patient", f"{patients} in several rows, such as {first!r}; each must have one"

@@ -51,7 +51,8 @@ def read_arms(
         if regimen in arms:
             problems.add(f"{where}.regimen", f"{label} is counted in an arm above")
         elif any(regimens.fits(a, regimen) or regimens.fits(regimen, a) for a in arms):
-            problems.add(f"{where}.regimen", f"{label} shares patients with an arm above")
+            words = "shares patients with an arm above; name the level or subgroup in each arm or in none"
+            problems.add(f"{where}.regimen", f"{label} {words}")
         reader.require_admitted(f"{where}.regimen", label, regimen)
         arms[regimen] = Arm(regimen, table.n or 0, table.events or 0, table.source or source)
     _check_strata(arms, reader)

@@ -73,8 +73,15 @@ class RegimenReader:
 
     def note_unknown(self, where: str, name: str, *more: str) -> None:
         """Note an unknown treatment, with the nearest known name."""
+        owner = regimens.treatment_of(name)
+        if owner != name and owner in self.treatments:
+            levels = sorted(part for part in self.parts if regimens.treatment_of(part) == owner)
+            known = f"known are {', '.join(levels)}" if levels else f"{owner} has no levels"
+            self.problems.add(where, f"unknown level {name}; {known}")
+            return
         treatments = f"the treatments are {', '.join(self.treatments)}"
-        hint = nearest(name, (*self.treatments, *more)) or treatments
+        near = nearest(name, (*self.treatments, *more))
+        hint = f'{treatments}, joined by "+"' if {*name} & {*", "} else near or treatments
         self.problems.add(where, f"unknown treatment {name}; {hint}")
 
     def require_admitted(self, where: str, name: str, regimen: Regimen) -> None:

@@ -59,8 +59,8 @@ def _graded(
     seen: dict[str, str] = {}
     for grading in GRADINGS:
         levels = {n: getattr(t, grading) for n, t in tables.items() if t and getattr(t, grading)}
-        for name, own in levels.items():
-            _check_ids(f"treatments.{name}.{grading}", own, problems)
+        for name, names in levels.items():
+            _check_ids(f"treatments.{name}.{grading}", names, problems)
         if not levels:
             continue
         strata = Stratification(grading, tuple((n, tuple(v.items())) for n, v in levels.items()))
@@ -98,6 +98,6 @@ def _check_ids(where: str, ids: Mapping[str, str], problems: Problems) -> None:
         if not PART.fullmatch(part):
             problems.add(f"{where}.{show_key(part)}", "an id must be letters, digits or _")
         if name in id_of:
-            words = f"has the name of {id_of[name]}; each needs a name of its own"
+            words = f"has the name of {id_of[name]}; give each another name"
             problems.add(f"{where}.{part}", words)
         id_of.setdefault(name, part)

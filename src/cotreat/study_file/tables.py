@@ -65,8 +65,8 @@ class Right:
         self, core: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """Return the schema of the value, with its description."""
-        own = self.schema() if self.schema else handler(core)
-        return {**own, "description": self.description or str(self)}
+        schema = self.schema() if self.schema else handler(core)
+        return {**schema, "description": self.description or str(self)}
 
     def _tested(self, value: Any) -> Any:
         if self.accepts is not None and not self.accepts(value):
@@ -184,8 +184,8 @@ def checked[T: FileTable](model: type[T], raw: Mapping[str, Any], problems: Prob
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        for one in error.errors():
-            problems.add(_place(one["loc"]), one["msg"])
+        for details in error.errors():
+            problems.add(_place(details["loc"]), details["msg"])
     return model.model_validate(raw, context={"sound": True})
 
 
