@@ -12,15 +12,8 @@ from hypothesis import strategies as st
 from cotreat.evidence.contrasts import KINDS
 from cotreat.study.study import Meaning, Study
 from cotreat.study_file.contrast import UNSPECIFIED, format_contrast, parse_contrast
-from cotreat.study_file.reader import (
-    SCHEMA_FILE,
-    SCHEMA_LINE,
-    StudyError,
-    load_study,
-    packaged,
-    parse_study,
-    schema,
-)
+from cotreat.study_file.reader import StudyError, load_study, packaged, parse_study
+from cotreat.study_file.shape import SCHEMA_FILE, SCHEMA_LINE, schema
 
 ROOT = Path(__file__).parent.parent
 PACKAGED = [

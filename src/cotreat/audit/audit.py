@@ -78,7 +78,15 @@ class CountCheck:
 
 @dataclass(frozen=True)
 class PriorConflict:
-    """The proportion with the event without treatment, and the prior's central 95% of that risk."""
+    """The proportion with the event without treatment, and the prior's central 95% of that risk.
+
+    Attributes
+    ----------
+    share : float
+        Events per patient without treatment.
+    lower, upper : float
+        Limits of the prior interval.
+    """
 
     share: float
     lower: float
@@ -257,7 +265,16 @@ def _reported(study: Study, evidence: Evidences, checks: dict[str, CountCheck]) 
 
 
 def subject(reported: ReportedEstimate) -> str:
-    """Name the coefficient of a reported estimate, or what the study file states about it."""
+    """Name the coefficient of a reported estimate, or what the study file states about it.
+
+    Parameters
+    ----------
+    reported : ReportedEstimate
+
+    Returns
+    -------
+    str
+    """
     if reported.meaning is None:
         return reported.about
     return label(reported.meaning, statistic_of(reported.kind))
@@ -265,6 +282,15 @@ def subject(reported: ReportedEstimate) -> str:
 
 def check_against_counts(study: Study, reported: ReportedEstimate) -> CountCheck:
     """Compare a reported estimate with the counts, within its rounding.
+
+    Parameters
+    ----------
+    study : Study
+    reported : ReportedEstimate
+
+    Returns
+    -------
+    CountCheck
 
     Notes
     -----

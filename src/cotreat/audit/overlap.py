@@ -126,6 +126,10 @@ def overlap_of(patterns: CovariatePatterns) -> Overlap:
     ----------
     patterns
         Covariate patterns.
+
+    Returns
+    -------
+    Overlap
     """
     groups = np.array([group_of(regimen) for regimen in patterns.regimens])
     parts = [_within(patterns, groups == group) for group in dict.fromkeys(groups)]
@@ -155,7 +159,16 @@ def _took(patterns: CovariatePatterns) -> tuple[list[str], NDArray[np.float64]]:
 
 
 def percent(share: float) -> str:
-    """Write a share in percent, with one decimal below 10%."""
+    """Write a share in percent, with one decimal below 10%.
+
+    Parameters
+    ----------
+    share : float
+
+    Returns
+    -------
+    str
+    """
     return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
 
 

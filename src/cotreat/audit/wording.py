@@ -19,7 +19,16 @@ AGREEMENT = {True: "agrees within rounding", False: "INCOMPATIBLE", None: "not c
 
 
 def words(audit: Audit) -> str:
-    """Return an audit as text: evidence, dependences, open questions and identification."""
+    """Return an audit as text: evidence, dependences, open questions and identification.
+
+    Parameters
+    ----------
+    audit : Audit
+
+    Returns
+    -------
+    str
+    """
     study = audit.study
     title = "Counts" if study.counted else "Counts (none is reported by regimen)"
     counts = audit.counts.replace({"source": {study.source: ""}})

@@ -109,6 +109,6 @@ def schema() -> None:
 
     Editors check and complete study files with it.
     """
-    from cotreat.study_file.reader import schema as schema_of
+    from cotreat.study_file.shape import schema as schema_of
 
     print(json.dumps(schema_of(), indent=2, ensure_ascii=False))

@@ -97,7 +97,17 @@ class CovariatePatterns:
         return frozenset(labels.strata for labels in self.labels)
 
     def stratified(self, strata: str) -> "CovariatePatterns":
-        """Return the covariate patterns at one stratification, aggregated again."""
+        """Return the covariate patterns at one stratification, aggregated again.
+
+        Parameters
+        ----------
+        strata : str
+            Id of the stratification; empty for pooled strata.
+
+        Returns
+        -------
+        CovariatePatterns
+        """
         if len(self.labels) == 1:
             return self
         (labels,) = (labels for labels in self.labels if labels.strata == strata)

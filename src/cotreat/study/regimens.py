@@ -26,7 +26,18 @@ Rule = Callable[[Regimen], bool]
 
 
 def label(regimen: Regimen, treatments: Sequence[str]) -> str:
-    """Write a regimen in the order of `treatments`: ``A+B``, ``A.high+B | age=old``, or ``none``."""
+    """Write a regimen in the order of `treatments`: ``A+B``, ``A.high+B | age=old``, or ``none``.
+
+    Parameters
+    ----------
+    regimen : frozenset of str
+    treatments : sequence of str
+        Ids of the treatments, in order.
+
+    Returns
+    -------
+    str
+    """
     by_treatment = {treatment_of(part): part for part in regimen if GROUP not in part}
     taken = "+".join(by_treatment[t] for t in treatments if t in by_treatment) or NONE
     return WITHIN.join([taken, *sorted(part for part in regimen if GROUP in part)])
@@ -34,6 +45,14 @@ def label(regimen: Regimen, treatments: Sequence[str]) -> str:
 
 def parse(text: str) -> Regimen:
     """Read ``A+B``, ``A.high+B | age=old`` or ``none``.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    frozenset of str
 
     Raises
     ------
@@ -56,12 +75,31 @@ def parse(text: str) -> Regimen:
 
 
 def treatment_of(part: str) -> str:
-    """Return the treatment of a part, without its level."""
+    """Return the treatment of a part, without its level.
+
+    Parameters
+    ----------
+    part : str
+        A treatment, or a treatment at a level.
+
+    Returns
+    -------
+    str
+    """
     return part.partition(LEVEL)[0]
 
 
 def taken(regimen: Regimen) -> Regimen:
-    """Return the treatments of a regimen, without levels and subgroup."""
+    """Return the treatments of a regimen, without levels and subgroup.
+
+    Parameters
+    ----------
+    regimen : frozenset of str
+
+    Returns
+    -------
+    frozenset of str
+    """
     return frozenset(treatment_of(part) for part in regimen if GROUP not in part)
 
 
@@ -74,28 +112,72 @@ def adds_one(arm: str, against: str, *, against_none: bool = True) -> bool:
         Labels of the regimens.
     against_none
         Whether the other may be `NONE`; one treatment against none is no combination.
+
+    Returns
+    -------
+    bool
     """
     more, fewer = parse(arm), parse(against)
     return fewer < more and len(more - fewer) == 1 and (against_none or against != NONE)
 
 
 def group_of(label: str) -> str:
-    """Return the subgroup in the label of a regimen; empty for none."""
+    """Return the subgroup in the label of a regimen; empty for none.
+
+    Parameters
+    ----------
+    label : str
+        Label of a regimen.
+
+    Returns
+    -------
+    str
+    """
     return label.partition(WITHIN)[2]
 
 
 def contrast(arm: str, against: str) -> str:
-    """Name the contrast of two regimens or sets of patients: ``A+B vs B``."""
+    """Name the contrast of two regimens or sets of patients: ``A+B vs B``.
+
+    Parameters
+    ----------
+    arm, against : str
+        Labels of regimens, or set expressions.
+
+    Returns
+    -------
+    str
+    """
     return f"{arm} vs {against}"
 
 
 def without_group(label: str) -> str:
-    """Return the label of a regimen without its subgroup."""
+    """Return the label of a regimen without its subgroup.
+
+    Parameters
+    ----------
+    label : str
+
+    Returns
+    -------
+    str
+    """
     return label.partition(WITHIN)[0]
 
 
 def fits(regimen: Regimen, word: Regimen) -> bool:
-    """Return whether a regimen matches a word, which need not state levels and subgroup."""
+    """Return whether a regimen matches a word, which need not state levels and subgroup.
+
+    Parameters
+    ----------
+    regimen : frozenset of str
+    word : frozenset of str
+        A regimen that need not state levels and subgroup.
+
+    Returns
+    -------
+    bool
+    """
     named = {part for part in word if LEVEL in part or GROUP in part}
     return taken(regimen) == taken(word) and named <= regimen
 
@@ -115,6 +197,10 @@ def lattice(
         Levels of each treatment, lowest first; a treatment without levels is its own part.
     groups
         Subgroups; none for pooled patients.
+
+    Returns
+    -------
+    tuple of frozenset of str
     """
     parts = {t: (levels or {}).get(t, (t,)) for t in treatments}
     plain = [
@@ -127,7 +213,16 @@ def lattice(
 
 
 def is_treatment_id(text: str) -> bool:
-    """Return whether `text` may name a treatment: a plain word, valid in set expressions."""
+    """Return whether `text` may name a treatment: a plain word, valid in set expressions.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    bool
+    """
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) is not None
     return plain and not keyword.iskeyword(text) and text not in RESERVED
 
@@ -155,6 +250,11 @@ def rule(expression: str, treatments: Sequence[str], parts: Collection[str] = ()
     parts
         Treatments at a level, and subgroups, that it may also name.
 
+    Returns
+    -------
+    callable
+        Predicate of a regimen.
+
     Raises
     ------
     ValueError
@@ -178,6 +278,15 @@ def named_parts(expression: str) -> frozenset[str]:
     """Return the levels and subgroups that a set expression, or a regimen, names: ``TAC.high``.
 
     Subgroups are in the notation of expressions, ``kidney.severe``.
+
+    Parameters
+    ----------
+    expression : str
+        A set expression, or the label of a regimen.
+
+    Returns
+    -------
+    frozenset of str
     """
     plain = expression.replace(WITHIN, " and ").replace(GROUP, LEVEL).replace("+", " and ")
     tree = _tree(plain)

@@ -49,7 +49,15 @@ class RoundedNumber:
 
 @dataclass(frozen=True)
 class Treatment:
-    """A drug or exposure."""
+    """A drug or exposure.
+
+    Attributes
+    ----------
+    id : str
+        Name in regimens and set expressions.
+    name : str
+        Name in tables and figures.
+    """
 
     id: str
     name: str
@@ -57,7 +65,18 @@ class Treatment:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The yes/no outcome and the scale on which synergy is judged."""
+    """The yes/no outcome and the scale on which synergy is judged.
+
+    Attributes
+    ----------
+    name : str
+    time : str
+        Time of assessment; empty where it is not stated.
+    direction : str
+        ``benefit`` or ``harm``.
+    synergy_on : str
+        ``event`` or ``non-event``.
+    """
 
     name: str
     time: str
@@ -112,7 +131,16 @@ class Stratification:
         return frozenset(stratum.replace(GROUP, LEVEL) for stratum in self.names)
 
     def classifies(self, regimen: Regimen) -> bool:
-        """Return whether a regimen names its subgroup, or the level of each treatment that has levels."""
+        """Return whether a regimen names its subgroup, or the level of each treatment that has levels.
+
+        Parameters
+        ----------
+        regimen : frozenset of str
+
+        Returns
+        -------
+        bool
+        """
         if self.groups:
             return not regimen.isdisjoint(self.groups)
         treatments = regimens.taken(regimen)
@@ -125,7 +153,15 @@ class Stratification:
 
 @dataclass(frozen=True)
 class Arm:
-    """Counts of one regimen: `events` of `n` patients."""
+    """Counts of one regimen: `events` of `n` patients.
+
+    Attributes
+    ----------
+    regimen : frozenset of str
+    n, events : int
+    source : str
+        Table or figure of the publication.
+    """
 
     regimen: Regimen
     n: int
@@ -156,7 +192,18 @@ def pooled(arms: Iterable[Arm], stratum: Callable[[Regimen], Regimen]) -> dict[R
 
 @dataclass(frozen=True)
 class Total:
-    """A reported margin: patients, and patients with the event, of a set of patients."""
+    """A reported margin: patients, and patients with the event, of a set of patients.
+
+    Attributes
+    ----------
+    patients : str
+        Set expression.
+    n : int
+    events : int or None
+        None where they are not reported.
+    source : str
+        Table or figure of the publication.
+    """
 
     patients: str
     n: int
@@ -243,6 +290,9 @@ class Interpretation:
 
     Attributes
     ----------
+    id : str
+    words : str
+        The interpretation in words.
     reported_estimates : tuple of ReportedEstimate
         All reported numbers, with the contrasts of this interpretation.
     """
@@ -272,7 +322,13 @@ class StratifiedCounts:
 
 @dataclass(frozen=True)
 class Sequential:
-    """Treatments of a combination that some patients received in sequence, with the source."""
+    """Treatments of a combination that some patients received in sequence, with the source.
+
+    Attributes
+    ----------
+    treatments : tuple of str
+    source : str
+    """
 
     treatments: tuple[str, ...]
     source: str
@@ -280,7 +336,13 @@ class Sequential:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Central 95 % prior interval of the risk without treatment, with its source."""
+    """Central 95 % prior interval of the risk without treatment, with its source.
+
+    Attributes
+    ----------
+    lower, upper : float
+    source : str
+    """
 
     lower: float
     upper: float
@@ -293,8 +355,19 @@ class Study:
 
     Attributes
     ----------
+    id, title : str
+    design : str
+        ``cohort``, ``randomised`` or ``case-control``.
+    source, doi : str
+        The publication.
+    inclusion : str
+        Set expression of the regimens that the study admits.
+    outcome : Outcome
+    treatments : tuple of Treatment
     stratified : StratifiedCounts
         Counts at the finest reported stratification.
+    baseline : Baseline or None
+        Prior interval of the risk without treatment.
     interpretations : tuple of Interpretation
         The default first.
     interpretation : str
@@ -345,6 +418,10 @@ class Study:
         strata
             ``dose``, ``duration`` or the id of subgroups; "" pools all strata; None keeps the
             stratification of this record.
+
+        Returns
+        -------
+        Study
 
         Raises
         ------
@@ -426,7 +503,17 @@ class Study:
         return frozenset(part for one in self.stratifications for part in one.names)
 
     def distinguishes(self, named: frozenset[str]) -> bool:
-        """Return whether this record is stratified by the given levels or subgroups (``TAC.high``)."""
+        """Return whether this record is stratified by the given levels or subgroups (``TAC.high``).
+
+        Parameters
+        ----------
+        named : frozenset of str
+            Levels or subgroups in the notation of set expressions.
+
+        Returns
+        -------
+        bool
+        """
         return named <= (self.stratification.written if self.stratification else frozenset())
 
     # --- Patients ----------------------------------------------------------------------------------
@@ -494,15 +581,48 @@ class Study:
         return np.array([self._arm_of[r].events for r in self.counted])
 
     def source_of(self, regimen: str) -> str:
-        """Return the source of the count of a regimen."""
+        """Return the source of the count of a regimen.
+
+        Parameters
+        ----------
+        regimen : str
+            Label of a counted regimen.
+
+        Returns
+        -------
+        str
+        """
         return self._arm_of[regimen].source
 
     def holds(self, patients: str, regimen: Regimen) -> bool:
-        """Return whether a regimen belongs to a set of patients."""
+        """Return whether a regimen belongs to a set of patients.
+
+        Parameters
+        ----------
+        patients : str
+            Set expression.
+        regimen : frozenset of str
+
+        Returns
+        -------
+        bool
+        """
         return regimens.rule(patients, self.treatment_ids, self.parts)(regimen)
 
     def members(self, patients: str, labels: tuple[str, ...]) -> NDArray[np.bool_]:
-        """Return which regimens belong to a set of patients, shape (labels,)."""
+        """Return which regimens belong to a set of patients, shape (labels,).
+
+        Parameters
+        ----------
+        patients : str
+            Set expression.
+        labels : tuple of str
+            Labels of regimens.
+
+        Returns
+        -------
+        ndarray of bool, shape (labels,)
+        """
         belongs = regimens.rule(patients, self.treatment_ids, self.parts)
         return np.array([belongs(regimens.parse(text)) for text in labels])
 
@@ -524,7 +644,17 @@ class Study:
         return tuple(f"{a}:{b}" for a, b in self.pairs)
 
     def parts_of(self, treatment: str) -> tuple[str, ...]:
-        """Return the levels of a treatment; the treatment itself where the strata have none of it."""
+        """Return the levels of a treatment; the treatment itself where the strata have none of it.
+
+        Parameters
+        ----------
+        treatment : str
+            Id of a treatment.
+
+        Returns
+        -------
+        tuple of str
+        """
         return self.levels.get(treatment, (treatment,))
 
     @cached_property
@@ -556,7 +686,17 @@ class Study:
         return tuple(r for r in self.regimens if r in self._arm_of)
 
     def is_admitted(self, regimen: str) -> bool:
-        """Return whether the inclusion rule admits a regimen."""
+        """Return whether the inclusion rule admits a regimen.
+
+        Parameters
+        ----------
+        regimen : str
+            Label of a regimen.
+
+        Returns
+        -------
+        bool
+        """
         return self.holds(self.inclusion, regimens.parse(regimen))
 
     @cached_property
@@ -580,34 +720,95 @@ class Study:
         )
 
     def label(self, regimen: Regimen) -> str:
-        """Write a regimen in the order of the file's treatments."""
+        """Write a regimen in the order of the file's treatments.
+
+        Parameters
+        ----------
+        regimen : frozenset of str
+
+        Returns
+        -------
+        str
+        """
         return regimens.label(regimen, self.treatment_ids)
 
     # --- Design matrices ---------------------------------------------------------------------------
 
     def content(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
-        """Return the indicators of the treatments in each regimen, shape (regimen, treatment)."""
+        """Return the indicators of the treatments in each regimen, shape (regimen, treatment).
+
+        Parameters
+        ----------
+        labels : tuple of str
+            Labels of regimens.
+
+        Returns
+        -------
+        ndarray, shape (regimen, treatment)
+        """
         sets = [regimens.taken(regimens.parse(text)) for text in labels]
         return np.array([[float(t in s) for t in self.treatment_ids] for s in sets])
 
     def part_content(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
-        """Return the indicators of `all_parts` in each regimen, shape (regimen, part)."""
+        """Return the indicators of `all_parts` in each regimen, shape (regimen, part).
+
+        Parameters
+        ----------
+        labels : tuple of str
+            Labels of regimens.
+
+        Returns
+        -------
+        ndarray, shape (regimen, part)
+        """
         sets = [regimens.parse(text) for text in labels]
         return np.array([[float(part in s) for part in self.all_parts] for s in sets])
 
     def products(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
-        """Return the indicators of the pairs in each regimen, shape (regimen, pair)."""
+        """Return the indicators of the pairs in each regimen, shape (regimen, pair).
+
+        Parameters
+        ----------
+        labels : tuple of str
+            Labels of regimens.
+
+        Returns
+        -------
+        ndarray, shape (regimen, pair)
+        """
         sets = [regimens.taken(regimens.parse(text)) for text in labels]
         return np.array([[float(a in s and b in s) for a, b in self.pairs] for s in sets])
 
     def ranks(self, labels: tuple[str, ...], treatment: str) -> NDArray[np.int64]:
-        """Return the level of a treatment in each regimen, shape (regimen,): 0 none, 1 lowest."""
+        """Return the level of a treatment in each regimen, shape (regimen,): 0 none, 1 lowest.
+
+        Parameters
+        ----------
+        labels : tuple of str
+            Labels of regimens.
+        treatment : str
+            Id of a treatment.
+
+        Returns
+        -------
+        ndarray of int, shape (regimen,)
+        """
         parts = self.parts_of(treatment)
         sets = [regimens.parse(text) for text in labels]
         return np.array([next((i for i, p in enumerate(parts, 1) if p in s), 0) for s in sets])
 
     def co_treatments(self, pair: tuple[str, str]) -> tuple[Regimen, ...]:
-        """Return every set of the other treatments with which a pair is judged."""
+        """Return every set of the other treatments with which a pair is judged.
+
+        Parameters
+        ----------
+        pair : tuple of str
+            Two treatments or levels.
+
+        Returns
+        -------
+        tuple of frozenset of str
+        """
         judged = set(map(regimens.treatment_of, pair))
         others = [t for t in self.treatment_ids if t not in judged]
         return regimens.lattice(others, self.levels, self.groups)

@@ -100,7 +100,16 @@ def _without_prefix(side: str) -> str:
 
 
 def format_contrast(meaning: Meaning) -> str:
-    """Return the contrast that `parse_contrast` parses to a meaning."""
+    """Return the contrast that `parse_contrast` parses to a meaning.
+
+    Parameters
+    ----------
+    meaning : Meaning
+
+    Returns
+    -------
+    str
+    """
     words = meaning.words
     match meaning.kind:
         case "product" | "adjusted_product":

@@ -312,7 +312,18 @@ def _scaled(label: str, name: str, column: Any, n: Any, kind: str) -> tuple[Desi
 
 
 def digest_with(digest: str, patterns: CovariatePatterns | None) -> str:
-    """Return the SHA-256 of a study file's digest and its patients; the digest itself without any."""
+    """Return the SHA-256 of a study file's digest and its patients; the digest itself without any.
+
+    Parameters
+    ----------
+    digest : str
+        Digest of the study file.
+    patterns : CovariatePatterns or None
+
+    Returns
+    -------
+    str
+    """
     if patterns is None:
         return digest
     records = (tuple(map(astuple, records)) for records in (patterns.labels, patterns.covariates))

@@ -21,8 +21,6 @@ from cotreat.study_file.parsing import RegimenReader
 from cotreat.study_file.patients import PATIENTS, digest_with, read_columns
 from cotreat.study_file.reported import read_interpretations, read_reported
 from cotreat.study_file.shape import (
-    SCHEMA_FILE,
-    SCHEMA_LINE,
     SECTIONS,
     FileTable,
     OutcomeTable,
@@ -32,21 +30,9 @@ from cotreat.study_file.shape import (
     StudyTable,
     SubgroupsTable,
     TreatmentTable,
-    schema,
 )
 from cotreat.study_file.strata import read_treatments
 from cotreat.study_file.tables import checked, numbered
-
-__all__ = [
-    "SCHEMA_FILE",
-    "SCHEMA_LINE",
-    "StudyError",
-    "aggregation_of",
-    "load_study",
-    "packaged",
-    "parse_study",
-    "schema",
-]
 
 
 class StudyError(ValueError):
@@ -63,7 +49,12 @@ class StudyError(ValueError):
 
 
 def packaged() -> tuple[str, ...]:
-    """Return the names of the packaged study files."""
+    """Return the names of the packaged study files.
+
+    Returns
+    -------
+    tuple of str
+    """
     folder = resources.files("cotreat.studies")
     return tuple(sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml")))
 
@@ -126,6 +117,10 @@ def parse_study(
         As in `load_study`.
     folder
         Folder of the files that the text names.
+
+    Returns
+    -------
+    Study
 
     Raises
     ------

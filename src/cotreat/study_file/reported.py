@@ -113,7 +113,16 @@ def _foreign_keys(table: ReportedTable) -> Iterator[tuple[str, str]]:
 
 
 def rounded(number: int | Decimal) -> RoundedNumber:
-    """Return a reported number with half a unit of its last digit."""
+    """Return a reported number with half a unit of its last digit.
+
+    Parameters
+    ----------
+    number : int or Decimal
+
+    Returns
+    -------
+    RoundedNumber
+    """
     exponent = Decimal(number).as_tuple().exponent
     assert isinstance(exponent, int)  # noqa: S101 - infinities were refused by the shape
     return RoundedNumber(float(number), 0.5 * 10.0**exponent)
@@ -220,7 +229,16 @@ def _check_models(estimates: Iterable[ReportedEstimate], where: str, problems: P
 
 
 def check_symmetry(estimate: ReportedEstimate) -> str:
-    """Return a warning for a Wald interval that is not symmetric on the log scale; empty for none."""
+    """Return a warning for a Wald interval that is not symmetric on the log scale; empty for none.
+
+    Parameters
+    ----------
+    estimate : ReportedEstimate
+
+    Returns
+    -------
+    str
+    """
     if estimate.ci is None or estimate.interval != "wald":
         return ""
     ends, value, link = estimate.ci, estimate.value, statistic_of(estimate.kind).link
