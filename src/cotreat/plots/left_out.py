@@ -74,7 +74,7 @@ def panels_of(record: Comparison) -> list[Panel]:
         s.words: (s.words, s.link.is_log, s.null) for s in STATISTICS.values()
     }
     kinds[P_VALUE] = (P_VALUE, True, None)
-    kinds[WIDTH] = ("standard error of the log odds ratio", True, None)
+    kinds[WIDTH] = ("standard error of the estimate, of its logarithm for a ratio", True, None)
     kinds[EVENTS] = (f"patients with {event(study)}", False, None)
     panels = []
     for quantity, (label, is_log, null) in kinds.items():
