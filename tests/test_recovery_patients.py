@@ -212,7 +212,7 @@ def test_failed_fits_are_counted_and_not_dropped(script):
     table = script.table_of(script.rows_of(records))
     assert (table["replicates"] == 200).all()
     assert (table["sound_replicates"] == 170).all()
-    assert "30 of 200 fits fail one" in script.page(records, "interaction", "patients")
+    assert "30 of 200 fits fail a check" in script.page(records, "interaction", "patients")
     for broken in ({"ess": 999.0}, {"divergences": 1}, {"rhat": 1.011}):
         assert script.has_failed(records[-1] | broken)
     assert not script.has_failed(records[-1])
