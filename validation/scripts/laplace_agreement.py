@@ -246,10 +246,10 @@ def summed_up(table: pd.DataFrame) -> str:
     versions = ", ".join(f"{p} {version(p)}" for p in ("cotreat", "pymc", "jax", "numpyro"))
     return (
         "# Laplace's approximation against long runs of NUTS\n\n"
-        f"Packaged studies under their default interpretation, weak priors, {WANTED:,} effective draws required of both methods. The table "
-        "shows the largest difference of means (in posterior SDs) and of SDs (relative) over all parameters and "
-        "risks, and the largest difference of P(beyond the null) over all measures. Tolerances: "
-        f"{MEANS}, {SDS:.0%}, {CHANCES}.\n\n"
+        "Packaged studies are fitted under their default interpretation with weak priors; both methods need "
+        f"{WANTED:,} effective draws. The table shows the largest difference of means (in posterior SDs) and of SDs "
+        "(relative) over all parameters and risks, and the largest difference of P(beyond the null) over all "
+        f"measures. The tolerances are {MEANS}, {SDS:.0%} and {CHANCES}.\n\n"
         f"Of {len(reliable)} with k < 0.7, {int(met.sum())} are within all tolerances, {int(whole.sum())} of them "
         f"with {WANTED:,} effective draws of every quantity by both methods. "
         f"{f'Not compared, because the approximation is unreliable (Pareto k): {left}. ' if left else ''}"
