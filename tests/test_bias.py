@@ -234,4 +234,4 @@ def test_the_four_cells_of_each_pair_are_written(tmp_path):
     (pair,) = found.sections
     assert store.read_table(folder / pair.table).shape == (4, 9)
     # 343 of 4,292 is the lowest of the four shares.
-    assert pair.words[0].endswith("as reference; here that is SK+ASA. Adjusted for nothing.")
+    assert pair.words[0].endswith("as reference; here that is SK+ASA. Unadjusted.")

@@ -79,7 +79,7 @@ class Caveat:
         Caveat
         """
         words = _WORDS[key]
-        return cls(words["subject"], words["severity"], words["text"].format(**facts))
+        return cls(words["subject"], words["severity"], capital(words["text"].format(**facts)))
 
 
 _WORDS = texts("caveats.toml")

@@ -30,20 +30,13 @@ FACTORS = "bayes_factors.csv"
 SAMPLED = ("numpyro",)
 PACKAGES = ("cotreat", "pymc", "numpyro", "arviz")
 
+MOVED = "largest change of {} when moves were doubled"
 WORST = {
     "R-hat": ("largest R-hat", max, ".4g"),
     "bulk ESS": ("smallest effective sample size", min, ".0f"),
     "Pareto k of weights": ("largest Pareto k of the weights", max, ".2f"),
-    "log evidence, moves doubled": (
-        "largest change of the log evidence when moves were doubled",
-        max,
-        ".2g",
-    ),
-    "P(synergy), moves doubled": (
-        "largest change of P(synergy) when moves were doubled",
-        max,
-        ".2g",
-    ),
+    "log evidence, moves doubled": (MOVED.format("the log evidence"), max, ".2g"),
+    "P(synergy), moves doubled": (MOVED.format("P(synergy)"), max, ".2g"),
 }
 """How the worst value of a diagnostic check is reported."""
 

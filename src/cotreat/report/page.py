@@ -28,20 +28,20 @@ from cotreat.report.methods import methods
 from cotreat.report.tables import Table, table, typeset
 from cotreat.report.wording import between, interval
 from cotreat.results import store
-from cotreat.results.headline import IDENTIFICATION, headline, judged, numbers
+from cotreat.results.headline import IDENTIFICATION, headline, judged, numbers, share
 from cotreat.results.supplementary import ANALYSES, Analysis, Section
 from cotreat.study_file.reader import packaged
 
 PLACES = ("estimates", "risks", "synergy", DIAGNOSTICS)
 """Sections that show figures of the primary fit; a figure of no such section is a diagnostic."""
 
+COVERED = ["measure", "contrast", "co_treatment", "stratum"]
+"""Columns whose content is part of the label of an estimand; they are in the file alone."""
+
 NO_PATH = "STUDY.toml"
 """Stands for a study file whose path is not known."""
 
 INTERVAL = "estimate (95% interval)"
-SHOWN = ["label", "judged_on", "status", INTERVAL]
-SHOWN += ["probability", "prior_probability", "posterior_contraction"]
-"""Columns of the table of all measures of synergy."""
 
 
 def render(results: Results) -> str:
@@ -115,6 +115,7 @@ def _tables(results: Results) -> dict[str, Table]:
     """Make the tables of the primary analysis by name."""
     lead, study = results.lead, results.folder.name
     summary = lead.summary
+    identified = lead.tables[store.IDENTIFICATION_TABLE].rename(columns={"status": IDENTIFICATION})
     captions = {
         "sensitivity": (
             "Sensitivity of the conclusion to interpretation, model and priors",
@@ -122,14 +123,17 @@ def _tables(results: Results) -> dict[str, Table]:
         ),
         "counts": ("Patients and events by regimen", lead.tables[store.CELLS]),
         "reported": ("Reported estimates", _reported(lead)),
-        "identification": ("What the evidence identifies", _identified(lead)),
+        "identification": ("What the evidence identifies", identified),
         "overlap": ("Overlap of regimens", _overlap(lead)),
         "balance": ("Covariates by regimen", _balance(lead)),
         "interpretations": ("Interpretations of the reported estimates", _interpretations(results)),
         "headline": ("Main estimates", headline(summary)),
         "risks": ("Risk by regimen", _risks(summary)),
-        "synergy": ("All measures of synergy", _with_interval(judged(summary))[SHOWN]),
-        "caveats": ("Caveats", pd.DataFrame([asdict(one) for one in lead.caveats])),
+        "synergy": ("All measures of synergy", _measures(summary)),
+        "caveats": (
+            "Caveats of the primary analysis",
+            pd.DataFrame([asdict(one) for one in lead.caveats]),
+        ),
         "fits": ("All fits", _fits(results)),
         "checks": ("Diagnostic checks of the primary analysis", lead.tables[store.CHECKS]),
         "priors": ("Priors of the primary analysis", pd.DataFrame(lead.info["prior_rows"])),
@@ -149,14 +153,17 @@ def _reported(fit: Fit) -> pd.DataFrame:
     return shown.assign(reported=rows.reported.astype(str).map(interval))
 
 
-def _identified(fit: Fit) -> pd.DataFrame:
-    """Make the table of what the evidence identifies, in the words of the glossary."""
-    return fit.tables[store.IDENTIFICATION_TABLE].rename(columns={"status": IDENTIFICATION})
-
-
 def _risks(summary: pd.DataFrame) -> pd.DataFrame:
     rows = summary[(summary.measure == RISK) & summary.estimate.notna()]
     return _with_interval(rows)[["label", "estimator", "status", INTERVAL, "interval"]]
+
+
+def _measures(summary: pd.DataFrame) -> pd.DataFrame:
+    rows = _with_interval(judged(summary))
+    shown = rows[["label", "judged_on", "status", INTERVAL, "posterior_contraction"]]
+    shown.insert(4, "P(synergy)", rows.probability.map(share))
+    shown.insert(5, "prior P(synergy)", rows.prior_probability.map(share))
+    return shown
 
 
 def _with_interval(rows: pd.DataFrame) -> pd.DataFrame:
@@ -251,15 +258,10 @@ def _interpretation(fit: Fit, conflict: dict[str, Any]) -> dict[str, Any]:
 def _compatibility(fit: Fit) -> str:
     """Compare an interpretation with the default one, in words."""
     difference = fit.info["conflict"]["difference"]
-    if fit.incompatibility:
-        return "incompatible with the other reported estimates"
     if difference is None:
         return "not compared: the default interpretation was not analysed"
-    return (
-        "default"
-        if difference == 0
-        else f"less than {INCOMPATIBLE_BELOW:g} units below the default"
-    )
+    compatible = f"less than {INCOMPATIBLE_BELOW:g} units below the default" if difference else ""
+    return fit.heading or compatible or "default"
 
 
 def _other(fit: Fit, results: Results) -> dict[str, Any]:
@@ -297,8 +299,11 @@ def _analysis(results: Results, name: str) -> dict[str, Any] | None:
 def _section(results: Results, about: Analysis, folder: Path, section: Section) -> dict[str, Any]:
     shown = None
     if section.table:
+        data = store.read_table(folder / section.table)
+        if "label" in data:
+            data = data.drop(columns=COVERED, errors="ignore")
         shown = table(
-            store.read_table(folder / section.table),
+            data,
             f"{about.title}: {section.heading}",
             f"{results.folder.name}-{folder.name}-{section.table}",
             saved=(folder / section.table).read_bytes(),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cotreat.priors.belief_grid import in_words
 from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY
 from cotreat.results.store import table_text
 from cotreat.study.regimens import NONE
@@ -133,7 +134,11 @@ def _cell(column: str, value: Any) -> str:
     return _WORDS.get(column, str)(str(value))
 
 
-_WORDS = {"co_treatment": lambda value: "no other study drug" if value == NONE else value}
+_WORDS = {
+    "co_treatment": lambda value: "no other study drug" if value == NONE else value,
+    "priors": in_words,
+    "to": in_words,  # a changed choice, such as a prior set
+}
 """How texts of a column are worded."""
 
 
@@ -162,11 +167,7 @@ def typeset(page: str) -> str:
     pieces, depth = _TAG.split(page), 0
     for at, piece in enumerate(pieces):
         if not piece.startswith("<"):
-            pieces[at] = piece if depth else _text(piece)
+            pieces[at] = piece if depth else _MINUS.sub("−", piece)
         elif (name := re.match(r"</?(\w*)", piece)) and name[1] in AS_IT_IS:
             depth += -1 if piece.startswith("</") else 1
     return "".join(pieces)
-
-
-def _text(text: str) -> str:
-    return _MINUS.sub("−", text)

@@ -227,7 +227,7 @@ def adjusted_for(study: Study) -> str:
         return f"Adjusted for {', '.join(names)}."
     if any(reported_estimate.adjusted for reported_estimate in study.reported_estimates):
         return "The covariates of the adjusted reported estimates are not reported."
-    return "Adjusted for nothing."
+    return "Unadjusted."
 
 
 def _rows(

@@ -163,7 +163,7 @@ def _sections(record: ModelComparison) -> Iterator[Section]:
                 one_model=record.model_shown if is_one else "",
             )
     if record.factors:
-        yield section(COMPARISON, "bayes_factors", none=record.no_interaction)
+        yield section(COMPARISON, "bayes_factors", no_interaction=record.no_interaction)
 
 
 def _missing(record: ModelComparison) -> Iterator[str]:
@@ -247,7 +247,9 @@ def _factor_finding(record: ModelComparison) -> Iterator[str]:
         if size < 1:
             size, more, less = 1 / size, less, more
         facts = {"size": size, "more": more, "less": less, "is_small": size < GRADES[0][0]}
-        yield text(COMPARISON, "factor", prior=one.prior, none=record.no_interaction, **facts)
+        yield text(
+            COMPARISON, "factor", prior=one.prior, no_interaction=record.no_interaction, **facts
+        )
 
 
 def _outside_finding(record: ModelComparison) -> Iterator[str]:
