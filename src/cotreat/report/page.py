@@ -35,8 +35,8 @@ from cotreat.study_file.reader import packaged
 PLACES = ("estimates", "risks", "synergy", DIAGNOSTICS)
 """Sections that show figures of the primary fit; a figure of no such section is a diagnostic."""
 
-COVERED = ["measure", "contrast", "co_treatment", "stratum"]
-"""Columns whose content is part of the label of an estimand; they are in the file alone."""
+COVERED = {"measure", "contrast", "pair", "co_treatment", "stratum"}
+"""Columns whose content is part of the label of an estimand; after the first they are in the file alone."""
 
 NO_PATH = "STUDY.toml"
 """Stands for a study file whose path is not known."""
@@ -301,7 +301,7 @@ def _section(results: Results, about: Analysis, folder: Path, section: Section) 
     if section.table:
         data = store.read_table(folder / section.table)
         if "label" in data:
-            data = data.drop(columns=COVERED, errors="ignore")
+            data = data.drop(columns=list(COVERED & {*data.columns[1:]}))
         shown = table(
             data,
             f"{about.title}: {section.heading}",

@@ -67,7 +67,7 @@ def _sections(record: BiasAnalysis) -> Iterator[Section]:
 def _findings(record: BiasAnalysis) -> Iterator[str]:
     study = record.study
     if study.design == "randomised":
-        yield text(BIAS, "randomised_finding", study=study.id)
+        yield text(BIAS, "randomised_finding")
     else:
         yield from _e_value_finding(record.tables["e_values.csv"])
         yield from _surface_finding(record)
