@@ -115,13 +115,12 @@ def caveats(
         *_levels(summary, study, numbers),
         *of_sequences(study),
         *_subgroups(study),
-        *_implied(rows),
+        *_model(summary),
         *_better_than_either(rows),
         *_odds_for_risks(rows, study),
         *_against_intervals(summary),
         *_little_contraction(rows, has_reported=bool((summary.estimator == REPORTED).any())),
         *_not_identified(rows, study),
-        *_other_likelihood(summary),
     ]
     return sorted(found, key=lambda one: (SERIOUS, CAUTION, NOTE).index(one.severity))
 
@@ -242,9 +241,13 @@ def _subgroups(study: Study) -> Iterator[Caveat]:
 # --- The measures ----------------------------------------------------------------------------------
 
 
-def _implied(rows: pd.DataFrame) -> Iterator[Caveat]:
-    if (rows.status == IMPLIED).any():
-        yield Caveat.of("implied", model=rows.model.iloc[0])
+def _model(summary: pd.DataFrame) -> Iterator[Caveat]:
+    """State what the model has no parameter for, and maximum likelihood no counterpart."""
+    model = summary.model.iloc[0]
+    if (summary.status == IMPLIED).any():
+        yield Caveat.of("implied", model=model)
+    if model == "exchangeable" and (summary.estimator == LIKELIHOOD).any():
+        yield Caveat.of("pooled_likelihood")
 
 
 def _better_than_either(rows: pd.DataFrame) -> Iterator[Caveat]:
@@ -311,12 +314,6 @@ def _not_identified(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:
     if len(own) and not study.has_uncounted:
         where = "; ".join(f"{row.pair} {_given(row)}" for row in own.itertuples())
         yield Caveat.of("not_identified", where=where, regimens=without)
-
-
-def _other_likelihood(summary: pd.DataFrame) -> Iterator[Caveat]:
-    is_fitted = (summary.estimator == LIKELIHOOD).any()
-    if summary.model.iloc[0] == "exchangeable" and is_fitted:
-        yield Caveat.of("pooled_likelihood")
 
 
 def _given(row: Any) -> str:

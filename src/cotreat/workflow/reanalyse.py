@@ -78,7 +78,20 @@ class Result:
 
 @dataclass(frozen=True)
 class Reanalysis:
-    """The results of a reanalysis, one per fit, and the reasons by model that cannot be fitted."""
+    """The results of a reanalysis.
+
+    Attributes
+    ----------
+    study : Study
+    results : tuple of Result
+        One per fit.
+    refused : dict of str
+        Reasons by model that cannot be fitted.
+    report : Path
+        ``report.html``.
+    conclusion : Conclusion
+        Of the primary analysis in the study's folder.
+    """
 
     study: Study
     results: tuple[Result, ...]
@@ -192,6 +205,7 @@ def reanalyse(
     Returns
     -------
     Reanalysis
+        Results of every fit, the report and its conclusion.
 
     Raises
     ------
