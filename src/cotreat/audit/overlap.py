@@ -30,7 +30,7 @@ et al., Ann Appl Stat 2008;2:1360): finite where a covariate determines the regi
 patients."""
 GRADIENT = 1e-9
 """Largest gradient of the penalised log-likelihood per patient at its maximum."""
-NOTHING = 1e-12
+NEGLIGIBLE = 1e-12
 """Differences and variances below this are rounding errors."""
 
 
@@ -149,13 +149,15 @@ def _within(patterns: CovariatePatterns, chosen: NDArray[np.bool_]) -> Covariate
     return replace(patterns, labels=(replace(patterns.labels[0], regimens=labels),), **arrays)
 
 
-def _took(patterns: CovariatePatterns) -> tuple[list[str], NDArray[np.float64]]:
+def _patients_by_regimen(patterns: CovariatePatterns) -> tuple[list[str], NDArray[np.float64]]:
     """Return the regimens in order of appearance, and patients by covariate pattern and regimen."""
     labels = list(dict.fromkeys(patterns.regimens))
     place = {label: at for at, label in enumerate(labels)}
-    took = np.zeros((len(patterns.n), len(labels)))
-    took[np.arange(len(patterns.n)), [place[regimen] for regimen in patterns.regimens]] = patterns.n
-    return labels, took
+    patients = np.zeros((len(patterns.n), len(labels)))
+    patients[np.arange(len(patterns.n)), [place[regimen] for regimen in patterns.regimens]] = (
+        patterns.n
+    )
+    return labels, patients
 
 
 def percent(share: float) -> str:
@@ -176,7 +178,7 @@ def percent(share: float) -> str:
 
 
 def _regimens(patterns: CovariatePatterns) -> pd.DataFrame:
-    labels, weights = _took(patterns)
+    labels, weights = _patients_by_regimen(patterns)
     columns = _columns(patterns)[0]
     columns = columns - np.average(columns, axis=0, weights=patterns.n)  # those of a subgroup too
     probability = propensities(columns, weights)
@@ -215,7 +217,7 @@ def _rare_by_chance(
     means under their covariance S. Their mean is v/2 below logit(s), because the probabilities average to s.
     """
     spread = np.linalg.pinv((columns.T * n) @ columns / n.sum(), hermitian=True)
-    far = np.maximum(((columns @ spread) * columns).sum(1), NOTHING)
+    far = np.maximum(((columns @ spread) * columns).sum(1), NEGLIGIBLE)
     share = patients / patients.sum()
     variance = far[:, None] / (patients * (1 - share))
     below = ndtr((logit(RARE) - logit(share) + variance / 2) / np.sqrt(variance))
@@ -294,7 +296,7 @@ def _balance(patterns: CovariatePatterns, tables: int) -> pd.DataFrame:
     The difference of two means is divided by the root of the mean of the two sample variances; of a binary covariate
     the variance is p (1 - p).
     """
-    labels, weights = _took(patterns)
+    labels, weights = _patients_by_regimen(patterns)
     values, names = _columns(patterns)
     middle, scale, raw = _raw(patterns, values)
     binary = np.isin(np.round(raw, 9), (0.0, 1.0)).all(0)
@@ -352,8 +354,8 @@ def _standardised(
 ) -> NDArray[np.float64]:
     """Divide differences by the pooled SD; infinite without variance where the means differ."""
     pooled = (one + two) / 2
-    varies = pooled > NOTHING
-    apart = np.where(np.abs(difference) > NOTHING, np.copysign(np.inf, difference), 0.0)
+    varies = pooled > NEGLIGIBLE
+    apart = np.where(np.abs(difference) > NEGLIGIBLE, np.copysign(np.inf, difference), 0.0)
     return np.where(varies, difference / np.sqrt(np.where(varies, pooled, 1.0)), apart)
 
 

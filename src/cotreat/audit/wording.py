@@ -1,17 +1,17 @@
 """Put an audit into words."""
 
-from collections.abc import Iterator
-from typing import Any
+from functools import cache
 
+import jinja2
 import pandas as pd
 
-from cotreat.audit.audit import ODDS_RATIOS, RISKS, Audit
+from cotreat.audit.audit import ODDS_RATIOS, RISKS, Audit, Group
 from cotreat.core.constants import CONDITIONAL_ONLY, IDENTIFIED, STANDARDISED
 from cotreat.evidence.contrasts import named_parts
 from cotreat.evidence.reported import link_value, standard_error, wald_p
 from cotreat.evidence.statistics import statistic_of
 from cotreat.models.registry import SUBGROUPS
-from cotreat.study.study import ReportedEstimate, Study
+from cotreat.study.study import ReportedEstimate, Stratification, Study
 
 LISTED = 12
 """Identified odds ratios are listed by name up to this number."""
@@ -30,109 +30,71 @@ def words(audit: Audit) -> str:
     str
     """
     study = audit.study
-    title = "Counts" if study.counted else "Counts (none is reported by regimen)"
-    counts = audit.counts.replace({"source": {study.source: ""}})
-    parts = [
-        "\n".join(_head(study)),
-        _as_text(title, counts),
-        *_stratified(audit),
-        "\n".join(_patients(audit)),
-        _prior_conflict(audit),
-        _reported(audit),
-        "\n".join(_dependences(audit)),
-        _listed("What does not fit, or is open:", audit.questions),
-        "\n".join(_interpretations(audit)),
-        "\n".join(_identification(audit)),
-    ]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _head(study: Study) -> Iterator[str]:
-    outcome = study.outcome
-    when = f" at {outcome.time}" if outcome.time else ""
-    yield f"{study.id}: {study.title}"
-    yield f"  design      {study.design}; inclusion: {study.inclusion}"
-    yield (
-        f"  outcome     {outcome.name}{when}, a {outcome.direction}; "
-        f"synergy is judged on the {outcome.synergy_on} scale"
+    return (
+        _environment()
+        .get_template("audit.txt.jinja")
+        .render(
+            audit=audit,
+            study=study,
+            covariates=_covariates(study),
+            risks=CONDITIONAL_ONLY if study.is_case_control else STANDARDISED,
+            reported=_reported(audit) if study.reported_estimates else None,
+            agreement=AGREEMENT,
+        )
     )
-    yield from (f"  treatment   {t.id}: {t.name}" for t in study.treatments)
-    for strata in study.stratifications:
-        kind = f"{strata.id} (model {strata.id})"
-        if strata.groups:
-            kind = f"subgroups by {strata.name} (model {SUBGROUPS}:{strata.id})"
-        for owner, named in strata.owners:
-            of = "" if strata.groups else f" of {owner}"
-            yield f"  {kind}{of}: {', '.join(f'{i} = {name}' for i, name in named)}"
-    yield f"  source      {study.source}" + (f", doi {study.doi}" if study.doi else "")
 
 
-def _stratified(audit: Audit) -> Iterator[str]:
-    for name, counts in audit.stratified.items():
-        if isinstance(counts, pd.DataFrame):
-            plain = counts.replace({"source": {audit.study.source: ""}})
-            yield _as_text(f"Counts by {name}", plain)
-        elif counts:
-            yield f"No counts by {name}: {counts}."
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cotreat.audit", "."),
+        undefined=jinja2.StrictUndefined,
+        autoescape=jinja2.select_autoescape(),  # none: plain text
+        trim_blocks=True,
+    )
+    environment.filters |= {"model": _model, "table": _as_text, "members": _members}
+    environment.filters["without_source"] = lambda counts, source: counts.replace(
+        {"source": {source: ""}}
+    )
+    return environment
 
 
-def _as_text(title: str, table: pd.DataFrame) -> str:
+def _model(strata: Stratification) -> str:
+    """Return the name of the model of a stratification."""
+    return f"{SUBGROUPS}:{strata.id}" if strata.groups else strata.id
+
+
+def _as_text(table: pd.DataFrame, title: str) -> str:
     """Write a table as lines below a title, its columns aligned to the left."""
     columns = [[name, *map(_as_cell, table[name])] for name in table]
     wide = [[cell.ljust(max(map(len, column))) for cell in column] for column in columns]
     rows = ["  ".join(row).rstrip() for row in zip(*wide, strict=True)]
-    return _listed(f"{title}:", rows)
+    return "\n  ".join([f"{title}:", *rows])
 
 
-def _listed(title: str, lines: Any) -> str:
-    return "\n  ".join([title, *lines]) if lines else ""
-
-
-def _as_cell(value: Any) -> str:
+def _as_cell(value: object) -> str:
     if pd.isna(value):
         return ""
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _patients(audit: Audit) -> Iterator[str]:
-    patterns = audit.study.patterns
-    if patterns is None:
-        return
-    yield f"Patients: {patterns}."
-    if audit.study.is_adjusted:
-        known = [f"covariates {', '.join(patterns.names)}"] if patterns.covariates else []
-        known += [f"{len(patterns.clusters)} clusters"] if patterns.clusters else []
-        kind = CONDITIONAL_ONLY if audit.study.is_case_control else STANDARDISED
-        yield f"  With {', '.join(known)}: {kind}"
-    if audit.overlap is not None:
-        yield f"  {audit.overlap}"
-
-
-def _prior_conflict(audit: Audit) -> str:
-    conflict = audit.prior_conflict
-    if conflict is None:
+def _covariates(study: Study) -> str:
+    patterns = study.patterns
+    if patterns is None or not study.is_adjusted:
         return ""
-    return (
-        f"PRIOR CONFLICT: the proportion with the event without treatment, {conflict.share:.3g}, is far from "
-        f"the prior's central 95% ({conflict.lower:.2g} to {conflict.upper:.2g}).\nState the plausible "
-        "range in the study file, [baseline] risk = [lower, upper]; otherwise every estimate is distorted."
-    )
+    names = [f"covariates {', '.join(patterns.names)}"] if patterns.covariates else []
+    return ", ".join(names + [f"{len(patterns.clusters)} clusters"] * bool(patterns.clusters))
 
 
-def _reported(audit: Audit) -> str:
-    """Show the reported estimates with what the counts, or their own intervals, imply."""
-    study = audit.study
-    if not study.reported_estimates:
-        return ""
+def _reported(audit: Audit) -> pd.DataFrame:
+    """Return the reported estimates with what the counts, or their own intervals, imply."""
+    estimates = audit.study.reported_estimates
+    uses = zip(audit.reported.use, estimates, strict=True)
     table = audit.reported.drop(columns=["measure", "contrast", "pair"]).assign(
-        use=[
-            use + _used_by(study, one)
-            for use, one in zip(audit.reported.use, study.reported_estimates, strict=True)
-        ]
+        use=[use + _used_by(audit.study, estimate) for use, estimate in uses]
     )
-    table.insert(4, "implies", [_implied(audit, one) for one in study.reported_estimates])
-    which = f", interpretation {study.interpretation}" if len(study.interpretations) > 1 else ""
-    return _as_text(f"Reported estimates{which}", table)
+    table.insert(4, "implies", [_implied(audit, estimate) for estimate in estimates])
+    return table
 
 
 def _implied(audit: Audit, reported: ReportedEstimate) -> str:
@@ -152,51 +114,14 @@ def _used_by(study: Study, reported: ReportedEstimate) -> str:
     if reported.meaning is None or study.distinguishes(named_parts(reported.meaning)):
         return ""
     named = named_parts(reported.meaning)
-    models = [
-        f"{SUBGROUPS}:{strata.id}" if strata.groups else strata.id
-        for strata in study.stratifications
-        if named <= strata.written
-    ]
+    models = [_model(strata) for strata in study.stratifications if named <= strata.written]
     return f"; evidence of the model {', '.join(models)}"
 
 
-def _dependences(audit: Audit) -> Iterator[str]:
-    if audit.rank is None:
-        return
-    kept, every = audit.rank
-    yield (
-        f"Rank: {kept} of these {every} reported estimates (events of totals included) are independent."
-    )
-    for one in audit.dependences:
-        yield (
-            f"  {one.name} follows from {', '.join(one.others)}: implied {one.implied:.4g}, "
-            f"{AGREEMENT[one.agrees]}; its value enters once, its width counts"
-        )
-
-
-def _interpretations(audit: Audit) -> Iterator[str]:
-    every = audit.study.interpretations
-    if audit.rank is None or len(every) < 2:
-        return
-    yield "Interpretations (each is fitted; compare their log evidence):"
-    for at, one in enumerate(every):
-        yield f"  {one.id}{'' if at else ' (default)'}: {one.words}"
-
-
-def _identification(audit: Audit) -> Iterator[str]:
-    yield "What the evidence identifies, what also depends on model and prior (not identified),"
-    yield "and what is not estimable:"
-    for group in audit.groups:
-        names = [one.measure if one.synergy else one.code for one in group.estimands]
-        is_listed = group.kind not in (RISKS, ODDS_RATIOS) or (
-            audit.study.has_uncounted and group.status.name == IDENTIFIED and len(names) <= LISTED
-        )
-        of = f" ({len(names)} of {group.of})" if len(names) < group.of else ""
-        shown = f": {', '.join(names)}" if is_listed else of
-        why = f" ({group.status.reason})" if group.status.reason else ""
-        yield f"  {group.kind}{shown}: {group.status.name}{why}"
-    if audit.helpful:
-        yield (
-            f"Events and patients of {', '.join(audit.helpful)} would identify every measure of interaction "
-            "of regimens with patients."
-        )
+def _members(group: Group, has_uncounted: bool) -> str:
+    """List the estimands of a group, or count them where all are alike."""
+    names = [e.measure if e.synergy else e.code for e in group.estimands]
+    is_short = has_uncounted and group.status.name == IDENTIFIED and len(names) <= LISTED
+    if group.kind not in (RISKS, ODDS_RATIOS) or is_short:
+        return f": {', '.join(names)}"
+    return f" ({len(names)} of {group.of})" if len(names) < group.of else ""
