@@ -30,18 +30,16 @@ def words(audit: Audit) -> str:
     str
     """
     study = audit.study
-    return (
-        _environment()
-        .get_template("audit.txt.jinja")
-        .render(
-            audit=audit,
-            study=study,
-            covariates=_covariates(study),
-            risks=CONDITIONAL_ONLY if study.is_case_control else STANDARDISED,
-            reported=_reported(audit) if study.reported_estimates else None,
-            agreement=AGREEMENT,
-        )
+    template = _environment().get_template("audit.txt.jinja")
+    text = template.render(
+        audit=audit,
+        study=study,
+        covariates=_covariates(study),
+        risks=CONDITIONAL_ONLY if study.is_case_control else STANDARDISED,
+        reported=_reported(audit) if study.reported_estimates else None,
+        agreement=AGREEMENT,
     )
+    return text.rstrip()
 
 
 @cache
