@@ -252,6 +252,7 @@ def read_analysis(folder: Path) -> Analysis:
         text = (folder / ABOUT).read_text(encoding="utf-8")
         return TypeAdapter(Analysis).validate_json(text)
     except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]  # further lines quote the file
         raise AnalysisError(
-            f"the analysis in {folder} cannot be read ({error}); make it again"
+            f"the analysis in {folder} cannot be read ({reason}); make it again"
         ) from None
