@@ -430,7 +430,7 @@ def test_the_conclusion_of_another_fit_is_called_that(tmp_path):
         "primary analysis of the report: model interaction, weak priors; the conclusion is of this analysis, "
         "the table below of the new fit:"
     )
-    assert f"{whose}\n{verdict(bold.conclusion)}\nThe paper reports: " in said
+    assert f"{whose}\n{verdict(bold.conclusion)}\nThe paper says: " in said
     assert "model interaction, interactions:pessimistic-strong priors" in said
     # The conclusion is of the weak fit, and its sensitivity counts the new one.
     assert bold.conclusion.choice == ("default", "interaction", "weak")

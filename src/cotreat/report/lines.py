@@ -163,7 +163,7 @@ def four_lines(found: Conclusion) -> tuple[Line, ...]:
     Returns
     -------
     tuple of Line
-        What is reported, what the data show, what they cannot show, and what would resolve it.
+        What is reported, what the data show, what they cannot show, and what would settle it.
     """
     facts = _facts(found)
     return tuple(
