@@ -44,7 +44,7 @@ def one_of(kind, is_adjusted=False, cohort=COHORT, words=None):
 
 def law_of(kind, log_odds, sigma, n, is_adjusted=False):
     """Return mean, lever, variance and drift of a single coefficient."""
-    law = Regressions((one_of(kind, is_adjusted),)).law(np, log_odds, sigma, n)
+    law = Regressions((one_of(kind, is_adjusted),)).moments(np, log_odds, sigma, n)
     return law.mean[0], law.lever[0], law.variance[0], law.drift[0]
 
 
@@ -214,12 +214,12 @@ def test_lever_and_drift_are_derivatives_in_the_events_of_arms(sigma, is_adjuste
     several = Regressions(tuple(every(is_adjusted)))
     # Milder arms: the derivative is that of a coefficient that few Newton steps find exactly.
     for log_odds, n in ((-1.2 + 0.4 * (x + 1.2), n) for x, n in cohorts(10, seed=4)):
-        law = several.law(np, log_odds, sigma, n)
+        law = several.moments(np, log_odds, sigma, n)
         per_event = n * averages(np, log_odds, sigma).weight
         for arm in range(len(LABELS)):
             move = step * np.eye(len(LABELS))[arm]
-            up = several.law(np, log_odds + move, sigma, n)
-            down = several.law(np, log_odds - move, sigma, n)
+            up = several.moments(np, log_odds + move, sigma, n)
+            down = several.moments(np, log_odds - move, sigma, n)
             lever = (up.mean - down.mean) / (2 * step) / per_event[arm]
             drift = np.log(up.variance / down.variance) / (4 * step) / per_event[arm]
             # Of the largest of that claim: an arm that hardly matters has hardly a derivative.
@@ -251,9 +251,9 @@ def test_fifteen_nodes_average_as_sixty_one_do(sigma):
 
 def test_jax_and_numpy_give_the_same_numbers():
     both = Regressions((*every(False), *every(True)))
-    compiled = jax.jit(lambda *given: asdict(both.law(jnp, *given)))
+    compiled = jax.jit(lambda *given: asdict(both.moments(jnp, *given)))
     for at, size in cohorts(5):
-        assert_alike(compiled(at, 0.8, size), asdict(both.law(np, at, 0.8, size)))
+        assert_alike(compiled(at, 0.8, size), asdict(both.moments(np, at, 0.8, size)))
 
 
 def test_the_joint_law_is_the_same_in_jax_and_numpy():
@@ -287,7 +287,10 @@ def test_other_labels_and_another_order_change_nothing(is_adjusted):
     )
     here = Regressions(tuple(one_of(kind, is_adjusted) for kind in WORDS))
     for log_odds, n in cohorts(10):
-        own, same = here.law(np, log_odds, 0.8, n), there.law(np, log_odds[order], 0.8, n[order])
+        own, same = (
+            here.moments(np, log_odds, 0.8, n),
+            there.moments(np, log_odds[order], 0.8, n[order]),
+        )
         np.testing.assert_allclose(same.mean, own.mean, rtol=1e-9, atol=1e-11)
         np.testing.assert_allclose(same.variance, own.variance, rtol=1e-9)
         np.testing.assert_allclose(same.lever, own.lever[:, order], rtol=1e-8, atol=1e-12)
@@ -297,9 +300,9 @@ def test_other_labels_and_another_order_change_nothing(is_adjusted):
 def test_coefficients_do_not_depend_on_what_stands_beside_them():
     together = Regressions((*every(True), *every(False)))
     for log_odds, n in cohorts(5):
-        law = together.law(np, log_odds, 0.8, n)
+        law = together.moments(np, log_odds, 0.8, n)
         for at, one in enumerate(together.coefficients):
-            alone = Regressions((one,)).law(np, log_odds, 0.8, n)
+            alone = Regressions((one,)).moments(np, log_odds, 0.8, n)
             np.testing.assert_allclose(law.mean[at], alone.mean[0], rtol=1e-12)
             np.testing.assert_allclose(law.lever[at], alone.lever[0], rtol=1e-10, atol=1e-15)
 

@@ -242,12 +242,12 @@ def _added(
     without = level < 0
     sides = [(level == at) for at in wanted] + [~without]
     regressions = Regressions(tuple(_against(side, without) for side in sides))
-    whole = regressions.law(np, base, SIGMA, size).mean[-1]
+    whole = regressions.moments(np, base, SIGMA, size).mean[-1]
     goal = np.array([*wanted.values(), whole])
 
     def misfit(added: NDArray[np.float64]) -> NDArray[np.float64]:
         moved = base + np.where(without, 0.0, added[level])
-        off = regressions.law(np, moved, SIGMA, size).mean - goal
+        off = regressions.moments(np, moved, SIGMA, size).mean - goal
         return np.concatenate(
             [100 * off, 0.1 * added]
         )  # levels without a reported estimate stay near 0

@@ -223,7 +223,7 @@ def waist_at(truth: Truth, study: Study) -> xr.Dataset:
     assert numbers is not None  # noqa: S101 - for the type checker: nothing is counted
     regimens = list(truth.risk)
     log_odds = logit([truth.conditional[arm] for arm in study.present])
-    law = numbers.regressions.law(np, log_odds, truth.sigma, np.array(truth.n, dtype=float))
+    law = numbers.regressions.moments(np, log_odds, truth.sigma, np.array(truth.n, dtype=float))
     return xr.Dataset(
         {
             "risk": ("arm", list(truth.risk.values())),

@@ -132,7 +132,7 @@ def true_ratio(truth: Truth) -> float:
     """
     numbers = estimates_of(stated()[0])
     assert numbers is not None  # noqa: S101 - for the type checker
-    law = numbers.regressions_inferred.law(
+    law = numbers.regressions_inferred.moments(
         np, truth["log_odds"], truth["sigma"], truth["n"].astype(float)
     )
     return float(np.exp(law.mean[0]))

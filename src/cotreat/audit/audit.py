@@ -306,7 +306,9 @@ def check_against_counts(study: Study, reported: ReportedEstimate) -> CountCheck
         return CountCheck((), "not comparable: a side has only one outcome")
     with np.errstate(divide="ignore", over="ignore"):
         log_odds = logit(study.events / study.n)
-        sampling = statistic.operator((coefficient,)).law(np, log_odds, None, study.n.astype(float))
+        sampling = statistic.operator((coefficient,)).moments(
+            np, log_odds, None, study.n.astype(float)
+        )
     value, error = float(sampling.mean[0]), float(np.sqrt(sampling.variance[0]))
     if not reported.has_interval:
         p = float(2 * ndtr(-abs(value) / error))

@@ -1,7 +1,7 @@
 """The joint sampling distribution of reported estimates, p-values and totals of one cohort.
 
 All of them are functions of the same unreported counts, so their errors are correlated; the lever
-(`cotreat.evidence.logistic_operator.Law`) is the derivative in the counts. No PyMC here: the functions
+(`cotreat.evidence.logistic_operator.Moments`) is the derivative in the counts. No PyMC here: the functions
 take their array library as an argument.
 """
 
@@ -85,29 +85,29 @@ def joint_distribution(
     efficient one is independent of the latter (Hausman, Econometrica 1978;46:1251). The events of counted arms are known.
     """
     arms = averages(xp, log_odds, sigma)
-    law = reported.regressions.law(xp, log_odds, sigma, n)
+    moments = reported.regressions.moments(xp, log_odds, sigma, n)
     if not reported.sizes.are_known:
         variance = np.diag([standard_error(estimate) ** 2 for estimate in reported.with_interval])
         variance = variance + shift_sd**2 * (reported.shifted @ reported.shifted.T)
-        return Joint(law.mean, variance, law.mean, np.zeros(0), np.zeros(0))
+        return Joint(moments.mean, variance, moments.mean, np.zeros(0), np.zeros(0))
     count, totals = len(reported.with_interval), len(reported.totals)
     adjusted = np.array([float(estimate.adjusted) for estimate in reported.reported_estimates])
     kappa = 1.0 if loss is None else 1 + loss
-    log_error = 0.5 * xp.log(law.variance) + adjusted * xp.log(kappa)
+    log_error = 0.5 * xp.log(moments.variance) + adjusted * xp.log(kappa)
     # Rows: estimates, deviates b/SE of p-values, whose derivative is lever/SE − z · drift, events of totals.
     scale = xp.concatenate([np.ones(count), xp.exp(-log_error[count:]), np.ones(totals)])
-    mean = xp.concatenate([law.mean, reported.within @ (n * arms.risk)]) * scale
-    lever = xp.concatenate([law.lever, reported.within]) * scale[:, None]
+    mean = xp.concatenate([moments.mean, reported.within @ (n * arms.risk)]) * scale
+    lever = xp.concatenate([moments.lever, reported.within]) * scale[:, None]
     no_drift = np.zeros(reported.within.shape)
-    drift = xp.concatenate([0 * law.drift[:count], law.drift[count:], no_drift])
+    drift = xp.concatenate([0 * moments.drift[:count], moments.drift[count:], no_drift])
     lever = lever - mean[:, None] * drift
     by_row = np.pad(adjusted, (0, totals))
     mean, covariance = _given_counts(reported.study, mean, lever, by_row, n, arms, kappa)
     shifts = np.pad(reported.shifted, ((0, totals), (0, 0)))
     covariance = covariance + shift_sd**2 * (shifts @ shifts.T) * scale[:, None] * scale
     noise = n * arms.risk * (1 - arms.risk)
-    width_sd = xp.sqrt(WIDTH_ERROR**2 + (law.drift[:count] ** 2 * noise).sum(1))
-    return Joint(mean, covariance, law.mean, log_error[:count], width_sd)
+    width_sd = xp.sqrt(WIDTH_ERROR**2 + (moments.drift[:count] ** 2 * noise).sum(1))
+    return Joint(mean, covariance, moments.mean, log_error[:count], width_sd)
 
 
 def _given_counts(
@@ -166,18 +166,18 @@ def jacobian(
         Rows in the order of `names`, then the contrasts that are not reported, shape (row, arm + way), with the
         directions of ``reported.sizes.ways``.
     """
-    laws = (reported.regressions, reported.regressions_inferred)
+    both = (reported.regressions, reported.regressions_inferred)
 
     def stacked(parts: Sequence[NDArray[Any]], totals: NDArray[Any]) -> NDArray[Any]:
         return np.concatenate([parts[0], totals, parts[1]])
 
     def means(n: NDArray[Any]) -> NDArray[Any]:
         """Return the rows at complex sizes."""
-        expected = [regressions.law(np, log_odds, sigma, n).mean for regressions in laws]
+        expected = [regressions.moments(np, log_odds, sigma, n).mean for regressions in both]
         return stacked(expected, reported.within @ (n * arms.risk))
 
     arms = averages(np, log_odds, sigma)
-    levers = [regressions.law(np, log_odds, sigma, n).lever for regressions in laws]
+    levers = [regressions.moments(np, log_odds, sigma, n).lever for regressions in both]
     in_odds = stacked(levers, reported.within) * (n * arms.weight)
     # By the complex step, which is exact: sets are mixtures of arms, so estimates depend on the sizes.
     moved = [means(n + 1j * STEP * way).imag / STEP for way in reported.sizes.ways.T]

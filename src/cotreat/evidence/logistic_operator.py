@@ -181,7 +181,7 @@ def centre(xp: ModuleType, risk: Array, sigma: Array | None) -> Array:
 
 
 @dataclass(frozen=True)
-class Law:
+class Moments:
     """Expectations of estimates and their derivatives in the counts.
 
     Attributes
@@ -236,7 +236,7 @@ class Regressions:
         """Membership of the groups of one kind, shape (group of that kind, arm)."""
         return np.array([group for group_kind, group in self._keys if group_kind == kind])
 
-    def law(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Law:
+    def moments(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Moments:
         """Evaluate the coefficients.
 
         Parameters
@@ -252,23 +252,23 @@ class Regressions:
 
         Returns
         -------
-        Law
+        Moments
             Expectations, derivatives and variances of the coefficients, in their order.
         """
         if not self.coefficients:
             none = np.zeros((0, len(log_odds)))
-            return Law(none[:, 0], none, none[:, 0], none)
+            return Moments(none[:, 0], none, none[:, 0], none)
         groups = self._groups(xp, log_odds, sigma, n)
         solved: dict[bytes, tuple[Array, Array, Array]] = {}
-        laws = []
+        moments = []
         for coef in self.coefficients:
             if coef.equation not in solved:
                 at = np.array([self._keys.index(_key(coef, group)) for group in coef.groups])
                 of_equation = _Groups(*(part[at] for part in groups))
                 score = sigma if coef.is_adjusted else None
                 solved[coef.equation] = _solved(xp, coef, of_equation, score)
-            laws.append(_law(coef, *solved[coef.equation]))
-        return Law(*(xp.stack(part) for part in zip(*laws, strict=True)))
+            moments.append(_moments(coef, *solved[coef.equation]))
+        return Moments(*(xp.stack(part) for part in zip(*moments, strict=True)))
 
     def _groups(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> _Groups:
         arms = averages(xp, log_odds, sigma)
@@ -334,7 +334,7 @@ def _solved(
     return level, covariance, size * at.slope
 
 
-def _law(
+def _moments(
     coef: Coefficient, level: Array, covariance: Array, bend: Array
 ) -> tuple[Array, Array, Array, Array]:
     contrast = coef.contrast

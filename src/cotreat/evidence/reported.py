@@ -518,7 +518,7 @@ class ReportedEstimates:
         if not self.sizes.are_known or len({self.with_interval[at].kind for at in crude}) < 2:
             return {}
         log_odds = np.random.default_rng(0).normal(-1.0, 0.5, len(self.study.present))  # any risks
-        levers = self.regressions.law(np, log_odds, None, self.sizes.typical).lever
+        levers = self.regressions.moments(np, log_odds, None, self.sizes.typical).lever
         rows = np.vstack([levers, self.within])
         totals = [at for at in self.kept if at >= len(levers)]
         scaled = rows / np.linalg.norm(rows, axis=1, keepdims=True)

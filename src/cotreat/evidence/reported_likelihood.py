@@ -51,45 +51,45 @@ def likelihood(
 
     def coefficients(log_odds: pt.TensorVariable, regressions: Estimators) -> pt.TensorVariable:
         """Return expected coefficients at some log-odds by arm."""
-        return one_node(lambda xp, *at: regressions.law(xp, *at).mean)(log_odds, sigma, n)
+        return one_node(lambda xp, *at: regressions.moments(xp, *at).mean)(log_odds, sigma, n)
 
-    joint = one_node(lambda xp, *at: joint_distribution(xp, reported, *at))
-    law = joint(log_odds, sigma, loss, n, shift_sd)
-    ratios = [law.ratios]
+    distribution = one_node(lambda xp, *at: joint_distribution(xp, reported, *at))
+    joint = distribution(log_odds, sigma, loss, n, shift_sd)
+    ratios = [joint.ratios]
     if unconfounded is not None:
         ratios, log_odds = [coefficients(unconfounded, reported.regressions)], unconfounded
     if reported.inferred:
         ratios.append(coefficients(log_odds, reported.regressions_inferred))
     pm.Deterministic("log_ratio", pt.concatenate(ratios), dims="reported_estimate")
-    observe(reported, law)
+    observe(reported, joint)
 
 
-def one_node(law: Callable[..., Any]) -> Callable[..., Any]:
+def one_node(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of an array module and arrays as one node of a PyTensor graph, through JAX.
 
     As a PyTensor graph it has thousands of nodes, which take seconds to rewrite.
 
     Parameters
     ----------
-    law
+    function
         Function of an array module and arrays.
 
     Returns
     -------
     callable
-        Function of PyTensor variables, with the result of `law` as variables.
+        Function of PyTensor variables, with the result of `function` as variables.
     """
     import jax.numpy as jnp
     from pytensor import wrap_jax
 
     @wrap_jax
     def in_jax(*given: Any) -> Any:
-        return law(jnp, *given)
+        return function(jnp, *given)
 
     return in_jax
 
 
-def observe(reported: ReportedEstimates, law: Joint) -> None:
+def observe(reported: ReportedEstimates, joint: Joint) -> None:
     """Declare the likelihood given the joint distribution in the PyMC model in context.
 
     Declares the observed ``claims`` (points) and ``widths`` (log standard errors), the potential ``tails``
@@ -99,22 +99,22 @@ def observe(reported: ReportedEstimates, law: Joint) -> None:
     ----------
     reported
         The reported estimates.
-    law
+    joint
         The joint distribution, as PyTensor variables.
     """
     import pymc as pm
     import pytensor.tensor as pt
 
     data = model_data.state(reported.data)
-    covariance = law.covariance + pt.diag(data["reported rounding"])
-    pm.Deterministic("claim_mean", law.mean, dims="row")
+    covariance = joint.covariance + pt.diag(data["reported rounding"])
+    pm.Deterministic("claim_mean", joint.mean, dims="row")
     pm.Deterministic("claim_covariance", covariance, dims=("row", "row_"))
     points, values = reported.points, data["reported points"]
     tails = [at for at in reported.kept if reported.is_tail[at]]
     inner = covariance[points][:, points]
     pm.CustomDist(
         "claims",
-        law.mean[points],
+        joint.mean[points],
         inner,
         logp=partial(_normal_log_density, count=len(points)),
         signature="(k),(k,k)->(k)",
@@ -124,12 +124,12 @@ def observe(reported: ReportedEstimates, law: Joint) -> None:
     if tails:
         across = covariance[tails][:, points]
         weights = pt.linalg.solve(inner, across.T, assume_a="pos").T
-        mean = law.mean[tails] + weights @ (values - law.mean[points])
+        mean = joint.mean[tails] + weights @ (values - joint.mean[points])
         rest = covariance[tails][:, tails] - weights @ across.T
         pm.Potential("tails", _tails([reported.reported_estimates[at] for at in tails], mean, rest))
     if reported.sizes.are_known and reported.with_interval:
-        mean = pm.Deterministic("width_mean", law.width, dims="odds_ratio")
-        sd = pt.sqrt(law.width_sd**2 + data["width rounding"])
+        mean = pm.Deterministic("width_mean", joint.width, dims="odds_ratio")
+        sd = pt.sqrt(joint.width_sd**2 + data["width rounding"])
         sd = pm.Deterministic("width_sd", sd, dims="odds_ratio")
         pm.Normal("widths", mean, sd, observed=data["reported widths"], dims="odds_ratio")
 

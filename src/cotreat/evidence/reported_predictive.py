@@ -146,11 +146,11 @@ def _joint_distributions(
     shift = priors["shift"].numbers()["sigma"] if reported.shifted.size else 0.0
     none = [None] * len(log_odds)
     sigma, loss = (flat[name].values if name in flat else none for name in ("sigma", "loss"))
-    laws = [
+    joint = [
         joint_distribution(np, reported, *at, shift)
         for at in zip(log_odds, sigma, loss, flat["size"].values, strict=True)
     ]
-    return np.array([law.mean for law in laws]), np.array([law.covariance for law in laws])
+    return np.array([at.mean for at in joint]), np.array([at.covariance for at in joint])
 
 
 def conditional(

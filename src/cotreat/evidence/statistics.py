@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from cotreat.evidence.logistic_operator import Coefficient, Law, Regressions, averages
+from cotreat.evidence.logistic_operator import Coefficient, Moments, Regressions, averages
 
 Array = Any
 
@@ -21,7 +21,7 @@ Array = Any
 class Operator(Protocol):
     """Evaluate several estimates of one statistic, as `Regressions` does for log odds ratios."""
 
-    def law(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Law:
+    def moments(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Moments:
         """Return expectations, levers and variances on the scale of the link.
 
         Parameters
@@ -37,7 +37,7 @@ class Operator(Protocol):
 
         Returns
         -------
-        Law
+        Moments
             By coefficient.
         """
         ...
@@ -138,7 +138,7 @@ class RiskContrasts:
     value: Callable[[ModuleType, Array], Array]
     jacobian: Callable[[ModuleType, Array], Array]
 
-    def law(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Law:
+    def moments(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Moments:
         """Evaluate the contrasts at the marginal risks.
 
         Parameters
@@ -154,14 +154,16 @@ class RiskContrasts:
 
         Returns
         -------
-        Law
+        Moments
             By coefficient.
         """
         events = n * averages(xp, log_odds, sigma).risk
-        laws = [self._law(xp, coef, events, n) for coef in self.coefficients]
-        return Law(*(xp.stack(column) for column in zip(*laws, strict=True)))
+        parts = [self._moments(xp, coef, events, n) for coef in self.coefficients]
+        return Moments(*(xp.stack(column) for column in zip(*parts, strict=True)))
 
-    def _law(self, xp: ModuleType, coef: Coefficient, events: Array, n: Array) -> tuple[Array, ...]:
+    def _moments(
+        self, xp: ModuleType, coef: Coefficient, events: Array, n: Array
+    ) -> tuple[Array, ...]:
         size = coef.groups @ n
         risk = (coef.groups @ events) / size
         spread = risk * (1 - risk)
@@ -287,8 +289,8 @@ class Estimators:
             for at in places.values()
         ] or [([], Regressions(()))]
 
-    def law(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Law:
-        """Evaluate the coefficients in their order, as `Regressions.law` does.
+    def moments(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Moments:
+        """Evaluate the coefficients in their order, as `Regressions.moments` does.
 
         Parameters
         ----------
@@ -303,12 +305,12 @@ class Estimators:
 
         Returns
         -------
-        Law
+        Moments
             By coefficient, in their order.
         """
-        laws = [operator.law(xp, log_odds, sigma, n) for _, operator in self._operators]
-        if len(laws) == 1:
-            return laws[0]
+        parts = [operator.moments(xp, log_odds, sigma, n) for _, operator in self._operators]
+        if len(parts) == 1:
+            return parts[0]
         order = np.argsort([place for at, _ in self._operators for place in at])
-        columns = ((law.mean, law.lever, law.variance, law.drift) for law in laws)
-        return Law(*(xp.concatenate(column)[order] for column in zip(*columns, strict=True)))
+        columns = ((part.mean, part.lever, part.variance, part.drift) for part in parts)
+        return Moments(*(xp.concatenate(column)[order] for column in zip(*columns, strict=True)))
