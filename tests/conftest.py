@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import tempfile
@@ -5,21 +6,16 @@ from functools import cache
 
 import pytest
 
-from cotreat import load_study, parse_study
-from cotreat.evidence.resolve import resolve
-from cotreat.frequentist.logistic import fit_likelihood
-from cotreat.inference.sampling import prepare_jax
-from cotreat.models.registry import MODELS
-from cotreat.results.summary import summarise
-from tests.shared import FOLDER, fit
+FOLDER = "COTREAT_TEST_FITS"
+"""The environment variable with the folder of this run; workers inherit it."""
 
 # Before the workers start, which inherit both: the folder of fits of this run, and one BLAS thread.
 if FOLDER not in os.environ:
     os.environ[FOLDER] = tempfile.mkdtemp(prefix="cotreat-fits-")
     os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-# Before any test starts JAX: one host device per chain.
-prepare_jax()
+# Graphs of PyTensor are millions of small objects: at the default thresholds, a third of the time goes to the collector.
+gc.set_threshold(50_000, 20, 20)
 
 THREE = """
 format = 1
@@ -58,6 +54,15 @@ def arms(cells):
     )
 
 
+def pytest_configure(config):
+    """Prepare JAX before any test starts it: one host device per chain. The process that only hands out tests needs none."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", 0):
+        from cotreat.inference.sampling import prepare_jax
+
+        prepare_jax()
+        gc.freeze()
+
+
 def pytest_unconfigure(config):
     """Remove the folder of the run when all workers are done."""
     if not hasattr(config, "workerinput"):
@@ -74,12 +79,16 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def three():
     """Three drugs; patients with none of them are excluded by design."""
+    from cotreat import parse_study
+
     return parse_study(THREE + arms(THREE_CELLS))
 
 
 @pytest.fixture(scope="session")
 def gap():
     """As `three`, but nobody was given B+C either."""
+    from cotreat import parse_study
+
     cells = {regimen: cell for regimen, cell in THREE_CELLS.items() if regimen != "B+C"}
     return parse_study(THREE.replace('"three"', '"gap"') + arms(cells))
 
@@ -87,6 +96,8 @@ def gap():
 @pytest.fixture(scope="session")
 def fits(three):
     """Fits by (study, model), by Laplace's approximation, shared by all tests of a run."""
+    from cotreat import load_study
+    from tests.shared import fit
 
     @cache
     def fitted(name, model):
@@ -98,6 +109,8 @@ def fits(three):
 @pytest.fixture(scope="session")
 def nuts(three):
     """Fits by (study, model), sampled with the defaults of `fit`, shared by all tests of a run."""
+    from cotreat import load_study
+    from tests.shared import fit
 
     @cache
     def sampled(name, model):
@@ -107,6 +120,11 @@ def nuts(three):
 
 
 def table_of(study, model, prior, posterior, **options):
+    from cotreat.evidence.resolve import resolve
+    from cotreat.frequentist.logistic import fit_likelihood
+    from cotreat.models.registry import MODELS
+    from cotreat.results.summary import summarise
+
     return summarise(
         study,
         MODELS[model],
@@ -121,6 +139,8 @@ def table_of(study, model, prior, posterior, **options):
 
 @pytest.fixture(scope="session")
 def tables(fits, three):
+    from cotreat import load_study
+
     def table(name, model, **options):
         study = three if name == "three" else load_study(name)
         tree = fits(name, model)

@@ -1,20 +1,24 @@
-"""Fits that tests share: each is made once in a test run, whatever the number of workers."""
+"""Fits and a reanalysis that tests share: each is made once in a test run, whatever the number of workers."""
 
 import hashlib
+import io
+import json
 import os
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from filelock import FileLock
 
+from cotreat.cli import main
 from cotreat.inference import sampling
-from cotreat.plots import View
+from cotreat.plots import View, draw_each, figures
 from cotreat.results import store
-
-FOLDER = "COTREAT_TEST_FITS"
-"""The environment variable with the folder of this run; workers inherit it."""
+from cotreat.workflow import reanalyse as workflow
+from tests.conftest import FOLDER
 
 
 @cache
@@ -44,6 +48,50 @@ def fit(study, model="interaction", priors="weak", **settings):
             store.write_draws(draws_of(study, model, priors, **settings), writing)
             writing.rename(path)
     return store.read_draws(path)
+
+
+class Done(NamedTuple):
+    """Exit status, standard output and standard error of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments):
+    """Run the command line in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = main([str(word) for word in arguments])
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+REANALYSIS = (
+    *("reanalyse", "oral-cancer", "--model", "interaction", "--depth", "quick"),
+    *("--engine", "laplace", "--draws", 1000, "--or-threshold", 0.8),
+)
+"""A whole reanalysis with its supplementary analyses, of a case-control study of one pair."""
+
+
+def reanalysis():
+    """Return the folder of the study that `REANALYSIS` wrote, and what it printed. To be read only."""
+    out = folder() / "reanalysis"
+    with FileLock(out.with_suffix(".lock")):
+        printed = out.with_suffix(".json")
+        if not printed.exists():
+            printed.write_text(json.dumps(run(*REANALYSIS, "--out", out)))
+    return out / "oral-cancer", Done(*json.loads(printed.read_text()))
+
+
+def draw_only(monkeypatch, *names):
+    """Let reanalyses of this test draw only some figures of fits: drawing all takes longer than a small fit."""
+
+    def draw(of, *arguments):
+        return draw_each(
+            [figure for name, figure in figures(of).items() if name in names], *arguments
+        )
+
+    monkeypatch.setattr(workflow, "draw", draw)
 
 
 def view_of(draws, study, model, summary):

@@ -169,7 +169,7 @@ def test_parts_give_the_same_alone():
     assert together[0].points.shape[0] == 1 + RANKED
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_worker_changes_no_number():
     """One of two workers is killed once its first part is done: Dask begins its parts again elsewhere."""
     study = template("counts")

@@ -1,6 +1,5 @@
 """Tests of the command line, in this process except where a test needs a process of its own."""
 
-import io
 import json
 import os
 import re
@@ -10,15 +9,14 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from contextlib import chdir
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from typer.main import get_command
 
 from cotreat import load_study
-from cotreat.cli import app, main
+from cotreat.cli import app
 from cotreat.cli.options import Depth
 from cotreat.cli.summary import text_of
 from cotreat.core.constants import DEPTHS, SUMMARY_COLUMNS
@@ -28,6 +26,7 @@ from cotreat.study_file import reader
 from cotreat.study_file.reader import packaged
 from cotreat.study_file.shape import schema
 from cotreat.workflow import analyses
+from tests import shared
 from tests.codes import codes
 from tests.conftest import THREE, arms
 
@@ -40,19 +39,9 @@ COMMANDS = [
 ]
 
 
-class Done(NamedTuple):
-    """Exit status, standard output and standard error of a command."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def run(*arguments, cwd="."):
-    out, err = io.StringIO(), io.StringIO()
-    with chdir(cwd), redirect_stdout(out), redirect_stderr(err):
-        status = main([str(word) for word in arguments])
-    return Done(status, out.getvalue(), err.getvalue())
+    with chdir(cwd):
+        return shared.run(*arguments)
 
 
 @pytest.fixture
@@ -69,15 +58,10 @@ def python(code, **environment):
     return process.stdout.splitlines()[-1]
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """A real run of one model, with what it printed."""
-    out = tmp_path_factory.mktemp("results")
-    return out, run(
-        *("reanalyse", "isis2", "--model", "interaction", "--depth", "quick"),
-        *("--engine", "laplace", "--draws", 1000),
-        *("--out", out, "--or-threshold", 0.8),
-    )
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave out the figures of the fits."""
+    shared.draw_only(monkeypatch)
 
 
 # --- Start -----------------------------------------------------------------------------------------
@@ -360,33 +344,34 @@ def test_an_output_folder_that_is_a_file(tmp_path):
 
 
 @pytest.mark.slow
-def test_reanalyse_writes_a_whole_folder(done):
-    out, process = done
+def test_reanalyse_writes_a_whole_folder():
+    out, process = shared.reanalysis()
     assert process.returncode == 0, process.stderr
-    assert "of 5 scales point to synergy" in process.stdout
-    assert "not evidence of synergy" in process.stdout
-    fit = out / "isis2" / "interaction--weak--default"
+    assert "2 of 2 scales point to synergy" in process.stdout
+    assert "not estimable: not identified by design" in process.stdout
+    fit = out / "interaction--weak--default"
     for name in ("summary.csv", "checks.csv", "info.json", "draws.nc", "synergy.png", "trace.png"):
         assert (fit / name).stat().st_size > 0
     summary = store.read_summary(fit / "summary.csv")
     assert tuple(summary.columns) == SUMMARY_COLUMNS
-    assert (codes(summary) == "odds_ratio[SK vs none] > 0.8").sum() == 1
+    assert (codes(summary) == "odds_ratio[SMK vs none] > 0.8").sum() == 1
     info = json.loads((fit / "info.json").read_text())
     assert info["failed_checks"] == []
     assert info["priors"] == "weak"
-    assert [p.name for p in (out / "isis2").iterdir() if p.name.startswith(".")] == []
+    assert [p.name for p in out.iterdir() if p.name.startswith(".")] == []
 
 
 @pytest.mark.slow
-def test_report_can_be_written_again_and_shows_every_figure(done):
-    out, _ = done
-    page = out / "isis2" / "report.html"
+def test_report_can_be_written_again_and_shows_every_figure(tmp_path):
+    out, _ = shared.reanalysis()
+    out = shutil.copytree(out, tmp_path / "oral-cancer")
+    page = out / "report.html"
     first = page.read_text()
     page.unlink()
-    assert run("report", out / "isis2").stdout.strip() == str(page)
+    assert run("report", out).stdout.strip() == str(page)
     assert page.read_text() == first
     shown = re.findall(r'<img src="data:image/webp[^"]+" alt="[^"]+"', first)
-    assert len(shown) == len(list((out / "isis2").glob("*/*.png")))
+    assert len(shown) == len(list(out.glob("*/*.png")))
     assert "FAILED" not in first
 
 
@@ -416,6 +401,7 @@ def test_failed_checks_reach_the_top_of_everything_and_status_3(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_the_conclusion_of_another_fit_is_called_that(tmp_path):
 
     from cotreat import load_study, reanalyse
@@ -424,6 +410,8 @@ def test_the_conclusion_of_another_fit_is_called_that(tmp_path):
     isis2, options = load_study("isis2"), {"engine": "laplace", "draws": 1000, "out": tmp_path}
     first = text_of(reanalyse(isis2, "interaction", **options))
     assert "primary analysis of the report" not in first
+    assert "of 5 scales point to synergy" in first
+    assert "not evidence of synergy" in first
     bold = reanalyse(isis2, "interaction", "interactions:pessimistic-strong", **options)
     said = text_of(bold)
     whose = (
@@ -438,7 +426,7 @@ def test_the_conclusion_of_another_fit_is_called_that(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("fits_alone")
+@pytest.mark.usefixtures("fits_alone", "undrawn")
 def test_a_report_leaves_out_fits_of_other_data(tmp_path):
     text = (ROOT / "src/cotreat/studies/isis2.toml").read_text()
     text = text[: text.index("[[totals]]")]
@@ -457,6 +445,7 @@ def test_a_report_leaves_out_fits_of_other_data(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("fits_alone")
 def test_the_smallest_run_that_is_allowed_ends_with_failed_checks(tmp_path):
     path = tmp_path / "two.toml"
     path.write_text(THREE + arms({"A": (50, 20), "A+B": (50, 30)}))

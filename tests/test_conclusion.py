@@ -40,6 +40,7 @@ from cotreat.study.study import BY_DESIGN
 from cotreat.workflow.reanalyse import FailedChecks
 from tests.codes import fields
 from tests.conftest import arms
+from tests.shared import draw_only
 
 SCALES = ("ic", "reri_or", "ror", "rrr", "bliss")
 QUESTION = Question(
@@ -571,17 +572,18 @@ MUCH_MORE = {"none": (2000, 200), "A": (2000, 220), "B": (2000, 220), "A+B": (20
 """Risks of 0.10, 0.11, 0.11 and 0.60: far beyond what separate effects could do, on every scale."""
 
 
-def concluded(tmp_path, cells, design="randomised", inclusion="", draws=2000):
+def concluded(monkeypatch, tmp_path, cells, design="randomised", inclusion="", draws=2000):
     own = f'inclusion = "{inclusion}"' if inclusion else ""
     study = parse_study(TWO.format(design, own) + arms(cells))
+    draw_only(monkeypatch)
     done = reanalyse(study, "interaction", engine="laplace", draws=draws, out=tmp_path)
     assert verdict(done.conclusion) in done.report.read_text(encoding="utf-8")
     return done.conclusion
 
 
 @pytest.mark.slow
-def test_a_study_that_is_conclusive(tmp_path):
-    found = concluded(tmp_path, MUCH_MORE)
+def test_a_study_that_is_conclusive(monkeypatch, tmp_path):
+    found = concluded(monkeypatch, tmp_path, MUCH_MORE)
     assert verdict(found) == "Conclusive for synergy"
     assert lines(found)[REPORTS].startswith("events none 200 of 2000, A 220 of 2000, B 220 of 2000")
     assert "drug A with drug B, on all 5 scales (P(synergy) > 0.999)." in lines(found)[SHOWS]
@@ -589,9 +591,9 @@ def test_a_study_that_is_conclusive(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_study_that_is_inconclusive(tmp_path):
+def test_a_study_that_is_inconclusive(monkeypatch, tmp_path):
     cells = {"none": (60, 12), "A": (60, 18), "B": (60, 17), "A+B": (60, 26)}
-    found = concluded(tmp_path, cells, "cohort")
+    found = concluded(monkeypatch, tmp_path, cells, "cohort")
     assert verdict(found) == "Inconclusive"
     assert (
         "inconclusive for drug A with drug B on all 5 scales, P(synergy) 0." in lines(found)[CANNOT]
@@ -599,10 +601,10 @@ def test_a_study_that_is_inconclusive(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_study_that_cannot_identify_synergy(tmp_path):
+def test_a_study_that_cannot_identify_synergy(monkeypatch, tmp_path):
     # Nobody has neither drug: the reference risk of every scale was not observed.
     cells = {regimen: cell for regimen, cell in MUCH_MORE.items() if regimen != "none"}
-    found = concluded(tmp_path, cells, "cohort", "any(A, B)")
+    found = concluded(monkeypatch, tmp_path, cells, "cohort", "any(A, B)")
     assert verdict(found) == "Not identified (prior-dependent)"
     assert "Conclusive for synergy" not in lines(found)[SHOWS]
     assert "A+B vs B" in lines(found)[SHOWS]
@@ -611,8 +613,8 @@ def test_a_study_that_cannot_identify_synergy(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_study_whose_fit_fails(tmp_path):
+def test_a_study_whose_fit_fails(monkeypatch, tmp_path):
     with pytest.warns(FailedChecks, match="R-hat"):
-        found = concluded(tmp_path, MUCH_MORE, draws=100)
+        found = concluded(monkeypatch, tmp_path, MUCH_MORE, draws=100)
     assert verdict(found) == "Not assessed: diagnostics failed"
     assert "(R-hat, R-hat of probabilities and 1 more)" in lines(found)[SHOWS]

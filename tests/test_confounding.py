@@ -20,6 +20,7 @@ from cotreat.bias.unmeasured_confounding import (
     with_confounding,
     without_bias,
 )
+from cotreat.calibration.kept import TEMPLATES, template
 from cotreat.core.constants import IDENTIFIED
 from cotreat.core.errors import ModelError
 from cotreat.estimands.enumerate import enumerate_estimands
@@ -73,10 +74,10 @@ def evidence(study, name, priors, draws):
     )
 
 
-@pytest.mark.parametrize("name", ["isis2-cohort", "sun2024", "sun2024-synthetic"])
+@pytest.mark.parametrize("name", ["isis2-cohort", "claims-adjusted", "patients"])
 def test_evidence_is_about_effects_and_bias_together_estimands_about_effects(name):
     """Counts, printed numbers, patients: β and γ with a bias have the density of β + bias, γ + bias."""
-    study = load_study(name.removesuffix("-cohort"))
+    study = template(name) if name in TEMPLATES else load_study(name.removesuffix("-cohort"))
     study = replace(study, design="cohort")
     model = MODELS["interaction"]
     weak = priors_for(prior_set("weak", study), model, study)

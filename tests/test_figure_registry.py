@@ -79,20 +79,29 @@ def shown(page, caption, alt):
 # --- Adding a figure -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("section", ["risks", "diagnostics"])
-def test_a_figure_of_a_fit(added, report_folder, section):
-    @added(FIT, section=section, caption="Most draws are near 0.", alt="One grey bar.")
+def test_a_figure_of_a_fit(added, report_folder):
+    own = {"risks": "Most risks are near 0.", "diagnostics": "Most draws are near 0."}
+
+    @added(FIT, section="diagnostics", caption=own["diagnostics"], alt="One grey bar.")
     def draws_of_alpha(view):
         return bars([view.draws["posterior"].sizes["draw"]])
 
+    @added(FIT, section="risks", caption=own["risks"], alt="Another bar.")
+    def chains_of_alpha(view):
+        return bars([view.draws["posterior"].sizes["chain"]])
+
     folder = report_folder / FIT_FOLDER
     written = draw(FIT, fake_view("isis2", "interaction"), folder)
-    assert picture(FIT, "draws_of_alpha") in written
-    assert (folder / "draws_of_alpha.png").exists()
     page = page_of(report_folder)
-    assert shown(page, "Most draws are near 0.", "One grey bar.").width > 50
-    start = page.index(f'<h2 id="{section}"')
-    assert start < page.index("Most draws are near 0.") < page.find("<h2", start + 1)
+    for name, section, alt in (
+        ("draws_of_alpha", "diagnostics", "One grey bar."),
+        ("chains_of_alpha", "risks", "Another bar."),
+    ):
+        assert picture(FIT, name) in written
+        assert (folder / f"{name}.png").exists()
+        assert shown(page, own[section], alt).width > 50
+        start = page.index(f'<h2 id="{section}"')
+        assert start < page.index(own[section]) < page.find("<h2", start + 1)
 
 
 def test_a_figure_of_a_comparison(added, report_folder, isis2):

@@ -13,6 +13,7 @@ from cotreat.priors.declare import state
 from cotreat.priors.defaults import PARAMETERS
 from cotreat.priors.prior import ODDS_RATIO, Prior
 from cotreat.workflow.reanalyse import reanalyse
+from tests.shared import draw_only
 
 ROW = Prior(
     "theta",
@@ -55,7 +56,8 @@ def registered(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("registered")
-def test_a_model_with_a_new_parameter_needs_one_module_and_one_registration(tmp_path):
+def test_a_model_with_a_new_parameter_needs_one_module_and_one_registration(tmp_path, monkeypatch):
+    draw_only(monkeypatch, "forest", "prior_posterior", "trace")
     result = reanalyse(
         load_study("isis2"), "common", engine="laplace", draws=500, thresholds=(1.1,), out=tmp_path
     )

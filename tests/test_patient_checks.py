@@ -23,6 +23,7 @@ from cotreat.report.caveats import caveats
 from cotreat.results.summary import summarise
 from cotreat.study.covariate_patterns import CovariatePatterns, DesignColumn, StratumRegimens
 from cotreat.workflow.reanalyse import reanalyse
+from tests.shared import draw_only
 from tests.shared import draws_of as fit
 from tests.test_patients import TEXT, frame, study  # noqa: F401 - fixtures
 
@@ -286,7 +287,8 @@ def test_rows_about_patients_are_there(study, some_draws):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_overlap_stands_in_the_folder_and_in_the_report(study, tmp_path):  # noqa: F811
+def test_overlap_stands_in_the_folder_and_in_the_report(study, tmp_path, monkeypatch):  # noqa: F811
+    draw_only(monkeypatch, "risk_calibration", "influence")
     result = reanalyse(study, "additive", engine="laplace", draws=1000, out=tmp_path)
     folder, found = result.primary.folder, overlap_of(study.patterns)
     written = [pd.read_csv(folder / name) for name in ("overlap.csv", "balance.csv")]

@@ -33,10 +33,12 @@ from cotreat.plots import (
 from cotreat.plots import draw as draw_all
 from cotreat.plots import reported as reported_figure
 from cotreat.plots.records import Interpretations
+from cotreat.results import store
 from cotreat.results.summary import POSTERIOR, PRIOR, REPORTED, summarise
 from cotreat.study_file.reader import parse_study
 from tests.codes import by_code, codes, fields
-from tests.shared import fit, view_of
+from tests.kept import four_set_products
+from tests.shared import view_of
 from tests.test_plots import OF_PARTS, OF_PATIENTS
 
 SUN = load_study("sun2024")
@@ -48,9 +50,9 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture(scope="session")
 def printed_fit():
-    """The flagship under a reading with odds ratios and p-values, sampled once and briefly."""
+    """The flagship under an interpretation with odds ratios and p-values, by the draws that are kept."""
     study, model = SUN.resolve(DEFAULT_INTERPRETATION), MODELS["exchangeable"]
-    tree = fit(study, model.name, draws=200, tune=300, chains=2)
+    tree = store.read_draws(four_set_products.PATH)
     summary = summarise(
         study,
         model,

@@ -17,6 +17,7 @@ from cotreat.results import store
 from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY, headline
 from cotreat.study_file.reader import packaged
 from tests.codes import codes
+from tests.shared import draw_only
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -215,6 +216,24 @@ def test_every_script_runs(tmp_path, script):
     assert list(tmp_path.glob("results/*/report.html"))
 
 
+@pytest.fixture(scope="module")
+def one_fit(tmp_path_factory):
+    """Reanalyses of one model under the default interpretation, each made once."""
+    out, made = tmp_path_factory.mktemp("results"), {}
+
+    def reanalysed(study, model, engine):
+        key = study.digest, model, engine
+        if key not in made:
+            own = [study.interpretation]
+            fewer = {"draws": 500} if engine == "laplace" else {}
+            made[key] = reanalyse(
+                study, [model], interpretations=own, engine=engine, out=out, **fewer
+            )
+        return made[key]
+
+    return reanalysed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
@@ -223,23 +242,11 @@ def test_every_script_runs(tmp_path, script):
         for name, (_, engine) in LONG.items()
     ],
 )
-def test_long_scripts_run_with_one_fit(tmp_path, monkeypatch, capsys, name):
-    done = []
-
+def test_long_scripts_run_with_one_fit(one_fit, monkeypatch, capsys, name):
     def short(study, *_, **__):
-        if not done:
-            model, engine = LONG[name]
-            done.append(
-                reanalyse(
-                    study,
-                    [model],
-                    interpretations=[study.interpretation],
-                    engine=engine,
-                    out=tmp_path,
-                )
-            )
-        return done[0]
+        return one_fit(study, *LONG[name])
 
+    draw_only(monkeypatch)
     monkeypatch.setattr(cotreat, "reanalyse", short)
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "models" / f"{name}.py"))

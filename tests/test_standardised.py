@@ -144,9 +144,8 @@ def pairs():
     for model in ("interaction", "exchangeable", "saturated", "additive"):
         yield f"three-{model}", (three, model, "weak"), (other, model, "weak")
     yield "beliefs", (three, "interaction", "weak"), (three, "interaction", "sceptical")
-    yield "printed beliefs", (flagship, "interaction", "weak"), (flagship, "interaction", "neutral")
-    wide = prior_set("weak", flagship).change("sigma", sigma=0.5, name="narrow", reason="a test")
-    yield "score", (flagship, "exchangeable", "weak"), (flagship, "exchangeable", wide)
+    narrow = prior_set("weak", flagship).change("sigma", sigma=0.5, name="narrow", reason="a test")
+    yield "score", (flagship, "exchangeable", "weak"), (changed, "exchangeable", narrow)
     yield "print", (flagship, "interaction", "weak"), (changed, "interaction", "weak")
     yield "dose", (flagship, "dose", "weak"), (changed, "dose", "grid:optimistic-strong")
     yield "subgroups", (cohort, "subgroups", "weak"), (cohort, "subgroups", "sceptical")

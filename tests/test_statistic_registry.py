@@ -18,6 +18,7 @@ from cotreat.plots.records import View
 from cotreat.results.store import DRAWS, read_draws
 from cotreat.study_file.reader import StudyError
 from cotreat.workflow.reanalyse import reanalyse
+from tests.shared import draw_only
 
 HEAD = """
 format = 1
@@ -231,7 +232,8 @@ def test_a_kind_that_nobody_registered_is_refused():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_registered")
-def test_a_fit_is_that_of_the_counts_and_stands_in_table_figure_and_report(tmp_path):
+def test_a_fit_is_that_of_the_counts_and_stands_in_table_figure_and_report(tmp_path, monkeypatch):
+    draw_only(monkeypatch, "reported")
     study = parse_study(HEAD + TOTALS + risk_ratio("A") + risk_difference("A+B"))
     result = reanalyse(study, "interaction", engine="laplace", draws=500, seed=1, out=tmp_path)
     (fit,) = result.results
