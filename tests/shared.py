@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 from filelock import FileLock
 
 from cotreat.cli import main
 from cotreat.inference import sampling
-from cotreat.plots import View, draw_each, figures
+from cotreat.plots import View, figures, registry
 from cotreat.results import store
 from cotreat.workflow import reanalyse as workflow
 from tests.conftest import FOLDER
@@ -86,10 +87,14 @@ def reanalysis():
 def draw_only(monkeypatch, *names):
     """Let reanalyses of this test draw only some figures of fits: drawing all takes longer than a small fit."""
 
-    def draw(of, *arguments):
-        return draw_each(
-            [figure for name, figure in figures(of).items() if name in names], *arguments
-        )
+    def draw(*arguments):
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(
+                registry,
+                "figures",
+                lambda of: {name: one for name, one in figures(of).items() if name in names},
+            )
+            return registry.draw(*arguments)
 
     monkeypatch.setattr(workflow, "draw", draw)
 
