@@ -326,7 +326,7 @@ def test_risks_that_are_off_are_said(study, some_draws):  # noqa: F811
         likelihood=None,
         labels={"model": "additive", "priors": "weak", "interpretation": study.interpretation},
     )
-    words = "Predicted risks do not agree with the events"
+    words = "Predicted risks do not agree with the observed events"
     (caveat,) = [
         c for c in caveats(summary, resolve(study), cautions(table)) if c.subject == "calibration"
     ]

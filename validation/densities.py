@@ -167,13 +167,13 @@ def _spelled_out() -> Iterator[None]:
         reported_likelihood.one_node = one_node
 
 
-def _closed(law: Callable[..., Any], *given: Any) -> Any:
+def _closed(function: Callable[..., Any], *given: Any) -> Any:
     """Return a sampling distribution as one node, which `_function` opens after PyMC has rewritten the graph.
 
     PyMC's rewriting of the thousands of nodes inside takes half of the time of a density.
     """
     inputs = [None if value is None else value.type() for value in given]
-    outputs = law(pt, *inputs)
+    outputs = function(pt, *inputs)
     several = isinstance(outputs, tuple)
     op = OpFromGraph(
         [value for value in inputs if value is not None], list(outputs) if several else [outputs]

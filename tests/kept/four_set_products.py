@@ -12,8 +12,8 @@ from pathlib import Path
 import xarray as xr
 
 PATH = Path(__file__).with_suffix(".nc")
-DRAWS, PRIOR_DRAWS = 50, 200
-"""Draws kept per chain of the posterior and of the prior."""
+DRAWS = {"prior": 200, "posterior_predictive": 200}
+"""Draws kept per chain by group; 50 of the others. Quantiles far out in the tails need all."""
 
 
 def make():
@@ -25,7 +25,7 @@ def make():
     tree = sampling.fit_model(study, "exchangeable", draws=200, tune=300, chains=2).draws
     groups = {}
     for name, group in tree.children.items():
-        kept = PRIOR_DRAWS if name == "prior" else DRAWS
+        kept = DRAWS.get(name, 50)
         data = group.to_dataset()
         if "draw" in data.sizes:
             data = data.isel(draw=slice(None, None, max(data.sizes["draw"] // kept, 1)))
