@@ -1,6 +1,5 @@
 """Compare the patients of the regimens: propensity (overlap) and standardised differences (balance)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -12,6 +11,8 @@ from scipy.special import logit, ndtr, ndtri, softmax, xlogy
 
 from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.regimens import group_of
+
+Array = NDArray[np.float64]
 
 RARE = 0.02
 """A regimen with a lower estimated probability is rare for a patient."""
@@ -149,15 +150,10 @@ def _within(patterns: CovariatePatterns, chosen: NDArray[np.bool_]) -> Covariate
     return replace(patterns, labels=(replace(patterns.labels[0], regimens=labels),), **arrays)
 
 
-def _patients_by_regimen(patterns: CovariatePatterns) -> tuple[list[str], NDArray[np.float64]]:
+def _patients_by_regimen(patterns: CovariatePatterns) -> tuple[list[str], Array]:
     """Return the regimens in order of appearance, and patients by covariate pattern and regimen."""
-    labels = list(dict.fromkeys(patterns.regimens))
-    place = {label: at for at, label in enumerate(labels)}
-    patients = np.zeros((len(patterns.n), len(labels)))
-    patients[np.arange(len(patterns.n)), [place[regimen] for regimen in patterns.regimens]] = (
-        patterns.n
-    )
-    return labels, patients
+    place, labels = pd.factorize(np.array(patterns.regimens))
+    return labels.tolist(), np.eye(len(labels))[place] * patterns.n[:, None]
 
 
 def percent(share: float) -> str:
@@ -195,21 +191,15 @@ def _regimens(patterns: CovariatePatterns) -> pd.DataFrame:
     )
 
 
-def _columns(patterns: CovariatePatterns) -> tuple[NDArray[np.float64], list[str]]:
+def _columns(patterns: CovariatePatterns) -> tuple[Array, list[str]]:
     """Return covariates and indicators of clusters, centred, shape (pattern, column), and their names."""
-    clusters = (
-        np.eye(len(patterns.clusters))[patterns.cluster]
-        if patterns.clusters
-        else patterns.values[:, :0]
-    )
+    clusters = np.where(patterns.cluster[:, None] == np.arange(len(patterns.clusters)), 1.0, 0.0)
     clusters = clusters - np.average(clusters, axis=0, weights=patterns.n)
     names = [*patterns.names, *(f"cluster={name}" for name in patterns.clusters)]
     return np.hstack([patterns.values, clusters]), names
 
 
-def _rare_by_chance(
-    columns: NDArray[np.float64], n: NDArray[np.int64], patients: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _rare_by_chance(columns: Array, n: NDArray[np.int64], patients: Array) -> Array:
     """Return the share of patients for whom sampling error alone makes a regimen rare, by regimen.
 
     The estimated log-odds of a regimen with n_r patients, a share s of all, then vary between patients with variance
@@ -224,9 +214,7 @@ def _rare_by_chance(
     return n @ below / n.sum()
 
 
-def propensities(
-    columns: NDArray[np.float64], counts: NDArray[np.float64], ridge: float = RIDGE
-) -> NDArray[np.float64]:
+def propensities(columns: Array, counts: Array, ridge: float = RIDGE) -> Array:
     """Estimate the probability of each regimen given the columns by multinomial logistic regression.
 
     Parameters
@@ -252,24 +240,24 @@ def propensities(
     n, others = counts.sum(1), counts.shape[1] - 1
     share = counts.sum(0) / counts.sum()
 
-    def scores(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    def scores(coefficients: Array) -> Array:
         # The coefficients of the first regimen are 0.
         return np.pad(rows @ coefficients.reshape(others, -1).T, ((0, 0), (1, 0)))
 
-    def penalised(coefficients: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def penalised(coefficients: Array, x: Array) -> Array:
         """Return X'x plus the penalty's gradient, per patient; intercepts are not penalised."""
         slopes = coefficients.reshape(others, -1) * (np.arange(rows.shape[1]) > 0)
         penalty = ridge * (slopes - slopes.sum(0) / (others + 1))
         return (x[:, 1:].T @ rows + penalty).ravel() / n.sum()
 
-    def loss(at: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    def loss(at: Array) -> tuple[float, Array]:
         """Return the negative penalised log-likelihood per patient, with its gradient."""
         probability = softmax(scores(at), axis=1)
         penalty = at @ penalised(at, np.zeros_like(counts)) / 2
         value = penalty - xlogy(counts, probability).sum() / n.sum()
         return value, penalised(at, n[:, None] * probability - counts)
 
-    def curvature(at: NDArray[np.float64], direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    def curvature(at: Array, direction: Array) -> Array:
         probability, change = softmax(scores(at), axis=1), scores(direction)
         change = change - (probability * change).sum(1, keepdims=True)
         return penalised(direction, n[:, None] * probability * change)
@@ -298,19 +286,25 @@ def _balance(patterns: CovariatePatterns, tables: int) -> pd.DataFrame:
     """
     labels, weights = _patients_by_regimen(patterns)
     values, names = _columns(patterns)
-    middle, scale, raw = _raw(patterns, values)
-    binary = np.isin(np.round(raw, 9), (0.0, 1.0)).all(0)
+    clusters = len(patterns.clusters)
+    shares = np.bincount(patterns.cluster, patterns.n, max(1, clusters)) / patterns.n.sum()
+    middle = np.r_[[covariate.mean for covariate in patterns.covariates], shares[:clusters]]
+    scale = np.r_[[covariate.scale for covariate in patterns.covariates], np.ones(clusters)]
+    binary = np.isin(np.round(values * scale + middle, 9), (0.0, 1.0)).all(0)
     patients = weights.sum(0)
     left = patients.sum() - patients
     sums, squares = weights.T @ values, weights.T @ values**2
-    mean = sums / patients[:, None]
-    variance = _variance(sums, squares, patients, binary)
-    rest, rest_squares = sums.sum(0) - sums, squares.sum(0) - squares
-    others = rest / left[:, None]
-    difference = _standardised(mean - others, variance, _variance(rest, rest_squares, left, binary))
+    mean, variance = _moments(sums, squares, patients, binary)
+    others, spread = _moments(sums.sum(0) - sums, squares.sum(0) - squares, left, binary)
+    difference = _standardised(mean - others, variance, spread)
     chance = -ndtri(CHANCE / tables / difference.size / 2) * np.sqrt(1 / patients + 1 / left)
-    largest, between = _largest(mean, variance, labels)
     wide = len(names)
+    of_two = _standardised(
+        mean.T[:, :, None] - mean.T[:, None], variance.T[:, :, None], variance.T[:, None]
+    )
+    apart = np.triu(np.abs(of_two), 1).reshape(wide, -1)
+    one, two = np.divmod(apart.argmax(1), len(labels))
+    between = [f"{labels[i]} and {labels[j]}" for i, j in zip(one, two, strict=True)]
     return pd.DataFrame(
         {
             "covariate": np.repeat(names, len(labels)),
@@ -319,55 +313,24 @@ def _balance(patterns: CovariatePatterns, tables: int) -> pd.DataFrame:
             "others": (others * scale + middle).T.ravel(),
             "difference": difference.T.ravel(),
             "chance": np.tile(chance, wide),
-            "largest_pairwise": np.repeat(largest, len(labels)),
+            "largest_pairwise": np.repeat(apart.max(1), len(labels)),
             "pairwise_between": np.repeat(between, len(labels)),
         }
     )
 
 
-def _raw(
-    patterns: CovariatePatterns, values: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and scale of the columns, and the columns on their original scale."""
-    shares = (
-        np.bincount(patterns.cluster, patterns.n, max(1, len(patterns.clusters))) / patterns.n.sum()
-    )
-    shares = shares if patterns.clusters else shares[:0]
-    middle = np.r_[[covariate.mean for covariate in patterns.covariates], shares]
-    scale = np.r_[[covariate.scale for covariate in patterns.covariates], np.ones(len(shares))]
-    return middle, scale, values * scale + middle
+def _moments(
+    sums: Array, squares: Array, n: Array, binary: NDArray[np.bool_]
+) -> tuple[Array, Array]:
+    """Return means and variances, shape (regimen, column); the variance of a single patient is 0."""
+    n = n[:, None]
+    about = squares - sums**2 / n
+    return sums / n, np.maximum(about, 0) / np.where(binary, n, np.maximum(n - 1, 1))
 
 
-def _variance(
-    sums: NDArray[np.float64],
-    squares: NDArray[np.float64],
-    n: NDArray[np.float64],
-    binary: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    """Return variances, shape (regimen, column); that of a single patient is 0."""
-    about = squares - sums**2 / n[:, None]
-    return np.maximum(about, 0) / np.where(binary, n[:, None], np.maximum(n[:, None] - 1, 1))
-
-
-def _standardised(
-    difference: NDArray[np.float64], one: NDArray[np.float64], two: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _standardised(difference: Array, one: Array, two: Array) -> Array:
     """Divide differences by the pooled SD; infinite without variance where the means differ."""
     pooled = (one + two) / 2
     varies = pooled > NEGLIGIBLE
     apart = np.where(np.abs(difference) > NEGLIGIBLE, np.copysign(np.inf, difference), 0.0)
     return np.where(varies, difference / np.sqrt(np.where(varies, pooled, 1.0)), apart)
-
-
-def _largest(
-    mean: NDArray[np.float64], variance: NDArray[np.float64], labels: Sequence[str]
-) -> tuple[list[float], list[str]]:
-    """Return the largest difference between two regimens for each column, and which they are."""
-    largest, between = [], []
-    for means, variances in zip(mean.T, variance.T, strict=True):
-        every = np.broadcast_to(variances, (len(means),) * 2)
-        apart = np.abs(_standardised(means[:, None] - means, every.T, every))
-        one, two = np.unravel_index(np.triu(apart, 1).argmax(), apart.shape)
-        largest.append(float(apart[one, two]))
-        between.append(f"{labels[int(one)]} and {labels[int(two)]}")
-    return largest, between
