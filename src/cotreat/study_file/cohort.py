@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +20,9 @@ from cotreat.study_file.shape import StudyFile
 from cotreat.study_file.tables import numbered
 
 
-@dataclass(frozen=True)
-class EligiblePatients:
-    """The patients that a reported estimate can be about.
-
-    Attributes
-    ----------
-    cohort : Cohort
-        Regimens that have patients, or may have.
-    is_counted : bool
-        Whether all of these are counted.
-    """
-
-    cohort: Cohort
-    is_counted: bool
-
-
 def read_cohort(
     file: StudyFile, raw: Mapping[str, Any], frame: Any | None, folder: Path, reader: RegimenReader
-) -> tuple[StratifiedCounts, EligiblePatients | None]:
+) -> tuple[StratifiedCounts, RegimenReader]:
     """Read counts, individual patient data and totals; problems are noted.
 
     Parameters
@@ -55,19 +39,20 @@ def read_cohort(
     Returns
     -------
     counts : StratifiedCounts
-    patients : EligiblePatients or None
-        None where the counts could not be read.
+    reader : RegimenReader
+        With the cohort, if the counts could be read.
     """
-    problems, source = reader.problems, (file.study and file.study.source) or ""
+    problems = reader.problems
     patterns, arms = _counts(file, raw, frame, folder, reader)
     sums = None if arms is None else pooled(arms.values(), regimens.taken)
     uncounted = _uncounted(file, sums, reader)
     is_rows = patterns is not None
-    totals = read_totals(file.totals, source, arms, uncounted, reader, is_rows=is_rows)
+    totals = read_totals(file.totals, arms, uncounted, reader, is_rows=is_rows)
     if uncounted and has_problem(problems, "totals"):
         sums = None  # the totals determine which other patients are in the cohort
-    patients = None if sums is None else _eligible(totals, sums, reader)
-    if arms and patients is not None and not patients.is_counted and not is_rows:
+    if sums is not None:
+        reader = _with_cohort(totals, sums, reader)
+    if arms and reader.cohort is not None and not reader.is_counted and not is_rows:
         for name in partly_stratified(arms, reader):
             problems.add(
                 "arms",
@@ -75,7 +60,7 @@ def read_cohort(
                 "contain more patients; count it at each, or not at all",
             )
     counted = () if is_rows or arms is None else tuple(arms.values())
-    return StratifiedCounts(counted, totals, patterns), patients
+    return StratifiedCounts(counted, totals, patterns), reader
 
 
 def _counts(
@@ -85,13 +70,13 @@ def _counts(
 
     Sums over wrong counts would only add false problems.
     """
-    problems, source = reader.problems, (file.study and file.study.source) or ""
+    problems = reader.problems
     section = next((name for name in (PATIENTS, CELLS) if name in raw), "")
     if frame is not None and not section:
         problems.add(PATIENTS, "missing; it must name the columns of the frame")
     if not section:
         has_reported = bool(raw.get("reported") or raw.get("claims"))  # allowed: a key of 0.1
-        arms = read_arms(file.arms, source, reader, has_reported=has_reported)
+        arms = read_arms(file.arms, reader, has_reported=has_reported)
         return None, None if has_problem(problems, "arms") else arms
     before = len(problems.lines)
     for other in ("arms", "reported", "claims", PATIENTS, CELLS):  # allowed: a key of version 0.1
@@ -104,7 +89,7 @@ def _counts(
     if patterns is None or len(problems.lines) > before:
         return patterns, None
     counts = {regimens.parse(label): n for label, n in patterns.counts.items()}
-    return patterns, {regimen: Arm(regimen, *n, source) for regimen, n in counts.items()}
+    return patterns, {regimen: Arm(regimen, *n, reader.source) for regimen, n in counts.items()}
 
 
 def has_problem(problems: Problems, section: str) -> bool:
@@ -144,8 +129,8 @@ def _meanings(file: StudyFile) -> list[Meaning]:
     return meanings
 
 
-def _eligible(totals: tuple[Total, ...], arms: Arms, reader: RegimenReader) -> EligiblePatients:
-    """Return the patients of reported estimates: the counted arms, or all that are admitted."""
+def _with_cohort(totals: tuple[Total, ...], arms: Arms, reader: RegimenReader) -> RegimenReader:
+    """Return the reader with the patients of reported estimates: the counted arms, or all admitted."""
     remainders = []
     for total in totals:
         if not regimens.named_parts(total.patients):
@@ -158,4 +143,4 @@ def _eligible(totals: tuple[Total, ...], arms: Arms, reader: RegimenReader) -> E
         for r in reader.admitted
         if r in arms or (not is_counted and not any(rule(r) for rule in full))
     )
-    return EligiblePatients(Cohort(reader.treatments, present), is_counted)
+    return replace(reader, cohort=Cohort(reader.treatments, present), is_counted=is_counted)

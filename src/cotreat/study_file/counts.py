@@ -13,11 +13,7 @@ Arms = Mapping[Regimen, Arm]
 
 
 def read_arms(
-    tables: Sequence[ArmTable | None] | None,
-    source: str,
-    reader: RegimenReader,
-    *,
-    has_reported: bool,
+    tables: Sequence[ArmTable | None] | None, reader: RegimenReader, *, has_reported: bool
 ) -> dict[Regimen, Arm]:
     """Read [[arms]], whose regimens may name levels or subgroups; problems are noted.
 
@@ -25,8 +21,6 @@ def read_arms(
     ----------
     tables
         The tables; None where they are no list.
-    source
-        Source of a count that states none.
     reader
         Reader of regimens.
     has_reported
@@ -54,7 +48,8 @@ def read_arms(
             words = "shares patients with an arm above; name the level or subgroup in each arm or in none"
             problems.add(f"{where}.regimen", f"{label} {words}")
         reader.require_admitted(f"{where}.regimen", label, regimen)
-        arms[regimen] = Arm(regimen, table.n or 0, table.events or 0, table.source or source)
+        source = table.source or reader.source
+        arms[regimen] = Arm(regimen, table.n or 0, table.events or 0, source)
     _check_strata(arms, reader)
     return arms
 
@@ -103,7 +98,6 @@ def partly_stratified(arms: Arms, reader: RegimenReader) -> list[str]:
 
 def read_totals(
     tables: Sequence[TotalTable | None] | None,
-    source: str,
     arms: Arms | None,
     uncounted: set[Regimen],
     reader: RegimenReader,
@@ -116,8 +110,6 @@ def read_totals(
     ----------
     tables
         The tables; None where they are no list.
-    source
-        Source of a total that states none.
     arms
         The counts; None where they could not be read.
     uncounted
@@ -157,7 +149,8 @@ def read_totals(
                     f"{reported} reported for {table.patients!r}, but its arms add up to {summed}"
                 )
                 reader.problems.add(f"{where}.{key}", words)
-        totals.append(Total(table.patients, table.n or 0, table.events, table.source or source))
+        source = table.source or reader.source
+        totals.append(Total(table.patients, table.n or 0, table.events, source))
     return tuple(totals)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from cotreat.core.toml_tables import Problems, nearest
+from cotreat.evidence.contrasts import Cohort
 from cotreat.study import regimens
 from cotreat.study.regimens import NONE, Regimen
 from cotreat.study.study import Stratification
@@ -12,7 +13,7 @@ from cotreat.study.study import Stratification
 
 @dataclass(frozen=True)
 class RegimenReader:
-    """Read regimens and sets of patients; note each problem with its place.
+    """Read regimens and sets of patients of one file; note each problem with its place.
 
     Attributes
     ----------
@@ -22,17 +23,26 @@ class RegimenReader:
         Problems of the file.
     stratifications : tuple of Stratification
         Those whose levels and subgroups may be named.
+    source : str
+        Source of a count or total that states none.
     inclusion : str
         The inclusion rule of the study.
     admits : callable
         The inclusion rule as a predicate of a regimen.
+    cohort : Cohort or None
+        Regimens that have patients, or may have; None before the counts are read, or if they cannot be.
+    is_counted : bool
+        Whether all patients of the cohort are counted.
     """
 
     treatments: tuple[str, ...]
     problems: Problems
     stratifications: tuple[Stratification, ...] = ()
+    source: str = ""
     inclusion: str = "all"
     admits: regimens.Rule = regimens.everyone
+    cohort: Cohort | None = None
+    is_counted: bool = False
 
     @cached_property
     def parts(self) -> frozenset[str]:

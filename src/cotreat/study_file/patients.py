@@ -1,7 +1,7 @@
 """The sections ``[patients]`` and ``[cells]`` of a study file: patients, or covariate patterns."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cotreat.core.toml_tables import Problems
 from cotreat.study import regimens
 from cotreat.study.covariate_patterns import (
     CATEGORICAL,
@@ -19,15 +18,8 @@ from cotreat.study.covariate_patterns import (
     StratumRegimens,
 )
 from cotreat.study.regimens import GROUP, LEVEL
-from cotreat.study.study import GRADINGS, Stratification
-from cotreat.study_file.aggregate import (
-    EVENTS,
-    Aggregated,
-    Columns,
-    N,
-    StratumColumn,
-    aggregate,
-)
+from cotreat.study.study import GRADINGS
+from cotreat.study_file.aggregate import EVENTS, Aggregated, Columns, N, StratumColumn, aggregate
 from cotreat.study_file.parsing import RegimenReader
 from cotreat.study_file.shape import AggregatedTable, PatientsTable
 
@@ -39,38 +31,32 @@ def _section(table: PatientsTable | AggregatedTable) -> str:
     return CELLS if isinstance(table, AggregatedTable) else PATIENTS
 
 
-def read_columns(
-    table: PatientsTable | AggregatedTable,
-    treatments: tuple[str, ...],
-    stratifications: tuple[Stratification, ...],
-    problems: Problems,
-) -> Columns | None:
+def read_columns(table: PatientsTable | AggregatedTable, reader: RegimenReader) -> Columns | None:
     """Read the columns of [patients] or [cells]; problems are noted.
 
     Parameters
     ----------
     table
         The section.
-    treatments
-        Ids of the treatments.
-    stratifications
-        Stratifications that the file declares.
-    problems
-        Problems of the file.
+    reader
+        Ids of treatments and strata.
 
     Returns
     -------
     Columns or None
         None where there are problems.
     """
+    treatments, problems = reader.treatments, reader.problems
     before = len(problems.lines)
     outcome, n, patient, indicators = EVENTS, N, "", {name: name for name in treatments}
     if isinstance(table, PatientsTable):
         outcome, n, patient, indicators = table.outcome, "", table.patient or "", table.treatments
-    strata = tuple(_strata(table, stratifications, problems))
-    unknown = f"no such treatment; they are {', '.join(treatments)}"
+    strata = tuple(_strata(table, reader))
     where = f"{_section(table)}.treatments"
-    _check_names(where, indicators, treatments, "the treatment", lambda _: unknown, problems)
+    for name in (name for name in indicators if name not in treatments):
+        problems.add(f"{where}.{name}", f"no such treatment; they are {', '.join(treatments)}")
+    for name in sorted(set(treatments) - set(indicators)):
+        problems.add(f"{where}.{name}", "missing; it must be the column of the treatment")
     if len(problems.lines) > before:
         return None
     return Columns(
@@ -84,57 +70,31 @@ def read_columns(
     )
 
 
-def _check_names(
-    where: str,
-    columns: Mapping[str, str],
-    declared: Collection[str],
-    what: str,
-    unknown: Callable[[str], str],
-    problems: Problems,
-) -> None:
-    """Require a column for each declared name, and no other."""
-    for name in columns:
-        if name not in declared:
-            problems.add(f"{where}.{name}", unknown(name))
-    for name in sorted(set(declared) - set(columns)):
-        problems.add(f"{where}.{name}", f"missing; it must be the column of {what}")
-
-
 def _strata(
-    table: PatientsTable | AggregatedTable,
-    stratifications: tuple[Stratification, ...],
-    problems: Problems,
+    table: PatientsTable | AggregatedTable, reader: RegimenReader
 ) -> Iterator[StratumColumn]:
     """Yield the columns of levels and subgroups; note those that the file does not declare."""
-    declared = {
-        strata.id: {owner: tuple(i for i, _ in named) for owner, named in strata.owners}
-        for strata in stratifications
-    }
-    section = _section(table)
-    for grading in GRADINGS:
-        columns: Mapping[str, str] = getattr(table, grading) or {}
-        levels = declared.pop(grading, {})
-
-        def undeclared(name: str, grading: str = grading) -> str:
-            return (
-                f"the study file has no {grading} of {name}; write [treatments.{name}] "
-                f'{grading} = {{ low = "…", high = "…" }}'
-            )
-
-        _check_names(f"{section}.{grading}", columns, levels, "these levels", undeclared, problems)
-        for name in (name for name in columns if name in levels):
-            yield StratumColumn(grading, name, columns[name], levels[name])
-    columns = table.subgroups or {}
-    _check_names(
-        f"{section}.subgroups",
-        columns,
-        declared,
-        "these groups",
-        lambda name: f"the study file has no such subgroups; write [subgroups.{name}]",
-        problems,
-    )
-    for name in (name for name in columns if name in declared):
-        yield StratumColumn(name, "", columns[name], declared[name][name])
+    for kind in (*GRADINGS, "subgroups"):
+        where, is_graded = f"{_section(table)}.{kind}", kind in GRADINGS
+        columns: dict[str, str] = getattr(table, kind) or {}
+        declared = {
+            owner: tuple(i for i, _ in named)
+            for strata in reader.stratifications
+            if kind == (strata.id if strata.is_graded else "subgroups")
+            for owner, named in strata.owners
+        }
+        for name in (name for name in columns if name not in declared):
+            words = f"the study file has no such subgroups; write [subgroups.{name}]"
+            if is_graded:
+                levels = f'[treatments.{name}] {kind} = {{ low = "…", high = "…" }}'
+                words = f"the study file has no {kind} of {name}; write {levels}"
+            reader.problems.add(f"{where}.{name}", words)
+        for name in sorted(set(declared) - set(columns)):
+            words = f"missing; it must be the column of these {'levels' if is_graded else 'groups'}"
+            reader.problems.add(f"{where}.{name}", words)
+        for name in (name for name in columns if name in declared):
+            strata_id, treatment = (kind, name) if is_graded else (name, "")
+            yield StratumColumn(strata_id, treatment, columns[name], declared[name])
 
 
 def read_patients(
@@ -162,9 +122,19 @@ def read_patients(
         None where there are problems.
     """
     problems, section = reader.problems, _section(table)
-    columns = read_columns(table, reader.treatments, reader.stratifications, problems)
-    aggregated = None if columns is None else _aggregated(table, columns, frame, folder, problems)
-    if columns is None or aggregated is None:
+    columns = read_columns(table, reader)
+    if columns is None:
+        return None
+    source = folder / (table.file or "") if frame is None else frame
+    if frame is None and not (table.file and source.exists()):
+        absent = f"there is no file {str(source)!r}" if table.file else "missing"
+        problems.add(f"{section}.file", f"{absent}; it must be {FILE}")
+        return None
+    may_drop = isinstance(table, PatientsTable) and table.missing == "drop"
+    aggregated = aggregate(source, columns, may_drop=may_drop)
+    if isinstance(aggregated, list):
+        for key, words in aggregated:
+            problems.add(f"{section}.{key}", words)
         return None
     patterns = covariate_patterns(aggregated, columns, reader.treatments)
     before = len(problems.lines)
@@ -174,27 +144,6 @@ def read_patients(
             problems.add(f"{section}.covariates.{covariate.column}", words)
     _check(patterns, section, reader)
     return patterns if len(problems.lines) == before else None
-
-
-def _aggregated(
-    table: PatientsTable | AggregatedTable,
-    columns: Columns,
-    frame: Any | None,
-    folder: Path,
-    problems: Problems,
-) -> Aggregated | None:
-    source = folder / (table.file or "") if frame is None else frame
-    if frame is None and not (table.file and source.exists()):
-        absent = f"there is no file {str(source)!r}" if table.file else "missing"
-        problems.add(f"{_section(table)}.file", f"{absent}; it must be {FILE}")
-        return None
-    may_drop = isinstance(table, PatientsTable) and table.missing == "drop"
-    aggregated = aggregate(source, columns, may_drop=may_drop)
-    if isinstance(aggregated, Aggregated):
-        return aggregated
-    for key, words in aggregated:
-        problems.add(f"{_section(table)}.{key}", words)
-    return None
 
 
 def _check(patterns: CovariatePatterns, section: str, reader: RegimenReader) -> None:

@@ -187,10 +187,8 @@ def aggregation_of(study: str | Path) -> tuple[str, str, dict[str, Any]]:
         raise StudyError(str(study), [f"the file cannot be read: {_why(error)}"]) from None
     file = checked(_RowsFile, {PATIENTS: {}, **raw}, problems)
     treatments, stratifications = read_treatments(file.treatments, file.subgroups, problems)
-    ids = tuple(t.id for t in treatments)
-    columns = (
-        None if problems.lines else read_columns(file.patients, ids, stratifications, problems)
-    )
+    reader = RegimenReader(tuple(t.id for t in treatments), problems, stratifications)
+    columns = None if problems.lines else read_columns(file.patients, reader)
     if columns is None:
         raise StudyError(path.name, problems.lines)
     section: dict[str, Any] = {"covariates": dict(columns.covariates)}
@@ -223,15 +221,16 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
     treatments, stratifications = read_treatments(file.treatments, file.subgroups, problems)
     if not treatments:
         return None
-    reader = RegimenReader(tuple(t.id for t in treatments), problems, stratifications)
     head = file.study or StudyTable.model_construct(**dict.fromkeys(StudyTable.model_fields))
+    ids = tuple(t.id for t in treatments)
+    reader = RegimenReader(ids, problems, stratifications, head.source or "")
     outcome = _outcome(file.outcome, head.design, problems)
     sequential = _sequential(file.sequential, reader)
     reader = reader.with_inclusion(head.inclusion)
-    counts, patients = read_cohort(file, raw, frame, folder, reader)
-    estimates = read_reported(file.reported, patients, reader)
+    counts, reader = read_cohort(file, raw, frame, folder, reader)
+    estimates = read_reported(file.reported, reader)
     names = tuple(table.id for _, table in numbered("reported", file.reported) if table.id)
-    interpretations = read_interpretations(file.interpretations, estimates, names, patients, reader)
+    interpretations = read_interpretations(file.interpretations, estimates, names, reader)
     if problems.lines or outcome is None:
         return None
     base = file.baseline

@@ -10,13 +10,7 @@ from cotreat.core.toml_tables import Problems, nearest
 from cotreat.evidence.contrasts import KINDS, coefficient_of, named_parts
 from cotreat.evidence.statistics import statistic_of
 from cotreat.study.regimens import parse
-from cotreat.study.study import (
-    Interpretation,
-    Meaning,
-    ReportedEstimate,
-    RoundedNumber,
-)
-from cotreat.study_file.cohort import EligiblePatients
+from cotreat.study.study import Interpretation, Meaning, ReportedEstimate, RoundedNumber
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
 from cotreat.study_file.parsing import RegimenReader
 from cotreat.study_file.shape import (
@@ -33,9 +27,7 @@ Estimates = tuple[ReportedEstimate, ...]
 
 
 def read_reported(
-    tables: Sequence[ReportedTable | None] | None,
-    patients: EligiblePatients | None,
-    reader: RegimenReader,
+    tables: Sequence[ReportedTable | None] | None, reader: RegimenReader
 ) -> Estimates:
     """Read [[reported]]; problems are noted.
 
@@ -43,8 +35,6 @@ def read_reported(
     ----------
     tables
         The tables; None for one that has no right shape.
-    patients
-        None where the arms could not be read.
     reader
         Reader of regimens and sets of patients.
 
@@ -58,10 +48,10 @@ def read_reported(
         if table.id in ids:
             reader.problems.add(f"{where}.id", f"{table.id} is the id of an estimate above")
         ids |= {table.id} - {None}
-        meaning, about = _meaning(where, table.contrast, patients, reader)
+        meaning, about = _meaning(where, table.contrast, reader)
         estimate = _estimate(where, table, meaning, about, reader.problems)
         if estimate is not None:
-            _check_coefficient(where, estimate, patients, reader)
+            _check_coefficient(where, estimate, reader)
             estimates.append(estimate)
     _check_models(estimates, "reported", reader.problems)
     return tuple(estimates)
@@ -131,9 +121,7 @@ def rounded(number: int | Decimal) -> RoundedNumber:
 # --- Contrasts -------------------------------------------------------------------------------------
 
 
-def _meaning(
-    where: str, text: str | None, patients: EligiblePatients | None, reader: RegimenReader
-) -> tuple[Meaning | None, str]:
+def _meaning(where: str, text: str | None, reader: RegimenReader) -> tuple[Meaning | None, str]:
     """Read the coefficient that a number estimates, or the description of one that is only shown."""
     if text is None:
         return None, ""
@@ -146,10 +134,16 @@ def _meaning(
         return None, ""
     if meaning.kind == UNSPECIFIED:
         return None, meaning.words[0]
+    holds = KINDS[meaning.kind].holds
     for word in dict.fromkeys(_flat(meaning.words)):
-        _check_word(place, KINDS[meaning.kind].holds, word, reader)
+        if holds == "regimens":
+            reader.regimen(place, word)
+        elif holds == "sets":
+            reader.rule(place, word)
+        elif word not in reader.treatments:
+            reader.note_unknown(place, word)
     _check_repeated(place, meaning.words, problems)
-    if len(problems.lines) > before or patients is None:
+    if len(problems.lines) > before or reader.cohort is None:
         return None, ""
     if meaning.kind == "regimens":
         regimens = [reader.regimen(place, word) or frozenset() for word in meaning.words]
@@ -173,24 +167,10 @@ def _check_repeated(where: str, words: Sequence[Any], problems: Problems) -> Non
             problems.add(where, f"names {name} twice; name different ones")
 
 
-def _check_word(where: str, holds: str, word: str, reader: RegimenReader) -> None:
-    if holds == "regimens":
-        reader.regimen(where, word)
-    elif holds == "sets":
-        reader.rule(where, word)
-    elif word not in reader.treatments:
-        reader.note_unknown(where, word)
-
-
-def _check_coefficient(
-    where: str,
-    estimate: ReportedEstimate,
-    patients: EligiblePatients | None,
-    reader: RegimenReader,
-) -> None:
+def _check_coefficient(where: str, estimate: ReportedEstimate, reader: RegimenReader) -> None:
     """Refuse a coefficient that no regression of the cohort's regimens has."""
-    meaning = estimate.meaning
-    if meaning is None or patients is None:
+    meaning, cohort = estimate.meaning, reader.cohort
+    if meaning is None or cohort is None:
         return
     if meaning.kind == "regimens" and not all(map(reader.admits, map(parse, meaning.words))):
         return  # noted where the contrast is read
@@ -203,13 +183,13 @@ def _check_coefficient(
             raise ValueError(f"{words}; a contrast can name one")
         coefficient_of(
             meaning,
-            patients.cohort.stratified_by(strata[0]) if strata else patients.cohort,
+            cohort.stratified_by(strata[0]) if strata else cohort,
             is_adjusted=estimate.adjusted,
             statistic=statistic_of(estimate.kind),
         )
     except ValueError as error:
         words = str(error)
-        if patients.is_counted:
+        if reader.is_counted:
             words = words.replace("no regimen of the cohort", "no counted arm")
         reader.problems.add(f"{where}.contrast", words)
 
@@ -262,7 +242,6 @@ def read_interpretations(
     tables: Sequence[InterpretationTable | None] | None,
     estimates: Estimates,
     names: tuple[str, ...],
-    patients: EligiblePatients | None,
     reader: RegimenReader,
 ) -> tuple[Interpretation, ...]:
     """Read [[interpretations]]; problems are noted.
@@ -275,8 +254,6 @@ def read_interpretations(
         The reported estimates that could be read.
     names
         Ids of all reported estimates.
-    patients
-        None where the arms could not be read.
     reader
         Reader of regimens and sets of patients.
 
@@ -295,7 +272,7 @@ def read_interpretations(
     for where, table in numbered("interpretations", tables):
         if table.id is not None and table.id in [interpretation.id for _, interpretation in read]:
             problems.add(f"{where}.id", f"{table.id} is the id of an interpretation above")
-        meant = _means(f"{where}.means", table.means or {}, estimates, names, patients, reader)
+        meant = _means(f"{where}.means", table.means or {}, estimates, names, reader)
         read.append((bool(table.default), Interpretation(table.id, table.words or "", meant)))
     is_sound = all(table is not None and table.default is not None for table in tables)
     if tables and is_sound and sum(is_default for is_default, _ in read) != 1:
@@ -308,7 +285,6 @@ def _means(
     means: Mapping[str, MeansTable | None],
     estimates: Estimates,
     names: tuple[str, ...],
-    patients: EligiblePatients | None,
     reader: RegimenReader,
 ) -> Estimates:
     """Return the estimates with the contrasts of an interpretation."""
@@ -320,7 +296,7 @@ def _means(
             reader.problems.add(place, f"no reported estimate has this id; {words}")
         if name not in by_id or table is None:
             continue
-        meaning, about = _meaning(place, table.contrast, patients, reader)
+        meaning, about = _meaning(place, table.contrast, reader)
         before = by_id[name]
         by_id[name] = replace(
             before,
@@ -328,7 +304,7 @@ def _means(
             model=table.model or before.model,
             about=about or before.about,
         )
-        _check_coefficient(place, by_id[name], patients, reader)
+        _check_coefficient(place, by_id[name], reader)
     meant = tuple(by_id[estimate.id] for estimate in estimates)
     if meant != estimates:
         _check_models(meant, where, reader.problems)
