@@ -1,6 +1,5 @@
 """Figures of a fit by ArviZ: its parameters and the diagnostics of the sampler."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import xarray as xr
@@ -66,7 +65,7 @@ def trace(view: View) -> Figure:
         draws.tick_params(axis="x", labelbottom=draws is figure.axes[-1])
     figure.axes[-2].set_xlabel("value")
     figure.axes[-1].set_xlabel("draw")
-    parameters.chain_key(figure, figure.axes[0].get_lines(), data["chain"].values)
+    parameters.chain_key(figure, data)
     return figure
 
 
@@ -110,8 +109,7 @@ def rank(view: View) -> Figure:
             text.set_fontsize(SMALL)
     figure.supylabel("departure from uniform", fontsize=8)
     # Not as supxlabel: the layout would put it onto the legend.
-    title = "rank of a draw among all chains' draws, as a fraction"
-    parameters.chain_key(figure, figure.axes[0].get_lines(), data["chain"].values, title)
+    parameters.chain_key(figure, data, "rank of a draw among all chains' draws, as a fraction")
     return figure
 
 
@@ -154,17 +152,14 @@ def pair(view: View) -> Figure:
         axes.set_xlabel(axes.get_xlabel(), fontsize=7)
         axes.set_ylabel(axes.get_ylabel(), fontsize=7)
         axes.locator_params(nbins=2)
-        axes.set_xticks(_ends(axes.get_xticks(), *axes.get_xlim()))
+        lower, upper = axes.get_xlim()
+        inside = [tick for tick in axes.get_xticks() if lower <= tick <= upper]
+        # Three do not fit side by side.
+        axes.set_xticks(inside if len(inside) < 3 else [inside[0], inside[-1]])
         axes.tick_params(labelsize=6.5)
         if at % (len(data) + 1) == 0:  # a density needs no scale
             axes.set_yticks([])
     return figure
-
-
-def _ends(ticks: Iterable[float], lower: float, upper: float) -> list[float]:
-    """Return the first and the last tick within the limits: three do not fit side by side."""
-    inside = [tick for tick in ticks if lower <= tick <= upper]
-    return inside if len(inside) < 3 else [inside[0], inside[-1]]
 
 
 @figure_of(

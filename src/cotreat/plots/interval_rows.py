@@ -221,15 +221,11 @@ def _draw_line(axes: Axes, line: Line, y: float, look: Look) -> None:
     mark = {"marker": bar.pop("marker"), "mfc": bar.pop("mfc"), "color": bar["color"]}
     if not np.isnan(line.lower):
         axes.plot([line.lower, line.upper], [y, y], solid_capstyle="butt", zorder=2, **bar)
-        _arrowheads(axes, line, y, bar["color"])
-    axes.plot(line.estimate, y, ls="none", ms=4.5, mew=1, zorder=3, **mark)
-
-
-def _arrowheads(axes: Axes, line: Line, y: float, color: str) -> None:
     left, right = axes.get_xlim()
     for end, beyond, marker in ((left, line.lower < left, "<"), (right, line.upper > right, ">")):
         if beyond:
-            axes.plot(end, y, marker, color=color, ms=4, clip_on=False, zorder=4)
+            axes.plot(end, y, marker, color=bar["color"], ms=4, clip_on=False, zorder=4)
+    axes.plot(line.estimate, y, ls="none", ms=4.5, mew=1, zorder=3, **mark)
 
 
 def write_numbers(axes: Axes, texts: Sequence[str], head: str, column: int = 0) -> None:
@@ -251,18 +247,11 @@ def add_legend(
     """Add the legend below a figure: ids, kinds of line, and notes."""
     lines = [line for row in rows for line in row.lines]
     kinds = {(line.kind, line.is_unidentified): line for line in lines if not line.words}
-    handles = [
-        Line2D(
-            [],
-            [],
-            label=kind + f", {NOT_IDENTIFIED}" * is_unidentified,
-            ms=4.5,
-            **_properties(kinds[kind, is_unidentified], look[kind]),
-        )
-        for kind in look
-        for is_unidentified in (False, True)
-        if (kind, is_unidentified) in kinds
-    ]
+    handles = []
+    for kind, is_unidentified in sorted(kinds, key=lambda k: (list(look).index(k[0]), k[1])):
+        label = kind + f", {NOT_IDENTIFIED}" * is_unidentified
+        properties = _properties(kinds[kind, is_unidentified], look[kind])
+        handles.append(Line2D([], [], label=label, ms=4.5, **properties))
     words = [line.words for line in lines]
     title = [key(study, [row.name for row in rows] + words + list(notes))]
     if NOT_ESTIMABLE in words:

@@ -51,17 +51,12 @@ def parameter_name(study: Study, variable: str, index: str = "", *, between: str
     A variable without a row in `PARAMETERS` or `BIAS` has its own name.
     """
     rows = {**PARAMETERS, **BIAS}
+    known = {name: (row.about, row.symbol) for name, row in rows.items()} | COORDINATES
+    about, symbol = known.get(variable, (f"{variable} {{}}", ""))
     stem, _, rest = variable.partition("_")
-    if variable in COORDINATES:
-        about, symbol = COORDINATES[variable]
-    elif variable in rows:
-        about, symbol = rows[variable].about, rows[variable].symbol
-    elif rest and (stem in COORDINATES or stem in rows):
-        index = index or rest
-        about = "{}"
-        symbol = rows[stem].symbol if stem in rows else COORDINATES[stem][1]
-    else:
-        about, symbol = f"{variable} {{}}", ""
+    if variable not in known and rest and stem in known:
+        index, about = index or rest, "{}"
+        symbol = rows[stem].symbol if stem in rows else known[stem][1]
     about = about.format(subject(study, index)).strip()
     return f"{about}{between}{symbol}" if symbol else about
 

@@ -6,7 +6,7 @@ instead of ``beta[SK]``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,9 +35,9 @@ def sampled(view: View, most: int) -> xr.Dataset:
     posterior = scalars(view, variables(view))
     if len(posterior) <= most:
         return posterior
-    rhat = az.rhat(posterior)
     # A chain that never moved has no R-hat, which counts as the worst.
-    worst = sorted(posterior, key=lambda name: -float(rhat[name].fillna(np.inf)))[:most]
+    rhat = az.rhat(posterior).fillna(np.inf)
+    worst = sorted(posterior, key=lambda name: -float(rhat[name]))[:most]
     kept = posterior[[name for name in posterior if name in worst]]
     return kept.assign_attrs(chosen_from=len(posterior))
 
@@ -101,21 +101,18 @@ def _parts(data: xr.Dataset) -> dict[str, tuple[str, str]]:
 def note(figure: Figure, view: View, data: xr.Dataset) -> None:
     """Explain the ids above a figure, and from how many parameters `sampled` chose these."""
     subjects = [subject(view.study, index) for _, index in _parts(data).values()]
-    lines = [key(view.study, subjects)]
-    if "chosen_from" in data.attrs:
-        total = data.attrs["chosen_from"]
-        lines.append(f"{len(data)} of {total} parameters: those with the largest R-hat")
-    if any(lines):
-        figure.suptitle("\n".join(filter(None, lines)), fontsize=8)
+    text = key(view.study, subjects)
+    if total := data.attrs.get("chosen_from"):
+        text += f"\n{len(data)} of {total} parameters: those with the largest R-hat"
+    if text:
+        figure.suptitle(text.strip(), fontsize=8)
 
 
-def chain_key(
-    figure: Figure, lines: Sequence[Line2D], chains: Iterable[Any], title: str = ""
-) -> None:
-    """Add a legend of the chains from the lines of one panel, in their order."""
+def chain_key(figure: Figure, data: xr.Dataset, title: str = "") -> None:
+    """Add a legend of the chains from the lines of the first panel, in their order."""
     handles = [
         Line2D([], [], color=line.get_color(), ls=line.get_linestyle(), label=f"chain {chain}")
-        for line, chain in zip(lines, chains, strict=False)
+        for line, chain in zip(figure.axes[0].get_lines(), data["chain"].values, strict=False)
     ]
     legend_below(figure, handles, [title], ncols=8)
 

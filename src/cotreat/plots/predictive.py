@@ -87,7 +87,10 @@ def lines_of_reported(view: View, numbers: ReportedEstimates) -> list[list[Panel
             lines[-1].append(Panel(label, tuple(rows), is_log=True))
     deviates = [
         row_of(
-            f"{names[e.id]}: {text(e)}", predicted.sel(row=e.id), *_deviate(e), towards=_towards(e)
+            f"{names[e.id]}: {text(e)}",
+            predicted.sel(row=e.id),
+            *_deviate(e),
+            towards=SIGNS.get(e.sign, 0) * e.is_below,  # of a bound on a known side
         )
         for e in numbers.p_values
     ]
@@ -107,8 +110,3 @@ def _deviate(estimate: ReportedEstimate) -> tuple[float, ...]:
     """Return the normal deviate of a p-value; both where its side is not reported."""
     size = z_value(estimate.value.value)
     return (SIGNS[estimate.sign] * size,) if estimate.sign in SIGNS else (-size, size)
-
-
-def _towards(estimate: ReportedEstimate) -> int:
-    """Return the direction of a p-value that is reported as a bound on a known side; otherwise 0."""
-    return SIGNS.get(estimate.sign, 0) if estimate.is_below else 0

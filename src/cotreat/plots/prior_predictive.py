@@ -66,14 +66,13 @@ def prior_predictive(record: Sensitivity) -> Figure | None:
     plain = {"risks": (RISK,), "odds ratios": (ODDS_RATIO,)}
     columns = [
         {
-            title: [row for row in every if row.estimand.measure in names][:MOST]
+            title: rows[:MOST]
             for title, names in axes_.items()
+            if (rows := [row for row in every if row.estimand.measure in names])
         }
         for axes_ in (plain, axes_of_measures())
     ]
-    columns = [
-        {title: rows for title, rows in c.items() if rows} for c in columns if any(c.values())
-    ]
+    columns = [column for column in columns if column]
     heights = [[len(rows) + 4 for rows in column.values()] for column in columns]
     size = (3.6 * len(columns) + 0.4, 0.8 + ROW * max(map(sum, heights)))
     figure = Figure(figsize=size, layout="constrained")

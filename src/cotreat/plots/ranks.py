@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -46,7 +45,18 @@ def ranks(calibration: Calibration) -> Figure:
     """
     figure = Figure(figsize=(4.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    _draw_lines(axes, calibration)
+    job, uniformity = calibration.job, calibration.uniformity
+    at = (np.arange(uniformity.draws) + 1) / (uniformity.draws + 1)
+    lower, upper = uniformity.band(1 - FAMILY_WISE)
+    axes.fill_between(at, lower - at, upper - at, color=style.PALE, lw=0, step="mid")
+    for row in calibration.table.sort_values("p_value", ascending=False).itertuples():
+        color = COLORS[row.kind] if row.passes else style.VERMILION
+        of_quantity = calibration.ranks.loc[(row.quantity, row.kind)].to_numpy()
+        counts = np.bincount(of_quantity, minlength=len(at) + 1)
+        share = np.cumsum(counts)[:-1] / len(of_quantity)
+        axes.plot(at, share - at, color=color, lw=0.5, alpha=0.8)
+    axes.set_title(f"{job.model.name}: {job.study.id}", fontsize=style.SMALL)
+    axes.axhline(0, color=style.GREY, lw=0.4)
     axes.set_xlabel("rank of the truth, as a share of all")
     axes.set_ylabel("share of ranks up to it,\nless that of uniform ranks")
     kinds = set(calibration.table.kind)
@@ -65,18 +75,3 @@ def write_ranks(calibration: Calibration, folder: Path) -> None:
     name = f"{job.model.name}--{job.study.id}.png".replace(":", "-")
     with style.off_screen():
         style.save(ranks(calibration), folder / name)
-
-
-def _draw_lines(axes: Axes, calibration: Calibration) -> None:
-    job, uniformity = calibration.job, calibration.uniformity
-    at = (np.arange(uniformity.draws) + 1) / (uniformity.draws + 1)
-    lower, upper = uniformity.band(1 - FAMILY_WISE)
-    axes.fill_between(at, lower - at, upper - at, color=style.PALE, lw=0, step="mid")
-    for row in calibration.table.sort_values("p_value", ascending=False).itertuples():
-        color = COLORS[row.kind] if row.passes else style.VERMILION
-        of_quantity = calibration.ranks.loc[(row.quantity, row.kind)].to_numpy()
-        counts = np.bincount(of_quantity, minlength=len(at) + 1)
-        share = np.cumsum(counts)[:-1] / len(of_quantity)
-        axes.plot(at, share - at, color=color, lw=0.5, alpha=0.8)
-    axes.set_title(f"{job.model.name}: {job.study.id}", fontsize=style.SMALL)
-    axes.axhline(0, color=style.GREY, lw=0.4)

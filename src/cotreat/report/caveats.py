@@ -276,24 +276,20 @@ def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
     likelihood = table[(table.estimator == LIKELIHOOD) & table.lower.notna()]
     keys = ["label", "judged_on"]
     found = conclusive.merge(likelihood, on=keys, suffixes=("", "_ml"))
-    nulls = [_null(measure) for measure in found.measure]
-    found = found[(found.lower_ml <= nulls) & (found.upper_ml >= nulls)]
+    # The null of a measure of synergy, or of a ratio.
+    nulls = [float(MEASURES[m].null) if m in MEASURES else 1.0 for m in found.measure]
+    found = found.assign(null=nulls)[(found.lower_ml <= nulls) & (found.upper_ml >= nulls)]
     if len(found) > MANY:
         labels = ", ".join(row.label for row in found.head(MANY).itertuples())
         yield Caveat.of("intervals_many", number=len(found), labels=labels)
         return
     for row in found.itertuples():
         limits = {"interval": row.interval_ml, "lower": row.lower_ml, "upper": row.upper_ml}
-        facts = {"label": row.label, "probability": share(row.probability), **limits}
-        yield Caveat.of("interval", **facts, null=_null(row.measure))
+        facts = {"label": row.label, "probability": share(row.probability), "null": row.null}
+        yield Caveat.of("interval", **facts, **limits)
 
 
 _JUDGED = ("odds_ratio", *representatives().values())
-
-
-def _null(measure: str) -> float:
-    """Return the null of a measure of synergy, or of a ratio."""
-    return float(MEASURES[measure].null) if measure in MEASURES else 1.0
 
 
 def _little_contraction(rows: pd.DataFrame, *, has_reported: bool) -> Iterator[Caveat]:

@@ -327,16 +327,12 @@ def conclude(
     usable = [one for one in others if not one.is_unreliable]
     aside = [one for one in usable if _is_incompatible(one, others, choice, log_evidence)]
     kept = [one for one in usable if one not in aside]
-    answers = [(one.choice, [_under(one, own) for own in found]) for one in kept]
     return replace(
         shown,
         better_than_either=tuple(_better(rows, found)),
-        sensitivity=tuple(
-            _sensitivity(own, [(choice, under[at]) for choice, under in answers])
-            for at, own in enumerate(found)
-        ),
+        sensitivity=tuple(_sensitivity(own, kept) for own in found),
         unusable=len(others) - len(usable),
-        not_comparable=tuple(one for one, under in answers if not any(under)),
+        not_comparable=tuple(o.choice for o in kept if not any(_under(o, own) for own in found)),
         incompatible=tuple(dict.fromkeys(one.choice[0] for one in aside)),
     )
 
@@ -369,7 +365,7 @@ def _comparisons(rows: pd.DataFrame) -> Iterator[Comparison]:
 
 def _better(rows: pd.DataFrame, found: Sequence[Assessment]) -> Iterator[tuple[str, float]]:
     """Find the pairs that are better than the better single treatment, which is not synergy."""
-    assessed = {(one.pair, one.co_treatment, one.stratum) for one in found}
+    assessed = {one.place for one in found}
     own = rows[
         (rows.scale == APART) & (rows.status == IDENTIFIED) & (rows.probability >= CONCLUSIVE)
     ]
@@ -451,20 +447,16 @@ def _under(other: Alternative, one: Assessment) -> Assessment | None:
     rows = _at(rows, one.co_treatment, one.stratum)
     if rows.empty:
         return None
-    row = rows.iloc[0]
-    return replace(
-        one,
-        identified=row.status == IDENTIFIED,
-        probability=float(row.probability),
-        prior_probability=math.nan,
-        effective=other.effective,
-    )
+    identified, probability = rows.status.iloc[0] == IDENTIFIED, float(rows.probability.iloc[0])
+    return replace(one, identified=identified, probability=probability, effective=other.effective)
 
 
-def _sensitivity(
-    own: Assessment, others: Sequence[tuple[Choice, Assessment | None]]
-) -> Sensitivity:
-    found = [(choice, one) for choice, one in others if one is not None]
+def _sensitivity(own: Assessment, others: Sequence[Alternative]) -> Sensitivity:
+    """Compare an assessment with those under other choices.
+
+    A direction that is not identified can take back one that is, but makes none.
+    """
+    found = [(other.choice, one) for other in others if (one := _under(other, own))]
     directions = [one.direction for _, one in found if one.identified]
     values = [own.probability, *(one.probability for _, one in found)]
     return Sensitivity(
@@ -475,16 +467,12 @@ def _sensitivity(
         len(found) - len(directions),
         min(values),
         max(values),
-        tuple(choice for choice, one in found if _leads_elsewhere(one, own)),
+        tuple(
+            choice
+            for choice, one in found
+            if (own.identified or one.identified) and one.direction != own.direction
+        ),
     )
-
-
-def _leads_elsewhere(other: Assessment, own: Assessment) -> bool:
-    """Whether another choice takes back a direction, or identifies what the primary analysis does not.
-
-    A direction that is not identified can take one back, but makes none.
-    """
-    return (own.identified or other.identified) and other.direction != own.direction
 
 
 def _is_incompatible(

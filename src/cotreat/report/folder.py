@@ -118,15 +118,7 @@ class Fit:
         """How many independent draws its probabilities are worth."""
         checks = self.tables[store.CHECKS]
         values = pd.to_numeric(checks.value[checks.check.isin(INDEPENDENT)])
-        return (
-            float(values.min()) if len(values) else float(self.info["draws"] * self.info["chains"])
-        )
-
-    @property
-    def alternative(self) -> Alternative:
-        """The fit as a choice with which the primary analysis is compared."""
-        failed = bool(self.failed)
-        return Alternative(self.choice, self.summary, self.log_evidence, failed, self.effective)
+        return float(values.min() if len(values) else self.info["draws"] * self.info["chains"])
 
     @cached_property
     def figures(self) -> dict[str, RegisteredFigure]:
@@ -191,12 +183,9 @@ class Results:
         -------
         str
         """
-        settings = self.analyses[name].settings
-        choice = zip(KINDS, self.lead.choice, strict=True)
-        changed = [
-            f"the {kind} {settings[kind]}" for kind, own in choice if settings.get(kind, own) != own
-        ]
-        return " and ".join(changed)
+        own = dict(zip(KINDS, self.lead.choice, strict=True))
+        made = {kind: self.analyses[name].settings.get(kind, own[kind]) for kind in KINDS}
+        return " and ".join(f"the {kind} {made[kind]}" for kind in KINDS if made[kind] != own[kind])
 
     def table(self, name: str, file: str) -> pd.DataFrame | None:
         """Return a table of an analysis; None where it is missing, or of another analysis than the primary one.
@@ -217,39 +206,35 @@ class Results:
 
     def _alternatives(self) -> list[Alternative]:
         """Return every other choice once: from its fit, from the multiverse, or from the grid of beliefs."""
-        found: dict[Choice, Alternative] = {}
-        for one in (*(fit.alternative for fit in self.fits), *self._by_sensitivity()):
-            found.setdefault(_same(one.choice), one)
-        return list(found.values())
-
-    def _by_sensitivity(self) -> Iterator[Alternative]:
-        """Yield the choices of the sensitivity analysis."""
-        multiverse, grid = (self.table(SENSITIVITY, name) for name in (MULTIVERSE, GRID))
-        analysis = self.analyses.get(SENSITIVITY)
-        effective = float(analysis.settings.get("effective draws", np.inf)) if analysis else np.inf
-        if multiverse is not None:
-            yield from alternatives_of(multiverse, effective)
-        if grid is not None:
-            interpretation, model, _ = self.lead.choice
-            yield from beliefs_of_grid(grid, interpretation, model, effective)
+        found = [
+            Alternative(f.choice, f.summary, f.log_evidence, bool(f.failed), f.effective)
+            for f in self.fits
+        ]
+        settings = self.analyses[SENSITIVITY].settings if SENSITIVITY in self.analyses else {}
+        effective = float(settings.get("effective draws", np.inf))
+        if (multiverse := self.table(SENSITIVITY, MULTIVERSE)) is not None:
+            found += alternatives_of(multiverse, effective)
+        if (grid := self.table(SENSITIVITY, GRID)) is not None:
+            found += beliefs_of_grid(grid, *self.lead.choice[:2], effective)
+        distinct: dict[Choice, Alternative] = {}
+        for one in found:
+            distinct.setdefault(_same(one.choice), one)
+        return list(distinct.values())
 
 
 def _reported(fit: Fit) -> list[Reported]:
     """List the numbers of the paper: estimates that are evidence, counts, other estimates, totals."""
     cells, estimates = fit.tables[store.CELLS], fit.tables[store.REPORTED]
     counted = cells[cells.events.notna()]
-    is_arm, is_used = counted.regimen.isin(_regimens(fit)), estimates.use == "evidence"
+    # The table of counts also lists totals of several regimens.
+    regimens = fit.summary[fit.summary.measure == RISK].contrast
+    is_arm, is_used = counted.regimen.isin(regimens), estimates.use == "evidence"
     return [
         *_estimates(estimates[is_used]),
         *_counts(counted[is_arm]),
         *_estimates(estimates[~is_used]),
         *_counts(counted[~is_arm]),
     ]
-
-
-def _regimens(fit: Fit) -> set[str]:
-    """Return the regimens of a fit, which its table of counts lists with totals of several."""
-    return set(fit.summary[fit.summary.measure == RISK].contrast)
 
 
 def _estimates(rows: pd.DataFrame) -> Iterator[Reported]:
@@ -301,7 +286,11 @@ def read_results(place: Path) -> Results:
     own = [folder for folder in folders if folders[folder]["study_digest"] == digest]
     found = (_fit(folder, folders[folder], is_newest=folder == newest) for folder in own)
     fits = sorted(filter(None, found), key=_order)
-    every = _analyses(place)
+    made = [name for name in (*ANALYSES, FOUR_CELLS) if (place / name / ABOUT).exists()]
+    try:
+        every = {name: read_analysis(place / name) for name in made}
+    except AnalysisError as error:
+        raise ReportError(str(error)) from None
     analyses = {name: one for name, one in every.items() if one.study_digest == digest}
     outdated = {*(folder.name for folder in folders), *every} - {fit.name for fit in fits}
     return Results(place, tuple(fits), analyses, tuple(sorted(outdated - set(analyses))))
@@ -311,10 +300,8 @@ def _order(fit: Fit) -> tuple[bool, str, int, float]:
     """Sort by priors, model, and log evidence of the interpretation; the default of each first."""
     _, model, priors = fit.choice
     conflict = fit.info["conflict"]
-    by_evidence = -np.inf
-    if conflict and conflict["predictions"]:
-        by_evidence = -conflict["log_evidence"]
-    return priors != "weak", priors, rank(model), by_evidence
+    by_evidence = conflict["log_evidence"] if conflict and conflict["predictions"] else np.inf
+    return priors != "weak", priors, rank(model), -by_evidence
 
 
 def _info(folder: Path) -> dict[str, Any]:
@@ -343,11 +330,3 @@ def _fit(folder: Path, info: dict[str, Any], *, is_newest: bool) -> Fit | None:
 
 def _unreadable(folder: Path, error: Exception) -> ReportError:
     return ReportError(f"the fit in {folder} cannot be read ({error}); make it again")
-
-
-def _analyses(place: Path) -> dict[str, Analysis]:
-    names = [name for name in (*ANALYSES, FOUR_CELLS) if (place / name / ABOUT).exists()]
-    try:
-        return {name: read_analysis(place / name) for name in names}
-    except AnalysisError as error:
-        raise ReportError(str(error)) from None

@@ -1,15 +1,15 @@
 """The four-cell tables of the primary analysis, kept as a supplementary analysis at the end of the report."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from cotreat.core.constants import SEED
-from cotreat.report.templates import paragraphs, texts
+from cotreat.report.sections import section
 from cotreat.results import four_cells
-from cotreat.results.four_cells import FourCells
-from cotreat.results.supplementary import Analysis, Section, write_analysis
+from cotreat.results.supplementary import Analysis, write_analysis
 from cotreat.study.study import Study
 
 FOLDER = "four_cells"
@@ -40,13 +40,10 @@ def write_four_cells(
     """
     shown = four_cells.tables(study, summary)[:MOST_TABLES]
     tables = {f"{FOLDER}_{at}.csv": one.arranged() for at, one in enumerate(shown, start=1)}
-    sections = [_section(study, *pair) for pair in zip(shown, tables, strict=True)]
-    analysis = Analysis("Four-cell tables", study.digest, SEED, (), tuple(sections))
+    facts = {"adjusted": four_cells.adjusted_for(study), "mark": four_cells.MARK}
+    sections = tuple(
+        replace(section(FOLDER, "pair", one=one, **facts), table=name)
+        for one, name in zip(shown, tables, strict=True)
+    )
+    analysis = Analysis("Four-cell tables", study.digest, SEED, (), sections)
     return write_analysis(folder / FOLDER, analysis, tables, failed=failed)
-
-
-def _section(study: Study, one: FourCells, table: str) -> Section:
-    entry = texts("analyses.toml")["four_cells"]["pair"]
-    facts = {"one": one, "adjusted": four_cells.adjusted_for(study), "mark": four_cells.MARK}
-    (heading,) = paragraphs(entry["heading"], **facts)
-    return Section(heading, paragraphs(entry["words"], **facts), table)

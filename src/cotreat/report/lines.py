@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,8 +175,11 @@ def four_lines(found: Conclusion) -> tuple[Line, ...]:
 def _facts(found: Conclusion) -> dict[str, Any]:
     """Group the assessments by what is concluded, for the templates."""
     question, better = found.question, found.better_than_either
-    not_identified, inconclusive, conclusive = _sorted(found.sensitivity)
-    robust = [row for row in conclusive if not row.differs]
+    not_identified = [row for row in found.sensitivity if not row.assessment.identified]
+    identified = [row for row in found.sensitivity if row.assessment.identified]
+    inconclusive = [row for row in identified if row.assessment.direction == INCONCLUSIVE]
+    conclusive = [row for row in identified if row.assessment.direction != INCONCLUSIVE]
+    sensitive = [row for row in conclusive if row.differs]
     return {
         "found": found,
         "question": question,
@@ -185,7 +188,7 @@ def _facts(found: Conclusion) -> dict[str, Any]:
         "comparisons": some([_comparison(one) for one in found.comparisons], MANY),
         "conclusive": [
             Group(found, own)
-            for rows in by_pair(robust)
+            for rows in by_pair(row for row in conclusive if not row.differs)
             for direction in (FOR, AGAINST)
             if (own := [row for row in rows if row.assessment.direction == direction])
         ],
@@ -193,23 +196,14 @@ def _facts(found: Conclusion) -> dict[str, Any]:
         "not_identified": Group(found, not_identified),
         "inconclusive": Group(found, inconclusive),
         "at_threshold": Group(found, [r for r in inconclusive if r.assessment.is_at_threshold]),
-        "sensitive": Group(found, [row for row in conclusive if row.differs]),
+        "sensitive": Group(found, sensitive),
         "better": list(dict.fromkeys(question.pair(pair) for pair, _ in better)),
         "least": share(min((p for _, p in better), default=1.0)),
-        "needed": list(_needed(found)),
+        "needed": list(_needed(found, not_identified, [*inconclusive, *sensitive])),
         "CONCLUSIVE": CONCLUSIVE,
         **{"ASSESSED": ASSESSED, "FAILED": FAILED},
         **{"INCOMPATIBLE": INCOMPATIBLE, "NOT_ESTIMABLE": NOT_ESTIMABLE},
     }
-
-
-def _sorted(rows: Iterable[Sensitivity]) -> tuple[list[Sensitivity], ...]:
-    """Return the assessments that are not identified, inconclusive and conclusive."""
-    groups: tuple[list[Sensitivity], ...] = ([], [], [])
-    for row in rows:
-        is_conclusive = row.assessment.direction != INCONCLUSIVE
-        groups[1 + is_conclusive if row.assessment.identified else 0].append(row)
-    return groups
 
 
 def _by_kind(reported: Sequence[Reported]) -> dict[str, list[str]]:
@@ -232,12 +226,13 @@ def _whether(question: Question) -> str:
     return f"whether {question.risk} with {both} together {verb} {question.side} than {EXPECTED} (synergy)"
 
 
-def _needed(found: Conclusion) -> Iterator[str]:
+def _needed(
+    found: Conclusion, not_identified: list[Sensitivity], open_: list[Sensitivity]
+) -> Iterator[str]:
     """List what the study leaves out and the question needs, what authors could report first."""
     question = found.question
     if found.status == FAILED:
         yield "more draws, or another engine, until the diagnostics pass"
-    not_identified, inconclusive, conclusive = _sorted(found.sensitivity)
     if question.not_counted:
         yield f"patients and events of {some(question.not_counted, MANY)}, from the authors"
     if found.rival_interpretations:
@@ -245,7 +240,7 @@ def _needed(found: Conclusion) -> Iterator[str]:
     if (not_identified or found.status == NOT_ESTIMABLE) and question.without_patients:
         absent = ["no study drug" if r == NONE else r for r in question.without_patients]
         yield f"patients who received {some(absent, MANY)}, whom this study does not have"
-    if not not_identified and (inconclusive or any(row.differs for row in conclusive)):
+    if open_ and not not_identified:
         yield "more patients in these regimens"
     if found.status == NOT_ESTIMABLE and question.is_case_control:
         yield "the risks in the source population of cases and controls"

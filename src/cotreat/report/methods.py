@@ -27,7 +27,6 @@ ENGINES = {
     "smc": "sequential Monte Carlo",
 }
 FACTORS = "bayes_factors.csv"
-SAMPLED = ("numpyro",)
 PACKAGES = ("cotreat", "pymc", "numpyro", "arviz")
 
 MOVED = "largest change of {} when moves were doubled"
@@ -67,7 +66,7 @@ def methods(results: Results) -> tuple[str, ...]:
         priors=[_prior(row) for row in info["prior_rows"]],
         defaults=[row["variable"] for row in info["prior_rows"] if row["chosen by"] == "default"],
         engine=ENGINES.get(info["engine"], info["engine"]),
-        sampled=info["engine"] in SAMPLED,
+        sampled=info["engine"] == "numpyro",
         versions=[f"{p} {info['versions'][p]}" for p in PACKAGES if p in info["versions"]],
         diagnostics=list(diagnostics(fit.tables[store.CHECKS])),
         failed=fit.failed,

@@ -38,6 +38,11 @@ PLACES = ("estimates", "risks", "synergy", DIAGNOSTICS)
 COVERED = {"measure", "contrast", "pair", "co_treatment", "stratum"}
 """Columns whose content is part of the label of an estimand; after the first they are in the file alone."""
 
+PROVENANCE = [
+    *("model", "priors", "interpretation", "engine", "chains", "draws", "tune", "seed", "created")
+]
+"""Columns of the table of settings."""
+
 NO_PATH = "STUDY.toml"
 """Stands for a study file whose path is not known."""
 
@@ -74,6 +79,9 @@ def render(results: Results) -> str:
 def _facts(results: Results) -> dict[str, Any]:
     """Collect what the page shows, by the names that its template has for it."""
     lead, place = results.lead, results.folder
+    shown: dict[str, list[Embedded]] = {section: [] for section in PLACES}
+    for one in lead.figures.values():
+        shown.get(one.section, shown[DIAGNOSTICS]).append(embed(lead.folder, one))
     return {
         "results": results,
         "lead": lead,
@@ -81,7 +89,7 @@ def _facts(results: Results) -> dict[str, Any]:
         "sensitivity_notes": sensitivity_notes(results.conclusion),
         "methods": methods(results),
         "tables": _tables(results),
-        "figures": {section: _figures(lead, section) for section in PLACES},
+        "figures": shown,
         "study_figures": [
             embed(place, one) for one in figures(STUDY).values() if (place / one.file).exists()
         ],
@@ -89,23 +97,9 @@ def _facts(results: Results) -> dict[str, Any]:
         "analyses": {name: _analysis(results, name) for name in ANALYSES},
         "titles": ANALYSES,
         "four_cells": _analysis(results, FOUR_CELLS),
-        "rerun": _rerun(results),
-        "file": _file(results),
-        "needed": _needed(results),
+        **_rerun(lead.info),
         "INCOMPATIBLE_BELOW": INCOMPATIBLE_BELOW,
     }
-
-
-# --- Figures ---------------------------------------------------------------------------------------
-
-
-def _figures(fit: Fit, section: str) -> list[Embedded]:
-    """Return the figures of a fit that a section of the page shows."""
-    return [
-        embed(fit.folder, one)
-        for one in fit.figures.values()
-        if section == (one.section if one.section in PLACES else DIAGNOSTICS)
-    ]
 
 
 # --- Tables of the primary analysis ---------------------------------------------------------------------
@@ -114,7 +108,7 @@ def _figures(fit: Fit, section: str) -> list[Embedded]:
 def _tables(results: Results) -> dict[str, Table]:
     """Make the tables of the primary analysis by name."""
     lead, study = results.lead, results.folder.name
-    summary = lead.summary
+    summary, settings = lead.summary, [fit.info for fit in results.fits]
     identified = lead.tables[store.IDENTIFICATION_TABLE].rename(columns={"status": IDENTIFICATION})
     captions = {
         "sensitivity": (
@@ -124,8 +118,6 @@ def _tables(results: Results) -> dict[str, Table]:
         "counts": ("Patients and events by regimen", lead.tables[store.CELLS]),
         "reported": ("Reported estimates", _reported(lead)),
         "identification": ("What the evidence identifies", identified),
-        "overlap": ("Overlap of regimens", _overlap(lead)),
-        "balance": ("Covariates by regimen", _balance(lead)),
         "interpretations": ("Interpretations of the reported estimates", _interpretations(results)),
         "headline": ("Main estimates", headline(summary)),
         "risks": ("Risk by regimen", _risks(summary)),
@@ -137,8 +129,11 @@ def _tables(results: Results) -> dict[str, Table]:
         "fits": ("All fits", _fits(results)),
         "checks": ("Diagnostic checks of the primary analysis", lead.tables[store.CHECKS]),
         "priors": ("Priors of the primary analysis", pd.DataFrame(lead.info["prior_rows"])),
-        "provenance": ("Settings of each fit", _provenance(results)),
+        "provenance": ("Settings of each fit", pd.DataFrame(settings, columns=PROVENANCE)),
     }
+    if store.OVERLAP in lead.tables:
+        captions["overlap"] = "Overlap of regimens", _overlap(lead.tables[store.OVERLAP])
+        captions["balance"] = "Covariates by regimen", _balance(lead.tables[store.BALANCE])
     return {
         name: table(data, caption, f"{study}-{name}.csv", lead.failed)
         for name, (caption, data) in captions.items()
@@ -171,26 +166,18 @@ def _with_interval(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(**{INTERVAL: [numbers(row) for row in rows.itertuples()]})
 
 
-def _overlap(fit: Fit) -> pd.DataFrame:
-    """Make the table of overlap; empty where there is none."""
-    if store.OVERLAP not in fit.tables:
-        return pd.DataFrame()
-    regimens = fit.tables[store.OVERLAP]
+def _overlap(regimens: pd.DataFrame) -> pd.DataFrame:
+    """Make the table of overlap."""
     shares = {name: regimens[name].map(percent) for name in ("share", "rare", "chance", "lowest")}
     return regimens.assign(**shares)
 
 
-def _balance(fit: Fit) -> pd.DataFrame:
-    """Make a table of covariates by regimen; empty where there is none."""
-    if store.BALANCE not in fit.tables:
-        return pd.DataFrame()
-    long = fit.tables[store.BALANCE]
+def _balance(long: pd.DataFrame) -> pd.DataFrame:
+    """Make a table of covariates by regimen."""
     both = [f"{row.mean:.4g} ({row.difference:+.2f})" for row in long.itertuples()]
     wide = long.assign(both=both).pivot(index="covariate", columns="regimen", values="both")
     wide = wide.loc[long.covariate.unique(), long.regimen.unique()].reset_index()
-    wide = wide.rename_axis(columns=None)
-    largest = long.groupby("covariate").largest_pairwise.idxmax()
-    pairs = long.loc[largest[long.covariate.unique()]]
+    pairs = long.loc[long.groupby("covariate", sort=False).largest_pairwise.idxmax()]
     wide["largest between two"] = [
         f"{row.largest_pairwise:.2f} ({row.pairwise_between})" for row in pairs.itertuples()
     ]
@@ -233,12 +220,11 @@ def _in_short(fit: Fit, own: list[Assessment]) -> str:
 def _interpretations(results: Results) -> pd.DataFrame:
     """Make a table of the interpretations; empty where there is only one."""
     compared = [fit for fit in results.fits if fit.info["conflict"] is not None]
-    if len(compared) < 2:
-        return pd.DataFrame()
-    return pd.DataFrame([_interpretation(fit, fit.info["conflict"]) for fit in compared])
+    return pd.DataFrame(map(_interpretation, compared) if len(compared) > 1 else [])
 
 
-def _interpretation(fit: Fit, conflict: dict[str, Any]) -> dict[str, Any]:
+def _interpretation(fit: Fit) -> dict[str, Any]:
+    conflict = fit.info["conflict"]
     predictions = (Prediction(**fields) for fields in conflict["predictions"])
     return {
         "interpretation": fit.info["interpretation"],
@@ -326,33 +312,20 @@ def _as_headed(line: str, shown: Table | None) -> str:
 # --- Reproducibility ----------------------------------------------------------------------------
 
 
-def _provenance(results: Results) -> pd.DataFrame:
-    keys = ["model", "priors", "interpretation", "engine"]
-    keys += ["chains", "draws", "tune", "seed", "created"]
-    return pd.DataFrame([fit.info for fit in results.fits])[keys]
+def _rerun(info: dict[str, Any]) -> dict[str, str]:
+    """Return the command that repeats an analysis, the study in it, and the study file that it needs.
 
-
-def _file(results: Results) -> str:
-    """Return the study in a command: the path it was read from, or its name if packaged."""
-    info = results.lead.info
-    path = info.get("file") or (info["study"] if info["study"] in packaged() else NO_PATH)
-    return shlex.quote(path)
-
-
-def _needed(results: Results) -> str:
-    """Name the study file that the command needs; empty where it is packaged."""
-    info = results.lead.info
-    if not info.get("file") and info["study"] in packaged():
-        return ""
-    where = f", read from {info['file']}" if info.get("file") else ", whose path is not known"
-    return f"It needs the study file of {info['study']}{where}; its digest must be the one below."
-
-
-def _rerun(results: Results) -> str:
-    """Return the command that repeats the primary analysis."""
-    info = results.lead.info
-    words = ["cotreat reanalyse", _file(results), f"--model {info['model']}"]
-    words += [f"--interpretation {info['interpretation']}", f"--priors {info['priors']}"]
-    words += [f"--engine {info['engine']}"] if info["engine"] in ENGINES else []
-    words += [f"--draws {info['draws']}", f"--chains {info['chains']}", f"--seed {info['seed']}"]
-    return " ".join(words)
+    The study is the path it was read from, or its name if packaged.
+    """
+    path, name, needed = info.get("file"), info["study"], ""
+    if path or name not in packaged():
+        where = f"read from {path}" if path else "whose path is not known"
+        needed = f"It needs the study file of {name}, {where}; its digest must be the one below."
+    file = shlex.quote(path or (NO_PATH if needed else name))
+    options = ("model", "interpretation", "priors", "engine", "draws", "chains", "seed")
+    words = [
+        f"--{option} {info[option]}"
+        for option in options
+        if option != "engine" or info["engine"] in ENGINES
+    ]
+    return {"rerun": " ".join(["cotreat reanalyse", file, *words]), "file": file, "needed": needed}

@@ -238,8 +238,8 @@ def _rows(
     co_treatment: str,
 ) -> Iterator[dict[str, Any]]:
     none, one, other, both = cells
-    counts = zip(study.counted, study.n.tolist(), study.events.tolist(), strict=True)
-    counted = {arm: (n, events) for arm, n, events in counts}
+    counts = zip(study.n.tolist(), study.events.tolist(), strict=True)
+    counted = dict(zip(study.counted, counts, strict=True))
     plain = posterior[posterior.threshold.isna() & (posterior.pair.fillna("") == "")]
     numbers = plain.drop_duplicates(["measure", "contrast"]).set_index(["measure", "contrast"])
     quantities = (ODDS_RATIO,) if study.is_case_control else (ODDS_RATIO, RATIO, DIFFERENCE)
@@ -248,14 +248,12 @@ def _rows(
         values = (part, quantity, of, *counted.get(of, (None, None)), *summary_row[list(NUMBERS)])
         return dict(zip(COLUMNS, values, strict=True))
 
-    for arm in cells:
-        yield row(CELL, RISK, arm, numbers.loc[RISK, arm])
     pairs = [(CELL, arm, none) for arm in (one, other, both)]
     pairs += [(EFFECT, *p) for p in ((one, none), (both, other), (other, none), (both, one))]
-    for part, with_, without in pairs:
-        for quantity in quantities:
-            of = contrast(with_, without)
-            yield row(part, quantity, of, numbers.loc[quantity, of])
+    shown = [(CELL, RISK, arm) for arm in cells]
+    shown += [(part, name, contrast(*arms)) for part, *arms in pairs for name in quantities]
+    for part, quantity, of in shown:
+        yield row(part, quantity, of, numbers.loc[quantity, of])
     of_pair = posterior[(posterior.pair == pair) & posterior.co_treatment.isin([co_treatment, ANY])]
     for measure in (*ADDITIVE, *MULTIPLICATIVE):
         if not (study.is_case_control and MEASURES[measure].needs_risks):

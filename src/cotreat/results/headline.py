@@ -280,27 +280,20 @@ def agreements(summary: pd.DataFrame) -> list[Agreement]:
     rows = rows[rows.measure.isin(representatives().values())]
     shared = rows.co_treatment == ANY
     places = rows[~shared].groupby(["pair", "co_treatment", "stratum"], sort=False)
-    return [
-        _agreement(
-            pair,
-            WITHIN.join(filter(None, (other, stratum))),
-            pd.concat([of_place, rows[shared & (rows.pair == pair)]]),
+    found = []
+    for (pair, other, stratum), of_place in places:
+        own = pd.concat([of_place, rows[shared & (rows.pair == pair)]])
+        for_synergy = int((own.probability > 0.5).sum())
+        agree = max(for_synergy, len(own) - for_synergy)
+        one = Agreement(
+            pair=pair,
+            co_treatment=WITHIN.join(filter(None, (other, stratum))),
+            scales=len(own),
+            agree=agree,
+            towards="synergy" if agree == for_synergy else "antagonism",
+            conclusive_for=int((own.probability >= CONCLUSIVE).sum()),
+            conclusive_against=int((own.probability <= 1 - CONCLUSIVE).sum()),
+            identified=own.status.iloc[0] == IDENTIFIED,
         )
-        for (pair, other, stratum), of_place in places
-    ]
-
-
-def _agreement(pair: str, co_treatment: str, rows: pd.DataFrame) -> Agreement:
-    probability = rows.probability
-    for_synergy = int((probability > 0.5).sum())
-    agree = max(for_synergy, len(rows) - for_synergy)
-    return Agreement(
-        pair=pair,
-        co_treatment=co_treatment,
-        scales=len(rows),
-        agree=agree,
-        towards="synergy" if agree == for_synergy else "antagonism",
-        conclusive_for=int((probability >= CONCLUSIVE).sum()),
-        conclusive_against=int((probability <= 1 - CONCLUSIVE).sum()),
-        identified=rows.status.iloc[0] == IDENTIFIED,
-    )
+        found.append(one)
+    return found

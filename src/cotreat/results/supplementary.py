@@ -6,11 +6,9 @@ report arranges them and computes nothing.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,23 +140,6 @@ class Analysis:
     settings: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
-
-
-def versions(*packages: str) -> dict[str, str]:
-    """Return the versions of Python, of this package and of some others.
-
-    Parameters
-    ----------
-    *packages
-        Names of packages.
-
-    Returns
-    -------
-    dict
-        Versions by name.
-    """
-    others = {name: version(name) for name in ("cotreat", *packages)}
-    return {"python": sys.version.split()[0], **others}
 
 
 def write_analysis(

@@ -1,16 +1,18 @@
 """Sections of the report on the supplementary analyses, with their texts in ``analyses.toml``."""
 
+import platform
 from collections.abc import Iterable
+from importlib.metadata import version
 from typing import Any, Protocol
 
 from cotreat.plots import picture
 from cotreat.report.templates import paragraphs, texts
-from cotreat.results.supplementary import ANALYSES, MOST_FINDINGS, Analysis, Section, versions
+from cotreat.results.supplementary import ANALYSES, MOST_FINDINGS, Analysis, Section
 from cotreat.study.study import Study
 
 TEXTS = texts("analyses.toml")
 """By analysis: texts, and sections with heading, table, figure and paragraphs."""
-PACKAGES = ("arviz", "jax", "numpy", "pymc", "pytensor", "scipy")
+PACKAGES = ("cotreat", "arviz", "jax", "numpy", "pymc", "pytensor", "scipy")
 
 
 class Record(Protocol):
@@ -19,17 +21,14 @@ class Record(Protocol):
     @property
     def study(self) -> Study:
         """Study under the interpretation of the primary analysis."""
-        ...
 
     @property
     def depth(self) -> str:
         """Depth of the analysis."""
-        ...
 
     @property
     def seed(self) -> int:
         """Seed of fits and predictions."""
-        ...
 
 
 def text(analysis: str, name: str, /, **facts: Any) -> str:
@@ -107,5 +106,5 @@ def analysis_of(
             "interpretation": record.study.interpretation,
             **settings,
         },
-        versions=versions(*PACKAGES),
+        versions={"python": platform.python_version()} | {p: version(p) for p in PACKAGES},
     )
