@@ -197,9 +197,8 @@ def share(probability: float) -> str:
     """
     if pd.isna(probability):
         return ""
-    if probability < 0.0005 or probability > 0.9995:
-        return "< 0.001" if probability < 0.5 else "> 0.999"
-    return f"{probability:.3f}"
+    rounded = f"{probability:.3f}"
+    return {"0.000": "< 0.001", "1.000": "> 0.999"}.get(rounded, rounded)
 
 
 # --- Agreement of the scales -------------------------------------------------------------------------
