@@ -20,6 +20,7 @@ from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
 from cotreat.report.caveats import SERIOUS, of_sequences
+from cotreat.results.headline import share
 from cotreat.results.summary import LIKELIHOOD, POSTERIOR, is_beyond_null
 from tests.codes import codes, status_text
 from tests.conftest import table_of
@@ -241,3 +242,18 @@ def test_every_combination_given_one_after_the_other_is_told_of_immortal_time():
     assert "immortal time" in words
     assert "Estimates of CYC+MMF, TAC+CYC+MMF, and every measure that uses them" in words
     assert not list(of_sequences(load_study("isis2")))
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [
+        (0.0532, "0.053"),
+        (0.9995, "> 0.999"),
+        (0.99949, "0.999"),
+        (0.0004, "< 0.001"),
+        (1.0, "> 0.999"),
+        (float("nan"), ""),
+    ],
+)
+def test_a_probability_is_never_written_as_zero_or_one(probability, text):
+    assert share(probability) == text

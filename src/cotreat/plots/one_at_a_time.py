@@ -64,7 +64,7 @@ def one_at_a_time(record: Sensitivity) -> Figure | None:
     figure, grid = style.panel_grid(
         len(pairs),
         len(pairs),
-        panel=(1.95, ROW * len(places)),
+        panel=(1.95 if len(pairs) > 1 else 3.2, ROW * len(places)),  # the ticks need room
         margin=(2.6, 1.2),
         xlabel=labels.PROBABILITY_AXIS,
     )
