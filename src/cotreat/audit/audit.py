@@ -17,19 +17,13 @@ from cotreat.estimands.identification import Determination, Status, not_estimabl
 from cotreat.evidence.contrasts import coefficient_of, label, named_parts, question_of
 from cotreat.evidence.counts import PRIOR_CONFLICT, distance
 from cotreat.evidence.protocol import SCORE, Evidences, Point, parameters_of
-from cotreat.evidence.reported import (
-    Dependence,
-    cohort_of,
-    p_agrees,
-    reported_in,
-    wald_p,
-)
+from cotreat.evidence.reported import Dependence, cohort_of, p_agrees, reported_in, wald_p
 from cotreat.evidence.resolve import resolve
 from cotreat.evidence.statistics import statistic_of
 from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
 from cotreat.study.regimens import NONE, WITHIN
-from cotreat.study.study import BY_DESIGN, ReportedEstimate, StratificationError, Study
+from cotreat.study.study import BY_DESIGN, Arm, ReportedEstimate, StratificationError, Study
 
 RISKS = "risks"
 ODDS_RATIOS = "odds ratios of two regimens"
@@ -204,7 +198,8 @@ def audit(study: Study) -> Audit:
 
 
 def _counts(study: Study) -> pd.DataFrame:
-    rows = [_count(study, regimen) for regimen in study.regimens]
+    arms = {study.label(arm.regimen): arm for arm in study.arms}
+    rows = [_count(study, regimen, arms.get(regimen)) for regimen in study.regimens]
     rows += [
         (f"{total.patients} (reported total)", total.events, total.n, None, total.source)
         for total in study.totals
@@ -213,12 +208,10 @@ def _counts(study: Study) -> pd.DataFrame:
     return table.astype({"events": "Int64", "patients": "Int64"})
 
 
-def _count(study: Study, regimen: str) -> tuple[object, ...]:
-    if regimen in study.counted:
-        at = study.counted.index(regimen)
-        events, n = int(study.events[at]), int(study.n[at])
-        risk = None if study.is_case_control else events / n
-        return regimen, events, n, risk, study.source_of(regimen)
+def _count(study: Study, regimen: str, arm: Arm | None) -> tuple[object, ...]:
+    if arm is not None:
+        risk = None if study.is_case_control else arm.events / arm.n
+        return regimen, arm.events, arm.n, risk, arm.source
     source = "empty by design"
     if study.is_admitted(regimen):
         source = "counts not reported" if regimen in study.present else "no patients"
@@ -254,11 +247,9 @@ def _reported(study: Study, evidence: Evidences, checks: dict[str, CountCheck]) 
     for one in study.reported_estimates:
         use = "evidence" if one.id in evidence_ids else "shown, not used here"
         use = f"checked: {checks[one.id].verdict}" if one.id in checks else use
-        question = (
-            ("", "", "")
-            if one.meaning is None
-            else question_of(one.meaning, statistic_of(one.kind))
-        )
+        question = ("", "", "")
+        if one.meaning is not None:
+            question = question_of(one.meaning, statistic_of(one.kind))
         adjusted = "yes" if one.adjusted else "no"
         rows.append((one.id, subject(one), *question, one.as_reported, adjusted, use, one.source))
     return pd.DataFrame(rows, columns=REPORTED_COLUMNS)
@@ -376,20 +367,15 @@ def _groups(study: Study, evidence: Evidences) -> Iterator[Group]:
     risks is left out: it is identified where the two risks are.
     """
     determination = Determination(study, _typical(study, evidence), evidence)
+    by_design = not_estimable(BY_DESIGN)
     members = [
-        (_kind(e), e, _status(study, e, determination))
+        (_kind(e), e, by_design if study.is_case_control and e.needs_risks else determination.of(e))
         for e in enumerate_estimands(study, MODELS["saturated"], evidence)
         if e.is_judged and not e.is_repeated
     ]
     sizes = Counter(kind for kind, _, _ in members)
     for (kind, status), same in groupby(sorted(members, key=_order), key=lambda m: (m[0], m[2])):
         yield Group(kind, tuple(e for _, e, _ in same), sizes[kind], status)
-
-
-def _status(study: Study, estimand: Estimand, determination: Determination) -> Status:
-    if study.is_case_control and estimand.needs_risks:
-        return not_estimable(BY_DESIGN)
-    return determination.of(estimand)
 
 
 def _typical(study: Study, evidence: Evidences) -> Point:

@@ -14,8 +14,8 @@ from cotreat.estimands.estimand import (
     RISK,
     Estimand,
     RiskDraws,
+    fields_of,
     label_of,
-    on_scale,
 )
 from cotreat.estimands.identification import Identification
 from cotreat.estimands.measures import MEASURES, Measure, odds, representatives
@@ -49,7 +49,7 @@ def enumerate_estimands(study: Study, model: Model, evidence: Evidences) -> list
     """
     return [
         *_risks(study),
-        *_odds_ratios(study),
+        *_of_two(study, ((ODDS_RATIO, _odds_ratio, 1.0),)),
         *_risk_contrasts(study),
         *_coefficients(evidence),
         *_effect_ratios(study),
@@ -100,13 +100,9 @@ def _odds_ratio(r: Any, r0: Any) -> Any:
     return odds(r) / odds(r0)
 
 
-def _odds_ratios(study: Study) -> Iterator[Estimand]:
-    for (contrast, stratum), arms in compared(study).items():
-        named: dict[str, Any] = {"contrast": contrast, "stratum": stratum}
-        yield Estimand(ODDS_RATIO, arms, _odds_ratio, **named, null=1.0, log=True)
+Contrasts = tuple[tuple[str, Callable[..., Any], float], ...]
 
-
-CONTRASTS: tuple[tuple[str, Callable[..., Any], float], ...] = (
+CONTRASTS: Contrasts = (
     (DIFFERENCE, lambda r, r0: r - r0, 0.0),
     (RATIO, lambda r, r0: r / r0, 1.0),
     (MARGINAL, _odds_ratio, 1.0),
@@ -116,23 +112,29 @@ OF_REGIMENS = (ODDS_RATIO, *(name for name, *_ in CONTRASTS))
 """Contrasts of two regimens that need no reported estimate."""
 
 
+def _of_two(study: Study, contrasts: Contrasts, **fields: Any) -> Iterator[Estimand]:
+    """Yield contrasts of every two regimens of one stratum."""
+    for ((contrast, stratum), arms), (name, formula, null) in product(
+        compared(study).items(), contrasts
+    ):
+        yield Estimand(
+            name,
+            arms,
+            formula,
+            contrast=contrast,
+            stratum=stratum,
+            unit="ratio" if null == 1 else "difference",
+            null=null,
+            log=null == 1,
+            **fields,
+        )
+
+
 def _risk_contrasts(study: Study) -> Iterator[Estimand]:
     """Yield contrasts of risks, which are means over covariates where odds ratios are conditional."""
-    every = () if study.is_case_control else product(compared(study).items(), CONTRASTS)
-    for ((contrast, stratum), arms), (name, formula, null) in every:
-        if name != MARGINAL or study.is_adjusted:
-            yield Estimand(
-                name,
-                arms,
-                formula,
-                contrast=contrast,
-                stratum=stratum,
-                unit="ratio" if null == 1 else "difference",
-                null=null,
-                log=null == 1,
-                needs_risks=True,
-                is_repeated=True,
-            )
+    if not study.is_case_control:
+        contrasts = CONTRASTS if study.is_adjusted else CONTRASTS[:-1]  # without the marginal one
+        yield from _of_two(study, contrasts, needs_risks=True, is_repeated=True)
 
 
 # --- Coefficients and ratios of odds ratios of one treatment ------------------------------------------
@@ -276,18 +278,12 @@ def _measures(study: Study, model: Model) -> Iterator[Estimand]:
         for scale in scales:
             for fields, arms in _co_treatments(study, model, pair, measure):
                 yield Estimand(
-                    measure.name,
-                    arms,
-                    on_scale(measure, scale),
+                    arms=arms,
                     pair=name,
                     **fields,
-                    judged_on=scale,
-                    unit=measure.unit,
-                    null=measure.null,
-                    log=measure.log,
                     needs_risks=measure.needs_risks,
-                    synergy=measure,
                     is_judged=scale == judged_on,
+                    **fields_of(measure, scale),
                 )
 
 

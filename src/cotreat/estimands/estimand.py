@@ -331,6 +331,26 @@ def on_scale(measure: Measure, scale: Scale | str) -> Callable[..., Any]:
     return of
 
 
+def fields_of(measure: Measure, scale: Scale | str) -> dict[str, Any]:
+    """Return the fields of an estimand that a measure of interaction determines.
+
+    Parameters
+    ----------
+    measure
+        The measure.
+    scale
+        ``event`` or ``non-event``.
+
+    Returns
+    -------
+    dict
+        Values by field.
+    """
+    shared = {name: getattr(measure, name) for name in ("unit", "null", "log")}
+    of = on_scale(measure, scale)
+    return {"measure": measure.name, "of": of, "judged_on": scale, "synergy": measure, **shared}
+
+
 def is_combination_ratio(estimand: Estimand, *, against_none: bool = True) -> bool:
     """Return whether an estimand is the odds ratio of a regimen against itself less one treatment.
 
@@ -365,15 +385,7 @@ def on_measure(estimand: Estimand, measure: Measure) -> Estimand:
     Estimand
         The estimand of the other measure.
     """
-    return replace(
-        estimand,
-        measure=measure.name,
-        of=on_scale(measure, estimand.judged_on),
-        unit=measure.unit,
-        synergy=measure,
-        null=measure.null,
-        log=measure.log,
-    )
+    return replace(estimand, **fields_of(measure, estimand.judged_on))
 
 
 def is_beyond_null(estimand: Estimand, risk_draws: RiskDraws) -> xr.DataArray:

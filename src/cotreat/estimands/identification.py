@@ -150,7 +150,7 @@ class Identification:
             return not_estimable(f"no patients in {', '.join(missing)}")
         if is_fixed(estimand, self._model):
             return Status(FIXED, estimand.assumption)
-        if is_implied(estimand, self._model):
+        if estimand.synergy is not None and not self._model.has_products:
             return Status(IMPLIED, estimand.assumption)
         return self._determined.of(estimand)
 
@@ -173,24 +173,6 @@ def is_fixed(estimand: Estimand, model: Model) -> bool:
     synergy = estimand.synergy
     is_product = synergy.is_contrast if synergy is not None else estimand.measure == EFFECT_RATIO
     return is_product and not model.has_products
-
-
-def is_implied(estimand: Estimand, model: Model) -> bool:
-    """Return whether a model without product terms implies the sign of a measure of interaction.
-
-    Parameters
-    ----------
-    estimand
-        The estimand.
-    model
-        The model.
-
-    Returns
-    -------
-    bool
-        True for measures of interaction of a model without product terms.
-    """
-    return estimand.synergy is not None and not model.has_products
 
 
 class Determination:

@@ -259,6 +259,8 @@ def aggregate(
             patterns = connection.execute(aggregation_sql(columns)).df()
         except RowsError as error:
             return [("file", str(error))]
+        except (OSError, EOFError) as error:
+            return [("file", f"cannot be read: {error}")]
         except duckdb.Error as error:
             return [("file", why(source, error))]
     counted = int(patterns[N].sum()) if len(patterns) else 0
@@ -425,10 +427,8 @@ class _Table:
 
     def _repeated(self, column: str) -> Iterator[Problem]:
         name = quoted(column)
-        repeated = (
-            f"SELECT {name} AS id FROM {ROWS} WHERE {name} IS NOT NULL GROUP BY {name} "
-            "HAVING COUNT(*) > 1"
-        )
+        of_id = f"SELECT {name} AS id FROM {ROWS} WHERE {name} IS NOT NULL"
+        repeated = f"{of_id} GROUP BY {name} HAVING COUNT(*) > 1"
         count, first = self.first_row(f"SELECT COUNT(*), MIN(id) FROM ({repeated})")
         if count:
             patients = "1 patient stands" if count == 1 else f"{count:,} patients stand"

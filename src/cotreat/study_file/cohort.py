@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from cotreat.evidence.contrasts import Cohort
 from cotreat.study import regimens
 from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.regimens import Regimen
-from cotreat.study.study import Arm, Meaning, StratifiedCounts, Total, pooled
+from cotreat.study.study import Arm, StratifiedCounts, Total, pooled
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
 from cotreat.study_file.counts import Arms, partly_stratified, read_arms, read_totals
 from cotreat.study_file.parsing import RegimenReader
@@ -102,31 +103,22 @@ def _uncounted(file: StudyFile, arms: Arms | None, reader: RegimenReader) -> set
     if not arms:
         return set()
     possible = {regimen for regimen in reader.admitted if regimen not in arms}
-    named: set[Regimen] = set()
-    for meaning in _meanings(file):
-        if meaning.kind not in ("regimens", UNSPECIFIED):
-            return possible
-        for word in meaning.words if meaning.kind == "regimens" else ():
-            try:
-                named.add(regimens.taken(regimens.parse(word)))
-            except ValueError:
-                continue  # noted where the contrast is read
-    # A study that has patients on one uncounted regimen may have some on any other.
-    return possible if named & possible else set()
-
-
-def _meanings(file: StudyFile) -> list[Meaning]:
-    """Return the sound contrasts of all estimates under all interpretations."""
     tables: list[Any] = [table for _, table in numbered("reported", file.reported)]
     for _, table in numbered("interpretations", file.interpretations):
         tables += filter(None, (table.means or {}).values())
-    meanings = []
+    named: set[Regimen] = set()
     for table in tables:
         try:
-            meanings.append(parse_contrast(table.contrast or ""))
+            meaning = parse_contrast(table.contrast or "")
         except ValueError:
             continue  # noted where the contrast is read
-    return meanings
+        if meaning.kind not in ("regimens", UNSPECIFIED):
+            return possible
+        for word in meaning.words if meaning.kind == "regimens" else ():
+            with suppress(ValueError):  # noted where the contrast is read
+                named.add(regimens.taken(regimens.parse(word)))
+    # A study that has patients on one uncounted regimen may have some on any other.
+    return possible if named & possible else set()
 
 
 def _with_cohort(totals: tuple[Total, ...], arms: Arms, reader: RegimenReader) -> RegimenReader:

@@ -1,7 +1,6 @@
 """The grammar of ``contrast``: the coefficient that a reported number estimates, as one text."""
 
 import re
-from collections.abc import Sequence
 
 from cotreat.study.regimens import NONE
 from cotreat.study.study import Meaning
@@ -61,7 +60,9 @@ def parse_contrast(text: str) -> Meaning:
     if product := _PRODUCT.fullmatch(text):
         return _product(text, product)
     if len(sides := _split(text, " vs ")) == 2:
-        return _comparison(sides)
+        if any(map(_SET.search, sides)):
+            return Meaning("sets", tuple(map(_without_prefix, sides)))
+        return Meaning("regimens", tuple(sides))
     if len(sides := _split(text, " < ")) > 1:
         return Meaning("trend", tuple(map(_without_prefix, sides)))
     raise ValueError(f"is {text!r}; it must be {FORMS}")
@@ -85,12 +86,6 @@ def _product(text: str, found: re.Match[str]) -> Meaning:
         words = 'after "|" it must have "treatments", or products such as "A x C, B x C"'
         raise ValueError(f"is {text!r}; {words}")
     return Meaning("products", ((first, second), *pairs))
-
-
-def _comparison(sides: Sequence[str]) -> Meaning:
-    if any(map(_SET.search, sides)):
-        return Meaning("sets", tuple(map(_without_prefix, sides)))
-    return Meaning("regimens", tuple(sides))
 
 
 def _without_prefix(side: str) -> str:

@@ -34,22 +34,19 @@ def attach(connection: duckdb.DuckDBPyConnection, source: Path | Any, view: str)
     Raises
     ------
     RowsError
+        If there are no rows.
+    OSError, EOFError
+        If there is no right to read the file, or no whole .gz.
+    duckdb.Error
+        If the rows have another form.
     """
-    import duckdb
-
+    read = "given"
     if isinstance(source, Path):
-        try:
-            read = _read(source)
-        except (OSError, EOFError) as error:  # no right to read it, or no whole .gz
-            raise RowsError(f"cannot be read: {error}") from None
+        read = _read(source)
     else:
-        connection.register("given", source)
-        read = "given"
-    try:
-        connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {read}")
-        described = connection.execute(f"DESCRIBE {view}").fetchall()
-    except duckdb.Error as error:
-        raise RowsError(why(source, error)) from None
+        connection.register(read, source)
+    connection.execute(f"CREATE VIEW {view} AS SELECT * FROM {read}")
+    described = connection.execute(f"DESCRIBE {view}").fetchall()
     return {name: str(kind).partition("(")[0] for name, kind, *_ in described}
 
 

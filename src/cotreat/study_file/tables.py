@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import (
@@ -46,7 +46,7 @@ class Right:
 
     words: str | Callable[[], str]
     accepts: Callable[[Any], bool] | None = None
-    schema: Callable[[], dict[str, Any]] | None = field(default=None)
+    schema: Callable[[], dict[str, Any]] | None = None
     description: str = ""
 
     def __str__(self) -> str:
@@ -102,7 +102,9 @@ class FileTable(BaseModel):
         except (PydanticCustomError, ValidationError) as error:
             if info.context:
                 return None
-            if isinstance(error, PydanticCustomError) or _is_worded(error):
+            if isinstance(error, PydanticCustomError):
+                raise
+            if any(one["type"] == PROBLEM for one in error.errors()):
                 raise
             right = _right(cls.model_fields[name], name)
             shown = "" if _has_tables(cls.model_fields[name]) else f"is {show(value)}; it "
@@ -125,8 +127,9 @@ class FileTable(BaseModel):
         if info.context or not unknown or cls.model_config["extra"] != "forbid":
             return handler(known)
         # Unknown keys first: a misspelt key explains why the right one is missing.
+        known_words = f"known are {', '.join(fields)}"
         errors: list[tuple[tuple[int | str, ...], str]] = [
-            ((name,), _unknown(name, fields)) for name in unknown
+            ((name,), f"unknown key; {nearest(name, fields) or known_words}") for name in unknown
         ]
         try:
             handler(known)
@@ -136,14 +139,6 @@ class FileTable(BaseModel):
             cls.__name__,
             [{"type": problem(words), "loc": path, "input": None} for path, words in errors],
         )
-
-
-def _is_worded(error: ValidationError) -> bool:
-    return any(one["type"] == PROBLEM for one in error.errors())
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    return f"unknown key; {nearest(name, known) or f'known are {", ".join(known)}'}"
 
 
 def _has_tables(field: FieldInfo) -> bool:

@@ -229,7 +229,8 @@ def reanalyse(
     results: list[Result] = []
     fits: dict[tuple[str, str], xr.DataTree] = {}
     fitted = [name for name, _ in pairs]
-    known = _Known({name for name in fitted if fitted.count(name) > 1})
+    compared = {name for name in fitted if fitted.count(name) > 1}
+    context = _Context(folder, chosen, settings, depth, thresholds, on_progress, compared)
     for name, interpretation in pairs:
         shown = (
             name if len(study.interpretations) == 1 else f"{name}, interpretation {interpretation}"
@@ -238,8 +239,7 @@ def reanalyse(
         model = described(name)
         resolved = study.resolve(interpretation, model.strata)
         chosen_engine = engine or _engine(resolved, depth, is_primary=name == primary)
-        run = _Run(resolved, model, chosen, chosen_engine, settings, depth)
-        tree, result = _write(run, known, folder, thresholds, f"{study.id}: {shown}", on_progress)
+        tree, result = _write(context, resolved, model, chosen_engine, f"{study.id}: {shown}")
         results.append(result)
         if depth and not is_on_request(model.name):
             fits[name, interpretation] = tree
@@ -248,25 +248,24 @@ def reanalyse(
         resolved = study.resolve(_primary(study, results).interpretation)
         task = Task(resolved, fits, chosen, depth, seed, on_progress)
         analyses.write_analyses(task, folder)
-    return Reanalysis(study, tuple(results), refused, *_report(folder, study))
-
-
-def _report(folder: Path, study: Study) -> tuple[Path, Conclusion]:
-    """Write four-cell tables, of a fit without strata, and report of all fits in a folder."""
-    fits = read_results(folder).fits
-    lead = next((fit for fit in fits if not fit.model.strata), fits[0])
+    written = read_results(folder).fits
+    lead = next((fit for fit in written if not fit.model.strata), written[0])
     resolved = study.resolve(lead.choice[0], lead.model.strata)
     write_four_cells(resolved, lead.summary, folder, lead.failed)
     report = write_report(folder, study)
-    return report.page, report.conclusion
+    return Reanalysis(study, tuple(results), refused, report.page, report.conclusion)
 
 
 @dataclass
-class _Known:
-    """Prior draws, and fits of the default interpretation, that later fits use.
+class _Context:
+    """What all fits of a reanalysis share, and draws that later fits use.
 
     Attributes
     ----------
+    folder : Path
+        ``OUT/STUDY``.
+    priors, settings, depth, thresholds, on_progress
+        Arguments of `reanalyse`.
     compared : set of str
         Models that are fitted under several interpretations.
     prior : dict of Dataset
@@ -275,21 +274,15 @@ class _Known:
         Posterior draws and log evidence under the default interpretation, by model.
     """
 
+    folder: Path
+    priors: PriorSet
+    settings: dict[str, Any]
+    depth: str | None
+    thresholds: Sequence[float]
+    on_progress: Callable[[str], None]
     compared: set[str]
     prior: dict[str, xr.Dataset] = field(default_factory=dict)
     default: dict[str, tuple[xr.Dataset, float]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """Inputs of one fit."""
-
-    study: Study
-    model: Model
-    priors: PriorSet
-    engine: str
-    settings: dict[str, Any]
-    depth: str | None
 
 
 def _engine(study: Study, depth: str | None, *, is_primary: bool) -> str:
@@ -299,17 +292,18 @@ def _engine(study: Study, depth: str | None, *, is_primary: bool) -> str:
     return "numpyro" if is_primary or depth not in (QUICK, STANDARD) else "laplace"
 
 
-def _sampled(run: _Run, known: _Known) -> tuple[Fit, pd.DataFrame, float | None]:
+def _sampled(
+    context: _Context, study: Study, model: Model, asked_engine: str
+) -> tuple[Fit, pd.DataFrame, float | None]:
     """Fit, replacing NUTS that fails; return the fit, its checks and, where needed, the log evidence."""
-    study, model = run.study, run.model
-    sample = partial(sampling.fit_model, study, model.name, run.priors, **run.settings)
-    fit = sample(engine=run.engine, prior=known.prior.get(model.name))
-    known.prior[model.name] = prior = fit.prior
+    priors, settings = context.priors, context.settings
+    sample = partial(sampling.fit_model, study, model.name, priors, **settings)
+    fit = sample(engine=asked_engine, prior=context.prior.get(model.name))
+    context.prior[model.name] = prior = fit.prior
     table = checks.checks(fit)
     more: list[dict[str, Any]] = []
-    engine = sampling.provenance(fit.draws)[
-        "engine"
-    ]  # another than asked for, where it was replaced
+    # Another engine than asked for, where it was replaced.
+    engine = sampling.provenance(fit.draws)["engine"]
     if engine != "smc" and study.has_uncounted and checks.failures(table):
         names = ", ".join(line.partition(":")[0] for line in checks.failures(table))
         more = table[table.check == checks.REPLACED].to_dict("records")
@@ -319,11 +313,11 @@ def _sampled(run: _Run, known: _Known) -> tuple[Fit, pd.DataFrame, float | None]
     tree, evidence = fit.draws, None
     if "log_evidence" in tree["sample_stats"]:
         evidence = sampling.log_evidence(tree)
-    elif model.name in known.compared:
-        evidence = _evidence_by_weights(run, fit)
+    elif model.name in context.compared:
+        evidence = _evidence_by_weights(context.depth, fit)
         if evidence is None:
-            on_progress = bool(run.settings.get("progress"))
-            tempered = sampling.temper(tree, study, model.name, run.priors, progress=on_progress)
+            progress = bool(settings.get("progress"))
+            tempered = sampling.temper(tree, study, model.name, priors, progress=progress)
             more += checks.agreement(fit, tempered)
             evidence = sampling.log_evidence(tempered)
         stats = tree["sample_stats"].to_dataset().assign_attrs(log_evidence=evidence)
@@ -333,51 +327,46 @@ def _sampled(run: _Run, known: _Known) -> tuple[Fit, pd.DataFrame, float | None]
     return fit, table, evidence
 
 
-def _evidence_by_weights(run: _Run, fit: Fit) -> float | None:
+def _evidence_by_weights(depth: str | None, fit: Fit) -> float | None:
     """Return the log evidence of a fit by importance sampling; None where it is not used or unreliable.
 
     The weights do not detect a mode that the draws missed; sequential Monte Carlo, which starts from the
     prior, does, and is used at depths ``full`` and None.
     """
-    if run.depth not in (QUICK, STANDARD):
+    if depth not in (QUICK, STANDARD):
         return None
     seed = sampling.provenance(fit.draws)["seed"]
     whole = Marginals(fit.study, fit.model, fit.priors, fit.posterior, seed).whole
     return None if whole.verdict == laplace.UNRELIABLE else whole.log_evidence
 
 
-def _conflict(run: _Run, known: _Known, fit: Fit, evidence: float | None) -> Conflict | None:
+def _conflict(context: _Context, fit: Fit, evidence: float | None) -> Conflict | None:
     """Compare an interpretation with the default one, if both are fitted."""
     if evidence is None:
         return None
-    name = run.model.name
-    if run.study.is_default:
-        known.default[name] = (fit.posterior, evidence)
-    if name not in known.default:
-        return Conflict(run.study.interpretation, evidence, float("nan"), ())
-    posterior, default = known.default[name]
-    predictions = predict(run.study, run.priors, posterior, run.settings.get("seed", 1))
-    return Conflict(run.study.interpretation, evidence, evidence - default, predictions)
+    study, name = fit.study, fit.model.name
+    if study.is_default:
+        context.default[name] = (fit.posterior, evidence)
+    if name not in context.default:
+        return Conflict(study.interpretation, evidence, float("nan"), ())
+    posterior, default = context.default[name]
+    predictions = predict(study, context.priors, posterior, context.settings.get("seed", 1))
+    return Conflict(study.interpretation, evidence, evidence - default, predictions)
 
 
 def _write(
-    run: _Run,
-    known: _Known,
-    folder: Path,
-    thresholds: Sequence[float],
-    shown: str,
-    on_progress: Callable[[str], None],
+    context: _Context, study: Study, model: Model, engine: str, shown: str
 ) -> tuple[xr.DataTree, Result]:
     """Fit, summarise every estimand, and write the folder of the fit."""
-    fit, table, evidence = _sampled(run, known)
-    study, model, priors, tree = fit.study, fit.model, fit.priors, fit.draws
-    conflict = _conflict(run, known, fit, evidence)
-    summary = summary_of(fit, thresholds)
+    fit, table, evidence = _sampled(context, study, model, engine)
+    tree, conflict = fit.draws, _conflict(context, fit, evidence)
+    summary = summary_of(fit, context.thresholds)
     failed = checks.failures(table)
     cautions = checks.cautions(table)
     if conflict is not None and conflict.is_incompatible:
         cautions = [f"interpretation {study.interpretation}, {conflict}", *cautions]
-    target = folder / f"{model.name}--{priors.name}--{study.interpretation}".replace(":", "-")
+    name = f"{model.name}--{context.priors.name}--{study.interpretation}"
+    target = context.folder / name.replace(":", "-")
     info = {"failed_checks": failed, **sampling.provenance(tree)}
     result = Result(
         target,
@@ -404,12 +393,12 @@ def _write(
         overlap = overlap_of(study.patterns)
         tables |= {store.OVERLAP: overlap.regimens, store.BALANCE: overlap.balance}
     with store.whole_folder(target) as writing:
-        for name, one in tables.items():
-            store.write_table(one, writing / name, failed)
+        for file, one in tables.items():
+            store.write_table(one, writing / file, failed)
         store.write_draws(tree, writing / store.DRAWS)
         store.write_info({**info, **_report_info(audited, result)}, writing / store.INFO)
         draw(FIT, View(fit, summary), writing, failed)
-    on_progress(f"{shown}: {target} ({result.changes})")
+    context.on_progress(f"{shown}: {target} ({result.changes})")
     if failed:
         warnings.warn(
             f"{target.name} failed its checks: {'; '.join(failed)}", FailedChecks, stacklevel=3
