@@ -165,8 +165,8 @@ def sizes_of(study: Study) -> Sizes:
         If no sizes satisfy the totals and counts, or a regimen is in no total.
     """
     labels = study.present
-    fixed = np.array([study.n[study.counted.index(r)] if r in study.counted else 0 for r in labels])
-    fixed = fixed.astype(float)
+    sizes = dict(zip(study.counted, study.n, strict=True))
+    fixed = np.array([sizes.get(regimen, 0) for regimen in labels], float)
     free = [i for i, r in enumerate(labels) if r not in study.counted]
     if not free:
         return Sizes(fixed, ())
@@ -189,7 +189,22 @@ def sizes_of(study: Study) -> Sizes:
     if residual > tolerance or (not is_overlapping and totals.min() < -tolerance):
         raise _no_sizes(study)
     if is_overlapping:
-        return _overlapping(study, fixed, free, within, left)
+        from scipy.linalg import null_space
+        from scipy.optimize import linprog
+
+        # Maximise the smallest arm.
+        count = len(free)
+        solution = linprog(
+            c=np.r_[np.zeros(count), -1.0],
+            A_ub=np.column_stack([-np.eye(count), np.ones(count)]),
+            b_ub=np.zeros(count),
+            A_eq=np.column_stack([within, np.zeros(len(within))]),
+            b_eq=left,
+            bounds=[(0, None)] * (count + 1),
+        )
+        if solution.status != 0 or solution.x[-1] < TOLERANCE:
+            raise _no_sizes(study, " with patients in every arm")
+        return Sizes(fixed, (), Polytope(solution.x[:-1], null_space(within)), tuple(free))
     if totals.min() < 0.5:
         raise _no_sizes(study, " with patients in every arm")
     blocks = []
@@ -259,32 +274,6 @@ def listed_events(study: Study) -> str:
     totals = [t for t in study.totals if t.events is not None]
     words = ", ".join(f"{t.patients} {t.events} of {t.n}" for t in totals)
     return words + (counted if study.arms else "")
-
-
-def _overlapping(
-    study: Study,
-    fixed: NDArray[np.float64],
-    free: list[int],
-    within: NDArray[np.float64],
-    left: NDArray[np.float64],
-) -> Sizes:
-    """Return the polytope of sizes under overlapping totals."""
-    from scipy.linalg import null_space
-    from scipy.optimize import linprog
-
-    # Maximise the smallest arm.
-    count = len(free)
-    solution = linprog(
-        c=np.r_[np.zeros(count), -1.0],
-        A_ub=np.column_stack([-np.eye(count), np.ones(count)]),
-        b_ub=np.zeros(count),
-        A_eq=np.column_stack([within, np.zeros(len(within))]),
-        b_eq=left,
-        bounds=[(0, None)] * (count + 1),
-    )
-    if solution.status != 0 or solution.x[-1] < TOLERANCE:
-        raise _no_sizes(study, " with patients in every arm")
-    return Sizes(fixed, (), Polytope(solution.x[:-1], null_space(within)), tuple(free))
 
 
 def _no_sizes(study: Study, where: str = "") -> ValueError:

@@ -335,7 +335,12 @@ def coefficient_of(
     kind = KINDS[meaning.kind]
     columns, weights, arms = kind.columns(meaning.words, cohort)
     if kind.holds != "treatments":
-        _require_disjoint(meaning, cohort)
+        sides = cohort.sides(kind.holds, meaning.words)
+        for side, words in zip(sides, meaning.words, strict=True):
+            if not side.any():
+                raise ValueError(f"no regimen of the cohort belongs to {words!r}")
+        if np.sum(sides, axis=0).max() > 1:
+            raise ValueError("the sides share patients; they must be disjoint")
     design = columns[arms]
     if not len(design) or np.linalg.matrix_rank(design) < design.shape[1]:
         raise ValueError(
@@ -345,12 +350,3 @@ def coefficient_of(
     coef = coefficient(columns, weights, arms, is_adjusted=is_adjusted)
     statistic.require_defined(coef)
     return coef
-
-
-def _require_disjoint(meaning: Meaning, cohort: Cohort) -> None:
-    sides = cohort.sides(KINDS[meaning.kind].holds, meaning.words)
-    for side, words in zip(sides, meaning.words, strict=True):
-        if not side.any():
-            raise ValueError(f"no regimen of the cohort belongs to {words!r}")
-    if np.sum(sides, axis=0).max() > 1:
-        raise ValueError("the sides share patients; they must be disjoint")

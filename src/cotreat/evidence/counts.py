@@ -211,14 +211,10 @@ class Counts(Evidence):
         ndarray or None, shape (chain, draw, fold)
             Log densities; None where parts of the evidence have no density.
         """
-        study = self.study
-        risk = draws["risk"].sel(arm=list(study.counted)).transpose("chain", "draw", "arm").values
-        pairs = zip(study.n.tolist(), study.events.tolist(), strict=True)
-        ways = np.array([log_binomial_coefficient(n, r) for n, r in pairs])
-        logs: Array = (
-            ways + study.events * np.log(risk) + (study.n - study.events) * np.log1p(-risk)
-        )
-        return logs
+        counted, n, r = list(self.study.counted), self.study.n, self.study.events
+        risk = draws["risk"].sel(arm=counted).transpose("chain", "draw", "arm").values
+        ways: Array = log_binomial_coefficient(n, r)
+        return ways + r * np.log(risk) + (n - r) * np.log1p(-risk)
 
     def predict_fold(
         self, fold: Fold, draws: xr.Dataset, rng: np.random.Generator

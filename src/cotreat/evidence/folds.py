@@ -172,19 +172,19 @@ def summarise_prediction(
     )
 
 
-def log_binomial_coefficient(n: int, r: int) -> float:
+def log_binomial_coefficient(n: Any, r: Any) -> Any:
     """Return the log binomial coefficient of r events among n patients.
 
     Parameters
     ----------
     n
-        Number of patients.
+        Number of patients, or an array.
     r
-        Number of events.
+        Number of events, or an array.
 
     Returns
     -------
-    float
+    float or ndarray
         log C(n, r).
     """
-    return float(gammaln(n + 1) - gammaln(r + 1) - gammaln(n - r + 1))
+    return gammaln(n + 1) - gammaln(r + 1) - gammaln(n - r + 1)

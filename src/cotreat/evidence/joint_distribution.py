@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cotreat.evidence.logistic_operator import Averages, averages
+from cotreat.evidence.logistic_operator import averages
 from cotreat.evidence.reported import ReportedEstimates, standard_error
-from cotreat.study.study import Study
 
 Array = Any
 
@@ -101,33 +100,16 @@ def joint_distribution(
     no_drift = np.zeros(reported.within.shape)
     drift = xp.concatenate([0 * moments.drift[:count], moments.drift[count:], no_drift])
     lever = lever - mean[:, None] * drift
+    # Mean and covariance of the rows given the counts of the counted arms.
     by_row = np.pad(adjusted, (0, totals))
-    mean, covariance = _given_counts(reported.study, mean, lever, by_row, n, arms, kappa)
-    shifts = np.pad(reported.shifted, ((0, totals), (0, 0)))
-    covariance = covariance + shift_sd**2 * (shifts @ shifts.T) * scale[:, None] * scale
-    noise = n * arms.risk * (1 - arms.risk)
-    width_sd = xp.sqrt(WIDTH_ERROR**2 + (moments.drift[:count] ** 2 * noise).sum(1))
-    return Joint(mean, covariance, moments.mean, log_error[:count], width_sd)
-
-
-def _given_counts(
-    study: Study,
-    mean: Array,
-    lever: Array,
-    adjusted: NDArray[np.float64],
-    n: Array,
-    arms: Averages,
-    kappa: Array,
-) -> tuple[Array, Array]:
-    """Return mean and covariance of the rows given the counts of the counted arms."""
-    crude_lever = lever * (1 - adjusted)[:, None]
-    adjusted_lever = lever * adjusted[:, None]
+    crude_lever = lever * (1 - by_row)[:, None]
+    adjusted_lever = lever * by_row[:, None]
     total = n * arms.risk * (1 - arms.risk)
     within = n * arms.weight
     part = within / total
-    counted = np.array([float(label in study.counted) for label in study.present])
+    counted = np.isin(reported.study.present, reported.study.counted).astype(float)
     events = np.zeros(len(counted))
-    events[counted > 0] = study.events
+    events[counted > 0] = reported.study.events
     residual = counted * (events - n * arms.risk)
     mean = mean + crude_lever @ residual + adjusted_lever @ (part * residual)
     covariance = (
@@ -135,7 +117,10 @@ def _given_counts(
         + (crude_lever * ((total - within) * (1 - counted))) @ crude_lever.T
         + (adjusted_lever * (within * (kappa**2 - 1 + counted * (1 - part)))) @ adjusted_lever.T
     )
-    return mean, covariance
+    shifts = np.pad(reported.shifted, ((0, totals), (0, 0)))
+    covariance = covariance + shift_sd**2 * (shifts @ shifts.T) * scale[:, None] * scale
+    width_sd = xp.sqrt(WIDTH_ERROR**2 + (moments.drift[:count] ** 2 * total).sum(1))
+    return Joint(mean, covariance, moments.mean, log_error[:count], width_sd)
 
 
 STEP = 1e-20

@@ -232,10 +232,6 @@ class Regressions:
             key=lambda key: (key[0], [-member for member in key[1]]),
         )
 
-    def _part(self, kind: int) -> NDArray[np.float64]:
-        """Membership of the groups of one kind, shape (group of that kind, arm)."""
-        return np.array([group for group_kind, group in self._keys if group_kind == kind])
-
     def moments(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> Moments:
         """Evaluate the coefficients.
 
@@ -267,14 +263,20 @@ class Regressions:
                 of_equation = _Groups(*(part[at] for part in groups))
                 score = sigma if coef.is_adjusted else None
                 solved[coef.equation] = _solved(xp, coef, of_equation, score)
-            moments.append(_moments(coef, *solved[coef.equation]))
+            level, covariance, bend = solved[coef.equation]
+            lever = coef.contrast @ covariance
+            variance = lever @ coef.contrast
+            # d(H⁻¹)_kk = −Σ n t (x·h_k)² x·db, and x·db is the covariance of the fit times d(events).
+            drift = -0.5 * ((bend * lever**2) @ covariance) / variance
+            mean = coef.contrast @ level
+            moments.append((mean, lever @ coef.groups, variance, drift @ coef.groups))
         return Moments(*(xp.stack(part) for part in zip(*moments, strict=True)))
 
     def _groups(self, xp: ModuleType, log_odds: Array, sigma: Array | None, n: Array) -> _Groups:
         arms = averages(xp, log_odds, sigma)
         parts = []
         for kind in (SINGLE, SEVERAL, CRUDE):
-            members = self._part(kind)
+            members = np.array([group for of_kind, group in self._keys if of_kind == kind])
             if not len(members):
                 continue
             size = members @ n
@@ -332,14 +334,3 @@ def _solved(
     spread, inverse = parts(at.weight)
     covariance = np.eye(len(kept)) / (size * at.weight) - spread @ inverse @ spread.T
     return level, covariance, size * at.slope
-
-
-def _moments(
-    coef: Coefficient, level: Array, covariance: Array, bend: Array
-) -> tuple[Array, Array, Array, Array]:
-    contrast = coef.contrast
-    lever = contrast @ covariance
-    variance = lever @ contrast
-    # d(H⁻¹)_kk = −Σ n t (x·h_k)² x·db, and x·db is the covariance of the fit times d(events).
-    drift = -0.5 * ((bend * lever**2) @ covariance) / variance
-    return contrast @ level, lever @ coef.groups, variance, drift @ coef.groups

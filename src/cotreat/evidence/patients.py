@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from cotreat.core.constants import as_seen
 from cotreat.evidence.counts import Counts
@@ -66,11 +67,9 @@ class Patients(Counts):
         dict
             Labels by dimension.
         """
-        labels = {"covariate": self.patterns.names, "cluster": self.patterns.clusters}
-        return {
-            "cell": range(len(self.patterns.n)),
-            **{dim: of for dim, of in labels.items() if of},
-        }
+        cells, patterns = range(self.pattern_count), self.patterns
+        labels = {"cell": cells, "covariate": patterns.names, "cluster": patterns.clusters}
+        return {dim: of for dim, of in labels.items() if of}
 
     def data(self, arms: tuple[str, ...]) -> Given:
         """Return the covariate patterns as data, by name.
@@ -149,7 +148,7 @@ class Patients(Counts):
             pt.cast(data["cell n"], "int64"),  # JAX makes single precision of functions of int32
             predictor.confounded[data["cell arm"]] + shift,
             logp=log_binomial,
-            random=_draw_binomial,
+            random=lambda n, log_odds, rng, size: rng.binomial(n, expit(log_odds), size=size),
             observed=data["cell events"],
             dims="cell",
         )
@@ -285,13 +284,11 @@ def _folds(patterns: CovariatePatterns) -> Iterator[Fold]:
     for at, (n, r) in enumerate(zip(patterns.n.tolist(), patterns.events.tolist(), strict=True)):
         for events, times, word in ((1, r, "with"), (0, n - r, "without")):
             if times:
-                log_coefficient = log_binomial_coefficient(
-                    n - 1, r - events
-                ) - log_binomial_coefficient(n, r)
+                numerator = log_binomial_coefficient(n - 1, r - events)
                 yield Fold(
                     f"cell {at}, {patterns.regimens[at]}, {word} event",
                     (("cell n", at, -1.0), ("cell events", at, -float(events))),
-                    log_coefficient,
+                    float(numerator - log_binomial_coefficient(n, r)),
                     times,
                 )
 
@@ -302,7 +299,8 @@ def log_binomial(
     """Return log C(n, r) + r η − n log(1 + exp η), the log density of r ~ Binomial(n, logistic(η)).
 
     PyMC's Binomial computes the same from log p and log(1 − p) with guards for p = 0 and 1; its gradient
-    takes six times as long.
+    takes six times as long. PyTensor's softplus uses log1p, which takes five times as long as a log; the
+    rounding error of 1e-16 does not matter in a sum of logs.
 
     Parameters
     ----------
@@ -321,25 +319,10 @@ def log_binomial(
     import pytensor.tensor as pt
 
     ways = pt.gammaln(n + 1) - pt.gammaln(events + 1) - pt.gammaln(n - events + 1)
-    return ways + events * log_odds - n * _softplus(log_odds)
-
-
-def _softplus(x: pt.TensorVariable) -> pt.TensorVariable:
-    """Return log(1 + exp x).
-
-    PyTensor's own uses log1p, which takes five times as long as a log; the rounding error of 1e-16 does not
-    matter in a sum of logs. The halves prevent PyTensor from recognising the expression.
-    """
-    import pytensor.tensor as pt
-
-    near = pt.minimum(x, LARGE)
-    return pt.where(x > LARGE, x, pt.log(0.5 + 0.5 * pt.exp(near)) + np.log(2))
-
-
-def _draw_binomial(n: Any, log_odds: Any, rng: np.random.Generator, size: Any) -> NDArray[Any]:
-    from scipy.special import expit
-
-    return rng.binomial(n, expit(log_odds), size=size)
+    near = pt.minimum(log_odds, LARGE)
+    # The halves prevent PyTensor from recognising log1p.
+    log_sum = pt.where(log_odds > LARGE, log_odds, pt.log(0.5 + 0.5 * pt.exp(near)) + np.log(2))
+    return ways + events * log_odds - n * log_sum
 
 
 def by_regimen(study: Study, by_cell: NDArray[Any]) -> NDArray[Any]:
@@ -377,8 +360,6 @@ def risks(patterns: CovariatePatterns, posterior: xr.Dataset) -> NDArray[np.floa
     ndarray, shape (draw, cell)
         Risks.
     """
-    from scipy.special import expit, logit
-
     arms = list(posterior["arm"].values)
     at = [arms.index(regimen) for regimen in patterns.regimens]
     risk = as_seen(posterior, "conditional_risk")

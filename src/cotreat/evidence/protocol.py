@@ -160,7 +160,6 @@ class Evidence(Protocol):
         dict
             Labels by dimension.
         """
-        ...
 
     def data(self, arms: tuple[str, ...]) -> Given:
         """Return the data of `likelihood`, by name.
@@ -175,7 +174,6 @@ class Evidence(Protocol):
         dict
             Values by name.
         """
-        ...
 
     def shape(self) -> Hashable:
         """Return everything that determines `likelihood` besides `data`: equal shapes share a density.
@@ -185,7 +183,6 @@ class Evidence(Protocol):
         hashable
             A key: evidence with equal keys shares a compiled density.
         """
-        ...
 
     def likelihood(self, predictor: Predictor, priors: PriorSet) -> None:
         """Declare the likelihood in the PyMC model in context.
@@ -197,7 +194,6 @@ class Evidence(Protocol):
         priors
             Prior set with the parameters of the evidence.
         """
-        ...
 
     def share_orders(self) -> dict[str, list[int]]:
         """Return the stick-breaking order of the shares, by variable; empty without shares.
@@ -224,7 +220,6 @@ class Evidence(Protocol):
         ndarray, shape (row, regimen + way)
             With respect to the log-odds of all regimens, then to the free directions of the arm sizes.
         """
-        ...
 
     @property
     def coefficients(self) -> tuple[ReportedCoefficient, ...]:
@@ -263,7 +258,6 @@ class Evidence(Protocol):
         Dataset
             For posterior predictive checks; variables without the dimension ``draw`` are constants.
         """
-        ...
 
     def replicate_data(
         self, draws: xr.Dataset, rng: np.random.Generator
@@ -282,7 +276,6 @@ class Evidence(Protocol):
         dict
             Replicates by the names of `data`, with the draws along the first axis.
         """
-        ...
 
     def folds(self) -> Folds:
         """Split the evidence into the units of leave-one-out cross-validation.
@@ -292,7 +285,6 @@ class Evidence(Protocol):
         Folds
             The folds, with the declared unit.
         """
-        ...
 
     def fold_densities(self, draws: xr.Dataset, folds: Folds) -> Array | None:
         """Return the log density of each fold given the parameters and all other folds.
@@ -309,7 +301,6 @@ class Evidence(Protocol):
         ndarray or None, shape (chain, draw, fold)
             None where parts of the evidence have no density.
         """
-        ...
 
     def predict_fold(
         self, fold: Fold, draws: xr.Dataset, rng: np.random.Generator
@@ -330,7 +321,6 @@ class Evidence(Protocol):
         list of FoldPrediction
             Predictions of the fold's numbers; empty where they are not shown.
         """
-        ...
 
     # --- Checks and tables -----------------------------------------------------------------------
 
@@ -347,7 +337,6 @@ class Evidence(Protocol):
         Discrepancy or None
             Largest distance from the prior prediction, in SDs; None without a measure.
         """
-        ...
 
     def misfit(self, tree: xr.DataTree) -> Discrepancy | None:
         """Compare the evidence with its posterior prediction; None without a measure.
@@ -362,7 +351,6 @@ class Evidence(Protocol):
         Discrepancy or None
             Posterior predictive p-value of χ², with the part that fits worst; None without a measure.
         """
-        ...
 
     def rows(self) -> pd.DataFrame:
         """Return the rows of a report, one per count or reported estimate.
@@ -372,7 +360,6 @@ class Evidence(Protocol):
         DataFrame
             Columns ``id``, ``about``, ``reported``, ``source``.
         """
-        ...
 
 
 Evidences = tuple[Evidence, ...]

@@ -485,25 +485,17 @@ class ReportedEstimates:
         estimate = self.reported_estimates[at]
         sources = [(self.reported_estimates[i], w) for i, w in weights.items()]
         if not estimate.has_interval:
-            return self._dependent_p_value(estimate, others, sources)
+            source, weight = sources[0]
+            if len(sources) > 1 or not source.has_interval:
+                return Dependence(name, others, np.nan, None)
+            side = "+" if weight * link_value(source) > 0 else "-"
+            agrees = p_agrees(estimate, source) and estimate.sign in ("", side)
+            return Dependence(name, others, wald_p(source), agrees)
         slack = sum(abs(w) * estimate_rounding(source) for source, w in sources)
         slack += estimate_rounding(estimate)
         implied = float(statistic_of(estimate.kind).link.back(value))
         agrees = bool(abs(value - self.values[at]) <= slack * 1.05)
         return Dependence(name, others, implied, agrees)
-
-    @staticmethod
-    def _dependent_p_value(
-        p_value: ReportedEstimate,
-        others: tuple[str, ...],
-        sources: list[tuple[ReportedEstimate, float]],
-    ) -> Dependence:
-        if len(sources) > 1 or not sources[0][0].has_interval:
-            return Dependence(p_value.id, others, np.nan, None)
-        source, weight = sources[0]
-        side = "+" if weight * link_value(source) > 0 else "-"
-        agrees = p_agrees(p_value, source) and p_value.sign in ("", side)
-        return Dependence(p_value.id, others, wald_p(source), agrees)
 
     @cached_property
     def redundant(self) -> dict[str, tuple[str, ...]]:

@@ -56,7 +56,6 @@ class ReportedEvidence(Evidence):
     """
 
     kind = "claims"
-    target_accept = 0.98
 
     def __init__(self, reported: ReportedEstimates) -> None:
         self.reported, self.study = reported, reported.study
@@ -209,16 +208,12 @@ class ReportedEvidence(Evidence):
     @cached_property
     def coefficients(self) -> tuple[ReportedCoefficient, ...]:
         """Coefficients that are reported, then those that are not."""
-        reported = self.reported
-        coefficients = []
-        for estimate, meaning in zip(reported.reported_estimates, reported.meanings, strict=True):
-            statistic = statistic_of(estimate.kind)
-            question = question_of(meaning, statistic)
+        reported, coefficients = self.reported, []
+        for e, meaning in zip(reported.reported_estimates, reported.meanings, strict=True):
+            question = (*question_of(meaning, statistic_of(e.kind)), statistic_of(e.kind))
             is_of_regimens = meaning.kind == "regimens"
             coefficients.append(
-                ReportedCoefficient(
-                    estimate.id, *question, statistic, not estimate.adjusted, is_of_regimens
-                )
+                ReportedCoefficient(e.id, *question, not e.adjusted, is_of_regimens)
             )
         inferred = (ReportedCoefficient(inferred_id(m), *question_of(m)) for m in reported.inferred)
         return (*coefficients, *inferred)

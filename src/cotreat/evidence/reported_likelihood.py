@@ -151,11 +151,7 @@ def _normal_log_density(value: Any, mean: Any, covariance: Any, *, count: int) -
     return total
 
 
-def _tails(
-    reported_estimates: list[ReportedEstimate],
-    mean: pt.TensorVariable,
-    covariance: pt.TensorVariable,
-) -> pt.TensorVariable:
+def _tails(estimates: list[ReportedEstimate], mean: Any, covariance: Any) -> Any:
     """Return the log probability of p-values that are ranges, given all other numbers.
 
     By the GHK simulator (Hajivassiliou, McFadden & Ruud, J Econom 1996;72:85): each tail but the last has a latent uniform
@@ -166,17 +162,16 @@ def _tails(
 
     chol = pt.linalg.cholesky(covariance)
     latent = [
-        pm.Uniform(f"tail_{c.id}") if c.is_below and at < len(reported_estimates) - 1 else None
-        for at, c in enumerate(reported_estimates)
+        pm.Uniform(f"tail_{e.id}") if e.is_below and at < len(estimates) - 1 else None
+        for at, e in enumerate(estimates)
     ]
-    free = [at for at, c in enumerate(reported_estimates) if not c.is_below]
-    patterns = list(product((1.0, -1.0), repeat=len(free)))
+    free = [at for at, e in enumerate(estimates) if not e.is_below]
     logs = []
-    for pattern in patterns:
+    for pattern in product((1.0, -1.0), repeat=len(free)):
         signs = dict(zip(free, pattern, strict=True))
         total: Any = 0.0
         errors: list[Any] = []
-        for at, estimate in enumerate(reported_estimates):
+        for at, estimate in enumerate(estimates):
             z = z_value(estimate.value.value)
             centre = mean[at] + sum((chol[at, j] * errors[j] for j in range(at)), start=0.0)
             if estimate.is_below:

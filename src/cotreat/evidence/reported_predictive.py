@@ -123,7 +123,19 @@ def predict(
     }
     if not new:
         return ()
-    mean, covariance = _joint_distributions(reported, priors, default)
+    flat = default.stack(sample=("chain", "draw")).transpose("sample", ...)
+    step = max(1, flat.sizes["sample"] // PREDICTIVE_DRAWS)
+    flat = flat.isel(sample=slice(None, None, step))
+    risk = as_seen(flat, CONDITIONAL if CONDITIONAL in flat else "risk")
+    log_odds = logit(risk.sel(arm=list(study.present)).values)
+    shift = priors["shift"].numbers()["sigma"] if reported.shifted.size else 0.0
+    none = [None] * len(log_odds)
+    sigma, loss = (flat[name].values if name in flat else none for name in ("sigma", "loss"))
+    joint = [
+        joint_distribution(np, reported, *at, shift)
+        for at in zip(log_odds, sigma, loss, flat["size"].values, strict=True)
+    ]
+    mean, covariance = (np.array([one[at] for one in joint]) for at in (0, 1))
     unchanged = [at for at, tail in enumerate(reported.is_tail) if at not in new and not tail]
     points, _ = reported.split(unchanged)
     rng = np.random.default_rng(seed)
@@ -132,25 +144,6 @@ def predict(
         centre, sd = conditional(mean, covariance, at, points, reported)
         predictions.append(predicted(estimate, reported.values[at], centre, sd, rng))
     return tuple(predictions)
-
-
-def _joint_distributions(
-    reported: ReportedEstimates, priors: PriorSet, posterior: xr.Dataset
-) -> tuple[Array, Array]:
-    """Return mean and covariance of the joint distribution at draws of a posterior."""
-    flat = posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
-    step = max(1, flat.sizes["sample"] // PREDICTIVE_DRAWS)
-    flat = flat.isel(sample=slice(None, None, step))
-    risk = as_seen(flat, CONDITIONAL if CONDITIONAL in flat else "risk")
-    log_odds = logit(risk.sel(arm=list(reported.study.present)).values)
-    shift = priors["shift"].numbers()["sigma"] if reported.shifted.size else 0.0
-    none = [None] * len(log_odds)
-    sigma, loss = (flat[name].values if name in flat else none for name in ("sigma", "loss"))
-    joint = [
-        joint_distribution(np, reported, *at, shift)
-        for at in zip(log_odds, sigma, loss, flat["size"].values, strict=True)
-    ]
-    return np.array([at.mean for at in joint]), np.array([at.covariance for at in joint])
 
 
 def conditional(
@@ -214,12 +207,6 @@ def predicted(
         side = {"+": drawn > 0, "-": drawn < 0}.get(estimate.sign, np.full(len(p), True))
         shown = np.where(side, p, OTHER_SIDE)
     lower, median, upper = map(float, np.quantile(shown, [tail, 0.5, 1 - tail]))
-    far = _tail(estimate, value, centre, sd)
-    return Prediction(estimate.id, estimate.as_reported, lower, median, upper, far)
-
-
-def _tail(estimate: ReportedEstimate, value: float, centre: Array, sd: Array) -> float:
-    """Return the predictive tail probability of a reported estimate; for "<" the probability of the bound."""
     above = ndtr((centre - value) / sd)
     if estimate.has_interval or estimate.sign == "+":
         beyond = above
@@ -228,7 +215,8 @@ def _tail(estimate: ReportedEstimate, value: float, centre: Array, sd: Array) ->
     else:  # as far out on either side
         beyond = above + ndtr((-value - centre) / sd)
     share = float(beyond.mean())
-    return share if estimate.is_below else min(share, 1 - share)
+    far = share if estimate.is_below else min(share, 1 - share)
+    return Prediction(estimate.id, estimate.as_reported, lower, median, upper, far)
 
 
 # --- Leave-one-out cross-validation ------------------------------------------------------------------
@@ -361,10 +349,18 @@ def predict_fold(
     at = reported.names.index(fold.name)
     row, _ = _row_left_out(reported, at)
     # The width is drawn first.
-    predictions = [_of_width(reported, at, flat, rng)] if at < len(reported.with_interval) else []
+    predictions = []
+    if at < len(reported.with_interval) and "width_mean" in flat:
+        estimate = reported.with_interval[at]
+        mean, sd = (flat[name].isel(odds_ratio=at).values for name in ("width_mean", "width_sd"))
+        value = standard_error(estimate)
+        assert estimate.ci is not None  # noqa: S101 - for the type checker
+        interval = f"{value:.3f} ({estimate.ci[0]}–{estimate.ci[1]})"
+        widths = np.exp(rng.normal(mean, sd))
+        predictions = [summarise_prediction(estimate.id, WIDTH, interval, value, widths)]
     if row is not None:
         predictions.insert(0, _of_number(reported, at, row, flat, rng))
-    return [replace(p, left_out_with=fold.left_out_with) for p in predictions if p is not None]
+    return [replace(p, left_out_with=fold.left_out_with) for p in predictions]
 
 
 def _of_number(
@@ -388,18 +384,3 @@ def _of_number(
     statistic = statistic_of(estimate.kind)
     back = statistic.link.back(drawn)
     return summarise_prediction(name, statistic.words, str(estimate.value), shown, back)
-
-
-def _of_width(
-    reported: ReportedEstimates, at: int, flat: xr.Dataset, rng: np.random.Generator
-) -> FoldPrediction | None:
-    """Predict the width of an estimate; None where the sizes are not known."""
-    if "width_mean" not in flat:
-        return None
-    estimate = reported.with_interval[at]
-    mean, sd = (flat[name].isel(odds_ratio=at).values for name in ("width_mean", "width_sd"))
-    value = standard_error(estimate)
-    assert estimate.ci is not None  # noqa: S101 - for the type checker
-    interval = f"{value:.3f} ({estimate.ci[0]}–{estimate.ci[1]})"
-    widths = np.exp(rng.normal(mean, sd))
-    return summarise_prediction(estimate.id, WIDTH, interval, value, widths)

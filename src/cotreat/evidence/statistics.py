@@ -40,7 +40,6 @@ class Operator(Protocol):
         Moments
             By coefficient.
         """
-        ...
 
 
 @dataclass(frozen=True)
