@@ -71,8 +71,8 @@ def analyse_bias(task: Task) -> BiasAnalysis:
 
 def _primary_fit(study: Study, task: Task) -> Fit:
     """Return the fit of the primary model without strata, fitted now if there is none."""
-    names = [name for name, interpretation in task.fits if interpretation == study.interpretation]
-    names = [name for name in names if not described(name).strata]
+    fits = [name for name, interpretation in task.fits if interpretation == study.interpretation]
+    names = [name for name in fits if not described(name).strata]
     if names:
         name = primary(names)
         draws = task.fits[name, study.interpretation]

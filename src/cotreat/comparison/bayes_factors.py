@@ -113,17 +113,13 @@ class LogEvidences:
         # With all product terms held at 0, the evidence does not depend on the prior SD.
         key = (tuple(held), 1.0 if len(held) == self.pairs else sd)
         if key not in self._computed:
-            self._computed[key] = _log_evidence(self.marginals, *key)
+            marginals, name = self.marginals, f"{GAMMA} sigma"
+            given = {**marginals.given, name: marginals.given[name] * key[1]}
+            at = [marginals.place(GAMMA)[pair] for pair in held]
+            is_chosen = key[1] == 1.0
+            found = marginals.held_at_zero(at) if is_chosen else marginals.approximation(given, at)
+            self._computed[key] = by_weights(found, len(held) * _log_density_at_zero(given))
         return self._computed[key]
-
-
-def _log_evidence(marginals: Marginals, held: Sequence[int], sd: float) -> LogEvidence:
-    """Return the log evidence with product terms held at 0 under a multiple of the prior SD."""
-    name = f"{GAMMA} sigma"
-    given = {**marginals.given, name: marginals.given[name] * sd}
-    at = [marginals.place(GAMMA)[pair] for pair in held]
-    posterior = marginals.held_at_zero(at) if sd == 1.0 else marginals.approximation(given, at)
-    return by_weights(posterior, len(held) * _log_density_at_zero(given))
 
 
 def _log_density_at_zero(given: Given) -> float:
@@ -272,10 +268,9 @@ def factor_of_model(
     BayesFactor
         NaN if one of the log evidences is unreliable.
     """
-    rows = [priors[variable] for variable in variables]
     prior = ", ".join(
         f"{row.variable} ~ {row.distribution}({', '.join(f'{v:g}' for v in row.numbers().values())})"
-        for row in rows
+        for row in map(priors.__getitem__, variables)
     )
     difference = _difference(whole, additive)
     return BayesFactor(ANY, f"{name} against additive", prior, NAN, True, *difference)

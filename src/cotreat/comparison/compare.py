@@ -116,7 +116,7 @@ def _all_models(
     if others:
         task.on_progress(f"in a second process: {', '.join(others)}")
         fits = {key: fit for key, fit in task.fits.items() if key[0] in others}
-        silent = replace(task, fits=fits, on_progress=_ignore)
+        silent = replace(task, fits=fits, on_progress=lambda _: None)
         second = in_processes([(_in_second_process, (silent, others, first))], 2)
     models, marginals = {}, {}
     for name in names:
@@ -131,10 +131,6 @@ def _in_second_process(task: Task, names: Sequence[str], first: str) -> dict[str
     prepare_process()
     with one_thread():
         return {name: _one_model(task, name, first)[0] for name in names}
-
-
-def _ignore(_: str) -> None:
-    """Drop a line of progress."""
 
 
 def _one_model(task: Task, name: str, first: str) -> tuple[_Compared, Marginals]:

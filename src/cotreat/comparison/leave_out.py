@@ -123,9 +123,11 @@ def refit(
         draws = marginals.draws(found, ("risk", *PREDICTIVE)) if is_predicted else None
         return Refit(elpd, found.pareto_k, found.effective, found.log_error, BY_LAPLACE, draws)
     if may_sample:
+        import arviz as az
+
         posterior = marginals.sampled(given, draws=NUTS_DRAWS, tune=NUTS_TUNE, chains=NUTS_CHAINS)
         logs = log_densities(evidence, posterior, units)
-        if logs is not None and _chains_agree(posterior):
+        if logs is not None and float(az.rhat(posterior[["risk"]])["risk"].max()) < 1.01:
             density = logs.sel(unit=unit.name)
             elpd = float(logsumexp(density) - np.log(density.size))
             return Refit(elpd, NAN, NAN, float(log_mean_errors(density)), BY_NUTS, posterior)
@@ -150,9 +152,3 @@ def log_mean_errors(logs: xr.DataArray) -> NDArray[np.float64]:
     means: xr.DataArray = xr.ufuncs.exp(logs - logs.max(("chain", "draw")))
     error = az.mcse(means.to_dataset(name="mean"), method="mean")["mean"]
     return np.asarray(error / means.mean(("chain", "draw")), dtype=float)
-
-
-def _chains_agree(posterior: xr.Dataset) -> bool:
-    import arviz as az
-
-    return bool(float(az.rhat(posterior[["risk"]])["risk"].max()) < 1.01)

@@ -217,7 +217,11 @@ def table_of_models(
     for name in names:
         row = _row(name, left_out[name], data.get(name))
         if name in ranked.index:
-            row |= _differences(left_out[name], ranked.loc[name], best, is_best=name == names[0])
+            loo, of_pair = left_out[name], ranked.loc[name]
+            error = 0.0 if name == names[0] else float(np.hypot(loo.mc_error, best))
+            weight = float(of_pair.weight) if loo.units.count >= FEWEST else NAN
+            row |= {"difference": float(of_pair.elpd_diff), "difference_se": float(of_pair.dse)}
+            row |= {"difference_mc_error": error, "stacking_weight": weight}
         if evidence:
             log = evidence[name]
             row |= {"log_evidence": log.value, "log_evidence_mc_error": log.error}
@@ -263,14 +267,4 @@ def _row(name: str, loo: LeftOut, answered: ELPDDataLOO | None) -> dict[str, Any
         "worst_refit_k": np.fmax.reduce(loo.refit_k),
         "fewest_effective": np.fmin.reduce(loo.refit_effective),
         "not_answered": loo.unanswered,
-    }
-
-
-def _differences(loo: LeftOut, row: pd.Series, best: float, *, is_best: bool) -> dict[str, float]:
-    """Return the differences from the best model, whose draws are independent of those of the other models."""
-    return {
-        "difference": float(row.elpd_diff),
-        "difference_se": float(row.dse),
-        "difference_mc_error": 0.0 if is_best else float(np.hypot(loo.mc_error, best)),
-        "stacking_weight": float(row.weight) if loo.units.count >= FEWEST else NAN,
     }

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cotreat.audit.overlap import MOST_RARE, RARE, Overlap, overlap_of, percent
+from cotreat.audit.overlap import MOST_RARE, RARE, overlap_of, percent
 from cotreat.core.constants import (
     BFMI,
     CALIBRATION,
@@ -95,12 +95,9 @@ def checks(fit: Fit) -> pd.DataFrame:
         _at_least("chains", "all", tree["posterior"].sizes["chain"], 4),
         *_undefined(judged, risk_draws),
         *_conflict_and_misfit(tree, fit.evidence),
-        *(
-            _patients(tree, fit.study.patterns)
-            if fit.study.patterns and fit.study.is_adjusted
-            else ()
-        ),
     ]
+    if fit.study.patterns and fit.study.is_adjusted:
+        rows += _patients(tree, fit.study.patterns)
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
 
 
@@ -378,7 +375,14 @@ def _patients(tree: xr.DataTree, patterns: CovariatePatterns) -> Iterator[Row]:
     yield _at_least(CALIBRATION, where, calibration.share, MISFIT, WARN)
     yield _influence(tree, patterns)
     overlap = overlap_of(patterns)
-    yield _rarest(overlap)
+    rarest = overlap.rarest
+    regimen = f"{rarest.regimen}, which {percent(rarest.share)} received"
+    where = (
+        f"share of patients with an estimated probability below {RARE} of "
+        f"{regimen if rarest.rare else 'any regimen'}"
+    )
+    passed = not overlap.is_rare
+    yield _row("overlap", where, float(rarest.rare), f"≤ {MOST_RARE}", passed, WARN)
     unlike, allowed = overlap.most_unlike, overlap.allowed
     where = f"standardised difference, {unlike.covariate}, {unlike.regimen} against all others"
     value, passed = abs(float(unlike.difference)), not overlap.is_unlike
@@ -399,14 +403,3 @@ def _influence(tree: xr.DataTree, patterns: CovariatePatterns) -> Row:
     described = influence.described(patterns, worst)
     where = f"one {unit} left out at a time; largest k {k[worst]:.2f}, {described}"
     return _row(name, where, count, f"= 0 above {good:.2g}", count == 0, WARN)
-
-
-def _rarest(overlap: Overlap) -> Row:
-    rarest = overlap.rarest
-    regimen = f"{rarest.regimen}, which {percent(rarest.share)} received"
-    where = (
-        f"share of patients with an estimated probability below {RARE} of "
-        f"{regimen if rarest.rare else 'any regimen'}"
-    )
-    passed = not overlap.is_rare
-    return _row("overlap", where, float(rarest.rare), f"≤ {MOST_RARE}", passed, WARN)

@@ -111,11 +111,9 @@ class Adjusted(Regression):
         add rounding errors where a cluster with only events drives every risk to 1.
         """
         count = self.design.shape[1]
-        by_arm, shifts = (
-            self.design @ self.coefficients[:count],
-            self.shifts[self.patterns.profiles],
-        )
-        by_profile = by_arm[:, None] + shifts @ self.coefficients[count:]
+        by_arm = self.design @ self.coefficients[:count]
+        shift = self.shifts[self.patterns.profiles] @ self.coefficients[count:]
+        by_profile = by_arm[:, None] + shift
         return by_profile, self.design @ (self._finite @ self.coefficients)[:count]
 
     def separation(self, estimand: Estimand) -> str:

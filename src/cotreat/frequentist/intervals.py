@@ -1,10 +1,9 @@
 """Compute confidence intervals of an estimand: Wald or delta, profile likelihood, MOVER."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit, ndtri
 
@@ -175,7 +174,9 @@ def _mover(fit: Regression, estimand: Estimand) -> Interval:
     if estimand.synergy is None or not estimand.synergy.terms:
         delta = wald(fit, estimand)
         return Interval(delta.lower, delta.upper, "MOVER", delta.why_none)
-    rows = _direction(estimand) * _against(fit, estimand, estimand.synergy.terms) @ fit.design
+    indicators = np.eye(len(fit.arms))[[fit.arms.index(arm) for arm in estimand.arms]]
+    against = np.array([indicators[i] - indicators[j] for i, j in estimand.synergy.terms])
+    rows = _direction(estimand) * against @ fit.design
     covariance = rows @ fit.covariance @ rows.T
     se = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(se, se)
@@ -191,14 +192,6 @@ def _mover(fit: Regression, estimand: Estimand) -> Interval:
         float(value + np.sqrt(up @ correlation @ up)),
         "MOVER",
     )
-
-
-def _against(
-    fit: Regression, estimand: Estimand, pairs: Sequence[tuple[int, int]]
-) -> NDArray[np.float64]:
-    """Return the log-odds contrasts of pairs of regimens of the estimand, shape (pair, arm)."""
-    indicators = np.eye(len(fit.arms))[[fit.arms.index(arm) for arm in estimand.arms]]
-    return np.array([indicators[i] - indicators[j] for i, j in pairs])
 
 
 METHODS: dict[str, Callable[[Regression, Estimand], Interval]] = {

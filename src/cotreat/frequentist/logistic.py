@@ -208,15 +208,6 @@ class Regression:
         """Inverse of the information; an estimand without information is not estimable (`status`)."""
         return self.inverse_information
 
-    def _is_separated(self, arms: tuple[str, ...]) -> NDArray[np.bool_]:
-        if self.is_penalised:
-            return np.zeros(len(arms), dtype=bool)
-        size = dict(zip(self.study.counted, self.study.n, strict=True))
-        n = np.array([size.get(arm, max(size.values())) for arm in arms])
-        log_odds = self.design[[self.arms.index(arm) for arm in arms]] @ self.coefficients
-        risk = expit(log_odds)
-        return n * np.minimum(risk, 1 - risk) < self.separated_below
-
     def separation(self, estimand: Estimand) -> str:
         """Return which regimens of an estimand have a fitted risk of 0 or 1, as a reason.
 
@@ -230,7 +221,14 @@ class Regression:
         str
             The reason; empty where the estimate is finite.
         """
-        separated = np.array(estimand.arms)[self._is_separated(estimand.arms)]
+        if self.is_penalised:
+            return ""
+        size = dict(zip(self.study.counted, self.study.n, strict=True))
+        n = np.array([size.get(arm, max(size.values())) for arm in estimand.arms])
+        at = [self.arms.index(arm) for arm in estimand.arms]
+        risk = expit(self.design[at] @ self.coefficients)
+        is_separated = n * np.minimum(risk, 1 - risk) < self.separated_below
+        separated = np.array(estimand.arms)[is_separated]
         named = ", ".join(separated.tolist())
         return f"{NO_MAXIMUM}: the fitted risk is 0 or 1 in {named}" if named else ""
 
@@ -247,8 +245,7 @@ class Regression:
         bool
             False where the data do not determine the estimand.
         """
-        rows = self.counts[2][self.informative_rows]
-        return in_row_space(self.slope(estimand), rows)
+        return in_row_space(self.slope(estimand), self.counts[2][self.informative_rows])
 
     def slope(self, estimand: Estimand) -> NDArray[np.float64]:
         """Differentiate an estimand in the coefficients, shape (coefficient,).

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -152,27 +152,18 @@ def fit_many(
     if processes is None:
         processes = 1 if len(tasks) <= FEW else os.cpu_count() or 1
     answers: dict[int, Answer] = {}
-    settings = _Settings(effective, draws, seed, effort)
+    fit = partial(_fit_part, effective=effective, draws=draws, seed=seed, effort=effort)
     parts = _shared(tasks)
     finished: Iterator[list[tuple[int, Answer]]]
     if processes == 1:
-        finished = ([answer] for part in parts for answer in _fit_part(part, settings))
+        finished = ([answer] for part in parts for answer in fit(part))
     else:
-        calls = [(_whole_part, (part, settings)) for part in parts]
+        calls = [(_whole_part, (fit, part)) for part in parts]
         finished = in_processes(calls, min(processes, len(parts)))
     for some in finished:
         answers.update(some)
         on_progress(len(answers), len(tasks))
     return [answers[at] for at in range(len(tasks))]
-
-
-class _Settings(NamedTuple):
-    """Settings shared by all fits of a call."""
-
-    effective: int
-    draws: int
-    seed: int
-    effort: Effort
 
 
 @dataclass(frozen=True)
@@ -204,24 +195,19 @@ def _task(at: int, specification: Specification) -> _Task:
 
 def _shared(tasks: list[_Task]) -> list[list[_Task]]:
     """Group tasks by shape, in chunks of at most `PART` tasks, the largest chunk first."""
-    shapes: dict[str, list[_Task]] = {}
-    for task in _like_after_like(tasks):
-        shapes.setdefault(task.shape, []).append(task)
-    parts = [
-        group[at : at + PART] for group in shapes.values() for at in range(0, len(group), PART)
-    ]
-    return sorted(parts, key=len, reverse=True)
-
-
-def _like_after_like(tasks: list[_Task]) -> list[_Task]:
-    """Sort tasks so that consecutive priors of a study differ little and can share a proposal."""
     order = list(dict.fromkeys(task.evidence for task in tasks))
 
     def key(task: _Task) -> tuple[float, ...]:
         numbers = [np.ravel(v) for row in task.priors.rows for v in row.given().values()]
         return (order.index(task.evidence), *map(float, np.concatenate(numbers)))
 
-    return sorted(tasks, key=key)
+    shapes: dict[str, list[_Task]] = {}
+    for task in sorted(tasks, key=key):
+        shapes.setdefault(task.shape, []).append(task)
+    parts = [
+        group[at : at + PART] for group in shapes.values() for at in range(0, len(group), PART)
+    ]
+    return sorted(parts, key=len, reverse=True)
 
 
 def in_processes(
@@ -256,13 +242,15 @@ def prepare_process() -> None:
     prepare_jax()
 
 
-def _whole_part(part: list[_Task], settings: _Settings) -> list[tuple[int, Answer]]:
+def _whole_part(fit: Callable[..., Any], part: list[_Task]) -> list[tuple[int, Answer]]:
     """Fit a group of tasks in a worker process and return the answers by index."""
     prepare_process()
-    return list(_fit_part(part, settings))
+    return list(fit(part))
 
 
-def _fit_part(part: list[_Task], settings: _Settings) -> Iterator[tuple[int, Answer]]:
+def _fit_part(
+    part: list[_Task], *, effective: int, draws: int, seed: int, effort: Effort
+) -> Iterator[tuple[int, Answer]]:
     """Fit tasks of one shape in sequence, each from the proposal of the previous one."""
     prepare_jax()
     model = find_model(part[0].model, part[0].study)
@@ -278,28 +266,27 @@ def _fit_part(part: list[_Task], settings: _Settings) -> Iterator[tuple[int, Ans
             density.surface(numbers),
             density.start,
             density.spreads,
-            seed=settings.seed + task.at,
-            effort=settings.effort,
+            seed=seed + task.at,
+            effort=effort,
         )
         if not is_searched:  # More draws cannot make the answer reliable.
             approximation = approximate(first=before, effective=0)
         else:
             # The first proposal must be good, because all later fits start from it.
             enough = laplace.ENOUGH if before is None else None
-            approximation = approximate(first=before, effective=settings.effective, enough=enough)
+            approximation = approximate(first=before, effective=effective, enough=enough)
             if approximation.modes:  # A new search for modes was made.
                 is_searched = approximation.is_searched
             elif is_worth_more and (
-                approximation.verdict == laplace.UNRELIABLE
-                or approximation.effective < settings.effective
+                approximation.verdict == laplace.UNRELIABLE or approximation.effective < effective
             ):
                 approximation = approximate(
-                    first=approximation.proposal, effective=settings.effective, enough=TRIED_AGAIN
+                    first=approximation.proposal, effective=effective, enough=TRIED_AGAIN
                 )
             # If a second attempt stays unreliable, those of neighbouring priors will as well.
             is_worth_more = approximation.verdict != laplace.UNRELIABLE
         before = approximation.proposal
-        answer = _answer(task, approximation, density, numbers, settings.draws)
+        answer = _answer(task, approximation, density, numbers, draws)
         yield task.at, answer if is_searched else replace(answer, verdict=laplace.UNRELIABLE)
 
 

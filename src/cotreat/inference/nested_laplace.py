@@ -82,11 +82,9 @@ class _Nodes:
     def normals(self) -> list[Mode]:
         """Return the nodes of relevant mass, widened along the spreads."""
         kernel = KERNEL if self._count == 1 else KERNEL_EACH
-        nodes = []
-        for node in self._relevant():
-            wide = _widened(self._surface, node, self._spreads, self._scale, kernel)
-            nodes += [] if wide is None else [wide]
-        return nodes
+        of_prior = (self._spreads, self._scale, kernel)
+        nodes = (_widened(self._surface, node, *of_prior) for node in self._relevant())
+        return [node for node in nodes if node is not None]
 
     def _relevant(self) -> list[Mode]:
         """Return the central node and its neighbours along each axis, up to negligible mass."""

@@ -188,7 +188,7 @@ class MultiverseRows:
         self._seed = seed
         self._estimands: dict[tuple[str, str, str], list[tuple[Estimand, Status]]] = {}
         self._induced: dict[tuple[str, bool], Induced] = {}
-        self._priors: dict[tuple[int, str], RiskDraws] = {}
+        self._priors: dict[tuple[str, bool, str], RiskDraws] = {}
 
     def rows(self, answer: Answer, priors: PriorSet) -> list[dict[str, Any]]:
         """Return the rows of one answer; of an unreliable one a row without numbers.
@@ -227,10 +227,9 @@ class MultiverseRows:
         if key not in self._induced:
             model = find_model(answer.model, answer.study)
             self._induced[key] = Induced(answer.study, model, priors, seed=self._seed)
-        induced = self._induced[key]
-        drawn = (id(induced), priors.name)
+        drawn = (*key, priors.name)
         if drawn not in self._priors:
-            self._priors[drawn] = induced.risk_draws(priors)
+            self._priors[drawn] = self._induced[key].risk_draws(priors)
         return self._priors[drawn]
 
     def _estimands_of(self, answer: Answer) -> list[tuple[Estimand, Status]]:

@@ -5,7 +5,7 @@ Prior and likelihood are raised to a power near 1 and the draws reweighted (Kall
 """
 
 import logging
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 
 import arviz as az
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cotreat.estimands.estimand import Estimand, RiskDraws, is_beyond_null, risk_draws_of
+from cotreat.estimands.estimand import is_beyond_null, risk_draws_of
 from cotreat.estimands.identification import asked
 from cotreat.inference.laplace import UNRELIABLE_K, smoothed
 from cotreat.models.registry import Model
@@ -104,7 +104,19 @@ def scaled(draws: xr.DataTree, study: Study, model: Model) -> pd.DataFrame:
     for name in names:
         alone = az.psense(fit, group="prior", group_var_names=[name])[VALUE]
         found[f"prior of {name}"] = alone.to_numpy()
-    return found.join(_probabilities([one for one, _ in wanted], risk_draws, log_prior[names]))
+    # P(beyond null) of measures at powers of the prior, by Pareto-smoothed weights.
+    log_priors = log_prior[names].to_stacked_array("all", ("chain", "draw"))
+    total = log_priors.sum("all").values.ravel()
+    for name, power in POWERS.items():
+        equal = np.full(total.size, 1 / total.size)
+        weights, k = smoothed((power - 1) * total) if power != 1 else (equal, 0.0)
+        found[name] = [
+            float(is_beyond_null(one, risk_draws).values.ravel() @ weights)
+            if one.synergy is not None and k < UNRELIABLE_K
+            else np.nan
+            for one, _ in wanted
+        ]
+    return found
 
 
 @contextmanager
@@ -117,21 +129,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _probabilities(
-    wanted: Sequence[Estimand], risk_draws: RiskDraws, log_prior: xr.Dataset
-) -> pd.DataFrame:
-    """Return P(beyond null) of measures at powers of the prior, by Pareto-smoothed weights."""
-    total = log_prior.to_stacked_array("all", ("chain", "draw")).sum("all").values.ravel()
-    found = {}
-    for name, power in POWERS.items():
-        equal = np.full(total.size, 1 / total.size)
-        weights, k = smoothed((power - 1) * total) if power != 1 else (equal, 0.0)
-        found[name] = [
-            float(is_beyond_null(one, risk_draws).values.ravel() @ weights)
-            if one.synergy is not None and k < UNRELIABLE_K
-            else np.nan
-            for one in wanted
-        ]
-    return pd.DataFrame(found)

@@ -149,24 +149,18 @@ def table_of(
     pandas.DataFrame
         One row per estimand.
     """
-    rows = []
+    rows, tail = [], (1 - INTERVAL) / 2
     for one, status in estimands:
         row: dict[str, object] = dict(asked(one, status))
         has_probability = one.null is not None and one.is_judged and status.is_open
         for name, risk_draws in (("prior", prior), ("posterior", posterior)):
-            lower, middle, upper = _quantiles(one, risk_draws)
+            draws, numbers = one.values(risk_draws).values, [np.nan] * 3
+            # Limits and median are NaN where too many draws of a synergy index are undefined.
+            if np.isnan(draws).mean() < MAX_UNDEFINED:
+                numbers = np.nanquantile(draws, [tail, 0.5, 1 - tail]).tolist()
+            lower, middle, upper = numbers
             row |= {name: middle, f"{name} lower": lower, f"{name} upper": upper}
             if has_probability:
                 row[f"{name} probability"] = float(is_beyond_null(one, risk_draws).mean())
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _quantiles(one: Estimand, risk_draws: RiskDraws) -> tuple[float, float, float]:
-    """Return limits and median; NaN where too many draws of a synergy index are undefined."""
-    draws = one.values(risk_draws).values
-    if np.isnan(draws).mean() >= MAX_UNDEFINED:
-        return np.nan, np.nan, np.nan
-    tail = (1 - INTERVAL) / 2
-    lower, middle, upper = np.nanquantile(draws, [tail, 0.5, 1 - tail])
-    return float(lower), float(middle), float(upper)

@@ -127,21 +127,22 @@ def critical(odds_ratios: Sequence[OddsRatio]) -> pd.DataFrame:
     pandas.DataFrame
         One row per odds ratio: the critical odds ratio, and whether the estimate lies beyond it.
     """
-    return pd.DataFrame([_critical(one) for one in odds_ratios])
-
-
-def _critical(one: OddsRatio) -> dict[str, Any]:
-    limit = critical_odds_ratio(one.lower, one.upper)
-    is_beyond = abs(np.log(one.estimate)) > abs(np.log(limit))
-    verdict = f"the estimate lies {'beyond' if is_beyond else 'within'} it"
-    return {
-        "odds ratio": one.label,
-        "from": one.source,
-        "judged_on": "event",
-        "estimate": one.estimate,
-        "lower": one.lower,
-        "upper": one.upper,
-        "critical odds ratio": limit,
-        "prior SD of its log": abs(float(np.log(limit))) / Z,
-        "verdict": "the interval includes 1" if np.isnan(limit) else verdict,
-    }
+    rows: list[dict[str, Any]] = []
+    for one in odds_ratios:
+        limit = critical_odds_ratio(one.lower, one.upper)
+        is_beyond = abs(np.log(one.estimate)) > abs(np.log(limit))
+        verdict = f"the estimate lies {'beyond' if is_beyond else 'within'} it"
+        rows.append(
+            {
+                "odds ratio": one.label,
+                "from": one.source,
+                "judged_on": "event",
+                "estimate": one.estimate,
+                "lower": one.lower,
+                "upper": one.upper,
+                "critical odds ratio": limit,
+                "prior SD of its log": abs(float(np.log(limit))) / Z,
+                "verdict": "the interval includes 1" if np.isnan(limit) else verdict,
+            }
+        )
+    return pd.DataFrame(rows)
