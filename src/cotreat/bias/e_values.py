@@ -27,6 +27,7 @@ RARE = "odds ratio, because the outcome is rare"
 IF_COMMON = "square root of the odds ratio, if the outcome is common"
 IF_RARE = "odds ratio, if the outcome is rare"
 
+COLUMNS = ("source", "contrast", "stratum", "judged_on", "status", "odds_ratio", "lower", "upper")
 Array = Any
 
 
@@ -118,21 +119,15 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
     ratios = summary[(summary.estimator == POSTERIOR) & (summary.measure == RATIO)]
     risk_ratios = {(row.contrast, row.stratum): row for row in ratios.itertuples()}
     rows = []
-    for row in summary[summary.measure == ODDS_RATIO].itertuples():
+    odds_ratios = summary[summary.measure == ODDS_RATIO]
+    for row in odds_ratios.rename(
+        columns={"estimator": "source", "estimate": "odds_ratio"}
+    ).itertuples():
         if not _is_asked(row, study):
             continue
-        columns = {
-            "source": row.estimator,
-            "contrast": row.contrast,
-            "stratum": row.stratum,
-            "judged_on": row.judged_on,
-            "status": row.status,
-            "odds_ratio": row.estimate,
-            "lower": row.lower,
-            "upper": row.upper,
-        }
+        columns = {name: getattr(row, name) for name in COLUMNS}
         risk_ratio = risk_ratios.get((row.contrast, row.stratum))
-        if row.estimator == REPORTED or (risk_ratio and risk_ratio.status != row.status):
+        if row.source == REPORTED or (risk_ratio and risk_ratio.status != row.status):
             risk_ratio = None  # the odds ratio may be identified where the risks are not
         rows += [{**columns, **one} for one in _e_values(row, risk_ratio, common)]
     rows.sort(key=lambda row: (row["source"] == REPORTED, row["status"] != IDENTIFIED))
@@ -142,17 +137,17 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
 def _is_asked(row: Any, study: Study) -> bool:
     if not np.isnan(row.threshold) or row.status == NOT_ESTIMABLE:
         return False
-    if row.estimator == REPORTED:
+    if row.source == REPORTED:
         return True
     arms = compared(study).get((row.contrast, row.stratum), ("", ""))
-    if row.estimator != POSTERIOR or not set(arms) <= set(study.present):
+    if row.source != POSTERIOR or not set(arms) <= set(study.present):
         return False
     return row.status == IDENTIFIED or adds_one(*arms)
 
 
 def _e_values(row: Any, ratio: Any, common: bool | None) -> Iterator[dict[str, Any]]:
     """Yield the risk ratio and its E-values, one row per assumption on the outcome."""
-    ends = np.array([row.estimate, row.lower, row.upper], dtype=float)
+    ends = np.array([row.odds_ratio, row.lower, row.upper], dtype=float)
     if ratio is not None and common is not None:
         cases = {STANDARDISED: np.array([ratio.estimate, ratio.lower, ratio.upper], dtype=float)}
     elif common is None:

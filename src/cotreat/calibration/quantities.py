@@ -45,8 +45,7 @@ def quantities_of(job: Job, points: Array) -> Iterator[tuple[str, str, Array]]:
         yield label, "parameter", free[name].sel(index).transpose("chain", "draw").values
     derived = density.deterministics(RISK_VARIABLES, flat, job.numbers)
     risk_draws = risk_draws_of(vectorise.labelled(density.built, derived, len(points)))
-    risk = risk_draws["risk"].assign_attrs(risk_kind=job.study.risk_kind)
-    risk_draws = risk_draws.assign(risk=risk)
+    risk_draws["risk"].attrs["risk_kind"] = job.study.risk_kind
     for estimand in ranked_estimands(job, risk_draws):
         entry = estimand.values(risk_draws).transpose("chain", "draw").values
         if np.isfinite(entry).all():

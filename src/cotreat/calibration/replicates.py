@@ -157,8 +157,7 @@ def draw_parameters(built: Any, count: int, seed: int) -> tuple[vectorise.Draws,
         Values of the free variables by name, and a dataset with dims (chain, draw, …), one chain.
     """
     free = vectorise.prior(built, count, seed)
-    values = {**free, **vectorise.deterministics(built, free)}
-    return free, vectorise.labelled(built, values, 1)
+    return free, vectorise.completed(built, free, 1)
 
 
 def draw_evidence(study: Study, parameters: xr.Dataset, rng: np.random.Generator) -> list[Given]:

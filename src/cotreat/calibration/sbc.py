@@ -116,7 +116,7 @@ def calibrate(
     not the model. Replicates with an unreliable posterior are dropped and counted: the remaining ranks
     are uniform only if the dropped ones are few or resemble the others.
     """
-    job = Job.of(study, model, prior_set(priors, study) if isinstance(priors, str) else priors)
+    job = Job.of(study, model, prior_set(priors, study))
     batches = batches_of(job, replicates, seed)
     completed: list[Replicate] = []
     for batch in mapped(run_batch, batches):

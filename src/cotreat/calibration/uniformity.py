@@ -127,10 +127,7 @@ def holm(p_values: Sequence[float], level: float) -> NDArray[np.bool_]:
     ndarray of bool
         In the order of `p_values`. Holm, Scand J Stat 1979;6:65.
     """
-    p = np.asarray(p_values, dtype=float)
-    order = np.argsort(p)
-    is_small = p[order] <= level / (len(p) - np.arange(len(p)))
-    first = len(p) if is_small.all() else int(np.argmin(is_small))
-    is_kept = np.ones(len(p), dtype=bool)
-    is_kept[order[:first]] = False
-    return is_kept
+    from statsmodels.stats.multitest import multipletests
+
+    is_rejected, *_ = multipletests(p_values, level, "holm")
+    return ~is_rejected

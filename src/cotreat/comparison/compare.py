@@ -18,7 +18,6 @@ from cotreat.comparison.records import (
     INTERACTION,
     MOST_REFITS,
     MOST_UNITS,
-    BayesFactor,
     LeftOut,
     LogEvidence,
     ModelComparison,
@@ -147,7 +146,11 @@ def _one_model(task: Task, name: str, first: str) -> tuple[_Compared, Marginals]
     rows = priors_for(task.priors, model, study)
     marginals = Marginals(study, model, rows, posterior, task.seed)
     left_out = _left_out(task, name, marginals, posterior, is_primary=name == first)
-    evidence = _log_evidence(task, name, marginals, draws)
+    evidence = bayes_factors.by_weights(marginals.whole)
+    if not evidence.is_known and "stages" in draws["sample_stats"]:
+        evidence = bayes_factors.by_smc(draws)
+    elif not evidence.is_known and task.depth == FULL:
+        evidence = _tempered(task, name, draws)
     return _Compared(draws, evidence, left_out, tuple(failed)), marginals
 
 
@@ -175,16 +178,6 @@ def _left_out(
             on_progress=lambda line: task.on_progress(f"{name} {line}"),
         )
     return replace(one, densities=None)  # large, and no longer needed
-
-
-def _log_evidence(task: Task, name: str, marginals: Marginals, draws: xr.DataTree) -> LogEvidence:
-    """Return the log evidence by importance sampling, or by sequential Monte Carlo where that fails."""
-    found = bayes_factors.by_weights(marginals.whole)
-    if found.is_known:
-        return found
-    if "stages" in draws["sample_stats"]:
-        return bayes_factors.by_smc(draws)
-    return _tempered(task, name, draws) if task.depth == FULL else found
 
 
 def _tempered(task: Task, name: str, draws: xr.DataTree) -> LogEvidence:
@@ -220,31 +213,22 @@ def _factors(
         variables = [v for v in find_model(first, study).parameters if v in ("mu", "tau")]
         arguments = (first, task.priors, variables, evidence[first], none)
         factors.append(bayes_factors.factor_of_model(*arguments))
-    if task.depth == FULL:
-        factors = _with_smc(task, models, factors)
+    if task.depth == FULL and ADDITIVE in models:
+        log = {}
+        for name in (INTERACTION, ADDITIVE):
+            found = models[name]
+            is_done = found.evidence.method == BY_SMC
+            log[name] = found.evidence if is_done else _tempered(task, name, found.draws)
+        smc = float(np.exp(log[INTERACTION].value - log[ADDITIVE].value))
+        factors = [
+            replace(one, smc=smc)
+            if one.of == ANY and one.is_chosen and one.against.startswith(INTERACTION)
+            else one
+            for one in factors
+        ]
     why = bayes_factors.why_no_probability(evidences)
     return {
         "factors": tuple(factors),
         "no_interaction": () if why else bayes_factors.probability_of_none(evidences),
         "why_no_probability": why,
     }
-
-
-def _with_smc(
-    task: Task, models: Mapping[str, _Compared], factors: list[BayesFactor]
-) -> list[BayesFactor]:
-    """Add the Bayes factor by sequential Monte Carlo to that of any interaction."""
-    if ADDITIVE not in models:
-        return factors
-    logs = {}
-    for name in (INTERACTION, ADDITIVE):
-        one = models[name]
-        is_done = one.evidence.method == BY_SMC
-        logs[name] = one.evidence if is_done else _tempered(task, name, one.draws)
-    factor = float(np.exp(logs[INTERACTION].value - logs[ADDITIVE].value))
-    return [
-        replace(one, smc=factor)
-        if one.of == ANY and one.is_chosen and one.against.startswith(INTERACTION)
-        else one
-        for one in factors
-    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from cotreat.comparison.records import (
 from cotreat.evidence.folds import FoldPrediction, Folds
 from cotreat.evidence.protocol import Evidences
 from cotreat.inference import sampling
+from cotreat.inference.influence import pointwise_loo
 from cotreat.results.supplementary import OnProgress
 
 if TYPE_CHECKING:
@@ -64,8 +64,6 @@ def leave_one_out(
     -----
     Vehtari, Gelman & Gabry, Stat Comput 2017;27:1413; Vehtari et al., J Mach Learn Res 2024;25:72.
     """
-    import arviz as az
-
     at = sampling.thinned(posterior.sizes["chain"], posterior.sizes["draw"], len(units.parts))
     thinned = posterior.assign_coords(draw=posterior.get_index("draw")).isel(draw=at)
     logs = leave_out.log_densities(evidence, thinned, units)
@@ -73,11 +71,7 @@ def leave_one_out(
     if logs is None:
         how = (NOT_REFITTED,) * len(none)
         return LeftOut(units, none, none, none, how, FEW_GOOD_K, none, none, none)
-    groups = {"posterior": thinned[list(names)], "log_likelihood": logs.to_dataset()}
-    with warnings.catch_warnings():
-        # The tables contain the Pareto k of which ArviZ warns.
-        warnings.filterwarnings("ignore", category=UserWarning, module="arviz_stats")
-        result = az.loo(xr.DataTree.from_dict(groups), var_name=logs.name, pointwise=True)
+    result = pointwise_loo(thinned[list(names)], logs.to_dataset())
     elpd, k = result.elpd_i.values, result.pareto_k.values
     good = float(result.good_k) if units.count >= FEWEST else min(result.good_k, FEW_GOOD_K)
     # The log predictive density is minus the log of the posterior mean of 1/density.

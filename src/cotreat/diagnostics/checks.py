@@ -122,10 +122,10 @@ def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
     name = "NUTS against SMC: means"
     rows = [_at_most(name, where, value, MEANS_APART, WARN, unit=" SD")]
     both = [risk_draws_of(tree["posterior"].to_dataset()) for tree in (fit.draws, other)]
-    gaps: dict[str, float] = {}
-    for e in judged_measures(fit.study, fit.model, both[0], fit.evidence):
-        first, second = (float(is_beyond_null(e, risk_draws).mean()) for risk_draws in both)
-        gaps[e.label] = abs(first - second)
+    gaps = {
+        e.label: abs(float(np.subtract(*(is_beyond_null(e, draws).mean() for draws in both))))
+        for e in judged_measures(fit.study, fit.model, both[0], fit.evidence)
+    }
     if gaps:
         where = max(gaps, key=lambda label: gaps[label])
         name = "NUTS against SMC: P(synergy)"

@@ -250,12 +250,8 @@ class ReportedEstimates:
     def rounding(self) -> NDArray[np.float64]:
         """Variance due to rounding, uniform within the rounding error, shape (row,)."""
         deviates = [0.0 if p.is_below else z_rounding(p) for p in self.p_values]
-        halves = [
-            *map(estimate_rounding, self.with_interval),
-            *deviates,
-            *(0.0,) * len(self.totals),
-        ]
-        return np.array(halves) ** 2 / 3
+        halves = np.array([*map(estimate_rounding, self.with_interval), *deviates])
+        return np.pad(halves**2 / 3, (0, len(self.totals)))
 
     @cached_property
     def is_tail(self) -> NDArray[np.bool_]:

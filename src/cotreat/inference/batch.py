@@ -186,10 +186,7 @@ def _task(at: int, specification: Specification) -> _Task:
     """Resolve a specification: study by the strata of the model, and priors of its parameters."""
     model = find_model(specification.model, specification.study)
     study = specification.study.resolve(strata=model.strata)
-    chosen = specification.priors
-    if isinstance(chosen, str):
-        chosen = prior_set(chosen, study)
-    chosen = priors_for(chosen, model, study)
+    chosen = priors_for(prior_set(specification.priors, study), model, study)
     return _Task(at, study, model.name, chosen, shape_of(study, model, chosen))
 
 

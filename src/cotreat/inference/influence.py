@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -31,23 +32,40 @@ def add_influence(tree: xr.DataTree, names: Sequence[str]) -> None:
     -----
     Vehtari, Gelman & Gabry, Stat Comput 2017;27:1413; Vehtari et al., J Mach Learn Res 2024;25:72.
     """
-    import arviz as az
-
     logs = tree["log_likelihood"].to_dataset()[["events"]]
     if logs.sizes["cell"] > MOST:
         return
     posterior = tree["posterior"].to_dataset()[list(names)]
-    some = posterior.sel(draw=logs["draw"])
-    parts = xr.DataTree.from_dict({"posterior": some, "log_likelihood": logs})
-    with warnings.catch_warnings():
-        # ArviZ warns of high k, which the diagnostics report as a check.
-        warnings.filterwarnings("ignore", category=UserWarning, module="arviz_stats")
-        result = az.loo(parts, var_name="events", pointwise=True)
+    result = pointwise_loo(posterior.sel(draw=logs["draw"]), logs)
     tree[GROUP] = xr.DataTree(
         xr.Dataset({"pareto_k": result.pareto_k, "elpd": result.elpd_i}).assign_attrs(
             good_k=float(result.good_k)
         )
     )
+
+
+def pointwise_loo(posterior: xr.Dataset, log_likelihood: xr.Dataset) -> Any:
+    """Return PSIS-LOO by ArviZ, without its warnings of high k, which are reported as checks.
+
+    Parameters
+    ----------
+    posterior
+        Draws of the parameters.
+    log_likelihood
+        One variable: the log density of what is left out, at the same draws.
+
+    Returns
+    -------
+    ELPDDataLOO
+        With the pointwise values.
+    """
+    import arviz as az
+
+    (name,) = log_likelihood
+    parts = xr.DataTree.from_dict({"posterior": posterior, "log_likelihood": log_likelihood})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module="arviz_stats")
+        return az.loo(parts, var_name=name, pointwise=True)
 
 
 def unit(patterns: CovariatePatterns) -> str:

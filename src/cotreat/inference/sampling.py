@@ -140,8 +140,7 @@ def fit_model(
     description = find_model(model, study)
     study = study.resolve(strata=description.strata)
     evidence = resolve(study)
-    chosen = prior_set(priors, study) if isinstance(priors, str) else priors
-    chosen = priors_for(chosen, description, study)
+    chosen = priors_for(prior_set(priors, study), description, study)
     require_engine(engine)
     if chains < MIN_CHAINS:
         raise EngineError(
@@ -167,6 +166,7 @@ def fit_model(
     if any(item.pattern_count for item in evidence):
         add_influence(tree, [rv.name for rv in built.free_RVs])
     _label(tree, study)
+    named = dict.fromkeys((*PACKAGES, LIBRARIES.get(engine, engine)))
     record = {
         "study": study.id,
         "study_digest": study.digest,
@@ -179,7 +179,7 @@ def fit_model(
         "tune": tune if engine == "numpyro" else 0,
         "chains": chains,
         "seed": seed,
-        "versions": _versions(engine),
+        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in named}},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     tree.attrs = {"provenance": json.dumps(record)}
@@ -211,8 +211,8 @@ def fit_of(study: Study, model: Model, draws: xr.DataTree, priors: str | PriorSe
         If the prior set is incompatible with the model.
     """
     study = study.resolve(strata=model.strata)
-    chosen = prior_set(priors, study) if isinstance(priors, str) else priors
-    return Fit(study, resolve(study), model, priors_for(chosen, model, study), draws)
+    chosen = priors_for(prior_set(priors, study), model, study)
+    return Fit(study, resolve(study), model, chosen, draws)
 
 
 def target_accept_of(evidence: Evidences) -> float:
@@ -327,8 +327,14 @@ def _smc(
             evidence = log_mean_exp(run.log_evidence)
             print(f"  {steps} moves per stage: log evidence {evidence:.2f}", file=sys.stderr)
         if before is not None:
-            _note_doubling(after, before)
-            if doubling_moved_little(after) and chains_agree(after):
+            # Changes of log evidence and probabilities after doubling the steps.
+            now, then = (tree["sample_stats"].to_dataset() for tree in (after, before))
+            moved = abs(now["probability"].mean("chain") - then["probability"].mean("chain"))
+            change = abs(log_evidence(after) - log_evidence(before))
+            noted = now.assign(evidence_moved=change, probability_moved=moved)
+            after["sample_stats"] = xr.DataTree(noted)
+            is_stable = moved.values.max(initial=0.0) <= PROBABILITY_MOVED
+            if is_stable and change <= EVIDENCE_MOVED and chains_agree(after):
                 break
         before = after
     return after
@@ -409,33 +415,6 @@ def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
     return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
 
 
-def _note_doubling(after: xr.DataTree, before: xr.DataTree) -> None:
-    """Store the changes of log evidence and probabilities after doubling the steps."""
-    now, then = (tree["sample_stats"].to_dataset() for tree in (after, before))
-    moved = abs(now["probability"].mean("chain") - then["probability"].mean("chain"))
-    change = log_mean_exp(now["log_evidence"].values) - log_mean_exp(then["log_evidence"].values)
-    noted = now.assign(evidence_moved=abs(change), probability_moved=moved)
-    after["sample_stats"] = xr.DataTree(noted)
-
-
-def doubling_moved_little(tree: xr.DataTree) -> bool:
-    """Return whether doubling the steps changed log evidence and probabilities by no more than tolerated.
-
-    Parameters
-    ----------
-    tree
-        A run of sequential Monte Carlo with ``evidence_moved`` and ``probability_moved`` in ``sample_stats``.
-
-    Returns
-    -------
-    bool
-        True within `EVIDENCE_MOVED` and `PROBABILITY_MOVED`.
-    """
-    stats = tree["sample_stats"].to_dataset()
-    moved = stats["probability_moved"].values.max(initial=0.0)
-    return float(stats["evidence_moved"]) <= EVIDENCE_MOVED and moved <= PROBABILITY_MOVED
-
-
 def chains_agree(tree: xr.DataTree) -> bool:
     """Return whether independent chains of sequential Monte Carlo agree on arm sizes and risks.
 
@@ -488,9 +467,8 @@ def _complete(tree: xr.DataTree, built: Any, prior: Draws, evidence: Evidences, 
     posterior = tree["posterior"].to_dataset()
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     flat = vectorise.flat(posterior, names)
-    if (
-        "risk" not in posterior
-    ):  # Sequential Monte Carlo needs the risks for its check of convergence.
+    # Sequential Monte Carlo needs the risks for its check of convergence.
+    if "risk" not in posterior:
         posterior = vectorise.completed(built, flat, chains)
         tree["posterior"] = xr.DataTree(posterior)
     kept = {name: array[:PRIOR_DRAWS] for name, array in prior.items()}
@@ -569,9 +547,3 @@ def _label(tree: xr.DataTree, study: Study) -> None:
         data = tree[group].to_dataset()
         risk = data["risk"].assign_attrs(risk_kind=study.risk_kind)
         tree[group] = xr.DataTree(data.assign(risk=risk))
-
-
-def _versions(engine: str) -> dict[str, str]:
-    """Return the versions of Python and of the packages that affect the draws."""
-    named = dict.fromkeys((*PACKAGES, LIBRARIES.get(engine, engine)))
-    return {"python": sys.version.split()[0], **{name: version(name) for name in named}}

@@ -10,7 +10,7 @@ from cotreat.priors.prior import SHARE_OF_CASES, Prior, PriorSet
 from cotreat.study.study import Study
 
 
-def prior_set(name: str, study: Study) -> PriorSet:
+def prior_set(name: str | PriorSet, study: Study) -> PriorSet:
     """Return a prior set by name, with the reference risk and the direction of benefit of a study.
 
     Parameters
@@ -18,7 +18,7 @@ def prior_set(name: str, study: Study) -> PriorSet:
     name
         ``weak``; ``sceptical``, ``neutral``, ``enthusiastic``; a set of the belief × strength grid about
         effects (``grid:neutral-strong``), about interactions (``interactions:optimistic-weak``), or about both
-        (``grid:neutral-strong:optimistic-weak``, effects first).
+        (``grid:neutral-strong:optimistic-weak``, effects first). A prior set is returned as it is.
     study
         Its study file may contain the risk without treatment. Its outcome determines whether synergy is
         judged on the event or the non-event: optimistic beliefs expect that every treatment, or every
@@ -35,6 +35,8 @@ def prior_set(name: str, study: Study) -> PriorSet:
     ModelError
         If no prior set has this name.
     """
+    if isinstance(name, PriorSet):
+        return name
     effects, interactions = beliefs_of(name)
     rows = tuple(_reference(row, study) for row in PARAMETERS.values())
     if effects:

@@ -190,9 +190,7 @@ class Answers:
         for one, answer in zip(specifications, self.fitted(specifications), strict=True):
             key = base_of(one)
             if key not in self.rows:
-                priors = one.priors
-                priors = prior_set(priors, one.study) if isinstance(priors, str) else priors
-                self.rows[key] = self.asked.rows(answer, priors)
+                self.rows[key] = self.asked.rows(answer, prior_set(one.priors, one.study))
             rows += self.rows[key]
         return multiverse.table_of(rows)
 

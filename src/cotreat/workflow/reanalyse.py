@@ -220,7 +220,7 @@ def reanalyse(
         raise ValueError(f"no depth {depth!r}; the depths are {', '.join(DEPTHS)}")
     models = (models,) if isinstance(models, str) else models
     interpretations = (interpretations,) if isinstance(interpretations, str) else interpretations
-    chosen = prior_set(priors, study) if isinstance(priors, str) else priors
+    chosen = prior_set(priors, study)
     possible, refused = models_for(study, chosen, models)
     pairs = plan(study, possible, models, interpretations)
     primary = headline.primary(list(possible))
