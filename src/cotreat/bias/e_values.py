@@ -5,7 +5,6 @@ have with both treatment and outcome, conditional on what is adjusted for, to ex
 & Ding, Ann Intern Med 2017;167:268). For a ratio of odds ratios no such bound exists.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -129,7 +128,22 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
         risk_ratio = risk_ratios.get((row.contrast, row.stratum))
         if row.source == REPORTED or (risk_ratio and risk_ratio.status != row.status):
             risk_ratio = None  # the odds ratio may be identified where the risks are not
-        rows += [{**columns, **one} for one in _e_values(row, risk_ratio, common)]
+        ends = np.array([row.odds_ratio, row.lower, row.upper], dtype=float)
+        if risk_ratio is not None and common is not None:
+            ratio = [risk_ratio.estimate, risk_ratio.lower, risk_ratio.upper]
+            cases = {STANDARDISED: np.array(ratio, dtype=float)}
+        elif common is None:
+            cases = {IF_COMMON: np.sqrt(ends), IF_RARE: ends}
+        else:
+            cases = {ROOT: np.sqrt(ends)} if common else {RARE: ends}
+        for derivation, (estimate, lower, upper) in cases.items():
+            limit = nearer_limit(lower, upper)
+            of_ratio = {"as_risk_ratio": estimate, "nearer_limit": limit, "from": derivation}
+            of_ratio |= {
+                "e_value": float(e_value(estimate)),
+                "e_value_limit": float(e_value(limit)),
+            }
+            rows.append(columns | of_ratio)
     rows.sort(key=lambda row: (row["source"] == REPORTED, row["status"] != IDENTIFIED))
     return pd.DataFrame(rows)
 
@@ -143,23 +157,3 @@ def _is_asked(row: Any, study: Study) -> bool:
     if row.source != POSTERIOR or not set(arms) <= set(study.present):
         return False
     return row.status == IDENTIFIED or adds_one(*arms)
-
-
-def _e_values(row: Any, ratio: Any, common: bool | None) -> Iterator[dict[str, Any]]:
-    """Yield the risk ratio and its E-values, one row per assumption on the outcome."""
-    ends = np.array([row.odds_ratio, row.lower, row.upper], dtype=float)
-    if ratio is not None and common is not None:
-        cases = {STANDARDISED: np.array([ratio.estimate, ratio.lower, ratio.upper], dtype=float)}
-    elif common is None:
-        cases = {IF_COMMON: np.sqrt(ends), IF_RARE: ends}
-    else:
-        cases = {ROOT: np.sqrt(ends)} if common else {RARE: ends}
-    for derivation, (estimate, lower, upper) in cases.items():
-        limit = nearer_limit(lower, upper)
-        yield {
-            "as_risk_ratio": estimate,
-            "nearer_limit": limit,
-            "from": derivation,
-            "e_value": float(e_value(estimate)),
-            "e_value_limit": float(e_value(limit)),
-        }

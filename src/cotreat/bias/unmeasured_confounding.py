@@ -132,7 +132,9 @@ def surfaces(
             values[:, i, j] = _quantities(estimand, draws)
         allowed_values = () if is_unreliable else _quantities(estimand, allowed.risk_draws)
         plausible = dict(zip(QUANTITIES, allowed_values, strict=False))
-        found.append(Surface(estimand, status, single, products, *values, plausible))
+        estimate, lower, upper, probability = values
+        arrays = (single, products, estimate, lower, upper, probability)
+        found.append(Surface(estimand, status, *arrays, plausible))
     return found, is_unreliable
 
 

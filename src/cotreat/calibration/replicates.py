@@ -180,10 +180,8 @@ def draw_evidence(study: Study, parameters: xr.Dataset, rng: np.random.Generator
     data: dict[str, NDArray[Any]] = {}
     for evidence in resolve(study):
         data |= evidence.replicate_data(parameters, rng)
-    return [
-        {name: values[at] for name, values in data.items()}
-        for at in range(parameters.sizes["draw"])
-    ]
+    count = parameters.sizes["draw"]
+    return [{name: values[at] for name, values in data.items()} for at in range(count)]
 
 
 def batches_of(job: Job, count: int, seed: int) -> list[Batch]:

@@ -108,8 +108,7 @@ class Uniformity:
 def _statistics(counts: NDArray[np.int64], tails: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the smallest probability over all points, of counts by rank, shape (set, draws + 1)."""
     reached = np.cumsum(counts, axis=1)[:, :-1]
-    smallest: NDArray[np.float64] = tails[reached, np.arange(tails.shape[1])].min(1)
-    return smallest
+    return tails[reached, np.arange(tails.shape[1])].min(1)
 
 
 def holm(p_values: Sequence[float], level: float) -> NDArray[np.bool_]:

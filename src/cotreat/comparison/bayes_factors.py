@@ -272,8 +272,8 @@ def factor_of_model(
         f"{row.variable} ~ {row.distribution}({', '.join(f'{v:g}' for v in row.numbers().values())})"
         for row in map(priors.__getitem__, variables)
     )
-    difference = _difference(whole, additive)
-    return BayesFactor(ANY, f"{name} against additive", prior, NAN, True, *difference)
+    against = f"{name} against additive"
+    return BayesFactor(ANY, against, prior, NAN, True, *_difference(whole, additive))
 
 
 # --- P(no interaction) -----------------------------------------------------------------------------

@@ -18,13 +18,14 @@ from cotreat.comparison.records import (
     INTERACTION,
     MOST_REFITS,
     MOST_UNITS,
+    BayesFactor,
     LeftOut,
     LogEvidence,
     ModelComparison,
 )
 from cotreat.core.constants import FULL, QUICK
 from cotreat.diagnostics import checks
-from cotreat.evidence.folds import UNITS
+from cotreat.evidence.folds import PATIENT, UNITS
 from cotreat.evidence.reported import reported_in
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import sampling
@@ -171,7 +172,7 @@ def _left_out(
             evidence,
             marginals,
             one,
-            every=not units.are_patients and (is_primary or is_full),
+            every=units.kind != PATIENT and (is_primary or is_full),
             most=MOST_REFITS[task.depth],
             may_sample=is_full,
             seed=task.seed,
@@ -213,22 +214,31 @@ def _factors(
         variables = [v for v in find_model(first, study).parameters if v in ("mu", "tau")]
         arguments = (first, task.priors, variables, evidence[first], none)
         factors.append(bayes_factors.factor_of_model(*arguments))
-    if task.depth == FULL and ADDITIVE in models:
-        log = {}
-        for name in (INTERACTION, ADDITIVE):
-            found = models[name]
-            is_done = found.evidence.method == BY_SMC
-            log[name] = found.evidence if is_done else _tempered(task, name, found.draws)
-        smc = float(np.exp(log[INTERACTION].value - log[ADDITIVE].value))
-        factors = [
-            replace(one, smc=smc)
-            if one.of == ANY and one.is_chosen and one.against.startswith(INTERACTION)
-            else one
-            for one in factors
-        ]
+    if task.depth == FULL:
+        factors = _with_smc(task, models, factors)
     why = bayes_factors.why_no_probability(evidences)
     return {
         "factors": tuple(factors),
         "no_interaction": () if why else bayes_factors.probability_of_none(evidences),
         "why_no_probability": why,
     }
+
+
+def _with_smc(
+    task: Task, models: Mapping[str, _Compared], factors: list[BayesFactor]
+) -> list[BayesFactor]:
+    """Add the Bayes factor by sequential Monte Carlo to that of any interaction."""
+    if ADDITIVE not in models:
+        return factors
+    logs = {}
+    for name in (INTERACTION, ADDITIVE):
+        one = models[name]
+        is_done = one.evidence.method == BY_SMC
+        logs[name] = one.evidence if is_done else _tempered(task, name, one.draws)
+    factor = float(np.exp(logs[INTERACTION].value - logs[ADDITIVE].value))
+    return [
+        replace(one, smc=factor)
+        if one.of == ANY and one.is_chosen and one.against.startswith(INTERACTION)
+        else one
+        for one in factors
+    ]

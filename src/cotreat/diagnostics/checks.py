@@ -121,10 +121,10 @@ def agreement(fit: Fit, other: xr.DataTree) -> list[Row]:
     where, value = _worst(abs(one.mean(dims) - two.mean(dims)) / one.std(dims), max)
     name = "NUTS against SMC: means"
     rows = [_at_most(name, where, value, MEANS_APART, WARN, unit=" SD")]
-    both = [risk_draws_of(tree["posterior"].to_dataset()) for tree in (fit.draws, other)]
+    first, second = (risk_draws_of(tree["posterior"].to_dataset()) for tree in (fit.draws, other))
     gaps = {
-        e.label: abs(float(np.subtract(*(is_beyond_null(e, draws).mean() for draws in both))))
-        for e in judged_measures(fit.study, fit.model, both[0], fit.evidence)
+        e.label: abs(float(is_beyond_null(e, first).mean() - is_beyond_null(e, second).mean()))
+        for e in judged_measures(fit.study, fit.model, first, fit.evidence)
     }
     if gaps:
         where = max(gaps, key=lambda label: gaps[label])

@@ -4,7 +4,7 @@ A new kind is one function here and one entry of `KINDS`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -146,8 +146,7 @@ def _trend(words: Sequence[str], cohort: Cohort) -> Columns:
 
 def _product(words: Sequence[str], cohort: Cohort) -> Columns:
     """Return the regression with a product of two treatments over their four sets of patients."""
-    single = [cohort.taking(drug) for drug in words]
-    return _columns([*single, cohort.taking(*words)], 3, np.ones(len(cohort.arms), bool))
+    return _products([words], replace(cohort, treatments=tuple(words)))
 
 
 def _products(words: Sequence[Sequence[str]], cohort: Cohort) -> Columns:

@@ -213,8 +213,7 @@ class Counts(Evidence):
         """
         counted, n, r = list(self.study.counted), self.study.n, self.study.events
         risk = draws["risk"].sel(arm=counted).transpose("chain", "draw", "arm").values
-        ways: Array = log_binomial_coefficient(n, r)
-        return ways + r * np.log(risk) + (n - r) * np.log1p(-risk)
+        return log_binomial_coefficient(n, r) + r * np.log(risk) + (n - r) * np.log1p(-risk)
 
     def predict_fold(
         self, fold: Fold, draws: xr.Dataset, rng: np.random.Generator

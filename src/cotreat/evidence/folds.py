@@ -94,11 +94,6 @@ class Folds:
         """Names of the folds, in order."""
         return [part.name for part in self.parts]
 
-    @property
-    def are_patients(self) -> bool:
-        """Whether the unit is a single patient, who is not shown by name."""
-        return self.kind == PATIENT
-
 
 @dataclass(frozen=True)
 class FoldPrediction:

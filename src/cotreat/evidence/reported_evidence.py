@@ -119,8 +119,8 @@ class ReportedEvidence(Evidence):
             A key: evidence with equal keys shares a compiled density.
         """
         reported, study, sizes = self.reported, self.study, self.reported.sizes
-        polytope = sizes.polytope
-        polytope = polytope and (polytope.centre.tolist(), polytope.basis.tolist())
+        loose = sizes.polytope
+        polytope = loose and (loose.centre.tolist(), loose.basis.tolist())
         return (
             # Tails, and standard errors without sizes, are constants of the density.
             tuple(

@@ -171,11 +171,18 @@ def _tails(estimates: list[ReportedEstimate], mean: Any, covariance: Any) -> Any
         signs = dict(zip(free, pattern, strict=True))
         total: Any = 0.0
         errors: list[Any] = []
-        for at, estimate in enumerate(estimates):
-            z = z_value(estimate.value.value)
+        for at, (estimate, uniform) in enumerate(zip(estimates, latent, strict=True)):
+            z, error = z_value(estimate.value.value), 0.0
             centre = mean[at] + sum((chol[at, j] * errors[j] for j in range(at)), start=0.0)
             if estimate.is_below:
-                mass, error = _beyond(z, centre, chol[at, at], estimate.sign, latent[at])
+                upper = _log_cdf((centre - z) / chol[at, at]) if estimate.sign != "-" else -np.inf
+                lower = _log_cdf((-z - centre) / chol[at, at]) if estimate.sign != "+" else -np.inf
+                mass = {"+": upper, "-": lower}.get(estimate.sign)
+                mass = pt.logaddexp(upper, lower) if mass is None else mass
+                if uniform is not None:  # the next estimates need a standardised deviate in it
+                    above, below = pt.log(uniform) + mass, pt.log1p(-uniform) + mass
+                    inside = above < upper  # never where there is no upper tail
+                    error = pt.switch(inside, -_quantile(above), _quantile(below))
             else:
                 error = (signs[at] * z - centre) / chol[at, at]
                 mass = pm.logp(pm.Normal.dist(), error) - pt.log(chol[at, at])
@@ -183,23 +190,6 @@ def _tails(estimates: list[ReportedEstimate], mean: Any, covariance: Any) -> Any
             errors.append(error)
         logs.append(total)
     return pt.logsumexp(pt.stack(logs))
-
-
-def _beyond(
-    z: float, centre: Any, spread: Any, sign: str, latent: pt.TensorVariable | None
-) -> tuple[Any, Any]:
-    """Return the log probability of |deviate| > z on the side of `sign`, and a standardised deviate in it."""
-    import pytensor.tensor as pt
-
-    upper = _log_cdf((centre - z) / spread) if sign != "-" else -np.inf
-    lower = _log_cdf((-z - centre) / spread) if sign != "+" else -np.inf
-    mass = {"+": upper, "-": lower}.get(sign)
-    mass = pt.logaddexp(upper, lower) if mass is None else mass
-    if latent is None:
-        return mass, 0.0
-    above, below = pt.log(latent) + mass, pt.log1p(-latent) + mass
-    inside = above < upper  # never where there is no upper tail
-    return mass, pt.switch(inside, -_quantile(above), _quantile(below))
 
 
 def _log_cdf(z: Any) -> Any:

@@ -94,12 +94,11 @@ class Adjusted(Regression):
         """Standardised risks, and risks at the covariates' means, as a posterior of one draw."""
         by_profile, at_means = self._log_odds()
         standardised = (expit(by_profile) * self.patterns.weights(self.arms)).sum(axis=1)
-        conditional = expit(at_means)
         dims = ("chain", "draw", "arm")
         return xr.Dataset(
             {
                 "risk": (dims, standardised[None, None], {"risk_kind": "standardised"}),
-                CONDITIONAL: (dims, conditional[None, None]),
+                CONDITIONAL: (dims, expit(at_means)[None, None]),
             },
             {"arm": list(self.arms)},
         )

@@ -79,12 +79,9 @@ class Regression:
     @cached_property
     def risk_draws(self) -> RiskDraws:
         """Risk by regimen as a posterior of one draw, dims (chain, draw, arm)."""
-        return xr.DataArray(
-            expit(self.design @ self.coefficients)[None, None, :],
-            dims=("chain", "draw", "arm"),
-            coords={"arm": list(self.arms)},
-            attrs={"risk_kind": "crude"},
-        )
+        risk, coords = expit(self.design @ self.coefficients), {"arm": list(self.arms)}
+        dims, attrs = ("chain", "draw", "arm"), {"risk_kind": "crude"}
+        return xr.DataArray(risk[None, None, :], coords, dims, attrs=attrs)
 
     @cached_property
     def fitted_risk(self) -> NDArray[np.float64]:

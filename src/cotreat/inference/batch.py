@@ -327,7 +327,7 @@ def _answer(
     points = approximation.resampled(1, draws, np.random.default_rng(task.at))[0]
     values = density.deterministics(RISK_DRAWS, points, numbers)
     risk_draws = vectorise.labelled(density.built, values, 1)
-    risk = risk_draws["risk"].assign_attrs(risk_kind=task.study.risk_kind)
+    risk_draws["risk"].attrs["risk_kind"] = task.study.risk_kind
     return Answer(
         task.study,
         task.model,
@@ -336,5 +336,5 @@ def _answer(
         approximation.verdict,
         approximation.effective,
         approximation.log_evidence,
-        risk_draws.assign(risk=risk).assign_coords(draw=range(draws)),
+        risk_draws.assign_coords(draw=range(draws)),
     )

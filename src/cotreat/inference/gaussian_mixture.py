@@ -104,8 +104,7 @@ class Normals:
         """
         parts = self.joint(table)
         highest = parts.max((0, 2))
-        logs: Array = np.log(np.exp(parts - highest[:, None]).sum((0, 2))) + highest
-        return logs
+        return np.log(np.exp(parts - highest[:, None]).sum((0, 2))) + highest
 
     def draw(self, count: int, rng: np.random.Generator) -> Array:
         """Draw points in random order, stratified by component.
@@ -130,8 +129,7 @@ class Normals:
         parts = np.split(noise, np.cumsum(counts)[:-1])
         turned = [part @ root.T for part, root in zip(parts, self._roots, strict=True)]
         means = np.repeat(self.means, counts, axis=0)
-        drawn: Array = rng.permutation(np.concatenate(turned) + means)
-        return drawn
+        return rng.permutation(np.concatenate(turned) + means)
 
     def moved(self, before: Array, after: Array, turn: Array) -> "Normals":
         """Return the mixture under the affine map x ↦ after + turn (x − before).

@@ -37,11 +37,8 @@ def add_influence(tree: xr.DataTree, names: Sequence[str]) -> None:
         return
     posterior = tree["posterior"].to_dataset()[list(names)]
     result = pointwise_loo(posterior.sel(draw=logs["draw"]), logs)
-    tree[GROUP] = xr.DataTree(
-        xr.Dataset({"pareto_k": result.pareto_k, "elpd": result.elpd_i}).assign_attrs(
-            good_k=float(result.good_k)
-        )
-    )
+    values = {"pareto_k": result.pareto_k, "elpd": result.elpd_i}
+    tree[GROUP] = xr.DataTree(xr.Dataset(values, attrs={"good_k": float(result.good_k)}))
 
 
 def pointwise_loo(posterior: xr.Dataset, log_likelihood: xr.Dataset) -> Any:
@@ -100,8 +97,4 @@ def described(patterns: CovariatePatterns, at: int) -> str:
         For example ``12 patients on A+B``.
     """
     n = int(np.asarray(patterns.n)[at])
-    return (
-        f"a patient on {patterns.regimens[at]}"
-        if n == 1
-        else f"{n:,} patients on {patterns.regimens[at]}"
-    )
+    return f"{'a patient' if n == 1 else f'{n:,} patients'} on {patterns.regimens[at]}"

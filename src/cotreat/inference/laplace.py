@@ -210,8 +210,7 @@ class Approximation:
         ends = np.cumsum(weights / weights.sum())
         places = (np.arange(draws) + rng.random()) / draws
         at = np.minimum(np.searchsorted(ends, places), len(ends) - 1)
-        resampled: Array = points[rng.permutation(at)]
-        return resampled
+        return points[rng.permutation(at)]
 
 
 def verdict(pareto_k: float) -> str:
@@ -298,7 +297,15 @@ def approximate(
         initial = Proposal(nested(surface, modes, spreads), modes[0], is_adapted=False)
         proposal = _adapted(surface, initial, enough, effort, rng)
     else:
-        proposal = _transferred(surface, first, spreads, enough, rng)
+        # The proposal of a similar distribution is used unchanged if enough of its draws are effective. Otherwise
+        # its nodes are recomputed at the mode of this distribution, or its fitted mixture is moved there.
+        proposal = first
+        _, logs = _weighted_draws(surface, first.normals, PILOT, rng)
+        is_good = effective_draws(logs) > enough * PILOT
+        if not is_good and (now := climb(surface, first.summit.at, first.summit.root)) is not None:
+            proposal = first.moved(now)
+            if len(spreads) and not first.is_adapted:
+                proposal = Proposal(nested(surface, [now], spreads), now, is_adapted=False)
     points, logs = _weighted_draws(surface, proposal.normals, effort.draws, rng)
     if first is not None and effective_draws(logs) < enough * effort.draws:
         proposal = _adapted(surface, proposal, enough, effort, rng)
@@ -406,29 +413,6 @@ def _weighted_draws(
     return points, finite(surface(points)) - densities
 
 
-def _transferred(
-    surface: Surface,
-    first: Proposal,
-    spreads: NDArray[np.int64],
-    enough: float,
-    rng: np.random.Generator,
-) -> Proposal:
-    """Transfer the proposal of a similar distribution to this one.
-
-    The proposal is used unchanged if enough of its draws are effective. Otherwise its nodes are recomputed
-    at the mode of this distribution, or its fitted mixture is moved there.
-    """
-    _, logs = _weighted_draws(surface, first.normals, PILOT, rng)
-    if effective_draws(logs) > enough * PILOT:
-        return first
-    now = climb(surface, first.summit.at, first.summit.root)
-    if now is None:
-        return first
-    if len(spreads) and not first.is_adapted:
-        return Proposal(nested(surface, [now], spreads), now, is_adapted=False)
-    return first.moved(now)
-
-
 def _misses_a_mode(
     surface: Surface,
     start: Array,
@@ -452,8 +436,7 @@ def _misses_a_mode(
 
 def _cholesky(mode: Mode) -> Array:
     """Return the lower Cholesky factor of a mode's covariance."""
-    root: Array = np.linalg.cholesky(mode.root @ mode.root.T)
-    return root
+    return np.linalg.cholesky(mode.root @ mode.root.T)
 
 
 def _adapted(
@@ -520,5 +503,4 @@ def tempered_weights(logs: Array, least: float) -> Array:
     power = 1.0
     while effective_draws(power * logs) < least and power > 1e-3:
         power *= 0.8
-    weights: Array = np.exp(power * logs - logsumexp(power * logs))
-    return weights
+    return np.exp(power * logs - logsumexp(power * logs))

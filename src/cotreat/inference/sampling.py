@@ -322,7 +322,25 @@ def _smc(
     before = None
     for steps in SMC_STEPS:
         run = sampler.run(steps, seed + steps)
-        after = _run_tree(built, run, study, model)
+        # Label the particles, and store P(measure beyond its null) per judged measure and chain.
+        posterior = vectorise.completed(built, vectorise.flat(run.draws, run.draws), chains)
+        risk_draws = risk_draws_of(posterior)
+        probabilities = {
+            e.code: is_beyond_null(e, risk_draws).mean("draw").values
+            for e in judged_measures(study, model, risk_draws, resolve(study))
+        }
+        by_chain = np.reshape([*probabilities.values()], (-1, chains))
+        stats = xr.Dataset(
+            {
+                "log_evidence": ("chain", run.log_evidence),
+                "stages": ("chain", run.stages),
+                "acceptance_rate": ("chain", run.acceptance),
+                "steps": run.steps,
+                "probability": (("measure", "chain"), by_chain),
+            },
+            coords={"chain": range(chains), "measure": list(probabilities)},
+        )
+        after = xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
         if progress:
             evidence = log_mean_exp(run.log_evidence)
             print(f"  {steps} moves per stage: log evidence {evidence:.2f}", file=sys.stderr)
@@ -390,29 +408,6 @@ def log_evidence(tree: xr.DataTree) -> float:
         Log of the mean of the chains' marginal likelihoods.
     """
     return log_mean_exp(tree["sample_stats"].to_dataset()["log_evidence"].values)
-
-
-def _run_tree(built: Any, run: Any, study: Study, model: Model) -> xr.DataTree:
-    """Label the particles, and store P(measure beyond its null) per judged measure and chain."""
-    chains = run.log_evidence.size
-    posterior = vectorise.completed(built, vectorise.flat(run.draws, run.draws), chains)
-    risk_draws = risk_draws_of(posterior)
-    probabilities = {
-        e.code: is_beyond_null(e, risk_draws).mean("draw").values
-        for e in judged_measures(study, model, risk_draws, resolve(study))
-    }
-    by_chain = np.reshape([*probabilities.values()], (-1, chains))
-    stats = xr.Dataset(
-        {
-            "log_evidence": ("chain", run.log_evidence),
-            "stages": ("chain", run.stages),
-            "acceptance_rate": ("chain", run.acceptance),
-            "steps": run.steps,
-            "probability": (("measure", "chain"), by_chain),
-        },
-        coords={"chain": range(chains), "measure": list(probabilities)},
-    )
-    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": stats})
 
 
 def chains_agree(tree: xr.DataTree) -> bool:
@@ -544,6 +539,4 @@ def _label(tree: xr.DataTree, study: Study) -> None:
     constant = tree["constant_data"].to_dataset() if "constant_data" in tree.children else {}
     tree["constant_data"] = xr.DataTree(data.assign(constant))
     for group in ("prior", "posterior"):
-        data = tree[group].to_dataset()
-        risk = data["risk"].assign_attrs(risk_kind=study.risk_kind)
-        tree[group] = xr.DataTree(data.assign(risk=risk))
+        tree[group]["risk"].attrs["risk_kind"] = study.risk_kind

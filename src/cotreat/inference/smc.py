@@ -16,10 +16,10 @@ from pymc.sampling.jax import get_jaxified_graph
 from cotreat.inference import gaussian_mixture_jax
 from cotreat.inference.vectorise import (
     Draws,
+    evaluate,
     function_of_draws,
     natural_scale,
     split_point,
-    unconstrained,
 )
 
 TARGET_ESS = jnp.array([0.7, 0.5])
@@ -97,7 +97,11 @@ class Sampler:
 
     def __init__(self, built: pm.Model, prior: Draws, *, chains: int, particles: int) -> None:
         first = {name: values[: chains * particles] for name, values in prior.items()}
-        parts = unconstrained(built, first)
+        moved = []
+        for rv in built.free_RVs:
+            transform = built.rvs_to_transforms[rv]
+            moved.append(rv if transform is None else transform.forward(rv, *rv.owner.inputs))
+        parts = evaluate(built, moved, first)
         self._built = built
         self._shape = (chains, particles)
         self._shapes = [part.shape[1:] for part in parts]
@@ -133,17 +137,14 @@ class Sampler:
         start, shape = self._again(result[0], result[-1], keys[2])
         result = self._pass(keys[3], start, shape, jnp.array(False), steps)
         at, evidence, stages, acceptance = map(np.asarray, result[:-1])
-        return Particles(self._constrained(at), evidence, stages, acceptance, steps)
-
-    def _constrained(self, at: NDArray[np.float64]) -> Draws:
-        """Transform particles, shape (chain, particle, …), to the natural scale of the free variables."""
         function = natural_scale(self._built)
         natural = function_of_draws(lambda row: function(*split_point(row, self._shapes)))
         values = map(np.asarray, natural(at.reshape(-1, at.shape[-1])))
-        return {
+        draws = {
             rv.name: value.reshape(*at.shape[:2], *value.shape[1:])
             for rv, value in zip(self._built.free_RVs, values, strict=True)
         }
+        return Particles(draws, evidence, stages, acceptance, steps)
 
     def _density(self, term: Any) -> Callable[[Any], Any]:
         """Return the log density of a particle for a term of the model, finite at impossible points."""

@@ -65,9 +65,7 @@ class Coordinates:
         return type(self.rv.owner.op).__name__ == "HalfNormalRV"
 
 
-def coordinates(
-    built: pm.Model, rv: Any, start: NDArray[np.float64], order: Sequence[int] | None
-) -> Coordinates:
+def coordinates(built: pm.Model, rv: Any, initial: Draws, orders: Orders) -> Coordinates:
     """Return the standardised coordinates of one free variable of a model.
 
     Parameters
@@ -76,10 +74,10 @@ def coordinates(
         The PyMC model.
     rv
         The free variable.
-    start
-        Its initial value on the unconstrained scale of the samplers.
-    order
-        Order of the stick-breaking of a variable on the simplex; None for the order of its elements.
+    initial
+        Initial values of all variables on the unconstrained scale of the samplers.
+    orders
+        Order of the stick-breaking by variable on the simplex; otherwise the order of the elements.
 
     Returns
     -------
@@ -91,6 +89,7 @@ def coordinates(
     NotImplementedError
         If a Dirichlet prior is not uniform on the simplex.
     """
+    start, order = initial[built.rvs_to_values[rv].name], orders.get(rv.name)
     z = pt.tensor(f"{rv.name} standardised", dtype="float64", shape=start.shape)
     transform, inputs = built.rvs_to_transforms[rv], rv.owner.inputs
     standard = _STANDARD.get(type(rv.owner.op).__name__)
@@ -111,8 +110,7 @@ def _below(z: Any) -> Any:
 
 def _deviate(below: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return Φ⁻¹ of probabilities, truncated to finite values."""
-    deviates: NDArray[np.float64] = ndtri(np.clip(below, NEAREST, 1 - NEAREST))
-    return deviates
+    return ndtri(np.clip(below, NEAREST, 1 - NEAREST))
 
 
 def _half_normal(rv: Any, z: Any) -> Any:
@@ -186,12 +184,7 @@ class Density:
         self._orders = orders or {}
         with untraced():
             initial = built.initial_point()
-            self._parts = [
-                coordinates(
-                    built, rv, initial[built.rvs_to_values[rv].name], self._orders.get(rv.name)
-                )
-                for rv in built.free_RVs
-            ]
+            self._parts = [coordinates(built, rv, initial, self._orders) for rv in built.free_RVs]
             inputs, (density,) = model_data.opened(built, [_log_density(built, self._parts)])
             self.given = {name: built[name].get_value() for name in inputs}
             function = in_jax([*(p.z for p in self._parts), *inputs.values()], [density])

@@ -149,25 +149,6 @@ def function_of_draws(function: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-def deterministics(built: pm.Model, draws: Draws) -> Draws:
-    """Compute all deterministics of a model for each draw.
-
-    Parameters
-    ----------
-    built
-        The PyMC model.
-    draws
-        Values of the free variables on their natural scale.
-
-    Returns
-    -------
-    dict
-        Values by name, with the draws along the first axis.
-    """
-    values = evaluate(built, built.deterministics, draws)
-    return {v.name: value for v, value in zip(built.deterministics, values, strict=True)}
-
-
 def flat(values: Any, names: Iterable[str]) -> Draws:
     """Return draws of several chains with the draws of consecutive chains along the first axis.
 
@@ -204,7 +185,9 @@ def completed(built: pm.Model, draws: Draws, chains: int) -> xr.Dataset:
     xarray.Dataset
         Dims (chain, draw, …).
     """
-    return labelled(built, {**draws, **deterministics(built, draws)}, chains)
+    values = evaluate(built, built.deterministics, draws)
+    derived = {v.name: value for v, value in zip(built.deterministics, values, strict=True)}
+    return labelled(built, {**draws, **derived}, chains)
 
 
 def natural_scale(built: pm.Model) -> Callable[..., list[Any]]:
@@ -273,28 +256,6 @@ def log_densities(built: pm.Model, variables: Sequence[Any], draws: Draws) -> Dr
         ]
     values = evaluate(built, logs, draws)
     return {rv.name: value for rv, value in zip(variables, values, strict=True)}
-
-
-def unconstrained(built: pm.Model, draws: Draws) -> list[NDArray[np.float64]]:
-    """Transform draws to the unconstrained scale of the samplers.
-
-    Parameters
-    ----------
-    built
-        The PyMC model.
-    draws
-        Values of the free variables on their natural scale.
-
-    Returns
-    -------
-    list of ndarray
-        Unconstrained values in the order of ``built.value_vars``, with the draws along the first axis.
-    """
-    moved = []
-    for rv in built.free_RVs:
-        transform = built.rvs_to_transforms[rv]
-        moved.append(rv if transform is None else transform.forward(rv, *rv.owner.inputs))
-    return evaluate(built, moved, draws)
 
 
 def labelled(built: Any, values: Draws, chains: int) -> xr.Dataset:

@@ -44,13 +44,8 @@ def table_of(multiverse: pd.DataFrame, study: Study) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for name, table in multiverse.groupby("priors", sort=False):
         effects, interactions = beliefs_of(str(name))
-        first = table.iloc[0]
-        row = {
-            "effects": effects or WEAK,
-            "interactions": interactions or WEAK,
-            "pareto_k": first.pareto_k,
-            "verdict": first.verdict,
-        }
+        row = {"effects": effects or WEAK, "interactions": interactions or WEAK}
+        row |= table.iloc[0][["pareto_k", "verdict"]].to_dict()
         rows += [{**row, **answer} for answer in _answers(table, questions)] or [row]
     return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
 

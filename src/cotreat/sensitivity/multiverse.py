@@ -216,10 +216,19 @@ class MultiverseRows:
         row["log_evidence"] = answer.log_evidence
         before = self._prior_draws(answer, priors)
         after = with_odds(answer.risk_draws, answer.study)
-        return [
-            {**row, **_answered(one, status, before, after, answer.effective)}
-            for one, status in self._estimands_of(answer)
-        ]
+        rows, tail = [], (1 - INTERVAL) / 2
+        for one, status in self._estimands_of(answer):
+            found: dict[str, Any] = {**row, **asked(one, status)}
+            if status.has_draws:
+                lower, middle, upper = np.quantile(one.values(after), [tail, 0.5, 1 - tail])
+                found |= {"estimate": float(middle), "lower": float(lower), "upper": float(upper)}
+            if status.has_draws and status.is_open:
+                beyond = is_beyond_null(one, after)
+                found["probability"] = float(beyond.mean())
+                found["mc_error"] = mc_error(beyond, answer.effective)
+                found["prior_probability"] = float(is_beyond_null(one, before).mean())
+            rows.append(found)
+        return rows
 
     def _prior_draws(self, answer: Answer, priors: PriorSet) -> RiskDraws:
         # Interpretations differ at most in whether the risks have a prognostic score.
@@ -272,23 +281,6 @@ def estimands_asked(study: Study, model: str) -> list[Estimand]:
         for one in enumerate_estimands(study, find_model(model, study), evidence)
         if (is_representative(one) and one.is_judged) or is_asked_ratio(one)
     ]
-
-
-def _answered(
-    one: Estimand, status: Status, before: RiskDraws, after: RiskDraws, effective: float
-) -> dict[str, Any]:
-    row: dict[str, Any] = dict(asked(one, status))
-    if not status.has_draws:
-        return row
-    tail = (1 - INTERVAL) / 2
-    lower, middle, upper = np.quantile(one.values(after), [tail, 0.5, 1 - tail])
-    row |= {"estimate": float(middle), "lower": float(lower), "upper": float(upper)}
-    if status.is_open:
-        beyond = is_beyond_null(one, after)
-        row["probability"] = float(beyond.mean())
-        row["mc_error"] = mc_error(beyond, effective)
-        row["prior_probability"] = float(is_beyond_null(one, before).mean())
-    return row
 
 
 def mc_error(beyond: xr.DataArray, effective: float) -> float:
