@@ -149,6 +149,25 @@ def function_of_draws(function: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
+def deterministics(built: pm.Model, draws: Draws) -> Draws:
+    """Compute all deterministics of a model for each draw.
+
+    Parameters
+    ----------
+    built
+        The PyMC model.
+    draws
+        Values of the free variables on their natural scale.
+
+    Returns
+    -------
+    dict
+        Values by name, with the draws along the first axis.
+    """
+    values = evaluate(built, built.deterministics, draws)
+    return {v.name: value for v, value in zip(built.deterministics, values, strict=True)}
+
+
 def flat(values: Any, names: Iterable[str]) -> Draws:
     """Return draws of several chains with the draws of consecutive chains along the first axis.
 
@@ -185,9 +204,7 @@ def completed(built: pm.Model, draws: Draws, chains: int) -> xr.Dataset:
     xarray.Dataset
         Dims (chain, draw, …).
     """
-    values = evaluate(built, built.deterministics, draws)
-    derived = {v.name: value for v, value in zip(built.deterministics, values, strict=True)}
-    return labelled(built, {**draws, **derived}, chains)
+    return labelled(built, {**draws, **deterministics(built, draws)}, chains)
 
 
 def natural_scale(built: pm.Model) -> Callable[..., list[Any]]:
