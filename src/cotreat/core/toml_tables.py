@@ -48,11 +48,9 @@ def is_number(value: object) -> bool:
     """
     if not isinstance(value, int | Decimal) or isinstance(value, bool):
         return False
-    if isinstance(value, Decimal) and not value.is_finite():
-        return False
     try:
         return math.isfinite(float(value))
-    except OverflowError:
+    except (OverflowError, ValueError):  # an integer of too many digits, a signalling NaN
         return False
 
 
@@ -83,7 +81,7 @@ def is_share(value: object) -> bool:
     -------
     bool
     """
-    return is_positive(value) and 0 < float(value) < 1  # type: ignore[arg-type]
+    return is_positive(value) and float(value) < 1  # type: ignore[arg-type]
 
 
 def is_rising(value: object, accepts: Callable[[Any], bool]) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -83,18 +84,15 @@ def _draw_panel(axes: Axes, panel: Panel, look: dict[str, Look]) -> None:
         style.log_axis(axes, *log_limits(panel.rows))
     else:
         lines = [line for row in panel.rows for line in (*row.lines, row.prior) if line]
-        ends = [
-            end for line in lines if line.lower <= line.upper for end in (line.lower, line.upper)
-        ]
-        lower, upper = min([panel.null, *ends]), max([panel.null, *ends])
+        ends = [panel.null, *(end for line in lines for end in (line.lower, line.upper))]
+        lower, upper = np.nanmin(ends), np.nanmax(ends)
         axes.set_xlim(lower - MARGIN * (upper - lower), upper + MARGIN * (upper - lower))
     axes.axvline(panel.null, color=style.GREY, lw=0.6, zorder=0)
     interval_rows.draw_rows(axes, panel.rows, look=look)
     if panel.texts:
         interval_rows.write_numbers(axes, panel.texts, REPORTED)
     texts = [interval_rows.interval_text(row.lines, panel.write) for row in panel.rows]
-    column = 1 if panel.texts else 0
-    interval_rows.write_numbers(axes, texts, interval_rows.POSTERIOR_HEAD, column)
+    interval_rows.write_numbers(axes, texts, interval_rows.POSTERIOR_HEAD, bool(panel.texts))
     axes.set_xlabel(fold(panel.label, LABEL_WIDTH))
 
 

@@ -53,9 +53,7 @@ def left_out(record: Comparison) -> Figure | None:
     outside = sum(prediction.is_outside for prediction in predicted)
     note = fold(NOTE.format(outside=outside, every=len(predicted)), 100)
     below = [key(study, names), *(notes(estimates) if estimates else []), note]
-    is_counted = all(prediction.quantity == EVENTS for prediction in predicted) and bool(
-        study.counted
-    )
+    is_counted = study.counted and {prediction.quantity for prediction in predicted} == {EVENTS}
     observed = "counted" if is_counted else "reported"
     figure = draw_panels([[panel] for panel in panels], below, observed)
     for axes, panel in zip(figure.axes, panels, strict=True):
@@ -66,9 +64,7 @@ def left_out(record: Comparison) -> Figure | None:
 def panels_of(record: Comparison) -> list[Panel]:
     """Return a panel per quantity that was predicted."""
     study, estimates = record.study, reported_in(record.evidence)
-    bounds = (
-        {p_value.id for p_value in estimates.p_values if p_value.is_below} if estimates else set()
-    )
+    bounds = {p.id for p in estimates.p_values if p.is_below} if estimates else set()
     names = row_names(estimates) if estimates else {}
     kinds: dict[str, tuple[str, bool, float | None]] = {
         s.words: (s.words, s.link.is_log, s.null) for s in STATISTICS.values()
@@ -76,15 +72,15 @@ def panels_of(record: Comparison) -> list[Panel]:
     kinds[P_VALUE] = (P_VALUE, True, None)
     kinds[WIDTH] = ("standard error of the estimate, of its logarithm for a ratio", True, None)
     kinds[EVENTS] = (f"patients with {event(study)}", False, None)
-    panels = []
-    for quantity, (label, is_log, null) in kinds.items():
-        chosen = [left for left in record.predicted if left.quantity == quantity]
-        rows = tuple(
-            _row(names.get(left.unit) or regimen_name(study, left.unit), left, left.unit in bounds)
-            for left in chosen
-        )
-        panels.append(Panel(label, rows, is_log, null))
-    return [panel for panel in panels if panel.rows]
+    rows: dict[str, list[Row]] = {quantity: [] for quantity in kinds}
+    for left in record.predicted:
+        name = names.get(left.unit) or regimen_name(study, left.unit)
+        rows[left.quantity].append(_row(name, left, left.unit in bounds))
+    return [
+        Panel(label, tuple(rows[quantity]), is_log, null)
+        for quantity, (label, is_log, null) in kinds.items()
+        if rows[quantity]
+    ]
 
 
 def _row(name: str, prediction: FoldPrediction, is_bound: bool) -> Row:

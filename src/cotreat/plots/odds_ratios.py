@@ -52,17 +52,16 @@ def rows_to_draw(view: View) -> list[Row]:
     first = reference(view)
     name = regimen_name(view.study, without_group(first))
     name += " in the same subgroup" * bool(group_of(first))
-    rows = [
+    where = "in one subgroup" if view.study.groups else "with one co-treatment"
+    effects = _effect_ratios(view) if view.study.groups or view.reported else []
+    return [
         Row(f"odds ratio against {name}", is_heading=True),
         *_odds_ratios(view, first),
         Row("ratio of odds ratios", is_heading=True),
         *_products(view),
+        *[Row(f"odds ratio {where} vs another", is_heading=True)] * bool(effects),
+        *_first(effects),
     ]
-    effects = list(_effect_ratios(view)) if view.study.groups or view.reported else []
-    if effects:
-        where = "in one subgroup" if view.study.groups else "with one co-treatment"
-        rows.append(Row(f"odds ratio {where} vs another", is_heading=True))
-    return [*rows, *_first(effects)]
 
 
 def reference(view: View) -> str:
@@ -93,12 +92,11 @@ def _odds_ratios(view: View, first: str) -> Iterator[Row]:
             yield read_row(name, rows) if len(rows) else read_row(name, inverse).inverted()
 
 
-def _effect_ratios(view: View) -> Iterator[Row]:
+def _effect_ratios(view: View) -> list[Row]:
     ratios = view.summary[view.summary.measure == EFFECT_RATIO]
     if view.study.groups:  # those of co-treatments are the same in all subgroups
         ratios = ratios[ratios.contrast.isin(modifications(view.study))]
-    for contrast_, rows in ratios.groupby("contrast", sort=False):
-        yield read_row(str(contrast_), rows)
+    return [read_row(str(name), rows) for name, rows in ratios.groupby("contrast", sort=False)]
 
 
 def _first(rows: list[Row]) -> Iterator[Row]:

@@ -104,6 +104,7 @@ def _draw_panel(
     axes: Axes, changes: pd.DataFrame, table: pd.DataFrame, places: Sequence[tuple[str, str]]
 ) -> None:
     style.probability_axis(axes)
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "fontsize": 6.5}
     rows = changes.set_index(["what changes", "to"])
     primary = changes[changes["is primary"]].probability.max()
     if pd.notna(primary):
@@ -117,18 +118,14 @@ def _draw_panel(
         if pd.isna(row.probability):
             words = str(row.words).partition(":")[0]
             words = "unreliable fit" if words == "the fit is unreliable" else words
-            style.write_aside(
-                axes, 0.02, at, words, transform=axes.get_yaxis_transform(), fontsize=6.5
-            )
+            style.write_aside(axes, 0.02, at, words, **beside)
             continue
         look = LOOKS[PRIMARY if row["is primary"] else CHANGED]
         axes.plot([primary, row.probability], [at, at], color=look["color"], lw=1.2, zorder=3)
         axes.plot(row.probability, at, zorder=4, clip_on=False, **look)
         if row.words:  # another co-treatment is another estimand
             left = 0.02 if row.probability > 0.5 else 0.7
-            style.write_aside(
-                axes, left, at, row.words, transform=axes.get_yaxis_transform(), fontsize=6.5
-            )
+            style.write_aside(axes, left, at, row.words, **beside)
 
 
 def _others(table: pd.DataFrame, changes: pd.DataFrame, factor: str, level: str) -> list[float]:

@@ -56,7 +56,11 @@ def risks(view: View) -> Figure | None:
     _draw_rows(left, [replace(row, lines=row.lines[:1]) for row in rows], ticks)
     _draw_rows(right, [replace(row, prior=None) for row in rows], look)
     right.tick_params(axis="y", labelleft=False)
-    counts = [_counts(view, arm) for arm in view.study.regimens]
+    study = view.study
+    counted = zip(study.counted, study.events, study.n, strict=True)
+    by_arm = dict.fromkeys(study.present, "not reported")
+    by_arm |= {arm: f"{events} / {n}" for arm, events, n in counted}
+    counts = [by_arm.get(arm, "no patients") for arm in study.regimens]
     interval_rows.write_numbers(right, counts, "events / n")
     left.set_title("prior and posterior", loc="left")
     left.set_xlabel(f"{kind(view)}risk")
@@ -97,11 +101,3 @@ def _draw_rows(axes: Axes, rows: list[Row], look: dict[str, Look]) -> None:
     axes.set_xlim(max(0.0, lower - margin), min(1.0, upper + margin))
     percent_axis(axes.xaxis, most=5)
     interval_rows.draw_rows(axes, rows, look=look)
-
-
-def _counts(view: View, arm: str) -> str:
-    counted = view.study.counted
-    if arm not in counted:
-        return "not reported" if arm in view.study.present else "no patients"
-    at = counted.index(arm)
-    return f"{view.study.events[at]} / {view.study.n[at]}"

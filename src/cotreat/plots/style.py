@@ -161,13 +161,13 @@ def write_at_right(axes: Axes, y: float, text: str, inches: float = 0, **place: 
     axes.annotate(text, (1.03, y), (72 * inches, 0), annotation_clip=False, **at, **look)
 
 
-def probability_axis(axes: Axes, *, zorder: float = 0, fontsize: float = 6.5) -> None:
+def probability_axis(axes: Axes, *, zorder: float = 0) -> None:
     """Set the x axis to probabilities of synergy, with the conclusive zones shaded."""
     axes.set_xlim(-0.03, 1.03)
     for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
         axes.axvspan(left, right, color=PALE, lw=0, zorder=zorder)
     ticks = (1 - CONCLUSIVE, 0.25, 0.5, 0.75, CONCLUSIVE)
-    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks], fontsize=fontsize)
+    axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks], fontsize=6.5)
 
 
 def conclusive_patch() -> Patch:

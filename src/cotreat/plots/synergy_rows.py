@@ -125,7 +125,14 @@ def _rows(tables: Mapping[str, pd.DataFrame], one_per_scale: bool) -> Iterator[R
         for measure in measures:
             name = family.name if one_per_scale else measure.words
             rows = {interpretation: t.loc[measure.name] for interpretation, t in tables.items()}
-            yield read_row(f"{name} ({measure.name})", measure.name, rows)
+            marks = tuple(
+                Mark(row.probability, row.prior_probability, row.status == NOT_IDENTIFIED, key)
+                for key, row in rows.items()
+                if not pd.isna(row.probability)
+            )
+            first = next(iter(rows.values()))
+            words = "" if marks else str(Status(first.status, first.reason))
+            yield Row(f"{name} ({measure.name})", measure.name, marks, words)
 
 
 def most_informative(every: Sequence[Panel], most: int) -> list[Panel]:
@@ -149,32 +156,6 @@ def notes(study: Study, every: Sequence[Panel], shown: Sequence[Panel]) -> list[
     words = [row.words for panel in shown for row in panel.rows]
     explained = labels.key(study, [*lines, *words, *(panel.title for panel in shown)])
     return list(filter(None, [*lines, explained]))
-
-
-def read_row(name: str, measure: str, rows: Mapping[str, pd.Series]) -> Row:
-    """Return the row of a measure.
-
-    Parameters
-    ----------
-    name : str
-        Label of the row.
-    measure : str
-        Name of the measure.
-    rows : mapping of pandas.Series
-        The measure in the summary, by interpretation.
-
-    Returns
-    -------
-    Row
-        With words where the measure has a probability under no interpretation.
-    """
-    marks = tuple(
-        Mark(row.probability, row.prior_probability, row.status == NOT_IDENTIFIED, interpretation)
-        for interpretation, row in rows.items()
-        if not pd.isna(row.probability)
-    )
-    first = next(iter(rows.values()))
-    return Row(name, measure, marks, "" if marks else str(Status(first.status, first.reason)))
 
 
 def draw_axis(axes: Axes) -> None:
@@ -215,11 +196,7 @@ def handles(panels: Sequence[Panel], color: str) -> list[Artist]:
         (mark.is_unidentified for mark in marks),
         lambda is_unidentified: {"marker": "o", **POINT, **_look(color, is_unidentified)},
     )
-    return [
-        *([prior] if marks else []),
-        *posterior,
-        style.conclusive_patch(),
-    ]
+    return [*[prior] * bool(marks), *posterior, style.conclusive_patch()]
 
 
 def posterior_handles(

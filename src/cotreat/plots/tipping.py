@@ -25,15 +25,13 @@ COLUMNS, MOST = 3, 9
 X_LABEL, Y_LABEL = "factor: every treatment's odds ratio", "factor: every ratio of odds ratios"
 SIDE = 2.3
 TITLE_WIDTH = 34
-SHADES = ("#E69F00", "#F7E1B5", "#BFDDF0", "#0072B2")
-"""From conclusive on one side to conclusive on the other."""
-LEGEND = (
-    f"probability ≤ {1 - CONCLUSIVE:.3f}: conclusive",
-    f"{1 - CONCLUSIVE:.3f} to 0.5",
-    f"0.5 to {CONCLUSIVE}",
-    f"≥ {CONCLUSIVE}: conclusive",
-)
-"""Meaning of the shades."""
+SHADES = {
+    "#E69F00": f"probability ≤ {1 - CONCLUSIVE:.3f}: conclusive",
+    "#F7E1B5": f"{1 - CONCLUSIVE:.3f} to 0.5",
+    "#BFDDF0": f"0.5 to {CONCLUSIVE}",
+    "#0072B2": f"≥ {CONCLUSIVE}: conclusive",
+}
+"""Shades from conclusive on one side to conclusive on the other, with their meaning."""
 FINE = 60
 """Steps of smooth lines."""
 
@@ -78,7 +76,7 @@ def tipping(record: Bias) -> Figure | None:
         axes.xaxis.label.set_fontsize(SMALL)
         axes.set_ylabel("" if at % columns else Y_LABEL, fontsize=SMALL)
     handles: list[Patch | Line2D] = [
-        Patch(fc=shade, label=words) for shade, words in zip(SHADES, LEGEND, strict=True)
+        Patch(fc=shade, label=words) for shade, words in SHADES.items()
     ]
     edges = {"-": f"P {CONCLUSIVE:g} or {1 - CONCLUSIVE:.3g}", "--": "P 0.5"}
     handles += [Line2D([], [], color=BLACK, ls=style, label=edges[style]) for style in edges]
@@ -97,7 +95,7 @@ def _draw_panel(axes: Axes, surface: Surface) -> None:
     finer = [np.linspace(bias[0], bias[-1], FINE) for bias in (surface.single, surface.products)]
     z = spline(*finer).T
     x, y = map(np.exp, finer)
-    axes.contourf(x, y, z, levels=[-9, *levels, 9], colors=SHADES)
+    axes.contourf(x, y, z, levels=[-9, *levels, 9], colors=list(SHADES))
     axes.contour(x, y, z, levels=levels, colors=BLACK, linewidths=0.8, linestyles=["-", "--", "-"])
     axes.plot(1, 1, "o", mfc="white", mec=BLACK, ms=5)
     log_axis(axes, x[0], x[-1], most=5)

@@ -110,8 +110,7 @@ class Fit:
     @property
     def log_evidence(self) -> float:
         """Its log evidence; missing where it is not known."""
-        conflict = self.info["conflict"]
-        return float("nan") if conflict is None else float(conflict["log_evidence"])
+        return float((self.info["conflict"] or {"log_evidence": np.nan})["log_evidence"])
 
     @property
     def effective(self) -> float:

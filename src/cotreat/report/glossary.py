@@ -1,9 +1,9 @@
 """The glossary of the page: terms that a clinician may not know, each marked at its first use."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
+from cotreat.report.tables import TAG, texts_within
 from cotreat.report.templates import texts
 
 
@@ -42,17 +42,13 @@ SKIPPED = (
 )
 """Elements in which no term is marked."""
 
+_PLACES = {form.lower(): at for at, term in enumerate(TERMS) for form in term.forms}
 # Longer terms first: "ratio of odds ratios" is not an odds ratio.
-_FORMS = sorted(
-    ((form, at) for at, term in enumerate(TERMS) for form in term.forms),
-    key=lambda one: -len(one[0]),
-)
-_ANY = "|".join(f"(?P<t{n}>{re.escape(form)}s?)" for n, (form, _) in enumerate(_FORMS))
+_ANY = "|".join(f"{re.escape(form)}s?" for form in sorted(_PLACES, key=len, reverse=True))
 # What touches the word stays with it: a button is a box that lines may break before and after.
 _WORD = re.compile(
     rf"(?<![\w-])(?P<before>\(*)(?P<word>{_ANY})(?![\w-]|\.\w)(?P<after>[.,;:)]*)", re.IGNORECASE
 )
-_TAG = re.compile(r"(<[^>]*>)")
 
 
 def mark(page: str) -> tuple[str, tuple[Term, ...]]:
@@ -72,33 +68,21 @@ def mark(page: str) -> tuple[str, tuple[Term, ...]]:
     terms : tuple of Term
         Those found, in the order of the glossary.
     """
-    pieces = _TAG.split(page)
-    left = dict(enumerate(TERMS))
-    for within_details in (False, True):
-        for at, text in _texts(pieces, within_details):
-            pieces[at] = _marked(text, left)
+    pieces, left = TAG.split(page), dict(enumerate(TERMS))
+    for where in (set(), {"details"}):
+        for at, text, inside in texts_within(pieces, (*SKIPPED, "details")):
+            if inside == where:
+                pieces[at] = _marked(text, left)
     found = tuple(term for at, term in enumerate(TERMS) if at not in left)
     return "".join(pieces), found
-
-
-def _texts(pieces: list[str], within_details: bool) -> Iterator[tuple[int, str]]:
-    """Give the pieces of text, within or without ``details``, in which terms may be marked."""
-    depth = dict.fromkeys((*SKIPPED, "details"), 0)
-    for at, piece in enumerate(pieces):
-        if piece.startswith("<"):
-            name = re.match(r"</?(\w*)", piece)
-            if name and name[1] in depth:
-                depth[name[1]] += -1 if piece.startswith("</") else 1
-        elif bool(depth["details"]) == within_details and not any(depth[n] for n in SKIPPED):
-            yield at, piece
 
 
 def _marked(text: str, left: dict[int, Term]) -> str:
     """Mark in one piece of text the terms that are left, each once, and take them from what is left."""
 
     def replace(match: re.Match[str]) -> str:
-        (at,) = (at for n, (_, at) in enumerate(_FORMS) if match[f"t{n}"])
-        term = left.pop(at, None)
+        word = match["word"].lower()
+        term = left.pop(_PLACES[word if word in _PLACES else word[:-1]], None)
         if term is None:
             return match[0]
         button = f'<button type="button" popovertarget="{term.id}">{match["word"]}</button>'

@@ -19,7 +19,6 @@ from cotreat.report.conclusion import (
     KINDS,
     NOT_ESTIMABLE,
     Choice,
-    Comparison,
     Conclusion,
     Reported,
     Sensitivity,
@@ -28,7 +27,7 @@ from cotreat.report.conclusion import (
 from cotreat.report.question import EXPECTED, Question
 from cotreat.report.templates import paragraphs, texts
 from cotreat.report.wording import between, capital, interval, listed, plural, some
-from cotreat.results.headline import digits, share
+from cotreat.results.headline import numbers, share
 from cotreat.study.regimens import NONE
 
 TEXTS = texts("conclusion.toml")
@@ -185,7 +184,7 @@ def _facts(found: Conclusion) -> dict[str, Any]:
         "question": question,
         "reported": _by_kind(found.reported[:REPORTED]),
         "more": len(found.reported) - REPORTED,
-        "comparisons": some([_comparison(one) for one in found.comparisons], MANY),
+        "comparisons": some([f"{c.contrast} {numbers(c)}" for c in found.comparisons], MANY),
         "conclusive": [
             Group(found, own)
             for rows in by_pair(row for row in conclusive if not row.differs)
@@ -212,10 +211,6 @@ def _by_kind(reported: Sequence[Reported]) -> dict[str, list[str]]:
     for one in reported:
         kinds.setdefault(one.kind, []).append(f"{one.subject} {interval(one.value)}")
     return kinds
-
-
-def _comparison(one: Comparison) -> str:
-    return f"{one.contrast} {digits(one.estimate)} ({digits(one.lower)} to {digits(one.upper)})"
 
 
 def _whether(question: Question) -> str:
@@ -297,15 +292,14 @@ def sensitivity_notes(found: Conclusion) -> list[str]:
     list of str
         Sentences.
     """
-    notes, number = [], found.unusable
+    notes = []
     if found.status == ASSESSED and not any(row.alternatives for row in found.sensitivity):
         tried = found.unusable or found.not_comparable or found.incompatible
         verb = "could be used" if tried else "was tried"
         notes.append(f"No other interpretation, model or prior set {verb}.")
-    if number:
-        notes.append(
-            f"Left out, because diagnostics failed: {number} other {plural('fit', number)}."
-        )
+    if number := found.unusable:
+        failed = f"{number} other {plural('fit', number)}"
+        notes.append(f"Left out, because diagnostics failed: {failed}.")
     if found.not_comparable:
         models = dict.fromkeys((*choice[:2], found.choice[2]) for choice in found.not_comparable)
         names = _choices(list(models), found.choice)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from cotreat.core.constants import CONCLUSIVE
@@ -93,15 +92,9 @@ def _evidence(fit: Fit) -> Iterator[str]:
         yield "reported estimates, by their joint normal sampling distribution"
 
 
-def _prior(row: dict[str, Any]) -> dict[str, str]:
-    numbers = [row[name] for name in ("mu", "sigma") if row.get(name) is not None]
-    return {
-        "meaning": row["meaning"],
-        "distribution": row["distribution"],
-        "numbers": ", ".join(f"{n:g}" for n in numbers if not np.isnan(n)),
-        "central": row["central 95%"],
-        "reason": row["reason"],
-    }
+def _prior(row: dict[str, Any]) -> dict[str, Any]:
+    numbers = [f"{row[name]:g}" for name in ("mu", "sigma") if row.get(name) is not None]
+    return {**row, "numbers": ", ".join(numbers), "central": row["central 95%"]}
 
 
 def diagnostics(table: pd.DataFrame) -> Iterator[str]:

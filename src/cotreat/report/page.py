@@ -219,7 +219,7 @@ def _in_short(fit: Fit, own: list[Assessment]) -> str:
 
 def _interpretations(results: Results) -> pd.DataFrame:
     """Make a table of the interpretations; empty where there is only one."""
-    compared = [fit for fit in results.fits if fit.info["conflict"] is not None]
+    compared = [fit for fit in results.fits if fit.info["conflict"]]
     return pd.DataFrame(map(_interpretation, compared) if len(compared) > 1 else [])
 
 
@@ -259,7 +259,6 @@ def _other(fit: Fit, results: Results) -> dict[str, Any]:
         "headline": table(
             headline(fit.summary), f"Main estimates of {fit.name}", f"{name}.csv", fit.failed
         ),
-        "linked": list(fit.figures.values()),
     }
 
 
@@ -283,7 +282,7 @@ def _analysis(results: Results, name: str) -> dict[str, Any] | None:
 
 
 def _section(results: Results, about: Analysis, folder: Path, section: Section) -> dict[str, Any]:
-    shown = None
+    shown, words = None, list(section.words)
     if section.table:
         data = store.read_table(folder / section.table)
         if "label" in data:
@@ -294,19 +293,14 @@ def _section(results: Results, about: Analysis, folder: Path, section: Section) 
             f"{results.folder.name}-{folder.name}-{section.table}",
             saved=(folder / section.table).read_bytes(),
         )
+        for name, heading in shown.renamed.items():  # worst_k is headed worst k
+            words = [re.sub(rf"(?<![\w.]){name}(?!\w|\.\w)", heading, line) for line in words]
     return {
         "heading": section.heading,
-        "words": [_as_headed(line, shown) for line in section.words],
+        "words": words,
         "table": shown,
         "figure": embed(folder, section.figure) if section.figure else None,
     }
-
-
-def _as_headed(line: str, shown: Table | None) -> str:
-    """Name columns in a line as the table below it does: ``worst_k`` as worst k."""
-    for name, words in shown.renamed.items() if shown else ():
-        line = re.sub(rf"(?<![\w.]){name}(?!\w|\.\w)", words, line)
-    return line
 
 
 # --- Reproducibility ----------------------------------------------------------------------------

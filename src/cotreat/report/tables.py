@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -98,19 +99,19 @@ def table(
     # A column without a value, such as the subgroup where there are none, is in the file alone.
     data = data.loc[:, [bool(data[name].map(_has_value).any()) for name in data.columns]]
     columns = tuple(map(str, data.columns))
-    called = {name: name.replace("_", " ") for name in columns}
-    called |= {name: words for name, words in COLUMNS.items() if "label" in columns}
+    headings = COLUMNS if "label" in columns else {}
+    called = {name: headings.get(name, name.replace("_", " ")) for name in columns}
     return Table(
         caption=caption,
         file=file,
         href=href,
-        columns=tuple(called[name] for name in columns),
+        columns=tuple(called.values()),
         numeric=tuple(_is_numeric(data[name]) for name in data.columns),
         rows=tuple(
             tuple(_cell(name, value) for name, value in zip(columns, row, strict=True))
             for row in data.itertuples(index=False, name=None)
         ),
-        renamed={name: words for name, words in called.items() if "_" in name and name in columns},
+        renamed={name: words for name, words in called.items() if "_" in name},
     )
 
 
@@ -147,7 +148,7 @@ _WORDS = {
 AS_IT_IS = ("script", "style", "code", "pre")
 """Elements whose text is to be copied, or is no text."""
 
-_TAG = re.compile(r"(<[^>]*>)")
+TAG = re.compile(r"(<[^>]*>)")
 _MINUS = re.compile(r"(?<![\w.\-\]–+/=:])-(?=\d|\.\d)|(?<=\de)-(?=\d\d)")
 
 
@@ -164,10 +165,36 @@ def typeset(page: str) -> str:
     str
         With minus signs for hyphens before numbers.
     """
-    pieces, depth = _TAG.split(page), 0
+    pieces = TAG.split(page)
+    for at, text, inside in texts_within(pieces, AS_IT_IS):
+        pieces[at] = text if inside else _MINUS.sub("−", text)
+    return "".join(pieces)
+
+
+def texts_within(
+    pieces: Sequence[str], elements: Collection[str]
+) -> Iterator[tuple[int, str, set[str]]]:
+    """Yield the texts between tags.
+
+    Parameters
+    ----------
+    pieces
+        HTML, split by `TAG`.
+    elements
+        Names of elements.
+
+    Yields
+    ------
+    int
+        Place among the pieces.
+    str
+        The text.
+    set of str
+        Those of the elements that the text stands in.
+    """
+    depth = Counter[str]()
     for at, piece in enumerate(pieces):
         if not piece.startswith("<"):
-            pieces[at] = piece if depth else _MINUS.sub("−", piece)
-        elif (name := re.match(r"</?(\w*)", piece)) and name[1] in AS_IT_IS:
-            depth += -1 if piece.startswith("</") else 1
-    return "".join(pieces)
+            yield at, piece, {*+depth}
+        elif (name := re.match(r"</?(\w*)", piece)) and name[1] in elements:
+            depth[name[1]] += -1 if piece.startswith("</") else 1
