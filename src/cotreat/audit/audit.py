@@ -374,7 +374,9 @@ def _groups(study: Study, evidence: Evidences) -> Iterator[Group]:
         if e.is_judged and not e.is_repeated
     ]
     sizes = Counter(kind for kind, _, _ in members)
-    for (kind, status), same in groupby(sorted(members, key=_order), key=lambda m: (m[0], m[2])):
+    first = {RISKS: 0, ODDS_RATIOS: 1}
+    members.sort(key=lambda member: (first.get(member[0], 2), member[0], member[2].name))
+    for (kind, status), same in groupby(members, key=lambda member: (member[0], member[2])):
         yield Group(kind, tuple(e for _, e, _ in same), sizes[kind], status)
 
 
@@ -400,11 +402,6 @@ def _kind(estimand: Estimand) -> str:
         return RISKS if estimand.null is None else ODDS_RATIOS
     given = "no other study drug" if estimand.co_treatment == NONE else estimand.co_treatment
     return WITHIN.join(filter(None, [f"{estimand.pair} with {given}", estimand.stratum]))
-
-
-def _order(member: tuple[str, Estimand, Status]) -> tuple[int, str, str]:
-    kind, _, status = member
-    return {RISKS: 0, ODDS_RATIOS: 1}.get(kind, 2), kind, status.name
 
 
 def _helpful(study: Study, groups: tuple[Group, ...]) -> tuple[str, ...]:

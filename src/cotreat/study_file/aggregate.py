@@ -279,15 +279,13 @@ class _Table:
         """Return the first row of a query."""
         return self.connection.execute(query).fetchone() or ()
 
-    def count(self, where: str = "", what: str = "*", table: str = ROWS) -> int:
+    def count(self, where: str = "1 = 1", what: str = "*", table: str = ROWS) -> int:
         """Count rows."""
-        condition = f" WHERE {where}" if where else ""
-        return int(self.first_row(f"SELECT COUNT({what}) FROM {table}{condition}")[0])
+        return int(self.first_row(f"SELECT COUNT({what}) FROM {table} WHERE {where}")[0])
 
-    def examples(self, value: str, where: str) -> tuple[int, Any]:
+    def examples(self, value: str, where: str) -> tuple[Any, ...]:
         """Count the rows that fulfil a condition, with the smallest of their values."""
-        rows, example = self.first_row(f"SELECT COUNT(*), MIN({value}) FROM {ROWS} WHERE {where}")
-        return rows, example
+        return self.first_row(f"SELECT COUNT(*), MIN({value}) FROM {ROWS} WHERE {where}")
 
     def name_rows(self) -> None:
         """Make the view `ROWS`: NaN as missing, and levels 1.0 and 2.0 as 1 and 2.
@@ -404,9 +402,8 @@ class _Table:
             words = f"{what} {', '.join(stratum.ids)}"
             yield f"holds {example!r} and the like in {rows:,} rows; {words}"
             return
-        rows, example = self.examples(
-            value, f"NOT ({given}) AND {value} NOT IN ({_list(NO_LEVEL)})"
-        )
+        held = f"NOT ({given}) AND {value} NOT IN ({_list(NO_LEVEL)})"
+        rows, example = self.examples(value, held)
         if rows:
             words = f"whose patients did not get {owner}"
             yield f"holds {example!r} and the like in {rows:,} rows {words}"
@@ -418,12 +415,9 @@ class _Table:
 
     def _are_yes_no(self) -> bool:
         """Return whether every treatment is 0 or 1; otherwise no level can be checked."""
-        for _, column in self.columns.treatments:
-            name = f"TRY_CAST({quoted(column)} AS DOUBLE)"
-            bad = f"{quoted(column)} IS NOT NULL AND ({name} IS NULL OR {name} NOT IN (0, 1))"
-            if self.count(bad):
-                return False
-        return True
+        number = "TRY_CAST({0} AS DOUBLE)"
+        bad = f"{{0}} IS NOT NULL AND ({number} IS NULL OR {number} NOT IN (0, 1))"
+        return not any(self.count(bad.format(quoted(one))) for _, one in self.columns.treatments)
 
     def _repeated(self, column: str) -> Iterator[Problem]:
         name = quoted(column)

@@ -35,8 +35,14 @@ def check_study(study: Study, problems: Problems) -> Study | None:
         stratified = list(_stratified(study))
         for interpretation in study.interpretations:
             _check_used(study, stratified, interpretation, problems)
-        for by_strata in stratified:
-            _check_stratified(by_strata, problems)
+        for one in stratified:
+            try:
+                sizes_of(one)
+            except ValueError as error:
+                problems.add("totals", f"by {one.strata}: {error}")
+                continue
+            for words in (words for words, is_error in incompatibilities(one) if is_error):
+                problems.add("reported", f"by {one.strata}: {words}")
     if study.arms and study.has_uncounted:
         more = max(
             t.n - sum(a.n for a in study.arms if study.holds(t.patients, a.regimen))
@@ -76,18 +82,6 @@ def _stratified(study: Study) -> Iterator[Study]:
             yield study.resolve(strata=strata.id)
         except StratificationError:
             continue  # counted by regimen only: noted where a model needs the strata
-
-
-def _check_stratified(study: Study, problems: Problems) -> None:
-    """Check arm sizes and reported estimates at a stratification."""
-    try:
-        sizes_of(study)
-    except ValueError as error:
-        problems.add("totals", f"by {study.strata}: {error}")
-        return
-    for words, is_error in incompatibilities(study):
-        if is_error:
-            problems.add("reported", f"by {study.strata}: {words}")
 
 
 def _check_used(

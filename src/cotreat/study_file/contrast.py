@@ -116,9 +116,7 @@ def format_contrast(meaning: Meaning) -> str:
         case "sets":
             is_plain = not any(map(_SET.search, words))
             return " vs ".join(_WHOLE + w if is_plain and w != NONE else w for w in words)
-        case "trend":
-            return " < ".join(words)
-        case "regimens":
-            return " vs ".join(words)
+        case "trend" | "regimens":
+            return (" < " if meaning.kind == "trend" else " vs ").join(words)
         case _:
             return f"{UNSPECIFIED}: {words[0]}"

@@ -90,7 +90,10 @@ def load_study(study: str | Path, patients: Any | None = None) -> Study:
         read = parse_study(text, path.name, patients, folder=path.parent)
         return replace(read, file=path.as_posix())
     except FileNotFoundError:
-        raise StudyError(repr(str(study)), [_no_such_study(path)]) from None
+        near = nearest(path.stem, packaged())
+        words = f"no such file and no packaged study{f' ({near})' if near else ''}"
+        words = f"{words}; packaged are {', '.join(packaged())}"
+        raise StudyError(repr(str(study)), [words]) from None
     except UnicodeDecodeError:
         raise StudyError(str(study), ["the file is not UTF-8 text"]) from None
     except StudyError:
@@ -204,12 +207,6 @@ def _why(error: Exception) -> str:
     return (isinstance(error, OSError) and error.strerror) or str(error)
 
 
-def _no_such_study(path: Path) -> str:
-    near = nearest(path.stem, packaged())
-    hint = f" ({near})" if near else ""
-    return f"no such file and no packaged study{hint}; packaged are {', '.join(packaged())}"
-
-
 # --- The sections --------------------------------------------------------------------------------
 
 
@@ -233,6 +230,9 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
     interpretations = read_interpretations(file.interpretations, estimates, names, reader)
     if problems.lines or outcome is None:
         return None
+    # Keys are in the order of the schema; treatments, levels and groups, whose order has a meaning, in
+    # that of the file. Numbers keep their digits; values equal to a default are omitted.
+    content = json.dumps(file.model_dump(exclude_defaults=True), default=str).encode()
     base = file.baseline
     lower, upper = map(float, base.risk) if base else (0.0, 1.0)
     study = Study(
@@ -249,21 +249,11 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
         interpretations=interpretations,
         interpretation=interpretations[0].id,
         warnings=(),
-        digest=digest_with(_digest(file), counts.patterns),
+        digest=digest_with(hashlib.sha256(content).hexdigest(), counts.patterns),
         stratifications=stratifications,
         sequential=sequential,
     )
     return check_study(study, problems)
-
-
-def _digest(file: StudyFile) -> str:
-    """Return the SHA-256 of the content of a file, without comments and layout.
-
-    Keys are in the order of the schema; treatments, levels and groups, whose order has a meaning, in
-    that of the file. Numbers keep their digits; values equal to a default are omitted.
-    """
-    content = file.model_dump(exclude_defaults=True)
-    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()
 
 
 def _outcome(table: OutcomeTable | None, design: str | None, problems: Problems) -> Outcome | None:

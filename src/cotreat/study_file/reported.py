@@ -62,8 +62,15 @@ def _estimate(
 ) -> ReportedEstimate | None:
     """Return the estimate; None where its kind, value or interval is missing or wrong."""
     is_p_value = table.kind in P_VALUES
-    for key, words in _foreign_keys(table):
-        problems.add(f"{where}.{key}", words)
+    present = table.model_fields_set
+    if is_p_value:
+        for key in (key for key in ("ci", "level", "interval") if key in present):
+            problems.add(f"{where}.{key}", "a p-value has no interval; leave it out")
+    elif table.kind is not None:
+        if "ci" not in present:
+            problems.add(f"{where}.ci", f"missing; it must be {right_interval(table.kind)}")
+        if "sign" in present:
+            problems.add(f"{where}.sign", "only a p-value has a sign; leave it out")
     if table.kind is None or table.value is None or (table.ci is None and not is_p_value):
         return None
     ci = None if is_p_value else (rounded(table.ci[0]), rounded(table.ci[1]))
@@ -86,20 +93,6 @@ def _estimate(
         sign=table.sign or "",
         source=table.source,
     )
-
-
-def _foreign_keys(table: ReportedTable) -> Iterator[tuple[str, str]]:
-    """Yield the keys that the kind of a reported number requires or excludes, with the rule."""
-    present = table.model_fields_set
-    if table.kind in P_VALUES:
-        for key in ("ci", "level", "interval"):
-            if key in present:
-                yield key, "a p-value has no interval; leave it out"
-    elif table.kind is not None:
-        if "ci" not in present:
-            yield "ci", f"missing; it must be {right_interval(table.kind)}"
-        if "sign" in present:
-            yield "sign", "only a p-value has a sign; leave it out"
 
 
 def rounded(number: int | Decimal) -> RoundedNumber:
@@ -298,12 +291,8 @@ def _means(
             continue
         meaning, about = _meaning(place, table.contrast, reader)
         before = by_id[name]
-        by_id[name] = replace(
-            before,
-            meaning=meaning,
-            model=table.model or before.model,
-            about=about or before.about,
-        )
+        model, about = table.model or before.model, about or before.about
+        by_id[name] = replace(before, meaning=meaning, model=model, about=about)
         _check_coefficient(place, by_id[name], reader)
     meant = tuple(by_id[estimate.id] for estimate in estimates)
     if meant != estimates:

@@ -232,9 +232,8 @@ def reanalyse(
     compared = {name for name in fitted if fitted.count(name) > 1}
     context = _Context(folder, chosen, settings, depth, thresholds, on_progress, compared)
     for name, interpretation in pairs:
-        shown = (
-            name if len(study.interpretations) == 1 else f"{name}, interpretation {interpretation}"
-        )
+        several = len(study.interpretations) > 1
+        shown = f"{name}, interpretation {interpretation}" if several else name
         on_progress(f"{study.id}: {shown}, {chosen.name} priors")
         model = described(name)
         resolved = study.resolve(interpretation, model.strata)
