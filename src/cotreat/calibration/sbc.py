@@ -24,6 +24,8 @@ class Calibration:
 
     Attributes
     ----------
+    job : Job
+        What was calibrated: study, model and priors.
     table : pandas.DataFrame
         A row per quantity: ``study``, ``model``, ``priors``, ``quantity``, ``kind``, ``replicates``,
         ``dropped``, ``mean_rank`` (0.5 if uniform), ``p_value`` and ``passes``.

@@ -25,7 +25,23 @@ class CommandGroup(TyperGroup):
     """The group of commands: each expected error becomes one message and an exit status."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that the user named."""
+        """Run the command that the user named.
+
+        Parameters
+        ----------
+        ctx
+            Context of the command line.
+
+        Returns
+        -------
+        Any
+            What the command returns.
+
+        Raises
+        ------
+        typer.Exit
+            If the command cannot continue: with the message on standard error and its exit status.
+        """
         try:
             return super().invoke(ctx)
         except (typer.Exit, typer.TyperException):
@@ -52,13 +68,42 @@ def _input_errors() -> tuple[type[Exception], ...]:
 
 
 def stop(error: Exception | str, status: int = BAD_INPUT) -> typer.Exit:
-    """Print why a command cannot continue; return the exit to raise."""
+    """Print why a command cannot continue; return the exit to raise.
+
+    Parameters
+    ----------
+    error
+        Why the command cannot continue.
+    status
+        Exit status.
+
+    Returns
+    -------
+    typer.Exit
+        The exit, to be raised.
+    """
     print(f"cotreat: {error}", file=sys.stderr)
     return typer.Exit(status)
 
 
 def make_folder(path: Path) -> Path:
-    """Make the folder of results, or stop before anything is fitted."""
+    """Make the folder of results, or stop before anything is fitted.
+
+    Parameters
+    ----------
+    path
+        The folder; its parents are made as well.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    typer.Exit
+        If the folder cannot be made.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,10 +112,27 @@ def make_folder(path: Path) -> Path:
 
 
 def progress(quiet: bool) -> Callable[[str], None]:
-    """Return the function that reports progress on standard error, or discards it."""
+    """Return the function that reports progress on standard error, or discards it.
+
+    Parameters
+    ----------
+    quiet
+        Whether progress is discarded.
+
+    Returns
+    -------
+    Callable[[str], None]
+        Called with each line of progress.
+    """
     return (lambda _: None) if quiet else print_note
 
 
 def print_note(line: str) -> None:
-    """Print a line on standard error, apart from the results."""
+    """Print a line on standard error, apart from the results.
+
+    Parameters
+    ----------
+    line
+        The line.
+    """
     print(line, file=sys.stderr, flush=True)

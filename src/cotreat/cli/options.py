@@ -21,7 +21,23 @@ class Depth(StrEnum):
 
 
 def positive(text: str) -> float:
-    """Read a number above 0."""
+    """Read a number above 0.
+
+    Parameters
+    ----------
+    text
+        The number as written.
+
+    Returns
+    -------
+    float
+        The number.
+
+    Raises
+    ------
+    typer.BadParameter
+        If it is no number, not above 0, or not finite.
+    """
     try:
         value = float(text)
     except ValueError:

@@ -18,7 +18,15 @@ class CommandWithModels(TyperCommand):
     """A command whose help ends with the models, read from their registry when it is shown."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the models, then the exit statuses."""
+        """Write the models, then the exit statuses.
+
+        Parameters
+        ----------
+        ctx
+            Context of the command line.
+        formatter
+            What the help is written to.
+        """
         with formatter.section("Models"):
             formatter.write_dl(list(completion.models()))
             formatter.write_text(

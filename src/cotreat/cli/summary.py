@@ -10,7 +10,18 @@ if TYPE_CHECKING:
 
 
 def text_of(result: "Reanalysis") -> str:
-    """Return a reanalysis as text: failed checks first, then the conclusion and the headline table."""
+    """Return a reanalysis as text: failed checks first, then the conclusion and the headline table.
+
+    Parameters
+    ----------
+    result
+        The reanalysis.
+
+    Returns
+    -------
+    str
+        Lines for the console.
+    """
     primary, several = result.primary, len(result.study.interpretations) > 1
     fits = [
         (f"{fit.model}, {fit.interpretation}" if several else fit.model, fit)

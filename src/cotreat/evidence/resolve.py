@@ -15,6 +15,8 @@ def resolve(study: Study, interpretation: str = "", strata: str = "") -> Evidenc
 
     Parameters
     ----------
+    study
+        What `cotreat.load_study` returns.
     interpretation
         Id of an interpretation of what the study reports ambiguously; empty for the study's own.
     strata

@@ -128,7 +128,25 @@ def _direction(estimand: Estimand) -> int:
 
 
 def _profile(fit: Regression, estimand: Estimand) -> Interval:
-    """Return the interval of a contrast of coefficients by inversion of the (penalised) likelihood-ratio test."""
+    """Return the interval of a contrast of coefficients by inversion of the (penalised) likelihood-ratio test.
+
+    Parameters
+    ----------
+    fit
+        A maximum or penalised likelihood fit.
+    estimand
+        A contrast of its coefficients.
+
+    Returns
+    -------
+    Interval
+        On the scale of the estimand.
+
+    Notes
+    -----
+    The interval contains the values whose profile deviance is at most the quantile of χ² with one degree of freedom
+    (Venzon & Moolgavkar, Appl Stat 1988;37:87); of a penalised fit, Heinze & Schemper, Stat Med 2002;21:2409.
+    """
     events, n, rows = fit.counts
     base = basis(rows)
     surface = LogLikelihood(events, n, rows @ base, fit.is_penalised)
@@ -164,6 +182,18 @@ def _root(excess: Callable[[float], float], centre: float, step: float) -> float
 
 def _mover(fit: Regression, estimand: Estimand) -> Interval:
     """Return the interval of OR_1 − OR_2 − OR_3 + 1 from the Wald intervals of three odds ratios.
+
+    Parameters
+    ----------
+    fit
+        A maximum or penalised likelihood fit.
+    estimand
+        A measure with `cotreat.estimands.measures.Measure.terms`, or the log synergy index.
+
+    Returns
+    -------
+    Interval
+        On the scale of the estimand.
 
     Notes
     -----

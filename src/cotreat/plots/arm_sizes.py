@@ -57,7 +57,20 @@ def arm_sizes(view: View) -> Figure | None:
 
 
 def rows_to_draw(view: View, numbers: ReportedEstimates) -> list[Row]:
-    """Return a row per arm of the cohort: from the summary, or its size that counts or totals fix."""
+    """Return a row per arm of the cohort: from the summary, or its size that counts or totals fix.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+    numbers
+        The reported estimates of the fit.
+
+    Returns
+    -------
+    list of Row
+        Rows in the order of the arms.
+    """
     rows = []
     for arm, size in zip(view.study.present, numbers.sizes.fixed, strict=True):
         row = read_row(regimen_name(view.study, arm), rows_of(view.summary, SIZE, arm))
@@ -69,7 +82,18 @@ def rows_to_draw(view: View, numbers: ReportedEstimates) -> list[Row]:
 
 
 def notes(numbers: ReportedEstimates) -> list[str]:
-    """Return the source of the sizes, in lines that fit."""
+    """Return the source of the sizes, in lines that fit.
+
+    Parameters
+    ----------
+    numbers
+        The reported estimates of the fit.
+
+    Returns
+    -------
+    list of str
+        One line per source.
+    """
     arms = "these arms" if numbers.study.counted else "any arm"
     lines = [f"the size of {arms} is not reported"]
     if numbers.study.totals:

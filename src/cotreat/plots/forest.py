@@ -97,7 +97,17 @@ def _draw_panel(axes: Axes, panel: Panel, look: dict[str, Look]) -> None:
 
 
 def log_limits(rows: list[Row]) -> tuple[float, float]:
-    """Return the limits of a logarithmic axis: all intervals, within a factor of the posterior and 1."""
+    """Return the limits of a logarithmic axis: all intervals, within a factor of the posterior and 1.
+
+    Parameters
+    ----------
+    rows
+        Rows of one panel.
+
+    Returns
+    -------
+    tuple[float, float]
+    """
     drawn = [line for row in rows for line in row.lines if line.lower > 0]
     main = [line for line in drawn if line.is_posterior] or drawn
     low, high = (min([1, *(m.lower for m in main)]), max([1, *(m.upper for m in main)]))

@@ -87,7 +87,18 @@ def _has_strata(study: Study, summary: pd.DataFrame) -> bool:
 
 
 def looks(study: Study) -> dict[str, tuple[str, str]]:
-    """Return colour and marker of each interpretation."""
+    """Return colour and marker of each interpretation.
+
+    Parameters
+    ----------
+    study
+        The study.
+
+    Returns
+    -------
+    dict[str, tuple[str, str]]
+        Colour and marker by interpretation.
+    """
     ids = [interpretation.id for interpretation in study.interpretations]
     return dict(zip(ids, cycle(LOOKS), strict=False))
 

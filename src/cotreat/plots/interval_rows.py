@@ -73,7 +73,13 @@ class Line:
         return self.is_reported or (self.is_posterior and not self.is_unidentified)
 
     def inverted(self) -> "Line":
-        """Return the interval of the inverse ratio."""
+        """Return the interval of the inverse ratio.
+
+        Returns
+        -------
+        Line
+            The same line with 1 / estimate.
+        """
         lower, upper = 1 / self.upper, 1 / self.lower
         return replace(self, estimate=1 / self.estimate, lower=lower, upper=upper)
 
@@ -98,7 +104,13 @@ class Row:
         return next((line for line in self.lines if line.is_posterior), None)
 
     def inverted(self) -> "Row":
-        """Return the row of the inverse ratio."""
+        """Return the row of the inverse ratio.
+
+        Returns
+        -------
+        Row
+            The same row with all lines and the prior inverted.
+        """
         lines = tuple(line.inverted() for line in self.lines)
         return Row(self.name, lines, prior=self.prior and self.prior.inverted())
 
@@ -140,7 +152,19 @@ def _line(record: dict[str, Any]) -> Line:
 
 
 def interval_text(lines: Sequence[Line], write: Callable[[float], str] = style.number) -> str:
-    """Write the first of lines, which is the posterior if there is one; empty where words replace it."""
+    """Write the first of lines, which is the posterior if there is one; empty where words replace it.
+
+    Parameters
+    ----------
+    lines
+        Lines of one row.
+    write
+        How a number is written.
+
+    Returns
+    -------
+    str
+    """
     if not lines or lines[0].words or lines[0].is_reported:
         return ""
     line = lines[0]
@@ -156,7 +180,18 @@ REPORTED_COLORS = dict.fromkeys((style.VERMILION, style.GREEN, style.BLACK), "D"
 
 
 def looks(rows: Sequence[Row]) -> dict[str, Look]:
-    """Give each kind of line a colour and a marker."""
+    """Give each kind of line a colour and a marker.
+
+    Parameters
+    ----------
+    rows
+        Rows of the figure.
+
+    Returns
+    -------
+    dict[str, Look]
+        Look by kind of line.
+    """
     kinds = dict.fromkeys(line.kind for row in rows for line in row.lines if not line.words)
     others, reported = cycle(OTHERS.items()), cycle(REPORTED_COLORS.items())
     look: dict[str, Look] = {}
@@ -168,7 +203,18 @@ def looks(rows: Sequence[Row]) -> dict[str, Look]:
 
 
 def row_height(rows: Sequence[Row]) -> float:
-    """Return the inches that a row needs for its name and for its intervals."""
+    """Return the inches that a row needs for its name and for its intervals.
+
+    Parameters
+    ----------
+    rows
+        Rows of the figure.
+
+    Returns
+    -------
+    float
+        Inches.
+    """
     return max(0.34, 0.15 * max(row.label.count("\n") + 1 for row in rows))
 
 
@@ -176,6 +222,15 @@ def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, Look]) -> None
     """Draw rows of intervals from the top, after the limits of the axis are set.
 
     An interval that leaves the axis ends in an arrowhead.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on.
+    rows
+        Rows from the top.
+    look
+        Colour and marker of each kind of line.
     """
     for at, row in enumerate(rows):
         if row.prior is not None:
@@ -192,7 +247,17 @@ def draw_rows(axes: Axes, rows: Sequence[Row], *, look: dict[str, Look]) -> None
 
 
 def band_handle(name: str = f"prior, {INTERVAL:.0%}") -> Patch:
-    """Return the legend of the band."""
+    """Return the legend of the band.
+
+    Parameters
+    ----------
+    name
+        Name in the legend.
+
+    Returns
+    -------
+    Patch
+    """
     return Patch(color=style.PALE, label=name)
 
 
@@ -229,7 +294,19 @@ def _draw_line(axes: Axes, line: Line, y: float, look: Look) -> None:
 
 
 def write_numbers(axes: Axes, texts: Sequence[str], head: str, column: int = 0) -> None:
-    """Write a column of texts at the right of the axes, one per row, under a heading."""
+    """Write a column of texts at the right of the axes, one per row, under a heading.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on.
+    texts
+        One text per row, from the top.
+    head
+        Heading of the column.
+    column
+        Place of the column: 0 next to the axes.
+    """
     place: dict[str, Any] = {"fontsize": 7.5, "inches": column * COLUMN}
     style.write_at_right(axes, -0.6, head, va="bottom", style="italic", **place)
     for at, text in enumerate(texts):
@@ -244,7 +321,23 @@ def add_legend(
     others: Sequence[Artist] = (),
     notes: Sequence[str] = (),
 ) -> None:
-    """Add the legend below a figure: ids, kinds of line, and notes."""
+    """Add the legend below a figure: ids, kinds of line, and notes.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    study
+        The study.
+    rows
+        Rows that are drawn.
+    look
+        Colour and marker of each kind of line.
+    others
+        Entries besides the kinds of line.
+    notes
+        Lines above the entries.
+    """
     lines = [line for row in rows for line in row.lines]
     kinds = {(line.kind, line.is_unidentified): line for line in lines if not line.words}
     handles = []

@@ -62,7 +62,17 @@ def left_out(record: Comparison) -> Figure | None:
 
 
 def panels_of(record: Comparison) -> list[Panel]:
-    """Return a panel per quantity that was predicted."""
+    """Return a panel per quantity that was predicted.
+
+    Parameters
+    ----------
+    record
+        The comparison.
+
+    Returns
+    -------
+    list of Panel
+    """
     study, estimates = record.study, reported_in(record.evidence)
     bounds = {p.id for p in estimates.p_values if p.is_below} if estimates else set()
     names = row_names(estimates) if estimates else {}

@@ -47,7 +47,18 @@ def levels(view: View) -> Figure | None:
 
 
 def rows_to_draw(view: View) -> list[Row]:
-    """Return a heading per treatment and a row per level or subgroup."""
+    """Return a heading per treatment and a row per level or subgroup.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+
+    Returns
+    -------
+    list of Row
+        Rows from the top.
+    """
     study = view.study
     treatments = study.treatment_ids if study.groups else study.levels
     read = _of_counts if view.reported is None else _of_reported

@@ -48,7 +48,18 @@ def odds_ratios(view: View) -> Figure:
 
 
 def rows_to_draw(view: View) -> list[Row]:
-    """Return headings and rows, top to bottom, from the summary alone."""
+    """Return headings and rows, top to bottom, from the summary alone.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+
+    Returns
+    -------
+    list of Row
+        Rows from the top.
+    """
     first = reference(view)
     name = regimen_name(view.study, without_group(first))
     name += " in the same subgroup" * bool(group_of(first))
@@ -68,6 +79,16 @@ def reference(view: View) -> str:
     """Return the reference regimen.
 
     The first counted one; otherwise that of a reported odds ratio; otherwise that of an identified one.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+
+    Returns
+    -------
+    str
+        Label of the regimen.
     """
     study, rows = view.study, view.summary
     estimates = view.reported.with_interval if view.reported else ()

@@ -29,7 +29,20 @@ DRAWS = 500
 
 
 def sampled(view: View, most: int) -> xr.Dataset:
-    """Return the posterior of the sampled parameters; of many, those that mixed worst."""
+    """Return the posterior of the sampled parameters; of many, those that mixed worst.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+    most
+        Largest number of scalars.
+
+    Returns
+    -------
+    xr.Dataset
+        A scalar per variable, by name; the attribute ``chosen_from`` has their number where some are left out.
+    """
     import arviz as az
 
     posterior = scalars(view, variables(view))
@@ -43,7 +56,18 @@ def sampled(view: View, most: int) -> xr.Dataset:
 
 
 def variables(view: View) -> list[str]:
-    """Return the sampled variables: those of the model, then those of the evidence."""
+    """Return the sampled variables: those of the model, then those of the evidence.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+
+    Returns
+    -------
+    list of str
+        Names of variables of the posterior.
+    """
     posterior = view.draws["posterior"]
     # A treatment with levels has a variable of its own, named after the prior and the treatment.
     names = [
@@ -59,7 +83,22 @@ def variables(view: View) -> list[str]:
 
 
 def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Dataset:
-    """Split variables into scalars named ``variable`` or ``variable[index]``."""
+    """Split variables into scalars named ``variable`` or ``variable[index]``.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+    names
+        Names of variables.
+    group
+        Group of the draws, such as ``posterior``.
+
+    Returns
+    -------
+    xr.Dataset
+        A scalar per variable, dims (chain, draw).
+    """
     from arviz_base import xarray_sel_iter
 
     data, entries = view.draws[group].to_dataset()[list(names)], {}
@@ -83,7 +122,23 @@ def _place(view: View, variable: str, at: int) -> str:
 
 
 def labeller(view: View, data: xr.Dataset, *, between: str = "\n", width: int = 60) -> MapLabeller:
-    """Return the ArviZ labeller of the scalars, in lines of at most `width` characters."""
+    """Return the ArviZ labeller of the scalars, in lines of at most `width` characters.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+    data
+        Scalars, as `scalars` returns them.
+    between
+        What separates the subject from the symbol.
+    width
+        Largest number of characters in a line.
+
+    Returns
+    -------
+    MapLabeller
+    """
     from arviz_base.labels import MapLabeller
 
     names: dict[Any, Any] = {
@@ -99,7 +154,17 @@ def _parts(data: xr.Dataset) -> dict[str, tuple[str, str]]:
 
 
 def note(figure: Figure, view: View, data: xr.Dataset) -> None:
-    """Explain the ids above a figure, and from how many parameters `sampled` chose these."""
+    """Explain the ids above a figure, and from how many parameters `sampled` chose these.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    view
+        The fit and its summary.
+    data
+        Scalars, as `sampled` returns them.
+    """
     subjects = [subject(view.study, index) for _, index in _parts(data).values()]
     text = key(view.study, subjects)
     if total := data.attrs.get("chosen_from"):
@@ -109,7 +174,17 @@ def note(figure: Figure, view: View, data: xr.Dataset) -> None:
 
 
 def chain_key(figure: Figure, data: xr.Dataset, title: str = "") -> None:
-    """Add a legend of the chains from the lines of the first panel, in their order."""
+    """Add a legend of the chains from the lines of the first panel, in their order.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    data
+        Scalars that are drawn.
+    title
+        Line above the entries.
+    """
     handles = [
         Line2D([], [], color=line.get_color(), ls=line.get_linestyle(), label=f"chain {chain}")
         for line, chain in zip(figure.axes[0].get_lines(), data["chain"].values, strict=False)
@@ -118,7 +193,20 @@ def chain_key(figure: Figure, data: xr.Dataset, title: str = "") -> None:
 
 
 def thinned(view: View, data: xr.Dataset) -> xr.DataTree:
-    """Return every k-th draw and all divergent draws, with the flags of the sampler, if any."""
+    """Return every k-th draw and all divergent draws, with the flags of the sampler, if any.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+    data
+        Scalars, as `scalars` returns them.
+
+    Returns
+    -------
+    xr.DataTree
+        Groups ``posterior`` and, where the sampler has divergences, ``sample_stats``.
+    """
     if "diverging" not in view.draws["sample_stats"]:
         return evenly_thinned(data)
     flags = view.draws["sample_stats"].to_dataset()[["diverging"]]
@@ -129,7 +217,18 @@ def thinned(view: View, data: xr.Dataset) -> xr.DataTree:
 
 
 def evenly_thinned(data: xr.Dataset) -> xr.DataTree:
-    """Return every k-th draw, evenly spaced, as ranks and densities need."""
+    """Return every k-th draw, evenly spaced, as ranks and densities need.
+
+    Parameters
+    ----------
+    data
+        Scalars, as `scalars` returns them.
+
+    Returns
+    -------
+    xr.DataTree
+        The group ``posterior``.
+    """
     return xr.DataTree.from_dict({"posterior": data.isel(draw=slice(None, None, _step(data)))})
 
 

@@ -23,7 +23,18 @@ FURTHEST = 0.25
 
 
 def chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows to draw: identified odds ratios, a measure per scale, and risks; identified ones first."""
+    """Return the rows to draw: identified odds ratios, a measure per scale, and risks; identified ones first.
+
+    Parameters
+    ----------
+    table
+        Sensitivity of every estimand, a row each.
+
+    Returns
+    -------
+    pandas.DataFrame
+        At most `MOST` rows.
+    """
     names = table.measure
     is_measure = names.isin(representatives().values())
     is_ratio = ~names.isin([*MEASURES, RISK]) & (table.status == IDENTIFIED)

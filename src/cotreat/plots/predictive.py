@@ -66,7 +66,20 @@ def _counts(view: View) -> Panel:
 
 
 def lines_of_reported(view: View, numbers: ReportedEstimates) -> list[list[Panel]]:
-    """Return the panels of reported numbers, by lines from the top; those of one line share their rows."""
+    """Return the panels of reported numbers, by lines from the top; those of one line share their rows.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+    numbers
+        The reported estimates of the fit.
+
+    Returns
+    -------
+    list of list[Panel]
+        Panels by line; the panels of a line share their rows.
+    """
     replicated, names = view.draws["posterior_predictive"], row_names(numbers)
     predicted, lines = replicated["claims"], []
     for statistic in dict.fromkeys(statistic_of(e.kind) for e in numbers.with_interval):

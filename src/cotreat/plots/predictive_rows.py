@@ -58,7 +58,25 @@ def row_of(
     scale: Callable[..., Any] = lambda value: value,
     towards: int = 0,
 ) -> Row:
-    """Return the row of a number from its replicates, whose quantiles are put on a scale."""
+    """Return the row of a number from its replicates, whose quantiles are put on a scale.
+
+    Parameters
+    ----------
+    name
+        Label of the row.
+    draws
+        Replicates of the number.
+    scale
+        From the scale of the replicates to that of the axis.
+    towards
+        Direction.
+    *observed
+        The number, or several in the same row.
+
+    Returns
+    -------
+    Row
+    """
     tail = (1 - INTERVAL) / 2
     lower, left, right, upper = map(float, scale(np.quantile(draws, [tail, 0.25, 0.75, 1 - tail])))
     return Row(name, observed, (lower, upper), (left, right), towards)

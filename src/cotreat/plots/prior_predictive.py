@@ -32,7 +32,13 @@ LOWEST = 0.004
 
 
 def axes_of_measures() -> dict[str, tuple[str, ...]]:
-    """Return the first measure of each scale by what its axis shows; measures of one axis go together."""
+    """Return the first measure of each scale by what its axis shows; measures of one axis go together.
+
+    Returns
+    -------
+    dict[str, tuple[str, ...]]
+        Names of measures by label of their axis.
+    """
     names = pd.Series(list(representatives().values()))
     by_axis = names.groupby(names.map(lambda name: MEASURES[name].family.axis), sort=False)
     return {f"{axis} ({', '.join(same)})": tuple(same) for axis, same in by_axis}
@@ -138,6 +144,15 @@ def density(
     -------
     x, height : ndarray
         Of ratios the density of the logarithm.
+
+    Parameters
+    ----------
+    draws
+        Draws.
+    ends
+        Limits of the axis.
+    is_log
+        Whether the axis is logarithmic.
     """
     from arviz_stats.base import array_stats
 

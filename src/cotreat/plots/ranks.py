@@ -70,7 +70,15 @@ def ranks(calibration: Calibration) -> Figure:
 
 
 def write_ranks(calibration: Calibration, folder: Path) -> None:
-    """Write the figure of a calibration, named by model and study, into a folder."""
+    """Write the figure of a calibration, named by model and study, into a folder.
+
+    Parameters
+    ----------
+    calibration
+        The calibration.
+    folder
+        An existing folder.
+    """
     job = calibration.job
     name = f"{job.model.name}--{job.study.id}.png".replace(":", "-")
     with style.off_screen():

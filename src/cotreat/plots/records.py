@@ -33,6 +33,7 @@ class PriorPosterior:
     Attributes
     ----------
     estimand : Estimand
+        The estimand.
     prior, posterior : array
         Draws.
     is_unidentified : bool
@@ -53,10 +54,15 @@ class PriorPosterior:
         Parameters
         ----------
         estimand
+            The estimand.
         status
             Its identification status.
         prior, posterior
             Draws of the risks.
+
+        Returns
+        -------
+        PriorPosterior
         """
         before, after = (estimand.values(draws).values.ravel() for draws in (prior, posterior))
         return cls(estimand, before, after, status.name == NOT_IDENTIFIED)
@@ -183,6 +189,8 @@ class Sensitivity:
         Sensitivity to the weight of priors and of evidence.
     estimands : sequence of PriorPosterior
         Estimands with their prior and posterior draws.
+    footer : str
+        Line below each figure that names study, model and priors.
     """
 
     study: Study

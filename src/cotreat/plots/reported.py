@@ -54,7 +54,20 @@ def reported(view: View) -> Figure | None:
 
 
 def panels_of(view: View, numbers: ReportedEstimates) -> list[Panel]:
-    """Return a panel per link and null: estimates with an interval, then the coefficients of p-values."""
+    """Return a panel per link and null: estimates with an interval, then the coefficients of p-values.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+    numbers
+        The reported estimates of the fit.
+
+    Returns
+    -------
+    list of Panel
+        Panels from the top.
+    """
     by_axis: dict[tuple[Link, float], list[ReportedEstimate]] = {}
     for estimate in numbers.reported_estimates:
         statistic = statistic_of(estimate.kind)
@@ -90,7 +103,17 @@ def _reported(estimate: ReportedEstimate) -> Iterator[Line]:
 
 
 def text(estimate: ReportedEstimate) -> str:
-    """Write a number as reported; of a p-value also its side, where known."""
+    """Write a number as reported; of a p-value also its side, where known.
+
+    Parameters
+    ----------
+    estimate
+        A reported estimate.
+
+    Returns
+    -------
+    str
+    """
     if estimate.has_interval:
         return estimate.as_reported
     return estimate.as_reported + {"+": " (> 1)", "-": " (< 1)"}.get(estimate.sign, "")

@@ -15,7 +15,18 @@ MARK = " †"
 
 
 def row_names(numbers: ReportedEstimates) -> dict[str, str]:
-    """Name each reported number by its contrast; mark those that follow from others."""
+    """Name each reported number by its contrast; mark those that follow from others.
+
+    Parameters
+    ----------
+    numbers
+        The reported estimates of the fit.
+
+    Returns
+    -------
+    dict[str, str]
+        Label by id of the estimate.
+    """
     estimates = numbers.reported_estimates
     is_mixed = len({estimate.adjusted for estimate in estimates}) > 1
     plain = {estimate.id: _about(estimate, is_mixed=is_mixed) for estimate in estimates}
@@ -40,18 +51,49 @@ def _about(estimate: ReportedEstimate, *, is_mixed: bool) -> str:
 
 
 def axis_label(statistics: Iterable[Statistic]) -> str:
-    """Return the label of an axis; contrasts of product terms are ratios of ratios."""
+    """Return the label of an axis; contrasts of product terms are ratios of ratios.
+
+    Parameters
+    ----------
+    statistics
+        Kinds of the reported numbers of a panel.
+
+    Returns
+    -------
+    str
+    """
     words = [f"{s.words}, or ratio of {s.words}s" if s.link.is_log else s.words for s in statistics]
     return ", ".join(words)
 
 
 def patients(total: Total) -> str:
-    """Name the patients of a total."""
+    """Name the patients of a total.
+
+    Parameters
+    ----------
+    total
+        A reported total.
+
+    Returns
+    -------
+    str
+    """
     return "all patients" if total.patients == "all" else total.patients
 
 
 def notes(numbers: ReportedEstimates) -> list[str]:
-    """Return which numbers follow from others, and which are not used, in lines that fit."""
+    """Return which numbers follow from others, and which are not used, in lines that fit.
+
+    Parameters
+    ----------
+    numbers
+        The reported estimates of the fit.
+
+    Returns
+    -------
+    list of str
+        Lines for the legend.
+    """
     lines = [_follows(dependence, numbers) for dependence in numbers.dependences]
     used = {estimate.id for estimate in numbers.reported_estimates}
     unused = [
@@ -74,7 +116,17 @@ def _follows(dependence: Dependence, numbers: ReportedEstimates) -> str:
 
 
 def totals(numbers: ReportedEstimates) -> str:
-    """List the totals as reported."""
+    """List the totals as reported.
+
+    Parameters
+    ----------
+    numbers
+        The reported estimates of the fit.
+
+    Returns
+    -------
+    str
+    """
     return "; ".join(
         f"{patients(total)}: {total.n}"
         + ("" if total.events is None else f", {total.events} with the event")

@@ -70,7 +70,17 @@ def risk_calibration(view: View) -> Figure | None:
 
 
 def sentence(calibration: Calibration) -> str:
-    """Return sizes of the groups, calibration and p-value in two lines."""
+    """Return sizes of the groups, calibration and p-value in two lines.
+
+    Parameters
+    ----------
+    calibration
+        Calibration of the predicted risks.
+
+    Returns
+    -------
+    str
+    """
     least, most = calibration.groups.patients.min(), calibration.groups.patients.max()
     sizes = f"{least:,}" if least == most else f"{least:,} to {most:,}"
     p = f"= {calibration.share:.2f}" if calibration.share >= 0.005 else "< 0.005"

@@ -71,7 +71,18 @@ def risks(view: View) -> Figure | None:
 
 
 def kind(view: View) -> str:
-    """Return "implied" where risks follow from reported estimates, or "standardised"."""
+    """Return "implied" where risks follow from reported estimates, or "standardised".
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+
+    Returns
+    -------
+    str
+        With a space at the end; empty for crude risks.
+    """
     if view.reported is not None:
         return "implied "
     return "standardised " if view.study.is_adjusted else ""
@@ -81,6 +92,16 @@ def rows_to_draw(view: View) -> list[Row]:
     """Return a row per regimen: estimates of the summary, empty where none exists, and the prior interval.
 
     The prior interval is missing where the model does not define the risk.
+
+    Parameters
+    ----------
+    view
+        The fit and its summary.
+
+    Returns
+    -------
+    list of Row
+        Rows in the order of the regimens.
     """
     tails, study = [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], view.study
     prior = view.draws["prior"]["risk"].quantile(tails, ("chain", "draw"))

@@ -53,7 +53,12 @@ DPI = 150
 
 @contextmanager
 def off_screen() -> Iterator[None]:
-    """Draw with the common style and the Agg backend; restore the state of pyplot afterwards."""
+    """Draw with the common style and the Agg backend; restore the state of pyplot afterwards.
+
+    Yields
+    ------
+    None
+    """
     # ArviZ makes its figures through pyplot, whose backend may be one that opens windows.
     backend, others = mpl.get_backend(), set(plt.get_fignums())
     with mpl.style.context(["default", STYLE]):
@@ -67,14 +72,32 @@ def off_screen() -> Iterator[None]:
 
 
 def save(figure: Figure, path: Path, failed: Sequence[str] = ()) -> None:
-    """Write a figure as PNG, the same bytes for the same picture."""
+    """Write a figure as PNG, the same bytes for the same picture.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    path
+        File to write.
+    failed
+        Failed checks; the first is written above the figure.
+    """
     if failed:
         warn(figure, failed[0])
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.08, metadata={"Software": None})
 
 
 def warn(figure: Figure, failure: str) -> None:
-    """Write in red above a figure that its numbers must not be used, and the failed check."""
+    """Write in red above a figure that its numbers must not be used, and the failed check.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    failure
+        The failed check.
+    """
     lines = textwrap.wrap(failure, width=int(14 * figure.get_figwidth()), break_on_hyphens=False)
     text = "\n".join(["FAILED CHECKS: do not use these numbers", *lines])
     top = (_extent(figure).y1 + 0.08) / figure.get_figheight()
@@ -82,7 +105,15 @@ def warn(figure: Figure, failure: str) -> None:
 
 
 def write_below(figure: Figure, text: str) -> None:
-    """Write a line small below a figure."""
+    """Write a line small below a figure.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    text
+        The line.
+    """
     bottom = (_extent(figure).y0 - 0.06) / figure.get_figheight()
     figure.text(0, bottom, text, color=GREY, fontsize=TINY, va="top", ha="left")
 
@@ -132,7 +163,17 @@ def panel_grid(
 
 
 def label_rows(axes: Axes, labels: Sequence[str], headings: Sequence[str] = ()) -> None:
-    """Label the rows of a figure like a table from the top; headings in bold."""
+    """Label the rows of a figure like a table from the top; headings in bold.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on.
+    labels
+        Labels from the top.
+    headings
+        Labels among them that are headings.
+    """
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
@@ -143,26 +184,72 @@ def label_rows(axes: Axes, labels: Sequence[str], headings: Sequence[str] = ()) 
 
 
 def title_panel(axes: Axes, text: str, width: int = 26) -> None:
-    """Write the title of a panel at its left, in lines of at most `width` characters."""
+    """Write the title of a panel at its left, in lines of at most `width` characters.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on.
+    text
+        The title.
+    width
+        Largest number of characters in a line.
+    """
     axes.set_title(fold(text, width), loc="left", fontsize=8)
 
 
 def write_aside(axes: Axes, x: float, y: float, words: str, **place: Any) -> None:
-    """Write words into the picture where a mark would be, on white."""
+    """Write words into the picture where a mark would be, on white.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on.
+    x
+        Place along the x axis.
+    y
+        Place along the y axis.
+    words
+        The words.
+    **place
+        Further arguments of `Axes.text`.
+    """
     box = {"fc": "white", "ec": "none", "pad": 0.5}
     look = {"color": GREY, "style": "italic", "fontsize": SMALL, "va": "center", "bbox": box}
     axes.text(x, y, words, **{"zorder": 1, **look, **place})
 
 
 def write_at_right(axes: Axes, y: float, text: str, inches: float = 0, **place: Any) -> None:
-    """Write at the right of the axes, on a row, some inches further to the right."""
+    """Write at the right of the axes, on a row, some inches further to the right.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on.
+    y
+        Row.
+    text
+        The text.
+    inches
+        Distance from the axes.
+    **place
+        Further arguments of `Axes.annotate`.
+    """
     look: dict[str, Any] = {"fontsize": SMALL, "va": "center", **place}
     at: dict[str, Any] = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
     axes.annotate(text, (1.03, y), (72 * inches, 0), annotation_clip=False, **at, **look)
 
 
 def probability_axis(axes: Axes, *, zorder: float = 0) -> None:
-    """Set the x axis to probabilities of synergy, with the conclusive zones shaded."""
+    """Set the x axis to probabilities of synergy, with the conclusive zones shaded.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on.
+    zorder
+        Order of drawing of the zones.
+    """
     axes.set_xlim(-0.03, 1.03)
     for left, right in ((-0.03, 1 - CONCLUSIVE), (CONCLUSIVE, 1.03)):
         axes.axvspan(left, right, color=PALE, lw=0, zorder=zorder)
@@ -171,12 +258,25 @@ def probability_axis(axes: Axes, *, zorder: float = 0) -> None:
 
 
 def conclusive_patch() -> Patch:
-    """Return the legend of the conclusive zones of a probability axis."""
+    """Return the legend of the conclusive zones of a probability axis.
+
+    Returns
+    -------
+    Patch
+    """
     return Patch(color=PALE, label=f"conclusive: ≥ {CONCLUSIVE} or ≤ {1 - CONCLUSIVE:.3f}")
 
 
 def percent_axis(axis: Axis, most: int) -> None:
-    """Write at most `most` ticks of an axis of risks as percentages."""
+    """Write at most `most` ticks of an axis of risks as percentages.
+
+    Parameters
+    ----------
+    axis
+        The axis.
+    most
+        Largest number of intervals between ticks.
+    """
     axis.set_major_locator(MaxNLocator(most))
     axis.set_major_formatter(FuncFormatter(lambda risk, _: f"{100 * risk:g}%"))
 
@@ -184,13 +284,39 @@ def percent_axis(axis: Axis, most: int) -> None:
 def legend_below(
     figure: Figure, handles: Iterable[Artist], notes: Iterable[str] = (), *, ncols: int = 2
 ) -> None:
-    """Add the legend below a figure, with notes above its entries; empty notes are left out."""
+    """Add the legend below a figure, with notes above its entries; empty notes are left out.
+
+    Parameters
+    ----------
+    figure
+        The figure.
+    handles
+        Entries of the legend.
+    notes
+        Notes above the entries.
+    ncols
+        Number of columns.
+    """
     title = "\n".join(filter(None, notes))
     figure.legend(handles=list(handles), loc="outside lower center", ncols=ncols, title=title)
 
 
 def log_axis(axes: Axes, lower: float, upper: float, most: int = 8, name: str = "x") -> None:
-    """Set a logarithmic axis, x or y, with at most `most` ticks, written as plain numbers."""
+    """Set a logarithmic axis, x or y, with at most `most` ticks, written as plain numbers.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on.
+    lower
+        Lower limit.
+    upper
+        Upper limit.
+    most
+        Largest number of ticks.
+    name
+        ``x`` or ``y``.
+    """
     axes.set(**{f"{name}scale": "log", f"{name}lim": (lower, upper)})
     axis: Axis = getattr(axes, f"{name}axis")
     axis.set_major_locator(FixedLocator(log_ticks(lower, upper, most)))
@@ -199,7 +325,21 @@ def log_axis(axes: Axes, lower: float, upper: float, most: int = 8, name: str = 
 
 
 def log_ticks(lower: float, upper: float, most: int = 8) -> list[float]:
-    """Return at most `most` round numbers within an interval, as many as may be."""
+    """Return at most `most` round numbers within an interval, as many as may be.
+
+    Parameters
+    ----------
+    lower
+        Lower limit.
+    upper
+        Upper limit.
+    most
+        Largest number of ticks.
+
+    Returns
+    -------
+    list of float
+    """
     decades = 10.0 ** np.arange(np.floor(np.log10(lower)), np.ceil(np.log10(upper)) + 1)
     ticks: list[float] = []
     finer = (np.arange(1, 10, 0.5), np.arange(1, 10))
@@ -212,7 +352,17 @@ def log_ticks(lower: float, upper: float, most: int = 8) -> list[float]:
 
 
 def number(value: float) -> str:
-    """Write an estimate with about three significant digits."""
+    """Write an estimate with about three significant digits.
+
+    Parameters
+    ----------
+    value
+        A number.
+
+    Returns
+    -------
+    str
+    """
     size = abs(value)
     digits = ".2g" if 0 < size < 0.1 else ".2f" if size < 10 else ".1f" if size < 100 else ".3g"
     return f"{value:{digits}}"

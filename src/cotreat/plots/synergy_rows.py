@@ -136,14 +136,41 @@ def _rows(tables: Mapping[str, pd.DataFrame], one_per_scale: bool) -> Iterator[R
 
 
 def most_informative(every: Sequence[Panel], most: int) -> list[Panel]:
-    """Return at most so many panels, in their order: those with most, and identified, probabilities."""
+    """Return at most so many panels, in their order: those with most, and identified, probabilities.
+
+    Parameters
+    ----------
+    every
+        All panels.
+    most
+        Largest number of panels.
+
+    Returns
+    -------
+    list of Panel
+    """
     candidates = [panel for panel in every if not panel.reason]
     best = sorted(candidates, key=lambda panel: sum(m.is_unidentified - 2 for m in panel.marks))
     return [panel for panel in candidates if panel in best[:most]]
 
 
 def notes(study: Study, every: Sequence[Panel], shown: Sequence[Panel]) -> list[str]:
-    """Return the notes below the panels: side of the outcome, omitted panels, missing probabilities."""
+    """Return the notes below the panels: side of the outcome, omitted panels, missing probabilities.
+
+    Parameters
+    ----------
+    study
+        The study.
+    every
+        All panels.
+    shown
+        Panels that are drawn.
+
+    Returns
+    -------
+    list of str
+        Lines above the legend.
+    """
     without = [panel for panel in every if panel.reason]
     lines = [labels.judged_note(study)]
     if omitted := len(every) - len(without) - len(shown):
@@ -159,7 +186,13 @@ def notes(study: Study, every: Sequence[Panel], shown: Sequence[Panel]) -> list[
 
 
 def draw_axis(axes: Axes) -> None:
-    """Set the axis of probabilities, with a line at one half."""
+    """Set the axis of probabilities, with a line at one half.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on.
+    """
     style.probability_axis(axes, zorder=ZONES)
     axes.axvline(0.5, color=style.GREY, lw=0.5, ls=":", zorder=0)
 
@@ -167,7 +200,23 @@ def draw_axis(axes: Axes) -> None:
 def draw_mark(
     axes: Axes, at: float, mark: Mark, color: str, marker: str, prior: str = style.GREY
 ) -> None:
-    """Draw the prior probability open and the posterior one filled, half-filled where not identified."""
+    """Draw the prior probability open and the posterior one filled, half-filled where not identified.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on.
+    at
+        Place of the row, counted from the top.
+    mark
+        Prior and posterior probability.
+    color
+        Colour of the posterior.
+    marker
+        Shape of the mark.
+    prior
+        Colour of the prior.
+    """
     ends = [mark.prior_probability, mark.probability]
     axes.plot(ends, [at, at], color=prior, lw=0.6, zorder=1)
     faces: list[dict[str, Any]] = [
@@ -182,14 +231,36 @@ def draw_mark(
 
 
 def write_words(axes: Axes, at: float, row: Row) -> None:
-    """Write the words of a row in its middle."""
+    """Write the words of a row in its middle.
+
+    Parameters
+    ----------
+    axes
+        Axes to draw on.
+    at
+        Place of the row, counted from the top.
+    row
+        Row of a measure.
+    """
     if row.words:
         words = shorten(row.words, WORDS_WIDTH, placeholder=" …")
         style.write_aside(axes, 0.5, at, words, ha="center", zorder=ZONES + 0.5)
 
 
 def handles(panels: Sequence[Panel], color: str) -> list[Artist]:
-    """Return the legend of the marks and of the shaded zones."""
+    """Return the legend of the marks and of the shaded zones.
+
+    Parameters
+    ----------
+    panels
+        Panels that are drawn.
+    color
+        Colour of the posterior.
+
+    Returns
+    -------
+    list of Artist
+    """
     marks = [mark for panel in panels for mark in panel.marks]
     prior = Line2D([], [], color=style.GREY, marker="o", mfc="white", label="prior", **POINT)
     posterior = posterior_handles(

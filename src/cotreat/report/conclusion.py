@@ -55,7 +55,17 @@ NOT_ESTIMABLE = "not estimable"
 
 @dataclass(frozen=True)
 class Reported:
-    """A number of the paper: its kind, such as odds ratio, what it is of, and the number itself."""
+    """A number of the paper.
+
+    Attributes
+    ----------
+    kind : str
+        Such as ``odds ratio``.
+    subject : str
+        Contrast that it refers to.
+    value : str
+        The number with its interval.
+    """
 
     kind: str
     subject: str
@@ -64,7 +74,15 @@ class Reported:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A conclusive, identified odds ratio of a regimen against the same without one treatment."""
+    """A conclusive, identified odds ratio of a regimen against the same without one treatment.
+
+    Attributes
+    ----------
+    contrast : str
+        Such as ``A+B vs B``.
+    estimate, lower, upper : float
+        Posterior median and limits of the 95% credible interval.
+    """
 
     contrast: str
     estimate: float
@@ -78,6 +96,8 @@ class Assessment:
 
     Attributes
     ----------
+    pair : str
+        Label of the two treatments, ``A:B``.
     co_treatment, stratum : str
         Other treatments given to both sides, and the subgroup; empty for none.
     scale : str
@@ -125,6 +145,8 @@ class Sensitivity:
 
     Attributes
     ----------
+    assessment : Assessment
+        That of the primary analysis.
     supporting, opposing, inconclusive : int
         How many of the other choices identify the measure, and are conclusive for synergy, against it, or
         neither.
@@ -186,6 +208,8 @@ class Alternative:
 
     Attributes
     ----------
+    choice : Choice
+        Interpretation, model and priors.
     rows : pandas.DataFrame
         Rows of a summary, or of a table with its columns.
     log_evidence : float
@@ -209,6 +233,8 @@ class Conclusion:
 
     Attributes
     ----------
+    question : Question
+        The facts of the study that it refers to.
     choice : Choice
         Interpretation, model and priors of the primary analysis.
     status : str
@@ -290,6 +316,8 @@ def conclude(
         What the study asks.
     summary
         Of the primary analysis, as `cotreat.results.summary.summarise` returns it.
+    reported
+        The numbers of the paper.
     failed, cautions
         Failed checks and cautions of the primary analysis, as `cotreat.diagnostics.checks` words them.
     incompatibility

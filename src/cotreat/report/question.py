@@ -24,6 +24,8 @@ class Question:
 
     Attributes
     ----------
+    design : str
+        ``cohort``, ``randomised`` or ``case-control``.
     outcome : str
         With its time.
     synergy_on : str

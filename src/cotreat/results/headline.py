@@ -151,7 +151,20 @@ def _likelihood(row: Any) -> str:
 
 
 def numbers(row: Any, suffix: str = "") -> str:
-    """Write the estimate and interval of an estimator; empty where there is none."""
+    """Write the estimate and interval of an estimator; empty where there is none.
+
+    Parameters
+    ----------
+    row
+        A row of the headline table.
+    suffix
+        Suffix of the columns of the estimator; empty for the posterior.
+
+    Returns
+    -------
+    str
+        Such as ``2.48 (1.40 to 4.17)``.
+    """
     estimate, lower, upper = (getattr(row, name + suffix) for name in NUMBERS)
     if pd.isna(estimate):
         return ""

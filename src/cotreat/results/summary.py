@@ -66,6 +66,10 @@ def summarise(
 
     Parameters
     ----------
+    study
+        The study, under the interpretation and stratification of the fit.
+    model
+        The model that was fitted.
     evidence
         What the study resolves to.
     prior, posterior

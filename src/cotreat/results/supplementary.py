@@ -155,6 +155,8 @@ def write_analysis(
     ----------
     folder
         ``results/STUDY/NAME``, which is replaced.
+    analysis
+        What ``about.json`` describes: title, findings, sections and provenance.
     tables
         Tables by file name, such as ``models.csv``, also those without a section.
     draw

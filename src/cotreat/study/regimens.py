@@ -228,12 +228,29 @@ def is_treatment_id(text: str) -> bool:
 
 
 def everyone(_: Regimen) -> bool:
-    """Admit every regimen."""
+    """Admit every regimen.
+
+    Returns
+    -------
+    bool
+        Always true.
+    """
     return True
 
 
 def untreated(regimen: Regimen) -> bool:
-    """Admit the regimen without any treatment."""
+    """Admit the regimen without any treatment.
+
+    Parameters
+    ----------
+    regimen
+        A regimen.
+
+    Returns
+    -------
+    bool
+        Whether it contains no treatment.
+    """
     return not taken(regimen)
 
 

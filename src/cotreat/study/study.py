@@ -36,7 +36,15 @@ class StratificationError(ValueError):
 
 @dataclass(frozen=True)
 class RoundedNumber:
-    """A number as published; the exact value lies within `half` of `value`."""
+    """A number as published; the exact value lies within `half` of `value`.
+
+    Attributes
+    ----------
+    value : float
+        The published number.
+    half : float
+        Half a unit of its last digit.
+    """
 
     value: float
     half: float
@@ -233,6 +241,8 @@ class ReportedEstimate:
 
     Attributes
     ----------
+    id : str
+        Name in tables and figures.
     kind : str
         ``odds_ratio``, ``p_value`` or ``p_trend``.
     meaning : Meaning or None
@@ -255,6 +265,8 @@ class ReportedEstimate:
         Id shared by the estimates of one regression; empty where the source does not state it.
     sign : str
         ``+`` or ``-``, the side of a p-value; empty where it is not reported.
+    source : str
+        Where it is reported.
     """
 
     id: str

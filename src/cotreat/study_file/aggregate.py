@@ -103,7 +103,18 @@ class Columns:
         ]
 
     def given(self, stratum: StratumColumn) -> str:
-        """Return the SQL condition that a patient got the treatment of a column of levels."""
+        """Return the SQL condition that a patient got the treatment of a column of levels.
+
+        Parameters
+        ----------
+        stratum
+            Column of levels of a treatment.
+
+        Returns
+        -------
+        str
+            ``1 = 1`` where the treatment has no column of its own.
+        """
         column = dict(self.treatments).get(stratum.treatment)
         return "1 = 1" if column is None else f"CAST({quoted(column)} AS INTEGER) = 1"
 
@@ -201,7 +212,17 @@ def _list(words: tuple[str, ...]) -> str:
 
 
 def quoted(name: str) -> str:
-    """Return a name as a quoted SQL identifier."""
+    """Return a name as a quoted SQL identifier.
+
+    Parameters
+    ----------
+    name
+        Name of a column or table.
+
+    Returns
+    -------
+    str
+    """
     return '"' + name.replace('"', '""') + '"'
 
 

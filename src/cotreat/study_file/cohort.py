@@ -94,7 +94,19 @@ def _counts(
 
 
 def has_problem(problems: Problems, section: str) -> bool:
-    """Return whether a section has a problem."""
+    """Return whether a section has a problem.
+
+    Parameters
+    ----------
+    problems
+        Problems found so far.
+    section
+        First key of a path, such as ``reported``.
+
+    Returns
+    -------
+    bool
+    """
     return any(re.match(rf"{section}\b", line) for line in problems.lines)
 
 

@@ -87,7 +87,19 @@ def _at_strata(strata: Stratification, reader: RegimenReader) -> tuple[Regimen, 
 
 
 def partly_stratified(arms: Arms, reader: RegimenReader) -> list[str]:
-    """Return the labels of the regimens that are counted at some of their strata only."""
+    """Return the labels of the regimens that are counted at some of their strata only.
+
+    Parameters
+    ----------
+    arms
+        Counts by regimen and stratum.
+    reader
+        Reader of the regimens of the study.
+
+    Returns
+    -------
+    list of str
+    """
     return [
         reader.label(pooled)
         for strata in _stratifications(arms, reader)

@@ -55,7 +55,17 @@ class RegimenReader:
         return list(filter(self.admits, regimens.lattice(self.treatments)))
 
     def with_inclusion(self, text: str | None) -> "RegimenReader":
-        """Return the reader of a study with an inclusion rule."""
+        """Return the reader of a study with an inclusion rule.
+
+        Parameters
+        ----------
+        text
+            ``study.inclusion``; None admits every regimen.
+
+        Returns
+        -------
+        RegimenReader
+        """
         if named := sorted(regimens.named_parts(text or "")):
             words = f"names {', '.join(named)}; it may name treatments only"
             self.problems.add("study.inclusion", words)
@@ -63,11 +73,35 @@ class RegimenReader:
         return replace(self, inclusion=text or "all", admits=rule)
 
     def rule(self, where: str, text: str | None) -> regimens.Rule | None:
-        """Return a set of patients as a predicate; None where it is wrong."""
+        """Return a set of patients as a predicate; None where it is wrong.
+
+        Parameters
+        ----------
+        where
+            Path of the value in the study file.
+        text
+            A set expression.
+
+        Returns
+        -------
+        regimens.Rule or None
+        """
         return self._read(where, text, lambda s: regimens.rule(s, self.treatments, self.parts))
 
     def regimen(self, where: str, text: str | None) -> Regimen | None:
-        """Return a regimen; None where it is wrong."""
+        """Return a regimen; None where it is wrong.
+
+        Parameters
+        ----------
+        where
+            Path of the value in the study file.
+        text
+            A regimen, such as ``A+B``.
+
+        Returns
+        -------
+        Regimen or None
+        """
         regimen = self._read(where, text, regimens.parse)
         unknown = sorted((regimen or frozenset()) - {*self.treatments, *self.parts})
         for name in unknown:
@@ -82,7 +116,17 @@ class RegimenReader:
             return None
 
     def note_unknown(self, where: str, name: str, *more: str) -> None:
-        """Note an unknown treatment, with the nearest known name."""
+        """Note an unknown treatment, with the nearest known name.
+
+        Parameters
+        ----------
+        where
+            Path of the value in the study file.
+        name
+            The unknown name.
+        *more
+            Other names that are allowed there.
+        """
         owner = regimens.treatment_of(name)
         if owner != name and owner in self.treatments:
             levels = sorted(part for part in self.parts if regimens.treatment_of(part) == owner)
@@ -95,11 +139,32 @@ class RegimenReader:
         self.problems.add(where, f"unknown treatment {name}; {hint}")
 
     def require_admitted(self, where: str, name: str, regimen: Regimen) -> None:
-        """Note a regimen that the inclusion rule forbids."""
+        """Note a regimen that the inclusion rule forbids.
+
+        Parameters
+        ----------
+        where
+            Path of the value in the study file.
+        name
+            The regimen as written.
+        regimen
+            The regimen.
+        """
         if not self.admits(regimen):
             words = f"{name} is forbidden by study.inclusion = {self.inclusion!r}"
             self.problems.add(where, words)
 
     def label(self, regimen: Regimen) -> str:
-        """Write a regimen in the order of the file's treatments."""
+        """Write a regimen in the order of the file's treatments.
+
+        Parameters
+        ----------
+        regimen
+            A regimen.
+
+        Returns
+        -------
+        str
+            Such as ``A+B``.
+        """
         return regimens.label(regimen, self.treatments)

@@ -23,8 +23,12 @@ def attach(connection: duckdb.DuckDBPyConnection, source: Path | Any, view: str)
 
     Parameters
     ----------
+    connection
+        An open connection.
     source
         A CSV or Parquet file, a folder of Parquet files, or a frame of pandas or polars.
+    view
+        Name of the view.
 
     Returns
     -------
@@ -80,7 +84,19 @@ def _delimiter(source: Path) -> str:
 
 
 def why(source: Path | Any, error: Exception) -> str:
-    """Return why rows cannot be read; in DuckDB's words where there are no better ones."""
+    """Return why rows cannot be read; in DuckDB's words where there are no better ones.
+
+    Parameters
+    ----------
+    source
+        The file or frame.
+    error
+        The error of DuckDB.
+
+    Returns
+    -------
+    str
+    """
     words = str(error).strip().splitlines()[0]
     if "No magic bytes" in words or "Invalid Input Error: File" in words:
         which = words.rpartition("'")[0].rpartition("/")[2].rpartition("'")[2]

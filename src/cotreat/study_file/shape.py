@@ -41,7 +41,18 @@ RIGHT_P = 'a number above 0 and at most 1, or as text "<0.001"'
 
 
 def below(value: str) -> Decimal:
-    """Return the number of a p-value that was reported as "<"."""
+    """Return the number of a p-value that was reported as "<".
+
+    Parameters
+    ----------
+    value
+        Such as ``<0.001``.
+
+    Returns
+    -------
+    Decimal
+        Such as 0.001.
+    """
     return Decimal(value.strip().removeprefix("<").strip())
 
 
@@ -75,7 +86,17 @@ def _value_of_kind(value: Any, info: ValidationInfo) -> Any:
 
 
 def right_interval(kind: str) -> str:
-    """Return the right form of the interval of a kind of reported number."""
+    """Return the right form of the interval of a kind of reported number.
+
+    Parameters
+    ----------
+    kind
+        A kind of reported number.
+
+    Returns
+    -------
+    str
+    """
     return f"[lower, upper] with {'0 < ' * _is_ratio(kind)}lower < upper"
 
 

@@ -75,7 +75,17 @@ class Right:
 
 
 def problem(words: str) -> PydanticCustomError:
-    """Return an error whose message is complete."""
+    """Return an error whose message is complete.
+
+    Parameters
+    ----------
+    words
+        The message.
+
+    Returns
+    -------
+    PydanticCustomError
+    """
     return PydanticCustomError(PROBLEM, words)
 
 
@@ -193,7 +203,20 @@ def _place(path: tuple[int | str, ...]) -> str:
 
 
 def numbered[T](name: str, tables: Iterable[T | None] | None) -> Iterator[tuple[str, T]]:
-    """Yield the tables of a list that are tables, each with its place."""
+    """Yield the tables of a list that are tables, each with its place.
+
+    Parameters
+    ----------
+    name
+        Key of the list.
+    tables
+        Tables; None for an entry that is no table.
+
+    Yields
+    ------
+    Iterator[tuple[str, T]]
+        Such as ``arms[2]``, and the table.
+    """
     for at, table in enumerate(tables or (), start=1):
         if table is not None:
             yield f"{name}[{at}]", table
