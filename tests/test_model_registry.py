@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from cotreat import load_study
+from cotreat.inference.batch import in_processes
 from cotreat.models import interaction
 from cotreat.models.registry import MODELS, Model, register
 from cotreat.priors.declare import state
@@ -79,3 +80,13 @@ def test_its_parameter_is_in_the_figures_under_its_own_name():
     from cotreat.plots.labels import parameter_name
 
     assert parameter_name(load_study("isis2"), "theta") == "every combination\nlog odds ratio θ"
+
+
+def _is_known(model, parameter):
+    return model in MODELS and parameter in PARAMETERS
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("registered")
+def test_worker_processes_have_it():
+    assert list(in_processes([(_is_known, ("common", "theta"))] * 2, 2)) == [True, True]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from cotreat.inference.batch import ONE_THREAD
+from cotreat.inference.batch import ONE_THREAD, with_registered
 
 Mapped = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 """Maps a function over batches, as the built-in `map` does; results in the order of the batches."""
@@ -53,7 +53,7 @@ def workers(count: int, address: str = "") -> Iterator[Mapped]:
     with client:
 
         def mapped(function: Callable[[Any], Any], batches: Sequence[Any]) -> Iterator[Any]:
-            futures = client.map(function, batches, pure=False, retries=RETRIES)
+            futures = client.map(with_registered(function), batches, pure=False, retries=RETRIES)
             return (future.result() for future in futures)
 
         yield mapped

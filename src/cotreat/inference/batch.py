@@ -16,15 +16,18 @@ import xarray as xr
 
 from cotreat.core.constants import SEED
 from cotreat.estimands.estimand import CONDITIONAL
+from cotreat.estimands.measures import MEASURES
 from cotreat.evidence.protocol import Given, share_orders_of
 from cotreat.evidence.resolve import resolve
+from cotreat.evidence.statistics import STATISTICS
 from cotreat.inference import laplace, vectorise
 from cotreat.inference.laplace import USUAL, Approximation, Effort
 from cotreat.inference.sampling import prepare_jax
 from cotreat.inference.standard_coordinates import Density
 from cotreat.models.build import build, given_of, shape_of
-from cotreat.models.registry import Model, find_model
+from cotreat.models.registry import MODELS, Model, find_model
 from cotreat.models.select import priors_for
+from cotreat.priors.defaults import PARAMETERS
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.study.study import Study
@@ -226,11 +229,41 @@ def in_processes(
     """
     from joblib import Parallel, delayed, parallel_config
 
-    tasks = (delayed(function)(*arguments) for function, arguments in calls)
+    tasks = (delayed(with_registered(function))(*arguments) for function, arguments in calls)
     with parallel_config("loky", inner_max_num_threads=1):
         pool = Parallel(processes, return_as="generator_unordered", batch_size=1, max_nbytes=None)
         results: Iterator[Any] = pool(tasks)
     return results
+
+
+def with_registered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that first registers in a worker process what is registered in this one.
+
+    A worker imports the package alone, without the models, priors, measures and statistics of the user.
+
+    Parameters
+    ----------
+    function
+        What the worker runs.
+
+    Returns
+    -------
+    callable
+        With the same arguments and results.
+    """
+    return partial(_registering, tuple(dict(registry) for registry in _REGISTRIES), function)
+
+
+_REGISTRIES: tuple[dict[str, Any], ...] = (MODELS, PARAMETERS, MEASURES, STATISTICS)
+
+
+def _registering(
+    registered: tuple[dict[str, Any], ...], function: Callable[..., Any], *arguments: Any
+) -> Any:
+    for registry, entries in zip(_REGISTRIES, registered, strict=True):
+        for name, entry in entries.items():
+            registry.setdefault(name, entry)
+    return function(*arguments)
 
 
 def prepare_process() -> None:
