@@ -1,6 +1,6 @@
 """Is a combination with tacrolimus better than one drug alone? The reported estimates identify the answer.
 
-They identify six odds ratios among CYC, MMF, TAC+CYC and TAC+MMF, and the effect ratio: the odds ratio of
+They identify six odds ratios among CYC, MMF, TAC+CYC and TAC+MMF, and the ratio of odds ratios of TAC: the odds ratio of
 tacrolimus with one co-treatment divided by its odds ratio with the other.
 """
 

@@ -287,7 +287,8 @@ def test_a_command_that_does_not_exist_has_a_suggestion():
 
 
 def test_cells_of_a_study_without_patients():
-    assert run("cells", "isis2") == (2, "", "cotreat: isis2 has no [patients] or [cells]\n")
+    message = "isis2 has no individual patient data; its study file has no [patients] or [cells]"
+    assert run("cells", "isis2") == (2, "", f"cotreat: {message}\n")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def compare(
 ) -> None:
     """Compare the models of a study: prediction and Bayes factors.
 
-    Fits the models that ask how treatments combine, then computes leave-one-out cross-validation with
+    Fits the models of how treatments combine, then computes leave-one-out cross-validation with
     its unit declared, the prediction of each reported estimate or count from all others, Bayes factors
     of the interactions with the prior they depend on, and the probability of no interaction. Writes
     DIR/STUDY/comparison.

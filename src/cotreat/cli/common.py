@@ -107,7 +107,10 @@ def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise stop(error) from error
+        words = (
+            f"the folder of results {path} cannot be made: {error.strerror}; name another by --out"
+        )
+        raise stop(words) from error
     return path
 
 

@@ -62,7 +62,9 @@ def cells(
         return
     record = load_study(study)
     if record.patterns is None:
-        raise stop(f"{record.id} has no [patients] or [cells]")
+        raise stop(
+            f"{record.id} has no individual patient data; its study file has no [patients] or [cells]"
+        )
     print(record.patterns)
 
 
