@@ -129,7 +129,7 @@ class RiskContrasts:
 
     Notes
     -----
-    By the delta method a contrast c of g(p) has the variance Σ c² g′(p)² p(1 − p)/n over the groups, and
+    By the delta method (Oehlert, Am Stat 1992;46:27) a contrast c of g(p) has the variance Σ c² g′(p)² p(1 − p)/n over the groups, and
     moves with the events of an arm by c g′(p)/n of its group.
     """
 

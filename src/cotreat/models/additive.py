@@ -23,6 +23,10 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
     -------
     TensorVariable
         η by arm, shape (arm,).
+
+    Notes
+    -----
+    Logistic regression without product terms (VanderWeele & Knol, Epidemiol Methods 2014;3:33).
     """
     alpha = state(priors, "alpha")
     beta = state(priors, "beta", dims="treatment")

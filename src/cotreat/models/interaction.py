@@ -24,6 +24,10 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
     -------
     TensorVariable
         η by arm, shape (arm,).
+
+    Notes
+    -----
+    Logistic regression with product terms (VanderWeele & Knol, Epidemiol Methods 2014;3:33).
     """
     gamma = state(priors, "gamma", dims="pair")
     return additive.log_odds(study, arms, priors) + study.products(arms) @ gamma
