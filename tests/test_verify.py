@@ -1,5 +1,6 @@
 """Kept results hold for the code as it is, and long runs are kept whole or not at all."""
 
+import ast
 import re
 import sys
 from dataclasses import replace
@@ -73,6 +74,20 @@ def test_every_file_with_long_tests_and_every_script_has_a_unit():
     }
     assert marked == set(units.LONG_TESTS)
     assert {path.stem for path in (ROOT / "models").glob("*.py")} == set(units.MADE_BY)
+
+
+def test_outcomes_of_long_tests_are_those_of_the_tests_that_there_are():
+    for name in units.LONG_TESTS:
+        kept = (ROOT / "results" / "verify" / "tests" / f"{name}.txt").read_text(encoding="utf-8")
+        outcomes = {line.split(":")[0].split("[")[0] for line in kept.splitlines()}
+        tree = ast.parse((ROOT / "tests" / f"{name}.py").read_text(encoding="utf-8"))
+        tests = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+        marked = {
+            name
+            for name, node in tests.items()
+            if any("mark.long" in ast.unparse(one) for one in node.decorator_list)
+        }
+        assert marked <= outcomes <= set(tests), name
 
 
 # --- What is stale ---------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def _laplace() -> Iterator[Unit]:
                 f"laplace/{study}--{model}",
                 ("-m", f"{SCRIPT}laplace_agreement", "--study", study, "--model", model),
                 ("laplace/table.csv",),
-                30.0 if study.startswith("sun2024") else 4.0,
+                4.0,
                 (Case(study, model),),
                 row={"study": study, "model": model},
                 keep=lambda _unit, _work: None,  # the script adds the row to the table itself
