@@ -4,6 +4,7 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -951,6 +952,22 @@ def test_the_kept_flagship_infers_its_lower_dose():
     lower_dose(store.read_table(ROOT / "sun2024/dose--weak--odds-ratios/summary.csv"))
 
 
+def lines_of_levels(view):
+    """The figure of levels has the reported odds ratio beside the posterior of the higher dose."""
+    heading, lower, higher = levels.rows_to_draw(view)
+    assert (heading.name, heading.is_heading) == ("tacrolimus vs none", True)
+    assert [line.is_reported for line in higher.lines] == [False, True]
+    assert len(lower.lines) == 1
+    assert lower.prior is not None
+
+
+def test_the_figure_of_levels_of_the_kept_flagship(sun):
+    study = sun.resolve(strata="dose")
+    summary = store.read_summary(ROOT / "sun2024/dose--weak--odds-ratios/summary.csv")
+    numbers = reported.estimates_of(study)
+    lines_of_levels(SimpleNamespace(study=study, summary=summary, reported=numbers))
+
+
 @pytest.mark.long
 def test_the_flagship_teaches_its_lower_dose(sun):
     tree = fit(sun, "dose", draws=1500)
@@ -966,11 +983,7 @@ def test_the_flagship_teaches_its_lower_dose(sun):
         labels={"model": "dose", "priors": "weak", "interpretation": told.interpretation},
     )
     lower_dose(table)
-    heading, lower, higher = levels.rows_to_draw(view_of(tree, told, MODELS["dose"], table))
-    assert (heading.name, heading.is_heading) == ("tacrolimus, against none", True)
-    assert [line.is_printed for line in higher.lines] == [False, True]
-    assert len(lower.lines) == 1
-    assert lower.prior is not None
+    lines_of_levels(view_of(tree, told, MODELS["dose"], table))
 
 
 def test_printed_subgroups_are_evidence_of_their_subgroups():

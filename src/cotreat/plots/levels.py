@@ -83,7 +83,9 @@ def _of_reported(view: View, treatment: str) -> Iterator[Row]:
     for (owner, part), meaning in view.reported.of_parts.items() if view.reported else ():
         if owner == treatment:
             columns = ["measure", "contrast", "pair"]
-            yield from _row(view, part, rows[(rows[columns] == question_of(meaning)).all(axis=1)])
+            yield from _row(
+                view, part, rows[(rows[columns] == list(question_of(meaning))).all(axis=1)]
+            )
 
 
 def _row(view: View, part: str, rows: pd.DataFrame) -> Iterator[Row]:
