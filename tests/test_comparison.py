@@ -238,7 +238,9 @@ def test_nuts_stands_in_for_refits_that_cannot_be_trusted(linear, monkeypatch):
     units = resolve(linear)[-1].folds()
     one = leave_one_out(resolve(linear), units, tree["posterior"].to_dataset(), marginals.variables)
     whole = marginals.whole
-    monkeypatch.setattr(marginals, "found", lambda *_, **__: replace(whole, pareto_k=np.inf))
+    monkeypatch.setattr(
+        marginals, "approximation", lambda *_, **__: replace(whole, pareto_k=np.inf)
+    )
     arguments = (resolve(linear), marginals, units, units.parts[0], one.densities)
     bad = leave_out.refit(*arguments)
     assert (np.isnan(bad.elpd), bad.how) == (True, NOT_TRUSTED)

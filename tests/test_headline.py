@@ -7,6 +7,7 @@ from cotreat import load_study
 from cotreat.core.constants import ANY, IDENTIFIED, NOT_IDENTIFIED
 from cotreat.evidence.resolve import resolve
 from cotreat.report.caveats import CAUTION, NOTE, SERIOUS, caveats
+from cotreat.report.wording import capital
 from cotreat.results.headline import IDENTIFICATION, PROBABILITY, agreements, headline, primary
 from tests.codes import fields
 
@@ -77,7 +78,7 @@ def test_isis2_caveats(tables):
     found = {
         c.subject: c for c in caveats(tables("isis2", "interaction"), resolve(load_study("isis2")))
     }
-    assert f"{label('hsa[SK:ASA]')} is conclusive" in found["better than either"].text
+    assert f"{capital(label('hsa[SK:ASA]'))} is conclusive" in found["better than either"].text
     assert "not evidence of synergy" in found["better than either"].text
     assert "it reaches 92% here, so that they are misleading" in found["rare outcome"].text
     assert {one.severity for one in found.values()} == {CAUTION}
@@ -87,11 +88,12 @@ def test_factor_v_leiden_caveats_name_the_interval_that_includes_the_null(tables
     table = tables("factor-v-leiden", "interaction")
     lines = [one.text for one in caveats(table, resolve(load_study("factor-v-leiden")))]
     assert any(
-        label("reri_or[FVL:OC]") in s and "MOVER interval (-5.372 to 143.8) includes 0" in s
+        capital(label("reri_or[FVL:OC]")) in s
+        and "MOVER interval (-5.372 to 143.8) includes 0" in s
         for s in lines
     )
     # The kept fit by NUTS has 0.261; the Monte Carlo error of this approximated fit is about 0.02.
-    contraction = re.escape(label("ror[FVL:OC]")) + r": posterior contraction is (0\.\d+)"
+    contraction = re.escape(capital(label("ror[FVL:OC]"))) + r": posterior contraction is (0\.\d+)"
     (found,) = [match for s in lines if (match := re.match(contraction, s))]
     assert float(found[1]) == pytest.approx(0.261, abs=0.05)
     assert any("only if the outcome is rare in every group" in s for s in lines)

@@ -959,12 +959,6 @@ def test_vectorised_values_are_pymcs_own(three):
         for name, values in own.items():
             expected = theirs[name].values
             np.testing.assert_allclose(values.reshape(expected.shape), expected, rtol=1e-10)
-    for rv, values in zip(built.free_RVs, vectorise.unconstrained(built, flat), strict=True):
-        transform, value = built.rvs_to_transforms[rv], built.rvs_to_values[rv].type()
-        back = value if transform is None else transform.backward(value, *rv.owner.inputs)
-        undo = pytensor.function([value], back, mode="FAST_COMPILE", on_unused_input="ignore")
-        for moved, original in zip(values, flat[rv.name], strict=True):
-            np.testing.assert_allclose(undo(moved), original, rtol=1e-10, atol=1e-12)
 
 
 # --- Sequential Monte Carlo ----------------------------------------------------------------------------
