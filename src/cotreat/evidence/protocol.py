@@ -126,7 +126,7 @@ class Evidence(Protocol):
     study : Study
         Resolved: with the interpretation and the strata under which this is its evidence.
     kind : str
-        Its name in checks: ``counts`` or ``claims``.
+        Its name in checks: ``counts`` or ``reported estimates``.
     standardises : bool
         Whether `likelihood` declares the risks by arm, standardised over its patients; otherwise they are
         means over the latent prognostic score.

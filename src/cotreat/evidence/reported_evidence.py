@@ -55,7 +55,7 @@ class ReportedEvidence(Evidence):
         The estimates that are evidence under the study's interpretation and strata.
     """
 
-    kind = "claims"
+    kind = "reported estimates"
 
     def __init__(self, reported: ReportedEstimates) -> None:
         self.reported, self.study = reported, reported.study
