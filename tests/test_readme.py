@@ -212,7 +212,7 @@ def test_every_script_runs(tmp_path, script):
     process = subprocess.run(
         [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert "[" in process.stdout
+    assert re.search(r" 0\.\d{3}", process.stdout), "no probability"
     assert list(tmp_path.glob("results/*/report.html"))
 
 

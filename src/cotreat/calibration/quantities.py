@@ -98,7 +98,8 @@ def ranks_of(job: Job, replicates: Sequence[Replicate], seed: int) -> pd.DataFra
     ModelError
         If every posterior is unreliable.
     """
-    kept = [replicate for replicate in replicates if not replicate.is_dropped]
+    # An unreliable posterior has no points besides the true value.
+    kept = [replicate for replicate in replicates if len(replicate.points) > 1]
     if not kept:
         raise ModelError(f"every posterior of {job.model.name} on {job.study.id} is unreliable")
     rng = np.random.default_rng(seed)

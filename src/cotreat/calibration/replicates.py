@@ -109,11 +109,6 @@ class Replicate:
     points: Array
     log_likelihood: Array
 
-    @property
-    def is_dropped(self) -> bool:
-        """Whether the posterior is unreliable."""
-        return len(self.points) == 1
-
 
 @dataclass(frozen=True)
 class Batch:

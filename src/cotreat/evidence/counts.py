@@ -303,7 +303,7 @@ class Counts(Evidence):
         """
         study = self.study
         rows = [
-            (regimen, f"events on {regimen}", f"{events} of {n}", study.source_of(regimen))
+            (regimen, f"events on {regimen}", f"{events} of {n}", study.arm_of[regimen].source)
             for regimen, events, n in zip(study.counted, study.events, study.n, strict=True)
         ]
         return pd.DataFrame(rows, columns=["id", "about", "reported", "source"])

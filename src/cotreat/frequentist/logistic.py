@@ -23,7 +23,7 @@ from cotreat.estimands.identification import (
 from cotreat.evidence.protocol import Evidences, Point
 from cotreat.frequentist.firth import maximise_penalised
 from cotreat.models.registry import Model
-from cotreat.study.regimens import group_of
+from cotreat.study.regimens import group_of, parse
 from cotreat.study.study import Study
 
 NO_MAXIMUM = "maximum likelihood has no finite estimate"
@@ -306,7 +306,8 @@ def design_of(study: Study, model: Model, arms: tuple[str, ...]) -> NDArray[np.f
     """
     if not model.has_structure:
         return np.eye(len(arms))
-    parts = study.part_content(arms)
+    taken = [parse(arm) for arm in arms]
+    parts = np.array([[float(part in regimen) for part in study.all_parts] for regimen in taken])
     columns = [np.ones((len(arms), 1)), parts]
     if model.has_products:
         at = list(study.all_parts)

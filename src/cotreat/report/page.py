@@ -132,7 +132,9 @@ def _tables(results: Results) -> dict[str, Table]:
         "provenance": ("Settings of each fit", pd.DataFrame(settings, columns=PROVENANCE)),
     }
     if store.OVERLAP in lead.tables:
-        captions["overlap"] = "Overlap of regimens", _overlap(lead.tables[store.OVERLAP])
+        overlap, shares = lead.tables[store.OVERLAP], ("share", "rare", "chance", "lowest")
+        overlap = overlap.assign(**{name: overlap[name].map(percent) for name in shares})
+        captions["overlap"] = "Overlap of regimens", overlap
         captions["balance"] = "Covariates by regimen", _balance(lead.tables[store.BALANCE])
     return {
         name: table(data, caption, f"{study}-{name}.csv", lead.failed)
@@ -164,12 +166,6 @@ def _measures(summary: pd.DataFrame) -> pd.DataFrame:
 def _with_interval(rows: pd.DataFrame) -> pd.DataFrame:
     """Write estimates with their intervals in one column."""
     return rows.assign(**{INTERVAL: [numbers(row) for row in rows.itertuples()]})
-
-
-def _overlap(regimens: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of overlap."""
-    shares = {name: regimens[name].map(percent) for name in ("share", "rare", "chance", "lowest")}
-    return regimens.assign(**shares)
 
 
 def _balance(long: pd.DataFrame) -> pd.DataFrame:

@@ -106,17 +106,13 @@ def table(
         file=file,
         href=href,
         columns=tuple(called.values()),
-        numeric=tuple(_is_numeric(data[name]) for name in data.columns),
+        numeric=tuple(name in data.select_dtypes("number") for name in data.columns),
         rows=tuple(
             tuple(_cell(name, value) for name, value in zip(columns, row, strict=True))
             for row in data.itertuples(index=False, name=None)
         ),
         renamed={name: words for name, words in called.items() if "_" in name},
     )
-
-
-def _is_numeric(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
 
 
 def _has_value(value: Any) -> bool:

@@ -149,7 +149,9 @@ def summarise(
                 rows.append({**row, "estimator": PRIOR, **_interval(_draws(estimand, prior))})
             rows += _reported_rows(estimand, row, numbers)
         if likelihood is not None and not estimand.reported_estimate:
-            rows += _likelihood_rows(estimand, likelihood, study)
+            rows += _rows_of(estimand, LIKELIHOOD, likelihood, study)
+            if likelihood.is_separated(estimand):  # no finite maximum
+                rows += _rows_of(estimand, PENALISED, likelihood.penalised, study)
     if numbers is not None:
         rows += _size_rows(study, prior, posterior)
     table = pd.DataFrame(rows).assign(study=study.id, **labels)
@@ -403,13 +405,6 @@ def _uncounted(study: Study) -> dict[str, list[str]]:
 
 
 # --- Maximum likelihood ---------------------------------------------------------------------------
-
-
-def _likelihood_rows(estimand: Estimand, likelihood: Regression, study: Study) -> Iterator[Row]:
-    """Yield maximum likelihood, and penalised likelihood where separation leaves no finite maximum."""
-    yield from _rows_of(estimand, LIKELIHOOD, likelihood, study)
-    if likelihood.is_separated(estimand):
-        yield from _rows_of(estimand, PENALISED, likelihood.penalised, study)
 
 
 def _rows_of(estimand: Estimand, estimator: str, fit: Regression, study: Study) -> Iterator[Row]:

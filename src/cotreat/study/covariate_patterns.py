@@ -145,11 +145,6 @@ class CovariatePatterns:
         """Names of the columns of the design matrix."""
         return tuple(covariate.name for covariate in self.covariates)
 
-    @property
-    def are_adjusted(self) -> bool:
-        """Whether there are covariates or clusters; otherwise the counts by regimen are sufficient."""
-        return bool(self.covariates or self.clusters)
-
     @cached_property
     def _profile_of(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """First pattern of each profile of covariates and cluster, and the profile of each pattern."""

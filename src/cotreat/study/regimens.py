@@ -6,6 +6,7 @@ A regimen is a set of parts. A part is a treatment, ``TAC``; a treatment at one 
 
 import ast
 import keyword
+import operator
 import re
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -238,22 +239,6 @@ def everyone(_: Regimen) -> bool:
     return True
 
 
-def untreated(regimen: Regimen) -> bool:
-    """Admit the regimen without any treatment.
-
-    Parameters
-    ----------
-    regimen
-        A regimen.
-
-    Returns
-    -------
-    bool
-        Whether it contains no treatment.
-    """
-    return not taken(regimen)
-
-
 def rule(expression: str, treatments: Sequence[str], parts: Collection[str] = ()) -> Rule:
     """Compile a set expression into a predicate of one regimen.
 
@@ -317,7 +302,7 @@ def named_parts(expression: str) -> frozenset[str]:
 def _compile(node: ast.AST | None, text: str, known: Regimen, parts: frozenset[str]) -> Rule:
     match node:
         case ast.Name(id="all" | "none" as word):
-            return everyone if word == "all" else untreated
+            return everyone if word == "all" else operator.not_
         case ast.Name(id=name):
             _require_known([name], text, known)
             return lambda regimen: name in taken(regimen)

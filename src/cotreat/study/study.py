@@ -558,7 +558,7 @@ class Study:
     @property
     def is_adjusted(self) -> bool:
         """Whether the data contain covariates or clusters, over which risks are standardised."""
-        return self.patterns is not None and self.patterns.are_adjusted
+        return bool(self.patterns and (self.patterns.covariates or self.patterns.clusters))
 
     @property
     def is_case_control(self) -> bool:
@@ -579,32 +579,19 @@ class Study:
         return sum(arm.n for arm in self.arms if self.holds(patients, arm.regimen))
 
     @cached_property
-    def _arm_of(self) -> dict[str, Arm]:
+    def arm_of(self) -> dict[str, Arm]:
+        """Arms by the label of their regimen."""
         return {self.label(arm.regimen): arm for arm in self.arms}
 
     @cached_property
     def n(self) -> NDArray[np.int64]:
         """Patients by counted regimen, shape (counted,)."""
-        return np.array([self._arm_of[r].n for r in self.counted])
+        return np.array([self.arm_of[r].n for r in self.counted])
 
     @cached_property
     def events(self) -> NDArray[np.int64]:
         """Events by counted regimen, shape (counted,)."""
-        return np.array([self._arm_of[r].events for r in self.counted])
-
-    def source_of(self, regimen: str) -> str:
-        """Return the source of the count of a regimen.
-
-        Parameters
-        ----------
-        regimen : str
-            Label of a counted regimen.
-
-        Returns
-        -------
-        str
-        """
-        return self._arm_of[regimen].source
+        return np.array([self.arm_of[r].events for r in self.counted])
 
     def holds(self, patients: str, regimen: Regimen) -> bool:
         """Return whether a regimen belongs to a set of patients.
@@ -695,7 +682,7 @@ class Study:
     @cached_property
     def counted(self) -> tuple[str, ...]:
         """Labels of the regimens with counted patients, in the order of `regimens`."""
-        return tuple(r for r in self.regimens if r in self._arm_of)
+        return tuple(r for r in self.regimens if r in self.arm_of)
 
     def is_admitted(self, regimen: str) -> bool:
         """Return whether the inclusion rule admits a regimen.
@@ -728,7 +715,7 @@ class Study:
         return tuple(
             r
             for r in self.admitted
-            if r in self._arm_of or not any(self.holds(s, regimens.parse(r)) for s in full)
+            if r in self.arm_of or not any(self.holds(s, regimens.parse(r)) for s in full)
         )
 
     def label(self, regimen: Regimen) -> str:
@@ -760,21 +747,6 @@ class Study:
         """
         sets = [regimens.taken(regimens.parse(text)) for text in labels]
         return np.array([[float(t in s) for t in self.treatment_ids] for s in sets])
-
-    def part_content(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
-        """Return the indicators of `all_parts` in each regimen, shape (regimen, part).
-
-        Parameters
-        ----------
-        labels : tuple of str
-            Labels of regimens.
-
-        Returns
-        -------
-        ndarray, shape (regimen, part)
-        """
-        sets = [regimens.parse(text) for text in labels]
-        return np.array([[float(part in s) for part in self.all_parts] for s in sets])
 
     def products(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
         """Return the indicators of the pairs in each regimen, shape (regimen, pair).
