@@ -25,7 +25,7 @@ reanalysis: $(READY)  ## reanalyse the tacrolimus cohort under every model and i
 	@$(BIN)/cotreat reanalyse sun2024
 	@$(BIN)/cotreat reanalyse isis2 --model interaction
 
-results: $(READY)  ## make every kept study again, with the fits of its script; about an hour
+results: $(READY)  ## make every kept study again, with the fits of its script; about 20 minutes
 	@$(BIN)/python -m validation.scripts.reanalyse_kept --out results
 
 test: $(READY)  ## run the tests, format, lint, type check and import contracts
