@@ -284,7 +284,6 @@ CASES = ROOT / "tests/cases"
 LOADED = {
     "formula/s.toml": "rows",
     "formula_source.toml": "mine",
-    "freq.toml": "freq",
     "high-risk.toml": "cv213836",
     "levels_6x30.toml": "mine",
     "pairs.toml": "pairs",
@@ -295,6 +294,7 @@ LOADED = {
     "wrongdata/data[1]/s.toml": "rows",
 }
 REFUSED = {
+    "freq.toml": "patients.weight: column 'Freq' is not used and looks like numbers of patients",
     "age_1e308/s.toml": "patients.covariates.age: has values that are too large to be scaled",
     "deep_dotted_risk_20000.toml": "baseline.risk: is { a = { a = ",
     "dta.toml": "patients.file: line 1 is not UTF-8 text",

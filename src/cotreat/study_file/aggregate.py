@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
 ROWS, SOURCE = "patients", "source"
 """Names of the table of rows, and of the rows as they were read."""
-N, EVENTS = "n", "events"
+N, EVENTS, WEIGHT = "n", "events", "weight"
 MOST_LEVELS = 50
 """Largest number of levels of a categorical covariate."""
 NO_LEVEL = ("", "none", "0")
@@ -28,9 +31,14 @@ RIGHT = {
     CONTINUOUS: ("isinf({}::DOUBLE)", "finite numbers"),
     N: ("{0} < 1 OR {0} <> floor({0})", "whole numbers from 1"),
     EVENTS: ("{0} < 0 OR {0} <> floor({0})", "whole numbers from 0"),
+    WEIGHT: ("{0} < 0 OR {0} <> floor({0})", "numbers of patients, whole and from 0"),
     BINARY: ("{}::DOUBLE NOT IN (0, 1)", YES_NO),
 }
 """By kind of column, the SQL condition of a wrong number, and what a right one is."""
+LIKE_COUNTS = re.compile(r"freq|frequency|counts?|n|weights?|w|wt|patients", re.IGNORECASE)
+"""Names of columns that are often numbers of patients per row."""
+FEWEST_ROWS = 4
+"""Largest number of rows of which patients may have every combination once, by chance."""
 
 Problem = tuple[str, str]
 """The key of the study file that names a column, and what is wrong with the column."""
@@ -80,6 +88,8 @@ class Columns:
         The number of patients for a pattern; empty for patients.
     strata : tuple of StratumColumn
         Levels and subgroups.
+    weight : str
+        The number of patients that a row of patients stands for; empty for one.
     """
 
     outcome: str
@@ -89,11 +99,17 @@ class Columns:
     patient: str = ""
     n: str = ""
     strata: tuple[StratumColumn, ...] = ()
+    weight: str = ""
 
     @property
     def places(self) -> list[tuple[str, str]]:
         """Every column, after the key of the study file that names it."""
-        single = (("cluster", self.cluster), ("patient", self.patient), ("n", self.n))
+        single = (
+            ("cluster", self.cluster),
+            ("patient", self.patient),
+            ("n", self.n),
+            (WEIGHT, self.weight),
+        )
         return [
             (EVENTS if self.n else "outcome", self.outcome),
             *((f"treatments.{name}", column) for name, column in self.treatments),
@@ -159,17 +175,20 @@ def aggregation_sql(columns: Columns) -> str:
         omitted.
     """
     parts = [f"{expression} AS {quoted(name)}" for name, expression in columns.keys.items()]
-    parts += [
-        f"{quoted(columns.n) if columns.n else '1'} AS {quoted(N)}",
-        f"CAST({quoted(columns.outcome)} AS INTEGER) AS {quoted(EVENTS)}",
-    ]
+    events = f"CAST({quoted(columns.outcome)} AS INTEGER)"
+    conditions = list(columns.kept.values())
+    if columns.weight:
+        events = f"{events} * {quoted(columns.weight)}"
+        conditions.append(f"{quoted(columns.weight)} > 0")
+    size = columns.n or columns.weight
+    parts += [f"{quoted(size) if size else '1'} AS {quoted(N)}", f"{events} AS {quoted(EVENTS)}"]
     group = ", ".join(map(quoted, columns.keys))
     inner = ",\n    ".join(parts)
     return (
         f"SELECT {group},\n"
         f"  SUM({quoted(N)}) AS {quoted(N)}, SUM({quoted(EVENTS)}) AS {quoted(EVENTS)}\n"
         f"FROM (\n  SELECT\n    {inner}\n  FROM {ROWS}\n"
-        f"  WHERE {' AND '.join(columns.kept.values())}\n) AS kept\n"
+        f"  WHERE {' AND '.join(conditions)}\n) AS kept\n"
         f"GROUP BY {group}"
     )
 
@@ -277,6 +296,7 @@ def aggregate(
             if problems:
                 return problems
             rows, missing = table.count(), table.missing()
+            complete = table.count(" AND ".join(columns.kept.values()))
             patterns = connection.execute(aggregation_sql(columns)).df()
         except RowsError as error:
             return [("file", str(error))]
@@ -284,8 +304,7 @@ def aggregate(
             return [("file", f"cannot be read: {error}")]
         except duckdb.Error as error:
             return [("file", why(source, error))]
-    counted = int(patterns[N].sum()) if len(patterns) else 0
-    return Aggregated(patterns, rows, 0 if columns.n else rows - counted, missing)
+    return Aggregated(patterns, rows, 0 if columns.n else rows - complete, missing)
 
 
 @dataclass(frozen=True)
@@ -373,6 +392,8 @@ class _Table:
             yield EVENTS, f"{rows} covariate patterns have more events than patients"
         if columns.patient:
             yield from self._repeated(columns.patient)
+        if is_sound and not (columns.n or columns.weight):
+            yield from self._like_counts()
         missing = self.missing() if not columns.strata or self._are_yes_no() else ()
         if missing and not may_drop:
             words = f"values are missing ({', '.join(f'{name} {n:,}' for name, n in missing)})"
@@ -448,3 +469,39 @@ class _Table:
         if count:
             patients = "1 patient stands" if count == 1 else f"{count:,} patients stand"
             yield "patient", f"{patients} in several rows, such as {first!r}; each must have one"
+
+    def _like_counts(self) -> Iterator[Problem]:
+        """Yield signs that the rows are not patients, but a table with a column of counts."""
+        used = {column for _, column in self.columns.places}
+        rows = self.count()
+        for column in (name for name in self.types if name not in used):
+            name = quoted(column)
+            if not (LIKE_COUNTS.fullmatch(column) and self._is_whole(column)):
+                continue
+            lowest, highest, different = self.first_row(
+                f"SELECT MIN({name}), MAX({name}), COUNT(DISTINCT {name}) FROM {ROWS}"
+            )
+            if (lowest, highest, different) == (1, rows, rows):  # numbers of the rows
+                continue
+            words = f"column {column!r} is not used and looks like numbers of patients"
+            yield WEIGHT, f"{words}; write weight = {_text_of(column)}, or remove the column"
+            return
+        combined = ", ".join(
+            map(quoted, dict.fromkeys(column for _, column in self.columns.places))
+        )
+        distinct = self.first_row(f"SELECT COUNT(*) FROM (SELECT DISTINCT {combined} FROM {ROWS})")
+        levels = (self.count(what=f"DISTINCT {quoted(column)}") for column in used)
+        if distinct[0] == rows == math.prod(levels) and rows > FEWEST_ROWS:
+            words = "every combination of the columns stands in one row, as in a table of counts"
+            yield WEIGHT, f'{words}; write weight = "…" with the column of the numbers of patients'
+
+    def _is_whole(self, column: str) -> bool:
+        """Return whether a column has whole numbers from 0 only."""
+        bad, _ = RIGHT[WEIGHT]
+        is_number = self.types[column].removeprefix("U") in NUMBERS
+        return is_number and not self.count(bad.format(quoted(column)))
+
+
+def _text_of(column: str) -> str:
+    """Return the name of a column as text of a TOML file."""
+    return json.dumps(column, ensure_ascii=False)

@@ -48,9 +48,16 @@ def read_columns(table: PatientsTable | AggregatedTable, reader: RegimenReader) 
     """
     treatments, problems = reader.treatments, reader.problems
     before = len(problems.lines)
-    outcome, n, patient, indicators = EVENTS, N, "", {name: name for name in treatments}
+    outcome, n, patient, weight = EVENTS, N, "", ""
+    indicators = {name: name for name in treatments}
     if isinstance(table, PatientsTable):
-        outcome, n, patient, indicators = table.outcome, "", table.patient or "", table.treatments
+        outcome, n, indicators = table.outcome, "", table.treatments
+        patient, weight = table.patient or "", table.weight or ""
+        if patient and weight:
+            words = (
+                "a row of several patients has no patient of its own; leave out patient or weight"
+            )
+            problems.add(f"{PATIENTS}.weight", words)
     strata = tuple(_strata(table, reader))
     where = f"{_section(table)}.treatments"
     for name in (name for name in indicators if name not in treatments):
@@ -67,6 +74,7 @@ def read_columns(table: PatientsTable | AggregatedTable, reader: RegimenReader) 
         patient,
         n,
         strata,
+        weight,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import gzip
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -56,7 +57,8 @@ def attach(connection: duckdb.DuckDBPyConnection, source: Path | Any, view: str)
 
 def _read(source: Path) -> str:
     """Return the table function of DuckDB that reads a file."""
-    name = str(source).replace("'", "''")
+    # DuckDB reads a name as a pattern: a folder data[1] would be data1.
+    name = glob.escape(str(source)).replace("'", "''")
     if source.is_dir():
         if not any(source.glob("*.parquet")):
             raise RowsError("the folder holds no .parquet file")

@@ -328,6 +328,7 @@ class PatientsTable(FileTable):
     subgroups: BySubgroup | None = None
     cluster: Text | None = None
     patient: Text | None = None
+    weight: Text | None = None
     missing: Literal["drop"] | None = None
 
 

@@ -1,0 +1,100 @@
+"""Faults that public data showed, by their number in the list of faults; the inputs are in tests/cases."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cotreat import StudyError, load_study, parse_study
+
+CASES = Path(__file__).parent / "cases"
+FREQ = CASES / "freq.toml"
+
+
+def with_weight(**frame):
+    text = FREQ.read_text(encoding="utf-8").replace('\nfile = "freq.csv"', '\nweight = "Freq"')
+    rows = pd.read_csv(CASES / "freq.csv").replace({"yes": True, "no": False})
+    return parse_study(text, patients=rows.assign(**frame))
+
+
+def test_d1_a_column_of_counts_is_not_ignored():
+    with pytest.raises(StudyError, match='numbers of patients; write weight = "Freq"'):
+        load_study(str(FREQ))
+
+
+def test_d1_the_weight_of_a_row_is_its_number_of_patients():
+    study = with_weight()
+    # Sums of freq.csv by hand: deaths of patients, by operation and X-ray.
+    assert study.patterns.counts == {
+        "none": (18, 4),
+        "R": (95, 48),
+        "X": (30, 16),
+        "R+X": (156, 81),
+    }
+    odds = {name: events / (n - events) for name, (n, events) in study.patterns.counts.items()}
+    ratio = {name: odds[name] / odds["none"] for name in ("R", "X", "R+X")}
+    assert ratio["R"] == pytest.approx(3.57, abs=0.005)
+    assert ratio["X"] == pytest.approx(4.00, abs=0.005)
+    assert ratio["R+X"] / (ratio["R"] * ratio["X"]) == pytest.approx(0.264, abs=0.0005)
+
+
+def test_d1_weighted_rows_are_the_rows_repeated():
+    rows = pd.read_csv(CASES / "freq.csv").replace({"yes": True, "no": False})
+    text = FREQ.read_text(encoding="utf-8").replace('\nfile = "freq.csv"', "")
+    repeated = rows.loc[rows.index.repeat(rows.Freq)].drop(columns="Freq")
+    study, weighted = parse_study(text, patients=repeated), with_weight()
+    assert study.patterns.counts == weighted.patterns.counts
+    assert study.patterns.n.tolist() == weighted.patterns.n.tolist()
+    assert study.patterns.values.tolist() == weighted.patterns.values.tolist()
+
+
+def test_d1_a_row_of_no_patient_is_left_out():
+    with_zero = with_weight(Freq=lambda f: f.Freq.where(f.Freq > 1, 0))
+    assert with_zero.patterns.counts["none"] == (16, 3)
+    assert with_zero.patterns.dropped == 0
+
+
+@pytest.mark.parametrize("wrong", [-1, 1.5])
+def test_d1_a_weight_is_a_number_of_patients(wrong):
+    with pytest.raises(StudyError, match=r"patients\.weight: column 'Freq' holds -?1\.?5? and the"):
+        with_weight(Freq=lambda f: f.Freq.where(f.Freq != 10, wrong))
+
+
+def test_d1_a_full_cross_of_the_columns_is_a_table_of_counts():
+    rows = pd.read_csv(CASES / "freq.csv").rename(columns={"Freq": "women"})
+    text = FREQ.read_text(encoding="utf-8").replace('\nfile = "freq.csv"', "")
+    with pytest.raises(StudyError, match="as in a table of counts; write weight"):
+        parse_study(text, patients=rows.replace({"yes": True, "no": False}))
+
+
+def test_d1_numbers_of_the_rows_are_no_counts():
+    rows = pd.read_csv(CASES / "freq.csv").replace({"yes": True, "no": False})
+    text = FREQ.read_text(encoding="utf-8").replace('\nfile = "freq.csv"', "")
+    repeated = rows.loc[rows.index.repeat(rows.Freq)].drop(columns="Freq")
+    numbered = repeated.assign(n=range(1, len(repeated) + 1))
+    assert parse_study(text, patients=numbered).patterns.counts["R"] == (95, 48)
+
+
+def test_d2_the_file_beside_the_study_is_read_not_a_pattern():
+    place = CASES / "wrongdata" / "data[1]"
+    study = load_study(str(place / "s.toml"))
+    with (place / "rows.csv").open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    number = Counter((row["got_a"], row["got_b"]) for row in rows)
+    regimens = {"none": ("0", "0"), "A": ("1", "0"), "B": ("0", "1"), "A+B": ("1", "1")}
+    assert {name: study.patterns.counts[name][0] for name in regimens} == {
+        name: number[taken] for name, taken in regimens.items()
+    }
+
+
+def test_d2_a_folder_of_parquet_files_is_read_not_a_pattern(tmp_path):
+    rows = pd.read_csv(CASES / "freq.csv").replace({"yes": True, "no": False})
+    repeated = rows.loc[rows.index.repeat(rows.Freq)].drop(columns="Freq")
+    for name, part in (("data[1]", repeated), ("data1", repeated.head(100))):
+        (tmp_path / name).mkdir()
+        part.to_parquet(tmp_path / name / "rows.parquet")
+    text = FREQ.read_text(encoding="utf-8").replace("freq.csv", "data[1]")
+    (tmp_path / "s.toml").write_text(text, encoding="utf-8")
+    assert load_study(str(tmp_path / "s.toml")).patterns.counts["R+X"] == (156, 81)
