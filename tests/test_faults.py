@@ -2,12 +2,16 @@
 
 import csv
 from collections import Counter
+from importlib import resources
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from cotreat import StudyError, load_study, parse_study
+from cotreat import StudyError, load_study, parse_study, reanalyse
+from cotreat.cli import main
+from cotreat.cli.summary import text_of
+from tests.shared import draw_only
 
 CASES = Path(__file__).parent / "cases"
 FREQ = CASES / "freq.toml"
@@ -98,3 +102,92 @@ def test_d2_a_folder_of_parquet_files_is_read_not_a_pattern(tmp_path):
     text = FREQ.read_text(encoding="utf-8").replace("freq.csv", "data[1]")
     (tmp_path / "s.toml").write_text(text, encoding="utf-8")
     assert load_study(str(tmp_path / "s.toml")).patterns.counts["R+X"] == (156, 81)
+
+
+def patients(**columns):
+    rows = pd.read_csv(CASES / "freq.csv").replace({"yes": True, "no": False})
+    repeated = rows.loc[rows.index.repeat(rows.Freq)].drop(columns="Freq")
+    text = FREQ.read_text(encoding="utf-8").replace('\nfile = "freq.csv"', "")
+    return parse_study(text, patients=repeated.assign(**columns))
+
+
+def test_d3_two_rows_of_a_patient_are_a_warning():
+    (warning,) = patients(patient_id=lambda f: [at // 2 for at in range(len(f))]).warnings
+    assert warning.startswith(
+        "patients: column 'patient_id' is not used and has 150 values in 299 rows; each row is one patient"
+    )
+    assert 'write patient = "patient_id" to check it' in warning
+
+
+def test_d3_an_id_of_each_row_and_another_repeated_column_are_no_warning():
+    assert patients(patient_id=lambda f: range(len(f))).warnings == ()
+    assert patients(hospital=lambda f: [at % 7 for at in range(len(f))]).warnings == ()
+
+
+TWO = """
+format = 1
+study = { id = "two", title = "A and B", design = "cohort", source = "made up" }
+outcome = { name = "remission", direction = "benefit" }
+treatments = { A = { name = "drug A" }, B = { name = "drug B" } }
+arms = [
+  { regimen = "none", n = 120, events = 18 },
+  { regimen = "A", n = 80, events = 20 },
+  { regimen = "B", n = 90, events = 21 },
+  { regimen = "A+B", n = 60, events = 28 },
+]
+"""
+REPORTED = (
+    '\nreported = [{ id = "x", kind = "odds_ratio", contrast = "A vs B", value = 2.0, ci = [1.0, 4.0]'
+    ', source = "made up" }]\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("right", "written", "says"),
+    [
+        ('"none"', '"control"', "unknown treatment control; did you mean none?"),
+        ('"none"', '"Placebo"', "unknown treatment Placebo; did you mean none?"),
+        ('"none"', '"neither"', "unknown treatment neither; did you mean none?"),
+        ('"A+B"', '"both"', "unknown treatment both; did you mean A+B?"),
+        ('"A+B"', '"A and B"', "unknown treatment A and B; did you mean A+B?"),
+        ('"A+B"', '"AB"', "unknown treatment AB; did you mean A+B?"),
+        ('"A+B"', '"b/a"', "unknown treatment b/a; did you mean A+B?"),
+        ('"A+B"', '"A and C"', 'the treatments are A, B, joined by "+"'),
+        ('"cohort"', '"RCT"', "did you mean randomised?"),
+        ('"benefit"', '"good"', "did you mean benefit?"),
+        ('"odds_ratio"', '"OR"', "did you mean odds_ratio?"),
+        ("value = 2.0", 'value = "2,15"', "a number above 0; write 2.15, without quotation marks"),
+        ("n = 120", 'n = "1,200"', "write 1200, without quotation marks"),
+        ("n = 120", "n = 1,5", "numbers have a decimal point, not a comma"),
+    ],
+)
+def test_d11_the_right_word_is_suggested(right, written, says):
+    text = TWO.replace("\narms", f"{REPORTED}arms")
+    parse_study(text)
+    with pytest.raises(StudyError) as error:
+        parse_study(text.replace(right, written, 1))
+    assert says in str(error.value)
+    assert len(error.value.problems) == 1
+
+
+@pytest.mark.slow
+def test_d12_an_asymmetric_interval_is_a_warning_and_in_the_conclusion(
+    tmp_path, monkeypatch, capsys
+):
+    # Factor V Leiden with 6.0 mistyped as 9.0: the middle of 2.4 and 9.0 is 4.65, not 3.8.
+    text = (resources.files("cotreat.studies") / "factor-v-leiden.toml").read_text("utf-8")
+    path = tmp_path / "mistyped.toml"
+    path.write_text(text.replace("ci = [2.4, 6.0]", "ci = [2.4, 9.0]", 1), encoding="utf-8")
+    draw_only(monkeypatch)
+    warning = (
+        "reported OC: (2.4, 9) is not symmetric about 3.8 on the log scale (its middle is 4.648)"
+    )
+    assert main(["audit", str(path)]) == 0
+    assert f"cotreat: warning: {warning}" in capsys.readouterr().err
+    study = load_study(str(path))
+    result = reanalyse(study, ["interaction"], engine="laplace", out=tmp_path, depth=None)
+    shown = " ".join(text_of(result).split())
+    assert f"CAUTION, interaction: {warning}" in shown
+    assert "Checks advise caution (reported OC)" in shown
+    (page,) = tmp_path.glob("*/report.html")
+    assert warning in page.read_text(encoding="utf-8")

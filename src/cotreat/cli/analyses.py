@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cotreat.cli import options
-from cotreat.cli.common import FAILED_CHECKS, make_folder, progress
+from cotreat.cli.common import FAILED_CHECKS, make_folder, progress, read_study
 from cotreat.cli.options import RESULTS, WEAK, Depth
 from cotreat.core.constants import SEED
 
@@ -31,9 +31,7 @@ def compare(
     of the interactions with the prior they depend on, and the probability of no interaction. Writes
     DIR/STUDY/comparison.
     """
-    from cotreat.study_file.reader import load_study
-
-    record = load_study(study).resolve(interpretation)
+    record = read_study(study).resolve(interpretation)
     _run("comparison", record, priors, depth, seed, out, quiet)
 
 
@@ -51,9 +49,7 @@ def sensitivity(
     models; finds which sceptical prior would make a result inconclusive, and measures posterior
     contraction. Writes DIR/STUDY/sensitivity.
     """
-    from cotreat.study_file.reader import load_study
-
-    _run("sensitivity", load_study(study), priors, depth, seed, out, quiet)
+    _run("sensitivity", read_study(study), priors, depth, seed, out, quiet)
 
 
 def _run(

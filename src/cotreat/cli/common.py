@@ -4,10 +4,13 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from cotreat.study.study import Study
 
 OTHER = 1
 BAD_INPUT = 2
@@ -84,6 +87,27 @@ def stop(error: Exception | str, status: int = BAD_INPUT) -> typer.Exit:
     """
     print(f"cotreat: {error}", file=sys.stderr)
     return typer.Exit(status)
+
+
+def read_study(name: str) -> "Study":
+    """Read a study, and print what is unusual about its numbers to standard error.
+
+    Parameters
+    ----------
+    name
+        Name of a packaged study, or path of a study file.
+
+    Returns
+    -------
+    Study
+        The study.
+    """
+    from cotreat.study_file.reader import load_study
+
+    study = load_study(name)
+    for caution in study.cautions:
+        print(f"cotreat: warning: {caution}", file=sys.stderr)
+    return study
 
 
 def make_folder(path: Path) -> Path:

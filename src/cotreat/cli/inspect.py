@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cotreat.cli import options
-from cotreat.cli.common import FAILED_CHECKS, print_note, stop
+from cotreat.cli.common import FAILED_CHECKS, print_note, read_study, stop
 
 if TYPE_CHECKING:
     from cotreat.study.study import Study
@@ -38,9 +38,8 @@ def audit(study: options.Study) -> None:
     """
     from cotreat.audit.audit import audit as audit_of
     from cotreat.audit.wording import words
-    from cotreat.study_file.reader import load_study
 
-    print(words(audit_of(load_study(study))))
+    print(words(audit_of(read_study(study))))
 
 
 def cells(

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from cotreat.cli import completion, options
-from cotreat.cli.common import FAILED_CHECKS, make_folder, progress
+from cotreat.cli.common import FAILED_CHECKS, make_folder, progress, read_study
 from cotreat.cli.options import RESULTS, WEAK, Depth
 from cotreat.core.constants import CHAINS, DRAWS, SEED
 from cotreat.inference.engines import ENGINES, require_engine
@@ -56,9 +56,8 @@ def reanalyse(
     """
     from cotreat.models.select import models_for
     from cotreat.priors.sets import prior_set
-    from cotreat.study_file.reader import load_study
 
-    record = load_study(study)
+    record = read_study(study)
     prior = prior_set(priors, record)
     # The heavy libraries take seconds to load: all input that can be refused is refused before.
     models_for(record, prior, model or ())

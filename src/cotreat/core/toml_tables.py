@@ -1,6 +1,7 @@
 """Problems of a study file, tests of its values, and the format of values and names in messages."""
 
 import math
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,6 +11,20 @@ from typing import Any
 LARGEST = 10**9
 LONGEST = 80
 DEEPEST = 8
+NUMBER_WITH_COMMAS = re.compile(r"[+-]?\d+(,\d+)+")
+SAME_MEANING = {
+    **dict.fromkeys(
+        ("control", "placebo", "neither", "nothing", "untreated", "usual care"), "none"
+    ),
+    **dict.fromkeys(("rct", "trial", "randomized", "factorial"), "randomised"),
+    **dict.fromkeys(("observational", "registry", "prospective", "retrospective"), "cohort"),
+    **dict.fromkeys(("case control", "casecontrol"), "case-control"),
+    **dict.fromkeys(("or", "odds ratio"), "odds_ratio"),
+    **dict.fromkeys(("p", "p value", "p-value"), "p_value"),
+    **dict.fromkeys(("good", "response", "success"), "benefit"),
+    **dict.fromkeys(("bad", "adverse", "death"), "harm"),
+}
+"""Words that people write, and the word of the study file."""
 
 
 @dataclass
@@ -121,9 +136,33 @@ def nearest(name: str, known: Iterable[str]) -> str:
     str
     """
     names = list(known)
-    same = [other for other in names if other.lower() == name.lower()]
+    meant = {name.lower(), SAME_MEANING.get(name.lower().replace("_", " "))}
+    same = [other for other in names if other.lower() in meant]
     near = same or get_close_matches(name, names, 1)
     return f"did you mean {near[0]}?" if near else ""
+
+
+def likely(value: object, right: str) -> str:
+    """Return what a wrong word or number is likely to mean, after a semicolon; empty where unknown.
+
+    Parameters
+    ----------
+    value
+        The wrong value.
+    right
+        Words on the right form of the value, with the choices in quotation marks.
+
+    Returns
+    -------
+    str
+    """
+    if not isinstance(value, str):
+        return ""
+    if "number" in right and NUMBER_WITH_COMMAS.fullmatch(value):
+        is_whole = re.fullmatch(r"\d{1,3}(,\d{3})+", value)
+        return f"; write {value.replace(',', '' if is_whole else '.')}, without quotation marks"
+    near = nearest(value, re.findall(r'"([^"]+)"', right))
+    return f"; {near}" if near else ""
 
 
 def show(value: object, depth: int = 0) -> str:

@@ -73,6 +73,8 @@ class CovariatePatterns:
         Columns with missing values and their numbers of rows, which were dropped.
     dropped : int
         Rows that were dropped.
+    warning : str
+        What is unusual about the rows; empty for nothing.
     """
 
     labels: tuple[StratumRegimens, ...]
@@ -85,6 +87,7 @@ class CovariatePatterns:
     rows: int
     missing: tuple[tuple[str, int], ...]
     dropped: int
+    warning: str = ""
 
     @property
     def regimens(self) -> tuple[str, ...]:

@@ -490,6 +490,15 @@ class Study:
         return self.current_interpretation.reported_estimates
 
     @property
+    def cautions(self) -> tuple[str, ...]:
+        """Warnings that concern every interpretation, each after the name of what it is about."""
+        return tuple(
+            words if words.startswith("patients: ") else f"reported {words}"
+            for words in self.warnings
+            if not words.startswith("interpretation ")
+        )
+
+    @property
     def is_default(self) -> bool:
         """Whether the interpretation is the default one."""
         return self.interpretation == self.interpretations[0].id

@@ -37,6 +37,10 @@ RIGHT = {
 """By kind of column, the SQL condition of a wrong number, and what a right one is."""
 LIKE_COUNTS = re.compile(r"freq|frequency|counts?|n|weights?|w|wt|patients", re.IGNORECASE)
 """Names of columns that are often numbers of patients per row."""
+LIKE_IDS = re.compile(
+    r"(patient|subject|person|participant|case)?[ _.]?(id|no|nr|number)|mrn", re.I
+)
+"""Names of columns that often identify patients."""
 FEWEST_ROWS = 4
 """Largest number of rows of which patients may have every combination once, by chance."""
 
@@ -257,12 +261,15 @@ class Aggregated:
         Rows of the data, and rows dropped because of missing values.
     missing : tuple of (str, int)
         Columns with missing values, and their numbers of rows.
+    warning : str
+        What is unusual about the rows; empty for nothing.
     """
 
     patterns: pd.DataFrame
     rows: int
     dropped: int
     missing: tuple[tuple[str, int], ...]
+    warning: str
 
 
 def aggregate(
@@ -297,6 +304,7 @@ def aggregate(
                 return problems
             rows, missing = table.count(), table.missing()
             complete = table.count(" AND ".join(columns.kept.values()))
+            warning = "" if columns.n or columns.weight or columns.patient else table.like_ids()
             patterns = connection.execute(aggregation_sql(columns)).df()
         except RowsError as error:
             return [("file", str(error))]
@@ -304,7 +312,7 @@ def aggregate(
             return [("file", f"cannot be read: {error}")]
         except duckdb.Error as error:
             return [("file", why(source, error))]
-    return Aggregated(patterns, rows, 0 if columns.n else rows - complete, missing)
+    return Aggregated(patterns, rows, 0 if columns.n else rows - complete, missing, warning)
 
 
 @dataclass(frozen=True)
@@ -469,6 +477,20 @@ class _Table:
         if count:
             patients = "1 patient stands" if count == 1 else f"{count:,} patients stand"
             yield "patient", f"{patients} in several rows, such as {first!r}; each must have one"
+
+    def like_ids(self) -> str:
+        """Return a warning of an unused column that looks like ids of patients and repeats them."""
+        used = {column for _, column in self.columns.places}
+        for column in (name for name in self.types if name not in used):
+            ids, rows = (
+                self.count(what=f"DISTINCT {quoted(column)}"),
+                self.count(what=quoted(column)),
+            )
+            if LIKE_IDS.fullmatch(column) and ids < rows:
+                words = f"column {column!r} is not used and has {ids:,} values in {rows:,} rows"
+                key = f"write patient = {_text_of(column)} to check it"
+                return f"{words}; each row is one patient here; if {column!r} identifies patients, {key}"
+        return ""
 
     def _like_counts(self) -> Iterator[Problem]:
         """Yield signs that the rows are not patients, but a table with a column of counts."""

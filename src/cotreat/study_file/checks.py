@@ -25,7 +25,8 @@ def check_study(study: Study, problems: Problems) -> Study | None:
     Study or None
         The study with its warnings; None where there are problems.
     """
-    warnings: list[str] = []
+    rows = study.patterns.warning if study.patterns is not None else ""
+    warnings = [f"patients: {rows}"] * bool(rows)
     if study.has_uncounted:
         try:
             sizes_of(study)

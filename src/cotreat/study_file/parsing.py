@@ -1,14 +1,19 @@
 """Regimens and sets of patients in a study file; each problem is noted with its place."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import permutations
 
 from cotreat.core.toml_tables import Problems, nearest
 from cotreat.evidence.contrasts import Cohort
 from cotreat.study import regimens
 from cotreat.study.regimens import NONE, Regimen
 from cotreat.study.study import Stratification
+
+SEPARATORS = re.compile(r"\s*(?:,|;|/|&|\band\b|\bplus\b|\bwith\b|\s)\s*")
+"""What people write between the treatments of a combination, besides "+"."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +140,24 @@ class RegimenReader:
             return
         treatments = f"the treatments are {', '.join(self.treatments)}"
         near = nearest(name, (*self.treatments, *more))
-        hint = f'{treatments}, joined by "+"' if {*name} & {*", "} else near or treatments
+        if {*name} & {*", "}:
+            near = f'{treatments}, joined by "+"'
+        hint = self._combination(name) or near or treatments
         self.problems.add(where, f"unknown treatment {name}; {hint}")
+
+    def _combination(self, name: str) -> str:
+        """Return "did you mean A+B?" for other spellings of a combination; otherwise empty."""
+        ids = {treatment.lower(): treatment for treatment in self.treatments}
+        word = name.lower().strip()
+        parts = [ids.get(part) for part in SEPARATORS.split(word)]
+        if word == "both" and len(ids) == 2:
+            parts = list(ids.values())
+        spelt = {"".join(pair): pair for pair in permutations(ids, 2)}
+        if word in spelt and word not in ids:
+            parts = [ids[part] for part in spelt[word]]
+        if len(parts) < 2 or None in parts or len(set(parts)) < len(parts):
+            return ""
+        return f"did you mean {self.label(frozenset(filter(None, parts)))}?"
 
     def require_admitted(self, where: str, name: str, regimen: Regimen) -> None:
         """Note a regimen that the inclusion rule forbids.

@@ -212,6 +212,7 @@ def covariate_patterns(
         rows=aggregated.rows,
         missing=aggregated.missing,
         dropped=aggregated.dropped,
+        warning=aggregated.warning,
     )
 
 

@@ -34,6 +34,9 @@ from cotreat.study_file.shape import (
 from cotreat.study_file.strata import read_treatments
 from cotreat.study_file.tables import checked, numbered
 
+BARE_COMMA = re.compile(r"=\s*[+-]?\d+,\d")
+"""A number with a decimal comma after a key."""
+
 
 class StudyError(ValueError):
     """A study that cannot be read; the message lists every problem found."""
@@ -135,7 +138,8 @@ def parse_study(
         raw = tomllib.loads(text, parse_float=Decimal)
     except (ValueError, ArithmeticError, RecursionError) as error:
         # Wrong TOML, numbers of thousands of digits, or brackets nested as deep.
-        raise StudyError(name, [f"not TOML: {error}"]) from None
+        comma = "; numbers have a decimal point, not a comma" if BARE_COMMA.search(text) else ""
+        raise StudyError(name, [f"not TOML: {error}{comma}"]) from None
     problems = Problems()
     study = _read(raw, patients, folder, problems)
     if problems.lines or study is None:

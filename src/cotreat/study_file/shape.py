@@ -12,7 +12,15 @@ from pydantic import Field, PlainValidator, ValidationInfo
 from pydantic.json_schema import GenerateJsonSchema, JsonDict
 from pydantic_core import core_schema
 
-from cotreat.core.toml_tables import LARGEST, is_number, is_positive, is_rising, is_share, show
+from cotreat.core.toml_tables import (
+    LARGEST,
+    is_number,
+    is_positive,
+    is_rising,
+    is_share,
+    likely,
+    show,
+)
 from cotreat.evidence.statistics import STATISTICS
 from cotreat.study_file.contrast import DESCRIPTION, FORMS
 from cotreat.study_file.tables import FileTable, Right, problem
@@ -81,7 +89,7 @@ def _value_of_kind(value: Any, info: ValidationInfo) -> Any:
     else:
         is_right, right = kind is None or is_number(value), "a number"
     if not is_right:
-        raise problem(f"is {show(value)}; it must be {right}")
+        raise problem(f"is {show(value)}; it must be {right}{likely(value, right)}")
     return value
 
 

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from cotreat.core.toml_tables import Problems, nearest, show, show_key
+from cotreat.core.toml_tables import Problems, likely, nearest, show, show_key
 
 PROBLEM = "problem"
 """Type of an error whose message is complete."""
@@ -118,7 +118,7 @@ class FileTable(BaseModel):
                 raise
             right = _right(cls.model_fields[name], name)
             shown = "" if _has_tables(cls.model_fields[name]) else f"is {show(value)}; it "
-            raise problem(f"{shown}must be {right}") from None
+            raise problem(f"{shown}must be {right}{likely(value, right)}") from None
 
     @model_validator(mode="wrap")
     @classmethod

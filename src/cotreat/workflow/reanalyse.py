@@ -361,7 +361,7 @@ def _write(
     tree, conflict = fit.draws, _conflict(context, fit, evidence)
     summary = summary_of(fit, context.thresholds)
     failed = checks.failures(table)
-    cautions = checks.cautions(table)
+    cautions = [*study.cautions, *checks.cautions(table)]
     if conflict is not None and conflict.is_incompatible:
         cautions = [f"interpretation {study.interpretation}, {conflict}", *cautions]
     name = f"{model.name}--{context.priors.name}--{study.interpretation}"
