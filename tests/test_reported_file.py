@@ -174,8 +174,8 @@ AGREES, CONTRADICTS = "3.75 [1.88, 7.50]", "4.75 [2.38, 9.50]"
 CONTRADICTION = "d is reported as 4.75 (2.38–9.50), but a, b, c make it 3.75, beyond rounding"
 
 
-def bad_p(shown: str) -> tuple[str, ...]:
-    return (f"reported[2].value: is {shown}; it must be {P}",)
+def bad_p(shown: str, hint: str = "") -> tuple[str, ...]:
+    return (f"reported[2].value: is {shown}; it must be {P}{hint}",)
 
 
 def told(where: str, label: str) -> tuple[str, ...]:
@@ -218,7 +218,10 @@ NUMBERS = {
     "p-value below 0.000": (p_value('"<0.000"'), bad_p("'<0.000'")),
     "p-value below 1.5": (p_value('"<1.5"'), bad_p("'<1.5'")),
     "p-value above": (p_value('">0.05"'), bad_p("'>0.05'")),
-    "p-value as text": (p_value('"0.04"'), bad_p("'0.04'")),
+    "p-value as text": (
+        p_value('"0.04"'),
+        bad_p("'0.04'", "; write 0.04, without quotation marks"),
+    ),
     "p-value in words": (p_value('"NS"'), bad_p("'NS'")),
     "interval of a p-value": (
         p_value("0.040\nci = [1.0, 2.0]"),
@@ -239,7 +242,9 @@ NUMBERS = {
     # What else such a claim must have depends on its kind: nothing may be said about sign and ci.
     "misspelt kind": (
         swap(('"p_value"', '"p-value"')),
-        ('reported[2].kind: is \'p-value\'; it must be "odds_ratio" or "p_value" or "p_trend"',),
+        (
+            'reported[2].kind: is \'p-value\'; it must be "odds_ratio" or "p_value" or "p_trend"; did you mean p_value?',
+        ),
     ),
     "kind is a list": (
         swap(('"p_value"', '["p_value"]')),

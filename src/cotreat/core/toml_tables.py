@@ -11,7 +11,8 @@ from typing import Any
 LARGEST = 10**9
 LONGEST = 80
 DEEPEST = 8
-NUMBER_WITH_COMMAS = re.compile(r"[+-]?\d+(,\d+)+")
+QUOTED_NUMBER = re.compile(r"[+-]?\d+(,\d+)*(\.\d+)?")
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 SAME_MEANING = {
     **dict.fromkeys(
         ("control", "placebo", "neither", "nothing", "untreated", "usual care"), "none"
@@ -121,7 +122,7 @@ def is_rising(value: object, accepts: Callable[[Any], bool]) -> bool:
 # --- Words -----------------------------------------------------------------------------------------
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], similarity: float = 0.6) -> str:
     """Return "did you mean …?" with the known name nearest to `name`; empty where none is near.
 
     Parameters
@@ -130,6 +131,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
         The unknown name.
     known
         Names that would be accepted.
+    similarity
+        Smallest similarity of the nearest name, between 0 and 1, as `difflib` measures it.
 
     Returns
     -------
@@ -138,7 +141,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = list(known)
     meant = {name.lower(), SAME_MEANING.get(name.lower().replace("_", " "))}
     same = [other for other in names if other.lower() in meant]
-    near = same or get_close_matches(name, names, 1)
+    near = same or get_close_matches(name, names, 1, similarity)
     return f"did you mean {near[0]}?" if near else ""
 
 
@@ -158,10 +161,11 @@ def likely(value: object, right: str) -> str:
     """
     if not isinstance(value, str):
         return ""
-    if "number" in right and NUMBER_WITH_COMMAS.fullmatch(value):
-        is_whole = re.fullmatch(r"\d{1,3}(,\d{3})+", value)
-        return f"; write {value.replace(',', '' if is_whole else '.')}, without quotation marks"
-    near = nearest(value, re.findall(r'"([^"]+)"', right))
+    if "number" in right and QUOTED_NUMBER.fullmatch(value):
+        point = "" if THOUSANDS.fullmatch(value) else "."
+        return f"; write {value.replace(',', point)}, without quotation marks"
+    # A distant word, such as hazard_ratio for odds_ratio, is another thing.
+    near = nearest(value, re.findall(r'"([a-z_-]+)"', right), 0.8)
     return f"; {near}" if near else ""
 
 
