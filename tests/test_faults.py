@@ -17,6 +17,14 @@ CASES = Path(__file__).parent / "cases"
 FREQ = CASES / "freq.toml"
 
 
+def patients(**columns):
+    """Every patient of freq.csv as a row of its own."""
+    rows = pd.read_csv(CASES / "freq.csv").replace({"yes": True, "no": False})
+    repeated = rows.loc[rows.index.repeat(rows.Freq)].drop(columns="Freq")
+    text = FREQ.read_text(encoding="utf-8").replace('\nfile = "freq.csv"', "")
+    return parse_study(text, patients=repeated.assign(**columns))
+
+
 def with_weight(**frame):
     text = FREQ.read_text(encoding="utf-8").replace('\nfile = "freq.csv"', '\nweight = "Freq"')
     rows = pd.read_csv(CASES / "freq.csv").replace({"yes": True, "no": False})
@@ -45,10 +53,7 @@ def test_d1_the_weight_of_a_row_is_its_number_of_patients():
 
 
 def test_d1_weighted_rows_are_the_rows_repeated():
-    rows = pd.read_csv(CASES / "freq.csv").replace({"yes": True, "no": False})
-    text = FREQ.read_text(encoding="utf-8").replace('\nfile = "freq.csv"', "")
-    repeated = rows.loc[rows.index.repeat(rows.Freq)].drop(columns="Freq")
-    study, weighted = parse_study(text, patients=repeated), with_weight()
+    study, weighted = patients(), with_weight()
     assert study.patterns.counts == weighted.patterns.counts
     assert study.patterns.n.tolist() == weighted.patterns.n.tolist()
     assert study.patterns.values.tolist() == weighted.patterns.values.tolist()
@@ -74,11 +79,8 @@ def test_d1_a_full_cross_of_the_columns_is_a_table_of_counts():
 
 
 def test_d1_numbers_of_the_rows_are_no_counts():
-    rows = pd.read_csv(CASES / "freq.csv").replace({"yes": True, "no": False})
-    text = FREQ.read_text(encoding="utf-8").replace('\nfile = "freq.csv"', "")
-    repeated = rows.loc[rows.index.repeat(rows.Freq)].drop(columns="Freq")
-    numbered = repeated.assign(n=range(1, len(repeated) + 1))
-    assert parse_study(text, patients=numbered).patterns.counts["R"] == (95, 48)
+    numbered = patients(n=lambda f: range(1, len(f) + 1))
+    assert numbered.patterns.counts["R"] == (95, 48)
 
 
 def test_d2_the_file_beside_the_study_is_read_not_a_pattern():
@@ -102,13 +104,6 @@ def test_d2_a_folder_of_parquet_files_is_read_not_a_pattern(tmp_path):
     text = FREQ.read_text(encoding="utf-8").replace("freq.csv", "data[1]")
     (tmp_path / "s.toml").write_text(text, encoding="utf-8")
     assert load_study(str(tmp_path / "s.toml")).patterns.counts["R+X"] == (156, 81)
-
-
-def patients(**columns):
-    rows = pd.read_csv(CASES / "freq.csv").replace({"yes": True, "no": False})
-    repeated = rows.loc[rows.index.repeat(rows.Freq)].drop(columns="Freq")
-    text = FREQ.read_text(encoding="utf-8").replace('\nfile = "freq.csv"', "")
-    return parse_study(text, patients=repeated.assign(**columns))
 
 
 def test_d3_two_rows_of_a_patient_are_a_warning():
