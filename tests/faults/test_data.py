@@ -13,7 +13,7 @@ from cotreat.cli import main
 from cotreat.cli.summary import text_of
 from tests.shared import draw_only
 
-CASES = Path(__file__).parent / "cases"
+CASES = Path(__file__).parent.parent / "cases"
 FREQ = CASES / "freq.toml"
 
 
