@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit, ndtr, ndtri
 
-from cotreat.audit.overlap import Overlap, overlap_of
+from cotreat.audit.collinearity import Collinearity, collinearity_of
+from cotreat.audit.overlap import Overlap, overlap_in
 from cotreat.core.constants import IDENTIFIED, NOT_IDENTIFIED
 from cotreat.estimands.enumerate import enumerate_estimands
 from cotreat.estimands.estimand import Estimand
@@ -101,6 +102,8 @@ class Audit:
         Counts by levels or subgroups, by the name of the stratification; the reason where there are none.
     overlap : Overlap or None
         None unless risks are standardised over patients with covariates.
+    collinearity : Collinearity
+        Covariates that other covariates or treatments determine.
     prior_conflict : PriorConflict or None
         None where the prior of the risk without treatment covers the counts.
     reported : pandas.DataFrame
@@ -123,6 +126,7 @@ class Audit:
     counts: pd.DataFrame
     stratified: dict[str, pd.DataFrame | str]
     overlap: Overlap | None
+    collinearity: Collinearity
     prior_conflict: PriorConflict | None
     reported: pd.DataFrame
     checks: dict[str, CountCheck]
@@ -177,12 +181,12 @@ def audit(study: Study) -> Audit:
     if numbers is None:
         checks = {one.id: check_against_counts(study, one) for one in study.reported_estimates}
     groups = tuple(_groups(study, evidence))
-    has_overlap = study.patterns is not None and study.is_adjusted and not study.is_case_control
     return Audit(
         study=study,
         counts=_counts(study),
         stratified={s.name or s.id: _stratified(study, s.id) for s in study.stratifications},
-        overlap=overlap_of(study.patterns) if has_overlap and study.patterns is not None else None,
+        overlap=None if study.is_case_control else overlap_in(study),
+        collinearity=collinearity_of(study),
         prior_conflict=_prior_conflict(study),
         reported=_reported(study, evidence, checks),
         checks=checks,

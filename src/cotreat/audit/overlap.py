@@ -10,7 +10,8 @@ from scipy.optimize import minimize
 from scipy.special import logit, ndtr, ndtri, softmax, xlogy
 
 from cotreat.study.covariate_patterns import CovariatePatterns
-from cotreat.study.regimens import group_of
+from cotreat.study.regimens import NONE, WITHIN, group_of, treatment_of
+from cotreat.study.study import Study
 
 Array = NDArray[np.float64]
 
@@ -116,8 +117,27 @@ class Overlap:
         )
 
 
+def overlap_in(study: Study) -> Overlap | None:
+    """Estimate the overlap of a study's regimens in their treatments that were not assigned at random.
+
+    Parameters
+    ----------
+    study
+        The study, resolved to a stratification.
+
+    Returns
+    -------
+    Overlap or None
+        None without covariates and clusters, and where every treatment was assigned at random: the
+        probability of a randomised treatment is known and the same for all patients.
+    """
+    if study.patterns is None or not study.is_adjusted or study.is_randomised:
+        return None
+    return overlap_of(study.patterns, study.randomised)
+
+
 @lru_cache(maxsize=4)
-def overlap_of(patterns: CovariatePatterns) -> Overlap:
+def overlap_of(patterns: CovariatePatterns, randomised: tuple[str, ...] = ()) -> Overlap:
     """Estimate the propensity of each regimen, and compare its patients with the others.
 
     With subgroups the comparison is within each of them, because risks are then standardised over its patients;
@@ -127,11 +147,15 @@ def overlap_of(patterns: CovariatePatterns) -> Overlap:
     ----------
     patterns
         Covariate patterns.
+    randomised
+        Treatments that were assigned at random; regimens that differ in these only are compared as one.
 
     Returns
     -------
     Overlap
     """
+    if randomised:
+        patterns = _without(patterns, randomised)
     groups = np.array([group_of(regimen) for regimen in patterns.regimens])
     parts = [_within(patterns, groups == group) for group in dict.fromkeys(groups)]
     compared = [part for part in parts if len(set(part.regimens)) > 1] or [patterns]
@@ -139,6 +163,18 @@ def overlap_of(patterns: CovariatePatterns) -> Overlap:
         pd.concat([_regimens(part) for part in compared], ignore_index=True),
         pd.concat([_balance(part, len(compared)) for part in compared], ignore_index=True),
     )
+
+
+def _without(patterns: CovariatePatterns, treatments: tuple[str, ...]) -> CovariatePatterns:
+    """Return the patterns with regimens that leave out some treatments."""
+
+    def rest(regimen: str) -> str:
+        taken, *group = regimen.split(WITHIN)
+        kept = [part for part in taken.split("+") if treatment_of(part) not in treatments]
+        return WITHIN.join(["+".join(kept) or NONE, *group])
+
+    labels = replace(patterns.labels[0], regimens=tuple(map(rest, patterns.regimens)))
+    return replace(patterns, labels=(labels,))
 
 
 def _within(patterns: CovariatePatterns, chosen: NDArray[np.bool_]) -> CovariatePatterns:

@@ -32,7 +32,7 @@ def analyse_bias(task: Task) -> BiasAnalysis:
     Returns
     -------
     BiasAnalysis
-        Without E-values and surfaces for a randomised study.
+        Without E-values and surfaces where every treatment was assigned at random.
     """
     study, priors = task.study.resolve(strata=""), task.priors
     fit = _primary_fit(study, task)
@@ -41,7 +41,7 @@ def analyse_bias(task: Task) -> BiasAnalysis:
     tables = {}
     surfaces: list[Surface] = []
     is_unreliable = False
-    if study.design != "randomised":
+    if not study.is_randomised:
         task.on_progress(f"{study.id}: E-values")
         tables["e_values.csv"] = e_values.of_ratios(study, summary)
         task.on_progress(f"{study.id}: tipping points")

@@ -1,10 +1,11 @@
-"""E-values of the odds ratios of observational studies.
+"""E-values of the odds ratios of treatments that were not assigned at random.
 
 The E-value of a ratio is the least strength of association, as a risk ratio, that an unmeasured confounder must
 have with both treatment and outcome, conditional on what is adjusted for, to explain the ratio away (VanderWeele
 & Ding, Ann Intern Med 2017;167:268). For a ratio of odds ratios no such bound exists.
 """
 
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ import pandas as pd
 from cotreat.core.constants import IDENTIFIED, NOT_ESTIMABLE
 from cotreat.estimands.enumerate import compared
 from cotreat.estimands.estimand import ODDS_RATIO, RATIO, RISK
+from cotreat.evidence.contrasts import KINDS, named_parts, question_of
+from cotreat.evidence.reported import cohort_of
 from cotreat.results.summary import POSTERIOR, REPORTED
-from cotreat.study.regimens import WITHIN, adds_one
+from cotreat.study.regimens import WITHIN, Regimen, adds_one, parse
 from cotreat.study.study import Study
 
 COMMON = 0.15
@@ -27,6 +30,7 @@ IF_COMMON = "square root of the odds ratio, if the outcome is common"
 IF_RARE = "odds ratio, if the outcome is rare"
 
 COLUMNS = ("source", "contrast", "stratum", "judged_on", "status", "odds_ratio", "lower", "upper")
+E_VALUES = ("as_risk_ratio", "nearer_limit", "from", "e_value", "e_value_limit")
 Array = Any
 
 
@@ -101,10 +105,11 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     study
-        An observational study.
+        With a treatment that was not assigned at random.
     summary
         Of a fit. Included are all reported odds ratios and, of the posterior's, those between regimens that
         patients may have if they are identified or compare a combination with the same without one treatment.
+        Those whose sides differ in randomised treatments only are left out, because they are not confounded.
 
     Returns
     -------
@@ -118,11 +123,14 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
     ratios = summary[(summary.estimator == POSTERIOR) & (summary.measure == RATIO)]
     risk_ratios = {(row.contrast, row.stratum): row for row in ratios.itertuples()}
     rows = []
+    sides = _sides(study)
     odds_ratios = summary[summary.measure == ODDS_RATIO]
     for row in odds_ratios.rename(
         columns={"estimator": "source", "estimate": "odds_ratio"}
     ).itertuples():
-        if not _is_asked(row, study):
+        compares = sides.get((row.contrast, row.stratum), [])
+        is_random = compares and all(study.differ_at_random(*both) for both in compares)
+        if is_random or not _is_asked(row, study):
             continue
         columns = {name: getattr(row, name) for name in COLUMNS}
         risk_ratio = risk_ratios.get((row.contrast, row.stratum))
@@ -145,7 +153,23 @@ def of_ratios(study: Study, summary: pd.DataFrame) -> pd.DataFrame:
             }
             rows.append(columns | of_ratio)
     rows.sort(key=lambda row: (row["source"] == REPORTED, row["status"] != IDENTIFIED))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*COLUMNS, *E_VALUES])
+
+
+def _sides(study: Study) -> dict[tuple[str, str], list[tuple[list[Regimen], list[Regimen]]]]:
+    """Return the regimens on both sides of each contrast, by contrast and stratum.
+
+    A contrast of regimens and one of sets may have the same text, such as ``A vs B``: both are listed.
+    """
+    found = {key: [([parse(arm)], [parse(base)])] for key, (arm, base) in compared(study).items()}
+    cohort = cohort_of(study)
+    for meaning in (one.meaning for one in study.reported_estimates if one.meaning is not None):
+        measure, contrast, _ = question_of(meaning)
+        if measure == ODDS_RATIO and study.distinguishes(named_parts(meaning)):
+            members = cohort.sides(KINDS[meaning.kind].holds, meaning.words)
+            first, second = ([*compress(cohort.arms, side)] for side in members)
+            found.setdefault((contrast, ""), []).append((first, second))
+    return found
 
 
 def _is_asked(row: Any, study: Study) -> bool:

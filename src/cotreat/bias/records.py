@@ -173,7 +173,7 @@ class BiasAnalysis:
     depth : str
     seed : int
     surfaces : tuple of Surface
-        Empty for a randomised study.
+        Empty where every treatment was assigned at random.
     tables : mapping of pandas.DataFrame
         By name of their file.
     is_unreliable : bool

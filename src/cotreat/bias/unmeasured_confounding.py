@@ -25,9 +25,11 @@ from cotreat.estimands.measures import odds
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import laplace
 from cotreat.inference.batch import Specification, fit_many
+from cotreat.models.confounding import exposures
 from cotreat.models.registry import Model
 from cotreat.priors.defaults import BIAS
 from cotreat.priors.prior import PriorSet
+from cotreat.study.regimens import parse
 from cotreat.study.study import Study
 
 PLAUSIBLE = (
@@ -107,7 +109,7 @@ def surfaces(
     Raises
     ------
     ModelError
-        If the study was randomised, or model or priors cannot be used with it.
+        If all treatments were randomised, or model or priors cannot be used with it.
 
     Notes
     -----
@@ -156,11 +158,11 @@ def without_bias(
     Returns
     -------
     xarray.Dataset
-        The log odds of a regimen are lower by `single` for each of its treatments, and by `products` for each
-        pair of them.
+        The log odds of a regimen are lower by `single` for each of its treatments that was not randomised, and
+        by `products` for each pair of which not both treatments were (`cotreat.models.confounding`).
     """
-    arms = tuple(risk_draws["arm"].values)
-    bias = single * study.content(arms).sum(1) + products * study.products(arms).sum(1)
+    content, pairs = exposures(study, tuple(risk_draws["arm"].values))
+    bias = single * content.sum(1) + products * pairs.sum(1)
     factor = xr.DataArray(np.exp(bias), dims="arm")
     names = [name for name in ("risk", CONDITIONAL) if name in risk_draws]
     shifted = {name: odds(risk_draws[name]) / factor for name in names}
@@ -182,18 +184,24 @@ def conclusions(study: Study, model: Model, risk_draws: RiskDraws) -> list[tuple
     list of (Estimand, Status)
         First the identified odds ratios of a combination against the same without one treatment. Then, for each
         pair, the ratio of odds ratios and the interaction contrast of risks or, where risks are not identified,
-        of odds; each with the first co-treatment for which it is identified, otherwise estimable.
+        of odds; each with the first co-treatment for which it is identified, otherwise estimable. Regimens
+        that differ in randomised treatments only, and pairs of randomised treatments, are left out: no
+        confounding can overturn these.
     """
     ratios: list[tuple[Estimand, Status]] = []
     measures: dict[tuple[str, str], tuple[Estimand, Status]] = {}
     names = ("ror", "reri_or" if study.is_case_control else "ic")
     identification = Identification(study, model, risk_draws, resolve(study))
+    pairs = {f"{a}:{b}" for a, b in study.confounded_pairs}
     for e in enumerate_estimands(study, model, resolve(study)):
         if e.synergy is None:
             if e.is_odds_ratio and is_combination_ratio(e, against_none=False):
                 status = identification.of(e)
-                ratios += [(e, status)] * (status.name == IDENTIFIED)
-        elif e.is_judged and e.measure in names:
+                is_open = status.name == IDENTIFIED and not study.differ_at_random(
+                    *([parse(arm)] for arm in e.arms)
+                )
+                ratios += [(e, status)] * is_open
+        elif e.is_judged and e.measure in names and e.pair in pairs:
             status, key = identification.of(e), (e.measure, e.pair)
             is_better = key in measures and status.name == IDENTIFIED != measures[key][1].name
             if status.is_open and (key not in measures or is_better):

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cotreat.audit.overlap import MOST_RARE, RARE, overlap_of, percent
+from cotreat.audit.overlap import MOST_RARE, RARE, Overlap, overlap_in, percent
 from cotreat.core.constants import (
     BFMI,
     CALIBRATION,
@@ -32,6 +32,7 @@ from cotreat.inference.laplace import GOOD_K, UNRELIABLE_K
 from cotreat.inference.record import Fit, unsettled
 from cotreat.priors.defaults import BIAS
 from cotreat.study.covariate_patterns import CovariatePatterns
+from cotreat.study.study import Study
 
 RHAT = 1.01
 ESS = 1000
@@ -97,7 +98,7 @@ def checks(fit: Fit) -> pd.DataFrame:
         *_conflict_and_misfit(tree, fit.evidence),
     ]
     if fit.study.patterns and fit.study.is_adjusted:
-        rows += _patients(tree, fit.study.patterns)
+        rows += _patients(tree, fit.study, fit.study.patterns)
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
 
 
@@ -368,13 +369,18 @@ def _conflict_and_misfit(tree: xr.DataTree, evidence: Evidences) -> Iterator[Row
             yield _at_least(name, misfit.where, value, MISFIT, WARN, misfit.advice)
 
 
-def _patients(tree: xr.DataTree, patterns: CovariatePatterns) -> Iterator[Row]:
+def _patients(tree: xr.DataTree, study: Study, patterns: CovariatePatterns) -> Iterator[Row]:
     """Yield calibration, influence, overlap and balance of patients with covariates."""
     calibration = calibration_of(tree, patterns)
     where = f"{calibration.worst}; {calibration}"
     yield _at_least(CALIBRATION, where, calibration.share, MISFIT, WARN)
     yield _influence(tree, patterns)
-    overlap = overlap_of(patterns)
+    if overlap := overlap_in(study):
+        yield from _overlap(overlap)
+
+
+def _overlap(overlap: Overlap) -> Iterator[Row]:
+    """Yield the overlap of the regimens and the balance of their covariates."""
     rarest = overlap.rarest
     regimen = f"{rarest.regimen}, which {percent(rarest.share)} received"
     where = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.special import expit, logit
 from cotreat.core.constants import as_seen
 from cotreat.evidence.counts import Counts
 from cotreat.evidence.folds import PATIENT, Fold, FoldPrediction, Folds, log_binomial_coefficient
-from cotreat.evidence.protocol import Given, Predictor
+from cotreat.evidence.protocol import Given, Point, Predictor
 from cotreat.priors import model_data
 from cotreat.priors.declare import state, state_risk
 from cotreat.study.covariate_patterns import CovariatePatterns
@@ -31,6 +32,8 @@ GROUPS, LEAST = 10, 20
 """Largest number of groups of predicted risk, and smallest number of patients in each."""
 AT_ONCE = 5_000_000
 """Largest number of risks, by draw and covariate pattern, in memory."""
+NEGLIGIBLE = 1e-7
+"""Part of a unit column that counts as rounding error."""
 LARGE = 36.0
 """Above it log(1 + exp x) equals x in double precision."""
 
@@ -152,6 +155,43 @@ class Patients(Counts):
             observed=data["cell events"],
             dims="cell",
         )
+
+    # --- Identification --------------------------------------------------------------------------
+
+    def jacobian(self, point: Point) -> Array:
+        """Differentiate what the patients determine in the log-odds of all regimens.
+
+        Parameters
+        ----------
+        point
+            Point at which the evidence is differentiated.
+
+        Returns
+        -------
+        ndarray, shape (row, regimen)
+            That of the counts, or fewer rows where covariates are collinear with the regimens.
+        """
+        rows = super().jacobian(point)
+        determined = self._determined
+        if len(determined) == len(rows):
+            return rows
+        at = [self.study.regimens.index(regimen) for regimen in self.study.counted]
+        rows = np.zeros((len(determined), rows.shape[1]))
+        rows[:, at] = determined
+        return rows
+
+    @cached_property
+    def _determined(self) -> Array:
+        """Combinations of log-odds of counted regimens that covariates do not absorb, shape (row, counted)."""
+        weight = np.sqrt(self.patterns.n)[:, None]
+        regimens = np.array(self.patterns.regimens)[:, None] == np.array(self.study.counted)
+        taken, covariates = regimens * weight, self.patterns.values * weight
+        length = np.linalg.norm(taken, axis=0)
+        directions, size, _ = np.linalg.svd(covariates, full_matrices=False)
+        base = directions[:, size > NEGLIGIBLE * size.max(initial=0)]
+        rest = taken / length - base @ (base.T @ taken / length)
+        _, size, combinations = np.linalg.svd(rest, full_matrices=False)
+        return combinations[size > NEGLIGIBLE] * length
 
     # --- Predictions -----------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from cotreat.estimands.estimand import CONDITIONAL, Estimand
+from cotreat.estimands.identification import Status, not_estimable
 from cotreat.evidence.protocol import Evidences
 from cotreat.frequentist.firth import basis
 from cotreat.frequentist.logistic import (
@@ -24,6 +25,7 @@ from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.study import Study
 
 STEP = 1e-20
+COLLINEAR = not_estimable("covariates or clusters are collinear with the regimens")
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,23 @@ class Adjusted(Regression):
             False where the data do not determine the estimand.
         """
         return _is_within(self._combinations(estimand), self._estimable)
+
+    def not_spanned(self, estimand: Estimand) -> Status:
+        """Return the status of an estimand that the patients do not determine, with the reason.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        Status
+            Not estimable: without the regimens, or because covariates or clusters are collinear with these.
+        """
+        alone = np.pad(self.rows[:, : self.design.shape[1]], ((0, 0), (0, self.shifts.shape[1])))
+        is_counted = _is_within(self._combinations(estimand), _projector(alone))
+        return COLLINEAR if is_counted else super().not_spanned(estimand)
 
     def _combinations(self, estimand: Estimand) -> NDArray[np.float64]:
         """Return the combinations of coefficients of an estimand, shape (row, coefficient).

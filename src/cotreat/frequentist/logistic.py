@@ -131,7 +131,22 @@ class Regression:
             return not_estimable(separation)
         if np.isnan(self.slope(estimand)).any():
             return NO_EXCESS
-        return status if self.is_spanned(estimand) else NO_CELLS
+        return status if self.is_spanned(estimand) else self.not_spanned(estimand)
+
+    def not_spanned(self, estimand: Estimand) -> Status:  # noqa: ARG002
+        """Return the status of an estimand that the data do not determine, with the reason.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        Status
+            Not estimable.
+        """
+        return NO_CELLS
 
     def is_separated(self, estimand: Estimand) -> bool:
         """Return whether separation leaves an estimand without a finite maximum likelihood estimate.

@@ -12,6 +12,7 @@ from cotreat.evidence.resolve import resolve
 from cotreat.models import confounding
 from cotreat.models.registry import Model
 from cotreat.priors.declare import state, state_risk
+from cotreat.priors.defaults import BIAS
 from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
@@ -61,6 +62,8 @@ def _coords(study: Study, arms: tuple[str, ...], evidence: Evidences) -> dict[st
     shared = {
         "treatment": study.treatment_ids,
         "pair": study.pair_labels,
+        "not_randomised": study.not_randomised,
+        "confounded_pair": [f"{a}:{b}" for a, b in study.confounded_pairs],
         "arm": arms,
         "counted": study.counted,
         **({"group": study.groups} if study.groups else {}),
@@ -116,6 +119,7 @@ def shape_of(study: Study, model: Model, priors: PriorSet) -> str:
             model.name,
             [(row.variable, row.distribution) for row in priors.rows],
             (study.treatment_ids, study.pairs, study.levels, study.groups),
+            study.randomised if any(name in priors for name in BIAS) else (),
             (model.arms(study), study.counted),
             sizes,
             [piece.shape() for piece in resolve(study)],

@@ -1,7 +1,9 @@
 """Declare the log-odds under unmeasured confounding, to which the likelihood refers."""
 
+import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
+from numpy.typing import NDArray
 
 from cotreat.priors.declare import numbers_of
 from cotreat.priors.prior import PriorSet
@@ -28,9 +30,9 @@ def confounded(
     -------
     TensorVariable
         η_a + Σ b_d x_ad + Σ c_de x_ad x_ae, shape (arm,); `log_odds` itself if the prior set has no prior of a
-        bias. Each treatment and each pair has one bias, which is the same at all levels, in all subgroups and
-        under every model, including the saturated one. Patients without study drug are the reference, without
-        bias.
+        bias. Each treatment that was not randomised, and each pair with such a treatment, has one bias, which
+        is the same at all levels, in all subgroups and under every model, including the saturated one. Patients
+        without study drug are the reference, without bias.
 
     Notes
     -----
@@ -38,12 +40,43 @@ def confounded(
     one model with different data. A prior without SD is a fixed bias, without z. After Greenland, J R Stat Soc A
     2005;168:267, and McCandless, Gustafson & Levy, Stat Med 2007;26:2331; the parameter is the bias instead of
     the prevalences and effects of the confounder, because the data identify neither.
+
+    Of a pair A, B where A alone was randomised, the ratio of odds ratios is unconfounded as effect modification:
+    the effect of A in patients who received B against that in patients who did not. c_AB is the bias of the same
+    number as causal interaction, the effect of both if both were assigned (VanderWeele & Knol, Epidemiol Methods
+    2014;3:33). Because A is independent of the confounder, that bias requires a confounder that itself modifies
+    the effect of A (VanderWeele, Mukherjee & Chen, Stat Med 2012;31:2552).
     """
+    content, products = exposures(study, arms)
     if "bias_beta" in priors:
-        log_odds = log_odds + study.content(arms) @ _bias(priors, "bias_beta", "treatment")
+        log_odds = log_odds + content @ _bias(priors, "bias_beta", "not_randomised")
     if "bias_gamma" in priors:
-        log_odds = log_odds + study.products(arms) @ _bias(priors, "bias_gamma", "pair")
+        log_odds = log_odds + products @ _bias(priors, "bias_gamma", "confounded_pair")
     return log_odds
+
+
+def exposures(
+    study: Study, arms: tuple[str, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return which treatments and pairs with a bias each regimen contains.
+
+    Parameters
+    ----------
+    study
+        The study.
+    arms
+        Labels of regimens.
+
+    Returns
+    -------
+    content : ndarray, shape (arm, treatment)
+        Indicators of the treatments that were not randomised.
+    products : ndarray, shape (arm, pair)
+        Indicators of the pairs of which not both treatments were.
+    """
+    single = [t in study.not_randomised for t in study.treatment_ids]
+    pairs = [pair in study.confounded_pairs for pair in study.pairs]
+    return study.content(arms)[:, single], study.products(arms)[:, pairs]
 
 
 def _bias(priors: PriorSet, variable: str, dims: str) -> pt.TensorVariable:

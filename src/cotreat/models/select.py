@@ -34,9 +34,9 @@ def priors_for(priors: PriorSet, model: Model, study: Study) -> PriorSet:
     ------
     ModelError
         If the set states a belief about effects or interactions and the model has no such parameter, or if it
-        contains priors of unmeasured confounding and the study is randomised.
+        contains priors of unmeasured confounding and every treatment was assigned at random.
     """
-    if study.design == "randomised" and any(row.variable in BIAS for row in priors.rows):
+    if study.is_randomised and any(row.variable in BIAS for row in priors.rows):
         raise ModelError(
             f"the prior set {priors.name!r} states unmeasured confounding, but {study.id} was "
             "randomised; use a set without bias_beta and bias_gamma"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.audit.overlap import overlap_of
+from cotreat.audit.collinearity import collinearity_of
+from cotreat.audit.overlap import overlap_in
 from cotreat.core.constants import (
     CALIBRATION,
     CONCLUSIVE,
@@ -109,6 +110,7 @@ def caveats(
     rows = summary[summary.estimator == POSTERIOR]
     found = [
         *_reported_only(rows, numbers),
+        *_assignment(study),
         *_patients(study),
         *_few_events(summary, study),
         *([Caveat.of("calibration")] if any(c.startswith(CALIBRATION) for c in cautions) else []),
@@ -143,14 +145,31 @@ def _reported_only(rows: pd.DataFrame, numbers: ReportedEstimates | None) -> Ite
             yield Caveat.of("other_models", number=number, about=reported_label(estimate.meaning))
 
 
+def _assignment(study: Study) -> Iterator[Caveat]:
+    """State what is not confounded where only some treatments were assigned at random."""
+    if study.randomised and study.not_randomised:
+        names = {treatment.id: treatment.name for treatment in study.treatments}
+        randomised, others = (
+            listed(names[treatment] for treatment in treatments)
+            for treatments in (study.randomised, study.not_randomised)
+        )
+        yield Caveat.of("partly_randomised", randomised=randomised, others=others)
+
+
 def _patients(study: Study) -> Iterator[Caveat]:
     patterns = study.patterns
     if study.is_adjusted and study.is_case_control:
         yield Caveat.of("adjustment", words=capital(CONDITIONAL_ONLY))
     elif patterns is not None and study.is_adjusted:
         yield Caveat.of("adjustment", words=capital(STANDARDISED))
-        overlap = str(overlap_of(patterns)).removeprefix("Overlap: ")
-        yield Caveat.of("overlap", words=capital(overlap))
+        if overlap := overlap_in(study):
+            words = str(overlap).removeprefix("Overlap: ")
+            yield Caveat.of("overlap", words=capital(words))
+    collinearity = collinearity_of(study)
+    for one in collinearity.exact:
+        yield Caveat.of("collinear" if one.with_treatments else "nearly_collinear", words=str(one))
+    for near in collinearity.near:
+        yield Caveat.of("nearly_collinear", words=str(near))
     if patterns is not None and patterns.dropped:
         yield Caveat.of("dropped", cells=patterns)
 

@@ -240,7 +240,9 @@ def _needed(
     if found.status == NOT_ESTIMABLE and question.is_case_control:
         yield "the risks in the source population of cases and controls"
     if not question.is_randomised:
-        yield "random assignment, or adjustment for confounders"
+        names = [question.names[treatment] for treatment in question.not_randomised]
+        of = f" of {listed(names)}" if names else ""
+        yield f"random assignment{of}, or adjustment for confounders"
 
 
 # --- Sensitivity -----------------------------------------------------------------------------------

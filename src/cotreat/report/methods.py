@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.core.constants import CONCLUSIVE
+from cotreat.core.constants import CALIBRATION, CONCLUSIVE
 from cotreat.estimands.measures import representatives
 from cotreat.report.conclusion import KINDS
 from cotreat.report.folder import Fit, Results
@@ -85,7 +85,7 @@ def _evidence(fit: Fit) -> Iterator[str]:
     if (counts.events.notna() & ~counts.regimen.str.endswith("total)")).any():
         yield (
             "individual patient data with covariates or clusters (binomial per covariate pattern)"
-            if store.OVERLAP in fit.tables
+            if (fit.tables[store.CHECKS].check == CALIBRATION).any()
             else "counts of events and patients (binomial)"
         )
     if (fit.tables[store.REPORTED].use == "evidence").any():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cotreat.report.wording import listed
+from cotreat.report.wording import capital, listed
 from cotreat.study.regimens import GROUP, LEVEL, NONE, parse
 from cotreat.study.study import Study
 
@@ -15,7 +15,7 @@ EXPECTED = "expected from their separate effects"
 
 CASE_CONTROL = "case-control"
 RANDOMISED = "randomised"
-_TUPLES = ("pairs", "not_counted", "without_patients")
+_TUPLES = ("pairs", "not_counted", "without_patients", "not_randomised")
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class Question:
         Regimens with patients whose counts are not reported.
     without_patients : tuple of str
         Regimens that no patient received.
+    not_randomised : tuple of str
+        Treatments of a randomised study that were not assigned at random.
     """
 
     design: str
@@ -47,6 +49,7 @@ class Question:
     pairs: tuple[str, ...]
     not_counted: tuple[str, ...] = ()
     without_patients: tuple[str, ...] = ()
+    not_randomised: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, study: Study) -> Question:
@@ -71,6 +74,7 @@ class Question:
             pairs=tuple(study.judged_pairs),
             not_counted=tuple(r for r in study.present if r not in study.counted),
             without_patients=tuple(r for r in study.regimens if r not in study.present),
+            not_randomised=study.not_randomised if study.randomised else (),
         )
 
     @classmethod
@@ -86,7 +90,7 @@ class Question:
         -------
         Question
         """
-        return cls(**{**fields, **{name: tuple(fields[name]) for name in _TUPLES}})
+        return cls(**{**fields, **{name: tuple(fields.get(name, ())) for name in _TUPLES}})
 
     def as_json(self) -> dict[str, Any]:
         """Return the question as JSON can hold it.
@@ -115,8 +119,31 @@ class Question:
 
     @property
     def is_randomised(self) -> bool:
-        """Whether patients were assigned at random."""
-        return self.design == RANDOMISED
+        """Whether every treatment was assigned at random."""
+        return self.design == RANDOMISED and not self.not_randomised
+
+    @property
+    def assignment(self) -> str:
+        """Which treatments were assigned at random, where some were and others not; otherwise empty."""
+        if not self.not_randomised:
+            return ""
+        treatments = [part for part in self.names if not set(part) & {LEVEL, GROUP}]
+        randomised = [self.names[t] for t in treatments if t not in self.not_randomised]
+        others = [self.names[treatment] for treatment in self.not_randomised]
+        were, were_not = ("was" if len(names) == 1 else "were" for names in (randomised, others))
+        return f"{capital(listed(randomised))} {were} assigned at random, {listed(others)} {were_not} not."
+
+    @property
+    def confounding(self) -> str:
+        """Which comparisons confounding may explain; empty if every treatment was randomised."""
+        if self.assignment:
+            return (
+                f"{self.assignment} Confounding may explain differences between patients whose treatments "
+                "differ in more than randomised ones. An interaction with a treatment that was not randomised is "
+                "effect modification: the effect of the randomised treatment differs between these patients."
+            )
+        words = "Patients were not assigned at random, so confounding may explain this."
+        return "" if self.is_randomised else words
 
     @property
     def risk(self) -> str:

@@ -16,6 +16,7 @@ from cotreat.study.regimens import GROUP, LEVEL, Regimen
 
 Design = Literal["cohort", "randomised", "case-control"]
 Scale = Literal["event", "non-event"]
+RANDOMISED: Design = "randomised"
 
 BY_DESIGN = "not identified by design"
 """Reason why a case-control study has no risks: its sampling fixes the share of cases."""
@@ -395,6 +396,8 @@ class Study:
         Id of the stratification of this record; empty for pooled strata.
     sequential : tuple of Sequential
         Treatments received in sequence.
+    named_randomised : tuple of str
+        Randomised treatments that the study file names; empty where it names none.
     file : str
         Path of the study file; empty for packaged studies.
     """
@@ -416,6 +419,7 @@ class Study:
     stratifications: tuple[Stratification, ...] = ()
     strata: str = ""
     sequential: tuple[Sequential, ...] = ()
+    named_randomised: tuple[str, ...] = ()
     file: str = field(default="", compare=False)
 
     # --- Interpretation and stratification ---------------------------------------------------------
@@ -536,6 +540,54 @@ class Study:
         bool
         """
         return named <= (self.stratification.written if self.stratification else frozenset())
+
+    # --- Assignment --------------------------------------------------------------------------------
+
+    @property
+    def randomised(self) -> tuple[str, ...]:
+        """Treatments assigned at random: those the file names, otherwise all of a randomised study."""
+        return (self.named_randomised or self.treatment_ids) if self.design == RANDOMISED else ()
+
+    @property
+    def not_randomised(self) -> tuple[str, ...]:
+        """Treatments not assigned at random, in the order of the file."""
+        return tuple(t for t in self.treatment_ids if t not in self.randomised)
+
+    @property
+    def is_randomised(self) -> bool:
+        """Whether every treatment was assigned at random."""
+        return not self.not_randomised
+
+    @property
+    def confounded_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Pairs whose causal interaction may be confounded: not both treatments were randomised."""
+        return tuple(pair for pair in self.pairs if not set(pair) <= set(self.randomised))
+
+    def differ_at_random(self, first: Iterable[Regimen], second: Iterable[Regimen]) -> bool:
+        """Return whether two sets of patients differ only in treatments assigned at random.
+
+        Parameters
+        ----------
+        first, second : iterable of Regimen
+            Regimens of the patients of each set.
+
+        Returns
+        -------
+        bool
+            True where both sets have the same regimens of the other treatments, each with the same
+            randomised treatments within a set: randomisation then makes their patients alike.
+        """
+        others = [self._other_than_randomised(frozenset(side)) for side in (first, second)]
+        return others[0] is not None and others[0] == others[1]
+
+    def _other_than_randomised(self, side: frozenset[Regimen]) -> set[Regimen] | None:
+        """Return the parts not assigned at random, by regimen; None where they depend on the others."""
+        assigned = {
+            part for r in side for part in r if regimens.treatment_of(part) in self.randomised
+        }
+        others = {regimen - assigned for regimen in side}
+        is_product = len(side) == len(others) * len({regimen & assigned for regimen in side})
+        return others if is_product else None
 
     # --- Patients ----------------------------------------------------------------------------------
 

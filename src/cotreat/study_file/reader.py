@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cotreat.core.toml_tables import Problems, nearest
-from cotreat.study.study import Baseline, Outcome, Sequential, Study
+from cotreat.study.study import RANDOMISED, Baseline, Outcome, Sequential, Study
 from cotreat.study_file.aggregate import aggregation_sql, check_sql
 from cotreat.study_file.checks import check_study
 from cotreat.study_file.cohort import read_cohort
@@ -227,6 +227,7 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
     reader = RegimenReader(ids, problems, stratifications, head.source or "")
     outcome = _outcome(file.outcome, head.design, problems)
     sequential = _sequential(file.sequential, reader)
+    randomised = _randomised(head, reader)
     reader = reader.with_inclusion(head.inclusion)
     counts, reader = read_cohort(file, raw, frame, folder, reader)
     estimates = read_reported(file.reported, reader)
@@ -256,6 +257,7 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
         digest=digest_with(hashlib.sha256(content).hexdigest(), counts.patterns),
         stratifications=stratifications,
         sequential=sequential,
+        named_randomised=randomised,
     )
     return check_study(study, problems)
 
@@ -271,6 +273,22 @@ def _outcome(table: OutcomeTable | None, design: str | None, problems: Problems)
         )
     scale = table.synergy_on or ("non-event" if table.direction == "harm" else "event")
     return Outcome(table.name, table.time or "", table.direction, scale)
+
+
+def _randomised(head: StudyTable, reader: RegimenReader) -> tuple[str, ...]:
+    """Return the treatments that the file names as randomised, in its order; problems are noted."""
+    where, named = "study.randomised", head.randomised or []
+    for name in (name for name in named if name not in reader.treatments):
+        reader.note_unknown(where, name)
+    if named and head.design in ("cohort", "case-control"):
+        words = (
+            f"names {', '.join(named)}, but study.design is {head.design!r}, in which no treatment"
+        )
+        right = f'is randomised; write design = "{RANDOMISED}", or leave out study.randomised'
+        reader.problems.add(where, f"{words} {right}")
+    if len(set(named)) < len(named):
+        reader.problems.add(where, "names a treatment twice")
+    return tuple(name for name in reader.treatments if name in named)
 
 
 def _sequential(

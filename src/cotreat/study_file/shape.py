@@ -194,6 +194,14 @@ Sequence2 = Annotated[
     Field(min_length=2),
     Right('two treatments or more that were given one after the other, such as ["A", "B"]'),
 ]
+Randomised = Annotated[
+    list[Text],
+    Field(min_length=1),
+    Right(
+        'a list of the treatments that were assigned at random, such as ["A"]; without it, all of a '
+        "randomised study"
+    ),
+]
 Covariates = Annotated[
     dict[str, Literal["continuous", "binary", "categorical"]],
     Field(min_length=1),
@@ -213,6 +221,7 @@ class StudyTable(FileTable):
     id: Id
     title: Text
     design: Literal["cohort", "randomised", "case-control"]
+    randomised: Randomised | None = None
     source: Text
     doi: Text | None = None
     inclusion: Text | None = None

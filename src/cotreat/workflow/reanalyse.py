@@ -13,7 +13,7 @@ import xarray as xr
 
 from cotreat.audit import wording
 from cotreat.audit.audit import Audit, audit
-from cotreat.audit.overlap import overlap_of
+from cotreat.audit.overlap import overlap_in
 from cotreat.core.constants import CHECK_COLUMNS, DEPTHS, QUICK, SEED, STANDARD
 from cotreat.diagnostics import checks
 from cotreat.evidence.reported_predictive import predict
@@ -388,8 +388,7 @@ def _write(
         store.REPORTED: audited.reported,
         store.IDENTIFICATION_TABLE: audited.identification,
     }
-    if study.patterns is not None and study.is_adjusted:
-        overlap = overlap_of(study.patterns)
+    if overlap := overlap_in(study):
         tables |= {store.OVERLAP: overlap.regimens, store.BALANCE: overlap.balance}
     with store.whole_folder(target) as writing:
         for file, one in tables.items():

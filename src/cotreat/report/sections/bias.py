@@ -50,9 +50,11 @@ def worded(record: BiasAnalysis) -> tuple[Analysis, dict[str, pd.DataFrame]]:
 
 def _sections(record: BiasAnalysis) -> Iterator[Section]:
     study = record.study
-    if study.design == "randomised":
+    if study.is_randomised:
         yield section(BIAS, "randomised")
     else:
+        if study.randomised:
+            yield section(BIAS, "partly_randomised", randomised=study.randomised)
         yield section(BIAS, "e_values", is_case_control=study.is_case_control)
         if record.surfaces:
             yield section(BIAS, "confounding", model=record.model)
@@ -66,7 +68,7 @@ def _sections(record: BiasAnalysis) -> Iterator[Section]:
 
 def _findings(record: BiasAnalysis) -> Iterator[str]:
     study = record.study
-    if study.design == "randomised":
+    if study.is_randomised:
         yield text(BIAS, "randomised_finding")
     else:
         yield from _e_value_finding(record.tables["e_values.csv"])
