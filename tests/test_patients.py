@@ -235,9 +235,9 @@ WRONG_ROWS = {
     "no cluster": (lambda f: f.drop(columns="hospital"), "patients.cluster: there is no column"),
     "text outcome": (
         some("response", "yes"),
-        "patients.outcome: column 'response' holds text such as 'yes'",
+        "patients.outcome: column 'response' has the values '0', '1', 'yes'; write event = \"…\"",
     ),
-    "words": (changed(response="no"), "it must hold 0 and 1, or true and false"),
+    "words": (changed(response="alive"), "has the values 'alive'; write event = \"…\""),
     "outcome of 2": (some("response", 2), "column 'response' holds 2 and the like in 1 rows"),
     "treatment of 5": (changed(a=5), "patients.treatments.A: column 'a' holds 5"),
     "half a treatment": (changed(a=0.5), "holds 0.5 and the like in 300 rows"),

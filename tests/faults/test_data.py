@@ -186,3 +186,273 @@ def test_d12_an_asymmetric_interval_is_a_warning_and_in_the_conclusion(
     assert "Checks advise caution (reported OC)" in shown
     (page,) = tmp_path.glob("*/report.html")
     assert warning in page.read_text(encoding="utf-8")
+
+
+# --- Texts for the outcome and the treatments (D8, D9) ---------------------------------------------
+
+ROWS = """
+format = 1
+study = { id = "rows", title = "Patients", design = "cohort", source = "made up" }
+outcome = { name = "death", direction = "harm" }
+treatments = { A = { name = "drug A" }, B = { name = "drug B" } }
+[patients]
+outcome = "y"
+"""
+TREATMENTS = 'treatments = { A = "a", B = "b" }\n'
+COUNTS = {"none": (12, 3), "A": (10, 4), "B": (9, 5), "A+B": (11, 7)}
+
+
+def rows(event=1, no_event=0, **columns):
+    """One row for each patient of COUNTS."""
+    patients = [
+        (regimen, int("A" in regimen), int("B" in regimen), event if at < events else no_event)
+        for regimen, (n, events) in COUNTS.items()
+        for at in range(n)
+    ]
+    return pd.DataFrame(patients, columns=["rx", "a", "b", "y"]).assign(**columns)
+
+
+def read(keys=TREATMENTS, **columns):
+    return parse_study(ROWS + keys, patients=rows(**columns)).patterns
+
+
+def refused(keys=TREATMENTS, **columns):
+    with pytest.raises(StudyError) as error:
+        read(keys, **columns)
+    (problem,) = error.value.problems
+    return problem
+
+
+@pytest.mark.parametrize("name", ["y_YN.csv", "y_yesno.csv"])
+def test_d8_yes_and_no_in_a_file(name):
+    text = (CASES / "labels.toml").read_text(encoding="utf-8").replace("y_YN.csv", name)
+    counts = parse_study(text, folder=CASES).patterns.counts
+    # Sums of the file by pandas, which compares texts.
+    table = pd.read_csv(CASES / name)
+    events = table.y.str.lower().str.startswith("y")
+    for regimen, (a, b) in {"none": (0, 0), "A": (1, 0), "B": (0, 1), "A+B": (1, 1)}.items():
+        own = (table.a == a) & (table.b == b)
+        assert counts[regimen] == (own.sum(), (own & events).sum())
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [
+        ("yes", "no"),
+        ("Y", "N"),
+        ("y", "n"),
+        ("on", "off"),
+        ("TRUE", "FALSE"),
+        ("Yes ", "No"),
+        ("T", "F"),
+    ],
+)
+def test_d8_yes_and_no_in_a_frame(yes, no):
+    patterns = read(event=yes, no_event=no, a=lambda f: f.a.map({1: yes, 0: no}))
+    assert patterns.counts == COUNTS
+    assert f"outcome, column 'y': {yes!r} is yes, {no!r} is no" in patterns.notes
+    assert f"A, column 'a': {yes!r} is yes, {no!r} is no" in patterns.notes
+
+
+def test_d8_categories_of_pandas_are_texts():
+    assert read(y=lambda f: f.y.map({1: "yes", 0: "no"}).astype("category")).counts == COUNTS
+
+
+def test_d8_a_binary_covariate_of_yes_and_no():
+    keys = TREATMENTS + 'covariates = { smoker = "binary" }\n'
+    smoker = [at % 3 == 0 for at in range(42)]
+    words = ["Yes" if one else "no" for one in smoker]
+    assert read(keys, smoker=words).values.tolist() == read(keys, smoker=smoker).values.tolist()
+    problem = refused(keys, smoker=["f" if one else "m" for one in smoker])
+    assert "column 'smoker' has the values 'f', 'm'; write smoker = \"categorical\"" in problem
+
+
+@pytest.mark.parametrize(
+    ("keys", "event", "no_event"),
+    [
+        ('event = "dead"', "Dead", "Alive"),
+        ('event = "1_yes"', "1_yes", "0_no"),
+        ("event = 2", 2, 1),
+        ("event = 2", 2.0, 1.0),
+        ("event = 0", 0, 1),
+        ('no_event = "alive"', "dead ", "alive"),
+        ('event = ["dead"]\nno_event = ["alive"]', "dead", "alive"),
+        ("event = true", True, False),
+    ],
+)
+def test_d8_the_value_of_the_event_is_a_key(keys, event, no_event):
+    assert read(f"{keys}\n{TREATMENTS}", event=event, no_event=no_event).counts == COUNTS
+
+
+def test_d8_several_values_are_the_event():
+    causes = ["heart", "cancer"] * 21
+    y = [cause if one else "alive" for cause, one in zip(causes, rows().y, strict=True)]
+    assert read(f'event = ["heart", "cancer"]\n{TREATMENTS}', y=y).counts == COUNTS
+
+
+def test_d8_the_value_of_a_treatment_is_a_key():
+    keys = (
+        'treatments = { A = { column = "got_a", yes = "given" }, B = { column = "b", no = 0 } }\n'
+    )
+    words = lambda f: f.a.map({1: "given", 0: "withheld"})  # noqa: E731
+    assert read(keys, got_a=words).counts == COUNTS
+
+
+@pytest.mark.parametrize(
+    ("keys", "y", "says"),
+    [
+        (
+            "",
+            ["Dead", "Alive"],
+            "the values 'Alive', 'Dead'; write event = \"…\" with the value of",
+        ),
+        ('event = "deed"', ["Dead", "Alive"], "has the values 'Alive', 'Dead'; event is 'deed'"),
+        ("", ["1_yes", "0_no"], "has the values '0_no', '1_yes'; write event"),
+        (
+            "",
+            [1, 2],
+            "holds 2 and the like in 21 rows; it must hold 0 and 1, or true and false; other",
+        ),
+        ('event = "dead"', ["dead", "alive", "lost"], "more than two values: besides event it has"),
+        (
+            'event = "dead"\nno_event = "alive"',
+            ["dead", "alive", "."],
+            "'.', which is neither event nor no_event; write missing_values = [\".\"]",
+        ),
+        ('event = "dead"\nno_event = "dead"', ["dead", "alive"], "'dead', which is both"),
+        ("", ["yes", "no", "."], "if '.' means missing, write missing_values = [\".\"]"),
+        ("", ["yes", "no", "maybe"], "has the values 'maybe', 'no', 'yes'; write event"),
+        ("event = []", ["yes", "no"], 'is []; it must be a value such as "dead" or 2'),
+    ],
+)
+def test_d8_an_unclear_outcome_names_its_values_and_the_key(keys, y, says):
+    assert says in refused(f"{keys}\n{TREATMENTS}", y=(y * 42)[:42])
+
+
+def test_d8_an_unclear_treatment_names_its_values_and_the_key():
+    problem = refused(a=lambda f: f.a.map({1: "given", 0: "withheld"}))
+    assert problem == (
+        "patients.treatments.A: column 'a' has the values 'given', 'withheld'; write "
+        'A = { column = "a", yes = "…" } with the value of patients who got A'
+    )
+
+
+REGIMENS = {"none": "placebo", "A": "A only", "B": "B", "A+B": "both"}
+
+
+def test_d9_one_column_of_regimens():
+    text = (CASES / "one.toml").read_text(encoding="utf-8").replace('file = "one.csv"\n', "")
+    text = text.replace('treatments = { A = "rx", B = "rx" }', 'regimen = "rx"')
+    table = pd.read_csv(CASES / "one.csv")
+    counts = parse_study(text, patients=pd.concat([table, table])).patterns.counts
+    assert counts == dict.fromkeys(("none", "A", "B", "A+B"), (4, 2))
+
+
+def test_d9_two_treatments_in_one_column_are_a_regimen():
+    with pytest.raises(StudyError, match='write regimen = "rx" in place of treatments'):
+        load_study(str(CASES / "one.toml"))
+
+
+@pytest.mark.parametrize("named", [{}, {"A+B": "B + A "}, {"A+B": "B+A"}])
+def test_d9_a_regimen_is_read_in_any_order(named):
+    patterns = read('regimen = "rx"\n', rx=lambda f: f.rx.replace(named))
+    assert patterns.counts == COUNTS
+
+
+def test_d9_values_that_are_no_regimens_are_translated():
+    keys = (
+        'regimen = { column = "rx", values = { placebo = "none", "A only" = "A", both = "A+B" } }\n'
+    )
+    patterns = read(keys, rx=lambda f: f.rx.map(REGIMENS))
+    assert patterns.counts == COUNTS
+    assert "A, column 'rx': 'A only', 'both' is yes, 'B', 'placebo' is no" in patterns.notes
+    numbers = 'regimen = { column = "rx", values = { 0 = "none", 1 = "A", 2 = "B", 3 = "A+B" } }\n'
+    for kind in (int, float):
+        of = dict(zip(COUNTS, map(kind, range(4)), strict=True))
+        assert read(numbers, rx=lambda f, of=of: f.rx.map(of)).counts == COUNTS
+
+
+def test_d9_an_untranslated_value_is_refused_with_what_to_write():
+    assert refused('regimen = "rx"\n', rx=lambda f: f.rx.map(REGIMENS)) == (
+        "patients.regimen: column 'rx' has the values 'A only', 'both', 'placebo', which are no "
+        'regimens; write regimen = { column = "rx", values = { "A only" = "…", "both" = "A+B", '
+        '"placebo" = "none" } }'
+    )
+    keys = 'regimen = { column = "rx", values = { plac = "none" } }\n'
+    assert "'plac' of its table of values is none of them" in refused(keys)
+    assert "unknown treatment C" in refused(keys.replace("none", "C"))
+    both = 'regimen = "rx"\n' + TREATMENTS
+    assert "write either the column of each treatment, or regimen" in refused(both)
+    assert "missing; write either the column of each treatment, or regimen" in refused("")
+
+
+def test_d9_an_empty_regimen_is_missing_and_not_none():
+    problem = refused('regimen = "rx"\n', rx=lambda f: f.rx.where(f.rx != "none"))
+    assert problem.startswith("patients.missing: values are missing (rx 12)")
+
+
+LEVELS = ROWS.replace(
+    '"drug A" }', '"drug A", dose = { low = "under 4 mg", high = "4 mg or more" } }'
+)
+
+
+def test_d9_a_column_of_levels_contains_none_for_the_others():
+    words = ["low", "high"]
+    level = [words[at % 2] if a else "none" for at, a in enumerate(rows().a)]
+    keys = 'treatments = { A = "dose", B = "b" }\ndose = { A = "dose" }\n'
+    patterns = parse_study(LEVELS + keys, patients=rows(dose=level)).patterns
+    assert patterns.counts == COUNTS
+    separate = parse_study(
+        LEVELS + keys.replace('A = "dose", B', 'A = "a", B'), patients=rows(dose=level)
+    )
+    assert patterns.stratified("dose").counts == separate.patterns.stratified("dose").counts
+    wrong = ["medium", *level[1:]]
+    with pytest.raises(StudyError, match=r"'medium', which is neither a level of A \(low, high\)"):
+        parse_study(LEVELS + keys, patients=rows(dose=wrong))
+
+
+# --- Missing values (D11) --------------------------------------------------------------------------
+
+MISSING = TREATMENTS + 'covariates = { age = "continuous", sex = "categorical" }\n'
+AGES = [30.0 + at for at in range(42)]
+SEXES = ["f", "m"] * 21
+
+
+@pytest.mark.parametrize("marker", [".", "n/a", "NULL", "NA"])
+def test_d11_a_marker_of_missing_values_is_suggested(marker):
+    ages = [marker, *map(str, AGES[1:])]
+    assert refused(MISSING, age=ages, sex=SEXES) == (
+        f"patients.covariates.age: column 'age' holds text such as {marker!r}; it must hold numbers; "
+        f'if {marker!r} means missing, write missing_values = ["{marker}"]'
+    )
+
+
+def test_d11_markers_of_missing_values_are_a_key():
+    ages, sexes = [*AGES], [*SEXES]
+    ages[3], ages[7], sexes[9] = None, None, None
+    keys = MISSING + 'missing = "drop"\n'
+    right = read(keys, age=ages, sex=sexes)
+    words = [str(age) for age in AGES]
+    words[3], words[7], sexes[9] = ".", "999", " N/A"
+    found = read(keys + 'missing_values = [".", "n/a", 999]\n', age=words, sex=sexes)
+    assert found.counts == right.counts
+    assert found.values.tolist() == right.values.tolist()
+    assert found.missing == right.missing == (("age", 2), ("sex", 1))
+    assert found.dropped == 3
+    assert "missing values of column 'age': '.' in 1 rows, '999' in 1 rows" in found.notes
+    problem = refused(MISSING + 'missing_values = [".", "n/a", 999]\n', age=words, sex=sexes)
+    assert problem.startswith("patients.missing: values are missing (age 2, sex 1); write missing")
+
+
+def test_d11_an_age_of_999_is_a_warning():
+    study = parse_study(ROWS + MISSING, patients=rows(age=[*AGES[:-2], 999, 999], sex=SEXES))
+    assert study.warnings == (
+        "patients: column 'age' holds 999 in 2 rows and otherwise at most 69; if 999 means missing, "
+        "write missing_values = [999]",
+    )
+    below = parse_study(ROWS + MISSING, patients=rows(age=[*AGES[:-1], -9], sex=SEXES))
+    assert "holds -9 in 1 rows and otherwise at least 30" in below.warnings[0]
+    plain = parse_study(ROWS + MISSING, patients=rows(age=[*AGES[:-1], 99], sex=SEXES))
+    assert plain.warnings == ()
+    keys = MISSING + 'missing = "drop"\nmissing_values = [999]\n'
+    assert parse_study(ROWS + keys, patients=rows(age=[*AGES[:-1], 999], sex=SEXES)).warnings == ()

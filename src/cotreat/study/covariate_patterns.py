@@ -73,8 +73,10 @@ class CovariatePatterns:
         Columns with missing values and their numbers of rows, which were dropped.
     dropped : int
         Rows that were dropped.
-    warning : str
-        What is unusual about the rows; empty for nothing.
+    warnings : tuple of str
+        What is unusual about the rows.
+    notes : tuple of str
+        How values were read that are no numbers.
     """
 
     labels: tuple[StratumRegimens, ...]
@@ -87,7 +89,8 @@ class CovariatePatterns:
     rows: int
     missing: tuple[tuple[str, int], ...]
     dropped: int
-    warning: str = ""
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def regimens(self) -> tuple[str, ...]:

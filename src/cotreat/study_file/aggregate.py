@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cotreat.core.toml_tables import nearest
 from cotreat.study.covariate_patterns import BINARY, CATEGORICAL, CONTINUOUS
+from cotreat.study.regimens import NONE
+from cotreat.study.study import GRADINGS
+from cotreat.study_file.coding import (
+    NO_LEVEL,
+    CodingError,
+    RegimenColumn,
+    YesNo,
+    as_text,
+    coding_of,
+    fold,
+    indicators_of,
+    listed,
+    missing_hint,
+    quoted,
+    regimens_of,
+    toml_of,
+)
+from cotreat.study_file.parsing import likely_regimen
 from cotreat.study_file.rows import RowsError, attach, why
 
 if TYPE_CHECKING:
@@ -23,9 +40,11 @@ ROWS, SOURCE = "patients", "source"
 N, EVENTS, WEIGHT = "n", "events", "weight"
 MOST_LEVELS = 50
 """Largest number of levels of a categorical covariate."""
-NO_LEVEL = ("", "none", "0")
-"""Values, besides null, of the level of a treatment that was not given."""
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
+TEXTS = ("VARCHAR", "ENUM")
+EVENT_KEYS = ("event", "no_event")
+"""Keys of the values of the outcome."""
+EVENT = 'write event = "…" with the value of patients with the event'
 YES_NO = "0 and 1, or true and false"
 RIGHT = {
     CONTINUOUS: ("isinf({}::DOUBLE)", "finite numbers"),
@@ -41,6 +60,9 @@ LIKE_IDS = re.compile(
     r"(patient|subject|person|participant|case)?[ _.]?(id|no|nr|number)|mrn", re.I
 )
 """Names of columns that often identify patients."""
+NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
+CODES = (9, 99, 999, 9999, -9, -99, -999, -9999)
+"""Numbers that often mean missing."""
 FEWEST_ROWS = 4
 """Largest number of rows of which patients may have every combination once, by chance."""
 
@@ -80,10 +102,10 @@ class Columns:
 
     Attributes
     ----------
-    outcome : str
-        0 or 1 for a patient; the number of events for a pattern.
-    treatments : tuple of (str, str)
-        Treatment and column.
+    outcome : YesNo
+        Whether a patient had the event; the number of events for a pattern.
+    treatments : tuple of (str, YesNo)
+        Treatment, and whether it was given.
     covariates : tuple of (str, str)
         Column and kind.
     cluster, patient : str
@@ -94,16 +116,25 @@ class Columns:
         Levels and subgroups.
     weight : str
         The number of patients that a row of patients stands for; empty for one.
+    regimen : RegimenColumn, optional
+        The column of regimens, which is that of every treatment.
+    binary : tuple of YesNo
+        Binary covariates whose values are not 0 and 1.
+    missing_values : tuple of str
+        Values that mean missing, as text.
     """
 
-    outcome: str
-    treatments: tuple[tuple[str, str], ...]
+    outcome: YesNo
+    treatments: tuple[tuple[str, YesNo], ...]
     covariates: tuple[tuple[str, str], ...] = ()
     cluster: str = ""
     patient: str = ""
     n: str = ""
     strata: tuple[StratumColumn, ...] = ()
     weight: str = ""
+    regimen: RegimenColumn | None = None
+    binary: tuple[YesNo, ...] = ()
+    missing_values: tuple[str, ...] = ()
 
     @property
     def places(self) -> list[tuple[str, str]]:
@@ -114,9 +145,12 @@ class Columns:
             ("n", self.n),
             (WEIGHT, self.weight),
         )
+        treatments = [(f"treatments.{name}", one.column) for name, one in self.treatments]
+        if self.regimen is not None:
+            treatments = [("regimen", self.regimen.column)]
         return [
-            (EVENTS if self.n else "outcome", self.outcome),
-            *((f"treatments.{name}", column) for name, column in self.treatments),
+            (EVENTS if self.n else "outcome", self.outcome.column),
+            *treatments,
             *((f"covariates.{column}", column) for column, _ in self.covariates),
             *((stratum.key, stratum.column) for stratum in self.strata),
             *((key, column) for key, column in single if column),
@@ -135,32 +169,80 @@ class Columns:
         str
             ``1 = 1`` where the treatment has no column of its own.
         """
-        column = dict(self.treatments).get(stratum.treatment)
-        return "1 = 1" if column is None else f"CAST({quoted(column)} AS INTEGER) = 1"
+        indicator = dict(self.treatments).get(stratum.treatment)
+        return "1 = 1" if indicator is None else f"{indicator.sql} = 1"
+
+    @property
+    def coded(self) -> list[YesNo]:
+        """Columns whose values are translated to 1 and 0."""
+        several = [self.outcome, *self.binary, *(one for _, one in self.treatments)]
+        return [one for one in several if one.is_coded]
 
     @property
     def kept(self) -> dict[str, str]:
         """The SQL condition, by column, that its value is not missing."""
+        known = {one.column: f"{one.sql} IS NOT NULL" for one in self.coded}
         levels = {s.column: self.given(s) for s in self.strata if s.treatment}
-        return {
-            column: f"NOT ({levels[column]} AND {quoted(column)} IS NULL)"
-            if column in levels
-            else f"{quoted(column)} IS NOT NULL"
-            for key, column in self.places
-            if key != "patient"
-        }
+        kept = {}
+        for column in (column for key, column in self.places if key != "patient"):
+            markers = self.markers(column)
+            is_marked = f" OR {is_marker(quoted(column), markers)}" if markers else ""
+            absent = f"({quoted(column)} IS NULL{is_marked})"
+            kept[column] = known.get(column, f"{quoted(column)} IS NOT NULL")
+            if markers:
+                kept[column] = f"{kept[column]} AND NOT {is_marker(quoted(column), markers)}"
+            if column in levels and column not in known:
+                kept[column] = f"NOT ({levels[column]} AND {absent})"
+        return kept
+
+    def markers(self, column: str) -> tuple[str, ...]:
+        """Return the values that mean missing in a column; a number is none of a patient or cluster.
+
+        Parameters
+        ----------
+        column
+            Name of the column.
+
+        Returns
+        -------
+        tuple of str
+            In lower case.
+        """
+        if column == self.patient:
+            return ()
+        words = map(fold, self.missing_values)
+        return tuple(w for w in words if column != self.cluster or not NUMBER.fullmatch(w))
 
     @property
     def keys(self) -> dict[str, str]:
         """The SQL expression of each column that defines the covariate patterns."""
-        keys = {name: f"CAST({quoted(column)} AS INTEGER)" for name, column in self.treatments}
+        keys = {name: one.sql for name, one in self.treatments}
+        binary = {one.column: one for one in self.binary}
         for column, kind in self.covariates:
-            name = quoted(column)
-            keys[column] = f"CAST({name} AS INTEGER)" if kind == BINARY else name
+            is_binary = kind == BINARY
+            keys[column] = binary.get(column, YesNo(column)).sql if is_binary else quoted(column)
         for s in self.strata:
             level = f"CASE WHEN {self.given(s)} THEN {quoted(s.column)} END"
-            keys.setdefault(s.column, level if s.treatment else _text(s.column))
+            keys.setdefault(s.column, level if s.treatment else as_text(s.column))
         return {**keys, **({self.cluster: quoted(self.cluster)} if self.cluster else {})}
+
+
+def is_marker(value: str, markers: tuple[str, ...]) -> str:
+    """Return the SQL condition that a value means missing.
+
+    Parameters
+    ----------
+    value
+        An SQL expression.
+    markers
+        Texts in lower case; a number stands for itself with decimals too.
+
+    Returns
+    -------
+    str
+    """
+    numbers = [f"{word}.0" for word in markers if word.lstrip("+-").isdigit()]
+    return f"LOWER(TRIM(CAST({value} AS VARCHAR))) IN ({listed([*markers, *numbers])})"
 
 
 def aggregation_sql(columns: Columns) -> str:
@@ -179,7 +261,7 @@ def aggregation_sql(columns: Columns) -> str:
         omitted.
     """
     parts = [f"{expression} AS {quoted(name)}" for name, expression in columns.keys.items()]
-    events = f"CAST({quoted(columns.outcome)} AS INTEGER)"
+    events = columns.outcome.sql
     conditions = list(columns.kept.values())
     if columns.weight:
         events = f"{events} * {quoted(columns.weight)}"
@@ -217,36 +299,13 @@ def check_sql(columns: Columns) -> str:
         for column, condition in columns.kept.items()
     ]
     for s in (s for s in columns.strata if s.treatment):
-        held = f"NOT {columns.given(s)} AND {_text(s.column)} NOT IN ({_list(NO_LEVEL)})"
+        held = f"NOT {columns.given(s)} AND {as_text(s.column)} NOT IN ({listed(NO_LEVEL)})"
         name = quoted(f"{s.column} without {s.treatment}")
         parts.append(f"SUM(CASE WHEN {held} THEN 1 ELSE 0 END) AS {name}")
     if columns.patient:
         parts.append(f"COUNT(DISTINCT {quoted(columns.patient)}) AS {quoted('patients')}")
     inner = ",\n  ".join(parts)
     return f"SELECT\n  {inner}\nFROM {ROWS}"
-
-
-def _text(column: str) -> str:
-    return f"CAST({quoted(column)} AS VARCHAR)"
-
-
-def _list(words: tuple[str, ...]) -> str:
-    return ", ".join("'" + word.replace("'", "''") + "'" for word in words)
-
-
-def quoted(name: str) -> str:
-    """Return a name as a quoted SQL identifier.
-
-    Parameters
-    ----------
-    name
-        Name of a column or table.
-
-    Returns
-    -------
-    str
-    """
-    return '"' + name.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True)
@@ -261,15 +320,18 @@ class Aggregated:
         Rows of the data, and rows dropped because of missing values.
     missing : tuple of (str, int)
         Columns with missing values, and their numbers of rows.
-    warning : str
-        What is unusual about the rows; empty for nothing.
+    warnings : tuple of str
+        What is unusual about the rows.
+    notes : tuple of str
+        How values were read that are no numbers.
     """
 
     patterns: pd.DataFrame
     rows: int
     dropped: int
     missing: tuple[tuple[str, int], ...]
-    warning: str
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def aggregate(
@@ -298,21 +360,38 @@ def aggregate(
             table = _Table(connection, columns, attach(connection, source, SOURCE))
             problems = list(table.absent())
             if not problems:
-                table.name_rows()
-                problems = list(table.problems(may_drop=may_drop))
+                table = table.named_rows()
+                table, problems = table.decoded()
+                problems += table.problems(may_drop=may_drop, unclear=[key for key, _ in problems])
             if problems:
                 return problems
+            columns = table.columns
             rows, missing = table.count(), table.missing()
             complete = table.count(" AND ".join(columns.kept.values()))
-            warning = "" if columns.n or columns.weight or columns.patient else table.like_ids()
             patterns = connection.execute(aggregation_sql(columns)).df()
+            warnings, notes = tuple(table.warnings()), tuple(table.notes())
         except RowsError as error:
             return [("file", str(error))]
         except (OSError, EOFError) as error:
             return [("file", f"cannot be read: {error}")]
         except duckdb.Error as error:
             return [("file", why(source, error))]
-    return Aggregated(patterns, rows, 0 if columns.n else rows - complete, missing, warning)
+    dropped = 0 if columns.n else rows - complete
+    return Aggregated(patterns, rows, dropped, missing, warnings, notes)
+
+
+def _may_share(first: str, second: str) -> bool:
+    """Return whether two keys may name one column: a covariate and subgroups, a treatment and its levels."""
+    (kind, _, treatment), (other, _, owner) = first.partition("."), second.partition(".")
+    is_levels = kind == "treatments" and other in GRADINGS and treatment == owner
+    return is_levels or (kind, other) == ("covariates", "subgroups")
+
+
+def _names_of(treatment: str, one: YesNo) -> tuple[str, str]:
+    """Return the words for the values of patients who got a treatment, and who did not."""
+    if one.no == NO_LEVEL:
+        return f"a level of {treatment} ({', '.join(one.yes)})", "none or 0"
+    return "yes", "no"
 
 
 @dataclass(frozen=True)
@@ -335,21 +414,133 @@ class _Table:
         """Count the rows that fulfil a condition, with the smallest of their values."""
         return self.first_row(f"SELECT COUNT(*), MIN({value}) FROM {ROWS} WHERE {where}")
 
-    def name_rows(self) -> None:
-        """Make the view `ROWS`: NaN as missing, and levels 1.0 and 2.0 as 1 and 2.
+    def named_rows(self) -> _Table:
+        """Make the view `ROWS`: NaN and markers as missing, and codes 1.0 and 2.0 as 1 and 2.
 
         A frame with missing values cannot contain whole numbers in another way.
         """
-        levels = {s.column for s in self.columns.strata}
+        columns, types = self.columns, dict(self.types)
+        treatments = {one.column for _, one in columns.treatments}
+        codes = {columns.outcome.column, *treatments, *(s.column for s in columns.strata)}
+        numbers = {columns.outcome.column, *treatments, columns.weight}
+        numbers |= {name for name, kind in columns.covariates if kind != CATEGORICAL}
+        used = {column for _, column in columns.places}
         parts = []
         for column, kind in self.types.items():
             name = value = quoted(column)
+            markers = columns.markers(column) if column in used else ()
             if kind in ("FLOAT", "DOUBLE"):
                 value = f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END"
-                if column in levels and not self.count(f"{value} <> floor({name})", table=SOURCE):
-                    value = f"CAST({value} AS BIGINT)"
+            if markers:
+                value = f"CASE WHEN NOT {is_marker(name, markers)} THEN {value} END"
+            if markers and kind == "VARCHAR" and column in numbers and self._are_numbers(value):
+                types[column], value = "DOUBLE", f"CAST({value} AS DOUBLE)"
+            is_code = types[column] in ("FLOAT", "DOUBLE") and column in codes
+            if is_code and not self.count(f"{value} <> floor({value})", table=SOURCE):
+                types[column], value = "BIGINT", f"CAST({value} AS BIGINT)"
             parts.append(f"{value} AS {name}")
         self.connection.execute(f"CREATE VIEW {ROWS} AS SELECT {', '.join(parts)} FROM {SOURCE}")
+        return replace(self, types=types)
+
+    def _are_numbers(self, value: str) -> bool:
+        """Return whether each text is a number or null, and not all are null."""
+        others = f"{value} IS NOT NULL AND TRY_CAST({value} AS DOUBLE) IS NULL"
+        return bool(self.count(what=value, table=SOURCE)) and not self.count(others, table=SOURCE)
+
+    # --- The meaning of values -----------------------------------------------------------------
+
+    def decoded(self) -> tuple[_Table, list[Problem]]:
+        """Return the table with the meaning of each value, and the values whose meaning is not clear."""
+        columns, problems = self.columns, list[Problem]()
+        if columns.n:
+            return self, problems
+        outcome = self._coding("outcome", columns.outcome, EVENT, EVENT_KEYS, problems)
+        treatments = columns.treatments
+        if columns.regimen is not None:
+            treatments = tuple(self._regimens(columns.regimen, problems))
+        else:
+            treatments = tuple(
+                (
+                    name,
+                    self._coding(
+                        f"treatments.{name}", one, self._right(name), _names_of(name, one), problems
+                    ),
+                )
+                for name, one in treatments
+            )
+        in_strata = {s.column for s in columns.strata}
+        binary = tuple(
+            self._coding(
+                f"covariates.{name}",
+                YesNo(name),
+                f'write {name} = "categorical"',
+                ("yes", "no"),
+                problems,
+            )
+            for name, kind in columns.covariates
+            if kind == BINARY and name not in in_strata
+        )
+        columns = replace(columns, outcome=outcome, treatments=treatments, binary=binary)
+        return replace(self, columns=columns), problems
+
+    def _right(self, treatment: str) -> str:
+        """Return what to write where it is not clear who got a treatment."""
+        columns = self.columns
+        column = dict(columns.treatments)[treatment].column
+        found, treatments = self.values(column), dict(columns.treatments)
+        if any(likely_regimen(value, [*treatments]) not in ("", NONE) for value in found):
+            return f"if they are regimens, write regimen = {toml_of(column)} in place of treatments"
+        written = f'{treatment} = {{ column = {toml_of(column)}, yes = "…" }}'
+        return f"write {written} with the value of patients who got {treatment}"
+
+    def values(self, column: str, where: str = "1 = 1") -> list[str]:
+        """Return the different values of a column as text, as far as they can be codes."""
+        text = as_text(column)
+        condition = f"{text} IS NOT NULL AND {where}"
+        query = f"SELECT DISTINCT {text} FROM {ROWS} WHERE {condition} ORDER BY 1"
+        return [value for (value,) in self.connection.execute(f"{query} LIMIT 1000").fetchall()]
+
+    def _coding(
+        self, key: str, one: YesNo, right: str, names: tuple[str, str], problems: list[Problem]
+    ) -> YesNo:
+        """Return the coding of a column; note values whose meaning is not clear."""
+        if not one.is_coded and self.types[one.column] not in TEXTS:
+            return one
+        found = self.values(one.column)
+        try:
+            return coding_of(one, found, right, names) if found else one
+        except CodingError as error:
+            problems.append((key, f"column {one.column!r} {error}"))
+            return one
+
+    def _regimens(
+        self, column: RegimenColumn, problems: list[Problem]
+    ) -> Iterator[tuple[str, YesNo]]:
+        """Yield the coding of each treatment by the column of regimens; note wrong values."""
+        names = [name for name, _ in self.columns.treatments]
+        try:
+            found = self.values(column.column)
+            yield from indicators_of(column.column, regimens_of(column, found, names), names)
+        except CodingError as error:
+            problems.append(("regimen", f"column {column.column!r} {error}"))
+            yield from self.columns.treatments
+
+    def notes(self) -> Iterator[str]:
+        """Yield how values were read that are no numbers, and how many mean missing."""
+        columns = self.columns
+        if columns.outcome.is_coded:
+            yield f"outcome, column {columns.outcome.column!r}: {columns.outcome}"
+        for name, one in (*columns.treatments, *((one.column, one) for one in columns.binary)):
+            if one.is_coded:
+                yield f"{name}, column {one.column!r}: {one}"
+        for column in dict.fromkeys(column for _, column in columns.places):
+            if not (markers := columns.markers(column)):
+                continue
+            marked = f"FROM {SOURCE} WHERE {is_marker(quoted(column), markers)}"
+            query = f"SELECT {as_text(column)}, COUNT(*) {marked} GROUP BY 1 ORDER BY 1"
+            if rows := self.connection.execute(query).fetchall():
+                words = ", ".join(f"{value!r} in {count:,} rows" for value, count in rows)
+                yield f"missing values of column {column!r}: {words}"
 
     def missing(self) -> tuple[tuple[str, int], ...]:
         """Count the rows with a missing value, by column."""
@@ -367,10 +558,12 @@ class _Table:
             if column not in self.types:
                 words = nearest(column, self.types) or f"the columns are {', '.join(self.types)}"
                 yield key, f"there is no column {column!r}; {words}"
-            elif column in used and not (
-                key.startswith("subgroups.") and used[column].startswith("covariates.")
-            ):
-                yield key, f"column {column!r} is that of {used[column]} too"
+            elif column in used and not _may_share(used[column], key):
+                hint = ""
+                if key.startswith("treatments.") and used[column].startswith("treatments."):
+                    written = f"regimen = {toml_of(column)}"
+                    hint = f"; if it contains the regimen, write {written} in place of treatments"
+                yield key, f"column {column!r} is that of {used[column]} too{hint}"
             used.setdefault(column, key)
         # SQL ignores case in names.
         made = {name.lower(): name for name in (*dict(columns.treatments), N, EVENTS)}
@@ -381,28 +574,31 @@ class _Table:
                 words = f"column {column!r} has the name of the column {name!r} of the covariate patterns; rename it"
                 yield key, words
 
-    def problems(self, *, may_drop: bool) -> Iterator[Problem]:
-        """Yield values that their column cannot contain."""
+    def problems(self, *, may_drop: bool, unclear: Container[str]) -> Iterator[Problem]:
+        """Yield values that their column cannot contain, except where their meaning is not clear."""
         if not self.count():
             yield "file", "has no rows"
             return
         columns, kinds = self.columns, dict(self.columns.covariates)
         strata = {s.key: s for s in columns.strata}
-        is_sound = True
+        is_sound = not unclear
         for key, column in columns.places:
+            if key in unclear:
+                continue
             kind = kinds.get(column, "") if key.startswith("covariates") else key.partition(".")[0]
             wrong = self._strata(strata[key]) if key in strata else self._values(column, kind)
             for words in wrong:
                 is_sound = False
                 yield key, f"column {column!r} {words}"
-        more = f"{quoted(columns.outcome)} > {quoted(columns.n)}"
+        more = f"{quoted(columns.outcome.column)} > {quoted(columns.n)}"
         if columns.n and is_sound and (rows := self.count(more)):
             yield EVENTS, f"{rows} covariate patterns have more events than patients"
         if columns.patient:
             yield from self._repeated(columns.patient)
         if is_sound and not (columns.n or columns.weight):
             yield from self._like_counts()
-        missing = self.missing() if not columns.strata or self._are_yes_no() else ()
+        is_clear = not unclear and (not columns.strata or self._are_yes_no())
+        missing = self.missing() if is_clear else ()
         if missing and not may_drop:
             words = f"values are missing ({', '.join(f'{name} {n:,}' for name, n in missing)})"
             if columns.n:
@@ -426,17 +622,24 @@ class _Table:
                 yield is_same
             return
         is_number = type_.removeprefix("U") in NUMBERS
+        is_coded = column in {one.column for one in self.columns.coded}
         bad, right = RIGHT.get(kind, RIGHT[BINARY])
-        if not is_number and not (type_ == "BOOLEAN" and right == YES_NO):
-            is_text = f"TRY_CAST({name} AS DOUBLE) IS NULL"
-            shown = f"values of the type {type_}"
-            if type_ == "VARCHAR":
-                shown = f"text such as {self.examples(name, is_text)[1]!r}"
-            yield f"holds {shown}; it must hold {'numbers' if right != YES_NO else right}"
+        if not (is_number or is_coded or (type_ == "BOOLEAN" and right == YES_NO)):
+            shown, hint = f"values of the type {type_}", ""
+            if type_ in TEXTS:
+                texts = self.values(column, f"TRY_CAST({as_text(column)} AS DOUBLE) IS NULL")
+                shown, hint = f"text such as {texts[0]!r}", missing_hint(texts)
+            yield f"holds {shown}; it must hold {'numbers' if right != YES_NO else right}{hint}"
             return
-        rows, example = self.examples(name, bad.format(name))
+        rows, example = (0, None) if is_coded else self.examples(name, bad.format(name))
         if rows:
-            yield f"holds {example:g} and the like in {rows:,} rows; it must hold {right}"
+            hint = ""
+            if kind == "outcome":
+                hint = f"; otherwise {EVENT}"
+            elif kind == "treatments":
+                treatment = next(t for t, one in self.columns.treatments if one.column == column)
+                hint = f"; otherwise {self._right(treatment)}"
+            yield f"holds {example:g} and the like in {rows:,} rows; it must hold {right}{hint}"
         elif kind in (CONTINUOUS, BINARY) and self.count(what=f"DISTINCT {name}") < 2:
             yield is_same
 
@@ -444,22 +647,22 @@ class _Table:
         """Yield values that are no level or subgroup, and levels without the treatment."""
         if not self._are_yes_no():
             return
-        value, given = _text(stratum.column), self.columns.given(stratum)
+        value, given = as_text(stratum.column), self.columns.given(stratum)
         owner = stratum.treatment
-        rows, example = self.examples(value, f"{given} AND {value} NOT IN ({_list(stratum.ids)})")
+        rows, example = self.examples(value, f"{given} AND {value} NOT IN ({listed(stratum.ids)})")
         if rows:
             what = f"the levels of {owner} are" if owner else "the subgroups are"
             words = f"{what} {', '.join(stratum.ids)}"
             yield f"holds {example!r} and the like in {rows:,} rows; {words}"
             return
-        held = f"NOT ({given}) AND {value} NOT IN ({_list(NO_LEVEL)})"
+        held = f"NOT ({given}) AND {value} NOT IN ({listed(NO_LEVEL)})"
         rows, example = self.examples(value, held)
         if rows:
             words = f"whose patients did not get {owner}"
             yield f"holds {example!r} and the like in {rows:,} rows {words}"
         kept = " AND ".join(self.columns.kept.values())
         for part in stratum.ids:
-            if not self.count(f"{kept} AND {given} AND {value} = {_list((part,))}"):
+            if not self.count(f"{kept} AND {given} AND {value} = {listed((part,))}"):
                 more = "leave it out of the study file, or join it with another"
                 yield f"has no complete row with {part!r}; {more}"
 
@@ -467,7 +670,8 @@ class _Table:
         """Return whether every treatment is 0 or 1; otherwise no level can be checked."""
         number = "TRY_CAST({0} AS DOUBLE)"
         bad = f"{{0}} IS NOT NULL AND ({number} IS NULL OR {number} NOT IN (0, 1))"
-        return not any(self.count(bad.format(quoted(one))) for _, one in self.columns.treatments)
+        plain = [one.column for _, one in self.columns.treatments if not one.is_coded]
+        return not any(self.count(bad.format(quoted(column))) for column in plain)
 
     def _repeated(self, column: str) -> Iterator[Problem]:
         name = quoted(column)
@@ -478,7 +682,32 @@ class _Table:
             patients = "1 patient stands" if count == 1 else f"{count:,} patients stand"
             yield "patient", f"{patients} in several rows, such as {first!r}; each must have one"
 
-    def like_ids(self) -> str:
+    def warnings(self) -> Iterator[str]:
+        """Yield what is unusual about the rows."""
+        columns = self.columns
+        if not (columns.n or columns.weight or columns.patient) and (words := self._like_ids()):
+            yield words
+        for column, kind in columns.covariates:
+            if kind != BINARY and self.types[column].removeprefix("U") in NUMBERS:
+                yield from self._like_codes(column)
+
+    def _like_codes(self, column: str) -> Iterator[str]:
+        """Yield a warning of a number such as 999 or -9 that is far from all others."""
+        name, codes = quoted(column), ", ".join(map(str, CODES))
+        for code, edge, aside in (("MAX", "MAX", ">= 2 *"), ("MIN", "MIN", "< 0 AND 0 <=")):
+            query = (
+                f"SELECT code, edge, COUNT(*) FROM {ROWS}, "
+                f"(SELECT {code}({name}) AS code FROM {ROWS}) AS found, "
+                f"(SELECT {edge}({name}) AS edge FROM {ROWS} "
+                f"WHERE {name} <> (SELECT {code}({name}) FROM {ROWS})) AS others "
+                f"WHERE {name} = code AND code IN ({codes}) AND code {aside} edge GROUP BY ALL"
+            )
+            for value, other, rows in self.connection.execute(query).fetchall():
+                words = f"column {column!r} holds {value:g} in {rows:,} rows and otherwise at"
+                words += f" {'most' if code == 'MAX' else 'least'} {other:g}"
+                yield f"{words}; if {value:g} means missing, write missing_values = [{value:g}]"
+
+    def _like_ids(self) -> str:
         """Return a warning of an unused column that looks like ids of patients and repeats them."""
         used = {column for _, column in self.columns.places}
         for column in (name for name in self.types if name not in used):
@@ -488,7 +717,7 @@ class _Table:
             )
             if LIKE_IDS.fullmatch(column) and ids < rows:
                 words = f"column {column!r} is not used and has {ids:,} values in {rows:,} rows"
-                key = f"write patient = {_text_of(column)} to check it"
+                key = f"write patient = {toml_of(column)} to check it"
                 return f"{words}; each row is one patient here; if {column!r} identifies patients, {key}"
         return ""
 
@@ -506,7 +735,7 @@ class _Table:
             if (lowest, highest, different) == (1, rows, rows):  # numbers of the rows
                 continue
             words = f"column {column!r} is not used and looks like numbers of patients"
-            yield WEIGHT, f"{words}; write weight = {_text_of(column)}, or remove the column"
+            yield WEIGHT, f"{words}; write weight = {toml_of(column)}, or remove the column"
             return
         combined = ", ".join(
             map(quoted, dict.fromkeys(column for _, column in self.columns.places))
@@ -522,8 +751,3 @@ class _Table:
         bad, _ = RIGHT[WEIGHT]
         is_number = self.types[column].removeprefix("U") in NUMBERS
         return is_number and not self.count(bad.format(quoted(column)))
-
-
-def _text_of(column: str) -> str:
-    """Return the name of a column as text of a TOML file."""
-    return json.dumps(column, ensure_ascii=False)

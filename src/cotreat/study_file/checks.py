@@ -25,8 +25,8 @@ def check_study(study: Study, problems: Problems) -> Study | None:
     Study or None
         The study with its warnings; None where there are problems.
     """
-    rows = study.patterns.warning if study.patterns is not None else ""
-    warnings = [f"patients: {rows}"] * bool(rows)
+    rows = study.patterns.warnings if study.patterns is not None else ()
+    warnings = [f"patients: {words}" for words in rows]
     if study.has_uncounted:
         try:
             sizes_of(study)

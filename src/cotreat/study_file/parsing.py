@@ -1,19 +1,67 @@
 """Regimens and sets of patients in a study file; each problem is noted with its place."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import permutations
 
-from cotreat.core.toml_tables import Problems, nearest
+from cotreat.core.toml_tables import SAME_MEANING, Problems, nearest
 from cotreat.evidence.contrasts import Cohort
 from cotreat.study import regimens
 from cotreat.study.regimens import NONE, Regimen
 from cotreat.study.study import Stratification
 
-SEPARATORS = re.compile(r"\s*(?:,|;|/|&|\band\b|\bplus\b|\bwith\b|\s)\s*")
-"""What people write between the treatments of a combination, besides "+"."""
+SEPARATORS = re.compile(r"\s*(?:,|;|/|&|\+|\band\b|\bplus\b|\bwith\b|\s)\s*")
+"""What people write between the treatments of a combination."""
+
+
+def combination(name: str, treatments: Sequence[str]) -> str:
+    """Return the regimen of which a name is another spelling, such as A+B for "A and B".
+
+    Parameters
+    ----------
+    name
+        What was written.
+    treatments
+        Ids of the treatments.
+
+    Returns
+    -------
+    str
+        Empty where the name is no spelling of a combination.
+    """
+    ids = {treatment.lower(): treatment for treatment in treatments}
+    word = name.lower().strip()
+    parts = [ids.get(part) for part in SEPARATORS.split(word)]
+    if word == "both" and len(ids) == 2:
+        parts = list(ids.values())
+    spelt = {"".join(pair): pair for pair in permutations(ids, 2)}
+    if word in spelt and word not in ids:
+        parts = [ids[part] for part in spelt[word]]
+    if len(parts) < 2 or None in parts or len(set(parts)) < len(parts):
+        return ""
+    return regimens.label(frozenset(filter(None, parts)), treatments)
+
+
+def likely_regimen(name: str, treatments: Sequence[str]) -> str:
+    """Return the regimen that a word is likely to mean.
+
+    Parameters
+    ----------
+    name
+        What was written.
+    treatments
+        Ids of the treatments.
+
+    Returns
+    -------
+    str
+        Empty where nothing is likely.
+    """
+    word = name.strip().lower()
+    same = {id_.lower(): id_ for id_ in (*treatments, NONE)}
+    return combination(name, treatments) or same.get(SAME_MEANING.get(word, word), "")
 
 
 @dataclass(frozen=True)
@@ -142,22 +190,9 @@ class RegimenReader:
         near = nearest(name, (*self.treatments, *more))
         if {*name} & {*", "}:
             near = f'{treatments}, joined by "+"'
-        hint = self._combination(name) or near or treatments
+        combined = combination(name, self.treatments)
+        hint = (f"did you mean {combined}?" if combined else near) or treatments
         self.problems.add(where, f"unknown treatment {name}; {hint}")
-
-    def _combination(self, name: str) -> str:
-        """Return "did you mean A+B?" for other spellings of a combination; otherwise empty."""
-        ids = {treatment.lower(): treatment for treatment in self.treatments}
-        word = name.lower().strip()
-        parts = [ids.get(part) for part in SEPARATORS.split(word)]
-        if word == "both" and len(ids) == 2:
-            parts = list(ids.values())
-        spelt = {"".join(pair): pair for pair in permutations(ids, 2)}
-        if word in spelt and word not in ids:
-            parts = [ids[part] for part in spelt[word]]
-        if len(parts) < 2 or None in parts or len(set(parts)) < len(parts):
-            return ""
-        return f"did you mean {self.label(frozenset(filter(None, parts)))}?"
 
     def require_admitted(self, where: str, name: str, regimen: Regimen) -> None:
         """Note a regimen that the inclusion rule forbids.

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cotreat.core.toml_tables import show_key
 from cotreat.study import regimens
 from cotreat.study.covariate_patterns import (
     CATEGORICAL,
@@ -20,6 +21,7 @@ from cotreat.study.covariate_patterns import (
 from cotreat.study.regimens import GROUP, LEVEL
 from cotreat.study.study import GRADINGS
 from cotreat.study_file.aggregate import EVENTS, Aggregated, Columns, N, StratumColumn, aggregate
+from cotreat.study_file.coding import NO_LEVEL, RegimenColumn, YesNo, texts_of
 from cotreat.study_file.parsing import RegimenReader
 from cotreat.study_file.shape import AggregatedTable, PatientsTable
 
@@ -48,34 +50,78 @@ def read_columns(table: PatientsTable | AggregatedTable, reader: RegimenReader) 
     """
     treatments, problems = reader.treatments, reader.problems
     before = len(problems.lines)
-    outcome, n, patient, weight = EVENTS, N, "", ""
-    indicators = {name: name for name in treatments}
-    if isinstance(table, PatientsTable):
-        outcome, n, indicators = table.outcome, "", table.treatments
-        patient, weight = table.patient or "", table.weight or ""
-        if patient and weight:
+    strata = tuple(_strata(table, reader))
+    if isinstance(table, AggregatedTable):
+        columns = Columns(
+            YesNo(EVENTS), tuple((name, YesNo(name)) for name in treatments), n=N, strata=strata
+        )
+    else:
+        if table.patient and table.weight:
             words = (
                 "a row of several patients has no patient of its own; leave out patient or weight"
             )
             problems.add(f"{PATIENTS}.weight", words)
-    strata = tuple(_strata(table, reader))
-    where = f"{_section(table)}.treatments"
-    for name in (name for name in indicators if name not in treatments):
-        problems.add(f"{where}.{name}", f"no such treatment; they are {', '.join(treatments)}")
-    for name in sorted(set(treatments) - set(indicators)):
-        problems.add(f"{where}.{name}", "missing; it must be the column of the treatment")
+        regimen = _regimen(table, reader)
+        columns = Columns(
+            YesNo(table.outcome, texts_of(table.event), texts_of(table.no_event)),
+            tuple(_indicators(table, regimen, strata, reader)),
+            patient=table.patient or "",
+            strata=strata,
+            weight=table.weight or "",
+            regimen=regimen,
+            missing_values=texts_of(table.missing_values),
+        )
     if len(problems.lines) > before:
         return None
-    return Columns(
-        outcome,
-        tuple((name, indicators[name]) for name in treatments),
-        tuple((table.covariates or {}).items()),
-        table.cluster or "",
-        patient,
-        n,
-        strata,
-        weight,
-    )
+    covariates = tuple((table.covariates or {}).items())
+    return replace(columns, covariates=covariates, cluster=table.cluster or "")
+
+
+def _regimen(table: PatientsTable, reader: RegimenReader) -> RegimenColumn | None:
+    """Return the column of regimens; note wrong regimens of its values."""
+    if table.regimen is None:
+        return None
+    sound = []
+    for value, label in (table.regimen.values or {}).items():
+        where = f"{PATIENTS}.regimen.values.{show_key(value)}"
+        regimen = reader.regimen(where, label)
+        if regimen is not None and (named := sorted(regimen - {*reader.treatments})):
+            words = (
+                f"names {', '.join(named)}; write the column of levels or subgroups as its own key"
+            )
+            reader.problems.add(where, words)
+        elif regimen is not None:
+            sound.append((value, label))
+    return RegimenColumn(table.regimen.column, tuple(sound))
+
+
+def _indicators(
+    table: PatientsTable,
+    regimen: RegimenColumn | None,
+    strata: tuple[StratumColumn, ...],
+    reader: RegimenReader,
+) -> Iterator[tuple[str, YesNo]]:
+    """Yield each treatment with its column and values; note missing and unknown treatments."""
+    treatments, problems, where = reader.treatments, reader.problems, f"{PATIENTS}.treatments"
+    given = table.treatments or {}
+    if (regimen is None) == (not given):
+        words = "write either the column of each treatment, or regimen with the column of regimens"
+        problems.add(where, f"missing; {words}" if regimen is None else words)
+        return
+    if regimen is not None:
+        yield from regimen.indicators(treatments)
+        return
+    for name in (name for name in given if name not in treatments):
+        problems.add(f"{where}.{name}", f"no such treatment; they are {', '.join(treatments)}")
+    for name in treatments:
+        if name not in given:
+            problems.add(f"{where}.{name}", "missing; it must be the column of the treatment")
+            continue
+        column, yes, no = given[name].column, texts_of(given[name].yes), texts_of(given[name].no)
+        levels = [s.ids for s in strata if s.treatment == name and s.column == column]
+        if levels and not (yes or no):
+            yes, no = levels[0], NO_LEVEL
+        yield name, YesNo(column, yes, no)
 
 
 def _strata(
@@ -212,7 +258,8 @@ def covariate_patterns(
         rows=aggregated.rows,
         missing=aggregated.missing,
         dropped=aggregated.dropped,
-        warning=aggregated.warning,
+        warnings=aggregated.warnings,
+        notes=aggregated.notes,
     )
 
 

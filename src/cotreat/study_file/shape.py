@@ -8,9 +8,17 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, ValidationInfo
+from pydantic import (
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    model_serializer,
+)
 from pydantic.json_schema import GenerateJsonSchema, JsonDict
-from pydantic_core import core_schema
+from pydantic_core import CoreSchema, core_schema
 
 from cotreat.core.toml_tables import (
     LARGEST,
@@ -116,6 +124,16 @@ def _interval_of_kind(value: Any, info: ValidationInfo) -> Any:
     return value
 
 
+def _is_value(value: object) -> bool:
+    """Return whether a value can be that of a column: a number, a truth value, or a text."""
+    return is_number(value) or isinstance(value, bool | str)
+
+
+def _are_values(value: object) -> bool:
+    """Return whether a value is a list of values of a column, which is not empty."""
+    return isinstance(value, list) and bool(value) and all(map(_is_value, value))
+
+
 _NUMBER: JsonDict = {"type": "number"}
 _POSITIVE: JsonDict = {"type": "number", "exclusiveMinimum": 0}
 _SHARE: JsonDict = {**_POSITIVE, "exclusiveMaximum": 1}
@@ -147,6 +165,31 @@ def _add_kinds(schema: JsonDict) -> None:
     ]
 
 
+class _OrColumn:
+    """Read the name of a column as a table with that column."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return a validator of a text or a table."""
+        return core_schema.no_info_before_validator_function(self._as_table, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the schema of a text or a table."""
+        return {"anyOf": [{"type": "string", "pattern": r"\S"}, handler(core)]}
+
+    def _as_table(self, value: Any) -> Any:
+        if isinstance(value, str | dict):
+            return {"column": value} if isinstance(value, str) else value
+        raise problem(
+            f"is {show(value)}; it must be the name of a column, or a table with its name"
+        )
+
+
+_VALUE: JsonDict = {"type": ["string", "number", "boolean"]}
+_VALUES: JsonDict = {"type": "array", "items": _VALUE, "minItems": 1}
 _TEXT = Field(strict=True, pattern=r"\S")
 _ID = Field(strict=True, pattern="^[a-z0-9][a-z0-9_-]*$")
 Text = Annotated[str, _TEXT, Right("a text that is not empty")]
@@ -209,7 +252,23 @@ Covariates = Annotated[
 ]
 ByTreatment = Annotated[_ColumnOf, Right('a table such as { A = "column of the level of A" }')]
 BySubgroup = Annotated[_ColumnOf, Right('a table such as { age = "column of the age group" }')]
-Indicators = Annotated[_ColumnOf, Right('a table such as { A = "column of A", B = "column of B" }')]
+Values = Annotated[
+    Any,
+    Right(
+        'a value such as "dead" or 2, or a list of values',
+        lambda value: _is_value(value) or _are_values(value),
+        lambda: {"anyOf": [_VALUE, _VALUES]},
+    ),
+]
+MissingValues = Annotated[
+    list[Any],
+    Right('a list of values such as [".", "n/a", 999]', _are_values, lambda: _VALUES),
+]
+RegimenOf = Annotated[
+    dict[str, RegimenText],
+    Field(min_length=1),
+    Right('a table such as { "0" = "none", "1" = "A", "2" = "A+B" }'),
+]
 
 
 # --- Tables ----------------------------------------------------------------------------------------
@@ -333,12 +392,47 @@ class AggregatedTable(FileTable):
     cluster: Text | None = None
 
 
+class _ColumnTable(FileTable):
+    """A column, with the meaning of its values."""
+
+    column: Text
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> Any:
+        """Return the name of the column where nothing else is stated."""
+        content = handler(self)
+        return content["column"] if list(content) == ["column"] else content
+
+
+class IndicatorTable(_ColumnTable):
+    """The column that contains whether a treatment was given."""
+
+    yes: Values | None = None
+    no: Values | None = None
+
+
+class RegimenColumnTable(_ColumnTable):
+    """The column that contains the regimen."""
+
+    values: RegimenOf | None = None
+
+
+Indicators = Annotated[
+    dict[str, Annotated[IndicatorTable, _OrColumn()]],
+    Field(min_length=1),
+    Right('a table such as { A = "column of A", B = { column = "column of B", yes = "Y" } }'),
+]
+
+
 class PatientsTable(FileTable):
     """Individual patient data: which column of a file contains what."""
 
     file: Text | None = None
     outcome: Text
-    treatments: Indicators
+    event: Values | None = None
+    no_event: Values | None = None
+    treatments: Indicators | None = None
+    regimen: Annotated[RegimenColumnTable, _OrColumn()] | None = None
     covariates: Covariates | None = None
     dose: ByTreatment | None = None
     duration: ByTreatment | None = None
@@ -347,6 +441,7 @@ class PatientsTable(FileTable):
     patient: Text | None = None
     weight: Text | None = None
     missing: Literal["drop"] | None = None
+    missing_values: MissingValues | None = None
 
 
 class StudyFile(FileTable):
