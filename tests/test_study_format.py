@@ -285,6 +285,7 @@ LOADED = {
     "formula/s.toml": "rows",
     "formula_source.toml": "mine",
     "high-risk.toml": "cv213836",
+    "labels.toml": "code",
     "levels_6x30.toml": "mine",
     "pairs.toml": "pairs",
     "self_column/s.toml": "rows",
@@ -300,7 +301,6 @@ REFUSED = {
     "dta.toml": "patients.file: line 1 is not UTF-8 text",
     "esc_key.toml": r"'\x1b[31mred': unknown key",
     "gz_cut/s.toml": "patients.file: the file is cut short",
-    "labels.toml": "patients.outcome: column 'y' holds text such as 'N'",
     "one.toml": "patients.treatments.B: column 'rx' is that of treatments.A too",
 }
 
