@@ -311,12 +311,14 @@ def coding_of(declared: YesNo, found: Sequence[str], right: str, names: tuple[st
     others = [value for value in found if value not in (*yes, *no)]
     if declared.yes and declared.no:
         if others:
-            words = f"which {'is' if len(others) == 1 else 'are'} neither {names[0]} nor {names[1]}"
-            raise CodingError(f"has the values {shown(others)}, {words}{_or_missing(others)}")
+            neither = (
+                f"which {'is' if len(others) == 1 else 'are'} neither {names[0]} nor {names[1]}"
+            )
+            raise CodingError(f"has the values {shown(others)}, {neither}{_or_missing(others)}")
     elif len({*map(fold, others)}) > 1:
         which, other = names if declared.yes else names[::-1]
-        words = f"besides {which} it has {shown(others)}; write {other} = … with those that are"
-        raise CodingError(f"has more than two values: {words}{_or_missing(others)}")
+        more = f"besides {which} it has {shown(others)}; write {other} = … with those that are"
+        raise CodingError(f"has more than two values: {more}{_or_missing(others)}")
     elif declared.yes:
         no = tuple(others)
     else:
