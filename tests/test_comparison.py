@@ -65,7 +65,7 @@ def brute_force(study, without=None, sd=0.5):
     """Integrate the likelihood of four counts under `weak` priors on grids of three log-odds.
 
     The log-odds of none, A and B are the coordinates; that of both is their sum less none's plus γ, over
-    which is integrated first. sd 0 stands for no interaction.
+    which is integrated first. sd 0 stands for no interaction. The intercept is the mean of the four.
     """
     prior = prior_set("weak", study)
     alpha, beta = (prior[name] for name in ("alpha", "beta"))
@@ -86,16 +86,16 @@ def brute_force(study, without=None, sd=0.5):
     none, a, b = (grid(cell) for cell in range(3))
     steps = np.prod([axis[1] - axis[0] for axis in (none, a, b)])
     both = np.linspace(-14, 14, 1401 if sd else 5601)
+    gamma, weights = np.zeros(1), np.ones(1)
     if sd:
         gamma = np.linspace(-7 * sd, 7 * sd, 301)
         weights = stats.norm.pdf(gamma, 0, sd) * (gamma[1] - gamma[0])
-        mixed = np.array([law(3, at + gamma) @ weights for at in both])
-    else:
-        mixed = law(3, both)
+    weighted = law(3, both[:, None] + gamma) * weights
     total = 0.0
-    for at, height in zip(
-        none, law(0, none) * stats.norm.pdf(none, alpha.mu, alpha.sigma), strict=True
-    ):
+    for at, height in zip(none, law(0, none), strict=True):
+        # With `both` the sum of the log-odds of A and B less none's.
+        mean = (2 * at + 2 * both[:, None] + gamma) / 4
+        mixed = (weighted * stats.norm.pdf(mean, alpha.mu, alpha.sigma)).sum(1)
         one = law(1, a) * stats.norm.pdf(a - at, beta.mu, beta.sigma)
         other = law(2, b) * stats.norm.pdf(b - at, beta.mu, beta.sigma)
         total += height * (one @ np.interp(a[:, None] + b - at, both, mixed) @ other)

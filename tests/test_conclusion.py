@@ -8,6 +8,7 @@ import pytest
 
 from cotreat import load_study, parse_study, reanalyse
 from cotreat.core.constants import ANY, IDENTIFIED, IMPLIED, NOT_IDENTIFIED
+from cotreat.priors.belief_grid import as_default
 from cotreat.report.conclusion import (
     AGAINST,
     ASSESSED,
@@ -16,7 +17,6 @@ from cotreat.report.conclusion import (
     INCOMPATIBLE,
     INCONCLUSIVE,
     NOT_ESTIMABLE,
-    WEAK,
     Alternative,
     Reported,
     alternatives_of,
@@ -41,6 +41,8 @@ from cotreat.workflow.reanalyse import FailedChecks
 from tests.codes import fields
 from tests.conftest import arms
 from tests.shared import draw_only
+
+WEAK = as_default("weak")
 
 SCALES = ("ic", "reri_or", "ror", "rrr", "bliss")
 QUESTION = Question(
@@ -528,12 +530,6 @@ def test_each_belief_of_the_grid_counts_on_the_scale_that_it_assesses():
     assert {row.alternatives for row in by_scale.values()} == {1}
     assert found.unusable == 1
     assert verdict(found_in(summary(0.99), alternatives=read)).startswith("Depends on")
-
-
-def test_the_default_belief_is_named_as_in_the_grid():
-    from cotreat.sensitivity import belief_grid
-
-    assert WEAK == belief_grid.WEAK
 
 
 def test_the_question_of_a_study_comes_back_from_json():

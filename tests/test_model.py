@@ -4,7 +4,7 @@ import numpy as np
 import pymc as pm
 import pytest
 from scipy import stats
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from cotreat import load_study
 from cotreat.core.errors import ModelError
@@ -15,22 +15,23 @@ from cotreat.priors.sets import prior_set
 
 
 def cells(study):
-    return study.content(study.counted), study.products(study.counted)
+    """Columns of the counted regimens, centred at their mean with equal weights."""
+    columns = study.content(study.counted), study.products(study.counted)
+    return [of - of.mean(0) for of in columns]
 
 
 def binomial(study, eta):
     return stats.binom.logpmf(study.events, study.n, expit(eta)).sum()
 
 
-def reference(study, value):
-    # In a case-control study the sampling sets the share of cases.
-    return stats.norm.logpdf(value, *((0, 1.5) if study.is_case_control else (-1.67, 0.65)))
+def intercept(value):
+    return stats.norm.logpdf(value, 0, 2.5)
 
 
 def additive(study, v):
     content, _ = cells(study)
     return (
-        reference(study, v["alpha"])
+        intercept(v["alpha"])
         + stats.norm.logpdf(v["beta"], 0, 1).sum()
         + binomial(study, v["alpha"] + content @ v["beta"])
     )
@@ -39,7 +40,7 @@ def additive(study, v):
 def interaction(study, v):
     content, products = cells(study)
     return (
-        reference(study, v["alpha"])
+        intercept(v["alpha"])
         + stats.norm.logpdf(v["beta"], 0, 1).sum()
         + stats.norm.logpdf(v["gamma"], 0, 0.5).sum()
         + binomial(study, v["alpha"] + content @ v["beta"] + products @ v["gamma"])
@@ -70,7 +71,7 @@ def exchangeable(study, v):
     tau = np.exp(v["tau_log__"])
     gamma, density = relatives(v["mu"], tau, v["z_zerosum__"], 0, 0.25)
     return (
-        reference(study, v["alpha"])
+        intercept(v["alpha"])
         + stats.norm.logpdf(v["beta"], 0, 1).sum()
         + density
         + stats.halfnorm.logpdf(tau, scale=0.5)
@@ -81,8 +82,7 @@ def exchangeable(study, v):
 
 def saturated(study, v):
     tau = np.exp(v["tau_arm_log__"])
-    prior = (0, 1.5) if study.is_case_control else (-1.67, 0.65)
-    eta, density = relatives(v["m"], tau, v["z_zerosum__"], *prior)
+    eta, density = relatives(v["m"], tau, v["z_zerosum__"], 0, 2.5)
     return density + stats.halfnorm.logpdf(tau, scale=1) + v["tau_arm_log__"] + binomial(study, eta)
 
 
@@ -162,9 +162,10 @@ def test_a_risk_is_what_its_log_odds_say(three):
     given = pm.do(built, values)
     risk = given["risk"].eval(mode="FAST_COMPILE")
     by_arm = dict(zip(built.coords["arm"], risk, strict=True))
-    assert by_arm["none"] == pytest.approx(expit(-1.0))
-    assert by_arm["A+B"] == pytest.approx(expit(-1.0 + 0.5 + 0.2 + 0.1))
-    assert by_arm["A+B+C"] == pytest.approx(expit(-1.0 + 0.4 + 0.5))
+    log_odds = {name: logit(value) for name, value in by_arm.items()}
+    assert log_odds["A+B"] - log_odds["none"] == pytest.approx(0.5 + 0.2 + 0.1)
+    assert log_odds["A+B+C"] - log_odds["none"] == pytest.approx(0.4 + 0.5)
+    assert np.mean([log_odds[name] for name in three.counted]) == pytest.approx(-1.0)
 
 
 def test_exchangeable_is_refused_for_one_pair():

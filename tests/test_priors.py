@@ -17,9 +17,9 @@ def isis2():
     return load_study("isis2")
 
 
-def test_the_baseline_of_a_case_control_study_is_no_risk():
+def test_the_intercept_of_a_case_control_study_is_no_risk():
     alpha = prior_set("weak", load_study("oral-cancer"))["alpha"]
-    assert alpha.in_words() == "share of cases 0.05 to 0.95"
+    assert alpha.in_words() == "share of cases 0.01 to 0.99"
     assert "set by the sampling" in alpha.meaning
 
 
@@ -35,8 +35,8 @@ def test_weak_is_marked_as_chosen_by_nobody(isis2):
     assert set(prior_set("weak", isis2).table()["chosen by"]) == {"default"}
 
 
-def test_the_baseline_prior_is_said_as_a_risk(isis2):
-    assert prior_set("weak", isis2)["alpha"].in_words() == "risk 0.05 to 0.40"
+def test_the_prior_of_the_intercept_is_shown_as_a_risk(isis2):
+    assert prior_set("weak", isis2)["alpha"].in_words() == "risk 0.01 to 0.99"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,9 @@ def test_the_baseline_prior_is_said_as_a_risk(isis2):
         ("grid:neutral-weak", 0, 5),
         ("grid:neutral-strong", 0, 0.205),
         ("enthusiastic", np.log(2), np.log(2) / 1.0364334),
-        ("sceptical", -np.log(2), np.log(2) / 1.0364334),
+        ("pessimistic", -np.log(2), np.log(2) / 1.0364334),
+        # 5 % beyond an odds ratio of 2 (Spiegelhalter, Freedman & Parmar 1994).
+        ("sceptical", 0, np.log(2) / 1.6448536),
         ("grid:optimistic-strong", np.log(2), np.log(2) / 1.6448536),
     ],
 )
@@ -68,12 +70,12 @@ def test_an_optimist_leaves_the_stated_share_beyond_the_null(three, strength, be
 
 def test_an_optimist_about_a_harm_expects_less_of_it(isis2):
     assert prior_set("enthusiastic", isis2)["beta"].mu == pytest.approx(-np.log(2))
-    assert prior_set("sceptical", isis2)["beta"].mu == pytest.approx(np.log(2))
+    assert prior_set("pessimistic", isis2)["beta"].mu == pytest.approx(np.log(2))
 
 
-def test_a_sceptic_about_exposures_expects_no_harm_of_them():
+def test_a_pessimist_about_exposures_expects_no_harm_of_them():
     study = load_study("factor-v-leiden")
-    assert prior_set("sceptical", study)["beta"].mu == pytest.approx(-np.log(2))
+    assert prior_set("pessimistic", study)["beta"].mu == pytest.approx(-np.log(2))
     assert prior_set("enthusiastic", study)["beta"].mu == pytest.approx(np.log(2))
 
 
@@ -86,11 +88,20 @@ def test_distance_of_counts_from_a_prior(isis2):
 
 def test_a_study_can_say_its_own_reference_risk():
     baseline = '\n[baseline]\nrisk = [0.1, 0.3]\nsource = "earlier cohort"\n'
-    weak = prior_set("weak", parse_study(THREE + baseline + arms(THREE_CELLS)))
+    text = THREE.replace('"any(A, B, C)"', '"all"') + baseline
+    weak = prior_set("weak", parse_study(text + arms({**THREE_CELLS, "none": (20, 4)})))
     for variable in ("alpha", "m"):
         assert weak[variable].in_words() == "risk 0.10 to 0.30"
         assert weak[variable].reason == "earlier cohort"
         assert weak[variable].chosen_by == "study file"
+
+
+def test_a_baseline_outside_the_cohort_is_no_mean_of_its_regimens():
+    baseline = '\n[baseline]\nrisk = [0.1, 0.3]\nsource = "earlier cohort"\n'
+    weak = prior_set("weak", parse_study(THREE + baseline + arms(THREE_CELLS)))
+    assert weak["alpha"].in_words() == "risk 0.10 to 0.30"
+    assert weak["m"].in_words() == "risk 0.01 to 0.99"
+    assert weak["m"].chosen_by == "default"
 
 
 def test_a_changed_row_is_marked_as_the_users(isis2):
@@ -106,11 +117,11 @@ def test_a_belief_about_effects_is_refused_where_there_are_none(isis2):
 
 def test_names():
     assert len(GRID) == 9
-    assert NAMES[:4] == ("weak", "sceptical", "neutral", "enthusiastic")
+    assert NAMES[:4] == ("weak", "exposures", "sceptical", "pessimistic")
 
 
 def test_unknown_set_names_the_known_ones(isis2):
-    with pytest.raises(ModelError, match="no prior set 'flat'; the prior sets are weak, sceptical"):
+    with pytest.raises(ModelError, match="no prior set 'flat'; the prior sets are weak, exposures, sceptical"):
         prior_set("flat", isis2)
 
 
@@ -182,6 +193,25 @@ def test_every_pair_of_beliefs_has_a_name(three):
     assert len(names) == 100
     assert all(prior_set(name, three).name == name for name in names)
     assert {"weak", *GRID, *INTERACTION_GRID} < names
+
+
+def test_the_unstated_part_of_a_belief_is_the_default_of_the_study(isis2):
+    exposures = load_study("factor-v-leiden")
+    for study, default in ((isis2, "weak"), (exposures, "exposures")):
+        own = prior_set(None, study)
+        assert own.name == default
+        assert prior_set("neutral", study)["gamma"] == own["gamma"]
+        assert prior_set("interactions:neutral-weak", study)["beta"] == own["beta"]
+
+
+def test_two_widths_of_the_prior_on_interactions(isis2):
+    sds = {
+        name: [prior_set(name, isis2)[of].sigma for of in ("gamma", "mu", "tau", "beta")]
+        for name in ("weak", "interactions:narrow", "interactions:wide", "exposures")
+    }
+    assert sds["weak"] == sds["interactions:narrow"] == [0.5, 0.25, 0.5, 1.0]
+    assert sds["interactions:wide"] == [1.0, 0.5, 1.0, 1.0]
+    assert sds["exposures"] == [1.0, 0.5, 1.0, 2.5]
 
 
 def test_a_belief_about_interactions_is_refused_where_there_are_none(isis2):

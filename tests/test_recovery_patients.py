@@ -60,12 +60,14 @@ def test_truths_are_what_the_drawn_parameters_make(script, experiment):
             drugs = set(regimen.split("+")) - {"none"}
             of_pairs = [p for p in study.pair_labels if set(p.split(":")) <= drugs]
             return float(
-                scenario["alpha"]
-                + sum(scenario["beta"].sel(treatment=drug) for drug in drugs)
+                sum(scenario["beta"].sel(treatment=drug) for drug in drugs)
                 + sum(scenario["gamma"].sel(pair=pair) for pair in of_pairs)
             )
 
-        def risk(regimen, shift=shift, log_odds=log_odds):
+        # The intercept is the mean log-odds of the regimens of the cohort.
+        level = float(scenario["alpha"]) - np.mean([log_odds(arm) for arm in study.counted])
+
+        def risk(regimen, shift=level + shift, log_odds=log_odds):
             return np.average(expit(log_odds(regimen) + shift), weights=cells.n)
 
         expected = {

@@ -303,7 +303,7 @@ def test_each_belief_of_the_grid_counts_once(folder):
             "probability": [0.7, 0.7, 0.7, 0.99],
         }
     )
-    own = bold_multiverse(folder).assign(priors="sceptical")  # the grid's pessimistic-moderate
+    own = bold_multiverse(folder).assign(priors="pessimistic")  # the grid's pessimistic-moderate
     tables = {supplementary.MULTIVERSE: own, GRID: grid}
     add_part(folder, supplementary.SENSITIVITY, "Sensitivity", tables)
     found = write_report(folder).conclusion

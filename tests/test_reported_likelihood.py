@@ -297,6 +297,9 @@ def half_normal(log_value, scale):
     return stats.halfnorm.logpdf(np.exp(log_value), scale=scale) + log_value
 
 
+BASELINE = logit([0.05, 0.40])
+
+
 def products(v):
     """Return the product terms of the pairs and their log prior density."""
     if "gamma" in v:
@@ -319,7 +322,8 @@ def flagship_terms(v, rows, width_only):
     with_tac, first = shares_of(v["share_1_simplex__"])
     without, second = shares_of(v["share_2_simplex__"])
     prior += (
-        stats.norm.logpdf(v["alpha"], -1.67, 0.65)
+        # [baseline] of sun2024: central 95 % of the risk without treatment 0.05 to 0.40.
+        stats.norm.logpdf(v["alpha"], np.mean(BASELINE), np.diff(BASELINE)[0] / (2 * 1.95996398454))
         + stats.norm.logpdf(v["beta"], 0, 1).sum()
         + half_normal(v["sigma_log__"], 1.0)
         + half_normal(v["loss_log__"], 0.15)
@@ -720,7 +724,8 @@ def test_counted_arms_are_binomial_and_claims_of_them_alone_are_no_evidence():
         point = {k: rng.normal(-0.5, 0.3, v.shape) for k, v in built.initial_point().items()}
         assert both[0](point) == both[1](point)
         a, b, _ = point["beta"]
-        level = point["alpha"] + np.array([a, b, a + b + point["gamma"][0]])
+        level = np.array([a, b, a + b + point["gamma"][0]])
+        level += point["alpha"] - level.mean()
         risk = averages(level, np.exp(point["sigma_log__"]))[0]
         expected = stats.binom.logpmf([25, 40, 45], [60, 210, 110], risk).sum()
         assert counts(point) == pytest.approx(expected, rel=1e-10)

@@ -101,7 +101,7 @@ def test_fits_of_one_claim_are_the_closed_form_within_monte_carlo_error(one_clai
 
 @pytest.mark.long
 def test_nuts_of_one_claim_is_the_closed_form_within_monte_carlo_error(one_claim):
-    tree = fit(one_claim, "additive", "sceptical", draws=2000, tune=500, chains=2)
+    tree = fit(one_claim, "additive", "pessimistic", draws=2000, tune=500, chains=2)
     _agrees(tree["posterior"]["risk"], closed_form(one_claim, "pessimistic-moderate"))
 
 

@@ -36,7 +36,7 @@ from cotreat.study import regimens
 from cotreat.study_file.reader import aggregation_of
 from tests.codes import by_code, code, codes
 from tests.shared import fit, view_of
-from tests.test_model import binomial, points, reference, zero_sum
+from tests.test_model import binomial, intercept, points, zero_sum
 
 ROOT = Path(__file__).parents[1] / "results"
 
@@ -601,13 +601,18 @@ def test_log_density_of_dose_is_the_plain_sum(counted):
         share = np.exp(raw) / np.exp(raw).sum()
         x = np.concatenate([[0.0], np.cumsum(share)])[told.ranks(told.counted, "A")]
         b = np.array(["B" in arm for arm in told.counted])
+        # The centre of the design: equally spaced levels, regimens with equal weights.
+        spaced = told.ranks(told.counted, "A") / 3
         eta = (
-            point["alpha"] + point["beta"][0] * x + point["beta"][1] * b + point["gamma"][0] * x * b
+            point["alpha"]
+            + point["beta"][0] * (x - spaced.mean())
+            + point["beta"][1] * (b - b.mean())
+            + point["gamma"][0] * (x * b - (spaced * b).mean())
         )
         # Dirichlet(1, 1, 1), and the Jacobian of PyMC's simplex: sums of the logs, and log k.
         simplex = stats.dirichlet.logpdf(share, np.ones(3)) + np.log(share).sum() + np.log(3)
         plain = (
-            reference(told, point["alpha"])
+            intercept(point["alpha"])
             + stats.norm.logpdf(point["beta"]).sum()
             + stats.norm.logpdf(point["gamma"], 0, 0.5).sum()
             + simplex
@@ -624,7 +629,8 @@ def test_log_density_of_subgroups_is_that_of_the_multivariate_normal(frame):
     told, built = stated(rows, "subgroups")
     density = built.compile_logp(mode="FAST_COMPILE")
     groups = np.array([told.groups.index(regimens.group_of(arm)) for arm in told.counted])
-    content, products = told.content(told.counted), told.products(told.counted)
+    columns = told.content(told.counted), told.products(told.counted)
+    content, products = (of - of.mean(0) for of in columns)
     for point in points(built, 5):
         tau = np.exp(point["spread_log__"])
         effects, plain = [], 0.0
@@ -640,7 +646,7 @@ def test_log_density_of_subgroups_is_that_of_the_multivariate_normal(frame):
         eta = point["alpha"] + level[groups] + (content * np.array(effects).T[groups]).sum(1)
         eta = eta + products @ point["gamma"]
         plain += (
-            reference(told, point["alpha"])
+            intercept(point["alpha"])
             + stats.norm.logpdf(point["gamma"], 0, 0.5).sum()
             + (stats.halfnorm.logpdf(tau, scale=0.5) + point["spread_log__"]).sum()
             + binomial(told, eta)

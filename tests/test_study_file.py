@@ -89,7 +89,8 @@ COUNT = "a whole number from 0 to 1,000,000,000"
 COUNT_FROM_1 = "a whole number from 1 to 1,000,000,000"
 POSITIVE = "a number above 0"
 INTERVAL = "[lower, upper] with 0 < lower < upper"
-RISK = "[lower, upper] with 0 < lower < upper < 1, the central 95 % of the risk without treatment"
+BASELINE = '[baseline]\nrisk = [0.05, 0.40]\nsource = "registry"\n'
+RISK = "[lower, upper] with 0 < lower < upper < 1, the central 95 % of the risk"
 TREATMENT_ID = (
     "a treatment's id must be a letter A-Z or a-z followed by letters, digits or _, and "
     "no word of set expressions or of Python (all, any, none, vs, not, and, is, …)"
@@ -218,7 +219,7 @@ FILES = {
     ),
     "section is no table": (
         'baseline = "low"\n' + drop("[baseline]", "risk = [0.05, 0.40]", 'source = "registry"'),
-        ("baseline: must be a table with the keys risk, source",),
+        ("baseline: must be a table with the keys risk, regimen, source",),
     ),
     "study is no table": (
         'format = 1\nstudy = "toy"\n' + TOY[TOY.index("[outcome]") :],
@@ -302,7 +303,7 @@ STUDY = {
         ('outcome.direction: is \'good\'; it must be "benefit" or "harm"; did you mean benefit?',),
     ),
     "case-control without a scale": (
-        swap(('"cohort"', '"case-control"')),
+        swap(('"cohort"', '"case-control"'), (BASELINE, "")),
         (
             'outcome.synergy_on: missing; a case-control study must say "event" or "non-event" '
             "(additive measures differ between the two)",
@@ -319,6 +320,20 @@ STUDY = {
     "inclusion too long": (
         swap(('"any(TAC, CYC)"', f'"{LONG_SET}"')),
         (f"study.inclusion: {LONG_SET!r} {NOT_A_SET}",),
+    ),
+    "baseline of an unknown regimen": (
+        swap((BASELINE, f'{BASELINE}regimen = "TAX"\n')),
+        ("baseline.regimen: unknown treatment TAX; did you mean TAC?",),
+    ),
+    "baseline in a case-control study": (
+        swap(
+            ('"cohort"', '"case-control"'),
+            ('direction = "benefit"', 'direction = "benefit"\nsynergy_on = "event"'),
+        ),
+        (
+            "baseline: a case-control study has no risks, its sampling sets the share of cases; "
+            "remove it",
+        ),
     ),
     "baseline reversed": (risk("[0.40, 0.05]"), bad_risk("[0.40, 0.05]")),
     "baseline from 0": (risk("[0, 0.40]"), bad_risk("[0, 0.40]")),
@@ -995,6 +1010,7 @@ def test_case_control_may_name_either_scale() -> None:
     text = swap(
         ('"cohort"', '"case-control"'),
         ('direction = "benefit"', 'direction = "harm"\nsynergy_on = "non-event"'),
+        (BASELINE, ""),
     )
     assert parse_study(text).outcome.synergy_on == "non-event"
 

@@ -13,11 +13,13 @@ from cotreat.estimands.estimand import CONDITIONAL
 from cotreat.evidence.logistic_operator import averages, centre
 from cotreat.priors.sets import prior_set
 from cotreat.study import regimens
-from cotreat.study.study import Study
+from cotreat.study.study import Baseline, Study
 from validation.simulate import SIGMA, SimulationError, solved, whole_sizes
 
 ADDITIVE, MULTIPLICATIVE, SYNERGISTIC = "additive", "multiplicative", "synergistic"
 RARE, COMMON = "rare", "common"
+TYPICAL = Baseline(0.05, 0.40, "most outcomes that trials study")
+"""Prior of the risk without treatment if the study file does not declare it."""
 RATIO = 2.0
 """True ratio of odds ratios of a synergistic pair."""
 
@@ -35,7 +37,7 @@ class Rule:
     ratio : float
         Ratio of odds ratios of the first treatment and any other treatment; all other ratios are 1.
     none : float
-        Log odds without treatment, in SDs of its ``weak`` prior from the prior mean.
+        Log odds without treatment, in SDs of its prior from the prior mean.
     """
 
     words: str
@@ -182,7 +184,8 @@ def scenarios(study: Study) -> Iterator[Scenario]:
 
 def _scenario(study: Study, name: str, rule: Rule, patients: int) -> Scenario:
     """Calibrate a scenario to a study under a rule of combination."""
-    prior = prior_set("weak", study)["alpha"].numbers()
+    declared = study.baseline if study.baseline and not study.baseline.regimen else TYPICAL
+    prior = prior_set("weak", replace(study, baseline=declared))["alpha"].numbers()
     none = float(prior["mu"] + rule.none * prior["sigma"])
     # Synergy against a harmful event is a lower probability of the event.
     ratio = rule.ratio if study.outcome.synergy_on == "event" else 1 / rule.ratio

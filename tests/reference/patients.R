@@ -14,12 +14,15 @@ d$one <- 1
 d[c("drug_a", "drug_b", "drug_c")] <- d[c("a", "b", "c")]  # "b" is a word of Stan's R packages
 d$ab <- d$a * d$b
 d$ac <- d$a * d$c
+# The constant is the log-odds at the mean of the regimens, with equal weights.
+drugs <- c("drug_a", "drug_b", "drug_c", "ab", "ac")
+d[drugs] <- sweep(d[drugs], 2, colMeans(unique(d[drugs])))
 coefficients <- c("one", "drug_a", "drug_b", "drug_c", "ab", "ac", x)
-scale <- c(0.65, rep(1, 3), rep(0.5, 2), rep(1, 6))
+scale <- c(2.5, rep(1, 3), rep(0.5, 2), rep(1, 6))
 # The constant stands among the predictors: rstanarm's own intercept is that of centred predictors.
 fit <- stan_glmer(
   response ~ 0 + one + drug_a + drug_b + drug_c + ab + ac + x1 + x2 + x3 + x4 + x5 + x6 + (1 | hospital),
-  data = d, family = binomial(), prior = normal(c(-1.67, rep(0, 11)), scale, autoscale = FALSE),
+  data = d, family = binomial(), prior = normal(0, scale, autoscale = FALSE),
   prior_covariance = decov(shape = 1, scale = 1), chains = 4, iter = 1000 + per_chain, warmup = 1000,
   seed = 1, refresh = 0
 )

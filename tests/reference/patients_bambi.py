@@ -25,7 +25,10 @@ def main() -> None:
     normal = {f"drug_{drug}": (0.0, 1.0) for drug in DRUGS}
     normal |= {"ab": (0.0, 0.5), "ac": (0.0, 0.5), **dict.fromkeys(COVARIATES, (0.0, 1.0))}
     predictors = list(normal)
-    normal["Intercept"] = (-1.67, 0.65)
+    drugs = predictors[:5]
+    # The intercept is the log-odds at the mean of the regimens, with equal weights.
+    data[drugs] = data[drugs] - data[drugs].drop_duplicates().mean()
+    normal["Intercept"] = (0.0, 2.5)
     priors = {name: bmb.Prior("Normal", mu=mu, sigma=sd) for name, (mu, sd) in normal.items()}
     between = bmb.Prior("HalfNormal", sigma=0.5)
     priors["1|hospital"] = bmb.Prior("Normal", mu=0, sigma=between)

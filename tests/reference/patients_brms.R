@@ -14,10 +14,13 @@ d$one <- 1
 d[c("drug_a", "drug_b", "drug_c")] <- d[c("a", "b", "c")]  # "b" is a word of Stan's R packages
 d$ab <- d$a * d$b
 d$ac <- d$a * d$c
+# The constant is the log-odds at the mean of the regimens, with equal weights.
+drugs <- c("drug_a", "drug_b", "drug_c", "ab", "ac")
+d[drugs] <- sweep(d[drugs], 2, colMeans(unique(d[drugs])))
 coefficients <- c("one", "drug_a", "drug_b", "drug_c", "ab", "ac", x)
 priors <- c(
   prior(normal(0, 1), class = b),
-  prior(normal(-1.67, 0.65), class = b, coef = one),
+  prior(normal(0, 2.5), class = b, coef = one),
   prior(normal(0, 0.5), class = b, coef = ab),
   prior(normal(0, 0.5), class = b, coef = ac),
   prior(normal(0, 0.5), class = sd)

@@ -25,21 +25,17 @@ warmup <- 1000
 iter <- 61000 # per chain, warmup included; about two minutes in all
 
 # The priors, exactly as written: alpha is the coefficient of a column of ones, so rstanarm
-# neither centres the predictors nor treats alpha as an intercept; no autoscaling, no QR.
-# In a case-control study the sampling sets the share of cases, so alpha is wide there.
-priors <- function(name) {
-  if (name == "isis2") {
-    list(location = c(-1.67, 0, 0, 0), scale = c(0.65, 1, 1, 0.5))
-  } else {
-    list(location = c(0, 0, 0, 0), scale = c(1.5, 1, 1, 0.5))
-  }
-}
+# does not treat alpha as an intercept; no autoscaling, no QR. Each column is centred at its mean over
+# the regimens of the model, with equal weights, so alpha is the log-odds at that centre.
+scales <- list(weak = c(2.5, 1, 1, 0.5), exposures = c(2.5, 2.5, 2.5, 1))
 
-draw <- function(study, model, location, scale) {
-  d <- data.frame(
-    r = study$r, n = study$n, one = 1, A = c(0, 1, 0, 1), B = c(0, 0, 1, 1), AB = c(0, 0, 0, 1)
-  )
+draw <- function(study, model, scale) {
+  location <- rep(0, 4)
+  d <- data.frame(r = study$r, n = study$n, one = 1)
   terms <- if (model == "interaction") 1:4 else 1:3
+  d$A <- c(0, 1, 0, 1) - 1 / 2
+  d$B <- c(0, 0, 1, 1) - 1 / 2
+  d$AB <- c(0, 0, 0, 1) - 1 / 4
   f <- if (model == "interaction") {
     cbind(r, n - r) ~ 0 + one + A + B + AB
   } else {
@@ -87,36 +83,36 @@ measures <- function(r00, r10, r01, r11) {
 null_value <- c(ic = 0, reri_or = 0, ror = 1, rrr = 1, bliss = 0, hsa = 0)
 
 # x: iteration x chain. ess is posterior::ess_mean, the one mcse_mean = sd / sqrt(ess) uses.
-row <- function(study, model, quantity, x, quantiles = TRUE) {
+row <- function(study, priors, model, quantity, x, quantiles = TRUE) {
   q <- if (quantiles) quantile(x, c(0.025, 0.975), names = FALSE) else c(NA, NA)
   data.frame(
-    study = study, model = model, quantity = quantity, mean = mean(x), sd = sd(as.vector(x)),
+    study = study, priors = priors, model = model, quantity = quantity, mean = mean(x), sd = sd(as.vector(x)),
     q2.5 = q[1], q97.5 = q[2], mcse_mean = mcse_mean(x), ess = ess_mean(x)
   )
 }
 
-summarise <- function(study, model) {
-  cat(study, model, "\n")
-  prior <- priors(study)
-  p <- draw(studies[[study]], model, prior$location, prior$scale)
+summarise <- function(study, priors, model) {
+  cat(study, priors, model, "\n")
+  p <- draw(studies[[study]], model, scales[[priors]])
   gamma <- if (is.null(p$gamma)) 0 else p$gamma
+  none <- p$alpha - (p$beta_A + p$beta_B) / 2 - gamma / 4
   risks <- list(
-    risk_neither = plogis(p$alpha), risk_A = plogis(p$alpha + p$beta_A),
-    risk_B = plogis(p$alpha + p$beta_B), risk_both = plogis(p$alpha + p$beta_A + p$beta_B + gamma)
+    risk_neither = plogis(none), risk_A = plogis(none + p$beta_A),
+    risk_B = plogis(none + p$beta_B), risk_both = plogis(none + p$beta_A + p$beta_B + gamma)
   )
   p <- c(p[!vapply(p, is.null, TRUE)], risks)
-  rows <- lapply(names(p), function(q) row(study, model, q, p[[q]]))
+  rows <- lapply(names(p), function(q) row(study, priors, model, q, p[[q]]))
   if (model == "interaction") {
-    scales <- list(event = unname(risks))
-    if (study == "isis2") scales$nonevent <- lapply(unname(risks), function(r) 1 - r)
-    for (s in names(scales)) {
-      m <- do.call(measures, scales[[s]])
+    risks_by_scale <- list(event = unname(risks))
+    if (study == "isis2") risks_by_scale$nonevent <- lapply(unname(risks), function(r) 1 - r)
+    for (s in names(risks_by_scale)) {
+      m <- do.call(measures, risks_by_scale[[s]])
       for (q in names(m)) {
         label <- if (s == "event") q else paste0(q, "_nonevent")
         above <- (m[[q]] > null_value[[q]]) * 1
         rows <- c(rows, list(
-          row(study, model, label, m[[q]]),
-          row(study, model, sprintf("P(%s)", label), above, quantiles = FALSE)
+          row(study, priors, model, label, m[[q]]),
+          row(study, priors, model, sprintf("P(%s)", label), above, quantiles = FALSE)
         ))
       }
     }
@@ -125,8 +121,11 @@ summarise <- function(study, model) {
   do.call(rbind, rows)
 }
 
-grid <- expand.grid(model = c("interaction", "additive"), study = names(studies), stringsAsFactors = FALSE)
-result <- do.call(rbind, Map(summarise, grid$study, grid$model))
+grid <- expand.grid(
+  model = c("interaction", "additive"), study = names(studies), priors = names(scales), stringsAsFactors = FALSE
+)
+grid <- grid[grid$priors == "weak" | (grid$study != "isis2" & grid$model == "interaction"), ]
+result <- do.call(rbind, Map(summarise, grid$study, grid$priors, grid$model))
 for (column in c("mean", "sd", "q2.5", "q97.5", "mcse_mean", "ess")) {
   x <- result[[column]]
   result[[column]] <- ifelse(is.na(x), "", sprintf("%.10g", x))

@@ -89,7 +89,7 @@ class Fit:
 
 
 def fit(
-    study: Study, model: str = "interaction", priors: str | PriorSet = "weak", **settings: Any
+    study: Study, model: str = "interaction", priors: str | PriorSet | None = None, **settings: Any
 ) -> Fit:
     """Fit a model of a study.
 
@@ -100,7 +100,8 @@ def fit(
     model
         An entry of `cotreat.models.registry.MODELS`, such as ``interaction``, ``dose`` or ``subgroups:age``.
     priors
-        Name of a prior set, or a prior set.
+        Name of a prior set, or a prior set; by default ``exposures`` if synergy is judged on the event of a harm,
+        otherwise ``weak``.
     **settings
         ``engine``, ``draws``, ``tune``, ``chains``, ``seed``, ``progress`` of
         `cotreat.inference.sampling.fit_model`.

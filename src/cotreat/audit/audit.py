@@ -73,16 +73,19 @@ class CountCheck:
 
 @dataclass(frozen=True)
 class PriorConflict:
-    """The proportion with the event without treatment, and the prior's central 95% of that risk.
+    """The proportion with the event on a regimen, and the declared central 95% of that risk.
 
     Attributes
     ----------
+    regimen : str
+        Regimen of the declared baseline.
     share : float
-        Events per patient without treatment.
+        Events per patient on this regimen.
     lower, upper : float
         Limits of the prior interval.
     """
 
+    regimen: str
     share: float
     lower: float
     upper: float
@@ -105,7 +108,7 @@ class Audit:
     collinearity : Collinearity
         Covariates that other covariates or treatments determine.
     prior_conflict : PriorConflict or None
-        None where the prior of the risk without treatment covers the counts.
+        None where no baseline is declared or it covers the counts.
     reported : pandas.DataFrame
         One row for each reported estimate, with its use as evidence.
     checks : dict of str to CountCheck
@@ -231,15 +234,16 @@ def _stratified(study: Study, strata: str) -> pd.DataFrame | str:
 
 
 def _prior_conflict(study: Study) -> PriorConflict | None:
-    if NONE not in study.counted:
+    regimen = "" if study.baseline is None else study.label(study.baseline.regimen)
+    if regimen not in study.counted:
         return None
-    at = study.counted.index(NONE)
+    at = study.counted.index(regimen)
     prior = prior_set("weak", study)["alpha"]
     assert prior.mu is not None  # noqa: S101 - for the type checker: alpha has numbers
     assert prior.sigma is not None  # noqa: S101
     if distance(prior.mu, prior.sigma**2, study)[at] <= PRIOR_CONFLICT:
         return None
-    return PriorConflict(float(study.events[at] / study.n[at]), *prior.central())
+    return PriorConflict(regimen, float(study.events[at] / study.n[at]), *prior.central())
 
 
 # --- Reported estimates ----------------------------------------------------------------------------

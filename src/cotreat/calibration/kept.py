@@ -90,7 +90,7 @@ def jobs(model: str = "") -> Iterator[tuple[str, str]]:
         yield from ((name, each) for each in models if model in ("", each))
 
 
-def wanted(target: str, models: Sequence[str], priors: str) -> Iterator[tuple[Study, str]]:
+def wanted(target: str, models: Sequence[str], priors: str | None) -> Iterator[tuple[Study, str]]:
     """Yield the studies and models to calibrate.
 
     Parameters

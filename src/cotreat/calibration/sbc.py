@@ -75,7 +75,7 @@ class Calibration:
 def calibrate(
     study: Study,
     model: str,
-    priors: str | PriorSet = "weak",
+    priors: str | PriorSet | None = None,
     *,
     replicates: int = REPLICATES,
     seed: int = SEED,
@@ -90,8 +90,8 @@ def calibrate(
         A template: its regimens, numbers of patients and kinds of reported estimates.
     model : str
         Name of a model.
-    priors : str or PriorSet
-        A prior set, or its name.
+    priors : str, PriorSet or None
+        A prior set, or its name; None for the default one of the study.
     replicates : int
         Parameter sets drawn.
     seed : int

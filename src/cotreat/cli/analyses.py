@@ -7,7 +7,7 @@ import typer
 
 from cotreat.cli import options
 from cotreat.cli.common import FAILED_CHECKS, make_folder, progress, read_study
-from cotreat.cli.options import RESULTS, WEAK, Depth
+from cotreat.cli.options import RESULTS, Depth
 from cotreat.core.constants import SEED
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def compare(
     study: options.Study,
     interpretation: options.Interpretation = None,
-    priors: options.Priors = WEAK,
+    priors: options.Priors = None,
     depth: options.AnalysisDepth = Depth.STANDARD,
     seed: options.Seed = SEED,
     out: options.Out = RESULTS,
@@ -37,7 +37,7 @@ def compare(
 
 def sensitivity(
     study: options.Study,
-    priors: options.Priors = WEAK,
+    priors: options.Priors = None,
     depth: options.AnalysisDepth = Depth.STANDARD,
     seed: options.Seed = SEED,
     out: options.Out = RESULTS,
@@ -53,7 +53,7 @@ def sensitivity(
 
 
 def _run(
-    name: str, study: "Study", priors: str, depth: Depth, seed: int, out: Path, quiet: bool
+    name: str, study: "Study", priors: str | None, depth: Depth, seed: int, out: Path, quiet: bool
 ) -> None:
     """Write one supplementary analysis, and print its findings."""
     from cotreat.models.select import models_for

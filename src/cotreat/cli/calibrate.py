@@ -10,7 +10,7 @@ import typer
 
 from cotreat.cli import completion, options
 from cotreat.cli.common import FAILED_CHECKS, progress, stop
-from cotreat.cli.options import RESULTS, WEAK
+from cotreat.cli.options import RESULTS
 from cotreat.core.constants import REPLICATES, SEED
 
 PROCESSES = (os.cpu_count() or 1) if find_spec("distributed") else 1
@@ -42,7 +42,7 @@ def calibrate(
         ),
     ] = "",
     model: options.Models = None,
-    priors: options.Priors = WEAK,
+    priors: options.Priors = None,
     replicates: Replicates = REPLICATES,
     seed: options.Seed = SEED,
     processes: Processes = PROCESSES,

@@ -85,11 +85,12 @@ Interpretations = Annotated[
     ),
 ]
 Priors = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="SET",
-        help="Prior set: weak; a belief about the single effects of treatments: sceptical, neutral or "
-        "enthusiastic, or a belief with its strength, such as grid:neutral-strong; a belief about "
+        help="Prior set: weak, or exposures for larger effects. Without it: exposures if synergy is judged on "
+        "the event of a harm, otherwise weak. A belief about the single effects of treatments: sceptical, "
+        "pessimistic, neutral or optimistic, or a belief with its strength, such as grid:neutral-strong; a belief about "
         "interactions, such as interactions:optimistic-weak; or both, such as "
         "grid:neutral-strong:optimistic-weak.",
         autocompletion=completion.priors,
@@ -129,5 +130,4 @@ Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Folder for the results of all studies.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Report no progress.")]
 
-WEAK = "weak"
 RESULTS = Path("results")

@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 
 from cotreat.cli import completion, options
 from cotreat.cli.common import FAILED_CHECKS, make_folder, progress, read_study
-from cotreat.cli.options import RESULTS, WEAK, Depth
+from cotreat.cli.options import RESULTS, Depth
 from cotreat.core.constants import CHAINS, DRAWS, SEED
 from cotreat.inference.engines import ENGINES, require_engine
 
@@ -39,7 +39,7 @@ def reanalyse(
     study: options.Study,
     model: options.Models = None,
     interpretation: options.Interpretations = None,
-    priors: options.Priors = WEAK,
+    priors: options.Priors = None,
     engine: options.Engine = None,
     draws: Annotated[int, typer.Option(metavar="N", min=100, help="Draws kept per chain.")] = DRAWS,
     chains: Annotated[int, typer.Option(metavar="N", min=2, help="Chains.")] = CHAINS,

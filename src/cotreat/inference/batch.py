@@ -64,13 +64,13 @@ class Specification:
         The study, resolved to one of its interpretations.
     model : str
         Name of a model in `cotreat.models.registry.MODELS`.
-    priors : PriorSet or str
-        A prior set or its name.
+    priors : PriorSet, str or None
+        A prior set or its name; None for the default one of the study.
     """
 
     study: Study
     model: str
-    priors: PriorSet | str = "weak"
+    priors: PriorSet | str | None = None
 
 
 @dataclass(frozen=True)

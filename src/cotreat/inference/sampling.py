@@ -79,7 +79,7 @@ def prepare_jax(chains: int = CHAINS) -> None:
 def fit_model(
     study: Study,
     model: str = "interaction",
-    priors: str | PriorSet = "weak",
+    priors: str | PriorSet | None = None,
     *,
     engine: str = "numpyro",
     draws: int = DRAWS,
@@ -98,7 +98,7 @@ def fit_model(
     model
         An entry of `cotreat.models.registry.MODELS`, such as ``interaction``, ``dose`` or ``subgroups:age``.
     priors
-        Name of a prior set, or a prior set.
+        Name of a prior set, or a prior set; by default `cotreat.priors.belief_grid.default_name`.
     engine
         ``numpyro``, ``laplace`` or ``smc``. If ``laplace`` is unreliable by its Pareto k, or has too few
         effective draws, ``numpyro`` replaces it, and ``attrs["replaced"]`` of ``sample_stats`` contains the
@@ -186,7 +186,9 @@ def fit_model(
     return Fit(study, evidence, description, chosen, tree)
 
 
-def fit_of(study: Study, model: Model, draws: xr.DataTree, priors: str | PriorSet = "weak") -> Fit:
+def fit_of(
+    study: Study, model: Model, draws: xr.DataTree, priors: str | PriorSet | None = None
+) -> Fit:
     """Return the record of a fit from stored draws.
 
     Parameters
@@ -198,7 +200,7 @@ def fit_of(study: Study, model: Model, draws: xr.DataTree, priors: str | PriorSe
     draws
         Draws, as `fit` returned them.
     priors
-        Prior set of the fit, or its name.
+        Prior set of the fit, or its name; None for the default one of the study.
 
     Returns
     -------

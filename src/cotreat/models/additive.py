@@ -2,13 +2,14 @@
 
 import pytensor.tensor as pt
 
+from cotreat.models.design import centred
 from cotreat.priors.declare import state
 from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 
 def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.TensorVariable:
-    """Declare the log-odds by arm, η = α + Σ β_d x_d, in the PyMC model in context.
+    """Declare the log-odds by arm, η = α + Σ β_d (x_d − x̄_d), in the PyMC model in context.
 
     Parameters
     ----------
@@ -26,8 +27,9 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
 
     Notes
     -----
-    Logistic regression without product terms (VanderWeele & Knol, Epidemiol Methods 2014;3:33).
+    Logistic regression without product terms (VanderWeele & Knol, Epidemiol Methods 2014;3:33). The intercept α is
+    the mean log-odds of the regimens of `cotreat.study.study.Study.reference`.
     """
     alpha = state(priors, "alpha")
     beta = state(priors, "beta", dims="treatment")
-    return alpha + study.content(arms) @ beta
+    return alpha + centred(study.content, study, arms) @ beta

@@ -120,7 +120,7 @@ def shape_of(study: Study, model: Model, priors: PriorSet) -> str:
             [(row.variable, row.distribution) for row in priors.rows],
             (study.treatment_ids, study.pairs, study.levels, study.groups),
             study.randomised if any(name in priors for name in BIAS) else (),
-            (model.arms(study), study.counted),
+            (model.arms(study), study.counted, study.reference),
             sizes,
             [piece.shape() for piece in resolve(study)],
         )

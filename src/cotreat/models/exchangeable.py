@@ -3,6 +3,7 @@
 import pytensor.tensor as pt
 
 from cotreat.models import additive
+from cotreat.models.design import centred
 from cotreat.priors.declare import exchangeable
 from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
@@ -27,4 +28,4 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
     """
     pairs = len(study.pairs)
     gamma = exchangeable(priors, "gamma", mean="mu", spread="tau", dims="pair", count=pairs)
-    return additive.log_odds(study, arms, priors) + study.products(arms) @ gamma
+    return additive.log_odds(study, arms, priors) + centred(study.products, study, arms) @ gamma

@@ -3,13 +3,14 @@
 import pytensor.tensor as pt
 
 from cotreat.models import additive
+from cotreat.models.design import centred
 from cotreat.priors.declare import state
 from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 
 def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.TensorVariable:
-    """Declare the log-odds by arm, η = α + Σ β_d x_d + Σ γ_de x_d x_e, in the PyMC model in context.
+    """Declare the log-odds by arm, η = α + Σ β_d x_d + Σ γ_de x_d x_e, centred, in the PyMC model in context.
 
     Parameters
     ----------
@@ -27,7 +28,8 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
 
     Notes
     -----
-    Logistic regression with product terms (VanderWeele & Knol, Epidemiol Methods 2014;3:33).
+    Logistic regression with product terms (VanderWeele & Knol, Epidemiol Methods 2014;3:33). The means of x_d and
+    x_d x_e are subtracted, so that α is the mean log-odds of the regimens of `cotreat.study.study.Study.reference`.
     """
     gamma = state(priors, "gamma", dims="pair")
-    return additive.log_odds(study, arms, priors) + study.products(arms) @ gamma
+    return additive.log_odds(study, arms, priors) + centred(study.products, study, arms) @ gamma

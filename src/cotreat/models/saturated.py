@@ -7,13 +7,13 @@ from cotreat.priors.prior import PriorSet
 from cotreat.study.study import Study
 
 
-def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.TensorVariable:  # noqa: ARG001
+def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.TensorVariable:
     """Declare the log-odds by arm, η_a ~ Normal(m, τ_arm), in the PyMC model in context.
 
     Parameters
     ----------
     study
-        Not used; every model has this signature.
+        The study, under an interpretation and a stratification.
     arms
         Regimens whose risk the model estimates.
     priors
@@ -23,5 +23,18 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
     -------
     TensorVariable
         η by arm, shape (arm,).
+
+    Notes
+    -----
+    If the study file declares the baseline of a regimen of the cohort, m is the log-odds of this regimen.
     """
-    return exchangeable(priors, "eta", mean="m", spread="tau_arm", dims="arm", count=len(arms))
+    declared = [at for at, arm in enumerate(arms) if study.baseline and arm in study.reference]
+    return exchangeable(
+        priors,
+        "eta",
+        mean="m",
+        spread="tau_arm",
+        dims="arm",
+        count=len(arms),
+        reference=declared[0] if declared else None,
+    )

@@ -4,6 +4,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from cotreat.models.design import centred
 from cotreat.priors.declare import numbers_of, state
 from cotreat.priors.prior import PriorSet
 from cotreat.study.regimens import group_of
@@ -31,7 +32,7 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
     -----
     Dixon & Simon, Biometrics 1991;47:871. As in `cotreat.priors.declare.exchangeable`, the effects are their
     average plus deviations that sum to 0, and the common mean β_d is integrated out. Product terms are the same
-    in all subgroups.
+    in all subgroups. α + α_g is the log-odds of subgroup g at the centre of the design.
     """
     at = np.array([study.groups.index(group_of(arm)) for arm in arms])
     sd = numbers_of(priors, "beta")["sigma"]
@@ -44,5 +45,5 @@ def log_odds(study: Study, arms: tuple[str, ...], priors: PriorSet) -> pt.Tensor
     )
     level = state(priors, "alpha") + state(priors, "alpha_group", dims="group")
     gamma = state(priors, "gamma", dims="pair")
-    singles = (study.content(arms) * effect.T[at]).sum(axis=1)
-    return level[at] + singles + study.products(arms) @ gamma
+    singles = (centred(study.content, study, arms) * effect.T[at]).sum(axis=1)
+    return level[at] + singles + centred(study.products, study, arms) @ gamma

@@ -14,15 +14,14 @@ from cotreat.plots import style
 from cotreat.plots.labels import judged_note, key, pair_name
 from cotreat.plots.records import Sensitivity
 from cotreat.plots.registry import SENSITIVITY, figure_of
-from cotreat.priors.belief_grid import BELIEFS
+from cotreat.priors.belief_grid import is_marked
 
-WEAK = "weak (default)"
-"""Name of the default priors in the grid."""
+DEFAULT = "default"
+"""Key of the default prior of effects."""
 MOST = 3
 """Pairs that a page can hold."""
-ROWS = (WEAK, *BELIEFS)
 COLORS = {
-    WEAK: style.GREY,
+    DEFAULT: style.GREY,
     "pessimistic": style.ORANGE,
     "neutral": style.GREEN,
     "optimistic": style.BLUE,
@@ -40,9 +39,9 @@ PRIOR: dict[str, Any] = {"ls": "none", "marker": "|", "ms": 8, "mew": 1.6, "colo
     "ratio of both treatments against one. Rows are beliefs about interactions; marks are "
     "beliefs about single effects, by colour, larger for stronger beliefs. A black tick is "
     "the probability of synergy before the evidence.",
-    alt="Two rows of panels, a column per pair. In each panel ten rows are beliefs about "
-    "interactions, weak first, then pessimistic, neutral and optimistic, each weak, moderate "
-    "and strong. Coloured marks are beliefs about single effects; the upper panels have an "
+    alt="Two rows of panels, a column per pair. In each panel the rows are beliefs about "
+    "interactions: the default, the other width of its prior, then pessimistic, neutral and optimistic, "
+    "each weak, moderate and strong. Coloured marks are beliefs about single effects; the upper panels have an "
     "axis from 0 to 1 with shaded conclusive zones, the lower ones a logarithmic axis of the "
     "odds ratio with a line at 1.",
 )
@@ -69,15 +68,15 @@ def belief_grid(record: Sensitivity) -> Figure | None:
     is_ratio = (table.measure == ODDS_RATIO).fillna(value=False).astype(bool)
     values = [1.0, *table[is_ratio].estimate.dropna()]
     margin = (max(values) / min(values)) ** 0.08
-    names = []
+    names, rows_of = [], tuple(map(str, table.interactions.drop_duplicates()))
     for column, pair in enumerate(pairs):
         above, below = grid[:, column]
         style.probability_axis(above)
         style.log_axis(below, min(values) / margin, max(values) * margin, most=4)
         below.axvline(1, color=style.GREY, lw=0.6, zorder=0)
         ratios = table[(table.of_pair == pair) & is_ratio]
-        _draw_rows(above, table[(table.of_pair == pair) & ~is_ratio], "probability")
-        _draw_rows(below, ratios, "estimate")
+        _draw_rows(above, table[(table.of_pair == pair) & ~is_ratio], rows_of, "probability")
+        _draw_rows(below, ratios, rows_of, "estimate")
         style.title_panel(above, pair_name(study, pair))
         above.set_xlabel("P(synergy)")
         for row in ratios[:1].itertuples():
@@ -85,7 +84,7 @@ def belief_grid(record: Sensitivity) -> Figure | None:
             below.set_xlabel(f"odds ratio, median\n{row.contrast}{note}")
         names += [pair_name(study, pair), below.get_xlabel()]
         for axes in (above, below):
-            style.label_rows(axes, ROWS)
+            style.label_rows(axes, rows_of)
             axes.tick_params(axis="y", labelleft=column == 0)
             axes.axhline(0.5, color=style.GREY, lw=0.5)
     for axes in grid[:, 0]:
@@ -95,27 +94,28 @@ def belief_grid(record: Sensitivity) -> Figure | None:
     return figure
 
 
-def _draw_rows(axes: Axes, table: pd.DataFrame, column: str) -> None:
+def _draw_rows(axes: Axes, table: pd.DataFrame, rows_of: tuple[str, ...], column: str) -> None:
     """Draw a row per belief about interactions, with a mark per belief about single effects."""
-    for at, interactions in enumerate(ROWS):
+    for at, interactions in enumerate(rows_of):
         rows = table[table.interactions == interactions]
         if column == "probability":
             prior = rows.prior_probability.dropna()[:1]  # the same for every belief about effects
             axes.plot(prior, [at] * len(prior), zorder=4, **PRIOR)
         for row in rows.dropna(subset=column).to_dict("records"):
             belief, _, strength = row["effects"].partition("-")
-            offset = 0.0 if belief == WEAK else 0.22 * (list(COLORS).index(belief) - 2)
+            belief = DEFAULT if is_marked(belief) else belief
+            offset = 0.0 if belief == DEFAULT else 0.22 * (list(COLORS).index(belief) - 2)
             look = _look(belief, SIZES[strength] if strength else 3.6)
             axes.plot(row[column], at + offset, alpha=0.9, zorder=3, mew=0.3, mec="white", **look)
 
 
 def _look(belief: str, size: float) -> dict[str, Any]:
-    marker = "D" if belief == WEAK else "o"
+    marker = "D" if belief == DEFAULT else "o"
     return {"color": COLORS[belief], "marker": marker, "ms": size, "ls": "none"}
 
 
 def _legend() -> list[Artist]:
-    sizes = {strength: {**_look(WEAK, size), "marker": "o"} for strength, size in SIZES.items()}
+    sizes = {strength: {**_look(DEFAULT, size), "marker": "o"} for strength, size in SIZES.items()}
     looks = {f"effects: {belief}": _look(belief, 4) for belief in COLORS} | sizes
     return [
         *(Line2D([], [], label=label, **look) for label, look in looks.items()),

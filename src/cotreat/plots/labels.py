@@ -4,7 +4,8 @@ import re
 import textwrap
 from collections.abc import Iterable
 
-from cotreat.priors.defaults import BIAS, PARAMETERS
+from cotreat.priors.defaults import BIAS
+from cotreat.priors.sets import prior_set
 from cotreat.study.regimens import GROUP, NONE, parse, treatment_of
 from cotreat.study.study import Study
 
@@ -72,7 +73,7 @@ def pair_name(study: Study, pair: str) -> str:
 def parameter_name(study: Study, variable: str, index: str = "", *, between: str = "\n") -> str:
     """Return what an entry of a variable refers to and, after `between`, what it is.
 
-    A variable without a row in `PARAMETERS` or `BIAS` has its own name.
+    A variable without a default prior has its own name.
 
     Parameters
     ----------
@@ -89,7 +90,7 @@ def parameter_name(study: Study, variable: str, index: str = "", *, between: str
     -------
     str
     """
-    rows = {**PARAMETERS, **BIAS}
+    rows = {**BIAS, **{row.variable: row for row in prior_set(None, study).rows}}
     known = {name: (row.about, row.symbol) for name, row in rows.items()} | COORDINATES
     about, symbol = known.get(variable, (f"{variable} {{}}", ""))
     stem, _, rest = variable.partition("_")

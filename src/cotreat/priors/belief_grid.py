@@ -1,6 +1,7 @@
-"""Define the belief × strength grid of priors on treatment effects and interactions.
+"""Define the default prior sets and the belief × strength grid of priors on treatment effects and interactions.
 
-Source: Zampieri et al., Am J Respir Crit Care Med 2021;203:543.
+Sources: Zampieri et al., Am J Respir Crit Care Med 2021;203:543; of the sceptical prior Spiegelhalter, Freedman &
+Parmar, J R Stat Soc A 1994;157:357.
 """
 
 from collections.abc import Sequence
@@ -23,9 +24,17 @@ BEYOND_NULL = {"weak": 0.30, "moderate": 0.15, "strong": 0.05}
 EXPECTED_ODDS_RATIO = 2.0
 EXPECTED_PRODUCT = EXPECTED_ODDS_RATIO**0.5
 """Expected ratio of odds ratios: on the log scale, interactions are half the size of effects."""
+WEAK, EXPOSURES = DEFAULTS = ("weak", "exposures")
+"""Default prior sets: of treatments, and of exposures that are judged on the event of a harm."""
+SCEPTICAL = "sceptical"
+"""Belief of no effect, with the probability `BEYOND_EXPECTED` beyond the expected odds ratio."""
+BEYOND_EXPECTED = 0.05
+WIDTHS = {"narrow": WEAK, "wide": EXPOSURES}
+"""Default prior sets whose priors on interactions, γ ~ Normal(0, 0.5) and Normal(0, 1), are shown side by side."""
 ALIASES = {
-    "sceptical": "grid:pessimistic-moderate",
+    "pessimistic": "grid:pessimistic-moderate",
     "neutral": "grid:neutral-moderate",
+    "optimistic": "grid:optimistic-moderate",
     "enthusiastic": "grid:optimistic-moderate",
 }
 BELIEFS = tuple(
@@ -35,11 +44,65 @@ BELIEFS = tuple(
 )
 """Beliefs with their strengths, ``belief-strength``."""
 GRID = tuple(f"grid:{belief}" for belief in BELIEFS)
-"""Prior sets with a belief about effects and the weak prior on interactions."""
+"""Prior sets with a belief about effects and the default prior on interactions."""
 INTERACTION_GRID = tuple(f"interactions:{belief}" for belief in BELIEFS)
-"""Prior sets with a belief about interactions and the weak prior on effects."""
-NAMES = ("weak", *ALIASES, *GRID, *INTERACTION_GRID)
+"""Prior sets with a belief about interactions and the default prior on effects."""
+WIDTH_SETS = tuple(f"interactions:{width}" for width in WIDTHS)
+"""Prior sets with a width of the prior on interactions and the default prior on effects."""
+NAMES = (*DEFAULTS, SCEPTICAL, *ALIASES, *GRID, *INTERACTION_GRID, *WIDTH_SETS)
 """Names of the prior sets, except those that combine beliefs about effects and interactions."""
+
+
+def default_name(study: Study) -> str:
+    """Return the name of the default prior set of a study.
+
+    Parameters
+    ----------
+    study
+        The study.
+
+    Returns
+    -------
+    str
+        ``exposures`` if synergy is judged on the event of a harm, otherwise ``weak``.
+    """
+    outcome = study.outcome
+    is_of_exposures = outcome.direction == "harm" and outcome.synergy_on == "event"
+    return EXPOSURES if is_of_exposures else WEAK
+
+
+MARK = " (default)"
+
+
+def as_default(name: str) -> str:
+    """Mark the name of a prior set as the default, for tables and figures.
+
+    Parameters
+    ----------
+    name
+        Name of the prior set.
+
+    Returns
+    -------
+    str
+        Such as ``weak (default)``.
+    """
+    return name + MARK
+
+
+def is_marked(name: str) -> bool:
+    """Return whether a name is marked as the default.
+
+    Parameters
+    ----------
+    name
+        A belief, or what `as_default` returns.
+
+    Returns
+    -------
+    bool
+    """
+    return name.endswith(MARK)
 
 
 def of_pairs(rows: Sequence[Prior], mean: float, sd: float, reason: str) -> tuple[Prior, ...]:
@@ -77,13 +140,16 @@ def of_pairs(rows: Sequence[Prior], mean: float, sd: float, reason: str) -> tupl
     return tuple(changed)
 
 
-def grid_name(effects: str, interactions: str) -> str:
+def grid_name(effects: str, interactions: str, default: str = WEAK) -> str:
     """Return the name of the prior set with given beliefs about effects and interactions.
 
     Parameters
     ----------
     effects, interactions
-        An entry of `BELIEFS`; empty for the weak prior.
+        An entry of `BELIEFS`; empty for the default prior. `effects` may be `SCEPTICAL`, `interactions` a key of
+        `WIDTHS`.
+    default
+        Name of the default prior set.
 
     Returns
     -------
@@ -91,7 +157,9 @@ def grid_name(effects: str, interactions: str) -> str:
         Name that `beliefs_of` accepts.
     """
     if not effects:
-        return f"interactions:{interactions}" if interactions else "weak"
+        return f"interactions:{interactions}" if interactions else default
+    if effects == SCEPTICAL:
+        return effects
     return ":".join(filter(None, ("grid", effects, interactions)))
 
 
@@ -106,7 +174,7 @@ def in_words(name: str) -> str:
     Returns
     -------
     str
-        For example ``effects: neutral, strong``; the name itself for the weak set and for user-defined sets.
+        For example ``effects: neutral, strong``; the name itself for default and user-defined sets.
     """
     try:
         effects, interactions = beliefs_of(name)
@@ -128,7 +196,7 @@ def is_belief(name: str) -> bool:
     Returns
     -------
     bool
-        False for the weak set and for user-defined sets.
+        False for default and user-defined sets.
     """
     return in_words(name) != name
 
@@ -145,7 +213,8 @@ def beliefs_of(name: str) -> tuple[str, str]:
     Returns
     -------
     effects, interactions : str
-        An entry of `BELIEFS`; empty without a belief.
+        An entry of `BELIEFS`; `effects` also `SCEPTICAL`, `interactions` also a key of `WIDTHS`. Empty without a
+        belief.
 
     Raises
     ------
@@ -153,13 +222,20 @@ def beliefs_of(name: str) -> tuple[str, str]:
         If no prior set has this name.
     """
     kind, *beliefs = ALIASES.get(name, name).split(":")
-    is_valid = all(belief in BELIEFS for belief in beliefs)
-    if kind == "grid" and is_valid and 1 <= len(beliefs) <= 2:
-        return beliefs[0], "".join(beliefs[1:])
-    if kind == "interactions" and is_valid and len(beliefs) == 1:
-        return "", beliefs[0]
-    if name == "weak":
+    match kind, beliefs:
+        case "grid", [effects] if effects in BELIEFS:
+            return effects, ""
+        case "grid", [effects, interactions] if effects in BELIEFS and interactions in (
+            *BELIEFS,
+            *WIDTHS,
+        ):
+            return effects, interactions
+        case "interactions", [interactions] if interactions in (*BELIEFS, *WIDTHS):
+            return "", interactions
+    if name in DEFAULTS:
         return "", ""
+    if name == SCEPTICAL:
+        return SCEPTICAL, ""
     raise ModelError(
         f"no prior set {name!r}; the prior sets are {', '.join(NAMES)}, and beliefs about effects and "
         "then about interactions such as grid:neutral-strong:optimistic-weak"
@@ -172,7 +248,7 @@ def stated_belief(named: str, is_effect: bool, study: Study) -> tuple[float, flo
     Parameters
     ----------
     named
-        One of `BELIEFS`.
+        One of `BELIEFS`, or `SCEPTICAL`.
     is_effect
         Whether the belief is about treatment effects; otherwise it is about interactions.
     study
@@ -189,8 +265,13 @@ def stated_belief(named: str, is_effect: bool, study: Study) -> tuple[float, flo
     -----
     Zampieri et al., Am J Respir Crit Care Med 2021;203:543. A neutral belief has mean 0 and the SD of `NEUTRAL_SD`.
     Other beliefs expect an odds ratio of `EXPECTED_ODDS_RATIO`, or a ratio of odds ratios of `EXPECTED_PRODUCT`,
-    with the probability beyond the null of `BEYOND_NULL`.
+    with the probability beyond the null of `BEYOND_NULL`. The sceptical belief (Spiegelhalter, Freedman & Parmar,
+    J R Stat Soc A 1994;157:357) has mean 0 and the probability `BEYOND_EXPECTED` beyond that odds ratio.
     """
+    if named == SCEPTICAL:
+        sd = float(np.log(EXPECTED_ODDS_RATIO) / -ndtri(BEYOND_EXPECTED))
+        words = f"no effect expected, {BEYOND_EXPECTED:.0%} beyond an odds ratio of {EXPECTED_ODDS_RATIO:g}"
+        return 0.0, sd, f"sceptical belief: {words}"
     belief, strength = named.split("-")
     noun = "an odds ratio" if is_effect else "a ratio of odds ratios"
     reason = f"{belief} belief of {strength} strength about every " + (

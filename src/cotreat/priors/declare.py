@@ -61,7 +61,14 @@ def numbers_of(priors: PriorSet, variable: str) -> dict[str, pt.TensorVariable]:
 
 
 def exchangeable(
-    priors: PriorSet, variable: str, *, mean: str, spread: str, dims: str, count: int
+    priors: PriorSet,
+    variable: str,
+    *,
+    mean: str,
+    spread: str,
+    dims: str,
+    count: int,
+    reference: int | None = None,
 ) -> pt.TensorVariable:
     """Declare exchangeable parameters, each ~ Normal(M, τ), in the PyMC model in context.
 
@@ -79,6 +86,9 @@ def exchangeable(
         Dimension of the parameters.
     count
         Number of the parameters.
+    reference
+        Index of the parameter whose prior is that of `mean`, if one has a prior of its own; the others are this
+        parameter plus differences of exchangeable parameters.
 
     Returns
     -------
@@ -94,8 +104,12 @@ def exchangeable(
     """
     import pymc as pm
 
-    sd = numbers_of(priors, mean)["sigma"]
     tau = state(priors, spread)
+    if reference is not None:
+        level = state(priors, mean)
+        z = pm.ZeroSumNormal("z", 1.0, dims=dims)
+        return pm.Deterministic(variable, level + tau * (z - z[reference]), dims=dims)
+    sd = numbers_of(priors, mean)["sigma"]
     average = state(priors, mean, sigma=pm.math.sqrt(sd**2 + tau**2 / count))
     z = pm.ZeroSumNormal("z", 1.0, dims=dims)
     return pm.Deterministic(variable, average + tau * z, dims=dims)

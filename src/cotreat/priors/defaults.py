@@ -1,10 +1,11 @@
-"""Read the default prior of every parameter, the prior set ``weak``, from ``defaults.toml``.
+"""Read the default prior of every parameter from ``defaults.toml``: the sets ``weak`` and ``exposures``.
 
 A user-defined model adds the priors of its parameters (`cotreat.models.registry.register`).
 """
 
 import tomllib
 from importlib.resources import files
+from typing import Any
 
 from cotreat.priors.prior import Prior
 
@@ -24,5 +25,8 @@ BIAS = _priors("bias")
 """Priors of the parameters of unmeasured confounding, by variable; only the prior sets of a bias analysis contain
 them."""
 
-BASELINE_MEANING = PARAMETERS["alpha"].meaning
-"""Meaning of the parameters whose prior the study file may state: the risk without treatment."""
+OF_EXPOSURES: dict[str, dict[str, Any]] = {row["variable"]: row for row in _TABLES["exposures"]}
+"""Fields of the priors of the set ``exposures`` that differ from those of ``weak``, by variable."""
+
+INTERCEPTS = ("alpha", "m")
+"""Variables whose prior a declared baseline replaces: the intercept, and the mean of the saturated model."""

@@ -21,7 +21,7 @@ from cotreat.estimands.measures import (
     RISK_ADDITIVE,
     representatives,
 )
-from cotreat.priors.belief_grid import grid_name
+from cotreat.priors.belief_grid import MARK, grid_name, is_marked
 from cotreat.report.question import Question
 from cotreat.results.summary import POSTERIOR
 from cotreat.results.supplementary import UNRELIABLE
@@ -34,7 +34,6 @@ Choice = tuple[str, str, str]
 KINDS = ("interpretation", "model", "priors")
 """What a choice is made of, in its order."""
 
-WEAK = "weak (default)"
 """The default belief in the grid of beliefs, as in `cotreat.sensitivity.belief_grid`, which loads PyMC."""
 
 ERRORS = 2
@@ -565,7 +564,9 @@ def beliefs_of_grid(
         One per prior set.
     """
     names = [
-        grid_name(*("" if belief == WEAK else belief for belief in beliefs))
+        grid_name(
+            *("" if is_marked(one) else one for one in beliefs), beliefs[0].removesuffix(MARK)
+        )
         for beliefs in zip(grid.effects, grid.interactions, strict=True)
     ]
     ratios = grid.measure == representatives()[LOG_ODDS]

@@ -15,7 +15,7 @@ from cotreat.core.errors import ModelError
 from cotreat.estimands.estimand import RISK, WORDS
 from cotreat.models.registry import Model, described, rank
 from cotreat.plots import FIT, RegisteredFigure, figures
-from cotreat.priors.belief_grid import beliefs_of, grid_name
+from cotreat.priors.belief_grid import DEFAULTS, WEAK, beliefs_of, grid_name
 from cotreat.report.caveats import Caveat
 from cotreat.report.conclusion import (
     KINDS,
@@ -251,6 +251,8 @@ def _counts(rows: pd.DataFrame) -> Iterator[Reported]:
 def _same(choice: Choice) -> Choice:
     """Return a choice with the one name of its priors of those that mean the same."""
     interpretation, model, priors = choice
+    if priors in DEFAULTS:
+        return choice
     try:
         return interpretation, model, grid_name(*beliefs_of(priors))
     except ModelError:  # a set of somebody's own
@@ -300,7 +302,7 @@ def _order(fit: Fit) -> tuple[bool, str, int, float]:
     _, model, priors = fit.choice
     conflict = fit.info["conflict"]
     by_evidence = conflict["log_evidence"] if conflict and conflict["predictions"] else np.inf
-    return priors != "weak", priors, rank(model), -by_evidence
+    return priors != fit.info.get("default_priors", WEAK), priors, rank(model), -by_evidence
 
 
 def _info(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pandas as pd
 from cotreat.core.constants import ASKED, CONCLUSIVE, IDENTIFIED
 from cotreat.estimands.estimand import ODDS_RATIO
 from cotreat.inference import laplace
-from cotreat.priors.belief_grid import beliefs_of
+from cotreat.priors.belief_grid import as_default, beliefs_of, default_name, is_marked
 from cotreat.sensitivity.multiverse import primary_scale
 from cotreat.sensitivity.records import P_SYNERGY
 from cotreat.study.regimens import contrast
@@ -16,8 +16,7 @@ from cotreat.study.study import Study
 
 ANSWER = ("estimate", "lower", "upper", "probability", "mc_error", "prior_probability")
 COLUMNS = ("effects", "interactions", "pareto_k", "verdict", "of_pair", *ASKED, *ANSWER)
-"""Columns of the table, in order; an empty belief is the weak prior."""
-WEAK = "weak (default)"
+"""Columns of the table, in order; without a belief the default prior set, marked by `as_default`."""
 Question = dict[str, str]
 """Values of the columns that identify a row."""
 
@@ -40,11 +39,12 @@ def table_of(multiverse: pd.DataFrame, study: Study) -> pd.DataFrame:
         treatments against the second, or against the first where only that one is identified. Of unreliable
         fits one row without numbers.
     """
+    default = as_default(default_name(study))
     questions = {pair: _questions(multiverse, study, pair) for pair in study.pair_labels}
     rows: list[dict[str, Any]] = []
     for name, table in multiverse.groupby("priors", sort=False):
         effects, interactions = beliefs_of(str(name))
-        row = {"effects": effects or WEAK, "interactions": interactions or WEAK}
+        row = {"effects": effects or default, "interactions": interactions or default}
         row |= table.iloc[0][["pareto_k", "verdict"]].to_dict()
         rows += [{**row, **answer} for answer in _answers(table, questions)] or [row]
     return pd.DataFrame(rows).reindex(columns=list(COLUMNS))
@@ -93,7 +93,7 @@ def ranges(table: pd.DataFrame) -> pd.DataFrame:
     for (pair, measure), group in answered.groupby(["of_pair", "measure"], sort=False):
         is_ratio = measure == ODDS_RATIO
         values = group.estimate if is_ratio else group.probability
-        is_weak = (group.effects == WEAK) & (group.interactions == WEAK)
+        is_default = group.effects.map(is_marked) & group.interactions.map(is_marked)
         if is_ratio:
             conclusive = (group.lower > 1) | (group.upper < 1)
         else:
@@ -107,7 +107,7 @@ def ranges(table: pd.DataFrame) -> pd.DataFrame:
                 "of_pair": pair,
                 **{name: group[name].iloc[0] for name in ASKED},
                 "number": "odds ratio" if is_ratio else P_SYNERGY,
-                "under the default priors": values[is_weak].max(),
+                "under the default priors": values[is_default].max(),
                 "lowest": values.min(),
                 "under": lowest,
                 "highest": values.max(),

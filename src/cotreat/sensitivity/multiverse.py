@@ -32,7 +32,15 @@ from cotreat.inference.record import Fit
 from cotreat.inference.sampling import log_evidence, provenance
 from cotreat.models.registry import find_model
 from cotreat.models.select import priors_for
-from cotreat.priors.belief_grid import ALIASES, BELIEFS, grid_name
+from cotreat.priors.belief_grid import (
+    ALIASES,
+    BELIEFS,
+    WEAK,
+    WIDTH_SETS,
+    WIDTHS,
+    default_name,
+    grid_name,
+)
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.results.supplementary import MULTIVERSE_COLUMNS
@@ -42,13 +50,15 @@ from cotreat.study.regimens import NONE
 from cotreat.study.study import Study
 
 SETS = (
-    "weak",
-    *ALIASES.values(),
+    WEAK,
+    *WIDTH_SETS,
+    *dict.fromkeys(ALIASES.values()),
     "interactions:pessimistic-moderate",
     "interactions:neutral-moderate",
     "interactions:optimistic-moderate",
 )
-"""Prior sets of the multiverse: beliefs of moderate strength about effects, and about interactions."""
+"""Prior sets of the multiverse: two widths of the prior on interactions, and beliefs of moderate strength about
+effects, and about interactions."""
 
 
 # --- Specifications --------------------------------------------------------------------------------
@@ -94,9 +104,17 @@ def other_priors(base: Specification) -> list[Specification]:
     -------
     list of Specification
     """
-    study, name = base.study, name_of_set(base)
-    sets = [prior_set(other, study) for other in SETS if other != ALIASES.get(name, name)]
-    return [Specification(study, base.model, s) for s in sets if _is_usable(study, base.model, s)]
+    study, seen, sets = base.study, [_numbers(prior_set(base.priors, base.study))], []
+    for other in (prior_set(name, study) for name in SETS):
+        if _is_usable(study, base.model, other) and _numbers(other) not in seen:
+            seen.append(_numbers(other))
+            sets.append(other)
+    return [Specification(study, base.model, other) for other in sets]
+
+
+def _numbers(priors: PriorSet) -> dict[str, dict[str, float]]:
+    """Return the parameters of the distribution of each variable."""
+    return {row.variable: row.numbers() for row in priors.rows}
 
 
 def name_of_set(one: Specification) -> str:
@@ -111,7 +129,7 @@ def name_of_set(one: Specification) -> str:
     -------
     str
     """
-    return one.priors if isinstance(one.priors, str) else one.priors.name
+    return prior_set(one.priors, one.study).name
 
 
 def _is_usable(study: Study, model: str, priors: PriorSet) -> bool:
@@ -130,18 +148,22 @@ def grid(study: Study, model: str, *, is_full: bool) -> list[Specification]:
     study, model
         Of the primary analysis.
     is_full
-        Whether both are crossed; otherwise one is weak where the other is not.
+        Whether both are crossed; otherwise one is the default where the other is not.
 
     Returns
     -------
     list of Specification
     """
-    beliefs = ("", *BELIEFS)
+    default = default_name(study)
+    effects_of = ("", *BELIEFS)
+    interactions_of = ("", *(width for width, of in WIDTHS.items() if of != default), *BELIEFS)
     return [
         Specification(study, model, name)
-        for effects, interactions in product(beliefs, beliefs)
+        for effects, interactions in product(effects_of, interactions_of)
         if is_full or not (effects and interactions)
-        if _is_usable(study, model, prior_set(name := grid_name(effects, interactions), study))
+        if _is_usable(
+            study, model, prior_set(name := grid_name(effects, interactions, default), study)
+        )
     ]
 
 

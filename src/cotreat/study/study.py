@@ -349,17 +349,20 @@ class Sequential:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Central 95 % prior interval of the risk without treatment, with its source.
+    """Central 95 % prior interval of the risk of a regimen, with its source.
 
     Attributes
     ----------
     lower, upper : float
     source : str
+    regimen : frozenset of str
+        Without levels and subgroup; by default no treatment.
     """
 
     lower: float
     upper: float
     source: str
+    regimen: Regimen = frozenset()
 
 
 @dataclass(frozen=True)
@@ -380,7 +383,7 @@ class Study:
     stratified : StratifiedCounts
         Counts at the finest reported stratification.
     baseline : Baseline or None
-        Prior interval of the risk without treatment.
+        Prior interval of the risk of a regimen.
     interpretations : tuple of Interpretation
         The default first.
     interpretation : str
@@ -793,6 +796,19 @@ class Study:
         return regimens.label(regimen, self.treatment_ids)
 
     # --- Design matrices ---------------------------------------------------------------------------
+
+    @cached_property
+    def reference(self) -> tuple[str, ...]:
+        """Labels of the regimens whose mean log-odds are the intercept of a model.
+
+        With a declared baseline they are its regimen, at every level and in every subgroup; otherwise the regimens of
+        the cohort that have patients or are of unknown size.
+        """
+        if self.baseline is not None:
+            named = self.baseline.regimen
+            return tuple(r for r in self.regimens if regimens.taken(regimens.parse(r)) == named)
+        empty = {regimen for regimen, arm in self.arm_of.items() if arm.n == 0}
+        return tuple(r for r in self.present if r not in empty) or self.present
 
     def content(self, labels: tuple[str, ...]) -> NDArray[np.float64]:
         """Return the indicators of the treatments in each regimen, shape (regimen, treatment).

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cotreat.core.toml_tables import Problems, nearest
+from cotreat.study import regimens
 from cotreat.study.study import RANDOMISED, Baseline, Outcome, Sequential, Study
 from cotreat.study_file.aggregate import aggregation_sql, check_sql
 from cotreat.study_file.checks import check_study
@@ -22,6 +23,7 @@ from cotreat.study_file.patients import PATIENTS, digest_with, read_columns
 from cotreat.study_file.reported import read_interpretations, read_reported
 from cotreat.study_file.shape import (
     SECTIONS,
+    BaselineTable,
     FileTable,
     OutcomeTable,
     PatientsTable,
@@ -229,6 +231,7 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
     sequential = _sequential(file.sequential, reader)
     randomised = _randomised(head, reader)
     reader = reader.with_inclusion(head.inclusion)
+    baseline = _baseline(file.baseline, head.design, reader)
     counts, reader = read_cohort(file, raw, frame, folder, reader)
     estimates = read_reported(file.reported, reader)
     names = tuple(table.id for _, table in numbered("reported", file.reported) if table.id)
@@ -238,8 +241,6 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
     # Keys are in the order of the schema; treatments, levels and groups, whose order has a meaning, in
     # that of the file. Numbers keep their digits; values equal to a default are omitted.
     content = json.dumps(file.model_dump(exclude_defaults=True), default=str).encode()
-    base = file.baseline
-    lower, upper = map(float, base.risk) if base else (0.0, 1.0)
     study = Study(
         id=head.id,
         title=head.title,
@@ -250,7 +251,7 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
         outcome=outcome,
         treatments=treatments,
         stratified=counts,
-        baseline=None if base is None else Baseline(lower, upper, base.source),
+        baseline=baseline,
         interpretations=interpretations,
         interpretation=interpretations[0].id,
         warnings=(),
@@ -289,6 +290,23 @@ def _randomised(head: StudyTable, reader: RegimenReader) -> tuple[str, ...]:
     if len(set(named)) < len(named):
         reader.problems.add(where, "names a treatment twice")
     return tuple(name for name in reader.treatments if name in named)
+
+
+def _baseline(
+    table: BaselineTable | None, design: str | None, reader: RegimenReader
+) -> Baseline | None:
+    """Read [baseline]; problems are noted."""
+    regimen = None if table is None else reader.regimen("baseline.regimen", table.regimen)
+    if table is None or regimen is None or not table.risk:
+        return None
+    if regimens.taken(regimen) != regimen:
+        words = f"{table.regimen} names a level or a subgroup; write treatments only"
+        reader.problems.add("baseline.regimen", words)
+    if design == "case-control":
+        words = "a case-control study has no risks, its sampling sets the share of cases; remove it"
+        reader.problems.add("baseline", words)
+    lower, upper = map(float, table.risk)
+    return Baseline(lower, upper, table.source, regimen)
 
 
 def _sequential(

@@ -30,6 +30,7 @@ from cotreat.core.toml_tables import (
     show,
 )
 from cotreat.evidence.statistics import STATISTICS
+from cotreat.study.regimens import NONE
 from cotreat.study_file.contrast import DESCRIPTION, FORMS
 from cotreat.study_file.tables import FileTable, Right, problem
 
@@ -209,7 +210,7 @@ Share = Annotated[
 RiskInterval = Annotated[
     list[Decimal],
     Right(
-        "[lower, upper] with 0 < lower < upper < 1, the central 95 % of the risk without treatment",
+        "[lower, upper] with 0 < lower < upper < 1, the central 95 % of the risk",
         lambda value: is_rising(value, is_share),
         lambda: _two(_SHARE),
     ),
@@ -296,9 +297,10 @@ class OutcomeTable(FileTable):
 
 
 class BaselineTable(FileTable):
-    """The risk without treatment, as a prior interval."""
+    """The risk of a regimen, by default without treatment, as a prior interval."""
 
     risk: RiskInterval
+    regimen: Text = NONE
     source: Text
 
 

@@ -23,6 +23,7 @@ from cotreat.inference.record import Fit
 from cotreat.models.registry import Model, described, is_on_request
 from cotreat.models.select import models_for
 from cotreat.plots import FIT, View, draw
+from cotreat.priors.belief_grid import default_name
 from cotreat.priors.prior import PriorSet
 from cotreat.priors.sets import prior_set
 from cotreat.report import write_report
@@ -160,7 +161,7 @@ def plan(
 def reanalyse(
     study: Study,
     models: str | Sequence[str] = (),
-    priors: str | PriorSet = "weak",
+    priors: str | PriorSet | None = None,
     *,
     interpretations: str | Sequence[str] = (),
     out: str | Path = "results",
@@ -179,7 +180,8 @@ def reanalyse(
     models
         Name or names of models; by default every model that study and priors identify.
     priors
-        Name of a prior set, or a prior set.
+        Name of a prior set, or a prior set; by default ``exposures`` if synergy is judged on the event of a harm,
+        otherwise ``weak``.
     interpretations
         Names of interpretations, or ``all``; `plan` has the default.
     out
@@ -413,6 +415,7 @@ def _report_info(audited: Audit, result: Result) -> dict[str, Any]:
         "words": study.current_interpretation.words,
         "source": f"{study.source}, doi {study.doi}" if study.doi else study.source,
         "question": Question.of(study).as_json(),
+        "default_priors": default_name(study),
         "audit": wording.words(audited),
         "open": list(audited.questions),
         "agreement": [str(a) for a in headline.agreements(result.summary)],

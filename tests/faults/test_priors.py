@@ -1,0 +1,169 @@
+"""Faults of priors that public data showed, by their number in the list of faults; inputs are in tests/cases."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import expit
+
+from cotreat import load_study, parse_study
+from cotreat.core.errors import ModelError
+from cotreat.inference.sampling import fit_model
+from cotreat.models.build import build
+from cotreat.models.registry import find_model
+from cotreat.models.select import priors_for
+from cotreat.priors.sets import prior_set
+from cotreat.study.regimens import parse
+from tests.conftest import THREE, THREE_CELLS, arms
+
+CASES = Path(__file__).parent.parent / "cases"
+CELLS = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 1.0]])
+"""Columns A, B and A·B of the regimens none, A, B and A+B."""
+
+
+def log_odds_ratio(draws, arm, against="none"):
+    risk = draws["posterior"]["risk"]
+    log_odds = np.log(risk / (1 - risk))
+    return (log_odds.sel(arm=arm) - log_odds.sel(arm=against)).values.ravel()
+
+
+def by_importance(n, events, sds, weights, seed=1):
+    """Return the posterior median of weights · log-odds of a 2×2, without the package.
+
+    Newton's method for the mode, then importance sampling from a multivariate t with 6 degrees of freedom.
+    `sds` are those of the centred intercept, of both effects and of the product.
+    """
+    design = np.column_stack([np.ones(4), CELLS - CELLS.mean(0)])
+    precision, mode = np.diag(1 / np.array(sds) ** 2), np.zeros(4)
+    for _ in range(50):
+        risk = expit(design @ mode)
+        hessian = design.T @ np.diag(n * risk * (1 - risk)) @ design + precision
+        mode = mode + np.linalg.solve(hessian, design.T @ (events - n * risk) - precision @ mode)
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((200_000, 4)) / np.sqrt(rng.chisquare(6, (200_000, 1)) / 6)
+    at = mode + z @ np.linalg.cholesky(np.linalg.inv(hessian)).T
+    eta = at @ design.T
+    log = (events * eta - n * np.logaddexp(0, eta)).sum(1) - ((at @ precision) * at).sum(1) / 2
+    log += 5 * np.log1p((z**2).sum(1) / 6)
+    weight = np.exp(log - log.max())
+    values = eta @ np.array(weights, float)
+    order = np.argsort(values)
+    return values[order][np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)]
+
+
+# --- S4: the baseline prior -----------------------------------------------------------------------
+
+
+def test_s4_an_odds_ratio_of_a_common_outcome_is_near_maximum_likelihood():
+    study = load_study(str(CASES / "high-risk.toml"))
+    # After against before: (24/6) / (23/3) = 0.52; the earlier default prior of the risk made it 1.68.
+    draws = log_odds_ratio(fit_model(study, "interaction", engine="laplace").draws, "T2")
+    expected = by_importance(study.n, study.events, (2.5, 1, 1, 0.5), (-1, 0, 1, 0))
+    assert np.exp(expected) == pytest.approx(0.645, abs=0.01)
+    assert np.median(draws) == pytest.approx(expected, abs=0.05)
+    assert np.mean(draws > 0) < 0.5
+
+
+@pytest.mark.parametrize("model", ["interaction", "saturated", "additive"])
+def test_s4_events_and_non_events_are_treated_alike(model):
+    """The density of counts at (α, β, γ) is that of the non-events at (−α, −β, −γ)."""
+    study = load_study("isis2")
+    assert study.baseline is None
+    turned = tuple(replace(arm, events=arm.n - arm.events) for arm in study.stratified.arms)
+    other = replace(study, stratified=replace(study.stratified, arms=turned, totals=()))
+    densities = []
+    for one, sign in ((study, 1), (other, -1)):
+        own = find_model(model, one)
+        built = build(one, own, priors_for(prior_set("weak", one), own, one))
+        rng = np.random.default_rng(4)
+        start = built.initial_point()
+        point = {name: rng.normal(-0.5, 0.5, np.shape(value)) for name, value in start.items()}
+        # The log of an SD has no sign.
+        signs = {name: 1 if name.endswith("_log__") else sign for name in point}
+        point = {name: signs[name] * value for name, value in point.items()}
+        densities.append(built.compile_logp(mode="FAST_COMPILE")(point))
+    assert densities[0] == pytest.approx(densities[1], rel=1e-10)
+
+
+def test_s4_the_intercept_is_the_mean_log_odds_of_the_cohort_and_never_of_nobody():
+    study = parse_study(THREE + arms(THREE_CELLS))
+    assert "none" not in study.counted
+    draws = fit_model(study, "interaction", engine="laplace", draws=200).draws
+    posterior = draws["posterior"]
+    log_odds = np.log(posterior["risk"] / (1 - posterior["risk"])).sel(arm=list(study.counted))
+    np.testing.assert_allclose(log_odds.mean("arm"), posterior["alpha"], atol=1e-9)
+
+
+def test_s4_a_declared_baseline_is_the_prior_of_the_named_regimen():
+    """log odds of A ~ Normal(−1.386, 0.0566) is almost fixed at a risk of 0.2, whatever the others are."""
+    lower, upper = expit(-1.386 + 0.0566 * stats.norm.ppf([0.025, 0.975]))
+    baseline = f'\n[baseline]\nregimen = "A"\nrisk = [{lower:.4f}, {upper:.4f}]\nsource = "known"\n'
+    study = parse_study(THREE + baseline + arms({**THREE_CELLS, "A": (3, 2)}))
+    assert study.baseline.regimen == parse("A")
+    for model in ("interaction", "saturated"):
+        risk = fit_model(study, model, engine="laplace").draws["posterior"]["risk"].sel(arm="A")
+        assert float(risk.median()) == pytest.approx(0.2, abs=0.01), model
+
+
+def test_s4_the_tacrolimus_cohort_declares_its_baseline():
+    study = load_study("sun2024")
+    prior = prior_set("weak", study)["alpha"]
+    assert study.baseline is not None
+    assert study.baseline.regimen == frozenset()
+    assert prior.in_words() == "risk 0.05 to 0.40"
+    # Its density is that of the earlier default, Normal(-1.67, 0.65) of the log-odds of no drug.
+    assert (prior.mu, prior.sigma) == pytest.approx((-1.67, 0.65), abs=0.006)
+
+
+# --- S5: exposures --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("priors", "sds", "median"),
+    [
+        # 34.7 by maximum likelihood; 22.3 under the earlier default. With γ ~ Normal(0, 0.5) about 30.2.
+        (None, (2.5, 2.5, 2.5, 1.0), 33.5),
+        ("interactions:narrow", (2.5, 2.5, 2.5, 0.5), 30.6),
+    ],
+)
+def test_s5_a_strong_exposure_is_hardly_shrunken(priors, sds, median):
+    study = load_study("factor-v-leiden")
+    chosen = () if priors is None else (priors,)
+    draws = fit_model(study, "interaction", *chosen, engine="laplace").draws
+    expected = by_importance(study.n, study.events, sds, (-1, 0, 0, 1))
+    assert np.exp(expected) == pytest.approx(median, abs=0.1)
+    assert np.median(log_odds_ratio(draws, "FVL+OC")) == pytest.approx(expected, abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("name", "priors"),
+    [("factor-v-leiden", "exposures"), ("oral-cancer", "exposures"), ("isis2", "weak")],
+)
+def test_s5_the_default_is_for_exposures_where_synergy_is_judged_on_a_harm(name, priors):
+    record = fit_model(load_study(name), "interaction", engine="laplace", draws=100)
+    assert record.priors.name == priors
+    assert record.priors["beta"].sigma == {"exposures": 2.5, "weak": 1.0}[priors]
+    assert record.priors["gamma"].sigma == {"exposures": 1.0, "weak": 0.5}[priors]
+
+
+# --- S6: the sceptical prior ----------------------------------------------------------------------
+
+
+def test_s6_a_sceptic_expects_no_effect():
+    study = load_study("isis2")
+    beta = prior_set("sceptical", study)["beta"]
+    # 5 % beyond the expected odds ratio of 2 (Spiegelhalter, Freedman & Parmar 1994).
+    assert stats.norm.cdf(0, beta.mu, beta.sigma) == pytest.approx(0.5)
+    assert stats.norm.sf(np.log(2), beta.mu, beta.sigma) == pytest.approx(0.05)
+
+
+def test_s6_a_pessimist_expects_harm():
+    try:
+        beta = prior_set("pessimistic", load_study("sun2024"))["beta"]
+    except ModelError as error:
+        pytest.fail(str(error))
+    # By the grid of Zampieri et al. 2021: centred at an odds ratio of 1/2, 15 % beyond the null.
+    assert beta.mu == pytest.approx(-np.log(2))
+    assert stats.norm.sf(0, beta.mu, beta.sigma) == pytest.approx(0.15)
