@@ -565,9 +565,11 @@ def beliefs_of_grid(
     """
     names = [
         grid_name(
-            *("" if is_marked(one) else one for one in beliefs), beliefs[0].removesuffix(MARK)
+            "" if is_marked(effects) else effects,
+            "" if is_marked(interactions) else interactions,
+            effects.removesuffix(MARK),
         )
-        for beliefs in zip(grid.effects, grid.interactions, strict=True)
+        for effects, interactions in zip(grid.effects, grid.interactions, strict=True)
     ]
     ratios = grid.measure == representatives()[LOG_ODDS]
     rows = grid.assign(co_treatment=ANY, stratum="", log_evidence=math.nan, priors=names)
