@@ -121,7 +121,9 @@ def test_names():
 
 
 def test_unknown_set_names_the_known_ones(isis2):
-    with pytest.raises(ModelError, match="no prior set 'flat'; the prior sets are weak, exposures, sceptical"):
+    with pytest.raises(
+        ModelError, match="no prior set 'flat'; the prior sets are weak, exposures, sceptical"
+    ):
         prior_set("flat", isis2)
 
 

@@ -223,7 +223,9 @@ FILES = {
     ),
     "study is no table": (
         'format = 1\nstudy = "toy"\n' + TOY[TOY.index("[outcome]") :],
-        ("study: must be a table with the keys id, title, design, randomised, source, doi, inclusion",),
+        (
+            "study: must be a table with the keys id, title, design, randomised, source, doi, inclusion",
+        ),
     ),
     "outcome is no table": (
         without_outcome(),
