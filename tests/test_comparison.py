@@ -51,7 +51,7 @@ from cotreat.plots.records import Comparison
 from cotreat.priors.sets import prior_set
 from cotreat.report.sections.comparison import dependence_in_words, why_unanswered, worded
 from cotreat.results import store
-from cotreat.results.headline import share
+from cotreat.results.monte_carlo import share
 from cotreat.results.supplementary import Task, read_analysis
 from cotreat.workflow.analyses import write_one
 

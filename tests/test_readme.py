@@ -14,7 +14,14 @@ import cotreat
 from cotreat import load_study, parse_study, reanalyse
 from cotreat.models.registry import MODELS
 from cotreat.results import store
-from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY, headline
+from cotreat.results.headline import (
+    DATA_SHARE,
+    IDENTIFICATION,
+    OVERLAP,
+    PRIOR_PROBABILITY,
+    PROBABILITY,
+    headline,
+)
 from cotreat.study_file.reader import packaged
 from tests.codes import codes
 from tests.shared import draw_only
@@ -51,7 +58,7 @@ def test_the_headline_table_is_that_of_the_results():
         again = map(float, NUMBER.findall(found["posterior (95% credible)"]))
         for old, new in zip((estimate, lower, upper), again, strict=True):
             assert abs(old - new) < 0.05 * (upper - lower)
-        for column in (PROBABILITY, PRIOR_PROBABILITY, "posterior contraction"):
+        for column in (PROBABILITY, PRIOR_PROBABILITY, OVERLAP, DATA_SHARE):
             for old, new in zip(*(NUMBER.findall(r[column]) for r in (row, found)), strict=True):
                 assert abs(float(old) - float(new)) < 0.025
 

@@ -9,7 +9,6 @@ from cotreat.core.constants import (
     IMPLIED,
     NOT_ESTIMABLE,
     QUESTION,
-    RESERVED_COLUMNS,
     STATUSES,
     SUMMARY_COLUMNS,
 )
@@ -20,7 +19,7 @@ from cotreat.evidence.resolve import resolve
 from cotreat.frequentist.logistic import fit_likelihood
 from cotreat.models.registry import MODELS
 from cotreat.report.caveats import SERIOUS, of_sequences
-from cotreat.results.headline import share
+from cotreat.results.monte_carlo import share
 from cotreat.results.summary import LIKELIHOOD, POSTERIOR, is_beyond_null
 from tests.codes import codes, status_text
 from tests.conftest import table_of
@@ -223,7 +222,6 @@ def test_columns_name_an_estimand_without_its_label(tables):
         is_synergy = rows.measure.isin(MEASURES)
         assert (rows.scale.ne("") == is_synergy).all()
         assert (rows.pair.ne("") == is_synergy).all()
-        assert not set(table.columns) & set(RESERVED_COLUMNS)
 
 
 def test_contraction_is_of_log_odds_ratios_alone(tables):

@@ -37,12 +37,14 @@ NUMBERS = [
     "upper",
     "probability",
     "prior_probability",
+    "overlap",
+    "data_share",
     "posterior_contraction",
 ]
 TEXTS = ["status", "reason", "risk_kind", "unit"]
 RENAMED = {"printed": "reported"}
 """Estimators renamed after the change of columns: old name to new name."""
-ADDED = {"sd"}
+ADDED = {"sd", "overlap", "data_share"}
 """Numeric columns that the old format does not have."""
 
 
@@ -98,7 +100,9 @@ def table_of(text: str) -> tuple[pd.DataFrame, bool]:
     lines = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("# "))
     table = pd.read_csv(io.StringIO(lines), dtype=str, keep_default_na=False)
     was_old = is_old(table)
-    converted = (new_columns(table) if was_old else table)[list(SUMMARY_COLUMNS)]
+    converted = (new_columns(table) if was_old else table).reindex(
+        columns=SUMMARY_COLUMNS, fill_value=""
+    )
     return converted.replace({"estimator": RENAMED}), was_old
 
 
@@ -199,7 +203,7 @@ def compare(before: Mapping[str, str], after: Mapping[str, str]) -> int:
             print(f"{path}: only {'after' if path in after else 'before'}")
             continue
         (old, was_old), (new, _) = table_of(before[path]), table_of(after[path])
-        lines = list(differences(old, new, ADDED if was_old else set()))
+        lines = list(differences(old, new, ADDED if was_old else ADDED - {"sd"}))
         print(f"{path}: {len(old)} rows before, {len(new)} after, {len(lines)} differences")
         if lines:
             print(f"  posterior: {largest_differences(old, new)}")

@@ -109,7 +109,7 @@ def new_columns(table: pd.DataFrame) -> pd.DataFrame:
     has_contraction = columns.measure.isin(LOG_ODDS)
     contraction = rest.pop("contraction").where(has_contraction, "")
     migrated = pd.concat([rest, columns], axis=1).assign(sd="", posterior_contraction=contraction)
-    return migrated[list(SUMMARY_COLUMNS)]
+    return migrated.reindex(columns=SUMMARY_COLUMNS, fill_value="")
 
 
 def _asked(row: dict[str, str]) -> dict[str, Any]:

@@ -84,9 +84,21 @@ SUMMARY_COLUMNS = (
     "lower",
     "upper",
     "interval",
+    "mcse_estimate",
+    "mcse_lower",
+    "mcse_upper",
     "risk_kind",
     "probability",
+    "mcse_probability",
     "prior_probability",
+    "margin",
+    "margin_lower",
+    "margin_upper",
+    "probability_inside",
+    "mcse_inside",
+    "prior_probability_inside",
+    "overlap",
+    "data_share",
     "posterior_contraction",
     "model",
     "priors",
@@ -96,8 +108,9 @@ SUMMARY_COLUMNS = (
 )
 """Columns of ``summary.csv``, in order."""
 
-RESERVED_COLUMNS = ("overlap", "data_share", "mcse_estimate", "mcse_probability")
-"""Columns that a later version adds to ``summary.csv``; no other column may have these names."""
+WEAK = "identified but weak"
+WEAK_BELOW = 0.2
+"""An identified estimand is identified but weak if a smaller share of its posterior precision comes from data."""
 
 CHECK_COLUMNS = ("check", "where", "value", "threshold", "verdict", "advice")
 """Columns of ``checks.csv``, in order."""

@@ -8,7 +8,7 @@ from cotreat.plots import style, synergy_rows
 from cotreat.plots.labels import PROBABILITY_AXIS
 from cotreat.plots.records import View
 from cotreat.plots.registry import FIT, figure_of
-from cotreat.results.headline import share
+from cotreat.results.monte_carlo import share
 
 MOST = 8
 """Panels that a page can hold."""

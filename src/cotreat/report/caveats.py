@@ -18,6 +18,7 @@ from cotreat.core.constants import (
     IMPLIED,
     NOT_IDENTIFIED,
     STANDARDISED,
+    WEAK_BELOW,
 )
 from cotreat.estimands.enumerate import reported_label
 from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, representatives
@@ -27,15 +28,14 @@ from cotreat.evidence.reported import ReportedEstimates, reported_in
 from cotreat.models.registry import described
 from cotreat.report.templates import texts
 from cotreat.report.wording import capital, interval, listed
-from cotreat.results.headline import share
-from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, REPORTED
+from cotreat.results.monte_carlo import share
+from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR
 from cotreat.study import regimens
 from cotreat.study.study import DURATION, Study
 
 SERIOUS, CAUTION, NOTE = "serious", "caution", "note"
 """Severities: may overturn a conclusion; weakens one; explains what is shown."""
 
-LITTLE_CONTRACTION = 0.5
 MANY = 6
 """Caveats of one kind at most; more are counted in one caveat."""
 COMMON = 0.1
@@ -121,7 +121,7 @@ def caveats(
         *_better_than_either(rows),
         *_odds_for_risks(rows, study),
         *_against_intervals(summary),
-        *_little_contraction(rows, has_reported=bool((summary.estimator == REPORTED).any())),
+        *_weak(rows),
         *_not_identified(rows, study),
     ]
     return sorted(found, key=lambda one: (SERIOUS, CAUTION, NOTE).index(one.severity))
@@ -311,15 +311,15 @@ def _against_intervals(table: pd.DataFrame) -> Iterator[Caveat]:
 _JUDGED = ("odds_ratio", *representatives().values())
 
 
-def _little_contraction(rows: pd.DataFrame, *, has_reported: bool) -> Iterator[Caveat]:
+def _weak(rows: pd.DataFrame) -> Iterator[Caveat]:
+    """Name each measure that is identified but weak."""
     measures = rows[rows.measure.isin(representatives().values()) & rows.probability.notna()]
-    own = measures[measures.posterior_contraction < LITTLE_CONTRACTION]
-    if len(own) and (has_reported or len(own) > MANY):
-        yield Caveat.of("contraction_many", limit=LITTLE_CONTRACTION, number=len(own))
+    own = measures[(measures.status == IDENTIFIED) & (measures.data_share < WEAK_BELOW)]
+    if len(own) > MANY:
+        yield Caveat.of("weak_many", limit=WEAK_BELOW, number=len(own))
         return
     for row in own.itertuples():
-        key = "wider" if row.posterior_contraction < 0 else "contraction"
-        yield Caveat.of(key, label=row.label, contraction=row.posterior_contraction)
+        yield Caveat.of("weak", label=row.label, share=row.data_share, overlap=row.overlap)
 
 
 def _not_identified(rows: pd.DataFrame, study: Study) -> Iterator[Caveat]:

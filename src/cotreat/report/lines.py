@@ -27,7 +27,8 @@ from cotreat.report.conclusion import (
 from cotreat.report.question import EXPECTED, Question
 from cotreat.report.templates import paragraphs, texts
 from cotreat.report.wording import between, capital, interval, listed, plural, some
-from cotreat.results.headline import numbers, share
+from cotreat.results.headline import numbers
+from cotreat.results.monte_carlo import share
 from cotreat.study.regimens import NONE
 
 TEXTS = texts("conclusion.toml")

@@ -28,7 +28,8 @@ from cotreat.report.methods import methods
 from cotreat.report.tables import Table, table, typeset
 from cotreat.report.wording import between, interval
 from cotreat.results import store
-from cotreat.results.headline import IDENTIFICATION, headline, judged, numbers, share
+from cotreat.results.headline import IDENTIFICATION, headline, judged, numbers, prior_share
+from cotreat.results.monte_carlo import share
 from cotreat.results.supplementary import ANALYSES, Analysis, Section
 from cotreat.study_file.reader import packaged
 
@@ -157,9 +158,12 @@ def _risks(summary: pd.DataFrame) -> pd.DataFrame:
 
 def _measures(summary: pd.DataFrame) -> pd.DataFrame:
     rows = _with_interval(judged(summary))
-    shown = rows[["label", "judged_on", "status", INTERVAL, "posterior_contraction"]]
-    shown.insert(4, "P(synergy)", rows.probability.map(share))
-    shown.insert(5, "prior P(synergy)", rows.prior_probability.map(share))
+    shown = rows[
+        ["label", "judged_on", "status", INTERVAL, "overlap", "data_share", "posterior_contraction"]
+    ]
+    probabilities = map(share, rows.probability, rows.mcse_probability)
+    shown.insert(4, "P(synergy)", list(probabilities))
+    shown.insert(5, "prior P(synergy)", rows.prior_probability.map(prior_share))
     return shown
 
 

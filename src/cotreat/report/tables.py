@@ -14,7 +14,13 @@ import numpy as np
 import pandas as pd
 
 from cotreat.priors.belief_grid import in_words
-from cotreat.results.headline import IDENTIFICATION, PRIOR_PROBABILITY, PROBABILITY
+from cotreat.results.headline import (
+    DATA_SHARE,
+    IDENTIFICATION,
+    OVERLAP,
+    PRIOR_PROBABILITY,
+    PROBABILITY,
+)
 from cotreat.results.store import table_text
 from cotreat.study.regimens import NONE
 
@@ -29,6 +35,8 @@ COLUMNS = {
     "probability": PROBABILITY,
     "prior_probability": PRIOR_PROBABILITY,
     "posterior_contraction": "posterior contraction",
+    "overlap": OVERLAP,
+    "data_share": DATA_SHARE,
     "risk_kind": "kind of risk",
 }
 """Headings of columns where a row is an estimand; elsewhere a probability is of something else."""

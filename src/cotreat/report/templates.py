@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from cotreat.report.wording import between, capital, listed, plural, some
-from cotreat.results.headline import digits, share
+from cotreat.results.monte_carlo import digits, share
 
 _ENVIRONMENT = jinja2.Environment(
     loader=jinja2.PackageLoader("cotreat.report", "."),

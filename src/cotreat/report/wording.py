@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from cotreat.results.headline import share
+from cotreat.results.monte_carlo import share
 
 
 def listed(names: Iterable[str]) -> str:

@@ -3,9 +3,17 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from cotreat.core.constants import ANY, CONCLUSIVE, IDENTIFIED, NOT_ESTIMABLE
+from cotreat.core.constants import (
+    ANY,
+    CONCLUSIVE,
+    IDENTIFIED,
+    NOT_ESTIMABLE,
+    WEAK,
+    WEAK_BELOW,
+)
 from cotreat.estimands.estimand import (
     DIFFERENCE,
     MARGINAL,
@@ -18,11 +26,11 @@ from cotreat.estimands.estimand import (
 from cotreat.estimands.identification import Status
 from cotreat.estimands.measures import MEASURES, representatives
 from cotreat.models.registry import rank
+from cotreat.results.monte_carlo import digits, share
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRIOR, REPORTED
 from cotreat.study.regimens import NONE, WITHIN, adds_one
 from cotreat.study.study import BY_DESIGN
 
-NOISE = 1e-12
 REPEATED = (DIFFERENCE, RATIO, MARGINAL, NEEDED)
 """Contrasts of risks, which lie above their null where a listed odds ratio does."""
 KEYS = ["label", "judged_on"]
@@ -35,13 +43,17 @@ PRIOR_PROBABILITY = "prior P"
 measure of interaction."""
 POSTERIOR_95, LIKELIHOOD_95 = "posterior (95% credible)", "maximum likelihood (95%)"
 REPORTED_95, PRIOR_95 = "reported (95%)", "prior (95%)"
-ESTIMAND, JUDGED_ON, CONTRACTION = "estimand", "judged on", "posterior contraction"
-PROBABILITIES = [PROBABILITY, PRIOR_PROBABILITY, CONTRACTION]
+ESTIMAND, JUDGED_ON = "estimand", "judged on"
+OVERLAP, DATA_SHARE = "prior–posterior overlap", "data share"
+"""Headings: overlap of prior and posterior, and share of the posterior precision that comes from the data."""
+PROBABILITIES = [PROBABILITY, PRIOR_PROBABILITY, OVERLAP, DATA_SHARE]
 HEADINGS = [ESTIMAND, JUDGED_ON, POSTERIOR_95, LIKELIHOOD_95, *PROBABILITIES, IDENTIFICATION]
 REPORTED_HEADINGS = [ESTIMAND, IDENTIFICATION, POSTERIOR_95, REPORTED_95, PRIOR_95, *PROBABILITIES]
 """Columns of the headline table, without and with reported estimates."""
 
 NUMBERS = ["estimate", "lower", "upper"]
+PRIOR_ERROR = 0.5 / 20_000**0.5
+"""Largest Monte Carlo error of a prior probability, from the 20,000 prior draws of a fit."""
 OTHERS = {"_ml": LIKELIHOOD, "_penalised": PENALISED, "_prior": PRIOR, "_reported": REPORTED}
 """Estimators shown with the posterior, by the suffix of their columns."""
 
@@ -136,11 +148,50 @@ def _headline_row(row: Any) -> dict[str, str]:
         LIKELIHOOD_95: _likelihood(row),
         REPORTED_95: numbers(row, "_reported"),
         PRIOR_95: numbers(row, "_prior"),
-        PROBABILITY: share(row.probability),
-        PRIOR_PROBABILITY: share(row.prior_probability),
-        CONTRACTION: _contraction(row.posterior_contraction),
-        IDENTIFICATION: str(Status(row.status, row.reason)),
+        PROBABILITY: share(row.probability, row.mcse_probability),
+        PRIOR_PROBABILITY: prior_share(row.prior_probability),
+        OVERLAP: _two_decimals(row.overlap),
+        DATA_SHARE: _two_decimals(row.data_share),
+        IDENTIFICATION: identification(row),
     }
+
+
+def prior_share(probability: float) -> str:
+    """Write a prior probability without the digits that are Monte Carlo noise.
+
+    Parameters
+    ----------
+    probability
+        A probability; missing for none.
+
+    Returns
+    -------
+    str
+        Such as ``0.50``.
+    """
+    return share(probability, PRIOR_ERROR)
+
+
+def identification(row: Any) -> str:
+    """Write the status of an estimand, with its reason, and whether it is weakly identified.
+
+    Parameters
+    ----------
+    row
+        A row of a summary.
+
+    Returns
+    -------
+    str
+        Such as ``identified but weak``.
+    """
+    if row.status == IDENTIFIED and not pd.isna(row.data_share) and row.data_share < WEAK_BELOW:
+        return f"{Status(WEAK, row.reason)}"
+    return str(Status(row.status, row.reason))
+
+
+def _two_decimals(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.2f}"
 
 
 def _likelihood(row: Any) -> str:
@@ -165,53 +216,15 @@ def numbers(row: Any, suffix: str = "") -> str:
     str
         Such as ``2.48 (1.40 to 4.17)``.
     """
-    estimate, lower, upper = (getattr(row, name + suffix) for name in NUMBERS)
-    if pd.isna(estimate):
+    values = [getattr(row, name + suffix) for name in NUMBERS]
+    errors = [np.nan if suffix else getattr(row, f"mcse_{name}", np.nan) for name in NUMBERS]
+    if pd.isna(values[0]):
         return ""
-    interval = "" if pd.isna(lower) else f" ({digits(lower)} to {digits(upper)})"
-    return digits(estimate) + interval
-
-
-def digits(value: float) -> str:
-    """Write three significant digits, trailing zeros included; rounding noise is 0.
-
-    Parameters
-    ----------
-    value
-        A number.
-
-    Returns
-    -------
-    str
-        For example ``0.940``.
-    """
-    value = 0.0 if abs(value) < NOISE else value
-    return f"{value:#.3g}".rstrip(".")
-
-
-def _contraction(contraction: float) -> str:
-    if pd.isna(contraction):
-        return ""
-    return "< 0" if contraction < 0 else f"{contraction:.2f}"
-
-
-def share(probability: float) -> str:
-    """Write a probability to three decimals, never as 0 or 1.
-
-    Parameters
-    ----------
-    probability
-        A probability; missing for none.
-
-    Returns
-    -------
-    str
-        For example ``0.053`` or ``> 0.999``; empty for a missing one.
-    """
-    if pd.isna(probability):
-        return ""
-    rounded = f"{probability:.3f}"
-    return {"0.000": "< 0.001", "1.000": "> 0.999"}.get(rounded, rounded)
+    estimate, lower, upper = (
+        "" if pd.isna(value) else digits(value, np.nan if pd.isna(error) else error)
+        for value, error in zip(values, errors, strict=True)
+    )
+    return f"{estimate} ({lower} to {upper})" if lower else estimate
 
 
 # --- Agreement of the scales -------------------------------------------------------------------------

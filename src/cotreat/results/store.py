@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from cotreat.core.constants import QUESTION
+from cotreat.core.constants import QUESTION, SUMMARY_COLUMNS
 
 WRITING, REPLACED = ".writing-", ".replaced-"
 
@@ -168,7 +168,12 @@ def read_summary(path: Path) -> pd.DataFrame:
         Nullable types, except the text columns.
     """
     table = read_table(path)
-    texts = [name for name in (*QUESTION, "status", "reason", "interval") if name in table]
+    if "estimator" in table:  # an earlier version may not have written every column
+        missing = [name for name in SUMMARY_COLUMNS if name not in table]
+        table = table.assign(**dict.fromkeys(missing, np.nan))
+    texts = [
+        name for name in (*QUESTION, "status", "reason", "interval", "margin") if name in table
+    ]
     return with_texts(table, texts)
 
 

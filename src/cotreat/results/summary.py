@@ -1,7 +1,8 @@
 """Summarise every estimand in one table: posterior, prior, reported and maximum likelihood estimates."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from cotreat.estimands.estimand import (
     risk_draws_of,
 )
 from cotreat.estimands.identification import Identification, Status
+from cotreat.estimands.margins import margin_of
 from cotreat.evidence import contrasts
 from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import ReportedEstimates, reported_in
@@ -37,6 +39,8 @@ from cotreat.frequentist.intervals import intervals
 from cotreat.frequentist.logistic import Regression
 from cotreat.inference.record import Fit
 from cotreat.models.registry import Model
+from cotreat.results.information import LogOdds, data_share, overlap
+from cotreat.results.monte_carlo import quantile_error, share_error
 from cotreat.study.regimens import contrast, group_of, parse, without_group
 from cotreat.study.study import Meaning, ReportedEstimate, Study
 
@@ -49,6 +53,7 @@ MAX_UNDEFINED = 0.01
 """Smallest share of undefined draws at which a synergy index has no estimate."""
 
 Row = dict[str, Any]
+Array = NDArray[np.float64]
 
 
 def summarise(
@@ -61,6 +66,7 @@ def summarise(
     likelihood: Regression | None,
     labels: dict[str, str],
     thresholds: Sequence[float] = (),
+    effective: float = np.nan,
 ) -> pd.DataFrame:
     """Summarise every estimand by posterior and by maximum likelihood.
 
@@ -81,6 +87,8 @@ def summarise(
         ``model``, ``priors`` and ``interpretation``, repeated in each row.
     thresholds
         Odds ratios for which P(odds ratio > threshold) is wanted besides P(odds ratio > 1).
+    effective
+        Effective sample size of the importance weights of the posterior draws; NaN where there are none.
 
     Returns
     -------
@@ -119,6 +127,8 @@ def summarise(
             Standard deviation of the draws, on the scale of the estimate; missing for other estimators.
         ``lower``, ``upper``, ``interval``
             Limits of the 95% interval, and its kind.
+        ``mcse_estimate``, ``mcse_lower``, ``mcse_upper``
+            Monte Carlo standard errors of posterior median and limits (`cotreat.results.monte_carlo`).
         ``risk_kind``
             ``crude``, ``implied``, ``standardised`` or ``conditional``.
         ``probability``
@@ -126,8 +136,21 @@ def summarise(
             P(synergy): the measure lies above its null on ``judged_on``; it is missing on the scale on which synergy
             is not judged. Of another contrast it is the probability of lying above its null, P(OR > 1) for an
             odds ratio, or above ``threshold``.
+        ``mcse_probability``
+            Its Monte Carlo standard error.
         ``prior_probability``
             The same probability under the prior.
+        ``margin``, ``margin_lower``, ``margin_upper``
+            Of a measure that has a probability, the values that would not matter: ``declared`` in the study file
+            or ``default`` (`cotreat.estimands.margins.margin_of`).
+        ``probability_inside``, ``mcse_inside``, ``prior_probability_inside``
+            Posterior probability that the measure lies inside the margin, its Monte Carlo standard error, and the
+            same probability under the prior.
+        ``overlap``
+            Overlap of posterior and prior, from 0 to 1 (`cotreat.results.information.overlap`).
+        ``data_share``
+            Share of the posterior precision that comes from the data, from 0 to 1
+            (`cotreat.results.information.data_share`).
         ``posterior_contraction``
             1 − (interquartile range of the posterior / that of the prior)², of the logarithms of odds ratios and of
             ratios of odds ratios only: these are contrasts of the log-odds on which priors and evidence act.
@@ -138,24 +161,25 @@ def summarise(
     """
     numbers = reported_in(evidence)
     rows: list[Row] = []
+    draws = _Draws(study, prior, posterior, effective)
     identification = Identification(study, model, posterior, evidence)
     for estimand in enumerate_estimands(study, model, evidence):
         status = identification.of(estimand)
         row = _row(estimand, POSTERIOR, estimand.risk_kind(posterior), status)
-        of_posterior = list(_posterior_rows(estimand, row, status, prior, posterior, thresholds))
+        of_posterior = list(_posterior_rows(estimand, row, status, draws, thresholds))
         rows += [*of_posterior, *_needed_to_treat(estimand, row, of_posterior[0], study)]
         if numbers is not None:
             if "lower" in of_posterior[0]:
-                rows.append({**row, "estimator": PRIOR, **_interval(_draws(estimand, prior))})
+                rows.append({**row, "estimator": PRIOR, **_interval(draws.before(estimand))})
             rows += _reported_rows(estimand, row, numbers)
         if likelihood is not None and not estimand.reported_estimate:
             rows += _rows_of(estimand, LIKELIHOOD, likelihood, study)
             if likelihood.is_separated(estimand):  # no finite maximum
                 rows += _rows_of(estimand, PENALISED, likelihood.penalised, study)
     if numbers is not None:
-        rows += _size_rows(study, prior, posterior)
+        rows += _size_rows(draws)
     table = pd.DataFrame(rows).assign(study=study.id, **labels)
-    return table.reindex(columns=SUMMARY_COLUMNS).fillna({"interval": ""})
+    return table.reindex(columns=SUMMARY_COLUMNS)
 
 
 def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
@@ -174,6 +198,7 @@ def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
         The columns of `summarise`.
     """
     names = (fit.model.name, fit.priors.name, fit.interpretation)
+    stats = fit.draws["sample_stats"].to_dataset()
     return summarise(
         fit.study,
         fit.model,
@@ -183,6 +208,7 @@ def summary_of(fit: Fit, thresholds: Sequence[float] = ()) -> pd.DataFrame:
         likelihood=fit_frequentist(fit.study, fit.model, fit.evidence),
         labels=dict(zip(("model", "priors", "interpretation"), names, strict=True)),
         thresholds=thresholds,
+        effective=float(stats["effective"]) if "effective" in stats else np.nan,
     )
 
 
@@ -213,7 +239,8 @@ def rows_of(summary: pd.DataFrame, measure: str, regimen: str, against: str = ""
 
 def _row(estimand: Estimand, estimator: str, risk_kind: str, status: Status) -> Row:
     """Return the columns of a row except those of its numbers."""
-    return {**_named(estimand), **status.columns, "estimator": estimator, "risk_kind": risk_kind}
+    texts = {"estimator": estimator, "risk_kind": risk_kind, "interval": "", "margin": ""}
+    return {**_named(estimand), **status.columns, **texts}
 
 
 def _numbers(estimate: float, lower: float, upper: float, interval: str) -> Row:
@@ -232,13 +259,38 @@ def _named(estimand: Estimand) -> Row:
 # --- Posterior -----------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Draws:
+    """Draws from prior and posterior, and the effective sample size of weights (NaN without weights)."""
+
+    study: Study
+    prior: RiskDraws
+    posterior: RiskDraws
+    effective: float
+
+    @cached_property
+    def _log_odds(self) -> tuple[LogOdds, LogOdds]:
+        return LogOdds(self.prior), LogOdds(self.posterior)
+
+    def data_share(self, estimand: Estimand) -> float:
+        """Return the share of the posterior precision that comes from the data."""
+        return data_share(estimand, *self._log_odds)
+
+    def before(self, estimand: Estimand) -> Array:
+        """Return the values of an estimand under the prior, shape (chain, draw)."""
+        return _values(estimand, self.prior)
+
+    def after(self, estimand: Estimand) -> Array:
+        """Return its values under the posterior, shape (chain, draw)."""
+        return _values(estimand, self.posterior)
+
+
+def _values(estimand: Estimand, risk: RiskDraws) -> Array:
+    return estimand.values(risk).transpose("chain", "draw").values
+
+
 def _posterior_rows(
-    estimand: Estimand,
-    row: Row,
-    status: Status,
-    prior: RiskDraws,
-    posterior: RiskDraws,
-    thresholds: Sequence[float],
+    estimand: Estimand, row: Row, status: Status, draws: _Draws, thresholds: Sequence[float]
 ) -> Iterator[Row]:
     if not status.is_estimable:
         yield row
@@ -246,14 +298,17 @@ def _posterior_rows(
     if status.name == FIXED:
         yield {**row, "estimate": estimand.null}
         return
-    before, after = _draws(estimand, prior), _draws(estimand, posterior)
+    before, after = draws.before(estimand), draws.after(estimand)
     if status.name == IMPLIED:
-        yield {**row, **_interval(after, GIVEN_NONE)}
+        yield {**row, **_posterior_interval(after, draws.effective, GIVEN_NONE)}
         return
     yield {
         **row,
-        **_interval(after),
-        **_probability(estimand, prior, posterior),
+        **_posterior_interval(after, draws.effective),
+        **_probability(estimand, draws),
+        **_inside(estimand, draws),
+        "overlap": _overlap(before, after),
+        "data_share": draws.data_share(estimand),
         "posterior_contraction": _contraction(estimand, before, after),
     }
     if estimand.is_odds_ratio:
@@ -262,6 +317,7 @@ def _posterior_rows(
                 **row,
                 **_named(replace(estimand, threshold=threshold)),
                 "probability": float(np.mean(after > threshold)),
+                "mcse_probability": share_error(after > threshold, draws.effective),
                 "prior_probability": float(np.mean(before > threshold)),
             }
 
@@ -294,11 +350,19 @@ def _needed(value: float) -> str:
     return f"NNT{'B' if value > 0 else 'H'} {abs(value):.3g}"
 
 
-def _draws(estimand: Estimand, risk: RiskDraws) -> NDArray[np.float64]:
-    return estimand.values(risk).values.ravel()
+def _posterior_interval(draws: Array, effective: float, label: str = CREDIBLE) -> Row:
+    """Return median and limits with their Monte Carlo errors."""
+    row = _interval(draws, label)
+    if "estimate" not in row:
+        return row
+    known = np.where(np.isnan(draws), row["estimate"], draws)
+    tail = (1 - INTERVAL) / 2
+    places = {"estimate": 0.5, "lower": tail, "upper": 1 - tail}
+    errors = {f"mcse_{end}": quantile_error(known, at, effective) for end, at in places.items()}
+    return {**row, **errors}
 
 
-def _interval(draws: NDArray[np.float64], label: str = CREDIBLE) -> Row:
+def _interval(draws: Array, label: str = CREDIBLE) -> Row:
     undefined = float(np.isnan(draws).mean())
     if undefined >= MAX_UNDEFINED:
         return {"interval": f"not shown: undefined in {undefined:.0%} of draws"}
@@ -308,18 +372,43 @@ def _interval(draws: NDArray[np.float64], label: str = CREDIBLE) -> Row:
     return {"estimate": median, "sd": sd, "lower": lower, "upper": upper, "interval": label}
 
 
-def _probability(estimand: Estimand, prior: RiskDraws, posterior: RiskDraws) -> Row:
+def _probability(estimand: Estimand, draws: _Draws) -> Row:
     if estimand.null is None or not estimand.is_judged:
         return {}
+    beyond = is_beyond_null(estimand, draws.posterior).transpose("chain", "draw").values
     return {
-        "probability": float(is_beyond_null(estimand, posterior).mean()),
-        "prior_probability": float(is_beyond_null(estimand, prior).mean()),
+        "probability": float(beyond.mean()),
+        "mcse_probability": share_error(beyond, draws.effective),
+        "prior_probability": float(is_beyond_null(estimand, draws.prior).mean()),
     }
 
 
-def _contraction(
-    estimand: Estimand, before: NDArray[np.float64], after: NDArray[np.float64]
-) -> float:
+def _inside(estimand: Estimand, draws: _Draws) -> Row:
+    """Return the margin of a measure, and the probabilities that it lies inside."""
+    margin = margin_of(estimand, draws.study, draws.posterior)
+    if margin is None:
+        return {}
+    after, before = (
+        (margin.lower < values) & (values < margin.upper)
+        for values in (draws.after(estimand), draws.before(estimand))
+    )
+    return {
+        "margin": "default" if margin.is_default else "declared",
+        "margin_lower": margin.lower,
+        "margin_upper": margin.upper,
+        "probability_inside": float(after.mean()),
+        "mcse_inside": share_error(after, draws.effective),
+        "prior_probability_inside": float(before.mean()),
+    }
+
+
+def _overlap(before: Array, after: Array) -> float:
+    """Return the overlap of prior and posterior; NaN where either has missing values."""
+    is_missing = np.isnan(before).any() or np.isnan(after).any()
+    return np.nan if is_missing else overlap(before, after)
+
+
+def _contraction(estimand: Estimand, before: Array, after: Array) -> float:
     measure = estimand.synergy
     is_ratio = estimand.log and not estimand.needs_risks
     if not (is_ratio if measure is None else measure.is_contrast):
@@ -373,12 +462,13 @@ def _is_inverse(estimand: Estimand, reported: ReportedEstimate, meaning: Meaning
     return _is_of(estimand, reported, replace(meaning, words=meaning.words[::-1]))
 
 
-def _size_rows(study: Study, prior: RiskDraws, posterior: RiskDraws) -> Iterator[Row]:
+def _size_rows(draws: _Draws) -> Iterator[Row]:
     """Yield prior and posterior of the arm sizes that are not counted."""
+    study = draws.study
     for name, arms in _uncounted(study).items():
         before, after = (
-            risk_draws["size"].sel(present=arms).sum("present").values.ravel()
-            for risk_draws in (prior, posterior)
+            risk_draws["size"].sel(present=arms).sum("present").transpose("chain", "draw").values
+            for risk_draws in (draws.prior, draws.posterior)
         )
         if np.ptp(before) < 1e-9 * before.max():
             continue  # the totals determine it
@@ -392,7 +482,8 @@ def _size_rows(study: Study, prior: RiskDraws, posterior: RiskDraws) -> Iterator
             unit="patients" if study.totals else "share",
         )
         row = _row(estimand, POSTERIOR, "", Status(NOT_IDENTIFIED))
-        yield {**row, **_interval(after)}
+        overlapping = {"overlap": _overlap(before, after)}
+        yield {**row, **_posterior_interval(after, draws.effective), **overlapping}
         yield {**row, "estimator": PRIOR, **_interval(before)}
 
 

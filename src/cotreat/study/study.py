@@ -94,6 +94,26 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """Values of a measure of interaction that would not matter.
+
+    Attributes
+    ----------
+    measure : str
+        ``ror``, ``rrr``, ``ic`` or ``bliss``.
+    lower, upper : float
+        On the scale on which synergy is judged, event or non-event.
+    is_default : bool
+        Whether nobody declared it.
+    """
+
+    measure: str
+    lower: float
+    upper: float
+    is_default: bool = False
+
+
+@dataclass(frozen=True)
 class Stratification:
     """Strata of the patients: levels of their treatments, or subgroups.
 
@@ -403,6 +423,8 @@ class Study:
         Randomised treatments that the study file names; empty where it names none.
     file : str
         Path of the study file; empty for packaged studies.
+    margins : tuple of Margin
+        Margins of no relevant interaction that the study file declares.
     """
 
     id: str
@@ -424,6 +446,7 @@ class Study:
     sequential: tuple[Sequential, ...] = ()
     named_randomised: tuple[str, ...] = ()
     file: str = field(default="", compare=False)
+    margins: tuple[Margin, ...] = ()
 
     # --- Interpretation and stratification ---------------------------------------------------------
 

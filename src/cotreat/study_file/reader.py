@@ -13,7 +13,7 @@ from typing import Any
 
 from cotreat.core.toml_tables import Problems, nearest
 from cotreat.study import regimens
-from cotreat.study.study import RANDOMISED, Baseline, Outcome, Sequential, Study
+from cotreat.study.study import RANDOMISED, Baseline, Margin, Outcome, Sequential, Study
 from cotreat.study_file.aggregate import aggregation_sql, check_sql
 from cotreat.study_file.checks import check_study
 from cotreat.study_file.cohort import read_cohort
@@ -25,6 +25,7 @@ from cotreat.study_file.shape import (
     SECTIONS,
     BaselineTable,
     FileTable,
+    MarginsTable,
     OutcomeTable,
     PatientsTable,
     SequentialTable,
@@ -259,8 +260,15 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
         stratifications=stratifications,
         sequential=sequential,
         named_randomised=randomised,
+        margins=_margins(file.margins),
     )
     return check_study(study, problems)
+
+
+def _margins(table: MarginsTable | None) -> tuple[Margin, ...]:
+    """Return the declared margins of no relevant interaction."""
+    declared = {} if table is None else table.model_dump(exclude_none=True)
+    return tuple(Margin(n, float(lower), float(upper)) for n, (lower, upper) in declared.items())
 
 
 def _outcome(table: OutcomeTable | None, design: str | None, problems: Problems) -> Outcome | None:

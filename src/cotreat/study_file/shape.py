@@ -215,6 +215,22 @@ RiskInterval = Annotated[
         lambda: _two(_SHARE),
     ),
 ]
+RatioMargin = Annotated[
+    list[Decimal],
+    Right(
+        "[lower, upper] with 0 < lower < 1 < upper, such as [0.8, 1.25]",
+        lambda value: is_rising(value, is_positive) and value[0] < 1 < value[1],
+        lambda: _two(_POSITIVE),
+    ),
+]
+DifferenceMargin = Annotated[
+    list[Decimal],
+    Right(
+        "[lower, upper] with -1 < lower < 0 < upper < 1, such as [-0.05, 0.05]",
+        lambda value: is_rising(value, is_number) and -1 < value[0] < 0 < value[1] < 1,
+        lambda: _two(_NUMBER),
+    ),
+]
 Kind = Annotated[
     str,
     Right(
@@ -302,6 +318,15 @@ class BaselineTable(FileTable):
     risk: RiskInterval
     regimen: Text = NONE
     source: Text
+
+
+class MarginsTable(FileTable):
+    """Margins of no relevant interaction, on the scale on which synergy is judged."""
+
+    ror: RatioMargin | None = None
+    rrr: RatioMargin | None = None
+    ic: DifferenceMargin | None = None
+    bliss: DifferenceMargin | None = None
 
 
 class TreatmentTable(FileTable):
@@ -453,6 +478,7 @@ class StudyFile(FileTable):
     study: StudyTable
     outcome: OutcomeTable
     baseline: BaselineTable | None = None
+    margins: MarginsTable | None = None
     treatments: Annotated[dict[str, TreatmentTable], Field(min_length=2), Right(AT_LEAST_TWO)]
     subgroups: Annotated[dict[str, SubgroupsTable], Right("tables such as [subgroups.age]")] = (
         Field(default_factory=dict)
