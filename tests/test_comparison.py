@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy import stats
+from scipy import optimize, stats
 from scipy.special import expit
 
 from cotreat import load_study, parse_study
@@ -161,7 +161,7 @@ def test_some_counts_are_left_out_by_weights_and_some_by_refits(left):
     assert 0 < np.mean(shares) < 1
 
 
-# --- Claims: linear and normal, so that all has a closed form --------------------------------------
+# --- Claims: linear, and normal given one variance, so that all has a closed form --------------------------------------
 
 CLAIMS = """
 format = 1
@@ -191,37 +191,83 @@ def linear():
     return parse_study(text)
 
 
-def normal_law(study, *, has_gamma=True):
-    """Mean 0 and covariance of the log odds ratios under the priors, and what is printed."""
-    numbers = reported.estimates_of(study)
+NODES, WEIGHTS = np.polynomial.legendre.leggauss(200)
+
+
+class Mixture:
+    """The law of log odds ratios of one comparator: normal given its variance, which is uniform.
+
+    The variance of the comparator is between 0 and the smallest squared standard error, and the covariance of
+    every two log odds ratios.
+    """
+
+    def __init__(self, spread, numbers):
+        errors = np.array([reported.standard_error(c) ** 2 for c in numbers.with_interval])
+        alone = spread + np.diag(errors + numbers.rounding)
+        shared = (NODES + 1) / 2 * errors.min()
+        off_diagonal = 1 - np.eye(len(errors))
+        self.covariances = alone + shared[:, None, None] * off_diagonal
+        self.values = numbers.values
+
+    def log_density(self, at):
+        """Log density of some of the log odds ratios, and the weight of each variance given these."""
+        if not at:
+            return 0.0, WEIGHTS / 2
+        parts = [
+            stats.multivariate_normal(np.zeros(len(at)), c[np.ix_(at, at)]).pdf(self.values[at])
+            for c in self.covariances
+        ]
+        joint = WEIGHTS / 2 * parts
+        return np.log(joint.sum()), joint / joint.sum()
+
+    def given_others(self, at):
+        """Log density, distribution function and quantiles of one log odds ratio given the others."""
+        rest = [i for i in range(len(self.values)) if i != at]
+        before, weights = self.log_density(rest)
+        slopes = np.array(
+            [np.linalg.solve(c[np.ix_(rest, rest)], c[rest, at]) for c in self.covariances]
+        )
+        means = slopes @ self.values[rest]
+        variances = self.covariances[:, at, at] - (slopes * self.covariances[:, rest, at]).sum(1)
+        sds = np.sqrt(variances)
+
+        def below(value):
+            return weights @ stats.norm.cdf(value, means, sds)
+
+        def quantile(p):
+            return optimize.brentq(lambda value: below(value) - p, -20, 20)
+
+        return self.log_density([*rest, at])[0] - before, below, quantile
+
+
+def law_of(study, *, has_gamma=True):
+    """The law of the log odds ratios under the priors, whose mean is 0."""
     design = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 1]], dtype=float)
     spread = design @ np.diag([1.0, 1.0, 0.25 * has_gamma]) @ design.T
-    errors = [reported.standard_error(c) ** 2 for c in numbers.with_interval]
-    seen = numbers
-    return spread + np.diag(errors + seen.rounding), seen.values
+    return Mixture(spread, reported.estimates_of(study))
 
 
 @pytest.mark.slow
 def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
-    covariance, values = normal_law(linear)
+    law = law_of(linear)
     tree, marginals = made_ready(linear, "interaction")
     units = resolve(linear)[-1].folds()
     assert (units.kind, units.names) == ("reported_estimate", ["A", "B", "A+B"])
     one = leave_one_out(resolve(linear), units, tree["posterior"].to_dataset(), marginals.variables)
     whole = refitted(resolve(linear), marginals, one, every=True, most=9, may_sample=False, seed=1)
     for at in range(3):
-        rest = [i for i in range(3) if i != at]
-        slope = np.linalg.solve(covariance[np.ix_(rest, rest)], covariance[rest, at])
-        mean, sd = slope @ values[rest], np.sqrt(covariance[at, at] - slope @ covariance[rest, at])
-        assert whole.elpd[at] == pytest.approx(stats.norm.logpdf(values[at], mean, sd), abs=0.06)
+        expected, below, quantile = law.given_others(at)
+        assert whole.elpd[at] == pytest.approx(expected, abs=0.06)
         found = whole.predicted[at]
         assert found.unit == units.names[at]
         ends = np.log([found.lower, found.median, found.upper])
-        np.testing.assert_allclose(ends, mean + sd * np.array([-1.96, 0, 1.96]), atol=0.15 * sd)
-        beyond = stats.norm.sf(abs(values[at] - mean) / sd)
+        quantiles = np.array([quantile(p) for p in (0.025, 0.5, 0.975)])
+        sd = (quantiles[2] - quantiles[0]) / (2 * 1.96)
+        np.testing.assert_allclose(ends, quantiles, atol=0.15 * sd)
+        beyond = min(below(law.values[at]), 1 - below(law.values[at]))
         assert found.tail == pytest.approx(beyond, abs=0.03)
-    without, _ = normal_law(linear, has_gamma=False)
-    logs = [stats.multivariate_normal(np.zeros(3), c).logpdf(values) for c in (covariance, without)]
+    every = [0, 1, 2]
+    logs = [one.log_density(every)[0] for one in (law, law_of(linear, has_gamma=False))]
     assert marginals.whole.log_evidence == pytest.approx(logs[0], abs=0.05)
     evidences = LogEvidences(marginals, 1)
     any_, *_ = bayes_factors.factors_of_interactions(linear.pair_labels, evidences, tree, (1.0,))
@@ -233,7 +279,6 @@ def test_claims_left_out_and_bayes_factors_are_those_of_the_closed_form(linear):
 
 @pytest.mark.slow
 def test_nuts_stands_in_for_refits_that_cannot_be_trusted(linear, monkeypatch):
-    covariance, values = normal_law(linear)
     tree, marginals = made_ready(linear, "interaction")
     units = resolve(linear)[-1].folds()
     one = leave_one_out(resolve(linear), units, tree["posterior"].to_dataset(), marginals.variables)
@@ -245,9 +290,7 @@ def test_nuts_stands_in_for_refits_that_cannot_be_trusted(linear, monkeypatch):
     bad = leave_out.refit(*arguments)
     assert (np.isnan(bad.elpd), bad.how) == (True, NOT_TRUSTED)
     by_nuts = leave_out.refit(*arguments, may_sample=True)
-    slope = np.linalg.solve(covariance[1:, 1:], covariance[1:, 0])
-    sd = np.sqrt(covariance[0, 0] - slope @ covariance[1:, 0])
-    expected = stats.norm.logpdf(values[0], slope @ values[1:], sd)
+    expected, *_ = law_of(linear).given_others(0)
     assert by_nuts.how == BY_NUTS
     assert 0 < by_nuts.error < 0.05
     assert by_nuts.elpd == pytest.approx(expected, abs=4 * by_nuts.error)
@@ -277,10 +320,6 @@ def test_no_interaction_of_three_pairs_is_as_probable_as_in_closed_form(three):
     pairs = [(0, 1), (0, 2), (1, 2)]
     products = np.stack([single[:, i] * single[:, j] for i, j in pairs], axis=1)
     numbers = reported.estimates_of(three)
-    seen = numbers
-    errors = np.diag([reported.standard_error(c) ** 2 for c in numbers.with_interval]) + np.diag(
-        seen.rounding
-    )
     tree, marginals = made_ready(three, "interaction")
     evidences = LogEvidences(marginals, 3)
     assert bayes_factors.why_no_probability(evidences) == ""
@@ -288,8 +327,8 @@ def test_no_interaction_of_three_pairs_is_as_probable_as_in_closed_form(three):
     logs = []
     for present in sets:
         own = products[:, list(present)]
-        covariance = single @ single.T + 0.25 * own @ own.T + errors
-        logs.append(stats.multivariate_normal(np.zeros(7), covariance).logpdf(seen.values))
+        law = Mixture(single @ single.T + 0.25 * own @ own.T, numbers)
+        logs.append(law.log_density([*range(7)])[0])
     found = [evidences.of([at for at in range(3) if at not in present]) for present in sets]
     np.testing.assert_allclose([one.value for one in found], logs, atol=0.06)
     joint = np.exp(logs) * [1 / 4, *[1 / 12] * 6, 1 / 4]

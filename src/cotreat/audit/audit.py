@@ -20,6 +20,7 @@ from cotreat.evidence.counts import PRIOR_CONFLICT, distance
 from cotreat.evidence.protocol import SCORE, Evidences, Point, parameters_of
 from cotreat.evidence.reported import Dependence, cohort_of, p_agrees, reported_in, wald_p
 from cotreat.evidence.resolve import resolve
+from cotreat.evidence.shared_patients import assumptions
 from cotreat.evidence.statistics import statistic_of
 from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
@@ -117,6 +118,8 @@ class Audit:
         Reported estimates that are independent, and all of them; None where they are not evidence.
     dependences : tuple of Dependence
         Reported estimates that follow from others.
+    assumed : tuple of str
+        Covariances that are assumed between estimates of the same patients, where no totals are reported.
     questions : tuple of str
         What does not fit, or has several interpretations.
     groups : tuple of Group
@@ -135,6 +138,7 @@ class Audit:
     checks: dict[str, CountCheck]
     rank: tuple[int, int] | None
     dependences: tuple[Dependence, ...]
+    assumed: tuple[str, ...]
     questions: tuple[str, ...]
     groups: tuple[Group, ...]
     helpful: tuple[str, ...]
@@ -195,6 +199,7 @@ def audit(study: Study) -> Audit:
         checks=checks,
         rank=None if numbers is None else (len(numbers.kept), len(numbers.names)),
         dependences=() if numbers is None else numbers.dependences,
+        assumed=() if numbers is None else assumptions(numbers),
         questions=tuple(_questions(study, checks, is_evidence=numbers is not None)),
         groups=groups,
         helpful=_helpful(study, groups),

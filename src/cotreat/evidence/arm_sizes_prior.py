@@ -1,4 +1,4 @@
-"""The prior of arm sizes in a PyMC model: uniform under the reported totals."""
+"""Uniform priors in a PyMC model: of arm sizes under the reported totals, of variances under standard errors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotreat.evidence.arm_sizes import SHARE, Polytope, Sizes
+from cotreat.evidence.arm_variances import ArmVariances
 from cotreat.priors import model_data
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def declare_sizes(sizes: Sizes) -> pt.TensorVariable:
         parts.append(data[f"{name} total"] * pm.Dirichlet(name, np.ones(len(arms))))
         places += arms
     if sizes.polytope is not None:
-        at = _uniform(sizes.polytope)
+        at = _uniform(SHARE, sizes.polytope)
         parts.append(sizes.polytope.centre + sizes.polytope.basis @ at)
         places += sizes.loose
     if not parts:
@@ -47,7 +48,35 @@ def declare_sizes(sizes: Sizes) -> pt.TensorVariable:
     return data["fixed sizes"] + where @ pt.concatenate(parts)
 
 
-def _uniform(polytope: Polytope) -> pt.TensorVariable:
+def declare_variances(variances: ArmVariances) -> pt.TensorVariable:
+    """Declare the variances of groups of arms in the PyMC model in context, uniform under the standard errors.
+
+    Parameters
+    ----------
+    variances
+        All variances that the standard errors leave possible.
+
+    Returns
+    -------
+    TensorVariable, shape (group,)
+        Variances of the log odds of the groups.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    names = {id(part): name for name, part in variances.free.items()}
+    parts: list[Any] = [pt.zeros(0)]
+    for part in variances.parts:
+        if not part.basis.shape[1]:
+            parts.append(part.centre)
+        elif part.basis.shape[1] == 1:
+            parts.append(part.centre + part.basis[:, 0] * (2 * pm.Uniform(names[id(part)]) - 1))
+        else:
+            parts.append(part.centre + part.basis @ _uniform(names[id(part)], part.polytope))
+    return pt.concatenate(parts)
+
+
+def _uniform(name: str, polytope: Polytope) -> pt.TensorVariable:
     """Declare the uniform distribution on a polytope.
 
     The unconstrained y gives t = tanh(|y|) R(y/|y|) y/|y|, with R the distance from the centre to the
@@ -88,7 +117,7 @@ def _uniform(polytope: Polytope) -> pt.TensorVariable:
         return pool[rng.integers(len(pool), size=size)]
 
     return pm.CustomDist(
-        SHARE,
+        name,
         np.zeros(dimension),  # for its shape
         logp=lambda value, _: pt.zeros(value.shape[:-1]) - log_volume,
         random=random,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cotreat.evidence.logistic_operator import averages
-from cotreat.evidence.reported import ReportedEstimates, standard_error
+from cotreat.evidence.reported import ReportedEstimates
 
 Array = Any
 
@@ -51,6 +51,7 @@ def joint_distribution(
     loss: Array | None,
     n: Array,
     shift_sd: float,
+    variances: Array | None = None,
 ) -> Joint:
     """Return the multivariate normal distribution of all reported estimates of a cohort.
 
@@ -70,6 +71,8 @@ def joint_distribution(
         Patients by arm, or shares of them without totals, shape (arm,).
     shift_sd
         SD of the shift of a regression with its own covariates, integrated out.
+    variances
+        Variances of the groups of arms where no totals are reported, shape (group,); None for central ones.
 
     Returns
     -------
@@ -86,8 +89,10 @@ def joint_distribution(
     arms = averages(xp, log_odds, sigma)
     moments = reported.regressions.moments(xp, log_odds, sigma, n)
     if not reported.sizes.are_known:
-        variance = np.diag([standard_error(estimate) ** 2 for estimate in reported.with_interval])
-        variance = variance + shift_sd**2 * (reported.shifted @ reported.shifted.T)
+        at = reported.variances.centre if variances is None else variances
+        variance = reported.variances.covariance(at) + shift_sd**2 * (
+            reported.shifted @ reported.shifted.T
+        )
         return Joint(moments.mean, variance, moments.mean, np.zeros(0), np.zeros(0))
     count, totals = len(reported.with_interval), len(reported.totals)
     adjusted = np.array([float(estimate.adjusted) for estimate in reported.reported_estimates])

@@ -5,8 +5,8 @@ No PyMC here: tables, labels and checks of study files read these records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from cotreat.evidence.arm_sizes import Sizes, sizes_of
+from cotreat.evidence.arm_variances import APPROXIMATE, ArmVariances, Equation, arm_variances
 from cotreat.evidence.contrasts import Cohort, coefficient_of, label, members, named_parts
-from cotreat.evidence.statistics import ODDS_RATIO, Estimators, statistic_of
+from cotreat.evidence.logistic_operator import Coefficient
+from cotreat.evidence.statistics import ODDS_RATIO, Estimators, Statistic, statistic_of
 from cotreat.study import regimens
 from cotreat.study.regimens import GROUP, LEVEL
 from cotreat.study.study import Meaning, ReportedEstimate, RoundedNumber, Study, Total
@@ -237,6 +239,11 @@ class ReportedEstimates:
         """Whether precision loss is a parameter; without sizes the standard errors are the reported ones."""
         return self.is_adjusted and self.sizes.are_known
 
+    @property
+    def has_free_variances(self) -> bool:
+        """Whether covariances of the estimates are a parameter: no totals, and more than the standard errors determine."""
+        return not self.sizes.are_known and bool(self.variances.free)
+
     # --- The reported values ---------------------------------------------------------------------
 
     @cached_property
@@ -289,6 +296,17 @@ class ReportedEstimates:
             for estimate, meaning in zip(estimates, self.meanings, strict=True)
         )
         return Estimators(tuple(statistic_of(e.kind) for e in estimates), tuple(coefficients))
+
+    @cached_property
+    def variances(self) -> ArmVariances:
+        """Variances of the groups of arms by which estimates are correlated where no totals are reported."""
+        regressions = self.regressions
+        pairs = zip(
+            self.with_interval, regressions.statistics, regressions.coefficients, strict=False
+        )
+        named = [(estimate, _groups(statistic, coef)) for estimate, statistic, coef in pairs]
+        crude = {key for estimate, groups in named if not estimate.adjusted for key in groups}
+        return arm_variances([_equation(*one, crude) for one in named])
 
     @cached_property
     def of_parts(self) -> dict[tuple[str, str], Meaning]:
@@ -520,6 +538,33 @@ class ReportedEstimates:
         }
 
 
+def _groups(statistic: Statistic, coef: Coefficient) -> dict[Hashable, float]:
+    """Return the weights of groups of arms in a coefficient whose variance is a sum over groups; otherwise none."""
+    if not coef.is_saturated:
+        return {}
+    keys = [(statistic.name, group.tobytes()) for group in coef.groups]
+    return dict(zip(keys, coef.contrast.tolist(), strict=True))
+
+
+def _equation(
+    estimate: ReportedEstimate, groups: dict[Hashable, float], crude: set[Hashable]
+) -> Equation:
+    """Return the standard error of an estimate as a sum over groups of arms.
+
+    The variance of a group in an adjusted estimate is that in a crude one, and what the adjustment adds, which is
+    independent of every crude estimate (Hausman, Econometrica 1978;46:1251).
+    """
+    weights: dict[Hashable, float] = {}
+    for key, weight in groups.items():
+        if not estimate.adjusted or key in crude:
+            weights[key] = weight
+        if estimate.adjusted:
+            weights["adjusted", key] = weight
+    is_exact = not estimate.adjusted and estimate.interval == "wald"
+    error = 2 * (width_rounding(estimate) + (0.0 if is_exact else APPROXIMATE))
+    return Equation(weights or {estimate.id: 1.0}, standard_error(estimate) ** 2, error)
+
+
 def independent_rows(
     matrix: NDArray[np.float64], order: Iterable[int]
 ) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
@@ -592,6 +637,7 @@ def incompatibilities(study: Study) -> list[tuple[str, bool]]:
         )
         for name, others in numbers.redundant.items()
     ]
+    messages += [(words, True) for words in _contradictory_errors(numbers)]
     totals = {f"events[{total.patients}]": str(total.events) for total in numbers.totals}
     as_reported = {e.id: e.as_reported for e in numbers.reported_estimates} | totals
     for dependence in numbers.dependences:
@@ -609,6 +655,29 @@ def incompatibilities(study: Study) -> list[tuple[str, bool]]:
         )
         messages.append((words, is_error))
     return messages
+
+
+def _contradictory_errors(numbers: ReportedEstimates) -> Iterator[str]:
+    """Yield a message for each set of estimates whose standard errors contradict each other without totals."""
+    if numbers.sizes.are_known:
+        return
+    for places in (part.estimates for part in numbers.variances.parts if not part.is_consistent):
+        estimates = [numbers.with_interval[at] for at in places]
+        errors = ", ".join(f"{e.id} {standard_error(e):.3g}" for e in estimates)
+        without = [
+            e.id
+            for e in estimates
+            if replace(
+                numbers, with_interval=tuple(other for other in estimates if other is not e)
+            ).variances.is_consistent
+        ]
+        names = " or ".join(without) if len(without) < len(estimates) else "any one of them"
+        one = f"; without {names} the others agree" if without else ""
+        yield (
+            f"no variances of the arms give the standard errors of these estimates, which share arms: {errors}{one}. "
+            "The squared standard error of a comparison is the sum of the variances of its two arms; correct an "
+            'interval, or leave an estimate out by contrast = "unspecified: …"'
+        )
 
 
 def p_agrees(as_reported: ReportedEstimate, ratio: ReportedEstimate) -> bool:

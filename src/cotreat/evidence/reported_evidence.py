@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc, ndtr, ndtri
 
 from cotreat.evidence import reported_likelihood, reported_predictive
-from cotreat.evidence.arm_sizes_prior import declare_sizes
+from cotreat.evidence.arm_sizes_prior import declare_sizes, declare_variances
 from cotreat.evidence.contrasts import label, question_of
 from cotreat.evidence.folds import CLAIM, Fold, FoldPrediction, Folds
 from cotreat.evidence.joint_distribution import jacobian
@@ -73,6 +73,7 @@ class ReportedEvidence(Evidence):
             "loss": reported.has_loss,
             "shift": reported.shifted.size > 0,
             "share": len(reported.sizes.variables) > 0,
+            "variance": reported.has_free_variances,
         }
         return tuple(name for name, needed in is_needed.items() if needed)
 
@@ -156,12 +157,22 @@ class ReportedEvidence(Evidence):
         loss = state(priors, "loss") if reported.has_loss else None
         size = declare_sizes(reported.sizes)
         pm.Deterministic("size", size, dims="present")
+        variances = None
+        if reported.has_free_variances:
+            variances = pm.Deterministic("group_variance", declare_variances(reported.variances))
         shift = numbers_of(priors, "shift")["sigma"] if reported.shifted.size else pt.zeros(())
         at = [arms.index(regimen) for regimen in self.study.present]
         is_confounded = predictor.confounded is not predictor.log_odds
         unconfounded = predictor.log_odds[at] if is_confounded else None
         reported_likelihood.likelihood(
-            reported, predictor.confounded[at], predictor.sigma, loss, size, shift, unconfounded
+            reported,
+            predictor.confounded[at],
+            predictor.sigma,
+            loss,
+            size,
+            shift,
+            unconfounded,
+            variances,
         )
 
     def share_orders(self) -> dict[str, list[int]]:

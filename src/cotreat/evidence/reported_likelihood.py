@@ -30,6 +30,7 @@ def likelihood(
     n: pt.TensorVariable,
     shift_sd: pt.TensorVariable,
     unconfounded: pt.TensorVariable | None = None,
+    variances: pt.TensorVariable | None = None,
 ) -> None:
     """Declare the reported estimates in the PyMC model in context.
 
@@ -45,6 +46,8 @@ def likelihood(
         SD of the shift of a regression with its own covariates.
     unconfounded
         Log-odds by arm for the deterministic ``log_ratio`` under unmeasured confounding.
+    variances
+        Variances of the groups of arms where no totals are reported; None for central ones.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -54,7 +57,7 @@ def likelihood(
         return one_node(lambda xp, *at: regressions.moments(xp, *at).mean)(log_odds, sigma, n)
 
     distribution = one_node(lambda xp, *at: joint_distribution(xp, reported, *at))
-    joint = distribution(log_odds, sigma, loss, n, shift_sd)
+    joint = distribution(log_odds, sigma, loss, n, shift_sd, variances)
     ratios = [joint.ratios]
     if unconfounded is not None:
         ratios, log_odds = [coefficients(unconfounded, reported.regressions)], unconfounded

@@ -131,6 +131,7 @@ def predict(
     shift = priors["shift"].numbers()["sigma"] if reported.shifted.size else 0.0
     none = [None] * len(log_odds)
     sigma, loss = (flat[name].values if name in flat else none for name in ("sigma", "loss"))
+    # Under another interpretation the estimates may share other groups of arms.
     joint = [
         joint_distribution(np, reported, *at, shift)
         for at in zip(log_odds, sigma, loss, flat["size"].values, strict=True)

@@ -24,8 +24,8 @@ THRESHOLD = 0.05
 """Smallest sensitivity that counts (Kallioinen et al. 2024)."""
 POWERS = {"probability": 1.0, "at half the prior": 0.5, "at double the prior": 2.0}
 """Powers of the prior for which P(beyond null) is computed."""
-FLAT = ("share", "tail_", "simplex")
-"""First letters of variables with a uniform prior: arm sizes, tail positions, shares of a dose response."""
+FLAT = ("share", "tail_", "simplex", "variance_")
+"""First letters of variables with a uniform prior: arm sizes, tail positions, shares of a dose response, variances of arms."""
 BY_DEFINITION = ("z", "effect_z", "cluster_z", "eta")
 """Variables whose prior defines another parameter, and states no belief."""
 VALUE = "value"
