@@ -34,7 +34,7 @@ ROOT = Path(__file__).parent.parent
 SAMPLERS = ("pymc", "pytensor", "jax", "arviz", "arviz_base", "matplotlib", "statsmodels")
 HEAVY = ("scipy.stats", *SAMPLERS)
 COMMANDS = [
-    *("studies", "audit", "cells", "reanalyse", "compare", "sensitivity", "calibrate"),
+    *("studies", "audit", "aggregate", "reanalyse", "compare", "sensitivity", "calibrate"),
     *("report", "schema"),
 ]
 
@@ -69,7 +69,7 @@ def undrawn(monkeypatch):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["studies"], ["cells", "isis2"], *(["audit", n] for n in packaged()[:4])],
+    [["--help"], ["studies"], ["aggregate", "isis2"], *(["audit", n] for n in packaged()[:4])],
     ids=" ".join,
 )
 def test_quick_commands_load_nothing_heavy(arguments):
@@ -286,9 +286,13 @@ def test_a_command_that_does_not_exist_has_a_suggestion():
     assert "No such command 'reanalyze'. Did you mean 'reanalyse'?" in done.stderr
 
 
-def test_cells_of_a_study_without_patients():
-    message = "isis2 has no individual patient data; its study file has no [patients] or [cells]"
-    assert run("cells", "isis2") == (2, "", f"cotreat: {message}\n")
+def test_aggregation_of_a_study_without_patients():
+    message = "isis2 has no individual patient data; its study file has no [patients] or [patterns]"
+    assert run("aggregate", "isis2") == (2, "", f"cotreat: {message}\n")
+
+
+def test_a_former_command_is_refused_with_its_present_name():
+    assert run("cells", "isis2") == (2, "", "cotreat: the command cells is now aggregate\n")
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_the_sql_gives_the_same_cells_in_sqlite(frame, study, tmp_path):
     assert cells["n"].sum() == COUNT
     text = (
         HEAD
-        + "[cells]\ncluster = 'hospital'\ncovariates = { "
+        + "[patterns]\ncluster = 'hospital'\ncovariates = { "
         + ("age = 'continuous', female = 'binary', class = 'categorical' }")
     )
     other = parse_study(text, patients=cells)
@@ -191,22 +191,22 @@ def test_the_sql_gives_the_same_cells_in_sqlite(frame, study, tmp_path):
     assert other.patterns.regimens == study.patterns.regimens
 
 
-def test_cells_command_prints_sql_without_the_rows(tmp_path, capsys):
+def test_the_command_aggregate_prints_sql_without_the_rows(tmp_path, capsys):
     path = tmp_path / "study.toml"
     path.write_text(TEXT.replace('"a"', '"odd ""name"'.replace('""', '\\"')), encoding="utf-8")
-    assert main(["cells", str(path), "--print-sql"]) == 0
+    assert main(["aggregate", str(path), "--print-sql"]) == 0
     out, err = capsys.readouterr()
     assert 'CAST("odd ""name" AS INTEGER) AS "A"' in out
     assert 'cluster = "hospital"' in err
 
 
-def test_cells_command_says_what_the_collapse_achieved(frame, tmp_path, capsys):
+def test_the_command_aggregate_says_what_the_collapse_achieved(frame, tmp_path, capsys):
     frame.drop(columns="age").to_csv(tmp_path / "rows.csv", index=False)
     path = tmp_path / "study.toml"
     path.write_text(TEXT.replace('age = "continuous", ', ""), encoding="utf-8")
-    assert main(["cells", str(path)]) == 0
+    assert main(["aggregate", str(path)]) == 0
     assert capsys.readouterr().out.startswith("300 rows, 5")
-    assert main(["cells", "isis2"]) == 2
+    assert main(["aggregate", "isis2"]) == 2
 
 
 # --- What is refused -------------------------------------------------------------------------------
@@ -381,17 +381,22 @@ def test_rows_are_read_whatever_stands_between_the_values(frame, study, tmp_path
     assert np.array_equal(read.patterns.values, study.patterns.values)
 
 
+def test_the_former_name_of_the_table_is_refused_with_the_present_one():
+    patterns = pd.DataFrame({"A": [1, 0], "B": [0, 1], "n": [4, 5], "events": [1, 1]})
+    assert problems(HEAD + "[cells]", patients=patterns) == ("cells: is now [patterns]",)
+
+
 def test_cells_with_more_events_than_patients_are_refused():
     cells = pd.DataFrame({"A": [1, 0], "B": [0, 1], "n": [4, 5], "events": [5, 1]})
-    assert problems(HEAD + "[cells]", patients=cells) == (
-        "cells.events: 1 covariate patterns have more events than patients",
+    assert problems(HEAD + "[patterns]", patients=cells) == (
+        "patterns.events: 1 covariate patterns have more events than patients",
     )
     holes = cells.assign(A=[1, None], events=1)
-    assert problems(HEAD + "[cells]", patients=holes) == (
-        "cells.file: values are missing (A 1); a covariate pattern needs all of them",
+    assert problems(HEAD + "[patterns]", patients=holes) == (
+        "patterns.file: values are missing (A 1); a covariate pattern needs all of them",
     )
     wrong = cells.assign(n=[0, 5], events=[0, 1])
-    assert "cells.n: column 'n' holds 0" in problems(HEAD + "[cells]", patients=wrong)[0]
+    assert "patterns.n: column 'n' holds 0" in problems(HEAD + "[patterns]", patients=wrong)[0]
 
 
 def test_a_frame_needs_its_columns_named(frame):

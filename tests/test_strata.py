@@ -253,7 +253,7 @@ def test_cells_of_the_printed_sql_are_the_same_also_in_sqlite(study, frame, tmp_
     assert dirty["a_dose missing"] == (frame.a[:5] == 1).sum()
     assert dirty["a_dose without A"] == (frame.a == 0).sum()
     text = HEAD + (
-        "[cells]\ncovariates = { score = 'continuous', group = 'categorical' }\n"
+        "[patterns]\ncovariates = { score = 'continuous', group = 'categorical' }\n"
         "dose = { A = 'a_dose' }\nduration = { A = 'a_time' }\nsubgroups = { age = 'group' }\n"
     )
     other = parse_study(text, patients=cells)

@@ -11,7 +11,7 @@ from typer.main import get_command
 from cotreat.cli.analyses import compare, sensitivity
 from cotreat.cli.calibrate import calibrate
 from cotreat.cli.common import EXIT_STATUSES, CommandGroup
-from cotreat.cli.inspect import audit, cells, report, schema, studies
+from cotreat.cli.inspect import aggregate, audit, report, schema, studies
 from cotreat.cli.reanalyse import CommandWithModels, reanalyse
 
 app = typer.Typer(
@@ -21,7 +21,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for command in (studies, audit, cells, reanalyse, compare, sensitivity, calibrate, report, schema):
+for command in (
+    studies,
+    audit,
+    aggregate,
+    reanalyse,
+    compare,
+    sensitivity,
+    calibrate,
+    report,
+    schema,
+):
     cls = CommandWithModels if command is reanalyse else None
     app.command(cls=cls, epilog=EXIT_STATUSES)(command)
 

@@ -17,6 +17,9 @@ BAD_INPUT = 2
 FAILED_CHECKS = 3
 INTERRUPTED = 130
 
+RENAMED = {"cells": "aggregate"}
+"""Former names of commands, each with its present name."""
+
 EXIT_STATUSES = (
     "Exit status: 0 done; 1 another error, such as a full disk; 2 the input cannot be used, and "
     "nothing was written; 3 done, but a reported fit failed its checks, as stated at the top of "
@@ -26,6 +29,30 @@ EXIT_STATUSES = (
 
 class CommandGroup(TyperGroup):
     """The group of commands: each expected error becomes one message and an exit status."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command of the first word; refuse a former name with the present one.
+
+        Parameters
+        ----------
+        ctx
+            Context of the command line.
+        args
+            Words of the command line.
+
+        Returns
+        -------
+        Any
+            Name of the command, the command and the other words.
+
+        Raises
+        ------
+        typer.Exit
+            If the first word is the former name of a command.
+        """
+        if args and args[0] in RENAMED:
+            raise stop(f"the command {args[0]} is now {RENAMED[args[0]]}")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the user named.

@@ -1,4 +1,4 @@
-"""The commands that fit nothing: studies, audit, cells, report, schema."""
+"""The commands that fit nothing: studies, audit, aggregate, report, schema."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def audit(study: options.Study) -> None:
     print(words(audit_of(read_study(study))))
 
 
-def cells(
+def aggregate(
     study: options.Study,
     print_sql: Annotated[
         bool, typer.Option("--print-sql", help="Print the aggregation as SQL; read no patients.")
@@ -52,7 +52,7 @@ def cells(
 
     Shows how many patterns of regimen, covariates and cluster the patients under [patients] have. For
     patients in a database: run the SQL of --print-sql there, save its result as CSV or Parquet, and name
-    that file under [cells]; the posterior is the same.
+    that file under [patterns]; the posterior is the same.
     """
     from cotreat.study_file.reader import load_study
 
@@ -62,7 +62,7 @@ def cells(
     record = load_study(study)
     if record.patterns is None:
         raise stop(
-            f"{record.id} has no individual patient data; its study file has no [patients] or [cells]"
+            f"{record.id} has no individual patient data; its study file has no [patients] or [patterns]"
         )
     print(record.patterns)
 
@@ -77,7 +77,7 @@ def _print_sql(study: str) -> None:
         "\nThe query omits rows with a missing value, and levels without their treatment, and counts "
         f"each row as one patient.\nFirst count the rows it would omit:\n\n{check};"
     )
-    lines = ["[cells]", 'file = "cells.csv"  # the result of this query']
+    lines = ["[patterns]", 'file = "patterns.csv"  # the result of this query']
     lines += [f"{key} = {_toml(value)}" for key, value in section.items()]
     print_note("\nIn the study file, in place of [patients]:\n" + "\n".join(lines))
 

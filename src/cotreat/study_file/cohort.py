@@ -16,7 +16,7 @@ from cotreat.study.study import Arm, StratifiedCounts, Total, pooled
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
 from cotreat.study_file.counts import Arms, partly_stratified, read_arms, read_totals
 from cotreat.study_file.parsing import RegimenReader
-from cotreat.study_file.patients import CELLS, PATIENTS, read_patients
+from cotreat.study_file.patients import PATTERNS, PATIENTS, read_patients
 from cotreat.study_file.shape import StudyFile
 from cotreat.study_file.tables import numbered
 
@@ -29,7 +29,7 @@ def read_cohort(
     Parameters
     ----------
     file, raw
-        The file as tables, and as TOML gives it.
+        The file as tables, and as TOML gives it, with the keys of format 1.
     frame
         A frame that replaces the file of patients.
     folder
@@ -72,15 +72,15 @@ def _counts(
     Sums over wrong counts would only add false problems.
     """
     problems = reader.problems
-    section = next((name for name in (PATIENTS, CELLS) if name in raw), "")
+    section = next((name for name in (PATIENTS, PATTERNS) if name in raw), "")
     if frame is not None and not section:
         problems.add(PATIENTS, "missing; it must name the columns of the frame")
     if not section:
-        has_reported = bool(raw.get("reported") or raw.get("claims"))  # allowed: a key of 0.1
+        has_reported = bool(raw.get("reported"))
         arms = read_arms(file.arms, reader, has_reported=has_reported)
         return None, None if has_problem(problems, "arms") else arms
     before = len(problems.lines)
-    for other in ("arms", "reported", "claims", PATIENTS, CELLS):  # allowed: a key of version 0.1
+    for other in ("arms", "reported", PATIENTS, PATTERNS):
         if other in raw and other != section:
             problems.add(other, f"cannot be given with [{section}], which counts all patients")
     table = getattr(file, section)

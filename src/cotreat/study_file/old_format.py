@@ -7,7 +7,11 @@ from cotreat.core.toml_tables import Problems, nearest
 from cotreat.study.study import Meaning
 from cotreat.study_file.contrast import FORMS, UNSPECIFIED, format_contrast
 
-RENAMED = {"claims": "reported", "readings": "interpretations"}  # allowed: keys of version 0.1
+RENAMED = {
+    "claims": "reported",  # allowed: a key of version 0.1
+    "readings": "interpretations",  # allowed: a key of version 0.1
+    "cells": "patterns",
+}
 OLD_FORMAT = (
     "missing; write format = 1 as the first key of the file. A file without it is in the format of "
     "version 0.1, which wrote [[claims]] for [[reported]], "  # allowed: a key of version 0.1
@@ -39,13 +43,15 @@ def renewed(raw: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
     if "format" not in file and not any(nearest("format", [key]) for key in file):
         problems.add("format", OLD_FORMAT)
         file["format"] = 1
-    for (old, new), renew in zip(RENAMED.items(), (_renewed, _with_means), strict=True):
+    for old, new, renew in zip(
+        RENAMED, RENAMED.values(), (_renewed, _with_means, None), strict=True
+    ):
         name = new
         if old in file and new not in file:
             name = old
-            problems.add(old, f"is now [[{new}]]")
+            problems.add(old, f"is now [{new}]" if renew is None else f"is now [[{new}]]")
             file[new] = file.pop(old)
-        if isinstance(file.get(new), list):
+        if renew is not None and isinstance(file.get(new), list):
             tables = enumerate(file[new], start=1)
             file[new] = [renew(table, f"{name}[{at}]", problems) for at, table in tables]
     return file

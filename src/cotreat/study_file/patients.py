@@ -1,4 +1,4 @@
-"""The sections ``[patients]`` and ``[cells]`` of a study file: patients, or covariate patterns."""
+"""The sections ``[patients]`` and ``[patterns]`` of a study file: patients, or covariate patterns."""
 
 import hashlib
 from collections.abc import Iterator
@@ -25,16 +25,16 @@ from cotreat.study_file.coding import NO_LEVEL, RegimenColumn, YesNo, texts_of
 from cotreat.study_file.parsing import RegimenReader
 from cotreat.study_file.shape import AggregatedTable, PatientsTable
 
-PATIENTS, CELLS = "patients", "cells"
+PATIENTS, PATTERNS = "patients", "patterns"
 FILE = "a CSV or Parquet file, or a folder of Parquet files, beside the study file"
 
 
 def _section(table: PatientsTable | AggregatedTable) -> str:
-    return CELLS if isinstance(table, AggregatedTable) else PATIENTS
+    return PATTERNS if isinstance(table, AggregatedTable) else PATIENTS
 
 
 def read_columns(table: PatientsTable | AggregatedTable, reader: RegimenReader) -> Columns | None:
-    """Read the columns of [patients] or [cells]; problems are noted.
+    """Read the columns of [patients] or [patterns]; problems are noted.
 
     Parameters
     ----------

@@ -73,7 +73,7 @@ def load_study(study: str | Path, patients: Any | None = None) -> Study:
     study
         A name that ``cotreat studies`` lists, or the path of a TOML file.
     patients
-        A frame of pandas or polars that replaces the file under ``[patients]`` or ``[cells]``.
+        A frame of pandas or polars that replaces the file under ``[patients]`` or ``[patterns]``.
 
     Returns
     -------
@@ -182,7 +182,7 @@ def aggregation_of(study: str | Path) -> tuple[str, str, dict[str, Any]]:
     aggregation, check : str
         The query, and a query that counts the rows it omits.
     section : dict
-        The keys of [cells] in the study file that reads the result.
+        The keys of [patterns] in the study file that reads the result.
 
     Raises
     ------
@@ -221,7 +221,8 @@ def _read(raw: dict[str, Any], frame: Any | None, folder: Path, problems: Proble
     if isinstance(raw.get("study"), list):
         problems.add("study", "several studies in one file are not supported; write one file each")
         return None
-    file = checked(StudyFile, {"study": {}, "outcome": {}, **renewed(raw, problems)}, problems)
+    raw = renewed(raw, problems)
+    file = checked(StudyFile, {"study": {}, "outcome": {}, **raw}, problems)
     treatments, stratifications = read_treatments(file.treatments, file.subgroups, problems)
     if not treatments:
         return None

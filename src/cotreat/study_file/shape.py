@@ -489,7 +489,7 @@ class StudyFile(FileTable):
     reported: list[ReportedTable] = Field(default_factory=list)
     interpretations: list[InterpretationTable] | None = None
     patients: PatientsTable | None = None
-    cells: AggregatedTable | None = None
+    patterns: AggregatedTable | None = None
 
 
 SECTIONS = tuple(StudyFile.model_fields)
