@@ -199,14 +199,20 @@ def test_audit_says_what_the_print_carries(study):
         "log 0.7655, SE 0.3193, Wald p 0.0165",
         "tac-mmf-vs-mmf follows from tac-cyc-vs-cyc, tac-mmf-vs-cyc, tac-cyc-vs-mmf: implied 3.549",
         "p-tac-cyc (p = 0.043) is the Wald p-value of no reported odds ratio",
-        "tac-mmf-vs-cyc (2.43 (1.20–4.92)) may mean: odds_ratio[TAC+MMF vs CYC]",
-        "product[TAC:MMF] (abstract-wording)",
+        "tac-mmf-vs-cyc (2.43 (1.20–4.92)) may mean: odds ratio, TAC+MMF vs CYC",
+        "product term, TAC × MMF (abstract-wording)",
         "immortal time",
     ):
         assert words in text, words
     assert re.search(r"none +empty by design", text)
-    (line,) = [line for line in text.splitlines() if line.endswith(": identified") and "[" in line]
-    assert set(re.findall(r"\w+\[[^\]]+\]", line)) == OBSERVED
+    start, end = "  odds ratios of two regimens: ", ": identified"
+    (line,) = [one for one in text.splitlines() if one.startswith(start) and one.endswith(end)]
+    ratio, of_one = "odds ratio, ", "ratio of odds ratios of one treatment, "
+    labels = {
+        one.removesuffix("]").replace("odds_ratio[", ratio).replace("effect_ratio[", of_one)
+        for one in OBSERVED
+    }
+    assert set(line.removeprefix(start).removesuffix(end).split("; ")) == labels
 
 
 def test_the_record_of_an_audit_names_what_is_identified_and_what_would_help(study):

@@ -367,7 +367,7 @@ MEANINGS = {
     # Whoever is in has TAC or CYC, so nobody has neither.
     "product without one of its four sets": (
         swap(("any(TAC, CYC, MMF)", "any(TAC, CYC)")),
-        told("reported[2].contrast", "product[TAC:CYC]"),
+        told("reported[2].contrast", "product term, TAC × CYC"),
     ),
     "one product of products": (
         meaning('contrast = "TAC x CYC | "'),
@@ -382,7 +382,9 @@ MEANINGS = {
     ),
     "product given itself": (
         meaning('contrast = "TAC x CYC | CYC x TAC"'),
-        told("reported[2].contrast", "mutual_product[TAC:CYC given CYC:TAC]"),
+        told(
+            "reported[2].contrast", "product term, adjusted for another, TAC × CYC given CYC × TAC"
+        ),
     ),
     "no usable claim": (
         HEAD
@@ -556,8 +558,8 @@ READINGS = {
     "coefficient that no regression has": (
         swap(("any(TAC, CYC, MMF)", "any(TAC, CYC)"))
         + interpretation("a", 'p-tac-cyc = { contrast = "TAC x CYC" }', default=True),
-        told("reported[2].contrast", "product[TAC:CYC]")
-        + told("interpretations[1].means.p-tac-cyc.contrast", "product[TAC:CYC]"),
+        told("reported[2].contrast", "product term, TAC × CYC")
+        + told("interpretations[1].means.p-tac-cyc.contrast", "product term, TAC × CYC"),
     ),
     "sides that share patients": (
         TRIO

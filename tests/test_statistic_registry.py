@@ -177,8 +177,8 @@ def test_interval_and_wald_test_take_link_and_null():
     assert wald_p(difference) < 1e-30
     (evidence,) = resolve(study)
     assert evidence.rows().about.tolist()[:2] == [
-        "risk_difference[A vs B]",
-        "risk_ratio[A+B vs B]",
+        "risk difference, A vs B",
+        "risk ratio, A+B vs B",
     ]
 
 

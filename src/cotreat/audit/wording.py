@@ -118,8 +118,8 @@ def _used_by(study: Study, reported: ReportedEstimate) -> str:
 
 def _members(group: Group, has_uncounted: bool) -> str:
     """List the estimands of a group, or count them where all are alike."""
-    names = [e.measure if e.synergy else e.code for e in group.estimands]
+    names = [e.measure if e.synergy else e.label for e in group.estimands]
     is_short = has_uncounted and group.status.name == IDENTIFIED and len(names) <= LISTED
     if group.kind not in (RISKS, ODDS_RATIOS) or is_short:
-        return f": {', '.join(names)}"
+        return f": {('; ' if group.kind in (RISKS, ODDS_RATIOS) else ', ').join(names)}"
     return f" ({len(names)} of {group.of})" if len(names) < group.of else ""

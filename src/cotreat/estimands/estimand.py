@@ -14,6 +14,7 @@ import numpy as np
 
 from cotreat.core.constants import ANY, CONDITIONAL, QUESTION
 from cotreat.estimands.measures import MEASURES, Measure
+from cotreat.evidence.contrasts import KINDS
 from cotreat.study import regimens
 from cotreat.study.study import Scale
 
@@ -37,10 +38,7 @@ WORDS = {
     MARGINAL: "marginal odds ratio",
     NEEDED: "number needed to treat",
     EFFECT_RATIO: "ratio of odds ratios of one treatment",
-    "trend": "odds ratio of a step",
-    "product": "product term",
-    "adjusted_product": "product term, adjusted for every treatment",
-    "mutual_product": "product term, adjusted for another",
+    **{kind.name: kind.words.format("odds ratio") for kind in KINDS.values()},
     SIZE: "arm size",
 }
 """Labels of the measures that are not measures of interaction, by name."""

@@ -183,6 +183,8 @@ class Kind:
         Its words: ``regimens``, ``sets`` or ``treatments``.
     name : str
         Its measure as an odds ratio.
+    words : str
+        The measure for people; ``{}`` is the name of the statistic.
     subject : callable
         From words to the text of the contrast.
     """
@@ -190,22 +192,35 @@ class Kind:
     columns: Callable[[Sequence[Any], Cohort], Columns]
     holds: str
     name: str
+    words: str
     subject: Callable[[Sequence[Any]], str]
 
 
 KINDS: dict[str, Kind] = {
-    "regimens": Kind(_contrast("regimens"), "regimens", "odds_ratio", _against),
-    "sets": Kind(_contrast("sets"), "sets", "odds_ratio", _against),
-    "trend": Kind(_trend, "sets", "trend", " < ".join),
-    "product": Kind(_product, "treatments", "product", ":".join),
-    "adjusted_product": Kind(_adjusted_product, "treatments", "adjusted_product", ":".join),
-    "products": Kind(_products, "treatments", "mutual_product", _mutual),
+    "regimens": Kind(_contrast("regimens"), "regimens", "odds_ratio", "{}", _against),
+    "sets": Kind(_contrast("sets"), "sets", "odds_ratio", "{}", _against),
+    "trend": Kind(_trend, "sets", "trend", "{} of a step", " < ".join),
+    "product": Kind(_product, "treatments", "product", "product term", ":".join),
+    "adjusted_product": Kind(
+        _adjusted_product,
+        "treatments",
+        "adjusted_product",
+        "product term, adjusted for every treatment",
+        ":".join,
+    ),
+    "products": Kind(
+        _products,
+        "treatments",
+        "mutual_product",
+        "product term, adjusted for another",
+        _mutual,
+    ),
 }
 """Every kind of regression coefficient; `cotreat.study_file.contrast` has the text of each."""
 
 
 def label(meaning: Meaning, statistic: Statistic = ODDS_RATIO) -> str:
-    """Write measure and contrast of a reported estimate: ``odds_ratio[TAC vs not TAC]``.
+    """Write measure and contrast of a reported estimate for people: ``odds ratio, TAC vs not TAC``.
 
     Parameters
     ----------
@@ -217,9 +232,28 @@ def label(meaning: Meaning, statistic: Statistic = ODDS_RATIO) -> str:
     Returns
     -------
     str
+        Measure and contrast.
+    """
+    kind = KINDS[meaning.kind]
+    subject = kind.subject(meaning.words).replace(":", " × ")
+    return f"{kind.words.format(statistic.words)}, {subject}"
+
+
+def code(meaning: Meaning) -> str:
+    """Write measure and contrast of a reported odds ratio as a name: ``odds_ratio[TAC vs not TAC]``.
+
+    Parameters
+    ----------
+    meaning
+        Contrast of a reported estimate.
+
+    Returns
+    -------
+    str
         Measure, with the contrast in brackets.
     """
-    return f"{measure_of(meaning, statistic)}[{KINDS[meaning.kind].subject(meaning.words)}]"
+    kind = KINDS[meaning.kind]
+    return f"{kind.name}[{kind.subject(meaning.words)}]"
 
 
 def measure_of(meaning: Meaning, statistic: Statistic) -> str:

@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri
 
 from cotreat.evidence.arm_sizes import Sizes, sizes_of
 from cotreat.evidence.arm_variances import APPROXIMATE, ArmVariances, Equation, arm_variances
-from cotreat.evidence.contrasts import Cohort, coefficient_of, label, members, named_parts
+from cotreat.evidence.contrasts import Cohort, code, coefficient_of, members, named_parts
 from cotreat.evidence.logistic_operator import Coefficient
 from cotreat.evidence.statistics import ODDS_RATIO, Estimators, Statistic, statistic_of
 from cotreat.study import regimens
@@ -609,7 +609,7 @@ def inferred_id(meaning: Meaning) -> str:
     str
         Its entry in the dimension ``reported_estimate``.
     """
-    return f"inferred {label(meaning)}"
+    return f"inferred {code(meaning)}"
 
 
 def incompatibilities(study: Study) -> list[tuple[str, bool]]:
