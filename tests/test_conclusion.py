@@ -125,7 +125,7 @@ def test_the_four_lines_are_fixed():
 
 
 def test_the_paper_says_what_it_reports_in_one_format():
-    ratio = Reported("odds ratio", "A vs B", "2.15 (1.15–4.02)")
+    ratio = Reported("odds ratio", "A vs B", "2.15 (1.15 to 4.02)")
     found = found_in(summary(0.5), reported=[ratio, Reported("events", "A", "3 of 9")])
     assert lines(found)[REPORTS] == "odds ratio A vs B 2.15 (1.15 to 4.02); events A 3 of 9."
     many = [Reported("events", f"A{n}", f"{n} of 90") for n in range(12)]

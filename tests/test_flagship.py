@@ -199,7 +199,7 @@ def test_audit_says_what_the_print_carries(study):
         "log 0.7655, SE 0.3193, Wald p 0.0165",
         "tac-mmf-vs-mmf follows from tac-cyc-vs-cyc, tac-mmf-vs-cyc, tac-cyc-vs-mmf: implied 3.549",
         "p-tac-cyc (p = 0.043) is the Wald p-value of no reported odds ratio",
-        "tac-mmf-vs-cyc (2.43 (1.20–4.92)) may mean: odds ratio, TAC+MMF vs CYC",
+        "tac-mmf-vs-cyc (2.43 (1.20 to 4.92)) may mean: odds ratio, TAC+MMF vs CYC",
         "product term, TAC × MMF (abstract-wording)",
         "immortal time",
     ):

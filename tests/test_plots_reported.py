@@ -177,7 +177,7 @@ def test_claims_stand_beside_the_posterior_of_the_summary(printed_fit):
 def test_claims_are_written_as_printed(printed_fit):
     figure = draw("reported", printed_fit)
     written = texts(figure)
-    assert "2.82 (1.89–4.22)" in written
+    assert "2.82 (1.89 to 4.22)" in written
     assert "p = 0.043 (> 1)" in written
     assert "TAC+MMF vs MMF †" in written
     below = " ".join(written).replace("\n", " ")

@@ -171,7 +171,7 @@ def four(last: str, more: str = 'model = "combined"', more_of_last: str = "") ->
 
 
 AGREES, CONTRADICTS = "3.75 [1.88, 7.50]", "4.75 [2.38, 9.50]"
-CONTRADICTION = "d is reported as 4.75 (2.38–9.50), but a, b, c make it 3.75, beyond rounding"
+CONTRADICTION = "d is reported as 4.75 (2.38 to 9.50), but a, b, c make it 3.75, beyond rounding"
 
 
 def bad_p(shown: str, hint: str = "") -> tuple[str, ...]:
@@ -496,7 +496,7 @@ DEPENDENT = {
         + TOTALS
         + ratio("a", 'contrast = "TAC vs not TAC"', "2.00", "[1.00, 4.00]")
         + ratio("b", 'contrast = "not TAC vs TAC"', "0.60", "[0.30, 1.20]"),
-        ("reported: b is reported as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
+        ("reported: b is reported as 0.60 (0.30 to 1.20), but a make it 0.5, beyond rounding",),
     ),
     "in the default interpretation": (
         HEAD
@@ -505,7 +505,7 @@ DEPENDENT = {
         + ratio("b", 'contrast = "unspecified: no TAC"', "0.60", "[0.30, 1.20]")
         + interpretation("shown")
         + interpretation("used", 'b = { contrast = "not TAC vs TAC" }', default=True),
-        ("reported: b is reported as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",),
+        ("reported: b is reported as 0.60 (0.30 to 1.20), but a make it 0.5, beyond rounding",),
     ),
 }
 
@@ -693,12 +693,12 @@ def test_incompatibility_in_another_interpretation_is_a_warning() -> None:
         + interpretation("used", 'b = { contrast = "not TAC vs TAC" }')
     )
     assert study.warnings == (
-        "interpretation used: b is reported as 0.60 (0.30–1.20), but a make it 0.5, beyond rounding",
+        "interpretation used: b is reported as 0.60 (0.30 to 1.20), but a make it 0.5, beyond rounding",
     )
 
 
 def p_of_tac(value: str, sign: str) -> Study:
-    """Print 2.00 (1.00–4.00), whose p-value is 0.0500, and a p-value of the same coefficient."""
+    """Print 2.00 (1.00 to 4.00), whose p-value is 0.0500, and a p-value of the same coefficient."""
     text = swap(
         ('contrast = "TAC x CYC"', 'contrast = "TAC vs not TAC"'),
         ('id = "p-tac-cyc"', 'id = "p"'),
@@ -812,7 +812,7 @@ def test_what_a_claim_turns_into() -> None:
         True,
         "main",
         "",
-        "2.00 (1.25–3.20)",
+        "2.00 (1.25 to 3.20)",
     )
     assert (p.kind, p.meaning) == ("p_value", Meaning("product", ("TAC", "CYC")))
     assert (p.adjusted, p.model, p.sign, p.source) == (True, "products", "+", "abstract")

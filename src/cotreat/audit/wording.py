@@ -98,7 +98,7 @@ def _reported(audit: Audit) -> pd.DataFrame:
 def _implied(audit: Audit, reported: ReportedEstimate) -> str:
     if reported.id in audit.checks:
         values = [f"{value:.4g}" for value in audit.checks[reported.id].implied]
-        interval = f" ({values[1]}–{values[2]})" if len(values) == 3 else ""
+        interval = f" ({values[1]} to {values[2]})" if len(values) == 3 else ""
         return f"counts {values[0]}{interval}" if values else ""
     if not reported.has_interval:
         return ""

@@ -356,7 +356,7 @@ def predict_fold(
         mean, sd = (flat[name].isel(odds_ratio=at).values for name in ("width_mean", "width_sd"))
         value = standard_error(estimate)
         assert estimate.ci is not None  # noqa: S101 - for the type checker
-        interval = f"{value:.3f} ({estimate.ci[0]}–{estimate.ci[1]})"
+        interval = f"{value:.3f} ({estimate.ci[0]} to {estimate.ci[1]})"
         widths = np.exp(rng.normal(mean, sd))
         predictions = [summarise_prediction(estimate.id, WIDTH, interval, value, widths)]
     if row is not None:

@@ -27,7 +27,7 @@ from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import ReportedEstimates, reported_in
 from cotreat.models.registry import described
 from cotreat.report.templates import texts
-from cotreat.report.wording import capital, interval, listed
+from cotreat.report.wording import capital, listed
 from cotreat.results.monte_carlo import share
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR
 from cotreat.study import regimens
@@ -138,7 +138,7 @@ def _reported_only(rows: pd.DataFrame, numbers: ReportedEstimates | None) -> Ite
     if not (identified.scale != "").any():
         yield Caveat.of("reported_only", number=len(identified))
     for estimate in numbers.study.reported_estimates:
-        number = f"{estimate.id}, {interval(str(estimate.as_reported))}"
+        number = f"{estimate.id}, {estimate.as_reported}"
         if estimate.meaning is None:
             yield Caveat.of("no_meaning", number=number, about=estimate.about)
         elif not numbers.study.distinguishes(named_parts(estimate.meaning)):

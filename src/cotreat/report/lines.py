@@ -26,7 +26,7 @@ from cotreat.report.conclusion import (
 )
 from cotreat.report.question import EXPECTED, Question
 from cotreat.report.templates import paragraphs, texts
-from cotreat.report.wording import between, capital, interval, listed, plural, some
+from cotreat.report.wording import between, capital, listed, plural, some
 from cotreat.results.headline import numbers
 from cotreat.results.monte_carlo import share
 from cotreat.study.regimens import NONE
@@ -210,7 +210,7 @@ def _by_kind(reported: Sequence[Reported]) -> dict[str, list[str]]:
     """Word reported numbers, by kind such as odds ratio."""
     kinds: dict[str, list[str]] = {}
     for one in reported:
-        kinds.setdefault(one.kind, []).append(f"{one.subject} {interval(one.value)}")
+        kinds.setdefault(one.kind, []).append(f"{one.subject} {one.value}")
     return kinds
 
 

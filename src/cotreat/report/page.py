@@ -26,7 +26,7 @@ from cotreat.report.images import Embedded, embed
 from cotreat.report.lines import four_lines, sensitivity_notes, sensitivity_table, verdict
 from cotreat.report.methods import methods
 from cotreat.report.tables import Table, table, typeset
-from cotreat.report.wording import between, interval
+from cotreat.report.wording import between
 from cotreat.results import store
 from cotreat.results.headline import IDENTIFICATION, headline, judged, numbers, prior_share
 from cotreat.results.monte_carlo import share
@@ -148,7 +148,7 @@ def _reported(fit: Fit) -> pd.DataFrame:
     """Make the table of reported estimates, without columns that repeat what they are about."""
     rows = fit.tables[store.REPORTED]
     shown = rows.drop(columns=["measure", "contrast", "pair"])
-    return shown.assign(reported=rows.reported.astype(str).map(interval))
+    return shown.assign(reported=rows.reported.astype(str))
 
 
 def _risks(summary: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from cotreat.results.monte_carlo import share
@@ -87,18 +86,3 @@ def capital(text: str) -> str:
     str
     """
     return text[:1].upper() + text[1:]
-
-
-def interval(reported: str) -> str:
-    """Write a reported interval in the one format of the report: ``2.15 (1.15 to 4.02)``.
-
-    Parameters
-    ----------
-    reported
-        As in the paper, ``2.15 (1.15–4.02)``.
-
-    Returns
-    -------
-    str
-    """
-    return re.sub(r"(?<=\d)–(?=\d)", " to ", reported)

@@ -311,10 +311,10 @@ class ReportedEstimate:
 
     @property
     def as_reported(self) -> str:
-        """The number as published."""
+        """The number as published, such as ``2.15 (1.15 to 4.02)``."""
         if self.ci is None:
             return f"p {'<' if self.is_below else '='} {self.value}"
-        return f"{self.value} ({self.ci[0]}–{self.ci[1]})"
+        return f"{self.value} ({self.ci[0]} to {self.ci[1]})"
 
 
 @dataclass(frozen=True)
