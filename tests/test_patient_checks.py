@@ -298,7 +298,7 @@ def test_overlap_stands_in_the_folder_and_in_the_report(study, tmp_path, monkeyp
     assert str(found) == f"Overlap: {caveat.text[0].lower()}{caveat.text[1:]}"
     page = result.report.read_text(encoding="utf-8")
     for row in found.balance[found.balance.covariate == "age"].itertuples():
-        shown = f"{row.mean:.4g} ({row.difference:+.2f})".replace("-", "−")
+        shown = f"{row.mean:.3g} ({row.difference:+.2f})".replace("-", "−")
         assert f">{shown}</td>" in page
     for name in ("risk calibration", "influence"):
         assert f'aria-label="Figure: {name}"' in page

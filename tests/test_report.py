@@ -473,17 +473,19 @@ def test_cells_of_a_table():
         {
             "label": ["odds ratio > 2, A vs none", "risk, A+B", "odds ratio, A vs B"],
             "probability": [0.123456, None, 1e-7],
+            "estimate": [2.48321, 1234.5, 0.00012345],
+            "value": [1.0034, 2.0, 12.345],
             "n": pd.array([3, None, 12345], dtype="Int64"),
             "is_bad": [True, False, None],
         }
     )
     made = table(data, "Caption", "study-some.name.csv")
-    assert made.columns == ("estimand", PROBABILITY, "n", "is bad")
-    assert made.numeric == (False, True, True, False)
+    assert made.columns == ("estimand", PROBABILITY, "estimate", "value", "n", "is bad")
+    assert made.numeric == (False, True, True, True, True, False)
     assert made.rows == (
-        ("odds ratio > 2, A vs none", "0.1235", "3", "yes"),
-        ("risk, A+B", "", "", "no"),
-        ("odds ratio, A vs B", "1e-07", "12345", ""),
+        ("odds ratio > 2, A vs none", "0.123", "2.48", "1.003", "3", "yes"),
+        ("risk, A+B", "", "1234", "2", "", "no"),
+        ("odds ratio, A vs B", "< 0.001", "0.000123", "12.35", "12345", ""),
     )
     assert made.id == "study-some-name"
 

@@ -147,8 +147,7 @@ def _tables(results: Results) -> dict[str, Table]:
 def _reported(fit: Fit) -> pd.DataFrame:
     """Make the table of reported estimates, without columns that repeat what they are about."""
     rows = fit.tables[store.REPORTED]
-    shown = rows.drop(columns=["measure", "contrast", "pair"])
-    return shown.assign(reported=rows.reported.astype(str))
+    return rows.drop(columns=["measure", "contrast", "pair"])
 
 
 def _risks(summary: pd.DataFrame) -> pd.DataFrame:
@@ -174,7 +173,7 @@ def _with_interval(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _balance(long: pd.DataFrame) -> pd.DataFrame:
     """Make a table of covariates by regimen."""
-    both = [f"{row.mean:.4g} ({row.difference:+.2f})" for row in long.itertuples()]
+    both = [f"{row.mean:.3g} ({row.difference:+.2f})" for row in long.itertuples()]
     wide = long.assign(both=both).pivot(index="covariate", columns="regimen", values="both")
     wide = wide.loc[long.covariate.unique(), long.regimen.unique()].reset_index()
     pairs = long.loc[long.groupby("covariate", sort=False).largest_pairwise.idxmax()]

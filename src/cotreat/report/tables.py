@@ -21,9 +21,16 @@ from cotreat.results.headline import (
     PRIOR_PROBABILITY,
     PROBABILITY,
 )
+from cotreat.results.monte_carlo import share
 from cotreat.results.store import table_text
 from cotreat.study.regimens import NONE
 
+PROBABILITIES = ("probability", "prior_probability")
+"""Columns of probabilities."""
+FINE = ("value", "log_evidence", "elpd")
+"""Columns in which small differences of large numbers matter, such as R-hat: shown with four digits."""
+WHOLE, MILLION = 1000, 1e6
+"""Numbers from the first to the second are shown without decimals."""
 LONG = 24
 """A table with more rows than this is folded away until it is asked for."""
 
@@ -92,7 +99,7 @@ def table(
     caption, file
         Heading, and name under which the table is saved.
     data
-        What is saved, at ten digits; what is shown is rounded to four, without columns that have no value.
+        What is saved, at ten digits; what is shown is rounded to three, without columns that have no value.
     failed
         Failed checks, which stand at the top of the file.
     saved
@@ -135,8 +142,17 @@ def _cell(column: str, value: Any) -> str:
     if isinstance(value, Integral):
         return str(int(value))
     if isinstance(value, Real):
-        return f"{float(value):.4g}"
+        return _number(column, float(value))
     return _WORDS.get(column, str)(str(value))
+
+
+def _number(column: str, value: float) -> str:
+    """Write a number with the digits that its column needs: three significant ones in general."""
+    if column in PROBABILITIES:
+        return share(value)
+    if column in FINE:
+        return f"{value:.4g}"
+    return f"{value:.0f}" if WHOLE <= abs(value) < MILLION else f"{value:.3g}"
 
 
 _WORDS = {

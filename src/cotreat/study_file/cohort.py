@@ -16,7 +16,7 @@ from cotreat.study.study import Arm, StratifiedCounts, Total, pooled
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
 from cotreat.study_file.counts import Arms, partly_stratified, read_arms, read_totals
 from cotreat.study_file.parsing import RegimenReader
-from cotreat.study_file.patients import PATTERNS, PATIENTS, read_patients
+from cotreat.study_file.patients import PATIENTS, PATTERNS, read_patients
 from cotreat.study_file.shape import StudyFile
 from cotreat.study_file.tables import numbered
 
