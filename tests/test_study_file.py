@@ -95,7 +95,7 @@ TREATMENT_ID = (
     "a treatment's id must be a letter A-Z or a-z followed by letters, digits or _, and "
     "no word of set expressions or of Python (all, any, none, vs, not, and, is, …)"
 )
-SECTIONS = "format, study, outcome, baseline, margins, treatments, subgroups, sequential, arms, totals, reported, interpretations, patients, cells"
+SECTIONS = "format, study, outcome, baseline, margins, treatments, subgroups, sequential, arms, totals, reported, interpretations, patients, patterns"
 
 # Only their length is wrong with them.
 LONG_NUMBER = "9" * 5000
