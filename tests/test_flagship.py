@@ -261,7 +261,10 @@ value = 1.5
 ci = [0.8, 2.8]
 source = "Table 2"
 """
-    assert re.search(r"both +product term, adjusted for another, A × B given A × C +1\.5 ", audit(parse_study(text)))
+    assert re.search(
+        r"both +product term, adjusted for another, A × B given A × C +1\.5 ",
+        audit(parse_study(text)),
+    )
 
 
 def test_report_shows_the_audit_of_the_default_reading():
