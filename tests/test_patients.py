@@ -358,6 +358,10 @@ BROKEN_FILES = {
     "rows.csv.gz": (lambda f, p: p.write_text(rows_as_text(f)), "Not a gzipped file (b'id')"),
     "rows.xlsx": (
         lambda _, p: p.write_bytes(b"PK\x03\x04" + bytes(range(256)) * 9),
+        "rows.xlsx is no whole Excel workbook: it was cut short or has another format",
+    ),
+    "rows.csv": (
+        lambda _, p: p.write_bytes(b"PK\x03\x04" + bytes(range(256)) * 9),
         "the file is a workbook or a zip archive; save its rows as CSV or Parquet",
     ),
 }

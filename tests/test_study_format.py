@@ -282,6 +282,7 @@ def test_a_slip_of_format_is_an_unknown_key() -> None:
 
 CASES = ROOT / "tests/cases"
 LOADED = {
+    "dta.toml": "fm",
     "formula/s.toml": "rows",
     "formula_source.toml": "mine",
     "high-risk.toml": "cv213836",
@@ -298,8 +299,7 @@ REFUSED = {
     "freq.toml": "patients.weight: column 'Freq' is not used and looks like numbers of patients",
     "age_1e308/s.toml": "patients.covariates.age: has values that are too large to be scaled",
     "deep_dotted_risk_20000.toml": "baseline.risk: is { a = { a = ",
-    "dta.toml": "patients.file: line 1 is not UTF-8 text",
-    "esc_key.toml": r"'\x1b[31mred': unknown key",
+    "esc_key.toml": r"'\x1b[31mred': '\x1b[31mred' has a control character; remove it",
     "gz_cut/s.toml": "patients.file: the file is cut short",
     "one.toml": "patients.treatments.B: column 'rx' is that of treatments.A too",
 }

@@ -1,14 +1,18 @@
 """Faults that public data showed, by their number in the list of faults; the inputs are in tests/cases."""
 
 import csv
+import sys
 from collections import Counter
 from importlib import resources
 from pathlib import Path
 
 import pandas as pd
+import pyreadstat
 import pytest
 
 from cotreat import StudyError, load_study, parse_study, reanalyse
+from cotreat.audit.audit import audit
+from cotreat.audit.wording import words
 from cotreat.cli import main
 from cotreat.cli.summary import text_of
 from tests.shared import draw_only
@@ -199,6 +203,8 @@ treatments = { A = { name = "drug A" }, B = { name = "drug B" } }
 outcome = "y"
 """
 TREATMENTS = 'treatments = { A = "a", B = "b" }\n'
+AGES = [30.0 + at for at in range(42)]
+SEXES = ["f", "m"] * 21
 COUNTS = {"none": (12, 3), "A": (10, 4), "B": (9, 5), "A+B": (11, 7)}
 
 
@@ -250,8 +256,8 @@ def test_d8_yes_and_no_in_a_file(name):
 def test_d8_yes_and_no_in_a_frame(yes, no):
     patterns = read(event=yes, no_event=no, a=lambda f: f.a.map({1: yes, 0: no}))
     assert patterns.counts == COUNTS
-    assert f"outcome, column 'y': {yes!r} is yes, {no!r} is no" in patterns.notes
-    assert f"A, column 'a': {yes!r} is yes, {no!r} is no" in patterns.notes
+    assert f"outcome, column 'y': yes: {yes!r}; no: {no!r}" in patterns.notes
+    assert f"A, column 'a': yes: {yes!r}; no: {no!r}" in patterns.notes
 
 
 def test_d8_categories_of_pandas_are_texts():
@@ -365,7 +371,7 @@ def test_d9_values_that_are_no_regimens_are_translated():
     )
     patterns = read(keys, rx=lambda f: f.rx.map(REGIMENS))
     assert patterns.counts == COUNTS
-    assert "A, column 'rx': 'A only', 'both' is yes, 'B', 'placebo' is no" in patterns.notes
+    assert "A, column 'rx': yes: 'A only', 'both'; no: 'B', 'placebo'" in patterns.notes
     numbers = 'regimen = { column = "rx", values = { 0 = "none", 1 = "A", 2 = "B", 3 = "A+B" } }\n'
     for kind in (int, float):
         of = dict(zip(COUNTS, map(kind, range(4)), strict=True))
@@ -411,11 +417,178 @@ def test_d9_a_column_of_levels_contains_none_for_the_others():
         parse_study(LEVELS + keys, patients=rows(dose=wrong))
 
 
+# --- Files of statistics packages and Excel (D10) --------------------------------------------------
+
+LABELS = {
+    "rx": {1: "none", 2: "A", 3: "B", 4: "A+B"},
+    "y": {1: "alive", 2: "dead"},
+    "sex": {0: "female", 1: "male", -9: "refused"},
+    "age": {999: "not known"},
+    "a": {0: "No", 1: "Yes"},
+    "dose": {0: "none", 1: "low", 2: "high"},
+}
+FORMATS = LEVELS.replace('outcome = "y"', 'file = "FILE"\noutcome = "y"\nmissing = "drop"') + (
+    'covariates = { age = "continuous", sex = "categorical" }\ndose = { A = "dose" }\ncluster = "site"\n'
+)
+CODED = "event = 2\n" + TREATMENTS
+LABELLED = 'event = "dead"\nregimen = "rx"\n'
+
+
+def codes():
+    """Patients as SPSS and Stata store them: numbers, with 999 and -9 for missing values."""
+    table = rows(event=2, no_event=1, age=AGES, sex=[0, 1] * 21, site=[1, 2, 3] * 14)
+    table.loc[[3, 9], "age"], table.loc[7, "sex"] = 999, -9
+    dose = [(at % 2 + 1) if a else 0 for at, a in enumerate(table.a)]
+    return table.assign(rx=table.rx.map({v: k for k, v in LABELS["rx"].items()}), dose=dose)
+
+
+def as_csv(folder, *, is_labelled):
+    """Write what a package exports: codes or labels, and nothing for a missing value."""
+    table = codes().astype({"sex": object, "age": object})
+    table.loc[[3, 9], "age"], table.loc[7, "sex"] = None, None
+    for name in [*LABELS] if is_labelled else ["dose"]:
+        if name != "age":
+            table[name] = table[name].map(LABELS[name])
+    table.to_csv(folder / "rows.csv", index=False)
+    return table
+
+
+def as_sav(folder, name="rows.sav"):
+    ranges = {"age": [999], "sex": [{"lo": -99, "hi": -1}]}
+    pyreadstat.write_sav(
+        codes(), folder / name, variable_value_labels=LABELS, missing_ranges=ranges
+    )
+
+
+def as_dta(folder):
+    table = codes().astype({"age": object, "sex": object})
+    table.loc[[3, 9], "age"], table.loc[7, "sex"] = "a", "b"
+    labels = {name: of for name, of in LABELS.items() if name != "age"}
+    labels["sex"] = {0: "female", 1: "male"}
+    letters = {"age": ["a"], "sex": ["b"]}
+    pyreadstat.write_dta(
+        table, folder / "rows.dta", variable_value_labels=labels, missing_user_values=letters
+    )
+
+
+def as_xlsx(folder):
+    table = as_csv(folder, is_labelled=True)
+    with pd.ExcelWriter(folder / "rows.xlsx") as book:
+        table.to_excel(book, sheet_name="patients", index=False)
+        table.head(3).to_excel(book, sheet_name="notes", index=False)
+
+
+def of_file(folder, name, keys):
+    return parse_study(FORMATS.replace("FILE", name) + keys, folder=folder).patterns
+
+
+def parts_of(patterns):
+    arrays = (patterns.values, patterns.n, patterns.events, patterns.cluster)
+    return [part.tolist() for part in arrays], patterns.labels, patterns.missing, patterns.dropped
+
+
+def test_d10_a_file_of_stata():
+    table = pd.read_stata(CASES / "f.dta")
+    counts = load_study(str(CASES / "dta.toml")).patterns.counts
+    events = table.groupby(["a", "b"]).y.agg(["size", "sum"]).apply(tuple, axis=1).to_dict()
+    assert counts == {
+        "none": events[0, 0],
+        "A": events[1, 0],
+        "B": events[0, 1],
+        "A+B": events[1, 1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(as_sav, "rows.sav"), (as_dta, "rows.dta"), (as_xlsx, "rows.xlsx")],
+)
+def test_d10_a_file_has_the_rows_of_its_export(tmp_path, write, name):
+    write(tmp_path)
+    as_csv(tmp_path, is_labelled=True)
+    export = of_file(tmp_path, "rows.csv", LABELLED)
+    found = of_file(tmp_path, name, LABELLED)
+    assert export.missing == (("age", 2), ("sex", 1))
+    assert export.dropped == 3
+    assert parts_of(found)[0][1:] == parts_of(export)[0][1:]
+    assert found.names == export.names == ("age", "sex=male")
+    assert parts_of(found) == parts_of(export)
+
+
+@pytest.mark.parametrize(("write", "name"), [(as_sav, "rows.sav"), (as_dta, "rows.dta")])
+def test_d10_codes_and_labels_are_the_same_patients(tmp_path, write, name):
+    write(tmp_path)
+    as_csv(tmp_path, is_labelled=False)
+    coded, labelled = (of_file(tmp_path, name, keys) for keys in (CODED, LABELLED))
+    assert parts_of(coded) == parts_of(labelled)
+    export = of_file(tmp_path, "rows.csv", CODED)
+    assert export.counts == coded.counts
+    assert export.values.tolist() == coded.values.tolist()
+
+
+def test_d10_labels_and_user_missing_codes_are_in_the_audit(tmp_path):
+    as_sav(tmp_path)
+    study = parse_study(FORMATS.replace("FILE", "rows.sav") + LABELLED, folder=tmp_path)
+    shown = words(audit(study))
+    for line in (
+        "labels of the file, column 'y': 1 is 'alive', 2 is 'dead'",
+        "user-missing codes of the file, column 'age': 999 (not known) in 2 rows",
+        "user-missing codes of the file, column 'sex': -9 (refused) in 1 rows",
+        "outcome, column 'y': yes: 'dead'; no: 'alive'",
+    ):
+        assert f"\n  {line}\n" in shown
+    assert "3 rows with missing values were dropped (age 2, sex 1)" in shown
+
+
+def test_d10_the_sheet_of_a_workbook_is_shown(tmp_path):
+    as_xlsx(tmp_path)
+    assert "sheet 'patients' of rows.xlsx, the first of 2" in (
+        of_file(tmp_path, "rows.xlsx", LABELLED).notes
+    )
+
+
+def refused_file(folder, name, content=b"something else"):
+    (folder / name).write_bytes(content)
+    with pytest.raises(StudyError) as error:
+        of_file(folder, name, LABELLED)
+    (problem,) = error.value.problems
+    return problem
+
+
+@pytest.mark.parametrize(
+    "name", ["rows.sav", "rows.dta", "rows.sas7bdat", "rows.xlsx", "rows.ZSAV"]
+)
+def test_d10_a_file_of_another_format_is_refused(tmp_path, name):
+    problem = refused_file(tmp_path, name)
+    assert f"{name} is no whole " in problem
+    assert "it was cut short or has another format" in problem
+    assert refused_file(tmp_path, name, b"") == "patients.file: the file is empty"
+
+
+@pytest.mark.parametrize("library", ["pyreadstat", "openpyxl"])
+def test_d10_without_the_extra_it_says_how_to_install_it(tmp_path, monkeypatch, library):
+    name = "rows.xlsx" if library == "openpyxl" else "rows.sav"
+    monkeypatch.setitem(sys.modules, library, None)
+    assert refused_file(tmp_path, name) == (
+        f"patients.file: {name} is read by {library}; install it with pip install 'cotreat[files]'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("rows.rds", 'rows.rds is a file of R; in R write write.csv(data, "rows.csv", row.names'),
+        ("rows.RData", "arrow::write_parquet"),
+        ("rows.xls", "save it as .xlsx or CSV"),
+    ],
+)
+def test_d10_a_file_that_is_not_read_is_to_be_exported(tmp_path, name, says):
+    assert says in refused_file(tmp_path, name)
+
+
 # --- Missing values (D11) --------------------------------------------------------------------------
 
 MISSING = TREATMENTS + 'covariates = { age = "continuous", sex = "categorical" }\n'
-AGES = [30.0 + at for at in range(42)]
-SEXES = ["f", "m"] * 21
 
 
 @pytest.mark.parametrize("marker", [".", "n/a", "NULL", "NA"])
@@ -456,3 +629,80 @@ def test_d11_an_age_of_999_is_a_warning():
     assert plain.warnings == ()
     keys = MISSING + 'missing = "drop"\nmissing_values = [999]\n'
     assert parse_study(ROWS + keys, patients=rows(age=[*AGES[:-1], 999], sex=SEXES)).warnings == ()
+
+
+# --- Odd names and values (D5) ---------------------------------------------------------------------
+
+
+def test_d5_a_column_may_have_the_name_of_a_word_of_python():
+    assert load_study(str(CASES / "self_column" / "s.toml")).patterns.names == ("age", "self=b")
+
+
+def test_d5_two_columns_that_make_one_covariate_are_refused():
+    keys = TREATMENTS + 'covariates = { class = "categorical", "class=b" = "binary" }\n'
+    both = {"class": ["a", "b"] * 21, "class=b": [0, 1, 1] * 14}
+    assert refused(keys, **both) == (
+        "patients.covariates: columns 'class' and 'class=b' both make the covariate 'class=b'; rename one "
+        "of them"
+    )
+
+
+@pytest.mark.parametrize("huge", [1e308, -1e308, 1e200])
+def test_d5_numbers_that_cannot_be_scaled_are_refused(huge):
+    keys = TREATMENTS + 'covariates = { age = "continuous" }\n'
+    assert refused(keys, age=[huge, *AGES[1:]]) == (
+        "patients.covariates.age: has values that are too large to be scaled; correct or rescale them"
+    )
+
+
+def test_d5_a_cut_file_is_refused():
+    with pytest.raises(StudyError, match="the file is cut short; copy it again"):
+        load_study(str(CASES / "gz_cut" / "s.toml"))
+
+
+DEEP = ".".join("a" * 20_000)
+
+
+@pytest.mark.parametrize(
+    "deep",
+    [
+        f"[study.x.{DEEP}]",
+        f"[treatments.A.dose.{DEEP}]",
+        f"[baseline.risk.{DEEP}]",
+        f"[patients.treatments.{DEEP}]",
+        f"[[reported]]\nvalue.{DEEP} = 1",
+    ],
+)
+def test_d5_a_key_of_any_depth_gives_a_short_error(deep):
+    with pytest.raises(StudyError) as error:
+        parse_study(TWO + deep)
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("right", "written"),
+    [
+        ('title = "A and B"', 'title = "A\\u001b[31m and B"'),
+        ('name = "drug A"', 'name = "drug \\u0007A"'),
+        ('regimen = "none"', 'regimen = "\\u001b]0;owned\\u0007"'),
+        ('source = "made up" }', 'source = "made up", "\\u009bx" = 1 }'),
+    ],
+)
+def test_d5_control_characters_are_refused_and_not_printed(tmp_path, capsys, right, written):
+    path = tmp_path / "s.toml"
+    path.write_text(TWO.replace(right, written, 1), encoding="utf-8")
+    assert main(["audit", str(path)]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "has a control character; remove it" in printed.err
+    assert all(line.isprintable() for line in printed.err.splitlines())
+
+
+def test_d5_control_characters_of_the_data_are_refused_and_not_printed():
+    keys = TREATMENTS + 'covariates = { class = "categorical" }\n'
+    problem = refused(keys, **{"class": ["a", "\x1b[31mb"] * 21})
+    assert "column 'class' holds '\\x1b[31mb' in 21 rows, which has a control character" in problem
+    table = rows().rename(columns={"y": "\x1b[31my"})
+    with pytest.raises(StudyError) as error:
+        parse_study(ROWS + TREATMENTS, patients=table)
+    assert "the columns are rx, a, b, \\x1b[31my" in str(error.value)

@@ -2,12 +2,14 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters, which terminals obey; tabs and ends of lines are allowed."""
 LARGEST = 10**9
 LONGEST = 80
 DEEPEST = 8
@@ -196,6 +198,50 @@ def show(value: object, depth: int = 0) -> str:
     else:
         words = repr(value) if isinstance(value, str) else str(value).lower()
     return words if len(words) <= LONGEST else f"{words[:LONGEST]}…"
+
+
+def without_controls(text: str) -> str:
+    r"""Return a text with its control characters as escapes.
+
+    Parameters
+    ----------
+    text
+        Any text.
+
+    Returns
+    -------
+    str
+        Such as ``\x1b[31m`` for the escape that makes a terminal's text red.
+    """
+    return CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def control_characters(raw: Any) -> Iterator[tuple[str, str]]:
+    """Yield the texts of a file that have a control character.
+
+    Parameters
+    ----------
+    raw
+        A file as parsed from TOML, nested to any depth.
+
+    Yields
+    ------
+    tuple of (str, str)
+        Path of the text, and the text or the key that has it.
+    """
+    waiting: list[tuple[str, Any]] = [("", raw)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, str) and CONTROL.search(value):
+            yield place, value
+        elif isinstance(value, list):
+            waiting += [(f"{place}[{at}]", item) for at, item in enumerate(value, start=1)]
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                at = f"{place}.{show_key(key)}"[-LONGEST:] if place else show_key(key)
+                if CONTROL.search(key):
+                    yield at, key
+                waiting.append((at, item))
 
 
 def show_key(name: str) -> str:

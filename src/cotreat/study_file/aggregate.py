@@ -28,6 +28,7 @@ from cotreat.study_file.coding import (
     regimens_of,
     toml_of,
 )
+from cotreat.study_file.labelled import read_labelled
 from cotreat.study_file.parsing import likely_regimen
 from cotreat.study_file.rows import RowsError, attach, why
 
@@ -171,6 +172,23 @@ class Columns:
         """
         indicator = dict(self.treatments).get(stratum.treatment)
         return "1 = 1" if indicator is None else f"{indicator.sql} = 1"
+
+    @property
+    def words(self) -> dict[str, tuple[str, ...] | None]:
+        """By column, the values that the study file names; None for a column of numbers."""
+        words: dict[str, tuple[str, ...] | None] = {self.outcome.column: self.outcome.values}
+        words |= {one.column: one.values for _, one in self.treatments}
+        if self.regimen is not None:
+            words[self.regimen.column] = tuple(value for value, _ in self.regimen.values)
+        words |= {name: None if kind == CONTINUOUS else () for name, kind in self.covariates}
+        words |= {s.column: s.ids for s in self.strata}
+        words |= {self.cluster: ()} | dict.fromkeys((self.patient, self.weight, self.n))
+        return words
+
+    @property
+    def categories(self) -> set[str]:
+        """Columns of categorical covariates and of clusters."""
+        return {self.cluster, *(name for name, kind in self.covariates if kind == CATEGORICAL)}
 
     @property
     def coded(self) -> list[YesNo]:
@@ -342,7 +360,7 @@ def aggregate(
     Parameters
     ----------
     source
-        A CSV or Parquet file, a folder of Parquet files, or a frame of pandas or polars.
+        A file of rows, a folder of Parquet files, or a frame of pandas or polars.
     columns
         The columns of the rows.
     may_drop
@@ -357,7 +375,9 @@ def aggregate(
 
     with duckdb.connect(config={"preserve_insertion_order": "false"}) as connection:
         try:
-            table = _Table(connection, columns, attach(connection, source, SOURCE))
+            labelled = read_labelled(source) if isinstance(source, Path) else None
+            given = labelled.with_labels(columns.words, columns.categories) if labelled else source
+            table = _Table(connection, columns, attach(connection, given, SOURCE))
             problems = list(table.absent())
             if not problems:
                 table = table.named_rows()
@@ -369,7 +389,9 @@ def aggregate(
             rows, missing = table.count(), table.missing()
             complete = table.count(" AND ".join(columns.kept.values()))
             patterns = connection.execute(aggregation_sql(columns)).df()
-            warnings, notes = tuple(table.warnings()), tuple(table.notes())
+            used = list(dict.fromkeys(column for _, column in columns.places))
+            of_file = labelled.notes(used) if labelled else ()
+            warnings, notes = tuple(table.warnings()), (*of_file, *table.notes())
         except RowsError as error:
             return [("file", str(error))]
         except (OSError, EOFError) as error:
@@ -422,6 +444,7 @@ class _Table:
         columns, types = self.columns, dict(self.types)
         treatments = {one.column for _, one in columns.treatments}
         codes = {columns.outcome.column, *treatments, *(s.column for s in columns.strata)}
+        codes |= columns.categories
         numbers = {columns.outcome.column, *treatments, columns.weight}
         numbers |= {name for name, kind in columns.covariates if kind != CATEGORICAL}
         used = {column for _, column in columns.places}
@@ -433,7 +456,7 @@ class _Table:
                 value = f"CASE WHEN isnan({name}) THEN NULL ELSE {name} END"
             if markers:
                 value = f"CASE WHEN NOT {is_marker(name, markers)} THEN {value} END"
-            if markers and kind == "VARCHAR" and column in numbers and self._are_numbers(value):
+            if kind == "VARCHAR" and column in numbers and self._are_numbers(value):
                 types[column], value = "DOUBLE", f"CAST({value} AS DOUBLE)"
             is_code = types[column] in ("FLOAT", "DOUBLE") and column in codes
             if is_code and not self.count(f"{value} <> floor({value})", table=SOURCE):
@@ -444,7 +467,7 @@ class _Table:
 
     def _are_numbers(self, value: str) -> bool:
         """Return whether each text is a number or null, and not all are null."""
-        others = f"{value} IS NOT NULL AND TRY_CAST({value} AS DOUBLE) IS NULL"
+        others = f"{value} IS NOT NULL AND COALESCE(isnan(TRY_CAST({value} AS DOUBLE)), true)"
         return bool(self.count(what=value, table=SOURCE)) and not self.count(others, table=SOURCE)
 
     # --- The meaning of values -----------------------------------------------------------------
@@ -620,6 +643,8 @@ class _Table:
                 yield f"has {levels:,} levels, more than {MOST_LEVELS}; {words}"
             elif kind != "patient" and levels < 2:
                 yield is_same
+            elif kind != "patient":
+                yield from self._controls(column)
             return
         is_number = type_.removeprefix("U") in NUMBERS
         is_coded = column in {one.column for one in self.columns.coded}
@@ -642,6 +667,13 @@ class _Table:
             yield f"holds {example:g} and the like in {rows:,} rows; it must hold {right}{hint}"
         elif kind in (CONTINUOUS, BINARY) and self.count(what=f"DISTINCT {name}") < 2:
             yield is_same
+
+    def _controls(self, column: str) -> Iterator[str]:
+        """Yield a value that has a control character, or several lines."""
+        text = as_text(column)
+        rows, example = self.examples(text, f"regexp_matches({text}, '[[:cntrl:]]')")
+        if rows:
+            yield f"holds {example[:40]!r} in {rows:,} rows, which has a control character; remove it"
 
     def _strata(self, stratum: StratumColumn) -> Iterator[str]:
         """Yield values that are no level or subgroup, and levels without the treatment."""
@@ -693,19 +725,17 @@ class _Table:
 
     def _like_codes(self, column: str) -> Iterator[str]:
         """Yield a warning of a number such as 999 or -9 that is far from all others."""
-        name, codes = quoted(column), ", ".join(map(str, CODES))
-        for code, edge, aside in (("MAX", "MAX", ">= 2 *"), ("MIN", "MIN", "< 0 AND 0 <=")):
-            query = (
-                f"SELECT code, edge, COUNT(*) FROM {ROWS}, "
-                f"(SELECT {code}({name}) AS code FROM {ROWS}) AS found, "
-                f"(SELECT {edge}({name}) AS edge FROM {ROWS} "
-                f"WHERE {name} <> (SELECT {code}({name}) FROM {ROWS})) AS others "
-                f"WHERE {name} = code AND code IN ({codes}) AND code {aside} edge GROUP BY ALL"
-            )
-            for value, other, rows in self.connection.execute(query).fetchall():
-                words = f"column {column!r} holds {value:g} in {rows:,} rows and otherwise at"
-                words += f" {'most' if code == 'MAX' else 'least'} {other:g}"
-                yield f"{words}; if {value:g} means missing, write missing_values = [{value:g}]"
+        name = quoted(column)
+        codes = f"{name} IN ({', '.join(map(str, CODES))})"
+        query = f"SELECT {name}, COUNT(*) FROM {ROWS} WHERE {codes} GROUP BY 1 ORDER BY 1"
+        for code, rows in self.connection.execute(query).fetchall():
+            others = f"FROM {ROWS} WHERE {name} <> {code:g}"
+            lowest, highest = self.first_row(f"SELECT MIN({name}), MAX({name}) {others}")
+            if lowest is None or not (code >= 2 * highest if code > 0 else lowest >= 0):
+                continue
+            edge = f"at most {highest:g}" if code > 0 else f"at least {lowest:g}"
+            words = f"column {column!r} holds {code:g} in {rows:,} rows and otherwise {edge}"
+            yield f"{words}; if {code:g} means missing, write missing_values = [{code:g}]"
 
     def _like_ids(self) -> str:
         """Return a warning of an unused column that looks like ids of patients and repeats them."""

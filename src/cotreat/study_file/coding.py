@@ -99,6 +99,11 @@ class YesNo:
         return bool(self.yes or self.no)
 
     @property
+    def values(self) -> tuple[str, ...]:
+        """All values, as text."""
+        return (*self.yes, *self.no)
+
+    @property
     def sql(self) -> str:
         """The SQL expression of 1, 0 or null."""
         if not self.is_coded:
@@ -113,9 +118,8 @@ class YesNo:
 
     def __str__(self) -> str:
         """Show which values mean yes, and which no."""
-        parts = [f"{shown(self.yes)} is yes"] * bool(self.yes)
-        parts += [f"{shown(self.no)} is no"] * bool(self.no)
-        return ", ".join(parts)
+        sides = ((self.yes, "yes"), (self.no, "no"))
+        return "; ".join(f"{word}: {shown(values)}" for values, word in sides if values)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from cotreat.study_file.parsing import RegimenReader
 from cotreat.study_file.shape import AggregatedTable, PatientsTable
 
 PATIENTS, PATTERNS = "patients", "patterns"
-FILE = "a CSV or Parquet file, or a folder of Parquet files, beside the study file"
+FILE = "a file of CSV, Parquet, Stata, SPSS, SAS or Excel, or a folder of Parquet files, beside the study file"
 
 
 def _section(table: PatientsTable | AggregatedTable) -> str:
@@ -193,11 +193,23 @@ def read_patients(
     patterns = covariate_patterns(aggregated, columns, reader.treatments)
     before = len(problems.lines)
     for covariate, values in zip(patterns.covariates, patterns.values.T, strict=True):
-        if not np.isfinite(values).all():
+        if not (np.isfinite(values).all() and np.isfinite(covariate.scale)):
             words = "has values that are too large to be scaled; correct or rescale them"
             problems.add(f"{section}.covariates.{covariate.column}", words)
+    for words in _repeated(patterns):
+        problems.add(f"{section}.covariates", words)
     _check(patterns, section, reader)
     return patterns if len(problems.lines) == before else None
+
+
+def _repeated(patterns: CovariatePatterns) -> Iterator[str]:
+    """Yield why columns of the design matrix have one name."""
+    columns: dict[str, str] = {}
+    for covariate in patterns.covariates:
+        first = columns.setdefault(covariate.name, covariate.column)
+        if first != covariate.column:
+            words = f"columns {first!r} and {covariate.column!r} both make the covariate"
+            yield f"{words} {covariate.name!r}; rename one of them"
 
 
 def _check(patterns: CovariatePatterns, section: str, reader: RegimenReader) -> None:

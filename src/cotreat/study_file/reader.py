@@ -11,7 +11,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from cotreat.core.toml_tables import Problems, nearest
+from cotreat.core.toml_tables import (
+    LONGEST,
+    Problems,
+    control_characters,
+    nearest,
+    show,
+    without_controls,
+)
 from cotreat.study import regimens
 from cotreat.study.study import RANDOMISED, Baseline, Margin, Outcome, Sequential, Study
 from cotreat.study_file.aggregate import aggregation_sql, check_sql
@@ -51,7 +58,7 @@ class StudyError(ValueError):
 
     def __str__(self) -> str:
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        return "\n  ".join([f"{self.name} has {count}:", *self.problems])
+        return without_controls("\n  ".join([f"{self.name} has {count}:", *self.problems]))
 
 
 def packaged() -> tuple[str, ...]:
@@ -142,12 +149,21 @@ def parse_study(
     except (ValueError, ArithmeticError, RecursionError) as error:
         # Wrong TOML, numbers of thousands of digits, or brackets nested as deep.
         comma = "; numbers have a decimal point, not a comma" if BARE_COMMA.search(text) else ""
-        raise StudyError(name, [f"not TOML: {error}{comma}"]) from None
+        raise StudyError(name, [f"not TOML: {_short(str(error))}{comma}"]) from None
     problems = Problems()
+    for where, value in control_characters(raw):
+        problems.add(where, f"{show(value)} has a control character; remove it")
+    if problems.lines:
+        raise StudyError(name, problems.lines)
     study = _read(raw, patients, folder, problems)
     if problems.lines or study is None:
         raise StudyError(name, sorted(problems.lines, key=_position))
     return study
+
+
+def _short(words: str) -> str:
+    """Return the start and the end of a message."""
+    return words if len(words) <= 4 * LONGEST else f"{words[:LONGEST]} … {words[-LONGEST:]}"
 
 
 def _position(problem: str) -> tuple[int, float]:
