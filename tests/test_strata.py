@@ -316,7 +316,7 @@ WRONG_ROWS = {
         "patients.subgroups.age: column 'group' holds 'infant'",
     ),
     "a subgroup that is missing": (some("group", None), "values are missing (group 1)"),
-    "text for the drug": (some("a", "yes"), "patients.treatments.A: column 'a' holds text"),
+    "text for the drug": (some("a", "yes"), "column 'a' has the values '0', '1', 'yes'"),
 }
 
 

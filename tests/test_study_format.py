@@ -287,7 +287,6 @@ LOADED = {
     "formula_source.toml": "mine",
     "high-risk.toml": "cv213836",
     "labels.toml": "code",
-    "levels_6x30.toml": "mine",
     "pairs.toml": "pairs",
     "self_column/s.toml": "rows",
     "slash_column/s.toml": "slash-column",
@@ -301,6 +300,7 @@ REFUSED = {
     "deep_dotted_risk_20000.toml": "baseline.risk: is { a = { a = ",
     "esc_key.toml": r"'\x1b[31mred': '\x1b[31mred' has a control character; remove it",
     "gz_cut/s.toml": "patients.file: the file is cut short",
+    "levels_6x30.toml": "treatments: dose makes 887,503,681 regimens of 6 treatments",
     "one.toml": "patients.treatments.B: column 'rx' is that of treatments.A too",
 }
 

@@ -15,6 +15,7 @@ from cotreat.audit.audit import audit
 from cotreat.audit.wording import words
 from cotreat.cli import main
 from cotreat.cli.summary import text_of
+from cotreat.estimands import identification
 from tests.shared import draw_only
 
 CASES = Path(__file__).parent.parent / "cases"
@@ -706,3 +707,59 @@ def test_d5_control_characters_of_the_data_are_refused_and_not_printed():
     with pytest.raises(StudyError) as error:
         parse_study(ROWS + TREATMENTS, patients=table)
     assert "the columns are rx, a, b, \\x1b[31my" in str(error.value)
+
+
+# --- Any text in names and values (D4) -------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_d4_names_and_values_may_be_any_text(tmp_path, monkeypatch):
+    keys = 'covariates = { "crea mg/dl" = "continuous", "a/b [1]" = "categorical" }\ncluster = "ward/1"\n'
+    texts = {
+        "crea mg/dl": AGES,
+        "a/b [1]": ["x/y", "<b>", "{0} 50% $1$"] * 14,
+        "ward/1": ["h/1", "../h", "a, b"] * 14,
+    }
+    study = parse_study(ROWS + TREATMENTS + keys, patients=rows(**texts))
+    words(audit(study))
+    draw_only(monkeypatch, "prior_posterior", "rank", "pair")
+    reanalyse(study, ["interaction"], engine="laplace", draws=100, out=tmp_path, depth=None)
+    (folder,) = (path.parent for path in tmp_path.glob("*/*/summary.csv"))
+    assert {"prior_posterior.png", "rank.png"} <= {path.name for path in folder.iterdir()}
+    names = pd.read_csv(folder / "checks.csv").to_csv()
+    assert "delta[crea mg/dl]" in names
+
+
+# --- Many regimens (D7) ----------------------------------------------------------------------------
+
+
+def test_d7_levels_that_make_too_many_regimens_are_refused():
+    with pytest.raises(StudyError) as error:
+        load_study(str(CASES / "levels_6x30.toml"))
+    # 30 levels and "not given" of each of six treatments: 31 to the power of 6.
+    assert error.value.problems == (
+        "treatments: dose makes 887,503,681 regimens of 6 treatments; at most 1,024 are supported: join "
+        "levels or subgroups",
+    )
+
+
+def test_d7_subgroups_that_make_too_many_regimens_are_refused():
+    groups = ", ".join(f'g{at} = "group {at}"' for at in range(300))
+    with pytest.raises(StudyError, match=r"subgroups: age makes 1,200 regimens of 2 treatments"):
+        parse_study(TWO + f'[subgroups.age]\nname = "age"\ngroups = {{ {groups} }}')
+
+
+def test_d7_the_gradient_needs_the_arms_of_the_estimand_only(monkeypatch):
+    treatments = ", ".join(f'{name} = {{ name = "drug {name}" }}' for name in "ABCDEF")
+    text = TWO.partition("treatments")[0] + f"treatments = {{ {treatments} }}" + REPORTED
+    study, evaluated = parse_study(text), []
+    own = identification.averages
+
+    def counted(xp, log_odds, sigma):
+        evaluated.append(len(log_odds))
+        return own(xp, log_odds, sigma)
+
+    monkeypatch.setattr(identification, "averages", counted)
+    audit(study)
+    assert len(evaluated) > 4000
+    assert max(evaluated) <= 16  # four arms, each moved alone; 64 times 64 before

@@ -281,10 +281,14 @@ def gradient(estimand: Estimand, arms: tuple[str, ...], point: Point) -> NDArray
     By the complex step (Squire & Trapp, SIAM Rev 1998;40:110), exact to machine precision.
     """
     step = 1e-20
-    moved = point.log_odds + 1j * step * np.eye(len(arms))
+    own = list(dict.fromkeys(estimand.arms))  # the derivative in any other arm is 0
+    at = [arms.index(arm) for arm in own]
+    moved = point.log_odds[at] + 1j * step * np.eye(len(at))
     sigma = point.sigma if estimand.needs_risks else None
     risks = averages(np, moved.ravel(), sigma).risk.reshape(moved.shape)
-    return estimand.of(*(risks[:, arms.index(arm)] for arm in estimand.arms)).imag / step
+    slope = np.zeros(len(arms))
+    slope[at] = estimand.of(*(risks[:, own.index(arm)] for arm in estimand.arms)).imag / step
+    return slope
 
 
 def in_row_space(vector: NDArray[np.float64], rows: NDArray[np.float64]) -> bool:

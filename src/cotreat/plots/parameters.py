@@ -108,7 +108,7 @@ def scalars(view: View, names: Iterable[str], group: str = "posterior") -> xr.Da
             for dim, label in entry.items()
         )
         scalar = data[name].isel(position).reset_coords(drop=True)
-        entries[f"{name}[{index}]" if index else name] = scalar
+        entries[f"{name}[{index}]".replace("/", SLASH) if index else name] = scalar
     return xr.Dataset(entries)
 
 
@@ -149,8 +149,10 @@ def labeller(view: View, data: xr.Dataset, *, between: str = "\n", width: int = 
 
 
 def _parts(data: xr.Dataset) -> dict[str, tuple[str, str]]:
-    parts = {str(name): str(name).rstrip("]").partition("[") for name in data}
-    return {name: (variable, index) for name, (variable, _, index) in parts.items()}
+    parts = {str(name): str(name).removesuffix("]").partition("[") for name in data}
+    return {
+        name: (variable, index.replace(SLASH, "/")) for name, (variable, _, index) in parts.items()
+    }
 
 
 def note(figure: Figure, view: View, data: xr.Dataset) -> None:

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from math import prod
 
 from cotreat.core.toml_tables import Problems, show_key
 from cotreat.study.regimens import RESERVED, is_treatment_id
 from cotreat.study.study import GRADINGS, Stratification, Treatment
 from cotreat.study_file.shape import SubgroupsTable, TreatmentTable
 
+MAX_REGIMENS = 1024
+"""Largest number of regimens at levels, or by subgroup: a longer table is not readable."""
 PART = re.compile(r"[A-Za-z0-9_]+")
 """Id of a level or of a subgroup."""
 MAX_TREATMENTS = 6
@@ -49,7 +52,24 @@ def read_treatments(
             )
     treatments = tuple(Treatment(n, (t and t.name) or n) for n, t in tables.items())
     graded = tuple(_graded(tables, problems))
-    return treatments, (*graded, *_subgroups(subgroups or {}, tuple(tables), problems))
+    stratifications = (*graded, *_subgroups(subgroups or {}, tuple(tables), problems))
+    too_many = list(_too_many(tuple(tables), stratifications))
+    for where, words in too_many:
+        problems.add(where, words)
+    return ((), ()) if too_many else (treatments, stratifications)
+
+
+def _too_many(
+    treatments: tuple[str, ...], stratifications: tuple[Stratification, ...]
+) -> Iterator[tuple[str, str]]:
+    """Yield the stratifications that make too many regimens."""
+    for strata in stratifications:
+        sizes = [len(strata.levels.get(name, (name,))) + 1 for name in treatments]
+        count = prod(sizes) * max(len(strata.groups), 1)
+        if count > MAX_REGIMENS:
+            made = f"{strata.id} makes {count:,} regimens of {len(treatments)} treatments"
+            words = f"{made}; at most {MAX_REGIMENS:,} are supported: join levels or subgroups"
+            yield "subgroups" if strata.groups else "treatments", words
 
 
 def _graded(
