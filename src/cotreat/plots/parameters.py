@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SAMPLE_DIMS = ("chain", "draw")
 OF_EVIDENCE = ("delta", "between", "cluster_z", "sigma", "loss")
 """Parameters of covariates and clusters, and of adjusted estimates."""
+SLASH = "∕"
+"""Stands for a slash in the name of a scalar, which a DataTree does not allow."""
 DRAWS = 500
 """Draws per chain in a diagnostic figure."""
 
