@@ -723,7 +723,7 @@ def test_d4_names_and_values_may_be_any_text(tmp_path, monkeypatch):
     study = parse_study(ROWS + TREATMENTS + keys, patients=rows(**texts))
     words(audit(study))
     draw_only(monkeypatch, "prior_posterior", "rank", "pair")
-    reanalyse(study, ["interaction"], engine="laplace", draws=100, out=tmp_path, depth=None)
+    reanalyse(study, ["interaction"], engine="laplace", draws=1000, out=tmp_path, depth=None)
     (folder,) = (path.parent for path in tmp_path.glob("*/*/summary.csv"))
     assert {"prior_posterior.png", "rank.png"} <= {path.name for path in folder.iterdir()}
     names = pd.read_csv(folder / "checks.csv").to_csv()
