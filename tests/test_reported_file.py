@@ -9,6 +9,7 @@ from scipy.stats import beta, kstest, uniform
 from cotreat.evidence.arm_sizes import Polytope, sizes_of
 from cotreat.evidence.joint_distribution import joint_distribution
 from cotreat.evidence.reported import estimates_of, incompatibilities, is_used
+from cotreat.evidence.statistics import STATISTICS
 from cotreat.study.study import InterpretationError, Meaning, ReportedEstimate, RoundedNumber, Study
 from cotreat.study_file.reader import StudyError, load_study, parse_study
 
@@ -87,6 +88,8 @@ n = 80
 events = 32
 """
 
+ALL_KINDS = " or ".join(f'"{kind}"' for kind in (*STATISTICS, "p_value", "p_trend"))
+NO_CI = "[lower, upper] with 0 < lower < upper, or p with the p-value of its Wald test"
 TEXT = "a text that is not empty"
 P = 'a number above 0 and at most 1, or as text "<0.001"'
 KEYS = "id, kind, contrast, adjusted, model, source, value, ci, level, interval, sign"
@@ -194,7 +197,7 @@ NUMBERS = {
     ),
     "no interval": (
         swap(("ci = [1.25, 3.20]\n", "")),
-        ("reported[1].ci: missing; it must be [lower, upper] with 0 < lower < upper",),
+        (f"reported[1].ci: missing; it must be {NO_CI}",),
     ),
     "asymmetric Wald interval of a model": (
         swap(("3.20", "3.90")),
@@ -242,13 +245,11 @@ NUMBERS = {
     # What else such a claim must have depends on its kind: nothing may be said about sign and ci.
     "misspelt kind": (
         swap(('"p_value"', '"p-value"')),
-        (
-            'reported[2].kind: is \'p-value\'; it must be "odds_ratio" or "p_value" or "p_trend"; did you mean p_value?',
-        ),
+        (f"reported[2].kind: is 'p-value'; it must be {ALL_KINDS}; did you mean p_value?",),
     ),
     "kind is a list": (
         swap(('"p_value"', '["p_value"]')),
-        ('reported[2].kind: is [\'p_value\']; it must be "odds_ratio" or "p_value" or "p_trend"',),
+        (f"reported[2].kind: is ['p_value']; it must be {ALL_KINDS}",),
     ),
     "no source": (
         HEAD + TOTALS + RATIO + P_VALUE.replace('source = "abstract"\n', ""),

@@ -10,7 +10,7 @@ from cotreat.audit.audit import check_against_counts
 from cotreat.evidence.joint_distribution import jacobian, joint_distribution
 from cotreat.evidence.reported import estimates_of, link_value, standard_error, wald_p
 from cotreat.evidence.resolve import resolve
-from cotreat.evidence.statistics import IDENTITY, LOG, STATISTICS, of_risks, register
+from cotreat.evidence.statistics import IDENTITY, STATISTICS, of_risks, register
 from cotreat.inference.sampling import fit_of
 from cotreat.models.registry import MODELS
 from cotreat.plots import reported as reported_figure
@@ -83,35 +83,6 @@ def risk_difference(arm):
     return reported("risk_difference", f"{arm} vs B", p - q, *ends)
 
 
-@pytest.fixture
-def _registered():
-    """Register a risk ratio and a risk difference, from outside: one entry each."""
-    register(
-        of_risks(
-            "risk_ratio",
-            "risk ratio",
-            lambda xp, p: xp.log(p),
-            lambda _, p: 1 / p,
-            link=LOG,
-            null=1.0,
-            unit="ratio",
-        )
-    )
-    register(
-        of_risks(
-            "risk_difference",
-            "risk difference",
-            lambda _, p: p,
-            lambda _, p: 0 * p + 1,
-            link=IDENTITY,
-            null=0.0,
-            unit="difference",
-        )
-    )
-    yield
-    del STATISTICS["risk_ratio"], STATISTICS["risk_difference"]
-
-
 def joint(text):
     study = parse_study(HEAD + text)
     numbers = estimates_of(study)
@@ -120,7 +91,6 @@ def joint(text):
     return numbers, joint_distribution(np, numbers, eta, None, None, n, 0.0), eta, n
 
 
-@pytest.mark.usefixtures("_registered")
 def test_mean_and_covariance_of_log_risk_ratios_are_those_of_the_closed_form():
     numbers, law, *_ = joint(TOTALS + risk_ratio("A") + risk_ratio("A+B"))
     (mean, error), (mean2, error2) = log_ratio("A"), log_ratio("A+B")
@@ -133,7 +103,6 @@ def test_mean_and_covariance_of_log_risk_ratios_are_those_of_the_closed_form():
     assert numbers.values[:2] == pytest.approx([mean, mean2], abs=1e-4)
 
 
-@pytest.mark.usefixtures("_registered")
 def test_risk_differences_and_odds_ratios_stand_in_one_joint_distribution():
     odds = reported("odds_ratio", "A+B vs B", 1.5, 1.37, 1.65)
     text = TOTALS + risk_difference("A") + odds
@@ -155,7 +124,6 @@ def test_risk_differences_and_odds_ratios_stand_in_one_joint_distribution():
     assert slope == pytest.approx((moved[0] - moved[1]) / (2 * step), rel=1e-6)
 
 
-@pytest.mark.usefixtures("_registered")
 def test_noise_of_the_standard_error_is_that_of_the_closed_form():
     _, law, *_ = joint(TOTALS + risk_ratio("A") + risk_ratio("A+B"))
     # ½ d log v / dp of v = (1 − p)/(n p) + …, times the SD of p.
@@ -166,7 +134,6 @@ def test_noise_of_the_standard_error_is_that_of_the_closed_form():
     assert law.width_sd[0] == pytest.approx(expected, rel=1e-8)
 
 
-@pytest.mark.usefixtures("_registered")
 def test_interval_and_wald_test_take_link_and_null():
     study = parse_study(HEAD + TOTALS + risk_difference("A") + risk_ratio("A+B"))
     difference, ratio = study.reported_estimates
@@ -182,7 +149,6 @@ def test_interval_and_wald_test_take_link_and_null():
     ]
 
 
-@pytest.mark.usefixtures("_registered")
 def test_a_third_ratio_that_follows_from_two_enters_once():
     mean = log_ratio("A+B")[0] - log_ratio("A")[0]
     ends = np.exp(mean + np.array([-0.1, 0.1]))
@@ -195,7 +161,6 @@ def test_a_third_ratio_that_follows_from_two_enters_once():
     assert dependence.implied == pytest.approx(np.exp(mean), rel=1e-3)
 
 
-@pytest.mark.usefixtures("_registered")
 def test_three_scales_of_the_same_two_sets_are_refused():
     p, q = RISKS["A"], RISKS["B"]
     ratio = p / (1 - p) * (1 - q) / q
@@ -208,7 +173,6 @@ def test_three_scales_of_the_same_two_sets_are_refused():
         parse_study(two + text)
 
 
-@pytest.mark.usefixtures("_registered")
 def test_counted_arms_are_compared_on_the_reported_scale():
     study = parse_study(HEAD + ARMS + risk_ratio("A") + risk_difference("A+B"))
     ratio, difference = (check_against_counts(study, one) for one in study.reported_estimates)
@@ -219,19 +183,51 @@ def test_counted_arms_are_compared_on_the_reported_scale():
     assert (ratio.verdict, difference.verdict) == ("agrees", "agrees")
 
 
-@pytest.mark.usefixtures("_registered")
 def test_what_has_no_sampling_distribution_is_refused():
     with pytest.raises(StudyError, match="an adjusted risk ratio is not supported"):
         parse_study(HEAD + TOTALS + risk_ratio("A", "adjusted = true\n"))
 
 
+@pytest.fixture
+def _registered():
+    """Register a difference of arcsines from outside: one entry."""
+    register(
+        of_risks(
+            "arcsine_difference",
+            "difference of arcsines",
+            lambda xp, p: xp.arcsin(xp.sqrt(p)),
+            lambda xp, p: 0.5 / xp.sqrt(p * (1 - p)),
+            link=IDENTITY,
+            null=0.0,
+            unit="difference",
+        )
+    )
+    yield
+    del STATISTICS["arcsine_difference"]
+
+
+def arcsine(more=""):
+    p, q = RISKS["A"], RISKS["B"]
+    value = np.arcsin(np.sqrt(p)) - np.arcsin(np.sqrt(q))
+    error = 0.5 * np.sqrt(1 / N["A"] + 1 / N["B"])  # the arcsine stabilises the variance
+    ends = value + ndtri(0.975) * error * np.array([-1, 1])
+    return value, error, reported("arcsine_difference", "A vs B", value, *ends, more)
+
+
+@pytest.mark.usefixtures("_registered")
+def test_a_statistic_is_registered_from_outside():
+    value, error, text = arcsine()
+    _, law, *_ = joint(TOTALS + text)
+    assert law.mean[0] == pytest.approx(value, rel=1e-12)
+    assert law.covariance[0, 0] == pytest.approx(error**2, rel=1e-12)
+
+
 def test_a_kind_that_nobody_registered_is_refused():
-    with pytest.raises(StudyError, match='"odds_ratio" or "p_value" or "p_trend"'):
-        parse_study(HEAD + TOTALS + risk_ratio("A"))
+    with pytest.raises(StudyError, match="kind: is 'arcsine_difference'; it must be"):
+        parse_study(HEAD + TOTALS + arcsine()[2])
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_registered")
 def test_a_fit_is_that_of_the_counts_and_stands_in_table_figure_and_report(tmp_path, monkeypatch):
     draw_only(monkeypatch, "reported")
     study = parse_study(HEAD + TOTALS + risk_ratio("A") + risk_difference("A+B"))

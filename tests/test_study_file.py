@@ -9,6 +9,7 @@ import pytest
 
 from cotreat.study.study import Meaning, ReportedEstimate, RoundedNumber, Sequential, Study
 from cotreat.study_file.reader import StudyError, load_study, packaged, parse_study
+from cotreat.study_file.shape import NO_HAZARDS
 
 HEAD = """
 format = 1
@@ -620,9 +621,7 @@ CLAIMS = {
     ),
     "unknown kind": (
         swap(('"odds_ratio"', '"hazard_ratio"')),
-        (
-            'reported[1].kind: is \'hazard_ratio\'; it must be "odds_ratio" or "p_value" or "p_trend"',
-        ),
+        (f"reported[1].kind: is 'hazard_ratio', {NO_HAZARDS}",),
     ),
     "level in per cent": (level("95"), bad_level("95")),
     "level 0": (level("0.0"), bad_level("0.0")),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cotreat.evidence.contrasts import KINDS
+from cotreat.evidence.statistics import STATISTICS
 from cotreat.study.study import Meaning, Study
 from cotreat.study_file.contrast import UNSPECIFIED, format_contrast, parse_contrast
 from cotreat.study_file.reader import StudyError, load_study, packaged, parse_study
@@ -50,6 +51,8 @@ FORMS = {
     ),
     "unspecified: dose vs none": Meaning(UNSPECIFIED, ("dose vs none",)),
 }
+
+ALL_KINDS = " or ".join(f'"{kind}"' for kind in (*STATISTICS, "p_value", "p_trend"))
 
 
 @pytest.mark.parametrize("text", FORMS)
@@ -158,14 +161,17 @@ def test_schema_is_of_draft_2020_12_and_has_the_grammar() -> None:
 
 
 def test_schema_and_reader_agree_on_what_each_kind_of_number_requires() -> None:
-    rules = schema()["$defs"]["ReportedTable"]["allOf"]
-    ratios, estimates, p_values = (rule["if"]["properties"]["kind"]["enum"] for rule in rules)
-    assert "odds_ratio" in ratios
-    assert {*ratios} <= {*estimates}
-    assert p_values == ["p_value", "p_trend"]
-    assert rules[0]["then"]["properties"]["value"]["exclusiveMinimum"] == 0
-    assert "exclusiveMinimum" not in rules[1]["then"]["properties"]["value"]
-    assert rules[1]["then"]["required"] == ["ci"]
+    *kinds, estimates, p_values = schema()["$defs"]["ReportedTable"]["allOf"]
+    value = {
+        rule["if"]["properties"]["kind"]["enum"][0]: rule["then"]["properties"]["value"]
+        for rule in kinds
+    }
+    assert [*value] == estimates["if"]["properties"]["kind"]["enum"] == [*STATISTICS]
+    assert value["odds_ratio"] == {"type": "number", "exclusiveMinimum": 0}
+    assert value["reri_or"] == {"type": "number"}
+    assert value["percentage"]["exclusiveMaximum"] == 100
+    assert [one["required"] for one in estimates["then"]["anyOf"]] == [["ci"], ["p"], ["n"]]
+    assert p_values["if"]["properties"]["kind"]["enum"] == ["p_value", "p_trend"]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +179,7 @@ def test_schema_and_reader_agree_on_what_each_kind_of_number_requires() -> None:
     [
         (
             'kind = "odds_ratio", value = 2',
-            "ci: missing; it must be [lower, upper] with 0 < lower < upper",
+            "ci: missing; it must be [lower, upper] with 0 < lower < upper, or p with the p-value of its Wald test",
         ),
         (
             'kind = "odds_ratio", value = 2, ci = [1, 4], sign = "+"',
@@ -193,7 +199,7 @@ def test_schema_and_reader_agree_on_what_each_kind_of_number_requires() -> None:
         ),
         (
             'kind = "odds", value = -2',
-            'kind: is \'odds\'; it must be "odds_ratio" or "p_value" or "p_trend"',
+            f"kind: is 'odds'; it must be {ALL_KINDS}",
         ),
     ],
 )

@@ -167,3 +167,247 @@ def test_s3_the_interaction_is_that_of_the_mixture_over_the_comparators_variance
     assert expected > independent + 0.01
     # Monte Carlo error of 8,000 draws is 0.001.
     assert np.mean(draws > 0) == pytest.approx(expected, abs=0.004)
+
+
+# --- S19: reported numbers beyond the odds ratio ---------------------------------------------------------
+
+TOTALS = "".join(
+    f'[[totals]]\npatients = "{patients}"\nn = {COUNTS[arm][1]}\n'
+    for arm, patients in {
+        "none": "none",
+        "A": "A and not B",
+        "B": "B and not A",
+        "A+B": "A and B",
+    }.items()
+).replace('"none"', '"not A and not B"')
+
+
+def number(name, kind, contrast, rest):
+    return (
+        f'[[reported]]\nid = "{name}"\nkind = "{kind}"\ncontrast = "{contrast}"\nsource = "made up"\n'
+        f"{rest}\n"
+    )
+
+
+def risk(regimen):
+    events, n = COUNTS[regimen]
+    return events / n
+
+
+def moments(text):
+    """Means and covariance of the reported numbers at the counts, and the reported values."""
+    numbers = estimates_of(parse_study(HEAD + text))
+    arms = numbers.study.present
+    n = np.array([COUNTS[arm][1] for arm in arms], float)
+    log_odds = np.log([odds(arm) for arm in arms])
+    return numbers, joint_distribution(np, numbers, log_odds, None, None, n, 0.0)
+
+
+def percentages(arms=COUNTS):
+    return "".join(
+        number(f"p{at}", "percentage", arm, f"value = {100 * risk(arm):.1f}\nn = {COUNTS[arm][1]}")
+        for at, arm in enumerate(arms)
+    )
+
+
+def test_s19_risk_ratio_and_risk_difference_have_the_delta_and_wald_standard_errors():
+    p, q = risk("A"), risk("none")
+    half = ndtri(0.975) * np.sqrt((1 - p) / (1000 * p) + (1 - q) / (1000 * q))
+    ratio = estimate("rr", "risk_ratio", "A vs none", p / q, p / q * np.exp([-half, half]))
+    half = ndtri(0.975) * np.sqrt(p * (1 - p) / 1000 + q * (1 - q) / 1000)
+    difference = estimate(
+        "rd", "risk_difference", "none vs A", q - p, q - p + np.array([-half, half])
+    )
+    for text, value, error in (
+        (ratio, np.log(p / q), np.sqrt((1 - p) / (1000 * p) + (1 - q) / (1000 * q))),
+        (difference, q - p, np.sqrt(p * (1 - p) / 1000 + q * (1 - q) / 1000)),
+    ):
+        numbers, law = moments(TOTALS + text)
+        assert law.mean[0] == pytest.approx(value, rel=1e-12)
+        assert np.sqrt(law.covariance[0, 0]) == pytest.approx(error, rel=1e-12)
+        assert numbers.values[0] == pytest.approx(value, abs=6e-4)
+    assert "-0.0" in difference  # negative limits are accepted
+
+
+def test_s19_a_percentage_of_n_patients_is_the_logit_of_the_counts_with_their_standard_error():
+    numbers = estimates_of(parse_study(HEAD + percentages()))
+    assert numbers.values == pytest.approx(np.log([odds(arm) for arm in COUNTS]), rel=1e-9)
+    assert numbers.variances.centre == pytest.approx([variance(arm) for arm in COUNTS], rel=1e-6)
+
+
+def test_s19_an_odds_ratio_with_its_p_value_has_its_exact_standard_error():
+    # SE = |log OR| / z(p): 0.41 / 2.1701 for p = 0.03.
+    text = number("or", "odds_ratio", "A vs none", "value = 1.50\np = 0.03")
+    numbers = estimates_of(parse_study(HEAD + text))
+    assert np.sqrt(covariance(numbers.study)[0, 0]) == pytest.approx(
+        np.log(1.5) / 2.17009, rel=1e-5
+    )
+    assert numbers.with_interval[0].as_reported == "1.50, p = 0.03"
+
+
+def hosmer_lemeshow(kind):
+    """Value and standard error of RERI or AP of the counts, by their closed form from the odds ratios."""
+    r10, r01, r11 = (odds(arm) / odds("none") for arm in ("A", "B", "A+B"))
+    reri = r11 - r10 - r01 + 1
+    slopes = {"A": -r10, "B": -r01, "A+B": r11}
+    if kind == "ap_or":
+        slopes = {"A": -r10 / r11, "B": -r01 / r11, "A+B": (r10 + r01 - 1) / r11}
+        reri = reri / r11
+    slopes["none"] = -sum(slopes.values())
+    return reri, np.sqrt(sum(slope**2 * variance(arm) for arm, slope in slopes.items()))
+
+
+@pytest.mark.parametrize("kind", ["reri_or", "ap_or"])
+def test_s19_excess_risk_and_attributable_proportion_are_functions_of_the_joint_law(kind):
+    # Hosmer & Lemeshow, Epidemiology 1992;3:452.
+    value, error = hosmer_lemeshow(kind)
+    ends = value + ndtri(0.975) * error * np.array([-1, 1])
+    _, law = moments(TOTALS + estimate("x", kind, "A x B", value, ends))
+    assert law.mean[0] == pytest.approx(value, rel=1e-12)
+    assert np.sqrt(law.covariance[0, 0]) == pytest.approx(error, rel=1e-12)
+
+
+def test_s19_derivatives_of_the_excess_risk_from_risk_ratios_are_those_of_differences():
+    _, law = moments(TOTALS + estimate("x", "reri_rr", "A x B", 0.5, (-0.1, 1.1)))
+    r = {arm: risk(arm) for arm in COUNTS}
+    value = (r["A+B"] - r["A"] - r["B"]) / r["none"] + 1
+    assert law.mean[0] == pytest.approx(value, rel=1e-12)
+    slopes = {arm: sign / r["none"] for arm, sign in (("A", -1), ("B", -1), ("A+B", 1))}
+    slopes["none"] = -(value - 1) / r["none"]
+    spread = sum(slope**2 * r[arm] * (1 - r[arm]) / 1000 for arm, slope in slopes.items())
+    assert law.covariance[0, 0] == pytest.approx(spread, rel=1e-10)
+
+
+def test_s19_noise_of_the_width_of_an_excess_risk_is_its_numerical_derivative():
+    numbers, _ = moments(TOTALS + estimate("x", "reri_or", "A x B", 1.0, (0.2, 1.8)))
+    n, log_odds = np.full(4, 1000.0), np.log([odds(arm) for arm in numbers.study.present])
+    found = numbers.regressions.moments(np, log_odds, None, n).drift[0]
+    for at, step in enumerate(1e-5 * np.eye(4)):
+        errors = [
+            0.5 * np.log(numbers.regressions.moments(np, log_odds + move, None, n).variance[0])
+            for move in (step, -step)
+        ]
+        p = risk(numbers.study.present[at])
+        slope = (errors[0] - errors[1]) / 2e-5 / (1000 * p * (1 - p))
+        assert found[at] == pytest.approx(slope, rel=1e-5)
+
+
+def test_s19_an_excess_risk_that_follows_from_the_odds_ratios_enters_once():
+    value = hosmer_lemeshow("reri_or")[0]
+    text = STAR + estimate("reri", "reri_or", "A x B", value, (value - 1, value + 1))
+    numbers = estimates_of(parse_study(HEAD + text))
+    (dependence,) = numbers.dependences
+    assert (dependence.name, dependence.agrees) == ("reri", True)
+    assert dependence.implied == pytest.approx(value, abs=0.01)
+    assert numbers.kept == [0, 1, 2]
+    wrong = text.replace(f"value = {value:.3f}", f"value = {value + 0.2:.3f}")
+    (dependence,) = estimates_of(parse_study(HEAD + wrong)).dependences
+    assert dependence.agrees is False
+
+
+def test_s19_a_ratio_of_odds_ratios_is_a_product_term():
+    text = estimate("ror", "ratio_of_odds_ratios", "A x B", 1.5, (0.9, 2.5))
+    _, law = moments(TOTALS + text)
+    assert law.mean[0] == pytest.approx(
+        np.log(odds("A+B") * odds("none") / odds("A") / odds("B")), rel=1e-12
+    )
+    assert law.covariance[0, 0] == pytest.approx(sum(map(variance, COUNTS)), rel=1e-12)
+
+
+def test_s19_a_synergy_index_is_shown_and_not_used():
+    text = STAR + estimate("s", "s_or", "A x B", 2.0, (1.2, 3.333))
+    result = audit(parse_study(HEAD + text))
+    assert result.reported.set_index("number").use["s"] == "shown, not used here"
+
+
+WRONG = {
+    (
+        "percentage",
+        "A",
+        "value = 130\nn = 100",
+    ): "is 130; it must be a number above 0 and below 100",
+    ("percentage", "A", "value = 30"): "or n with the number of patients",
+    ("percentage", "A vs B", "value = 30\nn = 100"): "it must be a regimen such as",
+    ("risk_difference", "A vs B", "value = 0.3\nci = [-0.2, 0.1]"): "does not contain the estimate",
+    ("risk_difference", "A vs B", "value = 12\nci = [2, 22]"): "0.12 for 12 percentage points",
+    ("odds_ratio", "A vs B", "value = 1.3\np = 0"): "above 0 and below 1",
+    ("odds_ratio", "A vs B", "value = 1.00\np = 0.4"): "determines no standard error",
+    ("odds_ratio", "A vs B", 'value = 1.4\np = "<0.001"'): "from which no standard error follows",
+    ("risk_ratio", "A vs B", "value = 0\nci = [0.2, 1.1]"): "is 0; it must be a number above 0",
+    ("hazard_ratio", "A vs B", "value = 1.3\nci = [0.9, 2]"): "a ratio of rates over time",
+    ("HR", "A vs B", "value = 1.3\nci = [0.9, 2]"): 'kind = "percentage"',
+    ("RR", "A vs B", "value = 1.3\nci = [0.9, 2]"): "did you mean risk_ratio?",
+    ("RD", "A vs B", "value = 0.3\nci = [0.1, 0.5]"): "did you mean risk_difference?",
+    ("RERI", "A x B", "value = 0.3\nci = [-0.1, 0.7]"): "did you mean reri_or?",
+    ("ratio_of_odds_ratios", "A vs B", "value = 1.3\nci = [0.9, 1.9]"): 'such as "A x B"',
+    ("risk_ratio", "A vs B", "adjusted = true\nvalue = 1.3\nci = [0.9, 1.9]"): (
+        "an adjusted risk ratio is not supported"
+    ),
+}
+
+
+@pytest.mark.parametrize("given", WRONG)
+def test_s19_wrong_numbers_are_refused_in_one_sentence(given):
+    with pytest.raises(StudyError) as error:
+        parse_study(HEAD + number("x", *given))
+    (problem,) = error.value.problems
+    assert WRONG[given] in problem
+
+
+def test_s19_risks_are_refused_in_a_case_control_study():
+    text = HEAD.replace('design = "cohort"', 'design = "case-control"').replace(
+        'direction = "benefit"', 'direction = "harm"\nsynergy_on = "event"'
+    )
+    with pytest.raises(StudyError, match="cases and controls were sampled apart"):
+        parse_study(text + number("x", "risk_ratio", "A vs B", "value = 1.3\nci = [0.9, 1.9]"))
+
+
+def test_s19_a_risk_ratio_entered_as_odds_ratio_is_told_from_the_percentages():
+    text = percentages() + number("x", "odds_ratio", "A vs none", "value = 1.50\nci = [1.18, 1.90]")
+    with pytest.raises(
+        StudyError, match='x is the ratio of p1 and p0, a risk ratio: write kind = "risk_ratio"'
+    ):
+        parse_study(HEAD + text)
+    # As a risk ratio it follows from the percentages and agrees.
+    (dependence,) = estimates_of(
+        parse_study(HEAD + text.replace('"odds_ratio"', '"risk_ratio"'))
+    ).dependences
+    assert (dependence.name, dependence.agrees) == ("x", True)
+
+
+def test_s19_a_risk_ratio_entered_as_odds_ratio_is_told_from_the_counts():
+    arms = "".join(
+        f'[[arms]]\nregimen = "{arm}"\nn = {n}\nevents = {events}\n'
+        for arm, (events, n) in COUNTS.items()
+    )
+    text = arms + number("x", "odds_ratio", "A vs none", "value = 1.50\nci = [1.18, 1.90]")
+    assert 'it is the risk ratio of the counts: write kind = "risk_ratio"' in words(
+        audit(parse_study(HEAD + text))
+    )
+
+
+def test_s19_a_risk_ratio_entered_as_odds_ratio_is_told_from_the_totals():
+    # 600 and 500 events of 1,000: SE of the log risk ratio 0.041; of a log odds ratio at least √(8/1000) = 0.089.
+    text = TOTALS + number("x", "odds_ratio", "A vs none", "value = 1.20\nci = [1.11, 1.30]")
+    (warning,) = parse_study(HEAD + text).warnings
+    assert (
+        "narrower than that of any odds ratio of so many patients (SE at least 0.0894)" in warning
+    )
+
+
+@pytest.mark.slow
+def test_s19_the_posterior_from_percentages_is_that_from_the_counts():
+    arms = "".join(
+        f'[[arms]]\nregimen = "{arm}"\nn = {n}\nevents = {events}\n'
+        for arm, (events, n) in COUNTS.items()
+    )
+    found = []
+    for text in (percentages(), arms):
+        fit = fit_model(
+            parse_study(HEAD + text), "interaction", "weak", engine="laplace", draws=1000, seed=1
+        )
+        draws = fit.draws["posterior"]["risk"].values.reshape(-1, 4)
+        found.append((draws.mean(0), draws.std(0)))
+    # Monte Carlo error of 4,000 draws is 0.016 SD.
+    assert np.abs(found[0][0] - found[1][0]).max() < 0.08 * found[1][1].max()
+    assert found[0][1] / found[1][1] == pytest.approx(np.ones(4), abs=0.06)

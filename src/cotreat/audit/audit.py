@@ -17,11 +17,12 @@ from cotreat.estimands.estimand import Estimand
 from cotreat.estimands.identification import Determination, Status, not_estimable
 from cotreat.evidence.contrasts import coefficient_of, label, named_parts, question_of
 from cotreat.evidence.counts import PRIOR_CONFLICT, distance
+from cotreat.evidence.logistic_operator import Coefficient
 from cotreat.evidence.protocol import SCORE, Evidences, Point, parameters_of
 from cotreat.evidence.reported import Dependence, cohort_of, p_agrees, reported_in, wald_p
 from cotreat.evidence.resolve import resolve
 from cotreat.evidence.shared_patients import assumptions
-from cotreat.evidence.statistics import statistic_of
+from cotreat.evidence.statistics import ODDS_RATIO, RISK_RATIO, has_level, statistic_of
 from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
 from cotreat.study.regimens import NONE, WITHIN
@@ -325,7 +326,20 @@ def check_against_counts(study: Study, reported: ReportedEstimate) -> CountCheck
     pairs = zip((reported.value, *reported.ci), implied, strict=True)
     off = [str(own.value) for own, limit in pairs if abs(own.value - limit) > 2 * own.half]
     verdict = f"{INCOMPATIBLE}: {', '.join(off)} not within rounding" if off else "agrees"
+    if off and reported.kind == ODDS_RATIO.name:
+        verdict += _risk_ratio_hint(study, reported, coefficient)
     return CountCheck(implied, verdict)
+
+
+def _risk_ratio_hint(study: Study, reported: ReportedEstimate, coefficient: Coefficient) -> str:
+    """Return a hint at an odds ratio that is the risk ratio of the counts; empty where it is not."""
+    if not coefficient.is_saturated:
+        return ""
+    risks = coefficient.groups @ study.events / (coefficient.groups @ study.n)
+    value = np.exp(coefficient.contrast @ np.log(risks))
+    if abs(value - reported.value.value) > 2 * reported.value.half:
+        return ""
+    return f'; it is the risk ratio of the counts: write kind = "{RISK_RATIO}"'
 
 
 def _p_verdict(reported: ReportedEstimate, p: float) -> str:
@@ -359,7 +373,8 @@ def _ambiguities(study: Study) -> Iterator[str]:
 
 def _unmatched_p_values(study: Study) -> Iterator[str]:
     """Yield the p-values that are not those of any reported odds ratio."""
-    ratios = [one for one in study.reported_estimates if one.has_interval]
+    every = study.reported_estimates
+    ratios = [one for one in every if one.has_interval and not has_level(one.kind)]
     wald = ", ".join(f"{one.id} {wald_p(one):.2g}" for one in ratios)
     for one in study.reported_estimates:
         is_point = one.kind == "p_value" and not one.is_below

@@ -9,7 +9,7 @@ from cotreat.audit.audit import ODDS_RATIOS, RISKS, Audit, Group
 from cotreat.core.constants import CONDITIONAL_ONLY, IDENTIFIED, STANDARDISED
 from cotreat.evidence.contrasts import named_parts
 from cotreat.evidence.reported import link_value, standard_error, wald_p
-from cotreat.evidence.statistics import statistic_of
+from cotreat.evidence.statistics import has_level, statistic_of
 from cotreat.models.registry import SUBGROUPS
 from cotreat.study.study import ReportedEstimate, Stratification, Study
 
@@ -104,7 +104,9 @@ def _implied(audit: Audit, reported: ReportedEstimate) -> str:
         return ""
     scale = "log " if statistic_of(reported.kind).link.is_log else ""
     value, error = link_value(reported), standard_error(reported)
-    return f"{scale}{value:.4f}, SE {error:.4f}, Wald p {wald_p(reported):.3g}"
+    scale = "log odds " if has_level(reported.kind) else scale
+    p = "" if has_level(reported.kind) else f", Wald p {wald_p(reported):.3g}"
+    return f"{scale}{value:.4f}, SE {error:.4f}{p}"
 
 
 def _used_by(study: Study, reported: ReportedEstimate) -> str:

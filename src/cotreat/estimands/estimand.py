@@ -15,6 +15,7 @@ import numpy as np
 from cotreat.core.constants import ANY, CONDITIONAL, QUESTION
 from cotreat.estimands.measures import MEASURES, Measure
 from cotreat.evidence.contrasts import KINDS
+from cotreat.evidence.statistics import STATISTICS
 from cotreat.study import regimens
 from cotreat.study.study import Scale
 
@@ -294,7 +295,7 @@ def label_of(
     name = (
         f"{interaction.words} ({measure})"
         if interaction is not None
-        else WORDS.get(measure, measure.replace("_", " "))
+        else WORDS.get(measure) or _words_of_reported(measure)
     )
     if threshold is not None:
         name += f" > {threshold:g}"
@@ -304,6 +305,12 @@ def label_of(
     elif co_treatment not in ("", regimens.NONE):
         label += f" with {co_treatment}"
     return f"{label} in {stratum}" if stratum else label
+
+
+def _words_of_reported(measure: str) -> str:
+    """Return the words of a kind of reported number, also of a product; the measure itself for any other."""
+    statistic = STATISTICS.get(measure.removesuffix("_product"))
+    return measure.replace("_", " ") if statistic is None else statistic.words
 
 
 def on_scale(measure: Measure, scale: Scale | str) -> Callable[..., Any]:

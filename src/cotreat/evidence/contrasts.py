@@ -139,6 +139,16 @@ def _contrast(holds: str) -> Callable[[Sequence[str], Cohort], Columns]:
     return lambda words, cohort: _scored(cohort.sides(holds, words), (1, 0))
 
 
+def _level(holds: str) -> Callable[[Sequence[str], Cohort], Columns]:
+    """Return the regression of one regimen, or one set of patients, alone."""
+
+    def columns(words: Sequence[str], cohort: Cohort) -> Columns:
+        count = len(cohort.arms)
+        return np.ones((count, 1)), np.ones(1), cohort.sides(holds, words)[0]
+
+    return columns
+
+
 def _trend(words: Sequence[str], cohort: Cohort) -> Columns:
     """Return the regression on sets of patients scored 0, 1, 2, …: the odds ratio of a step."""
     return _scored(cohort.sides("sets", words), range(len(words)))
@@ -196,9 +206,14 @@ class Kind:
     subject: Callable[[Sequence[Any]], str]
 
 
+LEVEL_NAME = "level"
+"""Measure of the log odds of one group of patients alone."""
+
 KINDS: dict[str, Kind] = {
     "regimens": Kind(_contrast("regimens"), "regimens", "odds_ratio", "{}", _against),
     "sets": Kind(_contrast("sets"), "sets", "odds_ratio", "{}", _against),
+    "regimen": Kind(_level("regimens"), "regimens", LEVEL_NAME, "{}", "".join),
+    "set": Kind(_level("sets"), "sets", LEVEL_NAME, "{}", "".join),
     "trend": Kind(_trend, "sets", "trend", "{} of a step", " < ".join),
     "product": Kind(_product, "treatments", "product", "product term", ":".join),
     "adjusted_product": Kind(
@@ -217,6 +232,8 @@ KINDS: dict[str, Kind] = {
     ),
 }
 """Every kind of regression coefficient; `cotreat.study_file.contrast` has the text of each."""
+OF_REGIMENS = tuple(name for name, kind in KINDS.items() if kind.holds == "regimens")
+"""Kinds whose words are regimens."""
 
 
 def label(meaning: Meaning, statistic: Statistic = ODDS_RATIO) -> str:
@@ -272,9 +289,9 @@ def measure_of(meaning: Meaning, statistic: Statistic) -> str:
         For example ``odds_ratio``, ``trend`` or ``risk_ratio``.
     """
     name = KINDS[meaning.kind].name
-    if statistic is ODDS_RATIO:
+    if statistic is ODDS_RATIO or (statistic.is_regression and statistic.of_ratios is None):
         return name
-    return statistic.name if name == ODDS_RATIO.name else f"{statistic.name}_{name}"
+    return statistic.name if name in (ODDS_RATIO.name, LEVEL_NAME) else f"{statistic.name}_{name}"
 
 
 PRODUCTS = ("product", "adjusted_product")

@@ -5,24 +5,41 @@ No PyMC here: tables, labels and checks of study files read these records.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import expit, ndtr, ndtri
 
 from cotreat.evidence.arm_sizes import Sizes, sizes_of
 from cotreat.evidence.arm_variances import APPROXIMATE, ArmVariances, Equation, arm_variances
 from cotreat.evidence.contrasts import Cohort, code, coefficient_of, members, named_parts
 from cotreat.evidence.logistic_operator import Coefficient
-from cotreat.evidence.statistics import ODDS_RATIO, Estimators, Statistic, statistic_of
+from cotreat.evidence.statistics import (
+    LOG_ODDS,
+    ODDS_RATIO,
+    RISK_RATIO,
+    Estimators,
+    RiskContrasts,
+    Statistic,
+    has_level,
+    statistic_of,
+)
 from cotreat.study import regimens
 from cotreat.study.regimens import GROUP, LEVEL
-from cotreat.study.study import Meaning, ReportedEstimate, RoundedNumber, Study, Total
+from cotreat.study.study import (
+    FROM_N,
+    FROM_P,
+    Meaning,
+    ReportedEstimate,
+    RoundedNumber,
+    Study,
+    Total,
+)
 
 if TYPE_CHECKING:
     from cotreat.evidence.protocol import Evidence
@@ -136,7 +153,23 @@ def z_rounding(estimate: ReportedEstimate) -> float:
     float
         Half the range of the deviate.
     """
-    p, half = estimate.value.value, estimate.value.half
+    return deviate_rounding(estimate.value)
+
+
+def deviate_rounding(p_value: RoundedNumber) -> float:
+    """Return the largest rounding error of the normal deviate of a p-value.
+
+    Parameters
+    ----------
+    p_value
+        The p-value.
+
+    Returns
+    -------
+    float
+        Half the range of the deviate.
+    """
+    p, half = p_value.value, p_value.half
     return (z_value(max(p - half, 1e-300)) - z_value(min(p + half, 1.0))) / 2
 
 
@@ -154,6 +187,8 @@ def wald_z(estimate: ReportedEstimate) -> float:
         Distance from the null in standard errors.
     """
     statistic = statistic_of(estimate.kind)
+    if statistic.null is None:
+        return np.nan
     null = float(statistic.link.to(statistic.null))
     return (link_value(estimate) - null) / standard_error(estimate)
 
@@ -194,6 +229,39 @@ class Dependence:
     others: tuple[str, ...]
     implied: float
     agrees: bool | None
+
+
+class _Function(NamedTuple):
+    """A row as a function of linear arguments, each the weights of groups of arms by their key."""
+
+    at: int
+    arguments: list[dict[Any, float]]
+    value: Callable[[NDArray[np.float64]], float]
+
+
+def _functions_of(at: int, statistic: Statistic, coef: Coefficient) -> Iterator[_Function]:
+    """Yield a row as a function of ratios of groups of arms, or of their log odds, where it is one."""
+    operator, groups = statistic.operator((coef,)), [group.tobytes() for group in coef.groups]
+    levels = [{(LOG_ODDS, coef.is_adjusted, group): 1.0} for group in groups]
+    if isinstance(operator, RiskContrasts):
+        contrasts = operator
+        yield _Function(
+            at, levels, lambda odds: float(coef.contrast @ contrasts.value(np, expit(odds)))
+        )
+    elif statistic.of_ratios is not None:
+        of = statistic.of_ratios
+        scale = LOG_ODDS if of.of_odds else RISK_RATIO
+        neither, second, first, both = ((scale, coef.is_adjusted, group) for group in groups)
+        ratios = [{group: 1.0, neither: -1.0} for group in (first, second, both)]
+        yield _Function(at, ratios, lambda logs: float(of.value(np, *logs)))
+        if not of.of_odds:
+            yield _Function(at, levels, lambda odds: float(of.value(np, *(_logs(odds)[[2, 1, 3]]))))
+
+
+def _logs(log_odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the log risk ratios of groups to the first, from their log odds."""
+    logs = np.log(expit(log_odds))
+    return np.asarray(logs - logs[0])
 
 
 @dataclass(frozen=True)
@@ -395,7 +463,7 @@ class ReportedEstimates:
 
     @cached_property
     def _directions(self) -> NDArray[np.float64]:
-        """Linear representation of the rows, whose rank gives the dependences.
+        """Linear representation of the rows, whose rank gives the dependences, then of the arguments of `_functions`.
 
         Saturated coefficients are combinations over groups of arms, on the scale of their statistic; any
         other has its own coordinate; totals are sums over arms; each shift is a coordinate.
@@ -403,25 +471,57 @@ class ReportedEstimates:
         entries: list[dict[Any, float]] = []
         regressions = self.regressions
         for statistic, coef in zip(regressions.statistics, regressions.coefficients, strict=True):
-            if coef.is_saturated:
-                keys = [(statistic.name, coef.is_adjusted, g.tobytes()) for g in coef.groups]
+            if coef.is_saturated and statistic.of_ratios is None:
+                keys = [(statistic.of_groups, coef.is_adjusted, g.tobytes()) for g in coef.groups]
                 entries.append(dict(zip(keys, coef.contrast, strict=True)))
             else:
-                entries.append({(coef.equation, coef.weights.tobytes()): 1.0})
+                entries.append({(statistic.name, coef.equation, coef.weights.tobytes()): 1.0})
         entries += [{("arm", i): w for i, w in enumerate(row)} for row in self.within]
+        places = [*range(len(entries))]
+        for function in self._functions:
+            entries += function.arguments
+            places += [function.at] * len(function.arguments)
         keys = list(dict.fromkeys(key for entry in entries for key in entry))
         rows = np.array([[entry.get(key, 0.0) for key in keys] for entry in entries])
         rows = rows.reshape(len(entries), len(keys))
         shifts = np.pad(self.shifted, ((0, len(self.totals)), (0, 0)))
-        return np.hstack([rows, shifts])
+        return np.hstack([rows, shifts[places]])
+
+    @cached_property
+    def _functions(self) -> list[_Function]:
+        """Rows that are functions of contrasts of log odds, or of log risks, which others may determine."""
+        pairs = zip(self.regressions.statistics, self.regressions.coefficients, strict=True)
+        return [one for at, pair in enumerate(pairs) for one in _functions_of(at, *pair)]
 
     @cached_property
     def _split(self) -> tuple[list[int], dict[int, NDArray[np.float64]]]:
-        kept, others = self.split(sorted(range(len(self.names)), key=self.looseness))
+        rows = [at for at in range(len(self.names)) if at not in self._determined]
+        kept, others = self.split(sorted(rows, key=self.looseness))
         # In the order of the joint distribution, whichever were taken first.
         order = np.argsort(kept)
         padded = {at: np.pad(others[at], (0, len(kept) - len(others[at]))) for at in sorted(others)}
         return sorted(kept), {at: weights[order] for at, weights in padded.items()}
+
+    @cached_property
+    def _determined(self) -> dict[int, tuple[_Function, NDArray[np.float64]]]:
+        """Rows that are functions of others, with the weights of the others in the arguments, shape (row, argument)."""
+        statistics = self.regressions.statistics
+        linear = [at for at in range(len(self.with_interval)) if statistics[at].of_ratios is None]
+        found: dict[int, tuple[_Function, NDArray[np.float64]]] = {}
+        start = len(self.names)
+        for function in self._functions:
+            stop = start + len(function.arguments)
+            arguments, start = self._directions[start:stop].T, stop
+            rows = [at for at in linear if at != function.at and at not in found]
+            kept, _ = independent_rows(self._directions, sorted(rows, key=self.looseness))
+            basis = self._directions[kept].T
+            if not kept or function.at in found:
+                continue
+            weights = np.linalg.lstsq(basis, arguments, rcond=None)[0]
+            if np.abs(basis @ weights - arguments).max() < NO_WEIGHT:
+                found[function.at] = function, np.zeros((len(self.names), weights.shape[1]))
+                found[function.at][1][kept] = weights
+        return found
 
     def looseness(self, at: int) -> tuple[int, float, str]:
         """Return the sort key by which one of several linearly dependent rows is dropped: the last.
@@ -476,7 +576,8 @@ class ReportedEstimates:
         kept, weights
             As `independent_rows` returns them.
         """
-        return independent_rows(self._directions, rows)
+        left = [at for at in rows if at not in self._determined]
+        return independent_rows(self._directions, left)
 
     @property
     def kept(self) -> list[int]:
@@ -486,7 +587,25 @@ class ReportedEstimates:
     @cached_property
     def dependences(self) -> tuple[Dependence, ...]:
         """Rows that are determined by others, each checked within rounding."""
-        return tuple(map(self._dependence, self._split[1]))
+        linear = map(self._dependence, self._split[1])
+        return (*linear, *map(self._dependence_by_function, self._determined))
+
+    def _dependence_by_function(self, at: int) -> Dependence:
+        """Calculate a function of the rows that determine it, and compare within rounding."""
+        function, weights = self._determined[at]
+        estimate = self.reported_estimates[at]
+        others = [row for row in range(len(weights)) if np.abs(weights[row]).max() > NO_WEIGHT]
+        value = function.value(self.values @ weights)
+        moved = (
+            estimate_rounding(self.reported_estimates[row]) * np.eye(len(weights))[row]
+            for row in others
+        )
+        slack = estimate_rounding(estimate) + sum(
+            abs(function.value((self.values + move) @ weights) - value) for move in moved
+        )
+        implied = float(statistic_of(estimate.kind).link.back(value))
+        agrees = bool(abs(value - self.values[at]) <= 1.05 * slack)
+        return Dependence(estimate.id, tuple(self.names[row] for row in others), implied, agrees)
 
     def _dependence(self, at: int) -> Dependence:
         """Calculate a row from the kept ones, and compare within rounding."""
@@ -521,7 +640,7 @@ class ReportedEstimates:
         crude = [
             at for at, e in enumerate(self.with_interval) if at in self.kept and not e.adjusted
         ]
-        if not self.sizes.are_known or len({self.with_interval[at].kind for at in crude}) < 2:
+        if len({self.with_interval[at].kind for at in crude}) < 2:
             return {}
         log_odds = np.random.default_rng(0).normal(-1.0, 0.5, len(self.study.present))  # any risks
         levers = self.regressions.moments(np, log_odds, None, self.sizes.typical).lever
@@ -540,9 +659,9 @@ class ReportedEstimates:
 
 def _groups(statistic: Statistic, coef: Coefficient) -> dict[Hashable, float]:
     """Return the weights of groups of arms in a coefficient whose variance is a sum over groups; otherwise none."""
-    if not coef.is_saturated:
+    if not coef.is_saturated or statistic.of_ratios is not None:
         return {}
-    keys = [(statistic.name, group.tobytes()) for group in coef.groups]
+    keys = [(statistic.of_groups, group.tobytes()) for group in coef.groups]
     return dict(zip(keys, coef.contrast.tolist(), strict=True))
 
 
@@ -560,9 +679,9 @@ def _equation(
             weights[key] = weight
         if estimate.adjusted:
             weights["adjusted", key] = weight
-    is_exact = not estimate.adjusted and estimate.interval == "wald"
+    is_exact = not estimate.adjusted and estimate.interval in ("wald", FROM_P, FROM_N)
     error = 2 * (width_rounding(estimate) + (0.0 if is_exact else APPROXIMATE))
-    return Equation(weights or {estimate.id: 1.0}, standard_error(estimate) ** 2, error)
+    return Equation(weights or {("alone", estimate.id): 1.0}, standard_error(estimate) ** 2, error)
 
 
 def independent_rows(
@@ -649,9 +768,10 @@ def incompatibilities(study: Study) -> list[tuple[str, bool]]:
         is_wald = all(e.has_interval and e.interval == "wald" for e in involved)
         models = {e.model for e in involved}
         is_error = not involved or (is_wald and len(models) == 1 and "" not in models)
+        hint = _risk_ratio_hint(numbers, involved)
         words = (
             f"{dependence.name} is reported as {as_reported[dependence.name]}, but {', '.join(dependence.others)} make it "
-            f"{dependence.implied:.4g}, beyond rounding"
+            f"{dependence.implied:.4g}, beyond rounding{hint}"
         )
         messages.append((words, is_error))
     return messages
@@ -676,8 +796,72 @@ def _contradictory_errors(numbers: ReportedEstimates) -> Iterator[str]:
         yield (
             f"no variances of the arms give the standard errors of these estimates, which share arms: {errors}{one}. "
             "The squared standard error of a comparison is the sum of the variances of its two arms; correct an "
-            'interval, or leave an estimate out by contrast = "unspecified: …"'
+            f'interval, or leave an estimate out by contrast = "unspecified: …"{_risk_ratio_hint(numbers, estimates)}'
         )
+
+
+def _risk_ratio_hint(numbers: ReportedEstimates, involved: Sequence[ReportedEstimate]) -> str:
+    """Return a hint at an odds ratio that is the ratio of two reported percentages; empty where none is."""
+    known = {
+        e.meaning.words[0]: e for e in numbers.with_interval if e.meaning and has_level(e.kind)
+    }
+    for estimate in involved:
+        words = estimate.meaning.words if estimate.meaning else ()
+        if estimate.kind != ODDS_RATIO.name or len(words) != 2 or not set(words) <= set(known):
+            continue
+        one, other = (known[word].value for word in words)
+        slack = one.half / one.value + other.half / other.value + estimate_rounding(estimate)
+        if abs(np.log(one.value / other.value) - link_value(estimate)) <= 1.05 * slack:
+            ids = f"{known[words[0]].id} and {known[words[1]].id}"
+            return (
+                f'; {estimate.id} is the ratio of {ids}, a risk ratio: write kind = "{RISK_RATIO}"'
+            )
+    return ""
+
+
+def too_narrow(numbers: ReportedEstimates) -> list[str]:
+    """List the odds ratios whose interval is narrower than that of any odds ratio of so many patients.
+
+    Parameters
+    ----------
+    numbers
+        The reported estimates.
+
+    Returns
+    -------
+    list of str
+        A message for each.
+
+    Notes
+    -----
+    The log odds of a group of n patients have the variance 1/(n p (1 − p)), at least 4/n; of several groups that share
+    N patients Σ 4 c²/n is at least 4 (Σ |c|)²/N.
+    """
+    if not numbers.sizes.are_known:
+        return []
+    messages, study = [], numbers.study
+    members = [(study.members(total.patients, study.present), total.n) for total in study.totals]
+    pairs = zip(numbers.with_interval, numbers.regressions.coefficients, strict=False)
+    for estimate, coef in pairs:
+        if statistic_of(estimate.kind).of_groups != LOG_ODDS or not coef.is_saturated:
+            continue
+        most = [_most_patients(group > 0, members) for group in coef.groups]
+        together = _most_patients(coef.groups.any(0), members)
+        apart = 4 * float((coef.contrast**2 / most).sum())
+        least = np.sqrt(max(apart, 4 * np.abs(coef.contrast).sum() ** 2 / together))
+        if standard_error(estimate) * (1 + width_rounding(estimate)) < least:
+            words = f"{estimate.id}: the interval of {estimate.as_reported} is narrower than that of any odds ratio of so"
+            hint = f'; is it a risk ratio? Then write kind = "{RISK_RATIO}"'
+            is_ratio = estimate.kind == ODDS_RATIO.name
+            messages.append(f"{words} many patients (SE at least {least:.3g}){hint * is_ratio}")
+    return messages
+
+
+def _most_patients(
+    inside: NDArray[np.bool_], totals: Sequence[tuple[NDArray[np.bool_], int]]
+) -> float:
+    """Return the largest possible number of patients of some arms: the smallest total that contains them."""
+    return float(min((n for members, n in totals if members[inside].all()), default=np.inf))
 
 
 def p_agrees(as_reported: ReportedEstimate, ratio: ReportedEstimate) -> bool:
@@ -736,7 +920,7 @@ def is_used(study: Study, estimate: ReportedEstimate) -> bool:
         Whether it is evidence.
     """
     meaning = estimate.meaning
-    if meaning is None or estimate.kind == "p_trend":
+    if meaning is None or estimate.kind == "p_trend" or not statistic_of(estimate.kind).is_evidence:
         return False
     if not study.distinguishes(named_parts(meaning)):
         return False

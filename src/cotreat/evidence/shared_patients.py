@@ -73,9 +73,10 @@ def _independent(reported: ReportedEstimates) -> Iterator[str]:
     """Yield a sentence on the estimates that share patients and are taken as independent."""
     members = [coef.groups.any(0) for coef in reported.regressions.coefficients]
     linked = (reported.variances.weights != 0).astype(float)
+    used = [at for at in reported.kept if at < len(reported.with_interval)]
     pairs = [
         (one, other)
-        for one, other in combinations(range(len(reported.with_interval)), 2)
+        for one, other in combinations(used, 2)
         if (members[one] & members[other]).any() and not linked[one] @ linked[other]
     ]
     if not pairs:

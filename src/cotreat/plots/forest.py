@@ -32,8 +32,8 @@ class Panel:
         Of the axis.
     texts : sequence of str
         Reported number of each row, for a first column of numbers; empty for none.
-    null : float
-        Place of the vertical line.
+    null : float or None
+        Place of the vertical line; None for none.
     is_log : bool
         Whether the axis is logarithmic.
     write : callable
@@ -43,7 +43,7 @@ class Panel:
     rows: list[Row]
     label: str
     texts: Sequence[str] = ()
-    null: float = 1.0
+    null: float | None = 1.0
     is_log: bool = True
     write: Callable[[float], str] = style.number
 
@@ -84,10 +84,12 @@ def _draw_panel(axes: Axes, panel: Panel, look: dict[str, Look]) -> None:
         style.log_axis(axes, *log_limits(panel.rows))
     else:
         lines = [line for row in panel.rows for line in (*row.lines, row.prior) if line]
-        ends = [panel.null, *(end for line in lines for end in (line.lower, line.upper))]
+        null = [] if panel.null is None else [panel.null]
+        ends = [*null, *(end for line in lines for end in (line.lower, line.upper))]
         lower, upper = np.nanmin(ends), np.nanmax(ends)
         axes.set_xlim(lower - MARGIN * (upper - lower), upper + MARGIN * (upper - lower))
-    axes.axvline(panel.null, color=style.GREY, lw=0.6, zorder=0)
+    if panel.null is not None:
+        axes.axvline(panel.null, color=style.GREY, lw=0.6, zorder=0)
     interval_rows.draw_rows(axes, panel.rows, look=look)
     if panel.texts:
         interval_rows.write_numbers(axes, panel.texts, REPORTED)

@@ -68,7 +68,7 @@ def panels_of(view: View, numbers: ReportedEstimates) -> list[Panel]:
     list of Panel
         Panels from the top.
     """
-    by_axis: dict[tuple[Link, float], list[ReportedEstimate]] = {}
+    by_axis: dict[tuple[Link, float | None], list[ReportedEstimate]] = {}
     for estimate in numbers.reported_estimates:
         statistic = statistic_of(estimate.kind)
         by_axis.setdefault((statistic.link, statistic.null), []).append(estimate)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from cotreat.evidence.contrasts import KINDS
 from cotreat.evidence.reported import Dependence, ReportedEstimates
-from cotreat.evidence.statistics import ODDS_RATIO, Statistic, statistic_of
+from cotreat.evidence.statistics import COMPARISONS, ODDS_RATIO, Statistic, statistic_of
 from cotreat.plots.labels import LINE, fold
 from cotreat.plots.style import number
 from cotreat.study.study import ReportedEstimate, Total
@@ -62,7 +62,12 @@ def axis_label(statistics: Iterable[Statistic]) -> str:
     -------
     str
     """
-    words = [f"{s.words}, or ratio of {s.words}s" if s.link.is_log else s.words for s in statistics]
+    words = [
+        f"{s.words}, or ratio of {s.words}s"
+        if s.link.is_log and s.contrasts == COMPARISONS
+        else s.words
+        for s in statistics
+    ]
     return ", ".join(words)
 
 

@@ -256,6 +256,10 @@ class Meaning:
     words: tuple[Any, ...]
 
 
+FROM_P, FROM_N = "from the p-value", "from n"
+"""Intervals that are calculated from the p-value of an estimate, and from the patients of a percentage."""
+
+
 @dataclass(frozen=True)
 class ReportedEstimate:
     """A reported odds ratio or p-value.
@@ -279,7 +283,7 @@ class ReportedEstimate:
     level : float
         Confidence level of `ci`.
     interval : str
-        ``wald``, ``profile`` or ``exact``.
+        ``wald``, ``profile`` or ``exact``; `FROM_P` or `FROM_N` where `ci` is calculated from these.
     adjusted : bool
         Whether the regression contains covariates.
     model : str
@@ -288,6 +292,8 @@ class ReportedEstimate:
         ``+`` or ``-``, the side of a p-value; empty where it is not reported.
     source : str
         Where it is reported.
+    basis : str
+        The number that was reported instead of an interval, such as ``p = 0.03``; empty for an interval.
     """
 
     id: str
@@ -303,6 +309,7 @@ class ReportedEstimate:
     model: str
     sign: str
     source: str
+    basis: str = ""
 
     @property
     def has_interval(self) -> bool:
@@ -314,6 +321,8 @@ class ReportedEstimate:
         """The number as published, such as ``2.15 (1.15 to 4.02)``."""
         if self.ci is None:
             return f"p {'<' if self.is_below else '='} {self.value}"
+        if self.basis:
+            return f"{self.value}, {self.basis}"
         return f"{self.value} ({self.ci[0]} to {self.ci[1]})"
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from cotreat.core.toml_tables import Problems
 from cotreat.evidence.arm_sizes import events_fit, listed_events, sizes_of
-from cotreat.evidence.reported import incompatibilities, is_used
+from cotreat.evidence.reported import estimates_of, incompatibilities, is_used, too_narrow
+from cotreat.evidence.statistics import statistic_of
 from cotreat.study.study import Interpretation, StratificationError, Study
 from cotreat.study_file.reported import check_symmetry
 
@@ -51,18 +52,29 @@ def check_study(study: Study, problems: Problems) -> Study | None:
         )
         words = f"{more} patients are in no counted arm; is that what the study had?"
         warnings.append(f"totals: {words}")
+    warnings += _unusual(study, problems)
+    if problems.lines:
+        return None
+    warnings += _incompatible(study, problems)
+    numbers = estimates_of(study)
+    warnings += [] if numbers is None else too_narrow(numbers)
+    if study.has_uncounted and not problems.lines and not events_fit(study):
+        problems.add("totals", f"no numbers of events fit these totals: {listed_events(study)}")
+    return None if problems.lines else replace(study, warnings=tuple(warnings))
+
+
+def _unusual(study: Study, problems: Problems) -> Iterator[str]:
+    """Note risks of a case-control study, and intervals of a model that are not symmetric; yield warnings of others."""
     for at, estimate in enumerate(study.reported_estimates, start=1):
+        statistic = statistic_of(estimate.kind)
+        if study.is_case_control and statistic.needs_risks:
+            words = "cases and controls were sampled apart, so that only odds ratios are estimable"
+            problems.add(f"reported[{at}].kind", f"is {statistic.name!r}; {words}")
         words = check_symmetry(estimate)
         if words and estimate.model:
             problems.add(f"reported[{at}].ci", words)
         elif words:
-            warnings.append(f"{estimate.id}: {words}")
-    if problems.lines:
-        return None
-    warnings += _incompatible(study, problems)
-    if study.has_uncounted and not problems.lines and not events_fit(study):
-        problems.add("totals", f"no numbers of events fit these totals: {listed_events(study)}")
-    return None if problems.lines else replace(study, warnings=tuple(warnings))
+            yield f"{estimate.id}: {words}"
 
 
 def _incompatible(study: Study, problems: Problems) -> Iterator[str]:

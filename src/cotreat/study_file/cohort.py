@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cotreat.core.toml_tables import Problems
-from cotreat.evidence.contrasts import Cohort
+from cotreat.evidence.contrasts import OF_REGIMENS, Cohort
+from cotreat.evidence.statistics import has_level
 from cotreat.study import regimens
 from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.regimens import Regimen
@@ -121,12 +122,13 @@ def _uncounted(file: StudyFile, arms: Arms | None, reader: RegimenReader) -> set
     named: set[Regimen] = set()
     for table in tables:
         try:
-            meaning = parse_contrast(table.contrast or "")
+            is_level = has_level(getattr(table, "kind", None))
+            meaning = parse_contrast(table.contrast or "", is_level=is_level)
         except ValueError:
             continue  # noted where the contrast is read
-        if meaning.kind not in ("regimens", UNSPECIFIED):
+        if meaning.kind not in (*OF_REGIMENS, UNSPECIFIED):
             return possible
-        for word in meaning.words if meaning.kind == "regimens" else ():
+        for word in meaning.words if meaning.kind in OF_REGIMENS else ():
             with suppress(ValueError):  # noted where the contrast is read
                 named.add(regimens.taken(regimens.parse(word)))
     # A study that has patients on one uncounted regimen may have some on any other.

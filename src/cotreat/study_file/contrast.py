@@ -18,12 +18,14 @@ GRAMMAR = (
     ("A x B | A x C", "product of A and B, adjusted for A x C and for every treatment"),
     ("unspecified: WORDS", "a number that is shown and not used"),
 )
+LEVEL_FORMS = 'a regimen such as "A+B", or a set of patients such as "all with A" or "not A"'
 """Each form of a contrast, with its meaning."""
 
 FORMS = "a contrast such as " + ", ".join(f'"{form}"' for form, _ in GRAMMAR)
 DESCRIPTION = (
     "The coefficient that the number estimates. "
     + "; ".join(f"{form}: {words}" for form, words in GRAMMAR)
+    + f". Of a percentage: {LEVEL_FORMS}"
     + ". In a comparison (vs), a plain name is a regimen, unless the other side is written as a set: "
     "with not, and, or, any(), all(), parentheses, all, or all with."
 )
@@ -35,13 +37,15 @@ _WHOLE = "all with "
 _TREATMENTS = "treatments"
 
 
-def parse_contrast(text: str) -> Meaning:
+def parse_contrast(text: str, *, is_level: bool = False) -> Meaning:
     """Parse a contrast.
 
     Parameters
     ----------
     text : str
-        One of the forms of `GRAMMAR`.
+        One of the forms of `GRAMMAR`, or of `LEVEL_FORMS`.
+    is_level : bool
+        Whether the number is of one group of patients alone, as a percentage is.
 
     Returns
     -------
@@ -57,6 +61,8 @@ def parse_contrast(text: str) -> Meaning:
     kind, colon, words = text.partition(":")
     if kind == UNSPECIFIED and colon and words.strip():
         return Meaning(UNSPECIFIED, (words.strip(),))
+    if is_level:
+        return _level(text)
     if product := _PRODUCT.fullmatch(text):
         return _product(text, product)
     if len(sides := _split(text, " vs ")) == 2:
@@ -66,6 +72,14 @@ def parse_contrast(text: str) -> Meaning:
     if len(sides := _split(text, " < ")) > 1:
         return Meaning("trend", tuple(map(_without_prefix, sides)))
     raise ValueError(f"is {text!r}; it must be {FORMS}")
+
+
+def _level(text: str) -> Meaning:
+    """Read one regimen, or one set of patients."""
+    if not text or _PRODUCT.fullmatch(text) or any(mark in f" {text} " for mark in (" vs ", " < ")):
+        raise ValueError(f"is {text!r}; it must be {LEVEL_FORMS}")
+    is_set = text.startswith(_WHOLE) or _SET.search(text)
+    return Meaning("set", (_without_prefix(text),)) if is_set else Meaning("regimen", (text,))
 
 
 def _split(text: str, mark: str) -> list[str]:
@@ -113,10 +127,10 @@ def format_contrast(meaning: Meaning) -> str:
         case "products":
             first, *others = (" x ".join(pair) for pair in words)
             return f"{first} | {', '.join(others)}"
-        case "sets":
+        case "sets" | "set":
             is_plain = not any(map(_SET.search, words))
             return " vs ".join(_WHOLE + w if is_plain and w != NONE else w for w in words)
-        case "trend" | "regimens":
+        case "trend" | "regimens" | "regimen":
             return (" < " if meaning.kind == "trend" else " vs ").join(words)
         case _:
             return f"{UNSPECIFIED}: {words[0]}"

@@ -5,12 +5,22 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from scipy.special import ndtri
+
 from cotreat.core.constants import DEFAULT_INTERPRETATION
 from cotreat.core.toml_tables import Problems, nearest
-from cotreat.evidence.contrasts import KINDS, coefficient_of, named_parts
-from cotreat.evidence.statistics import statistic_of
+from cotreat.evidence.contrasts import KINDS, OF_REGIMENS, coefficient_of, named_parts
+from cotreat.evidence.reported import deviate_rounding, z_value
+from cotreat.evidence.statistics import Link, has_level, statistic_of
 from cotreat.study.regimens import parse
-from cotreat.study.study import Interpretation, Meaning, ReportedEstimate, RoundedNumber
+from cotreat.study.study import (
+    FROM_N,
+    FROM_P,
+    Interpretation,
+    Meaning,
+    ReportedEstimate,
+    RoundedNumber,
+)
 from cotreat.study_file.contrast import UNSPECIFIED, parse_contrast
 from cotreat.study_file.parsing import RegimenReader
 from cotreat.study_file.shape import (
@@ -48,7 +58,7 @@ def read_reported(
         if table.id in ids:
             reader.problems.add(f"{where}.id", f"{table.id} is the id of an estimate above")
         ids |= {table.id} - {None}
-        meaning, about = _meaning(where, table.contrast, reader)
+        meaning, about = _meaning(where, table.contrast, table.kind, reader)
         estimate = _estimate(where, table, meaning, about, reader.problems)
         if estimate is not None:
             _check_coefficient(where, estimate, reader)
@@ -60,21 +70,23 @@ def read_reported(
 def _estimate(
     where: str, table: ReportedTable, meaning: Meaning | None, about: str, problems: Problems
 ) -> ReportedEstimate | None:
-    """Return the estimate; None where its kind, value or interval is missing or wrong."""
+    """Return the estimate; None where its kind, value or precision is missing or wrong."""
     is_p_value = table.kind in P_VALUES
-    present = table.model_fields_set
-    if is_p_value:
-        for key in (key for key in ("ci", "level", "interval") if key in present):
-            problems.add(f"{where}.{key}", "a p-value has no interval; leave it out")
-    elif table.kind is not None:
-        if "ci" not in present:
-            problems.add(f"{where}.ci", f"missing; it must be {right_interval(table.kind)}")
-        if "sign" in present:
-            problems.add(f"{where}.sign", "only a p-value has a sign; leave it out")
-    if table.kind is None or table.value is None or (table.ci is None and not is_p_value):
+    before = len(problems.lines)
+    if table.kind is not None:
+        _check_keys(where, table, problems)
+    if table.kind is None or table.value is None or len(problems.lines) > before:
         return None
-    ci = None if is_p_value else (rounded(table.ci[0]), rounded(table.ci[1]))
-    if ci is not None and not table.ci[0] <= table.value <= table.ci[1]:
+    ci, interval, basis = None, "", ""
+    if not is_p_value:
+        try:
+            ci, interval, basis = _interval(table)
+        except ValueError as error:
+            problems.add(where, str(error))
+            return None
+        if ci is None:
+            return None
+    if ci is not None and not ci[0].value <= table.value <= ci[1].value:
         words = f"({table.ci[0]}, {table.ci[1]}) does not contain the estimate {table.value}"
         problems.add(f"{where}.ci", words)
     is_below = isinstance(table.value, str)
@@ -87,12 +99,88 @@ def _estimate(
         is_below=is_below,
         ci=ci,
         level=float(table.level or 0.95),
-        interval="" if is_p_value else table.interval or "wald",
+        interval=interval,
         adjusted=bool(table.adjusted),
         model=table.model or "",
         sign=table.sign or "",
         source=table.source,
+        basis=basis,
     )
+
+
+def _check_keys(where: str, table: ReportedTable, problems: Problems) -> None:
+    """Note keys that a kind of number does not have, and a missing precision."""
+    present = table.model_fields_set
+    if table.kind in P_VALUES:
+        for key in (key for key in ("ci", "level", "interval") if key in present):
+            problems.add(f"{where}.{key}", "a p-value has no interval; leave it out")
+        for key in (key for key in ("p", "n") if key in present):
+            problems.add(f"{where}.{key}", "a p-value is the value itself; leave it out")
+        return
+    if "sign" in present:
+        problems.add(f"{where}.sign", "only a p-value has a sign; leave it out")
+    allowed = ("ci", "n") if has_level(table.kind) else ("ci", "p")
+    others = {
+        "p": "a percentage has no test of no effect; leave it out",
+        "n": "only a percentage is of n patients; leave it out, or write [[totals]]",
+    }
+    for key in (key for key in others if key in present and key not in allowed):
+        problems.add(f"{where}.{key}", others[key])
+    given = [key for key in allowed if key in present]
+    if not given:
+        words = {
+            "p": "or p with the p-value of its Wald test",
+            "n": "or n with the number of patients",
+        }[allowed[1]]
+        problems.add(
+            f"{where}.ci", f"missing; it must be {right_interval(str(table.kind))}, {words}"
+        )
+    if len(given) > 1:
+        words = (
+            'write one of the two; a further p-value is a number of its own, with kind = "p_value"'
+        )
+        problems.add(
+            f"{where}.{given[1]}",
+            f"given with ci; {words}" if given[1] == "p" else "given with ci; write one of the two",
+        )
+    if "ci" not in given:
+        for key in (key for key in ("level", "interval") if key in present):
+            problems.add(f"{where}.{key}", "describes ci, which is missing; leave it out")
+
+
+Limits = tuple[RoundedNumber, RoundedNumber]
+
+
+def _interval(table: ReportedTable) -> tuple[Limits | None, str, str]:
+    """Return the interval of an estimate, as reported or as its p-value or patients imply, its kind and its basis."""
+    if table.ci is not None:
+        return (rounded(table.ci[0]), rounded(table.ci[1])), table.interval or "wald", ""
+    statistic, value = statistic_of(str(table.kind)), rounded(table.value)
+    link, place = statistic.link, float(statistic.link.to(value.value))
+    slack = value.half * float(link.slope(value.value))
+    if table.p is not None:
+        p = rounded(table.p)
+        effect, z = abs(place - float(link.to(statistic.null or 0.0))), z_value(p.value)
+        if effect == 0:
+            raise ValueError(
+                f"p = {p} of an estimate of no effect, {value}, determines no standard error; write ci"
+            )
+        error = slack / effect + deviate_rounding(p) / z
+        return _around(place, effect / z, error, link), FROM_P, f"p = {p}"
+    if table.n is not None:
+        share = value.value / 100
+        spread = table.n * share * (1 - share)
+        error = abs(1 - 2 * share) * slack / 2
+        return _around(place, spread**-0.5, error, link), FROM_N, f"n = {table.n}"
+    return None, "", ""
+
+
+def _around(place: float, standard_error: float, error: float, link: Link) -> Limits:
+    """Return the 95 % limits of an estimate on the scale of its link; `error` is relative to the standard error."""
+    half = float(ndtri(0.975)) * standard_error
+    ends = [float(link.back(place + side * half)) for side in (-1, 1)]
+    lower, upper = (RoundedNumber(end, half * error / float(link.slope(end))) for end in ends)
+    return lower, upper
 
 
 def rounded(number: int | Decimal) -> RoundedNumber:
@@ -114,19 +202,26 @@ def rounded(number: int | Decimal) -> RoundedNumber:
 # --- Contrasts -------------------------------------------------------------------------------------
 
 
-def _meaning(where: str, text: str | None, reader: RegimenReader) -> tuple[Meaning | None, str]:
+def _meaning(
+    where: str, text: str | None, kind: str | None, reader: RegimenReader
+) -> tuple[Meaning | None, str]:
     """Read the coefficient that a number estimates, or the description of one that is only shown."""
     if text is None:
         return None, ""
     problems = reader.problems
     place, before = f"{where}.contrast", len(problems.lines)
     try:
-        meaning = parse_contrast(text)
+        meaning = parse_contrast(text, is_level=has_level(kind))
     except ValueError as error:
         problems.add(place, str(error))
         return None, ""
     if meaning.kind == UNSPECIFIED:
         return None, meaning.words[0]
+    statistic = statistic_of(kind or "")
+    if meaning.kind not in statistic.contrasts:
+        words = f"a {statistic.words} is of a product of two treatments"
+        problems.add(place, f'is {text!r}; {words}, such as "A x B"')
+        return None, ""
     holds = KINDS[meaning.kind].holds
     for word in dict.fromkeys(_flat(meaning.words)):
         if holds == "regimens":
@@ -138,11 +233,11 @@ def _meaning(where: str, text: str | None, reader: RegimenReader) -> tuple[Meani
     _check_repeated(place, meaning.words, problems)
     if len(problems.lines) > before or reader.cohort is None:
         return None, ""
-    if meaning.kind == "regimens":
+    if holds == "regimens":
         regimens = [reader.regimen(place, word) or frozenset() for word in meaning.words]
         for word, regimen in zip(meaning.words, regimens, strict=True):
             reader.require_admitted(place, word, regimen)
-        meaning = Meaning("regimens", tuple(map(reader.label, regimens)))
+        meaning = Meaning(meaning.kind, tuple(map(reader.label, regimens)))
     return meaning, ""
 
 
@@ -165,7 +260,7 @@ def _check_coefficient(where: str, estimate: ReportedEstimate, reader: RegimenRe
     meaning, cohort = estimate.meaning, reader.cohort
     if meaning is None or cohort is None:
         return
-    if meaning.kind == "regimens" and not all(map(reader.admits, map(parse, meaning.words))):
+    if meaning.kind in OF_REGIMENS and not all(map(reader.admits, map(parse, meaning.words))):
         return  # noted where the contrast is read
     names = named_parts(meaning)
     strata = [one for one in reader.stratifications if names & one.written]
@@ -212,7 +307,7 @@ def check_symmetry(estimate: ReportedEstimate) -> str:
     -------
     str
     """
-    if estimate.ci is None or estimate.interval != "wald":
+    if estimate.ci is None or estimate.interval != "wald" or has_level(estimate.kind):
         return ""
     ends, value, link = estimate.ci, estimate.value, statistic_of(estimate.kind).link
     middle = sum(link.to(end.value) for end in ends) / 2
@@ -289,8 +384,8 @@ def _means(
             reader.problems.add(place, f"no reported estimate has this id; {words}")
         if name not in by_id or table is None:
             continue
-        meaning, about = _meaning(place, table.contrast, reader)
         before = by_id[name]
+        meaning, about = _meaning(place, table.contrast, before.kind, reader)
         model, about = table.model or before.model, about or before.about
         by_id[name] = replace(before, meaning=meaning, model=model, about=about)
         _check_coefficient(place, by_id[name], reader)

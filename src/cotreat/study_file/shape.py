@@ -4,7 +4,9 @@
 """
 
 import json
+import math
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -29,7 +31,7 @@ from cotreat.core.toml_tables import (
     likely,
     show,
 )
-from cotreat.evidence.statistics import STATISTICS
+from cotreat.evidence.statistics import IDENTITY, STATISTICS
 from cotreat.study.regimens import NONE
 from cotreat.study_file.contrast import DESCRIPTION, FORMS
 from cotreat.study_file.tables import FileTable, Right, problem
@@ -84,8 +86,21 @@ def _kinds() -> list[str]:
     return [*STATISTICS, *P_VALUES]
 
 
-def _is_ratio(kind: str) -> bool:
-    return STATISTICS[kind].link.is_log
+_HAZARD = {"hr", "hazard ratio", "rate ratio", "incidence rate ratio", "irr"}
+NO_HAZARDS = (
+    "a ratio of rates over time, and the outcome here is yes or no at one time; enter the percentages with the event "
+    'at that time (kind = "percentage", from Kaplan-Meier curves), or an odds ratio or risk ratio at that time. '
+    "It is near a risk ratio only where the event is rare; that is no odds ratio to enter"
+)
+
+
+def _kind(value: Any) -> Any:
+    """Refuse what is no kind of reported number, with a reason for ratios of rates."""
+    if isinstance(value, str) and value.strip().lower().replace("_", " ") in _HAZARD:
+        raise problem(f"is {show(value)}, {NO_HAZARDS}")
+    if not (isinstance(value, str) and value in _kinds()):
+        raise ValueError
+    return value
 
 
 def _value_of_kind(value: Any, info: ValidationInfo) -> Any:
@@ -93,13 +108,39 @@ def _value_of_kind(value: Any, info: ValidationInfo) -> Any:
     kind = info.data.get("kind")
     if kind in P_VALUES:
         is_right, right = _is_p_value(value), RIGHT_P
-    elif kind in STATISTICS and _is_ratio(kind):
-        is_right, right = is_positive(value), "a number above 0"
+    elif kind in STATISTICS:
+        is_right, right = _accepts(kind)(value), _right_number(kind)
     else:
         is_right, right = kind is None or is_number(value), "a number"
     if not is_right:
         raise problem(f"is {show(value)}; it must be {right}{likely(value, right)}")
     return value
+
+
+def _limits(kind: str) -> tuple[float, float]:
+    """Return the limits between which the values of a kind lie, which they do not reach."""
+    statistic = STATISTICS[kind]
+    lower, upper = statistic.bounds
+    return (max(lower, 0.0), upper) if statistic.link.is_log else (lower, upper)
+
+
+def _accepts(kind: str) -> Callable[[Any], bool]:
+    lower, upper = _limits(kind)
+    return lambda value: is_number(value) and lower < float(value) < upper
+
+
+def _right_number(kind: str) -> str:
+    lower, upper = _limits(kind)
+    if upper < math.inf:
+        return f"a number above {lower:g} and below {upper:g}{HINTS.get(kind, '')}"
+    return "a number" if lower == -math.inf else f"a number above {lower:g}"
+
+
+HINTS = {
+    "risk_difference": ", such as 0.12 for 12 percentage points",
+    "percentage": "; for 0 or 100 percent write the patients and events as [[arms]]",
+}
+"""What the values of a kind are, where people write others."""
 
 
 def right_interval(kind: str) -> str:
@@ -114,15 +155,41 @@ def right_interval(kind: str) -> str:
     -------
     str
     """
-    return f"[lower, upper] with {'0 < ' * _is_ratio(kind)}lower < upper"
+    lower, upper = _ends(kind)
+    before, after = f"{lower:g} < " * (lower > -math.inf), f" < {upper:g}" * (upper < math.inf)
+    return f"[lower, upper] with {before}lower < upper{after}"
+
+
+def _ends(kind: str) -> tuple[float, float]:
+    """Return the limits between which the ends of an interval lie; a Wald one of a difference may exceed its bounds."""
+    lower, upper = _limits(kind)
+    is_difference = STATISTICS[kind].link is IDENTITY
+    return (-math.inf, math.inf) if is_difference else (lower, upper)
 
 
 def _interval_of_kind(value: Any, info: ValidationInfo) -> Any:
     """Refuse an interval that its kind of reported number cannot have."""
     kind = info.data.get("kind")
-    if kind in STATISTICS and not is_rising(value, is_positive if _is_ratio(kind) else is_number):
+    if kind not in STATISTICS:
+        return value
+    lower, upper = _ends(kind)
+    if not is_rising(value, lambda end: is_number(end) and lower < float(end) < upper):
         raise problem(f"is {show(value)}; it must be {right_interval(kind)}")
     return value
+
+
+def _p_of_estimate(value: Any) -> Any:
+    """Refuse a p-value from which no standard error follows."""
+    if isinstance(value, str) and _is_p_value(value):
+        raise problem(
+            f"is {show(value)}, from which no standard error follows; it must be a number such as 0.03, or write ci"
+        )
+    if not is_share(value):
+        raise problem(f"is {show(value)}; it must be {RIGHT_P_OF}{likely(value, RIGHT_P_OF)}")
+    return value
+
+
+RIGHT_P_OF = "the p-value of the estimate's Wald test, a number above 0 and below 1"
 
 
 def _is_value(value: object) -> bool:
@@ -157,11 +224,21 @@ def _add_kinds(schema: JsonDict) -> None:
         then: JsonDict = {"properties": properties, "required": [*required]}
         return {"if": {"properties": {"kind": {"enum": [*kinds]}}}, "then": then}
 
-    ratios = [kind for kind in STATISTICS if _is_ratio(kind)]
-    no_interval: JsonDict = dict.fromkeys(("ci", "level", "interval"), False)
+    def number(limits: tuple[float, float]) -> JsonDict:
+        keys = zip(("exclusiveMinimum", "exclusiveMaximum"), limits, strict=True)
+        return {**_NUMBER, **{key: limit for key, limit in keys if math.isfinite(limit)}}
+
+    basis: JsonDict = {"anyOf": [{"required": [key]} for key in ("ci", "p", "n")]}
+    no_interval: JsonDict = dict.fromkeys(("ci", "level", "interval", "p", "n"), False)
     schema["allOf"] = [
-        when(ratios, {"value": _POSITIVE, "ci": _two(_POSITIVE)}),
-        when([*STATISTICS], {"value": _NUMBER, "ci": _two(_NUMBER), "sign": False}, "ci"),
+        *(
+            when([kind], {"value": number(_limits(kind)), "ci": _two(number(_ends(kind)))})
+            for kind in STATISTICS
+        ),
+        {
+            "if": {"properties": {"kind": {"enum": [*STATISTICS]}}},
+            "then": {**basis, "properties": {"sign": False}},
+        },
         when([*P_VALUES], {"value": _P_VALUE, **no_interval}),
     ]
 
@@ -232,11 +309,37 @@ DifferenceMargin = Annotated[
     ),
 ]
 Kind = Annotated[
-    str,
+    Any,
+    PlainValidator(_kind),
     Right(
         lambda: " or ".join(map(json.dumps, _kinds())),
-        lambda value: isinstance(value, str) and value in _kinds(),
-        lambda: {"type": "string", "enum": [*_kinds()]},
+        schema=lambda: {"type": "string", "enum": [*_kinds()]},
+        description=(
+            "What the number is. odds_ratio, risk_ratio, risk_difference (as a fraction) and percentage (of one regimen "
+            "or set, from 0 to 100); ratio_of_odds_ratios, reri_or, ap_or and s_or of a product, from odds ratios; "
+            "reri_rr, ap and s from risk ratios; p_value, and p_trend, which is shown and not used. Synergy indices "
+            "(s, s_or) are shown and not used. Only odds ratios, and what is made of them, may be adjusted."
+        ),
+    ),
+]
+POfEstimate = Annotated[
+    Any,
+    PlainValidator(_p_of_estimate),
+    Right(
+        RIGHT_P_OF,
+        schema=lambda: _SHARE,
+        description=(
+            "The p-value of an estimate that is reported without an interval: its standard error is the distance from "
+            "no effect, on the log scale for a ratio, over the normal deviate of the p-value."
+        ),
+    ),
+]
+PatientsOf = Annotated[
+    int,
+    Field(strict=True, ge=1, le=LARGEST),
+    Right(
+        f"a whole number from 1 to {LARGEST:,}",
+        description="Patients of whom a percentage is, which is reported without an interval.",
     ),
 ]
 Value = Annotated[
@@ -370,7 +473,7 @@ class TotalTable(FileTable):
 
 
 class ReportedTable(FileTable, json_schema_extra=_add_kinds):
-    """A reported number: an estimate with its interval, or a p-value."""
+    """A reported number: an estimate with its interval, p-value or number of patients, or a p-value alone."""
 
     id: Text
     kind: Kind
@@ -380,6 +483,8 @@ class ReportedTable(FileTable, json_schema_extra=_add_kinds):
     source: Text
     value: Value
     ci: Interval = None
+    p: POfEstimate = None
+    n: PatientsOf | None = None
     level: Share | None = None
     interval: Literal["wald", "profile", "exact"] = "wald"
     sign: Literal["+", "-"] | None = None
