@@ -92,7 +92,7 @@ ALL_KINDS = " or ".join(f'"{kind}"' for kind in (*STATISTICS, "p_value", "p_tren
 NO_CI = "[lower, upper] with 0 < lower < upper, or p with the p-value of its Wald test"
 TEXT = "a text that is not empty"
 P = 'a number above 0 and at most 1, or as text "<0.001"'
-KEYS = "id, kind, contrast, adjusted, model, source, value, ci, level, interval, sign"
+KEYS = "id, kind, contrast, adjusted, model, source, value, ci, p, n, level, interval, sign"
 MEANS_KEYS = "contrast, model"
 CONTRAST = (
     'a contrast such as "A+B vs B", "A vs not A", "all with A vs all with B", '

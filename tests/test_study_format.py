@@ -55,6 +55,28 @@ FORMS = {
 ALL_KINDS = " or ".join(f'"{kind}"' for kind in (*STATISTICS, "p_value", "p_trend"))
 
 
+LEVEL_FORMS = {
+    "TAC+CYC": Meaning("regimen", ("TAC+CYC",)),
+    "none": Meaning("regimen", ("none",)),
+    "all with TAC": Meaning("set", ("TAC",)),
+    "not TAC": Meaning("set", ("not TAC",)),
+    "TAC and not CYC": Meaning("set", ("TAC and not CYC",)),
+}
+"""Forms of the patients of a percentage."""
+
+
+@pytest.mark.parametrize("text", LEVEL_FORMS)
+def test_each_form_of_the_patients_of_a_percentage(text: str) -> None:
+    assert parse_contrast(text, is_level=True) == LEVEL_FORMS[text]
+    assert format_contrast(LEVEL_FORMS[text]) == text
+
+
+@pytest.mark.parametrize("text", ["TAC vs CYC", "TAC x CYC", "not TAC < TAC", ""])
+def test_what_is_no_group_of_patients(text: str) -> None:
+    with pytest.raises(ValueError, match="it must be a regimen such as"):
+        parse_contrast(text, is_level=True)
+
+
 @pytest.mark.parametrize("text", FORMS)
 def test_each_form_of_a_contrast(text: str) -> None:
     assert parse_contrast(text) == FORMS[text]
@@ -62,7 +84,8 @@ def test_each_form_of_a_contrast(text: str) -> None:
 
 
 def test_every_kind_of_meaning_has_a_form() -> None:
-    assert {meaning.kind for meaning in FORMS.values()} == {*KINDS, UNSPECIFIED}
+    meanings = (*FORMS.values(), *LEVEL_FORMS.values())
+    assert {meaning.kind for meaning in meanings} == {*KINDS, UNSPECIFIED}
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def _estimate(
             return None
         if ci is None:
             return None
-    if ci is not None and not ci[0].value <= table.value <= ci[1].value:
+    if table.ci is not None and not table.ci[0] <= table.value <= table.ci[1]:
         words = f"({table.ci[0]}, {table.ci[1]}) does not contain the estimate {table.value}"
         problems.add(f"{where}.ci", words)
     is_below = isinstance(table.value, str)
