@@ -411,3 +411,11 @@ def test_s19_the_posterior_from_percentages_is_that_from_the_counts():
     # Monte Carlo error of 4,000 draws is 0.016 SD.
     assert np.abs(found[0][0] - found[1][0]).max() < 0.08 * found[1][1].max()
     assert found[0][1] / found[1][1] == pytest.approx(np.ones(4), abs=0.06)
+
+
+def test_s19_percentages_of_a_regimen_and_of_all_with_it_are_two_numbers():
+    text = number("one", "percentage", "B", "value = 14.0\nn = 1000") + number(
+        "all", "percentage", "all with B", "value = 21.5\nn = 2000"
+    )
+    reported = audit(parse_study(HEAD + text)).reported
+    assert reported.contrast.tolist() == ["B", "all with B"]

@@ -176,6 +176,12 @@ def _against(words: Sequence[Any]) -> str:
     return f"{words[0]} vs {words[1]}"
 
 
+def _whole(words: Sequence[str]) -> str:
+    """Name a set of patients, other than the regimen of the same name."""
+    (word,) = words
+    return f"all with {word}" if word.replace(".", "_").isidentifier() else word
+
+
 def _mutual(words: Sequence[Sequence[str]]) -> str:
     first, *others = map(":".join, words)
     return f"{first} given {', '.join(others)}"
@@ -213,7 +219,7 @@ KINDS: dict[str, Kind] = {
     "regimens": Kind(_contrast("regimens"), "regimens", "odds_ratio", "{}", _against),
     "sets": Kind(_contrast("sets"), "sets", "odds_ratio", "{}", _against),
     "regimen": Kind(_level("regimens"), "regimens", LEVEL_NAME, "{}", "".join),
-    "set": Kind(_level("sets"), "sets", LEVEL_NAME, "{}", "".join),
+    "set": Kind(_level("sets"), "sets", LEVEL_NAME, "{}", _whole),
     "trend": Kind(_trend, "sets", "trend", "{} of a step", " < ".join),
     "product": Kind(_product, "treatments", "product", "product term", ":".join),
     "adjusted_product": Kind(

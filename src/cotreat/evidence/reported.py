@@ -637,8 +637,15 @@ class ReportedEstimates:
         Their joint covariance L D Lᵀ is singular where rows of L are linearly dependent, with L the derivatives of
         the rows in the events of the arms, and D the variances of these.
         """
+        # Without sizes a set is a mixture of its arms in unknown shares, which others do not determine.
         crude = [
-            at for at, e in enumerate(self.with_interval) if at in self.kept and not e.adjusted
+            at
+            for at, (e, coef) in enumerate(
+                zip(self.with_interval, self.regressions.coefficients, strict=False)
+            )
+            if at in self.kept
+            and not e.adjusted
+            and (self.sizes.are_known or (coef.groups.sum(1) == 1).all())
         ]
         if len({self.with_interval[at].kind for at in crude}) < 2:
             return {}

@@ -114,8 +114,8 @@ def _check_keys(where: str, table: ReportedTable, problems: Problems) -> None:
     if table.kind in P_VALUES:
         for key in (key for key in ("ci", "level", "interval") if key in present):
             problems.add(f"{where}.{key}", "a p-value has no interval; leave it out")
-        for key in (key for key in ("p", "n") if key in present):
-            problems.add(f"{where}.{key}", "a p-value is the value itself; leave it out")
+        for basis in (basis for basis in ("p", "n") if basis in present):
+            problems.add(f"{where}.{basis}", "a p-value is the value itself; leave it out")
         return
     if "sign" in present:
         problems.add(f"{where}.sign", "only a p-value has a sign; leave it out")
@@ -124,8 +124,8 @@ def _check_keys(where: str, table: ReportedTable, problems: Problems) -> None:
         "p": "a percentage has no test of no effect; leave it out",
         "n": "only a percentage is of n patients; leave it out, or write [[totals]]",
     }
-    for key in (key for key in others if key in present and key not in allowed):
-        problems.add(f"{where}.{key}", others[key])
+    for other in (other for other in others if other in present and other not in allowed):
+        problems.add(f"{where}.{other}", others[other])
     given = [key for key in allowed if key in present]
     if not given:
         words = {
