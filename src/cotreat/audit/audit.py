@@ -26,7 +26,7 @@ from cotreat.evidence.statistics import ODDS_RATIO, RISK_RATIO, has_level, stati
 from cotreat.models.registry import MODELS
 from cotreat.priors.sets import prior_set
 from cotreat.study.regimens import NONE, WITHIN
-from cotreat.study.study import BY_DESIGN, Arm, ReportedEstimate, StratificationError, Study
+from cotreat.study.study import Arm, ReportedEstimate, StratificationError, Study
 
 RISKS = "risks"
 ODDS_RATIOS = "odds ratios of two regimens"
@@ -241,7 +241,7 @@ def _stratified(study: Study, strata: str) -> pd.DataFrame | str:
 
 def _prior_conflict(study: Study) -> PriorConflict | None:
     regimen = "" if study.baseline is None else study.label(study.baseline.regimen)
-    if regimen not in study.counted:
+    if regimen not in study.counted or study.is_matched:
         return None
     at = study.counted.index(regimen)
     prior = prior_set("weak", study)["alpha"]
@@ -395,9 +395,9 @@ def _groups(study: Study, evidence: Evidences) -> Iterator[Group]:
     risks is left out: it is identified where the two risks are.
     """
     determination = Determination(study, _typical(study, evidence), evidence)
-    by_design = not_estimable(BY_DESIGN)
+    without, why = not_estimable(study.why_no_risks), study.why_no_risks
     members = [
-        (_kind(e), e, by_design if study.is_case_control and e.needs_risks else determination.of(e))
+        (_kind(e), e, without if why and e.needs_risks else determination.of(e))
         for e in enumerate_estimands(study, MODELS["saturated"], evidence)
         if e.is_judged and not e.is_repeated
     ]

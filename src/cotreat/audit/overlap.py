@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logit, ndtr, ndtri, softmax, xlogy
 
+from cotreat.core.constants import MANY_CLUSTERS
 from cotreat.study.covariate_patterns import CovariatePatterns
 from cotreat.study.regimens import NONE, WITHIN, group_of, treatment_of
 from cotreat.study.study import Study
@@ -128,10 +129,12 @@ def overlap_in(study: Study) -> Overlap | None:
     Returns
     -------
     Overlap or None
-        None without covariates and clusters, and where every treatment was assigned at random: the
+        None without covariates and clusters to compare, and where every treatment was assigned at random: the
         probability of a randomised treatment is known and the same for all patients.
     """
     if study.patterns is None or not study.is_adjusted or study.is_randomised:
+        return None
+    if not study.patterns.covariates and not _named_clusters(study.patterns):
         return None
     return overlap_of(study.patterns, study.randomised)
 
@@ -227,11 +230,20 @@ def _regimens(patterns: CovariatePatterns) -> pd.DataFrame:
     )
 
 
+def _named_clusters(patterns: CovariatePatterns) -> tuple[str, ...]:
+    """Return the clusters, if they are few enough to be compared one by one."""
+    return patterns.clusters if len(patterns.clusters) <= MANY_CLUSTERS else ()
+
+
 def _columns(patterns: CovariatePatterns) -> tuple[Array, list[str]]:
-    """Return covariates and indicators of clusters, centred, shape (pattern, column), and their names."""
-    clusters = np.where(patterns.cluster[:, None] == np.arange(len(patterns.clusters)), 1.0, 0.0)
+    """Return covariates and indicators of clusters, centred, shape (pattern, column), and their names.
+
+    Many clusters have no indicators: the regimen of a patient does not depend on single ones of them.
+    """
+    named = _named_clusters(patterns)
+    clusters = np.where(patterns.cluster[:, None] == np.arange(len(named)), 1.0, 0.0)
     clusters = clusters - np.average(clusters, axis=0, weights=patterns.n)
-    names = [*patterns.names, *(f"cluster={name}" for name in patterns.clusters)]
+    names = [*patterns.names, *(f"cluster={name}" for name in named)]
     return np.hstack([patterns.values, clusters]), names
 
 
@@ -322,7 +334,7 @@ def _balance(patterns: CovariatePatterns, tables: int) -> pd.DataFrame:
     """
     labels, weights = _patients_by_regimen(patterns)
     values, names = _columns(patterns)
-    clusters = len(patterns.clusters)
+    clusters = len(_named_clusters(patterns))
     shares = np.bincount(patterns.cluster, patterns.n, max(1, clusters)) / patterns.n.sum()
     middle = np.r_[[covariate.mean for covariate in patterns.covariates], shares[:clusters]]
     scale = np.r_[[covariate.scale for covariate in patterns.covariates], np.ones(clusters)]

@@ -11,6 +11,7 @@ from cotreat.evidence.contrasts import named_parts
 from cotreat.evidence.reported import link_value, standard_error, wald_p
 from cotreat.evidence.statistics import has_level, statistic_of
 from cotreat.models.registry import SUBGROUPS
+from cotreat.study.conditioning import conditioning_of
 from cotreat.study.study import ReportedEstimate, Stratification, Study
 
 LISTED = 12
@@ -36,6 +37,7 @@ def words(audit: Audit) -> str:
         study=study,
         covariates=_covariates(study),
         risks=CONDITIONAL_ONLY if study.is_case_control else STANDARDISED,
+        sets=str(conditioning_of(study)) if study.is_matched else "",
         reported=_reported(audit) if study.reported_estimates else None,
         agreement=AGREEMENT,
     )

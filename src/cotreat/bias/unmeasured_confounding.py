@@ -190,7 +190,7 @@ def conclusions(study: Study, model: Model, risk_draws: RiskDraws) -> list[tuple
     """
     ratios: list[tuple[Estimand, Status]] = []
     measures: dict[tuple[str, str], tuple[Estimand, Status]] = {}
-    names = ("ror", "reri_or" if study.is_case_control else "ic")
+    names = ("ror", "reri_or" if study.why_no_risks else "ic")
     identification = Identification(study, model, risk_draws, resolve(study))
     pairs = {f"{a}:{b}" for a, b in study.confounded_pairs}
     for e in enumerate_estimands(study, model, resolve(study)):

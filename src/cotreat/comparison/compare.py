@@ -25,7 +25,7 @@ from cotreat.comparison.records import (
 )
 from cotreat.core.constants import FULL, QUICK
 from cotreat.diagnostics import checks
-from cotreat.evidence.folds import PATIENT, UNITS
+from cotreat.evidence.folds import OF_PATIENTS, UNITS
 from cotreat.evidence.reported import reported_in
 from cotreat.evidence.resolve import resolve
 from cotreat.inference import sampling
@@ -172,7 +172,7 @@ def _left_out(
             evidence,
             marginals,
             one,
-            every=units.kind != PATIENT and (is_primary or is_full),
+            every=units.kind not in OF_PATIENTS and (is_primary or is_full),
             most=MOST_REFITS[task.depth],
             may_sample=is_full,
             seed=task.seed,

@@ -31,7 +31,8 @@ ANY = "any"
 STANDARDISED = (
     "risks, and measures made of risks, are standardised: means over the covariates and clusters of "
     "these patients, whatever their regimen; odds ratios are conditional on them. Where the patients of a "
-    "regimen differ from the others, its risk depends on the covariates' effects."
+    "regimen differ from the others, its risk depends on the covariates' effects. Of more than 20 clusters, "
+    "whose effects are integrated out, the mean is over their distribution."
 )
 """Note on numbers that are adjusted for covariates."""
 
@@ -40,6 +41,10 @@ CONDITIONAL_ONLY = (
     "has no risks to standardise over them."
 )
 """Note on numbers of a case-control study that are adjusted for covariates."""
+
+MANY_CLUSTERS = 20
+"""Largest number of clusters each of which has a parameter, and a place in comparisons of patients. Time and memory
+of NUTS grow with its square; the effects of more clusters are integrated out."""
 
 FIXED = "fixed by the model"
 """Status of a measure that the structure of the model fixes at its null."""
@@ -120,6 +125,8 @@ BFMI = 0.3
 
 CALIBRATION = "calibration (χ²)"
 """The check of predicted risks against events."""
+INFLUENCE = "influence (Pareto k)"
+"""The check of leaving out single covariate patterns, clusters or matched sets."""
 
 EVIDENCE_MOVED = 0.3
 PROBABILITY_MOVED = 0.02

@@ -18,6 +18,7 @@ from cotreat.core.constants import (
     CHECK_COLUMNS,
     CONFOUNDED,
     EVIDENCE_MOVED,
+    INFLUENCE,
     PROBABILITY_MOVED,
 )
 from cotreat.diagnostics.risk_calibration import calibration_of
@@ -99,6 +100,8 @@ def checks(fit: Fit) -> pd.DataFrame:
     ]
     if fit.study.patterns and fit.study.is_adjusted:
         rows += _patients(tree, fit.study, fit.study.patterns)
+    elif fit.study.patterns and fit.study.is_matched:
+        rows.append(_influence(tree, fit.study.patterns))
     return pd.DataFrame(rows)[list(CHECK_COLUMNS)]
 
 
@@ -397,15 +400,19 @@ def _overlap(overlap: Overlap) -> Iterator[Row]:
 
 def _influence(tree: xr.DataTree, patterns: CovariatePatterns) -> Row:
     """Count the covariate patterns without which the posterior would change much."""
-    unit, name = influence.unit(patterns), "influence (Pareto k)"
+    unit, name = influence.unit(patterns), INFLUENCE
     if influence.GROUP not in tree.children:
         where = (
             f"not computed: more than {influence.MOST:,} covariate patterns ({len(patterns.n):,})"
         )
         return _row(name, where, np.nan, NOT_JUDGED, True)
     found = tree[influence.GROUP].to_dataset()
+    (dim,) = found["pareto_k"].dims
     k, good = found["pareto_k"].values, float(found.attrs["good_k"])
     worst, count = int(k.argmax()), int((k > good).sum())
     described = influence.described(patterns, worst)
+    if dim != "cell":
+        unit = {"set": "matched set"}.get(str(dim), str(dim))
+        described = f"{unit} {found[dim].values[worst]}"
     where = f"one {unit} left out at a time; largest k {k[worst]:.2f}, {described}"
     return _row(name, where, count, f"= 0 above {good:.2g}", count == 0, WARN)

@@ -133,7 +133,8 @@ def _of_two(study: Study, contrasts: Contrasts, **fields: Any) -> Iterator[Estim
 def _risk_contrasts(study: Study) -> Iterator[Estimand]:
     """Yield contrasts of risks, which are means over covariates where odds ratios are conditional."""
     if not study.is_case_control:
-        contrasts = CONTRASTS if study.is_adjusted else CONTRASTS[:-1]  # without the marginal one
+        is_conditional = study.is_adjusted or study.is_matched
+        contrasts = CONTRASTS if is_conditional else CONTRASTS[:-1]  # without the marginal one
         yield from _of_two(study, contrasts, needs_risks=True, is_repeated=True)
 
 

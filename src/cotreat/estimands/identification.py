@@ -24,7 +24,7 @@ from cotreat.estimands.measures import MEASURES
 from cotreat.evidence.logistic_operator import averages
 from cotreat.evidence.protocol import Evidences, Point, stacked
 from cotreat.models.registry import Model
-from cotreat.study.study import BY_DESIGN, Study
+from cotreat.study.study import Study
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -143,8 +143,8 @@ class Identification:
         Status
             The status, with the reason or assumption.
         """
-        if self._study.is_case_control and estimand.needs_risks:
-            return not_estimable(BY_DESIGN)
+        if self._study.why_no_risks and estimand.needs_risks:
+            return not_estimable(self._study.why_no_risks)
         missing = [a for a in estimand.arms if a not in self._risk_draws.coords["arm"].values]
         if missing:
             return not_estimable(f"no patients in {', '.join(missing)}")

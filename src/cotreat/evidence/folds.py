@@ -12,12 +12,17 @@ from scipy.special import gammaln
 from cotreat.core.constants import INTERVAL
 
 PATIENT, CELL, CLAIM = "patient", "cell", "reported_estimate"
+CLUSTER, SET = "cluster", "set"
 UNITS = {
     PATIENT: "a patient",
+    CLUSTER: "a cluster",
+    SET: "a matched set",
     CELL: "the count of a regimen",
     CLAIM: "a reported estimate with its width",
 }
 """Names of the units, for people."""
+OF_PATIENTS = (PATIENT, CLUSTER, SET)
+"""Units that are not predicted one by one, because they are many."""
 
 P_VALUE, WIDTH, EVENTS = "p-value", "standard error", "events"
 """Quantities that are predicted besides the statistics of the registry."""
@@ -77,7 +82,7 @@ class Folds:
     Attributes
     ----------
     kind : str
-        The declared unit: ``patient``, ``cell`` or ``reported_estimate``.
+        The declared unit: ``patient``, ``cluster``, ``set``, ``cell`` or ``reported_estimate``.
     parts : tuple of Fold
     """
 

@@ -193,6 +193,15 @@ class Patients(Counts):
         _, size, combinations = np.linalg.svd(rest, full_matrices=False)
         return combinations[size > NEGLIGIBLE] * length
 
+    def marginal(self) -> Patients:
+        """Return the same patients without clusters.
+
+        Returns
+        -------
+        Patients
+        """
+        return Patients(self.study.without_clusters())
+
     # --- Predictions -----------------------------------------------------------------------------
 
     def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:

@@ -241,6 +241,16 @@ class Evidence(Protocol):
         """
         return np.zeros((0, len(point.log_odds)))
 
+    def marginal(self) -> Evidence:
+        """Return the evidence of the same patients without their clusters or matched sets.
+
+        Returns
+        -------
+        Evidence
+            This evidence itself where it has none.
+        """
+        return self
+
     # --- Predictions -----------------------------------------------------------------------------
 
     def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:

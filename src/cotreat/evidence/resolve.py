@@ -2,7 +2,10 @@
 
 from functools import lru_cache
 
+from cotreat.core.constants import MANY_CLUSTERS
+from cotreat.evidence.clusters import Clusters
 from cotreat.evidence.counts import Counts
+from cotreat.evidence.matched import MatchedSets
 from cotreat.evidence.patients import Patients
 from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import estimates_of
@@ -26,7 +29,7 @@ def resolve(study: Study, interpretation: str = "", strata: str = "") -> Evidenc
     Returns
     -------
     tuple of Evidence
-        Patients with covariates or clusters; otherwise the counts by regimen, and after them the estimates
+        Matched sets, or patients with covariates or clusters; otherwise the counts by regimen, and after them the estimates
         that are reported of patients whose regimen was not counted, which are conditional on the counts.
         The ``study`` of each is the study so resolved.
 
@@ -40,8 +43,10 @@ def resolve(study: Study, interpretation: str = "", strata: str = "") -> Evidenc
 
 @lru_cache(maxsize=64)
 def _resolved(study: Study) -> Evidences:
-    if study.is_adjusted:
-        return (Patients(study),)
+    if study.is_matched:
+        return (MatchedSets(study),)
+    if study.is_adjusted and study.patterns is not None:
+        return ((Clusters if len(study.patterns.clusters) > MANY_CLUSTERS else Patients)(study),)
     reported = estimates_of(study)
     counts = (Counts(study),) if study.counted else ()
     return counts if reported is None else (*counts, ReportedEvidence(reported))

@@ -6,6 +6,7 @@ finite where the outcome is separated: Firth, Biometrika 1993;80:27; Heinze & Sc
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,37 @@ LONGEST = 5.0
 ROUNDING = 1e-13
 """Relative rounding error of a log likelihood."""
 MOST_STEPS = 200
+
+
+class Surface(Protocol):
+    """A log likelihood with its gradient and information."""
+
+    def cost(self, coefficients: Array) -> tuple[float, Array]:
+        """Return the negative log likelihood and its gradient.
+
+        Parameters
+        ----------
+        coefficients
+            Shape (coefficient,).
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray, shape (coefficient,)
+        """
+
+    def curvature(self, coefficients: Array) -> Array:
+        """Return the information matrix.
+
+        Parameters
+        ----------
+        coefficients
+            Shape (coefficient,).
+
+        Returns
+        -------
+        ndarray, shape (coefficient, coefficient)
+        """
 
 
 @dataclass(frozen=True)
@@ -92,7 +124,7 @@ class LogLikelihood:
 
 
 def climb(
-    surface: LogLikelihood, start: Array, origin: Array | float = 0.0, along: Array | None = None
+    surface: Surface, start: Array, origin: Array | float = 0.0, along: Array | None = None
 ) -> tuple[Array, float]:
     """Maximise a log likelihood over all coefficients, or over an affine subspace.
 

@@ -12,6 +12,7 @@ from scipy.special import expit
 from cotreat.estimands.estimand import CONDITIONAL, Estimand
 from cotreat.estimands.identification import Status, not_estimable
 from cotreat.evidence.protocol import Evidences
+from cotreat.frequentist.conditional import fit_conditional
 from cotreat.frequentist.firth import basis
 from cotreat.frequentist.logistic import (
     NO_MAXIMUM,
@@ -26,6 +27,9 @@ from cotreat.study.study import Study
 
 STEP = 1e-20
 COLLINEAR = not_estimable("covariates or clusters are collinear with the regimens")
+FEW, MOST_INDICATORS = 50, 100
+"""Mean number of patients per cluster below which, and number of clusters above which, odds ratios are estimated
+given the events of each cluster."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,15 @@ class Adjusted(Regression):
         Covariate patterns of the patients.
     shifts : ndarray, shape (cell, coefficient of covariates and clusters)
         Covariates and indicators of clusters, centred. Their coefficients follow those of the regimens.
+    correlated : ndarray of int or None, shape (cell,)
+        Cluster of each covariate pattern, within which outcomes may be correlated; None for independent patients.
     """
 
     separated_below: ClassVar[float] = 1e-7
 
     patterns: CovariatePatterns
     shifts: NDArray[np.float64]
+    correlated: NDArray[np.int64] | None = None
 
     @property
     def is_robust(self) -> bool:
@@ -80,13 +87,18 @@ class Adjusted(Regression):
 
     @cached_property
     def covariance(self) -> NDArray[np.float64]:
-        """Covariance of the coefficients: the sandwich (HC0) of individual patients, or the inverse information.
+        """Covariance of the coefficients: the sandwich (HC0) of patients or clusters, or the inverse information.
 
-        Patients of a covariate pattern have the score (1 − p) x with the event and −p x without.
+        Patients of a covariate pattern have the score (1 − p) x with the event and −p x without. Correlated patients
+        have the score of their cluster (Liang & Zeger, Biometrika 1986;73:13, with working independence).
         """
         if not self.is_robust:
             return self.inverse_information
         n, events, risk = self.patterns.n, self.patterns.events, self.fitted_risk
+        if self.correlated is not None:
+            each = self.rows * (events - n * risk)[:, None]
+            sums = np.stack([np.bincount(self.correlated, column) for column in each.T], axis=1)
+            return self.inverse_information @ (sums.T @ sums) @ self.inverse_information
         scores = events * (1 - risk) ** 2 + (n - events) * risk**2
         bread = self.inverse_information
         return bread @ ((self.rows.T * scores) @ self.rows) @ bread
@@ -219,10 +231,15 @@ def _is_within(rows: NDArray[np.float64], projector: NDArray[np.float64]) -> boo
     return bool(np.allclose(rows @ projector, rows, atol=1e-6))
 
 
-def fit_adjusted(study: Study, model: Model, evidence: Evidences) -> Adjusted:
+def fit_adjusted(
+    study: Study,
+    model: Model,
+    evidence: Evidences,
+    correlated: NDArray[np.int64] | None = None,
+) -> Adjusted:
     """Fit a model's linear predictor with covariates to the patients by maximum likelihood.
 
-    Clusters have fixed effects, in place of the random intercept of the model.
+    Clusters of many patients have fixed effects, in place of the random intercept of the model.
 
     Parameters
     ----------
@@ -232,6 +249,8 @@ def fit_adjusted(study: Study, model: Model, evidence: Evidences) -> Adjusted:
         The model.
     evidence
         Evidence of the study.
+    correlated
+        Cluster of each covariate pattern, within which outcomes may be correlated.
 
     Returns
     -------
@@ -247,7 +266,35 @@ def fit_adjusted(study: Study, model: Model, evidence: Evidences) -> Adjusted:
     shifts = np.hstack([patterns.values, indicators])
     rows = np.hstack([design[[arms.index(r) for r in patterns.regimens]], shifts])
     coefficients = maximise(patterns.events, patterns.n, rows)
-    return Adjusted(study, model, arms, design, coefficients, evidence, patterns, shifts)
+    return Adjusted(
+        study, model, arms, design, coefficients, evidence, patterns, shifts, correlated
+    )
+
+
+def is_conditioned(patterns: CovariatePatterns) -> bool:
+    """Return whether the odds ratios of patients are estimated given the events of each cluster or matched set.
+
+    Indicators of clusters take their place only where clusters are few and have many patients, because the bias of
+    odds ratios is inversely proportional to the number of patients of a cluster.
+
+    Parameters
+    ----------
+    patterns
+        Covariate patterns.
+
+    Returns
+    -------
+    bool
+    """
+    count = len(patterns.clusters)
+    is_few = count > MOST_INDICATORS or patterns.n.sum() < FEW * count
+    return patterns.is_matched or (count > 0 and bool(is_few))
+
+
+def _marginal(patterns: CovariatePatterns, model: Model, evidence: Evidences) -> Adjusted:
+    """Fit the regression without clusters that estimates risks, with variances by cluster."""
+    alone = tuple(piece.marginal() for piece in evidence)
+    return fit_adjusted(alone[0].study, model, alone, patterns.cluster)
 
 
 def fit_frequentist(study: Study, model: Model, evidence: Evidences) -> Regression | None:
@@ -265,8 +312,14 @@ def fit_frequentist(study: Study, model: Model, evidence: Evidences) -> Regressi
     Returns
     -------
     Regression or None
-        `Adjusted` with individual patients; None without patients and counts.
+        `Adjusted` with individual patients, `Conditional` where they are in sets or clusters of few patients; None
+        without patients and counts.
     """
+    if study.patterns is not None and is_conditioned(study.patterns):
+        marginal = None
+        if not study.is_case_control:
+            marginal = _marginal(study.patterns, model, evidence)
+        return fit_conditional(study, model, evidence, marginal)
     if any(piece.standardises for piece in evidence):
         return fit_adjusted(study, model, evidence)
     return fit_likelihood(study, model, evidence) if study.counted else None

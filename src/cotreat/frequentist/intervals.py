@@ -9,7 +9,7 @@ from scipy.special import expit, logit, ndtri
 
 from cotreat.core.constants import INTERVAL
 from cotreat.estimands.estimand import Estimand
-from cotreat.frequentist.firth import LogLikelihood, basis, climb
+from cotreat.frequentist.firth import climb
 from cotreat.frequentist.logistic import Regression
 
 MOST_CELLS = 10_000
@@ -147,9 +147,7 @@ def _profile(fit: Regression, estimand: Estimand) -> Interval:
     The interval contains the values whose profile deviance is at most the quantile of χ² with one degree of freedom
     (Venzon & Moolgavkar, Appl Stat 1988;37:87); of a penalised fit, Heinze & Schemper, Stat Med 2002;21:2409.
     """
-    events, n, rows = fit.counts
-    base = basis(rows)
-    surface = LogLikelihood(events, n, rows @ base, fit.is_penalised)
+    base, surface = fit.surface
     contrast, summit = base.T @ fit.contrast(estimand), base.T @ fit.coefficients
     centre = float(contrast @ summit)
     se = float(np.sqrt(contrast @ base.T @ fit.covariance @ base @ contrast))
@@ -207,10 +205,11 @@ def _mover(fit: Regression, estimand: Estimand) -> Interval:
     indicators = np.eye(len(fit.arms))[[fit.arms.index(arm) for arm in estimand.arms]]
     against = np.array([indicators[i] - indicators[j] for i, j in estimand.synergy.terms])
     rows = _direction(estimand) * against @ fit.design
-    covariance = rows @ fit.covariance @ rows.T
+    count = rows.shape[1]  # coefficients of covariates follow
+    covariance = rows @ fit.covariance[:count, :count] @ rows.T
     se = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(se, se)
-    log_terms = rows @ fit.coefficients
+    log_terms = rows @ fit.coefficients[:count]
     terms = np.exp(log_terms)
     below, above = terms - np.exp(log_terms - Z * se), np.exp(log_terms + Z * se) - terms
     signs = np.array([1.0, -1.0, -1.0])

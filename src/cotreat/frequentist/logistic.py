@@ -21,7 +21,7 @@ from cotreat.estimands.identification import (
     not_estimable,
 )
 from cotreat.evidence.protocol import Evidences, Point
-from cotreat.frequentist.firth import maximise_penalised
+from cotreat.frequentist.firth import LogLikelihood, Surface, basis, maximise_penalised
 from cotreat.models.registry import Model
 from cotreat.study.regimens import group_of, parse
 from cotreat.study.study import Study
@@ -214,6 +214,28 @@ class Regression:
         signs = dict(zip(estimand.arms, (1.0, -1.0, -1.0, 1.0), strict=False))
         weights = np.array([signs.get(arm, 0.0) for arm in self.arms]) @ self.design
         return np.pad(weights, (0, len(self.coefficients) - len(weights)))
+
+    def regression_of(self, estimand: Estimand) -> "Regression":  # noqa: ARG002
+        """Return the regression that estimates an estimand: this one, unless risks have their own.
+
+        Parameters
+        ----------
+        estimand
+            The estimand.
+
+        Returns
+        -------
+        Regression
+            The regression.
+        """
+        return self
+
+    @property
+    def surface(self) -> tuple[NDArray[np.float64], Surface]:
+        """Basis of the estimable coefficients, shape (coefficient, rank), and the log likelihood in it."""
+        events, n, rows = self.counts
+        base = basis(rows)
+        return base, LogLikelihood(events, n, rows @ base, self.is_penalised)
 
     @property
     def covariance(self) -> NDArray[np.float64]:

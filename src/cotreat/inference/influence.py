@@ -15,10 +15,10 @@ MOST = 20_000
 
 
 def add_influence(tree: xr.DataTree, names: Sequence[str]) -> None:
-    """Add the group ``influence``: PSIS-LOO of the events, leaving out one covariate pattern at a time.
+    """Add the group ``influence``: PSIS-LOO of the events, leaving out one covariate pattern, cluster or set at a time.
 
-    The variables ``pareto_k`` and ``elpd`` (log predictive density given the other patterns) have the
-    dimension ``cell``; the attribute ``good_k`` is the largest acceptable k. Above `MOST` covariate patterns
+    The variables ``pareto_k`` and ``elpd`` (log predictive density given the others) have the dimension ``cell``,
+    ``cluster`` or ``set``; the attribute ``good_k`` is the largest acceptable k. Above `MOST` of them, or with none,
     nothing is added.
 
     Parameters
@@ -33,7 +33,8 @@ def add_influence(tree: xr.DataTree, names: Sequence[str]) -> None:
     Vehtari, Gelman & Gabry, Stat Comput 2017;27:1413; Vehtari et al., J Mach Learn Res 2024;25:72.
     """
     logs = tree["log_likelihood"].to_dataset()[["events"]]
-    if logs.sizes["cell"] > MOST:
+    (dim,) = set(logs["events"].dims) - {"chain", "draw"}
+    if not 0 < logs.sizes[dim] <= MOST:
         return
     posterior = tree["posterior"].to_dataset()[list(names)]
     result = pointwise_loo(posterior.sel(draw=logs["draw"]), logs)

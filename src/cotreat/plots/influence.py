@@ -40,6 +40,8 @@ def influence(view: View) -> Figure | None:
     if patterns is None or GROUP not in view.draws.children:
         return None
     estimated = view.draws[GROUP].to_dataset()
+    if "cell" not in estimated.dims:  # a cluster or matched set has several regimens
+        return None
     k, good = estimated["pareto_k"].values, float(estimated.attrs["good_k"])
     regimens = np.array(patterns.regimens)
     labels = [label for label in view.study.counted if label in regimens]

@@ -42,9 +42,9 @@ def risks(view: View) -> Figure | None:
     Returns
     -------
     Figure or None
-        None for a case-control study, whose design fixes the risks.
+        None where the likelihood contains no risks: in case-control studies and matched sets.
     """
-    if view.study.is_case_control:
+    if view.study.why_no_risks:
         return None
     rows = rows_to_draw(view)
     look = interval_rows.looks(rows)

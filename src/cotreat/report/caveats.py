@@ -31,6 +31,7 @@ from cotreat.report.wording import capital, listed
 from cotreat.results.monte_carlo import share
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR
 from cotreat.study import regimens
+from cotreat.study.conditioning import conditioning_of
 from cotreat.study.study import DURATION, Study
 
 SERIOUS, CAUTION, NOTE = "serious", "caution", "note"
@@ -158,7 +159,9 @@ def _assignment(study: Study) -> Iterator[Caveat]:
 
 def _patients(study: Study) -> Iterator[Caveat]:
     patterns = study.patterns
-    if study.is_adjusted and study.is_case_control:
+    if study.is_matched:
+        yield Caveat.of("adjustment", words=capital(str(conditioning_of(study))))
+    elif study.is_adjusted and study.is_case_control:
         yield Caveat.of("adjustment", words=capital(CONDITIONAL_ONLY))
     elif patterns is not None and study.is_adjusted:
         yield Caveat.of("adjustment", words=capital(STANDARDISED))

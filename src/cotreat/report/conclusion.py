@@ -26,7 +26,7 @@ from cotreat.report.question import Question
 from cotreat.results.summary import POSTERIOR
 from cotreat.results.supplementary import UNRELIABLE
 from cotreat.study.regimens import adds_one
-from cotreat.study.study import BY_DESIGN
+from cotreat.study.study import NO_RISKS
 
 Choice = tuple[str, str, str]
 """An interpretation, a model and a set of priors."""
@@ -373,7 +373,7 @@ def _why_not(rows: pd.DataFrame, model: str) -> str:
     asked = rows[rows.measure.isin(representatives().values())]
     if (asked.status == IMPLIED).any():
         return f"the model {model} has no interaction and assumes what is asked"
-    if (asked.reason == BY_DESIGN).any():
+    if asked.reason.isin(NO_RISKS).any():
         return "the design does not identify risks"
     return "no measure of synergy is defined for this evidence"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from cotreat.core.constants import CALIBRATION, CONCLUSIVE
+from cotreat.core.constants import CALIBRATION, CONCLUSIVE, INFLUENCE
 from cotreat.estimands.measures import representatives
 from cotreat.report.conclusion import KINDS
 from cotreat.report.folder import Fit, Results
@@ -83,11 +83,13 @@ def _evidence(fit: Fit) -> Iterator[str]:
     """Name the kinds of evidence with their likelihoods."""
     counts = fit.tables[store.CELLS]
     if (counts.events.notna() & ~counts.regimen.str.endswith("total)")).any():
-        yield (
-            "individual patient data with covariates or clusters (binomial per covariate pattern)"
-            if (fit.tables[store.CHECKS].check == CALIBRATION).any()
-            else "counts of events and patients (binomial)"
-        )
+        checks = set(fit.tables[store.CHECKS].check)
+        if CALIBRATION in checks:
+            yield "individual patient data with covariates or clusters (binomial per covariate pattern)"
+        elif INFLUENCE in checks:
+            yield "matched sets (conditional on the number of events of each)"
+        else:
+            yield "counts of events and patients (binomial)"
     if (fit.tables[store.REPORTED].use == "evidence").any():
         yield "reported estimates, by their joint normal sampling distribution"
 

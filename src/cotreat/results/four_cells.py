@@ -187,7 +187,7 @@ def tables(study: Study, summary: pd.DataFrame) -> list[FourCells]:
             cells, other = four_cells(study, parts, others), study.label(others)
             if other == NONE or set(cells) <= set(study.present):
                 rows = pd.DataFrame(_rows(study, posterior, pair, cells, other))
-                has_risks, ratio = not study.is_case_control, ratio_of(study)
+                has_risks, ratio = not study.why_no_risks, ratio_of(study)
                 made.append(FourCells(pair, first, second, other, rows, has_risks, ratio, cells))
     return made
 
@@ -205,7 +205,7 @@ def ratio_of(study: Study) -> str:
     str
         `RATIO` or `ODDS_RATIO`.
     """
-    return ODDS_RATIO if study.is_case_control or study.has_uncounted else RATIO
+    return ODDS_RATIO if study.why_no_risks or study.has_uncounted else RATIO
 
 
 def adjusted_for(study: Study) -> str:
@@ -221,9 +221,10 @@ def adjusted_for(study: Study) -> str:
     str
         The sentence.
     """
-    if study.patterns is not None and study.is_adjusted:
+    if study.patterns is not None and (study.is_adjusted or study.is_matched):
         names = [covariate.name for covariate in study.patterns.covariates]
-        names += ["clusters"] if study.patterns.clusters else []
+        kind = "matched sets" if study.is_matched else "clusters"
+        names += [kind] if study.patterns.clusters else []
         return f"Adjusted for {', '.join(names)}."
     if any(reported_estimate.adjusted for reported_estimate in study.reported_estimates):
         return "The covariates of the adjusted reported estimates are not reported."
@@ -242,7 +243,7 @@ def _rows(
     counted = dict(zip(study.counted, counts, strict=True))
     plain = posterior[posterior.threshold.isna() & (posterior.pair.fillna("") == "")]
     numbers = plain.drop_duplicates(["measure", "contrast"]).set_index(["measure", "contrast"])
-    quantities = (ODDS_RATIO,) if study.is_case_control else (ODDS_RATIO, RATIO, DIFFERENCE)
+    quantities = (ODDS_RATIO,) if study.why_no_risks else (ODDS_RATIO, RATIO, DIFFERENCE)
 
     def row(part: str, quantity: str, of: str, summary_row: pd.Series) -> dict[str, Any]:
         values = (part, quantity, of, *counted.get(of, (None, None)), *summary_row[list(NUMBERS)])
@@ -256,7 +257,7 @@ def _rows(
         yield row(part, quantity, of, numbers.loc[quantity, of])
     of_pair = posterior[(posterior.pair == pair) & posterior.co_treatment.isin([co_treatment, ANY])]
     for measure in (*ADDITIVE, *MULTIPLICATIVE):
-        if not (study.is_case_control and MEASURES[measure].needs_risks):
+        if not (study.why_no_risks and MEASURES[measure].needs_risks):
             yield row(INTERACTION, measure, pair, of_pair[of_pair.measure == measure].iloc[0])
 
 

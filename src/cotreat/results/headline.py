@@ -29,7 +29,7 @@ from cotreat.models.registry import rank
 from cotreat.results.monte_carlo import digits, share
 from cotreat.results.summary import LIKELIHOOD, PENALISED, POSTERIOR, PRIOR, REPORTED
 from cotreat.study.regimens import NONE, WITHIN, adds_one
-from cotreat.study.study import BY_DESIGN
+from cotreat.study.study import NO_RISKS
 
 REPEATED = (DIFFERENCE, RATIO, MARGINAL, NEEDED)
 """Contrasts of risks, which lie above their null where a listed odds ratio does."""
@@ -125,8 +125,8 @@ def _of_reported(rows: pd.DataFrame) -> pd.DataFrame:
 def _is_headline(summary: pd.DataFrame) -> pd.Series:
     """Return for each row whether it is a measure, or a contrast of the headline."""
     risks = summary[summary.measure == RISK]
-    # In a case-control study no risk is identified, but every counted odds ratio is.
-    identified = risks[(risks.status == IDENTIFIED) | (risks.reason == BY_DESIGN)]
+    # In a case-control study, or matched sets, no risk is identified, but counted odds ratios are.
+    identified = risks[(risks.status == IDENTIFIED) | risks.reason.isin(NO_RISKS)]
     first = (identified if len(identified) else risks).iloc[0]
     is_measure = summary.measure.isin({*representatives().values(), "hsa"})
     sides = summary.contrast.str.partition(" vs ")

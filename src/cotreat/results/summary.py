@@ -173,9 +173,10 @@ def summarise(
                 rows.append({**row, "estimator": PRIOR, **_interval(draws.before(estimand))})
             rows += _reported_rows(estimand, row, numbers)
         if likelihood is not None and not estimand.reported_estimate:
-            rows += _rows_of(estimand, LIKELIHOOD, likelihood, study)
-            if likelihood.is_separated(estimand):  # no finite maximum
-                rows += _rows_of(estimand, PENALISED, likelihood.penalised, study)
+            fitted = likelihood.regression_of(estimand)
+            rows += _rows_of(estimand, LIKELIHOOD, fitted, study)
+            if fitted.is_separated(estimand):  # no finite maximum
+                rows += _rows_of(estimand, PENALISED, fitted.penalised, study)
     if numbers is not None:
         rows += _size_rows(draws)
     table = pd.DataFrame(rows).assign(study=study.id, **labels)

@@ -85,7 +85,8 @@ class Answers:
     @property
     def is_quick(self) -> bool:
         """Whether a fit takes a twentieth of a second, as of counts; of reported estimates ten times that."""
-        return not (self.task.study.has_uncounted or self.task.study.is_adjusted)
+        study = self.task.study
+        return not (study.has_uncounted or study.is_adjusted or study.is_matched)
 
     @property
     def effective(self) -> int:

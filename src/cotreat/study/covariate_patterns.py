@@ -77,6 +77,8 @@ class CovariatePatterns:
         What is unusual about the rows.
     notes : tuple of str
         How values were read that are no numbers.
+    is_matched : bool
+        Whether the clusters are matched sets, which are conditioned on.
     """
 
     labels: tuple[StratumRegimens, ...]
@@ -91,6 +93,7 @@ class CovariatePatterns:
     dropped: int
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_matched: bool = False
 
     @property
     def regimens(self) -> tuple[str, ...]:

@@ -19,6 +19,9 @@ Scale = Literal["event", "non-event"]
 RANDOMISED: Design = "randomised"
 
 BY_DESIGN = "not identified by design"
+BY_MATCHING = "not identified given the number of events in each matched set"
+NO_RISKS = (BY_DESIGN, BY_MATCHING)
+"""Reasons why risks are not estimable."""
 """Reason why a case-control study has no risks: its sampling fixes the share of cases."""
 
 DOSE, DURATION = GRADINGS = ("dose", "duration")
@@ -654,7 +657,32 @@ class Study:
     @property
     def is_adjusted(self) -> bool:
         """Whether the data contain covariates or clusters, over which risks are standardised."""
-        return bool(self.patterns and (self.patterns.covariates or self.patterns.clusters))
+        patterns = self.patterns
+        is_any = patterns is not None and bool(patterns.covariates or patterns.clusters)
+        return is_any and not self.is_matched
+
+    @property
+    def is_matched(self) -> bool:
+        """Whether the patients are in matched sets, on whose numbers of events the likelihood is conditional."""
+        return self.patterns is not None and self.patterns.is_matched
+
+    @property
+    def why_no_risks(self) -> str:
+        """Why risks and measures of risks are not estimable; empty where they are."""
+        return BY_DESIGN if self.is_case_control else BY_MATCHING if self.is_matched else ""
+
+    def without_clusters(self) -> "Study":
+        """Return the study of the same patients without clusters or matched sets.
+
+        Returns
+        -------
+        Study
+        """
+        patterns = self.patterns
+        if patterns is None:
+            return self
+        alone = replace(patterns, clusters=(), cluster=0 * patterns.cluster, is_matched=False)
+        return replace(self, stratified=replace(self.stratified, patterns=alone))
 
     @property
     def is_case_control(self) -> bool:
@@ -664,6 +692,8 @@ class Study:
     @property
     def risk_kind(self) -> str:
         """Kind of the risks: implied by reported estimates, standardised over patients, or crude."""
+        if self.is_matched:
+            return "conditional"
         return "implied" if self.has_uncounted else "standardised" if self.is_adjusted else "crude"
 
     @cached_property

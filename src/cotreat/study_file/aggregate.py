@@ -123,6 +123,8 @@ class Columns:
         Binary covariates whose values are not 0 and 1.
     missing_values : tuple of str
         Values that mean missing, as text.
+    is_matched : bool
+        Whether the clusters are matched sets.
     """
 
     outcome: YesNo
@@ -136,12 +138,18 @@ class Columns:
     regimen: RegimenColumn | None = None
     binary: tuple[YesNo, ...] = ()
     missing_values: tuple[str, ...] = ()
+    is_matched: bool = False
+
+    @property
+    def cluster_key(self) -> str:
+        """The key of the study file that names the column of clusters."""
+        return "matched" if self.is_matched else "cluster"
 
     @property
     def places(self) -> list[tuple[str, str]]:
         """Every column, after the key of the study file that names it."""
         single = (
-            ("cluster", self.cluster),
+            (self.cluster_key, self.cluster),
             ("patient", self.patient),
             ("n", self.n),
             (WEIGHT, self.weight),
@@ -636,7 +644,7 @@ class _Table:
         if not self.count(what=name):
             yield "has no value in any row"
             return
-        if kind in (CATEGORICAL, "cluster", "patient"):
+        if kind in (CATEGORICAL, "cluster", "matched", "patient"):
             levels = self.count(what=f"DISTINCT {name}")
             if kind == CATEGORICAL and levels > MOST_LEVELS:
                 words = "is it continuous, or the patient?"

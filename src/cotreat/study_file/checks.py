@@ -10,6 +10,12 @@ from cotreat.evidence.statistics import statistic_of
 from cotreat.study.study import Interpretation, StratificationError, Study
 from cotreat.study_file.reported import check_symmetry
 
+OF_CLUSTERS = (
+    "cases and controls are sampled separately, so that the clusters of a case-control study have no common "
+    'distribution of intercepts; if they are the matched sets, write matched = "…" in place of cluster'
+)
+"""Warning of clusters in a case-control study."""
+
 
 def check_study(study: Study, problems: Problems) -> Study | None:
     """Check arm sizes, dependent estimates and intervals; problems are noted.
@@ -28,6 +34,9 @@ def check_study(study: Study, problems: Problems) -> Study | None:
     """
     rows = study.patterns.warnings if study.patterns is not None else ()
     warnings = [f"patients: {words}" for words in rows]
+    has_clusters = study.patterns is not None and bool(study.patterns.clusters)
+    is_odd = study.is_case_control and has_clusters and not study.is_matched
+    warnings += [f"patients: {OF_CLUSTERS}"] * is_odd
     if study.has_uncounted:
         try:
             sizes_of(study)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cotreat.core.toml_tables import show_key
 from cotreat.study import regimens
+from cotreat.study.conditioning import MOST, without_constants
 from cotreat.study.covariate_patterns import (
     CATEGORICAL,
     CONTINUOUS,
@@ -71,10 +72,14 @@ def read_columns(table: PatientsTable | AggregatedTable, reader: RegimenReader) 
             regimen=regimen,
             missing_values=texts_of(table.missing_values),
         )
+    if table.cluster and table.matched:
+        words = "matched sets are conditioned on, and clusters within them cannot be; leave out one"
+        problems.add(f"{_section(table)}.matched", words)
     if len(problems.lines) > before:
         return None
     covariates = tuple((table.covariates or {}).items())
-    return replace(columns, covariates=covariates, cluster=table.cluster or "")
+    cluster, is_matched = table.matched or table.cluster or "", table.matched is not None
+    return replace(columns, covariates=covariates, cluster=cluster, is_matched=is_matched)
 
 
 def _regimen(table: PatientsTable, reader: RegimenReader) -> RegimenColumn | None:
@@ -219,6 +224,20 @@ def _check(patterns: CovariatePatterns, section: str, reader: RegimenReader) -> 
     elif len(patterns.counts) < 2:
         words = f"all patients have the regimen {patterns.regimens[0]}"
         reader.problems.add(section, f"{words}; at least two must have patients")
+    if patterns.is_matched:
+        sizes = np.bincount(patterns.cluster, patterns.n)
+        largest = patterns.clusters[int(sizes.argmax())]
+        if sizes.max() > MOST:
+            words = f"the set {largest!r} has {sizes.max():,.0f} patients, more than {MOST}"
+            words = (
+                f"{words}; make its variables covariates, or write cluster = in place of matched ="
+            )
+            reader.problems.add(f"{section}.matched", words)
+    if patterns.clusters and patterns.n.sum() == len(patterns.clusters):
+        kind = "matched" if patterns.is_matched else "cluster"
+        what = "matched set" if patterns.is_matched else "cluster"
+        words = f"every patient is a {what} alone; if the column identifies patients, write patient"
+        reader.problems.add(f"{section}.{kind}", f"{words} = in place of {kind} =")
     for regimen, (n, _) in patterns.counts.items():
         name = f"the regimen {regimen} of {n:,} patients"
         reader.require_admitted(section, name, regimens.parse(regimen))
@@ -259,7 +278,7 @@ def covariate_patterns(
     if columns.cluster:
         categories = pd.Categorical(frame[columns.cluster])
         clusters, cluster = tuple(categories.categories), categories.codes.astype(np.int64)
-    return CovariatePatterns(
+    patterns = CovariatePatterns(
         labels=tuple(_labels(frame, columns, treatments)),
         covariates=tuple(covariate for covariate, _ in scaled),
         values=np.array([values for _, values in scaled]).reshape(len(scaled), len(frame)).T,
@@ -272,7 +291,9 @@ def covariate_patterns(
         dropped=aggregated.dropped,
         warnings=aggregated.warnings,
         notes=aggregated.notes,
+        is_matched=columns.is_matched,
     )
+    return without_constants(patterns) if columns.is_matched else patterns
 
 
 def _labels(

@@ -221,7 +221,7 @@ def aggregation_of(study: str | Path) -> tuple[str, str, dict[str, Any]]:
     for column in columns.strata:
         key, _, owner = column.key.partition(".")
         section.setdefault(key, {})[owner] = column.column
-    section["cluster"] = columns.cluster
+    section[columns.cluster_key] = columns.cluster
     given = {key: value for key, value in section.items() if value}
     return aggregation_sql(columns), check_sql(columns), given
 

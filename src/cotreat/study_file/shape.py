@@ -522,6 +522,7 @@ class AggregatedTable(FileTable):
     duration: ByTreatment | None = None
     subgroups: BySubgroup | None = None
     cluster: Text | None = None
+    matched: Text | None = None
 
 
 class _ColumnTable(FileTable):
@@ -570,6 +571,7 @@ class PatientsTable(FileTable):
     duration: ByTreatment | None = None
     subgroups: BySubgroup | None = None
     cluster: Text | None = None
+    matched: Text | None = None
     patient: Text | None = None
     weight: Text | None = None
     missing: Literal["drop"] | None = None

@@ -20,7 +20,7 @@ from cotreat.comparison.records import (
     TOO_MANY,
 )
 from cotreat.core.constants import INTERVAL, STANDARD
-from cotreat.evidence.folds import CELL, PATIENT, UNITS
+from cotreat.evidence.folds import CELL, OF_PATIENTS, UNITS
 from cotreat.plots import COMPARISON
 from cotreat.report.sections import analysis_of, section, text
 from cotreat.results.supplementary import Analysis, Section
@@ -110,7 +110,7 @@ def _units(name: str, one: LeftOut) -> pd.DataFrame:
             "elpd_by_weights": one.by_weights,
         }
     )
-    if one.units.kind == PATIENT:
+    if one.units.kind in OF_PATIENTS:
         return table.sort_values("pareto_k", ascending=False, kind="stable").head(LISTED)
     return table
 
