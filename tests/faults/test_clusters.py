@@ -148,7 +148,7 @@ def test_s9_sets_of_many_cases_agree_with_clogit_and_statsmodels():
     at = np.array([0.5, -0.2, 0.3, 0.02])
     cost, slope = fit.likelihood.cost(np.r_[7.0, at[:3], at[3] * scale])  # any intercept
     assert cost + np.log(6) == pytest.approx(-peer.loglike(at), abs=1e-8)
-    np.testing.assert_allclose(-slope[1:] / [1, 1, 1, scale], peer.score(at), atol=1e-6)
+    np.testing.assert_allclose(-slope[1:] * [1, 1, 1, scale], peer.score(at), atol=1e-6)
 
 
 def test_s9_large_sets_have_the_profile_likelihood_of_indicators():

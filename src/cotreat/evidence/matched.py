@@ -14,6 +14,7 @@ from scipy.special import logit
 from cotreat.core.constants import as_seen
 from cotreat.evidence.counts import NOT_REPRODUCED, Counts
 from cotreat.evidence.folds import SET, Fold, FoldPrediction, Folds
+from cotreat.evidence.patients import Patients
 from cotreat.evidence.protocol import Discrepancy, Given, Point, Predictor
 from cotreat.priors import model_data
 from cotreat.priors.declare import state
@@ -142,7 +143,7 @@ class MatchedSets(Counts):
             sets, patients = block.profile.shape
             eta = given["sign"][:, None] * log_odds[given["profile"]]
             chosen = (given["choice"] * eta).sum(1)
-            of_all = log_sums(eta + given["padding"], sets, patients, block.chosen.max())
+            of_all = log_sums(eta + given["padding"], sets, patients, int(block.chosen.max()))
             terms.append(given["times"] * (chosen - (given["count"] * of_all).sum(1)))
         pm.CustomDist(
             "events",
@@ -178,6 +179,15 @@ class MatchedSets(Counts):
         values, axes = np.linalg.eigh(total)
         is_there = values > NEGLIGIBLE * max(values.max(), 1.0)
         return np.sqrt(values[is_there])[:, None] * axes.T[is_there]
+
+    def marginal(self) -> Patients:
+        """Return the same patients without matched sets.
+
+        Returns
+        -------
+        Patients
+        """
+        return Patients(self.study.without_clusters())
 
     # --- Predictions -----------------------------------------------------------------------------
 
