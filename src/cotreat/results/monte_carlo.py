@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import betaincinv, ndtr
 
@@ -128,7 +129,7 @@ def share(probability: float, error: float = math.nan) -> str:
     str
         For example ``0.053`` or ``> 0.999``; empty for a missing one.
     """
-    if not probability >= 0:  # also of a missing value
+    if pd.isna(probability):
         return ""
     kept = int(max(min(PRECISION, _decimals(error)), 1))
     unit = 10.0**-kept
@@ -139,4 +140,4 @@ def share(probability: float, error: float = math.nan) -> str:
 
 def _decimals(error: float) -> float:
     """Return how many decimals have a unit of at least the error; infinite without an error."""
-    return math.floor(-math.log10(error)) if error > 0 else math.inf
+    return math.floor(-math.log10(error)) if pd.notna(error) and error > 0 else math.inf
