@@ -1,7 +1,10 @@
 """Faults of reported estimates that public data showed, by their number: without totals, and beyond odds ratios."""
 
+import warnings
+
 import numpy as np
 import pytest
+import statsmodels.api as sm
 from scipy import stats
 from scipy.special import logit, ndtri
 
@@ -419,3 +422,24 @@ def test_s19_percentages_of_a_regimen_and_of_all_with_it_are_two_numbers():
     )
     reported = audit(parse_study(HEAD + text)).reported
     assert reported.contrast.tolist() == ["B", "all with B"]
+
+
+def test_s19_standard_errors_are_those_of_real_regressions():
+    # statsmodels: logistic and log-binomial regressions on the counts; RERI by the delta method on its covariance.
+    arms = ["none", "A", "B", "A+B"]
+    design = np.array([[1.0, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]])
+    counts = np.array([[COUNTS[arm][0], COUNTS[arm][1] - COUNTS[arm][0]] for arm in arms])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no residuals are left; the log is not the canonical link
+        logistic = sm.GLM(counts, design, family=sm.families.Binomial()).fit()
+        family = sm.families.Binomial(sm.families.links.Log())
+        binomial = sm.GLM(counts[:2], design[:2, :2], family=family).fit()
+    ratios = np.exp(design @ logistic.params - logistic.params[0])
+    slopes = np.array([0, -ratios[1], -ratios[2], ratios[3]]) @ (design - design[0])
+    error = np.sqrt(slopes @ logistic.cov_params() @ slopes)
+    _, law = moments(TOTALS + estimate("x", "reri_or", "A x B", 1.0, (0.2, 1.8)))
+    assert np.sqrt(law.covariance[0, 0]) == pytest.approx(error, rel=1e-6)
+    _, law = moments(TOTALS + estimate("x", "risk_ratio", "A vs none", 1.5, (1.2, 1.875)))
+    assert np.sqrt(law.covariance[0, 0]) == pytest.approx(
+        binomial.bse[1], rel=1e-5
+    )  # converged to 1e-8 in the deviance

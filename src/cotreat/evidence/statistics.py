@@ -507,7 +507,7 @@ register(
 register(
     Statistic(
         "percentage",
-        "percentage with the event",
+        "percentage",
         Regressions,
         LOGIT,
         None,

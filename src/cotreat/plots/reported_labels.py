@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from cotreat.evidence.contrasts import KINDS
+from cotreat.evidence.contrasts import KINDS, LEVEL_NAME
 from cotreat.evidence.reported import Dependence, ReportedEstimates
 from cotreat.evidence.statistics import COMPARISONS, ODDS_RATIO, Statistic, statistic_of
 from cotreat.plots.labels import LINE, fold
@@ -45,7 +45,7 @@ def _about(estimate: ReportedEstimate, *, is_mixed: bool) -> str:
     statistic = statistic_of(estimate.kind)
     if statistic is not ODDS_RATIO:
         about = f"{about}, {statistic.words}"
-    if kind.name != ODDS_RATIO.name:
+    if kind.name not in (ODDS_RATIO.name, LEVEL_NAME):
         about = f"{kind.name.removeprefix('mutual_').replace('_', ' ')} {about}"
     return f"{about}, crude" if is_mixed and not estimate.adjusted else about
 
