@@ -1,8 +1,10 @@
 """Faults that public data showed, by their number in the list of faults; the inputs are in tests/cases."""
 
 import csv
+import sqlite3
 import sys
 from collections import Counter
+from contextlib import closing
 from importlib import resources
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from cotreat.audit.wording import words
 from cotreat.cli import main
 from cotreat.cli.summary import text_of
 from cotreat.estimands import identification
+from cotreat.study_file.reader import aggregation_of
 from tests.shared import draw_only
 
 CASES = Path(__file__).parent.parent / "cases"
@@ -763,3 +766,21 @@ def test_d7_the_gradient_needs_the_arms_of_the_estimand_only(monkeypatch):
     audit(study)
     assert len(evaluated) > 4000
     assert max(evaluated) <= 16  # four arms, each moved alone; 64 times 64 before
+
+
+def test_d8_the_query_for_a_database_reads_words_as_the_package_does(tmp_path):
+    """The same events whether the rows are read here or by SQLite; one declared value, in another case."""
+    frame = pd.DataFrame({"y": ["Dead", "dead ", "Alive", "alive", "ALIVE"], "a": [1, 0, 1, 0, 1]})
+    file = tmp_path / "s.toml"
+    file.write_text(
+        'format = 1\n[study]\nid = "s"\ntitle = "t"\ndesign = "cohort"\nsource = "made up"\n'
+        '[outcome]\nname = "death"\ndirection = "harm"\n[treatments]\nA = { name = "a" }\nB = { name = "b" }\n'
+        '[patients]\noutcome = "y"\nevent = "dead"\ntreatments = { A = "a", B = "b" }\n',
+        encoding="utf-8",
+    )
+    query, check, _ = aggregation_of(str(file))
+    with closing(sqlite3.connect(":memory:")) as database:
+        frame.assign(b=0).to_sql("patients", database, index=False)
+        rows, checked = (pd.read_sql_query(text, database) for text in (query, check))
+    assert rows.set_index("A")[["n", "events"]].to_numpy().tolist() == [[2, 1], [3, 1]]
+    assert checked["y values, at most 2"].tolist() == [2]

@@ -324,6 +324,12 @@ def check_sql(columns: Columns) -> str:
         f"SUM(CASE WHEN {condition} THEN 0 ELSE 1 END) AS {quoted(f'{column} missing')}"
         for column, condition in columns.kept.items()
     ]
+    # Where one meaning is declared, every other value counts as the other meaning.
+    parts += [
+        f"COUNT(DISTINCT {one.folded_sql}) AS {quoted(f'{one.column} values, at most 2')}"
+        for one in columns.coded
+        if bool(one.yes) != bool(one.no)
+    ]
     for s in (s for s in columns.strata if s.treatment):
         held = f"NOT {columns.given(s)} AND {as_text(s.column)} NOT IN ({listed(NO_LEVEL)})"
         name = quoted(f"{s.column} without {s.treatment}")

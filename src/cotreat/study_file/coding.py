@@ -104,16 +104,23 @@ class YesNo:
         return (*self.yes, *self.no)
 
     @property
+    def folded_sql(self) -> str:
+        """The SQL expression of the text without case and surrounding blanks, as `fold` returns it."""
+        return f"LOWER(TRIM({as_text(self.column)}))"
+
+    @property
     def sql(self) -> str:
         """The SQL expression of 1, 0 or null."""
         if not self.is_coded:
             return f"CAST({quoted(self.column)} AS INTEGER)"
-        text = as_text(self.column)
+        text = self.folded_sql
         first, second = (1, self.yes), (0, self.no)
         if not self.yes:
             first, second = second, first
-        others = f"{text} IN ({listed(second[1])})" if second[1] else f"{text} IS NOT NULL"
-        known = f"{text} IN ({listed(first[1])})"
+        known, others = (
+            f"{text} IN ({listed(_folded(words))})" if words else f"{text} IS NOT NULL"
+            for _, words in (first, second)
+        )
         return f"CASE WHEN {known} THEN {first[0]} WHEN {others} THEN {second[0]} END"
 
     def __str__(self) -> str:
@@ -217,6 +224,13 @@ def fold(text: str) -> str:
     str
     """
     return text.strip().casefold()
+
+
+def _folded(words: Iterable[str]) -> list[str]:
+    """Return texts as `fold` and as SQL would fold them: LOWER and TRIM keep tabs and letters such as ß."""
+    return list(
+        dict.fromkeys(form for word in words for form in (fold(word), word.strip(" ").lower()))
+    )
 
 
 def shown(values: Sequence[str]) -> str:
