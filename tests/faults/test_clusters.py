@@ -415,3 +415,31 @@ def test_d6_the_model_of_many_clusters_integrates_and_leaves_out_clusters():
     np.testing.assert_allclose(
         draws["risk"].values[0], (weight / (1 + np.exp(-log_odds))).sum(-1), atol=1e-5
     )
+
+
+def test_d6_predictions_are_of_new_clusters():
+    import xarray as xr
+
+    study = sites(300)
+    (evidence,) = resolve(study)
+    eta = np.array([-1, -0.5, -0.6, 0.2])
+    risk = np.broadcast_to(1 / (1 + np.exp(-eta)), (2, 400, 4))
+    draws = xr.Dataset(
+        {
+            "conditional_risk": (("chain", "draw", "arm"), risk),
+            "between": (("chain", "draw"), np.full((2, 400), 0.6)),
+        },
+        {"arm": ["none", "A", "B", "A+B"]},
+    )
+    made = evidence.replicate(draws, np.random.default_rng(1))
+    expected = made["expected_events"].values[0, 0]
+    np.testing.assert_allclose(made["events"].mean(("chain", "draw")), expected, rtol=0.03)
+    # The true model predicts the events of each group of predicted risk.
+    patterns, group = study.patterns, made["risk_group_of"].values
+    observed = np.bincount(group, patterns.events)
+    drawn, mean, variance = (
+        made[f"{name}_by_risk"].values.reshape(800, -1)
+        for name in ("events", "expected", "variance")
+    )
+    of_data, of_draws = (((e - mean) ** 2 / variance).sum(1) for e in (observed, drawn))
+    assert 0.02 < (of_draws >= of_data).mean() < 0.98

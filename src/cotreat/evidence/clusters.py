@@ -211,7 +211,9 @@ class Clusters(Patients):
         return values[:, np.maximum(block, 0)]
 
     def replicate(self, draws: xr.Dataset, rng: np.random.Generator) -> xr.Dataset:
-        """Draw replicates of the events, with cluster effects from their distribution given the data.
+        """Draw replicates of the events in new clusters.
+
+        Effects of clusters of few patients that were estimated from the same events would predict them too well.
 
         Parameters
         ----------
@@ -223,33 +225,32 @@ class Clusters(Patients):
         Returns
         -------
         Dataset
-            As that of `Patients.replicate`.
+            As that of `Patients.replicate`, with the variance of the replicates, which includes that between clusters.
         """
-        import xarray as xr
+        made = super().replicate(draws, rng)
+        squares = (made["events_by_risk"] - made["expected_by_risk"]) ** 2
+        variance = squares.mean(("chain", "draw")).broadcast_like(squares).transpose(*squares.dims)
+        return made.assign(variance_by_risk=variance)
 
-        effects = np.concatenate([self._effects(*part, rng) for part in self._parts(draws)])
-        shape = (draws.sizes["chain"], draws.sizes["draw"], -1)
-        dims = ("chain", "draw", "cluster")
-        drawn = xr.DataArray(effects.reshape(shape), dims=dims)
-        return super().replicate(draws.assign(cluster_effect=drawn), rng)
+    def _mean_risks(self, draws: xr.Dataset) -> Array:
+        """Return the mean risk of each covariate pattern over draws and clusters, shape (cell,)."""
+        sums = [_over_clusters(*part).sum(0) for part in self._parts(draws)]
+        return np.sum(sums, axis=0) / (draws.sizes["chain"] * draws.sizes["draw"])
 
-    def _effects(self, log_odds: Array, between: Array, rng: np.random.Generator) -> Array:
-        """Draw the effect of each cluster given its data and a draw, from the nodes, shape (draw, cluster)."""
-        effects = np.empty((len(between), len(self.patterns.clusters)))
-        for block in self.blocks:
-            at, logs = nodes_of(
-                np,
-                self._by_cluster(log_odds, block),
-                _padded(self.patterns.n, block),
-                _padded(self.patterns.events, block),
-                between[:, None],
-            )
-            below = np.cumsum(np.exp(logs - logs.max(-1, keepdims=True)), axis=-1)
-            drawn = rng.random((*below.shape[:-1], 1)) * below[..., -1:]
-            chosen = np.minimum((below < drawn).sum(-1, keepdims=True), len(NODES) - 1)
-            cluster = self.patterns.cluster[block[:, 0]]
-            effects[:, cluster] = np.take_along_axis(at, chosen, -1)[..., 0] * between[:, None]
-        return effects
+    def _predictions(
+        self, draws: xr.Dataset, rng: np.random.Generator
+    ) -> Iterator[tuple[NDArray[np.int64], Array]]:
+        """Yield drawn and expected events by draw and covariate pattern, of parts of the draws."""
+        for part in self._parts(draws):
+            yield self._drawn(*part, rng), self.patterns.n * _over_clusters(*part)
+
+    def _drawn(
+        self, log_odds: Array, between: Array, rng: np.random.Generator
+    ) -> NDArray[np.int64]:
+        """Draw events by draw and covariate pattern, with new cluster effects."""
+        z = rng.normal(size=(len(between), len(self.patterns.clusters)))
+        effect = (z * between[:, None])[:, self.patterns.cluster]
+        return rng.binomial(self.patterns.n, expit(log_odds + effect))
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
         """Draw replicates of the events under the names of `data`, with new cluster effects.
@@ -267,10 +268,7 @@ class Clusters(Patients):
             Replicates by the names of `data`, with the draws along the first axis.
         """
         one = draws.isel(chain=0)
-        z = rng.normal(size=(one.sizes["draw"], len(self.patterns.clusters)))
-        effect = (z * one["between"].values[:, None])[:, self.patterns.cluster]
-        risk = expit(self._log_odds(one) + effect)
-        return self._data_of_events(rng.binomial(self.patterns.n, risk))
+        return self._data_of_events(self._drawn(self._log_odds(one), one["between"].values, rng))
 
     def folds(self) -> Folds:
         """Leave out one cluster at a time.
@@ -344,59 +342,10 @@ def _padded(values: NDArray[Any], block: NDArray[np.int64]) -> Array:
     return np.where(block >= 0, values[..., np.maximum(block, 0)], 0.0)
 
 
-def nodes_of(xp: ModuleType, log_odds: Any, n: Any, events: Any, between: Any) -> tuple[Any, Any]:
-    """Return the nodes of each cluster's standardised effect, and the logs of their contributions.
-
-    Parameters
-    ----------
-    xp
-        NumPy or `pytensor.tensor`.
-    log_odds
-        At a cluster effect of 0, shape (…, cluster, pattern).
-    n, events
-        Patients and events, 0 for padding, shape (cluster, pattern).
-    between
-        SD between clusters, shape (…, 1) or a scalar.
-
-    Returns
-    -------
-    nodes, logs : array, shape (…, cluster, node)
-        The sum of the exponentials of `logs` is the marginal likelihood without numbers of ways.
-
-    Notes
-    -----
-    Adaptive Gauss–Hermite quadrature: Pinheiro & Bates, J Comput Graph Stat 1995;4:12. The search for the mode starts
-    at the shrunken empirical log-odds.
-    """
-    for_event = xp.exp(xp.clip(log_odds, -300, 300))
-    total, all_events = n.sum(-1), events.sum(-1)
-    share = (all_events + 0.5) / (total + 1)
-    sampling = 1 / ((total + 1) * share * (1 - share))
-    empirical = xp.log(share / (1 - share)) - (n * log_odds).sum(-1) / total
-    z = empirical * between / (between**2 + sampling)
-
-    def information(z: Any) -> tuple[Any, Any]:
-        odds = for_event * xp.exp(between * z)[..., None]
-        risk = odds / (1 + odds)
-        slope = between * (all_events - (n * risk).sum(-1)) - z
-        return slope, 1 + between**2 * (n * risk * (1 - risk)).sum(-1)
-
-    for _ in range(STEPS):
-        slope, curvature = information(z)
-        z = z + xp.clip(slope / curvature, -LONGEST, LONGEST)
-    spread = 1 / xp.sqrt(information(z)[1])
-    at = z[..., None] + spread[..., None] * NODES
-    effect = _along_last(between) * at
-    odds = for_event[..., None] * xp.exp(effect)[..., None, :]
-    of_none = (n[..., None] * xp.log(1 + odds)).sum(-2)
-    fixed = (events * log_odds).sum(-1)
-    logs = fixed[..., None] + all_events[..., None] * effect - of_none - at**2 / 2
-    return at, logs + xp.log(spread)[..., None] + LOG_WEIGHTS
-
-
-def _along_last(between: Any) -> Any:
-    """Return SDs by draw with a further axis of nodes; a scalar as it is."""
-    return between[..., None] if getattr(between, "ndim", 0) else between
+def _over_clusters(log_odds: Array, between: Array) -> Array:
+    """Return risks as means over the distribution of cluster effects, shape (draw, cell)."""
+    nodes = zip(RISK_NODES, RISK_WEIGHTS, strict=True)
+    return sum((w * expit(log_odds + between[:, None] * z) for z, w in nodes), np.zeros(1))
 
 
 def log_marginal(xp: ModuleType, log_odds: Any, n: Any, events: Any, between: Any) -> Any:
@@ -416,6 +365,33 @@ def log_marginal(xp: ModuleType, log_odds: Any, n: Any, events: Any, between: An
     Returns
     -------
     array, shape (…, cluster)
+
+    Notes
+    -----
+    Adaptive Gauss–Hermite quadrature: Pinheiro & Bates, J Comput Graph Stat 1995;4:12. The search for the mode starts
+    at the shrunken empirical log-odds.
     """
-    _, logs = nodes_of(xp, log_odds, n, events, between)
-    return logsumexp(logs, axis=-1) if xp is np else xp.logsumexp(logs, axis=-1)
+    for_event = xp.exp(xp.clip(log_odds, -300, 300))
+    total, all_events = n.sum(-1), events.sum(-1)
+    share = (all_events + 0.5) / (total + 1)
+    sampling = 1 / ((total + 1) * share * (1 - share))
+    empirical = xp.log(share / (1 - share)) - (n * log_odds).sum(-1) / total
+    z = empirical * between / (between**2 + sampling)
+
+    def derivatives(z: Any) -> tuple[Any, Any]:
+        odds = for_event * xp.exp(between * z)[..., None]
+        risk = odds / (1 + odds)
+        slope = between * (all_events - (n * risk).sum(-1)) - z
+        return slope, 1 + between**2 * (n * risk * (1 - risk)).sum(-1)
+
+    for _ in range(STEPS):
+        slope, curvature = derivatives(z)
+        z = z + xp.clip(slope / curvature, -LONGEST, LONGEST)
+    spread = 1 / xp.sqrt(derivatives(z)[1])
+    at = z[..., None] + spread[..., None] * NODES
+    effect = at * (between[..., None] if getattr(between, "ndim", 0) else between)
+    odds = for_event[..., None] * xp.exp(effect)[..., None, :]
+    of_all = (n[..., None] * xp.log(1 + odds)).sum(-2)
+    logs = all_events[..., None] * effect - of_all - at**2 / 2 + LOG_WEIGHTS
+    summed = logsumexp(logs, axis=-1) if xp is np else xp.logsumexp(logs, axis=-1)
+    return summed + xp.log(spread) + (events * log_odds).sum(-1)

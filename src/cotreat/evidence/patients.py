@@ -222,18 +222,16 @@ class Patients(Counts):
             ``predicted_risk`` and ``risk_group_of``.
         """
         patterns, chains = self.patterns, draws.sizes["chain"]
-        risk = mean_risks(patterns, draws)
+        risk = self._mean_risks(draws)
         group = groups_of(risk, patterns.n)
         by_group = np.eye(group.max() + 1)[group]
         sums = defaultdict(list)
-        for part in _parts(patterns, draws):
-            probability = risks(patterns, part)
-            events, expected = rng.binomial(patterns.n, probability), patterns.n * probability
+        for events, expected in self._predictions(draws, rng):
             sums["events"].append(by_regimen(self.study, events))
             sums["expected_events"].append(by_regimen(self.study, expected))
             sums["events_by_risk"].append((events @ by_group).astype(int))
             sums["expected_by_risk"].append(expected @ by_group)
-            sums["variance_by_risk"].append((expected * (1 - probability)) @ by_group)
+            sums["variance_by_risk"].append((expected * (1 - expected / patterns.n)) @ by_group)
         import xarray as xr
 
         made: dict[str, Any] = {}
@@ -244,6 +242,19 @@ class Patients(Counts):
         made |= {"predicted_risk": ("cell", risk), "risk_group_of": ("cell", group)}
         labels = {"chain": draws["chain"], "draw": draws["draw"]}
         return xr.Dataset(made, {**labels, "counted": list(self.study.counted)})
+
+    def _mean_risks(self, draws: xr.Dataset) -> Array:
+        """Return the mean risk of each covariate pattern, shape (cell,)."""
+        return mean_risks(self.patterns, draws)
+
+    def _predictions(
+        self, draws: xr.Dataset, rng: np.random.Generator
+    ) -> Iterator[tuple[NDArray[np.int64], Array]]:
+        """Yield drawn and expected events by draw and covariate pattern, of parts of the draws."""
+        n = self.patterns.n
+        for part in _parts(self.patterns, draws):
+            probability = risks(self.patterns, part)
+            yield rng.binomial(n, probability), n * probability
 
     def replicate_data(self, draws: xr.Dataset, rng: np.random.Generator) -> dict[str, Any]:
         """Draw replicates of the events under the names of `data`.

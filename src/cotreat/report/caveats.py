@@ -25,6 +25,7 @@ from cotreat.estimands.measures import APART, MEASURES, ODDS_ADDITIVE, represent
 from cotreat.evidence.contrasts import named_parts
 from cotreat.evidence.protocol import Evidences
 from cotreat.evidence.reported import ReportedEstimates, reported_in
+from cotreat.frequentist.g_computation import is_conditioned
 from cotreat.models.registry import described
 from cotreat.report.templates import texts
 from cotreat.report.wording import capital, listed
@@ -168,6 +169,11 @@ def _patients(study: Study) -> Iterator[Caveat]:
         if overlap := overlap_in(study):
             words = str(overlap).removeprefix("Overlap: ")
             yield Caveat.of("overlap", words=capital(words))
+    if patterns is not None and is_conditioned(patterns):
+        risks = " Its risks are marginal, with variances that allow for correlation within each {}."
+        unit = "matched set" if study.is_matched else "cluster"
+        words = "" if study.is_case_control else risks.format(unit)
+        yield Caveat.of("conditional_likelihood", unit=unit, risks=words)
     collinearity = collinearity_of(study)
     for one in collinearity.exact:
         yield Caveat.of("collinear" if one.with_treatments else "nearly_collinear", words=str(one))

@@ -93,7 +93,7 @@ class ConditioningSets:
         return (
             f"{words}{f'; not informative are {rest}' if rest else ''}. Odds ratios are conditional on the number of "
             "events in each matched set, so that the posterior has no risks and no log evidence that could be "
-            "compared with that of an unmatched analysis"
+            "compared with that of an unmatched analysis."
         )
 
 
