@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-STEPS, LONGEST = 4, 2.0
+STEPS, LONGEST = 3, 2.0
 """Newton steps to the mode of a cluster's effect, and largest step, in SDs between clusters."""
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(11)
 LOG_WEIGHTS = np.log(WEIGHTS) + NODES**2 / 2 - 0.5 * np.log(2 * np.pi)
@@ -54,7 +54,7 @@ class Clusters(Patients):
         The study, resolved to an interpretation and a stratification, with individual patient data in clusters.
     """
 
-    target_accept = 0.95
+    target_accept = 0.9
 
     def __init__(self, study: Study) -> None:
         super().__init__(study)
